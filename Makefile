@@ -1,0 +1,68 @@
+# replproxy. `make` lists the targets. Variables: PKG, RUN, FUZZTIME, DURATION, SEED.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PKG      ?= ./...
+RUN      ?=
+FUZZTIME ?= 10s
+DURATION ?= 10m
+SEED     ?=
+
+# One package's tests may take this long, so that a hang shows its stacks; the whole takes about as
+# long as its slowest package, conformance.
+TEST_TIMEOUT := 24m
+RACE_TIMEOUT := 60m
+
+# The version control stamp needs a repository that the builder owns, which CI's user often does not.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test race check deps vuln fuzz soak bench demo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what tests and demo need and what is missing: PostgreSQL 14 to 18, haproxy
+	@.ci/setup
+
+build: ## bin/replproxy
+	go build -trimpath -o bin/ ./cmd/replproxy
+
+test: setup ## every deterministic test, real servers included (PKG=, RUN= narrow it)
+	go test -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+
+race: setup ## the same with the race detector, in the proxies that tests start as well
+	REPLPROXY_RACE=1 go test -race -timeout $(RACE_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
+
+check: bin/staticcheck ## gofmt, vet, staticcheck, list of licences
+	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
+	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet $(PKG)
+	bin/staticcheck $(PKG)
+	cd tools && go vet ./... && go test ./... && go run ./licences -root ..
+
+deps: ## write deps.txt, the list of modules and licences that `make check` holds
+	cd tools && go run ./licences -root .. -write
+
+vuln: bin/govulncheck ## known vulnerabilities; fails when their database cannot be reached
+	@scripts/vuln $(PKG)
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@scripts/fuzz $(FUZZTIME)
+
+soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 race")
+	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 race)
+
+bench: setup ## figures against direct connections and HAProxy, as ratios
+	go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v
+
+demo: setup build ## a primary, one proxy and three standbys on this machine, under load
+	bin/replproxy demo
+
+clean: ## remove what make made here
+	rm -rf bin
+	go clean -testcache
+
+bin/staticcheck bin/govulncheck &: tools/go.mod tools/go.sum
+	cd tools && go build -o ../bin/ tool

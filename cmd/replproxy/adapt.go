@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// dialer gives clients' log-ins a bare connection to the primary, for which they wait that long.
+func dialer(up *upstream.Config, wait time.Duration) proxy.Dialer {
+	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+		raw, err := up.DialPrimary(ctx, wait)
+		if err != nil {
+			return nil, err
+		}
+		return &relay.Upstream{
+			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(),
+			Cancel: func(ctx context.Context, request []byte) error {
+				return upstream.Cancel(ctx, raw.Endpoint, request)
+			},
+		}, nil
+	})
+}
+
+// writtenAhead is what a fast disk takes between two looks at the volume (a second at 1 GB/s would be
+// more than a primary's WAL): it is left free beyond min_free.
+const writtenAhead = 256 << 20
+
+// slotLimits is how much WAL slots may hold (R19).
+func slotLimits(c *config.Config) fanout.Limits {
+	l := fanout.Limits{
+		KeepSize: int64(c.WAL.KeepSize), Enforce: true, MaxKeep: int64(c.WAL.MaxSlotWALKeepSize.Size),
+		IdleTimeout: c.Slots.IdleTimeout,
+	}
+	if c.WAL.MaxSlotWALKeepSize.Auto {
+		l.MaxKeep = slot.Auto
+	}
+	l.Room = func() (int64, bool) {
+		total, free, err := preflight.Volume(c.DataDir)
+		return free - c.WAL.MinFree.Of(total) - min(writtenAhead, total/100), err == nil
+	}
+	return l
+}

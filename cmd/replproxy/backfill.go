@@ -1,0 +1,30 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// newFiller fetches WAL that the store lacks, from the primary, else from the archive when there
+// is one. receiving says whether the walreceiver has its connection.
+func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, receiving func() bool, log *slog.Logger,
+) *backfill.Filler {
+	primary := &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving}
+	sources := []backfill.Source{primary}
+	if c.WAL.RestoreCommand != "" {
+		sources = append(sources, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
+	}
+	return backfill.New(backfill.Options{Store: store, Sources: sources, Logger: log})
+}
+
+func backfillStatus(s backfill.Status) admin.Backfill {
+	return admin.Backfill{
+		Active: s.Active, Waiting: s.Waiting, Segments: int64(s.Segments), Bytes: int64(s.Bytes),
+		Damaged: int64(s.Damaged), Failed: int64(s.Failed), LastError: s.LastError,
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// checkTimeout bounds the whole preflight: several hosts that drop packets cost connect_timeout each.
+const checkTimeout = 2 * time.Minute
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look at the upstream before standing in front of it: ok, warn or fail, with the remedy",
+		Args:  cobra.NoArgs,
+	}
+	file := configFlags(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print one JSON document")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := loadConfig(cmd, *file)
+		if err != nil {
+			return err
+		}
+		up, err := parseUpstream(c)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
+		defer cancel()
+		s := setup(c, up)
+		facts := preflight.Gather(ctx, up, s)
+		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
+		checks := preflight.Judge(s, facts)
+		if *asJSON {
+			err = printJSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
+		} else {
+			printChecks(cmd.OutOrStdout(), checks)
+		}
+		if err == nil && !preflight.Passed(checks) {
+			err = silentError{exitFailure}
+		}
+		return err
+	}
+	return cmd
+}
+
+// parseUpstream reads the conninfo; what is wrong with it is unusable configuration.
+func parseUpstream(c *config.Config) (*upstream.Config, error) {
+	up, err := upstream.Parse(c.Upstream.Conninfo)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("unusable configuration\n%w", c.At("upstream.conninfo", err))}
+	}
+	return up, nil
+}
+
+func setup(c *config.Config, up *upstream.Config) preflight.Setup {
+	return preflight.Setup{
+		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
+		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
+		LoopbackOnly: loopbackOnly(c.Listen),
+	}
+}
+
+func printChecks(w io.Writer, checks []preflight.Check) {
+	for _, c := range checks {
+		fmt.Fprintf(w, "%-4s  %-26s %s\n", c.Level, c.Name, c.Text)
+		if c.Remedy != "" {
+			fmt.Fprintf(w, "%6s%26s → %s\n", "", "", c.Remedy)
+		}
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,205 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+const (
+	// endless is the load's length when only the user ends it.
+	endless = 24 * time.Hour
+	// redrawInterval is the pace of the live table.
+	redrawInterval = time.Second
+	// askLimit bounds one round of questions for the table.
+	askLimit = 5 * time.Second
+	// maxStatus bounds the proxy's answer: a handful of standbys take a few kB.
+	maxStatus = 4 << 20
+)
+
+// tally is what the summary needs: the extremes over the whole load.
+type tally struct {
+	began, ended   time.Time
+	walFrom, walTo lsn.LSN
+	walsenders     int // most seen at once on the primary
+	lagBytes       map[string]int64
+	lagSeconds     map[string]float64
+}
+
+// load runs pgbench through the proxy and shows what happens until the time is over or Stop.
+func (d *demo) load(ctx context.Context) error {
+	length := d.o.Duration
+	if length <= 0 {
+		length = endless
+	}
+	d.tally = tally{began: time.Now(), lagBytes: map[string]int64{}, lagSeconds: map[string]float64{}}
+	var err error
+	if d.tally.walFrom, err = d.walPosition(ctx); err != nil {
+		return err
+	}
+	bench, err := d.spawn("pgbench", syscall.SIGKILL, filepath.Join(d.bin, "pgbench"), "-n", "-P", "1",
+		"-c", strconv.Itoa(d.o.Clients), "-j", "2", "-T", strconv.Itoa(max(1, int(length.Seconds()))),
+		"-h", "127.0.0.1", "-p", strconv.Itoa(d.proxyPort), "-U", superuser, "postgres")
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(redrawInterval)
+	defer tick.Stop()
+	stop := d.o.Stop
+	for {
+		select {
+		case <-bench.done:
+			d.tally.ended = time.Now()
+			if bench.err != nil && stop != nil {
+				return bench.failure()
+			}
+			d.tally.walTo, err = d.walPosition(ctx)
+			return err
+		case <-stop:
+			stop = nil
+			bench.stop(syscall.SIGINT)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+			if err := d.tick(ctx, bench); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tick asks the proxy and the primary and draws once.
+func (d *demo) tick(ctx context.Context, bench *process) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	for _, p := range d.processes() {
+		if p.ended() {
+			return p.failure()
+		}
+	}
+	st, err := d.status(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := d.query(ctx, d.primaryPort, "SELECT application_name, state FROM pg_stat_replication")
+	if err != nil {
+		return err
+	}
+	d.tally.walsenders = max(d.tally.walsenders, len(rows))
+	for _, b := range st.Standbys {
+		d.tally.lagBytes[b.ApplicationName] = max(d.tally.lagBytes[b.ApplicationName], b.LagBytes)
+		if b.ReplayLag != nil {
+			d.tally.lagSeconds[b.ApplicationName] = max(d.tally.lagSeconds[b.ApplicationName], *b.ReplayLag)
+		}
+	}
+	tps := lastProgress(bench.log)
+	if d.o.Redraw {
+		d.draw(st, rows, tps)
+	} else {
+		d.line(st, rows, tps)
+	}
+	return nil
+}
+
+func (d *demo) processes() []*process {
+	all := []*process{d.primary, d.proxy}
+	for _, s := range d.standbys {
+		all = append(all, s.process)
+	}
+	return all
+}
+
+func (d *demo) status(ctx context.Context) (*admin.Status, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.httpAddress()+"/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the proxy for its status: %w", err)
+	}
+	defer res.Body.Close()
+	var st admin.Status
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxStatus)).Decode(&st); err != nil {
+		return nil, fmt.Errorf("read the proxy's status: %w", err)
+	}
+	return &st, nil
+}
+
+// draw replaces the picture on a terminal.
+func (d *demo) draw(st *admin.Status, senders [][]string, tps string) {
+	var b strings.Builder
+	b.WriteString("\x1b[H\x1b[2J")
+	elapsed := time.Since(d.tally.began).Round(time.Second)
+	if d.o.Duration > 0 {
+		fmt.Fprintf(&b, "replproxy demo   %s of %s\n\n", elapsed, d.o.Duration)
+	} else {
+		fmt.Fprintf(&b, "replproxy demo   %s, Ctrl-C ends it\n\n", elapsed)
+	}
+	fmt.Fprintf(&b, "pgbench     through port %d: %s tps\n", d.proxyPort, tps)
+	fmt.Fprintf(&b, "primary     port %d, %s\n", d.primaryPort, describeSenders(senders))
+	fmt.Fprintf(&b, "replproxy   port %d, received %s, flushed %s\n\n", d.proxyPort,
+		show.Position(st.Store.Received), show.Position(st.Store.Flushed))
+	show.Standbys(&b, st.Standbys)
+	fmt.Fprintf(&b, "\nlook:  http://%s/\ntry:   PGPASSWORD=%s psql -h 127.0.0.1 -p %d -U %s postgres\n",
+		d.httpAddress(), d.password, d.proxyPort, superuser)
+	d.say("%s", b.String())
+}
+
+// line is one line per second for logs and pipes.
+func (d *demo) line(st *admin.Status, senders [][]string, tps string) {
+	parts := []string{fmt.Sprintf("%4.0f s  %s tps  %s  received %s", time.Since(d.tally.began).Seconds(), tps,
+		describeSenders(senders), show.Position(st.Store.Received))}
+	for _, b := range st.Standbys {
+		parts = append(parts, fmt.Sprintf("%s %s %s",
+			show.Clean(b.ApplicationName), show.Bytes(b.LagBytes), show.Lag(b.ReplayLag)))
+	}
+	d.say("  %s\n", strings.Join(parts, " | "))
+}
+
+// describeSenders shows what the primary sees: one walsender, whatever the number of standbys.
+func describeSenders(rows [][]string) string {
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = show.Clean(r[0] + " " + r[1])
+	}
+	return fmt.Sprintf("%s (%s)", counted(len(rows), "walsender"), strings.Join(names, ", "))
+}
+
+var progress = regexp.MustCompile(`progress: [0-9.]+ s, ([0-9.]+) tps`)
+
+// lastProgress is the newest tps of pgbench's log, "-" before the first.
+func lastProgress(log string) string {
+	b, err := os.ReadFile(log)
+	if err != nil {
+		return "-"
+	}
+	all := progress.FindAllSubmatch(b[max(0, len(b)-logTail):], -1)
+	if len(all) == 0 {
+		return "-"
+	}
+	tps, _, _ := strings.Cut(string(all[len(all)-1][1]), ".")
+	return tps
+}
+
+// walPosition is where the primary's WAL ends.
+func (d *demo) walPosition(ctx context.Context) (lsn.LSN, error) {
+	rows, err := d.query(ctx, d.primaryPort, "SELECT pg_current_wal_lsn()")
+	if err != nil {
+		return 0, err
+	}
+	return lsn.Parse(rows[0][0])
+}

@@ -1,0 +1,12 @@
+// Command replproxy is the switchboard: it reads what the operator said, plugs the rooms together and
+// turns how they end into an exit code.
+//
+//	main ──► root (cobra) ──┬── run      serve.go: config → store → hub → walreceiver → server → http
+//	                        ├── check    preflight: one line per fact about the upstream
+//	                        ├── status   the document of /status as tables
+//	                        ├── demo     a whole topology on this machine, and gone again
+//	                        └── version
+//
+// There is no logic here beyond order: who is opened first is closed last. Exit codes are the
+// contract: 0 clean stop, 1 failure while running, 2 unusable configuration or command line.
+package main

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgtest.CleanUp()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// programLimit ends a program that should have ended by itself.
+const programLimit = 2 * time.Minute
+
+// program runs the binary to its end, with a clean environment.
+func program(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), programLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, pgtest.Binary(t), args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("replproxy %s: %v", strings.Join(args, " "), err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// TestExitCodes is the contract: 2 for what the user said wrong, 1 for what went wrong.
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.yml")
+	if err := os.WriteFile(broken, []byte("upstream:\n  conninfo: host=db1 password=geheim\nwal:\n  keep_size: 1 gigabyte\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(dir, "foreign")
+	if err := os.MkdirAll(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	up := "--upstream=host=127.0.0.1 port=1 user=nobody password=geheim"
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		out  string // in stdout
+		err  string // in stderr
+	}{
+		{"version", []string{"version"}, 0, "PostgreSQL 14, 15, 16, 17, 18", ""},
+		{"help", []string{"--help"}, 0, "replproxy demo", ""},
+		{"nothing", nil, 0, "Usage:", ""},
+		{"unknown command", []string{"frobnicate"}, 2, "", `unknown command "frobnicate"`},
+		{"unknown flag", []string{"run", "--frobnicate"}, 2, "", "unknown flag: --frobnicate (replproxy run --help lists the flags)"},
+		{"argument too many", []string{"run", "now"}, 2, "", `unknown command "now"`},
+		{"wal-fetch", []string{"wal-fetch", "000000010000000000000001", "x"}, 2, "", "not supported yet"},
+		{"no upstream", []string{"run"}, 2, "", "upstream.conninfo: is not set"},
+		{"unbuilt flag", []string{"run", up, "--synchronous-standby-names", "s1"}, 2, "",
+			"--synchronous-standby-names: not supported yet"},
+		{"broken file", []string{"run", "-c", broken}, 2, "", broken + `:4:14: wal.keep_size: "1 gigabyte" has no unit`},
+		{"caret", []string{"check", "-c", broken}, 2, "", "\n      |              ^\n"},
+		{"no such file", []string{"run", "-c", filepath.Join(dir, "absent.yml")}, 2, "", "leave out -c"},
+		{"conninfo in a flag", []string{"run", "--upstream", "host=a hots=b"}, 2, "", "--upstream: parse upstream conninfo:"},
+		{"foreign directory", []string{"run", up, "--data-dir", foreign}, 1, "", "looks like the data directory of a PostgreSQL server"},
+		{"directory below a file", []string{"run", up, "--data-dir", broken + "/x"}, 1, "", "must be able to write to data_dir"},
+		{"port in use", []string{"run", up, "--data-dir", filepath.Join(dir, "d"), "--listen", "256.0.0.1:1"}, 1, "", "listen on"},
+		{"check without server", []string{"check", up, "--data-dir", filepath.Join(dir, "d2")}, 1, "fail  upstream", ""},
+		{"check as JSON", []string{"check", up, "--json", "--data-dir", filepath.Join(dir, "d2")}, 1, `"passed": false`, ""},
+		{"status without proxy", []string{"status", "--http", "127.0.0.1:1"}, 1, "", "no proxy answers at http://127.0.0.1:1"},
+		{"status of nonsense", []string{"status", "--http", "nonsense"}, 2, "", "is not host:port"},
+		{"demo without PostgreSQL", []string{"demo", "--bindir", dir}, 1, "", "has no initdb, postgres"},
+		{"demo for no time", []string{"demo", "--duration", "0"}, 2, "", "--duration"},
+		{"demo of too many", []string{"demo", "--standbys", "99"}, 2, "", "--standbys: 99"},
+	} {
+		code, out, errs := program(t, nil, c.args...)
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.err) {
+			t.Errorf("%s: exit code %d, want %d\nstdout: %s\nstderr: %s\nwant %q and %q", c.name, code, c.code, out, errs, c.out, c.err)
+		}
+		if strings.Contains(out+errs, "geheim") {
+			t.Errorf("%s: a password was printed:\n%s%s", c.name, out, errs)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "d2")); err == nil {
+		t.Error("check made the data directory")
+	}
+}
+
+func TestLoopbackOnly(t *testing.T) {
+	for address, want := range map[string]bool{
+		":6543": false, "0.0.0.0:1": false, "127.0.0.1:1": true, "[::1]:1": true, "localhost:1": true, "unix:/run": true,
+		"db1:1": false, "10.0.0.1:1": false,
+	} {
+		if got := loopbackOnly([]string{"127.0.0.1:2", address}); got != want {
+			t.Errorf("%s: %v, want %v", address, got, want)
+		}
+	}
+}
+
+func TestHTTPBase(t *testing.T) {
+	for addr, want := range map[string]string{
+		":6580": "http://127.0.0.1:6580", "0.0.0.0:1": "http://127.0.0.1:1", "[::]:1": "http://127.0.0.1:1", "db1:6580": "http://db1:6580",
+	} {
+		if got, err := httpBase(addr); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", addr, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Advise is what "replproxy run" warns about, at start and while it runs, and what /status shows
+// (R1, R27). behind are the application_names of the standbys attached to this proxy.
+func Advise(s Setup, f Facts, behind []string) []string {
+	var all []string
+	if text, known := f.Settings["synchronous_standby_names"]; known {
+		all = syncTraps(s, text, behind, f.Walsenders)
+	} else {
+		all = append(all, "the primary's synchronous_standby_names could not be asked: make sure that it does not "+
+			"name standbys behind this proxy, else every commit waits for ever")
+	}
+	if c := trust(s, f); f.TrustTested && c.Level != OK {
+		all = append(all, c.Text+". "+c.Remedy)
+	}
+	return all
+}
+
+// syncTraps are the two traps of moving standbys behind a proxy (R27).
+func syncTraps(s Setup, setting string, behind []string, direct []Walsender) []string {
+	rule, err := syncrep.Parse(setting)
+	if err != nil || rule.Empty() {
+		return nil
+	}
+	var all []string
+	if s.Rule == "" && rule.Priority(s.Name) > 0 {
+		all = append(all, fmt.Sprintf("the primary's synchronous_standby_names (%s) waits for this proxy, whose own "+
+			"rule is empty: an acknowledged commit is then durable on the primary and in this proxy's store only, "+
+			"on no standby", setting))
+	}
+	var stuck []string
+	for _, name := range behind {
+		exact := syncrep.Rule{Count: 1, Names: named(rule.Names)}
+		if exact.Priority(name) > 0 && !attached(direct, name) && !strings.EqualFold(name, s.Name) {
+			stuck = append(stuck, syncrep.QuoteName(name))
+		}
+	}
+	if len(stuck) > 0 {
+		all = append(all, fmt.Sprintf("the primary's synchronous_standby_names (%s) names %s, which is behind this "+
+			"proxy where the primary does not see it: commits that need it wait for ever; name %s instead",
+			setting, strings.Join(stuck, ", "), syncrep.QuoteName(s.Name)))
+	}
+	return all
+}
+
+// named leaves out the wildcard, which says nothing about one standby.
+func named(names []string) []string {
+	var some []string
+	for _, n := range names {
+		if n != syncrep.Wildcard {
+			some = append(some, n)
+		}
+	}
+	return some
+}
+
+func attached(direct []Walsender, name string) bool {
+	for _, w := range direct {
+		if strings.EqualFold(w.ApplicationName, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// syncNames is R27 as a check. Which standbys will be behind the proxy is not known beforehand, so a
+// name that the primary does not see now is told as a risk.
+func syncNames(s Setup, f Facts) Check {
+	c := Check{Name: "synchronous_standby_names"}
+	setting, known := f.Settings[c.Name]
+	if !known {
+		c.Level, c.Text = Warn, "unknown"
+		c.Remedy = "Make sure that it does not name standbys that move behind this proxy: " +
+			"every commit would wait for ever."
+		return c
+	}
+	rule, err := syncrep.Parse(setting)
+	if err != nil || rule.Empty() {
+		c.Level, c.Text = OK, "empty: commits on the primary wait for nobody"
+		return c
+	}
+	c.Level, c.Text = OK, setting
+	if s.Rule == "" && rule.Priority(s.Name) > 0 {
+		c.Level = Warn
+		c.Text += ": waits for this proxy, whose own rule is empty"
+		c.Remedy = "A commit is then durable on the primary and in this proxy's store only, on no standby. " +
+			"Name standbys that stay connected to the primary until rules are supported."
+		return c
+	}
+	var unseen []string
+	for _, n := range named(rule.Names) {
+		if !attached(f.Walsenders, n) && !strings.EqualFold(n, s.Name) {
+			unseen = append(unseen, syncrep.QuoteName(n))
+		}
+	}
+	if f.SQL == nil && len(unseen) > 0 {
+		c.Level = Warn
+		c.Text += ": the primary does not see " + strings.Join(unseen, ", ")
+		c.Remedy = "A standby behind the proxy never counts there: commits that need it wait for ever."
+	}
+	return c
+}
+
+// trust is R1's warning: the primary lets this host in without asking for anything.
+func trust(s Setup, f Facts) Check {
+	c := Check{Name: "pg_hba", Level: OK, Text: "the primary asks for a proof when this host logs in"}
+	if !f.Trusted {
+		return c
+	}
+	c.Text = fmt.Sprintf("the primary lets %q in from this host without a password", s.User)
+	if s.LoopbackOnly {
+		c.Text += "; the proxy listens on loopback only"
+		return c
+	}
+	c.Level = Warn
+	c.Remedy = "Use scram-sha-256 for this host in the primary's pg_hba.conf. Until then the proxy refuses log-ins " +
+		"that the primary did not verify (28000)."
+	return c
+}

@@ -1,0 +1,50 @@
+package preflight
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// LookAtDisk says whether dir can be used and how much room its volume has. It leaves nothing behind:
+// a directory that does not exist is judged by the nearest one above it that does.
+func LookAtDisk(dir string) Disk {
+	d := Disk{Exists: true}
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return Disk{Err: err}
+	}
+	info, err := os.Stat(at)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at {
+		d.Exists = false
+		at = filepath.Dir(at)
+		info, err = os.Stat(at)
+	}
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", at)
+	}
+	if err == nil {
+		if unix.Access(at, unix.W_OK|unix.X_OK) != nil {
+			err = fmt.Errorf("%s is not writable for this user (uid %d)", at, os.Geteuid())
+		}
+	}
+	if err != nil {
+		d.Err = fmt.Errorf("use %s: %w", dir, err)
+		return d
+	}
+	d.Total, d.Free, d.Err = Volume(at)
+	return d
+}
+
+// Volume is the size of the volume that holds dir, and what an ordinary user may still take.
+func Volume(dir string) (total, free int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("look at the volume of %s: %w", dir, err)
+	}
+	return int64(st.Blocks) * int64(st.Bsize), int64(st.Bavail) * int64(st.Bsize), nil
+}

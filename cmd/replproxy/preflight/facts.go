@@ -1,0 +1,66 @@
+package preflight
+
+import (
+	"errors"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Setup is what the proxy is going to do.
+type Setup struct {
+	Name                  string // application_name upstream
+	User                  string // role upstream
+	Slot                  string // "" = none
+	DataDir               string
+	KeepSize              int64
+	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
+	MaxUpstreamWalsenders int
+	Rule                  string // own synchronous_standby_names
+	LoopbackOnly          bool   // every listener is a loopback address or a unix socket
+}
+
+// Facts is what was found. A zero value is unknown.
+type Facts struct {
+	Replication error // why a walsender connection failed; nil = it works
+	SQL         error // why an SQL connection failed; nil = it works
+	Endpoint    string
+	Version     string            // server_version
+	Major       int               // 14 … 18
+	System      string            // system identifier
+	Standby     bool              // the upstream is in recovery itself
+	Settings    map[string]string // by SHOW; absent when the server does not know them
+
+	Walsenders  []Walsender // only with SQL
+	Slots       []Slot      // only with SQL
+	SlotFound   bool        // READ_REPLICATION_SLOT knows our slot (15 and later)
+	SlotAsked   bool        // it could be asked
+	Trusted     bool        // a log-in from here is let in without being asked for anything
+	TrustTested bool
+
+	Disk Disk
+}
+
+// Walsender is a row of the upstream's pg_stat_replication.
+type Walsender struct{ ApplicationName, State string }
+
+// Slot is a row of the upstream's pg_replication_slots.
+type Slot struct {
+	Name, Type, WALStatus string
+	Active                bool
+}
+
+// Disk is what is known about data_dir.
+type Disk struct {
+	Err         error // it cannot be used
+	Exists      bool
+	Total, Free int64
+}
+
+// code is the SQLSTATE in an error's chain, "" when the server did not speak.
+func code(err error) pgerror.Code {
+	var e *pgerror.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}

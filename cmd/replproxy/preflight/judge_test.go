@@ -1,0 +1,164 @@
+package preflight
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+func goodSetup() Setup {
+	return Setup{Name: "proxy_a", User: "repl", Slot: "replproxy_proxy_a", DataDir: "/d", KeepSize: 1 << 30,
+		MinFree: 1 << 30, MaxUpstreamWalsenders: 2}
+}
+
+func goodFacts() Facts {
+	return Facts{
+		Endpoint: "db1:5432", Version: "15.18", Major: 15, System: "1",
+		Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "10", "max_replication_slots": "10",
+			"synchronous_standby_names": ""},
+		Walsenders:  []Walsender{{"s1", "streaming"}},
+		TrustTested: true,
+		Disk:        Disk{Exists: true, Total: 100 << 30, Free: 50 << 30},
+	}
+}
+
+// TestJudge changes one fact at a time: one check changes, and every check that is not ok has a remedy.
+func TestJudge(t *testing.T) {
+	refused := func(c pgerror.Code) error { return pgerror.Fatal(c, "no") }
+	for _, c := range []struct {
+		name   string
+		change func(*Setup, *Facts)
+		check  string
+		level  Level
+		has    string
+	}{
+		{"all good", func(*Setup, *Facts) {}, "upstream", OK, "db1:5432"},
+		{"refused", func(_ *Setup, f *Facts) { f.Replication = errors.New("refused") }, "upstream", Fail, "listen_addresses"},
+		{"pg_hba", func(_ *Setup, f *Facts) { f.Replication = refused(pgerror.InvalidAuthorization) }, "upstream", Fail,
+			"host replication repl <address of this host>/32"},
+		{"password", func(_ *Setup, f *Facts) { f.Replication = refused(pgerror.InvalidPassword) }, "upstream", Fail, ".pgpass"},
+		{"role", func(_ *Setup, f *Facts) { f.Replication = refused(pgerror.InsufficientPrivilege) }, "upstream", Fail,
+			"ALTER ROLE repl REPLICATION"},
+		{"full", func(_ *Setup, f *Facts) { f.Replication = refused(pgerror.TooManyConnections) }, "upstream", Fail, "max_wal_senders"},
+		{"starting", func(_ *Setup, f *Facts) { f.Replication = refused(pgerror.CannotConnectNow) }, "upstream", Fail, "try again"},
+		{"old", func(_ *Setup, f *Facts) { f.Major = 13 }, "version", Fail, "14 to 18"},
+		{"new", func(_ *Setup, f *Facts) { f.Major = 19 }, "version", Warn, "14 to 18"},
+		{"no version", func(_ *Setup, f *Facts) { f.Major = 0 }, "version", Warn, "PostgreSQL"},
+		{"cascade", func(_ *Setup, f *Facts) { f.Standby = true }, "version", OK, "cascades"},
+		{"no sql", func(_ *Setup, f *Facts) { f.SQL = errors.New("nope") }, "role", Warn, "nope"},
+		{"minimal", func(_ *Setup, f *Facts) { f.Settings["wal_level"] = "minimal" }, "wal_level", Fail, "restart"},
+		{"unknown level", func(_ *Setup, f *Facts) { delete(f.Settings, "wal_level") }, "wal_level", Warn, "replica"},
+		{"senders unknown", func(_ *Setup, f *Facts) { delete(f.Settings, "max_wal_senders") }, "max_wal_senders", Warn, ""},
+		{"senders unseen", func(_ *Setup, f *Facts) { f.SQL = errors.New("x") }, "max_wal_senders", Warn, "3 are free"},
+		{"few senders", func(_ *Setup, f *Facts) { f.Settings["max_wal_senders"] = "3" }, "max_wal_senders", Warn, "to 4 or more"},
+		{"no senders", func(_ *Setup, f *Facts) { f.Settings["max_wal_senders"] = "1" }, "max_wal_senders", Fail, "Raise"},
+		{"our own sender", func(_ *Setup, f *Facts) {
+			f.Settings["max_wal_senders"], f.Walsenders = "3", []Walsender{{"proxy_a", "streaming"}}
+		}, "max_wal_senders", OK, "3 of 3 free"},
+		{"no slot", func(s *Setup, _ *Facts) { s.Slot = "" }, "slot", Warn, "wal_keep_size"},
+		{"slot missing", func(*Setup, *Facts) {}, "slot", OK, "10 of 10 free"},
+		{"slots full", func(_ *Setup, f *Facts) { f.Settings["max_replication_slots"] = "0" }, "slot", Fail, "Raise"},
+		{"slots unknown", func(_ *Setup, f *Facts) { delete(f.Settings, "max_replication_slots") }, "slot", Warn, "unknown"},
+		{"slot exists", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical"}} }, "slot", OK, "exists"},
+		{"slot active", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical", Active: true}} }, "slot", Warn, "in use"},
+		{"slot logical", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "logical"}} }, "slot", Fail, "another one"},
+		{"slot lost", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical", WALStatus: "lost"}} }, "slot", Warn, "lost"},
+		{"slot read", func(_ *Setup, f *Facts) { f.SQL, f.SlotAsked, f.SlotFound = errors.New("x"), true, true }, "slot", OK, "exists"},
+		{"slot read, missing", func(_ *Setup, f *Facts) { f.SQL, f.SlotAsked = errors.New("x"), true }, "slot", Warn, "does not exist"},
+		{"slot unasked", func(_ *Setup, f *Facts) { f.SQL = errors.New("x") }, "slot", Warn, "unknown"},
+		{"disk", func(_ *Setup, f *Facts) { f.Disk.Err = errors.New("not writable") }, "data_dir", Fail, "--data-dir"},
+		{"small disk", func(_ *Setup, f *Facts) { f.Disk = Disk{Total: 2 << 30, Free: 1 << 30} }, "data_dir", Warn, "larger volume"},
+		{"full disk", func(_ *Setup, f *Facts) { f.Disk.Free = 1 << 20 }, "data_dir", Warn, "min_free"},
+		{"our own store", func(_ *Setup, f *Facts) { f.Disk.Free = 3 << 29 }, "data_dir", OK, "free"},
+		{"names us", func(_ *Setup, f *Facts) { f.Settings["synchronous_standby_names"] = "Proxy_A" },
+			"synchronous_standby_names", Warn, "on no standby"},
+		{"names all", func(_ *Setup, f *Facts) { f.Settings["synchronous_standby_names"] = "*" },
+			"synchronous_standby_names", Warn, "on no standby"},
+		{"names a direct standby", func(_ *Setup, f *Facts) { f.Settings["synchronous_standby_names"] = "s1" },
+			"synchronous_standby_names", OK, "s1"},
+		{"names an unseen one", func(_ *Setup, f *Facts) { f.Settings["synchronous_standby_names"] = `ANY 1 (s1, "s-2")` },
+			"synchronous_standby_names", Warn, `does not see "s-2"`},
+		{"names unknown", func(_ *Setup, f *Facts) { delete(f.Settings, "synchronous_standby_names") },
+			"synchronous_standby_names", Warn, "wait for ever"},
+		{"trust", func(_ *Setup, f *Facts) { f.Trusted = true }, "pg_hba", Warn, "scram-sha-256"},
+		{"trust on loopback", func(s *Setup, f *Facts) { f.Trusted, s.LoopbackOnly = true, true }, "pg_hba", OK, "loopback"},
+	} {
+		s, f := goodSetup(), goodFacts()
+		c.change(&s, &f)
+		seen := false
+		checks := Judge(s, f)
+		failed := false
+		for _, got := range checks {
+			failed = failed || got.Level == Fail
+			if (got.Level == OK) != (got.Remedy == "") {
+				t.Errorf("%s: %s is %s with remedy %q", c.name, got.Name, got.Level, got.Remedy)
+			}
+			if got.Name != c.check {
+				continue
+			}
+			seen = true
+			if got.Level != c.level || !strings.Contains(got.Text+" "+got.Remedy, c.has) {
+				t.Errorf("%s: %+v; want %s with %q", c.name, got, c.level, c.has)
+			}
+		}
+		if !seen || Passed(checks) == failed {
+			t.Errorf("%s: check %s seen %v; passed %v, failed %v", c.name, c.check, seen, Passed(checks), failed)
+		}
+	}
+}
+
+func TestAdvise(t *testing.T) {
+	for _, c := range []struct {
+		name, setting string
+		behind        []string
+		rule          string
+		want          []string // a part of each warning
+	}{
+		{"nothing", "", []string{"s2"}, "", nil},
+		{"invalid", "ANY (", []string{"s2"}, "", nil},
+		{"us", "proxy_a", nil, "", []string{"whose own rule is empty"}},
+		{"us with a rule", "proxy_a", nil, "s2", nil},
+		{"everybody", "*", []string{"s2"}, "", []string{"whose own rule is empty"}},
+		{"a standby behind us", "FIRST 1 (S2, s3)", []string{"s2"}, "", []string{"names s2, which is behind"}},
+		{"one that is direct as well", "s1", []string{"s1"}, "", nil},
+		{"both", "2 (proxy_a, s2)", []string{"s2"}, "", []string{"own rule is empty", "name proxy_a instead"}},
+	} {
+		s, f := goodSetup(), goodFacts()
+		s.Rule, f.Settings["synchronous_standby_names"] = c.rule, c.setting
+		got := Advise(s, f, c.behind)
+		if len(got) != len(c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+			continue
+		}
+		for i := range got {
+			if !strings.Contains(got[i], c.want[i]) {
+				t.Errorf("%s: %q, want %q", c.name, got[i], c.want[i])
+			}
+		}
+	}
+	s, f := goodSetup(), goodFacts()
+	f.Trusted = true
+	delete(f.Settings, "synchronous_standby_names")
+	got := strings.Join(Advise(s, f, nil), "\n")
+	if !strings.Contains(got, "could not be asked") || !strings.Contains(got, "without a password") {
+		t.Errorf("unknown and trusted: %s", got)
+	}
+}
+
+func TestLookAtDisk(t *testing.T) {
+	dir := t.TempDir()
+	if d := LookAtDisk(dir); d.Err != nil || !d.Exists || d.Total <= 0 || d.Free <= 0 || d.Free > d.Total {
+		t.Errorf("a directory: %+v", d)
+	}
+	if d := LookAtDisk(dir + "/not/there/yet"); d.Err != nil || d.Exists || d.Total <= 0 {
+		t.Errorf("a missing one: %+v", d)
+	}
+	if d := LookAtDisk("/proc/version/x"); d.Err == nil {
+		t.Errorf("below a file: %+v", d)
+	}
+	if d := LookAtDisk("/proc/version"); d.Err == nil {
+		t.Errorf("a file: %+v", d)
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+func rootCommand(stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "replproxy",
+		Short: "One WAL stream from a PostgreSQL primary, any number of standbys behind it",
+		Long: "replproxy stands in front of a PostgreSQL primary (14 to 18). Applications and standbys change\n" +
+			"only host and port; the primary sees one walsender, whatever the number of standbys.\n\n" +
+			"Try it:   replproxy demo\n" +
+			"Use it:   replproxy run --upstream \"host=db1 user=replproxy\" --data-dir ./replproxy-data",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())}
+	})
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), versionCommand(), walFetchCommand())
+	strictArgs(root)
+	return root
+}
+
+// strictArgs turns a wrong number of arguments and an unknown command into exit 2.
+func strictArgs(cmd *cobra.Command) {
+	check := cmd.Args
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		if err := check(c, args); err != nil {
+			return usageError{fmt.Errorf("%w (%s --help tells more)", err, c.CommandPath())}
+		}
+		return nil
+	}
+	for _, sub := range cmd.Commands() {
+		strictArgs(sub)
+	}
+}
+
+// configFlags adds -c and the flags of the configuration to a command.
+func configFlags(cmd *cobra.Command) (file *string) {
+	file = cmd.Flags().StringP("config", "c", "", "configuration file; none is needed")
+	for _, f := range config.Flags() {
+		if f.List {
+			cmd.Flags().StringArray(f.Name, nil, f.Help+defaultNote(f.Default))
+		} else {
+			cmd.Flags().String(f.Name, "", f.Help+defaultNote(f.Default))
+		}
+	}
+	return file
+}
+
+func defaultNote(d string) string {
+	if d == "" {
+		return ""
+	}
+	return " (default " + d + ")"
+}
+
+// loadConfig reads the file and the flags that were given. Every error is a usageError.
+func loadConfig(cmd *cobra.Command, file string) (*config.Config, error) {
+	var overrides []config.Override
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if !isConfigFlag(f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		overrides = append(overrides, config.Override{Flag: f.Name, Values: values})
+	})
+	c, err := config.Load(file, overrides)
+	if err != nil {
+		var many config.Errors
+		if errors.As(err, &many) {
+			return nil, usageError{fmt.Errorf("unusable configuration\n%w", many)}
+		}
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+func isConfigFlag(name string) bool {
+	for _, f := range config.Flags() {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// walFetchCommand is known, so that a restore_command that names it says what is wrong (R26).
+func walFetchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "wal-fetch %f %p",
+		Short:              "restore_command out of a proxy's store (not supported yet)",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("wal-fetch is not supported yet")}
+		},
+	}
+}

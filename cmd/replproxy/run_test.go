@@ -1,0 +1,170 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// TestRunStatusCheck is one proxy in front of one primary, seen by its commands.
+func TestRunStatusCheck(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t)
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Name: "proxy-a", Args: []string{"--pprof"}})
+	standby := in.Standby(t, pgtest.StandbyOptions{From: primary, PrimaryConninfo: proxy.Conninfo("application_name=s1")})
+	pgtest.WaitCaughtUp(t, primary, standby)
+	var st admin.Status
+	pgtest.WaitFor(t, time.Minute, "the standby to stream", func() (bool, error) {
+		proxy.Status(t, &st)
+		return len(st.Standbys) == 1 && st.Standbys[0].State == "streaming", nil
+	})
+
+	http := fmt.Sprintf("127.0.0.1:%d", proxy.HTTPPort)
+	code, out, errs := program(t, nil, "status", "--http", http)
+	for _, want := range []string{"proxy-a, ready", "streaming", "slot replproxy_proxy_a", "timeline 1", "s1"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("status: exit code %d, no %q in\n%s%s", code, want, out, errs)
+		}
+	}
+	code, out, errs = program(t, nil, "status", "--json", "--http", http)
+	st = admin.Status{}
+	if err := json.Unmarshal([]byte(out), &st); err != nil || code != 0 {
+		t.Fatalf("status --json: %d, %v\n%s%s", code, err, out, errs)
+	}
+	if !st.Ready || len(st.Standbys) != 1 || st.Standbys[0].ApplicationName != "s1" || st.Sessions.Physical != 1 ||
+		st.Upstream.Slot != "replproxy_proxy_a" || st.Store.SegSize != 16<<20 || st.Store.FreeBytes <= 0 {
+		t.Errorf("status --json: %s", out)
+	}
+	if code, body, err := proxy.Get(t.Context(), "/debug/pprof/"); code != 200 || err != nil {
+		t.Errorf("profiles were asked for: %d %s %v", code, body, err)
+	}
+	if log := proxy.Log(); !strings.Contains(log, `name_for_synchronous_standby_names="\"proxy-a\""`) {
+		t.Errorf("the quoted name was not told:\n%s", log)
+	}
+
+	code, out, errs = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-b", "--data-dir", in.TempDir(t))
+	if code != 0 || !strings.Contains(out, `"replproxy_proxy_b" does not exist yet`) || strings.Contains(out, "fail") {
+		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
+	}
+	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", in.TempDir(t))
+	if !strings.Contains(out, `"replproxy_proxy_a" is in use`) {
+		t.Errorf("check beside the proxy itself:\n%s", out)
+	}
+
+	code, out, errs = program(t, nil, "run", "--upstream", primary.Conninfo(), "--data-dir", proxy.DataDir, "--listen", "127.0.0.1:0")
+	if code != exitFailure || !strings.Contains(errs, fmt.Sprintf("used by another replproxy (pid %d)", proxy.PID())) {
+		t.Errorf("a second proxy on the directory: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestCheckSaysWhatToDo runs check against servers that are not ready for a proxy.
+func TestCheckSaysWhatToDo(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	dir := in.TempDir(t)
+	minimal := in.Primary(t, pgtest.Settings("wal_level = minimal", "max_wal_senders = 0"))
+	code, out, _ := program(t, nil, "check", "--upstream", minimal.Conninfo(), "--data-dir", dir)
+	if code != exitFailure || !strings.Contains(out, "fail  upstream") || !strings.Contains(out, "max_wal_senders") {
+		t.Errorf("wal_level minimal: exit code %d\n%s", code, out)
+	}
+	closed := in.Primary(t, pgtest.SCRAM("right"), pgtest.HBA("host all all 127.0.0.1/32 scram-sha-256"))
+	code, out, _ = program(t, nil, "check", "--upstream", closed.Conninfo(), "--data-dir", dir)
+	if code != exitFailure || !strings.Contains(out, "pg_hba.conf, as in \"host replication") || strings.Contains(out, "right") {
+		t.Errorf("no line for replication: exit code %d\n%s", code, out)
+	}
+	code, out, _ = program(t, nil, "check", "--upstream", closed.Conninfo("password=wrong", "dbname=postgres"), "--data-dir", dir)
+	if code != exitFailure || strings.Contains(out, "wrong") {
+		t.Errorf("wrong password: exit code %d\n%s", code, out)
+	}
+}
+
+// TestTrapsAreTold is R27: the primary waits for us, or for a standby that only we can see.
+func TestTrapsAreTold(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("synchronous_standby_names = 'ANY 1 (proxy, lost)'"))
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
+	in.Standby(t, pgtest.StandbyOptions{From: primary, PrimaryConninfo: proxy.Conninfo("application_name=lost")})
+	pgtest.WaitFor(t, time.Minute, "both warnings", func() (bool, error) {
+		var st admin.Status
+		proxy.Status(t, &st)
+		text := strings.Join(st.Warnings, "\n")
+		return strings.Contains(text, "whose own rule is empty") && strings.Contains(text, "names lost, which is behind"), nil
+	})
+	if log := proxy.Log(); strings.Count(log, "whose own rule is empty") != 1 {
+		t.Errorf("the warning was not logged once:\n%s", log)
+	}
+	_, out, _ := program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy", "--data-dir", in.TempDir(t))
+	if !strings.Contains(out, "warn  synchronous_standby_names") {
+		t.Errorf("check:\n%s", out)
+	}
+}
+
+// TestSignals: the first ends in order with code 0, a second one at once.
+func TestSignals(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t)
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
+	proxy.Signal(syscall.SIGHUP)
+	pgtest.WaitFor(t, 30*time.Second, "SIGHUP to be answered", func() (bool, error) {
+		return strings.Contains(proxy.Log(), "the configuration is read at start only"), nil
+	})
+	if code := proxy.Terminate(t); code != exitOK {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	proxy.Start(t)
+	// A session in the way of an orderly end.
+	conn := pgtest.Connect(t, proxy.Conninfo())
+	defer conn.Close(t.Context())
+	proxy.Signal(syscall.SIGTERM)
+	pgtest.WaitFor(t, 30*time.Second, "the orderly end to begin", func() (bool, error) {
+		code, body, err := proxy.Get(t.Context(), "/readyz")
+		return err == nil && code == 503 && strings.Contains(string(body), "stopping"), nil
+	})
+	proxy.Signal(syscall.SIGINT)
+	if code := proxy.WaitExit(t); code != exitFailure {
+		t.Errorf("second signal: exit code %d", code)
+	}
+}
+
+// TestSystemd: READY when the listeners are served, STOPPING when the end begins.
+func TestSystemd(t *testing.T) {
+	dir := t.TempDir()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "notify")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	cmd := exec.Command(pgtest.Binary(t), "run", "--upstream", "host=127.0.0.1 port=1 user=x", "--data-dir", filepath.Join(dir, "data"),
+		"--listen", "127.0.0.1:0", "--http", "")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String())
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	expect := func(want string) {
+		t.Helper()
+		buf := make([]byte, 100)
+		socket.SetReadDeadline(time.Now().Add(programLimit))
+		if n, err := socket.Read(buf); err != nil || string(buf[:n]) != want {
+			t.Fatalf("got %q, %v; want %s", buf[:n], err, want)
+		}
+	}
+	expect("READY=1")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	expect("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/physical"
+)
+
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Stand in front of a primary until SIGTERM (orderly) or a second one (at once)",
+		Args:  cobra.NoArgs,
+	}
+	file := configFlags(cmd)
+	profiles := cmd.Flags().Bool("pprof", false, "serve Go's profiles at /debug/pprof of the http address")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := loadConfig(cmd, *file)
+		if err != nil {
+			return err
+		}
+		up, err := parseUpstream(c)
+		if err != nil {
+			return err
+		}
+		log := newLogger(c, cmd.ErrOrStderr())
+		soft, hard, stop := twoStage(cmd.Context())
+		defer stop()
+		defer daemonSignals(func() {
+			log.Warn("SIGHUP: the configuration is read at start only; restart to change it")
+		})()
+		done := make(chan error, 1)
+		go func() { done <- serve(soft, c, up, log, *profiles) }()
+		select {
+		case err := <-done:
+			return err
+		case <-hard.Done():
+			// The store survives this as it survives kill -9.
+			log.Warn("second signal: leaving at once")
+			return silentError{exitFailure}
+		}
+	}
+	return cmd
+}
+
+func newLogger(c *config.Config, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// serve opens everything, from the disk outward, runs it until ctx ends, and closes it in reverse.
+func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog.Logger, profiles bool) (err error) {
+	store, err := walstore.Open(ctx, walstore.Options{
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: log.With("part", "walstore"),
+	})
+	if err != nil {
+		return openFailed(c, err)
+	}
+	defer closing(&err, store)
+	slots, err := slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{})
+	if err != nil {
+		return fmt.Errorf("open slots: %w", err)
+	}
+	var receiver *walreceiver.Receiver
+	filler := newFiller(c, up, store, func() bool {
+		return receiver.Status().State == walreceiver.Streaming
+	}, log.With("part", "backfill"))
+	var hub *fanout.Hub
+	keeper := realslot.New(realslot.Options{
+		Upstream: up, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
+		Mirror:  c.Slots.Mirror,
+		Store:   func() (oldest, flushed lsn.LSN) { p := store.Positions(); return p.Oldest, p.Flushed },
+		Settled: func() bool { _, settled := hub.Feedback(); return settled },
+		Logger:  log.With("part", "slots"),
+	})
+	hub = fanout.New(fanout.Options{
+		Primary: keeper, NextXID: keeper.NextXID,
+		Store: fanout.NewFilledStore(store, filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
+		Logger: log.With("part", "hub"),
+	})
+	gate := physical.NewGate(c.Auth.MaxUpstreamWalsenders)
+	receiver, err = walreceiver.New(walreceiver.Options{
+		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
+		Logger: log.With("part", "walreceiver"),
+	})
+	if err != nil {
+		return err
+	}
+	handler, err := physical.New(physical.Options{
+		Hub: hub, Upstream: dialer(up, 0), Gate: gate, Logger: log.With("part", "walsender"),
+		Settings: func() map[string]string { return receiver.Status().Settings },
+	})
+	if err != nil {
+		return err
+	}
+	doors, err := openDoors(ctx, c)
+	if err != nil {
+		return err
+	}
+	server, err := proxy.New(proxy.Options{
+		Listeners: doors.clients, Upstream: dialer(up, c.Upstream.ConnectWait), Physical: handler,
+		ConnectWait: c.Upstream.ConnectWait, Logger: log.With("part", "proxy"),
+	})
+	if err != nil {
+		return errors.Join(err, doors.close())
+	}
+	advisor := &advisor{upstream: up, setup: setup(c, up), hub: hub, receiver: receiver, log: log}
+	view := &view{
+		config: c, build: readBuild(), started: time.Now(), listen: doors.addresses(),
+		store: store, filler: filler, hub: hub, receiver: receiver, server: server, advisor: advisor,
+	}
+	stages := []stage{
+		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run},
+		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
+	}
+	if doors.http != nil {
+		page := admin.New(admin.Options{
+			Listener: doors.http, Source: view, Profiles: profiles, Logger: log.With("part", "admin"),
+		})
+		stages = append([]stage{{"admin", page.Run}}, stages...)
+	}
+	announce(log, c, up, doors)
+	return runStages(ctx, append(stages, stage{"server", server.Run}, stage{"systemd", view.notify}))
+}
+
+// announce says once what this proxy is, where it listens and what it stands in front of.
+func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors) {
+	for _, a := range d.addresses() {
+		log.Info("listening for applications and standbys", "listen", a)
+	}
+	if d.http != nil {
+		log.Info("status page, health and metrics", "http", "http://"+d.http.Addr().String()+"/")
+	}
+	log.Info("standing in front of the primary", "upstream", up.String(), "slot", c.SlotName(), "data_dir", c.DataDir)
+	log.Info("a commit that waits for this proxy is durable in this store only: no rule counts standbys",
+		"name_for_synchronous_standby_names", syncrep.QuoteName(c.Name))
+}
+
+// openFailed adds what to do next to the errors of a data directory.
+func openFailed(c *config.Config, err error) error {
+	next := ""
+	switch {
+	case errors.Is(err, walstore.ErrLocked):
+		next = "; stop that one first, or give this one a data_dir (--data-dir) of its own"
+	case errors.Is(err, walstore.ErrForeignDir):
+		next = "; name an empty directory in data_dir (--data-dir), or one that a replproxy made"
+	case errors.Is(err, walstore.ErrDamaged):
+		next = "; the store can be made anew from the primary: move the directory away and start again"
+	default:
+		next = "; the user that runs replproxy must be able to write to data_dir (--data-dir)"
+	}
+	return fmt.Errorf("open store %s: %w%s", c.DataDir, err, next)
+}
+
+// closing closes the store after everything else and keeps the first error.
+func closing(err *error, store *walstore.Store) {
+	if closeErr := store.Close(); *err == nil && closeErr != nil {
+		*err = fmt.Errorf("close store: %w", closeErr)
+	}
+}
+
+// notify tells systemd that the proxy serves, and when it begins to stop. Without systemd it does
+// nothing. It is the last stage, so its end is the first of an orderly stop.
+func (v *view) notify(ctx context.Context) error {
+	v.tell(daemon.SdNotifyReady)
+	<-ctx.Done()
+	v.stopping.Store(true)
+	v.tell(daemon.SdNotifyStopping)
+	return nil
+}
+
+func (v *view) tell(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		v.advisor.log.Warn("cannot notify systemd", "state", state, "err", err)
+	}
+}

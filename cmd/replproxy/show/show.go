@@ -1,0 +1,182 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// Status prints the whole document.
+func Status(w io.Writer, s *admin.Status) {
+	state := "ready"
+	if !s.Ready {
+		state = "not ready: " + s.NotReady
+	}
+	fmt.Fprintf(w, "%s, %s, up %s, version %s\n\n", Clean(s.Name), Clean(state), since(s.StartedAt, s.Now), s.Version)
+	t := table(w)
+	upstream(t, s)
+	store(t, s)
+	n := s.Sessions
+	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; %d accepted, %d refused\n",
+		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused)
+	t.Flush()
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
+	}
+	fmt.Fprintln(w)
+	Standbys(w, s.Standbys)
+	if len(s.Slots) > 0 {
+		fmt.Fprintln(w)
+		slots(w, s.Slots)
+	}
+}
+
+func upstream(t io.Writer, s *admin.Status) {
+	u := s.Upstream
+	line := u.State
+	if u.Endpoint != "" {
+		line = Clean(u.Endpoint) + " " + line
+	}
+	if !u.Since.IsZero() {
+		line += " for " + since(u.Since, s.Now)
+	}
+	if u.ServerVersion != "" {
+		line += ", PostgreSQL " + Clean(u.ServerVersion)
+	}
+	if u.Slot != "" {
+		line += ", slot " + u.Slot
+	}
+	if u.SlotState != "" {
+		line += " (" + Clean(u.SlotState) + ")"
+	}
+	fmt.Fprintf(t, "upstream\t%s\n", line)
+	if u.LastError != "" && u.State != admin.Streaming {
+		fmt.Fprintf(t, "\tlast error: %s\n", Clean(u.LastError))
+	}
+	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
+		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
+}
+
+func store(t io.Writer, s *admin.Status) {
+	line := "empty"
+	if s.Store.Timeline != 0 {
+		line = fmt.Sprintf("timeline %s, from %s, received %s, written %s, flushed %s", s.Store.Timeline,
+			Position(s.Store.Oldest), Position(s.Store.Received), Position(s.Store.Written), Position(s.Store.Flushed))
+	}
+	if s.Store.Paused {
+		line += ", WAITING FOR THE DISK"
+	}
+	if s.Store.VolumeBytes > 0 {
+		line += fmt.Sprintf(", %s free", Bytes(s.Store.FreeBytes))
+	}
+	fmt.Fprintf(t, "store\t%s\n", line)
+}
+
+// Standbys prints one line per standby.
+func Standbys(w io.Writer, all []admin.Standby) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "no standbys attached")
+		return
+	}
+	t := table(w)
+	fmt.Fprintln(t, "standby\taddress\tstate\tsent\twrite\tflush\treplay\tbehind\tlag w/f/r\tslot")
+	for _, b := range all {
+		address := b.ClientAddr
+		if address == "" {
+			address = "local"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s / %s / %s\t%s\n",
+			orDash(Clean(b.ApplicationName)), Clean(address), b.State, Position(b.Sent), Position(b.Write),
+			Position(b.Flush), Position(b.Replay), Bytes(b.LagBytes),
+			Lag(b.WriteLag), Lag(b.FlushLag), Lag(b.ReplayLag), orDash(b.Slot))
+	}
+	t.Flush()
+}
+
+func slots(w io.Writer, all []admin.Slot) {
+	t := table(w)
+	fmt.Fprintln(t, "slot\ttype\tactive\trestart\theld\tsafe\tstatus")
+	for _, s := range all {
+		active, kind := "no", s.Type
+		if s.Active {
+			active = fmt.Sprintf("pid %d", s.ActivePID)
+		}
+		if s.Temporary {
+			kind += ", temporary"
+		}
+		safe, status := "-", orDash(s.Status)
+		if s.Safe != nil {
+			safe = Bytes(max(0, *s.Safe))
+		}
+		if s.Reason != "" {
+			status += " (" + s.Reason + ")"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			s.Name, kind, active, Position(s.Restart), Bytes(s.HeldBytes), safe, status)
+	}
+	t.Flush()
+}
+
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+// Position is X/X, or a dash while it is not known.
+func Position(l lsn.LSN) string {
+	if l == lsn.Invalid {
+		return "-"
+	}
+	return l.String()
+}
+
+// Lag is a time in seconds for a narrow column, a dash while it is not known.
+func Lag(seconds *float64) string {
+	switch {
+	case seconds == nil:
+		return "-"
+	case *seconds < 1:
+		return fmt.Sprintf("%.1fms", *seconds*1000)
+	}
+	return fmt.Sprintf("%.1fs", *seconds)
+}
+
+// Bytes is a size for a narrow column.
+func Bytes(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
+	v, i := float64(n), 0
+	for ; v >= 1024 && i < len(units)-1; i++ {
+		v /= 1024
+	}
+	if i > 0 && v < 10 {
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " " + units[i]
+	}
+	return fmt.Sprintf("%.0f %s", v, units[i])
+}
+
+func since(from, now time.Time) string {
+	if from.IsZero() {
+		return "-"
+	}
+	return max(0, now.Sub(from)).Round(time.Second).String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// Clean replaces whatever a terminal would act on.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

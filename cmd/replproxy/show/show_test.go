@@ -1,0 +1,63 @@
+package show
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name string, s *admin.Status) {
+	t.Helper()
+	var b bytes.Buffer
+	Status(&b, s)
+	path := "testdata/" + name + ".txt"
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, _ := os.ReadFile(path); !bytes.Equal(want, b.Bytes()) {
+		t.Errorf("%s:\n--- got\n%s--- want\n%s", name, b.Bytes(), want)
+	}
+}
+
+var now = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+
+func TestStatusGolden(t *testing.T) {
+	fast, slow := 0.0012, 3.25
+	golden(t, "streaming", &admin.Status{
+		Name: "proxy_a", Version: "v1", StartedAt: now.Add(-3 * time.Hour), Now: now, Ready: true,
+		Upstream: admin.Upstream{State: admin.Streaming, Endpoint: "db1:5432", Since: now.Add(-time.Minute), ServerVersion: "15.18",
+			Slot: "replproxy_proxy_a", ReportedWrite: 0x5000100, ReportedFlush: 0x5000000, LastError: "old"},
+		Store: admin.Store{Timeline: 2, Oldest: 0x1000000, Received: 0x5000200, Written: 0x5000100, Flushed: 0x5000000,
+			VolumeBytes: 100 << 30, FreeBytes: 20 << 30},
+		Standbys: []admin.Standby{
+			{ApplicationName: "s1", ClientAddr: "10.0.0.5", State: "streaming", Sent: 0x5000200, Write: 0x5000200, Flush: 0x5000200,
+				Replay: 0x5000100, WriteLag: &fast, FlushLag: &fast, ReplayLag: &slow, Slot: "s1"},
+			{ApplicationName: "evil\x1b[2J\n", State: "catchup", Sent: 0x2000000, LagBytes: 48 << 20},
+		},
+		Slots: []admin.Slot{{Name: "s1", Type: "physical", Active: true, ActivePID: 4194305, Restart: 0x5000200, Status: "reserved"},
+			{Name: "tmp", Type: "physical", Temporary: true, HeldBytes: 1 << 40, Status: "lost"}},
+		Sessions: admin.Sessions{Regular: 3, Physical: 2, Logical: 1, Accepted: 9, Refused: 1},
+		Warnings: []string{"something to\nchange"},
+	})
+	golden(t, "starting", &admin.Status{
+		Name: "proxy_a", Version: "v1", StartedAt: now, Now: now, NotReady: "no WAL has arrived yet",
+		Upstream: admin.Upstream{State: admin.Disconnected, LastError: "connection refused"},
+		Store:    admin.Store{Paused: true},
+	})
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1 kB", 1536: "1.5 kB", 20 << 20: "20 MB", 1 << 62: "4096 PB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

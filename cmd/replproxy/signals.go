@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interruptible is a context that ends at the first SIGINT or SIGTERM. stop gives the signals back.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
+// twoStage is a pair of contexts: soft ends at the first SIGINT or SIGTERM, which asks for an orderly
+// end, hard at the second, which does not wait. stop gives the signals back and ends both.
+func twoStage(parent context.Context) (soft, hard context.Context, stop func()) {
+	soft, endSoft := context.WithCancel(parent)
+	hard, endHard := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2) // one for each stage
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for _, end := range []func(){endSoft, endHard} {
+			select {
+			case <-signals:
+				end()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return soft, hard, func() {
+		signal.Stop(signals)
+		close(done)
+		endSoft()
+		endHard()
+	}
+}
+
+// daemonSignals keeps a daemon alive where the default would end it: SIGHUP is a habit of people who
+// change configurations, told through told, and SIGPIPE means that whoever read the log is gone. stop
+// gives them back.
+func daemonSignals(told func()) (stop func()) {
+	signal.Ignore(syscall.SIGPIPE)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				told()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		signal.Reset(syscall.SIGPIPE)
+		close(done)
+	}
+}

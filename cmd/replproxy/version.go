@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// unreleased is the version of a build that is no tagged module version.
+const unreleased = "devel"
+
+// supportedMajors are the PostgreSQL versions that the tests run against.
+const supportedMajors = "14, 15, 16, 17, 18"
+
+// build is what the Go tool recorded about this binary.
+type build struct{ version, commit string }
+
+func readBuild() build {
+	b := build{version: unreleased}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		b.version = v
+	}
+	dirty := ""
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.commit = s.Value
+		case "vcs.modified":
+			if s.Value == "true" {
+				dirty = "+modified"
+			}
+		}
+	}
+	if b.commit != "" {
+		b.commit += dirty
+	}
+	return b
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit, Go and the supported PostgreSQL versions",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b := readBuild()
+			commit := b.commit
+			if commit == "" {
+				commit = "unknown"
+			}
+			const lines = "replproxy %s\ncommit     %s\ngo         %s %s/%s\nPostgreSQL %s\n"
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), lines,
+				b.version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, supportedMajors)
+			return err
+		},
+	}
+}

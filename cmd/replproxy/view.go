@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// view is every part of a running proxy, as the status document wants it. It asks the parts only for
+// copies, so any goroutine may use it.
+type view struct {
+	config  *config.Config
+	build   build
+	started time.Time
+	listen  []string
+
+	store    *walstore.Store
+	filler   *backfill.Filler
+	hub      *fanout.Hub
+	receiver *walreceiver.Receiver
+	server   *proxy.Server
+	advisor  *advisor
+	stopping atomic.Bool
+}
+
+// Status is one snapshot; see [admin.Source].
+func (v *view) Status() admin.Status {
+	positions := v.store.Positions()
+	total, free, err := preflight.Volume(v.config.DataDir)
+	if err != nil {
+		total, free = 0, 0 // absent from the document
+	}
+	s := admin.Status{
+		Name: v.config.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
+		Stopping: v.stopping.Load(), Listen: v.listen,
+		Upstream: upstreamStatus(v.receiver.Status()),
+		Store: admin.Store{
+			Dir: v.config.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
+			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
+			VolumeBytes: total, FreeBytes: free,
+		},
+		Backfill: backfillStatus(v.filler.Status()),
+		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
+		Sessions: v.sessions(),
+		Limits: admin.Limits{
+			KeepSize: int64(v.config.WAL.KeepSize), MinFree: v.config.WAL.MinFree.Of(total),
+			MaxUpstreamWalsenders: v.config.Auth.MaxUpstreamWalsenders,
+			WalReceiverTimeout:    walreceiver.DefaultTimeout.Seconds(),
+		},
+		Warnings: v.advisor.Warnings(),
+	}
+	if id, ok := v.store.Identity(); ok {
+		s.Store.System, s.Store.SegSize = id.System.String(), int64(id.SegSize)
+	}
+	for _, b := range v.hub.Standbys() {
+		s.Standbys = append(s.Standbys, standbyStatus(b, positions.Received))
+	}
+	rows := v.hub.Slots()
+	for _, row := range rows {
+		s.Slots = append(s.Slots, slotStatus(row, positions.Received))
+	}
+	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
+	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
+	return s
+}
+
+func upstreamStatus(r walreceiver.Status) admin.Upstream {
+	u := admin.Upstream{
+		State: string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
+		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
+		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
+	}
+	if r.Endpoint.Host != "" {
+		u.Endpoint = r.Endpoint.String()
+	}
+	return u
+}
+
+func (v *view) sessions() admin.Sessions {
+	counts := v.server.Counts()
+	s := admin.Sessions{StartingN: counts.Starting, Accepted: counts.Accepted, Refused: counts.Refused}
+	for _, info := range v.server.Sessions() {
+		switch info.Class {
+		case handshake.Regular:
+			s.Regular++
+		case handshake.PhysicalWalsender:
+			s.Physical++
+		case handshake.LogicalWalsender:
+			s.Logical++
+		}
+	}
+	return s
+}
+
+func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
+	s := admin.Standby{
+		PID: b.PID, User: b.User, ApplicationName: b.ApplicationName, ClientAddr: hostOf(b.ClientAddr),
+		BackendStart: b.BackendStart, State: b.State.String(),
+		Sent: b.Sent, Write: b.Write, Flush: b.Flush, Replay: b.Apply,
+		WriteLag: seconds(b.WriteLag), FlushLag: seconds(b.FlushLag), ReplayLag: seconds(b.ApplyLag),
+		ReplyTime: b.LastReply, SyncState: b.SyncState, Timeline: b.Timeline, Slot: b.Slot,
+		Xmin: uint64(b.Feedback.Xmin), CatalogXmin: uint64(b.Feedback.CatalogXmin),
+	}
+	has := b.Flush
+	if has == lsn.Invalid {
+		has = b.Sent // pg_receivewal without --synchronous never reports a flush
+	}
+	if has != lsn.Invalid && received > has {
+		s.LagBytes = int64(received - has)
+	}
+	return s
+}
+
+func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
+	s := admin.Slot{
+		Name: row.Name, Type: "physical", Temporary: row.Temporary, Active: row.ActivePID != 0,
+		ActivePID: row.ActivePID, Restart: row.Restart, Status: string(row.Status), Reason: string(row.Lost),
+		InactiveSince: row.Inactive, Xmin: uint64(row.Xmin), CatalogXmin: uint64(row.CatalogXmin),
+		Real: string(row.Real),
+	}
+	if row.SafeKnown {
+		s.Safe = &row.Safe
+	}
+	if row.Lost == slot.NotLost && row.Restart != lsn.Invalid && received > row.Restart {
+		s.HeldBytes = int64(received - row.Restart)
+	}
+	return s
+}
+
+func (v *view) feedback() admin.Feedback {
+	f := v.hub.FeedbackStatus()
+	return admin.Feedback{
+		Settled: f.Settled, Xmin: uint64(f.Xmin), XminOf: f.XminOf, CatalogXmin: uint64(f.CatalogXmin),
+		CatalogXminOf: f.CatalogXminOf, NextXID: uint64(f.NextXID), LeftOut: f.LeftOut, Capped: f.Capped,
+		LeftOutTotal: f.LeftOutTotal,
+	}
+}
+
+// slotWarnings name the slots whose standbys need an operator.
+func slotWarnings(rows []fanout.SlotRow) (all []string) {
+	for _, r := range rows {
+		if r.Lost != slot.NotLost {
+			all = append(all, fmt.Sprintf("slot %s is lost (%s): drop it and create it again; its standby goes on "+
+				"only if the WAL it needs is still in the store or in its archive", r.Name, r.Lost))
+		}
+	}
+	return all
+}
+
+// seconds is a lag for the document; a negative one is not known.
+func seconds(d time.Duration) *float64 {
+	if d < 0 {
+		return nil
+	}
+	s := d.Seconds()
+	return &s
+}
+
+// hostOf is an address without its port; "" for a unix socket.
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	switch {
+	case err == nil:
+		return host
+	case addr == "[local]":
+		return ""
+	}
+	return addr
+}

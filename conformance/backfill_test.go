@@ -1,0 +1,146 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// sleeper is a site whose store keeps little, and a standby that is down.
+type sleeper struct {
+	*site
+	standby *pgtest.Server
+	at      lsn.LSN // where it stopped
+}
+
+func newSleeper(t *testing.T, in *pgtest.Install, wal string, settings ...string) *sleeper {
+	t.Helper()
+	settings = append(settings, "max_wal_size = 32MB", "min_wal_size = 2MB")
+	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings(settings...))
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: "wal:\n" + wal})
+	s := &sleeper{site: &site{in: in, primary: primary, proxy: proxy}}
+	s.standby = standbyOf(t, primary, proxy, "sleeper", "")
+	pgtest.WaitCaughtUp(t, primary, s.standby)
+	s.at = s.standby.ReplayLSN(t)
+	s.standby.Stop(t, pgtest.Fast)
+	return s
+}
+
+// waitGone waits until the store has all WAL of the primary and does not reach back to the standby, by
+// far more than the few segments that the tests ask to see fetched.
+func (s *sleeper) waitGone(t *testing.T) {
+	t.Helper()
+	const gap = 20 << 20
+	end := s.primary.CurrentLSN(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to drop what the standby needs", func() (bool, error) {
+		st := status(t, s.proxy).Store
+		return st.Flushed >= end && st.Oldest > s.at+gap, nil
+	})
+}
+
+// wake starts the standby and waits until it equals the primary.
+func (s *sleeper) wake(t *testing.T) admin.Backfill {
+	t.Helper()
+	s.standby.Start(t)
+	pgtest.WaitCaughtUp(t, s.primary, s.standby)
+	pgtest.EqualData(t, s.primary, s.standby)
+	pgtest.WaitStreaming(t, s.primary, 1) // the backfill's walsender is given back
+	return status(t, s.proxy).Backfill
+}
+
+func TestSleptPastRetentionFedFromPrimary(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	s := newSleeper(t, in, "  keep_size: 16MB\n", "wal_keep_size = 2GB")
+	writeWAL(t, s.primary, 100) // beyond the tail
+	s.waitGone(t)
+	b := s.wake(t)
+	if b.Segments < 5 || b.Failed != 0 || b.Damaged != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+	s.verifySegments(t, s.proxy)
+}
+
+func TestSleptPastRetentionFedFromArchive(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	archive := in.TempDir(t)
+	s := newSleeper(t, in, fmt.Sprintf("  keep_size: 16MB\n  restore_command: \"cp '%s/%%f' '%%p'\"\n", archive),
+		"archive_mode = on", fmt.Sprintf("archive_command = 'cp %%p %s/%%f'", archive))
+	writeWAL(t, s.primary, 100) // beyond the tail
+	s.waitGone(t)
+	s.primaryForgets(t)
+	b := s.wake(t)
+	if b.Segments < 5 || b.Failed != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+}
+
+// primaryForgets makes the primary remove what the standby needs.
+func (s *sleeper) primaryForgets(t *testing.T) {
+	t.Helper()
+	forgets(t, s.primary, s.at)
+}
+
+// forgets makes a primary remove the segment of at, on timeline 1.
+func forgets(t *testing.T, primary *pgtest.Server, at lsn.LSN) {
+	t.Helper()
+	size := primary.SegSize(t)
+	needed := filepath.Join(primary.WALDir(), size.FileName(1, size.Segno(at)))
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary to drop the segment of "+at.String(), func() (bool, error) {
+		primary.Exec(t, "CHECKPOINT")
+		_, err := os.Stat(needed)
+		return os.IsNotExist(err), nil
+	})
+}
+
+// TestWALNobodyHas: PostgreSQL's words, again and again, and the proxy stays well.
+func TestWALNobodyHas(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	s := newSleeper(t, in, "  keep_size: 16MB\n  restore_command: \"false\"\n")
+	writeWAL(t, s.primary, 100) // beyond the tail
+	s.waitGone(t)
+	s.primaryForgets(t)
+	s.standby.StartNoWait(t)
+	name := s.primary.SegSize(t).FileName(1, s.primary.SegSize(t).Segno(s.at))
+	logged(t, "the standby", s.standby.Log, "requested WAL segment "+name+" has already been removed")
+	b := status(t, s.proxy).Backfill
+	if b.Segments != 0 || b.Failed == 0 || !strings.Contains(b.LastError, "restore_command") {
+		t.Errorf("backfill %+v", b)
+	}
+}
+
+// TestDamagedSegmentIsFetchedAgain flips a bit of the proxy's copy while nobody reads it.
+func TestDamagedSegmentIsFetchedAgain(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	s := newSleeper(t, in, "  keep_size: 1GB\n", "wal_keep_size = 2GB")
+	writeWAL(t, s.primary, 100) // beyond the tail
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to flush", func() (bool, error) {
+		return status(t, s.proxy).Store.Flushed > s.at+90<<20, nil
+	})
+	size := s.primary.SegSize(t)
+	name := filepath.Join(s.proxy.DataDir, "wal", size.FileName(1, size.Segno(s.at)+3))
+	before, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{before[500_000] ^ 8}, 500_000); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	b := s.wake(t)
+	if b.Damaged != 1 || b.Segments != 1 || b.Failed != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+	if after, err := os.ReadFile(name); err != nil || string(after) != string(before) {
+		t.Errorf("the file is not what it was: %v", err)
+	}
+}

@@ -1,0 +1,13 @@
+// Package bench measures replproxy against the alternatives in one run on one machine: a standby
+// attached directly to the primary, and HAProxy for the relay. Machines are noisy, so what counts
+// are ratios inside a run, never absolute figures across runs.
+//
+//	                ┌── direct ───────────────► 1, 16, 64 receivers
+//	primary, WAL ───┤                                              time, CPU of the walsenders
+//	                └── replproxy (1 stream) ─► 1, 16, 64 receivers
+//
+//	pgbench -S ──► primary | HAProxy in TCP mode | replproxy        transactions per second
+//
+// A receiver here is a client that streams and throws away, so that the measured work is the
+// sender's. Run it with `make bench`; the tables of a run are kept in docs/bench.md.
+package bench

@@ -1,0 +1,18 @@
+// Package conformance is the inspector: real PostgreSQL primaries, standbys and client programs, each
+// scenario through a real replproxy process.
+//
+//	load ──► primary ──(one walsender)──► replproxy ──► standbys, pg_receivewal, pg_basebackup, …
+//	            ▲                            │
+//	            └──── relayed sessions ◄─────┘ psql, pgbench, pg_recvlogical, subscriptions
+//
+// After each scenario the same questions are asked:
+//
+//  1. Does every standby hold what the primary holds (all rows of all tables, catalogs, sequences)?
+//  2. Does the primary's pg_stat_replication show one row, the proxy's, in state streaming?
+//  3. Is every segment in the proxy's store equal to the primary's, byte for byte?
+//  4. Did the proxy log no panic and no data race, and does it end with exit code 0 when asked to?
+//
+// The package has tests only; its harness is pgtest, its measurements are bench. Nothing imports it.
+// Environment: REPLPROXY_RACE=1 builds the proxy with the race detector, REPLPROXY_SEED makes random
+// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the kill -9 test.
+package conformance

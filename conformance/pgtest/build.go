@@ -1,0 +1,86 @@
+package pgtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Environment variables that say which replproxy tests run.
+const (
+	// BinEnv names a replproxy binary that is built already.
+	BinEnv = "REPLPROXY_BIN"
+	// RaceEnv, when set, builds replproxy with the race detector.
+	RaceEnv = "REPLPROXY_RACE"
+)
+
+// Binary returns the path of the replproxy binary, which is built once per test process.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv(BinEnv); path != "" {
+		return path
+	}
+	path, err := buildBinary()
+	if err != nil {
+		t.Fatalf("build replproxy: %v", err)
+	}
+	return path
+}
+
+func buildBinary() (string, error) {
+	parent, err := processDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(parent, "bin")
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close() // which unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock: %w", err)
+	}
+	path := filepath.Join(dir, "replproxy")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	args := []string{"build", "-buildvcs=false", "-o", path} // the stamp needs a repository of this user
+	if os.Getenv(RaceEnv) != "" {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/replproxy")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, os.Chmod(path, 0o755)
+}
+
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+}

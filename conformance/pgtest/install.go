@@ -1,0 +1,99 @@
+package pgtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// Where .ci/setup puts things; CacheEnv moves the second.
+const (
+	debianBin    = "/usr/lib/postgresql/15/bin"
+	defaultCache = "/var/tmp/replproxy-pg"
+
+	// CacheEnv is the environment variable that moves the servers' folder, as in .ci/setup.
+	CacheEnv = "REPLPROXY_PG_CACHE"
+
+	// toolsMajor is the one major version of which there are client programs.
+	toolsMajor = 15
+)
+
+// Majors returns the major versions that replproxy supports, oldest first.
+func Majors() []int { return []int{14, 15, 16, 17, 18} }
+
+// Install is one installed PostgreSQL. It is immutable.
+type Install struct {
+	Major      int    // 14 to 18
+	VersionNum int    // as server_version_num, e.g. 150020
+	Version    string // as PostgreSQL prints it, e.g. "15.20"
+	Bin        string // folder of postgres and initdb
+	label      string // "15", "15npm"
+	who        account
+}
+
+// Need returns the installed PostgreSQL of a major version, 15 being Debian's. It fails the test when
+// that version is not installed.
+func Need(t testing.TB, major int) *Install {
+	t.Helper()
+	return need(t, strconv.Itoa(major))
+}
+
+// NeedNPM15 returns the 15.18 server from npm, for what differs between 15.18 and Debian's 15.20.
+func NeedNPM15(t testing.TB) *Install {
+	t.Helper()
+	return need(t, "15npm")
+}
+
+// ForEachMajor runs f as a subtest, "pg14" to "pg18", for each of the majors given (none: all).
+func ForEachMajor(t *testing.T, f func(t *testing.T, in *Install), majors ...int) {
+	t.Helper()
+	if len(majors) == 0 {
+		majors = Majors()
+	}
+	for _, major := range majors {
+		t.Run("pg"+strconv.Itoa(major), func(t *testing.T) { f(t, Need(t, major)) })
+	}
+}
+
+func need(t testing.TB, label string) *Install {
+	t.Helper()
+	bin := debianBin
+	if label != strconv.Itoa(toolsMajor) {
+		bin = filepath.Join(cacheDir(), label, "bin")
+	}
+	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
+	if err != nil {
+		t.Fatalf("no PostgreSQL %s in %s (%v): run .ci/setup", label, bin, err)
+	}
+	m := regexp.MustCompile(`\(PostgreSQL\) (\d+)\.(\d+)`).FindSubmatch(out)
+	if m == nil {
+		t.Fatalf("cannot read the version %q of %s", out, bin)
+	}
+	major, _ := strconv.Atoi(string(m[1]))
+	minor, _ := strconv.Atoi(string(m[2]))
+	return &Install{
+		Major:      major,
+		VersionNum: major*10000 + minor,
+		Version:    string(m[1]) + "." + string(m[2]),
+		Bin:        bin,
+		label:      label,
+		who:        serverAccount(t),
+	}
+}
+
+func cacheDir() string {
+	if dir := os.Getenv(CacheEnv); dir != "" {
+		return dir
+	}
+	return defaultCache
+}
+
+// HasTools reports whether the client programs are of this major version (pg_rewind and pg_waldump
+// demand that).
+func (in *Install) HasTools() bool { return in.Major == toolsMajor }
+
+// HasBaseBackup reports whether the pg_basebackup that there is works with a server of this version.
+func (in *Install) HasBaseBackup() bool { return in.Major <= toolsMajor }

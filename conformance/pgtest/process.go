@@ -1,0 +1,151 @@
+package pgtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// logTail is how much of a log a failed test shows: enough for the end of a crash report.
+const logTail = 8 << 10
+
+// boring are log lines of which a proxy's every log-in makes dozens.
+var boring = regexp.MustCompile(`(?m)^.* (STATEMENT:  |received replication command: )SHOW .*\n`)
+
+// process is a running program whose output goes to a file. Its one goroutine reaps it.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once it is reaped
+	err  error         // valid after done
+}
+
+func startProcess(cmd *exec.Cmd, logPath string) (*process, error) {
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
+	}
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+func (p *process) alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) signal(sig syscall.Signal) {
+	_ = p.cmd.Process.Signal(sig) // fails only when it has ended already
+}
+
+// wait reports whether the process ended within the timeout.
+func (p *process) wait(timeout time.Duration) bool {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// kill9 kills the process and its children at once, as a crash of the machine would, and returns when
+// all are gone. PostgreSQL's children leave the process group, so they are looked up.
+func (p *process) kill9() {
+	children := childrenOf(p.cmd.Process.Pid)
+	p.signal(syscall.SIGKILL)
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-p.done
+	for _, pid := range children {
+		waitGone(pid)
+	}
+}
+
+func waitGone(pid int) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for range 1000 { // an orphan is reaped by init at once; the bound is for an init that does not
+		state := procState(pid)
+		if state == 0 || state == 'Z' {
+			return
+		}
+		<-ticker.C
+	}
+}
+
+func childrenOf(parent int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var children []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields := procStat(pid); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			children = append(children, pid)
+		}
+	}
+	return children
+}
+
+func procState(pid int) byte {
+	if fields := procStat(pid); len(fields) > 0 {
+		return fields[0][0]
+	}
+	return 0
+}
+
+// procStat returns the fields of /proc/<pid>/stat after the command name: state, parent, …
+func procStat(pid int) []string {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+}
+
+// showLog puts the end of a log file into the output of a test that failed.
+func showLog(t testing.TB, name, path string) {
+	if !t.Failed() {
+		return
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return // it was never started
+	}
+	if err != nil {
+		t.Logf("log of %s: %v", name, err)
+		return
+	}
+	text = boring.ReplaceAll(text, nil)
+	if len(text) > logTail {
+		text = text[len(text)-logTail:]
+	}
+	t.Logf("log of %s, its end:\n%s", name, text)
+}

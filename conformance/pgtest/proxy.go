@@ -1,0 +1,267 @@
+package pgtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Bounds on replproxy's start and clean stop. A stop sends standbys what they lack first.
+const (
+	proxyStartTimeout = 30 * time.Second
+	proxyStopTimeout  = 30 * time.Second
+	httpTimeout       = 5 * time.Second
+)
+
+// ProxyOptions says how replproxy is run.
+type ProxyOptions struct {
+	Upstream string   // conninfo
+	Name     string   // --name; default "proxy"
+	DataDir  string   // default: a new one
+	Args     []string // more arguments of run
+	Config   string   // content of a file for -c; "": none
+	Password string   // of user postgres, for Conninfo
+	NoWait   bool     // do not wait for /readyz
+	Stopped  bool     // leave the start to the test
+}
+
+// Proxy is a replproxy, a process of its own, that ends with its test.
+type Proxy struct {
+	Name      string
+	DataDir   string
+	SocketDir string // a folder for a unix socket, should Args ask for one
+	Port      int    // of 127.0.0.1
+	HTTPPort  int    // of 127.0.0.1
+
+	options ProxyOptions
+	bin     string
+	who     account
+	logPath string
+	proc    *process
+	killed  bool // by the test, so the exit code says nothing
+}
+
+// StartProxy runs replproxy in front of a server and waits until it is ready. At the end of the test it
+// is asked to stop; a test also fails when that takes too long or ends with an exit code other than 0,
+// and when the log has a panic or a data race.
+func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
+	t.Helper()
+	who := serverAccount(t)
+	dir := tempDir(t, who)
+	p := &Proxy{
+		Name: o.Name, DataDir: o.DataDir, SocketDir: dir,
+		Port: FreePort(t), HTTPPort: FreePort(t),
+		options: o, bin: Binary(t), who: who, logPath: filepath.Join(dir, "log"),
+	}
+	if p.Name == "" {
+		p.Name = "proxy"
+	}
+	if p.DataDir == "" {
+		p.DataDir = filepath.Join(dir, "data")
+	}
+	if o.Config != "" {
+		if err := writeFile(p.configPath(), []byte(o.Config), who); err != nil {
+			t.Fatalf("configure %s: %v", p.Name, err)
+		}
+	}
+	t.Cleanup(func() {
+		p.end(t)
+		showLog(t, fmt.Sprintf("%s (port %d)", p.Name, p.Port), p.logPath)
+	})
+	switch {
+	case o.Stopped:
+	case o.NoWait:
+		p.StartNoWait(t)
+	default:
+		p.Start(t)
+	}
+	return p
+}
+
+func (p *Proxy) configPath() string { return filepath.Join(p.SocketDir, "replproxy.yml") }
+
+func (p *Proxy) args() []string {
+	args := []string{"run"}
+	if p.options.Config != "" {
+		args = append(args, "-c", p.configPath())
+	}
+	if p.options.Upstream != "" {
+		args = append(args, "--upstream", p.options.Upstream)
+	}
+	return append(append(args,
+		"--listen", fmt.Sprintf("127.0.0.1:%d", p.Port),
+		"--http", fmt.Sprintf("127.0.0.1:%d", p.HTTPPort),
+		"--data-dir", p.DataDir,
+		"--name", p.Name), p.options.Args...)
+}
+
+// Start starts a stopped proxy, with the same ports and data directory, and waits until it is ready.
+func (p *Proxy) Start(t testing.TB) {
+	t.Helper()
+	p.StartNoWait(t)
+	p.WaitReady(t)
+}
+
+// StartNoWait starts a stopped proxy.
+func (p *Proxy) StartNoWait(t testing.TB) {
+	t.Helper()
+	if p.Running() {
+		t.Fatalf("%s runs already", p.Name)
+	}
+	cmd := exec.Command(p.bin, p.args()...)
+	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL)
+	proc, err := startProcess(cmd, p.logPath)
+	if err != nil {
+		t.Fatalf("start %s: %v", p.Name, err)
+	}
+	p.proc, p.killed = proc, false
+}
+
+// WaitReady waits until /readyz answers 200.
+func (p *Proxy) WaitReady(t testing.TB) {
+	t.Helper()
+	WaitFor(t, proxyStartTimeout, p.Name+" to be ready", func() (bool, error) {
+		if !p.proc.alive() {
+			return false, fmt.Errorf("%s has ended: %w", p.Name, p.proc.err)
+		}
+		code, _, err := p.Get(t.Context(), "/readyz")
+		return err == nil && code == http.StatusOK, nil
+	})
+}
+
+// Running reports whether the process runs.
+func (p *Proxy) Running() bool { return p.proc != nil && p.proc.alive() }
+
+// PID is the process id.
+func (p *Proxy) PID() int { return p.proc.cmd.Process.Pid }
+
+// Kill9 kills the process and returns when it is gone.
+func (p *Proxy) Kill9(t testing.TB) {
+	t.Helper()
+	if !p.Running() {
+		t.Fatalf("%s does not run", p.Name)
+	}
+	p.killed = true
+	p.proc.kill9()
+}
+
+// Terminate asks the process to stop and returns when it is gone, with its exit code.
+func (p *Proxy) Terminate(t testing.TB) int {
+	t.Helper()
+	if !p.Running() {
+		t.Fatalf("%s does not run", p.Name)
+	}
+	p.killed = true
+	p.proc.signal(syscall.SIGTERM)
+	return p.WaitExit(t)
+}
+
+// WaitExit waits for an end that the test expects, and returns the exit code.
+func (p *Proxy) WaitExit(t testing.TB) int {
+	t.Helper()
+	p.killed = true
+	if !p.proc.wait(proxyStopTimeout) {
+		t.Fatalf("%s did not end within %v", p.Name, proxyStopTimeout)
+	}
+	return p.proc.cmd.ProcessState.ExitCode()
+}
+
+// Signal sends the process a signal.
+func (p *Proxy) Signal(sig syscall.Signal) { p.proc.signal(sig) }
+
+// Restart is Terminate and Start.
+func (p *Proxy) Restart(t testing.TB) {
+	t.Helper()
+	if code := p.Terminate(t); code != 0 {
+		t.Errorf("%s ended with exit code %d", p.Name, code)
+	}
+	p.Start(t)
+}
+
+// Log returns what all runs of this proxy have logged so far.
+func (p *Proxy) Log() string {
+	text, err := os.ReadFile(p.logPath)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// Get asks the HTTP listener.
+func (p *Proxy) Get(ctx context.Context, path string) (code int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
+	url := fmt.Sprintf("http://127.0.0.1:%d%s", p.HTTPPort, path)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves no goroutine
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+// Status decodes the JSON of /status into a value.
+func (p *Proxy) Status(t testing.TB, into any) {
+	t.Helper()
+	code, body, err := p.Get(t.Context(), "/status")
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("HTTP status %d", code)
+	}
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	if err != nil {
+		t.Fatalf("status of %s: %v", p.Name, err)
+	}
+}
+
+// Conninfo returns a libpq connection string for the proxy; extra is appended, and later keywords win.
+func (p *Proxy) Conninfo(extra ...string) string {
+	return conninfo("127.0.0.1", p.Port, p.options.Password, extra)
+}
+
+// SQL runs statements through the proxy, as [Server.SQL].
+func (p *Proxy) SQL(t testing.TB, sql string, extra ...string) [][]string {
+	t.Helper()
+	return mustQuery(t, p.Name, p.Conninfo(extra...), sql)
+}
+
+func (p *Proxy) end(t testing.TB) {
+	if p.proc == nil {
+		return
+	}
+	if p.proc.alive() {
+		p.proc.signal(syscall.SIGTERM)
+		if !p.proc.wait(proxyStopTimeout) {
+			t.Errorf("%s did not stop within %v", p.Name, proxyStopTimeout)
+			p.proc.signal(syscall.SIGQUIT) // the stacks of all goroutines go to the log
+			if !p.proc.wait(httpTimeout) {
+				p.proc.kill9()
+			}
+		}
+	}
+	if code := p.proc.cmd.ProcessState.ExitCode(); code != 0 && !p.killed {
+		t.Errorf("%s ended with exit code %d", p.Name, code)
+	}
+	log := p.Log()
+	for _, bad := range []string{"\npanic: ", "\nfatal error: ", "WARNING: DATA RACE"} {
+		if strings.Contains("\n"+log, bad) {
+			t.Errorf("log of %s has %q", p.Name, strings.TrimSpace(bad))
+		}
+	}
+}

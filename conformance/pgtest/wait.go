@@ -1,0 +1,77 @@
+package pgtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// pollInterval is how often a condition is looked at: short beside what tests wait for, long beside
+// what a look costs.
+const pollInterval = 20 * time.Millisecond
+
+// ReplayTimeout is how long a standby may take to catch up with what tests write.
+const ReplayTimeout = 90 * time.Second
+
+// WaitFor looks at a condition until it holds and fails the test when that takes longer than timeout
+// or when the condition returns an error. what completes the sentence "timed out waiting for …".
+func WaitFor(t testing.TB, timeout time.Duration, what string, condition func() (bool, error)) {
+	t.Helper()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	deadline := time.Now().Add(timeout)
+	for {
+		ok, err := condition()
+		if err != nil {
+			t.Fatalf("waiting for %s: %v", what, err)
+		}
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out waiting for %s (%v)", what, timeout)
+		}
+		<-ticker.C
+	}
+}
+
+// WaitReplay waits until a standby has replayed up to at. A standby that does not accept connections
+// (yet) is waited for as well.
+func (s *Server) WaitReplay(t testing.TB, at lsn.LSN) {
+	t.Helper()
+	sql := "SELECT coalesce(pg_last_wal_replay_lsn() >= '" + at.String() + "', false)"
+	WaitFor(t, ReplayTimeout, s.Name+" to replay "+at.String(), func() (bool, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
+		defer cancel()
+		rows, err := Query(ctx, s.Conninfo(), sql)
+		return err == nil && len(rows) == 1 && rows[0][0] == "t", nil
+	})
+}
+
+// WaitCaughtUp waits until a standby has replayed all that its primary has written by now.
+func WaitCaughtUp(t testing.TB, primary, standby *Server) {
+	t.Helper()
+	standby.WaitReplay(t, primary.CurrentLSN(t))
+}
+
+// WaitStreaming waits until exactly n walsenders of a server are in state streaming, and no others
+// are there, and returns them.
+func WaitStreaming(t testing.TB, s *Server, n int) []Walsender {
+	t.Helper()
+	var rows []Walsender
+	WaitFor(t, ReplayTimeout, "streaming walsenders of "+s.Name, func() (bool, error) {
+		rows = PgStatReplication(t, s)
+		if len(rows) != n {
+			return false, nil
+		}
+		for _, r := range rows {
+			if r.State != "streaming" {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	return rows
+}

@@ -1,0 +1,171 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgtest.CleanUp()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// site is a primary and a proxy in front of it.
+type site struct {
+	in      *pgtest.Install
+	primary *pgtest.Server
+	proxy   *pgtest.Proxy
+}
+
+// newSite starts both. The primary keeps its WAL, so that the proxy's can be compared with it.
+func newSite(t *testing.T, in *pgtest.Install, opts ...pgtest.Option) *site {
+	t.Helper()
+	return newSiteWith(t, in, pgtest.ProxyOptions{}, opts...)
+}
+
+func newSiteWith(t *testing.T, in *pgtest.Install, po pgtest.ProxyOptions, opts ...pgtest.Option) *site {
+	t.Helper()
+	opts = append([]pgtest.Option{pgtest.Settings("wal_keep_size = 2GB", "max_wal_size = 2GB")}, opts...)
+	primary := in.Primary(t, opts...)
+	po.Upstream, po.Password = primary.Conninfo(), primary.Password
+	return &site{in: in, primary: primary, proxy: pgtest.StartProxy(t, po)}
+}
+
+// standby clones the primary and lets it follow the proxy.
+func (s *site) standby(t *testing.T, name, slot string, opts ...pgtest.Option) *pgtest.Server {
+	t.Helper()
+	return standbyOf(t, s.primary, s.proxy, name, slot, opts...)
+}
+
+func standbyOf(t *testing.T, from *pgtest.Server, of *pgtest.Proxy, name, slot string,
+	opts ...pgtest.Option) *pgtest.Server {
+	t.Helper()
+	so := pgtest.StandbyOptions{From: from, PrimaryConninfo: of.Conninfo(), SlotName: slot}
+	return from.Install.Standby(t, so, append(opts, pgtest.Name(name))...)
+}
+
+// createSlot makes a physical slot in the proxy.
+func (s *site) createSlot(t *testing.T, name string) {
+	t.Helper()
+	command(t, s.proxy, "CREATE_REPLICATION_SLOT "+name+" PHYSICAL RESERVE_WAL")
+}
+
+// command runs a replication command on a connection of its own, which is gone afterwards, and so is
+// its walsender on the primary.
+func command(t *testing.T, proxy *pgtest.Proxy, sql string) [][]string {
+	t.Helper()
+	return proxy.SQL(t, sql, "replication=true")
+}
+
+// verify asks the questions of the package doc. Nobody may write meanwhile.
+func (s *site) verify(t *testing.T, standbys ...*pgtest.Server) {
+	t.Helper()
+	for _, standby := range standbys {
+		pgtest.WaitCaughtUp(t, s.primary, standby)
+		pgtest.EqualData(t, s.primary, standby)
+	}
+	rows := pgtest.WaitStreaming(t, s.primary, 1)
+	if rows[0].ApplicationName != s.proxy.Name {
+		t.Errorf("the primary's one walsender is not the proxy's: %v", rows[0])
+	}
+	s.verifySegments(t, s.proxy)
+}
+
+// verifySegments compares a proxy's store with the primary's segments.
+func (s *site) verifySegments(t *testing.T, proxy *pgtest.Proxy) {
+	t.Helper()
+	at := s.primary.CurrentLSN(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, proxy.Name+" to flush "+at.String(), func() (bool, error) {
+		return status(t, proxy).Store.Flushed >= at, nil
+	})
+	dir := filepath.Join(proxy.DataDir, "wal")
+	if n := pgtest.EqualSegments(t, s.primary.SegSize(t), at, dir, s.primary.WALDir()); n == 0 {
+		t.Errorf("%s has no segment in common with the primary", dir)
+	}
+}
+
+func status(t *testing.T, proxy *pgtest.Proxy) admin.Status {
+	t.Helper()
+	var st admin.Status
+	proxy.Status(t, &st)
+	return st
+}
+
+// load writes to a server until it is stopped: small commits, now and then a large one.
+type load struct {
+	stop    context.CancelFunc
+	done    chan error
+	commits atomic.Int64
+}
+
+const loadTable = "CREATE TABLE IF NOT EXISTS load (id bigserial PRIMARY KEY, at timestamptz, pad text)"
+
+// startLoad begins to write to a server. The load ends with stopLoad, or with the test.
+func startLoad(t *testing.T, server *pgtest.Server) *load {
+	t.Helper()
+	server.Exec(t, loadTable)
+	conn := server.Connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &load{stop: cancel, done: make(chan error, 1)}
+	go func() {
+		const small, large = 300, 100_000 // bytes; a large row spans WAL pages
+		for i := 0; ctx.Err() == nil; i++ {
+			size := small
+			if i%50 == 49 {
+				size = large
+			}
+			// The text is random, so that TOAST does not compress it away.
+			sql := fmt.Sprintf("INSERT INTO load (at, pad) SELECT now(), string_agg(md5(random()::text), '') "+
+				"FROM generate_series(1, %d)", size/32+1)
+			// Not under ctx: a statement that is cut off midway would break the connection.
+			if _, err := pgtest.QueryConn(context.WithoutCancel(ctx), conn, sql); err != nil {
+				l.done <- err
+				return
+			}
+			l.commits.Add(1)
+		}
+		l.done <- nil
+	}()
+	t.Cleanup(cancel)
+	return l
+}
+
+// waitCommits waits for n more commits.
+func (l *load) waitCommits(t *testing.T, n int64) {
+	t.Helper()
+	want := l.commits.Load() + n
+	pgtest.WaitFor(t, time.Minute, "the load", func() (bool, error) {
+		select {
+		case err := <-l.done:
+			l.done <- err
+			return false, fmt.Errorf("load ended: %w", err)
+		default:
+			return l.commits.Load() >= want, nil
+		}
+	})
+}
+
+// stopLoad ends the load and returns the number of its commits.
+func (l *load) stopLoad(t *testing.T) int64 {
+	t.Helper()
+	l.stop()
+	if err := <-l.done; err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	return l.commits.Load()
+}

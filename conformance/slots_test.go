@@ -1,0 +1,76 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// proxySlot is a slot as /status shows it.
+func proxySlot(t *testing.T, proxy *pgtest.Proxy, name string) admin.Slot {
+	t.Helper()
+	for _, s := range status(t, proxy).Slots {
+		if s.Name == name {
+			return s
+		}
+	}
+	return admin.Slot{}
+}
+
+// fill makes the primary write n MB of WAL.
+func fill(t *testing.T, primary *pgtest.Server, megabytes int) {
+	t.Helper()
+	primary.Exec(t, fmt.Sprintf(
+		"SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1 << 20)) FROM generate_series(1, %d)", megabytes))
+}
+
+// TestSlotLost: a standby that slept past max_slot_wal_keep_size. Its slot is lost, the WAL goes, and
+// it is told what a walsender of its version tells.
+func TestSlotLost(t *testing.T) {
+	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+		t.Parallel()
+		s := newSiteWith(t, in, pgtest.ProxyOptions{
+			Config: "wal: {keep_size: 16MB, max_slot_wal_keep_size: 20MB}\n",
+		}, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 0"))
+		s.createSlot(t, "sleeper")
+		standby := s.standby(t, "sleeper", "sleeper")
+		s.primary.Exec(t, loadTable)
+		s.verify(t, standby)
+		if slot := proxySlot(t, s.proxy, "sleeper"); slot.Status != "reserved" || slot.Safe == nil || *slot.Safe < 15<<20 {
+			t.Errorf("before: %+v", slot)
+		}
+		standby.Stop(t, pgtest.Fast)
+		at := s.primary.CurrentLSN(t)
+		fill(t, s.primary, 150) // more than the tail in memory, which serves as well
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the slot to be lost", func() (bool, error) {
+			st := status(t, s.proxy)
+			return st.LostSlots == 1 && st.Store.Oldest > 0x8000000, nil
+		})
+		slot := proxySlot(t, s.proxy, "sleeper")
+		if slot.Status != "lost" || slot.Reason != "wal_removed" || slot.Restart != 0 || slot.Safe != nil {
+			t.Errorf("after: %+v", slot)
+		}
+		if in.Major >= 15 {
+			row := command(t, s.proxy, "READ_REPLICATION_SLOT sleeper")
+			if fmt.Sprint(row) != "[[physical "+pgtest.Null+" "+pgtest.Null+"]]" {
+				t.Errorf("READ_REPLICATION_SLOT: %v", row)
+			}
+		}
+		want := "has already been removed"
+		if in.Major < 18 {
+			forgets(t, s.primary, at) // or the standby is fed by a backfill
+		} else {
+			want = `This replication slot has been invalidated due to "wal_removed".`
+		}
+		standby.StartNoWait(t)
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standby to be told: "+want, func() (bool, error) {
+			return strings.Contains(standby.Log(), want), nil
+		})
+		if n := strings.Count(s.proxy.Log(), "replication slot is lost"); n != 1 {
+			t.Errorf("the loss is logged %d times", n)
+		}
+	}, 15, 18)
+}

@@ -1,0 +1,64 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// PrimarySlots are the slots that are really on the primary; *realslot.Keeper is one.
+type PrimarySlots interface {
+	// Find waits for the primary, for a bounded time. false: there is no such slot.
+	Find(ctx context.Context, name string) (realslot.Real, bool, error)
+	// Dropped is called after a slot was dropped here. It waits for the primary as well.
+	Dropped(ctx context.Context, was slot.Info)
+}
+
+// onPrimary looks for a slot that is not here.
+func (h *Hub) onPrimary(ctx context.Context, name string) (realslot.Real, bool, error) {
+	if h.o.Primary == nil || grammar.ValidateSlotName(name) != nil {
+		return realslot.Real{}, false, nil
+	}
+	return h.o.Primary.Find(ctx, name)
+}
+
+// adopt takes a slot over that a standby used on the primary (R16): durable here before anything
+// changes there. 55006 while the primary's slot is active; false: there is none. WAL between its
+// restart_lsn and what the store has is asked for like any WAL that is older than the store.
+func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
+	real, exists, err := h.onPrimary(ctx, name)
+	switch {
+	case err != nil && h.o.AutoCreateSlots:
+		h.log.Warn("cannot ask the primary for a slot", "slot", name, "err", err)
+		return false, nil
+	case err != nil:
+		return false, pgerror.New(pgerror.UndefinedObject, `replication slot "%s" does not exist`, name).
+			WithDetail("The primary could not be asked whether it has the slot.").WithCause(err)
+	case !exists:
+		return false, nil
+	case real.ActivePID != 0:
+		return false, pgerror.New(pgerror.ObjectInUse,
+			`replication slot "%s" is active for PID %d`, name, real.ActivePID).
+			WithDetail("The slot is in use on the primary itself.")
+	}
+	a := slot.Adoption{Name: name, Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
+	if err := h.o.Slots.Adopt(a, pid); err != nil {
+		if isDuplicate(err) {
+			err = nil // another session was quicker
+		}
+		return err == nil, err
+	}
+	h.mergeFeedback()
+	h.log.Info("took a replication slot over from the primary", "slot", name, "restart_lsn", real.Restart,
+		"xmin", uint64(real.Xmin), "catalog_xmin", uint64(real.CatalogXmin))
+	return true, nil
+}
+
+func isDuplicate(err error) bool {
+	var e *pgerror.Error
+	return errors.As(err, &e) && e.Code == pgerror.DuplicateObject
+}

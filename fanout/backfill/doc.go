@@ -1,0 +1,23 @@
+// Package backfill gets WAL into the store that the stream does not bring: segments from before the
+// store began or that retention removed, and segments that were damaged at rest.
+//
+//	walsender: "segment missing" ──► Need ──┐ one queue, one entry per segment,
+//	walsender: "segment damaged" ──► Need ──┤ however many standbys wait for it
+//	                                        ▼
+//	                             Filler.Run: one fetch at a time
+//	                                        │ is it there by now? ──► done
+//	                    Primary ◄───────────┤ one extra walsender, never the last free one
+//	                    Archive ◄───────────┘ restore_command, file by file
+//	                                        │
+//	                                        ▼ walstore.Import: verified, durable, readable
+//	                             every waiter of the segment is woken
+//
+// Invariants:
+//
+//  1. At most one connection to the primary, and only while a standby waits for WAL (ruling R25).
+//  2. Nothing is readable before the store has verified it; a source is never trusted.
+//  3. A fetch runs at most maxAhead beyond the segment that was asked for: what a slow standby has not
+//     read yet does not fill the disk.
+//  4. A segment that nobody has is not looked for again before retryAfter has passed.
+//  5. The primary is told no position on this connection, so it never waits for it.
+package backfill

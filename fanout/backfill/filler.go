@@ -1,0 +1,285 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// maxAhead is how much WAL one fetch brings at most, in bytes: enough that the price of a
+	// connection does not count, little enough for any volume that holds a keep_size.
+	maxAhead = 512 << 20
+	// retryAfter is how long a failure answers for its segment. Standbys retry every 5 s
+	// (wal_retrieve_retry_interval); 16 of them shall not cost 16 walsenders each time.
+	retryAfter = 4 * time.Second
+	// maxFailures bounds what is remembered of failures; beyond it, all is forgotten.
+	maxFailures = 1000
+)
+
+// Errors of a wait.
+var (
+	// ErrUnavailable: no source has the segment. It wraps what each said.
+	ErrUnavailable = errors.New("WAL is not available from any source")
+	// ErrUnwanted: the segment is not complete in this store, so the stream will bring it.
+	ErrUnwanted = errors.New("WAL is not older than the store")
+)
+
+// Store is the part of *walstore.Store that is filled.
+type Store interface {
+	Identity() (walstore.Identity, bool)
+	SegmentOf(lsn.LSN) (walstore.Segment, bool)
+	Name(walstore.Segment) string
+	Has(walstore.Segment) bool // there is a file, good or not
+	Check(walstore.Segment) error
+	Import(walstore.Segment, io.Reader) error
+}
+
+// Run is the WAL of whole segments of one timeline.
+type Run struct {
+	Timeline   lsn.TimelineID
+	Start, End lsn.LSN
+}
+
+// Source has WAL. One fetch runs at a time.
+type Source interface {
+	// String names the source in messages.
+	String() string
+	// Open begins to deliver the bytes of r in order. Fewer are fine, in whole segments; what is not
+	// there shows as an error of Open or Read. ctx ends both.
+	Open(ctx context.Context, id walstore.Identity, r Run) (io.ReadCloser, error)
+}
+
+// Options of New. Store and at least one Source are required.
+type Options struct {
+	Store   Store
+	Sources []Source // tried in order
+	Logger  *slog.Logger
+}
+
+// Status is the work of a filler since it was made.
+type Status struct {
+	Active    bool   // a fetch is going on
+	Waiting   int    // segments that somebody waits for
+	Segments  uint64 // segments fetched
+	Bytes     uint64 // of them
+	Damaged   uint64 // segments found damaged
+	Failed    uint64 // segments that no source had
+	LastError string // of the last failure
+}
+
+// Filler fetches what is asked for. Methods may be called from any goroutine.
+type Filler struct {
+	o     Options
+	log   *slog.Logger
+	nudge chan struct{}
+
+	mu     sync.Mutex
+	waits  map[lsn.LSN]*Wait // by the start of the segment
+	queue  []*Wait           // of waits, in order of arrival
+	failed map[lsn.LSN]*Wait // of late
+	status Status
+}
+
+// Wait is somebody's wait for a segment; all who want the same segment share it.
+type Wait struct {
+	seg  walstore.Segment
+	done chan struct{}
+	err  error     // once done
+	at   time.Time // once done
+}
+
+// Done is closed when the segment can be read or Err says why not.
+func (w *Wait) Done() <-chan struct{} { return w.done }
+
+// Err is nil while the wait goes on, and after it when the segment can be read.
+func (w *Wait) Err() error {
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		return nil
+	}
+}
+
+// New makes a filler; it starts nothing.
+func New(o Options) *Filler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Filler{
+		o: o, log: o.Logger, nudge: make(chan struct{}, 1),
+		waits: make(map[lsn.LSN]*Wait), failed: make(map[lsn.LSN]*Wait),
+	}
+}
+
+// Need asks for the segment that holds pos, which the store can't serve: it is missing or damaged. It
+// never blocks.
+func (f *Filler) Need(pos lsn.LSN) *Wait {
+	seg, ok := f.o.Store.SegmentOf(pos)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ok {
+		w := &Wait{done: make(chan struct{}), err: ErrUnwanted}
+		close(w.done)
+		return w
+	}
+	if w := f.waits[seg.Start]; w != nil {
+		return w
+	}
+	if w := f.failed[seg.Start]; w != nil && w.seg == seg && time.Since(w.at) < retryAfter {
+		return w
+	}
+	w := &Wait{seg: seg, done: make(chan struct{})}
+	f.waits[seg.Start] = w
+	f.queue = append(f.queue, w)
+	f.status.Waiting = len(f.waits)
+	select {
+	case f.nudge <- struct{}{}:
+	default:
+	}
+	return w
+}
+
+// Status is the filler now.
+func (f *Filler) Status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}
+
+// Run fetches until ctx ends, then fails who still waits and returns nil.
+func (f *Filler) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		w := f.next()
+		if w == nil {
+			select {
+			case <-ctx.Done():
+			case <-f.nudge:
+			}
+			continue
+		}
+		if err := f.serve(ctx, w.seg); err != nil {
+			f.finish(w.seg, err)
+		}
+	}
+	for w := f.next(); w != nil; w = f.next() {
+		f.finish(w.seg, context.Cause(ctx))
+	}
+	return nil
+}
+
+// next is the oldest wait.
+func (f *Filler) next() *Wait {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.queue) > 0 {
+		if w := f.queue[0]; w.Err() == nil && f.waits[w.seg.Start] == w {
+			f.status.Active = true
+			return w
+		}
+		f.queue = f.queue[1:]
+	}
+	f.status.Active = false
+	return nil
+}
+
+// finish ends the wait for seg, if there is one.
+func (f *Filler) finish(seg walstore.Segment, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.waits[seg.Start]
+	if err == nil {
+		delete(f.failed, seg.Start)
+	}
+	if w == nil {
+		return
+	}
+	delete(f.waits, seg.Start)
+	f.status.Waiting = len(f.waits)
+	if w.err, w.at = err, time.Now(); err != nil {
+		f.status.Failed++
+		f.status.LastError = err.Error()
+		if len(f.failed) >= maxFailures {
+			clear(f.failed)
+		}
+		f.failed[seg.Start] = w
+	}
+	close(w.done)
+}
+
+// serve gets seg, and what follows it and is missing too, from the first source that has it.
+func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
+	if now, ok := f.o.Store.SegmentOf(seg.Start); !ok || now != seg {
+		return ErrUnwanted // the history has changed
+	}
+	err := f.o.Store.Check(seg)
+	switch {
+	case err == nil:
+		f.finish(seg, nil) // somebody else's fetch brought it
+		return nil
+	case errors.Is(err, walstore.ErrDamaged):
+		f.log.Error("a stored WAL segment is damaged, fetching it again", "segment", f.o.Store.Name(seg), "err", err)
+		f.mu.Lock()
+		f.status.Damaged++
+		f.mu.Unlock()
+	case !errors.Is(err, walstore.ErrRemoved):
+		return err
+	}
+	run := f.plan(seg)
+	id, _ := f.o.Store.Identity()
+	var errs []error
+	for _, src := range f.o.Sources {
+		n, err := f.fetch(ctx, src, id, run, seg)
+		if n > 0 {
+			f.log.Info("fetched WAL older than the store", "from", src, "segments", n, "start_lsn", seg.Start)
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", src, err))
+	}
+	err = fmt.Errorf("%w: segment %s: %w", ErrUnavailable, f.o.Store.Name(seg), errors.Join(errs...))
+	f.log.Warn("WAL that a standby asks for can't be had", "segment", f.o.Store.Name(seg), "err", err)
+	return err
+}
+
+// plan extends seg by the segments of its timeline that follow and are missing.
+func (f *Filler) plan(seg walstore.Segment) Run {
+	r := Run{Timeline: seg.Timeline, Start: seg.Start, End: seg.End}
+	for r.End-r.Start < maxAhead {
+		next, ok := f.o.Store.SegmentOf(r.End)
+		if !ok || next.Timeline != seg.Timeline || f.o.Store.Has(next) {
+			break
+		}
+		r.End = next.End
+	}
+	return r
+}
+
+// fetch imports what src has of r, and gives the number of segments.
+func (f *Filler) fetch(ctx context.Context, src Source, id walstore.Identity, r Run, seg walstore.Segment,
+) (n int, err error) {
+	wal, err := src.Open(ctx, id, r)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, wal.Close()) }()
+	for ok := true; ok && seg.Timeline == r.Timeline && seg.Start < r.End; seg, ok = f.o.Store.SegmentOf(seg.End) {
+		if err := f.o.Store.Import(seg, wal); err != nil {
+			return n, err
+		}
+		n++
+		f.mu.Lock()
+		f.status.Segments++
+		f.status.Bytes += uint64(seg.End - seg.Start)
+		f.mu.Unlock()
+		f.finish(seg, nil)
+	}
+	return n, nil
+}

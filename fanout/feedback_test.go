@@ -1,0 +1,104 @@
+package fanout
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+)
+
+func TestMerge(t *testing.T) {
+	const next = 5<<32 | 1000
+	d := func(name string, x, c uint64) demand { return demand{name, fb(x, c)} }
+	none := merged{}
+	for _, tc := range []struct {
+		name      string
+		in        []demand
+		next, age uint64
+		want      merged
+	}{
+		{"nobody", nil, next, 0, none},
+		{"columns apart", []demand{d("a", next-1, next-9), d("b", next-5, 0)}, next, 0,
+			merged{fb(next-5, next-9), 0, "b", "a", nil, nil}},
+		{"over the epoch", []demand{d("a", 5<<32|3, 0), d("b", 4<<32|0xfffffff0, 0)}, next, 0,
+			merged{fb(4<<32|0xfffffff0, 0), 0, "b", "", nil, nil}},
+		{"a little newer than was known", []demand{d("a", next+xidSlack, 0)}, next, 0,
+			merged{fb(next+xidSlack, 0), 0, "a", "", nil, nil}},
+		{"too new", []demand{d("a", next+xidSlack+1, 0), d("b", next, 0)}, next, 0,
+			merged{fb(next, 0), 0, "b", "", []string{"a"}, nil}},
+		{"an epoch too old", []demand{d("a", next-1<<32, 0), d("b", next, 0)}, next, 0,
+			merged{fb(next, 0), 0, "b", "", []string{"a"}, nil}},
+		{"too old", []demand{d("a", next-1<<31, 0), d("b", next-1<<31+1, 0)}, next, 0,
+			merged{fb(next-1<<31+1, 0), 0, "b", "", []string{"a"}, nil}},
+		{"insane catalog_xmin", []demand{d("a", next-3, next+1<<40), d("b", 0, next-2)}, next, 0,
+			merged{fb(0, next-2), 0, "", "b", []string{"a"}, nil}},
+		{"next unknown", []demand{d("a", 1<<60, 0), d("b", 7, 0)}, 0, 100, merged{fb(7, 0), 0, "b", "", nil, nil}},
+		{"age cap", []demand{d("a", next-101, next-50), d("b", next-100, next-99)}, next, 100,
+			merged{fb(next-100, next-99), 0, "a", "b", nil, []string{"a"}}},
+		{"age cap at an epoch's first", []demand{d("a", next-2000, 0)}, next, 999,
+			merged{fb(5<<32|3, 0), 0, "a", "", nil, []string{"a"}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := merge(tc.in, xid(tc.next), xid(tc.age))
+			if got.Feedback != tc.want.Feedback || got.xminOf != tc.want.xminOf || got.catalogOf != tc.want.catalogOf ||
+				!slices.Equal(got.insane, tc.want.insane) || !slices.Equal(got.capped, tc.want.capped) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// TestInsaneFeedbackIsNamed: left out while it lasts, said once, counted, and back when it is sane.
+func TestInsaneFeedbackIsNamed(t *testing.T) {
+	var out syncBuffer
+	w := newWorld(t, func(o *Options) {
+		o.NextXID = func() (copyboth.FullXID, bool) { return 1000, true }
+		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
+	}).adopt().feed(1000)
+	mad := w.standby(1, StartRequest{At: w.gen.Start()})
+	calm := w.standby(2, StartRequest{At: w.gen.Start()})
+	calm.feedback(900, 0)
+	mad.feedback(1<<40|700, 0)
+	mad.feedback(1<<41|700, 0)
+	w.waitFor("the insane one to be left out", func() bool {
+		st := w.hub.FeedbackStatus()
+		return st.Settled && st.Xmin == 900 && st.XminOf == "standby_2" && slices.Equal(st.LeftOut, []string{"standby_1"}) &&
+			st.LeftOutTotal == 1
+	})
+	mad.feedback(800, 0)
+	w.waitFor("its sane value", func() bool {
+		st := w.hub.FeedbackStatus()
+		return st.Xmin == 800 && st.XminOf == "standby_1" && len(st.LeftOut) == 0
+	})
+	if n := strings.Count(out.String(), "out of range"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, out.String())
+	}
+}
+
+// TestNoFeedbackBeforeItSettled: not even zeros, which would clear what the upstream slot holds (R20).
+func TestNoFeedbackBeforeItSettled(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.FeedbackSettle = 1 << 40 }).adopt().feed(1000)
+	s := w.standby(1, StartRequest{At: w.gen.Start()})
+	s.feedback(900, 0)
+	w.waitFor("the report", func() bool { return w.hub.FeedbackStatus().Xmin == 900 })
+	if f, ok := w.hub.UpstreamFeedback().Merged(); ok {
+		t.Errorf("%+v is sent before everybody had the time to come back", f)
+	}
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+func (s *syncBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }

@@ -1,0 +1,103 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+)
+
+const (
+	// DefaultPersistInterval is how often moved slots are written. A crash gives back this much of
+	// their progress, and retention lags behind by as much WAL.
+	DefaultPersistInterval = 5 * time.Second
+	// DefaultFeedbackSettle is how long after the start no feedback is offered, so that standbys
+	// without a slot can come back and say theirs first (R20): wal_receiver_status_interval (10 s)
+	// and wal_retrieve_retry_interval (5 s).
+	DefaultFeedbackSettle = 15 * time.Second
+)
+
+// Options of New. Store and Slots are required.
+type Options struct {
+	Store           Store
+	Slots           *slot.Table
+	Acks            AckSink       // nil: nobody listens
+	AutoCreateSlots bool          // START_REPLICATION SLOT x creates x
+	DrainTimeout    time.Duration // 0: walsender.DefaultDrainTimeout
+	FeedbackSettle  time.Duration // 0: DefaultFeedbackSettle
+	PersistInterval time.Duration // 0: DefaultPersistInterval
+	NextXID         NextXID       // nil: not known
+	FeedbackMaxAge  uint64        // transactions that one standby may hold back; 0: any. Needs NextXID
+	Primary         PrimarySlots  // nil: slots of the primary are not taken over
+	Limits          Limits        // of the WAL that slots hold
+	Logger          *slog.Logger  // nil: discards
+}
+
+// Hub answers physical walsender sessions. Methods may be called from any goroutine.
+type Hub struct {
+	o        Options
+	log      *slog.Logger
+	registry *registry
+	feedback *feedback
+	lost     atomic.Int64 // slots lost since the start
+}
+
+// New makes a hub and gives the store its retention. It starts nothing.
+func New(o Options) *Hub {
+	if o.FeedbackSettle <= 0 {
+		o.FeedbackSettle = DefaultFeedbackSettle
+	}
+	if o.PersistInterval <= 0 {
+		o.PersistInterval = DefaultPersistInterval
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
+	o.Store.SetRetention(o.Slots.Oldest)
+	h.mergeFeedback() // what slots of absent standbys hold
+	return h
+}
+
+// Run saves the slots and holds them to their limits until ctx ends, saves once more, and returns the
+// cause. Sessions are not its
+// business: end them first, or their last positions are saved by the next start's standbys.
+func (h *Hub) Run(ctx context.Context) error {
+	persist := time.NewTicker(h.o.PersistInterval)
+	defer persist.Stop()
+	settled := time.NewTimer(h.o.FeedbackSettle)
+	defer settled.Stop()
+	timeline := h.o.Store.WatchTimeline()
+	defer timeline.Close()
+	followed := h.followTimeline(0)
+	limits := time.NewTicker(limitsInterval)
+	defer limits.Stop()
+	failing := false
+	h.enforce(time.Now())
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), h.o.Slots.Persist())
+		case <-settled.C:
+			h.feedback.settle()
+		case <-timeline.C():
+			followed = h.followTimeline(followed)
+		case now := <-limits.C:
+			h.enforce(now)
+			if h.o.FeedbackMaxAge > 0 {
+				h.mergeFeedback() // the bound moves with the primary
+			}
+		case <-persist.C:
+			err := h.o.Slots.Persist()
+			if err != nil && !failing {
+				h.log.Error("cannot save replication slots, retrying", "err", err)
+			} else if err == nil && failing {
+				h.log.Info("replication slots are saved again")
+			}
+			failing = err != nil
+		}
+	}
+}

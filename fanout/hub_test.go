@@ -1,0 +1,374 @@
+package fanout
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+func refused(t *testing.T, err error, code pgerror.Code, message string) {
+	t.Helper()
+	var e *pgerror.Error
+	if !errors.As(err, &e) || e.Code != code || e.Message != message || e.IsFatal() {
+		t.Errorf("got %v, expected %s %q", err, code, message)
+	}
+}
+
+func TestBeforeTheFirstStream(t *testing.T) {
+	w := newWorld(t, nil)
+	const starting = "the database system is starting up"
+	_, err := w.hub.Identify()
+	refused(t, err, pgerror.CannotConnectNow, starting)
+	refused(t, w.standby(1, StartRequest{At: 0x3000000}).ended(), pgerror.CannotConnectNow, starting)
+	refused(t, w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1), pgerror.CannotConnectNow, starting)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	if st, ok := w.hub.ReadSlot("a"); !ok || st != (SlotState{}) {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(100_000)
+	id, err := w.hub.Identify()
+	w.must(err)
+	if id != (Identity{w.gen.Source.System, 1, w.fed}) {
+		t.Errorf("%+v, fed %s", id, w.fed)
+	}
+	_, _, err = w.hub.TimelineHistory(1)
+	refused(t, err, pgerror.UndefinedFile, `could not open file "pg_wal/00000001.history": No such file or directory`)
+	w.must(w.store.PutHistory(2, []byte("1\t0/3010000\twhy\n")))
+	name, content, err := w.hub.TimelineHistory(2)
+	if name != "00000002.history" || string(content) != "1\t0/3010000\twhy\n" || err != nil {
+		t.Errorf("%s %q %v", name, content, err)
+	}
+}
+
+func TestRefusalsBeforeCopy(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(100_000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "busy", Temporary: true}, 77))
+	for _, tc := range []struct {
+		name string
+		r    StartRequest
+		code pgerror.Code
+		msg  string
+	}{
+		{"timeline", StartRequest{At: 0x3000000, Timeline: 2}, pgerror.InternalError,
+			"requested timeline 2 is not in this server's history"},
+		{"no slot", StartRequest{Slot: "x", At: 0x3000000}, pgerror.UndefinedObject, `replication slot "x" does not exist`},
+		{"slot before timeline", StartRequest{Slot: "x", At: 0x3000000, Timeline: 9}, pgerror.UndefinedObject,
+			`replication slot "x" does not exist`},
+		{"busy slot", StartRequest{Slot: "busy", At: 0x3000000}, pgerror.ObjectInUse,
+			`replication slot "busy" is active for PID 77`},
+	} {
+		s := w.standby(1, tc.r)
+		refused(t, s.ended(), tc.code, tc.msg)
+		s.expect("EOF") // not even CopyBothResponse; the test closes the connection
+	}
+	if rows := w.hub.Standbys(); len(rows) != 0 {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestRefusalsAfterCopyBoth(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(100_000)
+	far := w.fed + lsn.LSN(testSeg) + 1
+	s := w.standby(1, StartRequest{At: far})
+	s.expect(copyBoth)
+	refused(t, s.ended(), pgerror.InternalError,
+		fmt.Sprintf("requested starting point %s is ahead of the WAL flush position of this server %s", far, w.fed))
+	s = w.standby(1, StartRequest{At: 0x2F00000})
+	s.expect(copyBoth)
+	refused(t, s.ended(), pgerror.UndefinedFile,
+		"requested WAL segment 00000001000000000000002F has already been removed")
+}
+
+// TestFanOut: standbys that start anywhere, from disk or from memory, get the primary's bytes while
+// more of them come in.
+func TestFanOut(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(10 << 20)
+	const standbys = 8
+	final := make(chan lsn.LSN)
+	var wg sync.WaitGroup
+	for i := range int32(standbys) {
+		at := w.gen.Start() + lsn.LSN(rand.Int64N(int64(w.fed-w.gen.Start())))
+		if i%2 == 0 {
+			at = w.gen.Start()
+		}
+		s := w.standby(1+i, StartRequest{At: at})
+		s.expect(copyBoth)
+		wg.Go(func() {
+			end := <-final
+			s.until(end)
+			s.reply(end)
+		})
+	}
+	w.waitFor("all attached", func() bool { return len(w.hub.Standbys()) == standbys })
+	w.feed(4 << 20)
+	for range standbys {
+		final <- w.fed
+	}
+	wg.Wait()
+	w.waitFor("all confirmed", func() bool {
+		rows := w.hub.Standbys()
+		return !slices.ContainsFunc(rows, func(s Standby) bool { return s.Flush != w.fed || s.State.String() != "streaming" })
+	})
+	fromDisk := uint64(0)
+	for _, row := range w.hub.Standbys() {
+		fromDisk += row.FromDisk
+		if row.Sent != w.fed || row.LastReply.IsZero() || row.AboveReceived != 0 {
+			t.Errorf("%+v", row)
+		}
+	}
+	if fromDisk == 0 {
+		t.Error("nobody read from disk: the test shows half of it")
+	}
+	w.waitFor("all acks", func() bool { return len(w.acks.all()) == standbys })
+	if a := w.acks.all()[0]; a.Flush != w.fed || a.Name == "" {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestTimelineSwitch: a standby is led over a fork by the end-of-timeline exchange (facts E6).
+func TestTimelineSwitch(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1_500_000)
+	s := w.standby(1, StartRequest{At: w.gen.Start()})
+	s.expect(copyBoth)
+	s.until(w.fed)
+
+	fork := w.fed
+	w.gen = w.gen.Fork(fork, 2)
+	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
+	w.fed = testSeg.Floor(fork)
+	w.must(w.store.StartStream(2, w.fed))
+	s.expect(`c ""`)
+	s.write('c', nil)
+	if err := s.ended(); err != nil || s.next == nil || *s.next != (NextTimeline{Timeline: 2, Start: fork}) {
+		t.Fatal(s.next, err)
+	}
+	w.feed(1_000_000)
+	id, err := w.hub.Identify()
+	if err != nil || id.Timeline != 2 || id.XLogPos != w.fed {
+		t.Errorf("%+v %v", id, err)
+	}
+	// Nothing is left of timeline 1: no COPY at all.
+	s = w.standby(1, StartRequest{At: fork, Timeline: 1})
+	if err := s.ended(); err != nil || s.next == nil || *s.next != (NextTimeline{Timeline: 2, Start: fork}) {
+		t.Fatal(s.next, err)
+	}
+	s.expect("EOF")
+	refused(t, w.standby(1, StartRequest{At: fork + 1, Timeline: 1}).ended(), pgerror.InternalError,
+		fmt.Sprintf("requested starting point %s on timeline 1 is not in this server's history", fork+1))
+	// The walreceiver's next start is the beginning of the segment, on the new timeline.
+	s = w.standby(1, StartRequest{At: testSeg.Floor(fork), Timeline: 2})
+	s.expect(copyBoth)
+	s.until(w.fed)
+	// A standby from scratch is taken over both.
+	s = w.standby(2, StartRequest{At: 0x3000000, Timeline: 1})
+	s.expect(copyBoth)
+	s.until(fork)
+	s.expect(`c ""`)
+	s.write('c', nil)
+	if err := s.ended(); err != nil || s.next == nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForkBelow: the new timeline lacks WAL that standbys have been sent (ruling R3). Whoever streams
+// is told the end of the timeline (facts E6, K23), whoever asks beyond it PostgreSQL's error, and slots
+// return to the fork.
+func TestForkBelow(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1_500_000)
+	fork := w.gen.End()
+	w.feed(2_500_000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	beyond := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
+	beyond.expect(copyBoth)
+	beyond.until(w.fed)
+	beyond.reply(w.fed)
+	end := w.fed
+	w.waitFor("restart_lsn follows", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == end })
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "b", ReserveWAL: true}, 2))
+	reserved, _ := w.hub.ReadSlot("b")
+
+	w.gen = w.gen.Fork(fork, 2)
+	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
+	w.fed = testSeg.Floor(fork)
+	w.must(w.store.StartStream(2, w.fed))
+	beyond.expect(`c ""`)
+	beyond.reply(end) // it knows no better
+	beyond.write('c', nil)
+	if err := beyond.ended(); err != nil || beyond.next == nil || *beyond.next != (NextTimeline{Timeline: 2, Start: fork}) {
+		t.Fatal(beyond.next, err)
+	}
+	w.waitFor("slots at the fork", func() bool {
+		a, _ := w.hub.ReadSlot("a")
+		b, _ := w.hub.ReadSlot("b")
+		return a.RestartLSN == fork && b.RestartLSN == min(reserved.RestartLSN, fork)
+	})
+	w.feed(4_000_000)
+	refused(t, w.standby(1, StartRequest{Slot: "a", At: testSeg.Floor(end), Timeline: 1}).ended(), pgerror.InternalError,
+		fmt.Sprintf("requested starting point %s on timeline 1 is not in this server's history", testSeg.Floor(end)))
+	// Rewound, it comes from below the fork, on either timeline.
+	s := w.standby(1, StartRequest{Slot: "a", At: testSeg.Floor(fork), Timeline: 1})
+	s.expect(copyBoth)
+	s.until(fork)
+	s.expect(`c ""`)
+	s.write('c', nil)
+	w.must(s.ended())
+	s = w.standby(1, StartRequest{Slot: "a", At: testSeg.Floor(fork), Timeline: 2})
+	s.expect(copyBoth)
+	s.until(w.fed)
+}
+
+func TestSlotHoldsWAL(t *testing.T) {
+	w := newWorldKeeping(t, 0, nil).adopt().feed(1_500_000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1))
+	reserved := testSeg.Floor(w.fed)
+	if st, ok := w.hub.ReadSlot("a"); !ok || st != (SlotState{reserved, 1}) {
+		t.Errorf("%+v, expected %s", st, reserved)
+	}
+	w.feed(8 << 20)
+	if oldest := w.store.Positions().Oldest; oldest > reserved {
+		t.Fatalf("WAL is kept from %s only, the slot needs %s", oldest, reserved)
+	}
+	s := w.standby(1, StartRequest{Slot: "a", At: reserved})
+	s.expect(copyBoth)
+	s.until(w.fed)
+	s.reply(w.fed)
+	w.waitFor("restart_lsn follows", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == w.fed })
+	if i, _ := w.slots.Read("a"); i.ActivePID != 1 {
+		t.Errorf("%+v", i)
+	}
+	s.leave()
+	w.waitFor("released", func() bool { i, _ := w.slots.Read("a"); return i.ActivePID == 0 })
+	w.waitFor("the hub saves it and the store lets go", func() bool {
+		w.feed(100_000)
+		return w.store.Positions().Oldest > reserved
+	})
+	late := w.standby(2, StartRequest{At: reserved})
+	late.expect(copyBoth)
+	refused(t, late.ended(), pgerror.UndefinedFile,
+		"requested WAL segment "+testSeg.FileName(1, testSeg.Segno(reserved))+" has already been removed")
+}
+
+func TestSlotsSurviveRestart(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1_500_000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "t", Temporary: true}, 1))
+	s := w.standby(1, StartRequest{Slot: "a", At: 0x3000000})
+	s.expect(copyBoth)
+	s.until(w.fed)
+	s.reply(w.fed)
+	s.feedback(735, 0)
+	w.waitFor("both arrived", func() bool { i, _ := w.slots.Read("a"); return i.Xmin == 735 && i.Restart == w.fed })
+	s.leave()
+	w.shutdown()
+	w.start(nil)
+	if st, ok := w.hub.ReadSlot("a"); !ok || st.RestartLSN != w.fed {
+		t.Errorf("%+v", st)
+	}
+	if _, ok := w.hub.ReadSlot("t"); ok {
+		t.Error("a temporary slot survived")
+	}
+	w.waitFor("feedback of the absent standby", func() bool { f, ok := w.hub.Feedback(); return ok && f == Feedback{Xmin: 735} })
+}
+
+func TestAutoCreate(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.AutoCreateSlots = true }).adopt().feed(1_500_000)
+	at := w.gen.Start() + 12345
+	s := w.standby(1, StartRequest{Slot: "new", At: at})
+	s.expect(copyBoth)
+	if st, ok := w.hub.ReadSlot("new"); !ok || st.RestartLSN != w.gen.Start() {
+		t.Errorf("%+v", st)
+	}
+	refused(t, w.standby(2, StartRequest{Slot: "new", At: at}).ended(), pgerror.ObjectInUse,
+		`replication slot "new" is active for PID 1`)
+	refused(t, w.standby(2, StartRequest{Slot: "New", At: at}).ended(), pgerror.InvalidName,
+		`replication slot name "New" contains invalid character`)
+}
+
+func TestDrainAll(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(100_000)
+	s := w.standby(1, StartRequest{At: w.gen.Start()})
+	s.expect(copyBoth)
+	s.cancel(ErrDrain)
+	s.until(w.fed)
+	s.expect("k true")
+	s.reply(w.fed)
+	s.expect(`C "COPY 0\x00"`, "EOF")
+	if err := s.ended(); !errors.Is(err, ErrSessionOver) {
+		t.Fatal(err)
+	}
+	w.acks.mu.Lock()
+	defer w.acks.mu.Unlock()
+	if !slices.Equal(w.acks.gone, []int32{1}) {
+		t.Errorf("gone: %v", w.acks.gone)
+	}
+}
+
+// TestAckAboveReceived: a returning standby first reports its replay position (R28).
+func TestAckAboveReceived(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(100_000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	s := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
+	s.expect(copyBoth)
+	s.reply(w.fed + 0x100000)
+	w.waitFor("clamped", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == w.fed })
+	row := w.hub.Standbys()[0]
+	if row.Flush != w.fed+0x100000 || row.AboveReceived != 1 || row.Slot != "a" {
+		t.Errorf("%+v", row)
+	}
+	w.waitFor("the ack", func() bool { return len(w.acks.all()) == 1 })
+	if a := w.acks.all()[0]; a.Flush != w.fed || a.Write != w.fed || a.Apply != w.fed {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestFeedbackIsMerged(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	slotless := w.standby(1, StartRequest{At: w.gen.Start()})
+	slotted := w.standby(2, StartRequest{Slot: "a", At: w.gen.Start()})
+	slotless.feedback(1<<32|700, 900)
+	slotted.feedback(1<<32|800, 0)
+	want := func(f Feedback) {
+		t.Helper()
+		w.waitFor(fmt.Sprintf("feedback %+v", f), func() bool { got, ok := w.hub.Feedback(); return ok && got == f })
+	}
+	want(fb(1<<32|700, 900))
+	slotted.feedback(1<<32|600, 950)
+	want(fb(1<<32|600, 900))
+	slotless.leave() // withdrawn
+	want(fb(1<<32|600, 950))
+	slotted.leave() // held by the slot
+	want(fb(1<<32|600, 950))
+	w.must(w.hub.DropSlot(t.Context(), "a", true, 3))
+	want(Feedback{})
+	if len(w.hub.FeedbackChanged()) != 1 {
+		t.Error("no wake-up")
+	}
+}
+
+// TestRunSavesAtTheEnd: a moved slot is on disk when Run returned, whatever the interval.
+func TestRunSavesAtTheEnd(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.PersistInterval = 1 << 40 }).adopt().feed(1000)
+	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	g, err := w.slots.Acquire("a", 1)
+	w.must(err)
+	g.Confirm(w.fed)
+	w.shutdown()
+	w.start(nil)
+	if st, _ := w.hub.ReadSlot("a"); st.RestartLSN != w.fed {
+		t.Errorf("%+v", st)
+	}
+	if b := bytes.Count([]byte(fmt.Sprint(w.hub.Slots())), []byte("{a ")); b != 1 {
+		t.Errorf("%v", w.hub.Slots())
+	}
+}

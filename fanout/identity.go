@@ -1,0 +1,49 @@
+package fanout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Identity is the answer to IDENTIFY_SYSTEM, dbname apart.
+type Identity struct {
+	System   lsn.SystemID   `json:"system_identifier"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	XLogPos  lsn.LSN        `json:"xlogpos"`
+}
+
+// errNoStore is the refusal until the first WAL from the primary is here.
+func errNoStore() error {
+	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
+		WithDetail("replproxy has not received WAL from the primary yet.")
+}
+
+// Identify is who this proxy stands for: system, current timeline, and the received end on it, from
+// which START_REPLICATION succeeds (R28). 57P03 until the store has a stream.
+func (h *Hub) Identify() (Identity, error) {
+	system, _, ok := h.o.Store.Identity()
+	pos := h.o.Store.Positions()
+	if !ok || pos.Received == lsn.Invalid {
+		return Identity{}, errNoStore()
+	}
+	return Identity{System: system, Timeline: pos.Timeline, XLogPos: pos.Received}, nil
+}
+
+// TimelineHistory is the answer to TIMELINE_HISTORY: file name and content. A timeline without a
+// history file, such as 1, is 58P01.
+func (h *Hub) TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error) {
+	name = tli.HistoryFileName()
+	content, err = h.o.Store.HistoryFile(tli)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil, pgerror.New(pgerror.UndefinedFile,
+			`could not open file "pg_wal/%s": No such file or directory`, name)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("read timeline history: %w", err)
+	}
+	return name, content, nil
+}

@@ -1,0 +1,123 @@
+package realslot
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// applicationName is how the side connections show in pg_stat_activity.
+const applicationName = "replproxy slots"
+
+// Connector logs in to the primary; *upstream.Config is one.
+type Connector interface {
+	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+}
+
+// view is the primary's slots and next transaction at one moment.
+type view struct {
+	slots map[string]Real
+	next  copyboth.FullXID
+}
+
+const (
+	lookNext  = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+	lookSlots = "SELECT slot_name, active_pid, restart_lsn, xmin, catalog_xmin FROM pg_catalog.pg_replication_slots " +
+		"WHERE slot_type = 'physical' AND NOT temporary"
+)
+
+func sql(ctx context.Context, c Connector) (*upstream.Session, error) {
+	return c.Connect(ctx, map[string]string{"application_name": applicationName})
+}
+
+// look asks for everything in one round trip.
+func look(ctx context.Context, s *upstream.Session) (view, error) {
+	answers, err := s.QueryAll(ctx, lookNext, lookSlots)
+	if err != nil {
+		return view{}, fmt.Errorf("look at slots: %w", err)
+	}
+	v := view{slots: map[string]Real{}}
+	for _, a := range answers {
+		if a.Err != nil || len(a.Results) != 1 {
+			return view{}, fmt.Errorf("look at slots: %w", a.Err)
+		}
+	}
+	for _, row := range answers[0].Results[0].Rows {
+		v.next = copyboth.FullXID(number(row[0], 64))
+	}
+	for _, row := range answers[1].Results[0].Rows {
+		r := Real{
+			Name: string(row[0]), ActivePID: int32(number(row[1], 32)),
+			Xmin: full(uint32(number(row[3], 32)), v.next), CatalogXmin: full(uint32(number(row[4], 32)), v.next),
+		}
+		if row[2] != nil {
+			if r.Restart, err = lsn.Parse(string(row[2])); err != nil {
+				return view{}, fmt.Errorf("look at slot %q: %w", r.Name, err)
+			}
+		}
+		v.slots[r.Name] = r
+	}
+	return v, nil
+}
+
+// number is a value of the server's own making; NULL is 0.
+func number(text []byte, bits int) uint64 {
+	n, err := strconv.ParseUint(string(text), 10, bits)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// do carries an action out, over s or, to withdraw an xmin, over a walsender of its own.
+func do(ctx context.Context, c Connector, s *upstream.Session, a action, target lsn.LSN) error {
+	name := grammar.QuoteLiteral(a.name)
+	command := ""
+	switch a.verb {
+	case create:
+		command = "SELECT pg_catalog.pg_create_physical_replication_slot(" + name + ", true)"
+	case advance:
+		command = "SELECT pg_catalog.pg_replication_slot_advance(" + name + ", '" + target.String() + "')"
+	case drop:
+		command = "SELECT pg_catalog.pg_drop_replication_slot(" + name + ")"
+	case clear:
+		return withdraw(ctx, c, a.name, target)
+	default:
+		return nil
+	}
+	_, err := s.Query(ctx, command)
+	return err
+}
+
+// withdraw streams from the slot for a moment, as its standby would, and reports target and no xmin:
+// SQL can't take an xmin from a slot (facts F5).
+func withdraw(ctx context.Context, c Connector, name string, target lsn.LSN) error {
+	s, err := c.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), target)
+	if version := s.Parameters["server_version"]; len(version) >= 2 && version[:2] < "15" {
+		if _, err := s.Query(ctx, "IDENTIFY_SYSTEM"); err != nil {
+			return err
+		}
+	}
+	copying, _, err := s.StartCopy(ctx, command)
+	if err != nil || !copying {
+		return err
+	}
+	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Write: target, Flush: target, Apply: target}.Append(nil))
+	m = wire.AppendFrame(m, 'd', copyboth.HotStandbyFeedback{}.Append(nil))
+	if _, err := s.Conn.Write(wire.AppendFrame(m, 'c', nil)); err != nil {
+		return err
+	}
+	_, err = s.FinishCopy(ctx)
+	return err
+}

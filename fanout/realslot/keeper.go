@@ -1,0 +1,192 @@
+package realslot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// keepInterval is how often the primary's slots are looked after: what it holds for them is at most
+	// this much old, and an idle_replication_slot_timeout of the least value (1 s) is not meant for them.
+	keepInterval = 5 * time.Second
+	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID.
+	idleInterval = 30 * time.Second
+	// askTimeout bounds one round of questions, connecting included.
+	askTimeout = 10 * time.Second
+)
+
+// Options of New. Everything but Own is required.
+type Options struct {
+	Upstream Connector
+	Own      string // the proxy's own slot on the primary
+	Slots    *slot.Table
+	Policy   Policy
+	Mirror   bool
+	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
+	Store   func() (oldest, flushed lsn.LSN)
+	Settled func() bool // feedback is sent upstream
+	Logger  *slog.Logger
+}
+
+// Keeper looks after the primary's slots. Methods may be called from any goroutine.
+type Keeper struct {
+	o    Options
+	next atomic.Uint64
+
+	mu   sync.Mutex
+	said map[string]string // by slot, "" for all: the last complaint
+}
+
+// New makes a keeper. It starts nothing.
+func New(o Options) *Keeper { return &Keeper{o: o, said: map[string]string{}} }
+
+// NextXID is the primary's next transaction ID as it was seconds ago; false: never told.
+func (k *Keeper) NextXID() (copyboth.FullXID, bool) {
+	x := k.next.Load()
+	return copyboth.FullXID(x), x != 0
+}
+
+// Find looks for a physical slot on the primary; false: there is none, or it is the proxy's own. It waits
+// for the primary, at most askTimeout.
+func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
+	if name == k.o.Own {
+		return Real{}, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s, err := sql(ctx, k.o.Upstream)
+	if err != nil {
+		return Real{}, false, fmt.Errorf("look for slot %q on the primary: %w", name, err)
+	}
+	defer s.Close()
+	v, err := look(ctx, s)
+	if err != nil {
+		return Real{}, false, err
+	}
+	k.next.Store(uint64(v.next))
+	r, exists := v.slots[name]
+	return r, exists, nil
+}
+
+// Dropped drops the primary's slot after the one here was: a mirror, or one that is kept advanced. What
+// fails is logged, since such a slot holds WAL on the primary from now on.
+func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
+	if was.Real == slot.NoReal || was.Real == slot.Adopted && k.o.Policy != Advance {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s, err := sql(ctx, k.o.Upstream)
+	if err == nil {
+		defer s.Close()
+		err = do(ctx, k.o.Upstream, s, action{drop, was.Name}, 0)
+	}
+	if err != nil {
+		k.o.Logger.Error("slot was dropped here, but not on the primary, where it holds WAL: drop it there",
+			"slot", was.Name, "err", err)
+	}
+}
+
+// Run looks after the slots until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	var last time.Time
+	for {
+		if k.needed() || time.Since(last) >= idleInterval {
+			last = time.Now()
+			k.complain("", k.round(ctx))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (k *Keeper) needed() bool {
+	for _, v := range k.o.Slots.List() {
+		if !v.Temporary && (k.o.Mirror || v.Real == slot.Mirrored || v.Real == slot.Adopted && k.o.Policy != Keep) {
+			return true
+		}
+	}
+	return false
+}
+
+// round looks once and does what is to be done.
+func (k *Keeper) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s, err := sql(ctx, k.o.Upstream)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	v, err := look(ctx, s)
+	if err != nil {
+		return err
+	}
+	k.next.Store(uint64(v.next))
+	oldest, flushed := k.o.Store()
+	now := situation{
+		own: k.o.Own, policy: k.o.Policy, mirror: k.o.Mirror, settled: k.o.Settled(),
+		oldest: oldest, target: flushed, virtual: k.o.Slots.List(), real: v.slots,
+	}
+	for _, a := range now.decide() {
+		err := k.act(ctx, s, a, flushed)
+		k.complain(a.name, err)
+	}
+	return nil
+}
+
+var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")
+
+func (k *Keeper) act(ctx context.Context, s *upstream.Session, a action, target lsn.LSN) error {
+	switch a.verb {
+	case foreign:
+		return errForeign
+	case create:
+		if ok, err := k.o.Slots.SetReal(a.name, slot.Mirrored); err != nil || !ok {
+			return err
+		}
+	}
+	if err := do(ctx, k.o.Upstream, s, a, target); err != nil {
+		return err
+	}
+	switch a.verb {
+	case create:
+		k.o.Logger.Info("slot is mirrored on the primary", "slot", a.name)
+	case clear:
+		k.o.Logger.Info("the primary's slot holds nothing any more", "slot", a.name, "restart_lsn", target)
+	case drop:
+		k.o.Logger.Info("the primary's slot was dropped", "slot", a.name)
+		_, err := k.o.Slots.SetReal(a.name, slot.NoReal)
+		return err
+	}
+	return nil
+}
+
+// complain logs an error once, until it is another one or gone.
+func (k *Keeper) complain(name string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != k.said[name] {
+		k.o.Logger.Warn("cannot look after slots on the primary: what they hold there stays", "slot", name, "err", err)
+	}
+	k.said[name] = text
+}

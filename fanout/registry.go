@@ -1,0 +1,96 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// registry knows the attached standbys. Its size is bounded by the proxy's limit of sessions.
+type registry struct {
+	mu       sync.Mutex
+	attached map[*session]struct{}
+}
+
+func newRegistry() *registry { return &registry{attached: map[*session]struct{}{}} }
+
+// registration keeps a session in the registry until Release.
+type registration struct {
+	r *registry
+	s *session
+}
+
+func (r *registry) attach(s *session) *registration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attached[s] = struct{}{}
+	return &registration{r, s}
+}
+
+// Release removes the session. It may be called more than once.
+func (g *registration) Release() {
+	g.r.mu.Lock()
+	defer g.r.mu.Unlock()
+	delete(g.r.attached, g.s)
+}
+
+func (r *registry) sessions() []*session {
+	r.mu.Lock()
+	all := make([]*session, 0, len(r.attached))
+	for s := range r.attached {
+		all = append(all, s)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.who.PID, b.who.PID) })
+	return all
+}
+
+// Standby is one attached standby in the shape of pg_stat_replication. Positions are as the standby
+// reported them; 0 is none. Lags are in nanoseconds, -1 when unknown.
+type Standby struct {
+	PID             int32           `json:"pid"`
+	User            string          `json:"usename"`
+	ApplicationName string          `json:"application_name"`
+	ClientAddr      string          `json:"client_addr"`
+	BackendStart    time.Time       `json:"backend_start"`
+	State           walsender.State `json:"state"`
+	Timeline        lsn.TimelineID  `json:"timeline"`
+	Sent            lsn.LSN         `json:"sent_lsn"`
+	Write           lsn.LSN         `json:"write_lsn"`
+	Flush           lsn.LSN         `json:"flush_lsn"`
+	Apply           lsn.LSN         `json:"replay_lsn"`
+	WriteLag        time.Duration   `json:"write_lag"`
+	FlushLag        time.Duration   `json:"flush_lag"`
+	ApplyLag        time.Duration   `json:"replay_lag"`
+	LastReply       time.Time       `json:"reply_time"`
+	SyncState       string          `json:"sync_state"`
+	Slot            string          `json:"slot_name,omitempty"`
+	Bytes           uint64          `json:"sent_bytes"`
+	FromDisk        uint64          `json:"sent_bytes_from_disk"`
+	AboveReceived   uint64          `json:"reports_above_received"` // clamped (R28)
+	AboveSent       uint64          `json:"reports_above_sent"`     // no vote (R6)
+	Feedback        Feedback        `json:"feedback"`
+}
+
+// Standbys is one row per attached standby, by PID.
+func (h *Hub) Standbys() []Standby {
+	sessions := h.registry.sessions()
+	rows := make([]Standby, 0, len(sessions))
+	for _, s := range sessions {
+		st := s.sender.Status()
+		rows = append(rows, Standby{
+			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,
+			ClientAddr: s.who.ClientAddr, BackendStart: s.who.Started, State: st.State,
+			Timeline: st.Timeline, Sent: st.Sent, Write: st.Write, Flush: st.Flush, Apply: st.Apply,
+			WriteLag: st.WriteLag, FlushLag: st.FlushLag, ApplyLag: st.ApplyLag,
+			LastReply: st.LastReply, SyncState: "async", Slot: s.slot,
+			Bytes: st.Bytes, FromDisk: st.FromDisk,
+			AboveReceived: st.AboveReceived, AboveSent: st.AboveSent, Feedback: st.Feedback,
+		})
+	}
+	return rows
+}

@@ -1,0 +1,136 @@
+package slot
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Values of Bounds.MaxKeep that are no size.
+const (
+	// NoLimit is PostgreSQL's -1: slots hold what they need, whatever it takes.
+	NoLimit = -1
+	// Auto loses the slot furthest behind before the volume has less than its share free (R19).
+	Auto = -2
+)
+
+// Status is pg_replication_slots.wal_status.
+type Status string
+
+// The states of a slot's WAL; facts G. The proxy has no max_wal_size: here it is wal.keep_size, which
+// is also what the store keeps without slots.
+const (
+	Reserved   Status = "reserved"   // within keep_size
+	Extended   Status = "extended"   // beyond it, held by the slot
+	Unreserved Status = "unreserved" // about to be lost
+	Lost       Status = "lost"
+)
+
+// Bounds is what limits the WAL that slots hold, and where the store stands.
+type Bounds struct {
+	SegSize          lsn.SegSize
+	Oldest, Received lsn.LSN // what the store has
+	KeepSize         int64   // kept without slots
+	MaxKeep          int64   // bytes, NoLimit or Auto
+	// Room is what may still be written to the volume, under Auto: free space above the share that
+	// stays free and above what is written until the next look.
+	Room        int64
+	IdleTimeout time.Duration // 0: off
+}
+
+// Verdict is what Bounds say about one slot.
+type Verdict struct {
+	Status Status // "": the slot reserves nothing
+	Lose   Cause  // not NotLost: it is to be invalidated now
+	// Safe is how many bytes may be written before the slot is lost (safe_wal_size), when SafeKnown.
+	Safe      int64
+	SafeKnown bool
+}
+
+// Judge decides which slots are lost and how the others stand, in the order of all. It is pure.
+func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
+	vs := make([]Verdict, len(all))
+	var holding []int
+	for i, s := range all {
+		switch {
+		case s.Lost != NotLost:
+			vs[i].Status = Lost
+		case s.Restart == lsn.Invalid || b.SegSize == 0 || b.Received == lsn.Invalid:
+		case b.awaited(s):
+			vs[i].Status = Extended
+		case b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest):
+			vs[i] = Verdict{Status: Unreserved, Lose: WALRemoved}
+		case b.idle(s, now):
+			vs[i] = Verdict{Status: b.within(s), Lose: IdleTimeout}
+		default:
+			vs[i].Status = b.within(s)
+			holding = append(holding, i)
+		}
+	}
+	switch {
+	case len(holding) == 0:
+	case b.MaxKeep >= 0:
+		for _, i := range holding {
+			b.capped(all[i], &vs[i])
+		}
+	case b.MaxKeep == Auto:
+		b.furthestFirst(all, holding, vs)
+	}
+	return vs
+}
+
+// awaited: the WAL of an adopted slot that the store never had is still held on the primary.
+func (b Bounds) awaited(s Info) bool {
+	return s.Real == Adopted && b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest)
+}
+
+func (b Bounds) idle(s Info, now time.Time) bool {
+	return b.IdleTimeout > 0 && s.ActivePID == 0 && !s.Inactive.IsZero() && now.Sub(s.Inactive) >= b.IdleTimeout
+}
+
+// behind is how many segments before the one that is written now the slot begins.
+func (b Bounds) behind(s Info) int64 {
+	return int64(b.SegSize.Segno(b.Received)) - int64(b.SegSize.Segno(s.Restart))
+}
+
+func (b Bounds) segments(size int64) int64 { return size / int64(b.SegSize) }
+
+func (b Bounds) within(s Info) Status {
+	if b.behind(s) > b.segments(b.KeepSize)+1 {
+		return Extended
+	}
+	return Reserved
+}
+
+// capped applies a size: whole segments, never less than what is kept anyway, as PostgreSQL counts.
+func (b Bounds) capped(s Info, v *Verdict) {
+	keep := max(b.segments(b.MaxKeep), b.segments(b.KeepSize))
+	fail := b.SegSize.Start(b.SegSize.Segno(s.Restart) + uint64(keep) + 1)
+	v.Safe, v.SafeKnown = int64(fail)-int64(b.Received), true
+	if b.behind(s) > keep {
+		v.Status, v.Lose = Unreserved, WALRemoved
+	}
+}
+
+// furthestFirst loses slots until enough is free: the one furthest behind first, and only while that
+// frees anything. WAL that nobody holds counts as free: the store removes it without being told.
+func (b Bounds) furthestFirst(all []Info, holding []int, vs []Verdict) {
+	slices.SortFunc(holding, func(i, j int) int { return cmp.Compare(all[i].Restart, all[j].Restart) })
+	floor := b.SegSize.Segno(b.Received - min(b.Received, lsn.LSN(b.KeepSize)))
+	held := b.SegSize.Segno(b.Oldest)
+	room := b.Room
+	for _, i := range holding {
+		seg := b.SegSize.Segno(all[i].Restart)
+		if seg >= floor {
+			break // what this one and all others hold is kept anyway
+		}
+		room += int64(seg-min(held, seg)) * int64(b.SegSize)
+		held = max(held, seg)
+		vs[i].Safe, vs[i].SafeKnown = room, true
+		if room < 0 {
+			vs[i].Status, vs[i].Lose = Unreserved, WALRemoved
+		}
+	}
+}

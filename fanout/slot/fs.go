@@ -1,0 +1,100 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// FS is the little that the table needs of a directory. Names are plain file names inside it.
+// Calls never overlap.
+type FS interface {
+	// List returns the names of the regular files; a directory that does not exist is made.
+	List() ([]string, error)
+	// Read returns the whole file; at most limit bytes plus one of a larger one.
+	Read(name string, limit int) ([]byte, error)
+	// WriteSync makes the file hold exactly b and durable. The name itself may still be lost.
+	WriteSync(name string, b []byte) error
+	// Rename replaces to by from, at once for whoever looks.
+	Rename(from, to string) error
+	// Remove deletes the file; one that does not exist is no error.
+	Remove(name string) error
+	// SyncDir makes all renames and removals durable.
+	SyncDir() error
+}
+
+// osDir is FS in a directory of the operating system.
+type osDir string
+
+func (d osDir) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d osDir) List() ([]string, error) {
+	if err := d.make(); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(string(d))
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// make creates the directory when it is missing. Its own name in the parent must be durable, or a
+// power loss takes the first slots with it.
+func (d osDir) make() error {
+	if _, err := os.Stat(string(d)); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return err
+	}
+	return osDir(filepath.Dir(string(d))).SyncDir()
+}
+
+func (d osDir) Read(name string, limit int) ([]byte, error) {
+	f, err := os.Open(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, int64(limit)+1))
+}
+
+func (d osDir) WriteSync(name string, b []byte) error {
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (d osDir) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+func (d osDir) Remove(name string) error {
+	if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (d osDir) SyncDir() error {
+	f, err := os.Open(string(d))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync directory %s: %w", d, err)
+	}
+	return nil
+}

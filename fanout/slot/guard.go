@@ -1,0 +1,79 @@
+package slot
+
+import (
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Guard is a slot held by one walsender. Methods may be called from any goroutine; after Release, or
+// when the slot was dropped under it, they do nothing.
+type Guard struct {
+	t *Table
+	e *entry // nil after Release; guarded by t.mu
+}
+
+// Acquire makes the slot active for session pid: 42704 when it does not exist, 55006 when another
+// session holds it. A temporary slot can be acquired by its owner only.
+func (t *Table) Acquire(name string, pid int32) (*Guard, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.slots[name]
+	if e == nil {
+		return nil, errMissing(name)
+	}
+	if h := e.holder(); h != 0 && (h != pid || e.active != 0) {
+		return nil, errActive(name, h)
+	}
+	e.active = pid
+	return &Guard{t, e}, nil
+}
+
+// Release makes the slot inactive. It may be called more than once.
+func (g *Guard) Release() {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if g.e != nil && g.t.slots[g.e.name] == g.e {
+		g.e.release()
+	}
+	g.e = nil
+}
+
+// OnLost sets what ends the session when the slot is invalidated under it; it is called at most once,
+// from another goroutine. A slot that was lost before is no reason to call it.
+func (g *Guard) OnLost(evict func()) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if g.e != nil {
+		g.e.evict = evict
+	}
+}
+
+// Lost is why the slot holds nothing any more, NotLost while it does.
+func (g *Guard) Lost() Cause {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if g.e == nil {
+		return NotLost
+	}
+	return g.e.lost
+}
+
+// Confirm sets restart_lsn to a flush position that the standby reported, even a lower one; 0 is no
+// report (facts G). It is in memory at once and on disk with the next Persist. A lost slot stays lost.
+func (g *Guard) Confirm(flush lsn.LSN) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if e := g.e; e != nil && e.lost == NotLost && flush != lsn.Invalid && e.restart != flush {
+		e.restart, e.dirty = flush, true
+	}
+}
+
+// SetXmin keeps what the standby's queries (xmin) and slots (catalog) still need. Both survive its
+// disconnection, since the slot goes on holding them (facts F5, R20).
+func (g *Guard) SetXmin(xmin, catalog copyboth.FullXID) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if e := g.e; e != nil && e.lost == NotLost && (e.xmin != xmin || e.catalog != catalog) {
+		e.xmin, e.catalog, e.dirty = xmin, catalog, true
+	}
+}

@@ -1,0 +1,123 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// tempSuffix marks a file that is being written. No slot name holds a dot.
+const tempSuffix = ".tmp"
+
+// ioError is a disk error with what was being done to which slot.
+func ioError(verb, name string, err error) error {
+	return fmt.Errorf("%s replication slot %q: %w", verb, name, err)
+}
+
+// Open reads the slots of dir, making the directory when it is missing. Files that were being
+// written are removed; files that cannot be slots are left alone; a slot file that is damaged, or
+// whose name is not the one inside, is an error that names it (invariant 6). It starts nothing.
+func Open(dir string, o Options) (*Table, error) {
+	t := &Table{fs: o.FS, max: o.Max, slots: map[string]*entry{}}
+	if t.fs == nil {
+		t.fs = osDir(dir)
+	}
+	if t.max <= 0 {
+		t.max = DefaultMax
+	}
+	names, err := t.fs.List()
+	if err != nil {
+		return nil, fmt.Errorf("open slots in %s: %w", dir, err)
+	}
+	for _, name := range names {
+		if err := t.load(name); err != nil {
+			return nil, fmt.Errorf("open slots: file %s/%s: %w", dir, name, err)
+		}
+	}
+	return t, nil
+}
+
+func (t *Table) load(name string) error {
+	if base, found := strings.CutSuffix(name, tempSuffix); found && grammar.ValidateSlotName(base) == nil {
+		return t.fs.Remove(name)
+	}
+	if grammar.ValidateSlotName(name) != nil {
+		return nil
+	}
+	b, err := t.fs.Read(name, fileSize)
+	if err != nil {
+		return err
+	}
+	r, err := decode(b)
+	if err != nil {
+		return err
+	}
+	if r.name != name {
+		return damaged("it holds slot %q", r.name)
+	}
+	t.slots[name] = &entry{record: r, saved: r.holds(), since: time.Now()}
+	return nil
+}
+
+// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io.
+func (t *Table) write(r record) error {
+	if err := t.fs.WriteSync(r.name+tempSuffix, r.encode()); err != nil {
+		return err
+	}
+	return t.fs.Rename(r.name+tempSuffix, r.name)
+}
+
+// pending is a slot that Persist writes: the entry and the state that goes to its file.
+type pending struct {
+	e *entry
+	r record
+}
+
+// Persist writes what changed since the last call, all slots under one sync of the directory. A slot
+// that fails stays dirty and is tried again by the next call.
+func (t *Table) Persist() error {
+	t.io.Lock()
+	defer t.io.Unlock()
+	var errs []error
+	var done []pending
+	for _, p := range t.takeDirty() {
+		if err := t.write(p.r); err != nil {
+			errs = append(errs, ioError("save", p.r.name, err))
+			continue
+		}
+		done = append(done, p)
+	}
+	if len(done) > 0 {
+		if err := t.fs.SyncDir(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range done {
+		p.e.saved, p.e.inFlight, p.e.dirty = p.r.holds(), lsn.Invalid, p.e.record != p.r
+	}
+	return errors.Join(errs...)
+}
+
+// takeDirty copies the slots to write and notes that their files are now uncertain. The caller holds
+// io: a slot that is being dropped is left out, or its file would come back.
+func (t *Table) takeDirty() []pending {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ps []pending
+	for _, e := range t.slots {
+		if !e.dirty || e.temporary || e.dropping {
+			continue
+		}
+		if h := e.holds(); h != lsn.Invalid && (e.inFlight == lsn.Invalid || h < e.inFlight) {
+			e.inFlight = h
+		}
+		ps = append(ps, pending{e, e.record})
+	}
+	return ps
+}

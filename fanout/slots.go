@@ -1,0 +1,126 @@
+package fanout
+
+import (
+	"context"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// SlotRequest is a CREATE_REPLICATION_SLOT … PHYSICAL.
+type SlotRequest struct {
+	Name       string
+	Temporary  bool // belongs to the session
+	ReserveWAL bool // holds WAL from now on, not only from the first report
+}
+
+// SlotState is the answer to READ_REPLICATION_SLOT for a physical slot.
+type SlotState struct {
+	RestartLSN      lsn.LSN        // Invalid: restart_lsn and restart_tli are NULL
+	RestartTimeline lsn.TimelineID // of RestartLSN in the current history
+}
+
+// CreateSlot creates a physical slot for session pid. With ReserveWAL it holds WAL from the start of
+// the segment that is being received: a backup that starts after this begins at a checkpoint whose
+// redo position the primary has yet to write, or just wrote, and its receiver asks from the start of
+// that segment. 57P03 when there is no WAL to reserve yet; else package slot's errors.
+func (h *Hub) CreateSlot(r SlotRequest, pid int32) error {
+	restart := lsn.Invalid
+	if r.ReserveWAL {
+		var err error
+		if restart, err = h.reserve(h.o.Store.Positions().Received); err != nil {
+			return err
+		}
+	}
+	return h.o.Slots.Create(r.Name, r.Temporary, restart, pid)
+}
+
+// reserve is the start of at's segment, or what the store holds of it.
+func (h *Hub) reserve(at lsn.LSN) (lsn.LSN, error) {
+	_, seg, ok := h.o.Store.Identity()
+	if !ok || at == lsn.Invalid {
+		return lsn.Invalid, errNoStore()
+	}
+	return max(seg.Floor(at), h.o.Store.Oldest()), nil
+}
+
+// ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
+// is not here it waits for the primary, which may have it.
+func (h *Hub) ReadSlot(name string) (SlotState, bool) {
+	info, ok := h.o.Slots.Read(name)
+	if !ok {
+		real, exists, err := h.onPrimary(context.Background(), name)
+		if err != nil || !exists {
+			return SlotState{}, false
+		}
+		info.Restart = real.Restart
+	}
+	st := SlotState{RestartLSN: info.Restart}
+	if info.Restart != lsn.Invalid {
+		st.RestartTimeline = h.o.Store.History().TimelineOf(info.Restart)
+	}
+	return st, true
+}
+
+// DropSlot drops a slot for session pid; see [slot.Table.Drop].
+func (h *Hub) DropSlot(ctx context.Context, name string, wait bool, pid int32) error {
+	was, _ := h.o.Slots.Read(name)
+	err := h.o.Slots.Drop(ctx, name, wait, pid)
+	if err == nil {
+		h.mergeFeedback()
+		if h.o.Primary != nil {
+			h.o.Primary.Dropped(ctx, was)
+		}
+	}
+	return err
+}
+
+// DropTemporary drops the temporary slots of session pid. Whoever owns the session calls it at the
+// session's end and after every ERROR that it sends (facts B1).
+func (h *Hub) DropTemporary(pid int32) { h.o.Slots.DropTemporary(pid) }
+
+// followTimeline brings slots back to where the history of a new timeline has left the one before: a
+// standby beyond that point returns, by pg_rewind or a new copy, from below it, and the WAL that it
+// needs then must be held from there. followed is the timeline for which that was done last, 0 at
+// first: then only positions that the store can't have are moved.
+func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
+	pos, history := h.o.Store.Positions(), h.o.Store.History()
+	if pos.Timeline == followed || pos.Timeline == 0 || pos.Timeline != history.Timeline {
+		return followed // nothing new, or half of it: the next wake-up shows the whole
+	}
+	limit := pos.Received
+	if followed != 0 {
+		if at, _, ok := history.SwitchPoint(followed); ok {
+			limit = at
+		}
+	}
+	for _, name := range h.o.Slots.Rewind(limit) {
+		h.log.Warn("slot was ahead of the new timeline's history, it holds WAL from there now",
+			"slot", name, "timeline", uint32(pos.Timeline), "restart_lsn", limit)
+	}
+	return pos.Timeline
+}
+
+// acquireSlot takes the slot of a START_REPLICATION; without a name there is none to take. One that is
+// not here is taken over from the primary, or made when that is wanted.
+func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (*slot.Guard, error) {
+	if r.Slot == "" {
+		return nil, nil
+	}
+	if _, exists := h.o.Slots.Read(r.Slot); !exists {
+		adopted, err := h.adopt(ctx, r.Slot, pid)
+		if err != nil {
+			return nil, err
+		}
+		if !adopted && h.o.AutoCreateSlots {
+			restart, err := h.reserve(min(r.At, h.o.Store.Positions().Received))
+			if err != nil {
+				return nil, err
+			}
+			if err := h.o.Slots.Create(r.Slot, false, restart, pid); err != nil && !isDuplicate(err) {
+				return nil, err
+			}
+		}
+	}
+	return h.o.Slots.Acquire(r.Slot, pid)
+}

@@ -1,0 +1,114 @@
+package fanout
+
+import (
+	"context"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// StartRequest is a physical START_REPLICATION.
+type StartRequest struct {
+	Slot     string // "": none
+	At       lsn.LSN
+	Timeline lsn.TimelineID // 0: the current one
+	// Known is a position up to which the primary surely has WAL, Invalid when nothing is known: a
+	// start up to it is waited for, however far this store is behind.
+	Known lsn.LSN
+	// Version is the server_version_num that the standby was shown; 0 counts as older than 18.
+	Version grammar.Version
+}
+
+// refusesLost is the first version that does not stream from a physical slot that is lost. Older ones
+// do, as long as the WAL is there (facts G).
+const refusesLost grammar.Version = 180000
+
+// StartReplication serves one START_REPLICATION to its end: it checks slot and timeline, writes
+// CopyBothResponse, streams, reads the standby's replies and returns when COPY is over on both sides.
+// It blocks as long as the standby stays. What it returns:
+//
+//   - (next, nil): write the row of next (next_tli int8, next_tli_startpos text), CommandComplete
+//     START_STREAMING, CommandComplete START_REPLICATION, ReadyForQuery. COPY may not have begun.
+//   - (nil, nil): the standby ended COPY: the same without the row.
+//   - (nil, err) with ErrSessionOver inside: write nothing and close the connection.
+//   - (nil, err) otherwise: an ErrorResponse, before or after CopyBothResponse, then ReadyForQuery
+//     unless it is FATAL. CopyData and CopyDone that still arrive are to be ignored.
+//
+// ctx: see [walsender.Sender.Run]; cancel it with cause [ErrDrain] to end the stream in order. Stop
+// the upstream first: what is received after the drain began is not sent.
+func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn) (*NextTimeline, error) {
+	_, seg, ok := h.o.Store.Identity()
+	if !ok || h.o.Store.Positions().Received == lsn.Invalid {
+		return nil, errNoStore()
+	}
+	guard, err := h.acquireSlot(ctx, r, who.PID)
+	if err != nil {
+		return nil, err
+	}
+	if guard != nil {
+		defer guard.Release()
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		guard.OnLost(func() {
+			cancel(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))
+		})
+		if cause := guard.Lost(); cause != slot.NotLost && r.Version >= refusesLost {
+			return nil, slot.ErrLost(r.Slot, cause)
+		}
+	}
+	plan, err := walsender.Admit(h.o.Store.History(), r.Timeline, r.At)
+	if err != nil {
+		return nil, err
+	}
+	plan.Known = r.Known
+	if plan.Nothing() {
+		return &plan.Next, nil
+	}
+	session := &session{h: h, who: who, slot: r.Slot}
+	o := walsender.Options{
+		Conn: c, Session: who, Store: h.o.Store, Plan: plan, SegSize: seg,
+		Sink: session, DrainTimeout: h.o.DrainTimeout,
+	}
+	if guard != nil {
+		o.Slot = guard
+	}
+	session.sender = walsender.New(o)
+	attached := h.registry.attach(session)
+	defer h.detach(attached)
+	return session.sender.Run(ctx)
+}
+
+// detach ends the registration and what hung on it.
+func (h *Hub) detach(g *registration) {
+	g.Release()
+	h.mergeFeedback()
+	if h.o.Acks != nil {
+		h.o.Acks.Gone(g.s.who.PID)
+	}
+}
+
+// session is one attached standby: the sink of its sender and a row of the registry. Immutable.
+type session struct {
+	h      *Hub
+	who    SessionInfo
+	slot   string
+	sender *walsender.Sender
+}
+
+// Ack passes a status update on under the standby's name.
+func (s *session) Ack(a walsender.Ack) {
+	if s.h.o.Acks == nil {
+		return
+	}
+	s.h.o.Acks.Ack(Ack{
+		PID: s.who.PID, Name: s.who.ApplicationName, Timeline: a.Timeline, Sent: a.Sent,
+		Write: a.Write, Flush: a.Flush, Apply: a.Apply, State: a.State, At: a.At,
+	})
+}
+
+// Feedback lets the hub merge anew; the value itself is read from the sender or the slot.
+func (s *session) Feedback(walsender.Feedback) { s.h.mergeFeedback() }

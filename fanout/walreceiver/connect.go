@@ -1,0 +1,213 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// minVersion is the first server_version_num that reports in_hot_standby and is supported.
+	minVersion = 140000
+	// commandTimeout bounds each command, or batch of commands, before WAL flows: the server
+	// answers from memory or from one small file.
+	commandTimeout = 30 * time.Second
+	// slotBusyWait bounds how long a connection waits for a slot that an older session holds; then
+	// it gives its walsender back and tries anew. slotBusyPause lies between two tries.
+	slotBusyWait  = 5 * time.Second
+	slotBusyPause = 250 * time.Millisecond
+)
+
+// errPermanent marks refusals that only an operator can lift.
+type errPermanent struct{ error }
+
+func (e errPermanent) Unwrap() error { return e.error }
+
+// identify asks the server who it is and what it has, compares that with the store, and stores what
+// must be stored before WAL is: the identity and the timeline histories.
+func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	var srv server
+	if err := identifySystem(ctx, s, &srv); err != nil {
+		return srv, err
+	}
+	if err := readSettings(ctx, s, &srv); err != nil {
+		return srv, err
+	}
+	r.setParameters(s)
+	r.update(func(st *Status) {
+		st.System, st.ServerVersionNum, st.Settings = srv.system, srv.version, srv.settings
+		st.ServerVersion = srv.settings["server_version"]
+	})
+	if srv.version < minVersion {
+		return srv, errPermanent{
+			fmt.Errorf("server version %d is not supported, PostgreSQL 14 is the oldest", srv.version),
+		}
+	}
+	if have, ok := r.o.Store.Identity(); ok {
+		if err := checkIdentity(have, srv); err != nil {
+			return srv, errPermanent{err}
+		}
+	}
+	return srv, nil
+}
+
+func identifySystem(ctx context.Context, s *upstream.Session, srv *server) error {
+	res, err := s.Query(ctx, grammar.Render(&grammar.IdentifySystem{}, minVersion))
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	row, err := oneRow(res, 3)
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	system, err1 := strconv.ParseUint(string(row[0]), 10, 64)
+	tli, err2 := strconv.ParseUint(string(row[1]), 10, 32)
+	pos, err3 := lsn.Parse(string(row[2]))
+	if err := errors.Join(err1, err2, err3); err != nil || tli == 0 || system == 0 {
+		return fmt.Errorf("identify system: %w: %q", ErrProtocol, row)
+	}
+	srv.system, srv.timeline, srv.xlogpos = lsn.SystemID(system), lsn.TimelineID(tli), pos
+	return nil
+}
+
+// adopt binds an empty store to the server, once everything else about it has been accepted.
+func (r *Receiver) adopt(srv server) error {
+	id := walstore.Identity{System: srv.system, SegSize: srv.seg, ServerMajor: srv.version / 10000}
+	if err := r.o.Store.Adopt(id); err != nil {
+		return errPermanent{err}
+	}
+	return nil
+}
+
+// mirrorHistories fetches the history files that the store lacks and reads the server's own history.
+func (r *Receiver) mirrorHistories(ctx context.Context, s *upstream.Session, srv *server) error {
+	srv.history = lsn.History{Timeline: srv.timeline}
+	stored := func(t lsn.TimelineID) bool {
+		_, err := r.o.Store.HistoryFile(t)
+		return err == nil
+	}
+	list, err := timelinesToFetch(srv.timeline, stored)
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		content, err := fetchHistory(ctx, s, t)
+		switch {
+		case refusedWith(err, pgerror.UndefinedFile) && !needsHistory(t, r.o.Store.Positions(), *srv):
+			continue
+		case err != nil:
+			return err
+		}
+		if t == srv.timeline {
+			if srv.history, err = r.acceptHistory(t, content); err != nil {
+				return err
+			}
+		}
+		if stored(t) {
+			continue
+		}
+		if err := r.o.Store.PutHistory(t, content); err != nil {
+			return fmt.Errorf("store history of timeline %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// acceptHistory reads the server's own history and holds it against the stored one of that number.
+func (r *Receiver) acceptHistory(t lsn.TimelineID, content []byte) (lsn.History, error) {
+	h, err := lsn.ParseHistory(t, content)
+	if err != nil {
+		return h, fmt.Errorf("history of timeline %s: %w", t, err)
+	}
+	old, err := r.o.Store.HistoryFile(t)
+	if err != nil {
+		return h, nil // not stored yet
+	}
+	have, err := lsn.ParseHistory(t, old)
+	if err != nil {
+		return h, fmt.Errorf("stored history of timeline %s: %w", t, err)
+	}
+	if err := sameWay(have, h); err != nil {
+		return h, errPermanent{err}
+	}
+	return h, nil
+}
+
+func fetchHistory(ctx context.Context, s *upstream.Session, t lsn.TimelineID) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	res, err := s.Query(ctx, grammar.Render(&grammar.TimelineHistory{Timeline: t}, minVersion))
+	if err != nil {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
+	}
+	row, err := oneRow(res, 2)
+	if err != nil {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
+	}
+	if name := string(row[0]); name != t.HistoryFileName() {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w: unexpected file name %q", t, ErrProtocol, name)
+	}
+	return row[1], nil
+}
+
+// startReplication asks for the stream, waiting a while for a slot that is still held by an older
+// session of ours (facts G). copying false: the timeline ended where we are, next names the new one.
+func (r *Receiver) startReplication(ctx context.Context, s *upstream.Session, srv server, p startPoint,
+) (copying bool, next startPoint, err error) {
+	command := grammar.Render(&grammar.StartPhysical{
+		Slot: r.o.Slot, WithSlot: r.o.Slot != "", At: p.at, Timeline: p.timeline,
+	}, grammar.Version(srv.version))
+	for began := time.Now(); ; {
+		var res []upstream.Result
+		sctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		copying, res, err = s.StartCopy(sctx, command)
+		cancel()
+		if err == nil && !copying {
+			next, err = nextTimeline(res)
+		}
+		if !refusedWith(err, pgerror.ObjectInUse) || time.Since(began) > slotBusyWait {
+			return copying, next, err
+		}
+		r.update(func(st *Status) { st.SlotState, st.LastError = SlotBusy, err.Error() })
+		if err := pause(ctx, slotBusyPause); err != nil {
+			return false, next, err
+		}
+	}
+}
+
+// nextTimeline reads what follows the end of a historic timeline: a row with the next timeline and
+// where it begins, and two CommandCompletes (facts E6).
+func nextTimeline(res []upstream.Result) (startPoint, error) {
+	row, err := oneRow(res, 2)
+	if err != nil || len(res) < 2 {
+		return startPoint{}, fmt.Errorf("%w: unexpected result after the end of streaming", ErrProtocol)
+	}
+	tli, err1 := strconv.ParseUint(string(row[0]), 10, 32)
+	at, err2 := lsn.Parse(string(row[1]))
+	if err := errors.Join(err1, err2); err != nil || tli == 0 {
+		return startPoint{}, fmt.Errorf("%w: next timeline %q", ErrProtocol, row)
+	}
+	return startPoint{lsn.TimelineID(tli), at}, nil
+}
+
+// pause waits for d or the end of ctx, whose cause it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

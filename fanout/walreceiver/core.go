@@ -1,0 +1,192 @@
+package walreceiver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// ErrInvariant reports that a report was about to say more than may be said. It was not sent.
+var ErrInvariant = errors.New("report invariant violated")
+
+// view is what the core is shown at each step.
+type view struct {
+	received         lsn.LSN // end of the WAL that arrived on this connection
+	written, flushed lsn.LSN // of the store
+	limits           Limits
+	paused           bool      // the store makes the reader wait for its disk
+	heard            time.Time // when the upstream's last byte arrived
+	pings            uint64    // how many replies the upstream has requested
+	pingEnd          lsn.LSN   // WAL end of the last such ping
+	messages         bool      // WAL or a keepalive has come on this connection
+	final            bool      // we are about to leave: say what there is to say
+}
+
+// action is what to do: send Report if Send, end the connection if Expired, step again at Wake at the
+// latest (zero: no need to).
+type action struct {
+	Send    bool
+	Report  Reported
+	Ask     bool // request a reply
+	Expired bool
+	Wake    time.Time
+}
+
+// core decides when to report what. It is pure: no I/O, no clock, no goroutine.
+type core struct {
+	interval      time.Duration // of the status, ≤ 0 for none
+	senderTimeout time.Duration // the upstream's wal_sender_timeout, 0 for none
+	timeout       time.Duration // wal_receiver_timeout, ≤ 0 for none
+
+	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
+	last     Reported
+	sent     time.Time // when something was said last; initially when the stream began
+	heard    time.Time
+	asked    bool
+	answered uint64 // pings answered
+
+	greet time.Time // when to request the first message if none has come; zero: not, or no more
+}
+
+// carry prepares for the next timeline on the same connection: what was reported holds for it up to
+// the fork and not beyond.
+func (c *core) carry(fork lsn.LSN) {
+	c.last.Write = min(c.last.Write, fork)
+	c.last.Flush = min(c.last.Flush, fork)
+	c.last.Apply = min(c.last.Apply, fork)
+	c.floor = min(c.floor, fork)
+}
+
+// step looks at v. After an action with Send the report counts as sent.
+func (c *core) step(now time.Time, v view) (action, error) {
+	target, err := c.target(v)
+	if err != nil {
+		return action{}, err
+	}
+	silence := c.silence(now, v)
+	if c.timeout > 0 && silence >= c.timeout {
+		return action{Expired: true}, nil
+	}
+	a := action{Report: target}
+	if c.timeout > 0 && silence >= c.timeout/2 && !c.asked {
+		a.Send, a.Ask = true, true
+	}
+	if c.greets(now, v) {
+		a.Send, a.Ask = true, true
+	}
+	due := c.due(target, v)
+	if v.final || target != c.last || !due.IsZero() && !now.Before(due) {
+		a.Send = true
+	}
+	if a.Send {
+		c.last, c.sent, c.answered = target, now, v.pings
+		c.asked = c.asked || a.Ask
+		if target.Flush > 0 {
+			c.floor = 0
+		}
+		due = c.due(target, v)
+	}
+	a.Wake = earliest(earliest(due, c.patience(now, v)), c.greet)
+	return a, nil
+}
+
+// greets reports whether the stream's first message must be asked for now, which it is once at most.
+// While the store makes the reader wait, a message may lie unread.
+func (c *core) greets(now time.Time, v view) bool {
+	if c.greet.IsZero() || !v.messages && !v.paused && now.Before(c.greet) {
+		return false
+	}
+	c.greet = time.Time{}
+	return !v.messages && !v.paused
+}
+
+// target is what may be reported, never less than was.
+func (c *core) target(v view) (Reported, error) {
+	t := Reported{
+		Write: min(v.written, v.received, v.limits.Write),
+		Flush: min(v.flushed, v.received, v.limits.Flush),
+		Apply: min(v.limits.Apply, v.received),
+	}
+	if t.Flush < c.floor {
+		t.Flush = 0
+	}
+	t.Write = max(t.Write, c.last.Write)
+	t.Flush = max(t.Flush, c.last.Flush)
+	t.Apply = max(t.Apply, c.last.Apply)
+	switch {
+	case t.Write > v.written, t.Flush > v.flushed:
+		return t, fmt.Errorf("%w: write %s and flush %s, but the store has written %s and flushed %s",
+			ErrInvariant, t.Write, t.Flush, v.written, v.flushed)
+	case max(t.Write, t.Flush, t.Apply) > v.received:
+		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but only %s was received",
+			ErrInvariant, t.Write, t.Flush, t.Apply, v.received)
+	}
+	return t, nil
+}
+
+// due is when the unchanged report is to be repeated; zero for never.
+func (c *core) due(target Reported, v view) time.Time {
+	patience := c.senderTimeout / 4 // a ping may lie unread behind WAL (ruling R19)
+	var due time.Time
+	switch {
+	case c.interval > 0 && patience > 0:
+		due = c.sent.Add(min(c.interval, patience))
+	case c.interval > 0:
+		due = c.sent.Add(c.interval)
+	case patience > 0 && v.paused:
+		due = c.sent.Add(patience)
+	}
+	if v.pings == c.answered {
+		return due
+	}
+	// A shutting-down walsender leaves when flush (or write, without a flush) equals what it sent:
+	// that answer must not wait. Any other unchanged one may.
+	if end := target.Flush; end == v.pingEnd || end == 0 && target.Write == v.pingEnd {
+		return c.sent
+	}
+	gap := unchangedGap
+	if patience > 0 {
+		gap = min(gap, patience)
+	}
+	return earliest(due, c.sent.Add(gap))
+}
+
+// silence is for how long the upstream has said nothing although it was listened to. While the store
+// makes the reader wait nobody listens, and nothing can be said about the upstream.
+func (c *core) silence(now time.Time, v view) time.Duration {
+	if v.paused {
+		c.heard = now
+	}
+	if v.heard.After(c.heard) {
+		c.heard = v.heard
+	}
+	d := now.Sub(c.heard)
+	if d < c.timeout/2 {
+		c.asked = false
+	}
+	return d
+}
+
+// patience is when silence matters next.
+func (c *core) patience(now time.Time, v view) time.Time {
+	switch {
+	case c.timeout <= 0:
+		return time.Time{}
+	case v.paused: // look often enough to notice the end of the pause before it looks like silence
+		return now.Add(c.timeout / 4)
+	case c.asked:
+		return c.heard.Add(c.timeout)
+	default:
+		return c.heard.Add(c.timeout / 2)
+	}
+}
+
+// earliest is the earlier of the two; zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

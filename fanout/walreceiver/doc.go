@@ -1,0 +1,31 @@
+// Package walreceiver is WAL in: one physical stream from the primary into the store, and one honest
+// report back.
+//
+//	       which host, identify, timelines, slot, start point    (elect.go, connect.go, plan.go)
+//	primary ═════════════════════════════════════════════► store
+//	   ▲            w: header, then bytes straight into it   (stream.go, decode.go)
+//	   │                                                        │ written, flushed
+//	   └── r, h ◄── reporter ◄── core: what, when, may we? ◄────┘ (reporter.go, core.go)
+//
+// A Receiver keeps one connection, and makes it again with backoff when it ends. On a connection the
+// reader goroutine is the only one that reads and feeds the store; the reporter goroutine is the only
+// one that writes. They share a few atomics and one-slot channels.
+//
+// Invariants:
+//
+//  1. reported ≤ quorum ≤ received, reported write ≤ written, reported flush ≤ flushed; received counts
+//     what arrived on this connection only. The core checks before every report: a violation ends the
+//     stream, is counted, and reports nothing.
+//  2. Within one connection and timeline no reported position goes back (ruling R12). A flush is not
+//     reported before it has reached the slot's restart_lsn.
+//  3. A keepalive's WAL end is compared, shown, and never taken for a position.
+//  4. WAL of another system, of a timeline outside the server's history, or with a gap before it never
+//     reaches the store. The refusal is logged and tried again, slowly.
+//  5. Nothing of a new timeline is stored before its history file is. WAL that it lacks is left behind
+//     only after the server has sent WAL of it.
+//  6. An unchanged report is repeated at the status interval, for pings a few times a second at most
+//     (but at once when it is the position that a shutting-down walsender waits for), and in any case
+//     before the upstream loses patience (ruling R19).
+//
+// [New] starts nothing, [Receiver.Run] owns all goroutines, [Receiver.Status] is for any goroutine.
+package walreceiver

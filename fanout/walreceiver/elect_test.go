@@ -1,0 +1,109 @@
+package walreceiver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+func TestElect(t *testing.T) {
+	one := candidate{host: "one", srv: server{system: 7, timeline: 1, xlogpos: 9 * seg, history: lsn.History{Timeline: 1}}}
+	three := candidate{host: "three", srv: server{system: 7, timeline: 3, xlogpos: 9 * seg, history: fork3}}
+	twin, other := three, three
+	twin.host, other.host = "twin", "other"
+	other.srv.history.Parents = slices.Clone(fork3.Parents)
+	other.srv.history.Parents[1].Switch++
+	alien := three
+	alien.srv.system = 8
+	sibling := candidate{host: "sibling", srv: server{system: 7, timeline: 9, xlogpos: 9 * seg, history: lsn.History{
+		Timeline: 9, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 2 * seg}},
+	}}}
+	avoided := three
+	avoided.err = errors.New("it differs")
+	none := func(lsn.TimelineID) (lsn.History, bool) { return lsn.History{}, false }
+	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
+	ours := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
+	for name, c := range map[string]struct {
+		ballot
+		all  []candidate
+		want string // host, or "" for none
+		says string // in some refusal
+	}{
+		"the higher timeline": {ballot{on(1, 3*seg), ours, none}, []candidate{one, three}, "three", ""},
+		"the first of equals": {ballot{on(1, 3*seg), ours, none}, []candidate{twin, three}, "twin", ""},
+		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3}, []candidate{one}, "",
+			"highest timeline 1 of the primary is behind recovery timeline 3"},
+		"beside the new one": {ballot{on(3, 9*seg), ours, knows3}, []candidate{one, three}, "three", "behind recovery"},
+		"one number, two histories": {ballot{on(1, 3*seg), ours, none}, []candidate{one, three, other}, "",
+			"both promoted to timeline 3"},
+		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3}, []candidate{other, three}, "three",
+			"is not timeline 3 of the stored WAL"},
+		"and the other alone": {ballot{on(3, 9*seg), ours, knows3}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
+		"another system":      {ballot{on(1, 3*seg), ours, none}, []candidate{alien, one}, "one", "identifier differs"},
+		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none}, []candidate{one, alien}, "",
+			"different database systems"},
+		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3}, []candidate{three, sibling}, "three",
+			"requested timeline 3 is not in this server's history"},
+		"found to differ before": {ballot{on(1, 3*seg), ours, none}, []candidate{avoided, one}, "one", "it differs"},
+		"a fork below":           {ballot{on(1, 6*seg), ours, none}, []candidate{one, three}, "three", ""},
+	} {
+		best, refused := elect(c.ballot, c.all)
+		got := ""
+		if best >= 0 {
+			got = c.all[best].host
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, expected %q (%v)", name, got, c.want, refused)
+		}
+		if text := fmt.Sprint(refused); !strings.Contains(text, c.says) {
+			t.Errorf("%s: %s, expected %q", name, text, c.says)
+		}
+	}
+}
+
+// An old primary that comes back is refused in words and not followed, and the new one is found again.
+func TestOldPrimaryReturns(t *testing.T) {
+	identify := func(tli, pos string) []byte { return ready(row("IDENTIFY_SYSTEM", fakeSystem, tli, pos, "")) }
+	history := map[string][]byte{
+		"IDENTIFY_SYSTEM":  identify("2", "0/2000100"),
+		"TIMELINE_HISTORY": ready(row("X", "00000002.history", "1\t0/2000000\tno recovery target specified")),
+	}
+	old, promoted := newWalsender(t, map[string][]byte{"IDENTIFY_SYSTEM": identify("1", "0/3000000")}), newWalsender(t, history)
+	port := func(w *walsender) uint16 { return w.config.Endpoints()[0].Port }
+	config, err := upstream.Parse(fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d user=u sslmode=disable "+
+		"target_session_attrs=any", port(old), port(promoted)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMemStore()
+	r := start(t, promoted, m, func(o *Options) { o.Upstream = config })
+	c := <-promoted.copies // the higher timeline, although it comes second
+	c.send(xlog(0x2000000, "WAL"))
+	r.await("streaming", func(s Status) bool { return s.State == Streaming && s.Timeline == 2 })
+	for range 2 { // lost, and only the old one is left
+		promoted.mu.Lock()
+		promoted.answers = map[string][]byte{"IDENTIFY_SYSTEM": fail("FATAL", "57P03", "the database system is starting up")}
+		promoted.mu.Unlock()
+		c.Close()
+		r.await("refusal", func(s Status) bool {
+			return strings.Contains(s.LastError, "behind recovery timeline 2")
+		})
+		promoted.mu.Lock()
+		promoted.answers = history
+		promoted.mu.Unlock()
+		c = <-promoted.copies
+		c.send(xlog(0x2000000, "WAL"))
+	}
+	c.Close()
+	for _, command := range old.asked() {
+		if strings.HasPrefix(command, "START") || strings.Contains(command, "SLOT") {
+			t.Errorf("the old primary was asked for %s", command)
+		}
+	}
+}

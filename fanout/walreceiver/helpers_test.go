@@ -1,0 +1,109 @@
+package walreceiver
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// commandsOn serves commands on a connection that was in COPY mode, until it is in it again.
+func (w *walsender) commandsOn(c *copyConn) {
+	for {
+		h, err := c.r.Next()
+		if err != nil {
+			return
+		}
+		body, err := c.r.Body(h.Size, 1<<16)
+		if err != nil || h.Type != 'Q' {
+			return
+		}
+		command := strings.TrimSuffix(string(body), "\x00")
+		w.mu.Lock()
+		w.commands = append(w.commands, command)
+		answer := w.answer(command)
+		w.mu.Unlock()
+		c.Write(answer)
+		if answer[0] == 'W' {
+			w.copies <- c
+			return
+		}
+	}
+}
+
+type fakeFeedback struct {
+	mu      sync.Mutex
+	now     copyboth.HotStandbyFeedback
+	settled bool
+	changed chan struct{}
+}
+
+func (f *fakeFeedback) Merged() (copyboth.HotStandbyFeedback, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now, f.settled
+}
+
+func (f *fakeFeedback) settle() {
+	f.mu.Lock()
+	f.settled = true
+	f.mu.Unlock()
+	f.changed <- struct{}{}
+}
+
+// onlyChanged can't be asked for its values.
+type onlyChanged struct{}
+
+func (onlyChanged) Changed() <-chan struct{} { return nil }
+
+// plain is feedback that does not tell whether it is settled.
+type plain struct {
+	onlyChanged
+	now copyboth.HotStandbyFeedback
+}
+
+func (p *plain) Merged() copyboth.HotStandbyFeedback { return p.now }
+
+func (f *fakeFeedback) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeFeedback) set(h copyboth.HotStandbyFeedback) {
+	f.mu.Lock()
+	f.now = h
+	f.mu.Unlock()
+	f.changed <- struct{}{}
+}
+
+// repeat reads the same bytes for ever.
+type repeat struct {
+	msg []byte
+	at  int
+}
+
+func (r *repeat) Read(p []byte) (int, error) {
+	n := copy(p, r.msg[r.at:])
+	r.at = (r.at + n) % len(r.msg)
+	return n, nil
+}
+
+// nullStore takes everything and keeps nothing.
+type nullStore struct {
+	Store
+	buf []byte
+}
+
+func (nullStore) Positions() walstore.Positions { return walstore.Positions{Timeline: 1} }
+
+func (s nullStore) AppendFrom(_ context.Context, _ lsn.LSN, r io.Reader, n int) error {
+	for n > 0 {
+		k, err := r.Read(s.buf[:min(n, len(s.buf))])
+		if err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}

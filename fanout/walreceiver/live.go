@@ -1,0 +1,86 @@
+package walreceiver
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// live is what reader, reporter and Status share about the stream of one connection. The reader
+// writes it, except for what was reported.
+type live struct {
+	begin       time.Time // of the connection; the base of heard and message, which keep its monotonic clock
+	received    atomic.Uint64
+	heard       atomic.Int64 // since begin, last byte; atomics only, as it moves with every read
+	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
+	upstreamEnd atomic.Uint64
+	kick        chan struct{} // one slot: reporter, look again
+
+	mu      sync.Mutex
+	pings   uint64
+	pingEnd lsn.LSN
+	told    Reported
+}
+
+func newLive() *live {
+	return &live{begin: time.Now(), kick: make(chan struct{}, 1)}
+}
+
+func (l *live) receivedEnd() lsn.LSN { return lsn.LSN(l.received.Load()) }
+
+// hear notes that the upstream lives.
+func (l *live) hear() { l.heard.Store(int64(time.Since(l.begin))) }
+
+func (l *live) heardAt() time.Time { return l.begin.Add(time.Duration(l.heard.Load())) }
+
+// got notes a message of the walsender and the WAL end that it named.
+func (l *live) got(walEnd lsn.LSN) {
+	l.message.Store(int64(max(time.Since(l.begin), 1)))
+	if uint64(walEnd) > l.upstreamEnd.Load() {
+		l.upstreamEnd.Store(uint64(walEnd))
+	}
+}
+
+func (l *live) lastMessage() time.Time {
+	if d := l.message.Load(); d != 0 {
+		return l.begin.Add(time.Duration(d))
+	}
+	return time.Time{}
+}
+
+// ping notes a request for a reply.
+func (l *live) ping(walEnd lsn.LSN) {
+	l.mu.Lock()
+	l.pings++
+	l.pingEnd = walEnd
+	l.mu.Unlock()
+	l.wake()
+}
+
+func (l *live) lastPing() (n uint64, end lsn.LSN) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pings, l.pingEnd
+}
+
+func (l *live) tell(r Reported) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = r
+}
+
+func (l *live) reported() Reported {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
+}
+
+// wake nudges the reporter; one token is enough.
+func (l *live) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,55 @@
+package walreceiver
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Defaults are PostgreSQL's.
+const (
+	DefaultStatusInterval = 10 * time.Second // wal_receiver_status_interval
+	DefaultTimeout        = 60 * time.Second // wal_receiver_timeout
+	// assumedSenderTimeout is taken for the upstream's wal_sender_timeout when it does not tell.
+	assumedSenderTimeout = 60 * time.Second
+	// unchangedGap is the least time between two answers that say the same: a primary that shuts
+	// down pings without pause (facts E7), and five answers a second keep its walsender alive.
+	unchangedGap = 200 * time.Millisecond
+	// greetAfter is how long a new stream may be without a message before a reply is requested. WAL
+	// usually comes at once, but an idle upstream has nothing to send to one that resumes exactly at a
+	// segment's start, and would say so after half its wal_sender_timeout: too late for readiness.
+	greetAfter = 200 * time.Millisecond
+)
+
+// Options is what a Receiver needs. Upstream, Name and Store are required.
+type Options struct {
+	Upstream *upstream.Config
+	Name     string // application_name at the upstream
+	Slot     string // physical slot there, created when missing; "" streams without
+	Store    Store
+
+	Quorum   Quorum   // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
+	Feedback Feedback // merged hot standby feedback; nil sends none
+	Gate     Gate     // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
+
+	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status
+	Timeout        time.Duration  // silence of the upstream that ends a connection; 0 is the default, negative never
+	Logger         *slog.Logger   // nil discards
+	Rand           func() float64 // in [0,1), for backoff jitter; nil is math/rand
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Upstream == nil:
+		return errors.New("walreceiver: no upstream")
+	case o.Store == nil:
+		return errors.New("walreceiver: no store")
+	case o.Name == "":
+		return errors.New("walreceiver: no name")
+	case o.Feedback != nil && mergedOf(o.Feedback) == nil:
+		return errors.New("walreceiver: feedback without Merged")
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package walreceiver
+
+import (
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// server is what the upstream said about itself.
+type server struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	xlogpos  lsn.LSN
+	history  lsn.History // of timeline
+	seg      lsn.SegSize
+	version  int // server_version_num
+	settings map[string]string
+
+	slotRestart lsn.LSN // 0: no slot, nothing reserved, or not told (14)
+	slotTLI     lsn.TimelineID
+}
+
+// startPoint is what to ask START_REPLICATION for.
+type startPoint struct {
+	timeline lsn.TimelineID
+	at       lsn.LSN
+}
+
+// planStart decides where to stream from: the segment that holds the end of what is stored, on the
+// timeline that leads on from there; for an empty store where the slot begins, else where the server
+// is (ruling R31). A refusal is a *pgerror.Error in PostgreSQL's words.
+func planStart(have walstore.Positions, srv server) (startPoint, error) {
+	if have.Timeline == 0 {
+		if srv.slotRestart != 0 && srv.history.Contains(srv.slotTLI) {
+			return startPoint{srv.slotTLI, srv.seg.Floor(srv.slotRestart)}, nil
+		}
+		return startPoint{srv.timeline, srv.seg.Floor(srv.xlogpos)}, nil
+	}
+	if srv.timeline < have.Timeline {
+		return startPoint{}, pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"highest timeline %s of the primary is behind recovery timeline %s", srv.timeline, have.Timeline)
+	}
+	if have.Timeline == srv.timeline {
+		return startPoint{have.Timeline, srv.seg.Floor(have.Received)}, nil
+	}
+	fork, next, ok := srv.history.SwitchPoint(have.Timeline)
+	switch {
+	case !ok:
+		return startPoint{}, pgerror.New(pgerror.InternalError,
+			"requested timeline %s is not in this server's history", have.Timeline).
+			WithHint("The upstream took another way at an earlier timeline: it does not continue what is stored.")
+	case have.Received < fork:
+		return startPoint{have.Timeline, srv.seg.Floor(have.Received)}, nil
+	}
+	// At the fork, or beyond it: then the store moves aside what the new timeline lacks, or refuses to.
+	return startPoint{next, srv.seg.Floor(fork)}, nil
+}
+
+// forkBelow: the store has WAL that the new timeline does not, and keeps to it (ruling R3).
+func forkBelow(e *walstore.ForkBelowError) error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"new timeline %s forked off current database system timeline %s before current recovery point %s",
+		e.Timeline, e.Current, e.Received).
+		WithDetail("The fork is at %s. Timeline %s lacks the stored WAL from there to %s.",
+			e.Fork, e.Timeline, e.Received).
+		WithHint("Following it would discard that WAL. Nothing was discarded.").WithCause(e)
+}
+
+// destructive reports whether p leaves WAL behind that the store has.
+func destructive(have walstore.Positions, srv server, p startPoint) bool {
+	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
+	return ok && p.timeline != have.Timeline && have.Received > fork
+}
+
+// checkIdentity compares the server with what the store holds, before anything is written.
+func checkIdentity(have walstore.Identity, srv server) error {
+	switch {
+	case have.System != srv.system:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"database system identifier differs between the primary and standby").
+			WithDetail("The primary's identifier is %s, the standby's identifier is %s.", srv.system, have.System)
+	case have.SegSize != srv.seg:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"WAL segment size differs between the primary and standby").
+			WithDetail("The primary's is %s, the standby's is %s.", srv.seg, have.SegSize)
+	case have.ServerMajor != srv.version/10000:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"the primary is PostgreSQL %d, the stored WAL is of PostgreSQL %d", srv.version/10000, have.ServerMajor)
+	}
+	return nil
+}
+
+// sameWay compares two histories of one timeline: same parents, left at the same positions. Two
+// servers that gave one number to different timelines are never chosen between (ruling R3).
+func sameWay(stored, offered lsn.History) error {
+	differs := len(stored.Parents) != len(offered.Parents)
+	for i := 0; !differs && i < len(stored.Parents); i++ {
+		a, b := stored.Parents[i], offered.Parents[i]
+		differs = a.Timeline != b.Timeline || a.Switch != b.Switch
+	}
+	if !differs {
+		return nil
+	}
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"timeline %s of the primary is not timeline %s of the stored WAL", offered.Timeline, stored.Timeline).
+		WithDetail("The primary's begins at %s, the stored one at %s: two servers were promoted to one number.",
+			offered.Begin(), stored.Begin())
+}
+
+// maxTimeline bounds what is believed of IDENTIFY_SYSTEM, because every number below it may cost a
+// round trip: at a promotion an hour it is reached after eleven years.
+const maxTimeline = 100_000
+
+// timelinesToFetch lists the history files to ask for, newest first: the newest holds the whole
+// ancestry, and a server that lacks it is of no use.
+func timelinesToFetch(srv lsn.TimelineID, stored func(lsn.TimelineID) bool) ([]lsn.TimelineID, error) {
+	if srv > maxTimeline {
+		return nil, fmt.Errorf("%w: timeline %s is not believable", ErrProtocol, srv)
+	}
+	var list []lsn.TimelineID
+	for t := srv; t >= 2; t-- {
+		if t == srv || !stored(t) {
+			list = append(list, t)
+		}
+	}
+	return list, nil
+}
+
+// needsHistory reports whether the history file of t must be had: that of the server's own timeline,
+// and those of its ancestors that are still to be streamed. PostgreSQL asks for every number in the
+// range, but a server that began as a base backup of a later timeline lacks the earlier ones.
+func needsHistory(t lsn.TimelineID, have walstore.Positions, srv server) bool {
+	from := srv.timeline
+	switch {
+	case have.Timeline != 0:
+		from = have.Timeline
+	case srv.slotRestart != 0:
+		from = srv.slotTLI
+	}
+	return t == srv.timeline || t > from && srv.history.Contains(t)
+}

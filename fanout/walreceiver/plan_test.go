@@ -1,0 +1,144 @@
+package walreceiver
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const seg = lsn.LSN(16 << 20)
+
+// fork3: 1 until 5 segments and a bit, 2 until 8 segments sharp, then 3.
+var fork3 = lsn.History{Timeline: 3, Parents: []lsn.HistoryEntry{
+	{Timeline: 1, Switch: 5*seg + 100}, {Timeline: 2, Switch: 8 * seg},
+}}
+
+func on(tli lsn.TimelineID, end lsn.LSN) walstore.Positions {
+	return walstore.Positions{Timeline: tli, Oldest: seg, Received: end, Written: end, Flushed: end}
+}
+
+func TestPlanStart(t *testing.T) {
+	three := server{timeline: 3, history: fork3, seg: 16 << 20, xlogpos: 9*seg + 5}
+	slot := three
+	slot.slotRestart, slot.slotTLI = 6*seg+7, 2
+	foreignSlot := slot
+	foreignSlot.slotTLI = 9
+	one := server{timeline: 1, history: lsn.History{Timeline: 1}, seg: 16 << 20, xlogpos: 3*seg + 5}
+	for name, c := range map[string]struct {
+		have walstore.Positions
+		srv  server
+		want startPoint
+		err  string
+	}{
+		"empty store":                     {walstore.Positions{}, three, startPoint{3, 9 * seg}, ""},
+		"empty store with slot":           {walstore.Positions{}, slot, startPoint{2, 6 * seg}, ""},
+		"slot on a timeline nobody knows": {walstore.Positions{}, foreignSlot, startPoint{3, 9 * seg}, ""},
+		"same timeline":                   {on(1, 2*seg+77), one, startPoint{1, 2 * seg}, ""},
+		"same timeline, segment end":      {on(1, 2*seg), one, startPoint{1, 2 * seg}, ""},
+		"ahead of the server":             {on(1, 4*seg+1), one, startPoint{1, 4 * seg}, ""},
+		"server behind":                   {on(3, 8*seg+1), one, startPoint{}, "highest timeline 1 of the primary is behind recovery timeline 3"},
+		"before the first fork":           {on(1, 4*seg+9), three, startPoint{1, 4 * seg}, ""},
+		"in the fork's segment":           {on(1, 5*seg+99), three, startPoint{1, 5 * seg}, ""},
+		"at the fork":                     {on(1, 5*seg+100), three, startPoint{2, 5 * seg}, ""},
+		"beyond the fork":                 {on(1, 5*seg+101), three, startPoint{2, 5 * seg}, ""},
+		"at a fork on a boundary":         {on(2, 8*seg), three, startPoint{3, 8 * seg}, ""},
+		"not an ancestor": {on(2, 2*seg), server{timeline: 3, seg: 16 << 20, history: lsn.History{Timeline: 3,
+			Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: seg}}}}, startPoint{}, "requested timeline 2 is not in this server's history"},
+	} {
+		got, err := planStart(c.have, c.srv)
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v, expected %q", name, err, c.err)
+		case c.err == "" && (err != nil || got != c.want):
+			t.Errorf("%s: %+v, %v, expected %+v", name, got, err, c.want)
+		}
+	}
+}
+
+func TestCheckIdentity(t *testing.T) {
+	have := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
+	ok := server{system: 7, seg: 16 << 20, version: 150020}
+	if err := checkIdentity(have, ok); err != nil {
+		t.Error(err)
+	}
+	for want, f := range map[string]func(*server){
+		"database system identifier differs between the primary and standby": func(s *server) { s.system = 8 },
+		"WAL segment size differs": func(s *server) { s.seg = 1 << 20 },
+		"PostgreSQL 16":            func(s *server) { s.version = 160004 },
+	} {
+		srv := ok
+		f(&srv)
+		if err := checkIdentity(have, srv); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, expected %q", err, want)
+		}
+	}
+}
+
+func TestSameWay(t *testing.T) {
+	if err := sameWay(fork3, fork3); err != nil {
+		t.Error(err)
+	}
+	other := fork3
+	other.Parents = slices.Clone(fork3.Parents)
+	other.Parents[1].Switch++
+	shorter := lsn.History{Timeline: 3, Parents: fork3.Parents[:1]}
+	for _, h := range []lsn.History{other, shorter} {
+		if err := sameWay(fork3, h); err == nil || !strings.Contains(err.Error(), "timeline 3") {
+			t.Errorf("%+v: %v", h, err)
+		}
+	}
+}
+
+func TestTimelinesToFetch(t *testing.T) {
+	stored := func(have ...lsn.TimelineID) func(lsn.TimelineID) bool {
+		return func(t lsn.TimelineID) bool { return slices.Contains(have, t) }
+	}
+	for _, c := range []struct {
+		srv    lsn.TimelineID
+		stored []lsn.TimelineID
+		want   []lsn.TimelineID
+	}{
+		{1, nil, nil}, {2, nil, []lsn.TimelineID{2}}, {4, []lsn.TimelineID{3, 4}, []lsn.TimelineID{4, 2}},
+	} {
+		got, err := timelinesToFetch(c.srv, stored(c.stored...))
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%d with %v: %v, %v", c.srv, c.stored, got, err)
+		}
+	}
+	if _, err := timelinesToFetch(1<<31, stored()); err == nil {
+		t.Error("two thousand million round trips")
+	}
+	srv := server{timeline: 5, history: lsn.History{Timeline: 5, Parents: []lsn.HistoryEntry{{Timeline: 2, Switch: 1}, {Timeline: 4, Switch: 2}}}}
+	for _, c := range []struct {
+		t    lsn.TimelineID
+		have lsn.TimelineID
+		want bool
+	}{{5, 0, true}, {4, 0, false}, {4, 2, true}, {3, 2, false}, {2, 2, false}} {
+		if got := needsHistory(c.t, on(c.have, 1), srv); got != c.want {
+			t.Errorf("timeline %d with a store on %d: %v", c.t, c.have, got)
+		}
+	}
+}
+
+func TestParseTimeAndVersion(t *testing.T) {
+	for in, want := range map[string]time.Duration{"1min": time.Minute, "60s": time.Minute, "500ms": 500 * time.Millisecond,
+		"0": 0, "2h": 2 * time.Hour, "1d": 24 * time.Hour} {
+		if d, err := parseTime(in); err != nil || d != want {
+			t.Errorf("%s: %s, %v", in, d, err)
+		}
+	}
+	for _, in := range []string{"", "5", "x", "1 min", "-1s", "99999999999s"} {
+		if _, err := parseTime(in); err == nil {
+			t.Errorf("%q accepted", in)
+		}
+	}
+	for in, want := range map[string]int{"15.20 (Debian 15.20-0+deb12u1)": 150020, "18.4": 180004, "18beta1": 180000, "": 0, "x": 0} {
+		if v := versionNum(in); v != want {
+			t.Errorf("%q: %d", in, v)
+		}
+	}
+}

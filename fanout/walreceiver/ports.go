@@ -1,0 +1,72 @@
+package walreceiver
+
+import (
+	"context"
+	"io"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Store is the part of *walstore.Store that the receiver fills and asks. StartStream, AppendFrom,
+// Adopt and PutHistory are called by one goroutine at a time, the others by any.
+type Store interface {
+	Identity() (walstore.Identity, bool)
+	Adopt(walstore.Identity) error
+	Positions() walstore.Positions
+	HistoryFile(lsn.TimelineID) ([]byte, error)
+	PutHistory(lsn.TimelineID, []byte) error
+	StartStream(lsn.TimelineID, lsn.LSN) error
+	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
+	Paused() bool
+	Watch(walstore.Mask) *walstore.Watcher
+}
+
+// Limits are the positions that the rule covers, one per column. The largest LSN limits nothing.
+type Limits struct{ Write, Flush, Apply lsn.LSN }
+
+// Quorum decides how much may be reported. Limits must be cheap and is called from the reporter on
+// every wake-up; Changed is one-slot and gets a token whenever Limits may have changed.
+type Quorum interface {
+	Limits() Limits
+	Changed() <-chan struct{}
+}
+
+// Feedback gives the merged hot standby feedback of all standbys. Changed is one-slot and gets a token
+// whenever it may have changed. Beside it there must be one of
+//
+//	Merged() (copyboth.HotStandbyFeedback, bool) // false: say nothing yet, not even zeros (ruling R20)
+//	Merged() copyboth.HotStandbyFeedback         // zeros say nothing before there was something to say
+//
+// Zero values mean that nobody needs anything.
+type Feedback interface{ Changed() <-chan struct{} }
+
+type (
+	settlingFeedback interface {
+		Merged() (copyboth.HotStandbyFeedback, bool)
+	}
+	plainFeedback interface {
+		Merged() copyboth.HotStandbyFeedback
+	}
+)
+
+// mergedOf is the way to ask f; nil when it has neither form of Merged.
+func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
+	switch f := f.(type) {
+	case settlingFeedback:
+		return f.Merged
+	case plainFeedback:
+		spoken := false
+		return func() (copyboth.HotStandbyFeedback, bool) {
+			m := f.Merged()
+			spoken = spoken || m != copyboth.HotStandbyFeedback{}
+			return m, spoken
+		}
+	}
+	return nil
+}
+
+// Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
+// log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
+type Gate interface{ WalreceiverWaiting(waiting bool) }

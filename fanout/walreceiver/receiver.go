@@ -1,0 +1,298 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// repeatLog is how often an error that does not change is logged again.
+const repeatLog = time.Minute
+
+// maxHops bounds how many timelines may end on one connection without a byte between them: a server
+// that names ever new timelines is not believed for ever.
+const maxHops = 100
+
+// Receiver keeps one upstream stream flowing into the store.
+type Receiver struct {
+	// Fixed by New.
+	o     Options
+	log   *slog.Logger
+	watch func() (moved <-chan struct{}, stop func())
+
+	// Owned by Run.
+	slotLost bool              // START_REPLICATION said that the slot is invalidated
+	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
+	refusals map[string]string // what was logged of hosts that are refused
+	lastLog  string
+	logged   time.Time
+
+	mu     sync.Mutex
+	status Status
+	live   *live // of the present stream
+}
+
+// New checks o and returns a Receiver that does nothing until [Receiver.Run].
+func New(o Options) (*Receiver, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.StatusInterval == 0 {
+		o.StatusInterval = DefaultStatusInterval
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	r := &Receiver{o: o, log: o.Logger, avoid: map[string]error{}, refusals: map[string]string{}}
+	r.watch = func() (<-chan struct{}, func()) {
+		w := o.Store.Watch(walstore.MovedWritten | walstore.MovedFlushed)
+		return w.C(), w.Close
+	}
+	r.status = Status{State: Disconnected, Since: time.Now(), Slot: o.Slot, SlotState: SlotUnknown}
+	return r, nil
+}
+
+// Run connects and streams, again and again, until ctx ends, when it says goodbye to the upstream and
+// returns nil, or until the store fails, when it returns that error. Everything else is logged, shown
+// by Status, and tried again.
+func (r *Receiver) Run(ctx context.Context) error {
+	var wait backoff
+	for first := true; ; first = false {
+		if !first {
+			r.update(func(st *Status) { st.Reconnects++ })
+		}
+		streamed, err := r.connection(ctx)
+		r.setState(Disconnected)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, walstore.ErrFailed) || errors.Is(err, walstore.ErrClosed) {
+			return fmt.Errorf("receive WAL: %w", err)
+		}
+		r.failed(err)
+		var refusal *pgerror.Error
+		if !errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError {
+			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
+		}
+		noSlotLeft := refusedWith(err, pgerror.TooManyConnections)
+		r.waiting(noSlotLeft)
+		// With several hosts the next look may find another one.
+		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
+		d := wait.next(streamed, permanent, r.o.Rand())
+		if pause(ctx, d) != nil {
+			r.waiting(false)
+			return nil
+		}
+	}
+}
+
+// waiting tells the gate whether relayed log-ins should let us go first. Between attempts that is only
+// so when the upstream had no walsender left: any other failure would hold them up for nothing.
+func (r *Receiver) waiting(on bool) {
+	if r.o.Gate != nil {
+		r.o.Gate.WalreceiverWaiting(on)
+	}
+}
+
+// connection is one connection from log-in to its end. streamed is for how long WAL could flow.
+func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err error) {
+	r.setState(Connecting)
+	r.waiting(true)
+	s, err := r.find(ctx)
+	r.waiting(false)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Conn.Close()
+	r.setParameters(s)
+	r.update(func(st *Status) { st.Endpoint = s.Endpoint })
+	srv, err := r.identify(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	state, err := r.prepareSlot(ctx, s, &srv)
+	r.update(func(st *Status) { st.SlotState, st.SlotLSN = state, srv.slotRestart })
+	if err != nil {
+		return 0, err
+	}
+	r.slotLost = false
+	return r.follow(ctx, s, srv)
+}
+
+// follow streams timeline after timeline on one connection.
+func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) (time.Duration, error) {
+	moved, stop := r.watch()
+	defer stop()
+	live := newLive()
+	rp := r.newReporter(s, srv, live, moved)
+	var began time.Time
+	streamed := func() time.Duration {
+		if began.IsZero() {
+			return 0
+		}
+		return time.Since(began)
+	}
+	for hops := 0; hops < maxHops; hops++ {
+		p, err := r.prepareStream(ctx, s, &srv)
+		if err != nil {
+			return streamed(), err
+		}
+		r.o.Upstream.SetCurrent(s.Endpoint)
+		copying, next, err := r.startReplication(ctx, s, srv, p)
+		if err != nil {
+			return streamed(), r.startRefused(err, srv)
+		}
+		if copying {
+			if began.IsZero() {
+				began = time.Now()
+			}
+			r.streaming(s, p, live)
+			next, err = r.stream(ctx, s, rp, p)
+			if !errors.Is(err, errTimelineEnded) {
+				r.setLive(nil)
+				if errors.Is(err, walstore.ErrDiverged) {
+					r.avoid[s.Endpoint.String()] = err
+				}
+				return streamed(), r.startRefused(err, srv)
+			}
+			hops = 0
+		}
+		r.log.Info("timeline ended upstream", "timeline", p.timeline, "next_timeline", next.timeline, "lsn", next.at)
+		rp.carry(next.at)
+		if err := r.identifyAgain(ctx, s, &srv); err != nil {
+			return streamed(), err
+		}
+	}
+	return streamed(), fmt.Errorf("%w: %d timelines in a row without WAL", ErrProtocol, maxHops)
+}
+
+// identifyAgain asks anew after the end of a timeline: a promotion changes more than the timeline.
+func (r *Receiver) identifyAgain(ctx context.Context, s *upstream.Session, srv *server) error {
+	next, err := r.identify(ctx, s)
+	if err != nil {
+		return err
+	}
+	next.slotRestart, next.slotTLI = srv.slotRestart, srv.slotTLI
+	*srv = next
+	return nil
+}
+
+// prepareStream gets histories and store ready for the next START_REPLICATION.
+func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *server) (startPoint, error) {
+	if err := r.mirrorHistories(ctx, s, srv); err != nil {
+		return startPoint{}, err
+	}
+	p, err := planStart(r.o.Store.Positions(), *srv)
+	if err != nil {
+		return p, errPermanent{err}
+	}
+	if err := r.adopt(*srv); err != nil {
+		return p, err
+	}
+	have := r.o.Store.Positions()
+	if have.Timeline == 0 && srv.xlogpos > p.at || destructive(have, *srv, p) {
+		// An empty store stays empty, and nothing is moved aside, until the server has proven that it
+		// has the WAL: stream does it then.
+		return p, nil
+	}
+	return p, r.startStream(p)
+}
+
+func (r *Receiver) startStream(p startPoint) error {
+	err := r.o.Store.StartStream(p.timeline, p.at)
+	if below := (*walstore.ForkBelowError)(nil); errors.As(err, &below) {
+		return errPermanent{forkBelow(below)}
+	}
+	if err != nil {
+		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
+	}
+	return nil
+}
+
+// startRefused reads the refusals that change what the next attempt does or how it is explained.
+func (r *Receiver) startRefused(err error, srv server) error {
+	var e *pgerror.Error
+	switch {
+	case errors.Is(err, ErrInvariant):
+		r.update(func(st *Status) { st.InvariantViolations++ })
+	case errors.Is(err, walstore.ErrDiverged):
+		return errPermanent{err}
+	case !errors.As(err, &e):
+	case e.Code == pgerror.UndefinedFile:
+		end := r.o.Store.Positions().Received
+		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
+			"nothing is skipped: bring the segments back to its pg_wal (from the archive), or start with an empty "+
+			"data directory and rebuild the standbys that need that WAL", err, end)}
+	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "":
+		r.slotLost = true // "can no longer access replication slot"
+	case e.Code == pgerror.ObjectInUse:
+		r.update(func(st *Status) { st.SlotState = SlotBusy })
+	}
+	return err
+}
+
+func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
+	now := time.Now()
+	floor := srv.slotRestart
+	if r.o.Slot != "" && floor == 0 { // not told: our own durable end is at or beyond it
+		floor = r.o.Store.Positions().Flushed
+	}
+	writeFor := r.o.Timeout
+	if writeFor <= 0 {
+		writeFor = DefaultTimeout
+	}
+	return &reporter{
+		conn: s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: live, moved: moved,
+		merged: mergedOf(r.o.Feedback), writeFor: writeFor,
+		core: core{
+			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
+			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
+		},
+		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.o.Slot == ""},
+	}
+}
+
+// streaming publishes that WAL flows.
+func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
+	r.setLive(live)
+	r.setState(Streaming)
+	r.update(func(st *Status) { st.Timeline, st.LastError = p.timeline, "" })
+	r.lastLog = ""
+	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
+		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot)
+}
+
+func (r *Receiver) setParameters(s *upstream.Session) {
+	p := maps.Clone(s.Parameters)
+	r.update(func(st *Status) { st.Parameters = p })
+}
+
+// failed shows and logs why a connection ended; the same reason is logged once a minute.
+func (r *Receiver) failed(err error) {
+	text := pgerror.Describe(err)
+	r.update(func(st *Status) { st.LastError = text })
+	if text == r.lastLog && time.Since(r.logged) < repeatLog {
+		return
+	}
+	r.lastLog, r.logged = text, time.Now()
+	if errors.Is(err, ErrUpstreamShutdown) {
+		r.log.Info("upstream is shutting down", "err", text)
+		return
+	}
+	r.log.Warn("no WAL from upstream", "err", text)
+}

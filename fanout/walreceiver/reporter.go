@@ -1,0 +1,160 @@
+package walreceiver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// farewellWait bounds the last words on a connection: they fit into any socket buffer.
+const farewellWait = time.Second
+
+// reporter is the only writer of a connection in COPY mode.
+type reporter struct {
+	conn     net.Conn
+	store    Store
+	quorum   Quorum
+	feedback Feedback
+	merged   func() (m copyboth.HotStandbyFeedback, settled bool) // nil without feedback
+	live     *live
+	core     core
+	hs       feedbackCore
+	moved    <-chan struct{} // written or flushed moved
+	writeFor time.Duration   // bounds one write
+	buf      []byte
+}
+
+// run reports until ctx ends (nil) or the connection is of no more use.
+func (rp *reporter) run(ctx context.Context) error {
+	var quorumMoved, feedbackMoved <-chan struct{}
+	if rp.quorum != nil {
+		quorumMoved = rp.quorum.Changed()
+	}
+	if rp.feedback != nil {
+		feedbackMoved = rp.feedback.Changed()
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wake, err := rp.step(false)
+		if err != nil {
+			return err
+		}
+		timer.Stop()
+		if !wake.IsZero() {
+			timer.Reset(max(time.Until(wake), 0))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rp.moved:
+		case <-rp.live.kick:
+		case <-quorumMoved:
+		case <-feedbackMoved:
+		case <-timer.C:
+		}
+	}
+}
+
+// step says what is to be said now and returns when to look again.
+func (rp *reporter) step(final bool) (wake time.Time, err error) {
+	now := time.Now()
+	v := rp.view()
+	v.final = final
+	a, err := rp.core.step(now, v)
+	switch {
+	case err != nil:
+		return wake, err
+	case a.Expired:
+		return wake, ErrTimeout
+	}
+	rp.buf = rp.buf[:0]
+	if a.Send {
+		rp.buf = appendReport(rp.buf, now, a)
+	}
+	wake = a.Wake
+	if rp.merged != nil && !final {
+		wake = earliest(wake, rp.appendFeedback(now))
+	}
+	if len(rp.buf) == 0 {
+		return wake, nil
+	}
+	if err := rp.write(rp.buf, rp.writeFor); err != nil {
+		return wake, fmt.Errorf("send status: %w", err)
+	}
+	if a.Send {
+		rp.live.tell(a.Report)
+	}
+	return wake, nil
+}
+
+// appendFeedback adds hot standby feedback to the buffer if it is due.
+func (rp *reporter) appendFeedback(now time.Time) (wake time.Time) {
+	merged, settled := rp.merged()
+	if !settled {
+		return wake
+	}
+	out, send, wake := rp.hs.step(now, merged)
+	if send {
+		out.SentAt = copyboth.TimeOf(now)
+		rp.buf = out.Append(wire.AppendHeader(rp.buf, 'd', copyboth.HotStandbyFeedbackSize))
+	}
+	return wake
+}
+
+func appendReport(b []byte, now time.Time, a action) []byte {
+	m := copyboth.StatusUpdate{
+		Write: a.Report.Write, Flush: a.Report.Flush, Apply: a.Report.Apply,
+		SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask,
+	}
+	return m.Append(wire.AppendHeader(b, 'd', copyboth.StatusUpdateSize))
+}
+
+// view reads received before the store's positions: what the store has is then never less than what
+// goes with it, and min in the core does the rest.
+func (rp *reporter) view() view {
+	v := view{received: rp.live.receivedEnd(), paused: rp.store.Paused(), heard: rp.live.heardAt()}
+	v.pings, v.pingEnd = rp.live.lastPing()
+	v.messages = !rp.live.lastMessage().IsZero()
+	p := rp.store.Positions()
+	v.written, v.flushed = p.Written, p.Flushed
+	v.limits = Limits{Write: math.MaxUint64, Flush: math.MaxUint64}
+	if rp.quorum != nil {
+		v.limits = rp.quorum.Limits()
+	}
+	return v
+}
+
+func (rp *reporter) write(b []byte, d time.Duration) error {
+	if err := rp.conn.SetWriteDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	_, err := rp.conn.Write(b)
+	return err
+}
+
+// endCopy is our CopyDone, after which nothing more may be said in this COPY.
+func (rp *reporter) endCopy() error {
+	return rp.write(wire.AppendHeader(nil, 'c', 0), rp.writeFor)
+}
+
+// farewell is the last report, CopyDone and Terminate.
+func (rp *reporter) farewell() error {
+	if _, err := rp.step(true); err != nil {
+		return err
+	}
+	return rp.write(wire.AppendHeader(wire.AppendHeader(nil, 'c', 0), 'X', 0), farewellWait)
+}
+
+// carry prepares for the next timeline on the same connection, which left the present one at fork.
+func (rp *reporter) carry(fork lsn.LSN) {
+	p := rp.store.Positions()
+	rp.core.carry(min(fork, p.Flushed))
+	rp.live.received.Store(uint64(min(rp.live.receivedEnd(), fork, p.Flushed)))
+}

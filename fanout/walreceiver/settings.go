@@ -1,0 +1,111 @@
+package walreceiver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Settings lists what SHOW is asked for on every new connection. The proxy answers walsenders from
+// this cache once their own upstream connection is closed (ruling R31). A server that does not know
+// one of them, or keeps it to itself, leaves it out; only the first is indispensable.
+func Settings() []string {
+	return []string{
+		"wal_segment_size", "server_version_num", "server_version", "data_directory_mode",
+		"wal_sender_timeout", "max_wal_senders", "max_replication_slots", "max_slot_wal_keep_size",
+		"wal_keep_size", "wal_level", "in_hot_standby", "hot_standby", "block_size", "wal_block_size",
+		"server_encoding", "cluster_name", "synchronous_standby_names", "data_checksums",
+		"integer_datetimes", "default_transaction_read_only", "TimeZone", "DateStyle",
+		"client_encoding", "standard_conforming_strings", "port", "ssl",
+	}
+}
+
+// readSettings asks for all of them in one round trip.
+func readSettings(ctx context.Context, s *upstream.Session, srv *server) error {
+	var commands []string
+	for _, name := range Settings() {
+		commands = append(commands, "SHOW "+name)
+	}
+	answers, err := s.QueryAll(ctx, commands...)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	srv.settings = map[string]string{}
+	for i, name := range Settings() {
+		if v, ok := single(answers[i]); ok {
+			srv.settings[name] = v
+		}
+	}
+	if srv.seg, err = lsn.ParseSegSize(srv.settings["wal_segment_size"]); err != nil {
+		return fmt.Errorf("read settings: wal_segment_size: %w", err)
+	}
+	version := srv.settings["server_version_num"]
+	if srv.version, err = strconv.Atoi(version); err != nil {
+		if srv.version = versionNum(s.Parameters["server_version"]); srv.version == 0 {
+			return fmt.Errorf("read settings: %w: server_version_num %q", ErrProtocol, version)
+		}
+	}
+	return nil
+}
+
+// single is the value of an answer of one row and one column.
+func single(a upstream.Answer) (string, bool) {
+	if a.Err != nil || len(a.Results) != 1 || len(a.Results[0].Rows) != 1 || len(a.Results[0].Rows[0]) != 1 {
+		return "", false
+	}
+	return string(a.Results[0].Rows[0][0]), true
+}
+
+// versionNum turns "15.20 (Debian 15.20-1)" or "18beta1" into server_version_num; 0 for no version.
+func versionNum(text string) int {
+	i := 0
+	number := func() (n int) {
+		for ; i < len(text) && '0' <= text[i] && text[i] <= '9' && n < 10_000; i++ {
+			n = n*10 + int(text[i]-'0')
+		}
+		return n
+	}
+	major, minor := number(), 0
+	if i < len(text) && text[i] == '.' {
+		i++
+		minor = number()
+	}
+	return major*10000 + minor
+}
+
+// senderTimeout is the upstream's wal_sender_timeout; 0 when it has none.
+func senderTimeout(settings map[string]string) time.Duration {
+	text, ok := settings["wal_sender_timeout"]
+	if d, err := parseTime(text); ok && err == nil {
+		return d
+	}
+	return assumedSenderTimeout
+}
+
+// parseTime reads a time as SHOW prints it: a number with ms, s, min, h or d, or a bare 0.
+func parseTime(text string) (time.Duration, error) {
+	i := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if i < 0 {
+		i = len(text)
+	}
+	n, err := strconv.ParseInt(text[:i], 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("invalid time %q", text)
+	}
+	units := []string{"ms", "s", "min", "h", "d"}
+	at := slices.Index(units, text[i:])
+	if at < 0 && (n != 0 || text[i:] != "") {
+		return 0, fmt.Errorf("invalid time %q", text)
+	}
+	if at < 0 {
+		return 0, nil
+	}
+	unit := []time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour, 24 * time.Hour}[at]
+	return time.Duration(n) * unit, nil
+}

@@ -1,0 +1,150 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// readSlotVersion is the first server_version_num that has READ_REPLICATION_SLOT.
+const readSlotVersion = 150000
+
+// prepareSlot makes sure that the slot exists and reserves WAL, and notes in srv where it begins
+// (15+). A slot of that name that reserves nothing protects nothing: nobody but this proxy uses it,
+// so it is made anew (facts G: an invalidated slot lets one stream and loses WAL all the same).
+func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *server) (SlotState, error) {
+	if r.o.Slot == "" {
+		return SlotNone, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	q := slotCommands{s, r.o.Slot, srv.version}
+	if srv.version < readSlotVersion {
+		return q.prepareBlind(ctx, r.slotLost)
+	}
+	found, err := q.read(ctx, srv)
+	if err != nil {
+		return SlotUnknown, err
+	}
+	state := SlotFound
+	if found && (srv.slotRestart == 0 || r.slotLost) {
+		r.log.Warn("upstream slot reserves no WAL, making it anew", "slot", r.o.Slot)
+		if err := q.drop(ctx); err != nil {
+			return SlotUnknown, err
+		}
+		found, state = false, SlotRecreated
+	} else if !found {
+		state = SlotCreated
+	}
+	if found {
+		return state, nil
+	}
+	if _, err := q.create(ctx); err != nil {
+		return SlotUnknown, err
+	}
+	_, err = q.read(ctx, srv)
+	return state, err
+}
+
+// slotCommands speaks about one slot in one server's dialect.
+type slotCommands struct {
+	s       *upstream.Session
+	name    string
+	version int
+}
+
+// prepareBlind is for 14, which can't be asked: creating tells by its refusal that there is one.
+func (q slotCommands) prepareBlind(ctx context.Context, lost bool) (SlotState, error) {
+	if lost {
+		if err := q.drop(ctx); err != nil {
+			return SlotUnknown, err
+		}
+	}
+	created, err := q.create(ctx)
+	switch {
+	case err != nil:
+		return SlotUnknown, err
+	case created && lost:
+		return SlotRecreated, nil
+	case created:
+		return SlotCreated, nil
+	}
+	return SlotFound, nil
+}
+
+// read asks for the slot. All NULL means that there is none; a NULL position, that it reserves nothing.
+func (q slotCommands) read(ctx context.Context, srv *server) (found bool, err error) {
+	res, err := q.s.Query(ctx, grammar.Render(&grammar.ReadSlot{Name: q.name}, grammar.Version(q.version)))
+	if err != nil {
+		return false, fmt.Errorf("read slot %q: %w", q.name, err)
+	}
+	row, err := oneRow(res, 3)
+	if err != nil {
+		return false, fmt.Errorf("read slot %q: %w", q.name, err)
+	}
+	srv.slotRestart, srv.slotTLI = 0, 0
+	if row[0] == nil {
+		return false, nil
+	}
+	if row[1] == nil {
+		return true, nil
+	}
+	if srv.slotRestart, err = lsn.Parse(string(row[1])); err != nil {
+		return false, fmt.Errorf("read slot %q: %w", q.name, err)
+	}
+	tli, err := strconv.ParseUint(string(row[2]), 10, 32)
+	if err != nil {
+		return false, fmt.Errorf("read slot %q: %w", q.name, err)
+	}
+	srv.slotTLI = lsn.TimelineID(tli)
+	return true, nil
+}
+
+// create reports false when there is one already.
+func (q slotCommands) create(ctx context.Context) (bool, error) {
+	command := grammar.Render(&grammar.CreateSlot{Name: q.name, ReserveWAL: true}, grammar.Version(q.version))
+	_, err := q.s.Query(ctx, command)
+	if refusedWith(err, pgerror.DuplicateObject) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("create slot %q: %w", q.name, err)
+	}
+	return true, nil
+}
+
+func (q slotCommands) drop(ctx context.Context) error {
+	_, err := q.s.Query(ctx, grammar.Render(&grammar.DropSlot{Name: q.name}, grammar.Version(q.version)))
+	if err != nil && !refusedWith(err, pgerror.UndefinedObject) {
+		return fmt.Errorf("drop slot %q: %w", q.name, err)
+	}
+	return nil
+}
+
+// refusedWith reports whether the server refused with one of the codes.
+func refusedWith(err error, codes ...pgerror.Code) bool {
+	var e *pgerror.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, c := range codes {
+		if e.Code == c {
+			return true
+		}
+	}
+	return false
+}
+
+// oneRow is the only row of an answer with at least columns values.
+func oneRow(res []upstream.Result, columns int) ([][]byte, error) {
+	if len(res) < 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) < columns {
+		return nil, fmt.Errorf("%w: expected one row with %d values", ErrProtocol, columns)
+	}
+	return res[0].Rows[0], nil
+}

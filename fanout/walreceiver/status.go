@@ -1,0 +1,104 @@
+package walreceiver
+
+import (
+	"maps"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// State is where the receiver stands.
+type State string
+
+// The states of a receiver.
+const (
+	Disconnected State = "disconnected"
+	Connecting   State = "connecting"
+	Streaming    State = "streaming"
+)
+
+// SlotState is what became of the slot on the upstream at the last connection.
+type SlotState string
+
+// The states of the slot.
+const (
+	SlotNone      SlotState = "none"      // streaming without one
+	SlotUnknown   SlotState = "unknown"   // not connected yet
+	SlotFound     SlotState = "found"     // it existed
+	SlotCreated   SlotState = "created"   // it was missing and was made
+	SlotRecreated SlotState = "recreated" // it reserved nothing, or was invalidated, and was made anew
+	SlotBusy      SlotState = "busy"      // another session holds it
+)
+
+// Reported is what the upstream was told on this connection; 0 is nothing.
+type Reported struct{ Write, Flush, Apply lsn.LSN }
+
+// Status is a snapshot for /status, /readyz and for the answers that the proxy gives from cache. The
+// maps are the caller's.
+type Status struct {
+	State       State
+	Endpoint    upstream.Endpoint // of the last log-in
+	Since       time.Time         // of State
+	LastMessage time.Time         // last WAL message or keepalive; zero before the first
+	System      lsn.SystemID
+	Timeline    lsn.TimelineID // that is streamed
+	Received    lsn.LSN        // on this connection
+	UpstreamEnd lsn.LSN        // what the upstream said it could send: to show lag, nothing else
+	Reported    Reported
+
+	ServerVersion    string            // "15.20 (Debian 15.20-1.pgdg13+1)"
+	ServerVersionNum int               // 150020; 0 before the first connection
+	Parameters       map[string]string // ParameterStatus of the upstream
+	Settings         map[string]string // SHOW answers of the upstream, see [Settings]
+
+	Slot      string
+	SlotState SlotState
+	SlotLSN   lsn.LSN // its restart_lsn when the connection began
+
+	LastError           string // why the last attempt or connection ended; "" while none has
+	Reconnects          int    // connections begun after the first
+	InvariantViolations int    // reports that were refused by ourselves
+}
+
+// Status takes a snapshot. It never blocks for long and may be called from any goroutine.
+func (r *Receiver) Status() Status {
+	r.mu.Lock()
+	s := r.status
+	s.Parameters, s.Settings = maps.Clone(s.Parameters), maps.Clone(s.Settings)
+	live := r.live
+	r.mu.Unlock()
+	if live != nil {
+		s.Received = live.receivedEnd()
+		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())
+		s.LastMessage = live.lastMessage()
+		s.Reported = live.reported()
+	}
+	return s
+}
+
+func (r *Receiver) update(f func(*Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.status)
+}
+
+func (r *Receiver) setState(s State) {
+	now := time.Now()
+	r.update(func(st *Status) {
+		if st.State != s {
+			st.State, st.Since = s, now
+		}
+	})
+}
+
+// setLive publishes the stream whose atomics Status reads, and keeps its last values when it ends.
+func (r *Receiver) setLive(l *live) {
+	last := r.Status()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l == nil && r.live != nil {
+		r.status.UpstreamEnd, r.status.LastMessage = last.UpstreamEnd, last.LastMessage
+	}
+	r.live = l
+}

@@ -1,0 +1,215 @@
+package walsender
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Waits of a walsender that no setting rules.
+const (
+	// idleKeepalive is the longest silence toward a standby, whatever wal_sender_timeout says: a
+	// walreceiver asks after 30 s and gives up after 60 (facts E5, K31).
+	idleKeepalive = 15 * time.Second
+	// aheadMax is how long a start position up to one segment above the horizon is waited for (R28), or
+	// one that the primary surely has.
+	// It is half of the default wal_receiver_timeout; keepalives flow meanwhile.
+	aheadMax = 30 * time.Second
+	// stallSlack is how late a shell may come back before the core takes it for a stall of this
+	// process, whose time is not held against the standby (K29).
+	stallSlack = time.Second
+	// writeTick is how long a write to the standby may block before the core is asked again.
+	writeTick = 5 * time.Second
+	// silentMax ends a standby that takes no byte and says nothing although wal_sender_timeout is
+	// disabled: a peer that died without a trace must not hold a goroutine and WAL forever.
+	silentMax = 15 * time.Minute
+)
+
+// ErrTimeout is the end of a standby that did not reply within wal_sender_timeout. The connection is
+// closed without a message, as PostgreSQL does (facts E5).
+var ErrTimeout = errors.New("terminating walsender process due to replication timeout")
+
+// ErrInvariant reports a broken inequality between positions: a bug, which ends this sender only.
+var ErrInvariant = errors.New("walsender invariant broken")
+
+// Kind says what the shell does next.
+type kind uint8
+
+const (
+	doWait      kind = iota // until an event, at most until action.until
+	doSend                  // the next message, up to action.limit
+	doKeepalive             // 'k', with action.ping as replyRequested
+	doCopyDone              // 'c'
+	doFinish                // the stream is over: action.err, or action.drained, or cleanly
+)
+
+type action struct {
+	kind    kind
+	limit   lsn.LSN
+	ping    bool
+	drained bool
+	until   time.Time
+	err     error
+}
+
+// core decides what one walsender does. Events come as method calls with the time, next answers with
+// one action at a time; it does no I/O and is not safe for concurrent use.
+type core struct {
+	plan    Plan
+	timeout time.Duration // wal_sender_timeout; 0: disabled
+	segSize lsn.SegSize
+	drainIn time.Duration // bound of the wait for a confirmation while draining
+
+	state   State
+	sent    lsn.LSN // next byte to send
+	horizon lsn.LSN // end of what may be sent: received, or the switch point
+
+	report   copyboth.StatusUpdate // newest, as the standby said it
+	reported bool
+	lags     [3]lagTracker // write, flush, apply
+	above    counters
+
+	begun     time.Time
+	lastReply time.Time // newest message of the standby
+	lastSent  time.Time // newest message to it
+	due       time.Time // when the shell promised to call again; zero: no promise
+	pinged    bool      // a ping is unanswered
+	owed      bool      // the standby asked for a keepalive
+
+	doneSent, doneReceived bool // CopyDone of either side
+	draining               bool
+	drainTo                lsn.LSN
+	drainBy                time.Time
+}
+
+// counters of what a standby claimed beyond what it can have from here (R6, R28).
+type counters struct{ received, sent uint64 }
+
+func newCore(p Plan, timeout time.Duration, seg lsn.SegSize, drain time.Duration, now time.Time) *core {
+	return &core{
+		plan: p, timeout: timeout, segSize: seg, drainIn: drain,
+		state: Catchup, sent: p.Start, begun: now, lastReply: now, lastSent: now,
+	}
+}
+
+// available moves the horizon to received, or to the switch point when that is lower. It never goes
+// back: WAL of one timeline is only ever appended (invariant 2).
+func (c *core) available(received lsn.LSN, now time.Time) error {
+	if c.plan.Historic {
+		received = min(received, c.plan.Next.Start)
+	}
+	if received == c.horizon {
+		return nil
+	}
+	if received < c.horizon {
+		return fmt.Errorf("%w: received went back from %s to %s on timeline %s",
+			ErrInvariant, c.horizon, received, c.plan.Timeline)
+	}
+	c.moveHorizon(received, now)
+	return nil
+}
+
+// left tells that the timeline has been left at n.Start for n.Timeline. More may have been sent
+// already (facts E6); what lies above is not sent any more. Of what lies below, some may come only
+// with the stream of the next timeline.
+func (c *core) left(n NextTimeline, now time.Time) {
+	c.plan.Historic, c.plan.Next = true, n
+	if c.horizon > n.Start {
+		c.moveHorizon(n.Start, now)
+	}
+}
+
+func (c *core) moveHorizon(to lsn.LSN, now time.Time) {
+	c.horizon = to
+	for i := range c.lags {
+		c.lags[i].available(to, now)
+	}
+}
+
+// drain ends the stream after everything that is received now.
+func (c *core) drain(now time.Time) {
+	if !c.draining {
+		c.draining, c.state = true, Stopping
+		c.drainTo, c.drainBy = c.horizon, now.Add(c.drainIn)
+	}
+}
+
+// clientDone is the standby's CopyDone.
+func (c *core) clientDone(now time.Time) {
+	c.heard(now)
+	c.doneReceived = true
+}
+
+// heard is any message of the standby.
+func (c *core) heard(now time.Time) { c.lastReply, c.pinged = now, false }
+
+// reply takes a status update and returns it clamped to what this proxy has (R28). wake: the send
+// side has something to do about it.
+func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.StatusUpdate, wake bool) {
+	c.heard(now)
+	c.report, c.reported = r, true
+	for i, pos := range [3]lsn.LSN{r.Write, r.Flush, r.Apply} {
+		c.lags[i].confirmed(pos, now)
+	}
+	top := max(r.Write, r.Flush, r.Apply)
+	if top > c.horizon {
+		c.above.received++
+	}
+	if top > c.sent {
+		c.above.sent++
+	}
+	clamped = r
+	clamped.Write = min(r.Write, c.horizon)
+	clamped.Flush = min(r.Flush, c.horizon)
+	clamped.Apply = min(r.Apply, c.horizon)
+	if r.ReplyRequested {
+		c.owed = true
+	}
+	return clamped, c.owed || c.draining
+}
+
+// sentWAL notes a message [start, end) that was written entirely.
+func (c *core) sentWAL(start, end, limit lsn.LSN, now time.Time) error {
+	if start != c.sent || end <= start || end > limit {
+		return fmt.Errorf("%w: message %s to %s after %s with limit %s", ErrInvariant, start, end, c.sent, limit)
+	}
+	c.sent, c.lastSent, c.due = end, now, time.Time{}
+	return nil
+}
+
+// wrote notes any other message.
+func (c *core) wrote(now time.Time) { c.lastSent, c.due = now, time.Time{} }
+
+// blocked is called at least every writeTick while a write does not get on. It returns the error
+// that ends the stream, or nil to go on trying.
+func (c *core) blocked(now time.Time) error {
+	c.forgiveStall(now)
+	c.due = now.Add(writeTick)
+	if c.silent(now) {
+		return ErrTimeout
+	}
+	if c.draining && !now.Before(c.drainBy) {
+		return fmt.Errorf("%w while draining", ErrTimeout)
+	}
+	return nil
+}
+
+// silent reports whether the standby has said nothing for too long. Without a wal_sender_timeout a
+// standby that takes what is written counts as alive.
+func (c *core) silent(now time.Time) bool {
+	if c.timeout > 0 {
+		return now.Sub(c.lastReply) >= c.timeout
+	}
+	return now.Sub(c.lastReply) >= silentMax && now.Sub(c.lastSent) >= silentMax
+}
+
+// forgiveStall moves the clocks that run against the standby by the time that this process lost.
+func (c *core) forgiveStall(now time.Time) {
+	if late := now.Sub(c.due); !c.due.IsZero() && late > stallSlack {
+		c.lastReply = c.lastReply.Add(late)
+		c.begun = c.begun.Add(late)
+	}
+}

@@ -1,0 +1,56 @@
+package walsender
+
+import "time"
+
+// A blocked write must notice that time passes, that the proxy drains and that the standby is gone. All
+// three come to it as a write deadline: the send loop sets one that is never far away, and whoever has
+// news sets one in the past.
+
+// arm prepares for a write: it refuses when the standby is gone and renews the deadline when less than
+// half of it is left, so that most messages cost no timer.
+func (s *Sender) arm() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return s.end
+	}
+	now := time.Now()
+	if !s.poked && s.armed.Sub(now) > writeTick/2 {
+		return nil
+	}
+	s.poked = false
+	s.armed = s.out.deadline(now, s.o.Session.WalSenderTimeout)
+	if err := s.o.Conn.Net.SetWriteDeadline(s.armed); err != nil {
+		return over("write to standby: %w", err)
+	}
+	return nil
+}
+
+// blocked is asked when a write hit its deadline: nil to go on with the rest.
+func (s *Sender) blocked() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return s.end
+	}
+	s.armed = time.Time{}
+	return s.core.blocked(time.Now())
+}
+
+// poke wakes a blocked write and the send loop. The caller holds mu.
+func (s *Sender) poke() {
+	if s.finished {
+		return
+	}
+	s.poked = true
+	_ = s.o.Conn.Net.SetWriteDeadline(time.Unix(1, 0))
+	s.wake()
+}
+
+// wake makes the send loop look around when it waits.
+func (s *Sender) wake() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}

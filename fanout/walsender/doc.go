@@ -1,0 +1,27 @@
+// Package walsender is WAL out: one Sender per standby, from CopyBothResponse to the end of COPY.
+//
+//	store ──wake──► send loop ──'w' 'k' 'c'──► standby
+//	                   │  ▲ nudge                 │
+//	                   ▼  │                       ▼
+//	                  core (pure) ◄── replies loop ──'r' 'h' 'c'──► slot, sink
+//
+// The core decides: event and time in, one action out. Around it two thin shells: the send loop is
+// the only writer of the connection, the replies loop its only reader. They share the core under one
+// lock that is never held over I/O.
+//
+//	startup ──'W'──► catchup ──sent = horizon──► streaming ──drain──► stopping
+//
+// Cut-through: what the store has received is sent at once, not when it is flushed. Positions: sent
+// is the next byte to send, the horizon the end of what may be sent (received, or the switch point of
+// a historic timeline). What holds always, and fails the sender, not the process, when broken:
+//
+//  1. A message starts at sent, ends at or below the horizon, and only then sent moves.
+//  2. The horizon of a current timeline never goes back.
+//  3. Slot and sink get positions at or below the horizon; what the standby claims beyond is counted.
+//  4. Once part of a frame is out, only the rest of it follows, or the connection is closed.
+//  5. A stream ends with CopyDone only together with a next timeline, or when the standby began it.
+//  6. The standby's clock stands still while this process does: its own stalls drop nobody (K29).
+//
+// A slow standby costs no memory: a sender holds one message's references to the store's memory or one
+// open file, whatever the distance.
+package walsender

@@ -1,0 +1,94 @@
+package walsender
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// lagSamples bounds the memory of one lag tracker. When it is full every other sample goes and new ones
+// come half as often: a standby hours behind costs no more than one at rest, its lag is only coarser.
+const lagSamples = 256
+
+// LagUnknown is the lag of a standby that has nothing outstanding, or has not reported.
+const LagUnknown time.Duration = -1
+
+type lagSample struct {
+	end lsn.LSN
+	at  time.Time
+}
+
+// lagTracker turns positions into time: how long ago did the WAL that the standby now confirms
+// become available here. One per column. The zero value is ready.
+type lagTracker struct {
+	pending []lagSample // ascending in end; not confirmed yet; the newest may still be replaced
+	stride  int         // moves of the horizon per sample, grows while pending is full
+	skipped int         // since the newest sample was appended
+	last    lagSample   // newest confirmed one
+	lag     time.Duration
+	known   bool
+	idle    int // confirmations in a row that found nothing outstanding
+}
+
+// available notes that WAL up to end can be sent from now on.
+func (t *lagTracker) available(end lsn.LSN, now time.Time) {
+	if n := len(t.pending); n > 0 && end <= t.pending[n-1].end {
+		return // a timeline was left below what it had reached
+	}
+	if n := len(t.pending); n > 0 && t.skipped+1 < t.stride {
+		t.pending[n-1], t.skipped = lagSample{end, now}, t.skipped+1
+		return
+	}
+	if len(t.pending) == lagSamples {
+		for i := range lagSamples / 2 {
+			t.pending[i] = t.pending[2*i+1]
+		}
+		t.pending, t.stride = t.pending[:lagSamples/2], 2*max(1, t.stride)
+	}
+	t.pending, t.skipped = append(t.pending, lagSample{end, now}), 0
+}
+
+// confirmed notes that the standby reported pos. A second report with nothing outstanding clears the
+// lag, so that an idle standby does not show its last busy moment forever.
+func (t *lagTracker) confirmed(pos lsn.LSN, now time.Time) {
+	n := 0
+	for n < len(t.pending) && t.pending[n].end <= pos {
+		n++
+	}
+	if n > 0 {
+		t.last = t.pending[n-1]
+		t.pending = append(t.pending[:0], t.pending[n:]...)
+		t.lag, t.known, t.idle = max(0, now.Sub(t.last.at)), true, 0
+		if len(t.pending) == 0 {
+			t.stride = 1
+		}
+		return
+	}
+	if len(t.pending) == 0 {
+		if t.idle++; t.idle >= 2 {
+			t.known = false
+		}
+		return
+	}
+	t.between(pos, now)
+}
+
+// between estimates for a position inside the oldest outstanding sample: the time at which the WAL at
+// pos became available lies between the two samples around it.
+func (t *lagTracker) between(pos lsn.LSN, now time.Time) {
+	next := t.pending[0]
+	if t.last.at.IsZero() || pos < t.last.end || next.end <= t.last.end {
+		return
+	}
+	share := float64(pos-t.last.end) / float64(next.end-t.last.end)
+	at := t.last.at.Add(time.Duration(share * float64(next.at.Sub(t.last.at))))
+	t.lag, t.known, t.idle = max(0, now.Sub(at)), true, 0
+}
+
+// value is the lag, or LagUnknown.
+func (t *lagTracker) value() time.Duration {
+	if !t.known {
+		return LagUnknown
+	}
+	return t.lag
+}

@@ -1,0 +1,184 @@
+package walsender
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+const (
+	// maxCopyData and maxOther are PostgreSQL's limits of a frame (facts E3). The proxy keeps at most
+	// maxReply bytes of one: what follows the fields is skipped, as PostgreSQL ignores it.
+	maxCopyData = 0x3fffffff
+	maxOther    = 10000
+	maxReply    = 64
+)
+
+// replies is the replies loop: the only reader of the connection, until CopyDone or an error.
+func (s *Sender) replies() {
+	for {
+		more, err := s.reply()
+		if err != nil && !errors.Is(err, errStopped) {
+			s.mu.Lock()
+			s.endWith(err)
+			s.mu.Unlock()
+		}
+		if err != nil || !more {
+			return
+		}
+	}
+}
+
+// over is an end of the session without a message to the standby.
+func over(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrSessionOver, fmt.Errorf(format, args...))
+}
+
+// reply reads and handles one frame. more is false after the standby's CopyDone.
+func (s *Sender) reply() (more bool, err error) {
+	h, err := s.o.Conn.Frames.Next()
+	if err != nil {
+		return false, s.readError(err, false)
+	}
+	limit := maxOther
+	switch h.Type {
+	case 'd':
+		limit = maxCopyData
+	case 'c', 'X':
+	default:
+		return false, pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%c"`, h.Type)
+	}
+	if h.Size > limit {
+		return false, over("invalid message length: %d bytes of type %q", h.Size, h.Type)
+	}
+	body, err := s.o.Conn.Frames.Body(min(h.Size, maxReply), maxReply)
+	if err == nil {
+		err = s.o.Conn.Frames.Discard(h.Size - len(body))
+	}
+	if err != nil {
+		return false, s.readError(err, true)
+	}
+	switch h.Type {
+	case 'c':
+		s.clientDone()
+		return false, nil
+	case 'X':
+		return false, over("the standby terminated the session")
+	}
+	return true, s.standbyMessage(body)
+}
+
+// readError is a failed read; inside: part of a frame is gone, so no command can follow.
+func (s *Sender) readError(err error, inside bool) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.desynced = inside
+		return errStopped
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return over("unexpected EOF on standby connection")
+	}
+	return over("read from standby: %w", err)
+}
+
+// errStopped ends a replies loop that the send loop has stopped; nobody sees it.
+var errStopped = errors.New("replies stopped")
+
+// stopReplies ends the replies loop, if it still runs, and waits for it.
+func (s *Sender) stopReplies(done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	default:
+	}
+	_ = s.o.Conn.Net.SetReadDeadline(time.Unix(1, 0))
+	<-done
+}
+
+func (s *Sender) clientDone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.core.clientDone(time.Now())
+	s.poke()
+}
+
+// standbyMessage handles the payload of one CopyData; bytes after the fields are ignored (facts E3).
+func (s *Sender) standbyMessage(p []byte) error {
+	if len(p) == 0 {
+		return pgerror.New(pgerror.ProtocolViolation, "no data left in message")
+	}
+	switch p[0] {
+	case copyboth.TagStatusUpdate:
+		m, err := copyboth.DecodeStatusUpdate(p[:min(len(p), copyboth.StatusUpdateSize)])
+		if err != nil {
+			return errShort(err)
+		}
+		s.statusUpdate(m, time.Now())
+	case copyboth.TagHotStandbyFeedback:
+		m, err := copyboth.DecodeHotStandbyFeedback(p[:min(len(p), copyboth.HotStandbyFeedbackSize)])
+		if err != nil {
+			return errShort(err)
+		}
+		s.feedback(m, time.Now())
+	default:
+		return over("unexpected message type %q", p[0])
+	}
+	return nil
+}
+
+func errShort(cause error) error {
+	return pgerror.New(pgerror.ProtocolViolation, "insufficient data left in message").WithCause(cause)
+}
+
+// statusUpdate books a reply and passes it on: to the slot, which follows every non-zero flush, and to
+// the sink. Both get positions clamped to what this proxy has (R28).
+func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
+	s.mu.Lock()
+	clamped, wake := s.core.reply(m, now)
+	ack := Ack{
+		Timeline: s.core.plan.Timeline, Sent: s.core.sent, State: s.core.state, At: now,
+		Write: clamped.Write, Flush: clamped.Flush, Apply: clamped.Apply,
+	}
+	s.mu.Unlock()
+	if wake {
+		s.wake()
+	}
+	if s.o.Slot != nil && ack.Flush != lsn.Invalid {
+		s.o.Slot.Confirm(ack.Flush)
+	}
+	if s.o.Sink != nil {
+		s.o.Sink.Ack(ack)
+	}
+}
+
+// FirstNormalXID is the lowest transaction ID of an ordinary transaction; lower ones mean "none".
+const FirstNormalXID = 3
+
+// feedback books hot standby feedback; a slot keeps it beyond this session (facts F5).
+func (s *Sender) feedback(m copyboth.HotStandbyFeedback, now time.Time) {
+	f := Feedback{Xmin: normalXID(m.Xmin), CatalogXmin: normalXID(m.CatalogXmin)}
+	s.mu.Lock()
+	s.core.heard(now)
+	s.fb = f
+	s.mu.Unlock()
+	if s.o.Slot != nil {
+		s.o.Slot.SetXmin(f.Xmin, f.CatalogXmin)
+	}
+	if s.o.Sink != nil {
+		s.o.Sink.Feedback(f)
+	}
+}
+
+func normalXID(x copyboth.FullXID) copyboth.FullXID {
+	if uint32(x) < FirstNormalXID {
+		return 0
+	}
+	return x
+}

@@ -1,0 +1,273 @@
+package walsender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// DefaultDrainTimeout is how long a draining sender waits for the standby to confirm the last byte.
+// A shutdown of the proxy must end within the time that service managers give (90 s).
+const DefaultDrainTimeout = 20 * time.Second
+
+var (
+	// ErrSessionOver means that nothing more may be written: close the connection. It wraps why.
+	ErrSessionOver = errors.New("walsender session is over")
+	// ErrDrain as the cause of the context ends streams in an orderly way: everything received is sent
+	// and confirmed before CommandComplete "COPY 0".
+	ErrDrain = errors.New("draining")
+)
+
+// Options of New. Everything but Slot, Sink and DrainTimeout is required.
+type Options struct {
+	Conn         Conn
+	Session      Session
+	Store        Store
+	Plan         Plan
+	SegSize      lsn.SegSize
+	Slot         Slot
+	Sink         Sink
+	DrainTimeout time.Duration // 0: DefaultDrainTimeout
+}
+
+// Sender streams WAL to one standby. Run is called once; Status from any goroutine at any time.
+type Sender struct {
+	// Fixed after construction.
+	o     Options
+	nudge chan struct{} // one slot: the replies loop has work for the send loop
+
+	// Owned by the send loop.
+	out    *outlet
+	reader Reader
+	armed  time.Time // write deadline in force
+
+	// Guarded by mu, which is never held over I/O.
+	mu       sync.Mutex
+	core     *core
+	fb       Feedback
+	bytes    uint64
+	fromDisk uint64
+	end      error          // why the stream must end: the standby, or ctx; the first reason stays
+	poked    bool           // a blocked write shall look around
+	desynced bool           // the replies loop was stopped inside a frame
+	reopen   bool           // the timeline was left: the reader must be opened anew
+	finished bool           // Run is over: no more deadlines
+	current  lsn.TimelineID // of the store, when it was last looked at
+}
+
+// New prepares a sender for an admitted plan. It starts nothing and writes nothing.
+func New(o Options) *Sender {
+	if o.DrainTimeout <= 0 {
+		o.DrainTimeout = DefaultDrainTimeout
+	}
+	s := &Sender{o: o, nudge: make(chan struct{}, 1)}
+	s.out = newOutlet(o.Conn.Net, s.arm, s.blocked)
+	s.core = newCore(o.Plan, o.Session.WalSenderTimeout, o.SegSize, o.DrainTimeout, time.Now())
+	s.core.state = Startup
+	return s
+}
+
+// Run writes CopyBothResponse, streams, reads replies, and returns when COPY is over on both sides. It
+// blocks as long as the standby stays. What it returns:
+//
+//   - (next, nil): the timeline ended; the row of next and the two CommandCompletes are due.
+//   - (nil, nil): the standby ended COPY; the two CommandCompletes are due.
+//   - an error with ErrSessionOver: write nothing, close the connection.
+//   - any other error is for the standby, as an ErrorResponse.
+//
+// ctx with cause [ErrDrain] drains; a *pgerror.Error as cause is returned; any other is FATAL 57P01.
+// The deadlines of the connection are used and are off when Run returns.
+func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
+	watch := s.o.Store.Watch()
+	defer watch.Close()
+	s.mu.Lock()
+	now := time.Now()
+	s.core.begun, s.core.lastReply, s.core.lastSent = now, now, now
+	s.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, func() { s.interrupt(context.Cause(ctx)) })
+	defer stop()
+	var act action
+	err := s.out.frame('W', []byte{0, 0, 0})
+	if err == nil {
+		repliesDone := make(chan struct{})
+		go func() {
+			defer close(repliesDone)
+			s.replies()
+		}()
+		act, err = s.stream(watch)
+		s.stopReplies(repliesDone)
+	}
+	if s.reader != nil {
+		err = errors.Join(err, s.reader.Close())
+	}
+	err = s.finish(act, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+	_ = s.o.Conn.Net.SetDeadline(time.Time{})
+	if err == nil && s.core.plan.Historic {
+		next := s.core.plan.Next
+		return &next, nil
+	}
+	return nil, err
+}
+
+// stream is the send loop: the only writer of the connection.
+func (s *Sender) stream(watch Watcher) (action, error) {
+	s.mu.Lock()
+	s.core.state = Catchup
+	s.mu.Unlock()
+	timer := time.NewTimer(idleKeepalive)
+	defer timer.Stop()
+	for {
+		a, err := s.decide()
+		if err != nil || a.kind == doFinish {
+			return a, err
+		}
+		if a.kind != doWait {
+			if err := s.act(a); err != nil {
+				return a, err
+			}
+			continue
+		}
+		timer.Reset(time.Until(a.until))
+		select {
+		case <-watch.C():
+		case <-s.nudge:
+		case <-timer.C:
+		}
+	}
+}
+
+// interrupt is the end of Run's context: a drain, or the end of the stream.
+func (s *Sender) interrupt(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var e *pgerror.Error
+	switch {
+	case errors.Is(cause, ErrDrain):
+		_ = s.observe(time.Now()) // the send loop meets the same error
+		s.core.drain(time.Now())
+		s.poke()
+		return
+	case !errors.As(cause, &e):
+		e = pgerror.Fatal(pgerror.AdminShutdown,
+			"terminating connection due to administrator command").WithCause(cause)
+	}
+	s.endWith(e)
+}
+
+// endWith ends the stream with err unless it ends already. The caller holds mu.
+func (s *Sender) endWith(err error) {
+	if s.end == nil {
+		s.end = err
+	}
+	s.poke()
+}
+
+// decide looks at the store and asks the core.
+func (s *Sender) decide() (action, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return action{}, s.end
+	}
+	now := time.Now()
+	if err := s.observe(now); err != nil {
+		return action{}, err
+	}
+	return s.core.next(now), nil
+}
+
+// act writes what the core decided.
+func (s *Sender) act(a action) error {
+	switch a.kind {
+	case doSend:
+		return s.send(a.limit)
+	case doKeepalive:
+		now := copyboth.TimeOf(time.Now())
+		k := copyboth.PrimaryKeepalive{WALEnd: s.position(), SentAt: now, ReplyRequested: a.ping}
+		var b [copyboth.PrimaryKeepaliveSize]byte
+		if err := s.out.frame('d', k.Append(b[:0])); err != nil {
+			return err
+		}
+	case doCopyDone:
+		if err := s.out.frame('c', nil); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.core.wrote(time.Now())
+	return nil
+}
+
+func (s *Sender) position() lsn.LSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.sent
+}
+
+// send writes the next message. One per system call: several in one writev measured no better, since
+// whatever is pending fills messages of the largest size.
+func (s *Sender) send(limit lsn.LSN) error {
+	err := s.open()
+	var c Chunk
+	if err == nil {
+		c, err = s.reader.Next(limit, maxPayload)
+	}
+	if (err != nil || c.Len() == 0) && s.outdated(limit) {
+		return nil // the timeline was left below what was just decided: decide again
+	}
+	if err != nil {
+		if p := (*PendingError)(nil); errors.As(err, &p) {
+			return s.await(p.Done)
+		}
+		return err
+	}
+	if c.Len() == 0 {
+		return fmt.Errorf("%w: no WAL below the limit %s", ErrInvariant, limit)
+	}
+	if err := s.out.wal(c, limit, copyboth.TimeOf(time.Now())); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes += uint64(c.Len())
+	if c.File != nil {
+		s.fromDisk += uint64(c.Len())
+	}
+	return s.core.sentWAL(c.Start, c.End, limit, time.Now())
+}
+
+// finish writes the last word of a stream and turns what ended it into Run's answer.
+func (s *Sender) finish(act action, err error) error {
+	if err == nil {
+		err = act.err
+	}
+	if err == nil && act.drained {
+		why := "drained"
+		if !s.core.doneSent {
+			if err := s.out.frame('C', []byte("COPY 0\x00")); err != nil {
+				why = err.Error()
+			}
+		}
+		return fmt.Errorf("%w: %s", ErrSessionOver, why)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrSessionOver):
+		return err
+	case errors.Is(err, ErrTimeout), s.out.partial, s.desynced:
+		return fmt.Errorf("%w: %w", ErrSessionOver, err)
+	}
+	return err
+}

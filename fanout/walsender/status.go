@@ -1,0 +1,37 @@
+package walsender
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Status is a sender's view of its standby. Positions are as the standby said them, not clamped.
+type Status struct {
+	State                        State
+	Timeline                     lsn.TimelineID
+	Sent, Write, Flush, Apply    lsn.LSN
+	WriteLag, FlushLag, ApplyLag time.Duration // LagUnknown: none
+	LastReply                    time.Time     // zero: none yet
+	Bytes, FromDisk              uint64        // of WAL sent, and of these the ones read from files
+	AboveReceived, AboveSent     uint64        // status updates beyond what the proxy has, or has sent here
+	Feedback                     Feedback
+}
+
+// Status is the state of this moment.
+func (s *Sender) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.core
+	st := Status{
+		State: c.state, Timeline: c.plan.Timeline, Sent: c.sent,
+		Write: c.report.Write, Flush: c.report.Flush, Apply: c.report.Apply,
+		WriteLag: c.lags[0].value(), FlushLag: c.lags[1].value(), ApplyLag: c.lags[2].value(),
+		Bytes: s.bytes, FromDisk: s.fromDisk,
+		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb,
+	}
+	if c.reported {
+		st.LastReply = c.lastReply
+	}
+	return st
+}

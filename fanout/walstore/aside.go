@@ -1,0 +1,96 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// asideDir is where WAL of timeline old beyond fork goes.
+func (s *Store) asideDir(old lsn.TimelineID, fork lsn.LSN) string {
+	return filepath.Join(s.dir, divergedName, fmt.Sprintf("%s-%X-%X", old, uint32(fork>>32), uint32(fork)))
+}
+
+// announceAside makes the directory of a move that is about to be decided, durably. After a crash it
+// tells recovery that the segment of the fork holds WAL beyond it and must be moved too: a timeline
+// that was left at its very end keeps its last segment where it is.
+func (s *Store) announceAside(old lsn.TimelineID, fork lsn.LSN) error {
+	dir := s.asideDir(old, fork)
+	if err := s.fs.MkdirAll(dir); err != nil {
+		return fmt.Errorf("move diverged WAL aside: %w", err)
+	}
+	for _, d := range []string{filepath.Dir(dir), s.dir} {
+		if err := s.fs.SyncDir(d); err != nil {
+			return fmt.Errorf("move diverged WAL aside: %w", err)
+		}
+	}
+	return nil
+}
+
+// announcedAside reports whether such a move was begun, or done, at some time.
+func (s *Store) announcedAside(old lsn.TimelineID, fork lsn.LSN) (bool, error) {
+	_, err := s.fs.ReadDir(s.asideDir(old, fork))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for diverged WAL: %w", err)
+	}
+	return true, nil
+}
+
+// moveAside renames the segments of timeline old that reach beyond fork into Dir/diverged (ruling
+// R3): never served, never deleted. What can't be moved now stays where it is, out of the index and
+// therefore as safe, until the next start tries again.
+func (s *Store) moveAside(old lsn.TimelineID, fork lsn.LSN) {
+	keys := s.unlistBeyond(old, fork)
+	if len(keys) == 0 {
+		return
+	}
+	dir := s.asideDir(old, fork)
+	if err := s.renameInto(dir, keys, s.announceAside(old, fork)); err != nil {
+		s.log.Error("move diverged WAL aside", "directory", dir, "err", err)
+		return
+	}
+	s.log.Warn("segments beyond a fork were moved aside", "timeline", uint32(old), "fork_lsn", fork,
+		"segments", len(keys), "directory", dir)
+}
+
+// unlistBeyond takes the segments of timeline old that reach beyond fork out of the index.
+func (s *Store) unlistBeyond(old lsn.TimelineID, fork lsn.LSN) []segKey {
+	x := s.segs
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var keys []segKey
+	for k := range x.have {
+		if k.tli == old && x.size.Start(k.segno)+s.segLen() > fork {
+			keys = append(keys, k)
+			delete(x.have, k)
+		}
+	}
+	x.closeIdle(func(k segKey) bool { return x.have[k] })
+	return keys
+}
+
+// renameInto moves the files of keys to dir, unless err says that there is none.
+func (s *Store) renameInto(dir string, keys []segKey, err error) error {
+	x := s.segs
+	for _, k := range keys {
+		if err == nil {
+			err = s.fs.Rename(x.path(x.name(k)), filepath.Join(dir, x.name(k)))
+		}
+		if err == nil {
+			err = x.remove(x.name(k) + digestSuffix)
+		}
+	}
+	// The new names first: after a crash a segment may have both names, but never none.
+	for _, d := range []string{dir, s.walDir} {
+		if err == nil {
+			err = s.fs.SyncDir(d)
+		}
+	}
+	return err
+}

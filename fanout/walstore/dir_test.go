@@ -1,0 +1,195 @@
+package walstore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+func TestSecondStoreIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(context.Background(), Options{Dir: dir})
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || !errors.Is(err, ErrLocked) {
+		t.Fatalf("got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		t.Fatalf("after Close: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("second Close: %v", err)
+	}
+}
+
+func TestForeignDirIsRefused(t *testing.T) {
+	cases := []struct{ file, text string }{
+		{"PG_VERSION", "PostgreSQL server"},
+		{"notes.txt", `found "notes.txt"`},
+	}
+	for _, c := range cases {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(context.Background(), Options{Dir: dir})
+		if !errors.Is(err, ErrForeignDir) || !strings.Contains(err.Error(), c.text) {
+			t.Fatalf("%s: %v", c.file, err)
+		}
+		names, _ := os.ReadDir(dir)
+		if len(names) != 1 {
+			t.Fatalf("a refused directory was changed: %v", names)
+		}
+	}
+	if _, err := Open(context.Background(), Options{Dir: "/proc/self/none"}); err == nil {
+		t.Fatal("opened a store in /proc")
+	}
+	if _, err := Open(context.Background(), Options{}); err == nil {
+		t.Fatal("opened a store without a directory")
+	}
+	if _, err := Open(context.Background(), Options{Dir: t.TempDir(), TailSize: 1}); err == nil {
+		t.Fatal("opened a store with a tail of one byte")
+	}
+}
+
+// damage opens a store with five segments, flushed and sealed, lets spoil change its files, and
+// opens it again.
+func damage(t *testing.T, spoil func(m *vfs.Mem)) (*Store, lsn.LSN, error) {
+	t.Helper()
+	m := vfs.NewMem()
+	s := openMem(t, m)
+	g := newGen()
+	for g.End() < g.Start()+9<<19 {
+		g.Record(3000)
+	}
+	begin(t, s, g)
+	send(t, s, g, g.Start())
+	drain(t, s)
+	if err := s.makeStep(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	spoil(m)
+	s, err := Open(context.Background(), Options{Dir: "/data", FS: m, KeepSize: 1 << 40})
+	if err == nil {
+		t.Cleanup(func() { _ = s.Close() })
+	}
+	return s, g.End(), err
+}
+
+func flip(m *vfs.Mem, name string, off int64) {
+	f, err := m.OpenWrite("/data/" + name)
+	if err != nil {
+		panic(err)
+	}
+	var b [1]byte
+	_, _ = f.ReadAt(b[:], off)
+	b[0] ^= 0x40
+	_, _ = f.WriteAt(b[:], off)
+}
+
+func TestDamageBelowTheMarkIsReported(t *testing.T) {
+	cases := []struct {
+		name  string
+		spoil func(m *vfs.Mem)
+	}{
+		{"a bit in the last segment", func(m *vfs.Mem) { flip(m, "wal/000000010000000000000005", 100_000) }},
+		{"the last segment is gone", func(m *vfs.Mem) { _ = m.Remove("/data/wal/000000010000000000000005") }},
+		{"all segments are gone", func(m *vfs.Mem) {
+			for segno := range uint64(6) {
+				_ = m.Remove("/data/wal/" + testSeg.FileName(1, segno))
+			}
+		}},
+		{"both slots of the mark", func(m *vfs.Mem) { flip(m, "wal/mark", 20); flip(m, "wal/mark", slotStride+20) }},
+		{"the mark is gone", func(m *vfs.Mem) { _ = m.Remove("/data/wal/mark") }},
+		{"both slots of the meta file", func(m *vfs.Mem) { flip(m, metaName, 20); flip(m, metaName, slotStride+20) }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := damage(t, c.spoil)
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatalf("got %v", err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestOneTornSlotIsSurvived(t *testing.T) {
+	for off := int64(0); off <= slotStride; off += slotStride {
+		s, end, err := damage(t, func(m *vfs.Mem) { flip(m, "wal/mark", off+20); flip(m, metaName, off+20) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Positions().Received; got != end {
+			t.Fatalf("recovered %s, want %s", got, end)
+		}
+	}
+}
+
+// TestDamagedSegmentIsNotServed: a sealed segment is verified before its first byte goes out, by its
+// digest or, without one, by its records.
+func TestDamagedSegmentIsNotServed(t *testing.T) {
+	const seg = "wal/000000010000000000000003"
+	cases := []struct {
+		name  string
+		spoil func(m *vfs.Mem)
+		bad   bool
+	}{
+		{"nothing", func(*vfs.Mem) {}, false},
+		{"a bit", func(m *vfs.Mem) { flip(m, seg, 500_000) }, true},
+		{"a bit, no digest", func(m *vfs.Mem) { flip(m, seg, 500_000); _ = m.Remove("/data/" + seg + digestSuffix) }, true},
+		{"a bit, torn digest", func(m *vfs.Mem) { flip(m, seg, 500_000); flip(m, seg+digestSuffix, 5) }, true},
+		{"no digest", func(m *vfs.Mem) { _ = m.Remove("/data/" + seg + digestSuffix) }, false},
+		{"another segment's digest", func(m *vfs.Mem) {
+			_ = m.Rename("/data/wal/000000010000000000000002"+digestSuffix, "/data/"+seg+digestSuffix)
+		}, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, _, err := damage(t, c.spoil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := testSeg.Start(3)
+			r, err := s.NewReader(1, start)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			_, err = r.Next(start+100, 1<<20)
+			var damaged *DamagedError
+			bad := errors.As(err, &damaged)
+			if bad != c.bad || bad && !strings.HasPrefix(damaged.File, "000000010000000000000003") {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil && !c.bad {
+				t.Fatal(err)
+			}
+			if err := s.makeStep(); err != nil {
+				t.Fatal(err)
+			}
+			if c.name == "no digest" { // it got one now
+				if _, err := s.fs.Open("/data/" + seg + digestSuffix); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,223 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// stages are the three steps from memory to durable, each with its own lock, so that they overlap:
+// WAL is written while older WAL is being synced while the mark of still older WAL is written.
+//
+//	received ──writeStep──► written ──syncStep──► synced ──markStep──► flushed
+//
+// A step does one piece of work, or says that there is none. The goroutines of Run call the steps
+// when nudged; StartStream and the tests call them themselves. Locks are taken in this order:
+// write, sync, mark, segments.mu, Store.mu.
+type stages struct {
+	write sync.Mutex
+	cur   *segFile // the file being written
+
+	sync    sync.Mutex
+	syncing []*segFile // reused by each syncStep
+
+	markMu sync.Mutex
+	mark   markFile
+
+	make sync.Mutex // maker.go
+}
+
+// segFile is a segment being written. f and key are fixed; hash belongs to the writer; fresh is
+// guarded by stages.sync.
+type segFile struct {
+	key   segKey
+	end   lsn.LSN
+	f     vfs.File
+	hash  *xxhash.Digest
+	fresh bool // its name is not durable yet
+}
+
+// sealJob is a segment that is complete and gets its digest once it is flushed.
+type sealJob struct {
+	key segKey
+	end lsn.LSN
+	sum uint64
+	ok  bool // sum is known; else the segment is walked and hashed
+}
+
+// writeStep writes one piece of the tail, at most a block, to its segment file.
+func (s *Store) writeStep() (bool, error) {
+	s.stages.write.Lock()
+	defer s.stages.write.Unlock()
+	s.mu.Lock()
+	from, tli := s.pos.Written, s.pos.Timeline
+	piece := s.tail.piece(from, s.pos.Received)
+	s.mu.Unlock()
+	if len(piece) == 0 {
+		return false, nil
+	}
+	f, err := s.writeFile(segKey{tli, s.segs.size.Segno(from)}, from)
+	if err != nil {
+		return false, err
+	}
+	if _, err := f.f.WriteAt(piece, s.segs.size.Offset(from)); err != nil {
+		return false, noSpace(fmt.Errorf("write WAL at %s: %w", from, err))
+	}
+	_, _ = f.hash.Write(piece)
+	to := from + lsn.LSN(len(piece))
+	s.mu.Lock()
+	s.pos.Written = to
+	paused := s.paused
+	if to == f.end {
+		s.sealed = append(s.sealed, sealJob{key: f.key, end: f.end, sum: f.hash.Sum64(), ok: true})
+		s.stages.cur = nil
+	}
+	s.mu.Unlock()
+	signal(s.syncC)
+	if paused {
+		signal(s.spaceC)
+	}
+	s.watch.nudge(MovedWritten)
+	return true, nil
+}
+
+// writeFile gives the open file of segment k, in which at is the next byte to write.
+func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
+	if f := s.stages.cur; f != nil && f.key == k {
+		return f, nil
+	}
+	x := s.segs
+	f := &segFile{key: k, end: x.size.Start(k.segno) + s.segLen(), hash: xxhash.New()}
+	var err error
+	if off := x.size.Offset(at); off == 0 {
+		f.fresh = true
+		f.f, err = x.create(k)
+	} else if f.f, err = s.fs.OpenWrite(x.path(x.name(k))); err == nil {
+		err = hashFile(f.hash, f.f, off)
+	}
+	if err != nil {
+		if f.f != nil {
+			_ = f.f.Close()
+		}
+		return nil, noSpace(fmt.Errorf("continue WAL at %s: %w", at, err))
+	}
+	x.add(k)
+	s.mu.Lock()
+	s.dirty = append(s.dirty, f)
+	s.mu.Unlock()
+	s.stages.cur = f
+	signal(s.makeC) // a spare was used
+	return f, nil
+}
+
+// syncStep makes durable what is written. After an error nothing can be said about any of it.
+func (s *Store) syncStep() (bool, error) {
+	s.stages.sync.Lock()
+	defer s.stages.sync.Unlock()
+	s.mu.Lock()
+	target := s.pos.Written
+	done := target == s.synced
+	files := append(s.stages.syncing[:0], s.dirty...)
+	s.stages.syncing = files
+	s.mu.Unlock()
+	if done {
+		return false, nil
+	}
+	names := false
+	for _, f := range files {
+		if err := f.f.Sync(); err != nil {
+			return false, fmt.Errorf("flush WAL: %w", err)
+		}
+		names = names || f.fresh
+	}
+	if names {
+		if err := s.fs.SyncDir(s.walDir); err != nil {
+			return false, fmt.Errorf("flush WAL directory: %w", err)
+		}
+		for _, f := range files {
+			f.fresh = false
+		}
+	}
+	s.mu.Lock()
+	s.synced = target
+	s.mu.Unlock()
+	signal(s.markC)
+	return true, s.closeSynced(target)
+}
+
+// closeSynced closes the files that lie wholly below synced.
+func (s *Store) closeSynced(synced lsn.LSN) error {
+	s.mu.Lock()
+	var old []*segFile
+	keep := s.dirty[:0:0]
+	for _, f := range s.dirty {
+		if f.end <= synced {
+			old = append(old, f)
+		} else {
+			keep = append(keep, f)
+		}
+	}
+	if len(old) > 0 {
+		s.dirty = keep
+	}
+	s.mu.Unlock()
+	for _, f := range old {
+		if err := f.f.Close(); err != nil {
+			return fmt.Errorf("close segment: %w", err)
+		}
+	}
+	return nil
+}
+
+// markStep writes the mark for what was synced and publishes it as flushed (ruling R10: the mark
+// comes first).
+func (s *Store) markStep() (bool, error) {
+	s.stages.markMu.Lock()
+	defer s.stages.markMu.Unlock()
+	s.mu.Lock()
+	next := mark{Timeline: s.pos.Timeline, LSN: s.synced, Start: s.start}
+	before := s.pos.Flushed
+	s.mu.Unlock()
+	if next.LSN == before {
+		return false, nil
+	}
+	if err := s.stages.mark.write(next); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.pos.Flushed = next.LSN
+	s.mu.Unlock()
+	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
+		signal(s.makeC)
+	}
+	s.watch.nudge(MovedFlushed)
+	return true, nil
+}
+
+// errNoSpace marks an error after which the same write can be tried again. One of fsync can't.
+var errNoSpace = errors.New("no space left for WAL")
+
+func noSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", errNoSpace, err)
+	}
+	return err
+}
+
+// drain runs the steps until everything received is flushed.
+func (s *Store) drain() error {
+	for _, step := range []func() (bool, error){s.writeStep, s.syncStep, s.markStep} {
+		for more := true; more; {
+			var err error
+			if more, err = step(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

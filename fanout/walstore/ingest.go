@@ -1,0 +1,223 @@
+package walstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// overlapBuffer is the piece in which re-sent WAL is compared: the size of the largest message.
+const overlapBuffer = 128 << 10
+
+// ingest is the state of the stream, owned by its goroutine.
+type ingest struct {
+	checker walformat.Checker
+	started bool           // StartStream succeeded
+	tli     lsn.TimelineID // of the stream
+	next    lsn.LSN        // where the next message begins; behind received while WAL is re-sent
+	block   *block         // the tail's block that holds the received end
+	scratch []byte         // sent and stored bytes of an overlap, made when there is one
+}
+
+// AppendFrom takes the WAL of one message: n bytes at at, read from r straight into the tail. They
+// are checked and then published as received, all or none.
+//
+// It waits on r, and, while the disk is behind by the size of the tail, for the disk; ctx ends
+// only the latter wait. WAL below the received end (a resumed stream) is compared with what is
+// stored, and received does not move.
+//
+// Errors: *[GapError] (nothing was read from r), *[PageError], *[DivergedError], [ErrMessageSize],
+// those of r, [ErrFailed]. After an error the stream is over: r may be in the middle of the message.
+func (s *Store) AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error {
+	if !s.in.started {
+		return fmt.Errorf("append WAL: %w: no stream was started", ErrGap)
+	}
+	if at != s.in.next {
+		return &GapError{Expected: s.in.next, Got: at}
+	}
+	if n < 0 || n > MaxMessage {
+		return fmt.Errorf("append WAL: %w: %d bytes, the limit is %d", ErrMessageSize, n, MaxMessage)
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := s.append(ctx, at, r, n); err != nil {
+		s.in.started = false
+		return err
+	}
+	return nil
+}
+
+func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) error {
+	end := at + lsn.LSN(n)
+	s.mu.Lock()
+	received, err := s.pos.Received, s.err
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if at < received {
+		again := min(end, received)
+		if err := s.compare(at, again, r); err != nil {
+			return err
+		}
+		if s.in.next = again; again == end {
+			return nil
+		}
+		at = again
+	}
+	if err := s.fill(ctx, at, end, r); err != nil {
+		return err
+	}
+	checker := s.in.checker
+	if err := s.checkPages(&checker, at, end); err != nil {
+		return err
+	}
+	s.in.checker = checker
+	s.in.next = end
+	return s.publishReceived(end)
+}
+
+// fill reads WAL [at, end) into the tail.
+func (s *Store) fill(ctx context.Context, at, end lsn.LSN, r io.Reader) error {
+	for at < end {
+		b, err := s.blockFor(ctx, at)
+		if err != nil {
+			return err
+		}
+		stop := min(end, b.end())
+		if _, err := io.ReadFull(r, b.buf[at-b.start:stop-b.start]); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("receive WAL at %s: %w", at, err)
+		}
+		at = stop
+	}
+	return nil
+}
+
+// blockFor gives the block that holds at, adding it to the tail when there is room, and waiting for
+// the disk when there is none.
+func (s *Store) blockFor(ctx context.Context, at lsn.LSN) (*block, error) {
+	if b := s.in.block; b != nil && at >= b.start && at < b.end() {
+		return b, nil
+	}
+	s.mu.Lock()
+	b := s.tail.find(at)
+	s.mu.Unlock()
+	if b == nil {
+		b = newBlock(at) // outside the lock: clearing memory takes a while
+		if err := s.addBlock(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	s.in.block = b
+	return b, nil
+}
+
+func (s *Store) addBlock(ctx context.Context, b *block) error {
+	defer func() {
+		s.mu.Lock()
+		s.paused = false
+		s.mu.Unlock()
+	}()
+	for {
+		s.mu.Lock()
+		if err := s.err; err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		if s.tail.makeRoom(s.pos.Written) {
+			s.tail.add(b)
+			s.mu.Unlock()
+			return nil
+		}
+		s.paused = true
+		s.mu.Unlock()
+		select {
+		case <-s.spaceC:
+		case <-s.failed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the disk: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// checkPages checks every page header that [at, end) completes, and that zeros go on being zeros.
+func (s *Store) checkPages(c *walformat.Checker, at, end lsn.LSN) error {
+	page := at.PageStart()
+	if n := lsn.LSN(c.Source.HeaderLenAt(page)); at != page && at >= page+n {
+		rest := s.streamBytes(at, min(end, page+lsn.PageSize))
+		if c.Zeros() && !walformat.IsZero(rest) {
+			return walformat.NotZeros(page)
+		}
+		page += lsn.PageSize
+	}
+	for ; page+lsn.LSN(c.Source.HeaderLenAt(page)) <= end; page += lsn.PageSize {
+		if err := c.Page(page, s.in.tli, s.streamBytes(page, min(end, page+lsn.PageSize))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streamBytes gives bytes within one page of the tail, published or not. Only the stream's
+// goroutine adds blocks or writes into them.
+func (s *Store) streamBytes(from, to lsn.LSN) []byte {
+	b := s.in.block
+	if from < b.start {
+		s.mu.Lock()
+		b = s.tail.find(from)
+		s.mu.Unlock()
+	}
+	return b.buf[from-b.start : to-b.start]
+}
+
+func (s *Store) publishReceived(end lsn.LSN) error {
+	s.mu.Lock()
+	if err := s.err; err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.pos.Received = end
+	s.mu.Unlock()
+	signal(s.writeC)
+	s.watch.nudge(MovedReceived)
+	return nil
+}
+
+// compare reads WAL [at, end) that is stored already and checks that it is the same.
+func (s *Store) compare(at, end lsn.LSN, r io.Reader) error {
+	if s.in.scratch == nil {
+		s.in.scratch = make([]byte, 2*overlapBuffer)
+	}
+	for at < end {
+		n := min(end-at, overlapBuffer)
+		sent, stored := s.in.scratch[:n], s.in.scratch[overlapBuffer:overlapBuffer+n]
+		if _, err := io.ReadFull(r, sent); err != nil {
+			return fmt.Errorf("receive WAL at %s: %w", at, err)
+		}
+		if err := s.readStored(at, stored); err != nil {
+			return err
+		}
+		if !bytes.Equal(sent, stored) {
+			return &DivergedError{Timeline: s.in.tli, LSN: at + firstDifference(sent, stored)}
+		}
+		at += n
+	}
+	return nil
+}
+
+func firstDifference(a, b []byte) lsn.LSN {
+	for i := range a {
+		if a[i] != b[i] {
+			return lsn.LSN(i)
+		}
+	}
+	return lsn.LSN(len(a))
+}

@@ -1,0 +1,427 @@
+package walstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The storage model: random work on a store over a file system that crashes, checked after each
+// crash against what the store had published. One seed is one story:
+//
+//	REPLPROXY_SEED=4711 go test -run TestStorageModel -v ./fanout/walstore
+//
+// replays it, and REPLPROXY_SEEDS sets how many are told.
+const modelSeeds = 1000
+
+func TestStorageModel(t *testing.T) {
+	if text := os.Getenv("REPLPROXY_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tellStory(t, seed)
+		return
+	}
+	seeds := uint64(modelSeeds)
+	if text := os.Getenv("REPLPROXY_SEEDS"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = n
+	}
+	if testing.Short() {
+		seeds /= 10
+	}
+	for part := range uint64(4) {
+		t.Run(fmt.Sprint("part", part), func(t *testing.T) {
+			t.Parallel()
+			for seed := part; seed < seeds && !t.Failed(); seed += 4 {
+				tellStory(t, seed)
+			}
+		})
+	}
+}
+
+// errCut is every call's error once the machine has stopped.
+var errCut = errors.New("the machine has stopped")
+
+type model struct {
+	t      *testing.T
+	seed   uint64
+	rnd    *rand.Rand
+	disk   *vfs.Mem
+	fault  *vfs.Fault
+	s      *Store
+	g      *walstoretest.Generator // upstream, on the timeline the store follows
+	next   *walstoretest.Generator // upstream of a switch that is under way
+	at     lsn.LSN                 // where the stream goes on
+	newest lsn.TimelineID
+	live   bool      // a stream is started
+	told   Positions // the highest that were ever published on told.Timeline
+	reads  []*Reader
+	aside  []asideWAL
+	log    []string
+
+	calls  int // file system calls until the machine stops; negative: never
+	noSync bool
+}
+
+// asideWAL is WAL that a switch took out of the history.
+type asideWAL struct {
+	g         *walstoretest.Generator
+	fork, end lsn.LSN
+}
+
+func tellStory(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 0x5eed))
+	m := &model{t: t, seed: seed, rnd: rnd, disk: vfs.NewMem(), calls: -1, newest: 1}
+	m.g = walstoretest.New(walstoretest.Config{SegSize: testSeg, Major: 14 + rnd.IntN(5)})
+	m.reopen()
+	for range 4 + rnd.IntN(5) {
+		if rnd.IntN(3) == 0 {
+			m.calls = rnd.IntN(120)
+		}
+		for range rnd.IntN(80) {
+			if m.t.Failed() || m.s.Err() != nil || m.calls == 0 {
+				break
+			}
+			m.step()
+		}
+		m.crash()
+		m.reopen()
+		if t.Failed() {
+			return
+		}
+	}
+	_ = m.s.Close()
+}
+
+func (m *model) fatalf(format string, args ...any) {
+	m.t.Helper()
+	tail := m.log[max(0, len(m.log)-400):]
+	m.t.Fatalf("seed %d (REPLPROXY_SEED=%d): %s\ntold %+v\nstory: %s\n%s", m.seed, m.seed,
+		fmt.Sprintf(format, args...), m.told, strings.Join(tail, "; "), m.disk)
+}
+
+// may passes an error that the machine's end explains.
+func (m *model) may(what string, err error) bool {
+	m.t.Helper()
+	if err != nil && m.calls != 0 && !m.noSync {
+		m.fatalf("%s: %v", what, err)
+	}
+	return err == nil
+}
+
+func (m *model) note(format string, args ...any) {
+	m.log = append(m.log, fmt.Sprintf(format, args...))
+}
+
+func (m *model) step() {
+	switch n := m.rnd.IntN(100); {
+	case n < 40:
+		m.receive()
+	case n < 58:
+		m.stage("write", m.s.writeStep)
+	case n < 70:
+		m.stage("sync", m.s.syncStep)
+	case n < 82:
+		m.stage("mark", m.s.markStep)
+	case n < 87:
+		m.note("make")
+		m.may("make", m.s.makeStep())
+	case n < 93:
+		m.read()
+	case n < 96:
+		m.holdReader()
+	case n < 98:
+		m.fork()
+	default:
+		m.note("stream lost")
+		m.live = false
+	}
+	m.publish()
+}
+
+func (m *model) stage(name string, step func() (bool, error)) {
+	m.note("%s", name)
+	if _, err := step(); !m.may(name, err) {
+		_ = m.s.fail(err) // as Run does
+	}
+}
+
+// publish notes what anybody could have seen, and checks the invariants.
+func (m *model) publish() {
+	p := m.s.Positions()
+	if p.Timeline != 0 && (p.Oldest > p.Flushed || p.Flushed > p.Written || p.Written > p.Received) {
+		m.fatalf("positions out of order: %+v", p)
+	}
+	if p.Timeline == m.told.Timeline && (p.Received < m.told.Received || p.Written < m.told.Written ||
+		p.Flushed < m.told.Flushed || p.Oldest < m.told.Oldest) {
+		m.fatalf("positions went back: %+v", p)
+	}
+	m.told = p
+}
+
+// receive takes one message, first starting the stream when there is none.
+func (m *model) receive() {
+	if !m.live {
+		m.startStream()
+		return
+	}
+	if m.at >= m.g.End() {
+		m.g.Fill(m.g.End()+lsn.LSN(m.rnd.IntN(1<<19)), m.rnd)
+	}
+	p := m.s.Positions()
+	if p.Received-p.Written > MinTailSize/2 {
+		return // it would wait for the disk
+	}
+	msgs := m.g.Messages(m.at, m.rnd)
+	for _, msg := range msgs[:min(len(msgs), 1+m.rnd.IntN(8))] {
+		m.note("receive %s+%d", msg.At, len(msg.Data))
+		err := m.s.AppendFrom(context.Background(), msg.At, bytes.NewReader(msg.Data), len(msg.Data))
+		if !m.may("append", err) {
+			m.live = false
+			return
+		}
+		m.at = msg.End()
+	}
+}
+
+func (m *model) startStream() {
+	id := Identity{System: m.g.Source.System, SegSize: m.g.Source.SegSize, ServerMajor: m.g.Source.Major}
+	if !m.may("adopt", m.s.Adopt(id)) {
+		return
+	}
+	p := m.s.Positions()
+	at := m.g.Start()
+	if p.Timeline != 0 {
+		at = testSeg.Floor(p.Received)
+	}
+	m.note("start %s", at)
+	if m.may("start", m.s.StartStream(m.g.Timeline(), at)) {
+		m.live, m.at = true, at
+	}
+}
+
+// fork promotes somebody: the new timeline leaves the old one below, at or above the received end.
+func (m *model) fork() {
+	p := m.s.Positions()
+	if p.Timeline == 0 {
+		return
+	}
+	m.live = false
+	var points []lsn.LSN
+	for _, r := range m.g.Records() {
+		if !r.IsSwitch() && r.End > p.Oldest && testSeg.Floor(r.End) <= p.Received &&
+			r.End+lsn.LSN(testSeg) > p.Received && r.End > m.g.History().Begin() {
+			points = append(points, r.End)
+		}
+	}
+	if len(points) == 0 {
+		return
+	}
+	at := points[m.rnd.IntN(len(points))]
+	m.newest += 1 + lsn.TimelineID(m.rnd.IntN(3)) // never a number of an earlier try: that is a conflict
+	next := m.g.Fork(at, m.newest)
+	m.note("fork at %s to %s", at, next.Timeline())
+	m.next = next
+	if at < p.Received {
+		m.aside = append(m.aside, asideWAL{m.g, at, p.Received})
+	}
+	if !m.may("history", m.s.PutHistory(next.Timeline(), next.HistoryFile())) {
+		return
+	}
+	if !m.may("switch", m.s.StartStream(next.Timeline(), testSeg.Floor(min(at, p.Received)))) {
+		return
+	}
+	if got, want := m.s.Positions().Flushed, min(at, p.Received); got != want {
+		m.fatalf("the switch ended at %s, want %s", got, want)
+	}
+	m.g, m.next = next, nil
+	m.closeReaders()
+}
+
+// checkAside looks for the WAL beyond forks in Dir/diverged.
+func (m *model) checkAside() {
+	for _, a := range m.aside {
+		if at, _, _ := m.s.History().SwitchPoint(a.g.Timeline()); at != a.fork {
+			continue // the machine stopped before the switch
+		}
+		dir := fmt.Sprintf("/data/diverged/%s-%s", a.g.Timeline(), hexParts(a.fork))
+		for at := a.fork; at < a.end; {
+			stop := min(a.end, testSeg.Floor(at)+lsn.LSN(testSeg))
+			name := testSeg.FileName(a.g.Timeline(), testSeg.Segno(at))
+			b, err := vfs.ReadFile(m.disk, dir+"/"+name, int64(testSeg))
+			if err != nil {
+				m.fatalf("WAL beyond the fork at %s: %v", a.fork, err)
+			}
+			off := testSeg.Offset(at)
+			if !bytes.Equal(b[off:off+int64(stop-at)], a.g.Bytes(at, stop)) {
+				m.fatalf("WAL beyond the fork at %s is wrong in %s", a.fork, name)
+			}
+			if _, err := m.disk.Open("/data/wal/" + name); err == nil {
+				m.fatalf("%s lies in wal and in %s", name, dir)
+			}
+			at = stop
+		}
+	}
+}
+
+// read compares a random range.
+func (m *model) read() {
+	p := m.s.Positions()
+	if p.Timeline == 0 || p.Oldest == p.Received {
+		return
+	}
+	from := p.Oldest + lsn.LSN(m.rnd.Uint64N(uint64(p.Received-p.Oldest)))
+	m.note("read %s", from)
+	m.compare(from, min(p.Received, from+300_000))
+}
+
+func (m *model) compare(from, to lsn.LSN) {
+	b := make([]byte, to-from)
+	if m.may("read", m.s.readStored(from, b)) && !bytes.Equal(b, m.g.Bytes(from, to)) {
+		m.fatalf("wrong bytes at %s", from+firstDifference(b, m.g.Bytes(from, to)))
+	}
+}
+
+// holdReader opens a reader that holds WAL, or moves or closes one.
+func (m *model) holdReader() {
+	p := m.s.Positions()
+	if p.Timeline == 0 {
+		return
+	}
+	if len(m.reads) < 3 {
+		r, err := m.s.NewReader(p.Timeline, p.Oldest+lsn.LSN(m.rnd.Uint64N(uint64(p.Received-p.Oldest)+1)))
+		var removed *RemovedError // of a timeline whose file before the switch is the older one's
+		if errors.As(err, &removed) && r == nil {
+			return
+		}
+		m.may("reader", err)
+		m.reads = append(m.reads, r)
+		return
+	}
+	i := m.rnd.IntN(len(m.reads))
+	r := m.reads[i]
+	c, err := r.Next(p.Received, 200_000)
+	if !m.may("next", err) || c.Len() == 0 {
+		r.Close()
+		m.reads = append(m.reads[:i], m.reads[i+1:]...)
+		return
+	}
+	b, err := c.Bytes(make([]byte, c.Len()))
+	if m.may("chunk", err) && !bytes.Equal(b, m.g.Bytes(c.Start, c.End)) {
+		m.fatalf("wrong bytes in a reader's chunk at %s", c.Start)
+	}
+}
+
+func (m *model) closeReaders() {
+	for _, r := range m.reads {
+		r.Close()
+	}
+	m.reads = nil
+}
+
+// crash stops the process or the machine.
+func (m *model) crash() {
+	m.closeReaders()
+	switch n := m.rnd.IntN(10); {
+	case n < 2 && m.s.Err() == nil && m.calls != 0:
+		m.note("clean end")
+		err := m.s.drain()
+		if m.may("drain", err) {
+			m.publish()
+		}
+		_ = m.s.Close()
+		m.disk = m.disk.Kill()
+	case n < 5:
+		m.note("kill -9")
+		m.disk = m.disk.Kill()
+	case n < 6 && m.s.Err() == nil && m.calls != 0:
+		m.note("fsync failed, kill -9, power loss at once")
+		m.noSync = true
+		m.stage("sync", m.s.syncStep)
+		m.disk = m.disk.Kill()
+	default:
+		m.note("power loss")
+		m.disk = m.disk.Crash(m.rnd)
+		m.told.Written = m.told.Flushed
+	}
+	m.calls, m.noSync, m.live = -1, false, false
+}
+
+// hook counts calls down to the machine's end, and fails fsync when told to.
+func (m *model) hook(op vfs.Op, name string) error {
+	if m.calls == 0 {
+		return errCut
+	}
+	if m.calls > 0 {
+		m.calls--
+	}
+	if m.noSync && op == vfs.OpSync {
+		m.disk.FailSync(name)
+		return syscall.EIO
+	}
+	return nil
+}
+
+// reopen recovers and checks what must be there.
+func (m *model) reopen() {
+	m.fault = vfs.NewFault(m.disk)
+	m.fault.Set(m.hook)
+	keep := []int64{0, 1 << 19, 1 << 40}[m.rnd.IntN(3)]
+	s, err := Open(context.Background(), Options{
+		Dir: "/data", FS: m.fault, TailSize: MinTailSize, KeepSize: keep,
+	})
+	if err != nil {
+		m.fatalf("open: %v", err)
+	}
+	m.s = s
+	p := s.Positions()
+	m.note("recovered %+v", p)
+	if m.next != nil && p.Timeline == m.next.Timeline() {
+		// The machine stopped inside StartStream, behind its last write.
+		m.g = m.next
+		m.told = Positions{Timeline: p.Timeline, Oldest: m.told.Oldest, Flushed: min(m.told.Flushed, m.g.History().Begin())}
+	}
+	m.next = nil
+	if p.Timeline == 0 && m.told.Timeline == 0 {
+		return
+	}
+	atLeast := m.told.Flushed
+	for _, r := range m.g.Records() {
+		if r.Rmgr == walformat.RmgrXLOG && r.Info == walformat.OverwriteContRecord && r.LSN > m.told.Flushed {
+			break // a broken record ends what can be verified
+		}
+		if r.End <= m.told.Written {
+			atLeast = max(atLeast, r.End)
+		}
+	}
+	switch {
+	case p.Timeline != m.g.Timeline() && m.told.Timeline != 0:
+		m.fatalf("recovered timeline %s, want %s", p.Timeline, m.g.Timeline())
+	case p.Received < atLeast:
+		m.fatalf("recovered up to %s, want at least %s", p.Received, atLeast)
+	case p.Received > m.g.End():
+		m.fatalf("recovered up to %s, upstream ends at %s", p.Received, m.g.End())
+	case p.Flushed != p.Received || p.Written != p.Received:
+		m.fatalf("recovered positions differ: %+v", p)
+	}
+	m.told = p
+	m.compare(p.Oldest, p.Received)
+	m.checkAside()
+}

@@ -1,0 +1,109 @@
+package walstore
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// FS is the file system a store lives on; see package vfs.
+type FS = vfs.FS
+
+// The bounds of a store.
+const (
+	// BlockSize is the unit in which the tail takes and frees memory: big enough that a block is
+	// made once per eight of the largest messages (128 KiB), small enough that it divides every
+	// segment, so that no block lies in two files.
+	BlockSize = 1 << 20
+	// DefaultTailSize is how much of the newest WAL stays in memory: half a second of WAL at the
+	// 128 MB/s of a busy primary, so that a standby which pauses for less never reads from disk.
+	DefaultTailSize = 64 << 20
+	// MinTailSize leaves room for a message that lies in two blocks while two others are written.
+	MinTailSize = 4 * BlockSize
+	// MaxMessage bounds AppendFrom: a walsender sends at most 128 KiB (facts E4), and a message
+	// must fit in the smallest tail with room to spare.
+	MaxMessage = 1 << 20
+
+	// bigSegment is the size from which only one spare segment is kept ready.
+	bigSegment = 128 << 20
+	// maxRecycled bounds the removed segments kept for reuse, as the disk space they hold is
+	// nobody's.
+	maxRecycled = 4
+	// noSpaceRetry is how long the writer waits on a full disk before it tries again: soon enough
+	// to use space that is freed, late enough not to spin.
+	noSpaceRetry = time.Second
+	// retentionInterval is how often removal is considered when no segment was completed: slots
+	// move while WAL does not.
+	retentionInterval = 10 * time.Second
+)
+
+// spareTarget is how many segment files are kept ready: one that is put in place while the next is
+// made. Of big ones a single one, they take long to fill and as long to be used up.
+func spareTarget(size lsn.SegSize) int {
+	if size >= bigSegment {
+		return 1
+	}
+	return 2
+}
+
+// Options is what a store needs to know. Only Dir is mandatory.
+type Options struct {
+	// Dir is the data directory. WAL goes to Dir/wal; the store owns Dir/lock, Dir/replproxy.meta
+	// and Dir/diverged too. Others may add files of their own once Open returned.
+	Dir string
+	// FS is the file system; nil is the operating system's.
+	FS FS
+	// TailSize bounds the memory of the tail in bytes; 0 is DefaultTailSize.
+	TailSize int64
+	// KeepSize is how many bytes of WAL before the received end are kept although nobody needs
+	// them (keep_size).
+	KeepSize int64
+	// RefuseForkBelow makes StartStream refuse a timeline that forked below what was received,
+	// with *[ForkBelowError]. Otherwise it is followed, and the WAL beyond the fork is moved to
+	// Dir/diverged (ruling R3).
+	RefuseForkBelow bool
+	// Logger receives what the store handles itself; nil discards it.
+	Logger *slog.Logger
+}
+
+func (o *Options) applyDefaults() error {
+	if o.Dir == "" {
+		return fmt.Errorf("open store: no data directory given")
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.TailSize == 0 {
+		o.TailSize = DefaultTailSize
+	}
+	if o.TailSize < MinTailSize {
+		return fmt.Errorf("open store: a tail of %d bytes is too small, the minimum is %d", o.TailSize, MinTailSize)
+	}
+	if o.KeepSize < 0 {
+		return fmt.Errorf("open store: negative keep size %d", o.KeepSize)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Identity is what makes the WAL of two servers comparable at all.
+type Identity struct {
+	System      lsn.SystemID
+	SegSize     lsn.SegSize
+	ServerMajor int // 14 to 18; the magic of WAL pages is per major
+}
+
+// Positions is where the store stands. Always Oldest ≤ Flushed ≤ Written ≤ Received; all are
+// Invalid, and Timeline 0, until the first stream began.
+type Positions struct {
+	Timeline lsn.TimelineID
+	Oldest   lsn.LSN // the first position from which everything up to Received can be read
+	Received lsn.LSN // in memory
+	Written  lsn.LSN // write(2) returned: survives the end of the process
+	Flushed  lsn.LSN // fsynced, and so is the mark that says so: survives power loss
+}

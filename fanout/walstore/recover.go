@@ -1,0 +1,357 @@
+package walstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	lockName     = "lock"
+	divergedName = "diverged"
+)
+
+// open is recovery. The numbers are those of docs/walstore-format.md, "Recovery".
+func (s *Store) open(ctx context.Context) error {
+	if err := s.takeDir(); err != nil { // steps 1 and 2
+		return err
+	}
+	id, adopted, err := s.readMeta() // step 3
+	if err != nil || !adopted {
+		return err
+	}
+	s.adopted(id)
+	if err := s.readNames(); err != nil { // step 4
+		return err
+	}
+	m, ok, err := s.readMark() // step 5
+	if err != nil || !ok {
+		return err
+	}
+	h, err := s.historyOf(m.Timeline)
+	if err != nil {
+		return err
+	}
+	if err := s.dropUnpublished(h, m); err != nil { // step 6
+		return err
+	}
+	end, err := s.findEnd(ctx, h, m) // steps 7 and 8
+	if err != nil {
+		return err
+	}
+	return s.settle(h, m, end) // steps 9 to 11
+}
+
+// takeDir locks the directory (1) and refuses one that is not ours (2).
+func (s *Store) takeDir() error {
+	if err := s.fs.MkdirAll(s.dir); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	names, err := s.fs.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	ours := slices.Contains(names, metaName)
+	if found, foreign := foreignName(names); !ours && foreign {
+		return &ForeignDirError{Dir: s.dir, Found: found}
+	}
+	s.lock, err = s.fs.Lock(filepath.Join(s.dir, lockName))
+	if held := (*vfs.HeldError)(nil); errors.As(err, &held) {
+		return &LockedError{Dir: s.dir, PID: held.PID}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("data directory %q is not writable: %w", s.dir, err)
+	}
+	if err != nil {
+		return fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := s.fs.MkdirAll(s.walDir); err != nil {
+		return fmt.Errorf("make WAL directory: %w", err)
+	}
+	if !ours {
+		if err := s.newDir(); err != nil {
+			return err
+		}
+	}
+	// Names that the last process changed may be in the kernel's memory only.
+	for _, dir := range []string{s.dir, s.walDir} {
+		if err := s.fs.SyncDir(dir); err != nil {
+			return fmt.Errorf("flush directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// newDir makes the directory ours, by a meta file that says "not adopted".
+func (s *Store) newDir() error {
+	// The directory's own name must last too; a parent that we may not read has other owners.
+	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	none := slotFileContent(metaMagic, encodeMeta(Identity{}))
+	if err := vfs.WriteFile(s.fs, filepath.Join(s.dir, metaName), none); err != nil {
+		return fmt.Errorf("make a new store: %w", err)
+	}
+	return nil
+}
+
+// foreignName finds what an interrupted first Open can't have left.
+func foreignName(names []string) (string, bool) {
+	if slices.Contains(names, "PG_VERSION") {
+		return "PG_VERSION", true
+	}
+	for _, name := range names {
+		switch name {
+		case lockName, walDirName, metaName + vfs.TempSuffix, "lost+found":
+		default:
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func (s *Store) readMeta() (Identity, bool, error) {
+	path := filepath.Join(s.dir, metaName)
+	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)
+	if err != nil {
+		return Identity{}, false, fmt.Errorf("read meta file: %w", err)
+	}
+	_, payload, err := newestSlot(raw, metaMagic, metaLength)
+	if err != nil {
+		return Identity{}, false, &DamagedError{File: path, Reason: err.Error()}
+	}
+	id := decodeMeta(payload)
+	if id == (Identity{}) {
+		return id, false, nil
+	}
+	if _, known := walformat.Magic(id.ServerMajor); !known || !id.SegSize.Valid() {
+		return id, false, &DamagedError{File: path, Reason: fmt.Sprintf("impossible identity %+v", id)}
+	}
+	return id, true, nil
+}
+
+// readNames (4) reads the history files and lists the segments. Half-made files go away: they were
+// never named.
+func (s *Store) readNames() error {
+	names, err := s.fs.ReadDir(s.walDir)
+	if err != nil {
+		return fmt.Errorf("read WAL directory: %w", err)
+	}
+	for _, name := range names {
+		tli, isHistory := lsn.ParseHistoryFileName(name)
+		t, segno, isSegment := s.segs.size.ParseFileName(name)
+		switch {
+		case isSegment:
+			s.segs.add(segKey{t, segno})
+		case isHistory:
+			if err := s.readHistory(tli); err != nil {
+				return err
+			}
+		case isSpare(name):
+			if err := s.segs.adoptSpare(name); err != nil {
+				return err
+			}
+		case filepath.Ext(name) == vfs.TempSuffix:
+			if err := s.segs.remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) readHistory(tli lsn.TimelineID) error {
+	name := tli.HistoryFileName()
+	content, err := vfs.ReadFile(s.fs, s.walPath(name), maxHistory)
+	if err != nil {
+		return fmt.Errorf("read timeline history: %w", err)
+	}
+	parsed, err := lsn.ParseHistory(tli, content)
+	if err != nil {
+		return &DamagedError{File: name, Reason: err.Error()}
+	}
+	s.histories[tli] = storedHistory{parsed, content}
+	return nil
+}
+
+// readMark (5) opens the mark. A store that was adopted and got no WAL has none.
+func (s *Store) readMark() (mark, bool, error) {
+	path := s.walPath(markName)
+	f, err := s.fs.OpenWrite(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(s.segs.have) > 0 {
+			return mark{}, false, &DamagedError{File: path, Reason: "it is missing, and there are segments"}
+		}
+		return mark{}, false, nil
+	}
+	if err != nil {
+		return mark{}, false, fmt.Errorf("open mark: %w", err)
+	}
+	s.stages.mark.f = f
+	raw := make([]byte, 2*slotStride)
+	n, err := f.ReadAt(raw, 0)
+	if err != nil && err != io.EOF {
+		return mark{}, false, fmt.Errorf("read mark: %w", err)
+	}
+	seq, payload, err := newestSlot(raw[:n], markMagic, markLength)
+	if err != nil {
+		return mark{}, false, &DamagedError{File: path, Reason: "neither slot is valid: " + err.Error()}
+	}
+	s.stages.mark.seq, s.stages.mark.last = seq, decodeMark(payload)
+	if m := s.stages.mark.last; m.Timeline == 0 || m.LSN < m.Start || m.Start == 0 {
+		return mark{}, false, &DamagedError{File: path, Reason: fmt.Sprintf("impossible mark %+v", m)}
+	}
+	return s.stages.mark.last, true, nil
+}
+
+// createMark makes the mark of a store that begins.
+func (s *Store) createMark(m mark) error {
+	content := slotFileContent(markMagic, m.append(nil))
+	path := s.walPath(markName)
+	if err := vfs.WriteFile(s.fs, path, content); err != nil {
+		return fmt.Errorf("create mark: %w", err)
+	}
+	f, err := s.fs.OpenWrite(path)
+	if err != nil {
+		return fmt.Errorf("open mark: %w", err)
+	}
+	s.stages.mark.f, s.stages.mark.seq, s.stages.mark.last = f, 2, m
+	return nil
+}
+
+// dropUnpublished (6) removes segments of timelines that the mark does not reach: a switch that a
+// crash cut short. What lies wholly beyond a fork is moved aside (ruling R3), and so is the segment
+// of the fork when the switch had announced it.
+func (s *Store) dropUnpublished(h lsn.History, m mark) error {
+	for k := range s.segs.have {
+		if k.tli <= m.Timeline {
+			continue
+		}
+		delete(s.segs.have, k)
+		if err := s.segs.drop(k, false); err != nil {
+			return err
+		}
+	}
+	for _, e := range h.Parents {
+		from := e.Switch
+		whole, err := s.announcedAside(e.Timeline, e.Switch)
+		if err != nil {
+			return err
+		}
+		if !whole && !s.segs.size.IsStart(from) {
+			from = s.segs.size.Floor(from) + s.segLen()
+		}
+		s.moveAside(e.Timeline, from)
+	}
+	return nil
+}
+
+func (s *Store) walPath(name string) string { return filepath.Join(s.walDir, name) }
+
+// settle (9 to 11) makes what recovery found durable, publishes it, and notes what is left to do.
+func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
+	if err := s.rewrite(h, m, end); err != nil { // 9
+		return err
+	}
+	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
+	// only.
+	if err := s.stages.mark.write(mark{Timeline: m.Timeline, LSN: end, Start: m.Start}); err != nil {
+		return err
+	}
+	oldest := s.segs.oldest(h, end)
+	s.setEnd(h, m.Start, oldest, end, nil)
+	page := make([]byte, end.PageOffset())
+	if err := s.readBehind(end, page); err != nil {
+		return err
+	}
+	s.setEnd(h, m.Start, oldest, end, page)
+	last, err := s.lastHeader(end)
+	if err != nil {
+		return err
+	}
+	s.in.checker.Resume(last)
+	s.findUnsealed(h, end) // 11
+	s.log.Info("store recovered",
+		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
+	return nil
+}
+
+// readBehind reads the bytes of end's page before end, which nobody holds in memory yet.
+func (s *Store) readBehind(end lsn.LSN, page []byte) error {
+	if len(page) == 0 {
+		return nil
+	}
+	return s.readStored(end.PageStart(), page)
+}
+
+// rewrite (9) writes the WAL beyond the mark once more and syncs it: a process that died may have
+// seen an fsync fail, after which the kernel calls its pages clean though the disk lacks them.
+func (s *Store) rewrite(h lsn.History, m mark, end lsn.LSN) error {
+	x := s.segs
+	buf := make([]byte, hashBuffer)
+	for at := m.LSN; at < end; {
+		segno := x.size.Segno(at)
+		k, ok := x.find(h, h.TimelineOf(at), segno)
+		if !ok {
+			return &DamagedError{File: x.size.FileName(h.Timeline, segno), LSN: at, Reason: "it is missing"}
+		}
+		stop := min(end, x.size.Start(segno)+s.segLen())
+		if err := rewriteFile(s.fs, x.path(x.name(k)), x.size.Offset(at), int64(stop-at), buf); err != nil {
+			return err
+		}
+		at = stop
+	}
+	return nil
+}
+
+func rewriteFile(fsys FS, path string, off, n int64, buf []byte) error {
+	f, err := fsys.OpenWrite(path)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	for n > 0 && err == nil {
+		part := buf[:min(n, int64(len(buf)))]
+		if _, err = f.ReadAt(part, off); err == io.EOF {
+			err = nil // the last bytes of the file
+		}
+		if err == nil {
+			_, err = f.WriteAt(part, off)
+		}
+		off += int64(len(part))
+		n -= int64(len(part))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("make recovered WAL durable: %w", err)
+	}
+	return nil
+}
+
+// findUnsealed (11) notes complete segments without a digest: a crash came before it was written.
+func (s *Store) findUnsealed(h lsn.History, end lsn.LSN) {
+	x := s.segs
+	names, err := s.fs.ReadDir(s.walDir)
+	if err != nil {
+		return // they are walked when they are read
+	}
+	for k := range x.have {
+		segEnd := x.size.Start(k.segno) + s.segLen()
+		sw, _, historic := h.SwitchPoint(k.tli)
+		_, digested := slices.BinarySearch(names, x.name(k)+digestSuffix)
+		if segEnd > end || historic && segEnd > sw || !h.Contains(k.tli) || digested {
+			continue
+		}
+		s.sealed = append(s.sealed, sealJob{key: k, end: segEnd})
+	}
+	slices.SortFunc(s.sealed, func(a, b sealJob) int { return int(a.key.segno) - int(b.key.segno) })
+}

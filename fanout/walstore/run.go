@@ -1,0 +1,106 @@
+package walstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Run moves WAL from memory to disk until ctx ends, then writes and flushes everything received by
+// then and returns nil. A disk that fails ends it at once with the cause: after that nothing more
+// is ever claimed written or flushed. A full disk does not: the writer waits for space, and the
+// stream with it. Call it once; the stream must have ended, or fail, when ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	stop := make(chan struct{}) // the helpers' end, after the last flush
+	var wg sync.WaitGroup
+	wg.Go(func() { s.stage(stop, s.writeC, s.writeStep) })
+	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
+	wg.Go(func() { s.stage(stop, s.markC, s.markStep) })
+	wg.Go(func() { s.maker(stop) })
+	for _, c := range []chan struct{}{s.writeC, s.syncC, s.markC, s.makeC} {
+		signal(c)
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		if err = s.drain(); err != nil {
+			_ = s.fail(err)
+		}
+	case <-s.failed:
+	}
+	close(stop)
+	wg.Wait()
+	if failed := s.Err(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// stage repeats step whenever it is nudged.
+func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bool, error)) {
+	full := false
+	again := time.AfterFunc(noSpaceRetry, func() { signal(nudge) })
+	defer again.Stop()
+	for s.waitFor(stop, nudge) {
+		err := s.exhaust(step)
+		if err == nil {
+			full = false
+			continue
+		}
+		if !errors.Is(err, errNoSpace) {
+			s.log.Error("the store has failed", "err", err)
+			_ = s.fail(err)
+			return
+		}
+		if !full {
+			s.log.Error("writing WAL waits for space", "err", err)
+		}
+		full = true
+		again.Reset(noSpaceRetry)
+	}
+}
+
+// exhaust repeats step while there is work.
+func (s *Store) exhaust(step func() (bool, error)) error {
+	for {
+		more, err := step()
+		if err != nil || !more || s.Err() != nil {
+			return err
+		}
+	}
+}
+
+// waitFor reports whether the nudge came before the end.
+func (s *Store) waitFor(stop <-chan struct{}, nudge <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return false
+	case <-s.failed:
+		return false
+	case <-nudge:
+		return true
+	}
+}
+
+// maker repeats makeStep when nudged and, because slots move without WAL, every now and then.
+func (s *Store) maker(stop <-chan struct{}) {
+	tick := time.NewTicker(retentionInterval)
+	defer tick.Stop()
+	quiet := false
+	for {
+		select {
+		case <-stop:
+			return
+		case <-s.failed:
+			return
+		case <-s.makeC:
+		case <-tick.C:
+		}
+		err := s.makeStep()
+		if err != nil && !quiet {
+			s.log.Warn("making segments ready failed, trying again", "err", err)
+		}
+		quiet = err != nil
+	}
+}

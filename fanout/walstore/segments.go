@@ -1,0 +1,228 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	walDirName  = "wal"
+	sparePrefix = "spare." // a name that no tool takes for a segment
+)
+
+// segments knows which segment files exist, who reads them, and which spare files are ready.
+type segments struct {
+	fs   FS
+	dir  string // Dir/wal
+	size lsn.SegSize
+
+	mu        sync.Mutex
+	have      map[segKey]bool
+	open      map[segKey]*openFile
+	verified  map[segKey]time.Time // see verified.go
+	imported  lsn.LSN              // the lowest of late, see import.go; kept until importedUntil
+	idle      []*openFile          // of open, those without a reader, longest idle first
+	closed    bool
+	readers   map[*Reader]struct{}
+	spares    []string
+	spareLast uint64 // number of the last spare name given out
+
+	importedUntil time.Time
+}
+
+func newSegments(fs FS, dir string, size lsn.SegSize) *segments {
+	return &segments{
+		fs: fs, dir: dir, size: size,
+		have:     make(map[segKey]bool),
+		open:     make(map[segKey]*openFile),
+		verified: make(map[segKey]time.Time),
+		readers:  make(map[*Reader]struct{}),
+	}
+}
+
+func (x *segments) name(k segKey) string { return x.size.FileName(k.tli, k.segno) }
+
+func (x *segments) path(name string) string { return filepath.Join(x.dir, name) }
+
+// find gives the file that holds segment segno as timeline t saw it: t's own, or that of the newest
+// later timeline of the history, which begins as a copy of t's up to the switch (facts H3).
+// x.mu is held.
+func (x *segments) find(h lsn.History, t lsn.TimelineID, segno uint64) (segKey, bool) {
+	if k := (segKey{h.Timeline, segno}); h.Timeline >= t && x.have[k] {
+		return k, true
+	}
+	for i := len(h.Parents) - 1; i >= 0 && h.Parents[i].Timeline >= t; i-- {
+		if k := (segKey{h.Parents[i].Timeline, segno}); x.have[k] {
+			return k, true
+		}
+	}
+	return segKey{}, false
+}
+
+// oldest walks back from the segment of end, on the current timeline, to where the first hole is.
+// x.mu is held.
+func (x *segments) oldest(h lsn.History, end lsn.LSN) lsn.LSN {
+	at := x.size.Floor(end)
+	for at > 0 {
+		before := at - 1
+		if _, ok := x.find(h, h.TimelineOf(before), x.size.Segno(before)); !ok {
+			break
+		}
+		at = x.size.Floor(before)
+	}
+	if _, ok := x.find(h, h.TimelineOf(end), x.size.Segno(end)); !ok && at == x.size.Floor(end) {
+		return end
+	}
+	return at
+}
+
+func (x *segments) add(k segKey) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.have[k] = true
+}
+
+// create puts a file of the right size under k's name and opens it: a spare one when there is one,
+// else a new one that the file system fills with zeros as it is read. The name is not durable yet.
+func (x *segments) create(k segKey) (vfs.File, error) {
+	path := x.path(x.name(k))
+	spare, ok := x.takeSpare()
+	if !ok {
+		return x.createCold(path)
+	}
+	if err := x.fs.Rename(x.path(spare), path); err != nil {
+		return nil, fmt.Errorf("name segment: %w", err)
+	}
+	f, err := x.fs.OpenWrite(path)
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	return f, nil
+}
+
+func (x *segments) createCold(path string) (vfs.File, error) {
+	f, err := x.fs.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("create segment: %w", err)
+	}
+	if err := f.Allocate(int64(x.size)); err != nil {
+		return nil, errors.Join(fmt.Errorf("allocate segment: %w", err), f.Close(), x.fs.Remove(path))
+	}
+	return f, nil
+}
+
+func (x *segments) takeSpare() (string, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := len(x.spares)
+	if n == 0 {
+		return "", false
+	}
+	name := x.spares[n-1]
+	x.spares = x.spares[:n-1]
+	return name, true
+}
+
+// spareName gives a name that no spare has.
+func (x *segments) spareName() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.spareLast++
+	return fmt.Sprintf("%s%d", sparePrefix, x.spareLast)
+}
+
+func (x *segments) addSpare(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.spares = append(x.spares, name)
+}
+
+func (x *segments) spareCount() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.spares)
+}
+
+// makeSpare writes a file of zeros, durable as far as its content goes: blocks that have been
+// written once need no metadata when WAL goes into them.
+func (x *segments) makeSpare() error {
+	name := x.spareName()
+	f, err := x.fs.Create(x.path(name))
+	if err != nil {
+		return fmt.Errorf("create spare segment: %w", err)
+	}
+	err = f.Allocate(int64(x.size))
+	zeros := make([]byte, min(int64(x.size), BlockSize))
+	for off := int64(0); err == nil && off < int64(x.size); off += int64(len(zeros)) {
+		_, err = f.WriteAt(zeros, off)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("fill spare segment: %w", err), x.fs.Remove(x.path(name)))
+	}
+	x.addSpare(name)
+	return nil
+}
+
+// drop removes k's files. Nobody has them open: k has left the index. Up to maxRecycled files are
+// kept as spares.
+func (x *segments) drop(k segKey, reuse bool) error {
+	name := x.name(k)
+	if err := x.remove(name + digestSuffix); err != nil {
+		return err
+	}
+	if !reuse || x.spareCount() >= maxRecycled {
+		return x.remove(name)
+	}
+	spare := x.spareName()
+	if err := x.fs.Rename(x.path(name), x.path(spare)); err != nil {
+		return fmt.Errorf("recycle segment: %w", err)
+	}
+	x.addSpare(spare)
+	return nil
+}
+
+// remove deletes a file that may be gone already.
+func (x *segments) remove(name string) error {
+	if err := x.fs.Remove(x.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// isSpare recognises the names of spare segments.
+func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }
+
+// adoptSpare takes over a spare segment of the last process. One of another length was not finished;
+// what is in it does not matter, as in a recycled one.
+func (x *segments) adoptSpare(name string) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(name, sparePrefix), 10, 64)
+	if err != nil {
+		return nil // not a name of ours
+	}
+	f, err := x.fs.Open(x.path(name))
+	if err != nil {
+		return fmt.Errorf("open spare segment: %w", err)
+	}
+	size, err := f.Size()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("open spare segment: %w", err)
+	}
+	if size != int64(x.size) || x.spareCount() >= maxRecycled {
+		return x.remove(name)
+	}
+	x.spareLast = max(x.spareLast, n)
+	x.addSpare(name)
+	return nil
+}

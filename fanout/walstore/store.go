@@ -1,0 +1,228 @@
+package walstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Store keeps one system's WAL. Its methods may be called from any goroutine, except those of the
+// stream (StartStream, AppendFrom), which belong to one goroutine at a time.
+type Store struct {
+	// Fixed by Open.
+	o      Options
+	fs     FS
+	dir    string // Options.Dir
+	walDir string
+	log    *slog.Logger
+	lock   io.Closer
+
+	// Set once, by Open or Adopt; segs before identity.
+	identity atomic.Pointer[Identity]
+	segs     *segments
+
+	watch  watchers
+	slots  atomic.Pointer[func() lsn.LSN]
+	failed chan struct{} // closed when err is set
+
+	// Nudges, one slot each.
+	writeC, syncC, markC, makeC, spaceC chan struct{}
+
+	in     ingest // owned by the stream's goroutine
+	stages stages // each part under its own lock, see disk.go
+
+	importing sync.Mutex // one Import at a time
+
+	// Hot state; every section under mu is short and does no I/O.
+	mu      sync.Mutex
+	pos     Positions
+	synced  lsn.LSN // fsynced, the mark does not say so yet
+	start   lsn.LSN // where the first stream began
+	tail    tail
+	history lsn.History
+	paused  bool
+	err     error // first failure, or ErrClosed
+	dirty   []*segFile
+	sealed  []sealJob
+
+	histMu    sync.Mutex
+	histories map[lsn.TimelineID]storedHistory
+}
+
+// Open takes the data directory (made when missing), recovers what a crash left, and starts
+// nothing. It reads at most the WAL since the segment before the mark; ctx ends that.
+//
+// Errors: *[LockedError], *[ForeignDirError], *[DamagedError], and those of the file system.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := o.applyDefaults(); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, fs: o.FS, dir: o.Dir, walDir: filepath.Join(o.Dir, walDirName), log: o.Logger,
+		failed: make(chan struct{}),
+		writeC: make(chan struct{}, 1), syncC: make(chan struct{}, 1), markC: make(chan struct{}, 1),
+		makeC: make(chan struct{}, 1), spaceC: make(chan struct{}, 1),
+		histories: make(map[lsn.TimelineID]storedHistory),
+	}
+	s.tail.max = int(o.TailSize / BlockSize)
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.release())
+	}
+	return s, nil
+}
+
+// Close releases the data directory. Run must have returned; what was received and is not flushed
+// yet is lost, so let Run end by its context first. Readers get [ErrClosed].
+func (s *Store) Close() error {
+	if s.fail(ErrClosed); s.lock == nil {
+		return nil
+	}
+	return s.release()
+}
+
+func (s *Store) release() error {
+	var errs []error
+	s.mu.Lock()
+	dirty := s.dirty
+	s.dirty = nil
+	s.mu.Unlock()
+	for _, f := range dirty {
+		errs = append(errs, f.f.Close())
+	}
+	if s.segs != nil {
+		s.segs.mu.Lock()
+		s.segs.closed = true
+		s.segs.closeIdle(func(segKey) bool { return false })
+		s.segs.mu.Unlock()
+	}
+	if s.stages.mark.f != nil {
+		errs = append(errs, s.stages.mark.f.Close())
+		s.stages.mark.f = nil
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Identity says whose WAL this is; false: nothing was adopted yet.
+func (s *Store) Identity() (Identity, bool) {
+	if id := s.identity.Load(); id != nil {
+		return *id, true
+	}
+	return Identity{}, false
+}
+
+// Adopt says whose WAL will be streamed. The first time it is made durable; later it is compared,
+// and a difference is *[ForeignSystemError]. Call it before StartStream, from the same goroutine.
+func (s *Store) Adopt(id Identity) error {
+	if have, ok := s.Identity(); ok {
+		if have != id {
+			return &ForeignSystemError{Stored: have, Offered: id}
+		}
+		return nil
+	}
+	if _, known := walformat.Magic(id.ServerMajor); !known || !id.SegSize.Valid() || id.System == 0 {
+		return fmt.Errorf("adopt system: unsupported identity: system %s, PostgreSQL %d, wal_segment_size %d",
+			id.System, id.ServerMajor, id.SegSize)
+	}
+	content := slotFileContent(metaMagic, encodeMeta(id))
+	if err := vfs.WriteFile(s.fs, filepath.Join(s.dir, metaName), content); err != nil {
+		return fmt.Errorf("adopt system: %w", err)
+	}
+	s.adopted(id)
+	return nil
+}
+
+func (s *Store) adopted(id Identity) {
+	s.segs = newSegments(s.fs, s.walDir, id.SegSize)
+	s.in.checker.Source = walformat.Source{System: id.System, SegSize: id.SegSize, Major: id.ServerMajor}
+	s.identity.Store(&id)
+	signal(s.makeC)
+}
+
+func (s *Store) segLen() lsn.LSN { return lsn.LSN(s.segs.size) }
+
+// walker reads records of this system.
+func (s *Store) walker(tli lsn.TimelineID) *walformat.Walker {
+	return &walformat.Walker{Source: s.in.checker.Source, Timeline: tli}
+}
+
+// Positions is where the store stands, all at one moment.
+func (s *Store) Positions() Positions {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pos
+}
+
+// History is the ancestry of the current timeline; the zero History before the first stream.
+func (s *Store) History() lsn.History {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history
+}
+
+// Paused reports whether AppendFrom waits for the disk.
+func (s *Store) Paused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused
+}
+
+// Err is the failure that ended the store, nil while it works.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Watch makes a wake-up for what m names. Close it when done.
+func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
+
+// SetRetention sets the function that gives the oldest position that slots need, Invalid for none.
+// It is called from the store's goroutines and must not wait. Set it before Run, or WAL that slots
+// need may be removed.
+func (s *Store) SetRetention(oldest func() lsn.LSN) {
+	s.slots.Store(&oldest)
+	signal(s.makeC)
+}
+
+// fail ends the store with its first cause. Everybody who waits is woken.
+func (s *Store) fail(cause error) error {
+	s.mu.Lock()
+	if s.err == nil {
+		if s.err = cause; cause != ErrClosed {
+			s.err = &failedError{cause}
+		}
+		close(s.failed)
+	}
+	err := s.err
+	s.mu.Unlock()
+	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
+	return err
+}
+
+// endOf is how far timeline t can be read. s.mu is held.
+func (s *Store) endOf(t lsn.TimelineID) lsn.LSN {
+	if at, _, historic := s.history.SwitchPoint(t); historic {
+		return min(at, s.pos.Received)
+	}
+	return s.pos.Received
+}
+
+// readState is what NewReader needs, all at one moment.
+func (s *Store) readState() (h lsn.History, pos Positions, low lsn.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history, s.pos, s.tail.low
+}

@@ -1,0 +1,96 @@
+package walstore
+
+import "github.com/replproxy/replproxy/grammar/lsn"
+
+// block is BlockSize bytes of WAL in memory, aligned like the WAL itself. Bytes below the
+// received position never change again, so any number of readers share them without a lock; only
+// the ingest goroutine writes above it. The garbage collector frees a block when the tail and the
+// last reader have let go: reusing it earlier would put wrong WAL under somebody's eyes.
+type block struct {
+	start lsn.LSN
+	buf   []byte
+}
+
+func newBlock(at lsn.LSN) *block {
+	return &block{start: at - at%BlockSize, buf: make([]byte, BlockSize)}
+}
+
+func (b *block) end() lsn.LSN { return b.start + BlockSize }
+
+// tail is the newest WAL: consecutive blocks, of which [low, received) is valid. Guarded by
+// Store.mu.
+//
+//	 blocks[0]              blocks[1]              blocks[2]
+//	├──────────────────────┼──────────────────────┼──────────────────────┤
+//	       ▲ low                     ▲ written            ▲ received
+//	 evicted when wholly below written                    ingest writes here
+type tail struct {
+	blocks []*block
+	low    lsn.LSN
+	max    int // blocks
+}
+
+// find gives the block that holds at, nil when there is none.
+func (t *tail) find(at lsn.LSN) *block {
+	if len(t.blocks) == 0 || at < t.blocks[0].start {
+		return nil
+	}
+	i := (at - t.blocks[0].start) / BlockSize
+	if i >= lsn.LSN(len(t.blocks)) {
+		return nil
+	}
+	return t.blocks[i]
+}
+
+// makeRoom reports whether one more block may be added, dropping the oldest one that is wholly
+// below written when it must.
+func (t *tail) makeRoom(written lsn.LSN) bool {
+	if len(t.blocks) < t.max {
+		return true
+	}
+	if t.blocks[0].end() > written {
+		return false
+	}
+	copy(t.blocks, t.blocks[1:])
+	t.blocks[len(t.blocks)-1] = nil
+	t.blocks = t.blocks[:len(t.blocks)-1]
+	t.low = t.blocks[0].start
+	return true
+}
+
+// add appends the block that follows the last one.
+func (t *tail) add(b *block) { t.blocks = append(t.blocks, b) }
+
+// slices gives the bytes [from, to) in one or two pieces; fewer when they would need three. from
+// must be within [low, received], to at most received.
+func (t *tail) slices(from, to lsn.LSN) (mem [2][]byte, end lsn.LSN) {
+	end = from
+	for i := range mem {
+		if end >= to {
+			break
+		}
+		b := t.find(end)
+		stop := min(to, b.end())
+		mem[i] = b.buf[end-b.start : stop-b.start]
+		end = stop
+	}
+	return mem, end
+}
+
+// piece gives the bytes [from, to) as far as they lie in one block.
+func (t *tail) piece(from, to lsn.LSN) []byte {
+	if from >= to {
+		return nil
+	}
+	b := t.find(from)
+	return b.buf[from-b.start : min(to, b.end())-b.start]
+}
+
+// reset makes the tail hold only the page bytes [at's page start, at), copied from page. Readers
+// keep the blocks they have: what they look at does not change.
+func (t *tail) reset(at lsn.LSN, page []byte) {
+	b := newBlock(at)
+	t.low = at - lsn.LSN(len(page))
+	copy(b.buf[t.low-b.start:], page)
+	t.blocks = append(t.blocks[:0:0], b)
+}

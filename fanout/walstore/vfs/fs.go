@@ -1,0 +1,107 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// FS is a tree of directories and files. Errors wrap io/fs's (fs.ErrNotExist, fs.ErrPermission).
+type FS interface {
+	// Open opens an existing file for reading.
+	Open(name string) (File, error)
+	// OpenWrite opens an existing file for reading and writing.
+	OpenWrite(name string) (File, error)
+	// Create makes an empty file, or empties an existing one, for reading and writing.
+	Create(name string) (File, error)
+	// Rename gives a file or a directory a new name, replacing a file that has it.
+	Rename(from, to string) error
+	// Remove deletes a file or an empty directory.
+	Remove(name string) error
+	// ReadDir lists the names in a directory, sorted.
+	ReadDir(dir string) ([]string, error)
+	// MkdirAll makes a directory and what is missing above it.
+	MkdirAll(dir string) error
+	// SyncDir makes the names in dir durable.
+	SyncDir(dir string) error
+	// Lock takes name as an exclusive lock for this process, until closed; never waits.
+	// A lock that somebody has is a *[HeldError].
+	Lock(name string) (io.Closer, error)
+}
+
+// File is an open file. ReadAt may run beside WriteAt and Sync.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Sync makes the written bytes durable (fdatasync). After an error nothing that was written
+	// since the last success may be trusted, even if a later Sync succeeds: the kernel may have
+	// dropped the pages.
+	Sync() error
+	// Size is the length in bytes.
+	Size() (int64, error)
+	// Allocate reserves space for size bytes and makes the file at least that long; the new bytes
+	// read as zero. A full disk shows here instead of in a later write.
+	Allocate(size int64) error
+}
+
+// ErrHeld reports a lock that is taken; the error is a *[HeldError].
+var ErrHeld = errors.New("lock is held")
+
+// HeldError says who has the lock. PID is 0 when it could not be read.
+type HeldError struct {
+	Name string
+	PID  int
+}
+
+func (e *HeldError) Error() string { return fmt.Sprintf("%s is held by process %d", e.Name, e.PID) }
+
+// Is makes errors.Is(err, ErrHeld) true.
+func (e *HeldError) Is(target error) bool { return target == ErrHeld }
+
+// ReadFile reads a whole file of at most limit bytes.
+func ReadFile(fs FS, name string, limit int64) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, limit)
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if err == io.EOF && int64(n) == size {
+		err = nil
+	}
+	return b[:n], err
+}
+
+// TempSuffix ends the name of a file that WriteFile has not finished.
+const TempSuffix = ".tmp"
+
+// WriteFile replaces name by a file with content, durably: after a crash there is the old file or
+// the new one, and after a return without error the new one.
+func WriteFile(fs FS, name string, content []byte) error {
+	temp := name + TempSuffix
+	f, err := fs.Create(temp)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(content, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(temp, name); err != nil {
+		return err
+	}
+	return fs.SyncDir(filepath.Dir(name))
+}

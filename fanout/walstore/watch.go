@@ -1,0 +1,82 @@
+package walstore
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Mask chooses what a watcher is woken for.
+type Mask uint8
+
+// What can move.
+const (
+	MovedReceived Mask = 1 << iota
+	MovedWritten
+	MovedFlushed
+	MovedTimeline
+)
+
+// Watcher is a wake-up with one slot: after something of its mask moved there is a token in C,
+// until somebody takes it. A token says "look again", never how often or where to; one is there
+// from the start. Take the token first and read [Store.Positions] after it: then none is lost.
+type Watcher struct {
+	mask Mask
+	c    chan struct{}
+	set  *watchers
+}
+
+// C is the channel of tokens, always the same one.
+func (w *Watcher) C() <-chan struct{} { return w.c }
+
+// Close ends the wake-ups. It may be called more than once.
+func (w *Watcher) Close() { w.set.remove(w) }
+
+// watchers is the set of all watchers. nudge takes no lock and, for a watcher whose token still
+// lies there because it is busy, costs one look at its slot; only the others cost a send.
+type watchers struct {
+	mu   sync.Mutex
+	list atomic.Pointer[[]*Watcher] // replaced, never changed
+}
+
+func (s *watchers) add(mask Mask) *Watcher {
+	w := &Watcher{mask: mask, c: make(chan struct{}, 1), set: s}
+	w.c <- struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := append(slices.Clone(s.all()), w)
+	s.list.Store(&next)
+	return w
+}
+
+func (s *watchers) remove(w *Watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(s.all()), func(o *Watcher) bool { return o == w })
+	s.list.Store(&next)
+}
+
+func (s *watchers) all() []*Watcher {
+	if p := s.list.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// nudge wakes whoever watches for m. It is called after the new positions were published, so a
+// watcher that misses this token (its slot was full) reads them when it takes the old one.
+func (s *watchers) nudge(m Mask) {
+	for _, w := range s.all() {
+		if w.mask&m != 0 {
+			signal(w.c)
+		}
+	}
+}
+
+// signal puts a token into a one-slot channel unless one is there.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,158 @@
+package pgerror
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Severity is the V field of ErrorResponse. An ERROR keeps the session, a FATAL ends it.
+type Severity string
+
+// The severities that a proxy needs.
+const (
+	SeverityError   Severity = "ERROR"
+	SeverityFatal   Severity = "FATAL"
+	SeverityNotice  Severity = "NOTICE"
+	SeverityWarning Severity = "WARNING"
+)
+
+// Code is a five character SQLSTATE.
+type Code string
+
+// The SQLSTATEs replproxy uses, named as in PostgreSQL's errcodes.txt.
+const (
+	ProtocolViolation       Code = "08P01"
+	FeatureNotSupported     Code = "0A000"
+	InvalidParameterValue   Code = "22023"
+	ActiveSQLTransaction    Code = "25001"
+	InFailedSQLTransaction  Code = "25P02"
+	InvalidAuthorization    Code = "28000"
+	InvalidPassword         Code = "28P01"
+	UndefinedDatabase       Code = "3D000"
+	InsufficientPrivilege   Code = "42501"
+	SyntaxError             Code = "42601"
+	InvalidName             Code = "42602"
+	NameTooLong             Code = "42622"
+	UndefinedObject         Code = "42704"
+	DuplicateObject         Code = "42710"
+	DiskFull                Code = "53100"
+	TooManyConnections      Code = "53300"
+	ConfigurationLimit      Code = "53400"
+	ObjectNotInPrerequisite Code = "55000"
+	ObjectInUse             Code = "55006"
+	QueryCanceled           Code = "57014"
+	AdminShutdown           Code = "57P01"
+	CrashShutdown           Code = "57P02"
+	CannotConnectNow        Code = "57P03"
+	UndefinedFile           Code = "58P01"
+	ConnectionFailure       Code = "08006"
+	ClientCannotConnect     Code = "08001"
+	DataCorrupted           Code = "XX001"
+	InternalError           Code = "XX000"
+)
+
+// Error is one ErrorResponse or NoticeResponse. Position is 1-based in characters, 0 for none.
+type Error struct {
+	Severity Severity
+	Code     Code
+	Message  string
+	Detail   string
+	Hint     string
+	Position int
+	cause    error
+}
+
+// New is an ERROR.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Severity: SeverityError, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Fatal is a FATAL: the session ends after it.
+func Fatal(code Code, format string, args ...any) *Error {
+	return &Error{Severity: SeverityFatal, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Notice is a NOTICE with a code, such as the one about truncated identifiers.
+func Notice(code Code, format string, args ...any) *Error {
+	return &Error{Severity: SeverityNotice, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error renders message and SQLSTATE, and the cause for the log. It never goes on the wire.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
+	if e.cause != nil {
+		s += ": " + e.cause.Error()
+	}
+	return s
+}
+
+// Describe is err's text with the DETAIL and HINT of the Error in it, if there is one: for logs and
+// status, where an operator wants all that the server said.
+func Describe(err error) string {
+	text := err.Error()
+	var e *Error
+	if !errors.As(err, &e) {
+		return text
+	}
+	if e.Detail != "" {
+		text += "; DETAIL: " + e.Detail
+	}
+	if e.Hint != "" {
+		text += "; HINT: " + e.Hint
+	}
+	return text
+}
+
+// Unwrap is the cause given to WithCause, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is an Error of the same SQLSTATE and message.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && t.Message == e.Message
+}
+
+// WithDetail is a copy of e with DETAIL.
+func (e *Error) WithDetail(format string, args ...any) *Error {
+	c := *e
+	c.Detail = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// WithHint is a copy of e with HINT.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	c := *e
+	c.Hint = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// WithCause is a copy of e that wraps err for the log; the peer never sees it.
+func (e *Error) WithCause(err error) *Error {
+	c := *e
+	c.cause = err
+	return &c
+}
+
+// AsFatal is a copy of e that ends the session.
+func (e *Error) AsFatal() *Error {
+	c := *e
+	c.Severity = SeverityFatal
+	return &c
+}
+
+// IsFatal reports whether the session ends with e.
+func (e *Error) IsFatal() bool { return e.Severity == SeverityFatal }
+
+// From finds the Error in err's chain. Any other error becomes XX000 with a neutral text and err
+// as its cause. nil gives nil.
+func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return New(InternalError, "internal error in replproxy").WithCause(err).
+		WithHint("The replproxy log names the cause.")
+}

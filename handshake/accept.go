@@ -1,0 +1,164 @@
+package handshake
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+const (
+	// DefaultAuthenticationTimeout is PostgreSQL's authentication_timeout.
+	DefaultAuthenticationTimeout = time.Minute
+	// DefaultNewestMinor is the newest minor version that PostgreSQL 18 knows.
+	DefaultNewestMinor = 2
+	// refuseTimeout bounds the writing of a refusal: a few hundred bytes that fit a socket's buffer.
+	refuseTimeout = 2 * time.Second
+)
+
+// Options of Accept. The zero value means the defaults, and protocol 3.0 in refusals.
+type Options struct {
+	// AuthenticationTimeout covers the whole startup phase, 0 is the default.
+	AuthenticationTimeout time.Duration
+	// NewestMinor is named in refusals of other protocol versions.
+	NewestMinor uint16
+}
+
+// RefusedError says that the client was refused and has been told Err.
+type RefusedError struct{ Err *pgerror.Error }
+
+// Error is the refusal's text and SQLSTATE.
+func (e *RefusedError) Error() string { return "refused: " + e.Err.Error() }
+
+// Unwrap is the *pgerror.Error that the client got.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Accept reads the startup phase of conn, which stays the caller's to close whatever happens. It
+// blocks until the client has said who it is, the timeout has passed or ctx is done. A refusal has
+// been written when Accept returns (*RefusedError); every other error means that nothing was said,
+// as PostgreSQL does. Reads are exact: afterwards conn stands behind the packet, without deadline.
+func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
+	timeout := o.AuthenticationTimeout
+	if timeout <= 0 {
+		timeout = DefaultAuthenticationTimeout
+	}
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, fmt.Errorf("set startup deadline: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	req, err := accept(conn, &Core{NewestMinor: o.NewestMinor})
+	switch {
+	case !stop():
+		return nil, fmt.Errorf("read startup packet: %w", context.Cause(ctx))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("%w after %s", ErrTimeout, timeout)
+	case err != nil:
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, fmt.Errorf("clear startup deadline: %w", err)
+	}
+	req.Conn = conn
+	return req, nil
+}
+
+func accept(conn net.Conn, core *Core) (*Request, error) {
+	for first := true; ; first = false {
+		packet, err := readPacket(conn, first)
+		if err != nil {
+			return nil, err
+		}
+		d := core.Step(packet)
+		switch {
+		case d.Accept != nil:
+			return d.Accept, nil
+		case d.Drop != nil:
+			return nil, d.Drop
+		case d.Refuse != nil:
+			return nil, refuse(conn, d.Refuse)
+		}
+		if err := sayNo(conn, d.Injected); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readPacket reads one packet and no byte more. The first byte is read alone, so that a TLS record
+// is known at once, whatever follows it.
+func readPacket(conn net.Conn, first bool) ([]byte, error) {
+	var word [lengthSize]byte
+	if _, err := io.ReadFull(conn, word[:1]); err != nil {
+		if first && errors.Is(err, io.EOF) {
+			return nil, ErrNoData
+		}
+		return nil, incomplete(err)
+	}
+	if first && word[0] == tlsHandshake {
+		return nil, ErrDirectTLS
+	}
+	if _, err := io.ReadFull(conn, word[1:]); err != nil {
+		return nil, incomplete(err)
+	}
+	n, err := bodyLength(word[:])
+	if err != nil {
+		return nil, err
+	}
+	packet := make([]byte, lengthSize+n)
+	copy(packet, word[:])
+	if _, err := io.ReadFull(conn, packet[lengthSize:]); err != nil {
+		return nil, incomplete(err)
+	}
+	return packet, nil
+}
+
+// sayNo refuses encryption. Bytes that already wait behind the request were sent before the client
+// could know the answer: PostgreSQL ends such a connection, 'N' or not (tried on 15).
+func sayNo(conn net.Conn, injected *pgerror.Error) error {
+	early := bytesWaiting(conn)
+	if _, err := conn.Write([]byte{'N'}); err != nil {
+		return fmt.Errorf("answer encryption request: %w", err)
+	}
+	if early {
+		return refuse(conn, &Refusal{Err: injected})
+	}
+	return nil
+}
+
+func refuse(conn net.Conn, r *Refusal) error {
+	_ = conn.SetWriteDeadline(time.Now().Add(refuseTimeout))
+	// The client may be gone; the refusal is what counts.
+	_, _ = conn.Write(r.append(nil))
+	return &RefusedError{Err: r.Err}
+}
+
+// append is the refusal on the wire.
+func (r *Refusal) append(b []byte) []byte {
+	if r.V2 {
+		b = append(b, 'E')
+		b = append(b, string(r.Err.Severity)+":  "+r.Err.Message+"\n"...)
+		return append(b, 0)
+	}
+	if n := r.Negotiate; n != nil {
+		body := binary.BigEndian.AppendUint32(nil, n.Version)
+		body = binary.BigEndian.AppendUint32(body, uint32(len(n.Options)))
+		for _, o := range n.Options {
+			body = append(append(body, o...), 0)
+		}
+		b = wire.AppendFrame(b, 'v', body)
+	}
+	return wire.AppendError(b, r.Err)
+}
+
+func incomplete(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrIncomplete
+	}
+	return fmt.Errorf("read startup packet: %w", err)
+}

@@ -1,0 +1,129 @@
+package handshake
+
+import (
+	"net"
+	"strings"
+)
+
+// Class is what a connection wants to be, by PostgreSQL's own rules (facts A3, A5).
+type Class uint8
+
+// The classes.
+const (
+	Regular           Class = iota + 1 // an ordinary backend
+	PhysicalWalsender                  // replication=true
+	LogicalWalsender                   // replication=database
+	Cancel                             // a CancelRequest: no reply, ever
+)
+
+// String is the class in lower-case words, good for logs and metric labels.
+func (c Class) String() string {
+	switch c {
+	case Regular:
+		return "regular"
+	case PhysicalWalsender:
+		return "physical_walsender"
+	case LogicalWalsender:
+		return "logical_walsender"
+	case Cancel:
+		return "cancel"
+	}
+	return "unknown"
+}
+
+// Param is one name and value of the startup packet.
+type Param struct{ Name, Value string }
+
+// Params are the startup parameters in the client's order, repetitions included.
+type Params []Param
+
+// Get is the value of the last parameter called exactly name, "" when there is none: a repeated
+// parameter overrides the earlier one, as in PostgreSQL.
+func (p Params) Get(name string) string {
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i].Name == name {
+			return p[i].Value
+		}
+	}
+	return ""
+}
+
+// Request is a startup packet that PostgreSQL would go on with. It is not changed after Accept.
+type Request struct {
+	Class        Class
+	Major, Minor uint16
+	// Raw is the packet as the client sent it, its length word included. SSLRequest and GSSENCRequest
+	// that came before are not part of it.
+	Raw []byte
+	// Params are empty for a CancelRequest.
+	Params Params
+
+	// CancelPID and CancelKey (4 to 256 bytes) belong to a CancelRequest.
+	CancelPID uint32
+	CancelKey []byte
+
+	// SawSSLRequest and SawGSSENCRequest tell what the client tried first and was refused.
+	SawSSLRequest    bool
+	SawGSSENCRequest bool
+
+	// Conn stands right behind the packet: not one byte more has been read.
+	Conn net.Conn
+}
+
+// maxNameBytes is NAMEDATALEN-1: longer user and database names are cut (facts A2).
+const maxNameBytes = 63
+
+// User is the user name as the server will see it: cut to 63 bytes.
+func (r *Request) User() string { return truncate(r.Params.Get("user")) }
+
+// Database is the database name as the server will see it: the user name when absent, empty for a
+// physical walsender, cut to 63 bytes.
+func (r *Request) Database() string {
+	if r.Class == PhysicalWalsender {
+		return ""
+	}
+	if d := r.Params.Get("database"); d != "" {
+		return truncate(d)
+	}
+	return r.User()
+}
+
+// ApplicationName is the client's own, "" when it gave none; it may also come in options.
+func (r *Request) ApplicationName() string {
+	v, _ := r.Setting("application_name")
+	return v
+}
+
+// Setting is the value of a server setting that the startup packet asks for, as a parameter or
+// within options (-c name=value, --name=value). A parameter wins over options and a later one over
+// an earlier one; names are compared without case, as PostgreSQL does.
+func (r *Request) Setting(name string) (string, bool) {
+	for i := len(r.Params) - 1; i >= 0; i-- {
+		if p := r.Params[i]; !reserved(p.Name) && strings.EqualFold(p.Name, name) {
+			return p.Value, true
+		}
+	}
+	set := optionSettings(SplitOptions(r.Params.Get("options")))
+	for i := len(set) - 1; i >= 0; i-- {
+		if strings.EqualFold(set[i].Name, name) {
+			return set[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// reserved tells the parameters that are not server settings.
+func reserved(name string) bool {
+	switch name {
+	case "user", "database", "options", "replication":
+		return true
+	}
+	return strings.HasPrefix(name, protocolOptionPrefix)
+}
+
+func truncate(name string) string {
+	if len(name) > maxNameBytes {
+		return name[:maxNameBytes]
+	}
+	return name
+}

@@ -1,0 +1,171 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/jackc/pgpassfile"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// replicationDatabase is what a physical walsender connection names as its database: the server
+// ignores it, the passfile matches it (facts F1).
+const replicationDatabase = "replication"
+
+// maxLoginMessage bounds one message during the log-in, in bytes: authentication data and settings
+// are small, and the peer is not authenticated yet.
+const maxLoginMessage = 1 << 20
+
+// Connect logs in as the proxy itself, with conninfo's user and credentials. params are added to the
+// startup packet (replication=true, application_name=…) and win over conninfo's settings; "database"
+// replaces dbname. A server that target_session_attrs does not want is passed over. The session must
+// be closed. The error is a *[ConnectError].
+func (c *Config) Connect(ctx context.Context, params map[string]string) (*Session, error) {
+	attrs := c.attrs
+	s, failed := c.connectAmong(ctx, c.order(), params, attrs)
+	if s != nil {
+		return s, nil
+	}
+	if ctx.Err() != nil {
+		return nil, failed
+	}
+	if attrs != attrsPreferStandby || !errors.Is(failed, ErrNotStandby) {
+		return nil, failed
+	}
+	for _, a := range failed.Attempts {
+		if errors.Is(a.Err, ErrNotStandby) {
+			if s, err := c.login(ctx, a.Endpoint, params, attrsAny); err == nil {
+				return s, nil
+			}
+		}
+	}
+	return nil, failed
+}
+
+// skip reports whether an earlier attempt makes e pointless: its address did not answer, or its
+// server refused for a reason that TLS or the lack of it does not change.
+func (e *ConnectError) skip(next Endpoint) bool {
+	if e.unreachable(next) {
+		return true
+	}
+	for _, a := range e.Attempts {
+		var refusal *pgerror.Error
+		decided := errors.As(a.Err, &refusal) && refusal.Code != pgerror.InvalidAuthorization || isRole(a.Err)
+		if a.Endpoint.sameServer(next) && decided {
+			return true
+		}
+	}
+	return false
+}
+
+func isRole(err error) bool {
+	for _, r := range []error{ErrStandby, ErrNotStandby, ErrReadOnly, ErrReadWrite, ErrNoRole} {
+		if errors.Is(err, r) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string, attrs sessionAttrs,
+) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var frames *frameReader
+	cfg := c.libraryConfig(e, params)
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		frames = newFrameReader(r)
+		return pgproto3.NewFrontend(frames, w)
+	}
+	var role error
+	var connected atomic.Bool // the library dials again, in a goroutine of its own, to cancel what failed
+	cfg.ValidateConnect = func(_ context.Context, pc *pgconn.PgConn) error {
+		role = attrs.judge(pc.ParameterStatus)
+		return role
+	}
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := c.dial.DialContext(ctx, network, address)
+		if err == nil {
+			connected.Store(true)
+		}
+		return conn, err
+	}
+	pc, err := pgconn.ConnectConfig(ctx, cfg)
+	switch {
+	case err != nil && role != nil:
+		return nil, role
+	case err != nil && !connected.Load():
+		return nil, errDial{plainReason(err)}
+	case err != nil:
+		return nil, reasonOf(err)
+	}
+	h, err := pc.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	return &Session{
+		Conn: h.Conn, Reader: frames.r, Parameters: maps.Clone(h.ParameterStatuses),
+		PID: h.PID, Key: h.SecretKey, Endpoint: e.reached(h.Conn),
+	}, nil
+}
+
+// libraryConfig is the library's configuration for one endpoint.
+func (c *Config) libraryConfig(e Endpoint, params map[string]string) *pgconn.Config {
+	cfg := c.base.Copy()
+	cfg.Host, cfg.Port, cfg.Fallbacks = e.Host, e.Port, nil
+	cfg.TLSConfig = e.tls
+	cfg.ConnectTimeout = 0 // login's context has it
+	cfg.MaxProtocolMessageBodyLen = maxLoginMessage
+	if e.Addr != "" && !e.Unix() {
+		cfg.LookupFunc = func(context.Context, string) ([]string, error) { return []string{e.Addr}, nil }
+	}
+	if cfg.RuntimeParams["application_name"] == "" && c.fallback != "" {
+		cfg.RuntimeParams["application_name"] = c.fallback
+	}
+	for name, value := range params {
+		if name == "database" {
+			cfg.Database = value
+			continue
+		}
+		cfg.RuntimeParams[name] = value
+	}
+	dbname := cfg.Database
+	if params["replication"] == "true" {
+		cfg.Database = replicationDatabase
+	}
+	cfg.Password = c.passwordFor(e, cfg.Database, dbname)
+	return cfg
+}
+
+// passwordFor is conninfo's password, else the passfile's for this very host, by the first of the
+// databases that has one. The file is read anew each time: passwords change while a daemon runs.
+func (c *Config) passwordFor(e Endpoint, databases ...string) string {
+	if c.password != "" {
+		return c.password
+	}
+	file, err := pgpassfile.ReadPassfile(c.passfile)
+	if err != nil {
+		return ""
+	}
+	host := e.Host
+	if e.Unix() {
+		host = "localhost"
+	}
+	for _, db := range databases {
+		if db == "" {
+			db = c.base.User
+		}
+		if p := file.FindPassword(host, strconv.Itoa(int(e.Port)), db, c.base.User); p != "" {
+			return p
+		}
+	}
+	return ""
+}

@@ -1,0 +1,79 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Attempt is one endpoint that did not do.
+type Attempt struct {
+	Endpoint Endpoint
+	Err      error
+}
+
+// ConnectError says for every endpoint that was tried why it did not do. errors.Is and errors.As
+// reach each reason; a server's refusal is a *pgerror.Error.
+type ConnectError struct{ Attempts []Attempt }
+
+// Error lists host, port and reason of each attempt.
+func (e *ConnectError) Error() string {
+	if len(e.Attempts) == 0 {
+		return "connect to upstream: no endpoint was tried"
+	}
+	parts := make([]string, len(e.Attempts))
+	for i, a := range e.Attempts {
+		parts[i] = fmt.Sprintf("connection to server at %s failed: %v", a.Endpoint.describe(), a.Err)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Unwrap gives the reasons.
+func (e *ConnectError) Unwrap() []error {
+	errs := make([]error, len(e.Attempts))
+	for i, a := range e.Attempts {
+		errs[i] = a.Err
+	}
+	return errs
+}
+
+// describe is how an error names an endpoint.
+func (e Endpoint) describe() string {
+	if e.Unix() {
+		_, path := e.target()
+		return fmt.Sprintf("%q", path)
+	}
+	s := fmt.Sprintf("%q, port %d", e.Host, e.Port)
+	if e.Addr != "" {
+		s += " (" + e.Addr + ")"
+	}
+	if e.TLS() {
+		s += " with TLS"
+	}
+	return s
+}
+
+// reasonOf strips the library's wrapping (it repeats host, user and database) and turns a server's
+// refusal into ours.
+func reasonOf(err error) error {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		e := pgerror.New(pgerror.Code(server.Code), "%s", server.Message)
+		e.Detail, e.Hint = server.Detail, server.Hint
+		if e.Severity = pgerror.Severity(server.SeverityUnlocalized); e.Severity == "" {
+			e.Severity = pgerror.Severity(server.Severity)
+		}
+		return e
+	}
+	var outer *pgconn.ConnectError
+	if errors.As(err, &outer) {
+		if inner := outer.Unwrap(); inner != nil {
+			return inner
+		}
+	}
+	return err
+}

@@ -1,0 +1,292 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// Bounds of a Session, in bytes and seconds.
+const (
+	// readAhead is the Reader's buffer: many keepalives in one system call, yet small against a
+	// 128 KiB WAL message, whose bulk bypasses it.
+	readAhead = 16 << 10
+	// maxAnswerMessage bounds one message of a command's answer; a timeline history of a thousand
+	// switches is below 100 kB.
+	maxAnswerMessage = 4 << 20
+	// maxAnswer bounds a whole answer: no command of ours returns more than a few rows.
+	maxAnswer = 16 << 20
+	// closeWait bounds the farewell of Close.
+	closeWait = time.Second
+)
+
+// ErrProtocol reports a server that does not keep to the protocol.
+var ErrProtocol = errors.New("protocol violation by the upstream server")
+
+// Session is a logged-in connection, ready for a query. Reader yields everything the server sends;
+// writes go to Conn. Between commands the owner may take both and speak by itself (COPY).
+type Session struct {
+	Conn       net.Conn
+	Reader     *wire.Reader
+	Parameters map[string]string // ParameterStatus, kept up to date while answers are read
+	PID        uint32
+	Key        []byte
+	Endpoint   Endpoint // with the address reached
+}
+
+// Result is one result set or command. A nil value is NULL. Rows are owned by the caller.
+type Result struct {
+	Columns []string
+	Rows    [][][]byte
+	Tag     string
+}
+
+// Answer is what one command got: its results up to the error, if there was one.
+type Answer struct {
+	Results []Result
+	Err     error
+}
+
+// Query runs one command of the simple protocol and reads up to ReadyForQuery. A server's refusal is
+// a *pgerror.Error, and after an ERROR the session goes on. Any other error, and the end of ctx, leaves
+// the session unusable. It blocks until then.
+func (s *Session) Query(ctx context.Context, command string) ([]Result, error) {
+	a, err := s.QueryAll(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	return a[0].Results, a[0].Err
+}
+
+// QueryAll sends all commands at once and reads their answers in order: one round trip. The error is
+// the session's; refusals are in the answers.
+func (s *Session) QueryAll(ctx context.Context, commands ...string) ([]Answer, error) {
+	done := s.until(ctx)
+	err := s.send(commands...)
+	answers := make([]Answer, 0, len(commands))
+	for range commands {
+		if err != nil {
+			break
+		}
+		var a Answer
+		if a, _, err = s.answer(false); err == nil {
+			answers = append(answers, a)
+		}
+	}
+	if err = done(err); err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// StartCopy runs START_REPLICATION. copying means that CopyBothResponse came and that Conn and Reader
+// are in COPY mode now. Otherwise the command is over, with results (the end of a historic timeline,
+// facts E1) or with the server's refusal.
+func (s *Session) StartCopy(ctx context.Context, command string) (copying bool, res []Result, err error) {
+	done := s.until(ctx)
+	var a Answer
+	if err = s.send(command); err == nil {
+		a, copying, err = s.answer(true)
+	}
+	if err = done(err); err != nil {
+		return false, nil, err
+	}
+	return copying, a.Results, a.Err
+}
+
+// FinishCopy reads what follows a COPY that both sides have ended: results, then ReadyForQuery.
+// CopyData that is still on its way is dropped.
+func (s *Session) FinishCopy(ctx context.Context) ([]Result, error) {
+	done := s.until(ctx)
+	a, _, err := s.answer(false)
+	if err = done(err); err != nil {
+		return nil, err
+	}
+	return a.Results, a.Err
+}
+
+// Close says goodbye if the socket takes it and closes.
+func (s *Session) Close() error {
+	s.Conn.SetWriteDeadline(time.Now().Add(closeWait))
+	s.Conn.Write(wire.AppendHeader(nil, 'X', 0))
+	return s.Conn.Close()
+}
+
+// until makes I/O on the session end when ctx does. The returned func ends the watch and turns an I/O
+// error caused by it into the context's cause.
+func (s *Session) until(ctx context.Context) func(error) error {
+	stop := context.AfterFunc(ctx, func() { s.Conn.SetDeadline(time.Unix(1, 0)) })
+	return func(err error) error {
+		if !stop() && err == nil {
+			return context.Cause(ctx) // the deadline may strike at any moment from now on
+		}
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return err
+	}
+}
+
+func (s *Session) send(commands ...string) error {
+	var b []byte
+	for _, c := range commands {
+		b = append(append(wire.AppendHeader(b, 'Q', len(c)+1), c...), 0)
+	}
+	if _, err := s.Conn.Write(b); err != nil {
+		return fmt.Errorf("send command: %w", err)
+	}
+	return nil
+}
+
+// answer reads one command's answer.
+func (s *Session) answer(copyAllowed bool) (a Answer, copying bool, err error) {
+	cur, total := Result{}, 0
+	for {
+		h, err := s.Reader.Next()
+		if err != nil {
+			if a.Err != nil && errors.Is(err, io.EOF) { // FATAL: the server has said why and left
+				return a, false, nil
+			}
+			return a, false, fmt.Errorf("read answer: %w", err)
+		}
+		body, err := s.Reader.Body(h.Size, maxAnswerMessage)
+		if err != nil {
+			return a, false, fmt.Errorf("read answer: %w", err)
+		}
+		if total += h.Size; total > maxAnswer {
+			return a, false, fmt.Errorf("%w: answer of more than %d bytes", ErrProtocol, maxAnswer)
+		}
+		switch h.Type {
+		case 'T':
+			cur.Columns, err = parseRowDescription(body)
+		case 'D':
+			var row [][]byte
+			row, err = parseDataRow(body)
+			cur.Rows = append(cur.Rows, row)
+		case 'C', 'I':
+			cur.Tag = string(bytes.TrimSuffix(body, []byte{0}))
+			a.Results, cur = append(a.Results, cur), Result{}
+		case 'E':
+			e, ok := wire.ParseError(body)
+			if !ok {
+				err = fmt.Errorf("%w: malformed ErrorResponse", ErrProtocol)
+			}
+			a.Err = e
+			if e.IsFatal() {
+				return a, false, err
+			}
+		case 'Z':
+			return a, false, nil
+		case 'W':
+			if copyAllowed {
+				return a, true, nil
+			}
+			err = fmt.Errorf("%w: unexpected CopyBothResponse", ErrProtocol)
+		case 'd', 'c': // late COPY traffic (facts E6)
+		default:
+			err = s.Async(h.Type, body)
+		}
+		if err != nil {
+			return a, false, err
+		}
+	}
+}
+
+// Async takes a message that may come at any time: ParameterStatus is stored; a notice or a
+// notification is dropped. Any other type wraps [ErrProtocol].
+func (s *Session) Async(typ byte, body []byte) error {
+	switch typ {
+	case 'S':
+		name, rest, ok1 := bytes.Cut(body, []byte{0})
+		value, rest, ok2 := bytes.Cut(rest, []byte{0})
+		if !ok1 || !ok2 || len(rest) > 0 {
+			return fmt.Errorf("%w: malformed ParameterStatus", ErrProtocol)
+		}
+		if s.Parameters == nil {
+			s.Parameters = map[string]string{}
+		}
+		s.Parameters[string(name)] = string(value)
+		return nil
+	case 'N', 'A':
+		return nil
+	}
+	return fmt.Errorf("%w: unexpected message type %q", ErrProtocol, typ)
+}
+
+func parseRowDescription(b []byte) ([]string, error) {
+	bad := fmt.Errorf("%w: malformed RowDescription", ErrProtocol)
+	if len(b) < 2 {
+		return nil, bad
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	b = b[2:]
+	var names []string
+	for range n {
+		name, rest, ok := bytes.Cut(b, []byte{0})
+		if !ok || len(rest) < 18 {
+			return nil, bad
+		}
+		names, b = append(names, string(name)), rest[18:]
+	}
+	return names, nil
+}
+
+func parseDataRow(b []byte) ([][]byte, error) {
+	bad := fmt.Errorf("%w: malformed DataRow", ErrProtocol)
+	if len(b) < 2 {
+		return nil, bad
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	b = b[2:]
+	row := make([][]byte, 0, min(n, len(b)/4))
+	for range n {
+		if len(b) < 4 {
+			return nil, bad
+		}
+		size := int32(binary.BigEndian.Uint32(b))
+		b = b[4:]
+		if size < 0 {
+			row = append(row, nil)
+			continue
+		}
+		if int(size) > len(b) {
+			return nil, bad
+		}
+		row, b = append(row, bytes.Clone(b[:size:size])), b[size:]
+	}
+	return row, nil
+}
+
+// frameReader feeds the library one frame at a time, so that it never holds a byte of the next one.
+type frameReader struct {
+	r    *wire.Reader
+	head []byte
+	left int // of the body
+}
+
+func newFrameReader(r io.Reader) *frameReader { return &frameReader{r: wire.NewReader(r, readAhead)} }
+
+func (f *frameReader) Read(p []byte) (int, error) {
+	if len(f.head) == 0 && f.left == 0 {
+		h, err := f.r.Next()
+		if err != nil {
+			return 0, err
+		}
+		f.head, f.left = wire.AppendHeader(f.head[:0], h.Type, h.Size), h.Size
+	}
+	if len(f.head) > 0 {
+		n := copy(p, f.head)
+		f.head = f.head[n:]
+		return n, nil
+	}
+	n, err := f.r.Read(p[:min(len(p), f.left)])
+	f.left -= n
+	return n, err
+}

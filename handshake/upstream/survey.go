@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Servers is the number of servers that conninfo names.
+func (c *Config) Servers() int { return len(c.byServer()) }
+
+// byServer groups the endpoints by the server they lead to, in the order in which they are tried.
+func (c *Config) byServer() [][]Endpoint {
+	var groups [][]Endpoint
+	for _, e := range c.order() {
+		i := slices.IndexFunc(groups, func(g []Endpoint) bool { return g[0].sameServer(e) })
+		if i < 0 {
+			groups = append(groups, []Endpoint{e})
+		} else {
+			groups[i] = append(groups[i], e)
+		}
+	}
+	return groups
+}
+
+// ConnectAll logs in at every server at once, as [Config.Connect] does at one, and returns the sessions
+// with those that target_session_attrs wants, in conninfo's order with the current one first. Once one
+// is there the others get patience more. All sessions must be closed. The error, a *[ConnectError], says
+// why servers are missing, and may come beside sessions.
+func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*Session, error) {
+	sessions, failed := c.connectAll(ctx, params, patience, c.attrs)
+	if len(sessions) == 0 && c.attrs == attrsPreferStandby && errors.Is(failed, ErrNotStandby) {
+		sessions, failed = c.connectAll(ctx, params, patience, attrsAny)
+	}
+	if len(failed.Attempts) > 0 {
+		return sessions, failed
+	}
+	return sessions, nil
+}
+
+func (c *Config) connectAll(ctx context.Context, params map[string]string, patience time.Duration, attrs sessionAttrs,
+) ([]*Session, *ConnectError) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type result struct {
+		i      int
+		s      *Session
+		failed *ConnectError
+	}
+	groups := c.byServer()
+	results := make(chan result)
+	for i, g := range groups {
+		go func() {
+			s, failed := c.connectAmong(ctx, g, params, attrs)
+			results <- result{i, s, failed}
+		}()
+	}
+	found := make([]*Session, len(groups))
+	failures := make([]*ConnectError, len(groups))
+	var late *time.Timer
+	for range groups {
+		r := <-results
+		found[r.i], failures[r.i] = r.s, r.failed
+		if r.s != nil && late == nil {
+			late = time.AfterFunc(patience, func() { cancel(ErrLate) })
+			defer late.Stop()
+		}
+	}
+	failed := &ConnectError{}
+	for i, f := range failures {
+		if found[i] == nil {
+			failed.Attempts = append(failed.Attempts, f.Attempts...)
+		}
+	}
+	return slices.DeleteFunc(found, func(s *Session) bool { return s == nil }), failed
+}
+
+// ErrLate is why a server has no session although it may be there: another one answered well before.
+var ErrLate = errors.New("server did not answer while another one had")
+
+// connectAmong tries endpoints in order until one does.
+func (c *Config) connectAmong(ctx context.Context, list []Endpoint, params map[string]string, attrs sessionAttrs,
+) (*Session, *ConnectError) {
+	failed := &ConnectError{}
+	for _, e := range list {
+		if failed.skip(e) {
+			continue
+		}
+		s, err := c.login(ctx, e, params, attrs)
+		if err == nil {
+			return s, failed
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		failed.Attempts = append(failed.Attempts, Attempt{e, err})
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}

@@ -1,0 +1,112 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// redialPause lies between two tries of a server that does not answer while a client waits: a server
+// that restarts is noticed at once by human standards.
+const redialPause = 100 * time.Millisecond
+
+// ErrNoPrimary is why a client is not connected although hosts answer: which of them is the primary is
+// not known at the moment.
+var ErrNoPrimary = errors.New("none of the upstream hosts is known to be the primary now")
+
+// verdict is which endpoint the walreceiver found to be the right one. The zero value knows none.
+type verdict struct {
+	mu      sync.Mutex
+	current Endpoint
+	known   bool
+	sure    bool          // false again from the moment on at which its connection was lost
+	changed chan struct{} // closed at the next change; made by who waits
+}
+
+func (v *verdict) set(e Endpoint, known, sure bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if known {
+		v.current, v.known = e, true
+	}
+	v.sure = sure
+	if v.changed != nil {
+		close(v.changed)
+		v.changed = nil
+	}
+}
+
+func (v *verdict) get() (e Endpoint, known, sure bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.current, v.known, v.sure
+}
+
+// wait gives a channel that is closed at the next change.
+func (v *verdict) wait() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.changed == nil {
+		v.changed = make(chan struct{})
+	}
+	return v.changed
+}
+
+// SetCurrent publishes the endpoint that the walreceiver found to be the primary: it is tried first from
+// now on, at the very address that the walreceiver reached, and with several servers by clients only it.
+func (c *Config) SetCurrent(e Endpoint) { c.verdict.set(e, true, true) }
+
+// DoubtCurrent says that the walreceiver has lost its connection: whether that endpoint is still the
+// primary has to be found out anew. It goes on being tried first.
+func (c *Config) DoubtCurrent() { c.verdict.set(Endpoint{}, false, false) }
+
+// Current is what SetCurrent published last.
+func (c *Config) Current() (Endpoint, bool) {
+	e, known, _ := c.verdict.get()
+	return e, known
+}
+
+// DialPrimary connects for a client like [Config.DialRaw], but waits up to wait for a primary. With
+// several servers, of which one role is wanted, only the one that the walreceiver is sure of will do: a
+// standby, or an old primary that has come back, would take the client just as well.
+func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn, error) {
+	until := time.Now().Add(wait)
+	for {
+		changed := c.verdict.wait() // before looking, so that nothing is missed in between
+		rc, err := c.dialSure(ctx)
+		left := time.Until(until)
+		if err == nil || left <= 0 || ctx.Err() != nil {
+			return rc, err
+		}
+		pause := left
+		if !errors.Is(err, ErrNoPrimary) {
+			pause = min(left, redialPause)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+		timer.Stop()
+	}
+}
+
+// dialSure makes one attempt.
+func (c *Config) dialSure(ctx context.Context) (*RawConn, error) {
+	if c.attrs == attrsAny || c.Servers() == 1 {
+		return c.DialRaw(ctx)
+	}
+	e, _, sure := c.verdict.get()
+	if !sure {
+		return nil, ErrNoPrimary
+	}
+	rc, err := c.dial.open(ctx, e, c.timeout)
+	if err != nil {
+		return nil, &ConnectError{Attempts: []Attempt{{e, err}}}
+	}
+	return rc, nil
+}

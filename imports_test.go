@@ -1,0 +1,111 @@
+package replproxy
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rule forbids imports with a reason. A rule holds for packages under From and the ones it names.
+type rule struct {
+	From   string   // folder prefix; "" is the whole repository
+	Except []string // folder prefixes that may
+	Deny   []string // import path prefixes; "~/" is this module
+	Why    string
+}
+
+var importRules = []rule{
+	{"", []string{"conformance", "proxy", "fanout", "handshake", "cmd", "grammar", "cluster", "internal"}, []string{"~/"},
+		"the root holds rules, not code"},
+	{"grammar", nil, []string{"~/handshake", "~/fanout", "~/cluster", "~/proxy", "~/internal", "~/cmd"},
+		"the language knows nobody"},
+	{"handshake", nil, []string{"~/fanout", "~/cluster", "~/proxy", "~/cmd"},
+		"who a connection is does not depend on WAL"},
+	{"fanout", nil, []string{"~/cluster", "~/proxy", "~/cmd"},
+		"fanout declares the interfaces it needs; cmd plugs the cluster in"},
+	{"cluster", nil, []string{"~/fanout", "~/handshake", "~/proxy", "~/cmd"},
+		"the cluster is told positions, it does not look for them"},
+	{"fanout/walstore", nil, []string{"~/fanout/walsender", "~/fanout/walreceiver", "~/fanout/slot", "~/handshake"},
+		"the store serves both sides and knows neither"},
+	{"fanout/walsender", nil, []string{"~/fanout/walreceiver", "~/handshake"},
+		"WAL in and WAL out meet in the store only"},
+	{"fanout/walreceiver", nil, []string{"~/fanout/walsender"},
+		"WAL in and WAL out meet in the store only"},
+	{"proxy", nil, []string{"~/cluster", "~/cmd"},
+		"the building is handed its parts by cmd"},
+	{"", []string{"conformance"}, []string{"~/conformance"},
+		"nothing imports the inspector"},
+	{"", []string{"cluster/gossip"}, []string{"github.com/hashicorp/memberlist"},
+		"memberlist has one door"},
+	{"", []string{"proxy/config"}, []string{"github.com/goccy/go-yaml"},
+		"YAML has one door"},
+	{"", []string{"fanout/walstore"}, []string{"github.com/cespare/xxhash"},
+		"digests are the store's business"},
+	{"", []string{"proxy/admin"}, []string{"github.com/prometheus"},
+		"metrics are rendered in one place"},
+	{"", []string{"cmd/replproxy"}, []string{"github.com/spf13/cobra"},
+		"commands belong to cmd"},
+}
+
+// TestImports holds the directions of ARCHITECTURE.md. Tests of a package may reach further, to
+// real servers above all, so only non-test files count.
+func TestImports(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, im := range s.file.Imports {
+			path, _ := strconv.Unquote(im.Path.Value)
+			for _, r := range importRules {
+				if under(s.dir, r.From) && !anyUnder(s.dir, r.Except) && denied(path, r.Deny) {
+					t.Errorf("%s imports %s: %s", s.path, path, r.Why)
+				}
+			}
+			if under(s.dir, "grammar") && strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
+				t.Errorf("%s imports %s: grammar uses the standard library only", s.path, path)
+			}
+		}
+	}
+}
+
+// TestPureCores: decisions take the time as an argument and touch no socket or file.
+func TestPureCores(t *testing.T) {
+	for _, s := range sources(t) {
+		base := s.path[strings.LastIndex(s.path, "/")+1:]
+		if base != "core.go" && base != "retain.go" && base != "backoff.go" && !under(s.dir, "cluster/quorum") {
+			continue
+		}
+		for _, im := range s.file.Imports {
+			switch path, _ := strconv.Unquote(im.Path.Value); path {
+			case "net", "os", "io/fs", "sync", "context":
+				t.Errorf("%s imports %q: a core decides, a shell acts", s.path, path)
+			}
+		}
+		if text := calls(s); strings.Contains(text, "time.Now ") {
+			t.Errorf("%s calls time.Now: the caller brings the time", s.path)
+		}
+	}
+}
+
+func under(dir, prefix string) bool {
+	return prefix == "" || dir == prefix || strings.HasPrefix(dir, prefix+"/")
+}
+
+func anyUnder(dir string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if under(dir, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func denied(path string, prefixes []string) bool {
+	for _, p := range prefixes {
+		p = strings.Replace(p, "~/", module+"/", 1)
+		if path == p || strings.HasPrefix(path, p) && (strings.HasSuffix(p, "/") || path[len(p)] == '/') {
+			return true
+		}
+	}
+	return false
+}

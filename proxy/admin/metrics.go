@@ -1,0 +1,265 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metric is one row of the table: a function of the snapshot that emits one value per label value.
+type metric struct {
+	name   string // replproxy_<package>_<noun>_<unit>[_total]
+	help   string
+	label  string   // "" = none
+	values []string // every value the label can take: nothing that a client chooses
+	kind   prometheus.ValueType
+	read   func(s *Status, emit func(label string, v float64))
+}
+
+const (
+	gauge   = prometheus.GaugeValue
+	counter = prometheus.CounterValue
+)
+
+var (
+	upstreamStates = []string{Disconnected, Connecting, Streaming}
+	standbyStates  = []string{"startup", "backup", "catchup", "streaming", "stopping"}
+	walStatuses    = []string{"reserved", "extended", "unreserved", "lost"}
+	classes        = []string{"regular", "physical", "logical", "starting"}
+)
+
+// metrics is every metric of a proxy, rendered to docs/metrics.md.
+var metrics = []metric{
+	{"replproxy_proxy_ready_state", "1 while /readyz answers 200.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Ready) })},
+	{"replproxy_proxy_start_seconds", "When the process started, in seconds of the epoch.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(s.StartedAt.Unix()) })},
+	{"replproxy_proxy_warnings_count", "Warnings that /status shows now.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(len(s.Warnings)) })},
+	{"replproxy_proxy_sessions_count", "Client connections now, by class.", "class", classes, gauge,
+		func(s *Status, emit func(string, float64)) {
+			for i, n := range []int{s.Sessions.Regular, s.Sessions.Physical, s.Sessions.Logical, s.Sessions.StartingN} {
+				emit(classes[i], float64(n))
+			}
+		}},
+	{"replproxy_proxy_accepted_sessions_total", "Client connections accepted.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Sessions.Accepted) })},
+	{"replproxy_proxy_refused_sessions_total", "Client connections refused.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Sessions.Refused) })},
+	{"replproxy_walreceiver_connection_state", "1 for the state the upstream connection is in.",
+		"state", upstreamStates, gauge,
+		func(s *Status, emit func(string, float64)) {
+			for _, state := range upstreamStates {
+				emit(state, truth(s.Upstream.State == state))
+			}
+		}},
+	{"replproxy_walreceiver_message_age_seconds", "Time since WAL or a keepalive came; absent before the first.",
+		"", nil, gauge,
+		func(s *Status, emit func(string, float64)) {
+			if !s.Upstream.LastMessageAt.IsZero() {
+				emit("", s.Now.Sub(s.Upstream.LastMessageAt).Seconds())
+			}
+		}},
+	{"replproxy_walreceiver_reconnects_total", "Upstream connections that were lost.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Upstream.Reconnects) })},
+	{"replproxy_walreceiver_reported_bytes", "Positions the upstream was told, as byte positions in WAL.",
+		"position", []string{"write", "flush", "apply"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			emit("write", float64(s.Upstream.ReportedWrite))
+			emit("flush", float64(s.Upstream.ReportedFlush))
+			emit("apply", float64(s.Upstream.ReportedApply))
+		}},
+	{"replproxy_walstore_position_bytes", "Positions of the store, as byte positions in WAL.",
+		"position", []string{"oldest", "received", "written", "flushed"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			emit("oldest", float64(s.Store.Oldest))
+			emit("received", float64(s.Store.Received))
+			emit("written", float64(s.Store.Written))
+			emit("flushed", float64(s.Store.Flushed))
+		}},
+	{"replproxy_walstore_timeline_number", "Current timeline.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(s.Store.Timeline) })},
+	{"replproxy_walstore_paused_state", "1 while receiving waits for the disk.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Store.Paused) })},
+	{"replproxy_walstore_volume_bytes", "The volume of data_dir.", "part", []string{"total", "free"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			emit("total", float64(s.Store.VolumeBytes))
+			emit("free", float64(s.Store.FreeBytes))
+		}},
+	{"replproxy_backfill_active_state", "1 while old or damaged WAL is fetched.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Backfill.Active) })},
+	{"replproxy_backfill_segments_total", "Segments fetched because the store lacked them.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Backfill.Segments) })},
+	{"replproxy_backfill_damaged_segments_total", "Stored segments found damaged.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Backfill.Damaged) })},
+	{"replproxy_backfill_failures_total", "Segments that could not be had anywhere.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Backfill.Failed) })},
+	{"replproxy_walsender_standbys_count", "Attached standbys, by state.", "state", standbyStates, gauge,
+		func(s *Status, emit func(string, float64)) {
+			for _, state := range standbyStates {
+				n := 0
+				for i := range s.Standbys {
+					if s.Standbys[i].State == state {
+						n++
+					}
+				}
+				emit(state, float64(n))
+			}
+		}},
+	{"replproxy_walsender_lag_bytes", "Received here, but not yet flushed by the standby furthest behind.",
+		"", nil, gauge, single(maxLagBytes)},
+	{"replproxy_walsender_lag_seconds", "Longest time from sending to a standby's report.",
+		"position", []string{"write", "flush", "apply"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			emit("write", longest(s, func(b *Standby) *float64 { return b.WriteLag }))
+			emit("flush", longest(s, func(b *Standby) *float64 { return b.FlushLag }))
+			emit("apply", longest(s, func(b *Standby) *float64 { return b.ReplayLag }))
+		}},
+	{"replproxy_slot_slots_count", "Slots of this proxy.", "active", []string{"true", "false"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			active := 0
+			for i := range s.Slots {
+				if s.Slots[i].Active {
+					active++
+				}
+			}
+			emit("true", float64(active))
+			emit("false", float64(len(s.Slots)-active))
+		}},
+	{"replproxy_slot_held_bytes", "WAL held by the slot furthest behind.", "", nil, gauge,
+		single(func(s *Status) float64 {
+			held := int64(0)
+			for i := range s.Slots {
+				held = max(held, s.Slots[i].HeldBytes)
+			}
+			return float64(held)
+		})},
+	{"replproxy_slot_status_count", "Slots by wal_status.", "status", walStatuses, gauge,
+		func(s *Status, emit func(string, float64)) {
+			for _, status := range walStatuses {
+				n := 0
+				for i := range s.Slots {
+					if s.Slots[i].Status == status {
+						n++
+					}
+				}
+				emit(status, float64(n))
+			}
+		}},
+	{"replproxy_slot_lost_slots_total", "Slots whose WAL was given up.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.LostSlots) })},
+	{"replproxy_slot_safe_bytes", "WAL that may still be written before the next slot is lost; absent without a limit.",
+		"", nil, gauge,
+		func(s *Status, emit func(string, float64)) {
+			var least *int64
+			for i := range s.Slots {
+				if safe := s.Slots[i].Safe; safe != nil && (least == nil || *safe < *least) {
+					least = safe
+				}
+			}
+			if least != nil {
+				emit("", float64(*least))
+			}
+		}},
+	{"replproxy_feedback_left_out_values_total", "Feedback of standbys that the primary would have refused.",
+		"", nil, counter, single(func(s *Status) float64 { return float64(s.Feedback.LeftOutTotal) })},
+	{"replproxy_feedback_age_count", "Transactions that standbys hold back; absent while not known.",
+		"column", []string{"xmin", "catalog_xmin"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			for name, x := range map[string]uint64{"xmin": s.Feedback.Xmin, "catalog_xmin": s.Feedback.CatalogXmin} {
+				if next := s.Feedback.NextXID; x != 0 && next >= x {
+					emit(name, float64(next-x))
+				}
+			}
+		}},
+}
+
+func single(f func(*Status) float64) func(*Status, func(string, float64)) {
+	return func(s *Status, emit func(string, float64)) { emit("", f(s)) }
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func maxLagBytes(s *Status) float64 {
+	lag := int64(0)
+	for i := range s.Standbys {
+		lag = max(lag, s.Standbys[i].LagBytes)
+	}
+	return float64(lag)
+}
+
+func longest(s *Status, of func(*Standby) *float64) float64 {
+	most := 0.0
+	for i := range s.Standbys {
+		if v := of(&s.Standbys[i]); v != nil {
+			most = max(most, *v)
+		}
+	}
+	return most
+}
+
+// collector makes the table a prometheus.Collector. Each scrape takes one snapshot.
+type collector struct {
+	status func() *Status
+	descs  []*prometheus.Desc
+}
+
+func newCollector(status func() *Status) *collector {
+	c := &collector{status: status}
+	for _, m := range metrics {
+		var labels []string
+		if m.label != "" {
+			labels = []string{m.label}
+		}
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, labels, nil))
+	}
+	return c
+}
+
+// Describe is part of prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.status()
+	for i, m := range metrics {
+		m.read(s, func(label string, v float64) {
+			var labels []string
+			if m.label != "" {
+				labels = []string{label}
+			}
+			ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, v, labels...)
+		})
+	}
+}
+
+// MetricsPage is docs/metrics.md.
+func MetricsPage() string {
+	var b strings.Builder
+	b.WriteString("# Metrics\n\nServed at `/metrics`. This page is generated from the table in " +
+		"`proxy/admin/metrics.go`\n(`go test ./proxy/admin -update`). " +
+		"Label values come from the lists below, never from clients.\n" +
+		"The Go runtime's and the process's own metrics (`go_*`, `process_*`) are served beside them.\n\n" +
+		"| Name | Type | Label | Meaning |\n|---|---|---|---|\n")
+	for _, m := range metrics {
+		kind, label := "gauge", ""
+		if m.kind == counter {
+			kind = "counter"
+		}
+		if m.label != "" {
+			label = fmt.Sprintf("`%s`: %s", m.label, strings.Join(m.values, ", "))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, kind, label, m.help)
+	}
+	return b.String()
+}

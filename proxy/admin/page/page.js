@@ -1,0 +1,80 @@
+"use strict";
+// Draws /status once a second. What clients chose (names, addresses) only ever becomes text.
+
+const el = (tag, attrs = {}, ...children) => {
+  const e = document.createElement(tag);
+  Object.assign(e, attrs);
+  e.append(...children);
+  return e;
+};
+const byId = (id) => document.getElementById(id);
+const row = (name, value) => el("div", { className: "row" }, el("span", {}, name), el("span", {}, String(value ?? "–")));
+const dot = (kind) => el("span", { className: "dot " + kind });
+
+const bytes = (n) => {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let i = 0;
+  for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
+  return (i && n < 10 ? n.toFixed(1) : Math.round(n)) + " " + units[i];
+};
+const seconds = (s) => (s === undefined ? "–" : s < 1 ? Math.round(s * 1000) + " ms" : s.toFixed(1) + " s");
+const since = (from, now) => seconds((new Date(now) - new Date(from)) / 1000);
+
+const severity = (lag) => (lag > 64 << 20 ? "bad" : lag > 1 << 20 ? "warn" : "good");
+
+function standby(s) {
+  const kind = s.state === "streaming" ? severity(s.lag_bytes) : "warn";
+  // A logarithmic bar: full at 1 GB, so that kilobytes are still seen.
+  const width = Math.min(100, (Math.log2(1 + s.lag_bytes) / 30) * 100);
+  const fill = el("i", { className: kind });
+  fill.style.width = width + "%";
+  return el("article", { className: "card" },
+    el("b", {}, dot(kind), s.application_name || "(no name)", " ", el("small", {}, s.client_addr || "local")),
+    row(s.state + (s.slot_name ? " · slot " + s.slot_name : ""), bytes(s.lag_bytes) + " behind"),
+    row("write / flush / replay lag", [s.write_lag, s.flush_lag, s.replay_lag].map(seconds).join(" / ")),
+    row("flush", s.flush_lsn),
+    el("div", { className: "bar" }, fill));
+}
+
+function draw(s) {
+  byId("name").textContent = s.name;
+  document.title = s.name + " · replproxy";
+  byId("version").textContent = "version " + s.version;
+  byId("ready").textContent = s.ready ? "ready" : s.not_ready;
+  byId("ready").className = "pill " + (s.ready ? "good" : "bad");
+  byId("warnings").replaceChildren(...s.warnings.map((w) => el("li", {}, w)));
+
+  const u = s.upstream, live = u.state === "streaming";
+  byId("upstream").replaceChildren(
+    el("b", {}, dot(live ? "good" : "bad"), u.endpoint || "no server yet"),
+    row("state", u.state), row("version", u.server_version), row("slot", u.slot || "none"),
+    row("told write", u.reported_write_lsn), row("told flush", u.reported_flush_lsn),
+    row("last message", u.last_message_at ? since(u.last_message_at, s.now) + " ago" : "never"),
+    ...(u.last_error ? [row("last error", u.last_error)] : []));
+  byId("store").replaceChildren(
+    el("b", {}, dot(s.store.paused ? "warn" : "good"), s.listen.join(", ")),
+    row("timeline", s.store.timeline), row("received", s.store.received_lsn),
+    row("flushed", s.store.flushed_lsn), row("oldest", s.store.oldest_lsn),
+    row("disk free", s.store.free_bytes ? bytes(s.store.free_bytes) : "–"));
+  byId("sessions").replaceChildren(
+    row("regular", s.sessions.regular), row("physical walsenders", s.sessions.physical),
+    row("logical walsenders", s.sessions.logical));
+  byId("slots").replaceChildren(...(s.slots.length
+    ? s.slots.map((x) => row(x.slot_name + (x.active ? "" : " (inactive)"), bytes(x.held_bytes)))
+    : [row("none", "")]));
+  byId("standbys").replaceChildren(...s.standbys.map(standby));
+  byId("count").textContent = s.standbys.length;
+  byId("wire-in").classList.toggle("live", live);
+  byId("wire-out").classList.toggle("live", s.standbys.some((x) => x.state === "streaming"));
+}
+
+async function tick() {
+  try {
+    draw(await (await fetch("status", { signal: AbortSignal.timeout(5000) })).json());
+  } catch (e) {
+    byId("ready").textContent = "no answer from the proxy";
+    byId("ready").className = "pill bad";
+  }
+  setTimeout(tick, 1000);
+}
+tick();

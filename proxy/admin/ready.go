@@ -1,0 +1,36 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+)
+
+// pingGrace is added to the limit, because a walreceiver that has heard nothing for half of its timeout
+// asks for a reply only then (as PostgreSQL's does): on an idle primary every answer comes that late.
+const pingGrace = 2 * time.Second
+
+// Readiness decides /readyz: the listeners are up, and WAL or a keepalive came within half of
+// wal_receiver_timeout. It is a function of the snapshot, so the page and the probe agree. The
+// reason is for people; "" when ready.
+func Readiness(s *Status) (bool, string) {
+	half := time.Duration(s.Limits.WalReceiverTimeout * float64(time.Second) / 2)
+	age := s.Now.Sub(s.Upstream.LastMessageAt)
+	switch {
+	case s.Stopping:
+		return false, "stopping"
+	case len(s.Listen) == 0:
+		return false, "not listening yet"
+	case s.Upstream.LastMessageAt.IsZero() && s.Upstream.LastError != "":
+		return false, "no WAL has arrived yet: " + s.Upstream.LastError
+	case s.Upstream.LastMessageAt.IsZero():
+		return false, "no WAL has arrived yet: the upstream is " + s.Upstream.State
+	case half > 0 && age > half+pingGrace:
+		reason := fmt.Sprintf("nothing from the upstream for %s (limit %s), it is %s",
+			age.Round(time.Second), half, s.Upstream.State)
+		if s.Upstream.LastError != "" {
+			reason += ": " + s.Upstream.LastError
+		}
+		return false, reason
+	}
+	return true, ""
+}

@@ -1,0 +1,156 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Status is the document of /status. Positions are absent while they are not known, times are RFC
+// 3339, sizes are bytes. The doc tags are rendered to docs/status.md, so they are the schema.
+type Status struct {
+	Name      string    `json:"name" doc:"name of the proxy, its application_name on the primary"`
+	Version   string    `json:"version" doc:"version of replproxy"`
+	Commit    string    `json:"commit,omitempty" doc:"source revision it was built from"`
+	StartedAt time.Time `json:"started_at" doc:"when the process started"`
+	Now       time.Time `json:"now" doc:"when this snapshot was taken, by the proxy's clock"`
+	Ready     bool      `json:"ready" doc:"what /readyz says"`
+	NotReady  string    `json:"not_ready,omitempty" doc:"why it is not ready, in words"`
+	Stopping  bool      `json:"stopping" doc:"an orderly stop has begun"`
+	Listen    []string  `json:"listen" doc:"addresses for clients and standbys"`
+	Upstream  Upstream  `json:"upstream" doc:"the one connection to the primary that streams WAL"`
+	Store     Store     `json:"store" doc:"WAL kept on this proxy's disk"`
+	Backfill  Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
+	Standbys  []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
+	Slots     []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
+	Feedback  Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
+	LostSlots int64     `json:"lost_slots_total" doc:"slots lost since the start"`
+	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
+	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
+	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words"`
+}
+
+// States of the upstream connection.
+const (
+	Disconnected = "disconnected"
+	Connecting   = "connecting"
+	Streaming    = "streaming"
+)
+
+// Upstream is the walreceiver's side.
+type Upstream struct {
+	State         string    `json:"state" doc:"disconnected, connecting or streaming"`
+	Endpoint      string    `json:"endpoint,omitempty" doc:"host:port or socket of the server in use or tried last"`
+	Since         time.Time `json:"since,omitzero" doc:"when the state was entered"`
+	LastMessageAt time.Time `json:"last_message_at,omitzero" doc:"when WAL or a keepalive came last"`
+	ServerVersion string    `json:"server_version,omitempty" doc:"server_version of the upstream"`
+	Slot          string    `json:"slot,omitempty" doc:"physical slot that is used there"`
+	SlotState     string    `json:"slot_state,omitempty" doc:"what is known about that slot"`
+	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
+	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
+	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
+	Reconnects    int64     `json:"reconnects" doc:"connections that were lost since the start"`
+	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
+}
+
+// Store is the walstore's side.
+type Store struct {
+	Dir         string         `json:"dir" doc:"data_dir"`
+	System      string         `json:"system_identifier,omitempty" doc:"system identifier that the store belongs to"`
+	Timeline    lsn.TimelineID `json:"timeline,omitempty" doc:"current timeline"`
+	SegSize     int64          `json:"wal_segment_size,omitempty" doc:"bytes per segment file"`
+	Oldest      lsn.LSN        `json:"oldest_lsn,omitzero" doc:"first position that can be served"`
+	Received    lsn.LSN        `json:"received_lsn,omitzero" doc:"end of what was received"`
+	Written     lsn.LSN        `json:"written_lsn,omitzero" doc:"end of what was given to the operating system"`
+	Flushed     lsn.LSN        `json:"flushed_lsn,omitzero" doc:"end of what survives power loss"`
+	Paused      bool           `json:"paused" doc:"true while receiving waits for the disk"`
+	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`
+	FreeBytes   int64          `json:"free_bytes,omitempty" doc:"what is free on it"`
+}
+
+// Standby is one row of pg_stat_replication, with the proxy's own columns at the end.
+type Standby struct {
+	PID             int32          `json:"pid" doc:"process ID the standby was told, unique over all sessions"`
+	User            string         `json:"usename" doc:"role it logged in as"`
+	ApplicationName string         `json:"application_name" doc:"as given by the standby"`
+	ClientAddr      string         `json:"client_addr,omitempty" doc:"its address; absent for a unix socket"`
+	BackendStart    time.Time      `json:"backend_start,omitzero" doc:"when it connected"`
+	State           string         `json:"state" doc:"startup, catchup, streaming or stopping"`
+	Sent            lsn.LSN        `json:"sent_lsn,omitzero" doc:"end of what was sent"`
+	Write           lsn.LSN        `json:"write_lsn,omitzero" doc:"as reported by the standby"`
+	Flush           lsn.LSN        `json:"flush_lsn,omitzero" doc:"as reported by the standby"`
+	Replay          lsn.LSN        `json:"replay_lsn,omitzero" doc:"as reported by the standby"`
+	WriteLag        *float64       `json:"write_lag,omitempty" doc:"seconds from sending to write; absent when unknown"`
+	FlushLag        *float64       `json:"flush_lag,omitempty" doc:"seconds from sending to its flush"`
+	ReplayLag       *float64       `json:"replay_lag,omitempty" doc:"seconds from sending to its replay"`
+	ReplyTime       time.Time      `json:"reply_time,omitzero" doc:"when its last report came"`
+	SyncState       string         `json:"sync_state" doc:"async: no rule counts standbys yet"`
+	Timeline        lsn.TimelineID `json:"timeline,omitempty" doc:"timeline it streams"`
+	Slot            string         `json:"slot_name,omitempty" doc:"slot it uses here"`
+	Xmin            uint64         `json:"backend_xmin,omitempty" doc:"its newest hot_standby_feedback, as xid8"`
+	CatalogXmin     uint64         `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
+	LagBytes        int64          `json:"lag_bytes" doc:"received here, but not yet flushed there"`
+}
+
+// Slot is one row of pg_replication_slots.
+type Slot struct {
+	Name      string  `json:"slot_name" doc:"name"`
+	Type      string  `json:"slot_type" doc:"physical"`
+	Temporary bool    `json:"temporary" doc:"ends with its session"`
+	Active    bool    `json:"active" doc:"a session uses it"`
+	ActivePID int32   `json:"active_pid,omitempty" doc:"process ID of that session"`
+	Restart   lsn.LSN `json:"restart_lsn,omitzero" doc:"oldest WAL it holds; absent when it reserves nothing"`
+	HeldBytes int64   `json:"held_bytes" doc:"WAL from restart_lsn to the end of what was received"`
+	Status    string  `json:"wal_status,omitempty" doc:"reserved (within keep_size), extended, unreserved or lost"`
+	Safe      *int64  `json:"safe_wal_size,omitempty" doc:"bytes until it is lost; absent without a limit"`
+	Reason    string  `json:"invalidation_reason,omitempty" doc:"why it is lost: wal_removed or idle_timeout"`
+
+	InactiveSince time.Time `json:"inactive_since,omitzero" doc:"when its last session ended, or the proxy started"`
+
+	Xmin        uint64 `json:"xmin,omitempty" doc:"oldest transaction it holds, as xid8"`
+	CatalogXmin uint64 `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
+	Real        string `json:"real,omitempty" doc:"the primary's slot of the same name: adopted or mirrored"`
+}
+
+// Feedback is hot_standby_feedback of all standbys together. Transactions are xid8.
+type Feedback struct {
+	Settled       bool     `json:"settled" doc:"it is sent to the primary: feedback.settle has passed"`
+	Xmin          uint64   `json:"xmin,omitempty" doc:"oldest transaction that a standby or slot needs"`
+	XminOf        string   `json:"xmin_of,omitempty" doc:"the standby or slot that pins it"`
+	CatalogXmin   uint64   `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
+	CatalogXminOf string   `json:"catalog_xmin_of,omitempty" doc:"the standby or slot that pins it"`
+	NextXID       uint64   `json:"next_xid,omitempty" doc:"next transaction of the primary; absent while not known"`
+	LeftOut       []string `json:"left_out,omitempty" doc:"standbys whose values the primary would refuse"`
+	Capped        []string `json:"capped,omitempty" doc:"standbys that asked for more than feedback.max_age"`
+	LeftOutTotal  uint64   `json:"left_out_total" doc:"values that began to be left out since the start"`
+}
+
+// Backfill is WAL that is fetched because a standby asks for it and the store lacks it. The counters
+// begin with the process.
+type Backfill struct {
+	Active    bool   `json:"active" doc:"a fetch is going on"`
+	Waiting   int    `json:"waiting" doc:"segments that standbys wait for now"`
+	Segments  int64  `json:"segments_total" doc:"segments fetched"`
+	Bytes     int64  `json:"bytes_total" doc:"bytes of them"`
+	Damaged   int64  `json:"damaged_total" doc:"stored segments that were found damaged"`
+	Failed    int64  `json:"failed_total" doc:"segments that neither the primary nor the archive had"`
+	LastError string `json:"last_error,omitempty" doc:"why a segment could not be had"`
+}
+
+// Sessions counts client connections by class.
+type Sessions struct {
+	Regular   int   `json:"regular" doc:"relayed backends now"`
+	Physical  int   `json:"physical" doc:"physical walsenders now"`
+	Logical   int   `json:"logical" doc:"relayed logical walsenders now"`
+	StartingN int   `json:"starting" doc:"connections in the startup phase now"`
+	Accepted  int64 `json:"accepted_total" doc:"connections accepted since the start"`
+	Refused   int64 `json:"refused_total" doc:"connections refused since the start"`
+}
+
+// Limits are the bounds an operator may run into.
+type Limits struct {
+	KeepSize              int64   `json:"keep_size" doc:"wal.keep_size in bytes"`
+	MinFree               int64   `json:"min_free" doc:"wal.min_free of this volume in bytes"`
+	MaxUpstreamWalsenders int     `json:"max_upstream_walsenders" doc:"log-ins that may hold one of the primary's"`
+	WalReceiverTimeout    float64 `json:"wal_receiver_timeout" doc:"seconds of silence that end a connection"`
+}

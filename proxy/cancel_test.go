@@ -1,0 +1,123 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// A key goes to whoever issued it, an unknown one to the primary, and always as it came.
+func TestCancelGoesToTheIssuer(t *testing.T) {
+	long := strings.Repeat("k", 256)
+	atPrimary, atEndpoint, virtual := make(chan []byte, 1), make(chan []byte, 1), make(chan struct{}, 1)
+	server := scripted(t, func(c net.Conn) {
+		p, err := readPacket(c)
+		if err != nil {
+			return
+		}
+		if bytes.HasPrefix(p[4:], packet(cxl, "")[4:]) {
+			atPrimary <- p
+			return
+		}
+		_, _ = c.Write(welcome(7, long))
+		_, _ = readPacket(c)
+	})
+	up := proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+		u, err := server.Dial(ctx)
+		if err == nil {
+			u.Cancel = func(_ context.Context, raw []byte) error { atEndpoint <- raw; return nil }
+		}
+		return u, err
+	})
+	pid := make(chan int32, 1)
+	ended := make(chan struct{})
+	w := start(t, proxy.Options{Upstream: up,
+		Physical: handler(func(ctx context.Context, _ *handshake.Request, s *proxy.Session) error {
+			withdraw := s.OnCancel([]byte("virt"), func() { virtual <- struct{}{} })
+			pid <- s.PID()
+			<-ended
+			withdraw()
+			withdraw()
+			pid <- 0
+			<-ctx.Done()
+			return nil
+		})})
+	c := dial(t, w.tcp(), hello)
+	c.expect('Z')
+
+	known := packet(cxl, "\x00\x00\x00\x07"+long)
+	dial(t, w.tcp(), known).expectEnd()
+	if raw := <-atEndpoint; !bytes.Equal(raw, known) {
+		t.Errorf("the endpoint got %q", raw)
+	}
+	for _, unknown := range [][]byte{
+		packet(cxl, "\x00\x00\x00\x07wrong"), packet(cxl, "\x00\x00\x00\x08"+long), packet(cxl, "\x00\x00\x00\x07"+long[1:]),
+	} {
+		dial(t, w.tcp(), unknown).expectEnd()
+		if raw := <-atPrimary; !bytes.Equal(raw, unknown) {
+			t.Errorf("the primary got %q", raw)
+		}
+	}
+
+	dial(t, w.tcp(), startup(v30, "user", "u", "replication", "1"))
+	n := <-pid
+	mine := packet(cxl, string([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})+"virt")
+	dial(t, w.tcp(), mine).expectEnd()
+	<-virtual
+	close(ended)
+	<-pid
+	dial(t, w.tcp(), mine).expectEnd() // withdrawn: the primary's now
+	<-atPrimary
+
+	c.Close()
+	pgtest.WaitFor(t, patience, "the session's end", func() (bool, error) { return len(w.Sessions()) == 1, nil })
+	dial(t, w.tcp(), known).expectEnd()
+	<-atPrimary
+}
+
+// A flood of cancel requests opens few connections to the primary at a time.
+func TestCancelFloodIsBounded(t *testing.T) {
+	const flood = 400
+	var mu sync.Mutex
+	now, most, total := 0, 0, 0
+	release := make(chan struct{})
+	up := scripted(t, func(c net.Conn) {
+		if _, err := readPacket(c); err != nil {
+			return
+		}
+		mu.Lock()
+		now++
+		total++
+		most = max(most, now)
+		mu.Unlock()
+		<-release
+		mu.Lock()
+		now--
+		mu.Unlock()
+	})
+	w := start(t, proxy.Options{Upstream: up})
+	var clients []*client
+	for range flood {
+		clients = append(clients, dial(t, w.tcp(), packet(cxl, "\x00\x00\x00\x01keys")))
+	}
+	pgtest.WaitFor(t, patience, "the flood to arrive", func() (bool, error) {
+		return strings.Count(w.log.String(), "cancel request dropped") == flood-16-256, nil
+	})
+	close(release)
+	for _, c := range clients {
+		c.expectEnd()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most > 16 || total != 16+256 {
+		t.Errorf("%d at a time, %d in total", most, total)
+	}
+}

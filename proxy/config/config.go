@@ -1,0 +1,128 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is everything an operator can say. It is made by [Load] only and not changed afterwards,
+// so any goroutine may read it.
+type Config struct {
+	Name                    string   // application_name upstream, node name, voter name
+	Listen                  []string // "host:port" or "unix:/dir"
+	HTTP                    string   // address of the admin server, "" = none
+	DataDir                 string
+	Upstream                Upstream
+	WAL                     WAL
+	Slots                   Slots
+	Feedback                Feedback
+	TLS                     TLS
+	Auth                    Auth
+	Access                  []string
+	SynchronousStandbyNames string
+	Cluster                 Cluster
+	LogLevel                slog.Level
+	LogFormat               string // "text" or "json"
+
+	origins map[string]origin // where each key was set, for errors; nil entries mean default
+	file    *document
+}
+
+// Upstream says where the primary is and which slot is ours there.
+type Upstream struct {
+	Conninfo    string
+	Slot        SlotChoice
+	ConnectWait time.Duration // how long a client waits for a primary
+}
+
+// SlotChoice is upstream.slot: unset (the default name), a name, or explicitly none.
+type SlotChoice struct {
+	Chosen bool
+	Name   string // with Chosen: the name, "" = stream without a slot
+}
+
+// WAL bounds what the store keeps.
+type WAL struct {
+	KeepSize           Size // kept for late joiners even when no slot needs it
+	MaxSlotWALKeepSize AutoSize
+	MinFree            Share  // of the volume of DataDir
+	RestoreCommand     string // brings WAL that is older than the store; "" = none
+}
+
+// Slots are this proxy's own slots.
+type Slots struct {
+	AutoCreate  bool
+	IdleTimeout time.Duration // 0: off
+	Mirror      bool          // keep an inactive slot of the same name on the primary
+	Adopted     string        // what becomes of the primary's slot: advance, drop or keep
+}
+
+// Feedback is hot standby feedback of the standbys.
+type Feedback struct {
+	MaxAge int           // transactions that one standby may hold back; 0: any
+	Settle time.Duration // after a start nothing is sent for so long
+}
+
+// TLS is the client leg.
+type TLS struct{ Mode, CertFile, KeyFile, ClientCAFile string }
+
+// Auth says who verifies clients. MaxUpstreamWalsenders bounds the log-ins that take a walsender on
+// the primary at one time (R13).
+type Auth struct {
+	Method, Query, UsersFile string
+	MaxUpstreamWalsenders    int
+}
+
+// Cluster is how proxies find each other.
+type Cluster struct {
+	Bind, Advertise string
+	Join            []string
+	KeyFile         string
+}
+
+// SlotName is the physical slot on the primary, "" for none.
+func (c *Config) SlotName() string {
+	if c.Upstream.Slot.Chosen {
+		return c.Upstream.Slot.Name
+	}
+	return DefaultSlot(c.Name)
+}
+
+// DefaultListen, DefaultHTTP and DefaultDataDir are the contract's addresses and place.
+const (
+	DefaultListen  = ":6543"
+	DefaultHTTP    = "127.0.0.1:6580"
+	DefaultDataDir = "/var/lib/replproxy"
+)
+
+// DefaultMaxUpstreamWalsenders is R13's two: enough to keep log-ins moving, few enough for the
+// usual max_wal_senders of 10.
+const DefaultMaxUpstreamWalsenders = 2
+
+// DefaultFeedbackSettle gives standbys without a slot the time to come back first (R20):
+// wal_receiver_status_interval (10 s) and wal_retrieve_retry_interval (5 s).
+const DefaultFeedbackSettle = 15 * time.Second
+
+// DefaultConnectWait outlasts a failover without a human in it, and is no longer than drivers wait.
+const DefaultConnectWait = 10 * time.Second
+
+// Default is the configuration without file and flags, except for the name, which needs the host.
+func Default() *Config {
+	return &Config{
+		Listen:  []string{DefaultListen},
+		HTTP:    DefaultHTTP,
+		DataDir: DefaultDataDir,
+		WAL: WAL{
+			KeepSize:           1 << 30,
+			MaxSlotWALKeepSize: AutoSize{Auto: true},
+			MinFree:            Share{Percent: 10},
+		},
+		Slots:     Slots{Adopted: "advance"},
+		Feedback:  Feedback{Settle: DefaultFeedbackSettle},
+		Upstream:  Upstream{ConnectWait: DefaultConnectWait},
+		TLS:       TLS{Mode: "off"},
+		Auth:      Auth{Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders},
+		LogLevel:  slog.LevelInfo,
+		LogFormat: "text",
+	}
+}

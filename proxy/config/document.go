@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxFile bounds a configuration file: the commented reference has about 6 kB.
+const maxFile = 1 << 20
+
+// document is one YAML file taken apart: leaf keys with their texts and places.
+type document struct {
+	name  string
+	lines []string
+	found []found
+}
+
+// found is a key that the file sets. A null value leaves the default and is not found.
+type found struct {
+	key   key
+	texts []string
+	at    *token.Position
+}
+
+// origin is where a key was set last.
+type origin struct {
+	flag string
+	at   *token.Position
+}
+
+// parse reads strict YAML. Everything that is wrong is returned at once, except that after a
+// syntax error nothing else can be judged.
+func parse(name string, content []byte) (*document, Errors) {
+	d := &document{name: name, lines: strings.Split(string(content), "\n")}
+	if len(content) > maxFile {
+		return d, Errors{{File: name, Message: fmt.Sprintf("is larger than %d bytes", maxFile)}}
+	}
+	file, err := parser.ParseBytes(content, 0)
+	if err != nil {
+		return d, Errors{d.syntax(err)}
+	}
+	var errs Errors
+	for i, doc := range file.Docs {
+		switch {
+		case doc.Body == nil:
+		case i > 0:
+			errs = append(errs, d.at(doc.Body.GetToken().Position, "",
+				"a second YAML document; one file is one configuration"))
+		default:
+			errs = append(errs, d.walk("", doc.Body)...)
+		}
+	}
+	return d, errs
+}
+
+func (d *document) syntax(err error) *Error {
+	var y yaml.Error
+	if !errors.As(err, &y) || y.GetToken() == nil {
+		return &Error{File: d.name, Message: err.Error()}
+	}
+	message := y.GetMessage()
+	if strings.Contains(message, "alias") {
+		message = "an unquoted * begins a YAML alias: write '*' in quotes"
+	}
+	return d.at(y.GetToken().Position, "", message)
+}
+
+// walk visits a mapping: sections descend, keys are collected, the rest is refused.
+func (d *document) walk(prefix string, body ast.Node) Errors {
+	m, ok := body.(*ast.MappingNode)
+	if !ok {
+		if _, comment := body.(*ast.CommentGroupNode); comment {
+			return nil
+		}
+		if _, null := body.(*ast.NullNode); null {
+			return nil
+		}
+		return Errors{d.at(body.GetToken().Position, prefix, "expected keys and values here, as in \"name: proxy_a\"")}
+	}
+	var errs Errors
+	for _, v := range m.Values {
+		errs = append(errs, d.entry(prefix, v)...)
+	}
+	return errs
+}
+
+func (d *document) entry(prefix string, v *ast.MappingValueNode) Errors {
+	tok := v.Key.GetToken()
+	path := tok.Value
+	if prefix != "" {
+		path = prefix + "." + path
+	}
+	// A key may not hold a dot: "wal.keep_size: 1GB" beside "wal: {keep_size: 2GB}" would be set twice.
+	if k, ok := keyByPath(path); ok && !strings.Contains(tok.Value, ".") {
+		return d.leaf(k, v.Value)
+	}
+	if isSection(path) {
+		return d.walk(path, v.Value)
+	}
+	message := fmt.Sprintf("unknown key %q", path)
+	if section, leaf, dotted := strings.Cut(tok.Value, "."); dotted {
+		message += fmt.Sprintf("; write \"%s:\" and below it, indented, \"%s:\"", section, leaf)
+		return Errors{d.at(tok.Position, "", message)}
+	}
+	if near := nearest(path); near != "" {
+		message += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return Errors{d.at(tok.Position, "", message)}
+}
+
+func (d *document) leaf(k key, node ast.Node) Errors {
+	at := node.GetToken().Position
+	nodes := []ast.Node{node}
+	isList := k.of(Default()).list
+	if seq, ok := node.(*ast.SequenceNode); ok && isList {
+		nodes = seq.Values
+	} else if _, null := node.(*ast.NullNode); null {
+		return nil
+	} else if isList {
+		return Errors{d.at(at, k.path, "expected a list, as in [\"a\", \"b\"]")}
+	}
+	f := found{key: k, at: at, texts: []string{}}
+	var errs Errors
+	for _, n := range nodes {
+		t, err := scalar(n)
+		if err != nil {
+			errs = append(errs, d.at(n.GetToken().Position, k.path, err.Error()))
+		}
+		f.texts = append(f.texts, t)
+	}
+	if len(errs) == 0 {
+		d.found = append(d.found, f)
+	}
+	return errs
+}
+
+// scalar is a value's text as it was written; the key decides what it means, so `1` can be a name.
+func scalar(n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return strings.TrimRight(n.Value.Value, "\n"), nil
+	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
+		return "", errors.New("YAML anchors, aliases and tags are not used here: " +
+			"a text that begins with *, & or ! needs quotes")
+	case ast.ScalarNode:
+		return n.GetToken().Value, nil
+	}
+	return "", errors.New("expected a single value")
+}
+
+// at is an error with its line.
+func (d *document) at(p *token.Position, key, message string) *Error {
+	e := &Error{File: d.name, Key: key, Message: message}
+	if p != nil && p.Line >= 1 && p.Line <= len(d.lines) {
+		e.Line, e.Column = p.Line, p.Column
+		e.source = strings.ReplaceAll(Redact(strings.TrimRight(d.lines[p.Line-1], "\r")), "\t", " ")
+	}
+	return e
+}
+
+// maxTypo is how many letters may differ for a key to be suggested.
+const maxTypo = 3
+
+// nearest is the known key or section that looks most like path, or "".
+func nearest(path string) string {
+	best, distance := "", maxTypo+1
+	for _, k := range keys {
+		section, _, _ := strings.Cut(k.path, ".")
+		for _, candidate := range []string{k.path, section} {
+			if n := editDistance(path, candidate); candidate != "" && n < distance {
+				best, distance = candidate, n
+			}
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's, for short ASCII texts.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal, row[j] = row[j], min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,135 @@
+package config
+
+// key is one row of the contract: where it stands in the file, which flag sets it, how it is read.
+// A key that is not ready is known, but only its default is accepted (R26).
+type key struct {
+	path  string // "wal.keep_size"; "" = flag only
+	flag  string // without dashes; "" = file only
+	help  string // one line for --help
+	ready bool
+	of    func(*Config) value
+}
+
+// built and later say whether a key's feature exists.
+const (
+	built = true
+	later = false
+)
+
+// keys is the whole contract of the configuration, in the order of the reference file.
+var keys = []key{
+	{"name", "name", "name of this proxy, its application_name upstream (default: the host name)", built,
+		func(c *Config) value { return text(&c.Name) }},
+	{"listen", "listen", "address for clients and standbys, host:port or unix:/dir; repeatable", built,
+		func(c *Config) value { return texts(&c.Listen) }},
+	{"http", "http", `address of health, metrics and status; "" for none`, built,
+		func(c *Config) value { return text(&c.HTTP) }},
+	{"data_dir", "data-dir", "directory of the store", built,
+		func(c *Config) value { return text(&c.DataDir) }},
+	{"upstream.conninfo", "upstream", "the primary: libpq keywords or a URI, several hosts allowed", built,
+		func(c *Config) value { return text(&c.Upstream.Conninfo) }},
+	{"upstream.slot", "", "", built,
+		func(c *Config) value { return slotChoice(&c.Upstream.Slot) }},
+	{"upstream.connect_wait", "", "", built,
+		func(c *Config) value { return reader(&c.Upstream.ConnectWait, parseSeconds) }},
+	{"wal.keep_size", "", "", built,
+		func(c *Config) value { return reader(&c.WAL.KeepSize, ParseSize) }},
+	{"wal.max_slot_wal_keep_size", "", "", built,
+		func(c *Config) value { return reader(&c.WAL.MaxSlotWALKeepSize, parseAutoSize) }},
+	{"wal.min_free", "", "", built,
+		func(c *Config) value { return reader(&c.WAL.MinFree, parseShare) }},
+	{"wal.restore_command", "", "", built,
+		func(c *Config) value { return text(&c.WAL.RestoreCommand) }},
+	{"slots.auto_create", "", "", built,
+		func(c *Config) value { return boolean(&c.Slots.AutoCreate) }},
+	{"slots.idle_timeout", "", "", built,
+		func(c *Config) value { return reader(&c.Slots.IdleTimeout, parseSeconds) }},
+	{"slots.adopted", "", "", built,
+		func(c *Config) value { return enum(&c.Slots.Adopted, "advance", "drop", "keep") }},
+	{"slots.mirror", "", "", built,
+		func(c *Config) value { return boolean(&c.Slots.Mirror) }},
+	{"feedback.max_age", "", "", built,
+		func(c *Config) value { return integer(&c.Feedback.MaxAge, 0, 2_000_000_000) }},
+	{"feedback.settle", "", "", built,
+		func(c *Config) value { return reader(&c.Feedback.Settle, parseSeconds) }},
+	{"tls.mode", "", "", later,
+		func(c *Config) value { return enum(&c.TLS.Mode, "off", "allow", "require") }},
+	{"tls.cert_file", "", "", later,
+		func(c *Config) value { return text(&c.TLS.CertFile) }},
+	{"tls.key_file", "", "", later,
+		func(c *Config) value { return text(&c.TLS.KeyFile) }},
+	{"tls.client_ca_file", "", "", later,
+		func(c *Config) value { return text(&c.TLS.ClientCAFile) }},
+	{"auth.method", "", "", later,
+		func(c *Config) value { return enum(&c.Auth.Method, "relay", "scram") }},
+	{"auth.query", "", "", later,
+		func(c *Config) value { return text(&c.Auth.Query) }},
+	{"auth.users_file", "", "", later,
+		func(c *Config) value { return text(&c.Auth.UsersFile) }},
+	{"auth.max_upstream_walsenders", "", "", built,
+		func(c *Config) value { return integer(&c.Auth.MaxUpstreamWalsenders, 1, 1000) }},
+	{"access", "", "", later,
+		func(c *Config) value { return texts(&c.Access) }},
+	{"synchronous_standby_names", "synchronous-standby-names",
+		"rule for the position that is reported to the primary (not supported yet)", later,
+		func(c *Config) value { return text(&c.SynchronousStandbyNames) }},
+	{"cluster.bind", "", "", later,
+		func(c *Config) value { return text(&c.Cluster.Bind) }},
+	{"cluster.advertise", "", "", later,
+		func(c *Config) value { return text(&c.Cluster.Advertise) }},
+	{"cluster.join", "", "", later,
+		func(c *Config) value { return texts(&c.Cluster.Join) }},
+	{"cluster.key_file", "", "", later,
+		func(c *Config) value { return text(&c.Cluster.KeyFile) }},
+	{"", "log-level", "debug, info, warn or error", built,
+		func(c *Config) value { return level(&c.LogLevel) }},
+	{"", "log-format", "text or json", built,
+		func(c *Config) value { return enum(&c.LogFormat, "text", "json") }},
+}
+
+// Flag describes a command line flag that sets a key.
+type Flag struct {
+	Name, Help, Default string
+	List                bool // repeatable
+}
+
+// Flags are the flags of the commands that take a configuration, in the order of the file.
+func Flags() []Flag {
+	var all []Flag
+	defaults := Default()
+	for _, k := range keys {
+		if k.flag != "" {
+			v := k.of(defaults)
+			all = append(all, Flag{Name: k.flag, Help: k.help, Default: v.get(), List: v.list})
+		}
+	}
+	return all
+}
+
+func keyByPath(path string) (key, bool) {
+	for _, k := range keys {
+		if k.path == path && path != "" {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+func keyByFlag(name string) (key, bool) {
+	for _, k := range keys {
+		if k.flag == name {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+// isSection reports whether path stands above keys, as "wal" does.
+func isSection(path string) bool {
+	for _, k := range keys {
+		if len(k.path) > len(path) && k.path[:len(path)] == path && k.path[len(path)] == '.' {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sort"
+)
+
+// Override is a flag that the user gave: its name without dashes and its values, more than one
+// only for a repeatable flag.
+type Override struct {
+	Flag   string
+	Values []string
+}
+
+// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. The
+// error is [Errors], or wraps the file system's error when the file cannot be read.
+func Load(file string, overrides []Override) (*Config, error) {
+	if file == "" {
+		return load(&document{}, overrides)
+	}
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read configuration: %w; replproxy needs no file: leave out -c, or see "+
+			"the commented reference cmd/replproxy/etc/replproxy.yml", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	d, errs := parse(file, content)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return load(d, overrides)
+}
+
+func load(d *document, overrides []Override) (*Config, error) {
+	c := Default()
+	c.file, c.origins = d, map[string]origin{}
+	var errs Errors
+	for _, f := range d.found {
+		c.origins[f.key.id()] = origin{at: f.at}
+		if err := f.key.of(c).set(f.texts); err != nil {
+			errs = append(errs, c.at(f.key.id(), err.Error()))
+		}
+	}
+	for _, o := range overrides {
+		k, ok := keyByFlag(o.Flag)
+		if !ok {
+			errs = append(errs, &Error{Flag: o.Flag, Message: "unknown flag"})
+			continue
+		}
+		c.origins[k.id()] = origin{flag: o.Flag}
+		if err := k.of(c).set(o.Values); err != nil {
+			errs = append(errs, c.at(k.id(), err.Error()))
+		}
+	}
+	if c.Name == "" && c.origins["name"] == (origin{}) {
+		c.Name = defaultName(os.Hostname())
+	}
+	if len(errs) == 0 {
+		errs = append(c.unsupported(), c.validate()...)
+	}
+	if len(errs) > 0 {
+		sort.SliceStable(errs, func(i, j int) bool { return errs[i].Line < errs[j].Line })
+		return nil, errs
+	}
+	return c, nil
+}
+
+// id names a key whether or not it stands in the file.
+func (k key) id() string {
+	if k.path == "" {
+		return "--" + k.flag
+	}
+	return k.path
+}
+
+// At is an error about a key's value that another package found, with the place where it was set.
+func (c *Config) At(key string, err error) error { return c.at(key, err.Error()) }
+
+func (c *Config) at(key, message string) *Error {
+	o := c.origins[key]
+	switch {
+	case o.flag != "":
+		return &Error{Flag: o.flag, Key: key, Message: message}
+	case o.at != nil:
+		return c.file.at(o.at, key, message)
+	}
+	return &Error{File: c.file.name, Key: key, Message: message}
+}
+
+// unsupported refuses every key whose feature does not exist yet, unless it holds its default (R26).
+func (c *Config) unsupported() Errors {
+	var errs Errors
+	defaults := Default()
+	for _, k := range keys {
+		if !k.ready && k.of(c).get() != k.of(defaults).get() {
+			errs = append(errs, c.at(k.id(), "not supported yet: leave it out"))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// upstream makes a configuration complete.
+var upstream = []Override{{"upstream", []string{"host=db1"}}}
+
+func loadText(t *testing.T, content string, overrides ...Override) (*Config, error) {
+	t.Helper()
+	d, errs := parse("replproxy.yml", []byte(content))
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return load(d, append(overrides, upstream...))
+}
+
+const reference = "../../cmd/replproxy/etc/replproxy.yml"
+
+// TestReferenceFileHoldsTheDefaults: the commented file is the documentation, so it may not lie.
+func TestReferenceFileHoldsTheDefaults(t *testing.T) {
+	got, err := Load(reference, upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Load("", upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.file, want.file, got.origins, want.origins = nil, nil, nil, nil
+	got.Access, got.Cluster.Join = nilIfEmpty(got.Access), nilIfEmpty(got.Cluster.Join)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the reference file differs from the defaults:\n%+v\n%+v", got, want)
+	}
+}
+
+func nilIfEmpty(s []string) []string {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// TestReferenceFileNamesEveryKey: nothing that can be set is undocumented, no flag is either.
+func TestReferenceFileNamesEveryKey(t *testing.T) {
+	content, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		leaf := k.path[strings.LastIndexByte(k.path, '.')+1:]
+		if k.path != "" && !strings.Contains(string(content), leaf+":") {
+			t.Errorf("%s is missing", k.path)
+		}
+		if k.path != "" && k.flag != "" && !strings.Contains(string(content), "--"+k.flag) {
+			t.Errorf("flag --%s is missing", k.flag)
+		}
+	}
+}
+
+func TestFileThenFlags(t *testing.T) {
+	c, err := loadText(t, `
+name: proxy_a
+listen: [":1", "unix:/run/x"]
+upstream: {conninfo: "host=fromfile", slot: ""}
+wal:
+  keep_size: 64MB
+slots: {auto_create: yes}
+auth: {max_upstream_walsenders: 7}
+`, Override{"listen", []string{"127.0.0.1:9"}}, Override{"log-level", []string{"debug"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "proxy_a" || c.Upstream.Conninfo != "host=db1" || c.SlotName() != "" ||
+		!reflect.DeepEqual(c.Listen, []string{"127.0.0.1:9"}) || c.LogLevel != slog.LevelDebug ||
+		c.WAL.KeepSize != 64*mib || !c.Slots.AutoCreate || c.Auth.MaxUpstreamWalsenders != 7 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestSlotLimits(t *testing.T) {
+	for text, want := range map[string]AutoSize{
+		"auto": {Auto: true}, "-1": {Size: -1}, "0": {}, "10GB": {Size: 10 << 30}, "100": {Size: 100 * mib},
+	} {
+		c, err := loadText(t, "wal: {max_slot_wal_keep_size: "+text+"}\nslots: {idle_timeout: 2}\nfeedback: {settle: 1min}")
+		if err != nil || c.WAL.MaxSlotWALKeepSize != want || c.Slots.IdleTimeout != 2*time.Second ||
+			c.Feedback.Settle != time.Minute {
+			t.Errorf("%s: %+v, %v", text, c, err)
+		}
+		if got, err := parseAutoSize(want.String()); err != nil || got != want {
+			t.Errorf("%v is printed as %s", want, want)
+		}
+	}
+	if _, err := loadText(t, "wal: {max_slot_wal_keep_size: -2}"); err == nil {
+		t.Error("-2 is a size")
+	}
+}
+
+func TestSlotName(t *testing.T) {
+	for content, want := range map[string]string{
+		"name: proxy_a":                    "replproxy_proxy_a",
+		"name: Proxy-A":                    "replproxy_proxy_a",
+		"name: " + strings.Repeat("x", 63): "replproxy_" + strings.Repeat("x", 53),
+		"name: a\nupstream: {slot: mine}":  "mine",
+		"name: a\nupstream: {slot: ''}":    "",
+		"name: a\nupstream: {slot: }":      "replproxy_a",
+	} {
+		c, err := loadText(t, content)
+		if err != nil {
+			t.Errorf("%q: %v", content, err)
+		} else if c.SlotName() != want {
+			t.Errorf("%q: slot %q, want %q", content, c.SlotName(), want)
+		}
+	}
+}
+
+func TestNoFileNeeded(t *testing.T) {
+	for _, content := range []string{"", "# nothing\n", "---\n"} {
+		if _, err := loadText(t, content); err != nil {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	_, err := Load(filepath.Join(t.TempDir(), "absent.yml"), upstream)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "leave out -c") {
+		t.Errorf("absent file: %v", err)
+	}
+}
+
+// TestUnbuiltIsRefused is R26: the list of what is known and does not exist yet. A feature that is
+// built moves its key out of this list, in the same commit.
+func TestUnbuiltIsRefused(t *testing.T) {
+	unbuilt := map[string]string{
+		"tls.mode":                  "require",
+		"tls.cert_file":             "/x",
+		"tls.key_file":              "/x",
+		"tls.client_ca_file":        "/x",
+		"auth.method":               "scram",
+		"auth.query":                "select 1",
+		"auth.users_file":           "/x",
+		"access":                    "[host all all 10.0.0.0/8 trust]",
+		"synchronous_standby_names": "ANY 1 (s1, s2)",
+		"cluster.bind":              ":7946",
+		"cluster.advertise":         "10.0.0.1:7946",
+		"cluster.join":              "[a]",
+		"cluster.key_file":          "/x",
+	}
+	for _, k := range keys {
+		value, listed := unbuilt[k.path]
+		if listed == k.ready {
+			t.Errorf("%s: ready is %v, listed as unbuilt: %v", k.id(), k.ready, listed)
+			continue
+		}
+		if k.ready {
+			continue
+		}
+		section, leaf, nested := strings.Cut(k.path, ".")
+		content := k.path + ": " + value
+		if nested {
+			content = section + ":\n  " + leaf + ": " + value
+		}
+		_, err := loadText(t, content)
+		if err == nil || !strings.Contains(err.Error(), k.path+": not supported yet") {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+	_, err := Load("", append(upstream, Override{"synchronous-standby-names", []string{"s1"}}))
+	if err == nil || !strings.Contains(err.Error(), "--synchronous-standby-names: not supported yet") {
+		t.Errorf("flag: %v", err)
+	}
+}
+
+func TestDefaultName(t *testing.T) {
+	for host, want := range map[string]string{
+		"db-proxy.example": "db_proxy_example", "10-0-0-1": "proxy_10_0_0_1", "": "replproxy",
+		"UPPER": "upper", strings.Repeat("h", 80): strings.Repeat("h", 53), "ü": "_",
+	} {
+		if got := defaultName(host, nil); got != want {
+			t.Errorf("%q: %q, want %q", host, got, want)
+		}
+	}
+	if got := defaultName("x", errors.New("no")); got != "replproxy" {
+		t.Errorf("without host name: %q", got)
+	}
+}

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// minKeepSize is the least store that can serve a standby that reconnects: one segment of the
+// default size.
+const minKeepSize Size = 16 * mib
+
+// validate judges values by themselves and against each other; it touches neither disk nor net.
+func (c *Config) validate() Errors {
+	var errs Errors
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, c.at(key, fmt.Sprintf(format, args...)))
+	}
+	if m := nameProblem(c.Name); m != "" {
+		bad("name", "%s", m)
+	}
+	if len(c.Listen) == 0 {
+		bad("listen", "no address to listen on; the default is %q", DefaultListen)
+	}
+	seen := map[string]bool{}
+	for _, a := range c.Listen {
+		if m := listenProblem(a); m != "" {
+			bad("listen", "%s", m)
+		} else if seen[a] {
+			bad("listen", "%q is listed twice", a)
+		}
+		seen[a] = true
+	}
+	if c.HTTP != "" {
+		if m := tcpProblem(c.HTTP); m != "" {
+			bad("http", "%s", m)
+		}
+	}
+	if c.DataDir == "" {
+		bad("data_dir", "is empty: name a directory that belongs to this proxy alone")
+	}
+	if strings.TrimSpace(c.Upstream.Conninfo) == "" {
+		bad("upstream.conninfo", `is not set: say where the primary is, as in --upstream "host=db1 user=replproxy"`)
+	}
+	if m := slotProblem(c.Upstream.Slot); m != "" {
+		bad("upstream.slot", "%s", m)
+	}
+	if c.WAL.KeepSize < minKeepSize {
+		bad("wal.keep_size", "%s is less than one segment; at least %s is needed", c.WAL.KeepSize, minKeepSize)
+	}
+	return errs
+}
+
+// nameProblem says why a server would change the name: application_name is cut at 63 bytes and
+// only printable ASCII stays as it is.
+func nameProblem(name string) string {
+	if name == "" {
+		return "is empty: a proxy needs a name that the primary can show"
+	}
+	if len(name) > maxIdentifier {
+		return fmt.Sprintf("%q has %d bytes; PostgreSQL keeps %d", name, len(name), maxIdentifier)
+	}
+	for i := 0; i < len(name); i++ {
+		if name[i] < 0x20 || name[i] > 0x7e {
+			return fmt.Sprintf("%q has a character that PostgreSQL would replace; use printable ASCII", name)
+		}
+	}
+	return ""
+}
+
+func listenProblem(a string) string {
+	dir, isUnix := strings.CutPrefix(a, "unix:")
+	switch {
+	case isUnix && !filepath.IsAbs(dir):
+		return fmt.Sprintf("%q: name the socket's directory by its absolute path, as in unix:/run/replproxy", a)
+	case isUnix:
+		return ""
+	}
+	return tcpProblem(a)
+}
+
+func tcpProblem(a string) string {
+	_, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return fmt.Sprintf("%q is not host:port, as in %q or \"127.0.0.1:6543\"", a, DefaultListen)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Sprintf("%q has no port from 0 to 65535", a)
+	}
+	return ""
+}
+
+func slotProblem(s SlotChoice) string {
+	if !s.Chosen || s.Name == "" {
+		return ""
+	}
+	if len(s.Name) > maxIdentifier {
+		return fmt.Sprintf("replication slot name %q is too long", s.Name)
+	}
+	if plain(s.Name) != s.Name {
+		return fmt.Sprintf("replication slot name %q contains invalid character; "+
+			"names may only contain lower case letters, numbers, and the underscore character", s.Name)
+	}
+	return ""
+}

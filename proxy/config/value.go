@@ -1,0 +1,121 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is how one key is read from text and printed. Lists take all their items at once, because
+// a flag or a file replaces the whole list and never appends to the default.
+type value struct {
+	list bool
+	set  func(texts []string) error
+	get  func() string
+}
+
+func one(set func(string) error, get func() string) value {
+	return value{set: func(t []string) error { return set(t[0]) }, get: get}
+}
+
+func text(p *string) value {
+	return one(func(s string) error { *p = s; return nil }, func() string { return *p })
+}
+
+func texts(p *[]string) value {
+	return value{
+		list: true,
+		set:  func(t []string) error { *p = t; return nil },
+		get:  func() string { return strings.Join(*p, ", ") },
+	}
+}
+
+func enum(p *string, words ...string) value {
+	return one(func(s string) error {
+		for _, w := range words {
+			if s == w {
+				*p = s
+				return nil
+			}
+		}
+		return fmt.Errorf("%q is not one of %s", s, strings.Join(words, ", "))
+	}, func() string { return *p })
+}
+
+// boolean takes the words of PostgreSQL's boolean settings.
+func boolean(p *bool) value {
+	return one(func(s string) error {
+		switch strings.ToLower(s) {
+		case "true", "on", "yes", "1":
+			*p = true
+		case "false", "off", "no", "0":
+			*p = false
+		default:
+			return fmt.Errorf("%q is not a boolean: say true or false", s)
+		}
+		return nil
+	}, func() string { return strconv.FormatBool(*p) })
+}
+
+func integer(p *int, low, high int) value {
+	return one(func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < low || n > high {
+			return fmt.Errorf("%q is not a number from %d to %d", s, low, high)
+		}
+		*p = n
+		return nil
+	}, func() string { return strconv.Itoa(*p) })
+}
+
+// reader wraps a parser whose type prints itself.
+func reader[T fmt.Stringer](p *T, parse func(string) (T, error)) value {
+	return one(func(s string) error {
+		v, err := parse(s)
+		if err == nil {
+			*p = v
+		}
+		return err
+	}, func() string { return (*p).String() })
+}
+
+func slotChoice(p *SlotChoice) value {
+	return one(func(s string) error { *p = SlotChoice{Chosen: true, Name: s}; return nil },
+		func() string {
+			if !p.Chosen {
+				return "default"
+			}
+			return strconv.Quote(p.Name)
+		})
+}
+
+func parseAutoSize(s string) (AutoSize, error) {
+	if s == "auto" {
+		return AutoSize{Auto: true}, nil
+	}
+	if s == "-1" {
+		return AutoSize{Size: -1}, nil
+	}
+	size, err := ParseSize(s)
+	return AutoSize{Size: size}, err
+}
+
+func level(p *slog.Level) value {
+	v := reader(p, parseLevel)
+	v.get = func() string { return strings.ToLower(p.String()) }
+	return v
+}
+
+// parseSeconds reads a time; a bare number is in seconds.
+func parseSeconds(s string) (time.Duration, error) { return ParseDuration(s, time.Second) }
+
+func parseLevel(s string) (slog.Level, error) {
+	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if strings.EqualFold(s, l.String()) {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not one of debug, info, warn, error", s)
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake"
+)
+
+const (
+	// DefaultMaxConnections is how many sessions may live at once. A session costs two sockets and
+	// two goroutines; the primary's own max_connections is nearly always the lower limit.
+	DefaultMaxConnections = 4096
+	// DefaultMaxStarting is how many connections may be silent or half-way through their startup
+	// packet. An honest one stays there for a round trip; beyond it the oldest is dropped, so that
+	// a flood of silent ones locks nobody out.
+	DefaultMaxStarting = 512
+	// DefaultDrainGrace is how long relayed sessions may go on after shutdown has begun.
+	DefaultDrainGrace = 5 * time.Second
+	// DefaultPhysicalGrace is how long physical walsenders may take to send what is left. It equals
+	// PostgreSQL's wal_sender_timeout: a standby that takes longer would be given up anyway.
+	DefaultPhysicalGrace = time.Minute
+)
+
+// DefaultKeepAlive finds a client that is gone without a word within two minutes. There is no
+// TCP_USER_TIMEOUT beside it: on Linux that also ends a client that merely stops reading for long.
+func DefaultKeepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 6}
+}
+
+// Options of a Server. Zero values mean the defaults unless said otherwise.
+type Options struct {
+	// Listeners are the server's to close once Run has begun. At least one; see Listen.
+	Listeners []net.Listener
+	// Upstream is required.
+	Upstream Dialer
+	// Physical serves physical walsenders; nil refuses them with 0A000.
+	Physical PhysicalHandler
+	// Trust is the access rule of ruling R1; nil trusts nobody.
+	Trust TrustFunc
+	// Logger is required.
+	Logger *slog.Logger
+
+	// ConnectWait is how long Upstream may wait for a primary, beyond the time that connecting takes.
+	ConnectWait time.Duration
+	// AuthenticationTimeout bounds the startup phase, and the log-in again.
+	AuthenticationTimeout time.Duration
+	// NewestMinor is the newest minor protocol version that refusals of another major name; the zero
+	// value is 3.0.
+	NewestMinor    uint16
+	MaxConnections int
+	MaxStarting    int
+	// Node tells this proxy's virtual pids from another's, 0 to MaxNode.
+	Node          uint8
+	DrainGrace    time.Duration
+	PhysicalGrace time.Duration
+	KeepAlive     net.KeepAliveConfig
+}
+
+func (o *Options) complete() error {
+	switch {
+	case len(o.Listeners) == 0:
+		return errors.New("make proxy server: no listeners")
+	case o.Upstream == nil || o.Logger == nil:
+		return errors.New("make proxy server: upstream and logger are required")
+	case o.Node > MaxNode:
+		return fmt.Errorf("make proxy server: node number %d is above %d", o.Node, MaxNode)
+	}
+	setDefault(&o.AuthenticationTimeout, handshake.DefaultAuthenticationTimeout)
+	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	setDefault(&o.MaxStarting, DefaultMaxStarting)
+	setDefault(&o.DrainGrace, DefaultDrainGrace)
+	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)
+	setDefault(&o.KeepAlive, DefaultKeepAlive())
+	return nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

@@ -1,0 +1,168 @@
+package physical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// Sizes of what is read ahead and written at once. Commands are short; a client that streams sends
+// 34-byte replies.
+const (
+	clientReadAhead = 8 << 10
+	outputFlush     = 32 << 10
+	// passPiece is what one read takes of a base backup: one of the primary's pieces.
+	passPiece = 32 << 10
+)
+
+// errClientGone ends a session whose client closed or broke its connection: there is nobody to tell.
+var errClientGone = errors.New("client went away")
+
+// errInterrupted: the context ended before the client sent anything. Nothing has been lost.
+var errInterrupted = errors.New("interrupted while waiting for the client")
+
+// client is the session's connection to its client. One goroutine reads at a time, one writes.
+type client struct {
+	conn    net.Conn
+	r       *wire.Reader
+	pending *wire.Header // read ahead of its turn; its body is still to come
+
+	out []byte // frames not yet written
+	// torn: a frame has been written in part, so nothing more may be said on this connection.
+	torn bool
+}
+
+func newClient(conn net.Conn) *client {
+	return &client{conn: conn, r: wire.NewReader(conn, clientReadAhead)}
+}
+
+// next waits for the next frame's header. When ctx ends first it is errInterrupted, and reading can
+// go on later; what has been read ahead is still delivered.
+func (c *client) next(ctx context.Context) (wire.Header, error) {
+	if h := c.pending; h != nil {
+		c.pending = nil
+		return *h, nil
+	}
+	var h wire.Header
+	err := interruptible(ctx, c.conn.SetReadDeadline, func() (err error) {
+		h, err = c.r.Next()
+		return err
+	})
+	return h, err
+}
+
+// body reads the body of a frame. An end of ctx in the middle loses the frame: the session is over.
+func (c *client) body(ctx context.Context, n, limit int) ([]byte, error) {
+	var b []byte
+	err := interruptible(ctx, c.conn.SetReadDeadline, func() (err error) {
+		b, err = c.r.Body(n, limit)
+		return err
+	})
+	return b, err
+}
+
+// skip drops the body of a frame.
+func (c *client) skip(ctx context.Context, n int) error {
+	return interruptible(ctx, c.conn.SetReadDeadline, func() error { return c.r.Discard(n) })
+}
+
+// interruptible runs op, which blocks on a connection until its deadline, and sets the deadline into
+// the past when ctx ends. The deadline is none when it returns.
+func interruptible(ctx context.Context, setDeadline func(time.Time) error, op func() error) error {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		// Only a closed connection refuses, and then op ends by itself.
+		_ = setDeadline(time.Unix(1, 0))
+	})
+	err := op()
+	if !stop() {
+		<-done
+		_ = setDeadline(time.Time{})
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errInterrupted
+	}
+	return err
+}
+
+// listen reads frames in the background until handle says that it has had enough (the header then
+// waits for next) or stop is called. gone hears of a client that went away (errClientGone). stop returns once nobody
+// reads any more; it may be called again.
+func (c *client) listen(
+	parent context.Context, gone func(error), handle func(context.Context, wire.Header) (more bool),
+) (stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			h, err := c.next(ctx)
+			if err != nil {
+				if !errors.Is(err, errInterrupted) {
+					gone(fmt.Errorf("%w: %w", errClientGone, err))
+				}
+				return
+			}
+			if !handle(ctx, h) {
+				c.pending = &h
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// put appends whole frames to what will be written; flush writes them.
+func (c *client) put(frames []byte) error {
+	c.out = append(c.out, frames...)
+	if len(c.out) >= outputFlush {
+		return c.flush()
+	}
+	return nil
+}
+
+// putFrom appends a frame whose body, size bytes, is read from src piece by piece: one copy, bounded
+// memory. torn stays true when it ends early.
+func (c *client) putFrom(src io.Reader, typ byte, size int) error {
+	c.torn = true
+	c.out = wire.AppendHeader(c.out, typ, size)
+	for left := size; left > 0; {
+		if len(c.out) >= outputFlush {
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+		c.out = slices.Grow(c.out, min(left, passPiece))
+		n, err := src.Read(c.out[len(c.out) : len(c.out)+min(left, cap(c.out)-len(c.out))])
+		c.out = c.out[:len(c.out)+n]
+		if left -= n; err != nil {
+			return err
+		}
+	}
+	c.torn = false
+	return nil
+}
+
+func (c *client) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	n, err := c.conn.Write(c.out)
+	if err != nil {
+		c.torn = c.torn || n > 0
+		err = fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	c.out = c.out[:0]
+	return err
+}

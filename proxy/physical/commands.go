@@ -1,0 +1,160 @@
+package physical
+
+import (
+	"context"
+	"errors"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy"
+)
+
+// execute answers one command, from the hub or through the link.
+func (s *session) execute(parent context.Context, cmd grammar.Command, text string, notices []*pgerror.Error) error {
+	ctx, end := s.begin(parent)
+	defer end()
+	before := appendNotices(nil, notices)
+	var err error
+	switch c := cmd.(type) {
+	case *grammar.IdentifySystem:
+		before, err = s.identify(before)
+	case *grammar.TimelineHistory:
+		before, err = s.timelineHistory(before, c.Timeline)
+	case *grammar.CreateSlot:
+		if c.Logical {
+			return s.pass(parent, ctx, cmd, text)
+		}
+		before, err = s.createSlot(before, c)
+	case *grammar.ReadSlot:
+		before = s.readSlot(before, c.Name)
+	case *grammar.DropSlot:
+		before, err = s.dropSlot(ctx, before, c)
+	case *grammar.StartPhysical:
+		return s.startPhysical(parent, ctx, before, c)
+	case *grammar.Show:
+		return s.show(parent, ctx, before, c, text)
+	case *grammar.AlterSlot:
+		if _, virtual := s.h.o.Hub.ReadSlot(c.Name); !virtual {
+			return s.pass(parent, ctx, cmd, text)
+		}
+		err = pgerror.New(pgerror.FeatureNotSupported,
+			"cannot use ALTER_REPLICATION_SLOT with a physical replication slot")
+	default:
+		return s.pass(parent, ctx, cmd, text)
+	}
+	switch {
+	case errors.Is(err, errClientGone):
+		return err
+	case err != nil:
+		return s.fail(before, err)
+	}
+	return s.send(appendReady(before))
+}
+
+func (s *session) identify(b []byte) ([]byte, error) {
+	id, err := s.h.o.Hub.Identify()
+	if err != nil {
+		return b, err
+	}
+	s.identified = true
+	return appendResult(b, "IDENTIFY_SYSTEM", identifyColumns(s.version),
+		text(id.System.String()), text(id.Timeline.String()), text(id.XLogPos.String()), null()), nil
+}
+
+// timelineHistory sends the description before it looks for the file, as PostgreSQL does.
+func (s *session) timelineHistory(b []byte, tli lsn.TimelineID) ([]byte, error) {
+	b = appendRowDescription(b, historyColumns(s.version))
+	name, content, err := s.h.o.Hub.TimelineHistory(tli)
+	if err != nil {
+		return b, err
+	}
+	if content == nil {
+		content = []byte{} // an empty file is no NULL
+	}
+	return appendComplete(appendDataRow(b, text(name), content), "TIMELINE_HISTORY"), nil
+}
+
+func (s *session) createSlot(b []byte, c *grammar.CreateSlot) ([]byte, error) {
+	r := fanout.SlotRequest{Name: c.Name, Temporary: c.Temporary, ReserveWAL: c.ReserveWAL}
+	if err := s.h.o.Hub.CreateSlot(r, s.server.PID()); err != nil {
+		return b, err
+	}
+	return appendResult(b, "CREATE_REPLICATION_SLOT", createSlotColumns(),
+		text(c.Name), text("0/0"), null(), null()), nil
+}
+
+func (s *session) readSlot(b []byte, name string) []byte {
+	values := []value{null(), null(), null()}
+	if state, ok := s.h.o.Hub.ReadSlot(name); ok {
+		values[0] = text("physical")
+		if state.RestartLSN != lsn.Invalid {
+			values[1] = text(state.RestartLSN.String())
+			values[2] = text(state.RestartTimeline.String())
+		}
+	}
+	return appendResult(b, "READ_REPLICATION_SLOT", readSlotColumns(), values...)
+}
+
+// dropSlot may wait for the session that uses the slot. Meanwhile the client is watched: one that
+// has gone must not keep us waiting.
+func (s *session) dropSlot(ctx context.Context, b []byte, c *grammar.DropSlot) ([]byte, error) {
+	if c.Wait {
+		watched, gone := context.WithCancelCause(ctx)
+		defer gone(nil)
+		defer s.client.listen(watched, gone, holdBack)()
+		ctx = watched
+	}
+	if err := s.h.o.Hub.DropSlot(ctx, c.Name, c.Wait, s.server.PID()); err != nil {
+		return b, err
+	}
+	return appendComplete(b, "DROP_REPLICATION_SLOT"), nil
+}
+
+// holdBack leaves what the client sends during a command for after it.
+func holdBack(context.Context, wire.Header) (more bool) { return false }
+
+// startPhysical hands the connection to the hub for as long as it streams. Then there is no use for
+// the link any more, and the primary has one walsender more to give.
+func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *grammar.StartPhysical) error {
+	if !s.identified && s.version.Major() < 15 && s.parameters["in_hot_standby"] == "on" {
+		return s.fail(b, pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"IDENTIFY_SYSTEM has not been run before START_REPLICATION"))
+	}
+	if c.WithSlot && c.Slot == "" {
+		return s.fail(b, pgerror.New(pgerror.UndefinedObject, `replication slot "" does not exist`))
+	}
+	if s.link.take() {
+		s.link.release()
+	}
+	if err := s.send(b); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(parent, func() { cancel(fanout.ErrDrain) })()
+	s.server.SetState(proxy.StateStreaming)
+	next, err := s.h.o.Hub.StartReplication(ctx,
+		fanout.StartRequest{
+			Slot: c.Slot, At: c.At, Timeline: c.Timeline, Known: lsn.LSN(s.h.known.Load()), Version: s.version,
+		},
+		s.info(), fanout.Conn{Net: s.client.conn, Frames: s.client.r})
+	if errors.Is(err, fanout.ErrSessionOver) {
+		return errors.Join(errOver, err)
+	}
+	if err != nil {
+		if s.link.take() {
+			s.link.giveBack()
+		}
+		return s.fail(nil, err)
+	}
+	var out []byte
+	if next != nil {
+		out = appendDataRow(appendRowDescription(out, nextTimelineColumns()),
+			text(next.Timeline.String()), text(next.Start.String()))
+	}
+	out = appendComplete(appendComplete(out, "START_STREAMING"), "START_REPLICATION")
+	return s.send(appendReady(out))
+}

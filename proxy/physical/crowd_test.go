@@ -1,0 +1,136 @@
+package physical_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+)
+
+// R13: a hundred standbys come back at once to a primary with five walsenders. All get in, and none
+// of them ever sees that there are only five.
+func TestHundredStandbysReturnAtOnce(t *testing.T) {
+	const standbys = 100
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 5"))
+	w := newWorld(t, primary, worldOptions{})
+	at := primary.CurrentLSN(t).String()
+	began := time.Now()
+	sessions := make([]*script, standbys)
+	var wg sync.WaitGroup
+	for i := range sessions {
+		wg.Go(func() {
+			s, err := tryConnect(t, w.conninfo(), fmt.Sprintf("application_name=standby%d", i))
+			if err != nil {
+				t.Errorf("standby %d: %v", i, err)
+				return
+			}
+			sessions[i] = s
+			for _, c := range []string{"SHOW data_directory_mode", "IDENTIFY_SYSTEM", "START_REPLICATION " + at} {
+				if out := s.query(c); strings.Contains(out, "E ERROR") || strings.Contains(out, "E FATAL") {
+					t.Errorf("standby %d: %s: %s", i, c, out)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("all in after %v", time.Since(began))
+	if t.Failed() {
+		return
+	}
+	if n := len(w.hub.Standbys()); n != standbys {
+		t.Errorf("%d standbys are attached", n)
+	}
+	pgtest.WaitStreaming(t, primary, 1)
+	pgtest.WaitFor(t, readTimeout, "the gate to be free", func() (bool, error) {
+		s := w.gate.Status()
+		return s.Running == 0 && s.Waiting == 0, nil
+	})
+	primary.Exec(t, "CREATE TABLE arrives AS SELECT 1")
+	end := primary.CurrentLSN(t)
+	for i, s := range sessions {
+		if !strings.HasPrefix(s.copyDataUntil(end), "ok") {
+			t.Fatalf("standby %d did not get the WAL up to %s", i, end)
+		}
+	}
+}
+
+// R13: a thousand walsender start-ups that never answer. The walreceiver, which starts in their midst,
+// streams as if they were not there.
+func TestSilentStartupsDoNotDelayTheWalreceiver(t *testing.T) {
+	const silent = 1000
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 2"))
+	w := newWorld(t, primary, worldOptions{noReceiver: true})
+	conns := make([]net.Conn, silent)
+	for i := range conns {
+		conns[i] = startup(t, w.addr.String())
+	}
+	pgtest.WaitFor(t, readTimeout, "all to wait at the gate", func() (bool, error) {
+		s := w.gate.Status()
+		return s.Running == 1 && s.Waiting == silent-1, nil
+	})
+	began := time.Now()
+	w.startReceiver()
+	w.waitStreaming(t)
+	took := time.Since(began)
+	t.Logf("the walreceiver streams after %v", took)
+	if took > 2*time.Second {
+		t.Errorf("the walreceiver streams after %v", took)
+	}
+	if n := w.receiver.Status().Reconnects; n != 0 {
+		t.Errorf("%d attempts of the walreceiver failed: %s", n, w.receiver.Status().LastError)
+	}
+	if n := strings.Count(primary.Log(), "exceeds max_wal_senders"); n != 0 {
+		t.Errorf("the primary was full %d times", n)
+	}
+	if s := w.receiver.Status(); s.State != walreceiver.Streaming {
+		t.Errorf("state %s", s.State)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	pgtest.WaitFor(t, readTimeout, "the gate to be free", func() (bool, error) {
+		s := w.gate.Status()
+		return s.Running == 0 && s.Waiting == 0, nil
+	})
+}
+
+// What the walreceiver needs most it has when it loses its connection while others log in.
+func TestWalreceiverReturnsBeforeOthers(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 2"))
+	w := newWorld(t, primary, worldOptions{})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if s, err := tryConnect(t, w.conninfo()); err == nil {
+					s.send(&pgproto3.Terminate{})
+				}
+			}
+		})
+	}
+	for i := 1; i <= 5; i++ {
+		primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = 'proxy_a'")
+		pgtest.WaitFor(t, readTimeout, "the walreceiver to return", func() (bool, error) {
+			s := w.receiver.Status()
+			return s.Reconnects >= i && s.State == walreceiver.Streaming, nil
+		})
+	}
+	close(stop)
+	wg.Wait()
+	if s := w.receiver.Status(); s.Reconnects > 15 {
+		t.Errorf("%d attempts for 5 losses: %s", s.Reconnects, s.LastError)
+	}
+}

@@ -1,0 +1,159 @@
+package physical
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// ticketState is where a log-in stands with the gate.
+//
+//	waiting ──granted──► busy ◄──► yielding ──reclaimed──► reclaimed
+//	   │                  │ ▲          │                      │
+//	   │                  ▼ │          │                      │
+//	   │                 lent          │                      │
+//	   └───────cancelled──┴────────────┴──────released────────┴──► done
+type ticketState uint8
+
+const (
+	ticketWaiting   ticketState = iota
+	ticketBusy                  // counted; works, and cannot be taken back
+	ticketYielding              // counted; can be taken back from its due time on
+	ticketReclaimed             // counted; told to end, on its way out
+	ticketLent                  // not counted: a base backup runs on the connection
+	ticketDone
+)
+
+// ticket is one log-in's place at the gate. All fields belong to the gate's mutex but granted.
+type ticket struct {
+	state ticketState
+	// due is when it may be taken back if somebody waits; until when it is taken back anyway, zero
+	// for never. Both only while yielding.
+	due, until time.Time
+	reclaim    func()
+	from       string        // the client's address: addresses take turns
+	granted    chan struct{} // closed when busy for the first time
+}
+
+// gateCore decides who may log in. It is pure: every method takes what it needs, nothing blocks.
+type gateCore struct {
+	limit       int  // how many at most; 0 admits none
+	counted     int  // tickets busy, yielding or reclaimed
+	leaving     int  // of these: reclaimed
+	walreceiver bool // waits for a walsender, and goes first
+	queue       []*ticket
+	yielding    map[*ticket]struct{}
+	turn        uint64            // number of the last grant
+	turns       map[string]uint64 // of each address that waits: the number of its last grant
+}
+
+// decision is what the shell has to do after a step.
+type decision struct {
+	grant   []*ticket
+	reclaim []*ticket
+	wake    time.Time // when to step again, zero: not before the next event
+}
+
+func newGateCore(limit int) *gateCore {
+	return &gateCore{limit: limit, yielding: map[*ticket]struct{}{}, turns: map[string]uint64{}}
+}
+
+func (c *gateCore) enqueue(t *ticket) { c.queue = append(c.queue, t) }
+
+// set moves a granted ticket to another state and keeps the count.
+func (c *gateCore) set(t *ticket, next ticketState) {
+	before, after := counts(t.state), counts(next)
+	switch {
+	case after && !before:
+		c.counted++
+	case before && !after:
+		c.counted--
+	}
+	if t.state == ticketReclaimed && next != ticketReclaimed {
+		c.leaving--
+	}
+	if next == ticketReclaimed && t.state != ticketReclaimed {
+		c.leaving++
+	}
+	if t.state = next; next == ticketYielding {
+		c.yielding[t] = struct{}{}
+	} else {
+		delete(c.yielding, t)
+		t.due, t.until, t.reclaim = time.Time{}, time.Time{}, nil
+	}
+}
+
+func counts(s ticketState) bool {
+	return s == ticketBusy || s == ticketYielding || s == ticketReclaimed
+}
+
+// leave takes a ticket out, wherever it stands.
+func (c *gateCore) leave(t *ticket) {
+	if t.state == ticketWaiting {
+		for i, q := range c.queue {
+			if q == t {
+				c.queue = append(c.queue[:i], c.queue[i+1:]...)
+				break
+			}
+		}
+	}
+	c.set(t, ticketDone)
+}
+
+// step grants to the address whose turn it is, takes back what is due while somebody waits, the
+// walreceiver first, and says when it wants to be asked again.
+func (c *gateCore) step(now time.Time) decision {
+	var d decision
+	for len(c.queue) > 0 && c.counted < c.limit && !c.walreceiver {
+		t := c.pick()
+		c.set(t, ticketBusy)
+		d.grant = append(d.grant, t)
+	}
+	// The walreceiver may take what it gets; others need as many places as there are others.
+	need := len(c.queue) - c.leaving
+	if c.walreceiver {
+		need = len(c.yielding)
+	}
+	for _, t := range c.byDue() {
+		at := t.until
+		if need > 0 && (at.IsZero() || t.due.Before(at)) {
+			at = t.due
+		}
+		if at.IsZero() {
+			continue
+		}
+		need--
+		if !at.After(now) {
+			d.reclaim = append(d.reclaim, t)
+		} else if d.wake.IsZero() || at.Before(d.wake) {
+			d.wake = at
+		}
+	}
+	return d
+}
+
+// pick takes the next one out of the queue: of the address whose last grant is longest ago the one
+// that came first. A crowd of silent start-ups from one address so delays another by one turn only.
+func (c *gateCore) pick() *ticket {
+	best := 0
+	for i, t := range c.queue {
+		if c.turns[t.from] < c.turns[c.queue[best].from] {
+			best = i
+		}
+	}
+	t := c.queue[best]
+	c.queue = slices.Delete(c.queue, best, best+1)
+	c.turn++
+	c.turns[t.from] = c.turn
+	waiting := make(map[string]bool, len(c.queue))
+	for _, q := range c.queue {
+		waiting[q.from] = true
+	}
+	maps.DeleteFunc(c.turns, func(from string, _ uint64) bool { return !waiting[from] })
+	return t
+}
+
+// byDue are the tickets that can be spared, the one that is due first in front.
+func (c *gateCore) byDue() []*ticket {
+	return slices.SortedFunc(maps.Keys(c.yielding), func(a, b *ticket) int { return a.due.Compare(b.due) })
+}

@@ -1,0 +1,100 @@
+package physical
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// linkReadAhead is the read-ahead from the primary: a base backup comes in pieces of 32 kB and more,
+// which bypass it.
+const linkReadAhead = 16 << 10
+
+// link is the session's own connection to the primary, logged in as its client: made by the log-in,
+// used for commands that are not virtualised, and closed as soon as it is not needed, because the
+// primary counts it as a walsender.
+//
+// The gate's ticket says who may touch it: the session while it is busy or lent, nobody but close
+// once it has been reclaimed.
+type link struct {
+	up     *relay.Upstream
+	r      *wire.Reader
+	gate   *Gate
+	ticket *ticket
+	keep   time.Duration
+
+	loggedIn bool
+	pid      uint32 // as the primary issued them
+	key      []byte
+
+	closing sync.Once
+}
+
+// take makes the link busy. It reports false when it has been closed or is about to be.
+func (l *link) take() bool { return l != nil && l.gate.busy(l.ticket) }
+
+// giveBack says that the session has no use for the link now.
+func (l *link) giveBack() {
+	now := time.Now()
+	due := now.Add(min(idleGrace, l.keep))
+	l.gate.yield(l.ticket, due, now.Add(l.keep), l.close)
+}
+
+// release says that streaming is about to start: whoever waits gets the place at once. If the start
+// fails the session may take the link again.
+func (l *link) release() {
+	now := time.Now()
+	l.gate.yield(l.ticket, now, now.Add(min(startGrace, l.keep)), l.close)
+}
+
+// lend lets others log in while a base backup runs on the link.
+func (l *link) lend() { l.gate.lend(l.ticket) }
+
+// close ends the connection and gives the place back. It may be called from anywhere, often: later
+// calls wait for the first.
+func (l *link) close() {
+	l.closing.Do(func() {
+		l.end()
+		l.gate.leave(l.ticket)
+	})
+}
+
+// end closes as a client does and waits until the primary has ended its side: its walsender is free
+// for another then.
+func (l *link) end() {
+	defer l.up.Conn.Close()
+	_ = l.up.Conn.SetDeadline(time.Now().Add(closeTimeout))
+	if l.loggedIn {
+		_, _ = l.up.Conn.Write(wire.AppendFrame(nil, 'X', nil))
+	}
+	if half, ok := l.up.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, l.up.Conn)
+	}
+}
+
+// interrupt makes a blocked read or write on the link fail.
+func (l *link) interrupt() { _ = l.up.Conn.SetDeadline(time.Unix(1, 0)) }
+
+// cancel asks the primary to cancel what runs on the link.
+func (l *link) cancel() error {
+	if l.up.Cancel == nil || len(l.key) == 0 {
+		return nil
+	}
+	ctx, done := context.WithTimeout(context.Background(), cancelTimeout)
+	defer done()
+	return l.up.Cancel(ctx, cancelRequest(l.pid, l.key))
+}
+
+// cancelRequest is a CancelRequest as a client sends it (facts A5).
+func cancelRequest(pid uint32, key []byte) []byte {
+	const code = 80877102
+	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(key)))
+	b = binary.BigEndian.AppendUint32(b, code)
+	b = binary.BigEndian.AppendUint32(b, pid)
+	return append(b, key...)
+}

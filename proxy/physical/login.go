@@ -1,0 +1,259 @@
+package physical
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// errRefused ends a session whose client has seen the primary's own refusal.
+var errRefused = errors.New("log-in refused by the primary")
+
+func errAuthenticationTimeout() *pgerror.Error {
+	return pgerror.Fatal(pgerror.QueryCanceled, "canceling authentication due to timeout")
+}
+
+func errAnswerDue() *pgerror.Error {
+	return errAuthenticationTimeout().WithDetail(
+		"Other walsenders wait to log in, and each log-in takes a walsender of the primary.")
+}
+
+func errShutdown() *pgerror.Error {
+	return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+}
+
+func errNoWalsender() *pgerror.Error {
+	return pgerror.Fatal(pgerror.TooManyConnections, "no walsender of the primary is free for a log-in").
+		WithDetail("max_wal_senders of the primary leaves none beside the one of replproxy itself.").
+		WithHint("Raise max_wal_senders on the primary.")
+}
+
+func errQueue() *pgerror.Error {
+	return pgerror.Fatal(pgerror.TooManyConnections, "too many walsenders wait to log in").
+		WithHint("Raise auth.max_upstream_walsenders, and max_wal_senders on the primary to match.")
+}
+
+// login is one log-in in progress. The session's goroutine passes what the primary says; the
+// client's listener passes the answers, one for each question.
+type login struct {
+	s     *session
+	ctx   context.Context // ends with the cause of a failure
+	fail  context.CancelCauseFunc
+	watch *authwatch.Watch
+	link  *link
+	asks  chan struct{}  // one for each question that has not been answered
+	stop  func()         // the client's listener; idempotent
+	late  *pgerror.Error // what the client is told when the time is up, nil: just that
+}
+
+// logIn relays the client's log-in to the primary. When it returns nil the client has seen
+// ReadyForQuery and s.link is idle. An error that is a *pgerror.Error is owed to the client.
+func (s *session) logIn(parent context.Context) error {
+	limited, done := context.WithTimeoutCause(parent, s.h.o.AuthenticationTimeout, errAuthenticationTimeout())
+	defer done()
+	ctx, fail := context.WithCancelCause(limited)
+	defer fail(nil)
+	l := &login{s: s, ctx: ctx, fail: fail, asks: make(chan struct{}, 1)}
+	l.stop = s.client.listen(ctx, fail, l.answer)
+	defer l.stop()
+
+	// A client that does not read what it is told is ended by the same time-out.
+	_ = s.client.conn.SetWriteDeadline(time.Now().Add(s.h.o.AuthenticationTimeout))
+	err := l.run()
+	l.stop()
+	if ctx.Err() != nil && !errors.Is(err, errRefused) {
+		err = l.cause(parent) // whatever broke, broke because of it
+	}
+	if err != nil {
+		if l.link != nil {
+			l.link.close()
+		}
+		return err
+	}
+	_ = s.client.conn.SetWriteDeadline(time.Time{})
+	s.link = l.link
+	s.link.giveBack()
+	return nil
+}
+
+// cause is why the log-in was broken off.
+func (l *login) cause(parent context.Context) error {
+	cause := context.Cause(l.ctx)
+	switch {
+	case parent.Err() != nil:
+		return errShutdown()
+	case l.late != nil && errors.Is(cause, errAuthenticationTimeout()):
+		return l.late
+	}
+	return cause
+}
+
+func (l *login) run() error {
+	gate := l.s.h.o.Gate
+	l.s.h.learnLimit()
+	if gate.Limit() == 0 {
+		return errNoWalsender()
+	}
+	l.late = errQueue()
+	t, err := gate.acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	if err != nil {
+		return err
+	}
+	l.late = nil
+	first, err := l.reach(t)
+	if err != nil {
+		gate.leave(t)
+		return err
+	}
+	defer context.AfterFunc(l.ctx, l.link.interrupt)()
+	l.watch = authwatch.New(authwatch.Legs{
+		ClientTLS:   l.s.clientTLS(),
+		UpstreamTLS: l.link.up.TLS,
+		Loopback:    authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn),
+		Trusted:     l.s.h.o.trusts(l.s.client.conn.RemoteAddr(), l.link.up.Conn.RemoteAddr(), l.s),
+	})
+	for _, f := range first {
+		if over, err := l.frame(f.typ, f.body); over || err != nil {
+			return err
+		}
+	}
+	for {
+		h, body, err := l.read()
+		if err != nil {
+			return err
+		}
+		if over, err := l.frame(h.Type, body); over || err != nil {
+			return err
+		}
+	}
+}
+
+// frame judges and passes one message of the primary. over: the client may send commands.
+func (l *login) frame(typ byte, body []byte) (over bool, err error) {
+	step, body, err := l.watch.FromUpstream(typ, body)
+	if err != nil {
+		return false, err
+	}
+	switch step {
+	case authwatch.Authenticated:
+		l.stop()
+		if !l.link.take() {
+			<-l.ctx.Done() // reclaimed: the cause says why
+			return false, context.Cause(l.ctx)
+		}
+	case authwatch.Ask:
+		now := time.Now()
+		l.link.gate.yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
+	}
+	if body, err = l.s.loginMessage(l.link, typ, body); err != nil {
+		return false, err
+	}
+	err = l.s.client.put(wire.AppendFrame(nil, typ, body))
+	if err == nil && (step != authwatch.Pass || l.link.r.Buffered() == 0) {
+		err = l.s.client.flush()
+	}
+	if err != nil {
+		return false, err
+	}
+	switch step {
+	case authwatch.Ask:
+		select {
+		case l.asks <- struct{}{}:
+		default: // the one before needed no answer (GSS): the client may still give one
+		}
+	case authwatch.Refused:
+		e, _ := wire.ParseError(body)
+		return false, fmt.Errorf("%w: %w", errRefused, e)
+	case authwatch.Ready:
+		l.link.loggedIn = true
+		return true, nil
+	}
+	return false, nil
+}
+
+// read is the primary's next message; its body is valid until the next read.
+func (l *login) read() (wire.Header, []byte, error) {
+	h, err := l.link.r.Next()
+	if err == nil {
+		var body []byte
+		if body, err = l.link.r.Body(h.Size, authwatch.MaxQuestion); err == nil {
+			return h, body, nil
+		}
+	}
+	return h, nil, relay.Unreachable(fmt.Errorf("read log-in from primary: %w", err))
+}
+
+// answer passes the client's answer to one question. Anything the client sends before it is asked
+// waits: until there is a question, or until the log-in is over and it is a command.
+func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-l.asks:
+	}
+	if h.Type != 'p' {
+		l.fail(pgerror.From(l.watch.FromClient(h.Type, nil)))
+		return false
+	}
+	body, err := l.s.client.body(ctx, h.Size, authwatch.MaxAnswer)
+	switch {
+	case errors.Is(err, wire.ErrFrame):
+		l.fail(pgerror.Fatal(pgerror.ProtocolViolation, "invalid message length"))
+		return false
+	case err != nil:
+		l.fail(fmt.Errorf("%w: %w", errClientGone, err))
+		return false
+	}
+	if err := l.watch.FromClient(h.Type, body); err != nil {
+		l.fail(err)
+		return false
+	}
+	if !l.link.take() {
+		return false // too late: errAnswerDue is on its way
+	}
+	if _, err := l.link.up.Conn.Write(wire.AppendFrame(nil, h.Type, body)); err != nil {
+		return false // the reader of the primary says why
+	}
+	return true
+}
+
+// loginMessage remembers what a message of the primary says about the session, and replaces the
+// cancel key: the client gets the session's virtual pid with a key that replproxy made, as long as
+// the primary's (4 bytes in protocol 3.0, 32 in 3.2).
+func (s *session) loginMessage(l *link, typ byte, body []byte) ([]byte, error) {
+	switch typ {
+	case 'S':
+		s.parameter(body)
+	case 'K':
+		if len(body) < 8 || len(body) > 4+maxCancelKey {
+			return nil, pgerror.Fatal(pgerror.ProtocolViolation, "the primary sent an invalid cancel key")
+		}
+		l.pid, l.key = binary.BigEndian.Uint32(body), append([]byte(nil), body[4:]...)
+		key := make([]byte, len(l.key))
+		_, _ = rand.Read(key) // never fails
+		s.withdraw = s.server.OnCancel(key, s.cancel)
+		return append(binary.BigEndian.AppendUint32(nil, uint32(s.server.PID())), key...), nil
+	}
+	return body, nil
+}
+
+// maxCancelKey is the longest key of any protocol version (facts A5).
+const maxCancelKey = 256
+
+// host is the address without the port; all clients of a unix socket are one.
+func host(a net.Addr) string {
+	h, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.Network()
+	}
+	return h
+}

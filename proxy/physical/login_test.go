@@ -1,0 +1,236 @@
+package physical_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// refusal is the error with which a log-in ends.
+func refusal(t *testing.T, conninfo string, extra ...string) *pgconn.PgError {
+	t.Helper()
+	s, err := tryConnect(t, conninfo, extra...)
+	if err == nil {
+		s.conn.Close()
+		t.Fatal("let in")
+	}
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		t.Fatalf("not an error of the protocol: %v", err)
+	}
+	return e
+}
+
+// What the primary refuses is refused in its own words, before and after authentication.
+func TestRefusalsAreThePrimarysOwn(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	primary.Exec(t, "CREATE ROLE plain LOGIN PASSWORD 'secret'")
+	primary.Exec(t, "CREATE ROLE nologin REPLICATION PASSWORD 'secret'")
+	w := newWorld(t, primary, worldOptions{})
+	for _, extra := range []string{
+		"password=wrong", "user=nobody", "user=plain", "user=nologin",
+		"options='-c no_such_setting=1'", "wal_sender_timeout=soon",
+	} {
+		want, got := refusal(t, primary.Conninfo(), extra), refusal(t, w.conninfo(), extra)
+		if *got != *want {
+			t.Errorf("%s\nprimary: %+v\n  proxy: %+v", extra, want, got)
+		}
+	}
+	pgtest.WaitFor(t, readTimeout, "the gate to be free", func() (bool, error) { return w.gate.Status().Running == 0, nil })
+}
+
+// The session is shown as the primary describes it, but for pid and key.
+func TestSessionIsThePrimarys(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{})
+	direct := connect(t, primary.Conninfo(), "application_name='stand\x7fby'")
+	through := connect(t, w.conninfo(), "application_name='stand\x7fby'")
+	for name, want := range direct.params {
+		if got := through.params[name]; got != want {
+			t.Errorf("%s: %q, the primary says %q", name, got, want)
+		}
+	}
+	if len(direct.params) != len(through.params) || len(direct.params) < 10 {
+		t.Errorf("%d parameters, the primary has %d", len(through.params), len(direct.params))
+	}
+	if through.pid <= 1<<22 || len(through.key) != 4 {
+		t.Errorf("pid %d, key %x: want a pid above those of any server", through.pid, through.key)
+	}
+	other := connect(t, w.conninfo())
+	if other.pid == through.pid || string(other.key) == string(through.key) {
+		t.Errorf("two sessions have pid %d and %d, key %x and %x", other.pid, through.pid, other.key, through.key)
+	}
+	infos := w.server.Sessions()
+	if len(infos) != 2 || infos[0].ApplicationName != "stand?by" || infos[0].PID != int32(through.pid) {
+		t.Errorf("sessions: %+v", infos)
+	}
+}
+
+// A rule that judged the proxy's address, or the proxy's operating system user, is no proof (R1).
+func TestUnprovenLogInIsRefused(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t)
+	t.Run("both legs over loopback", func(t *testing.T) {
+		w := newWorld(t, primary, worldOptions{})
+		if got := connect(t, w.conninfo()).query("IDENTIFY_SYSTEM"); !strings.HasSuffix(got, "Z I") {
+			t.Fatal(got)
+		}
+	})
+	t.Run("over the primary's unix socket", func(t *testing.T) {
+		w := newWorld(t, primary, worldOptions{upstream: primary.SocketConninfo()})
+		e := refusal(t, w.conninfo())
+		if e.Code != "28000" || e.Severity != "FATAL" || !strings.Contains(e.Message, "proof") || e.Hint == "" {
+			t.Fatalf("%+v", e)
+		}
+	})
+	t.Run("trusted by an access rule", func(t *testing.T) {
+		w := newWorld(t, primary, worldOptions{
+			upstream: primary.SocketConninfo(),
+			trust: func(client, _ net.Addr, p handshake.Params) bool {
+				return strings.HasPrefix(client.String(), "127.0.0.1:") && p.Get("user") == "postgres"
+			},
+		})
+		connect(t, w.conninfo())
+		if e := refusal(t, w.conninfo(), "user=other"); e.Code != "28000" {
+			t.Fatalf("%+v", e)
+		}
+	})
+}
+
+// The startup packet reaches the primary as it is, so versions are negotiated by the primary.
+func TestProtocolVersionIsNegotiatedByThePrimary(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t)
+	w := newWorld(t, primary, worldOptions{})
+	startup := func(addr string) string {
+		conn := dial(t, addr)
+		body := "user\x00postgres\x00replication\x00true\x00_pq_.what\x001\x00\x00"
+		b := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
+		b = append(binary.BigEndian.AppendUint32(b, 3<<16|7), body...)
+		_, err := conn.Write(b)
+		must(t, err)
+		s := &script{t: t, conn: conn, f: pgproto3.NewFrontend(conn, conn)}
+		m, err := s.receive()
+		must(t, err)
+		n, ok := m.(*pgproto3.NegotiateProtocolVersion)
+		if !ok {
+			t.Fatalf("%T", m)
+		}
+		return describe(m) + " " + strings.Join(n.UnrecognizedOptions, ",")
+	}
+	want := startup(net.JoinHostPort("127.0.0.1", itoa(primary.Port)))
+	if got := startup(w.addr.String()); got != want {
+		t.Errorf("%q, the primary says %q", got, want)
+	}
+}
+
+// A primary without a free walsender is asked again, and the client never knows (R31).
+func TestFullPrimaryIsRetried(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 2"))
+	w := newWorld(t, primary, worldOptions{})
+	direct := connect(t, primary.Conninfo())
+	done := make(chan error, 1)
+	go func() {
+		s, err := tryConnect(t, w.conninfo())
+		if err == nil {
+			defer s.conn.Close()
+		}
+		done <- err
+	}()
+	pgtest.WaitFor(t, readTimeout, "the primary to refuse", func() (bool, error) {
+		return strings.Contains(primary.Log(), "number of requested standby connections exceeds"), nil
+	})
+	select {
+	case err := <-done:
+		t.Fatalf("log-in ended while the primary is full: %v", err)
+	default:
+	}
+	direct.send(&pgproto3.Terminate{})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// When the time is up the client hears what the primary said.
+func TestFullPrimaryAtLastIsTold(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 2"))
+	w := newWorld(t, primary, worldOptions{authTimeout: time.Second})
+	direct := connect(t, primary.Conninfo())
+	defer direct.conn.Close()
+	e := refusal(t, w.conninfo())
+	if e.Code != "53300" || !strings.Contains(e.Message, "number of requested standby connections exceeds") {
+		t.Fatalf("%+v", e)
+	}
+}
+
+// The walreceiver's walsender is the only one: nobody else can log in, and is told why at once.
+func TestPrimaryWithoutASpareWalsender(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 1"))
+	w := newWorld(t, primary, worldOptions{})
+	if e := refusal(t, w.conninfo()); e.Code != "53300" || !strings.Contains(e.Hint, "max_wal_senders") {
+		t.Fatalf("%+v", e)
+	}
+}
+
+// A client that leaves while it waits at the gate leaves nothing behind.
+func TestClientLeavesTheQueue(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{maxLogins: 1})
+	holder := startup(t, w.addr.String())
+	pgtest.WaitFor(t, readTimeout, "a log-in to run", func() (bool, error) { return w.gate.Status().Running == 1, nil })
+	waiting := startup(t, w.addr.String())
+	pgtest.WaitFor(t, readTimeout, "a log-in to wait", func() (bool, error) { return w.gate.Status().Waiting == 1, nil })
+	waiting.Close()
+	pgtest.WaitFor(t, readTimeout, "the queue to be empty", func() (bool, error) { return w.gate.Status().Waiting == 0, nil })
+	holder.Close()
+	pgtest.WaitFor(t, readTimeout, "the gate to be free", func() (bool, error) { return w.gate.Status().Running == 0, nil })
+}
+
+// One who was asked for a password and does not answer makes room for one who waits.
+func TestSilentLogInMakesRoom(t *testing.T) {
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{maxLogins: 1})
+	silent := startup(t, w.addr.String())
+	s := &script{t: t, conn: silent, f: pgproto3.NewFrontend(silent, silent)}
+	if _, err := s.receive(); err != nil { // the question it will not answer: it holds the place
+		t.Fatal(err)
+	}
+	began := time.Now()
+	connect(t, w.conninfo())
+	if d := time.Since(began); d > 15*time.Second {
+		t.Errorf("waited %v", d)
+	}
+	if got := s.transcript(); !strings.Contains(got, "57014") || !strings.HasSuffix(got, "closed") {
+		t.Errorf("the silent one was told: %s", got)
+	}
+}
+
+func dial(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, readTimeout)
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// startup opens a connection and says no more than who it wants to be.
+func startup(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	conn := dial(t, addr)
+	m := &pgproto3.StartupMessage{
+		ProtocolVersion: pgproto3.ProtocolVersion30,
+		Parameters:      map[string]string{"user": "postgres", "replication": "true"},
+	}
+	b, err := m.Encode(nil)
+	must(t, err)
+	_, err = conn.Write(b)
+	must(t, err)
+	return conn
+}

@@ -1,0 +1,81 @@
+package physical
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy"
+)
+
+const (
+	// DefaultIdleKeep is how long the connection to the primary of a session that is logged in but
+	// silent is kept for commands that only the primary answers. Tools send their next command
+	// within milliseconds; a person at a prompt may lose it and is told to reconnect.
+	DefaultIdleKeep = 10 * time.Second
+	// idleGrace is how long it is kept even when others wait for a place: BASE_BACKUP follows the
+	// log-in by a few round trips.
+	idleGrace = 500 * time.Millisecond
+	// startGrace is how long it is kept after START_REPLICATION when nobody waits: a start that fails
+	// does so at once.
+	startGrace = 100 * time.Millisecond
+	// answerDue is how long a client may think about a question of the primary while others wait,
+	// or the walreceiver does: its walsender is taken from them and it has proved nothing yet.
+	answerDue = 5 * time.Second
+	// dialTimeout bounds one way to the primary, all its hosts included.
+	dialTimeout = 10 * time.Second
+	// retryFirst and retryMax bound the wait before a log-in that found no free walsender (53300) is
+	// tried again: quick, for a walsender that is just ending, and never a flood of forks.
+	retryFirst = 50 * time.Millisecond
+	retryMax   = time.Second
+	// closeTimeout bounds the wait for the primary to end its side. When it has, its walsender is
+	// free for the next log-in.
+	closeTimeout = time.Second
+	// cancelTimeout bounds passing a CancelRequest on.
+	cancelTimeout = 5 * time.Second
+	// DefaultWalSenderTimeout is PostgreSQL's wal_sender_timeout.
+	DefaultWalSenderTimeout = time.Minute
+	// maxQuery is the longest text of a command. Real ones have a few hundred bytes.
+	maxQuery = 1 << 20
+	// maxSmall is the longest body of a message of the primary that is looked at rather than passed
+	// on piecemeal: errors and parameters.
+	maxSmall = 64 << 10
+	// maxParameters bounds what is remembered of the primary's ParameterStatus messages; servers send
+	// about fifteen.
+	maxParameters = 64
+)
+
+// Options of a [Handler]. Hub, Upstream, Gate and Logger are required, other zero values mean the
+// defaults.
+type Options struct {
+	Hub      Hub
+	Upstream proxy.Dialer
+	Gate     *Gate
+	// Settings may be nil: then SHOW is answered by the session's own connection only.
+	Settings Settings
+	// Trust is the access rule of ruling R1; nil trusts nobody.
+	Trust  proxy.TrustFunc
+	Logger *slog.Logger
+
+	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
+	AuthenticationTimeout time.Duration
+	// IdleKeep replaces DefaultIdleKeep.
+	IdleKeep time.Duration
+}
+
+func (o *Options) complete() error {
+	if o.Hub == nil || o.Upstream == nil || o.Gate == nil || o.Logger == nil {
+		return errors.New("make walsender handler: hub, upstream, gate and logger are required")
+	}
+	if o.AuthenticationTimeout == 0 {
+		o.AuthenticationTimeout = handshake.DefaultAuthenticationTimeout
+	}
+	if o.IdleKeep == 0 {
+		o.IdleKeep = DefaultIdleKeep
+	}
+	if o.Settings == nil {
+		o.Settings = func() map[string]string { return nil }
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package physical
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// lastWords is how long a command that is broken off may take to reach the end of a message, so that
+// the client can be told. A throttled base backup pauses inside of them for a second.
+const lastWords = 2 * time.Second
+
+// errLinkLost: the connection to the primary broke before it answered anything.
+var errLinkLost = errors.New("connection to the primary lost")
+
+// errTorn: a message reached the client in part, so it cannot be told why the session ends.
+var errTorn = errors.New("broken off inside a message")
+
+// pass hands a command to the primary, on the session's own connection.
+func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query string) error {
+	if !s.link.take() {
+		return s.fail(nil, errReconnect(cmd))
+	}
+	err := s.forward(parent, ctx, cmd, query)
+	if errors.Is(err, errLinkLost) {
+		return s.fail(nil, errReconnect(cmd))
+	}
+	return err
+}
+
+// passing is one command that the primary answers. The session's goroutine passes the answer, the
+// client's listener passes what the client uploads.
+type passing struct {
+	s      *session
+	backup bool            // of a base backup, whose first row is still to come
+	ctx    context.Context // ends when the command is broken off, with the reason
+	fail   context.CancelCauseFunc
+	begun  bool          // something of the answer has been passed
+	fatal  bool          // the primary has told the client that the session is over
+	copyIn chan struct{} // closed when the primary wants CopyData
+	opened bool          // copyIn is closed; owned by the session's goroutine
+	ended  bool          // nothing of the client is passed any more; owned by the listener
+	spoilt atomic.Bool   // the client broke the rules of COPY: the link is good for nothing after it
+	over   atomic.Bool   // the primary has ended COPY by an error
+}
+
+// forward sends a command on and passes everything back until ReadyForQuery. The link is busy when
+// it is called, and idle or closed when it returns. Pressure goes back by itself: nothing is read
+// from the primary while the client does not take what was read before. errLinkLost means that the
+// client has seen nothing and can be answered otherwise.
+func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command, query string) error {
+	ctx, fail := context.WithCancelCause(context.Background())
+	defer fail(nil)
+	p := &passing{s: s, ctx: ctx, fail: fail, copyIn: make(chan struct{})}
+	_, p.backup = cmd.(*grammar.BaseBackup)
+	defer context.AfterFunc(parent, func() { fail(errShutdown()) })()
+	defer s.passCancel(cancelled)()
+	stopBreak := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errClientGone) {
+			s.link.interrupt()
+			return
+		}
+		_ = s.link.up.Conn.SetReadDeadline(time.Now().Add(lastWords))
+		_ = s.client.conn.SetWriteDeadline(time.Now().Add(lastWords))
+	})
+	if long(cmd) {
+		s.link.lend()
+	}
+	err := p.run(query)
+	// Stopped in any case: its deadlines must not strike a session that goes on.
+	if whole := stopBreak(); err != nil || !whole {
+		return p.broken(err)
+	}
+	if p.spoilt.Load() {
+		s.link.close()
+		return nil
+	}
+	s.link.giveBack()
+	return nil
+}
+
+// passCancel passes a CancelRequest on while the command runs. The returned func waits for one that
+// is under way, lest it hit the next command.
+func (s *session) passCancel(cancelled context.Context) (stop func()) {
+	done := make(chan struct{})
+	withdraw := context.AfterFunc(cancelled, func() {
+		defer close(done)
+		if err := s.link.cancel(); err != nil {
+			s.h.o.Logger.Warn("cancel request not delivered", "session_id", uint64(s.server.ID()), "err", err)
+		}
+	})
+	return func() {
+		if !withdraw() {
+			<-done
+		}
+	}
+}
+
+// long are the commands that run longer than others should wait for a place at the gate.
+func long(cmd grammar.Command) bool {
+	switch cmd.(type) {
+	case *grammar.BaseBackup, *grammar.UploadManifest:
+		return true
+	}
+	return false
+}
+
+func (p *passing) run(query string) error {
+	link := p.s.link
+	if _, err := link.up.Conn.Write(wire.AppendFrame(nil, 'Q', append([]byte(query), 0))); err != nil {
+		return err
+	}
+	stop := p.s.client.listen(p.ctx, p.fail, p.upload)
+	defer stop()
+	for p.ctx.Err() == nil {
+		if link.r.Buffered() == 0 {
+			if err := p.s.client.flush(); err != nil {
+				return err
+			}
+		}
+		h, err := link.r.Next()
+		if err != nil {
+			return err
+		}
+		if err := p.frame(h); err != nil {
+			return err
+		}
+		if h.Type == 'Z' {
+			return p.s.client.flush()
+		}
+	}
+	return context.Cause(p.ctx)
+}
+
+// frame passes one message: small ones that matter are looked at, the others go through as they are.
+func (p *passing) frame(h wire.Header) error {
+	client, r := p.s.client, p.s.link.r
+	switch {
+	case h.Type == 'G' && !p.opened:
+		p.opened = true
+		close(p.copyIn)
+	case (h.Type == 'E' || h.Type == 'S' || h.Type == 'D' && p.backup) && h.Size <= maxSmall:
+		body, err := r.Body(h.Size, maxSmall)
+		if err != nil {
+			return err
+		}
+		switch h.Type {
+		case 'S':
+			p.s.parameter(body)
+		case 'D':
+			p.backup = false
+			p.s.h.learnKnown(backupStart(body))
+		default:
+			if err := p.note(body); err != nil {
+				return err
+			}
+		}
+		p.begun = true
+		return client.put(wire.AppendFrame(nil, h.Type, body))
+	}
+	p.begun = true
+	return client.putFrom(r, h.Type, h.Size)
+}
+
+// backupStart is recptr, the first column of the first row of a base backup (facts I2); Invalid when
+// the row is another.
+func backupStart(row []byte) lsn.LSN {
+	if len(row) < 6 {
+		return lsn.Invalid
+	}
+	field := row[6:]
+	if n := binary.BigEndian.Uint32(row[2:]); uint64(n) <= uint64(len(field)) {
+		if at, err := lsn.Parse(string(field[:n])); err == nil {
+			return at
+		}
+	}
+	return lsn.Invalid
+}
+
+// note looks at an error of the primary before it is passed on.
+func (p *passing) note(body []byte) error {
+	e, ok := wire.ParseError(body)
+	if ok && e.Severity != pgerror.SeverityError {
+		if !p.begun {
+			return fmt.Errorf("%w: %w", errLinkLost, e) // it ended before this command
+		}
+		p.fatal = true
+	}
+	p.over.Store(true)
+	p.s.h.o.Hub.DropTemporary(p.s.server.PID())
+	return nil
+}
+
+// upload passes what the client sends while the primary copies in; anything else waits for its turn.
+func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-p.copyIn:
+	}
+	switch {
+	case p.ended:
+		<-ctx.Done()
+		return false
+	case p.over.Load():
+		return false
+	case bytes.IndexByte([]byte("dcfHS"), h.Type) < 0:
+		// The primary ends a session that leaves COPY like this, and says so best.
+		p.spoilt.Store(true)
+		p.ended = true
+	case h.Type == 'c' || h.Type == 'f':
+		p.ended = true
+	}
+	err := interruptible(p.ctx, p.s.client.conn.SetReadDeadline, func() error {
+		_, err := io.Copy(p.s.link.up.Conn, io.MultiReader(
+			bytes.NewReader(wire.AppendHeader(nil, h.Type, h.Size)),
+			io.LimitReader(p.s.client.r, int64(h.Size))))
+		return err
+	})
+	if err != nil {
+		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))
+	}
+	return err == nil
+}
+
+// broken ends the link and words the end of a command that did not come to its own.
+func (p *passing) broken(err error) error {
+	link, client := p.s.link, p.s.client
+	link.loggedIn = false // it may stand inside a message: no Terminate
+	link.close()
+	if cause := context.Cause(p.ctx); cause != nil {
+		err = cause
+	}
+	var told *pgerror.Error
+	switch {
+	case errors.Is(err, errClientGone), client.torn:
+		return fmt.Errorf("%w: %w", errTorn, err)
+	case errors.Is(err, errLinkLost):
+		return err
+	case p.fatal:
+		return errors.Join(errOver, client.flush())
+	case !errors.As(err, &told) && !p.begun:
+		return fmt.Errorf("%w: %w", errLinkLost, err)
+	case told == nil:
+		told = pgerror.Fatal(pgerror.ConnectionFailure, "connection to the primary was lost").WithCause(err)
+	}
+	if err := client.flush(); err != nil {
+		return err
+	}
+	return told
+}

@@ -1,0 +1,48 @@
+package physical
+
+import (
+	"context"
+	"net"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy"
+)
+
+// Hub answers what a physical walsender asks from this proxy's own store and slots; [fanout.Hub] is
+// one. Methods are called from many sessions at once. Errors that the client shall see are
+// *pgerror.Error; any other becomes XX000.
+type Hub interface {
+	Identify() (fanout.Identity, error)
+	TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error)
+	CreateSlot(r fanout.SlotRequest, pid int32) error
+	ReadSlot(name string) (fanout.SlotState, bool)
+	// DropSlot may wait as long as another session uses the slot; ctx ends that.
+	DropSlot(ctx context.Context, name string, wait bool, pid int32) error
+	// DropTemporary is called after every ERROR and at the end of a session.
+	DropTemporary(pid int32)
+	// StartReplication is the whole of COPY BOTH. It returns with conn's deadlines at none and its
+	// reader between two frames, unless the error is fanout.ErrSessionOver.
+	StartReplication(
+		ctx context.Context, r fanout.StartRequest, s fanout.SessionInfo, conn fanout.Conn,
+	) (*fanout.NextTimeline, error)
+}
+
+// Settings are the primary's settings as SHOW prints them, by their canonical names; the walreceiver
+// keeps them. The map is not changed after it was returned. Nil or empty: nothing is known yet.
+type Settings func() map[string]string
+
+// Session is what the server knows of a connection; [proxy.Session] is one.
+type Session interface {
+	ID() proxy.SessionID
+	PID() int32
+	SetState(proxy.State)
+	SetApplicationName(string)
+	SetUpstream(string)
+	OnCancel(key []byte, f func()) (withdraw func())
+}
+
+// trust is the rule for log-ins of which the primary asked nothing (ruling R1).
+func (o *Options) trusts(client, upstream net.Addr, s *session) bool {
+	return o.Trust != nil && o.Trust(client, upstream, s.req.Params)
+}

@@ -1,0 +1,119 @@
+package physical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// frame is a whole message that has been read ahead.
+type frame struct {
+	typ  byte
+	body []byte
+}
+
+// maxPrelude is how many messages may come before the primary's first question or refusal: 'v' and
+// notices.
+const maxPrelude = 16
+
+// errFull is a primary without a free walsender.
+var errFull = errors.New("no free walsender")
+
+// reach dials and sends the client's startup packet until the primary has a walsender for it, and
+// returns what the primary said first. Nothing has been passed to the client then, so a primary that
+// is full (53300) is asked again without the client's knowledge (ruling R31). On success l.link owns
+// the ticket.
+func (l *login) reach(t *ticket) ([]frame, error) {
+	gate := l.s.h.o.Gate
+	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
+		if err := gate.waitOpen(l.ctx); err != nil {
+			return nil, err
+		}
+		first, err := l.attempt(t)
+		if !errors.Is(err, errFull) {
+			if err == nil {
+				l.late = nil
+			}
+			return first, err
+		}
+		l.late = pgerror.From(err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-l.ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(l.ctx)
+		}
+	}
+}
+
+// attempt is one connection. Its error wraps errFull and a *pgerror.Error when the primary is full.
+func (l *login) attempt(t *ticket) ([]frame, error) {
+	dial, done := context.WithTimeout(l.ctx, dialTimeout)
+	up, err := l.s.h.o.Upstream.Dial(dial)
+	done()
+	if err != nil {
+		return nil, relay.Unreachable(fmt.Errorf("dial primary: %w", err))
+	}
+	k := &link{
+		up: up, r: wire.NewReader(up.Conn, linkReadAhead),
+		gate: l.s.h.o.Gate, ticket: t, keep: l.s.h.o.IdleKeep,
+	}
+	stop := context.AfterFunc(l.ctx, k.interrupt)
+	defer stop()
+	first, err := k.begin(l.s.req.Raw)
+	if err == nil {
+		if full := fullError(first); full != nil {
+			err = fmt.Errorf("%w: %w", errFull, full)
+		}
+	} else {
+		err = relay.Unreachable(fmt.Errorf("start log-in: %w", err))
+	}
+	if err != nil {
+		k.end()
+		return nil, err
+	}
+	l.link = k
+	return first, nil
+}
+
+// begin sends the startup packet and reads up to the first message that decides something.
+func (l *link) begin(startup []byte) ([]frame, error) {
+	if _, err := l.up.Conn.Write(startup); err != nil {
+		return nil, err
+	}
+	var first []frame
+	for len(first) < maxPrelude {
+		h, err := l.r.Next()
+		if err != nil {
+			return nil, err
+		}
+		body, err := l.r.Body(h.Size, authwatch.MaxQuestion)
+		if err != nil {
+			return nil, err
+		}
+		first = append(first, frame{h.Type, append([]byte(nil), body...)})
+		if h.Type != 'v' && h.Type != 'N' {
+			return first, nil
+		}
+	}
+	return nil, errors.New("too many messages before the first question")
+}
+
+// fullError is the primary's refusal for want of a walsender or a connection, nil for anything else.
+func fullError(first []frame) *pgerror.Error {
+	last := first[len(first)-1]
+	if last.typ != 'E' {
+		return nil
+	}
+	if e, ok := wire.ParseError(last.body); ok && e.Code == pgerror.TooManyConnections {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package physical
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy"
+)
+
+// session is one physical walsender from its startup packet to its end. Its goroutine owns
+// everything but what mu guards.
+type session struct {
+	// Fixed after construction.
+	h       *Handler
+	req     *handshake.Request
+	server  Session
+	client  *client
+	started time.Time
+
+	// Owned by the session's goroutine.
+	link       *link // nil before the log-in
+	parameters map[string]string
+	version    grammar.Version
+	identified bool // IDENTIFY_SYSTEM has succeeded
+	withdraw   func()
+
+	mu      sync.Mutex
+	command context.CancelCauseFunc // of the command that runs, nil: none
+}
+
+// serve runs the session. A *pgerror.Error is owed to the client.
+func (s *session) serve(ctx context.Context) error {
+	defer func() {
+		if s.link != nil {
+			s.link.close()
+		}
+		if s.withdraw != nil {
+			s.withdraw()
+		}
+		s.h.o.Hub.DropTemporary(s.server.PID())
+	}()
+	if err := s.logIn(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.version, err = serverVersion(s.parameters["server_version"]); err != nil {
+		return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
+			WithCause(err)
+	}
+	s.server.SetApplicationName(s.parameters["application_name"])
+	s.server.SetUpstream(s.link.up.Name)
+	s.server.SetState(proxy.StateActive)
+	return s.loop(ctx)
+}
+
+func (s *session) clientTLS() bool {
+	_, ok := s.client.conn.(*tls.Conn)
+	return ok
+}
+
+// parameter remembers a ParameterStatus.
+func (s *session) parameter(body []byte) {
+	name, rest, ok := bytes.Cut(body, []byte{0})
+	value, _, ok2 := bytes.Cut(rest, []byte{0})
+	if !ok || !ok2 {
+		return
+	}
+	if _, known := s.parameters[string(name)]; known || len(s.parameters) < maxParameters {
+		s.parameters[string(name)] = string(value)
+	}
+}
+
+// cancel is what a CancelRequest with the session's key does: it ends the command that runs, and
+// nothing when none does.
+func (s *session) cancel() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.command != nil {
+		s.command(pgerror.New(pgerror.QueryCanceled, "canceling statement due to user request"))
+	}
+}
+
+// begin makes the context of a command: a CancelRequest ends it with 57014. It does not end with
+// the server's shutdown: see drainable.
+func (s *session) begin(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.mu.Lock()
+	s.command = cancel
+	s.mu.Unlock()
+	return ctx, func() {
+		s.mu.Lock()
+		s.command = nil
+		s.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// info is what the hub shows of the session while it streams.
+func (s *session) info() fanout.SessionInfo {
+	addr := ""
+	if a := s.client.conn.RemoteAddr(); a != nil && a.Network() != "unix" {
+		addr = a.String()
+	}
+	return fanout.SessionInfo{
+		PID: s.server.PID(), User: s.req.User(), ApplicationName: s.parameters["application_name"],
+		ClientAddr: addr, WalSenderTimeout: s.walSenderTimeout(), Started: s.started,
+	}
+}
+
+var errVersion = errors.New("unknown server_version")
+
+// serverVersion turns ParameterStatus server_version ("15.18 (Debian 15.18-1)", "18beta1") into
+// server_version_num.
+func serverVersion(text string) (grammar.Version, error) {
+	number, _, _ := strings.Cut(text, " ")
+	major, minor, _ := strings.Cut(number, ".")
+	if i := strings.IndexFunc(major, notDigit); i >= 0 {
+		major, minor = major[:i], "0" // a beta, or "devel"
+	}
+	if i := strings.IndexFunc(minor, notDigit); i >= 0 {
+		minor = minor[:i]
+	}
+	m, err := strconv.Atoi(major)
+	if err != nil || m < 10 || m > 99 {
+		return 0, fmt.Errorf("%w %q", errVersion, text)
+	}
+	n, err := strconv.Atoi("0" + minor)
+	if err != nil || n > 9999 {
+		return 0, fmt.Errorf("%w %q", errVersion, text)
+	}
+	return grammar.Version(m*10000 + n), nil
+}
+
+func notDigit(r rune) bool { return r < '0' || r > '9' }

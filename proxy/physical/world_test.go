@@ -1,0 +1,185 @@
+package physical_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/physical"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+func TestMain(m *testing.M) {
+	code := 1
+	defer func() { os.Exit(code) }()
+	defer pgtest.CleanUp()
+	if code = m.Run(); code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+}
+
+// world is a whole proxy within the test process, in front of a real primary.
+type world struct {
+	primary  *pgtest.Server
+	store    *walstore.Store
+	receiver *walreceiver.Receiver
+	hub      *fanout.Hub
+	gate     *physical.Gate
+	server   *proxy.Server
+	addr     *net.TCPAddr
+
+	startReceiver func()
+	stopServer    func() // drains; also done at the test's end
+}
+
+type worldOptions struct {
+	upstream    string // conninfo; default: the primary's
+	authTimeout time.Duration
+	idleKeep    time.Duration
+	maxLogins   int
+	trust       proxy.TrustFunc
+	noReceiver  bool // leave the walreceiver's start to the test: world.startReceiver
+}
+
+func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
+	t.Helper()
+	if o.upstream == "" {
+		o.upstream = primary.Conninfo()
+	}
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	config, err := upstream.Parse(o.upstream)
+	must(t, err)
+	w := &world{primary: primary, gate: physical.NewGate(o.maxLogins)}
+	dir := t.TempDir()
+	w.store, err = walstore.Open(t.Context(), walstore.Options{Dir: dir, Logger: log})
+	must(t, err)
+	slots, err := slot.Open(filepath.Join(dir, "slots"), slot.Options{})
+	must(t, err)
+	w.hub = fanout.New(fanout.Options{Store: fanout.NewStore(w.store), Slots: slots, Logger: log})
+	w.receiver, err = walreceiver.New(walreceiver.Options{
+		Upstream: config, Name: "proxy_a", Slot: "proxy_a", Store: w.store, Gate: w.gate, Logger: log,
+	})
+	must(t, err)
+	handler, err := physical.New(physical.Options{
+		Hub: w.hub, Upstream: dialer(config), Gate: w.gate, Logger: log, Trust: o.trust,
+		Settings:              func() map[string]string { return w.receiver.Status().Settings },
+		AuthenticationTimeout: o.authTimeout, IdleKeep: o.idleKeep,
+	})
+	must(t, err)
+	listeners, err := proxy.Listen(t.Context(), []string{"127.0.0.1:0"})
+	must(t, err)
+	w.addr = listeners[0].Addr().(*net.TCPAddr)
+	w.server, err = proxy.New(proxy.Options{
+		Listeners: listeners, Upstream: dialer(config), Physical: handler, Logger: log,
+		AuthenticationTimeout: o.authTimeout, PhysicalGrace: 10 * time.Second, DrainGrace: time.Second,
+	})
+	must(t, err)
+	w.run(t, o)
+	return w
+}
+
+// run starts everything and stops it at the test's end in the order of a shutdown.
+func (w *world) run(t *testing.T, o worldOptions) {
+	stopStore := background(t, "store", w.store.Run)
+	stopHub := background(t, "hub", w.hub.Run)
+	stopReceiver := func() {}
+	w.startReceiver = func() { stopReceiver = background(t, "walreceiver", w.receiver.Run) }
+	if !o.noReceiver {
+		w.startReceiver()
+	}
+	w.stopServer = background(t, "server", w.server.Run)
+	t.Cleanup(func() {
+		stopReceiver()
+		w.stopServer()
+		stopHub()
+		stopStore()
+		if err := w.store.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
+	})
+	if !o.noReceiver {
+		w.waitStreaming(t)
+	}
+}
+
+func (w *world) waitStreaming(t *testing.T) {
+	t.Helper()
+	pgtest.WaitFor(t, 30*time.Second, "the walreceiver to stream", func() (bool, error) {
+		_, err := w.hub.Identify()
+		return err == nil && w.receiver.Status().State == walreceiver.Streaming, nil
+	})
+}
+
+// conninfo is the proxy's, with the primary's password.
+func (w *world) conninfo(extra ...string) string {
+	words := []string{"host=127.0.0.1", "port=" + strconv.Itoa(w.addr.Port), "user=postgres", "dbname=postgres",
+		"sslmode=disable"}
+	if w.primary.Password != "" {
+		words = append(words, "password="+w.primary.Password)
+	}
+	return strings.Join(append(words, extra...), " ")
+}
+
+// background runs f until stop is called (again is harmless) and fails the test if it fails.
+func background(t *testing.T, what string, f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			t.Errorf("%s ended: %v", what, err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func dialer(config *upstream.Config) proxy.Dialer {
+	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+		c, err := config.DialRaw(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &relay.Upstream{
+			Conn: c.Conn, TLS: c.TLS, Name: c.Endpoint.String(),
+			Cancel: func(ctx context.Context, raw []byte) error { return upstream.Cancel(ctx, c.Endpoint, raw) },
+		}, nil
+	})
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testWriter sends log lines to the test's output, where they are shown when it fails.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}

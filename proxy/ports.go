@@ -1,0 +1,37 @@
+package proxy
+
+import (
+	"context"
+	"net"
+
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// PhysicalHandler serves physical walsenders.
+//
+// ServeWalsender is called in the session's own goroutine, after the startup packet has been read
+// and before a byte has been answered. It blocks until the session is over. It need not close
+// req.Conn: the server does when it returns, and earlier to end a session by force. An error that
+// has not been told to the client yet is returned wrapped in [Tell]; other errors are logged only.
+// ctx ends when the server has drained everything else: the handler then sends what is left and
+// returns, as a postmaster's walsenders do last.
+type PhysicalHandler interface {
+	ServeWalsender(ctx context.Context, req *handshake.Request, s *Session) error
+}
+
+// Dialer opens connections to the current primary, encrypted as configured, with no startup packet
+// sent. It is called from many goroutines; ctx bounds the attempt.
+type Dialer interface {
+	Dial(ctx context.Context) (*relay.Upstream, error)
+}
+
+// DialerFunc is a function as a Dialer.
+type DialerFunc func(ctx context.Context) (*relay.Upstream, error)
+
+// Dial calls f.
+func (f DialerFunc) Dial(ctx context.Context) (*relay.Upstream, error) { return f(ctx) }
+
+// TrustFunc is the explicit access rule that lets a log-in pass for which the upstream asked nothing
+// of the client (ruling R1). It sees real addresses.
+type TrustFunc func(client, upstream net.Addr, params handshake.Params) bool

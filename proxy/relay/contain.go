@@ -1,0 +1,18 @@
+package relay
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// contained calls f and makes a panic its error: a session's own goroutine ends that session only.
+func contained(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return f()
+}
+
+func panicked(p any) error { return fmt.Errorf("panic in relay: %v\n%s", p, debug.Stack()) }

@@ -1,0 +1,72 @@
+package relay
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Engine copies between sockets for all sessions of a server. Where the system has epoll, a session
+// in an engine costs no goroutine that runs and no buffer: a few loops move the
+// bytes of all of them. Sessions whose connections are no plain sockets (TLS) are copied by
+// goroutines of their own, and so is everything elsewhere than on Linux.
+//
+// Measured with pgbench -S -c 16 on two processors: a goroutine per direction reaches 0.8 of
+// HAProxy's throughput, most of the rest being the scheduler; see bench.
+type Engine struct {
+	loops []*loop
+	next  atomic.Uint32
+}
+
+// NewEngine makes the loops of an engine and starts nothing. Close releases them if Run is never
+// called.
+func NewEngine() (*Engine, error) {
+	e := &Engine{}
+	// Half the processors: a loop that waits must find an idle one when it wakes up, or the scheduler
+	// takes its own away and brings it back each time.
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		l, err := newLoop()
+		if err != nil {
+			e.Close()
+			return nil, err
+		}
+		if l != nil {
+			e.loops = append(e.loops, l)
+		}
+	}
+	return e, nil
+}
+
+// Run serves the loops until ctx is done; sessions that are left then lose their connections. It
+// returns when all is closed.
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() {
+		for _, l := range e.loops {
+			l.stop()
+		}
+	})
+	defer stop()
+	for _, l := range e.loops {
+		g.Go(l.run)
+	}
+	return g.Wait()
+}
+
+// Close releases an engine that does not run.
+func (e *Engine) Close() {
+	for _, l := range e.loops {
+		l.close()
+	}
+}
+
+// pick is the next loop in turn, nil when there is none.
+func (e *Engine) pick() *loop {
+	if e == nil || len(e.loops) == 0 {
+		return nil
+	}
+	return e.loops[int(e.next.Add(1))%len(e.loops)]
+}

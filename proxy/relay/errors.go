@@ -1,0 +1,70 @@
+package relay
+
+import (
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Side says which connection broke.
+type Side uint8
+
+// The sides.
+const (
+	Client Side = iota + 1
+	Primary
+)
+
+// String is the side's word.
+func (s Side) String() string {
+	if s == Client {
+		return "client"
+	}
+	return "primary"
+}
+
+// SideError is the loss of one connection. There is nobody, or nothing, to tell.
+type SideError struct {
+	Side Side
+	Err  error
+}
+
+// Error names the side.
+func (e *SideError) Error() string { return fmt.Sprintf("%s: %v", e.Side, e.Err) }
+
+// Unwrap is what the connection said.
+func (e *SideError) Unwrap() error { return e.Err }
+
+// RefusedError ends a log-in. Unless Told, the client stands between two frames and is owed Err.
+type RefusedError struct {
+	Err  *pgerror.Error
+	Told bool
+
+	listening bool // the primary has not refused and takes a Terminate
+}
+
+// Error is the refusal's text.
+func (e *RefusedError) Error() string {
+	if e.Told {
+		return "refused by the primary: " + e.Err.Error()
+	}
+	return e.Err.Error()
+}
+
+// Unwrap is the *pgerror.Error.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// PostgreSQL has no words for a primary that cannot be reached, the code is what it answers while it
+// cannot take connections. The other two are its own.
+var (
+	errUnreachable           = pgerror.Fatal(pgerror.CannotConnectNow, "cannot connect to the primary")
+	errAuthenticationTimeout = pgerror.Fatal(pgerror.QueryCanceled, "canceling authentication due to timeout")
+	errShutdown              = pgerror.Fatal(pgerror.AdminShutdown,
+		"terminating connection due to administrator command")
+)
+
+// Unreachable is the FATAL 57P03 for a client whose primary cannot be reached. The detail is coarse:
+// the client is not authenticated, addresses stay in the log.
+func Unreachable(cause error) *pgerror.Error {
+	return errUnreachable.WithCause(cause).WithDetail("%s", dialDetail(cause))
+}

@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// maxQueuedAsks bounds the questions that wait for an answer. A server asks one at a time; GSS may
+// end with one that needs none.
+const maxQueuedAsks = 4
+
+// login is the exchange between the startup packet and ReadyForQuery. run owns reading from the
+// primary, answers owns reading from the client.
+type login struct {
+	client, upstream *leg
+	watch            *authwatch.Watch
+	deadline         time.Time
+	onKey            func(pid uint32, key []byte)
+
+	out     []byte        // frames for the client, not yet written
+	asks    chan struct{} // one per question; nil once answers was stopped
+	done    chan error    // the end of answers
+	waiting atomic.Bool   // answers waits for the client
+}
+
+// run passes frames until ReadyForQuery (nil), the primary's own refusal (*RefusedError), or a
+// failure. The client's deadline is the caller's to clear.
+func (l *login) run() error {
+	l.asks, l.done = make(chan struct{}, maxQueuedAsks), make(chan error, 1)
+	go func(asks <-chan struct{}) { l.done <- contained(func() error { return l.answers(asks) }) }(l.asks)
+	err := l.frames()
+	if stopped := l.stopAnswers(); stopped != nil {
+		return stopped // answers failed first and made the read from the primary fail
+	}
+	return err
+}
+
+func (l *login) frames() error {
+	for {
+		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
+		if err != nil {
+			return l.lost(err)
+		}
+		step, body, err := l.watch.FromUpstream(typ, body)
+		if err != nil {
+			return &RefusedError{Err: pgerror.From(err).AsFatal(), listening: true}
+		}
+		if step == authwatch.Authenticated {
+			// From here on what the client sends is no answer.
+			if err := l.stopAnswers(); err != nil {
+				return err
+			}
+		}
+		if typ == 'K' && len(body) > 4 && l.onKey != nil {
+			l.onKey(binary.BigEndian.Uint32(body), body[4:])
+		}
+		l.out = wire.AppendFrame(l.out, typ, body)
+		if step != authwatch.Pass || l.upstream.r.Buffered() == 0 {
+			if err := l.flush(); err != nil {
+				return err
+			}
+		}
+		switch step {
+		case authwatch.Ready:
+			return nil
+		case authwatch.Refused:
+			e, _ := wire.ParseError(body)
+			return &RefusedError{Err: e, Told: true}
+		case authwatch.Ask:
+			select {
+			case l.asks <- struct{}{}:
+			default:
+				return &RefusedError{Err: pgerror.Fatal(pgerror.ProtocolViolation,
+					"the primary sent too many authentication requests")}
+			}
+		}
+	}
+}
+
+func (l *login) flush() error {
+	if len(l.out) == 0 {
+		return nil
+	}
+	_, err := l.client.Write(l.out)
+	l.out = l.out[:0]
+	if err != nil {
+		return &SideError{Side: Client, Err: fmt.Errorf("write log-in: %w", err)}
+	}
+	return nil
+}
+
+// answers passes one 'p' on for every question. Nothing else of the client is read: what it sent
+// ahead waits until the primary has accepted it.
+func (l *login) answers(asks <-chan struct{}) error {
+	for range asks {
+		l.waiting.Store(true)
+		typ, body, err := l.client.answer()
+		l.waiting.Store(isTimeout(err))
+		switch {
+		case errors.Is(err, wire.ErrFrame):
+			err = &RefusedError{Err: pgerror.Fatal(pgerror.ProtocolViolation, "invalid message length")}
+		case err != nil:
+			err = &SideError{Side: Client, Err: fmt.Errorf("read answer: %w", err)}
+			if isTimeout(err) {
+				return nil // frames has the same deadline, or stopped us
+			}
+		default:
+			if refused := l.watch.FromClient(typ, body); refused != nil {
+				err = &RefusedError{Err: pgerror.From(refused).AsFatal()}
+			}
+		}
+		if err == nil {
+			if _, werr := l.upstream.Write(wire.AppendFrame(nil, typ, body)); werr != nil {
+				return nil // the reader of the primary sees why
+			}
+			continue
+		}
+		_ = l.upstream.SetReadDeadline(time.Unix(1, 0)) // wakes frames
+		return err
+	}
+	return nil
+}
+
+// stopAnswers ends answers, which may be waiting for an answer that nobody needs any more. Its error
+// counts unless it only says that it was stopped.
+func (l *login) stopAnswers() error {
+	if l.asks == nil {
+		return nil
+	}
+	close(l.asks)
+	l.asks = nil
+	select {
+	case err := <-l.done:
+		return err
+	default:
+	}
+	_ = l.client.SetReadDeadline(time.Unix(1, 0))
+	err := <-l.done
+	l.waiting.Store(false)
+	_ = l.client.SetReadDeadline(l.deadline)
+	return err
+}
+
+// lost words the loss of the primary for the client.
+func (l *login) lost(err error) error {
+	if isTimeout(err) && l.waiting.Load() {
+		return &RefusedError{Err: errAuthenticationTimeout}
+	}
+	e := errUnreachable.WithCause(err)
+	switch {
+	case isTimeout(err):
+		e = e.WithDetail("The primary did not complete the log-in in time.")
+	case errors.Is(err, wire.ErrFrame):
+		e = e.WithDetail("The primary sent a message with an impossible length.")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e = e.WithDetail("The primary closed the connection before the log-in was complete.")
+	default:
+		e = e.WithDetail("The connection to the primary was lost before the log-in was complete.")
+	}
+	return &RefusedError{Err: e}
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}

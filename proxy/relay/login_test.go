@@ -1,0 +1,169 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/authwatch"
+)
+
+func refusedWith(err error) (code pgerror.Code, told bool) {
+	var r *RefusedError
+	if errors.As(err, &r) {
+		return r.Err.Code, r.Told
+	}
+	return "", false
+}
+
+func TestLoginPassesAnExchangeUnchanged(t *testing.T) {
+	var pid uint32
+	var key string
+	ready := make(chan struct{})
+	s := run(t, t.Context(), "tcp", "tcp", func(o *Options) {
+		o.Trusted = false
+		o.OnKey = func(p uint32, k []byte) { pid, key = p, string(k) }
+		o.OnReady = func() { close(ready) }
+	})
+	s.expect(t, s.primary, "startup!")
+	for _, turn := range []struct{ ask, answer []byte }{
+		{frame('R', u32(10)+"SCRAM-SHA-256\x00\x00"), frame('p', "SCRAM-SHA-256\x00\x00\x00\x00\x01n")},
+		{frame('R', u32(11)+"r=x"), frame('p', "c=biws")},
+	} {
+		s.send(t, s.primary, string(turn.ask))
+		s.expect(t, s.client, string(turn.ask))
+		s.send(t, s.client, string(turn.answer))
+		s.expect(t, s.primary, string(turn.answer))
+	}
+	long := strings.Repeat("k", 256)
+	rest := string(frame('R', u32(12)+"v=")) + string(frame('R', u32(0))) + string(frame('S', "a\x00b\x00")) +
+		string(frame('N', "\x00")) + string(frame('K', u32(99)+long)) + string(frame('Z', "I")) + "ahead"
+	s.send(t, s.primary, rest)
+	s.expect(t, s.client, rest)
+	<-ready
+	if pid != 99 || key != long {
+		t.Errorf("pid %d, key %q", pid, key)
+	}
+	s.client.Close()
+	s.primary.Close()
+	s.end(t)
+}
+
+// What the client sends ahead of its turn waits, and nothing of it is lost.
+func TestLoginKeepsWhatTheClientSendsAhead(t *testing.T) {
+	s := run(t, t.Context(), "tcp", "tcp", nil)
+	ahead := string(frame('p', "secret\x00")) + "Q, sent ahead"
+	s.send(t, s.client, ahead)
+	s.expect(t, s.primary, "startup!")
+	s.send(t, s.primary, string(frame('R', u32(3))))
+	s.expect(t, s.primary, ahead[:12])
+	_ = s.primary.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := s.primary.Read(make([]byte, 1)); n > 0 || !isTimeout(err) {
+		t.Fatalf("the primary got %d bytes before it accepted the client, %v", n, err)
+	}
+	_ = s.primary.SetReadDeadline(time.Now().Add(patience))
+	s.send(t, s.primary, string(frame('R', u32(0)))+string(frame('Z', "I")))
+	s.expect(t, s.primary, ahead[12:])
+}
+
+// The last GSS token needs no answer; what the client sends then is a query already.
+func TestLoginEndsWithoutAnAnswer(t *testing.T) {
+	s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.Trusted = false })
+	s.expect(t, s.primary, "startup!")
+	s.send(t, s.primary, string(frame('R', u32(7))))
+	s.send(t, s.client, string(frame('p', "token")))
+	s.expect(t, s.primary, string(frame('p', "token")))
+	last := string(frame('R', u32(8)+"final")) + string(frame('R', u32(0))) + string(frame('Z', "I"))
+	s.send(t, s.primary, last)
+	s.expect(t, s.client, string(frame('R', u32(7)))+last)
+	s.send(t, s.client, string(frame('Q', "q\x00")))
+	s.expect(t, s.primary, string(frame('Q', "q\x00")))
+}
+
+func TestLoginRefusals(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		from   string // what the primary says
+		client string // what the client answers
+		code   pgerror.Code
+		told   bool
+	}{
+		{"unproven", string(frame('R', u32(0))), "", "28000", false},
+		{"the primary's own", string(frame('E', "SFATAL\x00VFATAL\x00C53300\x00Mfull\x00\x00")), "", "53300", true},
+		{"not an answer", string(frame('R', u32(3))), string(frame('Q', "x\x00")), "08P01", false},
+		{"answer too long", string(frame('R', u32(3))), "p\x00\x02\x00\x00", "08P01", false},
+		{"question too long", "R\x7f\xff\xff\xff", "", "57P03", false},
+		{"ready too early", string(frame('Z', "I")), "", "08P01", false},
+		{"many questions", strings.Repeat(string(frame('R', u32(8))), 9), "", "08P01", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := run(t, t.Context(), "tcp", "unix", func(o *Options) { o.Trusted = false })
+			s.expect(t, s.primary, "startup!")
+			s.send(t, s.primary, tc.from)
+			if tc.client != "" {
+				s.send(t, s.client, tc.client)
+			}
+			got := make(chan string, 1)
+			go func() { b, _ := io.ReadAll(s.primary); s.primary.Close(); got <- string(b) }()
+			code, told := refusedWith(s.end(t))
+			if code != tc.code || told != tc.told {
+				t.Errorf("refused with %s, told %v", code, told)
+			}
+			if sent := strings.TrimPrefix(<-got, "X\x00\x00\x00\x04"); sent != "" {
+				t.Errorf("the primary got %q", sent)
+			}
+		})
+	}
+}
+
+func TestLoginLosesTheClient(t *testing.T) {
+	s := run(t, t.Context(), "tcp", "tcp", nil)
+	s.expect(t, s.primary, "startup!")
+	s.send(t, s.primary, string(frame('R', u32(5)+"salt")))
+	s.client.Close()
+	if err := s.end(t); !brokenBy(err, Client) {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := io.ReadAll(s.primary); err != nil {
+		t.Errorf("the primary: %v", err)
+	}
+}
+
+func TestLoginEndsWithItsContext(t *testing.T) {
+	for _, ask := range []string{"", string(frame('R', u32(3)))} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := run(t, ctx, "tcp", "tcp", nil)
+		s.expect(t, s.primary, "startup!")
+		s.send(t, s.primary, ask)
+		s.expect(t, s.client, ask)
+		cancel()
+		if code, told := refusedWith(s.end(t)); code != pgerror.AdminShutdown || told {
+			t.Errorf("ended with %s, told %v", code, told)
+		}
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte(string(frame('R', u32(0)))+string(frame('Z', "I"))), []byte(nil))
+	f.Add([]byte(string(frame('R', u32(3)))+string(frame('R', u32(0)))), []byte(string(frame('p', "x\x00"))))
+	f.Add([]byte("E\x00\x00\x00\x04"), []byte("p"))
+	f.Fuzz(func(t *testing.T, upstream, client []byte) {
+		// The legs read the fuzzer's bytes; what they make of them is judged by authwatch's own tests.
+		for _, in := range [][]byte{upstream, client} {
+			l := newLeg(bytesConn(in))
+			for {
+				typ, body, err := l.frame(authwatch.MaxAnswer)
+				if err != nil {
+					break
+				}
+				if len(body) > authwatch.MaxAnswer {
+					t.Fatalf("frame %q of %d bytes", typ, len(body))
+				}
+			}
+		}
+	})
+}

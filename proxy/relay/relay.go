@@ -1,0 +1,189 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake/authwatch"
+)
+
+const (
+	// DefaultLoginTimeout bounds the log-in: authentication_timeout, counted again after the startup
+	// packet as PostgreSQL does.
+	DefaultLoginTimeout = time.Minute
+	// endTimeout is how long the client may take to close after the server has closed. A client that
+	// read the end answers at once; one that is gone must not hold a session.
+	endTimeout = 10 * time.Second
+	// hangUpTimeout and hangUpBytes bound a polite good-bye to a primary whose log-in was refused
+	// here. What it sends until it has read the Terminate is a few parameter statuses.
+	hangUpTimeout = time.Second
+	hangUpBytes   = 64 << 10
+)
+
+// Options of Run. Upstream is closed by Run in any case. Client stays the caller's to close, though a
+// session that got as far as being copied may find it closed already.
+type Options struct {
+	Client    net.Conn
+	ClientTLS bool
+	Upstream  *Upstream
+	// Engine copies after the log-in; nil copies by goroutines.
+	Engine *Engine
+	// Startup is the client's startup packet, sent first and unchanged.
+	Startup []byte
+	// Trusted: an access rule lets this client in though the primary asks it nothing (ruling R1).
+	Trusted bool
+	// LoginTimeout bounds the log-in, 0 is the default.
+	LoginTimeout time.Duration
+	// OnKey is told the pid and the key of BackendKeyData, the key valid for as long as needed.
+	OnKey func(pid uint32, key []byte)
+	// OnReady is called after ReadyForQuery has been passed on.
+	OnReady func()
+	// FromClient and ToClient, when set, are counted up as bytes pass.
+	FromClient, ToClient *atomic.Int64
+}
+
+// Run relays one session and blocks until it is over. nil means that both sides ended in order.
+// Otherwise a *RefusedError ended the log-in (the client is owed its text unless Told), a *SideError
+// names the connection that broke, or the error is ctx's cause. When ctx ends during the log-in the
+// client is owed a 57P01; later nobody knows where a message begins, and all that can be done is to
+// close.
+func Run(ctx context.Context, o Options) error {
+	defer o.Upstream.Conn.Close()
+	if o.FromClient == nil {
+		o.FromClient = new(atomic.Int64)
+	}
+	if o.ToClient == nil {
+		o.ToClient = new(atomic.Int64)
+	}
+	client, upstream := newLeg(o.Client), newLeg(o.Upstream.Conn)
+	if err := logIn(ctx, client, upstream, &o); err != nil {
+		return err
+	}
+	if o.OnReady != nil {
+		o.OnReady()
+	}
+	return copyAll(ctx, client, upstream, &o)
+}
+
+// copyAll passes on what the log-in read ahead and everything after it.
+func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
+	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient}
+	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient}
+	stop := context.AfterFunc(ctx, func() { expire(o.Client); expire(o.Upstream.Conn) })
+	err := out.begin(client)
+	if err == nil {
+		err = in.begin(upstream)
+	}
+	if err == nil {
+		if l := o.Engine.pick(); l != nil && stop() {
+			if ok, err := relayInLoop(ctx, l, o); ok {
+				return err
+			}
+			stop = context.AfterFunc(ctx, func() { expire(o.Client); expire(o.Upstream.Conn) })
+		}
+		err = copyBoth(in, out)
+	}
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
+	timeout := o.LoginTimeout
+	if timeout <= 0 {
+		timeout = DefaultLoginTimeout
+	}
+	deadline := time.Now().Add(timeout)
+	_ = client.SetDeadline(deadline)
+	_ = upstream.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() {
+		_ = upstream.SetDeadline(time.Unix(1, 0))
+		_ = client.SetReadDeadline(time.Unix(1, 0))
+	})
+	l := &login{
+		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey,
+		watch: authwatch.New(authwatch.Legs{
+			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
+			Loopback: authwatch.LoopbackTCP(o.Client) && authwatch.LoopbackTCP(o.Upstream.Conn),
+		}),
+	}
+	_, err := upstream.Write(o.Startup)
+	if err != nil {
+		err = l.lost(err)
+	} else {
+		err = l.run()
+	}
+	stopped := !stop()
+	_ = client.SetDeadline(time.Time{})
+	_ = upstream.SetDeadline(time.Time{})
+	if stopped {
+		err = &RefusedError{Err: errShutdown.WithCause(context.Cause(ctx))}
+	}
+	var refused *RefusedError
+	if errors.As(err, &refused) && refused.listening {
+		hangUp(upstream)
+	}
+	return err
+}
+
+// hangUp ends a session that the primary may already have granted: a Terminate, so that its log has
+// no complaint about a client that vanished.
+func hangUp(upstream *leg) {
+	_ = upstream.SetDeadline(time.Now().Add(hangUpTimeout))
+	if _, err := upstream.Write([]byte{'X', 0, 0, 0, 4}); err != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, upstream.Conn, hangUpBytes)
+}
+
+// copyBoth copies both directions by goroutines until both have ended or one has failed.
+func copyBoth(in, out *direction) error {
+	client, upstream := out.src, in.src
+	ended := make(chan error, 1)
+	go func() {
+		err := contained(out.run)
+		switch {
+		case brokenBy(err, Client):
+			expire(upstream) // nobody is left to answer
+		case err != nil && !brokenBy(err, Primary):
+			expire(client) // a panic
+			expire(upstream)
+		case err != nil:
+			// The primary is going; what it said last, a FATAL above all, may still be unread.
+			_ = upstream.SetReadDeadline(time.Now().Add(endTimeout))
+		}
+		ended <- err
+	}()
+	err := in.run()
+	if err != nil {
+		expire(client)
+	} else {
+		_ = client.SetReadDeadline(time.Now().Add(endTimeout))
+	}
+	return firstCause(err, <-ended)
+}
+
+// expire fails every pending and later operation of c, while c itself stays its owner's to close.
+func expire(c net.Conn) { _ = c.SetDeadline(time.Unix(1, 0)) }
+
+func brokenBy(err error, side Side) bool {
+	var e *SideError
+	return errors.As(err, &e) && e.Side == side
+}
+
+// firstCause picks the failure that the other one followed from. After the primary has ended in
+// order, whatever the client did is no failure; an expiry is never a cause.
+func firstCause(in, out error) error {
+	if in == nil {
+		return nil
+	}
+	if isTimeout(in) && out != nil && !isTimeout(out) {
+		return out
+	}
+	return in
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// serve owns one connection from accept to its last log line. It begins as a member of the startups
+// group, which leave ends; leaveStarting takes it out of the list of those that may be dropped.
+func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
+	defer leave()
+	defer conn.Close()
+	defer leaveStarting()
+	defer s.contain(conn)
+	s.tune(conn)
+	req, err := handshake.Accept(s.startups.ctx, conn, handshake.Options{
+		AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor,
+	})
+	if stayed := leaveStarting(); err != nil {
+		s.refused.Add(1)
+		if !stayed {
+			err = errCrowdedOut
+		}
+		s.logNoSession(conn, err)
+		var refused *handshake.RefusedError
+		if errors.As(err, &refused) {
+			linger(conn)
+		}
+		return
+	}
+	if req.Class == handshake.Cancel {
+		if err := s.cancel(s.startups.ctx, req); err != nil {
+			s.log.Info("cancel request not delivered", "peer", addrString(conn.RemoteAddr()), "err", err)
+		}
+		return
+	}
+	g := s.groupOf(req.Class)
+	g.wg.Add(1) // before leave: drain waits for the startups first
+	defer g.wg.Done()
+	leave()
+	s.session(g, req)
+}
+
+var errCrowdedOut = errors.New("dropped to make room: too many connections without a startup packet")
+
+// session serves a request within its group, under the limit of sessions.
+func (s *Server) session(g *group, req *handshake.Request) {
+	session := &Session{
+		began: time.Now(), class: req.Class, user: req.User(), database: req.Database(),
+		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, cancels: &s.cancels,
+		applicationName: req.ApplicationName(),
+	}
+	if !s.sessions.add(session, s.o.MaxConnections) {
+		s.refused.Add(1)
+		e := pgerror.Fatal(pgerror.TooManyConnections, "sorry, too many clients already")
+		s.logNoSession(req.Conn, e)
+		respond(req.Conn, e)
+		return
+	}
+	defer s.sessions.remove(session)
+	log := s.log.With("session_id", uint64(session.id))
+	log.Debug("session began", "class", session.class.String(), "user", session.user,
+		"database", session.database, "application_name", session.applicationName,
+		"peer", addrString(session.clientAddr))
+	err := s.route(g.ctx, req, session, log)
+	session.SetState(StateEnding)
+	if e := owed(err); e != nil {
+		respond(req.Conn, e)
+	}
+	logEnd(log, session, err)
+}
+
+// logEnd is the one line about a session's end. Losing a client is everyday life.
+func logEnd(log *slog.Logger, session *Session, err error) {
+	info := session.Info()
+	why := "closed"
+	if err != nil {
+		why = err.Error()
+	}
+	attrs := []any{"why", why, "class", info.Class.String(), "user", info.User,
+		"database", info.Database, "application_name", info.ApplicationName, "peer", info.ClientAddr,
+		"duration", time.Since(info.Began).Round(time.Microsecond)}
+	if info.Class != handshake.PhysicalWalsender { // their bytes are counted by the hub, per standby
+		attrs = append(attrs, "from_client", info.FromClient, "to_client", info.ToClient)
+	}
+	log.Info("session ended", attrs...)
+}
+
+// logNoSession is the one line about a connection that became no session. A peer that said nothing
+// is a health check.
+func (s *Server) logNoSession(conn net.Conn, err error) {
+	level := slog.LevelInfo
+	if errors.Is(err, handshake.ErrNoData) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(s.startups.ctx, level, "connection refused", "peer", addrString(conn.RemoteAddr()), "err", err)
+}
+
+// contain keeps a panic within its session.
+func (s *Server) contain(conn net.Conn) {
+	if p := recover(); p != nil {
+		s.log.Error("panic in session", "peer", addrString(conn.RemoteAddr()), "panic", p,
+			"stack", string(debug.Stack()))
+	}
+}

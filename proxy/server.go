@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+const (
+	// minAcceptDelay and maxAcceptDelay bound the wait after a failed accept, most often for want of
+	// file descriptors: long enough not to spin, short enough that nobody notices once it is over.
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
+)
+
+// Server accepts connections and sees each of them through to its end. Make it with New. Its methods
+// may be called from any goroutine, Run once.
+type Server struct {
+	o   Options
+	log *slog.Logger
+
+	engine   *relay.Engine
+	sessions *sessions
+	cancels  cancels
+	turns    turns
+	starting starting
+
+	// The groups end one after the other: see drain.go.
+	startups, relays, physicals *group
+
+	refused  atomic.Int64
+	accepted atomic.Int64
+	ready    chan struct{} // closed when the listeners are being served
+}
+
+// Counts are totals since New.
+type Counts struct {
+	Accepted int64 // connections
+	Refused  int64 // connections that became no session
+	Starting int   // connections within the startup packet, now
+}
+
+// New checks the options and starts nothing.
+func New(o Options) (*Server, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	engine, err := relay.NewEngine()
+	if err != nil {
+		return nil, fmt.Errorf("make proxy server: %w", err)
+	}
+	return &Server{
+		o: o, log: o.Logger, engine: engine,
+		sessions: newSessions(o.Node),
+		turns:    newTurns(),
+		starting: starting{limit: o.MaxStarting},
+		startups: newGroup(), relays: newGroup(), physicals: newGroup(),
+		ready: make(chan struct{}),
+	}, nil
+}
+
+// Ready is closed once Run serves the listeners.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Sessions are the living sessions, oldest first.
+func (s *Server) Sessions() []SessionInfo {
+	all := s.sessions.list()
+	infos := make([]SessionInfo, len(all))
+	for i, session := range all {
+		infos[i] = session.Info()
+	}
+	return infos
+}
+
+// Counts are the totals now.
+func (s *Server) Counts() Counts {
+	s.starting.mu.Lock()
+	n := s.starting.conns.Len()
+	s.starting.mu.Unlock()
+	return Counts{Accepted: s.accepted.Load(), Refused: s.refused.Load(), Starting: n}
+}
+
+// Run serves until ctx is done, drains, and returns when every connection is closed and every
+// goroutine has ended: nil after ctx, or why a listener failed.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, len(s.o.Listeners))
+	var acceptors sync.WaitGroup
+	acceptCtx, stopAccepting := context.WithCancel(ctx)
+	for _, l := range s.o.Listeners {
+		acceptors.Go(func() { failed <- s.accept(acceptCtx, l) })
+	}
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	engine := make(chan error, 1)
+	go func() { engine <- s.engine.Run(engineCtx) }()
+	close(s.ready)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case err = <-engine:
+		engine <- nil
+	}
+	s.drain(func() {
+		stopAccepting()
+		for _, l := range s.o.Listeners {
+			_ = l.Close()
+		}
+		acceptors.Wait()
+	})
+	stopEngine()
+	return errors.Join(err, <-engine)
+}
+
+// accept serves one listener until it is closed. What may pass by itself is waited out; ctx ends the
+// wait.
+func (s *Server) accept(ctx context.Context, l net.Listener) error {
+	delay := time.Duration(0)
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			delay = 0
+			s.accepted.Add(1)
+			s.begin(conn)
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+		}
+		delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
+		s.log.Warn("cannot accept connections", "listen", l.Addr().String(), "err", err, "retry_in", delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// begin starts the goroutine of one connection.
+func (s *Server) begin(conn net.Conn) {
+	s.startups.wg.Add(1)
+	leave := s.starting.enter(conn)
+	go s.serve(conn, leave, sync.OnceFunc(s.startups.wg.Done))
+}
+
+// tune sets what every client connection has. TCP_NODELAY is Go's default.
+func (s *Server) tune(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if err := tcp.SetKeepAliveConfig(s.o.KeepAlive); err != nil {
+			s.log.Debug("cannot set keepalive", "peer", addrString(conn.RemoteAddr()), "err", err)
+		}
+	}
+}

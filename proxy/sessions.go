@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// SessionID numbers the sessions of one server from 1, in the order of their arrival.
+type SessionID uint64
+
+// State is what a session is doing.
+type State uint32
+
+// The states, in order; a session never goes back.
+const (
+	StateStarting  State = iota // the startup packet or the log-in
+	StateActive                 // relayed, or served by the physical handler
+	StateStreaming              // a physical walsender within COPY BOTH
+	StateEnding                 // told to end
+)
+
+// String is the state's word.
+func (s State) String() string {
+	switch s {
+	case StateStarting:
+		return "starting"
+	case StateActive:
+		return "active"
+	case StateStreaming:
+		return "streaming"
+	}
+	return "ending"
+}
+
+// Session is one client connection behind its startup packet. Its methods may be called from any
+// goroutine.
+type Session struct {
+	// Fixed after construction.
+	id         SessionID
+	pid        int32
+	began      time.Time
+	class      handshake.Class
+	user       string
+	database   string
+	clientAddr net.Addr
+	conn       net.Conn
+	cancels    *cancels
+
+	// FromClient and ToClient count payload bytes as they pass.
+	FromClient, ToClient atomic.Int64
+
+	state atomic.Uint32
+
+	mu              sync.Mutex
+	applicationName string
+	upstream        string
+}
+
+// SessionInfo is a session at one moment, for pages and metrics. Byte counts are payload only.
+type SessionInfo struct {
+	ID              SessionID
+	PID             int32 // the virtual pid; relayed clients know the primary's own instead
+	Class           handshake.Class
+	State           State
+	User            string
+	Database        string
+	ApplicationName string
+	ClientAddr      string
+	Upstream        string // the server that a relayed session is connected to, "" for none
+	Began           time.Time
+	FromClient      int64
+	ToClient        int64
+}
+
+// ID is the session's number.
+func (s *Session) ID() SessionID { return s.id }
+
+// PID is the session's virtual backend pid: positive, above 2^22, of no other living session of this
+// proxy, and of no other proxy with another node number (ruling R31).
+func (s *Session) PID() int32 { return s.pid }
+
+// SetState moves the session forward; a step back is ignored.
+func (s *Session) SetState(next State) {
+	for {
+		now := s.state.Load()
+		if uint32(next) <= now || s.state.CompareAndSwap(now, uint32(next)) {
+			return
+		}
+	}
+}
+
+// SetApplicationName replaces the name that the startup packet gave.
+func (s *Session) SetApplicationName(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.applicationName = name
+}
+
+// SetUpstream names the server that serves the session, "" when it has none.
+func (s *Session) SetUpstream(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upstream = name
+}
+
+// OnCancel calls f, in the canceller's goroutine, for each CancelRequest that carries the session's virtual
+// pid and key. The caller sends pid and key to the client as BackendKeyData. The returned func
+// withdraws f and is the caller's to call; f must not block.
+func (s *Session) OnCancel(key []byte, f func()) (withdraw func()) {
+	return s.cancels.add(uint32(s.pid), key, func(context.Context, []byte) error {
+		f()
+		return nil
+	})
+}
+
+// Info is the session now.
+func (s *Session) Info() SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return SessionInfo{
+		ID: s.id, PID: s.pid, Class: s.class, State: State(s.state.Load()),
+		User: s.user, Database: s.database, ApplicationName: s.applicationName,
+		ClientAddr: addrString(s.clientAddr), Upstream: s.upstream, Began: s.began,
+		FromClient: s.FromClient.Load(), ToClient: s.ToClient.Load(),
+	}
+}
+
+// addrString is an address as pg_stat_activity's readers expect it: "[local]" for a unix socket.
+func addrString(a net.Addr) string {
+	if a == nil || a.Network() == "unix" {
+		return "[local]"
+	}
+	return a.String()
+}
+
+// sessions is the table of living sessions. Make it with newSessions.
+type sessions struct {
+	mu   sync.Mutex
+	last SessionID
+	pids pids
+	byID map[SessionID]*Session
+}
+
+func newSessions(node uint8) *sessions {
+	return &sessions{byID: map[SessionID]*Session{}, pids: newPIDs(node)}
+}
+
+// add numbers s, gives it a pid and enters it, unless limit sessions are there already.
+func (t *sessions) add(s *Session, limit int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.byID) >= limit {
+		return false
+	}
+	t.last++
+	s.id, s.pid = t.last, t.pids.take()
+	t.byID[s.id] = s
+	return true
+}
+
+func (t *sessions) remove(s *Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byID, s.id)
+	t.pids.release(s.pid)
+}
+
+// list is every session at this moment, oldest first.
+func (t *sessions) list() []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*Session, 0, len(t.byID))
+	for _, s := range t.byID {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Session) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
