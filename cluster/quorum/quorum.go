@@ -15,6 +15,7 @@ type Positions struct{ Write, Flush, Apply lsn.LSN }
 type Voter struct {
 	Name      string // application_name
 	ID        uint64 // breaks ties between voters of one name and priority (ruling R5), unique
+	Store     bool   // a proxy's WAL store: named by its name only, never by * (ruling R21)
 	Streaming bool   // has caught up once since it attached
 	Positions Positions
 }
@@ -33,6 +34,24 @@ type Result struct {
 // is the one thing a gateway must not do, so the whole number counts here.
 func need(r syncrep.Rule) int { return int(r.Count) }
 
+// candidate reports whether v can vote at all (facts C3).
+func candidate(v Voter) bool { return v.Streaming && v.Positions.Flush != lsn.Invalid }
+
+// Priority is PostgreSQL's sync_priority of a voter, 0 if the rule does not name it. The wildcard names
+// standbys only.
+func Priority(rule syncrep.Rule, v Voter) int {
+	for i, n := range rule.Names {
+		if v.Store && n == syncrep.Wildcard || (syncrep.Rule{Names: []string{n}}).Priority(v.Name) == 0 {
+			continue
+		}
+		if rule.Method == syncrep.Any {
+			return 1
+		}
+		return i + 1
+	}
+	return 0
+}
+
 // Evaluate gives the largest position of each column that the rule covers. An empty rule covers
 // nothing here: what it means is the caller's to say.
 func Evaluate(rule syncrep.Rule, voters []Voter) Result {
@@ -42,8 +61,8 @@ func Evaluate(rule syncrep.Rule, voters []Voter) Result {
 	}
 	var c []ranked
 	for _, v := range voters {
-		p := rule.Priority(v.Name)
-		if p > 0 && v.Streaming && v.Positions.Flush != lsn.Invalid {
+		p := Priority(rule, v)
+		if p > 0 && candidate(v) {
 			c = append(c, ranked{v, p})
 		}
 	}

@@ -1,0 +1,24 @@
+// Package ledger is what one member of the cluster knows, and what follows from it: who may vote, where
+// each voter is, and which position every rule in use covers.
+//
+//	own standbys and store: Attach, Ack, End ──► State, Report to the others
+//	                              │
+//	others: Merge(State), Report ─┤
+//	                              ▼
+//	        sessions ──► one voter per standby (R6) ──► every demand in use ──► Limits
+//
+// It is pure: events and the time come in, values go out. The shell brings them in any order, late,
+// twice or never; what is missing can only lower Limits (with FIRST: hold them, ruling R5).
+//
+// Invariants:
+//
+//  1. A position is in Limits only if every rule in use covers it: the own one, those of live members, and
+//     those of silent members that the own one does not supersede (ruling R9).
+//  2. One standby is one voter, whatever sessions it has left behind (ruling R6).
+//  3. A vote is at most what its session was sent and its node has received.
+//  4. Nothing is covered before rules were compared with a member, by a fenced node, for another system or
+//     another timeline, or by a name that two nodes hold.
+//  5. Limits are counted again before they leave; a mismatch is counted and gives nothing.
+//
+// Not safe for concurrent use; nothing blocks. One evaluation costs about a microsecond per session.
+package ledger

@@ -1,0 +1,216 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// ErrRefused reports a State or a call that was not taken over; the ledger is as it was.
+var ErrRefused = errors.New("refused")
+
+// Options are fixed for the life of a ledger.
+type Options struct {
+	Node    string   // own name
+	Boot    uint64   // see vote.State
+	Members []string // all configured nodes, the own one or not; none but the own one: no cluster
+	// Timeout is wal_sender_timeout: a member that says nothing for so long is silent. ≤ 0: never.
+	Timeout time.Duration
+	// Rule is the own rule as it was made durable, Fenced the own durable promise.
+	Rule   vote.Rule
+	Fenced lsn.TimelineID
+}
+
+// Counters count what went wrong; they only rise.
+type Counters struct {
+	States     uint64 // refused: unknown member, outside the bounds, an unusable rule
+	Reports    uint64 // for sessions that no State lists (any more)
+	Violations uint64 // of an inequality that always holds: nothing was reported instead
+}
+
+// Ledger is the knowledge of one node. The zero Ledger is not usable.
+type Ledger struct {
+	o        Options
+	members  map[string]*member // own node included
+	sessions map[vote.Key]*session
+	counters Counters
+}
+
+// member is a configured node.
+type member struct {
+	state     vote.State
+	demand    quorum.Demand // of state.Rule
+	heard     bool          // since this ledger began, and not forgotten after
+	forgotten bool          // by an operator, and not heard since
+	at        time.Time     // when it was heard last
+	contested bool          // two live holders of its name: it has no votes (ruling R22)
+}
+
+// session is one of a member's sessions.
+type session struct {
+	vote.Session
+	report   vote.Report
+	attached time.Time
+	moved    time.Time // when a position moved last
+
+	met map[uint64]lsn.LSN // own sessions: see proof.go
+}
+
+// New makes the ledger of a node that has just started.
+func New(o Options) (*Ledger, error) {
+	l := &Ledger{o: o, members: map[string]*member{}, sessions: map[vote.Key]*session{}}
+	for _, name := range append(slices.Clone(o.Members), o.Node) {
+		if name == "" || len(name) > vote.MaxName {
+			return nil, fmt.Errorf("%w: node name %q", ErrRefused, name)
+		}
+		l.members[name] = &member{state: vote.State{Node: name}}
+	}
+	if len(l.members) > vote.MaxMembers {
+		return nil, fmt.Errorf("%w: %d members, at most %d", ErrRefused, len(l.members), vote.MaxMembers)
+	}
+	d, err := Demand(o.Rule)
+	if err != nil {
+		return nil, err
+	}
+	own := l.own()
+	own.heard, own.demand = true, d
+	own.state.Boot, own.state.Rule, own.state.Fenced = o.Boot, o.Rule, o.Fenced
+	return l, nil
+}
+
+func (l *Ledger) own() *member { return l.members[l.o.Node] }
+
+// Merge takes a member's State over if it is newer than what is known of that member. Sessions that it
+// does not list have ended. An error leaves everything as it was; an old State is no error.
+func (l *Ledger) Merge(now time.Time, s vote.State) error {
+	m := l.members[s.Node]
+	err := l.acceptable(s)
+	var d quorum.Demand
+	if err == nil {
+		d, err = Demand(s.Rule)
+	}
+	if err != nil {
+		l.counters.States++
+		return err
+	}
+	m.at = now
+	if m.heard && !s.Newer(m.state) {
+		return nil
+	}
+	s.Fenced = max(s.Fenced, m.state.Fenced) // a promise is never taken back
+	s.Sessions = slices.Clone(s.Sessions)
+	m.state, m.demand, m.heard, m.forgotten = s, d, true, false
+	l.replace(now, s)
+	if own := l.own(); s.Rule.Same(own.state.Rule) && s.Rule.Generation > own.state.Rule.Generation {
+		own.state.Rule.Generation = s.Rule.Generation // the same demand, confirmed
+		own.state.Seq++
+	}
+	return nil
+}
+
+func (l *Ledger) acceptable(s vote.State) error {
+	switch {
+	case s.Node == l.o.Node || l.members[s.Node] == nil:
+		return fmt.Errorf("%w: a state of node %q, which is no other member", ErrRefused, s.Node)
+	case len(s.Sessions) > vote.MaxSessions:
+		return fmt.Errorf("%w: %d sessions at node %q", ErrRefused, len(s.Sessions), s.Node)
+	}
+	seen := map[uint64]bool{0: true}
+	for _, x := range s.Sessions {
+		switch {
+		case seen[x.Incarnation]:
+			return fmt.Errorf("%w: incarnation %d twice at node %q", ErrRefused, x.Incarnation, s.Node)
+		case x.Node != s.Node, len(x.Name) > vote.MaxName, x.Name != vote.Fold(x.Name),
+			x.Kind == vote.Store && x.Name != vote.Fold(s.Node), x.Kind > vote.Store:
+			return fmt.Errorf("%w: session %q of kind %d at node %q", ErrRefused, x.Name, x.Kind, s.Node)
+		}
+		seen[x.Incarnation] = true
+	}
+	return nil
+}
+
+// replace makes the sessions of s the only ones of its node.
+func (l *Ledger) replace(now time.Time, s vote.State) {
+	listed := map[vote.Key]bool{}
+	for _, x := range s.Sessions {
+		listed[x.Key] = true
+		if l.sessions[x.Key] == nil {
+			l.sessions[x.Key] = &session{Session: x, report: vote.Report{Key: x.Key}, attached: now}
+		}
+	}
+	for k := range l.sessions {
+		if k.Node == s.Node && !listed[k] {
+			delete(l.sessions, k)
+		}
+	}
+}
+
+// Report takes over what another member says of one of its sessions, and reports whether that changed
+// anything. A report of a session that no State lists is counted and dropped.
+func (l *Ledger) Report(now time.Time, r vote.Report) bool {
+	s := l.sessions[r.Key]
+	if s == nil || r.Node == l.o.Node || len(r.Distinct) > vote.MaxDistinct {
+		l.counters.Reports++
+		return false
+	}
+	l.members[r.Node].at = now
+	return s.merge(now, r)
+}
+
+// merge keeps the maximum within one timeline; the rest is the newer report's.
+func (s *session) merge(now time.Time, r vote.Report) bool {
+	old := s.report
+	newer := r.Seq > old.Seq
+	if !newer && r.Timeline != old.Timeline {
+		return false
+	}
+	if r.Timeline == old.Timeline {
+		r.Write, r.Flush, r.Apply = max(r.Write, old.Write), max(r.Flush, old.Flush), max(r.Apply, old.Apply)
+	}
+	if !newer {
+		r.Seq, r.Streaming, r.Distinct = old.Seq, old.Streaming, old.Distinct
+	}
+	s.report = r
+	moved := r.Timeline != old.Timeline || r.Write != old.Write || r.Flush != old.Flush || r.Apply != old.Apply
+	if moved {
+		s.moved = now
+	}
+	return moved || r.Streaming != old.Streaming || !slices.Equal(r.Distinct, old.Distinct)
+}
+
+// Seen says that a member lives, though it has nothing new to say. Unknown names are ignored.
+func (l *Ledger) Seen(now time.Time, node string) {
+	if m := l.members[node]; m != nil && m.heard {
+		m.at = now
+	}
+}
+
+// Forget drops what a member has said, its rule and its votes, on an operator's word that it will not come
+// back as it was; what it says from now on counts again.
+func (l *Ledger) Forget(node string) error {
+	if node == l.o.Node || l.members[node] == nil {
+		return fmt.Errorf("%w: %q is no other member", ErrRefused, node)
+	}
+	l.members[node] = &member{state: vote.State{Node: node}, forgotten: true}
+	for k := range l.sessions {
+		if k.Node == node {
+			delete(l.sessions, k)
+		}
+	}
+	return nil
+}
+
+// Contest says whether two live holders of a member's name were seen; the own name can be contested too.
+func (l *Ledger) Contest(node string, contested bool) {
+	if m := l.members[node]; m != nil {
+		m.contested = contested
+	}
+}
+
+// Counters are those of this ledger since it began.
+func (l *Ledger) Counters() Counters { return l.counters }

@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	system  = lsn.SystemID(7)
+	timeout = time.Minute
+)
+
+// world is a few ledgers that hear each other at once, unless cut.
+type world struct {
+	t     *testing.T
+	now   time.Time
+	nodes map[string]*Ledger
+	names []string
+	cut   map[[2]string]bool
+	next  uint64
+	keys  map[string]uint64 // "node/name" to incarnation
+	sent  lsn.LSN
+}
+
+func newWorld(t *testing.T, rule string, nodes ...string) *world {
+	t.Helper()
+	w := &world{
+		t: t, now: time.Unix(1e9, 0), nodes: map[string]*Ledger{}, names: nodes, cut: map[[2]string]bool{},
+		keys: map[string]uint64{}, sent: 1000,
+	}
+	for _, n := range nodes {
+		w.start(n, vote.Rule{Generation: 1, Names: rule})
+	}
+	w.gossip()
+	return w
+}
+
+func (w *world) start(node string, r vote.Rule) {
+	w.t.Helper()
+	w.next++
+	l, err := New(Options{Node: node, Boot: w.next, Members: w.names, Timeout: timeout, Rule: r})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.nodes[node] = l
+}
+
+// gossip lets everybody hear everybody's State and Reports.
+func (w *world) gossip() {
+	w.t.Helper()
+	for _, from := range w.names {
+		for _, to := range w.names {
+			if from == to || w.cut[[2]string{from, to}] {
+				continue
+			}
+			if err := w.nodes[to].Merge(w.now, w.nodes[from].State()); err != nil {
+				w.t.Fatal(err)
+			}
+			for _, r := range w.nodes[from].Reports() {
+				w.nodes[to].Report(w.now, r)
+			}
+		}
+	}
+}
+
+func (w *world) attach(node, name string) {
+	w.t.Helper()
+	w.next++
+	kind := vote.Standby
+	if node == name {
+		kind = vote.Store
+	}
+	w.keys[node+"/"+name] = w.next
+	if err := w.nodes[node].Attach(w.now, w.next, kind, name, system); err != nil {
+		w.t.Fatal(err)
+	}
+	w.gossip()
+}
+
+func (w *world) end(node, name string) {
+	w.nodes[node].End(w.keys[node+"/"+name])
+	w.gossip()
+}
+
+// ack reports one position for all columns.
+func (w *world) ack(node, name string, at lsn.LSN) {
+	w.nodes[node].Ack(w.now, Ack{
+		Incarnation: w.keys[node+"/"+name], Timeline: 1, Received: w.sent, Sent: w.sent,
+		Write: at, Flush: at, Apply: at, Streaming: true,
+	})
+	w.gossip()
+}
+
+func (w *world) want(node, limits string) {
+	w.t.Helper()
+	l := w.nodes[node].Limits(w.now, system, 1)
+	got := fmt.Sprintf("%d %d %d", uint64(l.Write), uint64(l.Flush), uint64(l.Apply))
+	if l.Write == Max {
+		got = "everything"
+	}
+	if got != limits {
+		w.t.Errorf("limits at %s are %s, want %s: %+v", node, got, limits, l)
+	}
+	if c := w.nodes[node].Counters(); c.Violations > 0 {
+		w.t.Errorf("%s: %+v", node, c)
+	}
+}
+
+func TestQuorumOverTwoNodes(t *testing.T) {
+	w := newWorld(t, "ANY 2 (s1, s2, s3)", "a", "b")
+	w.want("a", "0 0 0")
+	w.attach("a", "S1")
+	w.attach("b", "s2")
+	w.ack("a", "S1", 50)
+	w.want("a", "0 0 0")
+	w.ack("b", "s2", 40)
+	w.want("a", "40 40 40")
+	w.want("b", "40 40 40")
+	w.attach("b", "s3")
+	w.ack("b", "s3", 60)
+	w.want("a", "50 50 50")
+	w.end("b", "s3")
+	w.want("a", "40 40 40")
+}
+
+// TestOneStandbyIsOneVoter: a session and its successor on another node count once, with the lower
+// position, until both have received WAL that was sent after they knew of each other.
+func TestOneStandbyIsOneVoter(t *testing.T) {
+	w := newWorld(t, "ANY 2 (s)", "a", "b")
+	w.attach("a", "s")
+	w.ack("a", "s", 50)
+	w.attach("b", "s")
+	w.ack("b", "s", 70)
+	w.want("a", "0 0 0")
+	w.sent = 2000
+	w.ack("b", "s", 1100)
+	w.want("a", "0 0 0") // the other one may be dead
+	w.ack("a", "s", 51)  // it met the younger one at 2000, or said so before
+	w.sent = 3000
+	w.ack("a", "s", 1500)
+	w.want("a", "0 0 0")
+	w.ack("a", "s", 2001)
+	w.want("a", "1100 1100 1100")
+}
+
+func TestAloneAfterStart(t *testing.T) {
+	w := newWorld(t, "ANY 1 (s)", "a", "b", "c")
+	w.start("a", vote.Rule{Generation: 1, Names: "ANY 1 (s)"})
+	w.attach("c", "s")
+	w.ack("c", "s", 10)
+	w.start("a", vote.Rule{Generation: 1, Names: "ANY 1 (s)"})
+	w.want("a", "0 0 0")
+	w.gossip()
+	w.want("a", "10 10 10")
+}

@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Max limits nothing: what an empty rule gives for write and flush.
+const Max = lsn.LSN(math.MaxUint64)
+
+// Why says what keeps a position from being covered, apart from the voters' positions.
+type Why string
+
+// The reasons.
+const (
+	Uncompared  Why = "no other member has been heard since the start"
+	Fenced      Why = "this node is fenced on this timeline"
+	Contested   Why = "two nodes hold a name"
+	NotHeard    Why = "FIRST waits for a member that has not been heard since the start"
+	FirstFenced Why = "FIRST waits: a member is fenced on this timeline"
+	Unsatisfied Why = "fewer candidates than the rule counts"
+	Broken      Why = "an inequality was violated"
+)
+
+// Hold is a reason, and the node that it concerns where there is one.
+type Hold struct {
+	Why  Why
+	Node string
+}
+
+// Verdict is one demand in use: who has it, what it covers, what holds it back.
+type Verdict struct {
+	Rule   vote.Rule
+	Nodes  []string
+	Result quorum.Result
+	Voters []quorum.Voter
+	Holds  []Hold
+}
+
+// Limits are the largest positions that may be reported. With an empty rule they are Max, Max and 0: what
+// the store has, and no apply (ruling R24).
+type Limits struct {
+	quorum.Positions
+	Holds []Hold // on everything; while there is one, the positions are 0
+	Rules []Verdict
+}
+
+// Limits evaluates everything that is known at now, for reports to a primary of system on timeline t.
+func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Limits {
+	lim := Limits{Positions: quorum.Positions{Write: Max, Flush: Max, Apply: Max}, Holds: l.holds(t)}
+	views := l.Views(now, system, t)
+	for _, v := range l.inUse(now) {
+		d := l.members[v.Nodes[0]].demand
+		if d.Rule.Empty() {
+			v.Result = quorum.Result{Positions: quorum.Positions{Write: Max, Flush: Max}, Satisfied: true}
+		} else {
+			l.judge(&v, d, views, t)
+		}
+		lim.Positions = quorum.Least(lim.Positions, v.Result.Positions)
+		lim.Rules = append(lim.Rules, v)
+	}
+	if len(lim.Holds) > 0 {
+		lim.Positions = quorum.Positions{}
+	}
+	return lim
+}
+
+// judge fills in what d covers. Whatever holds it covers nothing.
+func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.TimelineID) {
+	first := ranks(d.Rule)
+	v.Voters = voters(views, first)
+	v.Result = d.Evaluate(v.Voters)
+	if first {
+		v.Holds = l.firstHolds(t)
+	}
+	if !v.Result.Satisfied {
+		v.Holds = append(v.Holds, Hold{Why: Unsatisfied})
+	} else if !d.Holds(v.Voters, v.Result.Positions) {
+		l.counters.Violations++
+		v.Holds = append(v.Holds, Hold{Why: Broken})
+	}
+	if len(v.Holds) > 0 {
+		v.Result.Positions = quorum.Positions{}
+	}
+}
+
+// ranks reports whether knowing of more voters can lower the result.
+func ranks(r syncrep.Rule) bool { return r.Method == syncrep.First }
+
+// inUse are the different demands that a position has to satisfy, each with the nodes that have it.
+func (l *Ledger) inUse(now time.Time) (out []Verdict) {
+	own := l.own()
+	for _, name := range l.names() {
+		m := l.members[name]
+		if !m.heard || l.silent(now, m) && m.state.Rule.Generation < own.state.Rule.Generation {
+			continue
+		}
+		i := slices.IndexFunc(out, func(v Verdict) bool { return v.Rule.Same(m.state.Rule) })
+		if i < 0 {
+			i = len(out)
+			out = append(out, Verdict{Rule: m.state.Rule})
+		}
+		out[i].Nodes = append(out[i].Nodes, name)
+	}
+	return out
+}
+
+// names are the members', the own one first, then by name.
+func (l *Ledger) names() []string {
+	names := []string{l.o.Node}
+	for name := range l.members {
+		if name != l.o.Node {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names[1:])
+	return names
+}
+
+// holds are the reasons for which this node may report nothing at all.
+func (l *Ledger) holds(t lsn.TimelineID) (holds []Hold) {
+	own := l.own()
+	if own.state.Fenced >= t {
+		holds = append(holds, Hold{Fenced, l.o.Node})
+	}
+	if own.contested {
+		holds = append(holds, Hold{Contested, l.o.Node})
+	}
+	others, heard := 0, 0
+	for _, m := range l.members {
+		if m != own && !m.forgotten {
+			others++
+			if m.heard {
+				heard++
+			}
+		}
+	}
+	if others > 0 && heard == 0 {
+		holds = append(holds, Hold{Why: Uncompared})
+	}
+	return holds
+}
+
+// firstHolds are the reasons for which FIRST can't be evaluated: somebody may know of a voter of higher
+// priority (ruling R5), or had one whose vote is withdrawn.
+func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
+	for _, name := range l.names()[1:] {
+		switch m := l.members[name]; {
+		case m.contested:
+			holds = append(holds, Hold{Contested, name})
+		case !m.heard && !m.forgotten:
+			holds = append(holds, Hold{NotHeard, name})
+		case m.heard && m.state.Fenced >= t:
+			holds = append(holds, Hold{FirstFenced, name})
+		}
+	}
+	return holds
+}

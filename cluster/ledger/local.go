@@ -1,0 +1,111 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Ack is what an own standby, or the own store, has just reported. Write, Flush and Apply are as it said
+// them, not clamped. Sent is how far the session had been sent WAL of Timeline when the report was
+// handled, Received how far this node has it; a store's Sent is Received.
+type Ack struct {
+	Incarnation         uint64
+	Timeline            lsn.TimelineID
+	Received, Sent      lsn.LSN
+	Write, Flush, Apply lsn.LSN
+	Streaming           bool // walsender state streaming or stopping; a store: its stream runs
+}
+
+// Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session
+// does not vote, beyond vote.MaxSessions.
+func (l *Ledger) Attach(now time.Time, incarnation uint64, kind vote.Kind, name string, system lsn.SystemID) error {
+	own := l.own()
+	k := vote.Key{Node: l.o.Node, Incarnation: incarnation}
+	if incarnation == 0 || l.sessions[k] != nil || len(own.state.Sessions) >= vote.MaxSessions {
+		return fmt.Errorf("%w: session %d, the node has %d", ErrRefused, incarnation, len(own.state.Sessions))
+	}
+	if kind == vote.Store {
+		name = l.o.Node
+	}
+	if len(name) > vote.MaxName {
+		return fmt.Errorf("%w: name of %d bytes", ErrRefused, len(name))
+	}
+	x := vote.Session{Key: k, Kind: kind, Name: vote.Fold(name), System: system}
+	l.sessions[k] = &session{
+		Session: x, report: vote.Report{Key: k}, attached: now, met: map[uint64]lsn.LSN{},
+	}
+	own.state.Sessions = append(slices.Clone(own.state.Sessions), x)
+	own.state.Seq++
+	return nil
+}
+
+// End removes an own session; unknown ones are ignored.
+func (l *Ledger) End(incarnation uint64) {
+	k := vote.Key{Node: l.o.Node, Incarnation: incarnation}
+	if l.sessions[k] == nil {
+		return
+	}
+	delete(l.sessions, k)
+	own := l.own()
+	isIt := func(x vote.Session) bool { return x.Key == k }
+	own.state.Sessions = slices.DeleteFunc(slices.Clone(own.state.Sessions), isIt)
+	own.state.Seq++
+}
+
+// Ack counts a report of an own session. The Report is for the others; send is false when it says nothing
+// new or the timeline is fenced.
+func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
+	s := l.sessions[vote.Key{Node: l.o.Node, Incarnation: a.Incarnation}]
+	if s == nil || a.Timeline <= l.own().state.Fenced {
+		return vote.Report{}, false
+	}
+	if s.Kind == vote.Store {
+		a.Sent, a.Apply = a.Received, 0
+	}
+	if a.Sent > a.Received {
+		l.counters.Violations++ // a walsender never sends what was not received
+		return vote.Report{}, false
+	}
+	r = vote.Report{
+		Key: s.Key, Seq: s.report.Seq + 1, Timeline: a.Timeline, Streaming: a.Streaming,
+		Write: min(a.Write, a.Sent), Flush: min(a.Flush, a.Sent), Apply: min(a.Apply, a.Sent),
+		Distinct: l.prove(s, a),
+	}
+	send = s.merge(now, r)
+	return s.report, send
+}
+
+// Fence makes the promise of ruling R2 for all timelines up to t; the caller has made it durable before.
+// Votes of own sessions on such timelines are withdrawn, here at once and elsewhere by the next State.
+func (l *Ledger) Fence(t lsn.TimelineID) {
+	if own := l.own(); t > own.state.Fenced {
+		own.state.Fenced = t
+		own.state.Seq++
+	}
+}
+
+// SetUpstream says whether this node holds an upstream stream and so wants the others' Reports.
+func (l *Ledger) SetUpstream(holds bool) {
+	if own := l.own(); own.state.Upstream != holds {
+		own.state.Upstream = holds
+		own.state.Seq++
+	}
+}
+
+// State is the own State, for the others. It is to be sent when its Seq has changed, to a member that
+// connects (followed by Reports), and as a sign of life.
+func (l *Ledger) State() vote.State { return l.own().state }
+
+// Reports are the newest of all own sessions that have one, for a member that connects.
+func (l *Ledger) Reports() (reports []vote.Report) {
+	for _, x := range l.own().state.Sessions {
+		if s := l.sessions[x.Key]; s.report.Seq > 0 {
+			reports = append(reports, s.report)
+		}
+	}
+	return reports
+}

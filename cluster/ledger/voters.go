@@ -1,0 +1,150 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Standing is why a session counts or does not.
+type Standing string
+
+// The standings. Held counts under FIRST only (ruling R5).
+const (
+	Counts     Standing = "counts"
+	Held       Standing = "held: its node is silent"
+	NoReport   Standing = "no report on this timeline"
+	Catchup    Standing = "catching up"
+	NoFlush    Standing = "reports no flush"
+	OtherWAL   Standing = "another system"
+	IsMember   Standing = "a member's name: its store votes"
+	NodeFenced Standing = "its node is fenced"
+	TwoHolders Standing = "two nodes hold its node's name"
+)
+
+// View is one session as an evaluation sees it, for the question why a commit waits.
+type View struct {
+	vote.Session
+	Report          vote.Report
+	Standing        Standing
+	Voter           int // sessions with one number are one voter; -1: none
+	Attached, Moved time.Time
+}
+
+// Views are all known sessions, ordered by name, node, incarnation.
+func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []View {
+	views := make([]View, 0, len(l.sessions))
+	for _, s := range l.sessions {
+		views = append(views, View{
+			Session: s.Session, Report: s.report, Standing: l.standing(now, s, system, t), Voter: -1,
+			Attached: s.attached, Moved: s.moved,
+		})
+	}
+	slices.SortFunc(views, func(a, b View) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Node, b.Node),
+			cmp.Compare(a.Incarnation, b.Incarnation))
+	})
+	return views
+}
+
+func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.TimelineID) Standing {
+	m := l.members[s.Node]
+	switch {
+	case s.System != system:
+		return OtherWAL
+	case m.contested:
+		return TwoHolders
+	case s.Kind == vote.Standby && l.isMember(s.Name):
+		return IsMember
+	case m.state.Fenced >= t:
+		return NodeFenced
+	case s.report.Timeline != t || s.report.Seq == 0:
+		return NoReport
+	case !s.report.Streaming:
+		return Catchup
+	case s.report.Flush == lsn.Invalid:
+		return NoFlush
+	case l.silent(now, m):
+		return Held
+	}
+	return Counts
+}
+
+func (l *Ledger) isMember(folded string) bool {
+	for name := range l.members {
+		if vote.Fold(name) == folded {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Ledger) silent(now time.Time, m *member) bool {
+	return m != l.own() && l.o.Timeout > 0 && now.Sub(m.at) > l.o.Timeout
+}
+
+// voters makes one voter of each set of sessions of a name that are not proven to be different standbys:
+// with the lowest position in each column (ruling R6). It numbers views by voter. Sessions that can't
+// vote neither raise nor lower. held takes silent nodes' sessions in.
+func voters(views []View, held bool) []quorum.Voter {
+	counts := func(v View) bool { return v.Standing == Counts || held && v.Standing == Held }
+	var out []quorum.Voter
+	for i := range views {
+		if views[i].Voter = -1; !counts(views[i]) {
+			continue
+		}
+		p := views[i].Report
+		mine := len(out)
+		out = append(out, quorum.Voter{
+			Name: views[i].Name, ID: p.Incarnation, Store: views[i].Kind == vote.Store, Streaming: true,
+			Positions: quorum.Positions{Write: p.Write, Flush: p.Flush, Apply: p.Apply},
+		})
+		views[i].Voter = mine
+		// Those before that may be the same standby join, with all that had joined them.
+		for j := i - 1; j >= 0 && views[j].Name == views[i].Name; j-- {
+			if other := views[j].Voter; other >= 0 && other != mine && !distinct(views[i], views[j]) {
+				out[mine] = join(out[mine], out[other])
+				out[other].Streaming = false
+				for k := range views[:i] {
+					if views[k].Voter == other {
+						views[k].Voter = mine
+					}
+				}
+			}
+		}
+	}
+	return compact(views, out)
+}
+
+// compact drops the voters that were joined into others.
+func compact(views []View, all []quorum.Voter) (out []quorum.Voter) {
+	number := make([]int, len(all))
+	for i, v := range all {
+		number[i] = len(out)
+		if v.Streaming {
+			out = append(out, v)
+		}
+	}
+	for i := range views {
+		if v := views[i].Voter; v >= 0 {
+			views[i].Voter = number[v]
+		}
+	}
+	return out
+}
+
+func join(a, b quorum.Voter) quorum.Voter {
+	a.ID = min(a.ID, b.ID)
+	a.Positions = quorum.Least(a.Positions, b.Positions)
+	return a
+}
+
+// distinct reports whether two sessions are certainly of two voters: each outlived the other's beginning.
+func distinct(a, b View) bool {
+	return a.Name != b.Name || a.Kind != b.Kind ||
+		slices.Contains(a.Report.Distinct, b.Incarnation) && slices.Contains(b.Report.Distinct, a.Incarnation)
+}

@@ -1,0 +1,118 @@
+package quorum
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Demand is a rule and, if Spread is not empty, a second rule over zones. A zone has reached what the
+// furthest of its voters has reached; a position is covered when both rules cover it. Zones maps the
+// folded name of a voter to its zone.
+type Demand struct {
+	Rule, Spread syncrep.Rule
+	Zones        map[string]string
+}
+
+// ErrSpread reports a rule over zones that can't be used.
+var ErrSpread = errors.New("unusable rule over zones")
+
+// Check finds what is wrong with the zones: without a rule they mean nothing, FIRST over zones would not
+// be monotone in knowledge, and a zone without voters could never ack.
+func (d Demand) Check() error {
+	if d.Spread.Empty() {
+		return nil
+	}
+	switch {
+	case d.Rule.Empty():
+		return fmt.Errorf("%w: it needs a rule over names beside it", ErrSpread)
+	case d.Spread.Method != syncrep.Any && int(d.Spread.Count) < len(d.Spread.Names):
+		return fmt.Errorf("%w: zones have no priority, say ANY", ErrSpread)
+	}
+	for _, n := range d.Spread.Names {
+		if n != syncrep.Wildcard && !d.hasZone(n) {
+			return fmt.Errorf("%w: no voter is in zone %q", ErrSpread, n)
+		}
+	}
+	return nil
+}
+
+func (d Demand) hasZone(name string) bool {
+	for _, z := range d.Zones {
+		if (syncrep.Rule{Names: []string{name}}).Priority(z) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Evaluate gives the largest position of each column that the demand covers; see [Evaluate].
+func (d Demand) Evaluate(voters []Voter) Result {
+	res := Evaluate(d.Rule, voters)
+	if d.Spread.Empty() || !res.Satisfied {
+		return res
+	}
+	spread := d.Spread
+	spread.Method = syncrep.Any
+	zones := Evaluate(spread, d.furthest(voters))
+	res.Satisfied = zones.Satisfied
+	res.Positions = Least(res.Positions, zones.Positions)
+	return res
+}
+
+// furthest has a voter for each zone that has a candidate.
+func (d Demand) furthest(voters []Voter) (zones []Voter) {
+	at := map[string]int{}
+	for _, v := range voters {
+		zone, labelled := d.Zones[v.Name]
+		if !labelled || !candidate(v) || Priority(d.Rule, v) == 0 {
+			continue
+		}
+		i, known := at[zone]
+		if !known {
+			i, at[zone] = len(zones), len(zones)
+			zones = append(zones, Voter{Name: zone, ID: uint64(i), Streaming: true})
+		}
+		p := &zones[i].Positions
+		p.Write, p.Flush = max(p.Write, v.Positions.Write), max(p.Flush, v.Positions.Flush)
+		p.Apply = max(p.Apply, v.Positions.Apply)
+	}
+	return zones
+}
+
+// Least is the lower of each column.
+func Least(a, b Positions) Positions {
+	return Positions{min(a.Write, b.Write), min(a.Flush, b.Flush), min(a.Apply, b.Apply)}
+}
+
+// Holds checks a result by counting, apart from how it was computed: at least Count candidates have
+// reached it in each column, and so have the zones. Whoever reports a position asks this first.
+func (d Demand) Holds(voters []Voter, p Positions) bool {
+	for _, column := range []func(Positions) lsn.LSN{
+		func(p Positions) lsn.LSN { return p.Write },
+		func(p Positions) lsn.LSN { return p.Flush },
+		func(p Positions) lsn.LSN { return p.Apply },
+	} {
+		at := column(p)
+		if at == 0 {
+			continue
+		}
+		spread := d.Spread.Empty() || enough(d.Spread, d.furthest(voters), column, at)
+		if !spread || !enough(d.Rule, voters, column, at) {
+			return false
+		}
+	}
+	return true
+}
+
+func enough(rule syncrep.Rule, voters []Voter, column func(Positions) lsn.LSN, at lsn.LSN) bool {
+	n := 0
+	for _, v := range voters {
+		if candidate(v) && Priority(rule, v) > 0 && column(v.Positions) >= at {
+			n++
+		}
+	}
+	return n >= need(rule)
+}

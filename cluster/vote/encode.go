@@ -1,0 +1,250 @@
+package vote
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The first two bytes of an encoding: the version of all of it, then what it is.
+const (
+	version    = 1
+	tagReport  = 'R'
+	tagState   = 'S'
+	headerSize = 2
+)
+
+// Sizes that Decode never accepts more than; a transport may refuse longer frames unread.
+const (
+	MaxReportSize = headerSize + 1 + MaxName + 8 + 8 + 4 + 3*8 + 1 + 1 + 8*MaxDistinct
+	MaxStateSize  = 1 << 20
+)
+
+// ErrEncoding reports bytes that no Append of this version wrote.
+var ErrEncoding = errors.New("invalid cluster message")
+
+// All integers are big-endian; a string is its length in one byte (a rule's texts: two) and its bytes.
+//
+//	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
+//	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system)
+//	rule    generation timeline from names(2) spread(2) n n×(zone n n×voter)
+
+// AppendReport appends the encoding of r, or fails when r is outside the bounds.
+func AppendReport(b []byte, r Report) ([]byte, error) {
+	e := encoder{b: append(b, version, tagReport)}
+	e.name(r.Node)
+	e.u64(r.Incarnation, r.Seq)
+	e.u32(uint32(r.Timeline))
+	e.u64(uint64(r.Write), uint64(r.Flush), uint64(r.Apply))
+	e.flag(r.Streaming)
+	e.count8(len(r.Distinct), MaxDistinct)
+	e.u64(r.Distinct...)
+	return e.b, e.err
+}
+
+// AppendState appends the encoding of s, or fails when s is outside the bounds.
+func AppendState(b []byte, s State) ([]byte, error) {
+	e := encoder{b: append(b, version, tagState)}
+	e.name(s.Node)
+	e.u64(s.Boot, s.Seq)
+	e.u32(uint32(s.Fenced))
+	e.flag(s.Upstream)
+	e.rule(s.Rule)
+	e.count16(len(s.Sessions), MaxSessions)
+	for _, x := range s.Sessions {
+		if x.Node != s.Node {
+			e.fail("a session of node %q in the state of %q", x.Node, s.Node)
+		}
+		e.u64(x.Incarnation)
+		e.b = append(e.b, byte(x.Kind))
+		e.name(x.Name)
+		e.u64(uint64(x.System))
+	}
+	if len(e.b)-len(b) > MaxStateSize {
+		e.fail("a state of %d bytes", len(e.b)-len(b))
+	}
+	return e.b, e.err
+}
+
+// Decode reads one whole message: a [Report] or a [State]. Every error wraps [ErrEncoding].
+func Decode(b []byte) (any, error) {
+	if len(b) < headerSize || b[0] != version || len(b) > MaxStateSize {
+		return nil, fmt.Errorf("%w: %d bytes of another version", ErrEncoding, len(b))
+	}
+	d := decoder{b: b[headerSize:]}
+	var m any
+	switch b[1] {
+	case tagReport:
+		m = d.report()
+	case tagState:
+		m = d.state()
+	default:
+		d.fail("tag %q", b[1])
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d bytes too many", len(d.b))
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	return m, nil
+}
+
+type encoder struct {
+	b   []byte
+	err error
+}
+
+func (e *encoder) fail(format string, args ...any) {
+	if e.err == nil {
+		e.err = fmt.Errorf("%w: %s", ErrEncoding, fmt.Sprintf(format, args...))
+	}
+}
+
+func (e *encoder) u64(v ...uint64) {
+	for _, x := range v {
+		e.b = binary.BigEndian.AppendUint64(e.b, x)
+	}
+}
+
+func (e *encoder) u32(v uint32) { e.b = binary.BigEndian.AppendUint32(e.b, v) }
+
+func (e *encoder) flag(f bool) {
+	v := byte(0)
+	if f {
+		v = 1
+	}
+	e.b = append(e.b, v)
+}
+
+func (e *encoder) count8(n, most int) {
+	if n > most {
+		e.fail("%d of something, at most %d", n, most)
+	}
+	e.b = append(e.b, byte(n))
+}
+
+func (e *encoder) count16(n, most int) {
+	if n > most {
+		e.fail("%d of something, at most %d", n, most)
+	}
+	e.b = binary.BigEndian.AppendUint16(e.b, uint16(n))
+}
+
+func (e *encoder) name(s string) {
+	e.count8(len(s), MaxName)
+	e.b = append(e.b, s...)
+}
+
+func (e *encoder) text(s string) {
+	e.count16(len(s), MaxRule)
+	e.b = append(e.b, s...)
+}
+
+func (e *encoder) rule(r Rule) {
+	e.u64(r.Generation)
+	e.u32(uint32(r.Timeline))
+	e.u64(uint64(r.From))
+	e.text(r.Names)
+	e.text(r.Spread)
+	e.count8(len(r.Zones), MaxZones)
+	for _, z := range r.Zones {
+		e.name(z.Name)
+		e.count8(len(z.Voters), MaxZones)
+		for _, v := range z.Voters {
+			e.name(v)
+		}
+	}
+}
+
+// decoder reads from the front of b; after the first failure everything is zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrEncoding, fmt.Sprintf(format, args...))
+	}
+	d.b = nil
+}
+
+func (d *decoder) take(n int) []byte {
+	if d.err != nil || len(d.b) < n {
+		d.fail("it ends early")
+		return make([]byte, n)
+	}
+	p := d.b[:n]
+	d.b = d.b[n:]
+	return p
+}
+
+func (d *decoder) u64() uint64  { return binary.BigEndian.Uint64(d.take(8)) }
+func (d *decoder) u32() uint32  { return binary.BigEndian.Uint32(d.take(4)) }
+func (d *decoder) lsn() lsn.LSN { return lsn.LSN(d.u64()) }
+
+func (d *decoder) flag() bool {
+	v := d.take(1)[0]
+	if v > 1 {
+		d.fail("flag %d", v)
+	}
+	return v == 1
+}
+
+func (d *decoder) count(n, most int) int {
+	if n > most {
+		d.fail("%d of something, at most %d", n, most)
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) count8(most int) int { return d.count(int(d.take(1)[0]), most) }
+func (d *decoder) count16(most int) int {
+	return d.count(int(binary.BigEndian.Uint16(d.take(2))), most)
+}
+func (d *decoder) name() string { return string(d.take(d.count8(MaxName))) }
+func (d *decoder) text() string { return string(d.take(d.count16(MaxRule))) }
+
+func (d *decoder) report() Report {
+	r := Report{Key: Key{d.name(), d.u64()}, Seq: d.u64(), Timeline: lsn.TimelineID(d.u32())}
+	r.Write, r.Flush, r.Apply = d.lsn(), d.lsn(), d.lsn()
+	r.Streaming = d.flag()
+	for range d.count8(MaxDistinct) {
+		r.Distinct = append(r.Distinct, d.u64())
+	}
+	return r
+}
+
+func (d *decoder) state() State {
+	s := State{Node: d.name(), Boot: d.u64(), Seq: d.u64(), Fenced: lsn.TimelineID(d.u32()), Upstream: d.flag()}
+	s.Rule = d.rule()
+	for range d.count16(MaxSessions) {
+		x := Session{Key: Key{s.Node, d.u64()}}
+		kind := d.take(1)[0]
+		if kind > byte(Store) {
+			d.fail("kind %d", kind)
+		}
+		x.Kind, x.Name, x.System = Kind(kind), d.name(), lsn.SystemID(d.u64())
+		if d.err != nil {
+			return s
+		}
+		s.Sessions = append(s.Sessions, x)
+	}
+	return s
+}
+
+func (d *decoder) rule() Rule {
+	r := Rule{Generation: d.u64(), Timeline: lsn.TimelineID(d.u32()), From: d.lsn(), Names: d.text(), Spread: d.text()}
+	for range d.count8(MaxZones) {
+		z := Zone{Name: d.name()}
+		for range d.count8(MaxZones) {
+			z.Voters = append(z.Voters, d.name())
+		}
+		r.Zones = append(r.Zones, z)
+	}
+	return r
+}

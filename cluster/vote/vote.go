@@ -1,0 +1,138 @@
+package vote
+
+import (
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Bounds, each far above what a sane cluster needs and low enough that a hostile member costs little.
+const (
+	MaxName     = 63      // bytes, as PostgreSQL cuts application_name (NAMEDATALEN - 1)
+	MaxSessions = 1000    // of one node; PostgreSQL's own max_wal_senders is seldom above 100
+	MaxDistinct = 16      // sessions of one name that can be told apart; more count as one voter
+	MaxMembers  = 64      // of a cluster: each evaluation looks at all of them
+	MaxRule     = 8 << 10 // bytes of a rule's text
+	MaxZones    = 64      // of a rule, and of voters in one of its zones
+)
+
+// Kind is what a voter is.
+type Kind uint8
+
+// The kinds.
+const (
+	Standby Kind = iota // a downstream standby, voting under its application_name
+	Store               // a proxy's own WAL store, voting under the node's name; never applies
+)
+
+// String is the kind's name in status and logs.
+func (k Kind) String() string {
+	if k == Store {
+		return "store"
+	}
+	return "standby"
+}
+
+// Key names one walsender session, or one start of a store, for ever. Incarnation is random, not 0.
+type Key struct {
+	Node        string // the node that serves the session, or whose store it is
+	Incarnation uint64
+}
+
+// Session is what does not change while a session lasts. Name is folded (see [Fold]).
+type Session struct {
+	Key
+	Kind   Kind
+	Name   string // application_name; of a store the node's name
+	System lsn.SystemID
+}
+
+// Report is the newest that is known of a session. Positions are on Timeline; 0 is none, and flush 0
+// makes the session no candidate. Seq rises by at least one with each Report of a Key.
+type Report struct {
+	Key
+	Seq                 uint64
+	Timeline            lsn.TimelineID
+	Write, Flush, Apply lsn.LSN
+	Streaming           bool // has caught up once since it attached; a store: its stream runs
+	// Distinct are incarnations of sessions of the same Name that this session is proven not to be the
+	// predecessor of: it received WAL that was sent after its node knew of them (ruling R6).
+	Distinct []uint64
+}
+
+// Rule is the whole demand of one node, as configured there. Names is in the syntax of
+// synchronous_standby_names, Spread in the same syntax over the zones, ANY only; "" demands nothing.
+type Rule struct {
+	// Generation rises with each change and is persisted: a higher one supersedes what silent members
+	// had. 0: this node never had a rule.
+	Generation uint64
+	// From is the highest position that the node had reported, on Timeline, when it took the rule. Below
+	// it, commits may rest on the rule before: this one proves something from there on (ruling R9).
+	Timeline lsn.TimelineID
+	From     lsn.LSN
+	Names    string
+	Spread   string
+	Zones    []Zone
+}
+
+// Zone is a label and the voters that carry it, by name. A voter outside all zones counts for none.
+type Zone struct {
+	Name   string
+	Voters []string
+}
+
+// Same reports whether both demand the same, in the same words.
+func (r Rule) Same(o Rule) bool {
+	if r.Names != o.Names || r.Spread != o.Spread || len(r.Zones) != len(o.Zones) {
+		return false
+	}
+	for i, z := range r.Zones {
+		if z.Name != o.Zones[i].Name || !equal(z.Voters, o.Zones[i].Voters) {
+			return false
+		}
+	}
+	return true
+}
+
+// State is everything that changes slowly at a node. The newest by (Boot, Seq) replaces all before it: a
+// session that it does not list has ended.
+type State struct {
+	Node string
+	// Boot rises with every start of the node and is durable before it is used: max(the last one + 1, the
+	// clock in microseconds).
+	Boot uint64
+	Seq  uint64
+	// Fenced is the highest timeline for which the node has promised never to vote or report again,
+	// nor for any below it (ruling R2); 0 for none.
+	Fenced   lsn.TimelineID
+	Upstream bool // holds an upstream stream, so it wants the Reports
+	Rule     Rule
+	Sessions []Session
+}
+
+// Newer reports whether s replaces o, both of one node.
+func (s State) Newer(o State) bool {
+	return s.Boot > o.Boot || s.Boot == o.Boot && s.Seq > o.Seq
+}
+
+// Fold is a name as it is compared: ASCII letters in lower case, as PostgreSQL compares
+// application_name with synchronous_standby_names (facts C2).
+func Fold(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
+}
+
+func equal[T comparable](a, b []T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}

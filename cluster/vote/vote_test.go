@@ -1,0 +1,106 @@
+package vote
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// full has every field non-zero and different.
+func full() (Report, State) {
+	r := Report{
+		Key: Key{"proxy_a", 0x0102030405060708}, Seq: 2, Timeline: 3, Write: 0x16_00000004, Flush: 5, Apply: 6,
+		Streaming: true, Distinct: []uint64{7, 8},
+	}
+	s := State{
+		Node: "proxy_a", Boot: 9, Seq: 10, Fenced: 11, Upstream: true,
+		Rule: Rule{
+			Generation: 12, Timeline: 13, From: 14, Names: "ANY 2 (s1, s2, proxy_a)", Spread: "ANY 2 (*)",
+			Zones: []Zone{{"east", []string{"s1", "proxy_a"}}, {"west", []string{"s2"}}},
+		},
+		Sessions: []Session{{Key{"proxy_a", 15}, Store, "proxy_a", 16}, {Key{"proxy_a", 17}, Standby, "s1", 18}},
+	}
+	return r, s
+}
+
+func encode(t testing.TB, m any) []byte {
+	t.Helper()
+	var b []byte
+	var err error
+	switch m := m.(type) {
+	case Report:
+		b, err = AppendReport(nil, m)
+	case State:
+		b, err = AppendState(nil, m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRoundTrip(t *testing.T) {
+	r, s := full()
+	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}} {
+		b := encode(t, m)
+		got, err := Decode(b)
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v\nbecame %+v, %v", m, got, err)
+		}
+		for n := range len(b) {
+			if _, err := Decode(b[:n]); !errors.Is(err, ErrEncoding) {
+				t.Fatalf("%T cut to %d of %d bytes: %v", m, n, len(b), err)
+			}
+		}
+		if _, err := Decode(append(b, 0)); !errors.Is(err, ErrEncoding) {
+			t.Errorf("%T with a byte too many: %v", m, err)
+		}
+	}
+}
+
+// TestBounds: what is too large is not written, and the largest that is written is read.
+func TestBounds(t *testing.T) {
+	r, _ := full()
+	r.Node, r.Distinct = strings.Repeat("n", MaxName), make([]uint64, MaxDistinct)
+	if b := encode(t, r); len(b) != MaxReportSize {
+		t.Errorf("the largest report has %d bytes, MaxReportSize is %d", len(b), MaxReportSize)
+	}
+	for name, change := range map[string]func(*State){
+		"name":     func(s *State) { s.Node = strings.Repeat("n", MaxName+1) },
+		"rule":     func(s *State) { s.Rule.Names = strings.Repeat("n", MaxRule+1) },
+		"zones":    func(s *State) { s.Rule.Zones = make([]Zone, MaxZones+1) },
+		"sessions": func(s *State) { s.Sessions = make([]Session, MaxSessions+1) },
+		"stranger": func(s *State) { s.Sessions[0].Node = "proxy_b" },
+	} {
+		_, s := full()
+		change(&s)
+		if _, err := AppendState(nil, s); !errors.Is(err, ErrEncoding) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.Distinct = make([]uint64, MaxDistinct+1)
+	if _, err := AppendReport(nil, r); !errors.Is(err, ErrEncoding) {
+		t.Errorf("distinct: %v", err)
+	}
+}
+
+// FuzzDecode: nothing panics, and what is accepted is exactly what Append writes.
+func FuzzDecode(f *testing.F) {
+	r, s := full()
+	f.Add(encode(f, r))
+	f.Add(encode(f, s))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil {
+			if !errors.Is(err, ErrEncoding) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if again := encode(t, m); !bytes.Equal(again, b) {
+			t.Fatalf("%x\nwas read as %+v\nwhich is %x", b, m, again)
+		}
+	})
+}
