@@ -73,7 +73,7 @@ func New(o Options) (*Ledger, error) {
 	if len(l.members) > vote.MaxMembers {
 		return nil, fmt.Errorf("%w: %d members, at most %d", ErrRefused, len(l.members), vote.MaxMembers)
 	}
-	d, err := Demand(o.Rule)
+	d, err := Parse(o.Rule.Demand)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (l *Ledger) Merge(now time.Time, s vote.State) error {
 	err := l.acceptable(s)
 	var d quorum.Demand
 	if err == nil {
-		d, err = Demand(s.Rule)
+		d, err = Parse(s.Rule.Demand)
 	}
 	if err != nil {
 		l.counters.States++
@@ -106,7 +106,7 @@ func (l *Ledger) Merge(now time.Time, s vote.State) error {
 	s.Sessions = slices.Clone(s.Sessions)
 	m.state, m.demand, m.heard, m.forgotten = s, d, true, false
 	l.replace(now, s)
-	if own := l.own(); s.Rule.Same(own.state.Rule) && s.Rule.Generation > own.state.Rule.Generation {
+	if own := l.own(); s.Rule.Same(own.state.Rule.Demand) && s.Rule.Generation > own.state.Rule.Generation {
 		own.state.Rule.Generation = s.Rule.Generation // the same demand, confirmed
 		own.state.Seq++
 	}

@@ -14,6 +14,10 @@ const (
 	timeout = time.Minute
 )
 
+func anyRule(names string) vote.Rule {
+	return vote.Rule{Generation: 1, Demand: vote.Demand{Names: names}, Settled: true}
+}
+
 // world is a few ledgers that hear each other at once, unless cut.
 type world struct {
 	t     *testing.T
@@ -33,7 +37,7 @@ func newWorld(t *testing.T, rule string, nodes ...string) *world {
 		keys: map[string]uint64{}, sent: 1000,
 	}
 	for _, n := range nodes {
-		w.start(n, vote.Rule{Generation: 1, Names: rule})
+		w.start(n, anyRule(rule))
 	}
 	w.gossip()
 	return w
@@ -149,10 +153,10 @@ func TestOneStandbyIsOneVoter(t *testing.T) {
 
 func TestAloneAfterStart(t *testing.T) {
 	w := newWorld(t, "ANY 1 (s)", "a", "b", "c")
-	w.start("a", vote.Rule{Generation: 1, Names: "ANY 1 (s)"})
+	w.start("a", anyRule("ANY 1 (s)"))
 	w.attach("c", "s")
 	w.ack("c", "s", 10)
-	w.start("a", vote.Rule{Generation: 1, Names: "ANY 1 (s)"})
+	w.start("a", anyRule("ANY 1 (s)"))
 	w.want("a", "0 0 0")
 	w.gossip()
 	w.want("a", "10 10 10")

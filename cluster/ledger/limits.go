@@ -101,7 +101,7 @@ func (l *Ledger) inUse(now time.Time) (out []Verdict) {
 		if !m.heard || l.silent(now, m) && m.state.Rule.Generation < own.state.Rule.Generation {
 			continue
 		}
-		i := slices.IndexFunc(out, func(v Verdict) bool { return v.Rule.Same(m.state.Rule) })
+		i := slices.IndexFunc(out, func(v Verdict) bool { return v.Rule.Same(m.state.Rule.Demand) })
 		if i < 0 {
 			i = len(out)
 			out = append(out, Verdict{Rule: m.state.Rule})

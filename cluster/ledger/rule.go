@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
@@ -10,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Demand parses a rule. Errors wrap [ErrRefused] and the parser's, which has PostgreSQL's words.
-func Demand(r vote.Rule) (d quorum.Demand, err error) {
+// Parse reads a demand. Errors wrap [ErrRefused] and the parser's, which has PostgreSQL's words.
+func Parse(r vote.Demand) (d quorum.Demand, err error) {
 	if len(r.Names) > vote.MaxRule || len(r.Spread) > vote.MaxRule || len(r.Zones) > vote.MaxZones {
 		return d, fmt.Errorf("%w: a rule of %d and %d bytes", ErrRefused, len(r.Names), len(r.Spread))
 	}
@@ -36,33 +35,37 @@ func Demand(r vote.Rule) (d quorum.Demand, err error) {
 	return d, nil
 }
 
-// NextRule is what r, as configured, becomes at this node: the present rule when it demands the same, else
-// a new generation that holds from reported, the highest position that was ever reported on t. The
+// NextRule is what d, as configured, becomes at this node: the present rule when it demands the same, else
+// a new generation that holds from reported, the highest position that was ever reported, on t. The
 // caller makes it durable, then calls [Ledger.SetRule]. An empty rule is refused while this node or a
 // member has one (ruling R9), unless an operator insists.
-func (l *Ledger) NextRule(r vote.Rule, t lsn.TimelineID, reported lsn.LSN, insist bool) (vote.Rule, error) {
-	if _, err := Demand(r); err != nil {
+func (l *Ledger) NextRule(d vote.Demand, t lsn.TimelineID, reported lsn.LSN, insist bool) (vote.Rule, error) {
+	if _, err := Parse(d); err != nil {
 		return vote.Rule{}, err
 	}
 	present := l.own().state.Rule
-	if r.Same(present) {
+	if d.Same(present.Demand) {
 		return present, nil
 	}
-	r.Generation, r.Timeline, r.From = present.Generation, t, reported
+	next := vote.Rule{Demand: d, Timeline: t, From: reported, Before: present.Demand}
+	if !present.Settled && present.Generation > 0 {
+		// Under a rule that never covered its From nothing was reported: it leaves no trace.
+		next.Before = present.Before
+	}
 	for name, m := range l.members {
-		if r.Names == "" && m.state.Rule.Names != "" && !insist {
+		if d.Names == "" && m.state.Rule.Names != "" && !insist {
 			return vote.Rule{}, fmt.Errorf("%w: an empty synchronous_standby_names, while node %q has %q",
 				ErrRefused, name, m.state.Rule.Names)
 		}
-		r.Generation = max(r.Generation, m.state.Rule.Generation)
+		next.Generation = max(next.Generation, m.state.Rule.Generation)
 	}
-	r.Generation++
-	return r, nil
+	next.Generation++
+	return next, nil
 }
 
 // SetRule puts a rule into use that NextRule gave and that is durable.
 func (l *Ledger) SetRule(r vote.Rule) error {
-	d, err := Demand(r)
+	d, err := Parse(r.Demand)
 	if err != nil {
 		return err
 	}
@@ -72,29 +75,39 @@ func (l *Ledger) SetRule(r vote.Rule) error {
 	return nil
 }
 
+// Settle looks whether lim covers all that was reported before the own rule was taken, and reports whether
+// that is news: then the rule of State is to be made durable, at leisure.
+func (l *Ledger) Settle(lim Limits) bool {
+	own := l.own()
+	r := &own.state.Rule
+	if r.Settled || lim.Flush < r.From || len(lim.Holds) > 0 {
+		return false
+	}
+	r.Settled, r.Before = true, vote.Demand{}
+	own.state.Seq++
+	return true
+}
+
 // Confirmation is how far the own rule is in force.
 type Confirmation struct {
 	// Missing are the configured members that have not said, since this node started, that they demand
 	// the same. A commit may still be released by one of them on less.
 	Missing []string
-	// From is the position from which every member holds the rule. While Limits are below it, commits up
-	// to it may rest on the rule before.
-	From lsn.LSN
+	// Unsettled have said so, but commits that they reported before may still rest on another demand.
+	Unsettled []string
 }
 
-// Confirmed says who has confirmed the own rule. It is in force when nobody is missing and the limits have
-// reached From.
-func (l *Ledger) Confirmed(t lsn.TimelineID) (c Confirmation) {
+// Confirmed says who has confirmed the own rule. It is in force when nobody is missing or unsettled.
+func (l *Ledger) Confirmed() (c Confirmation) {
 	own := l.own().state.Rule
-	for name, m := range l.members {
-		switch {
+	for _, name := range l.names() {
+		switch m := l.members[name]; {
 		case m.forgotten:
-		case !m.heard || !m.state.Rule.Same(own):
+		case !m.heard || !m.state.Rule.Same(own.Demand):
 			c.Missing = append(c.Missing, name)
-		case m.state.Rule.Timeline == t:
-			c.From = max(c.From, m.state.Rule.From)
+		case !m.state.Rule.Settled:
+			c.Unsettled = append(c.Unsettled, name)
 		}
 	}
-	slices.Sort(c.Missing)
 	return c
 }

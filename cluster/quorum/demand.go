@@ -3,6 +3,7 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -115,4 +116,14 @@ func enough(rule syncrep.Rule, voters []Voter, column func(Positions) lsn.LSN, a
 		}
 	}
 	return n >= need(rule)
+}
+
+// Satisfiable reports whether voters alone, wherever they are, could ever cover a position. Commits that
+// were released by a demand are all at the others' highest end if these voters can't (ruling R2).
+func (d Demand) Satisfiable(voters []Voter) bool {
+	anywhere := slices.Clone(voters)
+	for i := range anywhere {
+		anywhere[i].Streaming, anywhere[i].Positions = true, Positions{1, 1, 1}
+	}
+	return d.Rule.Empty() || d.Evaluate(anywhere).Satisfied
 }

@@ -29,7 +29,8 @@ var ErrEncoding = errors.New("invalid cluster message")
 //
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system)
-//	rule    generation timeline from names(2) spread(2) n n×(zone n n×voter)
+//	rule    generation timeline from flags demand before
+//	demand  names(2) spread(2) n n×(zone n n×voter)
 
 // AppendReport appends the encoding of r, or fails when r is outside the bounds.
 func AppendReport(b []byte, r Report) ([]byte, error) {
@@ -147,10 +148,16 @@ func (e *encoder) rule(r Rule) {
 	e.u64(r.Generation)
 	e.u32(uint32(r.Timeline))
 	e.u64(uint64(r.From))
-	e.text(r.Names)
-	e.text(r.Spread)
-	e.count8(len(r.Zones), MaxZones)
-	for _, z := range r.Zones {
+	e.flag(r.Settled)
+	e.demand(r.Demand)
+	e.demand(r.Before)
+}
+
+func (e *encoder) demand(d Demand) {
+	e.text(d.Names)
+	e.text(d.Spread)
+	e.count8(len(d.Zones), MaxZones)
+	for _, z := range d.Zones {
 		e.name(z.Name)
 		e.count8(len(z.Voters), MaxZones)
 		for _, v := range z.Voters {
@@ -238,7 +245,13 @@ func (d *decoder) state() State {
 }
 
 func (d *decoder) rule() Rule {
-	r := Rule{Generation: d.u64(), Timeline: lsn.TimelineID(d.u32()), From: d.lsn(), Names: d.text(), Spread: d.text()}
+	r := Rule{Generation: d.u64(), Timeline: lsn.TimelineID(d.u32()), From: d.lsn(), Settled: d.flag()}
+	r.Demand, r.Before = d.demand(), d.demand()
+	return r
+}
+
+func (d *decoder) demand() Demand {
+	r := Demand{Names: d.text(), Spread: d.text()}
 	for range d.count8(MaxZones) {
 		z := Zone{Name: d.name()}
 		for range d.count8(MaxZones) {

@@ -58,19 +58,27 @@ type Report struct {
 	Distinct []uint64
 }
 
-// Rule is the whole demand of one node, as configured there. Names is in the syntax of
+// Demand is what has to be true of a position before it may be reported. Names is in the syntax of
 // synchronous_standby_names, Spread in the same syntax over the zones, ANY only; "" demands nothing.
+type Demand struct {
+	Names  string
+	Spread string
+	Zones  []Zone
+}
+
+// Rule is the demand of one node, as configured there, and since when.
 type Rule struct {
+	Demand
 	// Generation rises with each change and is persisted: a higher one supersedes what silent members
 	// had. 0: this node never had a rule.
 	Generation uint64
-	// From is the highest position that the node had reported, on Timeline, when it took the rule. Below
-	// it, commits may rest on the rule before: this one proves something from there on (ruling R9).
+	// From is the highest position that the node had reported, on Timeline, when it took the rule.
 	Timeline lsn.TimelineID
 	From     lsn.LSN
-	Names    string
-	Spread   string
-	Zones    []Zone
+	// Settled: the demand has covered From, so it now covers whatever this node ever reported. Until then
+	// commits up to From rest on Before, the last demand that was settled (ruling R9).
+	Settled bool
+	Before  Demand
 }
 
 // Zone is a label and the voters that carry it, by name. A voter outside all zones counts for none.
@@ -80,7 +88,7 @@ type Zone struct {
 }
 
 // Same reports whether both demand the same, in the same words.
-func (r Rule) Same(o Rule) bool {
+func (r Demand) Same(o Demand) bool {
 	if r.Names != o.Names || r.Spread != o.Spread || len(r.Zones) != len(o.Zones) {
 		return false
 	}

@@ -17,8 +17,11 @@ func full() (Report, State) {
 	s := State{
 		Node: "proxy_a", Boot: 9, Seq: 10, Fenced: 11, Upstream: true,
 		Rule: Rule{
-			Generation: 12, Timeline: 13, From: 14, Names: "ANY 2 (s1, s2, proxy_a)", Spread: "ANY 2 (*)",
-			Zones: []Zone{{"east", []string{"s1", "proxy_a"}}, {"west", []string{"s2"}}},
+			Generation: 12, Timeline: 13, From: 14, Settled: true, Before: Demand{Names: "s1", Zones: []Zone{{Name: "z"}}},
+			Demand: Demand{
+				Names: "ANY 2 (s1, s2, proxy_a)", Spread: "ANY 2 (*)",
+				Zones: []Zone{{"east", []string{"s1", "proxy_a"}}, {"west", []string{"s2"}}},
+			},
 		},
 		Sessions: []Session{{Key{"proxy_a", 15}, Store, "proxy_a", 16}, {Key{"proxy_a", 17}, Standby, "s1", 18}},
 	}
