@@ -32,7 +32,7 @@ func (h *Hub) onPrimary(ctx context.Context, name string) (realslot.Real, bool, 
 func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	real, exists, err := h.onPrimary(ctx, name)
 	switch {
-	case err != nil && h.o.AutoCreateSlots:
+	case err != nil && h.tuning.Load().AutoCreateSlots:
 		h.log.Warn("cannot ask the primary for a slot", "slot", name, "err", err)
 		return false, nil
 	case err != nil:

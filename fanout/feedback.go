@@ -86,14 +86,15 @@ func (h *Hub) mergeFeedback() {
 			next = x
 		}
 	}
-	now := merge(values, next, copyboth.FullXID(h.o.FeedbackMaxAge))
+	maxAge := h.tuning.Load().FeedbackMaxAge
+	now := merge(values, next, copyboth.FullXID(maxAge))
 	for _, name := range fresh(now.insane, f.merged.insane) {
 		f.leftOut++
 		h.log.Warn("hot standby feedback is out of range and left out", "standby", name, "next_xid", uint64(next))
 	}
 	for _, name := range fresh(now.capped, f.merged.capped) {
 		h.log.Warn("hot standby feedback is older than feedback.max_age: the primary keeps that much only",
-			"standby", name, "max_age", h.o.FeedbackMaxAge)
+			"standby", name, "max_age", maxAge)
 	}
 	now.next = next
 	changed := now.Feedback != f.merged.Feedback

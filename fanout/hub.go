@@ -36,9 +36,17 @@ type Options struct {
 	Logger          *slog.Logger  // nil: discards
 }
 
+// Tuning is what may change while a hub runs.
+type Tuning struct {
+	AutoCreateSlots bool
+	FeedbackMaxAge  uint64
+	Limits          Limits
+}
+
 // Hub answers physical walsender sessions. Methods may be called from any goroutine.
 type Hub struct {
 	o        Options
+	tuning   atomic.Pointer[Tuning]
 	log      *slog.Logger
 	registry *registry
 	feedback *feedback
@@ -57,9 +65,16 @@ func New(o Options) *Hub {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
+	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits})
 	o.Store.SetRetention(o.Slots.Oldest)
 	h.mergeFeedback() // what slots of absent standbys hold
 	return h
+}
+
+// Tune replaces these three of [Options]; any goroutine may.
+func (h *Hub) Tune(t Tuning) {
+	h.tuning.Store(&t)
+	h.mergeFeedback()
 }
 
 // Run saves the slots and holds them to their limits until ctx ends, saves once more, and returns the
@@ -87,7 +102,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			followed = h.followTimeline(followed)
 		case now := <-limits.C:
 			h.enforce(now)
-			if h.o.FeedbackMaxAge > 0 {
+			if h.tuning.Load().FeedbackMaxAge > 0 {
 				h.mergeFeedback() // the bound moves with the primary
 			}
 		case <-persist.C:

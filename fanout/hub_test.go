@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -292,6 +293,29 @@ func TestAutoCreate(t *testing.T) {
 		`replication slot "new" is active for PID 1`)
 	refused(t, w.standby(2, StartRequest{Slot: "New", At: at}).ended(), pgerror.InvalidName,
 		`replication slot name "New" contains invalid character`)
+}
+
+// TestTune changes a hub that runs.
+func TestTune(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.NextXID = func() (copyboth.FullXID, bool) { return 5000, true }
+	}).adopt().feed(100_000)
+	at := w.gen.Start()
+	refused(t, w.standby(1, StartRequest{Slot: "new", At: at}).ended(), pgerror.UndefinedObject,
+		`replication slot "new" does not exist`)
+	w.hub.Tune(Tuning{AutoCreateSlots: true})
+	s := w.standby(1, StartRequest{Slot: "new", At: at})
+	s.expect(copyBoth)
+	s.feedback(1000, 0)
+	w.waitFor("the standby's xmin", func() bool { return w.hub.FeedbackStatus().Xmin == 1000 })
+	w.hub.Tune(Tuning{FeedbackMaxAge: 100})
+	if f := w.hub.FeedbackStatus(); f.Xmin != 4900 || len(f.Capped) != 1 {
+		t.Errorf("with feedback.max_age: %+v", f)
+	}
+	w.hub.Tune(Tuning{})
+	if f := w.hub.FeedbackStatus(); f.Xmin != 1000 || len(f.Capped) != 0 {
+		t.Errorf("without it again: %+v", f)
+	}
 }
 
 func TestDrainAll(t *testing.T) {

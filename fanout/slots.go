@@ -112,7 +112,7 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (*slot
 		if err != nil {
 			return nil, err
 		}
-		if !adopted && h.o.AutoCreateSlots {
+		if !adopted && h.tuning.Load().AutoCreateSlots {
 			restart, err := h.reserve(min(r.At, h.o.Store.Positions().Received))
 			if err != nil {
 				return nil, err

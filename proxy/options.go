@@ -44,8 +44,9 @@ type Options struct {
 	// Logger is required.
 	Logger *slog.Logger
 
-	// ConnectWait is how long Upstream may wait for a primary, beyond the time that connecting takes.
-	ConnectWait time.Duration
+	// ConnectWait is how long Upstream may wait for a primary now, beyond the time that connecting takes;
+	// nil: not at all.
+	ConnectWait func() time.Duration
 	// AuthenticationTimeout bounds the startup phase, and the log-in again.
 	AuthenticationTimeout time.Duration
 	// NewestMinor is the newest minor protocol version that refusals of another major name; the zero
@@ -68,6 +69,9 @@ func (o *Options) complete() error {
 		return errors.New("make proxy server: upstream and logger are required")
 	case o.Node > MaxNode:
 		return fmt.Errorf("make proxy server: node number %d is above %d", o.Node, MaxNode)
+	}
+	if o.ConnectWait == nil {
+		o.ConnectWait = func() time.Duration { return 0 }
 	}
 	setDefault(&o.AuthenticationTimeout, handshake.DefaultAuthenticationTimeout)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)

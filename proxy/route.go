@@ -63,7 +63,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 }
 
 func (s *Server) dial(ctx context.Context) (*relay.Upstream, error) {
-	ctx, stop := context.WithTimeout(ctx, dialTimeout+s.o.ConnectWait)
+	ctx, stop := context.WithTimeout(ctx, dialTimeout+s.o.ConnectWait())
 	defer stop()
 	return s.o.Upstream.Dial(ctx)
 }

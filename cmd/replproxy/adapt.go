@@ -13,10 +13,13 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
+// noWait is for log-ins of walsenders, which come again by themselves.
+func noWait() time.Duration { return 0 }
+
 // dialer gives clients' log-ins a bare connection to the primary, for which they wait that long.
-func dialer(up *upstream.Config, wait time.Duration) proxy.Dialer {
+func dialer(up *upstream.Config, wait func() time.Duration) proxy.Dialer {
 	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
-		raw, err := up.DialPrimary(ctx, wait)
+		raw, err := up.DialPrimary(ctx, wait())
 		if err != nil {
 			return nil, err
 		}

@@ -30,12 +30,13 @@ const (
 // standbys behind this proxy change.
 type advisor struct {
 	upstream *upstream.Config
-	setup    preflight.Setup
+	setup    func() preflight.Setup // as configured now
 	hub      *fanout.Hub
 	receiver *walreceiver.Receiver
 	log      *slog.Logger
 
 	warnings atomic.Pointer[[]string]
+	again    atomic.Bool // the configuration has changed
 
 	// Owned by Run.
 	behind          []string  // standbys at the last look
@@ -73,7 +74,8 @@ func (a *advisor) look(ctx context.Context) {
 	if st.State != walreceiver.Streaming {
 		return // not reached: /readyz tells of that, and what was true stays
 	}
-	if st.Since.Equal(a.since) && slices.Equal(behind, a.behind) && time.Since(a.asked) < adviseInterval {
+	same := st.Since.Equal(a.since) && slices.Equal(behind, a.behind)
+	if !a.again.Swap(false) && same && time.Since(a.asked) < adviseInterval {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, adviseTimeout)
@@ -107,7 +109,7 @@ func (a *advisor) publish(f preflight.Facts, atConnect string) {
 	if f.SQL != nil {
 		f.Settings["synchronous_standby_names"] = atConnect
 	}
-	now := preflight.Advise(a.setup, f, a.behind)
+	now := preflight.Advise(a.setup(), f, a.behind)
 	if f.SQL != nil {
 		now = append(now, fmt.Sprintf("the primary's settings are known only from the moment the proxy connected, "+
 			"because its role may not log in for SQL (%v): "+

@@ -13,13 +13,25 @@ import (
 // newFiller fetches WAL that the store lacks, from the primary, else from the archive when there
 // is one. receiving says whether the walreceiver has its connection.
 func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, receiving func() bool, log *slog.Logger,
-) *backfill.Filler {
+) *filler {
 	primary := &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving}
-	sources := []backfill.Source{primary}
+	f := &filler{primary: primary}
+	f.Filler = backfill.New(backfill.Options{Store: store, Sources: f.sources(c), Logger: log})
+	return f
+}
+
+// filler is a backfill.Filler and what its sources are made of.
+type filler struct {
+	*backfill.Filler
+	primary *backfill.Primary
+}
+
+func (f *filler) sources(c *config.Config) []backfill.Source {
+	all := []backfill.Source{f.primary}
 	if c.WAL.RestoreCommand != "" {
-		sources = append(sources, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
+		all = append(all, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
 	}
-	return backfill.New(backfill.Options{Store: store, Sources: sources, Logger: log})
+	return all
 }
 
 func backfillStatus(s backfill.Status) admin.Backfill {

@@ -2,6 +2,7 @@
 // turns how they end into an exit code.
 //
 //	main ──► root (cobra) ──┬── run      serve.go: config → store → hub → walreceiver → server → http
+//	                        │             reload.go: the same again at SIGHUP
 //	                        ├── check    preflight: one line per fact about the upstream
 //	                        ├── status   the document of /status as tables
 //	                        ├── demo     a whole topology on this machine, and gone again

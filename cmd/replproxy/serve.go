@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
@@ -35,22 +36,27 @@ func runCommand() *cobra.Command {
 	file := configFlags(cmd)
 	profiles := cmd.Flags().Bool("pprof", false, "serve Go's profiles at /debug/pprof of the http address")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := loadConfig(cmd, *file)
+		read := func() (*config.Config, *upstream.Config, error) {
+			c, err := loadConfig(cmd, *file)
+			if err != nil {
+				return nil, nil, err
+			}
+			up, err := parseUpstream(c)
+			return c, up, err
+		}
+		c, up, err := read()
 		if err != nil {
 			return err
 		}
-		up, err := parseUpstream(c)
-		if err != nil {
-			return err
-		}
-		log := newLogger(c, cmd.ErrOrStderr())
+		set := newSettings(c, *file)
+		log := newLogger(c, set.level, cmd.ErrOrStderr())
 		soft, hard, stop := twoStage(cmd.Context())
 		defer stop()
-		defer daemonSignals(func() {
-			log.Warn("SIGHUP: the configuration is read at start only; restart to change it")
-		})()
+		hangups, release := daemonSignals()
+		defer release()
+		set.read, set.hangups, set.log = read, hangups, log.With("part", "config")
 		done := make(chan error, 1)
-		go func() { done <- serve(soft, c, up, log, *profiles) }()
+		go func() { done <- serve(soft, set, up, log, *profiles) }()
 		select {
 		case err := <-done:
 			return err
@@ -63,8 +69,8 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
-func newLogger(c *config.Config, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
+func newLogger(c *config.Config, level slog.Leveler, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -72,7 +78,8 @@ func newLogger(c *config.Config, w io.Writer) *slog.Logger {
 }
 
 // serve opens everything, from the disk outward, runs it until ctx ends, and closes it in reverse.
-func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog.Logger, profiles bool) (err error) {
+func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Logger, profiles bool) (err error) {
+	c := set.now()
 	store, err := walstore.Open(ctx, walstore.Options{
 		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: log.With("part", "walstore"),
 	})
@@ -98,7 +105,7 @@ func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog
 	})
 	hub = fanout.New(fanout.Options{
 		Primary: keeper, NextXID: keeper.NextXID,
-		Store: fanout.NewFilledStore(store, filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Store: fanout.NewFilledStore(store, filler.Filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: log.With("part", "hub"),
 	})
@@ -111,7 +118,7 @@ func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog
 		return err
 	}
 	handler, err := physical.New(physical.Options{
-		Hub: hub, Upstream: dialer(up, 0), Gate: gate, Logger: log.With("part", "walsender"),
+		Hub: hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
 		Settings: func() map[string]string { return receiver.Status().Settings },
 	})
 	if err != nil {
@@ -121,16 +128,21 @@ func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog
 	if err != nil {
 		return err
 	}
+	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
-		Listeners: doors.clients, Upstream: dialer(up, c.Upstream.ConnectWait), Physical: handler,
-		ConnectWait: c.Upstream.ConnectWait, Logger: log.With("part", "proxy"),
+		Listeners: doors.clients, Upstream: dialer(up, wait), Physical: handler,
+		ConnectWait: wait, Logger: log.With("part", "proxy"),
 	})
 	if err != nil {
 		return errors.Join(err, doors.close())
 	}
-	advisor := &advisor{upstream: up, setup: setup(c, up), hub: hub, receiver: receiver, log: log}
+	advisor := &advisor{
+		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up) },
+		hub: hub, receiver: receiver, log: log,
+	}
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, advisor}).apply
 	view := &view{
-		config: c, build: readBuild(), started: time.Now(), listen: doors.addresses(),
+		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, receiver: receiver, server: server, advisor: advisor,
 	}
 	stages := []stage{
@@ -144,7 +156,8 @@ func serve(ctx context.Context, c *config.Config, up *upstream.Config, log *slog
 		stages = append([]stage{{"admin", page.Run}}, stages...)
 	}
 	announce(log, c, up, doors)
-	return runStages(ctx, append(stages, stage{"server", server.Run}, stage{"systemd", view.notify}))
+	stages = append(stages, stage{"server", server.Run}, stage{"reload", set.Run}, stage{"systemd", view.notify})
+	return runStages(ctx, stages)
 }
 
 // announce says once what this proxy is, where it listens and what it stands in front of.

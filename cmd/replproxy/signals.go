@@ -39,25 +39,29 @@ func twoStage(parent context.Context) (soft, hard context.Context, stop func()) 
 }
 
 // daemonSignals keeps a daemon alive where the default would end it: SIGHUP is a habit of people who
-// change configurations, told through told, and SIGPIPE means that whoever read the log is gone. stop
-// gives them back.
-func daemonSignals(told func()) (stop func()) {
+// change configurations, and SIGPIPE means that whoever read the log is gone. hangups has a token after
+// each SIGHUP, one for several that nobody has looked at yet. stop gives the signals back.
+func daemonSignals() (hangups <-chan struct{}, stop func()) {
 	signal.Ignore(syscall.SIGPIPE)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+	signals := make(chan os.Signal, 1)
+	tokens := make(chan struct{}, 1)
+	signal.Notify(signals, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case <-hangups:
-				told()
+			case <-signals:
+				select {
+				case tokens <- struct{}{}:
+				default:
+				}
 			case <-done:
 				return
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(hangups)
+	return tokens, func() {
+		signal.Stop(signals)
 		signal.Reset(syscall.SIGPIPE)
 		close(done)
 	}

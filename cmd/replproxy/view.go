@@ -9,7 +9,6 @@ import (
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
-	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -17,19 +16,18 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
-	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // view is every part of a running proxy, as the status document wants it. It asks the parts only for
 // copies, so any goroutine may use it.
 type view struct {
-	config  *config.Config
-	build   build
-	started time.Time
-	listen  []string
+	settings *settings
+	build    build
+	started  time.Time
+	listen   []string
 
 	store    *walstore.Store
-	filler   *backfill.Filler
+	filler   *filler
 	hub      *fanout.Hub
 	receiver *walreceiver.Receiver
 	server   *proxy.Server
@@ -39,26 +37,28 @@ type view struct {
 
 // Status is one snapshot; see [admin.Source].
 func (v *view) Status() admin.Status {
-	positions := v.store.Positions()
-	total, free, err := preflight.Volume(v.config.DataDir)
+	set := v.settings.state.Load()
+	c, positions := set.config, v.store.Positions()
+	total, free, err := preflight.Volume(c.DataDir)
 	if err != nil {
 		total, free = 0, 0 // absent from the document
 	}
 	s := admin.Status{
-		Name: v.config.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
+		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
 		Stopping: v.stopping.Load(), Listen: v.listen,
 		Upstream: upstreamStatus(v.receiver.Status()),
 		Store: admin.Store{
-			Dir: v.config.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
+			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
 			VolumeBytes: total, FreeBytes: free,
 		},
+		Config:   set.status,
 		Backfill: backfillStatus(v.filler.Status()),
 		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
 		Sessions: v.sessions(),
 		Limits: admin.Limits{
-			KeepSize: int64(v.config.WAL.KeepSize), MinFree: v.config.WAL.MinFree.Of(total),
-			MaxUpstreamWalsenders: v.config.Auth.MaxUpstreamWalsenders,
+			KeepSize: int64(c.WAL.KeepSize), MinFree: c.WAL.MinFree.Of(total),
+			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
 			WalReceiverTimeout:    walreceiver.DefaultTimeout.Seconds(),
 		},
 		Warnings: v.advisor.Warnings(),

@@ -89,6 +89,17 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 
 func (p *Proxy) configPath() string { return filepath.Join(p.SocketDir, "replproxy.yml") }
 
+// Configure replaces the content of the file for -c, which [ProxyOptions.Config] had begun.
+func (p *Proxy) Configure(t testing.TB, content string) {
+	t.Helper()
+	if p.options.Config == "" {
+		t.Fatalf("%s was started without a file", p.Name)
+	}
+	if err := writeFile(p.configPath(), []byte(content), p.who); err != nil {
+		t.Fatalf("configure %s: %v", p.Name, err)
+	}
+}
+
 func (p *Proxy) args() []string {
 	args := []string{"run"}
 	if p.options.Config != "" {

@@ -81,11 +81,12 @@ type Filler struct {
 	log   *slog.Logger
 	nudge chan struct{}
 
-	mu     sync.Mutex
-	waits  map[lsn.LSN]*Wait // by the start of the segment
-	queue  []*Wait           // of waits, in order of arrival
-	failed map[lsn.LSN]*Wait // of late
-	status Status
+	mu      sync.Mutex
+	sources []Source
+	waits   map[lsn.LSN]*Wait // by the start of the segment
+	queue   []*Wait           // of waits, in order of arrival
+	failed  map[lsn.LSN]*Wait // of late
+	status  Status
 }
 
 // Wait is somebody's wait for a segment; all who want the same segment share it.
@@ -115,7 +116,7 @@ func New(o Options) *Filler {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Filler{
-		o: o, log: o.Logger, nudge: make(chan struct{}, 1),
+		o: o, log: o.Logger, sources: o.Sources, nudge: make(chan struct{}, 1),
 		waits: make(map[lsn.LSN]*Wait), failed: make(map[lsn.LSN]*Wait),
 	}
 }
@@ -146,6 +147,20 @@ func (f *Filler) Need(pos lsn.LSN) *Wait {
 	default:
 	}
 	return w
+}
+
+// SetSources replaces Options.Sources. A fetch that goes on is not disturbed.
+func (f *Filler) SetSources(all ...Source) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sources = all
+	clear(f.failed) // a new source may have it
+}
+
+func (f *Filler) from() []Source {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sources
 }
 
 // Status is the filler now.
@@ -236,7 +251,7 @@ func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
 	run := f.plan(seg)
 	id, _ := f.o.Store.Identity()
 	var errs []error
-	for _, src := range f.o.Sources {
+	for _, src := range f.from() {
 		n, err := f.fetch(ctx, src, id, run, seg)
 		if n > 0 {
 			f.log.Info("fetched WAL older than the store", "from", src, "segments", n, "start_lsn", seg.Start)

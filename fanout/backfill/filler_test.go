@@ -195,6 +195,21 @@ func TestSourcesInTurn(t *testing.T) {
 	}
 }
 
+// TestSetSources: a source that is added later is asked at once, also for what was just refused.
+func TestSetSources(t *testing.T) {
+	store := &fakeStore{end: 20 * seg, have: map[lsn.LSN]bool{}}
+	primary := &fakeSource{has: map[lsn.LSN]bool{}}
+	f := New(Options{Store: store, Sources: []Source{primary}})
+	defer run(t, f)()
+	if err := result(t, f.Need(2*seg)); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	f.SetSources(primary, &fakeSource{has: map[lsn.LSN]bool{2 * seg: true}})
+	if err := result(t, f.Need(2*seg)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestArchive(t *testing.T) {
 	dir, archive := t.TempDir(), t.TempDir()
 	id := walstore.Identity{System: 7, SegSize: lsn.MinSegSize, ServerMajor: 15}

@@ -40,15 +40,29 @@ type Options struct {
 
 // Keeper looks after the primary's slots. Methods may be called from any goroutine.
 type Keeper struct {
-	o    Options
-	next atomic.Uint64
+	o      Options
+	tuning atomic.Pointer[Tuning]
+	next   atomic.Uint64
 
 	mu   sync.Mutex
 	said map[string]string // by slot, "" for all: the last complaint
 }
 
 // New makes a keeper. It starts nothing.
-func New(o Options) *Keeper { return &Keeper{o: o, said: map[string]string{}} }
+func New(o Options) *Keeper {
+	k := &Keeper{o: o, said: map[string]string{}}
+	k.Tune(Tuning{o.Policy, o.Mirror})
+	return k
+}
+
+// Tuning is what may change while a keeper runs.
+type Tuning struct {
+	Policy Policy
+	Mirror bool
+}
+
+// Tune replaces these two of [Options]. The next round of Run acts on it.
+func (k *Keeper) Tune(t Tuning) { k.tuning.Store(&t) }
 
 // NextXID is the primary's next transaction ID as it was seconds ago; false: never told.
 func (k *Keeper) NextXID() (copyboth.FullXID, bool) {
@@ -81,7 +95,7 @@ func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 // Dropped drops the primary's slot after the one here was: a mirror, or one that is kept advanced. What
 // fails is logged, since such a slot holds WAL on the primary from now on.
 func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
-	if was.Real == slot.NoReal || was.Real == slot.Adopted && k.o.Policy != Advance {
+	if was.Real == slot.NoReal || was.Real == slot.Adopted && k.tuning.Load().Policy != Advance {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -116,8 +130,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 func (k *Keeper) needed() bool {
+	tuning := k.tuning.Load()
 	for _, v := range k.o.Slots.List() {
-		if !v.Temporary && (k.o.Mirror || v.Real == slot.Mirrored || v.Real == slot.Adopted && k.o.Policy != Keep) {
+		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
+		if !v.Temporary && (tuning.Mirror || ours) {
 			return true
 		}
 	}
@@ -139,8 +155,9 @@ func (k *Keeper) round(ctx context.Context) error {
 	}
 	k.next.Store(uint64(v.next))
 	oldest, flushed := k.o.Store()
+	tuning := k.tuning.Load()
 	now := situation{
-		own: k.o.Own, policy: k.o.Policy, mirror: k.o.Mirror, settled: k.o.Settled(),
+		own: k.o.Own, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
 		oldest: oldest, target: flushed, virtual: k.o.Slots.List(), real: v.slots,
 	}
 	for _, a := range now.decide() {

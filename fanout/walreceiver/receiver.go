@@ -39,6 +39,7 @@ type Receiver struct {
 	mu     sync.Mutex
 	status Status
 	live   *live // of the present stream
+	again  context.CancelCauseFunc
 }
 
 // New checks o and returns a Receiver that does nothing until [Receiver.Run].
@@ -76,10 +77,17 @@ func (r *Receiver) Run(ctx context.Context) error {
 		if !first {
 			r.update(func(st *Status) { st.Reconnects++ })
 		}
-		streamed, err := r.connection(ctx)
+		attempt, cancel := r.newAttempt(ctx)
+		streamed, err := r.connection(attempt)
 		r.setState(Disconnected)
 		if ctx.Err() != nil {
+			cancel()
 			return nil
+		}
+		if attempt.Err() != nil {
+			cancel()
+			r.log.Info("connecting to upstream anew", "because", context.Cause(attempt))
+			continue
 		}
 		if errors.Is(err, walstore.ErrFailed) || errors.Is(err, walstore.ErrClosed) {
 			return fmt.Errorf("receive WAL: %w", err)
@@ -94,10 +102,34 @@ func (r *Receiver) Run(ctx context.Context) error {
 		// With several hosts the next look may find another one.
 		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
 		d := wait.next(streamed, permanent, r.o.Rand())
-		if pause(ctx, d) != nil {
+		err = pause(attempt, d)
+		cancel()
+		if err != nil && ctx.Err() != nil {
 			r.waiting(false)
 			return nil
 		}
+	}
+}
+
+// errAgain ends a connection, or the wait for the next try, by [Receiver.Reconnect].
+var errAgain = errors.New("upstream.conninfo has changed")
+
+// newAttempt is the context of one connection and of the wait after it.
+func (r *Receiver) newAttempt(ctx context.Context) (context.Context, func()) {
+	attempt, cancel := context.WithCancelCause(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.again = cancel
+	return attempt, func() { cancel(nil) }
+}
+
+// Reconnect ends the present connection in order, or the wait for the next try, and connects at once, by
+// what Options.Upstream says now. Any goroutine may.
+func (r *Receiver) Reconnect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.again != nil {
+		r.again(errAgain)
 	}
 }
 

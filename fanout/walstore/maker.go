@@ -137,7 +137,7 @@ func (s *Store) unlist(slots lsn.LSN, pos Positions) (gone []segKey, reuse []boo
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	r := retention{
-		segSize: x.size, slots: slots, keepSize: s.o.KeepSize,
+		segSize: x.size, slots: slots, keepSize: s.keepSize.Load(),
 		received: pos.Received, mark: pos.Flushed,
 	}
 	for rd := range x.readers {

@@ -86,6 +86,9 @@ func TestRetentionOfAStore(t *testing.T) {
 	}
 	r.Close()
 	r.Close() // harmless
+	s.SetKeepSize(8 << 20)
+	step(g.Start() + 2<<20)
+	s.SetKeepSize(0)
 	step(g.Start() + 4<<20)
 	slot = 0
 	step(testSeg.Floor(g.End() - 1))

@@ -30,9 +30,10 @@ type Store struct {
 	identity atomic.Pointer[Identity]
 	segs     *segments
 
-	watch  watchers
-	slots  atomic.Pointer[func() lsn.LSN]
-	failed chan struct{} // closed when err is set
+	watch    watchers
+	slots    atomic.Pointer[func() lsn.LSN]
+	keepSize atomic.Int64  // Options.KeepSize, then SetKeepSize's
+	failed   chan struct{} // closed when err is set
 
 	// Nudges, one slot each.
 	writeC, syncC, markC, makeC, spaceC chan struct{}
@@ -73,6 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		makeC: make(chan struct{}, 1), spaceC: make(chan struct{}, 1),
 		histories: make(map[lsn.TimelineID]storedHistory),
 	}
+	s.keepSize.Store(o.KeepSize)
 	s.tail.max = int(o.TailSize / BlockSize)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.release())
@@ -194,6 +196,12 @@ func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
 // need may be removed.
 func (s *Store) SetRetention(oldest func() lsn.LSN) {
 	s.slots.Store(&oldest)
+	signal(s.makeC)
+}
+
+// SetKeepSize changes Options.KeepSize; any goroutine may. WAL that is beyond a lower one goes at once.
+func (s *Store) SetKeepSize(bytes int64) {
+	s.keepSize.Store(bytes)
 	signal(s.makeC)
 }
 

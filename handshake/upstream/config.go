@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,7 +21,7 @@ import (
 // host which drops packets does not hide the next one.
 const DefaultConnectTimeout = 10 * time.Second
 
-// Config is a parsed conninfo. It is immutable except for what [Config.SetCurrent] says.
+// Config is a parsed conninfo. It is immutable except for what [Config.SetCurrent] and [Config.Replace] say.
 type Config struct {
 	base      *pgconn.Config // one host's worth of library settings; host and TLS are set per attempt
 	endpoints []Endpoint
@@ -30,7 +31,24 @@ type Config struct {
 	password  string // explicit; "" means passfile
 	passfile  string
 	fallback  string // fallback_application_name
-	verdict   verdict
+	verdict   *verdict
+	next      atomic.Pointer[Config] // what Replace put in its place
+}
+
+// Replace puts what with says in the place of c for everybody who holds c, from their next connection on.
+// What SetCurrent said is forgotten. with must not be used otherwise afterwards.
+func (c *Config) Replace(with *Config) {
+	with.verdict = c.verdict
+	c.next.Store(with)
+	c.verdict.forget()
+}
+
+// now is what holds for one call from outside.
+func (c *Config) now() *Config {
+	if n := c.next.Load(); n != nil {
+		return n
+	}
+	return c
 }
 
 // Parse reads a conninfo string: libpq keywords or a URI, several hosts allowed, completed from the
@@ -82,6 +100,7 @@ func build(s settings) (*Config, error) {
 	c := &Config{
 		base: base, password: s["password"], passfile: s["passfile"],
 		fallback: s["fallback_application_name"], timeout: base.ConnectTimeout,
+		verdict: &verdict{},
 	}
 	if c.timeout <= 0 {
 		c.timeout = DefaultConnectTimeout
@@ -207,21 +226,21 @@ func hideSecrets(err error, s settings) error {
 }
 
 // User is the role that the proxy itself logs in as.
-func (c *Config) User() string { return c.base.User }
+func (c *Config) User() string { return c.now().base.User }
 
 // Database is conninfo's dbname; "" when it names none (the server then takes the user's name).
-func (c *Config) Database() string { return c.base.Database }
+func (c *Config) Database() string { return c.now().base.Database }
 
 // ConnectTimeout bounds the attempt at one endpoint.
-func (c *Config) ConnectTimeout() time.Duration { return c.timeout }
+func (c *Config) ConnectTimeout() time.Duration { return c.now().timeout }
 
 // Endpoints lists what is tried, in order: hosts times what sslmode allows.
-func (c *Config) Endpoints() []Endpoint { return slices.Clone(c.endpoints) }
+func (c *Config) Endpoints() []Endpoint { return slices.Clone(c.now().endpoints) }
 
 // String shows hosts, user and database, never a secret.
 func (c *Config) String() string {
 	var hosts []string
-	for _, e := range c.endpoints {
+	for _, e := range c.now().endpoints {
 		if h := e.String(); !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}

@@ -29,6 +29,7 @@ const maxLoginMessage = 1 << 20
 // replaces dbname. A server that target_session_attrs does not want is passed over. The session must
 // be closed. The error is a *[ConnectError].
 func (c *Config) Connect(ctx context.Context, params map[string]string) (*Session, error) {
+	c = c.now()
 	attrs := c.attrs
 	s, failed := c.connectAmong(ctx, c.order(), params, attrs)
 	if s != nil {

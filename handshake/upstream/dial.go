@@ -25,6 +25,7 @@ var errNoTLS = errors.New("server does not support TLS, but sslmode requires it"
 // so without a current endpoint the first host that answers is taken. With sslmode=allow the
 // connection is plain. Each endpoint gets [Config.ConnectTimeout]. The error is a *[ConnectError].
 func (c *Config) DialRaw(ctx context.Context) (*RawConn, error) {
+	c = c.now()
 	failed := &ConnectError{}
 	for _, e := range c.order() {
 		if failed.unreachable(e) {

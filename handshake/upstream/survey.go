@@ -8,7 +8,7 @@ import (
 )
 
 // Servers is the number of servers that conninfo names.
-func (c *Config) Servers() int { return len(c.byServer()) }
+func (c *Config) Servers() int { return len(c.now().byServer()) }
 
 // byServer groups the endpoints by the server they lead to, in the order in which they are tried.
 func (c *Config) byServer() [][]Endpoint {
@@ -29,6 +29,7 @@ func (c *Config) byServer() [][]Endpoint {
 // is there the others get patience more. All sessions must be closed. The error, a *[ConnectError], says
 // why servers are missing, and may come beside sessions.
 func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*Session, error) {
+	c = c.now()
 	sessions, failed := c.connectAll(ctx, params, patience, c.attrs)
 	if len(sessions) == 0 && c.attrs == attrsPreferStandby && errors.Is(failed, ErrNotStandby) {
 		sessions, failed = c.connectAll(ctx, params, patience, attrsAny)

@@ -37,6 +37,14 @@ func (v *verdict) set(e Endpoint, known, sure bool) {
 	}
 }
 
+// forget is for another list of hosts.
+func (v *verdict) forget() {
+	v.mu.Lock()
+	v.current, v.known = Endpoint{}, false
+	v.mu.Unlock()
+	v.set(Endpoint{}, false, false)
+}
+
 func (v *verdict) get() (e Endpoint, known, sure bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -74,7 +82,7 @@ func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn,
 	until := time.Now().Add(wait)
 	for {
 		changed := c.verdict.wait() // before looking, so that nothing is missed in between
-		rc, err := c.dialSure(ctx)
+		rc, err := c.now().dialSure(ctx)
 		left := time.Until(until)
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return rc, err

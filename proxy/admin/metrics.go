@@ -37,6 +37,12 @@ var metrics = []metric{
 		single(func(s *Status) float64 { return float64(s.StartedAt.Unix()) })},
 	{"replproxy_proxy_warnings_count", "Warnings that /status shows now.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Warnings)) })},
+	{"replproxy_config_generation_count", "1 at the start, one more with each reload of the configuration.",
+		"", nil, gauge, single(func(s *Status) float64 { return float64(s.Config.Generation) })},
+	{"replproxy_config_failed_state", "1 when the last reload found errors and changed nothing.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Config.LastError != "") })},
+	{"replproxy_config_pending_count", "Keys whose new value needs a restart.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(len(s.Config.Pending)) })},
 	{"replproxy_proxy_sessions_count", "Client connections now, by class.", "class", classes, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for i, n := range []int{s.Sessions.Regular, s.Sessions.Physical, s.Sessions.Logical, s.Sessions.StartingN} {

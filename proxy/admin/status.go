@@ -27,7 +27,24 @@ type Status struct {
 	LostSlots int64     `json:"lost_slots_total" doc:"slots lost since the start"`
 	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
 	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
+	Config    Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
 	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words"`
+}
+
+// Config is the configuration in force.
+type Config struct {
+	File       string    `json:"file,omitempty" doc:"the file it was read from; absent without one"`
+	Generation int       `json:"generation" doc:"1 at the start, one more with each reload"`
+	LoadedAt   time.Time `json:"loaded_at" doc:"when it was read last without an error"`
+	LastError  string    `json:"last_error,omitempty" doc:"why the last reload changed nothing; absent when it did"`
+	Pending    []Pending `json:"pending_restart" doc:"keys whose new value needs a restart"`
+}
+
+// Pending is a key whose value in the file, or by a flag, is not the one in force.
+type Pending struct {
+	Key     string `json:"key" doc:"as in the file"`
+	Running string `json:"running" doc:"the value in force"`
+	New     string `json:"new" doc:"the value after a restart"`
 }
 
 // States of the upstream connection.

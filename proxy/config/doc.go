@@ -13,5 +13,6 @@
 //  1. A key that is not in the table is an error, and so is one that is set twice.
 //  2. A key whose feature does not exist yet is refused unless it holds its default (R26).
 //  3. Every error about a value names its key, and its line or its flag.
-//  4. No error text shows a password out of a conninfo.
+//  4. A reload applies all live keys that differ or, with one error, none; the others keep their value.
+//  5. No error text shows a password out of a conninfo.
 package config

@@ -1,12 +1,14 @@
 package config
 
 // key is one row of the contract: where it stands in the file, which flag sets it, how it is read.
-// A key that is not ready is known, but only its default is accepted (R26).
+// A key that is not ready is known, but only its default is accepted (R26). A change of a key that is
+// not live needs a restart; SIGHUP puts the others into force.
 type key struct {
 	path  string // "wal.keep_size"; "" = flag only
 	flag  string // without dashes; "" = file only
 	help  string // one line for --help
 	ready bool
+	live  bool
 	of    func(*Config) value
 }
 
@@ -16,75 +18,81 @@ const (
 	later = false
 )
 
+// reload and restart say what a change takes.
+const (
+	reload  = true
+	restart = false
+)
+
 // keys is the whole contract of the configuration, in the order of the reference file.
 var keys = []key{
-	{"name", "name", "name of this proxy, its application_name upstream (default: the host name)", built,
+	{"name", "name", "name of this proxy, its application_name upstream (default: the host name)", built, restart,
 		func(c *Config) value { return text(&c.Name) }},
-	{"listen", "listen", "address for clients and standbys, host:port or unix:/dir; repeatable", built,
+	{"listen", "listen", "address for clients and standbys, host:port or unix:/dir; repeatable", built, restart,
 		func(c *Config) value { return texts(&c.Listen) }},
-	{"http", "http", `address of health, metrics and status; "" for none`, built,
+	{"http", "http", `address of health, metrics and status; "" for none`, built, restart,
 		func(c *Config) value { return text(&c.HTTP) }},
-	{"data_dir", "data-dir", "directory of the store", built,
+	{"data_dir", "data-dir", "directory of the store", built, restart,
 		func(c *Config) value { return text(&c.DataDir) }},
-	{"upstream.conninfo", "upstream", "the primary: libpq keywords or a URI, several hosts allowed", built,
+	{"log_level", "log-level", "debug, info, warn or error", built, reload,
+		func(c *Config) value { return level(&c.LogLevel) }},
+	{"log_format", "log-format", "text or json", built, restart,
+		func(c *Config) value { return enum(&c.LogFormat, "text", "json") }},
+	{"upstream.conninfo", "upstream", "the primary: libpq keywords or a URI, several hosts allowed", built, reload,
 		func(c *Config) value { return text(&c.Upstream.Conninfo) }},
-	{"upstream.slot", "", "", built,
+	{"upstream.slot", "", "", built, restart,
 		func(c *Config) value { return slotChoice(&c.Upstream.Slot) }},
-	{"upstream.connect_wait", "", "", built,
+	{"upstream.connect_wait", "", "", built, reload,
 		func(c *Config) value { return reader(&c.Upstream.ConnectWait, parseSeconds) }},
-	{"wal.keep_size", "", "", built,
+	{"wal.keep_size", "", "", built, reload,
 		func(c *Config) value { return reader(&c.WAL.KeepSize, ParseSize) }},
-	{"wal.max_slot_wal_keep_size", "", "", built,
+	{"wal.max_slot_wal_keep_size", "", "", built, reload,
 		func(c *Config) value { return reader(&c.WAL.MaxSlotWALKeepSize, parseAutoSize) }},
-	{"wal.min_free", "", "", built,
+	{"wal.min_free", "", "", built, reload,
 		func(c *Config) value { return reader(&c.WAL.MinFree, parseShare) }},
-	{"wal.restore_command", "", "", built,
+	{"wal.restore_command", "", "", built, reload,
 		func(c *Config) value { return text(&c.WAL.RestoreCommand) }},
-	{"slots.auto_create", "", "", built,
+	{"slots.auto_create", "", "", built, reload,
 		func(c *Config) value { return boolean(&c.Slots.AutoCreate) }},
-	{"slots.idle_timeout", "", "", built,
+	{"slots.idle_timeout", "", "", built, reload,
 		func(c *Config) value { return reader(&c.Slots.IdleTimeout, parseSeconds) }},
-	{"slots.adopted", "", "", built,
+	{"slots.adopted", "", "", built, reload,
 		func(c *Config) value { return enum(&c.Slots.Adopted, "advance", "drop", "keep") }},
-	{"slots.mirror", "", "", built,
+	{"slots.mirror", "", "", built, reload,
 		func(c *Config) value { return boolean(&c.Slots.Mirror) }},
-	{"feedback.max_age", "", "", built,
+	{"feedback.max_age", "", "", built, reload,
 		func(c *Config) value { return integer(&c.Feedback.MaxAge, 0, 2_000_000_000) }},
-	{"feedback.settle", "", "", built,
+	{"feedback.settle", "", "", built, restart,
 		func(c *Config) value { return reader(&c.Feedback.Settle, parseSeconds) }},
-	{"tls.mode", "", "", later,
+	{"tls.mode", "", "", later, restart,
 		func(c *Config) value { return enum(&c.TLS.Mode, "off", "allow", "require") }},
-	{"tls.cert_file", "", "", later,
+	{"tls.cert_file", "", "", later, restart,
 		func(c *Config) value { return text(&c.TLS.CertFile) }},
-	{"tls.key_file", "", "", later,
+	{"tls.key_file", "", "", later, restart,
 		func(c *Config) value { return text(&c.TLS.KeyFile) }},
-	{"tls.client_ca_file", "", "", later,
+	{"tls.client_ca_file", "", "", later, restart,
 		func(c *Config) value { return text(&c.TLS.ClientCAFile) }},
-	{"auth.method", "", "", later,
+	{"auth.method", "", "", later, restart,
 		func(c *Config) value { return enum(&c.Auth.Method, "relay", "scram") }},
-	{"auth.query", "", "", later,
+	{"auth.query", "", "", later, restart,
 		func(c *Config) value { return text(&c.Auth.Query) }},
-	{"auth.users_file", "", "", later,
+	{"auth.users_file", "", "", later, restart,
 		func(c *Config) value { return text(&c.Auth.UsersFile) }},
-	{"auth.max_upstream_walsenders", "", "", built,
+	{"auth.max_upstream_walsenders", "", "", built, reload,
 		func(c *Config) value { return integer(&c.Auth.MaxUpstreamWalsenders, 1, 1000) }},
-	{"access", "", "", later,
+	{"access", "", "", later, restart,
 		func(c *Config) value { return texts(&c.Access) }},
 	{"synchronous_standby_names", "synchronous-standby-names",
-		"rule for the position that is reported to the primary (not supported yet)", later,
+		"rule for the position that is reported to the primary (not supported yet)", later, restart,
 		func(c *Config) value { return text(&c.SynchronousStandbyNames) }},
-	{"cluster.bind", "", "", later,
+	{"cluster.bind", "", "", later, restart,
 		func(c *Config) value { return text(&c.Cluster.Bind) }},
-	{"cluster.advertise", "", "", later,
+	{"cluster.advertise", "", "", later, restart,
 		func(c *Config) value { return text(&c.Cluster.Advertise) }},
-	{"cluster.join", "", "", later,
+	{"cluster.join", "", "", later, restart,
 		func(c *Config) value { return texts(&c.Cluster.Join) }},
-	{"cluster.key_file", "", "", later,
+	{"cluster.key_file", "", "", later, restart,
 		func(c *Config) value { return text(&c.Cluster.KeyFile) }},
-	{"", "log-level", "debug, info, warn or error", built,
-		func(c *Config) value { return level(&c.LogLevel) }},
-	{"", "log-format", "text or json", built,
-		func(c *Config) value { return enum(&c.LogFormat, "text", "json") }},
 }
 
 // Flag describes a command line flag that sets a key.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -11,29 +12,35 @@ import (
 // value is how one key is read from text and printed. Lists take all their items at once, because
 // a flag or a file replaces the whole list and never appends to the default.
 type value struct {
-	list bool
-	set  func(texts []string) error
-	get  func() string
+	list  bool
+	field any // pointer to where the value stands
+	set   func(texts []string) error
+	get   func() string
 }
 
-func one(set func(string) error, get func() string) value {
-	return value{set: func(t []string) error { return set(t[0]) }, get: get}
+func one(field any, set func(string) error, get func() string) value {
+	return value{field: field, set: func(t []string) error { return set(t[0]) }, get: get}
+}
+
+// take gives v the value of the same key in another configuration.
+func (v value) take(from value) {
+	reflect.ValueOf(v.field).Elem().Set(reflect.ValueOf(from.field).Elem())
 }
 
 func text(p *string) value {
-	return one(func(s string) error { *p = s; return nil }, func() string { return *p })
+	return one(p, func(s string) error { *p = s; return nil }, func() string { return *p })
 }
 
 func texts(p *[]string) value {
 	return value{
-		list: true,
-		set:  func(t []string) error { *p = t; return nil },
-		get:  func() string { return strings.Join(*p, ", ") },
+		list: true, field: p,
+		set: func(t []string) error { *p = t; return nil },
+		get: func() string { return strings.Join(*p, ", ") },
 	}
 }
 
 func enum(p *string, words ...string) value {
-	return one(func(s string) error {
+	return one(p, func(s string) error {
 		for _, w := range words {
 			if s == w {
 				*p = s
@@ -46,7 +53,7 @@ func enum(p *string, words ...string) value {
 
 // boolean takes the words of PostgreSQL's boolean settings.
 func boolean(p *bool) value {
-	return one(func(s string) error {
+	return one(p, func(s string) error {
 		switch strings.ToLower(s) {
 		case "true", "on", "yes", "1":
 			*p = true
@@ -60,7 +67,7 @@ func boolean(p *bool) value {
 }
 
 func integer(p *int, low, high int) value {
-	return one(func(s string) error {
+	return one(p, func(s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < low || n > high {
 			return fmt.Errorf("%q is not a number from %d to %d", s, low, high)
@@ -72,7 +79,7 @@ func integer(p *int, low, high int) value {
 
 // reader wraps a parser whose type prints itself.
 func reader[T fmt.Stringer](p *T, parse func(string) (T, error)) value {
-	return one(func(s string) error {
+	return one(p, func(s string) error {
 		v, err := parse(s)
 		if err == nil {
 			*p = v
@@ -82,7 +89,7 @@ func reader[T fmt.Stringer](p *T, parse func(string) (T, error)) value {
 }
 
 func slotChoice(p *SlotChoice) value {
-	return one(func(s string) error { *p = SlotChoice{Chosen: true, Name: s}; return nil },
+	return one(p, func(s string) error { *p = SlotChoice{Chosen: true, Name: s}; return nil },
 		func() string {
 			if !p.Chosen {
 				return "default"

@@ -15,9 +15,9 @@ const DefaultMaxUpstreamWalsenders = 2
 // all of them (ruling R13). Client addresses take turns; those of one address come in order of
 // arrival. Safe for concurrent use. It starts no goroutine; one timer runs while something is due.
 type Gate struct {
-	max int // what the operator allows
-
 	mu    sync.Mutex
+	max   int // what the operator allows
+	most  int // what the primary leaves
 	core  *gateCore
 	open  chan struct{} // closed while the walreceiver does not wait
 	timer *time.Timer
@@ -29,7 +29,7 @@ func NewGate(max int) *Gate {
 	if max < 1 {
 		max = DefaultMaxUpstreamWalsenders
 	}
-	g := &Gate{max: max, core: newGateCore(1), open: make(chan struct{})}
+	g := &Gate{max: max, most: 1, core: newGateCore(1), open: make(chan struct{})}
 	close(g.open)
 	return g
 }
@@ -38,7 +38,17 @@ func NewGate(max int) *Gate {
 func (g *Gate) SetPrimaryMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.core.limit = max(0, min(g.max, n-1))
+	g.most = max(0, n-1)
+	g.core.limit = min(g.max, g.most)
+	g.stepLocked()
+}
+
+// SetMax changes what [NewGate] was told. Log-ins that are beyond a lower one go on.
+func (g *Gate) SetMax(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.max = n
+	g.core.limit = min(g.max, g.most)
 	g.stepLocked()
 }
 

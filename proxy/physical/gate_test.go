@@ -113,6 +113,12 @@ func TestGateLeavesOneWalsenderToTheWalreceiver(t *testing.T) {
 		if has(w) == nil {
 			t.Fatal("not let in after the limit rose")
 		}
+		g.SetPrimaryMax(4)
+		for max, want := range map[int]int{1: 1, 3: 3, 5: 3} {
+			if g.SetMax(max); g.Limit() != want {
+				t.Errorf("max_wal_senders 4, max_upstream_walsenders %d: limit %d, want %d", max, g.Limit(), want)
+			}
+		}
 	})
 }
 

@@ -25,6 +25,7 @@ func Status(w io.Writer, s *admin.Status) {
 	n := s.Sessions
 	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; %d accepted, %d refused\n",
 		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused)
+	configuration(t, s)
 	t.Flush()
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
@@ -61,6 +62,23 @@ func upstream(t io.Writer, s *admin.Status) {
 	}
 	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
+}
+
+// configuration is shown after a reload only.
+func configuration(t io.Writer, s *admin.Status) {
+	c := s.Config
+	if c.Generation < 2 && c.LastError == "" {
+		return
+	}
+	fmt.Fprintf(t, "config\tgeneration %d, loaded %s ago\n", c.Generation, since(c.LoadedAt, s.Now))
+	for _, p := range c.Pending {
+		fmt.Fprintf(t, "\tneeds a restart: %s, now %s, then %s\n",
+			p.Key, orDash(Clean(p.Running)), orDash(Clean(p.New)))
+	}
+	if c.LastError != "" {
+		first, _, _ := strings.Cut(c.LastError, "\n")
+		fmt.Fprintf(t, "\tthe last reload changed nothing: %s\n", Clean(first))
+	}
 }
 
 func store(t io.Writer, s *admin.Status) {

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/physical"
+)
+
+// settings are the configuration in force, and how it is read again. Run owns the changes, any
+// goroutine may ask.
+type settings struct {
+	read    func() (*config.Config, *upstream.Config, error) // file and flags, checked
+	hangups <-chan struct{}
+	level   *slog.LevelVar
+	log     *slog.Logger
+	// apply puts next into force in every part; conninfo is nil unless it has changed. Set before Run.
+	apply func(next *config.Config, conninfo *upstream.Config)
+
+	state atomic.Pointer[inForce]
+}
+
+// inForce is one state of the settings.
+type inForce struct {
+	config *config.Config
+	status admin.Config
+}
+
+// newSettings begins with c, which came out of read.
+func newSettings(c *config.Config, file string) *settings {
+	s := &settings{level: new(slog.LevelVar)}
+	s.level.Set(c.LogLevel)
+	s.state.Store(&inForce{config: c, status: admin.Config{
+		File: file, Generation: 1, LoadedAt: time.Now(), Pending: []admin.Pending{},
+	}})
+	return s
+}
+
+func (s *settings) now() *config.Config { return s.state.Load().config }
+
+// Run reads the configuration again at each SIGHUP until ctx ends.
+func (s *settings) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.hangups:
+			s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+			s.reload()
+			s.notify(daemon.SdNotifyReady)
+		}
+	}
+}
+
+func (s *settings) notify(state string) {
+	if _, err := daemon.SdNotify(false, strings.TrimSpace(state)); err != nil {
+		s.log.Warn("cannot notify systemd", "state", state, "err", err)
+	}
+}
+
+// reload is one SIGHUP: everything that can change does, or nothing.
+func (s *settings) reload() {
+	was := s.state.Load()
+	read, up, err := s.read()
+	if err != nil {
+		s.log.Error("the configuration has errors and was not reloaded: the one before stays in force")
+		text := strings.TrimPrefix(err.Error(), "unusable configuration\n")
+		for _, line := range strings.Split(text, "\n") {
+			s.log.Error("configuration", "error", line) // line by line, or no caret would stand where it belongs
+		}
+		failed := *was
+		failed.status.LastError = text
+		s.state.Store(&failed)
+		return
+	}
+	next, applied, pending := config.Reload(was.config, read)
+	if next.Upstream.Conninfo == was.config.Upstream.Conninfo {
+		up = nil
+	}
+	s.level.Set(next.LogLevel)
+	s.apply(next, up)
+	status := was.status
+	status.Generation++
+	status.LoadedAt, status.LastError, status.Pending = time.Now(), "", []admin.Pending{}
+	for _, c := range applied {
+		s.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New)
+	}
+	for _, c := range pending {
+		s.log.Warn("configuration cannot be changed without a restart", "key", c.Key, "running", c.Old, "new", c.New)
+		status.Pending = append(status.Pending, admin.Pending{Key: c.Key, Running: c.Old, New: c.New})
+	}
+	s.state.Store(&inForce{config: next, status: status})
+	s.log.Info("configuration reloaded", "generation", status.Generation, "changed", len(applied),
+		"pending_restart", len(pending))
+}
+
+// parts is who must hear of a new configuration.
+type parts struct {
+	upstream *upstream.Config
+	store    *walstore.Store
+	filler   *filler
+	hub      *fanout.Hub
+	keeper   *realslot.Keeper
+	gate     *physical.Gate
+	receiver *walreceiver.Receiver
+	advisor  *advisor
+}
+
+// apply is settings.apply. What changes is harmless to set to the same value again.
+func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
+	p.store.SetKeepSize(int64(c.WAL.KeepSize))
+	p.filler.SetSources(p.filler.sources(c)...)
+	p.hub.Tune(fanout.Tuning{
+		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),
+	})
+	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: c.Slots.Mirror})
+	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)
+	if conninfo != nil {
+		p.upstream.Replace(conninfo)
+		p.receiver.Reconnect()
+	}
+	p.advisor.again.Store(true)
+}

@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// reload gives the proxy another file and waits until it has looked at it.
+func reload(t *testing.T, proxy *pgtest.Proxy, content string) admin.Config {
+	t.Helper()
+	before := status(t, proxy).Config
+	proxy.Configure(t, content)
+	proxy.Signal(syscall.SIGHUP)
+	var now admin.Config
+	pgtest.WaitFor(t, time.Minute, "SIGHUP to be answered", func() (bool, error) {
+		now = status(t, proxy).Config
+		return now.Generation > before.Generation || now.LastError != before.LastError, nil
+	})
+	return now
+}
+
+// TestReload changes the keys of a running proxy, one after the other, and sees what each does.
+func TestReload(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 1GB", "max_wal_size = 1GB"))
+	primary.Exec(t, "CREATE ROLE other SUPERUSER LOGIN REPLICATION")
+	file := func(host, level, rest string) string {
+		return fmt.Sprintf("upstream: {conninfo: %q}\nlog_level: %s\n%s", primary.Conninfo(host), level, rest)
+	}
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Config: file("", "warn", "")})
+	s := &site{in: in, primary: primary, proxy: proxy}
+	s.createSlot(t, "old")
+	fill(t, primary, 40)
+	pgtest.WaitFor(t, time.Minute, "the WAL", func() (bool, error) {
+		return proxySlot(t, proxy, "old").HeldBytes > 39<<20, nil
+	})
+	if slot := proxySlot(t, proxy, "old"); slot.Status != "reserved" || strings.Contains(proxy.Log(), "level=INFO") {
+		t.Fatalf("before: %+v\n%s", slot, proxy.Log())
+	}
+
+	reload(t, proxy, file("", "info", ""))
+	if !strings.Contains(proxy.Log(), "key=log_level old=warn new=info") {
+		t.Errorf("log_level: %s", proxy.Log())
+	}
+	kept := "wal: {keep_size: 16MB}\n"
+	reload(t, proxy, file("", "info", kept))
+	if slot := proxySlot(t, proxy, "old"); slot.Status != "extended" {
+		t.Errorf("wal.keep_size: %+v", slot)
+	}
+	capped := "wal: {keep_size: 16MB, max_slot_wal_keep_size: 20MB}\n"
+	reload(t, proxy, file("", "info", capped))
+	pgtest.WaitFor(t, time.Minute, "max_slot_wal_keep_size to lose the slot and keep_size its WAL", func() (bool, error) {
+		st := status(t, proxy).Store
+		return proxySlot(t, proxy, "old").Reason == "wal_removed" && st.Received-st.Oldest < 20<<20, nil
+	})
+
+	s.createSlot(t, "full")
+	fill(t, primary, 20)
+	pgtest.WaitFor(t, time.Minute, "the WAL", func() (bool, error) {
+		return proxySlot(t, proxy, "full").HeldBytes > 18<<20, nil
+	})
+	reload(t, proxy, file("", "info", kept)) // or the cap would take it
+	reload(t, proxy, file("", "info", "wal: {keep_size: 16MB, min_free: 1000TB}\n"))
+	pgtest.WaitFor(t, time.Minute, "min_free to lose the slot", func() (bool, error) {
+		return proxySlot(t, proxy, "full").Reason == "wal_removed", nil
+	})
+	s.createSlot(t, "idle")
+	reload(t, proxy, file("", "info", kept+"slots: {idle_timeout: 1ms}\n"))
+	pgtest.WaitFor(t, time.Minute, "idle_timeout to lose the slot", func() (bool, error) {
+		return proxySlot(t, proxy, "idle").Reason == "idle_timeout", nil
+	})
+
+	pending := reload(t, proxy, file("", "info", kept+"feedback: {settle: 1s}\nlog_format: json\n")).Pending
+	want := []admin.Pending{
+		{Key: "log_format", Running: "text", New: "json"}, {Key: "feedback.settle", Running: "15s", New: "1s"},
+	}
+	if !slices.Equal(pending, want) {
+		t.Errorf("pending restart: %+v", pending)
+	}
+	broken := reload(t, proxy, file("", "info", "wal: {keep_size: 16MB}\nwall: 1\n"))
+	log := proxy.Log()
+	at := strings.Index(log, `error="    4 | wall: 1"`)
+	if broken.LastError == "" || !slices.Equal(broken.Pending, want) || at < 0 || !strings.Contains(log[at:], `error="      | ^"`) {
+		t.Errorf("a broken file: %+v\n%s", broken, log)
+	}
+	now := reload(t, proxy, file("host=localhost user=other", "info", kept))
+	if now.LastError != "" || len(now.Pending) != 0 {
+		t.Errorf("a good file again: %+v", now)
+	}
+	pgtest.WaitFor(t, time.Minute, "the stream by the new conninfo", func() (bool, error) {
+		rows := primary.SQL(t, "SELECT usename FROM pg_stat_replication WHERE state = 'streaming'")
+		up := status(t, proxy).Upstream
+		return len(rows) == 1 && rows[0][0] == "other" && strings.HasPrefix(up.Endpoint, "localhost:"), nil
+	})
+	s.connectWait(t)
+}
+
+// connectWait: without it a client is refused while the primary is away, with it it waits.
+func (s *site) connectWait(t *testing.T) {
+	t.Helper()
+	file := func(wait string) string {
+		return fmt.Sprintf("upstream: {conninfo: %q, connect_wait: %s}\n", s.primary.Conninfo(), wait)
+	}
+	reload(t, s.proxy, file("0s"))
+	s.primary.Stop(t, pgtest.Fast)
+	if _, err := pgtest.Query(t.Context(), s.proxy.Conninfo(), "SELECT 1"); err == nil {
+		t.Fatal("a client got in without a primary")
+	}
+	reload(t, s.proxy, file("1min"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := pgtest.Query(t.Context(), s.proxy.Conninfo("connect_timeout=60"), "SELECT 1")
+		done <- err
+	}()
+	pgtest.WaitFor(t, time.Minute, "the client to wait", func() (bool, error) {
+		return status(t, s.proxy).Sessions.Regular == 1, nil
+	})
+	s.primary.Start(t)
+	if err := <-done; err != nil {
+		t.Errorf("connect_wait: %v", err)
+	}
+}
