@@ -3,7 +3,7 @@
 //
 //	standbys' reports ──► voters ──► quorum.Evaluate(rule, voters) ──► position that may be reported
 //	                        ▲
-//	   acks of other proxies (direct), membership (gossip): not built yet
+//	   acks of other proxies (package link), whose names are proved (identity); who is up (gossip)
 //
 // Today it holds the arithmetic of agreement only, in package quorum: pure, and compared with
 // PostgreSQL's own selection by an independent computation. Nothing runs it yet: a non-empty rule in

@@ -1,0 +1,223 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/cluster/link"
+)
+
+const (
+	// rejoinInterval: with 5 s, members were one again 3 s after a partition (measured, style.md).
+	rejoinInterval = 5 * time.Second
+	// leaveTimeout bounds the good-bye, so that a stop is prompt when nobody listens.
+	leaveTimeout = 2 * time.Second
+	// streamTimeout bounds dialling and a push/pull. A partition must not hold up the rejoin loop.
+	streamTimeout = 5 * time.Second
+	// reclaimTime lets a proxy come back with another address, as in a container.
+	reclaimTime = 10 * time.Second
+)
+
+// Options of New. All but Advertise and Join are required.
+type Options struct {
+	Node      *identity.Node
+	Members   *identity.Members
+	Door      *link.Door
+	Packets   net.PacketConn // UDP on the door's address; owned and closed by Run
+	Advertise string         // host:port that others reach; "" is the door's own
+	Join      []string       // seeds, host:port
+	Keys      *Keys
+	Logger    *slog.Logger
+}
+
+// Gossip is this proxy's view of who is up.
+type Gossip struct {
+	Options
+	transport *transport
+	changed   chan struct{}
+	refused   atomic.Uint64
+
+	mu   sync.Mutex
+	live map[string]string // addresses by name, as the events have them
+}
+
+// New registers the streams of gossip at the door. Run starts it.
+func New(o Options) (*Gossip, error) {
+	ip, port, err := advertised(o.Advertise, o.Door.Addr())
+	if err != nil {
+		return nil, err
+	}
+	g := &Gossip{Options: o, changed: make(chan struct{}, 1), live: map[string]string{}}
+	g.transport = newTransport(o, ip, port)
+	o.Door.Handle(streamProtocol, g.transport.serve)
+	return g, nil
+}
+
+// Live are the configured members that are up, without this proxy, by name.
+func (g *Gossip) Live() []link.Peer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	live := make([]link.Peer, 0, len(g.live))
+	for name, addr := range g.live {
+		live = append(live, link.Peer{Name: name, Addr: addr})
+	}
+	slices.SortFunc(live, func(a, b link.Peer) int { return strings.Compare(a.Name, b.Name) })
+	return live
+}
+
+// Changed is one-slot and gets a token when Live may have changed.
+func (g *Gossip) Changed() <-chan struct{} { return g.changed }
+
+// Refused is how many claims of strangers to be members were turned down.
+func (g *Gossip) Refused() uint64 { return g.refused.Load() }
+
+// Run takes part until ctx ends, then says good-bye and returns the cause. The Door must run beside it.
+func (g *Gossip) Run(ctx context.Context) error {
+	c := g.config()
+	stop := g.transport.start(ctx)
+	defer stop()
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return fmt.Errorf("gossip: %w", err)
+	}
+	g.Keys.attach(c.Keyring)
+	defer func() {
+		if err := list.Leave(leaveTimeout); err != nil {
+			g.Logger.Info("nobody heard our good-bye", "err", err)
+		}
+		_ = list.Shutdown()
+	}()
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-t.C:
+			g.rejoin(list)
+			t.Reset(rejoinInterval)
+		}
+	}
+}
+
+// rejoin asks the seeds while a member is missing.
+func (g *Gossip) rejoin(list *memberlist.Memberlist) {
+	if len(g.Join) == 0 || len(g.Live()) >= len(g.Members.Names())-1 {
+		return
+	}
+	if n, err := list.Join(g.Join); err != nil {
+		g.Logger.Debug("no seed of the cluster answers", "join", g.Join, "err", err)
+	} else {
+		g.Logger.Debug("asked the seeds of the cluster", "answered", n)
+	}
+}
+
+// up and down keep our own list: memberlist's nodes change under the reader (a data race, v0.7.0),
+// except within its callbacks.
+func (g *Gossip) up(n *memberlist.Node) {
+	if n.Name == g.Node.Name {
+		return
+	}
+	g.mu.Lock()
+	g.live[n.Name] = n.FullAddress().Addr
+	g.mu.Unlock()
+	g.nudge()
+}
+
+func (g *Gossip) down(name string) {
+	g.mu.Lock()
+	delete(g.live, name)
+	g.mu.Unlock()
+	g.nudge()
+}
+
+func (g *Gossip) nudge() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// config is memberlist's for a LAN, with time for links between sites.
+func (g *Gossip) config() *memberlist.Config {
+	c := memberlist.DefaultLANConfig()
+	c.Name = g.Node.Name
+	c.Transport = g.transport
+	c.AdvertiseAddr, c.AdvertisePort = g.transport.ip.String(), g.transport.port
+	c.TCPTimeout = streamTimeout
+	c.ProbeTimeout, c.ProbeInterval = time.Second, 2*time.Second // round trips between sites
+	c.DeadNodeReclaimTime = reclaimTime
+	c.EnableCompression = false // a few small messages; nothing is unpacked for strangers
+	c.Keyring = g.Keys.ring()
+	c.RequireNodeNames = false // a seed is an address
+	c.Events, c.Alive = events{g}, alive{g}
+	c.LogOutput = logWriter{g.Logger}
+	return c
+}
+
+// events nudges whoever watches.
+type events struct{ g *Gossip }
+
+func (e events) NotifyJoin(n *memberlist.Node) {
+	e.g.Logger.Info("cluster member is up", "member", n.Name, "addr", n.Address())
+	e.g.up(n)
+}
+
+func (e events) NotifyLeave(n *memberlist.Node) {
+	e.g.Logger.Warn("cluster member is down", "member", n.Name, "addr", n.Address(),
+		"said_good_bye", n.State == memberlist.StateLeft)
+	e.g.down(n.Name)
+}
+
+func (e events) NotifyUpdate(n *memberlist.Node) { e.g.up(n) }
+
+// alive refuses names that are not configured.
+type alive struct{ g *Gossip }
+
+func (a alive) NotifyAlive(n *memberlist.Node) error {
+	if !a.g.Members.Has(n.Name) {
+		a.g.refused.Add(1)
+		return fmt.Errorf("%q is no configured cluster member", n.Name)
+	}
+	return nil
+}
+
+// advertised is the address that others are told.
+func advertised(addr string, own net.Addr) (net.IP, int, error) {
+	tcp, ok := own.(*net.TCPAddr)
+	if !ok {
+		return nil, 0, fmt.Errorf("cluster.bind %s is no TCP address", own)
+	}
+	if addr == "" {
+		if !tcp.IP.IsUnspecified() {
+			return tcp.IP, tcp.Port, nil
+		}
+		return nil, 0, errors.New("cluster.bind names no single address: " +
+			"set cluster.advertise to the host:port that the other proxies reach")
+	}
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cluster.advertise: %w", err)
+	}
+	port, err := strconv.Atoi(service)
+	if err != nil || port < 1 || port > 65535 {
+		return nil, 0, fmt.Errorf("cluster.advertise: port %q", service)
+	}
+	ip, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cluster.advertise: %w", err)
+	}
+	return ip.IP, port, nil
+}

@@ -1,0 +1,156 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	keyFile   = "node.key"
+	keyPrefix = "ed25519:"
+	pemType   = "PRIVATE KEY" // PKCS #8
+)
+
+// Node is this proxy: its name and key pair.
+type Node struct {
+	Name string
+	key  ed25519.PrivateKey
+	cert tls.Certificate
+}
+
+// Open reads the key pair in dir, or makes it and the directory when there is none. The file is
+// synced before Open returns, since other proxies are configured with its public half.
+func Open(dir, name string) (*Node, error) {
+	if err := ValidName(name); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, keyFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = create(dir, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("node key: %w", err)
+	}
+	if err := private(path); err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != pemType {
+		return nil, fmt.Errorf("node key %s: not a PEM file with a %s", path, pemType)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("node key %s: %w", path, err)
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("node key %s: not an Ed25519 key", path)
+	}
+	cert, err := selfSigned(key)
+	if err != nil {
+		return nil, fmt.Errorf("node key %s: %w", path, err)
+	}
+	return &Node{Name: name, key: key, cert: cert}, nil
+}
+
+// Line is what the other proxies need in cluster.members: the name and the public key.
+func (n *Node) Line() string {
+	return n.Name + " " + FormatKey(n.key.Public().(ed25519.PublicKey))
+}
+
+// FormatKey renders a public key as cluster.members has it.
+func FormatKey(k ed25519.PublicKey) string { return keyPrefix + base64.StdEncoding.EncodeToString(k) }
+
+// parseKey reads what FormatKey renders.
+func parseKey(s string) (ed25519.PublicKey, error) {
+	rest, ok := strings.CutPrefix(s, keyPrefix)
+	if !ok {
+		return nil, fmt.Errorf("public key %q does not begin with %q", s, keyPrefix)
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(rest)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("public key %q is not %d bytes in base64", s, ed25519.PublicKeySize)
+	}
+	return b, nil
+}
+
+// create writes a new key under a name of its own first, so that a crash leaves none or a whole one.
+func create(dir, path string) ([]byte, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return b, errors.Join(d.Sync(), d.Close())
+}
+
+// private refuses a secret that others may read, as PostgreSQL does for ssl_key_file.
+func private(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("file %q has group or world access: permissions should be u=rw (0600) or less", path)
+	}
+	return nil
+}
+
+// ReadSecret reads a file that only its owner may read.
+func ReadSecret(path string) ([]byte, error) {
+	if err := private(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+// selfSigned wraps the key into a certificate, because TLS wants one. Nobody looks at anything in it
+// but the key, so its dates are wide enough for any clock.
+func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Unix(0, 0),
+		NotAfter:     time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}

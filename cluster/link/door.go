@@ -1,0 +1,128 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/identity"
+)
+
+const (
+	// Protocol is the ALPN name of a link; a Door may serve others beside it.
+	Protocol = "replproxy-link/1"
+	// handshakeTimeout bounds how long a connection may be without having proved its name.
+	handshakeTimeout = 5 * time.Second
+	// maxHandshakes bounds connections that have not proved their name: with so many, the next ones
+	// wait in the kernel's backlog.
+	maxHandshakes = 32
+)
+
+// Door is the one TCP port of a cluster: it lets members in and hands each connection to the protocol
+// that it asked for.
+type Door struct {
+	listener net.Listener
+	node     *identity.Node
+	members  *identity.Members
+	log      *slog.Logger
+	handlers map[string]func(ctx context.Context, peer string, conn net.Conn)
+	refused  atomic.Uint64
+}
+
+// NewDoor serves l from Run on.
+func NewDoor(l net.Listener, node *identity.Node, members *identity.Members, log *slog.Logger) *Door {
+	return &Door{
+		listener: l, node: node, members: members, log: log,
+		handlers: map[string]func(context.Context, string, net.Conn){},
+	}
+}
+
+// Handle names who serves a protocol, before Run. The handler owns the connection, and returns soon
+// after its context ended.
+func (d *Door) Handle(protocol string, h func(ctx context.Context, peer string, conn net.Conn)) {
+	d.handlers[protocol] = h
+}
+
+// Addr is where the door is.
+func (d *Door) Addr() net.Addr { return d.listener.Addr() }
+
+// Refused is how many connections were not let in.
+func (d *Door) Refused() uint64 { return d.refused.Load() }
+
+// Run accepts until ctx ends, which it returns after the last handler has returned.
+func (d *Door) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = d.listener.Close() })()
+	protocols := make([]string, 0, len(d.handlers))
+	for p := range d.handlers {
+		protocols = append(protocols, p)
+	}
+	config := identity.Server(d.node, d.members, protocols...)
+	slots := make(chan struct{}, maxHandshakes)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		raw, err := d.listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if ne := net.Error(nil); errors.As(err, &ne) { // too many open files, a connection already gone
+				d.log.Warn("cannot accept a connection of the cluster", "err", err)
+				<-slots
+				pause(ctx, 100*time.Millisecond)
+				continue
+			}
+			return fmt.Errorf("accept on %s: %w", d.Addr(), err)
+		}
+		wg.Go(func() { d.serve(ctx, raw, config, func() { <-slots }) })
+	}
+}
+
+func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, proved func()) {
+	defer raw.Close()
+	conn := tls.Server(raw, config)
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	err := conn.HandshakeContext(hctx)
+	cancel()
+	proved()
+	if err != nil {
+		d.refused.Add(1)
+		if ctx.Err() == nil {
+			d.log.Warn("refused a connection to the cluster port", "from", raw.RemoteAddr(), "err", err)
+		}
+		return
+	}
+	state := conn.ConnectionState()
+	peer, err := d.members.Peer(state)
+	handle := d.handlers[state.NegotiatedProtocol]
+	if err != nil || handle == nil {
+		d.refused.Add(1)
+		d.log.Warn("refused a connection to the cluster port", "from", raw.RemoteAddr(), "member", peer,
+			"protocol", state.NegotiatedProtocol, "err", err)
+		return
+	}
+	handle(ctx, peer, conn)
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

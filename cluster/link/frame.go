@@ -1,0 +1,116 @@
+package link
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Types of frames; see the package doc.
+const (
+	frameHello     = 'H'
+	frameBegin     = 'B'
+	frameItem      = 'I'
+	frameDelete    = 'D'
+	frameEnd       = 'E'
+	frameHeartbeat = 'K'
+)
+
+const (
+	version    = 1
+	lengthSize = 4
+	idSize     = 1 + 8
+	helloSize  = 2 + 8
+	maxFrame   = 1 + idSize + MaxPayload
+)
+
+// ErrGarbled reports a frame that no proxy sends. The connection is closed.
+var ErrGarbled = errors.New("garbled cluster message")
+
+func appendFrame(b []byte, typ byte, body []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(1+len(body)))
+	return append(append(b, typ), body...)
+}
+
+func appendItem(b []byte, id ID, payload []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(1+idSize+len(payload)))
+	b = append(b, frameItem, id.Kind)
+	return append(binary.BigEndian.AppendUint64(b, id.Num), payload...)
+}
+
+func appendDelete(b []byte, id ID) []byte {
+	b = binary.BigEndian.AppendUint32(b, 1+idSize)
+	return binary.BigEndian.AppendUint64(append(b, frameDelete, id.Kind), id.Num)
+}
+
+func appendHello(b []byte, run uint64) []byte {
+	b = binary.BigEndian.AppendUint32(b, 1+helloSize)
+	b = binary.BigEndian.AppendUint16(append(b, frameHello), version)
+	return binary.BigEndian.AppendUint64(b, run)
+}
+
+// frame is one message; Payload is valid until the next one is read.
+type frame struct {
+	typ     byte
+	id      ID
+	payload []byte
+	run     uint64
+}
+
+// reader reads frames with one buffer.
+type reader struct {
+	r   io.Reader
+	buf []byte
+}
+
+// next reads a frame; io.EOF between frames is the end.
+func (r *reader) next() (frame, error) {
+	var head [lengthSize]byte
+	if _, err := io.ReadFull(r.r, head[:]); err != nil {
+		return frame{}, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n < 1 || n > maxFrame {
+		return frame{}, fmt.Errorf("%w: %d bytes long", ErrGarbled, n)
+	}
+	if uint32(cap(r.buf)) < n {
+		r.buf = make([]byte, n)
+	}
+	b := r.buf[:n]
+	if _, err := io.ReadFull(r.r, b); err != nil {
+		return frame{}, errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	return parse(b)
+}
+
+// parse reads type and body.
+func parse(b []byte) (frame, error) {
+	f, body := frame{typ: b[0]}, b[1:]
+	want := 0
+	switch f.typ {
+	case frameHello:
+		want = helloSize
+	case frameDelete:
+		want = idSize
+	case frameItem:
+		want = max(len(body), idSize)
+	case frameBegin, frameEnd, frameHeartbeat:
+	default:
+		return frame{}, fmt.Errorf("%w: type %q", ErrGarbled, f.typ)
+	}
+	if len(body) != want {
+		return frame{}, fmt.Errorf("%w: type %q with %d bytes", ErrGarbled, f.typ, len(body))
+	}
+	switch f.typ {
+	case frameHello:
+		if v := binary.BigEndian.Uint16(body); v != version {
+			return frame{}, fmt.Errorf("cluster protocol %d, this proxy speaks %d", v, version)
+		}
+		f.run = binary.BigEndian.Uint64(body[2:])
+	case frameItem, frameDelete:
+		f.id = ID{body[0], binary.BigEndian.Uint64(body[1:])}
+		f.payload = body[idSize:]
+	}
+	return f, nil
+}

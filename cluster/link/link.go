@@ -1,0 +1,196 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/identity"
+)
+
+const (
+	heartbeat = time.Second
+	// silence ends a connection: several heartbeats lost, less than a walsender's timeout.
+	silence = 6 * time.Second
+	// resyncInterval repeats everything, should a mistake of ours ever lose an item.
+	resyncInterval = 30 * time.Second
+	// writeTimeout bounds a write to a peer that does not read.
+	writeTimeout = silence
+	dialTimeout  = 5 * time.Second
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 3 * time.Second
+)
+
+// Peer is a proxy that is up, and where its door is.
+type Peer struct{ Name, Addr string }
+
+// Directory says who is up. Changed is one-slot and gets a token when Live may have changed.
+type Directory interface {
+	Live() []Peer
+	Changed() <-chan struct{}
+}
+
+// Sink is told what peers say of themselves. Calls for one peer do not overlap; they must not block.
+// Between Up and Down come Items; an error of Item is logged, counted, and ends the connection.
+type Sink interface {
+	Up(peer string)
+	// Heard comes with every frame, heartbeats included: the peer is alive.
+	Heard(peer string)
+	Item(peer string, id ID, payload []byte) error
+	Gone(peer string, id ID)
+	// Down means that nothing is heard of the peer for now. Its items are not gone by that.
+	Down(peer string)
+	// Conflict means that two live proxies hold the peer's name and key: no item of it is valid.
+	Conflict(peer string)
+}
+
+// Options of New. Everything is required.
+type Options struct {
+	Node      *identity.Node
+	Members   *identity.Members
+	Door      *Door
+	Directory Directory
+	Outbox    *Outbox
+	Sink      Sink
+	Logger    *slog.Logger
+}
+
+// Link exchanges items with all members that are up.
+type Link struct {
+	Options
+	run uint64 // this process, by a random number
+
+	mu      sync.Mutex
+	roster  roster
+	conns   uint64
+	senders map[string]*sender
+	inbound map[string]*inbound
+	garbled uint64
+	clashes uint64
+}
+
+// New registers the link at the door; Run starts it.
+func New(o Options) *Link {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	l := &Link{
+		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, roster: roster{map[string]*seat{}},
+		senders: map[string]*sender{}, inbound: map[string]*inbound{},
+	}
+	o.Door.Handle(Protocol, l.receive)
+	return l
+}
+
+// Run keeps a sender for each live member until ctx ends, whose cause it returns.
+func (l *Link) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	type running struct {
+		addr string
+		stop context.CancelFunc
+	}
+	all := map[string]running{}
+	defer func() {
+		for _, r := range all {
+			r.stop()
+		}
+	}()
+	for {
+		live := map[string]string{}
+		for _, p := range l.Directory.Live() {
+			if p.Name != l.Node.Name && l.Members.Has(p.Name) {
+				live[p.Name] = p.Addr
+			}
+		}
+		for name, r := range all {
+			if live[name] != r.addr {
+				r.stop()
+				delete(all, name)
+			}
+		}
+		for name, addr := range live {
+			if _, ok := all[name]; ok {
+				continue
+			}
+			sctx, stop := context.WithCancel(ctx)
+			all[name] = running{addr, stop}
+			s := &sender{link: l, peer: Peer{name, addr}}
+			wg.Go(func() { s.keep(sctx) })
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.Directory.Changed():
+		}
+	}
+}
+
+// PeerStatus is what is known of the connections with a member.
+type PeerStatus struct {
+	Name      string    `json:"name"`
+	Addr      string    `json:"addr,omitempty"` // as gossip has it; empty when it is not up
+	Sending   bool      `json:"sending"`        // our items reach it
+	Heard     time.Time `json:"heard"`          // of its items, or heartbeats; zero: not now
+	LastError string    `json:"last_error,omitempty"`
+}
+
+// Status is a picture for operators.
+type Status struct {
+	Peers   []PeerStatus `json:"peers"`   // all configured members but this one, by name
+	Refused uint64       `json:"refused"` // connections that did not prove a member's name
+	Garbled uint64       `json:"garbled"` // connections ended for what was said on them
+	Clashes uint64       `json:"clashes"` // times that two live proxies held one name
+}
+
+// Status may be called from any goroutine.
+func (l *Link) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := Status{Refused: l.Door.Refused(), Garbled: l.garbled, Clashes: l.clashes}
+	for _, name := range l.Members.Names() {
+		if name == l.Node.Name {
+			continue
+		}
+		p := PeerStatus{Name: name}
+		if in := l.inbound[name]; in != nil {
+			p.Heard = in.heard
+		}
+		if s := l.senders[name]; s != nil {
+			p.Addr, p.Sending, p.LastError = s.peer.Addr, s.up, s.last
+		}
+		st.Peers = append(st.Peers, p)
+	}
+	slices.SortFunc(st.Peers, func(a, b PeerStatus) int { return strings.Compare(a.Name, b.Name) })
+	return st
+}
+
+// inbound is what one peer has told us. Its lock keeps the calls of the Sink for that peer apart; link.mu
+// may be taken under it, not the other way round.
+type inbound struct {
+	mu    sync.Mutex
+	known map[ID]bool // what the Sink was told and was not told to be gone, over all connections
+	heard time.Time   // under link.mu
+}
+
+func (l *Link) peer(name string) *inbound {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := l.inbound[name]
+	if in == nil {
+		in = &inbound{known: map[ID]bool{}}
+		l.inbound[name] = in
+	}
+	return in
+}
+
+// errReplaced ends a connection that a newer one of the same proxy took over from.
+var errReplaced = errors.New("a newer connection took over")
+
+// errClash ends connections of a name that two live proxies hold.
+var errClash = errors.New("two live proxies hold this name and key: stop one of them")

@@ -1,0 +1,149 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// ID names an item of one sender.
+type ID struct {
+	Kind byte
+	Num  uint64
+}
+
+const (
+	// MaxItems bounds what one proxy publishes: its sessions twice over, with a limit of sessions of
+	// PostgreSQL's order (max_wal_senders rarely exceeds 100).
+	MaxItems = 4096
+	// MaxPayload bounds one item; a rule in the syntax of synchronous_standby_names is the longest.
+	MaxPayload = 16 << 10
+	// maxGraves bounds the memory of deleted items; who has missed more gets a snapshot.
+	maxGraves = 256
+)
+
+// ErrTooMuch reports an item beyond the bounds. It was not published.
+var ErrTooMuch = errors.New("cluster item exceeds its bound")
+
+// Outbox holds the newest state of each item. Methods may be called from any goroutine and do not wait
+// for peers.
+type Outbox struct {
+	mu      sync.Mutex
+	version uint64 // of the newest change
+	floor   uint64 // deletions up to here are forgotten
+	items   map[ID]*item
+	graves  []grave // oldest first
+	readers map[chan struct{}]struct{}
+}
+
+type item struct {
+	payload []byte
+	version uint64
+}
+
+type grave struct {
+	id      ID
+	version uint64
+}
+
+// NewOutbox is empty.
+func NewOutbox() *Outbox {
+	// Version 0 is nobody's: it asks for a snapshot.
+	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[chan struct{}]struct{}{}}
+}
+
+// Put replaces an item. encode appends the payload to b, under the outbox's lock.
+func (o *Outbox) Put(id ID, encode func(b []byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	it := o.items[id]
+	if it == nil {
+		if len(o.items) >= MaxItems {
+			return fmt.Errorf("%w: %d items", ErrTooMuch, MaxItems)
+		}
+		it = &item{}
+	}
+	payload := encode(it.payload[:0])
+	if len(payload) > MaxPayload {
+		it.payload = nil // what was there is overwritten
+		if o.items[id] != nil {
+			o.bury(id)
+		}
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooMuch, len(payload), MaxPayload)
+	}
+	o.version++
+	it.payload, it.version = payload, o.version
+	o.items[id] = it
+	o.wake()
+	return nil
+}
+
+// Delete removes an item; one that is not there is no error.
+func (o *Outbox) Delete(id ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.items[id] != nil {
+		o.bury(id)
+	}
+}
+
+func (o *Outbox) bury(id ID) {
+	delete(o.items, id)
+	o.version++
+	o.graves = append(o.graves, grave{id, o.version})
+	if extra := len(o.graves) - maxGraves; extra > 0 {
+		o.floor = o.graves[extra-1].version
+		o.graves = slices.Delete(o.graves, 0, extra)
+	}
+	o.wake()
+}
+
+func (o *Outbox) wake() {
+	for c := range o.readers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch gives a channel that gets a token after changes, and the way to end that.
+func (o *Outbox) watch() (<-chan struct{}, func()) {
+	c := make(chan struct{}, 1)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.readers[c] = struct{}{}
+	return c, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.readers, c)
+	}
+}
+
+// collect appends frames for what changed after version since, and returns the version to ask from
+// next. Version 0, and one from before what is remembered, get a snapshot.
+func (o *Outbox) collect(b []byte, since uint64) ([]byte, uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	snapshot := since == 0 || since < o.floor
+	if snapshot {
+		b = appendFrame(b, frameBegin, nil)
+		since = 0
+	} else {
+		for _, g := range o.graves {
+			if g.version > since && o.items[g.id] == nil {
+				b = appendDelete(b, g.id)
+			}
+		}
+	}
+	for id, it := range o.items {
+		if it.version > since {
+			b = appendItem(b, id, it.payload)
+		}
+	}
+	if snapshot {
+		b = appendFrame(b, frameEnd, nil)
+	}
+	return b, o.version
+}

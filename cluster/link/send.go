@@ -1,0 +1,155 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/identity"
+)
+
+// sender keeps one peer supplied.
+type sender struct {
+	link *Link
+	peer Peer
+	up   bool   // under link.mu
+	last string // why the last connection ended, under link.mu
+}
+
+// keep connects, again and again with growing pauses, until ctx ends.
+func (s *sender) keep(ctx context.Context) {
+	s.link.mu.Lock()
+	s.link.senders[s.peer.Name] = s
+	s.link.mu.Unlock()
+	defer func() {
+		s.link.mu.Lock()
+		defer s.link.mu.Unlock()
+		if s.link.senders[s.peer.Name] == s {
+			delete(s.link.senders, s.peer.Name)
+		}
+	}()
+	backoff := firstBackoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := s.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.state(false, err.Error())
+		if time.Since(began) > lastBackoff {
+			backoff = firstBackoff
+		}
+		s.link.Logger.Info("cannot send acks to a member", "member", s.peer.Name, "addr", s.peer.Addr,
+			"retry_in", backoff, "err", err)
+		pause(ctx, backoff/2+rand.N(backoff))
+		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+func (s *sender) state(up bool, last string) {
+	s.link.mu.Lock()
+	defer s.link.mu.Unlock()
+	s.up, s.last = up, last
+}
+
+// once is one connection, from dialling to its end.
+func (s *sender) once(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dctx, done := context.WithTimeout(ctx, dialTimeout)
+	defer done()
+	dialer := tls.Dialer{Config: identity.Client(s.link.Node, s.link.Members, s.peer.Name, Protocol)}
+	conn, err := dialer.DialContext(dctx, "tcp", s.peer.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+
+	// The acceptor says hello when it lets us speak, and then heartbeats: it hears us.
+	in := &reader{r: conn}
+	if err := write(conn, appendHello(nil, s.link.run)); err != nil {
+		return err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(silence + conflictHold)); err != nil {
+		return err
+	}
+	if f, err := in.next(); err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	} else if f.typ != frameHello {
+		return fmt.Errorf("%w: type %q instead of hello", ErrGarbled, f.typ)
+	}
+	s.state(true, "")
+	s.link.Logger.Info("sending acks to a member", "member", s.peer.Name, "addr", s.peer.Addr)
+	heard := make(chan error, 1)
+	go func() { heard <- listen(conn, in) }()
+	err = s.pump(ctx, conn, heard)
+	_ = conn.Close()
+	if err == nil {
+		err = <-heard
+	}
+	return err
+}
+
+// listen expects heartbeats.
+func listen(conn net.Conn, in *reader) error {
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return err
+		}
+		if f, err := in.next(); err != nil {
+			return fmt.Errorf("connection: %w", err)
+		} else if f.typ != frameHeartbeat {
+			return fmt.Errorf("%w: type %q instead of a heartbeat", ErrGarbled, f.typ)
+		}
+	}
+}
+
+// pump writes what changed, everything now and then, and a heartbeat when there is nothing. When the
+// listener ended first, it gives its error back to heard.
+func (s *sender) pump(ctx context.Context, conn net.Conn, heard chan error) error {
+	wake, stop := s.link.Outbox.watch()
+	defer stop()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	var buf []byte
+	var at uint64
+	resync := time.Now().Add(resyncInterval)
+	for {
+		buf, at = s.link.Outbox.collect(buf[:0], at)
+		if len(buf) == 0 {
+			buf = appendFrame(buf, frameHeartbeat, nil)
+		}
+		if err := write(conn, buf); err != nil {
+			select {
+			case end := <-heard: // its reason is the better one
+				return end
+			default:
+				return errors.Join(err, conn.Close(), <-heard)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-heard:
+			return err
+		case <-wake:
+		case now := <-beat.C:
+			if now.After(resync) {
+				at, resync = 0, now.Add(resyncInterval)
+			}
+		}
+	}
+}
+
+func write(conn net.Conn, b []byte) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := conn.Write(b)
+	return err
+}
