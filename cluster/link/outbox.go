@@ -17,8 +17,8 @@ const (
 	// MaxItems bounds what one proxy publishes: its sessions twice over, with a limit of sessions of
 	// PostgreSQL's order (max_wal_senders rarely exceeds 100).
 	MaxItems = 4096
-	// MaxPayload bounds one item; a rule in the syntax of synchronous_standby_names is the longest.
-	MaxPayload = 16 << 10
+	// MaxPayload bounds one item: a state with its rule and all its sessions (vote.MaxStateSize).
+	MaxPayload = 1 << 20
 	// maxGraves bounds the memory of deleted items; who has missed more gets a snapshot.
 	maxGraves = 256
 )
