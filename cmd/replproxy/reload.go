@@ -125,7 +125,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
 	p.hub.Tune(fanout.Tuning{
 		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),
 	})
-	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: c.Slots.Mirror})
+	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror)})
 	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)
 	if conninfo != nil {
 		p.upstream.Replace(conninfo)

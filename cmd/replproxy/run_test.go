@@ -21,18 +21,22 @@ import (
 func TestRunStatusCheck(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t)
+	primary.Exec(t, "SELECT pg_create_physical_replication_slot('forgotten', true)")
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Name: "proxy-a", Args: []string{"--pprof"}})
 	standby := in.Standby(t, pgtest.StandbyOptions{From: primary, PrimaryConninfo: proxy.Conninfo("application_name=s1")})
 	pgtest.WaitCaughtUp(t, primary, standby)
 	var st admin.Status
 	pgtest.WaitFor(t, time.Minute, "the standby to stream", func() (bool, error) {
 		proxy.Status(t, &st)
-		return len(st.Standbys) == 1 && st.Standbys[0].State == "streaming", nil
+		return len(st.Standbys) == 1 && st.Standbys[0].State == "streaming" && len(st.Idle) == 1, nil
 	})
+	if i := st.Idle[0]; i.Name != "forgotten" || i.Restart == 0 || i.HeldBytes <= 0 || i.Real != "" {
+		t.Errorf("idle on the primary: %+v", i)
+	}
 
 	http := fmt.Sprintf("127.0.0.1:%d", proxy.HTTPPort)
 	code, out, errs := program(t, nil, "status", "--http", http)
-	for _, want := range []string{"proxy-a, ready", "streaming", "slot replproxy_proxy_a", "timeline 1", "s1"} {
+	for _, want := range []string{"proxy-a, ready", "streaming", "slot replproxy_proxy_a", "timeline 1", "s1", "forgotten"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("status: exit code %d, no %q in\n%s%s", code, want, out, errs)
 		}
@@ -54,7 +58,8 @@ func TestRunStatusCheck(t *testing.T) {
 	}
 
 	code, out, errs = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-b", "--data-dir", in.TempDir(t))
-	if code != 0 || !strings.Contains(out, `"replproxy_proxy_b" does not exist yet`) || strings.Contains(out, "fail") {
+	if code != 0 || !strings.Contains(out, `"replproxy_proxy_b" does not exist yet`) || strings.Contains(out, "fail") ||
+		!strings.Contains(out, "holding WAL on the primary: forgotten (physical, ") {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
 	}
 	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", in.TempDir(t))

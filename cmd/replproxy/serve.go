@@ -98,7 +98,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	var hub *fanout.Hub
 	keeper := realslot.New(realslot.Options{
 		Upstream: up, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
-		Mirror:  c.Slots.Mirror,
+		Mirror:  realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { p := store.Positions(); return p.Oldest, p.Flushed },
 		Settled: func() bool { _, settled := hub.Feedback(); return settled },
 		Logger:  log.With("part", "slots"),
@@ -143,7 +143,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, advisor}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
-		store: store, filler: filler, hub: hub, receiver: receiver, server: server, advisor: advisor,
+		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, server: server, advisor: advisor,
 	}
 	stages := []stage{
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -29,6 +30,7 @@ type view struct {
 	store    *walstore.Store
 	filler   *filler
 	hub      *fanout.Hub
+	keeper   *realslot.Keeper
 	receiver *walreceiver.Receiver
 	server   *proxy.Server
 	advisor  *advisor
@@ -73,6 +75,7 @@ func (v *view) Status() admin.Status {
 	for _, row := range rows {
 		s.Slots = append(s.Slots, slotStatus(row, positions.Received))
 	}
+	s.Idle = idleStatus(v.keeper.Idle(), rows)
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
 	return s
@@ -139,6 +142,19 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 		s.HeldBytes = int64(received - row.Restart)
 	}
 	return s
+}
+
+// idleStatus says which of the primary's idle slots are looked after here.
+func idleStatus(idle []realslot.Idle, rows []fanout.SlotRow) []admin.Idle {
+	all := []admin.Idle{}
+	for _, i := range idle {
+		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes, Status: i.WALStatus}
+		if at := slices.IndexFunc(rows, func(r fanout.SlotRow) bool { return r.Name == i.Name }); at >= 0 {
+			s.Real = string(rows[at].Real)
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 func (v *view) feedback() admin.Feedback {

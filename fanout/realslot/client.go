@@ -23,13 +23,25 @@ type Connector interface {
 // view is the primary's slots and next transaction at one moment.
 type view struct {
 	slots map[string]Real
+	idle  []Idle
 	next  copyboth.FullXID
 }
 
+// Idle is a slot of the primary from which nobody streams there, and the WAL that is kept for it.
+type Idle struct {
+	Name, Type string // physical or logical
+	Restart    lsn.LSN
+	HeldBytes  int64
+	WALStatus  string
+}
+
 const (
-	lookNext  = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
-	lookSlots = "SELECT slot_name, active_pid, restart_lsn, xmin, catalog_xmin FROM pg_catalog.pg_replication_slots " +
-		"WHERE slot_type = 'physical' AND NOT temporary"
+	lookNext = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+	lookEnd  = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() " +
+		"ELSE pg_catalog.pg_current_wal_lsn() END"
+	lookSlots = "SELECT slot_name, active_pid, restart_lsn, xmin, catalog_xmin, slot_type, wal_status, " +
+		"pg_catalog.pg_wal_lsn_diff(" + lookEnd + ", restart_lsn)::bigint " +
+		"FROM pg_catalog.pg_replication_slots WHERE NOT temporary ORDER BY slot_name"
 )
 
 func sql(ctx context.Context, c Connector) (*upstream.Session, error) {
@@ -61,7 +73,13 @@ func look(ctx context.Context, s *upstream.Session) (view, error) {
 				return view{}, fmt.Errorf("look at slot %q: %w", r.Name, err)
 			}
 		}
-		v.slots[r.Name] = r
+		if string(row[5]) == "physical" {
+			v.slots[r.Name] = r
+		}
+		if r.ActivePID == 0 && r.Restart != lsn.Invalid {
+			held, _ := strconv.ParseInt(string(row[7]), 10, 64) // NULL: a standby that has replayed nothing
+			v.idle = append(v.idle, Idle{r.Name, string(row[5]), r.Restart, max(0, held), string(row[6])})
+		}
 	}
 	return v, nil
 }
@@ -86,8 +104,10 @@ func do(ctx context.Context, c Connector, s *upstream.Session, a action, target 
 		command = "SELECT pg_catalog.pg_replication_slot_advance(" + name + ", '" + target.String() + "')"
 	case drop:
 		command = "SELECT pg_catalog.pg_drop_replication_slot(" + name + ")"
+	case createShut:
+		command = "SELECT pg_catalog.pg_create_physical_replication_slot(" + name + ")"
 	case clear:
-		return withdraw(ctx, c, a.name, target)
+		return withdraw(ctx, c, a.name, target, target)
 	default:
 		return nil
 	}
@@ -95,15 +115,15 @@ func do(ctx context.Context, c Connector, s *upstream.Session, a action, target 
 	return err
 }
 
-// withdraw streams from the slot for a moment, as its standby would, and reports target and no xmin:
-// SQL can't take an xmin from a slot (facts F5).
-func withdraw(ctx context.Context, c Connector, name string, target lsn.LSN) error {
+// withdraw streams from the slot at start for a moment, as its standby would, and reports target and no
+// xmin: SQL can't take an xmin from a slot (facts F5), nor give it its first position or an older one.
+func withdraw(ctx context.Context, c Connector, name string, start, target lsn.LSN) error {
 	s, err := c.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), target)
+	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), start)
 	if version := s.Parameters["server_version"]; len(version) >= 2 && version[:2] < "15" {
 		if _, err := s.Query(ctx, "IDENTIFY_SYSTEM"); err != nil {
 			return err

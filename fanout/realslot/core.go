@@ -16,6 +16,16 @@ const (
 	Keep    Policy = "keep"
 )
 
+// Mirror is slots.mirror: what for slots of the same names are kept on the primary (ruling R18).
+type Mirror string
+
+// The kinds of mirrors.
+const (
+	NoMirror Mirror = "false"
+	Presence Mirror = "presence" // they exist, follow the store and hold nothing back
+	Gate     Mirror = "gate"     // they follow their standbys, for synchronized_standby_slots
+)
+
 // Real is a physical slot of the primary.
 type Real struct {
 	Name              string
@@ -32,7 +42,10 @@ const (
 	advance             // move restart_lsn to target, or only show that somebody uses the slot
 	clear               // the same, and withdraw its xmin and catalog_xmin
 	drop
-	foreign // somebody else's slot has the name: only say so
+	foreign    // somebody else's slot has the name: only say so
+	createShut // as create, without a position: nobody passes before its standby has one
+	place      // put restart_lsn where it belongs, for the first time or backward
+	none
 )
 
 type action struct {
@@ -44,7 +57,7 @@ type action struct {
 type situation struct {
 	own     string // the proxy's own slot on the primary, "" for none
 	policy  Policy
-	mirror  bool
+	mirror  Mirror
 	settled bool    // feedback is sent
 	oldest  lsn.LSN // of the store
 	target  lsn.LSN // what the store has flushed
@@ -52,44 +65,82 @@ type situation struct {
 	real    map[string]Real
 }
 
-func (s *situation) decide() (all []action) {
+// step is an action and the restart_lsn that it is to bring about.
+type step struct {
+	action
+	at lsn.LSN
+}
+
+func (s *situation) decide() (all []step) {
 	for _, v := range s.virtual {
 		if v.Temporary || v.Name == s.own {
 			continue
 		}
 		r, exists := s.real[v.Name]
-		switch {
-		case !exists && (s.mirror || v.Real == slot.Mirrored):
-			if s.mirror {
-				all = append(all, action{create, v.Name})
-			}
-		case !exists || r.ActivePID != 0:
-		case v.Real == slot.NoReal:
-			if s.mirror {
-				all = append(all, action{foreign, v.Name})
-			}
-		case v.Real == slot.Mirrored:
-			if r.Restart <= s.target {
-				all = append(all, action{advance, v.Name})
-			}
-		case s.covered(v):
-			all = append(all, s.adopted(r)...)
+		if todo := s.verb(v, r, exists); todo != none {
+			all = append(all, step{action{todo, v.Name}, s.end(v)})
 		}
 	}
 	return all
 }
 
-// adopted is for a slot whose needs this proxy serves and holds by itself.
-func (s *situation) adopted(r Real) []action {
+func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	switch {
-	case s.policy == Drop:
-		return []action{{drop, r.Name}}
-	case s.policy != Advance || r.Restart > s.target:
-		return nil
-	case r.Xmin != 0 || r.CatalogXmin != 0:
-		return []action{{clear, r.Name}}
+	case !exists && s.mirror == Presence:
+		return create
+	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
+		return createShut
+	case !exists || r.ActivePID != 0:
+	case v.Real == slot.NoReal && s.mirror != NoMirror:
+		return foreign
+	case v.Real == slot.NoReal:
+	case v.Real == slot.Mirrored:
+		return s.mirrored(v, r)
+	case s.covered(v):
+		return s.adopted(v, r)
 	}
-	return []action{{advance, r.Name}}
+	return none
+}
+
+// end is where the primary's slot belongs: at what this store has, or under Gate at what the standby has.
+func (s *situation) end(v slot.Info) lsn.LSN {
+	if s.mirror == Gate {
+		return min(v.Restart, s.target)
+	}
+	return s.target
+}
+
+// shut: the standby behind a gate is given up here. As with a lost slot of PostgreSQL's own, the primary
+// keeps no more WAL for it, and who waits for it there goes on waiting: the slot goes, the gate stays shut.
+func (s *situation) shut(v slot.Info) bool { return s.mirror == Gate && v.Lost != slot.NotLost }
+
+func (s *situation) mirrored(v slot.Info, r Real) verb {
+	at := s.end(v)
+	switch {
+	case s.shut(v):
+		return drop
+	case at == lsn.Invalid:
+	case r.Restart == lsn.Invalid || s.mirror == Gate && r.Restart > at:
+		return place
+	case r.Restart <= at:
+		return advance
+	}
+	return none
+}
+
+// adopted is for a slot whose needs this proxy serves and holds by itself.
+func (s *situation) adopted(v slot.Info, r Real) verb {
+	at := s.end(v)
+	switch {
+	case s.policy == Drop || s.policy == Advance && s.shut(v):
+		return drop
+	case s.policy != Advance || at == lsn.Invalid || r.Restart > at:
+	case r.Xmin != 0 || r.CatalogXmin != 0:
+		return clear
+	default:
+		return advance
+	}
+	return none
 }
 
 // covered: the WAL from restart_lsn on is in the store, and the primary holds the slot's xmin for this

@@ -10,7 +10,7 @@ import (
 
 func TestDecide(t *testing.T) {
 	const own = "replproxy_p"
-	base := situation{own: own, policy: Advance, settled: true, oldest: 100, target: 500}
+	base := situation{own: own, policy: Advance, mirror: NoMirror, settled: true, oldest: 100, target: 500}
 	adopted := slot.Info{Name: "a", Real: slot.Adopted, Restart: 300, Xmin: 700}
 	held := Real{Name: own, ActivePID: 1, Restart: 500, Xmin: 700}
 	idle := Real{Name: "a", Restart: 200, Xmin: 690}
@@ -41,15 +41,15 @@ func TestDecide(t *testing.T) {
 		{"gone there", nil, adopted, []Real{held}, nil},
 		{"not ours", nil, slot.Info{Name: "a"}, []Real{idle, held}, nil},
 		{"no mirrors wanted", nil, slot.Info{Name: "a"}, []Real{held}, nil},
-		{"mirror", func(s *situation) { s.mirror = true }, slot.Info{Name: "a"}, []Real{held}, []action{{create, "a"}}},
-		{"mirror on a new primary", func(s *situation) { s.mirror = true }, slot.Info{Name: "a", Real: slot.Mirrored},
+		{"mirror", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a"}, []Real{held}, []action{{create, "a"}}},
+		{"mirror on a new primary", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Real: slot.Mirrored},
 			[]Real{held}, []action{{create, "a"}}},
 		{"mirror moves and is touched", nil, slot.Info{Name: "a", Real: slot.Mirrored},
 			[]Real{{Name: "a", Restart: 500}, held}, []action{{advance, "a"}}},
-		{"mirror of somebody else's name", func(s *situation) { s.mirror = true }, slot.Info{Name: "a"},
+		{"mirror of somebody else's name", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a"},
 			[]Real{idle, held}, []action{{foreign, "a"}}},
-		{"temporary", func(s *situation) { s.mirror = true }, slot.Info{Name: "a", Temporary: true}, []Real{held}, nil},
-		{"the proxy's own", func(s *situation) { s.mirror = true }, slot.Info{Name: own}, nil, nil},
+		{"temporary", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Temporary: true}, []Real{held}, nil},
+		{"the proxy's own", func(s *situation) { s.mirror = Presence }, slot.Info{Name: own}, nil, nil},
 	} {
 		s := base
 		s.virtual, s.real = []slot.Info{c.own}, map[string]Real{}
@@ -58,6 +58,54 @@ func TestDecide(t *testing.T) {
 		}
 		if c.change != nil {
 			c.change(&s)
+		}
+		var got []action
+		for _, todo := range s.decide() {
+			got = append(got, todo.action)
+			if todo.at != s.target {
+				t.Errorf("%s: at %s", c.name, todo.at)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, expected %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestGate: a mirror that others wait for is never ahead of its standby, and goes when the slot is lost.
+func TestGate(t *testing.T) {
+	mirrored := slot.Info{Name: "a", Real: slot.Mirrored, Restart: 300}
+	adopted := slot.Info{Name: "a", Real: slot.Adopted, Restart: 300}
+	ahead, lost := mirrored, mirrored
+	ahead.Restart, lost.Restart, lost.Lost = 600, 0, slot.WALRemoved
+	adoptedLost := adopted
+	adoptedLost.Restart, adoptedLost.Lost = 0, slot.WALRemoved
+	for _, c := range []struct {
+		name string
+		own  slot.Info
+		real *Real
+		want []step
+	}{
+		{"created shut", mirrored, nil, []step{{action{createShut, "a"}, 300}}},
+		{"gets its first position", mirrored, &Real{}, []step{{action{place, "a"}, 300}}},
+		{"has none while its standby has none", slot.Info{Name: "a", Real: slot.Mirrored}, &Real{}, nil},
+		{"follows", mirrored, &Real{Restart: 200}, []step{{action{advance, "a"}, 300}}},
+		{"is touched", mirrored, &Real{Restart: 300}, []step{{action{advance, "a"}, 300}}},
+		{"goes back with its standby", mirrored, &Real{Restart: 301}, []step{{action{place, "a"}, 300}}},
+		{"not beyond what is flushed here", ahead, &Real{Restart: 200}, []step{{action{advance, "a"}, 500}}},
+		{"active there", mirrored, &Real{Restart: 200, ActivePID: 5}, nil},
+		{"lost", lost, &Real{Restart: 200}, []step{{action{drop, "a"}, 0}}},
+		{"lost and gone", lost, nil, nil},
+		{"adopted follows", adopted, &Real{Restart: 200}, []step{{action{advance, "a"}, 300}}},
+		{"adopted with xmin", adopted, &Real{Restart: 200, Xmin: 9}, []step{{action{clear, "a"}, 300}}},
+		{"adopted is not taken back", adopted, &Real{Restart: 301}, nil},
+		{"adopted and lost", adoptedLost, &Real{Restart: 200}, []step{{action{drop, "a"}, 0}}},
+		{"somebody else's", slot.Info{Name: "a", Restart: 300}, &Real{Restart: 200}, []step{{action{foreign, "a"}, 300}}},
+	} {
+		s := situation{policy: Advance, mirror: Gate, settled: true, oldest: 100, target: 500, virtual: []slot.Info{c.own}}
+		if s.real = map[string]Real{}; c.real != nil {
+			c.real.Name = "a"
+			s.real["a"] = *c.real
 		}
 		if got := s.decide(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, expected %v", c.name, got, c.want)

@@ -7,7 +7,10 @@
 //	                               ▼
 //	                      slot.Table.Adopt (durable)
 //	                               │
-//	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin
+//	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin │ place
+//
+// A mirror either follows the store (presence), or its standby (gate), so that logical walsenders of the
+// primary, by synchronized_standby_slots, wait for standbys that they can't see.
 //
 // What holds always:
 //
@@ -15,5 +18,7 @@
 //  2. A slot that this proxy neither took over nor made is never touched.
 //  3. The primary's slot is advanced at most to what this store has flushed, and not before the WAL from
 //     the own slot's restart_lsn is here and its xmin is held on the primary by this proxy's feedback.
-//  4. That a slot was made by this proxy is durable before it is made.
+//  4. A gate is never ahead of its standby, not even when it is made. When the standby's slot is lost here,
+//     the gate goes, and who waits for it there goes on waiting, as for a lost slot of PostgreSQL's own.
+//  5. That a slot was made by this proxy is durable before it is made.
 package realslot

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -19,8 +21,12 @@ const (
 	// keepInterval is how often the primary's slots are looked after: what it holds for them is at most
 	// this much old, and an idle_replication_slot_timeout of the least value (1 s) is not meant for them.
 	keepInterval = 5 * time.Second
+	// gateInterval is the same while the primary's logical walsenders wait for standbys behind this proxy.
+	gateInterval = time.Second
 	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID.
 	idleInterval = 30 * time.Second
+	// sessionAge is how long a session is kept: after so long hosts and primary are looked at anew.
+	sessionAge = 30 * time.Second
 	// askTimeout bounds one round of questions, connecting included.
 	askTimeout = 10 * time.Second
 )
@@ -31,7 +37,7 @@ type Options struct {
 	Own      string // the proxy's own slot on the primary
 	Slots    *slot.Table
 	Policy   Policy
-	Mirror   bool
+	Mirror   Mirror
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
 	Store   func() (oldest, flushed lsn.LSN)
 	Settled func() bool // feedback is sent upstream
@@ -43,6 +49,11 @@ type Keeper struct {
 	o      Options
 	tuning atomic.Pointer[Tuning]
 	next   atomic.Uint64
+	idle   atomic.Pointer[[]Idle]
+
+	// Owned by Run.
+	side   *upstream.Session // kept between rounds that follow each other closely; nil: none
+	opened time.Time
 
 	mu   sync.Mutex
 	said map[string]string // by slot, "" for all: the last complaint
@@ -58,7 +69,7 @@ func New(o Options) *Keeper {
 // Tuning is what may change while a keeper runs.
 type Tuning struct {
 	Policy Policy
-	Mirror bool
+	Mirror Mirror
 }
 
 // Tune replaces these two of [Options]. The next round of Run acts on it.
@@ -68,6 +79,15 @@ func (k *Keeper) Tune(t Tuning) { k.tuning.Store(&t) }
 func (k *Keeper) NextXID() (copyboth.FullXID, bool) {
 	x := k.next.Load()
 	return copyboth.FullXID(x), x != 0
+}
+
+// Idle are the primary's slots from which nobody streams there, other than this proxy's own, as they were
+// at the last look, at most half a minute ago; nil: never seen.
+func (k *Keeper) Idle() []Idle {
+	if all := k.idle.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // Find looks for a physical slot on the primary; false: there is none, or it is the proxy's own. It waits
@@ -104,6 +124,9 @@ func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
 	if err == nil {
 		defer s.Close()
 		err = do(ctx, k.o.Upstream, s, action{drop, was.Name}, 0)
+		if refusal := (*pgerror.Error)(nil); errors.As(err, &refusal) && refusal.Code == pgerror.UndefinedObject {
+			err = nil
+		}
 	}
 	if err != nil {
 		k.o.Logger.Error("slot was dropped here, but not on the primary, where it holds WAL: drop it there",
@@ -113,11 +136,12 @@ func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
 
 // Run looks after the slots until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(keepInterval)
+	tick := time.NewTicker(gateInterval)
 	defer tick.Stop()
+	defer k.leave()
 	var last time.Time
 	for {
-		if k.needed() || time.Since(last) >= idleInterval {
+		if time.Since(last) >= k.interval() {
 			last = time.Now()
 			k.complain("", k.round(ctx))
 		}
@@ -129,63 +153,89 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) needed() bool {
+// interval is how long after a round the next one is due.
+func (k *Keeper) interval() time.Duration {
 	tuning := k.tuning.Load()
+	every := idleInterval
 	for _, v := range k.o.Slots.List() {
 		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
-		if !v.Temporary && (tuning.Mirror || ours) {
-			return true
+		switch {
+		case v.Temporary || !ours && tuning.Mirror == NoMirror:
+		case tuning.Mirror == Gate:
+			return gateInterval - gateInterval/10 // each tick, however late the last one was
+		default:
+			every = keepInterval
 		}
 	}
-	return false
+	return every
 }
 
 // round looks once and does what is to be done.
-func (k *Keeper) round(ctx context.Context) error {
+func (k *Keeper) round(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	s, err := sql(ctx, k.o.Upstream)
-	if err != nil {
-		return err
+	defer func() {
+		if err != nil || k.interval() > gateInterval {
+			k.leave()
+		}
+	}()
+	if k.side == nil || time.Since(k.opened) > sessionAge {
+		k.leave()
+		if k.side, err = sql(ctx, k.o.Upstream); err != nil {
+			return err
+		}
+		k.opened = time.Now()
 	}
-	defer s.Close()
+	s := k.side
 	v, err := look(ctx, s)
 	if err != nil {
 		return err
 	}
 	k.next.Store(uint64(v.next))
+	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.Own })
+	k.idle.Store(&v.idle)
 	oldest, flushed := k.o.Store()
 	tuning := k.tuning.Load()
 	now := situation{
 		own: k.o.Own, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
 		oldest: oldest, target: flushed, virtual: k.o.Slots.List(), real: v.slots,
 	}
-	for _, a := range now.decide() {
-		err := k.act(ctx, s, a, flushed)
-		k.complain(a.name, err)
+	for _, todo := range now.decide() {
+		err := k.act(ctx, s, todo, flushed)
+		k.complain(todo.name, err)
 	}
 	return nil
 }
 
+func (k *Keeper) leave() {
+	if k.side != nil {
+		k.side.Close()
+		k.side = nil
+	}
+}
+
 var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")
 
-func (k *Keeper) act(ctx context.Context, s *upstream.Session, a action, target lsn.LSN) error {
+// act takes a step; flushed is a position whose WAL the primary has.
+func (k *Keeper) act(ctx context.Context, s *upstream.Session, a step, flushed lsn.LSN) error {
 	switch a.verb {
 	case foreign:
 		return errForeign
-	case create:
+	case place:
+		return withdraw(ctx, k.o.Upstream, a.name, flushed, a.at)
+	case create, createShut:
 		if ok, err := k.o.Slots.SetReal(a.name, slot.Mirrored); err != nil || !ok {
 			return err
 		}
 	}
-	if err := do(ctx, k.o.Upstream, s, a, target); err != nil {
+	if err := do(ctx, k.o.Upstream, s, a.action, a.at); err != nil {
 		return err
 	}
 	switch a.verb {
-	case create:
+	case create, createShut:
 		k.o.Logger.Info("slot is mirrored on the primary", "slot", a.name)
 	case clear:
-		k.o.Logger.Info("the primary's slot holds nothing any more", "slot", a.name, "restart_lsn", target)
+		k.o.Logger.Info("the primary's slot holds nothing any more", "slot", a.name, "restart_lsn", a.at)
 	case drop:
 		k.o.Logger.Info("the primary's slot was dropped", "slot", a.name)
 		_, err := k.o.Slots.SetReal(a.name, slot.NoReal)

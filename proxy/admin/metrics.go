@@ -43,6 +43,10 @@ var metrics = []metric{
 		single(func(s *Status) float64 { return truth(s.Config.LastError != "") })},
 	{"replproxy_config_pending_count", "Keys whose new value needs a restart.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Config.Pending)) })},
+	{"replproxy_realslot_idle_count", "Slots of the primary that hold WAL there and that nobody advances.",
+		"", nil, gauge, single(func(s *Status) float64 { n, _ := forgotten(s); return float64(n) })},
+	{"replproxy_realslot_held_bytes", "WAL that the primary keeps for the one of them that is furthest behind.",
+		"", nil, gauge, single(func(s *Status) float64 { _, held := forgotten(s); return float64(held) })},
 	{"replproxy_proxy_sessions_count", "Client connections now, by class.", "class", classes, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for i, n := range []int{s.Sessions.Regular, s.Sessions.Physical, s.Sessions.Logical, s.Sessions.StartingN} {
@@ -208,6 +212,17 @@ func longest(s *Status, of func(*Standby) *float64) float64 {
 		}
 	}
 	return most
+}
+
+// forgotten are the primary's idle slots that this proxy does not look after.
+func forgotten(s *Status) (n int, held int64) {
+	for _, i := range s.Idle {
+		if i.Real == "" {
+			n++
+			held = max(held, i.HeldBytes)
+		}
+	}
+	return n, held
 }
 
 // collector makes the table a prometheus.Collector. Each scrape takes one snapshot.

@@ -23,6 +23,7 @@ type Status struct {
 	Backfill  Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
 	Standbys  []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
 	Slots     []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
+	Idle      []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not the own one"`
 	Feedback  Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
 	LostSlots int64     `json:"lost_slots_total" doc:"slots lost since the start"`
 	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
@@ -127,6 +128,16 @@ type Slot struct {
 	Xmin        uint64 `json:"xmin,omitempty" doc:"oldest transaction it holds, as xid8"`
 	CatalogXmin uint64 `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
 	Real        string `json:"real,omitempty" doc:"the primary's slot of the same name: adopted or mirrored"`
+}
+
+// Idle is a slot of the primary that holds WAL there while nobody streams from it there.
+type Idle struct {
+	Name      string  `json:"slot_name" doc:"name"`
+	Type      string  `json:"slot_type" doc:"physical or logical"`
+	Restart   lsn.LSN `json:"restart_lsn,omitzero" doc:"oldest WAL that the primary keeps for it"`
+	HeldBytes int64   `json:"held_bytes" doc:"WAL from there to the primary's end"`
+	Status    string  `json:"wal_status,omitempty" doc:"as the primary shows it"`
+	Real      string  `json:"real,omitempty" doc:"adopted or mirrored by this proxy; absent: nobody advances it"`
 }
 
 // Feedback is hot_standby_feedback of all standbys together. Transactions are xid8.

@@ -53,7 +53,7 @@ type WAL struct {
 type Slots struct {
 	AutoCreate  bool
 	IdleTimeout time.Duration // 0: off
-	Mirror      bool          // keep an inactive slot of the same name on the primary
+	Mirror      string        // of each slot on the primary: false (none), presence or gate
 	Adopted     string        // what becomes of the primary's slot: advance, drop or keep
 }
 
@@ -117,7 +117,7 @@ func Default() *Config {
 			MaxSlotWALKeepSize: AutoSize{Auto: true},
 			MinFree:            Share{Percent: 10},
 		},
-		Slots:     Slots{Adopted: "advance"},
+		Slots:     Slots{Adopted: "advance", Mirror: "false"},
 		Feedback:  Feedback{Settle: DefaultFeedbackSettle},
 		Upstream:  Upstream{ConnectWait: DefaultConnectWait},
 		TLS:       TLS{Mode: "off"},

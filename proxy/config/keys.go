@@ -59,7 +59,7 @@ var keys = []key{
 	{"slots.adopted", "", "", built, reload,
 		func(c *Config) value { return enum(&c.Slots.Adopted, "advance", "drop", "keep") }},
 	{"slots.mirror", "", "", built, reload,
-		func(c *Config) value { return boolean(&c.Slots.Mirror) }},
+		func(c *Config) value { return mirror(&c.Slots.Mirror) }},
 	{"feedback.max_age", "", "", built, reload,
 		func(c *Config) value { return integer(&c.Feedback.MaxAge, 0, 2_000_000_000) }},
 	{"feedback.settle", "", "", built, restart,

@@ -15,7 +15,7 @@ var other = map[string]string{
 	"log_format": "json", "upstream.conninfo": "host=db2 password=geheim", "upstream.slot": "x",
 	"upstream.connect_wait": "1s", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.restore_command": "cp %f %p", "slots.auto_create": "true", "slots.idle_timeout": "1h", "slots.adopted": "keep",
-	"slots.mirror": "true", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
+	"slots.mirror": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
 }
 
 // TestReloadOfEveryKey changes one key at a time: a live one takes its new value, of another the running

@@ -66,6 +66,23 @@ func boolean(p *bool) value {
 	}, func() string { return strconv.FormatBool(*p) })
 }
 
+// mirror is a boolean, where true means presence, or one of the kinds.
+func mirror(p *string) value {
+	v := enum(p, "false", "presence", "gate")
+	words := v.set
+	v.set = func(t []string) error {
+		on := false
+		if boolean(&on).set(t) != nil {
+			return words(t)
+		}
+		if *p = "false"; on {
+			*p = "presence"
+		}
+		return nil
+	}
+	return v
+}
+
 func integer(p *int, low, high int) value {
 	return one(p, func(s string) error {
 		n, err := strconv.Atoi(s)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/replproxy/replproxy/grammar"
 )
 
 // LookAtDisk says whether dir can be used and how much room its volume has. It leaves nothing behind:
@@ -36,8 +38,22 @@ func LookAtDisk(dir string) Disk {
 		d.Err = fmt.Errorf("use %s: %w", dir, err)
 		return d
 	}
+	if d.Exists {
+		d.Slots = slotsIn(filepath.Join(at, "slots"))
+	}
 	d.Total, d.Free, d.Err = Volume(at)
 	return d
+}
+
+// slotsIn lists the slots by their files (docs/slot-format.md), without opening what a proxy may be using.
+func slotsIn(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir) // a proxy that never ran has none
+	for _, e := range entries {
+		if e.Type().IsRegular() && grammar.ValidateSlotName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // Volume is the size of the volume that holds dir, and what an ordinary user may still take.

@@ -15,6 +15,7 @@ type Setup struct {
 	KeepSize              int64
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
 	MaxUpstreamWalsenders int
+	Mirror                string // slots.mirror
 	Rule                  string // own synchronous_standby_names
 	LoopbackOnly          bool   // every listener is a loopback address or a unix socket
 }
@@ -47,6 +48,7 @@ type Walsender struct{ ApplicationName, State string }
 type Slot struct {
 	Name, Type, WALStatus string
 	Active                bool
+	Held                  int64 // bytes of WAL from restart_lsn on; -1: it reserves nothing
 }
 
 // Disk is what is known about data_dir.
@@ -54,6 +56,7 @@ type Disk struct {
 	Err         error // it cannot be used
 	Exists      bool
 	Total, Free int64
+	Slots       []string // of the proxy whose directory it is
 }
 
 // code is the SQLSTATE in an error's chain, "" when the server did not speak.

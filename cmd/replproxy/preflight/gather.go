@@ -96,13 +96,21 @@ func bySQL(ctx context.Context, c *upstream.Config, f *Facts) error {
 			f.Walsenders = append(f.Walsenders, Walsender{row[0], row[1]})
 		}
 	}
-	res, err = conn.Query(ctx, "SELECT slot_name, slot_type, active, coalesce(wal_status, '') "+
+	res, err = conn.Query(ctx, "SELECT slot_name, slot_type, active, coalesce(wal_status, ''), "+
+		"coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() "+
+		"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, -1) "+
 		"FROM pg_catalog.pg_replication_slots")
 	if err != nil {
 		return fmt.Errorf("read pg_replication_slots: %w", err)
 	}
 	for _, row := range rows(res) {
-		f.Slots = append(f.Slots, Slot{Name: row[0], Type: row[1], Active: row[2] == "t", WALStatus: row[3]})
+		held, err := strconv.ParseInt(row[4], 10, 64)
+		if err != nil {
+			return fmt.Errorf("read pg_replication_slots: %w", err)
+		}
+		f.Slots = append(f.Slots, Slot{
+			Name: row[0], Type: row[1], Active: row[2] == "t", WALStatus: row[3], Held: held,
+		})
 	}
 	return nil
 }

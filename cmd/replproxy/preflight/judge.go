@@ -37,6 +37,12 @@ func Judge(s Setup, f Facts) []Check {
 	checks := []Check{reachable(s, f), disk(s, f)}
 	if f.Replication == nil {
 		checks = append(checks, version(f), role(f), walLevel(f), headroom(s, f), slot(s, f))
+		if s.Mirror != "" && s.Mirror != "false" {
+			checks = append(checks, mirrors(s, f))
+		}
+	}
+	if f.SQL == nil {
+		checks = append(checks, idleSlots(s, f))
 	}
 	if f.Replication == nil || f.SQL == nil {
 		checks = append(checks, syncNames(s, f))

@@ -67,6 +67,27 @@ func TestJudge(t *testing.T) {
 		{"slot lost", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical", WALStatus: "lost"}} }, "slot", Warn, "lost"},
 		{"slot read", func(_ *Setup, f *Facts) { f.SQL, f.SlotAsked, f.SlotFound = errors.New("x"), true, true }, "slot", OK, "exists"},
 		{"slot read, missing", func(_ *Setup, f *Facts) { f.SQL, f.SlotAsked = errors.New("x"), true }, "slot", Warn, "does not exist"},
+		{"mirrors fit", func(s *Setup, f *Facts) {
+			s.Mirror, f.Disk.Slots, f.Slots = "presence", []string{"a", "b"}, []Slot{{Name: "a", Held: -1}}
+		}, "slots.mirror", OK, "9 of 10 slots free on the primary, 2 missing"},
+		{"no further mirror", func(s *Setup, f *Facts) {
+			s.Mirror, f.Disk.Slots, f.Settings["max_replication_slots"] = "presence", []string{"a"}, "2"
+		}, "slots.mirror", Warn, "No further slot"},
+		{"mirrors do not fit", func(s *Setup, f *Facts) {
+			s.Mirror, f.Disk.Slots, f.Settings["max_replication_slots"] = "presence", []string{"a", "b"}, "2"
+		}, "slots.mirror", Fail, "to 3 and one more for each standby"},
+		{"mirrors without sql", func(s *Setup, f *Facts) { s.Mirror, f.SQL = "gate", errors.New("x") }, "slots.mirror", Warn, "log in"},
+		{"gate on 15", func(s *Setup, _ *Facts) { s.Mirror = "gate" }, "slots.mirror", Warn, "presence"},
+		{"gate on 17", func(s *Setup, f *Facts) { s.Mirror, f.Major = "gate", 17 }, "slots.mirror", OK, "gate"},
+		{"nothing idle", func(s *Setup, f *Facts) {
+			f.Slots = []Slot{{Name: s.Slot, Held: 5}, {Name: "a", Active: true, Held: 5}, {Name: "b", Held: -1}}
+		}, "idle slots", OK, "nobody's"},
+		{"idle slot", func(_ *Setup, f *Facts) {
+			f.Slots = []Slot{{Name: "old", Type: "physical", Held: 3 << 30}}
+		}, "idle slots", Warn, "old (physical, 3 GB)"},
+		{"idle mirror", func(s *Setup, f *Facts) {
+			s.Mirror, f.Disk.Slots, f.Slots = "gate", []string{"a"}, []Slot{{Name: "a", Held: 5}}
+		}, "idle slots", OK, "nobody's"},
 		{"slot unasked", func(_ *Setup, f *Facts) { f.SQL = errors.New("x") }, "slot", Warn, "unknown"},
 		{"disk", func(_ *Setup, f *Facts) { f.Disk.Err = errors.New("not writable") }, "data_dir", Fail, "--data-dir"},
 		{"small disk", func(_ *Setup, f *Facts) { f.Disk = Disk{Total: 2 << 30, Free: 1 << 30} }, "data_dir", Warn, "larger volume"},

@@ -36,6 +36,21 @@ func Status(w io.Writer, s *admin.Status) {
 		fmt.Fprintln(w)
 		slots(w, s.Slots)
 	}
+	if len(s.Idle) > 0 {
+		fmt.Fprintln(w)
+		idle(w, s.Idle)
+	}
+}
+
+// idle are the slots that hold WAL on the primary itself.
+func idle(w io.Writer, all []admin.Idle) {
+	t := table(w)
+	fmt.Fprintln(t, "idle on the primary\ttype\trestart\theld\tstatus\there")
+	for _, i := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n",
+			i.Name, i.Type, Position(i.Restart), Bytes(i.HeldBytes), orDash(i.Status), orDash(i.Real))
+	}
+	t.Flush()
 }
 
 func upstream(t io.Writer, s *admin.Status) {

@@ -45,6 +45,8 @@ func TestStatusGolden(t *testing.T) {
 		Slots: []admin.Slot{{Name: "s1", Type: "physical", Active: true, ActivePID: 4194305, Restart: 0x5000200, Status: "reserved"},
 			{Name: "tmp", Type: "physical", Temporary: true, HeldBytes: 1 << 40, Status: "lost"}},
 		Sessions: admin.Sessions{Regular: 3, Physical: 2, Logical: 1, Accepted: 9, Refused: 1},
+		Idle: []admin.Idle{{Name: "s1", Type: "physical", Restart: 0x5000200, Status: "reserved", Real: "mirrored"},
+			{Name: "forgotten", Type: "logical", Restart: 0x100, HeldBytes: 5 << 30, Status: "extended"}},
 		Config: admin.Config{Generation: 3, LoadedAt: now.Add(-time.Minute),
 			Pending:   []admin.Pending{{Key: "listen", Running: ":6543", New: ":6544"}, {Key: "http", Running: ":6580"}},
 			LastError: "x.yml:3:4: nam: unknown key\n    3 | nam: x"},

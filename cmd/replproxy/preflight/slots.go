@@ -1,0 +1,75 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+)
+
+// mirrors counts the primary's slots that slots.mirror is going to need (R18): one for each slot of this
+// proxy, which data_dir lists, and for each that its standbys will make.
+func mirrors(s Setup, f Facts) Check {
+	c := Check{Name: "slots.mirror"}
+	most, err := strconv.Atoi(f.Settings["max_replication_slots"])
+	if err != nil || f.SQL != nil {
+		c.Level, c.Text = Warn, "how many slots are free on the primary is unknown"
+		c.Remedy = "Mirrors are made by SQL: let the role log in, and leave room for one slot per standby in " +
+			"max_replication_slots."
+		return c
+	}
+	var missing []string
+	for _, name := range append([]string{s.Slot}, f.Disk.Slots...) {
+		if name != "" && !slices.ContainsFunc(f.Slots, func(have Slot) bool { return have.Name == name }) {
+			missing = append(missing, name)
+		}
+	}
+	free := most - len(f.Slots)
+	c.Text = fmt.Sprintf("%s: %d of %d slots free on the primary, %d missing for slots that are here already",
+		s.Mirror, max(0, free), most, len(missing))
+	switch {
+	case free < len(missing):
+		c.Level = Fail
+		c.Remedy = fmt.Sprintf("Raise max_replication_slots (needs a restart) to %d and one more for each standby to "+
+			"come, or drop slots that are not used.", len(f.Slots)+len(missing))
+	case free == len(missing):
+		c.Level = Warn
+		c.Remedy = "No further slot can be mirrored: raise max_replication_slots (needs a restart)."
+	default:
+		c.Level = OK
+	}
+	if s.Mirror == gate && f.Major != 0 && f.Major < 17 {
+		if c.Level == OK {
+			c.Level = Warn
+		}
+		c.Text += fmt.Sprintf("; PostgreSQL %d has no synchronized_standby_slots that gates could serve", f.Major)
+		c.Remedy = strings.TrimSpace(c.Remedy + " Use slots.mirror: false, or presence.")
+	}
+	return c
+}
+
+const gate = "gate"
+
+// idleSlots shows what holds WAL on the primary without anybody who streams it (R16): after a standby was
+// moved behind the proxy that may be its old slot.
+func idleSlots(s Setup, f Facts) Check {
+	c := Check{Name: "idle slots", Level: OK, Text: "nobody's slot holds WAL on the primary"}
+	var all []string
+	for _, have := range f.Slots {
+		if have.Active || have.Name == s.Slot || have.Held < 0 || have.WALStatus == "lost" {
+			continue
+		}
+		mirrored := s.Mirror != "" && s.Mirror != "false" && slices.Contains(f.Disk.Slots, have.Name)
+		if !mirrored {
+			all = append(all, fmt.Sprintf("%s (%s, %s)", have.Name, have.Type, show.Bytes(have.Held)))
+		}
+	}
+	if len(all) > 0 {
+		c.Level, c.Text = Warn, "inactive, and holding WAL on the primary: "+strings.Join(all, ", ")
+		c.Remedy = "A standby's slot is taken over when the standby asks this proxy for it; " +
+			"drop what nobody will use again: SELECT pg_drop_replication_slot('…');"
+	}
+	return c
+}
