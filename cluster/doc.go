@@ -1,17 +1,19 @@
 // Package cluster is what several proxies know of each other: which standbys hold which WAL, and what
 // position a rule in the syntax of synchronous_standby_names covers.
 //
-//	standbys' reports ──► voters ──► quorum.Evaluate(rule, voters) ──► position that may be reported
-//	                        ▲
-//	   acks of other proxies (package link), whose names are proved (identity); who is up (gossip)
+//	fanout.AckSink ──(cmd)──► Attach, Ack, Gone ──► Node ──► ledger (pure) ──► quorum (pure)
+//	own store ──────────────► Run ────────────────►  │   ▲ acks of other proxies: link, identity; who is up: gossip
+//	                                                  └──► Limits, Changed ──(cmd)──► walreceiver.Quorum
+//	                                                  └──► Status: why does this commit wait?
 //
-// Today it holds the arithmetic of agreement only, in package quorum: pure, and compared with
-// PostgreSQL's own selection by an independent computation. Nothing runs it yet: a non-empty rule in
-// the configuration is refused as not supported (ruling R26).
+// The Node is the thin shell: a lock around the ledger, the clock, the wake-ups. Whoever reports upstream
+// is woken by Changed and asks for Limits, which evaluates then and there, so an ack costs no goroutine of
+// its own between a standby's socket and the primary's.
 //
-// Invariants that whatever grows here keeps:
+// Invariants:
 //
-//  1. A position leaves the cluster only if every rule in force covers it.
-//  2. Knowledge is late or missing, never wrong: merging takes the maximum within one incarnation.
+//  1. A position leaves the cluster only if every rule in force covers it, on the store's present timeline.
+//  2. Knowledge is late or missing, never wrong: merging takes the maximum within one session.
 //  3. A voter is counted once, however many proxies or sessions speak for it.
+//  4. Attach, Ack and Gone never wait for anything but the lock, which is not held over I/O.
 package cluster

@@ -33,15 +33,23 @@ type AckSink interface {
 }
 
 // Ack is one status update. Write, Flush and Apply are clamped to what this proxy has received on
-// Timeline (R28); a vote is also bounded by Sent (R6). 0 is "no position", not "nothing".
+// Timeline (R28); a vote is also bounded by Sent (R6). SaidWrite is not clamped: a standby that has more
+// than it was sent has it from elsewhere. 0 is "no position", not "nothing".
 type Ack struct {
 	PID                 int32
 	Name                string // application_name as the standby gave it
 	Timeline            lsn.TimelineID
 	Sent                lsn.LSN
 	Write, Flush, Apply lsn.LSN
+	SaidWrite           lsn.LSN
 	State               walsender.State
 	At                  time.Time
+}
+
+// SyncState is what the rule makes of a standby, in the words of pg_stat_replication.
+type SyncState struct {
+	State    string // async, potential, sync or quorum
+	Priority int    // 0: async
 }
 
 // Feedback is hot standby feedback; 0 imposes nothing.

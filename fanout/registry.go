@@ -68,6 +68,7 @@ type Standby struct {
 	ApplyLag        time.Duration   `json:"replay_lag"`
 	LastReply       time.Time       `json:"reply_time"`
 	SyncState       string          `json:"sync_state"`
+	SyncPriority    int             `json:"sync_priority"`
 	Slot            string          `json:"slot_name,omitempty"`
 	Bytes           uint64          `json:"sent_bytes"`
 	FromDisk        uint64          `json:"sent_bytes_from_disk"`
@@ -80,14 +81,22 @@ type Standby struct {
 func (h *Hub) Standbys() []Standby {
 	sessions := h.registry.sessions()
 	rows := make([]Standby, 0, len(sessions))
+	var states map[int32]SyncState
+	if h.o.SyncStates != nil {
+		states = h.o.SyncStates()
+	}
 	for _, s := range sessions {
 		st := s.sender.Status()
+		sync := SyncState{State: "async"}
+		if known, ok := states[s.who.PID]; ok {
+			sync = known
+		}
 		rows = append(rows, Standby{
 			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,
 			ClientAddr: s.who.ClientAddr, BackendStart: s.who.Started, State: st.State,
 			Timeline: st.Timeline, Sent: st.Sent, Write: st.Write, Flush: st.Flush, Apply: st.Apply,
 			WriteLag: st.WriteLag, FlushLag: st.FlushLag, ApplyLag: st.ApplyLag,
-			LastReply: st.LastReply, SyncState: "async", Slot: s.slot,
+			LastReply: st.LastReply, SyncState: sync.State, SyncPriority: sync.Priority, Slot: s.slot,
 			Bytes: st.Bytes, FromDisk: st.FromDisk,
 			AboveReceived: st.AboveReceived, AboveSent: st.AboveSent, Feedback: st.Feedback,
 		})

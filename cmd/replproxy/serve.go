@@ -12,6 +12,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -95,6 +97,16 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	filler := newFiller(c, up, store, func() bool {
 		return receiver.Status().State == walreceiver.Streaming
 	}, log.With("part", "backfill"))
+	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
+	defer moved.Close()
+	node, err := cluster.New(cluster.Options{
+		Name: c.Name, Demand: vote.Demand{Names: c.SynchronousStandbyNames}, Logger: log.With("part", "cluster"),
+		Store: &ownStore{store, moved, func() bool { return receiver.State() == walreceiver.Streaming }},
+	})
+	if err != nil {
+		return err
+	}
+	acks := newStandbyAcks(node)
 	var hub *fanout.Hub
 	keeper := realslot.New(realslot.Options{
 		Upstream: up, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
@@ -106,13 +118,14 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	hub = fanout.New(fanout.Options{
 		Primary: keeper, NextXID: keeper.NextXID,
 		Store: fanout.NewFilledStore(store, filler.Filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Acks: acks, SyncStates: acks.syncStates,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: log.With("part", "hub"),
 	})
 	gate := physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
-		Logger: log.With("part", "walreceiver"),
+		Quorum: reporterQuorum{node}, Logger: log.With("part", "walreceiver"),
 	})
 	if err != nil {
 		return err
@@ -146,7 +159,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, server: server, advisor: advisor,
 	}
 	stages := []stage{
-		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run},
+		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
 	}
 	if doors.http != nil {
@@ -169,8 +182,14 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors)
 		log.Info("status page, health and metrics", "http", "http://"+d.http.Addr().String()+"/")
 	}
 	log.Info("standing in front of the primary", "upstream", up.String(), "slot", c.SlotName(), "data_dir", c.DataDir)
-	log.Info("a commit that waits for this proxy is durable in this store only: no rule counts standbys",
-		"name_for_synchronous_standby_names", syncrep.QuoteName(c.Name))
+	name := syncrep.QuoteName(c.Name)
+	if c.SynchronousStandbyNames == "" {
+		log.Info("a commit that waits for this proxy is durable in this store only: no rule counts standbys",
+			"name_for_synchronous_standby_names", name)
+		return
+	}
+	log.Info("a commit that waits for this proxy waits for its rule",
+		"rule", c.SynchronousStandbyNames, "name_for_synchronous_standby_names", name)
 }
 
 // openFailed adds what to do next to the errors of a data directory.

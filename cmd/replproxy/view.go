@@ -115,7 +115,8 @@ func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
 		BackendStart: b.BackendStart, State: b.State.String(),
 		Sent: b.Sent, Write: b.Write, Flush: b.Flush, Replay: b.Apply,
 		WriteLag: seconds(b.WriteLag), FlushLag: seconds(b.FlushLag), ReplayLag: seconds(b.ApplyLag),
-		ReplyTime: b.LastReply, SyncState: b.SyncState, Timeline: b.Timeline, Slot: b.Slot,
+		ReplyTime: b.LastReply, SyncState: b.SyncState, SyncPriority: b.SyncPriority,
+		Timeline: b.Timeline, Slot: b.Slot,
 		Xmin: uint64(b.Feedback.Xmin), CatalogXmin: uint64(b.Feedback.CatalogXmin),
 	}
 	has := b.Flush

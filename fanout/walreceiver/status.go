@@ -77,6 +77,13 @@ func (r *Receiver) Status() Status {
 	return s
 }
 
+// State is Status().State, cheaply.
+func (r *Receiver) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.State
+}
+
 func (r *Receiver) update(f func(*Status)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -65,6 +65,7 @@ type core struct {
 
 	state   State
 	sent    lsn.LSN // next byte to send
+	handed  lsn.LSN // end of the newest message that was begun; sent, or the end of the one in progress
 	horizon lsn.LSN // end of what may be sent: received, or the switch point
 
 	report   copyboth.StatusUpdate // newest, as the standby said it
@@ -91,7 +92,7 @@ type counters struct{ received, sent uint64 }
 func newCore(p Plan, timeout time.Duration, seg lsn.SegSize, drain time.Duration, now time.Time) *core {
 	return &core{
 		plan: p, timeout: timeout, segSize: seg, drainIn: drain,
-		state: Catchup, sent: p.Start, begun: now, lastReply: now, lastSent: now,
+		state: Catchup, sent: p.Start, handed: p.Start, begun: now, lastReply: now, lastSent: now,
 	}
 }
 
@@ -154,11 +155,15 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 	for i, pos := range [3]lsn.LSN{r.Write, r.Flush, r.Apply} {
 		c.lags[i].confirmed(pos, now)
 	}
+	if c.state == Catchup && !c.plan.Historic && c.handed == c.horizon {
+		// The send loop is about to find out. This report may be the last one for long.
+		c.state = Streaming
+	}
 	top := max(r.Write, r.Flush, r.Apply)
 	if top > c.horizon {
 		c.above.received++
 	}
-	if top > c.sent {
+	if top > c.handed {
 		c.above.sent++
 	}
 	clamped = r
@@ -171,12 +176,16 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 	return clamped, c.owed || c.draining
 }
 
+// sends notes that a message up to end is about to be written.
+func (c *core) sends(end lsn.LSN) { c.handed = max(c.handed, end) }
+
 // sentWAL notes a message [start, end) that was written entirely.
 func (c *core) sentWAL(start, end, limit lsn.LSN, now time.Time) error {
 	if start != c.sent || end <= start || end > limit {
 		return fmt.Errorf("%w: message %s to %s after %s with limit %s", ErrInvariant, start, end, c.sent, limit)
 	}
 	c.sent, c.lastSent, c.due = end, now, time.Time{}
+	c.sends(end)
 	return nil
 }
 

@@ -338,6 +338,32 @@ func TestCoreClampsAcks(t *testing.T) {
 	}
 }
 
+// TestCoreVouches: what a report counts for when it overtakes the send loop's own bookkeeping. A standby
+// says the same again only after wal_receiver_status_interval.
+func TestCoreVouches(t *testing.T) {
+	p := newPlay(t, Plan{Timeline: 1, Start: 0x3000000}, testTimeout, 0x3001000)
+	p.reply(0x2FFF000, 0x2FFF000, 0x2FFF000, false)
+	if p.c.state != Catchup || p.c.handed != 0x3000000 {
+		t.Fatalf("before anything was sent: %v, %v", p.c.state, p.c.handed)
+	}
+	p.c.sends(0x3000800) // the write has not returned
+	p.reply(0x3000800, 0x3000800, 0, false)
+	if p.c.state != Catchup || p.c.handed != 0x3000800 || p.c.sent != 0x3000000 || p.c.above.sent != 0 {
+		t.Fatalf("half way: %v, %v", p.c.state, p.c.handed)
+	}
+	p.c.sends(0x3001000)
+	p.reply(0x3001000, 0x3001000, 0, false)
+	if p.c.state != Streaming || p.c.handed != 0x3001000 || p.c.above.sent != 0 {
+		t.Fatalf("at the end: %v, %v", p.c.state, p.c.handed)
+	}
+	historic := newPlay(t, Plan{Timeline: 1, Start: 0x3000000, Historic: true, Next: NextTimeline{2, 0x3000000}}, testTimeout,
+		0x3000000)
+	historic.reply(0x3000000, 0x3000000, 0, false)
+	if historic.c.state != Catchup {
+		t.Fatalf("a timeline that has ended streams: %v", historic.c.state)
+	}
+}
+
 func TestCoreInvariants(t *testing.T) {
 	p := newPlay(t, Plan{Timeline: 1, Start: 0x3000000}, testTimeout, 0x3001000)
 	for _, tc := range []struct{ start, end lsn.LSN }{

@@ -76,11 +76,13 @@ type Sink interface {
 }
 
 // Ack is a status update, clamped to what this proxy has (R28). Sent bounds what the session can vouch
-// for: a vote never exceeds it (R6).
+// for: a vote never exceeds it (R6); the message that is being written is in it, as its end may be
+// reported before the write has returned. SaidWrite is not clamped.
 type Ack struct {
 	Timeline            lsn.TimelineID
 	Sent                lsn.LSN
 	Write, Flush, Apply lsn.LSN
+	SaidWrite           lsn.LSN
 	State               State
 	At                  time.Time
 }

@@ -143,8 +143,8 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	s.mu.Lock()
 	clamped, wake := s.core.reply(m, now)
 	ack := Ack{
-		Timeline: s.core.plan.Timeline, Sent: s.core.sent, State: s.core.state, At: now,
-		Write: clamped.Write, Flush: clamped.Flush, Apply: clamped.Apply,
+		Timeline: s.core.plan.Timeline, Sent: s.core.handed, State: s.core.state, At: now,
+		Write: clamped.Write, Flush: clamped.Flush, Apply: clamped.Apply, SaidWrite: m.Write,
 	}
 	s.mu.Unlock()
 	if wake {

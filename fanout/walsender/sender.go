@@ -235,6 +235,9 @@ func (s *Sender) send(limit lsn.LSN) error {
 	if c.Len() == 0 {
 		return fmt.Errorf("%w: no WAL below the limit %s", ErrInvariant, limit)
 	}
+	s.mu.Lock()
+	s.core.sends(c.End)
+	s.mu.Unlock()
 	if err := s.out.wal(c, limit, copyboth.TimeOf(time.Now())); err != nil {
 		return err
 	}

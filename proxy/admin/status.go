@@ -102,7 +102,8 @@ type Standby struct {
 	FlushLag        *float64       `json:"flush_lag,omitempty" doc:"seconds from sending to its flush"`
 	ReplayLag       *float64       `json:"replay_lag,omitempty" doc:"seconds from sending to its replay"`
 	ReplyTime       time.Time      `json:"reply_time,omitzero" doc:"when its last report came"`
-	SyncState       string         `json:"sync_state" doc:"async: no rule counts standbys yet"`
+	SyncState       string         `json:"sync_state" doc:"async, potential, sync or quorum, by this proxy's rule"`
+	SyncPriority    int            `json:"sync_priority" doc:"by this proxy's rule; 0 is async"`
 	Timeline        lsn.TimelineID `json:"timeline,omitempty" doc:"timeline it streams"`
 	Slot            string         `json:"slot_name,omitempty" doc:"slot it uses here"`
 	Xmin            uint64         `json:"backend_xmin,omitempty" doc:"its newest hot_standby_feedback, as xid8"`

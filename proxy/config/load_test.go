@@ -139,19 +139,18 @@ func TestNoFileNeeded(t *testing.T) {
 // built moves its key out of this list, in the same commit.
 func TestUnbuiltIsRefused(t *testing.T) {
 	unbuilt := map[string]string{
-		"tls.mode":                  "require",
-		"tls.cert_file":             "/x",
-		"tls.key_file":              "/x",
-		"tls.client_ca_file":        "/x",
-		"auth.method":               "scram",
-		"auth.query":                "select 1",
-		"auth.users_file":           "/x",
-		"access":                    "[host all all 10.0.0.0/8 trust]",
-		"synchronous_standby_names": "ANY 1 (s1, s2)",
-		"cluster.bind":              ":7946",
-		"cluster.advertise":         "10.0.0.1:7946",
-		"cluster.join":              "[a]",
-		"cluster.key_file":          "/x",
+		"tls.mode":           "require",
+		"tls.cert_file":      "/x",
+		"tls.key_file":       "/x",
+		"tls.client_ca_file": "/x",
+		"auth.method":        "scram",
+		"auth.query":         "select 1",
+		"auth.users_file":    "/x",
+		"access":             "[host all all 10.0.0.0/8 trust]",
+		"cluster.bind":       ":7946",
+		"cluster.advertise":  "10.0.0.1:7946",
+		"cluster.join":       "[a]",
+		"cluster.key_file":   "/x",
 	}
 	for _, k := range keys {
 		value, listed := unbuilt[k.path]
@@ -171,10 +170,6 @@ func TestUnbuiltIsRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), k.path+": not supported yet") {
 			t.Errorf("%s: %v", content, err)
 		}
-	}
-	_, err := Load("", append(upstream, Override{"synchronous-standby-names", []string{"s1"}}))
-	if err == nil || !strings.Contains(err.Error(), "--synchronous-standby-names: not supported yet") {
-		t.Errorf("flag: %v", err)
 	}
 }
 

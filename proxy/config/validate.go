@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // minKeepSize is the least store that can serve a standby that reconnects: one segment of the
@@ -46,6 +49,9 @@ func (c *Config) validate() Errors {
 	}
 	if m := slotProblem(c.Upstream.Slot); m != "" {
 		bad("upstream.slot", "%s", m)
+	}
+	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
+		bad("synchronous_standby_names", "%s", m)
 	}
 	if c.WAL.KeepSize < minKeepSize {
 		bad("wal.keep_size", "%s is less than one segment; at least %s is needed", c.WAL.KeepSize, minKeepSize)
@@ -90,6 +96,23 @@ func tcpProblem(a string) string {
 		return fmt.Sprintf("%q has no port from 0 to 65535", a)
 	}
 	return ""
+}
+
+// ruleProblem is what PostgreSQL would say about the setting, and the usual cause of it (R23).
+func ruleProblem(text string) string {
+	_, err := syncrep.Parse(text)
+	if err == nil {
+		return ""
+	}
+	e := pgerror.From(err)
+	m := e.Message
+	if e.Detail != "" {
+		m += "; DETAIL: " + e.Detail
+	}
+	if strings.Contains(e.Detail, "near") {
+		m += `; HINT: names other than plain identifiers must be double-quoted, as in 'ANY 1 ("proxy-a", s1)'`
+	}
+	return m
 }
 
 func slotProblem(s SlotChoice) string {

@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Positions are those of this node's own store, of one moment; 0 is none.
+type Positions struct {
+	System                     lsn.SystemID
+	Timeline                   lsn.TimelineID
+	Received, Written, Flushed lsn.LSN
+}
+
+// Store is this node's own WAL store. Methods may be called from any goroutine and never block for long.
+type Store interface {
+	Positions() Positions
+	// Streams reports whether WAL is coming in: a store that nothing reaches is no candidate.
+	Streams() bool
+	// Moved has one slot and gets a token when written, flushed or the timeline moved.
+	Moved() <-chan struct{}
+}
+
+// Options of New. Name and Store are required.
+type Options struct {
+	Name   string      // node name, under which the own store votes
+	Demand vote.Demand // the rule as configured
+	Store  Store
+	Logger *slog.Logger // nil: discards
+}
+
+// Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
+type Node struct {
+	o       Options
+	log     *slog.Logger
+	changed chan struct{} // one slot
+
+	mu      sync.Mutex
+	ledger  *ledger.Ledger
+	own     uint64 // incarnation of the own store; 0: not attached yet
+	full    bool   // told that there are too many sessions
+	stale   bool   // the ledger has heard something since last
+	last    ledger.Limits
+	at      Positions // the store's, with which last was made
+	waiting waits
+}
+
+// New makes a node. It starts nothing.
+func New(o Options) (*Node, error) {
+	if o.Name == "" || o.Store == nil {
+		return nil, errors.New("cluster: no name or no store")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	rule := vote.Rule{Demand: o.Demand, Settled: true}
+	if o.Demand.Names != "" {
+		rule.Generation = 1
+	}
+	l, err := ledger.New(ledger.Options{Node: o.Name, Boot: uint64(time.Now().UnixMicro()), Rule: rule})
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		o: o, log: o.Logger, changed: make(chan struct{}, 1), ledger: l, stale: true, waiting: waits{},
+	}, nil
+}
+
+// Attach begins a session of a standby that this node serves and returns its incarnation, never used
+// before. 0: there are too many sessions, and this one has no vote.
+func (n *Node) Attach(name string) uint64 {
+	id := rand.Uint64() | 1
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	err := n.ledger.Attach(time.Now(), id, vote.Standby, name, n.o.Store.Positions().System)
+	if err != nil {
+		if !n.full {
+			n.log.Warn("a standby has no vote", "application_name", name, "err", err)
+		}
+		n.full = true
+		return 0
+	}
+	n.touch()
+	return id
+}
+
+// Ack takes a report of an own session. Received is filled in here.
+func (n *Node) Ack(a ledger.Ack) {
+	// The position is read after the session's: what was sent then is received now.
+	p := n.o.Store.Positions()
+	a.Received = a.Sent
+	if p.Timeline == a.Timeline {
+		a.Received = p.Received
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, news := n.ledger.Ack(time.Now(), a); news {
+		n.touch()
+	}
+}
+
+// Gone ends a session.
+func (n *Node) Gone(incarnation uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ledger.End(incarnation)
+	n.full = false
+	n.touch()
+}
+
+// Changed has one slot and gets a token when Limits may have changed.
+func (n *Node) Changed() <-chan struct{} { return n.changed }
+
+// Limits are the largest positions that may be reported upstream: what every rule in use covers. Without
+// a rule they are the largest LSN for write and flush, and 0 for apply (ruling R24).
+func (n *Node) Limits() (write, flush, apply lsn.LSN) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.evaluate(time.Now()).Positions
+	return p.Write, p.Flush, p.Apply
+}
+
+// evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
+// position that a rule covered there says nothing about this history. The caller holds mu.
+func (n *Node) evaluate(now time.Time) ledger.Limits {
+	p := n.o.Store.Positions()
+	n.ownVote(now, p)
+	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
+		n.last = n.ledger.Limits(now, p.System, p.Timeline)
+		n.stale = false
+	}
+	n.at = p
+	return n.last
+}
+
+// ownVote attaches the own store once it has a system, and reports it. The caller holds mu.
+func (n *Node) ownVote(now time.Time, p Positions) {
+	if n.own == 0 && p.System != 0 {
+		n.own = rand.Uint64() | 1
+		if err := n.ledger.Attach(now, n.own, vote.Store, n.o.Name, p.System); err != nil {
+			n.log.Error("the own store has no vote", "err", err)
+		}
+	}
+	if n.own == 0 {
+		return
+	}
+	_, news := n.ledger.Ack(now, ledger.Ack{
+		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
+		Write: p.Written, Flush: p.Flushed, Streaming: n.o.Store.Streams(),
+	})
+	n.stale = n.stale || news
+}
+
+// touch makes whoever reports look again. The caller holds mu.
+func (n *Node) touch() {
+	n.stale = true
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}

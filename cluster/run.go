@@ -1,0 +1,49 @@
+package cluster
+
+import (
+	"context"
+	"time"
+)
+
+// lookInterval is how often it is noted who is behind since when, and silent members are noticed: the
+// resolution of what Status says, and well below every timeout.
+const lookInterval = time.Second
+
+// Run lets the own store vote and keeps the time until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-n.o.Store.Moved():
+			n.storeMoved(time.Now())
+		case now := <-tick.C:
+			n.look(now)
+		}
+	}
+}
+
+// storeMoved wakes the reporter when the own store's vote has changed something.
+func (n *Node) storeMoved(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.o.Store.Positions()
+	n.ownVote(now, p)
+	if n.stale || p.Timeline != n.at.Timeline {
+		n.touch()
+	}
+}
+
+// look evaluates anew, as time alone may have changed the answer, and notes who is behind.
+func (n *Node) look(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.last.Positions
+	n.stale = true
+	if n.evaluate(now).Positions != before {
+		n.touch()
+	}
+	n.waiting.look(now, n)
+}

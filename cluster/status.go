@@ -1,0 +1,205 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Status answers why a commit waits.
+type Status struct {
+	Rule   string // "" without one
+	End    lsn.LSN
+	Levels [3]Level // write, flush, apply
+	Voters []Voter
+	Holds  []ledger.Hold // on everything
+	// Rules are the demands in use; more than one while nodes differ.
+	Rules    []ledger.Verdict
+	Counters ledger.Counters
+}
+
+// Level is one column: what a commit with synchronous_commit remote_write, on or remote_apply waits for.
+type Level struct {
+	Position    lsn.LSN   // what the rules cover; without a rule the largest LSN, apply 0
+	Since       time.Time // for so long it has not reached an end of WAL; zero: it has
+	Satisfiable bool      // with who is there now
+	Why         string    // it is not, in words
+}
+
+// Voter is a session, or a name of the rule that no session has: then Node is "" and Standing Absent.
+type Voter struct {
+	ledger.View
+	Priority int
+	// SyncState is PostgreSQL's: async, potential, sync or quorum.
+	SyncState string
+	Positions quorum.Positions
+	Since     [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
+}
+
+// Absent is the standing of a name in the rule that nobody has.
+const Absent ledger.Standing = "not attached anywhere"
+
+// PostgreSQL's words in pg_stat_replication.sync_state.
+const (
+	Async     = "async"
+	Potential = "potential"
+	Sync      = "sync"
+	Quorum    = "quorum"
+)
+
+// Status takes a snapshot.
+func (n *Node) Status() Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	limits := n.evaluate(now)
+	n.waiting.look(now, n)
+	s := Status{
+		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
+	}
+	rule := n.rule()
+	s.Rule = rule.String()
+	s.Voters = n.voters(now, rule, limits)
+	for i, position := range positions(limits.Positions) {
+		s.Levels[i] = Level{Position: position, Since: n.since(vote.Key{}, i, position)}
+		s.Levels[i].Satisfiable, s.Levels[i].Why = satisfiable(limits, i)
+	}
+	return s
+}
+
+// SyncStates are sync_state and sync_priority of the sessions that this node serves, by incarnation.
+func (n *Node) SyncStates() map[uint64]Voter {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	all := map[uint64]Voter{}
+	for _, v := range n.voters(now, n.rule(), n.evaluate(now)) {
+		if v.Node == n.o.Name {
+			all[v.Incarnation] = v
+		}
+	}
+	return all
+}
+
+// rule is the own one, parsed. The caller holds mu.
+func (n *Node) rule() syncrep.Rule {
+	r, err := syncrep.Parse(n.ledger.State().Rule.Names)
+	if err != nil {
+		return syncrep.Rule{} // never: the ledger has parsed it
+	}
+	return r
+}
+
+// since is the moment from which on one is behind; zero when not. The caller holds mu.
+func (n *Node) since(key vote.Key, column int, position lsn.LSN) time.Time {
+	if position >= n.at.Received {
+		return time.Time{}
+	}
+	return n.waiting.of(key)[column].since
+}
+
+// voters are all sessions, then the names without one. The caller holds mu.
+func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (all []Voter) {
+	chosen := map[uint64]bool{}
+	for _, d := range limits.Rules {
+		if slices.Contains(d.Nodes, n.o.Name) {
+			for _, v := range d.Result.Chosen {
+				chosen[v.ID] = true
+			}
+		}
+	}
+	candidates := 0
+	for _, view := range n.ledger.Views(now, n.at.System, n.at.Timeline) {
+		v := Voter{View: view, Positions: positionsOf(view.Report, n.at.Timeline)}
+		v.Priority = quorum.Priority(rule, quorum.Voter{Name: view.Name, Store: view.Kind == vote.Store})
+		if view.Standing == ledger.IsMember || v.Positions.Flush == lsn.Invalid {
+			v.Priority = 0 // as pg_stat_replication shows it (facts C3)
+		}
+		if v.Priority > 0 && view.Standing == ledger.Counts {
+			candidates++
+		}
+		for i, position := range positions(v.Positions) {
+			v.Since[i] = n.since(view.Key, i, position)
+		}
+		all = append(all, v)
+	}
+	for i := range all {
+		all[i].SyncState = syncState(rule, all[i], chosen, candidates)
+	}
+	return append(all, absent(rule, all)...)
+}
+
+// syncState is the word of pg_stat_replication: while there are no more candidates than the rule counts,
+// all of them are sync.
+func syncState(rule syncrep.Rule, v Voter, chosen map[uint64]bool, candidates int) string {
+	switch {
+	case v.Priority == 0:
+		return Async
+	case v.Standing != ledger.Counts:
+		return Potential
+	case rule.Method == syncrep.Any:
+		return Quorum
+	case chosen[v.Incarnation] || candidates <= int(rule.Count):
+		return Sync
+	}
+	return Potential
+}
+
+// absent are the names of the rule that no session has.
+func absent(rule syncrep.Rule, present []Voter) (all []Voter) {
+	for i, name := range rule.Names {
+		here := func(v Voter) bool { return v.Name == vote.Fold(name) }
+		if name == syncrep.Wildcard || slices.ContainsFunc(present, here) || slices.ContainsFunc(all, here) {
+			continue
+		}
+		v := Voter{Priority: 1, SyncState: Async}
+		if rule.Method == syncrep.First {
+			v.Priority = i + 1
+		}
+		v.Name, v.Standing, v.Voter = vote.Fold(name), Absent, -1
+		all = append(all, v)
+	}
+	return all
+}
+
+// satisfiable reports whether every rule in use can cover a position in a column with who is there.
+func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
+	var all []string
+	for _, h := range l.Holds {
+		all = append(all, describe(h))
+	}
+	for _, d := range l.Rules {
+		if d.Rule.Names == "" {
+			continue
+		}
+		for _, h := range d.Holds {
+			if h.Why != ledger.Unsatisfied {
+				all = append(all, describe(h))
+			}
+		}
+		switch r := d.Result; {
+		case !r.Satisfied:
+			all = append(all, fmt.Sprintf("%s has %d candidates", d.Rule.Names, r.Candidates))
+		case len(d.Holds) == 0 && positions(r.Positions)[column] == lsn.Invalid:
+			all = append(all, fmt.Sprintf("%s: too few of its %d candidates report %s",
+				d.Rule.Names, r.Candidates, [3]string{"write", "flush", "apply"}[column]))
+		}
+	}
+	return len(all) == 0, strings.Join(all, "; ")
+}
+
+func describe(h ledger.Hold) string {
+	if h.Node == "" {
+		return string(h.Why)
+	}
+	return string(h.Why) + " (" + h.Node + ")"
+}
+
+func positions(p quorum.Positions) [3]lsn.LSN { return [3]lsn.LSN{p.Write, p.Flush, p.Apply} }

@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// wait is since when a position has not reached a goal that was the end of WAL then. One that moves with
+// the load reaches each goal soon, so its since stays recent, however far the end runs ahead.
+type wait struct {
+	goal  lsn.LSN
+	since time.Time
+}
+
+func (w *wait) look(now time.Time, position, end lsn.LSN) {
+	if w.since.IsZero() || position >= w.goal || end < w.goal {
+		w.goal, w.since = end, now
+	}
+}
+
+// columns are write, flush and apply.
+type columns [3]wait
+
+func (c *columns) look(now time.Time, p quorum.Positions, end lsn.LSN) {
+	for i, position := range [3]lsn.LSN{p.Write, p.Flush, p.Apply} {
+		c[i].look(now, position, end)
+	}
+}
+
+// waits are those of each session, and under the zero Key those of the limits.
+type waits map[vote.Key]*columns
+
+// look notes where everybody is. The caller holds n.mu.
+func (w waits) look(now time.Time, n *Node) {
+	seen := map[vote.Key]bool{{}: true}
+	w.of(vote.Key{}).look(now, n.last.Positions, n.at.Received)
+	for _, v := range n.ledger.Views(now, n.at.System, n.at.Timeline) {
+		seen[v.Key] = true
+		w.of(v.Key).look(now, positionsOf(v.Report, n.at.Timeline), n.at.Received)
+	}
+	for key := range w {
+		if !seen[key] {
+			delete(w, key)
+		}
+	}
+}
+
+func (w waits) of(key vote.Key) *columns {
+	if w[key] == nil {
+		w[key] = new(columns)
+	}
+	return w[key]
+}
+
+// positionsOf are a report's, none when it is of another timeline.
+func positionsOf(r vote.Report, t lsn.TimelineID) quorum.Positions {
+	if r.Timeline != t {
+		return quorum.Positions{}
+	}
+	return quorum.Positions{Write: r.Write, Flush: r.Flush, Apply: r.Apply}
+}
