@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,8 +115,9 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// TestNoHiddenState: no init, no sleeping tests, no default logger.
+// TestNoHiddenState: no init, no sleeping or skipped tests, no default logger.
 func TestNoHiddenState(t *testing.T) {
+	skips := []string{"Skip", "Skipf", "SkipNow"}
 	for _, s := range sources(t) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch x := n.(type) {
@@ -127,6 +129,9 @@ func TestNoHiddenState(t *testing.T) {
 				name := callee(x)
 				if s.test && name == "time.Sleep" && !inBubble(s) {
 					t.Errorf("%s: tests wait for a condition, not for time", s.fset.Position(x.Pos()))
+				}
+				if sel, ok := x.Fun.(*ast.SelectorExpr); ok && slices.Contains(skips, sel.Sel.Name) {
+					t.Errorf("%s: a test that is skipped proves nothing", s.fset.Position(x.Pos()))
 				}
 				if name == "slog.Default" || name == "slog.SetDefault" {
 					t.Errorf("%s: loggers are injected", s.fset.Position(x.Pos()))

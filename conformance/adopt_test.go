@@ -2,11 +2,13 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 const realSlot = "SELECT active, restart_lsn, xmin FROM pg_replication_slots WHERE slot_name = '"
@@ -48,7 +50,7 @@ func TestSwapConnectionStrings(t *testing.T) {
 	load.waitCommits(t, 50)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary's slot to hold nothing", func() (bool, error) {
 		row := s.primary.QueryRow(t, realSlot+"s1'")
-		return row[0] == "f" && row[1] > before[1] && row[2] == pgtest.Null, nil
+		return row[0] == "f" && beyond(t, row[1], before[1]) && row[2] == pgtest.Null, nil
 	})
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standby's xmin in the proxy's slot", func() (bool, error) {
 		return s.primary.QueryRow(t, realSlot+"replproxy_proxy'")[2] != pgtest.Null, nil
@@ -61,6 +63,17 @@ func TestSwapConnectionStrings(t *testing.T) {
 	if n := s.primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 's1'"); n != "0" {
 		t.Error("the dropped slot still holds WAL on the primary")
 	}
+}
+
+// beyond compares two positions of a server's views.
+func beyond(t *testing.T, at, before string) bool {
+	t.Helper()
+	a, err1 := lsn.Parse(at)
+	b, err2 := lsn.Parse(before)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return a > b
 }
 
 // TestSlotSynchronisation: a standby behind the proxy synchronises a failover slot, which wants its
@@ -93,11 +106,12 @@ func TestSlotSynchronisation(t *testing.T) {
 		at := s.primary.QueryRow(t, realSlot+"syncer'")[1]
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the mirror to move", func() (bool, error) {
 			row := s.primary.QueryRow(t, realSlot+"syncer'")
-			return row[1] > at && row[0] == "f", nil
+			return row[0] == "f" && beyond(t, row[1], at), nil
 		})
 		load.stopLoad(t)
-		if slot := proxySlot(t, s.proxy, "syncer"); slot.Real != "mirrored" || !slot.Active {
-			t.Errorf("%+v", slot)
-		}
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the slot to be active and mirrored", func() (bool, error) {
+			slot := proxySlot(t, s.proxy, "syncer")
+			return slot.Real == "mirrored" && slot.Active, nil
+		})
 	}, 17, 18)
 }

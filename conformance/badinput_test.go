@@ -88,7 +88,7 @@ func TestUpstreamAway(t *testing.T) {
 		began := time.Now()
 		_, err := pgtest.Query(t.Context(), proxy.Conninfo(extra), "SELECT 1")
 		wantCode(t, err, "57P03")
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > walSenderTimeout/2 {
 			t.Errorf("%q waited %v for its error", extra, took)
 		}
 	}
@@ -208,7 +208,7 @@ func TestUnservablePositions(t *testing.T) {
 				`replication slot "nix" does not exist`},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
-				const patience = 20 * time.Second
+				const patience = pgtest.ReplayTimeout
 				direct := startReplication(t, primary.Conninfo("replication=true"), tc.command, patience)
 				through := startReplication(t, proxy.Conninfo("replication=true"), tc.command, patience)
 				var want *pgconn.PgError
@@ -278,7 +278,7 @@ func TestGarbageAndHalfOpenClients(t *testing.T) {
 			// No more is coming: the proxy must end the connection by itself, answer or not. It may
 			// have done so already, then this fails.
 			_ = conn.(*net.TCPConn).CloseWrite()
-			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(walSenderTimeout / 2)); err != nil {
 				t.Fatal(err)
 			}
 			answer, err := io.ReadAll(io.LimitReader(conn, 1<<20))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // killRounds is how often the proxy is killed in an ordinary run.
@@ -58,10 +59,11 @@ func TestReportedSurvivesKill9(t *testing.T) {
 	load := startLoad(t, s.primary)
 	for range 3 {
 		load.waitCommits(t, 200)
-		reported := status(t, s.proxy).Upstream.ReportedWrite
-		if reported == 0 {
-			t.Fatal("200 commits, and the primary was told of none")
-		}
+		var reported lsn.LSN
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary to be told of a commit", func() (bool, error) {
+			reported = status(t, s.proxy).Upstream.ReportedWrite
+			return reported > 0, nil
+		})
 		s.proxy.Kill9(t)
 		load.stopLoad(t)
 		s.primary.Stop(t, pgtest.Immediate)

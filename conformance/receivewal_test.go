@@ -67,10 +67,10 @@ func TestReceiveWAL(t *testing.T) {
 					in.RunTool(t, dir, "pg_receivewal", "-d", s.proxy.Conninfo(), "--create-slot", "--slot=archive")
 					args = append(args, "--slot=archive")
 				}
-				load := startLoad(t, s.primary)
-				load.waitCommits(t, 20)
 				end := (s.primary.SegSize(t).Floor(s.primary.CurrentLSN(t)) + 3<<24).String()
 				receiver := startTool(t, in, dir, "pg_receivewal", append(args, "--endpos="+end)...)
+				attached(t, s.proxy, "pg_receivewal") // it begins with the segment of that moment
+				load := startLoad(t, s.primary)
 				for !reached(t, s.primary, end) {
 					load.waitCommits(t, 50)
 					s.primary.Exec(t, "SELECT pg_switch_wal()")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +71,25 @@ func (s *site) createSlot(t *testing.T, name string) {
 func command(t *testing.T, proxy *pgtest.Proxy, sql string) [][]string {
 	t.Helper()
 	return proxy.SQL(t, sql, "replication=true")
+}
+
+// attached waits until exactly these standbys stream from a proxy, and returns what it shows of them: a
+// standby that has replayed all may have found that in its own copy, and be on its way still.
+func attached(t *testing.T, proxy *pgtest.Proxy, names ...string) (rows []admin.Standby) {
+	t.Helper()
+	want := slices.Sorted(slices.Values(names))
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, fmt.Sprintf("%v to stream from %s", want, proxy.Name), func() (bool, error) {
+		rows = status(t, proxy).Standbys
+		var streaming []string
+		for _, row := range rows {
+			if row.State == "streaming" {
+				streaming = append(streaming, row.ApplicationName)
+			}
+		}
+		slices.Sort(streaming)
+		return len(rows) == len(want) && slices.Equal(streaming, want), nil
+	})
+	return rows
 }
 
 // verify asks the questions of the package doc. Nobody may write meanwhile.

@@ -20,9 +20,9 @@ func TestHotStandby(t *testing.T) {
 		load.stopLoad(t)
 		s.verify(t, with, without)
 
-		st := status(t, s.proxy)
-		if len(st.Standbys) != 2 || len(st.Slots) != 1 || !st.Slots[0].Active {
-			t.Errorf("status shows standbys %+v and slots %+v", st.Standbys, st.Slots)
+		attached(t, s.proxy, "with_slot", "without_slot")
+		if slots := status(t, s.proxy).Slots; len(slots) != 1 || !slots[0].Active {
+			t.Errorf("status shows slots %+v", slots)
 		}
 		got := s.primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'with_slot'")
 		if got != "0" {
@@ -51,22 +51,16 @@ func TestTenStandbys(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		s := newSite(t, in, pgtest.Settings("max_wal_senders = 5"))
 		var standbys []*pgtest.Server
+		var names []string
 		for i := range 10 {
-			standbys = append(standbys, s.standby(t, fmt.Sprintf("standby_%d", i), "", pgtest.Stopped()))
+			names = append(names, fmt.Sprintf("standby_%d", i))
+			standbys = append(standbys, s.standby(t, names[i], "", pgtest.Stopped()))
 		}
 		for _, standby := range standbys {
 			standby.StartNoWait(t)
 		}
 		load := startLoad(t, s.primary)
-		pgtest.WaitFor(t, pgtest.ReplayTimeout, "ten standbys", func() (bool, error) {
-			streaming := 0
-			for _, row := range status(t, s.proxy).Standbys {
-				if row.State == "streaming" {
-					streaming++
-				}
-			}
-			return streaming == len(standbys), nil
-		})
+		attached(t, s.proxy, names...)
 		load.waitCommits(t, 100)
 		pgtest.WaitStreaming(t, s.primary, 1) // under load
 		load.stopLoad(t)
@@ -104,6 +98,7 @@ func TestSlotHoldsWAL(t *testing.T) {
 	without := s.standby(t, "without_slot", "")
 	s.primary.Exec(t, loadTable)
 	s.verify(t, with, without)
+	at := without.ReplayLSN(t)
 	with.Stop(t, pgtest.Fast)
 	without.Stop(t, pgtest.Fast)
 	for range 3 {
@@ -116,6 +111,9 @@ func TestSlotHoldsWAL(t *testing.T) {
 	with.Stop(t, pgtest.Fast)
 	command(t, s.proxy, "DROP_REPLICATION_SLOT with_slot")
 	writeWAL(t, s.primary, 96)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to drop what the standby without slot needs", func() (bool, error) {
+		return status(t, s.proxy).Store.Oldest > at, nil
+	})
 	without.Start(t)
 	s.verify(t, without)
 	if b := status(t, s.proxy).Backfill; b.Segments == 0 {
@@ -151,9 +149,7 @@ func TestCascadingProxy(t *testing.T) {
 		}
 		s.verify(t, near, far)
 		s.verifySegments(t, second)
-		if rows := status(t, s.proxy).Standbys; len(rows) != 2 {
-			t.Errorf("the first proxy shows %+v, want near and second", rows)
-		}
+		attached(t, s.proxy, "near", "second")
 	}, 15, 18)
 }
 

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const testSeg = lsn.MinSegSize
 
 // patience bounds every step of a script.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // world is a hub over a real store in a temporary directory, fed by hand.
 type world struct {

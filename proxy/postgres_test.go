@@ -17,7 +17,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute // on a busy machine
 
 func sqlState(err error) string {
 	var e *pgconn.PgError

@@ -103,10 +103,12 @@ func TestPhysicalHandler(t *testing.T) {
 func TestPrimaryThatDoesNotAnswer(t *testing.T) {
 	silent := make(chan struct{})
 	defer close(silent)
+	const short = time.Second // for what is to be silent; the others must not be taken for that on a busy machine
 	ask := wire.AppendFrame(nil, 'R', []byte{0, 0, 0, 3})
 	for _, tc := range []struct {
 		name   string
 		dialer proxy.Dialer
+		limit  time.Duration // of the log-in
 		code   pgerror.Code
 		detail string
 	}{
@@ -115,19 +117,19 @@ func TestPrimaryThatDoesNotAnswer(t *testing.T) {
 				t.Error("the dial is not bounded")
 			}
 			return nil, &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
-		}), "57P03", "The connection attempt timed out."},
-		{"refused", dialTo("tcp", "127.0.0.1:1"), "57P03",
+		}), short, "57P03", "The connection attempt timed out."},
+		{"refused", dialTo("tcp", "127.0.0.1:1"), patience, "57P03",
 			"The connection was refused: the server is not running there, or does not listen."},
-		{"closes at once", scripted(t, func(c net.Conn) { _, _ = readPacket(c) }), "57P03",
+		{"closes at once", scripted(t, func(c net.Conn) { _, _ = readPacket(c) }), patience, "57P03",
 			"The primary closed the connection before the log-in was complete."},
-		{"never answers", scripted(t, func(net.Conn) { <-silent }), "57P03",
+		{"never answers", scripted(t, func(net.Conn) { <-silent }), short, "57P03",
 			"The primary did not complete the log-in in time."},
-		{"nonsense", scripted(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request")) }), "57P03",
+		{"nonsense", scripted(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request")) }), patience, "57P03",
 			"The primary sent a message with an impossible length."},
-		{"client owes an answer", scripted(t, func(c net.Conn) { _, _ = c.Write(ask); <-silent }), "57014", ""},
+		{"client owes an answer", scripted(t, func(c net.Conn) { _, _ = c.Write(ask); <-silent }), short, "57014", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := start(t, proxy.Options{Upstream: tc.dialer, AuthenticationTimeout: 300 * time.Millisecond})
+			w := start(t, proxy.Options{Upstream: tc.dialer, AuthenticationTimeout: tc.limit})
 			if e := dial(t, w.tcp(), hello).expectError(tc.code); e.Detail != tc.detail {
 				t.Errorf("error %+v", e)
 			}

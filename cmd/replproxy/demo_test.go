@@ -99,7 +99,7 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	pgtest.WaitFor(t, 30*time.Second, "the children of a killed demo to end", func() (bool, error) {
+	pgtest.WaitFor(t, time.Minute, "the children of a killed demo to end", func() (bool, error) {
 		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, p := range all {
 			if b, err := os.ReadFile(p); err == nil && bytes.Contains(b, []byte(dir)) {

@@ -120,7 +120,7 @@ func TestSignals(t *testing.T) {
 	primary := in.Primary(t)
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
 	proxy.Signal(syscall.SIGHUP)
-	pgtest.WaitFor(t, 30*time.Second, "SIGHUP to be answered", func() (bool, error) {
+	pgtest.WaitFor(t, time.Minute, "SIGHUP to be answered", func() (bool, error) {
 		return strings.Contains(proxy.Log(), "configuration reloaded"), nil
 	})
 	if code := proxy.Terminate(t); code != exitOK {
@@ -131,7 +131,7 @@ func TestSignals(t *testing.T) {
 	conn := pgtest.Connect(t, proxy.Conninfo())
 	defer conn.Close(t.Context())
 	proxy.Signal(syscall.SIGTERM)
-	pgtest.WaitFor(t, 30*time.Second, "the orderly end to begin", func() (bool, error) {
+	pgtest.WaitFor(t, time.Minute, "the orderly end to begin", func() (bool, error) {
 		code, body, err := proxy.Get(t.Context(), "/readyz")
 		return err == nil && code == 503 && strings.Contains(string(body), "stopping"), nil
 	})

@@ -17,9 +17,9 @@ import (
 
 // Bounds on replproxy's start and clean stop. A stop sends standbys what they lack first.
 const (
-	proxyStartTimeout = 30 * time.Second
-	proxyStopTimeout  = 30 * time.Second
-	httpTimeout       = 5 * time.Second
+	proxyStartTimeout = 90 * time.Second
+	proxyStopTimeout  = 90 * time.Second
+	httpTimeout       = 20 * time.Second
 )
 
 // ProxyOptions says how replproxy is run.

@@ -17,8 +17,8 @@ import (
 
 // Bounds on a server's start and stop: generous, because two cores may run many of them at once.
 const (
-	startTimeout = 60 * time.Second
-	stopTimeout  = 60 * time.Second
+	startTimeout = 90 * time.Second
+	stopTimeout  = 90 * time.Second
 )
 
 // StopMode is PostgreSQL's way to stop, by the signal that asks for it.

@@ -187,7 +187,7 @@ func newWalsender(t *testing.T, answers map[string][]byte) *walsender {
 }
 
 func (w *walsender) serve(c net.Conn) {
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(realWait))
 	var size [4]byte
 	if _, err := io.ReadFull(c, size[:]); err != nil {
 		c.Close()
@@ -378,7 +378,7 @@ func run(t *testing.T, r *Receiver) *running {
 // await polls until the status is as wanted; there is no channel for it.
 func (x *running) await(what string, ok func(Status) bool) Status {
 	x.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(realWait)
 	for {
 		s := x.Status()
 		if ok(s) {

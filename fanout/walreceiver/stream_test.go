@@ -88,31 +88,33 @@ func TestShutdownPingsDoNotStorm(t *testing.T) {
 	c.send(keepalive(fakeSeg+3, true))
 	m.locked(m.flush)
 	c.awaitFlush(fakeSeg + 3)
-	for range 3 {
-		began = time.Now()
+	const pings = 50 // enough that a busy machine's pauses do not count
+	began = time.Now()
+	for range pings {
 		c.send(keepalive(fakeSeg+3, true))
-		if c.report(); time.Since(began) > unchangedGap/2 {
-			t.Errorf("what the walsender waits for came after %s", time.Since(began))
-		}
+		c.report()
+	}
+	if took := time.Since(began); took > pings*unchangedGap/2 {
+		t.Errorf("what the walsender waits for came after %s each", took/pings)
 	}
 	c.send(wire.AppendFrame(nil, 'C', []byte("COPY 0\x00")))
 	c.Close()
 }
 
 func TestStatusWhileTheDiskStalls(t *testing.T) {
-	w, m := newWalsender(t, map[string][]byte{"SHOW wal_sender_timeout": ready(row("SHOW", "400ms"))}), newMemStore()
+	w, m := newWalsender(t, map[string][]byte{"SHOW wal_sender_timeout": ready(row("SHOW", "1600ms"))}), newMemStore()
 	m.stall = make(chan struct{})
-	r := start(t, w, m, func(o *Options) { o.StatusInterval, o.Timeout = -1, 300*time.Millisecond })
+	r := start(t, w, m, func(o *Options) { o.StatusInterval, o.Timeout = -1, time.Second })
 	c := <-w.copies
 	c.send(xlog(fakeSeg, "abc"), keepalive(fakeSeg+3, true)) // the ping lies unread behind the WAL
 	began := time.Now()
-	for range 5 {
+	for range 4 {
 		if u := c.report(); u.Flush != 0 || u.ReplyRequested {
 			t.Errorf("reported %+v", u)
 		}
 	}
-	if d := time.Since(began); d < 400*time.Millisecond || d > 3*time.Second {
-		t.Errorf("five quarters of 400ms took %s", d)
+	if d := time.Since(began); d < 1200*time.Millisecond {
+		t.Errorf("four quarters of 1600ms took %s", d)
 	}
 	close(m.stall)
 	c.awaitFlush(fakeSeg + 3)

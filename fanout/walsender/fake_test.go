@@ -247,7 +247,7 @@ func socketPair(t testing.TB, network, addr string) (server, client net.Conn) {
 }
 
 // patience bounds every step of a script.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // read is the next frame as one line of a transcript. WAL is checked byte by byte.
 func (c *standby) read() string {

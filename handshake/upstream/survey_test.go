@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -51,7 +53,7 @@ func TestConnectAll(t *testing.T) {
 		t.Errorf("%d servers", n)
 	}
 	for _, current := range []int{first, second} {
-		sessions, err := c.ConnectAll(t.Context(), nil, 100*time.Millisecond)
+		sessions, err := c.ConnectAll(t.Context(), nil, time.Second)
 		if len(sessions) != 2 || int(sessions[0].Endpoint.Port) != current {
 			t.Fatalf("%d sessions, %v", len(sessions), err)
 		}
@@ -67,7 +69,7 @@ func TestConnectAll(t *testing.T) {
 	if sessions, err := parseHosts(t, "", refusing, standby).ConnectAll(t.Context(), nil, 0); len(sessions) != 0 || err == nil {
 		t.Errorf("%d sessions, %v", len(sessions), err)
 	}
-	sessions, err := parseHosts(t, "target_session_attrs=prefer-standby", first, second).ConnectAll(t.Context(), nil, time.Second)
+	sessions, err := parseHosts(t, "target_session_attrs=prefer-standby", first, second).ConnectAll(t.Context(), nil, time.Minute)
 	if len(sessions) != 2 || err != nil {
 		t.Errorf("no standby there: %d sessions, %v", len(sessions), err)
 	}
@@ -120,13 +122,8 @@ func TestDialPrimary(t *testing.T) {
 
 // TestDialPrimaryWaitsForARestart: a single host that does not answer is tried again.
 func TestDialPrimaryWaitsForARestart(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := ln.Addr().String()
-	ln.Close()
-	c := parseHosts(t, "", ln.Addr().(*net.TCPAddr).Port)
+	port := pgtest.FreePort(t)
+	c := parseHosts(t, "", port)
 	if _, err := c.DialPrimary(t.Context(), 0); err == nil {
 		t.Fatal("nobody is there")
 	}
@@ -138,7 +135,8 @@ func TestDialPrimaryWaitsForARestart(t *testing.T) {
 		}
 		done <- err
 	}()
-	if ln, err = net.Listen("tcp", address); err != nil {
+	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()

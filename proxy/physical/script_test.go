@@ -20,7 +20,7 @@ import (
 )
 
 // readTimeout bounds every wait of a scripted client.
-const readTimeout = 20 * time.Second
+const readTimeout = time.Minute
 
 // script is a client that sends what a test wants and writes down what comes back.
 type script struct {

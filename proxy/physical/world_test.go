@@ -122,7 +122,7 @@ func (w *world) run(t *testing.T, o worldOptions) {
 
 func (w *world) waitStreaming(t *testing.T) {
 	t.Helper()
-	pgtest.WaitFor(t, 30*time.Second, "the walreceiver to stream", func() (bool, error) {
+	pgtest.WaitFor(t, readTimeout, "the walreceiver to stream", func() (bool, error) {
 		_, err := w.hub.Identify()
 		return err == nil && w.receiver.Status().State == walreceiver.Streaming, nil
 	})

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // sockets are two ends of one connection.
 func sockets(t *testing.T, network string) (a, b net.Conn) {

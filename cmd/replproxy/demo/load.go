@@ -81,6 +81,10 @@ func (d *demo) load(ctx context.Context) error {
 	}
 }
 
+// senders are those that send WAL: a standby's log-in is checked by the primary (R25), has a walsender
+// there meanwhile, and gives it up before it streams.
+const senders = "SELECT application_name, state FROM pg_stat_replication WHERE state <> 'startup'"
+
 // tick asks the proxy and the primary and draws once.
 func (d *demo) tick(ctx context.Context, bench *process) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
@@ -94,7 +98,7 @@ func (d *demo) tick(ctx context.Context, bench *process) error {
 	if err != nil {
 		return err
 	}
-	rows, err := d.query(ctx, d.primaryPort, "SELECT application_name, state FROM pg_stat_replication")
+	rows, err := d.query(ctx, d.primaryPort, senders)
 	if err != nil {
 		return err
 	}
