@@ -3,28 +3,17 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	pgtest.CleanUp()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // site is a primary and a proxy in front of it.
 type site struct {

@@ -16,11 +16,7 @@ import (
 )
 
 // TestMain removes what the harness made.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	pgtest.CleanUp()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // scale shrinks the run: REPLPROXY_BENCH_MB is the WAL that a catch-up reads (default 1024).
 func scale() int {

@@ -8,19 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	CleanUp()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { Main(m) }
 
 func TestPrimaryAndStandby(t *testing.T) {
 	ForEachMajor(t, func(t *testing.T, in *Install) {
@@ -165,7 +155,7 @@ func TestFreePortsAreDistinct(t *testing.T) {
 
 // A test process that dies leaves no server behind: the child test process is killed while it runs one.
 func TestServersDieWithTheTestProcess(t *testing.T) {
-	if path := os.Getenv("PGTEST_CHILD"); path != "" {
+	if path := os.Getenv("REPLPROXY_TEST_CHILD"); path != "" {
 		s := Need(t, 15).Primary(t)
 		if err := os.WriteFile(path, []byte(fmt.Sprint(s.PID())), 0o600); err != nil {
 			t.Fatal(err)
@@ -174,7 +164,7 @@ func TestServersDieWithTheTestProcess(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "pid")
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServersDieWithTheTestProcess$")
-	cmd.Env = append(os.Environ(), "PGTEST_CHILD="+path)
+	cmd.Env = append(os.Environ(), "REPLPROXY_TEST_CHILD="+path)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -89,10 +89,3 @@ func makeTemp() (parent, dir string, err error) {
 	dir, err = os.MkdirTemp(parent, "")
 	return parent, dir, err
 }
-
-// CleanUp removes what outlives single tests (the built replproxy). A TestMain calls it last.
-func CleanUp() {
-	if dir, err := processDir(); err == nil {
-		_ = os.RemoveAll(dir)
-	}
-}

@@ -4,14 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/fanout"
@@ -24,17 +21,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-func TestMain(m *testing.M) {
-	code := 1
-	defer func() { os.Exit(code) }()
-	defer pgtest.CleanUp()
-	if code = m.Run(); code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
-	}
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // world is a whole proxy within the test process, in front of a real primary.
 type world struct {
