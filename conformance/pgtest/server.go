@@ -142,6 +142,12 @@ func (s *Server) Reload() { s.proc.signal(syscall.SIGHUP) }
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	s.StartNoWait(t)
+	s.WaitReady(t)
+}
+
+// WaitReady waits until a server that was started accepts connections.
+func (s *Server) WaitReady(t testing.TB) {
+	t.Helper()
 	WaitFor(t, startTimeout, s.Name+" to accept connections", func() (bool, error) {
 		if !s.proc.alive() {
 			return false, fmt.Errorf("%s has ended: %w", s.Name, s.proc.err)
