@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,6 +16,10 @@ import (
 // dialTimeout bounds the way to the primary, all its hosts included, the wait for one apart. Most drivers give up on a
 // connection after 10 to 30 seconds; they should hear from us before.
 const dialTimeout = 10 * time.Second
+
+// redialPause lies between two log-ins at a primary that takes no connections yet: one that has started is
+// noticed at once by human standards.
+const redialPause = 100 * time.Millisecond
 
 // route sends a session to the room that serves its class.
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
@@ -31,13 +36,31 @@ func (s *Server) route(ctx context.Context, req *handshake.Request, session *Ses
 	return nil
 }
 
-// relay joins the client to the primary.
+// relay joins the client to the primary. One that is starting up or shutting down is asked again until
+// ConnectWait is over: then the client gets the primary's own words.
 func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
-	up, err := s.dial(ctx)
-	if err != nil {
-		log.Warn("cannot connect to the primary", "err", err)
-		return Tell(relay.Unreachable(err))
+	until := time.Now().Add(s.o.ConnectWait())
+	again := func() bool { return time.Until(until) > redialPause }
+	for limit := until.Add(dialTimeout); ; limit = until {
+		up, err := s.dial(ctx, limit)
+		if err != nil {
+			log.Warn("cannot connect to the primary", "err", err)
+			return Tell(relay.Unreachable(err))
+		}
+		err = s.join(ctx, req, session, up, again)
+		if !errors.Is(err, relay.ErrAgain) {
+			return err
+		}
+		select {
+		case <-time.After(redialPause):
+		case <-ctx.Done(): // which dial sees
+		}
 	}
+}
+
+// join relays one session over one connection.
+func (s *Server) join(ctx context.Context, req *handshake.Request, session *Session, up *relay.Upstream,
+	again func() bool) error {
 	session.SetUpstream(up.Name)
 	var withdraw func()
 	defer func() {
@@ -50,6 +73,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 		Client: req.Conn, ClientTLS: clientTLS, Upstream: up, Startup: req.Raw, Engine: s.engine,
 		Trusted:      s.o.Trust != nil && s.o.Trust(req.Conn.RemoteAddr(), up.Conn.RemoteAddr(), req.Params),
 		LoginTimeout: s.o.AuthenticationTimeout,
+		Again:        again,
 		OnKey: func(pid uint32, key []byte) {
 			send := sendCancel(up.Cancel)
 			if send == nil {
@@ -62,8 +86,8 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 	})
 }
 
-func (s *Server) dial(ctx context.Context) (*relay.Upstream, error) {
-	ctx, stop := context.WithTimeout(ctx, dialTimeout+s.o.ConnectWait())
+func (s *Server) dial(ctx context.Context, limit time.Time) (*relay.Upstream, error) {
+	ctx, stop := context.WithDeadline(ctx, limit)
 	defer stop()
 	return s.o.Upstream.Dial(ctx)
 }

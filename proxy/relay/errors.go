@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -34,6 +35,10 @@ func (e *SideError) Error() string { return fmt.Sprintf("%s: %v", e.Side, e.Err)
 
 // Unwrap is what the connection said.
 func (e *SideError) Unwrap() error { return e.Err }
+
+// ErrAgain is a primary that takes no connections now. Nothing has been sent to the client nor read from
+// it, so that the same log-in can be tried on another connection.
+var ErrAgain = errors.New("the primary takes no connections now")
 
 // RefusedError ends a log-in. Unless Told, the client stands between two frames and is owed Err.
 type RefusedError struct {

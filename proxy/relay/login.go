@@ -26,6 +26,7 @@ type login struct {
 	watch            *authwatch.Watch
 	deadline         time.Time
 	onKey            func(pid uint32, key []byte)
+	again            func() bool // nil: whatever the primary says is passed on
 
 	out     []byte        // frames for the client, not yet written
 	asks    chan struct{} // one per question; nil once answers was stopped
@@ -46,11 +47,16 @@ func (l *login) run() error {
 }
 
 func (l *login) frames() error {
+	begun := false // once it is, the client knows of this primary
 	for {
 		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
+		if !begun && l.again != nil && notYet(typ, body, err) && l.again() {
+			return ErrAgain
+		}
 		if err != nil {
 			return l.lost(err)
 		}
+		begun = begun || typ != 'v'
 		step, body, err := l.watch.FromUpstream(typ, body)
 		if err != nil {
 			return &RefusedError{Err: pgerror.From(err).AsFatal(), listening: true}
@@ -65,7 +71,7 @@ func (l *login) frames() error {
 			l.onKey(binary.BigEndian.Uint32(body), body[4:])
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
-		if step != authwatch.Pass || l.upstream.r.Buffered() == 0 {
+		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 {
 			if err := l.flush(); err != nil {
 				return err
 			}
@@ -85,6 +91,16 @@ func (l *login) frames() error {
 			}
 		}
 	}
+}
+
+// notYet reports whether the first thing that a primary says, or that it hangs up without a word, means
+// that it is starting up or shutting down.
+func notYet(typ byte, body []byte, err error) bool {
+	if err != nil {
+		return !isTimeout(err) && !errors.Is(err, wire.ErrFrame)
+	}
+	e, ok := wire.ParseError(body)
+	return typ == 'E' && ok && e.Code == pgerror.CannotConnectNow
 }
 
 func (l *login) flush() error {

@@ -120,6 +120,40 @@ func TestLoginRefusals(t *testing.T) {
 	}
 }
 
+// A primary that takes no connections yet may be asked again: the client has been told nothing.
+func TestLoginAgain(t *testing.T) {
+	starting := string(frame('E', "SFATAL\x00VFATAL\x00C57P03\x00Mthe database system is starting up\x00\x00"))
+	minor := string(frame('v', u32(0x30000)+u32(0)))
+	for _, tc := range []struct {
+		name, from string
+		again      bool
+		want       error  // nil: the primary's own refusal
+		told       string // to the client
+	}{
+		{"again", starting, true, ErrAgain, ""},
+		{"again, after a minor version", minor + starting, true, ErrAgain, ""},
+		{"hangs up", "", true, ErrAgain, ""},
+		{"no more", starting, false, nil, starting},
+		{"no more, after a minor version", minor + starting, false, nil, minor + starting},
+		{"after a question", string(frame('R', u32(3))) + starting, true, nil, string(frame('R', u32(3))) + starting},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.Again = func() bool { return tc.again } })
+			s.expect(t, s.primary, "startup!")
+			s.send(t, s.primary, tc.from)
+			s.primary.Close()
+			s.expect(t, s.client, tc.told)
+			err := s.end(t)
+			if _, told := refusedWith(err); tc.want == nil && !told || tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("ended with %v", err)
+			}
+			if rest, _ := io.ReadAll(s.client); len(rest) > 0 {
+				t.Errorf("the client got %q as well", rest)
+			}
+		})
+	}
+}
+
 func TestLoginLosesTheClient(t *testing.T) {
 	s := run(t, t.Context(), "tcp", "tcp", nil)
 	s.expect(t, s.primary, "startup!")

@@ -38,6 +38,9 @@ type Options struct {
 	Trusted bool
 	// LoginTimeout bounds the log-in, 0 is the default.
 	LoginTimeout time.Duration
+	// Again is asked when the primary takes no connections now (57P03), or hangs up, before the client has
+	// been sent anything: true ends Run with [ErrAgain]. nil passes on what the primary says.
+	Again func() bool
 	// OnKey is told the pid and the key of BackendKeyData, the key valid for as long as needed.
 	OnKey func(pid uint32, key []byte)
 	// OnReady is called after ReadyForQuery has been passed on.
@@ -48,7 +51,7 @@ type Options struct {
 
 // Run relays one session and blocks until it is over. nil means that both sides ended in order.
 // Otherwise a *RefusedError ended the log-in (the client is owed its text unless Told), a *SideError
-// names the connection that broke, or the error is ctx's cause. When ctx ends during the log-in the
+// names the connection that broke, or the error is ctx's cause, or ErrAgain. When ctx ends during the log-in the
 // client is owed a 57P01; later nobody knows where a message begins, and all that can be done is to
 // close.
 func Run(ctx context.Context, o Options) error {
@@ -106,17 +109,20 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 		_ = client.SetReadDeadline(time.Unix(1, 0))
 	})
 	l := &login{
-		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey,
+		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			Loopback: authwatch.LoopbackTCP(o.Client) && authwatch.LoopbackTCP(o.Upstream.Conn),
 		}),
 	}
 	_, err := upstream.Write(o.Startup)
-	if err != nil {
-		err = l.lost(err)
-	} else {
+	switch {
+	case err == nil:
 		err = l.run()
+	case o.Again != nil && notYet(0, nil, err) && o.Again():
+		err = ErrAgain
+	default:
+		err = l.lost(err)
 	}
 	stopped := !stop()
 	_ = client.SetDeadline(time.Time{})
