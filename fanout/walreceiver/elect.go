@@ -75,7 +75,7 @@ func (b ballot) judge(c candidate) error {
 	}
 	srv := c.srv
 	srv.seg = lsn.MinSegSize // of no importance here
-	_, err := planStart(b.have, srv)
+	_, err := planStart(b.have, srv, 0)
 	return err
 }
 

@@ -28,10 +28,11 @@ type startPoint struct {
 	at       lsn.LSN
 }
 
-// planStart decides where to stream from: the segment that holds the end of what is stored, on the
+// planStart decides where to stream from: the segment that holds the last byte of what is stored, on the
 // timeline that leads on from there; for an empty store where the slot begins, else where the server
-// is (ruling R31). A refusal is a *pgerror.Error in PostgreSQL's words.
-func planStart(have walstore.Positions, srv server) (startPoint, error) {
+// is (ruling R31). lacking is a start that was tried in vain: the segment before the end is not asked
+// for there again. A refusal is a *pgerror.Error in PostgreSQL's words.
+func planStart(have walstore.Positions, srv server, lacking lsn.LSN) (startPoint, error) {
 	if have.Timeline == 0 {
 		if srv.slotRestart != 0 && srv.history.Contains(srv.slotTLI) {
 			return startPoint{srv.slotTLI, srv.seg.Floor(srv.slotRestart)}, nil
@@ -43,7 +44,7 @@ func planStart(have walstore.Positions, srv server) (startPoint, error) {
 			"highest timeline %s of the primary is behind recovery timeline %s", srv.timeline, have.Timeline)
 	}
 	if have.Timeline == srv.timeline {
-		return startPoint{have.Timeline, srv.seg.Floor(have.Received)}, nil
+		return startPoint{have.Timeline, overlap(have, srv, lacking)}, nil
 	}
 	fork, next, ok := srv.history.SwitchPoint(have.Timeline)
 	switch {
@@ -52,10 +53,32 @@ func planStart(have walstore.Positions, srv server) (startPoint, error) {
 			"requested timeline %s is not in this server's history", have.Timeline).
 			WithHint("The upstream took another way at an earlier timeline: it does not continue what is stored.")
 	case have.Received < fork:
-		return startPoint{have.Timeline, srv.seg.Floor(have.Received)}, nil
+		return startPoint{have.Timeline, overlap(have, srv, lacking)}, nil
 	}
 	// At the fork, or beyond it: then the store moves aside what the new timeline lacks, or refuses to.
 	return startPoint{next, srv.seg.Floor(fork)}, nil
+}
+
+// overlap is the start of the segment with the last stored byte. Where the store ends with a segment,
+// PostgreSQL starts at that end; but only what is sent again proves that this server is the one whose WAL
+// is stored, and not another one that was promoted to the same timeline number at the same position.
+func overlap(have walstore.Positions, srv server, lacking lsn.LSN) lsn.LSN {
+	end := srv.seg.Floor(have.Received)
+	if end < have.Received || end < lsn.LSN(srv.seg) {
+		return end
+	}
+	var begin lsn.LSN // of the timeline: its first segment is the one that holds it
+	for _, p := range srv.history.Parents {
+		if p.Timeline == have.Timeline {
+			break
+		}
+		begin = p.Switch
+	}
+	before := end - lsn.LSN(srv.seg)
+	if before < have.Oldest || before < srv.seg.Floor(begin) || before == lacking {
+		return end
+	}
+	return before
 }
 
 // forkBelow: the store has WAL that the new timeline does not, and keeps to it (ruling R3).

@@ -38,7 +38,12 @@ func TestPlanStart(t *testing.T) {
 		"empty store with slot":           {walstore.Positions{}, slot, startPoint{2, 6 * seg}, ""},
 		"slot on a timeline nobody knows": {walstore.Positions{}, foreignSlot, startPoint{3, 9 * seg}, ""},
 		"same timeline":                   {on(1, 2*seg+77), one, startPoint{1, 2 * seg}, ""},
-		"same timeline, segment end":      {on(1, 2*seg), one, startPoint{1, 2 * seg}, ""},
+		"segment end":                     {on(1, 3*seg), one, startPoint{1, 2 * seg}, ""},
+		"segment end, nothing before":     {on(1, seg), one, startPoint{1, seg}, ""},
+		"segment end, lacking before":     {on(1, 4*seg), one, startPoint{1, 4 * seg}, ""},
+		"segment end of an ancestor":      {on(2, 7*seg), three, startPoint{2, 6 * seg}, ""},
+		"its first segment":               {on(2, 6*seg), three, startPoint{2, 5 * seg}, ""},
+		"where the timeline begins":       {on(3, 8*seg), three, startPoint{3, 8 * seg}, ""},
 		"ahead of the server":             {on(1, 4*seg+1), one, startPoint{1, 4 * seg}, ""},
 		"server behind":                   {on(3, 8*seg+1), one, startPoint{}, "highest timeline 1 of the primary is behind recovery timeline 3"},
 		"before the first fork":           {on(1, 4*seg+9), three, startPoint{1, 4 * seg}, ""},
@@ -49,7 +54,7 @@ func TestPlanStart(t *testing.T) {
 		"not an ancestor": {on(2, 2*seg), server{timeline: 3, seg: 16 << 20, history: lsn.History{Timeline: 3,
 			Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: seg}}}}, startPoint{}, "requested timeline 2 is not in this server's history"},
 	} {
-		got, err := planStart(c.have, c.srv)
+		got, err := planStart(c.have, c.srv, 3*seg)
 		switch {
 		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
 			t.Errorf("%s: %v, expected %q", name, err, c.err)

@@ -300,3 +300,29 @@ func TestRealRemovedWAL(t *testing.T) {
 		t.Errorf("%+v became %+v", before, s.Positions())
 	}
 }
+
+// TestRealSegmentBeforeTheEndIsGone: the store ends with a segment, and the server has removed that one. It
+// would only have been compared.
+func TestRealSegmentBeforeTheEndIsGone(t *testing.T) {
+	srv := pgtest.Need(t, 15).Primary(t, pgtest.Settings("min_wal_size = '32MB'", "max_wal_size = '32MB'", "wal_recycle = off"))
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	r := receive(t, srv.Conninfo(), s, func(o *Options) { o.Slot = "" })
+	load(t, srv, 100)
+	srv.Exec(t, "SELECT pg_switch_wal()")
+	size := srv.SegSize(t)
+	end := size.Floor(srv.CurrentLSN(t) + lsn.LSN(size) - 1)
+	waitFlushed(t, s, end)
+	r.stop()
+	if p := s.Positions(); p.Received != end || !size.IsStart(end) {
+		t.Fatalf("the store ends at %s, not with segment %s", p.Received, end)
+	}
+	last := filepath.Join(srv.WALDir(), size.FileName(1, size.Segno(end-1)))
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the server to remove "+last, func() (bool, error) {
+		srv.Exec(t, "CHECKPOINT")
+		_, err := os.Stat(last)
+		return os.IsNotExist(err), nil
+	})
+	receive(t, srv.Conninfo(), s, func(o *Options) { o.Slot = "" })
+	waitFlushed(t, s, load(t, srv, 100))
+}

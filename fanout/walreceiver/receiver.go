@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -30,6 +31,7 @@ type Receiver struct {
 	watch func() (moved <-chan struct{}, stop func())
 
 	// Owned by Run.
+	lacking  lsn.LSN           // a start before the end of the store that failed
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused
@@ -187,7 +189,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 		r.o.Upstream.SetCurrent(s.Endpoint)
 		copying, next, err := r.startReplication(ctx, s, srv, p)
 		if err != nil {
-			return streamed(), r.startRefused(err, srv)
+			return streamed(), r.startRefused(err, srv, p)
 		}
 		if copying {
 			if began.IsZero() {
@@ -200,7 +202,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				if errors.Is(err, walstore.ErrDiverged) {
 					r.avoid[s.Endpoint.String()] = err
 				}
-				return streamed(), r.startRefused(err, srv)
+				return streamed(), r.startRefused(err, srv, p)
 			}
 			hops = 0
 		}
@@ -229,7 +231,7 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	if err := r.mirrorHistories(ctx, s, srv); err != nil {
 		return startPoint{}, err
 	}
-	p, err := planStart(r.o.Store.Positions(), *srv)
+	p, err := planStart(r.o.Store.Positions(), *srv, r.lacking)
 	if err != nil {
 		return p, errPermanent{err}
 	}
@@ -257,9 +259,13 @@ func (r *Receiver) startStream(p startPoint) error {
 }
 
 // startRefused reads the refusals that change what the next attempt does or how it is explained.
-func (r *Receiver) startRefused(err error, srv server) error {
+func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 	var e *pgerror.Error
+	early := p.at < srv.seg.Floor(r.o.Store.Positions().Received)
 	switch {
+	case early && (refusedWith(err, pgerror.UndefinedFile) || errors.Is(err, walstore.ErrRemoved) ||
+		errors.Is(err, walstore.ErrDamaged)):
+		r.lacking = p.at // the segment was only to be compared: without it we start where PostgreSQL does
 	case errors.Is(err, ErrInvariant):
 		r.update(func(st *Status) { st.InvariantViolations++ })
 	case errors.Is(err, walstore.ErrDiverged):

@@ -1,0 +1,141 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// siblings are two servers that were standbys of one primary, and a proxy that knows both.
+type siblings struct {
+	*cluster // whose candidate is the one that is followed
+	rival    *pgtest.Server
+	one      *pgtest.Server // behind the proxy
+}
+
+// newSiblings stops the primary for good when both standbys and the proxy have all of it.
+func newSiblings(t *testing.T, rival ...string) *siblings {
+	t.Helper()
+	in := pgtest.Need(t, 15)
+	settings := pgtest.Settings("wal_keep_size = 2GB", "max_wal_size = 2GB")
+	c := &siblings{cluster: &cluster{in: in, primary: in.Primary(t, settings)}}
+	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, settings, pgtest.Name("candidate"))
+	c.rival = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, settings, pgtest.Name("rival"), pgtest.Settings(rival...))
+	c.proxy = pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: hosts(c.primary, c.candidate, c.rival)})
+	c.primary.Exec(t, loadTable)
+	c.one = c.standby(t, "one")
+	write(t, c.primary, 20)
+	c.follows(t, c.primary, 1, c.one)
+	c.primary.Stop(t, pgtest.Fast) // the same shutdown checkpoint reaches all
+	return c
+}
+
+// promoteRival makes the rival a primary while nobody sees it.
+func (c *siblings) promoteRival(t *testing.T) {
+	t.Helper()
+	c.candidate.Stop(t, pgtest.Fast)
+	c.proxy.Terminate(t)
+	c.rival.Promote(t)
+	c.rival.Exec(t, "CHECKPOINT")
+	c.rival.Stop(t, pgtest.Fast)
+	c.proxy.StartNoWait(t)
+	c.candidate.Start(t)
+}
+
+// stopAtSegmentEnd stops the candidate when the proxy has all of its WAL, and that ends with a segment.
+func (c *siblings) stopAtSegmentEnd(t *testing.T) {
+	t.Helper()
+	size := c.candidate.SegSize(t)
+	for range 10 { // now and then somebody writes a record after the switch
+		c.candidate.Exec(t, "CHECKPOINT")
+		c.candidate.Exec(t, "SELECT pg_switch_wal()")
+		at := c.candidate.CurrentLSN(t)
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the proxy to have it all", func() (bool, error) {
+			return status(t, c.proxy).Store.Flushed >= at, nil
+		})
+		c.candidate.Stop(t, pgtest.Immediate)
+		if size.IsStart(status(t, c.proxy).Store.Received) {
+			return
+		}
+		c.candidate.Start(t)
+	}
+	t.Fatal("the candidate's WAL never ended with a segment")
+}
+
+// refusesRival lets the rival come, while the candidate is away: the proxy says why it does not follow, and
+// nothing of the rival reaches the standby, which goes on with the candidate.
+func (c *siblings) refusesRival(t *testing.T, why string) {
+	t.Helper()
+	at := status(t, c.proxy).Store.Received
+	c.rival.Start(t)
+	writeWAL(t, c.rival, 32) // it has more than the store
+	logged(t, "the proxy", c.proxy.Log, why)
+	if got := status(t, c.proxy).Store.Received; got != at {
+		t.Errorf("the store went from %s to %s", at, got)
+	}
+	c.rival.Stop(t, pgtest.Immediate)
+	c.candidate.Start(t)
+	write(t, c.candidate, 20)
+	c.follows(t, c.candidate, 2, c.one)
+	(&site{primary: c.candidate}).verifySegments(t, c.proxy)
+}
+
+// Two servers were promoted to one timeline number at one and the same position, so that their histories
+// are equal. The bytes tell, even where PostgreSQL would send none of them again.
+func TestSiblingOfSameTimeline(t *testing.T) {
+	for _, segmentEnd := range []bool{false, true} {
+		t.Run(fmt.Sprintf("segmentEnd=%v", segmentEnd), func(t *testing.T) {
+			t.Parallel()
+			c := newSiblings(t)
+			c.promoteRival(t)
+			c.candidate.Promote(t)
+			write(t, c.candidate, 20)
+			c.follows(t, c.candidate, 2, c.one)
+			if a, b := c.history(t, c.candidate, 2), c.history(t, c.rival, 2); a != b {
+				t.Fatalf("the histories tell them apart: %q, %q", a, b)
+			}
+			if segmentEnd {
+				c.stopAtSegmentEnd(t)
+			} else {
+				c.candidate.Stop(t, pgtest.Immediate)
+			}
+			c.refusesRival(t, "differs from what is stored")
+		})
+	}
+}
+
+func (c *siblings) history(t *testing.T, s *pgtest.Server, tli lsn.TimelineID) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.WALDir(), tli.HistoryFileName()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// The rival was promoted from timeline 1 to 3, the candidate to 2: the higher number is no reason to
+// follow, as its history does not lead through timeline 2.
+func TestSiblingOfHigherTimeline(t *testing.T) {
+	c := newSiblings(t, "recovery_target_timeline = 'current'")
+	c.rival.Set(t, "recovery_target_timeline = 'current'") // or it would follow to timeline 2
+	c.rival.Restart(t)
+	// A history file of timeline 2 is all that makes a server choose 3.
+	history := fmt.Sprintf("1\t%s\tno recovery target specified\n", c.rival.ReplayLSN(t))
+	if err := os.WriteFile(filepath.Join(c.rival.WALDir(), lsn.TimelineID(2).HistoryFileName()), []byte(history), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.promoteRival(t)
+	c.candidate.Promote(t)
+	write(t, c.candidate, 20)
+	c.follows(t, c.candidate, 2, c.one)
+	if got := c.history(t, c.rival, 3); !strings.HasPrefix(got, "1\t") || strings.Contains(got, "\n") {
+		t.Fatalf("the rival's history: %q", got)
+	}
+	c.candidate.Stop(t, pgtest.Immediate)
+	c.refusesRival(t, "requested timeline 2 is not in this server's history")
+}
