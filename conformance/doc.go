@@ -14,5 +14,5 @@
 //
 // The package has tests only; its harness is pgtest, its measurements are bench. Nothing imports it.
 // Environment: REPLPROXY_RACE=1 builds the proxy with the race detector, REPLPROXY_SEED makes random
-// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the kill -9 and chaos tests.
+// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the tests that `make soak` names.
 package conformance
