@@ -15,7 +15,7 @@ import (
 func gateRecovery(t *testing.T, s *pgtest.Server) (open func()) {
 	t.Helper()
 	gate := filepath.Join(s.Install.TempDir(t), "gate")
-	s.Set(t, fmt.Sprintf("restore_command = 'for i in $(seq 1200); do test -e %s && break; sleep 0.1; done; false'", gate))
+	s.Set(t, "hot_standby = off", fmt.Sprintf("restore_command = 'for i in $(seq 1200); do test -e %s && break; sleep 0.1; done; false'", gate))
 	if err := os.WriteFile(filepath.Join(s.Dir, "recovery.signal"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
