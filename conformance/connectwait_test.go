@@ -29,6 +29,7 @@ func gateRecovery(t *testing.T, s *pgtest.Server) (open func()) {
 // Clients that come while the primary starts up wait for it up to upstream.connect_wait, and get its own
 // error, every field of it, after that.
 func TestClientsWaitForStartingPrimary(t *testing.T) {
+	t.Parallel()
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t)
 	proxy := func(name, wait string) *pgtest.Proxy {

@@ -209,6 +209,7 @@ func compareUnfinished(t *testing.T, s *site, dir string, upTo lsn.LSN) {
 
 // A walsender of the proxy ends, when the proxy does, with the messages of one whose server shuts down.
 func TestLastWordsOfAWalsender(t *testing.T) {
+	t.Parallel()
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		s := newSite(t, in)

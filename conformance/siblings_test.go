@@ -88,6 +88,7 @@ func (c *siblings) refusesRival(t *testing.T, why string) {
 // Two servers were promoted to one timeline number at one and the same position, so that their histories
 // are equal. The bytes tell, even where PostgreSQL would send none of them again.
 func TestSiblingOfSameTimeline(t *testing.T) {
+	t.Parallel()
 	for _, segmentEnd := range []bool{false, true} {
 		t.Run(fmt.Sprintf("segmentEnd=%v", segmentEnd), func(t *testing.T) {
 			t.Parallel()
@@ -121,6 +122,7 @@ func (c *siblings) history(t *testing.T, s *pgtest.Server, tli lsn.TimelineID) s
 // The rival was promoted from timeline 1 to 3, the candidate to 2: the higher number is no reason to
 // follow, as its history does not lead through timeline 2.
 func TestSiblingOfHigherTimeline(t *testing.T) {
+	t.Parallel()
 	c := newSiblings(t, "recovery_target_timeline = 'current'")
 	c.rival.Set(t, "recovery_target_timeline = 'current'") // or it would follow to timeline 2
 	c.rival.Restart(t)
