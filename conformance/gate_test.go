@@ -35,8 +35,13 @@ func TestGate(t *testing.T) {
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the logical walsender to wait for the standby", func() (bool, error) {
 			return s.primary.Scalar(t, waits) == "1" && status(t, s.proxy).Store.Flushed >= end, nil
 		})
-		if held := idleOnPrimary(t, s.proxy, "s1"); held.Real != "mirrored" || held.Restart == 0 || held.Restart >= end {
-			t.Errorf("the gate is not shut, or not shown: %+v, end %s", held, end)
+		var held admin.Idle
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the mirror to be shown", func() (bool, error) {
+			held = idleOnPrimary(t, s.proxy, "s1")
+			return held.Real == "mirrored" && held.Restart != 0, nil
+		})
+		if held.Restart >= end {
+			t.Errorf("the gate is not shut: %+v, end %s", held, end)
 		}
 		if words.more() {
 			t.Error("a subscriber has what the standby lacks")

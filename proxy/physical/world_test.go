@@ -51,7 +51,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	if o.upstream == "" {
 		o.upstream = primary.Conninfo()
 	}
-	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	config, err := upstream.Parse(o.upstream)
 	must(t, err)
 	w := &world{primary: primary, gate: physical.NewGate(o.maxLogins)}
@@ -161,12 +161,4 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// testWriter sends log lines to the test's output, where they are shown when it fails.
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(p []byte) (int, error) {
-	w.t.Log(strings.TrimRight(string(p), "\n"))
-	return len(p), nil
 }
