@@ -5,9 +5,11 @@
 //	                        │             reload.go: the same again at SIGHUP
 //	                        ├── check    preflight: one line per fact about the upstream
 //	                        ├── status   the document of /status as tables
+//	                        ├── wal-fetch  walfetch: one file out of a proxy's store
 //	                        ├── demo     a whole topology on this machine, and gone again
 //	                        └── version
 //
 // There is no logic here beyond order: who is opened first is closed last. Exit codes are the
-// contract: 0 clean stop, 1 failure while running, 2 unusable configuration or command line.
+// contract: 0 clean stop, 1 failure while running, 2 unusable configuration or command line. (wal-fetch has a
+// restore_command's: 0, 1, 255.)
 package main

@@ -38,6 +38,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case errors.As(err, &silent):
 		return silent.code
+	case errors.As(err, new(stopError)):
+		fmt.Fprintf(stderr, "replproxy: %v\n", err)
+		return exitStop
 	case errors.As(err, new(usageError)):
 		fmt.Fprintf(stderr, "replproxy: %v\n", err)
 		return exitUsage

@@ -64,7 +64,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown command", []string{"frobnicate"}, 2, "", `unknown command "frobnicate"`},
 		{"unknown flag", []string{"run", "--frobnicate"}, 2, "", "unknown flag: --frobnicate (replproxy run --help lists the flags)"},
 		{"argument too many", []string{"run", "now"}, 2, "", `unknown command "now"`},
-		{"wal-fetch", []string{"wal-fetch", "000000010000000000000001", "x"}, 2, "", "not supported yet"},
+		{"wal-fetch", []string{"wal-fetch", "000000010000000000000001"}, 255, "", "wants %f and %p"},
 		{"no upstream", []string{"run"}, 2, "", "upstream.conninfo: is not set"},
 		{"rule", []string{"run", up, "--synchronous-standby-names", "ANY 1 (proxy-a)"}, 2, "", `syntax error at or near "-"; HINT: names`},
 		{"broken file", []string{"run", "-c", broken}, 2, "", broken + `:4:14: wal.keep_size: "1 gigabyte" has no unit`},

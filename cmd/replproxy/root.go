@@ -105,16 +105,3 @@ func isConfigFlag(name string) bool {
 	}
 	return false
 }
-
-// walFetchCommand is known, so that a restore_command that names it says what is wrong (R26).
-func walFetchCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:                "wal-fetch %f %p",
-		Short:              "restore_command out of a proxy's store (not supported yet)",
-		Hidden:             true,
-		DisableFlagParsing: true,
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("wal-fetch is not supported yet")}
-		},
-	}
-}

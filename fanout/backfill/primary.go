@@ -33,8 +33,10 @@ const oldest grammar.Version = 140000
 
 // What can go wrong with the primary.
 var (
-	errBusy     = errors.New("the last free walsender of the primary is left to others")
-	errProtocol = errors.New("protocol violation by the upstream walsender")
+	errBusy = errors.New("the last free walsender of the primary is left to others")
+	// ErrTimelineEnded: the server has no more WAL on that timeline.
+	ErrTimelineEnded = errors.New("the timeline ended")
+	errProtocol      = errors.New("protocol violation by the upstream walsender")
 )
 
 // Primary streams old WAL from the upstream server, without a slot, as a second walsender.
@@ -61,8 +63,24 @@ func (p *Primary) Open(ctx context.Context, id walstore.Identity, r Run) (io.Rea
 	if err != nil {
 		return nil, err
 	}
-	if err := start(begin, s, id, r); err != nil {
+	w, err := streamFrom(ctx, begin, s, id, r)
+	if err != nil {
 		_ = s.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// Stream delivers the bytes of r in order from a walsender session of the system that id names, without
+// slot and without reporting a position. Closing it closes the session.
+func Stream(ctx context.Context, s *upstream.Session, id walstore.Identity, r Run) (io.ReadCloser, error) {
+	begin, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	return streamFrom(ctx, begin, s, id, r)
+}
+
+func streamFrom(ctx, begin context.Context, s *upstream.Session, id walstore.Identity, r Run) (io.ReadCloser, error) {
+	if err := start(begin, s, id, r); err != nil {
 		return nil, err
 	}
 	w := &stream{s: s, at: r.Start, end: r.End}
@@ -104,7 +122,7 @@ func start(ctx context.Context, s *upstream.Session, id walstore.Identity, r Run
 	command := grammar.Render(&grammar.StartPhysical{At: r.Start, Timeline: r.Timeline}, oldest)
 	copying, _, err := s.StartCopy(ctx, command)
 	if err == nil && !copying {
-		err = fmt.Errorf("timeline %s ends before %s there", r.Timeline, r.Start)
+		err = fmt.Errorf("%w: timeline %s ends before %s there", ErrTimelineEnded, r.Timeline, r.Start)
 	}
 	return err
 }
@@ -190,7 +208,7 @@ func (w *stream) control(h wire.Header) error {
 			return e
 		}
 	case 'c', 'C':
-		return fmt.Errorf("the primary ended the stream at %s: %w", w.at, io.ErrUnexpectedEOF)
+		return fmt.Errorf("%w: the server ended the stream at %s", ErrTimelineEnded, w.at)
 	case 'N', 'S':
 		return w.s.Async(h.Type, body)
 	}

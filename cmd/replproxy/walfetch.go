@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/walfetch"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Exit codes of a restore_command: from 1 to 125 say that the file is not there, so recovery goes on
+// without it or ends; more than 125 stop the server, which loses nothing (PostgreSQL's
+// wait_result_is_any_signal).
+const (
+	exitAbsent = 1
+	exitStop   = 255
+)
+
+// stopError ends with exitStop and its message.
+type stopError struct{ error }
+
+func (e stopError) Unwrap() error { return e.error }
+
+// walFetchDefault is a proxy on this machine; PGHOST and its relatives win.
+const walFetchDefault = "host=127.0.0.1 port=6543"
+
+func walFetchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "wal-fetch %f %p",
+		Short: "restore_command out of a proxy's store",
+		Long: "Brings the WAL segment or history file %f out of a running proxy and puts it to %p, as in\n" +
+			"    restore_command = 'replproxy wal-fetch --from \"host=proxy1 port=6543 user=repl\" %f %p'\n" +
+			"The role needs LOGIN and REPLICATION, as a standby's does.\n\n" +
+			"Exit codes: 0 it is there; 1 the proxy has not got it; 255, which stops recovery, for everything else:\n" +
+			"without an answer nobody knows whether recovery is at its end. Where standby.signal is in the current\n" +
+			"directory, as in a standby's, that is 1 as well: the standby tries again by itself.",
+		Args: cobra.ArbitraryArgs,
+	}
+	from := cmd.Flags().String("from", "", "conninfo of the proxy (default "+walFetchDefault+", or PGHOST and PGPORT)")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return stopError{err} })
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return stopError{fmt.Errorf("wal-fetch wants %%f and %%p, not %d arguments", len(args))}
+		}
+		proxy, err := upstream.Parse(fetchFrom(*from))
+		if err != nil {
+			return stopError{err}
+		}
+		return fetched(walfetch.Fetch(cmd.Context(), proxy, args[0], args[1]), args[0])
+	}
+	return cmd
+}
+
+// fetchFrom completes what --from leaves open.
+func fetchFrom(conninfo string) string {
+	if conninfo == "" && os.Getenv("PGHOST") == "" && os.Getenv("PGPORT") == "" {
+		return walFetchDefault
+	}
+	return conninfo
+}
+
+// fetched is the outcome as restore_command wants it.
+func fetched(err error, name string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, walfetch.ErrAbsent):
+		return silentError{exitAbsent} // asked for at each turn of recovery: no news
+	}
+	err = fmt.Errorf("fetch %s: %s", name, pgerror.Describe(err))
+	if _, missing := os.Stat("standby.signal"); errors.Is(missing, fs.ErrNotExist) {
+		return stopError{err}
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package walfetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// applicationName is how the fetch shows among the proxy's standbys.
+const applicationName = "replproxy wal-fetch"
+
+// dialect renders commands that have not changed since.
+const dialect grammar.Version = 140000
+
+var (
+	// ErrAbsent: the proxy has not got the file.
+	ErrAbsent = errors.New("is not there")
+	// ErrName: no file of pg_wal has such a name.
+	ErrName = errors.New("is neither a WAL segment nor a timeline history file")
+)
+
+// Connector logs in to the proxy; *upstream.Config is one.
+type Connector interface {
+	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+}
+
+// Fetch puts the file called name to path, whose directory must exist. It blocks for as long as the WAL
+// takes, and until ctx ends.
+func Fetch(ctx context.Context, proxy Connector, name, path string) error {
+	tli, history := lsn.ParseHistoryFileName(name)
+	if !history && !looksLikeSegment(name) {
+		return fmt.Errorf("%q %w", name, ErrName)
+	}
+	s, err := proxy.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if history {
+		return historyFile(ctx, s, tli, path)
+	}
+	return segment(ctx, s, name, path)
+}
+
+// looksLikeSegment: the segment size, which says what is valid, is not known yet.
+func looksLikeSegment(name string) bool {
+	if len(name) != 24 {
+		return false
+	}
+	for _, c := range name {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+func historyFile(ctx context.Context, s *upstream.Session, tli lsn.TimelineID, path string) error {
+	row, err := ask(ctx, s, grammar.Render(&grammar.TimelineHistory{Timeline: tli}, dialect), 2)
+	if err != nil {
+		return absent(err)
+	}
+	return place(path, bytes.NewReader(row[1]), int64(len(row[1])))
+}
+
+// segment streams one segment, if the proxy has the whole of it on its timeline.
+func segment(ctx context.Context, s *upstream.Session, name, path string) error {
+	row, err := ask(ctx, s, "SHOW wal_segment_size", 1)
+	if err != nil {
+		return err
+	}
+	size, err := lsn.ParseSegSize(string(row[0]))
+	if err != nil {
+		return err
+	}
+	tli, number, ok := size.ParseFileName(name)
+	if !ok {
+		return fmt.Errorf("%q %w of %s", name, ErrName, size)
+	}
+	if row, err = ask(ctx, s, grammar.Render(&grammar.IdentifySystem{}, dialect), 3); err != nil {
+		return err
+	}
+	system, err1 := strconv.ParseUint(string(row[0]), 10, 64)
+	current, err2 := strconv.ParseUint(string(row[1]), 10, 32)
+	end, err3 := lsn.Parse(string(row[2]))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	run := backfill.Run{Timeline: tli, Start: size.Start(number), End: size.Start(number + 1)}
+	if newest := lsn.TimelineID(current); tli > newest || tli == newest && run.End > end {
+		return ErrAbsent
+	}
+	wal, err := backfill.Stream(ctx, s, walstore.Identity{System: lsn.SystemID(system), SegSize: size}, run)
+	if err != nil {
+		return absent(err)
+	}
+	return absent(errors.Join(place(path, wal, int64(size)), wal.Close()))
+}
+
+// ask runs a command that answers one row.
+func ask(ctx context.Context, s *upstream.Session, command string, columns int) ([][]byte, error) {
+	res, err := s.Query(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	if len(res) != 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) < columns {
+		return nil, fmt.Errorf("%s: %w: unexpected answer", command, upstream.ErrProtocol)
+	}
+	return res[0].Rows[0], nil
+}
+
+// absent tells a file that is not there from other failures: it has been removed, the timeline is not in
+// the proxy's history, or it ended within the segment.
+func absent(err error) error {
+	var refusal *pgerror.Error
+	switch {
+	case errors.As(err, &refusal) && (refusal.Code == pgerror.UndefinedFile || refusal.Code == pgerror.InternalError),
+		errors.Is(err, backfill.ErrTimelineEnded):
+		return fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	return err
+}
