@@ -113,6 +113,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		Mirror:  realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { p := store.Positions(); return p.Oldest, p.Flushed },
 		Settled: func() bool { _, settled := hub.Feedback(); return settled },
+		OwnLost: func() { receiver.SlotLost() },
 		Logger:  log.With("part", "slots"),
 	})
 	hub = fanout.New(fanout.Options{

@@ -31,6 +31,7 @@ type Real struct {
 	Name              string
 	ActivePID         int32   // 0: not active
 	Restart           lsn.LSN // Invalid: reserves nothing
+	Lost              bool    // the primary has invalidated it
 	Xmin, CatalogXmin copyboth.FullXID
 }
 
@@ -117,7 +118,7 @@ func (s *situation) shut(v slot.Info) bool { return s.mirror == Gate && v.Lost !
 func (s *situation) mirrored(v slot.Info, r Real) verb {
 	at := s.end(v)
 	switch {
-	case s.shut(v):
+	case s.shut(v) || r.Lost: // a lost one is made anew at the next look
 		return drop
 	case at == lsn.Invalid:
 	case r.Restart == lsn.Invalid || s.mirror == Gate && r.Restart > at:

@@ -95,6 +95,7 @@ func TestGate(t *testing.T) {
 		{"not beyond what is flushed here", ahead, &Real{Restart: 200}, []step{{action{advance, "a"}, 500}}},
 		{"active there", mirrored, &Real{Restart: 200, ActivePID: 5}, nil},
 		{"lost", lost, &Real{Restart: 200}, []step{{action{drop, "a"}, 0}}},
+		{"lost there", mirrored, &Real{Lost: true}, []step{{action{drop, "a"}, 300}}},
 		{"lost and gone", lost, nil, nil},
 		{"adopted follows", adopted, &Real{Restart: 200}, []step{{action{advance, "a"}, 300}}},
 		{"adopted with xmin", adopted, &Real{Restart: 200, Xmin: 9}, []step{{action{clear, "a"}, 300}}},

@@ -41,6 +41,7 @@ type Options struct {
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
 	Store   func() (oldest, flushed lsn.LSN)
 	Settled func() bool // feedback is sent upstream
+	OwnLost func()      // told while the primary shows the own slot as lost; nil: nobody is
 	Logger  *slog.Logger
 }
 
@@ -194,6 +195,9 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 	k.next.Store(uint64(v.next))
 	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.Own })
 	k.idle.Store(&v.idle)
+	if v.slots[k.o.Own].Lost && k.o.OwnLost != nil {
+		k.o.OwnLost()
+	}
 	oldest, flushed := k.o.Store()
 	tuning := k.tuning.Load()
 	now := situation{

@@ -88,7 +88,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		}
 		if attempt.Err() != nil {
 			cancel()
-			r.log.Info("connecting to upstream anew", "because", context.Cause(attempt))
+			r.asked(context.Cause(attempt))
 			continue
 		}
 		if errors.Is(err, walstore.ErrFailed) || errors.Is(err, walstore.ErrClosed) {
@@ -110,11 +110,23 @@ func (r *Receiver) Run(ctx context.Context) error {
 			r.waiting(false)
 			return nil
 		}
+		if err != nil {
+			r.asked(err)
+		}
 	}
 }
 
-// errAgain ends a connection, or the wait for the next try, by [Receiver.Reconnect].
-var errAgain = errors.New("upstream.conninfo has changed")
+// asked is for an attempt that was ended from outside.
+func (r *Receiver) asked(why error) {
+	r.log.Info("connecting to upstream anew", "because", why)
+	r.slotLost = r.slotLost || errors.Is(why, errSlotLost)
+}
+
+// What ends a connection, or the wait for the next try, from outside.
+var (
+	errAgain    = errors.New("upstream.conninfo has changed")
+	errSlotLost = errors.New("the primary has invalidated the slot")
+)
 
 // newAttempt is the context of one connection and of the wait after it.
 func (r *Receiver) newAttempt(ctx context.Context) (context.Context, func()) {
@@ -127,11 +139,17 @@ func (r *Receiver) newAttempt(ctx context.Context) (context.Context, func()) {
 
 // Reconnect ends the present connection in order, or the wait for the next try, and connects at once, by
 // what Options.Upstream says now. Any goroutine may.
-func (r *Receiver) Reconnect() {
+func (r *Receiver) Reconnect() { r.anew(errAgain) }
+
+// SlotLost is told that the primary has invalidated the slot, which a stream goes on without noticing, and
+// 14 does not say on a walsender connection (facts K53): the slot is made anew. Any goroutine may.
+func (r *Receiver) SlotLost() { r.anew(errSlotLost) }
+
+func (r *Receiver) anew(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.again != nil {
-		r.again(errAgain)
+		r.again(cause)
 	}
 }
 
@@ -274,8 +292,9 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 	case e.Code == pgerror.UndefinedFile:
 		end := r.o.Store.Positions().Received
 		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
-			"nothing is skipped: bring the segments back to its pg_wal (from the archive), or start with an empty "+
-			"data directory and rebuild the standbys that need that WAL", err, end)}
+			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise wal_keep_size "+
+			"and start it again, or start with an empty data directory and rebuild the standbys that need that WAL",
+			err, end)}
 	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "":
 		r.slotLost = true // "can no longer access replication slot"
 	case e.Code == pgerror.ObjectInUse:

@@ -26,7 +26,11 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 	defer cancel()
 	q := slotCommands{s, r.o.Slot, srv.version}
 	if srv.version < readSlotVersion {
-		return q.prepareBlind(ctx, r.slotLost)
+		state, err := q.prepareBlind(ctx, r.slotLost)
+		if state == SlotRecreated {
+			r.log.Warn("upstream slot reserved no WAL, it was made anew", "slot", r.o.Slot)
+		}
+		return state, err
 	}
 	found, err := q.read(ctx, srv)
 	if err != nil {
