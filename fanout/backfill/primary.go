@@ -21,9 +21,9 @@ const (
 	commandTimeout = 20 * time.Second
 	// silence bounds the time without a byte while WAL is owed: wal_receiver_timeout's default.
 	silence = 60 * time.Second
-	// spareWalsenders is how many must be free before one is taken: ours and one for somebody else
-	// (ruling R25).
-	spareWalsenders = 2
+	// spareBefore is how many walsenders must be free before one is taken: ours and one for somebody else
+	// (ruling R25). spareAfter must be free once it is ours: somebody else may have been quicker.
+	spareBefore, spareAfter = 2, 1
 	// maxControl bounds every message that carries no WAL, in bytes.
 	maxControl = 1 << 20
 )
@@ -33,15 +33,21 @@ const oldest grammar.Version = 140000
 
 // What can go wrong with the primary.
 var (
-	errBusy = errors.New("the last free walsender of the primary is left to others")
+	errBusy         = errors.New("the last free walsender of the primary is left to others")
+	errNotConnected = errors.New("the upstream is not connected")
 	// ErrTimelineEnded: the server has no more WAL on that timeline.
 	ErrTimelineEnded = errors.New("the timeline ended")
 	errProtocol      = errors.New("protocol violation by the upstream walsender")
 )
 
+// Connector logs in to the primary; *upstream.Config is one.
+type Connector interface {
+	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+}
+
 // Primary streams old WAL from the upstream server, without a slot, as a second walsender.
 type Primary struct {
-	Upstream *upstream.Config
+	Upstream Connector
 	Name     string      // application_name
 	Ready    func() bool // nil: always; false while the walreceiver has no connection: it goes first
 }
@@ -52,22 +58,26 @@ func (p *Primary) String() string { return "primary" }
 // Open connects and starts the stream.
 func (p *Primary) Open(ctx context.Context, id walstore.Identity, r Run) (io.ReadCloser, error) {
 	if p.Ready != nil && !p.Ready() {
-		return nil, errors.New("the upstream is not connected")
+		return nil, errNotConnected
 	}
 	begin, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	if err := p.spare(begin); err != nil {
+	if err := p.spare(begin, spareBefore); err != nil {
 		return nil, err
 	}
 	s, err := p.Upstream.Connect(begin, map[string]string{"replication": "true", "application_name": p.Name})
 	if err != nil {
 		return nil, err
 	}
-	w, err := streamFrom(ctx, begin, s, id, r)
+	var w *stream
+	if err = p.spare(begin, spareAfter); err == nil {
+		w, err = streamFrom(ctx, begin, s, id, r)
+	}
 	if err != nil {
 		_ = s.Close()
 		return nil, err
 	}
+	w.ready, w.segment = p.Ready, id.SegSize
 	return w, nil
 }
 
@@ -76,10 +86,14 @@ func (p *Primary) Open(ctx context.Context, id walstore.Identity, r Run) (io.Rea
 func Stream(ctx context.Context, s *upstream.Session, id walstore.Identity, r Run) (io.ReadCloser, error) {
 	begin, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	return streamFrom(ctx, begin, s, id, r)
+	w, err := streamFrom(ctx, begin, s, id, r)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
-func streamFrom(ctx, begin context.Context, s *upstream.Session, id walstore.Identity, r Run) (io.ReadCloser, error) {
+func streamFrom(ctx, begin context.Context, s *upstream.Session, id walstore.Identity, r Run) (*stream, error) {
 	if err := start(begin, s, id, r); err != nil {
 		return nil, err
 	}
@@ -88,8 +102,8 @@ func streamFrom(ctx, begin context.Context, s *upstream.Session, id walstore.Ide
 	return w, nil
 }
 
-// spare asks whether a walsender can be taken. A server that does not let us ask SQL decides itself.
-func (p *Primary) spare(ctx context.Context) error {
+// spare asks whether so many walsenders are free. A server that does not let us ask SQL decides itself.
+func (p *Primary) spare(ctx context.Context, least int) error {
 	s, err := p.Upstream.Connect(ctx, map[string]string{"application_name": p.Name})
 	if err != nil {
 		return nil
@@ -100,7 +114,7 @@ func (p *Primary) spare(ctx context.Context) error {
 	if err != nil || len(res) != 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) != 1 {
 		return nil
 	}
-	if free, err := strconv.Atoi(string(res[0].Rows[0][0])); err == nil && free < spareWalsenders {
+	if free, err := strconv.Atoi(string(res[0].Rows[0][0])); err == nil && free < least {
 		return errBusy
 	}
 	return nil
@@ -131,6 +145,8 @@ func start(ctx context.Context, s *upstream.Session, id walstore.Identity, r Run
 type stream struct {
 	s       *upstream.Session
 	stop    func() bool
+	ready   func() bool // asked at each segment; nil: always
+	segment lsn.SegSize
 	at, end lsn.LSN
 	left    int // WAL of the current message that was not read yet
 }
@@ -149,6 +165,9 @@ func (w *stream) Close() error {
 func (w *stream) Read(p []byte) (int, error) {
 	if w.at >= w.end {
 		return 0, io.EOF
+	}
+	if w.ready != nil && w.at%lsn.LSN(w.segment) == 0 && !w.ready() {
+		return 0, errNotConnected // it may need the very walsender that we have
 	}
 	w.s.Conn.SetReadDeadline(time.Now().Add(silence))
 	for w.left == 0 {
