@@ -292,9 +292,9 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 	case e.Code == pgerror.UndefinedFile:
 		end := r.o.Store.Positions().Received
 		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
-			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise wal_keep_size "+
-			"and start it again, or start with an empty data directory and rebuild the standbys that need that WAL",
-			err, end)}
+			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise its "+
+			"wal_keep_size and start it again, or start with an empty data directory and rebuild the standbys that "+
+			"need that WAL", err, end)}
 	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "":
 		r.slotLost = true // "can no longer access replication slot"
 	case e.Code == pgerror.ObjectInUse:
