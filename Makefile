@@ -18,7 +18,7 @@ RACE_TIMEOUT := 60m
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test race check deps vuln fuzz soak bench demo clean
+.PHONY: help setup build test race check deps traces vuln fuzz soak bench demo clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ check: bin/staticcheck ## gofmt, vet, staticcheck, list of licences
 
 deps: ## write deps.txt, the list of modules and licences that `make check` holds
 	cd tools && go run ./licences -root .. -write
+
+traces: setup ## record the walsenders' traces anew from PostgreSQL 14 to 18 (conformance/trace/testdata)
+	go test ./conformance/trace -run TestTraces -update
 
 vuln: bin/govulncheck ## known vulnerabilities; fails when their database cannot be reached
 	@scripts/vuln $(PKG)

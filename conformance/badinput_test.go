@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
@@ -152,78 +151,6 @@ func TestDataDirectoryInUse(t *testing.T) {
 	refused(t, pgtest.ProxyOptions{Upstream: s.primary.Conninfo(), DataDir: s.proxy.DataDir, Name: "second"}, 1,
 		s.proxy.DataDir)
 	s.verify(t)
-}
-
-// startReplication sends START_REPLICATION and returns the error that the server answers with, before
-// or after it has entered COPY; nil when WAL comes or nothing within the timeout.
-func startReplication(t *testing.T, conninfo, command string, timeout time.Duration) error {
-	t.Helper()
-	conn := pgtest.Connect(t, conninfo)
-	if err := conn.Conn().SetDeadline(time.Now().Add(timeout)); err != nil {
-		t.Fatal(err)
-	}
-	frontend := conn.Frontend()
-	frontend.Send(&pgproto3.Query{String: command})
-	if err := frontend.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		message, err := frontend.Receive()
-		var netErr net.Error
-		switch m := message.(type) {
-		case *pgproto3.ErrorResponse:
-			return pgconn.ErrorResponseToPgError(m)
-		case *pgproto3.CopyData:
-			if m.Data[0] == 'w' {
-				return nil
-			}
-		}
-		if errors.As(err, &netErr) && netErr.Timeout() {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// Positions that cannot be served get the words that PostgreSQL itself uses, on every version.
-func TestUnservablePositions(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
-		t.Parallel()
-		primary := in.Primary(t) // keeps nothing
-		writeWAL(t, primary, 40)
-		primary.Exec(t, "CHECKPOINT; CHECKPOINT")
-		proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
-		end := primary.CurrentLSN(t)
-		for _, tc := range []struct {
-			name, command, code, words string // no code: as the primary itself says
-		}{
-			{"removed", "START_REPLICATION 0/1000000 TIMELINE 1", "58P01",
-				"requested WAL segment 000000010000000000000001 has already been removed"},
-			{"ahead", fmt.Sprintf("START_REPLICATION %v", end+1<<30), "XX000",
-				"is ahead of the WAL flush position of this server"},
-			{"no such timeline", fmt.Sprintf("START_REPLICATION %v TIMELINE 7", end), "", ""},
-			{"no such slot", fmt.Sprintf("START_REPLICATION SLOT nix %v", end), "42704",
-				`replication slot "nix" does not exist`},
-		} {
-			t.Run(tc.name, func(t *testing.T) {
-				const patience = pgtest.ReplayTimeout
-				direct := startReplication(t, primary.Conninfo("replication=true"), tc.command, patience)
-				through := startReplication(t, proxy.Conninfo("replication=true"), tc.command, patience)
-				var want *pgconn.PgError
-				if !errors.As(direct, &want) {
-					t.Fatalf("the primary itself says %v", direct)
-				}
-				got := wantCode(t, through, want.Code)
-				if tc.code != "" && got.Code != tc.code || !strings.Contains(got.Message, tc.words) {
-					t.Errorf("%v, want %s %s", through, tc.code, tc.words)
-				}
-				t.Logf("direct:  %v", direct)
-				t.Logf("through: %v", through)
-			})
-		}
-	})
 }
 
 // A standby that is ahead of the proxy (its store was restored from an older disk, say) waits without

@@ -28,7 +28,8 @@ func (h *Hub) onPrimary(ctx context.Context, name string) (realslot.Real, bool, 
 
 // adopt takes a slot over that a standby used on the primary (R16): durable here before anything
 // changes there. 55006 while the primary's slot is active; false: there is none. WAL between its
-// restart_lsn and what the store has is asked for like any WAL that is older than the store.
+// restart_lsn and what the store has is asked for like any WAL that is older than the store. A logical
+// slot is refused as PostgreSQL does.
 func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	real, exists, err := h.onPrimary(ctx, name)
 	switch {
@@ -44,6 +45,9 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 		return false, pgerror.New(pgerror.ObjectInUse,
 			`replication slot "%s" is active for PID %d`, name, real.ActivePID).
 			WithDetail("The slot is in use on the primary itself.")
+	case real.Logical:
+		return false, pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"cannot use a logical replication slot for physical replication")
 	}
 	a := slot.Adoption{Name: name, Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
 	if err := h.o.Slots.Adopt(a, pid); err != nil {

@@ -38,8 +38,17 @@ func TestAdopt(t *testing.T) {
 		`replication slot "busy" is active for PID 77`)
 	refused(t, w.standby(1, StartRequest{Slot: "none", At: at}).ended(), pgerror.UndefinedObject,
 		`replication slot "none" does not exist`)
-	if st, ok := w.hub.ReadSlot("busy"); !ok || st.RestartLSN != at || st.RestartTimeline != 1 {
+	if st, ok := w.readSlot("busy"); !ok || st.RestartLSN != at || st.RestartTimeline != 1 {
 		t.Errorf("READ_REPLICATION_SLOT: %+v %v", st, ok)
+	}
+	p.slots["logical"] = realslot.Real{Name: "logical", Logical: true, Restart: at}
+	refused(t, w.standby(1, StartRequest{Slot: "logical", At: at}).ended(), pgerror.ObjectNotInPrerequisite,
+		"cannot use a logical replication slot for physical replication")
+	_, _, err := w.hub.ReadSlot(t.Context(), "logical")
+	refused(t, err, pgerror.FeatureNotSupported, "cannot use READ_REPLICATION_SLOT with a logical replication slot")
+	for name := range p.slots {
+		refused(t, w.hub.CreateSlot(t.Context(), SlotRequest{Name: name}, 1), pgerror.DuplicateObject,
+			fmt.Sprintf(`replication slot "%s" already exists`, name))
 	}
 	if n := len(w.hub.Slots()); n != 0 {
 		t.Fatalf("%d slots were taken over by a question", n)
@@ -69,7 +78,7 @@ func TestAdopt(t *testing.T) {
 	}
 
 	p.err = errors.New("the primary is down")
-	err := w.standby(5, StartRequest{Slot: "other", At: at}).ended()
+	err = w.standby(5, StartRequest{Slot: "other", At: at}).ended()
 	if e := pgerror.From(err); e.Code != pgerror.UndefinedObject || e.Detail == "" || !errors.Is(err, p.err) {
 		t.Errorf("%+v", e)
 	}

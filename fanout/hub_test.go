@@ -28,9 +28,9 @@ func TestBeforeTheFirstStream(t *testing.T) {
 	_, err := w.hub.Identify()
 	refused(t, err, pgerror.CannotConnectNow, starting)
 	refused(t, w.standby(1, StartRequest{At: 0x3000000}).ended(), pgerror.CannotConnectNow, starting)
-	refused(t, w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1), pgerror.CannotConnectNow, starting)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
-	if st, ok := w.hub.ReadSlot("a"); !ok || st != (SlotState{}) {
+	refused(t, w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1), pgerror.CannotConnectNow, starting)
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
+	if st, ok := w.readSlot("a"); !ok || st != (SlotState{}) {
 		t.Errorf("%+v", st)
 	}
 }
@@ -53,7 +53,7 @@ func TestIdentify(t *testing.T) {
 
 func TestRefusalsBeforeCopy(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(100_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "busy", Temporary: true}, 77))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "busy", Temporary: true}, 77))
 	for _, tc := range []struct {
 		name string
 		r    StartRequest
@@ -188,15 +188,15 @@ func TestForkBelow(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(1_500_000)
 	fork := w.gen.End()
 	w.feed(2_500_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	beyond := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	beyond.expect(copyBoth)
 	beyond.until(w.fed)
 	beyond.reply(w.fed)
 	end := w.fed
-	w.waitFor("restart_lsn follows", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == end })
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "b", ReserveWAL: true}, 2))
-	reserved, _ := w.hub.ReadSlot("b")
+	w.waitFor("restart_lsn follows", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == end })
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "b", ReserveWAL: true}, 2))
+	reserved, _ := w.readSlot("b")
 
 	w.gen = w.gen.Fork(fork, 2)
 	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
@@ -209,8 +209,8 @@ func TestForkBelow(t *testing.T) {
 		t.Fatal(beyond.next, err)
 	}
 	w.waitFor("slots at the fork", func() bool {
-		a, _ := w.hub.ReadSlot("a")
-		b, _ := w.hub.ReadSlot("b")
+		a, _ := w.readSlot("a")
+		b, _ := w.readSlot("b")
 		return a.RestartLSN == fork && b.RestartLSN == min(reserved.RestartLSN, fork)
 	})
 	w.feed(4_000_000)
@@ -230,9 +230,9 @@ func TestForkBelow(t *testing.T) {
 
 func TestSlotHoldsWAL(t *testing.T) {
 	w := newWorldKeeping(t, 0, nil).adopt().feed(1_500_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1))
 	reserved := testSeg.Floor(w.fed)
-	if st, ok := w.hub.ReadSlot("a"); !ok || st != (SlotState{reserved, 1}) {
+	if st, ok := w.readSlot("a"); !ok || st != (SlotState{reserved, 1}) {
 		t.Errorf("%+v, expected %s", st, reserved)
 	}
 	w.feed(8 << 20)
@@ -243,7 +243,7 @@ func TestSlotHoldsWAL(t *testing.T) {
 	s.expect(copyBoth)
 	s.until(w.fed)
 	s.reply(w.fed)
-	w.waitFor("restart_lsn follows", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == w.fed })
+	w.waitFor("restart_lsn follows", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == w.fed })
 	if i, _ := w.slots.Read("a"); i.ActivePID != 1 {
 		t.Errorf("%+v", i)
 	}
@@ -261,8 +261,8 @@ func TestSlotHoldsWAL(t *testing.T) {
 
 func TestSlotsSurviveRestart(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(1_500_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1))
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "t", Temporary: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "t", Temporary: true}, 1))
 	s := w.standby(1, StartRequest{Slot: "a", At: 0x3000000})
 	s.expect(copyBoth)
 	s.until(w.fed)
@@ -272,10 +272,10 @@ func TestSlotsSurviveRestart(t *testing.T) {
 	s.leave()
 	w.shutdown()
 	w.start(nil)
-	if st, ok := w.hub.ReadSlot("a"); !ok || st.RestartLSN != w.fed {
+	if st, ok := w.readSlot("a"); !ok || st.RestartLSN != w.fed {
 		t.Errorf("%+v", st)
 	}
-	if _, ok := w.hub.ReadSlot("t"); ok {
+	if _, ok := w.readSlot("t"); ok {
 		t.Error("a temporary slot survived")
 	}
 	w.waitFor("feedback of the absent standby", func() bool { f, ok := w.hub.Feedback(); return ok && f == Feedback{Xmin: 735} })
@@ -286,7 +286,7 @@ func TestAutoCreate(t *testing.T) {
 	at := w.gen.Start() + 12345
 	s := w.standby(1, StartRequest{Slot: "new", At: at})
 	s.expect(copyBoth)
-	if st, ok := w.hub.ReadSlot("new"); !ok || st.RestartLSN != w.gen.Start() {
+	if st, ok := w.readSlot("new"); !ok || st.RestartLSN != w.gen.Start() {
 		t.Errorf("%+v", st)
 	}
 	refused(t, w.standby(2, StartRequest{Slot: "new", At: at}).ended(), pgerror.ObjectInUse,
@@ -340,11 +340,11 @@ func TestDrainAll(t *testing.T) {
 // TestAckAboveReceived: a returning standby first reports its replay position (R28).
 func TestAckAboveReceived(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(100_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	s := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	s.expect(copyBoth)
 	s.reply(w.fed + 0x100000)
-	w.waitFor("clamped", func() bool { st, _ := w.hub.ReadSlot("a"); return st.RestartLSN == w.fed })
+	w.waitFor("clamped", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == w.fed })
 	row := w.hub.Standbys()[0]
 	if row.Flush != w.fed+0x100000 || row.AboveReceived != 1 || row.Slot != "a" {
 		t.Errorf("%+v", row)
@@ -357,7 +357,7 @@ func TestAckAboveReceived(t *testing.T) {
 
 func TestFeedbackIsMerged(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(1000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	slotless := w.standby(1, StartRequest{At: w.gen.Start()})
 	slotted := w.standby(2, StartRequest{Slot: "a", At: w.gen.Start()})
 	slotless.feedback(1<<32|700, 900)
@@ -383,13 +383,13 @@ func TestFeedbackIsMerged(t *testing.T) {
 // TestRunSavesAtTheEnd: a moved slot is on disk when Run returned, whatever the interval.
 func TestRunSavesAtTheEnd(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.PersistInterval = 1 << 40 }).adopt().feed(1000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	g, err := w.slots.Acquire("a", 1)
 	w.must(err)
 	g.Confirm(w.fed)
 	w.shutdown()
 	w.start(nil)
-	if st, _ := w.hub.ReadSlot("a"); st.RestartLSN != w.fed {
+	if st, _ := w.readSlot("a"); st.RestartLSN != w.fed {
 		t.Errorf("%+v", st)
 	}
 	if b := bytes.Count([]byte(fmt.Sprint(w.hub.Slots())), []byte("{a ")); b != 1 {

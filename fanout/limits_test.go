@@ -22,7 +22,7 @@ func TestSlotIsLost(t *testing.T) {
 		o.Limits = Limits{Enforce: true, MaxKeep: 2 * int64(testSeg)}
 		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	}).adopt().feed(100_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "a", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1))
 	s := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	s.expect(copyBoth)
 	s.until(w.fed)
@@ -71,9 +71,9 @@ func TestFullDiskLosesTheFurthest(t *testing.T) {
 	w := newWorldKeeping(t, 0, func(o *Options) {
 		o.Limits = Limits{Enforce: true, MaxKeep: slot.Auto, Room: func() (int64, bool) { return room.Load(), true }}
 	}).adopt().feed(100_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "far", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "far", ReserveWAL: true}, 1))
 	w.feed(3 * int(testSeg))
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "near", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "near", ReserveWAL: true}, 1))
 	w.feed(3 * int(testSeg))
 	w.hub.enforce(time.Now())
 	for _, row := range w.hub.Slots() {
@@ -95,13 +95,13 @@ func TestFullDiskLosesTheFurthest(t *testing.T) {
 // TestIdleSlotIsLost is 18's idle_replication_slot_timeout, with its restart_lsn still shown.
 func TestIdleSlotIsLost(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Limits.IdleTimeout = time.Millisecond }).adopt().feed(100_000)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "busy"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "busy"}, 1))
 	s := w.standby(1, StartRequest{Slot: "busy", At: w.gen.Start()})
 	s.expect(copyBoth)
 	s.until(w.fed)
 	s.reply(w.fed)
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "idle", ReserveWAL: true}, 1))
-	w.must(w.hub.CreateSlot(SlotRequest{Name: "unused"}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "idle", ReserveWAL: true}, 1))
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "unused"}, 1))
 	w.waitFor("the idle slot to be lost", func() bool { return w.hub.LostSlots() == 1 })
 	rows := w.hub.Slots()
 	if rows[0].Lost != slot.NotLost || rows[1].Lost != slot.IdleTimeout || rows[1].Restart == lsn.Invalid ||

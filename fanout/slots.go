@@ -5,6 +5,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // SlotRequest is a CREATE_REPLICATION_SLOT … PHYSICAL.
@@ -23,8 +24,19 @@ type SlotState struct {
 // CreateSlot creates a physical slot for session pid. With ReserveWAL it holds WAL from the start of
 // the segment that is being received: a backup that starts after this begins at a checkpoint whose
 // redo position the primary has yet to write, or just wrote, and its receiver asks from the start of
-// that segment. 57P03 when there is no WAL to reserve yet; else package slot's errors.
-func (h *Hub) CreateSlot(r SlotRequest, pid int32) error {
+// that segment. A name that the primary has is taken, as the slot there is to be taken over, not
+// forgotten; a primary that can't be asked has none. 57P03 when there is no WAL to reserve yet; else
+// package slot's errors.
+func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
+	if _, here := h.o.Slots.Read(r.Name); !here && !r.Temporary {
+		_, there, err := h.onPrimary(ctx, r.Name)
+		if err != nil {
+			h.log.Warn("cannot ask the primary for a slot", "slot", r.Name, "err", err)
+		}
+		if there {
+			return slot.ErrExists(r.Name)
+		}
+	}
 	restart := lsn.Invalid
 	if r.ReserveWAL {
 		var err error
@@ -45,13 +57,17 @@ func (h *Hub) reserve(at lsn.LSN) (lsn.LSN, error) {
 }
 
 // ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
-// is not here it waits for the primary, which may have it.
-func (h *Hub) ReadSlot(name string) (SlotState, bool) {
+// is not here it waits for the primary, which may have it; a logical one is 0A000.
+func (h *Hub) ReadSlot(ctx context.Context, name string) (SlotState, bool, error) {
 	info, ok := h.o.Slots.Read(name)
 	if !ok {
-		real, exists, err := h.onPrimary(context.Background(), name)
+		real, exists, err := h.onPrimary(ctx, name)
 		if err != nil || !exists {
-			return SlotState{}, false
+			return SlotState{}, false, nil
+		}
+		if real.Logical {
+			return SlotState{}, false, pgerror.New(pgerror.FeatureNotSupported,
+				"cannot use READ_REPLICATION_SLOT with a logical replication slot")
 		}
 		info.Restart = real.Restart
 	}
@@ -59,7 +75,13 @@ func (h *Hub) ReadSlot(name string) (SlotState, bool) {
 	if info.Restart != lsn.Invalid {
 		st.RestartTimeline = h.o.Store.History().TimelineOf(info.Restart)
 	}
-	return st, true
+	return st, true, nil
+}
+
+// HasSlot reports whether a slot is here.
+func (h *Hub) HasSlot(name string) bool {
+	_, ok := h.o.Slots.Read(name)
+	return ok
 }
 
 // DropSlot drops a slot for session pid; see [slot.Table.Drop].

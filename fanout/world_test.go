@@ -309,3 +309,13 @@ func (w *world) waitFor(what string, ok func() bool) {
 const copyBoth = `W "\x00\x00\x00"`
 
 var _ walsender.Sink = (*session)(nil)
+
+// readSlot is what a client reads of a slot that it may read.
+func (w *world) readSlot(name string) (SlotState, bool) {
+	w.t.Helper()
+	st, ok, err := w.hub.ReadSlot(w.t.Context(), name)
+	if err != nil {
+		w.t.Errorf("read slot %s: %v", name, err)
+	}
+	return st, ok
+}

@@ -17,8 +17,6 @@ import (
 const (
 	// DefaultAuthenticationTimeout is PostgreSQL's authentication_timeout.
 	DefaultAuthenticationTimeout = time.Minute
-	// DefaultNewestMinor is the newest minor version that PostgreSQL 18 knows.
-	DefaultNewestMinor = 2
 	// refuseTimeout bounds the writing of a refusal: a few hundred bytes that fit a socket's buffer.
 	refuseTimeout = 2 * time.Second
 )
@@ -29,6 +27,15 @@ type Options struct {
 	AuthenticationTimeout time.Duration
 	// NewestMinor is named in refusals of other protocol versions.
 	NewestMinor uint16
+}
+
+// NewestMinor is the newest minor version of protocol 3 that a server knows, by its server_version_num
+// (facts A4); 0 is a server that nothing is known of.
+func NewestMinor(serverVersionNum int) uint16 {
+	if serverVersionNum >= 180000 {
+		return 2
+	}
+	return 0
 }
 
 // RefusedError says that the client was refused and has been told Err.

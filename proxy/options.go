@@ -49,9 +49,9 @@ type Options struct {
 	ConnectWait func() time.Duration
 	// AuthenticationTimeout bounds the startup phase, and the log-in again.
 	AuthenticationTimeout time.Duration
-	// NewestMinor is the newest minor protocol version that refusals of another major name; the zero
-	// value is 3.0.
-	NewestMinor    uint16
+	// NewestMinor is the newest minor protocol version of the primary, as far as it is known, for
+	// refusals to name; nil is 3.0.
+	NewestMinor    func() uint16
 	MaxConnections int
 	MaxStarting    int
 	// Node tells this proxy's virtual pids from another's, 0 to MaxNode.
@@ -79,6 +79,9 @@ func (o *Options) complete() error {
 	setDefault(&o.DrainGrace, DefaultDrainGrace)
 	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)
 	setDefault(&o.KeepAlive, DefaultKeepAlive())
+	if o.NewestMinor == nil {
+		o.NewestMinor = func() uint16 { return 0 }
+	}
 	return nil
 }
 

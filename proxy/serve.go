@@ -20,7 +20,7 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 	defer s.contain(conn)
 	s.tune(conn)
 	req, err := handshake.Accept(s.startups.ctx, conn, handshake.Options{
-		AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor,
+		AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor(),
 	})
 	if stayed := leaveStarting(); err != nil {
 		s.refused.Add(1)

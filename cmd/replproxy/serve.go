@@ -22,6 +22,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -146,6 +147,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	server, err := proxy.New(proxy.Options{
 		Listeners: doors.clients, Upstream: dialer(up, wait), Physical: handler,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
+		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
 	if err != nil {
 		return errors.Join(err, doors.close())

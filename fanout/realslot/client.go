@@ -65,8 +65,8 @@ func look(ctx context.Context, s *upstream.Session) (view, error) {
 	}
 	for _, row := range answers[1].Results[0].Rows {
 		r := Real{
+			Name: string(row[0]), Logical: string(row[5]) == "logical", ActivePID: int32(number(row[1], 32)),
 			Lost: string(row[6]) == "lost",
-			Name: string(row[0]), ActivePID: int32(number(row[1], 32)),
 			Xmin: full(uint32(number(row[3], 32)), v.next), CatalogXmin: full(uint32(number(row[4], 32)), v.next),
 		}
 		if row[2] != nil {
@@ -74,9 +74,7 @@ func look(ctx context.Context, s *upstream.Session) (view, error) {
 				return view{}, fmt.Errorf("look at slot %q: %w", r.Name, err)
 			}
 		}
-		if string(row[5]) == "physical" {
-			v.slots[r.Name] = r
-		}
+		v.slots[r.Name] = r
 		if r.ActivePID == 0 && r.Restart != lsn.Invalid && !r.Lost {
 			held, _ := strconv.ParseInt(string(row[7]), 10, 64) // NULL: a standby that has replayed nothing
 			v.idle = append(v.idle, Idle{r.Name, string(row[5]), r.Restart, max(0, held), string(row[6])})

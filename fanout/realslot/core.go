@@ -26,9 +26,10 @@ const (
 	Gate     Mirror = "gate"     // they follow their standbys, for synchronized_standby_slots
 )
 
-// Real is a physical slot of the primary.
+// Real is a slot of the primary.
 type Real struct {
 	Name              string
+	Logical           bool
 	ActivePID         int32   // 0: not active
 	Restart           lsn.LSN // Invalid: reserves nothing
 	Lost              bool    // the primary has invalidated it
@@ -92,9 +93,9 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
 		return createShut
 	case !exists || r.ActivePID != 0:
-	case v.Real == slot.NoReal && s.mirror != NoMirror:
+	case (v.Real == slot.NoReal || r.Logical) && s.mirror != NoMirror:
 		return foreign
-	case v.Real == slot.NoReal:
+	case v.Real == slot.NoReal || r.Logical:
 	case v.Real == slot.Mirrored:
 		return s.mirrored(v, r)
 	case s.covered(v):

@@ -48,6 +48,8 @@ func TestDecide(t *testing.T) {
 			[]Real{{Name: "a", Restart: 500}, held}, []action{{advance, "a"}}},
 		{"mirror of somebody else's name", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a"},
 			[]Real{idle, held}, []action{{foreign, "a"}}},
+		{"mirror of a logical slot's name", func(s *situation) { s.mirror = Presence },
+			slot.Info{Name: "a", Real: slot.Mirrored}, []Real{{Name: "a", Logical: true}}, []action{{foreign, "a"}}},
 		{"temporary", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Temporary: true}, []Real{held}, nil},
 		{"the proxy's own", func(s *situation) { s.mirror = Presence }, slot.Info{Name: own}, nil, nil},
 	} {

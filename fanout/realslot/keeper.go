@@ -91,7 +91,7 @@ func (k *Keeper) Idle() []Idle {
 	return nil
 }
 
-// Find looks for a physical slot on the primary; false: there is none, or it is the proxy's own. It waits
+// Find looks for a slot on the primary; false: there is none, or it is the proxy's own. It waits
 // for the primary, at most askTimeout.
 func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	if name == k.o.Own {

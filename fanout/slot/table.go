@@ -107,6 +107,11 @@ func (e *entry) release() {
 	}
 }
 
+// ErrExists is 42710.
+func ErrExists(name string) error {
+	return pgerror.New(pgerror.DuplicateObject, `replication slot "%s" already exists`, name)
+}
+
 func errMissing(name string) error {
 	return pgerror.New(pgerror.UndefinedObject, `replication slot "%s" does not exist`, name)
 }
@@ -159,7 +164,7 @@ func (t *Table) reserve(e *entry, owner int32) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.slots[e.name] != nil {
-		return pgerror.New(pgerror.DuplicateObject, `replication slot "%s" already exists`, e.name)
+		return ErrExists(e.name)
 	}
 	if len(t.slots) >= t.max {
 		return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").

@@ -18,6 +18,8 @@ func (c *core) next(now time.Time) action {
 
 func (c *core) decide(now time.Time) action {
 	switch {
+	case c.farAhead(): // before anything that the standby may have sent already
+		return action{kind: doFinish, err: errAhead(c.sent, c.horizon)}
 	case c.doneReceived && !c.doneSent:
 		c.doneSent = true
 		return action{kind: doCopyDone}
@@ -57,8 +59,7 @@ func (c *core) stream(now time.Time) action {
 		return action{kind: doCopyDone}
 	}
 	if c.sent > c.horizon { // only before the first message: the start is ahead of the horizon
-		far := c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
-		if far || now.Sub(c.begun) >= aheadMax {
+		if now.Sub(c.begun) >= aheadMax {
 			return action{kind: doFinish, err: errAhead(c.sent, c.horizon)}
 		}
 	} else if c.state == Catchup {
@@ -68,6 +69,11 @@ func (c *core) stream(now time.Time) action {
 		return action{kind: doKeepalive}
 	}
 	return c.wait(now)
+}
+
+// farAhead: the start is not waited for. Only before the first message is sent above the horizon.
+func (c *core) farAhead() bool {
+	return c.sent > c.horizon && c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
 }
 
 // drained ends a drain when the standby confirmed the last byte, as a PostgreSQL server that shuts

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// maxCopyData and maxOther are PostgreSQL's limits of a frame (facts E3). The proxy keeps at most
+	// maxCopyData and maxOther are PostgreSQL's limits of a frame's body (facts E3). The proxy keeps at most
 	// maxReply bytes of one: what follows the fields is skipped, as PostgreSQL ignores it.
 	maxCopyData = 0x3fffffff
-	maxOther    = 10000
+	maxOther    = 10000 - 4
 	maxReply    = 64
 )
 

@@ -27,17 +27,22 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 		if c.Logical {
 			return s.pass(parent, ctx, cmd, text)
 		}
-		before, err = s.createSlot(before, c)
+		before, err = s.createSlot(ctx, before, c)
 	case *grammar.ReadSlot:
-		before = s.readSlot(before, c.Name)
+		before, err = s.readSlot(ctx, before, c.Name)
 	case *grammar.DropSlot:
+		if !s.h.o.Hub.HasSlot(c.Name) && s.link.take() { // the primary may have it
+			if err := s.forward(parent, ctx, cmd, text); !errors.Is(err, errLinkLost) {
+				return err
+			}
+		}
 		before, err = s.dropSlot(ctx, before, c)
 	case *grammar.StartPhysical:
 		return s.startPhysical(parent, ctx, before, c)
 	case *grammar.Show:
 		return s.show(parent, ctx, before, c, text)
 	case *grammar.AlterSlot:
-		if _, virtual := s.h.o.Hub.ReadSlot(c.Name); !virtual {
+		if !s.h.o.Hub.HasSlot(c.Name) {
 			return s.pass(parent, ctx, cmd, text)
 		}
 		err = pgerror.New(pgerror.FeatureNotSupported,
@@ -77,25 +82,29 @@ func (s *session) timelineHistory(b []byte, tli lsn.TimelineID) ([]byte, error) 
 	return appendComplete(appendDataRow(b, text(name), content), "TIMELINE_HISTORY"), nil
 }
 
-func (s *session) createSlot(b []byte, c *grammar.CreateSlot) ([]byte, error) {
+func (s *session) createSlot(ctx context.Context, b []byte, c *grammar.CreateSlot) ([]byte, error) {
 	r := fanout.SlotRequest{Name: c.Name, Temporary: c.Temporary, ReserveWAL: c.ReserveWAL}
-	if err := s.h.o.Hub.CreateSlot(r, s.server.PID()); err != nil {
+	if err := s.h.o.Hub.CreateSlot(ctx, r, s.server.PID()); err != nil {
 		return b, err
 	}
 	return appendResult(b, "CREATE_REPLICATION_SLOT", createSlotColumns(),
 		text(c.Name), text("0/0"), null(), null()), nil
 }
 
-func (s *session) readSlot(b []byte, name string) []byte {
+func (s *session) readSlot(ctx context.Context, b []byte, name string) ([]byte, error) {
 	values := []value{null(), null(), null()}
-	if state, ok := s.h.o.Hub.ReadSlot(name); ok {
+	state, ok, err := s.h.o.Hub.ReadSlot(ctx, name)
+	if err != nil {
+		return b, err
+	}
+	if ok {
 		values[0] = text("physical")
 		if state.RestartLSN != lsn.Invalid {
 			values[1] = text(state.RestartLSN.String())
 			values[2] = text(state.RestartTimeline.String())
 		}
 	}
-	return appendResult(b, "READ_REPLICATION_SLOT", readSlotColumns(), values...)
+	return appendResult(b, "READ_REPLICATION_SLOT", readSlotColumns(), values...), nil
 }
 
 // dropSlot may wait for the session that uses the slot. Meanwhile the client is watched: one that
@@ -149,6 +158,9 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 			s.link.giveBack()
 		}
 		return s.fail(nil, err)
+	}
+	if parent.Err() != nil {
+		return errOver // as in PostgreSQL, a server that stops says no more than CopyDone
 	}
 	var out []byte
 	if next != nil {

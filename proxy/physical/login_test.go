@@ -1,7 +1,6 @@
 package physical_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
 	"strings"
@@ -103,32 +102,6 @@ func TestUnprovenLogInIsRefused(t *testing.T) {
 			t.Fatalf("%+v", e)
 		}
 	})
-}
-
-// The startup packet reaches the primary as it is, so versions are negotiated by the primary.
-func TestProtocolVersionIsNegotiatedByThePrimary(t *testing.T) {
-	primary := pgtest.Need(t, 15).Primary(t)
-	w := newWorld(t, primary, worldOptions{})
-	startup := func(addr string) string {
-		conn := dial(t, addr)
-		body := "user\x00postgres\x00replication\x00true\x00_pq_.what\x001\x00\x00"
-		b := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
-		b = append(binary.BigEndian.AppendUint32(b, 3<<16|7), body...)
-		_, err := conn.Write(b)
-		must(t, err)
-		s := &script{t: t, conn: conn, f: pgproto3.NewFrontend(conn, conn)}
-		m, err := s.receive()
-		must(t, err)
-		n, ok := m.(*pgproto3.NegotiateProtocolVersion)
-		if !ok {
-			t.Fatalf("%T", m)
-		}
-		return describe(m) + " " + strings.Join(n.UnrecognizedOptions, ",")
-	}
-	want := startup(net.JoinHostPort("127.0.0.1", itoa(primary.Port)))
-	if got := startup(w.addr.String()); got != want {
-		t.Errorf("%q, the primary says %q", got, want)
-	}
 }
 
 // A primary without a free walsender is asked again, and the client never knows (R31).

@@ -25,19 +25,24 @@ func (s *session) loop(ctx context.Context) error {
 			return errShutdown()
 		case err != nil:
 			return lostClient(err)
+		case !known(h.Type):
+			return pgerror.Fatal(pgerror.ProtocolViolation, "invalid frontend message type %d", h.Type)
+		case short(h.Type) && h.Size > maxShort:
+			return fmt.Errorf("%w: message %q of %d bytes", errClientGone, h.Type, h.Size)
 		case h.Type == 'X':
 			return errOver
 		case h.Type == 'S':
 			skip = false
 			err = s.sync(ctx, h)
-		case !known(h.Type):
-			return pgerror.Fatal(pgerror.ProtocolViolation, "invalid frontend message type %d", h.Type)
-		case skip || !answered(h.Type):
+		case skip || !answered(h):
 			err = s.client.skip(ctx, h.Size)
 		case h.Type == 'Q':
 			err = s.query(ctx, h)
 		case h.Type == 'F':
 			err = s.refuse(ctx, h, "fastpath function calls not supported in a replication connection", true)
+		case h.Type == 'H':
+			skip = true
+			err = s.refuse(ctx, h, "invalid message format", false)
 		default:
 			skip = true
 			err = s.refuse(ctx, h, "extended query protocol not supported in a replication connection", false)
@@ -61,9 +66,15 @@ func lostClient(err error) error {
 // known are the messages that a frontend may send to a backend.
 func known(typ byte) bool { return bytes.IndexByte([]byte("QFXBPCEDHSdcf"), typ) >= 0 }
 
+// short are the messages that PostgreSQL, since 14, takes to be garbage when they are long: it ends the
+// session without a word.
+func short(typ byte) bool { return bytes.IndexByte([]byte("XCDEHScf"), typ) >= 0 }
+
 // answered are the messages that get an answer; Flush has nothing to flush, and Copy* outside of
 // COPY is left over from one that ended in an error.
-func answered(typ byte) bool { return bytes.IndexByte([]byte("Hdcf"), typ) < 0 }
+func answered(h wire.Header) bool {
+	return bytes.IndexByte([]byte("dcf"), h.Type) < 0 && (h.Type != 'H' || h.Size > 0)
+}
 
 func (s *session) sync(ctx context.Context, h wire.Header) error {
 	if h.Size > 0 {

@@ -38,6 +38,9 @@ const (
 	DefaultWalSenderTimeout = time.Minute
 	// maxQuery is the longest text of a command. Real ones have a few hundred bytes.
 	maxQuery = 1 << 20
+	// maxShort is PostgreSQL's limit of the bodies of messages that have little to say: 10000 bytes with
+	// their length.
+	maxShort = 10000 - 4
 	// maxSmall is the longest body of a message of the primary that is looked at rather than passed
 	// on piecemeal: errors and parameters.
 	maxSmall = 64 << 10

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -151,16 +150,6 @@ func describe(m pgproto3.BackendMessage) string {
 func fields(e pgproto3.ErrorResponse) string {
 	return fmt.Sprintf("%s %s %s %q detail %q hint %q position %d", e.Severity, e.SeverityUnlocalized,
 		e.Code, e.Message, e.Detail, e.Hint, e.Position)
-}
-
-var (
-	lsnPattern = regexp.MustCompile(`[0-9A-F]+/[0-9A-F]+`)
-	pidPattern = regexp.MustCompile(`PID \d+`)
-)
-
-// normal hides what two servers cannot have in common.
-func normal(transcript string) string {
-	return pidPattern.ReplaceAllString(lsnPattern.ReplaceAllString(transcript, "LSN"), "PID n")
 }
 
 // copyDataUntil reads WAL until it has seen the byte before end; "ok", or what came instead.
