@@ -56,8 +56,8 @@ const (
 )
 
 // wait reads until what is waited for has come, and describes what came. WAL is shown only to who
-// waits for it, since a server may write some at any time, and where it ends to who waits for all. So that nobody waits in vain, the end of the
-// connection ends every wait; time is up with an error.
+// waits for it, since a server may write some at any time, and where it ends to who waits for all. So
+// that nobody waits in vain, the end of the connection ends every wait; time is up with an error.
 func (s *session) wait(until string) ([]string, error) {
 	if err := s.conn.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return nil, err

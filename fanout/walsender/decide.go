@@ -71,9 +71,11 @@ func (c *core) stream(now time.Time) action {
 	return c.wait(now)
 }
 
-// farAhead: the start is not waited for. Only before the first message is sent above the horizon.
+// farAhead: nothing has been sent yet, and the start is not waited for. (A fork puts the horizon below
+// what was sent as well.)
 func (c *core) farAhead() bool {
-	return c.sent > c.horizon && c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
+	return c.sent == c.plan.Start && !c.plan.Historic &&
+		c.sent > c.horizon && c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
 }
 
 // drained ends a drain when the standby confirmed the last byte, as a PostgreSQL server that shuts
