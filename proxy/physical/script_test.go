@@ -76,14 +76,6 @@ func (s *script) send(messages ...pgproto3.FrontendMessage) {
 	}
 }
 
-// raw sends bytes as they are.
-func (s *script) raw(b ...byte) {
-	s.t.Helper()
-	if _, err := s.conn.Write(b); err != nil {
-		s.t.Fatalf("send: %v", err)
-	}
-}
-
 func (s *script) receive() (pgproto3.BackendMessage, error) {
 	_ = s.conn.SetReadDeadline(time.Now().Add(readTimeout))
 	return s.f.Receive()

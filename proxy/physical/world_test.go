@@ -154,8 +154,6 @@ func dialer(config *upstream.Config) proxy.Dialer {
 	})
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
