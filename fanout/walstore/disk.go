@@ -62,7 +62,7 @@ func (s *Store) writeStep() (bool, error) {
 		return false, nil
 	}
 	f, err := s.writeFile(segKey{tli, s.segs.size.Segno(from)}, from)
-	if err != nil {
+	if f == nil || err != nil {
 		return false, err
 	}
 	if _, err := f.f.WriteAt(piece, s.segs.size.Offset(from)); err != nil {
@@ -86,10 +86,17 @@ func (s *Store) writeStep() (bool, error) {
 	return true, nil
 }
 
-// writeFile gives the open file of segment k, in which at is the next byte to write.
+// writeFile gives the open file of segment k, in which at is the next byte to write; nil when the
+// flusher is too far behind for one more.
 func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	if f := s.stages.cur; f != nil && f.key == k {
 		return f, nil
+	}
+	s.mu.Lock()
+	unsynced := len(s.dirty)
+	s.mu.Unlock()
+	if unsynced >= maxUnsynced {
+		return nil, nil
 	}
 	x := s.segs
 	f := &segFile{key: k, end: x.size.Start(k.segno) + s.segLen(), hash: xxhash.New()}
@@ -98,7 +105,7 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 		f.fresh = true
 		f.f, err = x.create(k)
 	} else if f.f, err = s.fs.OpenWrite(x.path(x.name(k))); err == nil {
-		err = hashFile(f.hash, f.f, off)
+		err = errors.Join(f.f.Allocate(int64(x.size)), hashFile(f.hash, f.f, off)) // damage may have cut it
 	}
 	if err != nil {
 		if f.f != nil {
@@ -171,6 +178,9 @@ func (s *Store) closeSynced(synced lsn.LSN) error {
 			return fmt.Errorf("close segment: %w", err)
 		}
 	}
+	if len(old) > 0 {
+		signal(s.writeC) // it may wait for maxUnsynced
+	}
 	return nil
 }
 
@@ -192,6 +202,7 @@ func (s *Store) markStep() (bool, error) {
 	s.mu.Lock()
 	s.pos.Flushed = next.LSN
 	s.mu.Unlock()
+	s.repaired()
 	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
 		signal(s.makeC)
 	}
@@ -211,11 +222,14 @@ func noSpace(err error) error {
 
 // drain runs the steps until everything received is flushed.
 func (s *Store) drain() error {
-	for _, step := range []func() (bool, error){s.writeStep, s.syncStep, s.markStep} {
-		for more := true; more; {
-			var err error
-			if more, err = step(); err != nil {
-				return err
+	for busy := true; busy; {
+		busy = false
+		for _, step := range []func() (bool, error){s.writeStep, s.syncStep, s.markStep} {
+			for more := true; more; busy = busy || more {
+				var err error
+				if more, err = step(); err != nil {
+					return err
+				}
 			}
 		}
 	}

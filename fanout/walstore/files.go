@@ -10,19 +10,18 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 )
 
-// openFile is a segment file that all its readers share: one descriptor, verified once.
+// openFile is a segment file that all its readers share: one descriptor, verified for all of them.
 type openFile struct {
 	key  segKey
 	f    vfs.File
 	refs int // guarded by segments.mu
 
-	mu       sync.Mutex // held while verifying: the others wait for the result
-	verified bool
-	damage   error
+	mu     sync.Mutex // held while verifying: the others wait for the result
+	damage error      // once found, of this file for good
 }
 
 // maxIdle is how many files without a reader stay open: a standby that goes back and forth between
-// the tail and the disk finds its segment still open, and still verified.
+// the tail and the disk finds its segment still open.
 const maxIdle = 8
 
 // acquire opens k or takes another reference. x.mu is held.
@@ -89,19 +88,15 @@ func (x *segments) closeIdle(keep func(segKey) bool) {
 	}
 }
 
-// verify checks a sealed segment against its digest, once as long as it stays open and, when it is
-// opened again, once per verifiedFor. A segment that has no readable digest (a crash came before it
-// was written) is walked record by record instead.
+// verify checks a sealed segment against its digest, unless that was done lately. A segment that has
+// no readable digest (a crash came before it was written) is walked record by record instead.
 func (s *Store) verify(o *openFile) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.verified {
-		if !s.segs.verifiedLately(o.key, time.Now()) {
-			if o.damage = s.verifyFile(o); o.damage == nil {
-				s.segs.noteVerified(o, time.Now())
-			}
+	if now := time.Now(); o.damage == nil && !s.segs.verifiedLately(o.key, now) {
+		if o.damage = s.verifyFile(o); o.damage == nil {
+			s.segs.noteVerified(o, now)
 		}
-		o.verified = true
 	}
 	return o.damage
 }

@@ -204,7 +204,10 @@ func (s *Store) joins(f vfs.File, g Segment) error {
 	if err == nil || isShort(err) {
 		return nil
 	}
-	return s.damage(h, g.Start, err)
+	if damaged := s.damage(h, g.Start, err); damaged != nil {
+		return damaged
+	}
+	return err
 }
 
 // has reports whether a file holds pos.

@@ -1,6 +1,7 @@
 package walstore
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,10 +18,8 @@ func (s *Store) makeStep() error {
 	if _, ok := s.Identity(); !ok {
 		return nil
 	}
-	if err := s.sealFlushed(); err != nil {
-		return err
-	}
-	if err := s.retain(); err != nil {
+	// On a full disk digests can't be written; what makes room comes all the same.
+	if err := errors.Join(s.sealFlushed(), s.retain()); err != nil {
 		return err
 	}
 	for s.segs.spareCount() < spareTarget(s.segs.size) {
@@ -110,7 +109,7 @@ func (s *Store) retain() error {
 	if pos.Timeline == 0 {
 		return nil
 	}
-	gone, reuse := s.unlist(slots, pos)
+	gone, reuse := s.unlist(slots, pos, s.o.Short())
 	if len(gone) == 0 {
 		return nil
 	}
@@ -132,7 +131,7 @@ func (s *Store) retain() error {
 
 // unlist takes the removable segments out of the index. reuse says which may become spares: a file
 // that is still open somewhere must keep its content.
-func (s *Store) unlist(slots lsn.LSN, pos Positions) (gone []segKey, reuse []bool) {
+func (s *Store) unlist(slots lsn.LSN, pos Positions, short bool) (gone []segKey, reuse []bool) {
 	x := s.segs
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -140,11 +139,13 @@ func (s *Store) unlist(slots lsn.LSN, pos Positions) (gone []segKey, reuse []boo
 		segSize: x.size, slots: slots, keepSize: s.keepSize.Load(),
 		received: pos.Received, mark: pos.Flushed,
 	}
-	for rd := range x.readers {
-		r.readers = append(r.readers, lsn.LSN(rd.hold.Load()))
-	}
-	if x.imported != lsn.Invalid && time.Now().Before(x.importedUntil) {
-		r.readers = append(r.readers, x.imported) // somebody asked for it a moment ago
+	if !short {
+		for rd := range x.readers {
+			r.readers = append(r.readers, lsn.LSN(rd.hold.Load()))
+		}
+		if x.imported != lsn.Invalid && time.Now().Before(x.importedUntil) {
+			r.readers = append(r.readers, x.imported) // somebody asked for it a moment ago
+		}
 	}
 	for k := range x.have {
 		r.segments = append(r.segments, k)

@@ -32,6 +32,9 @@ const (
 	// maxRecycled bounds the removed segments kept for reuse, as the disk space they hold is
 	// nobody's.
 	maxRecycled = 4
+	// maxUnsynced bounds the segment files that are written and not yet synced, each an open
+	// descriptor: while an fsync hangs, the writer waits, and the stream when the tail is full.
+	maxUnsynced = 32
 	// noSpaceRetry is how long the writer waits on a full disk before it tries again: soon enough
 	// to use space that is freed, late enough not to spin.
 	noSpaceRetry = time.Second
@@ -61,6 +64,9 @@ type Options struct {
 	// KeepSize is how many bytes of WAL before the received end are kept although nobody needs
 	// them (keep_size).
 	KeepSize int64
+	// Short reports that the volume has too little free. While it does, readers hold no WAL: a slow
+	// one must not fill the disk. Slots and KeepSize still do. It may look at the disk; nil is never.
+	Short func() bool
 	// RefuseForkBelow makes StartStream refuse a timeline that forked below what was received,
 	// with *[ForkBelowError]. Otherwise it is followed, and the WAL beyond the fork is moved to
 	// Dir/diverged (ruling R3).
@@ -84,6 +90,9 @@ func (o *Options) applyDefaults() error {
 	}
 	if o.KeepSize < 0 {
 		return fmt.Errorf("open store: negative keep size %d", o.KeepSize)
+	}
+	if o.Short == nil {
+		o.Short = func() bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -43,11 +43,26 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.dropUnpublished(h, m); err != nil { // step 6
 		return err
 	}
-	end, err := s.findEnd(ctx, h, m) // steps 7 and 8
+	end, damaged, err := s.findEnd(ctx, h, m) // steps 7 and 8
 	if err != nil {
 		return err
 	}
-	return s.settle(h, m, end) // steps 9 to 11
+	if damaged != nil {
+		if err := s.owe(m, damaged); err != nil {
+			return err
+		}
+	}
+	// Steps 9 to 11 read the last page before the end; a segment that is damaged there is no end.
+	for err = s.settle(h, m, end); errors.As(err, &damaged) && end > m.Start; err = s.settle(h, m, end) {
+		if err := s.owe(m, damaged); err != nil {
+			return err
+		}
+		end = max(s.segs.size.Floor(end-1), m.Start)
+	}
+	if err != nil {
+		return err
+	}
+	return s.resumeRepair(damaged)
 }
 
 // takeDir locks the directory (1) and refuses one that is not ours (2).

@@ -39,12 +39,16 @@ func (s *Store) Run(ctx context.Context) error {
 
 // stage repeats step whenever it is nudged.
 func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bool, error)) {
-	full := false
+	full := false // of the disk, at the last try
 	again := time.AfterFunc(noSpaceRetry, func() { signal(nudge) })
 	defer again.Stop()
 	for s.waitFor(stop, nudge) {
 		err := s.exhaust(step)
 		if err == nil {
+			if full {
+				s.full.Add(-1)
+				s.log.Info("there is space again, writing WAL goes on")
+			}
 			full = false
 			continue
 		}
@@ -54,9 +58,12 @@ func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bo
 			return
 		}
 		if !full {
-			s.log.Error("writing WAL waits for space", "err", err)
+			s.full.Add(1)
+			s.log.Error("the disk is full: writing WAL waits for space, and so does the stream once its memory is used up",
+				"err", err)
 		}
 		full = true
+		signal(s.makeC) // slots may have let go of something
 		again.Reset(noSpaceRetry)
 	}
 }

@@ -135,15 +135,14 @@ type markFile struct {
 
 // write makes m durable in the slot that does not hold the last one.
 func (m *markFile) write(next mark) error {
-	payload := next.append(m.body[:0])
-	m.seq++
-	slot := appendSlot(m.buf[:0], markMagic, m.seq, payload)
-	if _, err := m.f.WriteAt(slot, int64(m.seq%2)*slotStride); err != nil {
-		return fmt.Errorf("write mark: %w", err)
+	seq := m.seq + 1
+	slot := appendSlot(m.buf[:0], markMagic, seq, next.append(m.body[:0]))
+	if _, err := m.f.WriteAt(slot, int64(seq%2)*slotStride); err != nil {
+		return noSpace(fmt.Errorf("write mark: %w", err)) // the same slot again: the other one is good
 	}
 	if err := m.f.Sync(); err != nil {
 		return fmt.Errorf("flush mark: %w", err)
 	}
-	m.last = next
+	m.seq, m.last = seq, next
 	return nil
 }

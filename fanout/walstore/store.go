@@ -33,6 +33,7 @@ type Store struct {
 	watch    watchers
 	slots    atomic.Pointer[func() lsn.LSN]
 	keepSize atomic.Int64  // Options.KeepSize, then SetKeepSize's
+	full     atomic.Int32  // stages that wait for space
 	failed   chan struct{} // closed when err is set
 
 	// Nudges, one slot each.
@@ -51,7 +52,8 @@ type Store struct {
 	tail    tail
 	history lsn.History
 	paused  bool
-	err     error // first failure, or ErrClosed
+	repair  *Repair // nil: of nothing
+	err     error   // first failure, or ErrClosed
 	dirty   []*segFile
 	sealed  []sealJob
 
@@ -180,6 +182,10 @@ func (s *Store) Paused() bool {
 	defer s.mu.Unlock()
 	return s.paused
 }
+
+// Full reports whether the disk has no room for WAL that was received. The stream goes on until the
+// tail is full too, then it is Paused.
+func (s *Store) Full() bool { return s.full.Load() > 0 }
 
 // Err is the failure that ended the store, nil while it works.
 func (s *Store) Err() error {

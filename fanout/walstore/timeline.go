@@ -200,6 +200,7 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 		return s.fail(err) // which of the two timelines the disk has is unknown now
 	}
 	old := s.leaveFiles()
+	s.giveUpRepair(tli, end)
 	s.setEnd(h, s.start, pos.Oldest, end, page)
 	s.in.checker.Resume(last)
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)

@@ -1,18 +1,30 @@
 package walstore
 
-import "time"
+import (
+	"time"
 
-// verifiedFor is how long a segment that was compared with its digest counts as good when it is
-// opened again: 16 standbys that catch up one after another cost one hash, not 16. Long enough for
-// that, short enough that a disk that loses bits is noticed the same day it is read.
-const verifiedFor = 10 * time.Minute
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// A segment that was compared with its digest counts as good for verifiedFor, and in proportion longer
+// when it is larger than verifiedSize; then it is compared again, also while it is being read. So what
+// a disk loses is served for no longer than this, a reader that crawls included, and a segment costs at
+// most 1.6 MB of hashing per second, however many standbys read it.
+const (
+	verifiedFor  = 10 * time.Second
+	verifiedSize = 16 << 20
+)
+
+func verifiedWhile(size lsn.SegSize) time.Duration {
+	return max(verifiedFor, verifiedFor/verifiedSize*time.Duration(size))
+}
 
 // verifiedLately reports whether k was found good not long ago, in this or an earlier open file.
 func (x *segments) verifiedLately(k segKey, now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	at, ok := x.verified[k]
-	return ok && now.Sub(at) < verifiedFor
+	return ok && now.Sub(at) < verifiedWhile(x.size)
 }
 
 // noteVerified remembers that o was found good. A segment that was removed or replaced meanwhile

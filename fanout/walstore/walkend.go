@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
@@ -16,8 +17,9 @@ const readAhead = 32 * lsn.PageSize
 
 // findEnd (7, 8) finds where valid WAL ends. The bytes below the mark are known to be there, so up
 // to the mark the walk may find nothing wrong, only WAL that goes on beyond it; after the mark it
-// ends where recovery of PostgreSQL would end, or at the first byte that no checksum covers.
-func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, error) {
+// ends where recovery of PostgreSQL would end, or at the first byte that no checksum covers. An end
+// below the mark comes with the damage that is there.
+func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	w := s.walker(h.Timeline)
 	p := &pages{s: s, h: h}
 	defer p.close()
@@ -27,62 +29,79 @@ func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, er
 		}
 		return p.page(at)
 	}
-	if m.LSN > m.Start {
-		w.Limit = m.LSN
-	}
-	placed, err := s.placeWalk(w, h, m)
-	if err != nil {
-		return 0, err
-	}
-	if !placed {
-		return m.LSN, nil
-	}
-	if m.LSN > m.Start {
-		if err := walk(w); !isShort(err) || p.missing != 0 && p.missing < m.LSN {
-			return 0, s.damage(h, w.Pos(), err)
+	if m.LSN == m.Start {
+		first, err := w.Start(m.LSN)
+		if err != nil || first != m.LSN { // the rest of a record has no checksum of its own
+			return m.LSN, nil, ignoreEnd(err)
 		}
+	} else if end, damaged, err := s.walkToMark(w, p, h, m); end != 0 || err != nil {
+		return end, damaged, err
 	}
 	w.Limit, w.StopAtBroken = 0, true
-	if err := walk(w); !isEnd(err) {
-		return 0, err
-	}
-	return max(w.Pos(), m.LSN), nil
+	err := walk(w)
+	return max(w.Pos(), m.LSN), nil, ignoreEnd(err)
 }
 
-// placeWalk (7) puts the walk at the first record that begins in the segment of the mark's last
-// byte, or in an earlier segment when none begins there. false: nothing can be verified beyond the
-// mark, because the store has no record that begins before it.
-func (s *Store) placeWalk(w *walformat.Walker, h lsn.History, m mark) (bool, error) {
+// walkToMark verifies what is below the mark. An end says that the walk ends there: at damage or, when
+// nothing could be verified, at the mark.
+func (s *Store) walkToMark(w *walformat.Walker, p *pages, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	x := s.segs
-	at := x.size.Floor(m.LSN)
-	if m.LSN == m.Start {
-		first, err := w.Start(at)
-		if err != nil && !isEnd(err) {
-			return false, err
-		}
-		return err == nil && first == at, nil // the rest of a record has no checksum of its own
+	first := x.size.Floor(m.LSN - 1)
+	if !s.has(h, first) {
+		name := x.size.FileName(h.TimelineOf(first), x.size.Segno(first))
+		return first, &DamagedError{File: name, LSN: first, Reason: "it is missing"}, nil
 	}
-	if at == m.LSN {
-		at -= s.segLen()
+	w.Limit = m.LSN
+	err := s.placeWalk(w, h, m, first)
+	placed := err == nil
+	if placed {
+		err = walk(w)
 	}
-	if _, ok := x.find(h, h.TimelineOf(m.LSN-1), x.size.Segno(at)); !ok {
-		name := x.size.FileName(h.TimelineOf(m.LSN-1), x.size.Segno(at))
-		return false, &DamagedError{File: name, LSN: at, Reason: "it is missing"}
+	damaged := s.damage(h, w.Pos(), err)
+	switch {
+	case damaged != nil && (!isShort(err) || p.missing != 0):
+		return s.safeEnd(w.Pos(), first, m), damaged, nil
+	case damaged == nil:
+		return 0, nil, err
+	case !placed:
+		return m.LSN, nil, nil
 	}
-	for {
-		_, err := w.Start(at)
-		if err == nil {
-			return true, nil
+	return 0, nil, nil
+}
+
+// placeWalk (7) puts the walk at a record that begins at or before first, the start of the segment of
+// the mark's last byte, so that everything from there on is covered by a checksum: in the last page of
+// the segment before or, when records are long, from the start of it or of an earlier one. Otherwise
+// (nothing is before it, or the zeros behind an XLOG_SWITCH are) it begins with the first record of the
+// segment; a walk that is short then has no record that begins before the mark.
+func (s *Store) placeWalk(w *walformat.Walker, h lsn.History, m mark, first lsn.LSN) error {
+	for at := first; at > m.Start; {
+		before := s.segs.size.Floor(at - 1)
+		if !s.has(h, before) {
+			break
 		}
-		if !isShort(err) || m.LSN-at < walformat.LongHeaderLen {
-			return false, s.damage(h, at, err)
+		if at == first {
+			at -= lsn.PageSize
+		} else {
+			at = before
 		}
-		before := at - s.segLen()
-		if _, ok := x.find(h, h.TimelineOf(at-1), x.size.Segno(before)); at <= m.Start || !ok {
-			return false, nil
+		if begin, err := w.Start(at); err == nil && begin <= first {
+			return nil
+		} else if err != nil && !isShort(err) {
+			break // of that segment its readers will know
 		}
-		at = before
 	}
+	_, err := w.Start(first)
+	return err
+}
+
+// safeEnd is where the store ends when damage was found at at: of a segment before first only a part
+// was walked, and the stream compares what it brings again with what is stored before the end.
+func (s *Store) safeEnd(at, first lsn.LSN, m mark) lsn.LSN {
+	if at < first {
+		at = s.segs.size.Floor(at)
+	}
+	return max(at, m.Start)
 }
 
 // walk reads records until there is no more.
@@ -101,9 +120,18 @@ func isEnd(err error) bool {
 
 func isShort(err error) bool { return isEnd(err) && errors.Is(err, walformat.ErrShort) }
 
-func (s *Store) damage(h lsn.History, at lsn.LSN, err error) error {
-	if !isEnd(err) {
-		return err
+// ignoreEnd passes what is no end of the walk.
+func ignoreEnd(err error) error {
+	if isEnd(err) {
+		return nil
+	}
+	return err
+}
+
+// damage makes the end of a walk, or a disk that can't be read, damage at at; nil: it is neither.
+func (s *Store) damage(h lsn.History, at lsn.LSN, err error) *DamagedError {
+	if !isEnd(err) && !errors.Is(err, syscall.EIO) {
+		return nil
 	}
 	name := s.segs.size.FileName(h.TimelineOf(at), s.segs.size.Segno(at))
 	return &DamagedError{File: name, LSN: at, Reason: err.Error()}
@@ -116,7 +144,7 @@ type pages struct {
 	segno   uint64
 	f       vfs.File
 	from    walformat.PageFunc
-	missing lsn.LSN // the lowest page that was asked for and has no file
+	missing lsn.LSN // a page that was asked for and is in no file
 }
 
 func (p *pages) close() {
@@ -141,7 +169,11 @@ func (p *pages) page(at lsn.LSN) ([]byte, error) {
 		}
 		p.f, p.segno, p.from = f, segno, filePages(f, x.size.Start(segno))
 	}
-	return p.from(at)
+	b, err := p.from(at)
+	if errors.Is(err, io.EOF) {
+		p.missing = at // the file is short
+	}
+	return b, err
 }
 
 // filePages reads the pages of one segment file, whose first position is start.

@@ -98,7 +98,7 @@ func WriteFile(fs FS, name string, content []byte) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+		return errors.Join(err, fs.Remove(temp)) // on a full disk it would lie there for long
 	}
 	if err := fs.Rename(temp, name); err != nil {
 		return err

@@ -1,0 +1,119 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Repair is WAL [From, To) that was durable here once and was found damaged at a start: the store ended
+// at From then, claims and serves nothing beyond what it holds, and the stream brings the rest again.
+type Repair struct {
+	From, To lsn.LSN
+	Damage   error // what was found; of an earlier start only its place is known
+}
+
+// The file that remembers a repair over restarts has the shape of the mark: LSN is To, Start is where
+// damage was found first.
+const (
+	owedName  = "owed"
+	owedMagic = "RPXO"
+)
+
+// Repairing is the repair that goes on; false: there is none.
+func (s *Store) Repairing() (Repair, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.repair == nil {
+		return Repair{}, false
+	}
+	return *s.repair, true
+}
+
+// owe notes durably, before the mark m is lowered, that WAL up to it was there. An older note that
+// reaches further stays.
+func (s *Store) owe(m mark, damaged *DamagedError) error {
+	if old, ok := s.readOwed(); ok && old.Timeline == m.Timeline && old.LSN >= m.LSN {
+		return nil
+	}
+	note := mark{Timeline: m.Timeline, LSN: m.LSN, Start: damaged.LSN}
+	if err := vfs.WriteFile(s.fs, s.walPath(owedName), slotFileContent(owedMagic, note.append(nil))); err != nil {
+		return fmt.Errorf("note damaged WAL: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) readOwed() (mark, bool) {
+	raw, err := vfs.ReadFile(s.fs, s.walPath(owedName), 2*slotStride)
+	if err != nil {
+		return mark{}, false
+	}
+	_, payload, err := newestSlot(raw, owedMagic, markLength)
+	if err != nil {
+		return mark{}, false // it only explains; what is claimed depends on the mark
+	}
+	return decodeMark(payload), true
+}
+
+// resumeRepair begins the repair of what is owed, found now (damaged) or at an earlier start.
+func (s *Store) resumeRepair(damaged *DamagedError) error {
+	note, ok := s.readOwed()
+	if !ok {
+		return nil
+	}
+	pos := s.Positions()
+	if note.Timeline != pos.Timeline || note.LSN <= pos.Flushed {
+		return s.segs.remove(owedName)
+	}
+	r := &Repair{From: pos.Flushed, To: note.LSN, Damage: fmt.Errorf("stored WAL was damaged at %s", note.Start)}
+	if damaged != nil {
+		r.Damage = damaged
+	}
+	s.mu.Lock()
+	s.repair = r
+	s.mu.Unlock()
+	s.log.Error("stored WAL is damaged: it is neither served nor counted until it was received again",
+		"err", r.Damage, "from_lsn", r.From, "to_lsn", r.To)
+	return nil
+}
+
+// repaired ends the repair when everything is there again.
+func (s *Store) repaired() {
+	s.mu.Lock()
+	r := s.repair
+	if r == nil || s.pos.Flushed < r.To {
+		s.mu.Unlock()
+		return
+	}
+	s.repair = nil
+	s.mu.Unlock()
+	s.log.Info("the damaged WAL was received again", "from_lsn", r.From, "to_lsn", r.To)
+	s.forgetOwed()
+}
+
+// giveUpRepair ends a repair because the new timeline tli begins at end: what is owed beyond it is in no
+// history any more.
+func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
+	s.mu.Lock()
+	r := s.repair
+	s.repair = nil
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	if r.To > end {
+		s.log.Error("damaged WAL is not repaired: the new timeline lacks it",
+			"new_timeline", uint32(tli), "fork_lsn", end, "to_lsn", r.To)
+	}
+	s.forgetOwed()
+}
+
+// forgetOwed removes the note. One that stays is removed by the next start.
+func (s *Store) forgetOwed() {
+	if err := s.fs.Remove(s.walPath(owedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("cannot remove the note of damaged WAL", "err", err)
+	}
+}
