@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -59,8 +58,15 @@ func TestStorageModel(t *testing.T) {
 // errCut is every call's error once the machine has stopped.
 var errCut = errors.New("the machine has stopped")
 
+// teller is the part of a test that a story needs.
+type teller interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Failed() bool
+}
+
 type model struct {
-	t      *testing.T
+	t      teller
 	seed   uint64
 	rnd    *rand.Rand
 	disk   *vfs.Mem
@@ -78,6 +84,9 @@ type model struct {
 
 	calls  int // file system calls until the machine stops; negative: never
 	noSync bool
+	full   bool // the disk
+	rots   int  // bytes that were changed at rest
+	mutant mutant
 }
 
 // asideWAL is WAL that a switch took out of the history.
@@ -86,9 +95,11 @@ type asideWAL struct {
 	fork, end lsn.LSN
 }
 
-func tellStory(t *testing.T, seed uint64) {
+func tellStory(t teller, seed uint64) { tellSpoiltStory(t, seed, mutant{}) }
+
+func tellSpoiltStory(t teller, seed uint64, spoil mutant) {
 	rnd := rand.New(rand.NewPCG(seed, 0x5eed))
-	m := &model{t: t, seed: seed, rnd: rnd, disk: vfs.NewMem(), calls: -1, newest: 1}
+	m := &model{t: t, seed: seed, rnd: rnd, disk: vfs.NewMem(), calls: -1, newest: 1, mutant: spoil}
 	m.g = walstoretest.New(walstoretest.Config{SegSize: testSeg, Major: 14 + rnd.IntN(5)})
 	m.reopen()
 	for range 4 + rnd.IntN(5) {
@@ -120,7 +131,7 @@ func (m *model) fatalf(format string, args ...any) {
 // may passes an error that the machine's end explains.
 func (m *model) may(what string, err error) bool {
 	m.t.Helper()
-	if err != nil && m.calls != 0 && !m.noSync {
+	if err != nil && m.calls != 0 && !m.noSync && !m.excused(err) {
 		m.fatalf("%s: %v", what, err)
 	}
 	return err == nil
@@ -149,16 +160,20 @@ func (m *model) step() {
 		m.holdReader()
 	case n < 98:
 		m.fork()
+	case n < 99:
+		m.full = !m.full
+		m.note("disk full: %v", m.full)
 	default:
 		m.note("stream lost")
 		m.live = false
 	}
+	m.sabotage()
 	m.publish()
 }
 
 func (m *model) stage(name string, step func() (bool, error)) {
 	m.note("%s", name)
-	if _, err := step(); !m.may(name, err) {
+	if _, err := step(); !m.may(name, err) && !errors.Is(err, errNoSpace) {
 		_ = m.s.fail(err) // as Run does
 	}
 }
@@ -270,7 +285,7 @@ func (m *model) checkAside() {
 				m.fatalf("WAL beyond the fork at %s: %v", a.fork, err)
 			}
 			off := testSeg.Offset(at)
-			if !bytes.Equal(b[off:off+int64(stop-at)], a.g.Bytes(at, stop)) {
+			if m.rots == 0 && !bytes.Equal(b[off:off+int64(stop-at)], a.g.Bytes(at, stop)) {
 				m.fatalf("WAL beyond the fork at %s is wrong in %s", a.fork, name)
 			}
 			if _, err := m.disk.Open("/data/wal/" + name); err == nil {
@@ -294,7 +309,11 @@ func (m *model) read() {
 
 func (m *model) compare(from, to lsn.LSN) {
 	b := make([]byte, to-from)
-	if m.may("read", m.s.readStored(from, b)) && !bytes.Equal(b, m.g.Bytes(from, to)) {
+	err := m.s.readStored(from, b)
+	for errors.Is(err, ErrDamaged) && m.heal(err) {
+		err = m.s.readStored(from, b)
+	}
+	if m.may("read", err) && !bytes.Equal(b, m.g.Bytes(from, to)) {
 		m.fatalf("wrong bytes at %s", from+firstDifference(b, m.g.Bytes(from, to)))
 	}
 }
@@ -339,6 +358,7 @@ func (m *model) closeReaders() {
 // crash stops the process or the machine.
 func (m *model) crash() {
 	m.closeReaders()
+	m.full = false
 	switch n := m.rnd.IntN(10); {
 	case n < 2 && m.s.Err() == nil && m.calls != 0:
 		m.note("clean end")
@@ -352,16 +372,31 @@ func (m *model) crash() {
 		m.note("kill -9")
 		m.disk = m.disk.Kill()
 	case n < 6 && m.s.Err() == nil && m.calls != 0:
-		m.note("fsync failed, kill -9, power loss at once")
+		m.note("fsync failed")
 		m.noSync = true
 		m.stage("sync", m.s.syncStep)
-		m.disk = m.disk.Kill()
+		m.stage("mark", m.s.markStep)
+		m.publish()
+		if m.rnd.IntN(2) == 0 {
+			m.note("kill -9")
+			m.disk = m.disk.Kill()
+		} else {
+			m.powerLoss()
+		}
 	default:
-		m.note("power loss")
-		m.disk = m.disk.Crash(m.rnd)
-		m.told.Written = m.told.Flushed
+		m.powerLoss()
 	}
 	m.calls, m.noSync, m.live = -1, false, false
+	if m.rnd.IntN(12) == 0 || m.mutant.rotten {
+		m.rot()
+	}
+	m.full = m.rnd.IntN(8) == 0
+}
+
+func (m *model) powerLoss() {
+	m.note("power loss")
+	m.disk = m.disk.Crash(m.rnd)
+	m.told.Written = m.told.Flushed
 }
 
 // hook counts calls down to the machine's end, and fails fsync when told to.
@@ -374,9 +409,14 @@ func (m *model) hook(op vfs.Op, name string) error {
 	}
 	if m.noSync && op == vfs.OpSync {
 		m.disk.FailSync(name)
-		return syscall.EIO
+		return m.mutant.failedSync()
 	}
-	return nil
+	if m.mutant.hook != nil {
+		if err := m.mutant.hook(op, name); err != nil {
+			return err
+		}
+	}
+	return m.noRoom(op, name)
 }
 
 // reopen recovers and checks what must be there.
@@ -385,7 +425,7 @@ func (m *model) reopen() {
 	m.fault.Set(m.hook)
 	keep := []int64{0, 1 << 19, 1 << 40}[m.rnd.IntN(3)]
 	s, err := Open(context.Background(), Options{
-		Dir: "/data", FS: m.fault, TailSize: MinTailSize, KeepSize: keep,
+		Dir: "/data", FS: m.fault, TailSize: MinTailSize, KeepSize: keep, Short: m.mutant.short,
 	})
 	if err != nil {
 		m.fatalf("open: %v", err)
@@ -414,7 +454,7 @@ func (m *model) reopen() {
 	switch {
 	case p.Timeline != m.g.Timeline() && m.told.Timeline != 0:
 		m.fatalf("recovered timeline %s, want %s", p.Timeline, m.g.Timeline())
-	case p.Received < atLeast:
+	case p.Received < atLeast && !m.repairs(m.told.Flushed):
 		m.fatalf("recovered up to %s, want at least %s", p.Received, atLeast)
 	case p.Received > m.g.End():
 		m.fatalf("recovered up to %s, upstream ends at %s", p.Received, m.g.End())
@@ -422,6 +462,7 @@ func (m *model) reopen() {
 		m.fatalf("recovered positions differ: %+v", p)
 	}
 	m.told = p
+	m.sabotage()
 	m.compare(p.Oldest, p.Received)
 	m.checkAside()
 }

@@ -48,21 +48,17 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	if damaged != nil {
-		if err := s.owe(m, damaged); err != nil {
-			return err
-		}
+		s.owe(m, damaged)
 	}
 	// Steps 9 to 11 read the last page before the end; a segment that is damaged there is no end.
 	for err = s.settle(h, m, end); errors.As(err, &damaged) && end > m.Start; err = s.settle(h, m, end) {
-		if err := s.owe(m, damaged); err != nil {
-			return err
-		}
+		s.owe(m, damaged)
 		end = max(s.segs.size.Floor(end-1), m.Start)
 	}
 	if err != nil {
 		return err
 	}
-	return s.resumeRepair(damaged)
+	return s.resumeRepair(m, damaged)
 }
 
 // takeDir locks the directory (1) and refuses one that is not ours (2).

@@ -35,15 +35,15 @@ func (s *Store) Repairing() (Repair, bool) {
 
 // owe notes durably, before the mark m is lowered, that WAL up to it was there. An older note that
 // reaches further stays.
-func (s *Store) owe(m mark, damaged *DamagedError) error {
+func (s *Store) owe(m mark, damaged *DamagedError) {
 	if old, ok := s.readOwed(); ok && old.Timeline == m.Timeline && old.LSN >= m.LSN {
-		return nil
+		return
 	}
 	note := mark{Timeline: m.Timeline, LSN: m.LSN, Start: damaged.LSN}
 	if err := vfs.WriteFile(s.fs, s.walPath(owedName), slotFileContent(owedMagic, note.append(nil))); err != nil {
-		return fmt.Errorf("note damaged WAL: %w", err)
+		// On a full disk; what is claimed depends on the mark alone.
+		s.log.Error("cannot note for the next start that WAL is damaged", "err", err, "from_lsn", damaged.LSN, "to_lsn", m.LSN)
 	}
-	return nil
 }
 
 func (s *Store) readOwed() (mark, bool) {
@@ -53,18 +53,21 @@ func (s *Store) readOwed() (mark, bool) {
 	}
 	_, payload, err := newestSlot(raw, owedMagic, markLength)
 	if err != nil {
-		return mark{}, false // it only explains; what is claimed depends on the mark
+		return mark{}, false // it only explains
 	}
 	return decodeMark(payload), true
 }
 
-// resumeRepair begins the repair of what is owed, found now (damaged) or at an earlier start.
-func (s *Store) resumeRepair(damaged *DamagedError) error {
-	note, ok := s.readOwed()
-	if !ok {
-		return nil
-	}
+// resumeRepair begins the repair of what is owed, found now (damaged, below m) or at an earlier start.
+func (s *Store) resumeRepair(m mark, damaged *DamagedError) error {
 	pos := s.Positions()
+	note, ok := s.readOwed()
+	switch {
+	case !ok && damaged == nil:
+		return nil
+	case !ok:
+		note = m // the note could not be written
+	}
 	if note.Timeline != pos.Timeline || note.LSN <= pos.Flushed {
 		return s.segs.remove(owedName)
 	}

@@ -35,7 +35,9 @@ func ownedStore(t *testing.T, long bool) (*vfs.Mem, *walstoretest.Generator) {
 }
 
 // lastSegment is the name of the file that holds the end.
-func lastSegment(g *walstoretest.Generator) string { return testSeg.FileName(1, testSeg.Segno(g.End()-1)) }
+func lastSegment(g *walstoretest.Generator) string {
+	return testSeg.FileName(1, testSeg.Segno(g.End()-1))
+}
 
 // TestDamageBelowTheMark: whatever a stopped store lost, it opens, claims and serves what is good, and
 // has everything again once the stream has brought it.

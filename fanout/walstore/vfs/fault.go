@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 )
@@ -23,6 +24,9 @@ const (
 	OpSync     Op = "sync"
 	OpAllocate Op = "allocate"
 )
+
+// Lie, returned by a hook, makes a call that changes something succeed without doing anything.
+var Lie = errors.New("nothing was done")
 
 // Hook is asked before each call, with the name of the file. What it returns is the call's error;
 // a call that blocks in it is a disk that stalls. It may be called concurrently.
@@ -55,6 +59,13 @@ func (f *Fault) ask(op Op, name string) error {
 	return nil
 }
 
+func unlessLie(err error) error {
+	if errors.Is(err, Lie) {
+		return nil
+	}
+	return err
+}
+
 func (f *Fault) file(op Op, name string, open func(string) (File, error)) (File, error) {
 	if err := f.ask(op, name); err != nil {
 		return nil, err
@@ -78,7 +89,7 @@ func (f *Fault) Create(name string) (File, error) { return f.file(OpCreate, name
 // Rename implements [FS].
 func (f *Fault) Rename(from, to string) error {
 	if err := f.ask(OpRename, to); err != nil {
-		return err
+		return unlessLie(err)
 	}
 	return f.FS.Rename(from, to)
 }
@@ -86,7 +97,7 @@ func (f *Fault) Rename(from, to string) error {
 // Remove implements [FS].
 func (f *Fault) Remove(name string) error {
 	if err := f.ask(OpRemove, name); err != nil {
-		return err
+		return unlessLie(err)
 	}
 	return f.FS.Remove(name)
 }
@@ -110,7 +121,7 @@ func (f *Fault) MkdirAll(dir string) error {
 // SyncDir implements [FS].
 func (f *Fault) SyncDir(dir string) error {
 	if err := f.ask(OpSyncDir, dir); err != nil {
-		return err
+		return unlessLie(err)
 	}
 	return f.FS.SyncDir(dir)
 }
@@ -139,7 +150,9 @@ func (f *faultFile) ReadAt(b []byte, off int64) (int, error) {
 
 // WriteAt implements [File].
 func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
-	if err := f.fault.ask(OpWrite, f.name); err != nil {
+	if err := f.fault.ask(OpWrite, f.name); errors.Is(err, Lie) {
+		return len(b), nil
+	} else if err != nil {
 		return 0, err
 	}
 	return f.File.WriteAt(b, off)
@@ -148,7 +161,7 @@ func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
 // Sync implements [File].
 func (f *faultFile) Sync() error {
 	if err := f.fault.ask(OpSync, f.name); err != nil {
-		return err
+		return unlessLie(err)
 	}
 	return f.File.Sync()
 }
@@ -156,7 +169,7 @@ func (f *faultFile) Sync() error {
 // Allocate implements [File].
 func (f *faultFile) Allocate(size int64) error {
 	if err := f.fault.ask(OpAllocate, f.name); err != nil {
-		return err
+		return unlessLie(err)
 	}
 	return f.File.Allocate(size)
 }
