@@ -45,6 +45,7 @@ func TestStorageModel(t *testing.T) {
 	if testing.Short() {
 		seeds /= 10
 	}
+	t.Cleanup(func() { t.Logf("soak: seeds 0 to %d, a story each: %d stories, failed %v", seeds-1, seeds, t.Failed()) })
 	for part := range uint64(4) {
 		t.Run(fmt.Sprint("part", part), func(t *testing.T) {
 			t.Parallel()

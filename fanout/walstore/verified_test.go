@@ -1,6 +1,7 @@
 package walstore
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -74,6 +75,27 @@ func TestVerifiedOncePerWhile(t *testing.T) {
 		verify()
 		if digests != 4 {
 			t.Fatalf("after %v: verified %d times", verifiedFor, digests-3)
+		}
+		// One that stays open, because somebody reads it slowly, is no exception.
+		r, err := s.NewReader(1, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for want := 4; want < 7; want++ {
+			for range 3 {
+				if _, err := r.Next(end, 8192); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if digests != want {
+				t.Fatalf("verified %d times, want %d", digests, want)
+			}
+			time.Sleep(verifiedFor)
+		}
+		flip(fsys.FS.(*vfs.Mem), "wal/"+name, 200_000)
+		if _, err := r.Next(end, 8192); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("what rotted while it was read: %v", err)
 		}
 	})
 }

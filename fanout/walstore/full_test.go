@@ -1,0 +1,139 @@
+package walstore
+
+import (
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestSlowFsync: while fsync hangs, WAL goes on being received, written and served; what waits for it is
+// bounded in memory and in open files, nothing of it is called flushed, and all goes on by itself.
+func TestSlowFsync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := vfs.NewFault(vfs.NewMem())
+		s := openMem(t, fsys)
+		stop := run(t, s)
+		g := newGen()
+		g.Fill(g.Start()+(maxUnsynced+12)<<20, rand.New(rand.NewPCG(4, 4)))
+		begin(t, s, g)
+		synctest.Wait()
+		stall := make(chan struct{})
+		fsys.Set(func(op vfs.Op, name string) error {
+			if op == vfs.OpSync && isSegmentName(filepath.Base(name)) {
+				<-stall
+			}
+			return nil
+		})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for _, m := range g.Messages(g.Start(), nil) {
+				appendMessage(t, s, m)
+			}
+		}()
+		synctest.Wait()
+		p := s.Positions()
+		s.mu.Lock()
+		files, blocks := len(s.dirty), len(s.tail.blocks)
+		s.mu.Unlock()
+		if !s.Paused() || p.Flushed != g.Start() || p.Written != g.Start()+maxUnsynced<<20 || files != maxUnsynced ||
+			blocks > MinTailSize/BlockSize {
+			t.Errorf("paused %v, %+v, %d files, %d blocks in memory", s.Paused(), p, files, blocks)
+		}
+		readAll(t, s, g, 1, g.Start(), p.Received)
+		close(stall)
+		<-done
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Positions().Flushed; got != g.End() {
+			t.Fatalf("flushed %s", got)
+		}
+	})
+}
+
+// TestFullDiskMakesRoom: no digest can be written, and yet what slots let go of is removed.
+func TestFullDiskMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.NewMem()
+		fsys := vfs.NewFault(disk)
+		s := openMem(t, fsys, func(o *Options) { o.KeepSize = 0 })
+		g := newGen()
+		g.Fill(g.Start()+12<<20, rand.New(rand.NewPCG(4, 4)))
+		begin(t, s, g)
+		var slot atomic.Int64
+		slot.Store(int64(g.Start()))
+		s.SetRetention(func() lsn.LSN { return lsn.LSN(slot.Load()) })
+		const room = 6 // segment files, spare ones too
+		fsys.Set(func(op vfs.Op, name string) error {
+			if op != vfs.OpAllocate && (op != vfs.OpWrite || !strings.HasSuffix(name, vfs.TempSuffix)) {
+				return nil
+			}
+			names, err := disk.ReadDir("/data/wal")
+			if n := len(slices.DeleteFunc(names, func(name string) bool {
+				return !isSegmentName(name) && !isSpare(name)
+			})); n > room || n == room && op == vfs.OpWrite {
+				return syscall.ENOSPC
+			}
+			return err
+		})
+		stop := run(t, s)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for _, m := range g.Messages(g.Start(), nil) {
+				appendMessage(t, s, m)
+			}
+		}()
+		synctest.Wait()
+		p := s.Positions()
+		if !s.Paused() || !s.Full() || p.Flushed != p.Written || p.Written >= p.Received {
+			t.Fatalf("paused %v, full %v, %+v", s.Paused(), s.Full(), p)
+		}
+		slot.Store(int64(p.Flushed)) // lost, or moved
+		<-done
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if p := s.Positions(); s.Full() || p.Flushed != g.End() {
+			t.Fatalf("full %v, %+v", s.Full(), p)
+		}
+	})
+}
+
+// TestSlowReaderHoldsNothingWhenShort: it is told that its WAL is gone.
+func TestSlowReaderHoldsNothingWhenShort(t *testing.T) {
+	var short atomic.Bool
+	s := openMem(t, vfs.NewMem(), func(o *Options) { o.KeepSize, o.Short = 0, short.Load })
+	g := newGen()
+	g.Fill(g.Start()+8<<20, rand.New(rand.NewPCG(4, 4)))
+	begin(t, s, g)
+	r, err := s.NewReader(1, g.Start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	send(t, s, g, g.Start())
+	drain(t, s)
+	for _, want := range []bool{false, true} {
+		short.Store(want)
+		if err := s.makeStep(); err != nil {
+			t.Fatal(err)
+		}
+		if gone := s.Positions().Oldest > g.Start(); gone != want {
+			t.Fatalf("short %v: oldest is %s", want, s.Positions().Oldest)
+		}
+	}
+	if _, err := r.Next(g.End(), 1<<20); !errors.Is(err, ErrRemoved) {
+		t.Fatalf("got %v", err)
+	}
+}
