@@ -81,6 +81,7 @@ type model struct {
 	told   Positions // the highest that were ever published on told.Timeline
 	reads  []*Reader
 	aside  []asideWAL
+	leaves []asideWAL // of the switch to next
 	log    []string
 
 	calls  int // file system calls until the machine stops; negative: never
@@ -255,8 +256,9 @@ func (m *model) fork() {
 	next := m.g.Fork(at, m.newest)
 	m.note("fork at %s to %s", at, next.Timeline())
 	m.next = next
+	m.leaves = nil
 	if at < p.Received {
-		m.aside = append(m.aside, asideWAL{m.g, at, p.Received})
+		m.leaves = []asideWAL{{m.g, at, p.Received}}
 	}
 	if !m.may("history", m.s.PutHistory(next.Timeline(), next.HistoryFile())) {
 		return
@@ -268,6 +270,7 @@ func (m *model) fork() {
 		m.fatalf("the switch ended at %s, want %s", got, want)
 	}
 	m.g, m.next = next, nil
+	m.aside = append(m.aside, m.leaves...)
 	m.closeReaders()
 }
 
@@ -437,6 +440,7 @@ func (m *model) reopen() {
 	if m.next != nil && p.Timeline == m.next.Timeline() {
 		// The machine stopped inside StartStream, behind its last write.
 		m.g = m.next
+		m.aside = append(m.aside, m.leaves...)
 		m.told = Positions{Timeline: p.Timeline, Oldest: m.told.Oldest, Flushed: min(m.told.Flushed, m.g.History().Begin())}
 	}
 	m.next = nil

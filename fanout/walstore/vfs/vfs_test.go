@@ -165,11 +165,23 @@ func TestFaultHook(t *testing.T) {
 	if err := WriteFile(f, "/x", []byte("y")); !errors.Is(err, boom) {
 		t.Fatalf("WriteFile: %v", err)
 	}
-	if want := []string{"create x.tmp", "write x.tmp", "sync x.tmp"}; !slices.Equal(seen, want) {
+	if want := []string{"create x.tmp", "write x.tmp", "sync x.tmp", "remove x.tmp"}; !slices.Equal(seen, want) {
 		t.Fatalf("calls: %v", seen)
 	}
 	f.Set(nil)
 	if err := WriteFile(f, "/x", []byte("y")); err != nil {
 		t.Fatal(err)
+	}
+	f.Set(func(op Op, _ string) error {
+		if op == OpWrite || op == OpSync || op == OpRename {
+			return Lie
+		}
+		return nil
+	})
+	if err := WriteFile(f, "/x", []byte("z")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := ReadFile(f, "/x", 10); err != nil || string(b) != "y" {
+		t.Fatalf("after lies: %q, %v", b, err)
 	}
 }
