@@ -24,13 +24,18 @@
 //  2. A message is received whole or not at all, and only after its page headers were checked.
 //  3. Bytes below Received never change. Whoever has a slice of a block may keep it.
 //  4. A position is published as flushed after its WAL was fsynced and then the mark that says so.
-//     Recovery finds at least the mark, or reports damage (ruling R10).
+//     Recovery finds at least the mark, or ends before the damage that is there and owes the rest
+//     (ruling R10).
 //  5. A position published as written survives the end of the process, up to the last complete
 //     record; nothing that was not received ever appears.
 //  6. After a failed write of the mark or a failed fsync nothing is published any more.
-//  7. A segment file is removed when no reader, slot, keep size or recovery needs it; a reader is
-//     registered before it looks, and files leave the index before they leave the disk.
-//  8. Memory is bounded: the tail by its size (AppendFrom waits), a reader by one chunk.
+//  7. A segment file is removed when no reader, slot, keep size or recovery needs it (no reader, while
+//     the volume is short); a reader is registered before it looks, and files leave the index before
+//     they leave the disk.
+//  8. Memory is bounded: the tail by its size (AppendFrom waits), a reader by one chunk; so are the
+//     files that wait for fsync.
+//  9. No byte of a complete segment is served longer than verifiedFor after it was compared with its
+//     digest.
 //
 // Locks, in the order in which they nest: stages.make, stages.write, stages.sync, stages.markMu,
 // segments.mu, Store.mu; histMu and openFile.mu are leaves, except that verification reads files.

@@ -96,7 +96,7 @@ type mutant struct {
 
 func (u *mutant) failedSync() error {
 	if u.deafSync {
-		return vfs.Lie
+		return vfs.ErrLie
 	}
 	return syscall.EIO
 }
@@ -111,7 +111,7 @@ func (m *model) sabotage() {
 func lie(op vfs.Op, match func(base string) bool) vfs.Hook {
 	return func(o vfs.Op, name string) error {
 		if o == op && match(filepath.Base(name)) {
-			return vfs.Lie
+			return vfs.ErrLie
 		}
 		return nil
 	}

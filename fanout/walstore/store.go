@@ -64,7 +64,10 @@ type Store struct {
 // Open takes the data directory (made when missing), recovers what a crash left, and starts
 // nothing. It reads at most the WAL since the segment before the mark; ctx ends that.
 //
-// Errors: *[LockedError], *[ForeignDirError], *[DamagedError], and those of the file system.
+// WAL below the mark that is damaged is left to the stream, see [Store.Repairing].
+//
+// Errors: *[LockedError], *[ForeignDirError], *[DamagedError] (of the mark and the meta file), and those
+// of the file system.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := o.applyDefaults(); err != nil {
 		return nil, err

@@ -25,8 +25,8 @@ const (
 	OpAllocate Op = "allocate"
 )
 
-// Lie, returned by a hook, makes a call that changes something succeed without doing anything.
-var Lie = errors.New("nothing was done")
+// ErrLie, returned by a hook, makes a call that changes something succeed without doing anything.
+var ErrLie = errors.New("nothing was done")
 
 // Hook is asked before each call, with the name of the file. What it returns is the call's error;
 // a call that blocks in it is a disk that stalls. It may be called concurrently.
@@ -60,7 +60,7 @@ func (f *Fault) ask(op Op, name string) error {
 }
 
 func unlessLie(err error) error {
-	if errors.Is(err, Lie) {
+	if errors.Is(err, ErrLie) {
 		return nil
 	}
 	return err
@@ -150,7 +150,7 @@ func (f *faultFile) ReadAt(b []byte, off int64) (int, error) {
 
 // WriteAt implements [File].
 func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
-	if err := f.fault.ask(OpWrite, f.name); errors.Is(err, Lie) {
+	if err := f.fault.ask(OpWrite, f.name); errors.Is(err, ErrLie) {
 		return len(b), nil
 	} else if err != nil {
 		return 0, err

@@ -174,7 +174,7 @@ func TestFaultHook(t *testing.T) {
 	}
 	f.Set(func(op Op, _ string) error {
 		if op == OpWrite || op == OpSync || op == OpRename {
-			return Lie
+			return ErrLie
 		}
 		return nil
 	})
