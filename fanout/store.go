@@ -115,6 +115,10 @@ func (w *walReader) Close() error {
 // readError gives an error of the store PostgreSQL's form. Standbys react to the first one: they fall
 // back to their archive (K20).
 func readError(err error) error {
+	if errors.Is(err, backfill.ErrNoRoom) {
+		return pgerror.New(pgerror.DiskFull, "could not fetch WAL that is older than the proxy's store").
+			WithDetail("The proxy's volume has no more than wal.min_free free.").WithCause(err)
+	}
 	var removed *walstore.RemovedError
 	if errors.As(err, &removed) {
 		return pgerror.New(pgerror.UndefinedFile,

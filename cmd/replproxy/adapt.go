@@ -45,9 +45,12 @@ func slotLimits(c *config.Config) fanout.Limits {
 	if c.WAL.MaxSlotWALKeepSize.Auto {
 		l.MaxKeep = slot.Auto
 	}
-	l.Room = func() (int64, bool) {
-		total, free, err := preflight.Volume(c.DataDir)
-		return free - c.WAL.MinFree.Of(total) - min(writtenAhead, total/100), err == nil
-	}
+	l.Room = func() (int64, bool) { return room(c) }
 	return l
+}
+
+// room is what may still be written to the volume; false: that can't be known.
+func room(c *config.Config) (int64, bool) {
+	total, free, err := preflight.Volume(c.DataDir)
+	return free - c.WAL.MinFree.Of(total) - min(writtenAhead, total/100), err == nil
 }

@@ -11,12 +11,13 @@ import (
 )
 
 // newFiller fetches WAL that the store lacks, from the primary, else from the archive when there
-// is one. receiving says whether the walreceiver has its connection.
-func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, receiving func() bool, log *slog.Logger,
+// is one, as far as there is room on the volume. receiving says whether the walreceiver has its connection.
+func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, room func() (int64, bool),
+	receiving func() bool, log *slog.Logger,
 ) *filler {
 	primary := &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving}
 	f := &filler{primary: primary}
-	f.Filler = backfill.New(backfill.Options{Store: store, Sources: f.sources(c), Logger: log})
+	f.Filler = backfill.New(backfill.Options{Store: store, Sources: f.sources(c), Room: room, Logger: log})
 	return f
 }
 

@@ -83,8 +83,10 @@ func newLogger(c *config.Config, level slog.Leveler, w io.Writer) *slog.Logger {
 // serve opens everything, from the disk outward, runs it until ctx ends, and closes it in reverse.
 func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Logger, profiles bool) (err error) {
 	c := set.now()
+	roomNow := func() (int64, bool) { return room(set.now()) }
 	store, err := walstore.Open(ctx, walstore.Options{
 		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: log.With("part", "walstore"),
+		Short: func() bool { left, known := roomNow(); return known && left < 0 },
 	})
 	if err != nil {
 		return openFailed(c, err)
@@ -95,7 +97,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return fmt.Errorf("open slots: %w", err)
 	}
 	var receiver *walreceiver.Receiver
-	filler := newFiller(c, up, store, func() bool {
+	filler := newFiller(c, up, store, roomNow, func() bool {
 		return receiver.Status().State == walreceiver.Streaming
 	}, log.With("part", "backfill"))
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)

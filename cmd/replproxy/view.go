@@ -52,7 +52,7 @@ func (v *view) Status() admin.Status {
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
-			VolumeBytes: total, FreeBytes: free,
+			DiskFull: v.store.Full(), VolumeBytes: total, FreeBytes: free,
 		},
 		Config:   set.status,
 		Backfill: backfillStatus(v.filler.Status()),
@@ -78,6 +78,11 @@ func (v *view) Status() admin.Status {
 	s.Idle = idleStatus(v.keeper.Idle(), rows)
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
+	if r, ok := v.store.Repairing(); ok {
+		s.Store.RepairTo = r.To
+		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
+	}
+	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	return s
 }
 

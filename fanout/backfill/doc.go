@@ -18,6 +18,7 @@
 //  2. Nothing is readable before the store has verified it; a source is never trusted.
 //  3. A fetch runs at most maxAhead beyond the segment that was asked for: what a slow standby has not
 //     read yet does not fill the disk.
-//  4. A segment that nobody has is not looked for again before retryAfter has passed.
-//  5. The primary is told no position on this connection, so it never waits for it.
+//  4. No older WAL is fetched while the volume has no room for it beyond wal.min_free.
+//  5. A segment that nobody has is not looked for again before retryAfter has passed.
+//  6. The primary is told no position on this connection, so it never waits for it.
 package backfill

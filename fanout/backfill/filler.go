@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -28,6 +29,8 @@ const (
 var (
 	// ErrUnavailable: no source has the segment. It wraps what each said.
 	ErrUnavailable = errors.New("WAL is not available from any source")
+	// ErrNoRoom: the volume has no room for old WAL, so none is fetched for now. Receiving needs it more.
+	ErrNoRoom = errors.New("the volume has no room for WAL older than the store")
 	// ErrUnwanted: the segment is not complete in this store, so the stream will bring it.
 	ErrUnwanted = errors.New("WAL is not older than the store")
 )
@@ -61,7 +64,9 @@ type Source interface {
 type Options struct {
 	Store   Store
 	Sources []Source // tried in order
-	Logger  *slog.Logger
+	// Room is what may be written to the volume, in bytes; nil or false: not known, any amount.
+	Room   func() (int64, bool)
+	Logger *slog.Logger
 }
 
 // Status is the work of a filler since it was made.
@@ -112,6 +117,9 @@ func (w *Wait) Err() error {
 
 // New makes a filler; it starts nothing.
 func New(o Options) *Filler {
+	if o.Room == nil {
+		o.Room = func() (int64, bool) { return 0, false }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -249,6 +257,11 @@ func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
 		return err
 	}
 	run := f.plan(seg)
+	if errors.Is(err, walstore.ErrRemoved) && !f.fits(seg) { // a damaged one has its place
+		err := fmt.Errorf("segment %s: %w", f.o.Store.Name(seg), ErrNoRoom)
+		f.log.Warn("WAL that a standby asks for is not fetched", "segment", f.o.Store.Name(seg), "err", err)
+		return err
+	}
 	id, _ := f.o.Store.Identity()
 	var errs []error
 	for _, src := range f.from() {
@@ -259,9 +272,19 @@ func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", src, err))
 	}
-	err = fmt.Errorf("%w: segment %s: %w", ErrUnavailable, f.o.Store.Name(seg), errors.Join(errs...))
+	cause := ErrUnavailable
+	if err := errors.Join(errs...); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		cause = ErrNoRoom
+	}
+	err = fmt.Errorf("%w: segment %s: %w", cause, f.o.Store.Name(seg), errors.Join(errs...))
 	f.log.Warn("WAL that a standby asks for can't be had", "segment", f.o.Store.Name(seg), "err", err)
 	return err
+}
+
+// fits reports whether there is room for seg and the file that an archive brings it in.
+func (f *Filler) fits(seg walstore.Segment) bool {
+	room, known := f.o.Room()
+	return !known || room >= 2*int64(seg.End-seg.Start)
 }
 
 // plan extends seg by the segments of its timeline that follow and are missing.
@@ -286,6 +309,9 @@ func (f *Filler) fetch(ctx context.Context, src Source, id walstore.Identity, r 
 	}
 	defer func() { err = errors.Join(err, wal.Close()) }()
 	for ok := true; ok && seg.Timeline == r.Timeline && seg.Start < r.End; seg, ok = f.o.Store.SegmentOf(seg.End) {
+		if n > 0 && !f.fits(seg) {
+			break // who waits for the rest asks again, and is told
+		}
 		if err := f.o.Store.Import(seg, wal); err != nil {
 			return n, err
 		}
