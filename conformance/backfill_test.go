@@ -21,9 +21,16 @@ type sleeper struct {
 
 func newSleeper(t *testing.T, in *pgtest.Install, wal string, settings ...string) *sleeper {
 	t.Helper()
+	return newSleeperIn(t, in, "", wal, settings...)
+}
+
+func newSleeperIn(t *testing.T, in *pgtest.Install, dataDir, wal string, settings ...string) *sleeper {
+	t.Helper()
 	settings = append(settings, "max_wal_size = 32MB", "min_wal_size = 2MB")
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings(settings...))
-	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: "wal:\n" + wal})
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{
+		Upstream: primary.Conninfo(), DataDir: dataDir, Config: "wal:\n" + wal,
+	})
 	s := &sleeper{site: &site{in: in, primary: primary, proxy: proxy}}
 	s.standby = standbyOf(t, primary, proxy, "sleeper", "")
 	pgtest.WaitCaughtUp(t, primary, s.standby)

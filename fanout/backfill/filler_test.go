@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,5 +240,29 @@ func TestArchive(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestNoRoom: what is missing is not fetched while the volume is short, what is damaged is, and a fetch
+// that uses the room up stops.
+func TestNoRoom(t *testing.T) {
+	store := &fakeStore{end: 20 * seg, have: map[lsn.LSN]bool{8 * seg: true}, damaged: map[lsn.LSN]bool{8 * seg: true}}
+	src := &fakeSource{has: map[lsn.LSN]bool{}}
+	for i := range lsn.LSN(20) {
+		src.has[i*seg] = true
+	}
+	var room atomic.Int64
+	f := New(Options{Store: store, Sources: []Source{src}, Room: func() (int64, bool) { return room.Load(), true }})
+	stop := run(t, f)
+	defer stop()
+	if err := result(t, f.Need(5*seg)); !errors.Is(err, ErrNoRoom) || src.opened != 0 {
+		t.Fatalf("%v, opened %d times", err, src.opened)
+	}
+	if err := result(t, f.Need(8*seg)); err != nil {
+		t.Fatal(err)
+	}
+	room.Store(2 * int64(seg))
+	if err := result(t, f.Need(2*seg)); err != nil {
+		t.Fatal(err)
 	}
 }
