@@ -14,8 +14,8 @@ func diskWarnings(s *admin.Status) []string {
 	switch {
 	case s.Store.DiskFull && s.Store.Paused:
 		return []string{fmt.Sprintf("the volume of data_dir is full and receiving has stopped (%s wait in memory): "+
-			"commits that wait for this proxy hang and the primary keeps its WAL; it goes on by itself when there is space",
-			unwritten)}
+			"commits that wait for this proxy hang and the primary keeps its WAL; it goes on by itself when there is "+
+			"space", unwritten)}
 	case s.Store.DiskFull:
 		return []string{fmt.Sprintf("the volume of data_dir is full: %s of WAL are in memory only, nothing of it is "+
 			"reported as written; receiving stops when the memory for it is used up", unwritten)}

@@ -42,7 +42,8 @@ func (s *Store) owe(m mark, damaged *DamagedError) {
 	note := mark{Timeline: m.Timeline, LSN: m.LSN, Start: damaged.LSN}
 	if err := vfs.WriteFile(s.fs, s.walPath(owedName), slotFileContent(owedMagic, note.append(nil))); err != nil {
 		// On a full disk; what is claimed depends on the mark alone.
-		s.log.Error("cannot note for the next start that WAL is damaged", "err", err, "from_lsn", damaged.LSN, "to_lsn", m.LSN)
+		s.log.Error("cannot note for the next start that WAL is damaged", "err", err,
+			"from_lsn", damaged.LSN, "to_lsn", m.LSN)
 	}
 }
 

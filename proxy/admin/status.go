@@ -83,7 +83,7 @@ type Store struct {
 	Flushed     lsn.LSN        `json:"flushed_lsn,omitzero" doc:"end of what survives power loss"`
 	Paused      bool           `json:"paused" doc:"true while receiving waits for the disk"`
 	DiskFull    bool           `json:"disk_full" doc:"true while received WAL can't be written for lack of space"`
-	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of stored WAL that was found damaged and is received again"`
+	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of damaged WAL that is received again"`
 	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`
 	FreeBytes   int64          `json:"free_bytes,omitempty" doc:"what is free on it"`
 }
