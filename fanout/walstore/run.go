@@ -59,7 +59,7 @@ func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bo
 		}
 		if !full {
 			s.full.Add(1)
-			s.log.Error("the disk is full: writing WAL waits for space, and so will the stream when its memory is used up",
+			s.log.Error("the disk is full: WAL waits in memory for space, and the stream once that is used up",
 				"err", err)
 		}
 		full = true
