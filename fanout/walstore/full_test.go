@@ -100,7 +100,11 @@ func TestFullDiskMakesRoom(t *testing.T) {
 			t.Fatalf("paused %v, full %v, %+v", s.Paused(), s.Full(), p)
 		}
 		slot.Store(int64(p.Flushed)) // lost, or moved
-		<-done
+		moved := s.Watch(MovedFlushed)
+		defer moved.Close()
+		for <-done; s.Positions().Flushed != g.End(); <-moved.C() {
+			slot.Store(int64(s.Positions().Flushed))
+		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func TestImportOlderWAL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := vfs.NewMem()
 		s, g := lateStore(t, fsys)
-		s.o.KeepSize = 0
+		s.SetKeepSize(0)
 		began := g.Start() + 8<<20
 		if got := s.Positions().Oldest; got != began {
 			t.Fatalf("oldest %s, want %s", got, began)
@@ -90,7 +90,7 @@ func TestImportOlderWAL(t *testing.T) {
 		if err := importOf(t, s, g, g.Start()); err != nil {
 			t.Fatal(err)
 		}
-		s.o.KeepSize = 0
+		s.SetKeepSize(0)
 		step := func() lsn.LSN {
 			if err := s.makeStep(); err != nil {
 				t.Fatal(err)
