@@ -64,7 +64,10 @@ func TestChaos(t *testing.T) {
 func newChaos(t *testing.T) *chaos {
 	t.Helper()
 	c := &chaos{rng: random(t), faults: map[string]int{}}
-	c.site = newSite(t, pgtest.Need(t, 15), pgtest.Settings("wal_keep_size = 64GB", "checkpoint_timeout = 30s"))
+	majors := pgtest.Majors()
+	in := pgtest.Need(t, majors[c.rng.IntN(len(majors))])
+	t.Logf("PostgreSQL %s", in.Version)
+	c.site = newSite(t, in, pgtest.Settings("wal_keep_size = 64GB", "checkpoint_timeout = 30s"))
 	c.far = pgtest.StartProxy(t, pgtest.ProxyOptions{Name: "far", Upstream: c.proxy.Conninfo()})
 	c.primary.Set(t, "synchronous_standby_names = 'proxy'")
 	c.primary.Reload()

@@ -20,7 +20,8 @@
 //     reported before it has reached the slot's restart_lsn.
 //  3. A keepalive's WAL end is compared, shown, and never taken for a position.
 //  4. WAL of another system, of a timeline outside the server's history, or with a gap before it never
-//     reaches the store. The refusal is logged and tried again, slowly.
+//     reaches the store. The refusal is logged and tried again, slowly. A stream begins with bytes that the
+//     store has, wherever the upstream still has them: they tell a server of another past.
 //  5. Nothing of a new timeline is stored before its history file is. WAL that it lacks is left behind
 //     only after the server has sent WAL of it.
 //  6. An unchanged report is repeated at the status interval, for pings a few times a second at most
