@@ -161,7 +161,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, advisor}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
-		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, server: server, advisor: advisor,
+		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
+		server: server, advisor: advisor,
 	}
 	stages := []stage{
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"cluster", node.Run},

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -32,6 +33,7 @@ type view struct {
 	hub      *fanout.Hub
 	keeper   *realslot.Keeper
 	receiver *walreceiver.Receiver
+	node     *cluster.Node
 	server   *proxy.Server
 	advisor  *advisor
 	stopping atomic.Bool
@@ -41,6 +43,7 @@ type view struct {
 func (v *view) Status() admin.Status {
 	set := v.settings.state.Load()
 	c, positions := set.config, v.store.Positions()
+	told := v.receiver.Status()
 	total, free, err := preflight.Volume(c.DataDir)
 	if err != nil {
 		total, free = 0, 0 // absent from the document
@@ -48,7 +51,7 @@ func (v *view) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
 		Stopping: v.stopping.Load(), Listen: v.listen,
-		Upstream: upstreamStatus(v.receiver.Status()),
+		Upstream: upstreamStatus(told), Quorum: quorumStatus(v.node.Status(), told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),

@@ -39,6 +39,10 @@ func sample() Status {
 		Slots: []Slot{
 			{Name: "s1", Active: true, HeldBytes: 100, Status: "reserved", Safe: new(int64)}, {Name: "s2", HeldBytes: 900},
 		},
+		Quorum: Quorum{Rule: "ANY 2 (s1, s2)", Levels: []QuorumLevel{
+			{Position: "write", Quorum: 0x3000100, Behind: 256, Since: now.Add(-time.Minute), Satisfiable: true},
+			{Position: "flush", Satisfiable: true}, {Position: "apply", Why: "too few"},
+		}, Voters: []QuorumVoter{{Name: "s1", Standing: Counts, Priority: 1}, {Name: "s2", Standing: "absent", Priority: 1}, {Name: "s3"}}},
 		Feedback: Feedback{Settled: true, Xmin: 700, XminOf: "s1", NextXID: 735},
 		Sessions: Sessions{Regular: 3, Physical: 2, Accepted: 9},
 		Limits:   Limits{WalReceiverTimeout: 60},
@@ -135,6 +139,21 @@ func TestReadiness(t *testing.T) {
 		}
 		if code, body, _ := serve(t, s, false)("/readyz"); (code == 200) != ok || !ok && !strings.Contains(body, c.want) {
 			t.Errorf("%s: /readyz %d %q", c.name, code, body)
+		}
+	}
+}
+
+// TestQuorumMetrics: what an alert is made of.
+func TestQuorumMetrics(t *testing.T) {
+	_, body, _ := serve(t, sample(), false)("/metrics")
+	for _, want := range []string{
+		`replproxy_quorum_position_bytes{position="write"} 5.0331904e+07`, `replproxy_quorum_behind_bytes{position="write"} 256`,
+		`replproxy_quorum_waiting_seconds{position="write"} 60`, `replproxy_quorum_waiting_seconds{position="flush"} 0`,
+		`replproxy_quorum_satisfiable_state{position="apply"} 0`, `replproxy_quorum_satisfiable_state{position="flush"} 1`,
+		`replproxy_quorum_voters_count{standing="counting"} 1`, `replproxy_quorum_voters_count{standing="missing"} 1`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("no %s", want)
 		}
 	}
 }

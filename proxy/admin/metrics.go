@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +31,9 @@ var (
 )
 
 // metrics is every metric of a proxy, rendered to docs/metrics.md.
-var metrics = []metric{
+var metrics = slices.Concat(proxyMetrics, quorumMetrics)
+
+var proxyMetrics = []metric{
 	{"replproxy_proxy_ready_state", "1 while /readyz answers 200.", "", nil, gauge,
 		single(func(s *Status) float64 { return truth(s.Ready) })},
 	{"replproxy_proxy_start_seconds", "When the process started, in seconds of the epoch.", "", nil, gauge,

@@ -30,6 +30,7 @@ func Status(w io.Writer, s *admin.Status) {
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
 	}
+	Quorum(w, &s.Quorum, s.Now)
 	fmt.Fprintln(w)
 	Standbys(w, s.Standbys)
 	if len(s.Slots) > 0 {
@@ -118,14 +119,14 @@ func Standbys(w io.Writer, all []admin.Standby) {
 		return
 	}
 	t := table(w)
-	fmt.Fprintln(t, "standby\taddress\tstate\tsent\twrite\tflush\treplay\tbehind\tlag w/f/r\tslot")
+	fmt.Fprintln(t, "standby\taddress\tstate\tsync\tsent\twrite\tflush\treplay\tbehind\tlag w/f/r\tslot")
 	for _, b := range all {
 		address := b.ClientAddr
 		if address == "" {
 			address = "local"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s / %s / %s\t%s\n",
-			orDash(Clean(b.ApplicationName)), Clean(address), b.State, Position(b.Sent), Position(b.Write),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s / %s / %s\t%s\n",
+			orDash(Clean(b.ApplicationName)), Clean(address), b.State, orDash(b.SyncState), Position(b.Sent), Position(b.Write),
 			Position(b.Flush), Position(b.Replay), Bytes(b.LagBytes),
 			Lag(b.WriteLag), Lag(b.FlushLag), Lag(b.ReplayLag), orDash(b.Slot))
 	}

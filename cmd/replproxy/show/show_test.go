@@ -51,6 +51,16 @@ func TestStatusGolden(t *testing.T) {
 			Pending:   []admin.Pending{{Key: "listen", Running: ":6543", New: ":6544"}, {Key: "http", Running: ":6580"}},
 			LastError: "x.yml:3:4: nam: unknown key\n    3 | nam: x"},
 		Warnings: []string{"something to\nchange"},
+		Quorum: admin.Quorum{Rule: "ANY 2 (s1, s2)", Levels: []admin.QuorumLevel{
+			{Position: "write", Commit: "remote_write", Quorum: 0x5000200, Reported: 0x5000100, Satisfiable: true},
+			{Position: "flush", Commit: "on", Quorum: 0x5000100, Reported: 0x5000000, Behind: 256, Since: now.Add(-time.Minute),
+				Satisfiable: true},
+			{Position: "apply", Commit: "remote_apply", Behind: 0x5000200, Since: now.Add(-time.Hour), Why: "too few report apply"},
+		}, Voters: []admin.QuorumVoter{
+			{Name: "s1", Kind: "standby", Node: "proxy_a", Standing: admin.Counts, State: "quorum", Priority: 1, Write: 0x5000200,
+				Flush: 0x5000100, FlushBehind: 256, FlushSince: now.Add(-time.Minute)},
+			{Name: "s2", Standing: "not attached anywhere", State: "async", Priority: 1},
+		}},
 	})
 	golden(t, "starting", &admin.Status{
 		Name: "proxy_a", Version: "v1", StartedAt: now, Now: now, NotReady: "no WAL has arrived yet",

@@ -36,6 +36,30 @@ function standby(s) {
     el("div", { className: "bar" }, fill));
 }
 
+// quorum says for each position whether commits wait for it, and for whom.
+function quorum(s) {
+  const q = s.quorum;
+  if (!q.levels.length) return [];
+  const waits = (x) => x && (new Date(s.now) - new Date(x)) / 1000 > 1;
+  const level = (l) => row(l.position + (l.satisfiable ? "" : " · cannot be satisfied"),
+    (l.quorum_lsn ?? "–") + (waits(l.waiting_since) ? " · waiting " + since(l.waiting_since, s.now) : ""));
+  const voter = (v) => {
+    const counts = v.standing === "counts";
+    const late = ["write", "flush", "apply"].filter((c) => waits(v[c + "_behind_since"]) && (c !== "apply" || v.apply_lsn));
+    return el("article", { className: "card" },
+      el("b", {}, dot(!counts ? "bad" : late.length ? "warn" : "good"), v.name || "(no name)", " ",
+        el("small", {}, v.kind + (v.node ? " over " + v.node : ""))),
+      row(counts ? v.sync_state : v.standing,
+        late.map((c) => c + " " + bytes(v[c + "_behind_bytes"]) + " for " + since(v[c + "_behind_since"], s.now)).join(", ") ||
+        (counts ? "up to date" : "")));
+  };
+  const stuck = q.levels.some((l) => !l.satisfiable && l.position !== "apply");
+  return [el("h2", {}, "rule"),
+    el("article", { className: "card" }, el("b", {}, dot(stuck ? "bad" : "good"), q.rule || "of another proxy"),
+      ...q.levels.map(level), ...(stuck ? [row("why", q.levels.find((l) => !l.satisfiable).why)] : [])),
+    ...q.voters.filter((v) => v.sync_priority > 0).map(voter)];
+}
+
 function draw(s) {
   byId("name").textContent = s.name;
   document.title = s.name + " · replproxy";
@@ -56,6 +80,7 @@ function draw(s) {
     row("timeline", s.store.timeline), row("received", s.store.received_lsn),
     row("flushed", s.store.flushed_lsn), row("oldest", s.store.oldest_lsn),
     row("disk free", s.store.free_bytes ? bytes(s.store.free_bytes) : "–"));
+  byId("quorum").replaceChildren(...quorum(s));
   byId("sessions").replaceChildren(
     row("regular", s.sessions.regular), row("physical walsenders", s.sessions.physical),
     row("logical walsenders", s.sessions.logical));

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// quorumStatus is why a commit waits.
+func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
+	q := admin.Quorum{
+		Rule: s.Rule, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
+	}
+	names := [3]string{"write", "flush", "apply"}
+	commits := [3]string{"remote_write", "on", "remote_apply"}
+	reported := [3]lsn.LSN{told.Write, told.Flush, told.Apply}
+	for i, l := range s.Levels {
+		if s.Rule == "" && len(s.Rules) < 2 {
+			break // and no other proxy has one
+		}
+		level := admin.QuorumLevel{
+			Position: names[i], Commit: commits[i], Reported: reported[i],
+			Behind: behind(l.Position, s.End), Since: l.Since, Satisfiable: l.Satisfiable, Why: l.Why,
+		}
+		if l.Position != ledger.Max {
+			level.Quorum = l.Position
+		}
+		q.Levels = append(q.Levels, level)
+	}
+	for _, v := range s.Voters {
+		q.Voters = append(q.Voters, voterStatus(v, s.End))
+	}
+	return q
+}
+
+func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
+	kind := v.Kind.String()
+	if v.Standing == cluster.Absent {
+		kind = ""
+	}
+	return admin.QuorumVoter{
+		Name: v.Name, Kind: kind, Node: v.Node, Standing: string(v.Standing),
+		State: v.SyncState, Priority: v.Priority,
+		Write: v.Positions.Write, Flush: v.Positions.Flush, Apply: v.Positions.Apply,
+		WriteBehind: behind(v.Positions.Write, end), FlushBehind: behind(v.Positions.Flush, end),
+		ApplyBehind: behind(v.Positions.Apply, end),
+		WriteSince:  utc(v.Since[0]), FlushSince: utc(v.Since[1]), ApplySince: utc(v.Since[2]),
+	}
+}
+
+func behind(position, end lsn.LSN) int64 {
+	if position >= end {
+		return 0
+	}
+	return int64(end - position)
+}
+
+// utc drops the monotonic clock; zero stays zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}

@@ -1,0 +1,44 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// Quorum prints why a commit waits: the rule, its three positions, and who is how far.
+func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
+	if len(q.Levels) == 0 {
+		return
+	}
+	rule := Clean(q.Rule)
+	if rule == "" {
+		rule = "none here, but another proxy has one"
+	}
+	fmt.Fprintf(w, "\nrule     %s\n", rule)
+	t := table(w)
+	fmt.Fprintln(t, "quorum\twaited for with\tcovered\treported\tbehind\tsince")
+	for _, l := range q.Levels {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Position, "synchronous_commit = "+l.Commit,
+			Position(l.Quorum), Position(l.Reported), Bytes(l.Behind), since(l.Since, now))
+	}
+	t.Flush()
+	for _, l := range q.Levels {
+		if !l.Satisfiable {
+			fmt.Fprintf(w, "%s cannot be satisfied now: %s\n", l.Position, Clean(l.Why))
+		}
+	}
+	fmt.Fprintln(w)
+	t = table(w)
+	fmt.Fprintln(t, "voter\tkind\tover\tcounts\tsync_state\twrite\tflush\tapply\tbehind w/f/a\tsince w/f/a")
+	for _, v := range q.Voters {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s %d\t%s\t%s\t%s\t%s / %s / %s\t%s / %s / %s\n",
+			orDash(Clean(v.Name)), orDash(v.Kind), orDash(Clean(v.Node)), Clean(v.Standing), v.State, v.Priority,
+			Position(v.Write), Position(v.Flush), Position(v.Apply),
+			Bytes(v.WriteBehind), Bytes(v.FlushBehind), Bytes(v.ApplyBehind),
+			since(v.WriteSince, now), since(v.FlushSince, now), since(v.ApplySince, now))
+	}
+	t.Flush()
+}

@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Quorum answers why a commit waits.
+type Quorum struct {
+	Rule   string        `json:"rule" doc:"synchronous_standby_names; empty: the store's own positions are reported"`
+	Levels []QuorumLevel `json:"levels" doc:"one per position: write, flush, apply; none without a rule"`
+	Voters []QuorumVoter `json:"voters" doc:"everybody attached to any proxy, and names of the rule without anybody"`
+
+	Violations uint64 `json:"violations_total" doc:"broken inequalities: nothing was reported instead. Should be 0"`
+}
+
+// QuorumLevel is one position of the rule.
+type QuorumLevel struct {
+	Position    string    `json:"position" doc:"write, flush or apply"`
+	Commit      string    `json:"synchronous_commit" doc:"setting on the primary whose commits wait for it"`
+	Quorum      lsn.LSN   `json:"quorum_lsn,omitzero" doc:"what the rule covers"`
+	Reported    lsn.LSN   `json:"reported_lsn,omitzero" doc:"what the primary was told"`
+	Behind      int64     `json:"behind_bytes" doc:"received here, but not covered"`
+	Since       time.Time `json:"waiting_since,omitzero" doc:"for so long nothing that was received then is covered"`
+	Satisfiable bool      `json:"satisfiable" doc:"with who is attached now"`
+	Why         string    `json:"why,omitempty" doc:"why it is not"`
+}
+
+// QuorumVoter is a session, or a name that nobody has.
+type QuorumVoter struct {
+	Name     string `json:"name" doc:"application_name in lower case, or a proxy's name"`
+	Kind     string `json:"kind" doc:"standby, or store: a proxy's own WAL; empty when nobody is attached"`
+	Node     string `json:"node,omitempty" doc:"proxy that it is attached to"`
+	Standing string `json:"standing" doc:"counts, or why it does not"`
+	State    string `json:"sync_state" doc:"async, potential, sync or quorum"`
+	Priority int    `json:"sync_priority" doc:"0 is async"`
+
+	Write       lsn.LSN   `json:"write_lsn,omitzero" doc:"as it counts"`
+	Flush       lsn.LSN   `json:"flush_lsn,omitzero" doc:"as it counts"`
+	Apply       lsn.LSN   `json:"apply_lsn,omitzero" doc:"as it counts; absent for who never applies"`
+	WriteBehind int64     `json:"write_behind_bytes" doc:"received here, but not written there"`
+	FlushBehind int64     `json:"flush_behind_bytes" doc:"received here, but not flushed there"`
+	ApplyBehind int64     `json:"apply_behind_bytes" doc:"received here, but not applied there"`
+	WriteSince  time.Time `json:"write_behind_since,omitzero" doc:"for so long it has not reached an end of WAL"`
+	FlushSince  time.Time `json:"flush_behind_since,omitzero" doc:"the same for flush"`
+	ApplySince  time.Time `json:"apply_behind_since,omitzero" doc:"the same for apply"`
+}
+
+// votersOf counts the voters that count, and those that the rule names but that don't.
+func (q *Quorum) votersOf() (counting, missing int) {
+	for i := range q.Voters {
+		switch v := &q.Voters[i]; {
+		case v.Standing == Counts && v.Priority > 0:
+			counting++
+		case v.Priority > 0:
+			missing++
+		}
+	}
+	return counting, missing
+}
+
+// Counts is the standing of a voter that counts.
+const Counts = "counts"
+
+var quorumPositions = []string{"write", "flush", "apply"}
+
+// quorumMetrics are rows of [metrics].
+var quorumMetrics = []metric{
+	{"replproxy_quorum_position_bytes", "What the rule covers, as byte positions in WAL; absent without a rule.",
+		"position", quorumPositions, gauge,
+		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return float64(l.Quorum) })},
+	{"replproxy_quorum_behind_bytes", "Received, but not covered by the rule.",
+		"position", quorumPositions, gauge,
+		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return float64(l.Behind) })},
+	{"replproxy_quorum_waiting_seconds", "For how long nothing that was received then is covered by the rule.",
+		"position", quorumPositions, gauge,
+		perLevel(func(l *QuorumLevel, now time.Time) float64 {
+			if l.Since.IsZero() {
+				return 0
+			}
+			return now.Sub(l.Since).Seconds()
+		})},
+	{"replproxy_quorum_satisfiable_state", "1 while the rule can be satisfied with who is attached.",
+		"position", quorumPositions, gauge,
+		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return truth(l.Satisfiable) })},
+	{"replproxy_quorum_voters_count", "Voters that the rule names: counting, or not (absent, catching up, and so on).",
+		"standing", []string{"counting", "missing"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			counting, missing := s.Quorum.votersOf()
+			emit("counting", float64(counting))
+			emit("missing", float64(missing))
+		}},
+	{"replproxy_quorum_violations_total", "Broken inequalities: nothing was reported instead. Should be 0.",
+		"", nil, counter, single(func(s *Status) float64 { return float64(s.Quorum.Violations) })},
+}
+
+func perLevel(value func(*QuorumLevel, time.Time) float64) func(*Status, func(string, float64)) {
+	return func(s *Status, emit func(string, float64)) {
+		for i := range s.Quorum.Levels {
+			emit(s.Quorum.Levels[i].Position, value(&s.Quorum.Levels[i], s.Now))
+		}
+	}
+}
