@@ -50,6 +50,7 @@ type Node struct {
 	last    ledger.Limits
 	at      Positions // the store's, with which last was made
 	waiting waits
+	told    string // why the rule could not be satisfied at the last look
 }
 
 // New makes a node. It starts nothing.

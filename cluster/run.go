@@ -46,4 +46,21 @@ func (n *Node) look(now time.Time) {
 		n.touch()
 	}
 	n.waiting.look(now, n)
+	n.tell()
+}
+
+// tell logs when the rule can't be satisfied any more with who is there, and when it can again. The caller
+// holds mu.
+func (n *Node) tell() {
+	if n.ledger.State().Rule.Names == "" {
+		return
+	}
+	ok, why := satisfiable(n.last, flush)
+	switch {
+	case !ok && why != n.told:
+		n.log.Warn("the rule cannot be satisfied: commits that wait for this proxy wait", "why", why)
+	case ok && n.told != "":
+		n.log.Info("the rule can be satisfied again")
+	}
+	n.told = why
 }

@@ -169,6 +169,13 @@ func absent(rule syncrep.Rule, present []Voter) (all []Voter) {
 	return all
 }
 
+// Columns of [positions].
+const (
+	write = iota
+	flush
+	apply
+)
+
 // satisfiable reports whether every rule in use can cover a position in a column with who is there.
 func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
 	var all []string
@@ -189,7 +196,7 @@ func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
 			all = append(all, fmt.Sprintf("%s has %d candidates", d.Rule.Names, r.Candidates))
 		case len(d.Holds) == 0 && positions(r.Positions)[column] == lsn.Invalid:
 			all = append(all, fmt.Sprintf("%s: too few of its %d candidates report %s",
-				d.Rule.Names, r.Candidates, [3]string{"write", "flush", "apply"}[column]))
+				d.Rule.Names, r.Candidates, [3]string{write: "write", flush: "flush", apply: "apply"}[column]))
 		}
 	}
 	return len(all) == 0, strings.Join(all, "; ")

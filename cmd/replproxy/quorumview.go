@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -50,6 +52,29 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 		ApplyBehind: behind(v.Positions.Apply, end),
 		WriteSince:  utc(v.Since[0]), FlushSince: utc(v.Since[1]), ApplySince: utc(v.Since[2]),
 	}
+}
+
+// quorumWarnings say what an operator should know about the rule: that commits can't be released, and
+// that a name is shared (R6).
+func quorumWarnings(s cluster.Status) (all []string) {
+	if s.Rule == "" {
+		return nil
+	}
+	if l := s.Levels[1]; !l.Satisfiable {
+		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
+	}
+	seen := map[string]int{}
+	for _, v := range s.Voters {
+		if v.Priority == 0 || v.Standing != ledger.Counts {
+			continue
+		}
+		if seen[v.Name]++; seen[v.Name] == 2 {
+			all = append(all, fmt.Sprintf("the rule counts %s, a name that several standbys have: they are one voter "+
+				"until each has proved to be another one; give each an application_name of its own",
+				syncrep.QuoteName(v.Name)))
+		}
+	}
+	return all
 }
 
 func behind(position, end lsn.LSN) int64 {

@@ -43,7 +43,7 @@ type view struct {
 func (v *view) Status() admin.Status {
 	set := v.settings.state.Load()
 	c, positions := set.config, v.store.Positions()
-	told := v.receiver.Status()
+	told, votes := v.receiver.Status(), v.node.Status()
 	total, free, err := preflight.Volume(c.DataDir)
 	if err != nil {
 		total, free = 0, 0 // absent from the document
@@ -51,7 +51,7 @@ func (v *view) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
 		Stopping: v.stopping.Load(), Listen: v.listen,
-		Upstream: upstreamStatus(told), Quorum: quorumStatus(v.node.Status(), told.Reported),
+		Upstream: upstreamStatus(told), Quorum: quorumStatus(votes, told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
@@ -86,6 +86,7 @@ func (v *view) Status() admin.Status {
 		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
 	}
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
+	s.Warnings = append(s.Warnings, quorumWarnings(votes)...)
 	return s
 }
 

@@ -17,6 +17,7 @@ func Advise(s Setup, f Facts, behind []string) []string {
 		all = append(all, "the primary's synchronous_standby_names could not be asked: make sure that it does not "+
 			"name standbys behind this proxy, else every commit waits for ever")
 	}
+	all = append(all, ruleAdvice(s, f)...)
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}
@@ -90,8 +91,8 @@ func syncNames(s Setup, f Facts) Check {
 	if s.Rule == "" && rule.Priority(s.Name) > 0 {
 		c.Level = Warn
 		c.Text += ": waits for this proxy, whose own rule is empty"
-		c.Remedy = "A commit is then durable on the primary and in this proxy's store only, on no standby. " +
-			"Name standbys that stay connected to the primary until rules are supported."
+		c.Remedy = "A commit is then durable on the primary and in this proxy's store only, on no standby: " +
+			"set synchronous_standby_names of this proxy as well."
 		return c
 	}
 	var unseen []string

@@ -15,9 +15,11 @@ type Setup struct {
 	KeepSize              int64
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
 	MaxUpstreamWalsenders int
-	Mirror                string // slots.mirror
-	Rule                  string // own synchronous_standby_names
-	LoopbackOnly          bool   // every listener is a loopback address or a unix socket
+	Mirror                string   // slots.mirror
+	Rule                  string   // own synchronous_standby_names
+	AuthMethod            string   // auth.method
+	Members               []string // the other proxies of the cluster
+	LoopbackOnly          bool     // every listener is a loopback address or a unix socket
 }
 
 // Facts is what was found. A zero value is unknown.

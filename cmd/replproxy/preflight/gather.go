@@ -23,7 +23,7 @@ const probeTimeout = 5 * time.Second
 // settings is what is asked by SHOW. An unknown one is left out of the facts.
 var settings = []string{
 	"wal_level", "max_wal_senders", "max_replication_slots", "synchronous_standby_names", "wal_segment_size",
-	"wal_sender_timeout",
+	"wal_sender_timeout", "synchronous_commit", "synchronized_standby_slots",
 }
 
 // Gather asks an upstream for everything that Judge wants. It opens a walsender connection, an SQL

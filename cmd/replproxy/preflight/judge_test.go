@@ -24,6 +24,52 @@ func goodFacts() Facts {
 	}
 }
 
+// TestRuleTraps are the warnings that a rule brings with it, in check and in run.
+func TestRuleTraps(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Setup, *Facts)
+		check  string // "" = no check but the one that shows the rule
+		advice string // "" = none
+	}{
+		{"scram", func(s *Setup, _ *Facts) { s.AuthMethod = "scram" }, "", ""},
+		{"relay", func(s *Setup, _ *Facts) { s.AuthMethod = "relay" }, "relayed", "relayed"},
+		{"shared name", func(_ *Setup, f *Facts) { f.Walsenders = []Walsender{{"s1", ""}, {"S1", ""}, {"x", ""}, {"x", ""}} },
+			"it counts s1, a name", ""},
+		{"our slot", func(_ *Setup, f *Facts) { f.Settings["synchronized_standby_slots"] = `a, "replproxy_proxy_a"` },
+			"can hang", "can hang"},
+		{"other slots", func(_ *Setup, f *Facts) { f.Settings["synchronized_standby_slots"] = "a, b" }, "", ""},
+		{"twice", func(s *Setup, f *Facts) {
+			s.Members, f.Settings["synchronous_standby_names"] = []string{"proxy-b"}, `ANY 2 (proxy_a, "proxy-b", s9)`
+		}, `proxy_a and "proxy-b", which report the same quorum`, "more than once"},
+		{"once", func(s *Setup, f *Facts) {
+			s.Members, f.Settings["synchronous_standby_names"] = []string{"proxy_b"}, `ANY 1 (proxy_a, proxy_b)`
+		}, "", ""},
+		{"remote_apply with a rule", func(_ *Setup, f *Facts) {
+			f.Settings["synchronous_standby_names"], f.Settings["synchronous_commit"] = "proxy_a", "remote_apply"
+		}, "", ""},
+		{"remote_apply without a rule", func(s *Setup, f *Facts) {
+			s.Rule, f.Settings["synchronous_standby_names"], f.Settings["synchronous_commit"] = "", "proxy_a", "remote_apply"
+		}, "", "applies nothing"},
+	} {
+		s, f := goodSetup(), goodFacts()
+		s.Rule, s.AuthMethod = `ANY 2 (s1, "x-y")`, "scram"
+		c.change(&s, &f)
+		var texts []string
+		for _, got := range ruleChecks(s, f) {
+			if got.Level != OK {
+				texts = append(texts, got.Text)
+			}
+		}
+		if got := strings.Join(texts, "\n"); (got == "") != (c.check == "") || !strings.Contains(got, c.check) {
+			t.Errorf("%s: checks %q, want %q", c.name, got, c.check)
+		}
+		if got := strings.Join(ruleAdvice(s, f), "\n"); (got == "") != (c.advice == "") || !strings.Contains(got, c.advice) {
+			t.Errorf("%s: advice %q, want %q", c.name, got, c.advice)
+		}
+	}
+}
+
 // TestJudge changes one fact at a time: one check changes, and every check that is not ok has a remedy.
 func TestJudge(t *testing.T) {
 	refused := func(c pgerror.Code) error { return pgerror.Fatal(c, "no") }
@@ -103,6 +149,11 @@ func TestJudge(t *testing.T) {
 			"synchronous_standby_names", Warn, `does not see "s-2"`},
 		{"names unknown", func(_ *Setup, f *Facts) { delete(f.Settings, "synchronous_standby_names") },
 			"synchronous_standby_names", Warn, "wait for ever"},
+		{"relay and a rule", func(s *Setup, _ *Facts) { s.Rule, s.AuthMethod = "ANY 1 (s1)", "relay" }, "rule and log-in", Fail, "cannot fetch"},
+		{"rule", func(s *Setup, _ *Facts) { s.Rule = "ANY 1 (s1)" }, "rule", OK, "ANY 1 (s1)"},
+		{"rule, and names us", func(s *Setup, f *Facts) {
+			s.Rule, f.Settings["synchronous_standby_names"] = "ANY 1 (s1)", "Proxy_A"
+		}, "synchronous_standby_names", OK, "Proxy_A"},
 		{"trust", func(_ *Setup, f *Facts) { f.Trusted = true }, "pg_hba", Warn, "scram-sha-256"},
 		{"trust on loopback", func(s *Setup, f *Facts) { f.Trusted, s.LoopbackOnly = true, true }, "pg_hba", OK, "loopback"},
 	} {

@@ -126,8 +126,8 @@ func Standbys(w io.Writer, all []admin.Standby) {
 			address = "local"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s / %s / %s\t%s\n",
-			orDash(Clean(b.ApplicationName)), Clean(address), b.State, orDash(b.SyncState), Position(b.Sent), Position(b.Write),
-			Position(b.Flush), Position(b.Replay), Bytes(b.LagBytes),
+			orDash(Clean(b.ApplicationName)), Clean(address), b.State, orDash(b.SyncState),
+			Position(b.Sent), Position(b.Write), Position(b.Flush), Position(b.Replay), Bytes(b.LagBytes),
 			Lag(b.WriteLag), Lag(b.FlushLag), Lag(b.ReplayLag), orDash(b.Slot))
 	}
 	t.Flush()

@@ -1,0 +1,121 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// relay is the log-in method that needs the primary.
+const relay = "relay"
+
+// ruleChecks are what a rule of this proxy asks of its surroundings; none without a rule.
+func ruleChecks(s Setup, f Facts) []Check {
+	if s.Rule == "" {
+		return nil
+	}
+	checks := []Check{{Name: "rule", Level: OK, Text: s.Rule}}
+	add := func(name string, level Level, text, remedy string) {
+		checks = append(checks, Check{Name: name, Level: level, Text: text, Remedy: remedy})
+	}
+	if s.AuthMethod == relay {
+		add("rule and log-in", Fail, relayWithRule, "Use auth.method: scram, whose verifiers survive the primary, as soon as it is "+
+			"supported; until then make sure by other means that a candidate gets all acknowledged WAL.")
+	}
+	if shared := sharedNames(s.Rule, f.Walsenders); len(shared) > 0 {
+		add("rule and names", Warn, "it counts "+strings.Join(shared, ", ")+", a name that several standbys of the primary have",
+			"Give each standby an application_name of its own (cluster_name, or primary_conninfo): two of one name "+
+				"count once until both have proved to be different, and which of them has a commit is not known.")
+	}
+	if heldBySlot(s, f) {
+		add("rule and slot", Warn, slotWithRule(s), "Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per "+
+			"standby there.")
+	}
+	if twice := countedTwice(s, f); twice != "" {
+		add("rule and primary", Warn, twice, "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count.")
+	}
+	return checks
+}
+
+// ruleAdvice is what "replproxy run" says about the rule and the primary's settings.
+func ruleAdvice(s Setup, f Facts) (all []string) {
+	setting := f.Settings["synchronous_standby_names"]
+	names, err := syncrep.Parse(setting)
+	waits := err == nil && names.Priority(s.Name) > 0
+	if s.Rule == "" {
+		if waits && f.Settings["synchronous_commit"] == "remote_apply" {
+			all = append(all, fmt.Sprintf("the primary's synchronous_commit is remote_apply and its "+
+				"synchronous_standby_names (%s) waits for this proxy, which applies nothing and whose own rule is "+
+				"empty: commits wait for ever", setting))
+		}
+		return all
+	}
+	if s.AuthMethod == relay {
+		all = append(all, relayWithRule)
+	}
+	if heldBySlot(s, f) {
+		all = append(all, slotWithRule(s))
+	}
+	if twice := countedTwice(s, f); twice != "" {
+		all = append(all, twice)
+	}
+	return all
+}
+
+// relayWithRule is R14.
+const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: relay): after the primary's death " +
+	"no standby can log in here, so a candidate that is not attached then cannot fetch the WAL that was acknowledged"
+
+// heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a
+// primary that shuts down for them.
+func heldBySlot(s Setup, f Facts) bool {
+	for _, name := range strings.Split(f.Settings["synchronized_standby_slots"], ",") {
+		if s.Slot != "" && strings.Trim(name, ` "`) == s.Slot {
+			return true
+		}
+	}
+	return false
+}
+
+func slotWithRule(s Setup) string {
+	return fmt.Sprintf("there is a rule, and the primary's synchronized_standby_slots names this proxy's slot %s: "+
+		"logical replication waits for it as well, and a shutdown of the primary can hang", s.Slot)
+}
+
+// countedTwice tells that the primary counts several proxies of one cluster, which all report one quorum.
+func countedTwice(s Setup, f Facts) string {
+	rule, err := syncrep.Parse(f.Settings["synchronous_standby_names"])
+	if err != nil || rule.Count < 2 {
+		return ""
+	}
+	var proxies []string
+	for _, name := range append([]string{s.Name}, s.Members...) {
+		quoted := syncrep.QuoteName(name)
+		if rule.Priority(name) > 0 && !slices.Contains(proxies, quoted) {
+			proxies = append(proxies, quoted)
+		}
+	}
+	if len(proxies) < 2 {
+		return ""
+	}
+	return fmt.Sprintf("the primary's synchronous_standby_names (%s) counts %s, which report the same quorum: "+
+		"it is counted more than once, and is no safer for it", rule, strings.Join(proxies, " and "))
+}
+
+// sharedNames are the names in a rule that several walsenders have (R6).
+func sharedNames(rule string, direct []Walsender) (shared []string) {
+	r, err := syncrep.Parse(rule)
+	if err != nil {
+		return nil
+	}
+	seen := map[string]int{}
+	for _, w := range direct {
+		name := strings.ToLower(w.ApplicationName)
+		if seen[name]++; seen[name] == 2 && r.Priority(name) > 0 {
+			shared = append(shared, syncrep.QuoteName(name))
+		}
+	}
+	return shared
+}
