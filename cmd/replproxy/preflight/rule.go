@@ -25,16 +25,18 @@ func ruleChecks(s Setup, f Facts) []Check {
 			"supported; until then make sure by other means that a candidate gets all acknowledged WAL.")
 	}
 	if shared := sharedNames(s.Rule, f.Walsenders); len(shared) > 0 {
-		add("rule and names", Warn, "it counts "+strings.Join(shared, ", ")+", a name that several standbys of the primary have",
+		add("rule and names", Warn,
+			"it counts "+strings.Join(shared, ", ")+", a name that several standbys of the primary have",
 			"Give each standby an application_name of its own (cluster_name, or primary_conninfo): two of one name "+
 				"count once until both have proved to be different, and which of them has a commit is not known.")
 	}
 	if heldBySlot(s, f) {
-		add("rule and slot", Warn, slotWithRule(s), "Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per "+
-			"standby there.")
+		add("rule and slot", Warn, slotWithRule(s),
+			"Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per standby there.")
 	}
 	if twice := countedTwice(s, f); twice != "" {
-		add("rule and primary", Warn, twice, "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count.")
+		add("rule and primary", Warn, twice,
+			"Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count.")
 	}
 	return checks
 }
