@@ -2,12 +2,14 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -33,7 +35,11 @@ type Options struct {
 	Name   string      // node name, under which the own store votes
 	Demand vote.Demand // the rule as configured
 	Store  Store
-	Logger *slog.Logger // nil: discards
+	// Dir is where boot number, fence and rule are remembered; "": nowhere, for tests.
+	Dir     string
+	Members []string      // the other proxies; none: no cluster
+	Timeout time.Duration // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
+	Logger  *slog.Logger  // nil: discards
 }
 
 // Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
@@ -41,8 +47,13 @@ type Node struct {
 	o       Options
 	log     *slog.Logger
 	changed chan struct{} // one slot
+	settled chan struct{} // one slot: the own rule covers its beginning, which is to be remembered
 
-	mu      sync.Mutex
+	memory memory
+	saving sync.Mutex // held over I/O; taken before mu
+	saved  []byte     // what the disk has
+
+	mu      sync.Mutex // never held over I/O
 	ledger  *ledger.Ledger
 	own     uint64 // incarnation of the own store; 0: not attached yet
 	full    bool   // told that there are too many sessions
@@ -50,10 +61,13 @@ type Node struct {
 	last    ledger.Limits
 	at      Positions // the store's, with which last was made
 	waiting waits
-	told    string // why the rule could not be satisfied at the last look
+	// settling: nothing beyond the rule's beginning is given before it is durable that it is given, or a
+	// node that came back with another rule would not know what commits rest on (ruling R9).
+	settling bool
+	told     string // why the rule could not be satisfied at the last look
 }
 
-// New makes a node. It starts nothing.
+// New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
 func New(o Options) (*Node, error) {
 	if o.Name == "" || o.Store == nil {
 		return nil, errors.New("cluster: no name or no store")
@@ -61,16 +75,13 @@ func New(o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	rule := vote.Rule{Demand: o.Demand, Settled: true}
-	if o.Demand.Names != "" {
-		rule.Generation = 1
-	}
-	l, err := ledger.New(ledger.Options{Node: o.Name, Boot: uint64(time.Now().UnixMicro()), Rule: rule})
+	l, saved, err := recall(o, memory(o.Dir))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	return &Node{
-		o: o, log: o.Logger, changed: make(chan struct{}, 1), ledger: l, stale: true, waiting: waits{},
+		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1), memory: memory(o.Dir), saved: saved,
+		ledger: l, stale: true, waiting: waits{}, settling: unsettled(l),
 	}, nil
 }
 
@@ -125,7 +136,16 @@ func (n *Node) Limits() (write, flush, apply lsn.LSN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.evaluate(time.Now()).Positions
+	if n.settling {
+		p = quorum.Least(p, n.from())
+	}
 	return p.Write, p.Flush, p.Apply
+}
+
+// from is the position from which the own rule holds. The caller holds mu.
+func (n *Node) from() quorum.Positions {
+	from := n.ledger.State().Rule.From
+	return quorum.Positions{Write: from, Flush: from, Apply: from}
 }
 
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
@@ -136,6 +156,9 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
+		if n.ledger.Settle(n.last) {
+			signal(n.settled)
+		}
 	}
 	n.at = p
 	return n.last
@@ -162,8 +185,13 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 // touch makes whoever reports look again. The caller holds mu.
 func (n *Node) touch() {
 	n.stale = true
+	signal(n.changed)
+}
+
+// signal puts a token into a one-slot channel unless one is there.
+func signal(c chan<- struct{}) {
 	select {
-	case n.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -22,9 +22,7 @@ type quorumSite struct {
 // newQuorumSite starts standbys s1, s2, … behind a proxy with a rule, and then makes the primary wait.
 func newQuorumSite(t *testing.T, in *pgtest.Install, rule string, standbys int) *quorumSite {
 	t.Helper()
-	s := &quorumSite{site: newSiteWith(t, in, pgtest.ProxyOptions{
-		Args: []string{"--synchronous-standby-names", rule},
-	}, pgtest.Settings("wal_sender_timeout = 5s"))}
+	s := &quorumSite{site: newSiteWith(t, in, pgtest.ProxyOptions{Config: ruleFile(rule)})}
 	s.primary.Exec(t, "CREATE TABLE q (n int)")
 	for i := range standbys {
 		s.standbys = append(s.standbys, s.standby(t, fmt.Sprintf("s%d", i+1), "", pgtest.Settings("hot_standby_feedback = off")))
@@ -32,6 +30,8 @@ func newQuorumSite(t *testing.T, in *pgtest.Install, rule string, standbys int) 
 	s.waitSync(t)
 	return s
 }
+
+func ruleFile(rule string) string { return "synchronous_standby_names: '" + rule + "'\n" }
 
 // waitSync makes the primary wait for the proxy, and waits until it would.
 func (s *quorumSite) waitSync(t *testing.T) {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -36,12 +37,15 @@ func TestCommitsWaitAndResume(t *testing.T) {
 	s.standbys[0].Start(t)
 	s.waitStates(t, "s1 sync 1", "s2 potential 2")
 
-	// s1 has the higher priority again, whatever s2 has.
-	resume := pause(t, s.standbys[0])
+	// s1 has the higher priority again, whatever s2 has; until the rule is changed.
+	pause(t, s.standbys[0])
 	c = s.begin(t, "on")
 	s.held(t, c, flushOf, "s2")
-	resume()
+	if now := reload(t, s.proxy, ruleFile("ANY 1 (s1, s2)")); now.LastError != "" || len(now.Pending) > 0 {
+		t.Errorf("reload: %+v", now)
+	}
 	c.released(t)
+	s.waitStates(t, "s1 quorum 1", "s2 quorum 1")
 }
 
 func (s *quorumSite) waitWarning(t *testing.T, want string) {
@@ -50,6 +54,24 @@ func (s *quorumSite) waitWarning(t *testing.T, want string) {
 		all := status(t, s.proxy).Warnings
 		return slices.ContainsFunc(all, func(w string) bool { return strings.Contains(w, want) }), nil
 	})
+}
+
+// A fenced proxy never again releases a commit of that timeline, also after kill -9.
+func TestFence(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	s := newQuorumSite(t, in, "ANY 1 (s1)", 1)
+	s.begin(t, "on").released(t)
+	cmd := exec.Command(pgtest.Binary(t), "fence", "--timeline", "1", "--data-dir", s.proxy.DataDir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "proxy is fenced up to timeline 1; its store is durable up to 0/") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := s.begin(t, "on")
+	s.held(t, c, flushOf, "s1")
+	s.waitWarning(t, "this node is fenced on this timeline")
+	s.proxy.Kill9(t)
+	s.proxy.Start(t)
+	s.held(t, c, flushOf, "s1")
 }
 
 // The proxy's own store is a voter under its name, and WAL-only voters satisfy on, but never remote_apply.

@@ -79,6 +79,8 @@ func TestExitCodes(t *testing.T) {
 		{"status without proxy", []string{"status", "--http", "127.0.0.1:1"}, 1, "", "no proxy answers at http://127.0.0.1:1"},
 		{"status of nonsense", []string{"status", "--http", "nonsense"}, 2, "", "is not host:port"},
 		{"demo without PostgreSQL", []string{"demo", "--bindir", dir}, 1, "", "has no initdb, postgres"},
+		{"fence of nothing", []string{"fence", "--data-dir", dir}, 2, "", "the one to fence is the old primary's"},
+		{"fence without proxy", []string{"fence", "--timeline", "1", "--data-dir", dir}, 1, "", "NOT FENCED by a proxy in "},
 		{"demo for no time", []string{"demo", "--duration", "0"}, 2, "", "--duration"},
 		{"demo of too many", []string{"demo", "--standbys", "99"}, 2, "", "--standbys: 99"},
 	} {

@@ -5,11 +5,16 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/proxy/config"
 )
+
+// demand is the rule as it is configured.
+func demand(c *config.Config) vote.Demand { return vote.Demand{Names: c.SynchronousStandbyNames} }
 
 // ownStore is the store as the cluster sees it.
 type ownStore struct {

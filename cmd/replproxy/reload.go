@@ -9,6 +9,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -115,7 +116,9 @@ type parts struct {
 	keeper   *realslot.Keeper
 	gate     *physical.Gate
 	receiver *walreceiver.Receiver
+	node     *cluster.Node
 	advisor  *advisor
+	log      *slog.Logger
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
@@ -130,6 +133,9 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
 	if conninfo != nil {
 		p.upstream.Replace(conninfo)
 		p.receiver.Reconnect()
+	}
+	if err := p.node.SetDemand(demand(c)); err != nil {
+		p.log.Error("the rule was not changed: the one before stays in force", "err", err)
 	}
 	p.advisor.again.Store(true)
 }

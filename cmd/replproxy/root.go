@@ -30,7 +30,8 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 		return usageError{fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), versionCommand(), walFetchCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(),
+		versionCommand(), walFetchCommand())
 	strictArgs(root)
 	return root
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cluster"
-	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -103,7 +102,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	defer moved.Close()
 	node, err := cluster.New(cluster.Options{
-		Name: c.Name, Demand: vote.Demand{Names: c.SynchronousStandbyNames}, Logger: log.With("part", "cluster"),
+		Name: c.Name, Dir: filepath.Join(c.DataDir, "cluster"), Demand: demand(c), Logger: log.With("part", "cluster"),
 		Store: &ownStore{store, moved, func() bool { return receiver.State() == walreceiver.Streaming }},
 	})
 	if err != nil {
@@ -154,11 +153,15 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, doors.close())
 	}
+	control, err := openControl(c.DataDir, node, log)
+	if err != nil {
+		return errors.Join(err, doors.close())
+	}
 	advisor := &advisor{
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, advisor}).apply
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, log}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
@@ -167,6 +170,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	stages := []stage{
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
+	}
+	if control != nil {
+		stages = append([]stage{{"control", control.Run}}, stages...)
 	}
 	if doors.http != nil {
 		page := admin.New(admin.Options{

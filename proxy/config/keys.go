@@ -83,7 +83,7 @@ var keys = []key{
 	{"access", "", "", later, restart,
 		func(c *Config) value { return texts(&c.Access) }},
 	{"synchronous_standby_names", "synchronous-standby-names",
-		"rule for the position that is reported to the primary", built, restart,
+		"rule for the position that is reported to the primary", built, reload,
 		func(c *Config) value { return text(&c.SynchronousStandbyNames) }},
 	{"cluster.bind", "", "", later, restart,
 		func(c *Config) value { return text(&c.Cluster.Bind) }},

@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+func openNode(t *testing.T, dir, rule string, store Store) *Node {
+	t.Helper()
+	n, err := New(Options{Name: "proxy", Demand: vote.Demand{Names: rule}, Store: store, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A node that comes back knows its promise and its rule, and never uses a boot number twice.
+func TestRemembers(t *testing.T) {
+	dir, store := filepath.Join(t.TempDir(), "cluster"), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	first := n.ledger.State()
+	if first.Rule.Generation != 1 || first.Rule.From != 100 || first.Rule.Settled {
+		t.Errorf("the first rule: %+v", first.Rule)
+	}
+	report(n, n.Attach("s1"), 1, 100)
+	wantLimits(t, n, 100, 100, 100)
+	n.settle()
+	e, err := n.Fence(t.Context(), 1)
+	if err != nil || e.Fenced != 1 || e.Flushed != 100 || e.Timeline != 1 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	wantLimits(t, n, 0, 0, 0)
+
+	n = openNode(t, dir, "ANY 1 (s1)", store) // after kill -9
+	if again := n.ledger.State(); again.Boot <= first.Boot || again.Fenced != 1 || again.Rule.Generation != 1 {
+		t.Errorf("after a restart: %+v", again)
+	}
+	report(n, n.Attach("s1"), 1, 100)
+	wantLimits(t, n, 0, 0, 0)
+	store.move(2, 100) // a promotion
+	report(n, n.Attach("s1"), 2, 100)
+	if w, f, a := n.Limits(); w != 100 || f != 100 || a != 100 {
+		t.Errorf("fenced on a new timeline: %v %v %v", w, f, a)
+	}
+
+	n = openNode(t, dir, "ANY 2 (s1, s2)", store)
+	if s := n.ledger.State(); s.Rule.Generation != 2 || s.Rule.Before.Names != "ANY 1 (s1)" && !s.Rule.Settled {
+		t.Errorf("another rule: %+v", s.Rule)
+	}
+}
+
+// What a new rule covers beyond its beginning is given only when that is durable.
+func TestSettles(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	id := n.Attach("s1")
+	store.move(1, 200)
+	report(n, id, 1, 200)
+	wantLimits(t, n, 100, 100, 100)
+	n.settle()
+	wantLimits(t, n, 200, 200, 200)
+	n = openNode(t, dir, "ANY 1 (s2)", store)
+	if r := n.ledger.State().Rule; r.Before.Names != "ANY 1 (s1)" || r.From != 200 || r.Settled {
+		t.Errorf("the rule after a change: %+v", r)
+	}
+}
+
+// A fence without a rule withholds as well, and a lower one takes nothing back.
+func TestFenceWithoutRule(t *testing.T) {
+	n := openNode(t, t.TempDir(), "", newFakeStore(100))
+	for _, timeline := range []lsn.TimelineID{3, 1} {
+		if e, err := n.Fence(t.Context(), timeline); err != nil || e.Fenced != 3 {
+			t.Errorf("fence %d: %+v, %v", timeline, e, err)
+		}
+	}
+	wantLimits(t, n, 0, 0, 0)
+}
+
+// Damage is told, not forgotten: a promise may be in it.
+func TestDamagedMemory(t *testing.T) {
+	dir := t.TempDir()
+	openNode(t, dir, "s1", newFakeStore(100))
+	path := filepath.Join(dir, memoryFile)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"empty": {}, "short": good[:len(good)-1], "flipped": append([]byte{good[0] ^ 1}, good[1:]...),
+	} {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := New(Options{Name: "proxy", Store: newFakeStore(100), Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), "is damaged: what this node has promised is not known") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A promise that cannot be made durable is not made.
+func TestFenceNeedsTheDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cluster")
+	n := openNode(t, dir, "", newFakeStore(100))
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the directory was
+		t.Fatal(err)
+	}
+	if e, err := n.Fence(t.Context(), 1); err == nil {
+		t.Errorf("fenced: %+v", e)
+	}
+	if f := n.ledger.State().Fenced; f != 0 {
+		t.Errorf("fenced up to %d", f)
+	}
+}
+
+func TestSetDemand(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	report(n, n.Attach("s1"), 1, 90)
+	wantLimits(t, n, 90, 90, 90)
+	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1, proxy)"}); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 90, 90, 0)
+	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1"}); err == nil {
+		t.Error("a broken rule was taken")
+	}
+	wantLimits(t, n, 90, 90, 0)
+	if err := n.SetDemand(vote.Demand{}); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 100, 100, 0)
+	n.settle()
+	wantLimits(t, n, ledger.Max, ledger.Max, 0)
+	if s := openNode(t, dir, "", store).ledger.State(); s.Rule.Generation != 3 {
+		t.Errorf("remembered %+v", s.Rule)
+	}
+}

@@ -1,0 +1,150 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// fencePoll is how often a fence looks whether the store has flushed what it received.
+const fencePoll = 10 * time.Millisecond
+
+// recall makes the ledger of a node that starts: from what it remembers, and with the rule as it is
+// configured now. Everything is durable before it is used.
+func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
+	was, err := m.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	was.Node = o.Name
+	was.Boot = max(was.Boot+1, uint64(time.Now().UnixMicro()))
+	l, err := ledger.New(ledger.Options{
+		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule, Fenced: was.Fenced,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	// No report ever exceeded what the store has: its end stands in for the highest one.
+	p := o.Store.Positions()
+	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.Received, len(o.Members) == 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	saved, err := encode(was)
+	if err == nil {
+		err = m.save(saved)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)
+	}
+	return l, saved, l.SetRule(was.Rule)
+}
+
+// remember saves what has changed, if something has: f says what is to become of the state, and is nil
+// for what has become of it already.
+func (n *Node) remember(f func(*vote.State)) error {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	n.mu.Lock()
+	s := n.ledger.State()
+	n.mu.Unlock()
+	if f != nil {
+		f(&s)
+	}
+	b, err := encode(s)
+	if err != nil || bytes.Equal(b, n.saved) {
+		return err
+	}
+	if err := n.memory.save(b); err != nil {
+		return err
+	}
+	n.saved = b
+	return nil
+}
+
+// unsettled reports whether the own rule has yet to cover what was reported before it.
+func unsettled(l *ledger.Ledger) bool {
+	r := l.State().Rule
+	return r.Generation > 0 && !r.Settled
+}
+
+// settle remembers what the ledger has found out, and lets go what waited for that.
+func (n *Node) settle() {
+	n.mu.Lock()
+	covered := !unsettled(n.ledger)
+	n.mu.Unlock()
+	if err := n.remember(nil); err != nil {
+		n.log.Error("cannot remember the rule, retrying", "err", err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.settling && covered && !unsettled(n.ledger) {
+		n.settling = false
+		n.touch()
+	}
+}
+
+// SetDemand changes the rule; it is durable when it is in force. It blocks for the disk. With other members
+// an empty rule is refused while one of them has one (ruling R9).
+func (n *Node) SetDemand(d vote.Demand) error {
+	n.mu.Lock()
+	p := n.o.Store.Positions()
+	rule, err := n.ledger.NextRule(d, p.Timeline, p.Received, len(n.o.Members) == 0)
+	n.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := n.remember(func(s *vote.State) { s.Rule = rule }); err != nil {
+		return fmt.Errorf("remember the rule: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	err = n.ledger.SetRule(rule)
+	n.settling = unsettled(n.ledger)
+	n.touch()
+	return err
+}
+
+// Ending is a fenced node's answer: the promise, and how far its store is durable.
+type Ending struct {
+	Node     string         `json:"node"`
+	Fenced   lsn.TimelineID `json:"fenced"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	Flushed  lsn.LSN        `json:"flushed_lsn"`
+}
+
+// Fence promises durably never again to vote or report for a timeline up to t (ruling R2), withdraws the
+// votes of the standbys that this node serves, waits until the store has flushed what it had received
+// then, and says how far it is. A promise is never taken back.
+func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
+	err := n.remember(func(s *vote.State) { s.Fenced = max(s.Fenced, t) })
+	if err != nil {
+		return Ending{}, fmt.Errorf("remember the fence: %w", err)
+	}
+	n.mu.Lock()
+	n.ledger.Fence(t)
+	n.touch()
+	fenced := n.ledger.State().Fenced
+	n.mu.Unlock()
+	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced)
+	goal := n.o.Store.Positions()
+	tick := time.NewTicker(fencePoll)
+	defer tick.Stop()
+	for {
+		p := n.o.Store.Positions()
+		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
+			return Ending{Node: n.o.Name, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Ending{}, fmt.Errorf("fenced, but the store has not flushed %s: %w", goal.Received, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+const (
+	// controlSocket takes commands that change something: whoever may write to data_dir may use it.
+	controlSocket = "control.sock"
+	// maxSocketPath is what fits into a sockaddr_un.
+	maxSocketPath = 107
+	// fenceTimeout bounds the fsync of a promise and of the WAL that was received before it.
+	fenceTimeout = time.Minute
+)
+
+// control serves the control socket.
+type control struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// openControl listens in data_dir, which is this process's alone: a socket that is there is left over. nil
+// when the path is too long for a socket.
+func openControl(dir string, node *cluster.Node, log *slog.Logger) (*control, error) {
+	path := filepath.Join(dir, controlSocket)
+	if len(path) > maxSocketPath {
+		log.Warn("no control socket, so no replproxy fence: the path is too long", "path", path, "most", maxSocketPath)
+		return nil, nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /fence", func(w http.ResponseWriter, r *http.Request) {
+		t, err := timelineOf(r.FormValue("timeline"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		ending, err := node.Fence(r.Context(), t)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_ = printJSON(w, ending)
+	})
+	return &control{l, &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}}, nil
+}
+
+// Run serves until ctx ends.
+func (c *control) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- c.server.Serve(c.listener) }()
+	select {
+	case <-ctx.Done():
+		err := c.server.Close()
+		<-ended
+		return err
+	case err := <-ended:
+		return err
+	}
+}
+
+// timelineOf reads a timeline's number; 0 is none.
+func timelineOf(text string) (lsn.TimelineID, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("--timeline: %q is no timeline; the one to fence is the old primary's", text)
+	}
+	return lsn.TimelineID(n), nil
+}
+
+func fenceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fence",
+		Short: "Make a running proxy never again vote or report for a timeline: before a promotion",
+		Args:  cobra.NoArgs,
+	}
+	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy")
+	dir := cmd.Flags().String("data-dir", "", "data_dir of the proxy (default "+config.DefaultDataDir+")")
+	timeline := cmd.Flags().String("timeline", "", "the highest timeline to fence: the old primary's")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		t, err := timelineOf(*timeline)
+		if err != nil {
+			return usageError{err}
+		}
+		at := cmp.Or(*dir, config.DefaultDataDir)
+		if *file != "" {
+			c, err := loadConfig(cmd, *file)
+			if err != nil {
+				return err
+			}
+			at = c.DataDir
+		}
+		body, err := tell(cmd.Context(), filepath.Join(at, controlSocket), fmt.Sprintf("/fence?timeline=%d", t))
+		if err != nil {
+			return fmt.Errorf("NOT FENCED by a proxy in %s: %w; is it running, and is this its user?", at, err)
+		}
+		var e cluster.Ending
+		if err := json.Unmarshal(body, &e); err != nil {
+			return fmt.Errorf("read the answer of the proxy: %w", err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is fenced up to timeline %s; its store is durable up to %s on timeline %s\n",
+			e.Node, e.Fenced, e.Flushed, e.Timeline)
+		return nil
+	}
+	return cmd
+}
+
+// tell posts to the control socket.
+func tell(ctx context.Context, socket, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	defer cancel()
+	var d net.Dialer
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://replproxy"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxStatus))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s", body)
+	}
+	return body, err
+}
