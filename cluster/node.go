@@ -80,7 +80,8 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	return &Node{
-		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1), memory: memory(o.Dir), saved: saved,
+		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		memory: memory(o.Dir), saved: saved,
 		ledger: l, stale: true, waiting: waits{}, settling: unsettled(l),
 	}, nil
 }

@@ -143,7 +143,8 @@ func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return Ending{}, fmt.Errorf("fenced, but the store has not flushed %s: %w", goal.Received, context.Cause(ctx))
+			return Ending{}, fmt.Errorf("fenced, but the store has not flushed %s: %w",
+				goal.Received, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

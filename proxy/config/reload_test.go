@@ -16,6 +16,7 @@ var other = map[string]string{
 	"upstream.connect_wait": "1s", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.restore_command": "cp %f %p", "slots.auto_create": "true", "slots.idle_timeout": "1h", "slots.adopted": "keep",
 	"slots.mirror": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
+	"synchronous_standby_names": "ANY 1 (s1)",
 }
 
 // TestReloadOfEveryKey changes one key at a time: a live one takes its new value, of another the running
