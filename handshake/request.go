@@ -1,7 +1,9 @@
 package handshake
 
 import (
+	"encoding/binary"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +48,17 @@ func (p Params) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// Walsender is the request of a regular backend turned into that of a physical walsender.
+func (r *Request) Walsender() *Request {
+	w := *r
+	w.Class = PhysicalWalsender
+	w.Params = append(slices.Clip(r.Params), Param{"replication", "true"})
+	last := len(r.Raw) - 1 // the terminator
+	w.Raw = append(append(slices.Clone(r.Raw[:last]), "replication\x00true\x00"...), r.Raw[last:]...)
+	binary.BigEndian.PutUint32(w.Raw, uint32(len(w.Raw)))
+	return &w
 }
 
 // Request is a startup packet that PostgreSQL would go on with. It is not changed after Accept.

@@ -39,6 +39,8 @@ type Options struct {
 	Upstream Dialer
 	// Physical serves physical walsenders; nil refuses them with 0A000.
 	Physical PhysicalHandler
+	// Console serves regular connections to ConsoleDatabase; nil: they are relayed like others.
+	Console ConsoleHandler
 	// Trust is the access rule of ruling R1; nil trusts nobody.
 	Trust TrustFunc
 	// Logger is required.

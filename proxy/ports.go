@@ -20,6 +20,14 @@ type PhysicalHandler interface {
 	ServeWalsender(ctx context.Context, req *handshake.Request, s *Session) error
 }
 
+// ConsoleDatabase is the name of the database that opens the console.
+const ConsoleDatabase = "replproxy"
+
+// ConsoleHandler serves the console; what is said of PhysicalHandler holds.
+type ConsoleHandler interface {
+	ServeConsole(ctx context.Context, req *handshake.Request, s *Session) error
+}
+
 // Dialer opens connections to the current primary, encrypted as configured, with no startup packet
 // sent. It is called from many goroutines; ctx bounds the attempt.
 type Dialer interface {

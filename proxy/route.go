@@ -23,6 +23,12 @@ const redialPause = 100 * time.Millisecond
 
 // route sends a session to the room that serves its class.
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
+	if s.o.Console != nil && req.Class == handshake.Regular && req.Params.Get("database") == ConsoleDatabase {
+		if err := s.o.Console.ServeConsole(ctx, req, session); err != nil {
+			return fmt.Errorf("serve console: %w", err)
+		}
+		return nil
+	}
 	if req.Class != handshake.PhysicalWalsender {
 		return s.relay(ctx, req, session, log)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/console"
 	"github.com/replproxy/replproxy/proxy/physical"
 )
 
@@ -133,9 +134,15 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	var shown *view
 	handler, err := physical.New(physical.Options{
 		Hub: hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
 		Settings: func() map[string]string { return receiver.Status().Settings },
+		Console: func(query string) (console.Table, error) {
+			s := shown.Status()
+			s.Ready, s.NotReady = admin.Readiness(&s)
+			return console.Answer(query, &s)
+		},
 	})
 	if err != nil {
 		return err
@@ -146,7 +153,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
-		Listeners: doors.clients, Upstream: dialer(up, wait), Physical: handler,
+		Listeners: doors.clients, Upstream: dialer(up, wait), Physical: handler, Console: handler,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -167,6 +174,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
 		server: server, advisor: advisor,
 	}
+	shown = view
 	stages := []stage{
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},

@@ -34,12 +34,18 @@ func New(o Options) (*Handler, error) {
 // ends, idle sessions end with 57P01 and streaming ones are drained by the hub. Goroutines that it
 // started have ended when it returns.
 func (h *Handler) ServeWalsender(ctx context.Context, req *handshake.Request, server *proxy.Session) error {
-	return h.serve(ctx, req, server)
+	return h.serve(ctx, req, server, nil)
 }
 
-func (h *Handler) serve(ctx context.Context, req *handshake.Request, server Session) error {
+// ServeConsole logs the client in to the primary as a walsender, which says that the role may see
+// replication, lets that connection go and answers queries by Options.Console until the client leaves.
+func (h *Handler) ServeConsole(ctx context.Context, req *handshake.Request, server *proxy.Session) error {
+	return h.serve(ctx, req.Walsender(), server, h.o.Console)
+}
+
+func (h *Handler) serve(ctx context.Context, req *handshake.Request, server Session, console Console) error {
 	s := &session{
-		h: h, req: req, server: server,
+		h: h, req: req, server: server, console: console,
 		client: newClient(req.Conn), started: time.Now(),
 		parameters: map[string]string{},
 	}

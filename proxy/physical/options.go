@@ -57,6 +57,8 @@ type Options struct {
 	Gate     *Gate
 	// Settings may be nil: then SHOW is answered by the session's own connection only.
 	Settings Settings
+	// Console answers the queries of ServeConsole.
+	Console Console
 	// Trust is the access rule of ruling R1; nil trusts nobody.
 	Trust  proxy.TrustFunc
 	Logger *slog.Logger

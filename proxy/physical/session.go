@@ -25,6 +25,7 @@ type session struct {
 	h       *Handler
 	req     *handshake.Request
 	server  Session
+	console Console // nil: this is a walsender
 	client  *client
 	started time.Time
 
@@ -61,6 +62,9 @@ func (s *session) serve(ctx context.Context) error {
 	s.server.SetApplicationName(s.parameters["application_name"])
 	s.server.SetUpstream(s.link.up.Name)
 	s.server.SetState(proxy.StateActive)
+	if s.console != nil {
+		s.link.close()
+	}
 	return s.loop(ctx)
 }
 
