@@ -19,9 +19,11 @@ var commands = []struct {
 	name, help string
 	answer     func(*admin.Status) Table
 }{
-	{"SHOW STATUS", "everything that is not a list", func(s *admin.Status) Table { return pairs(s) }},
-	{"SHOW STANDBYS", "attached standbys, as pg_stat_replication", func(s *admin.Status) Table { return list(s.Standbys) }},
-	{"SHOW SLOTS", "slots of this proxy, as pg_replication_slots", func(s *admin.Status) Table { return list(s.Slots) }},
+	{"SHOW STATUS", "everything that is not a list", pairs},
+	{"SHOW STANDBYS", "attached standbys, as pg_stat_replication",
+		func(s *admin.Status) Table { return list(s.Standbys) }},
+	{"SHOW SLOTS", "slots of this proxy, as pg_replication_slots",
+		func(s *admin.Status) Table { return list(s.Slots) }},
 	{"SHOW UPSTREAM", "the stream from the primary",
 		func(s *admin.Status) Table { return list([]admin.Upstream{s.Upstream}) }},
 	{"SHOW VERSION", "version of replproxy", version},
