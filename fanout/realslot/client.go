@@ -128,13 +128,12 @@ func withdraw(ctx context.Context, c Connector, name string, start, target lsn.L
 			return err
 		}
 	}
-	copying, _, err := s.StartCopy(ctx, command)
-	if err != nil || !copying {
-		return err
-	}
+	// All at once: the walsender reads this before it has sent any WAL, in state catchup, so it is no
+	// synchronous standby for a moment, not even where synchronous_standby_names is '*'.
 	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Write: target, Flush: target, Apply: target}.Append(nil))
 	m = wire.AppendFrame(m, 'd', copyboth.HotStandbyFeedback{}.Append(nil))
-	if _, err := s.Conn.Write(wire.AppendFrame(m, 'c', nil)); err != nil {
+	copying, _, err := s.StartCopy(ctx, command, wire.AppendFrame(m, 'c', nil)...)
+	if err != nil || !copying {
 		return err
 	}
 	_, err = s.FinishCopy(ctx)

@@ -88,11 +88,13 @@ func (s *Session) QueryAll(ctx context.Context, commands ...string) ([]Answer, e
 
 // StartCopy runs START_REPLICATION. copying means that CopyBothResponse came and that Conn and Reader
 // are in COPY mode now. Otherwise the command is over, with results (the end of a historic timeline,
-// facts E1) or with the server's refusal.
-func (s *Session) StartCopy(ctx context.Context, command string) (copying bool, res []Result, err error) {
+// facts E1) or with the server's refusal. The frames of ahead go out together with the command, so that
+// the server reads them before it sends WAL; after a refusal it ignores them.
+func (s *Session) StartCopy(ctx context.Context, command string, ahead ...byte) (
+	copying bool, res []Result, err error) {
 	done := s.until(ctx)
 	var a Answer
-	if err = s.send(command); err == nil {
+	if err = s.write(append(appendQuery(nil, command), ahead...)); err == nil {
 		a, copying, err = s.answer(true)
 	}
 	if err = done(err); err != nil {
@@ -137,8 +139,16 @@ func (s *Session) until(ctx context.Context) func(error) error {
 func (s *Session) send(commands ...string) error {
 	var b []byte
 	for _, c := range commands {
-		b = append(append(wire.AppendHeader(b, 'Q', len(c)+1), c...), 0)
+		b = appendQuery(b, c)
 	}
+	return s.write(b)
+}
+
+func appendQuery(b []byte, command string) []byte {
+	return append(append(wire.AppendHeader(b, 'Q', len(command)+1), command...), 0)
+}
+
+func (s *Session) write(b []byte) error {
 	if _, err := s.Conn.Write(b); err != nil {
 		return fmt.Errorf("send command: %w", err)
 	}
