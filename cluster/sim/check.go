@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// shadow is what a proxy was told by another one, kept apart from the ledger and much simpler.
+type shadow struct {
+	state   vote.State
+	at      time.Time
+	reports map[vote.Key]vote.Report
+}
+
+// notice keeps the shadow up to date with what has arrived.
+func (p *proxy) notice(m any) {
+	switch m := m.(type) {
+	case vote.State:
+		s := p.shadow[m.Node]
+		if s == nil {
+			s = &shadow{reports: map[vote.Key]vote.Report{}}
+			p.shadow[m.Node] = s
+		}
+		s.at = p.clock()
+		if s.state.Node != "" && !m.Newer(s.state) {
+			return
+		}
+		s.state = m
+		delete(p.forgot, m.Node)
+		for k := range s.reports {
+			if !slices.ContainsFunc(m.Sessions, func(x vote.Session) bool { return x.Key == k }) {
+				delete(s.reports, k)
+			}
+		}
+	case vote.Report:
+		s := p.shadow[m.Node]
+		if s != nil && slices.ContainsFunc(s.state.Sessions, func(x vote.Session) bool { return x.Key == m.Key }) {
+			s.at = p.clock()
+			if m.Seq > s.reports[m.Key].Seq {
+				s.reports[m.Key] = m
+			}
+		}
+	}
+}
+
+// check looks at a report before it goes to the primary.
+func (p *proxy) check(u *uplink, t quorum.Positions) {
+	if t.Write > min(p.received, u.received) || t.Flush > min(p.flushed, u.received) || t.Apply > u.received {
+		p.w.violated(ErrOwn, "%s reports %+v, but received %v and flushed %v", p.name, t, p.received, p.flushed)
+	}
+	if p.fenced >= u.tli {
+		p.w.violated(ErrFence, "%s is fenced up to %d and reports on %d", p.name, p.fenced, u.tli)
+	}
+	if len(p.shadow) == 0 && len(p.forgot) < len(p.w.proxies)-1 {
+		p.w.violated(ErrCompare, "%s reports before it has compared rules with anybody", p.name)
+	}
+	p.covered(u, t, p.rule.Demand)
+	for _, q := range p.w.proxies {
+		if s := p.shadow[q.name]; s != nil && p.clock().Sub(s.at) <= timeout*time.Millisecond {
+			p.covered(u, t, s.state.Rule.Demand)
+		}
+	}
+	if t.Flush > u.last.Flush {
+		p.checkFirst(t.Flush)
+	}
+}
+
+// covered holds a report to the disks themselves.
+func (p *proxy) covered(u *uplink, t quorum.Positions, demand vote.Demand) {
+	d, err := ledger.Parse(demand)
+	p.must(err)
+	for _, c := range []struct {
+		what        string
+		last, next  lsn.LSN
+		standby     func(*server) place
+		store       func(*proxy) place
+		alsoFlushed bool
+	}{
+		{"write", u.last.Write, t.Write, func(s *server) place { return s.bestWritten }, func(q *proxy) place { return q.best }, true},
+		{"flush", u.last.Flush, t.Flush, (*server).end, (*proxy).end, false},
+		{"apply", u.last.Apply, t.Apply, func(s *server) place { return s.bestApplied }, nil, false},
+	} {
+		if c.next <= c.last {
+			continue
+		}
+		want := place{u.tli, c.next}
+		var holders []quorum.Voter
+		for _, s := range p.w.servers {
+			if s != u.s && (p.w.holds(c.standby(s), want) || c.alsoFlushed && p.w.holds(s.end(), want)) {
+				holders = append(holders, quorum.Voter{Name: s.name})
+			}
+		}
+		for _, q := range p.w.proxies {
+			if c.store != nil && (p.w.holds(c.store(q), want) || c.alsoFlushed && p.w.holds(q.end(), want)) {
+				holders = append(holders, quorum.Voter{Name: q.name, Store: true})
+			}
+		}
+		if !enough(d, holders) {
+			p.w.violated(ErrCovered, "%s reports %s %v on timeline %d, which %q (zones %q) does not cover: held by %v",
+				p.name, c.what, c.next, u.tli, demand.Names, demand.Spread, holders)
+		}
+	}
+}
+
+// enough counts voters and zones, by nothing but the words of the rule.
+func enough(d quorum.Demand, holders []quorum.Voter) bool {
+	n, zones := 0, map[string]bool{}
+	for _, v := range holders {
+		if quorum.Priority(d.Rule, v) > 0 {
+			n++
+			if z, ok := d.Zones[v.Name]; ok && (syncrep.Rule{Names: d.Spread.Names}).Priority(z) > 0 {
+				zones[z] = true
+			}
+		}
+	}
+	return n >= int(d.Rule.Count) && (d.Spread.Empty() || len(zones) >= int(d.Spread.Count))
+}
+
+// checkFirst: under FIRST the voter of highest priority that is known to be attached anywhere counts
+// (ruling R5).
+func (p *proxy) checkFirst(flush lsn.LSN) {
+	d, err := ledger.Parse(p.rule.Demand)
+	p.must(err)
+	if d.Rule.Method != syncrep.First {
+		return
+	}
+	priority, name, best := 1<<30, "", lsn.LSN(0)
+	for _, q := range p.w.proxies {
+		s := p.shadow[q.name]
+		if s == nil {
+			continue
+		}
+		for _, x := range s.state.Sessions {
+			r := s.reports[x.Key]
+			member := slices.ContainsFunc(p.w.proxies, func(m *proxy) bool { return m.name == x.Name })
+			if !r.Streaming || r.Flush == 0 || r.Timeline != p.tli || x.Kind == vote.Standby && member {
+				continue
+			}
+			switch at := quorum.Priority(d.Rule, quorum.Voter{Name: x.Name, Store: x.Kind == vote.Store}); {
+			case at == 0 || at > priority:
+			case at < priority || x.Name < name:
+				priority, name, best = at, x.Name, r.Flush
+			case x.Name == name:
+				best = max(best, r.Flush)
+			}
+		}
+	}
+	for _, own := range p.led.State().Sessions {
+		v := quorum.Voter{Name: own.Name, Store: own.Kind == vote.Store}
+		if at := quorum.Priority(d.Rule, v); at > 0 && at <= priority {
+			return // an own session may come first
+		}
+	}
+	if name != "" && flush > best {
+		p.w.violated(ErrFirst, "%s reports flush %v under %q, but %s is known at %v", p.name, flush, p.rule.Names, name, best)
+	}
+}
+
+// acknowledged is told of every commit that a primary released.
+func (w *world) acknowledged(c place) {
+	w.acked[c.tli] = max(w.acked[c.tli], c.at)
+	if !w.holds(place{w.official, everywhere}, c) {
+		w.violated(ErrLost, "commit at %v on timeline %d is acknowledged after timeline %d was made without it", c.at, c.tli, w.official)
+	}
+}
+
+// promoted checks every acknowledged commit against the new timeline.
+func (w *world) promoted() {
+	for t := lsn.TimelineID(1); t <= w.official; t++ {
+		if at, ok := w.acked[t]; ok && !w.holds(place{w.official, everywhere}, place{t, at}) {
+			w.violated(ErrLost, "timeline %d lacks the acknowledged commit at %v on timeline %d", w.official, at, t)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+// Package sim is a world in one goroutine and one seed: primaries, proxies, standbys, their disks, the
+// network between them, and an operator. It runs the real ledger, rules and quorum, and looks after every
+// step whether an acknowledged commit could be lost.
+//
+//	seed ──► rng ──► events in virtual time ──► step ──► checks ──► next event … ──► Stats, or the first violation
+//	          │
+//	          ├ clients: commits that wait for write, flush or apply
+//	          ├ network: delay, loss, duplication and reorder of cluster messages; TCP that stalls, resets, or is left half open
+//	          ├ machines: power loss (what was not synced is gone), kill, restart, clock jumps
+//	          └ operator: rolling changes of the rule, forget, fence and promotion by the recipe, pg_rewind
+//
+// The shells are small models: a proxy's store is two positions, a PostgreSQL server is three. WAL is not
+// bytes but a tree of timelines: two positions are the same WAL if one lies on the other's line.
+//
+// Checked after every step:
+//
+//   - G1: what a proxy tells a primary is truly held, by the disks of as many different voters as the rule
+//     counts (flush), or was written or applied there; and nothing is said before rules were compared, against the
+//     rule of a live member, past a FIRST voter that is known, or beyond the own store.
+//   - G2: a commit that a primary has acknowledged is on the line of every timeline that the recipe made,
+//     whether it was acknowledged before the promotion or after.
+//
+// A [Fault] breaks one thing on purpose; a test shows that each is found. Everything is replayed by its
+// seed: the order of maps never decides anything.
+package sim

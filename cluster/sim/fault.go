@@ -1,0 +1,75 @@
+package sim
+
+import (
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
+)
+
+// Fault is one thing that is broken on purpose; each must be found.
+type Fault string
+
+// The faults.
+const (
+	None             Fault = ""
+	LooseRule        Fault = "one voter less than the rule counts"
+	UnsyncedFlush    Fault = "a standby reports as flushed what it has written"
+	UnsyncedStore    Fault = "a store votes before fsync"
+	NotOwnFlush      Fault = "flush is reported without the own store"
+	SameNameTwice    Fault = "sessions of one name are taken for different standbys"
+	OthersRules      Fault = "rules of other members are ignored"
+	StaleStates      Fault = "an old state of a member replaces a newer one"
+	OldTimelineVotes Fault = "a vote on another timeline counts"
+	ForgetsSilent    Fault = "silent members are forgotten (FIRST)"
+	NoCompare        Fault = "rules are not compared after a start"
+	HiddenMember     Fault = "a member votes as a standby too"
+	ForgottenFence   Fault = "a fence does not survive a restart"
+	EmptyFence       Fault = "a fence is promised and not kept"
+	NoFence          Fault = "promotion without a fence"
+	NoFeed           Fault = "promotion of a candidate that was not fed"
+	NoBeginning      Fault = "promotion of a candidate that lacks the beginning of the timeline that is left"
+	IgnoresBefore    Fault = "promotion by the new rule alone, while it is not settled"
+	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
+)
+
+// Faults are all of them.
+func Faults() []Fault {
+	return []Fault{
+		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,
+		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
+		RestartsAnywhere,
+	}
+}
+
+// effective is the rule that the ledger is given.
+func (p *proxy) effective(r vote.Rule) vote.Rule {
+	if p.w.fault != LooseRule {
+		return r
+	}
+	d, err := ledger.Parse(r.Demand)
+	p.must(err)
+	d.Rule.Count = max(1, d.Rule.Count-1)
+	r.Names = d.Rule.String()
+	return r
+}
+
+// bend breaks a State before the ledger gets it.
+func (p *proxy) bend(s vote.State) vote.State {
+	switch p.w.fault {
+	case OthersRules:
+		s.Rule = p.rule
+	case StaleStates:
+		s.Boot, s.Seq = 1<<40, uint64(p.w.now)<<20+p.w.order
+	}
+	return s
+}
+
+// twist breaks a Report before the ledger gets it.
+func (p *proxy) twist(r vote.Report) vote.Report {
+	switch p.w.fault {
+	case OldTimelineVotes:
+		r.Timeline = p.tli
+	case SameNameTwice:
+		r.Distinct = p.w.recent
+	}
+	return r
+}

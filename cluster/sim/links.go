@@ -1,0 +1,271 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// client is what attaches to a proxy: a standby, or another proxy.
+type client interface {
+	num() int
+	label() string
+	alive() bool
+	slot() **downlink // its one walreceiver
+	where() place
+	positions() quorum.Positions
+	data(d *downlink, end lsn.LSN)
+	turned(t lsn.TimelineID)
+}
+
+// downlink is a walsender session of a proxy (end 0) and the client's walreceiver (end 1).
+type downlink struct {
+	pipe
+	p           *proxy
+	c           client
+	incarnation uint64
+	over        bool
+
+	tli       lsn.TimelineID // the walsender's
+	sent      lsn.LSN
+	streaming bool
+	heard     int64
+
+	clientHeard int64
+}
+
+// attach logs c in at p, a little later, if nothing stands in the way.
+func (w *world) attach(p *proxy, c client) {
+	w.after(w.between(2, 30), func() {
+		if p.up && c.alive() && *c.slot() == nil && p.id != c.num() && w.bothWays(p.id, c.num()) {
+			p.accept(c)
+		}
+	})
+}
+
+// segment is how far ahead of the proxy a standby may be: it asks for the start of a segment.
+const segment = 150
+
+// accept is START_REPLICATION.
+func (p *proxy) accept(c client) {
+	at := c.where()
+	ahead := at.tli == p.tli && at.at > p.received && at.at < p.received+segment
+	if !ahead && !p.w.holds(place{p.tli, p.received}, at) {
+		return
+	}
+	d := &downlink{
+		pipe: pipe{w: p.w, ids: [2]int{p.id, c.num()}}, p: p, c: c, incarnation: p.w.rng.Uint64() | 1,
+		tli: p.tli, sent: min(at.at, p.received), heard: p.w.now, clientHeard: p.w.now,
+	}
+	p.w.log("%s attaches to %s at %v", c.label(), p.name, at)
+	p.w.recent = append(p.w.recent, d.incarnation)
+	p.w.recent = p.w.recent[max(0, len(p.w.recent)-vote.MaxDistinct):]
+	*c.slot() = d
+	c.turned(p.tli)
+	p.downs = append(p.downs, d)
+	p.must(p.led.Attach(p.clock(), d.incarnation, vote.Standby, c.label(), system))
+	d.feed()
+	d.status()
+	p.step()
+}
+
+// feed sends what there is.
+func (d *downlink) feed() {
+	if d.tli != d.p.tli {
+		return
+	}
+	tli, end := d.tli, d.p.received
+	if d.sent < end {
+		d.sent = end
+		d.send(1, func() { d.arrived(tli, end) })
+	}
+}
+
+func (d *downlink) mine() bool { return *d.c.slot() == d && d.c.alive() }
+
+func (d *downlink) arrived(tli lsn.TimelineID, end lsn.LSN) {
+	d.clientHeard = d.w.now
+	if d.mine() && d.c.where().tli == tli {
+		d.c.data(d, end)
+	}
+}
+
+// turn is the end of a timeline: the client follows to the next one, or finds that it can't.
+func (d *downlink) turn(old, next lsn.TimelineID) {
+	d.send(1, func() {
+		if !d.mine() {
+			return
+		}
+		if !d.w.holds(place{next, everywhere}, d.c.where()) {
+			d.w.log("%s is beyond the fork to timeline %d", d.c.label(), next)
+			d.leave()
+			return
+		}
+		d.c.turned(next)
+		d.send(0, func() {
+			d.tli, d.streaming = next, false
+			d.sent = d.w.common(place{old, d.sent}, next).at
+			d.feed()
+		})
+	})
+}
+
+// status is the client's report of where it is.
+func (d *downlink) status() {
+	p := d.c.positions()
+	d.send(0, func() { d.report(p) })
+}
+
+func (d *downlink) report(r quorum.Positions) {
+	if d.over {
+		return
+	}
+	d.heard = d.w.now
+	received := d.p.received
+	if d.tli != d.p.tli {
+		received = d.sent
+	}
+	a := ledger.Ack{
+		Incarnation: d.incarnation, Timeline: d.tli, Received: received, Sent: d.sent,
+		Write: r.Write, Flush: r.Flush, Apply: r.Apply, Streaming: d.streaming,
+	}
+	if report, send := d.p.led.Ack(d.p.clock(), a); send {
+		d.p.publish(report)
+		d.p.step()
+	}
+}
+
+// tick is the walsender's timer.
+func (d *downlink) tick() {
+	if d.w.now-d.heard > timeout {
+		d.close(0, d.dropped)
+		d.lost()
+		return
+	}
+	d.streaming = d.streaming || d.tli == d.p.tli && d.sent == d.p.received
+	d.send(1, func() { d.clientHeard = d.w.now })
+}
+
+// leave is the client's end of it.
+func (d *downlink) leave() {
+	if *d.c.slot() == d {
+		*d.c.slot() = nil
+	}
+	d.close(1, d.lost)
+}
+
+// lost is the end of it at the proxy.
+func (d *downlink) lost() {
+	if d.over {
+		return
+	}
+	d.over, d.gone[0] = true, true
+	d.p.downs = slices.DeleteFunc(d.p.downs, func(x *downlink) bool { return x == d })
+	d.p.led.End(d.incarnation)
+	d.p.step()
+}
+
+// dropped is what the client hears when the proxy ended it.
+func (d *downlink) dropped() {
+	d.gone[1] = true
+	if *d.c.slot() == d {
+		*d.c.slot() = nil
+	}
+}
+
+// uplink is a proxy's stream (end 1) from a primary (end 0).
+type uplink struct {
+	pipe
+	p   *proxy
+	s   *server
+	tli lsn.TimelineID
+
+	sent     lsn.LSN
+	pos      quorum.Positions // as the primary knows it
+	received lsn.LSN          // on this connection
+	last     quorum.Positions // reported
+	heard    int64
+	alive    int64 // when the primary heard the proxy last
+}
+
+// seek finds the primary on the highest timeline, or now and then another proxy.
+func (p *proxy) seek() {
+	var best *server
+	for _, s := range p.w.servers {
+		if s.up && s.primary && p.w.bothWays(s.id, p.id) && s.tli >= p.tli && (best == nil || s.tli > best.tli) {
+			best = s
+		}
+	}
+	switch u := p.upstream; {
+	case best != nil && u != nil && best.tli > u.tli, !p.w.calm && u != nil && p.w.chance(80):
+		u.close(1, u.lost)
+		p.upstream = nil
+	case u == nil && p.link == nil && !p.w.calm && p.w.chance(4):
+		if q := p.w.proxies[p.w.rng.IntN(len(p.w.proxies))]; q.upstream != nil && q.tli >= p.tli {
+			p.w.attach(q, p)
+		}
+	case u == nil && p.link == nil && best != nil:
+		p.w.after(p.w.between(2, 30), func() {
+			free := p.up && p.upstream == nil && p.link == nil
+			if free && best.up && best.primary && best.tli >= p.tli && p.w.bothWays(best.id, p.id) {
+				p.connect(best)
+			}
+		})
+	}
+}
+
+func (p *proxy) connect(s *server) {
+	if !p.w.isAncestor(p.tli, s.tli) {
+		return
+	}
+	if have := (place{p.tli, p.received}); !p.w.holds(s.end(), have) {
+		if fork := p.w.common(have, s.tli); fork.at < p.reported {
+			p.w.violated(ErrLost, "%s, made by the recipe, lacks WAL from %v to %v that %s had reported", s.name, fork.at, p.reported, p.name)
+			return
+		}
+	}
+	p.follow(s.tli)
+	u := &uplink{
+		pipe: pipe{w: p.w, ids: [2]int{s.id, p.id}}, p: p, s: s, tli: s.tli,
+		sent: p.flushed, received: p.flushed, heard: p.w.now, alive: p.w.now,
+	}
+	p.upstream = u
+	s.ups = append(s.ups, u)
+	p.w.log("%s streams from %s at %v", p.name, s.name, p.end())
+	u.feed()
+	p.step()
+}
+
+// feed is the primary's walsender; it sends a sign of life when there is nothing else.
+func (u *uplink) feed() {
+	u.sent = u.s.flushed
+	end := u.sent
+	u.send(1, func() {
+		u.heard = u.w.now
+		if u.p.upstream == u && u.p.up {
+			u.received = max(u.received, end)
+			u.p.take(end)
+		}
+	})
+}
+
+// told is a report that arrives at the primary.
+func (u *uplink) told(t quorum.Positions) {
+	u.alive = u.w.now
+	if u.s.up && u.s.primary && slices.Contains(u.s.ups, u) {
+		u.pos = t
+		u.s.release()
+	}
+}
+
+// lost ends it at either end.
+func (u *uplink) lost() {
+	u.gone[0], u.gone[1] = true, true
+	u.s.ups = slices.DeleteFunc(u.s.ups, func(x *uplink) bool { return x == u })
+	if u.p.upstream == u {
+		u.p.upstream = nil
+	}
+}

@@ -1,0 +1,322 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// proxy is one node: a store of two positions around a real ledger.
+type proxy struct {
+	w    *world
+	id   int
+	name string
+	up   bool
+	skew int64 // of its clock
+
+	// On its disk.
+	boot     uint64
+	rule     vote.Rule
+	fenced   lsn.TimelineID
+	wanted   vote.Demand // what its configuration file says
+	tli      lsn.TimelineID
+	flushed  lsn.LSN
+	reported lsn.LSN // the highest position ever told to a primary
+
+	// In memory.
+	received lsn.LSN
+	led      *ledger.Ledger
+	said     uint64 // Seq of the State that was broadcast last
+	store    uint64 // incarnation
+	forgot   map[string]bool
+	best     place // the furthest it ever received, for the checks
+	upstream *uplink
+	link     *downlink // of another proxy, instead of upstream
+	downs    []*downlink
+	shadow   map[string]*shadow // see check.go
+}
+
+func (p *proxy) clock() time.Time { return p.w.clock(p.skew) }
+func (p *proxy) end() place       { return place{p.tli, p.flushed} }
+
+// start is the beginning of a process on what the disk holds.
+func (p *proxy) start() {
+	p.boot++
+	var members []string
+	for _, q := range p.w.proxies {
+		members = append(members, q.name)
+	}
+	fenced := p.fenced
+	if p.w.fault == ForgottenFence {
+		fenced = 0
+	}
+	led, err := ledger.New(ledger.Options{
+		Node: p.name, Boot: p.boot, Members: members, Timeout: timeout * time.Millisecond, Rule: p.effective(p.rule), Fenced: fenced,
+	})
+	if err != nil {
+		p.w.violated(ErrInternal, "start of %s: %v", p.name, err)
+		return
+	}
+	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
+	p.shadow, p.forgot = map[string]*shadow{}, map[string]bool{}
+	p.store = p.w.rng.Uint64() | 1
+	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
+	if p.w.fault == NoCompare {
+		for _, q := range p.w.proxies {
+			if q != p {
+				p.must(p.led.Merge(p.clock(), vote.State{Node: q.name, Rule: p.rule}))
+			}
+		}
+	}
+	p.obey()
+	p.storeAck()
+	p.step()
+}
+
+func (p *proxy) must(err error) {
+	if err != nil {
+		p.w.violated(ErrInternal, "%s: %v", p.name, err)
+	}
+}
+
+// obey takes the rule of the configuration file into use. From is all it has: it reported no more.
+func (p *proxy) obey() {
+	r, err := p.led.NextRule(p.wanted, p.tli, max(p.received, p.reported), false)
+	p.must(err)
+	if err == nil && !r.Same(p.rule.Demand) {
+		p.w.log("%s takes rule %q, zones %q, from %v", p.name, r.Names, r.Spread, r.From)
+		p.rule = r
+		p.must(p.led.SetRule(p.effective(r)))
+		p.w.stats.Rules++
+	}
+}
+
+// crash ends the process; power loss takes what was not synced.
+func (p *proxy) crash(power bool) {
+	p.w.log("%s crashes, power loss %v, received %v flushed %v", p.name, power, p.received, p.flushed)
+	p.w.stats.Crashes++
+	p.up = false
+	if power {
+		p.received = p.flushed
+	}
+	// The kernel of a killed process ends its connections; without power nobody does.
+	if p.upstream != nil {
+		p.hang(&p.upstream.pipe, 1, power, p.upstream.lost)
+	}
+	if p.link != nil {
+		p.hang(&p.link.pipe, 1, power, p.link.lost)
+	}
+	for _, d := range p.downs {
+		p.hang(&d.pipe, 0, power, d.dropped)
+	}
+	p.upstream, p.link, p.downs = nil, nil, nil
+}
+
+func (p *proxy) hang(c *pipe, end int, silently bool, fin func()) {
+	if silently {
+		c.gone[end] = true
+	} else {
+		c.close(end, fin)
+	}
+}
+
+// take is WAL up to end, from whichever upstream.
+func (p *proxy) take(end lsn.LSN) {
+	if end <= p.received {
+		return
+	}
+	p.received = end
+	p.best = p.where()
+	for _, d := range p.downs {
+		d.feed()
+	}
+	p.storeAck()
+	boot, tli := p.boot, p.tli
+	p.w.after(p.w.between(1, 40), func() {
+		if p.up && p.boot == boot && p.tli == tli {
+			p.flushed = max(p.flushed, end)
+			p.storeAck()
+			p.step()
+		}
+	})
+	p.step()
+}
+
+// follow continues on timeline t, whose line holds at least what the caller checked.
+func (p *proxy) follow(t lsn.TimelineID) {
+	if t == p.tli {
+		return
+	}
+	old := p.tli
+	p.received = p.w.common(place{old, p.received}, t).at
+	p.flushed = min(p.flushed, p.received)
+	p.tli = t
+	p.w.log("%s follows timeline %d at %v", p.name, t, p.received)
+	for _, d := range p.downs {
+		d.turn(old, t)
+	}
+	p.storeAck()
+}
+
+func (p *proxy) storeAck() {
+	a := ledger.Ack{
+		Incarnation: p.store, Timeline: p.tli, Received: p.received, Write: p.received, Flush: p.flushed, Streaming: true,
+	}
+	if p.w.fault == UnsyncedStore {
+		a.Flush = a.Write
+	}
+	r, send := p.led.Ack(p.clock(), a)
+	if send {
+		p.publish(r)
+	}
+	if p.link != nil {
+		p.link.status()
+	}
+}
+
+// publish sends a report to every other node.
+func (p *proxy) publish(r vote.Report) {
+	b, err := vote.AppendReport(nil, r)
+	p.must(err)
+	p.tell(b)
+}
+
+func (p *proxy) broadcast() {
+	s := p.led.State()
+	p.said = s.Seq
+	if s.Rule.Generation > p.rule.Generation {
+		p.rule.Generation = s.Rule.Generation
+	}
+	b, err := vote.AppendState(nil, s)
+	p.must(err)
+	p.tell(b)
+	for _, r := range p.led.Reports() {
+		p.publish(r)
+	}
+}
+
+func (p *proxy) tell(message []byte) {
+	for _, q := range p.w.proxies {
+		if q != p {
+			p.w.datagram(p, q, message)
+		}
+	}
+}
+
+// hear takes a message of another node.
+func (p *proxy) hear(m any) {
+	p.notice(m)
+	switch m := m.(type) {
+	case vote.State:
+		p.must(p.led.Merge(p.clock(), p.bend(m)))
+	case vote.Report:
+		if !p.led.Report(p.clock(), p.twist(m)) {
+			return
+		}
+	}
+	p.step()
+}
+
+// step is what follows from whatever has just happened: report, tell, make durable.
+func (p *proxy) step() {
+	if !p.up || p.w.bad != nil {
+		return
+	}
+	if p.led.State().Seq != p.said {
+		p.broadcast()
+	}
+	u := p.upstream
+	if u == nil || u.tli != p.tli {
+		return
+	}
+	lim := p.led.Limits(p.clock(), system, p.tli)
+	if p.led.Settle(lim) {
+		p.rule.Settled, p.rule.Before = true, vote.Demand{}
+		p.broadcast()
+	}
+	if c := p.led.Counters(); c.Violations > 0 {
+		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
+	}
+	t := quorum.Positions{
+		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
+		Apply: min(u.received, lim.Apply),
+	}
+	if p.w.fault == NotOwnFlush {
+		t.Flush = min(u.received, lim.Flush)
+	}
+	t = quorum.Positions{
+		Write: max(t.Write, u.last.Write), Flush: max(t.Flush, u.last.Flush), Apply: max(t.Apply, u.last.Apply),
+	}
+	if t == u.last {
+		return
+	}
+	p.check(u, t)
+	u.last = t
+	p.reported = max(p.reported, t.Write, t.Flush, t.Apply)
+	p.w.stats.Reports++
+	u.send(0, func() { u.told(t) })
+}
+
+// fence is the operator's order: durable, withdrawn, and everything received is synced.
+func (p *proxy) fence(t lsn.TimelineID) place {
+	p.fenced = max(p.fenced, t)
+	if p.w.fault != EmptyFence {
+		p.led.Fence(t)
+	}
+	p.flushed = p.received
+	p.storeAck()
+	p.step()
+	p.w.log("%s is fenced up to %d, end %v", p.name, t, p.end())
+	return p.end()
+}
+
+// tick looks for an upstream, ends silent sessions and says that the node lives.
+func (p *proxy) tick() {
+	p.w.after(p.w.between(tick/2, tick), p.tick)
+	if !p.up {
+		return
+	}
+	for _, d := range slices.Clone(p.downs) {
+		d.tick()
+	}
+	p.seek()
+	if p.link != nil && (p.w.now-p.link.clientHeard > timeout || p.w.chance(40)) {
+		p.link.leave()
+	}
+	if u := p.upstream; u != nil && p.w.now-u.heard > timeout {
+		u.close(1, u.lost)
+		p.upstream = nil
+	} else if u != nil {
+		u.send(0, func() { u.alive = p.w.now })
+	}
+	if p.w.fault == ForgetsSilent {
+		for _, q := range p.w.proxies {
+			if s := p.shadow[q.name]; s != nil && p.clock().Sub(s.at) > timeout*time.Millisecond {
+				p.must(p.led.Forget(q.name))
+			}
+		}
+	}
+	p.broadcast()
+	p.step()
+}
+
+// The client's side of a downlink to another proxy.
+func (p *proxy) num() int { return p.id }
+func (p *proxy) label() string {
+	if p.w.fault == HiddenMember {
+		return "standby_" + p.name
+	}
+	return p.name
+}
+func (p *proxy) slot() **downlink              { return &p.link }
+func (p *proxy) alive() bool                   { return p.up && p.upstream == nil }
+func (p *proxy) where() place                  { return place{p.tli, p.received} }
+func (p *proxy) turned(t lsn.TimelineID)       { p.follow(t) }
+func (p *proxy) data(_ *downlink, end lsn.LSN) { p.take(end) }
+func (p *proxy) positions() quorum.Positions {
+	return quorum.Positions{Write: p.received, Flush: p.flushed}
+}

@@ -1,0 +1,267 @@
+package sim
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
+func Run(seed uint64, fault Fault) (Stats, error) {
+	w := newWorld(seed, fault)
+	for w.bad == nil && len(w.queue) > 0 && w.queue[0].at < duration {
+		e := heap.Pop(&w.queue).(event)
+		w.now = e.at
+		e.do()
+		w.stats.Steps++
+	}
+	if w.bad != nil {
+		return w.stats, fmt.Errorf("seed %d: %w\n%s", seed, w.bad, strings.Join(w.trace, "\n"))
+	}
+	return w.stats, nil
+}
+
+// newWorld draws the cast: two to four servers behind one to three proxies.
+func newWorld(seed uint64, fault Fault) *world {
+	w := &world{
+		rng: rand.New(rand.NewPCG(seed, 1)), fault: fault,
+		forks: map[lsn.TimelineID]fork{}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1,
+	}
+	for i := range 2 + w.rng.IntN(4) {
+		s := &server{w: w, id: i, name: fmt.Sprintf("s%d", i), up: true, tli: 1, written: 100, flushed: 100, applied: 100}
+		s.bestWritten, s.bestApplied = s.end(), s.end()
+		if i > 1 && w.chance(6) {
+			s.name = "s1"
+		}
+		w.servers = append(w.servers, s)
+	}
+	for i := range 1 + w.rng.IntN(3) {
+		w.proxies = append(w.proxies, &proxy{
+			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100, best: place{1, 100},
+		})
+	}
+	w.op.id = len(w.servers) + len(w.proxies)
+	for range w.op.id + 1 {
+		w.blocked = append(w.blocked, make([]bool, w.op.id+1))
+	}
+	w.op.demand = w.anyDemand()
+	w.servers[0].primary = true
+	for _, s := range w.servers {
+		s.names = w.anyNames()
+	}
+	for _, p := range w.proxies {
+		p.wanted = w.op.demand
+		p.rule = vote.Rule{Demand: p.wanted, Generation: 1, Settled: true}
+	}
+	for _, p := range w.proxies {
+		p.start()
+		w.after(w.between(1, tick), p.tick)
+	}
+	for _, s := range w.servers {
+		w.after(w.between(1, tick), s.tick)
+	}
+	w.after(100, w.clients)
+	w.after(500, w.tidyUp)
+	w.after(w.between(500, 2500), w.nemesis)
+	w.after(settleAfter, w.settle)
+	return w
+}
+
+// anyNames is a primary's rule over the proxies.
+func (w *world) anyNames() syncrep.Rule {
+	r := syncrep.Rule{Method: syncrep.Any, Count: 1}
+	if w.chance(4) {
+		r.Method = syncrep.First
+	}
+	for _, p := range w.proxies {
+		r.Names = append(r.Names, p.name)
+	}
+	return r
+}
+
+// anyDemand is a rule that can be satisfied while one voter is the primary.
+func (w *world) anyDemand() vote.Demand {
+	var names []string
+	zones := []vote.Zone{{Name: "east"}, {Name: "west"}}
+	label := func(name string) {
+		i := w.rng.IntN(2)
+		if !slices.ContainsFunc(zones, func(z vote.Zone) bool { return slices.Contains(z.Voters, name) }) {
+			zones[i].Voters = append(zones[i].Voters, name)
+		}
+	}
+	for _, s := range w.servers {
+		names = append(names, s.name)
+		label(s.name)
+	}
+	if w.chance(3) {
+		names = []string{syncrep.Wildcard}
+	}
+	most := len(w.servers) - 1
+	for _, p := range w.proxies {
+		if label(p.name); w.chance(2) {
+			names = append(names, p.name)
+			most++
+		}
+	}
+	w.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	r := syncrep.Rule{Method: syncrep.Any, Count: int32(1 + w.rng.IntN(most)), Names: names}
+	if w.chance(3) {
+		r.Method = syncrep.First
+	}
+	d := vote.Demand{Names: r.String()}
+	if w.chance(3) && w.inZone(zones[0]) > 1 && w.inZone(zones[1]) > 1 {
+		d.Spread, d.Zones = "ANY 2 (east, west)", zones
+		if w.chance(2) {
+			d.Spread = "ANY 1 (west)"
+		}
+	}
+	return d
+}
+
+// inZone is how many servers are in z; one of them may be the primary.
+func (w *world) inZone(z vote.Zone) (n int) {
+	for _, s := range w.servers {
+		if slices.Contains(z.Voters, s.name) {
+			n++
+		}
+	}
+	return n
+}
+
+// clients commit on every primary that runs, the wrong ones too.
+func (w *world) clients() {
+	w.after(w.between(30, 300), w.clients)
+	for _, s := range w.servers {
+		if s.up && s.primary {
+			s.insert()
+		}
+	}
+}
+
+// nemesis breaks something, or mends it.
+func (w *world) nemesis() {
+	if w.calm {
+		return
+	}
+	w.after(w.between(50, 900), w.nemesis)
+	p := w.proxies[w.rng.IntN(len(w.proxies))]
+	s := w.servers[w.rng.IntN(len(w.servers))]
+	switch w.rng.IntN(12) {
+	case 0:
+		if p.up {
+			p.crash(w.chance(2))
+			w.after(w.between(50, 4000), func() { w.restart(p) })
+		}
+	case 1, 2:
+		if s.up && !w.op.busy {
+			s.crash()
+			w.after(w.between(50, 4000), func() { s.up = s.up || !s.stopped })
+		}
+	case 3, 4: // one direction, or one machine in one direction or both
+		a, b := w.rng.IntN(len(w.blocked)), w.rng.IntN(len(w.blocked))
+		w.blocked[a][b] = a != b
+		if w.chance(2) {
+			both := w.chance(2)
+			for i := range w.blocked {
+				w.blocked[a][i] = i != a
+				w.blocked[i][a] = w.blocked[i][a] || both && i != a
+			}
+		}
+	case 5, 6:
+		w.heal()
+	case 7:
+		p.skew += w.between(-3*timeout, 3*timeout)
+		w.log("clock of %s jumps", p.name)
+	case 8:
+		if !w.op.busy {
+			w.op.demand = w.anyDemand()
+		}
+	case 9:
+		if !p.up && !w.op.busy {
+			for _, q := range w.proxies {
+				if q != p && q.up {
+					w.log("%s forgets %s", q.name, p.name)
+					delete(q.shadow, p.name)
+					q.forgot[p.name] = true
+					q.must(q.led.Forget(p.name))
+					q.step()
+				}
+			}
+		}
+	default:
+		if w.chance(2) {
+			for _, s := range w.servers {
+				if s.primary && s.up && s.tli == w.official && w.chance(2) {
+					s.crash()
+					w.after(w.between(500, 5000), func() { s.up = s.up || !s.stopped })
+				}
+			}
+		}
+		w.failover()
+	}
+}
+
+func (w *world) restart(p *proxy) {
+	if !p.up {
+		p.start()
+		w.log("%s starts at %v", p.name, p.end())
+	}
+}
+
+func (w *world) heal() {
+	for _, row := range w.blocked {
+		clear(row)
+	}
+}
+
+// settle ends the trouble: from here on everything must come back by itself and the operator's routine.
+func (w *world) settle() {
+	w.calm = true
+	w.heal()
+	for _, p := range w.proxies {
+		w.restart(p)
+		p.skew = 0
+	}
+	for _, s := range w.servers {
+		s.up = s.up || !s.stopped
+	}
+	w.log("calm")
+	w.after(2000, w.rescue)
+}
+
+// rescue fails over once more when a promotion that was given up has left fences behind.
+func (w *world) rescue() {
+	for _, p := range w.proxies {
+		if p.fenced >= w.official {
+			w.failover()
+			w.after(2000, w.rescue)
+			return
+		}
+	}
+	acked := w.acked[w.official]
+	w.after(duration-w.now-3500, func() { acked = w.acked[w.official] })
+	w.after(duration-w.now-1, func() {
+		if w.acked[w.official] <= acked {
+			w.violated(ErrStuck, "no commit gets through on timeline %d under %q (zones %q), with everybody back", w.official,
+				w.op.demand.Names, w.op.demand.Spread)
+		}
+	})
+}
+
+func (s *Stats) add(o Stats) {
+	s.Steps += o.Steps
+	s.Commits += o.Commits
+	s.Acked += o.Acked
+	s.Reports += o.Reports
+	s.Promotions += o.Promotions
+	s.NotProven += o.NotProven
+	s.Crashes += o.Crashes
+	s.Rules += o.Rules
+	s.Rewinds += o.Rewinds
+}

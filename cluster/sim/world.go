@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Virtual time, in milliseconds.
+const (
+	duration      = 22_000 // of one seed
+	settleAfter   = 14_000 // then nothing breaks any more, and commits must get through
+	timeout       = 1_600  // wal_sender_timeout and wal_receiver_timeout
+	tick          = 300    // of servers and proxies: status interval, signs of life, reconnects
+	maxTraceLines = 200
+)
+
+const system = lsn.SystemID(42)
+
+// world is everything; only its event loop touches it.
+type world struct {
+	rng   *rand.Rand
+	fault Fault
+	now   int64
+	queue events
+	order uint64 // breaks ties between events of one instant
+
+	servers []*server
+	proxies []*proxy
+	blocked [][]bool // from, to; the operator is the last
+	calm    bool     // the settling phase
+
+	forks    map[lsn.TimelineID]fork
+	official lsn.TimelineID             // the newest timeline that the recipe made, or the first
+	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each
+	op       operator
+	recent   []uint64 // incarnations of the youngest sessions
+
+	stats Stats
+	trace []string
+	bad   error
+}
+
+// Stats say what a run has gone through, so that a run that proves nothing is seen.
+type Stats struct {
+	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds int
+}
+
+type event struct {
+	at    int64
+	order uint64
+	do    func()
+}
+
+type events []event
+
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
+func (q *events) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return e
+}
+
+// after runs do in d milliseconds.
+func (w *world) after(d int64, do func()) {
+	w.order++
+	heap.Push(&w.queue, event{w.now + d, w.order, do})
+}
+
+// between is a random number in [a, b].
+func (w *world) between(a, b int64) int64 { return a + w.rng.Int64N(b-a+1) }
+
+// chance is true once in n.
+func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
+
+func (w *world) clock(skew int64) time.Time {
+	return time.Unix(1e9, 0).Add(time.Duration(w.now+skew) * time.Millisecond)
+}
+
+func (w *world) log(format string, args ...any) {
+	if len(w.trace) == maxTraceLines {
+		w.trace = append(w.trace[:0], w.trace[maxTraceLines/2:]...)
+	}
+	w.trace = append(w.trace, fmt.Sprintf("%6d ", w.now)+fmt.Sprintf(format, args...))
+}
+
+// What can be violated.
+var (
+	ErrLost     = errors.New("an acknowledged commit is lost (G2)")
+	ErrCovered  = errors.New("a report is not covered (G1)")
+	ErrOwn      = errors.New("a report exceeds the own store")
+	ErrFence    = errors.New("a fenced node reports")
+	ErrCompare  = errors.New("a report before rules were compared")
+	ErrFirst    = errors.New("a voter of higher priority is passed over")
+	ErrStuck    = errors.New("nothing gets through although all is well")
+	ErrInternal = errors.New("the simulated or the real code contradicts itself")
+)
+
+// violated ends the run.
+func (w *world) violated(what error, format string, args ...any) {
+	if w.bad == nil {
+		w.bad = fmt.Errorf("%w: %s", what, fmt.Sprintf(format, args...))
+		w.log("VIOLATED: %v", w.bad)
+	}
+}
+
+// reaches reports whether a packet from a gets to b now.
+func (w *world) reaches(a, b int) bool { return !w.blocked[a][b] }
+
+func (w *world) bothWays(a, b int) bool { return w.reaches(a, b) && w.reaches(b, a) }
+
+// datagram carries a cluster message: late, twice, in any order, or never.
+func (w *world) datagram(from, to *proxy, message []byte) {
+	copies := 1
+	if !w.calm && w.chance(12) {
+		copies = w.rng.IntN(3)
+	}
+	for range copies {
+		delay := w.between(1, 20)
+		if !w.calm && w.chance(10) {
+			delay = w.between(20, 3000)
+		}
+		w.after(delay, func() {
+			if to.up && w.reaches(from.id, to.id) {
+				m, err := vote.Decode(message)
+				if err != nil {
+					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
+					return
+				}
+				to.hear(m)
+			}
+		})
+	}
+}
+
+// pipe is a TCP connection: in order each way, as late as the network likes. An end that crashed or closed
+// hears nothing any more; what it had written before still arrives at the other end.
+type pipe struct {
+	w     *world
+	ids   [2]int
+	queue [2][]func()
+	busy  [2]bool
+	gone  [2]bool
+}
+
+// send queues a message for end to.
+func (p *pipe) send(to int, do func()) {
+	if p.gone[to] {
+		return
+	}
+	p.queue[to] = append(p.queue[to], do)
+	if !p.busy[to] {
+		p.busy[to] = true
+		p.w.after(p.w.between(1, 15), func() { p.pump(to) })
+	}
+}
+
+func (p *pipe) pump(to int) {
+	if p.gone[to] || len(p.queue[to]) == 0 {
+		p.busy[to], p.queue[to] = false, nil
+		return
+	}
+	if !p.w.reaches(p.ids[1-to], p.ids[to]) {
+		p.w.after(p.w.between(20, 200), func() { p.pump(to) }) // retransmission
+		return
+	}
+	do := p.queue[to][0]
+	p.queue[to] = p.queue[to][1:]
+	do()
+	p.w.after(p.w.between(0, 5), func() { p.pump(to) })
+}
+
+// close ends end i; the other end hears of it by fin, after everything before.
+func (p *pipe) close(i int, fin func()) {
+	if p.gone[i] {
+		return
+	}
+	p.send(1-i, fin)
+	p.gone[i] = true
+}
