@@ -53,7 +53,8 @@ func Priority(rule syncrep.Rule, v Voter) int {
 }
 
 // Evaluate gives the largest position of each column that the rule covers. An empty rule covers
-// nothing here: what it means is the caller's to say.
+// nothing here: what it means is the caller's to say. PostgreSQL's minimum under FIRST takes the 0 of a
+// standby that never applies for "not set yet", unless it comes last; here 0 is 0.
 func Evaluate(rule syncrep.Rule, voters []Voter) Result {
 	type ranked struct {
 		Voter

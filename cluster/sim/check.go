@@ -82,9 +82,9 @@ func (p *proxy) covered(u *uplink, t quorum.Positions, demand vote.Demand) {
 		store       func(*proxy) place
 		alsoFlushed bool
 	}{
-		{"write", u.last.Write, t.Write, func(s *server) place { return s.bestWritten }, func(q *proxy) place { return q.best }, true},
+		{"write", u.last.Write, t.Write, (*server).furthest, (*proxy).furthest, true},
 		{"flush", u.last.Flush, t.Flush, (*server).end, (*proxy).end, false},
-		{"apply", u.last.Apply, t.Apply, func(s *server) place { return s.bestApplied }, nil, false},
+		{"apply", u.last.Apply, t.Apply, (*server).furthestApplied, nil, false},
 	} {
 		if c.next <= c.last {
 			continue
@@ -158,7 +158,8 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 		}
 	}
 	if name != "" && flush > best {
-		p.w.violated(ErrFirst, "%s reports flush %v under %q, but %s is known at %v", p.name, flush, p.rule.Names, name, best)
+		p.w.violated(ErrFirst, "%s reports flush %v under %q, but %s is known at %v",
+			p.name, flush, p.rule.Names, name, best)
 	}
 }
 
@@ -166,7 +167,8 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 func (w *world) acknowledged(c place) {
 	w.acked[c.tli] = max(w.acked[c.tli], c.at)
 	if !w.holds(place{w.official, everywhere}, c) {
-		w.violated(ErrLost, "commit at %v on timeline %d is acknowledged after timeline %d was made without it", c.at, c.tli, w.official)
+		w.violated(ErrLost, "commit at %v on timeline %d is acknowledged after timeline %d was made without it",
+			c.at, c.tli, w.official)
 	}
 }
 

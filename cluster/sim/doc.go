@@ -5,7 +5,7 @@
 //	seed ──► rng ──► events in virtual time ──► step ──► checks ──► next event … ──► Stats, or the first violation
 //	          │
 //	          ├ clients: commits that wait for write, flush or apply
-//	          ├ network: delay, loss, duplication and reorder of cluster messages; TCP that stalls, resets, or is left half open
+//	          ├ network: delay, loss, duplication, reorder of cluster messages; TCP that stalls, resets, stays open
 //	          ├ machines: power loss (what was not synced is gone), kill, restart, clock jumps
 //	          └ operator: rolling changes of the rule, forget, fence and promotion by the recipe, pg_rewind
 //

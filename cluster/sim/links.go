@@ -223,7 +223,8 @@ func (p *proxy) connect(s *server) {
 	}
 	if have := (place{p.tli, p.received}); !p.w.holds(s.end(), have) {
 		if fork := p.w.common(have, s.tli); fork.at < p.reported {
-			p.w.violated(ErrLost, "%s, made by the recipe, lacks WAL from %v to %v that %s had reported", s.name, fork.at, p.reported, p.name)
+			p.w.violated(ErrLost, "%s, made by the recipe, lacks WAL from %v to %v that %s had reported",
+				s.name, fork.at, p.reported, p.name)
 			return
 		}
 	}

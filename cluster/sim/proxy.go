@@ -41,6 +41,7 @@ type proxy struct {
 }
 
 func (p *proxy) clock() time.Time { return p.w.clock(p.skew) }
+func (p *proxy) furthest() place  { return p.best }
 func (p *proxy) end() place       { return place{p.tli, p.flushed} }
 
 // start is the beginning of a process on what the disk holds.
@@ -55,7 +56,8 @@ func (p *proxy) start() {
 		fenced = 0
 	}
 	led, err := ledger.New(ledger.Options{
-		Node: p.name, Boot: p.boot, Members: members, Timeout: timeout * time.Millisecond, Rule: p.effective(p.rule), Fenced: fenced,
+		Node: p.name, Boot: p.boot, Members: members, Timeout: timeout * time.Millisecond,
+		Rule: p.effective(p.rule), Fenced: fenced,
 	})
 	if err != nil {
 		p.w.violated(ErrInternal, "start of %s: %v", p.name, err)
@@ -164,7 +166,8 @@ func (p *proxy) follow(t lsn.TimelineID) {
 
 func (p *proxy) storeAck() {
 	a := ledger.Ack{
-		Incarnation: p.store, Timeline: p.tli, Received: p.received, Write: p.received, Flush: p.flushed, Streaming: true,
+		Incarnation: p.store, Timeline: p.tli, Received: p.received, Write: p.received, Flush: p.flushed,
+		Streaming: true,
 	}
 	if p.w.fault == UnsyncedStore {
 		a.Flush = a.Write

@@ -40,6 +40,9 @@ func byWrite(p quorum.Positions) lsn.LSN { return p.Write }
 func byFlush(p quorum.Positions) lsn.LSN { return p.Flush }
 func byApply(p quorum.Positions) lsn.LSN { return p.Apply }
 
+func (s *server) furthest() place        { return s.bestWritten }
+func (s *server) furthestApplied() place { return s.bestApplied }
+
 func (s *server) end() place { return place{s.tli, s.flushed} }
 
 // insert is a commit of some client on a running primary.

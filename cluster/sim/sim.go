@@ -34,7 +34,8 @@ func newWorld(seed uint64, fault Fault) *world {
 		forks: map[lsn.TimelineID]fork{}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1,
 	}
 	for i := range 2 + w.rng.IntN(4) {
-		s := &server{w: w, id: i, name: fmt.Sprintf("s%d", i), up: true, tli: 1, written: 100, flushed: 100, applied: 100}
+		s := &server{w: w, id: i, name: fmt.Sprintf("s%d", i), up: true, tli: 1}
+		s.written, s.flushed, s.applied = 100, 100, 100
 		s.bestWritten, s.bestApplied = s.end(), s.end()
 		if i > 1 && w.chance(6) {
 			s.name = "s1"
@@ -43,7 +44,8 @@ func newWorld(seed uint64, fault Fault) *world {
 	}
 	for i := range 1 + w.rng.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
-			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100, best: place{1, 100},
+			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100,
+			best: place{1, 100},
 		})
 	}
 	w.op.id = len(w.servers) + len(w.proxies)
@@ -248,8 +250,8 @@ func (w *world) rescue() {
 	w.after(duration-w.now-3500, func() { acked = w.acked[w.official] })
 	w.after(duration-w.now-1, func() {
 		if w.acked[w.official] <= acked {
-			w.violated(ErrStuck, "no commit gets through on timeline %d under %q (zones %q), with everybody back", w.official,
-				w.op.demand.Names, w.op.demand.Spread)
+			w.violated(ErrStuck, "no commit gets through on timeline %d under %q (zones %q), with everybody back",
+				w.official, w.op.demand.Names, w.op.demand.Spread)
 		}
 	})
 }
