@@ -90,6 +90,20 @@ func (w *world) end(node, name string) {
 	w.gossip()
 }
 
+// setRule changes the rule of a node that has reported up to from.
+func (w *world) setRule(node, names string, from lsn.LSN) {
+	w.t.Helper()
+	l := w.nodes[node]
+	r, err := l.NextRule(vote.Demand{Names: names}, 1, from, false)
+	if err == nil {
+		err = l.SetRule(r)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.gossip()
+}
+
 // ack reports one position for all columns.
 func (w *world) ack(node, name string, at lsn.LSN) {
 	w.nodes[node].Ack(w.now, Ack{

@@ -205,7 +205,11 @@ func (w *world) nemesis() {
 				}
 			}
 		}
-		w.failover()
+		if w.fault == IgnoresBefore && !w.op.busy {
+			w.op.demand = w.anyDemand() // more often than elsewhere a failover meets a rule that has just changed
+			w.rollOut()
+		}
+		w.after(w.between(0, 400), w.failover)
 	}
 }
 
