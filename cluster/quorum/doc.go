@@ -14,6 +14,7 @@
 //  2. A voter that is not streaming, not on the right timeline, or without a valid flush is no
 //     candidate and can neither raise nor lower the result (facts C3, K10, K16).
 //  3. Fewer candidates than the rule counts cover nothing.
+//  4. A [Demand] with zones covers only what both of its rules cover (docs/adr/0021).
 //
 // No I/O, no clock, no goroutine; values only, safe for concurrent use.
 package quorum

@@ -25,7 +25,7 @@ type proxy struct {
 	wanted   vote.Demand // what its configuration file says
 	tli      lsn.TimelineID
 	flushed  lsn.LSN
-	reported lsn.LSN // the highest position ever told to a primary
+	reported lsn.LSN // the highest flush or apply ever told to a primary; a write may be lost in a crash
 
 	// In memory.
 	received lsn.LSN
@@ -259,7 +259,7 @@ func (p *proxy) step() {
 	}
 	p.check(u, t)
 	u.last = t
-	p.reported = max(p.reported, t.Write, t.Flush, t.Apply)
+	p.reported = max(p.reported, t.Flush, t.Apply)
 	p.w.stats.Reports++
 	u.send(0, func() { u.told(t) })
 }
