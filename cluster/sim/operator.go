@@ -41,6 +41,13 @@ func (w *world) failover() {
 	w.op.busy, w.op.known = true, map[int]place{}
 	old := w.official
 	w.log("failover from timeline %d begins", old)
+	if w.fault == RestartsAnywhere { // more often than elsewhere a proxy stays out of reach, alone with the old primary
+		for _, s := range w.servers {
+			if s.primary {
+				w.blocked[w.op.id][s.id], w.blocked[w.op.id][w.proxies[0].id] = true, true
+			}
+		}
+	}
 	fenced := 0
 	for _, p := range w.proxies {
 		w.after(w.between(5, 200), func() {

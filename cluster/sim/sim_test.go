@@ -86,10 +86,10 @@ func TestFaults(t *testing.T) {
 		{UnsyncedFlush, ErrCovered, 0},
 		{UnsyncedStore, ErrCovered, 0},
 		{NotOwnFlush, ErrOwn, 0},
-		{SameNameTwice, ErrCovered, 100},
+		{SameNameTwice, ErrCovered, 0},
 		{OthersRules, ErrCovered, 0},
-		{StaleStates, ErrCovered, 200},
-		{OldTimelineVotes, ErrCovered, 200},
+		{StaleStates, ErrCovered, 0},
+		{OldTimelineVotes, ErrCovered, 100},
 		{ForgetsSilent, ErrFirst, 150},
 		{NoCompare, ErrCompare, 0},
 		{HiddenMember, ErrCovered, 0},
@@ -97,9 +97,9 @@ func TestFaults(t *testing.T) {
 		{EmptyFence, ErrFence, 0},
 		{NoFence, ErrLost, 0},
 		{NoFeed, ErrLost, 0},
-		{NoBeginning, ErrLost, 700},
-		{IgnoresBefore, ErrLost, 0},
-		{RestartsAnywhere, ErrLost, 700},
+		{NoBeginning, ErrLost, 100},
+		{IgnoresBefore, ErrLost, 400},
+		{RestartsAnywhere, ErrLost, 150},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()
