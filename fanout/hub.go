@@ -34,6 +34,7 @@ type Options struct {
 	FeedbackMaxAge  uint64                     // transactions that one standby may hold back; 0: any. Needs NextXID
 	Primary         PrimarySlots               // nil: slots of the primary are not taken over
 	Limits          Limits                     // of the WAL that slots hold
+	RetainUntil     int                        // standbys that must have flushed WAL before it goes (R4); 0: any
 	Logger          *slog.Logger               // nil: discards
 }
 
@@ -42,6 +43,7 @@ type Tuning struct {
 	AutoCreateSlots bool
 	FeedbackMaxAge  uint64
 	Limits          Limits
+	RetainUntil     int
 }
 
 // Hub answers physical walsender sessions. Methods may be called from any goroutine.
@@ -51,6 +53,7 @@ type Hub struct {
 	log      *slog.Logger
 	registry *registry
 	feedback *feedback
+	voted    voted
 	lost     atomic.Int64 // slots lost since the start
 }
 
@@ -66,13 +69,13 @@ func New(o Options) *Hub {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
-	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits})
-	o.Store.SetRetention(o.Slots.Oldest)
+	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.RetainUntil})
+	o.Store.SetRetention(h.retainFrom)
 	h.mergeFeedback() // what slots of absent standbys hold
 	return h
 }
 
-// Tune replaces these three of [Options]; any goroutine may.
+// Tune replaces these of [Options]; any goroutine may.
 func (h *Hub) Tune(t Tuning) {
 	h.tuning.Store(&t)
 	h.mergeFeedback()

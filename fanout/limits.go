@@ -90,5 +90,5 @@ func (h *Hub) enforce(now time.Time) {
 	}
 	h.lost.Add(int64(lost))
 	h.mergeFeedback()
-	h.o.Store.SetRetention(h.o.Slots.Oldest) // wakes the store: there is something to remove
+	h.o.Store.SetRetention(h.retainFrom) // wakes the store: there is something to remove
 }

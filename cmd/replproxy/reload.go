@@ -127,6 +127,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
 	p.filler.SetSources(p.filler.sources(c)...)
 	p.hub.Tune(fanout.Tuning{
 		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),
+		RetainUntil: retainUntil(c),
 	})
 	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror)})
 	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)

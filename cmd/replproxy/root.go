@@ -31,7 +31,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(),
-		versionCommand(), walFetchCommand())
+		versionCommand(), walFetchCommand(), acceptTimelineCommand())
 	strictArgs(root)
 	return root
 }

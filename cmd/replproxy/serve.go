@@ -110,26 +110,38 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return err
 	}
 	acks := newStandbyAcks(node)
+	own := realslot.NewOwn(realslot.OwnOptions{
+		Upstream: up, Slot: c.SlotName(), Logger: log.With("part", "slots"),
+		Flushed: func() lsn.LSN { return store.Positions().Flushed },
+		Fed:     func() bool { return receiver.Status().Fed },
+	})
 	var hub *fanout.Hub
 	keeper := realslot.New(realslot.Options{
 		Upstream: up, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
 		Mirror:  realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { p := store.Positions(); return p.Oldest, p.Flushed },
 		Settled: func() bool { _, settled := hub.Feedback(); return settled },
-		OwnLost: func() { receiver.SlotLost() },
-		Logger:  log.With("part", "slots"),
+		OwnLost: func() {
+			if !own.Status().Held { // or it is made anew beside the stream
+				receiver.SlotLost()
+			}
+		},
+		Apart:  func() bool { return own.Status().Held },
+		Logger: log.With("part", "slots"),
 	})
 	hub = fanout.New(fanout.Options{
 		Primary: keeper, NextXID: keeper.NextXID,
 		Store: fanout.NewFilledStore(store, filler.Filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
-		Acks: acks, SyncStates: acks.syncStates,
+		Acks: acks, SyncStates: acks.syncStates, RetainUntil: retainUntil(c),
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: log.With("part", "hub"),
 	})
 	gate := physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
-		Quorum: reporterQuorum{node}, Logger: log.With("part", "walreceiver"),
+		Quorum: reporterQuorum{node},
+		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log),
+		Logger: log.With("part", "walreceiver"),
 	})
 	if err != nil {
 		return err
@@ -173,10 +185,12 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
 		server: server, advisor: advisor,
+		own: own,
 	}
 	shown = view
 	stages := []stage{
-		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"cluster", node.Run},
+		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"own slot", own.Run},
+		{"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
 	}
 	if control != nil {

@@ -36,6 +36,7 @@ type view struct {
 	node     *cluster.Node
 	server   *proxy.Server
 	advisor  *advisor
+	own      *realslot.Own
 	stopping atomic.Bool
 }
 
@@ -51,7 +52,7 @@ func (v *view) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
 		Stopping: v.stopping.Load(), Listen: v.listen,
-		Upstream: upstreamStatus(told), Quorum: quorumStatus(votes, told.Reported),
+		Upstream: upstreamStatus(told, v.own.Status()), Quorum: quorumStatus(votes, told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
@@ -79,6 +80,9 @@ func (v *view) Status() admin.Status {
 		s.Slots = append(s.Slots, slotStatus(row, positions.Received))
 	}
 	s.Idle = idleStatus(v.keeper.Idle(), rows)
+	if at := v.hub.VotedFrom(); at != lsn.Invalid {
+		s.Store.VotedFrom = max(at, s.Store.Oldest)
+	}
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
 	if r, ok := v.store.Repairing(); ok {
@@ -87,15 +91,22 @@ func (v *view) Status() admin.Status {
 	}
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes)...)
+	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	return s
 }
 
-func upstreamStatus(r walreceiver.Status) admin.Upstream {
+func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream {
 	u := admin.Upstream{
 		State: string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
+		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.LetGo),
+		SlotRecreated: own.Recreated,
 	}
+	if l := r.Lack; l != nil {
+		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To}
+	}
+	slotOnPrimary(&u, r, own)
 	if r.Endpoint.Host != "" {
 		u.Endpoint = r.Endpoint.String()
 	}

@@ -58,6 +58,7 @@ type action struct {
 // situation is all that decides.
 type situation struct {
 	own     string // the proxy's own slot on the primary, "" for none
+	apart   bool   // the own slot is held by SQL and bears no xmin
 	policy  Policy
 	mirror  Mirror
 	settled bool    // feedback is sent
@@ -154,7 +155,7 @@ func (s *situation) covered(v slot.Info) bool {
 	if !s.settled {
 		return false
 	}
-	if s.own == "" {
+	if s.own == "" || s.apart {
 		return true // without a slot there is only the walsender's word, which was given
 	}
 	own := s.real[s.own]
@@ -170,4 +171,30 @@ func full(xid uint32, next copyboth.FullXID) copyboth.FullXID {
 		return 0
 	}
 	return next - copyboth.FullXID(uint32(next)-xid)
+}
+
+// ownSlot is the proxy's own slot as the primary shows it.
+type ownSlot struct {
+	Real
+	exists    bool
+	lost      bool // its WAL may go at any time, or is gone
+	bearsXmin bool // from a stream that used it
+}
+
+func (s ownSlot) reserves() bool { return s.exists && !s.lost && s.Restart != lsn.Invalid }
+
+// decide is what the own slot needs: to be made anew, an xmin withdrawn once the stream bears the
+// feedback, to follow target, or to be touched. create stands for making it anew.
+func (s ownSlot) decide(target lsn.LSN, fed, stale bool) verb {
+	switch {
+	case !s.reserves():
+		return create
+	case s.ActivePID != 0: // by an older session of this proxy, for as long as the primary believes in it
+		return none
+	case s.bearsXmin && fed && s.Restart <= target:
+		return clear
+	case s.Restart < target, stale:
+		return advance
+	}
+	return none
 }

@@ -12,6 +12,11 @@
 // A mirror either follows the store (presence), or its standby (gate), so that logical walsenders of the
 // primary, by synchronized_standby_slots, wait for standbys that they can't see.
 //
+// Beside that, [Own] holds the proxy's own slot while a rule limits what is reported (R8):
+//
+//	walreceiver ──► Own.Hold ──► START_REPLICATION without the slot
+//	                   └─ each second: advance it to what the store has flushed
+//
 // What holds always:
 //
 //  1. A slot that is active on the primary is never touched.

@@ -42,6 +42,7 @@ type Options struct {
 	Store   func() (oldest, flushed lsn.LSN)
 	Settled func() bool // feedback is sent upstream
 	OwnLost func()      // told while the primary shows the own slot as lost; nil: nobody is
+	Apart   func() bool // the own slot bears no feedback, see [Own]; nil: it does
 	Logger  *slog.Logger
 }
 
@@ -202,7 +203,8 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 	tuning := k.tuning.Load()
 	now := situation{
 		own: k.o.Own, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
-		oldest: oldest, target: flushed, virtual: k.o.Slots.List(), real: v.slots,
+		apart: k.o.Apart != nil && k.o.Apart(), oldest: oldest, target: flushed,
+		virtual: k.o.Slots.List(), real: v.slots,
 	}
 	for _, todo := range now.decide() {
 		err := k.act(ctx, s, todo, flushed)

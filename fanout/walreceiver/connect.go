@@ -164,9 +164,11 @@ func fetchHistory(ctx context.Context, s *upstream.Session, t lsn.TimelineID) ([
 // session of ours (facts G). copying false: the timeline ended where we are, next names the new one.
 func (r *Receiver) startReplication(ctx context.Context, s *upstream.Session, srv server, p startPoint,
 ) (copying bool, next startPoint, err error) {
-	command := grammar.Render(&grammar.StartPhysical{
-		Slot: r.o.Slot, WithSlot: r.o.Slot != "", At: p.at, Timeline: p.timeline,
-	}, grammar.Version(srv.version))
+	start := grammar.StartPhysical{Slot: r.o.Slot, WithSlot: r.o.Slot != "", At: p.at, Timeline: p.timeline}
+	if r.apart {
+		start.Slot, start.WithSlot = "", false
+	}
+	command := grammar.Render(&start, grammar.Version(srv.version))
 	for began := time.Now(); ; {
 		var res []upstream.Result
 		sctx, cancel := context.WithTimeout(ctx, commandTimeout)

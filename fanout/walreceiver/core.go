@@ -20,6 +20,7 @@ type view struct {
 	heard            time.Time // when the upstream's last byte arrived
 	pings            uint64    // how many replies the upstream has requested
 	pingEnd          lsn.LSN   // WAL end of the last such ping
+	checkpoint       lsn.LSN   // end of the shutdown checkpoint with which the received WAL ends; 0: it does not
 	messages         bool      // WAL or a keepalive has come on this connection
 	final            bool      // we are about to leave: say what there is to say
 }
@@ -29,7 +30,9 @@ type view struct {
 type action struct {
 	Send    bool
 	Report  Reported
-	Ask     bool // request a reply
+	Promise lsn.LSN // the highest position that a rule has covered: to be durable before Report is sent
+	LetGo   bool    // Report goes beyond the rule for the first time (ruling R11)
+	Ask     bool    // request a reply
 	Expired bool
 	Wake    time.Time
 }
@@ -40,7 +43,10 @@ type core struct {
 	senderTimeout time.Duration // the upstream's wal_sender_timeout, 0 for none
 	timeout       time.Duration // wal_receiver_timeout, ≤ 0 for none
 
+	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
+
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
+	promised lsn.LSN // see action.Promise
 	last     Reported
 	sent     time.Time // when something was said last; initially when the stream began
 	heard    time.Time
@@ -59,9 +65,13 @@ func (c *core) carry(fork lsn.LSN) {
 	c.floor = min(c.floor, fork)
 }
 
+// said is the highest position that was reported.
+func (c *core) said() lsn.LSN { return max(c.last.Write, c.last.Flush, c.last.Apply) }
+
 // step looks at v. After an action with Send the report counts as sent.
 func (c *core) step(now time.Time, v view) (action, error) {
-	target, err := c.target(v)
+	covered := c.covered(v)
+	target, err := c.target(v, covered)
 	if err != nil {
 		return action{}, err
 	}
@@ -69,7 +79,8 @@ func (c *core) step(now time.Time, v view) (action, error) {
 	if c.timeout > 0 && silence >= c.timeout {
 		return action{Expired: true}, nil
 	}
-	a := action{Report: target}
+	a := action{Report: target, LetGo: target.Write > max(covered.Write, c.last.Write) ||
+		target.Flush > max(covered.Flush, c.last.Flush)}
 	if c.timeout > 0 && silence >= c.timeout/2 && !c.asked {
 		a.Send, a.Ask = true, true
 	}
@@ -81,6 +92,8 @@ func (c *core) step(now time.Time, v view) (action, error) {
 		a.Send = true
 	}
 	if a.Send {
+		c.promise(v, covered)
+		a.Promise = c.promised
 		c.last, c.sent, c.answered = target, now, v.pings
 		c.asked = c.asked || a.Ask
 		if target.Flush > 0 {
@@ -102,12 +115,12 @@ func (c *core) greets(now time.Time, v view) bool {
 	return !v.messages && !v.paused
 }
 
-// target is what may be reported, never less than was.
-func (c *core) target(v view) (Reported, error) {
-	t := Reported{
-		Write: min(v.written, v.received, v.limits.Write),
-		Flush: min(v.flushed, v.received, v.limits.Flush),
-		Apply: min(v.limits.Apply, v.received),
+// target is what is to be reported: what the rule covers, or all of a shutting-down upstream's WAL, and
+// never less than was.
+func (c *core) target(v view, covered Reported) (Reported, error) {
+	t := covered
+	if v.letGo() {
+		t.Write, t.Flush = v.received, v.received
 	}
 	if t.Flush < c.floor {
 		t.Flush = 0
@@ -116,9 +129,9 @@ func (c *core) target(v view) (Reported, error) {
 	t.Flush = max(t.Flush, c.last.Flush)
 	t.Apply = max(t.Apply, c.last.Apply)
 	switch {
-	case t.Write > v.written, t.Flush > v.flushed:
-		return t, fmt.Errorf("%w: write %s and flush %s, but the store has written %s and flushed %s",
-			ErrInvariant, t.Write, t.Flush, v.written, v.flushed)
+	case t.Write > v.written, max(t.Flush, t.Apply) > v.flushed:
+		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but the store has written %s and flushed %s",
+			ErrInvariant, t.Write, t.Flush, t.Apply, v.written, v.flushed)
 	case max(t.Write, t.Flush, t.Apply) > v.received:
 		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but only %s was received",
 			ErrInvariant, t.Write, t.Flush, t.Apply, v.received)

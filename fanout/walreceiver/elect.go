@@ -2,6 +2,7 @@ package walreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,6 +28,7 @@ type ballot struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted
 	history  func(lsn.TimelineID) (lsn.History, bool)
+	promised func(lsn.TimelineID) lsn.LSN // what a server on that timeline must have
 }
 
 // elect picks the server to follow: of those that continue what is stored the one on the highest
@@ -75,8 +77,10 @@ func (b ballot) judge(c candidate) error {
 	}
 	srv := c.srv
 	srv.seg = lsn.MinSegSize // of no importance here
-	_, err := planStart(b.have, srv, 0)
-	return err
+	if _, err := planStart(b.have, srv, 0); err != nil {
+		return err
+	}
+	return lacks(b.have, srv, b.promised(srv.timeline))
 }
 
 // contradiction: two servers that would both do, but are not one cluster.
@@ -120,6 +124,7 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 			delete(r.refusals, all[i].host)
 			continue
 		}
+		errors.As(refused[i], &r.lack)
 		refusal := fmt.Errorf("upstream host %s is refused: %w", all[i].host, refused[i])
 		r.logRefusal(all[i].host, refusal)
 		if err == nil {
@@ -136,14 +141,15 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 
 func (r *Receiver) ballot() ballot {
 	id, _ := r.o.Store.Identity()
-	return ballot{have: r.o.Store.Positions(), identity: id, history: func(t lsn.TimelineID) (lsn.History, bool) {
+	history := func(t lsn.TimelineID) (lsn.History, bool) {
 		content, err := r.o.Store.HistoryFile(t)
 		if err != nil {
 			return lsn.History{}, false
 		}
 		h, err := lsn.ParseHistory(t, content)
 		return h, err == nil
-	}}
+	}
+	return ballot{have: r.o.Store.Positions(), identity: id, history: history, promised: r.promised}
 }
 
 // interview asks a server what the election needs to know.

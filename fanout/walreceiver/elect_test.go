@@ -28,6 +28,8 @@ func TestElect(t *testing.T) {
 	avoided.err = errors.New("it differs")
 	none := func(lsn.TimelineID) (lsn.History, bool) { return lsn.History{}, false }
 	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
+	nothing := func(lsn.TimelineID) lsn.LSN { return 0 }
+	most := func(tli lsn.TimelineID) lsn.LSN { return map[lsn.TimelineID]lsn.LSN{1: 9 * seg, 3: 5*seg + 101}[tli] }
 	ours := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
 	for name, c := range map[string]struct {
 		ballot
@@ -35,23 +37,26 @@ func TestElect(t *testing.T) {
 		want string // host, or "" for none
 		says string // in some refusal
 	}{
-		"the higher timeline": {ballot{on(1, 3*seg), ours, none}, []candidate{one, three}, "three", ""},
-		"the first of equals": {ballot{on(1, 3*seg), ours, none}, []candidate{twin, three}, "twin", ""},
-		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3}, []candidate{one}, "",
+		"the higher timeline": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
+		"the first of equals": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{twin, three}, "twin", ""},
+		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{one}, "",
 			"highest timeline 1 of the primary is behind recovery timeline 3"},
-		"beside the new one": {ballot{on(3, 9*seg), ours, knows3}, []candidate{one, three}, "three", "behind recovery"},
-		"one number, two histories": {ballot{on(1, 3*seg), ours, none}, []candidate{one, three, other}, "",
+		"beside the new one": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{one, three}, "three", "behind recovery"},
+		"one number, two histories": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{one, three, other}, "",
 			"both promoted to timeline 3"},
-		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3}, []candidate{other, three}, "three",
+		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{other, three}, "three",
 			"is not timeline 3 of the stored WAL"},
-		"and the other alone": {ballot{on(3, 9*seg), ours, knows3}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
-		"another system":      {ballot{on(1, 3*seg), ours, none}, []candidate{alien, one}, "one", "identifier differs"},
-		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none}, []candidate{one, alien}, "",
+		"and the other alone": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
+		"another system":      {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{alien, one}, "one", "identifier differs"},
+		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none, nothing}, []candidate{one, alien}, "",
 			"different database systems"},
-		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3}, []candidate{three, sibling}, "three",
+		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{three, sibling}, "three",
 			"requested timeline 3 is not in this server's history"},
-		"found to differ before": {ballot{on(1, 3*seg), ours, none}, []candidate{avoided, one}, "one", "it differs"},
-		"a fork below":           {ballot{on(1, 6*seg), ours, none}, []candidate{one, three}, "three", ""},
+		"found to differ before": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{avoided, one}, "one", "it differs"},
+		"a fork below what was promised": {ballot{on(1, 6*seg), ours, none, most}, []candidate{three}, "",
+			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
+		"beside the old one": {ballot{on(1, 6*seg), ours, none, most}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
+		"a fork below":       {ballot{on(1, 6*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
 	} {
 		best, refused := elect(c.ballot, c.all)
 		got := ""

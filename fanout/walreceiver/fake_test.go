@@ -22,17 +22,20 @@ import (
 
 // memStore is a store that keeps WAL in memory and whose disk does what the test says.
 type memStore struct {
-	mu        sync.Mutex
-	id        walstore.Identity
-	pos       walstore.Positions
-	start     lsn.LSN
-	data      []byte
-	next      lsn.LSN
-	histories map[lsn.TimelineID][]byte
-	hold      bool          // write and flush nothing
-	stall     chan struct{} // AppendFrom waits for it, as for a disk
-	paused    bool
-	moved     chan struct{}
+	mu         sync.Mutex
+	id         walstore.Identity
+	pos        walstore.Positions
+	start      lsn.LSN
+	data       []byte
+	next       lsn.LSN
+	histories  map[lsn.TimelineID][]byte
+	promised   lsn.LSN
+	promises   int           // fsyncs of it
+	checkpoint lsn.LSN       // where a shutdown checkpoint ends
+	hold       bool          // write and flush nothing
+	stall      chan struct{} // AppendFrom waits for it, as for a disk
+	paused     bool
+	moved      chan struct{}
 }
 
 func newMemStore() *memStore {
@@ -119,6 +122,24 @@ func (m *memStore) flush() {
 	case m.moved <- struct{}{}:
 	default:
 	}
+}
+
+func (m *memStore) Promised() (p lsn.LSN) {
+	m.locked(func() { p = m.promised })
+	return p
+}
+
+func (m *memStore) SetPromised(p lsn.LSN) error {
+	m.locked(func() {
+		m.promised = p
+		m.promises++
+	})
+	return nil
+}
+
+func (m *memStore) EndsWithShutdownCheckpoint(end lsn.LSN) (yes bool) {
+	m.locked(func() { yes = end == m.checkpoint && end == m.pos.Received })
+	return yes
 }
 
 func (m *memStore) Paused() (p bool) {

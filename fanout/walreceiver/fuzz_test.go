@@ -46,7 +46,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		st := &countStore{t: t, end: begin}
 		s := &upstream.Session{}
-		in := &inbound{r: wire.NewReader(bytes.NewReader(b), 4096), store: st, live: newLive(), expected: begin, async: s.Async}
+		in := &inbound{r: wire.NewReader(bytes.NewReader(b), 4096), store: st, live: newLive(new(totals)), expected: begin, async: s.Async}
 		c := newCore()
 		for n := 0; ; n++ {
 			err := in.step(context.Background())

@@ -16,7 +16,9 @@ type live struct {
 	heard       atomic.Int64 // since begin, last byte; atomics only, as it moves with every read
 	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
 	upstreamEnd atomic.Uint64
+	fed         atomic.Bool   // feedback was sent
 	kick        chan struct{} // one slot: reporter, look again
+	totals      *totals
 
 	mu      sync.Mutex
 	pings   uint64
@@ -24,8 +26,11 @@ type live struct {
 	told    Reported
 }
 
-func newLive() *live {
-	return &live{begin: time.Now(), kick: make(chan struct{}, 1)}
+// totals count over all connections.
+type totals struct{ pings, reports, letGo atomic.Uint64 }
+
+func newLive(t *totals) *live {
+	return &live{begin: time.Now(), kick: make(chan struct{}, 1), totals: t}
 }
 
 func (l *live) receivedEnd() lsn.LSN { return lsn.LSN(l.received.Load()) }
@@ -54,6 +59,7 @@ func (l *live) lastMessage() time.Time {
 func (l *live) ping(walEnd lsn.LSN) {
 	l.mu.Lock()
 	l.pings++
+	l.totals.pings.Add(1)
 	l.pingEnd = walEnd
 	l.mu.Unlock()
 	l.wake()
@@ -68,6 +74,7 @@ func (l *live) lastPing() (n uint64, end lsn.LSN) {
 func (l *live) tell(r Reported) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.totals.reports.Add(1)
 	l.told = r
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -30,9 +31,13 @@ type Options struct {
 	Slot     string // physical slot there, created when missing; "" streams without
 	Store    Store
 
-	Quorum   Quorum   // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
-	Feedback Feedback // merged hot standby feedback; nil sends none
-	Gate     Gate     // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
+	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
+	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
+	Feedback Feedback   // merged hot standby feedback; nil sends none
+	// Accepted reports whether the operator wants timeline t followed although it lacks acknowledged WAL
+	// (ruling R3); nil: no. It is asked at each attempt, by one goroutine.
+	Accepted func(t lsn.TimelineID) bool
+	Gate     Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
 
 	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status
 	Timeout        time.Duration  // silence of the upstream that ends a connection; 0 is the default, negative never

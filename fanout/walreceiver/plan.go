@@ -22,6 +22,9 @@ type server struct {
 	slotTLI     lsn.TimelineID
 }
 
+// inRecovery reports whether no commit waits there. Unknown is no.
+func (s *server) inRecovery() bool { return s.settings["in_hot_standby"] == "on" }
+
 // startPoint is what to ask START_REPLICATION for.
 type startPoint struct {
 	timeline lsn.TimelineID
@@ -79,16 +82,6 @@ func overlap(have walstore.Positions, srv server, lacking lsn.LSN) lsn.LSN {
 		return end
 	}
 	return before
-}
-
-// forkBelow: the store has WAL that the new timeline does not, and keeps to it (ruling R3).
-func forkBelow(e *walstore.ForkBelowError) error {
-	return pgerror.New(pgerror.ObjectNotInPrerequisite,
-		"new timeline %s forked off current database system timeline %s before current recovery point %s",
-		e.Timeline, e.Current, e.Received).
-		WithDetail("The fork is at %s. Timeline %s lacks the stored WAL from there to %s.",
-			e.Fork, e.Timeline, e.Received).
-		WithHint("Following it would discard that WAL. Nothing was discarded.").WithCause(e)
 }
 
 // destructive reports whether p leaves WAL behind that the store has.

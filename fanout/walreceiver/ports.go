@@ -20,11 +20,14 @@ type Store interface {
 	StartStream(lsn.TimelineID, lsn.LSN) error
 	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
 	Paused() bool
+	// Promised and SetPromised are the durable bound of what was reported under a rule.
+	Promised() lsn.LSN
+	SetPromised(lsn.LSN) error
+	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
+	// checkpoint whose checksum is right. It may read two pages.
+	EndsWithShutdownCheckpoint(end lsn.LSN) bool
 	Watch(walstore.Mask) *walstore.Watcher
 }
-
-// Limits are the positions that the rule covers, one per column. The largest LSN limits nothing.
-type Limits struct{ Write, Flush, Apply lsn.LSN }
 
 // Quorum decides how much may be reported. Limits must be cheap and is called from the reporter on
 // every wake-up; Changed is one-slot and gets a token whenever Limits may have changed.

@@ -31,12 +31,18 @@ type Receiver struct {
 	watch func() (moved <-chan struct{}, stop func())
 
 	// Owned by Run.
-	lacking  lsn.LSN           // a start before the end of the store that failed
+	lacking  lsn.LSN // a start before the end of the store that failed
+	promise  *promise
+	lack     *LackError        // why a server was not followed at the present attempt
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
+	ruled    bool              // there was a rule when the connection began
+	apart    bool              // the slot is held by SQL, the stream does without it
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused
 	lastLog  string
 	logged   time.Time
+
+	totals totals
 
 	mu     sync.Mutex
 	status Status
@@ -62,6 +68,7 @@ func New(o Options) (*Receiver, error) {
 		o.Rand = rand.Float64
 	}
 	r := &Receiver{o: o, log: o.Logger, avoid: map[string]error{}, refusals: map[string]string{}}
+	r.promise = newPromise(o.Store)
 	r.watch = func() (<-chan struct{}, func()) {
 		w := o.Store.Watch(walstore.MovedWritten | walstore.MovedFlushed)
 		return w.C(), w.Close
@@ -164,6 +171,7 @@ func (r *Receiver) waiting(on bool) {
 // connection is one connection from log-in to its end. streamed is for how long WAL could flow.
 func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err error) {
 	r.setState(Connecting)
+	r.lack = nil
 	r.waiting(true)
 	s, err := r.find(ctx)
 	r.waiting(false)
@@ -178,11 +186,15 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 		return 0, err
 	}
 	state, err := r.prepareSlot(ctx, s, &srv)
-	r.update(func(st *Status) { st.SlotState, st.SlotLSN = state, srv.slotRestart })
+	if err == nil {
+		r.slotLost = false
+		state = r.holdSlot(ctx, s, &srv, state)
+		defer r.letSlotGo()
+	}
+	r.update(func(st *Status) { st.SlotState, st.SlotLSN, st.SlotApart = state, srv.slotRestart, r.apart })
 	if err != nil {
 		return 0, err
 	}
-	r.slotLost = false
 	return r.follow(ctx, s, srv)
 }
 
@@ -190,7 +202,8 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) (time.Duration, error) {
 	moved, stop := r.watch()
 	defer stop()
-	live := newLive()
+	defer r.settle()
+	live := newLive(&r.totals)
 	rp := r.newReporter(s, srv, live, moved)
 	var began time.Time
 	streamed := func() time.Duration {
@@ -214,7 +227,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				began = time.Now()
 			}
 			r.streaming(s, p, live)
-			next, err = r.stream(ctx, s, rp, p)
+			next, err = r.stream(ctx, s, rp, p, srv.history)
 			if !errors.Is(err, errTimelineEnded) {
 				r.setLive(nil)
 				if errors.Is(err, walstore.ErrDiverged) {
@@ -225,6 +238,9 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 			hops = 0
 		}
 		r.log.Info("timeline ended upstream", "timeline", p.timeline, "next_timeline", next.timeline, "lsn", next.at)
+		if rp.core.said() > next.at {
+			return streamed(), errSaidMore
+		}
 		rp.carry(next.at)
 		if err := r.identifyAgain(ctx, s, &srv); err != nil {
 			return streamed(), err
@@ -244,12 +260,22 @@ func (r *Receiver) identifyAgain(ctx context.Context, s *upstream.Session, srv *
 	return nil
 }
 
+// settle ends a stream's reports.
+func (r *Receiver) settle() {
+	if err := r.promise.settle(); err != nil {
+		r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
+	}
+}
+
 // prepareStream gets histories and store ready for the next START_REPLICATION.
 func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *server) (startPoint, error) {
 	if err := r.mirrorHistories(ctx, s, srv); err != nil {
 		return startPoint{}, err
 	}
 	p, err := planStart(r.o.Store.Positions(), *srv, r.lacking)
+	if err == nil {
+		err = lacks(r.o.Store.Positions(), *srv, r.promised(srv.timeline))
+	}
 	if err != nil {
 		return p, errPermanent{err}
 	}
@@ -262,18 +288,28 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 		// has the WAL: stream does it then.
 		return p, nil
 	}
-	return p, r.startStream(p)
+	return p, r.startStream(p, srv.history)
 }
 
-func (r *Receiver) startStream(p startPoint) error {
-	err := r.o.Store.StartStream(p.timeline, p.at)
-	if below := (*walstore.ForkBelowError)(nil); errors.As(err, &below) {
-		return errPermanent{forkBelow(below)}
-	}
-	if err != nil {
+// startStream lets the store take WAL from p on, of a timeline in h.
+func (r *Receiver) startStream(p startPoint, h lsn.History) error {
+	before := r.o.Store.Positions().Timeline
+	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}
+	if fork, _, ok := h.SwitchPoint(before); ok && before != p.timeline {
+		return r.promise.lower(fork)
+	}
 	return nil
+}
+
+// promised is what a server on timeline t must have to be followed: all that was reported under a rule,
+// unless the operator has accepted t as it is (ruling R3).
+func (r *Receiver) promised(t lsn.TimelineID) lsn.LSN {
+	if r.o.Accepted != nil && r.o.Accepted(t) {
+		return 0
+	}
+	return r.promise.highest()
 }
 
 // startRefused reads the refusals that change what the next attempt does or how it is explained.
@@ -295,7 +331,7 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise its "+
 			"wal_keep_size and start it again, or start with an empty data directory and rebuild the standbys that "+
 			"need that WAL", err, end)}
-	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "":
+	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "" && !r.apart:
 		r.slotLost = true // "can no longer access replication slot"
 	case e.Code == pgerror.ObjectInUse:
 		r.update(func(st *Status) { st.SlotState = SlotBusy })
@@ -306,7 +342,10 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
 	now := time.Now()
 	floor := srv.slotRestart
-	if r.o.Slot != "" && floor == 0 { // not told: our own durable end is at or beyond it
+	switch {
+	case r.apart: // reports do not move the slot
+		floor = 0
+	case r.o.Slot != "" && floor == 0: // not told: our own durable end is at or beyond it
 		floor = r.o.Store.Positions().Flushed
 	}
 	writeFor := r.o.Timeout
@@ -315,12 +354,14 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 	}
 	return &reporter{
 		conn: s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: live, moved: moved,
-		merged: mergedOf(r.o.Feedback), writeFor: writeFor,
+		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, log: r.log,
+		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
+			recovery: srv.inRecovery(), promised: r.promise.highest(),
 			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
-		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.o.Slot == ""},
+		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.o.Slot == "" || r.apart},
 	}
 }
 
@@ -328,10 +369,10 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 	r.setLive(live)
 	r.setState(Streaming)
-	r.update(func(st *Status) { st.Timeline, st.LastError = p.timeline, "" })
+	r.update(func(st *Status) { st.Timeline, st.LastError, st.Lack = p.timeline, "", r.lack })
 	r.lastLog = ""
 	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
-		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot)
+		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.apart)
 }
 
 func (r *Receiver) setParameters(s *upstream.Session) {
@@ -342,14 +383,20 @@ func (r *Receiver) setParameters(s *upstream.Session) {
 // failed shows and logs why a connection ended; the same reason is logged once a minute.
 func (r *Receiver) failed(err error) {
 	text := pgerror.Describe(err)
-	r.update(func(st *Status) { st.LastError = text })
+	errors.As(err, &r.lack)
+	r.update(func(st *Status) { st.LastError, st.Lack = text, r.lack })
 	if text == r.lastLog && time.Since(r.logged) < repeatLog {
 		return
 	}
 	r.lastLog, r.logged = text, time.Now()
-	if errors.Is(err, ErrUpstreamShutdown) {
+	switch {
+	case errors.Is(err, ErrUpstreamShutdown):
 		r.log.Info("upstream is shutting down", "err", text)
-		return
+	case errors.Is(err, errRuleChanged), errors.Is(err, errSaidMore):
+		r.log.Info("connecting anew", "err", text)
+	case r.lack != nil:
+		r.log.Error("the upstream is not followed", "err", text)
+	default:
+		r.log.Warn("no WAL from upstream", "err", text)
 	}
-	r.log.Warn("no WAL from upstream", "err", text)
 }

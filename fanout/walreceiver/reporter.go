@@ -3,7 +3,7 @@ package walreceiver
 import (
 	"context"
 	"fmt"
-	"math"
+	"log/slog"
 	"net"
 	"time"
 
@@ -26,7 +26,13 @@ type reporter struct {
 	core     core
 	hs       feedbackCore
 	moved    <-chan struct{} // written or flushed moved
-	writeFor time.Duration   // bounds one write
+	promise  *promise
+	ruled    bool    // there was a rule when the connection began
+	choice   bool    // with a rule the slot is held differently than without
+	checked  lsn.LSN // where a shutdown checkpoint was looked for last
+	found    bool
+	log      *slog.Logger
+	writeFor time.Duration // bounds one write
 	buf      []byte
 }
 
@@ -67,6 +73,9 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	now := time.Now()
 	v := rp.view()
 	v.final = final
+	if rp.choice && !final && v.limits.ruled() != rp.ruled {
+		return wake, errRuleChanged
+	}
 	a, err := rp.core.step(now, v)
 	switch {
 	case err != nil:
@@ -74,11 +83,18 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	case a.Expired:
 		return wake, ErrTimeout
 	}
+	if err := rp.promise.cover(a.Promise, now); err != nil {
+		return wake, err
+	}
 	rp.buf = rp.buf[:0]
 	if a.Send {
 		rp.buf = appendReport(rp.buf, now, a)
 	}
-	wake = a.Wake
+	wake, err = rp.settle(now, a.Wake, v.received)
+	if err != nil {
+		return wake, err
+	}
+	reports := len(rp.buf)
 	if rp.merged != nil && !final {
 		wake = earliest(wake, rp.appendFeedback(now))
 	}
@@ -91,7 +107,24 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if a.Send {
 		rp.live.tell(a.Report)
 	}
+	if len(rp.buf) > reports {
+		rp.live.fed.Store(true)
+	}
+	if a.LetGo {
+		rp.live.totals.letGo.Add(1)
+		rp.log.Info("a shutdown checkpoint ends the upstream's WAL: it is confirmed beyond the rule, "+
+			"as no commit can wait then", "lsn", a.Report.Flush, "covered_lsn", v.limits.Flush)
+	}
 	return wake, nil
+}
+
+// settle narrows the promise when it is time for that.
+func (rp *reporter) settle(now, wake time.Time, received lsn.LSN) (time.Time, error) {
+	at := rp.promise.settleAt(received)
+	if !at.IsZero() && !now.Before(at) {
+		return wake, rp.promise.settle()
+	}
+	return earliest(wake, at), nil
 }
 
 // appendFeedback adds hot standby feedback to the buffer if it is due.
@@ -124,11 +157,25 @@ func (rp *reporter) view() view {
 	v.messages = !rp.live.lastMessage().IsZero()
 	p := rp.store.Positions()
 	v.written, v.flushed = p.Written, p.Flushed
-	v.limits = Limits{Write: math.MaxUint64, Flush: math.MaxUint64}
+	v.limits = NoLimits()
 	if rp.quorum != nil {
 		v.limits = rp.quorum.Limits()
 	}
+	if v.limits.Flush < v.received && v.pings > 0 && v.pingEnd == v.received && v.flushed >= v.received {
+		v.checkpoint = rp.checkpointAt(v.received)
+	}
 	return v
+}
+
+// checkpointAt is end when a shutdown checkpoint ends there, 0 otherwise. It looks once at each end.
+func (rp *reporter) checkpointAt(end lsn.LSN) lsn.LSN {
+	if rp.checked != end {
+		rp.checked, rp.found = end, rp.store.EndsWithShutdownCheckpoint(end)
+	}
+	if rp.found {
+		return end
+	}
+	return lsn.Invalid
 }
 
 func (rp *reporter) write(b []byte, d time.Duration) error {

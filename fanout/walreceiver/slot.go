@@ -56,6 +56,45 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 	return state, err
 }
 
+// SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are
+// apart (ruling R8): the slot follows what the store has flushed, whatever the reports say.
+type SlotKeeper interface {
+	// Hold makes sure that the slot exists on the server at e and reserves WAL, tells from where, and
+	// advances it from then on, until Release. It may make the slot anew.
+	Hold(ctx context.Context, e upstream.Endpoint) (restart lsn.LSN, err error)
+	Release()
+}
+
+// errRuleChanged: a rule was set or taken away, the slot changes hands.
+var errRuleChanged = errors.New("the rule was set or taken away: streaming begins anew, as the slot changes hands")
+
+func (r *Receiver) hasRule() bool { return r.o.Quorum != nil && r.o.Quorum.Limits().ruled() }
+
+// holdSlot gives the slot to the keeper when there is a rule. Where that can't be done, it follows the
+// reports, and what that costs the primary is shown.
+func (r *Receiver) holdSlot(ctx context.Context, s *upstream.Session, srv *server, state SlotState) SlotState {
+	r.ruled, r.apart = r.hasRule(), false
+	if r.o.Slot == "" || r.o.Keeper == nil || !r.ruled {
+		return state
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	restart, err := r.o.Keeper.Hold(ctx, s.Endpoint)
+	if err != nil {
+		r.log.Warn("the slot cannot be advanced by SQL: it follows the reports, and the primary keeps WAL "+
+			"while the rule is not satisfied", "slot", r.o.Slot, "err", err)
+		return state
+	}
+	r.apart, srv.slotRestart = true, restart
+	return state
+}
+
+func (r *Receiver) letSlotGo() {
+	if r.apart {
+		r.o.Keeper.Release()
+	}
+}
+
 // slotCommands speaks about one slot in one server's dialect.
 type slotCommands struct {
 	s       *upstream.Session

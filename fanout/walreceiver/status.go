@@ -55,6 +55,15 @@ type Status struct {
 	Slot      string
 	SlotState SlotState
 	SlotLSN   lsn.LSN // its restart_lsn when the connection began
+	SlotApart bool    // it is advanced by SQL to what is flushed, and does not follow the reports
+
+	Fed      bool       // feedback was sent on this connection
+	Ruled    bool       // a rule limits the reports
+	Promised lsn.LSN    // highest position ever reported under a rule
+	Lack     *LackError // a timeline that is not followed because it lacks acknowledged WAL
+	Pings    uint64     // replies that the upstream has requested
+	Reports  uint64     // status updates sent
+	LetGo    uint64     // reports beyond the rule that let an upstream shut down (ruling R11)
 
 	LastError           string // why the last attempt or connection ended; "" while none has
 	Reconnects          int    // connections begun after the first
@@ -68,11 +77,13 @@ func (r *Receiver) Status() Status {
 	s.Parameters, s.Settings = maps.Clone(s.Parameters), maps.Clone(s.Settings)
 	live := r.live
 	r.mu.Unlock()
+	s.Ruled, s.Promised = r.hasRule(), r.promise.highest()
+	s.Pings, s.Reports, s.LetGo = r.totals.pings.Load(), r.totals.reports.Load(), r.totals.letGo.Load()
 	if live != nil {
 		s.Received = live.receivedEnd()
 		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())
 		s.LastMessage = live.lastMessage()
-		s.Reported = live.reported()
+		s.Reported, s.Fed = live.reported(), live.fed.Load()
 	}
 	return s
 }

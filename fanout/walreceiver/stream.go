@@ -17,6 +17,10 @@ import (
 // WAL in the socket, would send a reset that may overtake our last report.
 const drainWait = 2 * time.Second
 
+// errSaidMore: the upstream was told a position that its new timeline has other WAL at. A walsender keeps
+// what it was told across timelines, a new one does not (ruling R12).
+var errSaidMore = errors.New("more was reported than the new timeline has in common: streaming begins anew")
+
 // errTimelineEnded: the server ended the COPY, a newer timeline follows.
 var errTimelineEnded = errors.New("end of timeline")
 
@@ -103,11 +107,11 @@ func (in *inbound) begun() error {
 
 // stream runs one COPY on s, from p.at, until it ends. After errTimelineEnded the session is in COPY
 // mode no more, and next says what follows. After any other error it is of no use.
-func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter, p startPoint,
+func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter, p startPoint, h lsn.History,
 ) (next startPoint, err error) {
 	in := &inbound{r: s.Reader, store: r.o.Store, live: rp.live, expected: p.at}
 	if r.o.Store.Positions().Timeline != p.timeline { // prepareStream left it to the first WAL
-		in.begin = func() error { return r.startStream(p) }
+		in.begin = func() error { return r.startStream(p, h) }
 	}
 	in.async = func(typ byte, body []byte) error {
 		err := s.Async(typ, body)

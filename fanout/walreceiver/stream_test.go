@@ -319,7 +319,7 @@ func TestIdleAtASegmentStart(t *testing.T) {
 func TestInboundDoesNotAllocate(t *testing.T) {
 	msg := append(xlog(0, strings.Repeat("x", 8192)), keepalive(8192, false)...)
 	src := &repeat{msg: msg}
-	in := &inbound{r: wire.NewReader(src, 16<<10), store: &nullStore{buf: make([]byte, 8192)}, live: newLive()}
+	in := &inbound{r: wire.NewReader(src, 16<<10), store: &nullStore{buf: make([]byte, 8192)}, live: newLive(new(totals))}
 	ctx := context.Background()
 	n := testing.AllocsPerRun(1000, func() {
 		in.expected = 0

@@ -19,7 +19,6 @@ var (
 	ErrPage          = walformat.ErrPage
 	ErrDiverged      = errors.New("WAL differs from what is stored")
 	ErrTimeline      = errors.New("timeline does not continue what is stored")
-	ErrForkBelow     = errors.New("timeline forked below the received WAL")
 	ErrHistory       = errors.New("timeline history conflicts with the one stored")
 	ErrNoHistory     = errors.New("no history of that timeline")
 	ErrRemoved       = errors.New("requested WAL segment has already been removed")
@@ -113,21 +112,6 @@ func (e *TimelineError) Error() string {
 
 // Is makes errors.Is(err, ErrTimeline) true.
 func (e *TimelineError) Is(t error) bool { return t == ErrTimeline }
-
-// ForkBelowError: Timeline left Current at Fork, and WAL of Current up to Received, beyond the
-// fork, was received (ruling R3).
-type ForkBelowError struct {
-	Timeline, Current lsn.TimelineID
-	Fork, Received    lsn.LSN
-}
-
-func (e *ForkBelowError) Error() string {
-	return fmt.Sprintf("timeline %s forked off timeline %s at %s, before the received WAL end %s",
-		e.Timeline, e.Current, e.Fork, e.Received)
-}
-
-// Is makes errors.Is(err, ErrForkBelow) true.
-func (e *ForkBelowError) Is(t error) bool { return t == ErrForkBelow }
 
 // RemovedError: the segment that holds the requested position isn't stored. Segment is the name
 // for PostgreSQL's "requested WAL segment %s has already been removed" (58P01).

@@ -67,10 +67,6 @@ type Options struct {
 	// Short reports that the volume has too little free. While it does, readers hold no WAL: a slow
 	// one must not fill the disk. Slots and KeepSize still do. It may look at the disk; nil is never.
 	Short func() bool
-	// RefuseForkBelow makes StartStream refuse a timeline that forked below what was received,
-	// with *[ForkBelowError]. Otherwise it is followed, and the WAL beyond the fork is moved to
-	// Dir/diverged (ruling R3).
-	RefuseForkBelow bool
 	// Logger receives what the store handles itself; nil discards it.
 	Logger *slog.Logger
 }

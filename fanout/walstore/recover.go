@@ -28,6 +28,13 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil || !adopted {
 		return err
 	}
+	if err := s.openAdopted(ctx, id); err != nil {
+		return err
+	}
+	return s.readPromised() // step 12
+}
+
+func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 	s.adopted(id)
 	if err := s.readNames(); err != nil { // step 4
 		return err

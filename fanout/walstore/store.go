@@ -43,6 +43,7 @@ type Store struct {
 	stages stages // each part under its own lock, see disk.go
 
 	importing sync.Mutex // one Import at a time
+	promised  promised
 
 	// Hot state; every section under mu is short and does no I/O.
 	mu      sync.Mutex

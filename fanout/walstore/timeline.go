@@ -161,9 +161,6 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 		return err
 	}
 	end := min(fork, pos.Received)
-	if fork < pos.Received && s.o.RefuseForkBelow {
-		return &ForkBelowError{Timeline: tli, Current: pos.Timeline, Fork: fork, Received: pos.Received}
-	}
 	x := s.segs
 	if at > end || at < x.size.Floor(h.Begin()) || end < pos.Oldest {
 		return &GapError{Expected: x.size.Floor(end), Got: at}

@@ -52,8 +52,7 @@ func TestTimelineSwitch(t *testing.T) {
 				old.Fill(old.End()+3<<20, rnd)
 			}
 			fsys := vfs.NewMem()
-			truncate := func(o *Options) { o.RefuseForkBelow = !c.beyond }
-			s := openMem(t, fsys, truncate)
+			s := openMem(t, fsys)
 			begin(t, s, old)
 			received := fork
 			if c.short {
@@ -136,7 +135,7 @@ func TestTimelineRefusals(t *testing.T) {
 	old.Fill(old.Start()+3<<20, rand.New(rand.NewPCG(1, 2)))
 	fork := old.Records()[len(old.Records())/2].End
 	g := old.Fork(fork, 2)
-	s := openMem(t, vfs.NewMem(), func(o *Options) { o.RefuseForkBelow = true })
+	s := openMem(t, vfs.NewMem())
 	begin(t, s, old)
 	send(t, s, old, old.Start())
 
@@ -144,11 +143,6 @@ func TestTimelineRefusals(t *testing.T) {
 		t.Fatalf("without history: %v", err)
 	}
 	putHistory(t, s, g)
-	var below *ForkBelowError
-	err := s.StartStream(2, testSeg.Floor(fork))
-	if !errors.As(err, &below) || below.Fork != fork || below.Received != old.End() {
-		t.Fatalf("fork below: %v", err)
-	}
 	if err := s.PutHistory(2, []byte("1\t0/100050\tother\n")); !errors.Is(err, ErrHistory) {
 		t.Fatalf("another history: %v", err)
 	}

@@ -51,6 +51,11 @@ func (c *Config) Connect(ctx context.Context, params map[string]string) (*Sessio
 	return nil, failed
 }
 
+// ConnectTo is Connect to the server at e only, as a Session has it, whatever its role.
+func (c *Config) ConnectTo(ctx context.Context, e Endpoint, params map[string]string) (*Session, error) {
+	return c.now().login(ctx, e, params, attrsAny)
+}
+
 // skip reports whether an earlier attempt makes e pointless: its address did not answer, or its
 // server refused for a reason that TLS or the lack of it does not change.
 func (e *ConnectError) skip(next Endpoint) bool {

@@ -33,7 +33,8 @@ func sample() Status {
 	return Status{
 		Name: "proxy_a", Version: "test", StartedAt: now.Add(-time.Hour), Now: now, Listen: []string{":6543"},
 		Upstream: Upstream{State: Streaming, Endpoint: "db1:5432", LastMessageAt: now.Add(-time.Second),
-			ReportedWrite: 0x3000100, ReportedFlush: 0x3000000, Reconnects: 2},
+			ReportedWrite: 0x3000100, ReportedFlush: 0x3000000, Reconnects: 2,
+			SlotSafe: new(int64), Lack: &Lack{Timeline: 2, From: 5, To: 7}},
 		Store:    Store{Timeline: 1, Oldest: 0x1000000, Received: 0x3000200, Written: 0x3000100, Flushed: 0x3000000},
 		Standbys: []Standby{{ApplicationName: "<b>s1</b>", State: "streaming", FlushLag: &lag, LagBytes: 512}, {State: "catchup"}},
 		Slots: []Slot{

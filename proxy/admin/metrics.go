@@ -76,6 +76,33 @@ var proxyMetrics = []metric{
 		}},
 	{"replproxy_walreceiver_reconnects_total", "Upstream connections that were lost.", "", nil, counter,
 		single(func(s *Status) float64 { return float64(s.Upstream.Reconnects) })},
+	{"replproxy_walreceiver_pings_total", "Replies that the upstream requested.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Upstream.Pings) })},
+	{"replproxy_walreceiver_reports_total", "Status updates sent to the upstream.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Upstream.Reports) })},
+	{"replproxy_walreceiver_shutdown_releases_total",
+		"Reports beyond the rule that let an upstream shut down.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Upstream.LetGo) })},
+	{"replproxy_walreceiver_lacking_bytes",
+		"Alarm: acknowledged WAL that a new timeline lacks, which is therefore not followed.", "", nil, gauge,
+		func(s *Status, emit func(string, float64)) {
+			lacking := 0.0
+			if l := s.Upstream.Lack; l != nil {
+				lacking = float64(l.To - l.From)
+			}
+			emit("", lacking)
+		}},
+	{"replproxy_walreceiver_slot_held_bytes", "WAL that the primary keeps for this proxy's slot.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(s.Upstream.SlotHeld) })},
+	{"replproxy_walreceiver_slot_safe_bytes",
+		"WAL that may still be written before the slot on the primary is lost; absent without a limit.", "", nil, gauge,
+		func(s *Status, emit func(string, float64)) {
+			if s.Upstream.SlotSafe != nil {
+				emit("", float64(*s.Upstream.SlotSafe))
+			}
+		}},
+	{"replproxy_walreceiver_slot_recreated_total", "Times the slot on the primary was made anew.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.Upstream.SlotRecreated) })},
 	{"replproxy_walreceiver_reported_bytes", "Positions the upstream was told, as byte positions in WAL.",
 		"position", []string{"write", "flush", "apply"}, gauge,
 		func(s *Status, emit func(string, float64)) {

@@ -65,11 +65,29 @@ type Upstream struct {
 	ServerVersion string    `json:"server_version,omitempty" doc:"server_version of the upstream"`
 	Slot          string    `json:"slot,omitempty" doc:"physical slot that is used there"`
 	SlotState     string    `json:"slot_state,omitempty" doc:"what is known about that slot"`
+	SlotFollows   string    `json:"slot_follows,omitempty" doc:"flushed: advanced by SQL; reported: a rule holds it"`
+	SlotRestart   lsn.LSN   `json:"slot_restart_lsn,omitzero" doc:"from where the primary keeps WAL for us"`
+	SlotHeld      int64     `json:"slot_held_bytes,omitempty" doc:"how much WAL that is; an estimate if reported"`
+	SlotStatus    string    `json:"slot_wal_status,omitempty" doc:"wal_status on the primary; absent if not asked"`
+	SlotSafe      *int64    `json:"slot_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`
+	SlotRecreated int64     `json:"slot_recreated_total" doc:"times it was made anew because it reserved nothing"`
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
 	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
+	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
+	Lack          *Lack     `json:"lack,omitempty" doc:"acknowledged WAL without which no timeline is followed"`
+	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`
+	Reports       int64     `json:"reports_total" doc:"status updates sent"`
+	LetGo         int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
 	Reconnects    int64     `json:"reconnects" doc:"connections that were lost since the start"`
 	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
+}
+
+// Lack is what a new timeline does not have: WAL that was acknowledged under a rule.
+type Lack struct {
+	Timeline lsn.TimelineID `json:"timeline" doc:"timeline that is not followed"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it left the stored WAL"`
+	To       lsn.LSN        `json:"to_lsn" doc:"highest position ever reported under a rule"`
 }
 
 // Store is the walstore's side.
@@ -85,6 +103,7 @@ type Store struct {
 	Paused      bool           `json:"paused" doc:"true while receiving waits for the disk"`
 	DiskFull    bool           `json:"disk_full" doc:"true while received WAL can't be written for lack of space"`
 	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of damaged WAL that is received again"`
+	VotedFrom   lsn.LSN        `json:"voted_from_lsn,omitzero" doc:"kept from here for standbys, as this store votes"`
 	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`
 	FreeBytes   int64          `json:"free_bytes,omitempty" doc:"what is free on it"`
 }

@@ -46,6 +46,7 @@ type WAL struct {
 	KeepSize           Size // kept for late joiners even when no slot needs it
 	MaxSlotWALKeepSize AutoSize
 	MinFree            Share  // of the volume of DataDir
+	RetainUntil        int    // applying standbys that must have WAL before a store that votes removes it (R4)
 	RestoreCommand     string // brings WAL that is older than the store; "" = none
 }
 
@@ -116,6 +117,7 @@ func Default() *Config {
 			KeepSize:           1 << 30,
 			MaxSlotWALKeepSize: AutoSize{Auto: true},
 			MinFree:            Share{Percent: 10},
+			RetainUntil:        1,
 		},
 		Slots:     Slots{Adopted: "advance", Mirror: "false"},
 		Feedback:  Feedback{Settle: DefaultFeedbackSettle},

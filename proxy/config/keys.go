@@ -50,6 +50,8 @@ var keys = []key{
 		func(c *Config) value { return reader(&c.WAL.MaxSlotWALKeepSize, parseAutoSize) }},
 	{"wal.min_free", "", "", built, reload,
 		func(c *Config) value { return reader(&c.WAL.MinFree, parseShare) }},
+	{"wal.retain_until_standbys", "", "", built, reload,
+		func(c *Config) value { return integer(&c.WAL.RetainUntil, 0, 100) }},
 	{"wal.restore_command", "", "", built, reload,
 		func(c *Config) value { return text(&c.WAL.RestoreCommand) }},
 	{"slots.auto_create", "", "", built, reload,

@@ -1,0 +1,266 @@
+package realslot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// ownInterval is how often the own slot is looked at and advanced: what the primary keeps for it is at
+	// most this much old, beside what the store has not flushed.
+	ownInterval = time.Second
+	// touchInterval is how often the slot is advanced to where it is, so that it does not count as idle.
+	touchInterval = 5 * time.Second
+)
+
+// Dialer logs in at one server; *upstream.Config is one.
+type Dialer interface {
+	ConnectTo(ctx context.Context, e upstream.Endpoint, params map[string]string) (*upstream.Session, error)
+}
+
+// OwnOptions are what NewOwn needs, all of it.
+type OwnOptions struct {
+	Upstream Dialer
+	Slot     string
+	Flushed  func() lsn.LSN // of the store
+	// Fed reports whether the present stream has said the standbys' feedback: from then on what the slot
+	// bears of it from earlier is withdrawn.
+	Fed    func() bool
+	Logger *slog.Logger
+}
+
+// Own holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
+// called from any goroutine.
+type Own struct {
+	o OwnOptions
+
+	mu     sync.Mutex
+	at     upstream.Endpoint
+	held   bool
+	status OwnStatus
+}
+
+// OwnStatus is the own slot as the primary showed it last.
+type OwnStatus struct {
+	Held      bool    // by SQL, now
+	Known     bool    // the rest is
+	Restart   lsn.LSN // Invalid: it reserves nothing
+	HeldBytes int64   // WAL that the primary keeps, from restart_lsn to its end
+	State     string  // wal_status
+	Safe      *int64  // safe_wal_size; nil without max_slot_wal_keep_size
+	Recreated int64   // how often it was made anew because the primary had invalidated it
+	Err       string  // why the last look or advance failed
+}
+
+// NewOwn makes an Own that holds nothing.
+func NewOwn(o OwnOptions) *Own { return &Own{o: o} }
+
+// Status is the present state.
+func (o *Own) Status() OwnStatus {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.status
+	s.Held = o.held
+	return s
+}
+
+// Hold makes sure that the slot exists on the server at e, reserves WAL and can be advanced by SQL, and
+// tells from where; from then on [Own.Run] advances it. It waits for the server until ctx ends.
+func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
+	s, err := o.connect(ctx, e)
+	if err != nil {
+		return lsn.Invalid, err
+	}
+	defer s.Close()
+	own, err := o.look(ctx, s)
+	if err == nil && own.reserves() && own.ActivePID == 0 {
+		err = do(ctx, nil, s, action{advance, o.o.Slot}, own.Restart)
+	} else if err == nil && !own.reserves() {
+		own, err = o.recreate(ctx, s, own)
+	}
+	if err != nil {
+		return lsn.Invalid, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.at, o.held = e, true
+	return own.Restart, nil
+}
+
+// Release ends Hold.
+func (o *Own) Release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = false
+}
+
+// Run advances the slot while it is held, until ctx ends.
+func (o *Own) Run(ctx context.Context) error {
+	tick := time.NewTicker(ownInterval)
+	defer tick.Stop()
+	var s *upstream.Session
+	done := func() {
+		if s != nil {
+			s.Close()
+			s = nil
+		}
+	}
+	defer done()
+	var touched time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		o.mu.Lock()
+		at, held := o.at, o.held
+		o.mu.Unlock()
+		if s != nil && (!held || s.Endpoint != at) {
+			done()
+		}
+		if !held {
+			continue
+		}
+		var err error
+		if s, err = o.round(ctx, s, at, &touched); err != nil {
+			done()
+		}
+		o.complain(ctx, err)
+	}
+}
+
+// round looks once, over s or a new session, and does what is to be done.
+func (o *Own) round(ctx context.Context, s *upstream.Session, at upstream.Endpoint, touched *time.Time,
+) (*upstream.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var err error
+	if s == nil {
+		if s, err = o.connect(ctx, at); err != nil {
+			return nil, err
+		}
+	}
+	own, err := o.look(ctx, s)
+	if err != nil {
+		return s, err
+	}
+	now, target := time.Now(), o.o.Flushed()
+	switch a := own.decide(target, o.o.Fed(), now.Sub(*touched) >= touchInterval); a {
+	case none:
+		return s, nil
+	case create:
+		_, err = o.recreate(ctx, s, own)
+		return s, err
+	default:
+		*touched = now
+		err = do(ctx, pinned{o.o.Upstream, at}, s, action{a, o.o.Slot}, max(target, own.Restart))
+		if err != nil {
+			return s, err
+		}
+		if a == clear {
+			o.o.Logger.Info("the slot's xmin is withdrawn: feedback is borne by the stream alone", "slot", o.o.Slot)
+		}
+		_, err = o.look(ctx, s) // the status is what came of it
+		return s, err
+	}
+}
+
+// pinned is a Connector to one server.
+type pinned struct {
+	d Dialer
+	e upstream.Endpoint
+}
+
+func (p pinned) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+	return p.d.ConnectTo(ctx, p.e, params)
+}
+
+func (o *Own) connect(ctx context.Context, e upstream.Endpoint) (*upstream.Session, error) {
+	return sql(ctx, pinned{o.o.Upstream, e})
+}
+
+// look asks for the slot, and publishes what it hears.
+func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
+	const end = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() " +
+		"ELSE pg_catalog.pg_current_wal_lsn() END"
+	res, err := s.Query(ctx, "SELECT active_pid, restart_lsn, xmin, catalog_xmin, wal_status, safe_wal_size, "+
+		"pg_catalog.pg_wal_lsn_diff("+end+", restart_lsn)::bigint FROM pg_catalog.pg_replication_slots "+
+		"WHERE slot_type = 'physical' AND slot_name = "+grammar.QuoteLiteral(o.o.Slot))
+	if err != nil {
+		return ownSlot{}, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
+	}
+	if len(res) != 1 || len(res[0].Rows) == 0 {
+		return ownSlot{}, nil
+	}
+	row := res[0].Rows[0]
+	own := ownSlot{exists: true, lost: string(row[4]) == "lost", Real: Real{
+		Name: o.o.Slot, ActivePID: int32(number(row[0], 32)),
+	}}
+	own.bearsXmin = row[2] != nil || row[3] != nil
+	if row[1] != nil {
+		if own.Restart, err = lsn.Parse(string(row[1])); err != nil {
+			return own, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
+		}
+	}
+	st := OwnStatus{Known: true, Restart: own.Restart, State: string(row[4])}
+	if safe, err := strconv.ParseInt(string(row[5]), 10, 64); err == nil {
+		st.Safe = &safe
+	}
+	st.HeldBytes, _ = strconv.ParseInt(string(row[6]), 10, 64) // NULL: nothing
+	st.HeldBytes = max(st.HeldBytes, 0)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	st.Recreated = o.status.Recreated
+	o.status = st
+	return own, nil
+}
+
+// recreate makes the slot anew after the primary invalidated it, or somebody dropped it. What the store
+// lacks must still be on the primary, or the stream ends with its refusal.
+func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (ownSlot, error) {
+	if was.exists {
+		err := do(ctx, nil, s, action{drop, o.o.Slot}, 0)
+		if err != nil {
+			return was, fmt.Errorf("drop slot %q, which reserves no WAL: %w", o.o.Slot, err)
+		}
+	}
+	if err := do(ctx, nil, s, action{create, o.o.Slot}, 0); err != nil {
+		return ownSlot{}, fmt.Errorf("create slot %q: %w", o.o.Slot, err)
+	}
+	own, err := o.look(ctx, s)
+	if err != nil {
+		return own, err
+	}
+	o.mu.Lock()
+	o.status.Recreated++
+	o.mu.Unlock()
+	flushed := o.o.Flushed()
+	o.o.Logger.Warn("the upstream slot reserved no WAL and was made anew", "slot", o.o.Slot,
+		"restart_lsn", own.Restart, "flushed_lsn", flushed, "wal_may_be_missing", own.Restart > flushed)
+	return own, nil
+}
+
+// complain shows and logs an error once, until it is another one or gone.
+func (o *Own) complain(ctx context.Context, err error) {
+	text := ""
+	if err != nil && ctx.Err() == nil {
+		text = pgerror.Describe(err)
+	}
+	o.mu.Lock()
+	said := o.status.Err
+	o.status.Err = text
+	o.mu.Unlock()
+	if text != "" && text != said {
+		o.o.Logger.Warn("cannot advance the slot on the primary, which keeps WAL for it", "slot", o.o.Slot, "err", text)
+	}
+}

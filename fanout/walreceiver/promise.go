@@ -1,0 +1,110 @@
+package walreceiver
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// settleAfter is how long reports stand still, short of what was received, before the promise is
+// narrowed to them: so rarely that its fsync costs nobody anything.
+const settleAfter = 5 * time.Second
+
+// promise is the highest position that was ever reported under a rule, and a bound of it that survives a
+// crash (ruling R3). While reports move, the bound is "all that is stored", so that none of them waits
+// for an fsync of its own; when they stand still, or the stream has ended, it is the exact position:
+//
+//	    report beyond the bound: fsync, then report
+//	exact ─────────────────────────────────────────► all that is stored
+//	      ◄─────────────────────────────────────────
+//	    settleAfter without a higher report, end of the stream
+//
+// The bound may be too high, never too low: too low would let acknowledged WAL be left behind, too high
+// asks an operator once too often, after a crash alone. It belongs to the goroutine that reports, or to
+// Run's while none does; high is for any.
+type promise struct {
+	store Store
+	high  atomic.Uint64
+	bound lsn.LSN   // on disk
+	moved time.Time // when high was raised last
+}
+
+func newPromise(s Store) *promise {
+	p := &promise{store: s, bound: s.Promised()}
+	p.high.Store(uint64(p.bound))
+	return p
+}
+
+func (p *promise) highest() lsn.LSN { return lsn.LSN(p.high.Load()) }
+
+// cover makes it durable that positions up to at may have been reported, before they are.
+func (p *promise) cover(at lsn.LSN, now time.Time) error {
+	if at <= p.highest() {
+		return nil
+	}
+	if at > p.bound {
+		if err := p.store.SetPromised(walstore.PromisedAll); err != nil {
+			return err
+		}
+		p.bound = walstore.PromisedAll
+	}
+	p.high.Store(uint64(at))
+	p.moved = now
+	return nil
+}
+
+// settle narrows the bound to what was reported.
+func (p *promise) settle() error {
+	if p.bound == p.highest() {
+		return nil
+	}
+	if err := p.store.SetPromised(p.highest()); err != nil {
+		return err
+	}
+	p.bound = p.highest()
+	return nil
+}
+
+// settleAt is when to settle; zero for never. received is the end of what a restart would take for
+// promised.
+func (p *promise) settleAt(received lsn.LSN) time.Time {
+	if p.bound != walstore.PromisedAll || p.highest() >= received {
+		return time.Time{}
+	}
+	return p.moved.Add(settleAfter)
+}
+
+// lower forgets what lies beyond fork: the operator gave it up.
+func (p *promise) lower(fork lsn.LSN) error {
+	if p.highest() <= fork {
+		return nil
+	}
+	p.high.Store(uint64(fork))
+	return p.settle()
+}
+
+// LackError refuses a timeline that lacks WAL of which the primary was told under a rule that it is safe.
+type LackError struct {
+	Timeline lsn.TimelineID
+	From, To lsn.LSN // what is missing
+}
+
+func (e *LackError) Error() string {
+	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
+}
+
+// lacks refuses srv when its timeline left the stored one before promised (ruling R3).
+func lacks(have walstore.Positions, srv server, promised lsn.LSN) error {
+	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
+	if have.Timeline == 0 || have.Timeline == srv.timeline || !ok || fork >= promised {
+		return nil
+	}
+	e := &LackError{Timeline: srv.timeline, From: fork, To: promised}
+	return pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).
+		WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", srv.timeline).
+		WithCause(e)
+}

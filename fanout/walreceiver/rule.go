@@ -1,0 +1,50 @@
+package walreceiver
+
+import (
+	"math"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// noLimit is the largest LSN: as a limit it limits nothing.
+const noLimit = lsn.LSN(math.MaxUint64)
+
+// Limits are the positions that the rule covers, one per column. [NoLimits] are those without a rule.
+type Limits struct{ Write, Flush, Apply lsn.LSN }
+
+// NoLimits is what holds without a rule: the store's own positions are reported, and apply 0 (ruling R24).
+func NoLimits() Limits { return Limits{Write: noLimit, Flush: noLimit} }
+
+// ruled reports whether there is a rule.
+func (l Limits) ruled() bool { return l != NoLimits() }
+
+// covered is what the rule and the store let be reported. Apply stays within what is flushed here, so
+// that every position that a commit can have waited for, remote_write's apart, survives in this store.
+func (c *core) covered(v view) Reported {
+	limits := v.limits
+	if c.recovery {
+		limits.Write, limits.Flush = noLimit, noLimit
+	}
+	return Reported{
+		Write: min(v.written, v.received, limits.Write),
+		Flush: min(v.flushed, v.received, limits.Flush),
+		Apply: min(v.flushed, v.received, limits.Apply),
+	}
+}
+
+// promise notes what a report says under a rule. What is let go at a shutdown is no promise: no commit
+// can have waited for it. Neither can one on an upstream in recovery.
+func (c *core) promise(v view, covered Reported) {
+	if v.limits.ruled() && !c.recovery {
+		c.promised = max(c.promised, covered.Write, covered.Flush, covered.Apply)
+	}
+}
+
+// letGo reports whether the upstream shuts down and waits for nothing but this report (ruling R11): its
+// WAL ends with a shutdown checkpoint, the store has flushed it, and a ping that came after it asks for
+// exactly this position. The record also ends crash recovery; no session waits then either, as none
+// survived, and what is written afterwards lies beyond it.
+func (v *view) letGo() bool {
+	return v.pings > 0 && v.received != lsn.Invalid &&
+		v.checkpoint == v.received && v.pingEnd == v.received && v.flushed >= v.received
+}
