@@ -2,13 +2,11 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
-	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 const realSlot = "SELECT active, restart_lsn, xmin FROM pg_replication_slots WHERE slot_name = '"
@@ -50,7 +48,7 @@ func TestSwapConnectionStrings(t *testing.T) {
 	load.waitCommits(t, 50)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary's slot to hold nothing", func() (bool, error) {
 		row := s.primary.QueryRow(t, realSlot+"s1'")
-		return row[0] == "f" && beyond(t, row[1], before[1]) && row[2] == pgtest.Null, nil
+		return row[0] == "f" && parseLSN(t, row[1]) > parseLSN(t, before[1]) && row[2] == pgtest.Null, nil
 	})
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standby's xmin in the proxy's slot", func() (bool, error) {
 		return s.primary.QueryRow(t, realSlot+"replproxy_proxy'")[2] != pgtest.Null, nil
@@ -63,17 +61,6 @@ func TestSwapConnectionStrings(t *testing.T) {
 	if n := s.primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 's1'"); n != "0" {
 		t.Error("the dropped slot still holds WAL on the primary")
 	}
-}
-
-// beyond compares two positions of a server's views.
-func beyond(t *testing.T, at, before string) bool {
-	t.Helper()
-	a, err1 := lsn.Parse(at)
-	b, err2 := lsn.Parse(before)
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	return a > b
 }
 
 // TestSlotSynchronisation: a standby behind the proxy synchronises a failover slot, which wants its
@@ -106,7 +93,7 @@ func TestSlotSynchronisation(t *testing.T) {
 		at := s.primary.QueryRow(t, realSlot+"syncer'")[1]
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the mirror to move", func() (bool, error) {
 			row := s.primary.QueryRow(t, realSlot+"syncer'")
-			return row[0] == "f" && beyond(t, row[1], at), nil
+			return row[0] == "f" && parseLSN(t, row[1]) > parseLSN(t, at), nil
 		})
 		load.stopLoad(t)
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the slot to be active and mirrored", func() (bool, error) {

@@ -87,9 +87,10 @@ func TestReportedSurvivesKill9(t *testing.T) {
 	s.verify(t)
 }
 
+// random makes the same choices in every ordinary run; `make soak` gives other seeds.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := rand.Uint64()
+	seed := uint64(1)
 	if text := os.Getenv("REPLPROXY_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
