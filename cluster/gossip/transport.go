@@ -17,6 +17,7 @@ const (
 	// streamProtocol is the ALPN name of memberlist's streams.
 	streamProtocol = "replproxy-gossip/1"
 	maxPacket      = 64 << 10 // a UDP datagram
+	readPause      = 10 * time.Millisecond
 )
 
 // transport carries packets by UDP and streams by the door. memberlist owns the ends of its channels.
@@ -65,8 +66,15 @@ func (t *transport) read() {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
-		case err != nil || n == 0:
-			continue // an ICMP answer to something that we sent
+		case err != nil: // an ICMP answer to something that we sent; should it last, not at full speed
+			select {
+			case <-time.After(readPause):
+			case <-t.stopped:
+				return
+			}
+			continue
+		case n == 0:
+			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: time.Now()}
 		select {

@@ -22,6 +22,8 @@ const (
 	resyncInterval = 30 * time.Second
 	// writeTimeout bounds a write to a peer that does not read.
 	writeTimeout = silence
+	// writePiece is what any link takes within writeTimeout.
+	writePiece   = 16 << 10
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 3 * time.Second

@@ -315,6 +315,18 @@ func TestOutbox(t *testing.T) {
 	if b, _ := o.collect(nil, 0); types(b) != "BE" {
 		t.Errorf("an item whose newest state is too long still stands: %q", types(b))
 	}
+	whole := func(b []byte) []byte { return append(b, make([]byte, MaxPayload)...) }
+	for i := range uint64(MaxBytes / MaxPayload) {
+		if err := o.Put(ID{3, i}, whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Put(ID{3, 99}, func(b []byte) []byte { return append(b, 0) }); !errors.Is(err, ErrTooMuch) {
+		t.Errorf("too many bytes: %v", err)
+	}
+	for i := range uint64(MaxBytes / MaxPayload) {
+		o.Delete(ID{3, i})
+	}
 	for i := range uint64(MaxItems) {
 		put(i, "")
 	}

@@ -19,6 +19,8 @@ const (
 	MaxItems = 4096
 	// MaxPayload bounds one item: a state with its rule and all its sessions (vote.MaxStateSize).
 	MaxPayload = 1 << 20
+	// MaxBytes bounds all payloads together, and so a snapshot: a whole state and a report per session.
+	MaxBytes = 2 << 20
 	// maxGraves bounds the memory of deleted items; who has missed more gets a snapshot.
 	maxGraves = 256
 )
@@ -33,6 +35,7 @@ type Outbox struct {
 	version uint64 // of the newest change
 	floor   uint64 // deletions up to here are forgotten
 	items   map[ID]*item
+	bytes   int     // of all payloads
 	graves  []grave // oldest first
 	readers map[chan struct{}]struct{}
 }
@@ -64,15 +67,18 @@ func (o *Outbox) Put(id ID, encode func(b []byte) []byte) error {
 		}
 		it = &item{}
 	}
+	o.bytes -= len(it.payload)
 	payload := encode(it.payload[:0])
-	if len(payload) > MaxPayload {
+	if len(payload) > MaxPayload || o.bytes+len(payload) > MaxBytes {
 		it.payload = nil // what was there is overwritten
 		if o.items[id] != nil {
 			o.bury(id)
 		}
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooMuch, len(payload), MaxPayload)
+		return fmt.Errorf("%w: %d bytes beside %d, at most %d and %d together", ErrTooMuch, len(payload), o.bytes,
+			MaxPayload, MaxBytes)
 	}
 	o.version++
+	o.bytes += len(payload)
 	it.payload, it.version = payload, o.version
 	o.items[id] = it
 	o.wake()
@@ -89,6 +95,7 @@ func (o *Outbox) Delete(id ID) {
 }
 
 func (o *Outbox) bury(id ID) {
+	o.bytes -= len(o.items[id].payload)
 	delete(o.items, id)
 	o.version++
 	o.graves = append(o.graves, grave{id, o.version})

@@ -146,10 +146,17 @@ func (s *sender) pump(ctx context.Context, conn net.Conn, heard chan error) erro
 	}
 }
 
+// write gives each piece its own deadline: a slow link may take long for a snapshot, a dead one may not.
 func write(conn net.Conn, b []byte) error {
-	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+	for len(b) > 0 {
+		if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return err
+		}
+		n, err := conn.Write(b[:min(len(b), writePiece)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
 	}
-	_, err := conn.Write(b)
-	return err
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -15,6 +16,10 @@ import (
 // electionPatience is how long the other hosts have to answer once one has: enough for a log-in across
 // an ocean, little against what a failover takes.
 const electionPatience = time.Second
+
+// interviewPatience is how long a server that has logged us in may take to say where it is: it is busy, or
+// its disk stands still.
+const interviewPatience = 5 * time.Second
 
 // candidate is a server that would do by its role, and what it says of itself.
 type candidate struct {
@@ -109,9 +114,11 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 		return nil, err
 	}
 	all := make([]candidate, len(sessions))
+	var asking sync.WaitGroup
 	for i, s := range sessions {
-		all[i] = r.interview(ctx, s)
+		asking.Go(func() { all[i] = r.interview(ctx, s) })
 	}
+	asking.Wait()
 	best, refused := elect(r.ballot(), all)
 	if best < 0 {
 		clear(r.avoid) // nothing else is left: they get another chance
@@ -152,9 +159,10 @@ func (r *Receiver) ballot() ballot {
 	return ballot{have: r.o.Store.Positions(), identity: id, history: history, promised: r.promised}
 }
 
-// interview asks a server what the election needs to know.
+// interview asks a server what the election needs to know. A server that logs us in and then stands still
+// holds up a failover for interviewPatience at most. It only reads what it shares with other interviews.
 func (r *Receiver) interview(ctx context.Context, s *upstream.Session) candidate {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
 	c := candidate{host: s.Endpoint.String()}
 	if c.err = identifySystem(ctx, s, &c.srv); c.err != nil {
