@@ -13,6 +13,7 @@ import (
 // being written and in a complete one. It starts, has the first sent again and the second fetched when a
 // standby wants it, and nobody gets a wrong byte.
 func TestDamagedWhileStopped(t *testing.T) {
+	t.Parallel()
 	in := pgtest.Need(t, 15)
 	s := newSleeper(t, in, "  keep_size: 1GB\n", "wal_keep_size = 2GB")
 	attached := standbyOf(t, s.primary, s.proxy, "attached", "")

@@ -40,6 +40,7 @@ func metric(t *testing.T, proxy *pgtest.Proxy, name string) string {
 // TestDiskFullLosesTheSlotFurthestBehind: a forgotten slot does not stop the stream (R19); those that
 // are less far behind, and everybody who is attached, notice nothing.
 func TestDiskFullLosesTheSlotFurthestBehind(t *testing.T) {
+	t.Parallel()
 	in := pgtest.Need(t, 15)
 	s, _ := onVolume(t, in, "160m", "wal: {keep_size: 16MB}\n")
 	s.createSlot(t, "forgotten")
@@ -88,6 +89,7 @@ const senderTimeout = 2 * time.Second
 // TestDiskFullPausesTheStream: somebody else's file fills the volume. The stream stops, nothing is
 // claimed that is not on the disk, nobody's connection ends, and space coming back is all that it takes.
 func TestDiskFullPausesTheStream(t *testing.T) {
+	t.Parallel()
 	in := pgtest.Need(t, 15)
 	s, v := onVolume(t, in, "384m", "wal: {keep_size: 256MB}\n", // so that no slot holds more
 		fmt.Sprintf("wal_sender_timeout = '%ds'", int(senderTimeout.Seconds())))
@@ -189,6 +191,7 @@ func replyTime(t *testing.T, primary *pgtest.Server, pid string) time.Time {
 // TestBackfillLeavesMinFree: old WAL is not fetched onto a volume that is short; its standby is told, the
 // stream is not disturbed, and when there is room the standby gets it.
 func TestBackfillLeavesMinFree(t *testing.T) {
+	t.Parallel()
 	in := pgtest.Need(t, 15)
 	v := in.NewVolume(t, "256m")
 	s := newSleeperIn(t, in, v.DataDir(), "  keep_size: 16MB\n", "wal_keep_size = 2GB")
