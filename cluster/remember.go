@@ -3,7 +3,9 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -29,6 +31,10 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	before, err := encode(was)
+	if err != nil {
+		return nil, nil, err
+	}
 	// No report ever exceeded what the store has: its end stands in for the highest one.
 	p := o.Store.Positions()
 	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.Received, len(o.Members) == 0)
@@ -38,6 +44,11 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	saved, err := encode(was)
 	if err == nil {
 		err = m.save(saved)
+	}
+	if errors.Is(err, syscall.ENOSPC) && len(o.Members) == 0 && bytes.Equal(saved, before) {
+		// Nobody else counts boots. A proxy must start on a full disk, or it could never make room on it.
+		o.Logger.Error("cannot remember the start of this node", "err", err)
+		saved, err = nil, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)

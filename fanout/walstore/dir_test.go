@@ -3,6 +3,7 @@ package walstore
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,5 +185,24 @@ func TestDamagedSegmentIsNotServed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSpareFilesAreNotKept: a power loss may have taken back the name of a segment and left its WAL, which
+// belongs to a history that was never followed, under the name of a spare file.
+func TestSpareFilesAreNotKept(t *testing.T) {
+	const spare = "/data/wal/spare.900"
+	var disk *vfs.Mem
+	_, _, err := damage(t, func(m *vfs.Mem) {
+		disk = m
+		if err := m.Rename("/data/wal/000000010000000000000002", spare); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Open(spare); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("got %v", err)
 	}
 }

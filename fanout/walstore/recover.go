@@ -157,7 +157,8 @@ func (s *Store) readMeta() (Identity, bool, error) {
 }
 
 // readNames (4) reads the history files and lists the segments. Half-made files go away: they were
-// never named.
+// never named. So do spare ones: one whose name of a segment a power loss took back holds that segment's
+// WAL, which must not turn up beyond the end of another history.
 func (s *Store) readNames() error {
 	names, err := s.fs.ReadDir(s.walDir)
 	if err != nil {
@@ -173,11 +174,7 @@ func (s *Store) readNames() error {
 			if err := s.readHistory(tli); err != nil {
 				return err
 			}
-		case isSpare(name):
-			if err := s.segs.adoptSpare(name); err != nil {
-				return err
-			}
-		case filepath.Ext(name) == vfs.TempSuffix:
+		case isSpare(name), filepath.Ext(name) == vfs.TempSuffix:
 			if err := s.segs.remove(name); err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -203,26 +202,3 @@ func (x *segments) remove(name string) error {
 
 // isSpare recognises the names of spare segments.
 func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }
-
-// adoptSpare takes over a spare segment of the last process. One of another length was not finished;
-// what is in it does not matter, as in a recycled one.
-func (x *segments) adoptSpare(name string) error {
-	n, err := strconv.ParseUint(strings.TrimPrefix(name, sparePrefix), 10, 64)
-	if err != nil {
-		return nil // not a name of ours
-	}
-	f, err := x.fs.Open(x.path(name))
-	if err != nil {
-		return fmt.Errorf("open spare segment: %w", err)
-	}
-	size, err := f.Size()
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("open spare segment: %w", err)
-	}
-	if size != int64(x.size) || x.spareCount() >= maxRecycled {
-		return x.remove(name)
-	}
-	x.spareLast = max(x.spareLast, n)
-	x.addSpare(name)
-	return nil
-}
