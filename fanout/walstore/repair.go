@@ -64,10 +64,10 @@ func (s *Store) resumeRepair(m mark, damaged *DamagedError) error {
 	pos := s.Positions()
 	note, ok := s.readOwed()
 	switch {
-	case !ok && damaged == nil:
-		return nil
+	case damaged != nil && (!ok || note.Timeline != m.Timeline || note.LSN < m.LSN):
+		note = m // a newer note could not be written
 	case !ok:
-		note = m // the note could not be written
+		return nil
 	}
 	if note.Timeline != pos.Timeline || note.LSN <= pos.Flushed {
 		return s.segs.remove(owedName)
