@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -38,6 +39,7 @@ type Options struct {
 	// Dir is where boot number, fence and rule are remembered; "": nowhere, for tests.
 	Dir     string
 	Members []string      // the other proxies; none: no cluster
+	Outbox  *link.Outbox  // what the others are told; nil without a cluster
 	Timeout time.Duration // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
 	Logger  *slog.Logger  // nil: discards
 }
@@ -61,6 +63,10 @@ type Node struct {
 	last    ledger.Limits
 	at      Positions // the store's, with which last was made
 	waiting waits
+	// published is Seq + 1 of the newest State in the outbox; early are reports of sessions that no State
+	// has listed yet.
+	published uint64
+	early     map[vote.Key]vote.Report
 	// settling: nothing beyond the rule's beginning is given before it is durable that it is given, or a
 	// node that came back with another rule would not know what commits rest on (ruling R9).
 	settling bool
@@ -82,7 +88,7 @@ func New(o Options) (*Node, error) {
 	return &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		memory: memory(o.Dir), saved: saved,
-		ledger: l, stale: true, waiting: waits{}, settling: unsettled(l),
+		ledger: l, stale: true, waiting: waits{}, early: map[vote.Key]vote.Report{}, settling: unsettled(l),
 	}, nil
 }
 
@@ -114,7 +120,8 @@ func (n *Node) Ack(a ledger.Ack) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, news := n.ledger.Ack(time.Now(), a); news {
+	if r, news := n.ledger.Ack(time.Now(), a); news {
+		n.publishReport(r)
 		n.touch()
 	}
 }
@@ -125,6 +132,9 @@ func (n *Node) Gone(incarnation uint64) {
 	defer n.mu.Unlock()
 	n.ledger.End(incarnation)
 	n.full = false
+	if n.o.Outbox != nil {
+		n.o.Outbox.Delete(link.ID{Kind: itemReport, Num: incarnation})
+	}
 	n.touch()
 }
 
@@ -172,20 +182,25 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 		if err := n.ledger.Attach(now, n.own, vote.Store, n.o.Name, p.System); err != nil {
 			n.log.Error("the own store has no vote", "err", err)
 		}
+		n.publish()
 	}
 	if n.own == 0 {
 		return
 	}
-	_, news := n.ledger.Ack(now, ledger.Ack{
+	r, news := n.ledger.Ack(now, ledger.Ack{
 		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
 		Write: p.Written, Flush: p.Flushed, Streaming: n.o.Store.Streams(),
 	})
-	n.stale = n.stale || news
+	if news {
+		n.publishReport(r)
+		n.stale = true
+	}
 }
 
-// touch makes whoever reports look again. The caller holds mu.
+// touch makes whoever reports look again, here and elsewhere. The caller holds mu.
 func (n *Node) touch() {
 	n.stale = true
+	n.publish()
 	signal(n.changed)
 }
 

@@ -44,6 +44,8 @@ func (n *Node) look(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.last.Positions
+	n.ledger.SetUpstream(n.o.Store.Streams())
+	n.publish()
 	n.stale = true
 	if n.evaluate(now).Positions != before {
 		n.touch()

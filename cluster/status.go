@@ -21,8 +21,10 @@ type Status struct {
 	Voters []Voter
 	Holds  []ledger.Hold // on everything
 	// Rules are the demands in use; more than one while nodes differ.
-	Rules    []ledger.Verdict
-	Counters ledger.Counters
+	Rules []ledger.Verdict
+	// Confirmation is how far the own rule is in force at the other members (ruling R9).
+	Confirmation ledger.Confirmation
+	Counters     ledger.Counters
 }
 
 // Level is one column: what a commit with synchronous_commit remote_write, on or remote_apply waits for.
@@ -63,6 +65,7 @@ func (n *Node) Status() Status {
 	n.waiting.look(now, n)
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
+		Confirmation: n.ledger.Confirmed(),
 	}
 	rule := n.rule()
 	s.Rule = rule.String()

@@ -162,6 +162,9 @@ func (l *Ledger) Report(now time.Time, r vote.Report) bool {
 	return s.merge(now, r)
 }
 
+// Knows reports whether a State has listed a session that has not ended.
+func (l *Ledger) Knows(k vote.Key) bool { return l.sessions[k] != nil }
+
 // merge keeps the maximum within one timeline; the rest is the newer report's.
 func (s *session) merge(now time.Time, r vote.Report) bool {
 	old := s.report

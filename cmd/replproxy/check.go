@@ -66,7 +66,7 @@ func setup(c *config.Config, up *upstream.Config) preflight.Setup {
 	return preflight.Setup{
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames, Mirror: c.Slots.Mirror,
-		AuthMethod: c.Auth.Method, LoopbackOnly: loopbackOnly(c.Listen),
+		AuthMethod: c.Auth.Method, Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	q := admin.Quorum{
 		Rule: s.Rule, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
+		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
 	}
 	names := [3]string{"write", "flush", "apply"}
 	commits := [3]string{"remote_write", "on", "remote_apply"}

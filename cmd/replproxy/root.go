@@ -30,7 +30,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 		return usageError{fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(),
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), identityCommand(),
 		versionCommand(), walFetchCommand(), acceptTimelineCommand())
 	strictArgs(root)
 	return root

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -102,8 +103,17 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}, log.With("part", "backfill"))
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	defer moved.Close()
+	members, err := newMembership(c)
+	if err != nil {
+		return err
+	}
+	var outbox *link.Outbox
+	if members != nil {
+		outbox = members.outbox
+	}
 	node, err := cluster.New(cluster.Options{
-		Name: c.Name, Dir: filepath.Join(c.DataDir, "cluster"), Demand: demand(c), Logger: log.With("part", "cluster"),
+		Name: c.Name, Dir: clusterDir(c.DataDir), Members: members.others(c.Name), Outbox: outbox,
+		Timeout: memberTimeout, Demand: demand(c), Logger: log.With("part", "cluster"),
 		Store: &ownStore{store, moved, func() bool { return receiver.State() == walreceiver.Streaming }},
 	})
 	if err != nil {
@@ -192,6 +202,13 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"own slot", own.Run},
 		{"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
+	}
+	if members != nil {
+		more, err := members.open(c, node, log.With("part", "cluster"))
+		if err != nil {
+			return errors.Join(err, doors.close())
+		}
+		stages = append(stages, more...)
 	}
 	if control != nil {
 		stages = append([]stage{{"control", control.Run}}, stages...)

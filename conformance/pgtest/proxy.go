@@ -115,6 +115,26 @@ func (p *Proxy) args() []string {
 		"--name", p.Name), p.options.Args...)
 }
 
+// Program runs another command of replproxy as the proxy's user and returns what it prints.
+func (p *Proxy) Program(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(p.bin, args...)
+	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("replproxy %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// WriteFile makes a file that belongs to the proxy's user.
+func (p *Proxy) WriteFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := writeFile(path, []byte(content), p.who); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Start starts a stopped proxy, with the same ports and data directory, and waits until it is ready.
 func (p *Proxy) Start(t testing.TB) {
 	t.Helper()

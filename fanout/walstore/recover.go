@@ -128,7 +128,7 @@ func foreignName(names []string) (string, bool) {
 	}
 	for _, name := range names {
 		switch name {
-		case lockName, walDirName, metaName + vfs.TempSuffix, "lost+found":
+		case lockName, walDirName, metaName + vfs.TempSuffix, "lost+found", "cluster": // the last: a node's key
 		default:
 			return name, true
 		}

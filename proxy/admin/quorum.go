@@ -12,6 +12,9 @@ type Quorum struct {
 	Levels []QuorumLevel `json:"levels" doc:"one per position: write, flush, apply; none without a rule"`
 	Voters []QuorumVoter `json:"voters" doc:"everybody attached to any proxy, and names of the rule without anybody"`
 
+	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
+	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
+
 	Violations uint64 `json:"violations_total" doc:"broken inequalities: nothing was reported instead. Should be 0"`
 }
 

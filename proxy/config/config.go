@@ -79,6 +79,7 @@ type Cluster struct {
 	Bind, Advertise string
 	Join            []string
 	KeyFile         string
+	Members         []string // name and public key of each proxy, this one included
 }
 
 // SlotName is the physical slot on the primary, "" for none.

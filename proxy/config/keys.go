@@ -87,14 +87,16 @@ var keys = []key{
 	{"synchronous_standby_names", "synchronous-standby-names",
 		"rule for the position that is reported to the primary", built, reload,
 		func(c *Config) value { return text(&c.SynchronousStandbyNames) }},
-	{"cluster.bind", "", "", later, restart,
+	{"cluster.bind", "", "", built, restart,
 		func(c *Config) value { return text(&c.Cluster.Bind) }},
-	{"cluster.advertise", "", "", later, restart,
+	{"cluster.advertise", "", "", built, restart,
 		func(c *Config) value { return text(&c.Cluster.Advertise) }},
-	{"cluster.join", "", "", later, restart,
+	{"cluster.join", "", "", built, restart,
 		func(c *Config) value { return texts(&c.Cluster.Join) }},
-	{"cluster.key_file", "", "", later, restart,
+	{"cluster.key_file", "", "", built, restart,
 		func(c *Config) value { return text(&c.Cluster.KeyFile) }},
+	{"cluster.members", "", "", built, restart,
+		func(c *Config) value { return texts(&c.Cluster.Members) }},
 }
 
 // Flag describes a command line flag that sets a key.

@@ -17,7 +17,8 @@ var other = map[string]string{
 	"wal.retain_until_standbys": "2",
 	"wal.restore_command":       "cp %f %p", "slots.auto_create": "true", "slots.idle_timeout": "1h", "slots.adopted": "keep",
 	"slots.mirror": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
-	"synchronous_standby_names": "ANY 1 (s1)",
+	"synchronous_standby_names": "ANY 1 (s1)", "cluster.bind": ":7946", "cluster.advertise": "10.0.0.1:7946",
+	"cluster.join": "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
 }
 
 // TestReloadOfEveryKey changes one key at a time: a live one takes its new value, of another the running

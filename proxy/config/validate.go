@@ -50,6 +50,25 @@ func (c *Config) validate() Errors {
 	if m := slotProblem(c.Upstream.Slot); m != "" {
 		bad("upstream.slot", "%s", m)
 	}
+	if m := c.Cluster; m.Bind == "" {
+		for key, set := range map[string]bool{"cluster.advertise": m.Advertise != "", "cluster.join": len(m.Join) > 0,
+			"cluster.key_file": m.KeyFile != "", "cluster.members": len(m.Members) > 0} {
+			if set {
+				bad(key, "does nothing without cluster.bind")
+			}
+		}
+	} else {
+		if m := tcpProblem(c.Cluster.Bind); m != "" {
+			bad("cluster.bind", "%s", m)
+		}
+		if m.KeyFile == "" {
+			bad("cluster.key_file", "is not set: a cluster needs a shared key for its packets")
+		}
+		if len(m.Members) < 2 {
+			bad("cluster.members", "names no other proxy: list a line of \"replproxy identity\" for each, "+
+				"this one included")
+		}
+	}
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)
 	}

@@ -23,8 +23,11 @@ const probeTimeout = 5 * time.Second
 // settings is what is asked by SHOW. An unknown one is left out of the facts.
 var settings = []string{
 	"wal_level", "max_wal_senders", "max_replication_slots", "synchronous_standby_names", "wal_segment_size",
-	"wal_sender_timeout", "synchronous_commit", "synchronized_standby_slots",
+	"wal_sender_timeout", "synchronous_commit", newSlots,
 }
+
+// newSlots came with 17.
+const newSlots = "synchronized_standby_slots"
 
 // Gather asks an upstream for everything that Judge wants. It opens a walsender connection, an SQL
 // connection and one unfinished log-in, one after the other, and closes them. It fails never: what
@@ -126,8 +129,8 @@ func describe(conn *upstream.Session, f *Facts) {
 
 func ask(ctx context.Context, conn *upstream.Session, f *Facts) {
 	for _, name := range settings {
-		if _, known := f.Settings[name]; known {
-			continue
+		if _, known := f.Settings[name]; known || name == newSlots && f.Major < 17 {
+			continue // an unknown one would be an ERROR in the server's log
 		}
 		res, err := conn.Query(ctx, "SHOW "+name)
 		if row := first(res, err); len(row) == 1 {

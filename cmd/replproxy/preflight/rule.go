@@ -74,7 +74,7 @@ const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: re
 // heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a
 // primary that shuts down for them.
 func heldBySlot(s Setup, f Facts) bool {
-	for _, name := range strings.Split(f.Settings["synchronized_standby_slots"], ",") {
+	for _, name := range strings.Split(f.Settings[newSlots], ",") {
 		if s.Slot != "" && strings.Trim(name, ` "`) == s.Slot {
 			return true
 		}

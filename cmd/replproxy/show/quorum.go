@@ -3,6 +3,7 @@ package show
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -18,6 +19,9 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 		rule = "none here, but another proxy has one"
 	}
 	fmt.Fprintf(w, "\nrule     %s\n", rule)
+	if len(q.Unconfirmed) > 0 {
+		fmt.Fprintf(w, "not in force yet: not confirmed by %s\n", strings.Join(q.Unconfirmed, ", "))
+	}
 	t := table(w)
 	fmt.Fprintln(t, "quorum\twaited for with\tcovered\treported\tbehind\tsince")
 	for _, l := range q.Levels {

@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/vote"
+)
+
+// The items that a node publishes: one State, and one Report per session under its incarnation.
+const (
+	itemState  byte = 1
+	itemReport byte = 2
+)
+
+// Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
+// order, and a Report means nothing before the State that lists its session: it waits for that.
+type Peers struct{ n *Node }
+
+// Peers makes the sink.
+func (n *Node) Peers() Peers { return Peers{n} }
+
+// Up is the first that is heard of a peer's only holder.
+func (p Peers) Up(peer string) {
+	p.locked(func(n *Node) { n.ledger.Contest(peer, false); n.ledger.Seen(time.Now(), peer) })
+}
+
+// Heard is any sign of life.
+func (p Peers) Heard(peer string) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	p.n.ledger.Seen(time.Now(), peer) // it needs nobody to look: silence is noticed by the clock
+}
+
+// Item takes over what a peer says of itself; anything else is an error, which ends the connection.
+func (p Peers) Item(peer string, id link.ID, payload []byte) error {
+	m, err := vote.Decode(payload)
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case vote.State:
+		if id.Kind == itemState && m.Node == peer {
+			return p.state(m)
+		}
+	case vote.Report:
+		if id.Kind == itemReport && m.Node == peer && m.Incarnation == id.Num {
+			p.report(m)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: kind %d of node %q", vote.ErrEncoding, id.Kind, peer)
+}
+
+func (p Peers) state(s vote.State) (err error) {
+	p.locked(func(n *Node) {
+		now := time.Now()
+		if err = n.ledger.Merge(now, s); err != nil {
+			return
+		}
+		for _, x := range s.Sessions {
+			if r, waits := n.early[x.Key]; waits {
+				delete(n.early, x.Key)
+				n.ledger.Report(now, r)
+			}
+		}
+	})
+	return err
+}
+
+func (p Peers) report(r vote.Report) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	n := p.n
+	if !n.ledger.Knows(r.Key) {
+		if len(n.early) < vote.MaxSessions {
+			n.early[r.Key] = r
+		}
+		return
+	}
+	if n.ledger.Report(time.Now(), r) {
+		n.touch()
+	}
+}
+
+// Gone is the end of an item. That a session has ended, the next State says.
+func (p Peers) Gone(peer string, id link.ID) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	if id.Kind == itemReport {
+		delete(p.n.early, vote.Key{Node: peer, Incarnation: id.Num})
+	}
+}
+
+// Down is silence, which is judged by its length.
+func (p Peers) Down(string) {}
+
+// Conflict withdraws the votes of a name that two hold.
+func (p Peers) Conflict(peer string) { p.locked(func(n *Node) { n.ledger.Contest(peer, true) }) }
+
+func (p Peers) locked(f func(*Node)) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	f(p.n)
+	p.n.touch()
+}
+
+// publish puts what has changed slowly into the outbox. The caller holds mu.
+func (n *Node) publish() {
+	if n.o.Outbox == nil {
+		return
+	}
+	s := n.ledger.State()
+	if n.published == s.Seq+1 {
+		return
+	}
+	n.published = s.Seq + 1
+	n.put(link.ID{Kind: itemState}, func(b []byte) ([]byte, error) { return vote.AppendState(b, s) })
+}
+
+// publishReport puts an own session's newest report into the outbox. The caller holds mu.
+func (n *Node) publishReport(r vote.Report) {
+	if n.o.Outbox == nil {
+		return
+	}
+	id := link.ID{Kind: itemReport, Num: r.Incarnation}
+	n.put(id, func(b []byte) ([]byte, error) { return vote.AppendReport(b, r) })
+}
+
+func (n *Node) put(id link.ID, encode func([]byte) ([]byte, error)) {
+	var failed error
+	err := n.o.Outbox.Put(id, func(b []byte) []byte {
+		encoded, err := encode(b)
+		if err != nil {
+			failed = err
+			return b
+		}
+		return encoded
+	})
+	if failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		n.log.Error("cannot tell the other members", "err", failed)
+	}
+}

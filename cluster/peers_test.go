@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/vote"
+)
+
+func memberNode(t *testing.T, rule string) *Node {
+	t.Helper()
+	n, err := New(Options{
+		Name: "a", Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Members: []string{"b"},
+		Outbox: link.NewOutbox(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.settling = false // not what is tested here
+	return n
+}
+
+func stateOf(node, rule string, seq uint64, sessions ...uint64) vote.State {
+	s := vote.State{Node: node, Boot: 1, Seq: seq, Rule: vote.Rule{Generation: 1, Demand: vote.Demand{Names: rule}, Settled: true}}
+	for _, id := range sessions {
+		s.Sessions = append(s.Sessions, vote.Session{Key: vote.Key{Node: node, Incarnation: id}, Name: "s2", System: 7})
+	}
+	return s
+}
+
+func deliver(t *testing.T, n *Node, peer string, m any) error {
+	t.Helper()
+	var id link.ID
+	var b []byte
+	var err error
+	switch m := m.(type) {
+	case vote.State:
+		id.Kind = itemState
+		b, err = vote.AppendState(nil, m)
+	case vote.Report:
+		id = link.ID{Kind: itemReport, Num: m.Incarnation}
+		b, err = vote.AppendReport(nil, m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.Peers().Item(peer, id, b)
+}
+
+func reportOf(node string, id uint64) vote.Report {
+	return vote.Report{
+		Key: vote.Key{Node: node, Incarnation: id}, Seq: 1, Timeline: 1, Write: 90, Flush: 90, Apply: 90, Streaming: true,
+	}
+}
+
+// A member's standby counts, in whichever order its items come; nothing counts before rules were compared,
+// and nothing of a session that has ended.
+func TestPeersItems(t *testing.T) {
+	const rule = "ANY 2 (s1, s2)"
+	for _, reportFirst := range []bool{true, false} {
+		n := memberNode(t, rule)
+		report(n, n.Attach("s1"), 1, 80)
+		wantLimits(t, n, 0, 0, 0)
+		items := []any{stateOf("b", rule, 1, 5), reportOf("b", 5)}
+		if reportFirst {
+			items[0], items[1] = items[1], items[0]
+		}
+		for _, m := range items {
+			if err := deliver(t, n, "b", m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantLimits(t, n, 80, 80, 80)
+		if err := deliver(t, n, "b", stateOf("b", rule, 2)); err != nil {
+			t.Fatal(err)
+		}
+		wantLimits(t, n, 0, 0, 0)
+	}
+}
+
+// While rules differ, a position has to satisfy both; two holders of a name have no vote.
+func TestPeersRules(t *testing.T) {
+	n := memberNode(t, "ANY 1 (s1, s2)")
+	report(n, n.Attach("s1"), 1, 80)
+	if err := deliver(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 0, 0, 0)
+	if err := deliver(t, n, "b", reportOf("b", 5)); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 80, 80, 80)
+	n.Peers().Conflict("b")
+	wantLimits(t, n, 0, 0, 0)
+	n.Peers().Up("b")
+	wantLimits(t, n, 80, 80, 80)
+	if m := n.Status().Confirmation.Missing; len(m) != 1 || m[0] != "b" {
+		t.Errorf("who has not confirmed the rule: %v", m)
+	}
+}
+
+// A peer speaks of itself only, and says nothing garbled.
+func TestPeersRefuse(t *testing.T) {
+	n := memberNode(t, "ANY 1 (s1)")
+	for name, m := range map[string]any{
+		"another member's state": stateOf("c", "s1", 1), "our own state": stateOf("a", "s1", 9), "another's report": reportOf("a", 7),
+	} {
+		if err := deliver(t, n, "b", m); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	for name, b := range map[string][]byte{"nothing": nil, "noise": []byte("hello, this is no item of a node")} {
+		if err := n.Peers().Item("b", link.ID{Kind: itemState}, b); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	for id := range uint64(2 * vote.MaxSessions) {
+		_ = deliver(t, n, "b", reportOf("b", id+1))
+	}
+	if len(n.early) > vote.MaxSessions {
+		t.Errorf("%d reports wait for a state", len(n.early))
+	}
+	wantLimits(t, n, 0, 0, 0)
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/gossip"
+	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// memberTimeout is how long a member may be silent before its standbys' votes are dropped and only its
+// rule is remembered. Dropping can only lower what is reported (FIRST keeps them, ruling R5); a standby
+// that has moved from a dead proxy to a living one counts again after this time.
+const memberTimeout = 15 * time.Second
+
+// clusterDir is the part of data_dir that holds a node's key and what it must not forget.
+func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }
+
+// membership is how this proxy reaches the others; nil without a cluster.
+type membership struct {
+	self    *identity.Node
+	members *identity.Members
+	keys    *gossip.Keys
+	outbox  *link.Outbox
+
+	door   *link.Door
+	gossip *gossip.Gossip
+	link   *link.Link
+}
+
+// newMembership reads keys and names. Errors are of the configuration.
+func newMembership(c *config.Config) (*membership, error) {
+	if c.Cluster.Bind == "" {
+		return nil, nil
+	}
+	bad := func(key string, err error) error {
+		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(key, err))}
+	}
+	m := &membership{outbox: link.NewOutbox()}
+	var err error
+	if m.members, err = identity.ParseMembers(c.Cluster.Members); err != nil {
+		return nil, bad("cluster.members", err)
+	}
+	if m.keys, err = gossip.ReadKeys(c.Cluster.KeyFile); err != nil {
+		return nil, bad("cluster.key_file", err)
+	}
+	if m.self, err = identity.Open(clusterDir(c.DataDir), c.Name); err != nil {
+		return nil, bad("name", err)
+	}
+	if err = m.members.Check(m.self); err != nil {
+		return nil, bad("cluster.members", err)
+	}
+	return m, nil
+}
+
+// others are the names of the other members.
+func (m *membership) others(own string) (names []string) {
+	if m == nil {
+		return nil
+	}
+	for _, name := range m.members.Names() {
+		if name != own {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// open listens and lets node hear and be heard. The stages end in the reverse order.
+func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger) ([]stage, error) {
+	tcp, err := net.Listen("tcp", c.Cluster.Bind)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.bind: %w", err)
+	}
+	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cluster.bind: %w", err), tcp.Close())
+	}
+	m.door = link.NewDoor(tcp, m.self, m.members, log)
+	m.gossip, err = gossip.New(gossip.Options{
+		Node: m.self, Members: m.members, Door: m.door, Packets: udp, Advertise: c.Cluster.Advertise,
+		Join: c.Cluster.Join, Keys: m.keys, Logger: log,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cluster.advertise: %w", err), tcp.Close(), udp.Close())
+	}
+	m.link = link.New(link.Options{
+		Node: m.self, Members: m.members, Door: m.door, Directory: m.gossip, Outbox: m.outbox,
+		Sink: node.Peers(), Logger: log,
+	})
+	return []stage{{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}}, nil
+}
+
+// memberNames are the names in cluster.members.
+func memberNames(c *config.Config) (names []string) {
+	for _, line := range c.Cluster.Members {
+		if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func identityCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "identity",
+		Short: "Print this proxy's line for cluster.members, and make its key when it has none",
+		Args:  cobra.NoArgs,
+	}
+	file := configFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := loadConfig(cmd, *file)
+		if err != nil {
+			return err
+		}
+		n, err := identity.Open(clusterDir(c.DataDir), c.Name)
+		if err != nil {
+			return usageError{err}
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), n.Line())
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,108 @@
+package conformance
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// proxies starts a cluster of proxies in front of a primary, each with the same rule.
+func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule string, names ...string) []*pgtest.Proxy {
+	t.Helper()
+	var all []*pgtest.Proxy
+	var binds, members []string
+	for _, name := range names {
+		p := pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Name: name, Upstream: primary.Conninfo(), Config: "{}\n", Stopped: true,
+		})
+		all = append(all, p)
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+		line := p.Program(t, "identity", "--name", name, "--data-dir", p.DataDir, "--upstream", primary.Conninfo())
+		members = append(members, strings.TrimSpace(line))
+	}
+	for i, p := range all {
+		key := filepath.Join(p.SocketDir, "key")
+		p.WriteFile(t, key, base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
+		if err := os.Chmod(key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.Configure(t, fmt.Sprintf("%scluster:\n  bind: %s\n  join: [%s]\n  key_file: %s\n  members: [%s]\n",
+			ruleFile(rule), binds[i], quoted(binds), key, quoted(members)))
+	}
+	for _, p := range all {
+		p.StartNoWait(t)
+	}
+	for _, p := range all {
+		p.WaitReady(t)
+	}
+	return all
+}
+
+func quoted(texts []string) string {
+	var all []string
+	for _, s := range texts {
+		all = append(all, fmt.Sprintf("%q", s))
+	}
+	return strings.Join(all, ", ")
+}
+
+func voterOver(name, node string) func(admin.QuorumVoter) bool {
+	return func(v admin.QuorumVoter) bool { return v.Name == name && v.Node == node && v.Standing == admin.Counts }
+}
+
+// One quorum over standbys behind two proxies: the primary takes either proxy's word, each counts the
+// standbys of both, and a proxy alone does not report what only the other's standby could make true.
+func TestTwoProxiesOneQuorum(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := proxies(t, in, primary, "ANY 2 (s1, s2, s3)", "a", "b")
+	s := &quorumSite{site: &site{in: in, primary: primary, proxy: all[0]}}
+	s1 := standbyOf(t, primary, all[0], "s1", "")
+	s2 := standbyOf(t, primary, all[1], "s2", "")
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	pgtest.WaitFor(t, time.Minute, "both proxies to count both standbys", func() (bool, error) {
+		for _, p := range all {
+			q := status(t, p).Quorum
+			if len(q.Levels) != 3 || !q.Levels[1].Satisfiable {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	for _, level := range []string{"remote_write", "on", "remote_apply"} {
+		s.begin(t, level).released(t)
+	}
+	s2.Exec(t, "SELECT pg_wal_replay_pause()")
+	c := s.begin(t, "remote_apply")
+	s.held(t, c, applyOf, "s1")
+	s2.Exec(t, "SELECT pg_wal_replay_resume()")
+	c.released(t)
+
+	// b dies, and with it the way to s2.
+	all[1].Kill9(t)
+	c = s.begin(t, "on")
+	s.held(t, c, flushOf, "s1")
+	all[1].Start(t)
+	c.released(t)
+	if !slices.ContainsFunc(status(t, all[0]).Quorum.Voters, voterOver("s2", "b")) {
+		t.Errorf("a does not show s2 over b: %+v", status(t, all[0]).Quorum.Voters)
+	}
+	// a dies: b reports alone once s1 is behind b.
+	all[0].Kill9(t)
+	s.proxy = all[1]
+	c = s.begin(t, "on")
+	s.held(t, c, flushOf, "s2")
+	s1.Set(t, "primary_conninfo = '"+all[1].Conninfo()+"'")
+	s1.Reload()
+	c.released(t)
+}
