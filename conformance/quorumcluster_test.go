@@ -54,6 +54,20 @@ func quoted(texts []string) string {
 	return strings.Join(all, ", ")
 }
 
+// waitSatisfiable waits until each of the proxies knows enough standbys for its rule.
+func waitSatisfiable(t *testing.T, all ...*pgtest.Proxy) {
+	t.Helper()
+	pgtest.WaitFor(t, time.Minute, "all proxies to be able to satisfy the rule", func() (bool, error) {
+		for _, p := range all {
+			q := status(t, p).Quorum
+			if len(q.Levels) != 3 || !q.Levels[1].Satisfiable {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
 func voterOver(name, node string) func(admin.QuorumVoter) bool {
 	return func(v admin.QuorumVoter) bool { return v.Name == name && v.Node == node && v.Standing == admin.Counts }
 }
@@ -70,15 +84,7 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 	s2 := standbyOf(t, primary, all[1], "s2", "")
 	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
 	primary.Reload()
-	pgtest.WaitFor(t, time.Minute, "both proxies to count both standbys", func() (bool, error) {
-		for _, p := range all {
-			q := status(t, p).Quorum
-			if len(q.Levels) != 3 || !q.Levels[1].Satisfiable {
-				return false, nil
-			}
-		}
-		return true, nil
-	})
+	waitSatisfiable(t, all...)
 	for _, level := range []string{"remote_write", "on", "remote_apply"} {
 		s.begin(t, level).released(t)
 	}
@@ -97,6 +103,8 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 	if !slices.ContainsFunc(status(t, all[0]).Quorum.Voters, voterOver("s2", "b")) {
 		t.Errorf("a does not show s2 over b: %+v", status(t, all[0]).Quorum.Voters)
 	}
+	waitSatisfiable(t, all...) // b has compared rules since it started (ruling R9)
+
 	// a dies: b reports alone once s1 is behind b.
 	all[0].Kill9(t)
 	s.proxy = all[1]
