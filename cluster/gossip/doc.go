@@ -12,6 +12,4 @@
 //
 // memberlist does not heal a partition by itself (measured, style.md), so while a configured member is
 // missing the seeds are asked again every rejoinInterval.
-//
-// The daemon does not use it yet: the keys of `cluster` are refused (ruling R26).
 package gossip

@@ -13,7 +13,5 @@
 //  1. A connection that was verified has exactly one member name, whose configured key signed it.
 //  2. The private key is created once, readable by its owner only, and never leaves this package.
 //
-// The daemon does not use it yet: the keys of `cluster` are refused (ruling R26).
-//
 // Values are immutable after their constructor and safe for concurrent use.
 package identity

@@ -24,6 +24,4 @@
 //     every resyncInterval.
 //
 // Everything is bounded: items, payloads, frames, handshakes in progress, silence.
-//
-// The daemon does not use it yet: the keys of `cluster` are refused (ruling R26).
 package link
