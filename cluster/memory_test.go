@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -144,4 +147,75 @@ func TestSetDemand(t *testing.T) {
 	if s := openNode(t, dir, "", store).ledger.State(); s.Rule.Generation != 3 {
 		t.Errorf("remembered %+v", s.Rule)
 	}
+}
+
+// While nobody saves, the ledger keeps every promise that the disk has: else the next one to save would
+// overwrite it.
+func TestNothingOverwritesAFence(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, dir, "ANY 1 (s1)", newFakeStore(100))
+	durable := make(chan struct{})
+	save := n.save
+	n.save = func(b []byte) error {
+		err := save(b)
+		n.mu.Lock() // the promise is durable, and the ledger cannot be told yet
+		close(durable)
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := n.Fence(t.Context(), 1)
+		ended <- err
+	}()
+	<-durable
+	n.save = save // the ledger lock orders it before whoever saves next
+	for range 1000 {
+		if n.saving.TryLock() {
+			t.Error("somebody else may save although the ledger does not know the promise")
+			n.saving.Unlock()
+			break
+		}
+		runtime.Gosched()
+	}
+	n.mu.Unlock()
+	n.settle()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if s := openNode(t, dir, "ANY 1 (s1)", newFakeStore(100)).ledger.State(); s.Fenced != 1 {
+		t.Errorf("remembered %+v", s)
+	}
+}
+
+// A fence that has returned is remembered, whatever else was saved meanwhile.
+func TestFenceAmongOthers(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	var all sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 2 {
+		all.Go(func() {
+			for k := 0; ; k++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n.settle()
+				if err := n.SetDemand(vote.Demand{Names: fmt.Sprintf("ANY 1 (s%d)", (i+k)%2)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for timeline := lsn.TimelineID(1); timeline < 20; timeline++ {
+		if _, err := n.Fence(t.Context(), timeline); err != nil {
+			t.Error(err)
+		}
+		if s, err := memory(dir).load(); err != nil || s.Fenced != timeline {
+			t.Errorf("fenced up to %d, remembered %+v, %v", timeline, s, err)
+		}
+	}
+	close(stop)
+	all.Wait()
 }

@@ -51,9 +51,9 @@ type Node struct {
 	changed chan struct{} // one slot
 	settled chan struct{} // one slot: the own rule covers its beginning, which is to be remembered
 
-	memory memory
-	saving sync.Mutex // held over I/O; taken before mu
-	saved  []byte     // what the disk has
+	save   func([]byte) error // makes it durable
+	saving sync.Mutex         // held over I/O; taken before mu; rule and fence change under both
+	saved  []byte             // what the disk has
 
 	mu      sync.Mutex // never held over I/O
 	ledger  *ledger.Ledger
@@ -87,8 +87,8 @@ func New(o Options) (*Node, error) {
 	}
 	return &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-		memory: memory(o.Dir), saved: saved,
-		ledger: l, stale: true, waiting: waits{}, early: map[vote.Key]vote.Report{}, settling: unsettled(l),
+		save: memory(o.Dir).save, saved: saved, ledger: l, stale: true, waiting: waits{},
+		early: map[vote.Key]vote.Report{}, settling: unsettled(l.State().Rule),
 	}, nil
 }
 

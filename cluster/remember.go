@@ -56,70 +56,78 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	return l, saved, l.SetRule(was.Rule)
 }
 
-// remember saves what has changed, if something has: f says what is to become of the state, and is nil
-// for what has become of it already.
-func (n *Node) remember(f func(*vote.State)) error {
+// change makes the ledger what f says: save f's state, then put. All of it under saving, so that whoever
+// saves next saves what this one has made durable, and a promise is never overwritten.
+func (n *Node) change(f func(*vote.State) error, put func()) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
 	s := n.ledger.State()
+	err := f(&s)
 	n.mu.Unlock()
-	if f != nil {
-		f(&s)
+	if err != nil {
+		return err
 	}
+	if err := n.remember(s); err != nil {
+		return fmt.Errorf("remember boot, rule and fence: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	put()
+	n.touch()
+	return nil
+}
+
+// remember saves s if the disk has something else. The caller holds saving.
+func (n *Node) remember(s vote.State) error {
 	b, err := encode(s)
 	if err != nil || bytes.Equal(b, n.saved) {
 		return err
 	}
-	if err := n.memory.save(b); err != nil {
+	if err := n.save(b); err != nil {
 		return err
 	}
 	n.saved = b
 	return nil
 }
 
-// unsettled reports whether the own rule has yet to cover what was reported before it.
-func unsettled(l *ledger.Ledger) bool {
-	r := l.State().Rule
-	return r.Generation > 0 && !r.Settled
-}
+// unsettled reports whether a rule has yet to cover what was reported before it.
+func unsettled(r vote.Rule) bool { return r.Generation > 0 && !r.Settled }
 
 // settle remembers what the ledger has found out, and lets go what waited for that.
 func (n *Node) settle() {
+	n.saving.Lock()
+	defer n.saving.Unlock()
 	n.mu.Lock()
-	covered := !unsettled(n.ledger)
+	s := n.ledger.State()
 	n.mu.Unlock()
-	if err := n.remember(nil); err != nil {
+	if err := n.remember(s); err != nil {
 		n.log.Error("cannot remember the rule, retrying", "err", err)
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.settling && covered && !unsettled(n.ledger) {
+	if n.settling && !unsettled(s.Rule) {
 		n.settling = false
 		n.touch()
 	}
 }
 
 // SetDemand changes the rule; it is durable when it is in force. It blocks for the disk. With other members
-// an empty rule is refused while one of them has one (ruling R9).
+// an empty rule is refused while one of them has one (ruling R9). After an error the one before is in force.
 func (n *Node) SetDemand(d vote.Demand) error {
-	n.mu.Lock()
-	p := n.o.Store.Positions()
-	rule, err := n.ledger.NextRule(d, p.Timeline, p.Received, len(n.o.Members) == 0)
-	n.mu.Unlock()
-	if err != nil {
+	var rule vote.Rule
+	var refused error
+	err := n.change(func(s *vote.State) (err error) {
+		p := n.o.Store.Positions()
+		rule, err = n.ledger.NextRule(d, p.Timeline, p.Received, len(n.o.Members) == 0)
+		s.Rule = rule
 		return err
-	}
-	if err := n.remember(func(s *vote.State) { s.Rule = rule }); err != nil {
-		return fmt.Errorf("remember the rule: %w", err)
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	err = n.ledger.SetRule(rule)
-	n.settling = unsettled(n.ledger)
-	n.touch()
-	return err
+	}, func() {
+		refused = n.ledger.SetRule(rule)
+		n.settling = unsettled(n.ledger.State().Rule)
+	})
+	return errors.Join(err, refused)
 }
 
 // Ending is a fenced node's answer: the promise, and how far its store is durable.
@@ -134,15 +142,17 @@ type Ending struct {
 // votes of the standbys that this node serves, waits until the store has flushed what it had received
 // then, and says how far it is. A promise is never taken back.
 func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
-	err := n.remember(func(s *vote.State) { s.Fenced = max(s.Fenced, t) })
+	var fenced lsn.TimelineID
+	err := n.change(func(s *vote.State) error {
+		s.Fenced = max(s.Fenced, t)
+		return nil
+	}, func() {
+		n.ledger.Fence(t)
+		fenced = n.ledger.State().Fenced
+	})
 	if err != nil {
-		return Ending{}, fmt.Errorf("remember the fence: %w", err)
+		return Ending{}, err
 	}
-	n.mu.Lock()
-	n.ledger.Fence(t)
-	n.touch()
-	fenced := n.ledger.State().Fenced
-	n.mu.Unlock()
 	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced)
 	goal := n.o.Store.Positions()
 	tick := time.NewTicker(fencePoll)
