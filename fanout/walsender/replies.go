@@ -141,6 +141,11 @@ func errShort(cause error) error {
 // the sink. Both get positions clamped to what this proxy has (R28).
 func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	s.mu.Lock()
+	if err := s.observe(now); err != nil { // a timeline that was left ends at the fork, for reports too
+		s.endWith(err)
+		s.mu.Unlock()
+		return
+	}
 	clamped, wake := s.core.reply(m, now)
 	ack := Ack{
 		Timeline: s.core.plan.Timeline, Sent: s.core.handed, State: s.core.state, At: now,

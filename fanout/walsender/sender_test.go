@@ -408,6 +408,25 @@ func TestSlotAndSink(t *testing.T) {
 	}
 }
 
+// TestReportAfterFork: a report that is handled before the send loop has seen a switch confirms nothing above
+// the fork.
+func TestReportAfterFork(t *testing.T) {
+	store := newFakeStore(t, base, 1<<20)
+	store.receive(base + 0x1000)
+	r := &recorder{}
+	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, sink: r})
+	c.expect(copyBoth)
+	c.until(base + 0x1000)
+	store.mu.Lock() // as fork does, but nobody is told
+	store.history = lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: base + 0x800}}}
+	store.mu.Unlock()
+	c.reply(base+0x1000, base+0x1000, 0, false)
+	waitFor(t, "the ack", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.acks) == 1 })
+	if want := []lsn.LSN{base + 0x800}; !slices.Equal(r.flush, want) {
+		t.Errorf("slot got %v, expected %v", r.flush, want)
+	}
+}
+
 // TestSlowStandbyDelaysNobody: one reads nothing at all, the other gets everything meanwhile.
 func TestSlowStandbyDelaysNobody(t *testing.T) {
 	store := newFakeStore(t, base, 32<<20)

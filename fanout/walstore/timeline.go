@@ -162,7 +162,7 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	end := min(fork, pos.Received)
 	x := s.segs
-	if at > end || at < x.size.Floor(h.Begin()) || end < pos.Oldest {
+	if at > end || at < x.size.Floor(h.Begin()) {
 		return &GapError{Expected: x.size.Floor(end), Got: at}
 	}
 	if err := s.drain(); err != nil {
@@ -170,6 +170,13 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 			return err
 		}
 		return s.fail(err)
+	}
+	// Removal waits: by the positions of the timeline that ends it would take the new one's first segment.
+	s.stages.make.Lock()
+	defer s.stages.make.Unlock()
+	oldest := s.Positions().Oldest
+	if end < oldest {
+		return &GapError{Expected: x.size.Floor(end), Got: at}
 	}
 	s.stages.write.Lock()
 	defer s.stages.write.Unlock()
@@ -198,7 +205,7 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	old := s.leaveFiles()
 	s.giveUpRepair(tli, end)
-	s.setEnd(h, s.start, pos.Oldest, end, page)
+	s.setEnd(h, s.start, oldest, end, page)
 	s.in.checker.Resume(last)
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	if fork < pos.Received {

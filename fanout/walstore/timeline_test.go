@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -181,6 +182,70 @@ func TestTimelineRefusals(t *testing.T) {
 	}
 	if err := s.StartStream(1, testSeg.Floor(old.End())); !errors.Is(err, ErrTimeline) {
 		t.Fatalf("back to the old timeline: %v", err)
+	}
+}
+
+// TestRemovalDuringSwitch: removal that has looked at the old timeline's positions takes nothing of the new
+// one, and what the switch finds removed is no oldest position.
+func TestRemovalDuringSwitch(t *testing.T) {
+	old := newGen()
+	old.Fill(old.Start()+5<<19, rand.New(rand.NewPCG(3, 5)))
+	fork := old.End()
+	g := old.Fork(fork, 2)
+	g.Fill(g.End()+3<<20, rand.New(rand.NewPCG(3, 6)))
+	old.Fill(old.End()+6<<20, rand.New(rand.NewPCG(3, 7)))
+
+	var during func()
+	s := openMem(t, vfs.NewMem(), func(o *Options) {
+		o.KeepSize = int64(testSeg)
+		o.Short = func() bool { // asked between the look at the positions and the removal
+			if during != nil {
+				during()
+			}
+			return false
+		}
+	})
+	begin(t, s, old)
+	send(t, s, old, old.Start())
+	putHistory(t, s, g)
+	switched := make(chan error, 1)
+	drain(t, s)
+	during = func() {
+		during = nil
+		go func() { switched <- s.StartStream(2, testSeg.Floor(fork)) }()
+		for range 10000 {
+			select {
+			case err := <-switched:
+				switched <- err
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	}
+	if err := s.makeStep(); err != nil {
+		t.Fatal(err)
+	}
+	err := <-switched
+	if errors.Is(err, ErrGap) {
+		if p := s.Positions(); p.Timeline != 1 || p.Oldest <= fork {
+			t.Fatalf("a switch that came after the removal left %+v", p)
+		}
+		readAll(t, s, old, 1, s.Positions().Oldest, old.End())
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Positions(); p.Oldest > fork {
+		t.Fatalf("after the switch %+v", p)
+	}
+	readAll(t, s, g, 1, s.Positions().Oldest, fork)
+	s.segs.mu.Lock()
+	first := s.segs.have[segKey{2, testSeg.Segno(fork)}]
+	s.segs.mu.Unlock()
+	if !first {
+		t.Fatal("the new timeline's first segment was removed")
 	}
 }
 
