@@ -175,3 +175,20 @@ func TestAloneAfterStart(t *testing.T) {
 	w.gossip()
 	w.want("a", "10 10 10")
 }
+
+// A proxy that has nothing yet, and no rule, holds nothing back: its store's timeline is still 0.
+func TestEmptyStoreWithoutRule(t *testing.T) {
+	l, err := New(Options{Node: "a", Boot: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lim := l.Limits(time.Unix(1e9, 0), 0, 0); lim.Write != Max || lim.Flush != Max || lim.Apply != 0 {
+		t.Errorf("limits %+v", lim)
+	}
+	l.Fence(1)
+	for _, timeline := range []lsn.TimelineID{0, 1} {
+		if lim := l.Limits(time.Unix(1e9, 0), system, timeline); lim.Flush != 0 {
+			t.Errorf("fenced, on timeline %d: %+v", timeline, lim)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (l *Ledger) names() []string {
 // holds are the reasons for which this node may report nothing at all.
 func (l *Ledger) holds(t lsn.TimelineID) (holds []Hold) {
 	own := l.own()
-	if own.state.Fenced >= t {
+	if f := own.state.Fenced; f > 0 && f >= t { // a store that is still empty has timeline 0
 		holds = append(holds, Hold{Fenced, l.o.Node})
 	}
 	if own.contested {
