@@ -74,6 +74,64 @@ func TestSettles(t *testing.T) {
 	}
 }
 
+// Status tells what is given, not what would be, and why.
+func TestStatusWhileSettling(t *testing.T) {
+	store := newFakeStore(100)
+	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
+	id := n.Attach("s1")
+	store.move(1, 200)
+	report(n, id, 1, 200)
+	s := n.Status()
+	if l := s.Levels[flush]; l.Position != 100 || l.Satisfiable || l.Why != string(ledger.Undurable) {
+		t.Errorf("%+v", l)
+	}
+	if len(s.Holds) != 1 || s.Holds[0].Why != ledger.Undurable {
+		t.Errorf("holds %+v", s.Holds)
+	}
+	n.settle()
+	s = n.Status()
+	if l := s.Levels[flush]; l.Position != 200 || !l.Satisfiable || len(s.Holds) > 0 {
+		t.Errorf("%+v, holds %+v", l, s.Holds)
+	}
+}
+
+// A fork below the beginning of a rule: a dropped rule leaves no trace, so nothing may rest on it there.
+func TestForkWhileSettling(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	id := n.Attach("s1")
+	report(n, id, 1, 50)
+	wantLimits(t, n, 50, 50, 50)
+	store.move(2, 60)
+	report(n, id, 2, 50)
+	wantLimits(t, n, 0, 0, 0)
+	n.settle()
+	wantLimits(t, n, 0, 0, 0) // s1 lacks what the fork has left
+	report(n, id, 2, 60)
+	wantLimits(t, n, 0, 0, 0)
+	n.settle()
+	wantLimits(t, n, 60, 60, 60)
+	if r := openNode(t, dir, "ANY 1 (s1)", store).ledger.State().Rule; !r.Settled {
+		t.Errorf("remembered %+v", r)
+	}
+}
+
+// What a start found damaged may have been reported: a rule begins behind it.
+func TestRuleBeginsBehindDamage(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	store.p.Owed = 180
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	if r := n.ledger.State().Rule; r.From != 180 {
+		t.Errorf("at the start: %+v", r)
+	}
+	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := n.ledger.State().Rule; r.From != 180 {
+		t.Errorf("later: %+v", r)
+	}
+}
+
 // A fence without a rule withholds as well, and a lower one takes nothing back.
 func TestFenceWithoutRule(t *testing.T) {
 	n := openNode(t, t.TempDir(), "", newFakeStore(100))

@@ -20,7 +20,13 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
+	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
+	// once, and may have been reported. 0: nothing.
+	Owed lsn.LSN
 }
+
+// reported is a bound of what was ever reported: nothing ever exceeded what the store has had.
+func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 
 // Store is this node's own WAL store. Methods may be called from any goroutine and never block for long.
 type Store interface {
@@ -146,17 +152,22 @@ func (n *Node) Changed() <-chan struct{} { return n.changed }
 func (n *Node) Limits() (write, flush, apply lsn.LSN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p := n.evaluate(time.Now()).Positions
-	if n.settling {
-		p = quorum.Least(p, n.from())
-	}
+	p := n.given(n.evaluate(time.Now()))
 	return p.Write, p.Flush, p.Apply
 }
 
-// from is the position from which the own rule holds. The caller holds mu.
-func (n *Node) from() quorum.Positions {
-	from := n.ledger.State().Rule.From
-	return quorum.Positions{Write: from, Flush: from, Apply: from}
+// given are the positions of l that may be reported: until the rule is durably settled, none beyond its
+// beginning. That is a position of the rule's timeline: of another one nothing was reported before, and a
+// rule that is dropped unsettled leaves no trace. The caller holds mu, and l is of n.at.
+func (n *Node) given(l ledger.Limits) quorum.Positions {
+	if !n.settling {
+		return l.Positions
+	}
+	r := n.ledger.State().Rule
+	if r.Timeline != n.at.Timeline {
+		return quorum.Positions{}
+	}
+	return quorum.Least(l.Positions, quorum.Positions{Write: r.From, Flush: r.From, Apply: r.From})
 }
 
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
@@ -167,7 +178,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
-		if n.ledger.Settle(n.last) {
+		if n.ledger.Settle(n.last, p.Timeline, p.Received) {
 			signal(n.settled)
 		}
 	}

@@ -105,6 +105,8 @@ func TestTimelineChange(t *testing.T) {
 	report(n, id, 1, 95) // still on its way
 	wantLimits(t, n, 0, 0, 0)
 	report(n, id, 2, 70)
+	wantLimits(t, n, 0, 0, 0) // the rule covers all that the fork has left, and that is not durable
+	n.settle()
 	wantLimits(t, n, 70, 70, 70)
 }
 

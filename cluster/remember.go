@@ -35,9 +35,8 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// No report ever exceeded what the store has: its end stands in for the highest one.
 	p := o.Store.Positions()
-	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.Received, len(o.Members) == 0)
+	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.reported(), len(o.Members) == 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,7 +119,7 @@ func (n *Node) SetDemand(d vote.Demand) error {
 	var refused error
 	err := n.change(func(s *vote.State) (err error) {
 		p := n.o.Store.Positions()
-		rule, err = n.ledger.NextRule(d, p.Timeline, p.Received, len(n.o.Members) == 0)
+		rule, err = n.ledger.NextRule(d, p.Timeline, p.reported(), len(n.o.Members) == 0)
 		s.Rule = rule
 		return err
 	}, func() {

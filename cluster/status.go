@@ -70,7 +70,12 @@ func (n *Node) Status() Status {
 	rule := n.rule()
 	s.Rule = rule.String()
 	s.Voters = n.voters(now, rule, limits)
-	for i, position := range positions(limits.Positions) {
+	given := n.given(limits)
+	if given != limits.Positions {
+		limits.Holds = append(slices.Clone(limits.Holds), ledger.Hold{Why: ledger.Undurable})
+		s.Holds = limits.Holds
+	}
+	for i, position := range positions(given) {
 		s.Levels[i] = Level{Position: position, Since: n.since(vote.Key{}, i, position)}
 		s.Levels[i].Satisfiable, s.Levels[i].Why = satisfiable(limits, i)
 	}

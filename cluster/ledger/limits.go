@@ -19,6 +19,7 @@ type Why string
 
 // The reasons.
 const (
+	Undurable   Why = "the rule is not durable yet"
 	Uncompared  Why = "no other member has been heard since the start"
 	Fenced      Why = "this node is fenced on this timeline"
 	Contested   Why = "two nodes hold a name"

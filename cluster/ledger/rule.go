@@ -75,12 +75,18 @@ func (l *Ledger) SetRule(r vote.Rule) error {
 	return nil
 }
 
-// Settle looks whether lim covers all that was reported before the own rule was taken, and reports whether
-// that is news: then the rule of State is to be made durable, at leisure.
-func (l *Ledger) Settle(lim Limits) bool {
+// Settle looks whether lim, of timeline t, of which this node has received WAL up to received, covers all
+// that was reported before the own rule was taken, and reports whether that is news: then the rule of State
+// is to be made durable, at leisure. On another timeline than the rule's, what was reported before it is
+// what was received, at most.
+func (l *Ledger) Settle(lim Limits, t lsn.TimelineID, received lsn.LSN) bool {
 	own := l.own()
 	r := &own.state.Rule
-	if r.Settled || lim.Flush < r.From || len(lim.Holds) > 0 {
+	from := r.From
+	if t != r.Timeline {
+		from = min(from, received)
+	}
+	if r.Settled || lim.Flush < from || len(lim.Holds) > 0 {
 		return false
 	}
 	r.Settled, r.Before = true, vote.Demand{}

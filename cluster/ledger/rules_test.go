@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -73,7 +74,7 @@ func TestRulesThatDiffer(t *testing.T) {
 	w.ack("a", "s1", 60)
 	for _, n := range w.names {
 		l := w.nodes[n]
-		if !l.Settle(l.Limits(w.now, system, 1)) || l.Settle(l.Limits(w.now, system, 1)) {
+		if !l.Settle(l.Limits(w.now, system, 1), 1, 60) || l.Settle(l.Limits(w.now, system, 1), 1, 60) {
 			t.Errorf("the rule of %s is not settled once", n)
 		}
 	}
@@ -87,6 +88,22 @@ func TestRulesThatDiffer(t *testing.T) {
 	w.want("a", "60 60 60")
 	w.now = w.now.Add(timeout + 1)
 	w.want("a", "90 90 90")
+}
+
+// TestSettlesOnAnotherTimeline: beyond a fork the rule's beginning is no position of the WAL there; what was
+// received there is, and the rule covers no less of it.
+func TestSettlesOnAnotherTimeline(t *testing.T) {
+	for _, c := range []struct {
+		flush, received lsn.LSN
+		settles         bool
+	}{{30, 40, false}, {40, 40, true}, {60, 90, true}, {55, 90, false}} {
+		w := newWorld(t, "ANY 1 (s1)", "a")
+		w.setRule("a", "ANY 1 (s2)", 60)
+		lim := Limits{Positions: quorum.Positions{Flush: c.flush}}
+		if w.nodes["a"].Settle(lim, 2, c.received) != c.settles {
+			t.Errorf("%+v", c)
+		}
+	}
 }
 
 // TestRulesThatAreDropped: an unsettled rule leaves no trace, the one before it does.

@@ -237,7 +237,7 @@ func (p *proxy) step() {
 		return
 	}
 	lim := p.led.Limits(p.clock(), system, p.tli)
-	if p.led.Settle(lim) {
+	if p.led.Settle(lim, p.led.State().Rule.Timeline, p.received) {
 		p.rule.Settled, p.rule.Before = true, vote.Demand{}
 		p.broadcast()
 	}

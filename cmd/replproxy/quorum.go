@@ -2,6 +2,7 @@ package main
 
 import (
 	"sync"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -26,8 +27,10 @@ type ownStore struct {
 func (s *ownStore) Positions() cluster.Positions {
 	id, _ := s.store.Identity()
 	p := s.store.Positions()
+	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
+		Owed: repair.To,
 	}
 }
 
@@ -48,29 +51,39 @@ type standbyAcks struct {
 	node *cluster.Node
 
 	mu       sync.Mutex
-	sessions map[int32]uint64 // by PID; 0: no vote
+	sessions map[int32]attached // by PID
 }
 
+// attached is a session's incarnation. 0: at tried there were too many sessions for it to vote.
+type attached struct {
+	id    uint64
+	tried time.Time
+}
+
+// attachAgain is how long a session without a vote waits before it asks again: a report comes at least
+// every wal_receiver_status_interval, 10 s by default, and asking costs a lock.
+const attachAgain = time.Second
+
 func newStandbyAcks(n *cluster.Node) *standbyAcks {
-	return &standbyAcks{node: n, sessions: map[int32]uint64{}}
+	return &standbyAcks{node: n, sessions: map[int32]attached{}}
 }
 
 // Ack attaches a session at its first report: before it, it has nothing to vote with.
 func (s *standbyAcks) Ack(a fanout.Ack) {
 	s.mu.Lock()
-	id, known := s.sessions[a.PID]
+	x := s.sessions[a.PID]
 	s.mu.Unlock()
-	if !known {
-		id = s.node.Attach(a.Name)
+	if x.id == 0 && a.At.Sub(x.tried) >= attachAgain {
+		x = attached{s.node.Attach(a.Name), a.At}
 		s.mu.Lock()
-		s.sessions[a.PID] = id
+		s.sessions[a.PID] = x
 		s.mu.Unlock()
 	}
-	if id == 0 {
+	if x.id == 0 {
 		return
 	}
 	s.node.Ack(ledger.Ack{
-		Incarnation: id, Timeline: a.Timeline, Sent: a.Sent,
+		Incarnation: x.id, Timeline: a.Timeline, Sent: a.Sent,
 		Write: a.SaidWrite, Flush: a.Flush, Apply: a.Apply,
 		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
 	})
@@ -79,7 +92,7 @@ func (s *standbyAcks) Ack(a fanout.Ack) {
 // Gone ends a session.
 func (s *standbyAcks) Gone(pid int32) {
 	s.mu.Lock()
-	id := s.sessions[pid]
+	id := s.sessions[pid].id
 	delete(s.sessions, pid)
 	s.mu.Unlock()
 	if id != 0 {
@@ -93,8 +106,8 @@ func (s *standbyAcks) syncStates() map[int32]fanout.SyncState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	states := map[int32]fanout.SyncState{}
-	for pid, id := range s.sessions {
-		if v, ok := voters[id]; ok {
+	for pid, x := range s.sessions {
+		if v, ok := voters[x.id]; ok {
 			states[pid] = fanout.SyncState{State: v.SyncState, Priority: v.Priority}
 		}
 	}

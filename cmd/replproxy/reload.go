@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,11 +28,15 @@ type settings struct {
 	hangups <-chan struct{}
 	level   *slog.LevelVar
 	log     *slog.Logger
-	// apply puts next into force in every part; conninfo is nil unless it has changed. Set before Run.
-	apply func(next *config.Config, conninfo *upstream.Config)
+	// apply puts next into force in every part; conninfo is nil unless it has changed. After an error the
+	// rule of before is in force, and all the rest of next. Set before Run.
+	apply func(next *config.Config, conninfo *upstream.Config) error
 
 	state atomic.Pointer[inForce]
 }
+
+// ruleKey is the key that can be refused, by other members or the disk, when all were found to be right.
+const ruleKey = "synchronous_standby_names"
 
 // inForce is one state of the settings.
 type inForce struct {
@@ -91,10 +96,20 @@ func (s *settings) reload() {
 		up = nil
 	}
 	s.level.Set(next.LogLevel)
-	s.apply(next, up)
 	status := was.status
 	status.Generation++
 	status.LoadedAt, status.LastError, status.Pending = time.Now(), "", []admin.Pending{}
+	if err := s.apply(next, up); err != nil {
+		s.log.Error("the rule was not changed: the one before stays in force", "err", err)
+		status.LastError = ruleKey + ": " + err.Error()
+		next.SynchronousStandbyNames = was.config.SynchronousStandbyNames
+		applied = slices.DeleteFunc(applied, func(c config.Change) bool {
+			if c.Key == ruleKey {
+				status.Pending = append(status.Pending, admin.Pending{Key: c.Key, Running: c.Old, New: c.New})
+			}
+			return c.Key == ruleKey
+		})
+	}
 	for _, c := range applied {
 		s.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New)
 	}
@@ -118,11 +133,16 @@ type parts struct {
 	receiver *walreceiver.Receiver
 	node     *cluster.Node
 	advisor  *advisor
-	log      *slog.Logger
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
-func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
+func (p *parts) apply(c *config.Config, conninfo *upstream.Config) error {
+	err := p.node.SetDemand(demand(c))
+	if err != nil {
+		kept := *c
+		kept.SynchronousStandbyNames = p.node.Status().Rule
+		c = &kept
+	}
 	p.store.SetKeepSize(int64(c.WAL.KeepSize))
 	p.filler.SetSources(p.filler.sources(c)...)
 	p.hub.Tune(fanout.Tuning{
@@ -135,8 +155,6 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config) {
 		p.upstream.Replace(conninfo)
 		p.receiver.Reconnect()
 	}
-	if err := p.node.SetDemand(demand(c)); err != nil {
-		p.log.Error("the rule was not changed: the one before stays in force", "err", err)
-	}
 	p.advisor.again.Store(true)
+	return err
 }

@@ -190,7 +190,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, log}).apply
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,

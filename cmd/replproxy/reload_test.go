@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// TestRefusedRule: a rule that was not taken is not shown as the one in force, the rest of the reload is,
+// and the next reload tries again.
+func TestRefusedRule(t *testing.T) {
+	c := &config.Config{SynchronousStandbyNames: "s1", Name: "a"}
+	s := newSettings(c, "")
+	var log strings.Builder
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	refused := errors.New("no space left on device")
+	s.apply = func(*config.Config, *upstream.Config) error { return refused }
+	s.read = func() (*config.Config, *upstream.Config, error) {
+		return &config.Config{SynchronousStandbyNames: "s2", Name: "a", LogLevel: slog.LevelDebug}, nil, nil
+	}
+	s.reload()
+	now := s.state.Load()
+	if now.config.SynchronousStandbyNames != "s1" || now.config.LogLevel != slog.LevelDebug {
+		t.Errorf("in force: %+v", now.config)
+	}
+	if e := now.status.LastError; e != ruleKey+": no space left on device" {
+		t.Errorf("last error %q", e)
+	}
+	if p := now.status.Pending; len(p) != 1 || p[0].Key != ruleKey || p[0].Running != "s1" || p[0].New != "s2" {
+		t.Errorf("pending %+v", p)
+	}
+	if strings.Contains(log.String(), "key="+ruleKey) {
+		t.Errorf("told as changed:\n%s", &log)
+	}
+	refused = nil
+	s.reload()
+	now = s.state.Load()
+	if now.config.SynchronousStandbyNames != "s2" || now.status.LastError != "" || len(now.status.Pending) > 0 {
+		t.Errorf("later: %+v, %+v", now.config, now.status)
+	}
+}
+
+// noStore is a store before there is WAL.
+type noStore struct{}
+
+func (noStore) Positions() cluster.Positions { return cluster.Positions{} }
+func (noStore) Streams() bool                { return false }
+func (noStore) Moved() <-chan struct{}       { return nil }
+
+// TestVoteComesLater: a session that came when there were too many votes later, without a new connection.
+func TestVoteComesLater(t *testing.T) {
+	n, err := cluster.New(cluster.Options{Name: "proxy", Store: noStore{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acks, now := newStandbyAcks(n), time.Now()
+	for pid := range int32(vote.MaxSessions + 1) {
+		acks.Ack(fanout.Ack{PID: pid, Name: "s", At: now})
+	}
+	votes := func() bool { _, ok := acks.syncStates()[vote.MaxSessions]; return ok }
+	if votes() {
+		t.Fatal("there is room for one more than vote.MaxSessions")
+	}
+	acks.Gone(0)
+	acks.Ack(fanout.Ack{PID: vote.MaxSessions, Name: "s", At: now.Add(attachAgain - 1)})
+	if votes() {
+		t.Error("tried again at once")
+	}
+	acks.Ack(fanout.Ack{PID: vote.MaxSessions, Name: "s", At: now.Add(attachAgain)})
+	if !votes() {
+		t.Error("never tried again")
+	}
+}
