@@ -120,14 +120,15 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return err
 	}
 	acks := newStandbyAcks(node)
+	following := func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return receiver.Following() }
 	own := realslot.NewOwn(realslot.OwnOptions{
 		Upstream: up, Slot: c.SlotName(), Logger: log.With("part", "slots"),
 		Flushed: func() lsn.LSN { return store.Positions().Flushed },
-		Fed:     func() bool { return receiver.Status().Fed },
+		Fed:     func() bool { return receiver.Status().Fed }, Following: following,
 	})
 	var hub *fanout.Hub
 	keeper := realslot.New(realslot.Options{
-		Upstream: up, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
+		Upstream: up, Following: following, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
 		Mirror:  realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { p := store.Positions(); return p.Oldest, p.Flushed },
 		Settled: func() bool { _, settled := hub.Feedback(); return settled },

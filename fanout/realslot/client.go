@@ -15,7 +15,13 @@ import (
 // applicationName is how the side connections show in pg_stat_activity.
 const applicationName = "replproxy slots"
 
-// Connector logs in to the primary; *upstream.Config is one.
+// Primary is how to reach the primary; *upstream.Config is one.
+type Primary interface {
+	Connector
+	Dialer
+}
+
+// Connector logs in to the primary.
 type Connector interface {
 	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
 }
@@ -116,6 +122,7 @@ func do(ctx context.Context, c Connector, s *upstream.Session, a action, target 
 
 // withdraw streams from the slot at start for a moment, as its standby would, and reports target and no
 // xmin: SQL can't take an xmin from a slot (facts F5), nor give it its first position or an older one.
+// c must have asked IDENTIFY_SYSTEM, as [verified] does: 14 wants that first.
 func withdraw(ctx context.Context, c Connector, name string, start, target lsn.LSN) error {
 	s, err := c.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
 	if err != nil {
@@ -123,11 +130,6 @@ func withdraw(ctx context.Context, c Connector, name string, start, target lsn.L
 	}
 	defer s.Close()
 	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), start)
-	if version := s.Parameters["server_version"]; len(version) >= 2 && version[:2] < "15" {
-		if _, err := s.Query(ctx, "IDENTIFY_SYSTEM"); err != nil {
-			return err
-		}
-	}
 	// All at once: the walsender reads this before it has sent any WAL, in state catchup, so it is no
 	// synchronous standby for a moment, not even where synchronous_standby_names is '*'.
 	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Write: target, Flush: target, Apply: target}.Append(nil))

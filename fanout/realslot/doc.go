@@ -25,5 +25,7 @@
 //     the own slot's restart_lsn is here and its xmin is held on the primary by this proxy's feedback.
 //  4. A gate is never ahead of its standby, not even when it is made. When the standby's slot is lost here,
 //     the gate goes, and who waits for it there goes on waiting, as for a lost slot of PostgreSQL's own.
-//  5. That a slot was made by this proxy is durable before it is made.
+//  5. No server's slots are moved, made or dropped but those of the one that the store is filled from, of
+//     the same system and timeline, asked on the session that does it: [Following].
+//  6. That a slot was made by this proxy is durable before it is made.
 package realslot

@@ -33,11 +33,13 @@ const (
 
 // Options of New. Everything but Own is required.
 type Options struct {
-	Upstream Connector
-	Own      string // the proxy's own slot on the primary
-	Slots    *slot.Table
-	Policy   Policy
-	Mirror   Mirror
+	Upstream Primary
+	// Following: nothing is done to the slots of any other server, wherever Upstream leads.
+	Following Following
+	Own       string // the proxy's own slot on the primary
+	Slots     *slot.Table
+	Policy    Policy
+	Mirror    Mirror
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
 	Store   func() (oldest, flushed lsn.LSN)
 	Settled func() bool // feedback is sent upstream
@@ -55,6 +57,7 @@ type Keeper struct {
 
 	// Owned by Run.
 	side   *upstream.Session // kept between rounds that follow each other closely; nil: none
+	leads  server            // where side leads to
 	opened time.Time
 
 	mu   sync.Mutex
@@ -100,7 +103,12 @@ func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	s, err := sql(ctx, k.o.Upstream)
+	var to Connector = k.o.Upstream
+	w, notFollowed := k.o.Following.now()
+	if notFollowed == nil {
+		to = verified{k.o.Upstream, w}
+	}
+	s, err := sql(ctx, to)
 	if err != nil {
 		return Real{}, false, fmt.Errorf("look for slot %q on the primary: %w", name, err)
 	}
@@ -109,7 +117,9 @@ func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	if err != nil {
 		return Real{}, false, err
 	}
-	k.next.Store(uint64(v.next))
+	if notFollowed == nil {
+		k.next.Store(uint64(v.next))
+	}
 	r, exists := v.slots[name]
 	return r, exists, nil
 }
@@ -122,30 +132,42 @@ func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	s, err := sql(ctx, k.o.Upstream)
-	if err == nil {
-		defer s.Close()
-		err = do(ctx, k.o.Upstream, s, action{drop, was.Name}, 0)
-		if refusal := (*pgerror.Error)(nil); errors.As(err, &refusal) && refusal.Code == pgerror.UndefinedObject {
-			err = nil
-		}
-	}
-	if err != nil {
+	if err := k.drop(ctx, was.Name); err != nil {
 		k.o.Logger.Error("slot was dropped here, but not on the primary, where it holds WAL: drop it there",
 			"slot", was.Name, "err", err)
 	}
 }
 
-// Run looks after the slots until ctx ends.
+func (k *Keeper) drop(ctx context.Context, name string) error {
+	w, err := k.o.Following.now()
+	if err != nil {
+		return err
+	}
+	to := verified{k.o.Upstream, w}
+	s, err := sql(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	err = do(ctx, to, s, action{drop, name}, 0)
+	if refusal := (*pgerror.Error)(nil); errors.As(err, &refusal) && refusal.Code == pgerror.UndefinedObject {
+		return nil
+	}
+	return err
+}
+
+// Run looks after the slots until ctx ends, while there is a server that is followed.
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(gateInterval)
 	defer tick.Stop()
 	defer k.leave()
 	var last time.Time
 	for {
-		if time.Since(last) >= k.interval() {
+		if w, err := k.o.Following.now(); err != nil {
+			k.leave()
+		} else if time.Since(last) >= k.interval() {
 			last = time.Now()
-			k.complain("", k.round(ctx))
+			k.complain("", k.round(ctx, w))
 		}
 		select {
 		case <-ctx.Done():
@@ -172,8 +194,8 @@ func (k *Keeper) interval() time.Duration {
 	return every
 }
 
-// round looks once and does what is to be done.
-func (k *Keeper) round(ctx context.Context) (err error) {
+// round looks once at w and does what is to be done.
+func (k *Keeper) round(ctx context.Context, w server) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	defer func() {
@@ -181,14 +203,17 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 			k.leave()
 		}
 	}()
-	if k.side == nil || time.Since(k.opened) > sessionAge {
+	if k.side == nil || k.leads != w || time.Since(k.opened) > sessionAge {
 		k.leave()
-		if k.side, err = sql(ctx, k.o.Upstream); err != nil {
+		if k.side, err = sql(ctx, pinned{k.o.Upstream, w.at}); err != nil {
 			return err
 		}
-		k.opened = time.Now()
+		k.opened, k.leads = time.Now(), w
 	}
 	s := k.side
+	if err := w.verify(ctx, s); err != nil {
+		return err
+	}
 	v, err := look(ctx, s)
 	if err != nil {
 		return err
@@ -200,6 +225,9 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 		k.o.OwnLost()
 	}
 	oldest, flushed := k.o.Store()
+	if !k.o.Following.still(w) {
+		return nil // or flushed is of another timeline
+	}
 	tuning := k.tuning.Load()
 	now := situation{
 		own: k.o.Own, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
@@ -207,7 +235,10 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 		virtual: k.o.Slots.List(), real: v.slots,
 	}
 	for _, todo := range now.decide() {
-		err := k.act(ctx, s, todo, flushed)
+		if !k.o.Following.still(w) {
+			return nil
+		}
+		err := k.act(ctx, verified{k.o.Upstream, w}, s, todo, flushed)
 		k.complain(todo.name, err)
 	}
 	return nil
@@ -223,18 +254,18 @@ func (k *Keeper) leave() {
 var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")
 
 // act takes a step; flushed is a position whose WAL the primary has.
-func (k *Keeper) act(ctx context.Context, s *upstream.Session, a step, flushed lsn.LSN) error {
+func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a step, flushed lsn.LSN) error {
 	switch a.verb {
 	case foreign:
 		return errForeign
 	case place:
-		return withdraw(ctx, k.o.Upstream, a.name, flushed, a.at)
+		return withdraw(ctx, c, a.name, flushed, a.at)
 	case create, createShut:
 		if ok, err := k.o.Slots.SetReal(a.name, slot.Mirrored); err != nil || !ok {
 			return err
 		}
 	}
-	if err := do(ctx, k.o.Upstream, s, a.action, a.at); err != nil {
+	if err := do(ctx, c, s, a.action, a.at); err != nil {
 		return err
 	}
 	switch a.verb {

@@ -32,6 +32,9 @@ type OwnOptions struct {
 	Upstream Dialer
 	Slot     string
 	Flushed  func() lsn.LSN // of the store
+	// Following is asked before the slot is moved to Flushed: while another server is followed, or none
+	// yet, it stays where it is.
+	Following Following
 	// Fed reports whether the present stream has said the standbys' feedback: from then on what the slot
 	// bears of it from earlier is withdrawn.
 	Fed    func() bool
@@ -144,17 +147,26 @@ func (o *Own) round(ctx context.Context, s *upstream.Session, at upstream.Endpoi
 ) (*upstream.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var err error
+	w, err := o.o.Following.now()
+	if err != nil || w.at != at {
+		return s, nil // the stream is about to begin, or about to end
+	}
 	if s == nil {
 		if s, err = o.connect(ctx, at); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.verify(ctx, s); err != nil {
+		return s, err
 	}
 	own, err := o.look(ctx, s)
 	if err != nil {
 		return s, err
 	}
 	now, target := time.Now(), o.o.Flushed()
+	if !o.holds(at) || !o.o.Following.still(w) {
+		return s, nil // or target is of another timeline
+	}
 	switch a := own.decide(target, o.o.Fed(), now.Sub(*touched) >= touchInterval); a {
 	case none:
 		return s, nil
@@ -163,7 +175,7 @@ func (o *Own) round(ctx context.Context, s *upstream.Session, at upstream.Endpoi
 		return s, err
 	default:
 		*touched = now
-		err = do(ctx, pinned{o.o.Upstream, at}, s, action{a, o.o.Slot}, max(target, own.Restart))
+		err = do(ctx, verified{o.o.Upstream, w}, s, action{a, o.o.Slot}, max(target, own.Restart))
 		if err != nil {
 			return s, err
 		}
@@ -173,6 +185,12 @@ func (o *Own) round(ctx context.Context, s *upstream.Session, at upstream.Endpoi
 		_, err = o.look(ctx, s) // the status is what came of it
 		return s, err
 	}
+}
+
+func (o *Own) holds(at upstream.Endpoint) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.held && o.at == at
 }
 
 // pinned is a Connector to one server.

@@ -24,8 +24,9 @@ func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Op
 	var r *running
 	own := realslot.NewOwn(realslot.OwnOptions{
 		Upstream: up, Slot: "px_slot", Flushed: func() lsn.LSN { return s.Positions().Flushed },
-		Fed:    func() bool { return r.Status().Fed },
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Fed:       func() bool { return r.Status().Fed },
+		Following: func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return r.Following() },
+		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	r = receive(t, conninfo, s, func(o *Options) {
 		o.Keeper = own

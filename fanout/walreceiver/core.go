@@ -30,7 +30,7 @@ type view struct {
 type action struct {
 	Send    bool
 	Report  Reported
-	Promise lsn.LSN // the highest position that a rule has covered: to be durable before Report is sent
+	Promise lsn.LSN // the highest position that the rule covers now: to be durable before Report is sent
 	LetGo   bool    // Report goes beyond the rule for the first time (ruling R11)
 	Ask     bool    // request a reply
 	Expired bool
@@ -46,7 +46,6 @@ type core struct {
 	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
-	promised lsn.LSN // see action.Promise
 	last     Reported
 	sent     time.Time // when something was said last; initially when the stream began
 	heard    time.Time
@@ -92,8 +91,7 @@ func (c *core) step(now time.Time, v view) (action, error) {
 		a.Send = true
 	}
 	if a.Send {
-		c.promise(v, covered)
-		a.Promise = c.promised
+		a.Promise = c.promise(v, covered)
 		c.last, c.sent, c.answered = target, now, v.pings
 		c.asked = c.asked || a.Ask
 		if target.Flush > 0 {

@@ -3,12 +3,14 @@ package walreceiver
 import (
 	"context"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // commandsOn serves commands on a connection that was in COPY mode, until it is in it again.
@@ -33,6 +35,21 @@ func (w *walsender) commandsOn(c *copyConn) {
 			return
 		}
 	}
+}
+
+// promote ends timeline 1 at 0/1000006, answers otherwise from then on, and gives the COPY of timeline 2 on
+// the same connection.
+func (w *walsender) promote(c *copyConn, answers map[string][]byte) *copyConn {
+	w.mu.Lock()
+	w.answers["IDENTIFY_SYSTEM"] = ready(row("IDENTIFY_SYSTEM", fakeSystem, "2", "0/1000008", "NULL"))
+	maps.Copy(w.answers, answers)
+	w.mu.Unlock()
+	c.send(wire.AppendHeader(nil, 'c', 0))
+	for typ := byte(0); typ != 'c'; typ, _ = c.next() {
+	}
+	c.send(ready(wire.AppendFrame(row("START_STREAMING", "2", "0/1000006"), 'C', []byte("START_REPLICATION\x00"))))
+	w.commandsOn(c) // the rest of this connection is like the beginning of a new one
+	return <-w.copies
 }
 
 type fakeFeedback struct {

@@ -23,6 +23,9 @@ type server struct {
 }
 
 // inRecovery reports whether no commit waits there. Unknown is no.
+//
+// SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby), and a server that was in
+// recovery then can't begin to commit within the timeline that is streamed: a promotion ends it.
 func (s *server) inRecovery() bool { return s.settings["in_hot_standby"] == "on" }
 
 // startPoint is what to ask START_REPLICATION for.
@@ -88,6 +91,19 @@ func overlap(have walstore.Positions, srv server, lacking lsn.LSN) lsn.LSN {
 func destructive(have walstore.Positions, srv server, p startPoint) bool {
 	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
 	return ok && p.timeline != have.Timeline && have.Received > fork
+}
+
+// slotFloor is below what no flush is to be reported, so that it moves no slot back (ruling R12). Where
+// restart_lsn is not told, what is durable here is at or beyond it, unless the server's timeline left
+// that before: there only the common part is WAL that the slot can stand for.
+func slotFloor(have walstore.Positions, srv server) lsn.LSN {
+	if srv.slotRestart != 0 {
+		return srv.slotRestart
+	}
+	if fork, _, ok := srv.history.SwitchPoint(have.Timeline); ok {
+		return min(have.Flushed, fork)
+	}
+	return have.Flushed
 }
 
 // checkIdentity compares the server with what the store holds, before anything is written.

@@ -64,6 +64,28 @@ func TestPlanStart(t *testing.T) {
 	}
 }
 
+// Where the slot's position is not told, a flush of what the server lacks is not waited for.
+func TestSlotFloor(t *testing.T) {
+	three := server{timeline: 3, history: fork3}
+	told := server{timeline: 3, history: fork3, slotRestart: 6 * seg}
+	for name, c := range map[string]struct {
+		have walstore.Positions
+		srv  server
+		want lsn.LSN
+	}{
+		"told":                        {on(3, 9*seg), told, 6 * seg},
+		"not told":                    {on(3, 9*seg), three, 9 * seg},
+		"before the fork":             {on(1, 4*seg), three, 4 * seg},
+		"forked below":                {on(1, 7*seg), three, 5*seg + 100},
+		"forked below, next timeline": {on(2, 9*seg), three, 8 * seg},
+		"empty store":                 {walstore.Positions{}, three, 0},
+	} {
+		if got := slotFloor(c.have, c.srv); got != c.want {
+			t.Errorf("%s: %s, expected %s", name, got, c.want)
+		}
+	}
+}
+
 func TestCheckIdentity(t *testing.T) {
 	have := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
 	ok := server{system: 7, seg: 16 << 20, version: 150020}

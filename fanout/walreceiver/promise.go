@@ -2,6 +2,7 @@ package walreceiver
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,13 +25,15 @@ const settleAfter = 5 * time.Second
 //	    settleAfter without a higher report, end of the stream
 //
 // The bound may be too high, never too low: too low would let acknowledged WAL be left behind, too high
-// asks an operator once too often, after a crash alone. It belongs to the goroutine that reports, or to
-// Run's while none does; high is for any.
+// asks an operator once too often, after a crash alone. Any goroutine may call the methods: at the first
+// WAL of a timeline the reader lowers it beside the one that reports.
 type promise struct {
 	store Store
 	high  atomic.Uint64
-	bound lsn.LSN   // on disk
-	moved time.Time // when high was raised last
+
+	mu    sync.Mutex // held while bound is made durable
+	bound lsn.LSN    // on disk
+	moved time.Time  // when high was raised last
 }
 
 func newPromise(s Store) *promise {
@@ -43,6 +46,8 @@ func (p *promise) highest() lsn.LSN { return lsn.LSN(p.high.Load()) }
 
 // cover makes it durable that positions up to at may have been reported, before they are.
 func (p *promise) cover(at lsn.LSN, now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if at <= p.highest() {
 		return nil
 	}
@@ -59,6 +64,12 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 
 // settle narrows the bound to what was reported.
 func (p *promise) settle() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.narrow()
+}
+
+func (p *promise) narrow() error {
 	if p.bound == p.highest() {
 		return nil
 	}
@@ -72,6 +83,8 @@ func (p *promise) settle() error {
 // settleAt is when to settle; zero for never. received is the end of what a restart would take for
 // promised.
 func (p *promise) settleAt(received lsn.LSN) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bound != walstore.PromisedAll || p.highest() >= received {
 		return time.Time{}
 	}
@@ -80,11 +93,13 @@ func (p *promise) settleAt(received lsn.LSN) time.Time {
 
 // lower forgets what lies beyond fork: the operator gave it up.
 func (p *promise) lower(fork lsn.LSN) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.highest() <= fork {
 		return nil
 	}
 	p.high.Store(uint64(fork))
-	return p.settle()
+	return p.narrow()
 }
 
 // LackError refuses a timeline that lacks WAL of which the primary was told under a rule that it is safe.

@@ -204,7 +204,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 	defer stop()
 	defer r.settle()
 	live := newLive(&r.totals)
-	rp := r.newReporter(s, srv, live, moved)
+	var rp *reporter
 	var began time.Time
 	streamed := func() time.Duration {
 		if began.IsZero() {
@@ -217,6 +217,10 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 		if err != nil {
 			return streamed(), err
 		}
+		if rp == nil {
+			rp = r.newReporter(s, srv, live, moved)
+		}
+		rp.core.recovery = srv.inRecovery() // anew: a promotion ends the timeline, not the connection
 		r.o.Upstream.SetCurrent(s.Endpoint)
 		copying, next, err := r.startReplication(ctx, s, srv, p)
 		if err != nil {
@@ -341,12 +345,9 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
 	now := time.Now()
-	floor := srv.slotRestart
-	switch {
-	case r.apart: // reports do not move the slot
-		floor = 0
-	case r.o.Slot != "" && floor == 0: // not told: our own durable end is at or beyond it
-		floor = r.o.Store.Positions().Flushed
+	var floor lsn.LSN
+	if r.o.Slot != "" && !r.apart { // or reports do not move it
+		floor = slotFloor(r.o.Store.Positions(), srv)
 	}
 	writeFor := r.o.Timeout
 	if writeFor <= 0 {
@@ -358,7 +359,6 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
-			recovery: srv.inRecovery(), promised: r.promise.highest(),
 			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
 		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.o.Slot == "" || r.apart},

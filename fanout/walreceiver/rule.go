@@ -32,12 +32,14 @@ func (c *core) covered(v view) Reported {
 	}
 }
 
-// promise notes what a report says under a rule. What is let go at a shutdown is no promise: no commit
-// can have waited for it. Neither can one on an upstream in recovery.
-func (c *core) promise(v view, covered Reported) {
-	if v.limits.ruled() && !c.recovery {
-		c.promised = max(c.promised, covered.Write, covered.Flush, covered.Apply)
+// promise is what a report says under a rule. What is let go at a shutdown is no promise: no commit
+// can have waited for it. Neither can one on an upstream in recovery. What was promised before is not
+// repeated: the operator may have given it up since.
+func (c *core) promise(v view, covered Reported) lsn.LSN {
+	if !v.limits.ruled() || c.recovery {
+		return 0
 	}
+	return max(covered.Write, covered.Flush, covered.Apply)
 }
 
 // letGo reports whether the upstream shuts down and waits for nothing but this report (ruling R11): its

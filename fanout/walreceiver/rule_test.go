@@ -93,6 +93,43 @@ func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	}
 }
 
+// TestRuleHoldsAfterAPromotion: a standby becomes a primary without a new connection. From then on the
+// rule limits the reports, and also when the server does not tell any more.
+func TestRuleHoldsAfterAPromotion(t *testing.T) {
+	for name, after := range map[string][]byte{
+		"off":     ready(row("SHOW", "off")),
+		"unknown": ready(fail("ERROR", "42704", "unrecognized configuration parameter")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, m := newWalsender(t, map[string][]byte{
+				"SHOW in_hot_standby": ready(row("SHOW", "on")),
+				"TIMELINE_HISTORY 2":  ready(row("TIMELINE_HISTORY", "00000002.history", "1\t0/1000006\tpromoted\n")),
+			}), newMemStore()
+			q := newRule(upTo(fakeSeg + 2))
+			r := start(t, w, m, func(o *Options) { o.Quorum = q })
+			c := <-w.copies
+			if _, _, _, ok := r.Following(); ok {
+				t.Error("an empty store follows nobody")
+			}
+			c.send(xlog(fakeSeg, "abcdef"))
+			c.awaitFlush(fakeSeg + 6)
+			if st := r.Status(); st.Promised != 0 {
+				t.Errorf("%+v", st)
+			}
+			c = w.promote(c, map[string][]byte{"SHOW in_hot_standby": after})
+			c.send(xlog(fakeSeg, "abcdefgh"))
+			r.await("WAL", func(s Status) bool { return s.Received == fakeSeg+8 })
+			q.set(upTo(fakeSeg + 7))
+			c.awaitFlush(fakeSeg + 7)
+			r.await("the promise", func(s Status) bool { return s.Promised == fakeSeg+7 })
+			if _, system, tli, ok := r.Following(); !ok || tli != 2 || system.String() != fakeSystem {
+				t.Errorf("follows %s %s %v", system, tli, ok)
+			}
+			c.Close()
+		})
+	}
+}
+
 // history is a random course of connections, timelines, quorum, disk and pings against one core at a
 // time, and what may be said in it by rules R11 and R12, told apart from how the core decides.
 type history struct {
@@ -106,14 +143,14 @@ type history struct {
 	last    Reported
 	floor   lsn.LSN
 	covered Reported // the most that was covered at one of this connection's steps
-	ruled   lsn.LSN  // the same while there was a rule, over all connections
+	ruled   lsn.LSN  // the same while there was a rule, over all connections and short of accepted forks
+	promise lsn.LSN  // what came of action.Promise
 	pinged  time.Time
 }
 
 func (h *history) connect() {
 	h.c = newCore()
 	h.c.sent, h.c.heard = h.now, h.now
-	h.c.promised = h.ruled
 	h.c.recovery = h.rnd.IntN(8) == 0
 	h.floor = lsn.LSN(h.rnd.IntN(int(h.v.flushed) + 1))
 	h.c.floor = h.floor
@@ -128,12 +165,14 @@ func (h *history) fork() {
 	fork := h.v.received - lsn.LSN(h.rnd.IntN(int(min(h.v.received, 100)+1)))
 	h.v.received, h.v.written, h.v.flushed = fork, fork, fork
 	h.v.checkpoint = 0
+	h.ruled, h.promise = min(h.ruled, fork), min(h.promise, fork) // the operator has accepted it
 	if h.c.said() > fork {
 		h.connect()
 		h.v.received = min(h.v.received, fork)
 		return
 	}
 	h.c.carry(fork)
+	h.c.recovery = h.c.recovery && h.rnd.IntN(2) == 0
 	h.floor = min(h.floor, fork)
 	h.covered = Reported{min(h.covered.Write, fork), min(h.covered.Flush, fork), min(h.covered.Apply, fork)}
 }
@@ -215,7 +254,8 @@ func (h *history) step() {
 	case r.Flush > max(h.covered.Flush, h.last.Flush) || r.Write > max(h.covered.Write, h.last.Write):
 		bad = "is beyond the rule"
 	}
-	if a.Promise != h.ruled {
+	h.promise = max(h.promise, a.Promise)
+	if h.promise != h.ruled {
 		bad = "and promise is not the highest that a rule covered"
 	}
 	if bad != "" {

@@ -88,6 +88,17 @@ func (r *Receiver) Status() Status {
 	return s
 }
 
+// Following tells which server and timeline the stored WAL is streamed from; false while there is no
+// stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
+// that server. Any goroutine may ask.
+func (r *Receiver) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
+	r.mu.Lock()
+	s := &r.status
+	e, system, t, ok = s.Endpoint, s.System, s.Timeline, s.State == Streaming
+	r.mu.Unlock()
+	return e, system, t, ok && r.o.Store.Positions().Timeline == t
+}
+
 // State is Status().State, cheaply.
 func (r *Receiver) State() State {
 	r.mu.Lock()

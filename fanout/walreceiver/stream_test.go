@@ -238,20 +238,7 @@ func TestTimelineSwitchOnOneConnection(t *testing.T) {
 	c := <-w.copies
 	c.send(xlog(fakeSeg, "abcdef"))
 	c.awaitFlush(fakeSeg + 6)
-	w.mu.Lock() // the server was promoted
-	w.answers["IDENTIFY_SYSTEM"] = ready(row("IDENTIFY_SYSTEM", fakeSystem, "2", "0/1000008", "NULL"))
-	w.mu.Unlock()
-	c.send(wire.AppendHeader(nil, 'c', 0))
-	for typ := byte(0); typ != 'c'; typ, _ = c.next() {
-	}
-	c.send(ready(wire.AppendFrame(row("START_STREAMING", "2", "0/1000006"), 'C', []byte("START_REPLICATION\x00"))))
-	next := make(chan struct{})
-	go func() { // the rest of this connection is like the beginning of a new one
-		defer close(next)
-		w.commandsOn(c)
-	}()
-	<-next
-	c = <-w.copies
+	c = w.promote(c, nil)
 	if got, want := w.asked()[len(w.asked())-1], "START_REPLICATION PHYSICAL 0/1000000 TIMELINE 2"; got != want {
 		t.Errorf("asked %s, expected %s", got, want)
 	}
