@@ -131,7 +131,7 @@ func (s *Store) stageFile(temp string, g Segment, r io.Reader) (sum uint64, err 
 
 // receive writes [g.Start, g.End) from r to f and checks each page.
 func (s *Store) receive(f vfs.File, g Segment, r io.Reader) (uint64, error) {
-	check := walformat.Checker{Source: s.in.checker.Source}
+	check := walformat.Checker{Source: s.identity.Load().source()}
 	h := xxhash.New()
 	buf := make([]byte, hashBuffer)
 	for at := g.Start; at < g.End; {

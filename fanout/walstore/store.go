@@ -154,16 +154,21 @@ func (s *Store) Adopt(id Identity) error {
 
 func (s *Store) adopted(id Identity) {
 	s.segs = newSegments(s.fs, s.walDir, id.SegSize)
-	s.in.checker.Source = walformat.Source{System: id.System, SegSize: id.SegSize, Major: id.ServerMajor}
+	s.in.checker.Source = id.source()
 	s.identity.Store(&id)
 	signal(s.makeC)
 }
 
 func (s *Store) segLen() lsn.LSN { return lsn.LSN(s.segs.size) }
 
-// walker reads records of this system.
+// source is what pages and records of this system are checked against. in.checker's is the writer's alone.
+func (id *Identity) source() walformat.Source {
+	return walformat.Source{System: id.System, SegSize: id.SegSize, Major: id.ServerMajor}
+}
+
+// walker reads records of this system, for any goroutine.
 func (s *Store) walker(tli lsn.TimelineID) *walformat.Walker {
-	return &walformat.Walker{Source: s.in.checker.Source, Timeline: tli}
+	return &walformat.Walker{Source: s.identity.Load().source(), Timeline: tli}
 }
 
 // Positions is where the store stands, all at one moment.
