@@ -99,15 +99,16 @@ func (s *Store) sumFile(k segKey) (uint64, error) {
 // retain removes the segments that nobody needs. They leave the index first, under the lock under
 // which readers register, so a reader either holds them back or does not find them.
 func (s *Store) retain() error {
-	slots := lsn.Invalid
-	if f := s.slots.Load(); f != nil {
-		slots = (*f)()
-	}
 	s.mu.Lock()
 	pos, h := s.pos, s.history
 	s.mu.Unlock()
 	if pos.Timeline == 0 {
 		return nil
+	}
+	// Asked after the positions were read: a slot that is made from now on begins at or above them.
+	slots := lsn.Invalid
+	if f := s.slots.Load(); f != nil {
+		slots = (*f)()
 	}
 	gone, reuse := s.unlist(slots, pos, s.o.Short())
 	if len(gone) == 0 {
