@@ -308,7 +308,8 @@ func TestUpstreamPromotedInPlace(t *testing.T) {
 		if after := c.sessions(t); after["one"] != before["one"] {
 			t.Errorf("the standby lost its session: %v, then %v", before, after)
 		}
-		if n := status(t, c.proxy).Upstream.Reconnects - reconnects; n != 0 {
+		// Once, if the candidate had sent WAL that it then did not replay, and we had reported it.
+		if n := status(t, c.proxy).Upstream.Reconnects - reconnects; n > 1 {
 			t.Errorf("the proxy reconnected %d times", n)
 		}
 	}, 14, 15, 18)

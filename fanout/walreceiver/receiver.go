@@ -48,6 +48,8 @@ type Receiver struct {
 	status Status
 	live   *live // of the present stream
 	again  context.CancelCauseFunc
+
+	starving bool // see starve
 }
 
 // New checks o and returns a Receiver that does nothing until [Receiver.Run].
@@ -170,6 +172,7 @@ func (r *Receiver) waiting(on bool) {
 
 // connection is one connection from log-in to its end. streamed is for how long WAL could flow.
 func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err error) {
+	r.starve(false)
 	r.setState(Connecting)
 	r.lack = nil
 	r.waiting(true)
@@ -331,6 +334,7 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 	case !errors.As(err, &e):
 	case e.Code == pgerror.UndefinedFile:
 		end := r.o.Store.Positions().Received
+		r.starve(true)
 		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
 			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise its "+
 			"wal_keep_size and start it again, or start with an empty data directory and rebuild the standbys that "+

@@ -90,13 +90,21 @@ func (r *Receiver) Status() Status {
 
 // Following tells which server and timeline the stored WAL is streamed from; false while there is no
 // stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
-// that server. Any goroutine may ask.
+// that server. A server that has removed the WAL which the store lacks is followed as well: our slot is
+// looked after there, so that no more goes. Any goroutine may ask.
 func (r *Receiver) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
 	r.mu.Lock()
 	s := &r.status
-	e, system, t, ok = s.Endpoint, s.System, s.Timeline, s.State == Streaming
+	e, system, t, ok = s.Endpoint, s.System, s.Timeline, s.State == Streaming || r.starving
 	r.mu.Unlock()
 	return e, system, t, ok && r.o.Store.Positions().Timeline == t
+}
+
+// starve notes whether the server that streamed last has removed the WAL which the store lacks.
+func (r *Receiver) starve(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starving = yes
 }
 
 // State is Status().State, cheaply.
