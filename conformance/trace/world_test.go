@@ -149,6 +149,12 @@ func (w *world) lose(ctx context.Context, lost func(context.Context) (bool, erro
 			return err
 		}
 	}
+	for range 300 { // the proxy looks at its slots once a second only
+		if ok, err := lost(ctx); ok || err != nil {
+			return err
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 	return fmt.Errorf("the slot is not lost after %d MB", most)
 }
 
