@@ -48,9 +48,7 @@ func TestRemembers(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 	store.move(2, 100) // a promotion
 	report(n, n.Attach("s1"), 2, 100)
-	if w, f, a := n.Limits(); w != 100 || f != 100 || a != 100 {
-		t.Errorf("fenced on a new timeline: %v %v %v", w, f, a)
-	}
+	wantLimits(t, n, 100, 100, 100)
 
 	n = openNode(t, dir, "ANY 2 (s1, s2)", store)
 	if s := n.ledger.State(); s.Rule.Generation != 2 || s.Rule.Before.Names != "ANY 1 (s1)" && !s.Rule.Settled {

@@ -128,7 +128,7 @@ func (n *Node) Ack(a ledger.Ack) {
 	defer n.mu.Unlock()
 	if r, news := n.ledger.Ack(time.Now(), a); news {
 		n.publishReport(r)
-		n.touch()
+		n.moved()
 	}
 }
 
@@ -148,12 +148,13 @@ func (n *Node) Gone(incarnation uint64) {
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // Limits are the largest positions that may be reported upstream: what every rule in use covers. Without
-// a rule they are the largest LSN for write and flush, and 0 for apply (ruling R24).
-func (n *Node) Limits() (write, flush, apply lsn.LSN) {
+// a rule they are the largest LSN for write and flush, and 0 for apply (ruling R24). ruled: a rule is in
+// use here or at a member; positions can be withheld without one as well.
+func (n *Node) Limits() (p quorum.Positions, ruled bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p := n.given(n.evaluate(time.Now()))
-	return p.Write, p.Flush, p.Apply
+	l := n.evaluate(time.Now())
+	return n.given(l), l.Ruled
 }
 
 // given are the positions of l that may be reported: until the rule is durably settled, none beyond its
@@ -204,7 +205,15 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	})
 	if news {
 		n.publishReport(r)
-		n.stale = true
+		n.stale = n.stale || n.last.Ruled
+	}
+}
+
+// moved makes whoever reports look again because of a report. Without a rule in use none changes the
+// limits; a change of the rules is told by touch. The caller holds mu.
+func (n *Node) moved() {
+	if n.stale || n.last.Ruled {
+		n.touch()
 	}
 }
 

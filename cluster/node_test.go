@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -63,8 +64,8 @@ func report(n *Node, id uint64, timeline lsn.TimelineID, at lsn.LSN) {
 
 func wantLimits(t *testing.T, n *Node, write, flush, apply lsn.LSN) {
 	t.Helper()
-	if w, f, a := n.Limits(); w != write || f != flush || a != apply {
-		t.Fatalf("limits %v %v %v, want %v %v %v", w, f, a, write, flush, apply)
+	if p, _ := n.Limits(); p != (quorum.Positions{Write: write, Flush: flush, Apply: apply}) {
+		t.Fatalf("limits %+v, want %v %v %v", p, write, flush, apply)
 	}
 }
 

@@ -80,7 +80,7 @@ func (p Peers) report(r vote.Report) {
 		return
 	}
 	if n.ledger.Report(time.Now(), r) {
-		n.touch()
+		n.moved()
 	}
 }
 
@@ -129,19 +129,7 @@ func (n *Node) publishReport(r vote.Report) {
 }
 
 func (n *Node) put(id link.ID, encode func([]byte) ([]byte, error)) {
-	var failed error
-	err := n.o.Outbox.Put(id, func(b []byte) []byte {
-		encoded, err := encode(b)
-		if err != nil {
-			failed = err
-			return b
-		}
-		return encoded
-	})
-	if failed == nil {
-		failed = err
-	}
-	if failed != nil {
-		n.log.Error("cannot tell the other members", "err", failed)
+	if err := n.o.Outbox.Put(id, encode); err != nil {
+		n.log.Error("cannot tell the other members", "err", err)
 	}
 }

@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 func memberNode(t *testing.T, rule string) *Node {
@@ -96,6 +99,73 @@ func TestPeersRules(t *testing.T) {
 	wantLimits(t, n, 80, 80, 80)
 	if m := n.Status().Confirmation.Missing; len(m) != 1 || m[0] != "b" {
 		t.Errorf("who has not confirmed the rule: %v", m)
+	}
+}
+
+// Positions that are withheld are no rule: only a demand of somebody is.
+func TestRuled(t *testing.T) {
+	n := memberNode(t, "")
+	want := func(flush lsn.LSN, ruled bool) {
+		t.Helper()
+		if p, is := n.Limits(); p.Flush != flush || is != ruled {
+			t.Errorf("flush %v, a rule is in use: %v; want %v, %v", p.Flush, is, flush, ruled)
+		}
+	}
+	want(0, false) // rules were not compared yet
+	for i, c := range []struct {
+		rule  string
+		flush lsn.LSN
+		ruled bool
+	}{{"", ledger.Max, false}, {"s2", 0, true}, {"", ledger.Max, false}} {
+		if err := deliver(t, n, "b", stateOf("b", c.rule, uint64(i+1))); err != nil {
+			t.Fatal(err)
+		}
+		want(c.flush, c.ruled)
+	}
+	if err := n.SetDemand(vote.Demand{Names: "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	want(0, true)
+}
+
+// Without a rule a report costs the WAL's way nothing: no allocation, and nobody is woken.
+func TestReportsWithoutRule(t *testing.T) {
+	store := newFakeStore(100)
+	n := newNode(t, "", store)
+	id := n.Attach("s1")
+	at := lsn.LSN(100)
+	pass := func() {
+		at += 8
+		store.move(1, at)
+		report(n, id, 1, at)
+		n.storeMoved(time.Now())
+		if p, ruled := n.Limits(); p.Flush != ledger.Max || ruled {
+			t.Fatalf("%+v, a rule is in use: %v", p, ruled)
+		}
+	}
+	pass()
+	<-n.Changed() // of the attaching
+	if allocs := testing.AllocsPerRun(1000, pass); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	select {
+	case <-n.Changed():
+		t.Error("the reporter was woken")
+	default:
+	}
+	if err := n.SetDemand(vote.Demand{Names: "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	n.settle()
+	<-n.Changed()
+	report(n, id, 1, at)
+	wantLimits(t, n, at, at, at)
+	store.move(1, at+8)
+	report(n, id, 1, at+8)
+	select {
+	case <-n.Changed():
+	default:
+		t.Error("with a rule nobody was woken")
 	}
 }
 

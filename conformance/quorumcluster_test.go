@@ -114,3 +114,21 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 	s1.Reload()
 	c.released(t)
 }
+
+// Proxies that have no rule report as soon as they have heard each other, on the connection that they began
+// with: that nothing may be reported before is no rule, and the slot does not change hands.
+func TestClusterWithoutRule(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t)
+	all := proxies(t, in, primary, "", "a", "b")
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	at := primary.CurrentLSN(t)
+	for _, p := range all {
+		pgtest.WaitFor(t, time.Minute, "a report", func() (bool, error) {
+			return status(t, p).Upstream.ReportedFlush >= at, nil
+		})
+		if up := status(t, p).Upstream; up.Reconnects != 0 || up.LastError != "" {
+			t.Errorf("%d reconnects, %s", up.Reconnects, up.LastError)
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 	"github.com/replproxy/replproxy/cluster/link"
 )
 
@@ -37,28 +37,6 @@ func TestMain(m *testing.M) {
 }
 
 const longWait = 60 * time.Second
-
-func node(t *testing.T, name string) *identity.Node {
-	t.Helper()
-	n, err := identity.Open(filepath.Join(t.TempDir(), name), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func members(t *testing.T, nodes ...*identity.Node) *identity.Members {
-	t.Helper()
-	var lines []string
-	for _, n := range nodes {
-		lines = append(lines, n.Line())
-	}
-	m, err := identity.ParseMembers(lines)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 func newKey() string {
 	b := make([]byte, 32)
@@ -93,7 +71,7 @@ func start(t *testing.T, n *identity.Node, m *identity.Members, keys string, joi
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(newWriter(t), nil)).With("node", n.Name)
+	log := identitytest.Logger(t).With("node", n.Name)
 	var door *link.Door
 	var packets net.PacketConn
 	for packets == nil {
@@ -121,31 +99,6 @@ func start(t *testing.T, n *identity.Node, m *identity.Members, keys string, joi
 	return p
 }
 
-// testWriter logs while the test runs: memberlist's timers outlive its Shutdown.
-type testWriter struct {
-	mu sync.Mutex
-	t  *testing.T
-}
-
-func newWriter(t *testing.T) *testWriter {
-	w := &testWriter{t: t}
-	t.Cleanup(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.t = nil
-	})
-	return w
-}
-
-func (w *testWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.t != nil {
-		w.t.Log(strings.TrimSpace(string(b)))
-	}
-	return len(b), nil
-}
-
 func (p *proxy) addr() string { return p.door.Addr().String() }
 
 // wait waits until exactly these members are live.
@@ -171,8 +124,8 @@ func (p *proxy) wait(t *testing.T, names ...string) {
 
 // Three proxies find each other by one seed, one leaves and comes back.
 func TestMembership(t *testing.T) {
-	na, nb, nc := node(t, "proxy_a"), node(t, "proxy_b"), node(t, "proxy_c")
-	m, keys := members(t, na, nb, nc), keyFile(t, newKey())
+	na, nb, nc := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b"), identitytest.Node(t, "proxy_c")
+	m, keys := identitytest.Members(t, na, nb, nc), keyFile(t, newKey())
 	a := start(t, na, m, keys)
 	b := start(t, nb, m, keys, a.addr())
 	c := start(t, nc, m, keys, a.addr())
@@ -191,10 +144,10 @@ func TestMembership(t *testing.T) {
 
 // The gossip key alone opens nothing, nor does a node key without the gossip key.
 func TestStrangers(t *testing.T) {
-	na, nb, nx := node(t, "proxy_a"), node(t, "proxy_b"), node(t, "proxy_b")
-	m, keys := members(t, na, nb), keyFile(t, newKey())
+	na, nb, nx := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b"), identitytest.Node(t, "proxy_b")
+	m, keys := identitytest.Members(t, na, nb), keyFile(t, newKey())
 	a := start(t, na, m, keys)
-	stranger := start(t, nx, members(t, na, nx), keys, a.addr())
+	stranger := start(t, nx, identitytest.Members(t, na, nx), keys, a.addr())
 	deaf := start(t, nb, m, keyFile(t, newKey()), a.addr())
 	deadline := time.After(longWait)
 	for a.door.Refused() == 0 {
@@ -213,8 +166,8 @@ func TestStrangers(t *testing.T) {
 
 // Keys are replaced while proxies run; the old one opens nothing afterwards.
 func TestRotation(t *testing.T) {
-	na, nb := node(t, "proxy_a"), node(t, "proxy_b")
-	m, first, second := members(t, na, nb), newKey(), newKey()
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m, first, second := identitytest.Members(t, na, nb), newKey(), newKey()
 	pa, pb := keyFile(t, first), keyFile(t, first)
 	a := start(t, na, m, pa)
 	b := start(t, nb, m, pb, a.addr())

@@ -50,17 +50,21 @@ type Limits struct {
 	quorum.Positions
 	Holds []Hold // on everything; while there is one, the positions are 0
 	Rules []Verdict
+	Ruled bool // one of Rules is not empty
 }
 
 // Limits evaluates everything that is known at now, for reports to a primary of system on timeline t.
 func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Limits {
 	lim := Limits{Positions: quorum.Positions{Write: Max, Flush: Max, Apply: Max}, Holds: l.holds(t)}
-	views := l.Views(now, system, t)
+	var views []View // made when a rule is to be judged: without one, nobody's report matters
 	for _, v := range l.inUse(now) {
 		d := l.members[v.Nodes[0]].demand
 		if d.Rule.Empty() {
 			v.Result = quorum.Result{Positions: quorum.Positions{Write: Max, Flush: Max}, Satisfied: true}
 		} else {
+			if !lim.Ruled {
+				views, lim.Ruled = l.Views(now, system, t), true
+			}
 			l.judge(&v, d, views, t)
 		}
 		lim.Positions = quorum.Least(lim.Positions, v.Result.Positions)

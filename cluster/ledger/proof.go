@@ -21,7 +21,7 @@ func (l *Ledger) prove(s *session, a Ack) []uint64 {
 		return nil
 	}
 	var proven []uint64
-	met := map[uint64]lsn.LSN{}
+	var met map[uint64]lsn.LSN
 	for _, t := range l.sessions {
 		if t == s || t.Name != s.Name || t.Kind != s.Kind || len(met) == vote.MaxDistinct {
 			continue
@@ -29,6 +29,9 @@ func (l *Ledger) prove(s *session, a Ack) []uint64 {
 		at, known := s.met[t.Incarnation]
 		if !known || a.Timeline != s.report.Timeline {
 			at = a.Sent
+		}
+		if met == nil {
+			met = map[uint64]lsn.LSN{}
 		}
 		met[t.Incarnation] = at
 		already := a.Timeline == s.report.Timeline && slices.Contains(s.report.Distinct, t.Incarnation)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -115,35 +114,13 @@ type proxy struct {
 	done  sync.WaitGroup
 }
 
-func node(t *testing.T, name string) *identity.Node {
-	t.Helper()
-	n, err := identity.Open(filepath.Join(t.TempDir(), name), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func list(t *testing.T, nodes ...*identity.Node) *identity.Members {
-	t.Helper()
-	var lines []string
-	for _, n := range nodes {
-		lines = append(lines, n.Line())
-	}
-	m, err := identity.ParseMembers(lines)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 func start(t *testing.T, n *identity.Node, m *identity.Members) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(testWriter{t}, nil)).With("node", n.Name)
+	log := identitytest.Logger(t).With("node", n.Name)
 	p := &proxy{phone: &phone{changed: make(chan struct{}, 1)}, book: newBook(), addr: l.Addr().String()}
 	door := NewDoor(l, n, m, log)
 	p.Link = New(Options{
@@ -157,16 +134,14 @@ func start(t *testing.T, n *identity.Node, m *identity.Members) *proxy {
 	return p
 }
 
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Log(strings.TrimSpace(string(b)))
-	return len(b), nil
+// appending encodes an item.
+func appending(s string) func([]byte) ([]byte, error) {
+	return func(b []byte) ([]byte, error) { return append(b, s...), nil }
 }
 
 func (p *proxy) put(t *testing.T, kind byte, num uint64, s string) {
 	t.Helper()
-	if err := p.Outbox.Put(ID{kind, num}, func(b []byte) []byte { return append(b, s...) }); err != nil {
+	if err := p.Outbox.Put(ID{kind, num}, appending(s)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -175,8 +150,8 @@ func (p *proxy) peer() Peer { return Peer{p.Node.Name, p.addr} }
 
 // Items go both ways, deletions too, also those that happened while nobody was connected.
 func TestExchange(t *testing.T) {
-	na, nb := node(t, "proxy_a"), node(t, "proxy_b")
-	m := list(t, na, nb)
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m := identitytest.Members(t, na, nb)
 	a, b := start(t, na, m), start(t, nb, m)
 	a.put(t, 1, 7, "before")
 	a.put(t, 1, 8, "stays")
@@ -205,8 +180,8 @@ func TestExchange(t *testing.T) {
 
 // A proxy that was not configured is refused by those that were, and nothing of it is heard.
 func TestStranger(t *testing.T) {
-	na, nb, nx := node(t, "proxy_a"), node(t, "proxy_b"), node(t, "proxy_a")
-	a, x := start(t, nb, list(t, na, nb)), start(t, nx, list(t, nx, nb))
+	na, nb, nx := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b"), identitytest.Node(t, "proxy_a")
+	a, x := start(t, nb, identitytest.Members(t, na, nb)), start(t, nx, identitytest.Members(t, nx, nb))
 	x.put(t, 1, 1, "I am proxy_a")
 	x.phone.set(a.peer())
 	deadline := time.After(longWait)
@@ -225,8 +200,8 @@ func TestStranger(t *testing.T) {
 // Two processes with one key: neither is heard until one is gone.
 func TestClash(t *testing.T) {
 	t.Parallel()
-	na, nb := node(t, "proxy_a"), node(t, "proxy_b")
-	m := list(t, na, nb)
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m := identitytest.Members(t, na, nb)
 	b := start(t, nb, m)
 	first, second := start(t, na, m), start(t, na, m)
 	first.put(t, 1, 1, "first")
@@ -241,8 +216,8 @@ func TestClash(t *testing.T) {
 
 // What a Sink does not understand ends the connection and is counted; the next one is tried.
 func TestGarbledItem(t *testing.T) {
-	na, nb := node(t, "proxy_a"), node(t, "proxy_b")
-	m := list(t, na, nb)
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m := identitytest.Members(t, na, nb)
 	a, b := start(t, na, m), start(t, nb, m)
 	b.book.refuse = "nonsense"
 	a.put(t, 1, 1, "nonsense")
@@ -263,7 +238,7 @@ func TestOutbox(t *testing.T) {
 	o := NewOutbox()
 	put := func(num uint64, s string) {
 		t.Helper()
-		if err := o.Put(ID{1, num}, func(b []byte) []byte { return append(b, s...) }); err != nil {
+		if err := o.Put(ID{1, num}, appending(s)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -309,19 +284,25 @@ func TestOutbox(t *testing.T) {
 	if got := types(b); got != "BIE" {
 		t.Errorf("after too many deletions %q", got)
 	}
-	if err := o.Put(ID{1, 2}, func(b []byte) []byte { return make([]byte, MaxPayload+1) }); !errors.Is(err, ErrTooMuch) {
+	if err := o.Put(ID{1, 2}, appending(strings.Repeat("x", MaxPayload+1))); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("too long: %v", err)
 	}
 	if b, _ := o.collect(nil, 0); types(b) != "BE" {
 		t.Errorf("an item whose newest state is too long still stands: %q", types(b))
 	}
-	whole := func(b []byte) []byte { return append(b, make([]byte, MaxPayload)...) }
+	put(2, "again")
+	failed := errors.New("outside the bounds")
+	err := o.Put(ID{1, 2}, func(b []byte) ([]byte, error) { return append(b, "half"...), failed })
+	if b, _ := o.collect(nil, 0); !errors.Is(err, failed) || types(b) != "BE" {
+		t.Errorf("an item that can't be encoded still stands: %q, %v", types(b), err)
+	}
+	whole := appending(strings.Repeat("x", MaxPayload))
 	for i := range uint64(MaxBytes / MaxPayload) {
 		if err := o.Put(ID{3, i}, whole); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := o.Put(ID{3, 99}, func(b []byte) []byte { return append(b, 0) }); !errors.Is(err, ErrTooMuch) {
+	if err := o.Put(ID{3, 99}, appending("x")); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("too many bytes: %v", err)
 	}
 	for i := range uint64(MaxBytes / MaxPayload) {
@@ -330,7 +311,7 @@ func TestOutbox(t *testing.T) {
 	for i := range uint64(MaxItems) {
 		put(i, "")
 	}
-	if err := o.Put(ID{2, 0}, func(b []byte) []byte { return b }); !errors.Is(err, ErrTooMuch) {
+	if err := o.Put(ID{2, 0}, appending("")); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("too many: %v", err)
 	}
 }

@@ -56,8 +56,9 @@ func NewOutbox() *Outbox {
 	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[chan struct{}]struct{}{}}
 }
 
-// Put replaces an item. encode appends the payload to b, under the outbox's lock.
-func (o *Outbox) Put(id ID, encode func(b []byte) []byte) error {
+// Put replaces an item. encode appends the payload to b, under the outbox's lock. After an error, encode's
+// or [ErrTooMuch], there is no item: what it was is overwritten, and is not true any more.
+func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	it := o.items[id]
@@ -68,14 +69,17 @@ func (o *Outbox) Put(id ID, encode func(b []byte) []byte) error {
 		it = &item{}
 	}
 	o.bytes -= len(it.payload)
-	payload := encode(it.payload[:0])
-	if len(payload) > MaxPayload || o.bytes+len(payload) > MaxBytes {
-		it.payload = nil // what was there is overwritten
+	payload, err := encode(it.payload[:0])
+	if err == nil && (len(payload) > MaxPayload || o.bytes+len(payload) > MaxBytes) {
+		err = fmt.Errorf("%w: %d bytes beside %d, at most %d and %d together", ErrTooMuch, len(payload), o.bytes,
+			MaxPayload, MaxBytes)
+	}
+	if err != nil {
+		it.payload = nil
 		if o.items[id] != nil {
 			o.bury(id)
 		}
-		return fmt.Errorf("%w: %d bytes beside %d, at most %d and %d together", ErrTooMuch, len(payload), o.bytes,
-			MaxPayload, MaxBytes)
+		return err
 	}
 	o.version++
 	o.bytes += len(payload)

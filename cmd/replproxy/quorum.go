@@ -42,8 +42,8 @@ func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
 type reporterQuorum struct{ *cluster.Node }
 
 func (q reporterQuorum) Limits() walreceiver.Limits {
-	write, flush, apply := q.Node.Limits()
-	return walreceiver.Limits{Write: write, Flush: flush, Apply: apply}
+	p, ruled := q.Node.Limits()
+	return walreceiver.Limits{Write: p.Write, Flush: p.Flush, Apply: p.Apply, Ruled: ruled}
 }
 
 // standbyAcks is the node as the hub sees it: it gives each session the incarnation under which it votes.

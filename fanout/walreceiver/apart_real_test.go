@@ -70,7 +70,7 @@ func TestRealRuleKeepsNoWALOnThePrimary(t *testing.T) {
 		}
 		t.Run("streaming", func(t *testing.T) {
 			s := openStore(t, dir)
-			r, own := receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(Limits{}) })
+			r, own := receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(upTo(0)) })
 			end := srv.CurrentLSN(t)
 			waitFlushed(t, s, end)
 			for range 3 {
@@ -116,7 +116,7 @@ func TestRealRuleKeepsNoWALOnThePrimary(t *testing.T) {
 		srv.Exec(t, "CHECKPOINT")
 		t.Run("after a break", func(t *testing.T) {
 			s := openStore(t, dir)
-			receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(Limits{}) })
+			receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(upTo(0)) })
 			waitFlushed(t, s, end)
 			equalSegments(t, dir, srv, s, srv.CurrentLSN(t))
 		})
@@ -165,7 +165,7 @@ func TestRealRuleIsSet(t *testing.T) {
 func TestRealNoSQL(t *testing.T) {
 	srv := pgtest.Need(t, 15).Primary(t, pgtest.HBA("host replication all all trust"))
 	s := openStore(t, t.TempDir())
-	r, own := receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(Limits{}) })
+	r, own := receiveApart(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = newRule(upTo(0)) })
 	st := r.await("the stream", func(st Status) bool { return st.State == Streaming })
 	if st.SlotApart || !st.Ruled || own.Status().Held {
 		t.Errorf("%+v", st)

@@ -2,7 +2,6 @@ package walreceiver
 
 import (
 	"errors"
-	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -14,7 +13,7 @@ import (
 var t0 = time.Unix(1_000_000, 0)
 
 // free limits nothing but apply, as without a quorum.
-var free = Limits{Write: math.MaxUint64, Flush: math.MaxUint64}
+var free = NoLimits()
 
 func newCore() *core {
 	return &core{interval: 10 * time.Second, senderTimeout: 60 * time.Second, timeout: 60 * time.Second, sent: t0, heard: t0}
@@ -69,11 +68,11 @@ func TestFlushIsHeldBackBelowTheSlot(t *testing.T) {
 func TestQuorumLimits(t *testing.T) {
 	c := newCore()
 	v := at(1000, 900, 800)
-	v.limits = Limits{Write: 700, Flush: 600, Apply: 5000}
+	v.limits = Limits{Write: 700, Flush: 600, Apply: 5000, Ruled: true}
 	if a := step(t, c, 0, v); a.Report != (Reported{700, 600, 800}) {
 		t.Errorf("%+v", a)
 	}
-	v.limits = Limits{Write: 650, Flush: 850, Apply: 0} // a new rule covers less: what was said stays said
+	v.limits = Limits{Write: 650, Flush: 850, Apply: 0, Ruled: true} // a new rule covers less: what was said stays said
 	if a := step(t, c, 0, v); a.Report != (Reported{700, 800, 800}) {
 		t.Errorf("%+v", a)
 	}

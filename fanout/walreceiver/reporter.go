@@ -73,7 +73,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	now := time.Now()
 	v := rp.view()
 	v.final = final
-	if rp.choice && !final && v.limits.ruled() != rp.ruled {
+	if rp.choice && !final && v.limits.Ruled != rp.ruled {
 		return wake, errRuleChanged
 	}
 	a, err := rp.core.step(now, v)

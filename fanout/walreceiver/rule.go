@@ -9,14 +9,16 @@ import (
 // noLimit is the largest LSN: as a limit it limits nothing.
 const noLimit = lsn.LSN(math.MaxUint64)
 
-// Limits are the positions that the rule covers, one per column. [NoLimits] are those without a rule.
-type Limits struct{ Write, Flush, Apply lsn.LSN }
+// Limits are the positions that may be reported, one per column. [NoLimits] are those without a rule.
+type Limits struct {
+	Write, Flush, Apply lsn.LSN
+	// Ruled: a rule is in use. Positions can be withheld without one too: before rules were compared with
+	// another proxy, or by a fence.
+	Ruled bool
+}
 
 // NoLimits is what holds without a rule: the store's own positions are reported, and apply 0 (ruling R24).
 func NoLimits() Limits { return Limits{Write: noLimit, Flush: noLimit} }
-
-// ruled reports whether there is a rule.
-func (l Limits) ruled() bool { return l != NoLimits() }
 
 // covered is what the rule and the store let be reported. Apply stays within what is flushed here, so
 // that every position that a commit can have waited for, remote_write's apart, survives in this store.
@@ -36,7 +38,7 @@ func (c *core) covered(v view) Reported {
 // can have waited for it. Neither can one on an upstream in recovery. What was promised before is not
 // repeated: the operator may have given it up since.
 func (c *core) promise(v view, covered Reported) lsn.LSN {
-	if !v.limits.ruled() || c.recovery {
+	if !v.limits.Ruled || c.recovery {
 		return 0
 	}
 	return max(covered.Write, covered.Flush, covered.Apply)

@@ -37,7 +37,7 @@ func TestRealShutdownWithVotersMissing(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t, pgtest.Settings("synchronous_standby_names = 'px'", "wal_sender_timeout = 0"))
 		srv.Exec(t, "SET synchronous_commit = local; CREATE TABLE waits (i int)")
-		s, q := openStore(t, t.TempDir()), newRule(Limits{})
+		s, q := openStore(t, t.TempDir()), newRule(upTo(0))
 		r := receive(t, srv.Conninfo(), s, func(o *Options) { o.Quorum = q })
 		waitFlushed(t, s, srv.CurrentLSN(t))
 		q.set(upTo(s.Positions().Flushed)) // so that it counts as synchronous
@@ -69,7 +69,7 @@ func TestRealShutdownWithVotersMissing(t *testing.T) {
 func TestRealCrashRecoveryReleasesNoCommit(t *testing.T) {
 	srv := pgtest.Need(t, 15).Primary(t, pgtest.Settings("synchronous_standby_names = 'px'", "wal_sender_timeout = 2s"))
 	srv.Exec(t, "SET synchronous_commit = local; CREATE TABLE waits (i int)")
-	s, q := openStore(t, t.TempDir()), newRule(Limits{})
+	s, q := openStore(t, t.TempDir()), newRule(upTo(0))
 	r := receive(t, srv.Conninfo(), s, func(o *Options) {
 		o.Quorum = q
 		o.StatusInterval = -1 // or the primary need not ping
@@ -117,7 +117,7 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 	dir, accepted := t.TempDir(), lsn.TimelineID(0)
 	end := load(t, primary, 100)
 	pgtest.WaitFor(t, realWait, "candidate", func() (bool, error) { return candidate.ReplayLSN(t) >= end, nil })
-	q := newRule(Limits{})
+	q := newRule(upTo(0))
 	with := func(o *Options) {
 		o.Quorum, o.Accepted = q, func(n lsn.TimelineID) bool { return n == accepted }
 	}

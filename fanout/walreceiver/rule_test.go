@@ -44,7 +44,7 @@ func (r *rule) set(l Limits) {
 }
 
 // upTo covers write and flush up to at.
-func upTo(at lsn.LSN) Limits { return Limits{Write: at, Flush: at} }
+func upTo(at lsn.LSN) Limits { return Limits{Write: at, Flush: at, Ruled: true} }
 
 // Every condition of R11 is needed, and then exactly the end is reported, at once, and not promised.
 func TestLetGo(t *testing.T) {
@@ -87,7 +87,7 @@ func TestLetGo(t *testing.T) {
 
 func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	c, v := newCore(), at(1000, 900, 800)
-	c.recovery, v.limits = true, Limits{Write: 100, Flush: 100, Apply: 50}
+	c.recovery, v.limits = true, Limits{Write: 100, Flush: 100, Apply: 50, Ruled: true}
 	if a := step(t, c, 0, v); a.Report != (Reported{900, 800, 50}) || a.Promise != 0 || a.LetGo {
 		t.Errorf("%+v", a)
 	}
@@ -190,9 +190,9 @@ func (h *history) event() {
 		v.written = max(v.written, v.received)
 		v.flushed = v.written
 	case 6:
-		v.limits = Limits{v.flushed + some(), max(v.flushed, 100) - 100 + some(), some() * 20}
+		v.limits = Limits{v.flushed + some(), max(v.flushed, 100) - 100 + some(), some() * 20, h.rnd.IntN(4) > 0}
 	case 7:
-		v.limits = []Limits{NoLimits(), {}, upTo(v.received)}[h.rnd.IntN(3)]
+		v.limits = []Limits{NoLimits(), {}, upTo(0), upTo(v.received)}[h.rnd.IntN(4)]
 	case 8:
 		v.pings, v.pingEnd = v.pings+1, v.received-min(v.received, some()/50)
 		if h.pinged.IsZero() {
@@ -234,7 +234,7 @@ func (h *history) step() {
 	h.pinged = time.Time{}
 	h.covered = Reported{max(h.covered.Write, allowed.Write), max(h.covered.Flush, allowed.Flush),
 		max(h.covered.Apply, allowed.Apply)}
-	if h.v.limits.ruled() && !h.c.recovery {
+	if h.v.limits.Ruled && !h.c.recovery {
 		h.ruled = max(h.ruled, allowed.Write, allowed.Flush, allowed.Apply)
 	}
 	r, end := a.Report, h.v.received

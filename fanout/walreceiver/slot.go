@@ -68,7 +68,7 @@ type SlotKeeper interface {
 // errRuleChanged: a rule was set or taken away, the slot changes hands.
 var errRuleChanged = errors.New("the rule was set or taken away: streaming begins anew, as the slot changes hands")
 
-func (r *Receiver) hasRule() bool { return r.o.Quorum != nil && r.o.Quorum.Limits().ruled() }
+func (r *Receiver) hasRule() bool { return r.o.Quorum != nil && r.o.Quorum.Limits().Ruled }
 
 // holdSlot gives the slot to the keeper when there is a rule. Where that can't be done, it follows the
 // reports, and what that costs the primary is shown.
