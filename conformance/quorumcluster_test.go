@@ -17,6 +17,12 @@ import (
 // proxies starts a cluster of proxies in front of a primary, each with the same rule.
 func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule string, names ...string) []*pgtest.Proxy {
 	t.Helper()
+	return clusterOf(t, primary, ruleFile(rule), names...)
+}
+
+// clusterOf starts a cluster of proxies that have config in common.
+func clusterOf(t *testing.T, primary *pgtest.Server, config string, names ...string) []*pgtest.Proxy {
+	t.Helper()
 	var all []*pgtest.Proxy
 	var binds, members []string
 	for _, name := range names {
@@ -35,7 +41,7 @@ func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule stri
 			t.Fatal(err)
 		}
 		p.Configure(t, fmt.Sprintf("%scluster:\n  bind: %s\n  join: [%s]\n  key_file: %s\n  members: [%s]\n",
-			ruleFile(rule), binds[i], quoted(binds), key, quoted(members)))
+			config, binds[i], quoted(binds), key, quoted(members)))
 	}
 	for _, p := range all {
 		p.StartNoWait(t)

@@ -23,6 +23,9 @@ const redialPause = 100 * time.Millisecond
 
 // route sends a session to the room that serves its class.
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
+	if _, member := req.Conn.(interface{ Member() string }); member && req.Class != handshake.PhysicalWalsender {
+		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization, "members of the cluster may only stream WAL here"))
+	}
 	if s.o.Console != nil && req.Class == handshake.Regular && req.Params.Get("database") == ConsoleDatabase {
 		if err := s.o.Console.ServeConsole(ctx, req, session); err != nil {
 			return fmt.Errorf("serve console: %w", err)

@@ -67,6 +67,7 @@ func setup(c *config.Config, up *upstream.Config) preflight.Setup {
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames, Mirror: c.Slots.Mirror,
 		AuthMethod: c.Auth.Method, Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
+		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}
 }
 

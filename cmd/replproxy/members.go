@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/gossip"
 	"github.com/replproxy/replproxy/cluster/identity"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -34,12 +35,15 @@ type membership struct {
 	outbox  *link.Outbox
 
 	door   *link.Door
+	wal    *link.Listener // what other members stream WAL over
 	gossip *gossip.Gossip
 	link   *link.Link
+	puller *puller.Puller
 }
 
-// newMembership reads keys and names. Errors are of the configuration.
-func newMembership(c *config.Config) (*membership, error) {
+// newMembership reads keys and names; p are the options of the puller that are not of the configuration.
+// Errors are.
+func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	if c.Cluster.Bind == "" {
 		return nil, nil
 	}
@@ -47,6 +51,9 @@ func newMembership(c *config.Config) (*membership, error) {
 		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(key, err))}
 	}
 	m := &membership{outbox: link.NewOutbox()}
+	p.Node, p.Follow, p.Outbox = c.Name, c.Upstream.Via == config.ViaCluster, m.outbox
+	p.Heard = func() []link.PeerStatus { return m.link.Status().Peers }
+	m.puller = puller.New(p)
 	var err error
 	if m.members, err = identity.ParseMembers(c.Cluster.Members); err != nil {
 		return nil, bad("cluster.members", err)
@@ -87,6 +94,7 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 		return nil, errors.Join(fmt.Errorf("cluster.bind: %w", err), tcp.Close())
 	}
 	m.door = link.NewDoor(tcp, m.self, m.members, log)
+	m.wal = m.door.Listen(puller.Protocol)
 	m.gossip, err = gossip.New(gossip.Options{
 		Node: m.self, Members: m.members, Door: m.door, Packets: udp, Advertise: c.Cluster.Advertise,
 		Join: c.Cluster.Join, Keys: m.keys, Logger: log,
@@ -96,9 +104,9 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	}
 	m.link = link.New(link.Options{
 		Node: m.self, Members: m.members, Door: m.door, Directory: m.gossip, Outbox: m.outbox,
-		Sink: node.Peers(), Logger: log,
+		Sink: m.puller.Sink(node.Peers()), Logger: log,
 	})
-	return []stage{{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}}, nil
+	return []stage{{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run}}, nil
 }
 
 // memberNames are the names in cluster.members.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -103,18 +105,29 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}, log.With("part", "backfill"))
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	defer moved.Close()
-	members, err := newMembership(c)
+	streaming := func() bool { return receiver.State() == walreceiver.Streaming }
+	members, err := newMembership(c, puller.Options{
+		System:  func() lsn.SystemID { id, _ := store.Identity(); return id.System },
+		Streams: func() (string, bool) { return receiver.Streams() },
+		Changed: func() { receiver.Redirect() },
+		Logger:  log.With("part", "cluster"),
+	})
 	if err != nil {
 		return err
 	}
 	var outbox *link.Outbox
+	var via walreceiver.Via
+	var finder walreceiver.Primary
 	if members != nil {
 		outbox = members.outbox
+		if c.Upstream.Via == config.ViaCluster {
+			via, finder = &viaCluster{up, members}, realslot.Finder{Upstream: up}
+		}
 	}
 	node, err := cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: log.With("part", "cluster"),
-		Store: &ownStore{store, moved, func() bool { return receiver.State() == walreceiver.Streaming }},
+		Store: &ownStore{store, moved, streaming},
 	})
 	if err != nil {
 		return err
@@ -150,7 +163,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	gate := physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
-		Quorum: reporterQuorum{node},
+		Quorum: reporterQuorum{node}, Via: via, Primary: finder,
 		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log),
 		Logger: log.With("part", "walreceiver"),
 	})
@@ -160,7 +173,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	var shown *view
 	handler, err := physical.New(physical.Options{
 		Hub: hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
-		Settings: func() map[string]string { return receiver.Status().Settings },
+		Settings:   func() map[string]string { return receiver.Status().Settings },
+		Parameters: func() map[string]string { return receiver.Status().Parameters },
 		Console: func(query string) (console.Table, error) {
 			s := shown.Status()
 			s.Ready, s.NotReady = admin.Readiness(&s)
@@ -174,9 +188,17 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	listeners := slices.Clone(doors.clients)
+	var memberStages []stage
+	if members != nil {
+		if memberStages, err = members.open(c, node, log.With("part", "cluster")); err != nil {
+			return errors.Join(err, doors.close())
+		}
+		listeners = append(listeners, members.wal)
+	}
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
-		Listeners: doors.clients, Upstream: dialer(up, wait), Physical: handler, Console: handler,
+		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -204,13 +226,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		{"cluster", node.Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
 	}
-	if members != nil {
-		more, err := members.open(c, node, log.With("part", "cluster"))
-		if err != nil {
-			return errors.Join(err, doors.close())
-		}
-		stages = append(stages, more...)
-	}
+	stages = append(stages, memberStages...)
 	if control != nil {
 		stages = append([]stage{{"control", control.Run}}, stages...)
 	}

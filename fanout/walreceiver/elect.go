@@ -105,7 +105,7 @@ func contradiction(a, b candidate) error {
 
 // find connects to the server to follow: to the only one, or to the one that is elected.
 func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
-	params := map[string]string{"replication": "true", "application_name": r.o.Name}
+	params := r.params()
 	if r.o.Upstream.Servers() == 1 {
 		return r.o.Upstream.Connect(ctx, params)
 	}
@@ -144,6 +144,11 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 		return nil, errPermanent{err}
 	}
 	return sessions[best], nil
+}
+
+// params are those of the log-in as a walreceiver.
+func (r *Receiver) params() map[string]string {
+	return map[string]string{"replication": "true", "application_name": r.o.Name}
 }
 
 func (r *Receiver) ballot() ballot {

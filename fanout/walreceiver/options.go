@@ -37,7 +37,10 @@ type Options struct {
 	// Accepted reports whether the operator wants timeline t followed although it lacks acknowledged WAL
 	// (ruling R3); nil: no. It is asked at each attempt, by one goroutine.
 	Accepted func(t lsn.TimelineID) bool
-	Gate     Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
+	// Via and Primary: the stream may come from another proxy; both or none.
+	Via     Via
+	Primary Primary
+	Gate    Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
 
 	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status
 	Timeout        time.Duration  // silence of the upstream that ends a connection; 0 is the default, negative never
@@ -53,6 +56,8 @@ func (o *Options) check() error {
 		return errors.New("walreceiver: no store")
 	case o.Name == "":
 		return errors.New("walreceiver: no name")
+	case (o.Via == nil) != (o.Primary == nil):
+		return errors.New("walreceiver: via without primary")
 	case o.Feedback != nil && mergedOf(o.Feedback) == nil:
 		return errors.New("walreceiver: feedback without Merged")
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // Store is the part of *walstore.Store that the receiver fills and asks. StartStream, AppendFrom,
@@ -73,3 +74,17 @@ func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
 // Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
 // log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
 type Gate interface{ WalreceiverWaiting(waiting bool) }
+
+// Via may lead to another proxy's walsender instead of the primary's.
+type Via interface {
+	// Connect logs in at the member of the cluster to stream from. nil and no error: stream from the
+	// primary. It waits until that is known, or ctx ends, and is called by one goroutine.
+	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+}
+
+// Primary finds the primary while the stream comes from another proxy.
+type Primary interface {
+	// Watch looks for the server of that system on that timeline, calls found at once and every few
+	// seconds as long as it is there, and returns why it is not, or when ctx ends.
+	Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID, found func(upstream.Endpoint)) error
+}

@@ -37,6 +37,7 @@ type Receiver struct {
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
 	ruled    bool              // there was a rule when the connection began
 	apart    bool              // the slot is held by SQL, the stream does without it
+	member   string            // the member of the cluster that is streamed from; "": a server
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused
 	lastLog  string
@@ -50,6 +51,9 @@ type Receiver struct {
 	again  context.CancelCauseFunc
 
 	starving bool // see starve
+
+	primary      upstream.Endpoint // while a member is streamed from
+	primaryKnown bool
 }
 
 // New checks o and returns a Receiver that does nothing until [Receiver.Run].
@@ -105,7 +109,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		}
 		r.failed(err)
 		var refusal *pgerror.Error
-		if !errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError {
+		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
 			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
 		}
 		noSlotLeft := refusedWith(err, pgerror.TooManyConnections)
@@ -134,6 +138,7 @@ func (r *Receiver) asked(why error) {
 // What ends a connection, or the wait for the next try, from outside.
 var (
 	errAgain    = errors.New("upstream.conninfo has changed")
+	errRedirect = errors.New("WAL is to be streamed from elsewhere")
 	errSlotLost = errors.New("the primary has invalidated the slot")
 )
 
@@ -149,6 +154,9 @@ func (r *Receiver) newAttempt(ctx context.Context) (context.Context, func()) {
 // Reconnect ends the present connection in order, or the wait for the next try, and connects at once, by
 // what Options.Upstream says now. Any goroutine may.
 func (r *Receiver) Reconnect() { r.anew(errAgain) }
+
+// Redirect does the same because Options.Via says otherwise now.
+func (r *Receiver) Redirect() { r.anew(errRedirect) }
 
 // SlotLost is told that the primary has invalidated the slot, which a stream goes on without noticing, and
 // 14 does not say on a walsender connection (facts K53): the slot is made anew. Any goroutine may.
@@ -175,18 +183,24 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	r.starve(false)
 	r.setState(Connecting)
 	r.lack = nil
-	r.waiting(true)
-	s, err := r.find(ctx)
-	r.waiting(false)
+	s, err := r.viaMember(ctx)
+	if s == nil && err == nil {
+		r.waiting(true)
+		s, err = r.find(ctx)
+		r.waiting(false)
+	}
 	if err != nil {
 		return 0, err
 	}
 	defer s.Conn.Close()
 	r.setParameters(s)
-	r.update(func(st *Status) { st.Endpoint = s.Endpoint })
+	r.update(func(st *Status) { st.Endpoint, st.Member = s.Endpoint, r.member })
 	srv, err := r.identify(ctx, s)
 	if err != nil {
 		return 0, err
+	}
+	if r.member != "" {
+		return r.followMember(ctx, s, srv)
 	}
 	state, err := r.prepareSlot(ctx, s, &srv)
 	if err == nil {
@@ -198,6 +212,14 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	if err != nil {
 		return 0, err
 	}
+	return r.follow(ctx, s, srv)
+}
+
+// followMember streams from a member: without a slot there, and with an eye on the primary.
+func (r *Receiver) followMember(ctx context.Context, s *upstream.Session, srv server) (time.Duration, error) {
+	r.ruled, r.apart = r.hasRule(), true
+	r.update(func(st *Status) { st.SlotState, st.SlotLSN, st.SlotApart = SlotUnknown, lsn.Invalid, true })
+	defer r.lookAfterPrimary(ctx, srv.system)()
 	return r.follow(ctx, s, srv)
 }
 
@@ -224,7 +246,9 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 			rp = r.newReporter(s, srv, live, moved)
 		}
 		rp.core.recovery = srv.inRecovery() // anew: a promotion ends the timeline, not the connection
-		r.o.Upstream.SetCurrent(s.Endpoint)
+		if r.member == "" {
+			r.o.Upstream.SetCurrent(s.Endpoint)
+		}
 		copying, next, err := r.startReplication(ctx, s, srv, p)
 		if err != nil {
 			return streamed(), r.startRefused(err, srv, p)
@@ -360,7 +384,7 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 	return &reporter{
 		conn: s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: live, moved: moved,
 		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, log: r.log,
-		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil,
+		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && r.member == "",
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
 			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),

@@ -39,6 +39,7 @@ type Reported struct{ Write, Flush, Apply lsn.LSN }
 type Status struct {
 	State       State
 	Endpoint    upstream.Endpoint // of the last log-in
+	Member      string            // the member of the cluster that it is; "": a server
 	Since       time.Time         // of State
 	LastMessage time.Time         // last WAL message or keepalive; zero before the first
 	System      lsn.SystemID
@@ -91,11 +92,15 @@ func (r *Receiver) Status() Status {
 // Following tells which server and timeline the stored WAL is streamed from; false while there is no
 // stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
 // that server. A server that has removed the WAL which the store lacks is followed as well: our slot is
-// looked after there, so that no more goes. Any goroutine may ask.
+// looked after there, so that no more goes. While a member of the cluster is streamed from, it is the primary
+// that is followed. Any goroutine may ask.
 func (r *Receiver) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
 	r.mu.Lock()
 	s := &r.status
 	e, system, t, ok = s.Endpoint, s.System, s.Timeline, s.State == Streaming || r.starving
+	if s.Member != "" {
+		e, ok = r.primary, ok && r.primaryKnown
+	}
 	r.mu.Unlock()
 	return e, system, t, ok && r.o.Store.Positions().Timeline == t
 }
@@ -112,6 +117,13 @@ func (r *Receiver) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status.State
+}
+
+// Streams reports whether WAL comes in, and from which member of the cluster; "" is a server.
+func (r *Receiver) Streams() (member string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.Member, r.status.State == Streaming
 }
 
 func (r *Receiver) update(f func(*Status)) {

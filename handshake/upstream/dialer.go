@@ -13,6 +13,7 @@ import (
 type dialer struct {
 	keepAlive   net.KeepAliveConfig
 	userTimeout time.Duration // tcp_user_timeout, 0 for the system's own
+	instead     Dial          // nil: the network's
 }
 
 func newDialer(s settings) (dialer, error) {
@@ -58,6 +59,9 @@ func (s settings) number(name string, otherwise int) (int, error) {
 
 // DialContext connects, with the options set before the handshake.
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.instead != nil {
+		return d.instead(ctx)
+	}
 	nd := net.Dialer{KeepAliveConfig: d.keepAlive, KeepAlive: -1}
 	if d.keepAlive.Enable {
 		nd.KeepAlive = 0

@@ -27,8 +27,11 @@ func (e Endpoint) TLS() bool { return e.tls != nil }
 // Unix reports whether it is a unix socket.
 func (e Endpoint) Unix() bool { return strings.HasPrefix(e.Host, "/") }
 
-// String is host:port, or the socket's path.
+// String is host:port, or the socket's path; without a port it is the name of what Through leads to.
 func (e Endpoint) String() string {
+	if e.Port == 0 {
+		return e.Host
+	}
 	_, address := pgconn.NetworkAddress(e.Host, e.Port)
 	return address
 }

@@ -32,6 +32,7 @@ type Config struct {
 type Upstream struct {
 	Conninfo    string
 	Slot        SlotChoice
+	Via         string        // whom WAL comes from: primary or cluster
 	ConnectWait time.Duration // how long a client waits for a primary
 }
 
@@ -90,6 +91,12 @@ func (c *Config) SlotName() string {
 	return DefaultSlot(c.Name)
 }
 
+// The values of upstream.via.
+const (
+	ViaPrimary = "primary"
+	ViaCluster = "cluster"
+)
+
 // DefaultListen, DefaultHTTP and DefaultDataDir are the contract's addresses and place.
 const (
 	DefaultListen  = ":6543"
@@ -122,7 +129,7 @@ func Default() *Config {
 		},
 		Slots:     Slots{Adopted: "advance", Mirror: "false"},
 		Feedback:  Feedback{Settle: DefaultFeedbackSettle},
-		Upstream:  Upstream{ConnectWait: DefaultConnectWait},
+		Upstream:  Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
 		TLS:       TLS{Mode: "off"},
 		Auth:      Auth{Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders},
 		LogLevel:  slog.LevelInfo,

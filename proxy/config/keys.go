@@ -42,6 +42,8 @@ var keys = []key{
 		func(c *Config) value { return text(&c.Upstream.Conninfo) }},
 	{"upstream.slot", "", "", built, restart,
 		func(c *Config) value { return slotChoice(&c.Upstream.Slot) }},
+	{"upstream.via", "", "", built, restart,
+		func(c *Config) value { return enum(&c.Upstream.Via, ViaPrimary, ViaCluster) }},
 	{"upstream.connect_wait", "", "", built, reload,
 		func(c *Config) value { return reader(&c.Upstream.ConnectWait, parseSeconds) }},
 	{"wal.keep_size", "", "", built, reload,

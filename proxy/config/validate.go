@@ -51,6 +51,9 @@ func (c *Config) validate() Errors {
 		bad("upstream.slot", "%s", m)
 	}
 	if m := c.Cluster; m.Bind == "" {
+		if c.Upstream.Via == ViaCluster {
+			bad("upstream.via", "needs a cluster: cluster.bind is not set")
+		}
 		for key, set := range map[string]bool{"cluster.advertise": m.Advertise != "", "cluster.join": len(m.Join) > 0,
 			"cluster.key_file": m.KeyFile != "", "cluster.members": len(m.Members) > 0} {
 			if set {

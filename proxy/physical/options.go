@@ -57,6 +57,8 @@ type Options struct {
 	Gate     *Gate
 	// Settings may be nil: then SHOW is answered by the session's own connection only.
 	Settings Settings
+	// Parameters are what the primary reports of itself, for members of the cluster; nil serves none.
+	Parameters func() map[string]string
 	// Console answers the queries of ServeConsole.
 	Console Console
 	// Trust is the access rule of ruling R1; nil trusts nobody.

@@ -30,7 +30,7 @@ type session struct {
 	started time.Time
 
 	// Owned by the session's goroutine.
-	link       *link // nil before the log-in
+	link       *link // nil before the log-in, and for a member of the cluster
 	parameters map[string]string
 	version    grammar.Version
 	identified bool // IDENTIFY_SYSTEM has succeeded
@@ -51,18 +51,26 @@ func (s *session) serve(ctx context.Context) error {
 		}
 		s.h.o.Hub.DropTemporary(s.server.PID())
 	}()
-	if err := s.logIn(ctx); err != nil {
+	name := member(s.client.conn)
+	var err error
+	if name == "" {
+		err = s.logIn(ctx)
+	} else {
+		err = s.welcome(name)
+	}
+	if err != nil {
 		return err
 	}
-	var err error
 	if s.version, err = serverVersion(s.parameters["server_version"]); err != nil {
 		return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
 			WithCause(err)
 	}
 	s.server.SetApplicationName(s.parameters["application_name"])
-	s.server.SetUpstream(s.link.up.Name)
+	if s.link != nil {
+		s.server.SetUpstream(s.link.up.Name)
+	}
 	s.server.SetState(proxy.StateActive)
-	if s.console != nil {
+	if s.console != nil && s.link != nil {
 		s.link.close()
 	}
 	return s.loop(ctx)

@@ -18,6 +18,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 			"name standbys behind this proxy, else every commit waits for ever")
 	}
 	all = append(all, ruleAdvice(s, f)...)
+	if missing := notAllNamed(s, f); missing != "" {
+		all = append(all, missing)
+	}
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}

@@ -19,6 +19,7 @@ type Setup struct {
 	Rule                  string   // own synchronous_standby_names
 	AuthMethod            string   // auth.method
 	Members               []string // the other proxies of the cluster
+	ViaCluster            bool     // upstream.via is cluster: one member streams from the primary
 	LoopbackOnly          bool     // every listener is a loopback address or a unix socket
 }
 

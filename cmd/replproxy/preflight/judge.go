@@ -47,6 +47,7 @@ func Judge(s Setup, f Facts) []Check {
 	if f.Replication == nil || f.SQL == nil {
 		checks = append(checks, syncNames(s, f))
 		checks = append(checks, ruleChecks(s, f)...)
+		checks = append(checks, viaChecks(s, f)...)
 	}
 	if f.TrustTested {
 		checks = append(checks, trust(s, f))

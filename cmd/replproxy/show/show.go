@@ -60,6 +60,9 @@ func upstream(t io.Writer, s *admin.Status) {
 	if u.Endpoint != "" {
 		line = Clean(u.Endpoint) + " " + line
 	}
+	if u.Member != "" {
+		line = "member " + line
+	}
 	if !u.Since.IsZero() {
 		line += " for " + since(u.Since, s.Now)
 	}

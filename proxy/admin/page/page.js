@@ -70,7 +70,7 @@ function draw(s) {
 
   const u = s.upstream, live = u.state === "streaming";
   byId("upstream").replaceChildren(
-    el("b", {}, dot(live ? "good" : "bad"), u.endpoint || "no server yet"),
+    el("b", {}, dot(live ? "good" : "bad"), (u.member ? "member " : "") + (u.endpoint || "no server yet")),
     row("state", u.state), row("version", u.server_version), row("slot", u.slot || "none"),
     row("told write", u.reported_write_lsn), row("told flush", u.reported_flush_lsn),
     row("last message", u.last_message_at ? since(u.last_message_at, s.now) + " ago" : "never"),

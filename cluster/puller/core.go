@@ -1,0 +1,169 @@
+package puller
+
+import (
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// introduction is how long a start waits to hear of others before it takes itself for alone: a link is
+	// up within a second.
+	introduction = 3 * time.Second
+	// turn lies between the members that go to the primary one after the other when nobody pulls: the time
+	// to log in and to say so.
+	turn = 2 * time.Second
+	// patience is how long there may be no stream before another way is tried: a walreceiver has tried
+	// several times by then.
+	patience = 3 * time.Second
+	// silence is how long a member that is followed may not say that it pulls, while its stream goes on:
+	// a primary that restarts comes back to it.
+	silence = 5 * time.Second
+	// detour is how long a member that could not be streamed from is left alone.
+	detour = 30 * time.Second
+)
+
+// Peer is another member as it is seen now.
+type Peer struct {
+	Name  string
+	Live  bool // it is heard
+	Pulls bool // it says that it streams from the primary
+}
+
+// View is what a decision is made from.
+type View struct {
+	System    lsn.SystemID // 0: not known yet
+	Streaming bool         // WAL comes in from whom the last decision named
+	Peers     []Peer       // the other members
+}
+
+// Choice is from whom to stream.
+type Choice struct {
+	Known  bool   // false: nobody for the moment, it will be known within seconds
+	Member string // "": the primary
+}
+
+// Primary reports whether it is known, and the primary.
+func (c Choice) Primary() bool { return c == Choice{Known: true} }
+
+// Core decides. Make it with NewCore. It is pure: time and views in, choices out.
+type Core struct {
+	self    string
+	choice  Choice
+	began   time.Time // of the wait, when there is no choice
+	good    time.Time // last moment with a stream, or of the choice
+	pulled  time.Time // last moment at which the member that is followed said that it pulls
+	avoided map[string]time.Time
+}
+
+// NewCore begins at now.
+func NewCore(self string, now time.Time) *Core {
+	return &Core{self: self, began: now, avoided: map[string]time.Time{}}
+}
+
+// Pulls reports whether the others may follow this member, given that WAL comes in.
+func (c *Core) Pulls(streaming bool) bool { return streaming && c.choice.Primary() }
+
+// Step decides anew.
+func (c *Core) Step(now time.Time, v View) Choice {
+	for name, until := range c.avoided {
+		if !now.Before(until) {
+			delete(c.avoided, name)
+		}
+	}
+	if v.Streaming {
+		c.good = now
+	}
+	switch {
+	case !c.choice.Known:
+		c.wait(now, v)
+	case c.choice.Primary():
+		c.pull(now, v)
+	default:
+		c.follow(now, v)
+	}
+	return c.choice
+}
+
+// wait follows whoever pulls, or goes to the primary when it is this member's turn.
+func (c *Core) wait(now time.Time, v View) {
+	if best := c.best(v); best != "" {
+		c.choose(now, Choice{true, best})
+	} else if now.Sub(c.began) >= introduction+c.place(v)*turn {
+		c.choose(now, Choice{Known: true})
+	}
+}
+
+// pull leaves the primary to a member with a higher rank that pulls too, or to any that does while we can't.
+func (c *Core) pull(now time.Time, v View) {
+	best := c.best(v)
+	if best == "" {
+		return
+	}
+	if v.Streaming && rank(v.System, best) > rank(v.System, c.self) || now.Sub(c.good) >= patience {
+		c.choose(now, Choice{true, best})
+	}
+}
+
+// follow stays with a member for as long as it brings WAL of a primary.
+func (c *Core) follow(now time.Time, v View) {
+	i := slices.IndexFunc(v.Peers, func(p Peer) bool { return p.Name == c.choice.Member })
+	if i < 0 || !v.Peers[i].Live {
+		c.leave(now, v)
+		return
+	}
+	if v.Peers[i].Pulls {
+		c.pulled = now
+	}
+	switch {
+	case now.Sub(c.good) >= patience:
+		c.avoided[c.choice.Member] = now.Add(detour)
+		c.leave(now, v)
+	case now.Sub(c.pulled) >= silence:
+		c.leave(now, v)
+	}
+}
+
+// leave looks for another way, without the introduction.
+func (c *Core) leave(now time.Time, v View) {
+	c.choice, c.began = Choice{}, now.Add(-introduction)
+	c.wait(now, v)
+}
+
+func (c *Core) choose(now time.Time, to Choice) {
+	c.choice, c.good, c.pulled = to, now, now
+}
+
+// best is the member with the highest rank that pulls and can be followed; "" when there is none.
+func (c *Core) best(v View) (best string) {
+	for _, p := range v.Peers {
+		if p.Pulls && c.usable(p) && (best == "" || rank(v.System, p.Name) > rank(v.System, best)) {
+			best = p.Name
+		}
+	}
+	return best
+}
+
+func (c *Core) usable(p Peer) bool {
+	_, avoided := c.avoided[p.Name]
+	return p.Live && !avoided
+}
+
+// place is how many members go to the primary before this one.
+func (c *Core) place(v View) (n time.Duration) {
+	for _, p := range v.Peers {
+		if c.usable(p) && rank(v.System, p.Name) > rank(v.System, c.self) {
+			n++
+		}
+	}
+	return n
+}
+
+// rank orders the members by rendezvous hash: another order for each system, so that a proxy that is in
+// several clusters does not pull for all of them.
+func rank(system lsn.SystemID, name string) uint64 {
+	return xxhash.Sum64String(system.String() + "/" + name)
+}

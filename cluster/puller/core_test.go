@@ -1,0 +1,213 @@
+package puller
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// world is members, a primary, and who reaches whom, in virtual time.
+type world struct {
+	now   time.Time
+	nodes []*node
+	// cut: from, to; the primary is the last index. A stream needs both ways, hearing one.
+	cut  map[[2]int]bool
+	dead map[int]bool
+}
+
+type node struct {
+	name    string
+	core    *Core
+	choice  Choice
+	since   time.Time // of choice: a connection takes a moment
+	stream  bool
+	pulls   bool // as told last
+	without time.Time
+}
+
+const step = 100 * time.Millisecond
+
+func newWorld(n int) *world {
+	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}}
+	for i := range n {
+		name := fmt.Sprintf("proxy_%c", 'a'+i)
+		w.nodes = append(w.nodes, &node{name: name, core: NewCore(name, w.now), without: w.now})
+	}
+	return w
+}
+
+func (w *world) primary() int { return len(w.nodes) }
+
+func (w *world) both(a, b int) bool {
+	return !w.cut[[2]int{a, b}] && !w.cut[[2]int{b, a}] && !w.dead[a] && !w.dead[b]
+}
+
+func (w *world) index(name string) int {
+	return slices.IndexFunc(w.nodes, func(n *node) bool { return n.name == name })
+}
+
+// tick lets a step pass: streams come or break, then every member looks.
+func (w *world) tick() {
+	w.now = w.now.Add(step)
+	for i, n := range w.nodes {
+		from := w.primary()
+		if n.choice.Member != "" {
+			from = w.index(n.choice.Member)
+		}
+		n.stream = n.choice.Known && w.both(i, from) && w.now.Sub(n.since) >= 2*step
+		// A loop of followers has a stream without WAL, as in reality.
+	}
+	told := make([]bool, len(w.nodes))
+	for i, n := range w.nodes {
+		told[i] = n.pulls
+	}
+	for i, n := range w.nodes {
+		if w.dead[i] {
+			n.pulls = false
+			continue
+		}
+		v := View{System: 7, Streaming: n.stream}
+		for j, p := range w.nodes {
+			if i != j {
+				live := !w.dead[j] && !w.cut[[2]int{j, i}]
+				v.Peers = append(v.Peers, Peer{Name: p.name, Live: live, Pulls: told[j]})
+			}
+		}
+		if next := n.core.Step(w.now, v); next != n.choice {
+			n.choice, n.since, n.stream = next, w.now, false
+		}
+		n.pulls = n.core.Pulls(n.stream)
+		if w.fed(i, 0) {
+			n.without = w.now
+		}
+	}
+}
+
+// fed reports whether WAL of the primary reaches i.
+func (w *world) fed(i, hops int) bool {
+	n := w.nodes[i]
+	if !n.stream || hops > len(w.nodes) {
+		return false
+	}
+	return n.choice.Primary() || w.fed(w.index(n.choice.Member), hops+1)
+}
+
+func (w *world) run(d time.Duration) {
+	for end := w.now.Add(d); w.now.Before(end); {
+		w.tick()
+	}
+}
+
+func (w *world) pullers() (names []string) {
+	for _, n := range w.nodes {
+		if n.pulls {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+func (w *world) restart(i int) {
+	delete(w.dead, i)
+	w.nodes[i].core, w.nodes[i].choice = NewCore(w.nodes[i].name, w.now), Choice{}
+	w.nodes[i].pulls, w.nodes[i].stream, w.nodes[i].without = false, false, w.now
+}
+
+func TestOnePulls(t *testing.T) {
+	for n := 1; n <= 5; n++ {
+		w := newWorld(n)
+		w.run(10 * time.Second)
+		if len(w.pullers()) != 1 {
+			t.Errorf("%d members: %q pull", n, w.pullers())
+		}
+	}
+}
+
+func TestTakeoverIsQuickAndSticky(t *testing.T) {
+	w := newWorld(3)
+	w.run(10 * time.Second)
+	was := w.index(w.pullers()[0])
+	w.dead[was] = true
+	w.run(patience + 2*time.Second)
+	took := w.pullers()
+	if len(took) != 1 || w.index(took[0]) == was {
+		t.Fatalf("%q pull after %s died", took, w.nodes[was].name)
+	}
+	for i := range w.nodes {
+		if i != was && !w.fed(i, 0) {
+			t.Errorf("%s gets no WAL: %+v", w.nodes[i].name, w.nodes[i].choice)
+		}
+	}
+	w.restart(was)
+	w.run(2 * detour)
+	if got := w.pullers(); !slices.Equal(got, took) {
+		t.Errorf("%q pull after %s is back, not %q", got, w.nodes[was].name, took)
+	}
+}
+
+// A primary that restarts finds the same puller, and the followers where they were.
+func TestPrimaryRestarts(t *testing.T) {
+	w := newWorld(4)
+	w.run(10 * time.Second)
+	was := w.pullers()
+	w.dead[w.primary()] = true
+	w.run(patience)
+	delete(w.dead, w.primary())
+	w.run(time.Second)
+	if got := w.pullers(); !slices.Equal(got, was) {
+		t.Errorf("%q pull, not %q", got, was)
+	}
+}
+
+// TestWhoeverCanStreams plays cuts and crashes: within a bound after the last of them every member that can
+// be fed is, and where all is well again one pulls.
+func TestWhoeverCanStreams(t *testing.T) {
+	bound := introduction + 5*turn + 2*patience + silence + detour
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(1 + r.IntN(5))
+		for range 20 {
+			i, j := r.IntN(w.primary()+1), r.IntN(w.primary()+1)
+			switch r.IntN(6) {
+			case 0, 1, 2:
+				w.cut[[2]int{i, j}] = true
+			case 3:
+				w.cut = map[[2]int]bool{}
+			case 4:
+				w.dead[i] = true
+			default:
+				if i == w.primary() {
+					delete(w.dead, i)
+				} else {
+					w.restart(i)
+				}
+			}
+			w.run(time.Duration(r.IntN(8000)) * time.Millisecond)
+		}
+		w.run(bound)
+		for i, n := range w.nodes {
+			if !w.dead[i] && w.both(i, w.primary()) && w.now.Sub(n.without) > 2*patience {
+				t.Fatalf("seed %d: %s reaches the primary and has had no WAL for %s: %+v", seed, n.name,
+					w.now.Sub(n.without), n.choice)
+			}
+		}
+		w.cut = map[[2]int]bool{}
+		for i := range w.nodes {
+			if w.dead[i] {
+				w.restart(i)
+			}
+		}
+		delete(w.dead, w.primary())
+		w.run(bound)
+		if got := w.pullers(); len(got) != 1 {
+			t.Fatalf("seed %d: %q pull", seed, got)
+		}
+		for i, n := range w.nodes {
+			if !w.fed(i, 0) {
+				t.Fatalf("seed %d: %s gets no WAL: %+v", seed, n.name, n.choice)
+			}
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package puller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// Protocol is the ALPN name under which members serve WAL to each other: PostgreSQL's protocol.
+	Protocol = "replproxy-wal/1"
+	// itemPulls is the kind of the item that tells whether this member pulls.
+	itemPulls byte = 3
+	// lookInterval is how often a decision is made.
+	lookInterval = 250 * time.Millisecond
+)
+
+// The item's payload: the version of the encoding, and the answer.
+const (
+	saysYes = "\x01\x01"
+	saysNo  = "\x01\x00"
+)
+
+// Options of New. Everything is required.
+type Options struct {
+	Node string
+	// Follow says whether another member may be followed; without it the choice is the primary, and the
+	// others are told.
+	Follow bool
+	Heard  func() []link.PeerStatus
+	Outbox *link.Outbox
+	// System is what the own store is of; 0 is nothing yet.
+	System func() lsn.SystemID
+	// Streams reports whether WAL comes in, and from which member; "" is the primary.
+	Streams func() (member string, ok bool)
+	// Changed is called when the choice is another one. It must not block.
+	Changed func()
+	Logger  *slog.Logger
+}
+
+// Puller keeps the choice. Its methods may be called from any goroutine.
+type Puller struct {
+	o Options
+
+	mu     sync.Mutex
+	core   *Core
+	choice Choice
+	since  time.Time
+	pulls  map[string]bool // what the others say
+	said   bool            // what they were told
+	known  chan struct{}   // closed when there is a choice; made when there is none
+}
+
+// New makes a Puller without a choice. It starts nothing.
+func New(o Options) *Puller {
+	now := time.Now()
+	p := &Puller{o: o, core: NewCore(o.Node, now), since: now, pulls: map[string]bool{}, known: make(chan struct{})}
+	if !o.Follow {
+		p.core.choice = Choice{Known: true}
+		p.choice = p.core.choice
+		close(p.known)
+	}
+	return p
+}
+
+// Run decides, again and again, until ctx ends.
+func (p *Puller) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		p.look(time.Now())
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Puller) look(now time.Time) {
+	heard := p.o.Heard()
+	system := p.o.System()
+	from, streaming := p.o.Streams()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	streaming = streaming && from == p.choice.Member // or it is about to end
+	v := View{System: system, Streaming: streaming}
+	if !p.o.Follow {
+		heard = nil
+	}
+	for _, h := range heard {
+		v.Peers = append(v.Peers, Peer{Name: h.Name, Live: !h.Heard.IsZero(), Pulls: p.pulls[h.Name]})
+	}
+	if next := p.core.Step(now, v); next != p.choice {
+		p.choose(now, next)
+		streaming = false
+	}
+	p.tell(p.core.Pulls(streaming))
+}
+
+// choose publishes the choice. The caller holds mu.
+func (p *Puller) choose(now time.Time, next Choice) {
+	was := p.choice
+	p.choice, p.since = next, now
+	switch {
+	case next.Known && !was.Known:
+		close(p.known)
+	case !next.Known:
+		p.known = make(chan struct{})
+	}
+	p.o.Logger.Info("WAL is streamed from elsewhere", "from", next.String(), "before", was.String())
+	p.o.Changed()
+}
+
+// tell says to the others whether to follow us. The caller holds mu.
+func (p *Puller) tell(pulls bool) {
+	if p.said == pulls {
+		return
+	}
+	payload := saysNo
+	if pulls {
+		payload = saysYes
+	}
+	err := p.o.Outbox.Put(link.ID{Kind: itemPulls}, func(b []byte) []byte { return append(b, payload...) })
+	if err != nil {
+		p.o.Logger.Error("cannot tell the other members", "err", err)
+		return
+	}
+	p.said = pulls
+}
+
+// Wait gives the choice, as soon as there is one.
+func (p *Puller) Wait(ctx context.Context) (Choice, error) {
+	for {
+		p.mu.Lock()
+		choice, known := p.choice, p.known
+		p.mu.Unlock()
+		if choice.Known {
+			return choice, nil
+		}
+		select {
+		case <-known:
+		case <-ctx.Done():
+			return choice, context.Cause(ctx)
+		}
+	}
+}
+
+// Status is the choice, and since when.
+func (p *Puller) Status() (Choice, time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.choice, p.since
+}
+
+// String is the choice in a log.
+func (c Choice) String() string {
+	switch {
+	case !c.Known:
+		return "nobody yet"
+	case c.Member == "":
+		return "the primary"
+	}
+	return "member " + c.Member
+}
+
+// Sink takes the items of Puller and leaves the others to rest.
+func (p *Puller) Sink(rest link.Sink) link.Sink { return sink{rest, p} }
+
+type sink struct {
+	link.Sink
+	p *Puller
+}
+
+func (s sink) Item(peer string, id link.ID, payload []byte) error {
+	if id.Kind != itemPulls {
+		return s.Sink.Item(peer, id, payload)
+	}
+	said := string(payload)
+	if id.Num != 0 || said != saysYes && said != saysNo {
+		return fmt.Errorf("invalid message of kind %d from member %s", id.Kind, peer)
+	}
+	s.p.hear(peer, said == saysYes)
+	return nil
+}
+
+func (s sink) Gone(peer string, id link.ID) {
+	if id.Kind == itemPulls {
+		s.p.hear(peer, false)
+		return
+	}
+	s.Sink.Gone(peer, id)
+}
+
+// Conflict: of two holders of one name none is followed.
+func (s sink) Conflict(peer string) {
+	s.p.hear(peer, false)
+	s.Sink.Conflict(peer)
+}
+
+func (p *Puller) hear(peer string, pulls bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pulls[peer] = pulls
+}

@@ -1,0 +1,39 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// notAllNamed tells that the primary waits for some members of a cluster of which it sees only the one that
+// streams from it: after a takeover, or already, commits would wait for ever.
+func notAllNamed(s Setup, f Facts) string {
+	rule, err := syncrep.Parse(f.Settings["synchronous_standby_names"])
+	if err != nil || !s.ViaCluster {
+		return ""
+	}
+	var missing []string
+	for _, name := range append([]string{s.Name}, s.Members...) {
+		quoted := syncrep.QuoteName(name)
+		if rule.Priority(name) == 0 && !slices.Contains(missing, quoted) {
+			missing = append(missing, quoted)
+		}
+	}
+	named := func(name string) bool { return rule.Priority(name) > 0 }
+	if len(missing) == 0 || !slices.ContainsFunc(append([]string{s.Name}, s.Members...), named) {
+		return ""
+	}
+	return fmt.Sprintf("the primary's synchronous_standby_names (%s) does not name %s, but upstream.via is cluster: "+
+		"while that member streams from the primary, commits wait for ever", rule, strings.Join(missing, " and "))
+}
+
+func viaChecks(s Setup, f Facts) []Check {
+	if text := notAllNamed(s, f); text != "" {
+		return []Check{{Name: "via and primary", Level: Fail, Text: text,
+			Remedy: "Name all members there, as in ANY 1 (proxy_a, proxy_b, proxy_c)."}}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package preflight
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestNotAllNamed: the primary sees one member at a time, and must wait for whichever it is.
+func TestNotAllNamed(t *testing.T) {
+	for _, c := range []struct {
+		setting string
+		via     bool
+		has     string // "" = nothing to say
+	}{
+		{"ANY 1 (proxy_a, proxy_b)", true, "does not name \"proxy-c\""},
+		{"proxy_a", true, "proxy_b and \"proxy-c\""},
+		{"PROXY_B", true, "proxy_a and \"proxy-c\""},
+		{"proxy_a", false, ""},
+		{`ANY 1 (proxy_a, proxy_b, "proxy-c")`, true, ""},
+		{"*", true, ""},
+		{"s1, s2", true, ""}, // of no concern here
+		{"", true, ""},
+	} {
+		s, f := goodSetup(), goodFacts()
+		s.ViaCluster, s.Members = c.via, []string{"proxy_a", "proxy_b", "proxy-c"}
+		f.Settings["synchronous_standby_names"] = c.setting
+		got := notAllNamed(s, f)
+		if (got == "") != (c.has == "") || !strings.Contains(got, c.has) {
+			t.Errorf("%q, via cluster %v: %q, want %q", c.setting, c.via, got, c.has)
+		}
+		if failed := !Passed(viaChecks(s, f)); failed != (c.has != "") {
+			t.Errorf("%q, via cluster %v: check fails %v", c.setting, c.via, failed)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package conformance
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// puller is the proxy whose walsender the primary has, once it has one and the others stream from that.
+func puller(t *testing.T, primary *pgtest.Server, all []*pgtest.Proxy) *pgtest.Proxy {
+	t.Helper()
+	var found *pgtest.Proxy
+	pgtest.WaitFor(t, time.Minute, "one proxy to pull and the others to follow it", func() (bool, error) {
+		rows := pgtest.PgStatReplication(t, primary)
+		if len(rows) != 1 || rows[0].State != "streaming" {
+			return false, nil
+		}
+		for _, p := range all {
+			if !p.Running() {
+				continue
+			}
+			u, own := status(t, p).Upstream, p.Name == rows[0].ApplicationName
+			if u.State != admin.Streaming || own != (u.Member == "") || !own && u.Member != rows[0].ApplicationName {
+				return false, nil
+			}
+			if own {
+				found = p
+			}
+		}
+		return found != nil, nil
+	})
+	return found
+}
+
+// One proxy pulls from the primary, the others stream from it; when it dies another one takes over, without
+// a gap, although the primary keeps no WAL but what the slots of the three hold (rulings R7, R21, R25).
+func TestOnePuller(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := clusterOf(t, primary, ruleFile("ANY 2 (s1, s2, s3)")+"upstream:\n  via: cluster\n", "a", "b", "c")
+	s := &quorumSite{site: &site{in: in, primary: primary}}
+	var standbys []*pgtest.Server
+	for i, p := range all {
+		standbys = append(standbys, standbyOf(t, primary, p, []string{"s1", "s2", "s3"}[i], ""))
+	}
+	first := puller(t, primary, all)
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b, c)'")
+	primary.Reload()
+	waitSatisfiable(t, all...)
+	for _, level := range []string{"remote_write", "on", "remote_apply"} {
+		s.begin(t, level).released(t)
+	}
+	waitSlotsFollow(t, primary, 3)
+
+	// The puller dies while much is written, which nobody but the slots holds back.
+	first.Kill9(t)
+	c := s.begin(t, "on")
+	primary.Exec(t, "SET synchronous_commit = local; CREATE TABLE big AS SELECT g, repeat('x', 500) FROM "+
+		"generate_series(1, 100000) g; CHECKPOINT")
+	second := puller(t, primary, all)
+	c.released(t) // one of the standbys is behind a proxy that is dead
+	for i, p := range all {
+		if p != first {
+			pgtest.WaitCaughtUp(t, primary, standbys[i])
+			pgtest.EqualTable(t, primary, standbys[i], "big")
+		}
+	}
+
+	// It comes back: what it missed it gets from the one that pulls now.
+	first.Start(t)
+	if again := puller(t, primary, all); again != second {
+		t.Errorf("%s took over from %s, which did nothing wrong", again.Name, second.Name)
+	}
+	i := slices.Index(all, first)
+	pgtest.WaitCaughtUp(t, primary, standbys[i])
+	pgtest.EqualTable(t, primary, standbys[i], "big")
+	waitSlotsFollow(t, primary, 3)
+
+	// A restart of the primary changes nothing, once it is over.
+	primary.Restart(t)
+	puller(t, primary, all)
+	s.begin(t, "remote_apply").released(t)
+	for i := range all {
+		pgtest.WaitCaughtUp(t, primary, standbys[i])
+		pgtest.EqualData(t, primary, standbys[i])
+	}
+}
+
+// waitSlotsFollow waits until the n slots of the proxies are near the end of WAL, although one of them is
+// used by a stream at most.
+func waitSlotsFollow(t *testing.T, primary *pgtest.Server, n int) {
+	t.Helper()
+	at := primary.CurrentLSN(t)
+	pgtest.WaitFor(t, time.Minute, "all slots to follow", func() (bool, error) {
+		rows := primary.SQL(t, "SELECT restart_lsn FROM pg_replication_slots WHERE restart_lsn IS NOT NULL")
+		for _, r := range rows {
+			if l, err := lsn.Parse(r[0]); err != nil || l < at-1<<20 {
+				return false, err
+			}
+		}
+		return len(rows) == n, nil
+	})
+}

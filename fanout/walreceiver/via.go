@@ -1,0 +1,88 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// lookAgain lies between two searches for the primary: each costs a log-in.
+const lookAgain = 2 * time.Second
+
+// viaMember logs in at the member of the cluster to stream from; nil: at the primary, as always.
+func (r *Receiver) viaMember(ctx context.Context) (*upstream.Session, error) {
+	r.member = ""
+	if r.o.Via == nil {
+		return nil, nil
+	}
+	s, err := r.o.Via.Connect(ctx, r.params())
+	if s != nil {
+		r.member = s.Endpoint.String()
+	}
+	return s, err
+}
+
+// lookAfterPrimary does what a stream from the primary does besides bringing WAL, for as long as the stream
+// comes from a member: clients are sent to the primary, and our slot there follows what the store has
+// flushed, so that a takeover finds all WAL that is missing here (ruling R7). stop waits for its end.
+func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		said := ""
+		for ; ctx.Err() == nil; _ = pause(ctx, lookAgain) {
+			t := r.o.Store.Positions().Timeline
+			if t == 0 {
+				continue // nothing has come yet
+			}
+			held := false
+			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {
+				r.o.Upstream.SetCurrent(e)
+				r.setPrimary(e, true)
+				if !held {
+					held = r.holdThere(ctx, e)
+				}
+			})
+			r.setPrimary(upstream.Endpoint{}, false)
+			r.o.Upstream.DoubtCurrent()
+			if held {
+				r.o.Keeper.Release()
+			}
+			if text := pgerror.Describe(err); ctx.Err() == nil && text != said {
+				said = text
+				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+// holdThere takes the slot at e into SQL's care. Another session may still hold it: then it is tried again.
+func (r *Receiver) holdThere(ctx context.Context, e upstream.Endpoint) bool {
+	if r.o.Slot == "" || r.o.Keeper == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	restart, err := r.o.Keeper.Hold(ctx, e)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			r.update(func(st *Status) { st.SlotState, st.LastError = SlotUnknown, pgerror.Describe(err) })
+		}
+		return false
+	}
+	r.update(func(st *Status) { st.SlotState, st.SlotLSN = SlotFound, restart })
+	return true
+}
+
+// setPrimary publishes where the primary is while the stream comes from a member.
+func (r *Receiver) setPrimary(e upstream.Endpoint, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.primary, r.primaryKnown = e, known
+}
