@@ -56,12 +56,18 @@ func (s *quorumSite) begin(t *testing.T, level string) *commit {
 	conn := s.primary.Connect(t)
 	c := &commit{pid: conn.PID(), done: make(chan error, 1)}
 	before := s.primary.CurrentLSN(t)
-	ctx := context.WithoutCancel(t.Context())
+	ctx, giveUp := context.WithCancel(context.WithoutCancel(t.Context()))
+	over := make(chan struct{})
 	go func() {
+		defer close(over)
 		_, err := pgtest.QueryConn(ctx, conn, "SET synchronous_commit = "+level+"; INSERT INTO q VALUES (1)")
 		conn.Close(ctx)
 		c.done <- err
 	}()
+	t.Cleanup(func() { // before that of the connection, which is the goroutine's
+		giveUp()
+		<-over
+	})
 	pgtest.WaitFor(t, time.Minute, "the commit to be written", func() (bool, error) {
 		c.at = s.primary.CurrentLSN(t)
 		return c.at > before && (len(c.done) > 0 || s.waits(t, c)), nil

@@ -105,11 +105,18 @@ func (w *world) direct() *trace.Target {
 
 func (w *world) through(t *testing.T) *trace.Target {
 	stop := func() error { w.proxy.Signal(syscall.SIGTERM); return nil }
-	return w.target(w.proxy.Port, stop, func(context.Context) (bool, error) {
+	through := w.target(w.proxy.Port, stop, func(context.Context) (bool, error) {
 		var st admin.Status
 		w.proxy.Status(t, &st)
 		return len(st.Slots) == 1 && st.Slots[0].Status == "lost", nil
 	})
+	through.Variable = func(ctx context.Context, name string) (string, error) {
+		if err := w.waitReceived(ctx); err != nil {
+			return "", err
+		}
+		return w.variable(ctx, name)
+	}
+	return through
 }
 
 // target plays against a port. stop tells the server to stop, lost tells whether slot s is lost there.

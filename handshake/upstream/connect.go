@@ -133,6 +133,9 @@ func (c *Config) libraryConfig(e Endpoint, params map[string]string) *pgconn.Con
 	if e.Addr != "" && !e.Unix() {
 		cfg.LookupFunc = func(context.Context, string) ([]string, error) { return []string{e.Addr}, nil }
 	}
+	if c.dial.instead != nil { // the name is nobody's host
+		cfg.LookupFunc = func(_ context.Context, name string) ([]string, error) { return []string{name}, nil }
+	}
 	if cfg.RuntimeParams["application_name"] == "" && c.fallback != "" {
 		cfg.RuntimeParams["application_name"] = c.fallback
 	}
