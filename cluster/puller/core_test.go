@@ -57,7 +57,7 @@ func (w *world) tick() {
 			from = w.index(n.choice.Member)
 		}
 		n.stream = n.choice.Known && w.both(i, from) && w.now.Sub(n.since) >= 2*step
-		// A loop of followers has a stream without WAL, as in reality.
+		// A loop of members has a stream without WAL, as in reality.
 	}
 	told := make([]bool, len(w.nodes))
 	for i, n := range w.nodes {
@@ -147,7 +147,7 @@ func TestTakeoverIsQuickAndSticky(t *testing.T) {
 	}
 }
 
-// A primary that restarts finds the same puller, and the followers where they were.
+// A primary that restarts finds the same puller, and the others where they were.
 func TestPrimaryRestarts(t *testing.T) {
 	w := newWorld(4)
 	w.run(10 * time.Second)

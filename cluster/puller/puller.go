@@ -126,7 +126,9 @@ func (p *Puller) tell(pulls bool) {
 	if pulls {
 		payload = saysYes
 	}
-	err := p.o.Outbox.Put(link.ID{Kind: itemPulls}, func(b []byte) []byte { return append(b, payload...) })
+	err := p.o.Outbox.Put(link.ID{Kind: itemPulls}, func(b []byte) ([]byte, error) {
+		return append(b, payload...), nil
+	})
 	if err != nil {
 		p.o.Logger.Error("cannot tell the other members", "err", err)
 		return

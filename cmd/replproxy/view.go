@@ -98,7 +98,7 @@ func (v *view) Status() admin.Status {
 func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream {
 	u := admin.Upstream{
 		Member: r.Member,
-		State: string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
+		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
 		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.LetGo),
