@@ -91,6 +91,37 @@ func TestOnePuller(t *testing.T) {
 	}
 }
 
+// What is damaged at rest comes from another member, when the primary has removed it.
+func TestRepairFromMember(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
+	all := clusterOf(t, primary, "wal:\n  keep_size: 1GB\n", "a", "b")
+	late := standbyOf(t, primary, all[0], "late", "")
+	size := primary.SegSize(t)
+	pgtest.WaitCaughtUp(t, primary, late)
+	late.Stop(t, pgtest.Fast)
+	at := size.Floor(primary.CurrentLSN(t)) + lsn.LSN(size)
+	primary.Exec(t, "CREATE TABLE big AS SELECT g, repeat('x', 500) FROM generate_series(1, 150000) g; "+
+		"SELECT pg_switch_wal(); CHECKPOINT")
+	waitSlotsFollow(t, primary, 2)
+	if code := all[0].Terminate(t); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	spoil(t, all[0], size, at+100_000)
+	primary.Exec(t, "CHECKPOINT; SELECT pg_switch_wal(); CHECKPOINT")
+	gone := primary.Scalar(t, "SELECT count(*) FROM pg_ls_waldir() WHERE name = '"+size.FileName(1, size.Segno(at))+"'")
+	if gone != "0" {
+		t.Fatalf("the primary still has %s", size.FileName(1, size.Segno(at)))
+	}
+	all[0].Start(t)
+	late.Start(t)
+	pgtest.WaitCaughtUp(t, primary, late)
+	pgtest.EqualTable(t, primary, late, "big")
+	if b := status(t, all[0]).Backfill; b.Damaged != 1 || b.Segments < 1 || b.Failed != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+}
+
 // waitSlotsFollow waits until the n slots of the proxies are near the end of WAL, although one of them is
 // used by a stream at most.
 func waitSlotsFollow(t *testing.T, primary *pgtest.Server, n int) {

@@ -18,6 +18,9 @@ type StartRequest struct {
 	// Known is a position up to which the primary surely has WAL, Invalid when nothing is known: a
 	// start up to it is waited for, however far this store is behind.
 	Known lsn.LSN
+	// StoreOnly: nothing that the store lacks is fetched for it. So that two proxies do not ask each other
+	// for what neither has.
+	StoreOnly bool
 	// Version is the server_version_num that the standby was shown; 0 counts as older than 18.
 	Version grammar.Version
 }
@@ -69,8 +72,12 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		return &plan.Next, nil
 	}
 	session := &session{h: h, who: who, slot: r.Slot}
+	var store walsender.Store = h.o.Store
+	if filled, ok := h.o.Store.(walStore); ok && r.StoreOnly {
+		store = filled.unfilled()
+	}
 	o := walsender.Options{
-		Conn: c, Session: who, Store: h.o.Store, Plan: plan, SegSize: seg,
+		Conn: c, Session: who, Store: store, Plan: plan, SegSize: seg,
 		Sink: session, DrainTimeout: h.o.DrainTimeout,
 	}
 	if guard != nil {

@@ -25,6 +25,8 @@ func NewStore(s *walstore.Store) Store { return walStore{s: s} }
 // wants to read it.
 func NewFilledStore(s *walstore.Store, fill *backfill.Filler) Store { return walStore{s, fill} }
 
+func (w walStore) unfilled() walStore { return walStore{s: w.s} }
+
 func (w walStore) Positions() walsender.Positions {
 	p := w.s.Positions()
 	return walsender.Positions{Timeline: p.Timeline, Received: p.Received}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -10,13 +11,17 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// newFiller fetches WAL that the store lacks, from the primary, else from the archive when there
-// is one, as far as there is room on the volume. receiving says whether the walreceiver has its connection.
-func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, room func() (int64, bool),
-	receiving func() bool, log *slog.Logger,
+// newFiller fetches WAL that the store lacks, from a member of the cluster, which costs the primary nothing,
+// else from the primary, else from the archive when there is one, as far as there is room on the volume.
+// receiving says whether the walreceiver has its connection.
+func newFiller(c *config.Config, up *upstream.Config, members *membership, store *walstore.Store,
+	room func() (int64, bool), receiving func() bool, log *slog.Logger,
 ) *filler {
-	primary := &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving}
-	f := &filler{primary: primary}
+	f := &filler{}
+	if members != nil {
+		f.fixed = append(f.fixed, &memberSource{up, members, c.Name})
+	}
+	f.fixed = append(f.fixed, &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving})
 	f.Filler = backfill.New(backfill.Options{Store: store, Sources: f.sources(c), Room: room, Logger: log})
 	return f
 }
@@ -24,11 +29,11 @@ func newFiller(c *config.Config, up *upstream.Config, store *walstore.Store, roo
 // filler is a backfill.Filler and what its sources are made of.
 type filler struct {
 	*backfill.Filler
-	primary *backfill.Primary
+	fixed []backfill.Source // whatever the configuration says
 }
 
 func (f *filler) sources(c *config.Config) []backfill.Source {
-	all := []backfill.Source{f.primary}
+	all := slices.Clone(f.fixed)
 	if c.WAL.RestoreCommand != "" {
 		all = append(all, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
 	}

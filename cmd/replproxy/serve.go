@@ -100,9 +100,6 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return fmt.Errorf("open slots: %w", err)
 	}
 	var receiver *walreceiver.Receiver
-	filler := newFiller(c, up, store, roomNow, func() bool {
-		return receiver.Status().State == walreceiver.Streaming
-	}, log.With("part", "backfill"))
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	defer moved.Close()
 	streaming := func() bool { return receiver.State() == walreceiver.Streaming }
@@ -115,6 +112,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	filler := newFiller(c, up, members, store, roomNow, streaming, log.With("part", "backfill"))
 	var outbox *link.Outbox
 	var via walreceiver.Via
 	var finder walreceiver.Primary

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 
 	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -20,8 +25,45 @@ func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*up
 	if err != nil || choice.Primary() {
 		return nil, err
 	}
-	through := v.up.Through(choice.Member, func(ctx context.Context) (net.Conn, error) {
-		return v.members.link.Open(ctx, choice.Member, puller.Protocol)
+	return v.members.connect(ctx, v.up, choice.Member, params)
+}
+
+// connect logs in at the walsender of a member that is up.
+func (m *membership) connect(ctx context.Context, up *upstream.Config, member string, params map[string]string,
+) (*upstream.Session, error) {
+	through := up.Through(member, func(ctx context.Context) (net.Conn, error) {
+		return m.link.Open(ctx, member, puller.Protocol)
 	})
 	return through.Connect(ctx, params)
 }
+
+// memberSource has missing or damaged WAL sent by whichever member still has it.
+type memberSource struct {
+	up      *upstream.Config
+	members *membership
+	name    string
+}
+
+func (m *memberSource) String() string { return "members" }
+
+// Open takes the first member that begins to send.
+func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfill.Run) (io.ReadCloser, error) {
+	err := errNoMember
+	for _, peer := range m.members.gossip.Live() {
+		if peer.Name == m.name {
+			continue
+		}
+		s, failed := m.members.connect(ctx, m.up, peer.Name, map[string]string{"replication": "true"})
+		if failed == nil {
+			var stream io.ReadCloser
+			if stream, failed = backfill.Stream(ctx, s, id, r); failed == nil {
+				return stream, nil
+			}
+			_ = s.Close()
+		}
+		err = errors.Join(err, fmt.Errorf("member %s: %w", peer.Name, failed))
+	}
+	return nil, err
+}
+
+var errNoMember = errors.New("no other member of the cluster has it")

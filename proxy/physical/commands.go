@@ -148,6 +148,7 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 	next, err := s.h.o.Hub.StartReplication(ctx,
 		fanout.StartRequest{
 			Slot: c.Slot, At: c.At, Timeline: c.Timeline, Known: lsn.LSN(s.h.known.Load()), Version: s.version,
+			StoreOnly: member(s.client.conn) != "",
 		},
 		s.info(), fanout.Conn{Net: s.client.conn, Frames: s.client.r})
 	if errors.Is(err, fanout.ErrSessionOver) {
