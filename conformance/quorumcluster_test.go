@@ -17,21 +17,21 @@ import (
 // proxies starts a cluster of proxies in front of a primary, each with the same rule.
 func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule string, names ...string) []*pgtest.Proxy {
 	t.Helper()
-	return clusterOf(t, primary, ruleFile(rule), names...)
+	return clusterOf(t, primary.Conninfo(), ruleFile(rule), names...)
 }
 
-// clusterOf starts a cluster of proxies that have config in common.
-func clusterOf(t *testing.T, primary *pgtest.Server, config string, names ...string) []*pgtest.Proxy {
+// clusterOf starts a cluster of proxies that have upstream and config in common.
+func clusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
 	var all []*pgtest.Proxy
 	var binds, members []string
 	for _, name := range names {
 		p := pgtest.StartProxy(t, pgtest.ProxyOptions{
-			Name: name, Upstream: primary.Conninfo(), Config: "{}\n", Stopped: true,
+			Name: name, Upstream: upstream, Config: "{}\n", Stopped: true,
 		})
 		all = append(all, p)
 		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
-		line := p.Program(t, "identity", "--name", name, "--data-dir", p.DataDir, "--upstream", primary.Conninfo())
+		line := p.Program(t, "identity", "--name", name, "--data-dir", p.DataDir, "--upstream", upstream)
 		members = append(members, strings.TrimSpace(line))
 	}
 	for i, p := range all {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestOnePuller(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
-	all := clusterOf(t, primary, ruleFile("ANY 2 (s1, s2, s3)")+"upstream:\n  via: cluster\n", "a", "b", "c")
+	all := clusterOf(t, primary.Conninfo(), ruleFile("ANY 2 (s1, s2, s3)")+"upstream:\n  via: cluster\n", "a", "b", "c")
 	s := &quorumSite{site: &site{in: in, primary: primary}}
 	var standbys []*pgtest.Server
 	for i, p := range all {
@@ -91,11 +92,63 @@ func TestOnePuller(t *testing.T) {
 	}
 }
 
+// A failover behind one puller: all proxies and standbys follow, and the clients of each proxy find the new
+// primary, although two of the proxies do not stream from it.
+func TestOnePullerFailover(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_log_hints = on")
+	primary := in.Primary(t, settings)
+	candidate := in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name("candidate"))
+	all := clusterOf(t, hosts(primary, candidate), "upstream:\n  via: cluster\n  connect_wait: 50s\n", "a", "b", "c")
+	var standbys []*pgtest.Server
+	for i, p := range all {
+		standbys = append(standbys, standbyOf(t, primary, p, fmt.Sprintf("s%d", i+1), ""))
+	}
+	viaPuller := func(server *pgtest.Server) {
+		t.Helper()
+		pgtest.WaitFor(t, time.Minute, "one of the proxies to pull", func() (bool, error) {
+			n := 0
+			for _, row := range pgtest.PgStatReplication(t, server) {
+				if row.ApplicationName != "candidate" {
+					n++
+				}
+			}
+			members := 0
+			for _, p := range all {
+				if u := status(t, p).Upstream; u.State == admin.Streaming && u.Member != "" {
+					members++
+				}
+			}
+			return n == 1 && members == 2, nil
+		})
+	}
+	viaPuller(primary)
+	for _, p := range all {
+		p.SQL(t, "CREATE TABLE before_"+p.Name+" AS SELECT 1")
+	}
+	for _, s := range append(standbys, candidate) {
+		pgtest.WaitCaughtUp(t, primary, s)
+	}
+	primary.Kill9(t)
+	candidate.Promote(t)
+	for _, p := range all {
+		p.SQL(t, "CREATE TABLE after_"+p.Name+" AS SELECT 1")
+	}
+	viaPuller(candidate)
+	for i, p := range all {
+		pgtest.WaitCaughtUp(t, candidate, standbys[i])
+		pgtest.EqualData(t, candidate, standbys[i])
+		if got := status(t, p).Store.Timeline; got != 2 {
+			t.Errorf("%s is on timeline %s", p.Name, got)
+		}
+	}
+}
+
 // What is damaged at rest comes from another member, when the primary has removed it.
 func TestRepairFromMember(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
-	all := clusterOf(t, primary, "wal:\n  keep_size: 1GB\n", "a", "b")
+	all := clusterOf(t, primary.Conninfo(), "wal:\n  keep_size: 1GB\n", "a", "b")
 	late := standbyOf(t, primary, all[0], "late", "")
 	size := primary.SegSize(t)
 	pgtest.WaitCaughtUp(t, primary, late)
