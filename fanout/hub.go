@@ -55,6 +55,8 @@ type Hub struct {
 	feedback *feedback
 	voted    voted
 	lost     atomic.Int64 // slots lost since the start
+
+	reserving atomic.Int32 // slots that are being made, see reserve
 }
 
 // New makes a hub and gives the store its retention. It starts nothing.

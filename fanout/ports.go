@@ -14,7 +14,8 @@ type Store interface {
 	walsender.Store
 	// Identity is the adopted system; false when nothing was adopted yet.
 	Identity() (lsn.SystemID, lsn.SegSize, bool)
-	// Oldest is the first position that the store can still serve.
+	// Oldest is the first position that the store can still serve. It comes after any removal that has
+	// asked what is needed before the call: what SetRetention's function answers from then on is there.
 	Oldest() lsn.LSN
 	// HistoryFile is the content of a timeline's history file; fs.ErrNotExist inside the error when
 	// the store has none.

@@ -37,23 +37,25 @@ func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 			return slot.ErrExists(r.Name)
 		}
 	}
-	restart := lsn.Invalid
-	if r.ReserveWAL {
-		var err error
-		if restart, err = h.reserve(h.o.Store.Positions().Received); err != nil {
-			return err
-		}
+	if !r.ReserveWAL {
+		return h.o.Slots.Create(r.Name, r.Temporary, lsn.Invalid, pid)
 	}
-	return h.o.Slots.Create(r.Name, r.Temporary, restart, pid)
+	return h.reserve(h.o.Store.Positions().Received, func(restart lsn.LSN) error {
+		return h.o.Slots.Create(r.Name, r.Temporary, restart, pid)
+	})
 }
 
-// reserve is the start of at's segment, or what the store holds of it.
-func (h *Hub) reserve(at lsn.LSN) (lsn.LSN, error) {
+// reserve has a slot made that begins at the start of at's segment, or with what the store holds of it.
+// No WAL is removed from before the store is asked until the slot is there: PostgreSQL, which can't hold
+// its checkpointer back, looks again afterwards instead (ReplicationSlotReserveWal).
+func (h *Hub) reserve(at lsn.LSN, create func(restart lsn.LSN) error) error {
 	_, seg, ok := h.o.Store.Identity()
 	if !ok || at == lsn.Invalid {
-		return lsn.Invalid, errNoStore()
+		return errNoStore()
 	}
-	return max(seg.Floor(at), h.o.Store.Oldest()), nil
+	h.reserving.Add(1)
+	defer h.reserving.Add(-1)
+	return create(max(seg.Floor(at), h.o.Store.Oldest()))
 }
 
 // ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
@@ -135,11 +137,10 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (*slot
 			return nil, err
 		}
 		if !adopted && h.tuning.Load().AutoCreateSlots {
-			restart, err := h.reserve(min(r.At, h.o.Store.Positions().Received))
-			if err != nil {
-				return nil, err
-			}
-			if err := h.o.Slots.Create(r.Slot, false, restart, pid); err != nil && !isDuplicate(err) {
+			err := h.reserve(min(r.At, h.o.Store.Positions().Received), func(restart lsn.LSN) error {
+				return h.o.Slots.Create(r.Slot, false, restart, pid)
+			})
+			if err != nil && !isDuplicate(err) {
 				return nil, err
 			}
 		}

@@ -32,7 +32,7 @@ func (w walStore) Positions() walsender.Positions {
 	return walsender.Positions{Timeline: p.Timeline, Received: p.Received}
 }
 
-func (w walStore) Oldest() lsn.LSN { return w.s.Positions().Oldest }
+func (w walStore) Oldest() lsn.LSN { return w.s.Oldest() }
 
 func (w walStore) History() lsn.History { return w.s.History() }
 

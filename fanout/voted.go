@@ -67,8 +67,11 @@ func (h *Hub) VotedFrom() lsn.LSN {
 }
 
 // retainFrom is from where the store keeps WAL: for slots, and for standbys that have yet to flush what
-// stores voted for. The latter is subject to no cap.
+// stores voted for. The latter is subject to no cap. While a slot is being made, nothing goes.
 func (h *Hub) retainFrom() lsn.LSN {
+	if h.reserving.Load() > 0 {
+		return everything
+	}
 	slots, votes := h.o.Slots.Oldest(), h.VotedFrom()
 	if slots == lsn.Invalid || votes != lsn.Invalid && votes < slots {
 		return votes

@@ -105,37 +105,41 @@ func (s *Store) retain() error {
 	if pos.Timeline == 0 {
 		return nil
 	}
-	// Asked after the positions were read: a slot that is made from now on begins at or above them.
-	slots := lsn.Invalid
-	if f := s.slots.Load(); f != nil {
-		slots = (*f)()
-	}
-	gone, reuse := s.unlist(slots, pos, s.o.Short())
+	gone, reuse := s.unlist(h, pos, s.o.Short())
 	if len(gone) == 0 {
 		return nil
 	}
 	x := s.segs
-	x.mu.Lock()
-	oldest := x.oldest(h, pos.Flushed)
-	x.mu.Unlock()
-	s.mu.Lock()
-	s.pos.Oldest = max(s.pos.Oldest, oldest)
-	s.mu.Unlock()
 	for i, k := range gone {
 		if err := x.drop(k, reuse[i]); err != nil {
 			return err
 		}
 	}
-	s.log.Debug("removed old segments", "count", len(gone), "oldest_lsn", oldest)
+	s.log.Debug("removed old segments", "count", len(gone), "oldest_lsn", s.Positions().Oldest)
 	return x.fs.SyncDir(x.dir)
 }
 
-// unlist takes the removable segments out of the index. reuse says which may become spares: a file
-// that is still open somewhere must keep its content.
-func (s *Store) unlist(slots lsn.LSN, pos Positions, short bool) (gone []segKey, reuse []bool) {
+// Oldest is Positions().Oldest, after any removal that has asked what slots need: whoever says first that
+// he needs WAL, and then asks, has everything from here on.
+func (s *Store) Oldest() lsn.LSN {
+	if _, ok := s.Identity(); ok {
+		s.segs.mu.Lock()
+		defer s.segs.mu.Unlock()
+	}
+	return s.Positions().Oldest
+}
+
+// unlist takes the removable segments out of the index, and moves Positions.Oldest. Slots are asked under
+// the same lock, see [Store.Oldest], and after pos was read: a slot that is made from now on begins at or
+// above it. reuse says which may become spares: a file that is still open somewhere must keep its content.
+func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey, reuse []bool) {
 	x := s.segs
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	slots := lsn.Invalid
+	if f := s.slots.Load(); f != nil {
+		slots = (*f)()
+	}
 	r := retention{
 		segSize: x.size, slots: slots, keepSize: s.keepSize.Load(),
 		received: pos.Received, mark: pos.Flushed,
@@ -154,6 +158,12 @@ func (s *Store) unlist(slots lsn.LSN, pos Positions, short bool) (gone []segKey,
 	gone = r.removable()
 	for _, k := range gone {
 		delete(x.have, k)
+	}
+	if len(gone) > 0 {
+		oldest := x.oldest(h, pos.Flushed)
+		s.mu.Lock()
+		s.pos.Oldest = max(s.pos.Oldest, oldest)
+		s.mu.Unlock()
 	}
 	x.closeIdle(func(k segKey) bool { return x.have[k] })
 	for _, k := range gone {

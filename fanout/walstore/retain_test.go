@@ -3,6 +3,7 @@ package walstore
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,30 @@ func TestRetentionOfAStore(t *testing.T) {
 	}
 	s = reopen(t, s, fsys)
 	readAll(t, s, g, 1, s.Positions().Oldest, g.End())
+}
+
+// TestOldestWaitsForRemoval: who asks while a removal goes on is told what it leaves.
+func TestOldestWaitsForRemoval(t *testing.T) {
+	s := openMem(t, vfs.NewMem(), func(o *Options) { o.KeepSize = 0 })
+	g := newGen()
+	g.Fill(g.Start()+10<<20, rand.New(rand.NewPCG(1, 1)))
+	begin(t, s, g)
+	send(t, s, g, g.Start())
+	drain(t, s)
+	answer := make(chan lsn.LSN, 1)
+	s.SetRetention(func() lsn.LSN {
+		go func() { answer <- s.Oldest() }()
+		for range 1000 {
+			runtime.Gosched() // it would have answered by now
+		}
+		return lsn.Invalid
+	})
+	if err := s.makeStep(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-answer, s.Positions().Oldest; got != want || want == g.Start() {
+		t.Fatalf("told %s, and %s was the oldest", got, want)
+	}
 }
 
 // TestRecycledSegmentsHideNothing: WAL goes on in files full of old WAL, is cut off by a crash at

@@ -207,8 +207,8 @@ func (s *Store) Err() error {
 func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
 
 // SetRetention sets the function that gives the oldest position that slots need, Invalid for none.
-// It is called from the store's goroutines and must not wait. Set it before Run, or WAL that slots
-// need may be removed.
+// It is called from the store's goroutines, under a lock: it must not wait, and of the store it may ask
+// Positions only. Set it before Run, or WAL that slots need may be removed.
 func (s *Store) SetRetention(oldest func() lsn.LSN) {
 	s.slots.Store(&oldest)
 	signal(s.makeC)
