@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
@@ -45,6 +47,55 @@ func TestDamagedWhileStopped(t *testing.T) {
 	s.verifySegments(t, s.proxy)
 	if st := status(t, s.proxy).Store; st.RepairTo != 0 {
 		t.Errorf("still repairing: %+v", st)
+	}
+}
+
+// TestDamageRestoredFromArchive: what a stopped proxy had reported flushed is damaged in the segment that
+// was being written, and the primary has removed it meanwhile. As long as nobody has it that is said, and
+// nothing is skipped; then it comes from the archive, and the stream goes on behind it.
+func TestDamageRestoredFromArchive(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 15)
+	archive := in.TempDir(t)
+	s := newSleeper(t, in, fmt.Sprintf("  restore_command: \"cp '%s/%%f' '%%p'\"\n", archive),
+		"wal_keep_size = 0", "max_wal_size = 4MB", "archive_mode = on", "archive_command = 'cp %p "+archive+"/%f'")
+	standby := standbyOf(t, s.primary, s.proxy, "attached", "")
+	size := s.primary.SegSize(t)
+	for off := int64(0); off < int64(size)/3 || off > int64(size)/2; off = size.Offset(s.primary.CurrentLSN(t)) {
+		s.primary.Exec(t, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 50000))")
+	}
+	pgtest.WaitCaughtUp(t, s.primary, standby)
+	if code := s.proxy.Terminate(t); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	end := stored(t, s.primary)
+	spoil(t, s.proxy, size, size.Floor(end-1)+lsn.LSN(size.Offset(end-1)/2))
+	s.primary.Exec(t, "SELECT pg_drop_replication_slot('replproxy_proxy')")
+	fill(t, s.primary, 20)
+	forgets(t, s.primary, end)
+	away := archive + ".away"
+	rename(t, archive, away)
+	s.proxy.StartNoWait(t)
+	logged(t, "the proxy", s.proxy.Log, "where the store ends; nothing is skipped: name an archive")
+	logged(t, "the proxy", s.proxy.Log, "restore_command: restore "+size.FileName(1, size.Segno(end-1)))
+	st := status(t, s.proxy)
+	if st.Store.RepairTo < end || st.Store.Flushed >= end || !strings.Contains(st.Upstream.LastError, "restore_command: ") {
+		t.Errorf("while nobody has it: %+v, %+v", st.Store, st.Upstream)
+	}
+	rename(t, away, archive)
+	logged(t, "the proxy", s.proxy.Log, "WAL that the upstream has removed was restored from the archive")
+	logged(t, "the proxy", s.proxy.Log, "the damaged WAL was received again")
+	s.proxy.WaitReady(t)
+	s.verify(t, standby)
+	if st := status(t, s.proxy).Store; st.RepairTo != 0 {
+		t.Errorf("still repairing: %+v", st)
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 
 	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -38,6 +40,18 @@ func (f *filler) sources(c *config.Config) []backfill.Source {
 		all = append(all, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
 	}
 	return all
+}
+
+// restorer continues the store from the archive, if one is configured when it is asked.
+func restorer(store *walstore.Store, now func() *config.Config) func(context.Context, lsn.LSN) (int, error) {
+	return func(ctx context.Context, until lsn.LSN) (int, error) {
+		c := now()
+		if c.WAL.RestoreCommand == "" {
+			return 0, nil
+		}
+		archive := &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir, Prefix: "forward"}
+		return backfill.Forward(ctx, store, archive, until)
+	}
 }
 
 func backfillStatus(s backfill.Status) admin.Backfill {

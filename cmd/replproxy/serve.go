@@ -162,7 +162,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
 		Quorum: reporterQuorum{node}, Via: via, Primary: finder,
-		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log),
+		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log), Restore: restorer(store, set.now),
 		Logger: log.With("part", "walreceiver"),
 	})
 	if err != nil {

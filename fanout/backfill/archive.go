@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ const maxOutput = 500
 type Archive struct {
 	Command string
 	Dir     string // of this proxy alone; the file lies there until it is imported
+	Prefix  string // of that file's name; "": restore. Two that run at once have two
 }
 
 // String names the source.
@@ -87,7 +89,7 @@ func (w *restored) Read(p []byte) (int, error) {
 // next runs the command for the next segment and opens what it brought.
 func (w *restored) next() error {
 	name := w.size.FileName(w.run.Timeline, w.size.Segno(w.run.Start))
-	path := filepath.Join(w.a.Dir, "restore."+name)
+	path := filepath.Join(w.a.Dir, cmp.Or(w.a.Prefix, "restore")+"."+name)
 	_ = os.Remove(path) // of a process that died
 	if err := w.a.run(w.ctx, name, path); err != nil {
 		_ = os.Remove(path)

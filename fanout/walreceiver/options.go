@@ -1,6 +1,7 @@
 package walreceiver
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -40,6 +41,10 @@ type Options struct {
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary
+	// Restore continues the store with archived WAL up to until at most, where the upstream has removed what
+	// follows the store's end; it tells how many segments came, and why no more did. nil: there is no archive.
+	// It is called by the goroutine of Run, between connections.
+	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
 	Gate    Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
 
 	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status

@@ -21,6 +21,19 @@ func on(tli lsn.TimelineID, end lsn.LSN) walstore.Positions {
 	return walstore.Positions{Timeline: tli, Oldest: seg, Received: end, Written: end, Flushed: end}
 }
 
+// TestRestorable: nothing that the upstream still writes, nor beyond what both have in common.
+func TestRestorable(t *testing.T) {
+	three := server{timeline: 3, history: fork3, seg: 16 << 20, xlogpos: 9*seg + 5}
+	for _, c := range []struct {
+		have walstore.Positions
+		want lsn.LSN
+	}{{on(3, 8*seg+9), 9 * seg}, {on(2, 6*seg), 8 * seg}, {on(1, 4*seg+9), 5 * seg}} {
+		if got := restorable(c.have, three); got != c.want {
+			t.Errorf("timeline %s: %s, expected %s", c.have.Timeline, got, c.want)
+		}
+	}
+}
+
 func TestPlanStart(t *testing.T) {
 	three := server{timeline: 3, history: fork3, seg: 16 << 20, xlogpos: 9*seg + 5}
 	slot := three

@@ -34,6 +34,7 @@ type Receiver struct {
 	lacking  lsn.LSN // a start before the end of the store that failed
 	promise  *promise
 	lack     *LackError        // why a server was not followed at the present attempt
+	gone     lsn.LSN           // restorable is up to here what the upstream has removed; Invalid: it has all
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
 	ruled    bool              // there was a rule when the connection began
 	apart    bool              // the slot is held by SQL, the stream does without it
@@ -95,6 +96,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		attempt, cancel := r.newAttempt(ctx)
 		streamed, err := r.connection(attempt)
 		r.setState(Disconnected)
+		restored, err := r.restore(attempt, err)
 		if ctx.Err() != nil {
 			cancel()
 			return nil
@@ -106,6 +108,10 @@ func (r *Receiver) Run(ctx context.Context) error {
 		}
 		if errors.Is(err, walstore.ErrFailed) || errors.Is(err, walstore.ErrClosed) {
 			return fmt.Errorf("receive WAL: %w", err)
+		}
+		if restored {
+			cancel()
+			continue
 		}
 		r.failed(err)
 		var refusal *pgerror.Error
@@ -181,6 +187,7 @@ func (r *Receiver) waiting(on bool) {
 // connection is one connection from log-in to its end. streamed is for how long WAL could flow.
 func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err error) {
 	r.starve(false)
+	r.gone = lsn.Invalid
 	r.setState(Connecting)
 	r.lack = nil
 	s, err := r.viaMember(ctx)
@@ -359,10 +366,11 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 	case e.Code == pgerror.UndefinedFile:
 		end := r.o.Store.Positions().Received
 		r.starve(true)
+		r.gone = restorable(r.o.Store.Positions(), srv)
 		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
-			"nothing is skipped: stop it, bring the segments back to its pg_wal (from the archive), raise its "+
-			"wal_keep_size and start it again, or start with an empty data directory and rebuild the standbys that "+
-			"need that WAL", err, end)}
+			"nothing is skipped: name an archive that has it in wal.restore_command; or stop the upstream, bring the "+
+			"segments back to its pg_wal, raise its wal_keep_size and start it again; or start with an empty data "+
+			"directory and rebuild the standbys that need that WAL", err, end)}
 	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "" && !r.apart:
 		r.slotLost = true // "can no longer access replication slot"
 	case e.Code == pgerror.ObjectInUse:

@@ -186,7 +186,7 @@ func (s *Store) joins(f vfs.File, g Segment) error {
 		}
 		return stored.page(at)
 	}
-	if s.has(h, g.End) {
+	if pos.Flushed > g.End && s.has(h, g.End) {
 		w.Limit = pos.Flushed
 	}
 	placed := false

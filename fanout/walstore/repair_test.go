@@ -1,12 +1,17 @@
 package walstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -127,6 +132,71 @@ func checkRepair(t *testing.T, fsys FS, g *walstoretest.Generator, from lsn.LSN)
 	s = reopen(t, s, fsys)
 	if r, ok := s.Repairing(); ok {
 		t.Fatalf("still to be repaired after a restart: %+v", r)
+	}
+}
+
+// TestAppendSegment: what no upstream has any more comes from an archive, if it is what was stored.
+func TestAppendSegment(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		spoilAt int64 // in the last segment
+		want    func(err error) bool
+		archive func(wal []byte) []byte
+	}{
+		{"in the middle", 100_000, nil, nil},
+		{"from a segment before", 44, nil, nil},
+		{"short", 100_000, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) },
+			func(wal []byte) []byte { return wal[:len(wal)-1] }},
+		{"a bit of it", 100_000, func(err error) bool { return errors.Is(err, ErrDamaged) },
+			func(wal []byte) []byte { wal[300_000] ^= 1; return wal }},
+		{"a page of it", 100_000, func(err error) bool { return errors.As(err, new(*walformat.PageError)) },
+			func(wal []byte) []byte { wal[5*lsn.PageSize] ^= 1; return wal }},
+		{"of another history", 100_000, func(err error) bool { return errors.Is(err, ErrDamaged) },
+			func(wal []byte) []byte {
+				other := newGen()
+				other.Fill(other.Start()+8<<20, rand.New(rand.NewPCG(3, 3)))
+				return other.Bytes(other.Start()+4<<20, other.Start()+5<<20)
+			}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, g := ownedStore(t, false)
+			g.Fill(g.Start()+8<<20, rand.New(rand.NewPCG(2, 2)))
+			flip(m, "wal/"+testSeg.FileName(1, testSeg.Segno(g.Start()+4<<20)), c.spoilAt)
+			s := openMem(t, m)
+			r, ok := s.Repairing()
+			if !ok {
+				t.Fatal("nothing to repair")
+			}
+			if c.want != nil {
+				seg, _ := s.NextSegment()
+				err := s.AppendSegment(t.Context(), seg, bytes.NewReader(c.archive(bytes.Clone(g.Bytes(seg.Start, seg.End)))))
+				if !c.want(err) || s.Positions().Received != r.From {
+					t.Fatalf("%v, positions %+v", err, s.Positions())
+				}
+			}
+			for s.Positions().Received < g.Start()+6<<20 {
+				seg, _ := s.NextSegment()
+				if err := s.AppendSegment(t.Context(), seg, bytes.NewReader(g.Bytes(seg.Start, seg.End))); err != nil {
+					t.Fatal(err)
+				}
+				drain(t, s)
+			}
+			if _, ok := s.Repairing(); ok {
+				t.Fatal("not repaired")
+			}
+			at := g.Start() + 6<<20
+			start(t, s, 1, at)
+			send(t, s, g, at)
+			drain(t, s)
+			s = reopen(t, s, m)
+			readAll(t, s, g, 1, g.Start(), g.End())
+			names, _ := m.ReadDir("/data/wal")
+			for _, name := range names {
+				if strings.HasSuffix(name, importSuffix) {
+					t.Errorf("%s was left", name)
+				}
+			}
+		})
 	}
 }
 

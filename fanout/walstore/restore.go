@@ -1,0 +1,61 @@
+package walstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// NextSegment is the whole segment with which the stored WAL goes on: the one that holds its end. false:
+// there is no WAL yet.
+func (s *Store) NextSegment() (Segment, bool) {
+	pos := s.Positions()
+	if pos.Timeline == 0 {
+		return Segment{}, false
+	}
+	start := s.segs.size.Floor(pos.Received)
+	return Segment{Timeline: pos.Timeline, Start: start, End: start + s.segLen()}, true
+}
+
+// AppendSegment takes the next segment g from r, an archived file, instead of a stream: it is verified as
+// by Import, and then appended as if it had been streamed. A stream that was going on is over. Call it
+// from the goroutine of the stream; it waits for the disk as AppendFrom does.
+//
+// Errors: those of Import and AppendFrom. After an error nothing has changed, or a part of g was received.
+func (s *Store) AppendSegment(ctx context.Context, g Segment, r io.Reader) error {
+	if now, ok := s.NextSegment(); !ok || now != g {
+		return fmt.Errorf("restore WAL: %w: segment %s is not the next one", ErrGap, s.Name(g))
+	}
+	if err := s.StartStream(g.Timeline, g.Start); err != nil {
+		return err
+	}
+	s.importing.Lock()
+	defer s.importing.Unlock()
+	temp := s.walPath(s.Name(g) + importSuffix)
+	_, err := s.stageFile(temp, g, r)
+	if err == nil {
+		err = s.appendFile(ctx, temp, g)
+	}
+	s.in.started = false
+	if err = errors.Join(err, s.segs.remove(filepath.Base(temp))); err != nil {
+		return fmt.Errorf("restore WAL segment %s: %w", s.Name(g), err)
+	}
+	return nil
+}
+
+// appendFile appends g out of a verified file.
+func (s *Store) appendFile(ctx context.Context, name string, g Segment) error {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return err
+	}
+	wal := io.NewSectionReader(f, 0, int64(g.End-g.Start))
+	for at := g.Start; at < g.End && err == nil; {
+		n := min(overlapBuffer, g.End-at)
+		err = s.AppendFrom(ctx, at, wal, int(n))
+		at += n
+	}
+	return errors.Join(err, f.Close())
+}
