@@ -77,6 +77,8 @@ type Node struct {
 	// node that came back with another rule would not know what commits rest on (ruling R9).
 	settling bool
 	told     string // why the rule could not be satisfied at the last look
+
+	withdrawn bool // the own store does not vote, see Withdraw
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -201,7 +203,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	}
 	r, news := n.ledger.Ack(now, ledger.Ack{
 		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
-		Write: p.Written, Flush: p.Flushed, Streaming: n.o.Store.Streams(),
+		Write: p.Written, Flush: p.Flushed, Streaming: n.o.Store.Streams() && !n.withdrawn,
 	})
 	if news {
 		n.publishReport(r)
@@ -215,6 +217,16 @@ func (n *Node) moved() {
 	if n.stale || n.last.Ruled {
 		n.touch()
 	}
+}
+
+// Withdraw says that the own store votes no more, or again: while it has no space but that of WAL which may
+// be nowhere but in stores that voted for it, nothing more is to rest on it (ruling R4).
+func (n *Node) Withdraw(withdrawn bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.withdrawn = withdrawn
+	n.ownVote(time.Now(), n.o.Store.Positions())
+	n.touch()
 }
 
 // touch makes whoever reports look again, here and elsewhere. The caller holds mu.

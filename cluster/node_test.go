@@ -94,6 +94,35 @@ func TestRuleCovers(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 }
 
+// TestWithdraw: the own store votes no more, and what rests on it waits; then it votes again.
+func TestWithdraw(t *testing.T) {
+	store := newFakeStore(100)
+	n := newNode(t, "ANY 1 (proxy, s1)", store)
+	standing := func() ledger.Standing {
+		for _, v := range n.Status().Voters {
+			if v.Kind == vote.Store {
+				return v.Standing
+			}
+		}
+		return ""
+	}
+	wantLimits(t, n, 100, 100, 0)
+	n.settle()
+	n.Withdraw(true)
+	wantLimits(t, n, 0, 0, 0)
+	if s := n.Status(); standing() != ledger.Withdrawn || !s.Withdrawn || s.Levels[1].Satisfiable {
+		t.Errorf("%q, %+v", standing(), s)
+	}
+	store.move(1, 200)
+	report(n, n.Attach("s1"), 1, 90)
+	wantLimits(t, n, 90, 90, 90) // a standby still counts
+	n.Withdraw(false)
+	wantLimits(t, n, 200, 200, 90)
+	if standing() != ledger.Counts {
+		t.Errorf("%q", standing())
+	}
+}
+
 // A position of the timeline before says nothing about the present one, whoever asks first.
 func TestTimelineChange(t *testing.T) {
 	store := newFakeStore(100)

@@ -22,6 +22,8 @@ type Status struct {
 	Holds  []ledger.Hold // on everything
 	// Rules are the demands in use; more than one while nodes differ.
 	Rules []ledger.Verdict
+	// Withdrawn: the own store does not vote, see [Node.Withdraw].
+	Withdrawn bool
 	// Confirmation is how far the own rule is in force at the other members (ruling R9).
 	Confirmation ledger.Confirmation
 	Counters     ledger.Counters
@@ -65,7 +67,7 @@ func (n *Node) Status() Status {
 	n.waiting.look(now, n)
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
-		Confirmation: n.ledger.Confirmed(),
+		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
 	}
 	rule := n.rule()
 	s.Rule = rule.String()
@@ -125,6 +127,9 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 	}
 	candidates := 0
 	for _, view := range n.ledger.Views(now, n.at.System, n.at.Timeline) {
+		if view.Incarnation == n.own && view.Node == n.o.Name && n.withdrawn {
+			view.Standing = ledger.Withdrawn
+		}
 		v := Voter{View: view, Positions: positionsOf(view.Report, n.at.Timeline)}
 		v.Priority = quorum.Priority(rule, quorum.Voter{Name: view.Name, Store: view.Kind == vote.Store})
 		if view.Standing == ledger.IsMember || v.Positions.Flush == lsn.Invalid {

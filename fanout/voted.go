@@ -66,6 +66,27 @@ func (h *Hub) VotedFrom() lsn.LSN {
 	return h.voted.from(h.o.Store.Positions().Timeline, h.tuning.Load().RetainUntil)
 }
 
+// VotedBytes is how much WAL of whole segments is kept for no other reason than that this store voted for
+// it. flushed is the store's.
+func (h *Hub) VotedBytes(flushed lsn.LSN) int64 {
+	votes := h.VotedFrom()
+	_, seg, ok := h.o.Store.Identity()
+	if !ok || votes == lsn.Invalid {
+		return 0
+	}
+	other := flushed
+	if keep, end := lsn.LSN(h.tuning.Load().Limits.KeepSize), h.o.Store.Positions().Received; end > keep {
+		other = min(other, end-keep)
+	} else {
+		return 0
+	}
+	if slots := h.o.Slots.Oldest(); slots != lsn.Invalid {
+		other = min(other, slots)
+	}
+	from := seg.Floor(max(votes, h.o.Store.Oldest()))
+	return int64(max(seg.Floor(other), from) - from)
+}
+
 // retainFrom is from where the store keeps WAL: for slots, and for standbys that have yet to flush what
 // stores voted for. The latter is subject to no cap. While a slot is being made, nothing goes.
 func (h *Hub) retainFrom() lsn.LSN {

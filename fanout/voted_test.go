@@ -61,6 +61,9 @@ func TestVotedWALIsKept(t *testing.T) {
 	if got := w.hub.VotedFrom(); got != everything {
 		t.Fatalf("kept from %s", got)
 	}
+	if got := w.hub.VotedBytes(w.fed); got != int64(testSeg.Floor(w.fed)-start) {
+		t.Errorf("kept for votes: %d bytes", got)
+	}
 	half := start + 6<<20
 	applies := w.standby(2, StartRequest{At: start})
 	applies.expect(copyBoth)
@@ -70,6 +73,16 @@ func TestVotedWALIsKept(t *testing.T) {
 	}
 	applies.reply(half)
 	w.waitFor("its report to count", func() bool { return w.hub.VotedFrom() == half })
+	if got := w.hub.VotedBytes(w.fed); got != int64(testSeg.Floor(w.fed)-testSeg.Floor(half)) {
+		t.Errorf("kept for votes once a standby has half: %d bytes", got)
+	}
+	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "there", ReserveWAL: true}, 9))
+	w.hub.Tune(Tuning{RetainUntil: 1, Limits: Limits{KeepSize: 1 << 30}})
+	if got := w.hub.VotedBytes(w.fed); got != 0 {
+		t.Errorf("kept for votes, beyond keep_size: %d bytes", got)
+	}
+	w.hub.Tune(Tuning{RetainUntil: 1, Limits: limits})
+	w.must(w.hub.DropSlot(t.Context(), "there", false, 9))
 	applies.leave()
 	archive.leave()
 	w.feed(100_000)

@@ -24,6 +24,8 @@ const (
 	IsMember   Standing = "a member's name: its store votes"
 	NodeFenced Standing = "its node is fenced"
 	TwoHolders Standing = "two nodes hold its node's name"
+	// Withdrawn is what a node shows of its own store; to the others it is catching up.
+	Withdrawn Standing = "withdrawn: no space but that of WAL it voted for"
 )
 
 // View is one session as an evaluation sees it, for the question why a commit waits.

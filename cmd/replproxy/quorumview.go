@@ -17,6 +17,7 @@ func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	q := admin.Quorum{
 		Rule: s.Rule, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
 		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
+		Withdrawn: s.Withdrawn,
 	}
 	names := [3]string{"write", "flush", "apply"}
 	commits := [3]string{"remote_write", "on", "remote_apply"}
@@ -60,6 +61,10 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 func quorumWarnings(s cluster.Status) (all []string) {
 	if s.Rule == "" {
 		return nil
+	}
+	if s.Withdrawn {
+		all = append(all, "this store does not vote: its volume is out of space, and only WAL that it voted for could be "+
+			"removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn) or there is space")
 	}
 	if l := s.Levels[1]; !l.Satisfiable {
 		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))

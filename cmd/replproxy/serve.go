@@ -222,6 +222,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	stages := []stage{
 		{"store", store.Run}, {"backfill", filler.Run}, {"hub", hub.Run}, {"slots", keeper.Run}, {"own slot", own.Run},
 		{"cluster", node.Run},
+		{"ballot", (&ballot{store, hub, node, set, log.With("part", "cluster")}).Run},
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
 	}
 	stages = append(stages, memberStages...)

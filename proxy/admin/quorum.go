@@ -15,6 +15,8 @@ type Quorum struct {
 	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
 	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
 
+	Withdrawn bool `json:"own_vote_withdrawn" doc:"true while this store has no space but that of WAL it voted for"`
+
 	Violations uint64 `json:"violations_total" doc:"broken inequalities: nothing was reported instead. Should be 0"`
 }
 
@@ -94,6 +96,9 @@ var quorumMetrics = []metric{
 			emit("counting", float64(counting))
 			emit("missing", float64(missing))
 		}},
+	{"replproxy_quorum_own_vote_withdrawn_state",
+		"1 while this store does not vote, for lack of space but that of WAL it voted for.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Quorum.Withdrawn) })},
 	{"replproxy_quorum_violations_total", "Broken inequalities: nothing was reported instead. Should be 0.",
 		"", nil, counter, single(func(s *Status) float64 { return float64(s.Quorum.Violations) })},
 }
