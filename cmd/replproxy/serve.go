@@ -161,7 +161,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	gate := physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
-		Quorum: reporterQuorum{node}, Via: via, Primary: finder,
+		Quorum: reporterQuorum{node}, Mirrors: keeper, Via: via, Primary: finder,
 		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log), Restore: restorer(store, set.now),
 		Logger: log.With("part", "walreceiver"),
 	})

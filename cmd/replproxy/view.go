@@ -90,6 +90,11 @@ func (v *view) Status() admin.Status {
 		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
 	}
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
+	if told.Mirrors == walreceiver.MirrorsMissing {
+		s.Warnings = append(s.Warnings, "slots are not mirrored on the upstream, which is reported to all the same: "+
+			"standbys that need their slots there (slots.mirror) may miss WAL after a failover; see the log for why, "+
+			"and max_replication_slots there")
+	}
 	s.Warnings = append(s.Warnings, quorumWarnings(votes)...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	return s
@@ -102,7 +107,7 @@ func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
 		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.LetGo),
-		SlotRecreated: own.Recreated,
+		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors),
 	}
 	if l := r.Lack; l != nil {
 		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To}

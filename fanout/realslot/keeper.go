@@ -55,6 +55,10 @@ type Keeper struct {
 	next   atomic.Uint64
 	idle   atomic.Pointer[[]Idle]
 
+	made    atomic.Pointer[server] // where the mirrors are; nil: nowhere yet
+	nudge   chan struct{}          // one slot: look soon
+	changed chan struct{}          // one slot: made has changed
+
 	// Owned by Run.
 	side   *upstream.Session // kept between rounds that follow each other closely; nil: none
 	leads  server            // where side leads to
@@ -66,7 +70,7 @@ type Keeper struct {
 
 // New makes a keeper. It starts nothing.
 func New(o Options) *Keeper {
-	k := &Keeper{o: o, said: map[string]string{}}
+	k := &Keeper{o: o, said: map[string]string{}, nudge: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 	k.Tune(Tuning{o.Policy, o.Mirror})
 	return k
 }
@@ -162,17 +166,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer k.leave()
 	var last time.Time
+	var looked server // at last
 	for {
 		if w, err := k.o.Following.now(); err != nil {
 			k.leave()
-		} else if time.Since(last) >= k.interval() {
-			last = time.Now()
+		} else if w != looked || time.Since(last) >= k.interval() {
+			last, looked = time.Now(), w
 			k.complain("", k.round(ctx, w))
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-k.nudge:
 		}
 	}
 }
@@ -181,6 +187,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) interval() time.Duration {
 	tuning := k.tuning.Load()
 	every := idleInterval
+	if w, err := k.o.Following.now(); err == nil && !k.ready(w) {
+		return gateInterval - gateInterval/10 // who reports there waits
+	}
 	for _, v := range k.o.Slots.List() {
 		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
 		switch {
@@ -234,12 +243,18 @@ func (k *Keeper) round(ctx context.Context, w server) (err error) {
 		apart: k.o.Apart != nil && k.o.Apart(), oldest: oldest, target: flushed,
 		virtual: k.o.Slots.List(), real: v.slots,
 	}
+	lacking := false
 	for _, todo := range now.decide() {
 		if !k.o.Following.still(w) {
 			return nil
 		}
 		err := k.act(ctx, verified{k.o.Upstream, w}, s, todo, flushed)
 		k.complain(todo.name, err)
+		lacking = lacking || err != nil && (todo.verb == create || todo.verb == createShut)
+	}
+	if was := k.made.Load(); !lacking && (was == nil || *was != w) {
+		k.made.Store(&w)
+		signal(k.changed)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type view struct {
 	pingEnd          lsn.LSN   // WAL end of the last such ping
 	checkpoint       lsn.LSN   // end of the shutdown checkpoint with which the received WAL ends; 0: it does not
 	messages         bool      // WAL or a keepalive has come on this connection
+	held             bool      // nothing may be reported to a primary yet, see mirrorGate
 	final            bool      // we are about to leave: say what there is to say
 }
 

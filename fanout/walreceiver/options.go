@@ -35,6 +35,7 @@ type Options struct {
 	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
 	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
 	Feedback Feedback   // merged hot standby feedback; nil sends none
+	Mirrors  Mirrors    // reports to a primary begin once they are there; nil: there are none
 	// Accepted reports whether the operator wants timeline t followed although it lacks acknowledged WAL
 	// (ruling R3); nil: no. It is asked at each attempt, by one goroutine.
 	Accepted func(t lsn.TimelineID) bool

@@ -33,6 +33,7 @@ type Receiver struct {
 	// Owned by Run.
 	lacking  lsn.LSN // a start before the end of the store that failed
 	promise  *promise
+	mirrors  mirrorGate
 	lack     *LackError        // why a server was not followed at the present attempt
 	gone     lsn.LSN           // restorable is up to here what the upstream has removed; Invalid: it has all
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
@@ -76,6 +77,9 @@ func New(o Options) (*Receiver, error) {
 	}
 	r := &Receiver{o: o, log: o.Logger, avoid: map[string]error{}, refusals: map[string]string{}}
 	r.promise = newPromise(o.Store)
+	r.mirrors = mirrorGate{mirrors: o.Mirrors, log: o.Logger, show: func(s MirrorState) {
+		r.update(func(st *Status) { st.Mirrors = s })
+	}}
 	r.watch = func() (<-chan struct{}, func()) {
 		w := o.Store.Watch(walstore.MovedWritten | walstore.MovedFlushed)
 		return w.C(), w.Close
@@ -265,6 +269,8 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				began = time.Now()
 			}
 			r.streaming(s, p, live)
+			writes := r.member == "" && p.timeline == srv.timeline
+			r.mirrors.begin(place{s.Endpoint, srv.system, p.timeline}, writes, time.Now())
 			next, err = r.stream(ctx, s, rp, p, srv.history)
 			if !errors.Is(err, errTimelineEnded) {
 				r.setLive(nil)
@@ -391,7 +397,7 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 	}
 	return &reporter{
 		conn: s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: live, moved: moved,
-		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, log: r.log,
+		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
 		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && r.member == "",
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,

@@ -27,6 +27,7 @@ type reporter struct {
 	hs       feedbackCore
 	moved    <-chan struct{} // written or flushed moved
 	promise  *promise
+	mirrors  *mirrorGate
 	ruled    bool    // there was a rule when the connection began
 	choice   bool    // with a rule the slot is held differently than without
 	checked  lsn.LSN // where a shutdown checkpoint was looked for last
@@ -38,12 +39,15 @@ type reporter struct {
 
 // run reports until ctx ends (nil) or the connection is of no more use.
 func (rp *reporter) run(ctx context.Context) error {
-	var quorumMoved, feedbackMoved <-chan struct{}
+	var quorumMoved, feedbackMoved, mirrored <-chan struct{}
 	if rp.quorum != nil {
 		quorumMoved = rp.quorum.Changed()
 	}
 	if rp.feedback != nil {
 		feedbackMoved = rp.feedback.Changed()
+	}
+	if rp.mirrors.mirrors != nil {
+		mirrored = rp.mirrors.mirrors.Changed()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -63,6 +67,7 @@ func (rp *reporter) run(ctx context.Context) error {
 		case <-rp.live.kick:
 		case <-quorumMoved:
 		case <-feedbackMoved:
+		case <-mirrored:
 		case <-timer.C:
 		}
 	}
@@ -71,7 +76,7 @@ func (rp *reporter) run(ctx context.Context) error {
 // step says what is to be said now and returns when to look again.
 func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	now := time.Now()
-	v := rp.view()
+	v, opens := rp.view(now)
 	v.final = final
 	if rp.choice && !final && v.limits.Ruled != rp.ruled {
 		return wake, errRuleChanged
@@ -90,7 +95,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if a.Send {
 		rp.buf = appendReport(rp.buf, now, a)
 	}
-	wake, err = rp.settle(now, a.Wake, v.received)
+	wake, err = rp.settle(now, earliest(a.Wake, opens), v.received)
 	if err != nil {
 		return wake, err
 	}
@@ -150,9 +155,9 @@ func appendReport(b []byte, now time.Time, a action) []byte {
 }
 
 // view reads received before the store's positions: what the store has is then never less than what
-// goes with it, and min in the core does the rest.
-func (rp *reporter) view() view {
-	v := view{received: rp.live.receivedEnd(), paused: rp.store.Paused(), heard: rp.live.heardAt()}
+// goes with it, and min in the core does the rest. At opens it is another one, if nothing else comes.
+func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
+	v = view{received: rp.live.receivedEnd(), paused: rp.store.Paused(), heard: rp.live.heardAt()}
 	v.pings, v.pingEnd = rp.live.lastPing()
 	v.messages = !rp.live.lastMessage().IsZero()
 	p := rp.store.Positions()
@@ -161,10 +166,13 @@ func (rp *reporter) view() view {
 	if rp.quorum != nil {
 		v.limits = rp.quorum.Limits()
 	}
-	if v.limits.Flush < v.received && v.pings > 0 && v.pingEnd == v.received && v.flushed >= v.received {
+	if !rp.core.recovery {
+		v.held, opens = rp.mirrors.holds(now)
+	}
+	if (v.held || v.limits.Flush < v.received) && v.pings > 0 && v.pingEnd == v.received && v.flushed >= v.received {
 		v.checkpoint = rp.checkpointAt(v.received)
 	}
-	return v
+	return v, opens
 }
 
 // checkpointAt is end when a shutdown checkpoint ends there, 0 otherwise. It looks once at each end.

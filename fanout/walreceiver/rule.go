@@ -24,8 +24,11 @@ func NoLimits() Limits { return Limits{Write: noLimit, Flush: noLimit} }
 // that every position that a commit can have waited for, remote_write's apart, survives in this store.
 func (c *core) covered(v view) Reported {
 	limits := v.limits
-	if c.recovery {
+	switch {
+	case c.recovery:
 		limits.Write, limits.Flush = noLimit, noLimit
+	case v.held:
+		limits = Limits{}
 	}
 	return Reported{
 		Write: min(v.written, v.received, limits.Write),

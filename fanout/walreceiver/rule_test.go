@@ -391,7 +391,7 @@ func (sink) SetWriteDeadline(t time.Time) error { return nil }
 func newTestReporter(m *memStore, q Quorum) *reporter {
 	m.pos = walstore.Positions{Timeline: 1, Received: 1 << 40, Written: 1 << 40, Flushed: 1 << 40}
 	rp := &reporter{conn: sink{}, store: m, quorum: q, live: newLive(new(totals)), promise: newPromise(m),
-		writeFor: time.Second, log: slog.New(slog.DiscardHandler), ruled: true, core: *newCore()}
+		writeFor: time.Second, log: slog.New(slog.DiscardHandler), ruled: true, core: *newCore(), mirrors: &mirrorGate{}}
 	rp.core.timeout = -1
 	rp.live.received.Store(1 << 40)
 	return rp

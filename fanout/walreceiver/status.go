@@ -58,6 +58,8 @@ type Status struct {
 	SlotLSN   lsn.LSN // its restart_lsn when the connection began
 	SlotApart bool    // it is advanced by SQL to what is flushed, and does not follow the reports
 
+	Mirrors MirrorState // on the server that is streamed from
+
 	Fed      bool       // feedback was sent on this connection
 	Ruled    bool       // a rule limits the reports
 	Promised lsn.LSN    // highest position ever reported under a rule

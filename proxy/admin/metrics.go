@@ -101,6 +101,8 @@ var proxyMetrics = []metric{
 				emit("", float64(*s.Upstream.SlotSafe))
 			}
 		}},
+	{"replproxy_walreceiver_mirrors_missing_state", "1 while the upstream is reported to without mirrored slots.",
+		"", nil, gauge, single(func(s *Status) float64 { return truth(s.Upstream.Mirrors == "missing") })},
 	{"replproxy_walreceiver_slot_recreated_total", "Times the slot on the primary was made anew.", "", nil, counter,
 		single(func(s *Status) float64 { return float64(s.Upstream.SlotRecreated) })},
 	{"replproxy_walreceiver_reported_bytes", "Positions the upstream was told, as byte positions in WAL.",

@@ -1,0 +1,43 @@
+package realslot
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Ready reports whether the mirrors of all slots have been made on a server and timeline, or none is
+// wanted. What is not ready is looked after soon, if that server is followed.
+func (k *Keeper) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) bool {
+	ready := k.ready(server{e, system, t})
+	if !ready {
+		signal(k.nudge)
+	}
+	return ready
+}
+
+func (k *Keeper) ready(w server) bool {
+	made := k.made.Load()
+	return made != nil && *made == w || !k.mirrors()
+}
+
+// Changed has one slot and gets a token when Ready has become true.
+func (k *Keeper) Changed() <-chan struct{} { return k.changed }
+
+// mirrors reports whether any slot is to be mirrored.
+func (k *Keeper) mirrors() bool {
+	kind := k.tuning.Load().Mirror
+	return (kind == Presence || kind == Gate) && slices.ContainsFunc(k.o.Slots.List(), func(v slot.Info) bool {
+		return !v.Temporary && v.Name != k.o.Own
+	})
+}
+
+// signal puts a token into a one-slot channel unless one is there.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
