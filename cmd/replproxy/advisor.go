@@ -40,6 +40,7 @@ type advisor struct {
 
 	// Owned by Run.
 	behind          []string  // standbys at the last look
+	slots           []string  // slots here, then
 	since           time.Time // connection of the walreceiver at the last look
 	asked           time.Time
 	trusted, tested bool // of R1; asked once, because it takes a walsender
@@ -74,7 +75,8 @@ func (a *advisor) look(ctx context.Context) {
 	if st.State != walreceiver.Streaming {
 		return // not reached: /readyz tells of that, and what was true stays
 	}
-	same := st.Since.Equal(a.since) && slices.Equal(behind, a.behind)
+	slots := a.slotNames()
+	same := st.Since.Equal(a.since) && slices.Equal(behind, a.behind) && slices.Equal(slots, a.slots)
 	if !a.again.Swap(false) && same && time.Since(a.asked) < adviseInterval {
 		return
 	}
@@ -89,7 +91,8 @@ func (a *advisor) look(ctx context.Context) {
 		a.trusted, a.tested = preflight.Trusted(ctx, a.upstream)
 	}
 	f.Trusted, f.TrustTested = a.trusted, a.tested
-	a.since, a.behind, a.asked = st.Since, behind, time.Now()
+	f.Disk.Slots = slots
+	a.since, a.behind, a.slots, a.asked = st.Since, behind, slots, time.Now()
 	a.publish(f, st.Settings["synchronous_standby_names"])
 }
 
@@ -101,6 +104,13 @@ func (a *advisor) attached() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+func (a *advisor) slotNames() (names []string) {
+	for _, s := range a.hub.Slots() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // publish makes the warnings that hold now visible and logs each when it appears. atConnect is the

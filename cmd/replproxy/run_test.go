@@ -114,6 +114,33 @@ func TestTrapsAreTold(t *testing.T) {
 	}
 }
 
+// TestSynchronizedSlotsAreTold: the primary's logical walsenders wait for the proxy's own slot, and so for
+// its rule (R11), and for a mirror that says nothing about its standby (R18).
+func TestSynchronizedSlotsAreTold(t *testing.T) {
+	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+		primary := in.Primary(t, pgtest.Settings("synchronized_standby_slots = 'replproxy_proxy, s1'"))
+		config := "synchronous_standby_names: s1\nslots: {mirror: presence}\n"
+		proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: config})
+		proxy.SQL(t, "CREATE_REPLICATION_SLOT s1 PHYSICAL", "replication=true")
+		want := []string{"names this proxy's slot replproxy_proxy", "names s1, which slots.mirror: presence advances"}
+		pgtest.WaitFor(t, time.Minute, "both warnings", func() (bool, error) {
+			var st admin.Status
+			proxy.Status(t, &st)
+			text := strings.Join(st.Warnings, "\n")
+			return strings.Contains(text, want[0]) && strings.Contains(text, want[1]), nil
+		})
+		file := filepath.Join(in.TempDir(t), "replproxy.yml")
+		proxy.WriteFile(t, file, config)
+		_, out, _ := program(t, nil, "check", "-c", file, "--upstream", primary.Conninfo(), "--name", "proxy",
+			"--data-dir", proxy.DataDir)
+		for _, text := range append(want, "Take it out of synchronized_standby_slots", "Use slots.mirror: gate") {
+			if !strings.Contains(out, text) {
+				t.Errorf("check does not say %q:\n%s", text, out)
+			}
+		}
+	}, 17, 18)
+}
+
 // TestSignals: the first ends in order with code 0, a second one at once.
 func TestSignals(t *testing.T) {
 	in := pgtest.Need(t, 15)

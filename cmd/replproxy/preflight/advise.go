@@ -21,6 +21,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if missing := notAllNamed(s, f); missing != "" {
 		all = append(all, missing)
 	}
+	if text := openGates(s, f); text != "" {
+		all = append(all, text+". "+shutGates)
+	}
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}

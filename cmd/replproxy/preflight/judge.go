@@ -40,6 +40,9 @@ func Judge(s Setup, f Facts) []Check {
 		if s.Mirror != "" && s.Mirror != "false" {
 			checks = append(checks, mirrors(s, f))
 		}
+		if text := openGates(s, f); text != "" {
+			checks = append(checks, Check{"slots.mirror and primary", Warn, text, shutGates})
+		}
 	}
 	if f.SQL == nil {
 		checks = append(checks, idleSlots(s, f))

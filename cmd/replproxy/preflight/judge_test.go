@@ -124,6 +124,9 @@ func TestJudge(t *testing.T) {
 		}, "slots.mirror", Fail, "to 3 and one more for each standby"},
 		{"mirrors without sql", func(s *Setup, f *Facts) { s.Mirror, f.SQL = "gate", errors.New("x") }, "slots.mirror", Warn, "log in"},
 		{"gate on 15", func(s *Setup, _ *Facts) { s.Mirror = "gate" }, "slots.mirror", Warn, "presence"},
+		{"open gates", func(s *Setup, f *Facts) {
+			s.Mirror, f.Major, f.Disk.Slots, f.Settings["synchronized_standby_slots"] = "presence", 17, []string{"s1"}, "s9, s1"
+		}, "slots.mirror and primary", Warn, "names s1, which"},
 		{"gate on 17", func(s *Setup, f *Facts) { s.Mirror, f.Major = "gate", 17 }, "slots.mirror", OK, "gate"},
 		{"nothing idle", func(s *Setup, f *Facts) {
 			f.Slots = []Slot{{Name: s.Slot, Held: 5}, {Name: "a", Active: true, Held: 5}, {Name: "b", Held: -1}}

@@ -73,13 +73,14 @@ const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: re
 
 // heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a
 // primary that shuts down for them.
-func heldBySlot(s Setup, f Facts) bool {
+func heldBySlot(s Setup, f Facts) bool { return s.Slot != "" && slices.Contains(waitedFor(f), s.Slot) }
+
+// waitedFor are the slots whose standbys the primary's logical walsenders wait for.
+func waitedFor(f Facts) (slots []string) {
 	for _, name := range strings.Split(f.Settings[newSlots], ",") {
-		if s.Slot != "" && strings.Trim(name, ` "`) == s.Slot {
-			return true
-		}
+		slots = append(slots, strings.Trim(name, ` "`))
 	}
-	return false
+	return slots
 }
 
 func slotWithRule(s Setup) string {

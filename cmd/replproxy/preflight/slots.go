@@ -50,7 +50,30 @@ func mirrors(s Setup, f Facts) Check {
 	return c
 }
 
-const gate = "gate"
+// The kinds of mirrors.
+const (
+	gate     = "gate"
+	presence = "presence"
+)
+
+// openGates are mirrors that the primary takes for standbys, though they say what this proxy has (R18).
+func openGates(s Setup, f Facts) string {
+	var names []string
+	for _, name := range waitedFor(f) {
+		if s.Mirror == presence && name != s.Slot && slices.Contains(f.Disk.Slots, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the primary's synchronized_standby_slots names %s, which slots.mirror: presence advances to what "+
+		"this proxy has flushed: logical replication runs ahead of the standbys that own these slots",
+		strings.Join(names, ", "))
+}
+
+const shutGates = "Use slots.mirror: gate, which advances each to what its standby has flushed, or take them out of " +
+	"synchronized_standby_slots."
 
 // idleSlots shows what holds WAL on the primary without anybody who streams it (R16): after a standby was
 // moved behind the proxy that may be its old slot.
