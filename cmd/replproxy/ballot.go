@@ -69,8 +69,8 @@ func (b *ballot) Run(ctx context.Context) error {
 		withdrawn = !withdrawn
 		b.node.Withdraw(withdrawn)
 		if withdrawn {
-			b.log.Error("the volume is out of space and only WAL for which this store voted could be removed: its vote "+
-				"is withdrawn until standbys have flushed that WAL or there is space",
+			b.log.Error("the volume is out of space and only WAL for which this store voted could be removed: its "+
+				"vote is withdrawn until standbys have flushed that WAL or there is space",
 				"voted_bytes", s.voted, "free_bytes", s.free, "voted_from_lsn", b.hub.VotedFrom())
 		} else {
 			b.log.Info("the store votes again", "voted_bytes", s.voted, "free_bytes", s.free)

@@ -75,7 +75,7 @@ type Upstream struct {
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
 	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
-	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: some could not be made"`
+	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"acknowledged WAL without which no timeline is followed"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`

@@ -67,8 +67,8 @@ func openGates(s Setup, f Facts) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the primary's synchronized_standby_slots names %s, which slots.mirror: presence advances to what "+
-		"this proxy has flushed: logical replication runs ahead of the standbys that own these slots",
+	return fmt.Sprintf("the primary's synchronized_standby_slots names %s, which slots.mirror: presence advances to "+
+		"what this proxy has flushed: logical replication runs ahead of the standbys that own these slots",
 		strings.Join(names, ", "))
 }
 
