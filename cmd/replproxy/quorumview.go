@@ -64,8 +64,8 @@ func quorumWarnings(s cluster.Status) (all []string) {
 	}
 	if s.Withdrawn {
 		all = append(all, "this store does not vote: its volume is out of space, and only WAL that it voted for "+
-			"could be removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn), or when there "+
-			"is space")
+			"could be removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn), or when "+
+			"there is space")
 	}
 	if l := s.Levels[1]; !l.Satisfiable {
 		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
