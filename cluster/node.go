@@ -44,10 +44,11 @@ type Options struct {
 	Store  Store
 	// Dir is where boot number, fence and rule are remembered; "": nowhere, for tests.
 	Dir     string
-	Members []string      // the other proxies; none: no cluster
-	Outbox  *link.Outbox  // what the others are told; nil without a cluster
-	Timeout time.Duration // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
-	Logger  *slog.Logger  // nil: discards
+	Members []string       // the other proxies; none: no cluster
+	Outbox  *link.Outbox   // what the others are told; nil without a cluster
+	Details func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
+	Timeout time.Duration  // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
+	Logger  *slog.Logger   // nil: discards
 }
 
 // Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
@@ -73,6 +74,7 @@ type Node struct {
 	// has listed yet.
 	published uint64
 	early     map[vote.Key]vote.Report
+	accounts  accounts
 	// settling: nothing beyond the rule's beginning is given before it is durable that it is given, or a
 	// node that came back with another rule would not know what commits rest on (ruling R9).
 	settling bool

@@ -8,10 +8,11 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
-// The items that a node publishes: one State, and one Report per session under its incarnation.
+// The items that a node publishes: one State, one Report per session under its incarnation, one account.
 const (
-	itemState  byte = 1
-	itemReport byte = 2
+	itemState   byte = 1
+	itemReport  byte = 2
+	itemAccount byte = 4 // see accounts.go; 3 is cluster/puller's
 )
 
 // Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
@@ -35,6 +36,11 @@ func (p Peers) Heard(peer string) {
 
 // Item takes over what a peer says of itself; anything else is an error, which ends the connection.
 func (p Peers) Item(peer string, id link.ID, payload []byte) error {
+	if id.Kind == itemAccount {
+		p.n.mu.Lock()
+		defer p.n.mu.Unlock()
+		return p.n.accounts.hear(time.Now(), peer, payload)
+	}
 	m, err := vote.Decode(payload)
 	if err != nil {
 		return err

@@ -159,6 +159,7 @@ func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 	for {
 		p := n.o.Store.Positions()
 		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
+			n.publishAccount(time.Now())
 			return Ending{Node: n.o.Name, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
 		}
 		select {

@@ -21,6 +21,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.storeMoved(time.Now())
 		case now := <-tick.C:
 			n.look(now)
+			n.publishAccount(now)
 			n.settle() // when it failed before
 		case <-n.settled:
 			n.settle()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -272,42 +273,43 @@ func (m *model) operate(s point, p int) {
 	}
 }
 
-// promote: if the voters of unknown end can't have released anything, any stopped standby, fed with the
-// highest end that is known.
+// promote: any standby, stopped or not, fed as far as the question says.
 func (m *model) promote(s point) {
-	if s.fork > 0 || !s.stopped[0] && !s.stopped[1] {
+	if s.fork > 0 {
 		return
 	}
-	var unknown []quorum.Voter
-	end := uint8(0)
+	for c := range 2 {
+		proof := m.question(s, c).Prove()
+		if len(proof.Gaps) > 0 {
+			continue
+		}
+		next := s
+		if next.fork = max(uint8(proof.Target), s.standby[c]); m.broken == "unfed" {
+			next.fork = s.standby[c]
+		}
+		if next.stopped[c] = true; m.broken == "unfenced" {
+			next.fenced = [2]bool{}
+		}
+		m.visit(s, next)
+	}
+}
+
+func (m *model) question(s point, candidate int) tail.Question {
+	q := tail.Question{Begin: 1}
 	for i := range 2 {
-		if s.stopped[i] || s.fenced[0] && s.fenced[1] {
-			end = max(end, s.standby[i])
-		} else {
-			unknown = append(unknown, quorum.Voter{Name: standbyName(i), ID: uint64(i)})
+		q.Standbys = append(q.Standbys, tail.Holder{
+			Name: standbyName(i), ID: uint64(i), Final: s.stopped[i] || i == candidate, End: lsn.LSN(s.standby[i]),
+		})
+		p := tail.Proxy{Holder: tail.Holder{
+			Name: proxyName(i), ID: uint64(i + 2), Store: true, Final: s.fenced[i], End: lsn.LSN(s.store[i]),
+		}}
+		p.Demands = []quorum.Demand{m.demand[s.rule[i]]}
+		if !s.settled[i] && m.broken != "unsettled" {
+			p.Demands = append(p.Demands, m.demand[0])
 		}
-		if s.fenced[i] {
-			end = max(end, s.store[i])
-		} else {
-			unknown = append(unknown, quorum.Voter{Name: proxyName(i), ID: uint64(i + 2), Store: true})
-		}
+		q.Proxies = append(q.Proxies, p)
 	}
-	for p := range 2 {
-		if m.demand[s.rule[p]].Satisfiable(unknown) {
-			return
-		}
-		if !s.settled[p] && m.broken != "unsettled" && m.demand[0].Satisfiable(unknown) {
-			return
-		}
-	}
-	next := s
-	if next.fork = end; m.broken == "unfed" {
-		next.fork = max(1, end-1)
-	}
-	if m.broken == "unfenced" {
-		next.fenced = [2]bool{}
-	}
-	m.visit(s, next)
+	return q
 }
 
 // TestModel visits every state of several changes of the rule; the figures are for the reader.

@@ -2,7 +2,7 @@ package sim
 
 import (
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -12,7 +12,7 @@ type operator struct {
 	id     int
 	demand vote.Demand   // what all proxies should have
 	busy   bool          // between the first fence and the promotion nothing else is changed
-	known  map[int]place // ends that are final: nobody there votes on this timeline any more
+	known  map[int]place // ends that are final: nobody there votes beyond them on this timeline
 }
 
 // rollOut writes the rule into the configuration of every proxy it may: one that missed a fence keeps its
@@ -84,8 +84,7 @@ func (w *world) failover() {
 // decide promotes if the ends that are known prove that nothing acknowledged lies beyond them.
 func (w *world) decide(old lsn.TimelineID) {
 	defer func() { w.op.busy = false }()
-	proven := w.proven()
-	candidate, end := w.candidate(old, proven)
+	candidate, end := w.candidate(old)
 	if candidate == nil {
 		w.stats.NotProven++
 		w.log("not proven, or nobody to promote")
@@ -102,21 +101,29 @@ func (w *world) decide(old lsn.TimelineID) {
 	}
 }
 
-// proven: under no rule that any proxy has, may take, or whose commits may still matter, can the voters
-// of unknown end release a commit.
-func (w *world) proven() bool {
-	var unknown []quorum.Voter
+// question is what replproxy tail asks, with the knowledge of this operator; the candidate's end is final even
+// while it runs.
+func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
+	var q tail.Question
+	if f, ok := w.forks[old]; ok && w.fault != NoBeginning {
+		q.Begin = f.at
+	}
+	holder := func(id int, name string, store bool) tail.Holder {
+		end, known := w.op.known[id]
+		return tail.Holder{
+			Name: name, ID: uint64(id), Store: store, Final: known, End: w.common(end, old).at,
+		}
+	}
 	for _, s := range w.servers {
-		if _, known := w.op.known[s.id]; !known && !s.primary {
-			unknown = append(unknown, quorum.Voter{Name: s.name, ID: uint64(s.id)})
+		if h := holder(s.id, s.name, false); s == candidate {
+			h.Final, h.End = true, w.common(s.end(), old).at
+			q.Standbys = append(q.Standbys, h)
+		} else if h.Final || !s.primary {
+			q.Standbys = append(q.Standbys, h)
 		}
 	}
 	for _, p := range w.proxies {
-		if _, known := w.op.known[p.id]; !known {
-			unknown = append(unknown, quorum.Voter{Name: p.name, ID: uint64(p.id), Store: true})
-		}
-	}
-	for _, p := range w.proxies {
+		x := tail.Proxy{Holder: holder(p.id, p.name, true)}
 		demands := []vote.Demand{p.rule.Demand, p.wanted}
 		if !p.rule.Settled && w.fault != IgnoresBefore {
 			demands = append(demands, p.rule.Before)
@@ -124,54 +131,35 @@ func (w *world) proven() bool {
 		for _, v := range demands {
 			d, err := ledger.Parse(v)
 			p.must(err)
-			_, known := w.op.known[p.id]
-			if d.Rule.Empty() && !known || !d.Rule.Empty() && d.Satisfiable(unknown) {
-				return false
-			}
+			x.Demands = append(x.Demands, d)
 		}
+		q.Proxies = append(q.Proxies, x)
 	}
-	return true
+	return q
 }
 
-// candidate picks whom to promote, and up to where it is fed: to the highest end that is known, and at least
-// to the beginning of the timeline that is left. What was acknowledged before that rests on that beginning
-// alone, as long as nothing was acknowledged after it. Without proof only NoFence promotes.
-func (w *world) candidate(old lsn.TimelineID, proven bool) (*server, place) {
-	if !proven && w.fault != NoFence {
-		return nil, place{}
-	}
-	var best place
-	if f, ok := w.forks[old]; ok && w.fault != NoBeginning {
-		best = place{f.parent, f.at}
-	}
-	for _, id := range w.ids() {
-		if end, ok := w.op.known[id]; ok {
-			if on := w.common(end, old); on.at > best.at {
-				best = on
-			}
-		}
-	}
+// candidate picks whom to promote, and up to where it is fed. Without proof only NoFence promotes.
+func (w *world) candidate(old lsn.TimelineID) (*server, place) {
 	for _, i := range w.rng.Perm(len(w.servers)) {
 		s := w.servers[i]
-		if !s.stopped || !w.holds(place{old, everywhere}, s.end()) {
+		runs := s.up && !s.primary && w.bothWays(w.op.id, s.id)
+		if !s.stopped && !runs || !w.holds(place{old, everywhere}, s.end()) {
 			continue
 		}
-		if w.fault == NoFeed || w.holds(s.end(), best) || w.source(best) {
-			if w.fault == NoFeed || w.holds(s.end(), best) {
-				best = s.end()
-			}
+		proof := w.question(old, s).Prove()
+		if len(proof.Gaps) > 0 && w.fault != NoFence {
+			continue
+		}
+		best := place{old, proof.Target}
+		has := w.holds(s.end(), best)
+		if has || w.fault == NoFeed {
+			return s, s.end()
+		}
+		if w.source(best) {
 			return s, best
 		}
 	}
 	return nil, place{}
-}
-
-func (w *world) ids() []int {
-	ids := make([]int, len(w.servers)+len(w.proxies))
-	for i := range ids {
-		ids[i] = i
-	}
-	return ids
 }
 
 // source reports whether the operator can still get at the WAL up to end.
@@ -185,6 +173,12 @@ func (w *world) source(end place) bool {
 }
 
 func (w *world) promote(s *server, old lsn.TimelineID, end place) {
+	if s.up {
+		s.stop() // its walreceiver ends, and what it had written counts
+		if w.holds(s.end(), end) {
+			end = s.end()
+		}
+	}
 	w.official = lsn.TimelineID(len(w.forks) + 2)
 	w.forks[w.official] = fork{old, end.at}
 	s.tli, s.flushed, s.written, s.applied = w.official, end.at, end.at, end.at

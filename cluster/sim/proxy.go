@@ -246,7 +246,7 @@ func (p *proxy) step() {
 	}
 	t := quorum.Positions{
 		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
-		Apply: min(u.received, lim.Apply),
+		Apply: min(p.flushed, u.received, lim.Apply),
 	}
 	if p.w.fault == NotOwnFlush {
 		t.Flush = min(u.received, lim.Flush)

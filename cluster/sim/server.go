@@ -157,10 +157,15 @@ func (s *server) num() int         { return s.id }
 func (s *server) label() string    { return s.name }
 func (s *server) slot() **downlink { return &s.link }
 func (s *server) positions() quorum.Positions {
-	s.bestWritten, s.bestApplied = place{s.tli, s.written}, place{s.tli, s.applied}
+	if at := (place{s.tli, s.written}); !s.w.holds(s.bestWritten, at) {
+		s.bestWritten = at // what a crash has taken since was there
+	}
+	if at := (place{s.tli, s.applied}); !s.w.holds(s.bestApplied, at) {
+		s.bestApplied = at
+	}
 	return quorum.Positions{Write: s.written, Flush: s.flushed, Apply: s.applied}
 }
-func (s *server) alive() bool             { return s.up }
+func (s *server) alive() bool             { return s.up && !s.primary }
 func (s *server) where() place            { return place{s.tli, s.written} }
 func (s *server) turned(t lsn.TimelineID) { s.tli = t }
 

@@ -97,8 +97,8 @@ func TestFaults(t *testing.T) {
 		{EmptyFence, ErrFence, 0},
 		{NoFence, ErrLost, 0},
 		{NoFeed, ErrLost, 0},
-		{NoBeginning, ErrLost, 100},
-		{IgnoresBefore, ErrLost, 400},
+		{NoBeginning, ErrLost, 0},
+		{IgnoresBefore, ErrLost, 1600},
 		{RestartsAnywhere, ErrLost, 150},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {

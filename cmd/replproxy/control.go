@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,6 +69,7 @@ func openControl(dir string, node *cluster.Node, log *slog.Logger) (*control, er
 		}
 		_ = printJSON(w, ending)
 	})
+	mux.Handle("GET /tail", tailHandler(node))
 	return &control{l, &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}}, nil
 }
 
@@ -110,15 +110,12 @@ func fenceCommand() *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		at := cmp.Or(*dir, config.DefaultDataDir)
-		if *file != "" {
-			c, err := loadConfig(cmd, *file)
-			if err != nil {
-				return err
-			}
-			at = c.DataDir
+		at, err := dataDirOf(cmd, *file, *dir)
+		if err != nil {
+			return err
 		}
-		body, err := tell(cmd.Context(), filepath.Join(at, controlSocket), fmt.Sprintf("/fence?timeline=%d", t))
+		body, err := tell(cmd.Context(), filepath.Join(at, controlSocket), http.MethodPost,
+			fmt.Sprintf("/fence?timeline=%d", t))
 		if err != nil {
 			return fmt.Errorf("NOT FENCED by a proxy in %s: %w; is it running, and is this its user?", at, err)
 		}
@@ -133,8 +130,8 @@ func fenceCommand() *cobra.Command {
 	return cmd
 }
 
-// tell posts to the control socket.
-func tell(ctx context.Context, socket, path string) ([]byte, error) {
+// tell asks the control socket.
+func tell(ctx context.Context, socket, method, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	var d net.Dialer
@@ -144,7 +141,7 @@ func tell(ctx context.Context, socket, path string) ([]byte, error) {
 			return d.DialContext(ctx, "unix", socket)
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://replproxy"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://replproxy"+path, nil)
 	if err != nil {
 		return nil, err
 	}

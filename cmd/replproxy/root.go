@@ -30,8 +30,8 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 		return usageError{fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), identityCommand(),
-		versionCommand(), walFetchCommand(), acceptTimelineCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), tailCommand(),
+		identityCommand(), versionCommand(), walFetchCommand(), acceptTimelineCommand())
 	strictArgs(root)
 	return root
 }

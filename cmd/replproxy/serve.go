@@ -100,6 +100,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return fmt.Errorf("open slots: %w", err)
 	}
 	var receiver *walreceiver.Receiver
+	var hub *fanout.Hub
 	moved := store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	defer moved.Close()
 	streaming := func() bool { return receiver.State() == walreceiver.Streaming }
@@ -125,7 +126,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	node, err := cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: log.With("part", "cluster"),
-		Store: &ownStore{store, moved, streaming},
+		Details: func() cluster.Details { return details(store, hub.Standbys) },
+		Store:   &ownStore{store, moved, streaming},
 	})
 	if err != nil {
 		return err
@@ -137,7 +139,6 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		Flushed: func() lsn.LSN { return store.Positions().Flushed },
 		Fed:     func() bool { return receiver.Status().Fed }, Following: following,
 	})
-	var hub *fanout.Hub
 	keeper := realslot.New(realslot.Options{
 		Upstream: up, Following: following, Own: c.SlotName(), Slots: slots, Policy: realslot.Policy(c.Slots.Adopted),
 		Mirror:  realslot.Mirror(c.Slots.Mirror),
@@ -231,7 +232,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}
 	if doors.http != nil {
 		page := admin.New(admin.Options{
-			Listener: doors.http, Source: view, Profiles: profiles, Logger: log.With("part", "admin"),
+			Listener: doors.http, Source: view, Tail: tailHandler(node), Profiles: profiles,
+			Logger: log.With("part", "admin"),
 		})
 		stages = append([]stage{{"admin", page.Run}}, stages...)
 	}

@@ -41,7 +41,8 @@ type Source interface{ Status() Status }
 type Options struct {
 	Listener net.Listener // closed by Run
 	Source   Source
-	Profiles bool // serve /debug/pprof
+	Tail     http.Handler // GET /tail; nil: none
+	Profiles bool         // serve /debug/pprof
 	Logger   *slog.Logger
 }
 
@@ -101,6 +102,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /status", s.document)
+	if s.o.Tail != nil {
+		mux.Handle("GET /tail", s.o.Tail)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	files, err := fs.Sub(page, "page")
 	if err != nil {

@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// accountEvery is how often the others are told an account while WAL streams in. Fenced or without an upstream,
+// when somebody may be waiting for it, it is told at every look.
+const accountEvery = 5 * time.Second
+
+// Details are what an account has beyond the node's own knowledge.
+type Details struct {
+	Begin    lsn.LSN // of Timeline
+	Timeline lsn.TimelineID
+	Standbys []tail.Standby
+}
+
+// accounts are what the members have said of themselves; guarded by Node.mu.
+type accounts struct {
+	heard map[string]heardAccount
+	told  []byte // the own one, as in the outbox
+	at    time.Time
+}
+
+type heardAccount struct {
+	tail.Account
+	at time.Time
+}
+
+// hear takes over what peer has said.
+func (a *accounts) hear(now time.Time, peer string, b []byte) error {
+	account, err := tail.Decode(peer, b)
+	if err != nil {
+		return err
+	}
+	if a.heard == nil {
+		a.heard = map[string]heardAccount{}
+	}
+	a.heard[peer] = heardAccount{account, now}
+	return nil
+}
+
+// account is the own one. The promise is read before the positions, which so are beyond all that was ever
+// reported under it. The caller does not hold mu.
+func (n *Node) account() tail.Account {
+	n.mu.Lock()
+	fenced := n.ledger.State().Fenced
+	n.mu.Unlock()
+	var d Details
+	if n.o.Details != nil {
+		d = n.o.Details()
+	}
+	p := n.o.Store.Positions()
+	a := tail.Account{
+		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
+		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys,
+	}
+	if d.Timeline == p.Timeline {
+		a.Begin = d.Begin
+	}
+	return a
+}
+
+// publishAccount tells the others the own account when it has changed and it is time. The caller does not
+// hold mu.
+func (n *Node) publishAccount(now time.Time) {
+	if n.o.Outbox == nil {
+		return
+	}
+	a := n.account()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.o.Store.Streams() && a.Fenced < a.Timeline && now.Sub(n.accounts.at) < accountEvery {
+		return
+	}
+	b, err := tail.Encode(a)
+	if err != nil || bytes.Equal(b, n.accounts.told) {
+		return
+	}
+	n.accounts.told, n.accounts.at = b, now
+	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, error) { return append(to, b...), nil })
+}
+
+// Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node
+// knows. It blocks for nothing but the lock.
+func (n *Node) Tail(ask tail.Ask) tail.Tail {
+	own := n.account()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	var members []tail.Member
+	for _, m := range n.ledger.Members(now) {
+		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested}
+		x.Account.Node = m.Node
+		if a, said := n.accounts.heard[m.Node]; said {
+			x.Account, x.Said, x.Age = a.Account, true, now.Sub(a.at).Seconds()
+		}
+		if m.Node == n.o.Name {
+			x.Account, x.Said = own, true
+		}
+		members = append(members, x)
+	}
+	return tail.Look(members, ask)
+}

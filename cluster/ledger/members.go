@@ -1,0 +1,28 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+)
+
+// Member is what is known of a configured node, the own one included.
+type Member struct {
+	Node      string
+	Heard     bool // since this ledger began; otherwise Rule is not known
+	Reached   bool // heard, and not silent
+	Contested bool // two live holders of its name
+	Rule      vote.Rule
+}
+
+// Members are all configured nodes, the own one first, then by name.
+func (l *Ledger) Members(now time.Time) (all []Member) {
+	for _, name := range l.names() {
+		m := l.members[name]
+		all = append(all, Member{
+			Node: name, Heard: m.heard, Reached: m.heard && !l.silent(now, m), Contested: m.contested,
+			Rule: m.state.Rule,
+		})
+	}
+	return all
+}

@@ -1,0 +1,66 @@
+package tail
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Account is what a proxy says of itself and of the standbys attached to it. Fenced was read before the
+// positions: of a fenced timeline it never reported anything beyond Flushed, nor will it.
+type Account struct {
+	Node     string         `json:"node"`
+	System   lsn.SystemID   `json:"system_identifier"`
+	Fenced   lsn.TimelineID `json:"fenced"`
+	Timeline lsn.TimelineID `json:"timeline"` // 0: the store is empty
+	Begin    lsn.LSN        `json:"begin_lsn,omitzero"`
+	Received lsn.LSN        `json:"received_lsn,omitzero"`
+	Written  lsn.LSN        `json:"written_lsn,omitzero"`
+	Flushed  lsn.LSN        `json:"flushed_lsn,omitzero"`
+	// Owed is the end of what a start found damaged and has not come again.
+	Owed     lsn.LSN   `json:"owed_lsn,omitzero"`
+	Standbys []Standby `json:"standbys"`
+}
+
+// Standby is a session, with the positions that it has reported, as far as its proxy has the WAL.
+type Standby struct {
+	Name     string         `json:"application_name"` // folded
+	State    string         `json:"state"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	Sent     lsn.LSN        `json:"sent_lsn,omitzero"`
+	Write    lsn.LSN        `json:"write_lsn,omitzero"`
+	Flush    lsn.LSN        `json:"flush_lsn,omitzero"`
+	Apply    lsn.LSN        `json:"replay_lsn,omitzero"`
+	Attached time.Time      `json:"backend_start,omitzero"`
+	Replied  time.Time      `json:"reply_time,omitzero"`
+}
+
+// ErrAccount reports bytes that are no account.
+var ErrAccount = errors.New("no account of a proxy")
+
+// Encode gives at most about 800 kB, as much as a member's item may have: standbys beyond vote.MaxSessions,
+// which have no vote either, are left out.
+func Encode(a Account) ([]byte, error) {
+	a.Standbys = a.Standbys[:min(len(a.Standbys), vote.MaxSessions)]
+	return json.Marshal(a)
+}
+
+// Decode reads what the member node has encoded.
+func Decode(node string, b []byte) (a Account, err error) {
+	if err = json.Unmarshal(b, &a); err != nil {
+		return Account{}, fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	if a.Node != node || len(a.Standbys) > vote.MaxSessions {
+		return Account{}, fmt.Errorf("%w: node %q, %d standbys", ErrAccount, a.Node, len(a.Standbys))
+	}
+	for _, s := range a.Standbys {
+		if len(s.Name) > vote.MaxName || s.Name != vote.Fold(s.Name) {
+			return Account{}, fmt.Errorf("%w: application_name %q", ErrAccount, s.Name)
+		}
+	}
+	return a, nil
+}

@@ -1,0 +1,263 @@
+package tail
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Member is what is known of one proxy of the cluster. Account.Node is always set.
+type Member struct {
+	Account Account
+	Said    bool // Account is more than a name
+	Reached bool
+	Age     float64 // seconds since Account came
+	// Heard: its rule is known, which is Rule.
+	Heard     bool
+	Rule      vote.Rule
+	Contested bool // two live holders of its name
+}
+
+// Ask is what an operator wants to know.
+type Ask struct {
+	Timeline  lsn.TimelineID     // that is left; 0: the highest of any proxy
+	Candidate string             // folded; "": every standby
+	Ends      map[string]lsn.LSN // by folded name: final ends that the operator vouches for
+}
+
+// Tail is the answer.
+type Tail struct {
+	Timeline   lsn.TimelineID `json:"timeline"` // that is left
+	Begin      lsn.LSN        `json:"begin_lsn,omitzero"`
+	Proxies    []Row          `json:"proxies"`
+	Standbys   []Attached     `json:"standbys"`
+	Candidates []Verdict      `json:"candidates"`
+}
+
+// Row is a proxy.
+type Row struct {
+	Account
+	Reached bool    `json:"reached"`
+	Age     float64 `json:"age_seconds"`
+	Rule    string  `json:"rule"`
+	Final   bool    `json:"final"` // its end
+	Why     string  `json:"why"`   // in words
+}
+
+// Attached is a standby's session.
+type Attached struct {
+	Standby
+	Proxy string `json:"proxy"`
+}
+
+// look is one answer in the making.
+type look struct {
+	ask     Ask
+	members []Member
+	tail    Tail
+	ids     uint64
+}
+
+// Look answers ask from what is known of the members.
+func Look(members []Member, ask Ask) Tail {
+	l := &look{ask: ask, members: members}
+	l.timeline()
+	for _, m := range members {
+		l.tail.Proxies = append(l.tail.Proxies, l.describe(m))
+		for _, s := range m.Account.Standbys {
+			if m.Reached && !l.isMember(s.Name) {
+				l.tail.Standbys = append(l.tail.Standbys, Attached{s, m.Account.Node})
+			}
+		}
+	}
+	slices.SortStableFunc(l.tail.Standbys, func(a, b Attached) int { return cmp.Compare(a.Name, b.Name) })
+	for _, name := range l.candidates() {
+		l.tail.Candidates = append(l.tail.Candidates, l.verdict(name))
+	}
+	return l.tail
+}
+
+// timeline finds which one is left, and where it begins.
+func (l *look) timeline() {
+	l.tail.Timeline = l.ask.Timeline
+	for _, m := range l.members {
+		if l.ask.Timeline == 0 {
+			l.tail.Timeline = max(l.tail.Timeline, m.Account.Timeline)
+		}
+	}
+	for _, m := range l.members {
+		if m.Account.Timeline == l.tail.Timeline {
+			l.tail.Begin = max(l.tail.Begin, m.Account.Begin)
+		}
+	}
+}
+
+// describe says what is known of a proxy, and whether its end is final.
+func (l *look) describe(m Member) Row {
+	a, t := m.Account, l.tail.Timeline
+	r := Row{Account: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.Demand)}
+	_, vouched := l.ask.Ends[vote.Fold(a.Node)]
+	switch {
+	case vouched:
+		r.Final, r.Why = true, "its end was given"
+	case !m.Said:
+		r.Why = "has said nothing since this proxy started"
+	case m.Contested:
+		r.Why = "two nodes hold its name"
+	case a.Timeline == 0:
+		r.Why = "its store is empty"
+	case a.Fenced < t:
+		r.Why = "not fenced"
+	case a.Timeline > t:
+		r.Why = "has left the timeline"
+	case a.Owed > a.Flushed:
+		r.Why = "its store is damaged up to " + a.Owed.String()
+	default:
+		r.Final, r.Why = true, "fenced"
+	}
+	return r
+}
+
+// holder is the store of a row.
+func (l *look) holder(r Row) Holder {
+	h := Holder{Name: vote.Fold(r.Node), ID: l.id(), Store: true, Final: r.Final}
+	if end, vouched := l.ask.Ends[h.Name]; vouched {
+		h.End = end
+	} else if r.Timeline == l.tail.Timeline {
+		h.End = r.Flushed
+	}
+	return h
+}
+
+func (l *look) id() uint64 { l.ids++; return l.ids }
+
+func (l *look) isMember(folded string) bool {
+	return slices.ContainsFunc(l.members, func(m Member) bool { return vote.Fold(m.Account.Node) == folded })
+}
+
+// candidates are the names that a verdict is wanted of.
+func (l *look) candidates() (names []string) {
+	if l.ask.Candidate != "" {
+		return []string{l.ask.Candidate}
+	}
+	for _, s := range l.tail.Standbys {
+		if !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// question is asked with the end of candidate as final: whatever it votes for it has.
+func (l *look) question(candidate string) Question {
+	q := Question{Begin: l.tail.Begin}
+	sessions := map[string]int{} // by name; one that nobody has may be somewhere
+	anybody := 0                 // who may stand behind a *
+	for i, r := range l.tail.Proxies {
+		p := Proxy{Holder: l.holder(r), Unheard: !l.members[i].Heard}
+		if !p.Final && !p.Unheard {
+			p.Demands = demands(l.members[i].Rule)
+		}
+		for _, d := range p.Demands {
+			for _, name := range voterNames(d) {
+				if name == syncrep.Wildcard {
+					anybody = max(anybody, int(min(d.Rule.Count, vote.MaxSessions)))
+				} else if !l.isMember(name) {
+					sessions[name] = 1
+				}
+			}
+		}
+		q.Proxies = append(q.Proxies, p)
+	}
+	for name, n := range l.sessions() {
+		sessions[name] = n
+	}
+	for name, end := range l.ask.Ends {
+		if !l.isMember(name) {
+			q.Standbys = append(q.Standbys, Holder{Name: name, ID: l.id(), Final: true, End: end})
+		}
+	}
+	for _, name := range sortedKeys(sessions) {
+		if _, vouched := l.ask.Ends[name]; vouched {
+			continue
+		}
+		for range sessions[name] {
+			it := name == candidate && sessions[name] == 1
+			q.Standbys = append(q.Standbys, Holder{Name: name, ID: l.id(), Final: it})
+		}
+	}
+	for range anybody {
+		q.Standbys = append(q.Standbys, Holder{Name: someStandby, ID: l.id()})
+	}
+	return q
+}
+
+// someStandby is one that only * names.
+const someStandby = "(any other standby)"
+
+// sessions counts them by name. A session at a proxy that is not reached may be the same standby's as one at a
+// proxy that is, which it has moved to; two at proxies that are reached are two.
+func (l *look) sessions() map[string]int {
+	n := map[string]int{}
+	for _, s := range l.tail.Standbys {
+		n[s.Name]++
+	}
+	for _, m := range l.members {
+		for _, s := range m.Account.Standbys {
+			if n[s.Name] == 0 && !l.isMember(s.Name) {
+				n[s.Name] = 1
+			}
+		}
+	}
+	return n
+}
+
+// demands are all on which commits under r may rest. Rules come checked from the ledger.
+func demands(r vote.Rule) (all []quorum.Demand) {
+	texts := []vote.Demand{r.Demand}
+	if !r.Settled && r.Generation > 0 {
+		texts = append(texts, r.Before)
+	}
+	for _, text := range texts {
+		d, err := ledger.Parse(text)
+		if err != nil {
+			d = quorum.Demand{} // satisfied by nobody: a gap
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// voterNames are the folded names in a demand.
+func voterNames(d quorum.Demand) (names []string) {
+	for _, n := range d.Rule.Names {
+		names = append(names, vote.Fold(n))
+	}
+	for _, n := range sortedKeys(d.Zones) {
+		if quorum.Priority(d.Rule, quorum.Voter{Name: n}) > 0 {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func ruleText(d vote.Demand) string {
+	if d.Spread == "" {
+		return d.Names
+	}
+	return d.Names + ", zones " + d.Spread
+}

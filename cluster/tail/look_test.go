@@ -1,0 +1,145 @@
+package tail
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// at is a standby on timeline 3 that has flushed so much.
+func at(name string, flush lsn.LSN) Standby {
+	return Standby{Name: name, Timeline: 3, Sent: flush, Write: flush, Flush: flush, Apply: flush}
+}
+
+// fenced is a proxy on timeline 3, which begins at 50, with a settled rule.
+func fenced(name, rule string, end lsn.LSN, standbys ...Standby) Member {
+	return Member{
+		Account: Account{
+			Node: name, Fenced: 3, Timeline: 3, Begin: 50, Received: end, Written: end, Flushed: end, Standbys: standbys,
+		},
+		Said: true, Reached: true, Heard: true,
+		Rule: vote.Rule{Demand: vote.Demand{Names: rule}, Generation: 1, Settled: true},
+	}
+}
+
+func with(m Member, f func(*Member)) Member { f(&m); return m }
+
+func open(m *Member)    { m.Account.Fenced = 2 }
+func away(m *Member)    { m.Reached, m.Account.Fenced = false, 2 }
+func unheard(m *Member) { *m = Member{Account: Account{Node: m.Account.Node}} }
+
+func TestLook(t *testing.T) {
+	const any2 = "ANY 2 (s1, s2, s3)"
+	for _, c := range []struct {
+		name    string
+		members []Member
+		ask     Ask
+		want    string // the verdict's line on s1, or what is in it
+	}{
+		{"has it", []Member{fenced("a", any2, 100, at("s1", 100))}, Ask{}, "proven: it has flushed 0/64"},
+		{"no fence", []Member{with(fenced("a", "ANY 1 (s1)", 100, at("s1", 100)), open)}, Ask{},
+			"NOT PROVEN: a is not fenced: run replproxy fence --timeline 3 there"},
+		{"fenced too low", []Member{fenced("a", any2, 100, at("s1", 100))}, Ask{Timeline: 4}, "NOT PROVEN: "},
+		{"is fed", []Member{fenced("a", any2, 100, at("s1", 90))}, Ask{},
+			"proven after it has been fed from 0/5A to 0/64 by a, which it is attached to"},
+		{"another has it", []Member{fenced("a", any2, 90, at("s1", 90)), fenced("b", any2, 100)}, Ask{},
+			"to 0/64 from b: attach it there, or give it that store's files"},
+		{"that one is gone", []Member{fenced("a", any2, 90, at("s1", 90)),
+			with(fenced("b", any2, 100), func(m *Member) { m.Reached = false })}, Ask{},
+			"NOT PROVEN: nobody who is reached has WAL up to 0/64"},
+		{"behind the beginning", []Member{with(fenced("a", any2, 0, at("s1", 40)), func(m *Member) {
+			m.Account.Flushed, m.Account.Received = 50, 50
+		})}, Ask{}, "proven after it has been fed from 0/28 to 0/32 by a"},
+		{"still on the timeline before", []Member{fenced("a", any2, 100, Standby{Name: "s1", Timeline: 2, Flush: 100})},
+			Ask{}, "proven after it has been fed from 0/0 to 0/64 by a"},
+		{"b may go on", []Member{fenced("a", any2, 100, at("s1", 100), at("s2", 100)), with(fenced("b", any2, 90), away)}, Ask{},
+			"b: not fenced, and it is not reached, and ANY 2 (s1, s2, s3) may have been satisfied by b, s2, s3, whose ends are not final"},
+		{"s2 is held", []Member{fenced("a", any2, 100, at("s1", 100), at("s2", 100)), with(fenced("b", any2, 90), away)},
+			Ask{Ends: map[string]lsn.LSN{"s2": 100}}, "proven: it has flushed 0/64"},
+		{"s2 is held, and has more than anybody", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), away)},
+			Ask{Ends: map[string]lsn.LSN{"s2": 120}}, "NOT PROVEN: nobody who is reached has WAL up to 0/78"},
+		{"b was fenced by hand", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), away)},
+			Ask{Ends: map[string]lsn.LSN{"b": 90}}, "proven"},
+		{"stores are the quorum", []Member{fenced("a", "ANY 2 (a, b, c)", 100, at("s1", 100)),
+			fenced("b", "ANY 2 (a, b, c)", 80), with(fenced("c", "ANY 2 (a, b, c)", 90), away)}, Ask{}, "proven"},
+		{"anybody may be behind *", []Member{fenced("a", "ANY 1 (*)", 100, at("s1", 100)), with(fenced("b", "ANY 1 (*)", 90), away)},
+			Ask{}, "may have been satisfied by b, (any other standby)"},
+		{"a rule not heard", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), unheard)}, Ask{},
+			"b: has said nothing since this proxy started, and it is not reached, and its rule is not known"},
+		{"a rule not settled", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(with(fenced("b", "ANY 2 (s1, s2)", 90), away), func(m *Member) {
+				m.Rule.Settled, m.Rule.Before = false, vote.Demand{Names: "ANY 1 (s2)"}
+			})}, Ask{}, "ANY 1 (s2) may have been satisfied by b, s2,"},
+		{"the same, settled", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "ANY 2 (s1, s2)", 90), away)},
+			Ask{}, "proven"},
+		{"no rule", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "", 90), away)}, Ask{},
+			"without a rule its own store releases commits"},
+		{"a damaged store", []Member{with(fenced("a", any2, 100, at("s1", 100)), func(m *Member) { m.Account.Owed = 120 })}, Ask{},
+			"a: its store is damaged up to 0/78, and ANY 2 (s1, s2, s3) may have been satisfied by a, s2, s3"},
+		{"two holders of a name", []Member{with(fenced("a", any2, 100, at("s1", 100)), func(m *Member) { m.Contested = true })},
+			Ask{}, "a: two nodes hold its name"},
+		{"two standbys of one name", []Member{fenced("a", any2, 100, at("s1", 100)), fenced("b", any2, 100, at("s1", 90))}, Ask{},
+			"NOT PROVEN: 2 standbys have this name"},
+		{"it has moved from a dead proxy", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(fenced("b", "ANY 1 (s1)", 90, at("s1", 90)), away)}, Ask{}, "proven"},
+		{"not attached", []Member{fenced("a", any2, 100)}, Ask{Candidate: "s1"}, "NOT PROVEN: it is not attached"},
+		{"its end is given", []Member{fenced("a", any2, 100)}, Ask{Candidate: "s1", Ends: map[string]lsn.LSN{"s1": 100}}, "proven"},
+		{"a proxy is no candidate", []Member{fenced("s1", any2, 100)}, Ask{Candidate: "s1"}, "NOT PROVEN: it is a proxy's name"},
+		{"an empty store", []Member{with(fenced("a", any2, 0), func(m *Member) { m.Account.Timeline = 0 })}, Ask{Candidate: "s1"},
+			"NOT PROVEN: no proxy that is reached has WAL"},
+		{"a proxy that has not followed yet", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(fenced("b", any2, 900), func(m *Member) { m.Account.Timeline = 2 })}, Ask{}, "proven"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.ask.Candidate = "s1"
+			v, ok := Look(c.members, c.ask).Of("s1")
+			if line := v.String(); !ok || !strings.Contains(line, c.want) {
+				t.Errorf("%s\nwant %s", line, c.want)
+			}
+			if (v.State == NotProven) != (len(v.Why) > 0) {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}
+
+// Rows of proxies that are not reached stay, their standbys are somewhere else; proxies are no standbys.
+func TestRows(t *testing.T) {
+	tail := Look([]Member{
+		fenced("a", "", 100, at("s2", 90), at("b", 90), at("s1", 80)), with(fenced("b", "", 100, at("s3", 70)), away),
+	}, Ask{})
+	var names []string
+	for _, s := range tail.Standbys {
+		names = append(names, s.Name+" over "+s.Proxy)
+	}
+	if !slices.Equal(names, []string{"s1 over a", "s2 over a"}) || len(tail.Proxies) != 2 || len(tail.Candidates) != 2 {
+		t.Errorf("%+v", tail)
+	}
+}
+
+func TestAccount(t *testing.T) {
+	a := fenced("a", "", 100, Standby{Name: "s1", Replied: time.Unix(1e9, 0).UTC()}).Account
+	b, err := Encode(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode("a", b); err != nil || !reflect.DeepEqual(got, a) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	many := a
+	many.Standbys = slices.Repeat([]Standby{{Name: strings.Repeat("\x01", vote.MaxName)}}, vote.MaxSessions+1)
+	b, err = Encode(many)
+	if got, e := Decode("a", b); err != nil || e != nil || len(got.Standbys) != vote.MaxSessions || len(b) > vote.MaxStateSize {
+		t.Errorf("%d bytes, %v, %v", len(b), err, e)
+	}
+	for _, bad := range []string{"", "{}", `{"node":"b"}`, `{"node":"a","standbys":[{"application_name":"S1"}]}`} {
+		if _, err := Decode("a", []byte(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package tail
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The states of a verdict.
+const (
+	Proven    = "proven"
+	ToBeFed   = "to be fed" // proven when it has flushed Target
+	NotProven = "not proven"
+)
+
+// Verdict is on one candidate. Promote it when it is Proven, on no other word.
+type Verdict struct {
+	Name   string   `json:"application_name"`
+	State  string   `json:"state"`
+	Proxy  string   `json:"proxy,omitempty"` // that it is attached to
+	At     lsn.LSN  `json:"flush_lsn,omitzero"`
+	Target lsn.LSN  `json:"target_lsn,omitzero"` // what it must have flushed
+	From   []string `json:"from,omitempty"`      // proxies that have it
+	Why    []string `json:"why,omitempty"`       // not proven, and what to do
+}
+
+// verdict judges a candidate by its folded name.
+func (l *look) verdict(name string) Verdict {
+	v := Verdict{Name: name, State: NotProven}
+	if l.isMember(name) {
+		return v.because("it is a proxy's name")
+	}
+	end, vouched := l.ask.Ends[name]
+	v.At = end
+	timeline, sessions := l.tail.Timeline, 0
+	for _, s := range l.tail.Standbys {
+		if s.Name != name {
+			continue
+		}
+		sessions++
+		v.Proxy = s.Proxy
+		if timeline = s.Timeline; timeline == l.tail.Timeline {
+			v.At = max(v.At, s.Flush)
+		}
+	}
+	switch {
+	case l.tail.Timeline == 0:
+		return v.because("no proxy that is reached has WAL")
+	case l.tail.Timeline > 1 && l.tail.Begin == lsn.Invalid:
+		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins", l.tail.Timeline))
+	case sessions > 1 && !vouched:
+		v = v.because(fmt.Sprintf("%d standbys have this name: give each one of its own, or stop the others and say "+
+			"--end %s=LSN", sessions, name))
+	case sessions == 0 && !vouched:
+		v = v.because("it is not attached to a proxy that is reached: attach it, or say --end " + name +
+			"=LSN, the end of its WAL")
+	case timeline > l.tail.Timeline:
+		v = v.because(fmt.Sprintf("it is on timeline %s, beyond the one that is left", timeline))
+	}
+	for _, r := range l.tail.Proxies {
+		if l.unfenced(r) { // what can be fenced is fenced first (ruling R2)
+			v = v.because(fmt.Sprintf("%s is not fenced: run replproxy fence --timeline %s there",
+				r.Node, l.tail.Timeline))
+		}
+	}
+	proof := l.question(name).Prove()
+	v.Target = proof.Target
+	for _, g := range proof.Gaps {
+		if l.unfenced(l.row(g)) {
+			continue
+		}
+		v = v.because(l.explain(g, proof.Unknown))
+	}
+	if len(v.Why) > 0 {
+		return v
+	}
+	if v.At >= v.Target {
+		v.State = Proven
+		return v
+	}
+	for _, r := range l.tail.Proxies {
+		if r.Reached && r.Timeline == l.tail.Timeline && r.Received >= v.Target {
+			v.From = append(v.From, r.Node)
+		}
+	}
+	if len(v.From) == 0 {
+		return v.because(fmt.Sprintf("nobody who is reached has WAL up to %s: reach the proxy or standby that has it, "+
+			"or promote that standby", v.Target))
+	}
+	if slices.Contains(v.From, v.Proxy) {
+		v.From = []string{v.Proxy}
+	}
+	v.State = ToBeFed
+	return v
+}
+
+func (v Verdict) because(why string) Verdict {
+	v.Why = append(v.Why, why)
+	return v
+}
+
+// unfenced reports whether a proxy is left that could be fenced, and is not.
+func (l *look) unfenced(r Row) bool { return r.Reached && !r.Final && r.Fenced < l.tail.Timeline }
+
+// row is the proxy of a gap.
+func (l *look) row(g Gap) Row {
+	return l.tail.Proxies[slices.IndexFunc(l.tail.Proxies, func(r Row) bool { return vote.Fold(r.Node) == g.Proxy })]
+}
+
+// explain says what a gap is and what closes it.
+func (l *look) explain(g Gap, unknown []Holder) string {
+	row := l.row(g)
+	todo := fmt.Sprintf("fence it and say --end %s=LSN with the end that the fence prints", row.Node)
+	head := row.Node + ": " + row.Why
+	if !row.Reached {
+		head += ", and it is not reached"
+	}
+	switch {
+	case g.Unheard:
+		return fmt.Sprintf("%s, and its rule is not known: %s", head, todo)
+	case g.Demand.Rule.Empty():
+		return fmt.Sprintf("%s, and without a rule its own store releases commits: %s", head, todo)
+	}
+	var names []string
+	for _, h := range unknown {
+		if !slices.Contains(names, h.Name) {
+			names = append(names, h.Name)
+		}
+	}
+	return fmt.Sprintf("%s, and %s may have been satisfied by %s, whose ends are not final: %s; or stop standbys and "+
+		"say --end NAME=LSN of each", head, g.Demand.Rule, strings.Join(names, ", "), todo)
+}
+
+// Of is the verdict on a candidate by its folded name.
+func (t Tail) Of(name string) (Verdict, bool) {
+	for _, v := range t.Candidates {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Verdict{}, false
+}
+
+// String is the verdict in a line.
+func (v Verdict) String() string {
+	switch v.State {
+	case Proven:
+		return fmt.Sprintf("%s: proven: it has flushed %s, and nothing that was acknowledged lies beyond %s",
+			v.Name, v.At, v.Target)
+	case ToBeFed:
+		how := "by " + v.From[0] + ", which it is attached to"
+		if v.From[0] != v.Proxy {
+			how = "from " + strings.Join(v.From, " or ") + ": attach it there, or give it that store's files"
+		}
+		return fmt.Sprintf("%s: proven after it has been fed from %s to %s %s", v.Name, v.At, v.Target, how)
+	}
+	return fmt.Sprintf("%s: NOT PROVEN: %s", v.Name, strings.Join(v.Why, "; "))
+}

@@ -1,0 +1,48 @@
+package show
+
+import (
+	"bytes"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+func TestTailGolden(t *testing.T) {
+	rule := vote.Rule{Demand: vote.Demand{Names: "ANY 2 (s1, s2, s3)"}, Generation: 1, Settled: true}
+	account := func(node string, fenced bool, standbys ...tail.Standby) tail.Account {
+		a := tail.Account{
+			Node: node, Timeline: 2, Begin: 0x3000000, Received: 0x5000100, Written: 0x5000100, Flushed: 0x5000100,
+			Standbys: standbys,
+		}
+		if fenced {
+			a.Fenced = 2
+		}
+		return a
+	}
+	standby := func(name string, at lsn.LSN) tail.Standby {
+		return tail.Standby{
+			Name: name, State: "streaming", Timeline: 2, Sent: 0x5000100, Write: at, Flush: at, Apply: at,
+			Attached: now.Add(-time.Hour), Replied: now.Add(-3 * time.Second),
+		}
+	}
+	doc := tail.Look([]tail.Member{
+		{Account: account("proxy_a", true, standby("s1", 0x5000000)), Said: true, Reached: true, Heard: true, Rule: rule},
+		{Account: account("proxy_b", false, standby("s2", 0x5000100)), Said: true, Heard: true, Rule: rule, Age: 42.4},
+		{Account: tail.Account{Node: "proxy_c"}},
+	}, tail.Ask{})
+	var b bytes.Buffer
+	Tail(&b, &doc, now)
+	const path = "testdata/tail.txt"
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, _ := os.ReadFile(path); !bytes.Equal(want, b.Bytes()) {
+		t.Errorf("--- got\n%s--- want\n%s", b.Bytes(), want)
+	}
+}
