@@ -23,12 +23,6 @@ func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule stri
 // clusterOf starts a cluster of proxies that have upstream and config in common.
 func clusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
-	return proxiesOf(t, primary.Conninfo(), config, names...)
-}
-
-// proxiesOf is clusterOf with a conninfo of all that may be the primary.
-func proxiesOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
-	t.Helper()
 	var all []*pgtest.Proxy
 	var binds, members []string
 	for _, name := range names {

@@ -40,7 +40,7 @@ func newRecipeSite(t *testing.T, rule string, proxyOf []int, names ...string) *r
 		servers = append(servers, standby)
 	}
 	if len(names) > 1 {
-		s.proxies = proxiesOf(t, hosts(servers...), ruleFile(rule), names...)
+		s.proxies = clusterOf(t, hosts(servers...), ruleFile(rule), names...)
 	} else {
 		s.proxies = []*pgtest.Proxy{pgtest.StartProxy(t, pgtest.ProxyOptions{
 			Name: names[0], Upstream: hosts(servers...), Config: ruleFile(rule),
