@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,7 +60,16 @@ func TestChaos(t *testing.T) {
 	pgtest.WaitStreaming(t, c.primary, 1)
 	c.verifySegments(t, c.proxy)
 	c.verifySegments(t, c.far)
-	t.Logf("soak: %d rounds, %v, %d rows acknowledged, WAL up to %v", rounds, c.faults, acked, c.primary.CurrentLSN(t))
+	t.Logf("soak: %d rounds, %s, %d rows acknowledged, WAL up to %v", rounds, counts(c.faults), acked, c.primary.CurrentLSN(t))
+}
+
+// counts is "3 kill9, 1 fast", by name.
+func counts(of map[string]int) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, fmt.Sprintf("%d %s", of[name], name))
+	}
+	return strings.Join(all, ", ")
 }
 
 func newChaos(t *testing.T) *chaos {
