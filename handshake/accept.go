@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,8 +22,10 @@ const (
 	refuseTimeout = 2 * time.Second
 )
 
-// Options of Accept. The zero value means the defaults, and protocol 3.0 in refusals.
+// Options of Accept. The zero value means the defaults, no TLS, and protocol 3.0 in refusals.
 type Options struct {
+	// TLS is asked once a client wants TLS; nil, or a nil configuration, is a server without it.
+	TLS func() *tls.Config
 	// AuthenticationTimeout covers the whole startup phase, 0 is the default.
 	AuthenticationTimeout time.Duration
 	// NewestMinor is named in refusals of other protocol versions.
@@ -38,8 +41,11 @@ func NewestMinor(serverVersionNum int) uint16 {
 	return 0
 }
 
-// RefusedError says that the client was refused and has been told Err.
-type RefusedError struct{ Err *pgerror.Error }
+// RefusedError says that the client was refused and has been told Err over Conn, TLS included.
+type RefusedError struct {
+	Err  *pgerror.Error
+	Conn net.Conn
+}
 
 // Error is the refusal's text and SQLSTATE.
 func (e *RefusedError) Error() string { return "refused: " + e.Err.Error() }
@@ -50,7 +56,8 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // Accept reads the startup phase of conn, which stays the caller's to close whatever happens. It
 // blocks until the client has said who it is, the timeout has passed or ctx is done. A refusal has
 // been written when Accept returns (*RefusedError); every other error means that nothing was said,
-// as PostgreSQL does. Reads are exact: afterwards conn stands behind the packet, without deadline.
+// as PostgreSQL does. Reads are exact: afterwards the request's Conn, which is conn or TLS upon it,
+// stands behind the packet, without deadline.
 func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
 	timeout := o.AuthenticationTimeout
 	if timeout <= 0 {
@@ -60,7 +67,8 @@ func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
 		return nil, fmt.Errorf("set startup deadline: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	req, err := accept(conn, &Core{NewestMinor: o.NewestMinor})
+	a := &acceptor{conn: conn, core: Core{NewestMinor: o.NewestMinor}, tls: o.TLS}
+	req, err := a.accept()
 	switch {
 	case !stop():
 		return nil, fmt.Errorf("read startup packet: %w", context.Cause(ctx))
@@ -72,26 +80,47 @@ func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("clear startup deadline: %w", err)
 	}
-	req.Conn = conn
+	req.Conn = a.conn
 	return req, nil
 }
 
-func accept(conn net.Conn, core *Core) (*Request, error) {
+// acceptor is the startup phase of one connection. conn becomes TLS when the client asks for it.
+type acceptor struct {
+	conn net.Conn
+	core Core
+	tls  func() *tls.Config
+}
+
+func (a *acceptor) accept() (*Request, error) {
 	for first := true; ; first = false {
-		packet, err := readPacket(conn, first)
+		packet, err := readPacket(a.conn, first)
+		if first && errors.Is(err, ErrDirectTLS) {
+			if err = a.directTLS(); err == nil {
+				packet, err = readPacket(a.conn, false)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
-		d := core.Step(packet)
+		d := a.core.Step(packet)
 		switch {
 		case d.Accept != nil:
 			return d.Accept, nil
 		case d.Drop != nil:
 			return nil, d.Drop
 		case d.Refuse != nil:
-			return nil, refuse(conn, d.Refuse)
+			return nil, refuse(a.conn, d.Refuse)
 		}
-		if err := sayNo(conn, d.Injected); err != nil {
+		var config *tls.Config
+		if d.SSL {
+			config = a.config()
+		}
+		if config == nil {
+			err = sayNo(a.conn, d.Injected)
+		} else {
+			err = a.switchToTLS(config, d.Injected)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +171,7 @@ func refuse(conn net.Conn, r *Refusal) error {
 	_ = conn.SetWriteDeadline(time.Now().Add(refuseTimeout))
 	// The client may be gone; the refusal is what counts.
 	_, _ = conn.Write(r.append(nil))
-	return &RefusedError{Err: r.Err}
+	return &RefusedError{Err: r.Err, Conn: conn}
 }
 
 // append is the refusal on the wire.

@@ -11,6 +11,7 @@ import (
 //
 //	start ──SSLRequest──► ssl refused ──GSSENCRequest──► both refused ──► only a StartupMessage or
 //	  └──GSSENCRequest──► gss refused ──SSLRequest─────► both refused     a CancelRequest is left
+//	                                  └─SSLRequest──► TLS ──────────────► as above
 //
 // A repeated request is read as a protocol version and refused as such, as PostgreSQL does.
 type Core struct {
@@ -23,8 +24,9 @@ type Core struct {
 // Decision is what to do after a packet. One of its fields is set; Refuse may carry Negotiate.
 type Decision struct {
 	// Continue: answer 'N' and read another packet, unless bytes are waiting already: then Injected.
-	Continue bool
-	Injected *pgerror.Error
+	// With SSL the answer may be 'S' instead, and Core.Secured is told.
+	Continue, SSL bool
+	Injected      *pgerror.Error
 	// Accept is a complete request, its Conn unset.
 	Accept *Request
 	// Refuse goes to the client, then the connection ends.
@@ -58,7 +60,7 @@ func (c *Core) Step(packet []byte) Decision {
 		return c.cancel(packet, body)
 	case code == codeSSL && !c.ssl:
 		c.ssl = true
-		return Decision{Continue: true, Injected: injected("received unencrypted data after SSL request")}
+		return Decision{Continue: true, SSL: true, Injected: injected("received unencrypted data after SSL request")}
 	case code == codeGSSENC && !c.gss:
 		c.gss = true
 		return Decision{Continue: true,
@@ -66,6 +68,9 @@ func (c *Core) Step(packet []byte) Decision {
 	}
 	return c.startup(packet, code, body)
 }
+
+// Secured says that SSLRequest was answered with 'S': an accepted request forbids the other one.
+func (c *Core) Secured() { c.gss = true }
 
 func (c *Core) cancel(packet, body []byte) Decision {
 	key := len(body) - 4

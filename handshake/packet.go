@@ -39,8 +39,10 @@ var (
 	ErrIncomplete = errors.New("incomplete startup packet")
 	// ErrLength: the length word cannot be one of a startup packet.
 	ErrLength = errors.New("invalid length of startup packet")
-	// ErrDirectTLS: the peer began TLS without SSLRequest.
+	// ErrDirectTLS: the peer began TLS without SSLRequest, and there is none here.
 	ErrDirectTLS = errors.New("direct TLS connections are not supported")
+	// ErrNoALPN: the peer began TLS without SSLRequest and without naming the protocol.
+	ErrNoALPN = errors.New("received direct SSL connection request without ALPN protocol negotiation extension")
 	// ErrTimeout: authentication_timeout passed.
 	ErrTimeout = errors.New("startup phase timed out")
 )

@@ -43,6 +43,8 @@ type Options struct {
 	Console ConsoleHandler
 	// Trust is the access rule of ruling R1; nil trusts nobody.
 	Trust TrustFunc
+	// TLS is encryption towards clients; nil: none.
+	TLS TLS
 	// Logger is required.
 	Logger *slog.Logger
 

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -39,6 +41,14 @@ type DialerFunc func(ctx context.Context) (*relay.Upstream, error)
 
 // Dial calls f.
 func (f DialerFunc) Dial(ctx context.Context) (*relay.Upstream, error) { return f(ctx) }
+
+// TLS is encryption towards clients. Methods are called from many goroutines.
+type TLS interface {
+	// Config is for one connection that begins now; nil: there is no TLS.
+	Config() *tls.Config
+	// Admit judges a request by the connection it came over: nil, or the refusal.
+	Admit(*handshake.Request) *pgerror.Error
+}
 
 // TrustFunc is the explicit access rule that lets a log-in pass for which the upstream asked nothing
 // of the client (ruling R1). It sees real addresses.

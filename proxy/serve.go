@@ -19,9 +19,11 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 	defer leaveStarting()
 	defer s.contain(conn)
 	s.tune(conn)
-	req, err := handshake.Accept(s.startups.ctx, conn, handshake.Options{
-		AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor(),
-	})
+	accept := handshake.Options{AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor()}
+	if s.o.TLS != nil {
+		accept.TLS = s.o.TLS.Config
+	}
+	req, err := handshake.Accept(s.startups.ctx, conn, accept)
 	if stayed := leaveStarting(); err != nil {
 		s.refused.Add(1)
 		if !stayed {
@@ -30,15 +32,24 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 		s.logNoSession(conn, err)
 		var refused *handshake.RefusedError
 		if errors.As(err, &refused) {
-			linger(conn)
+			linger(refused.Conn)
 		}
 		return
 	}
+	defer req.Conn.Close() // within TLS, where there is some
 	if req.Class == handshake.Cancel {
 		if err := s.cancel(s.startups.ctx, req); err != nil {
 			s.log.Info("cancel request not delivered", "peer", addrString(conn.RemoteAddr()), "err", err)
 		}
 		return
+	}
+	if s.o.TLS != nil {
+		if e := s.o.TLS.Admit(req); e != nil {
+			s.refused.Add(1)
+			s.logNoSession(conn, e)
+			respond(req.Conn, e)
+			return
+		}
 	}
 	g := s.groupOf(req.Class)
 	g.wg.Add(1) // before leave: drain waits for the startups first

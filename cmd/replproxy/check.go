@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -32,6 +34,9 @@ func checkCommand() *cobra.Command {
 		}
 		up, err := parseUpstream(c)
 		if err != nil {
+			return err
+		}
+		if err := checkTLS(c); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
@@ -60,6 +65,23 @@ func parseUpstream(c *config.Config) (*upstream.Config, error) {
 		return nil, usageError{fmt.Errorf("unusable configuration\n%w", c.At("upstream.conninfo", err))}
 	}
 	return up, nil
+}
+
+// checkTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
+func checkTLS(c *config.Config) error {
+	err := clienttls.Check(tlsSettings(c))
+	var file *clienttls.FileError
+	if errors.As(err, &file) {
+		return usageError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
+	}
+	return err
+}
+
+func tlsSettings(c *config.Config) clienttls.Settings {
+	return clienttls.Settings{
+		Mode: c.TLS.Mode, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ClientCAFile: c.TLS.ClientCAFile,
+		ClientCert: c.TLS.ClientCert, ClientName: c.TLS.ClientName,
+	}
 }
 
 func setup(c *config.Config, up *upstream.Config) preflight.Setup {

@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -133,6 +134,7 @@ type parts struct {
 	receiver *walreceiver.Receiver
 	node     *cluster.Node
 	advisor  *advisor
+	tls      *clienttls.Keeper
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
@@ -151,6 +153,9 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config) error {
 	})
 	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror)})
 	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)
+	if tlsErr := p.tls.Set(tlsSettings(c)); tlsErr != nil { // they were good a moment ago
+		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)
+	}
 	if conninfo != nil {
 		p.upstream.Replace(conninfo)
 		p.receiver.Reconnect()

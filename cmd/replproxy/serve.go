@@ -25,6 +25,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -48,6 +49,9 @@ func runCommand() *cobra.Command {
 				return nil, nil, err
 			}
 			up, err := parseUpstream(c)
+			if err == nil {
+				err = checkTLS(c)
+			}
 			return c, up, err
 		}
 		c, up, err := read()
@@ -183,6 +187,10 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	secure, err := clienttls.New(tlsSettings(c), log.With("part", "tls"))
+	if err != nil {
+		return err
+	}
 	doors, err := openDoors(ctx, c)
 	if err != nil {
 		return err
@@ -198,6 +206,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
 		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
+		TLS:         secure,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -212,7 +221,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor}).apply
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,

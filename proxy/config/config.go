@@ -65,8 +65,13 @@ type Feedback struct {
 	Settle time.Duration // after a start nothing is sent for so long
 }
 
-// TLS is the client leg.
-type TLS struct{ Mode, CertFile, KeyFile, ClientCAFile string }
+// TLS is the client leg. ClientCert and ClientName are pg_hba.conf's clientcert and clientname.
+type TLS struct {
+	Mode                            string // off, allow or require
+	CertFile, KeyFile, ClientCAFile string
+	ClientCert                      string // optional, verify-ca or verify-full
+	ClientName                      string // cn or dn
+}
 
 // Auth says who verifies clients. MaxUpstreamWalsenders bounds the log-ins that take a walsender on
 // the primary at one time (R13).
@@ -130,7 +135,7 @@ func Default() *Config {
 		Slots:     Slots{Adopted: "advance", Mirror: "false"},
 		Feedback:  Feedback{Settle: DefaultFeedbackSettle},
 		Upstream:  Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
-		TLS:       TLS{Mode: "off"},
+		TLS:       TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},
 		Auth:      Auth{Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders},
 		LogLevel:  slog.LevelInfo,
 		LogFormat: "text",

@@ -140,14 +140,10 @@ func TestNoFileNeeded(t *testing.T) {
 // built moves its key out of this list, in the same commit.
 func TestUnbuiltIsRefused(t *testing.T) {
 	unbuilt := map[string]string{
-		"tls.mode":           "require",
-		"tls.cert_file":      "/x",
-		"tls.key_file":       "/x",
-		"tls.client_ca_file": "/x",
-		"auth.method":        "scram",
-		"auth.query":         "select 1",
-		"auth.users_file":    "/x",
-		"access":             "[host all all 10.0.0.0/8 trust]",
+		"auth.method":     "scram",
+		"auth.query":      "select 1",
+		"auth.users_file": "/x",
+		"access":          "[host all all 10.0.0.0/8 trust]",
 	}
 	for _, k := range keys {
 		value, listed := unbuilt[k.path]

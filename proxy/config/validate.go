@@ -72,6 +72,9 @@ func (c *Config) validate() Errors {
 				"this one included")
 		}
 	}
+	for key, m := range tlsProblems(c.TLS) {
+		bad(key, "%s", m)
+	}
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)
 	}
@@ -96,6 +99,31 @@ func nameProblem(name string) string {
 		}
 	}
 	return ""
+}
+
+// tlsProblems are what the tls keys say against each other, by key; the files are looked at later.
+func tlsProblems(t TLS) map[string]string {
+	all := map[string]string{}
+	if t.Mode != "off" {
+		if t.CertFile == "" {
+			all["tls.cert_file"] = "is not set: TLS needs a certificate"
+		}
+		if t.KeyFile == "" {
+			all["tls.key_file"] = "is not set: TLS needs the certificate's private key"
+		}
+	}
+	if t.ClientCert != "optional" {
+		switch {
+		case t.ClientCAFile == "":
+			all["tls.clientcert"] = "needs tls.client_ca_file, which says whose certificates are good"
+		case t.Mode != "require":
+			all["tls.clientcert"] = "needs tls.mode: require, or a client without TLS would need no certificate"
+		}
+	}
+	if t.ClientName != "cn" && t.ClientCert != "verify-full" {
+		all["tls.clientname"] = "does nothing without tls.clientcert: verify-full"
+	}
+	return all
 }
 
 func listenProblem(a string) string {

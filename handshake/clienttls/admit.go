@@ -1,0 +1,94 @@
+package clienttls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"net"
+	"strconv"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// Admit judges a request by the connection it came over: nil, or a FATAL 28000 as pg_hba.conf would
+// give with hostssl, clientcert and clientname. Cancel requests and unix sockets pass.
+func (k *Keeper) Admit(r *handshake.Request) *pgerror.Error {
+	k.mu.Lock()
+	s := k.set
+	k.mu.Unlock()
+	return s.admit(r)
+}
+
+func (s Settings) admit(r *handshake.Request) *pgerror.Error {
+	if r.Class == handshake.Cancel || r.Conn.RemoteAddr().Network() == "unix" {
+		return nil
+	}
+	secure, ok := r.Conn.(*tls.Conn)
+	switch {
+	case !ok && s.Mode == Require:
+		return noEntry(r)
+	case !ok || s.ClientCert != VerifyCA && s.ClientCert != VerifyFull:
+		return nil
+	}
+	chains := secure.ConnectionState().VerifiedChains
+	if len(chains) == 0 {
+		return pgerror.Fatal(pgerror.InvalidAuthorization, "connection requires a valid client certificate").
+			WithHint("replproxy has tls.clientcert: %s. libpq takes sslcert and sslkey.", s.ClientCert)
+	}
+	if s.ClientCert == VerifyFull {
+		if name := Name(chains[0][0], s.ClientName); name != r.User() {
+			return pgerror.Fatal(pgerror.InvalidAuthorization,
+				"certificate authentication failed for user \"%s\"", r.User()).WithCause(mismatch{s.ClientName, name})
+		}
+	}
+	return nil
+}
+
+// noEntry is PostgreSQL's refusal when only hostssl lines match.
+func noEntry(r *handshake.Request) *pgerror.Error {
+	host, _, err := net.SplitHostPort(r.Conn.RemoteAddr().String())
+	if err != nil {
+		host = r.Conn.RemoteAddr().String()
+	}
+	e := pgerror.Fatal(pgerror.InvalidAuthorization,
+		"no pg_hba.conf entry for host \"%s\", user \"%s\", database \"%s\", no encryption",
+		host, r.User(), r.Database())
+	if r.Class == handshake.PhysicalWalsender {
+		e = pgerror.Fatal(pgerror.InvalidAuthorization,
+			"no pg_hba.conf entry for replication connection from host \"%s\", user \"%s\", no encryption",
+			host, r.User())
+	}
+	return e.WithHint("replproxy has tls.mode: require. Use sslmode=require or stronger.")
+}
+
+// mismatch is for the log.
+type mismatch struct{ what, name string }
+
+func (m mismatch) Error() string {
+	return "provided user name and authenticated user name do not match: the certificate's " + m.what +
+		" is " + strconv.Quote(m.name)
+}
+
+// Name is what a certificate says its holder is called: the first common name, or the distinguished
+// name in the form of RFC 2253, which PostgreSQL compares too.
+func Name(c *x509.Certificate, clientName string) string {
+	var subject pkix.RDNSequence
+	if _, err := asn1.Unmarshal(c.RawSubject, &subject); err != nil {
+		return ""
+	}
+	if clientName == DN {
+		return subject.String()
+	}
+	for _, rdn := range subject {
+		for _, a := range rdn {
+			if name, ok := a.Value.(string); ok && a.Type.Equal(commonName) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+var commonName = asn1.ObjectIdentifier{2, 5, 4, 3}

@@ -1,0 +1,92 @@
+package clienttls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/keyfile"
+)
+
+// FileError is a file that cannot be used. Key is the setting that names it, below tls.
+type FileError struct {
+	Key string
+	Err error
+}
+
+// Error is the reason, which names the file.
+func (e *FileError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// load makes the configuration of new connections. The error is a *FileError.
+func load(s Settings) (*tls.Config, error) {
+	chain, err := os.ReadFile(s.CertFile)
+	if err != nil {
+		return nil, &FileError{"cert_file", fmt.Errorf("could not load server certificate file: %w", err)}
+	}
+	key, err := keyfile.ReadServer(s.KeyFile)
+	if err != nil {
+		return nil, &FileError{"key_file", err}
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		err = fmt.Errorf("certificate %q and private key %q: %w", s.CertFile, s.KeyFile, err)
+		return nil, &FileError{"key_file", err}
+	}
+	c := &tls.Config{
+		Certificates:           []tls.Certificate{pair},
+		NextProtos:             []string{handshake.ALPN},
+		MinVersion:             tls.VersionTLS12,
+		SessionTicketsDisabled: true,
+	}
+	if s.ClientCAFile == "" {
+		return c, nil
+	}
+	roots, err := os.ReadFile(s.ClientCAFile)
+	if err == nil {
+		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
+		if !c.ClientCAs.AppendCertsFromPEM(roots) {
+			err = errors.New("no certificate in it")
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("could not load root certificate file %q: %w", s.ClientCAFile, err)
+		return nil, &FileError{"client_ca_file", err}
+	}
+	return c, nil
+}
+
+// stamps tell whether files have changed: one per file, the zero value for one that is not there.
+type stamps [3]fs.FileInfo
+
+func stampsOf(s Settings) (all stamps) {
+	for i, name := range []string{s.CertFile, s.KeyFile, s.ClientCAFile} {
+		if name == "" {
+			continue
+		}
+		if info, err := os.Stat(name); err == nil {
+			all[i] = info
+		}
+	}
+	return all
+}
+
+func (s stamps) equal(o stamps) bool {
+	for i, a := range s {
+		b := o[i]
+		if a == nil && b == nil {
+			continue
+		}
+		if a == nil || b == nil || !os.SameFile(a, b) || a.Size() != b.Size() || a.Mode() != b.Mode() ||
+			!a.ModTime().Equal(b.ModTime()) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,79 @@
+package keyfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// maxKey bounds a key file; a key with its certificate chain has a few kB.
+const maxKey = 1 << 20
+
+// Bits of a file's mode that must not be set.
+const (
+	others      = fs.FileMode(0o077) // for its owner's eyes only
+	othersRoot  = fs.FileMode(0o037) // root may let a group read it
+	serverRoles = "File must have permissions u=rw (0600) or less if owned by the user that runs replproxy, " +
+		"or permissions u=rw,g=r (0640) or less if owned by root."
+	clientRoles = "file must have permissions u=rw (0600) or less if owned by the current user, " +
+		"or permissions u=rw,g=r (0640) or less if owned by root"
+)
+
+// ReadServer reads a key that we show to clients. The error is PostgreSQL's.
+func ReadServer(path string) ([]byte, error) {
+	return read(path, func(mode fs.FileMode, owner, us int) error {
+		switch {
+		case !mode.IsRegular():
+			return fmt.Errorf("private key file %q is not a regular file", path)
+		case owner != us && owner != 0:
+			return fmt.Errorf("private key file %q must be owned by the user that runs replproxy or root", path)
+		case owner == us && mode&others != 0 || owner == 0 && mode&othersRoot != 0:
+			return fmt.Errorf("private key file %q has group or world access. %s", path, serverRoles)
+		}
+		return nil
+	})
+}
+
+// ReadClient reads a key that we show to a server. The error is libpq's.
+func ReadClient(path string) ([]byte, error) {
+	return read(path, func(mode fs.FileMode, owner, _ int) error {
+		switch {
+		case !mode.IsRegular():
+			return fmt.Errorf("private key file %q is not a regular file", path)
+		case owner != 0 && mode&others != 0 || owner == 0 && mode&othersRoot != 0:
+			return fmt.Errorf("private key file %q has group or world access; %s", path, clientRoles)
+		}
+		return nil
+	})
+}
+
+func read(path string, judge func(mode fs.FileMode, owner, us int) error) ([]byte, error) {
+	info, err := os.Stat(path) // first: to open a pipe may block
+	if err != nil {
+		return nil, fmt.Errorf("could not access private key file: %w", err)
+	}
+	if err := judge(info.Mode(), ownerOf(info), os.Geteuid()); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("could not access private key file: %w", err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err == nil {
+		err = judge(info.Mode(), ownerOf(info), os.Geteuid())
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKey+1))
+	if err == nil && len(b) > maxKey {
+		err = errors.New("the file is too large")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read private key file %q: %w", path, err)
+	}
+	return b, nil
+}

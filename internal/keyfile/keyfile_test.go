@@ -1,0 +1,88 @@
+package keyfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestWhoMayReadAKey(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root := os.Geteuid() == 0
+	for _, tc := range []struct {
+		mode           fs.FileMode
+		server, client string // "": may be read
+	}{
+		{0o600, "", ""}, {0o400, "", ""}, {0o500, "", ""},
+		{0o640, "group or world", "group or world"}, {0o604, "group or world", "group or world"},
+		{0o660, "group or world", "group or world"}, {0o644, "group or world", "group or world"},
+	} {
+		if err := os.Chmod(path, tc.mode); err != nil {
+			t.Fatal(err)
+		}
+		if root && tc.mode == 0o640 {
+			tc.client = "" // root's key; as a server's it is also our own
+		}
+		for who, want := range map[string]string{"server": tc.server, "client": tc.client} {
+			read := ReadServer
+			if who == "client" {
+				read = ReadClient
+			}
+			b, err := read(path)
+			switch {
+			case want == "" && (err != nil || string(b) != "secret"):
+				t.Errorf("%s, %o: %q, %v", who, tc.mode, b, err)
+			case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path)):
+				t.Errorf("%s, %o: %v", who, tc.mode, err)
+			}
+		}
+	}
+}
+
+func TestStrangeKeyFiles(t *testing.T) {
+	dir := t.TempDir()
+	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(large, make([]byte, maxKey+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir: "is not a regular file", pipe: "is not a regular file", large: "too large",
+		filepath.Join(dir, "absent"): "could not access private key file",
+	} {
+		for _, read := range []func(string) ([]byte, error){ReadServer, ReadClient} {
+			if _, err := read(path); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+}
+
+// TestOwners: by the rules alone, as a test cannot have every owner.
+func TestOwners(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // another owner needs root; CI has it
+	}
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadServer(path); err == nil || !strings.Contains(err.Error(), "must be owned by") {
+		t.Errorf("another user's key: %v", err)
+	}
+	if _, err := ReadClient(path); err != nil {
+		t.Errorf("as a client: %v", err)
+	}
+}
