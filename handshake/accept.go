@@ -80,15 +80,16 @@ func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("clear startup deadline: %w", err)
 	}
-	req.Conn = a.conn
+	req.Conn, req.Certificate = a.conn, a.shown
 	return req, nil
 }
 
 // acceptor is the startup phase of one connection. conn becomes TLS when the client asks for it.
 type acceptor struct {
-	conn net.Conn
-	core Core
-	tls  func() *tls.Config
+	conn  net.Conn
+	core  Core
+	tls   func() *tls.Config
+	shown []byte // the certificate, once there is TLS
 }
 
 func (a *acceptor) accept() (*Request, error) {

@@ -79,6 +79,9 @@ type Request struct {
 	SawSSLRequest    bool
 	SawGSSENCRequest bool
 
+	// Certificate is the one, in DER, that a client within TLS was shown; nil in clear.
+	Certificate []byte
+
 	// Conn stands right behind the packet: not one byte more has been read.
 	Conn net.Conn
 }

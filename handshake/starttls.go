@@ -69,6 +69,9 @@ func (a *acceptor) handshake(conn net.Conn, config *tls.Config) error {
 		return fmt.Errorf("could not accept SSL connection: %w", err)
 	}
 	a.conn = secure
+	if len(config.Certificates) > 0 {
+		a.shown = config.Certificates[0].Certificate[0]
+	}
 	return nil
 }
 

@@ -83,6 +83,9 @@ func TestAcceptSwitchesToTLS(t *testing.T) {
 		if _, ok := got.r.Conn.(*tls.Conn); !ok {
 			t.Fatalf("direct %v: the request's connection is a %T", direct, got.r.Conn)
 		}
+		if !bytes.Equal(got.r.Certificate, secure.ConnectionState().PeerCertificates[0].Raw) {
+			t.Error("another certificate than the client saw")
+		}
 		expect(t, got.r.Conn, "Q\x00\x00\x00\x05\x00")
 		send(t, got.r.Conn, []byte("R"))
 		expect(t, secure, "R")

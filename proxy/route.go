@@ -79,7 +79,8 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 	}()
 	_, clientTLS := req.Conn.(*tls.Conn)
 	return relay.Run(ctx, relay.Options{
-		Client: req.Conn, ClientTLS: clientTLS, Upstream: up, Startup: req.Raw, Engine: s.engine,
+		Client: req.Conn, ClientTLS: clientTLS, Certificate: req.Certificate,
+		Upstream: up, Startup: req.Raw, Engine: s.engine,
 		Trusted:      s.o.Trust != nil && s.o.Trust(req.Conn.RemoteAddr(), up.Conn.RemoteAddr(), req.Params),
 		LoginTimeout: s.o.AuthenticationTimeout,
 		Again:        again,

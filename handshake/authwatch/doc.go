@@ -15,7 +15,7 @@
 //     it, or both legs are TCP over loopback, or a rule says that the client is trusted (ruling R1).
 //  2. A client that speaks in clear never sees a channel-binding mechanism, and one that speaks TLS
 //     to a proxy that speaks TLS to the primary is refused in words before its binding fails in
-//     silence (ruling R25, facts A7).
+//     silence, unless both show one certificate (ruling R25, facts A7).
 //
 // Pure but for one mutex: no I/O, no clock, no goroutine. Each direction may have its own goroutine.
 package authwatch

@@ -2,6 +2,8 @@ package authwatch
 
 import (
 	"bytes"
+	"crypto/tls"
+	"net"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -31,6 +33,17 @@ func withoutPlus(body []byte) []byte {
 	return append(out, rest...)
 }
 
+// SameCertificate reports whether a client that was shown a certificate (DER, nil without TLS) would
+// see the same one at the server behind upstream: its channel binding covers that and nothing else.
+func SameCertificate(shown []byte, upstream net.Conn) bool {
+	secure, ok := upstream.(*tls.Conn)
+	if !ok || len(shown) == 0 {
+		return false
+	}
+	chain := secure.ConnectionState().PeerCertificates
+	return len(chain) > 0 && bytes.Equal(shown, chain[0].Raw)
+}
+
 // refuseBinding refuses a SASLInitialResponse that cannot succeed when both legs speak TLS: the
 // binding covers the certificate that the client saw, the proxy's. A client with
 // channel_binding=disable sends the flag n and passes.
@@ -42,5 +55,6 @@ func refuseBinding(answer []byte) error {
 	return pgerror.Fatal(pgerror.InvalidAuthorization,
 		"channel binding cannot pass through replproxy when both legs use TLS").
 		WithDetail("The client bound its proof to replproxy's certificate, the primary expects its own.").
-		WithHint("Use auth method scram in replproxy, or channel_binding=disable in the client.")
+		WithHint("Use channel_binding=disable in the client, give replproxy the primary's own certificate, " +
+			"or use sslmode=disable in upstream.conninfo where the network to the primary is safe.")
 }

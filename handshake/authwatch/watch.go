@@ -31,6 +31,7 @@ const (
 // Legs says what an observer of both connections knows.
 type Legs struct {
 	ClientTLS, UpstreamTLS bool
+	SameCertificate        bool // the client sees the primary's own (see [SameCertificate])
 	Loopback               bool // both legs are TCP over loopback (see [LoopbackTCP])
 	Trusted                bool // an access rule for the client's real address says trust
 }
@@ -133,7 +134,7 @@ func (w *Watch) FromClient(typ byte, body []byte) error {
 	if w.ok || !w.asked {
 		return pgerror.Fatal(pgerror.ProtocolViolation, "unexpected password response")
 	}
-	if w.legs.ClientTLS && w.legs.UpstreamTLS {
+	if w.legs.ClientTLS && w.legs.UpstreamTLS && !w.legs.SameCertificate {
 		if err := refuseBinding(body); err != nil {
 			return err
 		}

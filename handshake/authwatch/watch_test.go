@@ -127,6 +127,16 @@ func TestBindingOverTwoTLSLegsIsRefusedInWords(t *testing.T) {
 	if err := w.FromClient('p', []byte("SCRAM-SHA-256\x00\x00\x00\x00\x04n,,n")); err != nil {
 		t.Fatalf("unbound answer: %v", err)
 	}
+	for _, legs := range []Legs{{ClientTLS: true, UpstreamTLS: true, SameCertificate: true}, {ClientTLS: true}} {
+		w := New(legs)
+		_, got, err := w.FromUpstream('R', request(kindSASL, "SCRAM-SHA-256-PLUS\x00\x00"))
+		if err != nil || !bytes.Contains(got, []byte("-PLUS")) {
+			t.Fatalf("%+v: %q, %v", legs, got, err)
+		}
+		if err := w.FromClient('p', []byte("SCRAM-SHA-256-PLUS\x00\x00\x00\x00\x04p=tl")); err != nil {
+			t.Errorf("%+v: %v", legs, err)
+		}
+	}
 }
 
 type addrConn struct {

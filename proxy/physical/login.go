@@ -116,10 +116,11 @@ func (l *login) run() error {
 	}
 	defer context.AfterFunc(l.ctx, l.link.interrupt)()
 	l.watch = authwatch.New(authwatch.Legs{
-		ClientTLS:   l.s.clientTLS(),
-		UpstreamTLS: l.link.up.TLS,
-		Loopback:    authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn),
-		Trusted:     l.s.h.o.trusts(l.s.client.conn.RemoteAddr(), l.link.up.Conn.RemoteAddr(), l.s),
+		ClientTLS:       l.s.clientTLS(),
+		UpstreamTLS:     l.link.up.TLS,
+		SameCertificate: authwatch.SameCertificate(l.s.req.Certificate, l.link.up.Conn),
+		Loopback:        authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn),
+		Trusted:         l.s.h.o.trusts(l.s.client.conn.RemoteAddr(), l.link.up.Conn.RemoteAddr(), l.s),
 	})
 	for _, f := range first {
 		if over, err := l.frame(f.typ, f.body); over || err != nil {

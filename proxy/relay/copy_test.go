@@ -24,6 +24,9 @@ var ways = []struct {
 	{"loop, unix to unix", "unix", "unix", true, false},
 	{"loop, but no socket", "tcp", "tcp", true, true},
 	{"goroutines", "tcp", "unix", false, false},
+	{"TLS to TCP", "tls", "tcp", true, false},
+	{"TCP to TLS", "tcp", "tls", true, false},
+	{"TLS to TLS", "tls", "tls", false, false},
 }
 
 // inEachWay runs f with a relay that is past its log-in.

@@ -5,19 +5,33 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
 
-// copyBuffer holds what one read takes from a socket: twice libpq's and the server's own 8 kB
-// buffers, so that ordinary messages pass in one read and one write.
-const copyBuffer = 16 << 10
+const (
+	// copyBuffer holds what one read takes: the longest record of TLS.
+	copyBuffer = 16 << 10
+	// quietBuffer is what a direction holds while little comes: an ordinary statement or a row.
+	quietBuffer = 512
+	// bulkRead keeps a direction at whole buffers: the server fills records of 8 kB while it has more.
+	bulkRead = 4 << 10
+)
+
+// buffers lends whole ones to directions that have much to copy.
+type buffers struct{ sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}}
+}
 
 // direction copies from src to dst and passes the end on.
 type direction struct {
 	src, dst net.Conn
 	from     Side // whose connection src is
 	count    *atomic.Int64
+	buffers  *buffers
 }
 
 // begin passes on what the log-in read ahead of src.
@@ -42,23 +56,47 @@ func (d *direction) run() error {
 	return nil
 }
 
-// copyPlain copies through memory: connections that are no sockets, such as TLS.
+// copyPlain copies through memory: connections that are no sockets, such as TLS. A session that says
+// little holds little.
 func (d *direction) copyPlain() error {
-	buf := make([]byte, copyBuffer)
+	quiet := make([]byte, quietBuffer)
 	for {
-		n, err := d.src.Read(buf)
-		if n > 0 {
-			if werr := d.write(buf[:n]); werr != nil {
-				return werr
-			}
+		n, err := d.move(quiet)
+		if err == nil && n == len(quiet) {
+			err = d.bulk()
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return d.readError(err)
+			return err
 		}
 	}
+}
+
+// bulk copies with a buffer of the pool for as long as it is needed.
+func (d *direction) bulk() error {
+	buf := d.buffers.Get().(*[]byte)
+	defer d.buffers.Put(buf)
+	for {
+		if n, err := d.move(*buf); err != nil || n < bulkRead {
+			return err
+		}
+	}
+}
+
+// move makes one read and passes on what it gave. The end of src is io.EOF itself.
+func (d *direction) move(buf []byte) (int, error) {
+	n, err := d.src.Read(buf)
+	if n > 0 {
+		if werr := d.write(buf[:n]); werr != nil {
+			return n, werr
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = d.readError(err)
+	}
+	return n, err
 }
 
 func (d *direction) write(b []byte) error {

@@ -16,14 +16,15 @@ import (
 // Measured with pgbench -S -c 16 on two processors: a goroutine per direction reaches 0.8 of
 // HAProxy's throughput, most of the rest being the scheduler; see bench.
 type Engine struct {
-	loops []*loop
-	next  atomic.Uint32
+	loops   []*loop
+	next    atomic.Uint32
+	buffers *buffers
 }
 
 // NewEngine makes the loops of an engine and starts nothing. Close releases them if Run is never
 // called.
 func NewEngine() (*Engine, error) {
-	e := &Engine{}
+	e := &Engine{buffers: newBuffers()}
 	// Half the processors: a loop that waits must find an idle one when it wakes up, or the scheduler
 	// takes its own away and brings it back each time.
 	for range max(1, runtime.GOMAXPROCS(0)/2) {
@@ -61,6 +62,14 @@ func (e *Engine) Close() {
 	for _, l := range e.loops {
 		l.close()
 	}
+}
+
+// pool lends buffers to sessions without a loop.
+func (e *Engine) pool() *buffers {
+	if e == nil {
+		return newBuffers()
+	}
+	return e.buffers
 }
 
 // pick is the next loop in turn, nil when there is none.

@@ -29,7 +29,9 @@ const (
 type Options struct {
 	Client    net.Conn
 	ClientTLS bool
-	Upstream  *Upstream
+	// Certificate is what a client within TLS was shown, in DER.
+	Certificate []byte
+	Upstream    *Upstream
 	// Engine copies after the log-in; nil copies by goroutines.
 	Engine *Engine
 	// Startup is the client's startup packet, sent first and unchanged.
@@ -74,8 +76,8 @@ func Run(ctx context.Context, o Options) error {
 
 // copyAll passes on what the log-in read ahead and everything after it.
 func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
-	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient}
-	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient}
+	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient, buffers: o.Engine.pool()}
+	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient, buffers: out.buffers}
 	stop := context.AfterFunc(ctx, func() { expire(o.Client); expire(o.Upstream.Conn) })
 	err := out.begin(client)
 	if err == nil {
@@ -112,7 +114,8 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
-			Loopback: authwatch.LoopbackTCP(o.Client) && authwatch.LoopbackTCP(o.Upstream.Conn),
+			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),
+			Loopback:        authwatch.LoopbackTCP(o.Client) && authwatch.LoopbackTCP(o.Upstream.Conn),
 		}),
 	}
 	_, err := upstream.Write(o.Startup)

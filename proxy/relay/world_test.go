@@ -2,6 +2,9 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509/pkix"
+	"errors"
 	"encoding/binary"
 	"io"
 	"net"
@@ -11,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -18,9 +22,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute
 
-// sockets are two ends of one connection.
+// sockets are two ends of one connection; b is the server's where network is tls.
 func sockets(t *testing.T, network string) (a, b net.Conn) {
 	t.Helper()
+	if network == "tls" {
+		a, b = sockets(t, "tcp")
+		pair := pgtest.NewAuthority(t, "test").Issue(t, pkix.Name{CommonName: "x"}).Pair
+		server := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{pair}})
+		client := tls.Client(a, &tls.Config{InsecureSkipVerify: true})
+		done := make(chan error, 1)
+		go func() { done <- server.Handshake() }()
+		if err := errors.Join(client.Handshake(), <-done); err != nil {
+			t.Fatal(err)
+		}
+		return client, server
+	}
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		addr = filepath.Join(t.TempDir(), "s")
