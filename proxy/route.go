@@ -70,7 +70,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 // join relays one session over one connection.
 func (s *Server) join(ctx context.Context, req *handshake.Request, session *Session, up *relay.Upstream,
 	again func() bool) error {
-	session.SetUpstream(up.Name)
+	session.SetUpstream(up)
 	var withdraw func()
 	defer func() {
 		if withdraw != nil {

@@ -64,7 +64,7 @@ var errCrowdedOut = errors.New("dropped to make room: too many connections witho
 func (s *Server) session(g *group, req *handshake.Request) {
 	session := &Session{
 		began: time.Now(), class: req.Class, user: req.User(), database: req.Database(),
-		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, cancels: &s.cancels,
+		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, ssl: handshake.SSLOf(req.Conn), cancels: &s.cancels,
 		applicationName: req.ApplicationName(),
 	}
 	if !s.sessions.add(session, s.o.MaxConnections) {

@@ -83,7 +83,7 @@ func TestPhysicalHandler(t *testing.T) {
 		Physical: handler(func(_ context.Context, r *handshake.Request, s *proxy.Session) error {
 			s.SetState(proxy.StateStreaming)
 			s.SetState(proxy.StateActive) // never back
-			s.SetUpstream("db1")
+			s.SetUpstream(&relay.Upstream{Name: "db1"})
 			seen <- s.Info()
 			return proxy.Tell(pgerror.New(pgerror.UndefinedObject, "no slot for %s", r.ApplicationName()))
 		})})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/proxy/relay"
 )
 
 // SessionID numbers the sessions of one server from 1, in the order of their arrival.
@@ -51,6 +52,7 @@ type Session struct {
 	database   string
 	clientAddr net.Addr
 	conn       net.Conn
+	ssl        *handshake.SSL // nil in clear
 	cancels    *cancels
 
 	// FromClient and ToClient count payload bytes as they pass.
@@ -61,6 +63,7 @@ type Session struct {
 	mu              sync.Mutex
 	applicationName string
 	upstream        string
+	upstreamSSL     *handshake.SSL
 }
 
 // SessionInfo is a session at one moment, for pages and metrics. Byte counts are payload only.
@@ -73,7 +76,9 @@ type SessionInfo struct {
 	Database        string
 	ApplicationName string
 	ClientAddr      string
-	Upstream        string // the server that a relayed session is connected to, "" for none
+	Upstream        string         // the server that a relayed session is connected to, "" for none
+	SSL             *handshake.SSL // of the client's connection; nil in clear
+	UpstreamSSL     *handshake.SSL // of the one to the server
 	Began           time.Time
 	FromClient      int64
 	ToClient        int64
@@ -103,11 +108,15 @@ func (s *Session) SetApplicationName(name string) {
 	s.applicationName = name
 }
 
-// SetUpstream names the server that serves the session, "" when it has none.
-func (s *Session) SetUpstream(name string) {
+// SetUpstream tells which server serves the session, and by which connection; nil when none does.
+func (s *Session) SetUpstream(up *relay.Upstream) {
+	name, ssl := "", (*handshake.SSL)(nil)
+	if up != nil {
+		name, ssl = up.Name, handshake.SSLOf(up.Conn)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.upstream = name
+	s.upstream, s.upstreamSSL = name, ssl
 }
 
 // OnCancel calls f, in the canceller's goroutine, for each CancelRequest that carries the session's virtual
@@ -128,6 +137,7 @@ func (s *Session) Info() SessionInfo {
 		ID: s.id, PID: s.pid, Class: s.class, State: State(s.state.Load()),
 		User: s.user, Database: s.database, ApplicationName: s.applicationName,
 		ClientAddr: addrString(s.clientAddr), Upstream: s.upstream, Began: s.began,
+		SSL: s.ssl, UpstreamSSL: s.upstreamSSL,
 		FromClient: s.FromClient.Load(), ToClient: s.ToClient.Load(),
 	}
 }

@@ -82,7 +82,7 @@ func (a *advisor) look(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adviseTimeout)
 	defer cancel()
-	f := preflight.GatherSQL(ctx, a.upstream)
+	f := preflight.GatherSQL(ctx, a.upstream, a.setup())
 	var refusal *pgerror.Error
 	if ctx.Err() != nil || f.SQL != nil && !errors.As(f.SQL, &refusal) {
 		return

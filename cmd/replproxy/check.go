@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,12 +37,13 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := checkTLS(c); err != nil {
+		secure, err := openTLS(c, slog.New(slog.DiscardHandler))
+		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
-		s := setup(c, up)
+		s := setup(c, up, secure.Certificate())
 		facts := preflight.Gather(ctx, up, s)
 		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
 		checks := preflight.Judge(s, facts)
@@ -67,14 +69,14 @@ func parseUpstream(c *config.Config) (*upstream.Config, error) {
 	return up, nil
 }
 
-// checkTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
-func checkTLS(c *config.Config) error {
-	err := clienttls.Check(tlsSettings(c))
+// openTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
+func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
+	k, err := clienttls.New(tlsSettings(c), log)
 	var file *clienttls.FileError
 	if errors.As(err, &file) {
-		return usageError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
+		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
 	}
-	return err
+	return k, err
 }
 
 func tlsSettings(c *config.Config) clienttls.Settings {
@@ -84,11 +86,13 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 	}
 }
 
-func setup(c *config.Config, up *upstream.Config) preflight.Setup {
+// setup is what the proxy is going to do; certificate is what its clients see.
+func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
 	return preflight.Setup{
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames, Mirror: c.Slots.Mirror,
-		AuthMethod: c.Auth.Method, Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
+		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode, Certificate: certificate,
+		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}
 }

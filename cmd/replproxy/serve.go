@@ -25,7 +25,6 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake"
-	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -50,7 +49,7 @@ func runCommand() *cobra.Command {
 			}
 			up, err := parseUpstream(c)
 			if err == nil {
-				err = checkTLS(c)
+				_, err = openTLS(c, slog.New(slog.DiscardHandler))
 			}
 			return c, up, err
 		}
@@ -187,7 +186,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
-	secure, err := clienttls.New(tlsSettings(c), log.With("part", "tls"))
+	secure, err := openTLS(c, log.With("part", "tls"))
 	if err != nil {
 		return err
 	}
@@ -218,7 +217,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return errors.Join(err, doors.close())
 	}
 	advisor := &advisor{
-		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up) },
+		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up, secure.Certificate()) },
 		hub: hub, receiver: receiver, log: log,
 	}
 	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure}).apply
@@ -226,7 +225,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
 		server: server, advisor: advisor,
-		own: own,
+		own: own, tls: secure,
 	}
 	shown = view
 	stages := []stage{

@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
@@ -37,6 +38,7 @@ type view struct {
 	server   *proxy.Server
 	advisor  *advisor
 	own      *realslot.Own
+	tls      *clienttls.Keeper
 	stopping atomic.Bool
 }
 
@@ -45,6 +47,7 @@ func (v *view) Status() admin.Status {
 	set := v.settings.state.Load()
 	c, positions := set.config, v.store.Positions()
 	told, votes := v.receiver.Status(), v.node.Status()
+	secure := v.tls.Status()
 	total, free, err := preflight.Volume(c.DataDir)
 	if err != nil {
 		total, free = 0, 0 // absent from the document
@@ -62,6 +65,7 @@ func (v *view) Status() admin.Status {
 		Backfill: backfillStatus(v.filler.Status()),
 		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
 		Sessions: v.sessions(),
+		TLS:      tlsStatus(secure), SSL: sslRows(told.SSL, v.server.Sessions()),
 		Limits: admin.Limits{
 			KeepSize: int64(c.WAL.KeepSize), MinFree: c.WAL.MinFree.Of(total),
 			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
@@ -89,6 +93,7 @@ func (v *view) Status() admin.Status {
 		s.Store.RepairTo = r.To
 		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
 	}
+	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	if told.Mirrors == walreceiver.MirrorsMissing {
 		s.Warnings = append(s.Warnings, "slots are not mirrored on the upstream, which is reported to all the same: "+

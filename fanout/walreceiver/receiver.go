@@ -13,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -205,7 +206,7 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	}
 	defer s.Conn.Close()
 	r.setParameters(s)
-	r.update(func(st *Status) { st.Endpoint, st.Member = s.Endpoint, r.member })
+	r.update(func(st *Status) { st.Endpoint, st.Member, st.SSL = s.Endpoint, r.member, handshake.SSLOf(s.Conn) })
 	srv, err := r.identify(ctx, s)
 	if err != nil {
 		return 0, err

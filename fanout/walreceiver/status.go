@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -40,6 +41,7 @@ type Status struct {
 	State       State
 	Endpoint    upstream.Endpoint // of the last log-in
 	Member      string            // the member of the cluster that it is; "": a server
+	SSL         *handshake.SSL    // of that connection; nil in clear, or to a member
 	Since       time.Time         // of State
 	LastMessage time.Time         // last WAL message or keepalive; zero before the first
 	System      lsn.SystemID

@@ -2,9 +2,6 @@ package clienttls
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"net"
 	"strconv"
 
@@ -38,7 +35,11 @@ func (s Settings) admit(r *handshake.Request) *pgerror.Error {
 			WithHint("replproxy has tls.clientcert: %s. libpq takes sslcert and sslkey.", s.ClientCert)
 	}
 	if s.ClientCert == VerifyFull {
-		if name := Name(chains[0][0], s.ClientName); name != r.User() {
+		name := handshake.CN(chains[0][0])
+		if s.ClientName == DN {
+			name = handshake.DN(chains[0][0])
+		}
+		if name != r.User() {
 			return pgerror.Fatal(pgerror.InvalidAuthorization,
 				"certificate authentication failed for user \"%s\"", r.User()).WithCause(mismatch{s.ClientName, name})
 		}
@@ -70,25 +71,3 @@ func (m mismatch) Error() string {
 	return "provided user name and authenticated user name do not match: the certificate's " + m.what +
 		" is " + strconv.Quote(m.name)
 }
-
-// Name is what a certificate says its holder is called: the first common name, or the distinguished
-// name in the form of RFC 2253, which PostgreSQL compares too.
-func Name(c *x509.Certificate, clientName string) string {
-	var subject pkix.RDNSequence
-	if _, err := asn1.Unmarshal(c.RawSubject, &subject); err != nil {
-		return ""
-	}
-	if clientName == DN {
-		return subject.String()
-	}
-	for _, rdn := range subject {
-		for _, a := range rdn {
-			if name, ok := a.Value.(string); ok && a.Type.Equal(commonName) {
-				return name
-			}
-		}
-	}
-	return ""
-}
-
-var commonName = asn1.ObjectIdentifier{2, 5, 4, 3}

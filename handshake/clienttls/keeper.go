@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/replproxy/replproxy/handshake"
 )
 
 // The values of tls.mode.
@@ -34,15 +36,6 @@ type Settings struct {
 	Mode                            string
 	CertFile, KeyFile, ClientCAFile string // paths; no ClientCAFile: certificates are not asked for
 	ClientCert, ClientName          string
-}
-
-// Check reads the files that s names. The error is a *[FileError]; nil without TLS.
-func Check(s Settings) error {
-	if s.Mode == Off {
-		return nil
-	}
-	_, err := load(s)
-	return err
 }
 
 // Keeper holds what is in force. It may be used by many goroutines; nothing of it blocks beyond reading
@@ -107,6 +100,16 @@ func (k *Keeper) reload() {
 	k.log.Info("the TLS files have changed and are in use", "not_after", config.Certificates[0].Leaf.NotAfter)
 }
 
+// Certificate is what clients see, in DER; nil without TLS.
+func (k *Keeper) Certificate() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.config == nil {
+		return nil
+	}
+	return k.config.Certificates[0].Certificate[0]
+}
+
 // Status is what is in force.
 type Status struct {
 	Mode       string
@@ -128,7 +131,7 @@ func (k *Keeper) Status() Status {
 	}
 	leaf := k.config.Certificates[0].Leaf
 	sum := sha256.Sum256(leaf.Raw)
-	s.Subject, s.NotAfter, s.SHA256 = leaf.Subject.String(), leaf.NotAfter, hex.EncodeToString(sum[:])
+	s.Subject, s.NotAfter, s.SHA256 = handshake.DN(leaf), leaf.NotAfter, hex.EncodeToString(sum[:])
 	s.LoadedAt = k.loadedAt
 	if k.config.ClientCAs != nil {
 		s.ClientCert = k.set.ClientCert

@@ -104,15 +104,16 @@ func TestBadFiles(t *testing.T) {
 		s := good
 		tc.change(&s)
 		var file *FileError
-		if err := Check(s); !errors.As(err, &file) || file.Key != tc.key {
+		k, err := New(s, slog.New(slog.DiscardHandler))
+		if !errors.As(err, &file) || file.Key != tc.key {
 			t.Errorf("%s: %v", name, err)
 		}
-		if s.Mode = Off; Check(s) != nil {
+		if s.Mode = Off; k.Set(s) != nil {
 			t.Errorf("%s: looked at without TLS", name)
 		}
 	}
 	good.ClientCAFile = a.File
-	if err := Check(good); err != nil {
+	if _, err := New(good, slog.New(slog.DiscardHandler)); err != nil {
 		t.Error(err)
 	}
 }

@@ -28,6 +28,8 @@ type Status struct {
 	Feedback  Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
 	LostSlots int64     `json:"lost_slots_total" doc:"slots lost since the start"`
 	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
+	TLS       TLS       `json:"tls" doc:"encryption towards clients"`
+	SSL       []SSL     `json:"ssl" doc:"encrypted connections, as in pg_stat_ssl; the first 200, walsenders first"`
 	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
 	Config    Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
 	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words"`

@@ -24,6 +24,8 @@ var commands = []struct {
 		func(s *admin.Status) Table { return list(s.Standbys) }},
 	{"SHOW SLOTS", "slots of this proxy, as pg_replication_slots",
 		func(s *admin.Status) Table { return list(s.Slots) }},
+	{"SHOW SSL", "encrypted connections, as pg_stat_ssl",
+		func(s *admin.Status) Table { return list(s.SSL) }},
 	{"SHOW UPSTREAM", "the stream from the primary",
 		func(s *admin.Status) Table { return list([]admin.Upstream{s.Upstream}) }},
 	{"SHOW VERSION", "version of replproxy", version},

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/relay"
 )
 
 // Hub answers what a physical walsender asks from this proxy's own store and slots; [fanout.Hub] is
@@ -40,7 +41,7 @@ type Session interface {
 	PID() int32
 	SetState(proxy.State)
 	SetApplicationName(string)
-	SetUpstream(string)
+	SetUpstream(*relay.Upstream)
 	OnCancel(key []byte, f func()) (withdraw func())
 }
 

@@ -67,7 +67,7 @@ func (s *session) serve(ctx context.Context) error {
 	}
 	s.server.SetApplicationName(s.parameters["application_name"])
 	if s.link != nil {
-		s.server.SetUpstream(s.link.up.Name)
+		s.server.SetUpstream(s.link.up)
 	}
 	s.server.SetState(proxy.StateActive)
 	if s.console != nil && s.link != nil {

@@ -24,6 +24,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if text := openGates(s, f); text != "" {
 		all = append(all, text+". "+shutGates)
 	}
+	if c := encryption(s, f); c.Level != OK {
+		all = append(all, c.Text+". "+c.Remedy)
+	}
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}

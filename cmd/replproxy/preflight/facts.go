@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
 )
 
 // Setup is what the proxy is going to do.
@@ -18,6 +19,8 @@ type Setup struct {
 	Mirror                string   // slots.mirror
 	Rule                  string   // own synchronous_standby_names
 	AuthMethod            string   // auth.method
+	TLSMode               string   // tls.mode
+	Certificate           []byte   // that clients see, in DER; nil without TLS
 	Members               []string // the other proxies of the cluster
 	ViaCluster            bool     // upstream.via is cluster: one member streams from the primary
 	LoopbackOnly          bool     // every listener is a loopback address or a unix socket
@@ -32,6 +35,8 @@ type Facts struct {
 	Major       int               // 14 … 18
 	System      string            // system identifier
 	Standby     bool              // the upstream is in recovery itself
+	SSL         *handshake.SSL    // of the connection to it; nil in clear
+	SameCert    bool              // it shows the certificate that clients see here
 	Settings    map[string]string // by SHOW; absent when the server does not know them
 
 	Walsenders  []Walsender // only with SQL

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -36,7 +38,7 @@ const newSlots = "synchronized_standby_slots"
 func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	f := Facts{Settings: map[string]string{}}
 	f.Replication = asWalsender(ctx, c, s, &f)
-	f.SQL = bySQL(ctx, c, &f)
+	f.SQL = bySQL(ctx, c, s, &f)
 	probeTrust(ctx, c, &f)
 	f.Disk = LookAtDisk(s.DataDir)
 	return f
@@ -44,9 +46,9 @@ func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 
 // GatherSQL asks what [Advise] needs over an SQL connection only, so that no walsender of the primary
 // is taken (R25).
-func GatherSQL(ctx context.Context, c *upstream.Config) Facts {
+func GatherSQL(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	f := Facts{Settings: map[string]string{}}
-	f.SQL = bySQL(ctx, c, &f)
+	f.SQL = bySQL(ctx, c, s, &f)
 	return f
 }
 
@@ -64,7 +66,7 @@ func asWalsender(ctx context.Context, c *upstream.Config, s Setup, f *Facts) err
 		return err
 	}
 	defer conn.Close()
-	describe(conn, f)
+	describe(conn, s, f)
 	ask(ctx, conn, f)
 	if row := first(conn.Query(ctx, "IDENTIFY_SYSTEM")); len(row) > 0 {
 		f.System = row[0]
@@ -77,7 +79,7 @@ func asWalsender(ctx context.Context, c *upstream.Config, s Setup, f *Facts) err
 	return nil
 }
 
-func bySQL(ctx context.Context, c *upstream.Config, f *Facts) error {
+func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 	params := map[string]string{"application_name": applicationName}
 	if c.Database() == "" {
 		params["database"] = "postgres" // the user's own name, which is the default, is rarely a database
@@ -87,7 +89,7 @@ func bySQL(ctx context.Context, c *upstream.Config, f *Facts) error {
 		return err
 	}
 	defer conn.Close()
-	describe(conn, f)
+	describe(conn, s, f)
 	ask(ctx, conn, f)
 	res, err := conn.Query(ctx, "SELECT application_name, coalesce(state, '') FROM pg_catalog.pg_stat_replication")
 	if err != nil {
@@ -118,7 +120,8 @@ func bySQL(ctx context.Context, c *upstream.Config, f *Facts) error {
 	return nil
 }
 
-func describe(conn *upstream.Session, f *Facts) {
+func describe(conn *upstream.Session, s Setup, f *Facts) {
+	f.SSL, f.SameCert = handshake.SSLOf(conn.Conn), authwatch.SameCertificate(s.Certificate, conn.Conn)
 	f.Endpoint = conn.Endpoint.String()
 	f.Version = conn.Parameters["server_version"]
 	digits, _, _ := strings.Cut(f.Version, ".")

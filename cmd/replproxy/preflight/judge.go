@@ -48,7 +48,7 @@ func Judge(s Setup, f Facts) []Check {
 		checks = append(checks, idleSlots(s, f))
 	}
 	if f.Replication == nil || f.SQL == nil {
-		checks = append(checks, syncNames(s, f))
+		checks = append(checks, encryption(s, f), syncNames(s, f))
 		checks = append(checks, ruleChecks(s, f)...)
 		checks = append(checks, viaChecks(s, f)...)
 	}

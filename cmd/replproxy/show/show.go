@@ -25,6 +25,7 @@ func Status(w io.Writer, s *admin.Status) {
 	n := s.Sessions
 	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; %d accepted, %d refused\n",
 		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused)
+	encryption(t, s)
 	configuration(t, s)
 	t.Flush()
 	for _, warning := range s.Warnings {
@@ -81,6 +82,22 @@ func upstream(t io.Writer, s *admin.Status) {
 	}
 	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
+}
+
+// encryption is shown when there is some.
+func encryption(t io.Writer, s *admin.Status) {
+	clients := 0
+	for _, row := range s.SSL {
+		if row.PID == 0 {
+			fmt.Fprintf(t, "tls\tprimary: %s %s, %s\n", row.Version, row.Cipher, orDash(Clean(row.PeerDN)))
+		} else if row.Leg == "client" {
+			clients++
+		}
+	}
+	if s.TLS.Mode != "" && s.TLS.Mode != "off" {
+		fmt.Fprintf(t, "tls\tclients: %s, %d connected so, certificate %s until %s\n",
+			s.TLS.Mode, clients, orDash(Clean(s.TLS.Subject)), s.TLS.NotAfter.UTC().Format(time.DateOnly))
+	}
 }
 
 // configuration is shown after a reload only.
