@@ -5,6 +5,14 @@ import "time"
 // A blocked write must notice that time passes, that the proxy drains and that the standby is gone. All
 // three come to it as a write deadline: the send loop sets one that is never far away, and whoever has
 // news sets one in the past.
+//
+// A write within TLS cannot be interrupted and continued: the connection is lost. So there each write gets
+// the whole of wal_sender_timeout, news that leave the session alive wait until it is over, and others
+// leave it lastWrite.
+
+// lastWrite is how long a write within TLS may take once the session has to end: a standby that reads
+// takes what is under way in a moment, and can then be told why.
+const lastWrite = 2 * time.Second
 
 // arm prepares for a write: it refuses when the standby is gone and renews the deadline when less than
 // half of it is left, so that most messages cost no timer.
@@ -15,7 +23,7 @@ func (s *Sender) arm() error {
 		return s.end
 	}
 	now := time.Now()
-	if !s.poked && s.armed.Sub(now) > writeTick/2 {
+	if s.out.resumable && !s.poked && s.armed.Sub(now) > writeTick/2 {
 		return nil
 	}
 	s.poked = false
@@ -43,8 +51,17 @@ func (s *Sender) poke() {
 		return
 	}
 	s.poked = true
-	_ = s.o.Conn.Net.SetWriteDeadline(time.Unix(1, 0))
+	if s.out.resumable {
+		_ = s.o.Conn.Net.SetWriteDeadline(time.Unix(1, 0))
+	}
 	s.wake()
+}
+
+// hurry gives a write within TLS that is under way so long. The caller holds mu.
+func (s *Sender) hurry(left time.Duration) {
+	if !s.finished && !s.out.resumable {
+		_ = s.o.Conn.Net.SetWriteDeadline(time.Now().Add(left))
+	}
 }
 
 // wake makes the send loop look around when it waits.

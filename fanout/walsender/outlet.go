@@ -36,7 +36,7 @@ type outlet struct {
 	head    [frameHeader]byte
 	small   [64]byte // keepalive, CopyDone and the like
 	file    fileWriter
-	copyBuf []byte // for a connection that is no socket
+	copyBuf []byte // a whole message, for a connection that is no socket
 }
 
 func newOutlet(conn net.Conn, arm, blocked func() error) *outlet {
@@ -58,6 +58,9 @@ func (o *outlet) frame(typ byte, body []byte) error {
 func (o *outlet) wal(c Chunk, walEnd lsn.LSN, now copyboth.Time) error {
 	head := wire.AppendHeader(o.head[:0], 'd', copyboth.XLogDataHeaderSize+c.Len())
 	head = copyboth.XLogData{Start: c.Start, WALEnd: walEnd, SentAt: now}.AppendHeader(head)
+	if !o.resumable {
+		return o.whole(head, c)
+	}
 	if c.File != nil {
 		return o.fromFile(head, c)
 	}
@@ -104,7 +107,7 @@ func (o *outlet) resume(err error) error {
 // connection is a socket.
 func (o *outlet) fromFile(head []byte, c Chunk) error {
 	if !o.file.begin(head, c) {
-		return o.copyFile(c, head)
+		return o.whole(head, c)
 	}
 	for !o.file.finished() {
 		if err := o.arm(); err != nil {
@@ -123,20 +126,23 @@ func (o *outlet) fromFile(head []byte, c Chunk) error {
 	return nil
 }
 
-// copyFile reads the chunk and writes it like memory.
-func (o *outlet) copyFile(c Chunk, head []byte) error {
+// whole puts the message together and writes it at once: TLS makes at least one record of each write.
+func (o *outlet) whole(head []byte, c Chunk) error {
 	if o.copyBuf == nil {
-		o.copyBuf = make([]byte, maxPayload)
+		o.copyBuf = make([]byte, 0, frameHeader+maxPayload)
 	}
-	b := o.copyBuf[:c.Len()]
-	if n, err := c.File.ReadAt(b, c.Offset); n < len(b) {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+	b := append(append(append(o.copyBuf[:0], head...), c.Mem[0]...), c.Mem[1]...)
+	if c.File != nil {
+		b = b[:len(head)+c.Len()]
+		if n, err := c.File.ReadAt(b[len(head):], c.Offset); n < c.Len() {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("read WAL at %s: %w", c.Start+lsn.LSN(n), err)
 		}
-		return fmt.Errorf("read WAL at %s: %w", c.Start+lsn.LSN(n), err)
 	}
-	o.vec[0], o.vec[1] = head, b
-	o.bufs = o.vec[:2]
+	o.vec[0] = b
+	o.bufs = o.vec[:1]
 	return o.flush()
 }
 

@@ -156,6 +156,7 @@ func (s *Sender) interrupt(cause error) {
 		_ = s.observe(time.Now()) // the send loop meets the same error
 		s.core.drain(time.Now())
 		s.poke()
+		s.hurry(s.o.DrainTimeout)
 		return
 	case !errors.As(cause, &e):
 		e = pgerror.Fatal(pgerror.AdminShutdown,
@@ -170,6 +171,7 @@ func (s *Sender) endWith(err error) {
 		s.end = err
 	}
 	s.poke()
+	s.hurry(lastWrite)
 }
 
 // decide looks at the store and asks the core.

@@ -26,7 +26,7 @@ func TestChunking(t *testing.T) {
 	for _, conns := range []struct {
 		name string
 		f    func(testing.TB) (server, client net.Conn)
-	}{{"tcp", tcpPair}, {"unix", unixPair}, {"pipe", pipePair}} {
+	}{{"tcp", tcpPair}, {"unix", unixPair}, {"pipe", pipePair}, {"tls", tlsPair}} {
 		for _, disk := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s disk=%v", conns.name, disk), func(t *testing.T) {
 				store := newFakeStore(t, base, 2<<20)

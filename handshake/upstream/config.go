@@ -81,6 +81,10 @@ func build(s settings) (*Config, error) {
 			s["passfile"] = filepath.Join(home, ".pgpass")
 		}
 	}
+	rules, err := s.tlsRules()
+	if err != nil {
+		return nil, err
+	}
 	pass := settings{"target_session_attrs": "any"}
 	names := []string{"target_session_attrs"}
 	for _, k := range keywords {
@@ -108,7 +112,7 @@ func build(s settings) (*Config, error) {
 	if c.dial, err = newDialer(s); err != nil {
 		return nil, err
 	}
-	if c.endpoints, err = endpointsOf(base, s); err != nil {
+	if c.endpoints, err = endpointsOf(base, s, rules); err != nil {
 		return nil, err
 	}
 	c.attrs, err = parseSessionAttrs(s["target_session_attrs"], len(strings.Split(s["host"], ",")))
@@ -116,7 +120,7 @@ func build(s settings) (*Config, error) {
 }
 
 // endpointsOf lists the library's hosts and fall-backs, with hostaddr and the TLS version limits.
-func endpointsOf(base *pgconn.Config, s settings) ([]Endpoint, error) {
+func endpointsOf(base *pgconn.Config, s settings, rules tlsRules) ([]Endpoint, error) {
 	minTLS, err := tlsVersion(s, "ssl_min_protocol_version", tls.VersionTLS12)
 	if err != nil {
 		return nil, err
@@ -145,6 +149,9 @@ func endpointsOf(base *pgconn.Config, s settings) ([]Endpoint, error) {
 		if f.TLSConfig != nil {
 			e.tls = f.TLSConfig.Clone()
 			e.tls.MinVersion, e.tls.MaxVersion = minTLS, maxTLS
+			if err := rules.apply(e.tls); err != nil {
+				return nil, err
+			}
 		}
 		if addrs != nil && addrs[host] != "" && !e.Unix() {
 			e.Addr = joinHostPort(addrs[host], f.Port)

@@ -117,7 +117,7 @@ func TestKeywords(t *testing.T) {
 		"channel_binding=maybe":               "channel_binding",
 		"require_auth=nothing":                "require_auth",
 		"min_protocol_version=4":              "min_protocol_version",
-		"sslnegotiation=direct":               "",
+		"sslnegotiation=direct":               "weak sslmode",
 		"service=nosuch servicefile=/no/such": "service file",
 	} {
 		t.Setenv("HOME", t.TempDir())

@@ -1,0 +1,123 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/replproxy/replproxy/internal/keyfile"
+)
+
+// alpn is the protocol's name in TLS, which libpq has offered since 17.
+const alpn = "postgresql"
+
+// errNoALPN is libpq's.
+var errNoALPN = errors.New("direct SSL connection was established without ALPN protocol negotiation extension")
+
+// tlsRules are what libpq demands of its TLS keywords and the library does not.
+type tlsRules struct {
+	mode      string // sslmode, its default applied
+	direct    bool
+	rootFile  string // what libpq looks for without sslrootcert
+	cert, key string // of the client; "": none
+	encrypted bool   // the key needs sslpassword: it is read once, by the library
+}
+
+// tlsRules completes sslcert and sslkey from each other as libpq does, and refuses what is weak.
+func (s settings) tlsRules() (tlsRules, error) {
+	r := tlsRules{mode: s["sslmode"], direct: s["sslnegotiation"] == "direct", encrypted: s["sslpassword"] != ""}
+	system := s["sslrootcert"] == "system"
+	switch {
+	case r.mode == "" && system:
+		r.mode = "verify-full"
+	case r.mode == "":
+		r.mode = "prefer"
+	}
+	weak := r.mode == "disable" || r.mode == "allow" || r.mode == "prefer"
+	switch {
+	case system && r.mode != "verify-full":
+		return r, fmt.Errorf(`weak sslmode "%s" may not be used with sslrootcert=system (use "verify-full")`, r.mode)
+	case r.direct && weak:
+		return r, fmt.Errorf(`weak sslmode "%s" may not be used with sslnegotiation=direct `+
+			`(use "require", "verify-ca", or "verify-full")`, r.mode)
+	}
+	if r.mode == "disable" {
+		return r, nil
+	}
+	dir := ""
+	if home, err := os.UserHomeDir(); err == nil {
+		dir = filepath.Join(home, ".postgresql")
+		r.rootFile = filepath.Join(dir, "root.crt")
+		crl := filepath.Join(dir, "root.crl")
+		if _, err := os.Stat(crl); err == nil && strings.HasPrefix(r.mode, "verify") {
+			return r, fmt.Errorf("certificate revocation list %q is not honoured: remove it", crl)
+		}
+	}
+	if s["sslcertmode"] == "disable" {
+		return r, nil
+	}
+	r.cert, r.key = s["sslcert"], s["sslkey"]
+	switch {
+	case r.cert == "" && r.key == "":
+		r.cert, r.key = filepath.Join(dir, "postgresql.crt"), filepath.Join(dir, "postgresql.key")
+		if dir == "" || !exists(r.cert) || !exists(r.key) {
+			r.cert, r.key = "", ""
+			return r, nil
+		}
+	case r.cert == "":
+		r.cert = filepath.Join(dir, "postgresql.crt")
+	case r.key == "":
+		r.key = filepath.Join(dir, "postgresql.key")
+	}
+	s["sslcert"], s["sslkey"] = r.cert, r.key
+	_, err := keyfile.ReadClient(r.key)
+	return r, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// apply completes the library's configuration of one endpoint.
+func (r tlsRules) apply(c *tls.Config) error {
+	if strings.HasPrefix(r.mode, "verify") && c.RootCAs == nil {
+		return fmt.Errorf("root certificate file %q does not exist: either provide the file, use the system's trusted "+
+			"roots with sslrootcert=system, or change sslmode to disable server certificate verification", r.rootFile)
+	}
+	c.NextProtos = []string{alpn}
+	if r.direct {
+		c.VerifyConnection = func(st tls.ConnectionState) error {
+			if st.NegotiatedProtocol != alpn {
+				return errNoALPN
+			}
+			return nil
+		}
+	}
+	if r.cert != "" && !r.encrypted {
+		c.Certificates = nil
+		c.GetClientCertificate = r.certificate
+	}
+	return nil
+}
+
+// certificate reads the client's own for each connection, as libpq does: certificates are renewed while
+// a daemon runs. It is shown whatever authorities the server names.
+func (r tlsRules) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	chain, err := os.ReadFile(r.cert)
+	if err != nil {
+		return nil, fmt.Errorf("could not open certificate file: %w", err)
+	}
+	key, err := keyfile.ReadClient(r.key)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate file %q and private key file %q: %w", r.cert, r.key, err)
+	}
+	return &pair, nil
+}
