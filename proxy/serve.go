@@ -20,7 +20,8 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 	defer s.contain(conn)
 	s.tune(conn)
 	accept := handshake.Options{AuthenticationTimeout: s.o.AuthenticationTimeout, NewestMinor: s.o.NewestMinor()}
-	if s.o.TLS != nil {
+	_, member := conn.(interface{ Member() string }) // which has proved itself within TLS
+	if s.o.TLS != nil && !member {
 		accept.TLS = s.o.TLS.Config
 	}
 	req, err := handshake.Accept(s.startups.ctx, conn, accept)
@@ -43,7 +44,7 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 		}
 		return
 	}
-	if s.o.TLS != nil {
+	if s.o.TLS != nil && !member {
 		if e := s.o.TLS.Admit(req); e != nil {
 			s.refused.Add(1)
 			s.logNoSession(conn, e)

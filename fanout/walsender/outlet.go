@@ -1,7 +1,6 @@
 package walsender
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +27,7 @@ type outlet struct {
 	conn      net.Conn
 	arm       func() error // sets the next write deadline, or says why not to write
 	blocked   func() error // the deadline passed: nil to go on
-	resumable bool         // a write that hit its deadline can be continued (not so in TLS)
+	resumable bool         // a write that hit its deadline can be continued (not so in TLS, which a link of the cluster is too)
 	partial   bool         // part of a frame is out
 
 	vec     [3][]byte // backing of bufs; writev eats its slice
@@ -41,8 +40,10 @@ type outlet struct {
 
 func newOutlet(conn net.Conn, arm, blocked func() error) *outlet {
 	o := &outlet{conn: conn, arm: arm, blocked: blocked}
-	_, encrypted := conn.(*tls.Conn)
-	o.resumable = !encrypted
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		o.resumable = true
+	}
 	o.file.init(conn)
 	return o
 }
