@@ -27,7 +27,7 @@ type outlet struct {
 	conn      net.Conn
 	arm       func() error // sets the next write deadline, or says why not to write
 	blocked   func() error // the deadline passed: nil to go on
-	resumable bool         // a write that hit its deadline can be continued (not so in TLS, which a link of the cluster is too)
+	resumable bool         // a write that hit its deadline can be continued: not so in TLS or a link
 	partial   bool         // part of a frame is out
 
 	vec     [3][]byte // backing of bufs; writev eats its slice
