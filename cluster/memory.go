@@ -9,13 +9,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
-// memoryFile is what a node must know again after a crash: its boot number, its promise not to vote
-// (ruling R2) and its rule (ruling R9). It is a vote.State without sessions and the CRC-32C of that.
-const memoryFile = "node"
+const (
+	// memoryFile is what a node must know again after a crash: its boot number, its promise not to vote
+	// (ruling R2) and its rule (ruling R9). It is a vote.State without sessions and the CRC-32C of that.
+	memoryFile = "node"
+	// forgottenFile has the names of the members that an operator has removed (ruling R5), one a line, and
+	// the CRC-32C of that. Without it nobody is forgotten, which is always safe.
+	forgottenFile = "forgotten"
+)
+
+// errDamaged reports a checksum that is not right.
+var errDamaged = errors.New("is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -29,17 +38,15 @@ func (m memory) load() (s vote.State, err error) {
 		return s, nil
 	}
 	path := filepath.Join(string(m), memoryFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	body, err := checked(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
-	}
-	if err != nil {
+	case errors.Is(err, errDamaged):
+		return s, fmt.Errorf("%w: what this node has promised is not known. Remove the file only when "+
+			"no promotion relies on a fence here", err)
+	case err != nil:
 		return s, err
-	}
-	body, sum := b[:max(0, len(b)-4)], b[max(0, len(b)-4):]
-	if len(sum) < 4 || binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
-		return s, fmt.Errorf("%s is damaged: what this node has promised is not known. Remove the file only when "+
-			"no promotion relies on a fence here", path)
 	}
 	v, err := vote.Decode(body)
 	if err != nil {
@@ -52,6 +59,33 @@ func (m memory) load() (s vote.State, err error) {
 	return s, nil
 }
 
+// forgotten are the remembered names of removed members.
+func (m memory) forgotten() ([]string, error) {
+	if m == "" {
+		return nil, nil
+	}
+	body, err := checked(filepath.Join(string(m), forgottenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return strings.Fields(string(body)), err
+}
+
+// checked is a file without its checksum, which is right.
+func checked(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	body, sum := b[:max(0, len(b)-4)], b[max(0, len(b)-4):]
+	if len(sum) < 4 || binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
+		return nil, fmt.Errorf("%s %w", path, errDamaged)
+	}
+	return body, nil
+}
+
+func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)) }
+
 // encode is a state as it is saved, and as it is compared.
 func encode(s vote.State) ([]byte, error) {
 	s.Seq, s.Upstream, s.Sessions = 0, false, nil
@@ -59,11 +93,18 @@ func encode(s vote.State) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+	return seal(b), nil
 }
 
 // save makes b durable before it returns.
-func (m memory) save(b []byte) error {
+func (m memory) save(b []byte) error { return m.write(memoryFile, b) }
+
+// saveForgotten does so for the names of removed members.
+func (m memory) saveForgotten(names []string) error {
+	return m.write(forgottenFile, seal([]byte(strings.Join(names, "\n")+"\n")))
+}
+
+func (m memory) write(name string, b []byte) error {
 	if m == "" {
 		return nil
 	}
@@ -71,7 +112,7 @@ func (m memory) save(b []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	next := filepath.Join(dir, memoryFile+".new")
+	next := filepath.Join(dir, name+".new")
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -82,7 +123,7 @@ func (m memory) save(b []byte) error {
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(next, filepath.Join(dir, memoryFile))
+		err = os.Rename(next, filepath.Join(dir, name))
 	}
 	if err != nil {
 		return err

@@ -61,6 +61,8 @@ type Node struct {
 	save   func([]byte) error // makes it durable
 	saving sync.Mutex         // held over I/O; taken before mu; rule and fence change under both
 	saved  []byte             // what the disk has
+	// forgotten is what the disk has of that; under saving.
+	forgotten []string
 
 	mu      sync.Mutex // never held over I/O
 	ledger  *ledger.Ledger
@@ -97,7 +99,7 @@ func New(o Options) (*Node, error) {
 	}
 	return &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-		save: memory(o.Dir).save, saved: saved, ledger: l, stale: true, waiting: waits{},
+		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, settling: unsettled(l.State().Rule),
 	}, nil
 }

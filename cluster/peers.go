@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/link"
@@ -62,8 +63,12 @@ func (p Peers) Item(peer string, id link.ID, payload []byte) error {
 func (p Peers) state(s vote.State) (err error) {
 	p.locked(func(n *Node) {
 		now := time.Now()
+		back := slices.Contains(n.ledger.Forgotten(), s.Node)
 		if err = n.ledger.Merge(now, s); err != nil {
 			return
+		}
+		if back {
+			signal(n.settled)
 		}
 		for _, x := range s.Sessions {
 			if r, waits := n.early[x.Key]; waits {

@@ -12,9 +12,14 @@ import (
 
 func memberNode(t *testing.T, rule string) *Node {
 	t.Helper()
+	return openMember(t, "", rule, "b")
+}
+
+func openMember(t *testing.T, dir, rule string, others ...string) *Node {
+	t.Helper()
 	n, err := New(Options{
-		Name: "a", Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Members: []string{"b"},
-		Outbox: link.NewOutbox(),
+		Name: "a", Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Members: others,
+		Outbox: link.NewOutbox(), Dir: dir, Timeout: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)

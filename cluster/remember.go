@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,10 +24,17 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	forgotten, err := m.forgotten()
+	if errors.Is(err, errDamaged) {
+		o.Logger.Error("whom an operator has removed is not known: nobody", "err", err)
+	} else if err != nil {
+		return nil, nil, err
+	}
 	was.Node = o.Name
 	was.Boot = max(was.Boot+1, uint64(time.Now().UnixMicro()))
 	l, err := ledger.New(ledger.Options{
 		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule, Fenced: was.Fenced,
+		Forgotten: forgotten,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -55,20 +63,29 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	return l, saved, l.SetRule(was.Rule)
 }
 
-// change makes the ledger what f says: save f's state, then put. All of it under saving, so that whoever
+// record is what the disk has, or is to have.
+type record struct {
+	vote.State
+	forgotten []string
+}
+
+// known is what the ledger says of that. The caller holds mu.
+func (n *Node) known() record { return record{n.ledger.State(), n.ledger.Forgotten()} }
+
+// change makes the ledger what f says: save f's record, then put. All of it under saving, so that whoever
 // saves next saves what this one has made durable, and a promise is never overwritten.
-func (n *Node) change(f func(*vote.State) error, put func()) error {
+func (n *Node) change(f func(*record) error, put func()) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
-	s := n.ledger.State()
-	err := f(&s)
+	r := n.known()
+	err := f(&r)
 	n.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := n.remember(s); err != nil {
-		return fmt.Errorf("remember boot, rule and fence: %w", err)
+	if err := n.remember(r); err != nil {
+		return fmt.Errorf("remember boot, rule, fence and who is forgotten: %w", err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -77,17 +94,21 @@ func (n *Node) change(f func(*vote.State) error, put func()) error {
 	return nil
 }
 
-// remember saves s if the disk has something else. The caller holds saving.
-func (n *Node) remember(s vote.State) error {
-	b, err := encode(s)
-	if err != nil || bytes.Equal(b, n.saved) {
+// remember saves what the disk has otherwise. The caller holds saving.
+func (n *Node) remember(r record) error {
+	b, err := encode(r.State)
+	if err == nil && !bytes.Equal(b, n.saved) {
+		if err = n.save(b); err == nil {
+			n.saved = b
+		}
+	}
+	if err != nil || slices.Equal(r.forgotten, n.forgotten) {
 		return err
 	}
-	if err := n.save(b); err != nil {
-		return err
+	if err = memory(n.o.Dir).saveForgotten(r.forgotten); err == nil {
+		n.forgotten = r.forgotten
 	}
-	n.saved = b
-	return nil
+	return err
 }
 
 // unsettled reports whether a rule has yet to cover what was reported before it.
@@ -98,15 +119,21 @@ func (n *Node) settle() {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
-	s := n.ledger.State()
+	r := n.known()
 	n.mu.Unlock()
-	if err := n.remember(s); err != nil {
-		n.log.Error("cannot remember the rule, retrying", "err", err)
+	before := n.forgotten
+	if err := n.remember(r); err != nil {
+		n.log.Error("cannot remember the rule and who is back, retrying", "err", err)
 		return
+	}
+	for _, name := range before {
+		if !slices.Contains(r.forgotten, name) {
+			n.log.Info("a forgotten member is back and counts again", "member", name)
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.settling && !unsettled(s.Rule) {
+	if n.settling && !unsettled(r.Rule) {
 		n.settling = false
 		n.touch()
 	}
@@ -114,19 +141,55 @@ func (n *Node) settle() {
 
 // SetDemand changes the rule; it is durable when it is in force. It blocks for the disk. With other members
 // an empty rule is refused while one of them has one (ruling R9). After an error the one before is in force.
-func (n *Node) SetDemand(d vote.Demand) error {
+func (n *Node) SetDemand(d vote.Demand) error { return n.setDemand(d, len(n.o.Members) == 0) }
+
+// DropRule takes the own rule away for good, as SetDemand does with an empty one, because an operator says
+// so. The rules of members that are heard hold all the same; that of one that is silent is superseded.
+func (n *Node) DropRule() error { return n.setDemand(vote.Demand{}, true) }
+
+func (n *Node) setDemand(d vote.Demand, insist bool) error {
 	var rule vote.Rule
 	var refused error
-	err := n.change(func(s *vote.State) (err error) {
+	err := n.change(func(r *record) (err error) {
 		p := n.o.Store.Positions()
-		rule, err = n.ledger.NextRule(d, p.Timeline, p.reported(), len(n.o.Members) == 0)
-		s.Rule = rule
+		rule, err = n.ledger.NextRule(d, p.Timeline, p.reported(), insist)
+		r.Rule = rule
 		return err
 	}, func() {
 		refused = n.ledger.SetRule(rule)
 		n.settling = unsettled(n.ledger.State().Rule)
 	})
 	return errors.Join(err, refused)
+}
+
+// Forget removes a member on an operator's word that it is gone (ruling R5), durably: it is not waited for,
+// what it has said is dropped. It blocks for the disk. One that lives is refused; one that is heard again
+// counts again, and so it is remembered. Errors of the ledger wrap [ledger.ErrRefused].
+func (n *Node) Forget(member string) error {
+	refusal := func() error {
+		switch {
+		case !slices.Contains(n.o.Members, member):
+			return fmt.Errorf("%w: %q is no other member of this cluster", ledger.ErrRefused, member)
+		case n.ledger.Lives(time.Now(), member):
+			return fmt.Errorf("%w: %q was heard within %s: stop it first", ledger.ErrRefused, member, n.o.Timeout)
+		}
+		return nil
+	}
+	var refused error
+	err := n.change(func(r *record) error {
+		r.forgotten = append(r.forgotten, member)
+		slices.Sort(r.forgotten)
+		r.forgotten = slices.Compact(r.forgotten)
+		return refusal()
+	}, func() {
+		if refused = refusal(); refused == nil { // or it is back: settle remembers that
+			refused = n.ledger.Forget(member)
+		}
+	})
+	if err = errors.Join(err, refused); err == nil {
+		n.log.Warn("forgotten: this member is not waited for until it is heard again", "member", member)
+	}
+	return err
 }
 
 // Ending is a fenced node's answer: the promise, and how far its store is durable.
@@ -142,8 +205,8 @@ type Ending struct {
 // then, and says how far it is. A promise is never taken back.
 func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 	var fenced lsn.TimelineID
-	err := n.change(func(s *vote.State) error {
-		s.Fenced = max(s.Fenced, t)
+	err := n.change(func(r *record) error {
+		r.Fenced = max(r.Fenced, t)
 		return nil
 	}, func() {
 		n.ledger.Fence(t)

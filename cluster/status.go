@@ -26,7 +26,10 @@ type Status struct {
 	Withdrawn bool
 	// Confirmation is how far the own rule is in force at the other members (ruling R9).
 	Confirmation ledger.Confirmation
-	Counters     ledger.Counters
+	// Awaited are members that do not speak and hold back what is covered; Forgotten those that an operator
+	// has removed and that have not been heard since.
+	Awaited, Forgotten []string
+	Counters           ledger.Counters
 }
 
 // Level is one column: what a commit with synchronous_commit remote_write, on or remote_apply waits for.
@@ -68,6 +71,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
+		Awaited:      n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
 	}
 	rule := n.rule()
 	s.Rule = rule.String()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,6 +120,74 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 	s1.Set(t, "primary_conninfo = '"+all[1].Conninfo()+"'")
 	s1.Reload()
 	c.released(t)
+}
+
+// A proxy that starts while all other members are dead holds commits back until the operator says that they
+// are gone. That is remembered; who comes back counts again.
+func TestLoneRestart(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
+	a, b := all[0], all[1]
+	s := &quorumSite{site: &site{in: in, primary: primary, proxy: a}}
+	standbyOf(t, primary, a, "s1", "")
+	primary.Set(t, "synchronous_standby_names = 'a'")
+	primary.Reload()
+	waitSatisfiable(t, a)
+	s.begin(t, "on").released(t)
+
+	b.Kill9(t)
+	s.begin(t, "on").released(t) // a has heard b
+	a.Kill9(t)
+	a.Start(t)
+	c := s.begin(t, "on")
+	s.held(t, c, flushOf, "s1")
+	if q := status(t, a).Quorum; !slices.Equal(q.Awaited, []string{"b"}) {
+		t.Errorf("waits for %v", q.Awaited)
+	}
+	a.Program(t, "forget", "b", "--data-dir", a.DataDir)
+	c.released(t)
+	a.Kill9(t)
+	a.Start(t)
+	s.begin(t, "on").released(t)
+	if q := status(t, a).Quorum; !slices.Equal(q.Forgotten, []string{"b"}) {
+		t.Errorf("has forgotten %v", q.Forgotten)
+	}
+	b.Start(t)
+	pgtest.WaitFor(t, time.Minute, "b to count again", func() (bool, error) {
+		q := status(t, a).Quorum
+		return len(q.Forgotten)+len(q.Unconfirmed) == 0, nil
+	})
+	s.begin(t, "on").released(t)
+}
+
+// The rule is taken away in the whole cluster: refused by SIGHUP, done by drop-rule, respected until the
+// last proxy has done it, and not back after a restart.
+func TestDropRule(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t)
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
+	s := &quorumSite{site: &site{in: in, primary: primary, proxy: all[0]}}
+	primary.Set(t, "synchronous_standby_names = 'a'")
+	primary.Reload()
+	c := s.begin(t, "on") // nobody is s1
+	for i, p := range all {
+		p.Replace(t, "ANY 1 (s1)", "")
+		p.Signal(syscall.SIGHUP)
+		pgtest.WaitFor(t, time.Minute, "the empty rule to be refused", func() (bool, error) {
+			return strings.Contains(status(t, p).Config.LastError, "drop-rule"), nil
+		})
+		s.held(t, c, flushOf)
+		p.Program(t, "drop-rule", "--data-dir", p.DataDir)
+		if st := status(t, p); st.Quorum.Rule != "" || st.Config.LastError != "" {
+			t.Errorf("proxy %d: rule %q, %s", i, st.Quorum.Rule, st.Config.LastError)
+		}
+	}
+	c.released(t)
+	all[0].Restart(t)
+	s.begin(t, "on").released(t)
 }
 
 // Proxies that have no rule report as soon as they have heard each other, on the connection that they began

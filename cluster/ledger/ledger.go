@@ -24,6 +24,8 @@ type Options struct {
 	// Rule is the own rule as it was made durable, Fenced the own durable promise.
 	Rule   vote.Rule
 	Fenced lsn.TimelineID
+	// Forgotten are members that an operator has removed, see [Ledger.Forget].
+	Forgotten []string
 }
 
 // Counters count what went wrong; they only rise.
@@ -77,8 +79,13 @@ func New(o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range o.Forgotten {
+		if m := l.members[name]; m != nil {
+			m.forgotten = true
+		}
+	}
 	own := l.own()
-	own.heard, own.demand = true, d
+	own.heard, own.forgotten, own.demand = true, false, d
 	own.state.Boot, own.state.Rule, own.state.Fenced = o.Boot, o.Rule, o.Fenced
 	return l, nil
 }
@@ -193,8 +200,8 @@ func (l *Ledger) Seen(now time.Time, node string) {
 	}
 }
 
-// Forget drops what a member has said, its rule and its votes, on an operator's word that it will not come
-// back as it was; what it says from now on counts again.
+// Forget drops what a member has said, its rule and its votes, and nothing waits for it any more, on an
+// operator's word that it is gone (ruling R5). What it says from now on counts again.
 func (l *Ledger) Forget(node string) error {
 	if node == l.o.Node || l.members[node] == nil {
 		return fmt.Errorf("%w: %q is no other member", ErrRefused, node)
@@ -206,6 +213,22 @@ func (l *Ledger) Forget(node string) error {
 		}
 	}
 	return nil
+}
+
+// Forgotten are the members that an operator has removed and that have not been heard since, by name.
+func (l *Ledger) Forgotten() (names []string) {
+	for _, name := range l.names()[1:] {
+		if l.members[name].forgotten {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Lives reports whether a member has been heard within Timeout.
+func (l *Ledger) Lives(now time.Time, node string) bool {
+	m := l.members[node]
+	return m != nil && m.heard && !l.silent(now, m)
 }
 
 // Contest says whether two live holders of a member's name were seen; the own name can be contested too.

@@ -116,6 +116,36 @@ func (l *Ledger) inUse(now time.Time) (out []Verdict) {
 	return out
 }
 
+// Awaited are the members that do not speak and without whom lim would be more: those whom an operator may
+// have to forget. By name.
+func (l *Ledger) Awaited(now time.Time, lim Limits) (names []string) {
+	uncompared := slices.ContainsFunc(lim.Holds, func(h Hold) bool { return h.Why == Uncompared })
+	for _, name := range l.names()[1:] {
+		m := l.members[name]
+		if m.forgotten || l.Lives(now, name) {
+			continue
+		}
+		if !m.heard && uncompared || slices.ContainsFunc(lim.Rules, func(v Verdict) bool { return l.delays(v, name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// delays reports whether a demand needs a word of a silent member: only that one has it, or it is FIRST
+// and the member has not said that its standbys are gone.
+func (l *Ledger) delays(v Verdict, name string) bool {
+	if v.Rule.Names == "" {
+		return false
+	}
+	m := l.members[name]
+	if slices.Contains(v.Nodes, name) && !slices.Contains(v.Nodes, l.o.Node) {
+		return true
+	}
+	d, err := Parse(v.Rule.Demand)
+	return err == nil && ranks(d.Rule) && (!m.heard || len(m.state.Sessions) > 0)
+}
+
 // names are the members', the own one first, then by name.
 func (l *Ledger) names() []string {
 	names := []string{l.o.Node}

@@ -54,8 +54,8 @@ func (l *Ledger) NextRule(d vote.Demand, t lsn.TimelineID, reported lsn.LSN, ins
 	}
 	for name, m := range l.members {
 		if d.Names == "" && m.state.Rule.Names != "" && !insist {
-			return vote.Rule{}, fmt.Errorf("%w: an empty synchronous_standby_names, while node %q has %q",
-				ErrRefused, name, m.state.Rule.Names)
+			return vote.Rule{}, fmt.Errorf("%w: an empty synchronous_standby_names, while node %q has %q "+
+				"(to take it away for good: replproxy drop-rule)", ErrRefused, name, m.state.Rule.Names)
 		}
 		next.Generation = max(next.Generation, m.state.Rule.Generation)
 	}

@@ -29,6 +29,10 @@ const (
 	lastBackoff  = 3 * time.Second
 )
 
+// Recovery is the longest that a peer which is up and can be reached goes unheard when a connection breaks
+// without a word: until that is noticed, then a dial that hangs, then the pause before the next.
+const Recovery = silence + dialTimeout + lastBackoff
+
 // Peer is a proxy that is up, and where its door is.
 type Peer struct{ Name, Addr string }
 

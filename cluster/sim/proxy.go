@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -25,15 +26,15 @@ type proxy struct {
 	wanted   vote.Demand // what its configuration file says
 	tli      lsn.TimelineID
 	flushed  lsn.LSN
-	reported lsn.LSN // the highest flush or apply ever told to a primary; a write may be lost in a crash
+	reported lsn.LSN         // the highest flush or apply ever told to a primary; a write may be lost in a crash
+	forgot   map[string]bool // the operator removed them, and they were not heard since
 
 	// In memory.
 	received lsn.LSN
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
-	forgot   map[string]bool
-	best     place // the furthest it ever received, for the checks
+	best     place  // the furthest it ever received, for the checks
 	upstream *uplink
 	link     *downlink // of another proxy, instead of upstream
 	downs    []*downlink
@@ -57,14 +58,14 @@ func (p *proxy) start() {
 	}
 	led, err := ledger.New(ledger.Options{
 		Node: p.name, Boot: p.boot, Members: members, Timeout: timeout * time.Millisecond,
-		Rule: p.effective(p.rule), Fenced: fenced,
+		Rule: p.effective(p.rule), Fenced: fenced, Forgotten: slices.Sorted(maps.Keys(p.forgot)),
 	})
 	if err != nil {
 		p.w.violated(ErrInternal, "start of %s: %v", p.name, err)
 		return
 	}
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
-	p.shadow, p.forgot = map[string]*shadow{}, map[string]bool{}
+	p.shadow = map[string]*shadow{}
 	p.store = p.w.rng.Uint64() | 1
 	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
 	if p.w.fault == NoCompare {
@@ -237,7 +238,7 @@ func (p *proxy) step() {
 		return
 	}
 	lim := p.led.Limits(p.clock(), system, p.tli)
-	if p.led.Settle(lim, p.led.State().Rule.Timeline, p.received) {
+	if p.led.Settle(lim, p.tli, p.received) {
 		p.rule.Settled, p.rule.Before = true, vote.Demand{}
 		p.broadcast()
 	}

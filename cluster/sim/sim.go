@@ -45,7 +45,7 @@ func newWorld(seed uint64, fault Fault) *world {
 	for i := range 1 + w.rng.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
 			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100,
-			best: place{1, 100},
+			best: place{1, 100}, forgot: map[string]bool{},
 		})
 	}
 	w.op.id = len(w.servers) + len(w.proxies)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,8 @@ const (
 	controlSocket = "control.sock"
 	// maxSocketPath is what fits into a sockaddr_un.
 	maxSocketPath = 107
-	// fenceTimeout bounds the fsync of a promise and of the WAL that was received before it.
-	fenceTimeout = time.Minute
+	// controlTimeout bounds the fsync of a promise and of the WAL that was received before it.
+	controlTimeout = time.Minute
 )
 
 // control serves the control socket.
@@ -39,10 +40,11 @@ type control struct {
 
 // openControl listens in data_dir, which is this process's alone: a socket that is there is left over. nil
 // when the path is too long for a socket.
-func openControl(dir string, node *cluster.Node, log *slog.Logger) (*control, error) {
+func openControl(dir string, node *cluster.Node, set *settings, log *slog.Logger) (*control, error) {
 	path := filepath.Join(dir, controlSocket)
 	if len(path) > maxSocketPath {
-		log.Warn("no control socket, so no replproxy fence: the path is too long", "path", path, "most", maxSocketPath)
+		log.Warn("no control socket, so no replproxy fence, forget, drop-rule: the path is too long",
+			"path", path, "most", maxSocketPath)
 		return nil, nil
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +72,20 @@ func openControl(dir string, node *cluster.Node, log *slog.Logger) (*control, er
 		_ = printJSON(w, ending)
 	})
 	mux.Handle("GET /tail", tailHandler(node))
+	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, node.Forget(r.FormValue("node")))
+	})
+	mux.HandleFunc("POST /drop-rule", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, set.dropRule(r.Context()))
+	})
 	return &control{l, &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}}, nil
+}
+
+// answer is an empty document, or why not.
+func answer(w http.ResponseWriter, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 // Run serves until ctx ends.
@@ -102,22 +117,16 @@ func fenceCommand() *cobra.Command {
 		Short: "Make a running proxy never again vote or report for a timeline: before a promotion",
 		Args:  cobra.NoArgs,
 	}
-	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy")
-	dir := cmd.Flags().String("data-dir", "", "data_dir of the proxy (default "+config.DefaultDataDir+")")
+	ask := controlFlags(cmd)
 	timeline := cmd.Flags().String("timeline", "", "the highest timeline to fence: the old primary's")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		t, err := timelineOf(*timeline)
 		if err != nil {
 			return usageError{err}
 		}
-		at, err := dataDirOf(cmd, *file, *dir)
+		body, err := ask("/fence?timeline=" + t.String())
 		if err != nil {
-			return err
-		}
-		body, err := tell(cmd.Context(), filepath.Join(at, controlSocket), http.MethodPost,
-			fmt.Sprintf("/fence?timeline=%d", t))
-		if err != nil {
-			return fmt.Errorf("NOT FENCED by a proxy in %s: %w; is it running, and is this its user?", at, err)
+			return fmt.Errorf("NOT FENCED %w", err)
 		}
 		var e cluster.Ending
 		if err := json.Unmarshal(body, &e); err != nil {
@@ -130,9 +139,35 @@ func fenceCommand() *cobra.Command {
 	return cmd
 }
 
+// controlFlags adds the flags that say which proxy is meant to a command, and gives the way to post to it.
+func controlFlags(cmd *cobra.Command) func(path string) ([]byte, error) {
+	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy")
+	dir := cmd.Flags().String("data-dir", "", "data_dir of the proxy (default "+config.DefaultDataDir+")")
+	return func(path string) ([]byte, error) {
+		at, err := dataDirOf(cmd, *file, *dir)
+		if err != nil {
+			return nil, err
+		}
+		body, err := tell(cmd.Context(), filepath.Join(at, controlSocket), http.MethodPost, path)
+		var refused errRefused
+		switch {
+		case errors.As(err, &refused):
+			err = fmt.Errorf("by the proxy in %s: %w", at, err)
+		case err != nil:
+			err = fmt.Errorf("by a proxy in %s: %w; is it running, and is this its user?", at, err)
+		}
+		return body, err
+	}
+}
+
+// errRefused is a running proxy's answer.
+type errRefused string
+
+func (e errRefused) Error() string { return string(e) }
+
 // tell asks the control socket.
 func tell(ctx context.Context, socket, method, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
 	var d net.Dialer
 	client := &http.Client{Transport: &http.Transport{
@@ -152,7 +187,7 @@ func tell(ctx context.Context, socket, method, path string) ([]byte, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxStatus))
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s", body)
+		err = errRefused(strings.TrimSpace(string(body)))
 	}
 	return body, err
 }

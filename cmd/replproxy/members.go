@@ -21,8 +21,11 @@ import (
 
 // memberTimeout is how long a member may be silent before its standbys' votes are dropped and only its
 // rule is remembered. Dropping can only lower what is reported (FIRST keeps them, ruling R5); a standby
-// that has moved from a dead proxy to a living one counts again after this time.
-const memberTimeout = 15 * time.Second
+// that has moved from a dead proxy to a living one counts again after this time. It is longer than a broken
+// connection between members that live takes to mend, and a quarter of wal_sender_timeout's default, so a
+// member is silent before the primary or a standby gives up. memberlist's own verdict (4 to 24 s) says to
+// whom links are kept, not who counts.
+const memberTimeout = link.Recovery + time.Second
 
 // clusterDir is the part of data_dir that holds a node's key and what it must not forget.
 func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -18,6 +19,7 @@ func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 		Rule: s.Rule, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
 		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
 		Withdrawn: s.Withdrawn,
+		Awaited:   s.Awaited, Forgotten: s.Forgotten,
 	}
 	names := [3]string{"write", "flush", "apply"}
 	commits := [3]string{"remote_write", "on", "remote_apply"}
@@ -56,19 +58,23 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 	}
 }
 
-// quorumWarnings say what an operator should know about the rule: that commits can't be released, and
-// that a name is shared (R6).
-func quorumWarnings(s cluster.Status) (all []string) {
+// quorumWarnings say what an operator should know about the rule: that commits can't be released, who is
+// waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
+func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
+	if l := s.Levels[1]; !l.Satisfiable {
+		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
+	}
+	if len(s.Awaited) > 0 && up > memberTimeout {
+		all = append(all, fmt.Sprintf("this proxy waits for %s, which it does not hear: start it again; only if it "+
+			"is gone for good, say so: replproxy forget %s", strings.Join(s.Awaited, " and "), s.Awaited[0]))
+	}
 	if s.Rule == "" {
-		return nil
+		return all
 	}
 	if s.Withdrawn {
 		all = append(all, "this store does not vote: its volume is out of space, and only WAL that it voted for "+
 			"could be removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn), or when "+
 			"there is space")
-	}
-	if l := s.Levels[1]; !l.Satisfiable {
-		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
 	}
 	seen := map[string]int{}
 	for _, v := range s.Voters {

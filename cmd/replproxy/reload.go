@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -29,9 +30,11 @@ type settings struct {
 	hangups <-chan struct{}
 	level   *slog.LevelVar
 	log     *slog.Logger
-	// apply puts next into force in every part; conninfo is nil unless it has changed. After an error the
-	// rule of before is in force, and all the rest of next. Set before Run.
-	apply func(next *config.Config, conninfo *upstream.Config) error
+	// apply puts next into force in every part; conninfo is nil unless it has changed. drop: an empty rule is
+	// what the operator insists on. After an error the rule of before is in force, and all the rest of next.
+	// Set before Run.
+	apply func(next *config.Config, conninfo *upstream.Config, drop bool) error
+	drops chan chan<- error // asks for the rule to be taken away
 
 	state atomic.Pointer[inForce]
 }
@@ -47,7 +50,7 @@ type inForce struct {
 
 // newSettings begins with c, which came out of read.
 func newSettings(c *config.Config, file string) *settings {
-	s := &settings{level: new(slog.LevelVar)}
+	s := &settings{level: new(slog.LevelVar), drops: make(chan chan<- error)}
 	s.level.Set(c.LogLevel)
 	s.state.Store(&inForce{config: c, status: admin.Config{
 		File: file, Generation: 1, LoadedAt: time.Now(), Pending: []admin.Pending{},
@@ -65,8 +68,10 @@ func (s *settings) Run(ctx context.Context) error {
 			return nil
 		case <-s.hangups:
 			s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-			s.reload()
+			_ = s.reload(false) // it has logged what is wrong
 			s.notify(daemon.SdNotifyReady)
+		case answer := <-s.drops:
+			answer <- s.reload(true)
 		}
 	}
 }
@@ -77,8 +82,23 @@ func (s *settings) notify(state string) {
 	}
 }
 
-// reload is one SIGHUP: everything that can change does, or nothing.
-func (s *settings) reload() {
+// errRuleInFile refuses to drop a rule that would be back at the next reload.
+var errRuleInFile = errors.New("synchronous_standby_names is not empty in the configuration: empty it first, " +
+	"or the rule would be back at the next reload")
+
+// dropRule takes the rule away, in a cluster too.
+func (s *settings) dropRule(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case s.drops <- answer:
+		return <-answer
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// reload is one SIGHUP: everything that can change does, or nothing. drop: the rule is to be taken away.
+func (s *settings) reload(drop bool) error {
 	was := s.state.Load()
 	read, up, err := s.read()
 	if err != nil {
@@ -90,7 +110,10 @@ func (s *settings) reload() {
 		failed := *was
 		failed.status.LastError = text
 		s.state.Store(&failed)
-		return
+		return err
+	}
+	if drop && read.SynchronousStandbyNames != "" {
+		return errRuleInFile
 	}
 	next, applied, pending := config.Reload(was.config, read)
 	if next.Upstream.Conninfo == was.config.Upstream.Conninfo {
@@ -100,7 +123,7 @@ func (s *settings) reload() {
 	status := was.status
 	status.Generation++
 	status.LoadedAt, status.LastError, status.Pending = time.Now(), "", []admin.Pending{}
-	if err := s.apply(next, up); err != nil {
+	if err = s.apply(next, up, drop); err != nil {
 		s.log.Error("the rule was not changed: the one before stays in force", "err", err)
 		status.LastError = ruleKey + ": " + err.Error()
 		next.SynchronousStandbyNames = was.config.SynchronousStandbyNames
@@ -121,6 +144,7 @@ func (s *settings) reload() {
 	s.state.Store(&inForce{config: next, status: status})
 	s.log.Info("configuration reloaded", "generation", status.Generation, "changed", len(applied),
 		"pending_restart", len(pending))
+	return err
 }
 
 // parts is who must hear of a new configuration.
@@ -138,8 +162,12 @@ type parts struct {
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
-func (p *parts) apply(c *config.Config, conninfo *upstream.Config) error {
-	err := p.node.SetDemand(demand(c))
+func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) error {
+	set := func() error { return p.node.SetDemand(demand(c)) }
+	if drop {
+		set = p.node.DropRule
+	}
+	err := set()
 	if err != nil {
 		kept := *c
 		kept.SynchronousStandbyNames = p.node.Status().Rule

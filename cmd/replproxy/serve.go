@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
@@ -132,6 +133,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		Details: func() cluster.Details { return details(store, hub.Standbys) },
 		Store:   &ownStore{store, moved, streaming},
 	})
+	if errors.Is(err, ledger.ErrRefused) {
+		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}
+	}
 	if err != nil {
 		return err
 	}
@@ -212,7 +216,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, doors.close())
 	}
-	control, err := openControl(c.DataDir, node, log)
+	control, err := openControl(c.DataDir, node, set, log)
 	if err != nil {
 		return errors.Join(err, doors.close())
 	}

@@ -100,7 +100,7 @@ func (v *view) Status() admin.Status {
 			"standbys that need their slots there (slots.mirror) may miss WAL after a failover; see the log for why, "+
 			"and max_replication_slots there")
 	}
-	s.Warnings = append(s.Warnings, quorumWarnings(votes)...)
+	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	return s
 }

@@ -100,6 +100,16 @@ func (p *Proxy) Configure(t testing.TB, content string) {
 	}
 }
 
+// Replace changes a text in the file for -c.
+func (p *Proxy) Replace(t testing.TB, old, with string) {
+	t.Helper()
+	content, err := os.ReadFile(p.configPath())
+	if err != nil || !strings.Contains(string(content), old) {
+		t.Fatalf("no %q in %s: %v", old, p.configPath(), err)
+	}
+	p.Configure(t, strings.ReplaceAll(string(content), old, with))
+}
+
 func (p *Proxy) args() []string {
 	args := []string{"run"}
 	if p.options.Config != "" {

@@ -16,6 +16,8 @@ type Quorum struct {
 	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
 
 	Withdrawn bool `json:"own_vote_withdrawn" doc:"true while this store has no space but that of WAL it voted for"`
+	Awaited   []string `json:"awaited,omitempty" doc:"proxies that are not heard and that this one waits for"`
+	Forgotten []string `json:"forgotten,omitempty" doc:"proxies that an operator has removed and that are not back"`
 
 	Violations uint64 `json:"violations_total" doc:"broken inequalities: nothing was reported instead. Should be 0"`
 }

@@ -11,6 +11,9 @@ import (
 
 // Quorum prints why a commit waits: the rule, its three positions, and who is how far.
 func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
+	if len(q.Forgotten) > 0 {
+		fmt.Fprintf(w, "\nnot waited for, as an operator said: %s\n", strings.Join(q.Forgotten, ", "))
+	}
 	if len(q.Levels) == 0 {
 		return
 	}
@@ -21,6 +24,10 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 	fmt.Fprintf(w, "\nrule     %s\n", rule)
 	if len(q.Unconfirmed) > 0 {
 		fmt.Fprintf(w, "not in force yet: not confirmed by %s\n", strings.Join(q.Unconfirmed, ", "))
+	}
+	if len(q.Awaited) > 0 {
+		fmt.Fprintf(w, "waits for a word of %s; if it is gone for good: replproxy forget %s\n",
+			strings.Join(q.Awaited, ", "), q.Awaited[0])
 	}
 	t := table(w)
 	fmt.Fprintln(t, "quorum\twaited for with\tcovered\treported\tbehind\tsince")

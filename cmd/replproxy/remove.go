@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+const forgetLong = `Tell a running proxy that another member of its cluster is gone and will not come back as it was.
+
+It is then not waited for: a proxy that was started alone reports again, FIRST does not wait for standbys of
+higher priority there, the rule that it had last does not count, and a stricter rule needs no word of it.
+The proxy remembers that. When the member is heard again it counts again, with its rule and its standbys.
+
+What it risks: a member that is only cut off may have standbys of higher priority, or a stricter rule that
+this proxy has not heard of. Commits are then acknowledged here on less than that. So stop the member, or
+make sure that its machine is gone, and see that this proxy has the rule that the cluster has, before you
+say so. A member that was heard within the last seconds is refused.`
+
+func forgetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forget NODE",
+		Short: "Tell a running proxy that a member of its cluster is gone: it is not waited for any more",
+		Long:  forgetLong,
+		Args:  cobra.ExactArgs(1),
+	}
+	ask := controlFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if _, err := ask("/forget?node=" + url.QueryEscape(args[0])); err != nil {
+			return fmt.Errorf("NOT FORGOTTEN %w", err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is not waited for any more, until it is heard again; if it still runs "+
+			"somewhere, its rule and its standbys are not respected here: stop it\n", args[0])
+		return nil
+	}
+	return cmd
+}
+
+const dropRuleLong = `Take the rule of a running proxy away for good, although it is a member of a cluster.
+
+First change the primary's synchronous_standby_names, or its commits are from then on durable in this proxy's
+store only. Then empty synchronous_standby_names in the configuration of every proxy, and run this for each
+of them, in any order. Until the last one has dropped its rule, what is reported still satisfies the rules of
+those that are heard. The configuration is read again as by SIGHUP, other changes included.`
+
+func dropRuleCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "drop-rule",
+		Short: "Take a running proxy's rule away although it is in a cluster, after emptying it in the configuration",
+		Long:  dropRuleLong,
+		Args:  cobra.NoArgs,
+	}
+	ask := controlFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := ask("/drop-rule"); err != nil {
+			return fmt.Errorf("NOT DROPPED %w", err)
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "this proxy has no rule any more; those of members that are heard hold")
+		return nil
+	}
+	return cmd
+}
