@@ -71,7 +71,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
-		Awaited:      n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
+		Awaited: n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
 	}
 	rule := n.rule()
 	s.Rule = rule.String()

@@ -15,7 +15,7 @@ type Quorum struct {
 	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
 	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
 
-	Withdrawn bool `json:"own_vote_withdrawn" doc:"true while this store has no space but that of WAL it voted for"`
+	Withdrawn bool     `json:"own_vote_withdrawn" doc:"true while this store has no space but that of WAL it voted for"`
 	Awaited   []string `json:"awaited,omitempty" doc:"proxies that are not heard and that this one waits for"`
 	Forgotten []string `json:"forgotten,omitempty" doc:"proxies that an operator has removed and that are not back"`
 
