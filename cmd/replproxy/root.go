@@ -31,7 +31,8 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), tailCommand(),
-		forgetCommand(), dropRuleCommand(), identityCommand(), versionCommand(), walFetchCommand(), acceptTimelineCommand())
+		forgetCommand(), dropRuleCommand(), identityCommand(), versionCommand(),
+		walFetchCommand(), acceptTimelineCommand())
 	strictArgs(root)
 	return root
 }
