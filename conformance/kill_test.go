@@ -90,6 +90,11 @@ func TestReportedSurvivesKill9(t *testing.T) {
 // random makes the same choices in every ordinary run; `make soak` gives other seeds.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
+	return rand.New(rand.NewPCG(firstSeed(t), 0))
+}
+
+func firstSeed(t *testing.T) uint64 {
+	t.Helper()
 	seed := uint64(1)
 	if text := os.Getenv("REPLPROXY_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
@@ -99,7 +104,7 @@ func random(t *testing.T) *rand.Rand {
 		seed = n
 	}
 	t.Logf("REPLPROXY_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
+	return seed
 }
 
 // soakTime is how long `make soak` wants a test to last at least.

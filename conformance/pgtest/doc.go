@@ -5,6 +5,7 @@
 //	                  │              └► SQL, CurrentLSN, Stop, Kill9, Restart, Promote, Log
 //	                  └► Tool(t, "pg_basebackup", …)      Debian's client programs
 //	StartProxy(t, ProxyOptions{Upstream: primary.Conninfo()}) ── Proxy (a real process)
+//	NewNetwork(t).Host(t, "s1") ── Host ──► On(host), ProxyOptions{Host: host}: cut off, direction by direction
 //
 // Everything lives below one short temporary directory per test process and ends with the test that
 // started it. PostgreSQL refuses to run as root, so a test process of root starts everything as the

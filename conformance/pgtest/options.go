@@ -16,6 +16,7 @@ type serverOptions struct {
 	password string
 	stopped  bool
 	noWait   bool
+	host     *Host
 }
 
 // Name gives a server its name: in logs and, as cluster_name, what a standby's walreceiver calls
@@ -59,6 +60,9 @@ func Stopped() Option { return func(o *serverOptions) { o.stopped = true } }
 // upstream is away.
 func NoWait() Option { return func(o *serverOptions) { o.noWait = true } }
 
+// On puts the server on a host of a network. The test talks to it by its unix socket.
+func On(h *Host) Option { return func(o *serverOptions) { o.host = h } }
+
 func collect(defaultName string, opts []Option) serverOptions {
 	o := serverOptions{name: defaultName}
 	for _, opt := range opts {
@@ -82,7 +86,7 @@ func hbaFile(lines []string) []byte {
 // quiet otherwise. standby is primary_conninfo and primary_slot_name.
 func (s *Server) confFile() []byte {
 	lines := []string{
-		"listen_addresses = '127.0.0.1'",
+		fmt.Sprintf("listen_addresses = '%s'", s.host.address()),
 		fmt.Sprintf("port = %d", s.Port),
 		fmt.Sprintf("unix_socket_directories = '%s'", s.SocketDir),
 		fmt.Sprintf("cluster_name = '%s'", s.Name),

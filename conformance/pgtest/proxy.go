@@ -32,6 +32,7 @@ type ProxyOptions struct {
 	Password string   // of user postgres, for Conninfo
 	NoWait   bool     // do not wait for /readyz
 	Stopped  bool     // leave the start to the test
+	Host     *Host    // nil: this process's network
 }
 
 // Proxy is a replproxy, a process of its own, that ends with its test.
@@ -39,8 +40,8 @@ type Proxy struct {
 	Name      string
 	DataDir   string
 	SocketDir string // a folder for a unix socket, should Args ask for one
-	Port      int    // of 127.0.0.1
-	HTTPPort  int    // of 127.0.0.1
+	Port      int    // of 127.0.0.1, or of its host
+	HTTPPort  int    // the same
 
 	options ProxyOptions
 	bin     string
@@ -119,8 +120,8 @@ func (p *Proxy) args() []string {
 		args = append(args, "--upstream", p.options.Upstream)
 	}
 	return append(append(args,
-		"--listen", fmt.Sprintf("127.0.0.1:%d", p.Port),
-		"--http", fmt.Sprintf("127.0.0.1:%d", p.HTTPPort),
+		"--listen", fmt.Sprintf("%s:%d", p.options.Host.address(), p.Port),
+		"--http", fmt.Sprintf("%s:%d", p.options.Host.address(), p.HTTPPort),
 		"--data-dir", p.DataDir,
 		"--name", p.Name), p.options.Args...)
 }
@@ -160,11 +161,14 @@ func (p *Proxy) StartNoWait(t testing.TB) {
 	}
 	cmd := exec.Command(p.bin, p.args()...)
 	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL)
-	proc, err := startProcess(cmd, p.logPath)
+	err := p.options.Host.run(func() (err error) {
+		p.proc, err = startProcess(cmd, p.logPath)
+		return err
+	})
 	if err != nil {
 		t.Fatalf("start %s: %v", p.Name, err)
 	}
-	p.proc, p.killed = proc, false
+	p.killed = false
 }
 
 // WaitReady waits until /readyz answers 200.
@@ -241,12 +245,16 @@ func (p *Proxy) Log() string {
 func (p *Proxy) Get(ctx context.Context, path string) (code int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
-	url := fmt.Sprintf("http://127.0.0.1:%d%s", p.HTTPPort, path)
+	url := fmt.Sprintf("http://%s:%d%s", p.options.Host.address(), p.HTTPPort, path)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves no goroutine
+	transport := &http.Transport{DisableKeepAlives: true} // leaves no goroutine
+	if p.options.Host != nil {
+		transport.DialContext = p.options.Host.dial
+	}
+	client := &http.Client{Transport: transport}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -273,7 +281,7 @@ func (p *Proxy) Status(t testing.TB, into any) {
 
 // Conninfo returns a libpq connection string for the proxy; extra is appended, and later keywords win.
 func (p *Proxy) Conninfo(extra ...string) string {
-	return conninfo("127.0.0.1", p.Port, p.options.Password, extra)
+	return conninfo(p.options.Host.address(), p.Port, p.options.Password, extra)
 }
 
 // SQL runs statements through the proxy, as [Server.SQL].

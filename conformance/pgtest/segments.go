@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -91,4 +92,29 @@ func firstDifference(a, b string, n int64) (int64, error) {
 		at += want
 	}
 	return n, nil
+}
+
+// TakeWAL gives a stopped server the segments of another folder, from the one that holds since on, and the
+// timelines' histories, in place of its own: what an operator does with scp. The folder must have at least
+// as much of each as the server.
+func (s *Server) TakeWAL(t testing.TB, dir string, since lsn.LSN) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatalf("list WAL: %v", err)
+	}
+	size := lsn.SegSize(lsn.DefaultSegSize)
+	for _, e := range entries {
+		_, segno, segment := size.ParseFileName(e.Name())
+		if !strings.HasSuffix(e.Name(), ".history") && (!segment || size.Start(segno)+lsn.LSN(size) <= since) {
+			continue
+		}
+		to := filepath.Join(s.WALDir(), e.Name())
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("take WAL: %v", err)
+		}
+		if err := copyFile(filepath.Join(dir, e.Name()), to, s.Install.who); err != nil {
+			t.Fatalf("take WAL: %v", err)
+		}
+	}
 }

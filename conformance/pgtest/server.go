@@ -37,9 +37,10 @@ type Server struct {
 	Install   *Install
 	Dir       string // data directory
 	SocketDir string // folder of its unix socket
-	Port      int    // of 127.0.0.1 and of the unix socket
+	Port      int    // of 127.0.0.1 (or of its host) and of the unix socket
 	Password  string // of user postgres; "" without SCRAM
 
+	host     *Host // nil: this process's network
 	settings []string
 	logPath  string
 	proc     *process // nil: never started
@@ -71,6 +72,7 @@ func (in *Install) newServer(t testing.TB, o serverOptions) *Server {
 		Dir:       filepath.Join(dir, "data"),
 		SocketDir: dir,
 		Port:      FreePort(t),
+		host:      o.host,
 		settings:  o.settings,
 		logPath:   filepath.Join(dir, "log"),
 	}
@@ -87,7 +89,7 @@ func (s *Server) setPassword(t testing.TB, o serverOptions) {
 	s.Start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
 	defer cancel()
-	sql := "SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD '" + o.password + "'"
+	sql := "SET synchronous_commit = local; SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD '" + o.password + "'"
 	if _, err := Query(ctx, s.SocketConninfo(), sql); err != nil {
 		t.Fatalf("set password: %v", err)
 	}
@@ -165,11 +167,13 @@ func (s *Server) StartNoWait(t testing.TB) {
 	cmd := exec.Command(filepath.Join(s.Install.Bin, "postgres"), "-D", s.Dir)
 	// SIGQUIT is an immediate shutdown, after which PostgreSQL leaves no shared memory behind.
 	s.Install.who.prepare(cmd, s.SocketDir, syscall.SIGQUIT)
-	proc, err := startProcess(cmd, s.logPath)
+	err := s.host.run(func() (err error) {
+		s.proc, err = startProcess(cmd, s.logPath)
+		return err
+	})
 	if err != nil {
 		t.Fatalf("start %s: %v", s.Name, err)
 	}
-	s.proc = proc
 }
 
 // status is the last line of postmaster.pid: "starting", "ready", "standby" (not yet consistent) or
@@ -269,7 +273,15 @@ func (s *Server) removeSharedMemory() {
 // Conninfo returns a libpq connection string for the server over TCP; extra is appended, and later
 // keywords win.
 func (s *Server) Conninfo(extra ...string) string {
-	return conninfo("127.0.0.1", s.Port, s.Password, extra)
+	return conninfo(s.host.address(), s.Port, s.Password, extra)
+}
+
+// near is how the test itself reaches the server.
+func (s *Server) near(extra ...string) string {
+	if s.host != nil {
+		return s.SocketConninfo(extra...)
+	}
+	return s.Conninfo(extra...)
 }
 
 // SocketConninfo is Conninfo over the unix socket, where everybody is trusted.

@@ -68,7 +68,7 @@ func Dial(ctx context.Context, conninfo string) (*pgconn.PgConn, error) {
 // returns the rows of the last one that has rows.
 func (s *Server) SQL(t testing.TB, sql string, extra ...string) [][]string {
 	t.Helper()
-	return mustQuery(t, s.Name, s.Conninfo(extra...), sql)
+	return mustQuery(t, s.Name, s.near(extra...), sql)
 }
 
 func mustQuery(t testing.TB, name, conninfo, sql string) [][]string {
@@ -111,7 +111,7 @@ func (s *Server) Scalar(t testing.TB, sql string, extra ...string) string {
 // Connect opens a connection that closes with the test.
 func (s *Server) Connect(t testing.TB, extra ...string) *pgconn.PgConn {
 	t.Helper()
-	return Connect(t, s.Conninfo(extra...))
+	return Connect(t, s.near(extra...))
 }
 
 // Connect opens a connection to conninfo that closes with the test.

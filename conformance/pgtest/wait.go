@@ -45,7 +45,7 @@ func (s *Server) WaitReplay(t testing.TB, at lsn.LSN) {
 	WaitFor(t, ReplayTimeout, s.Name+" to replay "+at.String(), func() (bool, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
 		defer cancel()
-		rows, err := Query(ctx, s.Conninfo(), sql)
+		rows, err := Query(ctx, s.near(), sql)
 		return err == nil && len(rows) == 1 && rows[0][0] == "t", nil
 	})
 }
