@@ -34,7 +34,7 @@ func story(t *testing.T, seed uint64, told map[string]int) (paid int) {
 	all := laws()
 	w := newWorld(t, seed, all[int(seed-1)%len(all)])
 	w.say(t, "seed %d: commits wait for %s, and that for %s", seed, w.law.primary, w.law.rule)
-	promotions := 1 + w.rng.IntN(2)
+	promotions := 1 + w.rng.IntN(4)/3
 	fork := lsn.LSN(0)
 	var banks []*bank
 	for tli := lsn.TimelineID(1); int(tli) <= promotions; tli++ {
@@ -199,7 +199,7 @@ func (w *world) caughtUp(t *testing.T) []*pgtest.Server {
 	all := []*pgtest.Server{w.primary}
 	at := w.primary.CurrentLSN(t)
 	for _, s := range w.standbys {
-		if s.Server == w.primary || !s.Running() {
+		if s.retired.Load() || !s.Running() {
 			continue
 		}
 		beyond := false

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -73,7 +74,7 @@ func (o *operator) fence(t *testing.T) {
 func (o *operator) stop(t *testing.T) {
 	t.Helper()
 	for _, s := range o.w.standbys {
-		if _, done := o.ends[s.Name]; done || o.away[s.Name] || s.Server == o.w.primary {
+		if _, done := o.ends[s.Name]; done || o.away[s.Name] || s.retired.Load() {
 			continue
 		}
 		if s.Running() {
@@ -115,7 +116,7 @@ func diverged(s *standbyHost) bool {
 func (o *operator) proven() bool {
 	unknown := 0
 	for _, name := range o.w.law.names {
-		if _, final := o.ends[name]; !final && name != o.w.primary.Name {
+		if _, final := o.ends[name]; !final && !o.w.retired(name) {
 			unknown++
 		}
 	}
@@ -152,7 +153,19 @@ func (o *operator) feed(t *testing.T, s *standbyHost) {
 		o.cascade(t, s, o.w.standby(who), at)
 		return
 	}
-	o.copy(t, s, o.w.proxies[slices.Index(proxyNames, who)])
+	p := o.w.proxies[slices.Index(proxyNames, who)]
+	if status(t, p).Store.Oldest > o.ends[s.Name].at { // files that do not join on would change nothing
+		best := o.best()
+		o.cascade(t, s, best, o.ends[best.Name].at)
+	}
+	o.copy(t, s, p)
+}
+
+// best is the standby that has most.
+func (o *operator) best() *standbyHost {
+	return slices.MaxFunc(o.candidates(), func(a, b *standbyHost) int {
+		return cmp.Compare(o.ends[a.Name].at, o.ends[b.Name].at)
+	})
 }
 
 // cascade lets the candidate follow another standby until it has replayed at.
@@ -163,10 +176,13 @@ func (o *operator) cascade(t *testing.T, s, from *standbyHost, at lsn.LSN) {
 	s.Set(t, "primary_conninfo = '"+from.Conninfo()+"'")
 	s.Reload()
 	s.WaitReplay(t, at)
+	s.Set(t, "primary_conninfo = ''")
+	s.Reload()
 	o.ends[s.Name] = end{o.old, at}
 }
 
-// copy gives the candidate the files of a proxy's store, from its own last segment on.
+// copy gives the candidate the files of a proxy's store, from its own last segment on. They must join on to
+// what it has: replay ends silently where a segment is missing.
 func (o *operator) copy(t *testing.T, s *standbyHost, p *pgtest.Proxy) {
 	t.Helper()
 	o.how = append(o.how, "files of a store")
@@ -184,6 +200,7 @@ func (o *operator) promote(t *testing.T, s *standbyHost) {
 	t.Helper()
 	s.Promote(t)
 	o.w.primary = s.Server
+	s.retired.Store(true)
 	o.w.say(t, "promoted")
 	name := s.Scalar(t, "SELECT pg_walfile_name(pg_current_wal_lsn())")
 	if want := fmt.Sprintf("%08X", uint32(o.old+1)); !strings.HasPrefix(name, want) {
@@ -196,7 +213,7 @@ func (o *operator) promote(t *testing.T, s *standbyHost) {
 func (o *operator) settle(t *testing.T) {
 	t.Helper()
 	for _, s := range o.w.standbys {
-		if s.Server == o.w.primary {
+		if s.retired.Load() {
 			continue
 		}
 		o.w.follow(t, s, o.w.shuffledProxies()...)

@@ -49,7 +49,8 @@ func (w *world) say(t *testing.T, format string, args ...any) {
 
 type standbyHost struct {
 	*pgtest.Server
-	starts atomic.Int64
+	starts  atomic.Int64
+	retired atomic.Bool // it was made a primary
 }
 
 // law is what a commit waits for.
@@ -87,8 +88,8 @@ func rule(method string, names []string) string {
 // partitionsPassword is needed because a proxy lends nobody its address (ruling R1).
 const partitionsPassword = "geheim"
 
-// newWorld starts everything, with the accounts filled and nobody paying yet.
-func newWorld(t *testing.T, seed uint64, l law) *world {
+// newWorld starts everything, with the accounts filled and nobody paying yet. more are settings of all servers.
+func newWorld(t *testing.T, seed uint64, l law, more ...string) *world {
 	t.Helper()
 	w := &world{
 		in: pgtest.Need(t, 15), seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), law: l, network: pgtest.NewNetwork(t),
@@ -99,9 +100,10 @@ func newWorld(t *testing.T, seed uint64, l law) *world {
 		w.hosts[name] = w.network.Host(t, name)
 	}
 	// A primary that nobody answers, and a standby that hears nothing, find out within a story.
-	settings := pgtest.Settings("wal_keep_size = 1GB", "max_wal_size = 1GB", "checkpoint_timeout = 1h",
-		"wal_sender_timeout = 4s", "wal_receiver_timeout = 3s", "tcp_user_timeout = 4s",
-		"synchronous_standby_names = '"+l.primary+"'")
+	settings := pgtest.Settings(append([]string{
+		"wal_keep_size = 1GB", "max_wal_size = 1GB", "checkpoint_timeout = 1h", "wal_sender_timeout = 4s",
+		"wal_receiver_timeout = 3s", "tcp_user_timeout = 4s", "synchronous_standby_names = '" + l.primary + "'",
+	}, more...)...)
 	w.primary = w.in.Primary(t, settings, pgtest.SCRAM(partitionsPassword), pgtest.On(w.hosts["primary"]))
 	w.primary.Exec(t, "SET synchronous_commit = local; "+bankTables+fmt.Sprintf(
 		"; INSERT INTO accounts SELECT n, %d FROM generate_series(0, %d) n", opening, accounts-1))
@@ -115,7 +117,10 @@ func newWorld(t *testing.T, seed uint64, l law) *world {
 		w.follow(t, s, w.shuffledProxies()...)
 		w.start(t, s)
 	}
-	waitSatisfiable(t, w.live()...)
+	for _, s := range w.standbys {
+		s.WaitReplay(t, w.primary.CurrentLSN(t))
+	}
+	waitSatisfiable(t, w.proxies...)
 	return w
 }
 
@@ -182,14 +187,8 @@ func (w *world) shuffledProxies() []*pgtest.Proxy {
 	return all
 }
 
-// live are the proxies that run.
-func (w *world) live() (all []*pgtest.Proxy) {
-	for _, p := range w.proxies {
-		if p.Running() {
-			all = append(all, p)
-		}
-	}
-	return all
+func (w *world) retired(name string) bool {
+	return slices.ContainsFunc(w.standbys, func(s *standbyHost) bool { return s.Name == name && s.retired.Load() })
 }
 
 func (w *world) standby(name string) *standbyHost {
@@ -250,7 +249,7 @@ func (w *world) applied(teller string) func(n int) error {
 		may := 0
 		var lack []string
 		for _, s := range w.standbys {
-			if !slices.Contains(w.law.names, s.Name) {
+			if s.retired.Load() || !slices.Contains(w.law.names, s.Name) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -296,16 +295,16 @@ func (w *world) afflict(t *testing.T, busy []affliction) affliction {
 		case kind == 1 && free(p.Name):
 			w.signal(p, syscall.SIGSTOP)
 			return affliction{"SIGSTOP " + p.Name, p.Name, func() { w.signal(p, syscall.SIGCONT) }}
-		case kind == 2 && free(s.Name) && s.Server != w.primary:
+		case kind == 2 && free(s.Name) && !s.retired.Load():
 			s.Kill9(t)
 			return affliction{"kill9 " + s.Name, s.Name, func() {
 				if !s.Running() {
 					w.start(t, s)
 				}
 			}}
-		case kind == 3 && free(s.Name) && s.Server != w.primary:
+		case kind == 3 && free(s.Name) && !s.retired.Load():
 			w.ask(s, "SELECT pg_wal_replay_pause()")
-			return affliction{"no replay on " + s.Name, s.Name, func() { w.ask(s, "SELECT pg_wal_replay_resume()") }}
+			return affliction{"replay-pause " + s.Name, s.Name, func() { w.ask(s, "SELECT pg_wal_replay_resume()") }}
 		case kind > 3:
 			return w.severance(t)
 		}

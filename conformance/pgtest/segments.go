@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,13 @@ func (s *Server) TakeWAL(t testing.TB, dir string, since lsn.LSN) {
 		t.Fatalf("list WAL: %v", err)
 	}
 	size := lsn.SegSize(lsn.DefaultSegSize)
+	joins := func(e os.DirEntry) bool {
+		_, segno, ok := size.ParseFileName(e.Name())
+		return ok && segno == size.Segno(since)
+	}
+	if !slices.ContainsFunc(entries, joins) {
+		t.Fatalf("%s has no segment that holds %v", dir, since)
+	}
 	for _, e := range entries {
 		_, segno, segment := size.ParseFileName(e.Name())
 		if !strings.HasSuffix(e.Name(), ".history") && (!segment || size.Start(segno)+lsn.LSN(size) <= since) {
