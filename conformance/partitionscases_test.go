@@ -113,6 +113,11 @@ func TestCandidateLogsInAnew(t *testing.T) {
 	attached, anew := w.standby("s3"), w.standby("s4")
 	resume := pause(t, attached.Server)
 	w.isolate(t, anew.Name)
+	w.follow(t, anew, w.proxies[1])
+	anew.Reload()
+	pgtest.WaitFor(t, time.Minute, anew.Name+" to give up its session", func() (bool, error) {
+		return anew.Scalar(t, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "0", nil
+	})
 	b := w.open(t, 1, w.law.levels)
 	b.waitProgress(t, 20)
 	w.primary.Kill9(t)
@@ -129,9 +134,7 @@ func TestCandidateLogsInAnew(t *testing.T) {
 		return got >= o.ends[w.proxyOf(t, attached)].at, err
 	})
 
-	w.follow(t, anew, w.proxies[slices.Index(proxyNames, who)])
-	anew.Reload()
-	logged(t, anew.Name, anew.Log, "FATAL:  could not connect to the primary server")
+	logged(t, anew.Name, anew.Log, "FATAL:  cannot connect to the primary")
 	w.say(t, "%s: %s", anew.Name, lastWith(anew.Log(), "FATAL"))
 
 	o.stop(t)

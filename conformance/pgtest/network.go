@@ -147,7 +147,11 @@ func (ns *namespace) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Get
 func (ns *namespace) ip(t testing.TB, commands ...string) {
 	t.Helper()
 	err := ns.enter(func() error {
-		cmd := exec.Command("ip", "-batch", "-")
+		program, err := exec.LookPath("ip")
+		if err != nil {
+			program = "/usr/sbin/ip"
+		}
+		cmd := exec.Command(program, "-batch", "-")
 		cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, out)
