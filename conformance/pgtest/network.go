@@ -159,6 +159,7 @@ func (ns *namespace) ip(t testing.TB, commands ...string) {
 		return nil
 	})
 	if err != nil {
-		t.Fatalf("ip %s (iproute2 is needed, and a kernel with bridges and veth): %v", strings.Join(commands, "; "), err)
+		t.Fatalf("ip %s (it takes iproute2, and a kernel with bridges and veth): %v",
+			strings.Join(commands, "; "), err)
 	}
 }

@@ -89,7 +89,8 @@ func (s *Server) setPassword(t testing.TB, o serverOptions) {
 	s.Start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
 	defer cancel()
-	sql := "SET synchronous_commit = local; SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD '" + o.password + "'"
+	sql := "SET synchronous_commit = local; SET password_encryption = 'scram-sha-256'; " +
+		"ALTER ROLE postgres PASSWORD '" + o.password + "'"
 	if _, err := Query(ctx, s.SocketConninfo(), sql); err != nil {
 		t.Fatalf("set password: %v", err)
 	}
