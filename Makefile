@@ -18,10 +18,10 @@ RACE_TIMEOUT := 60m
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test race check deps traces vuln fuzz soak bench demo clean
+.PHONY: help setup build test race check deps traces vuln fuzz soak bench demo demo-quorum clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: ## install what tests and demo need and what is missing: PostgreSQL 14 to 18, haproxy
 	@.ci/setup
@@ -62,6 +62,9 @@ bench: setup ## figures against direct connections and HAProxy, as ratios
 
 demo: setup build ## a primary, one proxy and three standbys on this machine, under load
 	bin/replproxy demo
+
+demo-quorum: setup build ## three proxies with one quorum: voters are cut off, commits wait and go on
+	bin/replproxy demo --quorum
 
 clean: ## remove what make made here
 	rm -rf bin

@@ -11,6 +11,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
+// patient are settings with which no session ends because nothing is heard for a while.
+func patient() []string {
+	return []string{"wal_sender_timeout = 5min", "wal_receiver_timeout = 5min", "tcp_user_timeout = 0"}
+}
+
 // begin begins a commit at each level that the law can satisfy.
 func (w *world) begin(t *testing.T) (all []*commit) {
 	t.Helper()
@@ -56,7 +61,7 @@ func (w *world) released(t *testing.T, all []*commit) {
 // wait; after the heal they are released by themselves.
 func TestCommitsWaitOutPartitions(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1, laws()[0])
+	w := newWorld(t, 1, laws()[0], patient()...)
 	w.primary.Exec(t, "SET synchronous_commit = local; CREATE TABLE q (n int)")
 	w.released(t, w.begin(t))
 
@@ -109,7 +114,7 @@ func TestCommitsWaitOutPartitions(t *testing.T) {
 // ask (ruling R14). It is fed with the files of a fenced proxy's store, and promoted.
 func TestCandidateLogsInAnew(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1, laws()[0], "wal_sender_timeout = 5min") // or a paused walreceiver would lose its session
+	w := newWorld(t, 1, laws()[0], patient()...)
 	attached, anew := w.standby("s3"), w.standby("s4")
 	resume := pause(t, attached.Server)
 	w.isolate(t, anew.Name)

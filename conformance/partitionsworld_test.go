@@ -2,11 +2,8 @@ package conformance
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -138,7 +135,7 @@ func (w *world) startProxies(t *testing.T) {
 	conninfo := fmt.Sprintf("host=%s port=%s user=postgres dbname=postgres password=%s sslmode=disable connect_timeout=2",
 		strings.Join(addresses, ","), strings.Join(ports, ","), partitionsPassword)
 	const door = 7946
-	var binds, members []string
+	var binds []string
 	for _, name := range proxyNames {
 		p := pgtest.StartProxy(t, pgtest.ProxyOptions{
 			Name: name, Upstream: conninfo, Password: partitionsPassword, Config: "{}\n", Stopped: true, Host: w.hosts[name],
@@ -146,18 +143,10 @@ func (w *world) startProxies(t *testing.T) {
 		t.Cleanup(func() { w.signal(p, syscall.SIGCONT) }) // or it could not end
 		w.proxies = append(w.proxies, p)
 		binds = append(binds, fmt.Sprintf("%s:%d", w.hosts[name].Addr, door))
-		line := p.Program(t, "identity", "--name", name, "--data-dir", p.DataDir, "--upstream", conninfo)
-		members = append(members, strings.TrimSpace(line))
 	}
-	for i, p := range w.proxies {
-		key := filepath.Join(p.SocketDir, "key")
-		p.WriteFile(t, key, base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
-		if err := os.Chmod(key, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p.Configure(t, fmt.Sprintf("%scluster:\n  bind: %s\n  join: [%s]\n  key_file: %s\n  members: [%s]\n",
-			ruleFile(w.law.rule), binds[i], quoted(binds), key, quoted(members)))
-		p.StartNoWait(t)
+	for i, config := range pgtest.Cluster(t, binds, w.proxies...) {
+		w.proxies[i].Configure(t, ruleFile(w.law.rule)+config)
+		w.proxies[i].StartNoWait(t)
 	}
 	for _, p := range w.proxies {
 		p.WaitReady(t)

@@ -26,6 +26,8 @@ func demoCommand() *cobra.Command {
 	duration := cmd.Flags().String("duration", os.Getenv(durationVariable),
 		"how long the load runs, as in 20s or 1min (default: until Ctrl-C on a terminal, else 20s)")
 	standbys := cmd.Flags().Int("standbys", demo.DefaultStandbys, "number of standbys, 1 to 8")
+	quorum := cmd.Flags().Bool("quorum", false,
+		"three proxies with one quorum; voters are cut off for a while, and commits wait for them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out := cmd.OutOrStdout()
 		terminal := isTerminal(out)
@@ -47,10 +49,14 @@ func demoCommand() *cobra.Command {
 		if *standbys < 1 || *standbys > 8 {
 			return usageError{fmt.Errorf("--standbys: %d is not a number from 1 to 8", *standbys)}
 		}
+		if *quorum && (*standbys < 2 || length > 0 && length < demo.MinQuorumDuration) {
+			return usageError{fmt.Errorf("--quorum takes at least 2 standbys and %s", demo.MinQuorumDuration)}
+		}
 		soft, hard, stop := twoStage(cmd.Context())
 		defer stop()
 		err := demo.Run(hard, demo.Options{
-			Bindir: *bindir, Duration: length, Standbys: *standbys, Redraw: terminal, Out: out, Stop: soft.Done(),
+			Bindir: *bindir, Duration: length, Standbys: *standbys, Quorum: *quorum,
+			Redraw: terminal, Out: out, Stop: soft.Done(),
 		})
 		if errors.Is(err, demo.ErrStopped) {
 			fmt.Fprintln(cmd.ErrOrStderr(), err)

@@ -78,6 +78,24 @@ func TestDemo(t *testing.T) {
 	nothingLeft(t, dir)
 }
 
+// TestDemoQuorum: commits wait while voters are cut off, go on after that, and nothing is left.
+func TestDemoQuorum(t *testing.T) {
+	dir := pgtest.Need(t, 15).TempDir(t)
+	cmd, out := demoIn(t, dir, "--quorum", "--duration", "10s")
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"their rule: ANY 2 (standby_1, standby_2, standby_3)", "CUT OFF: proxy_b, proxy_c", "waiting, the longest for",
+		"commits went on by themselves: true", "standby_3   equal to the primary",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	nothingLeft(t, dir)
+}
+
 // TestDemoInterrupted: Ctrl-C in the middle of the set-up, and kill -9, which Linux passes on.
 func TestDemoInterrupted(t *testing.T) {
 	in := pgtest.Need(t, 15)

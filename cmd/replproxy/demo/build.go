@@ -34,8 +34,16 @@ func (d *demo) build(ctx context.Context) error {
 	if err := d.step(ctx, fmt.Sprintf("start the primary on port %d", d.primaryPort), d.startPrimary); err != nil {
 		return err
 	}
-	if err := d.step(ctx, fmt.Sprintf("start replproxy on port %d", d.proxyPort), d.startProxy); err != nil {
-		return err
+	if d.o.Quorum {
+		if err := d.step(ctx, "make keys for a cluster of three proxies", d.configureCluster); err != nil {
+			return err
+		}
+	}
+	for _, p := range d.proxies {
+		start := func(ctx context.Context) (string, error) { return d.startProxy(ctx, p) }
+		if err := d.step(ctx, fmt.Sprintf("start %s on port %d", p.label(), p.port), start); err != nil {
+			return err
+		}
 	}
 	if err := d.step(ctx, "fill pgbench's tables through the proxy", d.fill); err != nil {
 		return err
@@ -46,7 +54,10 @@ func (d *demo) build(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.step(ctx, "wait until all standbys stream", d.awaitStreaming)
+	if err := d.step(ctx, "wait until all standbys stream", d.awaitStreaming); err != nil || !d.o.Quorum {
+		return err
+	}
+	return d.step(ctx, "let the primary's commits wait for them", d.waitForQuorum)
 }
 
 func (d *demo) initPrimary(ctx context.Context) (string, error) {
@@ -85,17 +96,32 @@ func (d *demo) startPrimary(ctx context.Context) (detail string, err error) {
 	return "PostgreSQL " + version, err
 }
 
-func (d *demo) startProxy(ctx context.Context) (detail string, err error) {
-	d.proxy, err = d.spawn("replproxy", syscall.SIGTERM, d.path("replproxy"), "run",
-		"--upstream", fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable",
-			d.primaryPort, role),
-		"--listen", fmt.Sprintf("127.0.0.1:%d", d.proxyPort), "--http", d.httpAddress(),
-		"--data-dir", d.path("proxy-data"), "--name", proxyName)
+// label is what a proxy is called in what the demo prints.
+func (p *proxy) label() string {
+	if p.name == proxyName {
+		return "replproxy"
+	}
+	return p.name
+}
+
+func (p *proxy) httpAddress() string { return fmt.Sprintf("127.0.0.1:%d", p.http) }
+
+func (d *demo) upstream() string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable", d.primaryPort, role)
+}
+
+func (d *demo) startProxy(ctx context.Context, p *proxy) (detail string, err error) {
+	args := []string{"run", "--upstream", d.upstream(), "--listen", fmt.Sprintf("127.0.0.1:%d", p.port),
+		"--http", p.httpAddress(), "--data-dir", d.path(p.name + "-data"), "--name", p.name}
+	if d.o.Quorum {
+		args = append(args, "-c", d.path(p.name+".yml"))
+	}
+	p.process, err = d.spawn(p.label(), syscall.SIGTERM, d.path("replproxy"), args...)
 	if err != nil {
 		return "", err
 	}
-	err = await(ctx, startLimit, d.proxy, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.httpAddress()+"/readyz", nil)
+	err = await(ctx, startLimit, p.process, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.httpAddress()+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -109,10 +135,8 @@ func (d *demo) startProxy(ctx context.Context) (detail string, err error) {
 		}
 		return nil
 	})
-	return "status page http://" + d.httpAddress() + "/", err
+	return "status page http://" + p.httpAddress() + "/", err
 }
-
-func (d *demo) httpAddress() string { return fmt.Sprintf("127.0.0.1:%d", d.httpPort) }
 
 func (d *demo) fill(ctx context.Context) (string, error) {
 	before, err := d.walPosition(ctx)
@@ -121,7 +145,7 @@ func (d *demo) fill(ctx context.Context) (string, error) {
 	}
 	began := time.Now()
 	if err := d.run(ctx, "pgbench-init", filepath.Join(d.bin, "pgbench"), "-i", "-q", "-s", strconv.Itoa(d.o.Scale),
-		"-h", "127.0.0.1", "-p", strconv.Itoa(d.proxyPort), "-U", superuser, "postgres"); err != nil {
+		"-h", "127.0.0.1", "-p", strconv.Itoa(d.proxies[0].port), "-U", superuser, "postgres"); err != nil {
 		return "", err
 	}
 	after, err := d.walPosition(ctx)
@@ -133,7 +157,7 @@ func (d *demo) clone(ctx context.Context, s *standby) (string, error) {
 	dir, began := d.path(s.name), time.Now()
 	err := d.run(ctx, "pg_basebackup-"+s.name, filepath.Join(d.bin, "pg_basebackup"), "-D", dir, "-R", "-X", "stream",
 		"-c", "fast", "-C", "-S", s.name, "--no-sync", "-d", fmt.Sprintf(
-			"host=127.0.0.1 port=%d user=%s application_name=%s sslmode=disable", d.proxyPort, role, s.name))
+			"host=127.0.0.1 port=%d user=%s application_name=%s sslmode=disable", s.proxy.port, role, s.name))
 	if err != nil {
 		return "", err
 	}
@@ -152,15 +176,17 @@ func (d *demo) clone(ctx context.Context, s *standby) (string, error) {
 }
 
 func (d *demo) awaitStreaming(ctx context.Context) (string, error) {
-	err := await(ctx, startLimit, d.proxy, func(ctx context.Context) error {
-		st, err := d.status(ctx)
-		if err != nil {
-			return err
-		}
+	err := await(ctx, startLimit, d.proxies[0].process, func(ctx context.Context) error {
 		streaming := 0
-		for _, b := range st.Standbys {
-			if b.State == "streaming" {
-				streaming++
+		for _, p := range d.proxies {
+			st, err := d.status(ctx, p)
+			if err != nil {
+				return err
+			}
+			for _, b := range st.Standbys {
+				if b.State == "streaming" {
+					streaming++
+				}
 			}
 		}
 		if streaming < len(d.standbys) {

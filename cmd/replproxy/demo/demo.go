@@ -18,6 +18,7 @@ type Options struct {
 	Program  string        // the replproxy to run; "" = this one
 	Duration time.Duration // of the load; 0 = until Stop
 	Standbys int
+	Quorum   bool // three proxies with one quorum, and voters that are cut off
 	Scale    int  // of pgbench's tables
 	Clients  int  // of pgbench
 	Redraw   bool // Out is a terminal: draw in place
@@ -42,15 +43,24 @@ type demo struct {
 	password string
 	cleanups []func() error
 
-	primaryPort, proxyPort, httpPort int
-	primary, proxy                   *process
-	standbys                         []*standby
-	tally                            tally
+	primaryPort int
+	primary     *process
+	proxies     []*proxy // the first one is what clients use
+	standbys    []*standby
+	tally       tally
+	cut         cut
+}
+
+type proxy struct {
+	name             string
+	port, http, door int // door: for the other proxies
+	*process
 }
 
 type standby struct {
-	name string
-	port int
+	name  string
+	port  int
+	proxy *proxy // that it follows
 	*process
 }
 
@@ -125,13 +135,23 @@ func (d *demo) prepare() (err error) {
 		as = ", running as " + d.who.name
 	}
 	d.say("PostgreSQL in %s, everything in %s%s\n", d.bin, d.dir, as)
-	ports, err := freePorts(3 + d.o.Standbys)
+	names := []string{proxyName}
+	if d.o.Quorum {
+		names = quorumProxies()
+	}
+	ports, err := freePorts(1 + 3*len(names) + d.o.Standbys)
 	if err != nil {
 		return err
 	}
-	d.primaryPort, d.proxyPort, d.httpPort = ports[0], ports[1], ports[2]
-	for i := range d.o.Standbys {
-		d.standbys = append(d.standbys, &standby{name: fmt.Sprintf("standby_%d", i+1), port: ports[3+i]})
+	d.primaryPort, ports = ports[0], ports[1:]
+	for _, name := range names {
+		d.proxies = append(d.proxies, &proxy{name: name, port: ports[0], http: ports[1], door: ports[2]})
+		ports = ports[3:]
+	}
+	for i, port := range ports {
+		d.standbys = append(d.standbys, &standby{
+			name: fmt.Sprintf("standby_%d", i+1), port: port, proxy: d.proxies[i%len(d.proxies)],
+		})
 	}
 	pass := fmt.Sprintf("127.0.0.1:*:*:*:%s\n", d.password)
 	if err := os.WriteFile(d.path("pgpass"), []byte(pass), 0o600); err != nil {

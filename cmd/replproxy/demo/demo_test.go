@@ -137,3 +137,39 @@ func TestStopEndsAStep(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestCutNow(t *testing.T) {
+	for _, c := range []struct {
+		elapsed, length time.Duration
+		want            bool
+	}{
+		{2 * time.Second, 10 * time.Second, false}, {4 * time.Second, 10 * time.Second, true},
+		{8 * time.Second, 10 * time.Second, false}, {7 * time.Second, 20 * time.Second, true},
+		{13 * time.Second, 20 * time.Second, false}, {3 * time.Second, 0, false}, {8 * time.Second, 0, true},
+		{28 * time.Second, 0, true}, {35 * time.Second, 0, false},
+	} {
+		if got := cutNow(c.elapsed, c.length); got != c.want {
+			t.Errorf("%v of %v: %v", c.elapsed, c.length, got)
+		}
+	}
+}
+
+// TestLookFindsWhatIsReleased: after the second look nothing may be committed while voters are cut off.
+func TestLookFindsWhatIsReleased(t *testing.T) {
+	var c cut
+	for _, done := range []int{10, 12, 12} {
+		if err := c.look(true, 3, done, time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.look(true, 3, 13, time.Second); !errors.Is(err, ErrReleased) {
+		t.Errorf("got %v", err)
+	}
+	c.frozen = 12
+	if err := c.look(false, 0, 12, 0); err != nil || c.resumed {
+		t.Errorf("%v, resumed %v", err, c.resumed)
+	}
+	if err := c.look(false, 0, 20, 0); err != nil || !c.resumed || c.longest != time.Second {
+		t.Errorf("%v, resumed %v, longest %v", err, c.resumed, c.longest)
+	}
+}

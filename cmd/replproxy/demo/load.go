@@ -52,12 +52,13 @@ func (d *demo) load(ctx context.Context) error {
 	}
 	bench, err := d.spawn("pgbench", syscall.SIGKILL, filepath.Join(d.bin, "pgbench"), "-n", "-P", "1",
 		"-c", strconv.Itoa(d.o.Clients), "-j", "2", "-T", strconv.Itoa(max(1, int(length.Seconds()))),
-		"-h", "127.0.0.1", "-p", strconv.Itoa(d.proxyPort), "-U", superuser, "postgres")
+		"-h", "127.0.0.1", "-p", strconv.Itoa(d.proxies[0].port), "-U", superuser, "postgres")
 	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(redrawInterval)
 	defer tick.Stop()
+	defer d.letGoOn()
 	stop := d.o.Stop
 	for {
 		select {
@@ -70,6 +71,7 @@ func (d *demo) load(ctx context.Context) error {
 			return err
 		case <-stop:
 			stop = nil
+			d.letGoOn()
 			bench.stop(syscall.SIGINT)
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -94,7 +96,7 @@ func (d *demo) tick(ctx context.Context, bench *process) error {
 			return p.failure()
 		}
 	}
-	st, err := d.status(ctx)
+	st, err := d.status(ctx, d.proxies[0])
 	if err != nil {
 		return err
 	}
@@ -110,6 +112,9 @@ func (d *demo) tick(ctx context.Context, bench *process) error {
 		}
 	}
 	tps := lastProgress(bench.log)
+	if d.o.Quorum {
+		return d.tickQuorum(ctx, st, tps)
+	}
 	if d.o.Redraw {
 		d.draw(st, rows, tps)
 	} else {
@@ -119,15 +124,18 @@ func (d *demo) tick(ctx context.Context, bench *process) error {
 }
 
 func (d *demo) processes() []*process {
-	all := []*process{d.primary, d.proxy}
+	all := []*process{d.primary}
+	for _, p := range d.proxies {
+		all = append(all, p.process)
+	}
 	for _, s := range d.standbys {
 		all = append(all, s.process)
 	}
 	return all
 }
 
-func (d *demo) status(ctx context.Context) (*admin.Status, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.httpAddress()+"/status", nil)
+func (d *demo) status(ctx context.Context, p *proxy) (*admin.Status, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.httpAddress()+"/status", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +161,13 @@ func (d *demo) draw(st *admin.Status, senders [][]string, tps string) {
 	} else {
 		fmt.Fprintf(&b, "replproxy demo   %s, Ctrl-C ends it\n\n", elapsed)
 	}
-	fmt.Fprintf(&b, "pgbench     through port %d: %s tps\n", d.proxyPort, tps)
+	fmt.Fprintf(&b, "pgbench     through port %d: %s tps\n", d.proxies[0].port, tps)
 	fmt.Fprintf(&b, "primary     port %d, %s\n", d.primaryPort, describeSenders(senders))
-	fmt.Fprintf(&b, "replproxy   port %d, received %s, flushed %s\n\n", d.proxyPort,
+	fmt.Fprintf(&b, "replproxy   port %d, received %s, flushed %s\n\n", d.proxies[0].port,
 		show.Position(st.Store.Received), show.Position(st.Store.Flushed))
 	show.Standbys(&b, st.Standbys)
 	fmt.Fprintf(&b, "\nlook:  http://%s/\ntry:   PGPASSWORD=%s psql -h 127.0.0.1 -p %d -U %s postgres\n",
-		d.httpAddress(), d.password, d.proxyPort, superuser)
+		d.proxies[0].httpAddress(), d.password, d.proxies[0].port, superuser)
 	d.say("%s", b.String())
 }
 

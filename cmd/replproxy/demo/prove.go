@@ -29,7 +29,7 @@ var ErrNotEqual = errors.New("a standby differs from the primary")
 func (d *demo) introduce() {
 	d.say("\npgbench runs through port %d, the same port that the standbys stream from.\n"+
 		"  PGPASSWORD=%s psql -h 127.0.0.1 -p %d -U %s postgres\n  status page  http://%s/\n\n",
-		d.proxyPort, d.password, d.proxyPort, superuser, d.httpAddress())
+		d.proxies[0].port, d.password, d.proxies[0].port, superuser, d.proxies[0].httpAddress())
 }
 
 // prove waits until every standby has replayed everything, compares, and sums up.
@@ -91,9 +91,17 @@ func (d *demo) summary(transactions string, caughtUp time.Duration) {
 	t := d.tally
 	took := t.ended.Sub(t.began)
 	d.say("Summary\n")
-	d.say("  load        %s transactions in %.0f s through port %d\n", transactions, took.Seconds(), d.proxyPort)
-	d.say("  WAL         %s, sent once by the primary, to %s by the proxy\n",
-		rate(int64(t.walTo-t.walFrom), took), counted(len(d.standbys), "standby"))
+	d.say("  load        %s transactions in %.0f s through port %d\n", transactions, took.Seconds(), d.proxies[0].port)
+	by := "the proxy"
+	if d.o.Quorum {
+		by = "each proxy, so that any of them can report"
+	}
+	d.say("  WAL         %s, sent once by the primary to %s, for %s\n",
+		rate(int64(t.walTo-t.walFrom), took), by, counted(len(d.standbys), "standby"))
+	if d.o.Quorum {
+		d.say("  quorum      %s: while voters were cut off no commit returned, the longest wait was %.1f s,\n"+
+			"              and commits went on by themselves: %v\n", d.rule(), d.cut.longest.Seconds(), d.cut.resumed)
+	}
 	d.say("  walsenders  %d on the primary with %s attached\n", t.walsenders, counted(len(d.standbys), "standby"))
 	for _, s := range d.standbys {
 		lag := t.lagSeconds[s.name]
@@ -118,6 +126,9 @@ func counted(n int, noun string) string {
 
 // oneWalsender is the point of it all, so it is an error when it does not hold.
 func (d *demo) oneWalsender() error {
+	if d.o.Quorum {
+		return d.waited()
+	}
 	if d.tally.walsenders > 1 {
 		return fmt.Errorf("the primary had %d walsenders at once, expected one", d.tally.walsenders)
 	}
