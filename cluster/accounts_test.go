@@ -44,14 +44,17 @@ func TestTailOverTheLink(t *testing.T) {
 		}
 		return a.Peers().Item("b", link.ID{Kind: itemAccount}, b)
 	}
-	if err := say(tail.Account{Node: "b", Timeline: 1, Received: 120, Flushed: 120}); err != nil {
+	if err := say(tail.Account{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
 		t.Fatal(err)
 	}
 	want("b is not fenced: run")
-	if err := say(tail.Account{Node: "b", Fenced: 1, Timeline: 1, Received: 130, Flushed: 120}); err != nil {
+	if err := say(tail.Account{Node: "b", System: 7, Fenced: 1, Timeline: 1, Received: 130, Flushed: 120}); err != nil {
 		t.Fatal(err)
 	}
-	want("proven after it has been fed from 0/6E to 0/78 from b")
+	want("proven after it has been fed from 0/6E to 0/78 by a, which it is attached to and which takes it from b")
+	if from := a.TailFrom(); from != "b" {
+		t.Errorf("the tail comes from %q", from)
+	}
 	if err := say(tail.Account{Node: "c"}); err == nil {
 		t.Error("b speaks for c")
 	}

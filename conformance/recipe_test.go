@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -167,24 +168,35 @@ func TestPromoteByRecipe(t *testing.T) {
 	s.goesOn(t, s.standbys[0])
 }
 
-// The same over two proxies: the candidate is one that is behind the proxy which has more.
+// The same over two proxies, for a candidate behind the proxy that has less: that one takes the rest from the
+// other one, and feeds it.
 func TestPromoteByRecipeTwoProxies(t *testing.T) {
-	s := newRecipeSite(t, "ANY 2 (s1, s2, s3)", []int{0, 1, 1}, "proxy_a", "proxy_b")
-	s.load.waitProgress(t, 50)
-	s.primary.Kill9(t)
-	candidate := 0
-	pgtest.WaitFor(t, time.Minute, "the proxies to have lost the primary", func() (bool, error) {
-		a, b := status(t, s.proxies[0]), status(t, s.proxies[1])
-		if candidate = 0; b.Store.Received > a.Store.Received {
-			candidate = 1
-		}
-		return a.Upstream.State != admin.Streaming && b.Upstream.State != admin.Streaming, nil
+	s := newRecipeSite(t, "ANY 1 (s1, s2, s3)", []int{0, 1, 1}, "proxy_a", "proxy_b")
+	s.load.waitProgress(t, 20)
+	b := s.proxies[1]
+	b.Signal(syscall.SIGSTOP)
+	writeWAL(t, s.primary, 48) // more than socket buffers hold
+	acked := s.primary.CurrentLSN(t)
+	pgtest.WaitFor(t, time.Minute, "proxy_a and s1 to have it", func() (bool, error) {
+		rows := status(t, s.proxies[0]).Standbys
+		return len(rows) == 1 && rows[0].Flush >= acked, nil
 	})
-	cmd, out := s.promote(t, candidate)
+	s.primary.Kill9(t)
+	b.Signal(syscall.SIGCONT)
+	pgtest.WaitFor(t, time.Minute, "proxy_b to have lost the primary", func() (bool, error) {
+		return status(t, b).Upstream.State != admin.Streaming, nil
+	})
+	if has := status(t, b).Store.Received; has >= acked {
+		t.Fatalf("proxy_b has %s, beyond %s", has, acked)
+	}
+	cmd, out := s.promote(t, 1)
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	s.goesOn(t, s.standbys[candidate])
+	if !strings.Contains(b.Log(), "taking the tail of a fenced timeline from a member") {
+		t.Errorf("proxy_b was not fed\n%s", out)
+	}
+	s.goesOn(t, s.standbys[1])
 }
 
 // The hook for managers refuses a standby that lacks acknowledged WAL and lets one through that has it. A stale

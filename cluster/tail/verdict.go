@@ -151,9 +151,12 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("%s: proven: it has flushed %s, and nothing that was acknowledged lies beyond %s",
 			v.Name, v.At, v.Target)
 	case ToBeFed:
-		how := "by " + v.From[0] + ", which it is attached to"
-		if v.From[0] != v.Proxy {
-			how = "from " + strings.Join(v.From, " or ") + ": attach it there, or give it that store's files"
+		how := "by " + v.Proxy + ", which it is attached to"
+		switch {
+		case v.Proxy == "":
+			how = "from " + strings.Join(v.From, " or ") + ": attach it to a proxy, or give it that store's files"
+		case v.From[0] != v.Proxy:
+			how += " and which takes it from " + strings.Join(v.From, " or ")
 		}
 		return fmt.Sprintf("%s: proven after it has been fed from %s to %s %s", v.Name, v.At, v.Target, how)
 	}

@@ -122,9 +122,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	var via walreceiver.Via
 	var finder walreceiver.Primary
 	if members != nil {
-		outbox = members.outbox
+		outbox, finder = members.outbox, realslot.Finder{Upstream: up}
 		if c.Upstream.Via == config.ViaCluster {
-			via, finder = &viaCluster{up, members}, realslot.Finder{Upstream: up}
+			via = &viaCluster{up, members}
 		}
 	}
 	node, err := cluster.New(cluster.Options{
@@ -138,6 +138,11 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}
 	if err != nil {
 		return err
+	}
+	var feed *feeder
+	if members != nil {
+		feed = &feeder{up: up, members: members, node: node, rest: via, log: log.With("part", "cluster")}
+		via = feed
 	}
 	acks := newStandbyAcks(node)
 	following := func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return receiver.Following() }
@@ -205,6 +210,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 			return errors.Join(err, doors.close())
 		}
 		listeners = append(listeners, members.wal)
+		memberStages = append(memberStages, stage{"feed", feed.run(receiver)})
 	}
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
