@@ -277,3 +277,39 @@ func TestChanged(t *testing.T) {
 		<-ended
 	})
 }
+
+// The zone that a commit waits for is named, when nobody in it counts and when it is behind.
+func TestZones(t *testing.T) {
+	n, err := New(Options{Name: "proxy", Store: newFakeStore(100), Demand: vote.Demand{
+		Names: "ANY 2 (*)", Spread: "ANY 2 (east, west)", Zones: []vote.Zone{
+			{Name: "east", Voters: []string{"s1", "s2"}}, {Name: "north", Voters: []string{"s4"}},
+			{Name: "west", Voters: []string{"s3"}},
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"s1", "s2"} {
+		report(n, n.Attach(name), 1, 100)
+	}
+	s := n.Status()
+	if l := s.Levels[flush]; l.Satisfiable || l.Why != "the rule over zones, ANY 2 (east, west): nobody counts in west" {
+		t.Errorf("nobody in the west: %+v", l)
+	}
+	report(n, n.Attach("s3"), 1, 70)
+	wantLimits(t, n, 70, 70, 70)
+	s = n.Status()
+	var got []string
+	for _, z := range s.Zones {
+		got = append(got, fmt.Sprintf("%s %v %d %d", z.Name, z.Wanted, z.Candidates, uint64(z.Positions.Flush)))
+	}
+	if all := strings.Join(got, "; "); all != "east true 2 100; north false 0 0; west true 1 70" {
+		t.Error(all)
+	}
+	if e, w := s.Zones[0].Since[flush], s.Zones[2].Since[flush]; !e.IsZero() || w.IsZero() {
+		t.Errorf("east behind since %v, west since %v", e, w)
+	}
+	if v := s.Voters[2]; v.Name != "s2" || v.Zone != "east" {
+		t.Errorf("%+v", v)
+	}
+}

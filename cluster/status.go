@@ -16,6 +16,8 @@ import (
 // Status answers why a commit waits.
 type Status struct {
 	Rule   string // "" without one
+	Spread string // the rule over zones, "" without one
+	Zones  []Zone
 	End    lsn.LSN
 	Levels [3]Level // write, flush, apply
 	Voters []Voter
@@ -44,6 +46,7 @@ type Level struct {
 type Voter struct {
 	ledger.View
 	Priority int
+	Zone     string // "" without one
 	// SyncState is PostgreSQL's: async, potential, sync or quorum.
 	SyncState string
 	Positions quorum.Positions
@@ -76,6 +79,8 @@ func (n *Node) Status() Status {
 	rule := n.rule()
 	s.Rule = rule.String()
 	s.Voters = n.voters(now, rule, limits)
+	own := n.ledger.State().Rule.Demand
+	s.Spread, s.Zones = own.Spread, zonesOf(own, limits.Rules, s.Voters)
 	given := n.given(limits)
 	if given != limits.Positions {
 		limits.Holds = append(slices.Clone(limits.Holds), ledger.Hold{Why: ledger.Undurable})
@@ -150,7 +155,21 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 	for i := range all {
 		all[i].SyncState = syncState(rule, all[i], chosen, candidates)
 	}
-	return append(all, absent(rule, all)...)
+	all = append(all, absent(rule, all)...)
+	zones := n.labels()
+	for i := range all {
+		all[i].Zone = zones[all[i].Name]
+	}
+	return all
+}
+
+// labels are the zones of the own rule's voters. The caller holds mu.
+func (n *Node) labels() map[string]string {
+	d, err := ledger.Parse(n.ledger.State().Rule.Demand)
+	if err != nil {
+		return nil // never: the ledger has parsed it
+	}
+	return d.Zones
 }
 
 // syncState is the word of pg_stat_replication: while there are no more candidates than the rule counts,
@@ -210,7 +229,7 @@ func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
 		}
 		switch r := d.Result; {
 		case !r.Satisfied:
-			all = append(all, fmt.Sprintf("%s has %d candidates", d.Rule.Names, r.Candidates))
+			all = append(all, lacks(d))
 		case len(d.Holds) == 0 && positions(r.Positions)[column] == lsn.Invalid:
 			all = append(all, fmt.Sprintf("%s: too few of its %d candidates report %s",
 				d.Rule.Names, r.Candidates, [3]string{write: "write", flush: "flush", apply: "apply"}[column]))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +15,19 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// demand is the rule as it is configured.
-func demand(c *config.Config) vote.Demand { return vote.Demand{Names: c.SynchronousStandbyNames} }
+// demand is the rule as it is configured, in the same words wherever the same is meant.
+func demand(c *config.Config) vote.Demand {
+	d := vote.Demand{Names: c.SynchronousStandbyNames, Spread: c.SynchronousStandbyZones.Rule}
+	for _, z := range c.SynchronousStandbyZones.Zones {
+		var voters []string
+		for _, v := range z.Voters {
+			voters = append(voters, vote.Fold(v))
+		}
+		slices.Sort(voters)
+		d.Zones = append(d.Zones, vote.Zone{Name: z.Name, Voters: voters})
+	}
+	return d
+}
 
 // ownStore is the store as the cluster sees it.
 type ownStore struct {

@@ -16,7 +16,7 @@ import (
 // quorumStatus is why a commit waits.
 func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	q := admin.Quorum{
-		Rule: s.Rule, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
+		Rule: s.Rule, Spread: s.Spread, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
 		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
 		Withdrawn: s.Withdrawn,
 		Awaited:   s.Awaited, Forgotten: s.Forgotten,
@@ -37,6 +37,12 @@ func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 		}
 		q.Levels = append(q.Levels, level)
 	}
+	for _, z := range s.Zones {
+		q.Zones = append(q.Zones, admin.QuorumZone{
+			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates, Write: z.Positions.Write, Flush: z.Positions.Flush,
+			Apply: z.Positions.Apply, Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
+		})
+	}
 	for _, v := range s.Voters {
 		q.Voters = append(q.Voters, voterStatus(v, s.End))
 	}
@@ -49,7 +55,7 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 		kind = ""
 	}
 	return admin.QuorumVoter{
-		Name: v.Name, Kind: kind, Node: v.Node, Standing: string(v.Standing),
+		Name: v.Name, Kind: kind, Zone: v.Zone, Node: v.Node, Standing: string(v.Standing),
 		State: v.SyncState, Priority: v.Priority,
 		Write: v.Positions.Write, Flush: v.Positions.Flush, Apply: v.Positions.Apply,
 		WriteBehind: behind(v.Positions.Write, end), FlushBehind: behind(v.Positions.Flush, end),

@@ -39,8 +39,17 @@ type settings struct {
 	state atomic.Pointer[inForce]
 }
 
-// ruleKey is the key that can be refused, by other members or the disk, when all were found to be right.
-const ruleKey = "synchronous_standby_names"
+// The keys of the rule can be refused, by other members or the disk, when all were found to be right. They
+// are taken or refused together.
+const (
+	ruleKey  = "synchronous_standby_names"
+	zonesKey = "synchronous_standby_zones.rule"
+)
+
+// isRule reports whether a key is part of the rule.
+func isRule(key string) bool {
+	return key == ruleKey || strings.HasPrefix(key, strings.TrimSuffix(zonesKey, "rule"))
+}
 
 // inForce is one state of the settings.
 type inForce struct {
@@ -127,11 +136,12 @@ func (s *settings) reload(drop bool) error {
 		s.log.Error("the rule was not changed: the one before stays in force", "err", err)
 		status.LastError = ruleKey + ": " + err.Error()
 		next.SynchronousStandbyNames = was.config.SynchronousStandbyNames
+		next.SynchronousStandbyZones = was.config.SynchronousStandbyZones
 		applied = slices.DeleteFunc(applied, func(c config.Change) bool {
-			if c.Key == ruleKey {
+			if isRule(c.Key) {
 				status.Pending = append(status.Pending, admin.Pending{Key: c.Key, Running: c.Old, New: c.New})
 			}
-			return c.Key == ruleKey
+			return isRule(c.Key)
 		})
 	}
 	for _, c := range applied {

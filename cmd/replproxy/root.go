@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -95,6 +96,9 @@ func loadConfig(cmd *cobra.Command, file string) (*config.Config, error) {
 			return nil, usageError{fmt.Errorf("unusable configuration\n%w", many)}
 		}
 		return nil, usageError{err}
+	}
+	if _, err := ledger.Parse(demand(c)); err != nil {
+		return nil, usageError{fmt.Errorf("unusable configuration\n%w", c.At(zonesKey, err))}
 	}
 	return c, nil
 }

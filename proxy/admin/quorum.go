@@ -9,8 +9,11 @@ import (
 // Quorum answers why a commit waits.
 type Quorum struct {
 	Rule   string        `json:"rule" doc:"synchronous_standby_names; empty: the store's own positions are reported"`
+	Spread string        `json:"zones_rule,omitempty" doc:"synchronous_standby_zones.rule: what has to be covered too"`
 	Levels []QuorumLevel `json:"levels" doc:"one per position: write, flush, apply; none without a rule"`
 	Voters []QuorumVoter `json:"voters" doc:"everybody attached to any proxy, and names of the rule without anybody"`
+
+	Zones []QuorumZone `json:"zones,omitempty" doc:"how far each zone is; absent without a rule over zones"`
 
 	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
 	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
@@ -34,10 +37,23 @@ type QuorumLevel struct {
 	Why         string    `json:"why,omitempty" doc:"why it is not"`
 }
 
+// QuorumZone is a zone of synchronous_standby_zones. It is as far as the furthest of its voters that count.
+type QuorumZone struct {
+	Name       string    `json:"name" doc:"of the zone"`
+	Wanted     bool      `json:"wanted" doc:"the rule over zones names it"`
+	Candidates int       `json:"candidates" doc:"voters in it that count"`
+	Write      lsn.LSN   `json:"write_lsn,omitzero" doc:"of the furthest"`
+	Flush      lsn.LSN   `json:"flush_lsn,omitzero" doc:"of the furthest"`
+	Apply      lsn.LSN   `json:"apply_lsn,omitzero" doc:"of the furthest"`
+	Behind     int64     `json:"flush_behind_bytes" doc:"received here, but not flushed by anybody in it"`
+	Since      time.Time `json:"flush_behind_since,omitzero" doc:"for so long nobody in it has flushed an end of WAL"`
+}
+
 // QuorumVoter is a session, or a name that nobody has.
 type QuorumVoter struct {
 	Name     string `json:"name" doc:"application_name in lower case, or a proxy's name"`
 	Kind     string `json:"kind" doc:"standby, or store: a proxy's own WAL; empty when nobody is attached"`
+	Zone     string `json:"zone,omitempty" doc:"by synchronous_standby_zones"`
 	Node     string `json:"node,omitempty" doc:"proxy that it is attached to"`
 	Standing string `json:"standing" doc:"counts, or why it does not"`
 	State    string `json:"sync_state" doc:"async, potential, sync or quorum"`

@@ -20,6 +20,7 @@ type Config struct {
 	Auth                    Auth
 	Access                  []string
 	SynchronousStandbyNames string
+	SynchronousStandbyZones StandbyZones
 	Cluster                 Cluster
 	LogLevel                slog.Level
 	LogFormat               string // "text" or "json"
@@ -78,6 +79,18 @@ type TLS struct {
 type Auth struct {
 	Method, Query, UsersFile string
 	MaxUpstreamWalsenders    int
+}
+
+// StandbyZones is a second rule, over zones, and who is in which of them (docs/adr/0021).
+type StandbyZones struct {
+	Rule  string
+	Zones []Zone // by name
+}
+
+// Zone is a label and the voters that carry it.
+type Zone struct {
+	Name   string
+	Voters []string
 }
 
 // Cluster is how proxies find each other.

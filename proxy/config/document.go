@@ -117,7 +117,11 @@ func (d *document) entry(prefix string, v *ast.MappingValueNode) Errors {
 func (d *document) leaf(k key, node ast.Node) Errors {
 	at := node.GetToken().Position
 	nodes := []ast.Node{node}
-	isList := k.of(Default()).list
+	kind := k.of(Default())
+	if _, null := node.(*ast.NullNode); kind.lists && !null {
+		return d.lists(k, node)
+	}
+	isList := kind.list
 	if seq, ok := node.(*ast.SequenceNode); ok && isList {
 		nodes = seq.Values
 	} else if _, null := node.(*ast.NullNode); null {
@@ -133,6 +137,36 @@ func (d *document) leaf(k key, node ast.Node) Errors {
 			errs = append(errs, d.at(n.GetToken().Position, k.path, err.Error()))
 		}
 		f.texts = append(f.texts, t)
+	}
+	if len(errs) == 0 {
+		d.found = append(d.found, f)
+	}
+	return errs
+}
+
+// lists reads a mapping whose values are lists.
+func (d *document) lists(k key, node ast.Node) Errors {
+	f := found{key: k, at: node.GetToken().Position, texts: []string{}}
+	var errs Errors
+	bad := func(n ast.Node, message string) { errs = append(errs, d.at(n.GetToken().Position, k.path, message)) }
+	m, ok := node.(*ast.MappingNode)
+	if !ok {
+		bad(node, "expected names and lists, as in {east: [s1, s2]}")
+		return errs
+	}
+	for _, v := range m.Values {
+		seq, ok := v.Value.(*ast.SequenceNode)
+		if !ok || len(seq.Values) == 0 {
+			bad(v.Value, "expected a list, as in [s1, s2]")
+			continue
+		}
+		for _, n := range seq.Values {
+			t, err := scalar(n)
+			if err != nil {
+				bad(n, err.Error())
+			}
+			f.texts = append(f.texts, v.Key.GetToken().Value+"\x00"+t)
+		}
 	}
 	if len(errs) == 0 {
 		d.found = append(d.found, f)

@@ -106,6 +106,30 @@ func TestSlotLimits(t *testing.T) {
 	}
 }
 
+func TestZones(t *testing.T) {
+	c, err := loadText(t, "synchronous_standby_names: ANY 2 (*)\n"+
+		"synchronous_standby_zones: {rule: ANY 2 (*), zones: {west: [s3, 'a,b'], east: [s1]}}")
+	want := []Zone{{"east", []string{"s1"}}, {"west", []string{"s3", "a,b"}}}
+	if err != nil || c.SynchronousStandbyZones.Rule != "ANY 2 (*)" || !reflect.DeepEqual(c.SynchronousStandbyZones.Zones, want) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if k, _ := keyByPath("synchronous_standby_zones.zones"); k.of(c).get() != "{east: [s1], west: [s3, a,b]}" {
+		t.Error(k.of(c).get())
+	}
+	for zones, want := range map[string]string{
+		"x":                      "expected names and lists, as in {east: [s1, s2]}",
+		"{east: s1}":             "expected a list, as in [s1, s2]",
+		"{east: []}":             "expected a list, as in [s1, s2]",
+		"{east: [{}]}":           "expected a single value",
+		"{east: [a], east: [b]}": "already defined",
+	} {
+		_, err := loadText(t, "synchronous_standby_zones: {zones: "+zones+"}")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", zones, err)
+		}
+	}
+}
+
 func TestSlotName(t *testing.T) {
 	for content, want := range map[string]string{
 		"name: proxy_a":                    "replproxy_proxy_a",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,8 @@ import (
 // a flag or a file replaces the whole list and never appends to the default.
 type value struct {
 	list  bool
-	field any // pointer to where the value stands
+	lists bool // a mapping of lists; its texts are name, zero byte, item
+	field any  // pointer to where the value stands
 	set   func(texts []string) error
 	get   func() string
 }
@@ -36,6 +38,33 @@ func texts(p *[]string) value {
 		list: true, field: p,
 		set: func(t []string) error { *p = t; return nil },
 		get: func() string { return strings.Join(*p, ", ") },
+	}
+}
+
+// zones are printed as they are written in the file.
+func zones(p *[]Zone) value {
+	return value{
+		lists: true, field: p,
+		set: func(t []string) error {
+			*p = nil
+			for _, pair := range t {
+				name, voter, _ := strings.Cut(pair, "\x00")
+				if n := len(*p); n == 0 || (*p)[n-1].Name != name {
+					*p = append(*p, Zone{Name: name})
+				}
+				z := &(*p)[len(*p)-1]
+				z.Voters = append(z.Voters, voter)
+			}
+			slices.SortFunc(*p, func(a, b Zone) int { return strings.Compare(a.Name, b.Name) })
+			return nil
+		},
+		get: func() string {
+			var all []string
+			for _, z := range *p {
+				all = append(all, z.Name+": ["+strings.Join(z.Voters, ", ")+"]")
+			}
+			return "{" + strings.Join(all, ", ") + "}"
+		},
 	}
 }
 

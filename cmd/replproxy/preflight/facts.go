@@ -3,6 +3,7 @@ package preflight
 import (
 	"errors"
 
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 )
@@ -16,14 +17,15 @@ type Setup struct {
 	KeepSize              int64
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
 	MaxUpstreamWalsenders int
-	Mirror                string   // slots.mirror
-	Rule                  string   // own synchronous_standby_names
-	AuthMethod            string   // auth.method
-	TLSMode               string   // tls.mode
-	Certificate           []byte   // that clients see, in DER; nil without TLS
-	Members               []string // the other proxies of the cluster
-	ViaCluster            bool     // upstream.via is cluster: one member streams from the primary
-	LoopbackOnly          bool     // every listener is a loopback address or a unix socket
+	Mirror                string      // slots.mirror
+	Rule                  string      // own synchronous_standby_names
+	Demand                vote.Demand // the same with zones
+	AuthMethod            string      // auth.method
+	TLSMode               string      // tls.mode
+	Certificate           []byte      // that clients see, in DER; nil without TLS
+	Members               []string    // the other proxies of the cluster
+	ViaCluster            bool        // upstream.via is cluster: one member streams from the primary
+	LoopbackOnly          bool        // every listener is a loopback address or a unix socket
 }
 
 // Facts is what was found. A zero value is unknown.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -154,6 +155,10 @@ func TestJudge(t *testing.T) {
 			"synchronous_standby_names", Warn, "wait for ever"},
 		{"relay and a rule", func(s *Setup, _ *Facts) { s.Rule, s.AuthMethod = "ANY 1 (s1)", "relay" }, "rule and log-in", Fail, "cannot fetch"},
 		{"rule", func(s *Setup, _ *Facts) { s.Rule = "ANY 1 (s1)" }, "rule", OK, "ANY 1 (s1)"},
+		{"zones", zoned("ANY 2 (s1, s2, proxy_b)", "ANY 2 (*)"), "rule and zones", OK, "ANY 2 (*)"},
+		{"zones that are too few", zoned("ANY 2 (s1, s2)", "ANY 2 (*)"), "rule and zones", Fail, "too few zones"},
+		{"zones of a wildcard", zoned("ANY 2 (*, proxy_b)", "ANY 2 (*)"), "rule and zones", OK, "ANY 2 (*)"},
+		{"zones with a stranger", zoned("ANY 2 (s1, s2)", "ANY 1 (east)"), "rule and zones", Warn, "proxy_b in"},
 		{"rule, and names us", func(s *Setup, f *Facts) {
 			s.Rule, f.Settings["synchronous_standby_names"] = "ANY 1 (s1)", "Proxy_A"
 		}, "synchronous_standby_names", OK, "Proxy_A"},
@@ -235,5 +240,15 @@ func TestLookAtDisk(t *testing.T) {
 	}
 	if d := LookAtDisk("/proc/version"); d.Err == nil {
 		t.Errorf("a file: %+v", d)
+	}
+}
+
+// zoned has s1 and s2 in the east, the store of proxy_b in the west.
+func zoned(rule, spread string) func(*Setup, *Facts) {
+	return func(s *Setup, _ *Facts) {
+		s.Rule, s.Members = rule, []string{"proxy_b"}
+		s.Demand = vote.Demand{Names: rule, Spread: spread, Zones: []vote.Zone{
+			{Name: "east", Voters: []string{"s1", "s2"}}, {Name: "west", Voters: []string{"proxy_b"}},
+		}}
 	}
 }

@@ -20,6 +20,7 @@ func ruleChecks(s Setup, f Facts) []Check {
 	add := func(name string, level Level, text, remedy string) {
 		checks = append(checks, Check{Name: name, Level: level, Text: text, Remedy: remedy})
 	}
+	checks = append(checks, zoneChecks(s)...)
 	if s.AuthMethod == relay {
 		add("rule and log-in", Fail, relayWithRule,
 			"Use auth.method: scram, whose verifiers survive the primary, as soon as it is supported; until "+

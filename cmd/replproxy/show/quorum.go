@@ -22,6 +22,9 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 		rule = "none here, but another proxy has one"
 	}
 	fmt.Fprintf(w, "\nrule     %s\n", rule)
+	if q.Spread != "" {
+		fmt.Fprintf(w, "zones    %s\n", Clean(q.Spread))
+	}
 	if len(q.Unconfirmed) > 0 {
 		fmt.Fprintf(w, "not in force yet: not confirmed by %s\n", strings.Join(q.Unconfirmed, ", "))
 	}
@@ -41,6 +44,7 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 			fmt.Fprintf(w, "%s cannot be satisfied now: %s\n", l.Position, Clean(l.Why))
 		}
 	}
+	zones(w, q.Zones, now)
 	fmt.Fprintln(w)
 	t = table(w)
 	fmt.Fprintln(t, "voter\tkind\tover\tcounts\tsync_state\twrite\tflush\tapply\tbehind w/f/a\tsince w/f/a")
@@ -50,6 +54,21 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 			Position(v.Write), Position(v.Flush), Position(v.Apply),
 			Bytes(v.WriteBehind), Bytes(v.FlushBehind), Bytes(v.ApplyBehind),
 			since(v.WriteSince, now), since(v.FlushSince, now), since(v.ApplySince, now))
+	}
+	t.Flush()
+}
+
+// zones are how far each zone is.
+func zones(w io.Writer, all []admin.QuorumZone, now time.Time) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	t := table(w)
+	fmt.Fprintln(t, "zone\tcounting\twrite\tflush\tapply\tflush behind\tsince")
+	for _, z := range all {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", Clean(z.Name), z.Candidates,
+			Position(z.Write), Position(z.Flush), Position(z.Apply), Bytes(z.Behind), since(z.Since, now))
 	}
 	t.Flush()
 }

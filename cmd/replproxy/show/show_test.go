@@ -51,7 +51,10 @@ func TestStatusGolden(t *testing.T) {
 			Pending:   []admin.Pending{{Key: "listen", Running: ":6543", New: ":6544"}, {Key: "http", Running: ":6580"}},
 			LastError: "x.yml:3:4: nam: unknown key\n    3 | nam: x"},
 		Warnings: []string{"something to\nchange"},
-		Quorum: admin.Quorum{Rule: "ANY 2 (s1, s2)", Levels: []admin.QuorumLevel{
+		Quorum: admin.Quorum{Rule: "ANY 2 (s1, s2)", Spread: "ANY 2 (*)", Zones: []admin.QuorumZone{
+			{Name: "east", Wanted: true, Candidates: 1, Write: 0x5000200, Flush: 0x5000100, Behind: 256, Since: now.Add(-time.Minute)},
+			{Name: "west", Wanted: true, Behind: 0x5000200},
+		}, Awaited: []string{"proxy_b"}, Forgotten: []string{"proxy_c"}, Levels: []admin.QuorumLevel{
 			{Position: "write", Commit: "remote_write", Quorum: 0x5000200, Reported: 0x5000100, Satisfiable: true},
 			{Position: "flush", Commit: "on", Quorum: 0x5000100, Reported: 0x5000000, Behind: 256, Since: now.Add(-time.Minute),
 				Satisfiable: true},

@@ -48,7 +48,7 @@ function quorum(s) {
     const late = ["write", "flush", "apply"].filter((c) => waits(v[c + "_behind_since"]) && (c !== "apply" || v.apply_lsn));
     return el("article", { className: "card" },
       el("b", {}, dot(!counts ? "bad" : late.length ? "warn" : "good"), v.name || "(no name)", " ",
-        el("small", {}, v.kind + (v.node ? " over " + v.node : ""))),
+        el("small", {}, v.kind + (v.zone ? " in " + v.zone : "") + (v.node ? " over " + v.node : ""))),
       row(counts ? v.sync_state : v.standing,
         late.map((c) => c + " " + bytes(v[c + "_behind_bytes"]) + " for " + since(v[c + "_behind_since"], s.now)).join(", ") ||
         (counts ? "up to date" : "")));
@@ -56,6 +56,8 @@ function quorum(s) {
   const stuck = q.levels.some((l) => !l.satisfiable && l.position !== "apply");
   return [el("h2", {}, "rule"),
     el("article", { className: "card" }, el("b", {}, dot(stuck ? "bad" : "good"), q.rule || "of another proxy"),
+      ...(q.zones ?? []).map((z) => row("zone " + z.name, z.candidates === 0 ? "nobody counts"
+        : waits(z.flush_behind_since) ? bytes(z.flush_behind_bytes) + " for " + since(z.flush_behind_since, s.now) : "up to date")),
       ...q.levels.map(level), ...(stuck ? [row("why", q.levels.find((l) => !l.satisfiable).why)] : [])),
     ...q.voters.filter((v) => v.sync_priority > 0).map(voter)];
 }

@@ -1,0 +1,90 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Zone is one of the rule's zones: how far the furthest of its voters is (docs/adr/0021).
+type Zone struct {
+	Name       string
+	Wanted     bool // the rule over zones names it
+	Candidates int  // voters that count
+	Positions  quorum.Positions
+	Since      [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
+}
+
+// zonesOf are the zones of the own rule; none without a rule over zones.
+func zonesOf(rule vote.Demand, judged []ledger.Verdict, voters []Voter) (all []Zone) {
+	i := slices.IndexFunc(judged, func(v ledger.Verdict) bool { return v.Rule.Same(rule) })
+	d, err := ledger.Parse(rule)
+	if err != nil || d.Spread.Empty() || i < 0 {
+		return nil
+	}
+	for _, labelled := range rule.Zones {
+		z := Zone{Name: labelled.Name, Wanted: d.Spread.Priority(labelled.Name) > 0}
+		for _, v := range inZone(d, z.Name, judged[i].Voters) {
+			z.Candidates++
+			z.Positions.Write = max(z.Positions.Write, v.Positions.Write)
+			z.Positions.Flush = max(z.Positions.Flush, v.Positions.Flush)
+			z.Positions.Apply = max(z.Positions.Apply, v.Positions.Apply)
+		}
+		z.Since = furthest(z.Name, voters)
+		all = append(all, z)
+	}
+	return all
+}
+
+// furthest is since when all voters of a zone that count have been behind: the moment of the last of them.
+func furthest(zone string, voters []Voter) (since [3]time.Time) {
+	var reached [3]bool
+	for _, v := range voters {
+		if v.Zone != zone || v.Standing != ledger.Counts || v.Priority == 0 {
+			continue
+		}
+		for i, t := range v.Since {
+			reached[i] = reached[i] || t.IsZero()
+			if t.After(since[i]) {
+				since[i] = t
+			}
+		}
+	}
+	for i := range since {
+		if reached[i] {
+			since[i] = time.Time{}
+		}
+	}
+	return since
+}
+
+// inZone are the candidates that a demand names and that carry the label.
+func inZone(d quorum.Demand, zone string, voters []quorum.Voter) (in []quorum.Voter) {
+	for _, v := range voters {
+		if d.Zones[v.Name] == zone && v.Streaming && v.Positions.Flush != lsn.Invalid && quorum.Priority(d.Rule, v) > 0 {
+			in = append(in, v)
+		}
+	}
+	return in
+}
+
+// lacks says why a demand that is not satisfied is not: too few candidates, or zones without any.
+func lacks(v ledger.Verdict) string {
+	d, err := ledger.Parse(v.Rule.Demand)
+	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Rule, v.Voters).Satisfied {
+		return fmt.Sprintf("%s has %d candidates", v.Rule.Names, v.Result.Candidates)
+	}
+	var empty []string
+	for _, z := range v.Rule.Zones {
+		if d.Spread.Priority(z.Name) > 0 && len(inZone(d, z.Name, v.Voters)) == 0 {
+			empty = append(empty, z.Name)
+		}
+	}
+	return fmt.Sprintf("the rule over zones, %s: nobody counts in %s", v.Rule.Spread, strings.Join(empty, ", "))
+}
