@@ -276,7 +276,8 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors)
 		return
 	}
 	log.Info("a commit that waits for this proxy waits for its rule",
-		"rule", c.SynchronousStandbyNames, "zones", c.SynchronousStandbyZones.Rule, "name_for_synchronous_standby_names", name)
+		"rule", c.SynchronousStandbyNames, "zones", c.SynchronousStandbyZones.Rule,
+		"name_for_synchronous_standby_names", name)
 }
 
 // openFailed adds what to do next to the errors of a data directory.
