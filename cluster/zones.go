@@ -67,7 +67,8 @@ func furthest(zone string, voters []Voter) (since [3]time.Time) {
 // inZone are the candidates that a demand names and that carry the label.
 func inZone(d quorum.Demand, zone string, voters []quorum.Voter) (in []quorum.Voter) {
 	for _, v := range voters {
-		if d.Zones[v.Name] == zone && v.Streaming && v.Positions.Flush != lsn.Invalid && quorum.Priority(d.Rule, v) > 0 {
+		candidate := v.Streaming && v.Positions.Flush != lsn.Invalid
+		if d.Zones[v.Name] == zone && candidate && quorum.Priority(d.Rule, v) > 0 {
 			in = append(in, v)
 		}
 	}

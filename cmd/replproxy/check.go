@@ -90,8 +90,8 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
 	return preflight.Setup{
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
-		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames, Demand: demand(c), Mirror: c.Slots.Mirror,
-		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode, Certificate: certificate,
+		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
+		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode, Certificate: certificate,
 		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}

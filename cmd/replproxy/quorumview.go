@@ -16,7 +16,8 @@ import (
 // quorumStatus is why a commit waits.
 func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	q := admin.Quorum{
-		Rule: s.Rule, Spread: s.Spread, Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{}, Violations: s.Counters.Violations,
+		Rule: s.Rule, Spread: s.Spread, Violations: s.Counters.Violations,
+		Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{},
 		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
 		Withdrawn: s.Withdrawn,
 		Awaited:   s.Awaited, Forgotten: s.Forgotten,
@@ -39,8 +40,8 @@ func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	}
 	for _, z := range s.Zones {
 		q.Zones = append(q.Zones, admin.QuorumZone{
-			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates, Write: z.Positions.Write, Flush: z.Positions.Flush,
-			Apply: z.Positions.Apply, Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
+			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates,
+			Write: z.Positions.Write, Flush: z.Positions.Flush, Apply: z.Positions.Apply, Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
 		})
 	}
 	for _, v := range s.Voters {
