@@ -91,8 +91,9 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 	return preflight.Setup{
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
-		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode, Certificate: certificate,
-		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
+		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
+		Certificate: certificate,
+		Members:     memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}
 }

@@ -41,7 +41,8 @@ func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
 	for _, z := range s.Zones {
 		q.Zones = append(q.Zones, admin.QuorumZone{
 			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates,
-			Write: z.Positions.Write, Flush: z.Positions.Flush, Apply: z.Positions.Apply, Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
+			Write: z.Positions.Write, Flush: z.Positions.Flush, Apply: z.Positions.Apply,
+			Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
 		})
 	}
 	for _, v := range s.Voters {
