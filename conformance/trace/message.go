@@ -60,6 +60,13 @@ func (m message) describe() string {
 	return text
 }
 
+// Kinds of authentication whose messages are those of SASL.
+const (
+	saslStart    = 10
+	saslContinue = 11
+	saslFinal    = 12
+)
+
 // cursor reads the parts of a message. short: there was less than asked for.
 type cursor struct {
 	b     []byte
@@ -139,6 +146,11 @@ func (c *cursor) authentication() string {
 	case 5:
 		c.take(4)
 		return " md5, salt"
+	case saslStart:
+		return " SASL " + strings.Join(strings.FieldsFunc(string(c.take(len(c.b))), func(r rune) bool { return r == 0 }), " ")
+	case saslContinue, saslFinal:
+		step := map[int32]string{saslContinue: " SASL continue ", saslFinal: " SASL final "}[kind]
+		return step + shape(string(c.take(len(c.b))))
 	default:
 		return fmt.Sprintf(" kind %d, %d bytes", kind, len(c.take(len(c.b))))
 	}

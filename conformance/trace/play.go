@@ -100,7 +100,15 @@ func (p *play) step(text string) ([]string, error) {
 	case verb == "X":
 		until = untilClosed
 	}
-	b, err := encode(words)
+	var b []byte
+	switch {
+	case words == "scram first":
+		b = s.scram.first()
+	case verb == "scram":
+		b, err = s.scram.final(rest)
+	default:
+		b, err = encode(words)
+	}
 	if err != nil {
 		return nil, err
 	}

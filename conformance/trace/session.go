@@ -30,6 +30,7 @@ const (
 type session struct {
 	conn    net.Conn
 	r       *bufio.Reader
+	scram   scram   // the log-in that goes on
 	key     []byte  // pid and key of a CancelRequest, as BackendKeyData had them
 	copies  byte    // in COPY: 'W', 'H' or 'G'; 0: not
 	logical bool    // the stream is of logical decoding, which is shown to nobody
@@ -118,8 +119,13 @@ func (s *session) take(m message) (line, event string) {
 		s.copies = 0
 		return m.describe(), untilAnswered
 	case 'R':
-		if binary.BigEndian.Uint32(append(m.body, 0, 0, 0, 0)) != 0 {
-			return m.describe(), untilAnswered // a question
+		switch kind := binary.BigEndian.Uint32(append(m.body, 0, 0, 0, 0)); kind {
+		case 0, saslFinal: // no question
+		case saslContinue:
+			s.scram.server = string(m.body[4:])
+			return m.describe(), untilAnswered
+		default:
+			return m.describe(), untilAnswered
 		}
 	case 'd':
 		switch {

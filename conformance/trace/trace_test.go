@@ -19,10 +19,10 @@ var update = flag.Bool("update", false, "record the traces from live servers")
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // subjects are the trace files in the order in which they are played: "lost" makes the primary forget
-// WAL that others need, and after "stop" there is no server any more.
+// WAL that others need, after "stop" there is no server any more, and the one of "starting" never has started.
 func subjects() []string {
 	return []string{
-		"startup", "commands", "messages", "slots", "stream", "timelines", "backup", "database", "lost", "stop",
+		"startup", "commands", "messages", "slots", "stream", "timelines", "backup", "database", "lost", "stop", "starting",
 	}
 }
 
@@ -89,6 +89,10 @@ func exchanges(files []*trace.File) (n int) {
 func check(
 	t *testing.T, w *world, in *pgtest.Install, name string, f *trace.File, mu *sync.Mutex, known *trace.Deviations,
 ) (lines int) {
+	if name == "starting" {
+		w.startSlowly(t)
+		defer w.primary.Stop(t, pgtest.Immediate)
+	}
 	direct, through := w.direct(), w.through(t)
 	for _, e := range f.Exchanges {
 		var got [][]string

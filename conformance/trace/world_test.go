@@ -43,12 +43,14 @@ func newWorld(t *testing.T, in *pgtest.Install) *world {
 	w := &world{primary: in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings(settings...), pgtest.HBA(
 		"host all,replication clear all password",
 		"host all,replication digest all md5",
+		"host all,replication verified,ghost all scram-sha-256",
 		"host all,replication rejected all reject",
 		"host all,replication postgres,plain,nologin,nobody all trust",
 	))}
 	w.primary.Exec(t, "CREATE ROLE plain LOGIN; CREATE ROLE nologin REPLICATION; "+
 		"CREATE ROLE clear LOGIN REPLICATION PASSWORD 'secret'; CREATE ROLE rejected LOGIN REPLICATION; "+
-		"SET password_encryption = md5; CREATE ROLE digest LOGIN REPLICATION PASSWORD 'secret'")
+		"SET password_encryption = md5; CREATE ROLE digest LOGIN REPLICATION PASSWORD 'secret'; "+
+		"SET password_encryption = 'scram-sha-256'; CREATE ROLE verified LOGIN REPLICATION PASSWORD 'secret'")
 	w.primary.Exec(t, "SELECT pg_switch_wal()")
 	w.primary.Exec(t, "SELECT pg_create_physical_replication_slot('keeper')")
 	w.primary.Stop(t, pgtest.Fast)
@@ -65,7 +67,8 @@ func newWorld(t *testing.T, in *pgtest.Install) *world {
 	w.proxy = pgtest.StartProxy(t, pgtest.ProxyOptions{
 		// With places for all, no session's link to the primary is closed early for another's log-in.
 		Upstream: w.primary.Conninfo(), Config: "wal: {keep_size: 16MB, max_slot_wal_keep_size: 8MB}\n" +
-			"auth: {max_upstream_walsenders: 30}\n",
+			"auth: {max_upstream_walsenders: 30}\n" +
+			"upstream: {connect_wait: 0s}\n", // what a server says that starts is passed on at once
 	})
 	// Then the newest segment has nothing of timeline 1, of which a slot may begin.
 	w.primary.Exec(t, "SELECT pg_switch_wal()")
@@ -75,6 +78,29 @@ func newWorld(t *testing.T, in *pgtest.Install) *world {
 	w.version = w.primary.Scalar(t, "SHOW server_version")
 	w.fork = w.readFork(t)
 	return w
+}
+
+// startSlowly starts the primary, which waits for the first file of its archive for ever, and the proxy.
+func (w *world) startSlowly(t *testing.T) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary to have stopped", func() (bool, error) {
+		return !w.primary.Running(), nil
+	})
+	if err := os.WriteFile(filepath.Join(w.primary.Dir, "standby.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.primary.Set(t, "restore_command = 'sleep 1000'")
+	w.primary.StartNoWait(t)
+	w.proxy.StartNoWait(t)
+	for _, port := range []int{w.primary.Port, w.proxy.Port} {
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, fmt.Sprintf("port %d", port), func() (bool, error) {
+			conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err != nil {
+				return false, nil
+			}
+			return true, conn.Close()
+		})
+	}
 }
 
 // readFork is where timeline 1 ended: the second word of the history file.
