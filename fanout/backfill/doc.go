@@ -13,6 +13,8 @@
 //	                                        ▼ walstore.Import: verified, durable, readable
 //	                             every waiter of the segment is woken
 //
+// Beside that, [Forward] puts archived segments at the store's end, when the upstream has removed what follows it.
+//
 // Invariants:
 //
 //  1. At most one connection to the primary, and only while a standby waits for WAL (ruling R25).

@@ -33,5 +33,9 @@
 //  8. Under a rule the slot follows what the store has flushed, not the reports, where the upstream lets
 //     us do that (ruling R8): first the slot reserves WAL there, then the stream begins.
 //
+//  9. A primary is told nothing before the mirrors of slots are there, for a bounded time (ruling R18).
+//  10. WAL that the upstream has removed is restored between connections only, from an archive, verified, and no
+//     further than the server's own (docs/adr/0034).
+//
 // [New] starts nothing, [Receiver.Run] owns all goroutines, [Receiver.Status] is for any goroutine.
 package walreceiver

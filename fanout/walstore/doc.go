@@ -15,7 +15,7 @@
 //
 // Order of use: [Open] (recovers), [Store.SetRetention], [Store.Run] in a goroutine of the caller,
 // [Store.Adopt] and [Store.PutHistory] when upstream is known, then [Store.StartStream] and
-// [Store.AppendFrom] from the one goroutine that receives. [Store.Close] after Run returned.
+// [Store.AppendFrom], or [Store.AppendSegment], from the one goroutine that receives. [Store.Close] after Run returned.
 //
 // Invariants:
 //
