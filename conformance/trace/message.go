@@ -147,7 +147,7 @@ func (c *cursor) authentication() string {
 		c.take(4)
 		return " md5, salt"
 	case saslStart:
-		return " SASL " + strings.Join(strings.FieldsFunc(string(c.take(len(c.b))), func(r rune) bool { return r == 0 }), " ")
+		return " SASL " + strings.Join(strings.Split(strings.Trim(string(c.take(len(c.b))), "\x00"), "\x00"), " ")
 	case saslContinue, saslFinal:
 		step := map[int32]string{saslContinue: " SASL continue ", saslFinal: " SASL final "}[kind]
 		return step + shape(string(c.take(len(c.b))))

@@ -17,23 +17,31 @@
 //     received counts what arrived on this connection only. The core checks before every report: a
 //     violation ends the stream, is counted, and reports nothing. Beyond the quorum goes one position
 //     only: the end of a shutdown checkpoint for which a stopping upstream waits (ruling R11).
+//
 //  2. Within one connection and timeline no reported position goes back (ruling R12). A flush is not
 //     reported before it has reached the restart_lsn of the slot that the stream uses.
+//
 //  3. A keepalive's WAL end is compared, shown, and never taken for a position.
+//
 //  4. WAL of another system, of a timeline outside the server's history, or with a gap before it never
 //     reaches the store. The refusal is logged and tried again, slowly. A stream begins with bytes that the
 //     store has, wherever the upstream still has them: they tell a server of another past.
+//
 //  5. Nothing of a new timeline is stored before its history file is. WAL that it lacks is left behind
 //     only after the server has sent WAL of it.
+//
 //  6. An unchanged report is repeated at the status interval, for pings a few times a second at most
 //     (but at once when it is the position that a shutting-down walsender waits for), and in any case
 //     before the upstream loses patience (ruling R19).
+//
 //  7. What is reported under a rule was promised durably before, and a timeline that lacks what was
 //     promised is not followed without the operator (ruling R3).
+//
 //  8. Under a rule the slot follows what the store has flushed, not the reports, where the upstream lets
 //     us do that (ruling R8): first the slot reserves WAL there, then the stream begins.
 //
 //  9. A primary is told nothing before the mirrors of slots are there, for a bounded time (ruling R18).
+//
 //  10. WAL that the upstream has removed is restored between connections only, from an archive, verified, and no
 //     further than the server's own (docs/adr/0034).
 //
