@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -205,5 +206,52 @@ func TestClusterWithoutRule(t *testing.T) {
 		if up := status(t, p).Upstream; up.Reconnects != 0 || up.LastError != "" {
 			t.Errorf("%d reconnects, %s", up.Reconnects, up.LastError)
 		}
+	}
+}
+
+// The shared key is changed while both proxies run; afterwards one that comes back with the new key alone is
+// heard, and a file that is no key file changes nothing.
+func TestKeyRotation(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	all := proxies(t, in, in.Primary(t), "", "a", "b")
+	key := func(b byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)) + "\n" }
+	reload := func(lines string) {
+		t.Helper()
+		for _, p := range all {
+			generation := status(t, p).Config.Generation
+			path := filepath.Join(p.SocketDir, "key")
+			p.WriteFile(t, path, lines)
+			if err := os.Chmod(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p.Signal(syscall.SIGHUP)
+			pgtest.WaitFor(t, time.Minute, "the reload", func() (bool, error) {
+				c := status(t, p).Config
+				return c.Generation == generation+1 || c.LastError != "", nil
+			})
+		}
+	}
+	linked := func() {
+		t.Helper()
+		pgtest.WaitFor(t, time.Minute, "the proxies to hear each other", func() (bool, error) {
+			for _, p := range all {
+				c := status(t, p).Cluster
+				if c == nil || len(c.Peers) != 1 || !c.Peers[0].Sending || c.Peers[0].Heard.IsZero() {
+					return false, nil
+				}
+			}
+			return true, nil
+		})
+	}
+	linked()
+	for _, lines := range []string{key(0) + key(1), key(1) + key(0), key(1)} {
+		reload(lines)
+	}
+	all[1].Kill9(t)
+	all[1].Start(t)
+	linked()
+	reload("no key\n")
+	if e := status(t, all[0]).Config.LastError; !strings.Contains(e, "cluster.key_file") {
+		t.Errorf("a file without keys: %q", e)
 	}
 }

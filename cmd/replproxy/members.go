@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -110,6 +111,41 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 		Sink: m.puller.Sink(node.Peers()), Logger: log,
 	})
 	return []stage{{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run}}, nil
+}
+
+// status is the picture of the links; nil without a cluster.
+func (m *membership) status() *admin.Cluster {
+	if m == nil {
+		return nil
+	}
+	l := m.link.Status()
+	c := &admin.Cluster{Peers: []admin.Peer{}, Refused: l.Refused, Garbled: l.Garbled, Clashes: l.Clashes}
+	for _, p := range l.Peers {
+		c.Peers = append(c.Peers, admin.Peer{
+			Name: p.Name, Addr: p.Addr, Sending: p.Sending, Heard: utc(p.Heard), LastError: p.LastError,
+		})
+	}
+	return c
+}
+
+// readKeys finds what is wrong with the key file, so that a reload changes everything or nothing.
+func readKeys(c *config.Config) error {
+	if c.Cluster.Bind == "" {
+		return nil
+	}
+	_, err := gossip.ReadKeys(c.Cluster.KeyFile)
+	if err != nil {
+		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("cluster.key_file", err))}
+	}
+	return err
+}
+
+// rekey takes the keys of the file into use that was named at the start.
+func (m *membership) rekey() error {
+	if m == nil {
+		return nil
+	}
+	return m.keys.Reload()
 }
 
 // memberNames are the names in cluster.members.

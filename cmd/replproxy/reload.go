@@ -169,6 +169,7 @@ type parts struct {
 	node     *cluster.Node
 	advisor  *advisor
 	tls      *clienttls.Keeper
+	members  *membership
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
@@ -193,6 +194,10 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)
 	if tlsErr := p.tls.Set(tlsSettings(c)); tlsErr != nil { // they were good a moment ago
 		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)
+	}
+	if keysErr := p.members.rekey(); keysErr != nil { // so were these
+		p.advisor.log.Error("the keys of cluster.key_file were not changed: the ones before stay in force",
+			"err", keysErr)
 	}
 	if conninfo != nil {
 		p.upstream.Replace(conninfo)

@@ -52,6 +52,9 @@ func runCommand() *cobra.Command {
 			if err == nil {
 				_, err = openTLS(c, slog.New(slog.DiscardHandler))
 			}
+			if err == nil {
+				err = readKeys(c)
+			}
 			return c, up, err
 		}
 		c, up, err := read()
@@ -230,12 +233,12 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up, secure.Certificate()) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure}).apply
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, members}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
 		server: server, advisor: advisor,
-		own: own, tls: secure,
+		own: own, tls: secure, members: members,
 	}
 	shown = view
 	stages := []stage{

@@ -38,6 +38,7 @@ type view struct {
 	server   *proxy.Server
 	advisor  *advisor
 	own      *realslot.Own
+	members  *membership // nil without a cluster
 	tls      *clienttls.Keeper
 	stopping atomic.Bool
 }
@@ -71,7 +72,7 @@ func (v *view) Status() admin.Status {
 			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
 			WalReceiverTimeout:    walreceiver.DefaultTimeout.Seconds(),
 		},
-		Warnings: v.advisor.Warnings(),
+		Warnings: v.advisor.Warnings(), Cluster: v.members.status(),
 	}
 	if id, ok := v.store.Identity(); ok {
 		s.Store.System, s.Store.SegSize = id.System.String(), int64(id.SegSize)

@@ -44,6 +44,7 @@ func sample() Status {
 			{Position: "write", Quorum: 0x3000100, Behind: 256, Since: now.Add(-time.Minute), Satisfiable: true},
 			{Position: "flush", Satisfiable: true}, {Position: "apply", Why: "too few"},
 		}, Voters: []QuorumVoter{{Name: "s1", Standing: Counts, Priority: 1}, {Name: "s2", Standing: "absent", Priority: 1}, {Name: "s3"}}},
+		Cluster:  &Cluster{Peers: []Peer{{Name: "b", Sending: true}, {Name: "c"}}, Refused: 3, Garbled: 2, Clashes: 1},
 		Feedback: Feedback{Settled: true, Xmin: 700, XminOf: "s1", NextXID: 735},
 		Sessions: Sessions{Regular: 3, Physical: 2, Accepted: 9},
 		Limits:   Limits{WalReceiverTimeout: 60},

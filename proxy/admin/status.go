@@ -20,6 +20,7 @@ type Status struct {
 	Listen    []string  `json:"listen" doc:"addresses for clients and standbys"`
 	Upstream  Upstream  `json:"upstream" doc:"the one connection to the primary that streams WAL"`
 	Quorum    Quorum    `json:"quorum" doc:"what is reported to the primary: why does a commit wait?"`
+	Cluster   *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
 	Store     Store     `json:"store" doc:"WAL kept on this proxy's disk"`
 	Backfill  Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
 	Standbys  []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`

@@ -72,3 +72,23 @@ func zones(w io.Writer, all []admin.QuorumZone, now time.Time) {
 	}
 	t.Flush()
 }
+
+// cluster are the links with the other proxies.
+func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
+	if c == nil {
+		return
+	}
+	fmt.Fprintf(w, "\nlinks with other proxies: %d refused, %d garbled, %d clashes of names\n",
+		c.Refused, c.Garbled, c.Clashes)
+	t := table(w)
+	fmt.Fprintln(t, "proxy\taddress\treached\theard\tlast error")
+	for _, p := range c.Peers {
+		reached := "no"
+		if p.Sending {
+			reached = "yes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", Clean(p.Name), orDash(p.Addr), reached, since(p.Heard, now),
+			orDash(Clean(p.LastError)))
+	}
+	t.Flush()
+}

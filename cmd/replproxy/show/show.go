@@ -32,6 +32,7 @@ func Status(w io.Writer, s *admin.Status) {
 		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
 	}
 	Quorum(w, &s.Quorum, s.Now)
+	cluster(w, s.Cluster, s.Now)
 	fmt.Fprintln(w)
 	Standbys(w, s.Standbys)
 	if len(s.Slots) > 0 {

@@ -50,6 +50,10 @@ func TestStatusGolden(t *testing.T) {
 		Config: admin.Config{Generation: 3, LoadedAt: now.Add(-time.Minute),
 			Pending:   []admin.Pending{{Key: "listen", Running: ":6543", New: ":6544"}, {Key: "http", Running: ":6580"}},
 			LastError: "x.yml:3:4: nam: unknown key\n    3 | nam: x"},
+		Cluster: &admin.Cluster{Refused: 2, Clashes: 1, Peers: []admin.Peer{
+			{Name: "proxy_b", Addr: "10.0.0.2:7946", Sending: true, Heard: now.Add(-time.Second)},
+			{Name: "proxy_c", LastError: "connection refused"},
+		}},
 		Warnings: []string{"something to\nchange"},
 		Quorum: admin.Quorum{Rule: "ANY 2 (s1, s2)", Spread: "ANY 2 (*)", Zones: []admin.QuorumZone{
 			{Name: "east", Wanted: true, Candidates: 1, Write: 0x5000200, Flush: 0x5000100, Behind: 256, Since: now.Add(-time.Minute)},

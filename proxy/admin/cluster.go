@@ -1,0 +1,55 @@
+package admin
+
+import "time"
+
+// Cluster is how this proxy reaches the others. The counters begin with the process.
+type Cluster struct {
+	Peers   []Peer `json:"peers" doc:"all configured proxies but this one, by name"`
+	Refused uint64 `json:"refused_total" doc:"connections that did not prove a member's name"`
+	Garbled uint64 `json:"garbled_total" doc:"connections ended for what was said on them"`
+	Clashes uint64 `json:"clashes_total" doc:"times that two live proxies held one name: stop one of them"`
+}
+
+// Peer is another proxy.
+type Peer struct {
+	Name      string    `json:"name" doc:"as in cluster.members"`
+	Addr      string    `json:"addr,omitempty" doc:"where it is; absent while it is not up"`
+	Sending   bool      `json:"sending" doc:"what this proxy says reaches it"`
+	Heard     time.Time `json:"heard_at,omitzero" doc:"when it said something last; absent while it is not connected"`
+	LastError string    `json:"last_error,omitempty" doc:"why the last connection to it ended or failed"`
+}
+
+var linkStates = []string{"sending", "heard", "configured"}
+
+// linkMetrics are rows of [metrics].
+var linkMetrics = []metric{
+	{"replproxy_link_peers_count", "Other proxies of the cluster: reached, connected from there, and all.",
+		"state", linkStates, gauge,
+		func(s *Status, emit func(string, float64)) {
+			var n [3]int
+			for _, p := range s.cluster().Peers {
+				for i, is := range []bool{p.Sending, !p.Heard.IsZero(), true} {
+					if is {
+						n[i]++
+					}
+				}
+			}
+			for i, state := range linkStates {
+				emit(state, float64(n[i]))
+			}
+		}},
+	{"replproxy_link_refused_connections_total", "Connections that did not prove a member's name.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.cluster().Refused) })},
+	{"replproxy_link_garbled_connections_total", "Connections with members that ended for what was said on them.",
+		"", nil, counter, single(func(s *Status) float64 { return float64(s.cluster().Garbled) })},
+	{"replproxy_link_clashes_total", "Times that two live proxies held one name.", "", nil, counter,
+		single(func(s *Status) float64 { return float64(s.cluster().Clashes) })},
+}
+
+// cluster is the zero Cluster without one.
+func (s *Status) cluster() Cluster {
+	if s.Cluster == nil {
+		return Cluster{}
+	}
+	return *s.Cluster
+}
