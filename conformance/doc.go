@@ -5,6 +5,9 @@
 //	            ▲                            │
 //	            └──── relayed sessions ◄─────┘ psql, pgbench, pg_recvlogical, subscriptions
 //
+// The partitions_* tests put each of these on a host of its own (a network namespace), so that links can be
+// cut in one direction, and promote by the recipe of docs/failover.md while some are out of reach.
+//
 // After each scenario the same questions are asked:
 //
 //  1. Does every standby hold what the primary holds (all rows of all tables, catalogs, sequences)?

@@ -8,6 +8,8 @@
 //
 //	pgbench -S ──► primary | HAProxy in TCP mode | replproxy        transactions per second
 //
+//	pgbench ──► primary ──► 3 standbys | ──► proxy ──► 3 | ──► 2 proxies ──► 3     latency of a commit
+//
 // A receiver here is a client that streams and throws away, so that the measured work is the
 // sender's. Run it with `make bench`; the tables of a run are kept in docs/bench.md.
 package bench
