@@ -5,7 +5,7 @@
 //	            ▲                            │
 //	            └──── relayed sessions ◄─────┘ psql, pgbench, pg_recvlogical, subscriptions
 //
-// The partitions_* tests put each of these on a host of its own (a network namespace), so that links can be
+// The tests of partitions*_test.go put each of these on a host of its own (a network namespace), so that links can be
 // cut in one direction, and promote by the recipe of docs/failover.md while some are out of reach.
 //
 // After each scenario the same questions are asked:

@@ -179,18 +179,7 @@ func (b *bank) close() {
 func (b *bank) verify(t *testing.T, server *pgtest.Server) {
 	t.Helper()
 	for _, w := range b.tellers {
-		rows := server.SQL(t, "SELECT n FROM transfers WHERE teller = '"+w.name+"' ORDER BY n")
-		have := map[string]bool{}
-		for _, row := range rows {
-			have[row[0]] = true
-		}
-		var lost []string
-		for _, n := range w.acked {
-			if !have[strconv.Itoa(n)] {
-				lost = append(lost, strconv.Itoa(n))
-			}
-		}
-		if len(lost) > 0 {
+		if lost := w.lost(t, server); len(lost) > 0 {
 			t.Errorf("LOST on %s: %d of the %d transfers acknowledged to %s: %s",
 				server.Name, len(lost), len(w.acked), w.name, strings.Join(lost, " "))
 		}
@@ -199,6 +188,22 @@ func (b *bank) verify(t *testing.T, server *pgtest.Server) {
 		}
 	}
 	verifyMoney(t, server)
+}
+
+// lost are the numbers of acknowledged transfers that a server does not have.
+func (w *teller) lost(t *testing.T, server *pgtest.Server) (lost []string) {
+	t.Helper()
+	rows := server.SQL(t, "SELECT n FROM transfers WHERE teller = '"+w.name+"' ORDER BY n")
+	have := map[string]bool{}
+	for _, row := range rows {
+		have[row[0]] = true
+	}
+	for _, n := range w.acked {
+		if !have[strconv.Itoa(n)] {
+			lost = append(lost, strconv.Itoa(n))
+		}
+	}
+	return lost
 }
 
 // verifyMoney: each account has what the transfers say, so the sum has not changed.
