@@ -173,7 +173,11 @@ func TestDropRule(t *testing.T) {
 	s := &quorumSite{site: &site{in: in, primary: primary, proxy: all[0]}}
 	primary.Set(t, "synchronous_standby_names = 'a'")
 	primary.Reload()
-	c := s.begin(t, "on") // nobody is s1
+	var c *commit // nobody is s1
+	pgtest.WaitFor(t, time.Minute, "the primary to wait for a", func() (bool, error) {
+		c = s.begin(t, "on") // the checkpointer may not have read the setting yet
+		return s.waits(t, c), nil
+	})
 	for i, p := range all {
 		p.Replace(t, "ANY 1 (s1)", "")
 		p.Signal(syscall.SIGHUP)
