@@ -176,6 +176,10 @@ func TestDirectTLS(t *testing.T) {
 		s.checkLegs(t)
 		fill(t, s.primary, 2)
 		pgtest.WaitCaughtUp(t, s.primary, standby)
+		fill(t, s.primary, 2)
+		s.proxy.Restart(t) // which sends what is left first
+		attached(t, s.proxy, "standby")
+		pgtest.WaitCaughtUp(t, s.primary, standby)
 		other := s.authority.Issue(t, pkix.Name{CommonName: "other"})
 		for _, tc := range []struct{ words, want string }{
 			{"", "1\n"},

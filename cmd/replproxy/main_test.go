@@ -43,6 +43,11 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("upstream:\n  conninfo: host=db1 password=geheim\nwal:\n  keep_size: 1 gigabyte\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	noCertificate := filepath.Join(dir, "tls.yml")
+	if err := os.WriteFile(noCertificate, []byte("upstream: {conninfo: host=db1}\n"+
+		"tls: {mode: allow, cert_file: "+dir+"/absent, key_file: /x}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	foreign := filepath.Join(dir, "foreign")
 	if err := os.MkdirAll(foreign, 0o700); err != nil {
 		t.Fatal(err)
@@ -69,6 +74,9 @@ func TestExitCodes(t *testing.T) {
 		{"rule", []string{"run", up, "--synchronous-standby-names", "ANY 1 (proxy-a)"}, 2, "", `syntax error at or near "-"; HINT: names`},
 		{"broken file", []string{"run", "-c", broken}, 2, "", broken + `:4:14: wal.keep_size: "1 gigabyte" has no unit`},
 		{"caret", []string{"check", "-c", broken}, 2, "", "\n      |              ^\n"},
+		{"no certificate", []string{"run", "-c", noCertificate}, 2, "", ":2:31: tls.cert_file: could not load server certificate file"},
+		{"check without certificate", []string{"check", "-c", noCertificate}, 2, "", "tls.cert_file: could not load"},
+		{"verify-full without roots", []string{"run", up + " sslmode=verify-full"}, 2, "", "sslrootcert=system"},
 		{"no such file", []string{"run", "-c", filepath.Join(dir, "absent.yml")}, 2, "", "leave out -c"},
 		{"conninfo in a flag", []string{"run", "--upstream", "host=a hots=b"}, 2, "", "--upstream: parse upstream conninfo:"},
 		{"foreign directory", []string{"run", up, "--data-dir", foreign}, 1, "", "looks like the data directory of a PostgreSQL server"},

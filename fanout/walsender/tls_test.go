@@ -73,6 +73,24 @@ func TestTLSWriteIsNotInterrupted(t *testing.T) {
 	}
 }
 
+// TestOnlySocketsResume: TLS may come within another type, as a link of the cluster does.
+func TestOnlySocketsResume(t *testing.T) {
+	for name, tc := range map[string]struct {
+		pair func(testing.TB) (net.Conn, net.Conn)
+		want bool
+	}{"tcp": {tcpPair, true}, "unix": {unixPair, true}, "tls": {tlsPair, false}} {
+		server, client := tc.pair(t)
+		if got := newOutlet(server, nil, nil).resumable; got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if newOutlet(struct{ net.Conn }{server}, nil, nil).resumable {
+			t.Errorf("%s within another type", name)
+		}
+		server.Close()
+		client.Close()
+	}
+}
+
 // TestTLSEndIsBounded: a session that has to end does so although its standby reads nothing.
 func TestTLSEndIsBounded(t *testing.T) {
 	c := blockedTLS(t)

@@ -46,6 +46,15 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return truth(s.Config.LastError != "") })},
 	{"replproxy_config_pending_count", "Keys whose new value needs a restart.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Config.Pending)) })},
+	{"replproxy_tls_certificate_end_seconds", "When the certificate that clients see ends, in seconds of the epoch.",
+		"", nil, gauge,
+		func(s *Status, emit func(string, float64)) {
+			if !s.TLS.NotAfter.IsZero() {
+				emit("", float64(s.TLS.NotAfter.Unix()))
+			}
+		}},
+	{"replproxy_tls_failed_state", "1 while the TLS files have changed and cannot be used.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.TLS.LastError != "") })},
 	{"replproxy_realslot_idle_count", "Slots of the primary that hold WAL there and that nobody advances.",
 		"", nil, gauge, single(func(s *Status) float64 { n, _ := forgotten(s); return float64(n) })},
 	{"replproxy_realslot_held_bytes", "WAL that the primary keeps for the one of them that is furthest behind.",

@@ -190,6 +190,31 @@ func TestUnbuiltIsRefused(t *testing.T) {
 	}
 }
 
+// TestTLSKeys: what the tls keys say against each other.
+func TestTLSKeys(t *testing.T) {
+	const files = "cert_file: /c, key_file: /k"
+	for content, want := range map[string]string{
+		"{mode: off}":                                           "",
+		"{mode: off, " + files + "}":                            "", // to be turned on later
+		"{mode: allow, " + files + "}":                          "",
+		"{mode: allow, key_file: /k}":                           "tls.cert_file: is not set",
+		"{mode: require, cert_file: /c}":                        "tls.key_file: is not set",
+		"{mode: on, " + files + "}":                             "is not one of off, allow, require",
+		"{mode: require, " + files + ", clientcert: verify-ca}": "needs tls.client_ca_file",
+		"{mode: allow, " + files + ", client_ca_file: /a, clientcert: verify-ca}":                     "needs tls.mode: require",
+		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify-ca}":                   "",
+		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify-full}":                 "",
+		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify-full, clientname: dn}": "",
+		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify-ca, clientname: dn}":   "does nothing without",
+		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify_full}":                 "is not one of optional",
+	} {
+		_, err := loadText(t, "tls: "+content)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", content, err, want)
+		}
+	}
+}
+
 func TestDefaultName(t *testing.T) {
 	for host, want := range map[string]string{
 		"db-proxy.example": "db_proxy_example", "10-0-0-1": "proxy_10_0_0_1", "": "replproxy",
