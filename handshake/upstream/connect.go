@@ -1,9 +1,12 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"strconv"
@@ -14,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
 // replicationDatabase is what a physical walsender connection names as its database: the server
@@ -86,7 +90,7 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var frames *frameReader
-	cfg := c.libraryConfig(e, params)
+	cfg, unread := c.libraryConfig(e, params)
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		frames = newFrameReader(r)
 		return pgproto3.NewFrontend(frames, w)
@@ -110,6 +114,8 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 		return nil, role
 	case err != nil && !connected.Load():
 		return nil, errDial{plainReason(err)}
+	case err != nil && unread != nil:
+		return nil, fmt.Errorf("%w (%w)", reasonOf(err), unread)
 	case err != nil:
 		return nil, reasonOf(err)
 	}
@@ -123,9 +129,10 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	}, nil
 }
 
-// libraryConfig is the library's configuration for one endpoint.
-func (c *Config) libraryConfig(e Endpoint, params map[string]string) *pgconn.Config {
-	cfg := c.base.Copy()
+// libraryConfig is the library's configuration for one endpoint. unread is why the password file was not
+// read although it is there: the log-in may well need none.
+func (c *Config) libraryConfig(e Endpoint, params map[string]string) (cfg *pgconn.Config, unread error) {
+	cfg = c.base.Copy()
 	cfg.Host, cfg.Port, cfg.Fallbacks = e.Host, e.Port, nil
 	cfg.TLSConfig = e.tls
 	cfg.ConnectTimeout = 0 // login's context has it
@@ -150,19 +157,24 @@ func (c *Config) libraryConfig(e Endpoint, params map[string]string) *pgconn.Con
 	if params["replication"] == "true" {
 		cfg.Database = replicationDatabase
 	}
-	cfg.Password = c.passwordFor(e, cfg.Database, dbname)
-	return cfg
+	cfg.Password, unread = c.passwordFor(e, cfg.Database, dbname)
+	return cfg, unread
 }
 
 // passwordFor is conninfo's password, else the passfile's for this very host, by the first of the
 // databases that has one. The file is read anew each time: passwords change while a daemon runs.
-func (c *Config) passwordFor(e Endpoint, databases ...string) string {
+// One that others may read is not used, as libpq does.
+func (c *Config) passwordFor(e Endpoint, databases ...string) (password string, unread error) {
 	if c.password != "" {
-		return c.password
+		return c.password, nil
 	}
-	file, err := pgpassfile.ReadPassfile(c.passfile)
-	if err != nil {
-		return ""
+	content, err := keyfile.ReadPasswords(c.passfile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	file, parseErr := pgpassfile.ParsePassfile(bytes.NewReader(content))
+	if err = errors.Join(err, parseErr); err != nil {
+		return "", err
 	}
 	host := e.Host
 	if e.Unix() {
@@ -173,8 +185,8 @@ func (c *Config) passwordFor(e Endpoint, databases ...string) string {
 			db = c.base.User
 		}
 		if p := file.FindPassword(host, strconv.Itoa(int(e.Port)), db, c.base.User); p != "" {
-			return p
+			return p, nil
 		}
 	}
-	return ""
+	return "", nil
 }

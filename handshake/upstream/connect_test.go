@@ -234,6 +234,13 @@ func TestRealServer(t *testing.T) {
 	} else if strings.Contains(err.Error(), "secret") {
 		t.Errorf("shows the password: %v", err)
 	}
+	if err := os.Chmod(pass, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Connect(t.Context(), map[string]string{"replication": "true"})
+	if err == nil || !strings.Contains(err.Error(), "group or world access") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a password file that others may read: %v", err)
+	}
 	sql, err := config(t, base+` password='its \\secret'`).Connect(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

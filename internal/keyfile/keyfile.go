@@ -49,17 +49,34 @@ func ReadClient(path string) ([]byte, error) {
 	})
 }
 
+// ReadPasswords reads a password file. The error is libpq's; a file that is not there wraps fs.ErrNotExist.
+func ReadPasswords(path string) ([]byte, error) {
+	b, err := read(path, func(mode fs.FileMode, _, _ int) error {
+		switch {
+		case !mode.IsRegular():
+			return errors.New("it is not a plain file")
+		case mode&others != 0:
+			return errors.New("it has group or world access; permissions should be u=rw (0600) or less")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("password file %q was not read: %w", path, err)
+	}
+	return b, nil
+}
+
 func read(path string, judge func(mode fs.FileMode, owner, us int) error) ([]byte, error) {
 	info, err := os.Stat(path) // first: to open a pipe may block
 	if err != nil {
-		return nil, fmt.Errorf("could not access private key file: %w", err)
+		return nil, fmt.Errorf("could not access file: %w", err)
 	}
 	if err := judge(info.Mode(), ownerOf(info), os.Geteuid()); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("could not access private key file: %w", err)
+		return nil, fmt.Errorf("could not access file: %w", err)
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err == nil {
@@ -73,7 +90,7 @@ func read(path string, judge func(mode fs.FileMode, owner, us int) error) ([]byt
 		err = errors.New("the file is too large")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read private key file %q: %w", path, err)
+		return nil, fmt.Errorf("read %q: %w", path, err)
 	}
 	return b, nil
 }

@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,12 +58,31 @@ func TestStrangeKeyFiles(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		dir: "is not a regular file", pipe: "is not a regular file", large: "too large",
-		filepath.Join(dir, "absent"): "could not access private key file",
+		filepath.Join(dir, "absent"): "could not access file",
 	} {
 		for _, read := range []func(string) ([]byte, error){ReadServer, ReadClient} {
 			if _, err := read(path); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", path, err)
 			}
+		}
+	}
+}
+
+func TestPasswordFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pgpass")
+	if _, err := ReadPasswords(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, good := range map[fs.FileMode]bool{0o600: true, 0o400: true, 0o640: false, 0o604: false, 0o620: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		b, err := ReadPasswords(path)
+		if good != (err == nil) || good != (string(b) == "x") || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%o: %q, %v", mode, b, err)
 		}
 	}
 }
