@@ -32,7 +32,7 @@ func sample() Status {
 	lag := 0.25
 	return Status{
 		Name: "proxy_a", Version: "test", StartedAt: now.Add(-time.Hour), Now: now, Listen: []string{":6543"},
-		TLS:      TLS{Mode: "allow", NotAfter: now.Add(time.Hour)},
+		TLS: TLS{Mode: "allow", NotAfter: now.Add(time.Hour)},
 		Upstream: Upstream{State: Streaming, Endpoint: "db1:5432", LastMessageAt: now.Add(-time.Second),
 			ReportedWrite: 0x3000100, ReportedFlush: 0x3000000, Reconnects: 2,
 			SlotSafe: new(int64), Lack: &Lack{Timeline: 2, From: 5, To: 7}},
