@@ -111,15 +111,17 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 // TailFrom is the member that has most of the WAL which this node's store lacks of a timeline that both are fenced
 // on, so that a candidate which is attached here can be fed; "" when there is none.
 func (n *Node) TailFrom() (member string) {
-	own := n.account()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	own, fencedHere := n.o.Store.Positions(), n.ledger.State().Fenced
+	if own.Timeline == 0 || fencedHere < own.Timeline {
+		return ""
+	}
 	most := own.Received
 	for _, m := range n.ledger.Members(time.Now()) {
 		a, said := n.accounts.heard[m.Node]
-		same := a.System == own.System && a.Timeline == own.Timeline
-		fenced := min(a.Fenced, own.Fenced) >= own.Timeline && own.Timeline > 0
-		if said && m.Reached && !m.Contested && same && fenced && a.Received > most {
+		same := a.System == own.System && a.Timeline == own.Timeline && a.Fenced >= own.Timeline
+		if said && m.Reached && !m.Contested && same && a.Received > most {
 			member, most = m.Node, a.Received
 		}
 	}

@@ -63,7 +63,7 @@ type look struct {
 	ids     uint64
 }
 
-// Look answers ask from what is known of the members.
+// Look answers ask from what is known of the members, of which the one that is asked comes first.
 func Look(members []Member, ask Ask) Tail {
 	l := &look{ask: ask, members: members}
 	l.timeline()
@@ -111,6 +111,8 @@ func (l *look) describe(m Member) Row {
 		r.Why = "two nodes hold its name"
 	case a.Timeline == 0:
 		r.Why = "its store is empty"
+	case a.System != l.members[0].Account.System:
+		r.Why = "it has WAL of another system"
 	case a.Fenced < t:
 		r.Why = "not fenced"
 	case a.Timeline > t:

@@ -61,6 +61,9 @@ func (l *look) verdict(name string) Verdict {
 		v = v.because(fmt.Sprintf("it is on timeline %s, beyond the one that is left", timeline))
 	}
 	for _, r := range l.tail.Proxies {
+		if r.Timeline > l.tail.Timeline {
+			v = v.because(fmt.Sprintf("%s is on timeline %s already: that is the one to leave", r.Node, r.Timeline))
+		}
 		if l.unfenced(r) { // what can be fenced is fenced first (ruling R2)
 			v = v.because(fmt.Sprintf("%s is not fenced: run replproxy fence --timeline %s there",
 				r.Node, l.tail.Timeline))
