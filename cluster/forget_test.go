@@ -49,6 +49,11 @@ func TestForget(t *testing.T) {
 	wantAwaited(t, n, nil, []string{"b", "c"})
 	n = start()
 	wantLimits(t, n, 80, 80, 80)
+	for _, m := range n.ledger.Members(time.Now())[1:] {
+		if m.Heard {
+			t.Errorf("tail would believe that it knows the rule of %s", m.Node)
+		}
+	}
 
 	if err := deliver(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1)); err != nil {
 		t.Fatal(err)
