@@ -281,6 +281,11 @@ func TestFeedbackIsSent(t *testing.T) {
 	if h := next(); h.Xmin != 1<<32|700 {
 		t.Errorf("%+v", h)
 	}
+	c.Close()
+	c = <-w.copies
+	if h := next(); h.Xmin != 1<<32|700 {
+		t.Errorf("on the next connection: %+v", h)
+	}
 	fb.set(copyboth.HotStandbyFeedback{})
 	for h := next(); h.Xmin != 0; h = next() {
 	}
