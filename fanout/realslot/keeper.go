@@ -55,6 +55,7 @@ type Keeper struct {
 	next   atomic.Uint64
 	idle   atomic.Pointer[[]Idle]
 
+	looking atomic.Pointer[looking]
 	made    atomic.Pointer[server] // where the mirrors are; nil: nowhere yet
 	nudge   chan struct{}          // one slot: look soon
 	changed chan struct{}          // one slot: made has changed
@@ -172,7 +173,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.leave()
 		} else if w != looked || time.Since(last) >= k.interval() {
 			last, looked = time.Now(), w
-			k.complain("", k.round(ctx, w))
+			k.complain("", k.lookAt(ctx, w))
 		}
 		select {
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package realslot
 
 import (
+	"context"
 	"slices"
 
 	"github.com/replproxy/replproxy/fanout/slot"
@@ -8,11 +9,31 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
+// looking is a round that goes on.
+type looking struct {
+	at   server
+	stop context.CancelCauseFunc
+}
+
+// lookAt is a round that ends as soon as another server's mirrors are waited for: one that has died without
+// a word would answer nothing for askTimeout.
+func (k *Keeper) lookAt(ctx context.Context, w server) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	k.looking.Store(&looking{w, stop})
+	defer k.looking.Store(nil)
+	return k.round(ctx, w)
+}
+
 // Ready reports whether the mirrors of all slots have been made on a server and timeline, or none is
 // wanted. What is not ready is looked after soon, if that server is followed.
 func (k *Keeper) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) bool {
-	ready := k.ready(server{e, system, t})
+	w := server{e, system, t}
+	ready := k.ready(w)
 	if !ready {
+		if l := k.looking.Load(); l != nil && l.at != w {
+			l.stop(errNotFollowed)
+		}
 		signal(k.nudge)
 	}
 	return ready

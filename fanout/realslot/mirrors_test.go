@@ -1,0 +1,82 @@
+package realslot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// silent is a primary that never answers at one address, and refuses at any other.
+type silent struct {
+	at    upstream.Endpoint
+	asked chan upstream.Endpoint
+}
+
+func (p silent) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+	return p.ConnectTo(ctx, p.at, params)
+}
+
+func (p silent) ConnectTo(ctx context.Context, e upstream.Endpoint, _ map[string]string) (*upstream.Session, error) {
+	p.asked <- e
+	if e == p.at {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return nil, errors.New("refused")
+}
+
+// TestWaitedForServerGoesFirst: the round at a primary that has died without a word ends at once when
+// mirrors are waited for at the next one, where they are tried again until they are made.
+func TestWaitedForServerGoesFirst(t *testing.T) {
+	slots, err := slot.Open(t.TempDir(), slot.Options{})
+	if err == nil {
+		err = slots.Create("a", false, 100, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		dead, next := upstream.Endpoint{Host: "dead"}, upstream.Endpoint{Host: "next"}
+		var promoted atomic.Bool
+		p := silent{dead, make(chan upstream.Endpoint)}
+		k := New(Options{Upstream: p, Slots: slots, Mirror: Presence, Policy: Advance,
+			Following: func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) {
+				if promoted.Load() {
+					return next, 7, 2, true
+				}
+				return dead, 7, 1, true
+			}, Logger: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		if e := <-p.asked; e != dead {
+			t.Fatal(e)
+		}
+		promoted.Store(true)
+		began := time.Now()
+		if k.Ready(next, 7, 2) {
+			t.Error("nothing was made there")
+		}
+		if e := <-p.asked; e != next || time.Since(began) > 0 {
+			t.Errorf("%s was asked after %v", e, time.Since(began))
+		}
+		if e := <-p.asked; e != next || time.Since(began) > 2*gateInterval {
+			t.Errorf("%s was asked again after %v", e, time.Since(began))
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := k.o.Slots.Drop(t.Context(), "a", false, 0); err != nil || !k.Ready(next, 7, 2) {
+			t.Error("without a slot there is none to wait for", err)
+		}
+	})
+}
