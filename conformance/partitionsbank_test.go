@@ -156,6 +156,15 @@ func (b *bank) counts() (all []int, sum int) {
 func (b *bank) waitProgress(t *testing.T, n int) {
 	t.Helper()
 	before, _ := b.counts()
+	defer func() {
+		if t.Failed() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			rows, err := pgtest.Query(ctx, b.tellers[0].conninfo, "SELECT pid, wait_event, pg_blocking_pids(pid), query "+
+				"FROM pg_stat_activity WHERE backend_type = 'client backend' AND state <> 'idle'")
+			t.Logf("sessions: %v, %v", rows, err)
+		}
+	}()
 	for i, w := range b.tellers {
 		defer func() {
 			if now, last := w.count(); t.Failed() {
