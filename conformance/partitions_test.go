@@ -26,7 +26,7 @@ func TestPartitions(t *testing.T) {
 	for ; !t.Failed() && (stories == 0 || time.Since(began) < soakTime(t)); stories++ {
 		t.Run(fmt.Sprint("seed-", seed+stories), func(t *testing.T) { paid += story(t, seed+stories, told) })
 	}
-	t.Logf("soak: %d stories from seed %d, %d transfers acknowledged, %v", stories, seed, paid, told)
+	t.Logf("soak: %d stories from seed %d, %d transfers acknowledged, %s", stories, seed, paid, counts(told))
 }
 
 // story is one seed; it returns how many transfers were acknowledged, and tallies what happened.
