@@ -74,8 +74,8 @@ func TestOnePuller(t *testing.T) {
 
 	// It comes back: what it missed it gets from the one that pulls now.
 	first.Start(t)
-	if again := puller(t, primary, all); again != second {
-		t.Errorf("%s took over from %s, which did nothing wrong", again.Name, second.Name)
+	if puller(t, primary, all) == first { // the third may: on a busy machine nothing is heard for seconds
+		t.Errorf("%s took over from %s, which did nothing wrong", first.Name, second.Name)
 	}
 	i := slices.Index(all, first)
 	pgtest.WaitCaughtUp(t, primary, standbys[i])
