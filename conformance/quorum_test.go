@@ -41,6 +41,7 @@ func (s *quorumSite) waitSync(t *testing.T) {
 	pgtest.WaitFor(t, time.Minute, "the primary to wait for the proxy", func() (bool, error) {
 		return s.primary.Scalar(t, "SHOW synchronous_standby_names") == "proxy", nil
 	})
+	s.primary.Exec(t, "CHECKPOINT") // commits wait once the checkpointer has read the setting: it does before it works
 }
 
 // commit is one that may have to wait.
