@@ -45,7 +45,7 @@ func TestUnusableConfiguration(t *testing.T) {
 			"replproxy.yml", "keep_sice", "2", "^")
 	})
 	t.Run("key whose feature is not built", func(t *testing.T) {
-		config := "tls:\n  mode: require\n"
+		config := "auth:\n  method: scram\n"
 		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", Config: config}, 2, "not supported yet")
 	})
 	t.Run("data directory that is not writable", func(t *testing.T) {
