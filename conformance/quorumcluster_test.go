@@ -26,24 +26,15 @@ func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule stri
 func clusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
 	var all []*pgtest.Proxy
-	var binds, members []string
+	var binds []string
 	for _, name := range names {
-		p := pgtest.StartProxy(t, pgtest.ProxyOptions{
+		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
 			Name: name, Upstream: upstream, Config: "{}\n", Stopped: true,
-		})
-		all = append(all, p)
+		}))
 		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
-		line := p.Program(t, "identity", "--name", name, "--data-dir", p.DataDir, "--upstream", upstream)
-		members = append(members, strings.TrimSpace(line))
 	}
-	for i, p := range all {
-		key := filepath.Join(p.SocketDir, "key")
-		p.WriteFile(t, key, base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
-		if err := os.Chmod(key, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p.Configure(t, fmt.Sprintf("%scluster:\n  bind: %s\n  join: [%s]\n  key_file: %s\n  members: [%s]\n",
-			config, binds[i], quoted(binds), key, quoted(members)))
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, config+cluster)
 	}
 	for _, p := range all {
 		p.StartNoWait(t)
@@ -52,14 +43,6 @@ func clusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest
 		p.WaitReady(t)
 	}
 	return all
-}
-
-func quoted(texts []string) string {
-	var all []string
-	for _, s := range texts {
-		all = append(all, fmt.Sprintf("%q", s))
-	}
-	return strings.Join(all, ", ")
 }
 
 // waitSatisfiable waits until each of the proxies knows enough standbys for its rule.

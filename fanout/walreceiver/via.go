@@ -2,7 +2,6 @@ package walreceiver
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -35,6 +34,15 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 	var done sync.WaitGroup
 	done.Go(func() {
 		said := ""
+		complain := func(err error) {
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			if text := pgerror.Describe(err); text != said {
+				said = text
+				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
+			}
+		}
 		for ; ctx.Err() == nil; _ = pause(ctx, lookAgain) {
 			t := r.o.Store.Positions().Timeline
 			if t == 0 {
@@ -45,7 +53,9 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				r.o.Upstream.SetCurrent(e)
 				r.setPrimary(e, true)
 				if !held {
-					held = r.holdThere(ctx, e)
+					var err error
+					held, err = r.holdThere(ctx, e)
+					complain(err)
 				}
 			})
 			r.setPrimary(upstream.Endpoint{}, false)
@@ -53,31 +63,25 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 			if held {
 				r.o.Keeper.Release()
 			}
-			if text := pgerror.Describe(err); ctx.Err() == nil && text != said {
-				said = text
-				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
-			}
+			complain(err)
 		}
 	})
 	return func() { cancel(); done.Wait() }
 }
 
 // holdThere takes the slot at e into SQL's care. Another session may still hold it: then it is tried again.
-func (r *Receiver) holdThere(ctx context.Context, e upstream.Endpoint) bool {
+func (r *Receiver) holdThere(ctx context.Context, e upstream.Endpoint) (bool, error) {
 	if r.o.Slot == "" || r.o.Keeper == nil {
-		return false
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	restart, err := r.o.Keeper.Hold(ctx, e)
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			r.update(func(st *Status) { st.SlotState, st.LastError = SlotUnknown, pgerror.Describe(err) })
-		}
-		return false
+		return false, err
 	}
 	r.update(func(st *Status) { st.SlotState, st.SlotLSN = SlotFound, restart })
-	return true
+	return true, nil
 }
 
 // setPrimary publishes where the primary is while the stream comes from a member.
