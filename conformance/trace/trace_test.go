@@ -19,10 +19,12 @@ var update = flag.Bool("update", false, "record the traces from live servers")
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // subjects are the trace files in the order in which they are played: "lost" makes the primary forget
-// WAL that others need, after "stop" there is no server any more, and the one of "starting" never has started.
+// WAL that others need, "limits" starts it anew, after "stop" there is no server any more, the one of "starting" never
+// has started, and that of "recovering" is a standby.
 func subjects() []string {
 	return []string{
-		"startup", "commands", "messages", "slots", "stream", "timelines", "backup", "database", "lost", "stop", "starting",
+		"startup", "commands", "messages", "slots", "stream", "timelines", "backup", "database", "lost", "limits",
+		"stop", "starting", "recovering",
 	}
 }
 
@@ -52,6 +54,7 @@ func TestTraces(t *testing.T) {
 			messages := 0
 			for i, f := range files {
 				name := subjects()[i]
+				w.prepare(t, name)
 				t.Run(name, func(t *testing.T) { messages += check(t, w, in, name, f, &mu, deviations) })
 			}
 			mu.Lock()
@@ -89,10 +92,6 @@ func exchanges(files []*trace.File) (n int) {
 func check(
 	t *testing.T, w *world, in *pgtest.Install, name string, f *trace.File, mu *sync.Mutex, known *trace.Deviations,
 ) (lines int) {
-	if name == "starting" {
-		w.startSlowly(t)
-		defer w.primary.Stop(t, pgtest.Immediate)
-	}
 	direct, through := w.direct(), w.through(t)
 	for _, e := range f.Exchanges {
 		var got [][]string

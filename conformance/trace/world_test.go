@@ -3,8 +3,10 @@ package trace_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +34,7 @@ type world struct {
 	system  string
 	version string
 	fork    lsn.LSN
+	refused int // how often the primary had no walsender left, as far as exchanges have seen
 }
 
 func newWorld(t *testing.T, in *pgtest.Install) *world {
@@ -78,6 +81,50 @@ func newWorld(t *testing.T, in *pgtest.Install) *world {
 	w.version = w.primary.Scalar(t, "SHOW server_version")
 	w.fork = w.readFork(t)
 	return w
+}
+
+// prepare makes the server what a subject is about.
+func (w *world) prepare(t *testing.T, subject string) {
+	t.Helper()
+	switch subject {
+	case "limits":
+		w.limit(t)
+	case "starting":
+		w.startSlowly(t)
+	case "recovering":
+		w.recover(t)
+	}
+}
+
+// limit leaves the primary without logical decoding, and with few walsenders.
+func (w *world) limit(t *testing.T) {
+	t.Helper()
+	w.primary.Set(t, "wal_level = replica", "max_wal_senders = 5")
+	w.primary.Restart(t)
+	w.sql = w.primary.Connect(t)
+	w.waitStreaming(t)
+}
+
+// recover makes the primary, which waits for its archive, a standby that has all there is.
+func (w *world) recover(t *testing.T) {
+	t.Helper()
+	w.primary.Stop(t, pgtest.Immediate)
+	w.primary.Set(t, "wal_level = logical", "restore_command = ''")
+	w.primary.Start(t)
+	w.sql = w.primary.Connect(t)
+	w.waitStreaming(t)
+}
+
+func (w *world) waitStreaming(t *testing.T) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the proxy to stream", func() (bool, error) {
+		code, body, err := w.proxy.Get(t.Context(), "/status")
+		var st admin.Status
+		if err != nil || code != http.StatusOK {
+			return false, nil
+		}
+		return json.Unmarshal(body, &st) == nil && st.Upstream.State == admin.Streaming, nil
+	})
 }
 
 // startSlowly starts the primary, which waits for the first file of its archive for ever, and the proxy.
@@ -161,6 +208,10 @@ func (w *world) target(port int, stop func() error, lost func(context.Context) (
 				return w.lose(ctx, lost)
 			case words == "stop":
 				return stop()
+			case words == "wait for a refusal":
+				return w.waitRefusal()
+			case words == "wait for walsenders to end":
+				return w.waitWalsenders(ctx)
 			}
 			return fmt.Errorf("unknown action %q", words)
 		},
@@ -217,6 +268,31 @@ func (w *world) waitReceived(ctx context.Context) error {
 	return fmt.Errorf("the proxy has not received %v", flush)
 }
 
+// waitRefusal waits until the primary has refused one more walsender.
+func (w *world) waitRefusal() error {
+	for deadline := time.Now().Add(pgtest.ReplayTimeout); time.Now().Before(deadline); {
+		n := strings.Count(w.primary.Log(), "number of requested standby connections exceeds")
+		if n > w.refused {
+			w.refused = n
+			return nil
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return errors.New("no walsender was refused")
+}
+
+// waitWalsenders waits until the proxy's own walsender is the only one.
+func (w *world) waitWalsenders(ctx context.Context) error {
+	for deadline := time.Now().Add(pgtest.ReplayTimeout); time.Now().Before(deadline); {
+		n, err := w.query(ctx, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'")
+		if err != nil || n == "1" {
+			return err
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return errors.New("walsenders are left over")
+}
+
 // variable is the present value of a name in a script.
 func (w *world) variable(ctx context.Context, name string) (string, error) {
 	switch name {
@@ -225,7 +301,8 @@ func (w *world) variable(ctx context.Context, name string) (string, error) {
 	case "before_fork":
 		return segment.Floor(w.fork).String(), nil
 	}
-	text, err := w.query(ctx, "SELECT pg_current_wal_flush_lsn()")
+	text, err := w.query(ctx, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "+
+		"ELSE pg_current_wal_flush_lsn() END")
 	if err != nil {
 		return "", err
 	}
