@@ -66,6 +66,9 @@ func New(o Options) (*Server, error) {
 	}, nil
 }
 
+// Loops is how many processors of Go's scheduler the relay may keep for itself (relay.Engine.Loops).
+func (s *Server) Loops() int { return s.engine.Loops() }
+
 // Ready is closed once Run serves the listeners.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 

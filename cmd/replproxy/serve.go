@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -225,6 +226,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, doors.close())
 	}
+	// What the relay's loops keep while they are busy is not taken from the WAL path.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + server.Loops())
 	control, err := openControl(c.DataDir, node, set, log)
 	if err != nil {
 		return errors.Join(err, doors.close())

@@ -8,13 +8,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// maxLoops bounds the loops of an engine: one moves some 50,000 small messages a second, and each that
+// is busy keeps a thread.
+const maxLoops = 16
+
 // Engine copies between sockets for all sessions of a server. Where the system has epoll, a session
 // in an engine costs no goroutine that runs and no buffer: a few loops move the
 // bytes of all of them. Sessions whose connections are no plain sockets (TLS) are copied by
 // goroutines of their own, and so is everything elsewhere than on Linux.
 //
 // Measured with pgbench -S -c 16 on two processors: a goroutine per direction reaches 0.8 of
-// HAProxy's throughput, most of the rest being the scheduler; see bench.
+// HAProxy's throughput, most of the rest being the scheduler; see bench and ADR 0002.
 type Engine struct {
 	loops   []*loop
 	next    atomic.Uint32
@@ -25,9 +29,7 @@ type Engine struct {
 // called.
 func NewEngine() (*Engine, error) {
 	e := &Engine{buffers: newBuffers()}
-	// Half the processors: a loop that waits must find an idle one when it wakes up, or the scheduler
-	// takes its own away and brings it back each time.
-	for range max(1, runtime.GOMAXPROCS(0)/2) {
+	for range min(runtime.GOMAXPROCS(0), maxLoops) {
 		l, err := newLoop()
 		if err != nil {
 			e.Close()
@@ -39,6 +41,10 @@ func NewEngine() (*Engine, error) {
 	}
 	return e, nil
 }
+
+// Loops is how many processors of Go's scheduler the loops may keep for themselves while they are
+// busy: the program should have so many more than it has without the engine (runtime.GOMAXPROCS).
+func (e *Engine) Loops() int { return len(e.loops) }
 
 // Run serves the loops until ctx is done; sessions that are left then lose their connections. It
 // returns when all is closed.

@@ -15,6 +15,10 @@ const (
 	loopBuffer = 64 << 10
 	// loopEvents is how many events one wait returns.
 	loopEvents = 128
+	// busyWait is how long, in milliseconds, a loop that has just moved bytes waits for more on its own
+	// thread and processor. It bounds what the scheduler may have to wait for them if it cannot interrupt
+	// the wait by signal (GODEBUG=asyncpreemptoff=1), and what an idle loop holds.
+	busyWait = 5
 	// turnReads is how many reads one session may make before the others have their turn.
 	turnReads = 4
 )
@@ -38,6 +42,7 @@ type loop struct {
 	again    []*flow // flows whose turn ended before their data did
 	buf      []byte
 	pipes    []*pipe
+	busy     bool // events came in the wait before
 	stopping bool
 }
 
@@ -137,19 +142,25 @@ func (l *loop) endAll() {
 	}
 }
 
-// wait asks for events: without waiting when some flow still has data.
-func (l *loop) wait(events []unix.EpollEvent) (int, error) {
-	timeout := -1
-	if len(l.again) > 0 {
-		timeout = 0
+// wait asks for events: without waiting when some flow still has data. A busy loop waits without
+// telling the scheduler, as rawRead does: to hand the processor over and to get it back costs more
+// than moving a message. The scheduler's signals interrupt that wait, so a collection of garbage is
+// not held up by it; a loop to which nothing comes for busyWait goes on waiting as any other goroutine.
+func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
+	switch {
+	case len(l.again) > 0:
+		n, err = rawEpollWait(l.ep, events, 0)
+	case l.busy:
+		n, err = rawEpollWait(l.ep, events, busyWait)
+		l.busy = n > 0 || err == unix.EINTR
+	default:
+		n, err = unix.EpollWait(l.ep, events, -1)
+		l.busy = true
 	}
-	for {
-		n, err := unix.EpollWait(l.ep, events, timeout)
-		if err == unix.EINTR {
-			continue
-		}
-		return n, err
+	if err == unix.EINTR {
+		return 0, nil
 	}
+	return n, err
 }
 
 // answer calls what other goroutines asked for. It comes last in a round: descriptors that were

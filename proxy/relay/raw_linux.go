@@ -21,6 +21,17 @@ func rawWrite(fd int, b []byte) (int, error) {
 	return rawResult(n, e)
 }
 
+// rawEpollWait is epoll_wait(2), in the same way. Unlike the others it blocks, for milliseconds at
+// most: whoever calls it keeps the thread and its processor for so long, unless a signal comes (EINTR).
+func rawEpollWait(ep int, events []unix.EpollEvent, milliseconds int) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(milliseconds), 0, 0)
+	if e != 0 {
+		return 0, e // no events, not the -1 of the call
+	}
+	return int(n), nil
+}
+
 func rawResult(n uintptr, e unix.Errno) (int, error) {
 	if e != 0 {
 		return 0, e
