@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -264,4 +265,42 @@ func TestEngineStops(t *testing.T) {
 	}
 	never.Close()
 	never.Close()
+}
+
+// Loops that are busy, one on each processor, wait without the scheduler's knowledge: a collection
+// of garbage, for which each of them has to stop, still comes through.
+func TestBusyLoopsAndTheCollector(t *testing.T) {
+	e := engine(t)
+	var busy []*session
+	for range 2 * max(1, e.Loops()) {
+		s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.Engine = e })
+		s.login(t)
+		busy = append(busy, s)
+	}
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		for range 50 {
+			runtime.GC()
+		}
+	}()
+	deadline := time.After(patience)
+	for going := true; going; {
+		for _, s := range busy {
+			s.send(t, s.client, "ping")
+			s.expect(t, s.primary, "ping")
+		}
+		select {
+		case <-collected:
+			going = false
+		case <-deadline:
+			t.Fatal("the collector does not come through")
+		default:
+		}
+	}
+	for _, s := range busy {
+		s.client.Close()
+		s.primary.Close()
+		s.end(t)
+	}
 }
