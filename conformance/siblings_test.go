@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
@@ -67,13 +68,38 @@ func (c *siblings) stopAtSegmentEnd(t *testing.T) {
 	t.Fatal("the candidate's WAL never ended with a segment")
 }
 
+// hides makes the rival forget the WAL around the end of the store before the proxy sees it: nothing can be sent again.
+func (c *siblings) hides(t *testing.T) {
+	t.Helper()
+	end := status(t, c.proxy).Store.Received
+	c.proxy.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { c.proxy.Signal(syscall.SIGCONT) }) // or it could not end
+	c.rival.Set(t, "wal_keep_size = 0", "min_wal_size = 32MB", "max_wal_size = 32MB")
+	c.rival.Start(t)
+	size := c.rival.SegSize(t)
+	before := filepath.Join(c.rival.WALDir(), size.FileName(2, size.Segno(end-1)))
+	for c.rival.CurrentLSN(t) < end {
+		writeWAL(t, c.rival, 1)
+	}
+	if _, err := os.Stat(before); err != nil {
+		t.Fatalf("the rival never had that segment: %v", err)
+	}
+	c.rival.Exec(t, "CHECKPOINT")
+	if _, err := os.Stat(before); !os.IsNotExist(err) {
+		t.Fatalf("%s: %v, want it removed", before, err)
+	}
+	c.proxy.Signal(syscall.SIGCONT)
+}
+
 // refusesRival lets the rival come, while the candidate is away: the proxy says why it does not follow, and
 // nothing of the rival reaches the standby, which goes on with the candidate.
 func (c *siblings) refusesRival(t *testing.T, why string) {
 	t.Helper()
 	at := status(t, c.proxy).Store.Received
-	c.rival.Start(t)
-	writeWAL(t, c.rival, 32) // it has more than the store
+	if !c.rival.Running() {
+		c.rival.Start(t)
+		writeWAL(t, c.rival, 32) // it has more than the store
+	}
 	logged(t, "the proxy", c.proxy.Log, why)
 	if got := status(t, c.proxy).Store.Received; got != at {
 		t.Errorf("the store went from %s to %s", at, got)
@@ -89,8 +115,8 @@ func (c *siblings) refusesRival(t *testing.T, why string) {
 // are equal. The bytes tell, even where PostgreSQL would send none of them again.
 func TestSiblingOfSameTimeline(t *testing.T) {
 	t.Parallel()
-	for _, segmentEnd := range []bool{false, true} {
-		t.Run(fmt.Sprintf("segmentEnd=%v", segmentEnd), func(t *testing.T) {
+	for _, where := range []string{"within a segment", "at its end", "at the end of a removed one"} {
+		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			c := newSiblings(t)
 			c.promoteRival(t)
@@ -100,10 +126,14 @@ func TestSiblingOfSameTimeline(t *testing.T) {
 			if a, b := c.history(t, c.candidate, 2), c.history(t, c.rival, 2); a != b {
 				t.Fatalf("the histories tell them apart: %q, %q", a, b)
 			}
-			if segmentEnd {
-				c.stopAtSegmentEnd(t)
-			} else {
+			switch where {
+			case "within a segment":
 				c.candidate.Stop(t, pgtest.Immediate)
+			case "at its end":
+				c.stopAtSegmentEnd(t)
+			default:
+				c.stopAtSegmentEnd(t)
+				c.hides(t)
 			}
 			c.refusesRival(t, "differs from what is stored")
 		})

@@ -19,6 +19,7 @@ type ingest struct {
 	started bool           // StartStream succeeded
 	tli     lsn.TimelineID // of the stream
 	next    lsn.LSN        // where the next message begins; behind received while WAL is re-sent
+	joint   *joint         // nil: what comes is compared with what is stored, or nothing is
 	block   *block         // the tail's block that holds the received end
 	scratch []byte         // sent and stored bytes of an overlap, made when there is one
 }
@@ -77,7 +78,11 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	if err := s.checkPages(&checker, at, end); err != nil {
 		return err
 	}
-	s.in.checker = checker
+	joint, err := s.in.joint.check(end)
+	if err != nil {
+		return err
+	}
+	s.in.checker, s.in.joint = checker, joint
 	s.in.next = end
 	return s.publishReceived(end)
 }

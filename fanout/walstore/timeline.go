@@ -101,10 +101,12 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	pos := s.Positions()
 	var err error
+	s.in.joint = nil
 	switch {
 	case pos.Timeline == 0:
 		err = s.begin(tli, at)
 	case tli == pos.Timeline:
+		s.in.joint = s.newJoint(tli, at)
 		if at > pos.Received {
 			err = &GapError{Expected: s.segs.size.Floor(pos.Received), Got: at}
 		}
