@@ -19,8 +19,8 @@ const (
 	Protocol = "replproxy-link/1"
 	// handshakeTimeout bounds how long a connection may be without having proved its name.
 	handshakeTimeout = 5 * time.Second
-	// maxHandshakes bounds connections that have not proved their name: with so many, the next ones
-	// wait in the kernel's backlog.
+	// maxHandshakes bounds connections that have not proved their name. An honest one does within a few
+	// round trips; beyond it the oldest is closed, so that silent ones lock no member out.
 	maxHandshakes = 32
 )
 
@@ -67,13 +67,8 @@ func (d *Door) Run(ctx context.Context) error {
 		protocols = append(protocols, p)
 	}
 	config := identity.Server(d.node, d.members, protocols...)
-	slots := make(chan struct{}, maxHandshakes)
+	var hall hall
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 		raw, err := d.listener.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -81,13 +76,13 @@ func (d *Door) Run(ctx context.Context) error {
 			}
 			if ne := net.Error(nil); errors.As(err, &ne) { // too many open files, a connection already gone
 				d.log.Warn("cannot accept a connection of the cluster", "err", err)
-				<-slots
 				pause(ctx, 100*time.Millisecond)
 				continue
 			}
 			return fmt.Errorf("accept on %s: %w", d.Addr(), err)
 		}
-		wg.Go(func() { d.serve(ctx, raw, config, func() { <-slots }) })
+		proved := hall.enter(raw)
+		wg.Go(func() { d.serve(ctx, raw, config, proved) })
 	}
 }
 

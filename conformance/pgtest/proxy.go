@@ -30,6 +30,7 @@ type ProxyOptions struct {
 	Args     []string // more arguments of run
 	Config   string   // content of a file for -c; "": none
 	Password string   // of user postgres, for Conninfo
+	Socket   bool     // listen on a unix socket in SocketDir as well
 	NoWait   bool     // do not wait for /readyz
 	Stopped  bool     // leave the start to the test
 	Host     *Host    // nil: this process's network
@@ -39,7 +40,7 @@ type ProxyOptions struct {
 type Proxy struct {
 	Name      string
 	DataDir   string
-	SocketDir string // a folder for a unix socket, should Args ask for one
+	SocketDir string // the folder of its unix socket, if there is one
 	Port      int    // of 127.0.0.1, or of its host
 	HTTPPort  int    // the same
 
@@ -118,6 +119,9 @@ func (p *Proxy) args() []string {
 	}
 	if p.options.Upstream != "" {
 		args = append(args, "--upstream", p.options.Upstream)
+	}
+	if p.options.Socket {
+		args = append(args, "--listen", "unix:"+p.SocketDir)
 	}
 	return append(append(args,
 		"--listen", fmt.Sprintf("%s:%d", p.options.Host.address(), p.Port),

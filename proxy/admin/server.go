@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 )
 
 // Bounds of the HTTP server. It serves probes and a scraper, not the public.
@@ -27,7 +26,7 @@ const (
 	idleTimeout    = 60 * time.Second
 	stopTimeout    = 2 * time.Second // answers under way at shutdown
 	maxHeader      = 16 << 10
-	maxConnections = 64
+	maxConnections = 64 // see crowd
 )
 
 //go:embed page
@@ -48,13 +47,14 @@ type Options struct {
 
 // Server is the HTTP server. [New] starts nothing.
 type Server struct {
-	o    Options
-	http *http.Server
+	o     Options
+	http  *http.Server
+	crowd *crowd
 }
 
 // New makes a server with a metrics registry of its own.
 func New(o Options) *Server {
-	s := &Server{o: o}
+	s := &Server{o: o, crowd: newCrowd(maxConnections)}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerTimeout,
@@ -62,6 +62,7 @@ func New(o Options) *Server {
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         s.crowd.note,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -70,7 +71,7 @@ func New(o Options) *Server {
 // Run serves until ctx ends, then lets answers under way finish for a moment.
 func (s *Server) Run(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- s.http.Serve(netutil.LimitListener(s.o.Listener, maxConnections)) }()
+	go func() { done <- s.http.Serve(s.o.Listener) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve http: %w", err)

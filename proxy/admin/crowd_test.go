@@ -1,0 +1,68 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// A probe is answered while as many connections as are served say nothing, are kept, or never end their request.
+func TestCrowdLocksNobodyOut(t *testing.T) {
+	for name, said := range map[string]string{
+		"silent": "", "kept": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "unfinished": "GET /healthz HTTP/1.1\r\nX: ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := New(Options{Listener: l, Source: source{}, Logger: slog.New(slog.DiscardHandler)})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- s.Run(ctx) }()
+			t.Cleanup(func() {
+				cancel()
+				<-done
+			})
+			for range 2 * maxConnections {
+				conn, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				fmt.Fprint(conn, said)
+				if name == "kept" {
+					if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			began := time.Now()
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := client.Get("http://" + l.Addr().String() + "/healthz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if took := time.Since(began); took > headerTimeout {
+				t.Errorf("the probe waited %v", took)
+			}
+			s.crowd.mu.Lock()
+			defer s.crowd.mu.Unlock()
+			if n := len(s.crowd.open); n > maxConnections {
+				t.Errorf("%d connections are held", n)
+			}
+		})
+	}
+}
+
+type source struct{}
+
+func (source) Status() Status { return Status{} }
