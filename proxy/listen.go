@@ -28,9 +28,16 @@ const (
 	probeTimeout = time.Second
 )
 
+// Door is a listener with the address that it was opened by, as the configuration writes it.
+type Door struct {
+	net.Listener
+	Address string
+}
+
 // Listen opens the addresses: "host:port" and ":port" for TCP, "unix:/dir" for PostgreSQL's socket
 // file in a directory, numbered after the first TCP port or else DefaultPort, or the whole path of
-// such a file. A socket file that nobody serves any more is replaced. On error nothing stays open.
+// such a file. Each listener is a *Door. A socket file that nobody serves any more is replaced. On
+// error nothing stays open.
 func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 	var ls []net.Listener
 	defer func() {
@@ -51,11 +58,12 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 		if err != nil {
 			return ls, fmt.Errorf("listen on %q: %w", a, err)
 		}
-		if ls = append(ls, l); len(ls) == 1 {
+		if ls = append(ls, &Door{l, a}); len(ls) == 1 {
 			port = l.Addr().(*net.TCPAddr).Port
 		}
 	}
-	for _, path := range sockets {
+	for _, dir := range sockets {
+		path := dir
 		if !strings.HasPrefix(filepath.Base(path), socketPrefix) {
 			path = filepath.Join(path, socketPrefix+strconv.Itoa(port))
 		}
@@ -63,7 +71,7 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 		if err != nil {
 			return ls, fmt.Errorf("listen on unix socket %q: %w", path, err)
 		}
-		ls = append(ls, l)
+		ls = append(ls, &Door{l, unixPrefix + dir})
 	}
 	return ls, nil
 }

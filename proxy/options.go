@@ -41,8 +41,8 @@ type Options struct {
 	Physical PhysicalHandler
 	// Console serves regular connections to ConsoleDatabase; nil: they are relayed like others.
 	Console ConsoleHandler
-	// Trust is the access rule of ruling R1; nil trusts nobody.
-	Trust TrustFunc
+	// Access decides who may come in; nil lets the primary decide for all.
+	Access Access
 	// TLS is encryption towards clients; nil: none.
 	TLS TLS
 	// Logger is required.

@@ -3,10 +3,10 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"net"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -46,10 +46,13 @@ func (f DialerFunc) Dial(ctx context.Context) (*relay.Upstream, error) { return 
 type TLS interface {
 	// Config is for one connection that begins now; nil: there is no TLS.
 	Config() *tls.Config
-	// Admit judges a request by the connection it came over: nil, or the refusal.
-	Admit(*handshake.Request) *pgerror.Error
+	// Admit judges a request by the connection it came over: nil, or the refusal. clientCert and clientName are
+	// the demand of an access rule, which holds instead of the settings; "" for none.
+	Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error
 }
 
-// TrustFunc is the explicit access rule that lets a log-in pass for which the upstream asked nothing
-// of the client (ruling R1). It sees real addresses.
-type TrustFunc func(client, upstream net.Addr, params handshake.Params) bool
+// Access decides who may come in and who verifies him. It is called from many goroutines, never for a
+// cancel request nor a member of the cluster. listener is a [Door]'s address, "" for other listeners.
+type Access interface {
+	Decide(listener string, r *handshake.Request) access.Decision
+}

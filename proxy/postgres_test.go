@@ -30,11 +30,11 @@ func sqlState(err error) string {
 // Both legs over TCP and unix sockets: what of them lets a trusted log-in pass is ruling R1.
 func TestTrustIsNotLent(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
-	allow := func(net.Addr, net.Addr, handshake.Params) bool { return true }
+	allow := rules(t, "local all all trust", "host all all all trust")
 	for _, tc := range []struct {
 		name     string
 		upstream proxy.Dialer
-		trust    proxy.TrustFunc
+		access   proxy.Access
 		host     func(*world) string
 		refused  bool
 	}{
@@ -47,7 +47,7 @@ func TestTrustIsNotLent(t *testing.T) {
 		{"unix to unix by a rule", unixTo(s), allow, func(w *world) string { return w.host }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := start(t, proxy.Options{Upstream: tc.upstream, Trust: tc.trust})
+			w := start(t, proxy.Options{Upstream: tc.upstream, Access: tc.access})
 			rows, err := pgtest.Query(t.Context(), w.conninfo("host="+tc.host(w)), "SELECT 40+2")
 			if !tc.refused {
 				if err != nil || rows[0][0] != "42" {
@@ -114,14 +114,14 @@ func TestPasswordsPassThrough(t *testing.T) {
 func TestPsqlOverBothSockets(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	s := in.Primary(t)
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Trust: func(net.Addr, net.Addr, handshake.Params) bool { return true }})
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Access: rules(t, "host all all all relay", "local all all trust")})
 	dir := in.TempDir(t)
 	listeners, err := proxy.Listen(t.Context(), []string{"unix:" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, proxy.Options{Upstream: tcpTo(s), Listeners: listeners,
-		Trust: func(net.Addr, net.Addr, handshake.Params) bool { return true }})
+		Access: rules(t, "local all all trust")})
 	for _, conninfo := range []string{w.conninfo(), "user=postgres dbname=postgres port=6543 host=" + dir} {
 		out := in.RunTool(t, dir, "psql", "-XAt", "-d", conninfo, "-c", "SELECT 'through'", "-c", `\conninfo`)
 		if !strings.Contains(out, "through") {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -25,6 +26,11 @@ const redialPause = 100 * time.Millisecond
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
 	if _, member := req.Conn.(interface{ Member() string }); member && req.Class != handshake.PhysicalWalsender {
 		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization, "members of the cluster may only stream WAL here"))
+	}
+	if session.access.Method == access.SCRAM { // accepted by SIGHUP while auth.method waits for a restart
+		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization,
+			"access rule %d wants scram-sha-256, which is not in force: auth.method needs a restart",
+			session.access.Rule))
 	}
 	if s.o.Console != nil && req.Class == handshake.Regular && req.Params.Get("database") == ConsoleDatabase {
 		if err := s.o.Console.ServeConsole(ctx, req, session); err != nil {
@@ -81,7 +87,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 	return relay.Run(ctx, relay.Options{
 		Client: req.Conn, ClientTLS: clientTLS, Certificate: req.Certificate,
 		Upstream: up, Startup: req.Raw, Engine: s.engine,
-		Trusted:      s.o.Trust != nil && s.o.Trust(req.Conn.RemoteAddr(), up.Conn.RemoteAddr(), req.Params),
+		Trusted:      session.access.Method == access.Trust,
 		LoginTimeout: s.o.AuthenticationTimeout,
 		Again:        again,
 		OnKey: func(pid uint32, key []byte) {

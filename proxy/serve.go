@@ -9,11 +9,12 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 )
 
 // serve owns one connection from accept to its last log line. It begins as a member of the startups
 // group, which leave ends; leaveStarting takes it out of the list of those that may be dropped.
-func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
+func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leave func()) {
 	defer leave()
 	defer conn.Close()
 	defer leaveStarting()
@@ -44,29 +45,46 @@ func (s *Server) serve(conn net.Conn, leaveStarting func() bool, leave func()) {
 		}
 		return
 	}
-	if s.o.TLS != nil && !member {
-		if e := s.o.TLS.Admit(req); e != nil {
-			s.refused.Add(1)
-			s.logNoSession(conn, e)
-			respond(req.Conn, e)
-			return
-		}
+	decision := access.Decision{Method: access.Relay}
+	if !member {
+		decision = s.judge(at, req)
+	}
+	if e := decision.Refusal; e != nil {
+		s.refused.Add(1)
+		s.logNoSession(conn, e)
+		respond(req.Conn, e)
+		return
 	}
 	g := s.groupOf(req.Class)
 	g.wg.Add(1) // before leave: drain waits for the startups first
 	defer g.wg.Done()
 	leave()
-	s.session(g, req)
+	s.session(g, req, decision)
+}
+
+// judge decides by the rules of the listener, then by what the connection itself must be: a rule with
+// reject asks for its certificate first, as PostgreSQL does.
+func (s *Server) judge(at string, req *handshake.Request) access.Decision {
+	d := access.Decision{Method: access.Relay}
+	if s.o.Access != nil {
+		d = s.o.Access.Decide(at, req)
+	}
+	if s.o.TLS != nil {
+		if e := s.o.TLS.Admit(req, d.ClientCert, d.ClientName); e != nil {
+			d = access.Decision{Refusal: e}
+		}
+	}
+	return d
 }
 
 var errCrowdedOut = errors.New("dropped to make room: too many connections without a startup packet")
 
 // session serves a request within its group, under the limit of sessions.
-func (s *Server) session(g *group, req *handshake.Request) {
+func (s *Server) session(g *group, req *handshake.Request, decision access.Decision) {
 	session := &Session{
 		began: time.Now(), class: req.Class, user: req.User(), database: req.Database(),
 		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, ssl: handshake.SSLOf(req.Conn), cancels: &s.cancels,
-		applicationName: req.ApplicationName(),
+		applicationName: req.ApplicationName(), access: decision,
 	}
 	if !s.sessions.add(session, s.o.MaxConnections) {
 		s.refused.Add(1)
@@ -79,7 +97,7 @@ func (s *Server) session(g *group, req *handshake.Request) {
 	log := s.log.With("session_id", uint64(session.id))
 	log.Debug("session began", "class", session.class.String(), "user", session.user,
 		"database", session.database, "application_name", session.applicationName,
-		"peer", addrString(session.clientAddr))
+		"peer", addrString(session.clientAddr), "method", decision.Method.String(), "rule", decision.Rule)
 	err := s.route(g.ctx, req, session, log)
 	session.SetState(StateEnding)
 	if e := owed(err); e != nil {

@@ -124,13 +124,16 @@ func (s *Server) Run(ctx context.Context) error {
 // accept serves one listener until it is closed. What may pass by itself is waited out; ctx ends the
 // wait.
 func (s *Server) accept(ctx context.Context, l net.Listener) error {
-	delay := time.Duration(0)
+	delay, at := time.Duration(0), ""
+	if door, ok := l.(*Door); ok {
+		at = door.Address
+	}
 	for {
 		conn, err := l.Accept()
 		if err == nil {
 			delay = 0
 			s.accepted.Add(1)
-			s.begin(conn)
+			s.begin(conn, at)
 			continue
 		}
 		if ctx.Err() != nil {
@@ -149,11 +152,11 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// begin starts the goroutine of one connection.
-func (s *Server) begin(conn net.Conn) {
+// begin starts the goroutine of one connection, which came in at a listener's address.
+func (s *Server) begin(conn net.Conn, at string) {
 	s.startups.wg.Add(1)
 	leave := s.starting.enter(conn)
-	go s.serve(conn, leave, sync.OnceFunc(s.startups.wg.Done))
+	go s.serve(conn, at, leave, sync.OnceFunc(s.startups.wg.Done))
 }
 
 // tune sets what every client connection has. TCP_NODELAY is Go's default.

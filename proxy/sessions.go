@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -53,6 +54,7 @@ type Session struct {
 	clientAddr net.Addr
 	conn       net.Conn
 	ssl        *handshake.SSL // nil in clear
+	access     access.Decision
 	cancels    *cancels
 
 	// FromClient and ToClient count payload bytes as they pass.
@@ -90,6 +92,9 @@ func (s *Session) ID() SessionID { return s.id }
 // PID is the session's virtual backend pid: positive, above 2^22, of no other living session of this
 // proxy, and of no other proxy with another node number (ruling R31).
 func (s *Session) PID() int32 { return s.pid }
+
+// Access is what let the session in.
+func (s *Session) Access() access.Decision { return s.access }
 
 // SetState moves the session forward; a step back is ignored.
 func (s *Session) SetState(next State) {

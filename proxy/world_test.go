@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -56,6 +57,18 @@ func start(t *testing.T, o proxy.Options) *world {
 		}
 	})
 	return w
+}
+
+// rules is access for all listeners.
+func rules(t *testing.T, lines ...string) *access.Keeper {
+	t.Helper()
+	parsed, err := access.Parse(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &access.Keeper{}
+	k.Set(access.Set{Default: access.Policy{Rules: parsed}})
+	return k
 }
 
 // tcp is an address to dial; conninfo is libpq's.

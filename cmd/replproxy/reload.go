@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -169,6 +170,7 @@ type parts struct {
 	node     *cluster.Node
 	advisor  *advisor
 	tls      *clienttls.Keeper
+	access   *access.Keeper
 	members  *membership
 }
 
@@ -195,6 +197,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	if tlsErr := p.tls.Set(tlsSettings(c)); tlsErr != nil { // they were good a moment ago
 		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)
 	}
+	p.access.Set(c.AccessSet())
 	if keysErr := p.members.rekey(); keysErr != nil { // so were these
 		p.advisor.log.Error("the keys of cluster.key_file were not changed: the ones before stay in force",
 			"err", keysErr)

@@ -27,6 +27,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -203,6 +204,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	admit := &access.Keeper{}
+	admit.Set(c.AccessSet())
 	doors, err := openDoors(ctx, c)
 	if err != nil {
 		return err
@@ -220,6 +223,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	server, err := proxy.New(proxy.Options{
 		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
 		TLS:         secure,
+		Access:      admit,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -236,7 +240,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up, secure.Certificate()) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, members}).apply
+	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, admit, members}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,

@@ -31,6 +31,7 @@ type ProxyOptions struct {
 	Config   string   // content of a file for -c; "": none
 	Password string   // of user postgres, for Conninfo
 	Socket   bool     // listen on a unix socket in SocketDir as well
+	NoListen bool     // the file says where to listen, not an argument
 	NoWait   bool     // do not wait for /readyz
 	Stopped  bool     // leave the start to the test
 	Host     *Host    // nil: this process's network
@@ -123,8 +124,10 @@ func (p *Proxy) args() []string {
 	if p.options.Socket {
 		args = append(args, "--listen", "unix:"+p.SocketDir)
 	}
+	if !p.options.NoListen {
+		args = append(args, "--listen", fmt.Sprintf("%s:%d", p.options.Host.address(), p.Port))
+	}
 	return append(append(args,
-		"--listen", fmt.Sprintf("%s:%d", p.options.Host.address(), p.Port),
 		"--http", fmt.Sprintf("%s:%d", p.options.Host.address(), p.HTTPPort),
 		"--data-dir", p.DataDir,
 		"--name", p.Name), p.options.Args...)

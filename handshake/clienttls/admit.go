@@ -10,11 +10,18 @@ import (
 )
 
 // Admit judges a request by the connection it came over: nil, or a FATAL 28000 as pg_hba.conf would
-// give with hostssl, clientcert and clientname. Cancel requests and unix sockets pass.
-func (k *Keeper) Admit(r *handshake.Request) *pgerror.Error {
+// give with hostssl, clientcert and clientname. clientCert and clientName are an access rule's own, which hold
+// instead of the settings unless they are "". Cancel requests and unix sockets pass.
+func (k *Keeper) Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error {
 	k.mu.Lock()
 	s := k.set
 	k.mu.Unlock()
+	if clientCert != "" {
+		s.ClientCert, s.ClientName = clientCert, CN
+		if clientName != "" {
+			s.ClientName = clientName
+		}
+	}
 	return s.admit(r)
 }
 
@@ -32,7 +39,7 @@ func (s Settings) admit(r *handshake.Request) *pgerror.Error {
 	chains := secure.ConnectionState().VerifiedChains
 	if len(chains) == 0 {
 		return pgerror.Fatal(pgerror.InvalidAuthorization, "connection requires a valid client certificate").
-			WithHint("replproxy has tls.clientcert: %s. libpq takes sslcert and sslkey.", s.ClientCert)
+			WithHint("replproxy wants a certificate (clientcert %s). libpq takes sslcert and sslkey.", s.ClientCert)
 	}
 	if s.ClientCert == VerifyFull {
 		name := handshake.CN(chains[0][0])

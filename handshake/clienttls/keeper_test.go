@@ -153,7 +153,7 @@ func admitted(t *testing.T, s Settings, client *tls.Config, r *handshake.Request
 		}
 		r.Conn = secure
 	}
-	return k.Admit(r)
+	return k.Admit(r, "", "")
 }
 
 func TestAdmit(t *testing.T) {

@@ -18,7 +18,8 @@ type Config struct {
 	Feedback                Feedback
 	TLS                     TLS
 	Auth                    Auth
-	Access                  []string
+	Access                  []string         // rules of pg_hba.conf's language, see handshake/access
+	ListenAccess            []ListenerAccess // of listeners with rules of their own; --listen may leave some unused
 	SynchronousStandbyNames string
 	SynchronousStandbyZones StandbyZones
 	Cluster                 Cluster
@@ -27,6 +28,12 @@ type Config struct {
 
 	origins map[string]origin // where each key was set, for errors; nil entries mean default
 	file    *document
+}
+
+// ListenerAccess is an entry of listen with rules of its own, which hold instead of access.
+type ListenerAccess struct {
+	Address string
+	Rules   []string
 }
 
 // Upstream says where the primary is and which slot is ours there.

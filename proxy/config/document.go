@@ -26,12 +26,14 @@ type found struct {
 	key   key
 	texts []string
 	at    *token.Position
+	items []*token.Position // of each text, where there is a list
 }
 
 // origin is where a key was set last.
 type origin struct {
-	flag string
-	at   *token.Position
+	flag  string
+	at    *token.Position
+	items []*token.Position
 }
 
 // parse reads strict YAML. Everything that is wrong is returned at once, except that after a
@@ -130,18 +132,70 @@ func (d *document) leaf(k key, node ast.Node) Errors {
 		return Errors{d.at(at, k.path, "expected a list, as in [\"a\", \"b\"]")}
 	}
 	f := found{key: k, at: at, texts: []string{}}
+	rules := found{at: at}
 	var errs Errors
 	for _, n := range nodes {
+		if m, ok := n.(*ast.MappingNode); ok && k.path == "listen" {
+			address, bad := d.listener(m, &rules)
+			errs = append(errs, bad...)
+			f.texts, f.items = append(f.texts, address), append(f.items, m.GetToken().Position)
+			continue
+		}
 		t, err := scalar(n)
 		if err != nil {
 			errs = append(errs, d.at(n.GetToken().Position, k.path, err.Error()))
 		}
-		f.texts = append(f.texts, t)
+		f.texts, f.items = append(f.texts, t), append(f.items, n.GetToken().Position)
 	}
-	if len(errs) == 0 {
-		d.found = append(d.found, f)
+	if len(errs) > 0 {
+		return errs
 	}
-	return errs
+	d.found = append(d.found, f)
+	if rules.texts != nil {
+		rules.key, _ = keyByPath(listenAccess)
+		d.found = append(d.found, rules)
+	}
+	return nil
+}
+
+// listener reads an entry of listen that is more than an address. Its rules are added to f.
+func (d *document) listener(m *ast.MappingNode, f *found) (address string, errs Errors) {
+	bad := func(n ast.Node, message string) { errs = append(errs, d.at(n.GetToken().Position, "listen", message)) }
+	var rules *ast.SequenceNode
+	for _, v := range m.Values {
+		seq, isList := v.Value.(*ast.SequenceNode)
+		switch name := v.Key.GetToken().Value; {
+		case name == "address":
+			text, err := scalar(v.Value)
+			if err != nil {
+				bad(v.Value, err.Error())
+			}
+			address = text
+		case name == "access" && isList:
+			rules = seq
+		case name == "access":
+			bad(v.Value, `expected a list of rules, as in ["host all all 10.0.0.0/8 relay"]`)
+		default:
+			bad(v.Key, fmt.Sprintf("unknown key %q; a listener has address and access", name))
+		}
+	}
+	if len(errs) == 0 && address == "" {
+		bad(m, `the listener has no address, as in {address: ":6543", access: ["host all all 10.0.0.0/8 relay"]}`)
+	}
+	if rules == nil {
+		return address, errs
+	}
+	if len(rules.Values) == 0 {
+		f.texts, f.items = append(f.texts, address), append(f.items, rules.GetToken().Position)
+	}
+	for _, n := range rules.Values {
+		text, err := scalar(n)
+		if err != nil {
+			bad(n, err.Error())
+		}
+		f.texts, f.items = append(f.texts, address+"\x00"+text), append(f.items, n.GetToken().Position)
+	}
+	return address, errs
 }
 
 // lists reads a mapping whose values are lists.

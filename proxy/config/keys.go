@@ -24,12 +24,18 @@ const (
 	restart = false
 )
 
+// listenAccess is what entries of listen say beside their address. It is a key of its own, because it
+// can change without a restart.
+const listenAccess = "listen.access"
+
 // keys is the whole contract of the configuration, in the order of the reference file.
 var keys = []key{
 	{"name", "name", "name of this proxy, its application_name upstream (default: the host name)", built, restart,
 		func(c *Config) value { return text(&c.Name) }},
 	{"listen", "listen", "address for clients and standbys, host:port or unix:/dir; repeatable", built, restart,
 		func(c *Config) value { return texts(&c.Listen) }},
+	{listenAccess, "", "", built, reload,
+		func(c *Config) value { return listenerRules(&c.ListenAccess) }},
 	{"http", "http", `address of health, metrics and status; "" for none`, built, restart,
 		func(c *Config) value { return text(&c.HTTP) }},
 	{"data_dir", "data-dir", "directory of the store", built, restart,
@@ -88,7 +94,7 @@ var keys = []key{
 		func(c *Config) value { return text(&c.Auth.UsersFile) }},
 	{"auth.max_upstream_walsenders", "", "", built, reload,
 		func(c *Config) value { return integer(&c.Auth.MaxUpstreamWalsenders, 1, 1000) }},
-	{"access", "", "", later, restart,
+	{"access", "", "", built, reload,
 		func(c *Config) value { return texts(&c.Access) }},
 	{"synchronous_standby_names", "synchronous-standby-names",
 		"rule for the position that is reported to the primary", built, reload,

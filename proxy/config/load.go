@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sort"
+	"strings"
 )
 
 // Override is a flag that the user gave: its name without dashes and its values, more than one
@@ -41,7 +42,7 @@ func load(d *document, overrides []Override) (*Config, error) {
 	c.file, c.origins = d, map[string]origin{}
 	var errs Errors
 	for _, f := range d.found {
-		c.origins[f.key.id()] = origin{at: f.at}
+		c.origins[f.key.id()] = origin{at: f.at, items: f.items}
 		if err := f.key.of(c).set(f.texts); err != nil {
 			errs = append(errs, c.at(f.key.id(), err.Error()))
 		}
@@ -57,7 +58,7 @@ func load(d *document, overrides []Override) (*Config, error) {
 			errs = append(errs, c.at(k.id(), err.Error()))
 		}
 	}
-	if c.Name == "" && c.origins["name"] == (origin{}) {
+	if c.Name == "" && !c.given("name") {
 		c.Name = defaultName(os.Hostname())
 	}
 	if len(errs) == 0 {
@@ -78,6 +79,9 @@ func (k key) id() string {
 	return k.path
 }
 
+// given reports whether a key was set by the file or a flag.
+func (c *Config) given(key string) bool { o := c.origins[key]; return o.flag != "" || o.at != nil }
+
 // At is an error about a key's value that another package found, with the place where it was set.
 func (c *Config) At(key string, err error) error { return c.at(key, err.Error()) }
 
@@ -90,6 +94,40 @@ func (c *Config) at(key, message string) *Error {
 		return c.file.at(o.at, key, message)
 	}
 	return &Error{File: c.file.name, Key: key, Message: message}
+}
+
+// atItem is an error about one text of a list, offset bytes into it where the file has it as it is.
+func (c *Config) atItem(key string, item, offset int, message string) *Error {
+	o := c.origins[key]
+	if o.flag != "" || item >= len(o.items) {
+		return c.at(key, message)
+	}
+	e := c.file.at(o.items[item], key, message)
+	if e.Line == 0 {
+		return e
+	}
+	line := c.file.lines[e.Line-1]
+	text, start := c.text(key, item), e.Column-1
+	for skip := range 2 { // a quote may come first
+		if from := start + skip; from <= len(line) && strings.HasPrefix(line[from:], text) {
+			e.Column = from + offset + 1
+		}
+	}
+	return e
+}
+
+// text is one of a list as the file has it.
+func (c *Config) text(key string, item int) string {
+	for _, f := range c.file.found {
+		if f.key.id() == key && item < len(f.texts) {
+			_, after, ruled := strings.Cut(f.texts[item], "\x00")
+			if ruled {
+				return after
+			}
+			return f.texts[item]
+		}
+	}
+	return ""
 }
 
 // unsupported refuses every key whose feature does not exist yet, unless it holds its default (R26).

@@ -167,7 +167,6 @@ func TestUnbuiltIsRefused(t *testing.T) {
 		"auth.method":     "scram",
 		"auth.query":      "select 1",
 		"auth.users_file": "/x",
-		"access":          "[host all all 10.0.0.0/8 trust]",
 	}
 	for _, k := range keys {
 		value, listed := unbuilt[k.path]
@@ -226,5 +225,29 @@ func TestDefaultName(t *testing.T) {
 	}
 	if got := defaultName("x", errors.New("no")); got != "replproxy" {
 		t.Errorf("without host name: %q", got)
+	}
+}
+
+// TestListenEntries: an entry is an address, or an address with rules of its own.
+func TestListenEntries(t *testing.T) {
+	c, err := loadText(t, `
+listen:
+  - ":1"
+  - {address: "unix:/run/x", access: ["local all all trust", "local replication all reject"]}
+  - address: 127.0.0.1:2
+    access: []
+  - address: ":3"
+access: [host all all 10.0.0.0/8 relay]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{":1", "unix:/run/x", "127.0.0.1:2", ":3"}; !reflect.DeepEqual(c.Listen, want) {
+		t.Errorf("listen %q", c.Listen)
+	}
+	set := c.AccessSet()
+	if set.Default.Rules.Len() != 1 || len(set.Listeners) != 2 || set.Listeners["unix:/run/x"].Rules.Len() != 2 ||
+		set.Listeners["127.0.0.1:2"].Rules.Len() != 0 {
+		t.Errorf("%+v", set)
 	}
 }

@@ -21,6 +21,7 @@ var other = map[string]string{
 	"synchronous_standby_zones.rule": "ANY 1 (*)", "synchronous_standby_zones.zones": "east\x00s1",
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
+	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
 	"cluster.join": "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
 }
 

@@ -75,6 +75,7 @@ func (c *Config) validate() Errors {
 	for key, m := range tlsProblems(c.TLS) {
 		bad(key, "%s", m)
 	}
+	errs = append(errs, c.accessProblems()...)
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)
 	}

@@ -41,6 +41,33 @@ func texts(p *[]string) value {
 	}
 }
 
+// listenerRules are texts of address, zero byte, rule; an address alone is a listener with an empty list.
+func listenerRules(p *[]ListenerAccess) value {
+	return value{
+		lists: true, field: p,
+		set: func(t []string) error {
+			*p = nil
+			for _, pair := range t {
+				address, rule, hasRule := strings.Cut(pair, "\x00")
+				if n := len(*p); n == 0 || (*p)[n-1].Address != address {
+					*p = append(*p, ListenerAccess{Address: address})
+				}
+				if l := &(*p)[len(*p)-1]; hasRule {
+					l.Rules = append(l.Rules, rule)
+				}
+			}
+			return nil
+		},
+		get: func() string {
+			var all []string
+			for _, l := range *p {
+				all = append(all, l.Address+": ["+strings.Join(l.Rules, ", ")+"]")
+			}
+			return strings.Join(all, ", ")
+		},
+	}
+}
+
 // zones are printed as they are written in the file.
 func zones(p *[]Zone) value {
 	return value{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -120,7 +121,7 @@ func (l *login) run() error {
 		UpstreamTLS:     l.link.up.TLS,
 		SameCertificate: authwatch.SameCertificate(l.s.req.Certificate, l.link.up.Conn),
 		Loopback:        authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn),
-		Trusted:         l.s.h.o.trusts(l.s.client.conn.RemoteAddr(), l.link.up.Conn.RemoteAddr(), l.s),
+		Trusted:         l.s.server.Access().Method == access.Trust,
 	})
 	for _, f := range first {
 		if over, err := l.frame(f.typ, f.body); over || err != nil {

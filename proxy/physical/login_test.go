@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
-	"github.com/replproxy/replproxy/handshake"
 )
 
 // refusal is the error with which a log-in ends.
@@ -93,9 +92,7 @@ func TestUnprovenLogInIsRefused(t *testing.T) {
 	t.Run("trusted by an access rule", func(t *testing.T) {
 		w := newWorld(t, primary, worldOptions{
 			upstream: primary.SocketConninfo(),
-			trust: func(client, _ net.Addr, p handshake.Params) bool {
-				return strings.HasPrefix(client.String(), "127.0.0.1:") && p.Get("user") == "postgres"
-			},
+			access:   []string{"host replication postgres 127.0.0.1/32 trust", "host replication all all relay"},
 		})
 		connect(t, w.conninfo())
 		if e := refusal(t, w.conninfo(), "user=other"); e.Code != "28000" {

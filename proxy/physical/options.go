@@ -61,9 +61,7 @@ type Options struct {
 	Parameters func() map[string]string
 	// Console answers the queries of ServeConsole.
 	Console Console
-	// Trust is the access rule of ruling R1; nil trusts nobody.
-	Trust  proxy.TrustFunc
-	Logger *slog.Logger
+	Logger  *slog.Logger
 
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration

@@ -2,10 +2,10 @@ package physical
 
 import (
 	"context"
-	"net"
 
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -39,13 +39,9 @@ type Settings func() map[string]string
 type Session interface {
 	ID() proxy.SessionID
 	PID() int32
+	Access() access.Decision
 	SetState(proxy.State)
 	SetApplicationName(string)
 	SetUpstream(*relay.Upstream)
 	OnCancel(key []byte, f func()) (withdraw func())
-}
-
-// trust is the rule for log-ins of which the primary asked nothing (ruling R1).
-func (o *Options) trusts(client, upstream net.Addr, s *session) bool {
-	return o.Trust != nil && o.Trust(client, upstream, s.req.Params)
 }

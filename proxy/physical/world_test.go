@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/physical"
@@ -42,8 +43,8 @@ type worldOptions struct {
 	authTimeout time.Duration
 	idleKeep    time.Duration
 	maxLogins   int
-	trust       proxy.TrustFunc
-	noReceiver  bool // leave the walreceiver's start to the test: world.startReceiver
+	access      []string // rules
+	noReceiver  bool     // leave the walreceiver's start to the test: world.startReceiver
 }
 
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
@@ -66,7 +67,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	})
 	must(t, err)
 	handler, err := physical.New(physical.Options{
-		Hub: w.hub, Upstream: dialer(config), Gate: w.gate, Logger: log, Trust: o.trust,
+		Hub: w.hub, Upstream: dialer(config), Gate: w.gate, Logger: log,
 		Settings:              func() map[string]string { return w.receiver.Status().Settings },
 		AuthenticationTimeout: o.authTimeout, IdleKeep: o.idleKeep,
 	})
@@ -74,7 +75,12 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	listeners, err := proxy.Listen(t.Context(), []string{"127.0.0.1:0"})
 	must(t, err)
 	w.addr = listeners[0].Addr().(*net.TCPAddr)
+	rules, err := access.Parse(o.access)
+	must(t, err)
+	admit := &access.Keeper{}
+	admit.Set(access.Set{Default: access.Policy{Rules: rules}})
 	w.server, err = proxy.New(proxy.Options{
+		Access:    admit,
 		Listeners: listeners, Upstream: dialer(config), Physical: handler, Logger: log,
 		AuthenticationTimeout: o.authTimeout, PhysicalGrace: 10 * time.Second, DrainGrace: time.Second,
 	})

@@ -1,0 +1,35 @@
+package access
+
+import (
+	"sync/atomic"
+
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// Set is the policies of all listeners.
+type Set struct {
+	// Default is for listeners without rules of their own.
+	Default Policy
+	// Listeners have rules of their own, by address as the configuration writes it.
+	Listeners map[string]Policy
+}
+
+// Keeper holds the set in force. Its methods may be called from any goroutine; the zero value lets the
+// primary decide for all.
+type Keeper struct{ set atomic.Pointer[Set] }
+
+// Set puts s into force for connections from now on. It must not be changed any more.
+func (k *Keeper) Set(s Set) { k.set.Store(&s) }
+
+// Decide judges a request that came through the listener at that address. It must not be a cancel request.
+func (k *Keeper) Decide(listener string, r *handshake.Request) Decision {
+	s := k.set.Load()
+	if s == nil {
+		return Policy{}.Decide(FactsOf(r))
+	}
+	p, own := s.Listeners[listener]
+	if !own {
+		p = s.Default
+	}
+	return p.Decide(FactsOf(r))
+}

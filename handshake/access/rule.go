@@ -1,0 +1,134 @@
+package access
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Method is what a rule, or the absence of rules, decides.
+type Method uint8
+
+// The methods.
+const (
+	Reject Method = iota // also where no rule matches
+	Relay
+	SCRAM
+	Trust
+)
+
+// String is the method's word in a rule.
+func (m Method) String() string {
+	switch m {
+	case Relay:
+		return "relay"
+	case SCRAM:
+		return "scram-sha-256"
+	case Trust:
+		return "trust"
+	}
+	return "reject"
+}
+
+// kind is the first word of a rule.
+type kind uint8
+
+const (
+	local     kind = iota
+	host           // TLS or not; hostnogssenc is the same here
+	hostSSL        // with TLS
+	hostNoSSL      // without
+)
+
+// rule is one line. A local one has no address.
+type rule struct {
+	kind      kind
+	databases []name
+	users     []name
+	address   address
+	method    Method
+
+	clientCert, clientName string // verify-ca or verify-full, cn or dn; "" when the rule does not say
+}
+
+// name is one of a list of databases or users: a keyword, a regular expression or a plain name.
+type name struct {
+	keyword string // all, sameuser or replication; "" for none
+	pattern *regexp.Regexp
+	text    string
+}
+
+// Rules is a checked list. It is not changed after Parse. nil and an empty one have no rules.
+type Rules struct {
+	rules []numbered
+}
+
+// numbered is a rule and its place in the list that was parsed, from 1.
+type numbered struct {
+	rule
+	number int
+}
+
+// Len is how many rules there are.
+func (r *Rules) Len() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.rules)
+}
+
+// number is that of the first rule that is so, 0 for none.
+func (r *Rules) number(is func(*rule) bool) int {
+	for i := range r.Len() {
+		if is(&r.rules[i].rule) {
+			return r.rules[i].number
+		}
+	}
+	return 0
+}
+
+// FirstWith tells the number of the first rule with method m, 0 for none.
+func (r *Rules) FirstWith(m Method) int { return r.number(func(r *rule) bool { return r.method == m }) }
+
+// FirstTLS tells the number of the first rule that only a connection with TLS matches, 0 for none.
+func (r *Rules) FirstTLS() int { return r.number(func(r *rule) bool { return r.kind == hostSSL }) }
+
+// FirstCertificate tells the number of the first rule that wants a client certificate, 0 for none.
+func (r *Rules) FirstCertificate() int {
+	return r.number(func(r *rule) bool { return r.clientCert != "" })
+}
+
+// Error is what is wrong with one rule.
+type Error struct {
+	Rule    int    // from 1
+	Offset  int    // of the byte in the rule where it begins
+	Message string // in PostgreSQL's words where it has some
+	Hint    string
+	line    string
+}
+
+// Error is the message, and the rule with a caret under it.
+func (e *Error) Error() string {
+	return fmt.Sprintf("rule %d: %s\n    %s\n    %s^", e.Rule, e.Text(),
+		strings.ReplaceAll(e.line, "\t", " "), strings.Repeat(" ", e.Offset))
+}
+
+// Text is the message with its hint.
+func (e *Error) Text() string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + "; " + e.Hint
+}
+
+// Errors are at most one for each rule.
+type Errors []*Error
+
+// Error is one paragraph for each.
+func (e Errors) Error() string {
+	all := make([]string, len(e))
+	for i, x := range e {
+		all[i] = x.Error()
+	}
+	return strings.Join(all, "\n")
+}
