@@ -21,8 +21,15 @@ const (
 	// maxAnswerMessage bounds one message of a command's answer; a timeline history of a thousand
 	// switches is below 100 kB.
 	maxAnswerMessage = 4 << 20
-	// maxAnswer bounds a whole answer: no command of ours returns more than a few rows.
-	maxAnswer = 16 << 20
+	// maxAnswer bounds a whole answer: no command of ours returns more than a few rows. maxLogIn bounds all
+	// that comes before ReadyForQuery, some kilobytes from a server. Of both each message takes messageCost at
+	// least, as it does of our memory: ones that say nothing come to an end too.
+	maxAnswer   = 16 << 20
+	maxLogIn    = 4 << 20
+	messageCost = 64
+	// maxParameters bounds how many parameters a server reports, about fifteen, and maxParameter each of them.
+	maxParameters = 100
+	maxParameter  = 64 << 10
 	// closeWait bounds the farewell of Close.
 	closeWait = time.Second
 )
@@ -170,7 +177,7 @@ func (s *Session) answer(copyAllowed bool) (a Answer, copying bool, err error) {
 		if err != nil {
 			return a, false, fmt.Errorf("read answer: %w", err)
 		}
-		if total += h.Size; total > maxAnswer {
+		if total += h.Size + messageCost; total > maxAnswer {
 			return a, false, fmt.Errorf("%w: answer of more than %d bytes", ErrProtocol, maxAnswer)
 		}
 		switch h.Type {
@@ -218,6 +225,13 @@ func (s *Session) Async(typ byte, body []byte) error {
 		value, rest, ok2 := bytes.Cut(rest, []byte{0})
 		if !ok1 || !ok2 || len(rest) > 0 {
 			return fmt.Errorf("%w: malformed ParameterStatus", ErrProtocol)
+		}
+		_, known := s.Parameters[string(name)]
+		switch {
+		case len(body) > maxParameter:
+			return fmt.Errorf("%w: ParameterStatus of %d bytes, more than %d", ErrProtocol, len(body), maxParameter)
+		case !known && len(s.Parameters) >= maxParameters:
+			return fmt.Errorf("%w: more than %d parameters", ErrProtocol, maxParameters)
 		}
 		if s.Parameters == nil {
 			s.Parameters = map[string]string{}
@@ -279,6 +293,7 @@ type frameReader struct {
 	r    *wire.Reader
 	head []byte
 	left int // of the body
+	took int // by maxLogIn
 }
 
 func newFrameReader(r io.Reader) *frameReader { return &frameReader{r: wire.NewReader(r, readAhead)} }
@@ -288,6 +303,9 @@ func (f *frameReader) Read(p []byte) (int, error) {
 		h, err := f.r.Next()
 		if err != nil {
 			return 0, err
+		}
+		if f.took += h.Size + messageCost; f.took > maxLogIn {
+			return 0, fmt.Errorf("%w: log-in of more than %d bytes", ErrProtocol, maxLogIn)
 		}
 		f.head, f.left = wire.AppendHeader(f.head[:0], h.Type, h.Size), h.Size
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Node is a proxy with a new key.
-func Node(t *testing.T, name string) *identity.Node {
+func Node(t testing.TB, name string) *identity.Node {
 	t.Helper()
 	n, err := identity.Open(filepath.Join(t.TempDir(), name), name)
 	if err != nil {
@@ -21,7 +21,7 @@ func Node(t *testing.T, name string) *identity.Node {
 }
 
 // Members is the list of a cluster that has these proxies.
-func Members(t *testing.T, nodes ...*identity.Node) *identity.Members {
+func Members(t testing.TB, nodes ...*identity.Node) *identity.Members {
 	t.Helper()
 	var lines []string
 	for _, n := range nodes {
