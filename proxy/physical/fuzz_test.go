@@ -17,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/console"
@@ -115,6 +116,7 @@ type noSession struct{}
 
 func (noSession) ID() proxy.SessionID                       { return 1 }
 func (noSession) PID() int32                                { return 1 }
+func (noSession) Access() (d access.Decision)               { return d }
 func (noSession) SetState(proxy.State)                      {}
 func (noSession) SetApplicationName(string)                 {}
 func (noSession) SetUpstream(*relay.Upstream)               {}
