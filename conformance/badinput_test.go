@@ -44,9 +44,13 @@ func TestUnusableConfiguration(t *testing.T) {
 		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", Config: config}, 2,
 			"replproxy.yml", "keep_sice", "2", "^")
 	})
-	t.Run("key whose feature is not built", func(t *testing.T) {
+	t.Run("scram without verifiers", func(t *testing.T) {
 		config := "auth:\n  method: scram\n"
-		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", Config: config}, 2, "not supported yet")
+		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", Config: config}, 2, "scram needs verifiers", "auth.query", "2", "^")
+	})
+	t.Run("users file that is not there", func(t *testing.T) {
+		config := "auth:\n  method: scram\n  users_file: /nowhere/users\n"
+		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", Config: config}, 2, "/nowhere/users", "3", "^")
 	})
 	t.Run("data directory that is not writable", func(t *testing.T) {
 		dir := filepath.Join(in.TempDir(t), "locked")

@@ -3,7 +3,6 @@ package handshake
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -183,12 +182,7 @@ func (r *Refusal) append(b []byte) []byte {
 		return append(b, 0)
 	}
 	if n := r.Negotiate; n != nil {
-		body := binary.BigEndian.AppendUint32(nil, n.Version)
-		body = binary.BigEndian.AppendUint32(body, uint32(len(n.Options)))
-		for _, o := range n.Options {
-			body = append(append(body, o...), 0)
-		}
-		b = wire.AppendFrame(b, 'v', body)
+		b = n.Append(b)
 	}
 	return wire.AppendError(b, r.Err)
 }

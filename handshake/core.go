@@ -136,18 +136,22 @@ func classify(params Params) (Class, *pgerror.Error) {
 }
 
 // negotiate is what the server itself would send first; nil when there is nothing to negotiate.
-// Servers up to 17 know 3.0 only, 18 answers with the lower of both versions.
 func (c *Core) negotiate(minor uint16, params Params) *Negotiate {
+	return negotiate(minor, c.NewestMinor, params)
+}
+
+// negotiate: servers up to 17 know 3.0 only, 18 answers with the lower of both versions.
+func negotiate(minor, newest uint16, params Params) *Negotiate {
 	var options []string
 	for _, p := range params {
 		if strings.HasPrefix(p.Name, protocolOptionPrefix) {
 			options = append(options, p.Name)
 		}
 	}
-	if minor <= c.NewestMinor && options == nil {
+	if minor <= newest && options == nil {
 		return nil
 	}
-	return &Negotiate{Version: 3<<16 | uint32(min(minor, c.NewestMinor)), Options: options}
+	return &Negotiate{Version: 3<<16 | uint32(min(minor, newest)), Options: options}
 }
 
 func injected(text string) *pgerror.Error {

@@ -43,6 +43,8 @@ type Options struct {
 	Console ConsoleHandler
 	// Access decides who may come in; nil lets the primary decide for all.
 	Access Access
+	// Roles verifies clients whom Access sends there (auth.method: scram); nil verifies nobody.
+	Roles Roles
 	// TLS is encryption towards clients; nil: none.
 	TLS TLS
 	// Logger is required.

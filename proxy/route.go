@@ -27,10 +27,10 @@ func (s *Server) route(ctx context.Context, req *handshake.Request, session *Ses
 	if _, member := req.Conn.(interface{ Member() string }); member && req.Class != handshake.PhysicalWalsender {
 		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization, "members of the cluster may only stream WAL here"))
 	}
-	if session.access.Method == access.SCRAM { // accepted by SIGHUP while auth.method waits for a restart
-		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization,
-			"access rule %d wants scram-sha-256, which is not in force: auth.method needs a restart",
-			session.access.Rule))
+	if session.access.Method == access.SCRAM {
+		if err := s.authenticate(ctx, req, session); err != nil {
+			return err
+		}
 	}
 	if s.o.Console != nil && req.Class == handshake.Regular && req.Params.Get("database") == ConsoleDatabase {
 		if err := s.o.Console.ServeConsole(ctx, req, session); err != nil {
@@ -47,6 +47,22 @@ func (s *Server) route(ctx context.Context, req *handshake.Request, session *Ses
 	err := s.o.Physical.ServeWalsender(ctx, req, session)
 	if err != nil {
 		return fmt.Errorf("serve walsender: %w", err)
+	}
+	return nil
+}
+
+// authenticate lets the client prove itself here.
+func (s *Server) authenticate(ctx context.Context, req *handshake.Request, session *Session) (err error) {
+	if s.o.Roles == nil { // accepted by SIGHUP while auth.method waits for a restart
+		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization,
+			"access rule %d wants scram-sha-256, which is not in force: auth.method needs a restart",
+			session.access.Rule))
+	}
+	if session.verified, err = s.verify(ctx, req); err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	if e := session.verified.Role.MayLogIn(); e != nil {
+		return Tell(e)
 	}
 	return nil
 }
@@ -86,7 +102,8 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 	_, clientTLS := req.Conn.(*tls.Conn)
 	return relay.Run(ctx, relay.Options{
 		Client: req.Conn, ClientTLS: clientTLS, Certificate: req.Certificate,
-		Upstream: up, Startup: req.Raw, Engine: s.engine,
+		Upstream: up, Startup: s.startup(req, session), Engine: s.engine,
+		Verified: session.verified, OnRefusal: s.refusal(session),
 		Trusted:      session.access.Method == access.Trust,
 		LoginTimeout: s.o.AuthenticationTimeout,
 		Again:        again,
@@ -100,6 +117,24 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		OnReady:    func() { session.SetState(StateActive) },
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
+}
+
+// startup is what the primary gets: the client's own packet. Where the client has been answered before the
+// primary, what was to be negotiated has been, and is not a part of it.
+func (s *Server) startup(req *handshake.Request, session *Session) []byte {
+	if session.verified == nil {
+		return req.Raw
+	}
+	_, packet := req.Negotiate(s.o.NewestMinor())
+	return packet
+}
+
+// refusal hears what the primary says against a client that was verified here.
+func (s *Server) refusal(session *Session) func() {
+	if session.verified == nil {
+		return nil
+	}
+	return func() { s.o.Roles.Doubt(session.user) }
 }
 
 func (s *Server) dial(ctx context.Context, limit time.Time) (*relay.Upstream, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -57,6 +58,8 @@ type Session struct {
 	access     access.Decision
 	cancels    *cancels
 
+	verified *roles.Verified // set before the session is routed; nil: the primary verifies
+
 	// FromClient and ToClient count payload bytes as they pass.
 	FromClient, ToClient atomic.Int64
 
@@ -95,6 +98,10 @@ func (s *Session) PID() int32 { return s.pid }
 
 // Access is what let the session in.
 func (s *Session) Access() access.Decision { return s.access }
+
+// Verified is the role that the client has proved to be, here; nil: the primary verifies. The client has been
+// sent everything up to AuthenticationSASLFinal.
+func (s *Session) Verified() *roles.Verified { return s.verified }
 
 // SetState moves the session forward; a step back is ignored.
 func (s *Session) SetState(next State) {

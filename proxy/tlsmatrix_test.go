@@ -19,12 +19,12 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// cell is one way to connect: method, channel_binding, tls.mode, sslmode, upstream.
-type cell [5]string
+// cell is one way to connect: auth.method, method, channel_binding, tls.mode, sslmode, upstream.
+type cell [6]string
 
 // matrixRow is a line of the table in docs/tls.md.
 type matrixRow struct {
-	match   [5][]string // nil: any
+	match   [6][]string // nil: any
 	outcome string
 	used    bool
 }
@@ -43,10 +43,10 @@ func readMatrix(t *testing.T) []*matrixRow {
 	var rows []*matrixRow
 	for _, line := range strings.Split(strings.TrimSpace(table), "\n")[2:] {
 		fields := strings.Split(strings.Trim(line, "|"), "|")
-		if len(fields) != 6 {
+		if len(fields) != 7 {
 			t.Fatalf("line %q", line)
 		}
-		r := &matrixRow{outcome: strings.TrimSpace(fields[5])}
+		r := &matrixRow{outcome: strings.TrimSpace(fields[6])}
 		for i := range r.match {
 			if words := strings.Split(strings.ReplaceAll(fields[i], " ", ""), ","); words[0] != "any" {
 				r.match[i] = words
@@ -76,7 +76,8 @@ func expected(t *testing.T, rows []*matrixRow, c cell) string {
 func tlsPrimary(t *testing.T, major int, c *pgtest.Certificate) *pgtest.Server {
 	t.Helper()
 	p := pgtest.Need(t, major).Primary(t, pgtest.HBA("host all trust all trust", "host all password all password",
-		"host all md5 all md5", "host all scram all scram-sha-256"), pgtest.Stopped())
+		"host all md5 all md5", "host all scram all scram-sha-256",
+		"host all replproxy all trust"), pgtest.Stopped())
 	p.TLS(t, c)
 	p.Start(t)
 	for _, method := range []string{"trust", "password", "md5", "scram"} {
@@ -89,6 +90,8 @@ func tlsPrimary(t *testing.T, major int, c *pgtest.Certificate) *pgtest.Server {
 			t.Fatal(err)
 		}
 	}
+	p.Exec(t, "CREATE ROLE replproxy LOGIN", "host="+p.SocketDir)
+	p.Exec(t, documentedFunction(t), "host="+p.SocketDir)
 	return p
 }
 
@@ -134,6 +137,7 @@ func TestTLSMatrix(t *testing.T) {
 		ofPrimary := authority.Issue(t, pkix.Name{CommonName: "primary"}, "127.0.0.1")
 		ofProxy := authority.Issue(t, pkix.Name{CommonName: "proxy"}, "127.0.0.1")
 		primary := tlsPrimary(t, in.Major, ofPrimary)
+		verifiers := ask(t, primary, nil)
 		tools, dir := pgtest.Need(t, 15), in.TempDir(t)
 		methods, bindings := []string{"trust", "password", "md5", "scram"}, []string{"disable", "prefer", "require"}
 		if in.Major != 15 {
@@ -149,8 +153,9 @@ func TestTLSMatrix(t *testing.T) {
 				if leg == "same" {
 					cert = ofPrimary
 				}
-				w := start(t, proxy.Options{Upstream: up,
-					TLS: keeper(t, cert, func(s *clienttls.Settings) { s.Mode = tlsMode })})
+				secure := keeper(t, cert, func(s *clienttls.Settings) { s.Mode = tlsMode })
+				relayed := start(t, proxy.Options{Upstream: up, TLS: secure})
+				verified := start(t, proxy.Options{Upstream: up, TLS: secure, Roles: verifiers})
 				for _, method := range methods {
 					for _, binding := range bindings {
 						if method != "scram" && (binding == "disable" || leg == "same") {
@@ -160,18 +165,23 @@ func TestTLSMatrix(t *testing.T) {
 							if method != "scram" && (sslmode == "require" || sslmode == "verify-ca") {
 								continue // as verify-full
 							}
-							c := cell{method, binding, tlsMode, sslmode, leg}
-							want := expected(t, rows, c)
-							g.Go(func() error {
-								cmd := tools.Tool(t, dir, "psql", "-XAt", "-d", w.conninfo("user="+method, "password=secret",
-									"sslmode="+sslmode, "channel_binding="+binding, "sslrootcert="+authority.File),
-									"-c", `\conninfo`, "-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-								out, err := cmd.CombinedOutput()
-								if problem := compare(c, want, string(out), err); problem != "" {
-									t.Errorf("%v: want %s: %s\n%s", c, want, problem, out)
+							for auth, w := range map[string]*world{"relay": relayed, "scram": verified} {
+								if auth == "scram" && leg == "same" {
+									continue // as TLS
 								}
-								return nil
-							})
+								c := cell{auth, method, binding, tlsMode, sslmode, leg}
+								want := expected(t, rows, c)
+								g.Go(func() error {
+									cmd := tools.Tool(t, dir, "psql", "-XAt", "-d", w.conninfo("user="+method, "password=secret",
+										"sslmode="+sslmode, "channel_binding="+binding, "sslrootcert="+authority.File),
+										"-c", `\conninfo`, "-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+									out, err := cmd.CombinedOutput()
+									if problem := compare(c, want, string(out), err); problem != "" {
+										t.Errorf("%v: want %s: %s\n%s", c, want, problem, out)
+									}
+									return nil
+								})
+							}
 						}
 					}
 				}
@@ -197,14 +207,14 @@ func compare(c cell, want, out string, err error) string {
 		attempts := strings.Split(out, "connection to server")
 		last := attempts[len(attempts)-1]
 		for _, attempt := range attempts {
-			if strings.Contains(attempt, text) && strings.Contains(attempt, "FATAL") == (refusal == "28000") &&
-				(refusal == "28000" || attempt == last) {
+			if strings.Contains(attempt, text) && strings.Contains(attempt, "FATAL") == (refusal != "libpq") &&
+				(refusal != "libpq" || attempt == last) {
 				return ""
 			}
 		}
 		return "another refusal"
 	}
-	upstreamTLS := map[bool]string{true: "t\n", false: "f\n"}[c[4] != "plain"]
+	upstreamTLS := map[bool]string{true: "t\n", false: "f\n"}[c[5] != "plain"]
 	if strings.Contains(out, "SSL connection (protocol: TLSv1.") != (want == "TLS") || !strings.HasSuffix(out, "\n"+upstreamTLS) {
 		return "other legs"
 	}

@@ -38,6 +38,9 @@ func start(t *testing.T, o proxy.Options) *world {
 	}
 	w.port = listeners[0].Addr().(*net.TCPAddr).Port
 	o.Listeners = append(listeners, o.Listeners...)
+	if o.Roles != nil && o.Access == nil {
+		o.Access = verifyAll(t)
+	}
 	o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.Server, err = proxy.New(o)
 	if err != nil {

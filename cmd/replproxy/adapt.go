@@ -9,7 +9,9 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -33,6 +35,25 @@ func dialer(up *upstream.Config, wait func() time.Duration) proxy.Dialer {
 			},
 		}, nil
 	})
+}
+
+// knownOf is what the primary says of itself, or said last: with auth.method: scram that outlives a restart.
+func knownOf(receiver *walreceiver.Receiver, verifier *roles.Keeper) func() (parameters, settings map[string]string) {
+	if verifier != nil {
+		return verifier.Shown
+	}
+	return func() (parameters, settings map[string]string) {
+		s := receiver.Status()
+		return s.Parameters, s.Settings
+	}
+}
+
+// rolesOf is a keeper as the server takes it: no keeper is no Roles.
+func rolesOf(k *roles.Keeper) proxy.Roles {
+	if k == nil {
+		return nil
+	}
+	return k
 }
 
 // writtenAhead is what a fast disk takes between two looks at the volume (a second at 1 GB/s would be

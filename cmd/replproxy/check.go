@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/handshake/clienttls"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -75,6 +77,23 @@ func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
 	var file *clienttls.FileError
 	if errors.As(err, &file) {
 		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
+	}
+	return k, err
+}
+
+// openRoles is who verifies clients here; nil with auth.method: relay.
+func openRoles(c *config.Config, up *upstream.Config, shown func() (parameters, settings map[string]string),
+	log *slog.Logger) (*roles.Keeper, error) {
+	if c.Auth.Method != config.MethodSCRAM {
+		return nil, nil
+	}
+	k, err := roles.Open(roles.Options{
+		Upstream: up, Query: c.Auth.Query, File: c.Auth.UsersFile, Dir: filepath.Join(c.DataDir, "auth"),
+		TTL: c.Auth.CacheTTL, MaxAge: c.Auth.CacheMaxAge, Shown: shown, Logger: log,
+	})
+	var file *roles.FileError
+	if errors.As(err, &file) {
+		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("auth.users_file", err))}
 	}
 	return k, err
 }

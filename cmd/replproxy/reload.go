@@ -18,6 +18,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/clienttls"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -171,6 +172,7 @@ type parts struct {
 	advisor  *advisor
 	tls      *clienttls.Keeper
 	access   *access.Keeper
+	verifier *roles.Keeper
 	members  *membership
 }
 
@@ -198,6 +200,9 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)
 	}
 	p.access.Set(c.AccessSet())
+	if p.verifier != nil {
+		p.verifier.Tune(c.Auth.CacheTTL, c.Auth.CacheMaxAge)
+	}
 	if keysErr := p.members.rekey(); keysErr != nil { // so were these
 		p.advisor.log.Error("the keys of cluster.key_file were not changed: the ones before stay in force",
 			"err", keysErr)

@@ -186,11 +186,19 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	verifier, err := openRoles(c, up, func() (parameters, settings map[string]string) {
+		s := receiver.Status()
+		return s.Parameters, s.Settings
+	}, log.With("part", "auth"))
+	if err != nil {
+		return err
+	}
+	known := knownOf(receiver, verifier)
 	var shown *view
 	handler, err := physical.New(physical.Options{
 		Hub: hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
-		Settings:   func() map[string]string { return receiver.Status().Settings },
-		Parameters: func() map[string]string { return receiver.Status().Parameters },
+		Settings:   func() map[string]string { _, settings := known(); return settings },
+		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Console: func(query string) (console.Table, error) {
 			s := shown.Status()
 			s.Ready, s.NotReady = admin.Readiness(&s)
@@ -222,8 +230,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
 		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
-		TLS:         secure,
-		Access:      admit,
+		TLS: secure, Access: admit, Roles: rolesOf(verifier),
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -240,7 +247,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		upstream: up, setup: func() preflight.Setup { return setup(set.now(), up, secure.Certificate()) },
 		hub: hub, receiver: receiver, log: log,
 	}
-	set.apply = (&parts{up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, admit, members}).apply
+	set.apply = (&parts{
+		up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, admit, verifier, members,
+	}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
@@ -255,6 +264,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		{"walreceiver", receiver.Run}, {"advisor", advisor.Run},
 	}
 	stages = append(stages, memberStages...)
+	if verifier != nil {
+		stages = append(stages, stage{"auth", verifier.Run})
+	}
 	if control != nil {
 		stages = append([]stage{{"control", control.Run}}, stages...)
 	}

@@ -143,6 +143,30 @@ func (s *Session) until(ctx context.Context) func(error) error {
 	}
 }
 
+// QueryBound is Query by the extended protocol: one statement whose $1, $2 … are args, bound as text. Nothing
+// of args becomes part of the statement.
+func (s *Session) QueryBound(ctx context.Context, statement string, args ...string) ([]Result, error) {
+	b := wire.AppendFrame(nil, 'P', append(append([]byte{0}, statement...), 0, 0, 0))
+	bind := binary.BigEndian.AppendUint16([]byte{0, 0, 0, 0}, uint16(len(args)))
+	for _, arg := range args {
+		bind = append(binary.BigEndian.AppendUint32(bind, uint32(len(arg))), arg...)
+	}
+	b = wire.AppendFrame(b, 'B', append(bind, 0, 0)) // results as text
+	b = wire.AppendFrame(b, 'D', []byte{'P', 0})
+	b = wire.AppendFrame(b, 'E', []byte{0, 0, 0, 0, 0})
+	b = wire.AppendFrame(b, 'S', nil)
+	done := s.until(ctx)
+	var a Answer
+	err := s.write(b)
+	if err == nil {
+		a, _, err = s.answer(false)
+	}
+	if err = done(err); err != nil {
+		return nil, err
+	}
+	return a.Results, a.Err
+}
+
 func (s *Session) send(commands ...string) error {
 	var b []byte
 	for _, c := range commands {
@@ -207,6 +231,7 @@ func (s *Session) answer(copyAllowed bool) (a Answer, copying bool, err error) {
 			}
 			err = fmt.Errorf("%w: unexpected CopyBothResponse", ErrProtocol)
 		case 'd', 'c': // late COPY traffic (facts E6)
+		case '1', '2', 'n': // parsed, bound, no rows to come (QueryBound)
 		default:
 			err = s.Async(h.Type, body)
 		}

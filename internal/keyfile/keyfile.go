@@ -8,8 +8,12 @@ import (
 	"os"
 )
 
-// maxKey bounds a key file; a key with its certificate chain has a few kB.
-const maxKey = 1 << 20
+// maxKey bounds a key file; a key with its certificate chain has a few kB. maxPasswords bounds a password
+// file: ten thousand roles with their verifiers have a few MB.
+const (
+	maxKey       = 1 << 20
+	maxPasswords = 16 << 20
+)
 
 // Bits of a file's mode that must not be set.
 const (
@@ -23,7 +27,7 @@ const (
 
 // ReadServer reads a key that we show to clients. The error is PostgreSQL's.
 func ReadServer(path string) ([]byte, error) {
-	return read(path, func(mode fs.FileMode, owner, us int) error {
+	return read(path, maxKey, func(mode fs.FileMode, owner, us int) error {
 		switch {
 		case !mode.IsRegular():
 			return fmt.Errorf("private key file %q is not a regular file", path)
@@ -38,7 +42,7 @@ func ReadServer(path string) ([]byte, error) {
 
 // ReadClient reads a key that we show to a server. The error is libpq's.
 func ReadClient(path string) ([]byte, error) {
-	return read(path, func(mode fs.FileMode, owner, _ int) error {
+	return read(path, maxKey, func(mode fs.FileMode, owner, _ int) error {
 		switch {
 		case !mode.IsRegular():
 			return fmt.Errorf("private key file %q is not a regular file", path)
@@ -51,7 +55,7 @@ func ReadClient(path string) ([]byte, error) {
 
 // ReadPasswords reads a password file. The error is libpq's; a file that is not there wraps fs.ErrNotExist.
 func ReadPasswords(path string) ([]byte, error) {
-	b, err := read(path, func(mode fs.FileMode, _, _ int) error {
+	b, err := read(path, maxPasswords, func(mode fs.FileMode, _, _ int) error {
 		switch {
 		case !mode.IsRegular():
 			return errors.New("it is not a plain file")
@@ -66,7 +70,7 @@ func ReadPasswords(path string) ([]byte, error) {
 	return b, nil
 }
 
-func read(path string, judge func(mode fs.FileMode, owner, us int) error) ([]byte, error) {
+func read(path string, limit int64, judge func(mode fs.FileMode, owner, us int) error) ([]byte, error) {
 	info, err := os.Stat(path) // first: to open a pipe may block
 	if err != nil {
 		return nil, fmt.Errorf("could not access file: %w", err)
@@ -85,8 +89,8 @@ func read(path string, judge func(mode fs.FileMode, owner, us int) error) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKey+1))
-	if err == nil && len(b) > maxKey {
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
 		err = errors.New("the file is too large")
 	}
 	if err != nil {

@@ -85,6 +85,8 @@ type TLS struct {
 // the primary at one time (R13).
 type Auth struct {
 	Method, Query, UsersFile string
+	CacheTTL                 time.Duration // so long what is known of a role holds
+	CacheMaxAge              time.Duration // the same while the primary cannot be asked
 	MaxUpstreamWalsenders    int
 }
 
@@ -133,6 +135,16 @@ const (
 // usual max_wal_senders of 10.
 const DefaultMaxUpstreamWalsenders = 2
 
+// MethodSCRAM is auth.method: scram.
+const MethodSCRAM = "scram"
+
+// DefaultCacheTTL is how long a revoked role may still get in: as long as an operator waits to see it work.
+// DefaultCacheMaxAge lasts through a night in which the primary stays down.
+const (
+	DefaultCacheTTL    = 30 * time.Second
+	DefaultCacheMaxAge = 24 * time.Hour
+)
+
 // DefaultFeedbackSettle gives standbys without a slot the time to come back first (R20):
 // wal_receiver_status_interval (10 s) and wal_retrieve_retry_interval (5 s).
 const DefaultFeedbackSettle = 15 * time.Second
@@ -152,11 +164,14 @@ func Default() *Config {
 			MinFree:            Share{Percent: 10},
 			RetainUntil:        1,
 		},
-		Slots:     Slots{Adopted: "advance", Mirror: "false"},
-		Feedback:  Feedback{Settle: DefaultFeedbackSettle},
-		Upstream:  Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
-		TLS:       TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},
-		Auth:      Auth{Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders},
+		Slots:    Slots{Adopted: "advance", Mirror: "false"},
+		Feedback: Feedback{Settle: DefaultFeedbackSettle},
+		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
+		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},
+		Auth: Auth{
+			Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders,
+			CacheTTL: DefaultCacheTTL, CacheMaxAge: DefaultCacheMaxAge,
+		},
 		LogLevel:  slog.LevelInfo,
 		LogFormat: "text",
 	}

@@ -163,18 +163,14 @@ func TestNoFileNeeded(t *testing.T) {
 // TestUnbuiltIsRefused is R26: the list of what is known and does not exist yet. A feature that is
 // built moves its key out of this list, in the same commit.
 func TestUnbuiltIsRefused(t *testing.T) {
-	unbuilt := map[string]string{
-		"auth.method":     "scram",
-		"auth.query":      "select 1",
-		"auth.users_file": "/x",
-	}
+	unbuilt := map[string]string{}
 	for _, k := range keys {
 		value, listed := unbuilt[k.path]
 		if listed == k.ready {
 			t.Errorf("%s: ready is %v, listed as unbuilt: %v", k.id(), k.ready, listed)
 			continue
 		}
-		if k.ready {
+		if k.ready != later {
 			continue
 		}
 		section, leaf, nested := strings.Cut(k.path, ".")
@@ -208,6 +204,27 @@ func TestTLSKeys(t *testing.T) {
 		"{mode: require, " + files + ", client_ca_file: /a, clientcert: verify_full}":                 "is not one of optional",
 	} {
 		_, err := loadText(t, "tls: "+content)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", content, err, want)
+		}
+	}
+}
+
+// TestAuthKeys: what the auth keys say against each other.
+func TestAuthKeys(t *testing.T) {
+	for content, want := range map[string]string{
+		"{method: relay}":                                                        "",
+		"{method: scram}":                                                        "auth.method: scram needs verifiers",
+		"{method: scram, query: SELECT 1}":                                       "",
+		"{method: scram, users_file: /u}":                                        "",
+		"{method: scram, users_file: /u, cache_ttl: 2d}":                         "auth.cache_ttl: is longer than",
+		"{method: scram, users_file: /u, cache_ttl: 0, cache_max_age: 0}":        "",
+		"{method: scram, query: SELECT 1, users_file: /u, cache_max_age: 1week}": "auth.cache_max_age",
+		"{query: SELECT 1}":                                                      "auth.query: does nothing without",
+		"{users_file: /u}":                                                       "auth.users_file: does nothing without",
+		"{method: peer}":                                                         "is not one of relay, scram",
+	} {
+		_, err := loadText(t, "auth: "+content)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", content, err, want)
 		}

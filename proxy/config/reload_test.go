@@ -22,6 +22,7 @@ var other = map[string]string{
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
 	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
+	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h",
 	"cluster.join": "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
 }
 

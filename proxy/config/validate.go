@@ -76,6 +76,9 @@ func (c *Config) validate() Errors {
 		bad(key, "%s", m)
 	}
 	errs = append(errs, c.accessProblems()...)
+	for key, m := range authProblems(c.Auth) {
+		bad(key, "%s", m)
+	}
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)
 	}
@@ -123,6 +126,27 @@ func tlsProblems(t TLS) map[string]string {
 	}
 	if t.ClientName != "cn" && t.ClientCert != "verify-full" {
 		all["tls.clientname"] = "does nothing without tls.clientcert: verify-full"
+	}
+	return all
+}
+
+// authProblems are what the auth keys say against each other, by key.
+func authProblems(a Auth) map[string]string {
+	all := map[string]string{}
+	if a.Method != MethodSCRAM {
+		for key, set := range map[string]bool{"auth.query": a.Query != "", "auth.users_file": a.UsersFile != ""} {
+			if set {
+				all[key] = "does nothing without auth.method: scram"
+			}
+		}
+		return all
+	}
+	if a.Query == "" && a.UsersFile == "" {
+		all["auth.method"] = "scram needs verifiers: set auth.query, as in \"SELECT * FROM replproxy.auth($1)\" " +
+			"with the function of docs/auth.md, or auth.users_file"
+	}
+	if a.CacheTTL > a.CacheMaxAge {
+		all["auth.cache_ttl"] = "is longer than auth.cache_max_age"
 	}
 	return all
 }

@@ -31,9 +31,15 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	case *grammar.ReadSlot:
 		before, err = s.readSlot(ctx, before, c.Name)
 	case *grammar.DropSlot:
-		if !s.h.o.Hub.HasSlot(c.Name) && s.link.take() { // the primary may have it
-			if err := s.forward(parent, ctx, cmd, text); !errors.Is(err, errLinkLost) {
+		if !s.h.o.Hub.HasSlot(c.Name) { // the primary may have it
+			linked, err := s.linked(parent)
+			if errors.Is(err, errClientGone) {
 				return err
+			}
+			if linked && err == nil {
+				if err := s.forward(parent, ctx, cmd, text); !errors.Is(err, errLinkLost) {
+					return err
+				}
 			}
 		}
 		before, err = s.dropSlot(ctx, before, c)

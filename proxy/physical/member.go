@@ -11,8 +11,9 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// memberKey is the size of the cancel key that a member of the cluster gets, as in protocol 3.0.
-const memberKey = 4
+// ownKey is the size of the cancel keys that are made here without the primary, as in protocol 3.0: that is good
+// for every version.
+const ownKey = 4
 
 // member is the name of the member of the cluster at the other end of a connection that has proved it; ""
 // for everybody else.
@@ -30,18 +31,31 @@ func (s *session) welcome(name string) error {
 	if s.h.o.Parameters == nil {
 		return pgerror.Fatal(pgerror.FeatureNotSupported, "members of the cluster are not served here")
 	}
+	if err := s.learn(); err != nil {
+		return err
+	}
+	s.parameters["application_name"] = name
+	return s.greet()
+}
+
+// learn takes over what the primary told this proxy.
+func (s *session) learn() error {
 	known := s.h.o.Parameters()
 	if known["server_version"] == "" {
 		return pgerror.Fatal(pgerror.CannotConnectNow, "the database system is starting up").
 			WithDetail("This proxy has not been connected to its primary yet.")
 	}
 	s.parameters = maps.Clone(known)
-	s.parameters["application_name"] = name
+	return nil
+}
+
+// greet tells the client that it is in.
+func (s *session) greet() error {
 	b := wire.AppendFrame(nil, 'R', make([]byte, 4)) // AuthenticationOk
 	for _, p := range slices.Sorted(maps.Keys(s.parameters)) {
 		b = wire.AppendFrame(b, 'S', []byte(p+"\x00"+s.parameters[p]+"\x00"))
 	}
-	key := make([]byte, memberKey)
+	key := make([]byte, ownKey)
 	_, _ = rand.Read(key) // never fails
 	s.withdraw = s.server.OnCancel(key, s.cancel)
 	body := append(binary.BigEndian.AppendUint32(nil, uint32(s.server.PID())), key...)

@@ -28,10 +28,16 @@ var errTorn = errors.New("broken off inside a message")
 
 // pass hands a command to the primary, on the session's own connection.
 func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query string) error {
-	if !s.link.take() {
+	ok, err := s.linked(parent)
+	switch {
+	case errors.Is(err, errClientGone):
+		return err
+	case err != nil:
+		return s.fail(nil, err)
+	case !ok:
 		return s.fail(nil, errReconnect(cmd))
 	}
-	err := s.forward(parent, ctx, cmd, query)
+	err = s.forward(parent, ctx, cmd, query)
 	if errors.Is(err, errLinkLost) {
 		return s.fail(nil, errReconnect(cmd))
 	}

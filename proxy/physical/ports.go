@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -40,6 +41,7 @@ type Session interface {
 	ID() proxy.SessionID
 	PID() int32
 	Access() access.Decision
+	Verified() *roles.Verified
 	SetState(proxy.State)
 	SetApplicationName(string)
 	SetUpstream(*relay.Upstream)

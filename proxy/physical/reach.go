@@ -67,7 +67,7 @@ func (l *login) attempt(t *ticket) ([]frame, error) {
 	}
 	stop := context.AfterFunc(l.ctx, k.interrupt)
 	defer stop()
-	first, err := k.begin(l.s.req.Raw)
+	first, err := k.begin(l.s.startup())
 	if err == nil {
 		if full := fullError(first); full != nil {
 			err = fmt.Errorf("%w: %w", errFull, full)
@@ -81,6 +81,16 @@ func (l *login) attempt(t *ticket) ([]frame, error) {
 	}
 	l.link = k
 	return first, nil
+}
+
+// startup is what the primary gets: the client's own packet. For a client that was answered here it asks for
+// protocol 3.0, which every server has.
+func (s *session) startup() []byte {
+	if s.server.Verified() == nil {
+		return s.req.Raw
+	}
+	_, packet := s.req.Negotiate(0)
+	return packet
 }
 
 // begin sends the startup packet and reads up to the first message that decides something.

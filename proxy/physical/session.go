@@ -30,7 +30,7 @@ type session struct {
 	started time.Time
 
 	// Owned by the session's goroutine.
-	link       *link // nil before the log-in, and for a member of the cluster
+	link       *link // nil before the log-in, for a member of the cluster, and until one verified here needs it
 	parameters map[string]string
 	version    grammar.Version
 	identified bool // IDENTIFY_SYSTEM has succeeded
@@ -51,12 +51,13 @@ func (s *session) serve(ctx context.Context) error {
 		}
 		s.h.o.Hub.DropTemporary(s.server.PID())
 	}()
-	name := member(s.client.conn)
 	var err error
-	if name == "" {
-		err = s.logIn(ctx)
-	} else {
+	if name := member(s.client.conn); name != "" {
 		err = s.welcome(name)
+	} else if v := s.server.Verified(); v != nil {
+		err = s.admit(v)
+	} else {
+		err = s.logIn(ctx)
 	}
 	if err != nil {
 		return err

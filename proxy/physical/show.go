@@ -20,6 +20,9 @@ func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Sh
 		s.link.close()
 	}
 	name, setting, ok := s.setting(c.Name)
+	if !ok && s.server.Verified() != nil {
+		return s.pass(parent, ctx, c, query)
+	}
 	if !ok {
 		return s.fail(before, errReconnect(c))
 	}

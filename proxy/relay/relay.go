@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/handshake/roles"
 )
 
 const (
@@ -36,6 +37,11 @@ type Options struct {
 	Engine *Engine
 	// Startup is the client's startup packet, sent first and unchanged.
 	Startup []byte
+	// Verified: the client has proved itself to us and been sent AuthenticationSASLFinal; we log in for it. nil:
+	// its log-in is passed through.
+	Verified *roles.Verified
+	// OnRefusal is called when the primary refuses a client that was verified here; nil is nobody.
+	OnRefusal func()
 	// Trusted: an access rule lets this client in though the primary asks it nothing (ruling R1).
 	Trusted bool
 	// LoginTimeout bounds the log-in, 0 is the default.
@@ -120,6 +126,8 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 	}
 	_, err := upstream.Write(o.Startup)
 	switch {
+	case err == nil && o.Verified != nil:
+		err = l.prove(o)
 	case err == nil:
 		err = l.run()
 	case o.Again != nil && notYet(0, nil, err) && o.Again():

@@ -1,0 +1,159 @@
+package roles
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// maxRoles bounds the roles that are remembered; the one that was asked for longest ago goes first.
+	maxRoles = 10_000
+	// maxUnknown bounds the names that are remembered for not being roles. A flood of others costs a
+	// question each, on the one connection.
+	maxUnknown = 1000
+	// refreshPart of cache_max_age is how old a role gets before it is asked for unasked: standbys stay
+	// connected for months, and what is known of their role must not be too old on the day of the failure.
+	refreshPart = 8
+	// suspicion is how young an answer may be for a wrong proof not to cast doubt on it: so many questions
+	// a second are all that guessing passwords causes.
+	suspicion = time.Second
+)
+
+// entry is what the primary said of one name, and when.
+type entry struct {
+	Role    Role      `json:"role"`
+	Asked   time.Time `json:"asked"`
+	known   bool
+	suspect bool // a client has failed by it: the password may have changed
+}
+
+// cache is what is remembered. It is pure: the caller brings the time.
+type cache struct {
+	ttl, maxAge time.Duration
+	entries     map[string]*entry
+	unknown     int  // entries that are no roles
+	changed     bool // what is to be kept differs from what save was given, beyond the time
+	asked       bool // or in the time only
+}
+
+func newCache(ttl, maxAge time.Duration) *cache {
+	return &cache{ttl: ttl, maxAge: maxAge, entries: map[string]*entry{}}
+}
+
+// look is what is remembered of a name. fresh: it need not be asked for; usable: it may be used if it can't be.
+func (c *cache) look(name string, now time.Time) (f Found, fresh, usable bool) {
+	e := c.entries[name]
+	if e == nil {
+		return f, false, false
+	}
+	age := now.Sub(e.Asked)
+	usable = age < c.maxAge && age >= 0 && e.known
+	fresh = age < c.ttl && age >= 0 && !e.suspect
+	return Found{Role: e.Role, Known: e.known, Certain: fresh, FromPrimary: true}, fresh, usable
+}
+
+// learn remembers what the primary said.
+func (c *cache) learn(name string, r Role, known bool, now time.Time) {
+	before := c.entries[name]
+	switch {
+	case known && (before == nil || !before.known || before.Role != r):
+		c.changed = true
+	case known:
+		c.asked = true
+	case before != nil && before.known:
+		c.changed = true
+	}
+	c.drop(name)
+	if known {
+		c.makeRoom()
+	} else if c.unknown >= maxUnknown {
+		c.forgetUnknown()
+	}
+	if !known {
+		c.unknown++
+	}
+	c.entries[name] = &entry{Role: r, Asked: now, known: known}
+}
+
+func (c *cache) drop(name string) {
+	if e := c.entries[name]; e != nil {
+		if !e.known {
+			c.unknown--
+		}
+		delete(c.entries, name)
+	}
+}
+
+// makeRoom lets one more role in.
+func (c *cache) makeRoom() {
+	if len(c.entries)-c.unknown < maxRoles {
+		return
+	}
+	oldest, at := "", time.Time{}
+	for name, e := range c.entries {
+		if e.known && (oldest == "" || e.Asked.Before(at)) {
+			oldest, at = name, e.Asked
+		}
+	}
+	c.drop(oldest)
+}
+
+func (c *cache) forgetUnknown() {
+	for name, e := range c.entries {
+		if !e.known {
+			delete(c.entries, name)
+		}
+	}
+	c.unknown = 0
+}
+
+// doubt says that a client has failed by what is remembered of name.
+func (c *cache) doubt(name string, now time.Time) {
+	if e := c.entries[name]; e != nil && now.Sub(e.Asked) >= suspicion {
+		e.suspect = true
+	}
+}
+
+// due is up to n roles that should be asked for again, the oldest first. What is too old for any use is
+// dropped.
+func (c *cache) due(now time.Time, n int) []string {
+	var names []string
+	limit := max(c.ttl, c.maxAge/refreshPart)
+	for name, e := range c.entries {
+		switch age := now.Sub(e.Asked); {
+		case age >= c.maxAge || age >= c.ttl && !e.known || age < 0:
+			c.changed = c.changed || e.known
+			c.drop(name)
+		case e.known && age >= limit:
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return c.entries[a].Asked.Compare(c.entries[b].Asked) })
+	return names[:min(n, len(names))]
+}
+
+// keep is the roles to be kept on disk, by name.
+func (c *cache) keep() []entry {
+	var all []entry
+	for _, e := range c.entries {
+		if e.known {
+			all = append(all, *e)
+		}
+	}
+	slices.SortFunc(all, func(a, b entry) int {
+		if a.Role.Name < b.Role.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// restore puts kept roles back, those that are not too old.
+func (c *cache) restore(kept []entry, now time.Time) {
+	for _, e := range kept {
+		if age := now.Sub(e.Asked); age < c.maxAge && age >= 0 && len(c.entries) < maxRoles {
+			c.entries[e.Role.Name] = &entry{Role: e.Role, Asked: e.Asked, known: true}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package roles
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/replproxy/replproxy/internal/keyfile"
+)
+
+const (
+	// rolesFile has what the primary said: a line with the format and the SHA-256 of the rest, then JSON.
+	rolesFile = "roles"
+	// mockFile has the secret that the salts of unknown roles are made of.
+	mockFile = "mock_secret"
+
+	format     = "replproxy-auth-1"
+	secretSize = 32
+)
+
+// kept is the content of rolesFile. Parameters and Settings are of the primary, as walsender sessions are
+// shown them.
+type kept struct {
+	Roles      []entry           `json:"roles"`
+	Iterations int               `json:"iterations"`
+	Parameters map[string]string `json:"parameters"`
+	Settings   map[string]string `json:"settings"`
+}
+
+var errDamaged = errors.New("the file is damaged")
+
+// load reads rolesFile. No file is an empty kept.
+func load(dir string) (k kept, err error) {
+	b, err := keyfile.ReadPasswords(filepath.Join(dir, rolesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	return decode(b)
+}
+
+func decode(b []byte) (k kept, err error) {
+	head, body, ok := bytes.Cut(b, []byte("\n"))
+	if sum := sha256.Sum256(body); !ok || string(head) != format+" "+hex.EncodeToString(sum[:]) {
+		return k, errDamaged
+	}
+	if err := json.Unmarshal(body, &k); err != nil {
+		return kept{}, errDamaged // the library's text may quote a value
+	}
+	return k, nil
+}
+
+func encode(k kept) ([]byte, error) {
+	body, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(body)
+	return append([]byte(format+" "+hex.EncodeToString(sum[:])+"\n"), body...), nil
+}
+
+// secret reads mockFile, or makes it.
+func secret(dir string) ([]byte, error) {
+	path := filepath.Join(dir, mockFile)
+	b, err := keyfile.ReadPasswords(path)
+	if err == nil && len(b) == secretSize {
+		return b, nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		b = make([]byte, secretSize)
+		_, _ = rand.Read(b) // never fails
+		err = write(dir, mockFile, b)
+	}
+	return b, err
+}
+
+// write puts a file into place as a whole and durably, for our eyes only.
+func write(dir, name string, b []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	next := filepath.Join(dir, name+".new")
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(next, filepath.Join(dir, name))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,119 @@
+package roles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/handshake/scramauth"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// maxName is NAMEDATALEN-1.
+	maxName = 63
+	// statementTimeout bounds the query on the primary, askTimeout all of a question, log-in included.
+	statementTimeout = "5s"
+	askTimeout       = 8 * time.Second
+)
+
+// params are the settings of the connection: whatever conninfo, the role or the database say, the names in
+// the query mean the same, and a time has one form.
+func params(c *upstream.Config) map[string]string {
+	p := map[string]string{
+		"application_name": "replproxy auth", "search_path": "pg_catalog, pg_temp", "client_encoding": "UTF8",
+		"DateStyle": "ISO", "TimeZone": "UTC", "statement_timeout": statementTimeout, "options": "",
+	}
+	if c.Database() == "" {
+		p["database"] = "postgres" // the user's own name, which is the default, is rarely a database
+	}
+	return p
+}
+
+// errAnswer is an answer that auth.query must not give.
+var errAnswer = errors.New("unusable answer")
+
+// columns are what the query has to return, by name.
+var columns = []string{"rolpassword", "rolcanlogin", "rolreplication", "rolsuper", "rolvaliduntil"}
+
+// ask runs the query for one name.
+func ask(ctx context.Context, conn *upstream.Session, query, name string) (r Role, known bool, err error) {
+	res, err := conn.QueryBound(ctx, query, name)
+	if err != nil {
+		return r, false, err
+	}
+	if len(res) != 1 {
+		return r, false, fmt.Errorf("%w: not one statement that returns rows", errAnswer)
+	}
+	return roleOf(name, res[0])
+}
+
+// roleOf reads the answer.
+func roleOf(name string, res upstream.Result) (r Role, known bool, err error) {
+	at := map[string]int{}
+	for i, c := range res.Columns {
+		at[c] = i
+	}
+	for _, c := range columns {
+		if _, ok := at[c]; !ok {
+			return r, false, fmt.Errorf("%w: no column %s; it has to return %s",
+				errAnswer, c, strings.Join(columns, ", "))
+		}
+	}
+	if len(res.Rows) == 0 {
+		return r, false, nil
+	}
+	row := res.Rows[0]
+	if len(res.Rows) > 1 || len(row) != len(res.Columns) {
+		return r, false, fmt.Errorf("%w: %d rows for one role", errAnswer, len(res.Rows))
+	}
+	r.Name = name
+	if secret := row[at["rolpassword"]]; len(secret) > scramauth.MaxVerifier {
+		return r, false, fmt.Errorf("%w: rolpassword is too long", errAnswer)
+	} else {
+		r.Secret = Secret(secret)
+	}
+	for c, to := range map[string]*bool{
+		"rolcanlogin": &r.Login, "rolreplication": &r.Replication, "rolsuper": &r.Superuser,
+	} {
+		switch string(row[at[c]]) {
+		case "t":
+			*to = true
+		case "f":
+		default:
+			return r, false, fmt.Errorf("%w: no boolean in column %s", errAnswer, c)
+		}
+	}
+	if until := row[at["rolvaliduntil"]]; until != nil {
+		if r.ValidUntil, err = parseTime(string(until)); err != nil {
+			return r, false, err
+		}
+	}
+	return r, true, nil
+}
+
+// ended is a time that is over for every clock.
+var ended = time.Unix(1, 0).UTC()
+
+// parseTime reads a timestamptz in ISO form and UTC. The zero time is infinity.
+func parseTime(text string) (time.Time, error) {
+	year, _, _ := strings.Cut(text, "-")
+	n, err := strconv.Atoi(year)
+	switch {
+	case text == "infinity" || err == nil && n > 9999:
+		return time.Time{}, nil
+	case text == "-infinity" || strings.HasSuffix(text, " BC"):
+		return ended, nil
+	}
+	t, err := time.Parse("2006-01-02 15:04:05.999999-07", text)
+	switch {
+	case err != nil:
+		return t, fmt.Errorf("%w: no timestamptz in column rolvaliduntil", errAnswer)
+	case t.Before(ended):
+		return ended, nil
+	}
+	return t.UTC(), nil
+}

@@ -1,0 +1,187 @@
+package roles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// tick is how often it is looked whether something has to be kept or asked for again.
+	tick = time.Second
+	// keepTimes is how often times of answers are kept when nothing else has changed: a small part of any
+	// cache_max_age.
+	keepTimes = time.Minute
+	// pause is how long nobody waits for a primary that could not be asked.
+	pause = 2 * time.Second
+	// idleClose and maxLife bound the connection: it is no use to hold one that nobody needs, and after a
+	// failover it must not stay at the old primary.
+	idleClose = 30 * time.Second
+	maxLife   = 5 * time.Minute
+	// perTick is how many roles are asked for again in one go.
+	perTick = 16
+)
+
+// asker is the connection to the primary. Run owns it.
+type asker struct {
+	k      *Keeper
+	conn   *upstream.Session
+	opened time.Time
+	used   time.Time
+}
+
+// Run answers questions until ctx ends, and keeps the answers.
+func (k *Keeper) Run(ctx context.Context) error {
+	a := &asker{k: k}
+	defer a.close()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	kept := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			k.stop()
+			k.save(true)
+			return nil
+		case q := <-k.queue:
+			a.answer(ctx, q)
+		case now := <-ticker.C:
+			a.refresh(ctx, now)
+			timesToo := now.Sub(kept) >= keepTimes
+			if timesToo {
+				kept = now
+			}
+			k.save(timesToo)
+			if a.conn != nil && (now.Sub(a.used) >= idleClose || now.Sub(a.opened) >= maxLife) {
+				a.close()
+			}
+		}
+	}
+}
+
+// stop answers what is left.
+func (k *Keeper) stop() {
+	for {
+		select {
+		case q := <-k.queue:
+			k.finish(q, errStopped)
+		default:
+			return
+		}
+	}
+}
+
+// refresh asks for roles before they get too old.
+func (a *asker) refresh(ctx context.Context, now time.Time) {
+	k := a.k
+	k.mu.Lock()
+	names := k.cache.due(now, perTick)
+	if now.Before(k.pausedUntil) || k.o.Query == "" {
+		names = nil
+	}
+	k.mu.Unlock()
+	for _, name := range names {
+		if err := a.learn(ctx, name); err != nil {
+			return
+		}
+	}
+}
+
+func (a *asker) answer(ctx context.Context, q *flight) {
+	k := a.k
+	k.mu.Lock()
+	paused, err := time.Now().Before(k.pausedUntil), k.lastErr
+	k.mu.Unlock()
+	if !paused || err == nil {
+		err = a.learn(ctx, q.name)
+	}
+	k.finish(q, err)
+}
+
+func (k *Keeper) finish(q *flight, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	q.err = err
+	delete(k.flights, q.name)
+	close(q.done)
+}
+
+// learn asks the primary for one name; no connection is left if that failed for all names. A connection that
+// was there before may be dead without our knowledge: then it is tried once more.
+func (a *asker) learn(ctx context.Context, name string) error {
+	k := a.k
+	reused := a.conn != nil && !a.astray()
+	if !reused {
+		a.close()
+	}
+	r, known, err := a.ask(ctx, name)
+	if err != nil && reused && a.conn == nil {
+		r, known, err = a.ask(ctx, name)
+	}
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.questions++
+	if err != nil && ctx.Err() == nil {
+		k.failures++
+		if k.lastErr == nil {
+			k.log.Warn("the primary could not be asked for a role: what is known of roles is used", "err", err)
+		}
+		if k.lastErr = err; a.conn == nil {
+			k.pausedUntil = now.Add(pause)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if k.lastErr != nil {
+		k.log.Info("the primary answers for roles again")
+	}
+	k.lastErr, k.lastAsked, k.pausedUntil = nil, now, time.Time{}
+	k.cache.learn(name, r, known, now)
+	if n, err := strconv.Atoi(a.conn.Parameters["scram_iterations"]); err == nil && n > 0 && n != k.iterations {
+		k.iterations, k.cache.changed = n, true
+	}
+	return nil
+}
+
+// astray reports whether the connection leads to another server than the walreceiver's.
+func (a *asker) astray() bool {
+	now, known := a.k.o.Upstream.Current()
+	return known && (now.Host != a.conn.Endpoint.Host || now.Port != a.conn.Endpoint.Port)
+}
+
+func (a *asker) ask(ctx context.Context, name string) (r Role, known bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if a.conn == nil {
+		if a.conn, err = a.k.o.Upstream.Connect(ctx, params(a.k.o.Upstream)); err != nil {
+			return r, false, err
+		}
+		a.opened = time.Now()
+	}
+	a.used = time.Now()
+	r, known, err = ask(ctx, a.conn, a.k.o.Query, name)
+	if err != nil {
+		// An ERROR is about this name: a client that finds one that the query stumbles over must not make the
+		// others wait.
+		var refusal *pgerror.Error
+		if !errors.Is(err, errAnswer) && (!errors.As(err, &refusal) || refusal.IsFatal()) {
+			a.close()
+		}
+		err = fmt.Errorf("auth.query: %w", err)
+	}
+	return r, known, err
+}
+
+func (a *asker) close() {
+	if a.conn != nil {
+		_ = a.conn.Close()
+		a.conn = nil
+	}
+}

@@ -1,0 +1,99 @@
+package roles
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/replproxy/replproxy/internal/keyfile"
+)
+
+// users is auth.users_file. Files that change are read at the next question; ones that cannot be used change
+// nothing, and the log says why.
+type users struct {
+	path string
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	all  map[string]Role
+	seen fs.FileInfo // when it was read last, with or without success
+	err  error       // why the file as it is now is not in use
+}
+
+// FileError is a users file that cannot be used.
+type FileError struct{ Err error }
+
+// Error is the reason, which names the file.
+func (e *FileError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// openUsers reads the file; "" is none.
+func openUsers(path string, log *slog.Logger) (*users, error) {
+	u := &users{path: path, log: log}
+	if path == "" {
+		return u, nil
+	}
+	u.seen, _ = os.Stat(path)
+	var err error
+	if u.all, err = readUsers(path); err != nil {
+		return nil, &FileError{err}
+	}
+	return u, nil
+}
+
+func readUsers(path string) (map[string]Role, error) {
+	content, err := keyfile.ReadPasswords(path)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseFile(content)
+	if err != nil {
+		return nil, fmt.Errorf("users file %q: %w", path, err)
+	}
+	return all, nil
+}
+
+// find looks a role up, in the file as it is now.
+func (u *users) find(name string) (Role, bool) {
+	if u.path == "" {
+		return Role{}, false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now, err := os.Stat(u.path); err != nil || !sameFile(now, u.seen) {
+		if err != nil {
+			now = nil
+		}
+		if now != nil || u.seen != nil {
+			u.seen = now // before reading, so that a change meanwhile is seen next time
+			u.reload()
+		}
+	}
+	r, ok := u.all[name]
+	return r, ok
+}
+
+func (u *users) reload() {
+	var all map[string]Role
+	if all, u.err = readUsers(u.path); u.err != nil {
+		u.log.Error("auth.users_file has changed and cannot be used: what it said before stays in force", "err", u.err)
+		return
+	}
+	u.all = all
+	u.log.Info("auth.users_file has changed and is in use", "roles", len(all))
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() &&
+		a.ModTime().Equal(b.ModTime())
+}
+
+func (u *users) status() (n int, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.all), u.err
+}

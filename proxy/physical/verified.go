@@ -1,0 +1,175 @@
+package physical
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// admit answers a client that has proved its role to us. No walsender of the primary is taken, and the primary
+// may be down.
+func (s *session) admit(v *roles.Verified) error {
+	if s.h.o.Parameters == nil {
+		return pgerror.Fatal(pgerror.FeatureNotSupported, "physical replication is not served without the primary")
+	}
+	if err := s.learn(); err != nil {
+		return err
+	}
+	version, err := serverVersion(s.parameters["server_version"])
+	if err != nil {
+		return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
+			WithCause(err)
+	}
+	if e := v.Role.MayReplicate(version); e != nil {
+		return e
+	}
+	s.version = version
+	s.parameters["session_authorization"] = s.req.User()
+	s.parameters["is_superuser"] = map[bool]string{true: "on", false: "off"}[v.Role.Superuser]
+	s.parameters["application_name"] = cleanName(s.req.ApplicationName(), version.Major())
+	return s.greet()
+}
+
+// cleanName is an application_name as the server shows it (facts A8).
+func cleanName(name string, major int) string {
+	var b []byte
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 32 && c <= 126:
+			b = append(b, c)
+		case major < 16:
+			b = append(b, '?')
+		default:
+			b = fmt.Appendf(b, "\\x%02x", c)
+		}
+	}
+	return string(b)
+}
+
+// linked makes the link busy; for a client that was verified here it opens one if there is none. false: there
+// is none.
+func (s *session) linked(parent context.Context) (bool, error) {
+	if s.link.take() {
+		return true, nil
+	}
+	v := s.server.Verified()
+	if v == nil || s.console != nil {
+		return false, nil
+	}
+	if s.link != nil {
+		s.link.close() // or it would keep a walsender
+	}
+	return true, s.open(parent, v)
+}
+
+// open logs in to the primary as the client, by the key that its proof gave away. The link is busy then. The
+// error is an ERROR for the client, whose session goes on, or says that the client has gone.
+func (s *session) open(parent context.Context, v *roles.Verified) error {
+	limited, done := context.WithTimeoutCause(parent, s.h.o.AuthenticationTimeout, errAuthenticationTimeout())
+	defer done()
+	ctx, fail := context.WithCancelCause(limited)
+	defer fail(nil)
+	defer s.client.listen(ctx, fail, holdBack)()
+	l := &login{s: s, ctx: ctx, fail: fail}
+	err := l.prove(v)
+	if err == nil {
+		s.link = l.link
+		s.server.SetUpstream(s.link.up)
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = l.cause(parent)
+	}
+	if l.link != nil {
+		l.link.close()
+	}
+	if errors.Is(err, errClientGone) || parent.Err() != nil {
+		return err
+	}
+	e := *pgerror.From(err)
+	e.Severity = pgerror.SeverityError
+	return &e
+}
+
+// prove is run for a client that was verified here: the primary's questions are answered, and the client hears
+// nothing of it.
+func (l *login) prove(v *roles.Verified) error {
+	gate := l.s.h.o.Gate
+	l.s.h.learnLimit()
+	if gate.Limit() == 0 {
+		return errNoWalsender()
+	}
+	l.late = errQueue()
+	t, err := gate.acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	if err != nil {
+		return err
+	}
+	l.late = nil
+	first, err := l.reach(t)
+	if err != nil {
+		gate.leave(t)
+		return err
+	}
+	defer context.AfterFunc(l.ctx, l.link.interrupt)()
+	lent := authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn)
+	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up.Conn, lent)}
+	for _, f := range first {
+		if err := p.frame(f.typ, f.body); err != nil {
+			return err
+		}
+	}
+	for !l.link.loggedIn {
+		h, body, err := l.read()
+		if err == nil {
+			err = p.frame(h.Type, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proving is a log-in of our own for a client.
+type proving struct {
+	link   *link
+	prover *relay.Prover
+	ok     bool
+}
+
+func (p *proving) frame(typ byte, body []byte) error {
+	switch {
+	case typ == 'R' && !p.ok:
+		answer, ok, err := p.prover.Step(body)
+		if err != nil {
+			return err
+		}
+		p.ok = ok
+		if answer != nil {
+			if _, err := p.link.up.Conn.Write(answer); err != nil {
+				return relay.Unreachable(fmt.Errorf("answer the primary: %w", err))
+			}
+		}
+	case typ == 'E':
+		e, ok := wire.ParseError(body)
+		if !ok {
+			e = pgerror.Fatal(pgerror.ProtocolViolation, "the primary sent a malformed error during log-in")
+		}
+		return e
+	case typ == 'K' && p.ok && len(body) >= 8 && len(body) <= 4+maxCancelKey:
+		p.link.pid, p.link.key = binary.BigEndian.Uint32(body), append([]byte(nil), body[4:]...)
+	case typ == 'Z' && p.ok:
+		p.link.loggedIn = true
+	case typ == 'N', typ == 'v', typ == 'S' && p.ok:
+	default:
+		return pgerror.Fatal(pgerror.ProtocolViolation, "the primary sent an unexpected message during log-in")
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/handshake/scramauth"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// Roles knows who may log in; [roles.Keeper] is one. Methods are called from many goroutines.
+type Roles interface {
+	// Find may ask the primary; ctx ends that.
+	Find(ctx context.Context, name string) roles.Found
+	// Mock is the verifier that a client without hope is shown.
+	Mock(name string) scramauth.Verifier
+	// Doubt says that a client failed by what Find said of name.
+	Doubt(name string)
+}
+
+// maxSteps bounds a SCRAM exchange: the mechanism alone, the first message, the last one.
+const maxSteps = 3
+
+// errLength is a message that is longer than any.
+var errLength = errors.New("invalid message length")
+
+// errHungUp is a client that left within the exchange.
+var errHungUp = errors.New("the client left during authentication")
+
+// verify lets the client prove that it is the role that it names, and tells it everything up to
+// AuthenticationSASLFinal. An error that the client has to be told is marked by [Tell]. What comes behind
+// the client's last answer has not been read.
+func (s *Server) verify(ctx context.Context, req *handshake.Request) (*roles.Verified, error) {
+	ctx, done := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
+	defer done()
+	conn := req.Conn
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	v, err := s.exchange(ctx, req)
+	if stop() {
+		_ = conn.SetDeadline(time.Time{})
+	} else if !errors.Is(err, errHungUp) { // ctx struck, whatever else seems to be wrong
+		_ = conn.SetDeadline(time.Time{})
+		err = Tell(errAuthenticationTimeout())
+		if context.Cause(ctx) != context.DeadlineExceeded {
+			err = Tell(errShutdown())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func errAuthenticationTimeout() *pgerror.Error {
+	return pgerror.Fatal(pgerror.QueryCanceled, "canceling authentication due to timeout")
+}
+
+func errShutdown() *pgerror.Error {
+	return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+}
+
+func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.Verified, error) {
+	user := req.User()
+	found := s.o.Roles.Find(ctx, user)
+	verifier, why := found.Verifier(time.Now())
+	if why != "" {
+		verifier = s.o.Roles.Mock(user)
+	}
+	random := make([]byte, scramauth.NonceSize)
+	_, _ = rand.Read(random) // never fails
+	scram := scramauth.NewServer(verifier, why != "", endPoint(req), scramauth.Nonce(random))
+	var out []byte
+	if n, _ := req.Negotiate(s.o.NewestMinor()); n != nil {
+		out = n.Append(out)
+	}
+	out = appendAuthentication(out, authSASL, scram.Offer())
+	for range maxSteps {
+		if _, err := req.Conn.Write(out); err != nil {
+			return nil, fmt.Errorf("%w: %w", errHungUp, err)
+		}
+		body, err := readAnswer(req.Conn)
+		if errors.Is(err, errLength) {
+			return nil, Tell(passwordFailed(user, err)) // as PostgreSQL says it
+		}
+		if err != nil {
+			return nil, err
+		}
+		answer, done, err := scram.Step(body)
+		if errors.Is(err, scramauth.ErrProof) {
+			return nil, Tell(s.wrongPassword(user, found, why))
+		}
+		if err != nil {
+			return nil, Tell(err)
+		}
+		if !done {
+			out = appendAuthentication(nil, authSASLContinue, answer)
+			continue
+		}
+		if _, err := req.Conn.Write(appendAuthentication(nil, authSASLFinal, answer)); err != nil {
+			return nil, fmt.Errorf("%w: %w", errHungUp, err)
+		}
+		return &roles.Verified{
+			Role: found.Role, FromPrimary: found.FromPrimary,
+			Keys: scramauth.Keys{ClientKey: scram.ClientKey(), ServerKey: verifier.ServerKey},
+		}, nil
+	}
+	return nil, Tell(pgerror.Fatal(pgerror.ProtocolViolation, "malformed SCRAM message"))
+}
+
+// wrongPassword is what a client is told whose proof is not right, or could not be: the same for both. While
+// the primary cannot be asked nobody knows whether the proof would be right there.
+func (s *Server) wrongPassword(user string, found roles.Found, why string) *pgerror.Error {
+	if !found.Asked {
+		s.o.Roles.Doubt(user)
+	}
+	cause := errors.New("the proof is wrong")
+	if why != "" {
+		cause = errors.New(why)
+	}
+	if !found.Certain {
+		return pgerror.Fatal(pgerror.CannotConnectNow, "cannot connect to the primary").
+			WithDetail("The password could not be verified without it.").WithCause(cause)
+	}
+	return passwordFailed(user, cause)
+}
+
+func passwordFailed(user string, cause error) *pgerror.Error {
+	return pgerror.Fatal(pgerror.InvalidPassword, "password authentication failed for user \"%s\"", user).
+		WithCause(cause)
+}
+
+// endPoint is what the client's channel can be bound to, nil for nothing.
+func endPoint(req *handshake.Request) []byte {
+	if _, secure := req.Conn.(*tls.Conn); !secure {
+		return nil
+	}
+	return scramauth.EndPoint(req.Certificate)
+}
+
+// The kinds of 'R' that a client is sent here (facts A7).
+const (
+	authSASL         = 10
+	authSASLContinue = 11
+	authSASLFinal    = 12
+)
+
+func appendAuthentication(b []byte, kind uint32, data []byte) []byte {
+	return wire.AppendFrame(b, 'R', append(binary.BigEndian.AppendUint32(nil, kind), data...))
+}
+
+// readAnswer reads one 'p' and not a byte more.
+func readAnswer(conn net.Conn) ([]byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(conn, head[:1]); err != nil {
+		return nil, fmt.Errorf("%w: %w", errHungUp, err)
+	}
+	if head[0] != 'p' {
+		return nil, Tell(pgerror.Fatal(pgerror.ProtocolViolation,
+			"expected SASL response, got message type %d", head[0]))
+	}
+	if _, err := io.ReadFull(conn, head[1:]); err != nil {
+		return nil, fmt.Errorf("%w: %w", errHungUp, err)
+	}
+	n := int64(binary.BigEndian.Uint32(head[1:])) - 4
+	if n < 0 || n > scramauth.MaxMessage {
+		return nil, errLength
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(conn, body); err != nil {
+		return nil, fmt.Errorf("%w: %w", errHungUp, err)
+	}
+	return body, nil
+}
