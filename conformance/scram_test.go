@@ -54,7 +54,7 @@ func newSCRAMSite(t *testing.T, in *pgtest.Install, access string) *scramSite {
 	secure := []string{"sslmode=verify-full", "sslrootcert=" + a.File, "channel_binding=require"}
 	s := &scramSite{words: append([]string{"user=app", "password=secret"}, secure...)}
 	s.file = fmt.Sprintf("upstream: {conninfo: %q}\ntls: {mode: require, cert_file: %s, key_file: %s}\n"+
-		"auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)', cache_ttl: 1s}\n%s",
+		"auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)', cache_ttl: 200ms}\n%s",
 		primary.Conninfo(append([]string{"user=replproxy", "password=own"}, secure...)...), ofProxy.CertFile, ofProxy.KeyFile, access)
 	s.site = &site{in: in, primary: primary, proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{Config: s.file})}
 	return s
@@ -83,7 +83,7 @@ func (s *scramSite) refusal(t *testing.T, sql string, words ...string) string {
 // that nobody else has (ruling R14). At the end its role loses what it needs.
 func TestStandbyBySCRAM(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
-		s := newSCRAMSite(t, in, "access: [hostssl all all 127.0.0.1/32 scram-sha-256, hostssl replication app 127.0.0.1/32 scram-sha-256]\n")
+		s := newSCRAMSite(t, in, "access: [hostssl all all 127.0.0.1/32 scram-sha-256, hostssl replication all 127.0.0.1/32 scram-sha-256]\n")
 		so := pgtest.StandbyOptions{From: s.primary, PrimaryConninfo: s.through("application_name=standby")}
 		if in.HasTools() {
 			so.BaseBackup = s.through()

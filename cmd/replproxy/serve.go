@@ -254,7 +254,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),
 		store: store, filler: filler, hub: hub, keeper: keeper, receiver: receiver, node: node,
 		server: server, advisor: advisor,
-		own: own, tls: secure, members: members,
+		own: own, tls: secure, verifier: verifier, members: members,
 	}
 	shown = view
 	stages := []stage{

@@ -17,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/clienttls"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
@@ -40,6 +41,7 @@ type view struct {
 	own      *realslot.Own
 	members  *membership // nil without a cluster
 	tls      *clienttls.Keeper
+	verifier *roles.Keeper // nil with auth.method: relay
 	stopping atomic.Bool
 }
 
@@ -66,6 +68,7 @@ func (v *view) Status() admin.Status {
 		Backfill: backfillStatus(v.filler.Status()),
 		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
 		Sessions: v.sessions(),
+		Auth:     authStatus(v.verifier),
 		TLS:      tlsStatus(secure), SSL: sslRows(told.SSL, v.server.Sessions()),
 		Limits: admin.Limits{
 			KeepSize: int64(c.WAL.KeepSize), MinFree: c.WAL.MinFree.Of(total),
@@ -95,6 +98,7 @@ func (v *view) Status() admin.Status {
 		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
 	}
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
+	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	if told.Mirrors == walreceiver.MirrorsMissing {
 		s.Warnings = append(s.Warnings, "slots are not mirrored on the upstream, which is reported to all the same: "+

@@ -31,6 +31,7 @@ type Status struct {
 	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
 	TLS       TLS       `json:"tls" doc:"encryption towards clients"`
 	SSL       []SSL     `json:"ssl" doc:"encrypted connections, as in pg_stat_ssl; the first 200, walsenders first"`
+	Auth      Auth      `json:"auth" doc:"who verifies clients"`
 	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
 	Config    Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
 	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words"`

@@ -18,6 +18,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/console"
@@ -117,6 +118,7 @@ type noSession struct{}
 func (noSession) ID() proxy.SessionID                       { return 1 }
 func (noSession) PID() int32                                { return 1 }
 func (noSession) Access() (d access.Decision)               { return d }
+func (noSession) Verified() *roles.Verified                 { return nil }
 func (noSession) SetState(proxy.State)                      {}
 func (noSession) SetApplicationName(string)                 {}
 func (noSession) SetUpstream(*relay.Upstream)               {}

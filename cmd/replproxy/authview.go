@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// authStatus is for pages; k is nil with auth.method: relay.
+func authStatus(k *roles.Keeper) admin.Auth {
+	if k == nil {
+		return admin.Auth{Method: "relay"}
+	}
+	s := k.Status()
+	return admin.Auth{
+		Method: "scram", Roles: s.Roles, InFile: s.InFile, Asked: s.Asked, Questions: s.Questions, Failures: s.Failures,
+		LastError: s.LastError, FileError: s.FileError,
+	}
+}
+
+func authWarnings(a admin.Auth) (all []string) {
+	if a.LastError != "" {
+		all = append(all, "the primary could not be asked for roles, what is known of them is used: "+a.LastError)
+	}
+	if a.FileError != "" {
+		all = append(all, "auth.users_file has changed and cannot be used, what it said before stays in force: "+
+			a.FileError)
+	}
+	return all
+}
