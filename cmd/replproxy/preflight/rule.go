@@ -23,8 +23,7 @@ func ruleChecks(s Setup, f Facts) []Check {
 	checks = append(checks, zoneChecks(s)...)
 	if s.AuthMethod == relay {
 		add("rule and log-in", Fail, relayWithRule,
-			"Use auth.method: scram, whose verifiers survive the primary, as soon as it is supported; until "+
-				"then make sure by other means that a candidate gets all acknowledged WAL.")
+			"Use auth.method: scram, whose verifiers survive the primary: see docs/auth.md.")
 	}
 	if shared := sharedNames(s.Rule, f.Walsenders); len(shared) > 0 {
 		add("rule and names", Warn,
