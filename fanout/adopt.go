@@ -50,7 +50,7 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 			"cannot use a logical replication slot for physical replication")
 	}
 	a := slot.Adoption{Name: name, Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
-	if err := h.o.Slots.Adopt(a, pid); err != nil {
+	if err := h.adoptSlot(ctx, a, pid); err != nil {
 		if isDuplicate(err) {
 			err = nil // another session was quicker
 		}

@@ -33,6 +33,7 @@ type Options struct {
 	NextXID         NextXID                    // nil: not known
 	FeedbackMaxAge  uint64                     // transactions that one standby may hold back; 0: any. Needs NextXID
 	Primary         PrimarySlots               // nil: slots of the primary are not taken over
+	Members         Members                    // nil: nobody shares the slots
 	Limits          Limits                     // of the WAL that slots hold
 	RetainUntil     int                        // standbys that must have flushed WAL before it goes (R4); 0: any
 	Logger          *slog.Logger               // nil: discards

@@ -66,7 +66,18 @@ func (h *Hub) enforce(now time.Time) {
 	b, all := h.bounds(), h.o.Slots.List()
 	lost := 0
 	for i, v := range b.Judge(all, now) {
+		if v.Keep {
+			h.o.Slots.Keep(all[i].Name, true)
+			continue
+		}
 		if v.Lose == slot.NotLost {
+			continue
+		}
+		if v.Lose == slot.WALRemoved && (all[i].Foreign || len(h.keptBy(all[i].Name)) > 0) {
+			h.o.Slots.Keep(all[i].Name, false)
+			lost++
+			h.log.Warn("the WAL of a slot is not kept here any more: other members of the cluster may keep it",
+				"slot", all[i].Name, "restart_lsn", all[i].Restart, "owner", all[i].Owner)
 			continue
 		}
 		was, done, err := h.o.Slots.Invalidate(all[i].Name, v.Lose)
@@ -74,6 +85,7 @@ func (h *Hub) enforce(now time.Time) {
 			continue
 		}
 		lost++
+		h.lost.Add(1)
 		held := int64(0)
 		if was.Restart != lsn.Invalid && b.Received > was.Restart {
 			held = int64(b.Received - was.Restart)
@@ -88,7 +100,6 @@ func (h *Hub) enforce(now time.Time) {
 	if lost == 0 {
 		return
 	}
-	h.lost.Add(int64(lost))
 	h.mergeFeedback()
 	h.o.Store.SetRetention(h.retainFrom) // wakes the store: there is something to remove
 }

@@ -28,7 +28,7 @@ type SlotState struct {
 // forgotten; a primary that can't be asked has none. 57P03 when there is no WAL to reserve yet; else
 // package slot's errors.
 func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
-	if _, here := h.o.Slots.Read(r.Name); !here && !r.Temporary {
+	if _, here := h.known(ctx, r.Name); !here && !r.Temporary {
 		_, there, err := h.onPrimary(ctx, r.Name)
 		if err != nil {
 			h.log.Warn("cannot ask the primary for a slot", "slot", r.Name, "err", err)
@@ -38,10 +38,10 @@ func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 		}
 	}
 	if !r.ReserveWAL {
-		return h.o.Slots.Create(r.Name, r.Temporary, lsn.Invalid, pid)
+		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary}, pid)
 	}
 	return h.reserve(h.o.Store.Positions().Received, func(restart lsn.LSN) error {
-		return h.o.Slots.Create(r.Name, r.Temporary, restart, pid)
+		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary, Restart: restart}, pid)
 	})
 }
 
@@ -61,7 +61,7 @@ func (h *Hub) reserve(at lsn.LSN, create func(restart lsn.LSN) error) error {
 // ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
 // is not here it waits for the primary, which may have it; a logical one is 0A000.
 func (h *Hub) ReadSlot(ctx context.Context, name string) (SlotState, bool, error) {
-	info, ok := h.o.Slots.Read(name)
+	info, ok := h.known(ctx, name)
 	if !ok {
 		real, exists, err := h.onPrimary(ctx, name)
 		if err != nil || !exists {
@@ -80,16 +80,16 @@ func (h *Hub) ReadSlot(ctx context.Context, name string) (SlotState, bool, error
 	return st, true, nil
 }
 
-// HasSlot reports whether a slot is here.
-func (h *Hub) HasSlot(name string) bool {
-	_, ok := h.o.Slots.Read(name)
+// HasSlot reports whether a slot is here, or at another member of the cluster.
+func (h *Hub) HasSlot(ctx context.Context, name string) bool {
+	_, ok := h.known(ctx, name)
 	return ok
 }
 
 // DropSlot drops a slot for session pid; see [slot.Table.Drop].
 func (h *Hub) DropSlot(ctx context.Context, name string, wait bool, pid int32) error {
-	was, _ := h.o.Slots.Read(name)
-	err := h.o.Slots.Drop(ctx, name, wait, pid)
+	was, _ := h.known(ctx, name)
+	err := h.dropSlot(ctx, was, name, wait, pid)
 	if err == nil {
 		h.mergeFeedback()
 		if h.o.Primary != nil {
@@ -131,19 +131,19 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (*slot
 	if r.Slot == "" {
 		return nil, nil
 	}
-	if _, exists := h.o.Slots.Read(r.Slot); !exists {
+	if _, exists := h.known(ctx, r.Slot); !exists {
 		adopted, err := h.adopt(ctx, r.Slot, pid)
 		if err != nil {
 			return nil, err
 		}
 		if !adopted && h.tuning.Load().AutoCreateSlots {
 			err := h.reserve(min(r.At, h.o.Store.Positions().Received), func(restart lsn.LSN) error {
-				return h.o.Slots.Create(r.Slot, false, restart, pid)
+				return h.makeSlot(ctx, slot.Seed{Name: r.Slot, Restart: restart}, pid)
 			})
 			if err != nil && !isDuplicate(err) {
 				return nil, err
 			}
 		}
 	}
-	return h.o.Slots.Acquire(r.Slot, pid)
+	return h.takeSlot(ctx, r.Slot, pid)
 }

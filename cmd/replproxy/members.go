@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/fanout/sharing"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -43,6 +44,7 @@ type membership struct {
 	gossip *gossip.Gossip
 	link   *link.Link
 	puller *puller.Puller
+	slots  *sharing.Sharing
 }
 
 // newMembership reads keys and names; p are the options of the puller that are not of the configuration.
@@ -99,6 +101,7 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	}
 	m.door = link.NewDoor(tcp, m.self, m.members, log)
 	m.wal = m.door.Listen(puller.Protocol)
+	m.door.Handle(sharing.Protocol, m.slots.Serve)
 	m.gossip, err = gossip.New(gossip.Options{
 		Node: m.self, Members: m.members, Door: m.door, Packets: udp, Advertise: c.Cluster.Advertise,
 		Join: c.Cluster.Join, Keys: m.keys, Logger: log,
@@ -110,7 +113,10 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 		Node: m.self, Members: m.members, Door: m.door, Directory: m.gossip, Outbox: m.outbox,
 		Sink: m.puller.Sink(node.Peers()), Logger: log,
 	})
-	return []stage{{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run}}, nil
+	return []stage{
+		{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run},
+		{"sharing", m.slots.Run},
+	}, nil
 }
 
 // status is the picture of the links; nil without a cluster.
@@ -118,11 +124,15 @@ func (m *membership) status() *admin.Cluster {
 	if m == nil {
 		return nil
 	}
-	l := m.link.Status()
-	c := &admin.Cluster{Peers: []admin.Peer{}, Refused: l.Refused, Garbled: l.Garbled, Clashes: l.Clashes}
+	l, failing := m.link.Status(), m.slots.Failing()
+	c := &admin.Cluster{
+		Peers: []admin.Peer{}, Refused: l.Refused, Garbled: l.Garbled, Clashes: l.Clashes,
+		DroppedUnconfirmed: m.slots.Dropped(),
+	}
 	for _, p := range l.Peers {
 		c.Peers = append(c.Peers, admin.Peer{
 			Name: p.Name, Addr: p.Addr, Sending: p.Sending, Heard: utc(p.Heard), LastError: p.LastError,
+			Slots: failing[p.Name],
 		})
 	}
 	return c

@@ -21,6 +21,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/sharing"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -104,7 +105,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return openFailed(c, err)
 	}
 	defer closing(&err, store)
-	slots, err := slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{})
+	slots, err := slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
 	if err != nil {
 		return fmt.Errorf("open slots: %w", err)
 	}
@@ -145,7 +146,13 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		return err
 	}
 	var feed *feeder
+	var mates fanout.Members
 	if members != nil {
+		members.slots = sharing.New(sharing.Options{
+			Slots: slots, Members: (*slotMembers)(members), Logger: log.With("part", "slots"),
+			Keeps: func(i slot.Info) bool { return hub.KeepsWAL(i) }, Heard: func() { hub.SlotsHeard() },
+		})
+		mates = members.slots
 		feed = &feeder{up: up, members: members, node: node, rest: via, log: log.With("part", "cluster")}
 		via = feed
 	}
@@ -170,7 +177,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		Logger: log.With("part", "slots"),
 	})
 	hub = fanout.New(fanout.Options{
-		Primary: keeper, NextXID: keeper.NextXID,
+		Primary: keeper, NextXID: keeper.NextXID, Members: mates,
 		Store: fanout.NewFilledStore(store, filler.Filler), Slots: slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Acks: acks, SyncStates: acks.syncStates, RetainUntil: retainUntil(c),
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
@@ -230,7 +237,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	wait := func() time.Duration { return set.now().Upstream.ConnectWait }
 	server, err := proxy.New(proxy.Options{
 		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
-		TLS: secure, Access: admit, Roles: rolesOf(verifier),
+		TLS: secure, Node: members.number(c.Name), Access: admit, Roles: rolesOf(verifier),
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})

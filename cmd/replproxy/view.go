@@ -85,7 +85,15 @@ func (v *view) Status() admin.Status {
 	}
 	rows := v.hub.Slots()
 	for _, row := range rows {
-		s.Slots = append(s.Slots, slotStatus(row, positions.Received))
+		one := slotStatus(row, positions.Received)
+		if one.Owner != "" && v.members != nil {
+			one.KeptBy, one.Unconfirmed = v.members.slots.KeptBy(row.Name), v.members.slots.Unconfirmed(row.Name)
+			if v.hub.KeepsWAL(row.Info) {
+				one.KeptBy = append(one.KeptBy, c.Name)
+				slices.Sort(one.KeptBy)
+			}
+		}
+		s.Slots = append(s.Slots, one)
 	}
 	s.Idle = idleStatus(v.keeper.Idle(), rows)
 	if at := v.hub.VotedFrom(); at != lsn.Invalid {
@@ -93,6 +101,7 @@ func (v *view) Status() admin.Status {
 	}
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
+	s.Warnings = append(s.Warnings, sharedSlotWarnings(&s)...)
 	if r, ok := v.store.Repairing(); ok {
 		s.Store.RepairTo = r.To
 		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
@@ -170,7 +179,7 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 		Name: row.Name, Type: "physical", Temporary: row.Temporary, Active: row.ActivePID != 0,
 		ActivePID: row.ActivePID, Restart: row.Restart, Status: string(row.Status), Reason: string(row.Lost),
 		InactiveSince: row.Inactive, Xmin: uint64(row.Xmin), CatalogXmin: uint64(row.CatalogXmin),
-		Real: string(row.Real),
+		Real: string(row.Real), Owner: row.Owner,
 	}
 	if row.SafeKnown {
 		s.Safe = &row.Safe

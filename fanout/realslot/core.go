@@ -76,7 +76,7 @@ type step struct {
 
 func (s *situation) decide() (all []step) {
 	for _, v := range s.virtual {
-		if v.Temporary || v.Name == s.own {
+		if v.Temporary || v.Name == s.own || v.Foreign {
 			continue
 		}
 		r, exists := s.real[v.Name]

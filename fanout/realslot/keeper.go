@@ -194,7 +194,7 @@ func (k *Keeper) interval() time.Duration {
 	for _, v := range k.o.Slots.List() {
 		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
 		switch {
-		case v.Temporary || !ours && tuning.Mirror == NoMirror:
+		case v.Temporary || v.Foreign || !ours && tuning.Mirror == NoMirror:
 		case tuning.Mirror == Gate:
 			return gateInterval - gateInterval/10 // each tick, however late the last one was
 		default:

@@ -51,7 +51,7 @@ func (k *Keeper) Changed() <-chan struct{} { return k.changed }
 func (k *Keeper) mirrors() bool {
 	kind := k.tuning.Load().Mirror
 	return (kind == Presence || kind == Gate) && slices.ContainsFunc(k.o.Slots.List(), func(v slot.Info) bool {
-		return !v.Temporary && v.Name != k.o.Own
+		return !v.Temporary && v.Name != k.o.Own && !v.Foreign
 	})
 }
 

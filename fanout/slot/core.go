@@ -47,6 +47,7 @@ type Verdict struct {
 	// Safe is how many bytes may be written before the slot is lost (safe_wal_size), when SafeKnown.
 	Safe      int64
 	SafeKnown bool
+	Keep      bool // it is unkept, and its WAL is here all the same: keep it
 }
 
 // Judge decides which slots are lost and how the others stand, in the order of all. It is pure.
@@ -58,6 +59,8 @@ func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
 		case s.Lost != NotLost:
 			vs[i].Status = Lost
 		case s.Restart == lsn.Invalid || b.SegSize == 0 || b.Received == lsn.Invalid:
+		case s.Unkept:
+			vs[i] = Verdict{Status: Unreserved, Keep: b.fits(s)}
 		case b.awaited(s):
 			vs[i].Status = Extended
 		case b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest):
@@ -86,8 +89,18 @@ func (b Bounds) awaited(s Info) bool {
 	return s.Real == Adopted && b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest)
 }
 
+// fits: the WAL of a slot that another member keeps is here, and within the limits.
+func (b Bounds) fits(s Info) bool {
+	if b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest) {
+		return false
+	}
+	return b.MaxKeep == NoLimit || b.MaxKeep == Auto && b.Room > 0 ||
+		b.MaxKeep >= 0 && b.behind(s) <= max(b.segments(b.MaxKeep), b.segments(b.KeepSize))
+}
+
 func (b Bounds) idle(s Info, now time.Time) bool {
-	return b.IdleTimeout > 0 && s.ActivePID == 0 && !s.Inactive.IsZero() && now.Sub(s.Inactive) >= b.IdleTimeout
+	return b.IdleTimeout > 0 && !s.Foreign && s.ActivePID == 0 && !s.Inactive.IsZero() &&
+		now.Sub(s.Inactive) >= b.IdleTimeout
 }
 
 // behind is how many segments before the one that is written now the slot begins.

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A slot file, 128 bytes, integers big-endian (docs/slot-format.md):
+// A slot file, 128 bytes, or 256 of a slot that a cluster shares; integers big-endian (docs/slot-format.md):
 //
 //	 0 ┌──────────────────┬─────────┬───────┬──────┐
 //	   │ magic "RPSLOT\r\n"│ version │ flags │ size │
@@ -22,19 +22,26 @@ import (
 //	   │ catalog_xmin          │ created (µs 2000) │
 //	48 ├───────────────────────┴───────────────────┤
 //	   │ name, 64 bytes, padded with zeros         │
-//	112├────────────────────────────────┬──────────┤
-//	   │ reserved, zero                 │ CRC-32C  │
-//	128└────────────────────────────────┴──────────┘
+//	112├────────────────────────────────┬──────────┤   112├────────────┬─────────┬──────────┤
+//	   │ reserved, zero                 │ CRC-32C  │      │ generation │ stamp   │ owner…   │
+//	128└────────────────────────────────┴──────────┘   192├────────────┴─────────┼──────────┤
+//	                                                      │ reserved, zero       │ CRC-32C  │
+//	                                                   256└──────────────────────┴──────────┘
 const (
 	fileSize    = 128
+	sharedSize  = 256
 	fileMagic   = "RPSLOT\r\n"
 	fileVersion = 2 // 1 had no flag but flagLost; it is still read
 	fileOldest  = 1
+	fileShared  = 3 // written for what a cluster shares
 
 	offVersion, offFlags, offSize = 8, 10, 12
 	offRestart, offXmin           = 16, 24
 	offCatalog, offCreated        = 32, 40
 	offName, offReserved, offCRC  = 48, 112, 124
+
+	offGeneration, offStamp, offOwner = 112, 120, 128
+	offSharedReserved, offSharedCRC   = 192, 252
 )
 
 // Flags of a file. A lost slot holds nothing back; at most one of the last two is set.
@@ -43,9 +50,11 @@ const (
 	flagIdle                 // it was inactive for too long (idle_timeout)
 	flagAdopted              // it was taken over from a slot of the primary
 	flagMirrored             // a slot of its name was made on the primary
+	flagDropped              // version 3: it was dropped, which others may not know yet
 
-	flagsOfOne = flagLost
-	flagsKnown = flagLost | flagIdle | flagAdopted | flagMirrored
+	flagsOfOne   = flagLost
+	flagsKnown   = flagLost | flagIdle | flagAdopted | flagMirrored
+	flagsOfThree = flagsKnown | flagDropped
 )
 
 // Cause says why a slot is lost, in the words of PostgreSQL 18's invalidation_reason.
@@ -80,11 +89,16 @@ type record struct {
 	created copyboth.Time
 	lost    Cause
 	real    Real
+
+	// Of what a cluster shares, see package shared; zero without a cluster.
+	generation, stamp uint64
+	owner             string
+	dropped           bool // a grave
 }
 
 // holds is the position from which WAL is held, Invalid for none.
 func (r record) holds() lsn.LSN {
-	if r.lost != NotLost {
+	if r.lost != NotLost || r.dropped {
 		return lsn.Invalid
 	}
 	return r.restart
@@ -103,10 +117,14 @@ func (r record) flags() (f uint16) {
 	case Mirrored:
 		f |= flagMirrored
 	}
+	if r.dropped {
+		f |= flagDropped
+	}
 	return f
 }
 
 func (r *record) setFlags(f uint16) {
+	r.dropped = f&flagDropped != 0
 	switch {
 	case f&flagLost != 0:
 		r.lost = WALRemoved
@@ -122,18 +140,27 @@ func (r *record) setFlags(f uint16) {
 }
 
 func (r record) encode() []byte {
-	b := make([]byte, fileSize)
+	version, size, crc := uint16(fileVersion), fileSize, offCRC
+	if r.generation != 0 {
+		version, size, crc = fileShared, sharedSize, offSharedCRC
+	}
+	b := make([]byte, size)
 	be := binary.BigEndian
 	copy(b, fileMagic)
-	be.PutUint16(b[offVersion:], fileVersion)
+	be.PutUint16(b[offVersion:], version)
 	be.PutUint16(b[offFlags:], r.flags())
-	be.PutUint32(b[offSize:], fileSize)
+	be.PutUint32(b[offSize:], uint32(size))
 	be.PutUint64(b[offRestart:], uint64(r.restart))
 	be.PutUint64(b[offXmin:], uint64(r.xmin))
 	be.PutUint64(b[offCatalog:], uint64(r.catalog))
 	be.PutUint64(b[offCreated:], uint64(r.created))
 	copy(b[offName:offReserved], r.name)
-	be.PutUint32(b[offCRC:], crc32.Checksum(b[:offCRC], crc32.MakeTable(crc32.Castagnoli)))
+	if r.generation != 0 {
+		be.PutUint64(b[offGeneration:], r.generation)
+		be.PutUint64(b[offStamp:], r.stamp)
+		copy(b[offOwner:offSharedReserved], r.owner)
+	}
+	be.PutUint32(b[crc:], crc32.Checksum(b[:crc], crc32.MakeTable(crc32.Castagnoli)))
 	return b
 }
 
@@ -144,25 +171,32 @@ func damaged(format string, args ...any) error {
 // decode reads a whole file. Every byte counts: what encode would not write is refused.
 func decode(b []byte) (record, error) {
 	be := binary.BigEndian
-	if len(b) != fileSize {
-		return record{}, damaged("%d bytes, expected %d", len(b), fileSize)
+	if len(b) != fileSize && len(b) != sharedSize {
+		return record{}, damaged("%d bytes, expected %d or %d", len(b), fileSize, sharedSize)
 	}
 	if string(b[:len(fileMagic)]) != fileMagic {
 		return record{}, damaged("magic %q, expected %q", b[:len(fileMagic)], fileMagic)
 	}
-	if got, want := be.Uint32(b[offCRC:]), crc32.Checksum(b[:offCRC], crc32.MakeTable(crc32.Castagnoli)); got != want {
+	crc, reserved := offCRC, b[offReserved:offCRC]
+	if len(b) == sharedSize {
+		crc, reserved = offSharedCRC, b[offSharedReserved:offSharedCRC]
+	}
+	if got, want := be.Uint32(b[crc:]), crc32.Checksum(b[:crc], crc32.MakeTable(crc32.Castagnoli)); got != want {
 		return record{}, damaged("checksum %08X, expected %08X", got, want)
 	}
 	version, known := be.Uint16(b[offVersion:]), uint16(flagsKnown)
-	switch version {
-	case fileOldest:
+	switch {
+	case version == fileOldest:
 		known = flagsOfOne
-	case fileVersion:
+	case version == fileVersion:
+	case version == fileShared:
+		known = flagsOfThree
 	default:
-		return record{}, damaged("version %d, this replproxy knows %d to %d", version, fileOldest, fileVersion)
+		return record{}, damaged("version %d, this replproxy knows %d to %d", version, fileOldest, fileShared)
 	}
 	flags := be.Uint16(b[offFlags:])
-	if flags&^known != 0 || be.Uint32(b[offSize:]) != fileSize || !allZero(b[offReserved:offCRC]) {
+	if flags&^known != 0 || be.Uint32(b[offSize:]) != uint32(len(b)) || !allZero(reserved) ||
+		(version == fileShared) != (len(b) == sharedSize) {
 		return record{}, damaged("unknown flags, size or reserved bytes")
 	}
 	name, pad, _ := bytes.Cut(b[offName:offReserved], []byte{0})
@@ -175,6 +209,13 @@ func decode(b []byte) (record, error) {
 		xmin:    copyboth.FullXID(be.Uint64(b[offXmin:])),
 		catalog: copyboth.FullXID(be.Uint64(b[offCatalog:])),
 		created: copyboth.Time(be.Uint64(b[offCreated:])),
+	}
+	if version == fileShared {
+		owner, pad, _ := bytes.Cut(b[offOwner:offSharedReserved], []byte{0})
+		r.generation, r.stamp, r.owner = be.Uint64(b[offGeneration:]), be.Uint64(b[offStamp:]), string(owner)
+		if r.generation == 0 || r.owner == "" || !allZero(pad) {
+			return record{}, damaged("owner %q of generation %d", owner, r.generation)
+		}
 	}
 	r.setFlags(flags)
 	if r.flags() != flags {

@@ -6,7 +6,7 @@ import (
 )
 
 // Guard is a slot held by one walsender. Methods may be called from any goroutine; after Release, or
-// when the slot was dropped under it, they do nothing.
+// when the slot was dropped or taken over by another member under it, they do nothing.
 type Guard struct {
 	t *Table
 	e *entry // nil after Release; guarded by t.mu
@@ -24,8 +24,16 @@ func (t *Table) Acquire(name string, pid int32) (*Guard, error) {
 	if h := e.holder(); h != 0 && (h != pid || e.active != 0) {
 		return nil, errActive(name, h)
 	}
-	e.active = pid
-	return &Guard{t, e}, nil
+	return t.guard(e, pid), nil
+}
+
+// guard makes the slot active. The caller holds mu.
+func (t *Table) guard(e *entry, pid int32) *Guard {
+	g := &Guard{t, e}
+	e.active, e.remote, e.guard = pid, 0, g
+	t.note(e)
+	signal(t.changed)
+	return g
 }
 
 // Release makes the slot inactive. It may be called more than once.
@@ -34,12 +42,14 @@ func (g *Guard) Release() {
 	defer g.t.mu.Unlock()
 	if g.e != nil && g.t.slots[g.e.name] == g.e {
 		g.e.release()
+		g.t.note(g.e)
+		signal(g.t.changed)
 	}
 	g.e = nil
 }
 
-// OnLost sets what ends the session when the slot is invalidated under it; it is called at most once,
-// from another goroutine. A slot that was lost before is no reason to call it.
+// OnLost sets what ends the session when the slot is invalidated under it, or taken over by another member;
+// it is called at most once, from another goroutine. A slot that was lost before is no reason to call it.
 func (g *Guard) OnLost(evict func()) {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()
@@ -65,6 +75,7 @@ func (g *Guard) Confirm(flush lsn.LSN) {
 	defer g.t.mu.Unlock()
 	if e := g.e; e != nil && e.lost == NotLost && flush != lsn.Invalid && e.restart != flush {
 		e.restart, e.dirty = flush, true
+		g.t.note(e)
 	}
 }
 
@@ -75,5 +86,6 @@ func (g *Guard) SetXmin(xmin, catalog copyboth.FullXID) {
 	defer g.t.mu.Unlock()
 	if e := g.e; e != nil && e.lost == NotLost && (e.xmin != xmin || e.catalog != catalog) {
 		e.xmin, e.catalog, e.dirty = xmin, catalog, true
+		g.t.note(e)
 	}
 }

@@ -1,8 +1,6 @@
 package slot
 
 import (
-	"time"
-
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -20,10 +18,10 @@ func (t *Table) Invalidate(name string, cause Cause) (was Info, done bool, err e
 		t.mu.Unlock()
 		return Info{}, false, nil
 	}
-	was = e.info()
+	was = t.info(e)
 	e.lost, e.dirty = cause, true
-	if cause == WALRemoved {
-		e.restart = lsn.Invalid
+	if cause == IdleTimeout { // that WAL is gone here says nothing about other members
+		t.note(e)
 	}
 	evict := e.evict
 	e.evict = nil
@@ -59,15 +57,11 @@ type Adoption struct {
 // Adopt makes a persistent slot of a slot of the primary, durable when it returns nil. Errors are
 // those of Create.
 func (t *Table) Adopt(a Adoption, pid int32) error {
-	e := &entry{saved: a.Restart, since: time.Now()}
-	e.record = record{
-		name: a.Name, restart: a.Restart, xmin: a.Xmin, catalog: a.CatalogXmin,
-		created: copyboth.TimeOf(time.Now()), real: Adopted,
-	}
-	if err := t.reserve(e, pid); err != nil {
-		return err
-	}
-	return t.create(e)
+	return t.make(a.seed(), pid, nil)
+}
+
+func (a Adoption) seed() Seed {
+	return Seed{Name: a.Name, Restart: a.Restart, Xmin: a.Xmin, CatalogXmin: a.CatalogXmin, Real: Adopted}
 }
 
 // SetReal notes durably what the slot of this name on the primary is to this one; false when there is
@@ -82,6 +76,7 @@ func (t *Table) SetReal(name string, real Real) (bool, error) {
 	same := e.real == real
 	if !same {
 		e.real, e.dirty = real, true
+		t.note(e)
 	}
 	t.mu.Unlock()
 	if same {

@@ -28,9 +28,9 @@ func TestVersions(t *testing.T) {
 		t.Error("version 1 knew no such flag")
 	}
 	next := old.encode()
-	next[offVersion+1] = fileVersion + 1
+	next[offVersion+1] = fileShared + 1
 	binary.BigEndian.PutUint32(next[offCRC:], crc32.Checksum(next[:offCRC], crc32.MakeTable(crc32.Castagnoli)))
-	if _, err := decode(next); err == nil || err.Error() != "damaged slot file: version 3, this replproxy knows 1 to 2" {
+	if _, err := decode(next); err == nil || err.Error() != "damaged slot file: version 4, this replproxy knows 1 to 3" {
 		t.Errorf("a version to come: %v", err)
 	}
 }

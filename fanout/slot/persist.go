@@ -22,7 +22,10 @@ func ioError(verb, name string, err error) error {
 // written are removed; files that cannot be slots are left alone; a slot file that is damaged, or
 // whose name is not the one inside, is an error that names it (invariant 6). It starts nothing.
 func Open(dir string, o Options) (*Table, error) {
-	t := &Table{fs: o.FS, max: o.Max, slots: map[string]*entry{}}
+	t := &Table{
+		fs: o.FS, max: o.Max, node: o.Node, changed: make(chan struct{}, 1),
+		slots: map[string]*entry{}, graves: map[string]*entry{}, pending: map[string]pending{},
+	}
 	if t.fs == nil {
 		t.fs = osDir(dir)
 	}
@@ -48,7 +51,7 @@ func (t *Table) load(name string) error {
 	if grammar.ValidateSlotName(name) != nil {
 		return nil
 	}
-	b, err := t.fs.Read(name, fileSize)
+	b, err := t.fs.Read(name, sharedSize)
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,15 @@ func (t *Table) load(name string) error {
 	if r.name != name {
 		return damaged("it holds slot %q", r.name)
 	}
-	t.slots[name] = &entry{record: r, saved: r.holds(), since: time.Now()}
+	e := &entry{record: r, saved: r.holds(), since: time.Now()}
+	switch {
+	case r.dropped:
+		t.graves[name] = e
+		return nil
+	case t.node != "" && r.owner == "": // of before there was a cluster
+		e.generation, e.owner, e.stamp, e.dirty = 1, t.node, 1, true
+	}
+	t.slots[name] = e
 	return nil
 }
 
@@ -71,8 +82,8 @@ func (t *Table) write(r record) error {
 	return t.fs.Rename(r.name+tempSuffix, r.name)
 }
 
-// pending is a slot that Persist writes: the entry and the state that goes to its file.
-type pending struct {
+// unsaved is a slot that Persist writes: the entry and the state that goes to its file.
+type unsaved struct {
 	e *entry
 	r record
 }
@@ -83,13 +94,18 @@ func (t *Table) Persist() error {
 	t.io.Lock()
 	defer t.io.Unlock()
 	var errs []error
-	var done []pending
+	var done []unsaved
 	for _, p := range t.takeDirty() {
 		if err := t.write(p.r); err != nil {
 			errs = append(errs, ioError("save", p.r.name, err))
 			continue
 		}
 		done = append(done, p)
+	}
+	for _, name := range t.takeExpired() {
+		if err := t.fs.Remove(name); err != nil {
+			errs = append(errs, ioError("forget", name, err))
+		}
 	}
 	if len(done) > 0 {
 		if err := t.fs.SyncDir(); err != nil {
@@ -106,10 +122,9 @@ func (t *Table) Persist() error {
 
 // takeDirty copies the slots to write and notes that their files are now uncertain. The caller holds
 // io: a slot that is being dropped is left out, or its file would come back.
-func (t *Table) takeDirty() []pending {
+func (t *Table) takeDirty() (ps []unsaved) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var ps []pending
 	for _, e := range t.slots {
 		if !e.dirty || e.temporary || e.dropping {
 			continue
@@ -117,7 +132,12 @@ func (t *Table) takeDirty() []pending {
 		if h := e.holds(); h != lsn.Invalid && (e.inFlight == lsn.Invalid || h < e.inFlight) {
 			e.inFlight = h
 		}
-		ps = append(ps, pending{e, e.record})
+		ps = append(ps, unsaved{e, e.record})
+	}
+	for _, e := range t.graves {
+		if e.dirty {
+			ps = append(ps, unsaved{e, e.record})
+		}
 	}
 	return ps
 }

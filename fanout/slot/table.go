@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -21,29 +22,39 @@ const DefaultMax = 1024
 type Options struct {
 	FS  FS  // nil: the directory dir of the operating system
 	Max int // slots, temporary ones included; 0: DefaultMax
+	// Node is this proxy's name in a cluster, whose members share their persistent slots; "": no cluster.
+	Node string
 }
 
 // Table holds all slots of a proxy. Safe for concurrent use. Only Create and Drop of persistent slots
 // and Persist wait for the disk.
 type Table struct {
-	fs  FS  // its calls are serialised by io
-	max int // fixed
+	fs      FS     // its calls are serialised by io
+	max     int    // fixed
+	node    string // fixed
+	changed chan struct{}
 
 	io sync.Mutex // held around file operations, never inside mu
 
-	mu    sync.Mutex
-	slots map[string]*entry
+	mu      sync.Mutex
+	slots   map[string]*entry
+	graves  map[string]*entry  // of dropped slots that a cluster shared; no name is in both
+	pending map[string]pending // what other members are being asked for
+	expired []string           // files of graves that are forgotten
 }
 
 // entry is one slot; guarded by Table.mu.
 type entry struct {
 	record
 	temporary bool
-	owner     int32         // session of a temporary slot
+	session   int32         // that a temporary slot belongs to
 	active    int32         // session that streams, creates or drops; 0: none
 	freed     chan struct{} // closed when active becomes 0 or the slot is gone; made by waiters
 	since     time.Time     // when it last became inactive
 	evict     func()        // ends the session that streams; nil: none to end
+	guard     *Guard        // of the session that streams; nil: none does
+	remote    int32         // session that uses it at another member
+	unkept    bool          // another member keeps its WAL, this one does not
 
 	dropping bool    // Drop is removing the file
 	dirty    bool    // memory differs from the file
@@ -63,12 +74,20 @@ type Info struct {
 	Real        Real             `json:"real,omitempty"`
 	Created     time.Time        `json:"created"`
 	Inactive    time.Time        `json:"inactive_since"` // zero while active; the start of the proxy counts
+
+	Owner   string `json:"owner,omitempty"`   // member whose session used it last; "" without a cluster
+	Foreign bool   `json:"foreign,omitempty"` // that is another one
+	Unkept  bool   `json:"unkept,omitempty"`  // its WAL is not kept here, but elsewhere
 }
 
-func (e *entry) info() Info {
+func (t *Table) info(e *entry) Info {
 	i := Info{
 		Name: e.name, Temporary: e.temporary, ActivePID: e.holder(), Restart: e.restart,
 		Xmin: e.xmin, CatalogXmin: e.catalog, Lost: e.lost, Real: e.real, Created: e.created.Time(),
+		Owner: e.owner, Foreign: t.foreign(e), Unkept: e.unkept,
+	}
+	if e.lost == WALRemoved {
+		i.Restart = lsn.Invalid // facts G
 	}
 	if i.ActivePID == 0 {
 		i.Inactive = e.since
@@ -78,14 +97,20 @@ func (e *entry) info() Info {
 
 // holder is the session that the slot is active for: a temporary slot always has one (facts G).
 func (e *entry) holder() int32 {
-	if e.active != 0 {
+	switch {
+	case e.active != 0:
 		return e.active
+	case e.temporary:
+		return e.session
 	}
-	return e.owner
+	return e.remote
 }
 
 // held is the lowest restart_lsn that memory or, after a crash, the file can show. Invalid: none.
 func (e *entry) held() lsn.LSN {
+	if e.unkept {
+		return lsn.Invalid
+	}
 	low := e.holds() // the file of a lost slot may still say otherwise
 	if e.temporary {
 		return low
@@ -100,7 +125,12 @@ func (e *entry) held() lsn.LSN {
 
 // release ends the activity and wakes who waits for it. The caller holds mu.
 func (e *entry) release() {
-	e.active, e.since, e.evict = 0, time.Now(), nil
+	e.active, e.since, e.evict, e.guard = 0, time.Now(), nil, nil
+	e.wake()
+}
+
+// wake wakes who waits for the end of the activity. The caller holds mu.
+func (e *entry) wake() {
 	if e.freed != nil {
 		close(e.freed)
 		e.freed = nil
@@ -124,9 +154,26 @@ func errActive(name string, pid int32) error {
 // slot is durable when it returns; a temporary one belongs to session owner until DropTemporary.
 // Errors are PostgreSQL's: 42602, 42622, 42710, 53400 (facts G); a disk error is not.
 func (t *Table) Create(name string, temporary bool, restart lsn.LSN, owner int32) error {
-	e := &entry{temporary: temporary, saved: restart, since: time.Now()}
-	e.record = record{name: name, restart: restart, created: copyboth.TimeOf(time.Now())}
-	if err := t.reserve(e, owner); err != nil || temporary {
+	return t.make(Seed{Name: name, Temporary: temporary, Restart: restart}, owner, nil)
+}
+
+// Seed is a slot that is to be made.
+type Seed struct {
+	Name              string
+	Temporary         bool
+	Restart           lsn.LSN
+	Xmin, CatalogXmin copyboth.FullXID
+	Real              Real
+}
+
+// make makes a slot; claim is what the other members of a cluster have agreed to, nil without any.
+func (t *Table) make(s Seed, owner int32, claim *shared.State) error {
+	e := &entry{temporary: s.Temporary, saved: s.Restart, since: time.Now()}
+	e.record = record{
+		name: s.Name, restart: s.Restart, xmin: s.Xmin, catalog: s.CatalogXmin, real: s.Real,
+		created: copyboth.TimeOf(time.Now()),
+	}
+	if err := t.reserve(e, owner, claim); err != nil || s.Temporary {
 		return err
 	}
 	return t.create(e)
@@ -151,32 +198,50 @@ func (t *Table) create(e *entry) error {
 	e.release()
 	if err != nil {
 		delete(t.slots, name)
+		if t.node != "" { // what it was made from, or nothing that anybody has heard of
+			t.bury(record{
+				name: name, dropped: true, generation: e.generation, owner: t.node, stamp: 1, created: e.created,
+			}).dirty = true
+		}
 		return ioError("create", name, err)
 	}
+	t.note(e)
+	signal(t.changed)
 	return nil
 }
 
 // reserve takes the name. A persistent slot stays active for its creator until it is durable.
-func (t *Table) reserve(e *entry, owner int32) error {
+func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
 	if err := grammar.ValidateSlotName(e.name); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.slots[e.name] != nil {
+	if _, asked := t.pending[e.name]; t.slots[e.name] != nil || asked && claim == nil {
 		return ErrExists(e.name)
 	}
 	if len(t.slots) >= t.max {
-		return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
-			WithHint(`Free one or increase "max_replication_slots".`)
+		return errFull()
 	}
-	if e.temporary {
-		e.owner = owner
-	} else {
+	switch {
+	case e.temporary:
+		e.session = owner
+	case claim != nil && !t.redeem(*claim):
+		return ErrExists(e.name) // somebody else was quicker, and the next look shows it
+	case t.node != "":
+		e.active = owner
+		e.generation, e.owner, e.stamp = t.has(e.name).Generation+1, t.node, 1
+	default:
 		e.active = owner
 	}
+	delete(t.graves, e.name)
 	t.slots[e.name] = e
 	return nil
+}
+
+func errFull() error {
+	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
+		WithHint(`Free one or increase "max_replication_slots".`)
 }
 
 // Read is the state of a slot; false when there is none.
@@ -187,7 +252,7 @@ func (t *Table) Read(name string) (Info, bool) {
 	if e == nil {
 		return Info{}, false
 	}
-	return e.info(), true
+	return t.info(e), true
 }
 
 // List is the state of all slots, by name.
@@ -196,7 +261,7 @@ func (t *Table) List() []Info {
 	defer t.mu.Unlock()
 	all := make([]Info, 0, len(t.slots))
 	for _, e := range t.slots {
-		all = append(all, e.info())
+		all = append(all, t.info(e))
 	}
 	slices.SortFunc(all, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -225,6 +290,7 @@ func (t *Table) Rewind(limit lsn.LSN) []string {
 	for name, e := range t.slots {
 		if e.lost == NotLost && e.restart > limit {
 			e.restart, e.dirty = limit, true
+			t.note(e)
 			names = append(names, name)
 		}
 	}
@@ -275,10 +341,20 @@ func (t *Table) claim(name string, wait bool, pid int32) (*entry, <-chan struct{
 }
 
 func (t *Table) remove(e *entry) error {
+	grave := record{name: e.name, dropped: true, owner: t.node, stamp: 1, created: copyboth.TimeOf(time.Now())}
+	t.mu.Lock()
+	grave.generation = e.generation + 1
+	t.mu.Unlock()
+	buries := t.node != "" && !e.temporary
 	var err error
 	if !e.temporary {
 		t.io.Lock()
-		if err = t.fs.Remove(e.name); err == nil {
+		if buries {
+			err = t.write(grave)
+		} else {
+			err = t.fs.Remove(e.name)
+		}
+		if err == nil {
 			err = t.fs.SyncDir()
 		}
 		t.io.Unlock()
@@ -287,6 +363,10 @@ func (t *Table) remove(e *entry) error {
 	defer t.mu.Unlock()
 	if err == nil {
 		delete(t.slots, e.name)
+		if buries {
+			t.bury(grave)
+			signal(t.changed)
+		}
 	} else {
 		e.dropping, e.dirty = false, true // the file may be gone: the next Persist restores it
 	}
@@ -303,7 +383,7 @@ func (t *Table) DropTemporary(pid int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for name, e := range t.slots {
-		if e.temporary && e.owner == pid {
+		if e.temporary && e.session == pid {
 			delete(t.slots, name)
 			e.release()
 		}

@@ -8,6 +8,8 @@ type Cluster struct {
 	Refused uint64 `json:"refused_total" doc:"connections that did not prove a member's name"`
 	Garbled uint64 `json:"garbled_total" doc:"connections ended for what was said on them"`
 	Clashes uint64 `json:"clashes_total" doc:"times that two live proxies held one name: stop one of them"`
+
+	DroppedUnconfirmed []string `json:"dropped_unconfirmed,omitempty" doc:"dropped slots that a member may still have"`
 }
 
 // Peer is another proxy.
@@ -17,6 +19,39 @@ type Peer struct {
 	Sending   bool      `json:"sending" doc:"what this proxy says reaches it"`
 	Heard     time.Time `json:"heard_at,omitzero" doc:"when it said something last; absent while it is not connected"`
 	LastError string    `json:"last_error,omitempty" doc:"why the last connection to it ended or failed"`
+	Slots     string    `json:"slots_error,omitempty" doc:"why slots were not shared with it at the last try"`
+}
+
+// sharedSlotMetrics are rows of [metrics].
+var sharedSlotMetrics = []metric{
+	{"replproxy_slot_shared_count", "Slots that the cluster shares, by where their session is or was last.",
+		"owner", []string{"here", "elsewhere"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			here, all := 0, 0
+			for i := range s.Slots {
+				switch s.Slots[i].Owner {
+				case "":
+					continue
+				case s.Name:
+					here++
+				}
+				all++
+			}
+			emit("here", float64(here))
+			emit("elsewhere", float64(all-here))
+		}},
+	{"replproxy_slot_unkept_count", "Slots that the cluster shares whose WAL no member that is heard keeps.",
+		"", nil, gauge, single(func(s *Status) float64 {
+			n := 0
+			for i := range s.Slots {
+				if s.Slots[i].Owner != "" && len(s.Slots[i].KeptBy) == 0 {
+					n++
+				}
+			}
+			return float64(n)
+		})},
+	{"replproxy_slot_unconfirmed_drops_count", "Dropped slots that a member may still have.", "", nil, gauge,
+		single(func(s *Status) float64 { return float64(len(s.cluster().DroppedUnconfirmed)) })},
 }
 
 var linkStates = []string{"sending", "heard", "configured"}

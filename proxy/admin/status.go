@@ -157,6 +157,10 @@ type Slot struct {
 	Xmin        uint64 `json:"xmin,omitempty" doc:"oldest transaction it holds, as xid8"`
 	CatalogXmin uint64 `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
 	Real        string `json:"real,omitempty" doc:"the primary's slot of the same name: adopted or mirrored"`
+
+	Owner       string   `json:"owner,omitempty" doc:"member whose session used it last; absent without a cluster"`
+	KeptBy      []string `json:"kept_by,omitempty" doc:"members that are heard and keep its WAL"`
+	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"members that may not know whose it is now"`
 }
 
 // Idle is a slot of the primary that holds WAL there while nobody streams from it there.

@@ -31,7 +31,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	case *grammar.ReadSlot:
 		before, err = s.readSlot(ctx, before, c.Name)
 	case *grammar.DropSlot:
-		if !s.h.o.Hub.HasSlot(c.Name) { // the primary may have it
+		if !s.h.o.Hub.HasSlot(ctx, c.Name) { // the primary may have it
 			linked, err := s.linked(parent)
 			if errors.Is(err, errClientGone) {
 				return err
@@ -48,7 +48,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	case *grammar.Show:
 		return s.show(parent, ctx, before, c, text)
 	case *grammar.AlterSlot:
-		if !s.h.o.Hub.HasSlot(c.Name) {
+		if !s.h.o.Hub.HasSlot(ctx, c.Name) {
 			return s.pass(parent, ctx, cmd, text)
 		}
 		err = pgerror.New(pgerror.FeatureNotSupported,

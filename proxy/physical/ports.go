@@ -20,7 +20,7 @@ type Hub interface {
 	// CreateSlot and ReadSlot may ask the primary; ctx ends that.
 	CreateSlot(ctx context.Context, r fanout.SlotRequest, pid int32) error
 	ReadSlot(ctx context.Context, name string) (fanout.SlotState, bool, error)
-	HasSlot(name string) bool
+	HasSlot(ctx context.Context, name string) bool
 	// DropSlot may wait as long as another session uses the slot; ctx ends that.
 	DropSlot(ctx context.Context, name string, wait bool, pid int32) error
 	// DropTemporary is called after every ERROR and at the end of a session.

@@ -3,6 +3,7 @@ package show
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -156,7 +157,12 @@ func Standbys(w io.Writer, all []admin.Standby) {
 
 func slots(w io.Writer, all []admin.Slot) {
 	t := table(w)
-	fmt.Fprintln(t, "slot\ttype\tactive\trestart\theld\tsafe\tstatus")
+	shared := slices.ContainsFunc(all, func(s admin.Slot) bool { return s.Owner != "" })
+	head := "slot\ttype\tactive\trestart\theld\tsafe\tstatus"
+	if shared {
+		head += "\towner\tkept by"
+	}
+	fmt.Fprintln(t, head)
 	for _, s := range all {
 		active, kind := "no", s.Type
 		if s.Active {
@@ -172,8 +178,12 @@ func slots(w io.Writer, all []admin.Slot) {
 		if s.Reason != "" {
 			status += " (" + s.Reason + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s",
 			s.Name, kind, active, Position(s.Restart), Bytes(s.HeldBytes), safe, status)
+		if shared {
+			fmt.Fprintf(t, "\t%s\t%s", orDash(Clean(s.Owner)), orDash(Clean(strings.Join(s.KeptBy, ", "))))
+		}
+		fmt.Fprintln(t)
 	}
 	t.Flush()
 }

@@ -87,7 +87,8 @@ function draw(s) {
     row("regular", s.sessions.regular), row("physical walsenders", s.sessions.physical),
     row("logical walsenders", s.sessions.logical));
   byId("slots").replaceChildren(...(s.slots.length
-    ? s.slots.map((x) => row(x.slot_name + (x.active ? "" : " (inactive)"), bytes(x.held_bytes)))
+    ? s.slots.map((x) => row(x.slot_name + (x.owner && x.owner !== s.name ? " at " + x.owner : "") +
+        (x.active ? "" : " (inactive)"), bytes(x.held_bytes)))
     : [row("none", "")]));
   byId("standbys").replaceChildren(...s.standbys.map(standby));
   byId("count").textContent = s.standbys.length;

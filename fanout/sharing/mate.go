@@ -1,0 +1,176 @@
+package sharing
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+)
+
+const (
+	firstBackoff = 250 * time.Millisecond
+	lastBackoff  = 10 * time.Second
+	// maxSaid bounds what is remembered of what a member has said: twice what it can have at a time.
+	maxSaid = 2 * shared.MaxEntries
+)
+
+// mate is one other member: the connection on which it is asked, and what is known of what it has.
+type mate struct {
+	name  string
+	nudge chan struct{} // one slot
+	turn  chan struct{} // one slot: whoever has put a token in owns conn
+	conn  net.Conn      // nil: none
+
+	mu      sync.Mutex
+	said    map[string]shared.State
+	kept    map[string]bool // what it keeps
+	saidWe  map[string]bool // what it was told that we keep
+	all     time.Time       // when everything was said; zero: not on this connection
+	conns   int             // of it, here
+	backoff time.Duration
+	again   time.Time // not before
+	why     string    // the last failure; "" after a success
+}
+
+func newMate(name string) *mate {
+	return &mate{
+		name: name, nudge: make(chan struct{}, 1), turn: make(chan struct{}, 1), said: map[string]shared.State{},
+		kept: map[string]bool{}, saidWe: map[string]bool{}, why: "not reached yet",
+	}
+}
+
+// call is one question and its answer. Questions go one after the other; ctx bounds all of it.
+func (m *mate) call(ctx context.Context, members Members, msg shared.Message) (shared.Message, error) {
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return shared.Message{}, context.Cause(ctx)
+	}
+	defer func() { <-m.turn }()
+	if m.conn == nil {
+		conn, err := members.Open(ctx, m.name, Protocol)
+		if err != nil {
+			return shared.Message{}, err
+		}
+		m.conn = conn
+		m.mu.Lock()
+		m.all = time.Time{}
+		m.mu.Unlock()
+	}
+	conn := m.conn
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	err := write(conn, msg)
+	var answer shared.Message
+	if err == nil {
+		answer, err = read(conn, askTimeout)
+	}
+	if err == nil && answer.Wish != msg.Wish {
+		err = shared.ErrEncoding
+	}
+	if err != nil || ctx.Err() != nil {
+		_ = m.conn.Close()
+		m.conn = nil
+	}
+	return answer, err
+}
+
+// close ends the connection when nobody uses it any more.
+func (m *mate) close() {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
+	if m.conn != nil {
+		_ = m.conn.Close()
+		m.conn = nil
+	}
+}
+
+func (m *mate) due(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !now.Before(m.again)
+}
+
+// failed notes how telling went, and reports whether that is news that is bad.
+func (m *mate) failed(now time.Time, err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.backoff, m.why, m.again = 0, "", time.Time{}
+		return false
+	}
+	news := m.why == "" || m.why != err.Error() && m.backoff == 0
+	m.backoff = min(max(2*m.backoff, firstBackoff), lastBackoff)
+	m.again, m.why = now.Add(m.backoff), err.Error()
+	return news
+}
+
+func (m *mate) problem() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.why
+}
+
+func (m *mate) wantsAll(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return now.Sub(m.all) >= resyncInterval
+}
+
+// lacks are the entries that the member has not confirmed as they are; with all: every one.
+func (m *mate) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range entries {
+		if all || shared.Compare(m.said[e.Name], e.State) < 0 || m.saidWe[e.Name] != e.Keeps {
+			news = append(news, e)
+		}
+	}
+	return news
+}
+
+// told notes what was said to it, and answered.
+func (m *mate) told(now time.Time, msg shared.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if msg.All {
+		m.all = now
+		clear(m.saidWe)
+	}
+	for _, e := range msg.Entries {
+		m.saidWe[e.Name] = e.Keeps
+	}
+}
+
+// heard notes what it has.
+func (m *mate) heard(msg shared.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if msg.All || len(m.said) > maxSaid {
+		clear(m.said)
+		clear(m.kept)
+	}
+	for _, e := range msg.Entries {
+		if e.Generation != 0 {
+			m.said[e.Name], m.kept[e.Name] = e.State, e.Keeps
+		}
+	}
+}
+
+func (m *mate) keeps(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept[name]
+}
+
+func (m *mate) behind(known shared.State) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	said := m.said[known.Name]
+	said.Stamp, known.Stamp = 0, 0 // how far it is moves all the time
+	said.Restart, said.Xmin, said.Catalog = known.Restart, known.Xmin, known.Catalog
+	said.ActivePID, said.Idle, said.Real, said.Created = known.ActivePID, known.Idle, known.Real, known.Created
+	return known.Generation != 0 && shared.Compare(said, known) < 0
+}

@@ -1,0 +1,308 @@
+package sharing
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+)
+
+const (
+	// Protocol is the ALPN name under which members talk about slots.
+	Protocol = "replproxy-slots/1"
+	// tellInterval is how often others hear how far slots have moved: what they keep is that much older.
+	tellInterval = time.Second
+	// resyncInterval repeats everything, should a mistake of ours ever lose something.
+	resyncInterval = 30 * time.Second
+	// askTimeout bounds what a session waits for members: far below a standby's patience, far above what
+	// a busy member takes.
+	askTimeout = 3 * time.Second
+	// tries is how often a claim is made anew because somebody knew more.
+	tries = 5
+)
+
+// Members are the other proxies of the cluster, and how to reach them. Methods may be called from any
+// goroutine; all but Open return at once.
+type Members interface {
+	Names() []string          // as configured, without this one
+	Up(member string) bool    // it can be dialled, as far as is known
+	Hears(member string) bool // it was heard within seconds: it lives
+	Open(ctx context.Context, member, protocol string) (net.Conn, error)
+}
+
+// Options of New. Everything is required.
+type Options struct {
+	Slots   *slot.Table // with Options.Node
+	Members Members
+	// Keeps reports whether this proxy keeps the WAL of a slot.
+	Keeps func(slot.Info) bool
+	// Heard is called after something was taken over. It must not block.
+	Heard  func()
+	Logger *slog.Logger
+}
+
+// Sharing is this member among the others. Methods may be called from any goroutine.
+type Sharing struct {
+	o     Options
+	mates map[string]*mate // fixed
+	names []string
+}
+
+// New starts nothing.
+func New(o Options) *Sharing {
+	s := &Sharing{o: o, mates: map[string]*mate{}, names: slices.Sorted(slices.Values(o.Members.Names()))}
+	for _, name := range s.names {
+		s.mates[name] = newMate(name)
+	}
+	return s
+}
+
+// Run tells the others what changes until ctx ends, which it returns.
+func (s *Sharing) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, m := range s.mates {
+		all.Go(func() { s.keep(ctx, m) })
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.o.Slots.Changed():
+		}
+		for _, m := range s.mates {
+			select {
+			case m.nudge <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// keep tells one member, again and again.
+func (s *Sharing) keep(ctx context.Context, m *mate) {
+	defer m.close()
+	tick := time.NewTicker(tellInterval)
+	defer tick.Stop()
+	for {
+		if s.o.Members.Up(m.name) && m.due(time.Now()) {
+			err := s.tell(ctx, m)
+			if m.failed(time.Now(), err) && ctx.Err() == nil {
+				s.o.Logger.Warn("cannot share slots with a member", "member", m.name, "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if s.o.Members.Up(m.name) { // where sessions got to, for whoever takes them over
+				_ = s.tell(context.WithoutCancel(ctx), m)
+			}
+			return
+		case <-tick.C:
+		case <-m.nudge:
+		}
+	}
+}
+
+// tell says what a member has not confirmed yet, or everything when it is time for that.
+func (s *Sharing) tell(ctx context.Context, m *mate) error {
+	all := m.wantsAll(time.Now())
+	entries := m.lacks(s.entries(), all)
+	if len(entries) == 0 && !all {
+		return nil
+	}
+	return s.say(ctx, m, shared.Message{All: all, Entries: entries})
+}
+
+// say tells a member, and takes over what it answers.
+func (s *Sharing) say(ctx context.Context, m *mate, msg shared.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answer, err := m.call(ctx, s.o.Members, msg)
+	if err != nil {
+		return err
+	}
+	m.told(time.Now(), msg)
+	s.heard(m, answer)
+	return nil
+}
+
+// entries is everything that is shared, as it is told.
+func (s *Sharing) entries() []shared.Entry {
+	keeps := map[string]bool{}
+	for _, i := range s.o.Slots.List() {
+		keeps[i.Name] = s.o.Keeps(i)
+	}
+	var all []shared.Entry
+	for _, st := range s.o.Slots.Shared() {
+		all = append(all, shared.Entry{State: st, Keeps: keeps[st.Name]})
+	}
+	return all
+}
+
+// heard takes over what a member has.
+func (s *Sharing) heard(m *mate, msg shared.Message) {
+	m.heard(msg)
+	took, buried := false, false
+	for _, e := range msg.Entries {
+		if e.Generation == 0 {
+			continue
+		}
+		switch now, met := s.o.Slots.Meet(e.State); met {
+		case shared.Took:
+			took, buried = true, buried || now.Dropped
+		case shared.Yielded:
+			took = true
+			s.o.Logger.Warn("a session ends: its slot is in use at another member", "slot", e.Name, "member", now.Owner)
+		case shared.Claimed:
+			if e.Owner != now.Owner || e.Dropped {
+				s.o.Logger.Warn("a slot that is in use here was used or dropped elsewhere meanwhile: it stays",
+					"slot", e.Name, "member", e.Owner, "dropped", e.Dropped)
+			}
+		}
+	}
+	if took {
+		s.o.Heard()
+	}
+	if buried { // or a crash, and nobody to ask, would bring the slot back after everybody had confirmed
+		if err := s.o.Slots.Persist(); err != nil {
+			s.o.Logger.Error("cannot save that slots were dropped, retrying", "err", err)
+		}
+	}
+}
+
+// each calls f for all members at once and waits.
+func (s *Sharing) each(f func(*mate)) {
+	var all sync.WaitGroup
+	for _, m := range s.mates {
+		all.Go(func() { f(m) })
+	}
+	all.Wait()
+}
+
+// Ask learns what the other members know of a slot.
+func (s *Sharing) Ask(ctx context.Context, name string) {
+	s.each(func(m *mate) {
+		if s.o.Members.Up(m.name) {
+			msg := shared.Message{Entries: []shared.Entry{{State: shared.State{Name: name}}}}
+			_ = s.say(ctx, m, msg) // who can't be asked is no reason to wait
+		}
+	})
+}
+
+// Told says now what is known of a slot, and waits, for a bounded time, until the members that can be reached
+// have confirmed it.
+func (s *Sharing) Told(ctx context.Context, name string) {
+	known := s.o.Slots.Known(name)
+	if known.Generation == 0 {
+		return
+	}
+	s.each(func(m *mate) {
+		if s.o.Members.Up(m.name) {
+			_ = s.say(ctx, m, shared.Message{Entries: []shared.Entry{{State: known}}}) // or by Run
+		}
+	})
+}
+
+// Claim asks the other members for what session pid wants of a slot, and gives the state that stands for their
+// consent, for one of the Claimed methods of slot.Table or Retract. Errors are PostgreSQL's.
+func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int32) (shared.State, error) {
+	var pidOf int32
+	for range tries {
+		claim, have, err := s.o.Slots.Propose(w, name, pid)
+		if err != nil {
+			return claim, err
+		}
+		outcome, said := s.offer(ctx, w, claim, have)
+		if outcome == shared.Won {
+			return claim, nil
+		}
+		s.o.Slots.Retract(claim)
+		switch {
+		case ctx.Err() != nil:
+			return claim, context.Cause(ctx)
+		case outcome == shared.Refused && w == shared.Create:
+			return claim, slot.ErrExists(name)
+		case outcome == shared.Refused:
+			return claim, slot.ErrActive(name, said.ActivePID)
+		}
+		pidOf = said.ActivePID
+	}
+	return shared.State{}, slot.ErrActive(name, pidOf)
+}
+
+// offer asks all members at once.
+func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.State) (shared.Outcome, shared.State) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	tally := shared.NewTally(w, have)
+	var mu sync.Mutex
+	s.each(func(m *mate) {
+		err := errDown
+		var answer shared.Message
+		if s.o.Members.Up(m.name) {
+			answer, err = m.call(ctx, s.o.Members, shared.Message{Wish: w, Entries: []shared.Entry{{State: claim}}})
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || len(answer.Entries) != 1 || answer.Entries[0].Name != claim.Name {
+			tally.Silent(m.name, s.o.Members.Hears(m.name))
+			return
+		}
+		e := answer.Entries[0]
+		tally.Answer(m.name, e.Why, e.State)
+		if e.Why == shared.Behind || e.Why == shared.Exists {
+			s.o.Slots.Meet(e.State)
+		}
+	})
+	return tally.Outcome()
+}
+
+var errDown = errors.New("this member is not up")
+
+// KeptBy are the members that are heard and have said that they keep the WAL of a slot.
+func (s *Sharing) KeptBy(name string) (members []string) {
+	for _, member := range s.names {
+		if s.mates[member].keeps(name) && s.o.Members.Hears(member) {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// Unconfirmed are the members that are not known to know what is known here of a slot.
+func (s *Sharing) Unconfirmed(name string) (members []string) {
+	known := s.o.Slots.Known(name)
+	for _, member := range s.names {
+		if s.mates[member].behind(known) {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// Dropped are the slots whose removal not every member has confirmed, by name.
+func (s *Sharing) Dropped() (names []string) {
+	for _, st := range s.o.Slots.Shared() {
+		if st.Dropped && len(s.Unconfirmed(st.Name)) > 0 {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
+
+// Failing are the members with which slots are not shared now, and why.
+func (s *Sharing) Failing() map[string]string {
+	all := map[string]string{}
+	for _, m := range s.mates {
+		if why := m.problem(); why != "" {
+			all[m.name] = why
+		}
+	}
+	return all
+}

@@ -1,0 +1,82 @@
+package shared
+
+import (
+	"cmp"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// MaxGeneration bounds what is believed: one more with every attachment, a thousand a second for 8,000 years.
+const MaxGeneration = 1 << 48
+
+// Real is what the slot of this name on the primary is to the slot: slot.Real in one byte.
+type Real uint8
+
+// The relations to the primary's slot.
+const (
+	NoReal Real = iota
+	Adopted
+	Mirrored
+)
+
+// State is a slot, or the grave of one, as its owner wrote it. The zero State is no slot.
+type State struct {
+	Name string
+	// Generation rises with every creation, attachment and removal. 0: nothing is known.
+	Generation uint64
+	Owner      string // node that wrote it
+	Stamp      uint64 // rises with every change that Owner makes within Generation
+	Dropped    bool
+	Idle       bool // invalidated: it was inactive for too long
+	Real       Real
+	ActivePID  int32 // of the session at Owner; 0: none
+	Restart    lsn.LSN
+	Xmin       copyboth.FullXID
+	Catalog    copyboth.FullXID
+	Created    copyboth.Time // of a grave: when it was dropped
+}
+
+// Exists: a slot that has not been dropped.
+func (s State) Exists() bool { return s.Generation != 0 && !s.Dropped }
+
+// Compare orders all states of one name. Within a generation a grave is above a slot: who has a session claims
+// the slot again, and without one nobody brings it back. Owners are ordered by name. What one owner wrote is ordered by Stamp. Below
+// that nothing differs, unless somebody lied or a disk was put back: then what holds more is above.
+func Compare(a, b State) int {
+	return cmp.Or(
+		cmp.Compare(a.Generation, b.Generation),
+		first(a.Dropped, b.Dropped),
+		cmp.Compare(a.Owner, b.Owner),
+		cmp.Compare(a.Stamp, b.Stamp),
+		holding(uint64(a.Restart), uint64(b.Restart)),
+		holding(uint64(a.Xmin), uint64(b.Xmin)),
+		holding(uint64(a.Catalog), uint64(b.Catalog)),
+		first(!a.Idle, !b.Idle),
+		cmp.Compare(a.ActivePID, b.ActivePID),
+		cmp.Compare(a.Real, b.Real),
+		cmp.Compare(a.Created, b.Created),
+	)
+}
+
+// Merge is the greater of two states of one name.
+func Merge(a, b State) State {
+	if Compare(a, b) < 0 {
+		return b
+	}
+	return a
+}
+
+// first puts the true one above.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// holding puts the lower one above; 0 holds nothing.
+func holding(a, b uint64) int { return cmp.Compare(b-1, a-1) }

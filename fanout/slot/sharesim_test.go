@@ -1,0 +1,446 @@
+package slot
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+var (
+	shareSeeds = flag.Int("share.seeds", 300, "simulated clusters that share slots")
+	shareSeed  = flag.Uint64("share.seed", 1, "the first of them")
+)
+
+// TestSharedSlotsSimulated runs the real tables of three proxies over disks that lose power and a network that
+// is cut, mended and slow to notice, with offers and news in any order. After each step: no session begins while
+// another one of the slot lives at a proxy that can be asked; a session's restart_lsn is what it reported or
+// found; what everybody durably knows to be dropped stays dropped. In the end all agree.
+func TestSharedSlotsSimulated(t *testing.T) {
+	var did [numEvents]int
+	for seed := *shareSeed; seed < *shareSeed+uint64(*shareSeeds); seed++ {
+		w := newShareWorld(t, seed)
+		for range 300 {
+			w.step()
+			w.check()
+		}
+		w.settle()
+		for i, n := range w.did {
+			did[i] += n
+		}
+	}
+	for event, n := range did {
+		if n < *shareSeeds/50 {
+			t.Errorf("%s happened %d times only", [numEvents]string{"taken over", "busy", "created", "dropped", "yielded",
+				"claimed again", "a drop known to all"}[event], n)
+		}
+	}
+}
+
+// What a simulation is worth is what happens in it.
+const (
+	tookOver = iota
+	wasBusy
+	wasCreated
+	wasDropped
+	hadYielded
+	hadClaimed
+	allKnewDrop
+	numEvents
+)
+
+type shareWorld struct {
+	t       *testing.T
+	seed    uint64
+	rnd     *rand.Rand
+	nodes   []*shareNode
+	cut     [3][3]bool
+	noticed [3][3]bool // the cut
+	news    []shareNews
+	claims  []*shareClaim
+	pids    int32
+	now     lsn.LSN                    // of the primary
+	created map[string][]uint64        // generations
+	graves  map[string]uint64          // generation of a grave that all have on disk
+	saved   [3]map[string]shared.State // what a disk surely has
+	top     map[string]lsn.LSN         // the highest position of any session
+	trail   []string
+	did     [numEvents]int
+}
+
+type shareNode struct {
+	i     int
+	name  string
+	disk  *memFS
+	table *Table
+	up    bool
+	live  map[string]*shareSession
+}
+
+type shareSession struct {
+	guard   *Guard
+	at      lsn.LSN
+	evicted bool
+}
+
+type shareNews struct {
+	from, to int
+	states   []shared.State
+}
+
+// shareClaim is an offer that goes around.
+type shareClaim struct {
+	wish        shared.Wish
+	at          *shareNode
+	pid         int32
+	claim, have shared.State
+	tally       *shared.Tally
+	ask         []int
+	disturbed   bool // the network changed meanwhile
+}
+
+func newShareWorld(t *testing.T, seed uint64) *shareWorld {
+	w := &shareWorld{
+		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), now: 1000, created: map[string][]uint64{},
+		graves: map[string]uint64{}, top: map[string]lsn.LSN{},
+	}
+	for i := range 3 {
+		n := &shareNode{i: i, name: string(rune('a' + i)), disk: newMemFS(seed + uint64(i)<<32)}
+		w.nodes = append(w.nodes, n)
+		w.start(n)
+	}
+	return w
+}
+
+func (w *shareWorld) start(n *shareNode) {
+	table, err := Open("slots", Options{FS: n.disk, Node: n.name, Max: 16})
+	if err != nil {
+		w.fail("open %s: %v", n.name, err)
+	}
+	n.table, n.up, n.live = table, true, map[string]*shareSession{}
+	w.persist(n)
+}
+
+func (w *shareWorld) fail(format string, args ...any) {
+	w.t.Helper()
+	for _, line := range w.trail[max(0, len(w.trail)-40):] {
+		w.t.Log(line)
+	}
+	w.t.Fatalf("seed %d: %s", w.seed, fmt.Sprintf(format, args...))
+}
+
+func (w *shareWorld) note(format string, args ...any) {
+	w.trail = append(w.trail, fmt.Sprintf(format, args...))
+}
+
+func (w *shareWorld) connected(a, b int) bool {
+	return w.nodes[a].up && w.nodes[b].up && !w.cut[a][b]
+}
+
+// hears is what a node's link says: a cut is noticed late, a death at once.
+func (w *shareWorld) hears(n int) func(string) bool {
+	return func(name string) bool {
+		o := int(name[0] - 'a')
+		return w.nodes[o].up && !w.noticed[n][o]
+	}
+}
+
+func (w *shareWorld) persist(n *shareNode) {
+	if err := n.table.Persist(); err != nil {
+		w.fail("persist: %v", err)
+	}
+	w.saved[n.i] = map[string]shared.State{}
+	for _, s := range n.table.Shared() {
+		w.saved[n.i][s.Name] = s
+	}
+}
+
+func (w *shareWorld) step() {
+	n := w.nodes[w.rnd.IntN(3)]
+	name := []string{"x", "y"}[w.rnd.IntN(2)]
+	switch e := w.rnd.IntN(100); {
+	case e < 4:
+		w.network()
+	case e < 8 && n.up:
+		w.crash(n)
+	case e < 16 && !n.up:
+		w.start(n)
+		w.note("%s starts", n.name)
+	case !n.up:
+	case e < 20:
+		w.persist(n)
+	case e < 28:
+		w.propose(n, shared.Create, name)
+	case e < 40:
+		w.propose(n, shared.Attach, name)
+	case e < 43:
+		w.propose(n, shared.Drop, name)
+	case e < 48:
+		w.leave(n, name)
+	case e < 58:
+		w.report(n, name)
+	case e < 70:
+		w.gossip(n.i, w.rnd.IntN(3), n.table.Shared())
+	case e < 82 && len(w.news) > 0:
+		w.deliver(w.rnd.IntN(len(w.news)))
+	case len(w.claims) > 0:
+		w.proceed(w.claims[w.rnd.IntN(len(w.claims))])
+	}
+}
+
+func (w *shareWorld) network() {
+	a, b := w.rnd.IntN(3), w.rnd.IntN(3)
+	if a == b {
+		return
+	}
+	switch was := w.cut[a][b]; {
+	case was && !w.noticed[a][b] && w.rnd.IntN(2) == 0:
+		w.noticed[a][b], w.noticed[b][a] = true, true
+	default:
+		w.cut[a][b], w.cut[b][a] = !was, !was
+		w.noticed[a][b], w.noticed[b][a] = false, false
+		w.note("%d and %d cut: %v", a, b, !was)
+	}
+	for _, c := range w.claims {
+		c.disturbed = c.disturbed || c.at.i == a || c.at.i == b
+	}
+}
+
+func (w *shareWorld) crash(n *shareNode) {
+	w.note("%s crashes", n.name)
+	n.disk.reboot()
+	n.up, n.live = false, map[string]*shareSession{}
+	w.claims = slices.DeleteFunc(w.claims, func(c *shareClaim) bool { return c.at == n })
+	w.news = slices.DeleteFunc(w.news, func(m shareNews) bool { return m.from == n.i || m.to == n.i }) // as TCP does
+	for _, c := range w.claims {
+		c.disturbed = true
+	}
+}
+
+func (w *shareWorld) propose(n *shareNode, wish shared.Wish, name string) {
+	w.pids++
+	claim, have, err := n.table.Propose(wish, name, w.pids)
+	if err != nil {
+		return
+	}
+	w.note("%s proposes %d of %s: %+v", n.name, wish, name, claim)
+	c := &shareClaim{wish: wish, at: n, pid: w.pids, claim: claim, have: have, tally: shared.NewTally(wish, have)}
+	for i := range 3 {
+		if i != n.i {
+			c.ask = append(c.ask, i)
+		}
+	}
+	w.claims = append(w.claims, c)
+}
+
+// proceed asks one member more, or ends the claim.
+func (w *shareWorld) proceed(c *shareClaim) {
+	if len(c.ask) > 0 {
+		k := w.rnd.IntN(len(c.ask))
+		i := c.ask[k]
+		c.ask = slices.Delete(c.ask, k, k+1)
+		if !w.connected(c.at.i, i) {
+			c.tally.Silent(w.nodes[i].name, w.hears(c.at.i)(w.nodes[i].name))
+			return
+		}
+		why, said := w.nodes[i].table.Offer(c.wish, c.claim, w.hears(i))
+		w.note("%s answers %s: %d %+v", w.nodes[i].name, c.at.name, why, said)
+		c.tally.Answer(w.nodes[i].name, why, said)
+		if why == shared.Behind || why == shared.Exists {
+			w.meet(c.at, said)
+		}
+		return
+	}
+	w.claims = slices.DeleteFunc(w.claims, func(x *shareClaim) bool { return x == c })
+	if outcome, _ := c.tally.Outcome(); outcome != shared.Won {
+		c.at.table.Retract(c.claim)
+		if outcome == shared.Refused {
+			w.did[wasBusy]++
+		}
+		return
+	}
+	w.commit(c)
+}
+
+func (w *shareWorld) commit(c *shareClaim) {
+	n, name := c.at, c.claim.Name
+	switch c.wish {
+	case shared.Create:
+		if n.table.MakeClaimed(c.claim, Seed{Name: name, Restart: w.now}, c.pid) != nil {
+			return
+		}
+		w.did[wasCreated]++
+		w.created[name] = append(w.created[name], n.table.Known(name).Generation)
+		w.top[name] = max(w.top[name], w.now)
+		w.saved[n.i][name] = n.table.Known(name)
+	case shared.Drop:
+		if n.table.DropClaimed(c.claim, c.pid) != nil {
+			return
+		}
+		w.did[wasDropped]++
+		w.saved[n.i][name] = n.table.Known(name)
+	case shared.Attach:
+		was := n.table.Known(name)
+		g, err := n.table.AcquireClaimed(c.claim, c.pid)
+		if err != nil {
+			return
+		}
+		for _, o := range w.nodes {
+			if o != n && o.live[name] != nil && !c.disturbed && w.connected(n.i, o.i) {
+				w.fail("a session of %s begins at %s while one lives at %s", name, n.name, o.name)
+			}
+		}
+		if was.Owner != n.name {
+			w.did[tookOver]++
+		}
+		s := &shareSession{guard: g, at: n.table.Known(name).Restart}
+		g.OnLost(func() { s.evicted = true })
+		n.live[name] = s
+	}
+	w.note("%s has done %d of %s: %+v", n.name, c.wish, name, n.table.Known(name))
+	for i := range 3 {
+		w.gossip(n.i, i, []shared.State{n.table.Known(name)})
+	}
+}
+
+func (w *shareWorld) leave(n *shareNode, name string) {
+	if s := n.live[name]; s != nil {
+		s.guard.Release()
+		delete(n.live, name)
+	}
+}
+
+func (w *shareWorld) report(n *shareNode, name string) {
+	w.now += lsn.LSN(w.rnd.IntN(50))
+	if s := n.live[name]; s != nil {
+		s.at = w.now - lsn.LSN(w.rnd.IntN(100))
+		s.guard.Confirm(s.at)
+		w.top[name] = max(w.top[name], s.at)
+	}
+}
+
+func (w *shareWorld) gossip(from, to int, states []shared.State) {
+	if from != to && len(w.news) < 50 {
+		w.news = append(w.news, shareNews{from, to, states})
+	}
+}
+
+// deliver brings some news, once or twice or not at all.
+func (w *shareWorld) deliver(k int) {
+	m := w.news[k]
+	if w.rnd.IntN(4) > 0 {
+		w.news = slices.Delete(w.news, k, k+1)
+	}
+	if !w.connected(m.from, m.to) {
+		return
+	}
+	for _, s := range m.states {
+		w.meet(w.nodes[m.to], s)
+	}
+}
+
+func (w *shareWorld) meet(n *shareNode, s shared.State) {
+	if s.Generation == 0 {
+		return
+	}
+	now, met := n.table.Meet(s)
+	switch met {
+	case shared.Kept:
+		return
+	case shared.Yielded:
+		w.did[hadYielded]++
+	case shared.Claimed:
+		w.did[hadClaimed]++
+	}
+	w.note("%s is told %+v: %d", n.name, s, met)
+	if now.Dropped {
+		w.persist(n) // as package sharing does before it confirms
+	}
+	if l := n.live[s.Name]; l != nil && l.evicted {
+		delete(n.live, s.Name)
+	}
+}
+
+// check looks at what must always be true.
+func (w *shareWorld) check() {
+	for _, name := range []string{"x", "y"} {
+		w.buried(name)
+		for _, n := range w.nodes {
+			if !n.up {
+				continue
+			}
+			s := n.table.Known(name)
+			if s.Exists() && (s.Restart == lsn.Invalid || s.Restart > w.top[name]) {
+				w.fail("%s at %s holds from %s, nobody reported beyond %s", name, n.name, s.Restart, w.top[name])
+			}
+			if l := n.live[name]; l != nil && (s.Restart != l.at || s.Owner != n.name || s.ActivePID == 0) {
+				w.fail("the session of %s at %s reported %s, the slot is %+v", name, n.name, l.at, s)
+			}
+			if s.Exists() && n.table.Oldest() > s.Restart {
+				w.fail("%s does not keep %s", n.name, name)
+			}
+			made := func(g uint64) bool { return g > w.graves[name] && g <= s.Generation }
+			if s.Exists() && w.graves[name] > 0 && !slices.ContainsFunc(w.created[name], made) {
+				w.fail("%s is back at %s: %+v, all knew of its drop in generation %d", name, n.name, s, w.graves[name])
+			}
+		}
+	}
+}
+
+// buried notes when every disk has the same grave of a name.
+func (w *shareWorld) buried(name string) {
+	same := w.saved[0][name]
+	for i, n := range w.nodes {
+		if s := w.saved[i][name]; !s.Dropped || s != same || n.up && n.table.Known(name) != same {
+			return
+		}
+	}
+	if same.Generation > w.graves[name] {
+		w.did[allKnewDrop]++
+		w.graves[name] = same.Generation
+	}
+}
+
+// settle mends everything and tells everybody everything: then all know the same, and of each slot at most one
+// session lives.
+func (w *shareWorld) settle() {
+	w.cut, w.noticed, w.news, w.claims = [3][3]bool{}, [3][3]bool{}, nil, nil
+	for _, n := range w.nodes {
+		if !n.up {
+			w.start(n)
+		}
+	}
+	for range 6 {
+		for _, from := range w.nodes {
+			for _, to := range w.nodes {
+				for _, s := range from.table.Shared() {
+					if from != to {
+						w.meet(to, s)
+					}
+				}
+			}
+		}
+	}
+	w.check()
+	first := w.nodes[0].table.Shared()
+	for _, n := range w.nodes[1:] {
+		if got := n.table.Shared(); !slices.Equal(got, first) {
+			w.fail("%s knows\n%+v\na knows\n%+v", n.name, got, first)
+		}
+	}
+	for _, name := range []string{"x", "y"} {
+		lives := 0
+		for _, n := range w.nodes {
+			if n.live[name] != nil {
+				lives++
+			}
+		}
+		if lives > 1 {
+			w.fail("%d sessions of %s", lives, name)
+		}
+	}
+}
