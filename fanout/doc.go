@@ -21,5 +21,7 @@
 //  4. WAL is kept from the oldest slot on, also from a slot's older state that a crash would restore.
 //  5. Merged feedback is offered only when every slot's last xmin is in it (R20).
 //
+// In a cluster the other members are asked, by Members, before a slot is made, used or dropped.
+//
 // Locks: registry.mu and slot.Table's are leaves; no call leaves the package under them.
 package fanout

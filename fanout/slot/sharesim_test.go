@@ -1,20 +1,31 @@
 package slot
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-var (
-	shareSeeds = flag.Int("share.seeds", 300, "simulated clusters that share slots")
-	shareSeed  = flag.Uint64("share.seed", 1, "the first of them")
-)
+// shareSeeds is how many simulated clusters share slots, from REPLPROXY_SEED on; REPLPROXY_SLOT_SEEDS changes it.
+const shareSeeds = 500
+
+func number(t *testing.T, variable string, otherwise uint64) uint64 {
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
 
 // TestSharedSlotsSimulated runs the real tables of three proxies over disks that lose power and a network that
 // is cut, mended and slow to notice, with offers and news in any order. After each step: no session begins while
@@ -22,7 +33,8 @@ var (
 // found; what everybody durably knows to be dropped stays dropped. In the end all agree.
 func TestSharedSlotsSimulated(t *testing.T) {
 	var did [numEvents]int
-	for seed := *shareSeed; seed < *shareSeed+uint64(*shareSeeds); seed++ {
+	seeds, first := number(t, "REPLPROXY_SLOT_SEEDS", shareSeeds), number(t, "REPLPROXY_SEED", 1)
+	for seed := first; seed < first+seeds; seed++ {
 		w := newShareWorld(t, seed)
 		for range 300 {
 			w.step()
@@ -33,12 +45,15 @@ func TestSharedSlotsSimulated(t *testing.T) {
 			did[i] += n
 		}
 	}
+	events := [numEvents]string{"taken over", "busy", "created", "dropped", "yielded", "claimed again", "drop known to all"}
+	figures := fmt.Sprintf("%d seeds from %d", seeds, first)
 	for event, n := range did {
-		if n < *shareSeeds/50 {
-			t.Errorf("%s happened %d times only", [numEvents]string{"taken over", "busy", "created", "dropped", "yielded",
-				"claimed again", "a drop known to all"}[event], n)
+		figures += fmt.Sprintf(", %d %s", n, events[event])
+		if n < int(seeds)/50 {
+			t.Errorf("%s happened %d times only", events[event], n)
 		}
 	}
+	t.Logf("soak: %s", figures)
 }
 
 // What a simulation is worth is what happens in it.

@@ -40,9 +40,10 @@ type State struct {
 // Exists: a slot that has not been dropped.
 func (s State) Exists() bool { return s.Generation != 0 && !s.Dropped }
 
-// Compare orders all states of one name. Within a generation a grave is above a slot: who has a session claims
-// the slot again, and without one nobody brings it back. Owners are ordered by name. What one owner wrote is ordered by Stamp. Below
-// that nothing differs, unless somebody lied or a disk was put back: then what holds more is above.
+// Compare orders all states of one name. Within a generation a grave is above a slot: who has a session
+// claims the slot again, and without one nobody brings it back. Owners are ordered by name. What one owner
+// wrote is ordered by Stamp. Below that nothing differs, unless somebody lied or a disk was put back: then
+// what holds more is above.
 func Compare(a, b State) int {
 	return cmp.Or(
 		cmp.Compare(a.Generation, b.Generation),

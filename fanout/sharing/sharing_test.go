@@ -1,0 +1,353 @@
+package sharing
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait.
+const patience = time.Minute
+
+var errUnreachable = errors.New("no way there")
+
+// world is a few members over loopback.
+type world struct {
+	t    *testing.T
+	all  map[string]*member
+	stop []func()
+
+	mu     sync.Mutex
+	cut    map[string]bool // "a>b": a does not reach b
+	silent map[string]bool // hears nothing of it either
+}
+
+// member is a Members, and what listens for the others.
+type member struct {
+	w       *world
+	name    string
+	slots   *slot.Table
+	sharing *Sharing
+	l       net.Listener
+}
+
+func newWorld(t *testing.T, names ...string) *world {
+	w := &world{t: t, all: map[string]*member{}, cut: map[string]bool{}, silent: map[string]bool{}}
+	t.Cleanup(func() {
+		for _, stop := range slices.Backward(w.stop) {
+			stop()
+		}
+	})
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		w.must(err)
+		w.all[name] = &member{w: w, name: name, l: l}
+	}
+	for _, m := range w.all {
+		table, err := slot.Open(filepath.Join(t.TempDir(), "slots"), slot.Options{Node: m.name})
+		w.must(err)
+		m.slots = table
+		m.sharing = New(Options{
+			Slots: table, Members: m, Keeps: func(slot.Info) bool { return true }, Heard: func() {},
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		w.run(m.serve)
+	}
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) run(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); f(ctx) }()
+	w.stop = append(w.stop, func() { cancel(); <-done })
+}
+
+// serve says who calls by the first line of each connection, as a door knows by TLS.
+func (m *member) serve(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer context.AfterFunc(ctx, func() { _ = m.l.Close() })()
+	for {
+		conn, err := m.l.Accept()
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			name := make([]byte, 1)
+			if _, err := conn.Read(name); err != nil {
+				_ = conn.Close()
+				return
+			}
+			m.sharing.Serve(ctx, string(name), conn)
+		})
+	}
+}
+
+func (m *member) Names() (names []string) {
+	for name := range m.w.all {
+		if name != m.name {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (m *member) Up(string) bool { return true }
+
+func (m *member) Hears(name string) bool {
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	return !m.w.silent[m.name+">"+name]
+}
+
+func (m *member) Open(ctx context.Context, name, protocol string) (net.Conn, error) {
+	m.w.mu.Lock()
+	cut := m.w.cut[m.name+">"+name]
+	m.w.mu.Unlock()
+	if cut || protocol != Protocol {
+		return nil, errUnreachable
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", m.w.all[name].l.Addr().String())
+	if err == nil {
+		_, err = conn.Write([]byte(m.name))
+	}
+	return conn, err
+}
+
+// part cuts a member off, or brings it back; noticed: the others know.
+func (w *world) part(name string, away, noticed bool) {
+	w.mu.Lock()
+	for other := range w.all {
+		for _, way := range []string{name + ">" + other, other + ">" + name} {
+			w.cut[way], w.silent[way] = away, away && noticed
+		}
+	}
+	w.mu.Unlock()
+	if !away {
+		return
+	}
+	for from, m := range w.all {
+		for to, mate := range m.sharing.mates {
+			if from == name || to == name {
+				mate.close()
+			}
+		}
+	}
+}
+
+func (w *world) waitFor(what string, ok func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("timed out waiting for %s", what)
+		}
+	}
+}
+
+func (w *world) runAll() {
+	for _, m := range w.all {
+		w.run(func(ctx context.Context) { _ = m.sharing.Run(ctx) })
+	}
+}
+
+func (m *member) create(name string) error {
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Create, name, 1)
+	if err == nil {
+		err = m.slots.MakeClaimed(claim, slot.Seed{Name: name, Restart: 100}, 1)
+	}
+	m.sharing.Told(m.w.t.Context(), name)
+	return err
+}
+
+func (m *member) attach(name string, pid int32) (*slot.Guard, error) {
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Attach, name, pid)
+	if err != nil {
+		return nil, err
+	}
+	return m.slots.AcquireClaimed(claim, pid)
+}
+
+func (m *member) drop(name string) error {
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Drop, name, 9)
+	if err == nil {
+		err = m.slots.DropClaimed(claim, 9)
+	}
+	m.sharing.Told(m.w.t.Context(), name)
+	return err
+}
+
+func wantCode(t *testing.T, err error, code pgerror.Code, text string) {
+	t.Helper()
+	var e *pgerror.Error
+	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Message, text) {
+		t.Errorf("%v, expected %s %s", err, code, text)
+	}
+}
+
+// One namespace: a name is taken everywhere at once, a session refuses others wherever they ask, what it
+// reports arrives, and a drop is a drop.
+func TestOneNamespace(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	a, b, c := w.all["a"], w.all["b"], w.all["c"]
+	w.must(a.create("x"))
+	wantCode(t, b.create("x"), pgerror.DuplicateObject, `"x" already exists`)
+	if s, ok := c.slots.Read("x"); !ok || s.Restart != 100 || s.Owner != "a" || !s.Foreign {
+		t.Errorf("at c: %+v", s)
+	}
+	g, err := b.attach("x", 7)
+	w.must(err)
+	for _, m := range w.all {
+		_, err := m.attach("x", 8)
+		wantCode(t, err, pgerror.ObjectInUse, "is active for PID 7")
+		wantCode(t, m.drop("x"), pgerror.ObjectInUse, "is active for PID 7")
+	}
+	w.runAll()
+	g.Confirm(500)
+	g.SetXmin(3, 4)
+	w.waitFor("what the session says to arrive", func() bool {
+		s, _ := c.slots.Read("x")
+		return s.Restart == 500 && s.Xmin == 3 && s.CatalogXmin == 4 && s.Owner == "b" && s.ActivePID == 7
+	})
+	w.waitFor("all to keep it", func() bool { return slices.Equal(a.sharing.KeptBy("x"), []string{"b", "c"}) })
+	g.Release()
+	w.waitFor("a drop from elsewhere", func() bool { return c.drop("x") == nil })
+	for _, m := range w.all {
+		if s, ok := m.slots.Read("x"); ok {
+			t.Errorf("%s has %+v", m.name, s)
+		}
+	}
+	w.waitFor("all to confirm the drop", func() bool { return len(c.sharing.Dropped()) == 0 })
+	w.must(b.create("x"))
+}
+
+// A member that is cut off: its slots can be used once it is not heard, and when it is back it learns what
+// became of them, and ends its own session where another one lives.
+func TestTakeoverAndReturn(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	a, b, c := w.all["a"], w.all["b"], w.all["c"]
+	w.runAll()
+	for _, name := range []string{"x", "y", "z"} {
+		w.must(a.create(name))
+	}
+	old, err := a.attach("x", 7)
+	w.must(err)
+	evicted := make(chan struct{})
+	old.OnLost(func() { close(evicted) })
+	w.waitFor("b to know the session", func() bool { s, _ := b.slots.Read("x"); return s.ActivePID == 7 })
+
+	w.part("a", true, false)
+	_, err = b.attach("x", 8)
+	wantCode(t, err, pgerror.ObjectInUse, "is active for PID 7") // a is heard: it may live
+	w.part("a", true, true)
+	g, err := b.attach("x", 9)
+	w.must(err)
+	w.must(c.drop("y"))
+	w.must(a.drop("z")) // nobody hears that
+	if names := c.sharing.Dropped(); !slices.Equal(names, []string{"y"}) {
+		t.Errorf("not confirmed: %v", names)
+	}
+	if names := b.sharing.Unconfirmed("x"); !slices.Equal(names, []string{"a"}) {
+		t.Errorf("x is not confirmed by %v", names)
+	}
+	w.part("a", false, false)
+	<-evicted
+	w.waitFor("all to know the same", func() bool {
+		return slices.Equal(a.slots.Shared(), b.slots.Shared()) && slices.Equal(b.slots.Shared(), c.slots.Shared())
+	})
+	old.Confirm(1 << 40) // what is left of the old session moves nothing
+	if s, _ := a.slots.Read("x"); s.Owner != "b" || s.ActivePID != 9 || s.Restart != 100 || len(a.slots.List()) != 1 {
+		t.Errorf("at a: %+v", a.slots.List())
+	}
+	g.Release()
+}
+
+// A member that can't be asked about slots, as one of an older version, is gone around.
+func TestOlderMember(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a := w.all["a"]
+	w.part("b", true, false)
+	w.runAll()
+	w.must(a.create("x"))
+	g, err := a.attach("x", 7)
+	w.must(err)
+	g.Release()
+	w.must(a.drop("x"))
+	if why := a.sharing.Failing()["b"]; why == "" {
+		t.Error("nobody is told that slots are not shared with b")
+	}
+}
+
+// What no member says ends the connection and changes nothing.
+func TestHostileMember(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	a, b := w.all["a"], w.all["b"]
+	w.must(a.create("x"))
+	before := a.slots.Shared()
+	dial := func() net.Conn {
+		conn, err := b.Open(t.Context(), "a", Protocol)
+		w.must(err)
+		w.must(conn.SetDeadline(time.Now().Add(patience)))
+		return conn
+	}
+	ends := func(what string, conn net.Conn) {
+		t.Helper()
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
+		}
+		_ = conn.Close()
+	}
+	forged := dial()
+	claim := shared.State{Name: "x", Generation: 50, Owner: "c", Stamp: 1}
+	w.must(write(forged, shared.Message{Wish: shared.Drop, Entries: []shared.Entry{{State: claim}}}))
+	ends("a claim of another member", forged)
+	for what, bytes := range map[string]string{
+		"much too long": "\xff\xff\xff\xff", "noise": "\x00\x00\x00\x08nonsense", "another version": "\x00\x00\x00\x05\x02\x00\x00\x00\x00",
+		"cut short": "\x00\x00\x00\x05\x01\x00\x00\x00\x01",
+	} {
+		conn := dial()
+		_, err := conn.Write([]byte(bytes))
+		w.must(err)
+		ends(what, conn)
+	}
+	var open []net.Conn
+	for range maxConns {
+		conn := dial()
+		w.must(write(conn, shared.Message{}))
+		_, err := read(conn, patience)
+		w.must(err)
+		open = append(open, conn)
+	}
+	ends("one connection too many", dial())
+	for _, conn := range open {
+		_ = conn.Close()
+	}
+	if !slices.Equal(a.slots.Shared(), before) {
+		t.Errorf("%+v", a.slots.Shared())
+	}
+}
