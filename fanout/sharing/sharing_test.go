@@ -47,6 +47,7 @@ type member struct {
 }
 
 func newWorld(t *testing.T, names ...string) *world {
+	dir := t.TempDir() // is removed after everything has ended
 	w := &world{t: t, all: map[string]*member{}, cut: map[string]bool{}, silent: map[string]bool{}}
 	t.Cleanup(func() {
 		for _, stop := range slices.Backward(w.stop) {
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, names ...string) *world {
 		w.all[name] = &member{w: w, name: name, l: l}
 	}
 	for _, m := range w.all {
-		table, err := slot.Open(filepath.Join(t.TempDir(), "slots"), slot.Options{Node: m.name})
+		table, err := slot.Open(filepath.Join(dir, m.name), slot.Options{Node: m.name})
 		w.must(err)
 		m.slots = table
 		m.sharing = New(Options{
