@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,6 +178,40 @@ func TestStaleProxyReturns(t *testing.T) {
 			t.Errorf("%s still has %+v", p.Name, s)
 		}
 	}
+}
+
+// What one proxy can't keep for a slot is not lost while another one keeps it: the standby comes back to the
+// proxy that has no more of it, and is fed from the other.
+func TestSlotKeptElsewhere(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 0", "max_wal_size = 16MB"))
+	all := clusterOf(t, primary.Conninfo(), "wal: {keep_size: 16MB, max_slot_wal_keep_size: 1GB}\n", "a", "b")
+	a, b := all[0], all[1]
+	waitShared(t, a, b)
+	a.Replace(t, "1GB", "20MB")
+	a.Signal(syscall.SIGHUP)
+	command(t, b, "CREATE_REPLICATION_SLOT x PHYSICAL RESERVE_WAL")
+	standby := standbyOf(t, primary, a, "s1", "x")
+	primary.Exec(t, loadTable)
+	pgtest.WaitCaughtUp(t, primary, standby)
+	standby.Stop(t, pgtest.Fast)
+	at := primary.CurrentLSN(t)
+	fill(t, primary, 150) // more than the tail in memory, which serves as well
+	removed(t, primary, at+1<<20)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "only b to keep it", func() (bool, error) {
+		here, st := proxySlot(t, a, "x"), status(t, a)
+		return here.Status == "unreserved" && slices.Equal(here.KeptBy, []string{"b"}) && st.LostSlots == 0 &&
+			st.Store.Oldest > at+1<<20, nil
+	})
+	standby.Start(t)
+	pgtest.WaitCaughtUp(t, primary, standby)
+	pgtest.EqualData(t, primary, standby)
+	if f := status(t, a).Backfill; f.Segments < 100 || f.Failed != 0 {
+		t.Errorf("backfill %+v", f)
+	}
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "both to keep it again", func() (bool, error) {
+		return slices.Equal(proxySlot(t, a, "x").KeptBy, []string{"a", "b"}), nil
+	})
 }
 
 // The two connections of pg_basebackup reach two proxies: both know the system, and have the WAL since the

@@ -31,6 +31,8 @@ type mate struct {
 	conns   int             // of it, here
 	backoff time.Duration
 	again   time.Time // not before
+	last    time.Time // when it was told last
+	known   bool      // since the start
 	why     string    // the last failure; "" after a success
 }
 
@@ -87,18 +89,27 @@ func (m *mate) close() {
 	}
 }
 
-func (m *mate) due(now time.Time) bool {
+// due: it is time to tell, or to try again; nudged: there are news that do not wait.
+func (m *mate) due(now time.Time, nudged bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !now.Before(m.again)
+	return !now.Before(m.again) && (nudged || m.why != "" || now.Sub(m.last) >= tellInterval)
+}
+
+// met: it was reached since the start.
+func (m *mate) met() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known
 }
 
 // failed notes how telling went, and reports whether that is news that is bad.
 func (m *mate) failed(now time.Time, err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.last = now
 	if err == nil {
-		m.backoff, m.why, m.again = 0, "", time.Time{}
+		m.backoff, m.why, m.again, m.known = 0, "", time.Time{}, true
 		return false
 	}
 	news := m.why == "" || m.why != err.Error() && m.backoff == 0

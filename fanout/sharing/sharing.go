@@ -23,6 +23,11 @@ const (
 	// askTimeout bounds what a session waits for members: far below a standby's patience, far above what
 	// a busy member takes.
 	askTimeout = 3 * time.Second
+	// lookInterval is how often it is looked whether a member can be reached.
+	lookInterval = 250 * time.Millisecond
+	// DefaultIntroduction is how long after the start a claim waits for members that were not reached yet: what
+	// this one has on disk may be old. A link is up within a second.
+	DefaultIntroduction = 5 * time.Second
 	// tries is how often a claim is made anew because somebody knew more.
 	tries = 5
 )
@@ -36,15 +41,16 @@ type Members interface {
 	Open(ctx context.Context, member, protocol string) (net.Conn, error)
 }
 
-// Options of New. Everything is required.
+// Options of New. Everything but Introduction is required.
 type Options struct {
 	Slots   *slot.Table // with Options.Node
 	Members Members
 	// Keeps reports whether this proxy keeps the WAL of a slot.
 	Keeps func(slot.Info) bool
 	// Heard is called after something was taken over. It must not block.
-	Heard  func()
-	Logger *slog.Logger
+	Heard        func()
+	Introduction time.Duration // 0: DefaultIntroduction
+	Logger       *slog.Logger
 }
 
 // Sharing is this member among the others. Methods may be called from any goroutine.
@@ -52,11 +58,17 @@ type Sharing struct {
 	o     Options
 	mates map[string]*mate // fixed
 	names []string
+	began time.Time
 }
 
 // New starts nothing.
 func New(o Options) *Sharing {
-	s := &Sharing{o: o, mates: map[string]*mate{}, names: slices.Sorted(slices.Values(o.Members.Names()))}
+	if o.Introduction <= 0 {
+		o.Introduction = DefaultIntroduction
+	}
+	s := &Sharing{
+		o: o, mates: map[string]*mate{}, names: slices.Sorted(slices.Values(o.Members.Names())), began: time.Now(),
+	}
 	for _, name := range s.names {
 		s.mates[name] = newMate(name)
 	}
@@ -88,10 +100,11 @@ func (s *Sharing) Run(ctx context.Context) error {
 // keep tells one member, again and again.
 func (s *Sharing) keep(ctx context.Context, m *mate) {
 	defer m.close()
-	tick := time.NewTicker(tellInterval)
+	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
+	nudged := true
 	for {
-		if s.o.Members.Up(m.name) && m.due(time.Now()) {
+		if s.o.Members.Up(m.name) && m.due(time.Now(), nudged) {
 			err := s.tell(ctx, m)
 			if m.failed(time.Now(), err) && ctx.Err() == nil {
 				s.o.Logger.Warn("cannot share slots with a member", "member", m.name, "err", err)
@@ -104,8 +117,27 @@ func (s *Sharing) keep(ctx context.Context, m *mate) {
 			}
 			return
 		case <-tick.C:
+			nudged = false
 		case <-m.nudge:
+			nudged = true
 		}
+	}
+}
+
+// reached reports whether a member is worth waiting for: it can be dialled, and is heard or answered last time.
+func (s *Sharing) reached(m *mate) bool {
+	return s.o.Members.Up(m.name) && (s.o.Members.Hears(m.name) || m.problem() == "")
+}
+
+// introduced waits until every member was reached since the start, or long enough.
+func (s *Sharing) introduced(ctx context.Context) {
+	tick := time.NewTicker(lookInterval / 5)
+	defer tick.Stop()
+	for time.Since(s.began) < s.o.Introduction && ctx.Err() == nil {
+		if !slices.ContainsFunc(s.names, func(name string) bool { return !s.mates[name].met() }) {
+			return
+		}
+		<-tick.C
 	}
 }
 
@@ -187,8 +219,9 @@ func (s *Sharing) each(f func(*mate)) {
 
 // Ask learns what the other members know of a slot.
 func (s *Sharing) Ask(ctx context.Context, name string) {
+	s.introduced(ctx)
 	s.each(func(m *mate) {
-		if s.o.Members.Up(m.name) {
+		if s.reached(m) {
 			msg := shared.Message{Entries: []shared.Entry{{State: shared.State{Name: name}}}}
 			_ = s.say(ctx, m, msg) // who can't be asked is no reason to wait
 		}
@@ -203,7 +236,7 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 		return
 	}
 	s.each(func(m *mate) {
-		if s.o.Members.Up(m.name) {
+		if s.reached(m) {
 			_ = s.say(ctx, m, shared.Message{Entries: []shared.Entry{{State: known}}}) // or by Run
 		}
 	})
@@ -212,13 +245,14 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 // Claim asks the other members for what session pid wants of a slot, and gives the state that stands for their
 // consent, for one of the Claimed methods of slot.Table or Retract. Errors are PostgreSQL's.
 func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int32) (shared.State, error) {
-	var pidOf int32
+	s.introduced(ctx)
+	var said shared.State
 	for range tries {
 		claim, have, err := s.o.Slots.Propose(w, name, pid)
 		if err != nil {
 			return claim, err
 		}
-		outcome, said := s.offer(ctx, w, claim, have)
+		outcome, whose := s.offer(ctx, w, claim, have)
 		if outcome == shared.Won {
 			return claim, nil
 		}
@@ -229,11 +263,20 @@ func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int
 		case outcome == shared.Refused && w == shared.Create:
 			return claim, slot.ErrExists(name)
 		case outcome == shared.Refused:
-			return claim, slot.ErrActive(name, said.ActivePID)
+			return claim, inUse(name, whose)
 		}
-		pidOf = said.ActivePID
+		said = whose
 	}
-	return shared.State{}, slot.ErrActive(name, pidOf)
+	return shared.State{}, inUse(name, said)
+}
+
+// inUse is 55006, and says where.
+func inUse(name string, s shared.State) error {
+	err := slot.ErrActive(name, s.ActivePID)
+	if s.Owner != "" {
+		err = err.WithDetail("The slot is in use at member %s of the cluster.", s.Owner)
+	}
+	return err
 }
 
 // offer asks all members at once.
@@ -245,7 +288,7 @@ func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.S
 	s.each(func(m *mate) {
 		err := errDown
 		var answer shared.Message
-		if s.o.Members.Up(m.name) {
+		if s.reached(m) {
 			answer, err = m.call(ctx, s.o.Members, shared.Message{Wish: w, Entries: []shared.Entry{{State: claim}}})
 		}
 		mu.Lock()

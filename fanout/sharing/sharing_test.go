@@ -47,6 +47,10 @@ type member struct {
 }
 
 func newWorld(t *testing.T, names ...string) *world {
+	return newWorldThat(t, time.Nanosecond, names...)
+}
+
+func newWorldThat(t *testing.T, introduction time.Duration, names ...string) *world {
 	dir := t.TempDir() // is removed after everything has ended
 	w := &world{t: t, all: map[string]*member{}, cut: map[string]bool{}, silent: map[string]bool{}}
 	t.Cleanup(func() {
@@ -65,7 +69,8 @@ func newWorld(t *testing.T, names ...string) *world {
 		m.slots = table
 		m.sharing = New(Options{
 			Slots: table, Members: m, Keeps: func(slot.Info) bool { return true }, Heard: func() {},
-			Logger: slog.New(slog.DiscardHandler),
+			Introduction: introduction,
+			Logger:       slog.New(slog.DiscardHandler),
 		})
 		w.run(m.serve)
 	}
@@ -284,6 +289,33 @@ func TestTakeoverAndReturn(t *testing.T) {
 	old.Confirm(1 << 40) // what is left of the old session moves nothing
 	if s, _ := a.slots.Read("x"); s.Owner != "b" || s.ActivePID != 9 || s.Restart != 100 || len(a.slots.List()) != 1 {
 		t.Errorf("at a: %+v", a.slots.List())
+	}
+	g.Release()
+}
+
+// A member that has just started, with an old state on its disk, waits until it was reached by the others: a
+// session that lives there is not gone around.
+func TestStartsWithOldState(t *testing.T) {
+	w := newWorldThat(t, patience, "a", "b")
+	a, b := w.all["a"], w.all["b"]
+	w.part("a", true, true)
+	w.must(a.slots.Create("x", false, 50, 1))
+	b.slots.Meet(a.slots.Known("x"))
+	claim, _, err := b.slots.Propose(shared.Attach, "x", 7)
+	w.must(err)
+	g, err := b.slots.AcquireClaimed(claim, 7)
+	w.must(err)
+	g.Confirm(900)
+	asked := make(chan error, 1)
+	go func() {
+		_, err := a.attach("x", 8)
+		asked <- err
+	}()
+	w.part("a", false, false)
+	w.runAll()
+	wantCode(t, <-asked, pgerror.ObjectInUse, "is active for PID 7")
+	if s, _ := a.slots.Read("x"); s.Restart != 900 || s.Owner != "b" {
+		t.Errorf("%+v", s)
 	}
 	g.Release()
 }

@@ -10,6 +10,8 @@ import (
 type Guard struct {
 	t *Table
 	e *entry // nil after Release; guarded by t.mu
+	// taken: another member has the slot now; guarded by t.mu.
+	taken bool
 }
 
 // Acquire makes the slot active for session pid: 42704 when it does not exist, 55006 when another
@@ -29,7 +31,7 @@ func (t *Table) Acquire(name string, pid int32) (*Guard, error) {
 
 // guard makes the slot active. The caller holds mu.
 func (t *Table) guard(e *entry, pid int32) *Guard {
-	g := &Guard{t, e}
+	g := &Guard{t: t, e: e}
 	e.active, e.remote, e.guard = pid, 0, g
 	t.note(e)
 	signal(t.changed)
@@ -49,12 +51,16 @@ func (g *Guard) Release() {
 }
 
 // OnLost sets what ends the session when the slot is invalidated under it, or taken over by another member;
-// it is called at most once, from another goroutine. A slot that was lost before is no reason to call it.
+// it is called at most once, often from another goroutine. A slot that was lost before is no reason to call it.
 func (g *Guard) OnLost(evict func()) {
 	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
 	if g.e != nil {
 		g.e.evict = evict
+	}
+	taken := g.taken
+	g.t.mu.Unlock()
+	if taken { // before anybody was told
+		evict()
 	}
 }
 

@@ -219,7 +219,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 		t.slots[o.Name] = e
 	default:
 		if met == shared.Yielded {
-			evict, e.guard.e = e.evict, nil
+			evict, e.guard.e, e.guard.taken = e.evict, nil, true
 			e.release()
 		}
 		used := e.holder() != 0
@@ -340,4 +340,4 @@ func (t *Table) Revive(name string) {
 }
 
 // ErrActive is 55006.
-func ErrActive(name string, pid int32) error { return errActive(name, pid) }
+func ErrActive(name string, pid int32) *pgerror.Error { return errActive(name, pid) }

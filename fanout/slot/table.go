@@ -146,7 +146,7 @@ func errMissing(name string) error {
 	return pgerror.New(pgerror.UndefinedObject, `replication slot "%s" does not exist`, name)
 }
 
-func errActive(name string, pid int32) error {
+func errActive(name string, pid int32) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectInUse, `replication slot "%s" is active for PID %d`, name, pid)
 }
 
