@@ -185,7 +185,7 @@ func TestStaleProxyReturns(t *testing.T) {
 func TestSlotKeptElsewhere(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 0", "max_wal_size = 16MB"))
-	all := clusterOf(t, primary.Conninfo(), "wal: {keep_size: 16MB, max_slot_wal_keep_size: 1GB}\n", "a", "b")
+	all := clusterOf(t, primary.Conninfo(), "wal: {keep_size: 16MB, max_slot_wal_keep_size: 1GB, retain_until_standbys: 0}\n", "a", "b")
 	a, b := all[0], all[1]
 	waitShared(t, a, b)
 	a.Replace(t, "1GB", "20MB")
