@@ -63,14 +63,14 @@ func (h *smallHub) CreateSlot(_ context.Context, r fanout.SlotRequest, _ int32) 
 	return nil
 }
 
-func (h *smallHub) ReadSlot(_ context.Context, name string) (fanout.SlotState, bool, error) {
-	return fanout.SlotState{}, h.HasSlot(name), nil
+func (h *smallHub) ReadSlot(ctx context.Context, name string) (fanout.SlotState, bool, error) {
+	return fanout.SlotState{}, h.HasSlot(ctx, name), nil
 }
 
-func (h *smallHub) HasSlot(name string) bool { _, ok := h.slots[name]; return ok }
+func (h *smallHub) HasSlot(_ context.Context, name string) bool { _, ok := h.slots[name]; return ok }
 
-func (h *smallHub) DropSlot(_ context.Context, name string, _ bool, _ int32) error {
-	if !h.HasSlot(name) {
+func (h *smallHub) DropSlot(ctx context.Context, name string, _ bool, _ int32) error {
+	if !h.HasSlot(ctx, name) {
 		return pgerror.New(pgerror.UndefinedObject, "no such slot")
 	}
 	delete(h.slots, name)
