@@ -19,6 +19,10 @@ import (
 // end with one that needs none.
 const maxQueuedAsks = 4
 
+// loginFlush is how much of a log-in is written at once: all of an honest one's. A primary that talks without
+// pause costs no more memory, and its client sees it.
+const loginFlush = 32 << 10
+
 // login is the exchange between the startup packet and ReadyForQuery. run owns reading from the
 // primary, answers owns reading from the client.
 type login struct {
@@ -71,7 +75,7 @@ func (l *login) frames() error {
 			l.onKey(binary.BigEndian.Uint32(body), body[4:])
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
-		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 {
+		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
 			if err := l.flush(); err != nil {
 				return err
 			}
