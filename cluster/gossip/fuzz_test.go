@@ -35,7 +35,7 @@ func FuzzPackets(f *testing.F) {
 	c.Name, c.Transport = na.Name, g.transport
 	c.AdvertiseAddr, c.AdvertisePort = "127.0.0.1", 1
 	c.EnableCompression, c.RequireNodeNames = false, false
-	c.Events, c.Alive, c.LogOutput = events{g}, alive{g}, logWriter{log}
+	c.Events, c.Alive, c.LogOutput = events{g}, alive{g}, newLogWriter(log)
 	c.GossipInterval, c.ProbeInterval, c.PushPullInterval = 0, 0, 0 // it only listens
 	list, err := memberlist.Create(c)
 	if err != nil {

@@ -163,7 +163,7 @@ func (g *Gossip) config() *memberlist.Config {
 	c.Keyring = g.Keys.ring()
 	c.RequireNodeNames = false // a seed is an address
 	c.Events, c.Alive = events{g}, alive{g}
-	c.LogOutput = logWriter{g.Logger}
+	c.LogOutput = newLogWriter(g.Logger)
 	return c
 }
 
