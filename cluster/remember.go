@@ -192,6 +192,13 @@ func (n *Node) Forget(member string) error {
 	return err
 }
 
+// Forgotten are the members that an operator has removed and that have not been heard since.
+func (n *Node) Forgotten() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ledger.Forgotten()
+}
+
 // Ending is a fenced node's answer: the promise, and how far its store is durable.
 type Ending struct {
 	Node     string         `json:"node"`

@@ -149,7 +149,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	var mates fanout.Members
 	if members != nil {
 		members.slots = sharing.New(sharing.Options{
-			Slots: slots, Members: (*slotMembers)(members), Logger: log.With("part", "slots"),
+			Slots: slots, Members: &slotMembers{members, node}, Logger: log.With("part", "slots"),
 			Keeps: func(i slot.Info) bool { return hub.KeepsWAL(i) }, Heard: func() { hub.SlotsHeard() },
 		})
 		mates = members.slots

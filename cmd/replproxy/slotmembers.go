@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -28,10 +29,13 @@ func (m *membership) number(own string) uint8 {
 }
 
 // slotMembers is a membership as package sharing sees it.
-type slotMembers membership
+type slotMembers struct {
+	*membership
+	node *cluster.Node
+}
 
 // Names are the other members.
-func (m *slotMembers) Names() []string { return (*membership)(m).others(m.self.Name) }
+func (m *slotMembers) Names() []string { return m.others(m.self.Name) }
 
 // Up: gossip has an address.
 func (m *slotMembers) Up(member string) bool {
@@ -44,6 +48,9 @@ func (m *slotMembers) Hears(member string) bool {
 		return p.Name == member && !p.Heard.IsZero()
 	})
 }
+
+// Forgotten are those of replproxy forget.
+func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
 
 // Open connects over the cluster's port.
 func (m *slotMembers) Open(ctx context.Context, member, protocol string) (net.Conn, error) {

@@ -39,6 +39,8 @@ type Members interface {
 	Up(member string) bool    // it can be dialled, as far as is known
 	Hears(member string) bool // it was heard within seconds: it lives
 	Open(ctx context.Context, member, protocol string) (net.Conn, error)
+	// Forgotten are gone for good, as an operator says, until they are heard.
+	Forgotten() []string
 }
 
 // Options of New. Everything but Introduction is required.
@@ -134,7 +136,10 @@ func (s *Sharing) introduced(ctx context.Context) {
 	tick := time.NewTicker(lookInterval / 5)
 	defer tick.Stop()
 	for time.Since(s.began) < s.o.Introduction && ctx.Err() == nil {
-		if !slices.ContainsFunc(s.names, func(name string) bool { return !s.mates[name].met() }) {
+		gone := s.o.Members.Forgotten()
+		if !slices.ContainsFunc(s.names, func(name string) bool {
+			return !s.mates[name].met() && !slices.Contains(gone, name)
+		}) {
 			return
 		}
 		<-tick.C
@@ -318,11 +323,11 @@ func (s *Sharing) KeptBy(name string) (members []string) {
 	return members
 }
 
-// Unconfirmed are the members that are not known to know what is known here of a slot.
+// Unconfirmed are the members, forgotten ones apart, that are not known to know what is known here of a slot.
 func (s *Sharing) Unconfirmed(name string) (members []string) {
-	known := s.o.Slots.Known(name)
+	known, gone := s.o.Slots.Known(name), s.o.Members.Forgotten()
 	for _, member := range s.names {
-		if s.mates[member].behind(known) {
+		if s.mates[member].behind(known) && !slices.Contains(gone, member) {
 			members = append(members, member)
 		}
 	}

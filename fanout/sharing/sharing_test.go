@@ -35,6 +35,8 @@ type world struct {
 	mu     sync.Mutex
 	cut    map[string]bool // "a>b": a does not reach b
 	silent map[string]bool // hears nothing of it either
+
+	forgotten []string
 }
 
 // member is a Members, and what listens for the others.
@@ -123,6 +125,12 @@ func (m *member) Names() (names []string) {
 
 func (m *member) Up(string) bool { return true }
 
+func (m *member) Forgotten() []string {
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	return m.w.forgotten
+}
+
 func (m *member) Hears(name string) bool {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
@@ -163,6 +171,12 @@ func (w *world) part(name string, away, noticed bool) {
 			}
 		}
 	}
+}
+
+func (w *world) forgets(names ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forgotten = names
 }
 
 func (w *world) waitFor(what string, ok func() bool) {
@@ -281,6 +295,11 @@ func TestTakeoverAndReturn(t *testing.T) {
 	if names := b.sharing.Unconfirmed("x"); !slices.Equal(names, []string{"a"}) {
 		t.Errorf("x is not confirmed by %v", names)
 	}
+	w.forgets("a")
+	if names := b.sharing.Unconfirmed("x"); len(names) != 0 {
+		t.Errorf("x is not confirmed by %v, which is gone", names)
+	}
+	w.forgets()
 	w.part("a", false, false)
 	<-evicted
 	w.waitFor("all to know the same", func() bool {
