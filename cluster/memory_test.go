@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -274,4 +275,75 @@ func TestFenceAmongOthers(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
+}
+
+// While a new rule is on its way to the disk the one before is in force; but what rests on it is only what the
+// new one begins with.
+func TestNothingIsGivenBehindTheBeginningOfARule(t *testing.T) {
+	store := newFakeStore(100)
+	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
+	id := n.Attach("s1")
+	report(n, id, 1, 100)
+	wantLimits(t, n, 100, 100, 100)
+	n.settle()
+	save := n.save
+	failed := errors.New("no disk")
+	n.save = func(b []byte) error {
+		store.move(1, 200)
+		report(n, id, 1, 200)
+		wantLimits(t, n, 100, 100, 100)
+		return failed
+	}
+	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 200, 200, 200) // the one before holds as it did
+	n.save = func(b []byte) error {
+		store.move(1, 300)
+		report(n, id, 1, 300)
+		wantLimits(t, n, 200, 200, 200)
+		return save(b)
+	}
+	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := n.ledger.State().Rule; r.From != 200 || r.Before.Names != "ANY 1 (s1)" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestSaveThatFailsAndIsThere: after a restart a rule that was refused for the disk begins behind all that the
+// one before it gave meanwhile.
+func TestSaveThatFailsAndIsThere(t *testing.T) {
+	dir, store := t.TempDir(), newFakeStore(100)
+	n := openNode(t, dir, "ANY 1 (s1)", store)
+	id := n.Attach("s1")
+	report(n, id, 1, 100)
+	wantLimits(t, n, 100, 100, 100)
+	n.settle()
+	save := n.save
+	n.save = func(b []byte) error { return errors.Join(save(b), errors.New("the directory was not synced")) }
+	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err == nil {
+		t.Fatal("no error")
+	}
+	store.move(1, 200)
+	report(n, id, 1, 200)
+	wantLimits(t, n, 200, 200, 200)
+	n = openNode(t, dir, "ANY 1 (s2)", store)
+	if r := n.ledger.State().Rule; r.From != 200 || r.Settled || r.Before.Names != "ANY 1 (s1)" {
+		t.Errorf("%+v", r)
+	}
+	for _, c := range []struct {
+		store Positions
+		t     lsn.TimelineID
+		from  lsn.LSN
+	}{
+		{Positions{}, 1, 200},
+		{Positions{Timeline: 1, Received: 150}, 1, 200},
+		{Positions{Timeline: 2, Received: 150}, 2, 150},
+	} {
+		if at, from := beginning(vote.Rule{Timeline: 1, From: 200}, c.store); at != c.t || from != c.from {
+			t.Errorf("%+v: %d, %d", c.store, at, from)
+		}
+	}
 }

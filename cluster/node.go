@@ -80,7 +80,11 @@ type Node struct {
 	// settling: nothing beyond the rule's beginning is given before it is durable that it is given, or a
 	// node that came back with another rule would not know what commits rest on (ruling R9).
 	settling bool
-	told     string // why the rule could not be satisfied at the last look
+	// coming is a rule that is being made durable. What is given beyond its beginning would rest on the one
+	// before, and nobody would know.
+	coming vote.Rule
+
+	told string // why the rule could not be satisfied at the last look
 
 	withdrawn bool // the own store does not vote, see Withdraw
 }
@@ -161,20 +165,6 @@ func (n *Node) Limits() (p quorum.Positions, ruled bool) {
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
 	return n.given(l), l.Ruled
-}
-
-// given are the positions of l that may be reported: until the rule is durably settled, none beyond its
-// beginning. That is a position of the rule's timeline: of another one nothing was reported before, and a
-// rule that is dropped unsettled leaves no trace. The caller holds mu, and l is of n.at.
-func (n *Node) given(l ledger.Limits) quorum.Positions {
-	if !n.settling {
-		return l.Positions
-	}
-	r := n.ledger.State().Rule
-	if r.Timeline != n.at.Timeline {
-		return quorum.Positions{}
-	}
-	return quorum.Least(l.Positions, quorum.Positions{Write: r.From, Flush: r.From, Apply: r.From})
 }
 
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a

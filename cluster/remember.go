@@ -48,6 +48,9 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if unsettled(was.Rule) {
+		was.Rule.Timeline, was.Rule.From = beginning(was.Rule, p)
+	}
 	saved, err := encode(was)
 	if err == nil {
 		err = m.save(saved)
@@ -84,13 +87,15 @@ func (n *Node) change(f func(*record) error, put func()) error {
 	if err != nil {
 		return err
 	}
-	if err := n.remember(r); err != nil {
-		return fmt.Errorf("remember boot, rule, fence and who is forgotten: %w", err)
-	}
+	err = n.remember(r)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	defer n.touch()
+	n.coming = vote.Rule{}
+	if err != nil {
+		return fmt.Errorf("remember boot, rule, fence and who is forgotten: %w", err)
+	}
 	put()
-	n.touch()
 	return nil
 }
 
@@ -111,34 +116,6 @@ func (n *Node) remember(r record) error {
 	return err
 }
 
-// unsettled reports whether a rule has yet to cover what was reported before it.
-func unsettled(r vote.Rule) bool { return r.Generation > 0 && !r.Settled }
-
-// settle remembers what the ledger has found out, and lets go what waited for that.
-func (n *Node) settle() {
-	n.saving.Lock()
-	defer n.saving.Unlock()
-	n.mu.Lock()
-	r := n.known()
-	n.mu.Unlock()
-	before := n.forgotten
-	if err := n.remember(r); err != nil {
-		n.log.Error("cannot remember the rule and who is back, retrying", "err", err)
-		return
-	}
-	for _, name := range before {
-		if !slices.Contains(r.forgotten, name) {
-			n.log.Info("a forgotten member is back and counts again", "member", name)
-		}
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.settling && !unsettled(r.Rule) {
-		n.settling = false
-		n.touch()
-	}
-}
-
 // SetDemand changes the rule; it is durable when it is in force. It blocks for the disk. With other members
 // an empty rule is refused while one of them has one (ruling R9). After an error the one before is in force.
 func (n *Node) SetDemand(d vote.Demand) error { return n.setDemand(d, len(n.o.Members) == 0) }
@@ -154,6 +131,9 @@ func (n *Node) setDemand(d vote.Demand, insist bool) error {
 		p := n.o.Store.Positions()
 		rule, err = n.ledger.NextRule(d, p.Timeline, p.reported(), insist)
 		r.Rule = rule
+		if err == nil {
+			n.coming = rule // its beginning is now, not when it will be durable
+		}
 		return err
 	}, func() {
 		refused = n.ledger.SetRule(rule)

@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// unsettled reports whether a rule has yet to cover what was reported before it.
+func unsettled(r vote.Rule) bool { return r.Generation > 0 && !r.Settled }
+
+// settle remembers what the ledger has found out, and lets go what waited for that.
+func (n *Node) settle() {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	n.mu.Lock()
+	r := n.known()
+	n.mu.Unlock()
+	before := n.forgotten
+	if err := n.remember(r); err != nil {
+		n.log.Error("cannot remember the rule and who is back, retrying", "err", err)
+		return
+	}
+	for _, name := range before {
+		if !slices.Contains(r.forgotten, name) {
+			n.log.Info("a forgotten member is back and counts again", "member", name)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.settling && !unsettled(r.Rule) {
+		n.settling = false
+		n.touch()
+	}
+}
+
+// beginning is that of an unsettled rule that a start finds: all that the store has had. A change whose save
+// failed may be on the disk all the same, while the rule before it went on.
+func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
+	switch p.Timeline {
+	case 0: // the store was begun anew: it does not know
+		return r.Timeline, r.From
+	case r.Timeline:
+		return r.Timeline, max(r.From, p.reported())
+	}
+	return p.Timeline, p.reported()
+}
+
+// given are the positions of l that may be reported: until the rule is durably settled, none beyond its
+// beginning. That is a position of the rule's timeline: of another one nothing was reported before, and a
+// rule that is dropped unsettled leaves no trace. The caller holds mu, and l is of n.at.
+func (n *Node) given(l ledger.Limits) quorum.Positions {
+	p := l.Positions
+	if n.settling {
+		p = n.before(p, n.ledger.State().Rule)
+	}
+	if unsettled(n.coming) {
+		p = n.before(p, n.coming)
+	}
+	return p
+}
+
+// before is p up to the beginning of r. The caller holds mu.
+func (n *Node) before(p quorum.Positions, r vote.Rule) quorum.Positions {
+	if r.Timeline != n.at.Timeline {
+		return quorum.Positions{}
+	}
+	return quorum.Least(p, quorum.Positions{Write: r.From, Flush: r.From, Apply: r.From})
+}
