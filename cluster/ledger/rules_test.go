@@ -310,4 +310,18 @@ func TestOldReportProvesNothing(t *testing.T) {
 		}
 	}
 	w.want("a", "0 0 0") // the young one has proven nothing yet
+	w.attach("a", "s")
+	younger := w.keys["a/s"]
+	for _, c := range []struct {
+		sent, write lsn.LSN
+		proven      bool
+	}{
+		{170, 400, false}, // from elsewhere: a walreceiver says what was replayed until WAL comes
+		{410, 400, false}, // said then as well, and now within what was sent
+		{420, 401, true},
+	} {
+		if got := slices.Contains(report(young, c.sent, c.write), younger); got != c.proven {
+			t.Errorf("from elsewhere: sent %d, write %d: proven %v", uint64(c.sent), uint64(c.write), got)
+		}
+	}
 }
