@@ -36,7 +36,7 @@ func (e errPermanent) Unwrap() error { return e.error }
 func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	var srv server
+	srv := server{virtual: s.PID > highestPID}
 	if err := identifySystem(ctx, s, &srv); err != nil {
 		return srv, err
 	}

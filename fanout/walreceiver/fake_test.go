@@ -162,6 +162,7 @@ type walsender struct {
 	commands []string
 	copies   chan *copyConn // one per START_REPLICATION that entered COPY
 	config   *upstream.Config
+	pid      uint32 // of each session
 }
 
 type copyConn struct {
@@ -217,7 +218,7 @@ func (w *walsender) serve(c net.Conn) {
 	io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(size[:])-4))
 	b := wire.AppendFrame(nil, 'R', make([]byte, 4))
 	b = wire.AppendFrame(b, 'S', []byte("server_version\x0015.20\x00"))
-	c.Write(ready(wire.AppendFrame(b, 'K', make([]byte, 8))))
+	c.Write(ready(wire.AppendFrame(b, 'K', binary.BigEndian.AppendUint64(nil, uint64(w.pid)<<32))))
 	r := wire.NewReader(c, 4096)
 	for {
 		h, err := r.Next()

@@ -17,6 +17,7 @@ type server struct {
 	seg      lsn.SegSize
 	version  int // server_version_num
 	settings map[string]string
+	virtual  bool // it is a proxy
 
 	slotRestart lsn.LSN // 0: no slot, nothing reserved, or not told (14)
 	slotTLI     lsn.TimelineID
@@ -25,8 +26,13 @@ type server struct {
 // inRecovery reports whether no commit waits there. Unknown is no.
 //
 // SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby), and a server that was in
-// recovery then can't begin to commit within the timeline that is streamed: a promotion ends it.
-func (s *server) inRecovery() bool { return s.settings["in_hot_standby"] == "on" }
+// recovery then can't begin to commit within the timeline that is streamed: a promotion ends it. Not so
+// behind a proxy, which may go over to another server of that timeline, a primary even, without a word to us.
+func (s *server) inRecovery() bool { return s.settings["in_hot_standby"] == "on" && !s.virtual }
+
+// highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling
+// R31). Elsewhere a server may pass for a proxy, which withholds more.
+const highestPID = 1 << 22
 
 // startPoint is what to ask START_REPLICATION for.
 type startPoint struct {

@@ -130,6 +130,19 @@ func TestRuleHoldsAfterAPromotion(t *testing.T) {
 	}
 }
 
+// TestRuleHoldsTowardsAProxy: it keeps our session while its own upstream becomes another server, a primary
+// even, so what it says of recovery does not last.
+func TestRuleHoldsTowardsAProxy(t *testing.T) {
+	w, m := newWalsender(t, map[string][]byte{"SHOW in_hot_standby": ready(row("SHOW", "on"))}), newMemStore()
+	w.pid = 1<<22 + 1
+	r := start(t, w, m, func(o *Options) { o.Quorum = newRule(upTo(fakeSeg + 2)) })
+	c := <-w.copies
+	c.send(xlog(fakeSeg, "abcdef"))
+	c.awaitFlush(fakeSeg + 2)
+	r.await("the promise", func(s Status) bool { return s.Promised == fakeSeg+2 })
+	c.Close()
+}
+
 // history is a random course of connections, timelines, quorum, disk and pings against one core at a
 // time, and what may be said in it by rules R11 and R12, told apart from how the core decides.
 type history struct {
