@@ -14,7 +14,7 @@ const realSlot = "SELECT active, restart_lsn, xmin FROM pg_replication_slots WHE
 // TestSwapConnectionStrings: a running cluster with slots gets a proxy by a change of primary_conninfo
 // and nothing else. The slot is taken over with its xmin, and the primary's holds nothing afterwards.
 func TestSwapConnectionStrings(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSiteWith(t, in, pgtest.ProxyOptions{Config: "feedback: {settle: 1s}\n"})
 	s.primary.Exec(t, "SELECT pg_create_physical_replication_slot('s1', true)")
 	standby := in.Standby(t, pgtest.StandbyOptions{

@@ -62,7 +62,7 @@ func (s *sleeper) wake(t *testing.T) admin.Backfill {
 }
 
 func TestSleptPastRetentionFedFromPrimary(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSleeper(t, in, "  keep_size: 16MB\n", "wal_keep_size = 2GB")
 	writeWAL(t, s.primary, 100) // beyond the tail
 	s.waitGone(t)
@@ -73,8 +73,63 @@ func TestSleptPastRetentionFedFromPrimary(t *testing.T) {
 	s.verifySegments(t, s.proxy)
 }
 
+// TestSleptThroughFailover: a standby slept past retention and past a failover. What it needs of the old
+// timeline, up to the fork within a segment, the store has no more: it comes from the new primary, and the
+// standby goes on over the fork.
+func TestSleptThroughFailover(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	settings := pgtest.Settings("wal_keep_size = 2GB", "max_wal_size = 2GB")
+	c := &cluster{in: in, primary: in.Primary(t, settings, pgtest.InitArgs("--wal-segsize=1"))}
+	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, settings, pgtest.Name("candidate"))
+	c.proxy = pgtest.StartProxy(t, pgtest.ProxyOptions{
+		Upstream: hosts(c.primary, c.candidate), Config: "wal: {keep_size: 16MB}\n",
+	})
+	c.primary.Exec(t, loadTable)
+	awake, sleeper := c.standby(t, "awake"), c.standby(t, "sleeper")
+	write(t, c.primary, 20)
+	c.follows(t, c.primary, 1, awake, sleeper)
+	sleeper.Stop(t, pgtest.Fast)
+
+	writeWAL(t, c.primary, 40)
+	write(t, c.primary, 20)
+	pgtest.WaitCaughtUp(t, c.primary, c.candidate)
+	c.primary.Kill9(t)
+	c.candidate.Promote(t)
+	writeWAL(t, c.candidate, 150) // more than the tail in memory
+	c.follows(t, c.candidate, 2, awake)
+	fork := c.fork(t)
+	if c.candidate.SegSize(t).IsStart(fork) {
+		t.Fatalf("the fork %s lies between segments", fork)
+	}
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to drop the old timeline", func() (bool, error) {
+		return status(t, c.proxy).Store.Oldest > fork, nil
+	})
+	sleeper.Start(t)
+	c.follows(t, c.candidate, 2, awake, sleeper)
+	if b := status(t, c.proxy).Backfill; b.Segments < 40 || b.Failed != 0 || b.Damaged != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+	(&site{primary: c.candidate}).verifySegments(t, c.proxy)
+}
+
+// fork is where the proxy's newest timeline begins.
+func (c *cluster) fork(t *testing.T) lsn.LSN {
+	t.Helper()
+	tli := status(t, c.proxy).Store.Timeline
+	content, err := os.ReadFile(filepath.Join(c.proxy.DataDir, "wal", tli.HistoryFileName()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := lsn.ParseHistory(tli, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Begin()
+}
+
 func TestSleptPastRetentionFedFromArchive(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	archive := in.TempDir(t)
 	s := newSleeper(t, in, fmt.Sprintf("  keep_size: 16MB\n  restore_command: \"cp '%s/%%f' '%%p'\"\n", archive),
 		"archive_mode = on", fmt.Sprintf("archive_command = 'cp %%p %s/%%f'", archive))
@@ -107,7 +162,7 @@ func forgets(t *testing.T, primary *pgtest.Server, at lsn.LSN) {
 
 // TestWALNobodyHas: PostgreSQL's words, again and again, and the proxy stays well.
 func TestWALNobodyHas(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSleeper(t, in, "  keep_size: 16MB\n  restore_command: \"false\"\n")
 	writeWAL(t, s.primary, 100) // beyond the tail
 	s.waitGone(t)
@@ -123,7 +178,7 @@ func TestWALNobodyHas(t *testing.T) {
 
 // TestDamagedSegmentIsFetchedAgain flips a bit of the proxy's copy while nobody reads it.
 func TestDamagedSegmentIsFetchedAgain(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSleeper(t, in, "  keep_size: 1GB\n", "wal_keep_size = 2GB")
 	writeWAL(t, s.primary, 100) // beyond the tail
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to flush", func() (bool, error) {

@@ -32,7 +32,7 @@ func refused(t *testing.T, o pgtest.ProxyOptions, code int, words ...string) {
 }
 
 func TestUnusableConfiguration(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	t.Run("upstream that does not parse", func(t *testing.T) {
 		refused(t, pgtest.ProxyOptions{Upstream: "host='127.0.0.1"}, 2, "upstream")
 	})
@@ -75,7 +75,7 @@ func TestUnusableConfiguration(t *testing.T) {
 // While the upstream is away a client is told so after connect_wait, in PostgreSQL's words, and the proxy
 // takes the upstream up when it comes.
 func TestUpstreamAway(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Stopped())
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{
 		Upstream: primary.Conninfo(), Config: "upstream: {connect_wait: 1s}\n", NoWait: true,
@@ -118,7 +118,7 @@ func wantCode(t *testing.T, err error, code string) *pgconn.PgError {
 // A store belongs to one system. Started against another it says both identifiers, serves nothing, and
 // is unharmed when the right primary is back.
 func TestForeignSystem(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in)
 	standby := s.standby(t, "standby", "")
 	writeWAL(t, s.primary, 20)
@@ -151,7 +151,7 @@ func TestForeignSystem(t *testing.T) {
 }
 
 func TestDataDirectoryInUse(t *testing.T) {
-	s := newSite(t, pgtest.Need(t, 15))
+	s := newSite(t, pgtest.Usual(t))
 	refused(t, pgtest.ProxyOptions{Upstream: s.primary.Conninfo(), DataDir: s.proxy.DataDir, Name: "second"}, 1,
 		s.proxy.DataDir)
 	s.verify(t)
@@ -160,7 +160,7 @@ func TestDataDirectoryInUse(t *testing.T) {
 // A standby that is ahead of the proxy (its store was restored from an older disk, say) waits without
 // harm, and goes on when the proxy has caught up.
 func TestStandbyAheadOfProxy(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
 	s := &site{in: in, primary: primary, proxy: proxy}
@@ -185,7 +185,7 @@ func TestStandbyAheadOfProxy(t *testing.T) {
 
 // Garbage and clients that go silent halfway cost nobody else anything.
 func TestGarbageAndHalfOpenClients(t *testing.T) {
-	s := newSite(t, pgtest.Need(t, 15))
+	s := newSite(t, pgtest.Usual(t))
 	standby := s.standby(t, "standby", "")
 	address := fmt.Sprintf("127.0.0.1:%d", s.proxy.Port)
 	garbage := map[string]string{

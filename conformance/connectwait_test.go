@@ -30,7 +30,7 @@ func gateRecovery(t *testing.T, s *pgtest.Server) (open func()) {
 // error, every field of it, after that.
 func TestClientsWaitForStartingPrimary(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t)
 	proxy := func(name, wait string) *pgtest.Proxy {
 		return pgtest.StartProxy(t, pgtest.ProxyOptions{
@@ -44,6 +44,10 @@ func TestClientsWaitForStartingPrimary(t *testing.T) {
 	starting := "the database system is starting up"
 	logged(t, "the primary", primary.Log, starting)
 
+	file := "postmaster.c"
+	if in.Major >= 17 {
+		file = "backend_startup.c"
+	}
 	extras := []string{"", "replication=database"}
 	got := make(chan string, len(extras))
 	for _, extra := range extras {
@@ -54,7 +58,7 @@ func TestClientsWaitForStartingPrimary(t *testing.T) {
 	}
 	for _, extra := range extras {
 		_, err := pgtest.Query(t.Context(), hasty.Conninfo(extra), "SELECT 1")
-		if e := wantCode(t, err, "57P03"); e.Message != starting || e.File != "postmaster.c" {
+		if e := wantCode(t, err, "57P03"); e.Message != starting || e.File != file {
 			t.Errorf("not the primary's own error: %+v", e)
 		}
 	}

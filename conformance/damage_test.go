@@ -16,7 +16,7 @@ import (
 // standby wants it, and nobody gets a wrong byte.
 func TestDamagedWhileStopped(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSleeper(t, in, "  keep_size: 1GB\n", "wal_keep_size = 2GB")
 	attached := standbyOf(t, s.primary, s.proxy, "attached", "")
 	load := startLoad(t, s.primary)
@@ -55,7 +55,7 @@ func TestDamagedWhileStopped(t *testing.T) {
 // nothing is skipped; then it comes from the archive, and the stream goes on behind it.
 func TestDamageRestoredFromArchive(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	archive := in.TempDir(t)
 	s := newSleeper(t, in, fmt.Sprintf("  restore_command: \"cp '%s/%%f' '%%p'\"\n", archive),
 		"wal_keep_size = 0", "max_wal_size = 4MB", "archive_mode = on", "archive_command = 'cp %p "+archive+"/%f'")

@@ -41,7 +41,7 @@ func metric(t *testing.T, proxy *pgtest.Proxy, name string) string {
 // are less far behind, and everybody who is attached, notice nothing.
 func TestDiskFullLosesTheSlotFurthestBehind(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s, _ := onVolume(t, in, "160m", "wal: {keep_size: 16MB}\n")
 	s.createSlot(t, "forgotten")
 	s.createSlot(t, "near")
@@ -90,7 +90,7 @@ const senderTimeout = 2 * time.Second
 // claimed that is not on the disk, nobody's connection ends, and space coming back is all that it takes.
 func TestDiskFullPausesTheStream(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s, v := onVolume(t, in, "384m", "wal: {keep_size: 256MB}\n", // so that no slot holds more
 		fmt.Sprintf("wal_sender_timeout = '%ds'", int(senderTimeout.Seconds())))
 	s.createSlot(t, "with_slot")
@@ -192,7 +192,7 @@ func replyTime(t *testing.T, primary *pgtest.Server, pid string) time.Time {
 // stream is not disturbed, and when there is room the standby gets it.
 func TestBackfillLeavesMinFree(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	v := in.NewVolume(t, "256m")
 	s := newSleeperIn(t, in, v.DataDir(), "  keep_size: 16MB\n", "wal_keep_size = 2GB")
 	writeWAL(t, s.primary, 100) // beyond the tail

@@ -17,7 +17,7 @@ const killRounds = 20
 // The proxy is killed with -9 under load, again and again, and the standbys are restarted now and then.
 // At the end every standby equals the primary and no segment differs.
 func TestKill9UnderLoad(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	rng := random(t)
 	s := newSite(t, in, pgtest.Settings("wal_keep_size = 16GB"))
 	s.createSlot(t, "with_slot")
@@ -54,7 +54,7 @@ func TestKill9UnderLoad(t *testing.T) {
 // What was reported written survives kill -9 without help from the primary (G3): here the primary is
 // down when the proxy comes back.
 func TestReportedSurvivesKill9(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in)
 	load := startLoad(t, s.primary)
 	for range 3 {

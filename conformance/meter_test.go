@@ -9,14 +9,16 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // meter stands between a receiver of WAL and a server, passes on everything, and counts the keepalives of
-// the one and the status updates of the other.
+// the one and the status updates of the other, and the bytes of WAL that a connection had brought before.
 type meter struct {
-	port                int
-	keepalives, replies atomic.Int64
+	port                       int
+	keepalives, replies, again atomic.Int64
 }
 
 // startMeter listens in front of a server's port until the test ends.
@@ -87,6 +89,7 @@ func startup(to io.Writer, from io.Reader) error {
 func (m *meter) pass(to io.Writer, from io.Reader, tag byte, count *atomic.Int64) {
 	const most = 1 << 20 // a message of WAL is an eighth of that
 	r := wire.NewReader(from, 64<<10)
+	var had lsn.LSN
 	for {
 		h, err := r.Next()
 		if err != nil {
@@ -98,6 +101,13 @@ func (m *meter) pass(to io.Writer, from io.Reader, tag byte, count *atomic.Int64
 		}
 		if h.Type == 'd' && len(body) > 0 && body[0] == tag {
 			count.Add(1)
+		}
+		if wal, err := copyboth.DecodeXLogData(body); err == nil && h.Type == 'd' && tag == 'k' {
+			end := wal.Start + lsn.LSN(len(wal.Data))
+			if wal.Start < had {
+				m.again.Add(int64(min(had, end) - wal.Start))
+			}
+			had = max(had, end)
 		}
 		if _, err := to.Write(wire.AppendFrame(nil, h.Type, body)); err != nil {
 			return

@@ -89,7 +89,7 @@ const partitionsPassword = "geheim"
 func newWorld(t *testing.T, seed uint64, l law, more ...string) *world {
 	t.Helper()
 	w := &world{
-		in: pgtest.Need(t, 15), seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), law: l, network: pgtest.NewNetwork(t),
+		in: pgtest.Usual(t), seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), law: l, network: pgtest.NewNetwork(t),
 		hosts: map[string]*pgtest.Host{}, cuts: map[[2]string]bool{}, faults: map[string]int{},
 		began: time.Now(),
 	}

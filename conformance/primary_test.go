@@ -19,7 +19,7 @@ const walSenderTimeout = time.Minute
 // The primary restarts and crashes under its proxy: it stops without waiting for anybody, standbys stay
 // connected to the proxy meanwhile, and all go on when it is back.
 func TestPrimaryRestartsAndCrashes(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		s := newSite(t, in)
 		standby := s.standby(t, "standby", "")
@@ -51,7 +51,7 @@ func TestPrimaryRestartsAndCrashes(t *testing.T) {
 // A hundred standbys come back at once, although the primary has five walsenders to give (R13), and
 // leave the primary with one.
 func TestHundredWalsendersReturn(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in, pgtest.Settings("max_wal_senders = 5"), pgtest.SCRAM("secret"))
 	s.primary.Exec(t, loadTable)
 	s.verify(t)
@@ -117,7 +117,7 @@ func receiveSome(ctx context.Context, conninfo, start string) error {
 // A thousand clients that begin a walsender's log-in and never finish it do not keep the proxy from its
 // own stream, nor a standby from its log-in (R13).
 func TestUnfinishedLogins(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in, pgtest.Settings("max_wal_senders = 5"), pgtest.SCRAM("secret"))
 	standby := s.standby(t, "standby", "")
 	s.verify(t, standby)

@@ -66,7 +66,7 @@ func voterOver(name, node string) func(admin.QuorumVoter) bool {
 // One quorum over standbys behind two proxies: the primary takes either proxy's word, each counts the
 // standbys of both, and a proxy alone does not report what only the other's standby could make true.
 func TestTwoProxiesOneQuorum(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
 	all := proxies(t, in, primary, "ANY 2 (s1, s2, s3)", "a", "b")
@@ -109,7 +109,7 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 // A proxy that starts while all other members are dead holds commits back until the operator says that they
 // are gone. That is remembered; who comes back counts again.
 func TestLoneRestart(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
 	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
@@ -149,7 +149,7 @@ func TestLoneRestart(t *testing.T) {
 // The rule is taken away in the whole cluster: refused by SIGHUP, done by drop-rule, respected until the
 // last proxy has done it, and not back after a restart.
 func TestDropRule(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t)
 	primary.Exec(t, "CREATE TABLE q (n int)")
 	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
@@ -181,7 +181,7 @@ func TestDropRule(t *testing.T) {
 // Proxies that have no rule report as soon as they have heard each other, on the connection that they began
 // with: that nothing may be reported before is no rule, and the slot does not change hands.
 func TestClusterWithoutRule(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t)
 	all := proxies(t, in, primary, "", "a", "b")
 	primary.Exec(t, "CREATE TABLE q (n int)")
@@ -199,7 +199,7 @@ func TestClusterWithoutRule(t *testing.T) {
 // The shared key is changed while both proxies run; afterwards one that comes back with the new key alone is
 // heard, and a file that is no key file changes nothing.
 func TestKeyRotation(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	all := proxies(t, in, in.Primary(t), "", "a", "b")
 	key := func(b byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)) + "\n" }
 	reload := func(lines string) {

@@ -14,7 +14,7 @@ import (
 // is missing, and they are released by themselves when standbys are back. FIRST moves on to the next
 // standby when the one before is gone, and returns.
 func TestCommitsWaitAndResume(t *testing.T) {
-	s := newQuorumSite(t, pgtest.Need(t, 15), "FIRST 1 (s1, s2)", 2)
+	s := newQuorumSite(t, pgtest.Usual(t), "FIRST 1 (s1, s2)", 2)
 	s.begin(t, "on").released(t)
 	s.waitStates(t, "s1 sync 1", "s2 potential 2")
 	s.standbys[0].Kill9(t)
@@ -58,7 +58,7 @@ func (s *quorumSite) waitWarning(t *testing.T, want string) {
 
 // A fenced proxy never again releases a commit of that timeline, also after kill -9.
 func TestFence(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newQuorumSite(t, in, "ANY 1 (s1)", 1)
 	s.begin(t, "on").released(t)
 	cmd := exec.Command(pgtest.Binary(t), "fence", "--timeline", "1", "--data-dir", s.proxy.DataDir)
@@ -98,7 +98,7 @@ func TestStoresVote(t *testing.T) {
 // Two standbys of one name are two voters, once both are known to be different; one standby that has
 // left a dead session behind is one.
 func TestSharedName(t *testing.T) {
-	s := newQuorumSite(t, pgtest.Need(t, 15), "ANY 2 (s1)", 1)
+	s := newQuorumSite(t, pgtest.Usual(t), "ANY 2 (s1)", 1)
 	c := s.begin(t, "on")
 	s.held(t, c, flushOf, "s1")
 	twin := s.standby(t, "twin", "", pgtest.Settings("cluster_name = 's1'"))

@@ -12,7 +12,7 @@ import (
 // A rule over zones, set by SIGHUP: what two standbys of one site have is not enough any more, and the
 // zone that is missing is named, whether its standby is behind or gone.
 func TestZones(t *testing.T) {
-	s := newQuorumSite(t, pgtest.Need(t, 15), "ANY 2 (s1, s2, s3)", 3)
+	s := newQuorumSite(t, pgtest.Usual(t), "ANY 2 (s1, s2, s3)", 3)
 	s.waitStates(t, "s1 quorum 1", "s2 quorum 1", "s3 quorum 1")
 	resume := pause(t, s.standbys[2])
 	s.begin(t, "on").released(t)

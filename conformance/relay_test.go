@@ -20,7 +20,7 @@ import (
 
 // psql COPY of 100 MB in and out through the proxy, with a standby behind it.
 func TestCopy100MB(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in)
 	standby := s.standby(t, "standby", "")
 	dir := in.TempDir(t)
@@ -109,7 +109,7 @@ func waitActive(t *testing.T, server *pgtest.Server, sql string) {
 
 // Control-C in psql, which asks for cancellation in its own way.
 func TestPsqlCancel(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in)
 	psql := startTool(t, in, in.TempDir(t), "psql", "-Xqc", "SELECT pg_sleep(60)", s.proxy.Conninfo())
 	waitActive(t, s.primary, "SELECT pg_sleep(60)")
@@ -122,7 +122,7 @@ func TestPsqlCancel(t *testing.T) {
 }
 
 func TestListenNotify(t *testing.T) {
-	s := newSite(t, pgtest.Need(t, 15))
+	s := newSite(t, pgtest.Usual(t))
 	var got []string
 	conn := connectNotified(t, s.proxy.Conninfo(), &got)
 	if _, err := pgtest.QueryConn(t.Context(), conn, "LISTEN news"); err != nil {

@@ -28,7 +28,7 @@ func reload(t *testing.T, proxy *pgtest.Proxy, content string) admin.Config {
 
 // TestReload changes the keys of a running proxy, one after the other, and sees what each does.
 func TestReload(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 1GB", "max_wal_size = 1GB"))
 	primary.Exec(t, "CREATE ROLE other SUPERUSER LOGIN REPLICATION")
 	file := func(host, level, rest string) string {

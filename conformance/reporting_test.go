@@ -50,7 +50,7 @@ func TestRuleUnsatisfiedForLong(t *testing.T) {
 // The primary stops fast although the voters are missing: the commit that waits is told so, the proxy
 // does not answer in a storm, and afterwards all goes on.
 func TestPrimaryStopsWithVotersMissing(t *testing.T) {
-	s := newQuorumSite(t, pgtest.Need(t, 15), "s1", 0)
+	s := newQuorumSite(t, pgtest.Usual(t), "s1", 0)
 	s.primary.Set(t, "wal_sender_timeout = 0") // or a walsender's end might have that cause
 	s.primary.Restart(t)
 	pgtest.WaitStreaming(t, s.primary, 1)
@@ -74,7 +74,7 @@ func TestPrimaryStopsWithVotersMissing(t *testing.T) {
 // A server is promoted that lacks what was acknowledged under the rule: the proxy raises an alarm and
 // does not follow it before the operator says so.
 func TestTimelineLacksAcknowledgedWAL(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	settings := pgtest.Settings("wal_keep_size = 2GB")
 	c := &cluster{in: in, primary: in.Primary(t, settings)}
 	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, settings, pgtest.Name("candidate"))

@@ -19,32 +19,34 @@ func (s *site) sessions(t *testing.T) map[string]int32 {
 // The primary restarts under load, fast, at once and after a crash, while clients write to it: no standby
 // loses its connection to the proxy.
 func TestUpstreamRestartUnderLoad(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, pgtest.Need(t, 18))
-	s.createSlot(t, "with_slot")
-	standbys := []*pgtest.Server{s.standby(t, "with_slot", "with_slot"), s.standby(t, "without_slot", "")}
-	s.primary.Exec(t, loadTable)
-	s.verify(t, standbys...)
-	ledger := startLedger(t, s.primary, map[string]string{
-		"direct": s.primary.Conninfo(), "relayed": s.proxy.Conninfo(),
-	})
-	before := s.sessions(t)
-	for _, stop := range []func(){
-		func() { s.primary.Stop(t, pgtest.Fast) },
-		func() { s.primary.Stop(t, pgtest.Immediate) },
-		func() { s.primary.Kill9(t) },
-	} {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
+		t.Parallel()
+		s := newSite(t, in)
+		s.createSlot(t, "with_slot")
+		standbys := []*pgtest.Server{s.standby(t, "with_slot", "with_slot"), s.standby(t, "without_slot", "")}
+		s.primary.Exec(t, loadTable)
+		s.verify(t, standbys...)
+		ledger := startLedger(t, s.primary, map[string]string{
+			"direct": s.primary.Conninfo(), "relayed": s.proxy.Conninfo(),
+		})
+		before := s.sessions(t)
+		for _, stop := range []func(){
+			func() { s.primary.Stop(t, pgtest.Fast) },
+			func() { s.primary.Stop(t, pgtest.Immediate) },
+			func() { s.primary.Kill9(t) },
+		} {
+			ledger.waitProgress(t, 20)
+			stop()
+			s.primary.Start(t)
+		}
 		ledger.waitProgress(t, 20)
-		stop()
-		s.primary.Start(t)
-	}
-	ledger.waitProgress(t, 20)
-	ledger.stop()
-	s.verify(t, standbys...)
-	ledger.verify(t, s.primary)
-	if after := s.sessions(t); len(before) != 2 || !maps.Equal(before, after) {
-		t.Errorf("standbys reconnected: %v, then %v", before, after)
-	}
+		ledger.stop()
+		s.verify(t, standbys...)
+		ledger.verify(t, s.primary)
+		if after := s.sessions(t); len(before) != 2 || !maps.Equal(before, after) {
+			t.Errorf("standbys reconnected: %v, then %v", before, after)
+		}
+	}, 18)
 }
 
 // proxyAway is how long the proxy is stopped in an ordinary run; REPLPROXY_SOAK prolongs it.
@@ -54,7 +56,7 @@ const proxyAway = 6 * time.Second
 // for. It catches up from there, and so do its standbys.
 func TestProxyStoppedUnderLoad(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s := newSite(t, in, pgtest.InitArgs("--wal-segsize=1"),
 		pgtest.Settings("wal_keep_size = 0", "max_wal_size = 4MB", "min_wal_size = 2MB"))
 	s.createSlot(t, "with_slot")

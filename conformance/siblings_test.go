@@ -22,7 +22,7 @@ type siblings struct {
 // newSiblings stops the primary for good when both standbys and the proxy have all of it.
 func newSiblings(t *testing.T, rival ...string) *siblings {
 	t.Helper()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	settings := pgtest.Settings("wal_keep_size = 2GB", "max_wal_size = 2GB")
 	c := &siblings{cluster: &cluster{in: in, primary: in.Primary(t, settings)}}
 	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, settings, pgtest.Name("candidate"))

@@ -33,7 +33,7 @@ func TestHotStandby(t *testing.T) {
 
 // A standby is a server to read from, and what it says of its upstream is what PostgreSQL's view wants.
 func TestStandbySeesItsUpstream(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		s := newSite(t, in)
 		standby := s.standby(t, "reader", "")
@@ -48,7 +48,7 @@ func TestStandbySeesItsUpstream(t *testing.T) {
 }
 
 func TestTenStandbys(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		s := newSite(t, in, pgtest.Settings("max_wal_senders = 5"))
 		var standbys []*pgtest.Server
 		var names []string
@@ -92,7 +92,7 @@ func TestStandbyRestartedKilledCaughtUp(t *testing.T) {
 // Slots of the proxy hold WAL in its store, and survive its restart: a standby that was away for longer
 // than wal.keep_size catches up with a slot, and is told PostgreSQL's words without one.
 func TestSlotHoldsWAL(t *testing.T) {
-	s := newSiteWith(t, pgtest.Need(t, 15), pgtest.ProxyOptions{Config: "wal:\n  keep_size: 32MB\n"})
+	s := newSiteWith(t, pgtest.Usual(t), pgtest.ProxyOptions{Config: "wal:\n  keep_size: 32MB\n"})
 	s.createSlot(t, "with_slot")
 	with := s.standby(t, "with_slot", "with_slot")
 	without := s.standby(t, "without_slot", "")
@@ -131,7 +131,7 @@ func writeWAL(t *testing.T, server *pgtest.Server, mb int) {
 
 // A cascading proxy: primary ← proxy ← proxy ← standby. The primary sees the first only.
 func TestCascadingProxy(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		s := newSite(t, in)
 		second := pgtest.StartProxy(t, pgtest.ProxyOptions{Name: "second", Upstream: s.proxy.Conninfo()})

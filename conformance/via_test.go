@@ -40,7 +40,7 @@ func puller(t *testing.T, primary *pgtest.Server, all []*pgtest.Proxy) *pgtest.P
 // One proxy pulls from the primary, the others stream from it; when it dies another one takes over, without
 // a gap, although the primary keeps no WAL but what the slots of the three hold (rulings R7, R21, R25).
 func TestOnePuller(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
 	all := clusterOf(t, primary.Conninfo(), ruleFile("ANY 2 (s1, s2, s3)")+"upstream:\n  via: cluster\n", "a", "b", "c")
@@ -95,7 +95,7 @@ func TestOnePuller(t *testing.T) {
 // A failover behind one puller: all proxies and standbys follow, and the clients of each proxy find the new
 // primary, although two of the proxies do not stream from it.
 func TestOnePullerFailover(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_log_hints = on")
 	primary := in.Primary(t, settings)
 	candidate := in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name("candidate"))
@@ -146,7 +146,7 @@ func TestOnePullerFailover(t *testing.T) {
 
 // What is damaged at rest comes from another member, when the primary has removed it.
 func TestRepairFromMember(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
 	all := clusterOf(t, primary.Conninfo(), "wal:\n  keep_size: 1GB\n", "a", "b")
 	late := standbyOf(t, primary, all[0], "late", "")

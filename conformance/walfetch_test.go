@@ -17,7 +17,7 @@ import (
 // TestWALFetch: a standby that has nothing but restore_command follows through a proxy's store, over the
 // fork of its timeline.
 func TestWALFetch(t *testing.T) {
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 1GB", "max_wal_size = 1GB"))
 	primary.Stop(t, pgtest.Fast)
 	primary.MakeStandby(t, pgtest.StandbyOptions{PrimaryConninfo: "host=127.0.0.1 port=1 user=nobody"})

@@ -13,7 +13,7 @@ import (
 // and votes again when the standby has that WAL.
 func TestVoteWithdrawnWithoutSpace(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
+	in := pgtest.Usual(t)
 	s, _ := onVolume(t, in, "128m", ruleFile("ANY 1 (proxy, s1)")+"wal: {keep_size: 16MB}\n")
 	standby := s.standby(t, "s1", "")
 	pgtest.WaitCaughtUp(t, s.primary, standby)

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -16,6 +17,10 @@ const (
 
 	// CacheEnv is the environment variable that moves the servers' folder, as in .ci/setup.
 	CacheEnv = "REPLPROXY_PG_CACHE"
+
+	// MajorEnv is the environment variable that narrows tests for which one version is as good as another
+	// to that major version.
+	MajorEnv = "REPLPROXY_MAJOR"
 
 	// toolsMajor is the one major version of which there are client programs.
 	toolsMajor = 15
@@ -47,11 +52,59 @@ func NeedNPM15(t testing.TB) *Install {
 	return need(t, "15npm")
 }
 
-// ForEachMajor runs f as a subtest, "pg14" to "pg18", for each of the majors given (none: all).
+// Usual is Need for a test of which one major version is enough in an ordinary run: 15, or the one that
+// MajorEnv says.
+func Usual(t testing.TB) *Install {
+	t.Helper()
+	if major := onlyMajor(t); major != 0 {
+		return Need(t, major)
+	}
+	return Need(t, toolsMajor)
+}
+
+// Any is Usual for a test that takes any major version by chance: intN gives a number below its argument.
+func Any(t testing.TB, intN func(int) int) *Install {
+	t.Helper()
+	chosen := Majors()[intN(len(Majors()))] // with MajorEnv as well, so that a seed means the same choices
+	if major := onlyMajor(t); major != 0 {
+		chosen = major
+	}
+	return Need(t, chosen)
+}
+
+// ForSomeMajors is ForEachMajor for a test that could run on all majors, of which these are enough in an
+// ordinary run. With MajorEnv it runs on that one, among these or not.
+func ForSomeMajors(t *testing.T, f func(t *testing.T, in *Install), majors ...int) {
+	t.Helper()
+	if major := onlyMajor(t); major != 0 {
+		majors = []int{major}
+	}
+	ForEachMajor(t, f, majors...)
+}
+
+// onlyMajor is what MajorEnv says, 0 when that is nothing.
+func onlyMajor(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv(MajorEnv)
+	if text == "" {
+		return 0
+	}
+	major, err := strconv.Atoi(text)
+	if err != nil || !slices.Contains(Majors(), major) {
+		t.Fatalf("%s: %q is none of %v", MajorEnv, text, Majors())
+	}
+	return major
+}
+
+// ForEachMajor runs f as a subtest, "pg14" to "pg18", for each of the majors given (none: all). With
+// MajorEnv it runs f on that one, if it is among them.
 func ForEachMajor(t *testing.T, f func(t *testing.T, in *Install), majors ...int) {
 	t.Helper()
 	if len(majors) == 0 {
 		majors = Majors()
+	}
+	if only := onlyMajor(t); only != 0 {
+		majors = slices.DeleteFunc(slices.Clone(majors), func(major int) bool { return major != only })
 	}
 	for _, major := range majors {
 		t.Run("pg"+strconv.Itoa(major), func(t *testing.T) { f(t, Need(t, major)) })
@@ -97,3 +150,6 @@ func (in *Install) HasTools() bool { return in.Major == toolsMajor }
 
 // HasBaseBackup reports whether the pg_basebackup that there is works with a server of this version.
 func (in *Install) HasBaseBackup() bool { return in.Major <= toolsMajor }
+
+// HasReceiveWAL is HasBaseBackup for pg_receivewal.
+func (in *Install) HasReceiveWAL() bool { return in.Major <= toolsMajor }
