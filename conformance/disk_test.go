@@ -156,6 +156,34 @@ func TestDiskFullPausesTheStream(t *testing.T) {
 	s.verify(t, standbys...)
 }
 
+// TestPrimaryStopsWhileTheDiskIsFull: the primary, which waits until its standbys have flushed what it sent, does
+// not wait for a disk that takes nothing. What was left behind comes when it is back and there is space.
+func TestPrimaryStopsWhileTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	s, v := onVolume(t, pgtest.Usual(t), "384m", "wal: {keep_size: 256MB}\n")
+	standby := s.standby(t, "standby", "")
+	s.primary.Exec(t, loadTable)
+	s.verify(t, standby)
+	before := pids(status(t, s.proxy))
+	pauseByFullDisk(t, s, v)
+	began := time.Now()
+	s.primary.Stop(t, pgtest.Fast)
+	if took := time.Since(began); took > shutdownTime {
+		t.Errorf("the primary took %v to stop", took)
+	}
+	logged(t, "the proxy", s.proxy.Log, "the upstream is shutting down and would wait for this store")
+	s.primary.Start(t)
+	write(t, s.primary, 20)
+	if st := status(t, s.proxy).Store; !st.DiskFull {
+		t.Errorf("the disk is full: %+v", st)
+	}
+	v.Heal(t)
+	s.verify(t, standby)
+	if after := pids(status(t, s.proxy)); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("standbys' sessions were %v and are %v", before, after)
+	}
+}
+
 // pauseByFullDisk takes the volume's space and writes WAL until the stream stops.
 func pauseByFullDisk(t *testing.T, s *site, v *pgtest.Volume) {
 	t.Helper()

@@ -131,6 +131,16 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 		cancel(err)
 		reporting <- err
 	}()
+	looking := make(chan error, 1)
+	go func() {
+		var err error
+		if r.member == "" { // a proxy that stops waits for nobody for long
+			if err = r.lookForStop(sctx, s.Endpoint, rp.live); err != nil {
+				cancel(err)
+			}
+		}
+		looking <- err
+	}()
 	for err == nil {
 		err = in.step(sctx)
 	}
@@ -140,12 +150,17 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 		ended = false
 	}
 	cancel(err)
-	if reportErr := <-reporting; reportErr != nil {
+	reportErr, stops := <-reporting, <-looking
+	if reportErr != nil {
 		return next, reportErr // the read error, if there is one, is its consequence
 	}
 	if ctx.Err() != nil {
 		r.leave(s, rp)
 		return next, context.Cause(ctx)
+	}
+	if stops != nil {
+		r.leave(s, rp)
+		return next, stops
 	}
 	if !ended {
 		return next, streamError(err)

@@ -1,0 +1,59 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// stuckAfter is how long the disk must have taken nothing of what has come before the upstream is asked
+	// whether it waits for that. It is a small part of the time that operators give a server to stop.
+	stuckAfter = 4 * time.Second
+	// stuckLook lies between two looks at the disk and, once it is stuck, between two questions: each costs the
+	// upstream a log-in.
+	stuckLook = 2 * time.Second
+)
+
+// errStopsWithoutUs: an upstream that shuts down waits until everything it sent is flushed, as long as we show
+// that we live (facts E7). With a disk that takes nothing that would be for ever.
+var errStopsWithoutUs = errors.New("the upstream is shutting down and would wait for this store, whose disk takes " +
+	"nothing: it is left, and what it still had will come when it is back")
+
+// stuck tells for how long the store has not come nearer to having what came. It is pure.
+type stuck struct {
+	flushed lsn.LSN
+	since   time.Time // when flushed moved last, or nothing was owed
+}
+
+// step looks at the store. received is the end of what has come.
+func (c *stuck) step(now time.Time, received, flushed lsn.LSN, paused bool) (stands time.Duration) {
+	if c.since.IsZero() || flushed != c.flushed || flushed >= received && !paused {
+		c.flushed, c.since = flushed, now
+	}
+	return now.Sub(c.since)
+}
+
+// lookForStop returns errStopsWithoutUs once the upstream at e shuts down while the disk is stuck, nil when ctx
+// ends. A new connection tells: a server whose walsender serves us refuses it with 57P03 for no other reason.
+func (r *Receiver) lookForStop(ctx context.Context, e upstream.Endpoint, live *live) error {
+	var c stuck
+	for pause(ctx, stuckLook) == nil {
+		received, paused := live.receivedEnd(), r.o.Store.Paused()
+		if c.step(time.Now(), received, r.o.Store.Positions().Flushed, paused) < stuckAfter {
+			continue
+		}
+		s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
+		if err == nil {
+			s.Close()
+		}
+		if ctx.Err() == nil && refusedWith(err, pgerror.CannotConnectNow) {
+			return errStopsWithoutUs
+		}
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package walreceiver
+
+import (
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Only a disk that brings nothing nearer is stuck: one that is slow is waited for, as is one that is done.
+func TestStuck(t *testing.T) {
+	var c stuck
+	for _, s := range []struct {
+		after             time.Duration
+		received, flushed lsn.LSN
+		paused            bool
+		stands            time.Duration
+	}{
+		{0, 100, 50, true, 0},
+		{2 * time.Second, 200, 50, true, 2 * time.Second},
+		{9 * time.Second, 300, 50, false, 9 * time.Second}, // fsync hangs
+		{10 * time.Second, 300, 60, true, 0},               // slow
+		{13 * time.Second, 300, 60, true, 3 * time.Second},
+		{14 * time.Second, 300, 300, false, 0},
+		{90 * time.Second, 300, 300, false, 0}, // nothing is owed
+		{91 * time.Second, 400, 300, false, time.Second},
+		{92 * time.Second, 300, 300, true, 2 * time.Second}, // a message waits for the disk, unread
+	} {
+		if got := c.step(t0.Add(s.after), s.received, s.flushed, s.paused); got != s.stands {
+			t.Errorf("after %s: %s, expected %s", s.after, got, s.stands)
+		}
+	}
+}
