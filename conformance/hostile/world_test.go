@@ -172,6 +172,11 @@ func (w *world) leftovers(t *testing.T) {
 	pgtest.WaitFor(t, time.Minute, "all slots of hostile sessions to be gone", func() (bool, error) {
 		return len(w.status(t).Slots) == 0, nil
 	})
+	pgtest.WaitFor(t, time.Minute, "nothing that hostile sessions asked for to hold back vacuum", func() (bool, error) {
+		held := w.primary.Scalar(t, "SELECT (SELECT count(*) FROM pg_stat_replication WHERE backend_xmin IS NOT NULL) + "+
+			"(SELECT count(*) FROM pg_replication_slots WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL)")
+		return held == "0", nil
+	})
 	log := w.proxy.Log()
 	for _, bad := range []string{"panic", "DATA RACE", "invariant"} {
 		if i := strings.Index(log, bad); i >= 0 {
