@@ -17,5 +17,6 @@
 //
 // The package has tests only; its harness is pgtest, its measurements are bench. Nothing imports it.
 // Environment: REPLPROXY_RACE=1 builds the proxy with the race detector, REPLPROXY_SEED makes random
-// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the tests that `make soak` names.
+// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the tests that `make soak` names, and with
+// REPLPROXY_MAJOR=17 every test that can runs on that major version only.
 package conformance
