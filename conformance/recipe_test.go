@@ -138,6 +138,17 @@ func (s *recipeSite) promote(t *testing.T, i int) (*exec.Cmd, *said) {
 	return s.begin(t, "promote.sh", nil, "1", s.standbys[i].Name, s.standbys[i].Conninfo())
 }
 
+// hook asks the hook for managers about standby number i.
+func (s *recipeSite) hook(t *testing.T, i int) (out string, err error) {
+	t.Helper()
+	c := s.standbys[i]
+	cmd, said := s.begin(t, "pre_promote.sh", []string{
+		"CANDIDATE=" + c.Name, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", c.Port), "PGUSER=postgres",
+	})
+	err = cmd.Wait()
+	return said.String(), err
+}
+
 // goesOn waits for the load on the new primary, and looks for every row that was acknowledged to anybody.
 func (s *recipeSite) goesOn(t *testing.T, primary *pgtest.Server) {
 	t.Helper()
@@ -207,18 +218,10 @@ func TestPrePromote(t *testing.T) {
 	freeze(t, s.standbys[0])
 	s.load.waitProgress(t, 50)
 	s.primary.Kill9(t)
-	hook := func(i int) (out string, err error) {
-		c := s.standbys[i]
-		cmd, said := s.begin(t, "pre_promote.sh", []string{
-			"CANDIDATE=" + c.Name, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", c.Port), "PGUSER=postgres",
-		})
-		err = cmd.Wait()
-		return said.String(), err
-	}
-	if out, err := hook(0); err == nil || !strings.Contains(out, "s1: proven after it has been fed") {
+	if out, err := s.hook(t, 0); err == nil || !strings.Contains(out, "s1: proven after it has been fed") {
 		t.Errorf("s1: %v\n%s", err, out)
 	}
-	if out, err := hook(1); err != nil {
+	if out, err := s.hook(t, 1); err != nil {
 		t.Errorf("s2: %v\n%s", err, out)
 	}
 
