@@ -18,6 +18,7 @@ type Details struct {
 	Begin    lsn.LSN // of Timeline
 	Timeline lsn.TimelineID
 	Standbys []tail.Standby
+	Promised lsn.LSN // the highest position that was reported under a rule
 }
 
 // accounts are what the members have said of themselves; guarded by Node.mu.
@@ -58,7 +59,7 @@ func (n *Node) account() tail.Account {
 	p := n.o.Store.Positions()
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
-		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys,
+		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised,
 	}
 	if d.Timeline == p.Timeline {
 		a.Begin = d.Begin

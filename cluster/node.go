@@ -87,6 +87,8 @@ type Node struct {
 	told string // why the rule could not be satisfied at the last look
 
 	withdrawn bool // the own store does not vote, see Withdraw
+	covered   covered
+	began     time.Time
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -104,7 +106,7 @@ func New(o Options) (*Node, error) {
 	return &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
-		early: map[vote.Key]vote.Report{}, settling: unsettled(l.State().Rule),
+		early: map[vote.Key]vote.Report{}, settling: unsettled(l.State().Rule), began: time.Now(),
 	}, nil
 }
 
@@ -175,6 +177,9 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
+		if l := n.last; l.Ruled {
+			n.covered.note(p.Timeline, l.Positions.Write, l.Positions.Flush, l.Positions.Apply)
+		}
 		if n.ledger.Settle(n.last, p.Timeline, p.Received) {
 			signal(n.settled)
 		}

@@ -85,17 +85,21 @@ func (w *world) open(t *testing.T, tli lsn.TimelineID, levels []string) *bank {
 	return openBank(t, w.primary, fmt.Sprint("t", tli), levels, w.seed, w.applied)
 }
 
-// failover ends the primary in one of three ways and promotes a standby, with some of the others out of the
+// failover ends the primary in one of four ways and promotes a standby, with some of the others out of the
 // operator's reach. Clients go on with the old primary until long after that, where it lives.
 func (w *world) failover(t *testing.T, o *operator, b *bank, left []affliction) {
 	t.Helper()
 	old, lives := w.primary, true
-	switch w.rng.IntN(3) {
-	case 0:
+	switch way := w.rng.IntN(4); {
+	case way == 0 && o.old == 1: // later there may be too few standbys to spare one
+		left = w.mistake(t, b, left)
+		lives = false
+		o.how = append(o.how, "stale standby promoted by mistake")
+	case way <= 1:
 		old.Kill9(t)
 		lives = false
 		o.how = append(o.how, "primary killed")
-	case 1:
+	case way == 2:
 		w.apart(t, old.Name, proxyNames[w.rng.IntN(len(proxyNames))])
 		o.how = append(o.how, "primary cut off, also from a voter")
 	default:
@@ -127,6 +131,38 @@ func (w *world) failover(t *testing.T, o *operator, b *bank, left []affliction) 
 	b.verify(t, w.primary)
 	o.settle(t)
 	w.say(t, "everybody follows")
+}
+
+// mistake kills the primary and promotes a standby that was cut off and lacks what was acknowledged since. No
+// proxy follows it; then it is stopped.
+func (w *world) mistake(t *testing.T, b *bank, left []affliction) []affliction {
+	t.Helper()
+	for _, a := range left {
+		a.end()
+	}
+	w.heal(t)
+	for _, p := range w.proxies {
+		p.WaitReady(t)
+	}
+	waitSatisfiable(t, w.proxies...)
+	stale := w.standbys[w.rng.IntN(len(w.standbys))]
+	w.isolate(t, stale.Name)
+	b.waitProgress(t, 3)
+	w.primary.Kill9(t)
+	stale.Promote(t)
+	stale.retired.Store(true)
+	w.say(t, "%s is promoted by mistake", stale.Name)
+	w.heal(t)
+	for _, p := range w.proxies {
+		pgtest.WaitFor(t, time.Minute, p.Name+" to see what the new timeline lacks", func() (bool, error) {
+			return status(t, p).Upstream.Lack != nil, nil
+		})
+		if got := status(t, p).Store.Timeline; got != 1 {
+			t.Errorf("%s went to timeline %v", p.Name, got)
+		}
+	}
+	stale.Kill9(t)
+	return nil
 }
 
 func names(set map[string]bool) (all []string) {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -191,22 +192,30 @@ func (w *world) resumed(t *testing.T, before ...*bank) {
 }
 
 // Somebody promotes a standby that was cut off and lacks most of what was acknowledged. No proxy follows
-// it, so it acknowledges nothing and nothing is destroyed; the recipe then promotes another one.
+// it, so it acknowledges nothing and nothing is destroyed; the recipe then promotes another one. One of the proxies was
+// away meanwhile: it reported none of it, and has none of it, and learns of it from the others.
 func TestStalePromotedByMistake(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, laws()[0])
 	stale := w.standby("s4")
+	away := w.proxies[2]
+	away.Kill9(t)
 	w.isolate(t, stale.Name)
 	b := w.open(t, 1, w.law.levels)
 	b.waitProgress(t, 20)
 	w.primary.Kill9(t)
 	b.close()
 	stale.Promote(t)
+	away.StartNoWait(t)
 	right := w.primary
 	w.primary = stale.Server
 	w.primary.Exec(t, "SET synchronous_commit = local; CREATE TABLE q (n int)")
 	c := w.begin(t)
 	w.heal(t)
+	pgtest.WaitFor(t, time.Minute, away.Name+" to run", func() (bool, error) {
+		code, _, err := away.Get(t.Context(), "/healthz")
+		return err == nil && code == http.StatusOK, nil
+	})
 	for _, p := range w.proxies {
 		pgtest.WaitFor(t, time.Minute, p.Name+" to see what the new timeline lacks", func() (bool, error) {
 			return status(t, p).Upstream.Lack != nil, nil

@@ -22,7 +22,9 @@ type Account struct {
 	Written  lsn.LSN        `json:"written_lsn,omitzero"`
 	Flushed  lsn.LSN        `json:"flushed_lsn,omitzero"`
 	// Owed is the end of what a start found damaged and has not come again.
-	Owed     lsn.LSN   `json:"owed_lsn,omitzero"`
+	Owed lsn.LSN `json:"owed_lsn,omitzero"`
+	// Promised is the highest position that it reported under a rule: a little later it may have been higher.
+	Promised lsn.LSN   `json:"promised_lsn,omitzero"`
 	Standbys []Standby `json:"standbys"`
 }
 

@@ -136,7 +136,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	node, err := cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: log.With("part", "cluster"),
-		Details: func() cluster.Details { return details(store, hub.Standbys) },
+		Details: func() cluster.Details { return details(store, hub.Standbys, receiver.Promised()) },
 		Store:   &ownStore{store, moved, streaming},
 	})
 	if errors.Is(err, ledger.ErrRefused) {
@@ -187,7 +187,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: up, Name: c.Name, Slot: c.SlotName(), Store: store, Feedback: hub.UpstreamFeedback(), Gate: gate,
 		Quorum: reporterQuorum{node}, Mirrors: keeper, Via: via, Primary: finder,
-		Keeper: own, Accepted: acceptedTimeline(c.DataDir, log), Restore: restorer(store, set.now),
+		Keeper: own, Restore: restorer(store, set.now),
+		Accepted: acceptedTimeline(c.DataDir, log), Others: node.Promised,
 		Logger: log.With("part", "walreceiver"),
 	})
 	if err != nil {

@@ -33,7 +33,7 @@ type ballot struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted
 	history  func(lsn.TimelineID) (lsn.History, bool)
-	promised func(lsn.TimelineID) lsn.LSN // what a server on that timeline must have
+	promised func(lsn.TimelineID) promised // what a server on that timeline must have
 }
 
 // elect picks the server to follow: of those that continue what is stored the one on the highest

@@ -28,8 +28,11 @@ func TestElect(t *testing.T) {
 	avoided.err = errors.New("it differs")
 	none := func(lsn.TimelineID) (lsn.History, bool) { return lsn.History{}, false }
 	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
-	nothing := func(lsn.TimelineID) lsn.LSN { return 0 }
-	most := func(tli lsn.TimelineID) lsn.LSN { return map[lsn.TimelineID]lsn.LSN{1: 9 * seg, 3: 5*seg + 101}[tli] }
+	nothing := func(lsn.TimelineID) promised { return promised{} }
+	most := func(tli lsn.TimelineID) promised {
+		return promised{at: map[lsn.TimelineID]lsn.LSN{1: 9 * seg, 3: 5*seg + 101}[tli], unheard: "proxy_b"}
+	}
+	unknown := func(lsn.TimelineID) promised { return promised{unheard: "proxy_b"} }
 	ours := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
 	for name, c := range map[string]struct {
 		ballot
@@ -55,8 +58,11 @@ func TestElect(t *testing.T) {
 		"found to differ before": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{avoided, one}, "one", "it differs"},
 		"a fork below what was promised": {ballot{on(1, 6*seg), ours, none, most}, []candidate{three}, "",
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
-		"beside the old one": {ballot{on(1, 6*seg), ours, none, most}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
-		"a fork below":       {ballot{on(1, 6*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
+		"a new timeline before all members are heard": {ballot{on(1, 3*seg), ours, none, unknown}, []candidate{three}, "",
+			"timeline 3 is not followed before proxy_b has said what it reported"},
+		"the own one before that": {ballot{on(3, 6*seg), ours, none, unknown}, []candidate{three}, "three", ""},
+		"beside the old one":      {ballot{on(1, 6*seg), ours, none, most}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
+		"a fork below":            {ballot{on(1, 6*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
 	} {
 		best, refused := elect(c.ballot, c.all)
 		got := ""

@@ -39,6 +39,9 @@ type Options struct {
 	// Accepted reports whether the operator wants timeline t followed although it lacks acknowledged WAL
 	// (ruling R3); nil: no. It is asked at each attempt, by one goroutine.
 	Accepted func(t lsn.TimelineID) bool
+	// Others is what other proxies of a cluster may have reported under a rule on the timeline that is stored here,
+	// and one that may soon say so; nil: there are none. It is asked at each attempt, by one goroutine.
+	Others func() (promised lsn.LSN, unheard string)
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary

@@ -112,13 +112,25 @@ func (e *LackError) Error() string {
 	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
 }
 
-// lacks refuses srv when its timeline left the stored one before promised (ruling R3).
-func lacks(have walstore.Positions, srv server, promised lsn.LSN) error {
+// promised is what must not be left behind: up to at, and what a member that is not heard yet may have reported.
+type promised struct {
+	at      lsn.LSN
+	unheard string
+}
+
+// lacks refuses srv when its timeline left the stored one before p (ruling R3).
+func lacks(have walstore.Positions, srv server, p promised) error {
 	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
-	if have.Timeline == 0 || have.Timeline == srv.timeline || !ok || fork >= promised {
+	switch {
+	case have.Timeline == 0 || have.Timeline == srv.timeline || !ok:
 		return nil
+	case fork >= p.at && p.unheard == "":
+		return nil
+	case fork >= p.at:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"timeline %s is not followed before %s has said what it reported", srv.timeline, p.unheard)
 	}
-	e := &LackError{Timeline: srv.timeline, From: fork, To: promised}
+	e := &LackError{Timeline: srv.timeline, From: fork, To: p.at}
 	return pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).
 		WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", srv.timeline).
 		WithCause(e)

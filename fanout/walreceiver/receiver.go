@@ -348,14 +348,21 @@ func (r *Receiver) startStream(p startPoint, h lsn.History) error {
 	return nil
 }
 
-// promised is what a server on timeline t must have to be followed: all that was reported under a rule,
+// promised is what a server on timeline t must have to be followed: all that was reported under a rule, by anybody,
 // unless the operator has accepted t as it is (ruling R3).
-func (r *Receiver) promised(t lsn.TimelineID) lsn.LSN {
+func (r *Receiver) promised(t lsn.TimelineID) (p promised) {
 	if r.o.Accepted != nil && r.o.Accepted(t) {
-		return 0
+		return p
 	}
-	return r.promise.highest()
+	if r.o.Others != nil {
+		p.at, p.unheard = r.o.Others()
+	}
+	p.at = max(p.at, r.Promised())
+	return p
 }
+
+// Promised is the highest position that was reported under a rule, of the WAL that is stored.
+func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 
 // startRefused reads the refusals that change what the next attempt does or how it is explained.
 func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
