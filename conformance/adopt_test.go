@@ -35,8 +35,10 @@ func TestSwapConnectionStrings(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "55006") {
 		t.Errorf("an active slot was taken: %v", err)
 	}
-	if row := command(t, s.proxy, "READ_REPLICATION_SLOT s1"); row[0][0] != "physical" {
-		t.Errorf("READ_REPLICATION_SLOT: %v", row)
+	if in.Major >= 15 { // 14 does not know the command
+		if row := command(t, s.proxy, "READ_REPLICATION_SLOT s1"); row[0][0] != "physical" {
+			t.Errorf("READ_REPLICATION_SLOT: %v", row)
+		}
 	}
 
 	standby.Set(t, "primary_conninfo = '"+s.proxy.Conninfo("application_name=s1")+"'")
