@@ -12,7 +12,7 @@ import (
 // made anew and that is said, the missing WAL is named and nothing is skipped; once it is back the stream
 // goes on where it was.
 func TestOwnSlotLost(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		archive := in.TempDir(t)
 		s := newSiteWith(t, in, pgtest.ProxyOptions{Config: "slots: {mirror: presence}\n"}, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings(

@@ -30,7 +30,7 @@ func fill(t *testing.T, primary *pgtest.Server, megabytes int) {
 // TestSlotLost: a standby that slept past max_slot_wal_keep_size. Its slot is lost, the WAL goes, and
 // it is told what a walsender of its version tells.
 func TestSlotLost(t *testing.T) {
-	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
 		s := newSiteWith(t, in, pgtest.ProxyOptions{
 			Config: "wal: {keep_size: 16MB, max_slot_wal_keep_size: 20MB}\n",
