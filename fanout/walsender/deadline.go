@@ -7,7 +7,7 @@ import "time"
 // news sets one in the past.
 //
 // A write within TLS cannot be interrupted and continued: the connection is lost. So there each write gets
-// the whole of wal_sender_timeout, news that leave the session alive wait until it is over, and others
+// the whole of wal_sender_timeout, anew with each reply, news that leave the session alive wait until it is over, and others
 // leave it lastWrite.
 
 // lastWrite is how long a write within TLS may take once the session has to end: a standby that reads
@@ -55,6 +55,20 @@ func (s *Sender) poke() {
 		_ = s.o.Conn.Net.SetWriteDeadline(time.Unix(1, 0))
 	}
 	s.wake()
+}
+
+// heard renews the deadline of a write within TLS that is under way: a standby that replies is slow, not gone. A
+// session that has to end is bounded by hurry. The caller holds mu.
+func (s *Sender) heard(now time.Time) {
+	if s.out.resumable || s.finished || s.end != nil || s.core.draining {
+		return
+	}
+	until := s.out.deadline(now, s.o.Session.WalSenderTimeout)
+	if left := s.armed.Sub(now); left > until.Sub(now)/2 {
+		return // most replies cost no timer
+	}
+	s.armed = until
+	_ = s.o.Conn.Net.SetWriteDeadline(until)
 }
 
 // hurry gives a write within TLS that is under way so long. The caller holds mu.

@@ -141,6 +141,7 @@ func errShort(cause error) error {
 // the sink. Both get positions clamped to what this proxy has (R28).
 func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	s.mu.Lock()
+	s.heard(now)
 	if err := s.observe(now); err != nil { // a timeline that was left ends at the fork, for reports too
 		s.endWith(err)
 		s.mu.Unlock()
@@ -170,6 +171,7 @@ const FirstNormalXID = 3
 func (s *Sender) feedback(m copyboth.HotStandbyFeedback, now time.Time) {
 	f := Feedback{Xmin: normalXID(m.Xmin), CatalogXmin: normalXID(m.CatalogXmin)}
 	s.mu.Lock()
+	s.heard(now)
 	s.core.heard(now)
 	s.fb = f
 	s.mu.Unlock()

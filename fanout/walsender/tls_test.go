@@ -26,11 +26,11 @@ func tlsPair(t testing.TB) (server, client net.Conn) {
 }
 
 // blockedTLS is a sender whose standby does not read, in the middle of a write.
-func blockedTLS(t *testing.T) *standby {
+func blockedTLS(t *testing.T, timeout time.Duration) *standby {
 	t.Helper()
 	store := newFakeStore(t, base, 64<<20)
 	store.receive(base + 64<<20)
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, conns: tlsPair})
+	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: timeout, conns: tlsPair})
 	c.expect(copyBoth)
 	last, looks := uint64(0), 0
 	waitFor(t, "a write to block", func() bool {
@@ -47,7 +47,7 @@ func blockedTLS(t *testing.T) *standby {
 // TestTLSWriteIsNotInterrupted: what wakes a blocked write of a socket would cost a TLS connection. A
 // standby that ends COPY, or a proxy that stops, while a message is under way gets it whole.
 func TestTLSWriteIsNotInterrupted(t *testing.T) {
-	c := blockedTLS(t)
+	c := blockedTLS(t, time.Minute)
 	c.write('c', nil)
 	waitFor(t, "CopyDone to be read", func() bool {
 		c.sender.mu.Lock()
@@ -65,7 +65,7 @@ func TestTLSWriteIsNotInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 
-	c = blockedTLS(t)
+	c = blockedTLS(t, time.Minute)
 	c.cancel(fmt.Errorf("shutdown: %w", ErrDrain))
 	waitFor(t, "the drain", func() bool { return c.sender.Status().State == Stopping })
 	if line := c.read(); line[0] != 'w' {
@@ -93,9 +93,32 @@ func TestOnlySocketsResume(t *testing.T) {
 
 // TestTLSEndIsBounded: a session that has to end does so although its standby reads nothing.
 func TestTLSEndIsBounded(t *testing.T) {
-	c := blockedTLS(t)
+	c := blockedTLS(t, time.Minute)
 	c.cancel(errors.New("bye"))
 	if err := c.ended(); err == nil {
 		t.Error("ended without a reason")
+	}
+}
+
+// A standby that takes nothing for longer than wal_sender_timeout but replies is slow, and not dropped; as without TLS
+// (trap K30). One that says nothing either is.
+func TestSlowTLSStandbyReplies(t *testing.T) {
+	const timeout = 2 * time.Second
+	c := blockedTLS(t, timeout)
+	for range 20 {
+		c.reply(base, base, base, false)
+		time.Sleep(timeout / 10)
+		select {
+		case <-c.done:
+			t.Fatal(c.err)
+		default:
+		}
+	}
+	if line := c.read(); line[0] != 'w' {
+		t.Fatal(line)
+	}
+	c = blockedTLS(t, timeout)
+	if err := c.ended(); !errors.Is(err, ErrTimeout) {
+		t.Error(err)
 	}
 }
