@@ -3,6 +3,8 @@ package hostile
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,10 +70,12 @@ func startSlow(ctx context.Context, w *world, each int) (stop func() []error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
-	for name, begin := range slowKinds() {
+	kinds := slowKinds()
+	for i, name := range slices.Sorted(maps.Keys(kinds)) {
+		from := fmt.Sprintf("127.0.0.%d", 100+i) // each its own: addresses take turns at log-ins of walsenders
 		for range each {
 			all.Go(func() {
-				if err := trickle(ctx, w, begin); err != nil {
+				if err := trickle(ctx, w, from, kinds[name]); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
 					errs = append(errs, fmt.Errorf("a byte a second, %s: %w", name, err))
@@ -87,21 +91,23 @@ func startSlow(ctx context.Context, w *world, each int) (stop func() []error) {
 }
 
 // trickle sends a byte a second, and from the start again when the proxy has had enough.
-func trickle(ctx context.Context, w *world, begin func(p *peer) []byte) error {
+func trickle(ctx context.Context, w *world, from string, begin func(p *peer) []byte) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		if err := trickleOnce(ctx, w, begin, tick.C); err != nil && ctx.Err() == nil {
+		if err := trickleOnce(ctx, w, from, begin, tick.C); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func trickleOnce(ctx context.Context, w *world, begin func(p *peer) []byte, tick <-chan time.Time) error {
+func trickleOnce(
+	ctx context.Context, w *world, from string, begin func(p *peer) []byte, tick <-chan time.Time,
+) error {
 	start, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	p := &peer{w: w, ctx: start, port: w.proxy.Port, from: elsewhere}
+	p := &peer{w: w, ctx: start, port: w.proxy.Port, from: from}
 	defer p.close()
 	b := begin(p)
 	if p.err != nil {

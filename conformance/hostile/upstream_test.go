@@ -137,7 +137,7 @@ func (s *stage) try(t *testing.T, l lie) {
 			return s.way.told() && strings.Contains(s.since(said), l.want), nil
 		})
 	}
-	if most := s.peak(t); most > mostMemory {
+	if most := s.peak(t); float64(most) > allowed(mostMemory) {
 		t.Errorf("the proxy took %d MB", most>>20)
 	}
 	s.way.set(nil)
