@@ -1,6 +1,9 @@
 package walsender
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A blocked write must notice that time passes, that the proxy drains and that the standby is gone. All
 // three come to it as a write deadline: the send loop sets one that is never far away, and whoever has
@@ -10,8 +13,8 @@ import "time"
 // the whole of wal_sender_timeout, anew with each reply, news that leave the session alive wait until it is over, and others
 // leave it lastWrite.
 
-// lastWrite is how long a write within TLS may take once the session has to end: a standby that reads
-// takes what is under way in a moment, and can then be told why.
+// lastWrite is how long a message that is under way may take once the session has to end: a standby that reads
+// takes it in a moment, and can then be told why.
 const lastWrite = 2 * time.Second
 
 // arm prepares for a write: it refuses when the standby is gone and renews the deadline when less than
@@ -19,26 +22,38 @@ const lastWrite = 2 * time.Second
 func (s *Sender) arm() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end != nil {
+	now := time.Now()
+	if s.end != nil && !s.finishing(now) {
 		return s.end
 	}
-	now := time.Now()
-	if s.out.resumable && !s.poked && s.armed.Sub(now) > writeTick/2 {
+	if s.end == nil && s.out.resumable && !s.poked && s.armed.Sub(now) > writeTick/2 {
 		return nil
 	}
 	s.poked = false
 	s.armed = s.out.deadline(now, s.o.Session.WalSenderTimeout)
+	if s.end != nil {
+		s.armed = s.endBy
+	}
 	if err := s.o.Conn.Net.SetWriteDeadline(s.armed); err != nil {
 		return over("write to standby: %w", err)
 	}
 	return nil
 }
 
+// finishing reports whether the rest of a message may still go out although the stream ends. The caller is the
+// send loop and holds mu.
+func (s *Sender) finishing(now time.Time) bool {
+	return s.out.partial && now.Before(s.endBy) && !errors.Is(s.end, ErrSessionOver)
+}
+
 // blocked is asked when a write hit its deadline: nil to go on with the rest.
 func (s *Sender) blocked() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end != nil {
+	if now := time.Now(); s.end != nil {
+		if s.finishing(now) {
+			return nil
+		}
 		return s.end
 	}
 	s.armed = time.Time{}

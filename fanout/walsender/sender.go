@@ -54,6 +54,7 @@ type Sender struct {
 	bytes    uint64
 	fromDisk uint64
 	end      error          // why the stream must end: the standby, or ctx; the first reason stays
+	endBy    time.Time      // until when a message that is under way may be finished then
 	poked    bool           // a blocked write shall look around
 	desynced bool           // the replies loop was stopped inside a frame
 	reopen   bool           // the timeline was left: the reader must be opened anew
@@ -168,7 +169,7 @@ func (s *Sender) interrupt(cause error) {
 // endWith ends the stream with err unless it ends already. The caller holds mu.
 func (s *Sender) endWith(err error) {
 	if s.end == nil {
-		s.end = err
+		s.end, s.endBy = err, time.Now().Add(lastWrite)
 	}
 	s.poke()
 	s.hurry(lastWrite)

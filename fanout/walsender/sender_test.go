@@ -248,9 +248,11 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelWhileWriteBlocks: part of a message is out, so nothing but the close may follow.
+// TestCancelWhileWriteBlocks: part of a message is out. A standby that takes the rest is told why the stream ends;
+// for one that does not nothing but the close may follow, unless the socket had room for the rest.
 func TestCancelWhileWriteBlocks(t *testing.T) {
-	for _, disk := range []bool{false, true} {
+	for _, tc := range []struct{ disk, reads bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		disk := tc.disk
 		store := newFakeStore(t, base, 64<<20)
 		if disk {
 			store.onDisk(t)
@@ -261,16 +263,26 @@ func TestCancelWhileWriteBlocks(t *testing.T) {
 		const looks = 100 // a busy machine may let the sender stand still for a while
 		stuck, same := lsn.LSN(0), 0
 		waitFor(t, "the socket is full", func() bool {
-			now := c.sender.Status().Sent
-			if now != stuck || now == base {
+			c.sender.mu.Lock()
+			now, underWay := c.sender.core.sent, c.sender.core.handed > c.sender.core.sent
+			c.sender.mu.Unlock()
+			if now != stuck || !underWay {
 				stuck, same = now, 0
 			}
 			same++
 			return same > looks
 		})
 		c.cancel(errors.New("bye"))
-		if err := c.ended(); !errors.Is(err, ErrSessionOver) {
-			t.Fatal(err)
+		var reading sync.WaitGroup
+		if tc.reads {
+			reading.Go(func() { _, _ = io.Copy(io.Discard, c.conn) })
+		}
+		err := c.ended()
+		c.conn.Close()
+		reading.Wait()
+		told := pgerror.From(err).Code == pgerror.AdminShutdown && !errors.Is(err, ErrSessionOver)
+		if told && c.sender.out.partial || !told && (tc.reads || !errors.Is(err, ErrSessionOver)) {
+			t.Fatalf("a standby that reads %v: %v", tc.reads, err)
 		}
 	}
 }
