@@ -48,7 +48,7 @@ func (s *Server) drain(stopAccepting func()) {
 	s.relays.wait(s.o.DrainGrace, s.relays.stop)          // 3, 4
 	s.physicals.stop()                                    // 5
 	s.physicals.wait(s.o.PhysicalGrace, s.closePhysicals) // 6
-	s.log.Debug("proxy server stopped", "accepted", s.accepted.Load(), "refused", s.refused.Load())
+	s.log.Debug("proxy server stopped", "accepted", s.accepted.Load(), "refused", s.Counts().Refused)
 }
 
 // wait returns when the group is empty. After grace it calls force once, if there is one.

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// DefaultMaxConnections is how many sessions may live at once. A session costs two sockets and
-	// two goroutines; the primary's own max_connections is nearly always the lower limit.
-	DefaultMaxConnections = 4096
 	// DefaultMaxStarting is how many connections may be silent or half-way through their startup
 	// packet. An honest one stays there for a round trip; beyond it the oldest is dropped, so that
 	// a flood of silent ones locks nobody out.
@@ -57,9 +54,9 @@ type Options struct {
 	AuthenticationTimeout time.Duration
 	// NewestMinor is the newest minor protocol version of the primary, as far as it is known, for
 	// refusals to name; nil is 3.0.
-	NewestMinor    func() uint16
-	MaxConnections int
-	MaxStarting    int
+	NewestMinor func() uint16
+	Limits      Limits
+	MaxStarting int
 	// Node tells this proxy's virtual pids from another's, 0 to MaxNode.
 	Node          uint8
 	DrainGrace    time.Duration
@@ -80,7 +77,7 @@ func (o *Options) complete() error {
 		o.ConnectWait = func() time.Duration { return 0 }
 	}
 	setDefault(&o.AuthenticationTimeout, handshake.DefaultAuthenticationTimeout)
-	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	o.Limits.complete()
 	setDefault(&o.MaxStarting, DefaultMaxStarting)
 	setDefault(&o.DrainGrace, DefaultDrainGrace)
 	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)

@@ -72,13 +72,18 @@ func (s *Server) authenticate(ctx context.Context, req *handshake.Request, sessi
 func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
 	until := time.Now().Add(s.o.ConnectWait())
 	again := func() bool { return time.Until(until) > redialPause }
+	ctx, turn, err := s.takeTurn(ctx, session)
+	if err != nil {
+		return err
+	}
+	defer turn.over()
 	for limit := until.Add(dialTimeout); ; limit = until {
 		up, err := s.dial(ctx, limit)
 		if err != nil {
 			log.Warn("cannot connect to the primary", "err", err)
 			return Tell(relay.Unreachable(err))
 		}
-		err = s.join(ctx, req, session, up, again)
+		err = s.join(ctx, req, session, up, login{again, turn.waiting, turn.end})
 		if !errors.Is(err, relay.ErrAgain) {
 			return err
 		}
@@ -89,9 +94,16 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 	}
 }
 
+// login is what a log-in does beside passing messages.
+type login struct {
+	again   func() bool
+	waiting func(bool)
+	end     func() // of its turn
+}
+
 // join relays one session over one connection.
 func (s *Server) join(ctx context.Context, req *handshake.Request, session *Session, up *relay.Upstream,
-	again func() bool) error {
+	l login) error {
 	session.SetUpstream(up)
 	var withdraw func()
 	defer func() {
@@ -106,7 +118,8 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		Verified: session.verified, OnRefusal: s.refusal(session),
 		Trusted:      session.access.Method == access.Trust,
 		LoginTimeout: s.o.AuthenticationTimeout,
-		Again:        again,
+		Again:        l.again,
+		Waiting:      l.waiting,
 		OnKey: func(pid uint32, key []byte) {
 			send := sendCancel(up.Cancel)
 			if send == nil {
@@ -114,7 +127,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 			}
 			withdraw = s.cancels.add(pid, key, send)
 		},
-		OnReady:    func() { session.SetState(StateActive) },
+		OnReady:    func() { l.end(); session.SetState(StateActive) },
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
 )
@@ -27,10 +26,10 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 	}
 	req, err := handshake.Accept(s.startups.ctx, conn, accept)
 	if stayed := leaveStarting(); err != nil {
-		s.refused.Add(1)
 		if !stayed {
 			err = errCrowdedOut
 		}
+		s.refusals.add(reasonOf(err))
 		s.logNoSession(conn, err)
 		var refused *handshake.RefusedError
 		if errors.As(err, &refused) {
@@ -50,7 +49,7 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 		decision = s.judge(at, req)
 	}
 	if e := decision.Refusal; e != nil {
-		s.refused.Add(1)
+		s.refusals.add(ReasonAccess)
 		s.logNoSession(conn, e)
 		respond(req.Conn, e)
 		return
@@ -86,9 +85,8 @@ func (s *Server) session(g *group, req *handshake.Request, decision access.Decis
 		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, ssl: handshake.SSLOf(req.Conn), cancels: &s.cancels,
 		applicationName: req.ApplicationName(), access: decision,
 	}
-	if !s.sessions.add(session, s.o.MaxConnections) {
-		s.refused.Add(1)
-		e := pgerror.Fatal(pgerror.TooManyConnections, "sorry, too many clients already")
+	if why, e := s.sessions.add(session, *s.limits.Load()); e != nil {
+		s.refusals.add(why)
 		s.logNoSession(req.Conn, e)
 		respond(req.Conn, e)
 		return

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -35,16 +36,20 @@ type Server struct {
 	// The groups end one after the other: see drain.go.
 	startups, relays, physicals *group
 
-	refused  atomic.Int64
+	limits   atomic.Pointer[Limits]
+	logins   *gate.Gate // of relayed sessions
+	refusals refusals
 	accepted atomic.Int64
 	ready    chan struct{} // closed when the listeners are being served
 }
 
 // Counts are totals since New.
 type Counts struct {
-	Accepted int64 // connections
-	Refused  int64 // connections that became no session
-	Starting int   // connections within the startup packet, now
+	Accepted  int64       // connections
+	Refused   int64       // connections that became no session
+	Starting  int         // connections within the startup packet, now
+	RefusedBy []int64     // the refused ones in the order of Reasons
+	Logins    gate.Status // log-ins of relayed sessions
 }
 
 // New checks the options and starts nothing.
@@ -56,14 +61,16 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make proxy server: %w", err)
 	}
-	return &Server{
+	s := &Server{
 		o: o, log: o.Logger, engine: engine,
 		sessions: newSessions(o.Node),
 		turns:    newTurns(),
 		starting: starting{limit: o.MaxStarting},
 		startups: newGroup(), relays: newGroup(), physicals: newGroup(),
-		ready: make(chan struct{}),
-	}, nil
+		ready: make(chan struct{}), logins: gate.New(o.Limits.MaxLogins),
+	}
+	s.limits.Store(&o.Limits)
+	return s, nil
 }
 
 // Loops is how many processors of Go's scheduler the relay may keep for itself (relay.Engine.Loops).
@@ -87,7 +94,10 @@ func (s *Server) Counts() Counts {
 	s.starting.mu.Lock()
 	n := s.starting.conns.Len()
 	s.starting.mu.Unlock()
-	return Counts{Accepted: s.accepted.Load(), Refused: s.refused.Load(), Starting: n}
+	by, refused := s.refusals.counts()
+	return Counts{
+		Accepted: s.accepted.Load(), Refused: refused, RefusedBy: by, Starting: n, Logins: s.logins.Status(),
+	}
 }
 
 // Run serves until ctx is done, drains, and returns when every connection is closed and every

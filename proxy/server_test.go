@@ -28,7 +28,7 @@ func (h handler) ServeWalsender(ctx context.Context, r *handshake.Request, s *pr
 }
 
 func TestTooManyConnections(t *testing.T) {
-	w := start(t, proxy.Options{Upstream: scripted(t, greeting), MaxConnections: 1})
+	w := start(t, proxy.Options{Upstream: scripted(t, greeting), Limits: proxy.Limits{MaxConnections: 1}})
 	first := dial(t, w.tcp(), hello)
 	first.expect('Z')
 	e := dial(t, w.tcp(), hello).expectError(pgerror.TooManyConnections)

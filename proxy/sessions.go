@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
@@ -168,29 +170,55 @@ type sessions struct {
 	last SessionID
 	pids pids
 	byID map[SessionID]*Session
+	from map[netip.Prefix]int // sessions of each origin but this machine
+	// walsenders are those of byID that are physical walsenders.
+	walsenders int
 }
 
 func newSessions(node uint8) *sessions {
-	return &sessions{byID: map[SessionID]*Session{}, pids: newPIDs(node)}
+	return &sessions{byID: map[SessionID]*Session{}, from: map[netip.Prefix]int{}, pids: newPIDs(node)}
 }
 
-// add numbers s, gives it a pid and enters it, unless limit sessions are there already.
-func (t *sessions) add(s *Session, limit int) bool {
+// add numbers s, gives it a pid and enters it, unless a limit is reached: then it says which.
+func (t *sessions) add(s *Session, l Limits) (Reason, *pgerror.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.byID) >= limit {
-		return false
+	kin := len(t.byID) - t.walsenders
+	if s.class == handshake.PhysicalWalsender {
+		kin = t.walsenders
+	}
+	from := origin(s.clientAddr)
+	switch {
+	case kin >= l.MaxConnections:
+		return ReasonConnections, errTooManyClients()
+	case !ours(from) && t.from[from] >= l.MaxPerAddress:
+		return ReasonAddress, errTooManyClients().
+			WithDetail("limits.max_connections_per_address of replproxy allows %d.", l.MaxPerAddress)
+	}
+	if !ours(from) {
+		t.from[from]++
+	}
+	if s.class == handshake.PhysicalWalsender {
+		t.walsenders++
 	}
 	t.last++
 	s.id, s.pid = t.last, t.pids.take()
 	t.byID[s.id] = s
-	return true
+	return 0, nil
 }
 
 func (t *sessions) remove(s *Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byID, s.id)
+	if s.class == handshake.PhysicalWalsender {
+		t.walsenders--
+	}
+	if from := origin(s.clientAddr); !ours(from) {
+		if t.from[from]--; t.from[from] == 0 {
+			delete(t.from, from)
+		}
+	}
 	t.pids.release(s.pid)
 }
 

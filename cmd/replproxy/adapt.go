@@ -18,6 +18,14 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
+// limits are what clients can have.
+func limits(c *config.Config) proxy.Limits {
+	return proxy.Limits{
+		MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
+		MaxLogins: c.Limits.MaxLogins,
+	}
+}
+
 // noWait is for log-ins of walsenders, which come again by themselves.
 func noWait() time.Duration { return 0 }
 

@@ -20,9 +20,10 @@ import (
 	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
-	"github.com/replproxy/replproxy/proxy/physical"
+	"github.com/replproxy/replproxy/proxy/gate"
 )
 
 // settings are the configuration in force, and how it is read again. Run owns the changes, any
@@ -166,13 +167,14 @@ type parts struct {
 	filler   *filler
 	hub      *fanout.Hub
 	keeper   *realslot.Keeper
-	gate     *physical.Gate
+	gate     *gate.Gate
 	receiver *walreceiver.Receiver
 	node     *cluster.Node
 	advisor  *advisor
 	tls      *clienttls.Keeper
 	access   *access.Keeper
 	verifier *roles.Keeper
+	server   *proxy.Server
 	members  *membership
 }
 
@@ -199,6 +201,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	if tlsErr := p.tls.Set(tlsSettings(c)); tlsErr != nil { // they were good a moment ago
 		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)
 	}
+	p.server.SetLimits(limits(c))
 	p.access.Set(c.AccessSet())
 	if p.verifier != nil {
 		p.verifier.Tune(c.Auth.CacheTTL, c.Auth.CacheMaxAge)

@@ -204,7 +204,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	known := knownOf(receiver, verifier)
 	var shown *view
 	handler, err := physical.New(physical.Options{
-		Hub: hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
+		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
+		Hub:                   hub, Upstream: dialer(up, noWait), Gate: gate, Logger: log.With("part", "walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Console: func(query string) (console.Table, error) {
@@ -239,6 +240,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	server, err := proxy.New(proxy.Options{
 		Listeners: listeners, Upstream: dialer(up, wait), Physical: handler, Console: handler,
 		TLS: secure, Node: members.number(c.Name), Access: admit, Roles: rolesOf(verifier),
+		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
 		ConnectWait: wait, Logger: log.With("part", "proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(receiver.Status().ServerVersionNum) },
 	})
@@ -256,7 +258,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 		hub: hub, receiver: receiver, log: log,
 	}
 	set.apply = (&parts{
-		up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, admit, verifier, members,
+		up, store, filler, hub, keeper, gate, receiver, node, advisor, secure, admit, verifier, server, members,
 	}).apply
 	view := &view{
 		settings: set, build: readBuild(), started: time.Now(), listen: doors.addresses(),

@@ -72,6 +72,8 @@ func (v *view) Status() admin.Status {
 		TLS:      tlsStatus(secure), SSL: sslRows(told.SSL, v.server.Sessions()),
 		Limits: admin.Limits{
 			KeepSize: int64(c.WAL.KeepSize), MinFree: c.WAL.MinFree.Of(total),
+			MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
+			MaxLogins:             c.Limits.MaxLogins,
 			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
 			WalReceiverTimeout:    walreceiver.DefaultTimeout.Seconds(),
 		},
@@ -140,7 +142,13 @@ func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream
 
 func (v *view) sessions() admin.Sessions {
 	counts := v.server.Counts()
-	s := admin.Sessions{StartingN: counts.Starting, Accepted: counts.Accepted, Refused: counts.Refused}
+	s := admin.Sessions{
+		StartingN: counts.Starting, Accepted: counts.Accepted, Refused: counts.Refused, RefusedBy: map[string]int64{},
+		LoggingIn: counts.Logins.Running, Waiting: counts.Logins.Waiting,
+	}
+	for i, reason := range proxy.Reasons() {
+		s.RefusedBy[reason] = counts.RefusedBy[i]
+	}
 	for _, info := range v.server.Sessions() {
 		switch info.Class {
 		case handshake.Regular:

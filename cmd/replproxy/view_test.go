@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 func TestStandbyStatus(t *testing.T) {
@@ -60,5 +63,12 @@ func TestSlotStatus(t *testing.T) {
 	}
 	if empty := slotStatus(fanout.SlotRow{}, 0x3000000); empty.Status != "" || empty.Active {
 		t.Errorf("got %+v", empty)
+	}
+}
+
+// TestRefusalReasons: what the server counts has its place in /status and the metrics.
+func TestRefusalReasons(t *testing.T) {
+	if got, want := admin.RefusalReasons(), proxy.Reasons(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

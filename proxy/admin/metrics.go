@@ -30,6 +30,13 @@ var (
 	classes        = []string{"regular", "physical", "logical", "starting"}
 )
 
+// RefusalReasons are why connections become no session: silent (it said nothing, a health check most often),
+// startup (nothing that PostgreSQL would go on with), timeout, crowded (dropped for others before it had said
+// anything), access (a rule, tls.mode or clientcert), and the limits of connections, of an address and of log-ins.
+func RefusalReasons() []string {
+	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
+}
+
 // metrics is every metric of a proxy, rendered to docs/metrics.md.
 var metrics = slices.Concat(proxyMetrics, quorumMetrics, linkMetrics, sharedSlotMetrics)
 
@@ -73,8 +80,19 @@ var proxyMetrics = []metric{
 		}},
 	{"replproxy_proxy_accepted_sessions_total", "Client connections accepted.", "", nil, counter,
 		single(func(s *Status) float64 { return float64(s.Sessions.Accepted) })},
-	{"replproxy_proxy_refused_sessions_total", "Client connections refused.", "", nil, counter,
-		single(func(s *Status) float64 { return float64(s.Sessions.Refused) })},
+	{"replproxy_proxy_refused_sessions_total", "Client connections refused, by reason.", "reason", RefusalReasons(),
+		counter,
+		func(s *Status, emit func(string, float64)) {
+			for _, r := range RefusalReasons() {
+				emit(r, float64(s.Sessions.RefusedBy[r]))
+			}
+		}},
+	{"replproxy_proxy_logins_count", "Log-ins of relayed sessions, by what they do.", "state",
+		[]string{"running", "waiting"}, gauge,
+		func(s *Status, emit func(string, float64)) {
+			emit("running", float64(s.Sessions.LoggingIn))
+			emit("waiting", float64(s.Sessions.Waiting))
+		}},
 	{"replproxy_walreceiver_connection_state", "1 for the state the upstream connection is in.",
 		"state", upstreamStates, gauge,
 		func(s *Status, emit func(string, float64)) {

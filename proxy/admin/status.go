@@ -206,12 +206,19 @@ type Sessions struct {
 	StartingN int   `json:"starting" doc:"connections in the startup phase now"`
 	Accepted  int64 `json:"accepted_total" doc:"connections accepted since the start"`
 	Refused   int64 `json:"refused_total" doc:"connections refused since the start"`
+	// RefusedBy has an entry for each of RefusalReasons.
+	RefusedBy map[string]int64 `json:"refused_by_reason" doc:"the same by reason, as in docs/metrics.md"`
+	LoggingIn int              `json:"logging_in" doc:"relayed log-ins that hold a connection to the primary"`
+	Waiting   int              `json:"waiting_to_log_in" doc:"log-ins that wait for limits.max_logins"`
 }
 
 // Limits are the bounds an operator may run into.
 type Limits struct {
 	KeepSize              int64   `json:"keep_size" doc:"wal.keep_size in bytes"`
 	MinFree               int64   `json:"min_free" doc:"wal.min_free of this volume in bytes"`
+	MaxConnections        int     `json:"max_connections" doc:"sessions at a time, and as many walsenders again"`
+	MaxPerAddress         int     `json:"max_connections_per_address" doc:"of these from one address"`
+	MaxLogins             int     `json:"max_logins" doc:"log-ins that may hold a connection to the primary"`
 	MaxUpstreamWalsenders int     `json:"max_upstream_walsenders" doc:"log-ins that may hold one of the primary's"`
 	WalReceiverTimeout    float64 `json:"wal_receiver_timeout" doc:"seconds of silence that end a connection"`
 }

@@ -18,6 +18,7 @@ type Config struct {
 	Feedback                Feedback
 	TLS                     TLS
 	Auth                    Auth
+	Limits                  Limits
 	Access                  []string         // rules of pg_hba.conf's language, see handshake/access
 	ListenAccess            []ListenerAccess // of listeners with rules of their own; --listen may leave some unused
 	SynchronousStandbyNames string
@@ -88,6 +89,12 @@ type Auth struct {
 	CacheTTL                 time.Duration // so long what is known of a role holds
 	CacheMaxAge              time.Duration // the same while the primary cannot be asked
 	MaxUpstreamWalsenders    int
+}
+
+// Limits bound what clients can have before and after they have logged in.
+type Limits struct {
+	MaxConnections, MaxConnectionsPerAddress, MaxLogins int
+	AuthenticationTimeout                               time.Duration
 }
 
 // StandbyZones is a second rule, over zones, and who is in which of them (docs/adr/0021).
@@ -171,6 +178,9 @@ func Default() *Config {
 		Auth: Auth{
 			Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders,
 			CacheTTL: DefaultCacheTTL, CacheMaxAge: DefaultCacheMaxAge,
+		},
+		Limits: Limits{
+			MaxConnections: 4096, MaxConnectionsPerAddress: 1024, MaxLogins: 32, AuthenticationTimeout: time.Minute,
 		},
 		LogLevel:  slog.LevelInfo,
 		LogFormat: "text",

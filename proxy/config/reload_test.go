@@ -23,7 +23,9 @@ var other = map[string]string{
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
 	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
 	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h",
-	"cluster.join": "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
+	"limits.max_connections": "7", "limits.max_connections_per_address": "7", "limits.max_logins": "7",
+	"limits.authentication_timeout": "7s",
+	"cluster.join":                  "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
 }
 
 // TestReloadOfEveryKey changes one key at a time: a live one takes its new value, of another the running

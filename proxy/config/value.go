@@ -191,6 +191,15 @@ func level(p *slog.Level) value {
 // parseSeconds reads a time; a bare number is in seconds.
 func parseSeconds(s string) (time.Duration, error) { return ParseDuration(s, time.Second) }
 
+// parseLoginTime takes what PostgreSQL's authentication_timeout takes.
+func parseLoginTime(s string) (time.Duration, error) {
+	d, err := parseSeconds(s)
+	if err == nil && (d < time.Second || d > 10*time.Minute) {
+		err = fmt.Errorf("%q is not from 1s to 10min", s)
+	}
+	return d, err
+}
+
 func parseLevel(s string) (slog.Level, error) {
 	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		if strings.EqualFold(s, l.String()) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -24,8 +25,8 @@ const linkReadAhead = 16 << 10
 type link struct {
 	up     *relay.Upstream
 	r      *wire.Reader
-	gate   *Gate
-	ticket *ticket
+	gate   *gate.Gate
+	ticket *gate.Ticket
 	keep   time.Duration
 
 	loggedIn bool
@@ -36,31 +37,31 @@ type link struct {
 }
 
 // take makes the link busy. It reports false when it has been closed or is about to be.
-func (l *link) take() bool { return l != nil && l.gate.busy(l.ticket) }
+func (l *link) take() bool { return l != nil && l.gate.Busy(l.ticket) }
 
 // giveBack says that the session has no use for the link now.
 func (l *link) giveBack() {
 	now := time.Now()
 	due := now.Add(min(idleGrace, l.keep))
-	l.gate.yield(l.ticket, due, now.Add(l.keep), l.close)
+	l.gate.Yield(l.ticket, due, now.Add(l.keep), l.close)
 }
 
 // release says that streaming is about to start: whoever waits gets the place at once. If the start
 // fails the session may take the link again.
 func (l *link) release() {
 	now := time.Now()
-	l.gate.yield(l.ticket, now, now.Add(min(startGrace, l.keep)), l.close)
+	l.gate.Yield(l.ticket, now, now.Add(min(startGrace, l.keep)), l.close)
 }
 
 // lend lets others log in while a base backup runs on the link.
-func (l *link) lend() { l.gate.lend(l.ticket) }
+func (l *link) lend() { l.gate.Lend(l.ticket) }
 
 // close ends the connection and gives the place back. It may be called from anywhere, often: later
 // calls wait for the first.
 func (l *link) close() {
 	l.closing.Do(func() {
 		l.end()
-		l.gate.leave(l.ticket)
+		l.gate.Leave(l.ticket)
 	})
 }
 

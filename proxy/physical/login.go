@@ -105,14 +105,14 @@ func (l *login) run() error {
 		return errNoWalsender()
 	}
 	l.late = errQueue()
-	t, err := gate.acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	t, err := gate.Acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
 	if err != nil {
 		return err
 	}
 	l.late = nil
 	first, err := l.reach(t)
 	if err != nil {
-		gate.leave(t)
+		gate.Leave(t)
 		return err
 	}
 	defer context.AfterFunc(l.ctx, l.link.interrupt)()
@@ -154,7 +154,7 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 		}
 	case authwatch.Ask:
 		now := time.Now()
-		l.link.gate.yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
+		l.link.gate.Yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
 	}
 	if body, err = l.s.loginMessage(l.link, typ, body); err != nil {
 		return false, err

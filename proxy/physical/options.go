@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/gate"
 )
 
 const (
@@ -49,12 +50,28 @@ const (
 	maxParameters = 64
 )
 
+// DefaultMaxUpstreamWalsenders is how many log-ins of walsenders may hold a connection to the
+// primary at a time (auth.max_upstream_walsenders): each takes a walsender there before it has
+// proved anything (facts A6), and the primary has ten by default.
+const DefaultMaxUpstreamWalsenders = 2
+
+// NewGate admits at most max log-ins at a time; below 1 means [DefaultMaxUpstreamWalsenders]. Until
+// SetPrimaryMax has been called it is one: the primary may have no more than two walsenders.
+func NewGate(max int) *gate.Gate {
+	if max < 1 {
+		max = DefaultMaxUpstreamWalsenders
+	}
+	g := gate.New(max)
+	g.SetPrimaryMax(2)
+	return g
+}
+
 // Options of a [Handler]. Hub, Upstream, Gate and Logger are required, other zero values mean the
 // defaults.
 type Options struct {
 	Hub      Hub
 	Upstream proxy.Dialer
-	Gate     *Gate
+	Gate     *gate.Gate
 	// Settings may be nil: then SHOW is answered by the session's own connection only.
 	Settings Settings
 	// Parameters are what the primary reports of itself, for members of the cluster; nil serves none.

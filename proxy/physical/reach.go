@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -29,10 +30,10 @@ var errFull = errors.New("no free walsender")
 // returns what the primary said first. Nothing has been passed to the client then, so a primary that
 // is full (53300) is asked again without the client's knowledge (ruling R31). On success l.link owns
 // the ticket.
-func (l *login) reach(t *ticket) ([]frame, error) {
-	gate := l.s.h.o.Gate
+func (l *login) reach(t *gate.Ticket) ([]frame, error) {
+	door := l.s.h.o.Gate
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
-		if err := gate.waitOpen(l.ctx); err != nil {
+		if err := door.WaitOpen(l.ctx); err != nil {
 			return nil, err
 		}
 		first, err := l.attempt(t)
@@ -54,7 +55,7 @@ func (l *login) reach(t *ticket) ([]frame, error) {
 }
 
 // attempt is one connection. Its error wraps errFull and a *pgerror.Error when the primary is full.
-func (l *login) attempt(t *ticket) ([]frame, error) {
+func (l *login) attempt(t *gate.Ticket) ([]frame, error) {
 	dial, done := context.WithTimeout(l.ctx, dialTimeout)
 	up, err := l.s.h.o.Upstream.Dial(dial)
 	done()

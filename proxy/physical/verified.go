@@ -107,14 +107,14 @@ func (l *login) prove(v *roles.Verified) error {
 		return errNoWalsender()
 	}
 	l.late = errQueue()
-	t, err := gate.acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	t, err := gate.Acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
 	if err != nil {
 		return err
 	}
 	l.late = nil
 	first, err := l.reach(t)
 	if err != nil {
-		gate.leave(t)
+		gate.Leave(t)
 		return err
 	}
 	defer context.AfterFunc(l.ctx, l.link.interrupt)()

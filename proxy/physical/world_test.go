@@ -18,6 +18,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/physical"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -30,7 +31,7 @@ type world struct {
 	store    *walstore.Store
 	receiver *walreceiver.Receiver
 	hub      *fanout.Hub
-	gate     *physical.Gate
+	gate     *gate.Gate
 	server   *proxy.Server
 	addr     *net.TCPAddr
 

@@ -30,6 +30,7 @@ type login struct {
 	watch            *authwatch.Watch
 	deadline         time.Time
 	onKey            func(pid uint32, key []byte)
+	owes             func(bool)  // is told when the client owes an answer and when no more; may be nil
 	again            func() bool // nil: whatever the primary says is passed on
 
 	out     []byte        // frames for the client, not yet written
@@ -123,9 +124,12 @@ func (l *login) flush() error {
 // ahead waits until the primary has accepted it.
 func (l *login) answers(asks <-chan struct{}) error {
 	for range asks {
-		l.waiting.Store(true)
+		l.wait(true)
 		typ, body, err := l.client.answer()
 		l.waiting.Store(isTimeout(err))
+		if err == nil {
+			l.wait(false)
+		}
 		switch {
 		case errors.Is(err, wire.ErrFrame):
 			err = &RefusedError{Err: pgerror.Fatal(pgerror.ProtocolViolation, "invalid message length")}
@@ -149,6 +153,14 @@ func (l *login) answers(asks <-chan struct{}) error {
 		return err
 	}
 	return nil
+}
+
+// wait notes whether the client owes an answer.
+func (l *login) wait(owes bool) {
+	l.waiting.Store(owes)
+	if l.owes != nil {
+		l.owes(owes)
+	}
 }
 
 // stopAnswers ends answers, which may be waiting for an answer that nobody needs any more. Its error

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
 )
@@ -49,6 +50,9 @@ type Options struct {
 	// Again is asked when the primary takes no connections now (57P03), or hangs up, before the client has
 	// been sent anything: true ends Run with [ErrAgain]. nil passes on what the primary says.
 	Again func() bool
+	// Waiting is told that the client owes an answer to the primary's question, and that it has given it; nil is
+	// nobody.
+	Waiting func(bool)
 	// OnKey is told the pid and the key of BackendKeyData, the key valid for as long as needed.
 	OnKey func(pid uint32, key []byte)
 	// OnReady is called after ReadyForQuery has been passed on.
@@ -117,7 +121,7 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 		_ = client.SetReadDeadline(time.Unix(1, 0))
 	})
 	l := &login{
-		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again,
+		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again, owes: o.Waiting,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),
@@ -139,13 +143,22 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 	_ = client.SetDeadline(time.Time{})
 	_ = upstream.SetDeadline(time.Time{})
 	if stopped {
-		err = &RefusedError{Err: errShutdown.WithCause(context.Cause(ctx))}
+		err = &RefusedError{Err: ended(context.Cause(ctx))}
 	}
 	var refused *RefusedError
 	if errors.As(err, &refused) && refused.listening {
 		hangUp(upstream)
 	}
 	return err
+}
+
+// ended is what the client is told when ctx ended the log-in: its cause, if it has words for the client.
+func ended(cause error) *pgerror.Error {
+	var e *pgerror.Error
+	if errors.As(cause, &e) {
+		return e.AsFatal()
+	}
+	return errShutdown.WithCause(cause)
 }
 
 // hangUp ends a session that the primary may already have granted: a Terminate, so that its log has

@@ -1,40 +1,33 @@
-package physical
+package gate
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
 
-// DefaultMaxUpstreamWalsenders is how many log-ins of walsenders may hold a connection to the
-// primary at a time (auth.max_upstream_walsenders): each takes a walsender there before it has
-// proved anything (facts A6), and the primary has ten by default.
-const DefaultMaxUpstreamWalsenders = 2
-
-// Gate lets log-ins of walsenders through to the primary a few at a time, and the walreceiver before
-// all of them (ruling R13). Client addresses take turns; those of one address come in order of
-// arrival. Safe for concurrent use. It starts no goroutine; one timer runs while something is due.
+// Gate lets log-ins through to the primary a few at a time. Client addresses take turns; those of one
+// address come in order of arrival. Make it with [New]. Safe for concurrent use. It starts no goroutine; one
+// timer runs while something is due.
 type Gate struct {
 	mu    sync.Mutex
 	max   int // what the operator allows
 	most  int // what the primary leaves
-	core  *gateCore
+	core  *core
 	open  chan struct{} // closed while the walreceiver does not wait
 	timer *time.Timer
 }
 
-// NewGate admits at most max log-ins at a time; below 1 means [DefaultMaxUpstreamWalsenders]. Until
-// SetPrimaryMax has been called it is one: the primary may have no more than two walsenders.
-func NewGate(max int) *Gate {
-	if max < 1 {
-		max = DefaultMaxUpstreamWalsenders
-	}
-	g := &Gate{max: max, most: 1, core: newGateCore(1), open: make(chan struct{})}
+// New admits at most max at a time.
+func New(max int) *Gate {
+	g := &Gate{max: max, most: math.MaxInt, core: newCore(max), open: make(chan struct{})}
 	close(g.open)
 	return g
 }
 
-// SetPrimaryMax tells the primary's max_wal_senders. One of them is left to the walreceiver.
+// SetPrimaryMax tells the primary's max_wal_senders, for a gate whose log-ins take one each. One of them is
+// left to the walreceiver.
 func (g *Gate) SetPrimaryMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -43,7 +36,7 @@ func (g *Gate) SetPrimaryMax(n int) {
 	g.stepLocked()
 }
 
-// SetMax changes what [NewGate] was told. Log-ins that are beyond a lower one go on.
+// SetMax changes what [New] was told. Log-ins that are beyond a lower one go on.
 func (g *Gate) SetMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,10 +69,10 @@ func (g *Gate) WalreceiverWaiting(waiting bool) {
 	g.stepLocked()
 }
 
-// acquire waits for a place for a client of address from. The caller calls leave once it holds no
+// Acquire waits for a place for a client of address from. The caller calls Leave once it holds no
 // connection any more.
-func (g *Gate) acquire(ctx context.Context, from string) (*ticket, error) {
-	t := &ticket{from: from, granted: make(chan struct{})}
+func (g *Gate) Acquire(ctx context.Context, from string) (*Ticket, error) {
+	t := &Ticket{from: from, granted: make(chan struct{})}
 	g.mu.Lock()
 	g.core.enqueue(t)
 	g.stepLocked()
@@ -88,14 +81,14 @@ func (g *Gate) acquire(ctx context.Context, from string) (*ticket, error) {
 	case <-t.granted:
 		return t, nil
 	case <-ctx.Done():
-		g.leave(t)
+		g.Leave(t)
 		return nil, context.Cause(ctx)
 	}
 }
 
-// waitOpen waits until the walreceiver does not wait: who holds a place but no connection asks
+// WaitOpen waits until the walreceiver does not wait: who holds a place but no connection asks
 // before it dials again.
-func (g *Gate) waitOpen(ctx context.Context) error {
+func (g *Gate) WaitOpen(ctx context.Context) error {
 	g.mu.Lock()
 	open := g.open
 	g.mu.Unlock()
@@ -107,9 +100,9 @@ func (g *Gate) waitOpen(ctx context.Context) error {
 	}
 }
 
-// yield says that the holder can be spared: reclaim is called, once and in its own goroutine, after
+// Yield says that the holder can be spared: reclaim is called, once and in its own goroutine, after
 // due if somebody waits, and at until in any case (zero: never). A ticket that is on its way out stays so.
-func (g *Gate) yield(t *ticket, due, until time.Time, reclaim func()) {
+func (g *Gate) Yield(t *Ticket, due, until time.Time, reclaim func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.state != ticketBusy && t.state != ticketLent && t.state != ticketYielding {
@@ -120,8 +113,8 @@ func (g *Gate) yield(t *ticket, due, until time.Time, reclaim func()) {
 	g.stepLocked()
 }
 
-// busy takes the offer of yield back. It reports false when the place has been reclaimed.
-func (g *Gate) busy(t *ticket) bool {
+// Busy takes the offer of Yield back. It reports false when the place has been reclaimed.
+func (g *Gate) Busy(t *Ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.state != ticketBusy && t.state != ticketYielding && t.state != ticketLent {
@@ -132,8 +125,8 @@ func (g *Gate) busy(t *ticket) bool {
 	return true
 }
 
-// lend frees the place for others while the holder keeps its connection for a base backup.
-func (g *Gate) lend(t *ticket) {
+// Lend frees the place for others while the holder keeps its connection for a base backup.
+func (g *Gate) Lend(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.state == ticketBusy {
@@ -142,8 +135,8 @@ func (g *Gate) lend(t *ticket) {
 	}
 }
 
-// leave gives the place back for good.
-func (g *Gate) leave(t *ticket) {
+// Leave gives the place back for good.
+func (g *Gate) Leave(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.core.leave(t)
@@ -175,8 +168,8 @@ func (g *Gate) stepLocked() {
 	}
 }
 
-// GateStatus is the gate at one moment.
-type GateStatus struct {
+// Status is the gate at one moment.
+type Status struct {
 	Limit   int  // how many log-ins may run at a time
 	Running int  // how many do
 	Waiting int  // how many wait for a place
@@ -184,10 +177,10 @@ type GateStatus struct {
 }
 
 // Status is the gate now.
-func (g *Gate) Status() GateStatus {
+func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return GateStatus{
+	return Status{
 		Limit: g.core.limit, Running: g.core.counted,
 		Waiting: len(g.core.queue), Held: g.core.walreceiver,
 	}

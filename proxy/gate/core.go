@@ -1,4 +1,4 @@
-package physical
+package gate
 
 import (
 	"maps"
@@ -24,8 +24,8 @@ const (
 	ticketDone
 )
 
-// ticket is one log-in's place at the gate. All fields belong to the gate's mutex but granted.
-type ticket struct {
+// Ticket is one log-in's place at the gate. All fields belong to the gate's mutex but granted.
+type Ticket struct {
 	state ticketState
 	// due is when it may be taken back if somebody waits; until when it is taken back anyway, zero
 	// for never. Both only while yielding.
@@ -35,33 +35,33 @@ type ticket struct {
 	granted    chan struct{} // closed when busy for the first time
 }
 
-// gateCore decides who may log in. It is pure: every method takes what it needs, nothing blocks.
-type gateCore struct {
+// core decides who may log in. It is pure: every method takes what it needs, nothing blocks.
+type core struct {
 	limit       int  // how many at most; 0 admits none
 	counted     int  // tickets busy, yielding or reclaimed
 	leaving     int  // of these: reclaimed
 	walreceiver bool // waits for a walsender, and goes first
-	queue       []*ticket
-	yielding    map[*ticket]struct{}
+	queue       []*Ticket
+	yielding    map[*Ticket]struct{}
 	turn        uint64            // number of the last grant
 	turns       map[string]uint64 // of each address that waits: the number of its last grant
 }
 
 // decision is what the shell has to do after a step.
 type decision struct {
-	grant   []*ticket
-	reclaim []*ticket
+	grant   []*Ticket
+	reclaim []*Ticket
 	wake    time.Time // when to step again, zero: not before the next event
 }
 
-func newGateCore(limit int) *gateCore {
-	return &gateCore{limit: limit, yielding: map[*ticket]struct{}{}, turns: map[string]uint64{}}
+func newCore(limit int) *core {
+	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, turns: map[string]uint64{}}
 }
 
-func (c *gateCore) enqueue(t *ticket) { c.queue = append(c.queue, t) }
+func (c *core) enqueue(t *Ticket) { c.queue = append(c.queue, t) }
 
 // set moves a granted ticket to another state and keeps the count.
-func (c *gateCore) set(t *ticket, next ticketState) {
+func (c *core) set(t *Ticket, next ticketState) {
 	before, after := counts(t.state), counts(next)
 	switch {
 	case after && !before:
@@ -88,7 +88,7 @@ func counts(s ticketState) bool {
 }
 
 // leave takes a ticket out, wherever it stands.
-func (c *gateCore) leave(t *ticket) {
+func (c *core) leave(t *Ticket) {
 	if t.state == ticketWaiting {
 		for i, q := range c.queue {
 			if q == t {
@@ -102,7 +102,7 @@ func (c *gateCore) leave(t *ticket) {
 
 // step grants to the address whose turn it is, takes back what is due while somebody waits, the
 // walreceiver first, and says when it wants to be asked again.
-func (c *gateCore) step(now time.Time) decision {
+func (c *core) step(now time.Time) decision {
 	var d decision
 	for len(c.queue) > 0 && c.counted < c.limit && !c.walreceiver {
 		t := c.pick()
@@ -134,7 +134,7 @@ func (c *gateCore) step(now time.Time) decision {
 
 // pick takes the next one out of the queue: of the address whose last grant is longest ago the one
 // that came first. A crowd of silent start-ups from one address so delays another by one turn only.
-func (c *gateCore) pick() *ticket {
+func (c *core) pick() *Ticket {
 	best := 0
 	for i, t := range c.queue {
 		if c.turns[t.from] < c.turns[c.queue[best].from] {
@@ -154,6 +154,6 @@ func (c *gateCore) pick() *ticket {
 }
 
 // byDue are the tickets that can be spared, the one that is due first in front.
-func (c *gateCore) byDue() []*ticket {
-	return slices.SortedFunc(maps.Keys(c.yielding), func(a, b *ticket) int { return a.due.Compare(b.due) })
+func (c *core) byDue() []*Ticket {
+	return slices.SortedFunc(maps.Keys(c.yielding), func(a, b *Ticket) int { return a.due.Compare(b.due) })
 }

@@ -1,4 +1,4 @@
-package physical
+package gate
 
 import (
 	"context"
@@ -14,23 +14,23 @@ import (
 
 // newGate is a gate in front of a primary with walsenders enough.
 func newGate(max int) *Gate {
-	g := NewGate(max)
+	g := New(max)
 	g.SetPrimaryMax(100)
 	return g
 }
 
 // grab asks for a place in a goroutine of its own and sends its ticket when it has one.
-func grab(ctx context.Context, g *Gate) <-chan *ticket {
-	c := make(chan *ticket, 1)
+func grab(ctx context.Context, g *Gate) <-chan *Ticket {
+	c := make(chan *Ticket, 1)
 	go func() {
-		if t, err := g.acquire(ctx, "a"); err == nil {
+		if t, err := g.Acquire(ctx, "a"); err == nil {
 			c <- t
 		}
 	}()
 	return c
 }
 
-func has(c <-chan *ticket) *ticket {
+func has(c <-chan *Ticket) *Ticket {
 	synctest.Wait()
 	select {
 	case t := <-c:
@@ -43,17 +43,17 @@ func has(c <-chan *ticket) *ticket {
 func TestGateAdmitsInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(2)
-		var waiting []<-chan *ticket
+		var waiting []<-chan *Ticket
 		for range 5 {
 			waiting = append(waiting, grab(t.Context(), g))
 			synctest.Wait()
 		}
-		running := []*ticket{has(waiting[0]), has(waiting[1])}
+		running := []*Ticket{has(waiting[0]), has(waiting[1])}
 		for i, w := range waiting[2:] {
 			if has(w) != nil {
 				t.Fatalf("log-in %d runs beside two others", i+2)
 			}
-			g.leave(running[i])
+			g.Leave(running[i])
 			next := has(w)
 			if next == nil {
 				t.Fatalf("log-in %d was not next", i+2)
@@ -74,7 +74,7 @@ func TestGateHoldsLogInsWhileTheWalreceiverConnects(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := g.waitOpen(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := g.WaitOpen(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("waitOpen: %v", err)
 		}
 		g.WalreceiverWaiting(false)
@@ -82,7 +82,7 @@ func TestGateHoldsLogInsWhileTheWalreceiverConnects(t *testing.T) {
 		if has(w) == nil {
 			t.Fatal("not let in after the attempt")
 		}
-		if err := g.waitOpen(t.Context()); err != nil {
+		if err := g.WaitOpen(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -91,9 +91,6 @@ func TestGateHoldsLogInsWhileTheWalreceiverConnects(t *testing.T) {
 // The primary's last walsender is the walreceiver's.
 func TestGateLeavesOneWalsenderToTheWalreceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		if n := NewGate(2).Limit(); n != 1 {
-			t.Errorf("limit %d before the primary's max_wal_senders is known", n)
-		}
 		for max, want := range map[int]int{1: 0, 2: 1, 3: 2, 10: 2, 0: 0} {
 			g := newGate(2)
 			g.SetPrimaryMax(max)
@@ -101,7 +98,7 @@ func TestGateLeavesOneWalsenderToTheWalreceiver(t *testing.T) {
 				t.Errorf("max_wal_senders %d: limit %d, want %d", max, g.Limit(), want)
 			}
 		}
-		g := newGate(0)
+		g := newGate(2)
 		g.SetPrimaryMax(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -125,12 +122,12 @@ func TestGateLeavesOneWalsenderToTheWalreceiver(t *testing.T) {
 func TestGateTakesBackWhatIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)
-		idle, _ := g.acquire(t.Context(), "a")
+		idle, _ := g.Acquire(t.Context(), "a")
 		var reclaimed atomic.Int64
 		start := time.Now()
-		g.yield(idle, start.Add(time.Second), start.Add(10*time.Second), func() {
+		g.Yield(idle, start.Add(time.Second), start.Add(10*time.Second), func() {
 			reclaimed.Store(int64(time.Since(start)))
-			g.leave(idle)
+			g.Leave(idle)
 		})
 		synctest.Wait()
 		time.Sleep(3 * time.Second)
@@ -147,17 +144,17 @@ func TestGateTakesBackWhatIsDue(t *testing.T) {
 func TestGateTakesBackAtUntilThoughNobodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)
-		idle, _ := g.acquire(t.Context(), "a")
+		idle, _ := g.Acquire(t.Context(), "a")
 		gone := make(chan time.Duration, 1)
 		start := time.Now()
-		g.yield(idle, start.Add(time.Second), start.Add(10*time.Second), func() { gone <- time.Since(start) })
+		g.Yield(idle, start.Add(time.Second), start.Add(10*time.Second), func() { gone <- time.Since(start) })
 		if at := <-gone; at != 10*time.Second {
 			t.Fatalf("reclaimed after %v", at)
 		}
-		if g.busy(idle) {
+		if g.Busy(idle) {
 			t.Fatal("used again after it was reclaimed")
 		}
-		g.leave(idle)
+		g.Leave(idle)
 		if s := g.Status(); s.Running != 0 {
 			t.Fatalf("%+v", s)
 		}
@@ -170,8 +167,8 @@ func TestGateTakesBackNoMoreThanIsNeeded(t *testing.T) {
 		g := newGate(3)
 		var n atomic.Int64
 		for i := range 3 {
-			ticket, _ := g.acquire(t.Context(), "a")
-			g.yield(ticket, time.Now().Add(time.Duration(i)), time.Time{}, func() { n.Add(1) })
+			ticket, _ := g.Acquire(t.Context(), "a")
+			g.Yield(ticket, time.Now().Add(time.Duration(i)), time.Time{}, func() { n.Add(1) })
 		}
 		w := grab(t.Context(), g)
 		time.Sleep(time.Second)
@@ -192,22 +189,22 @@ func TestGateTakesBackNoMoreThanIsNeeded(t *testing.T) {
 func TestGateLendsAPlaceToABaseBackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)
-		backup, _ := g.acquire(t.Context(), "a")
+		backup, _ := g.Acquire(t.Context(), "a")
 		w := grab(t.Context(), g)
-		g.lend(backup)
+		g.Lend(backup)
 		other := has(w)
 		if other == nil {
 			t.Fatal("the place of a running base backup was not lent")
 		}
-		if !g.busy(backup) || g.Status().Running != 2 {
+		if !g.Busy(backup) || g.Status().Running != 2 {
 			t.Fatalf("the connection must come back and count: %+v", g.Status())
 		}
 		w = grab(t.Context(), g)
-		g.leave(other)
+		g.Leave(other)
 		if has(w) != nil {
 			t.Fatal("let in above the limit")
 		}
-		g.leave(backup)
+		g.Leave(backup)
 		if has(w) == nil {
 			t.Fatal("not let in")
 		}
@@ -231,17 +228,17 @@ func TestGateUnderRandomLoad(t *testing.T) {
 				time.Sleep(arrive)
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				ticket, err := g.acquire(ctx, "a")
+				ticket, err := g.Acquire(ctx, "a")
 				if err != nil {
 					return
 				}
-				defer g.leave(ticket)
+				defer g.Leave(ticket)
 				if n := inside.Add(1); n > limit {
 					t.Errorf("%d log-ins at a time", n)
 				}
 				time.Sleep(work)
 				gone := make(chan struct{})
-				g.yield(ticket, time.Now().Add(idle/2), time.Now().Add(idle), func() { close(gone) })
+				g.Yield(ticket, time.Now().Add(idle/2), time.Now().Add(idle), func() { close(gone) })
 				<-gone
 				inside.Add(-1)
 				served.Add(1)
@@ -265,9 +262,9 @@ func TestGateUnderRandomLoad(t *testing.T) {
 
 // TestGateAddressesTakeTurns: a crowd from one address delays another by one turn, not by its length.
 func TestGateAddressesTakeTurns(t *testing.T) {
-	c := newGateCore(1)
-	arrive := func(from string) *ticket {
-		tk := &ticket{from: from}
+	c := newCore(1)
+	arrive := func(from string) *Ticket {
+		tk := &Ticket{from: from}
 		c.enqueue(tk)
 		return tk
 	}

@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+)
+
+const (
+	// DefaultMaxConnections is how many sessions may live at once. A session costs two sockets and
+	// two goroutines; the primary's own max_connections is nearly always the lower limit.
+	DefaultMaxConnections = 4096
+	// DefaultMaxPerAddress is how many of them one address may have: a quarter, so that no single host
+	// takes everything, and more than a connection pool keeps.
+	DefaultMaxPerAddress = 1024
+	// DefaultMaxLogins is how many log-ins may hold a connection to the primary before they have proved
+	// anything: a third of the usual max_connections of 100. A log-in takes milliseconds, so that thousands a
+	// second pass.
+	DefaultMaxLogins = 32
+)
+
+// Limits bound what clients can have. Zero values mean the defaults.
+type Limits struct {
+	// MaxConnections is how many sessions may live at once. As in PostgreSQL walsenders are counted
+	// apart, here as many again, so that a crowd of applications locks no standby out.
+	MaxConnections int
+	// MaxPerAddress is how many sessions of both kinds one address may have, or one /64 of IPv6. Clients of this
+	// machine, by loopback or unix socket, have none: they all look the same.
+	MaxPerAddress int
+	// MaxLogins is how many log-ins of relayed sessions may hold a connection to the primary. Others wait,
+	// addresses take turns, and one that thinks about a question while others wait has only a moment.
+	MaxLogins int
+}
+
+func (l *Limits) complete() {
+	setDefault(&l.MaxConnections, DefaultMaxConnections)
+	setDefault(&l.MaxPerAddress, DefaultMaxPerAddress)
+	setDefault(&l.MaxLogins, DefaultMaxLogins)
+}
+
+// SetLimits puts other limits into force for connections that come from now on.
+func (s *Server) SetLimits(l Limits) {
+	l.complete()
+	s.limits.Store(&l)
+	s.logins.SetMax(l.MaxLogins)
+}
+
+// ipv6Net is what one subscriber of IPv6 has.
+const ipv6Net = 64
+
+// origin is what limits and turns take for one client: an address, or a network of IPv6.
+func origin(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = ipv6Net
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
+
+// ours reports whether an origin is this machine; ::1 is in ::/64.
+func ours(p netip.Prefix) bool {
+	return !p.IsValid() || p.Addr().IsLoopback() || p.Addr() == netip.IPv6Unspecified()
+}

@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// TestPerAddress: one address, or one network of IPv6, has its share; this machine has no such limit.
+func TestPerAddress(t *testing.T) {
+	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1} }
+	for _, tc := range []struct {
+		a, b   net.Addr
+		shared bool
+	}{
+		{tcp("10.0.0.1"), tcp("10.0.0.1"), true},
+		{tcp("10.0.0.1"), tcp("::ffff:10.0.0.1"), true},
+		{tcp("10.0.0.1"), tcp("10.0.0.2"), false},
+		{tcp("2001:db8::1"), tcp("2001:db8::2:1"), true},
+		{tcp("2001:db8::1"), tcp("2001:db8:0:1::1"), false},
+		{tcp("127.0.0.1"), tcp("127.0.0.1"), false},
+		{tcp("::1"), tcp("::1"), false},
+		{&net.UnixAddr{Net: "unix"}, &net.UnixAddr{Net: "unix"}, false},
+	} {
+		table, limits := newSessions(0), Limits{MaxConnections: 10, MaxPerAddress: 1}
+		first := &Session{clientAddr: tc.a, class: handshake.Regular}
+		second := &Session{clientAddr: tc.b, class: handshake.PhysicalWalsender}
+		if _, e := table.add(first, limits); e != nil {
+			t.Fatal(e)
+		}
+		why, e := table.add(second, limits)
+		if (e != nil) != tc.shared || e != nil && why != ReasonAddress {
+			t.Errorf("%v and %v: %v, %v", tc.a, tc.b, why, e)
+		}
+		if e == nil {
+			table.remove(second)
+		}
+		table.remove(first)
+		if _, e := table.add(second, limits); e != nil || len(table.from) > 1 {
+			t.Errorf("%v after %v: %v, %v", tc.b, tc.a, e, table.from)
+		}
+	}
+}
+
+// TestCrowdDropsItsOwn: beyond the limit of silent connections the address with most of them pays.
+func TestCrowdDropsItsOwn(t *testing.T) {
+	s := starting{limit: 4}
+	enter := func(ip string) (*closing, func() bool) {
+		c := &closing{addr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		return c, s.enter(c)
+	}
+	honest, leave := enter("10.0.0.1")
+	var crowd []*closing
+	for range 20 {
+		c, _ := enter("10.0.0.2")
+		crowd = append(crowd, c)
+	}
+	if honest.closed || !crowd[0].closed || crowd[19].closed || s.conns.Len() != 4 {
+		t.Errorf("honest %v, crowd %v, %d left", honest, fmt.Sprint(crowd[0], crowd[19]), s.conns.Len())
+	}
+	if !leave() || !leave() || s.conns.Len() != 3 || len(s.from) != 1 {
+		t.Errorf("after leave: %d, %v", s.conns.Len(), s.from)
+	}
+}
+
+type closing struct {
+	net.Conn
+	addr   net.Addr
+	closed bool
+}
+
+func (c *closing) RemoteAddr() net.Addr { return c.addr }
+func (c *closing) Close() error         { c.closed = true; return nil }

@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/replproxy/replproxy/handshake"
+)
+
+// Reason is why a connection was refused.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonSilent      Reason = iota // it said nothing: a health check, most often
+	ReasonStartup                   // no startup packet that PostgreSQL would go on with, TLS that failed included
+	ReasonTimeout                   // none within authentication_timeout
+	ReasonCrowded                   // dropped for others while it had not sent one
+	ReasonAccess                    // an access rule, or tls.mode or clientcert
+	ReasonConnections               // limits.max_connections
+	ReasonAddress                   // limits.max_connections_per_address
+	ReasonLogins                    // limits.max_logins: its turn did not come in time
+	reasons
+)
+
+// Reasons are the reasons' words, in their order.
+func Reasons() []string {
+	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
+}
+
+// refusals counts them. The zero value is ready.
+type refusals [reasons]atomic.Int64
+
+func (r *refusals) add(why Reason) { r[why].Add(1) }
+
+// counts are the totals, by the order of Reasons, and their sum.
+func (r *refusals) counts() (all []int64, sum int64) {
+	for i := range r {
+		n := r[i].Load()
+		all, sum = append(all, n), sum+n
+	}
+	return all, sum
+}
+
+// reasonOf is why the startup phase failed.
+func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, errCrowdedOut):
+		return ReasonCrowded
+	case errors.Is(err, handshake.ErrNoData):
+		return ReasonSilent
+	case errors.Is(err, handshake.ErrTimeout):
+		return ReasonTimeout
+	}
+	return ReasonStartup
+}
