@@ -43,6 +43,9 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if _, _, err := openHTTP(c, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
 		s := setup(c, up, secure.Certificate())

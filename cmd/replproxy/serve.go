@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -58,6 +58,9 @@ func runCommand() *cobra.Command {
 			if err == nil {
 				err = readKeys(c)
 			}
+			if err == nil {
+				_, _, err = openHTTP(c, slog.New(slog.DiscardHandler))
+			}
 			return c, up, err
 		}
 		c, up, err := read()
@@ -65,7 +68,14 @@ func runCommand() *cobra.Command {
 			return err
 		}
 		set := newSettings(c, *file)
+		bad := withoutCores()
 		log := newLogger(c, set.level, cmd.ErrOrStderr())
+		if bad != nil {
+			log.Warn("a core dump of this process would hold secrets, and could not be forbidden", "err", bad)
+		}
+		if os.Geteuid() == 0 {
+			log.Warn("running as root: an account without privileges is enough, see packaging/replproxy.service")
+		}
 		soft, hard, stop := twoStage(cmd.Context())
 		defer stop()
 		hangups, release := daemonSignals()
@@ -221,6 +231,10 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	httpTLS, token, err := openHTTP(c, log.With("part", "admin"))
+	if err != nil {
+		return err
+	}
 	admit := &access.Keeper{}
 	admit.Set(c.AccessSet())
 	doors, err := openDoors(ctx, c)
@@ -282,6 +296,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Lo
 	}
 	if doors.http != nil {
 		page := admin.New(admin.Options{
+			TLS: configOf(httpTLS), Token: token,
 			Listener: doors.http, Source: view, Tail: tailHandler(node), Profiles: profiles,
 			Logger: log.With("part", "admin"),
 		})
@@ -298,7 +313,14 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors)
 		log.Info("listening for applications and standbys", "listen", a)
 	}
 	if d.http != nil {
-		log.Info("status page, health and metrics", "http", "http://"+d.http.Addr().String()+"/")
+		scheme := "http://"
+		if c.HTTPCertFile != "" {
+			scheme = "https://"
+		}
+		log.Info("status page, health and metrics", "http", scheme+d.http.Addr().String()+"/")
+		if c.HTTPTokenFile == "" && !loopbackOnly([]string{c.HTTP}) {
+			log.Warn("everybody who reaches the http address may read the status: see http_token_file", "http", c.HTTP)
+		}
 	}
 	log.Info("standing in front of the primary", "upstream", up.String(), "slot", c.SlotName(), "data_dir", c.DataDir)
 	name := syncrep.QuoteName(c.Name)
@@ -332,21 +354,5 @@ func openFailed(c *config.Config, err error) error {
 func closing(err *error, store *walstore.Store) {
 	if closeErr := store.Close(); *err == nil && closeErr != nil {
 		*err = fmt.Errorf("close store: %w", closeErr)
-	}
-}
-
-// notify tells systemd that the proxy serves, and when it begins to stop. Without systemd it does
-// nothing. It is the last stage, so its end is the first of an orderly stop.
-func (v *view) notify(ctx context.Context) error {
-	v.tell(daemon.SdNotifyReady)
-	<-ctx.Done()
-	v.stopping.Store(true)
-	v.tell(daemon.SdNotifyStopping)
-	return nil
-}
-
-func (v *view) tell(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		v.advisor.log.Warn("cannot notify systemd", "state", state, "err", err)
 	}
 }

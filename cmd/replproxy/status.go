@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -36,38 +35,25 @@ func statusCommand() *cobra.Command {
 		Short: "Print what a running proxy says about upstream, store, standbys and slots",
 		Args:  cobra.NoArgs,
 	}
-	addr := cmd.Flags().String("http", config.DefaultHTTP, "the http address of the proxy")
+	via := httpFlags(cmd, config.DefaultHTTP, "the http address of the proxy")
 	asJSON := cmd.Flags().Bool("json", false, "print the document as it is")
 	watch := cmd.Flags().Bool("watch", false, "print again each second until interrupted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		base, err := httpBase(*addr)
-		if err != nil {
+		if _, err := via.base(); err != nil {
 			return usageError{err}
 		}
 		out := cmd.OutOrStdout()
 		if !*watch {
-			return printStatus(cmd.Context(), out, base, *asJSON)
+			return printStatus(cmd.Context(), out, via, *asJSON)
 		}
 		ctx, stop := interruptible(cmd.Context())
 		defer stop()
-		return watchStatus(ctx, out, base, *asJSON)
+		return watchStatus(ctx, out, via, *asJSON)
 	}
 	return cmd
 }
 
-// httpBase is the URL of an http address; an address of all interfaces is asked on loopback.
-func httpBase(addr string) (string, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", fmt.Errorf("--http: %q is not host:port, as in %s", addr, config.DefaultHTTP)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-func watchStatus(ctx context.Context, out io.Writer, base string, asJSON bool) error {
+func watchStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON bool) error {
 	redraw := isTerminal(out) && !asJSON
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -75,7 +61,7 @@ func watchStatus(ctx context.Context, out io.Writer, base string, asJSON bool) e
 		if redraw {
 			fmt.Fprint(out, clearScreen)
 		}
-		err := printStatus(ctx, out, base, asJSON)
+		err := printStatus(ctx, out, via, asJSON)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -95,8 +81,12 @@ func watchStatus(ctx context.Context, out io.Writer, base string, asJSON bool) e
 	}
 }
 
-func printStatus(ctx context.Context, out io.Writer, base string, asJSON bool) error {
-	body, err := fetch(ctx, base+"/status")
+func printStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON bool) error {
+	base, err := via.base()
+	if err != nil {
+		return usageError{err}
+	}
+	body, err := via.fetch(ctx, "/status")
 	if err != nil {
 		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is --http the address of its http key?",
 			base, err)
@@ -113,23 +103,34 @@ func printStatus(ctx context.Context, out io.Writer, base string, asJSON bool) e
 	return nil
 }
 
-func fetch(ctx context.Context, url string) ([]byte, error) {
+// fetch asks for a path.
+func (a *httpAccess) fetch(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	base, err := a.base()
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	req, err := a.request(ctx, base+path)
+	if err != nil {
+		return nil, err
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, plain(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("HTTP status %s", res.Status)
+	switch res.StatusCode {
+	case http.StatusOK:
+		return io.ReadAll(io.LimitReader(res.Body, maxStatus))
+	case http.StatusUnauthorized:
+		return nil, errors.New("it wants the token of its http_token_file: name the file by --http-token-file")
 	}
-	return io.ReadAll(io.LimitReader(res.Body, maxStatus))
+	return nil, fmt.Errorf("HTTP status %s", res.Status)
 }
 
 // plain drops the URL that net/http puts around its errors: the caller names it.

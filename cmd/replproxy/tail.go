@@ -86,7 +86,7 @@ func tailCommand() *cobra.Command {
 	f := cmd.Flags()
 	file := f.StringP("config", "c", "", "configuration file of a proxy on this machine")
 	dir := f.String("data-dir", "", "data_dir of a proxy on this machine (default "+config.DefaultDataDir+")")
-	addr := f.String("http", "", "http address of a proxy, instead of -c or --data-dir")
+	via := httpFlags(cmd, "", "http address of a proxy, instead of -c or --data-dir")
 	timeline := f.String("timeline", "", "the timeline that is left: the old primary's (default the highest there is)")
 	candidate := f.String("candidate", "", "application_name of the standby to promote")
 	ends := f.StringArray("end", nil, "NAME=LSN: the end of a standby that takes no WAL any more, or of a fenced "+
@@ -101,7 +101,7 @@ func tailCommand() *cobra.Command {
 			return usageError{errors.New("--wait needs a --candidate to wait for")}
 		}
 		query := url.Values{"timeline": {*timeline}, "candidate": {*candidate}, "end": *ends}
-		ask, err := tailSource(cmd, *file, *dir, *addr, "/tail?"+query.Encode())
+		ask, err := tailSource(cmd, *file, *dir, via, "/tail?"+query.Encode())
 		if err != nil {
 			return err
 		}
@@ -123,13 +123,12 @@ func tailCommand() *cobra.Command {
 }
 
 // tailSource is how a proxy is asked: by its control socket, or by HTTP.
-func tailSource(cmd *cobra.Command, file, dir, addr, path string) (func(context.Context) ([]byte, error), error) {
-	if addr != "" {
-		base, err := httpBase(addr)
-		if err != nil {
+func tailSource(cmd *cobra.Command, file, dir string, via *httpAccess, path string) (func(context.Context) ([]byte, error), error) {
+	if via.addr != "" {
+		if _, err := via.base(); err != nil {
 			return nil, usageError{err}
 		}
-		return func(ctx context.Context) ([]byte, error) { return fetch(ctx, base+path) }, nil
+		return func(ctx context.Context) ([]byte, error) { return via.fetch(ctx, path) }, nil
 	}
 	at, err := dataDirOf(cmd, file, dir)
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -52,6 +53,9 @@ func (c *crowd) makeRoom() {
 	}
 	if victim != nil {
 		delete(c.open, victim)
+		if secure, ok := victim.(*tls.Conn); ok {
+			victim = secure.NetConn() // a good-bye within TLS would wait for a peer that does not read
+		}
 		_ = victim.Close()
 	}
 }

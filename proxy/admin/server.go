@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -42,7 +43,10 @@ type Options struct {
 	Source   Source
 	Tail     http.Handler // GET /tail; nil: none
 	Profiles bool         // serve /debug/pprof
-	Logger   *slog.Logger
+	// TLS gives the configuration of a connection that begins now; nil: there is none.
+	TLS    func() *tls.Config
+	Token  *Token // who asks must have it, probes apart; nil: none
+	Logger *slog.Logger
 }
 
 // Server is the HTTP server. [New] starts nothing.
@@ -71,7 +75,11 @@ func New(o Options) *Server {
 // Run serves until ctx ends, then lets answers under way finish for a moment.
 func (s *Server) Run(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- s.http.Serve(s.o.Listener) }()
+	l := s.o.Listener
+	if s.o.TLS != nil {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.config})
+	}
+	go func() { done <- s.http.Serve(l) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve http: %w", err)
@@ -86,6 +94,13 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve http: %w", err)
 	}
 	return nil
+}
+
+// config is for one connection: the client listeners' files, with HTTP's protocol.
+func (s *Server) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+	c := s.o.TLS().Clone()
+	c.NextProtos = []string{"http/1.1"}
+	return c, nil
 }
 
 // status is one snapshot with the readiness filled in.
@@ -117,7 +132,7 @@ func (s *Server) routes() http.Handler {
 	if s.o.Profiles {
 		profiles(mux)
 	}
-	return headers(mux)
+	return headers(s.o.Token.guard(mux))
 }
 
 // headers keeps browsers from running or framing anything that is not ours.
@@ -131,8 +146,12 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	st := s.status()
+	if !st.Ready && !s.o.Token.admits(r) {
+		text(w, http.StatusServiceUnavailable, "not ready") // why may name hosts
+		return
+	}
 	if !st.Ready {
 		text(w, http.StatusServiceUnavailable, st.NotReady)
 		return

@@ -10,7 +10,10 @@ import (
 type Config struct {
 	Name                    string   // application_name upstream, node name, voter name
 	Listen                  []string // "host:port" or "unix:/dir"
-	HTTP                    string   // address of the admin server, "" = none
+	HTTPCertFile            string   // with HTTPKeyFile: TLS there
+	HTTPKeyFile             string
+	HTTPTokenFile           string // who asks must have the token in it
+	HTTP                    string // address of the admin server, "" = none
 	DataDir                 string
 	Upstream                Upstream
 	WAL                     WAL

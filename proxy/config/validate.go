@@ -41,6 +41,12 @@ func (c *Config) validate() Errors {
 			bad("http", "%s", m)
 		}
 	}
+	if c.HTTPCertFile != "" && c.HTTPKeyFile == "" {
+		bad("http_key_file", "is not set: TLS needs the certificate's private key")
+	}
+	if c.HTTPKeyFile != "" && c.HTTPCertFile == "" {
+		bad("http_cert_file", "is not set: TLS needs a certificate")
+	}
 	if c.DataDir == "" {
 		bad("data_dir", "is empty: name a directory that belongs to this proxy alone")
 	}

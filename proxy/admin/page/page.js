@@ -96,9 +96,23 @@ function draw(s) {
   byId("wire-out").classList.toggle("live", s.standbys.some((x) => x.state === "streaming"));
 }
 
+// The token, where one is asked for, stays in this tab.
+const token = () => sessionStorage.getItem("token");
+byId("token").addEventListener("submit", (e) => {
+  e.preventDefault();
+  sessionStorage.setItem("token", byId("word").value.trim());
+  byId("word").value = "";
+});
+
 async function tick() {
   try {
-    draw(await (await fetch("status", { signal: AbortSignal.timeout(5000) })).json());
+    const headers = token() ? { Authorization: "Bearer " + token() } : {};
+    const answer = await fetch("status", { headers, signal: AbortSignal.timeout(5000) });
+    byId("token").hidden = answer.status !== 401;
+    if (answer.status === 401) {
+      byId("ready").textContent = token() ? "this is not the token" : "a token is needed";
+      byId("ready").className = "pill warn";
+    } else draw(await answer.json());
   } catch (e) {
     byId("ready").textContent = "no answer from the proxy";
     byId("ready").className = "pill bad";

@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/replproxy/replproxy/internal/keyfile"
+)
+
+// minToken keeps a token from being guessed; openssl rand -hex 16 gives 32.
+const minToken = 16
+
+// Token is the bearer token in a file that only its owner may read. It is read again when the file
+// changes; one that cannot be used leaves the one before in use. Safe for concurrent use.
+type Token struct {
+	path string
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	seen fs.FileInfo
+	sum  [sha256.Size]byte // of the token: all sums have one length, so comparing takes one time
+}
+
+// OpenToken reads the file.
+func OpenToken(path string, log *slog.Logger) (*Token, error) {
+	t := &Token{path: path, log: log}
+	t.seen, _ = os.Stat(path)
+	return t, t.read()
+}
+
+func (t *Token) read() error {
+	content, err := keyfile.ReadPasswords(t.path)
+	if err != nil {
+		return err
+	}
+	token := bytes.TrimSpace(content)
+	if len(token) < minToken {
+		return fmt.Errorf("token file %q: a token has at least %d bytes", t.path, minToken)
+	}
+	if bytes.ContainsAny(token, " \t\r\n\x00") {
+		return errors.New("token file " + t.path + ": a token is one word")
+	}
+	t.sum = sha256.Sum256(token)
+	return nil
+}
+
+// admits reports whether a request carries the token. A nil Token admits all.
+func (t *Token) admits(r *http.Request) bool {
+	if t == nil {
+		return true
+	}
+	t.mu.Lock()
+	if now, err := os.Stat(t.path); err == nil && changed(t.seen, now) {
+		t.seen = now
+		if err := t.read(); err != nil {
+			t.log.Error("the http token file has changed and cannot be used: the token before stays in use", "err", err)
+		}
+	}
+	want := t.sum
+	t.mu.Unlock()
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+func changed(was, now fs.FileInfo) bool {
+	return was == nil || !os.SameFile(was, now) || was.Size() != now.Size() || was.Mode() != now.Mode() ||
+		!was.ModTime().Equal(now.ModTime())
+}
+
+// guard asks for the token except where nothing is told: the probes, and the files of the page, which asks for
+// it.
+func (t *Token) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/", "/page.js", "/page.css":
+		default:
+			if !t.admits(r) {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="replproxy"`)
+				text(w, http.StatusUnauthorized, "a bearer token is needed, the one in http_token_file")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
