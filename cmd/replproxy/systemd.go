@@ -24,8 +24,8 @@ func (v *view) notify(ctx context.Context) error {
 }
 
 // feed looks at every part of the proxy, as /status does, and says that it could. A part that holds its
-// lock for ever is so found by the watchdog, which ends the process with all its stacks in the log. every of 0 only waits
-// for ctx.
+// lock for ever is so found by the watchdog, which ends the process with all its stacks in the log. every of 0
+// only waits for ctx.
 func (v *view) feed(ctx context.Context, every time.Duration) {
 	if every <= 0 {
 		<-ctx.Done()

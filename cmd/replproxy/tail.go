@@ -123,7 +123,9 @@ func tailCommand() *cobra.Command {
 }
 
 // tailSource is how a proxy is asked: by its control socket, or by HTTP.
-func tailSource(cmd *cobra.Command, file, dir string, via *httpAccess, path string) (func(context.Context) ([]byte, error), error) {
+func tailSource(cmd *cobra.Command, file, dir string, via *httpAccess, path string) (
+	func(context.Context) ([]byte, error), error,
+) {
 	if via.addr != "" {
 		if _, err := via.base(); err != nil {
 			return nil, usageError{err}
