@@ -71,6 +71,8 @@ func TestFailoverWhileProxyIsDown(t *testing.T) {
 	c.candidate.Promote(t)
 	write(t, c.candidate, 50)
 	c.proxy.Start(t)
+	c.follows(t, c.candidate, 2)
+	far.follows(t, c.candidate, 2) // until then it gives what it has, as nobody has told it
 	one.Start(t)
 	two.Start(t)
 	c.follows(t, c.candidate, 2, one)
