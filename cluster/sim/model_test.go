@@ -261,6 +261,9 @@ func (m *model) operate(s point, p int) {
 	begun := s.fenced[0] || s.fenced[1] || s.stopped[0] || s.stopped[1]
 	if next := s; s.rule[p] == 0 && !begun {
 		next.rule[p], next.from[p], next.settled[p] = 1, s.store[p], false
+		if m.broken == "begins too low" {
+			next.from[p] = 1
+		}
 		m.visit(s, next)
 	}
 	if next := s; !s.fenced[p] && s.fork == 0 {
@@ -323,7 +326,10 @@ func TestModel(t *testing.T) {
 		{2, "ANY 1 (p0, p1)", "ANY 2 (p0, p1)", ""},
 		{2, "ANY 2 (a, b)", "ANY 1 (a, b)", ""},
 		{2, "FIRST 1 (a, b)", "FIRST 2 (b, a)", ""},
+		{2, "ANY 2 (a, b)", "", ""}, // drop-rule
+		{2, "", "ANY 1 (a, b)", ""},
 		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "unsettled"},
+		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "begins too low"},
 		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "unfed"},
 		{2, "ANY 2 (a, b)", "ANY 1 (a, b)", "unfenced"},
 		{2, "ANY 2 (a, p0, p1)", "ANY 2 (b, p0, p1)", "soak"},

@@ -11,7 +11,7 @@ import (
 )
 
 // Account is what a proxy says of itself and of the standbys attached to it. Fenced was read before the
-// positions: of a fenced timeline it never reported anything beyond Flushed, nor will it.
+// positions: of a fenced timeline it never reported anything beyond Written, nor will it.
 type Account struct {
 	Node     string         `json:"node"`
 	System   lsn.SystemID   `json:"system_identifier"`

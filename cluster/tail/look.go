@@ -131,7 +131,7 @@ func (l *look) holder(r Row) Holder {
 	if end, vouched := l.ask.Ends[h.Name]; vouched {
 		h.End = end
 	} else if r.Timeline == l.tail.Timeline {
-		h.End = r.Flushed
+		h.End = max(r.Flushed, r.Written) // it may have been told for remote_write before it was flushed
 	}
 	return h
 }
