@@ -347,3 +347,37 @@ func TestSaveThatFailsAndIsThere(t *testing.T) {
 		}
 	}
 }
+
+// TestDroppedRuleLeavesNoTrace: nothing rests on a rule alone that is changed before it has covered its beginning:
+// who proves a promotion hears of the rule before it and of the one after it only.
+func TestDroppedRuleLeavesNoTrace(t *testing.T) {
+	store := newFakeStore(50)
+	n := openNode(t, t.TempDir(), "ANY 2 (s1, s2)", store)
+	s1, s2 := n.Attach("s1"), n.Attach("s2")
+	report(n, s1, 1, 50)
+	report(n, s2, 1, 50)
+	wantLimits(t, n, 50, 50, 50)
+	n.settle()
+	store.move(1, 100)
+	report(n, s1, 1, 80)
+	wantLimits(t, n, 50, 50, 50)
+	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s1)"}); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 50, 50, 50) // not 80: nobody would know that it rests on s1 alone
+	n.settle()
+	report(n, s2, 1, 60)
+	wantLimits(t, n, 60, 60, 60)
+	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1, s2)"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := n.ledger.State().Rule; r.Before.Names != "ANY 2 (s1, s2)" || r.Settled {
+		t.Errorf("%+v", r)
+	}
+	store.move(1, 200)
+	report(n, s1, 1, 200)
+	report(n, s2, 1, 200)
+	wantLimits(t, n, 100, 100, 100)
+	n.settle()
+	wantLimits(t, n, 200, 200, 200)
+}

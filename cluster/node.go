@@ -77,9 +77,11 @@ type Node struct {
 	published uint64
 	early     map[vote.Key]vote.Report
 	accounts  accounts
-	// settling: nothing beyond the rule's beginning is given before it is durable that it is given, or a
-	// node that came back with another rule would not know what commits rest on (ruling R9).
+	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
+	// durable that it is, or a node that came back with another rule would not know what commits rest on
+	// (ruling R9).
 	settling bool
+	before   quorum.Positions // what that one covers; of last
 	// coming is a rule that is being made durable. What is given beyond its beginning would rest on the one
 	// before, and nobody would know.
 	coming vote.Rule
@@ -179,6 +181,9 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 		n.stale = false
 		if l := n.last; l.Ruled {
 			n.covered.note(p.Timeline, l.Positions.Write, l.Positions.Flush, l.Positions.Apply)
+		}
+		if n.settling {
+			n.before = n.ledger.Before(now, p.System, p.Timeline)
 		}
 		if n.ledger.Settle(n.last, p.Timeline, p.Received) {
 			signal(n.settled)

@@ -49,22 +49,23 @@ func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
 	return p.Timeline, p.reported()
 }
 
-// given are the positions of l that may be reported: until the rule is durably settled, none beyond its
-// beginning. That is a position of the rule's timeline: of another one nothing was reported before, and a
-// rule that is dropped unsettled leaves no trace. The caller holds mu, and l is of n.at.
+// given are the positions of l that may be reported. Until it is durable that the rule covers its beginning,
+// they are at most that, and what the rule before it covers as well: a rule that is dropped before leaves no
+// trace, so nothing may rest on it alone. The beginning is a position of the rule's timeline: of another one
+// nothing was reported before. The caller holds mu, and l is of n.at.
 func (n *Node) given(l ledger.Limits) quorum.Positions {
 	p := l.Positions
 	if n.settling {
-		p = n.before(p, n.ledger.State().Rule)
+		p = n.upTo(n.ledger.State().Rule, quorum.Least(p, n.before))
 	}
 	if unsettled(n.coming) {
-		p = n.before(p, n.coming)
+		p = n.upTo(n.coming, p)
 	}
 	return p
 }
 
-// before is p up to the beginning of r. The caller holds mu.
-func (n *Node) before(p quorum.Positions, r vote.Rule) quorum.Positions {
+// upTo is p up to the beginning of r. The caller holds mu.
+func (n *Node) upTo(r vote.Rule, p quorum.Positions) quorum.Positions {
 	if r.Timeline != n.at.Timeline {
 		return quorum.Positions{}
 	}

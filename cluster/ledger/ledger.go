@@ -41,6 +41,7 @@ type Ledger struct {
 	members  map[string]*member // own node included
 	sessions map[vote.Key]*session
 	counters Counters
+	before   quorum.Demand // the one before the own rule, when that was taken unsettled
 }
 
 // member is a configured node.
@@ -83,6 +84,9 @@ func New(o Options) (*Ledger, error) {
 		if m := l.members[name]; m != nil {
 			m.forgotten = true
 		}
+	}
+	if l.before, err = Parse(o.Rule.Before); err != nil {
+		return nil, err
 	}
 	own := l.own()
 	own.heard, own.forgotten, own.demand = true, false, d

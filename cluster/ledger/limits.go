@@ -76,6 +76,17 @@ func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Li
 	return lim
 }
 
+// Before is what the demand covers that was in force before the own rule, as long as that was not settled when
+// it was taken: what does not leave a trace of its own must not be reported on less.
+func (l *Ledger) Before(now time.Time, system lsn.SystemID, t lsn.TimelineID) quorum.Positions {
+	if l.before.Rule.Empty() {
+		return quorum.Positions{Write: Max, Flush: Max, Apply: Max}
+	}
+	var v Verdict
+	l.judge(&v, l.before, l.Views(now, system, t), t)
+	return v.Result.Positions
+}
+
 // judge fills in what d covers. Whatever holds it covers nothing.
 func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.TimelineID) {
 	first := ranks(d.Rule)

@@ -69,8 +69,12 @@ func (l *Ledger) SetRule(r vote.Rule) error {
 	if err != nil {
 		return err
 	}
+	before, err := Parse(r.Before)
+	if err != nil {
+		return err
+	}
 	own := l.own()
-	own.state.Rule, own.demand = r, d
+	own.state.Rule, own.demand, l.before = r, d, before
 	own.state.Seq++
 	return nil
 }
