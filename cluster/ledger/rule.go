@@ -49,7 +49,7 @@ func (l *Ledger) NextRule(d vote.Demand, t lsn.TimelineID, reported lsn.LSN, ins
 	}
 	next := vote.Rule{Demand: d, Timeline: t, From: reported, Before: present.Demand}
 	if !present.Settled && present.Generation > 0 {
-		// Under a rule that never covered its From nothing was reported: it leaves no trace.
+		// Nothing was reported on a rule alone that never covered its From (see Before): it leaves no trace.
 		next.Before = present.Before
 	}
 	for name, m := range l.members {
