@@ -242,6 +242,9 @@ func (p *proxy) step() {
 		p.rule.Settled, p.rule.Before = true, vote.Demand{}
 		p.broadcast()
 	}
+	if !p.rule.Settled {
+		lim.Positions = quorum.Least(lim.Positions, p.led.Before(p.clock(), system, p.tli))
+	}
 	if c := p.led.Counters(); c.Violations > 0 {
 		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
 	}

@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 		{StaleStates, ErrCovered, 0},
 		{OldTimelineVotes, ErrCovered, 100},
 		{ForgetsSilent, ErrFirst, 150},
-		{NoCompare, ErrCompare, 0},
+		{NoCompare, ErrCompare, 100},
 		{HiddenMember, ErrCovered, 0},
 		{ForgottenFence, ErrFence, 0},
 		{EmptyFence, ErrFence, 0},
