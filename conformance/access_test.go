@@ -92,6 +92,13 @@ listen:
 			t.Errorf("a rule with an error: %+v", st)
 		}
 	}
+	reload(t, proxy, file("access: [host all alice all relay]\nlimits: {max_connections: 1}\n")) // which stays has
+	if got := refusedWith(t, tcp("")); got != "53300 sorry, too many clients already" {
+		t.Errorf("beyond max_connections: %q", got)
+	}
+	if by := status(t, proxy).Sessions.RefusedBy; by["connections"] != 1 || by["access"] < 5 {
+		t.Errorf("refused: %v", by)
+	}
 	if _, err := stays.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
 		t.Errorf("a session from before the reload: %v", err)
 	}

@@ -168,7 +168,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSystemd: READY when the listeners are served, RELOADING and READY around a reload, STOPPING when the
+// TestSystemd: READY when the listeners are served, WATCHDOG when all parts were looked at, RELOADING and READY around a reload, STOPPING when the
 // end begins.
 func TestSystemd(t *testing.T) {
 	dir := t.TempDir()
@@ -179,7 +179,8 @@ func TestSystemd(t *testing.T) {
 	defer socket.Close()
 	cmd := exec.Command(pgtest.Binary(t), "run", "--upstream", "host=127.0.0.1 port=1 user=x", "--data-dir", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--http", "")
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String())
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(),
+		"WATCHDOG_USEC=1200000000") // fed at once, and again when the test is long over
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -195,6 +196,7 @@ func TestSystemd(t *testing.T) {
 		}
 	}
 	expect("READY=1")
+	expect("WATCHDOG=1")
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func TestBadFiles(t *testing.T) {
 }
 
 // admitted runs a real handshake and judges a request over it.
-func admitted(t *testing.T, s Settings, client *tls.Config, r *handshake.Request) *pgerror.Error {
+func admitted(t *testing.T, s Settings, client *tls.Config, rule [2]string, r *handshake.Request) *pgerror.Error {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -153,7 +153,7 @@ func admitted(t *testing.T, s Settings, client *tls.Config, r *handshake.Request
 		}
 		r.Conn = secure
 	}
-	return k.Admit(r, "", "")
+	return k.Admit(r, rule[0], rule[1])
 }
 
 func TestAdmit(t *testing.T) {
@@ -204,7 +204,7 @@ func TestAdmit(t *testing.T) {
 			if tc.class == 0 {
 				tc.class = handshake.Regular
 			}
-			e := admitted(t, s, tc.client, &handshake.Request{Class: tc.class,
+			e := admitted(t, s, tc.client, [2]string{}, &handshake.Request{Class: tc.class,
 				Params: handshake.Params{{Name: "user", Value: tc.user}, {Name: "database", Value: "d"}}})
 			got := ""
 			if e != nil {
@@ -215,6 +215,21 @@ func TestAdmit(t *testing.T) {
 			}
 			if got != tc.want {
 				t.Errorf("%q, want %q", got, tc.want)
+			}
+			if tc.clientcert == "" {
+				return
+			}
+			// An access rule's own demand holds instead of the settings, weaker or stronger.
+			for _, other := range []string{Optional, VerifyCA, VerifyFull} {
+				s.ClientCert, s.ClientName = other, DN
+				e := admitted(t, s, tc.client, [2]string{tc.clientcert, tc.clientname}, &handshake.Request{Class: tc.class,
+					Params: handshake.Params{{Name: "user", Value: tc.user}, {Name: "database", Value: "d"}}})
+				if got = ""; e != nil {
+					got = e.Message
+				}
+				if got != tc.want {
+					t.Errorf("by a rule, tls.clientcert %s: %q, want %q", other, got, tc.want)
+				}
 			}
 		})
 	}
