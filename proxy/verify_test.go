@@ -146,6 +146,10 @@ func TestSCRAMFollowsThePrimary(t *testing.T) {
 	if a, b := try(always, "wonder"), try(cached, "wonder"); a+b != "" {
 		t.Fatal(a, b)
 	}
+	s.Restart(t) // the connection that was asked is dead, and that shows in the next question only
+	if got := try(always, "wonder"); got != "" {
+		t.Fatal(got)
+	}
 	s.Exec(t, "ALTER ROLE alice PASSWORD 'other'")
 	if got := try(always, "wonder") + try(always, "other"); got != "28P01" {
 		t.Error(got)
@@ -165,6 +169,31 @@ func TestSCRAMFollowsThePrimary(t *testing.T) {
 		if strings.Contains(sql, "RENAME") {
 			s.Exec(t, "ALTER ROLE was_alice RENAME TO alice")
 		}
+	}
+}
+
+// What is known is asked for again before it gets old, whether or not anybody logs in.
+func TestRolesAreRefreshed(t *testing.T) {
+	s := scramPrimary(t, pgtest.Need(t, 15))
+	k := ask(t, s, func(o *roles.Options) { o.TTL, o.MaxAge = 0, 16*time.Second })
+	if f := k.Find(t.Context(), "alice"); !f.Known || !f.Certain || !f.FromPrimary || !f.Role.Login {
+		t.Fatalf("%+v", f)
+	}
+	if f := k.Find(t.Context(), "nobody"); f.Known || !f.Certain {
+		t.Fatalf("%+v", f)
+	}
+	s.Exec(t, "ALTER ROLE alice NOLOGIN")
+	before := k.Status().Questions
+	pgtest.WaitFor(t, patience, "questions that nobody puts", func() (bool, error) { return k.Status().Questions >= before+2, nil })
+	s.Stop(t, pgtest.Immediate)
+	if f := k.Find(t.Context(), "alice"); !f.Known || f.Certain || f.Role.Login {
+		t.Errorf("%+v", f)
+	}
+	if f := k.Find(t.Context(), "nobody"); f.Known || f.Certain {
+		t.Errorf("%+v", f)
+	}
+	if st := k.Status(); st.Roles != 1 || st.Failures == 0 || st.LastError == "" {
+		t.Errorf("%+v", st)
 	}
 }
 

@@ -115,9 +115,19 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
 		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
-		Members:     memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
+		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c),
+		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}
+}
+
+// accessRules counts the rules of all listeners.
+func accessRules(c *config.Config) int {
+	n := len(c.Access)
+	for _, l := range c.ListenAccess {
+		n += len(l.Rules)
+	}
+	return n
 }
 
 func printChecks(w io.Writer, checks []preflight.Check) {

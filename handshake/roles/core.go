@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -27,6 +28,18 @@ type entry struct {
 	suspect bool // a client has failed by it: the password may have changed
 }
 
+// maxSkew is how far a clock may have been set back, over a restart, for what was asked before to be of use.
+const maxSkew = time.Hour
+
+// age is how long ago the primary was asked; beyond measure when that lies in the future.
+func (e *entry) age(now time.Time) time.Duration {
+	age := now.Sub(e.Asked)
+	if age < -maxSkew {
+		return math.MaxInt64
+	}
+	return max(age, 0)
+}
+
 // cache is what is remembered. It is pure: the caller brings the time.
 type cache struct {
 	ttl, maxAge time.Duration
@@ -46,9 +59,9 @@ func (c *cache) look(name string, now time.Time) (f Found, fresh, usable bool) {
 	if e == nil {
 		return f, false, false
 	}
-	age := now.Sub(e.Asked)
-	usable = age < c.maxAge && age >= 0 && e.known
-	fresh = age < c.ttl && age >= 0 && !e.suspect
+	age := e.age(now)
+	usable = age < c.maxAge && e.known
+	fresh = age < c.ttl && !e.suspect
 	return Found{Role: e.Role, Known: e.known, Certain: fresh, FromPrimary: true}, fresh, usable
 }
 
@@ -120,8 +133,8 @@ func (c *cache) due(now time.Time, n int) []string {
 	var names []string
 	limit := max(c.ttl, c.maxAge/refreshPart)
 	for name, e := range c.entries {
-		switch age := now.Sub(e.Asked); {
-		case age >= c.maxAge || age >= c.ttl && !e.known || age < 0:
+		switch age := e.age(now); {
+		case age >= c.maxAge || age >= c.ttl && !e.known:
 			c.changed = c.changed || e.known
 			c.drop(name)
 		case e.known && age >= limit:
@@ -152,7 +165,7 @@ func (c *cache) keep() []entry {
 // restore puts kept roles back, those that are not too old.
 func (c *cache) restore(kept []entry, now time.Time) {
 	for _, e := range kept {
-		if age := now.Sub(e.Asked); age < c.maxAge && age >= 0 && len(c.entries) < maxRoles {
+		if e.age(now) < c.maxAge && len(c.entries) < maxRoles {
 			c.entries[e.Role.Name] = &entry{Role: e.Role, Asked: e.Asked, known: true}
 		}
 	}

@@ -22,7 +22,7 @@ func TestCacheHoldsAsLongAsItMay(t *testing.T) {
 	}{
 		{"a", 0, true, true, true}, {"a", 29 * time.Second, true, true, true}, {"a", 30 * time.Second, true, false, true},
 		{"a", time.Hour - 1, true, false, true}, {"a", time.Hour, true, false, false},
-		{"a", -time.Second, true, false, false}, // the clock was set back
+		{"a", -time.Second, true, true, true}, {"a", -2 * time.Hour, true, false, false}, // the clock was set back
 		{"nobody", 0, false, true, false}, {"nobody", time.Minute, false, false, false},
 		{"other", 0, false, false, false},
 	} {

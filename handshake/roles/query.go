@@ -117,3 +117,19 @@ func parseTime(text string) (time.Time, error) {
 	}
 	return t.UTC(), nil
 }
+
+// Try asks query for the role that c itself logs in as: an error says why it is of no use.
+func Try(ctx context.Context, c *upstream.Config, query string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	conn, err := c.Connect(ctx, params(c))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, known, err := ask(ctx, conn, query, c.User())
+	if err == nil && !known {
+		err = fmt.Errorf("%w: no row for role %q", errAnswer, c.User())
+	}
+	return err
+}

@@ -27,6 +27,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if c := encryption(s, f); c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}
+	if c := accessCheck(s, f); s.AuthMethod == scram && c.Level != OK {
+		all = append(all, c.Text+". See docs/access.md; replproxy check proposes rules")
+	}
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}
@@ -132,5 +135,9 @@ func trust(s Setup, f Facts) Check {
 	c.Level = Warn
 	c.Remedy = "Use scram-sha-256 for this host in the primary's pg_hba.conf. Until then the proxy refuses log-ins " +
 		"that the primary did not verify (28000)."
+	if s.AuthMethod == scram {
+		c.Remedy = "Use scram-sha-256 for this host in the primary's pg_hba.conf: as it is, whoever is on this host " +
+			"may log in without the proxy."
+	}
 	return c
 }

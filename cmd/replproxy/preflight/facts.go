@@ -21,6 +21,8 @@ type Setup struct {
 	Rule                  string      // own synchronous_standby_names
 	Demand                vote.Demand // the same with zones
 	AuthMethod            string      // auth.method
+	AuthQuery             string      // auth.query
+	AccessRules           int         // how many, of all listeners
 	TLSMode               string      // tls.mode
 	Certificate           []byte      // that clients see, in DER; nil without TLS
 	Members               []string    // the other proxies of the cluster
@@ -47,6 +49,11 @@ type Facts struct {
 	SlotAsked   bool        // it could be asked
 	Trusted     bool        // a log-in from here is let in without being asked for anything
 	TrustTested bool
+
+	AuthAsked  bool // auth.query was asked
+	AuthErr    error
+	Derived    []string // access rules that say what the primary's pg_hba.conf does; only if there are none
+	NotDerived int      // lines of it that have no counterpart
 
 	Disk Disk
 }

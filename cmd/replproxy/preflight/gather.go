@@ -40,6 +40,7 @@ func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	f.Replication = asWalsender(ctx, c, s, &f)
 	f.SQL = bySQL(ctx, c, s, &f)
 	probeTrust(ctx, c, &f)
+	askAuth(ctx, c, s, &f)
 	f.Disk = LookAtDisk(s.DataDir)
 	return f
 }

@@ -52,6 +52,7 @@ func Judge(s Setup, f Facts) []Check {
 		checks = append(checks, ruleChecks(s, f)...)
 		checks = append(checks, viaChecks(s, f)...)
 	}
+	checks = append(checks, authChecks(s, f)...)
 	if f.TrustTested {
 		checks = append(checks, trust(s, f))
 	}
