@@ -83,6 +83,7 @@ func (s *scramSite) refusal(t *testing.T, sql string, words ...string) string {
 // that nobody else has (ruling R14). At the end its role loses what it needs.
 func TestStandbyBySCRAM(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+		t.Parallel()
 		s := newSCRAMSite(t, in, "access: [hostssl all all 127.0.0.1/32 scram-sha-256, hostssl replication all 127.0.0.1/32 scram-sha-256]\n")
 		so := pgtest.StandbyOptions{From: s.primary, PrimaryConninfo: s.through("application_name=standby")}
 		if in.HasTools() {
@@ -149,4 +150,57 @@ func TestStandbyBySCRAM(t *testing.T) {
 			t.Error("a secret is in the log")
 		}
 	}, 15, 17, 18)
+}
+
+// TestStandbyByUsersFile: roles of a file, of which the primary knows nothing, and what happens when it changes.
+func TestStandbyByUsersFile(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	dir := in.TempDir(t)
+	file := filepath.Join(dir, "users")
+	primary := in.Primary(t)
+	primary.Exec(t, "SET password_encryption = 'scram-sha-256'; CREATE ROLE app PASSWORD 'secret'")
+	verifier := primary.Scalar(t, "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")
+	primary.Exec(t, "DROP ROLE app")
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Stopped: true, Config: fmt.Sprintf("upstream: {conninfo: %q}\n"+
+		"auth: {method: scram, users_file: %s}\naccess: [host replication all 127.0.0.1/32 scram-sha-256]\n", primary.Conninfo(), file)})
+	line := func(words string) { proxy.WriteFile(t, file, fmt.Sprintf("\"app\" %q %s\n", verifier, words)) }
+	line("replication")
+	proxy.Start(t)
+	s := &scramSite{site: &site{in: in, primary: primary, proxy: proxy}, words: []string{"user=app", "password=secret", "sslmode=disable"}}
+	standby := in.Standby(t, pgtest.StandbyOptions{From: primary, PrimaryConninfo: s.through("application_name=standby")})
+	attached(t, proxy, "standby")
+	pgtest.WaitCaughtUp(t, primary, standby)
+	for words, want := range map[string]string{
+		"":                     "42501 must be superuser or replication role to start walsender",
+		"superuser":            "",
+		"replication nologin":  `28000 role "app" is not permitted to log in`,
+		"replication nonsense": `28000 role "app" is not permitted to log in`, // not used: what was before stays
+		"replication valid_until=2001-01-01T00:00:00Z": `28P01 password authentication failed for user "app"`,
+	} {
+		if words == "replication nonsense" {
+			line("replication nologin")
+			if got := s.refusal(t, "IDENTIFY_SYSTEM"); got != want {
+				t.Errorf("before %s: %q", words, got)
+			}
+		}
+		line(words)
+		if got := s.refusal(t, "IDENTIFY_SYSTEM"); got != want {
+			t.Errorf("%q: %q", words, got)
+		}
+		if st := status(t, proxy); (st.Auth.FileError != "") != (words == "replication nonsense") || st.Auth.InFile != 1 || st.Auth.Method != "scram" {
+			t.Errorf("%q: %+v", words, st.Auth)
+		}
+	}
+	line("replication")
+	if got := s.refusal(t, "IDENTIFY_SYSTEM", "password=wrong") + s.refusal(t, "IDENTIFY_SYSTEM", "user=nobody"); got !=
+		`28P01 password authentication failed for user "app"28P01 password authentication failed for user "nobody"` {
+		t.Error(got)
+	}
+	// Commands that only the primary answers need a role that it knows.
+	if got := s.refusal(t, "BASE_BACKUP"); got != `28000 role "app" does not exist` {
+		t.Error(got)
+	}
+	if got := s.refusal(t, "SHOW wal_segment_size"); got != "" {
+		t.Error(got)
+	}
 }

@@ -37,7 +37,7 @@ func dialer(up *upstream.Config, wait func() time.Duration) proxy.Dialer {
 			return nil, err
 		}
 		return &relay.Upstream{
-			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(),
+			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(), ChannelBinding: up.ChannelBinding(),
 			Cancel: func(ctx context.Context, request []byte) error {
 				return upstream.Cancel(ctx, raw.Endpoint, request)
 			},

@@ -21,17 +21,24 @@ var (
 	ErrUnasked   = errors.New("the primary asked for no proof")
 	ErrServer    = errors.New("the primary sent a malformed SCRAM message")
 	ErrSignature = errors.New("the primary could not prove that it knows the role's verifier")
+	ErrBinding   = errors.New("the primary cannot bind the log-in to the channel")
 )
 
 // Keys are what a client that was verified here can prove upstream.
 type Keys struct{ ClientKey, ServerKey Key }
 
+// Leg is what a Client knows of its connection.
+type Leg struct {
+	TLS      bool
+	EndPoint []byte // [EndPoint] of the server's certificate; nil where there is none
+	Binding  string // libpq's channel_binding: require, disable, or else prefer
+}
+
 // Client logs in upstream with a ClientKey. Make it with [NewClient].
 type Client struct {
 	keys      Keys
 	storedKey Key
-	tls       bool
-	endPoint  []byte
+	leg       Leg
 	nonce     string
 
 	state       clientState
@@ -51,10 +58,12 @@ const (
 	proved // and the server has
 )
 
-// NewClient proves keys. tls says whether the connection is encrypted; endPoint is then [EndPoint] of the
-// server's certificate, nil where there is none. nonce is fresh and the caller's.
-func NewClient(keys Keys, tls bool, endPoint []byte, nonce string) *Client {
-	return &Client{keys: keys, storedKey: sha256.Sum256(keys.ClientKey[:]), tls: tls, endPoint: endPoint, nonce: nonce}
+// NewClient proves keys. nonce is fresh and the caller's.
+func NewClient(keys Keys, leg Leg, nonce string) *Client {
+	if !leg.TLS || leg.Binding == "disable" {
+		leg.EndPoint = nil
+	}
+	return &Client{keys: keys, storedKey: sha256.Sum256(keys.ClientKey[:]), leg: leg, nonce: nonce}
 }
 
 // The kinds of 'R' (facts A7).
@@ -79,6 +88,8 @@ func (c *Client) Step(body []byte) (answer []byte, ok bool, err error) {
 	switch kind := binary.BigEndian.Uint32(body); {
 	case kind == kindOk && c.state == proved:
 		return nil, true, nil
+	case kind == kindOk && c.state == unasked && c.leg.Binding == "require":
+		return nil, false, ErrBinding
 	case kind == kindOk && c.state == unasked:
 		return nil, false, ErrUnasked
 	case kind == kindOk:
@@ -106,11 +117,13 @@ func (c *Client) first(list []byte) ([]byte, error) {
 	}
 	mechanism := Mechanism
 	switch {
-	case plus && c.tls && c.endPoint != nil:
-		mechanism, c.header, c.binding = MechanismPlus, "p="+bindingType+",,", c.endPoint
+	case plus && c.leg.EndPoint != nil:
+		mechanism, c.header, c.binding = MechanismPlus, "p="+bindingType+",,", c.leg.EndPoint
 	case !plain:
 		return nil, ErrMethod
-	case c.tls && !plus && c.endPoint != nil:
+	case c.leg.Binding == "require":
+		return nil, ErrBinding
+	case c.leg.EndPoint != nil: // a server with TLS that does know PLUS sees that somebody has removed it
 		c.header = "y,,"
 	default:
 		c.header = "n,,"

@@ -71,7 +71,7 @@ func FuzzServerMessages(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x0br=Y2xpZW50c,s=c2FsdA==,i=4096"), []byte("\x00\x00\x00\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
 	f.Add([]byte("\x00\x00\x00\x0b"), []byte("\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, first, final []byte) {
-		c := NewClient(Keys{}, true, []byte("hash"), Nonce([]byte("client")))
+		c := NewClient(Keys{}, Leg{TLS: true, EndPoint: []byte("hash")}, Nonce([]byte("client")))
 		if _, _, err := c.Step([]byte("\x00\x00\x00\x0aSCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00")); err != nil {
 			t.Fatal(err)
 		}

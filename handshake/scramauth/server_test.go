@@ -104,11 +104,16 @@ func TestClientAndServerMeet(t *testing.T) {
 		want         error
 		code         pgerror.Code
 		wantsBinding bool
+		binding      string
 	}{
 		{name: "in clear", keys: keys},
 		{name: "bound to the channel", keys: keys, tls: true, saw: certificate, is: certificate, wantsBinding: true},
 		{name: "no binding is defined", keys: keys, tls: true},
 		{name: "a server that does not offer it", keys: keys, tls: true, is: certificate},
+		{name: "bound, which is required", keys: keys, tls: true, saw: certificate, is: certificate, wantsBinding: true, binding: "require"},
+		{name: "required and not offered", keys: keys, tls: true, is: certificate, binding: "require", want: ErrBinding},
+		{name: "required in clear", keys: keys, binding: "require", want: ErrBinding},
+		{name: "not wanted", keys: keys, tls: true, saw: certificate, is: certificate, binding: "disable"},
 		{name: "two certificates", keys: keys, tls: true, saw: certificate, is: other, code: "28000"},
 		{name: "wrong ClientKey", keys: Keys{wrong, server}, want: ErrProof},
 		{name: "doomed", keys: keys, doomed: true, want: ErrProof},
@@ -116,7 +121,7 @@ func TestClientAndServerMeet(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := NewServer(v, tc.doomed, tc.saw, Nonce([]byte("server")))
-			c := NewClient(tc.keys, tc.tls, tc.is, Nonce([]byte("client")))
+			c := NewClient(tc.keys, Leg{TLS: tc.tls, EndPoint: tc.is, Binding: tc.binding}, Nonce([]byte("client")))
 			err := exchange(s, c)
 			var e *pgerror.Error
 			if errors.As(err, &e) && e.Code != tc.code || e == nil && !errors.Is(err, tc.want) || e == nil && tc.code != "" {
@@ -147,7 +152,7 @@ func TestMockLooksReal(t *testing.T) {
 	}
 	// All zero StoredKey: no ClientKey hashes to it, and the exchange is doomed beside that.
 	s := NewServer(a, true, nil, Nonce(make([]byte, NonceSize)))
-	c := NewClient(Keys{}, false, nil, Nonce([]byte("x")))
+	c := NewClient(Keys{}, Leg{}, Nonce([]byte("x")))
 	if err := exchange(s, c); !errors.Is(err, ErrProof) {
 		t.Fatal(err)
 	}
@@ -216,7 +221,7 @@ func TestClientRefuses(t *testing.T) {
 		"final before first":   {[][]byte{offer, r(kindSASLFinal, "v=")}, ErrServer},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := NewClient(keys, false, nil, Nonce([]byte("client")))
+			c := NewClient(keys, Leg{}, Nonce([]byte("client")))
 			for i, body := range tc.steps {
 				_, ok, err := c.Step(body)
 				if last := i == len(tc.steps)-1; ok || (err != nil) != last || last && !errors.Is(err, tc.want) {
@@ -229,7 +234,7 @@ func TestClientRefuses(t *testing.T) {
 
 // A count that would keep a client with a password busy for hours costs nothing here.
 func TestIterationsCostNothing(t *testing.T) {
-	c := NewClient(Keys{}, false, nil, Nonce([]byte("client")))
+	c := NewClient(Keys{}, Leg{}, Nonce([]byte("client")))
 	_, _, _ = c.Step([]byte("\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"))
 	answer, _, err := c.Step([]byte("\x00\x00\x00\x0br=Y2xpZW50c,s=c2FsdA==,i=2147483647"))
 	if err != nil || !bytes.HasPrefix(answer, []byte("c=biws,r=Y2xpZW50c,p=")) {

@@ -238,6 +238,9 @@ func (c *Config) User() string { return c.now().base.User }
 // Database is conninfo's dbname; "" when it names none (the server then takes the user's name).
 func (c *Config) Database() string { return c.now().base.Database }
 
+// ChannelBinding is libpq's channel_binding: disable, prefer or require.
+func (c *Config) ChannelBinding() string { return c.now().base.ChannelBinding }
+
 // ConnectTimeout bounds the attempt at one endpoint.
 func (c *Config) ConnectTimeout() time.Duration { return c.now().timeout }
 

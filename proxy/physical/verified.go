@@ -119,7 +119,7 @@ func (l *login) prove(v *roles.Verified) error {
 	}
 	defer context.AfterFunc(l.ctx, l.link.interrupt)()
 	lent := authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn)
-	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up.Conn, lent)}
+	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up, lent)}
 	for _, f := range first {
 		if err := p.frame(f.typ, f.body); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"net"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
@@ -22,18 +21,17 @@ type Prover struct {
 
 // NewProver is for one log-in over upstream. The primary need not ask when the client has proved itself by the
 // primary's own verifier of this very role, or when the client has the same right directly (lent, ruling R1).
-func NewProver(v *roles.Verified, upstream net.Conn, lent bool) *Prover {
-	secure, isTLS := upstream.(*tls.Conn)
-	var endPoint []byte
-	if isTLS {
+func NewProver(v *roles.Verified, upstream *Upstream, lent bool) *Prover {
+	leg := scramauth.Leg{TLS: upstream.TLS, Binding: upstream.ChannelBinding}
+	if secure, ok := upstream.Conn.(*tls.Conn); ok {
 		if chain := secure.ConnectionState().PeerCertificates; len(chain) > 0 {
-			endPoint = scramauth.EndPoint(chain[0].Raw)
+			leg.EndPoint = scramauth.EndPoint(chain[0].Raw)
 		}
 	}
 	random := make([]byte, scramauth.NonceSize)
 	_, _ = rand.Read(random) // never fails
 	return &Prover{
-		scram: scramauth.NewClient(v.Keys, isTLS, endPoint, scramauth.Nonce(random)), unasked: v.FromPrimary || lent,
+		scram: scramauth.NewClient(v.Keys, leg, scramauth.Nonce(random)), unasked: v.FromPrimary || lent,
 	}
 }
 
@@ -54,6 +52,10 @@ func (p *Prover) Step(body []byte) (frame []byte, ok bool, err error) {
 			"log-in refused: the primary asks for another proof than SCRAM-SHA-256").
 			WithDetail("replproxy has auth.method: scram and knows no password of the client.").
 			WithHint("Let pg_hba.conf of the primary ask for scram-sha-256 where connections come from replproxy.")
+	case errors.Is(err, scramauth.ErrBinding):
+		return nil, false, pgerror.Fatal(pgerror.InvalidAuthorization,
+			"log-in refused: the primary offers no channel binding").
+			WithDetail("upstream.conninfo has channel_binding=require.")
 	case errors.Is(err, scramauth.ErrSignature):
 		return nil, false, pgerror.Fatal(pgerror.InvalidAuthorization,
 			"log-in refused: the primary could not prove that it knows the role's password").WithCause(err)
@@ -69,7 +71,7 @@ func (p *Prover) Step(body []byte) (frame []byte, ok bool, err error) {
 // prove answers the primary's questions and passes everything else, up to ReadyForQuery (nil). Nothing is read
 // of the client.
 func (l *login) prove(o *Options) error {
-	p := NewProver(o.Verified, l.upstream.Conn, o.Trusted ||
+	p := NewProver(o.Verified, o.Upstream, o.Trusted ||
 		authwatch.LoopbackTCP(l.client.Conn) && authwatch.LoopbackTCP(l.upstream.Conn))
 	begun, authenticated := false, false
 	for {

@@ -11,6 +11,8 @@ type Upstream struct {
 	// copy; a *tls.Conn otherwise.
 	Conn net.Conn
 	TLS  bool
+	// ChannelBinding is libpq's channel_binding, for log-ins that are made here; "" is prefer.
+	ChannelBinding string
 	// Name is the endpoint for people, such as db1:5432.
 	Name string
 	// Cancel sends a CancelRequest, as it came, to this very endpoint and waits until the server

@@ -86,8 +86,11 @@ func upstream(t io.Writer, s *admin.Status) {
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
 }
 
-// encryption is shown when there is some.
+// encryption is shown when there is some, and who verifies when it is not the primary.
 func encryption(t io.Writer, s *admin.Status) {
+	if s.Auth.Method == "scram" {
+		fmt.Fprintf(t, "auth\tscram: %d roles known of the primary, %d in the file\n", s.Auth.Roles, s.Auth.InFile)
+	}
 	clients := 0
 	for _, row := range s.SSL {
 		if row.PID == 0 {
