@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/handshake/roles"
 )
 
 // flood gives the same bytes for some time, in reads that never end where a message does.
@@ -55,6 +56,14 @@ func TestLoginDoesNotPileUp(t *testing.T) {
 		}
 		if client.write > loginFlush+authwatch.MaxQuestion || client.all < 7<<20 {
 			t.Errorf("%q: %d bytes were written, %d at once", message[0], client.all, client.write)
+		}
+		client, upstream = &largest{}, &flood{message: bytes.Clone(message), left: 8 << 20}
+		l = &login{client: newLeg(client), upstream: newLeg(upstream)}
+		if err := l.prove(&Options{Verified: &roles.Verified{}, Upstream: &Upstream{Conn: upstream}, Trusted: true}); err == nil {
+			t.Fatal("the log-in succeeded")
+		}
+		if client.write > loginFlush+authwatch.MaxQuestion || message[0] == 'N' && client.all < 7<<20 {
+			t.Errorf("%q, verified here: %d bytes were written, %d at once", message[0], client.all, client.write)
 		}
 	}
 }

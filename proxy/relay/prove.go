@@ -126,5 +126,10 @@ func (l *login) prove(o *Options) error {
 		if typ == 'Z' {
 			return l.flush()
 		}
+		if l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
+			if err := l.flush(); err != nil {
+				return err
+			}
+		}
 	}
 }
