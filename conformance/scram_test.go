@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,8 @@ func (s *scramSite) refusal(t *testing.T, sql string, words ...string) string {
 func TestStandbyBySCRAM(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
-		s := newSCRAMSite(t, in, "access: [hostssl all all 127.0.0.1/32 scram-sha-256, hostssl replication all 127.0.0.1/32 scram-sha-256]\n")
+		s := newSCRAMSite(t, in, "access: [hostssl all all 127.0.0.1/32 scram-sha-256, hostssl replication app 127.0.0.1/32 scram-sha-256, "+
+			"hostssl replication all 127.0.0.1/32 scram-sha-256]\n")
 		so := pgtest.StandbyOptions{From: s.primary, PrimaryConninfo: s.through("application_name=standby")}
 		if in.HasTools() {
 			so.BaseBackup = s.through()
@@ -96,10 +98,11 @@ func TestStandbyBySCRAM(t *testing.T) {
 		} else if out, err := (&tlsSite{site: s.site, words: s.words}).modernPSQL(t, "SELECT current_user"); err != nil || out != "app\n" {
 			t.Errorf("psql: %v, %s", err, out)
 		}
+		other := pgtest.StartProxy(t, pgtest.ProxyOptions{Name: "other", Config: s.file}) // to which nobody logs in before
 		standby := in.Standby(t, so, pgtest.Name("standby"))
 		attached(t, s.proxy, "standby")
-		pgtest.WaitStreaming(t, s.primary, 1) // and no other walsender is left of the log-ins
-		if n := s.primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication"); n != "1" {
+		pgtest.WaitStreaming(t, s.primary, 2) // and no other walsender is left of the log-ins
+		if n := s.primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication"); n != "2" {
 			t.Errorf("%s walsenders on the primary", n)
 		}
 		pgtest.WaitCaughtUp(t, s.primary, standby)
@@ -107,17 +110,26 @@ func TestStandbyBySCRAM(t *testing.T) {
 		standby.Stop(t, pgtest.Fast)
 		s.primary.Exec(t, "CREATE TABLE last (n int); INSERT INTO last VALUES (1)")
 		end := s.primary.CurrentLSN(t)
-		pgtest.WaitFor(t, time.Minute, "the proxy to have it", func() (bool, error) { return status(t, s.proxy).Store.Flushed >= end, nil })
-		pgtest.WaitFor(t, time.Minute, "the roles to be kept", func() (bool, error) {
-			b, _ := os.ReadFile(filepath.Join(s.proxy.DataDir, "auth", "roles"))
-			return strings.Contains(string(b), `"app"`) && strings.Contains(string(b), "server_version"), nil
-		})
+		for _, p := range []*pgtest.Proxy{s.proxy, other} {
+			pgtest.WaitFor(t, time.Minute, p.Name+" to have it", func() (bool, error) { return status(t, p).Store.Flushed >= end, nil })
+			pgtest.WaitFor(t, time.Minute, p.Name+" to keep the role", func() (bool, error) {
+				b, _ := os.ReadFile(filepath.Join(p.DataDir, "auth", "roles"))
+				return strings.Contains(string(b), `"app"`) && strings.Contains(string(b), "server_version"), nil
+			})
+		}
 		s.primary.Kill9(t)
-		s.proxy.Kill9(t)
-		s.proxy.StartNoWait(t)
+		for _, p := range []*pgtest.Proxy{s.proxy, other} {
+			p.Kill9(t)
+			p.StartNoWait(t)
+		}
+		back := s.proxy
+		if in.Major != 17 { // to the other one, where it has never been
+			back = other
+			standby.Set(t, "primary_conninfo = '"+other.Conninfo(append(slices.Clone(s.words), "application_name=standby")...)+"'")
+		}
 		standby.Start(t)
 		standby.WaitReplay(t, end)
-		attached(t, s.proxy, "standby")
+		attached(t, back, "standby")
 		for sql, want := range map[string]string{"SHOW wal_segment_size": "", "IDENTIFY_SYSTEM": "", "BASE_BACKUP": "57P03 cannot connect to the primary"} {
 			if got := s.refusal(t, sql); got != want {
 				t.Errorf("%s while the primary is down: %q", sql, got)

@@ -98,6 +98,9 @@ func openRoles(c *config.Config, up *upstream.Config, shown func() (parameters, 
 	if errors.As(err, &file) {
 		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("auth.users_file", err))}
 	}
+	if err == nil {
+		k.Expect(c.AccessSet().Verified())
+	}
 	return k, err
 }
 

@@ -205,6 +205,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	p.access.Set(c.AccessSet())
 	if p.verifier != nil {
 		p.verifier.Tune(c.Auth.CacheTTL, c.Auth.CacheMaxAge)
+		p.verifier.Expect(c.AccessSet().Verified())
 	}
 	if keysErr := p.members.rekey(); keysErr != nil { // so were these
 		p.advisor.log.Error("the keys of cluster.key_file were not changed: the ones before stay in force",

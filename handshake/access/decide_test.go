@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -118,5 +119,16 @@ func TestWithoutRules(t *testing.T) {
 			`no pg_hba.conf entry for replication connection from host "[local]", user "alice", no encryption` {
 			t.Error(d.Refusal.Message)
 		}
+	}
+}
+
+func TestVerified(t *testing.T) {
+	rules, bad := Parse([]string{"host all b,a,/^x,all 10.0.0.0/8 scram-sha-256", "local all c reject", `host replication "all",a all scram-sha-256`})
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	s := Set{Default: Policy{Rules: rules}, Listeners: map[string]Policy{":1": {Rules: rules}, ":2": {}}}
+	if got := fmt.Sprint(s.Verified()); got != "[a all b]" {
+		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/replproxy/replproxy/handshake"
@@ -12,6 +13,16 @@ type Set struct {
 	Default Policy
 	// Listeners have rules of their own, by address as the configuration writes it.
 	Listeners map[string]Policy
+}
+
+// Verified are the roles that rules of any listener name with scram-sha-256.
+func (s Set) Verified() []string {
+	users := s.Default.Rules.Verified()
+	for _, p := range s.Listeners {
+		users = append(users, p.Rules.Verified()...)
+	}
+	slices.Sort(users)
+	return slices.Compact(users)
 }
 
 // Keeper holds the set in force. Its methods may be called from any goroutine; the zero value lets the

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -96,6 +97,21 @@ func (r *Rules) FirstTLS() int { return r.number(func(r *rule) bool { return r.k
 // FirstCertificate tells the number of the first rule that wants a client certificate, 0 for none.
 func (r *Rules) FirstCertificate() int {
 	return r.number(func(r *rule) bool { return r.clientCert != "" })
+}
+
+// Verified are the roles that rules with scram-sha-256 name, each once.
+func (r *Rules) Verified() (users []string) {
+	for i := range r.Len() {
+		if r.rules[i].method != SCRAM {
+			continue
+		}
+		for _, u := range r.rules[i].users {
+			if u.keyword == "" && u.pattern == nil && !slices.Contains(users, u.text) {
+				users = append(users, u.text)
+			}
+		}
+	}
+	return users
 }
 
 // Error is what is wrong with one rule.

@@ -15,6 +15,8 @@ const (
 	// refreshPart of cache_max_age is how old a role gets before it is asked for unasked: standbys stay
 	// connected for months, and what is known of their role must not be too old on the day of the failure.
 	refreshPart = 8
+	// expectAgain is how often an expected role that does not exist is asked for: it may be made later.
+	expectAgain = time.Minute
 	// suspicion is how young an answer may be for a wrong proof not to cast doubt on it: so many questions
 	// a second are all that guessing passwords causes.
 	suspicion = time.Second
@@ -44,9 +46,11 @@ func (e *entry) age(now time.Time) time.Duration {
 type cache struct {
 	ttl, maxAge time.Duration
 	entries     map[string]*entry
-	unknown     int  // entries that are no roles
-	changed     bool // what is to be kept differs from what save was given, beyond the time
-	asked       bool // or in the time only
+	expected    []string  // names that are asked for before anybody logs in by them
+	missed      time.Time // when those of them that are missing were asked for last
+	unknown     int       // entries that are no roles
+	changed     bool      // what is to be kept differs from what save was given, beyond the time
+	asked       bool      // or in the time only
 }
 
 func newCache(ttl, maxAge time.Duration) *cache {
@@ -142,6 +146,14 @@ func (c *cache) due(now time.Time, n int) []string {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int { return c.entries[a].Asked.Compare(c.entries[b].Asked) })
+	if now.Sub(c.missed) >= expectAgain || now.Before(c.missed) {
+		c.missed = now
+		for _, name := range c.expected {
+			if c.entries[name] == nil {
+				names = append([]string{name}, names...)
+			}
+		}
+	}
 	return names[:min(n, len(names))]
 }
 

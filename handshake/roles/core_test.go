@@ -91,6 +91,23 @@ func TestDueForRefresh(t *testing.T) {
 	}
 }
 
+// Roles that are expected are asked for before anybody logs in by them, again and again but not all the time.
+func TestExpected(t *testing.T) {
+	c := newCache(0, 8*time.Hour)
+	c.expected = []string{"a", "b"}
+	c.learn("b", Role{Name: "b"}, true, t0)
+	if got := c.due(t0, 10); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("due %v", got)
+	}
+	c.learn("a", Role{}, false, t0)
+	if got := c.due(t0.Add(expectAgain-1), 10); got != nil {
+		t.Errorf("due %v", got)
+	}
+	if got := c.due(t0.Add(expectAgain), 10); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("due %v", got)
+	}
+}
+
 // What has to be kept is known by what was learned.
 func TestChanged(t *testing.T) {
 	c := newCache(time.Minute, time.Hour)

@@ -177,6 +177,14 @@ func (k *Keeper) Tune(ttl, maxAge time.Duration) {
 	k.cache.ttl, k.cache.maxAge = ttl, maxAge
 }
 
+// Expect says who is going to log in: those roles are asked for before, so that a standby can come to a proxy
+// for the first time while the primary is down.
+func (k *Keeper) Expect(names []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cache.expected, k.cache.missed = names, time.Time{}
+}
+
 // Shown is Options.Shown, or what it was when something was known last. The maps are not changed.
 func (k *Keeper) Shown() (parameters, settings map[string]string) {
 	parameters, settings = k.o.Shown()

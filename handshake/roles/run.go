@@ -80,13 +80,16 @@ func (k *Keeper) stop() {
 func (a *asker) refresh(ctx context.Context, now time.Time) {
 	k := a.k
 	k.mu.Lock()
-	names := k.cache.due(now, perTick)
-	if now.Before(k.pausedUntil) || k.o.Query == "" {
-		names = nil
+	var names []string
+	if !now.Before(k.pausedUntil) && k.o.Query != "" {
+		names = k.cache.due(now, perTick)
 	}
 	k.mu.Unlock()
 	for _, name := range names {
 		if err := a.learn(ctx, name); err != nil {
+			k.mu.Lock()
+			k.cache.missed = time.Time{} // they are still missing
+			k.mu.Unlock()
 			return
 		}
 	}
