@@ -13,7 +13,7 @@ import (
 func TestCheckSCRAM(t *testing.T) {
 	in := pgtest.Need(t, 16)
 	primary := in.Primary(t, pgtest.HBA("local all all trust", "host all postgres 127.0.0.1/32 trust",
-		"host replication postgres 127.0.0.1/32 trust", "hostssl replication standby 10.0.0.0/8 md5", "host all +pg_monitor all reject"))
+		"host replication postgres 127.0.0.1/32 trust", "host replication standby 10.0.0.0/8 md5", "host all +pg_monitor all reject"))
 	file := filepath.Join(in.TempDir(t), "replproxy.yml")
 	config := "auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)'}\nsynchronous_standby_names: s1\n"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -32,7 +32,7 @@ func TestCheckSCRAM(t *testing.T) {
 		}
 	}
 	check("fail  auth.query", `schema "replproxy" does not exist`, "Make the function of docs/auth.md",
-		"warn  access", "- host replication postgres 127.0.0.1/32 scram-sha-256\n      - hostssl replication standby 10.0.0.0/8 scram-sha-256\n",
+		"warn  access", "- host replication postgres 127.0.0.1/32 scram-sha-256\n      - host replication standby 10.0.0.0/8 scram-sha-256\n",
 		"1 more of its lines")
 	text, err := os.ReadFile("../../docs/auth.md")
 	if err != nil {
