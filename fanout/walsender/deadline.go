@@ -10,8 +10,8 @@ import (
 // news sets one in the past.
 //
 // A write within TLS cannot be interrupted and continued: the connection is lost. So there each write gets
-// the whole of wal_sender_timeout, anew with each reply, news that leave the session alive wait until it is over, and others
-// leave it lastWrite.
+// the whole of wal_sender_timeout, anew with each reply, news that leave the session alive wait until it is
+// over, and others leave it lastWrite.
 
 // lastWrite is how long a message that is under way may take once the session has to end: a standby that reads
 // takes it in a moment, and can then be told why.

@@ -107,11 +107,10 @@ func TestSlowTLSStandbyReplies(t *testing.T) {
 	c := blockedTLS(t, timeout)
 	for range 20 {
 		c.reply(base, base, base, false)
-		time.Sleep(timeout / 10)
 		select {
 		case <-c.done:
 			t.Fatal(c.err)
-		default:
+		case <-time.After(timeout / 10):
 		}
 	}
 	if line := c.read(); line[0] != 'w' {
