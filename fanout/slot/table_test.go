@@ -294,6 +294,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(record{name: "a", restart: 1, xmin: 2, catalog: 3, created: 4}.encode())
 	f.Add(record{name: "standby_1", lost: WALRemoved, real: Mirrored}.encode())
 	f.Add(versionOne(record{name: "standby_1", restart: 7}))
+	f.Add(record{name: "x", restart: 1, generation: 7, stamp: 3, owner: "proxy_a", real: Adopted}.encode())
+	f.Add(record{name: "x", generation: 8, stamp: 1, owner: "proxy_b", dropped: true, created: 9}.encode())
 	f.Add(make([]byte, fileSize))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decode(b)
