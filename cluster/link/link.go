@@ -126,7 +126,7 @@ func (l *Link) Run(ctx context.Context) error {
 			}
 			sctx, stop := context.WithCancel(ctx)
 			all[name] = running{addr, stop}
-			s := &sender{link: l, peer: Peer{name, addr}}
+			s := newSender(l, Peer{name, addr})
 			wg.Go(func() { s.keep(sctx) })
 		}
 		select {

@@ -61,6 +61,7 @@ func (l *Link) hear(ctx context.Context, peer string, conn net.Conn) error {
 	go func() { defer close(ended); beatUntil(stop, conn) }()
 	defer func() { close(stop); _ = conn.Close(); <-ended }()
 	l.Logger.Info("hearing a member", "member", peer, "from", conn.RemoteAddr())
+	l.dialAgain(peer)
 	c := &conversation{link: l, peer: peer, in: p, me: me}
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {

@@ -18,9 +18,16 @@ type sender struct {
 	peer Peer
 	up   bool   // under link.mu
 	last string // why the last connection ended, under link.mu
+	// again has room for one token: the peer has just shown that it is there, so the pause ends.
+	again chan struct{}
 }
 
-// keep connects, again and again with growing pauses, until ctx ends.
+func newSender(l *Link, p Peer) *sender {
+	return &sender{link: l, peer: p, again: make(chan struct{}, 1)}
+}
+
+// keep connects, again and again with growing pauses, until ctx ends. A member that comes back connects to us
+// itself; it is answered at once, since it waits a few seconds for what the others say before it acts alone.
 func (s *sender) keep(ctx context.Context) {
 	s.link.mu.Lock()
 	s.link.senders[s.peer.Name] = s
@@ -45,8 +52,36 @@ func (s *sender) keep(ctx context.Context) {
 		}
 		s.link.Logger.Info("cannot send acks to a member", "member", s.peer.Name, "addr", s.peer.Addr,
 			"retry_in", backoff, "err", err)
-		pause(ctx, backoff/2+rand.N(backoff))
+		if s.rest(ctx, backoff/2+rand.N(backoff/2)) {
+			backoff = firstBackoff
+			continue
+		}
 		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+// rest waits, or until ctx ends; early: the peer has shown that it is there.
+func (s *sender) rest(ctx context.Context, d time.Duration) (early bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-s.again:
+		return true
+	}
+	return false
+}
+
+// dialAgain ends the pause of the sender to a peer that is not connected to.
+func (l *Link) dialAgain(peer string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.senders[peer]; s != nil && !s.up {
+		select {
+		case s.again <- struct{}{}:
+		default:
+		}
 	}
 }
 
