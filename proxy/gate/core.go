@@ -43,8 +43,8 @@ type core struct {
 	walreceiver bool // waits for a walsender, and goes first
 	queue       []*Ticket
 	yielding    map[*Ticket]struct{}
-	turn        uint64            // number of the last grant
-	turns       map[string]uint64 // of each address that waits: the number of its last grant
+	turn        uint64 // number of the last grant
+	accounts    accounts
 }
 
 // decision is what the shell has to do after a step.
@@ -55,10 +55,13 @@ type decision struct {
 }
 
 func newCore(limit int) *core {
-	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, turns: map[string]uint64{}}
+	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, accounts: accounts{of: map[string]*account{}, hold: map[string]*account{}}}
 }
 
-func (c *core) enqueue(t *Ticket) { c.queue = append(c.queue, t) }
+func (c *core) enqueue(t *Ticket) {
+	c.queue = append(c.queue, t)
+	c.accounts.get(t.from).waiting++
+}
 
 // set moves a granted ticket to another state and keeps the count.
 func (c *core) set(t *Ticket, next ticketState) {
@@ -66,8 +69,10 @@ func (c *core) set(t *Ticket, next ticketState) {
 	switch {
 	case after && !before:
 		c.counted++
+		c.accounts.held(t.from, 1)
 	case before && !after:
 		c.counted--
+		c.accounts.held(t.from, -1)
 	}
 	if t.state == ticketReclaimed && next != ticketReclaimed {
 		c.leaving--
@@ -93,6 +98,7 @@ func (c *core) leave(t *Ticket) {
 		for i, q := range c.queue {
 			if q == t {
 				c.queue = append(c.queue[:i], c.queue[i+1:]...)
+				c.accounts.gaveUp(t.from)
 				break
 			}
 		}
@@ -104,6 +110,7 @@ func (c *core) leave(t *Ticket) {
 // walreceiver first, and says when it wants to be asked again.
 func (c *core) step(now time.Time) decision {
 	var d decision
+	c.accounts.at(now)
 	for len(c.queue) > 0 && c.counted < c.limit && !c.walreceiver {
 		t := c.pick()
 		c.set(t, ticketBusy)
@@ -132,24 +139,20 @@ func (c *core) step(now time.Time) decision {
 	return d
 }
 
-// pick takes the next one out of the queue: of the address whose last grant is longest ago the one
-// that came first. A crowd of silent start-ups from one address so delays another by one turn only.
+// pick takes the next one out of the queue: the first of the address that comes first (account.before).
 func (c *core) pick() *Ticket {
 	best := 0
 	for i, t := range c.queue {
-		if c.turns[t.from] < c.turns[c.queue[best].from] {
+		if c.accounts.get(t.from).before(c.accounts.get(c.queue[best].from)) {
 			best = i
 		}
 	}
 	t := c.queue[best]
 	c.queue = slices.Delete(c.queue, best, best+1)
 	c.turn++
-	c.turns[t.from] = c.turn
-	waiting := make(map[string]bool, len(c.queue))
-	for _, q := range c.queue {
-		waiting[q.from] = true
-	}
-	maps.DeleteFunc(c.turns, func(from string, _ uint64) bool { return !waiting[from] })
+	a := c.accounts.get(t.from)
+	a.waiting--
+	a.turn = c.turn
 	return t
 }
 

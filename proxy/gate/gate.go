@@ -108,6 +108,7 @@ func (g *Gate) Yield(t *Ticket, due, until time.Time, reclaim func()) {
 	if t.state != ticketBusy && t.state != ticketLent && t.state != ticketYielding {
 		return
 	}
+	g.core.accounts.at(time.Now())
 	g.core.set(t, ticketYielding)
 	t.due, t.until, t.reclaim = due, until, reclaim
 	g.stepLocked()
@@ -120,6 +121,7 @@ func (g *Gate) Busy(t *Ticket) bool {
 	if t.state != ticketBusy && t.state != ticketYielding && t.state != ticketLent {
 		return false
 	}
+	g.core.accounts.at(time.Now())
 	g.core.set(t, ticketBusy)
 	g.stepLocked()
 	return true
@@ -130,6 +132,7 @@ func (g *Gate) Lend(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.state == ticketBusy {
+		g.core.accounts.at(time.Now())
 		g.core.set(t, ticketLent)
 		g.stepLocked()
 	}
@@ -139,6 +142,7 @@ func (g *Gate) Lend(t *Ticket) {
 func (g *Gate) Leave(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.core.accounts.at(time.Now())
 	g.core.leave(t)
 	g.stepLocked()
 }

@@ -286,7 +286,60 @@ func TestGateAddressesTakeTurns(t *testing.T) {
 	if b1.state != ticketDone || b2.state != ticketDone {
 		t.Error("somebody of address b was passed over")
 	}
-	if len(c.turns) > 1 {
-		t.Errorf("remembers %v of addresses that do not wait", c.turns)
+	c.step(time.Unix(0, 0))
+	c.step(time.Unix(0, 0).Add(halving))
+	if len(c.accounts.of) > 1 {
+		t.Errorf("remembers %v of addresses that do not wait", c.accounts.of)
+	}
+}
+
+// Four connections of one address owe an answer until they are ended, and come back each time. Whoever logs in
+// properly from elsewhere waits for one of them at most, not for as many as go before it.
+func TestGateSittersDoNotStarveOthers(t *testing.T) {
+	const due, tick, logIns = 5 * time.Second, 10 * time.Millisecond, 30
+	for _, places := range []int{1, 2, 4} {
+		c, now := newCore(places), time.Unix(1000, 0)
+		arrive := func(from string) {
+			c.enqueue(&Ticket{from: from})
+		}
+		for range 4 {
+			arrive("sitter")
+		}
+		var working []*Ticket
+		done, last := 0, time.Duration(0)
+		for began := now; now.Sub(began) < time.Minute; now = now.Add(tick) {
+			c.accounts.at(now)
+			for _, tk := range working {
+				c.leave(tk)
+				done++
+				last = now.Sub(began)
+			}
+			working = nil
+			if now.Sub(began) == time.Second { // the sitters have all places
+				for range logIns {
+					arrive("honest")
+				}
+			}
+			for again := true; again; {
+				d := c.step(now)
+				for _, tk := range d.grant {
+					if tk.from == "honest" {
+						working = append(working, tk)
+					} else {
+						c.set(tk, ticketYielding)
+						tk.due = now.Add(due)
+					}
+				}
+				for _, tk := range d.reclaim {
+					c.set(tk, ticketReclaimed)
+					c.leave(tk)
+					arrive("sitter")
+				}
+				again = len(d.grant)+len(d.reclaim) > 0
+			}
+		}
+		if done != logIns || last > 2*due {
+			t.Errorf("%d places: %d of %d logged in, the last one after %v", places, done, logIns, last)
+		}
 	}
 }
