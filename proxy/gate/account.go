@@ -38,6 +38,10 @@ type accounts struct {
 	halved time.Time
 }
 
+func newAccounts() accounts {
+	return accounts{of: map[string]*account{}, hold: map[string]*account{}}
+}
+
 func (s *accounts) get(from string) *account {
 	a := s.of[from]
 	if a == nil {

@@ -55,7 +55,7 @@ type decision struct {
 }
 
 func newCore(limit int) *core {
-	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, accounts: accounts{of: map[string]*account{}, hold: map[string]*account{}}}
+	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, accounts: newAccounts()}
 }
 
 func (c *core) enqueue(t *Ticket) {
