@@ -17,8 +17,8 @@ type account struct {
 
 // before reports whether an address that waits goes before another one: who holds fewer places, then who has used
 // them for less time, then whose last grant is longer ago. So an address whose clients sit on their places keeps
-// one at most while others wait that hold none, and is behind all of these when it comes back for it: it delays
-// them by one place's due time, not by one for each of theirs.
+// one at most while others wait that hold none, and goes behind those that used less. An address that used much
+// itself lately waits until what it used is halved below the sitters'.
 func (a *account) before(b *account) bool {
 	switch {
 	case a.held != b.held:

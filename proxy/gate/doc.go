@@ -10,7 +10,8 @@
 //
 //  1. At most max tickets are counted; one that is lent to a base backup is not.
 //  2. Addresses take turns: who holds fewer places, and has used them for less time lately, goes first
-//     (account.go). A crowd from one address, and one that sits on its places, delays another by one due time.
+//     (account.go). A crowd from one address, and one that sits on its places, delays by one due time another
+//     that used little lately.
 //  3. Who thinks about a question while others wait is reclaimed when it is due, and never in between.
 //
 // core.go decides and is pure; [Gate] has the lock, the channels and the timer.
