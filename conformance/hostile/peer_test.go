@@ -295,6 +295,9 @@ func (p *peer) frame() (typ byte, body []byte, err error) {
 
 // judge reads until everything wanted has come, or something else has.
 func (p *peer) judge(want []string) {
+	if p.err != nil {
+		return // there may be no connection at all
+	}
 	for i, w := range want {
 		got, err := p.event(w)
 		if err == nil && got != w {
