@@ -111,7 +111,7 @@ func TestCommitsWaitOutPartitions(t *testing.T) {
 }
 
 // The primary is dead, and two standbys lack what was acknowledged. One is still attached to a proxy, which
-// goes on feeding it. The other has to log in anew, at another proxy, and cannot: there is no primary to
+// goes on feeding it. The other has to log in anew, at another proxy, and under relay it cannot: there is no primary to
 // ask (ruling R14). It is fed with the files of a fenced proxy's store, and promoted.
 func TestCandidateLogsInAnew(t *testing.T) {
 	t.Parallel()
