@@ -1,0 +1,101 @@
+package sharing
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+)
+
+// Ask learns what the other members know of a slot.
+func (s *Sharing) Ask(ctx context.Context, name string) {
+	s.introduced(ctx)
+	s.each(func(m *mate) {
+		if s.reached(m) {
+			msg := shared.Message{Entries: []shared.Entry{{State: shared.State{Name: name}}}}
+			_ = s.say(ctx, m, msg) // who can't be asked is no reason to wait
+		}
+	})
+}
+
+// Told says now what is known of a slot, and waits, for a bounded time, until the members that can be reached
+// have confirmed it.
+func (s *Sharing) Told(ctx context.Context, name string) {
+	known := s.o.Slots.Known(name)
+	if known.Generation == 0 {
+		return
+	}
+	s.each(func(m *mate) {
+		if s.reached(m) {
+			_ = s.say(ctx, m, shared.Message{Entries: []shared.Entry{{State: known}}}) // or by Run
+		}
+	})
+}
+
+// Claim asks the other members for what session pid wants of a slot, and gives the state that stands for their
+// consent, for one of the Claimed methods of slot.Table or Retract. Errors are PostgreSQL's.
+func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int32) (shared.State, error) {
+	s.introduced(ctx)
+	var said shared.State
+	for range tries {
+		claim, have, err := s.o.Slots.Propose(w, name, pid)
+		if err != nil {
+			return claim, err
+		}
+		outcome, whose := s.offer(ctx, w, claim, have)
+		if outcome == shared.Won {
+			return claim, nil
+		}
+		s.o.Slots.Retract(claim)
+		switch {
+		case ctx.Err() != nil:
+			return claim, context.Cause(ctx)
+		case outcome == shared.Refused && w == shared.Create:
+			return claim, slot.ErrExists(name)
+		case outcome == shared.Refused:
+			return claim, inUse(name, whose)
+		}
+		said = whose
+	}
+	return shared.State{}, inUse(name, said)
+}
+
+// inUse is 55006, and says where.
+func inUse(name string, s shared.State) error {
+	err := slot.ErrActive(name, s.ActivePID)
+	if s.Owner != "" {
+		err = err.WithDetail("The slot is in use at member %s of the cluster.", s.Owner)
+	}
+	return err
+}
+
+// offer asks all members at once.
+func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.State) (shared.Outcome, shared.State) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	tally := shared.NewTally(w, have)
+	var mu sync.Mutex
+	s.each(func(m *mate) {
+		err := errDown
+		var answer shared.Message
+		if s.reached(m) {
+			answer, err = m.call(ctx, s.o.Members, shared.Message{Wish: w, Entries: []shared.Entry{{State: claim}}})
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || len(answer.Entries) != 1 || answer.Entries[0].Name != claim.Name {
+			tally.Silent(m.name, s.o.Members.Hears(m.name))
+			return
+		}
+		e := answer.Entries[0]
+		tally.Answer(m.name, e.Why, e.State)
+		if e.Why == shared.Behind || e.Why == shared.Exists {
+			s.o.Slots.Meet(e.State)
+		}
+	})
+	return tally.Outcome()
+}
+
+var errDown = errors.New("this member is not up")

@@ -1,0 +1,47 @@
+package sharing
+
+import (
+	"slices"
+)
+
+// KeptBy are the members that are heard and have said that they keep the WAL of a slot.
+func (s *Sharing) KeptBy(name string) (members []string) {
+	for _, member := range s.names {
+		if s.mates[member].keeps(name) && s.o.Members.Hears(member) {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// Unconfirmed are the members, forgotten ones apart, that are not known to know what is known here of a slot.
+func (s *Sharing) Unconfirmed(name string) (members []string) {
+	known, gone := s.o.Slots.Known(name), s.o.Members.Forgotten()
+	for _, member := range s.names {
+		if s.mates[member].behind(known) && !slices.Contains(gone, member) {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// Dropped are the slots whose removal not every member has confirmed, by name.
+func (s *Sharing) Dropped() (names []string) {
+	for _, st := range s.o.Slots.Shared() {
+		if st.Dropped && len(s.Unconfirmed(st.Name)) > 0 {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
+
+// Failing are the members with which slots are not shared now, and why.
+func (s *Sharing) Failing() map[string]string {
+	all := map[string]string{}
+	for _, m := range s.mates {
+		if why := m.problem(); why != "" {
+			all[m.name] = why
+		}
+	}
+	return all
+}

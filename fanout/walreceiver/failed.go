@@ -1,0 +1,63 @@
+package walreceiver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// repeatLog is how often an error that does not change is logged again.
+const repeatLog = time.Minute
+
+// startRefused reads the refusals that change what the next attempt does or how it is explained.
+func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
+	var e *pgerror.Error
+	early := p.at < srv.seg.Floor(r.o.Store.Positions().Received)
+	switch {
+	case early && (refusedWith(err, pgerror.UndefinedFile) || errors.Is(err, walstore.ErrRemoved) ||
+		errors.Is(err, walstore.ErrDamaged)):
+		r.lacking = p.at // the segment was only to be compared: without it we start where PostgreSQL does
+	case errors.Is(err, ErrInvariant):
+		r.update(func(st *Status) { st.InvariantViolations++ })
+	case errors.Is(err, walstore.ErrDiverged):
+		return errPermanent{err}
+	case !errors.As(err, &e):
+	case e.Code == pgerror.UndefinedFile:
+		end := r.o.Store.Positions().Received
+		r.starve(true)
+		r.gone = restorable(r.o.Store.Positions(), srv)
+		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
+			"nothing is skipped: name an archive that has it in wal.restore_command; or stop the upstream, bring the "+
+			"segments back to its pg_wal, raise its wal_keep_size and start it again; or start with an empty data "+
+			"directory and rebuild the standbys that need that WAL", err, end)}
+	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "" && !r.apart:
+		r.slotLost = true // "can no longer access replication slot"
+	case e.Code == pgerror.ObjectInUse:
+		r.update(func(st *Status) { st.SlotState = SlotBusy })
+	}
+	return err
+}
+
+// failed shows and logs why a connection ended; the same reason is logged once a minute.
+func (r *Receiver) failed(err error) {
+	text := pgerror.Describe(err)
+	errors.As(err, &r.lack)
+	r.update(func(st *Status) { st.LastError, st.Lack = text, r.lack })
+	if text == r.lastLog && time.Since(r.logged) < repeatLog {
+		return
+	}
+	r.lastLog, r.logged = text, time.Now()
+	switch {
+	case errors.Is(err, ErrUpstreamShutdown):
+		r.log.Info("upstream is shutting down", "err", text)
+	case errors.Is(err, errRuleChanged), errors.Is(err, errSaidMore):
+		r.log.Info("connecting anew", "err", text)
+	case r.lack != nil:
+		r.log.Error("the upstream is not followed", "err", text)
+	default:
+		r.log.Warn("no WAL from upstream", "err", text)
+	}
+}

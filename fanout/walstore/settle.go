@@ -1,0 +1,137 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// dropUnpublished (6) removes segments of timelines that the mark does not reach: a switch that a
+// crash cut short. What lies wholly beyond a fork is moved aside (ruling R3), and so is the segment
+// of the fork when the switch had announced it.
+func (s *Store) dropUnpublished(h lsn.History, m mark) error {
+	for k := range s.segs.have {
+		if k.tli <= m.Timeline {
+			continue
+		}
+		delete(s.segs.have, k)
+		if err := s.segs.drop(k, false); err != nil {
+			return err
+		}
+	}
+	for _, e := range h.Parents {
+		from := e.Switch
+		whole, err := s.announcedAside(e.Timeline, e.Switch)
+		if err != nil {
+			return err
+		}
+		if !whole && !s.segs.size.IsStart(from) {
+			from = s.segs.size.Floor(from) + s.segLen()
+		}
+		s.moveAside(e.Timeline, from)
+	}
+	return nil
+}
+
+// settle (9 to 11) makes what recovery found durable, publishes it, and notes what is left to do.
+func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
+	if err := s.rewrite(h, m, end); err != nil { // 9
+		return err
+	}
+	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
+	// only.
+	if err := s.stages.mark.write(mark{Timeline: m.Timeline, LSN: end, Start: m.Start}); err != nil {
+		return err
+	}
+	oldest := s.segs.oldest(h, end)
+	s.setEnd(h, m.Start, oldest, end, nil)
+	page := make([]byte, end.PageOffset())
+	if err := s.readBehind(end, page); err != nil {
+		return err
+	}
+	s.setEnd(h, m.Start, oldest, end, page)
+	last, err := s.lastHeader(end)
+	if err != nil {
+		return err
+	}
+	s.in.checker.Resume(last)
+	s.findUnsealed(h, end) // 11
+	s.log.Info("store recovered",
+		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
+	return nil
+}
+
+// readBehind reads the bytes of end's page before end, which nobody holds in memory yet.
+func (s *Store) readBehind(end lsn.LSN, page []byte) error {
+	if len(page) == 0 {
+		return nil
+	}
+	return s.readStored(end.PageStart(), page)
+}
+
+// rewrite (9) writes the WAL beyond the mark once more and syncs it: a process that died may have
+// seen an fsync fail, after which the kernel calls its pages clean though the disk lacks them.
+func (s *Store) rewrite(h lsn.History, m mark, end lsn.LSN) error {
+	x := s.segs
+	buf := make([]byte, hashBuffer)
+	for at := m.LSN; at < end; {
+		segno := x.size.Segno(at)
+		k, ok := x.find(h, h.TimelineOf(at), segno)
+		if !ok {
+			return &DamagedError{File: x.size.FileName(h.Timeline, segno), LSN: at, Reason: "it is missing"}
+		}
+		stop := min(end, x.size.Start(segno)+s.segLen())
+		if err := rewriteFile(s.fs, x.path(x.name(k)), x.size.Offset(at), int64(stop-at), buf); err != nil {
+			return err
+		}
+		at = stop
+	}
+	return nil
+}
+
+func rewriteFile(fsys FS, path string, off, n int64, buf []byte) error {
+	f, err := fsys.OpenWrite(path)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	for n > 0 && err == nil {
+		part := buf[:min(n, int64(len(buf)))]
+		if _, err = f.ReadAt(part, off); err == io.EOF {
+			err = nil // the last bytes of the file
+		}
+		if err == nil {
+			_, err = f.WriteAt(part, off)
+		}
+		off += int64(len(part))
+		n -= int64(len(part))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("make recovered WAL durable: %w", err)
+	}
+	return nil
+}
+
+// findUnsealed (11) notes complete segments without a digest: a crash came before it was written.
+func (s *Store) findUnsealed(h lsn.History, end lsn.LSN) {
+	x := s.segs
+	names, err := s.fs.ReadDir(s.walDir)
+	if err != nil {
+		return // they are walked when they are read
+	}
+	for k := range x.have {
+		segEnd := x.size.Start(k.segno) + s.segLen()
+		sw, _, historic := h.SwitchPoint(k.tli)
+		_, digested := slices.BinarySearch(names, x.name(k)+digestSuffix)
+		if segEnd > end || historic && segEnd > sw || !h.Contains(k.tli) || digested {
+			continue
+		}
+		s.sealed = append(s.sealed, sealJob{key: k, end: segEnd})
+	}
+	slices.SortFunc(s.sealed, func(a, b sealJob) int { return int(a.key.segno) - int(b.key.segno) })
+}

@@ -1,0 +1,185 @@
+package walstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// switchTo moves the store to a newer timeline.
+func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
+	h, err := s.historyOf(tli)
+	if err != nil {
+		return err
+	}
+	pos := s.Positions()
+	fork, _, ok := h.SwitchPoint(pos.Timeline)
+	if !ok {
+		return &TimelineError{Timeline: tli, Current: pos.Timeline, Reason: "its history does not contain it"}
+	}
+	if err := s.sameAncestry(h, pos); err != nil {
+		return err
+	}
+	end := min(fork, pos.Received)
+	x := s.segs
+	if at > end || at < x.size.Floor(h.Begin()) {
+		return &GapError{Expected: x.size.Floor(end), Got: at}
+	}
+	if err := s.drain(); err != nil {
+		if errors.Is(err, errNoSpace) {
+			return err
+		}
+		return s.fail(err)
+	}
+	// Removal waits: by the positions of the timeline that ends it would take the new one's first segment.
+	s.stages.make.Lock()
+	defer s.stages.make.Unlock()
+	oldest := s.Positions().Oldest
+	if end < oldest {
+		return &GapError{Expected: x.size.Floor(end), Got: at}
+	}
+	s.stages.write.Lock()
+	defer s.stages.write.Unlock()
+	s.stages.sync.Lock()
+	defer s.stages.sync.Unlock()
+	s.stages.markMu.Lock()
+	defer s.stages.markMu.Unlock()
+	if err := s.forkFile(segKey{tli, x.size.Segno(end)}, end); err != nil {
+		return err
+	}
+	page := make([]byte, end.PageOffset())
+	if err := s.readStored(end.PageStart(), page); err != nil {
+		return err
+	}
+	last, err := s.lastHeader(end)
+	if err != nil {
+		return err
+	}
+	if fork < pos.Received {
+		if err := s.announceAside(pos.Timeline, fork); err != nil {
+			return err
+		}
+	}
+	if err := s.stages.mark.write(mark{Timeline: tli, LSN: end, Start: s.start}); err != nil {
+		return s.fail(err) // which of the two timelines the disk has is unknown now
+	}
+	old := s.leaveFiles()
+	s.giveUpRepair(tli, end)
+	s.setEnd(h, s.start, oldest, end, page)
+	s.in.checker.Resume(last)
+	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
+	if fork < pos.Received {
+		s.log.Error("the new timeline lacks WAL that was received: it is moved aside, and never served again",
+			"timeline", uint32(pos.Timeline), "new_timeline", uint32(tli), "fork_lsn", fork, "end_lsn", pos.Received,
+			"bytes", uint64(pos.Received-fork), "directory", s.asideDir(pos.Timeline, fork))
+		s.moveAside(pos.Timeline, fork)
+	}
+	if old != nil {
+		return s.fail(old)
+	}
+	return nil
+}
+
+// sameAncestry refuses a history that sees the past of the current timeline differently.
+func (s *Store) sameAncestry(h lsn.History, pos Positions) error {
+	for _, e := range s.History().Parents {
+		if at, _, ok := h.SwitchPoint(e.Timeline); !ok || at != e.Switch {
+			return &TimelineError{Timeline: h.Timeline, Current: pos.Timeline,
+				Reason: fmt.Sprintf("its history leaves timeline %s at %s, ours at %s", e.Timeline, at, e.Switch)}
+		}
+	}
+	return nil
+}
+
+// forkFile makes the new timeline's first segment: the old one's bytes up to end, durable. None is
+// needed when end is a segment boundary.
+func (s *Store) forkFile(k segKey, end lsn.LSN) error {
+	x := s.segs
+	n := x.size.Offset(end)
+	if n == 0 {
+		return nil
+	}
+	f, err := x.create(k)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, min(n, hashBuffer))
+	for off := int64(0); off < n && err == nil; off += int64(len(buf)) {
+		part := buf[:min(int64(len(buf)), n-off)]
+		if err = s.readStored(x.size.Start(k.segno)+lsn.LSN(off), part); err == nil {
+			_, err = f.WriteAt(part, off)
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.walDir)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("copy the segment of the fork: %w", err)
+	}
+	x.add(k)
+	return nil
+}
+
+// leaveFiles closes the files of the timeline that ends. The locks of all stages are held.
+func (s *Store) leaveFiles() error {
+	s.stages.cur = nil
+	s.mu.Lock()
+	files := s.dirty
+	s.dirty = nil
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, f.f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// readStored fills b with the current timeline's WAL from at on, from memory or disk. All of it
+// must be below the received end.
+func (s *Store) readStored(at lsn.LSN, b []byte) error {
+	h, pos, _ := s.readState()
+	r, err := s.NewReader(h.TimelineOf(at), at)
+	if err != nil {
+		return err
+	}
+	defer func() { r.Close() }()
+	for n := 0; n < len(b); {
+		c, err := r.Next(at+lsn.LSN(len(b)), len(b)-n+lsn.PageSize)
+		if err != nil {
+			return err
+		}
+		if c.Len() == 0 {
+			if h.TimelineOf(r.pos) == r.tli || r.pos >= pos.Received {
+				return fmt.Errorf("read stored WAL at %s: %w", r.pos, io.ErrUnexpectedEOF)
+			}
+			r.tli = h.TimelineOf(r.pos) // the next timeline goes on here
+			continue
+		}
+		got, err := c.Bytes(b[n:])
+		if err != nil {
+			return fmt.Errorf("read stored WAL at %s: %w", c.Start, err)
+		}
+		n += len(got)
+	}
+	return nil
+}
+
+// lastHeader gives the header bytes of the last page before end, nil when nothing is stored there.
+func (s *Store) lastHeader(end lsn.LSN) ([]byte, error) {
+	at := (end - 1).PageStart()
+	_, pos, _ := s.readState()
+	if end == 0 || at < pos.Oldest {
+		return nil, nil
+	}
+	b := make([]byte, min(int(end-at), lsn.PageSize))
+	if err := s.readStored(at, b); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return b, nil
+}
