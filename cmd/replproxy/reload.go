@@ -10,20 +10,11 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-
-	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
-	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/handshake/access"
-	"github.com/replproxy/replproxy/handshake/clienttls"
-	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
-	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
-	"github.com/replproxy/replproxy/proxy/gate"
 )
 
 // settings are the configuration in force, and how it is read again. Run owns the changes, any
@@ -158,24 +149,6 @@ func (s *settings) reload(drop bool) error {
 	s.log.Info("configuration reloaded", "generation", status.Generation, "changed", len(applied),
 		"pending_restart", len(pending))
 	return err
-}
-
-// parts is who must hear of a new configuration.
-type parts struct {
-	upstream *upstream.Config
-	store    *walstore.Store
-	filler   *filler
-	hub      *fanout.Hub
-	keeper   *realslot.Keeper
-	gate     *gate.Gate
-	receiver *walreceiver.Receiver
-	node     *cluster.Node
-	advisor  *advisor
-	tls      *clienttls.Keeper
-	access   *access.Keeper
-	verifier *roles.Keeper
-	server   *proxy.Server
-	members  *membership
 }
 
 // apply is settings.apply. What changes is harmless to set to the same value again.

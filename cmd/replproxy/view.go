@@ -7,41 +7,21 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
-	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
-	"github.com/replproxy/replproxy/handshake/clienttls"
-	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// view is every part of a running proxy, as the status document wants it. It asks the parts only for
-// copies, so any goroutine may use it.
+// view is a running proxy as the status document wants it. It asks the parts only for copies, so any
+// goroutine may use it.
 type view struct {
-	settings *settings
-	build    build
-	started  time.Time
-	listen   []string
-
-	store    *walstore.Store
-	filler   *filler
-	hub      *fanout.Hub
-	keeper   *realslot.Keeper
-	receiver *walreceiver.Receiver
-	node     *cluster.Node
-	server   *proxy.Server
-	advisor  *advisor
-	own      *realslot.Own
-	members  *membership // nil without a cluster
-	tls      *clienttls.Keeper
-	verifier *roles.Keeper // nil with auth.method: relay
+	*parts
 	stopping atomic.Bool
 }
 
@@ -57,7 +37,7 @@ func (v *view) Status() admin.Status {
 	}
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
-		Stopping: v.stopping.Load(), Listen: v.listen,
+		Stopping: v.stopping.Load(), Listen: v.doors.addresses(),
 		Upstream: upstreamStatus(told, v.own.Status()), Quorum: quorumStatus(votes, told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/sharing"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/console"
+	"github.com/replproxy/replproxy/proxy/physical"
+)
+
+// openStore opens what lies on the disk.
+func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
+	p.store, err = walstore.Open(ctx, walstore.Options{
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"),
+		Short: func() bool { left, known := p.room(); return known && left < 0 },
+	})
+	if err != nil {
+		return openFailed(c, err)
+	}
+	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
+	p.slots, err = slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
+	if err != nil {
+		return fmt.Errorf("open slots: %w", err)
+	}
+	return nil
+}
+
+// openCluster makes what counts votes, alone or with other members.
+func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
+	p.members, err = newMembership(c, puller.Options{
+		System:  func() lsn.SystemID { id, _ := p.store.Identity(); return id.System },
+		Streams: func() (string, bool) { return p.receiver.Streams() },
+		Changed: func() { p.receiver.Redirect() },
+		Logger:  p.part("cluster"),
+	})
+	if err != nil {
+		return err
+	}
+	var outbox *link.Outbox
+	if p.members != nil {
+		outbox = p.members.outbox
+	}
+	p.node, err = cluster.New(cluster.Options{
+		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
+		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
+		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver.Promised()) },
+		Store:   &ownStore{p.store, p.moved, p.streaming},
+	})
+	if errors.Is(err, ledger.ErrRefused) {
+		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}
+	}
+	if err != nil {
+		return err
+	}
+	p.acks = newStandbyAcks(p.node)
+	if p.members != nil {
+		p.members.slots = sharing.New(sharing.Options{
+			Slots: p.slots, Members: &slotMembers{p.members, p.node}, Logger: p.part("slots"),
+			Keeps: func(i slot.Info) bool { return p.hub.KeepsWAL(i) }, Heard: func() { p.hub.SlotsHeard() },
+		})
+	}
+	return nil
+}
+
+// openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
+func (p *parts) openSlots(_ context.Context, c *config.Config) error {
+	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
+	p.own = realslot.NewOwn(realslot.OwnOptions{
+		Upstream: p.upstream, Slot: c.SlotName(), Logger: p.part("slots"),
+		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
+		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
+	})
+	p.keeper = realslot.New(realslot.Options{
+		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Slots: p.slots,
+		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
+		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
+		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
+		OwnLost: func() {
+			if !p.own.Status().Held { // or it is made anew beside the stream
+				p.receiver.SlotLost()
+			}
+		},
+		Apart:  func() bool { return p.own.Status().Held },
+		Logger: p.part("slots"),
+	})
+	var mates fanout.Members
+	if p.members != nil {
+		mates = p.members.slots
+	}
+	p.hub = fanout.New(fanout.Options{
+		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
+		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Acks: p.acks, SyncStates: p.acks.syncStates, RetainUntil: retainUntil(c),
+		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
+		Logger: p.part("hub"),
+	})
+	return nil
+}
+
+// openStream makes what pulls WAL, from the primary or from a member that has it.
+func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
+	var via walreceiver.Via
+	var finder walreceiver.Primary
+	if p.members != nil {
+		finder = realslot.Finder{Upstream: p.upstream}
+		if c.Upstream.Via == config.ViaCluster {
+			via = &viaCluster{p.upstream, p.members}
+		}
+		p.feeder = &feeder{up: p.upstream, members: p.members, node: p.node, rest: via, log: p.part("cluster")}
+		via = p.feeder
+	}
+	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
+	p.receiver, err = walreceiver.New(walreceiver.Options{
+		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, Feedback: p.hub.UpstreamFeedback(),
+		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
+		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
+		Accepted: acceptedTimeline(c.DataDir, p.log), Others: p.node.Promised,
+		Logger: p.part("walreceiver"),
+	})
+	return err
+}
+
+// openAuth makes what judges clients and speaks to them before they are let in, and the walsender.
+func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
+	p.verifier, err = openRoles(c, p.upstream, func() (parameters, settings map[string]string) {
+		s := p.receiver.Status()
+		return s.Parameters, s.Settings
+	}, p.part("auth"))
+	if err != nil {
+		return err
+	}
+	known := knownOf(p.receiver, p.verifier)
+	p.handler, err = physical.New(physical.Options{
+		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
+		Hub:                   p.hub, Upstream: dialer(p.upstream, noWait), Gate: p.gate, Logger: p.part("walsender"),
+		Settings:   func() map[string]string { _, settings := known(); return settings },
+		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
+		Console: func(query string) (console.Table, error) {
+			s := p.view.Status()
+			s.Ready, s.NotReady = admin.Readiness(&s)
+			return console.Answer(query, &s)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.access = &access.Keeper{}
+	p.access.Set(c.AccessSet())
+	p.tls, err = openTLS(c, p.part("tls"))
+	return err
+}
+
+// openDoors listens, for clients, browsers and members.
+func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
+	httpTLS, token, err := openHTTP(c, p.part("admin"))
+	if err != nil {
+		return err
+	}
+	if p.doors, err = openDoors(ctx, c); err != nil {
+		return err
+	}
+	p.view = &view{parts: p}
+	if p.doors.http != nil {
+		p.page = admin.New(admin.Options{
+			TLS: configOf(httpTLS), Token: token,
+			Listener: p.doors.http, Source: p.view, Tail: tailHandler(p.node), Profiles: p.profiles,
+			Logger: p.part("admin"),
+		})
+	}
+	if p.members == nil {
+		return nil
+	}
+	p.memberParts, err = p.members.open(c, p.node, p.part("cluster"))
+	p.memberParts = append(p.memberParts, stage{"feed", p.feeder.run(p.receiver)})
+	return err
+}
+
+// openServer makes what takes connections, and what operators ask and are told by.
+func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
+	p.control, err = openControl(c.DataDir, p.node, p.settings, p.log)
+	if err != nil {
+		return err
+	}
+	listeners := slices.Clone(p.doors.clients)
+	if p.members != nil {
+		listeners = append(listeners, p.members.wal)
+	}
+	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
+	p.server, err = proxy.New(proxy.Options{
+		Listeners: listeners, Upstream: dialer(p.upstream, wait), Physical: p.handler, Console: p.handler,
+		TLS: p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
+		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
+		ConnectWait: wait, Logger: p.part("proxy"),
+		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },
+	})
+	if err != nil {
+		return err
+	}
+	// What the relay's loops keep while they are busy is not taken from the WAL path.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + p.server.Loops())
+	p.advisor = &advisor{
+		upstream: p.upstream, setup: func() preflight.Setup {
+			return setup(p.settings.now(), p.upstream, p.tls.Certificate())
+		},
+		hub: p.hub, receiver: p.receiver, log: p.log,
+	}
+	return nil
+}
