@@ -92,3 +92,25 @@ func TestLoginTurnNeverComes(t *testing.T) {
 		t.Errorf("%+v, %v", e, w.Counts())
 	}
 }
+
+// TestKnownPassesStrangers: whoever logged in before waits for one or two of those who say nothing, not for each
+// address of theirs.
+func TestKnownPassesStrangers(t *testing.T) {
+	const strangers = 10
+	s := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Limits: proxy.Limits{MaxLogins: 1}})
+	logIn := func() {
+		if _, err := pgtest.Query(t.Context(), w.conninfo("password=secret"), "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logIn()
+	for i := range strangers {
+		dialFrom(t, fmt.Sprintf("127.0.1.%d", i+1), w.tcp(), startup(v30, "user", "postgres"))
+	}
+	pgtest.WaitFor(t, patience, "the strangers", func() (bool, error) { return w.Counts().Logins.Waiting == strangers-1, nil })
+	logIn()
+	if n := w.Counts().Logins.Waiting; n < strangers-4 {
+		t.Errorf("only %d of %d strangers wait still", n, strangers)
+	}
+}

@@ -33,7 +33,10 @@ type turn struct {
 func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Context, *turn, error) {
 	wait, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
 	defer stop()
-	t, err := s.logins.Acquire(wait, origin(session.clientAddr).String())
+	if session.verified != nil {
+		s.logins.Know(session.Origin())
+	}
+	t, err := s.logins.Acquire(wait, session.Origin())
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, nil, Tell(errShutdown().WithCause(context.Cause(ctx)))
@@ -49,6 +52,12 @@ func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Contex
 
 // end gives the place back; it may be called again.
 func (t *turn) end() { t.gate.Leave(t.ticket) }
+
+// done gives it back after a log-in.
+func (t *turn) done() {
+	t.gate.Prove(t.ticket)
+	t.end()
+}
 
 // over ends the context too.
 func (t *turn) over() {

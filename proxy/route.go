@@ -83,7 +83,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 			log.Warn("cannot connect to the primary", "err", err)
 			return Tell(relay.Unreachable(err))
 		}
-		err = s.join(ctx, req, session, up, login{again, turn.waiting, turn.end})
+		err = s.join(ctx, req, session, up, login{again, turn.waiting, turn.done})
 		if !errors.Is(err, relay.ErrAgain) {
 			return err
 		}
@@ -98,7 +98,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 type login struct {
 	again   func() bool
 	waiting func(bool)
-	end     func() // of its turn
+	done    func() // with its turn
 }
 
 // join relays one session over one connection.
@@ -127,7 +127,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 			}
 			withdraw = s.cancels.add(pid, key, send)
 		},
-		OnReady:    func() { l.end(); session.SetState(StateActive) },
+		OnReady:    func() { l.done(); session.SetState(StateActive) },
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
 }

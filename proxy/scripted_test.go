@@ -85,7 +85,13 @@ type client struct {
 
 func dial(t *testing.T, addr string, first []byte) *client {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	return dialFrom(t, "127.0.0.1", addr, first)
+}
+
+// dialFrom is dial from another address of this machine.
+func dialFrom(t *testing.T, from, addr string, first []byte) *client {
+	t.Helper()
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

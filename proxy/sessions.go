@@ -105,6 +105,10 @@ func (s *Session) Access() access.Decision { return s.access }
 // sent everything up to AuthenticationSASLFinal.
 func (s *Session) Verified() *roles.Verified { return s.verified }
 
+// Origin is whose turn at a gate the session takes: its client's address, or network of IPv6. All clients of unix
+// sockets are one.
+func (s *Session) Origin() string { return origin(s.clientAddr).String() }
+
 // SetState moves the session forward; a step back is ignored.
 func (s *Session) SetState(next State) {
 	for {

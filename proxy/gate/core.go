@@ -32,6 +32,9 @@ type Ticket struct {
 	due, until time.Time
 	reclaim    func()
 	from       string        // the client's address: addresses take turns
+	proved     bool          // its client logged in: what it owes now is no answer
+	asked      time.Time     // since when it yields and is not proved
+	owed       time.Duration // for how long it did so, until asked
 	granted    chan struct{} // closed when busy for the first time
 }
 
@@ -74,6 +77,13 @@ func (c *core) set(t *Ticket, next ticketState) {
 		c.counted--
 		c.accounts.held(t.from, -1)
 	}
+	if !t.asked.IsZero() {
+		t.owed += c.accounts.now.Sub(t.asked)
+		t.asked = time.Time{}
+	}
+	if next == ticketYielding && !t.proved {
+		t.asked = c.accounts.now
+	}
 	if t.state == ticketReclaimed && next != ticketReclaimed {
 		c.leaving--
 	}
@@ -103,14 +113,29 @@ func (c *core) leave(t *Ticket) {
 			}
 		}
 	}
+	if t.state == ticketDone {
+		return
+	}
 	c.set(t, ticketDone)
+	if !t.proved {
+		c.accounts.failed(t.from, t.owed)
+	}
 }
+
+// prove notes that the client of a ticket has logged in.
+func (c *core) prove(t *Ticket) {
+	t.proved = true
+	c.accounts.loggedIn(t.from)
+}
+
+// at lets time pass. It comes before each change.
+func (c *core) at(now time.Time) { c.accounts.at(now, len(c.queue) > 0) }
 
 // step grants to the address whose turn it is, takes back what is due while somebody waits, the
 // walreceiver first, and says when it wants to be asked again.
 func (c *core) step(now time.Time) decision {
 	var d decision
-	c.accounts.at(now)
+	c.at(now)
 	for len(c.queue) > 0 && c.counted < c.limit && !c.walreceiver {
 		t := c.pick()
 		c.set(t, ticketBusy)
@@ -139,11 +164,11 @@ func (c *core) step(now time.Time) decision {
 	return d
 }
 
-// pick takes the next one out of the queue: the first of the address that comes first (account.before).
+// pick takes the next one out of the queue: the first of the address that comes first (accounts.before).
 func (c *core) pick() *Ticket {
 	best := 0
 	for i, t := range c.queue {
-		if c.accounts.get(t.from).before(c.accounts.get(c.queue[best].from)) {
+		if c.accounts.before(t.from, c.queue[best].from) {
 			best = i
 		}
 	}

@@ -74,6 +74,7 @@ func (g *Gate) WalreceiverWaiting(waiting bool) {
 func (g *Gate) Acquire(ctx context.Context, from string) (*Ticket, error) {
 	t := &Ticket{from: from, granted: make(chan struct{})}
 	g.mu.Lock()
+	g.core.at(time.Now())
 	g.core.enqueue(t)
 	g.stepLocked()
 	g.mu.Unlock()
@@ -108,7 +109,7 @@ func (g *Gate) Yield(t *Ticket, due, until time.Time, reclaim func()) {
 	if t.state != ticketBusy && t.state != ticketLent && t.state != ticketYielding {
 		return
 	}
-	g.core.accounts.at(time.Now())
+	g.core.at(time.Now())
 	g.core.set(t, ticketYielding)
 	t.due, t.until, t.reclaim = due, until, reclaim
 	g.stepLocked()
@@ -121,10 +122,24 @@ func (g *Gate) Busy(t *Ticket) bool {
 	if t.state != ticketBusy && t.state != ticketYielding && t.state != ticketLent {
 		return false
 	}
-	g.core.accounts.at(time.Now())
+	g.core.at(time.Now())
 	g.core.set(t, ticketBusy)
 	g.stepLocked()
 	return true
+}
+
+// Prove says that the holder's client has logged in: its address is known from now on.
+func (g *Gate) Prove(t *Ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.core.prove(t)
+}
+
+// Know says that a client of address from has proved itself, before it asks for a place.
+func (g *Gate) Know(from string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.core.accounts.loggedIn(from)
 }
 
 // Lend frees the place for others while the holder keeps its connection for a base backup.
@@ -132,7 +147,7 @@ func (g *Gate) Lend(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.state == ticketBusy {
-		g.core.accounts.at(time.Now())
+		g.core.at(time.Now())
 		g.core.set(t, ticketLent)
 		g.stepLocked()
 	}
@@ -142,7 +157,7 @@ func (g *Gate) Lend(t *Ticket) {
 func (g *Gate) Leave(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.core.accounts.at(time.Now())
+	g.core.at(time.Now())
 	g.core.leave(t)
 	g.stepLocked()
 }

@@ -101,6 +101,32 @@ func TestSilentStartupsDoNotDelayTheWalreceiver(t *testing.T) {
 	})
 }
 
+// A standby that was here before returns among silent walsenders of many addresses: it waits for one or two of them.
+func TestKnownStandbyPassesStrangers(t *testing.T) {
+	const strangers = 10
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{maxLogins: 1})
+	logIn := func() {
+		s, err := tryConnect(t, w.conninfo())
+		must(t, err)
+		s.send(&pgproto3.Terminate{})
+	}
+	logIn()
+	from := net.Dialer{}
+	for i := range strangers {
+		from.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i+1))}
+		conn, err := from.Dial("tcp", w.addr.String())
+		must(t, err)
+		defer conn.Close()
+		sayHello(t, conn)
+	}
+	pgtest.WaitFor(t, readTimeout, "the strangers", func() (bool, error) { return w.gate.Status().Waiting >= strangers-1, nil })
+	logIn()
+	if n := w.gate.Status().Waiting; n < strangers-4 {
+		t.Errorf("only %d of %d strangers wait still", n, strangers)
+	}
+}
+
 // What the walreceiver needs most it has when it loses its connection while others log in.
 func TestWalreceiverReturnsBeforeOthers(t *testing.T) {
 	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 2"))

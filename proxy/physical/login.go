@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -105,7 +104,7 @@ func (l *login) run() error {
 		return errNoWalsender()
 	}
 	l.late = errQueue()
-	t, err := gate.Acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	t, err := gate.Acquire(l.ctx, l.s.server.Origin())
 	if err != nil {
 		return err
 	}
@@ -152,6 +151,7 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 			<-l.ctx.Done() // reclaimed: the cause says why
 			return false, context.Cause(l.ctx)
 		}
+		l.link.gate.Prove(l.link.ticket)
 	case authwatch.Ask:
 		now := time.Now()
 		l.link.gate.Yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
@@ -250,12 +250,3 @@ func (s *session) loginMessage(l *link, typ byte, body []byte) ([]byte, error) {
 
 // maxCancelKey is the longest key of any protocol version (facts A5).
 const maxCancelKey = 256
-
-// host is the address without the port; all clients of a unix socket are one.
-func host(a net.Addr) string {
-	h, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.Network()
-	}
-	return h
-}

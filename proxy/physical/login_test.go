@@ -190,6 +190,13 @@ func dial(t testing.TB, addr string) net.Conn {
 func startup(t testing.TB, addr string) net.Conn {
 	t.Helper()
 	conn := dial(t, addr)
+	sayHello(t, conn)
+	return conn
+}
+
+// sayHello sends the startup packet of a physical walsender.
+func sayHello(t testing.TB, conn net.Conn) {
+	t.Helper()
 	m := &pgproto3.StartupMessage{
 		ProtocolVersion: pgproto3.ProtocolVersion30,
 		Parameters:      map[string]string{"user": "postgres", "replication": "true"},
@@ -198,5 +205,4 @@ func startup(t testing.TB, addr string) net.Conn {
 	must(t, err)
 	_, err = conn.Write(b)
 	must(t, err)
-	return conn
 }

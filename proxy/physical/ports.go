@@ -42,6 +42,7 @@ type Session interface {
 	PID() int32
 	Access() access.Decision
 	Verified() *roles.Verified
+	Origin() string
 	SetState(proxy.State)
 	SetApplicationName(string)
 	SetUpstream(*relay.Upstream)

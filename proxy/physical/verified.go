@@ -107,10 +107,13 @@ func (l *login) prove(v *roles.Verified) error {
 		return errNoWalsender()
 	}
 	l.late = errQueue()
-	t, err := gate.Acquire(l.ctx, host(l.s.client.conn.RemoteAddr()))
+	from := l.s.server.Origin()
+	gate.Know(from)
+	t, err := gate.Acquire(l.ctx, from)
 	if err != nil {
 		return err
 	}
+	gate.Prove(t)
 	l.late = nil
 	first, err := l.reach(t)
 	if err != nil {

@@ -1,0 +1,189 @@
+package gate
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+const due, tick = 5 * time.Second, 20 * time.Millisecond
+
+// model is a gate whose clients either log in within a tick, or owe an answer until they are ended and come back.
+type model struct {
+	*core
+	began, now time.Time
+	working    []*Ticket
+	arrived    map[*Ticket]time.Time
+	longest    time.Duration // that one who logs in had to wait
+	done       int
+	last       time.Duration // when the last one logged in
+	sits       func(from string) bool
+	returns    func(from string) string // as whom one comes back that was ended
+}
+
+func newModel(places int) *model {
+	began := time.Unix(1000, 0)
+	return &model{core: newCore(places), began: began, now: began, arrived: map[*Ticket]time.Time{},
+		sits: func(from string) bool { return from[0] == 's' }, returns: func(from string) string { return from }}
+}
+
+func (m *model) arrive(from string, n int) {
+	m.at(m.now)
+	for range n {
+		tk := &Ticket{from: from}
+		m.enqueue(tk)
+		m.arrived[tk] = m.now
+	}
+	m.settle()
+}
+
+// run lets time pass.
+func (m *model) run(d time.Duration) {
+	for end := m.now.Add(d); m.now.Before(end); {
+		m.now = m.now.Add(tick)
+		m.at(m.now)
+		for _, tk := range m.working {
+			m.prove(tk)
+			m.leave(tk)
+			m.done++
+			m.last = m.now.Sub(m.began)
+		}
+		m.working = nil
+		m.settle()
+	}
+}
+
+func (m *model) settle() {
+	for again := true; again; {
+		d := m.step(m.now)
+		for _, tk := range d.grant {
+			if !m.sits(tk.from) {
+				m.longest = max(m.longest, m.now.Sub(m.arrived[tk]))
+				m.working = append(m.working, tk)
+				continue
+			}
+			m.set(tk, ticketYielding)
+			tk.due = m.now.Add(due)
+		}
+		for _, tk := range d.reclaim {
+			m.set(tk, ticketReclaimed)
+			m.leave(tk)
+			m.enqueue(&Ticket{from: m.returns(tk.from)})
+		}
+		again = len(d.grant)+len(d.reclaim) > 0
+	}
+}
+
+// Four connections of one address owe an answer until they are ended, and come back each time. Whoever logs in
+// properly from elsewhere waits for one of them at most, not for as many as go before it.
+func TestGateSittersDoNotStarveOthers(t *testing.T) {
+	const logIns = 30
+	for _, places := range []int{1, 2, 4} {
+		m := newModel(places)
+		m.arrive("sitter", 4)
+		m.run(time.Second) // the sitters have all places
+		m.arrive("honest", logIns)
+		m.run(time.Minute)
+		if m.done != logIns || m.last > 2*due {
+			t.Errorf("%d places: %d of %d logged in, the last one after %v", places, m.done, logIns, m.last)
+		}
+	}
+}
+
+// An address that logged in lately waits for two due times at most, whatever it used before and however many
+// addresses are silent, be it always the same or, each time, others that nobody has seen before.
+func TestKnownPassesSitters(t *testing.T) {
+	const logIns = 10
+	for _, places := range []int{1, 2, 4} {
+		for _, sitters := range []int{1, 2, 4, 50} {
+			for _, fresh := range []bool{false, true} {
+				m := newModel(places)
+				born := sitters
+				if fresh {
+					m.returns = func(string) string { born++; return fmt.Sprint("s", born) }
+				}
+				m.inDebt("honest")
+				for i := range sitters {
+					m.arrive(fmt.Sprint("s", i), 4)
+				}
+				m.run(time.Second)
+				for range logIns { // one after the other, as applications and standbys come
+					before := m.done
+					for m.arrive("honest", 1); m.done == before && m.longest < time.Hour; {
+						m.run(tick)
+						if m.now.Sub(m.began) > time.Hour {
+							t.Fatalf("%d places, %d sitters, fresh %v: no log-in within an hour", places, sitters, fresh)
+						}
+					}
+				}
+				if m.longest > 2*due {
+					t.Errorf("%d places, %d sitters, fresh %v: a log-in waited for %v", places, sitters, fresh, m.longest)
+				}
+			}
+		}
+	}
+}
+
+// inDebt lets an address log in and hold all places for a minute, most of it while nobody waits, as sessions do
+// whose connection to the primary idles.
+func (m *model) inDebt(from string) {
+	m.arrive(from, m.limit)
+	held := m.working
+	m.working = nil
+	for _, tk := range held {
+		m.prove(tk)
+	}
+	m.run(time.Minute)
+	m.at(m.now)
+	for _, tk := range held {
+		m.leave(tk)
+	}
+	m.settle()
+}
+
+// Strangers come in beside an address that is known and asks without pause: they have half of the time.
+func TestStrangersAreNotStarved(t *testing.T) {
+	for _, places := range []int{1, 4} {
+		m := newModel(places)
+		m.arrive("known", 1)
+		m.run(tick)
+		m.arrive("known", 1100*places)
+		m.run(10 * time.Second)
+		m.arrive("newcomer", 1)
+		m.run(2 * due)
+		if m.accounts.of["newcomer"] != nil && m.accounts.of["newcomer"].waiting > 0 {
+			t.Errorf("%d places: a newcomer still waits after %v", places, 2*due)
+		}
+	}
+}
+
+// What is remembered of addresses is bounded, and is right for the latest.
+func TestKnownIsBounded(t *testing.T) {
+	m := newModel(4)
+	for i := range 3 * knownHalf {
+		m.arrive(fmt.Sprint("h", i), 1)
+		if i%4 == 3 {
+			m.run(tick)
+		}
+	}
+	m.run(tick)
+	n := len(m.accounts.known.young) + len(m.accounts.known.old)
+	if n > 2*knownHalf || !m.accounts.known.has(fmt.Sprint("h", 3*knownHalf-1)) || !m.accounts.known.has(fmt.Sprint("h", 2*knownHalf)) {
+		t.Errorf("%d are known", n)
+	}
+	m.sits = func(string) bool { return true }
+	m.arrive("h6000", 1)
+	m.run(due)
+	m.arrive("other", 4)
+	m.run(tick)
+	if m.accounts.known.has("h6000") {
+		t.Error("one who was ended for its silence is known")
+	}
+	m.sits = func(string) bool { return false }
+	for range 5 {
+		m.run(satFor)
+	}
+	if len(m.accounts.of) > 6 { // those that sit still
+		t.Errorf("%d accounts are left: %v", len(m.accounts.of), m.accounts.of)
+	}
+}
