@@ -1,7 +1,8 @@
 // Command replproxy is the switchboard: it reads what the operator said, plugs the rooms together and
 // turns how they end into an exit code.
 //
-//	main ──► root (cobra) ──┬── run      serve.go: config → store → hub → walreceiver → server → http
+//	main ──► root (cobra) ──┬── run      serve.go, open.go: store → cluster → slots, hub → walreceiver → log-in →
+//	                        │             doors → server; parts.go: what runs, in order
 //	                        │             reload.go: the same again at SIGHUP
 //	                        ├── check    preflight: one line per fact about the upstream
 //	                        ├── status   the document of /status as tables
