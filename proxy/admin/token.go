@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -46,8 +45,8 @@ func (t *Token) read() error {
 	if len(token) < minToken {
 		return fmt.Errorf("token file %q: a token has at least %d bytes", t.path, minToken)
 	}
-	if bytes.ContainsAny(token, " \t\r\n\x00") {
-		return errors.New("token file " + t.path + ": a token is one word")
+	if bytes.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("token file %q: a token is one word of visible ASCII characters, as it stands in a header", t.path)
 	}
 	t.sum = sha256.Sum256(token)
 	return nil

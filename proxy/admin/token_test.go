@@ -68,6 +68,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("the old token: %d", code)
 	}
 	for _, bad := range []func(){func() { write("short", 0o600) }, func() { write(first, 0o644) }, func() { write("two words and more", 0o600) },
+		func() { write("no-header-carries-\u00fc\u201e", 0o600) }, func() { write("0123456789abcdef\x7f", 0o600) },
 		func() { _ = os.Remove(path) }} {
 		bad()
 		if code, _ := get("/status", "Bearer "+second); code != http.StatusOK {

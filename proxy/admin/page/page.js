@@ -96,27 +96,53 @@ function draw(s) {
   byId("wire-out").classList.toggle("live", s.standbys.some((x) => x.state === "streaming"));
 }
 
-// The token, where one is asked for, stays in this tab.
+// The token, where one is asked for, stays in this tab. Only visible ASCII can be one, or be sent in a header.
 const token = () => sessionStorage.getItem("token");
+const ask = (path) =>
+  fetch(path, { headers: token() ? { Authorization: "Bearer " + token() } : {}, signal: AbortSignal.timeout(5000) });
+const say = (kind, text) => {
+  byId("ready").textContent = text;
+  byId("ready").className = "pill " + kind;
+};
+const notIt = "this is not the token";
+
 byId("token").addEventListener("submit", (e) => {
   e.preventDefault();
-  sessionStorage.setItem("token", byId("word").value.trim());
+  const word = byId("word").value.trim();
   byId("word").value = "";
+  if (!/^[!-~]+$/.test(word)) return say("warn", notIt);
+  sessionStorage.setItem("token", word);
+  show();
 });
 
-async function tick() {
+// A link cannot carry the token: what it leads to is fetched and shown as text.
+for (const a of document.querySelectorAll("footer a"))
+  a.addEventListener("click", async (e) => {
+    if (!token()) return;
+    e.preventDefault();
+    try {
+      const text = await (await ask(a.getAttribute("href"))).text();
+      location.assign(URL.createObjectURL(new Blob([text], { type: "text/plain; charset=utf-8" })));
+    } catch {
+      say("bad", "no answer from the proxy");
+    }
+  });
+
+async function show() {
   try {
-    const headers = token() ? { Authorization: "Bearer " + token() } : {};
-    const answer = await fetch("status", { headers, signal: AbortSignal.timeout(5000) });
-    byId("token").hidden = answer.status !== 401;
-    if (answer.status === 401) {
-      byId("ready").textContent = token() ? "this is not the token" : "a token is needed";
-      byId("ready").className = "pill warn";
-    } else draw(await answer.json());
-  } catch (e) {
-    byId("ready").textContent = "no answer from the proxy";
-    byId("ready").className = "pill bad";
+    const answer = await ask("status");
+    const refused = answer.status === 401;
+    byId("token").hidden = !refused;
+    byId("all").hidden = refused;
+    if (!refused) draw(await answer.json());
+    else say("warn", token() ? notIt : "a token is needed");
+  } catch {
+    say("bad", "no answer from the proxy");
   }
+}
+
+async function tick() {
+  await show();
   setTimeout(tick, 1000);
 }
 tick();
