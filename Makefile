@@ -54,7 +54,7 @@ vuln: bin/govulncheck ## known vulnerabilities; fails when their database cannot
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz $(FUZZTIME)
 
-soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 chaos away partitions hostile store sim majors race")
+soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 chaos away partitions hostile store sim majors systemd race")
 	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions hostile store sim majors race)
 
 bench: setup ## figures against direct connections and HAProxy, as ratios

@@ -36,4 +36,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s=%s, want %s", key, strings.TrimSpace(got), want)
 		}
 	}
+	if set["[Unit]StartLimitIntervalSec"] != "0\n" {
+		t.Error("systemd gives up after some starts")
+	}
 }

@@ -210,3 +210,17 @@ func TestSystemd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAbortIsNoExitCode: a panic, and the watchdog's SIGABRT, end the process by a signal. Go's runtime would exit with 2,
+// which is an unusable configuration, and systemd would not start it again.
+func TestAbortIsNoExitCode(t *testing.T) {
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Stopped: true, Config: "upstream: {conninfo: \"host=127.0.0.1 port=1 user=x\"}\n"})
+	proxy.StartNoWait(t)
+	pgtest.WaitFor(t, programLimit, "the proxy to serve", func() (bool, error) {
+		return strings.Contains(proxy.Log(), "listening for"), nil
+	})
+	proxy.Signal(syscall.SIGABRT)
+	if code := proxy.WaitExit(t); code != -1 || !strings.Contains(proxy.Log(), "goroutine ") {
+		t.Errorf("exit code %d, -1 is a signal\n%s", code, proxy.Log())
+	}
+}

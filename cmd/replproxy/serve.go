@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -48,6 +49,7 @@ func runCommand() *cobra.Command {
 		}
 		set := newSettings(c, *file)
 		bad := withoutCores()
+		debug.SetTraceback("crash") // a panic ends by SIGABRT: Go's exit code 2 would be an unusable configuration
 		log := newLogger(c, set.level, cmd.ErrOrStderr())
 		if bad != nil {
 			log.Warn("a core dump of this process would hold secrets, and could not be forbidden", "err", bad)

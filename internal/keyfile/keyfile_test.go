@@ -87,6 +87,40 @@ func TestPasswordFile(t *testing.T) {
 	}
 }
 
+// TestCredential: systemd 254 and newer show a credential as root's, with an access of the group that is an access control list.
+func TestCredential(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(dir, "service"))
+	for _, tc := range []struct {
+		path string
+		mode fs.FileMode
+		good bool
+	}{
+		{"service/pgpass", 0o440, os.Geteuid() == 0}, {"service/pgpass", 0o400, true}, {"service/pgpass", 0o444, false},
+		{"service/pgpass", 0o460, false}, {"service/deeper/pgpass", 0o440, false}, {"service2/pgpass", 0o440, false},
+		{"pgpass", 0o440, false}, {"service/../pgpass", 0o440, false},
+	} {
+		path := dir + "/" + tc.path
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "service/deeper"), 0o700), os.MkdirAll(filepath.Dir(path), 0o700),
+			os.RemoveAll(path), os.WriteFile(path, []byte("x"), 0o600), os.Chmod(path, tc.mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadPasswords(path); tc.good != (err == nil) {
+			t.Errorf("%s, %o: %v", tc.path, tc.mode, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return // another owner needs root; CI has it
+	}
+	path := filepath.Join(dir, "service/pgpass")
+	if err := errors.Join(os.Chmod(path, 0o440), os.Chown(path, 12345, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadPasswords(path); err == nil {
+		t.Error("a group reads what is not root's")
+	}
+}
+
 // TestOwners: by the rules alone, as a test cannot have every owner.
 func TestOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
