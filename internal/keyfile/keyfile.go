@@ -73,8 +73,8 @@ func ReadPasswords(path string) ([]byte, error) {
 	return b, nil
 }
 
-// credential reports whether systemd gave us a file, as LoadCredential says. It lets us read what is root's by an access
-// control list, which shows as access of the group (systemd 254 and newer).
+// credential reports whether systemd gave us a file, as LoadCredential says. It lets us read what is root's by an
+// access control list, which shows as access of the group (systemd 254 and newer).
 func credential(path string) bool {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	return dir != "" && filepath.Dir(path) == filepath.Clean(dir)

@@ -46,7 +46,7 @@ func (t *Token) read() error {
 		return fmt.Errorf("token file %q: a token has at least %d bytes", t.path, minToken)
 	}
 	if bytes.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("token file %q: a token is one word of visible ASCII characters, as it stands in a header", t.path)
+		return fmt.Errorf("token file %q: a token is one word of visible ASCII, as it stands in a header", t.path)
 	}
 	t.sum = sha256.Sum256(token)
 	return nil
