@@ -173,7 +173,7 @@ func (d *demo) draw(st *admin.Status, senders [][]string, tps string) {
 
 // line is one line per second for logs and pipes.
 func (d *demo) line(st *admin.Status, senders [][]string, tps string) {
-	parts := []string{fmt.Sprintf("%4.0f s  %s tps  %s  received %s", time.Since(d.tally.began).Seconds(), tps,
+	parts := []string{fmt.Sprintf("%5.1f s  %s tps  %s  received %s", time.Since(d.tally.began).Seconds(), tps,
 		describeSenders(senders), show.Position(st.Store.Received))}
 	for _, b := range st.Standbys {
 		parts = append(parts, fmt.Sprintf("%s %s %s",

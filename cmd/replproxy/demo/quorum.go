@@ -186,7 +186,7 @@ func (d *demo) tickQuorum(ctx context.Context, st *admin.Status, tps string) err
 		commits = fmt.Sprintf("%s waiting, the longest for %.1f s", counted(waits, "commit"), seconds)
 	}
 	if !d.o.Redraw {
-		d.say("  %4.0f s  %4s tps  %s  %s%s\n", time.Since(d.tally.began).Seconds(), tps, state, commits, behind(st))
+		d.say("  %5.1f s  %4s tps  %s  %s%s\n", time.Since(d.tally.began).Seconds(), tps, state, commits, behind(st))
 		return nil
 	}
 	d.drawQuorum(st, tps, state, commits)
