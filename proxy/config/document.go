@@ -70,7 +70,7 @@ func (d *document) syntax(err error) *Error {
 	if strings.Contains(message, "alias") {
 		message = "an unquoted * begins a YAML alias: write '*' in quotes"
 	}
-	return d.at(y.GetToken().Position, "", message)
+	return d.at(y.GetToken().Position, "", message).cut()
 }
 
 // walk visits a mapping: sections descend, keys are collected, the rest is refused.
@@ -83,7 +83,8 @@ func (d *document) walk(prefix string, body ast.Node) Errors {
 		if _, null := body.(*ast.NullNode); null {
 			return nil
 		}
-		return Errors{d.at(body.GetToken().Position, prefix, "expected keys and values here, as in \"name: proxy_a\"")}
+		return Errors{d.at(body.GetToken().Position, prefix,
+			"expected keys and values here, as in \"name: proxy_a\"").cut()}
 	}
 	var errs Errors
 	for _, v := range m.Values {
@@ -108,12 +109,12 @@ func (d *document) entry(prefix string, v *ast.MappingValueNode) Errors {
 	message := fmt.Sprintf("unknown key %q", path)
 	if section, leaf, dotted := strings.Cut(tok.Value, "."); dotted {
 		message += fmt.Sprintf("; write \"%s:\" and below it, indented, \"%s:\"", section, leaf)
-		return Errors{d.at(tok.Position, "", message)}
+		return Errors{d.at(tok.Position, "", message).cut()}
 	}
 	if near := nearest(path); near != "" {
 		message += fmt.Sprintf("; did you mean %q?", near)
 	}
-	return Errors{d.at(tok.Position, "", message)}
+	return Errors{d.at(tok.Position, "", message).cut()}
 }
 
 func (d *document) leaf(k key, node ast.Node) Errors {

@@ -2,7 +2,7 @@ package config
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,15 +52,22 @@ func (e Errors) Error() string {
 	return strings.Join(all, "\n")
 }
 
-// secret finds passwords in a conninfo of either form. What follows is masked in excerpts.
-var secret = regexp.MustCompile(`(?i)((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s"'&]+)|(://[^:/@\s]*:)\S*@`)
-
-// Redact masks the passwords in a conninfo or in a line that holds one.
-func Redact(line string) string {
-	return secret.ReplaceAllStringFunc(line, func(m string) string {
-		if i := strings.Index(m, "://"); i >= 0 {
-			return m[:strings.Index(m[i+3:], ":")+i+4] + "***@"
+// cut takes the rest of the line away, beyond the next colon, unless it is a known key's: it may be what somebody took
+// for a key of this program, a password perhaps, or a line of another file.
+func (e *Error) cut() *Error {
+	line := []rune(e.source)
+	keep := min(len(line), e.Column)
+	name := strings.TrimSpace(string(line[:max(0, keep-1)]))
+	for _, k := range keys {
+		if strings.TrimSuffix(name, ":") == k.path[strings.LastIndexByte(k.path, '.')+1:] {
+			return e
 		}
-		return m[:strings.IndexByte(m, '=')+1] + "***"
-	})
+	}
+	if colon := slices.Index(line[keep:], ':'); colon >= 0 {
+		keep += colon + 1
+	}
+	if rest := strings.TrimSpace(string(line[keep:])); rest != "" {
+		e.source = string(line[:keep]) + " …"
+	}
+	return e
 }

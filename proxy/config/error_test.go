@@ -69,12 +69,40 @@ func TestFlagErrors(t *testing.T) {
 func TestRedact(t *testing.T) {
 	for in, want := range map[string]string{
 		"host=a password=geheim user=b":       "host=a password=*** user=b",
-		"password = 'a b\\' c' user=b":        "password =*** user=b",
+		"password = 'a b\\' c' user=b":        "password = *** user=b",
 		"postgresql://u:p@ss@host/db":         "postgresql://u:***@host/db",
 		"postgresql://u@host:5432/db":         "postgresql://u@host:5432/db",
 		"postgres://host/db?password=x&user=": "postgres://host/db?password=***&user=",
 		"sslpassword=x":                       "sslpassword=***",
 		"host=a user=b":                       "host=a user=b",
+
+		// However it is quoted, or badly quoted, nothing of it is left.
+		"password='geheim user=b":          "password=***",
+		"password=ge'heim user=b":          "password=***",
+		`password=ge\ heim user=b`:         "password=***",
+		`conninfo: "password=geheim"`:      `conninfo: "password=***"`,
+		`conninfo: "password='ge im'"`:     `conninfo: "password=***"`,
+		`"password=\"geheim\""`:            `"password=***`,
+		`{conninfo: 'password=geheim'}`:    `{conninfo: 'password=***'}`,
+		`{conninfo: 'password=''geh'''}`:   `{conninfo: 'password=***`,
+		"postgresql://u:ge heim@host/db":   "postgresql://u:***@host/db",
+		"postgresql://u:geheim/db":         "postgresql://u:***",
+		"postgresql://u:1geheim@h":         "postgresql://u:***@h",
+		"postgresql://h1:1,h2:2/db":        "postgresql://h1:1,h2:2/db",
+		"postgresql://h1:,h2:2/db":         "postgresql://h1:,h2:2/db",
+		"  password: geheim geheim":        "  password: ***",
+		`  PGPASSWORD: "geheim"`:           `  PGPASSWORD: ***`,
+		"http_token: geheim":               "http_token: ***",
+		"{gossip_key: geheim, a: b}":       "{gossip_key: ***",
+		`"app" "SCRAM-SHA-256$4096:a$b:c"`: `"app" "SCRAM-SHA-256$***`,
+		"key_file: /etc/key":               "key_file: /etc/key",
+		"http_token_file: /etc/token":      "http_token_file: /etc/token",
+		"passfile=/etc/pgpass user=b":      "passfile=/etc/pgpass user=b",
+		"password=my geheim":               "password=***",
+		`{conninfo: "password=my", a: b}`:  `{conninfo: "password=***", a: b}`,
+		`{conninfo: "password=my" , a: b}`: `{conninfo: "password=***" , a: b}`,
+		"password=a password=b":            "password=*** password=***",
+		"password=":                        "password=",
 	} {
 		if got := Redact(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
@@ -107,4 +135,18 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("config %v, error %v", c, err)
 		}
 	})
+}
+
+// TestNoSecretIsQuoted: in the broken files a secret is always the same word, and no error has it.
+func TestNoSecretIsQuoted(t *testing.T) {
+	files, err := filepath.Glob("testdata/errors/secret*.txt")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("found %d files: %v", len(files), err)
+	}
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil || strings.Contains(string(content), "geheim") || strings.Contains(string(content), "wort") {
+			t.Errorf("%s: %v\n%s", f, err, content)
+		}
+	}
 }
