@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
 const (
@@ -37,15 +39,12 @@ func Open(dir, name string) (*Node, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, keyFile)
-	b, err := os.ReadFile(path)
+	b, err := keyfile.ReadSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b, err = create(dir, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("node key: %w", err)
-	}
-	if err := private(path); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node key %s: %w", path, err)
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != pemType {
@@ -120,24 +119,13 @@ func create(dir, path string) ([]byte, error) {
 	return b, errors.Join(d.Sync(), d.Close())
 }
 
-// private refuses a secret that others may read, as PostgreSQL does for ssl_key_file.
-func private(path string) error {
-	st, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("file %q has group or world access: permissions should be u=rw (0600) or less", path)
-	}
-	return nil
-}
-
-// ReadSecret reads a file that only its owner may read.
+// ReadSecret reads a file that only its owner may read, by the rules of a password file.
 func ReadSecret(path string) ([]byte, error) {
-	if err := private(path); err != nil {
-		return nil, err
+	b, err := keyfile.ReadSecret(path)
+	if err != nil {
+		return nil, fmt.Errorf("file %q was not read: %w", path, err)
 	}
-	return os.ReadFile(path)
+	return b, nil
 }
 
 // selfSigned wraps the key into a certificate, because TLS wants one. Nobody looks at anything in it

@@ -30,6 +30,7 @@ type ProxyOptions struct {
 	Args     []string // more arguments of run
 	Config   string   // content of a file for -c; "": none
 	Password string   // of user postgres, for Conninfo
+	Env      []string // more of its environment
 	Socket   bool     // listen on a unix socket in SocketDir as well
 	NoListen bool     // the file says where to listen, not an argument
 	NoWait   bool     // do not wait for /readyz
@@ -137,7 +138,7 @@ func (p *Proxy) args() []string {
 func (p *Proxy) Program(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(p.bin, args...)
-	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL)
+	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("replproxy %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -167,7 +168,7 @@ func (p *Proxy) StartNoWait(t testing.TB) {
 		t.Fatalf("%s runs already", p.Name)
 	}
 	cmd := exec.Command(p.bin, p.args()...)
-	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL)
+	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
 	err := p.options.Host.run(func() (err error) {
 		p.proc, err = startProcess(cmd, p.logPath)
 		return err

@@ -56,8 +56,17 @@ func ReadClient(path string) ([]byte, error) {
 
 // ReadPasswords reads a password file. The error is libpq's; a file that is not there wraps fs.ErrNotExist.
 func ReadPasswords(path string) ([]byte, error) {
+	b, err := ReadSecret(path)
+	if err != nil {
+		return nil, fmt.Errorf("password file %q was not read: %w", path, err)
+	}
+	return b, nil
+}
+
+// ReadSecret is ReadPasswords for other secrets. The error does not name the file.
+func ReadSecret(path string) ([]byte, error) {
 	given := credential(path)
-	b, err := read(path, maxPasswords, func(mode fs.FileMode, owner, us int) error {
+	return read(path, maxPasswords, func(mode fs.FileMode, owner, us int) error {
 		switch {
 		case !mode.IsRegular():
 			return errors.New("it is not a plain file")
@@ -67,10 +76,6 @@ func ReadPasswords(path string) ([]byte, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("password file %q was not read: %w", path, err)
-	}
-	return b, nil
 }
 
 // credential reports whether systemd gave us a file, as LoadCredential says. It lets us read what is root's by an
