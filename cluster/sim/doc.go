@@ -20,6 +20,9 @@
 //   - G2: a commit that a primary has acknowledged is on the line of every timeline that the recipe made,
 //     whether it was acknowledged before the promotion or after.
 //
+// Two small models are searched to the end beside it, by tests: TestModel (reports, a change of the rule, a promotion),
+// TestTakeover (who streams from whom, power loss, slots, a new upstream that has less).
+//
 // A [Fault] breaks one thing on purpose; a test shows that each is found. Everything is replayed by its
 // seed: the order of maps never decides anything.
 package sim

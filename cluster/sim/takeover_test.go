@@ -1,0 +1,520 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The second exhaustive model: who streams from whom. Proxies p0 and p1, standby a behind p0 and b behind p1, one
+// primary with a slot for each proxy. A proxy streams from the primary, from the other proxy or from nobody, and
+// changes that whenever it likes: whatever cluster/puller decides is among it. There is power loss, a change of the
+// rule, and a promotion by the recipe, after which the new upstream may have less than the old one.
+//
+//	primary ══► p0 ══► p1    p0 dies    primary ══► p1    is acknowledged, kept and possible:
+//	slot p0, slot p1 ─► WAL that is kept                  covered by disks, no gap, and in the end everything
+//
+// Checked in each state: a report is held by disks, by the rules of both where they know each other's; on one
+// connection none goes back; no acknowledged commit is missing on the line of the primary; whoever takes over finds
+// all WAL from the end of its store on; and from each state there is a way to one in which all is acknowledged.
+
+// spot is a position and its timeline: on 1 or, with the bit, on 2.
+type spot uint8
+
+const second spot = 0x80
+
+func (s spot) at() uint8 { return uint8(s &^ second) }
+func (s spot) tli() lsn.TimelineID {
+	if s&second != 0 {
+		return 2
+	}
+	return 1
+}
+
+// scene is one state of this model.
+type scene struct {
+	end, low    uint8    // of the primary's WAL: it has (low, end]
+	recv, store [2]spot  // of each proxy, received and flushed: of one timeline
+	standby     [2]spot  // flushed
+	via         [2]uint8 // nobody, primary, member
+	told        [2]uint8 // on the present connection to the primary
+	slot        [2]uint8 // of each proxy on the primary
+	knowStandby [2]spot  // what p knows of the other's; 0 for nothing
+	knowStore   [2]spot
+	rule        [2]uint8 // 0: the old one, 1: the new one
+	knowRule    [2]uint8 // what p knows of the other's: 0 nothing, 1 old, 2 new
+	acked       uint8
+	fork        uint8 // 0: no promotion yet
+	promoted    uint8 // the standby, when fork is not 0
+}
+
+// Where a proxy streams from.
+const (
+	fromNobody uint8 = iota
+	fromPrimary
+	fromMember
+)
+
+// askKey is all that the limits of a proxy depend on.
+type askKey struct {
+	p                                          int
+	recv, store, standby, knowStandby, knowSto spot
+	rule, knowRule                             uint8
+	fenced, silent, ownPrimary, otherPrimary   bool
+}
+
+type takeover struct {
+	t      *testing.T
+	levels uint8
+	rules  [2]string
+	demand [2]quorum.Demand
+	named  struct{ standbys, stores bool } // what no rule names need not be known
+	broken string
+
+	limits map[askKey]uint8
+	number map[scene]int32
+	scenes []scene
+	from   []int32   // the one that each was reached from
+	back   [][]int32 // all that lead to each
+	now    int32     // whose steps are taken
+	bad    string
+}
+
+func newTakeover(t *testing.T, before, after, broken string) *takeover {
+	m := &takeover{
+		t: t, levels: 2, rules: [2]string{before, after}, broken: broken,
+		limits: map[askKey]uint8{}, number: map[scene]int32{},
+	}
+	for i, r := range m.rules {
+		d, err := ledger.Parse(vote.Demand{Names: r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.demand[i] = d
+		for p := range 2 {
+			m.named.stores = m.named.stores || quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(p), Store: true}) > 0
+			m.named.standbys = m.named.standbys || quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(p)}) > 0
+		}
+	}
+	return m
+}
+
+// explore visits everything that can happen; then everything must have a good end.
+func (m *takeover) explore() int {
+	ones := [2]spot{1, 1}
+	m.from = append(m.from, 0)
+	m.add(scene{end: 1, recv: ones, store: ones, standby: ones, slot: [2]uint8{1, 1}, acked: 1})
+	for ; int(m.now) < len(m.scenes) && m.bad == ""; m.now++ {
+		m.steps(m.scenes[m.now])
+	}
+	if m.bad == "" {
+		m.goodEnds()
+	}
+	return len(m.scenes)
+}
+
+func (m *takeover) add(s scene) int32 {
+	i := int32(len(m.scenes))
+	m.number[s], m.scenes, m.back = i, append(m.scenes, s), append(m.back, nil)
+	return i
+}
+
+func (m *takeover) visit(to scene) {
+	i, known := m.number[to]
+	if !known {
+		m.from = append(m.from, m.now)
+		i = m.add(to)
+		m.look(i, to)
+	}
+	m.back[i] = append(m.back[i], m.now)
+}
+
+// look: a proxy that takes over finds all WAL from the end of its store on, and has none that its upstream lacks.
+func (m *takeover) look(i int32, s scene) {
+	for p := range 2 {
+		if s.recv[p]&second == s.line() && s.recv[p].at() > s.end {
+			m.violated(i, "p%d has %d, the primary of this timeline only %d", p, s.recv[p].at(), s.end)
+		}
+		if begin := s.follow(s.store[p], s.line()).at(); begin < s.low && m.broken != "one slot, no members" {
+			m.violated(i, "gap: the store of p%d ends at %d, the primary has WAL from %d on", p, begin, s.low)
+		}
+	}
+}
+
+// violated ends the search with the way to the state.
+func (m *takeover) violated(i int32, format string, args ...any) {
+	if m.bad != "" {
+		return
+	}
+	m.bad = fmt.Sprintf(format, args...)
+	for ; i != 0; i = m.from[i] {
+		m.bad += fmt.Sprintf("\n%+v", m.scenes[i])
+	}
+}
+
+// goodEnds looks, backward from all states where everything is acknowledged, for one without a way there.
+func (m *takeover) goodEnds() {
+	good := make([]bool, len(m.scenes))
+	var queue []int32
+	mark := func(i int32) {
+		if !good[i] {
+			good[i] = true
+			queue = append(queue, i)
+		}
+	}
+	for i, s := range m.scenes {
+		if s.acked == m.levels {
+			mark(int32(i))
+		}
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, i := range m.back[queue[0]] {
+			mark(i)
+		}
+	}
+	for i := range good {
+		if !good[i] {
+			m.violated(int32(i), "stuck: nothing that may happen now lets every commit through")
+			return
+		}
+	}
+}
+
+// steps visits all that can follow s.
+func (m *takeover) steps(s scene) {
+	if next := s; s.end < m.levels {
+		next.end++
+		m.visit(next)
+	}
+	keep := min(s.slot[0], s.slot[1])
+	if strings.HasPrefix(m.broken, "one slot") {
+		keep = max(s.slot[0], s.slot[1])
+	}
+	if next := s; s.low < keep && !m.changes() {
+		next.low = keep
+		m.visit(next)
+	}
+	for p := range 2 {
+		m.connect(s, p)
+		m.flow(s, p)
+		m.know(s, p)
+		if s.via[p] == fromPrimary {
+			m.report(s, p)
+		}
+		if next := s; s.rule[p] == 0 && m.changes() {
+			next.rule[p] = 1
+			m.visit(next)
+		}
+		m.promote(s, p)
+	}
+}
+
+// changes: the rule does. Then nobody is promoted and nothing is removed, which TestModel has or which has
+// nothing to do with it: the states of all at once are too many.
+func (m *takeover) changes() bool { return m.rules[0] != m.rules[1] }
+
+// line is the timeline of the primary.
+func (s scene) line() spot {
+	if s.fork > 0 {
+		return second
+	}
+	return 0
+}
+
+// follow puts a place on the timeline of another one: nothing above the fork is carried over (ruling R12).
+func (s scene) follow(at, to spot) spot {
+	if to.tli() == at.tli() {
+		return at
+	}
+	return spot(min(at.at(), s.fork)) | second
+}
+
+// connect: p streams from the primary, from the other, or loses its stream, its memory, or its power.
+func (m *takeover) connect(s scene, p int) {
+	o := 1 - p
+	lost := s
+	lost.via[p], lost.told[p] = fromNobody, 0
+	m.visit(lost)
+	crash := lost
+	crash.recv[p] = s.store[p]
+	crash.knowRule[p], crash.knowStandby[p], crash.knowStore[p] = 0, 0, 0
+	m.visit(crash)
+
+	next := lost
+	if m.broken != "above the fork" || s.line() == 0 {
+		next.recv[p], next.store[p] = s.follow(s.recv[p], s.line()), s.follow(s.store[p], s.line())
+	} else {
+		next.recv[p], next.store[p] = s.recv[p]|second, s.store[p]|second
+	}
+	if next.via[p] = fromPrimary; s.low <= next.store[p].at() { // else it has a gap: nothing is streamed
+		if m.broken == "carried over" {
+			next.told[p] = max(s.told[0], s.told[1], s.told[p])
+		}
+		m.visit(next)
+	}
+	next = lost
+	if s.recv[o].tli() >= s.recv[p].tli() && m.broken != "one slot, no members" {
+		next.recv[p], next.store[p] = s.follow(s.recv[p], s.recv[o]), s.follow(s.store[p], s.recv[o])
+		next.via[p] = fromMember
+		m.visit(next)
+	}
+}
+
+// flow: WAL goes one step further, to the proxy, to its disk, to its standby; its slot follows its disk.
+func (m *takeover) flow(s scene, p int) {
+	o := 1 - p
+	primary := s.via[p] == fromPrimary && s.recv[p]&second == s.line() && s.recv[p].at() < s.end
+	member := s.via[p] == fromMember && s.recv[p].tli() == s.recv[o].tli() && s.recv[p] < s.recv[o]
+	if next := s; primary || member {
+		next.recv[p]++
+		m.visit(next)
+	}
+	if next := s; s.store[p] < s.recv[p] {
+		next.store[p]++
+		m.visit(next)
+	}
+	if next := s; !s.isPrimary(p) {
+		switch next.standby[p] = s.follow(s.standby[p], s.recv[p]); { // beyond the fork it is rewound
+		case next.standby[p] != s.standby[p]:
+			m.visit(next)
+		case s.standby[p].tli() == s.recv[p].tli() && s.standby[p] < s.recv[p]:
+			next.standby[p]++
+			m.visit(next)
+		}
+	}
+	if next := s; s.store[p]&second == s.line() && s.slot[p] < s.store[p].at() && !m.changes() {
+		next.slot[p] = s.store[p].at()
+		m.visit(next)
+	}
+}
+
+func (s scene) isPrimary(standby int) bool { return s.fork > 0 && int(s.promoted) == standby }
+
+// know: p hears one of the other's messages.
+func (m *takeover) know(s scene, p int) {
+	o := 1 - p
+	next := s
+	next.knowRule[p] = s.rule[o] + 1
+	if s.isPrimary(o) {
+		next.knowStandby[p] = 0 // its session has ended
+	}
+	m.visit(next)
+	if s.knowRule[p] == 0 {
+		return
+	}
+	if next := s; m.named.standbys && !s.isPrimary(o) {
+		next.knowStandby[p] = s.standby[o]
+		if s.standby[o].tli() == s.recv[o].tli() {
+			next.knowStandby[p] = min(s.standby[o], s.recv[o])
+		}
+		m.visit(next)
+	}
+	if next := s; m.named.stores {
+		if next.knowStore[p] = s.store[o]; m.broken == "before fsync" {
+			next.knowStore[p] = s.recv[o]
+		}
+		m.visit(next)
+	}
+}
+
+// report: p tells the primary what the ledger allows, while the other is heard or is silent.
+func (m *takeover) report(s scene, p int) {
+	if s.recv[p]&second != s.line() {
+		return
+	}
+	for _, silent := range []bool{false, true} {
+		k := askKey{
+			p, s.recv[p], s.store[p], s.standby[p], s.knowStandby[p], s.knowStore[p], s.rule[p], s.knowRule[p],
+			s.fork > 0, silent, s.isPrimary(p), s.isPrimary(1 - p),
+		}
+		limit, known := m.limits[k]
+		if !known {
+			limit = m.ask(k)
+			m.limits[k] = limit
+		}
+		next := s
+		if next.told[p] = min(limit, s.store[p].at()); m.broken != "goes back" {
+			next.told[p] = max(next.told[p], s.told[p])
+		}
+		m.check(s, p, next.told[p], silent)
+		next.acked = max(s.acked, next.told[p])
+		m.visit(next)
+	}
+}
+
+// check is G1 by counting disks, under the own rule and that of the other while it is heard.
+func (m *takeover) check(s scene, p int, told uint8, silent bool) {
+	if told < s.told[p] {
+		m.violated(m.now, "p%d reports %d after %d on one connection", p, told, s.told[p])
+	}
+	if told <= 1 || told == s.told[p] && s.told[p] > 0 && m.broken != "carried over" {
+		return // nothing new
+	}
+	if told > s.store[p].at() {
+		m.violated(m.now, "p%d reports %d, and has %d", p, told, s.store[p].at())
+	}
+	rules := []uint8{s.rule[p]}
+	if s.knowRule[p] > 0 && !silent {
+		rules = append(rules, s.knowRule[p]-1)
+	}
+	holds := func(at spot) bool { return at.at() >= told && (told <= s.fork || at&second == s.line()) }
+	for _, r := range rules {
+		d, n := m.demand[r], 0
+		for i := range 2 {
+			if !s.isPrimary(i) && holds(s.standby[i]) && quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(i)}) > 0 {
+				n++
+			}
+			if holds(s.store[i]) && quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(i), Store: true}) > 0 {
+				n++
+			}
+		}
+		if n < int(d.Rule.Count) {
+			m.violated(m.now, "p%d reports %d under %q, held by %d", p, told, m.rules[r], n)
+		}
+	}
+}
+
+// ask asks a real ledger that knows what k says.
+func (m *takeover) ask(k askKey) uint8 {
+	now := time.Unix(1e9, 0)
+	must := func(err error) {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	rule := func(i uint8) vote.Rule {
+		return vote.Rule{Demand: vote.Demand{Names: m.rules[i]}, Generation: uint64(i) + 1}
+	}
+	var fenced lsn.TimelineID
+	if k.fenced {
+		fenced = 1
+	}
+	own, other := proxyName(k.p), proxyName(1-k.p)
+	l, err := ledger.New(ledger.Options{
+		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: fenced,
+	})
+	must(err)
+	line := k.recv.tli()
+	seen := func(at spot) lsn.TimelineID {
+		if m.broken == "any timeline" {
+			return line
+		}
+		return at.tli()
+	}
+	position := func(at spot) lsn.LSN { return lsn.LSN(at.at()) }
+	if !k.ownPrimary {
+		must(l.Attach(now, 1, vote.Standby, standbyName(k.p), system))
+		at, received := position(k.standby), position(k.recv)
+		if k.standby.tli() != line {
+			received = at
+		}
+		l.Ack(now, ledger.Ack{
+			Incarnation: 1, Timeline: seen(k.standby), Received: received, Sent: received, Write: at, Flush: at, Apply: at,
+			Streaming: true,
+		})
+	}
+	must(l.Attach(now, 2, vote.Store, own, system))
+	l.Ack(now, ledger.Ack{
+		Incarnation: 2, Timeline: line, Received: position(k.recv), Write: position(k.recv), Flush: position(k.store), Streaming: true,
+	})
+	if k.knowRule > 0 {
+		state := vote.State{Node: other, Boot: 1, Seq: 1, Fenced: fenced, Rule: rule(k.knowRule - 1)}
+		if m.broken == "own rule only" {
+			state.Rule = rule(k.rule)
+		}
+		key := func(i uint64) vote.Key { return vote.Key{Node: other, Incarnation: i} }
+		if !k.otherPrimary {
+			state.Sessions = append(state.Sessions, vote.Session{
+				Key: key(1), Kind: vote.Standby, Name: standbyName(1 - k.p), System: system,
+			})
+		}
+		state.Sessions = append(state.Sessions, vote.Session{Key: key(2), Kind: vote.Store, Name: other, System: system})
+		must(l.Merge(now, state))
+		for i, at := range []spot{k.knowStandby, k.knowSto} {
+			if at > 0 && (i == 1 || !k.otherPrimary) {
+				l.Report(now, vote.Report{
+					Key: key(uint64(i + 1)), Seq: 1, Timeline: seen(at), Write: position(at), Flush: position(at), Apply: position(at),
+					Streaming: true,
+				})
+			}
+		}
+	}
+	if k.silent {
+		now = now.Add(time.Hour)
+	}
+	return uint8(min(l.Limits(now, system, line).Flush, lsn.LSN(m.levels)))
+}
+
+// promote: both proxies are fenced, the candidate is fed, and its line is the primary's from here on. Connections to
+// the old one end. The new one has all WAL, and a slot for each store.
+func (m *takeover) promote(s scene, c int) {
+	if s.fork > 0 || m.changes() {
+		return
+	}
+	var q tail.Question
+	q.Begin = 1
+	for i := range 2 {
+		q.Standbys = append(q.Standbys, tail.Holder{
+			Name: standbyName(i), ID: uint64(i), Final: i == c, End: lsn.LSN(s.standby[i].at()),
+		})
+		q.Proxies = append(q.Proxies, tail.Proxy{Holder: tail.Holder{
+			Name: proxyName(i), ID: uint64(i + 2), Store: true, Final: true, End: lsn.LSN(s.store[i].at()),
+		}})
+	}
+	proof := q.Prove()
+	next := s
+	if next.fork = max(uint8(proof.Target), s.standby[c].at()); m.broken == "unfed" {
+		next.fork = s.standby[c].at()
+	}
+	next.promoted, next.end, next.low = uint8(c), next.fork, 0
+	next.standby[c] = 0
+	for p := range 2 {
+		next.slot[p] = min(s.store[p].at(), next.fork)
+		if next.told[p] = 0; s.via[p] == fromPrimary {
+			next.via[p] = fromNobody
+		}
+	}
+	if s.acked > next.fork {
+		m.violated(m.now, "acknowledged up to %d, the new timeline begins at %d", s.acked, next.fork)
+	}
+	m.visit(next)
+}
+
+// TestTakeover visits every state; the figures are for the reader.
+func TestTakeover(t *testing.T) {
+	for _, c := range []struct{ before, after, broken, found string }{
+		{"ANY 1 (a, b)", "", "", ""},
+		{"ANY 2 (p0, p1)", "", "", ""},
+		{"FIRST 1 (a, b)", "", "", ""},
+		{"ANY 1 (a, b)", "ANY 2 (a, b)", "", ""},
+		{"ANY 1 (a, b)", "ANY 2 (a, b)", "own rule only", "under \"ANY 2"},
+		{"ANY 1 (a, b)", "", "one slot", "gap"},
+		{"ANY 1 (a, b)", "", "one slot, no members", "stuck"},
+		{"ANY 1 (a, b)", "", "carried over", "and has"},
+		{"ANY 1 (a, b)", "", "above the fork", "the primary of this timeline only"},
+		{"ANY 1 (a, b)", "", "any timeline", "held by"},
+		{"ANY 2 (p0, p1)", "", "before fsync", "held by"},
+		{"FIRST 1 (a, b)", "", "goes back", "on one connection"},
+		{"ANY 1 (a, b)", "", "unfed", "begins at"},
+	} {
+		t.Run(strings.TrimSpace(c.before+" to "+c.after+" "+c.broken), func(t *testing.T) {
+			t.Parallel()
+			if c.after == "" {
+				c.after = c.before
+			}
+			m := newTakeover(t, c.before, c.after, c.broken)
+			n := m.explore()
+			t.Logf("%d states, %d questions to the ledger", n, len(m.limits))
+			if c.broken == "" && m.bad != "" || !strings.Contains(m.bad, c.found) || c.broken != "" && m.bad == "" {
+				t.Errorf("violation: %q, want %q", m.bad, c.found)
+			}
+		})
+	}
+}
