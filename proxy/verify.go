@@ -100,7 +100,7 @@ func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.V
 		}
 		answer, done, err := scram.Step(body)
 		if errors.Is(err, scramauth.ErrProof) {
-			return nil, Tell(s.wrongPassword(user, found, why))
+			return nil, Tell(s.wrongPassword(ctx, user, found, why))
 		}
 		if err != nil {
 			return nil, Tell(err)
@@ -120,12 +120,13 @@ func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.V
 	return nil, Tell(pgerror.Fatal(pgerror.ProtocolViolation, "malformed SCRAM message"))
 }
 
-// wrongPassword is what a client is told whose proof is not right, or could not be: the same for both. While
-// the primary cannot be asked nobody knows whether the proof would be right there.
-func (s *Server) wrongPassword(user string, found roles.Found, why string) *pgerror.Error {
+// wrongPassword is what a client is told whose proof is not right, or could not be: the same for both, after as long.
+// While the primary cannot be asked nobody knows whether the proof would be right there.
+func (s *Server) wrongPassword(ctx context.Context, user string, found roles.Found, why string) *pgerror.Error {
 	if !found.Asked {
 		s.o.Roles.Doubt(user)
 	}
+	found = s.o.Roles.Find(ctx, user)
 	cause := errors.New("the proof is wrong")
 	if why != "" {
 		cause = errors.New(why)

@@ -199,11 +199,21 @@ func TestRolesAreRefreshed(t *testing.T) {
 
 // While the primary is down a known role proves itself as ever, and nobody learns which roles are known.
 func TestSCRAMWithoutPrimary(t *testing.T) {
+	for _, ttl := range []time.Duration{0, time.Minute} {
+		t.Run(ttl.String(), func(t *testing.T) { scramWithoutPrimary(t, ttl) })
+	}
+}
+
+func scramWithoutPrimary(t *testing.T, ttl time.Duration) {
 	s := scramPrimary(t, pgtest.Need(t, 15))
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, func(o *roles.Options) { o.TTL = 0 })})
+	keeper := ask(t, s, func(o *roles.Options) { o.TTL = ttl })
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: keeper})
 	if _, err := pgtest.Query(t.Context(), w.conninfo("user=alice", "password=wonder"), "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
+	pgtest.WaitFor(t, patience, "the answer to be old enough to be doubted", func() (bool, error) {
+		return time.Since(keeper.Status().Asked) > time.Second, nil
+	})
 	s.Stop(t, pgtest.Immediate)
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", w.tcp())

@@ -20,6 +20,8 @@ const (
 	// askWait is how long a log-in waits for an answer, staleWait when what is known may do instead.
 	askWait   = 10 * time.Second
 	staleWait = 2 * time.Second
+	// maxLinger bounds how long what is known is held back so that it comes no sooner than an answer.
+	maxLinger = 100 * time.Millisecond
 )
 
 // Options of a Keeper.
@@ -48,6 +50,8 @@ type Keeper struct {
 	cache       *cache
 	flights     map[string]*flight // questions under way, by name
 	pausedUntil time.Time          // nobody waits for the primary before
+	awayAt      time.Time          // when it could not be reached last; zero: it was reached since
+	took        time.Duration      // how long it took to answer last
 	iterations  int                // the primary's scram_iterations
 	shown       kept               // Parameters and Settings only
 	lastErr     error              // of the last question
@@ -91,17 +95,24 @@ func Open(o Options) (*Keeper, error) {
 
 // Find says who name is. It blocks while the primary is asked, 10 seconds at most, or until ctx ends.
 func (k *Keeper) Find(ctx context.Context, name string) Found {
-	if r, ok := k.users.find(name); ok {
-		return Found{Role: r, Known: true, Certain: true}
-	}
-	if k.o.Query == "" || !utf8.ValidString(name) {
-		return Found{Certain: true}
+	r, filed := k.users.find(name)
+	if k.o.Query == "" {
+		return Found{Role: r, Known: filed, Certain: true}
 	}
 	k.mu.Lock()
-	f, fresh, usable := k.cache.look(name, time.Now())
-	if fresh || time.Now().Before(k.pausedUntil) {
+	now := time.Now()
+	paused, away := now.Before(k.pausedUntil), !k.awayAt.IsZero() && now.Sub(k.awayAt) < max(pause, k.cache.ttl)
+	f, fresh, usable := k.cache.look(name, now)
+	if filed {
+		f, fresh, usable = Found{Role: r, Known: true}, true, true
+	}
+	if fresh || paused || !utf8.ValidString(name) {
+		linger := k.took
 		k.mu.Unlock()
-		return fallback(f, fresh, usable)
+		if !paused {
+			sleep(ctx, linger)
+		}
+		return fallback(f, (fresh || !utf8.ValidString(name)) && !away, usable || fresh)
 	}
 	q, asked := k.askLocked(name)
 	k.mu.Unlock()
@@ -129,6 +140,19 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 	f, _, _ = k.cache.look(name, time.Now())
 	f.Certain, f.Asked = true, true
 	return f
+}
+
+// sleep makes what is known as slow as a question, or the time would tell which names are roles that logged in lately.
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(min(d, maxLinger))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // fallback is what f is worth when the primary was not asked.

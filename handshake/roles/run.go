@@ -122,6 +122,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if !reused {
 		a.close()
 	}
+	began := time.Now()
 	r, known, err := a.ask(ctx, name)
 	if err != nil && reused && a.conn == nil {
 		r, known, err = a.ask(ctx, name)
@@ -136,7 +137,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 			k.log.Warn("the primary could not be asked for a role: what is known of roles is used", "err", err)
 		}
 		if k.lastErr = err; a.conn == nil {
-			k.pausedUntil = now.Add(pause)
+			k.pausedUntil, k.awayAt = now.Add(pause), now
 		}
 	}
 	if err != nil {
@@ -145,7 +146,10 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if k.lastErr != nil {
 		k.log.Info("the primary answers for roles again")
 	}
-	k.lastErr, k.lastAsked, k.pausedUntil = nil, now, time.Time{}
+	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt = nil, now, time.Time{}, time.Time{}
+	if reused {
+		k.took = now.Sub(began)
+	}
 	k.cache.learn(name, r, known, now)
 	if n, err := strconv.Atoi(a.conn.Parameters["scram_iterations"]); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true
