@@ -141,6 +141,21 @@ func shake(t *testing.T, client, server *tls.Config) (tls.ConnectionState, error
 	return r.state, errors.Join(clientErr, r.err)
 }
 
+// older is a member that speaks TLS 1.2 at most.
+func older(n *Node, protocol string) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{n.cert}, MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true, NextProtos: []string{protocol},
+		ClientAuth: tls.RequireAnyClientCert,
+	}
+}
+
+// twice is a member that shows another's certificate behind its own.
+func twice(n, other *Node, protocol string) *tls.Config {
+	cert := n.cert
+	cert.Certificate = [][]byte{n.cert.Certificate[0], other.cert.Certificate[0]}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true, NextProtos: []string{protocol}}
+}
+
 func TestHandshake(t *testing.T) {
 	a, b, c := open(t, "proxy_a"), open(t, "proxy_b"), open(t, "proxy_c")
 	impostor := open(t, "proxy_a")
@@ -158,6 +173,11 @@ func TestHandshake(t *testing.T) {
 		"unknown to the server": {Client(c, all, "proxy_b", proto), Server(b, ab, proto), ""},
 		"unknown to the client": {Client(a, ab, "", proto), Server(c, all, proto), ""},
 		"other protocol":        {Client(a, all, "proxy_b", proto), Server(b, all, other), ""},
+		"older client":          {older(a, proto), Server(b, all, proto), ""},
+		"older server":          {Client(a, all, "proxy_b", proto), older(b, proto), ""},
+		"two certificates":      {twice(a, b, proto), Server(b, all, proto), ""},
+		"another's certificate": {&tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}, Certificates: []tls.Certificate{
+			{Certificate: b.cert.Certificate, PrivateKey: a.cert.PrivateKey}}}, Server(c, all, proto), ""},
 		"no certificate": {&tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}},
 			Server(b, all, proto), ""},
 	} {
