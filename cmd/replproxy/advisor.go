@@ -123,7 +123,7 @@ func (a *advisor) publish(f preflight.Facts, atConnect string) {
 	if f.SQL != nil {
 		now = append(now, fmt.Sprintf("the primary's settings are known only from the moment the proxy connected, "+
 			"because its role may not log in for SQL (%v): "+
-			"changes of synchronous_standby_names are not noticed", f.SQL))
+			"changes of synchronous_standby_names are not noticed; give it a line for SQL in pg_hba.conf", f.SQL))
 	}
 	if now == nil {
 		now = []string{}

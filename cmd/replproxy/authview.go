@@ -19,7 +19,8 @@ func authStatus(k *roles.Keeper) admin.Auth {
 
 func authWarnings(a admin.Auth) (all []string) {
 	if a.LastError != "" {
-		all = append(all, "the primary could not be asked for roles, what is known of them is used: "+a.LastError)
+		all = append(all, "the primary could not be asked for roles (auth.query), what is known of them holds for "+
+			"auth.cache_max_age at most: "+a.LastError)
 	}
 	if a.FileError != "" {
 		all = append(all, "auth.users_file has changed and cannot be used, what it said before stays in force: "+

@@ -27,12 +27,12 @@ func diskWarnings(s *admin.Status) []string {
 	return nil
 }
 
-// repairWarning says what is missing and what to do should it not come by itself.
-func repairWarning(r walstore.Repair, lastError string) string {
+// repairWarnings say what is missing and what to do should it not come by itself.
+func repairWarnings(r walstore.Repair, lastError string) []string {
 	text := fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until it "+
 		"was received again", r.From, r.To, r.Damage)
 	if lastError != "" {
 		text += "; the upstream does not send it now: " + lastError
 	}
-	return text
+	return []string{text}
 }

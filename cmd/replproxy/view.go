@@ -86,16 +86,13 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, sharedSlotWarnings(&s)...)
 	if r, ok := v.store.Repairing(); ok {
 		s.Store.RepairTo = r.To
-		s.Warnings = append(s.Warnings, repairWarning(r, s.Upstream.LastError))
+		s.Warnings = append(s.Warnings, repairWarnings(r, s.Upstream.LastError)...)
 	}
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
-	if told.Mirrors == walreceiver.MirrorsMissing {
-		s.Warnings = append(s.Warnings, "slots are not mirrored on the upstream, which is reported to all the same: "+
-			"standbys that need their slots there (slots.mirror) may miss WAL after a failover; see the log for why, "+
-			"and max_replication_slots there")
-	}
+	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)
+	s.Quorum.Violations += uint64(told.InvariantViolations)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	return s
@@ -209,6 +206,16 @@ func slotWarnings(rows []fanout.SlotRow) (all []string) {
 		}
 	}
 	return all
+}
+
+// mirrorsWarnings tell that the wait for mirrors was given up (R18).
+func mirrorsWarnings(m walreceiver.MirrorState) []string {
+	if m != walreceiver.MirrorsMissing {
+		return nil
+	}
+	return []string{"slots are not mirrored on the upstream, which is reported to all the same: " +
+		"standbys that need their slots there (slots.mirror) may miss WAL after a failover; see the log for why, " +
+		"and max_replication_slots there"}
 }
 
 // seconds is a lag for the document; a negative one is not known.

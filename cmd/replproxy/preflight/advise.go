@@ -19,7 +19,7 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	}
 	all = append(all, ruleAdvice(s, f)...)
 	if missing := notAllNamed(s, f); missing != "" {
-		all = append(all, missing)
+		all = append(all, missing+". "+nameAll)
 	}
 	if text := openGates(s, f); text != "" {
 		all = append(all, text+". "+shutGates)
@@ -46,7 +46,7 @@ func syncTraps(s Setup, setting string, behind []string, direct []Walsender) []s
 	if s.Rule == "" && rule.Priority(s.Name) > 0 {
 		all = append(all, fmt.Sprintf("the primary's synchronous_standby_names (%s) waits for this proxy, whose own "+
 			"rule is empty: an acknowledged commit is then durable on the primary and in this proxy's store only, "+
-			"on no standby", setting))
+			"on no standby; set synchronous_standby_names of this proxy as well: see docs/quorum.md", setting))
 	}
 	var stuck []string
 	for _, name := range behind {

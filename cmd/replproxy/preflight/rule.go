@@ -22,8 +22,7 @@ func ruleChecks(s Setup, f Facts) []Check {
 	}
 	checks = append(checks, zoneChecks(s)...)
 	if s.AuthMethod == relay {
-		add("rule and log-in", Fail, relayWithRule,
-			"Use auth.method: scram, whose verifiers survive the primary: see docs/auth.md.")
+		add("rule and log-in", Fail, relayWithRule, useScram)
 	}
 	if shared := sharedNames(s.Rule, f.Walsenders); len(shared) > 0 {
 		add("rule and names", Warn,
@@ -32,12 +31,10 @@ func ruleChecks(s Setup, f Facts) []Check {
 				"count once until both have proved to be different, and which of them has a commit is not known.")
 	}
 	if heldBySlot(s, f) {
-		add("rule and slot", Warn, slotWithRule(s),
-			"Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per standby there.")
+		add("rule and slot", Warn, slotWithRule(s), takeSlotOut)
 	}
 	if twice := countedTwice(s, f); twice != "" {
-		add("rule and primary", Warn, twice,
-			"Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count.")
+		add("rule and primary", Warn, twice, countOnce)
 	}
 	return checks
 }
@@ -51,18 +48,18 @@ func ruleAdvice(s Setup, f Facts) (all []string) {
 		if waits && f.Settings["synchronous_commit"] == "remote_apply" {
 			all = append(all, fmt.Sprintf("the primary's synchronous_commit is remote_apply and its "+
 				"synchronous_standby_names (%s) waits for this proxy, which applies nothing and whose own rule is "+
-				"empty: commits wait for ever", setting))
+				"empty: commits wait for ever; use synchronous_commit = on, or a rule over standbys here", setting))
 		}
 		return all
 	}
 	if s.AuthMethod == relay {
-		all = append(all, relayWithRule)
+		all = append(all, relayWithRule+". "+useScram)
 	}
 	if heldBySlot(s, f) {
-		all = append(all, slotWithRule(s))
+		all = append(all, slotWithRule(s)+". "+takeSlotOut)
 	}
 	if twice := countedTwice(s, f); twice != "" {
-		all = append(all, twice)
+		all = append(all, twice+". "+countOnce)
 	}
 	return all
 }
@@ -70,6 +67,14 @@ func ruleAdvice(s Setup, f Facts) (all []string) {
 // relayWithRule is R14.
 const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: relay): after the primary's death " +
 	"no standby can log in here, so a candidate that is not attached then cannot fetch the WAL that was acknowledged"
+
+// What to do, for check and for a running proxy.
+const (
+	useScram    = "Use auth.method: scram, whose verifiers survive the primary: see docs/auth.md."
+	takeSlotOut = "Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per standby there."
+	countOnce   = "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count."
+	nameAll     = "Name all members there, as in ANY 1 (proxy_a, proxy_b, proxy_c)."
+)
 
 // heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a
 // primary that shuts down for them.

@@ -33,7 +33,7 @@ func notAllNamed(s Setup, f Facts) string {
 func viaChecks(s Setup, f Facts) []Check {
 	if text := notAllNamed(s, f); text != "" {
 		return []Check{{Name: "via and primary", Level: Fail, Text: text,
-			Remedy: "Name all members there, as in ANY 1 (proxy_a, proxy_b, proxy_c)."}}
+			Remedy: nameAll}}
 	}
 	return nil
 }
