@@ -11,13 +11,16 @@ import (
 	"testing"
 )
 
+// alerts has rules for Prometheus.
+const alerts = "packaging/alerts.yml"
+
 // page is a document of the repository.
 type page struct{ path, text string }
 
-// pages are all documents, and the two files that operators read as such.
+// pages are all documents, and the files that operators read as such.
 func pages(t *testing.T) []page {
 	t.Helper()
-	all := []page{{"packaging/replproxy.service", ""}, {"cmd/replproxy/etc/replproxy.yml", ""}}
+	all := []page{{path: "packaging/replproxy.service"}, {path: alerts}, {path: "cmd/replproxy/etc/replproxy.yml"}}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -57,6 +60,7 @@ func history(p page) bool { return p.path == "docs/soak.md" || p.path == "docs/b
 
 var (
 	linkPattern  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	bookPattern  = regexp.MustCompile(`runbook: "([^"]+)"`)
 	adrPattern   = regexp.MustCompile(`\bADR (\d{4})\b|docs/adr/(\d{4})\b`)
 	testPattern  = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*\b`)
 	makePattern  = regexp.MustCompile("(?m)(?:`|^)make ([a-z][a-z-]*)")
@@ -91,6 +95,21 @@ func TestLinks(t *testing.T) {
 			if !slices.ContainsFunc(adr, func(name string) bool { return strings.HasPrefix(filepath.ToSlash(name), number) }) {
 				t.Errorf("%s: there is no %s", p.path, number)
 			}
+		}
+	}
+}
+
+// TestAlerts: each rule names a section of the runbook that is there. (Metrics and labels: TestPagesNameWhatIs.)
+func TestAlerts(t *testing.T) {
+	text := read(t, alerts)
+	named := bookPattern.FindAllStringSubmatch(text, -1)
+	if rules := strings.Count(text, "- alert: "); rules < 15 || len(named) != rules || strings.Count(text, "expr: ") != rules {
+		t.Errorf("%d rules, %d name a section", rules, len(named))
+	}
+	for _, m := range named {
+		file, anchor, _ := strings.Cut(m[1], "#")
+		if anchor != "" && !slices.Contains(anchors(read(t, file)), anchor) {
+			t.Errorf("%s has no heading %s", file, anchor)
 		}
 	}
 }
@@ -260,8 +279,11 @@ func (n names) metric(name string) string {
 		return "no such metric"
 	}
 	for _, l := range strings.Split(strings.TrimSuffix(labels, "}"), ",") {
-		if l = strings.TrimSpace(l); l != "" && !known[l] {
-			return "it has no " + l
+		label, values, _ := strings.Cut(strings.TrimSpace(l), "=")
+		for _, v := range strings.Split(strings.Trim(values, `~"`), "|") {
+			if label != "" && !known[label+`="`+v+`"`] {
+				return "it has no " + label + "=" + v
+			}
 		}
 	}
 	return ""

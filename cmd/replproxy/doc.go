@@ -7,7 +7,7 @@
 //	                        ├── check    preflight: one line per fact about the upstream
 //	                        ├── status   the document of /status as tables
 //	                        ├── wal-fetch  walfetch: one file out of a proxy's store
-//	                        ├── fence, forget, drop-rule   control.go, remove.go: what an operator tells a running proxy
+//	                        ├── fence, forget, drop-rule   control.go, remove.go: an operator tells a running proxy
 //	                        ├── tail     who has which WAL, when the primary is dead; accept-timeline gives WAL up
 //	                        ├── identity this proxy's line for cluster.members
 //	                        ├── demo     a whole topology on this machine, and gone again

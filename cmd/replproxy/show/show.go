@@ -13,6 +13,9 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
+// Runbook has every warning and what it asks for.
+const Runbook = "https://github.com/replproxy/replproxy/blob/main/docs/runbook.md"
+
 // Status prints the whole document.
 func Status(w io.Writer, s *admin.Status) {
 	state := "ready"
@@ -31,6 +34,9 @@ func Status(w io.Writer, s *admin.Status) {
 	t.Flush()
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
+	}
+	if len(s.Warnings) > 0 {
+		fmt.Fprintf(w, "what to do: %s\n", Runbook)
 	}
 	Quorum(w, &s.Quorum, s.Now)
 	cluster(w, s.Cluster, s.Now)
