@@ -30,7 +30,8 @@ type accounts struct {
 
 type heardAccount struct {
 	tail.Account
-	at time.Time
+	at  time.Time
+	had lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
 }
 
 // hear takes over what peer has said.
@@ -42,7 +43,12 @@ func (a *accounts) hear(now time.Time, peer string, b []byte) error {
 	if a.heard == nil {
 		a.heard = map[string]heardAccount{}
 	}
-	a.heard[peer] = heardAccount{account, now}
+	heard := heardAccount{account, now, max(account.Flushed, account.Promised)}
+	if was := a.heard[peer]; was.System == account.System && was.Timeline == account.Timeline {
+		heard.had = max(heard.had, was.had)
+		heard.Promised, heard.Covered = max(account.Promised, was.Promised), max(account.Covered, was.Covered)
+	}
+	a.heard[peer] = heard
 	return nil
 }
 
@@ -50,7 +56,7 @@ func (a *accounts) hear(now time.Time, peer string, b []byte) error {
 // reported under it. The caller does not hold mu.
 func (n *Node) account() tail.Account {
 	n.mu.Lock()
-	fenced := n.ledger.State().Fenced
+	fenced, covered := n.ledger.State().Fenced, n.covered
 	n.mu.Unlock()
 	var d Details
 	if n.o.Details != nil {
@@ -63,6 +69,9 @@ func (n *Node) account() tail.Account {
 	}
 	if d.Timeline == p.Timeline {
 		a.Begin = d.Begin
+	}
+	if covered.timeline == p.Timeline {
+		a.Covered = covered.durable
 	}
 	return a
 }
@@ -99,7 +108,7 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested}
 		x.Account.Node = m.Node
 		if a, said := n.accounts.heard[m.Node]; said {
-			x.Account, x.Said, x.Age = a.Account, true, now.Sub(a.at).Seconds()
+			x.Account, x.Said, x.Age, x.Had = a.Account, true, now.Sub(a.at).Seconds(), a.had
 		}
 		if m.Node == n.o.Name {
 			x.Account, x.Said = own, true

@@ -62,3 +62,73 @@ func TestTailOverTheLink(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A member whose store was removed, or restored from a copy, has forgotten what it voted for: its fence says
+// nothing about that. Another one remembers what it had, and what the rule covered.
+func TestTailOfAStoreThatForgot(t *testing.T) {
+	const rule, acksAlone = "ANY 2 (b, s2)", "its account had not come yet, only acks"
+	for _, c := range []struct {
+		name  string
+		again tail.Account
+		want  string
+	}{
+		{"removed, and fed from here", tail.Account{Begin: 40, Received: 80, Flushed: 80},
+			"b: its store lacks WAL that it had: up to 0/5A"},
+		{"restored", tail.Account{Received: 85, Flushed: 85, Promised: 85},
+			"b: its store lacks WAL that it had: up to 0/5A"},
+		{acksAlone, tail.Account{Received: 85, Flushed: 85}, "nobody who is reached has WAL up to 0/5A"},
+		{"it is whole", tail.Account{Received: 90, Flushed: 90, Promised: 90},
+			"proven after it has been fed from 0/50 to 0/5A by a, which it is attached to and which takes it from b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := openMember(t, "", rule, "b")
+			n.o.Store.(*fakeStore).move(1, 80) // this one is behind: the WAL came to b
+			n.o.Details = func() Details {
+				return Details{Timeline: 1, Standbys: []tail.Standby{{Name: "s1", Timeline: 1, Flush: 80}}}
+			}
+			hear := func(m any) {
+				t.Helper()
+				if err := deliver(t, n, "b", m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			say := func(a tail.Account) {
+				t.Helper()
+				a.Node, a.System, a.Timeline, a.Written = "b", 7, 1, a.Flushed
+				b, err := tail.Encode(a)
+				if err == nil {
+					err = n.Peers().Item("b", link.ID{Kind: itemAccount}, b)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := stateOf("b", rule, 1, 9)
+			s.Sessions = append(s.Sessions, vote.Session{Key: vote.Key{Node: "b", Incarnation: 8}, Kind: vote.Store, Name: "b", System: 7})
+			hear(s)
+			hear(reportOf("b", 9))
+			store := reportOf("b", 8)
+			store.Apply = 0
+			hear(store)
+			wantLimits(t, n, 90, 90, 0)
+			if c.name != acksAlone {
+				say(tail.Account{Received: 90, Flushed: 90, Promised: 90})
+			}
+			again := stateOf("b", rule, 1) // it comes back, and is fenced
+			again.Boot, again.Fenced = 2, 1
+			hear(again)
+			c.again.Fenced = 1
+			say(c.again)
+			if _, err := n.Fence(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			v, _ := n.Tail(tail.Ask{}).Of("s1")
+			if !strings.Contains(v.String(), c.want) {
+				t.Errorf("%v\nwant %s", v, c.want)
+			}
+			if bound, _ := n.Promised(); bound != 90 {
+				t.Errorf("what may have been reported reaches up to %v", bound)
+			}
+		})
+	}
+}

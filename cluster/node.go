@@ -180,7 +180,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
 		if l := n.last; l.Ruled {
-			n.covered.note(p.Timeline, l.Positions.Write, l.Positions.Flush, l.Positions.Apply)
+			n.covered.note(p.Timeline, l.Positions)
 		}
 		if n.settling {
 			n.before = n.ledger.Before(now, p.System, p.Timeline)

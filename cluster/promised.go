@@ -3,6 +3,7 @@ package cluster
 import (
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -11,15 +12,15 @@ import (
 type covered struct {
 	timeline lsn.TimelineID
 	at       lsn.LSN
+	durable  lsn.LSN // of flush and apply: what a crash of voters does not take
 }
 
-func (c *covered) note(t lsn.TimelineID, all ...lsn.LSN) {
+func (c *covered) note(t lsn.TimelineID, p quorum.Positions) {
 	if c.timeline != t {
 		*c = covered{timeline: t}
 	}
-	for _, at := range all {
-		c.at = max(c.at, at)
-	}
+	c.durable = max(c.durable, p.Flush, p.Apply)
+	c.at = max(c.at, c.durable, p.Write)
 }
 
 // Promised is a bound of what the members of the cluster reported under a rule of WAL of the timeline that

@@ -24,7 +24,10 @@ type Account struct {
 	// Owed is the end of what a start found damaged and has not come again.
 	Owed lsn.LSN `json:"owed_lsn,omitzero"`
 	// Promised is the highest position that it reported under a rule: a little later it may have been higher.
-	Promised lsn.LSN   `json:"promised_lsn,omitzero"`
+	Promised lsn.LSN `json:"promised_lsn,omitzero"`
+	// Covered is the highest flush or apply of Timeline that it saw the rules cover since it started: another one
+	// may have reported it.
+	Covered  lsn.LSN   `json:"covered_lsn,omitzero"`
 	Standbys []Standby `json:"standbys"`
 }
 

@@ -17,6 +17,7 @@ type Member struct {
 	Said    bool // Account is more than a name
 	Reached bool
 	Age     float64 // seconds since Account came
+	Had     lsn.LSN // as much of Account.Timeline its store is known to have had
 	// Heard: its rule is known, which is Rule.
 	Heard     bool
 	Rule      vote.Rule
@@ -119,10 +120,23 @@ func (l *look) describe(m Member) Row {
 		r.Why = "has left the timeline"
 	case a.Owed > a.Flushed:
 		r.Why = "its store is damaged up to " + a.Owed.String()
+	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
+		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:
 		r.Final, r.Why = true, "fenced"
 	}
 	return r
+}
+
+// acknowledged is what may have been, by all that is remembered of reports and of what rules covered. Where no voter
+// has lost WAL that it voted for, final ends reach it.
+func (l *look) acknowledged() (at lsn.LSN) {
+	for _, m := range l.members {
+		if a := m.Account; a.System == l.members[0].Account.System && a.Timeline == l.tail.Timeline {
+			at = max(at, a.Promised, a.Covered)
+		}
+	}
+	return at
 }
 
 // holder is the store of a row.

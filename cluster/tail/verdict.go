@@ -70,7 +70,7 @@ func (l *look) verdict(name string) Verdict {
 		}
 	}
 	proof := l.question(name).Prove()
-	v.Target = proof.Target
+	v.Target = max(proof.Target, l.acknowledged())
 	for _, g := range proof.Gaps {
 		if l.unfenced(l.row(g)) {
 			continue
