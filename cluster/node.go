@@ -20,6 +20,7 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
+	Line                       uint64 // see [Line]; 0: not known at this moment
 	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
 	// once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
@@ -76,6 +77,8 @@ type Node struct {
 	// has listed yet.
 	published uint64
 	early     map[vote.Key]vote.Report
+	boots     map[string]uint64 // the newest of each other member
+	relapsed  map[string]bool   // members that came with an older one: like two holders of a name
 	accounts  accounts
 	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
 	// durable that it is, or a node that came back with another rule would not know what commits rest on
@@ -108,7 +111,8 @@ func New(o Options) (*Node, error) {
 	return &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
-		early: map[vote.Key]vote.Report{}, settling: unsettled(l.State().Rule), began: time.Now(),
+		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
+		settling: unsettled(l.State().Rule), began: time.Now(),
 	}, nil
 }
 
@@ -195,6 +199,11 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 
 // ownVote attaches the own store once it has a system, and reports it. The caller holds mu.
 func (n *Node) ownVote(now time.Time, p Positions) {
+	if n.ledger.State().Line != p.Line {
+		n.ledger.SetLine(p.Line)
+		n.stale = true
+		n.publish()
+	}
 	if n.own == 0 && p.System != 0 {
 		n.own = rand.Uint64() | 1
 		if err := n.ledger.Attach(now, n.own, vote.Store, n.o.Name, p.System); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 )
@@ -25,7 +26,7 @@ func (n *Node) Peers() Peers { return Peers{n} }
 
 // Up is the first that is heard of a peer's only holder.
 func (p Peers) Up(peer string) {
-	p.locked(func(n *Node) { n.ledger.Contest(peer, false); n.ledger.Seen(time.Now(), peer) })
+	p.locked(func(n *Node) { n.ledger.Contest(peer, n.relapsed[peer]); n.ledger.Seen(time.Now(), peer) })
 }
 
 // Heard is any sign of life.
@@ -63,9 +64,20 @@ func (p Peers) Item(peer string, id link.ID, payload []byte) error {
 func (p Peers) state(s vote.State) (err error) {
 	p.locked(func(n *Node) {
 		now := time.Now()
+		if s.Boot < n.boots[s.Node] {
+			n.relapsed[s.Node] = true
+			n.ledger.Contest(s.Node, true)
+			err = fmt.Errorf("%w: boot %d of member %s after %d: its data_dir is an old copy, and its clock behind",
+				ledger.ErrRefused, s.Boot, s.Node, n.boots[s.Node])
+			return
+		}
 		back := slices.Contains(n.ledger.Forgotten(), s.Node)
 		if err = n.ledger.Merge(now, s); err != nil {
 			return
+		}
+		if n.boots[s.Node] = s.Boot; n.relapsed[s.Node] {
+			delete(n.relapsed, s.Node)
+			n.ledger.Contest(s.Node, false)
 		}
 		if back {
 			signal(n.settled)

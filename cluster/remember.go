@@ -164,6 +164,8 @@ func (n *Node) Forget(member string) error {
 	}, func() {
 		if refused = refusal(); refused == nil { // or it is back: settle remembers that
 			refused = n.ledger.Forget(member)
+			delete(n.boots, member)
+			delete(n.relapsed, member)
 		}
 	})
 	if err = errors.Join(err, refused); err == nil {

@@ -16,8 +16,8 @@
 //     those of silent members that the own one does not supersede (ruling R9).
 //  2. One standby is one voter, whatever sessions it has left behind (ruling R6).
 //  3. A vote is at most what its session was sent and its node has received.
-//  4. Nothing is covered before rules were compared with a member, by a fenced node, for another system or
-//     another timeline, or by a name that two nodes hold.
+//  4. Nothing is covered before rules were compared with a member, by a fenced node, for another system, another
+//     timeline or another history of its number, or by a name that two nodes hold.
 //  5. Limits are counted again before they leave; a mismatch is counted and gives nothing.
 //
 // Not safe for concurrent use; nothing blocks. One evaluation costs about a microsecond per session.

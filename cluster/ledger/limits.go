@@ -25,6 +25,7 @@ const (
 	Contested   Why = "two nodes hold a name"
 	NotHeard    Why = "FIRST waits for a member that has not been heard since the start"
 	FirstFenced Why = "FIRST waits: a member is fenced on this timeline"
+	FirstLine   Why = "FIRST waits: a member with standbys on this timeline has another history of it"
 	Unsatisfied Why = "fewer candidates than the rule counts"
 	Broken      Why = "an inequality was violated"
 )
@@ -204,6 +205,8 @@ func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
 			holds = append(holds, Hold{NotHeard, name})
 		case m.heard && m.state.Fenced >= t:
 			holds = append(holds, Hold{FirstFenced, name})
+		case l.strange(m) && l.votesOn(name, t):
+			holds = append(holds, Hold{FirstLine, name})
 		}
 	}
 	return holds

@@ -88,6 +88,15 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 	}
 }
 
+// SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
+// timeline does not count. Say it before Limits are asked for that timeline.
+func (l *Ledger) SetLine(line uint64) {
+	if own := l.own(); own.state.Line != line {
+		own.state.Line = line
+		own.state.Seq++
+	}
+}
+
 // SetUpstream says whether this node holds an upstream stream and so wants the others' Reports.
 func (l *Ledger) SetUpstream(holds bool) {
 	if own := l.own(); own.state.Upstream != holds {

@@ -21,6 +21,7 @@ const (
 	Catchup    Standing = "catching up"
 	NoFlush    Standing = "reports no flush"
 	OtherWAL   Standing = "another system"
+	OtherLine  Standing = "its node has another history of this timeline"
 	IsMember   Standing = "a member's name: its store votes"
 	NodeFenced Standing = "its node is fenced"
 	TwoHolders Standing = "two nodes hold its node's name"
@@ -60,6 +61,8 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return OtherWAL
 	case m.contested:
 		return TwoHolders
+	case l.strange(m) && s.report.Timeline == t:
+		return OtherLine
 	case s.Kind == vote.Standby && l.isMember(s.Name):
 		return IsMember
 	case m.state.Fenced >= t:
@@ -79,6 +82,20 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 func (l *Ledger) isMember(folded string) bool {
 	for name := range l.members {
 		if vote.Fold(name) == folded {
+			return true
+		}
+	}
+	return false
+}
+
+// strange reports whether the number of m's timeline says nothing about its WAL: it came there another way than this
+// node, or has not said how.
+func (l *Ledger) strange(m *member) bool { return m.state.Line != l.own().state.Line }
+
+// votesOn reports whether a node has a session that could vote on t.
+func (l *Ledger) votesOn(node string, t lsn.TimelineID) bool {
+	for k, s := range l.sessions {
+		if k.Node == node && s.report.Timeline == t && s.report.Streaming {
 			return true
 		}
 	}

@@ -15,8 +15,8 @@
 //     the candidate itself, and what an operator vouches for.
 //  2. What is not known counts as unfavourable: a rule that was not heard, a name that nobody has, a second session
 //     of a name.
-//  3. A voter that forgets breaks every rule. What a store is known to have had, and what was reported or covered as far as
-//     anybody remembers, is asked for too: a store that was removed, or restored from a copy, proves nothing.
+//  3. A voter that forgets breaks every rule. What a store is known to have had, and what was reported or covered
+//     as far as anybody remembers, is asked for too: a store that was removed, or restored from a copy, proves nothing.
 //  4. What a primary was told when it shut down (ruling R11) is no input: ends are those of stores.
 //
 // Pure: no clock, no I/O. Values; safe for concurrent use.

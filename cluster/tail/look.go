@@ -2,6 +2,7 @@ package tail
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -120,12 +121,27 @@ func (l *look) describe(m Member) Row {
 		r.Why = "has left the timeline"
 	case a.Owed > a.Flushed:
 		r.Why = "its store is damaged up to " + a.Owed.String()
+	case a.Timeline == t && l.forked():
+		r.Why = fmt.Sprintf("two servers were promoted to timeline %s: here it begins at %s, elsewhere not", t, a.Begin)
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
 		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:
 		r.Final, r.Why = true, "fenced"
 	}
 	return r
+}
+
+// forked reports whether proxies have different histories of the timeline that is left: then an end of one says nothing
+// about another, and whose commits count only the operator knows.
+func (l *look) forked() bool {
+	for _, m := range l.members {
+		a := m.Account
+		here := a.System == l.members[0].Account.System && a.Timeline == l.tail.Timeline
+		if here && a.Begin != lsn.Invalid && a.Begin != l.tail.Begin {
+			return true
+		}
+	}
+	return false
 }
 
 // acknowledged is what may have been, by all that is remembered of reports and of what rules covered. Where no voter

@@ -120,6 +120,9 @@ func TestLook(t *testing.T) {
 			fenced("b", any2, 90)}, Ask{}, "proven: it has flushed 0/64"},
 		{"a rule covered that on another timeline", []Member{fenced("a", any2, 90, at("s1", 90)), with(fenced("b", any2, 90),
 			func(m *Member) { m.Account.Timeline, m.Account.Covered, m.Account.Promised = 2, 100, 100 })}, Ask{}, "proven: it has"},
+		{"two servers were promoted to one timeline", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(fenced("b", any2, 90), func(m *Member) { m.Account.Begin = 40 })}, Ask{},
+			"a: two servers were promoted to timeline 3: here it begins at 0/32, elsewhere not, and"},
 		{"a proxy that has not followed yet", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 900), func(m *Member) { m.Account.Timeline = 2 })}, Ask{}, "proven"},
 	} {

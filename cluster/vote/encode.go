@@ -11,6 +11,7 @@ import (
 // The first two bytes of an encoding: the version of all of it, then what it is.
 const (
 	version    = 1
+	versionOn  = 2 // a State with a Line
 	tagReport  = 'R'
 	tagState   = 'S'
 	headerSize = 2
@@ -28,7 +29,8 @@ var ErrEncoding = errors.New("invalid cluster message")
 // All integers are big-endian; a string is its length in one byte (a rule's texts: two) and its bytes.
 //
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
-//	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system)
+//	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
+//	        2 'S' line and the same
 //	rule    generation timeline from flags demand before
 //	demand  names(2) spread(2) n n×(zone n n×voter)
 
@@ -48,6 +50,10 @@ func AppendReport(b []byte, r Report) ([]byte, error) {
 // AppendState appends the encoding of s, or fails when s is outside the bounds.
 func AppendState(b []byte, s State) ([]byte, error) {
 	e := encoder{b: append(b, version, tagState)}
+	if s.Line != 0 {
+		e.b[len(b)] = versionOn
+		e.u64(s.Line)
+	}
 	e.name(s.Node)
 	e.u64(s.Boot, s.Seq)
 	e.u32(uint32(s.Fenced))
@@ -71,18 +77,26 @@ func AppendState(b []byte, s State) ([]byte, error) {
 
 // Decode reads one whole message: a [Report] or a [State]. Every error wraps [ErrEncoding].
 func Decode(b []byte) (any, error) {
-	if len(b) < headerSize || b[0] != version || len(b) > MaxStateSize {
+	if len(b) < headerSize || b[0] != version && b[0] != versionOn || len(b) > MaxStateSize {
 		return nil, fmt.Errorf("%w: %d bytes of another version", ErrEncoding, len(b))
 	}
 	d := decoder{b: b[headerSize:]}
 	var m any
-	switch b[1] {
-	case tagReport:
+	switch {
+	case b[0] == version && b[1] == tagReport:
 		m = d.report()
-	case tagState:
+	case b[0] == version && b[1] == tagState:
 		m = d.state()
+	case b[1] == tagState:
+		line := d.u64()
+		if line == 0 {
+			d.fail("no line")
+		}
+		s := d.state()
+		s.Line = line
+		m = s
 	default:
-		d.fail("tag %q", b[1])
+		d.fail("version %d of tag %q", b[0], b[1])
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes too many", len(d.b))

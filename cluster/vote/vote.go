@@ -112,6 +112,9 @@ type State struct {
 	// nor for any below it (ruling R2); 0 for none.
 	Fenced   lsn.TimelineID
 	Upstream bool // holds an upstream stream, so it wants the Reports
+	// Line is a fingerprint of the timeline that the node's store is on, and of how it came there: two servers may
+	// have been promoted to one number. 0: not said.
+	Line     uint64
 	Rule     Rule
 	Sessions []Session
 }

@@ -28,6 +28,8 @@ func full() (Report, State) {
 	return r, s
 }
 
+func onLine(s State) State { s.Line = 18; return s }
+
 func encode(t testing.TB, m any) []byte {
 	t.Helper()
 	var b []byte
@@ -46,7 +48,7 @@ func encode(t testing.TB, m any) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	r, s := full()
-	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}} {
+	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}, onLine(s)} {
 		b := encode(t, m)
 		got, err := Decode(b)
 		if err != nil || !reflect.DeepEqual(got, m) {
@@ -94,6 +96,7 @@ func FuzzDecode(f *testing.F) {
 	r, s := full()
 	f.Add(encode(f, r))
 	f.Add(encode(f, s))
+	f.Add(encode(f, onLine(s)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Decode(b)
 		if err != nil {

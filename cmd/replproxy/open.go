@@ -66,7 +66,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver.Promised()) },
-		Store:   &ownStore{p.store, p.moved, p.streaming},
+		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
 	})
 	if errors.Is(err, ledger.ErrRefused) {
 		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}

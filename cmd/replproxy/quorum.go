@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -12,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -34,6 +36,27 @@ type ownStore struct {
 	store   *walstore.Store
 	watch   *walstore.Watcher
 	streams func() bool
+	line    atomic.Pointer[line]
+}
+
+// line is the fingerprint of the history of a timeline of a system, which never changes: a store refuses another one.
+type line struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	print    uint64
+}
+
+func (s *ownStore) lineOf(system lsn.SystemID, t lsn.TimelineID) uint64 {
+	if l := s.line.Load(); l != nil && l.system == system && l.timeline == t {
+		return l.print
+	}
+	h := s.store.History()
+	if h.Timeline != t || t == 0 {
+		return 0 // it is about to change
+	}
+	l := &line{system, t, cluster.Line(h)}
+	s.line.Store(l)
+	return l.print
 }
 
 func (s *ownStore) Positions() cluster.Positions {
@@ -42,7 +65,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
-		Owed: repair.To,
+		Owed: repair.To, Line: s.lineOf(id.System, p.Timeline),
 	}
 }
 

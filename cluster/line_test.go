@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// A member that follows another server of the same timeline number acknowledges other WAL: its standby counts when it
+// is known to be on the same line, not before, and no more when either has left that.
+func TestOtherLine(t *testing.T) {
+	history := func(text string) uint64 {
+		h, err := lsn.ParseHistory(2, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Line(h)
+	}
+	right, stale := history("1\t0/64\tpromoted\n"), history("1\t0/50\tby mistake\n")
+	n := memberNode(t, "ANY 1 (s2)")
+	store := n.o.Store.(*fakeStore)
+	on := func(line uint64) {
+		store.move(2, 100)
+		store.mu.Lock()
+		store.p.Line = line
+		store.mu.Unlock()
+	}
+	on(right)
+	r := reportOf("b", 9)
+	r.Timeline = 2
+	seq := uint64(0)
+	say := func(line uint64) {
+		t.Helper()
+		seq++
+		s := stateOf("b", "ANY 1 (s2)", seq, 9)
+		s.Line = line
+		if err := errors.Join(deliver(t, n, "b", s), deliver(t, n, "b", r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(0)
+	wantLimits(t, n, 0, 0, 0)
+	say(stale)
+	wantLimits(t, n, 0, 0, 0)
+	if v := n.Status().Voters[1]; v.Standing != ledger.OtherLine {
+		t.Errorf("%+v", v)
+	}
+	say(right)
+	wantLimits(t, n, 90, 90, 90)
+	on(stale)
+	wantLimits(t, n, 0, 0, 0)
+	on(right)
+	wantLimits(t, n, 90, 90, 90)
+	if s := n.ledger.State(); s.Line != right {
+		t.Errorf("the others are told %x", s.Line)
+	}
+}
+
+// A line is of the whole way, and of no use as proof when it is not known.
+func TestLine(t *testing.T) {
+	seen := map[uint64]bool{0: true}
+	for _, h := range []lsn.History{
+		{}, {Timeline: 1}, {Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}}},
+		{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 101}}},
+		{Timeline: 3, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}}},
+		{Timeline: 3, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}, {Timeline: 2, Switch: 200}}},
+	} {
+		if seen[Line(h)] {
+			t.Errorf("%+v", h)
+		}
+		seen[Line(h)] = true
+	}
+}
+
+// A member whose data_dir was restored, on a machine whose clock was set back, has lower boots than are known here: it
+// has no votes, and does not keep the sessions of the one before alive by being heard.
+func TestOlderBoot(t *testing.T) {
+	n := memberNode(t, "ANY 1 (s2)")
+	s := stateOf("b", "ANY 1 (s2)", 1, 9)
+	wantLimits(t, n, 0, 0, 0)
+	n.Peers().Up("b") // it comes again
+	wantLimits(t, n, 0, 0, 0)
+	s = stateOf("b", "ANY 1 (s2)", 1, 9)
+	s.Boot = 7
+	if err := errors.Join(deliver(t, n, "b", s), deliver(t, n, "b", reportOf("b", 9))); err != nil {
+		t.Fatal(err)
+	}
+	wantLimits(t, n, 90, 90, 90)
+	s.Boot, s.Sessions = 6, nil
+	if err := deliver(t, n, "b", s); !errors.Is(err, ledger.ErrRefused) {
+		t.Errorf("%v", err)
+	}
+	s.Boot = 7
+	if err := deliver(t, n, "b", s); err != nil { // the running one
+		t.Error(err)
+	}
+	wantLimits(t, n, 90, 90, 90)
+}
