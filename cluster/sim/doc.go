@@ -23,6 +23,11 @@
 // Two small models are searched to the end beside it, by tests: TestModel (reports, a change of the rule, a promotion),
 // TestTakeover (who streams from whom, power loss, slots, a new upstream that has less).
 //
+// What the real node has and this one has not: saves that take time or fail (cluster.TestGlue plays them), limits that
+// are kept until something is heard, reports that come before their State, a vote that is withdrawn for want of space,
+// two holders of a name, two histories of one number (unit tests of cluster and ledger), the last report of a primary
+// that shuts down, and refusing a bad fork (walreceiver).
+//
 // A [Fault] breaks one thing on purpose; a test shows that each is found. Everything is replayed by its
 // seed: the order of maps never decides anything.
 package sim
