@@ -134,6 +134,17 @@ func anchors(text string) (all []string) {
 	return all
 }
 
+// TestRooms: ARCHITECTURE.md says of every package what it is for, but for tests and their helpers.
+func TestRooms(t *testing.T) {
+	text := read(t, "ARCHITECTURE.md")
+	for _, s := range sources(t) {
+		helper := strings.HasSuffix(s.dir, "test") || strings.HasPrefix(s.dir, "conformance/")
+		if filepath.Base(s.path) == "doc.go" && s.dir != "." && !helper && !strings.Contains(text, "`"+s.dir+"`") {
+			t.Errorf("ARCHITECTURE.md has no %s", s.dir)
+		}
+	}
+}
+
 // TestPagesNameWhatIs: tests, make targets, files, keys of the configuration and metrics that a page names exist.
 func TestPagesNameWhatIs(t *testing.T) {
 	tests, files := map[string]bool{}, map[string]bool{}
