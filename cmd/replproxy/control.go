@@ -154,7 +154,7 @@ func controlFlags(cmd *cobra.Command) func(path string) ([]byte, error) {
 		case errors.As(err, &refused):
 			err = fmt.Errorf("by the proxy in %s: %w", at, err)
 		case err != nil:
-			err = fmt.Errorf("by a proxy in %s: %w; is it running, and is this its user?", at, err)
+			err = fmt.Errorf("by a proxy in %s: %w; is it running, and are you its user or root?", at, err)
 		}
 		return body, err
 	}
