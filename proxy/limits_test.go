@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
@@ -19,7 +21,8 @@ func (w *world) refusedFor(why proxy.Reason) int64 { return w.Counts().RefusedBy
 // TestWalsendersAreCountedApart: a crowd of applications locks no standby out, nor the other way round.
 func TestWalsendersAreCountedApart(t *testing.T) {
 	w := start(t, proxy.Options{Upstream: scripted(t, greeting), Limits: proxy.Limits{MaxConnections: 1},
-		Physical: handler(func(_ context.Context, r *handshake.Request, _ *proxy.Session) error {
+		Physical: handler(func(_ context.Context, r *handshake.Request, s *proxy.Session) error {
+			s.SetState(proxy.StateActive)
 			_, err := r.Conn.Read(make([]byte, 1))
 			return err
 		})})
@@ -112,5 +115,45 @@ func TestKnownPassesStrangers(t *testing.T) {
 	logIn()
 	if n := w.Counts().Logins.Waiting; n < strangers-4 {
 		t.Errorf("only %d of %d strangers wait still", n, strangers)
+	}
+}
+
+// TestSilentLogInsGiveWay: clients that say nothing behind their startup packet keep nobody out who logs in, and who
+// has logged in is never ended for others.
+func TestSilentLogInsGiveWay(t *testing.T) {
+	const limit = 4
+	s := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Limits: proxy.Limits{MaxConnections: limit}})
+	packet := startup(v30, "user", "postgres", "database", "postgres")
+	var silent []*client
+	for _, from := range []string{"127.0.1.2", "127.0.1.1", "127.0.1.1", "127.0.1.1"} {
+		c := dialFrom(t, from, w.tcp(), packet)
+		c.expect('R')
+		silent = append(silent, c)
+	}
+	logIn := func() error {
+		c, err := pgconn.Connect(t.Context(), w.conninfo("password=secret"))
+		if err == nil {
+			t.Cleanup(func() { c.Close(context.Background()) })
+		}
+		return err
+	}
+	if err := logIn(); err != nil {
+		t.Fatal(err)
+	}
+	if e := silent[1].expectError(pgerror.TooManyConnections); e.Detail == "" {
+		t.Errorf("%+v", e)
+	}
+	for range limit - 1 {
+		if err := logIn(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silent[0].expectError(pgerror.TooManyConnections)
+	if err := logIn(); sqlState(err) != "53300" || len(w.Sessions()) != limit {
+		t.Errorf("%v, %d sessions", err, len(w.Sessions()))
+	}
+	if n := w.refusedFor(proxy.ReasonCrowded); n != limit {
+		t.Errorf("%d refusals counted", n)
 	}
 }

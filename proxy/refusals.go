@@ -15,7 +15,7 @@ const (
 	ReasonSilent      Reason = iota // it said nothing: a health check, most often
 	ReasonStartup                   // no startup packet that PostgreSQL would go on with, TLS that failed included
 	ReasonTimeout                   // none within authentication_timeout
-	ReasonCrowded                   // dropped for others while it had not sent one
+	ReasonCrowded                   // dropped for others while it had not sent one, or had not logged in
 	ReasonAccess                    // an access rule, or tls.mode or clientcert
 	ReasonConnections               // limits.max_connections
 	ReasonAddress                   // limits.max_connections_per_address

@@ -31,6 +31,7 @@ func (s *Server) route(ctx context.Context, req *handshake.Request, session *Ses
 		if err := s.authenticate(ctx, req, session); err != nil {
 			return err
 		}
+		session.Proved()
 	}
 	if s.o.Console != nil && req.Class == handshake.Regular && req.Params.Get("database") == ConsoleDatabase {
 		if err := s.o.Console.ServeConsole(ctx, req, session); err != nil {
@@ -120,7 +121,8 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		LoginTimeout: s.o.AuthenticationTimeout,
 		Again:        l.again,
 		Waiting:      l.waiting,
-		OnKey: func(pid uint32, key []byte) {
+		OnKey: func(pid uint32, key []byte) { // before the client hears that it is in
+			session.Proved()
 			send := sendCancel(up.Cancel)
 			if send == nil {
 				send = s.cancelAtPrimary

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -76,6 +77,8 @@ func (s *Server) judge(at string, req *handshake.Request) access.Decision {
 	return d
 }
 
+var errGaveWay = errors.New("ended to make room: a limit was reached, and it had not logged in")
+
 var errCrowdedOut = errors.New("dropped to make room: too many connections without a startup packet")
 
 // session serves a request within its group, under the limit of sessions.
@@ -85,6 +88,9 @@ func (s *Server) session(g *group, req *handshake.Request, decision access.Decis
 		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, ssl: handshake.SSLOf(req.Conn), cancels: &s.cancels,
 		applicationName: req.ApplicationName(), access: decision,
 	}
+	ctx, end := context.WithCancelCause(g.ctx)
+	defer end(nil)
+	session.giveWay = func() { end(errGaveWay) }
 	if why, e := s.sessions.add(session, *s.limits.Load()); e != nil {
 		s.refusals.add(why)
 		s.logNoSession(req.Conn, e)
@@ -96,8 +102,12 @@ func (s *Server) session(g *group, req *handshake.Request, decision access.Decis
 	log.Debug("session began", "class", session.class.String(), "user", session.user,
 		"database", session.database, "application_name", session.applicationName,
 		"peer", addrString(session.clientAddr), "method", decision.Method.String(), "rule", decision.Rule)
-	err := s.route(g.ctx, req, session, log)
+	err := s.route(ctx, req, session, log)
 	session.SetState(StateEnding)
+	if errors.Is(context.Cause(ctx), errGaveWay) {
+		s.refusals.add(ReasonCrowded)
+		err = Tell(errTooManyClients().WithDetail("Others wait, and this one had not logged in.").WithCause(errGaveWay))
+	}
 	if e := owed(err); e != nil {
 		respond(req.Conn, e)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"net"
 	"net/netip"
@@ -60,6 +61,10 @@ type Session struct {
 	access     access.Decision
 	cancels    *cancels
 
+	giveWay  func()        // ends the session for others, as long as its client has not logged in; nil: it never does
+	table    *sessions     // set by add
+	unproven *list.Element // of the table, and guarded by its lock; nil once the client has logged in
+
 	verified *roles.Verified // set before the session is routed; nil: the primary verifies
 
 	// FromClient and ToClient count payload bytes as they pass.
@@ -109,8 +114,11 @@ func (s *Session) Verified() *roles.Verified { return s.verified }
 // sockets are one.
 func (s *Session) Origin() string { return origin(s.clientAddr).String() }
 
-// SetState moves the session forward; a step back is ignored.
+// SetState moves the session forward; a step back is ignored. A session that is active has logged in.
 func (s *Session) SetState(next State) {
+	if next == StateActive {
+		s.Proved()
+	}
 	for {
 		now := s.state.Load()
 		if uint32(next) <= now || s.state.CompareAndSwap(now, uint32(next)) {
@@ -177,23 +185,28 @@ type sessions struct {
 	from map[netip.Prefix]int // sessions of each origin but this machine
 	// walsenders are those of byID that are physical walsenders.
 	walsenders int
+	unproven   unproven
 }
 
 func newSessions(node uint8) *sessions {
 	return &sessions{byID: map[SessionID]*Session{}, from: map[netip.Prefix]int{}, pids: newPIDs(node)}
 }
 
-// add numbers s, gives it a pid and enters it, unless a limit is reached: then it says which.
+// add numbers s, gives it a pid and enters it, unless a limit is reached and no session that has not logged in can
+// give way: then it says which.
 func (t *sessions) add(s *Session, l Limits) (Reason, *pgerror.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	kin := len(t.byID) - t.walsenders
-	if s.class == handshake.PhysicalWalsender {
-		kin = t.walsenders
-	}
+	physical := s.class == handshake.PhysicalWalsender
 	from := origin(s.clientAddr)
+	if t.kin(physical) >= l.MaxConnections {
+		t.makeRoom(func(o *Session) bool { return (o.class == handshake.PhysicalWalsender) == physical })
+	}
+	if !ours(from) && t.from[from] >= l.MaxPerAddress {
+		t.makeRoom(func(o *Session) bool { return origin(o.clientAddr) == from })
+	}
 	switch {
-	case kin >= l.MaxConnections:
+	case t.kin(physical) >= l.MaxConnections:
 		return ReasonConnections, errTooManyClients()
 	case !ours(from) && t.from[from] >= l.MaxPerAddress:
 		return ReasonAddress, errTooManyClients().
@@ -202,19 +215,55 @@ func (t *sessions) add(s *Session, l Limits) (Reason, *pgerror.Error) {
 	if !ours(from) {
 		t.from[from]++
 	}
-	if s.class == handshake.PhysicalWalsender {
+	if physical {
 		t.walsenders++
 	}
 	t.last++
-	s.id, s.pid = t.last, t.pids.take()
+	s.id, s.pid, s.table = t.last, t.pids.take(), t
 	t.byID[s.id] = s
+	t.unproven.add(s)
 	return 0, nil
+}
+
+// kin is how many sessions share the limit of connections.
+func (t *sessions) kin(physical bool) int {
+	if physical {
+		return t.walsenders
+	}
+	return len(t.byID) - t.walsenders
+}
+
+// makeRoom ends one session that has not logged in and will do, if there is one.
+func (t *sessions) makeRoom(will func(*Session) bool) {
+	if s := t.unproven.pick(will); s != nil {
+		t.take(s)
+		go s.giveWay()
+	}
+}
+
+// Proved notes that the client has logged in, before it is told: the session gives way to nobody from now on.
+func (s *Session) Proved() {
+	if s.table == nil {
+		return
+	}
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	s.table.unproven.remove(s)
 }
 
 func (t *sessions) remove(s *Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.take(s)
+}
+
+// take takes s out, if it is there.
+func (t *sessions) take(s *Session) {
+	if t.byID[s.id] != s {
+		return
+	}
 	delete(t.byID, s.id)
+	t.unproven.remove(s)
 	if s.class == handshake.PhysicalWalsender {
 		t.walsenders--
 	}

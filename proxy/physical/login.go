@@ -152,6 +152,7 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 			return false, context.Cause(l.ctx)
 		}
 		l.link.gate.Prove(l.link.ticket)
+		l.s.server.Proved()
 	case authwatch.Ask:
 		now := time.Now()
 		l.link.gate.Yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })

@@ -43,6 +43,7 @@ type Session interface {
 	Access() access.Decision
 	Verified() *roles.Verified
 	Origin() string
+	Proved()
 	SetState(proxy.State)
 	SetApplicationName(string)
 	SetUpstream(*relay.Upstream)
