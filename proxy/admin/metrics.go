@@ -25,7 +25,7 @@ const (
 
 var (
 	upstreamStates = []string{Disconnected, Connecting, Streaming}
-	standbyStates  = []string{"startup", "backup", "catchup", "streaming", "stopping"}
+	standbyStates  = []string{"startup", "catchup", "streaming", "stopping"}
 	walStatuses    = []string{"reserved", "extended", "unreserved", "lost"}
 	classes        = []string{"regular", "physical", "logical", "starting"}
 )
