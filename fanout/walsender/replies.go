@@ -52,10 +52,10 @@ func (s *Sender) reply() (more bool, err error) {
 		limit = maxCopyData
 	case 'c', 'X':
 	default:
-		return false, pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%c"`, h.Type)
+		return false, s.within(pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%c"`, h.Type))
 	}
 	if h.Size > limit {
-		return false, over("invalid message length: %d bytes of type %q", h.Size, h.Type)
+		return false, s.within(over("invalid message length: %d bytes of type %q", h.Size, h.Type))
 	}
 	body, err := s.o.Conn.Frames.Body(min(h.Size, maxReply), maxReply)
 	if err == nil {
@@ -74,18 +74,26 @@ func (s *Sender) reply() (more bool, err error) {
 	return true, s.standbyMessage(body)
 }
 
-// readError is a failed read; inside: part of a frame is gone, so no command can follow.
+// readError is a failed read; inside: of a frame's body.
 func (s *Sender) readError(err error, inside bool) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.desynced = inside
+		if inside {
+			_ = s.within(ErrSessionOver)
+		}
 		return errStopped
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return over("unexpected EOF on standby connection")
 	}
 	return over("read from standby: %w", err)
+}
+
+// within notes that part of a frame is gone when the loop ends by err, which is no ERROR.
+func (s *Sender) within(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inside = err
+	return err
 }
 
 // errStopped ends a replies loop that the send loop has stopped; nobody sees it.

@@ -56,7 +56,7 @@ type Sender struct {
 	end      error          // why the stream must end: the standby, or ctx; the first reason stays
 	endBy    time.Time      // until when a message that is under way may be finished then
 	poked    bool           // a blocked write shall look around
-	desynced bool           // the replies loop was stopped inside a frame
+	inside   error          // the replies loop ended inside a frame, so that no command can follow, and this is why
 	reopen   bool           // the timeline was left: the reader must be opened anew
 	finished bool           // Run is over: no more deadlines
 	current  lsn.TimelineID // of the store, when it was last looked at
@@ -97,6 +97,9 @@ func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
 	var act action
 	err := s.out.frame('W', []byte{0, 0, 0})
 	if err == nil {
+		err = s.admissible()
+	}
+	if err == nil {
 		repliesDone := make(chan struct{})
 		go func() {
 			defer close(repliesDone)
@@ -118,6 +121,23 @@ func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
 		return &next, nil
 	}
 	return nil, err
+}
+
+// admissible refuses a start that is not waited for before anything of the standby is read, as PostgreSQL does:
+// what it sent behind its command is the next command.
+func (s *Sender) admissible() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil {
+		return s.end
+	}
+	if err := s.observe(time.Now()); err != nil {
+		return err
+	}
+	if s.core.farAhead() {
+		return errAhead(s.core.sent, s.core.horizon)
+	}
+	return nil
 }
 
 // stream is the send loop: the only writer of the connection.
@@ -272,8 +292,10 @@ func (s *Sender) finish(act action, err error) error {
 		return nil
 	case errors.Is(err, ErrSessionOver):
 		return err
-	case errors.Is(err, ErrTimeout), s.out.partial, s.desynced:
+	case errors.Is(err, ErrTimeout), s.out.partial:
 		return fmt.Errorf("%w: %w", ErrSessionOver, err)
+	case s.inside != nil && !errors.Is(err, s.inside): // though err may be an ERROR
+		return fmt.Errorf("%w: %w", s.inside, err)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
 )
 
 const base = lsn.LSN(0x3000000)
@@ -199,6 +201,60 @@ func TestErrorAfterCopyBoth(t *testing.T) {
 	h, err := c.sender.o.Conn.Frames.Next()
 	if err != nil || h.Type != 'Q' {
 		t.Fatal(h, err)
+	}
+}
+
+// presaid are the ends of a connection over which the standby has sent frames before the stream begins.
+func presaid(typ byte, body []byte) func(testing.TB) (server, client net.Conn) {
+	return func(t testing.TB) (server, client net.Conn) {
+		server, client = tcpPair(t)
+		if _, err := client.Write(wire.AppendFrame(nil, typ, body)); err != nil {
+			t.Fatal(err)
+		}
+		return server, client
+	}
+}
+
+// TestStartRefusedBeforeReplies: what a client sent behind a command that is refused is the next command.
+func TestStartRefusedBeforeReplies(t *testing.T) {
+	for range 50 {
+		store := newFakeStore(t, base, 1<<20)
+		c := attach(t, store, setup{
+			plan: Plan{Timeline: 1, Start: base + 1<<40}, timeout: time.Minute, conns: presaid('Q', []byte("next\x00")),
+		})
+		c.expect(copyBoth)
+		if e := pgerror.From(c.ended()); !strings.HasPrefix(e.Message, "requested starting point") {
+			t.Fatal(e)
+		}
+		expectNext(t, c)
+	}
+}
+
+// TestErrorBesideOddReply: a session goes on after an ERROR only if it stands between two frames.
+func TestErrorBesideOddReply(t *testing.T) {
+	for range 50 {
+		store := newFakeStore(t, base, 1<<20)
+		store.receive(base + 100)
+		store.fail = pgerror.New(pgerror.UndefinedFile, "requested WAL segment has already been removed")
+		c := attach(t, store, setup{
+			plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, conns: presaid('Q', []byte("next\x00")),
+		})
+		c.expect(copyBoth)
+		err := c.ended()
+		if e := pgerror.From(err); e.IsFatal() && e.Message != `invalid standby message type "Q"` {
+			t.Fatal(e)
+		} else if !e.IsFatal() && !errors.Is(err, ErrSessionOver) {
+			expectNext(t, c)
+		}
+	}
+}
+
+func expectNext(t *testing.T, c *standby) {
+	t.Helper()
+	_ = c.sender.o.Conn.Net.SetReadDeadline(time.Now().Add(patience))
+	h, err := c.sender.o.Conn.Frames.Next()
+	if err != nil || h.Type != 'Q' || h.Size != 5 {
+		t.Fatalf("the next frame is %q of %d bytes, %v", h.Type, h.Size, err)
 	}
 }
 
