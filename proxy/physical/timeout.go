@@ -21,8 +21,14 @@ func (s *session) walSenderTimeout() time.Duration {
 	return DefaultWalSenderTimeout
 }
 
+// units are how many milliseconds a unit has, and to how many a fraction of it is rounded: the next smaller unit.
+var units = map[string]struct{ scale, to float64 }{
+	"": {1, 1}, "us": {1e-3, 1}, "ms": {1, 1}, "s": {1e3, 1}, "min": {60e3, 1e3}, "h": {3600e3, 60e3},
+	"d": {86400e3, 3600e3},
+}
+
 // parseMilliseconds reads an integer setting whose unit is ms as PostgreSQL does: a whole number
-// (decimal, 0x or 0 octal) or a fraction, blanks, a unit; rounded to milliseconds. The primary has
+// (decimal, 0x or 0 octal) or a fraction, blanks, a unit; rounded. The primary has
 // accepted the text before, so what is not understood here is left to the default.
 func parseMilliseconds(text string) (time.Duration, bool) {
 	text = strings.TrimSpace(text)
@@ -31,9 +37,7 @@ func parseMilliseconds(text string) (time.Duration, bool) {
 		end = len(text)
 	}
 	number, unit := text[:end], strings.TrimSpace(text[end:])
-	scale, ok := map[string]float64{
-		"": 1, "us": 1e-3, "ms": 1, "s": 1e3, "min": 60e3, "h": 3600e3, "d": 86400e3,
-	}[unit]
+	in, ok := units[unit]
 	if !ok {
 		return 0, false
 	}
@@ -41,7 +45,7 @@ func parseMilliseconds(text string) (time.Duration, bool) {
 	if n, ierr := strconv.ParseInt(number, 0, 64); ierr == nil {
 		v, err = float64(n), nil
 	}
-	if v = math.RoundToEven(v * scale); err != nil || !(v >= 0 && v <= math.MaxInt32) {
+	if v = math.RoundToEven(v*in.scale/in.to) * in.to; err != nil || !(v >= 0 && v <= math.MaxInt32) {
 		return 0, false
 	}
 	return time.Duration(v) * time.Millisecond, true

@@ -37,6 +37,7 @@ func TestParseMilliseconds(t *testing.T) {
 		"60000": time.Minute, "60s": time.Minute, "1min": time.Minute, " 2 h ": 2 * time.Hour, "1d": 24 * time.Hour,
 		"0": 0, "1.5s": 1500 * time.Millisecond, "500us": 0, "2500us": 2 * time.Millisecond, "0x10": 16 * time.Millisecond,
 		"010": 8 * time.Millisecond, "5 ms": 5 * time.Millisecond, "1e3": time.Second,
+		"0.0004min": 0, "0.51d": 12 * time.Hour, "1.5h": 90 * time.Minute, "0.0085h": time.Minute, // tried on 15 and 18
 	} {
 		if got, ok := parseMilliseconds(text); got != want || !ok {
 			t.Errorf("%q: %v, %v; want %v", text, got, ok, want)
