@@ -94,10 +94,11 @@ func interruptible(ctx context.Context, setDeadline func(time.Time) error, op fu
 }
 
 // listen reads frames in the background until handle says that it has had enough (the header then
-// waits for next) or stop is called. gone hears of a client that went away (errClientGone). stop returns once nobody
-// reads any more; it may be called again.
+// waits for next) or stop is called, which ends the contexts that both get. gone hears of a client that went away
+// (errClientGone) or sent what can be no frame (wire.ErrFrame as well), which next meets again. stop returns once
+// nobody reads any more; it may be called again.
 func (c *client) listen(
-	parent context.Context, gone func(error), handle func(context.Context, wire.Header) (more bool),
+	parent context.Context, gone func(context.Context, error), handle func(context.Context, wire.Header) (more bool),
 ) (stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	done := make(chan struct{})
@@ -107,7 +108,7 @@ func (c *client) listen(
 			h, err := c.next(ctx)
 			if err != nil {
 				if !errors.Is(err, errInterrupted) {
-					gone(fmt.Errorf("%w: %w", errClientGone, err))
+					gone(ctx, fmt.Errorf("%w: %w", errClientGone, err))
 				}
 				return
 			}

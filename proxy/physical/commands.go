@@ -119,7 +119,7 @@ func (s *session) dropSlot(ctx context.Context, b []byte, c *grammar.DropSlot) (
 	if c.Wait {
 		watched, gone := context.WithCancelCause(ctx)
 		defer gone(nil)
-		defer s.client.listen(watched, gone, holdBack)()
+		defer s.client.listen(watched, ifGone(gone), holdBack)()
 		ctx = watched
 	}
 	if err := s.h.o.Hub.DropSlot(ctx, c.Name, c.Wait, s.server.PID()); err != nil {
@@ -130,6 +130,16 @@ func (s *session) dropSlot(ctx context.Context, b []byte, c *grammar.DropSlot) (
 
 // holdBack leaves what the client sends during a command for after it.
 func holdBack(context.Context, wire.Header) (more bool) { return false }
+
+// ifGone is for a command that needs nothing of the client: what can be no frame is looked at after it, as PostgreSQL
+// does.
+func ifGone(fail context.CancelCauseFunc) func(context.Context, error) {
+	return func(_ context.Context, err error) {
+		if !errors.Is(err, wire.ErrFrame) {
+			fail(err)
+		}
+	}
+}
 
 // startPhysical hands the connection to the hub for as long as it streams. Then there is no use for
 // the link any more, and the primary has one walsender more to give.

@@ -63,7 +63,7 @@ func (s *session) logIn(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(limited)
 	defer fail(nil)
 	l := &login{s: s, ctx: ctx, fail: fail, asks: make(chan struct{}, 1)}
-	l.stop = s.client.listen(ctx, fail, l.answer)
+	l.stop = s.client.listen(ctx, func(_ context.Context, err error) { fail(err) }, l.answer)
 	defer l.stop()
 
 	// A client that does not read what it is told is ended by the same time-out.

@@ -126,7 +126,7 @@ func (p *passing) run(query string) error {
 	if _, err := link.up.Conn.Write(wire.AppendFrame(nil, 'Q', append([]byte(query), 0))); err != nil {
 		return err
 	}
-	stop := p.s.client.listen(p.ctx, p.fail, p.upload)
+	stop := p.s.client.listen(p.ctx, p.unreadable, p.upload)
 	defer stop()
 	for p.ctx.Err() == nil {
 		if link.r.Buffered() == 0 {
@@ -237,6 +237,19 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))
 	}
 	return err == nil
+}
+
+// unreadable hears that the client has gone, or sent what can be no frame: that matters now only if the primary
+// waits for what comes.
+func (p *passing) unreadable(ctx context.Context, err error) {
+	if errors.Is(err, wire.ErrFrame) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.copyIn:
+		}
+	}
+	p.fail(err)
 }
 
 // broken ends the link and words the end of a command that did not come to its own.

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/physical"
 )
 
@@ -51,6 +52,54 @@ func TestCancel(t *testing.T) {
 		s.cancel(w.addr.String())
 		if got := s.query("IDENTIFY_SYSTEM"); strings.Contains(got, "57014") {
 			t.Fatal(got)
+		}
+	})
+}
+
+// What can be no message ends a session only when all that was asked before it has been answered.
+func TestGarbageBehindACommand(t *testing.T) {
+	primary := pgtest.Need(t, 17).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{})
+	garbage := func(s *script, command string) {
+		t.Helper()
+		all := wire.AppendFrame(nil, 'Q', append([]byte(command), 0))
+		if _, err := s.conn.Write(append(all, 'S', 0, 0, 0, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered := func(s *script) {
+		t.Helper()
+		got := s.transcript()
+		if !strings.HasSuffix(got, "Z I") {
+			t.Error(got)
+		}
+		if got := s.transcript(); got != "closed" {
+			t.Errorf("then %s", got)
+		}
+	}
+	t.Run("the primary answers", func(t *testing.T) {
+		s := connect(t, w.conninfo())
+		garbage(s, "BASE_BACKUP (TARGET 'blackhole', CHECKPOINT 'fast', WAIT false)")
+		answered(s)
+	})
+	t.Run("a slot is waited for", func(t *testing.T) {
+		holder, s := connect(t, w.conninfo()), connect(t, w.conninfo())
+		holder.query("CREATE_REPLICATION_SLOT held TEMPORARY PHYSICAL")
+		garbage(s, "DROP_REPLICATION_SLOT held WAIT")
+		if got := holder.query("IDENTIFY_SYSTEM"); !strings.HasSuffix(got, "Z I") {
+			t.Fatal(got)
+		}
+		holder.send(&pgproto3.Terminate{})
+		answered(s)
+	})
+	t.Run("the primary waits for it", func(t *testing.T) {
+		s := connect(t, w.conninfo())
+		garbage(s, "UPLOAD_MANIFEST")
+		if got := s.transcript(); got != "*pgproto3.CopyInResponse" {
+			t.Error(got)
+		}
+		if got := s.transcript(); got != "closed" {
+			t.Errorf("then %s", got)
 		}
 	})
 }

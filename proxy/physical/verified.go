@@ -76,7 +76,7 @@ func (s *session) open(parent context.Context, v *roles.Verified) error {
 	defer done()
 	ctx, fail := context.WithCancelCause(limited)
 	defer fail(nil)
-	defer s.client.listen(ctx, fail, holdBack)()
+	defer s.client.listen(ctx, ifGone(fail), holdBack)()
 	l := &login{s: s, ctx: ctx, fail: fail}
 	err := l.prove(v)
 	if err == nil {
