@@ -77,13 +77,7 @@ func differentials(t *testing.T) []differential {
 func TestDifferential(t *testing.T) {
 	all := differentials(t)
 	check := func(t *testing.T, in *pgtest.Install) {
-		// No slot can be created, so that every command leaves the server as it was.
-		settings := []string{"max_replication_slots = 0", "wal_level = replica", "max_wal_senders = 40",
-			"log_min_messages = fatal", "log_replication_commands = off"}
-		if in.Major >= 17 { // or INCREMENTAL is refused before the rest of its list is read
-			settings = append(settings, "summarize_wal = on")
-		}
-		s := in.Primary(t, pgtest.Settings(settings...))
+		s := in.Primary(t, pgtest.Settings(askedSettings(in)...))
 		for _, d := range all {
 			t.Run(d.name, func(t *testing.T) { d.check(t, s) })
 		}
@@ -97,6 +91,16 @@ func TestDifferential(t *testing.T) {
 			}
 		}
 	}
+}
+
+// askedSettings are those of a server on which no slot can be created, so that every command leaves it as it was.
+func askedSettings(in *pgtest.Install) []string {
+	settings := []string{"max_replication_slots = 0", "wal_level = replica", "max_wal_senders = 40",
+		"log_min_messages = fatal", "log_replication_commands = off"}
+	if in.Major >= 17 { // or INCREMENTAL is refused before the rest of its list is read
+		settings = append(settings, "summarize_wal = on")
+	}
+	return settings
 }
 
 func (d differential) check(t *testing.T, s *pgtest.Server) {
