@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,23 @@ func fill(t *testing.T, primary *pgtest.Server, megabytes int) {
 	t.Helper()
 	primary.Exec(t, fmt.Sprintf(
 		"SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1 << 20)) FROM generate_series(1, %d)", megabytes))
+}
+
+// documentedSlot is how docs/runbook.md makes a lost slot again.
+func documentedSlot(t *testing.T, name, conninfo string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const theirs = `"host=proxy port=6543 user=repl replication=true"`
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "psql "+theirs) {
+			return strings.ReplaceAll(strings.Replace(line, theirs, `"`+conninfo+`"`, 1), "_SLOT s1", "_SLOT "+name)
+		}
+	}
+	t.Fatal("docs/runbook.md does not say how a slot is made again")
+	return ""
 }
 
 // TestSlotLost: a standby that slept past max_slot_wal_keep_size. Its slot is lost, the WAL goes, and
@@ -71,6 +89,14 @@ func TestSlotLost(t *testing.T) {
 		})
 		if n := strings.Count(s.proxy.Log(), "replication slot is lost"); n != 1 {
 			t.Errorf("the loss is logged %d times", n)
+		}
+		standby.Stop(t, pgtest.Fast)
+		again := documentedSlot(t, "sleeper", s.proxy.Conninfo("replication=true"))
+		if out, err := in.Tool(t, "/", "/bin/sh", "-c", again).CombinedOutput(); err != nil {
+			t.Fatalf("%s\n%v: %s", again, err, out)
+		}
+		if slot := proxySlot(t, s.proxy, "sleeper"); slot.Status != "reserved" || slot.Restart == 0 {
+			t.Errorf("made again: %+v", slot)
 		}
 	}, 15, 18)
 }

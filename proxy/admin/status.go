@@ -34,7 +34,7 @@ type Status struct {
 	Auth      Auth      `json:"auth" doc:"who verifies clients"`
 	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
 	Config    Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
-	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words"`
+	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
 }
 
 // Config is the configuration in force.
