@@ -31,8 +31,8 @@ var (
 )
 
 // RefusalReasons are why connections become no session: silent (it said nothing, a health check most often),
-// startup (nothing that PostgreSQL would go on with), timeout, crowded (dropped for others before it had said
-// anything), access (a rule, tls.mode or clientcert), and the limits of connections, of an address and of log-ins.
+// startup (nothing that PostgreSQL would go on with), timeout, crowded (dropped for others before it had
+// logged in), access (a rule, tls.mode or clientcert), and the limits of connections, of an address and of log-ins.
 func RefusalReasons() []string {
 	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
 }
