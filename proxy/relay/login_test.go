@@ -84,6 +84,44 @@ func TestLoginEndsWithoutAnAnswer(t *testing.T) {
 	s.expect(t, s.primary, string(frame('Q', "q\x00")))
 }
 
+// OAUTHBEARER of PostgreSQL 18, played, as no validator can be had: a connection that learns where the token is to
+// be got, and one that brings it. The token is long, and AuthenticationOk follows it at once.
+func TestLoginByOAuth(t *testing.T) {
+	offer := string(frame('R', u32(10)+"OAUTHBEARER\x00\x00"))
+	response := func(auth string) string {
+		text := "n,,\x01auth=" + auth + "\x01\x01"
+		return string(frame('p', "OAUTHBEARER\x00"+u32(uint32(len(text)))+text))
+	}
+	begin := func(answer string) *session {
+		s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.Trusted = false })
+		s.expect(t, s.primary, "startup!")
+		s.send(t, s.primary, offer)
+		s.expect(t, s.client, offer)
+		s.send(t, s.client, answer)
+		s.expect(t, s.primary, answer)
+		return s
+	}
+	discovery := begin(response(""))
+	where := string(frame('R', u32(11)+`{"status":"invalid_token","openid-configuration":"https://id.example/x","scope":"s"}`))
+	discovery.send(t, discovery.primary, where)
+	discovery.expect(t, discovery.client, where)
+	discovery.send(t, discovery.client, string(frame('p', "\x01")))
+	discovery.expect(t, discovery.primary, string(frame('p', "\x01")))
+	failed := string(frame('E', "SFATAL\x00VFATAL\x00C28000\x00MOAuth bearer authentication failed for user \"u\"\x00\x00"))
+	discovery.send(t, discovery.primary, failed)
+	discovery.expect(t, discovery.client, failed)
+	if code, told := refusedWith(discovery.end(t)); code != pgerror.InvalidAuthorization || !told {
+		t.Errorf("refused with %s, told %v", code, told)
+	}
+
+	s := begin(response("Bearer " + strings.Repeat("t", 16<<10)))
+	in := string(frame('R', u32(0))) + string(frame('Z', "I"))
+	s.send(t, s.primary, in)
+	s.expect(t, s.client, in)
+	s.send(t, s.client, string(frame('Q', "q\x00")))
+	s.expect(t, s.primary, string(frame('Q', "q\x00")))
+}
+
 func TestLoginRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
