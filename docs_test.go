@@ -244,7 +244,7 @@ func (n names) file(code string, base map[string]bool) string {
 		return ""
 	case strings.HasSuffix(word, ".go") && !nested && !base[word]:
 		return word
-	case !nested || rest == "":
+	case !nested || rest == "" || top == "bin": // what is built may be there or not
 		return ""
 	}
 	if d, err := os.Stat(top); err != nil || !d.IsDir() {
