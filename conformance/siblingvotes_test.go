@@ -1,0 +1,71 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// Two servers are promoted to one timeline number, and two proxies of one cluster follow different ones. What b's store
+// has is beyond each commit at a's server by its number, and is other WAL: it releases nothing there, and proves nothing.
+func TestSiblingsDoNotVote(t *testing.T) {
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	promoted := func(name string) *pgtest.Server {
+		s := in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name(name), pgtest.Settings("wal_keep_size = 1GB"))
+		primary.Exec(t, "INSERT INTO q SELECT generate_series(1, 100)")
+		s.WaitReplay(t, primary.CurrentLSN(t))
+		s.Promote(t)
+		return s
+	}
+	right := promoted("right")
+	wrong := promoted("wrong")
+	primary.Kill9(t)
+	wrong.Exec(t, "INSERT INTO q SELECT generate_series(1, 100000)") // it is far ahead, in numbers
+
+	var all []*pgtest.Proxy
+	var binds []string
+	for name, upstream := range map[string]*pgtest.Server{"a": right, "b": wrong} {
+		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Name: name, Upstream: upstream.Conninfo(), Config: "{}\n", Stopped: true,
+		}))
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+	}
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, ruleFile("ANY 2 (a, b)")+cluster)
+		all[i].StartNoWait(t)
+	}
+	for _, p := range all {
+		p.WaitReady(t)
+	}
+	a := all[slices.IndexFunc(all, func(p *pgtest.Proxy) bool { return p.Name == "a" })]
+	s := &quorumSite{site: &site{in: in, primary: right, proxy: a}}
+	pgtest.WaitFor(t, time.Minute, "a to know what b follows", func() (bool, error) {
+		voters := status(t, a).Quorum.Voters
+		return slices.ContainsFunc(voters, func(v admin.QuorumVoter) bool {
+			return v.Name == "b" && v.Node == "b" && v.Standing == "its node has another history of this timeline"
+		}), nil
+	})
+	right.Set(t, "synchronous_standby_names = 'a'")
+	right.Reload()
+	pgtest.WaitFor(t, time.Minute, "the primary to wait for a", func() (bool, error) {
+		return right.Scalar(t, "SHOW synchronous_standby_names") == "a", nil
+	})
+	right.Exec(t, "CHECKPOINT")
+	c := s.begin(t, "on")
+	s.held(t, c, flushOf)
+
+	for _, p := range all {
+		p.Program(t, "fence", "--timeline", "2", "--data-dir", p.DataDir)
+	}
+	pgtest.WaitFor(t, time.Minute, "a to know of both fences", func() (bool, error) {
+		_, tail, err := a.Get(t.Context(), "/tail?candidate=s1")
+		return err == nil && strings.Contains(string(tail), "here it begins at"), err
+	})
+}
