@@ -8,7 +8,8 @@ import (
 )
 
 // Line is a fingerprint of a timeline and of where it and its ancestors began. Of two servers that were promoted to
-// one number, each knows another one, unless both left at the same position: then only the bytes differ.
+// one number, each knows another one, unless both left at the same position: then the bytes differ
+// (vote.State.Mark).
 func Line(h lsn.History) uint64 {
 	f := fnv.New64a()
 	b := binary.BigEndian.AppendUint32(nil, uint32(h.Timeline))

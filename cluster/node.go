@@ -20,7 +20,7 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
-	Line                       uint64 // see [Line]; 0: not known at this moment
+	Line, Mark                 uint64 // see [Line] and vote.State; Line 0: not known at this moment
 	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
 	// once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
@@ -199,8 +199,8 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 
 // ownVote attaches the own store once it has a system, and reports it. The caller holds mu.
 func (n *Node) ownVote(now time.Time, p Positions) {
-	if n.ledger.State().Line != p.Line {
-		n.ledger.SetLine(p.Line)
+	if s := n.ledger.State(); s.Line != p.Line || s.Mark != p.Mark {
+		n.ledger.SetLine(p.Line, p.Mark)
 		n.stale = true
 		n.publish()
 	}

@@ -18,10 +18,13 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-n.o.Store.Moved():
-			n.storeMoved(time.Now())
+			if n.storeMoved(time.Now()); n.lineless() {
+				n.publishAccount(time.Now()) // it looks at the store
+				n.storeMoved(time.Now())
+			}
 		case now := <-tick.C:
-			n.look(now)
 			n.publishAccount(now)
+			n.look(now)
 			n.settle() // when it failed before
 		case <-n.settled:
 			n.settle()
@@ -38,6 +41,13 @@ func (n *Node) storeMoved(now time.Time) {
 	if n.stale || p.Timeline != n.at.Timeline {
 		n.touch()
 	}
+}
+
+// lineless reports whether the store has yet to be asked how its timeline begins.
+func (n *Node) lineless() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.at.Timeline != 0 && n.ledger.State().Line == 0
 }
 
 // look evaluates anew, as time alone may have changed the answer, and notes who is behind.

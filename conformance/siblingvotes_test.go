@@ -14,19 +14,39 @@ import (
 // Two servers are promoted to one timeline number, and two proxies of one cluster follow different ones. What b's store
 // has is beyond each commit at a's server by its number, and is other WAL: it releases nothing there, and proves nothing.
 func TestSiblingsDoNotVote(t *testing.T) {
+	for name, together := range map[string]bool{"one after the other": false, "at one position": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			siblings(t, together)
+		})
+	}
+}
+
+// siblings plays it; together: history files can't tell the servers apart, only their first WAL.
+func siblings(t *testing.T, together bool) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
-	promoted := func(name string) *pgtest.Server {
-		s := in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name(name), pgtest.Settings("wal_keep_size = 1GB"))
-		primary.Exec(t, "INSERT INTO q SELECT generate_series(1, 100)")
-		s.WaitReplay(t, primary.CurrentLSN(t))
-		s.Promote(t)
-		return s
+	standby := func(name string) *pgtest.Server {
+		return in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name(name), pgtest.Settings("wal_keep_size = 1GB"))
 	}
-	right := promoted("right")
-	wrong := promoted("wrong")
+	right, wrong := standby("right"), standby("wrong")
+	follow := func(servers ...*pgtest.Server) {
+		primary.Exec(t, "INSERT INTO q SELECT generate_series(1, 100)")
+		at := primary.CurrentLSN(t)
+		for _, s := range servers {
+			s.WaitReplay(t, at)
+		}
+	}
+	if follow(right, wrong); !together {
+		right.Promote(t)
+		follow(wrong)
+	}
 	primary.Kill9(t)
+	if together {
+		right.Promote(t)
+	}
+	wrong.Promote(t)
 	wrong.Exec(t, "INSERT INTO q SELECT generate_series(1, 100000)") // it is far ahead, in numbers
 
 	var all []*pgtest.Proxy
@@ -61,6 +81,9 @@ func TestSiblingsDoNotVote(t *testing.T) {
 	c := s.begin(t, "on")
 	s.held(t, c, flushOf)
 
+	if together {
+		return
+	}
 	for _, p := range all {
 		p.Program(t, "fence", "--timeline", "2", "--data-dir", p.DataDir)
 	}

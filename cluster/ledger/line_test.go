@@ -8,7 +8,7 @@ func TestAnotherHistory(t *testing.T) {
 	for rule, strange := range map[string]string{"ANY 2 (s1, s2)": "0 0 0", "ANY 2 (s1, b)": "0 0 0", "FIRST 1 (s2, s1)": "0 0 0"} {
 		w := newWorld(t, rule, "a", "b")
 		for _, n := range []string{"a", "b"} {
-			w.nodes[n].SetLine(11)
+			w.nodes[n].SetLine(11, 0)
 		}
 		w.attach("a", "s1")
 		w.attach("b", "s2")
@@ -19,12 +19,19 @@ func TestAnotherHistory(t *testing.T) {
 		covered := map[string]string{"ANY 2 (s1, s2)": "40 40 40", "ANY 2 (s1, b)": "40 40 0", "FIRST 1 (s2, s1)": "50 50 50"}[rule]
 		w.want("a", covered)
 		for _, line := range []uint64{12, 0} { // another one; it has not said yet which
-			w.nodes["b"].SetLine(line)
+			w.nodes["b"].SetLine(line, 0)
 			w.gossip()
 			w.want("a", strange)
 		}
-		w.nodes["a"].SetLine(12)
-		w.nodes["b"].SetLine(12)
+		w.nodes["a"].SetLine(11, 1)
+		w.nodes["b"].SetLine(11, 2) // promoted at one position
+		w.gossip()
+		w.want("a", strange)
+		w.nodes["b"].SetLine(11, 0) // its store was begun later
+		w.gossip()
+		w.want("a", covered)
+		w.nodes["a"].SetLine(12, 0)
+		w.nodes["b"].SetLine(12, 0)
 		w.gossip()
 		w.want("a", covered)
 	}
@@ -33,8 +40,8 @@ func TestAnotherHistory(t *testing.T) {
 // TestLeftBehind: a member that has stayed on the timeline before has no votes on this one, and holds up nobody.
 func TestLeftBehind(t *testing.T) {
 	w := newWorld(t, "FIRST 1 (s2, s1)", "a", "b")
-	w.nodes["a"].SetLine(12)
-	w.nodes["b"].SetLine(11)
+	w.nodes["a"].SetLine(12, 0)
+	w.nodes["b"].SetLine(11, 0)
 	w.attach("b", "s2")
 	w.ack("b", "s2", 50) // on timeline 1
 	w.attach("a", "s1")

@@ -90,9 +90,9 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 
 // SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
 // timeline does not count. Say it before Limits are asked for that timeline.
-func (l *Ledger) SetLine(line uint64) {
-	if own := l.own(); own.state.Line != line {
-		own.state.Line = line
+func (l *Ledger) SetLine(line, mark uint64) {
+	if own := l.own(); own.state.Line != line || own.state.Mark != mark {
+		own.state.Line, own.state.Mark = line, mark
 		own.state.Seq++
 	}
 }

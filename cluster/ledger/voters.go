@@ -90,7 +90,10 @@ func (l *Ledger) isMember(folded string) bool {
 
 // strange reports whether the number of m's timeline says nothing about its WAL: it came there another way than this
 // node, or has not said how.
-func (l *Ledger) strange(m *member) bool { return m.state.Line != l.own().state.Line }
+func (l *Ledger) strange(m *member) bool {
+	own, other := l.own().state, m.state
+	return own.Line != other.Line || own.Mark != other.Mark && own.Mark != 0 && other.Mark != 0
+}
 
 // votesOn reports whether a node has a session that could vote on t.
 func (l *Ledger) votesOn(node string, t lsn.TimelineID) bool {

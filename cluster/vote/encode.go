@@ -30,7 +30,7 @@ var ErrEncoding = errors.New("invalid cluster message")
 //
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
-//	        2 'S' line and the same
+//	        2 'S' line mark and the same
 //	rule    generation timeline from flags demand before
 //	demand  names(2) spread(2) n n×(zone n n×voter)
 
@@ -52,7 +52,7 @@ func AppendState(b []byte, s State) ([]byte, error) {
 	e := encoder{b: append(b, version, tagState)}
 	if s.Line != 0 {
 		e.b[len(b)] = versionOn
-		e.u64(s.Line)
+		e.u64(s.Line, s.Mark)
 	}
 	e.name(s.Node)
 	e.u64(s.Boot, s.Seq)
@@ -88,12 +88,12 @@ func Decode(b []byte) (any, error) {
 	case b[0] == version && b[1] == tagState:
 		m = d.state()
 	case b[1] == tagState:
-		line := d.u64()
+		line, mark := d.u64(), d.u64()
 		if line == 0 {
 			d.fail("no line")
 		}
 		s := d.state()
-		s.Line = line
+		s.Line, s.Mark = line, mark
 		m = s
 	default:
 		d.fail("version %d of tag %q", b[0], b[1])

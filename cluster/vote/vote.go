@@ -113,10 +113,11 @@ type State struct {
 	Fenced   lsn.TimelineID
 	Upstream bool // holds an upstream stream, so it wants the Reports
 	// Line is a fingerprint of the timeline that the node's store is on, and of how it came there: two servers may
-	// have been promoted to one number. 0: not said.
-	Line     uint64
-	Rule     Rule
-	Sessions []Session
+	// have been promoted to one number. 0: not said. Mark is one of the first WAL on it, for two that were promoted at
+	// one position; 0: the store does not have that.
+	Line, Mark uint64
+	Rule       Rule
+	Sessions   []Session
 }
 
 // Newer reports whether s replaces o, both of one node.

@@ -28,7 +28,7 @@ func full() (Report, State) {
 	return r, s
 }
 
-func onLine(s State) State { s.Line = 18; return s }
+func onLine(s State) State { s.Line, s.Mark = 18, 19; return s }
 
 func encode(t testing.TB, m any) []byte {
 	t.Helper()

@@ -39,33 +39,55 @@ type ownStore struct {
 	line    atomic.Pointer[line]
 }
 
-// line is the fingerprint of the history of a timeline of a system, which never changes: a store refuses another one.
+// line is what tells a timeline of a system from another one of its number. It never changes: a store refuses
+// another one.
 type line struct {
-	system   lsn.SystemID
-	timeline lsn.TimelineID
-	print    uint64
+	system      lsn.SystemID
+	timeline    lsn.TimelineID
+	begun       lsn.LSN // from here on its first WAL is here
+	print, mark uint64
+	read        bool // mark is known, or will never be
 }
 
-func (s *ownStore) lineOf(system lsn.SystemID, t lsn.TimelineID) uint64 {
-	if l := s.line.Load(); l != nil && l.system == system && l.timeline == t {
-		return l.print
+// lineOf is the line of p; nothing while it has yet to be read how that begins, which is not done here.
+func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print, mark uint64) {
+	l := s.line.Load()
+	if l == nil || l.system != system || l.timeline != p.Timeline {
+		h := s.store.History()
+		if h.Timeline != p.Timeline || p.Timeline == 0 {
+			return 0, 0 // it is about to change
+		}
+		l = &line{system: system, timeline: p.Timeline, print: cluster.Line(h), read: h.Begin() == lsn.Invalid}
+		l.begun = h.Begin() + walstore.BeginningSize
+		s.line.Store(l)
 	}
-	h := s.store.History()
-	if h.Timeline != t || t == 0 {
-		return 0 // it is about to change
+	if !l.read && p.Received >= l.begun {
+		return 0, 0
 	}
-	l := &line{system, t, cluster.Line(h)}
-	s.line.Store(l)
-	return l.print
+	return l.print, l.mark
+}
+
+// learn reads how the timeline begins. It may wait for the disk.
+func (s *ownStore) learn() {
+	l := s.line.Load()
+	if l == nil || l.read || s.store.Positions().Received < l.begun {
+		return
+	}
+	known := *l
+	known.mark, known.read = s.store.Beginning(), true
+	if s.store.Positions().Timeline == l.timeline {
+		s.line.CompareAndSwap(l, &known)
+	}
 }
 
 func (s *ownStore) Positions() cluster.Positions {
 	id, _ := s.store.Identity()
 	p := s.store.Positions()
 	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
+	print, mark := s.lineOf(id.System, p)
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
-		Owed: repair.To, Line: s.lineOf(id.System, p.Timeline),
+		Owed: repair.To, Line: print, Mark: mark,
 	}
 }
 
