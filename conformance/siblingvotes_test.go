@@ -17,13 +17,13 @@ func TestSiblingsDoNotVote(t *testing.T) {
 	for name, together := range map[string]bool{"one after the other": false, "at one position": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			siblings(t, together)
+			siblingVotes(t, together)
 		})
 	}
 }
 
-// siblings plays it; together: history files can't tell the servers apart, only their first WAL.
-func siblings(t *testing.T, together bool) {
+// siblingVotes plays it; together: history files can't tell the servers apart, only their first WAL.
+func siblingVotes(t *testing.T, together bool) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
