@@ -89,32 +89,35 @@ func (r *Receiver) adopt(srv server) error {
 	return nil
 }
 
-// mirrorHistories fetches the history files that the store lacks and reads the server's own history.
-func (r *Receiver) mirrorHistories(ctx context.Context, s *upstream.Session, srv *server) error {
-	srv.history = lsn.History{Timeline: srv.timeline}
+// ownHistory fetches the history of the server's timeline and reads it. It is not stored yet: see startStream.
+func (r *Receiver) ownHistory(ctx context.Context, s *upstream.Session, srv *server) (err error) {
+	srv.history, r.own = lsn.History{Timeline: srv.timeline}, nil
+	if srv.timeline > maxTimeline {
+		return fmt.Errorf("%w: timeline %s is not believable", ErrProtocol, srv.timeline)
+	}
+	if srv.timeline == 1 {
+		return nil
+	}
+	if r.own, err = fetchHistory(ctx, s, srv.timeline); err != nil {
+		return err
+	}
+	srv.history, err = r.acceptHistory(srv.timeline, r.own)
+	return err
+}
+
+// mirrorHistories fetches the history files up to that of timeline t that the store lacks.
+func (r *Receiver) mirrorHistories(ctx context.Context, s *upstream.Session, srv server, t lsn.TimelineID) error {
 	stored := func(t lsn.TimelineID) bool {
 		_, err := r.o.Store.HistoryFile(t)
 		return err == nil
 	}
-	list, err := timelinesToFetch(srv.timeline, stored)
-	if err != nil {
-		return err
-	}
-	for _, t := range list {
+	for _, t := range timelinesToFetch(min(t, srv.timeline-1), stored) {
 		content, err := fetchHistory(ctx, s, t)
 		switch {
-		case refusedWith(err, pgerror.UndefinedFile) && !needsHistory(t, r.o.Store.Positions(), *srv):
+		case refusedWith(err, pgerror.UndefinedFile) && !needsHistory(t, r.o.Store.Positions(), srv):
 			continue
 		case err != nil:
 			return err
-		}
-		if t == srv.timeline {
-			if srv.history, err = r.acceptHistory(t, content); err != nil {
-				return err
-			}
-		}
-		if stored(t) {
-			continue
 		}
 		if err := r.o.Store.PutHistory(t, content); err != nil {
 			return fmt.Errorf("store history of timeline %s: %w", t, err)

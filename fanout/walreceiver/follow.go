@@ -103,7 +103,7 @@ func (r *Receiver) settle() {
 
 // prepareStream gets histories and store ready for the next START_REPLICATION.
 func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *server) (startPoint, error) {
-	if err := r.mirrorHistories(ctx, s, srv); err != nil {
+	if err := r.ownHistory(ctx, s, srv); err != nil {
 		return startPoint{}, err
 	}
 	p, err := planStart(r.o.Store.Positions(), *srv, r.lacking)
@@ -112,6 +112,9 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	}
 	if err != nil {
 		return p, errPermanent{err}
+	}
+	if err := r.mirrorHistories(ctx, s, *srv, p.timeline); err != nil {
+		return p, err
 	}
 	if err := r.adopt(*srv); err != nil {
 		return p, err
@@ -125,9 +128,16 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	return p, r.startStream(p, srv.history)
 }
 
-// startStream lets the store take WAL from p on, of a timeline in h.
+// startStream lets the store take WAL from p on, of a timeline in h. Only now the history of h's own timeline
+// is stored: of one that was never followed, because it lacks acknowledged WAL or its server died, nothing may
+// stay that speaks against another server which is promoted to the same number, or leads a standby there.
 func (r *Receiver) startStream(p startPoint, h lsn.History) error {
 	before := r.o.Store.Positions().Timeline
+	if p.timeline == h.Timeline && r.own != nil {
+		if err := r.o.Store.PutHistory(h.Timeline, r.own); err != nil {
+			return fmt.Errorf("store history of timeline %s: %w", h.Timeline, err)
+		}
+	}
 	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}

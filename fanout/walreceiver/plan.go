@@ -1,8 +1,6 @@
 package walreceiver
 
 import (
-	"fmt"
-
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -151,19 +149,14 @@ func sameWay(stored, offered lsn.History) error {
 // round trip: at a promotion an hour it is reached after eleven years.
 const maxTimeline = 100_000
 
-// timelinesToFetch lists the history files to ask for, newest first: the newest holds the whole
-// ancestry, and a server that lacks it is of no use.
-func timelinesToFetch(srv lsn.TimelineID, stored func(lsn.TimelineID) bool) ([]lsn.TimelineID, error) {
-	if srv > maxTimeline {
-		return nil, fmt.Errorf("%w: timeline %s is not believable", ErrProtocol, srv)
-	}
-	var list []lsn.TimelineID
-	for t := srv; t >= 2; t-- {
-		if t == srv || !stored(t) {
+// timelinesToFetch lists those up to last whose history files are to be asked for, newest first.
+func timelinesToFetch(last lsn.TimelineID, stored func(lsn.TimelineID) bool) (list []lsn.TimelineID) {
+	for t := last; t >= 2; t-- {
+		if !stored(t) {
 			list = append(list, t)
 		}
 	}
-	return list, nil
+	return list
 }
 
 // needsHistory reports whether the history file of t must be had: that of the server's own timeline,

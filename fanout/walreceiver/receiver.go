@@ -25,6 +25,7 @@ type Receiver struct {
 
 	// Owned by Run.
 	lacking  lsn.LSN // a start before the end of the store that failed
+	own      []byte  // history file of the server's timeline; nil: it has none
 	promise  *promise
 	mirrors  mirrorGate
 	lack     *LackError        // why a server was not followed at the present attempt
