@@ -81,7 +81,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		Sink: session, DrainTimeout: h.o.DrainTimeout,
 	}
 	if guard != nil {
-		o.Slot = guard
+		o.Slot = h.hold(guard, r.Slot)
 	}
 	session.sender = walsender.New(o)
 	attached := h.registry.attach(session)

@@ -1,0 +1,40 @@
+package fanout
+
+import (
+	"math"
+
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// hold is the slot of a session as its sender sees it. restart_lsn follows what the standby reports, also
+// backward, but not to where the store has no WAL: a standby that is fed by a backfill reports positions from
+// before the store began, and a slot there would be lost for WAL that this proxy never held for it. What is
+// fetched for it stays by its reader. Not so a slot that was taken over: the primary's own holds that WAL yet.
+//
+// One goroutine at a time calls Confirm.
+type hold struct {
+	*slot.Guard
+	h    *Hub
+	name string
+	last lsn.LSN // reported last; at first everything is backward
+}
+
+func (h *Hub) hold(g *slot.Guard, name string) *hold {
+	return &hold{Guard: g, h: h, name: name, last: math.MaxUint64}
+}
+
+// Confirm is [slot.Guard.Confirm]. While the slot moves backward nothing is removed, as in reserve.
+func (s *hold) Confirm(flush lsn.LSN) {
+	back := flush < s.last
+	if s.last = flush; !back {
+		s.Guard.Confirm(flush)
+		return
+	}
+	s.h.reserving.Add(1)
+	defer s.h.reserving.Add(-1)
+	if info, _ := s.h.o.Slots.Read(s.name); info.Real != slot.Adopted {
+		flush = max(flush, s.h.o.Store.Oldest())
+	}
+	s.Guard.Confirm(flush)
+}
