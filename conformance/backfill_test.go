@@ -73,6 +73,29 @@ func TestSleptPastRetentionFedFromPrimary(t *testing.T) {
 	s.verifySegments(t, s.proxy)
 }
 
+// TestSleptPastRetentionWithANewSlot: the standby comes back with a slot that is made only then, and begins
+// where the store does. What it reports meanwhile, from before that, does not cost it the slot.
+func TestSleptPastRetentionWithANewSlot(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	s := newSleeper(t, in, "  keep_size: 16MB\nslots: {auto_create: true}\n", "wal_keep_size = 2GB")
+	writeWAL(t, s.primary, 100) // beyond the tail
+	s.waitGone(t)
+	s.standby.Set(t, "primary_slot_name = 'late'")
+	if b := s.wake(t); b.Segments < 5 || b.Failed != 0 {
+		t.Errorf("backfill %+v", b)
+	}
+	st := status(t, s.proxy)
+	for _, slot := range st.Slots {
+		if slot.Name != "late" || slot.Status == "lost" || !slot.Active || slot.Restart < s.at {
+			t.Errorf("%+v", slot)
+		}
+	}
+	if len(st.Slots) != 1 || strings.Contains(s.proxy.Log(), "replication slot is lost") {
+		t.Errorf("slots %+v", st.Slots)
+	}
+}
+
 // TestSleptThroughFailover: a standby slept past retention and past a failover. What it needs of the old
 // timeline, up to the fork within a segment, the store has no more: it comes from the new primary, and the
 // standby goes on over the fork.

@@ -17,7 +17,7 @@ type hold struct {
 	*slot.Guard
 	h    *Hub
 	name string
-	last lsn.LSN // reported last; at first everything is backward
+	last lsn.LSN // restart_lsn as set last; at first everything is backward
 }
 
 func (h *Hub) hold(g *slot.Guard, name string) *hold {
@@ -26,8 +26,8 @@ func (h *Hub) hold(g *slot.Guard, name string) *hold {
 
 // Confirm is [slot.Guard.Confirm]. While the slot moves backward nothing is removed, as in reserve.
 func (s *hold) Confirm(flush lsn.LSN) {
-	back := flush < s.last
-	if s.last = flush; !back {
+	if flush >= s.last {
+		s.last = flush
 		s.Guard.Confirm(flush)
 		return
 	}
@@ -36,5 +36,6 @@ func (s *hold) Confirm(flush lsn.LSN) {
 	if info, _ := s.h.o.Slots.Read(s.name); info.Real != slot.Adopted {
 		flush = max(flush, s.h.o.Store.Oldest())
 	}
+	s.last = flush
 	s.Guard.Confirm(flush)
 }

@@ -24,6 +24,9 @@ func TestSlotBelowTheStore(t *testing.T) {
 		t.Fatalf("%+v, and the store begins at %s", row, w.store.Positions().Oldest)
 	}
 	before := row.Restart
+	s.reply(w.gen.Start() + 200) // forward, and still from before
+	w.waitFor("the report", func() bool { return w.hub.Standbys()[0].Flush == w.gen.Start()+200 })
+	w.hub.enforce(time.Now())
 	w.feed(3 * int(testSeg))
 	s.until(w.fed)
 	if row := w.hub.Slots()[0]; row.Restart != before || row.Lost != slot.NotLost || w.store.Oldest() > before {
