@@ -164,6 +164,30 @@ func TestPrimaryCloses(t *testing.T) {
 	})
 }
 
+// A primary that has ended its side, and takes nothing more though it is there, does not hold a session for ever.
+func TestPrimaryEndsAndTakesNothing(t *testing.T) {
+	e := engine(t)
+	var sessions []*session
+	for _, client := range []string{"tcp", "tls"} { // in a loop, and by goroutines
+		s := run(t, t.Context(), client, "tcp", func(o *Options) { o.Engine = e })
+		s.login(t)
+		go func() {
+			for {
+				if _, err := s.client.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}()
+		_ = s.primary.(*net.TCPConn).CloseWrite()
+		sessions = append(sessions, s)
+	}
+	for _, s := range sessions {
+		if err := s.end(t); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	}
+}
+
 // A client that is reset takes its primary's connection along, though that one says nothing.
 func TestClientIsReset(t *testing.T) {
 	inEachWay(t, func(t *testing.T, s *session, _ context.CancelCauseFunc) {

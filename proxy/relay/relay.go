@@ -17,8 +17,8 @@ const (
 	// DefaultLoginTimeout bounds the log-in: authentication_timeout, counted again after the startup
 	// packet as PostgreSQL does.
 	DefaultLoginTimeout = time.Minute
-	// endTimeout is how long the client may take to close after the server has closed. A client that
-	// read the end answers at once; one that is gone must not hold a session.
+	// endTimeout is how long the client may take to close after the server has closed, and the server to take what
+	// the client says meanwhile. A client that read the end answers at once; one that is gone must not hold a session.
 	endTimeout = 10 * time.Second
 	// hangUpTimeout and hangUpBytes bound a polite good-bye to a primary whose log-in was refused
 	// here. What it sends until it has read the Terminate is a few parameter statuses.
@@ -193,7 +193,8 @@ func copyBoth(in, out *direction) error {
 	if err != nil {
 		expire(client)
 	} else {
-		_ = client.SetReadDeadline(time.Now().Add(endTimeout))
+		end := time.Now().Add(endTimeout)
+		_, _ = client.SetReadDeadline(end), upstream.SetWriteDeadline(end) // it need not take what the client says still
 	}
 	return firstCause(err, <-ended)
 }
