@@ -49,6 +49,7 @@ func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query s
 type passing struct {
 	s      *session
 	backup bool            // of a base backup, whose first row is still to come
+	brief  bool            // the primary answers at once: a client that has said its last waits for that
 	ctx    context.Context // ends when the command is broken off, with the reason
 	fail   context.CancelCauseFunc
 	begun  bool          // something of the answer has been passed
@@ -69,6 +70,8 @@ func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command
 	defer fail(nil)
 	p := &passing{s: s, ctx: ctx, fail: fail, copyIn: make(chan struct{})}
 	_, p.backup = cmd.(*grammar.BaseBackup)
+	drop, _ := cmd.(*grammar.DropSlot)
+	p.brief = !long(cmd) && (drop == nil || !drop.Wait)
 	defer context.AfterFunc(parent, func() { fail(errShutdown()) })()
 	defer s.passCancel(cancelled)()
 	stopBreak := context.AfterFunc(ctx, func() {
@@ -239,10 +242,11 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 	return err == nil
 }
 
-// unreadable hears that the client has gone, or sent what can be no frame: that matters now only if the primary
-// waits for what comes.
+// unreadable hears that the client has gone, or sent what can be no frame. The latter matters now only if the primary
+// waits for what comes, and its end, which may be of its own side only, if the command would keep a walsender busy.
 func (p *passing) unreadable(ctx context.Context, err error) {
-	if errors.Is(err, wire.ErrFrame) {
+	end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if errors.Is(err, wire.ErrFrame) || end && p.brief {
 		select {
 		case <-ctx.Done():
 			return

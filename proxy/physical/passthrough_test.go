@@ -2,6 +2,7 @@ package physical_test
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,14 @@ func TestGarbageBehindACommand(t *testing.T) {
 		s := connect(t, w.conninfo())
 		garbage(s, "BASE_BACKUP (TARGET 'blackhole', CHECKPOINT 'fast', WAIT false)")
 		answered(s)
+	})
+	t.Run("nothing but the client's end", func(t *testing.T) {
+		for range 10 {
+			s := connect(t, w.conninfo())
+			s.send(&pgproto3.Query{String: "SHOW work_mem"})
+			must(t, s.conn.(*net.TCPConn).CloseWrite())
+			answered(s)
+		}
 	})
 	t.Run("a slot is waited for", func(t *testing.T) {
 		holder, s := connect(t, w.conninfo()), connect(t, w.conninfo())
