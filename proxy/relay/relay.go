@@ -193,8 +193,8 @@ func copyBoth(in, out *direction) error {
 	if err != nil {
 		expire(client)
 	} else {
-		end := time.Now().Add(endTimeout)
-		_, _ = client.SetReadDeadline(end), upstream.SetWriteDeadline(end) // it need not take what the client says still
+		end := time.Now().Add(endTimeout) // which need not take what the client still says
+		_, _ = client.SetReadDeadline(end), upstream.SetWriteDeadline(end)
 	}
 	return firstCause(err, <-ended)
 }
