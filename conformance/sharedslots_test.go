@@ -124,6 +124,25 @@ func TestSlotMovesBetweenProxies(t *testing.T) {
 	}
 }
 
+// The mirror of a slot whose proxy is dead holds no WAL back on the primary (R18).
+func TestMirrorOfADeadProxy(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Need(t, 18).Primary(t)
+	all := clusterOf(t, primary.Conninfo(), "slots: {mirror: presence}\nfeedback: {settle: 1s}\n", "a", "b")
+	a, b := all[0], all[1]
+	waitShared(t, a, b)
+	command(t, a, "CREATE_REPLICATION_SLOT x PHYSICAL RESERVE_WAL")
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "b to know of the mirror", func() (bool, error) {
+		return proxySlot(t, b, "x").Real == "mirrored" && len(primary.SQL(t, realSlot+"x'")) == 1, nil
+	})
+	a.Kill9(t)
+	fill(t, primary, 5)
+	end := primary.CurrentLSN(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the mirror to move", func() (bool, error) {
+		return parseLSN(t, primary.QueryRow(t, realSlot+"x'")[1]) >= end, nil
+	})
+}
+
 // Three proxies: what one misses while it is dead it learns when it is back. A slot that moved on is not moved
 // back, one that was dropped does not come back, and a drop from anywhere waits for the session anywhere.
 func TestStaleProxyReturns(t *testing.T) {

@@ -105,7 +105,7 @@ func do(ctx context.Context, c Connector, s *upstream.Session, a action, target 
 	switch a.verb {
 	case create:
 		command = "SELECT pg_catalog.pg_create_physical_replication_slot(" + name + ", true)"
-	case advance:
+	case advance, follow:
 		command = "SELECT pg_catalog.pg_replication_slot_advance(" + name + ", '" + target.String() + "')"
 	case drop:
 		command = "SELECT pg_catalog.pg_drop_replication_slot(" + name + ")"

@@ -47,6 +47,7 @@ const (
 	foreign    // somebody else's slot has the name: only say so
 	createShut // as create, without a position: nobody passes before its standby has one
 	place      // put restart_lsn where it belongs, for the first time or backward
+	follow     // advance the mirror of another member's slot: that member may be dead
 	none
 )
 
@@ -76,11 +77,18 @@ type step struct {
 
 func (s *situation) decide() (all []step) {
 	for _, v := range s.virtual {
-		if v.Temporary || v.Name == s.own || v.Foreign {
+		if v.Temporary || v.Name == s.own {
 			continue
 		}
 		r, exists := s.real[v.Name]
-		if todo := s.verb(v, r, exists); todo != none {
+		todo := none
+		switch {
+		case !v.Foreign:
+			todo = s.verb(v, r, exists)
+		case exists && s.follows(v, r):
+			todo = follow
+		}
+		if todo != none {
 			all = append(all, step{action{todo, v.Name}, s.end(v)})
 		}
 	}
@@ -103,6 +111,13 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 		return s.adopted(v, r)
 	}
 	return none
+}
+
+// follows: the mirror of another member's slot would hold WAL back for as long as that member is dead. One that
+// only has to be there may be moved by anybody; made and dropped it is by the slot's owner, who knows of drops.
+func (s *situation) follows(v slot.Info, r Real) bool {
+	return s.mirror == Presence && v.Real == slot.Mirrored && v.Lost == slot.NotLost && !r.Logical && !r.Lost &&
+		r.ActivePID == 0 && r.Restart != lsn.Invalid && r.Restart <= s.target
 }
 
 // end is where the primary's slot belongs: at what this store has, or under Gate at what the standby has.

@@ -20,7 +20,8 @@
 // What holds always:
 //
 //  1. A slot that is active on the primary is never touched.
-//  2. A slot that this proxy neither took over nor made is never touched.
+//  2. A slot that this proxy neither took over nor made is never touched; the mirror of another member's slot
+//     is advanced, as that member may be dead, and no more (presence).
 //  3. The primary's slot is advanced at most to what this store has flushed, and not before the WAL from
 //     the own slot's restart_lsn is here and its xmin is held on the primary by this proxy's feedback.
 //  4. A gate is never ahead of its standby, not even when it is made. When the standby's slot is lost here,

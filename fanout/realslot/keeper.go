@@ -194,6 +194,8 @@ func (k *Keeper) interval() time.Duration {
 	for _, v := range k.o.Slots.List() {
 		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
 		switch {
+		case v.Foreign && v.Real == slot.Mirrored && tuning.Mirror == Presence:
+			every = keepInterval
 		case v.Temporary || v.Foreign || !ours && tuning.Mirror == NoMirror:
 		case tuning.Mirror == Gate:
 			return gateInterval - gateInterval/10 // each tick, however late the last one was
@@ -281,7 +283,12 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 			return err
 		}
 	}
-	if err := do(ctx, c, s, a.action, a.at); err != nil {
+	err := do(ctx, c, s, a.action, a.at)
+	if refusal := (*pgerror.Error)(nil); a.verb == follow && errors.As(err, &refusal) &&
+		(refusal.Code == pgerror.ObjectInUse || refusal.Code == pgerror.UndefinedObject) {
+		return nil // another member was quicker
+	}
+	if err != nil {
 		return err
 	}
 	switch a.verb {
