@@ -86,7 +86,7 @@ func TestReload(t *testing.T) {
 	}
 	broken := reload(t, proxy, file("", "info", "wal: {keep_size: 16MB}\nwall: 1\n"))
 	log := proxy.Log()
-	at := strings.Index(log, `error="    4 | wall: 1"`)
+	at := strings.Index(log, `error="    4 | wall: …"`)
 	if broken.LastError == "" || !slices.Equal(broken.Pending, want) || at < 0 || !strings.Contains(log[at:], `error="      | ^"`) {
 		t.Errorf("a broken file: %+v\n%s", broken, log)
 	}

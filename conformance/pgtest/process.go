@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,9 @@ import (
 
 // logTail is how much of a log a failed test shows: enough for the end of a crash report.
 const logTail = 8 << 10
+
+// dataRace is how the race detector begins to speak.
+const dataRace = "WARNING: DATA RACE"
 
 // boring are log lines of which a proxy's every log-in makes dozens.
 var boring = regexp.MustCompile(`(?m)^.* (STATEMENT:  |received replication command: )SHOW .*\n`)
@@ -144,6 +148,9 @@ func showLog(t testing.TB, name, path string) {
 		return
 	}
 	text = boring.ReplaceAll(text, nil)
+	if at := bytes.Index(text, []byte(dataRace)); at >= 0 && at < len(text)-logTail {
+		t.Logf("log of %s, the beginning of its first data race:\n%s", name, text[at:min(len(text), at+logTail)])
+	}
 	if len(text) > logTail {
 		text = text[len(text)-logTail:]
 	}

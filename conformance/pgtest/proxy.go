@@ -316,7 +316,7 @@ func (p *Proxy) end(t testing.TB) {
 		t.Errorf("%s ended with exit code %d", p.Name, code)
 	}
 	log := p.Log()
-	for _, bad := range []string{"\npanic: ", "\nfatal error: ", "WARNING: DATA RACE"} {
+	for _, bad := range []string{"\npanic: ", "\nfatal error: ", dataRace} {
 		if strings.Contains("\n"+log, bad) {
 			t.Errorf("log of %s has %q", p.Name, strings.TrimSpace(bad))
 		}

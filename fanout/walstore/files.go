@@ -88,6 +88,13 @@ func (x *segments) closeIdle(keep func(segKey) bool) {
 	}
 }
 
+// closeUnused closes every file that nobody reads.
+func (x *segments) closeUnused() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closeIdle(func(segKey) bool { return false })
+}
+
 // verify checks a sealed segment against its digest, unless that was done lately. A segment that has
 // no readable digest (a crash came before it was written) is walked record by record instead.
 func (s *Store) verify(o *openFile) error {

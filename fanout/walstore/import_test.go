@@ -2,6 +2,7 @@ package walstore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -204,4 +205,44 @@ func flipBit(t *testing.T, s *Store, k Segment, at int64) {
 	if _, err := f.WriteAt(b[:], at); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestImportBesideTheStream: what is fetched is joined to its neighbours while new segments come.
+func TestImportBesideTheStream(t *testing.T) {
+	s, g := lateStore(t, vfs.NewMem())
+	began, end := g.Start()+8<<20, g.End()
+	for g.End() < end+16<<20 {
+		g.Record(60_000)
+	}
+	var older []Segment
+	var content [][]byte
+	for at := began - 1<<20; at >= g.Start(); at -= 1 << 20 {
+		older = append(older, segmentAt(t, s, at))
+		content = append(content, g.Bytes(at, at+1<<20))
+	}
+	messages := g.Messages(end, nil)
+	streamed := make(chan error, 1)
+	go func() {
+		for _, m := range messages {
+			err := s.AppendFrom(context.Background(), m.At, bytes.NewReader(m.Data), len(m.Data))
+			for more := true; more && err == nil; {
+				more, err = s.writeStep()
+			}
+			if err != nil {
+				streamed <- err
+				return
+			}
+		}
+		streamed <- nil
+	}()
+	for i, seg := range older {
+		if err := s.Import(seg, bytes.NewReader(content[i])); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-streamed; err != nil {
+		t.Fatal(err)
+	}
+	drain(t, s)
+	readAll(t, s, g, 1, g.Start(), g.End())
 }

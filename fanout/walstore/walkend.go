@@ -22,6 +22,7 @@ const readAhead = 32 * lsn.PageSize
 func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	w := s.walker(h.Timeline)
 	p := &pages{s: s, h: h}
+	defer s.segs.closeUnused() // what comes next may replace files
 	defer p.close()
 	w.Pages = func(at lsn.LSN) ([]byte, error) {
 		if err := ctx.Err(); err != nil {
@@ -137,43 +138,48 @@ func (s *Store) damage(h lsn.History, at lsn.LSN, err error) *DamagedError {
 	return &DamagedError{File: name, LSN: at, Reason: err.Error()}
 }
 
-// pages gives the walk the current timeline's pages from the segment files.
+// pages gives a walk the pages of a history from the segment files. It holds the file that it reads, so that
+// the file keeps its content whatever is removed meanwhile.
 type pages struct {
 	s       *Store
 	h       lsn.History
 	segno   uint64
-	f       vfs.File
+	o       *openFile
 	from    walformat.PageFunc
 	missing lsn.LSN // a page that was asked for and is in no file
 }
 
 func (p *pages) close() {
-	if p.f != nil {
-		_ = p.f.Close() // only read
-		p.f = nil
-	}
+	p.s.segs.release(p.o)
+	p.o = nil
 }
 
 func (p *pages) page(at lsn.LSN) ([]byte, error) {
-	x := p.s.segs
-	if segno := x.size.Segno(at); p.f == nil || segno != p.segno {
+	if segno := p.s.segs.size.Segno(at); p.o == nil || segno != p.segno {
 		p.close()
-		k, ok := x.find(p.h, p.h.TimelineOf(at), segno)
-		if !ok {
-			p.missing = at
-			return nil, io.EOF
-		}
-		f, err := p.s.fs.Open(x.path(x.name(k)))
+		o, err := p.open(at, segno)
 		if err != nil {
-			return nil, fmt.Errorf("open segment: %w", err)
+			return nil, err
 		}
-		p.f, p.segno, p.from = f, segno, filePages(f, x.size.Start(segno))
+		p.o, p.segno, p.from = o, segno, filePages(o.f, p.s.segs.size.Start(segno))
 	}
 	b, err := p.from(at)
 	if errors.Is(err, io.EOF) {
 		p.missing = at // the file is short
 	}
 	return b, err
+}
+
+func (p *pages) open(at lsn.LSN, segno uint64) (*openFile, error) {
+	x := p.s.segs
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	k, ok := x.find(p.h, p.h.TimelineOf(at), segno)
+	if !ok {
+		p.missing = at
+		return nil, io.EOF
+	}
+	return x.acquire(k)
 }
 
 // filePages reads the pages of one segment file, whose first position is start.
