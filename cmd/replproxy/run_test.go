@@ -34,6 +34,11 @@ func TestRunStatusCheck(t *testing.T) {
 		t.Errorf("idle on the primary: %+v", i)
 	}
 
+	// As synchronous_standby_names wants it written (ruling R23).
+	if want := `name_for_synchronous_standby_names="\"proxy-a\""`; !strings.Contains(proxy.Log(), want) {
+		t.Errorf("the log has no %s:\n%s", want, proxy.Log())
+	}
+
 	http := fmt.Sprintf("127.0.0.1:%d", proxy.HTTPPort)
 	code, out, errs := program(t, nil, "status", "--http", http)
 	for _, want := range []string{"proxy-a, ready", "streaming", "slot replproxy_proxy_a", "timeline 1", "s1", "forgotten"} {
