@@ -217,10 +217,11 @@ func TestSlotKeptElsewhere(t *testing.T) {
 	at := primary.CurrentLSN(t)
 	fill(t, primary, 150) // more than the tail in memory, which serves as well
 	removed(t, primary, at+1<<20)
+	end := primary.CurrentLSN(t)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "only b to keep it", func() (bool, error) {
 		here, st := proxySlot(t, a, "x"), status(t, a)
 		return here.Status == "unreserved" && slices.Equal(here.KeptBy, []string{"b"}) && st.LostSlots == 0 &&
-			st.Store.Oldest > at+1<<20, nil
+			st.Store.Oldest > at+1<<20 && st.Store.Flushed >= end, nil
 	})
 	standby.Start(t)
 	pgtest.WaitCaughtUp(t, primary, standby)
