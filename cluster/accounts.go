@@ -13,7 +13,7 @@ import (
 // when somebody may be waiting for it, it is told at every look.
 const accountEvery = 5 * time.Second
 
-// Details are what an account has beyond the node's own knowledge. They may be read from the disk.
+// Details are what an account has beyond the node's own knowledge.
 type Details struct {
 	Begin    lsn.LSN // of Timeline
 	Timeline lsn.TimelineID

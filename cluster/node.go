@@ -29,13 +29,15 @@ type Positions struct {
 // reported is a bound of what was ever reported: nothing ever exceeded what the store has had.
 func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 
-// Store is this node's own WAL store. Methods may be called from any goroutine and never block for long.
+// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn never block for long.
 type Store interface {
 	Positions() Positions
 	// Streams reports whether WAL is coming in: a store that nothing reaches is no candidate.
 	Streams() bool
 	// Moved has one slot and gets a token when written, flushed or the timeline moved.
 	Moved() <-chan struct{}
+	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
+	Learn()
 }
 
 // Options of New. Name and Store are required.
@@ -199,8 +201,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 
 // ownVote attaches the own store once it has a system, and reports it. The caller holds mu.
 func (n *Node) ownVote(now time.Time, p Positions) {
-	if s := n.ledger.State(); s.Line != p.Line || s.Mark != p.Mark {
-		n.ledger.SetLine(p.Line, p.Mark)
+	if n.ledger.SetLine(p.Line, p.Mark) {
 		n.stale = true
 		n.publish()
 	}

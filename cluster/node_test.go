@@ -47,6 +47,7 @@ func (s *fakeStore) Positions() Positions {
 
 func (s *fakeStore) Streams() bool          { return !s.idle }
 func (s *fakeStore) Moved() <-chan struct{} { return s.moved }
+func (s *fakeStore) Learn()                 {}
 
 func newNode(t *testing.T, rule string, store Store) *Node {
 	t.Helper()

@@ -18,11 +18,9 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-n.o.Store.Moved():
-			if n.storeMoved(time.Now()); n.lineless() {
-				n.publishAccount(time.Now()) // it looks at the store
-				n.storeMoved(time.Now())
-			}
+			n.storeMoved(time.Now())
 		case now := <-tick.C:
+			n.learn()
 			n.publishAccount(now)
 			n.look(now)
 			n.settle() // when it failed before
@@ -32,8 +30,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// storeMoved wakes the reporter when the own store's vote has changed something.
+// storeMoved wakes the reporter when the own store's vote has changed something. The caller does not hold mu.
 func (n *Node) storeMoved(now time.Time) {
+	n.learn()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.o.Store.Positions()
@@ -43,11 +42,12 @@ func (n *Node) storeMoved(now time.Time) {
 	}
 }
 
-// lineless reports whether the store has yet to be asked how its timeline begins.
-func (n *Node) lineless() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.at.Timeline != 0 && n.ledger.State().Line == 0
+// learn lets the store find out how its timeline begins, for which only other members ask. Once known it costs
+// nothing. The caller does not hold mu.
+func (n *Node) learn() {
+	if len(n.o.Members) > 0 {
+		n.o.Store.Learn()
+	}
 }
 
 // look evaluates anew, as time alone may have changed the answer, and notes who is behind.

@@ -90,11 +90,14 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 
 // SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
 // timeline does not count. Say it before Limits are asked for that timeline.
-func (l *Ledger) SetLine(line, mark uint64) {
-	if own := l.own(); own.state.Line != line || own.state.Mark != mark {
-		own.state.Line, own.state.Mark = line, mark
-		own.state.Seq++
+func (l *Ledger) SetLine(line, mark uint64) (news bool) {
+	own := l.own()
+	if own.state.Line == line && own.state.Mark == mark {
+		return false
 	}
+	own.state.Line, own.state.Mark = line, mark
+	own.state.Seq++
+	return true
 }
 
 // SetUpstream says whether this node holds an upstream stream and so wants the others' Reports.

@@ -62,15 +62,11 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	if p.members != nil {
 		outbox = p.members.outbox
 	}
-	own := &ownStore{store: p.store, watch: p.moved, streams: p.streaming}
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
-		Details: func() cluster.Details {
-			own.learn()
-			return details(p.store, p.hub.Standbys, p.receiver.Promised())
-		},
-		Store: own,
+		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver.Promised()) },
+		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
 	})
 	if errors.Is(err, ledger.ErrRefused) {
 		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}

@@ -67,8 +67,10 @@ func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print, mar
 	return l.print, l.mark
 }
 
-// learn reads how the timeline begins. It may wait for the disk.
-func (s *ownStore) learn() {
+// Learn reads how the timeline begins, once.
+func (s *ownStore) Learn() {
+	id, _ := s.store.Identity()
+	s.lineOf(id.System, s.store.Positions())
 	l := s.line.Load()
 	if l == nil || l.read || s.store.Positions().Received < l.begun {
 		return

@@ -82,6 +82,7 @@ type noStore struct{}
 func (noStore) Positions() cluster.Positions { return cluster.Positions{} }
 func (noStore) Streams() bool                { return false }
 func (noStore) Moved() <-chan struct{}       { return nil }
+func (noStore) Learn()                       {}
 
 // TestVoteComesLater: a session that came when there were too many votes later, without a new connection.
 func TestVoteComesLater(t *testing.T) {
