@@ -122,6 +122,28 @@ func TestLoginByOAuth(t *testing.T) {
 	s.expect(t, s.primary, string(frame('Q', "q\x00")))
 }
 
+// GSS without encryption, played: tokens go both ways until the primary has enough, and may hold any byte.
+func TestLoginByGSS(t *testing.T) {
+	s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.Trusted = false })
+	s.expect(t, s.primary, "startup!")
+	for _, step := range []struct{ primary, client string }{
+		{u32(7), "\x60\x00\xff" + strings.Repeat("k", 4<<10)},
+		{u32(8) + "\x00more", "\x00"},
+		{u32(8) + "R\x00\x00", "p\x00\x00\x00\x04"},
+	} {
+		ask, answer := string(frame('R', step.primary)), string(frame('p', step.client))
+		s.send(t, s.primary, ask)
+		s.expect(t, s.client, ask)
+		s.send(t, s.client, answer)
+		s.expect(t, s.primary, answer)
+	}
+	in := string(frame('R', u32(0))) + string(frame('Z', "I"))
+	s.send(t, s.primary, in)
+	s.expect(t, s.client, in)
+	s.send(t, s.client, string(frame('Q', "q\x00")))
+	s.expect(t, s.primary, string(frame('Q', "q\x00")))
+}
+
 func TestLoginRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
