@@ -1,4 +1,4 @@
-# replproxy. `make` lists the targets. Variables: PKG, RUN, FUZZTIME, DURATION, SEED.
+# replproxy. `make` lists the targets. Variables: PKG, RUN, FUZZTIME, DURATION, SEED, VERSION.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,6 +8,7 @@ RUN      ?=
 FUZZTIME ?= 10s
 DURATION ?= 10m
 SEED     ?=
+VERSION  ?=
 
 # One package's tests may take this long, so that a hang shows its stacks; the whole takes about as
 # long as its slowest package, conformance.
@@ -18,7 +19,7 @@ RACE_TIMEOUT := 60m
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test race check deps traces vuln fuzz soak bench demo demo-quorum clean
+.PHONY: help setup build release test race check deps traces vuln fuzz soak bench demo demo-quorum clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,8 +27,11 @@ help: ## list the targets
 setup: ## install what tests and demo need and what is missing: PostgreSQL 14 to 18, haproxy
 	@.ci/setup
 
-build: ## bin/replproxy
-	go build -trimpath -o bin/ ./cmd/replproxy
+build: ## bin/replproxy, which knows its version and commit
+	go build -trimpath -ldflags "$$(scripts/stamp)" -o bin/ ./cmd/replproxy
+
+release: ## name the present commit a release: make release VERSION=vX.Y.Z
+	@scripts/release '$(VERSION)'
 
 test: setup ## every deterministic test, real servers included (PKG=, RUN= narrow it)
 	go test -timeout $(TEST_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)

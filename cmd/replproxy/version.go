@@ -14,10 +14,17 @@ const unreleased = "devel"
 // supportedMajors are the PostgreSQL versions that the tests run against.
 const supportedMajors = "14, 15, 16, 17, 18"
 
-// build is what the Go tool recorded about this binary.
+// stampVersion and stampCommit are set by the linker (scripts/stamp); they win over what the Go tool recorded,
+// which has neither where the version control stamp is off.
+var stampVersion, stampCommit string
+
+// build names this binary: its version and the commit that it was made from, "" where that is not known.
 type build struct{ version, commit string }
 
 func readBuild() build {
+	if stampVersion != "" {
+		return build{stampVersion, stampCommit}
+	}
 	b := build{version: unreleased}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
