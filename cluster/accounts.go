@@ -35,8 +35,8 @@ type heardAccount struct {
 }
 
 // hear takes over what peer has said.
-func (a *accounts) hear(now time.Time, peer string, b []byte) error {
-	account, err := tail.Decode(peer, b)
+func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error {
+	account, err := tail.Decode(peer, version, b)
 	if err != nil {
 		return err
 	}

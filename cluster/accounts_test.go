@@ -42,7 +42,7 @@ func TestTailOverTheLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.Peers().Item("b", link.ID{Kind: itemAccount}, b)
+		return a.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
 	}
 	if err := say(tail.Account{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 				a.Node, a.System, a.Timeline, a.Written = "b", 7, 1, a.Flushed
 				b, err := tail.Encode(a)
 				if err == nil {
-					err = n.Peers().Item("b", link.ID{Kind: itemAccount}, b)
+					err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
 				}
 				if err != nil {
 					t.Fatal(err)

@@ -179,7 +179,7 @@ func (g *glue) holds(d vote.Demand, at lsn.LSN) bool {
 
 // look holds all that was ever reported to what the file says now.
 func (g *glue) look() {
-	v, err := vote.Decode(g.disk[:len(g.disk)-4])
+	v, err := vote.Decode(g.disk[:len(g.disk)-4], 1)
 	s, ok := v.(vote.State)
 	if err != nil || !ok {
 		g.fail("the file: %v", err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
@@ -21,6 +22,9 @@ const (
 	// forgottenFile has the names of the members that an operator has removed (ruling R5), one a line, and
 	// the CRC-32C of that. Without it nobody is forgotten, which is always safe.
 	forgottenFile = "forgotten"
+	// forgottenFormat is its first line; release v0.1.0 wrote none, and takes it for the name of nobody.
+	forgottenFormat = "#replproxy-forgotten/1"
+	formatMark      = "#"
 )
 
 // errDamaged reports a checksum that is not right.
@@ -48,7 +52,7 @@ func (m memory) load() (s vote.State, err error) {
 	case err != nil:
 		return s, err
 	}
-	v, err := vote.Decode(body)
+	v, err := vote.Decode(body, link.Oldest)
 	if err != nil {
 		return s, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -64,11 +68,22 @@ func (m memory) forgotten() ([]string, error) {
 	if m == "" {
 		return nil, nil
 	}
-	body, err := checked(filepath.Join(string(m), forgottenFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	path := filepath.Join(string(m), forgottenFile)
+	body, err := checked(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return nil, err
 	}
-	return strings.Fields(string(body)), err
+	names := strings.Fields(string(body))
+	if len(names) > 0 && strings.HasPrefix(names[0], formatMark) {
+		if names[0] != forgottenFormat {
+			return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, names[0], forgottenFormat)
+		}
+		names = names[1:]
+	}
+	return names, nil
 }
 
 // checked is a file without its checksum, which is right.
@@ -101,7 +116,7 @@ func (m memory) save(b []byte) error { return m.write(memoryFile, b) }
 
 // saveForgotten does so for the names of removed members.
 func (m memory) saveForgotten(names []string) error {
-	return m.write(forgottenFile, seal([]byte(strings.Join(names, "\n")+"\n")))
+	return m.write(forgottenFile, seal([]byte(forgottenFormat+"\n"+strings.Join(names, "\n")+"\n")))
 }
 
 func (m memory) write(name string, b []byte) error {

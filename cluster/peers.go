@@ -15,6 +15,7 @@ const (
 	itemState   byte = 1
 	itemReport  byte = 2
 	itemAccount byte = 4 // see accounts.go; 3 is cluster/puller's
+	itemNewest       = itemAccount
 )
 
 // Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
@@ -25,7 +26,7 @@ type Peers struct{ n *Node }
 func (n *Node) Peers() Peers { return Peers{n} }
 
 // Up is the first that is heard of a peer's only holder.
-func (p Peers) Up(peer string) {
+func (p Peers) Up(peer string, _ int) {
 	p.locked(func(n *Node) { n.ledger.Contest(peer, n.relapsed[peer]); n.ledger.Seen(time.Now(), peer) })
 }
 
@@ -36,14 +37,18 @@ func (p Peers) Heard(peer string) {
 	p.n.ledger.Seen(time.Now(), peer) // it needs nobody to look: silence is noticed by the clock
 }
 
-// Item takes over what a peer says of itself; anything else is an error, which ends the connection.
-func (p Peers) Item(peer string, id link.ID, payload []byte) error {
-	if id.Kind == itemAccount {
+// Item takes over what a peer says of itself; anything else is an error, which ends the connection, but that kinds
+// that are not known are skipped from message version 2 on.
+func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error {
+	switch {
+	case id.Kind == itemAccount:
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
-		return p.n.accounts.hear(time.Now(), peer, payload)
+		return p.n.accounts.hear(time.Now(), peer, version, payload)
+	case id.Kind > itemNewest && version > link.Oldest:
+		return nil // of a release to come
 	}
-	m, err := vote.Decode(payload)
+	m, err := vote.Decode(payload, version)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func deliver(t *testing.T, n *Node, peer string, m any) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n.Peers().Item(peer, id, b)
+	return n.Peers().Item(peer, link.Newest, id, b)
 }
 
 func reportOf(node string, id uint64) vote.Report {
@@ -100,7 +100,7 @@ func TestPeersRules(t *testing.T) {
 	wantLimits(t, n, 80, 80, 80)
 	n.Peers().Conflict("b")
 	wantLimits(t, n, 0, 0, 0)
-	n.Peers().Up("b")
+	n.Peers().Up("b", link.Newest)
 	wantLimits(t, n, 80, 80, 80)
 	if m := n.Status().Confirmation.Missing; len(m) != 1 || m[0] != "b" {
 		t.Errorf("who has not confirmed the rule: %v", m)
@@ -185,9 +185,16 @@ func TestPeersRefuse(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{"nothing": nil, "noise": []byte("hello, this is no item of a node")} {
-		if err := n.Peers().Item("b", link.ID{Kind: itemState}, b); err == nil {
+		if err := n.Peers().Item("b", link.Newest, link.ID{Kind: itemState}, b); err == nil {
 			t.Errorf("%s was taken", name)
 		}
+	}
+	later := link.ID{Kind: itemNewest + 1}
+	if err := n.Peers().Item("b", link.Oldest, later, nil); err == nil {
+		t.Error("an unknown kind was taken in version 1")
+	}
+	if err := n.Peers().Item("b", link.Newest, later, []byte("of a release to come")); err != nil {
+		t.Errorf("an unknown kind: %v", err)
 	}
 	for id := range uint64(2 * vote.MaxSessions) {
 		_ = deliver(t, n, "b", reportOf("b", id+1))

@@ -25,7 +25,7 @@ func TestPromised(t *testing.T) {
 			t.Helper()
 			b, err := tail.Encode(a)
 			if err == nil {
-				err = n.Peers().Item(a.Node, link.ID{Kind: itemAccount}, b)
+				err = n.Peers().Item(a.Node, link.Newest, link.ID{Kind: itemAccount}, b)
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -25,12 +25,18 @@ func proxies(t *testing.T, in *pgtest.Install, primary *pgtest.Server, rule stri
 // clusterOf starts a cluster of proxies that have upstream and config in common.
 func clusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
+	return clusterThat(t, pgtest.ProxyOptions{Upstream: upstream}, config, names...)
+}
+
+// clusterThat is clusterOf with other options.
+func clusterThat(t *testing.T, o pgtest.ProxyOptions, config string, names ...string) []*pgtest.Proxy {
+	t.Helper()
+	o.Config, o.Stopped = "{}\n", true
 	var all []*pgtest.Proxy
 	var binds []string
 	for _, name := range names {
-		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
-			Name: name, Upstream: upstream, Config: "{}\n", Stopped: true,
-		}))
+		o.Name = name
+		all = append(all, pgtest.StartProxy(t, o))
 		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
 	}
 	for i, cluster := range pgtest.Cluster(t, binds, all...) {

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // ErrStranger reports a peer that is no member, or another one than was meant.
@@ -23,9 +25,9 @@ func Server(n *Node, m *Members, protocols ...string) *tls.Config {
 }
 
 // Client is the TLS configuration that connects to the member called name; "" for any member, when
-// only an address is known.
-func Client(n *Node, m *Members, name, protocol string) *tls.Config {
-	c := config(n, []string{protocol})
+// only an address is known. Of several protocols the server chooses one.
+func Client(n *Node, m *Members, name string, protocols ...string) *tls.Config {
+	c := config(n, protocols)
 	// The usual verification asks for an authority and host names; VerifyConnection compares the key.
 	c.InsecureSkipVerify = true
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
@@ -35,8 +37,8 @@ func Client(n *Node, m *Members, name, protocol string) *tls.Config {
 			return err
 		case name != "" && peer != name:
 			return fmt.Errorf("%w: %q answered for %q", ErrStranger, peer, name)
-		case cs.NegotiatedProtocol != protocol:
-			return fmt.Errorf("%w: it does not speak %s", ErrStranger, protocol)
+		case !slices.Contains(protocols, cs.NegotiatedProtocol):
+			return fmt.Errorf("%w: it does not speak %s", ErrStranger, strings.Join(protocols, " or "))
 		}
 		return nil
 	}

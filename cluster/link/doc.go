@@ -15,6 +15,8 @@
 //	H hello: version, run    B snapshot begins   I item: kind, id, payload   D item deleted
 //	K heartbeat              E snapshot ends: what was not in it is gone
 //
+// A link speaks the highest message version that both ends do (version.go, ruling R39).
+//
 // Invariants:
 //
 //  1. Put never waits: an item has one place, and a slow peer finds the newest in it.

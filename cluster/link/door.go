@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// Protocol is the ALPN name of a link; a Door may serve others beside it.
-	Protocol = "replproxy-link/1"
 	// handshakeTimeout bounds how long a connection may be without having proved its name.
 	handshakeTimeout = 5 * time.Second
 	// maxHandshakes bounds connections that have not proved their name. An honest one does within a few
@@ -32,6 +30,7 @@ type Door struct {
 	members  *identity.Members
 	log      *slog.Logger
 	handlers map[string]func(ctx context.Context, peer string, conn net.Conn)
+	served   []string // the keys of handlers, in the order of Handle
 	refused  atomic.Uint64
 }
 
@@ -43,9 +42,10 @@ func NewDoor(l net.Listener, node *identity.Node, members *identity.Members, log
 	}
 }
 
-// Handle names who serves a protocol, before Run. The handler owns the connection, and returns soon
-// after its context ended.
+// Handle names who serves a protocol, before Run. Of several that a member offers the one that was named first is
+// taken. The handler owns the connection, and returns soon after its context ended.
 func (d *Door) Handle(protocol string, h func(ctx context.Context, peer string, conn net.Conn)) {
+	d.served = append(d.served, protocol)
 	d.handlers[protocol] = h
 }
 
@@ -62,11 +62,7 @@ func (d *Door) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = d.listener.Close() })()
-	protocols := make([]string, 0, len(d.handlers))
-	for p := range d.handlers {
-		protocols = append(protocols, p)
-	}
-	config := identity.Server(d.node, d.members, protocols...)
+	config := identity.Server(d.node, d.members, d.served...)
 	var hall hall
 	for {
 		raw, err := d.listener.Accept()

@@ -18,7 +18,6 @@ const (
 )
 
 const (
-	version    = 1
 	lengthSize = 4
 	idSize     = 1 + 8
 	helloSize  = 2 + 8
@@ -44,9 +43,9 @@ func appendDelete(b []byte, id ID) []byte {
 	return binary.BigEndian.AppendUint64(append(b, frameDelete, id.Kind), id.Num)
 }
 
-func appendHello(b []byte, run uint64) []byte {
+func appendHello(b []byte, version int, run uint64) []byte {
 	b = binary.BigEndian.AppendUint32(b, 1+helloSize)
-	b = binary.BigEndian.AppendUint16(append(b, frameHello), version)
+	b = binary.BigEndian.AppendUint16(append(b, frameHello), uint16(version))
 	return binary.BigEndian.AppendUint64(b, run)
 }
 
@@ -58,10 +57,11 @@ type frame struct {
 	run     uint64
 }
 
-// reader reads frames with one buffer.
+// reader reads frames of a message version with one buffer.
 type reader struct {
-	r   io.Reader
-	buf []byte
+	r       io.Reader
+	version int
+	buf     []byte
 }
 
 // next reads a frame; io.EOF between frames is the end.
@@ -81,36 +81,39 @@ func (r *reader) next() (frame, error) {
 	if _, err := io.ReadFull(r.r, b); err != nil {
 		return frame{}, errors.Join(io.ErrUnexpectedEOF, err)
 	}
-	return parse(b)
+	return parse(b, r.version)
 }
 
-// parse reads type and body.
-func parse(b []byte) (frame, error) {
+// parse reads type and body. A type that is not known is an error in version 1 only.
+func parse(b []byte, version int) (frame, error) {
 	f, body := frame{typ: b[0]}, b[1:]
-	want := 0
+	least, more := 0, lenient(version)
 	switch f.typ {
 	case frameHello:
-		want = helloSize
+		least = helloSize
 	case frameDelete:
-		want = idSize
+		least = idSize
 	case frameItem:
-		want = max(len(body), idSize)
+		least, more = idSize, true
 	case frameBegin, frameEnd, frameHeartbeat:
 	default:
+		if lenient(version) {
+			return f, nil
+		}
 		return frame{}, fmt.Errorf("%w: type %q", ErrGarbled, f.typ)
 	}
-	if len(body) != want {
+	if len(body) < least || len(body) > least && !more {
 		return frame{}, fmt.Errorf("%w: type %q with %d bytes", ErrGarbled, f.typ, len(body))
 	}
 	switch f.typ {
 	case frameHello:
-		if v := binary.BigEndian.Uint16(body); v != version {
-			return frame{}, fmt.Errorf("cluster protocol %d, this proxy speaks %d", v, version)
+		if v := int(binary.BigEndian.Uint16(body)); v != version {
+			return frame{}, fmt.Errorf("%w: hello of version %d on a link of version %d", ErrGarbled, v, version)
 		}
 		f.run = binary.BigEndian.Uint64(body[2:])
 	case frameItem, frameDelete:
 		f.id = ID{body[0], binary.BigEndian.Uint64(body[1:])}
-		f.payload = body[idSize:]
+		f.payload = body[idSize:] // of an item
 	}
 	return f, nil
 }

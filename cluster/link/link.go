@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -45,10 +46,11 @@ type Directory interface {
 // Sink is told what peers say of themselves. Calls for one peer do not overlap; they must not block.
 // Between Up and Down come Items; an error of Item is logged, counted, and ends the connection.
 type Sink interface {
-	Up(peer string)
+	// Up says that a peer is heard, in a message version.
+	Up(peer string, version int)
 	// Heard comes with every frame, heartbeats included: the peer is alive.
 	Heard(peer string)
-	Item(peer string, id ID, payload []byte) error
+	Item(peer string, version int, id ID, payload []byte) error
 	Gone(peer string, id ID)
 	// Down means that nothing is heard of the peer for now. Its items are not gone by that.
 	Down(peer string)
@@ -56,7 +58,7 @@ type Sink interface {
 	Conflict(peer string)
 }
 
-// Options of New. Everything is required.
+// Options of New. Everything but Version is required.
 type Options struct {
 	Node      *identity.Node
 	Members   *identity.Members
@@ -65,6 +67,7 @@ type Options struct {
 	Outbox    *Outbox
 	Sink      Sink
 	Logger    *slog.Logger
+	Version   int // the highest message version to speak; 0: Newest
 }
 
 // Link exchanges items with all members that are up.
@@ -85,11 +88,18 @@ type Link struct {
 func New(o Options) *Link {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	if o.Version == 0 {
+		o.Version = Newest
+	}
 	l := &Link{
 		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, roster: roster{map[string]*seat{}},
 		senders: map[string]*sender{}, inbound: map[string]*inbound{},
 	}
-	o.Door.Handle(Protocol, l.receive)
+	for _, p := range protocols(l.Version) {
+		o.Door.Handle(p, func(ctx context.Context, peer string, conn net.Conn) {
+			l.receive(ctx, peer, versionOf(p), conn)
+		})
+	}
 	return l
 }
 
@@ -144,6 +154,10 @@ type PeerStatus struct {
 	Sending   bool      `json:"sending"`        // our items reach it
 	Heard     time.Time `json:"heard"`          // of its items, or heartbeats; zero: not now
 	LastError string    `json:"last_error,omitempty"`
+	// Version is that of the messages: the lower one of both directions; 0: there is no connection.
+	Version int `json:"version,omitempty"`
+	// Strange says why the member can't be understood; "": it can, or was not heard.
+	Strange string `json:"strange,omitempty"`
 }
 
 // Status is a picture for operators.
@@ -165,10 +179,16 @@ func (l *Link) Status() Status {
 		}
 		p := PeerStatus{Name: name}
 		if in := l.inbound[name]; in != nil {
-			p.Heard = in.heard
+			p.Heard, p.Version, p.Strange = in.heard, in.version, in.strange
 		}
 		if s := l.senders[name]; s != nil {
 			p.Addr, p.Sending, p.LastError = s.peer.Addr, s.up, s.last
+			if s.up && (p.Version == 0 || s.version < p.Version) {
+				p.Version = s.version
+			}
+			if s.strange {
+				p.Strange = s.last
+			}
 		}
 		st.Peers = append(st.Peers, p)
 	}
@@ -181,7 +201,10 @@ func (l *Link) Status() Status {
 type inbound struct {
 	mu    sync.Mutex
 	known map[ID]bool // what the Sink was told and was not told to be gone, over all connections
-	heard time.Time   // under link.mu
+	// Under link.mu: when something was heard, in which version, and what was not understood since the last snapshot.
+	heard   time.Time
+	version int
+	strange string
 }
 
 func (l *Link) peer(name string) *inbound {

@@ -9,17 +9,24 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity"
 )
 
-// Open connects to the door of a member that is up, for a protocol that is served there; the connection is
-// as mutually authenticated as a link is.
-func (l *Link) Open(ctx context.Context, member, protocol string) (net.Conn, error) {
+// Open connects to the door of a member that is up, for one of the protocols that is served there, and says for which;
+// the connection is as mutually authenticated as a link is.
+func (l *Link) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
 	for _, p := range l.Directory.Live() {
 		if p.Name == member {
-			dialer := tls.Dialer{Config: identity.Client(l.Node, l.Members, member, protocol)}
-			return dialer.DialContext(ctx, "tcp", p.Addr)
+			dialer := tls.Dialer{Config: identity.Client(l.Node, l.Members, member, protocols...)}
+			conn, err := dialer.DialContext(ctx, "tcp", p.Addr)
+			if err != nil {
+				return nil, "", err
+			}
+			return conn, agreed(conn), nil
 		}
 	}
-	return nil, fmt.Errorf("member %s is not up", member)
+	return nil, "", fmt.Errorf("member %s is not up", member)
 }
+
+// agreed is the protocol of a TLS connection.
+func agreed(conn net.Conn) string { return conn.(*tls.Conn).ConnectionState().NegotiatedProtocol }
 
 // Member is a connection of a member that proved its name at a door.
 type Member struct {

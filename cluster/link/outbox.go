@@ -42,12 +42,22 @@ type Outbox struct {
 
 type item struct {
 	payload []byte
+	older   int // bytes of it that links of version 1 get; negative: they do not get it, see PutLonger
 	version uint64
 }
 
 type grave struct {
 	id      ID
+	older   bool // links of version 1 had it
 	version uint64
+}
+
+// in is the payload as links of a message version get it; false: they do not get the item.
+func (it *item) in(message int) (payload []byte, has bool) {
+	if message > Oldest {
+		return it.payload, true
+	}
+	return it.payload[:max(0, it.older)], it.older >= 0
 }
 
 // NewOutbox is empty.
@@ -56,9 +66,19 @@ func NewOutbox() *Outbox {
 	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[chan struct{}]struct{}{}}
 }
 
-// Put replaces an item. encode appends the payload to b, under the outbox's lock. After an error, encode's
-// or [ErrTooMuch], there is no item: what it was is overwritten, and is not true any more.
+// Put replaces an item that is the same in all message versions. encode appends the payload to b, under the
+// outbox's lock. After an error, encode's or [ErrTooMuch], there is no item: what it was is overwritten, and is not
+// true any more.
 func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
+	return o.PutLonger(id, func(b []byte) ([]byte, int, error) {
+		b, err := encode(b)
+		return b, len(b), err
+	})
+}
+
+// PutLonger is Put for an item to which version 2 added something: encode says as well how many bytes of the payload
+// a link of version 1 gets. Negative: it does not get the item, then or later.
+func (o *Outbox) PutLonger(id ID, encode func(b []byte) (payload []byte, older int, err error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	it := o.items[id]
@@ -69,7 +89,7 @@ func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
 		it = &item{}
 	}
 	o.bytes -= len(it.payload)
-	payload, err := encode(it.payload[:0])
+	payload, older, err := encode(it.payload[:0])
 	if err == nil && (len(payload) > MaxPayload || o.bytes+len(payload) > MaxBytes) {
 		err = fmt.Errorf("%w: %d bytes beside %d, at most %d and %d together", ErrTooMuch, len(payload), o.bytes,
 			MaxPayload, MaxBytes)
@@ -83,7 +103,7 @@ func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
 	}
 	o.version++
 	o.bytes += len(payload)
-	it.payload, it.version = payload, o.version
+	it.payload, it.older, it.version = payload, older, o.version
 	o.items[id] = it
 	o.wake()
 	return nil
@@ -100,9 +120,10 @@ func (o *Outbox) Delete(id ID) {
 
 func (o *Outbox) bury(id ID) {
 	o.bytes -= len(o.items[id].payload)
+	older := o.items[id].older >= 0
 	delete(o.items, id)
 	o.version++
-	o.graves = append(o.graves, grave{id, o.version})
+	o.graves = append(o.graves, grave{id, older, o.version})
 	if extra := len(o.graves) - maxGraves; extra > 0 {
 		o.floor = o.graves[extra-1].version
 		o.graves = slices.Delete(o.graves, 0, extra)
@@ -132,9 +153,9 @@ func (o *Outbox) watch() (<-chan struct{}, func()) {
 	}
 }
 
-// collect appends frames for what changed after version since, and returns the version to ask from
-// next. Version 0, and one from before what is remembered, get a snapshot.
-func (o *Outbox) collect(b []byte, since uint64) ([]byte, uint64) {
+// collect appends frames, in a message version, for what changed after version since, and returns the version to ask
+// from next. Version 0, and one from before what is remembered, get a snapshot.
+func (o *Outbox) collect(b []byte, since uint64, message int) ([]byte, uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	snapshot := since == 0 || since < o.floor
@@ -143,14 +164,14 @@ func (o *Outbox) collect(b []byte, since uint64) ([]byte, uint64) {
 		since = 0
 	} else {
 		for _, g := range o.graves {
-			if g.version > since && o.items[g.id] == nil {
+			if g.version > since && o.items[g.id] == nil && (g.older || message > Oldest) {
 				b = appendDelete(b, g.id)
 			}
 		}
 	}
 	for id, it := range o.items {
-		if it.version > since {
-			b = appendItem(b, id, it.payload)
+		if payload, has := it.in(message); has && it.version > since {
+			b = appendItem(b, id, payload)
 		}
 	}
 	if snapshot {

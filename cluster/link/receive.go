@@ -14,9 +14,9 @@ import (
 const readBuffer = 32 << 10
 
 // receive serves one connection of a member.
-func (l *Link) receive(ctx context.Context, peer string, conn net.Conn) {
+func (l *Link) receive(ctx context.Context, peer string, version int, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	err := l.hear(ctx, peer, conn)
+	err := l.hear(ctx, peer, version, conn)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errReplaced):
 		return
@@ -29,15 +29,24 @@ func (l *Link) receive(ctx context.Context, peer string, conn net.Conn) {
 		l.mu.Lock()
 		l.garbled++
 		l.mu.Unlock()
+		l.understood(peer, err.Error())
 	}
 	l.Logger.Warn("ended a member's connection", "member", peer, "from", conn.RemoteAddr(), "err", err)
 }
 
-func (l *Link) hear(ctx context.Context, peer string, conn net.Conn) error {
+// understood notes what was not understood of a peer, and "" when everything was.
+func (l *Link) understood(peer, strange string) {
+	p := l.peer(peer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.strange = strange
+}
+
+func (l *Link) hear(ctx context.Context, peer string, version int, conn net.Conn) error {
 	if peer == l.Node.Name {
 		return fmt.Errorf("%w: it has our own name and key", errClash)
 	}
-	in := &reader{r: bufio.NewReaderSize(conn, readBuffer)}
+	in := &reader{r: bufio.NewReaderSize(conn, readBuffer), version: version}
 	if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
 		return err
 	}
@@ -49,20 +58,20 @@ func (l *Link) hear(ctx context.Context, peer string, conn net.Conn) error {
 		return fmt.Errorf("%w: type %q instead of hello", ErrGarbled, hello.typ)
 	}
 	p := l.peer(peer)
-	me, err := l.take(ctx, peer, p, hello.run)
+	me, err := l.take(ctx, peer, version, p, hello.run)
 	if err != nil {
 		return err
 	}
 	defer l.leave(peer, p, hello.run, me)
-	if err := write(conn, appendHello(nil, l.run)); err != nil {
+	if err := write(conn, appendHello(nil, version, l.run)); err != nil {
 		return err
 	}
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(ended); beatUntil(stop, conn) }()
 	defer func() { close(stop); _ = conn.Close(); <-ended }()
-	l.Logger.Info("hearing a member", "member", peer, "from", conn.RemoteAddr())
+	l.Logger.Info("hearing a member", "member", peer, "from", conn.RemoteAddr(), "message_version", version)
 	l.dialAgain(peer)
-	c := &conversation{link: l, peer: peer, in: p, me: me}
+	c := &conversation{link: l, peer: peer, version: version, in: p, me: me}
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
 			return err
@@ -78,14 +87,14 @@ func (l *Link) hear(ctx context.Context, peer string, conn net.Conn) error {
 }
 
 // take waits until this connection may speak for the peer, and says that it does.
-func (l *Link) take(ctx context.Context, peer string, p *inbound, run uint64) (me uint64, err error) {
+func (l *Link) take(ctx context.Context, peer string, version int, p *inbound, run uint64) (me uint64, err error) {
 	l.mu.Lock()
 	l.conns++
 	me = l.conns
 	l.mu.Unlock()
 	deadline := time.Now().Add(silence + time.Second)
 	for {
-		switch l.arrive(peer, p, run, me) {
+		switch l.arrive(peer, version, p, run, me) {
 		case welcome:
 			return me, nil
 		case conflict:
@@ -99,14 +108,17 @@ func (l *Link) take(ctx context.Context, peer string, p *inbound, run uint64) (m
 	}
 }
 
-func (l *Link) arrive(peer string, p *inbound, run, me uint64) verdict {
+func (l *Link) arrive(peer string, version int, p *inbound, run, me uint64) verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.mu.Lock()
 	v := l.roster.arrive(time.Now(), peer, run, me)
+	if v == welcome {
+		p.version = version
+	}
 	l.mu.Unlock()
 	if v == welcome {
-		l.Sink.Up(peer)
+		l.Sink.Up(peer, version)
 	}
 	return v
 }
@@ -117,7 +129,7 @@ func (l *Link) leave(peer string, p *inbound, run, me uint64) {
 	l.mu.Lock()
 	silent := l.roster.leave(peer, run, me)
 	if silent {
-		p.heard = time.Time{}
+		p.heard, p.version = time.Time{}, 0
 	}
 	l.mu.Unlock()
 	if silent {
@@ -151,11 +163,12 @@ func (l *Link) speak(peer string, p *inbound, me uint64) error {
 
 // conversation is what one connection says after hello.
 type conversation struct {
-	link  *Link
-	peer  string
-	in    *inbound
-	me    uint64
-	fresh map[ID]bool // what the running snapshot has; nil: none is running
+	link    *Link
+	peer    string
+	version int
+	in      *inbound
+	me      uint64
+	fresh   map[ID]bool // what the running snapshot has; nil: none is running
 }
 
 // take passes one frame on.
@@ -177,7 +190,7 @@ func (c *conversation) take(f frame) error {
 		if c.fresh != nil {
 			c.fresh[f.id] = true
 		}
-		if err := sink.Item(c.peer, f.id, f.payload); err != nil {
+		if err := sink.Item(c.peer, c.version, f.id, f.payload); err != nil {
 			return fmt.Errorf("%w: %w", ErrGarbled, err)
 		}
 	case frameDelete:
@@ -194,7 +207,11 @@ func (c *conversation) take(f frame) error {
 			}
 		}
 		c.fresh = nil
+		c.link.understood(c.peer, "")
 	default:
+		if lenient(c.version) && f.typ != frameHello {
+			return nil
+		}
 		return fmt.Errorf("%w: unexpected type %q", ErrGarbled, f.typ)
 	}
 	return nil

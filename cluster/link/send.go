@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/identity"
@@ -16,8 +17,11 @@ import (
 type sender struct {
 	link *Link
 	peer Peer
-	up   bool   // under link.mu
-	last string // why the last connection ended, under link.mu
+	// up, the message version while it is, and why the last connection ended; under link.mu.
+	up      bool
+	version int
+	last    string
+	strange bool // it speaks none of our versions
 	// again has room for one token: the peer has just shown that it is there, so the pause ends.
 	again chan struct{}
 }
@@ -46,7 +50,10 @@ func (s *sender) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.state(false, err.Error())
+		s.state(0, err.Error())
+		s.link.mu.Lock()
+		s.strange = errors.Is(err, errForeign)
+		s.link.mu.Unlock()
 		if time.Since(began) > lastBackoff {
 			backoff = firstBackoff
 		}
@@ -85,10 +92,11 @@ func (l *Link) dialAgain(peer string) {
 	}
 }
 
-func (s *sender) state(up bool, last string) {
+// state notes the version of a connection, 0 for none, and why there is none.
+func (s *sender) state(version int, last string) {
 	s.link.mu.Lock()
 	defer s.link.mu.Unlock()
-	s.up, s.last = up, last
+	s.up, s.version, s.last = version > 0, version, last
 }
 
 // once is one connection, from dialling to its end.
@@ -97,17 +105,19 @@ func (s *sender) once(ctx context.Context) error {
 	defer cancel()
 	dctx, done := context.WithTimeout(ctx, dialTimeout)
 	defer done()
-	dialer := tls.Dialer{Config: identity.Client(s.link.Node, s.link.Members, s.peer.Name, Protocol)}
+	offer := protocols(s.link.Version)
+	dialer := tls.Dialer{Config: identity.Client(s.link.Node, s.link.Members, s.peer.Name, offer...)}
 	conn, err := dialer.DialContext(dctx, "tcp", s.peer.Addr)
 	if err != nil {
-		return err
+		return foreign(err, s.link.Version)
 	}
+	version := versionOf(agreed(conn))
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
 	// The acceptor says hello when it lets us speak, and then heartbeats: it hears us.
-	in := &reader{r: conn}
-	if err := write(conn, appendHello(nil, s.link.run)); err != nil {
+	in := &reader{r: conn, version: version}
+	if err := write(conn, appendHello(nil, version, s.link.run)); err != nil {
 		return err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(silence + conflictHold)); err != nil {
@@ -118,17 +128,32 @@ func (s *sender) once(ctx context.Context) error {
 	} else if f.typ != frameHello {
 		return fmt.Errorf("%w: type %q instead of hello", ErrGarbled, f.typ)
 	}
-	s.state(true, "")
-	s.link.Logger.Info("sending acks to a member", "member", s.peer.Name, "addr", s.peer.Addr)
+	s.state(version, "")
+	s.link.Logger.Info("sending acks to a member", "member", s.peer.Name, "addr", s.peer.Addr,
+		"message_version", version)
 	heard := make(chan error, 1)
 	go func() { heard <- listen(conn, in) }()
-	err = s.pump(ctx, conn, heard)
+	err = s.pump(ctx, conn, version, heard)
 	_ = conn.Close()
 	if err == nil {
 		err = <-heard
 	}
 	return err
 }
+
+// noCommonProtocol is how TLS says that the other end serves none of the protocols that were offered.
+const noCommonProtocol = "tls: no application protocol"
+
+// foreign says what it means that the other end speaks none of the versions up to newest.
+func foreign(err error, newest int) error {
+	if strings.Contains(err.Error(), noCommonProtocol) {
+		return fmt.Errorf("%w: it speaks none of %d to %d, as this proxy does", errForeign, Oldest, newest)
+	}
+	return err
+}
+
+// errForeign reports a member of a release that is too far away from this one.
+var errForeign = errors.New("no common message version")
 
 // listen expects heartbeats.
 func listen(conn net.Conn, in *reader) error {
@@ -138,7 +163,7 @@ func listen(conn net.Conn, in *reader) error {
 		}
 		if f, err := in.next(); err != nil {
 			return fmt.Errorf("connection: %w", err)
-		} else if f.typ != frameHeartbeat {
+		} else if f.typ != frameHeartbeat && !lenient(in.version) {
 			return fmt.Errorf("%w: type %q instead of a heartbeat", ErrGarbled, f.typ)
 		}
 	}
@@ -146,7 +171,7 @@ func listen(conn net.Conn, in *reader) error {
 
 // pump writes what changed, everything now and then, and a heartbeat when there is nothing. When the
 // listener ended first, it gives its error back to heard.
-func (s *sender) pump(ctx context.Context, conn net.Conn, heard chan error) error {
+func (s *sender) pump(ctx context.Context, conn net.Conn, version int, heard chan error) error {
 	wake, stop := s.link.Outbox.watch()
 	defer stop()
 	beat := time.NewTicker(heartbeat)
@@ -155,7 +180,7 @@ func (s *sender) pump(ctx context.Context, conn net.Conn, heard chan error) erro
 	var at uint64
 	resync := time.Now().Add(resyncInterval)
 	for {
-		buf, at = s.link.Outbox.collect(buf[:0], at)
+		buf, at = s.link.Outbox.collect(buf[:0], at, version)
 		if len(buf) == 0 {
 			buf = appendFrame(buf, frameHeartbeat, nil)
 		}

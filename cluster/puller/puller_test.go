@@ -35,7 +35,7 @@ func newSite(t *testing.T, follow bool) *site {
 
 func TestFollowsWhoSaysThatItPulls(t *testing.T) {
 	s := newSite(t, true)
-	if err := s.Sink(nil).Item("b", link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil {
+	if err := s.Sink(nil).Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil {
 		t.Fatal(err)
 	}
 	s.look(time.Now())
@@ -83,34 +83,37 @@ type rest struct {
 	items, gone, conflicts int
 }
 
-func (r *rest) Item(string, link.ID, []byte) error { r.items++; return nil }
-func (r *rest) Gone(string, link.ID)               { r.gone++ }
-func (r *rest) Conflict(string)                    { r.conflicts++ }
+func (r *rest) Item(string, int, link.ID, []byte) error { r.items++; return nil }
+func (r *rest) Gone(string, link.ID)                    { r.gone++ }
+func (r *rest) Conflict(string)                         { r.conflicts++ }
 
 func TestSink(t *testing.T) {
 	s, others := newSite(t, true), &rest{}
 	k := s.Sink(others)
 	for _, bad := range []string{"", "\x01", "\x01\x02", "\x02\x01", saysYes + "\x00"} {
-		if k.Item("b", link.ID{Kind: itemPulls}, []byte(bad)) == nil {
+		if k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(bad)) == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
-	if k.Item("b", link.ID{Kind: itemPulls, Num: 1}, []byte(saysYes)) == nil {
+	if err := k.Item("b", 2, link.ID{Kind: itemPulls}, []byte(saysYes+"more")); err != nil || !s.pulls["b"] {
+		t.Errorf("of a release to come: %v", err)
+	}
+	if k.Item("b", 1, link.ID{Kind: itemPulls, Num: 1}, []byte(saysYes)) == nil {
 		t.Error("an item with a number is accepted")
 	}
 	for _, end := range []func(){
 		func() { k.Gone("b", link.ID{Kind: itemPulls}) },
 		func() { k.Conflict("b") },
-		func() { _ = k.Item("b", link.ID{Kind: itemPulls}, []byte(saysNo)) },
+		func() { _ = k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysNo)) },
 	} {
-		if err := k.Item("b", link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil || !s.pulls["b"] {
+		if err := k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil || !s.pulls["b"] {
 			t.Fatalf("%v, pulls %v", err, s.pulls)
 		}
 		if end(); s.pulls["b"] {
 			t.Error("b is still believed to pull")
 		}
 	}
-	_ = k.Item("b", link.ID{Kind: 1}, nil)
+	_ = k.Item("b", 1, link.ID{Kind: 1}, nil)
 	k.Gone("b", link.ID{Kind: 2})
 	if others.items != 1 || others.gone != 1 || others.conflicts != 1 {
 		t.Errorf("the others' sink got %+v", *others)

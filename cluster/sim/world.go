@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -133,7 +134,7 @@ func (w *world) datagram(from, to *proxy, message []byte) {
 		}
 		w.after(delay, func() {
 			if to.up && w.reaches(from.id, to.id) {
-				m, err := vote.Decode(message)
+				m, err := vote.Decode(message, link.Newest)
 				if err != nil {
 					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
 					return

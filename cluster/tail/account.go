@@ -1,9 +1,11 @@
 package tail
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/vote"
@@ -44,6 +46,9 @@ type Standby struct {
 	Replied  time.Time      `json:"reply_time,omitzero"`
 }
 
+// adds is the first message version in which an account may be more than one object.
+const adds = 2
+
 // ErrAccount reports bytes that are no account.
 var ErrAccount = errors.New("no account of a proxy")
 
@@ -54,9 +59,20 @@ func Encode(a Account) ([]byte, error) {
 	return json.Marshal(a)
 }
 
-// Decode reads what the member node has encoded.
-func Decode(node string, b []byte) (a Account, err error) {
-	if err = json.Unmarshal(b, &a); err != nil {
+// Decode reads what the member node has encoded and said in a message version (cluster/link). From version 2 on a
+// second object may follow, with what that version added, and after it what is not known here.
+func Decode(node string, version int, b []byte) (a Account, err error) {
+	if version < adds {
+		err = json.Unmarshal(b, &a)
+	} else {
+		d := json.NewDecoder(bytes.NewReader(b))
+		if err = d.Decode(&a); err == nil {
+			if err = d.Decode(&a); errors.Is(err, io.EOF) {
+				err = nil
+			}
+		}
+	}
+	if err != nil {
 		return Account{}, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
 	if a.Node != node || len(a.Standbys) > vote.MaxSessions {

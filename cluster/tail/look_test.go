@@ -159,17 +159,25 @@ func TestAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Decode("a", b); err != nil || !reflect.DeepEqual(got, a) {
+	if got, err := Decode("a", 1, b); err != nil || !reflect.DeepEqual(got, a) {
 		t.Errorf("%+v, %v", got, err)
+	}
+	later := strings.TrimSuffix(string(b), "}") + `,"unknown":[1]}`
+	if _, err := Decode("a", 1, []byte(later+`{"promised_lsn":"0/90"}`)); err == nil {
+		t.Error("a second object is taken in version 1")
+	}
+	got, err := Decode("a", 2, []byte(later+`{"promised_lsn":"0/90","unknown":2} and what is not known`))
+	if want := a; err != nil || got.Promised != 0x90 {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	many := a
 	many.Standbys = slices.Repeat([]Standby{{Name: strings.Repeat("\x01", vote.MaxName)}}, vote.MaxSessions+1)
 	b, err = Encode(many)
-	if got, e := Decode("a", b); err != nil || e != nil || len(got.Standbys) != vote.MaxSessions || len(b) > vote.MaxStateSize {
+	if got, e := Decode("a", 1, b); err != nil || e != nil || len(got.Standbys) != vote.MaxSessions || len(b) > vote.MaxStateSize {
 		t.Errorf("%d bytes, %v, %v", len(b), err, e)
 	}
 	for _, bad := range []string{"", "{}", `{"node":"b"}`, `{"node":"a","standbys":[{"application_name":"S1"}]}`} {
-		if _, err := Decode("a", []byte(bad)); err == nil {
+		if _, err := Decode("a", 1, []byte(bad)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}

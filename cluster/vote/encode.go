@@ -23,8 +23,11 @@ const (
 	MaxStateSize  = 1 << 20
 )
 
-// ErrEncoding reports bytes that no Append of this version wrote.
+// ErrEncoding reports bytes that no Append wrote, of the message version in which they came.
 var ErrEncoding = errors.New("invalid cluster message")
+
+// skips is the first message version of links (cluster/link) in which bytes after the known ones are skipped.
+const skips = 2
 
 // All integers are big-endian; a string is its length in one byte (a rule's texts: two) and its bytes.
 //
@@ -75,8 +78,9 @@ func AppendState(b []byte, s State) ([]byte, error) {
 	return e.b, e.err
 }
 
-// Decode reads one whole message: a [Report] or a [State]. Every error wraps [ErrEncoding].
-func Decode(b []byte) (any, error) {
+// Decode reads one whole message that came in a message version: a [Report] or a [State]. Every error wraps
+// [ErrEncoding].
+func Decode(b []byte, message int) (any, error) {
 	if len(b) < headerSize || b[0] != version && b[0] != versionOn || len(b) > MaxStateSize {
 		return nil, fmt.Errorf("%w: %d bytes of another version", ErrEncoding, len(b))
 	}
@@ -98,7 +102,7 @@ func Decode(b []byte) (any, error) {
 	default:
 		d.fail("version %d of tag %q", b[0], b[1])
 	}
-	if d.err == nil && len(d.b) > 0 {
+	if d.err == nil && len(d.b) > 0 && message < skips {
 		d.fail("%d bytes too many", len(d.b))
 	}
 	if d.err != nil {

@@ -2,6 +2,7 @@ package vote
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"reflect"
 	"strings"
@@ -50,17 +51,46 @@ func TestRoundTrip(t *testing.T) {
 	r, s := full()
 	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}, onLine(s)} {
 		b := encode(t, m)
-		got, err := Decode(b)
+		got, err := Decode(b, 1)
 		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%+v\nbecame %+v, %v", m, got, err)
 		}
 		for n := range len(b) {
-			if _, err := Decode(b[:n]); !errors.Is(err, ErrEncoding) {
+			if _, err := Decode(b[:n], 1); !errors.Is(err, ErrEncoding) {
 				t.Fatalf("%T cut to %d of %d bytes: %v", m, n, len(b), err)
 			}
 		}
-		if _, err := Decode(append(b, 0)); !errors.Is(err, ErrEncoding) {
+		if _, err := Decode(append(b, 0), 1); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%T with a byte too many: %v", m, err)
+		}
+		if got, err := Decode(append(b, "of a release to come"...), 2); err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v and more\nbecame %+v, %v", m, got, err)
+		}
+	}
+}
+
+// What a member of release v0.1.0 gets is what that release sent, byte for byte: these are its bytes.
+func TestBytesOfVersion1(t *testing.T) {
+	const state = "0770726f78795f61" + "0000000000000009" + "000000000000000a" + "0000000b" + "01" +
+		"000000000000000c" + "0000000d" + "000000000000000e" + "01" +
+		"0017414e592032202873312c2073322c2070726f78795f6129" + "0009414e59203220282a29" +
+		"02" + "0465617374" + "02" + "027331" + "0770726f78795f61" + "0477657374" + "01" + "027332" +
+		"00027331" + "0000" + "01" + "017a" + "00" +
+		"0002" + "000000000000000f" + "01" + "0770726f78795f61" + "0000000000000010" +
+		"0000000000000011" + "00" + "027331" + "0000000000000012"
+	r, s := full()
+	for _, x := range []struct {
+		m    any
+		want string
+	}{
+		{r, "0152" + "0770726f78795f61" + "0102030405060708" + "0000000000000002" + "00000003" +
+			"0000001600000004" + "0000000000000005" + "0000000000000006" + "01" +
+			"02" + "0000000000000007" + "0000000000000008"},
+		{s, "0153" + state},
+		{onLine(s), "0253" + "0000000000000012" + "0000000000000013" + state},
+	} {
+		if got := hex.EncodeToString(encode(t, x.m)); got != x.want {
+			t.Errorf("%T is\n%s\nin release v0.1.0\n%s", x.m, got, x.want)
 		}
 	}
 }
@@ -98,7 +128,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, s))
 	f.Add(encode(f, onLine(s)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := Decode(b)
+		if m, err := Decode(b, 2); err == nil && !bytes.HasPrefix(b, encode(t, m)) {
+			t.Fatalf("%x\nwas read in version 2 as %+v", b, m)
+		}
+		m, err := Decode(b, 1)
 		if err != nil {
 			if !errors.Is(err, ErrEncoding) {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,7 +102,11 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	}
 	m.door = link.NewDoor(tcp, m.self, m.members, log)
 	m.wal = m.door.Listen(puller.Protocol)
-	m.door.Handle(sharing.Protocol, m.slots.Serve)
+	for _, protocol := range sharing.Protocols() {
+		m.door.Handle(protocol, func(ctx context.Context, member string, conn net.Conn) {
+			m.slots.Serve(ctx, member, protocol, conn)
+		})
+	}
 	m.gossip, err = gossip.New(gossip.Options{
 		Node: m.self, Members: m.members, Door: m.door, Packets: udp, Advertise: c.Cluster.Advertise,
 		Join: c.Cluster.Join, Keys: m.keys, Logger: log,
@@ -132,10 +137,24 @@ func (m *membership) status() *admin.Cluster {
 	for _, p := range l.Peers {
 		c.Peers = append(c.Peers, admin.Peer{
 			Name: p.Name, Addr: p.Addr, Sending: p.Sending, Heard: utc(p.Heard), LastError: p.LastError,
-			Slots: failing[p.Name],
+			Slots: failing[p.Name], Version: p.Version, Strange: p.Strange,
 		})
 	}
 	return c
+}
+
+// memberWarnings are about members whose words do not arrive (ruling R39).
+func memberWarnings(s *admin.Status) (all []string) {
+	if s.Cluster == nil {
+		return nil
+	}
+	for _, p := range s.Cluster.Peers {
+		if p.Strange != "" {
+			all = append(all, fmt.Sprintf("member %s cannot be understood, so nothing that it says counts: %s",
+				p.Name, p.Strange))
+		}
+	}
+	return all
 }
 
 // readKeys finds what is wrong with the key file, so that a reload changes everything or nothing.

@@ -53,8 +53,8 @@ func (m *slotMembers) Hears(member string) bool {
 func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
 
 // Open connects over the cluster's port.
-func (m *slotMembers) Open(ctx context.Context, member, protocol string) (net.Conn, error) {
-	return m.link.Open(ctx, member, protocol)
+func (m *slotMembers) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
+	return m.link.Open(ctx, member, protocols...)
 }
 
 // sharedSlotWarnings are about slots that not all members treat alike.

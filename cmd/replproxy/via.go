@@ -32,7 +32,8 @@ func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*up
 func (m *membership) connect(ctx context.Context, up *upstream.Config, member string, params map[string]string,
 ) (*upstream.Session, error) {
 	through := up.Through(member, func(ctx context.Context) (net.Conn, error) {
-		return m.link.Open(ctx, member, puller.Protocol)
+		conn, _, err := m.link.Open(ctx, member, puller.Protocol)
+		return conn, err
 	})
 	return through.Connect(ctx, params)
 }

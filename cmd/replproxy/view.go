@@ -83,6 +83,7 @@ func (v *view) Status() admin.Status {
 	}
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
+	s.Warnings = append(s.Warnings, memberWarnings(&s)...)
 	s.Warnings = append(s.Warnings, sharedSlotWarnings(&s)...)
 	if r, ok := v.store.Repairing(); ok {
 		s.Store.RepairTo = r.To

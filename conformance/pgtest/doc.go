@@ -5,6 +5,7 @@
 //	                  │              └► SQL, CurrentLSN, Stop, Kill9, Restart, Promote, Log
 //	                  └► Tool(t, "pg_basebackup", …)      Debian's client programs
 //	StartProxy(t, ProxyOptions{Upstream: primary.Conninfo()}) ── Proxy (a real process)
+//	PreviousRelease(t) ── binary of the release before ──► ProxyOptions{Binary}, Proxy.Become
 //	NewNetwork(t).Host(t, "s1") ── Host ──► On(host), ProxyOptions{Host: host}: cut off, direction by direction
 //
 // Everything lives below one short temporary directory per test process and ends with the test that

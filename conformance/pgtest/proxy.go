@@ -36,6 +36,7 @@ type ProxyOptions struct {
 	NoWait   bool     // do not wait for /readyz
 	Stopped  bool     // leave the start to the test
 	Host     *Host    // nil: this process's network
+	Binary   string   // of another release, see [PreviousRelease]; "": this code's
 }
 
 // Proxy is a replproxy, a process of its own, that ends with its test.
@@ -64,7 +65,10 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 	p := &Proxy{
 		Name: o.Name, DataDir: o.DataDir, SocketDir: dir,
 		Port: FreePort(t), HTTPPort: FreePort(t),
-		options: o, bin: Binary(t), who: who, logPath: filepath.Join(dir, "log"),
+		options: o, bin: o.Binary, who: who, logPath: filepath.Join(dir, "log"),
+	}
+	if p.bin == "" {
+		p.bin = Binary(t)
 	}
 	if p.Name == "" {
 		p.Name = "proxy"
@@ -237,6 +241,16 @@ func (p *Proxy) Restart(t testing.TB) {
 	if code := p.Terminate(t); code != 0 {
 		t.Errorf("%s ended with exit code %d", p.Name, code)
 	}
+	p.Start(t)
+}
+
+// Become is Terminate and Start of another release, with the same files.
+func (p *Proxy) Become(t testing.TB, binary string) {
+	t.Helper()
+	if code := p.Terminate(t); code != 0 {
+		t.Errorf("%s ended with exit code %d", p.Name, code)
+	}
+	p.bin = binary
 	p.Start(t)
 }
 

@@ -7,8 +7,9 @@
 //	                                     │
 //	        Told: now, Run: each second  └── "so it is" ─► Serve at each member ──► slot.Table.Meet
 //
-// Members talk over the cluster's port, with their keys (ALPN replproxy-slots/1); a member that does not speak
-// it is like one that can't be reached. Each question has one answer, on the same connection.
+// Members talk over the cluster's port, with their keys, in the highest message version that both speak (ALPN
+// replproxy-slots/1 and /2, ruling R39); a member that speaks none of them is like one that can't be reached.
+// Each question has one answer, on the same connection.
 //
 // Invariants:
 //

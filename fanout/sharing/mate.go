@@ -22,6 +22,8 @@ type mate struct {
 	nudge chan struct{} // one slot
 	turn  chan struct{} // one slot: whoever has put a token in owns conn
 	conn  net.Conn      // nil: none
+	// version is the message version that was agreed on for conn.
+	version byte
 
 	mu      sync.Mutex
 	said    map[string]shared.State
@@ -52,11 +54,11 @@ func (m *mate) call(ctx context.Context, members Members, msg shared.Message) (s
 	}
 	defer func() { <-m.turn }()
 	if m.conn == nil {
-		conn, err := members.Open(ctx, m.name, Protocol)
+		conn, protocol, err := members.Open(ctx, m.name, Protocols()...)
 		if err != nil {
 			return shared.Message{}, err
 		}
-		m.conn = conn
+		m.conn, m.version = conn, versionOf(protocol)
 		m.mu.Lock()
 		m.all = time.Time{}
 		m.mu.Unlock()
@@ -64,10 +66,10 @@ func (m *mate) call(ctx context.Context, members Members, msg shared.Message) (s
 	conn := m.conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	err := write(conn, msg)
+	err := write(conn, m.version, msg)
 	var answer shared.Message
 	if err == nil {
-		answer, err = read(conn, askTimeout)
+		answer, err = read(conn, m.version, askTimeout)
 	}
 	if err == nil && answer.Wish != msg.Wish {
 		err = shared.ErrEncoding

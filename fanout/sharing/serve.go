@@ -24,17 +24,17 @@ const (
 
 var errTooMany = errors.New("too many connections of this member")
 
-// Serve answers a member on a connection of Protocol until ctx ends or the connection does.
-func (s *Sharing) Serve(ctx context.Context, member string, conn net.Conn) {
+// Serve answers a member on a connection of one of Protocols until ctx ends or the connection does.
+func (s *Sharing) Serve(ctx context.Context, member, protocol string, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer conn.Close()
-	err := s.serve(member, conn)
+	err := s.serve(member, versionOf(protocol), conn)
 	if ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		s.o.Logger.Info("ended a member's connection about slots", "member", member, "err", err)
 	}
 }
 
-func (s *Sharing) serve(member string, conn net.Conn) error {
+func (s *Sharing) serve(member string, version byte, conn net.Conn) error {
 	m := s.mates[member]
 	if m == nil {
 		return fmt.Errorf("%q is no other member", member)
@@ -44,14 +44,14 @@ func (s *Sharing) serve(member string, conn net.Conn) error {
 	}
 	defer m.leave()
 	for {
-		msg, err := read(conn, silence)
+		msg, err := read(conn, version, silence)
 		if err != nil {
 			return err
 		}
 		if !m.mayAsk(msg) {
 			return fmt.Errorf("%w: it asks for another member", shared.ErrEncoding)
 		}
-		if err := write(conn, s.answer(m, msg)); err != nil {
+		if err := write(conn, version, s.answer(m, msg)); err != nil {
 			return err
 		}
 	}
@@ -93,8 +93,8 @@ func (m *mate) mayAsk(msg shared.Message) bool {
 		!slices.ContainsFunc(msg.Entries, func(e shared.Entry) bool { return e.Owner != m.name })
 }
 
-func write(conn net.Conn, msg shared.Message) error {
-	b, err := shared.Append(make([]byte, lengthSize), msg)
+func write(conn net.Conn, version byte, msg shared.Message) error {
+	b, err := shared.Append(make([]byte, lengthSize), version, msg)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func write(conn net.Conn, msg shared.Message) error {
 	return err
 }
 
-func read(conn net.Conn, patience time.Duration) (shared.Message, error) {
+func read(conn net.Conn, version byte, patience time.Duration) (shared.Message, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return shared.Message{}, err
 	}
@@ -125,7 +125,7 @@ func read(conn net.Conn, patience time.Duration) (shared.Message, error) {
 	if _, err := io.ReadFull(conn, b); err != nil {
 		return shared.Message{}, err
 	}
-	return shared.Decode(b)
+	return shared.Decode(b, version)
 }
 
 func (m *mate) enter() bool {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	// Protocol is the ALPN name under which members talk about slots.
-	Protocol = "replproxy-slots/1"
+	// protocolPrefix and a message version are an ALPN name under which members talk about slots.
+	protocolPrefix = "replproxy-slots/"
 	// tellInterval is how often others hear how far slots have moved: what they keep is that much older.
 	tellInterval = time.Second
 	// resyncInterval repeats everything, should a mistake of ours ever lose something.
@@ -37,9 +38,23 @@ type Members interface {
 	Names() []string          // as configured, without this one
 	Up(member string) bool    // it can be dialled, as far as is known
 	Hears(member string) bool // it was heard within seconds: it lives
-	Open(ctx context.Context, member, protocol string) (net.Conn, error)
+	// Open connects for one of protocols, best first, and says for which.
+	Open(ctx context.Context, member string, protocols ...string) (conn net.Conn, protocol string, err error)
 	// Forgotten are gone for good, as an operator says, until they are heard.
 	Forgotten() []string
+}
+
+// Protocols are the ALPN names under which members talk about slots, best first: one per message version.
+func Protocols() (names []string) {
+	for v := byte(shared.Newest); v >= shared.Oldest; v-- {
+		names = append(names, protocolPrefix+strconv.Itoa(int(v)))
+	}
+	return names
+}
+
+// versionOf is the message version of one of Protocols.
+func versionOf(protocol string) byte {
+	return shared.Newest - byte(slices.Index(Protocols(), protocol))
 }
 
 // Options of New. Everything but Introduction is required.

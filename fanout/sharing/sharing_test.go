@@ -3,10 +3,12 @@ package sharing
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +48,7 @@ type member struct {
 	slots   *slot.Table
 	sharing *Sharing
 	l       net.Listener
+	newest  byte // message version: the first member of a world speaks the oldest only, so all tests mix them
 }
 
 func newWorld(t *testing.T, names ...string) *world {
@@ -63,8 +66,9 @@ func newWorldThat(t *testing.T, introduction time.Duration, names ...string) *wo
 	for _, name := range names {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		w.must(err)
-		w.all[name] = &member{w: w, name: name, l: l}
+		w.all[name] = &member{w: w, name: name, l: l, newest: shared.Newest}
 	}
+	w.all[names[0]].newest = shared.Oldest
 	for _, m := range w.all {
 		table, err := slot.Open(filepath.Join(dir, m.name), slot.Options{Node: m.name})
 		w.must(err)
@@ -93,7 +97,7 @@ func (w *world) run(f func(context.Context)) {
 	w.stop = append(w.stop, func() { cancel(); <-done })
 }
 
-// serve says who calls by the first line of each connection, as a door knows by TLS.
+// serve hears from the first bytes of each connection who calls and in which version, as a door knows by TLS.
 func (m *member) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -104,12 +108,12 @@ func (m *member) serve(ctx context.Context) {
 			return
 		}
 		wg.Go(func() {
-			name := make([]byte, 1)
-			if _, err := conn.Read(name); err != nil {
+			head := make([]byte, 2)
+			if _, err := io.ReadFull(conn, head); err != nil {
 				_ = conn.Close()
 				return
 			}
-			m.sharing.Serve(ctx, string(name), conn)
+			m.sharing.Serve(ctx, string(head[:1]), protocolPrefix+string(head[1:]), conn)
 		})
 	}
 }
@@ -137,19 +141,20 @@ func (m *member) Hears(name string) bool {
 	return !m.w.silent[m.name+">"+name]
 }
 
-func (m *member) Open(ctx context.Context, name, protocol string) (net.Conn, error) {
+func (m *member) Open(ctx context.Context, name string, protocols ...string) (net.Conn, string, error) {
 	m.w.mu.Lock()
 	cut := m.w.cut[m.name+">"+name]
 	m.w.mu.Unlock()
-	if cut || protocol != Protocol {
-		return nil, errUnreachable
+	protocol := protocolPrefix + strconv.Itoa(int(min(m.newest, m.w.all[name].newest)))
+	if cut || !slices.Contains(protocols, protocol) {
+		return nil, "", errUnreachable
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", m.w.all[name].l.Addr().String())
 	if err == nil {
-		_, err = conn.Write([]byte(m.name))
+		_, err = conn.Write([]byte(m.name + strings.TrimPrefix(protocol, protocolPrefix)))
 	}
-	return conn, err
+	return conn, protocol, err
 }
 
 // part cuts a member off, or brings it back; noticed: the others know.
@@ -362,7 +367,7 @@ func TestHostileMember(t *testing.T) {
 	w.must(a.create("x"))
 	before := a.slots.Shared()
 	dial := func() net.Conn {
-		conn, err := b.Open(t.Context(), "a", Protocol)
+		conn, _, err := b.Open(t.Context(), "a", Protocols()...)
 		w.must(err)
 		w.must(conn.SetDeadline(time.Now().Add(patience)))
 		return conn
@@ -376,7 +381,7 @@ func TestHostileMember(t *testing.T) {
 	}
 	forged := dial()
 	claim := shared.State{Name: "x", Generation: 50, Owner: "c", Stamp: 1}
-	w.must(write(forged, shared.Message{Wish: shared.Drop, Entries: []shared.Entry{{State: claim}}}))
+	w.must(write(forged, shared.Oldest, shared.Message{Wish: shared.Drop, Entries: []shared.Entry{{State: claim}}}))
 	ends("a claim of another member", forged)
 	for what, bytes := range map[string]string{
 		"much too long": "\xff\xff\xff\xff", "noise": "\x00\x00\x00\x08nonsense", "another version": "\x00\x00\x00\x05\x02\x00\x00\x00\x00",
@@ -390,8 +395,8 @@ func TestHostileMember(t *testing.T) {
 	var open []net.Conn
 	for range maxConns {
 		conn := dial()
-		w.must(write(conn, shared.Message{}))
-		_, err := read(conn, patience)
+		w.must(write(conn, shared.Oldest, shared.Message{}))
+		_, err := read(conn, shared.Oldest, patience)
 		w.must(err)
 		open = append(open, conn)
 	}

@@ -20,6 +20,8 @@ type Peer struct {
 	Heard     time.Time `json:"heard_at,omitzero" doc:"when it said something last; absent while it is not connected"`
 	LastError string    `json:"last_error,omitempty" doc:"why the last connection to it ended or failed"`
 	Slots     string    `json:"slots_error,omitempty" doc:"why slots were not shared with it at the last try"`
+	Version   int       `json:"message_version,omitempty" doc:"in which both talk: the highest that both speak"`
+	Strange   string    `json:"not_understood,omitempty" doc:"why it cannot be understood"`
 }
 
 // sharedSlotMetrics are rows of [metrics].

@@ -10,16 +10,22 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
+// The message versions, see [Append].
 const (
-	version    = 1
+	Oldest = 1
+	Newest = 2
+)
+
+const (
 	maxName    = 63 // NAMEDATALEN - 1, of slots and of nodes
 	headerSize = 5
+	lengthSize = 2
 	stateSize  = 3 + 2*(1+maxName) + 4 + 6*8
 
 	// MaxEntries bounds a message: twice the slots of a table, for the slots and their graves.
 	MaxEntries = 2048
-	// MaxSize is the largest message.
-	MaxSize = headerSize + MaxEntries*stateSize
+	// MaxSize is the largest message, with as much again for what a later release adds.
+	MaxSize = headerSize + MaxEntries*2*(lengthSize+stateSize)
 )
 
 // ErrEncoding reports bytes that no Append of this version wrote.
@@ -42,7 +48,8 @@ type Message struct {
 
 // All integers are big-endian; a text is its length in one byte and its bytes.
 //
-//	message  1 wish all n(2) n×entry
+//	message  1 wish all n(2) n×entry, or
+//	         2 wish all n(2) n×(length(2) entry)
 //	entry    flags why real name owner generation stamp pid(4) restart xmin catalog_xmin created
 const (
 	flagDropped = 1 << iota
@@ -51,8 +58,10 @@ const (
 	flagsAll = flagDropped | flagIdle | flagKeeps
 )
 
-// Append appends the encoding of m, or fails when m is outside the bounds.
-func Append(b []byte, m Message) ([]byte, error) {
+// Append appends the encoding of m in a message version, or fails when m is outside the bounds. In version 1 a byte
+// more is an error; from version 2 on what a later release adds is skipped: flags, what follows an entry's known
+// fields, what follows the entries.
+func Append(b []byte, version byte, m Message) ([]byte, error) {
 	if len(m.Entries) > MaxEntries || m.Wish > Drop {
 		return nil, fmt.Errorf("%w: %d entries, wish %d", ErrEncoding, len(m.Entries), m.Wish)
 	}
@@ -65,6 +74,10 @@ func Append(b []byte, m Message) ([]byte, error) {
 		if err := e.check(); err != nil {
 			return nil, err
 		}
+		begin := len(b)
+		if version > Oldest {
+			b = append(b, 0, 0)
+		}
 		b = append(b, e.flags(), byte(e.Why), byte(e.Real), byte(len(e.Name)))
 		b = append(append(b, e.Name...), byte(len(e.Owner)))
 		b = append(b, e.Owner...)
@@ -74,6 +87,9 @@ func Append(b []byte, m Message) ([]byte, error) {
 		b = binary.BigEndian.AppendUint32(b, uint32(e.ActivePID))
 		for _, v := range []uint64{uint64(e.Restart), uint64(e.Xmin), uint64(e.Catalog), uint64(e.Created)} {
 			b = binary.BigEndian.AppendUint64(b, v)
+		}
+		if version > Oldest {
+			binary.BigEndian.PutUint16(b[begin:], uint16(len(b)-begin-lengthSize))
 		}
 	}
 	return b, nil
@@ -110,8 +126,8 @@ func printable(name string) bool {
 	return true
 }
 
-// Decode reads one whole message. Every error wraps [ErrEncoding].
-func Decode(b []byte) (m Message, err error) {
+// Decode reads one whole message of a version. Every error wraps [ErrEncoding].
+func Decode(b []byte, version byte) (m Message, err error) {
 	d := decoder{b: b}
 	head := d.take(headerSize)
 	n := int(binary.BigEndian.Uint16(head[3:]))
@@ -120,7 +136,11 @@ func Decode(b []byte) (m Message, err error) {
 	}
 	m.Wish, m.All = Wish(head[1]), head[2] == 1
 	for range n {
-		e := d.entry()
+		read := d.entry
+		if version > Oldest {
+			read = d.longer
+		}
+		e := read()
 		if d.short {
 			return Message{}, fmt.Errorf("%w: it ends early", ErrEncoding)
 		}
@@ -129,7 +149,7 @@ func Decode(b []byte) (m Message, err error) {
 		}
 		m.Entries = append(m.Entries, e)
 	}
-	if d.bad || len(d.b) > 0 {
+	if version == Oldest && (d.bad || len(d.b) > 0) {
 		return Message{}, fmt.Errorf("%w: %d bytes too many, or unknown flags", ErrEncoding, len(d.b))
 	}
 	return m, nil
@@ -153,6 +173,14 @@ func (d *decoder) take(n int) []byte {
 
 func (d *decoder) u64() uint64  { return binary.BigEndian.Uint64(d.take(8)) }
 func (d *decoder) text() string { return string(d.take(int(d.take(1)[0]))) }
+
+// longer reads an entry behind its length, and skips what it has beyond what is known.
+func (d *decoder) longer() Entry {
+	in := decoder{b: d.take(int(binary.BigEndian.Uint16(d.take(lengthSize))))}
+	e := in.entry()
+	d.short = d.short || in.short
+	return e
+}
 
 func (d *decoder) entry() (e Entry) {
 	head := d.take(3)

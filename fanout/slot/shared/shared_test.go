@@ -2,7 +2,9 @@ package shared
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -176,16 +178,21 @@ func TestMessages(t *testing.T) {
 		full.Entries = append(full.Entries, Entry{State: s, Keeps: true, Why: Busy})
 	}
 	for _, m := range []Message{{}, full, {Wish: Drop, Entries: []Entry{{State: State{Name: "a"}}}}} {
-		b, err := Append(nil, m)
-		if err != nil || len(b) > MaxSize {
-			t.Fatalf("%d bytes, %v", len(b), err)
-		}
-		if back, err := Decode(b); err != nil || !reflect.DeepEqual(back, m) {
-			t.Errorf("%v", err)
-		}
-		for cut := range min(len(b), 500) {
-			if _, err := Decode(b[:cut]); !errors.Is(err, ErrEncoding) {
-				t.Fatalf("cut at %d: %v", cut, err)
+		for version := byte(Oldest); version <= Newest; version++ {
+			b, err := Append(nil, version, m)
+			if err != nil || len(b) > MaxSize {
+				t.Fatalf("%d bytes, %v", len(b), err)
+			}
+			if back, err := Decode(b, version); err != nil || !reflect.DeepEqual(back, m) {
+				t.Errorf("version %d: %v", version, err)
+			}
+			if _, err := Decode(append(b, "more"...), version); (err == nil) != (version > Oldest) {
+				t.Errorf("version %d with more: %v", version, err)
+			}
+			for cut := range min(len(b), 500) {
+				if _, err := Decode(b[:cut], version); !errors.Is(err, ErrEncoding) {
+					t.Fatalf("cut at %d: %v", cut, err)
+				}
 			}
 		}
 	}
@@ -199,9 +206,37 @@ func TestMessages(t *testing.T) {
 	} {
 		s := ok
 		change(&s)
-		if _, err := Append(nil, Message{Entries: []Entry{{State: s}}}); !errors.Is(err, ErrEncoding) {
+		if _, err := Append(nil, Newest, Message{Entries: []Entry{{State: s}}}); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// In version 1 a message is as release v0.1.0 said it, byte for byte: these are its bytes. In version 2 flags and
+// what follows an entry are skipped.
+func TestBytes(t *testing.T) {
+	m := Message{Wish: Attach, All: true, Entries: []Entry{
+		{State: State{Name: "s1", Generation: 5, Owner: "a", Stamp: 6, Real: Mirrored, ActivePID: 7, Restart: 8, Xmin: 9, Catalog: 10,
+			Created: 11, Idle: true}, Keeps: true, Why: Busy},
+		{State: State{Name: "s2"}},
+	}}
+	const first = "06" + "%02x" + "%02x" + "027331" + "0161" + "0000000000000005" + "0000000000000006" + "00000007" +
+		"0000000000000008" + "0000000000000009" + "000000000000000a" + "000000000000000b"
+	second := "000000" + "027332" + "00" + strings.Repeat("00", 2*8+4+4*8)
+	entry := fmt.Sprintf(first, byte(Busy), byte(Mirrored))
+	want := fmt.Sprintf("01%02x01", byte(Attach)) + "0002" + entry + second
+	b, err := Append(nil, Oldest, m)
+	if got := hex.EncodeToString(b); err != nil || got != want {
+		t.Errorf("%v\n%s\nrelease v0.1.0 said\n%s", err, got, want)
+	}
+	size := func(s string) string { return fmt.Sprintf("%04x", len(s)/2) }
+	later := fmt.Sprintf("02%02x01", byte(Attach)) + "0002" + size(entry+"ffff") + "f6" + entry[2:] + "ffff" + size(second) + second + "ff"
+	b, err = hex.DecodeString(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode(b, Newest); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("of a release to come: %+v, %v", got, err)
 	}
 }
 
@@ -211,18 +246,25 @@ func FuzzDecode(f *testing.F) {
 		{Wish: Attach, Entries: []Entry{{State: State{Name: "x", Generation: 5, Owner: "a", ActivePID: 7}, Why: Busy}}},
 		{Entries: []Entry{{State: State{Name: "x"}}, {State: State{Name: "y", Generation: 1, Owner: "b", Dropped: true}, Keeps: true}}},
 	} {
-		b, err := Append(nil, m)
-		if err != nil {
-			f.Fatal(err)
+		for version := byte(Oldest); version <= Newest; version++ {
+			b, err := Append(nil, version, m)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
 		}
-		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := Decode(b)
+		if m, err := Decode(b, Newest); err == nil {
+			if _, err := Append(nil, Newest, m); err != nil {
+				t.Fatalf("what was read can't be said: %v", err)
+			}
+		}
+		m, err := Decode(b, Oldest)
 		if err != nil {
 			return
 		}
-		if back, err := Append(nil, m); err != nil || !bytes.Equal(back, b) {
+		if back, err := Append(nil, Oldest, m); err != nil || !bytes.Equal(back, b) {
 			t.Fatalf("decode and append differ: %v", err)
 		}
 	})
