@@ -6,7 +6,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -32,13 +31,11 @@ type stages struct {
 	make sync.Mutex // maker.go
 }
 
-// segFile is a segment being written. f and key are fixed; hash belongs to the writer; fresh is
-// guarded by stages.sync.
+// segFile is a segment being written. f and key are fixed; fresh is guarded by stages.sync.
 type segFile struct {
 	key   segKey
 	end   lsn.LSN
 	f     vfs.File
-	hash  *xxhash.Digest
 	fresh bool // its name is not durable yet
 }
 
@@ -68,13 +65,13 @@ func (s *Store) writeStep() (bool, error) {
 	if _, err := f.f.WriteAt(piece, s.segs.size.Offset(from)); err != nil {
 		return false, noSpace(fmt.Errorf("write WAL at %s: %w", from, err))
 	}
-	_, _ = f.hash.Write(piece)
 	to := from + lsn.LSN(len(piece))
 	s.mu.Lock()
 	s.pos.Written = to
 	paused := s.paused
 	if to == f.end {
-		s.sealed = append(s.sealed, sealJob{key: f.key, end: f.end, sum: f.hash.Sum64(), ok: true})
+		b := s.tail.find(from)
+		s.sealed = append(s.sealed, sealJob{key: f.key, end: f.end, sum: b.whole, ok: b.hashed})
 		s.stages.cur = nil
 	}
 	s.mu.Unlock()
@@ -99,13 +96,13 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 		return nil, nil
 	}
 	x := s.segs
-	f := &segFile{key: k, end: x.size.Start(k.segno) + s.segLen(), hash: xxhash.New()}
+	f := &segFile{key: k, end: x.size.Start(k.segno) + s.segLen()}
 	var err error
 	if off := x.size.Offset(at); off == 0 {
 		f.fresh = true
 		f.f, err = x.create(k)
 	} else if f.f, err = s.fs.OpenWrite(x.path(x.name(k))); err == nil {
-		err = errors.Join(f.f.Allocate(int64(x.size)), hashFile(f.hash, f.f, off)) // damage may have cut it
+		err = f.f.Allocate(int64(x.size)) // damage may have cut it
 	}
 	if err != nil {
 		if f.f != nil {

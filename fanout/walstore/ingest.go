@@ -16,12 +16,14 @@ const overlapBuffer = 128 << 10
 // ingest is the state of the stream, owned by its goroutine.
 type ingest struct {
 	checker walformat.Checker
-	started bool           // StartStream succeeded
-	tli     lsn.TimelineID // of the stream
-	next    lsn.LSN        // where the next message begins; behind received while WAL is re-sent
-	joint   *joint         // nil: what comes is compared with what is stored, or nothing is
-	block   *block         // the tail's block that holds the received end
-	scratch []byte         // sent and stored bytes of an overlap, made when there is one
+	started bool             // StartStream succeeded
+	tli     lsn.TimelineID   // of the stream
+	next    lsn.LSN          // where the next message begins; behind received while WAL is re-sent
+	framer  walformat.Framer // of what was received
+	hash    hashState        // of what was received, from its segment's first byte on
+	joint   *joint           // nil: what comes is compared with what is stored, or nothing is
+	block   *block           // the tail's block that holds the received end
+	scratch []byte           // sent and stored bytes of an overlap, made when there is one
 }
 
 // AppendFrom takes the WAL of one message: n bytes at at, read from r straight into the tail. They
@@ -74,15 +76,16 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	if err := s.fill(ctx, at, end, r); err != nil {
 		return err
 	}
-	checker := s.in.checker
-	if err := s.checkPages(&checker, at, end); err != nil {
+	checker, framer := s.in.checker, s.in.framer
+	if err := s.checkPages(&checker, &framer, at, end); err != nil {
 		return err
 	}
 	joint, err := s.in.joint.check(end)
 	if err != nil {
 		return err
 	}
-	s.in.checker, s.in.joint = checker, joint
+	s.hashReceived(at, end)
+	s.in.checker, s.in.framer, s.in.joint = checker, framer, joint
 	s.in.next = end
 	return s.publishReceived(end)
 }
@@ -153,20 +156,25 @@ func (s *Store) addBlock(ctx context.Context, b *block) error {
 	}
 }
 
-// checkPages checks every page header that [at, end) completes, and that zeros go on being zeros.
-func (s *Store) checkPages(c *walformat.Checker, at, end lsn.LSN) error {
-	page := at.PageStart()
-	if n := lsn.LSN(c.Source.HeaderLenAt(page)); at != page && at >= page+n {
-		rest := s.streamBytes(at, min(end, page+lsn.PageSize))
-		if c.Zeros() && !walformat.IsZero(rest) {
+// checkPages checks every page header that [at, end) completes, and that zeros go on being zeros. What lies
+// behind an XLOG_SWITCH is not WAL and becomes zeros (ruling R37): a primary that crashed while it wrote them
+// has other bytes there.
+func (s *Store) checkPages(c *walformat.Checker, f *walformat.Framer, at, end lsn.LSN) error {
+	for at < end {
+		page := at.PageStart()
+		stop := min(end, page+lsn.PageSize)
+		b, first := s.streamBytes(at, stop), lsn.LSN(c.Source.HeaderLenAt(page))
+		switch {
+		case f.Switched() && !c.Source.SegSize.IsStart(at):
+		case at < page+first && stop >= page+first:
+			if err := c.Page(page, s.in.tli, s.streamBytes(page, stop)); err != nil {
+				return err
+			}
+		case at >= page+first && c.Zeros() && !walformat.IsZero(b):
 			return walformat.NotZeros(page)
 		}
-		page += lsn.PageSize
-	}
-	for ; page+lsn.LSN(c.Source.HeaderLenAt(page)) <= end; page += lsn.PageSize {
-		if err := c.Page(page, s.in.tli, s.streamBytes(page, min(end, page+lsn.PageSize))); err != nil {
-			return err
-		}
+		clear(b[f.Feed(at, b):])
+		at = stop
 	}
 	return nil
 }
@@ -174,13 +182,17 @@ func (s *Store) checkPages(c *walformat.Checker, at, end lsn.LSN) error {
 // streamBytes gives bytes within one page of the tail, published or not. Only the stream's
 // goroutine adds blocks or writes into them.
 func (s *Store) streamBytes(from, to lsn.LSN) []byte {
-	b := s.in.block
-	if from < b.start {
-		s.mu.Lock()
-		b = s.tail.find(from)
-		s.mu.Unlock()
-	}
+	b := s.streamBlock(from)
 	return b.buf[from-b.start : to-b.start]
+}
+
+func (s *Store) streamBlock(at lsn.LSN) *block {
+	if b := s.in.block; at >= b.start {
+		return b
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tail.find(at)
 }
 
 func (s *Store) publishReceived(end lsn.LSN) error {
@@ -190,6 +202,7 @@ func (s *Store) publishReceived(end lsn.LSN) error {
 		return err
 	}
 	s.pos.Received = end
+	s.pos.Complete = max(s.pos.Complete, s.in.framer.Complete())
 	s.mu.Unlock()
 	signal(s.writeC)
 	s.watch.nudge(MovedReceived)

@@ -70,6 +70,7 @@ type model struct {
 	t      teller
 	seed   uint64
 	rnd    *rand.Rand
+	looks  *rand.Rand // for what is only looked at: it must not change the story
 	disk   *vfs.Mem
 	fault  *vfs.Fault
 	s      *Store
@@ -101,7 +102,8 @@ func tellStory(t teller, seed uint64) { tellSpoiltStory(t, seed, mutant{}) }
 
 func tellSpoiltStory(t teller, seed uint64, spoil mutant) {
 	rnd := rand.New(rand.NewPCG(seed, 0x5eed))
-	m := &model{t: t, seed: seed, rnd: rnd, disk: vfs.NewMem(), calls: -1, newest: 1, mutant: spoil}
+	m := &model{t: t, seed: seed, rnd: rnd, disk: vfs.NewMem(), calls: -1, newest: 1, mutant: spoil,
+		looks: rand.New(rand.NewPCG(seed, 0x100c))}
 	m.g = walstoretest.New(walstoretest.Config{SegSize: testSeg, Major: 14 + rnd.IntN(5)})
 	m.reopen()
 	for range 4 + rnd.IntN(5) {
@@ -191,6 +193,9 @@ func (m *model) publish() {
 		m.fatalf("positions went back: %+v", p)
 	}
 	m.told = p
+	if p.Timeline == m.g.Timeline() {
+		m.checkHashes(p)
+	}
 }
 
 // receive takes one message, first starting the stream when there is none.
@@ -309,6 +314,7 @@ func (m *model) read() {
 	from := p.Oldest + lsn.LSN(m.rnd.Uint64N(uint64(p.Received-p.Oldest)))
 	m.note("read %s", from)
 	m.compare(from, min(p.Received, from+300_000))
+	m.readHashes(p)
 }
 
 func (m *model) compare(from, to lsn.LSN) {
@@ -469,5 +475,6 @@ func (m *model) reopen() {
 	m.told = p
 	m.sabotage()
 	m.compare(p.Oldest, p.Received)
+	m.readHashes(p)
 	m.checkAside()
 }

@@ -133,6 +133,14 @@ var mutants = []mutant{
 			m.s.tail.piece(at, at+1)[0] ^= 1
 		}
 	}},
+	{name: "10 the running hash is not that of the bytes", after: func(m *model) {
+		_, _ = m.s.in.hash.sum.WriteString("x")
+	}},
+	{name: "10 the last record's end is not followed", after: func(m *model) {
+		m.s.mu.Lock()
+		m.s.pos.Complete = m.s.pos.Oldest
+		m.s.mu.Unlock()
+	}},
 	{name: "4 fsync of segments lies", hook: lie(vfs.OpSync, isSegmentName)},
 	{name: "4 fsync of the mark lies", hook: lie(vfs.OpSync, func(base string) bool { return base == markName })},
 	{name: "4 fsync of directories lies", hook: lie(vfs.OpSyncDir, func(string) bool { return true })},

@@ -103,12 +103,15 @@ type Identity struct {
 	ServerMajor int // 14 to 18; the magic of WAL pages is per major
 }
 
-// Positions is where the store stands. Always Oldest ≤ Flushed ≤ Written ≤ Received; all are
-// Invalid, and Timeline 0, until the first stream began.
+// Positions is where the store stands. Always Oldest ≤ Flushed ≤ Written ≤ Received and Complete ≤ Received; all
+// are Invalid, and Timeline 0, until the first stream began.
 type Positions struct {
 	Timeline lsn.TimelineID
 	Oldest   lsn.LSN // the first position from which everything up to Received can be read
 	Received lsn.LSN // in memory
 	Written  lsn.LSN // write(2) returned: survives the end of the process
 	Flushed  lsn.LSN // fsynced, and so is the mark that says so: survives power loss
+	// Complete is the end of the last complete record at or below Received (ruling R36): what lies beyond is the
+	// beginning of a record, on which nothing can rest. Before the first record's end it is where the store begins.
+	Complete lsn.LSN
 }

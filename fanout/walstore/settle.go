@@ -47,12 +47,12 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 		return err
 	}
 	oldest := s.segs.oldest(h, end)
-	s.setEnd(h, m.Start, oldest, end, nil)
-	page := make([]byte, end.PageOffset())
-	if err := s.readBehind(end, page); err != nil {
+	s.setEnd(h, m.Start, oldest, end, &resumption{}) // so that it can be read
+	r, err := s.resumeAt(end)
+	if err != nil {
 		return err
 	}
-	s.setEnd(h, m.Start, oldest, end, page)
+	s.setEnd(h, m.Start, oldest, end, r)
 	last, err := s.lastHeader(end)
 	if err != nil {
 		return err
@@ -62,14 +62,6 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	s.log.Info("store recovered",
 		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
 	return nil
-}
-
-// readBehind reads the bytes of end's page before end, which nobody holds in memory yet.
-func (s *Store) readBehind(end lsn.LSN, page []byte) error {
-	if len(page) == 0 {
-		return nil
-	}
-	return s.readStored(end.PageStart(), page)
 }
 
 // rewrite (9) writes the WAL beyond the mark once more and syncs it: a process that died may have

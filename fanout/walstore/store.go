@@ -40,6 +40,7 @@ type Store struct {
 	writeC, syncC, markC, makeC, spaceC chan struct{}
 
 	in     ingest // owned by the stream's goroutine
+	hashes hashes
 	stages stages // each part under its own lock, see disk.go
 
 	importing sync.Mutex // one Import at a time
@@ -154,7 +155,7 @@ func (s *Store) Adopt(id Identity) error {
 
 func (s *Store) adopted(id Identity) {
 	s.segs = newSegments(s.fs, s.walDir, id.SegSize)
-	s.in.checker.Source = id.source()
+	s.in.checker.Source, s.in.framer.Source = id.source(), id.source()
 	s.identity.Store(&id)
 	signal(s.makeC)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -35,7 +36,8 @@ func TestStoreServesWhatItReceived(t *testing.T) {
 	readAll(t, s, g, 1, g.Start()+12345, g.End()-77)
 
 	s = reopen(t, s, fsys)
-	want := Positions{Timeline: 1, Oldest: g.Start(), Received: g.End(), Written: g.End(), Flushed: g.End()}
+	want := Positions{Timeline: 1, Oldest: g.Start(), Received: g.End(), Written: g.End(), Flushed: g.End(),
+		Complete: g.End()}
 	if got := s.Positions(); got != want {
 		t.Fatalf("positions after reopening: %+v", got)
 	}
@@ -122,11 +124,22 @@ func TestZerosAfterSwitch(t *testing.T) {
 	drain(t, s)
 	readAll(t, s, g, 1, g.Start(), g.End())
 
-	// A page that follows zeros in the same segment is an error.
+	// Whatever a primary that crashed has behind the switch, here are zeros (ruling R37).
 	s = openMem(t, vfs.NewMem())
 	begin(t, s, g)
 	data := bytes.Clone(g.Bytes(g.Start(), g.Start()+8*lsn.PageSize))
 	copy(data[5*lsn.PageSize:], data[:lsn.PageSize])
+	copy(data[lsn.PageSize-10:], "from before")
+	if err := s.AppendFrom(context.Background(), g.Start(), bytes.NewReader(data), len(data)); err != nil {
+		t.Fatal(err)
+	}
+	readAll(t, s, g, 1, g.Start(), g.Start()+8*lsn.PageSize)
+
+	// A page that follows zeros in the same segment, without a switch, is an error.
+	s = openMem(t, vfs.NewMem())
+	begin(t, s, g)
+	clear(data[:lsn.PageSize])
+	copy(data, g.Bytes(g.Start(), g.Start()+walformat.LongHeaderLen))
 	err := s.AppendFrom(context.Background(), g.Start(), bytes.NewReader(data), len(data))
 	if !errors.Is(err, ErrPage) {
 		t.Fatalf("got %v", err)

@@ -50,8 +50,8 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	if err := s.forkFile(segKey{tli, x.size.Segno(end)}, end); err != nil {
 		return err
 	}
-	page := make([]byte, end.PageOffset())
-	if err := s.readStored(end.PageStart(), page); err != nil {
+	r, err := s.resumeAt(end)
+	if err != nil {
 		return err
 	}
 	last, err := s.lastHeader(end)
@@ -68,7 +68,7 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	old := s.leaveFiles()
 	s.giveUpRepair(tli, end)
-	s.setEnd(h, s.start, oldest, end, page)
+	s.setEnd(h, s.start, oldest, end, r)
 	s.in.checker.Resume(last)
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	if fork < pos.Received {

@@ -1,14 +1,23 @@
 package walstore
 
-import "github.com/replproxy/replproxy/grammar/lsn"
+import (
+	"github.com/cespare/xxhash/v2"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
 
 // block is BlockSize bytes of WAL in memory, aligned like the WAL itself. Bytes below the
 // received position never change again, so any number of readers share them without a lock; only
 // the ingest goroutine writes above it. The garbage collector frees a block when the tail and the
 // last reader have let go: reusing it earlier would put wrong WAL under somebody's eyes.
+//
+// sums[i] hashes the segment from its first byte to the block's page i, and is there once that page has bytes;
+// whole is the hash of the segment that ends with the block. Both as far as hashed is set, see hashes.go.
 type block struct {
-	start lsn.LSN
-	buf   []byte
+	start  lsn.LSN
+	buf    []byte
+	hashed bool // from the block's first valid byte on
+	sums   [BlockSize / lsn.PageSize]xxhash.Digest
+	whole  uint64
 }
 
 func newBlock(at lsn.LSN) *block {
@@ -27,7 +36,8 @@ func (b *block) end() lsn.LSN { return b.start + BlockSize }
 type tail struct {
 	blocks []*block
 	low    lsn.LSN
-	max    int // blocks
+	max    int   // blocks
+	before known // hash up to low, unless blocks were dropped since
 }
 
 // find gives the block that holds at, nil when there is none.
@@ -54,7 +64,7 @@ func (t *tail) makeRoom(written lsn.LSN) bool {
 	copy(t.blocks, t.blocks[1:])
 	t.blocks[len(t.blocks)-1] = nil
 	t.blocks = t.blocks[:len(t.blocks)-1]
-	t.low = t.blocks[0].start
+	t.low, t.before = t.blocks[0].start, known{}
 	return true
 }
 
@@ -86,11 +96,14 @@ func (t *tail) piece(from, to lsn.LSN) []byte {
 	return b.buf[from-b.start : min(to, b.end())-b.start]
 }
 
-// reset makes the tail hold only the page bytes [at's page start, at), copied from page. Readers
-// keep the blocks they have: what they look at does not change.
-func (t *tail) reset(at lsn.LSN, page []byte) {
+// reset makes the tail hold only r's page, which ends at at. Readers keep the blocks they have: what they look
+// at does not change.
+func (t *tail) reset(at lsn.LSN, r *resumption) {
 	b := newBlock(at)
-	t.low = at - lsn.LSN(len(page))
-	copy(b.buf[t.low-b.start:], page)
+	t.low, t.before = at-lsn.LSN(len(r.page)), r.before
+	copy(b.buf[t.low-b.start:], r.page)
+	if b.hashed = r.first.ok; len(r.page) > 0 {
+		b.sums[(t.low-b.start)/lsn.PageSize] = r.first.sum
+	}
 	t.blocks = append(t.blocks[:0:0], b)
 }

@@ -130,17 +130,21 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 	if err := s.createMark(mark{Timeline: tli, LSN: at, Start: at}); err != nil {
 		return err
 	}
-	s.setEnd(h, at, at, at, nil)
+	s.setEnd(h, at, at, at, &resumption{framer: s.newFramer()})
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	return nil
 }
 
-// setEnd puts the whole state at a durable end. page holds the bytes of its page before it.
-func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, page []byte) {
+// setEnd puts the whole state at a durable end, from which r goes on.
+func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.history, s.start, s.synced = h, start, end
-	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end}
-	s.tail.reset(end, page)
-	s.in.block = nil
+	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end, Complete: oldest}
+	if c := r.framer.Complete(); c != lsn.Invalid {
+		s.pos.Complete = c
+	}
+	s.hashes.cut(end)
+	s.tail.reset(end, r)
+	s.in.block, s.in.framer, s.in.hash = nil, r.framer, r.hash
 }

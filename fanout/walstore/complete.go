@@ -1,0 +1,125 @@
+package walstore
+
+import (
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// LastComplete gives the end of the last complete record at or below position at of timeline tli, the current one or
+// an ancestor; of a position beyond what is received or beyond where tli was left, that of the end. It is what is
+// compared across servers, members and lives of a server: no commit rests on the beginning of a record, and another
+// server may have other bytes there (ruling R36). Where no record ends between the oldest stored position and at, it
+// is the oldest position.
+//
+// For the received end it costs nothing, see [Positions].Complete; else it reads stored WAL, from disk where it must:
+// two pages, or from the beginning of a long record on. Any goroutine may call it.
+//
+// Errors: *[TimelineError], [ErrNotAdopted], those of reading.
+func (s *Store) LastComplete(tli lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
+	s.mu.Lock()
+	pos, h, end := s.pos, s.history, s.endOf(tli)
+	s.mu.Unlock()
+	fork, _, historic := h.SwitchPoint(tli)
+	switch at = min(at, end); {
+	case pos.Timeline == 0:
+		return 0, ErrNotAdopted
+	case !h.Contains(tli):
+		return 0, &TimelineError{Timeline: tli, Current: pos.Timeline, Reason: "it is not in the history"}
+	case historic && at == fork, at == pos.Complete:
+		return at, nil // a timeline is left at the end of a record
+	case at > pos.Complete && (!historic || at == pos.Received):
+		return pos.Complete, nil
+	case at <= pos.Oldest:
+		return at, nil
+	}
+	f, err := s.frameAt(at)
+	if err != nil {
+		return 0, err
+	}
+	if c := f.Complete(); c != lsn.Invalid {
+		return c, nil
+	}
+	return pos.Oldest, nil
+}
+
+// resumption is what a stream needs to go on at a durable end.
+type resumption struct {
+	page   []byte // of the end's page, before the end
+	before known  // hash up to that page
+	first  hashState
+	framer walformat.Framer
+	hash   hashState // up to the end
+}
+
+// resumeAt reads what is needed to go on at end, which is stored.
+func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
+	r := &resumption{page: make([]byte, end.PageOffset())}
+	low := end.PageStart()
+	err := s.readStored(low, r.page)
+	if err != nil {
+		return nil, err
+	}
+	if r.framer, err = s.frameAt(end); err != nil {
+		return nil, err
+	}
+	if s.segs.size.IsStart(low) {
+		r.before = s.wholeBefore(low)
+		r.first.begin()
+	} else if r.first.sum, err = s.hashTo(low); err != nil {
+		// What is written next is hashed from the next segment on; the digest of this one is made from its file.
+		s.log.Warn("stored WAL can't be hashed", "lsn", low, "err", err)
+	} else {
+		r.first.ok = true
+		r.before = r.first.known()
+	}
+	r.hash = r.first
+	_, _ = r.hash.sum.Write(r.page)
+	return r, nil
+}
+
+// wholeBefore gives the digest of the segment that ends at at, if that is at hand.
+func (s *Store) wholeBefore(at lsn.LSN) known {
+	if at == lsn.Invalid {
+		return known{}
+	}
+	h, _, _ := s.readState()
+	tli := h.TimelineOf(at - 1)
+	if sum, ok := s.HashAt(tli, at); ok {
+		return known{sum, true}
+	}
+	d, ok := s.digestOf(Segment{Timeline: tli, Start: at - s.segLen(), End: at})
+	return known{d.Sum, ok}
+}
+
+func (s *Store) newFramer() walformat.Framer {
+	return walformat.Framer{Source: s.identity.Load().source()}
+}
+
+// frameAt gives a Framer that was fed the stored WAL before end, from as near as it takes to know where the
+// record before end begins.
+func (s *Store) frameAt(end lsn.LSN) (walformat.Framer, error) {
+	oldest := s.Positions().Oldest
+	for back := lsn.LSN(2 * lsn.PageSize); ; back *= 2 {
+		from := max(oldest, (end - min(end, back)).PageStart())
+		f, next := s.newFramer(), from
+		err := s.readPieces(from, end, func(b []byte) { next = feed(&f, next, b) })
+		found := !f.Lost() && f.Complete() != lsn.Invalid
+		// A record may be long, and zeros behind an XLOG_SWITCH too, but those end with their segment.
+		if f.Lost() && from+lsn.PageSize <= s.segs.size.Floor(max(end, 1)-1) {
+			found = true
+		}
+		if err != nil || found || from == oldest || from >= end {
+			return f, err
+		}
+	}
+}
+
+// feed gives f the bytes b at at page by page, and says where they end.
+func feed(f *walformat.Framer, at lsn.LSN, b []byte) lsn.LSN {
+	for len(b) > 0 {
+		n := min(len(b), lsn.PageSize-at.PageOffset())
+		f.Feed(at, b[:n])
+		at, b = at+lsn.LSN(n), b[n:]
+	}
+	return at
+}
