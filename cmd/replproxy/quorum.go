@@ -89,7 +89,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	print, mark := s.lineOf(id.System, p)
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
-		Owed: repair.To, Line: print, Mark: mark,
+		Owed: max(repair.To, s.store.Promised().Owes), Line: print, Mark: mark,
 	}
 }
 

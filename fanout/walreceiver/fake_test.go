@@ -124,8 +124,8 @@ func (m *memStore) flush() {
 	}
 }
 
-func (m *memStore) Promised() (p lsn.LSN) {
-	m.locked(func() { p = m.promised })
+func (m *memStore) Promised() (p walstore.Promise) {
+	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: m.pos.Timeline} })
 	return p
 }
 

@@ -22,7 +22,7 @@ type Store interface {
 	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
 	Paused() bool
 	// Promised and SetPromised are the durable bound of what was reported under a rule.
-	Promised() lsn.LSN
+	Promised() walstore.Promise
 	SetPromised(lsn.LSN) error
 	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
 	// checkpoint whose checksum is right. It may read two pages.

@@ -37,7 +37,7 @@ type promise struct {
 }
 
 func newPromise(s Store) *promise {
-	p := &promise{store: s, bound: s.Promised()}
+	p := &promise{store: s, bound: s.Promised().At}
 	p.high.Store(uint64(p.bound))
 	return p
 }

@@ -334,8 +334,8 @@ func TestLetGoOnTheWire(t *testing.T) {
 	c.send(wire.AppendFrame(nil, 'C', []byte("COPY 0\x00")))
 	c.Close()
 	<-w.copies
-	if m.Promised() != 0x1000009 { // settled
-		t.Errorf("promised %s", m.Promised())
+	if m.Promised().At != 0x1000009 { // settled
+		t.Errorf("promised %s", m.Promised().At)
 	}
 }
 

@@ -1,7 +1,6 @@
 package walstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,62 +15,95 @@ import (
 // PromisedAll as a promise says: anything that is in the store may have been reported.
 const PromisedAll = lsn.LSN(math.MaxUint64)
 
-// The file `promised` has the shape of the mark. It exists once something was reported under a rule.
-const (
-	promisedName   = "promised"
-	promisedMagic  = "RPXP"
-	promisedLength = 8
-)
+// Promise is the durable bound of what was reported under a rule (ruling R3).
+type Promise struct {
+	At lsn.LSN // no position beyond it was ever reported
+	// System and Timeline are those of the WAL that At is a position of. 0: not known, in a file of release v0.1.0.
+	System   lsn.SystemID
+	Timeline lsn.TimelineID
+	// Owes is how far WAL must come again before the end of the store says anything (ruling R42). 0: nothing is owed.
+	Owes lsn.LSN
+}
 
-// promised is the durable bound of what was reported under a rule (ruling R3).
+// promised is the promise as it is on disk.
 type promised struct {
 	mu  sync.Mutex
-	at  lsn.LSN
-	seq uint64
+	now Promise
+	seq uint64 // 0: there is no file
 }
 
-// Promised is the bound that [Store.SetPromised] made durable last: no position beyond it was ever
-// reported under a rule. After a start that finds [PromisedAll] it is the end of what was recovered.
-func (s *Store) Promised() lsn.LSN {
+// Promised is what [Store.SetPromised] made durable last: no position beyond At was ever reported under a rule.
+// After a start that finds [PromisedAll] it is the end of what was recovered. Any goroutine may call it.
+func (s *Store) Promised() Promise {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
-	return s.promised.at
+	return s.promised.now
 }
 
-// SetPromised makes the bound durable, by one fsync. Raise it before more is reported, lower it only to
-// what has been. Any goroutine may call it.
+// SetPromised makes the bound durable, by one fsync, as one of the WAL that is stored now. Raise it before more is
+// reported, lower it only to what has been. What is owed falls with it, and is paid once the store has flushed
+// as far. Any goroutine may call it.
 func (s *Store) SetPromised(to lsn.LSN) error {
+	id, _ := s.Identity()
+	pos := s.Positions()
+	s.promised.mu.Lock()
+	defer s.promised.mu.Unlock()
+	next := s.promised.now
+	next.At, next.Owes = to, min(next.Owes, to)
+	if pos.Timeline != 0 { // an empty store keeps what it has lost
+		next.System, next.Timeline = id.System, pos.Timeline
+		if pos.Flushed >= next.Owes {
+			next.Owes = 0
+		}
+	}
+	return s.savePromise(next)
+}
+
+// savePromise writes next; the caller holds the lock. While the form stays the same one slot is written. When it
+// changes the file is replaced, so that no release takes an older slot of the form that it knows for the newest.
+func (s *Store) savePromise(next Promise) error {
 	p := &s.promised
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.seq != 0 && p.at == to {
+	if p.seq != 0 && p.now == next {
 		return nil
 	}
 	path := filepath.Join(s.dir, promisedName)
-	payload := binary.LittleEndian.AppendUint64(nil, uint64(to))
-	f, err := s.fs.OpenWrite(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err = vfs.WriteFile(s.fs, path, slotFileContent(promisedMagic, payload)); err == nil {
-			p.at, p.seq = to, 2
-			return nil
+	err := fs.ErrNotExist
+	if p.seq != 0 && (p.now.Owes == 0) == (next.Owes == 0) {
+		err = s.writePromiseSlot(path, next)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		seq := p.seq + 2
+		if err = vfs.WriteFile(s.fs, path, promiseFile(seq, next)); err == nil {
+			p.seq = seq
 		}
-	case err == nil:
-		p.seq++
-		_, err = f.WriteAt(appendSlot(nil, promisedMagic, p.seq, payload), int64(p.seq%2)*slotStride)
-		if err == nil {
-			err = f.Sync()
-		}
-		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("save what was promised: %w", err)
 	}
-	p.at = to
+	p.now = next
 	return nil
 }
 
-// readPromised reads the bound, and makes PromisedAll the end of what was recovered.
+// writePromiseSlot writes next to the slot that does not hold the last one. After a failure it is the same slot again:
+// the other one is good.
+func (s *Store) writePromiseSlot(path string, next Promise) error {
+	f, err := s.fs.OpenWrite(path)
+	if err != nil {
+		return err
+	}
+	seq := s.promised.seq + 1
+	_, err = f.WriteAt(appendPromise(nil, seq, next), int64(seq%2)*slotStride)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		s.promised.seq = seq
+	}
+	return errors.Join(err, f.Close())
+}
+
+// readPromised reads the bound, makes PromisedAll the end of what was recovered, and says of which timeline the bound
+// is now: a store that has gone over to another one left nothing behind that it had not given up.
 func (s *Store) readPromised() error {
 	path := filepath.Join(s.dir, promisedName)
 	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)
@@ -81,17 +113,23 @@ func (s *Store) readPromised() error {
 	if err != nil {
 		return fmt.Errorf("read what was promised: %w", err)
 	}
-	seq, payload, err := newestSlot(raw, promisedMagic, promisedLength)
+	seq, now, err := newestPromise(raw)
 	if err != nil {
 		return &DamagedError{File: path, Reason: err.Error()}
 	}
-	s.promised.seq, s.promised.at = seq, lsn.LSN(binary.LittleEndian.Uint64(payload))
-	if s.promised.at != PromisedAll {
-		return nil
+	s.promised.seq, s.promised.now = seq, now
+	to, pos := now.At, s.Positions()
+	if pos.Timeline == 0 {
+		return nil // the store is empty, what was stored is not known here
 	}
-	end := s.Positions().Received
-	if r, owed := s.Repairing(); owed {
-		end = max(end, r.To) // was stored, and will be again
+	if fork, _, ok := s.History().SwitchPoint(now.Timeline); ok && to != PromisedAll {
+		to = min(to, fork)
 	}
-	return s.SetPromised(end)
+	if to == PromisedAll {
+		to = pos.Received
+		if r, owed := s.Repairing(); owed {
+			to = max(to, r.To) // was stored, and will be again
+		}
+	}
+	return s.SetPromised(to)
 }

@@ -67,7 +67,7 @@ func TestPromisedAfterCrashes(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		mem, g := vfs.NewMem(), newGen()
 		s := openMem(t, mem)
-		if s.Promised() != 0 {
+		if s.Promised() != (Promise{}) {
 			t.Fatal(s.Promised())
 		}
 		begin(t, s, g)
@@ -81,7 +81,7 @@ func TestPromisedAfterCrashes(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				to = PromisedAll
 			}
-			if err := s.SetPromised(to); err != nil || s.Promised() != to {
+			if err := s.SetPromised(to); err != nil || s.Promised().At != to {
 				t.Fatal(s.Promised(), err)
 			}
 			if sure = to; to == PromisedAll {
@@ -92,7 +92,7 @@ func TestPromisedAfterCrashes(t *testing.T) {
 			}
 			mem = mem.Crash(rnd)
 			s = openMem(t, mem)
-			if got := s.Promised(); got != sure {
+			if got := s.Promised().At; got != sure {
 				t.Fatalf("seed %d: %s, promised was %s", seed, got, sure)
 			}
 			start(t, s, 1, testSeg.Floor(s.Positions().Received))
@@ -104,11 +104,11 @@ func TestPromisedAfterCrashes(t *testing.T) {
 	begin(t, s, newGen())
 	for _, to := range []lsn.LSN{5, 6} {
 		fault.Set(func(vfs.Op, string) error { return errors.New("no disk") })
-		if err := s.SetPromised(to); err == nil || s.Promised() == to {
-			t.Errorf("%s: %v", s.Promised(), err)
+		if err := s.SetPromised(to); err == nil || s.Promised().At == to {
+			t.Errorf("%s: %v", s.Promised().At, err)
 		}
 		fault.Set(nil)
-		if err := s.SetPromised(to); err != nil || s.Promised() != to {
+		if err := s.SetPromised(to); err != nil || s.Promised().At != to {
 			t.Error(s.Promised(), err)
 		}
 	}

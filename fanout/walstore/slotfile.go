@@ -32,15 +32,23 @@ const (
 var errSlot = errors.New("not a valid slot")
 
 func appendSlot(b []byte, magic string, seq uint64, payload []byte) []byte {
+	return appendVersion(b, magic, slotVersion, seq, payload)
+}
+
+func appendVersion(b []byte, magic string, version uint32, seq uint64, payload []byte) []byte {
 	start := len(b)
 	b = append(b, magic[:4]...)
-	b = binary.LittleEndian.AppendUint32(b, slotVersion)
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint64(b, seq)
 	b = append(b, payload...)
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b[start:]))
 }
 
 func decodeSlot(b []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
+	return decodeVersion(b, magic, slotVersion, payloadLen)
+}
+
+func decodeVersion(b []byte, magic string, version uint32, payloadLen int) (seq uint64, payload []byte, err error) {
 	n := slotHeaderLen + payloadLen
 	if len(b) < n+slotHashLen || string(b[:4]) != magic {
 		return 0, nil, errSlot
@@ -48,7 +56,7 @@ func decodeSlot(b []byte, magic string, payloadLen int) (seq uint64, payload []b
 	if binary.LittleEndian.Uint64(b[n:]) != xxhash.Sum64(b[:n]) {
 		return 0, nil, errSlot
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v != slotVersion {
+	if v := binary.LittleEndian.Uint32(b[4:]); v != version {
 		return 0, nil, fmt.Errorf("%w: version %d is not known here", errSlot, v)
 	}
 	return binary.LittleEndian.Uint64(b[8:]), b[slotHeaderLen:n], nil

@@ -1,0 +1,113 @@
+package walstore
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// newestOfRelease010 reads the file as release v0.1.0 does: the first form, its slots alone.
+func newestOfRelease010(file []byte) (seq uint64, at lsn.LSN, err error) {
+	seq, payload, err := newestSlot(file, promisedMagic, promisedLength)
+	if err == nil {
+		at = lsn.LSN(binary.LittleEndian.Uint64(payload))
+	}
+	return seq, at, err
+}
+
+// TestPromiseForms: what says all that there is to say is read by this release, and by v0.1.0 while nothing is owed;
+// what v0.1.0 writes is read here, also over a file of this release. The bytes are those of docs/walstore-format.md.
+func TestPromiseForms(t *testing.T) {
+	all := Promise{At: 0x1122334455667788, System: 0x0102030405060708, Timeline: 0x0A0B0C0D}
+	file := promiseFile(8, all)
+	const want = "RPXP\x02\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00" + "\x88\x77\x66\x55\x44\x33\x22\x11" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x08\x07\x06\x05\x04\x03\x02\x01" + "\x0d\x0c\x0b\x0a"
+	if got := string(file[promisedAt:][:len(want)]); got != want {
+		t.Errorf("version 2 is %q", got)
+	}
+	if seq, p, err := newestPromise(file); seq != 8 || p != all || err != nil {
+		t.Errorf("%d, %+v, %v", seq, p, err)
+	}
+	if seq, at, err := newestOfRelease010(file); seq != 8 || at != all.At || err != nil {
+		t.Errorf("v0.1.0 reads %d, %s, %v", seq, at, err)
+	}
+	// v0.1.0 goes on from there: it knows of no timeline.
+	payload := binary.LittleEndian.AppendUint64(nil, 5)
+	copy(file[slotStride:], appendSlot(nil, promisedMagic, 9, payload))
+	if seq, p, err := newestPromise(file); seq != 9 || p != (Promise{At: 5}) || err != nil {
+		t.Errorf("after v0.1.0: %d, %+v, %v", seq, p, err)
+	}
+	if seq, p, err := newestPromise(slotFileContent(promisedMagic, payload)); seq != 2 || p.At != 5 || err != nil {
+		t.Errorf("a file of v0.1.0: %d, %+v, %v", seq, p, err)
+	}
+	owing := all
+	owing.Owes = 0x99
+	if seq, p, err := newestPromise(promiseFile(8, owing)); seq != 8 || p != owing || err != nil {
+		t.Errorf("owing: %d, %+v, %v", seq, p, err)
+	}
+	if _, at, err := newestOfRelease010(promiseFile(8, owing)); err == nil {
+		t.Errorf("v0.1.0 reads %s of a store that owes", at)
+	}
+	for i := range promisedSlotBytes { // one bad byte leaves the other slot, or the other form
+		bad := promiseFile(8, owing)
+		bad[i] ^= 1
+		if seq, p, err := newestPromise(bad); p != owing || err != nil {
+			t.Errorf("byte %d: %d, %+v, %v", i, seq, p, err)
+		}
+	}
+	if _, _, err := newestPromise(make([]byte, 2*slotStride)); err == nil {
+		t.Error("zeros are a promise")
+	}
+}
+
+// TestPromiseOwing: what is owed survives crashes, is paid by what is flushed, and falls with what is given up; at no
+// moment does v0.1.0 find an older bound than the newest.
+func TestPromiseOwing(t *testing.T) {
+	for seed := range uint64(100) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		mem, g := vfs.NewMem(), newGen()
+		s := openMem(t, mem)
+		begin(t, s, g)
+		g.Record(3000)
+		send(t, s, g, s.Positions().Received)
+		drain(t, s)
+		flushed := s.Positions().Flushed
+		ahead := flushed + 50
+		save := func(p Promise) {
+			t.Helper()
+			s.promised.mu.Lock()
+			defer s.promised.mu.Unlock()
+			if err := s.savePromise(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := Promise{At: flushed, System: 7, Timeline: 1}
+		for range 1 + rnd.IntN(6) {
+			now.At += lsn.LSN(rnd.IntN(20))
+			now.Owes = lsn.LSN(rnd.IntN(2)) * ahead
+			save(now)
+			raw, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, promisedName), 2*slotStride)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, at, err := newestOfRelease010(raw); err == nil && (at != now.At || now.Owes != 0) {
+				t.Fatalf("v0.1.0 reads %s of %+v", at, now)
+			}
+		}
+		s = openMem(t, mem.Crash(rnd))
+		got := s.Promised()
+		if got.At != now.At || got.Timeline != 1 || got.Owes != min(now.Owes, now.At) {
+			t.Fatalf("seed %d: %+v, was %+v", seed, got, now)
+		}
+		if now.Owes == 0 {
+			continue
+		}
+		if err := s.SetPromised(flushed); err != nil || s.Promised().Owes != 0 {
+			t.Fatalf("given up: %+v, %v", s.Promised(), err)
+		}
+	}
+}
