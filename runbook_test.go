@@ -41,7 +41,7 @@ func TestRunbook(t *testing.T) {
 // advice are the functions whose texts "replproxy run" shows as warnings, beside those named …Warnings.
 var advice = map[string][]string{
 	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "encryption", "slotWithRule",
-		"countedTwice", "trust", "accessCheck", "relayWithRule"},
+		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule"},
 	"cmd/replproxy": {"publish"},
 }
 

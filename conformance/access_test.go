@@ -41,8 +41,8 @@ listen:
 	}
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{NoListen: true, Config: file(`access:
   - host all alice 127.0.0.1/32 reject
-  - host replproxy alice all relay
-  - host all,replication postgres,repl,adm samehost relay
+  - host replproxy alice all trust
+  - host all,replication postgres,repl,adm samehost trust
 `)})
 	tcp := func(extra string) string {
 		return fmt.Sprintf("host=127.0.0.1 port=%d sslmode=disable dbname=postgres user=alice %s", port, extra)
@@ -77,7 +77,7 @@ listen:
 		t.Fatal(err)
 	}
 	defer stays.Close(t.Context())
-	reload(t, proxy, file("access: [host all alice all relay]\n"))
+	reload(t, proxy, file("access: [host all alice all trust]\n"))
 	for _, bad := range []string{"md5", ""} {
 		if got := refusedWith(t, tcp("")); got != "" {
 			t.Errorf("alice after the reload: %s", got)
@@ -92,7 +92,7 @@ listen:
 			t.Errorf("a rule with an error: %+v", st)
 		}
 	}
-	reload(t, proxy, file("access: [host all alice all relay]\nlimits: {max_connections: 1}\n")) // which stays has
+	reload(t, proxy, file("access: [host all alice all trust]\nlimits: {max_connections: 1}\n")) // which stays has
 	if got := refusedWith(t, tcp("")); got != "53300 sorry, too many clients already" {
 		t.Errorf("beyond max_connections: %q", got)
 	}
@@ -109,7 +109,7 @@ func TestAccessForStandbys(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t)
 	file := func(database string) string {
-		return fmt.Sprintf("upstream: {conninfo: %q}\naccess: [host %s postgres 127.0.0.0/8 relay]\n", primary.Conninfo(), database)
+		return fmt.Sprintf("upstream: {conninfo: %q}\naccess: [host %s postgres 127.0.0.0/8 trust]\n", primary.Conninfo(), database)
 	}
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Config: file("all")})
 	if got := refusedWith(t, proxy.Conninfo("replication=true")); got !=

@@ -208,8 +208,8 @@ func TestStandbyByUsersFile(t *testing.T) {
 		`28P01 password authentication failed for user "app"28P01 password authentication failed for user "nobody"` {
 		t.Error(got)
 	}
-	// Commands that only the primary answers need a role that it knows.
-	if got := s.refusal(t, "BASE_BACKUP"); got != `28000 role "app" does not exist` {
+	// For commands that only the primary answers it has to ask for a proof, over loopback too (ruling R34).
+	if got := s.refusal(t, "BASE_BACKUP"); got != `28000 log-in refused: the primary let replproxy in without asking for a proof` {
 		t.Error(got)
 	}
 	if got := s.refusal(t, "SHOW wal_segment_size"); got != "" {

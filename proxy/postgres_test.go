@@ -14,6 +14,7 @@ import (
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy"
 )
 
@@ -27,10 +28,10 @@ func sqlState(err error) string {
 	return ""
 }
 
-// Both legs over TCP and unix sockets: what of them lets a trusted log-in pass is ruling R1.
+// Both legs over TCP and unix sockets: none of them lets a log-in without a proof pass, a rule does (rulings R1, R34).
 func TestTrustIsNotLent(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
-	allow := rules(t, "local all all trust", "host all all all trust")
+	allow, relay := rules(t, "local all all trust", "host all all all trust"), &access.Keeper{}
 	for _, tc := range []struct {
 		name     string
 		upstream proxy.Dialer
@@ -38,10 +39,13 @@ func TestTrustIsNotLent(t *testing.T) {
 		host     func(*world) string
 		refused  bool
 	}{
-		{"loopback on both legs", tcpTo(s), nil, func(*world) string { return "127.0.0.1" }, false},
-		{"unix to TCP", tcpTo(s), nil, func(w *world) string { return w.host }, true},
-		{"TCP to unix", unixTo(s), nil, func(*world) string { return "127.0.0.1" }, true},
-		{"unix to unix", unixTo(s), nil, func(w *world) string { return w.host }, true},
+		{"TCP to TCP", tcpTo(s), relay, func(*world) string { return "127.0.0.1" }, true},
+		{"unix to TCP", tcpTo(s), relay, func(w *world) string { return w.host }, true},
+		{"TCP to unix", unixTo(s), relay, func(*world) string { return "127.0.0.1" }, true},
+		{"unix to unix", unixTo(s), relay, func(w *world) string { return w.host }, true},
+		{"TCP to TCP by a rule", tcpTo(s), allow, func(*world) string { return "127.0.0.1" }, false},
+		{"TCP to TCP by another address's rule", tcpTo(s), rules(t, "host all all 127.0.0.2/32 trust", "host all all all relay"),
+			func(*world) string { return "127.0.0.1" }, true},
 		{"unix to TCP by a rule", tcpTo(s), allow, func(w *world) string { return w.host }, false},
 		{"TCP to unix by a rule", unixTo(s), allow, func(*world) string { return "127.0.0.1" }, false},
 		{"unix to unix by a rule", unixTo(s), allow, func(w *world) string { return w.host }, false},
@@ -69,7 +73,7 @@ func TestTrustIsNotLent(t *testing.T) {
 func TestRefusedLoginExecutesNothing(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
 	s.Exec(t, "CREATE TABLE hit ()")
-	w := start(t, proxy.Options{Upstream: unixTo(s)})
+	w := start(t, proxy.Options{Upstream: unixTo(s), Access: &access.Keeper{}})
 	c, err := net.Dial("tcp", w.tcp())
 	if err != nil {
 		t.Fatal(err)

@@ -262,8 +262,8 @@ func TestSCRAMAsksAndAnswers(t *testing.T) {
 		{byQuery, false, "eternal", "", ""}, // md5, but the password is stored for SCRAM
 		{byQuery, false, "locked", "28000", "pg_hba.conf rejects connection"},
 		{byQuery, false, "early", "28000", "asks for another proof"},
-		{byQuery, true, "empty", "", ""}, // trust, of a role that has proved itself by the primary's verifier
-		{byFile, false, "empty", "", ""}, // trust over loopback on both legs
+		{byQuery, true, "empty", "", ""},                                // trust, of a role that has proved itself by the primary's verifier
+		{byFile, false, "empty", "28000", "without asking for a proof"}, // over loopback as well
 		{byFile, true, "empty", "28000", "without asking for a proof"},
 		{byFile, false, "nobody", "28P01", "password authentication failed"},
 	} {

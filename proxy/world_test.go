@@ -38,8 +38,12 @@ func start(t *testing.T, o proxy.Options) *world {
 	}
 	w.port = listeners[0].Addr().(*net.TCPAddr).Port
 	o.Listeners = append(listeners, o.Listeners...)
-	if o.Roles != nil && o.Access == nil {
+	switch {
+	case o.Access != nil:
+	case o.Roles != nil:
 		o.Access = verifyAll(t)
+	default:
+		o.Access = rules(t, pgtest.TrustLoopback()...)
 	}
 	o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.Server, err = proxy.New(o)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,7 +119,8 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
 		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
-		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c),
+		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), Access: c.AccessSet().All(),
+		UnixLeg: slices.ContainsFunc(up.Endpoints(), upstream.Endpoint.Unix),
 		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}

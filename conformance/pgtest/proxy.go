@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +32,7 @@ type ProxyOptions struct {
 	Config   string   // content of a file for -c; "": none
 	Password string   // of user postgres, for Conninfo
 	Env      []string // more of its environment
+	Access   []string // --access; nil: [TrustLoopback], unless Config or Args say how clients come in
 	Socket   bool     // listen on a unix socket in SocketDir as well
 	NoListen bool     // the file says where to listen, not an argument
 	NoWait   bool     // do not wait for /readyz
@@ -135,7 +137,31 @@ func (p *Proxy) args() []string {
 	return append(append(args,
 		"--http", fmt.Sprintf("%s:%d", p.options.Host.address(), p.HTTPPort),
 		"--data-dir", p.DataDir,
-		"--name", p.Name), p.options.Args...)
+		"--name", p.Name), append(p.access(), p.options.Args...)...)
+}
+
+// access is the rules that are given as arguments. A file or arguments with rules of their own, or a proxy that
+// verifies clients itself, get none.
+func (p *Proxy) access() (args []string) {
+	rules := p.options.Access
+	said := p.options.Config + strings.Join(p.options.Args, "\n")
+	if rules == nil && !strings.Contains(said, "access:") && !strings.Contains(said, "method: scram") &&
+		!slices.Contains(p.options.Args, "--access") {
+		rules = TrustLoopback()
+	}
+	for _, r := range rules {
+		args = append(args, "--access", r)
+	}
+	return args
+}
+
+// TrustLoopback is rules of access that let in who comes by TCP over loopback though the server asks nothing, as
+// these servers do by default; about everybody else the server decides, as it does without rules.
+func TrustLoopback() []string {
+	return []string{
+		"host all,replication all 127.0.0.0/8 trust", "host all,replication all ::1/128 trust",
+		"host all,replication all all relay", "local all,replication all relay",
+	}
 }
 
 // Program runs another command of replproxy as the proxy's user and returns what it prints.

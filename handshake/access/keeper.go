@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -23,6 +24,19 @@ func (s Set) Verified() []string {
 	}
 	slices.Sort(users)
 	return slices.Compact(users)
+}
+
+// All is the rules of the default and of each listener that has some.
+func (s Set) All() (all []*Rules) {
+	if s.Default.Rules.Len() > 0 {
+		all = append(all, s.Default.Rules)
+	}
+	for _, at := range slices.Sorted(maps.Keys(s.Listeners)) {
+		if r := s.Listeners[at].Rules; r.Len() > 0 {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // Keeper holds the set in force. Its methods may be called from any goroutine; the zero value lets the

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,6 +91,46 @@ func (r *Rules) number(is func(*rule) bool) int {
 
 // FirstWith tells the number of the first rule with method m, 0 for none.
 func (r *Rules) FirstWith(m Method) int { return r.number(func(r *rule) bool { return r.method == m }) }
+
+// FirstTrust tells the number of the first rule that says trust, 0 for none.
+func (r *Rules) FirstTrust() int { return r.FirstWith(Trust) }
+
+// Trusts tells the number of the first rule by which some client with that TCP address is trusted, 0 for none. Rules
+// before it that decide about everybody there hide it.
+func (r *Rules) Trusts(client netip.Addr) int {
+	var decided [2]bool // about whoever is no physical walsender, and about who is
+	for i := range r.Len() {
+		one := &r.rules[i].rule
+		if one.kind == local || !one.address.matches(client, networks) {
+			continue
+		}
+		about := one.about()
+		if one.method == Trust && (about[0] && !decided[0] || about[1] && !decided[1]) {
+			return r.rules[i].number
+		}
+		if one.kind == host && hasWord(one.users, "all") {
+			decided[0] = decided[0] || hasWord(one.databases, "all")
+			decided[1] = decided[1] || about[1]
+		}
+	}
+	return 0
+}
+
+// about tells whether a rule speaks of those that are no physical walsenders, and of those that are.
+func (r *rule) about() (all [2]bool) {
+	for _, d := range r.databases {
+		if d.keyword == "replication" {
+			all[1] = true
+		} else {
+			all[0] = true
+		}
+	}
+	return all
+}
+
+func hasWord(names []name, keyword string) bool {
+	return slices.ContainsFunc(names, func(n name) bool { return n.keyword == keyword })
+}
 
 // FirstTLS tells the number of the first rule that only a connection with TLS matches, 0 for none.
 func (r *Rules) FirstTLS() int { return r.number(func(r *rule) bool { return r.kind == hostSSL }) }

@@ -12,7 +12,8 @@
 // Invariants:
 //
 //  1. AuthenticationOk is passed on only if this client answered a question of the primary before
-//     it, or both legs are TCP over loopback, or a rule says that the client is trusted (ruling R1).
+//     it, or a rule says that the client is trusted (rulings R1, R34). Loopback is no exception: the
+//     primary may have judged by ident or peer, and so judged the proxy.
 //  2. A client that speaks in clear never sees a channel-binding mechanism, and one that speaks TLS
 //     to a proxy that speaks TLS to the primary is refused in words before its binding fails in
 //     silence, unless both show one certificate (ruling R25, facts A7).

@@ -32,7 +32,6 @@ const (
 type Legs struct {
 	ClientTLS, UpstreamTLS bool
 	SameCertificate        bool // the client sees the primary's own (see [SameCertificate])
-	Loopback               bool // both legs are TCP over loopback (see [LoopbackTCP])
 	Trusted                bool // an access rule for the client's real address says trust
 }
 
@@ -101,7 +100,7 @@ func (w *Watch) authentication(body []byte) (Step, []byte, error) {
 	defer w.mu.Unlock()
 	switch binary.BigEndian.Uint32(body) {
 	case kindOk:
-		if !w.answered && !w.legs.Loopback && !w.legs.Trusted {
+		if !w.answered && !w.legs.Trusted {
 			return Refused, nil, errUnproven()
 		}
 		w.ok, w.asked = true, false
@@ -153,5 +152,6 @@ func errUnproven() error {
 		WithDetail("The primary sees replproxy's address, so its trust, peer, ident or cert rule " +
 			"judged replproxy and not this client.").
 		WithHint("Let pg_hba.conf of the primary ask for scram-sha-256 where connections come from " +
-			"replproxy, or add an access rule with trust for this client's address.")
+			"replproxy, or add an access rule with trust for this client's address, as in " +
+			"--access \"host all all 127.0.0.1/32 trust\".")
 }

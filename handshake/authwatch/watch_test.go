@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 
@@ -33,7 +32,6 @@ func TestAuthenticationOkNeedsAProof(t *testing.T) {
 		{name: "nothing asked", want: pgerror.InvalidAuthorization},
 		{name: "TLS on both legs proves nothing", legs: Legs{ClientTLS: true, UpstreamTLS: true},
 			want: pgerror.InvalidAuthorization},
-		{name: "loopback on both legs", legs: Legs{Loopback: true}},
 		{name: "trusted by a rule", legs: Legs{Trusted: true}},
 		{name: "cleartext", kinds: []uint32{kindCleartext}},
 		{name: "md5", kinds: []uint32{kindMD5}},
@@ -135,34 +133,6 @@ func TestBindingOverTwoTLSLegsIsRefusedInWords(t *testing.T) {
 		}
 		if err := w.FromClient('p', []byte("SCRAM-SHA-256-PLUS\x00\x00\x00\x00\x04p=tl")); err != nil {
 			t.Errorf("%+v: %v", legs, err)
-		}
-	}
-}
-
-type addrConn struct {
-	net.Conn
-	local, remote net.Addr
-}
-
-func (c addrConn) LocalAddr() net.Addr  { return c.local }
-func (c addrConn) RemoteAddr() net.Addr { return c.remote }
-
-func TestLoopbackTCP(t *testing.T) {
-	tcp := func(s string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(s), Port: 1} }
-	for _, tc := range []struct {
-		local, remote net.Addr
-		want          bool
-	}{
-		{tcp("127.0.0.1"), tcp("127.0.0.9"), true},
-		{tcp("::1"), tcp("::1"), true},
-		{tcp("::ffff:127.0.0.1"), tcp("::ffff:127.0.0.1"), true},
-		{tcp("127.0.0.1"), tcp("10.0.0.1"), false},
-		{tcp("10.0.0.1"), tcp("127.0.0.1"), false},
-		{&net.UnixAddr{Name: "/x"}, &net.UnixAddr{}, false},
-		{nil, nil, false},
-	} {
-		if got := LoopbackTCP(addrConn{local: tc.local, remote: tc.remote}); got != tc.want {
-			t.Errorf("%v %v: %v", tc.local, tc.remote, got)
 		}
 	}
 }

@@ -112,7 +112,7 @@ var keys = []key{
 		func(c *Config) value { return integer(&c.Limits.MaxLogins, 1, 100_000) }},
 	{"limits.authentication_timeout", "", "", built, restart,
 		func(c *Config) value { return reader(&c.Limits.AuthenticationTimeout, parseLoginTime) }},
-	{"access", "", "", built, reload,
+	{"access", "access", "rule of who may come in, a line as in pg_hba.conf; repeatable", built, reload,
 		func(c *Config) value { return texts(&c.Access) }},
 	{"synchronous_standby_names", "synchronous-standby-names",
 		"rule for the position that is reported to the primary", built, reload,

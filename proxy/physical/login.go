@@ -119,7 +119,6 @@ func (l *login) run() error {
 		ClientTLS:       l.s.clientTLS(),
 		UpstreamTLS:     l.link.up.TLS,
 		SameCertificate: authwatch.SameCertificate(l.s.req.Certificate, l.link.up.Conn),
-		Loopback:        authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn),
 		Trusted:         l.s.server.Access().Method == access.Trust,
 	})
 	for _, f := range first {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -121,8 +120,7 @@ func (l *login) prove(v *roles.Verified) error {
 		return err
 	}
 	defer context.AfterFunc(l.ctx, l.link.interrupt)()
-	lent := authwatch.LoopbackTCP(l.s.client.conn) && authwatch.LoopbackTCP(l.link.up.Conn)
-	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up, lent)}
+	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up)}
 	for _, f := range first {
 		if err := p.frame(f.typ, f.body); err != nil {
 			return err

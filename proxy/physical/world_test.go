@@ -76,6 +76,9 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	listeners, err := proxy.Listen(t.Context(), []string{"127.0.0.1:0"})
 	must(t, err)
 	w.addr = listeners[0].Addr().(*net.TCPAddr)
+	if o.access == nil {
+		o.access = pgtest.TrustLoopback()
+	}
 	rules, err := access.Parse(o.access)
 	must(t, err)
 	admit := &access.Keeper{}

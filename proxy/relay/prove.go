@@ -20,8 +20,8 @@ type Prover struct {
 }
 
 // NewProver is for one log-in over upstream. The primary need not ask when the client has proved itself by the
-// primary's own verifier of this very role, or when the client has the same right directly (lent, ruling R1).
-func NewProver(v *roles.Verified, upstream *Upstream, lent bool) *Prover {
+// primary's own verifier of this very role (ruling R1).
+func NewProver(v *roles.Verified, upstream *Upstream) *Prover {
 	leg := scramauth.Leg{TLS: upstream.TLS, Binding: upstream.ChannelBinding}
 	if secure, ok := upstream.Conn.(*tls.Conn); ok {
 		if chain := secure.ConnectionState().PeerCertificates; len(chain) > 0 {
@@ -31,7 +31,7 @@ func NewProver(v *roles.Verified, upstream *Upstream, lent bool) *Prover {
 	random := make([]byte, scramauth.NonceSize)
 	_, _ = rand.Read(random) // never fails
 	return &Prover{
-		scram: scramauth.NewClient(v.Keys, leg, scramauth.Nonce(random)), unasked: v.FromPrimary || lent,
+		scram: scramauth.NewClient(v.Keys, leg, scramauth.Nonce(random)), unasked: v.FromPrimary,
 	}
 }
 
@@ -71,8 +71,7 @@ func (p *Prover) Step(body []byte) (frame []byte, ok bool, err error) {
 // prove answers the primary's questions and passes everything else, up to ReadyForQuery (nil). Nothing is read
 // of the client.
 func (l *login) prove(o *Options) error {
-	p := NewProver(o.Verified, o.Upstream, o.Trusted ||
-		authwatch.LoopbackTCP(l.client.Conn) && authwatch.LoopbackTCP(l.upstream.Conn))
+	p := NewProver(o.Verified, o.Upstream)
 	begun, authenticated := false, false
 	for {
 		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)

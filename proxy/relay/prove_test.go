@@ -47,7 +47,7 @@ func TestProve(t *testing.T) {
 			var got bytes.Buffer
 			upstream := said{Reader: bytes.NewReader([]byte(tc.says))}
 			l := &login{client: newLeg(written{Buffer: &got}), upstream: newLeg(upstream)}
-			err := l.prove(&Options{Verified: &roles.Verified{FromPrimary: true}, Upstream: &Upstream{Conn: upstream}, Trusted: true})
+			err := l.prove(&Options{Verified: &roles.Verified{FromPrimary: true}, Upstream: &Upstream{Conn: upstream}})
 			var refused *RefusedError
 			errors.As(err, &refused)
 			if (err == nil) != (tc.refusal == "") || err != nil && (refused == nil || !strings.Contains(err.Error(), tc.refusal)) {

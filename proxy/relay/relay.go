@@ -125,7 +125,6 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),
-			Loopback:        authwatch.LoopbackTCP(o.Client) && authwatch.LoopbackTCP(o.Upstream.Conn),
 		}),
 	}
 	_, err := upstream.Write(o.Startup)

@@ -33,6 +33,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}
+	for _, doubt := range trusting(s, f.Gateways) {
+		all = append(all, doubt+". "+narrower)
+	}
 	return all
 }
 
@@ -128,13 +131,13 @@ func trust(s Setup, f Facts) Check {
 		return c
 	}
 	c.Text = fmt.Sprintf("the primary lets %q in from this host without a password", s.User)
-	if s.LoopbackOnly {
+	if s.LoopbackOnly && (s.AuthMethod == scram || s.trusts()) {
 		c.Text += "; the proxy listens on loopback only"
 		return c
 	}
 	c.Level = Warn
 	c.Remedy = "Use scram-sha-256 for this host in the primary's pg_hba.conf. Until then the proxy refuses log-ins " +
-		"that the primary did not verify (28000)."
+		"that the primary did not verify (28000), but for clients that a rule of access trusts (--access)."
 	if s.AuthMethod == scram {
 		c.Remedy = "Use scram-sha-256 for this host in the primary's pg_hba.conf: as it is, whoever is on this host " +
 			"may log in without the proxy."

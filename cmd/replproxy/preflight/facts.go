@@ -2,10 +2,12 @@ package preflight
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 )
 
 // Setup is what the proxy is going to do.
@@ -17,17 +19,19 @@ type Setup struct {
 	KeepSize              int64
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
 	MaxUpstreamWalsenders int
-	Mirror                string      // slots.mirror
-	Rule                  string      // own synchronous_standby_names
-	Demand                vote.Demand // the same with zones
-	AuthMethod            string      // auth.method
-	AuthQuery             string      // auth.query
-	AccessRules           int         // how many, of all listeners
-	TLSMode               string      // tls.mode
-	Certificate           []byte      // that clients see, in DER; nil without TLS
-	Members               []string    // the other proxies of the cluster
-	ViaCluster            bool        // upstream.via is cluster: one member streams from the primary
-	LoopbackOnly          bool        // every listener is a loopback address or a unix socket
+	Mirror                string          // slots.mirror
+	Rule                  string          // own synchronous_standby_names
+	Demand                vote.Demand     // the same with zones
+	AuthMethod            string          // auth.method
+	AuthQuery             string          // auth.query
+	AccessRules           int             // how many, of all listeners
+	Access                []*access.Rules // of each listener that has some
+	UnixLeg               bool            // a host of conninfo is a unix socket
+	TLSMode               string          // tls.mode
+	Certificate           []byte          // that clients see, in DER; nil without TLS
+	Members               []string        // the other proxies of the cluster
+	ViaCluster            bool            // upstream.via is cluster: one member streams from the primary
+	LoopbackOnly          bool            // every listener is a loopback address or a unix socket
 }
 
 // Facts is what was found. A zero value is unknown.
@@ -54,6 +58,8 @@ type Facts struct {
 	AuthErr    error
 	Derived    []string // access rules that say what the primary's pg_hba.conf does; only if there are none
 	NotDerived int      // lines of it that have no counterpart
+
+	Gateways []netip.Addr // of this machine
 
 	Disk Disk
 }

@@ -41,14 +41,14 @@ func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	f.SQL = bySQL(ctx, c, s, &f)
 	probeTrust(ctx, c, &f)
 	askAuth(ctx, c, s, &f)
-	f.Disk = LookAtDisk(s.DataDir)
+	f.Disk, f.Gateways = LookAtDisk(s.DataDir), gateways()
 	return f
 }
 
 // GatherSQL asks what [Advise] needs over an SQL connection only, so that no walsender of the primary
 // is taken (R25).
 func GatherSQL(ctx context.Context, c *upstream.Config, s Setup) Facts {
-	f := Facts{Settings: map[string]string{}}
+	f := Facts{Settings: map[string]string{}, Gateways: gateways()}
 	f.SQL = bySQL(ctx, c, s, &f)
 	return f
 }

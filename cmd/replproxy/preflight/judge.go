@@ -56,7 +56,7 @@ func Judge(s Setup, f Facts) []Check {
 	if f.TrustTested {
 		checks = append(checks, trust(s, f))
 	}
-	return checks
+	return append(checks, trustedClients(s, f)...)
 }
 
 // Passed reports whether no check failed.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/access"
 )
 
 func goodSetup() Setup {
@@ -23,6 +24,15 @@ func goodFacts() Facts {
 		TrustTested: true,
 		Disk:        Disk{Exists: true, Total: 100 << 30, Free: 50 << 30},
 	}
+}
+
+func trustAll(t *testing.T) *access.Rules {
+	t.Helper()
+	rules, err := access.Parse([]string{"host all all 127.0.0.1/32 trust"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
 
 // TestRuleTraps are the warnings that a rule brings with it, in check and in run.
@@ -163,7 +173,10 @@ func TestJudge(t *testing.T) {
 			s.Rule, f.Settings["synchronous_standby_names"] = "ANY 1 (s1)", "Proxy_A"
 		}, "synchronous_standby_names", OK, "Proxy_A"},
 		{"trust", func(_ *Setup, f *Facts) { f.Trusted = true }, "pg_hba", Warn, "scram-sha-256"},
-		{"trust on loopback", func(s *Setup, f *Facts) { f.Trusted, s.LoopbackOnly = true, true }, "pg_hba", OK, "loopback"},
+		{"trust on loopback", func(s *Setup, f *Facts) { f.Trusted, s.LoopbackOnly = true, true }, "pg_hba", Warn, "--access"},
+		{"trust on loopback, by a rule", func(s *Setup, f *Facts) {
+			f.Trusted, s.LoopbackOnly, s.Access = true, true, []*access.Rules{trustAll(t)}
+		}, "pg_hba", OK, "loopback"},
 	} {
 		s, f := goodSetup(), goodFacts()
 		c.change(&s, &f)
