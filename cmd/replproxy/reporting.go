@@ -84,6 +84,7 @@ func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.OwnStat
 	case r.SlotApart && own.Known:
 		u.SlotFollows = followsFlushed
 		u.SlotRestart, u.SlotHeld, u.SlotStatus, u.SlotSafe = own.Restart, own.HeldBytes, own.State, own.Safe
+		sinceLook(u, r.UpstreamEnd)
 	case r.Ruled && !r.SlotApart:
 		u.SlotFollows, u.SlotRestart = followsReported, max(r.SlotLSN, r.Reported.Flush)
 		if u.SlotRestart == lsn.Invalid || r.UpstreamEnd <= u.SlotRestart {
@@ -94,6 +95,23 @@ func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.OwnStat
 			safe := int64(limit) - u.SlotHeld
 			u.SlotSafe = &safe
 		}
+	}
+}
+
+// sinceLook adds what the primary has written since it was asked: while it stops or starts it answers nothing by
+// SQL, and the stream tells (ruling R38).
+func sinceLook(u *admin.Upstream, end lsn.LSN) {
+	if u.SlotRestart == lsn.Invalid || end <= u.SlotRestart {
+		return
+	}
+	more := int64(end-u.SlotRestart) - u.SlotHeld
+	if more <= 0 {
+		return
+	}
+	u.SlotHeld += more
+	if u.SlotSafe != nil {
+		safe := *u.SlotSafe - more
+		u.SlotSafe = &safe
 	}
 }
 

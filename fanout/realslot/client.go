@@ -2,18 +2,40 @@ package realslot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // applicationName is how the side connections show in pg_stat_activity.
 const applicationName = "replproxy slots"
+
+// stopPause is how long a server that lets nobody in, because it stops or starts, is left alone (ruling R38): a
+// look is a log-in, which it refuses. It is less than a slot that is gone may go unnoticed.
+const stopPause = 8 * time.Second
+
+// stopping reports whether a server refused because it stops, or has not started yet.
+func stopping(err error) bool {
+	var e *pgerror.Error
+	return errors.As(err, &e) && (e.Code == pgerror.AdminShutdown || e.Code == pgerror.CrashShutdown ||
+		e.Code == pgerror.CannotConnectNow)
+}
+
+// restUntil is when a server that was asked at now, and answered err, may be asked again.
+func restUntil(now time.Time, err error) time.Time {
+	if stopping(err) {
+		return now.Add(stopPause)
+	}
+	return now
+}
 
 // Primary is how to reach the primary; *upstream.Config is one.
 type Primary interface {

@@ -12,12 +12,16 @@ import (
 const (
 	// watchInterval is how often a primary is asked whether it still is the one: clients are sent to it.
 	watchInterval = 2 * time.Second
+	// stopPatience is how long the primary may let nobody in before it is looked for anew: one that stops smart
+	// still serves who is there, and nobody takes over meanwhile.
+	stopPatience = 10 * time.Second
 	// otherPatience is how long the other hosts have to log us in once one has.
 	otherPatience = time.Second
 )
 
 // Servers are those that may be the primary; *upstream.Config is one.
 type Servers interface {
+	Dialer
 	ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*upstream.Session, error)
 }
 
@@ -27,9 +31,10 @@ type Finder struct {
 	Upstream Servers
 }
 
-// Watch logs in at all hosts, keeps the session of the server that has the system and writes on timeline t,
-// and calls found at once and then every watchInterval, until that server is not the one any more, which
-// is the error, or ctx ends. It blocks.
+// Watch logs in at all hosts, chooses the server that has the system and writes on timeline t, and calls found
+// at once and then every watchInterval, each time over a session that ends with the question (ruling R38), until
+// that server is not the one any more, which is the error, or ctx ends. One that lets nobody in because it stops
+// or starts is the one for stopPatience more. It blocks.
 func (f Finder) Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID, found func(upstream.Endpoint),
 ) error {
 	w := server{system: system, timeline: t}
@@ -37,20 +42,37 @@ func (f Finder) Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	w.at = s.Endpoint
+	s.Close()
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	for {
-		found(s.Endpoint)
+	for answered := time.Now(); ; {
+		found(w.at)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if err := ask(ctx, w, s); err != nil {
+		err := f.again(ctx, w)
+		switch {
+		case err == nil:
+			answered = time.Now()
+		case !stopping(err) || time.Since(answered) > stopPatience:
 			return err
 		}
 	}
+}
+
+// again asks the server at w.at whether it still is w.
+func (f Finder) again(ctx context.Context, w server) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s, err := sql(ctx, verified{f.Upstream, w})
+	if err != nil {
+		return err
+	}
+	_ = s.Close()
+	return nil
 }
 
 // find is the session of the server that is w. The others are closed.

@@ -25,8 +25,6 @@ const (
 	gateInterval = time.Second
 	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID.
 	idleInterval = 30 * time.Second
-	// sessionAge is how long a session is kept: after so long hosts and primary are looked at anew.
-	sessionAge = 30 * time.Second
 	// askTimeout bounds one round of questions, connecting included.
 	askTimeout = 10 * time.Second
 )
@@ -59,11 +57,6 @@ type Keeper struct {
 	made    atomic.Pointer[server] // where the mirrors are; nil: nowhere yet
 	nudge   chan struct{}          // one slot: look soon
 	changed chan struct{}          // one slot: made has changed
-
-	// Owned by Run.
-	side   *upstream.Session // kept between rounds that follow each other closely; nil: none
-	leads  server            // where side leads to
-	opened time.Time
 
 	mu   sync.Mutex
 	said map[string]string // by slot, "" for all: the last complaint
@@ -165,15 +158,15 @@ func (k *Keeper) drop(ctx context.Context, name string) error {
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(gateInterval)
 	defer tick.Stop()
-	defer k.leave()
-	var last time.Time
+	var last, rest time.Time
 	var looked server // at last
 	for {
-		if w, err := k.o.Following.now(); err != nil {
-			k.leave()
-		} else if w != looked || time.Since(last) >= k.interval() {
+		w, err := k.o.Following.now()
+		if err == nil && (w != looked || time.Since(last) >= k.interval() && time.Now().After(rest)) {
 			last, looked = time.Now(), w
-			k.complain("", k.lookAt(ctx, w))
+			err := k.lookAt(ctx, w)
+			k.complain("", err)
+			rest = restUntil(last, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -206,23 +199,15 @@ func (k *Keeper) interval() time.Duration {
 	return every
 }
 
-// round looks once at w and does what is to be done.
-func (k *Keeper) round(ctx context.Context, w server) (err error) {
+// round looks once at w and does what is to be done, over a session that ends with it (ruling R38).
+func (k *Keeper) round(ctx context.Context, w server) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	defer func() {
-		if err != nil || k.interval() > gateInterval {
-			k.leave()
-		}
-	}()
-	if k.side == nil || k.leads != w || time.Since(k.opened) > sessionAge {
-		k.leave()
-		if k.side, err = sql(ctx, pinned{k.o.Upstream, w.at}); err != nil {
-			return err
-		}
-		k.opened, k.leads = time.Now(), w
+	s, err := sql(ctx, pinned{k.o.Upstream, w.at})
+	if err != nil {
+		return err
 	}
-	s := k.side
+	defer s.Close()
 	if err := w.verify(ctx, s); err != nil {
 		return err
 	}
@@ -260,13 +245,6 @@ func (k *Keeper) round(ctx context.Context, w server) (err error) {
 		signal(k.changed)
 	}
 	return nil
-}
-
-func (k *Keeper) leave() {
-	if k.side != nil {
-		k.side.Close()
-		k.side = nil
-	}
 }
 
 var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")

@@ -15,11 +15,15 @@ import (
 )
 
 const (
-	// ownInterval is how often the own slot is looked at and advanced: what the primary keeps for it is at
-	// most this much old, beside what the store has not flushed.
-	ownInterval = time.Second
-	// touchInterval is how often the slot is advanced to where it is, so that it does not count as idle.
-	touchInterval = 5 * time.Second
+	// ownInterval is how often the own slot is looked at and advanced, also to where it is, so that it does not
+	// count as idle: what the primary keeps for it is at most this much old, beside what the store has not
+	// flushed. Each look is a log-in.
+	ownInterval = 5 * time.Second
+	// ownBytes is how much WAL the store flushes before the slot is advanced earlier: four segments of the usual
+	// size, little on any disk.
+	ownBytes = 64 << 20
+	// ownTick is how often it is looked here whether a look there is due.
+	ownTick = time.Second
 )
 
 // Dialer logs in at one server; *upstream.Config is one.
@@ -108,82 +112,87 @@ func (o *Own) Release() {
 
 // Run advances the slot while it is held, until ctx ends.
 func (o *Own) Run(ctx context.Context) error {
-	tick := time.NewTicker(ownInterval)
+	tick := time.NewTicker(ownTick)
 	defer tick.Stop()
-	var s *upstream.Session
-	done := func() {
-		if s != nil {
-			s.Close()
-			s = nil
-		}
-	}
-	defer done()
-	var touched time.Time
+	var d ownDue
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		o.mu.Lock()
-		at, held := o.at, o.held
-		o.mu.Unlock()
-		if s != nil && (!held || s.Endpoint != at) {
-			done()
+		w, ok := o.where()
+		if now := time.Now(); ok && d.due(now, w, o.o.Flushed()) {
+			err := o.round(ctx, w)
+			d.asked(now, w, o.o.Flushed(), err)
+			o.complain(ctx, err)
 		}
-		if !held {
-			continue
-		}
-		var err error
-		if s, err = o.round(ctx, s, at, &touched); err != nil {
-			done()
-		}
-		o.complain(ctx, err)
 	}
 }
 
-// round looks once, over s or a new session, and does what is to be done.
-func (o *Own) round(ctx context.Context, s *upstream.Session, at upstream.Endpoint, touched *time.Time,
-) (*upstream.Session, error) {
+// where is the server on which the slot is held; false: none, or the stream is about to begin, or to end.
+func (o *Own) where() (server, bool) {
+	w, err := o.o.Following.now()
+	return w, err == nil && o.holds(w.at)
+}
+
+// ownDue tells when the own slot is to be looked at. The zero value says at once. It is pure.
+type ownDue struct {
+	last, rest time.Time
+	of         server
+	flushed    lsn.LSN
+}
+
+func (d *ownDue) due(now time.Time, w server, flushed lsn.LSN) bool {
+	switch {
+	case w != d.of:
+		return true
+	case now.Before(d.rest):
+		return false
+	}
+	return now.Sub(d.last) >= ownInterval || flushed >= d.flushed+ownBytes
+}
+
+func (d *ownDue) asked(now time.Time, w server, flushed lsn.LSN, err error) {
+	d.last, d.of, d.flushed, d.rest = now, w, flushed, restUntil(now, err)
+}
+
+// round looks once, and does what is to be done, over a session that ends with it (ruling R38).
+func (o *Own) round(ctx context.Context, w server) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	w, err := o.o.Following.now()
-	if err != nil || w.at != at {
-		return s, nil // the stream is about to begin, or about to end
+	s, err := o.connect(ctx, w.at)
+	if err != nil {
+		return err
 	}
-	if s == nil {
-		if s, err = o.connect(ctx, at); err != nil {
-			return nil, err
-		}
-	}
+	defer s.Close()
 	if err := w.verify(ctx, s); err != nil {
-		return s, err
+		return err
 	}
 	own, err := o.look(ctx, s)
 	if err != nil {
-		return s, err
+		return err
 	}
-	now, target := time.Now(), o.o.Flushed()
-	if !o.holds(at) || !o.o.Following.still(w) {
-		return s, nil // or target is of another timeline
+	target := o.o.Flushed()
+	if !o.holds(w.at) || !o.o.Following.still(w) {
+		return nil // or target is of another timeline
 	}
-	switch a := own.decide(target, o.o.Fed(), now.Sub(*touched) >= touchInterval); a {
+	switch a := own.decide(target, o.o.Fed()); a {
 	case none:
-		return s, nil
+		return nil
 	case create:
 		_, err = o.recreate(ctx, s, own)
-		return s, err
+		return err
 	default:
-		*touched = now
 		err = do(ctx, verified{o.o.Upstream, w}, s, action{a, o.o.Slot}, max(target, own.Restart))
 		if err != nil {
-			return s, err
+			return err
 		}
 		if a == clear {
 			o.o.Logger.Info("the slot's xmin is withdrawn: feedback is borne by the stream alone", "slot", o.o.Slot)
 		}
 		_, err = o.look(ctx, s) // the status is what came of it
-		return s, err
+		return err
 	}
 }
 

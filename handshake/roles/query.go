@@ -20,17 +20,12 @@ const (
 	askTimeout       = 8 * time.Second
 )
 
-// params are the settings of the connection: whatever conninfo, the role or the database say, the names in
-// the query mean the same, and a time has one form.
-func params(c *upstream.Config) map[string]string {
-	p := map[string]string{
-		"application_name": "replproxy auth", "search_path": "pg_catalog, pg_temp", "client_encoding": "UTF8",
-		"DateStyle": "ISO", "TimeZone": "UTC", "statement_timeout": statementTimeout, "options": "",
+// params are what the connection says beside what each SQL session of ours says ([upstream.Config.Connect]),
+// by which the names in the query mean the same and a time has one form.
+func params() map[string]string {
+	return map[string]string{
+		"application_name": "replproxy auth", "statement_timeout": statementTimeout, "options": "",
 	}
-	if c.Database() == "" {
-		p["database"] = "postgres" // the user's own name, which is the default, is rarely a database
-	}
-	return p
 }
 
 // errAnswer is an answer that auth.query must not give.
@@ -122,7 +117,7 @@ func parseTime(text string) (time.Time, error) {
 func Try(ctx context.Context, c *upstream.Config, query string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	conn, err := c.Connect(ctx, params(c))
+	conn, err := c.Connect(ctx, params())
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,9 @@ const (
 	keepTimes = time.Minute
 	// pause is how long nobody waits for a primary that could not be asked.
 	pause = 2 * time.Second
-	// idleClose and maxLife bound the connection: it is no use to hold one that nobody needs, and after a
-	// failover it must not stay at the old primary.
-	idleClose = 30 * time.Second
-	maxLife   = 5 * time.Minute
+	// maxRound is how long a connection is used for questions that follow each other: one that is always in use
+	// keeps the primary from stopping (ruling R38).
+	maxRound = time.Second
 	// perTick is how many roles are asked for again in one go.
 	perTick = 16
 )
@@ -32,7 +31,6 @@ type asker struct {
 	k      *Keeper
 	conn   *upstream.Session
 	opened time.Time
-	used   time.Time
 }
 
 // Run answers questions until ctx ends, and keeps the answers.
@@ -50,16 +48,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case q := <-k.queue:
 			a.answer(ctx, q)
+			a.rest()
 		case now := <-ticker.C:
 			a.refresh(ctx, now)
+			a.rest()
 			timesToo := now.Sub(kept) >= keepTimes
 			if timesToo {
 				kept = now
 			}
 			k.save(timesToo)
-			if a.conn != nil && (now.Sub(a.used) >= idleClose || now.Sub(a.opened) >= maxLife) {
-				a.close()
-			}
 		}
 	}
 }
@@ -147,9 +144,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 		k.log.Info("the primary answers for roles again")
 	}
 	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt = nil, now, time.Time{}, time.Time{}
-	if reused {
-		k.took = now.Sub(began)
-	}
+	k.took = now.Sub(began)
 	k.cache.learn(name, r, known, now)
 	if n, err := strconv.Atoi(a.conn.Parameters["scram_iterations"]); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true
@@ -167,12 +162,11 @@ func (a *asker) ask(ctx context.Context, name string) (r Role, known bool, err e
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if a.conn == nil {
-		if a.conn, err = a.k.o.Upstream.Connect(ctx, params(a.k.o.Upstream)); err != nil {
+		if a.conn, err = a.k.o.Upstream.Connect(ctx, params()); err != nil {
 			return r, false, err
 		}
 		a.opened = time.Now()
 	}
-	a.used = time.Now()
 	r, known, err = ask(ctx, a.conn, a.k.o.Query, name)
 	if err != nil {
 		// An ERROR is about this name: a client that finds one that the query stumbles over must not make the
@@ -184,6 +178,13 @@ func (a *asker) ask(ctx context.Context, name string) (r Role, known bool, err e
 		err = fmt.Errorf("auth.query: %w", err)
 	}
 	return r, known, err
+}
+
+// rest closes the connection unless another question waits: none of ours waits idle at the primary (ruling R38).
+func (a *asker) rest() {
+	if a.conn != nil && (len(a.k.queue) == 0 || time.Since(a.opened) >= maxRound) {
+		a.close()
+	}
 }
 
 func (a *asker) close() {

@@ -101,6 +101,9 @@ func build(s settings) (*Config, error) {
 	maps.DeleteFunc(base.RuntimeParams, func(name, _ string) bool {
 		return !slices.ContainsFunc(keywords, func(k keyword) bool { return k.name == name && k.how == bySetting })
 	})
+	if base.Database == "" {
+		base.Database = DefaultDatabase
+	}
 	c := &Config{
 		base: base, password: s["password"], passfile: s["passfile"],
 		fallback: s["fallback_application_name"], timeout: base.ConnectTimeout,
@@ -235,7 +238,7 @@ func hideSecrets(err error, s settings) error {
 // User is the role that the proxy itself logs in as.
 func (c *Config) User() string { return c.now().base.User }
 
-// Database is conninfo's dbname; "" when it names none (the server then takes the user's name).
+// Database is conninfo's dbname, or [DefaultDatabase]: where SQL sessions of our own log in.
 func (c *Config) Database() string { return c.now().base.Database }
 
 // ChannelBinding is libpq's channel_binding: disable, prefer or require.

@@ -30,7 +30,9 @@ const maxLoginMessage = 1 << 20
 
 // Connect logs in as the proxy itself, with conninfo's user and credentials. params are added to the
 // startup packet (replication=true, application_name=…) and win over conninfo's settings; "database"
-// replaces dbname. A server that target_session_attrs does not want is passed over. The session must
+// replaces dbname. A session that is not for replication is for a round of SQL and is closed after it (ruling
+// R38): its statements and its pauses are bounded at the server, and what the role's settings say is overridden.
+// A server that target_session_attrs does not want is passed over. The session must
 // be closed. The error is a *[ConnectError].
 func (c *Config) Connect(ctx context.Context, params map[string]string) (*Session, error) {
 	c = c.now()
@@ -90,7 +92,8 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var frames *frameReader
-	cfg, unread := c.libraryConfig(e, params)
+	bySQL := params["replication"] == ""
+	cfg, unread := c.libraryConfig(e, asSQL(params))
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		frames = newFrameReader(r)
 		return pgproto3.NewFrontend(frames, w)
@@ -123,10 +126,17 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	if err != nil {
 		return nil, err
 	}
-	return &Session{
+	s := &Session{
 		Conn: h.Conn, Reader: frames.r, Parameters: maps.Clone(h.ParameterStatuses),
 		PID: h.PID, Key: h.SecretKey, Endpoint: e.reached(h.Conn),
-	}, nil
+	}
+	if bySQL {
+		if err := s.settle(ctx); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // libraryConfig is the library's configuration for one endpoint. unread is why the password file was not
@@ -181,9 +191,6 @@ func (c *Config) passwordFor(e Endpoint, databases ...string) (password string, 
 		host = "localhost"
 	}
 	for _, db := range databases {
-		if db == "" {
-			db = c.base.User
-		}
 		if p := file.FindPassword(host, strconv.Itoa(int(e.Port)), db, c.base.User); p != "" {
 			return p, nil
 		}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -84,9 +85,10 @@ func TestConnectStartupPacket(t *testing.T) {
 			got[fields[i]] = fields[i+1]
 		}
 		want := map[string]string{"user": "u", "database": "d", "application_name": "fb"}
-		for k, v := range params {
-			want[k] = v
+		if params["replication"] == "" {
+			maps.Copy(want, sqlSettings)
 		}
+		maps.Copy(want, params)
 		if params["replication"] != "" {
 			want["database"] = "replication"
 		}

@@ -30,11 +30,7 @@ func askAuth(ctx context.Context, c *upstream.Config, s Setup, f *Facts) {
 	if s.AccessRules > 0 {
 		return
 	}
-	params := map[string]string{"application_name": applicationName}
-	if c.Database() == "" {
-		params["database"] = "postgres"
-	}
-	conn, err := c.Connect(ctx, params)
+	conn, err := c.Connect(ctx, map[string]string{"application_name": applicationName})
 	if err != nil {
 		return
 	}

@@ -81,11 +81,7 @@ func asWalsender(ctx context.Context, c *upstream.Config, s Setup, f *Facts) err
 }
 
 func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
-	params := map[string]string{"application_name": applicationName}
-	if c.Database() == "" {
-		params["database"] = "postgres" // the user's own name, which is the default, is rarely a database
-	}
-	conn, err := c.Connect(ctx, params)
+	conn, err := c.Connect(ctx, map[string]string{"application_name": applicationName})
 	if err != nil {
 		return err
 	}

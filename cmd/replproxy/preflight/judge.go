@@ -119,8 +119,8 @@ func role(f Facts) Check {
 	if f.SQL != nil {
 		c.Level = Warn
 		c.Text += "; but not in by SQL (" + f.SQL.Error() + ")"
-		c.Remedy = "Not needed to run. With dbname in conninfo and a matching pg_hba.conf line, " +
-			"check and status can say more."
+		c.Remedy = "Not needed to run. With a line of pg_hba.conf for the database of conninfo (postgres without " +
+			"dbname) slots there are taken over and advanced, and check and status can say more."
 	}
 	return c
 }
