@@ -204,7 +204,8 @@ func (d *demo) query(ctx context.Context, port int, sql string) ([][]string, err
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.Connect(ctx, map[string]string{"search_path": "public", "statement_timeout": "0", "idle_session_timeout": "0"})
+	as := map[string]string{"search_path": "public", "statement_timeout": "0", "idle_session_timeout": "0"}
+	s, err := c.Connect(ctx, as)
 	if err != nil {
 		return nil, err
 	}
