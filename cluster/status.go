@@ -107,6 +107,13 @@ func (n *Node) SyncStates() map[uint64]Voter {
 	return all
 }
 
+// Named reports whether an application_name is that of a member, or of a voter of a rule.
+func (n *Node) Named(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ledger.Named(name)
+}
+
 // rule is the own one, parsed. The caller holds mu.
 func (n *Node) rule() syncrep.Rule {
 	r, err := syncrep.Parse(n.ledger.State().Rule.Names)

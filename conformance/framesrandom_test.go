@@ -51,10 +51,59 @@ func TestRandomWalsenderSessions(t *testing.T) {
 		rng := random(t)
 		until := time.Now().Add(soakTime(t))
 		for n := 0; n < randomSessions || time.Now().Before(until); n++ {
-			all := randomUtterances(rng)
-			want, got := hear(t, direct.Port, all, here), hear(t, proxy.Port, all, there)
+			all := randomUtterances(rng, sessionCommands)
+			want, got := hear(t, direct.Port, all, here, "true"), hear(t, proxy.Port, all, there, "true")
 			if want != got {
 				t.Errorf("to %v\nPostgreSQL says\n%s\nreplproxy says\n%s", all, want, got)
+			}
+		}
+	})
+}
+
+// databaseCommands are what random sessions on a database ask beside sessionCommands.
+var databaseCommands = append(strings.Split(strings.ReplaceAll(strings.TrimSpace(`
+SELECT 1; SELECT 2|BEGIN|BEGIN|COMMIT|ROLLBACK|SELECT 1/0|SAVEPOINT s|SET application_name = 'other'|SHOW application_name
+SET LOCAL application_name = 'local'|show application_name|RESET application_name|SET client_encoding = 'LATIN1'
+COPY t FROM STDIN|COPY t FROM STDIN; COPY t FROM STDIN|COPY t TO STDOUT|COPY (SELECT g FROM generate_series(1, 1000) g) TO STDOUT
+COPY none FROM STDIN|COPY t FROM STDIN; SELECT 1|TRUNCATE t|SELECT count(*) FROM t
+SELECT count(*) FROM pg_create_logical_replication_slot('l1', 'test_decoding')
+SELECT count(*) FROM pg_create_logical_replication_slot('l2', 'pgoutput', true)
+DROP_REPLICATION_SLOT l1|DROP_REPLICATION_SLOT l1 WAIT|DROP_REPLICATION_SLOT L2
+READ_REPLICATION_SLOT l1|ALTER_REPLICATION_SLOT l1 (FAILOVER)|START_REPLICATION SLOT l1 LOGICAL 0/0
+START_REPLICATION SLOT l1 LOGICAL 0/0 ("no-such" 'option')|START_REPLICATION SLOT l1 PHYSICAL @|START_REPLICATION SLOT "r1" LOGICAL @
+START_REPLICATION SLOT l2 LOGICAL 0/0|START_REPLICATION SLOT l2 LOGICAL 0/0 (proto_version '1', publication_names 'none')
+  START_REPLICATION PHYSICAL @;|START_REPLICATION PHYSICAL @; SELECT 1|start_replication physical @
+/* */ START_REPLICATION @|-- x|COPY t FROM STDIN`), "\n", "|"), "|"), withoutCreation(sessionCommands)...)
+
+// withoutCreation leaves out the logical slot: while PostgreSQL makes one it takes what the client says for replies of a
+// standby, now and then.
+func withoutCreation(commands []string) (all []string) {
+	for _, c := range commands {
+		if !strings.HasSuffix(c, "LOGICAL pgoutput") {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// TestRandomDatabaseSessions does the same on a database, where SQL, COPY and logical streams are told from what is
+// physical (ruling R35).
+func TestRandomDatabaseSessions(t *testing.T) {
+	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+		settings := pgtest.Settings("wal_level = logical", "log_min_messages = fatal")
+		direct, behind := in.Primary(t, settings), in.Primary(t, settings)
+		proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: behind.Conninfo()})
+		at := func(s *pgtest.Server) string { return s.Scalar(t, "SELECT pg_current_wal_flush_lsn()") }
+		direct.Exec(t, "CREATE TABLE t (id int)")
+		behind.Exec(t, "CREATE TABLE t (id int)")
+		here, there := at(direct), at(behind)
+		rng := random(t)
+		until := time.Now().Add(soakTime(t))
+		for n := 0; n < randomSessions || time.Now().Before(until); n++ {
+			all := randomUtterances(rng, databaseCommands)
+			want, got := hear(t, direct.Port, all, here, "database"), hear(t, proxy.Port, all, there, "database")
+			if want != got {
+				t.Fatalf("to %v\nPostgreSQL says\n%s\nreplproxy says\n%s", all, want, got)
 			}
 		}
 	})
@@ -67,7 +116,7 @@ type utterance struct {
 	length int // one more than the length word, when that is wrong; 0: it is right
 }
 
-func (u utterance) String() string { return fmt.Sprintf("%c%q", u.typ, u.body) }
+func (u utterance) String() string { return fmt.Sprintf("%c%.200q", u.typ, u.body) }
 
 func (u utterance) append(b []byte, at string) []byte {
 	if u.length > 0 {
@@ -76,7 +125,7 @@ func (u utterance) append(b []byte, at string) []byte {
 	return wire.AppendFrame(b, u.typ, []byte(strings.Replace(u.body, "@", at, 1)))
 }
 
-func randomUtterances(rng *rand.Rand) (all []utterance) {
+func randomUtterances(rng *rand.Rand, commands []string) (all []utterance) {
 	say := func(typ byte, body string) { all = append(all, utterance{typ: typ, body: body}) }
 	zeros := func(most int) string { return string(make([]byte, rng.IntN(most))) }
 	for range 1 + rng.IntN(8) {
@@ -104,11 +153,17 @@ func randomUtterances(rng *rand.Rand) (all []utterance) {
 		case 7:
 			say('d', "h"+zeros(30))
 		default:
-			text := pick(rng, sessionCommands)
+			text := pick(rng, commands)
 			say('Q', text+strings.Repeat("\x00", min(rng.IntN(12), 1)+rng.IntN(30)/29)) // now and then none, or two
 			if strings.Contains(text, "@") && rng.IntN(3) > 0 {
 				say('d', "r"+string(make([]byte, 33)))
 				say('c', "")
+			}
+			if strings.HasPrefix(text, "COPY t FROM") && rng.IntN(5) > 0 {
+				for range rng.IntN(3) {
+					say('d', pick(rng, []string{"1\n", "1\n2", "x\n"}))
+				}
+				say("cccfS"[rng.IntN(5)], "")
 			}
 		}
 	}
@@ -117,8 +172,8 @@ func randomUtterances(rng *rand.Rand) (all []utterance) {
 	return all
 }
 
-// hear is all that a walsender says to a client that has logged in.
-func hear(t *testing.T, port int, all []utterance, at string) string {
+// hear is all that a walsender says to a client that has logged in, with this value of replication.
+func hear(t *testing.T, port int, all []utterance, at, replication string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -126,7 +181,8 @@ func hear(t *testing.T, port int, all []utterance, at string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(answerTimeout))
-	params := "user\x00postgres\x00replication\x00true\x00application_name\x00random\x00\x00"
+	params := "user\x00postgres\x00database\x00postgres\x00replication\x00" + replication +
+		"\x00application_name\x00random\x00\x00"
 	said := binary.BigEndian.AppendUint32(nil, uint32(8+len(params)))
 	said = append(binary.BigEndian.AppendUint32(said, 3<<16), params...)
 	if _, err := conn.Write(said); err != nil {

@@ -36,6 +36,8 @@ type Options struct {
 	Upstream Dialer
 	// Physical serves physical walsenders; nil refuses them with 0A000.
 	Physical PhysicalHandler
+	// Database serves logical walsenders that have logged in; nil: they are relayed like regular connections.
+	Database DatabaseHandler
 	// Console serves regular connections to ConsoleDatabase; nil: they are relayed like others.
 	Console ConsoleHandler
 	// Access decides who may come in; nil lets the primary decide for all.

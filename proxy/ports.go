@@ -30,6 +30,14 @@ type ConsoleHandler interface {
 	ServeConsole(ctx context.Context, req *handshake.Request, s *Session) error
 }
 
+// DatabaseHandler serves logical walsenders (replication=database) after their log-in: it passes on what is the
+// primary's and answers what is this proxy's (ruling R35). ServeDatabase blocks until the session is over; what is
+// said of the error of PhysicalHandler holds. Both connections stay the server's to close, and are closed
+// when ctx ends.
+type DatabaseHandler interface {
+	ServeDatabase(ctx context.Context, req *handshake.Request, s *Session, legs relay.Legs) error
+}
+
 // Dialer opens connections to the current primary, encrypted as configured, with no startup packet
 // sent. It is called from many goroutines; ctx bounds the attempt.
 type Dialer interface {

@@ -127,11 +127,22 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 			if send == nil {
 				send = s.cancelAtPrimary
 			}
-			withdraw = s.cancels.add(pid, key, send)
+			withdraw = s.cancels.add(pid, key, session.cancelHere(send))
 		},
+		Serve:      s.serveDatabase(req, session),
 		OnReady:    func() { l.done(); session.SetState(StateActive) },
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
+}
+
+// serveDatabase is what a logical walsender is served by after its log-in; nil for others.
+func (s *Server) serveDatabase(req *handshake.Request, session *Session) func(context.Context, relay.Legs) error {
+	if s.o.Database == nil || req.Class != handshake.LogicalWalsender {
+		return nil
+	}
+	return func(ctx context.Context, legs relay.Legs) error {
+		return s.o.Database.ServeDatabase(ctx, req, session, legs)
+	}
 }
 
 // startup is what the primary gets: the client's own packet. Where the client has been answered before the

@@ -59,7 +59,7 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 	g.wg.Add(1) // before leave: drain waits for the startups first
 	defer g.wg.Done()
 	leave()
-	s.session(g, req, decision)
+	s.session(g, at, req, decision)
 }
 
 // judge decides by the rules of the listener, then by what the connection itself must be: a rule with
@@ -82,11 +82,14 @@ var errGaveWay = errors.New("ended to make room: a limit was reached, and it had
 var errCrowdedOut = errors.New("dropped to make room: too many connections without a startup packet")
 
 // session serves a request within its group, under the limit of sessions.
-func (s *Server) session(g *group, req *handshake.Request, decision access.Decision) {
+func (s *Server) session(g *group, at string, req *handshake.Request, decision access.Decision) {
 	session := &Session{
 		began: time.Now(), class: req.Class, user: req.User(), database: req.Database(),
 		clientAddr: req.Conn.RemoteAddr(), conn: req.Conn, ssl: handshake.SSLOf(req.Conn), cancels: &s.cancels,
 		applicationName: req.ApplicationName(), access: decision,
+	}
+	if req.Class == handshake.LogicalWalsender {
+		session.physical = s.judge(at, req.Walsender())
 	}
 	ctx, end := context.WithCancelCause(g.ctx)
 	defer end(nil)

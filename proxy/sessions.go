@@ -61,6 +61,9 @@ type Session struct {
 	access     access.Decision
 	cancels    *cancels
 
+	// physical judges the client as a physical walsender, by the same rules; set for logical ones.
+	physical access.Decision
+
 	giveWay  func()        // ends the session for others, as long as its client has not logged in; nil: it never does
 	table    *sessions     // set by add
 	unproven *list.Element // of the table, and guarded by its lock; nil once the client has logged in
@@ -71,6 +74,8 @@ type Session struct {
 	FromClient, ToClient atomic.Int64
 
 	state atomic.Uint32
+	// here ends a command that is answered here rather than by the primary; nil: there is none.
+	here atomic.Pointer[func() bool]
 
 	mu              sync.Mutex
 	applicationName string
@@ -105,6 +110,10 @@ func (s *Session) PID() int32 { return s.pid }
 
 // Access is what let the session in.
 func (s *Session) Access() access.Decision { return s.access }
+
+// PhysicalAccess is what the access rules say of a logical walsender's physical commands: what they would say had it
+// come as a physical one.
+func (s *Session) PhysicalAccess() access.Decision { return s.physical }
 
 // Verified is the role that the client has proved to be, here; nil: the primary verifies. The client has been
 // sent everything up to AuthenticationSASLFinal.
@@ -153,6 +162,20 @@ func (s *Session) OnCancel(key []byte, f func()) (withdraw func()) {
 		f()
 		return nil
 	})
+}
+
+// OnCancelHere lets f see the CancelRequests for a relayed session first, in the canceller's goroutine. f reports
+// whether it ended a command; otherwise the primary gets the request. f must not block.
+func (s *Session) OnCancelHere(f func() bool) { s.here.Store(&f) }
+
+// cancelHere is send behind what OnCancelHere was given.
+func (s *Session) cancelHere(send func(context.Context, []byte) error) func(context.Context, []byte) error {
+	return func(ctx context.Context, raw []byte) error {
+		if f := s.here.Load(); f != nil && (*f)() {
+			return nil
+		}
+		return send(ctx, raw)
+	}
 }
 
 // Info is the session now.

@@ -8,6 +8,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // Standing is why a session counts or does not.
@@ -77,6 +78,23 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return Held
 	}
 	return Counts
+}
+
+// Named reports whether reports under an application_name count somewhere: it is a member's, or a name of a rule of
+// one, without regard to case. The wildcard names nobody.
+func (l *Ledger) Named(name string) bool {
+	folded := vote.Fold(name)
+	if l.isMember(folded) {
+		return true
+	}
+	for _, m := range l.members {
+		if slices.ContainsFunc(m.demand.Rule.Names, func(n string) bool {
+			return n != syncrep.Wildcard && vote.Fold(n) == folded
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Ledger) isMember(folded string) bool {

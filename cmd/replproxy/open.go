@@ -157,6 +157,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Hub:                   p.hub, Upstream: dialer(p.upstream, noWait), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
+		Reserved:   p.node.Named,
 		Console: func(query string) (console.Table, error) {
 			s := p.view.Status()
 			s.Ready, s.NotReady = admin.Readiness(&s)
@@ -209,8 +210,9 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
 	p.server, err = proxy.New(proxy.Options{
-		Listeners: listeners, Upstream: dialer(p.upstream, wait), Physical: p.handler, Console: p.handler,
-		TLS: p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
+		Listeners: listeners, Upstream: dialer(p.upstream, wait), Physical: p.handler, Database: p.handler,
+		Console: p.handler,
+		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
 		ConnectWait: wait, Logger: p.part("proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },

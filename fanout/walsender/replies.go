@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
 )
 
 const (
@@ -43,16 +44,19 @@ func over(format string, args ...any) error {
 // reply reads and handles one frame. more is false after the standby's CopyDone.
 func (s *Sender) reply() (more bool, err error) {
 	h, err := s.o.Conn.Frames.Next()
-	if err != nil {
+	if err != nil && !errors.Is(err, wire.ErrFrame) {
 		return false, s.readError(err, false)
 	}
 	limit := maxOther
-	switch h.Type {
+	switch h.Type { // before its length, as PostgreSQL does
 	case 'd':
 		limit = maxCopyData
 	case 'c', 'X':
 	default:
-		return false, s.within(pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%c"`, h.Type))
+		return false, s.within(pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%s"`, []byte{h.Type}))
+	}
+	if err != nil {
+		return false, s.readError(err, false)
 	}
 	if h.Size > limit {
 		return false, s.within(over("invalid message length: %d bytes of type %q", h.Size, h.Type))

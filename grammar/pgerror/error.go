@@ -38,6 +38,7 @@ const (
 	DiskFull                Code = "53100"
 	TooManyConnections      Code = "53300"
 	ConfigurationLimit      Code = "53400"
+	ProgramLimitExceeded    Code = "54000"
 	ObjectNotInPrerequisite Code = "55000"
 	ObjectInUse             Code = "55006"
 	QueryCanceled           Code = "57014"

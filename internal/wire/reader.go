@@ -33,7 +33,7 @@ func NewReader(r io.Reader, size int) *Reader {
 }
 
 // Next reads a frame's header. io.EOF means that the peer ended between frames; an end inside the
-// header is io.ErrUnexpectedEOF. A length below 4 wraps ErrFrame.
+// header is io.ErrUnexpectedEOF. A length below 4 wraps ErrFrame; the type is told, and nothing is consumed.
 func (r *Reader) Next() (Header, error) {
 	h, err := r.r.Peek(headerSize)
 	if err != nil {
@@ -44,7 +44,7 @@ func (r *Reader) Next() (Header, error) {
 	}
 	length := int32(binary.BigEndian.Uint32(h[1:]))
 	if length < 4 {
-		return Header{}, fmt.Errorf("%w: %d", ErrFrame, length)
+		return Header{Type: h[0]}, fmt.Errorf("%w: %d", ErrFrame, length)
 	}
 	t := h[0]
 	_, err = r.r.Discard(headerSize)

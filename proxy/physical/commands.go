@@ -51,8 +51,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 		if !s.h.o.Hub.HasSlot(ctx, c.Name) {
 			return s.pass(parent, ctx, cmd, text)
 		}
-		err = pgerror.New(pgerror.FeatureNotSupported,
-			"cannot use ALTER_REPLICATION_SLOT with a physical replication slot")
+		err = errAlterPhysical()
 	default:
 		return s.pass(parent, ctx, cmd, text)
 	}
@@ -62,7 +61,12 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	case err != nil:
 		return s.fail(before, err)
 	}
-	return s.send(appendReady(before))
+	return s.send(s.ready(before))
+}
+
+func errAlterPhysical() *pgerror.Error {
+	return pgerror.New(pgerror.FeatureNotSupported,
+		"cannot use ALTER_REPLICATION_SLOT with a physical replication slot")
 }
 
 func (s *session) identify(b []byte) ([]byte, error) {
@@ -185,5 +189,5 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 			text(next.Timeline.String()), text(next.Start.String()))
 	}
 	out = appendComplete(appendComplete(out, "START_STREAMING"), "START_REPLICATION")
-	return s.send(appendReady(out))
+	return s.send(s.ready(out))
 }

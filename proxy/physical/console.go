@@ -15,7 +15,7 @@ func (s *session) ask(query string) error {
 		return s.fail(nil, err)
 	}
 	if t.Columns == nil {
-		return s.send(appendReady(wire.AppendFrame(nil, 'I', nil)))
+		return s.send(s.ready(wire.AppendFrame(nil, 'I', nil)))
 	}
 	var cols []column
 	for _, name := range t.Columns {
@@ -31,5 +31,5 @@ func (s *session) ask(query string) error {
 		}
 		b = appendDataRow(b, values...)
 	}
-	return s.send(appendReady(appendComplete(b, t.Tag)))
+	return s.send(s.ready(appendComplete(b, t.Tag)))
 }

@@ -120,6 +120,7 @@ func (noSession) PID() int32                                { return 1 }
 func (noSession) Access() (d access.Decision)               { return d }
 func (noSession) Verified() *roles.Verified                 { return nil }
 func (noSession) Proved()                                   {}
+func (noSession) PhysicalAccess() access.Decision           { return access.Decision{} }
 func (noSession) Origin() string                            { return "here" }
 func (noSession) SetState(proxy.State)                      {}
 func (noSession) SetApplicationName(string)                 {}

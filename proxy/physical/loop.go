@@ -81,7 +81,7 @@ func (s *session) sync(ctx context.Context, h wire.Header) error {
 	if h.Size > 0 {
 		return s.refuse(ctx, h, "invalid message format", true)
 	}
-	return s.send(appendReady(nil))
+	return s.send(s.ready(nil))
 }
 
 // refuse drops a message and answers it with a 08P01.
@@ -165,8 +165,15 @@ func (s *session) fault(before []byte, err error, ready bool) error {
 		return e
 	}
 	frames := wire.AppendError(before, e)
+	if s.database != nil {
+		unsaid, err := s.database.spoil()
+		if err != nil {
+			return err
+		}
+		frames = append(frames, unsaid...)
+	}
 	if ready {
-		frames = appendReady(frames)
+		frames = s.ready(frames)
 	}
 	return s.send(frames)
 }

@@ -78,7 +78,10 @@ type Options struct {
 	Parameters func() map[string]string
 	// Console answers the queries of ServeConsole.
 	Console Console
-	Logger  *slog.Logger
+	// Reserved reports whether an application_name is one under which reports count: of this proxy, of another member,
+	// of a rule. Nobody but its owner may stream from the primary under it. nil: none is.
+	Reserved func(applicationName string) bool
+	Logger   *slog.Logger
 
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
@@ -95,6 +98,9 @@ func (o *Options) complete() error {
 	}
 	if o.IdleKeep == 0 {
 		o.IdleKeep = DefaultIdleKeep
+	}
+	if o.Reserved == nil {
+		o.Reserved = func(string) bool { return false }
 	}
 	if o.Settings == nil {
 		o.Settings = func() map[string]string { return nil }

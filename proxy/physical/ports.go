@@ -41,6 +41,7 @@ type Session interface {
 	ID() proxy.SessionID
 	PID() int32
 	Access() access.Decision
+	PhysicalAccess() access.Decision
 	Verified() *roles.Verified
 	Origin() string
 	Proved()

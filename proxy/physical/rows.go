@@ -105,8 +105,16 @@ func appendComplete(b []byte, tag string) []byte {
 	return wire.AppendFrame(b, 'C', append([]byte(tag), 0))
 }
 
-// appendReady is ReadyForQuery; a physical walsender is never in a transaction.
+// appendReady is ReadyForQuery of a session that is in no transaction.
 func appendReady(b []byte) []byte { return wire.AppendFrame(b, 'Z', []byte{'I'}) }
+
+// ready is ReadyForQuery. Only a session on a database may be in a transaction.
+func (s *session) ready(b []byte) []byte {
+	if s.database == nil {
+		return appendReady(b)
+	}
+	return wire.AppendFrame(b, 'Z', []byte{s.status})
+}
 
 func appendNotices(b []byte, notices []*pgerror.Error) []byte {
 	for _, n := range notices {

@@ -28,6 +28,8 @@ type session struct {
 	console Console // nil: this is a walsender
 	client  *client
 	started time.Time
+	// database is set for a session of replication=database.
+	database *database
 
 	// Owned by the session's goroutine.
 	link       *link // nil before the log-in, for a member of the cluster, and until one verified here needs it
@@ -35,9 +37,11 @@ type session struct {
 	version    grammar.Version
 	identified bool // IDENTIFY_SYSTEM has succeeded
 	withdraw   func()
+	status     byte // of the transaction, for a session on a database
 
-	mu      sync.Mutex
-	command context.CancelCauseFunc // of the command that runs, nil: none
+	mu          sync.Mutex
+	command     context.CancelCauseFunc // of the command that runs, nil: none
+	interrupted *pgerror.Error          // ends whatever runs, now and later
 }
 
 // serve runs the session. A *pgerror.Error is owed to the client.
@@ -83,24 +87,42 @@ func (s *session) clientTLS() bool {
 }
 
 // parameter remembers a ParameterStatus.
-func (s *session) parameter(body []byte) {
+func (s *session) parameter(body []byte) { noteParameter(s.parameters, body) }
+
+func noteParameter(known map[string]string, body []byte) {
 	name, rest, ok := bytes.Cut(body, []byte{0})
 	value, _, ok2 := bytes.Cut(rest, []byte{0})
 	if !ok || !ok2 {
 		return
 	}
-	if _, known := s.parameters[string(name)]; known || len(s.parameters) < maxParameters {
-		s.parameters[string(name)] = string(value)
+	if _, has := known[string(name)]; has || len(known) < maxParameters {
+		known[string(name)] = string(value)
 	}
 }
 
 // cancel is what a CancelRequest with the session's key does: it ends the command that runs, and
 // nothing when none does.
-func (s *session) cancel() {
+func (s *session) cancel() { s.cancelled() }
+
+// cancelled is cancel, and reports whether a command ran.
+func (s *session) cancelled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.command != nil {
 		s.command(pgerror.New(pgerror.QueryCanceled, "canceling statement due to user request"))
+	}
+	return s.command != nil
+}
+
+// interrupt ends the command that runs, and each that begins later, with e.
+func (s *session) interrupt(e *pgerror.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.interrupted == nil {
+		s.interrupted = e
+	}
+	if s.command != nil {
+		s.command(s.interrupted)
 	}
 }
 
@@ -110,6 +132,9 @@ func (s *session) begin(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	s.command = cancel
+	if s.interrupted != nil {
+		cancel(s.interrupted)
+	}
 	s.mu.Unlock()
 	return ctx, func() {
 		s.mu.Lock()

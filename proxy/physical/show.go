@@ -26,7 +26,7 @@ func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Sh
 	if !ok {
 		return s.fail(before, errReconnect(c))
 	}
-	return s.send(appendReady(appendResult(before, "SHOW", showColumns(name), text(setting))))
+	return s.send(s.ready(appendResult(before, "SHOW", showColumns(name), text(setting))))
 }
 
 // setting looks a name up, without case, among what the primary reported for this session and what

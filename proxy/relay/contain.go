@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// contained calls f and makes a panic its error: a session's own goroutine ends that session only.
-func contained(f func() error) (err error) {
+// Contained calls f and makes a panic its error: a session's own goroutine ends that session only.
+func Contained(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)

@@ -32,6 +32,7 @@ type login struct {
 	onKey            func(pid uint32, key []byte)
 	owes             func(bool)  // is told when the client owes an answer and when no more; may be nil
 	again            func() bool // nil: whatever the primary says is passed on
+	params           parameters  // what the primary reports
 
 	out     []byte        // frames for the client, not yet written
 	asks    chan struct{} // one per question; nil once answers was stopped
@@ -43,7 +44,7 @@ type login struct {
 // failure. The client's deadline is the caller's to clear.
 func (l *login) run() error {
 	l.asks, l.done = make(chan struct{}, maxQueuedAsks), make(chan error, 1)
-	go func(asks <-chan struct{}) { l.done <- contained(func() error { return l.answers(asks) }) }(l.asks)
+	go func(asks <-chan struct{}) { l.done <- Contained(func() error { return l.answers(asks) }) }(l.asks)
 	err := l.frames()
 	if stopped := l.stopAnswers(); stopped != nil {
 		return stopped // answers failed first and made the read from the primary fail
@@ -74,6 +75,9 @@ func (l *login) frames() error {
 		}
 		if typ == 'K' && len(body) > 4 && l.onKey != nil {
 			l.onKey(binary.BigEndian.Uint32(body), body[4:])
+		}
+		if typ == 'S' {
+			l.params.note(body)
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
 		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {

@@ -121,6 +121,9 @@ func (l *login) prove(o *Options) error {
 		if typ == 'K' && len(body) > 4 && l.onKey != nil {
 			l.onKey(binary.BigEndian.Uint32(body), body[4:])
 		}
+		if typ == 'S' {
+			l.params.note(body)
+		}
 		l.out = wire.AppendFrame(l.out, typ, body)
 		if typ == 'Z' {
 			return l.flush()

@@ -57,6 +57,9 @@ type Options struct {
 	OnKey func(pid uint32, key []byte)
 	// OnReady is called after ReadyForQuery has been passed on.
 	OnReady func()
+	// Serve takes the session over after OnReady, instead of copying; nil copies. It blocks until the session is
+	// over and may leave both connections to Run. Its error is Run's.
+	Serve func(context.Context, Legs) error
 	// FromClient and ToClient, when set, are counted up as bytes pass.
 	FromClient, ToClient *atomic.Int64
 }
@@ -75,11 +78,18 @@ func Run(ctx context.Context, o Options) error {
 		o.ToClient = new(atomic.Int64)
 	}
 	client, upstream := newLeg(o.Client), newLeg(o.Upstream.Conn)
-	if err := logIn(ctx, client, upstream, &o); err != nil {
+	var params parameters
+	if o.Serve != nil {
+		params = parameters{}
+	}
+	if err := logIn(ctx, client, upstream, params, &o); err != nil {
 		return err
 	}
 	if o.OnReady != nil {
 		o.OnReady()
+	}
+	if o.Serve != nil {
+		return o.Serve(ctx, newLegs(client, upstream, params, &o))
 	}
 	return copyAll(ctx, client, upstream, &o)
 }
@@ -108,7 +118,7 @@ func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 	return err
 }
 
-func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
+func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Options) error {
 	timeout := o.LoginTimeout
 	if timeout <= 0 {
 		timeout = DefaultLoginTimeout
@@ -122,6 +132,7 @@ func logIn(ctx context.Context, client, upstream *leg, o *Options) error {
 	})
 	l := &login{
 		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again, owes: o.Waiting,
+		params: params,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),
@@ -175,7 +186,7 @@ func copyBoth(in, out *direction) error {
 	client, upstream := out.src, in.src
 	ended := make(chan error, 1)
 	go func() {
-		err := contained(out.run)
+		err := Contained(out.run)
 		switch {
 		case brokenBy(err, Client):
 			expire(upstream) // nobody is left to answer

@@ -1,0 +1,254 @@
+package physical
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// frameHeader is a frame's type byte and length word.
+const frameHeader = 5
+
+// hearing cuts what the primary says into messages while it goes through. It belongs to hear.
+type hearing struct {
+	left  int    // bytes of the present body that are still to come
+	frame []byte // the message that is kept whole; empty: it goes through as it comes
+}
+
+// hear passes what the primary says to the client, piece by piece as it comes, and keeps whole only the few messages
+// that say where the talk is. nil: the primary has ended in order.
+func (d *database) hear() error {
+	var m hearing
+	buf := make([]byte, primaryBuffer)
+	have := copy(buf, d.legs.UpstreamAhead) // at most what the log-in reads ahead
+	for rest := 0; ; {
+		used, err := d.pieces(&m, buf[:rest+have])
+		if err != nil {
+			return err
+		}
+		rest = copy(buf, buf[used:rest+have]) // the beginning of a header
+		have, err = d.up.Read(buf[rest:])
+		switch {
+		case errors.Is(err, io.EOF) && have == 0:
+			return nil
+		case err != nil && !errors.Is(err, io.EOF):
+			return &relay.SideError{Side: relay.Primary, Err: fmt.Errorf("read: %w", err)}
+		}
+	}
+}
+
+// pieces passes all of b but a header that is not whole, and says how much that is.
+func (d *database) pieces(m *hearing, b []byte) (used int, err error) {
+	from := 0 // what lies before has been passed
+	for used < len(b) && err == nil {
+		switch {
+		case len(m.frame) > 0:
+			n := min(m.left, len(b)-used)
+			m.frame = append(m.frame, b[used:used+n]...)
+			used, m.left = used+n, m.left-n
+			from = used
+			if m.left == 0 {
+				err = d.message(m.frame)
+				m.frame = m.frame[:0]
+			}
+		case m.left > 0:
+			n := min(m.left, len(b)-used)
+			used, m.left = used+n, m.left-n
+		case len(b)-used < frameHeader:
+			return used, d.tell(b[from:used])
+		default:
+			typ, size := b[used], int64(binary.BigEndian.Uint32(b[used+1:]))-4
+			if size < 0 {
+				return used, fmt.Errorf("%w of the primary: %d", wire.ErrFrame, size)
+			}
+			m.left = int(size)
+			if d.matters(typ, m.left) {
+				err = d.tell(b[from:used])
+				m.frame = append(m.frame, b[used:used+frameHeader]...)
+				from = used + frameHeader
+			}
+			used += frameHeader
+			if len(m.frame) > 0 && m.left == 0 && err == nil {
+				err = d.message(m.frame)
+				m.frame = m.frame[:0]
+			}
+		}
+	}
+	if err == nil {
+		err = d.tell(b[from:used])
+	}
+	return used, err
+}
+
+// matters reports whether a message is looked at rather than passed as it comes.
+func (d *database) matters(typ byte, size int) bool {
+	switch typ {
+	case 'Z', 'G', 'W', 'I', 'E', 'S':
+		return size <= maxSmall
+	case 'd':
+		return false // the most of them, without a look at mu
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return size <= maxSmall && (d.aside != nil || d.backup && typ == 'D' || d.answering)
+}
+
+// message passes one whole message, and notes what it says.
+func (d *database) message(frame []byte) error {
+	typ, body := frame[0], frame[frameHeader:]
+	var failed *pgerror.Error
+	if typ == 'E' {
+		if failed, _ = wire.ParseError(body); failed.IsFatal() {
+			d.s.interrupt(failed)
+		}
+	}
+	d.mu.Lock()
+	if d.answering && failed != nil && failed.IsFatal() {
+		defer d.mu.Unlock()
+		return nil // what was interrupted tells the client
+	}
+	if d.aside != nil && (failed == nil || !failed.IsFatal()) {
+		defer d.mu.Unlock()
+		return d.asideMessage(typ, body, frame)
+	}
+	ours := d.talk.ours(typ)
+	d.mu.Unlock()
+	if !ours {
+		if typ == 'E' {
+			d.s.h.o.Hub.DropTemporary(d.s.server.PID()) // any error costs a session its temporary slots (facts B1)
+		}
+		if err := d.tell(frame); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case typ == 'S':
+		d.parameter(body)
+	case typ == 'D' && d.backup:
+		d.backup = false
+		d.s.h.learnKnown(backupStart(body))
+	case typ == 'Z' && len(body) == 1:
+		d.backup = false
+		d.talk.hear(typ, body[0])
+	default:
+		d.talk.hear(typ, 0)
+	}
+	d.changed.Broadcast()
+	return nil
+}
+
+// parameter notes a ParameterStatus. The caller holds mu.
+func (d *database) parameter(body []byte) {
+	noteParameter(d.params, body)
+	d.s.server.SetApplicationName(d.params["application_name"])
+}
+
+// tell writes to the client what the primary says. While a command is answered here the primary owes nothing: what
+// it says unasked waits, and that it ends the session ends the command.
+func (d *database) tell(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	d.mu.Lock()
+	if d.answering {
+		defer d.mu.Unlock()
+		return d.hold(b)
+	}
+	d.writing = true
+	d.mu.Unlock()
+	n, err := d.legs.Client.Write(b)
+	d.legs.ToClient.Add(int64(n))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.writing = false
+	d.changed.Broadcast()
+	if err != nil {
+		return &relay.SideError{Side: relay.Client, Err: fmt.Errorf("write: %w", err)}
+	}
+	return nil
+}
+
+// hold keeps a message for after the command that is answered here. The caller holds mu.
+func (d *database) hold(b []byte) error {
+	if len(d.held)+len(b) > maxHeld {
+		return fmt.Errorf("%w: the primary talks unasked", wire.ErrFrame)
+	}
+	d.held = append(d.held, b...)
+	return nil
+}
+
+// aside is a Query of our own and what the primary answers: nothing of it is for the client.
+type aside struct {
+	value  string         // of the first column of the first row
+	failed *pgerror.Error // nil: it did not
+	unsaid []byte         // parameters and notices, which are for the client
+	status byte           // of ReadyForQuery; 0: it is still to come
+}
+
+// asideMessage notes a part of the answer to our own Query. The caller holds mu.
+func (d *database) asideMessage(typ byte, body, frame []byte) error {
+	a := d.aside
+	switch typ {
+	case 'S':
+		d.parameter(body)
+		a.unsaid = append(a.unsaid, frame...)
+	case 'N':
+		a.unsaid = append(a.unsaid, frame...)
+	case 'D':
+		a.value = firstValue(body)
+	case 'E':
+		a.failed, _ = wire.ParseError(body)
+	case 'Z':
+		if len(body) == 1 {
+			a.status = body[0]
+		}
+		d.talk.hear('Z', a.status)
+		d.aside = nil
+		d.changed.Broadcast()
+	}
+	if len(a.unsaid) > maxHeld {
+		return fmt.Errorf("%w: the primary talks unasked", wire.ErrFrame)
+	}
+	return nil
+}
+
+// ask sends a Query of our own to a primary that waits for one, and waits for the answer. nil: the primary has ended.
+func (d *database) ask(query string) (*aside, error) {
+	a := &aside{}
+	d.mu.Lock()
+	d.aside = a
+	d.talk.run()
+	d.mu.Unlock()
+	d.out = wire.AppendFrame(d.out, 'Q', append([]byte(query), 0))
+	if err := d.flush(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.aside != nil && !d.ended {
+		d.changed.Wait()
+	}
+	if d.aside != nil {
+		return nil, &relay.SideError{Side: relay.Primary, Err: errors.New("ended while it was asked")}
+	}
+	return a, nil
+}
+
+// firstValue is the first column of a DataRow, "" for NULL.
+func firstValue(row []byte) string {
+	if len(row) < 6 {
+		return ""
+	}
+	field := row[6:]
+	if n := binary.BigEndian.Uint32(row[2:]); uint64(n) <= uint64(len(field)) {
+		return string(field[:n])
+	}
+	return ""
+}

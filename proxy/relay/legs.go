@@ -1,0 +1,50 @@
+package relay
+
+import (
+	"bytes"
+	"net"
+	"sync/atomic"
+)
+
+// maxParameters bounds the parameters that are remembered of one log-in; servers send about fifteen.
+const maxParameters = 64
+
+// Legs are the connections of a session that has logged in, for [Options.Serve].
+type Legs struct {
+	Client, Upstream net.Conn
+	// ClientAhead and UpstreamAhead have been read of them already, and not been passed on.
+	ClientAhead, UpstreamAhead []byte
+	// Parameters are what the primary reported during the log-in.
+	Parameters map[string]string
+	// FromClient and ToClient are counted up as bytes pass.
+	FromClient, ToClient *atomic.Int64
+}
+
+func newLegs(client, upstream *leg, params parameters, o *Options) Legs {
+	return Legs{
+		Client: client.Conn, Upstream: upstream.Conn,
+		ClientAhead: client.ahead(), UpstreamAhead: upstream.ahead(),
+		Parameters: params, FromClient: o.FromClient, ToClient: o.ToClient,
+	}
+}
+
+// ahead is a copy of what was read ahead.
+func (l *leg) ahead() []byte {
+	b, _ := l.r.Peek(l.r.Buffered())
+	return bytes.Clone(b)
+}
+
+// parameters are those of one log-in; nil remembers nothing.
+type parameters map[string]string
+
+// note remembers the body of a ParameterStatus.
+func (p parameters) note(body []byte) {
+	name, rest, ok := bytes.Cut(body, []byte{0})
+	value, _, ok2 := bytes.Cut(rest, []byte{0})
+	if p == nil || !ok || !ok2 {
+		return
+	}
+	if _, known := p[string(name)]; known || len(p) < maxParameters {
+		p[string(name)] = string(value)
+	}
+}
