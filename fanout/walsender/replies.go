@@ -53,7 +53,8 @@ func (s *Sender) reply() (more bool, err error) {
 		limit = maxCopyData
 	case 'c', 'X':
 	default:
-		return false, s.within(pgerror.Fatal(pgerror.ProtocolViolation, `invalid standby message type "%s"`, []byte{h.Type}))
+		return false, s.within(pgerror.Fatal(pgerror.ProtocolViolation,
+			`invalid standby message type "%s"`, []byte{h.Type}))
 	}
 	if err != nil {
 		return false, s.readError(err, false)

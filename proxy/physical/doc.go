@@ -13,6 +13,12 @@
 // max_wal_senders, so it is closed when physical streaming starts, after ten idle seconds, or sooner
 // when somebody waits. A base backup keeps its link as long as it runs.
 //
+// A session on a database (replication=database) logs in as a relayed one does. Then every message is
+// read (database): SQL and what is logical go to the primary as they are, what is physical is answered as above.
+//
+//	client ══ talk: may the primary execute this now? ══ SQL, logical ══► primary
+//	              └── physical, or a slot of this proxy ──► hub
+//
 // Invariants:
 //
 //  1. Nobody is let in whom the primary did not ask for a proof, the named exceptions of ruling R1
@@ -24,6 +30,10 @@
 //  5. What is virtual answers with PostgreSQL's rows, tags and errors of the primary's version.
 //  6. A session holds bounded memory: a command of at most 1 MB, pieces of 32 kB of a base backup.
 //
+//  7. No byte of a session on a database reaches the primary where it would execute a physical stream or make a
+//     physical slot, and none streams there under a name that counts (ruling R35).
+//
 // One goroutine runs a session. While it waits for the primary or the hub, a second one listens to
-// the client: answers and uploads go through it, and a client that has left is noticed.
+// the client: answers and uploads go through it, and a client that has left is noticed. A session on a
+// database has a second one for as long as it lives, which passes what the primary says.
 package physical

@@ -67,8 +67,7 @@ func (s *session) serve(ctx context.Context) error {
 		return err
 	}
 	if s.version, err = serverVersion(s.parameters["server_version"]); err != nil {
-		return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
-			WithCause(err)
+		return errUnknownVersion(err)
 	}
 	s.server.SetApplicationName(s.parameters["application_name"])
 	if s.link != nil {
@@ -154,6 +153,11 @@ func (s *session) info() fanout.SessionInfo {
 		PID: s.server.PID(), User: s.req.User(), ApplicationName: s.parameters["application_name"],
 		ClientAddr: addr, WalSenderTimeout: s.walSenderTimeout(), Started: s.started,
 	}
+}
+
+func errUnknownVersion(cause error) *pgerror.Error {
+	return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
+		WithCause(cause)
 }
 
 var errVersion = errors.New("unknown server_version")

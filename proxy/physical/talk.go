@@ -44,8 +44,8 @@ type talk struct {
 	// stray: Sync was sent within COPY, which ignores it, or after COPY, which answers it. There may be more
 	// ReadyForQuery to come than are waited for.
 	stray bool
-	// asked is an empty Query of our own: its EmptyQueryResponse says that all before it has been answered. heard is that
-	// that has come. Neither that nor its ReadyForQuery is for the client.
+	// asked is an empty Query of our own: its EmptyQueryResponse says that all before it has been answered. heard is
+	// that it has come. Neither it nor its ReadyForQuery is for the client.
 	asked, heard bool
 }
 

@@ -23,8 +23,7 @@ func (s *session) admit(v *roles.Verified) error {
 	}
 	version, err := serverVersion(s.parameters["server_version"])
 	if err != nil {
-		return pgerror.Fatal(pgerror.InternalError, "the primary did not tell a version that replproxy knows").
-			WithCause(err)
+		return errUnknownVersion(err)
 	}
 	if e := v.Role.MayReplicate(version); e != nil {
 		return e

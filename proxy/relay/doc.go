@@ -8,7 +8,7 @@
 //
 // Invariants:
 //
-//  1. The startup packet, and every byte after ReadyForQuery, arrives as it was sent.
+//  1. The startup packet, and every byte after ReadyForQuery, arrives as it was sent, unless Options.Serve is set.
 //  2. Until the primary has accepted the client, the client's bytes reach it only as answers to
 //     questions that it asked (rulings R1 and R25 are judged by handshake/authwatch). A log-in that
 //     is refused has therefore executed nothing.

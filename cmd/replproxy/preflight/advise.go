@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -16,6 +17,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	} else {
 		all = append(all, "the primary's synchronous_standby_names could not be asked: make sure that it does not "+
 			"name standbys behind this proxy, else every commit waits for ever")
+	}
+	if text := namesakes(s, f); text != "" {
+		all = append(all, text)
 	}
 	all = append(all, ruleAdvice(s, f)...)
 	if missing := notAllNamed(s, f); missing != "" {
@@ -64,6 +68,22 @@ func syncTraps(s Setup, setting string, behind []string, direct []Walsender) []s
 			setting, strings.Join(stuck, ", "), syncrep.QuoteName(s.Name)))
 	}
 	return all
+}
+
+// namesakes warns of another walsender of the primary that streams under this proxy's name (ruling R35).
+func namesakes(s Setup, f Facts) string {
+	n := 0
+	for _, w := range f.Walsenders {
+		if strings.EqualFold(w.ApplicationName, s.Name) && slices.Contains([]string{"catchup", "streaming"}, w.State) {
+			n++
+		}
+	}
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d walsenders of the primary stream under the name %s of this proxy: the primary counts the "+
+		"reports of any of them as this proxy's, and a commit may rest on one that is not; see docs/runbook.md", n,
+		syncrep.QuoteName(s.Name))
 }
 
 // named leaves out the wildcard, which says nothing about one standby.

@@ -81,6 +81,20 @@ func TestRuleTraps(t *testing.T) {
 	}
 }
 
+// TestNamesakes: two walsenders that stream under the proxy's name are a warning, log-ins and backups are not.
+func TestNamesakes(t *testing.T) {
+	s, f := goodSetup(), goodFacts()
+	f.Walsenders = []Walsender{{s.Name, "streaming"}, {s.Name, "backup"}, {s.Name, "startup"}, {s.Name, ""}}
+	const warning = "2 walsenders of the primary stream under the name"
+	if got := strings.Join(Advise(s, f, nil), "\n"); strings.Contains(got, "walsenders of the primary stream") {
+		t.Errorf("one of them: %s", got)
+	}
+	f.Walsenders = append(f.Walsenders, Walsender{strings.ToUpper(s.Name), "catchup"})
+	if got := strings.Join(Advise(s, f, nil), "\n"); !strings.Contains(got, warning) {
+		t.Errorf("two of them: %s", got)
+	}
+}
+
 // TestJudge changes one fact at a time: one check changes, and every check that is not ok has a remedy.
 func TestJudge(t *testing.T) {
 	refused := func(c pgerror.Code) error { return pgerror.Fatal(c, "no") }
