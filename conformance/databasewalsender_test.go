@@ -240,6 +240,9 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 			}
 			c.close()
 		}
+		pgtest.WaitFor(t, time.Minute, "the slot to be free", func() (bool, error) {
+			return s.primary.Scalar(t, "SELECT active FROM pg_replication_slots WHERE slot_name = 'l'") == "f", nil
+		})
 		c := as("application_name=proxy")
 		if got := c.ask("SET application_name = 'cdc'"); got != "C S Z" {
 			t.Fatal(got)
