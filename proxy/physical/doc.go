@@ -23,11 +23,16 @@
 //
 //  1. Nobody is let in whom the primary did not ask for a proof, the named exceptions of ruling R1
 //     apart (package authwatch).
+//
 //  2. At most auth.max_upstream_walsenders links exist beside those of running base backups, never so
 //     many that the walreceiver would find no walsender, and none is opened while it wants one (R13).
+//
 //  3. A place at the gate is given back only when the primary has closed the link (or a second later).
+//
 //  4. Every ERROR costs the session its temporary slots before the client sees it (trap K35).
+//
 //  5. What is virtual answers with PostgreSQL's rows, tags and errors of the primary's version.
+//
 //  6. A session holds bounded memory: a command of at most 1 MB, pieces of 32 kB of a base backup.
 //
 //  7. No byte of a session on a database reaches the primary where it would execute a physical stream or make a
