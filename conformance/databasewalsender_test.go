@@ -274,8 +274,8 @@ func TestDatabaseSessionRules(t *testing.T) {
 	primary.Exec(t, "CREATE ROLE cdc LOGIN REPLICATION")
 	primary.Exec(t, "SELECT pg_create_logical_replication_slot('l', 'test_decoding')")
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: `access:
-  - host all,replication postgres all relay
-  - host postgres cdc all relay
+  - host all,replication postgres all trust
+  - host postgres cdc all trust
 `})
 	if got := refusedWith(t, proxy.Conninfo("user=cdc", "replication=true")); !strings.HasPrefix(got, "28000 ") {
 		t.Fatalf("as a physical walsender: %q", got)
