@@ -54,3 +54,63 @@ func TestOwnSlotLost(t *testing.T) {
 		})
 	}, 14, 18)
 }
+
+// Somebody drops the proxy's slot on the primary, or makes another one of its name: with a rule, where it is not in
+// use, while the proxy runs; without one while it does not. It comes back where the store ends, and it is said.
+func TestOwnSlotDropped(t *testing.T) {
+	t.Parallel()
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
+		const name = "replproxy_proxy"
+		s := newSiteWith(t, in, pgtest.ProxyOptions{Config: ruleFile("ANY 1 (nobody)")}, pgtest.Settings("wal_level = logical"))
+		holds := func(what string) {
+			t.Helper()
+			pgtest.WaitFor(t, pgtest.ReplayTimeout, "the slot to hold what the store lacks, after "+what, func() (bool, error) {
+				rows := s.primary.SQL(t, "SELECT restart_lsn <= '"+status(t, s.proxy).Store.Flushed.String()+
+					"' FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary AND slot_name = '"+name+"'")
+				return len(rows) == 1 && rows[0][0] == "t", nil
+			})
+		}
+		warned := func(words string) {
+			t.Helper()
+			pgtest.WaitFor(t, pgtest.ReplayTimeout, "a warning of "+words, func() (bool, error) {
+				return strings.Contains(strings.Join(status(t, s.proxy).Warnings, "\n"), words), nil
+			})
+		}
+		drop := "SELECT pg_drop_replication_slot('" + name + "')"
+		holds("the start")
+		s.primary.Exec(t, drop)
+		holds("it was dropped")
+		warned("somebody dropped slot " + name)
+		s.primary.Exec(t, drop+"; SELECT pg_create_physical_replication_slot('"+name+"')")
+		holds("it was made without a position")
+		s.primary.Exec(t, drop+"; SELECT pg_create_logical_replication_slot('"+name+"', 'test_decoding')")
+		warned("logical")
+		if in.Major > 14 { // which has no command that tells of one
+			s.primary.Restart(t) // and the stream does without a slot
+			warned("logical")
+			fill(t, s.primary, 1)
+			end := s.primary.CurrentLSN(t)
+			pgtest.WaitFor(t, pgtest.ReplayTimeout, "WAL without a slot", func() (bool, error) {
+				return status(t, s.proxy).Store.Received >= end, nil
+			})
+		}
+		s.primary.Exec(t, drop)
+		if in.Major > 14 {
+			s.primary.Restart(t)
+		}
+		holds("the logical one was dropped")
+
+		s.proxy.Configure(t, "{}\n")
+		s.proxy.Restart(t)
+		if n := status(t, s.proxy).Upstream.SlotDrops; n != 0 {
+			t.Errorf("%d drops", n)
+		}
+		s.proxy.Terminate(t)
+		s.primary.Exec(t, drop)
+		s.proxy.Start(t)
+		warned("somebody dropped slot " + name)
+		if !strings.Contains(s.proxy.Log(), "ignore_slots") {
+			t.Error("the log does not say how to stop that")
+		}
+	}, 14, 17)
+}

@@ -29,7 +29,7 @@ type view struct {
 func (v *view) Status() admin.Status {
 	set := v.settings.state.Load()
 	c, positions := set.config, v.store.Positions()
-	told, votes := v.receiver.Status(), v.node.Status()
+	told, votes, own := v.receiver.Status(), v.node.Status(), v.own.Status()
 	secure := v.tls.Status()
 	total, free, err := preflight.Volume(c.DataDir)
 	if err != nil {
@@ -38,7 +38,7 @@ func (v *view) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
 		Stopping: v.stopping.Load(), Listen: v.doors.addresses(),
-		Upstream: upstreamStatus(told, v.own.Status()), Quorum: quorumStatus(votes, told.Reported),
+		Upstream: upstreamStatus(told, own), Quorum: quorumStatus(votes, told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,
 			Written: positions.Written, Flushed: positions.Flushed, Paused: v.store.Paused(),
@@ -93,6 +93,12 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)
+	drops := dropsOf(told, own, v.keeper.Drops())
+	for _, d := range drops {
+		s.Upstream.SlotDrops += d.N
+	}
+	s.Warnings = append(s.Warnings, droppedWarnings(drops, s.Now)...)
+	s.Warnings = append(s.Warnings, ownSlotWarnings(told, own)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)

@@ -192,21 +192,31 @@ func full(xid uint32, next copyboth.FullXID) copyboth.FullXID {
 type ownSlot struct {
 	Real
 	exists    bool
-	lost      bool // its WAL may go at any time, or is gone
+	temporary bool // somebody's session made one of our name: it can't be dropped, and goes with that session
 	bearsXmin bool // from a stream that used it
 }
 
-func (s ownSlot) reserves() bool { return s.exists && !s.lost && s.Restart != lsn.Invalid }
+func (s ownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != lsn.Invalid }
 
-// decide is what the own slot needs: to be made anew, an xmin withdrawn once the stream bears the
-// feedback, to follow target, or to be touched. create stands for making it anew.
+// ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
+func (s ownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
+
+// decide is what the own slot needs: to be made anew, to be put where the store is or back to there, an xmin
+// withdrawn once the stream bears the feedback, to follow target, or to be touched. create stands for making it
+// anew, foreign for one that is somebody else's.
 func (s ownSlot) decide(target lsn.LSN, fed bool) verb {
 	switch {
-	case !s.reserves():
+	case !s.ours():
+		return foreign
+	case !s.exists || s.Lost:
 		return create
 	case s.ActivePID != 0: // by an older session of this proxy, for as long as the primary believes in it
 		return none
-	case s.bearsXmin && fed && s.Restart <= target:
+	case target != lsn.Invalid && (s.Restart == lsn.Invalid || s.Restart > target):
+		return place // somebody made it, or it was made where the primary's last checkpoint is
+	case s.Restart == lsn.Invalid:
+		return create
+	case s.bearsXmin && fed:
 		return clear
 	}
 	return advance // if only to show that somebody uses it

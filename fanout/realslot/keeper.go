@@ -58,13 +58,19 @@ type Keeper struct {
 	nudge   chan struct{}          // one slot: look soon
 	changed chan struct{}          // one slot: made has changed
 
-	mu   sync.Mutex
-	said map[string]string // by slot, "" for all: the last complaint
+	mirrored map[string]server // by slot: where Run saw its mirror at the last look
+
+	mu    sync.Mutex
+	said  map[string]string // by slot, "" for all: the last complaint
+	drops map[string]Drops  // of mirrors, by somebody else
 }
 
 // New makes a keeper. It starts nothing.
 func New(o Options) *Keeper {
-	k := &Keeper{o: o, said: map[string]string{}, nudge: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	k := &Keeper{
+		o: o, said: map[string]string{}, drops: map[string]Drops{},
+		nudge: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+	}
 	k.Tune(Tuning{o.Policy, o.Mirror})
 	return k
 }
@@ -231,6 +237,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 		apart: k.o.Apart != nil && k.o.Apart(), oldest: oldest, target: flushed,
 		virtual: k.o.Slots.List(), real: v.slots,
 	}
+	k.countDrops(w, now.virtual, v.slots)
 	lacking := false
 	for _, todo := range now.decide() {
 		if !k.o.Following.still(w) {

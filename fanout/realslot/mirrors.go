@@ -2,7 +2,9 @@ package realslot
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -61,4 +63,35 @@ func signal(c chan<- struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// countDrops compares the mirrors with those of the look before: one that has gone from the same server was dropped
+// by somebody else, since what we drop is no mirror any more. Only Run calls it.
+func (k *Keeper) countDrops(w server, virtual []slot.Info, real map[string]Real) {
+	seen := map[string]server{}
+	for _, v := range virtual {
+		if v.Real != slot.Mirrored || v.Foreign {
+			continue
+		}
+		if _, exists := real[v.Name]; exists {
+			seen[v.Name] = w
+		} else if k.mirrored[v.Name] == w {
+			k.mu.Lock()
+			d := k.drops[v.Name]
+			say := d.add(time.Now())
+			k.drops[v.Name] = d
+			k.mu.Unlock()
+			if say {
+				k.o.Logger.Warn(DroppedBySomebody, "slot", v.Name)
+			}
+		}
+	}
+	k.mirrored = seen
+}
+
+// Drops are the mirrors that somebody else dropped since the start, by name.
+func (k *Keeper) Drops() map[string]Drops {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.drops)
 }

@@ -52,6 +52,7 @@ type Own struct {
 
 	mu     sync.Mutex
 	at     upstream.Endpoint
+	seen   upstream.Endpoint // where the slot was ours at the last look
 	held   bool
 	status OwnStatus
 }
@@ -65,6 +66,7 @@ type OwnStatus struct {
 	State     string  // wal_status
 	Safe      *int64  // safe_wal_size; nil without max_slot_wal_keep_size
 	Recreated int64   // how often it was made anew because the primary had invalidated it
+	Drops     Drops   // by somebody else
 	Err       string  // why the last look or advance failed
 }
 
@@ -89,10 +91,14 @@ func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
 	}
 	defer s.Close()
 	own, err := o.look(ctx, s)
-	if err == nil && own.reserves() && own.ActivePID == 0 {
-		err = do(ctx, nil, s, action{advance, o.o.Slot}, own.Restart)
-	} else if err == nil && !own.reserves() {
+	switch {
+	case err != nil:
+	case !own.ours():
+		err = errNotOurs(o.o.Slot, own)
+	case !own.reserves():
 		own, err = o.recreate(ctx, s, own)
+	case own.ActivePID == 0:
+		err = do(ctx, nil, s, action{advance, o.o.Slot}, own.Restart)
 	}
 	if err != nil {
 		return lsn.Invalid, err
@@ -180,8 +186,17 @@ func (o *Own) round(ctx context.Context, w server) error {
 	switch a := own.decide(target, o.o.Fed()); a {
 	case none:
 		return nil
+	case foreign:
+		return errNotOurs(o.o.Slot, own)
 	case create:
 		_, err = o.recreate(ctx, s, own)
+		return err
+	case place:
+		if err := withdraw(ctx, verified{o.o.Upstream, w}, o.o.Slot, target, target); err != nil {
+			return fmt.Errorf("put the slot where the store ends, %s, as the primary must keep WAL from there: %w",
+				target, err)
+		}
+		_, err = o.look(ctx, s)
 		return err
 	default:
 		err = do(ctx, verified{o.o.Upstream, w}, s, action{a, o.o.Slot}, max(target, own.Restart))
@@ -221,8 +236,8 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 	const end = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() " +
 		"ELSE pg_catalog.pg_current_wal_lsn() END"
 	res, err := s.Query(ctx, "SELECT active_pid, restart_lsn, xmin, catalog_xmin, wal_status, safe_wal_size, "+
-		"pg_catalog.pg_wal_lsn_diff("+end+", restart_lsn)::bigint FROM pg_catalog.pg_replication_slots "+
-		"WHERE slot_type = 'physical' AND slot_name = "+grammar.QuoteLiteral(o.o.Slot))
+		"pg_catalog.pg_wal_lsn_diff("+end+", restart_lsn)::bigint, slot_type, temporary "+
+		"FROM pg_catalog.pg_replication_slots WHERE slot_name = "+grammar.QuoteLiteral(o.o.Slot))
 	if err != nil {
 		return ownSlot{}, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
 	}
@@ -230,8 +245,9 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 		return ownSlot{}, nil
 	}
 	row := res[0].Rows[0]
-	own := ownSlot{exists: true, lost: string(row[4]) == "lost", Real: Real{
-		Name: o.o.Slot, ActivePID: int32(number(row[0], 32)),
+	own := ownSlot{exists: true, temporary: string(row[8]) == "t", Real: Real{
+		Name: o.o.Slot, ActivePID: int32(number(row[0], 32)), Lost: string(row[4]) == "lost",
+		Logical: string(row[7]) == "logical",
 	}}
 	own.bearsXmin = row[2] != nil || row[3] != nil
 	if row[1] != nil {
@@ -247,13 +263,27 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 	st.HeldBytes = max(st.HeldBytes, 0)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	st.Recreated = o.status.Recreated
+	st.Recreated, st.Drops = o.status.Recreated, o.status.Drops
 	o.status = st
+	if own.ours() {
+		o.seen = s.Endpoint
+	}
 	return own, nil
 }
 
-// recreate makes the slot anew after the primary invalidated it, or somebody dropped it. What the store
-// lacks must still be on the primary, or the stream ends with its refusal.
+// errNotOurs: somebody made a slot of our name that is none of ours, and so ours holds nothing.
+func errNotOurs(name string, s ownSlot) error {
+	kind := "logical"
+	if s.temporary {
+		kind = fmt.Sprintf("temporary (of PID %d)", s.ActivePID)
+	}
+	return fmt.Errorf("slot %q there is a %s one, which replproxy did not make: the primary keeps no WAL for this "+
+		"proxy until it is dropped, or upstream.slot names another one", name, kind)
+}
+
+// recreate makes the slot after the primary invalidated it, or somebody dropped it, or where it has not been yet.
+// It begins where PostgreSQL makes it, and the next round puts it where the store ends. What the store lacks must
+// still be on the primary, or the stream ends with its refusal.
 func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (ownSlot, error) {
 	if was.exists {
 		err := do(ctx, nil, s, action{drop, o.o.Slot}, 0)
@@ -269,11 +299,23 @@ func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (o
 		return own, err
 	}
 	o.mu.Lock()
-	o.status.Recreated++
+	dropped := !was.exists && o.seen.Host == s.Endpoint.Host && o.seen.Port == s.Endpoint.Port
+	say := dropped && o.status.Drops.add(time.Now())
+	if was.exists || dropped {
+		o.status.Recreated++
+	}
 	o.mu.Unlock()
 	flushed := o.o.Flushed()
-	o.o.Logger.Warn("the upstream slot reserved no WAL and was made anew", "slot", o.o.Slot,
-		"restart_lsn", own.Restart, "flushed_lsn", flushed, "wal_may_be_missing", own.Restart > flushed)
+	at := []any{"slot", o.o.Slot, "restart_lsn", own.Restart, "flushed_lsn", flushed,
+		"wal_may_be_missing", own.Restart > flushed}
+	switch {
+	case was.exists:
+		o.o.Logger.Warn("the upstream slot reserved no WAL and was made anew", at...)
+	case !dropped:
+		o.o.Logger.Info("the upstream slot was made", at...)
+	case say:
+		o.o.Logger.Warn(DroppedBySomebody, at...)
+	}
 	return own, nil
 }
 

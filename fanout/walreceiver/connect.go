@@ -168,7 +168,7 @@ func fetchHistory(ctx context.Context, s *upstream.Session, t lsn.TimelineID) ([
 func (r *Receiver) startReplication(ctx context.Context, s *upstream.Session, srv server, p startPoint,
 ) (copying bool, next startPoint, err error) {
 	start := grammar.StartPhysical{Slot: r.o.Slot, WithSlot: r.o.Slot != "", At: p.at, Timeline: p.timeline}
-	if r.apart {
+	if r.slotless() {
 		start.Slot, start.WithSlot = "", false
 	}
 	command := grammar.Render(&start, grammar.Version(srv.version))

@@ -166,7 +166,7 @@ func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
 	now := time.Now()
 	var floor lsn.LSN
-	if r.o.Slot != "" && !r.apart { // or reports do not move it
+	if !r.slotless() { // or reports do not move it
 		floor = slotFloor(r.o.Store.Positions(), srv)
 	}
 	writeFor := r.o.Timeout
@@ -181,7 +181,7 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
 			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
-		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.o.Slot == "" || r.apart},
+		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.slotless()},
 	}
 }
 

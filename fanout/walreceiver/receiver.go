@@ -33,6 +33,8 @@ type Receiver struct {
 	slotLost bool              // START_REPLICATION said that the slot is invalidated
 	ruled    bool              // there was a rule when the connection began
 	apart    bool              // the slot is held by SQL, the stream does without it
+	foreign  bool              // somebody else's slot has its name, the stream does without it
+	slotAt   upstream.Endpoint // where the slot was last
 	member   string            // the member of the cluster that is streamed from; "": a server
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused
@@ -210,6 +212,7 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	state, err := r.prepareSlot(ctx, s, &srv)
 	if err == nil {
 		r.slotLost = false
+		state = r.judgeSlot(s, srv, state)
 		state = r.holdSlot(ctx, s, &srv, state)
 		defer r.letSlotGo()
 	}

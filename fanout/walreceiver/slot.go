@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -33,6 +34,9 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 		return state, err
 	}
 	found, err := q.read(ctx, srv)
+	if refusedWith(err, pgerror.FeatureNotSupported) { // a logical one
+		return SlotForeign, nil
+	}
 	if err != nil {
 		return SlotUnknown, err
 	}
@@ -56,6 +60,36 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 	return state, err
 }
 
+// droppedBySomebody is what the log says when the slot was there before and had to be made again.
+const droppedBySomebody = "somebody dropped the slot on the primary: it was made anew; tell who manages slots there " +
+	"to leave it alone (Patroni: ignore_slots)"
+
+// judgeSlot says what it means that the slot had to be made: where it was before, somebody dropped it. That is known
+// of the server that had it at the connection before; after a start, of a primary of the timeline that the store
+// ends on, which was streamed from before.
+func (r *Receiver) judgeSlot(s *upstream.Session, srv server, state SlotState) SlotState {
+	at, have := r.slotAt, r.o.Store.Positions()
+	r.slotAt, r.foreign = s.Endpoint, state == SlotForeign
+	same := at.Host == s.Endpoint.Host && at.Port == s.Endpoint.Port
+	first := at == upstream.Endpoint{} && s.Parameters["in_hot_standby"] == "off"
+	switch {
+	case state == SlotForeign:
+		r.slotAt = upstream.Endpoint{}
+		r.log.Warn("a logical slot on the upstream has the name of this proxy's: streaming without one, and the "+
+			"upstream keeps no WAL for this proxy; drop it there, or name another one in upstream.slot",
+			"slot", r.o.Slot)
+	case state == SlotCreated && have.Received != lsn.Invalid && have.Timeline == srv.timeline && (same || first):
+		state = SlotDropped
+		r.log.Warn(droppedBySomebody, "slot", r.o.Slot, "restart_lsn", srv.slotRestart,
+			"flushed_lsn", have.Flushed, "wal_may_be_missing", srv.slotRestart > have.Flushed)
+		r.update(func(st *Status) { st.SlotDrops, st.DroppedAt = st.SlotDrops+1, time.Now() })
+	}
+	return state
+}
+
+// slotless reports whether the stream does without the slot.
+func (r *Receiver) slotless() bool { return r.o.Slot == "" || r.apart || r.foreign }
+
 // SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are
 // apart (ruling R8): the slot follows what the store has flushed, whatever the reports say.
 type SlotKeeper interface {
@@ -74,7 +108,7 @@ func (r *Receiver) hasRule() bool { return r.o.Quorum != nil && r.o.Quorum.Limit
 // reports, and what that costs the primary is shown.
 func (r *Receiver) holdSlot(ctx context.Context, s *upstream.Session, srv *server, state SlotState) SlotState {
 	r.ruled, r.apart = r.hasRule(), false
-	if r.o.Slot == "" || r.o.Keeper == nil || !r.ruled {
+	if r.o.Slot == "" || r.o.Keeper == nil || !r.ruled || r.foreign {
 		return state
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)

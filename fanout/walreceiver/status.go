@@ -30,6 +30,8 @@ const (
 	SlotCreated   SlotState = "created"   // it was missing and was made
 	SlotRecreated SlotState = "recreated" // it reserved nothing, or was invalidated, and was made anew
 	SlotBusy      SlotState = "busy"      // another session holds it
+	SlotDropped   SlotState = "dropped"   // it was there, somebody dropped it, and it was made anew
+	SlotForeign   SlotState = "foreign"   // somebody made a logical one of its name: streaming without one
 )
 
 // Reported is what the upstream was told on this connection; 0 is nothing.
@@ -57,8 +59,10 @@ type Status struct {
 
 	Slot      string
 	SlotState SlotState
-	SlotLSN   lsn.LSN // its restart_lsn when the connection began
-	SlotApart bool    // it is advanced by SQL to what is flushed, and does not follow the reports
+	SlotLSN   lsn.LSN   // its restart_lsn when the connection began
+	SlotDrops int64     // connections that found it gone, see SlotDropped
+	DroppedAt time.Time // the last of them
+	SlotApart bool      // it is advanced by SQL to what is flushed, and does not follow the reports
 
 	Mirrors MirrorState // on the server that is streamed from
 

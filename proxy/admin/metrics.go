@@ -138,6 +138,8 @@ var proxyMetrics = []metric{
 		"", nil, gauge, single(func(s *Status) float64 { return truth(s.Upstream.Mirrors == "missing") })},
 	{"replproxy_walreceiver_slot_recreated_total", "Times the slot on the primary was made anew.", "", nil, counter,
 		single(func(s *Status) float64 { return float64(s.Upstream.SlotRecreated) })},
+	{"replproxy_walreceiver_slot_drops_total", "Times somebody else dropped a slot of ours on the primary.", "", nil,
+		counter, single(func(s *Status) float64 { return float64(s.Upstream.SlotDrops) })},
 	{"replproxy_walreceiver_reported_bytes", "Positions the upstream was told, as byte positions in WAL.",
 		"position", []string{"write", "flush", "apply"}, gauge,
 		func(s *Status, emit func(string, float64)) {

@@ -76,6 +76,7 @@ type Upstream struct {
 	SlotStatus    string    `json:"slot_wal_status,omitempty" doc:"wal_status on the primary; absent if not asked"`
 	SlotSafe      *int64    `json:"slot_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`
 	SlotRecreated int64     `json:"slot_recreated_total" doc:"times it was made anew because it reserved nothing"`
+	SlotDrops     int64     `json:"slot_drops_total" doc:"times somebody else had dropped it, or a mirror of a slot"`
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
 	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`

@@ -1,0 +1,28 @@
+package realslot
+
+import "time"
+
+// DroppedBySomebody is what the log says when a slot that was ours on a primary is gone without our doing. A manager
+// that drops what it does not know is the usual reason: Patroni does so on the primary, each loop_wait.
+const DroppedBySomebody = "somebody dropped the slot on the primary: it was made anew; tell who manages slots there " +
+	"to leave it alone (Patroni: ignore_slots)"
+
+// sayDropsEvery is how often the log says it: a manager may drop the slot whenever it is made.
+const sayDropsEvery = time.Minute
+
+// Drops is how often somebody else dropped a slot of ours, and when last. The zero value: never.
+type Drops struct {
+	N    int64
+	Last time.Time
+	said time.Time
+}
+
+// add counts one, and reports whether the log is to say so.
+func (d *Drops) add(now time.Time) bool {
+	d.N, d.Last = d.N+1, now
+	if !d.said.IsZero() && now.Sub(d.said) < sayDropsEvery {
+		return false
+	}
+	d.said = now
+	return true
+}
