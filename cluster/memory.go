@@ -13,6 +13,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/internal/datadir"
 )
 
 const (
@@ -128,7 +129,7 @@ func (m memory) write(name string, b []byte) error {
 		return err
 	}
 	next := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
 	if err != nil {
 		return err
 	}

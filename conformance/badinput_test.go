@@ -60,7 +60,7 @@ func TestUnusableConfiguration(t *testing.T) {
 		if os.Geteuid() != 0 { // else the folder is root's, and the proxy is not root
 			t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 		}
-		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", DataDir: dir}, 1, dir, "permission denied")
+		refused(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1", DataDir: filepath.Join(dir, "data")}, 1, dir, "permission denied")
 	})
 	t.Run("data directory with foreign files", func(t *testing.T) {
 		server := in.Primary(t, pgtest.Stopped())

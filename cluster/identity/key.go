@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -100,7 +101,7 @@ func create(dir, path string) ([]byte, error) {
 		return nil, err
 	}
 	b := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|datadir.NoFollow, 0o600)
 	if err != nil {
 		return nil, err
 	}

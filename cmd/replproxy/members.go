@@ -199,6 +199,9 @@ func identityCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := prepareDataDir(c); err != nil {
+			return err
+		}
 		n, err := identity.Open(clusterDir(c.DataDir), c.Name)
 		if err != nil {
 			return usageError{err}

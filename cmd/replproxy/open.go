@@ -32,6 +32,9 @@ import (
 
 // openStore opens what lies on the disk.
 func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
+	if err := prepareDataDir(c); err != nil {
+		return err
+	}
 	p.store, err = walstore.Open(ctx, walstore.Options{
 		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"),
 		Short: func() bool { left, known := p.room(); return known && left < 0 },

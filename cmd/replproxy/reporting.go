@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -43,7 +44,7 @@ func acceptTimelineCommand() *cobra.Command {
 		path := filepath.Join(*dir, acceptName)
 		err = vfs.WriteFile(vfs.OS{}, path, []byte(args[0]+"\n"))
 		if err == nil {
-			err = os.Chmod(path, 0o644) // the proxy may be another user than root, who is asking here
+			err = readable(path)
 		}
 		if err != nil {
 			return fmt.Errorf("accept timeline %s: %w", args[0], err)
@@ -53,6 +54,16 @@ func acceptTimelineCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// readable lets everybody read a file, since the proxy may be another user than root, who is asking here. A symbolic
+// link that the proxy's user has put there meanwhile is not followed.
+func readable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|datadir.NoFollow, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o644), f.Close())
 }
 
 // acceptedTimeline asks for what acceptTimelineCommand wrote.

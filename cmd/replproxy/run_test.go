@@ -72,9 +72,11 @@ func TestRunStatusCheck(t *testing.T) {
 		t.Errorf("check beside the proxy itself:\n%s", out)
 	}
 
-	code, out, errs = program(t, nil, "run", "--upstream", primary.Conninfo(), "--data-dir", proxy.DataDir, "--listen", "127.0.0.1:0")
-	if code != exitFailure || !strings.Contains(errs, fmt.Sprintf("used by another replproxy (pid %d)", proxy.PID())) {
-		t.Errorf("a second proxy on the directory: exit code %d\n%s%s", code, out, errs)
+	second := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), DataDir: proxy.DataDir, Stopped: true})
+	second.StartNoWait(t)
+	if code := second.WaitExit(t); code != exitFailure ||
+		!strings.Contains(second.Log(), fmt.Sprintf("used by another replproxy (pid %d)", proxy.PID())) {
+		t.Errorf("a second proxy on the directory: exit code %d\n%s", code, second.Log())
 	}
 }
 
@@ -182,7 +184,7 @@ func TestSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	cmd := exec.Command(pgtest.Binary(t), "run", "--upstream", "host=127.0.0.1 port=1 user=x", "--data-dir", filepath.Join(dir, "data"),
+	cmd := exec.Command(pgtest.Binary(t), "run", "--allow-root", "--upstream", "host=127.0.0.1 port=1 user=x", "--data-dir", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--http", "")
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(),
 		"WATCHDOG_USEC=1200000000") // fed at once, and again when the test is long over

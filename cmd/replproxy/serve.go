@@ -13,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/spf13/cobra"
 )
@@ -25,6 +26,7 @@ func runCommand() *cobra.Command {
 	}
 	file := configFlags(cmd)
 	profiles := cmd.Flags().Bool("pprof", false, "serve Go's profiles at /debug/pprof of the http address")
+	allowRoot := cmd.Flags().Bool("allow-root", false, "run as root all the same, as in a container")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		read := func() (*config.Config, *upstream.Config, error) {
 			c, err := loadConfig(cmd, *file)
@@ -44,6 +46,9 @@ func runCommand() *cobra.Command {
 			return c, up, err
 		}
 		c, up, err := read()
+		if err == nil {
+			err = refuseRoot(os.Geteuid(), *allowRoot)
+		}
 		if err != nil {
 			return err
 		}
@@ -125,6 +130,28 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors)
 	log.Info("a commit that waits for this proxy waits for its rule",
 		"rule", c.SynchronousStandbyNames, "zones", c.SynchronousStandbyZones.Rule,
 		"name_for_synchronous_standby_names", name)
+}
+
+// prepareDataDir makes data_dir, or judges it; what is wrong with owners and modes is unusable configuration.
+func prepareDataDir(c *config.Config) error {
+	err := datadir.Prepare(c.DataDir)
+	var refused *datadir.Error
+	switch {
+	case errors.As(err, &refused):
+		return usageError{fmt.Errorf("unusable configuration\n%w", c.At("data_dir", err))}
+	case err != nil:
+		return openFailed(c, err)
+	}
+	return nil
+}
+
+// refuseRoot is PostgreSQL's refusal to run as root, nil for other users and where the operator insists.
+func refuseRoot(user int, allowed bool) error {
+	if user != 0 || allowed {
+		return nil
+	}
+	return usageError{errors.New("\"root\" execution of replproxy is not permitted; HINT: start it as an ordinary " +
+		"user, as packaging/replproxy.service does, or say --allow-root where nothing else can be, as in a container")}
 }
 
 // openFailed adds what to do next to the errors of a data directory.

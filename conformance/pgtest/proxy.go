@@ -144,7 +144,8 @@ func (p *Proxy) args() []string {
 // verifies clients itself, get none.
 func (p *Proxy) access() (args []string) {
 	rules := p.options.Access
-	said := p.options.Config + strings.Join(p.options.Args, "\n")
+	file, _ := os.ReadFile(p.configPath()) // as it is now; without one there are no rules in it
+	said := string(file) + strings.Join(p.options.Args, "\n")
 	if rules == nil && !strings.Contains(said, "access:") && !strings.Contains(said, "method: scram") &&
 		!slices.Contains(p.options.Args, "--access") {
 		rules = TrustLoopback()

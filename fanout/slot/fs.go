@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/replproxy/replproxy/internal/datadir"
 )
 
 // FS is the little that the table needs of a directory. Names are plain file names inside it.
@@ -67,7 +69,7 @@ func (d osDir) Read(name string, limit int) ([]byte, error) {
 }
 
 func (d osDir) WriteSync(name string, b []byte) error {
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
 	if err != nil {
 		return err
 	}

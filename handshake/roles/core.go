@@ -30,8 +30,9 @@ type entry struct {
 	suspect bool // a client has failed by it: the password may have changed
 }
 
-// maxSkew is how far a clock may have been set back, over a restart, for what was asked before to be of use.
-const maxSkew = time.Hour
+// maxSkew is how far a clock may have been set back, over a restart, for what was asked before to be of use: what a
+// clock that is steered may go back. Beyond it nobody says the truth, the clock or the file.
+const maxSkew = time.Second
 
 // age is how long ago the primary was asked; beyond measure when that lies in the future.
 func (e *entry) age(now time.Time) time.Duration {
@@ -174,11 +175,15 @@ func (c *cache) keep() []entry {
 	return all
 }
 
-// restore puts kept roles back, those that are not too old.
-func (c *cache) restore(kept []entry, now time.Time) {
+// restore puts kept roles back, those that are not too old, and counts those that were asked for in the future.
+func (c *cache) restore(kept []entry, now time.Time) (future int) {
 	for _, e := range kept {
-		if e.age(now) < c.maxAge && len(c.entries) < maxRoles {
+		switch {
+		case e.Asked.After(now.Add(maxSkew)):
+			future++
+		case e.age(now) < c.maxAge && len(c.entries) < maxRoles:
 			c.entries[e.Role.Name] = &entry{Role: e.Role, Asked: e.Asked, known: true}
 		}
 	}
+	return future
 }

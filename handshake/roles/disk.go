@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -89,7 +90,7 @@ func write(dir, name string, b []byte) error {
 		return err
 	}
 	next := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,9 @@ func Open(o Options) (*Keeper, error) {
 		o.Logger.Error("what was kept of roles cannot be used: nobody logs in before the primary has been asked",
 			"err", err)
 	}
-	k.cache.restore(had.Roles, time.Now())
+	if n := k.cache.restore(had.Roles, time.Now()); n > 0 {
+		o.Logger.Error("roles that were kept say that they were asked for in the future: they are not used", "roles", n)
+	}
 	k.shown = kept{Parameters: had.Parameters, Settings: had.Settings}
 	if had.Iterations > 0 {
 		k.iterations = had.Iterations

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/internal/datadir"
 )
 
 // LookAtDisk says whether dir can be used and how much room its volume has. It leaves nothing behind:
@@ -39,6 +41,14 @@ func LookAtDisk(dir string) Disk {
 		return d
 	}
 	if d.Exists {
+		user := os.Geteuid()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && user == 0 {
+			user = int(st.Uid) // who runs check as root means to run the proxy as its owner
+		}
+		if err := datadir.Judge(at, user); err != nil {
+			d.Err = err
+			return d
+		}
 		d.Slots = slotsIn(filepath.Join(at, "slots"))
 	}
 	d.Total, d.Free, d.Err = Volume(at)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/replproxy/replproxy/internal/datadir"
 )
 
 // Modes of what is created: WAL holds the data of the whole cluster, so only the owner reads it.
@@ -36,11 +38,11 @@ func openOS(name string, flag int) (File, error) {
 func (OS) Open(name string) (File, error) { return openOS(name, os.O_RDONLY) }
 
 // OpenWrite implements [FS].
-func (OS) OpenWrite(name string) (File, error) { return openOS(name, os.O_RDWR) }
+func (OS) OpenWrite(name string) (File, error) { return openOS(name, os.O_RDWR|datadir.NoFollow) }
 
 // Create implements [FS].
 func (OS) Create(name string) (File, error) {
-	return openOS(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	return openOS(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC|datadir.NoFollow)
 }
 
 // Rename implements [FS].
@@ -77,7 +79,7 @@ func (OS) SyncDir(dir string) error {
 // Lock implements [FS] by flock(2): the kernel lets go when the process ends, however it ends. The
 // file holds the owner's pid for whoever is refused.
 func (OS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|datadir.NoFollow, fileMode)
 	if err != nil {
 		return nil, err
 	}

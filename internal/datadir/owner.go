@@ -1,0 +1,15 @@
+package datadir
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ownerOf is the user id of a file's owner.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return os.Geteuid()
+}
