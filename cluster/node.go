@@ -13,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
 // Positions are those of this node's own store, of one moment; 0 is none.
@@ -67,7 +68,7 @@ type Node struct {
 	// forgotten is what the disk has of that; under saving.
 	forgotten []string
 
-	mu      sync.Mutex // never held over I/O
+	mu      afterlock.Mutex // never held over I/O
 	ledger  *ledger.Ledger
 	own     uint64 // incarnation of the own store; 0: not attached yet
 	full    bool   // told that there are too many sessions
@@ -127,7 +128,7 @@ func (n *Node) Attach(name string) uint64 {
 	err := n.ledger.Attach(time.Now(), id, vote.Standby, name, n.o.Store.Positions().System)
 	if err != nil {
 		if !n.full {
-			n.log.Warn("a standby has no vote", "application_name", name, "err", err)
+			n.mu.After(func() { n.log.Warn("a standby has no vote", "application_name", name, "err", err) })
 		}
 		n.full = true
 		return 0
@@ -208,7 +209,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	if n.own == 0 && p.System != 0 {
 		n.own = rand.Uint64() | 1
 		if err := n.ledger.Attach(now, n.own, vote.Store, n.o.Name, p.System); err != nil {
-			n.log.Error("the own store has no vote", "err", err)
+			n.mu.After(func() { n.log.Error("the own store has no vote", "err", err) })
 		}
 		n.publish()
 	}

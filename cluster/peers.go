@@ -156,8 +156,9 @@ func (n *Node) publishReport(r vote.Report) {
 	n.put(id, func(b []byte) ([]byte, error) { return vote.AppendReport(b, r) })
 }
 
+// put encodes an item into the outbox. The caller holds mu.
 func (n *Node) put(id link.ID, encode func([]byte) ([]byte, error)) {
 	if err := n.o.Outbox.Put(id, encode); err != nil {
-		n.log.Error("cannot tell the other members", "err", err)
+		n.mu.After(func() { n.log.Error("cannot tell the other members", "err", err) })
 	}
 }

@@ -74,9 +74,11 @@ func (n *Node) tell() {
 	ok, why := satisfiable(n.last, flush)
 	switch {
 	case !ok && why != n.told:
-		n.log.Warn("the rule cannot be satisfied: commits that wait for this proxy wait", "why", why)
+		n.mu.After(func() {
+			n.log.Warn("the rule cannot be satisfied: commits that wait for this proxy wait", "why", why)
+		})
 	case ok && n.told != "":
-		n.log.Info("the rule can be satisfied again")
+		n.mu.After(func() { n.log.Info("the rule can be satisfied again") })
 	}
 	n.told = why
 }

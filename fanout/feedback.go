@@ -2,18 +2,18 @@ package fanout
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
 // feedback holds the merged hot standby feedback for one consumer, the walreceiver.
 type feedback struct {
 	changed chan struct{} // one slot
 
-	mu      sync.Mutex
+	mu      afterlock.Mutex
 	merged  merged
 	settled bool
 	leftOut uint64 // how often a value began to be left out
@@ -90,11 +90,15 @@ func (h *Hub) mergeFeedback() {
 	now := merge(values, next, copyboth.FullXID(maxAge))
 	for _, name := range fresh(now.insane, f.merged.insane) {
 		f.leftOut++
-		h.log.Warn("hot standby feedback is out of range and left out", "standby", name, "next_xid", uint64(next))
+		f.mu.After(func() {
+			h.log.Warn("hot standby feedback is out of range and left out", "standby", name, "next_xid", uint64(next))
+		})
 	}
 	for _, name := range fresh(now.capped, f.merged.capped) {
-		h.log.Warn("hot standby feedback is older than feedback.max_age: the primary keeps that much only",
-			"standby", name, "max_age", maxAge)
+		f.mu.After(func() {
+			h.log.Warn("hot standby feedback is older than feedback.max_age: the primary keeps that much only",
+				"standby", name, "max_age", maxAge)
+		})
 	}
 	now.next = next
 	changed := now.Feedback != f.merged.Feedback

@@ -72,8 +72,8 @@ func (g *group) wait(grace time.Duration, force func()) {
 func (s *Server) closePhysicals() {
 	for _, session := range s.sessions.list() {
 		if session.class == handshake.PhysicalWalsender {
-			s.log.Warn("walsender did not end in time", "session_id", uint64(session.id))
 			_ = session.conn.Close()
+			s.log.Warn("walsender did not end in time", "session_id", uint64(session.id))
 		}
 	}
 }

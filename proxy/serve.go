@@ -100,12 +100,21 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 		respond(req.Conn, e)
 		return
 	}
-	defer s.sessions.remove(session)
 	log := s.log.With("session_id", uint64(session.id))
+	var err error
+	ended := false // without a panic, which is logged otherwise
+	defer func() {
+		s.sessions.remove(session)
+		_ = req.Conn.Close()
+		if ended {
+			logEnd(log, session, err)
+		}
+	}()
 	log.Debug("session began", "class", session.class.String(), "user", session.user,
 		"database", session.database, "application_name", session.applicationName,
 		"peer", addrString(session.clientAddr), "method", decision.Method.String(), "rule", decision.Rule)
-	err := s.route(ctx, req, session, log)
+	err = s.route(ctx, req, session, log)
+	ended = true
 	session.SetState(StateEnding)
 	if errors.Is(context.Cause(ctx), errGaveWay) {
 		s.refusals.add(ReasonCrowded)
@@ -114,7 +123,6 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	if e := owed(err); e != nil {
 		respond(req.Conn, e)
 	}
-	logEnd(log, session, err)
 }
 
 // logEnd is the one line about a session's end. Losing a client is everyday life.

@@ -33,18 +33,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var silent silentError
+	if err != nil && !errors.As(err, &silent) {
+		fmt.Fprintf(stderr, "replproxy: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+// exitCode returns the code with which the program ends after err.
+func exitCode(err error) int {
+	var silent silentError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &silent):
 		return silent.code
 	case errors.As(err, new(stopError)):
-		fmt.Fprintf(stderr, "replproxy: %v\n", err)
 		return exitStop
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "replproxy: %v\n", err)
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "replproxy: %v\n", err)
 	return exitFailure
 }

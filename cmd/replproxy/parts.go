@@ -17,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/logqueue"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/gate"
@@ -28,6 +29,7 @@ import (
 type parts struct {
 	settings *settings
 	upstream *upstream.Config
+	queue    *logqueue.Queue // of log's lines
 	log      *slog.Logger
 	profiles bool
 	build    build

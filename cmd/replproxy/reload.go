@@ -80,7 +80,7 @@ func (s *settings) Run(ctx context.Context) error {
 }
 
 func (s *settings) notify(state string) {
-	if _, err := daemon.SdNotify(false, strings.TrimSpace(state)); err != nil {
+	if err := sdNotify(strings.TrimSpace(state)); err != nil {
 		s.log.Warn("cannot notify systemd", "state", state, "err", err)
 	}
 }

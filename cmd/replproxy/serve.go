@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -14,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/logqueue"
 	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/spf13/cobra"
 )
@@ -55,7 +55,8 @@ func runCommand() *cobra.Command {
 		set := newSettings(c, *file)
 		bad := withoutCores()
 		debug.SetTraceback("crash") // a panic ends by SIGABRT: Go's exit code 2 would be an unusable configuration
-		log := newLogger(c, set.level, cmd.ErrOrStderr())
+		queue, log := openLog(c, set.level, cmd.ErrOrStderr())
+		defer queue.Close(logFlush)
 		if bad != nil {
 			log.Warn("a core dump of this process would hold secrets, and could not be forbidden", "err", bad)
 		}
@@ -68,10 +69,10 @@ func runCommand() *cobra.Command {
 		defer release()
 		set.read, set.hangups, set.log = read, hangups, log.With("part", "config")
 		done := make(chan error, 1)
-		go func() { done <- serve(soft, set, up, log, *profiles) }()
+		go func() { done <- serve(soft, set, up, queue, log, *profiles) }()
 		select {
 		case err := <-done:
-			return err
+			return lastWords(queue, err)
 		case <-hard.Done():
 			// The store survives this as it survives kill -9.
 			log.Warn("second signal: leaving at once")
@@ -81,17 +82,13 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
-func newLogger(c *config.Config, level slog.Leveler, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
 // serve opens everything, from the disk outward, runs it until ctx ends, and closes it in reverse.
-func serve(ctx context.Context, set *settings, up *upstream.Config, log *slog.Logger, profiles bool) (err error) {
-	p := &parts{settings: set, upstream: up, log: log, profiles: profiles, build: readBuild(), started: time.Now()}
+func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqueue.Queue, log *slog.Logger,
+	profiles bool,
+) (err error) {
+	p := &parts{
+		settings: set, upstream: up, queue: queue, log: log, profiles: profiles, build: readBuild(), started: time.Now(),
+	}
 	defer p.close(&err)
 	for _, open := range []func(context.Context, *config.Config) error{
 		p.openStore, p.openCluster, p.openSlots, p.openStream, p.openAuth, p.openDoors, p.openServer,

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -45,9 +47,30 @@ func (v *view) feed(ctx context.Context, every time.Duration) {
 }
 
 func (v *view) tell(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := sdNotify(state); err != nil {
 		v.advisor.log.Warn("cannot notify systemd", "state", state, "err", err)
 	}
+}
+
+// notifyTimeout bounds what is told to systemd: its socket takes a few messages at once, and blocks while it takes none.
+const notifyTimeout = time.Second
+
+// sdNotify is [daemon.SdNotify], which has no bound: a systemd that stands still would hold up a reload or a stop.
+// Without a socket it does nothing.
+func sdNotify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout)); err == nil {
+		_, err = conn.Write([]byte(state))
+	}
+	return err
 }
 
 // noCore is the limit by which Linux writes no core file and starts no handler of core_pattern either: those are given

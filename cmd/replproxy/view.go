@@ -37,7 +37,7 @@ func (v *view) Status() admin.Status {
 	}
 	s := admin.Status{
 		Name: c.Name, Version: v.build.version, Commit: v.build.commit, StartedAt: v.started, Now: time.Now(),
-		Stopping: v.stopping.Load(), Listen: v.doors.addresses(),
+		Stopping: v.stopping.Load(), Listen: v.doors.addresses(), LogDropped: int64(v.queue.Dropped()),
 		Upstream: upstreamStatus(told, own), Quorum: quorumStatus(votes, told.Reported),
 		Store: admin.Store{
 			Dir: c.DataDir, Timeline: positions.Timeline, Oldest: positions.Oldest, Received: positions.Received,

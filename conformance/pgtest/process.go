@@ -24,20 +24,24 @@ const dataRace = "WARNING: DATA RACE"
 // boring are log lines of which a proxy's every log-in makes dozens.
 var boring = regexp.MustCompile(`(?m)^.* (STATEMENT:  |received replication command: )SHOW .*\n`)
 
-// process is a running program whose output goes to a file. Its one goroutine reaps it.
+// process is a running program whose output goes to files. Its one goroutine reaps it.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed once it is reaped
 	err  error         // valid after done
 }
 
-func startProcess(cmd *exec.Cmd, logPath string) (*process, error) {
+// startProcess starts a program that writes to logPath, and its errors to stderr unless that is nil.
+func startProcess(cmd *exec.Cmd, logPath string, stderr *os.File) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}

@@ -39,6 +39,7 @@ type ProxyOptions struct {
 	Stopped  bool     // leave the start to the test
 	Host     *Host    // nil: this process's network
 	Binary   string   // of another release, see [PreviousRelease]; "": this code's
+	Stderr   *os.File // takes its log instead of the file that Log reads
 }
 
 // Proxy is a replproxy, a process of its own, that ends with its test.
@@ -201,7 +202,7 @@ func (p *Proxy) StartNoWait(t testing.TB) {
 	cmd := exec.Command(p.bin, p.args()...)
 	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
 	err := p.options.Host.run(func() (err error) {
-		p.proc, err = startProcess(cmd, p.logPath)
+		p.proc, err = startProcess(cmd, p.logPath, p.options.Stderr)
 		return err
 	})
 	if err != nil {

@@ -169,7 +169,7 @@ func (s *Server) StartNoWait(t testing.TB) {
 	// SIGQUIT is an immediate shutdown, after which PostgreSQL leaves no shared memory behind.
 	s.Install.who.prepare(cmd, s.SocketDir, syscall.SIGQUIT)
 	err := s.host.run(func() (err error) {
-		s.proc, err = startProcess(cmd, s.logPath)
+		s.proc, err = startProcess(cmd, s.logPath, nil)
 		return err
 	})
 	if err != nil {

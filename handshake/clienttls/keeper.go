@@ -5,10 +5,10 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
 // The values of tls.mode.
@@ -43,7 +43,7 @@ type Settings struct {
 type Keeper struct {
 	log *slog.Logger
 
-	mu       sync.Mutex
+	mu       afterlock.Mutex
 	set      Settings
 	config   *tls.Config // nil: Off
 	seen     stamps      // of the files when they were read last, with or without success
@@ -89,15 +89,20 @@ func (k *Keeper) Config() *tls.Config {
 	return k.config
 }
 
+// reload reads the files anew. The caller holds mu.
 func (k *Keeper) reload() {
 	config, err := load(k.set)
 	k.err = err
 	if err != nil {
-		k.log.Error("the TLS files have changed and cannot be used: the ones before stay in use", "err", err)
+		k.mu.After(func() {
+			k.log.Error("the TLS files have changed and cannot be used: the ones before stay in use", "err", err)
+		})
 		return
 	}
 	k.config, k.loadedAt = config, time.Now()
-	k.log.Info("the TLS files have changed and are in use", "not_after", config.Certificates[0].Leaf.NotAfter)
+	k.mu.After(func() {
+		k.log.Info("the TLS files have changed and are in use", "not_after", config.Certificates[0].Leaf.NotAfter)
+	})
 }
 
 // Certificate is what clients see, in DER; nil without TLS.

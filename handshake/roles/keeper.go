@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/replproxy/replproxy/handshake/scramauth"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
 const (
@@ -46,7 +46,7 @@ type Keeper struct {
 	mock  []byte
 	queue chan *flight
 
-	mu          sync.Mutex
+	mu          afterlock.Mutex
 	cache       *cache
 	flights     map[string]*flight // questions under way, by name
 	pausedUntil time.Time          // nobody waits for the primary before

@@ -131,7 +131,9 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if err != nil && ctx.Err() == nil {
 		k.failures++
 		if k.lastErr == nil {
-			k.log.Warn("the primary could not be asked for a role: what is known of roles is used", "err", err)
+			k.mu.After(func() {
+				k.log.Warn("the primary could not be asked for a role: what is known of roles is used", "err", err)
+			})
 		}
 		if k.lastErr = err; a.conn == nil {
 			k.pausedUntil, k.awayAt = now.Add(pause), now
@@ -141,7 +143,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 		return err
 	}
 	if k.lastErr != nil {
-		k.log.Info("the primary answers for roles again")
+		k.mu.After(func() { k.log.Info("the primary answers for roles again") })
 	}
 	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt = nil, now, time.Time{}, time.Time{}
 	k.took = now.Sub(began)

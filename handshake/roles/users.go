@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 
+	"github.com/replproxy/replproxy/internal/afterlock"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -16,7 +16,7 @@ type users struct {
 	path string
 	log  *slog.Logger
 
-	mu   sync.Mutex
+	mu   afterlock.Mutex
 	all  map[string]Role
 	seen fs.FileInfo // when it was read last, with or without success
 	err  error       // why the file as it is now is not in use
@@ -77,14 +77,18 @@ func (u *users) find(name string) (Role, bool) {
 	return r, ok
 }
 
+// reload reads the file anew. The caller holds mu.
 func (u *users) reload() {
 	var all map[string]Role
 	if all, u.err = readUsers(u.path); u.err != nil {
-		u.log.Error("auth.users_file has changed and cannot be used: what it said before stays in force", "err", u.err)
+		err := u.err
+		u.mu.After(func() {
+			u.log.Error("auth.users_file has changed and cannot be used: what it said before stays in force", "err", err)
+		})
 		return
 	}
 	u.all = all
-	u.log.Info("auth.users_file has changed and is in use", "roles", len(all))
+	u.mu.After(func() { u.log.Info("auth.users_file has changed and is in use", "roles", len(all)) })
 }
 
 func sameFile(a, b fs.FileInfo) bool {

@@ -47,6 +47,8 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return float64(s.StartedAt.Unix()) })},
 	{"replproxy_proxy_warnings_count", "Warnings that /status shows now.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Warnings)) })},
+	{"replproxy_log_dropped_lines_total", "Log lines that were dropped because the log's reader stood still.", "", nil,
+		counter, single(func(s *Status) float64 { return float64(s.LogDropped) })},
 	{"replproxy_config_generation_count", "1 at the start, one more with each reload of the configuration.",
 		"", nil, gauge, single(func(s *Status) float64 { return float64(s.Config.Generation) })},
 	{"replproxy_config_failed_state", "1 when the last reload found errors and changed nothing.", "", nil, gauge,

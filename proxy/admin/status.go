@@ -9,32 +9,33 @@ import (
 // Status is the document of /status. Positions are absent while they are not known, times are RFC
 // 3339, sizes are bytes. The doc tags are rendered to docs/status.md, so they are the schema.
 type Status struct {
-	Name      string    `json:"name" doc:"name of the proxy, its application_name on the primary"`
-	Version   string    `json:"version" doc:"version of replproxy"`
-	Commit    string    `json:"commit,omitempty" doc:"source revision it was built from"`
-	StartedAt time.Time `json:"started_at" doc:"when the process started"`
-	Now       time.Time `json:"now" doc:"when this snapshot was taken, by the proxy's clock"`
-	Ready     bool      `json:"ready" doc:"what /readyz says"`
-	NotReady  string    `json:"not_ready,omitempty" doc:"why it is not ready, in words"`
-	Stopping  bool      `json:"stopping" doc:"an orderly stop has begun"`
-	Listen    []string  `json:"listen" doc:"addresses for clients and standbys"`
-	Upstream  Upstream  `json:"upstream" doc:"the one connection to the primary that streams WAL"`
-	Quorum    Quorum    `json:"quorum" doc:"what is reported to the primary: why does a commit wait?"`
-	Cluster   *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
-	Store     Store     `json:"store" doc:"WAL kept on this proxy's disk"`
-	Backfill  Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
-	Standbys  []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
-	Slots     []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
-	Idle      []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not the own one"`
-	Feedback  Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
-	LostSlots int64     `json:"lost_slots_total" doc:"slots lost since the start"`
-	Sessions  Sessions  `json:"sessions" doc:"client connections by class"`
-	TLS       TLS       `json:"tls" doc:"encryption towards clients"`
-	SSL       []SSL     `json:"ssl" doc:"encrypted connections, as in pg_stat_ssl; the first 200, walsenders first"`
-	Auth      Auth      `json:"auth" doc:"who verifies clients"`
-	Limits    Limits    `json:"limits" doc:"bounds that are in force"`
-	Config    Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
-	Warnings  []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
+	Name       string    `json:"name" doc:"name of the proxy, its application_name on the primary"`
+	Version    string    `json:"version" doc:"version of replproxy"`
+	Commit     string    `json:"commit,omitempty" doc:"source revision it was built from"`
+	StartedAt  time.Time `json:"started_at" doc:"when the process started"`
+	Now        time.Time `json:"now" doc:"when this snapshot was taken, by the proxy's clock"`
+	Ready      bool      `json:"ready" doc:"what /readyz says"`
+	NotReady   string    `json:"not_ready,omitempty" doc:"why it is not ready, in words"`
+	Stopping   bool      `json:"stopping" doc:"an orderly stop has begun"`
+	Listen     []string  `json:"listen" doc:"addresses for clients and standbys"`
+	Upstream   Upstream  `json:"upstream" doc:"the one connection to the primary that streams WAL"`
+	Quorum     Quorum    `json:"quorum" doc:"what is reported to the primary: why does a commit wait?"`
+	Cluster    *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
+	Store      Store     `json:"store" doc:"WAL kept on this proxy's disk"`
+	Backfill   Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
+	Standbys   []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
+	Slots      []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
+	Idle       []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not the own one"`
+	Feedback   Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
+	LostSlots  int64     `json:"lost_slots_total" doc:"slots lost since the start"`
+	Sessions   Sessions  `json:"sessions" doc:"client connections by class"`
+	TLS        TLS       `json:"tls" doc:"encryption towards clients"`
+	SSL        []SSL     `json:"ssl" doc:"encrypted connections, as in pg_stat_ssl; the first 200, walsenders first"`
+	Auth       Auth      `json:"auth" doc:"who verifies clients"`
+	Limits     Limits    `json:"limits" doc:"bounds that are in force"`
+	LogDropped int64     `json:"log_dropped_lines_total" doc:"log lines that did not fit, as the log's reader stood still"`
+	Config     Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
+	Warnings   []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
 }
 
 // Config is the configuration in force.

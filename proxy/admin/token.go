@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 
+	"github.com/replproxy/replproxy/internal/afterlock"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -24,7 +24,7 @@ type Token struct {
 	path string
 	log  *slog.Logger
 
-	mu   sync.Mutex
+	mu   afterlock.Mutex
 	seen fs.FileInfo
 	sum  [sha256.Size]byte // of the token: all sums have one length, so comparing takes one time
 }
@@ -61,7 +61,9 @@ func (t *Token) admits(r *http.Request) bool {
 	if now, err := os.Stat(t.path); err == nil && changed(t.seen, now) {
 		t.seen = now
 		if err := t.read(); err != nil {
-			t.log.Error("the http token file has changed and cannot be used: the token before stays in use", "err", err)
+			t.mu.After(func() {
+				t.log.Error("the http token file has changed and cannot be used: the token before stays in use", "err", err)
+			})
 		}
 	}
 	want := t.sum
