@@ -32,7 +32,7 @@ type glue struct {
 	disks  map[string]lsn.LSN // flushed, for ever; the own store under its name
 	disk   []byte             // the file
 	wanted vote.Demand        // the configuration
-	said   quorum.Positions   // on this connection
+	said   lsn.Progress       // on this connection
 	ever   map[lsn.LSN]bool
 	dead   bool // it crashed within a save
 	fenced bool // and it has said so
@@ -72,7 +72,7 @@ func (g *glue) start() {
 		g.fail("start: %v", err)
 		return
 	}
-	g.n, g.dead, g.said, g.ids, g.disk = n, false, quorum.Positions{}, map[string]uint64{}, n.saved
+	g.n, g.dead, g.said, g.ids, g.disk = n, false, lsn.Progress{}, map[string]uint64{}, n.saved
 	n.save = g.save
 	for _, name := range glueVoters {
 		g.ids[name] = n.Attach(name)

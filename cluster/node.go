@@ -10,7 +10,6 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/afterlock"
@@ -87,7 +86,7 @@ type Node struct {
 	// durable that it is, or a node that came back with another rule would not know what commits rest on
 	// (ruling R9).
 	settling bool
-	before   quorum.Positions // what that one covers; of last
+	before   lsn.Progress // what that one covers; of last
 	// coming is a rule that is being made durable. What is given beyond its beginning would rest on the one
 	// before, and nobody would know.
 	coming vote.Rule
@@ -171,7 +170,7 @@ func (n *Node) Changed() <-chan struct{} { return n.changed }
 // Limits are the largest positions that may be reported upstream: what every rule in use covers. Without
 // a rule they are the largest LSN for write and flush, and 0 for apply (ruling R24). ruled: a rule is in
 // use here or at a member; positions can be withheld without one as well.
-func (n *Node) Limits() (p quorum.Positions, ruled bool) {
+func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
@@ -187,7 +186,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
 		if l := n.last; l.Ruled {
-			n.covered.note(p.Timeline, l.Positions)
+			n.covered.note(p.Timeline, l.Progress)
 		}
 		if n.settling {
 			n.before = n.ledger.Before(now, p.System, p.Timeline)
@@ -218,7 +217,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	}
 	r, news := n.ledger.Ack(now, ledger.Ack{
 		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
-		Write: p.Written, Flush: p.Flushed, Streaming: n.o.Store.Streams() && !n.withdrawn,
+		Progress: lsn.Progress{Write: p.Written, Flush: p.Flushed}, Streaming: n.o.Store.Streams() && !n.withdrawn,
 	})
 	if news {
 		n.publishReport(r)

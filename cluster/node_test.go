@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -60,12 +59,12 @@ func newNode(t *testing.T, rule string, store Store) *Node {
 
 // report is a standby that has caught up and has everything up to at.
 func report(n *Node, id uint64, timeline lsn.TimelineID, at lsn.LSN) {
-	n.Ack(ledger.Ack{Incarnation: id, Timeline: timeline, Sent: at, Write: at, Flush: at, Apply: at, Streaming: true})
+	n.Ack(ledger.Ack{Incarnation: id, Timeline: timeline, Sent: at, Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true})
 }
 
 func wantLimits(t *testing.T, n *Node, write, flush, apply lsn.LSN) {
 	t.Helper()
-	if p, _ := n.Limits(); p != (quorum.Positions{Write: write, Flush: flush, Apply: apply}) {
+	if p, _ := n.Limits(); p != (lsn.Progress{Write: write, Flush: flush, Apply: apply}) {
 		t.Fatalf("limits %+v, want %v %v %v", p, write, flush, apply)
 	}
 }
@@ -89,7 +88,7 @@ func TestRuleCovers(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 	report(n, s2, 1, 80)
 	wantLimits(t, n, 80, 80, 80)
-	n.Ack(ledger.Ack{Incarnation: s2, Timeline: 1, Sent: 100, Write: 95, Flush: 85, Apply: 10, Streaming: true})
+	n.Ack(ledger.Ack{Incarnation: s2, Timeline: 1, Sent: 100, Progress: lsn.Progress{Write: 95, Flush: 85, Apply: 10}, Streaming: true})
 	wantLimits(t, n, 90, 85, 80)
 	n.Gone(s2)
 	wantLimits(t, n, 0, 0, 0)
@@ -186,7 +185,7 @@ func TestSyncStates(t *testing.T) {
 		for _, id := range ids[:3] {
 			report(n, id, 1, 90)
 		}
-		n.Ack(ledger.Ack{Incarnation: ids[3], Timeline: 1, Sent: 50, Write: 50, Flush: 50}) // catches up
+		n.Ack(ledger.Ack{Incarnation: ids[3], Timeline: 1, Sent: 50, Progress: lsn.Progress{Write: 50, Flush: 50}}) // catches up
 		var got []string
 		states := n.SyncStates()
 		for _, id := range ids {

@@ -57,7 +57,7 @@ func deliver(t *testing.T, n *Node, peer string, m any) error {
 
 func reportOf(node string, id uint64) vote.Report {
 	return vote.Report{
-		Key: vote.Key{Node: node, Incarnation: id}, Seq: 1, Timeline: 1, Write: 90, Flush: 90, Apply: 90, Streaming: true,
+		Key: vote.Key{Node: node, Incarnation: id}, Seq: 1, Timeline: 1, Progress: lsn.Progress{Write: 90, Flush: 90, Apply: 90}, Streaming: true,
 	}
 }
 

@@ -3,7 +3,6 @@ package cluster
 import (
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -15,7 +14,7 @@ type covered struct {
 	durable  lsn.LSN // of flush and apply: what a crash of voters does not take
 }
 
-func (c *covered) note(t lsn.TimelineID, p quorum.Positions) {
+func (c *covered) note(t lsn.TimelineID, p lsn.Progress) {
 	if c.timeline != t {
 		*c = covered{timeline: t}
 	}

@@ -54,11 +54,11 @@ func (n *Node) learn() {
 func (n *Node) look(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := n.last.Positions
+	before := n.last.Progress
 	n.ledger.SetUpstream(n.o.Store.Streams())
 	n.publish()
 	n.stale = true
-	if n.evaluate(now).Positions != before {
+	if n.evaluate(now).Progress != before {
 		n.touch()
 	}
 	n.waiting.look(now, n)

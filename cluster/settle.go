@@ -53,8 +53,8 @@ func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
 // they are at most that, and what the rule before it covers as well: a rule that is dropped before leaves no
 // trace, so nothing may rest on it alone. The beginning is a position of the rule's timeline: of another one
 // nothing was reported before. The caller holds mu, and l is of n.at.
-func (n *Node) given(l ledger.Limits) quorum.Positions {
-	p := l.Positions
+func (n *Node) given(l ledger.Limits) lsn.Progress {
+	p := l.Progress
 	if n.settling {
 		p = n.upTo(n.ledger.State().Rule, quorum.Least(p, n.before))
 	}
@@ -65,9 +65,9 @@ func (n *Node) given(l ledger.Limits) quorum.Positions {
 }
 
 // upTo is p up to the beginning of r. The caller holds mu.
-func (n *Node) upTo(r vote.Rule, p quorum.Positions) quorum.Positions {
+func (n *Node) upTo(r vote.Rule, p lsn.Progress) lsn.Progress {
 	if r.Timeline != n.at.Timeline {
-		return quorum.Positions{}
+		return lsn.Progress{}
 	}
-	return quorum.Least(p, quorum.Positions{Write: r.From, Flush: r.From, Apply: r.From})
+	return p.UpTo(r.From)
 }

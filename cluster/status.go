@@ -49,7 +49,7 @@ type Voter struct {
 	Zone     string // "" without one
 	// SyncState is PostgreSQL's: async, potential, sync or quorum.
 	SyncState string
-	Positions quorum.Positions
+	Positions lsn.Progress
 	Since     [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
 }
 
@@ -82,7 +82,7 @@ func (n *Node) Status() Status {
 	own := n.ledger.State().Rule.Demand
 	s.Spread, s.Zones = own.Spread, zonesOf(own, limits.Rules, s.Voters)
 	given := n.given(limits)
-	if given != limits.Positions {
+	if given != limits.Progress {
 		limits.Holds = append(slices.Clone(limits.Holds), ledger.Hold{Why: ledger.Undurable})
 		s.Holds = limits.Holds
 	}
@@ -252,4 +252,4 @@ func describe(h ledger.Hold) string {
 	return string(h.Why) + " (" + h.Node + ")"
 }
 
-func positions(p quorum.Positions) [3]lsn.LSN { return [3]lsn.LSN{p.Write, p.Flush, p.Apply} }
+func positions(p lsn.Progress) [3]lsn.LSN { return [3]lsn.LSN{p.Write, p.Flush, p.Apply} }

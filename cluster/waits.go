@@ -3,7 +3,6 @@ package cluster
 import (
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -24,7 +23,7 @@ func (w *wait) look(now time.Time, position, end lsn.LSN) {
 // columns are write, flush and apply.
 type columns [3]wait
 
-func (c *columns) look(now time.Time, p quorum.Positions, end lsn.LSN) {
+func (c *columns) look(now time.Time, p lsn.Progress, end lsn.LSN) {
 	for i, position := range [3]lsn.LSN{p.Write, p.Flush, p.Apply} {
 		c[i].look(now, position, end)
 	}
@@ -36,7 +35,7 @@ type waits map[vote.Key]*columns
 // look notes where everybody is. The caller holds n.mu.
 func (w waits) look(now time.Time, n *Node) {
 	seen := map[vote.Key]bool{{}: true}
-	w.of(vote.Key{}).look(now, n.last.Positions, n.at.Received)
+	w.of(vote.Key{}).look(now, n.last.Progress, n.at.Received)
 	for _, v := range n.ledger.Views(now, n.at.System, n.at.Timeline) {
 		seen[v.Key] = true
 		w.of(v.Key).look(now, positionsOf(v.Report, n.at.Timeline), n.at.Received)
@@ -56,9 +55,9 @@ func (w waits) of(key vote.Key) *columns {
 }
 
 // positionsOf are a report's, none when it is of another timeline.
-func positionsOf(r vote.Report, t lsn.TimelineID) quorum.Positions {
+func positionsOf(r vote.Report, t lsn.TimelineID) lsn.Progress {
 	if r.Timeline != t {
-		return quorum.Positions{}
+		return lsn.Progress{}
 	}
-	return quorum.Positions{Write: r.Write, Flush: r.Flush, Apply: r.Apply}
+	return r.Progress
 }

@@ -17,7 +17,7 @@ type Zone struct {
 	Name       string
 	Wanted     bool // the rule over zones names it
 	Candidates int  // voters that count
-	Positions  quorum.Positions
+	Positions  lsn.Progress
 	Since      [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
 }
 

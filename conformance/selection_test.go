@@ -43,7 +43,7 @@ type scripted struct {
 	slot    int // in the primary's array of walsenders: the lowest that is free
 	conn    net.Conn
 	streams bool // has caught up
-	at      quorum.Positions
+	at      lsn.Progress
 	said    copyboth.Time // when it reported last, by its own clock
 }
 
@@ -65,7 +65,7 @@ type history struct {
 	all     []*scripted
 	waiting []*waiter
 	ends    []lsn.LSN // positions to report: each is beyond one more commit
-	reached quorum.Positions
+	reached lsn.Progress
 	clock   copyboth.Time
 	trail   []string
 }
@@ -102,7 +102,7 @@ func (h *history) end() lsn.LSN {
 
 // play is one rule and one history under it.
 func (h *history) play(seed uint64, rule string) {
-	h.rng, h.reached, h.trail = rand.New(rand.NewPCG(seed, 7)), quorum.Positions{}, []string{rule}
+	h.rng, h.reached, h.trail = rand.New(rand.NewPCG(seed, 7)), lsn.Progress{}, []string{rule}
 	h.ends = []lsn.LSN{h.end()}
 	var err error
 	if h.rule, err = syncrep.Parse(rule); err != nil {
@@ -245,7 +245,7 @@ func (h *history) compare() {
 	for _, s := range h.all {
 		h.clock++
 		s.said = h.clock
-		m := copyboth.StatusUpdate{Write: s.at.Write, Flush: s.at.Flush, Apply: s.at.Apply, SentAt: s.said}
+		m := copyboth.StatusUpdate{Progress: s.at, SentAt: s.said}
 		if _, err := s.conn.Write(wire.AppendFrame(nil, 'd', m.Append(nil))); err != nil {
 			h.t.Fatalf("%s: %v", s.name, err)
 		}
@@ -344,10 +344,10 @@ func (h *history) compareLedger(res quorum.Result) {
 		}
 		l.Ack(now, votes.Ack{
 			Incarnation: id, Timeline: 1, Received: votes.Max, Sent: votes.Max,
-			Write: s.at.Write, Flush: s.at.Flush, Apply: s.at.Apply, Streaming: s.streams,
+			Progress: s.at, Streaming: s.streams,
 		})
 	}
-	if got := l.Limits(now, 1, 1).Positions; got != res.Positions {
+	if got := l.Limits(now, 1, 1).Progress; got != res.Positions {
 		h.t.Fatalf("the ledger covers %+v, PostgreSQL %+v, after\n%s", got, res.Positions, h.story())
 	}
 }

@@ -271,7 +271,7 @@ func stream(frontend *pgproto3.Frontend, start lsn.LSN, began chan<- struct{}) s
 				end = wal.Start + lsn.LSN(len(wal.Data))
 				begin()
 			}
-			update := copyboth.StatusUpdate{Write: end, Flush: end, SentAt: copyboth.TimeOf(time.Now())}
+			update := copyboth.StatusUpdate{Progress: lsn.Progress{Write: end, Flush: end}, SentAt: copyboth.TimeOf(time.Now())}
 			frontend.Send(&pgproto3.CopyData{Data: update.Append(nil)})
 		case *pgproto3.CommandComplete:
 			words = append(words, fmt.Sprintf("CommandComplete %s", m.CommandTag))

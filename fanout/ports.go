@@ -37,14 +37,14 @@ type AckSink interface {
 // Timeline (R28); a vote is also bounded by Sent (R6). SaidWrite is not clamped: a standby that has more
 // than it was sent has it from elsewhere. 0 is "no position", not "nothing".
 type Ack struct {
-	PID                 int32
-	Name                string // application_name as the standby gave it
-	Timeline            lsn.TimelineID
-	Sent                lsn.LSN
-	Write, Flush, Apply lsn.LSN
-	SaidWrite           lsn.LSN
-	State               walsender.State
-	At                  time.Time
+	PID      int32
+	Name     string // application_name as the standby gave it
+	Timeline lsn.TimelineID
+	Sent     lsn.LSN
+	lsn.Progress
+	SaidWrite lsn.LSN
+	State     walsender.State
+	At        time.Time
 }
 
 // SyncState is what the rule makes of a standby, in the words of pg_stat_replication.

@@ -60,21 +60,19 @@ type Standby struct {
 	State           walsender.State `json:"state"`
 	Timeline        lsn.TimelineID  `json:"timeline"`
 	Sent            lsn.LSN         `json:"sent_lsn"`
-	Write           lsn.LSN         `json:"write_lsn"`
-	Flush           lsn.LSN         `json:"flush_lsn"`
-	Apply           lsn.LSN         `json:"replay_lsn"`
-	WriteLag        time.Duration   `json:"write_lag"`
-	FlushLag        time.Duration   `json:"flush_lag"`
-	ApplyLag        time.Duration   `json:"replay_lag"`
-	LastReply       time.Time       `json:"reply_time"`
-	SyncState       string          `json:"sync_state"`
-	SyncPriority    int             `json:"sync_priority"`
-	Slot            string          `json:"slot_name,omitempty"`
-	Bytes           uint64          `json:"sent_bytes"`
-	FromDisk        uint64          `json:"sent_bytes_from_disk"`
-	AboveReceived   uint64          `json:"reports_above_received"` // clamped (R28)
-	AboveSent       uint64          `json:"reports_above_sent"`     // no vote (R6)
-	Feedback        Feedback        `json:"feedback"`
+	lsn.Progress
+	WriteLag      time.Duration `json:"write_lag"`
+	FlushLag      time.Duration `json:"flush_lag"`
+	ApplyLag      time.Duration `json:"replay_lag"`
+	LastReply     time.Time     `json:"reply_time"`
+	SyncState     string        `json:"sync_state"`
+	SyncPriority  int           `json:"sync_priority"`
+	Slot          string        `json:"slot_name,omitempty"`
+	Bytes         uint64        `json:"sent_bytes"`
+	FromDisk      uint64        `json:"sent_bytes_from_disk"`
+	AboveReceived uint64        `json:"reports_above_received"` // clamped (R28)
+	AboveSent     uint64        `json:"reports_above_sent"`     // no vote (R6)
+	Feedback      Feedback      `json:"feedback"`
 }
 
 // Standbys is one row per attached standby, by PID.
@@ -94,7 +92,7 @@ func (h *Hub) Standbys() []Standby {
 		rows = append(rows, Standby{
 			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,
 			ClientAddr: s.who.ClientAddr, BackendStart: s.who.Started, State: st.State,
-			Timeline: st.Timeline, Sent: st.Sent, Write: st.Write, Flush: st.Flush, Apply: st.Apply,
+			Timeline: st.Timeline, Sent: st.Sent, Progress: st.Progress,
 			WriteLag: st.WriteLag, FlushLag: st.FlushLag, ApplyLag: st.ApplyLag,
 			LastReply: st.LastReply, SyncState: sync.State, SyncPriority: sync.Priority, Slot: s.slot,
 			Bytes: st.Bytes, FromDisk: st.FromDisk,

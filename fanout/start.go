@@ -116,7 +116,7 @@ func (s *session) Ack(a walsender.Ack) {
 	}
 	s.h.o.Acks.Ack(Ack{
 		PID: s.who.PID, Name: s.who.ApplicationName, Timeline: a.Timeline, Sent: a.Sent,
-		Write: a.Write, Flush: a.Flush, Apply: a.Apply, SaidWrite: a.SaidWrite, State: a.State, At: a.At,
+		Progress: a.Progress, SaidWrite: a.SaidWrite, State: a.State, At: a.At,
 	})
 }
 

@@ -53,7 +53,7 @@ func TestVotedWALIsKept(t *testing.T) {
 	archive := w.standby(1, StartRequest{At: start})
 	archive.expect(copyBoth)
 	archive.until(w.fed)
-	archive.write('d', copyboth.StatusUpdate{Write: w.fed, Flush: w.fed}.Append(nil))
+	archive.write('d', copyboth.StatusUpdate{Progress: lsn.Progress{Write: w.fed, Flush: w.fed}}.Append(nil))
 	w.waitFor("its report", func() bool { rows := w.hub.Standbys(); return len(rows) == 1 && rows[0].Flush == w.fed })
 	w.feed(4 << 20)
 	w.waitFor("all to be flushed", func() bool { return w.store.Positions().Flushed == w.fed })

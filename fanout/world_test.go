@@ -273,7 +273,7 @@ func (s *standby) write(typ byte, body []byte) {
 
 func (s *standby) reply(pos lsn.LSN) {
 	s.w.t.Helper()
-	s.write('d', copyboth.StatusUpdate{Write: pos, Flush: pos, Apply: pos}.Append(nil))
+	s.write('d', copyboth.StatusUpdate{Progress: lsn.Progress{Write: pos, Flush: pos, Apply: pos}}.Append(nil))
 }
 
 func (s *standby) feedback(xmin, catalog copyboth.FullXID) {

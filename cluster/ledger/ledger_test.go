@@ -108,7 +108,7 @@ func (w *world) setRule(node, names string, from lsn.LSN) {
 func (w *world) ack(node, name string, at lsn.LSN) {
 	w.nodes[node].Ack(w.now, Ack{
 		Incarnation: w.keys[node+"/"+name], Timeline: 1, Received: w.sent, Sent: w.sent,
-		Write: at, Flush: at, Apply: at, Streaming: true,
+		Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
 	})
 	w.gossip()
 }

@@ -48,7 +48,7 @@ type Verdict struct {
 // Limits are the largest positions that may be reported. With an empty rule they are Max, Max and 0: what
 // the store has, and no apply (ruling R24).
 type Limits struct {
-	quorum.Positions
+	lsn.Progress
 	Holds []Hold // on everything; while there is one, the positions are 0
 	Rules []Verdict
 	Ruled bool // one of Rules is not empty
@@ -56,32 +56,32 @@ type Limits struct {
 
 // Limits evaluates everything that is known at now, for reports to a primary of system on timeline t.
 func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Limits {
-	lim := Limits{Positions: quorum.Positions{Write: Max, Flush: Max, Apply: Max}, Holds: l.holds(t)}
+	lim := Limits{Progress: lsn.Progress{Write: Max, Flush: Max, Apply: Max}, Holds: l.holds(t)}
 	var views []View // made when a rule is to be judged: without one, nobody's report matters
 	for _, v := range l.inUse(now) {
 		d := l.members[v.Nodes[0]].demand
 		if d.Rule.Empty() {
-			v.Result = quorum.Result{Positions: quorum.Positions{Write: Max, Flush: Max}, Satisfied: true}
+			v.Result = quorum.Result{Positions: lsn.Progress{Write: Max, Flush: Max}, Satisfied: true}
 		} else {
 			if !lim.Ruled {
 				views, lim.Ruled = l.Views(now, system, t), true
 			}
 			l.judge(&v, d, views, t)
 		}
-		lim.Positions = quorum.Least(lim.Positions, v.Result.Positions)
+		lim.Progress = quorum.Least(lim.Progress, v.Result.Positions)
 		lim.Rules = append(lim.Rules, v)
 	}
 	if len(lim.Holds) > 0 {
-		lim.Positions = quorum.Positions{}
+		lim.Progress = lsn.Progress{}
 	}
 	return lim
 }
 
 // Before is what the demand covers that was in force before the own rule, as long as that was not settled when
 // it was taken: what does not leave a trace of its own must not be reported on less.
-func (l *Ledger) Before(now time.Time, system lsn.SystemID, t lsn.TimelineID) quorum.Positions {
+func (l *Ledger) Before(now time.Time, system lsn.SystemID, t lsn.TimelineID) lsn.Progress {
 	if l.before.Rule.Empty() {
-		return quorum.Positions{Write: Max, Flush: Max, Apply: Max}
+		return lsn.Progress{Write: Max, Flush: Max, Apply: Max}
 	}
 	var v Verdict
 	l.judge(&v, l.before, l.Views(now, system, t), t)
@@ -103,7 +103,7 @@ func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.Timeline
 		v.Holds = append(v.Holds, Hold{Why: Broken})
 	}
 	if len(v.Holds) > 0 {
-		v.Result.Positions = quorum.Positions{}
+		v.Result.Positions = lsn.Progress{}
 	}
 }
 

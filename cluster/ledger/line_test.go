@@ -1,6 +1,10 @@
 package ledger
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
 
 // TestAnotherHistory: two servers were promoted to one number, and b follows the other one. What its standbys and its
 // store have there says nothing about a's WAL; under FIRST nobody knows then who comes first.
@@ -46,7 +50,7 @@ func TestLeftBehind(t *testing.T) {
 	w.ack("b", "s2", 50) // on timeline 1
 	w.attach("a", "s1")
 	w.nodes["a"].Ack(w.now, Ack{
-		Incarnation: w.keys["a/s1"], Timeline: 2, Received: 60, Sent: 60, Write: 60, Flush: 60, Apply: 60, Streaming: true,
+		Incarnation: w.keys["a/s1"], Timeline: 2, Received: 60, Sent: 60, Progress: lsn.Progress{Write: 60, Flush: 60, Apply: 60}, Streaming: true,
 	})
 	if l := w.nodes["a"].Limits(w.now, system, 2); l.Flush != 60 {
 		t.Errorf("%+v", l)

@@ -13,11 +13,11 @@ import (
 // them, not clamped. Sent is how far the session had been sent WAL of Timeline when the report was
 // handled, Received how far this node has it; a store's Sent is Received.
 type Ack struct {
-	Incarnation         uint64
-	Timeline            lsn.TimelineID
-	Received, Sent      lsn.LSN
-	Write, Flush, Apply lsn.LSN
-	Streaming           bool // walsender state streaming or stopping; a store: its stream runs
+	Incarnation    uint64
+	Timeline       lsn.TimelineID
+	Received, Sent lsn.LSN
+	lsn.Progress
+	Streaming bool // walsender state streaming or stopping; a store: its stream runs
 }
 
 // Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session
@@ -72,7 +72,7 @@ func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
 	}
 	r = vote.Report{
 		Key: s.Key, Seq: s.report.Seq + 1, Timeline: a.Timeline, Streaming: a.Streaming,
-		Write: min(a.Write, a.Sent), Flush: min(a.Flush, a.Sent), Apply: min(a.Apply, a.Sent),
+		Progress: a.Progress.UpTo(a.Sent),
 		Distinct: l.prove(s, a),
 	}
 	send = s.merge(now, r)

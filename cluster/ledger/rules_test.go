@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -99,7 +98,7 @@ func TestSettlesOnAnotherTimeline(t *testing.T) {
 	}{{30, 40, false}, {40, 40, true}, {60, 90, true}, {55, 90, false}} {
 		w := newWorld(t, "ANY 1 (s1)", "a")
 		w.setRule("a", "ANY 1 (s2)", 60)
-		lim := Limits{Positions: quorum.Positions{Flush: c.flush}}
+		lim := Limits{Progress: lsn.Progress{Flush: c.flush}}
 		if w.nodes["a"].Settle(lim, 2, c.received) != c.settles {
 			t.Errorf("%+v", c)
 		}
@@ -120,7 +119,7 @@ func TestRulesThatAreDropped(t *testing.T) {
 func TestEmptyRule(t *testing.T) {
 	w := newWorld(t, "", "a")
 	w.want("a", "everything")
-	if p := w.nodes["a"].Limits(w.now, system, 1).Positions; p.Flush != Max || p.Apply != 0 {
+	if p := w.nodes["a"].Limits(w.now, system, 1).Progress; p.Flush != Max || p.Apply != 0 {
 		t.Errorf("%+v", p)
 	}
 	w = newWorld(t, "ANY 1 (s)", "a", "b")
@@ -165,7 +164,7 @@ func TestFenceWithdraws(t *testing.T) {
 	}
 	w.want("a", "50 50 50")
 	r, send := w.nodes["b"].Ack(w.now, Ack{
-		Incarnation: w.keys["b/s2"], Timeline: 2, Received: 95, Sent: 95, Write: 95, Flush: 95, Streaming: true,
+		Incarnation: w.keys["b/s2"], Timeline: 2, Received: 95, Sent: 95, Progress: lsn.Progress{Write: 95, Flush: 95}, Streaming: true,
 	})
 	if !send || r.Flush != 95 {
 		t.Errorf("on the next timeline it votes: %+v", r)
@@ -268,7 +267,7 @@ func TestVoteIsBounded(t *testing.T) {
 	w := newWorld(t, "s", "a")
 	w.attach("a", "s")
 	l := w.nodes["a"]
-	a := Ack{Incarnation: w.keys["a/s"], Timeline: 1, Received: 50, Sent: 40, Write: 90, Flush: 80, Apply: 30, Streaming: true}
+	a := Ack{Incarnation: w.keys["a/s"], Timeline: 1, Received: 50, Sent: 40, Progress: lsn.Progress{Write: 90, Flush: 80, Apply: 30}, Streaming: true}
 	if r, _ := l.Ack(w.now, a); r.Write != 40 || r.Flush != 40 || r.Apply != 30 {
 		t.Errorf("%+v", r)
 	}
@@ -285,7 +284,7 @@ func TestOldReportProvesNothing(t *testing.T) {
 	l := w.nodes["a"]
 	report := func(id uint64, sent, write lsn.LSN) []uint64 {
 		r, _ := l.Ack(w.now, Ack{
-			Incarnation: id, Timeline: 1, Received: 500, Sent: sent, Write: write, Flush: write, Streaming: true,
+			Incarnation: id, Timeline: 1, Received: 500, Sent: sent, Progress: lsn.Progress{Write: write, Flush: write}, Streaming: true,
 		})
 		return r.Distinct
 	}

@@ -141,7 +141,7 @@ func voters(views []View, held bool) []quorum.Voter {
 		mine := len(out)
 		out = append(out, quorum.Voter{
 			Name: views[i].Name, ID: p.Incarnation, Store: views[i].Kind == vote.Store, Streaming: true,
-			Positions: quorum.Positions{Write: p.Write, Flush: p.Flush, Apply: p.Apply},
+			Positions: p.Progress,
 		})
 		views[i].Voter = mine
 		// Those before that may be the same standby join, with all that had joined them.

@@ -84,17 +84,17 @@ func (d Demand) furthest(voters []Voter) (zones []Voter) {
 }
 
 // Least is the lower of each column.
-func Least(a, b Positions) Positions {
-	return Positions{min(a.Write, b.Write), min(a.Flush, b.Flush), min(a.Apply, b.Apply)}
+func Least(a, b lsn.Progress) lsn.Progress {
+	return lsn.Progress{Write: min(a.Write, b.Write), Flush: min(a.Flush, b.Flush), Apply: min(a.Apply, b.Apply)}
 }
 
 // Holds checks a result by counting, apart from how it was computed: at least Count candidates have
 // reached it in each column, and so have the zones. Whoever reports a position asks this first.
-func (d Demand) Holds(voters []Voter, p Positions) bool {
-	for _, column := range []func(Positions) lsn.LSN{
-		func(p Positions) lsn.LSN { return p.Write },
-		func(p Positions) lsn.LSN { return p.Flush },
-		func(p Positions) lsn.LSN { return p.Apply },
+func (d Demand) Holds(voters []Voter, p lsn.Progress) bool {
+	for _, column := range []func(lsn.Progress) lsn.LSN{
+		func(p lsn.Progress) lsn.LSN { return p.Write },
+		func(p lsn.Progress) lsn.LSN { return p.Flush },
+		func(p lsn.Progress) lsn.LSN { return p.Apply },
 	} {
 		at := column(p)
 		if at == 0 {
@@ -108,7 +108,7 @@ func (d Demand) Holds(voters []Voter, p Positions) bool {
 	return true
 }
 
-func enough(rule syncrep.Rule, voters []Voter, column func(Positions) lsn.LSN, at lsn.LSN) bool {
+func enough(rule syncrep.Rule, voters []Voter, column func(lsn.Progress) lsn.LSN, at lsn.LSN) bool {
 	n := 0
 	for _, v := range voters {
 		if candidate(v) && Priority(rule, v) > 0 && column(v.Positions) >= at {
@@ -123,7 +123,7 @@ func enough(rule syncrep.Rule, voters []Voter, column func(Positions) lsn.LSN, a
 func (d Demand) Satisfiable(voters []Voter) bool {
 	anywhere := slices.Clone(voters)
 	for i := range anywhere {
-		anywhere[i].Streaming, anywhere[i].Positions = true, Positions{1, 1, 1}
+		anywhere[i].Streaming, anywhere[i].Positions = true, lsn.Progress{Write: 1, Flush: 1, Apply: 1}
 	}
 	return d.Rule.Empty() || d.Evaluate(anywhere).Satisfied
 }

@@ -8,22 +8,19 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Positions are the three columns of a standby's report or of a result; 0 is none.
-type Positions struct{ Write, Flush, Apply lsn.LSN }
-
 // Voter is one standby session, as pg_stat_replication would show it.
 type Voter struct {
 	Name      string // application_name
 	ID        uint64 // breaks ties between voters of one name and priority (ruling R5), unique
 	Store     bool   // a proxy's WAL store: named by its name only, never by * (ruling R21)
 	Streaming bool   // has caught up once since it attached
-	Positions Positions
+	Positions lsn.Progress
 }
 
 // Result is what a rule covers. Candidates counts the voters that could have voted; Chosen names
 // those whose positions decided, in the order of their rank.
 type Result struct {
-	Positions  Positions
+	Positions  lsn.Progress
 	Satisfied  bool // the rule has enough candidates; else Positions is zero
 	Candidates int
 	Chosen     []Voter
@@ -83,16 +80,16 @@ func Evaluate(rule syncrep.Rule, voters []Voter) Result {
 	}
 	res.Satisfied = true
 	// The smallest of the n that FIRST kept is their n-th largest: one selection serves both.
-	res.Positions = Positions{
-		Write: nth(res.Chosen, n, func(p Positions) lsn.LSN { return p.Write }),
-		Flush: nth(res.Chosen, n, func(p Positions) lsn.LSN { return p.Flush }),
-		Apply: nth(res.Chosen, n, func(p Positions) lsn.LSN { return p.Apply }),
+	res.Positions = lsn.Progress{
+		Write: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Write }),
+		Flush: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Flush }),
+		Apply: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Apply }),
 	}
 	return res
 }
 
 // nth is the n-th largest value of one column: the position that n voters have reached.
-func nth(voters []Voter, n int, column func(Positions) lsn.LSN) lsn.LSN {
+func nth(voters []Voter, n int, column func(lsn.Progress) lsn.LSN) lsn.LSN {
 	v := make([]lsn.LSN, len(voters))
 	for i := range voters {
 		v[i] = column(voters[i].Positions)

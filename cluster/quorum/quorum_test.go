@@ -85,7 +85,7 @@ func TestCovered(t *testing.T) {
 			p := func() lsn.LSN { return lsn.LSN(rng.IntN(5)) }
 			vs = append(vs, Voter{
 				Name: names[rng.IntN(len(names))], ID: uint64(i), Streaming: rng.IntN(5) > 0,
-				Positions: Positions{p(), p(), p()},
+				Positions: lsn.Progress{Write: p(), Flush: p(), Apply: p()},
 			})
 		}
 		res := Evaluate(r, vs)

@@ -50,7 +50,7 @@ func (p *proxy) notice(m any) {
 }
 
 // check looks at a report before it goes to the primary.
-func (p *proxy) check(u *uplink, t quorum.Positions) {
+func (p *proxy) check(u *uplink, t lsn.Progress) {
 	if t.Write > min(p.received, u.received) || t.Flush > min(p.flushed, u.received) || t.Apply > u.received {
 		p.w.violated(ErrOwn, "%s reports %+v, but received %v and flushed %v", p.name, t, p.received, p.flushed)
 	}
@@ -72,7 +72,7 @@ func (p *proxy) check(u *uplink, t quorum.Positions) {
 }
 
 // covered holds a report to the disks themselves.
-func (p *proxy) covered(u *uplink, t quorum.Positions, demand vote.Demand) {
+func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
 	d, err := ledger.Parse(demand)
 	p.must(err)
 	for _, c := range []struct {

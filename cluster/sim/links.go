@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -16,7 +15,7 @@ type client interface {
 	alive() bool
 	slot() **downlink // its one walreceiver
 	where() place
-	positions() quorum.Positions
+	positions() lsn.Progress
 	data(d *downlink, end lsn.LSN)
 	turned(t lsn.TimelineID)
 }
@@ -119,7 +118,7 @@ func (d *downlink) status() {
 	d.send(0, func() { d.report(p) })
 }
 
-func (d *downlink) report(r quorum.Positions) {
+func (d *downlink) report(r lsn.Progress) {
 	if d.over {
 		return
 	}
@@ -130,7 +129,7 @@ func (d *downlink) report(r quorum.Positions) {
 	}
 	a := ledger.Ack{
 		Incarnation: d.incarnation, Timeline: d.tli, Received: received, Sent: d.sent,
-		Write: r.Write, Flush: r.Flush, Apply: r.Apply, Streaming: d.streaming,
+		Progress: r, Streaming: d.streaming,
 	}
 	if report, send := d.p.led.Ack(d.p.clock(), a); send {
 		d.p.publish(report)
@@ -184,9 +183,9 @@ type uplink struct {
 	tli lsn.TimelineID
 
 	sent     lsn.LSN
-	pos      quorum.Positions // as the primary knows it
-	received lsn.LSN          // on this connection
-	last     quorum.Positions // reported
+	pos      lsn.Progress // as the primary knows it
+	received lsn.LSN      // on this connection
+	last     lsn.Progress // reported
 	heard    int64
 	alive    int64 // when the primary heard the proxy last
 }
@@ -254,7 +253,7 @@ func (u *uplink) feed() {
 }
 
 // told is a report that arrives at the primary.
-func (u *uplink) told(t quorum.Positions) {
+func (u *uplink) told(t lsn.Progress) {
 	u.alive = u.w.now
 	if u.s.up && u.s.primary && slices.Contains(u.s.ups, u) {
 		u.pos = t

@@ -230,7 +230,7 @@ func (m *model) limit(k limitKey) uint8 {
 		id, at := uint64(i+1), position(v.at)
 		must(l.Attach(now, id, v.kind, v.name, system))
 		l.Ack(now, ledger.Ack{
-			Incarnation: id, Timeline: 1, Received: 100, Sent: 100, Write: at, Flush: at, Apply: at, Streaming: true,
+			Incarnation: id, Timeline: 1, Received: 100, Sent: 100, Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
 		})
 	}
 	if k.kRule > 0 {
@@ -245,7 +245,7 @@ func (m *model) limit(k limitKey) uint8 {
 		for i, n := range []uint8{k.kStandby, k.kStore} {
 			if at := position(n); n > 0 {
 				l.Report(now, vote.Report{
-					Key: key(uint64(i + 1)), Seq: 1, Timeline: 1, Write: at, Flush: at, Apply: at, Streaming: true,
+					Key: key(uint64(i + 1)), Seq: 1, Timeline: 1, Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
 				})
 			}
 		}

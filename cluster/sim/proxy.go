@@ -167,7 +167,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 
 func (p *proxy) storeAck() {
 	a := ledger.Ack{
-		Incarnation: p.store, Timeline: p.tli, Received: p.received, Write: p.received, Flush: p.flushed,
+		Incarnation: p.store, Timeline: p.tli, Received: p.received, Progress: lsn.Progress{Write: p.received, Flush: p.flushed},
 		Streaming: true,
 	}
 	if p.w.fault == UnsyncedStore {
@@ -243,19 +243,19 @@ func (p *proxy) step() {
 		p.broadcast()
 	}
 	if !p.rule.Settled {
-		lim.Positions = quorum.Least(lim.Positions, p.led.Before(p.clock(), system, p.tli))
+		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.tli))
 	}
 	if c := p.led.Counters(); c.Violations > 0 {
 		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
 	}
-	t := quorum.Positions{
+	t := lsn.Progress{
 		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
 		Apply: min(p.flushed, u.received, lim.Apply),
 	}
 	if p.w.fault == NotOwnFlush {
 		t.Flush = min(u.received, lim.Flush)
 	}
-	t = quorum.Positions{
+	t = lsn.Progress{
 		Write: max(t.Write, u.last.Write), Flush: max(t.Flush, u.last.Flush), Apply: max(t.Apply, u.last.Apply),
 	}
 	if t == u.last {
@@ -324,6 +324,6 @@ func (p *proxy) alive() bool                   { return p.up && p.upstream == ni
 func (p *proxy) where() place                  { return place{p.tli, p.received} }
 func (p *proxy) turned(t lsn.TimelineID)       { p.follow(t) }
 func (p *proxy) data(_ *downlink, end lsn.LSN) { p.take(end) }
-func (p *proxy) positions() quorum.Positions {
-	return quorum.Positions{Write: p.received, Flush: p.flushed}
+func (p *proxy) positions() lsn.Progress {
+	return lsn.Progress{Write: p.received, Flush: p.flushed}
 }

@@ -32,13 +32,13 @@ type server struct {
 // commit waits at a primary.
 type commit struct {
 	at    lsn.LSN
-	level func(quorum.Positions) lsn.LSN
+	level func(lsn.Progress) lsn.LSN
 	keeps bool // it is durable when acknowledged: not remote_write
 }
 
-func byWrite(p quorum.Positions) lsn.LSN { return p.Write }
-func byFlush(p quorum.Positions) lsn.LSN { return p.Flush }
-func byApply(p quorum.Positions) lsn.LSN { return p.Apply }
+func byWrite(p lsn.Progress) lsn.LSN { return p.Write }
+func byFlush(p lsn.Progress) lsn.LSN { return p.Flush }
+func byApply(p lsn.Progress) lsn.LSN { return p.Apply }
 
 func (s *server) furthest() place        { return s.bestWritten }
 func (s *server) furthestApplied() place { return s.bestApplied }
@@ -156,14 +156,14 @@ func (s *server) tick() {
 func (s *server) num() int         { return s.id }
 func (s *server) label() string    { return s.name }
 func (s *server) slot() **downlink { return &s.link }
-func (s *server) positions() quorum.Positions {
+func (s *server) positions() lsn.Progress {
 	if at := (place{s.tli, s.written}); !s.w.holds(s.bestWritten, at) {
 		s.bestWritten = at // what a crash has taken since was there
 	}
 	if at := (place{s.tli, s.applied}); !s.w.holds(s.bestApplied, at) {
 		s.bestApplied = at
 	}
-	return quorum.Positions{Write: s.written, Flush: s.flushed, Apply: s.applied}
+	return lsn.Progress{Write: s.written, Flush: s.flushed, Apply: s.applied}
 }
 func (s *server) alive() bool             { return s.up && !s.primary }
 func (s *server) where() place            { return place{s.tli, s.written} }

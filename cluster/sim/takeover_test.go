@@ -416,13 +416,13 @@ func (m *takeover) ask(k askKey) uint8 {
 			received = at
 		}
 		l.Ack(now, ledger.Ack{
-			Incarnation: 1, Timeline: seen(k.standby), Received: received, Sent: received, Write: at, Flush: at, Apply: at,
+			Incarnation: 1, Timeline: seen(k.standby), Received: received, Sent: received, Progress: lsn.Progress{Write: at, Flush: at, Apply: at},
 			Streaming: true,
 		})
 	}
 	must(l.Attach(now, 2, vote.Store, own, system))
 	l.Ack(now, ledger.Ack{
-		Incarnation: 2, Timeline: line, Received: position(k.recv), Write: position(k.recv), Flush: position(k.store), Streaming: true,
+		Incarnation: 2, Timeline: line, Received: position(k.recv), Progress: lsn.Progress{Write: position(k.recv), Flush: position(k.store)}, Streaming: true,
 	})
 	if k.knowRule > 0 {
 		state := vote.State{Node: other, Boot: 1, Seq: 1, Fenced: fenced, Rule: rule(k.knowRule - 1)}
@@ -440,7 +440,7 @@ func (m *takeover) ask(k askKey) uint8 {
 		for i, at := range []spot{k.knowStandby, k.knowSto} {
 			if at > 0 && (i == 1 || !k.otherPrimary) {
 				l.Report(now, vote.Report{
-					Key: key(uint64(i + 1)), Seq: 1, Timeline: seen(at), Write: position(at), Flush: position(at), Apply: position(at),
+					Key: key(uint64(i + 1)), Seq: 1, Timeline: seen(at), Progress: lsn.Progress{Write: position(at), Flush: position(at), Apply: position(at)},
 					Streaming: true,
 				})
 			}

@@ -49,10 +49,10 @@ type Session struct {
 // makes the session no candidate. Seq rises by at least one with each Report of a Key.
 type Report struct {
 	Key
-	Seq                 uint64
-	Timeline            lsn.TimelineID
-	Write, Flush, Apply lsn.LSN
-	Streaming           bool // has caught up once since it attached; a store: its stream runs
+	Seq      uint64
+	Timeline lsn.TimelineID
+	lsn.Progress
+	Streaming bool // has caught up once since it attached; a store: its stream runs
 	// Distinct are incarnations of sessions of the same Name that this session is proven not to be the
 	// predecessor of: it received WAL that was sent after its node knew of them (ruling R6).
 	Distinct []uint64

@@ -7,12 +7,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // full has every field non-zero and different.
 func full() (Report, State) {
 	r := Report{
-		Key: Key{"proxy_a", 0x0102030405060708}, Seq: 2, Timeline: 3, Write: 0x16_00000004, Flush: 5, Apply: 6,
+		Key: Key{"proxy_a", 0x0102030405060708}, Seq: 2, Timeline: 3, Progress: lsn.Progress{Write: 0x16_00000004, Flush: 5, Apply: 6},
 		Streaming: true, Distinct: []uint64{7, 8},
 	}
 	s := State{

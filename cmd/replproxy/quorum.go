@@ -102,7 +102,7 @@ type reporterQuorum struct{ *cluster.Node }
 
 func (q reporterQuorum) Limits() walreceiver.Limits {
 	p, ruled := q.Node.Limits()
-	return walreceiver.Limits{Write: p.Write, Flush: p.Flush, Apply: p.Apply, Ruled: ruled}
+	return walreceiver.Limits{Progress: p, Ruled: ruled}
 }
 
 // standbyAcks is the node as the hub sees it: it gives each session the incarnation under which it votes.
@@ -143,7 +143,7 @@ func (s *standbyAcks) Ack(a fanout.Ack) {
 	}
 	s.node.Ack(ledger.Ack{
 		Incarnation: x.id, Timeline: a.Timeline, Sent: a.Sent,
-		Write: a.SaidWrite, Flush: a.Flush, Apply: a.Apply,
+		Progress:  lsn.Progress{Write: a.SaidWrite, Flush: a.Flush, Apply: a.Apply},
 		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
 	})
 }

@@ -7,14 +7,13 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // quorumStatus is why a commit waits.
-func quorumStatus(s cluster.Status, told walreceiver.Reported) admin.Quorum {
+func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
 	q := admin.Quorum{
 		Rule: s.Rule, Spread: s.Spread, Violations: s.Counters.Violations,
 		Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{},

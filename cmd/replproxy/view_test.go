@@ -26,7 +26,7 @@ func TestStandbyStatus(t *testing.T) {
 		"reports no flush":          {0x4800000, 0, 1 << 23},
 		"nothing yet":               {0, 0, 0},
 	} {
-		s := standbyStatus(fanout.Standby{Sent: c.sent, Flush: c.flush}, received)
+		s := standbyStatus(fanout.Standby{Sent: c.sent, Progress: lsn.Progress{Flush: c.flush}}, received)
 		if s.LagBytes != c.want {
 			t.Errorf("%s: %d bytes behind, want %d", name, s.LagBytes, c.want)
 		}

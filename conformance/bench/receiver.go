@@ -97,7 +97,7 @@ func (r *receiver) until(target lsn.LSN) error {
 }
 
 func (r *receiver) reply() error {
-	m := copyboth.StatusUpdate{Write: r.at, SentAt: copyboth.TimeOf(time.Now())}
+	m := copyboth.StatusUpdate{Progress: lsn.Progress{Write: r.at}, SentAt: copyboth.TimeOf(time.Now())}
 	_, err := r.conn.Write(wire.AppendFrame(nil, 'd', m.Append(nil)))
 	return err
 }

@@ -21,14 +21,16 @@ func streams() []attack {
 		all = append(all, attack{name: "stream: " + name, want: "stream", play: func(p *peer) { p.stream().send(b...).ask() }})
 		return &all[len(all)-1]
 	}
-	position := func(at lsn.LSN) []byte { return report(copyboth.StatusUpdate{Write: at, Flush: at, Apply: at}) }
+	position := func(at lsn.LSN) []byte {
+		return report(copyboth.StatusUpdate{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}})
+	}
 
 	on("positions of the largest number", position(math.MaxUint64))
 	on("negative positions", position(1<<63))
 	on("positions an hour ahead, then 0, then 1", position(1<<40), position(0), position(1))
-	on("flush ahead of write, apply ahead of both", report(copyboth.StatusUpdate{Write: 1, Flush: 1 << 33, Apply: 1 << 34}))
+	on("flush ahead of write, apply ahead of both", report(copyboth.StatusUpdate{Progress: lsn.Progress{Write: 1, Flush: 1 << 33, Apply: 1 << 34}}))
 	on("clock of the year 294246", report(copyboth.StatusUpdate{SentAt: math.MaxInt64}), report(copyboth.StatusUpdate{SentAt: math.MinInt64}))
-	on("a report with bytes behind", frame('d', string(copyboth.StatusUpdate{Write: 1}.Append(nil))+strings.Repeat("x", 1<<20)))
+	on("a report with bytes behind", frame('d', string(copyboth.StatusUpdate{Progress: lsn.Progress{Write: 1}}.Append(nil))+strings.Repeat("x", 1<<20)))
 	on("2,000 reports that ask for an answer, at once", []byte(strings.Repeat(string(report(copyboth.StatusUpdate{ReplyRequested: true})), 2000)))
 	on("feedback of the largest xids", feedback(copyboth.HotStandbyFeedback{Xmin: math.MaxUint64, CatalogXmin: math.MaxUint64}))
 	on("feedback of another epoch", feedback(copyboth.HotStandbyFeedback{Xmin: 77<<32 | 700, CatalogXmin: 78<<32 | 700}))

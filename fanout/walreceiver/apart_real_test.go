@@ -86,7 +86,7 @@ func TestRealRuleKeepsNoWALOnThePrimary(t *testing.T) {
 				t.Error("the primary keeps WAL that the store has: " + srv.Scalar(t, "SELECT count(*) FROM pg_ls_waldir()"))
 			}
 			st := r.Status()
-			if st.Reported != (Reported{}) || !st.SlotApart || !st.Ruled || st.Reconnects != 0 {
+			if st.Reported != (lsn.Progress{}) || !st.SlotApart || !st.Ruled || st.Reconnects != 0 {
 				t.Errorf("%+v", st)
 			}
 			pgtest.WaitFor(t, realWait, "the status", func() (bool, error) { return own.Status().Restart >= end, nil })

@@ -30,7 +30,7 @@ type view struct {
 // latest (zero: no need to).
 type action struct {
 	Send    bool
-	Report  Reported
+	Report  lsn.Progress
 	Promise lsn.LSN // the highest position that the rule covers now: to be durable before Report is sent
 	LetGo   bool    // Report goes beyond the rule for the first time (ruling R11)
 	Ask     bool    // request a reply
@@ -47,7 +47,7 @@ type core struct {
 	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
-	last     Reported
+	last     lsn.Progress
 	sent     time.Time // when something was said last; initially when the stream began
 	heard    time.Time
 	asked    bool
@@ -116,7 +116,7 @@ func (c *core) greets(now time.Time, v view) bool {
 
 // target is what is to be reported: what the rule covers, or all of a shutting-down upstream's WAL, and
 // never less than was.
-func (c *core) target(v view, covered Reported) (Reported, error) {
+func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	t := covered
 	if v.letGo() {
 		t.Write, t.Flush = v.received, v.received
@@ -139,7 +139,7 @@ func (c *core) target(v view, covered Reported) (Reported, error) {
 }
 
 // due is when the unchanged report is to be repeated; zero for never.
-func (c *core) due(target Reported, v view) time.Time {
+func (c *core) due(target lsn.Progress, v view) time.Time {
 	patience := c.senderTimeout / 4 // a ping may lie unread behind WAL (ruling R19)
 	var due time.Time
 	switch {

@@ -37,15 +37,15 @@ func TestReportsPromptlyWhatMoved(t *testing.T) {
 	for i, s := range []struct {
 		v    view
 		send bool
-		want Reported
+		want lsn.Progress
 	}{
-		{at(0, 500, 500), false, Reported{}}, // stored earlier, but not received here
-		{at(100, 500, 500), true, Reported{100, 100, 0}},
-		{at(100, 500, 500), false, Reported{100, 100, 0}},
-		{at(600, 500, 500), true, Reported{500, 500, 0}},
-		{at(600, 600, 500), true, Reported{600, 500, 0}},
-		{at(600, 600, 600), true, Reported{600, 600, 0}},
-		{at(900, 600, 600), false, Reported{600, 600, 0}},
+		{at(0, 500, 500), false, lsn.Progress{}}, // stored earlier, but not received here
+		{at(100, 500, 500), true, lsn.Progress{Write: 100, Flush: 100, Apply: 0}},
+		{at(100, 500, 500), false, lsn.Progress{Write: 100, Flush: 100, Apply: 0}},
+		{at(600, 500, 500), true, lsn.Progress{Write: 500, Flush: 500, Apply: 0}},
+		{at(600, 600, 500), true, lsn.Progress{Write: 600, Flush: 500, Apply: 0}},
+		{at(600, 600, 600), true, lsn.Progress{Write: 600, Flush: 600, Apply: 0}},
+		{at(900, 600, 600), false, lsn.Progress{Write: 600, Flush: 600, Apply: 0}},
 	} {
 		a := step(t, c, time.Duration(i)*time.Millisecond, s.v)
 		if a.Send != s.send || a.Report != s.want {
@@ -57,10 +57,10 @@ func TestReportsPromptlyWhatMoved(t *testing.T) {
 func TestFlushIsHeldBackBelowTheSlot(t *testing.T) {
 	c := newCore()
 	c.floor = 300
-	if a := step(t, c, 0, at(200, 400, 400)); a.Report != (Reported{Write: 200}) {
+	if a := step(t, c, 0, at(200, 400, 400)); a.Report != (lsn.Progress{Write: 200}) {
 		t.Errorf("below restart_lsn: %+v", a)
 	}
-	if a := step(t, c, 0, at(300, 400, 400)); a.Report != (Reported{300, 300, 0}) {
+	if a := step(t, c, 0, at(300, 400, 400)); a.Report != (lsn.Progress{Write: 300, Flush: 300, Apply: 0}) {
 		t.Errorf("at restart_lsn: %+v", a)
 	}
 }
@@ -68,12 +68,12 @@ func TestFlushIsHeldBackBelowTheSlot(t *testing.T) {
 func TestQuorumLimits(t *testing.T) {
 	c := newCore()
 	v := at(1000, 900, 800)
-	v.limits = Limits{Write: 700, Flush: 600, Apply: 5000, Ruled: true}
-	if a := step(t, c, 0, v); a.Report != (Reported{700, 600, 800}) {
+	v.limits = Limits{Progress: lsn.Progress{Write: 700, Flush: 600, Apply: 5000}, Ruled: true}
+	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 700, Flush: 600, Apply: 800}) {
 		t.Errorf("%+v", a)
 	}
-	v.limits = Limits{Write: 650, Flush: 850, Apply: 0, Ruled: true} // a new rule covers less: what was said stays said
-	if a := step(t, c, 0, v); a.Report != (Reported{700, 800, 800}) {
+	v.limits = Limits{Progress: lsn.Progress{Write: 650, Flush: 850, Apply: 0}, Ruled: true} // a new rule covers less: what was said stays said
+	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 700, Flush: 800, Apply: 800}) {
 		t.Errorf("%+v", a)
 	}
 }
@@ -214,10 +214,10 @@ func TestCarryToTheNextTimeline(t *testing.T) {
 	c.floor = 400
 	step(t, c, 0, at(500, 500, 500))
 	c.carry(450)
-	if a := step(t, c, 0, at(450, 450, 450)); a.Report != (Reported{450, 450, 0}) {
+	if a := step(t, c, 0, at(450, 450, 450)); a.Report != (lsn.Progress{Write: 450, Flush: 450, Apply: 0}) {
 		t.Errorf("%+v", a)
 	}
-	if a := step(t, c, 0, at(460, 460, 455)); a.Report != (Reported{460, 455, 0}) {
+	if a := step(t, c, 0, at(460, 460, 455)); a.Report != (lsn.Progress{Write: 460, Flush: 455, Apply: 0}) {
 		t.Errorf("%+v", a)
 	}
 }
@@ -230,7 +230,7 @@ func TestCoreRandomWalk(t *testing.T) {
 		c := newCore()
 		c.floor = lsn.LSN(rnd.IntN(3000))
 		v := at(0, 1000, 1000)
-		var last Reported
+		var last lsn.Progress
 		now, pingAt := t0, time.Time{}
 		for range 500 {
 			now = now.Add(time.Duration(rnd.IntN(300)) * time.Millisecond)

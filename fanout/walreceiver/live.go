@@ -23,7 +23,7 @@ type live struct {
 	mu      sync.Mutex
 	pings   uint64
 	pingEnd lsn.LSN
-	told    Reported
+	told    lsn.Progress
 }
 
 // totals count over all connections.
@@ -71,14 +71,14 @@ func (l *live) lastPing() (n uint64, end lsn.LSN) {
 	return l.pings, l.pingEnd
 }
 
-func (l *live) tell(r Reported) {
+func (l *live) tell(r lsn.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.totals.reports.Add(1)
 	l.told = r
 }
 
-func (l *live) reported() Reported {
+func (l *live) reported() lsn.Progress {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.told

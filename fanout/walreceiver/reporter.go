@@ -147,10 +147,7 @@ func (rp *reporter) appendFeedback(now time.Time) (wake time.Time) {
 }
 
 func appendReport(b []byte, now time.Time, a action) []byte {
-	m := copyboth.StatusUpdate{
-		Write: a.Report.Write, Flush: a.Report.Flush, Apply: a.Report.Apply,
-		SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask,
-	}
+	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
 	return m.Append(wire.AppendHeader(b, 'd', copyboth.StatusUpdateSize))
 }
 

@@ -11,18 +11,18 @@ const noLimit = lsn.LSN(math.MaxUint64)
 
 // Limits are the positions that may be reported, one per column. [NoLimits] are those without a rule.
 type Limits struct {
-	Write, Flush, Apply lsn.LSN
+	lsn.Progress
 	// Ruled: a rule is in use. Positions can be withheld without one too: before rules were compared with
 	// another proxy, or by a fence.
 	Ruled bool
 }
 
 // NoLimits is what holds without a rule: the store's own positions are reported, and apply 0 (ruling R24).
-func NoLimits() Limits { return Limits{Write: noLimit, Flush: noLimit} }
+func NoLimits() Limits { return Limits{Progress: lsn.Progress{Write: noLimit, Flush: noLimit}} }
 
 // covered is what the rule and the store let be reported. Apply stays within what is flushed here, so
 // that every position that a commit can have waited for, remote_write's apart, survives in this store.
-func (c *core) covered(v view) Reported {
+func (c *core) covered(v view) lsn.Progress {
 	limits := v.limits
 	switch {
 	case c.recovery:
@@ -30,7 +30,7 @@ func (c *core) covered(v view) Reported {
 	case v.held:
 		limits = Limits{}
 	}
-	return Reported{
+	return lsn.Progress{
 		Write: min(v.written, v.received, limits.Write),
 		Flush: min(v.flushed, v.received, limits.Flush),
 		Apply: min(v.flushed, v.received, limits.Apply),
@@ -40,7 +40,7 @@ func (c *core) covered(v view) Reported {
 // promise is what a report says under a rule. What is let go at a shutdown is no promise: no commit
 // can have waited for it. Neither can one on an upstream in recovery. What was promised before is not
 // repeated: the operator may have given it up since.
-func (c *core) promise(v view, covered Reported) lsn.LSN {
+func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
 	if !v.limits.Ruled || c.recovery {
 		return 0
 	}

@@ -44,7 +44,9 @@ func (r *rule) set(l Limits) {
 }
 
 // upTo covers write and flush up to at.
-func upTo(at lsn.LSN) Limits { return Limits{Write: at, Flush: at, Ruled: true} }
+func upTo(at lsn.LSN) Limits {
+	return Limits{Progress: lsn.Progress{Write: at, Flush: at}, Ruled: true}
+}
 
 // Every condition of R11 is needed, and then exactly the end is reported, at once, and not promised.
 func TestLetGo(t *testing.T) {
@@ -72,7 +74,7 @@ func TestLetGo(t *testing.T) {
 	before.pings, before.pingEnd = 0, 0
 	step(t, c, 0, before)
 	a := step(t, c, time.Millisecond, v)
-	if !a.Send || a.Report != (Reported{1000, 1000, 0}) || !a.LetGo || a.Promise != 700 {
+	if !a.Send || a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || !a.LetGo || a.Promise != 700 {
 		t.Errorf("%+v", a)
 	}
 	v.pings++
@@ -80,15 +82,15 @@ func TestLetGo(t *testing.T) {
 		t.Errorf("the next ping: %+v", a)
 	}
 	v.received, v.written, v.flushed = 2000, 2000, 2000 // it was the end of crash recovery: WAL goes on
-	if a := step(t, c, time.Second, v); a.Report != (Reported{1000, 1000, 0}) || a.LetGo {
+	if a := step(t, c, time.Second, v); a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || a.LetGo {
 		t.Errorf("afterwards: %+v", a)
 	}
 }
 
 func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	c, v := newCore(), at(1000, 900, 800)
-	c.recovery, v.limits = true, Limits{Write: 100, Flush: 100, Apply: 50, Ruled: true}
-	if a := step(t, c, 0, v); a.Report != (Reported{900, 800, 50}) || a.Promise != 0 || a.LetGo {
+	c.recovery, v.limits = true, Limits{Progress: lsn.Progress{Write: 100, Flush: 100, Apply: 50}, Ruled: true}
+	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 900, Flush: 800, Apply: 50}) || a.Promise != 0 || a.LetGo {
 		t.Errorf("%+v", a)
 	}
 }
@@ -153,11 +155,11 @@ type history struct {
 	c    *core
 	v    view
 
-	last    Reported
+	last    lsn.Progress
 	floor   lsn.LSN
-	covered Reported // the most that was covered at one of this connection's steps
-	ruled   lsn.LSN  // the same while there was a rule, over all connections and short of accepted forks
-	promise lsn.LSN  // what came of action.Promise
+	covered lsn.Progress // the most that was covered at one of this connection's steps
+	ruled   lsn.LSN      // the same while there was a rule, over all connections and short of accepted forks
+	promise lsn.LSN      // what came of action.Promise
 	pinged  time.Time
 }
 
@@ -170,7 +172,7 @@ func (h *history) connect() {
 	// The stream begins at the start of a segment: what is stored comes again.
 	h.v.received -= lsn.LSN(h.rnd.IntN(int(min(h.v.received, 400) + 1)))
 	h.v.pings, h.v.pingEnd, h.v.checkpoint = 0, 0, 0
-	h.last, h.covered, h.pinged = Reported{}, Reported{}, time.Time{}
+	h.last, h.covered, h.pinged = lsn.Progress{}, lsn.Progress{}, time.Time{}
 }
 
 // fork is a new timeline on the same connection, or on a new one where more was said.
@@ -187,7 +189,7 @@ func (h *history) fork() {
 	h.c.carry(fork)
 	h.c.recovery = h.c.recovery && h.rnd.IntN(2) == 0
 	h.floor = min(h.floor, fork)
-	h.covered = Reported{min(h.covered.Write, fork), min(h.covered.Flush, fork), min(h.covered.Apply, fork)}
+	h.covered = lsn.Progress{Write: min(h.covered.Write, fork), Flush: min(h.covered.Flush, fork), Apply: min(h.covered.Apply, fork)}
 }
 
 func (h *history) event() {
@@ -203,7 +205,8 @@ func (h *history) event() {
 		v.written = max(v.written, v.received)
 		v.flushed = v.written
 	case 6:
-		v.limits = Limits{v.flushed + some(), max(v.flushed, 100) - 100 + some(), some() * 20, h.rnd.IntN(4) > 0}
+		p := lsn.Progress{Write: v.flushed + some(), Flush: max(v.flushed, 100) - 100 + some(), Apply: some() * 20}
+		v.limits = Limits{Progress: p, Ruled: h.rnd.IntN(4) > 0}
 	case 7:
 		v.limits = []Limits{NoLimits(), {}, upTo(0), upTo(v.received)}[h.rnd.IntN(4)]
 	case 8:
@@ -228,7 +231,7 @@ func (h *history) step() {
 	if h.c.recovery {
 		limits.Write, limits.Flush = noLimit, noLimit
 	}
-	allowed := Reported{
+	allowed := lsn.Progress{
 		Write: min(h.v.written, h.v.received, limits.Write),
 		Flush: min(h.v.flushed, h.v.received, limits.Flush),
 		Apply: min(h.v.flushed, h.v.received, limits.Apply),
@@ -239,14 +242,14 @@ func (h *history) step() {
 		h.t.Fatalf("seed %d: %v", h.seed, err)
 	}
 	if !a.Send {
-		if h.c.last != (Reported{}) && !h.pinged.IsZero() && h.now.Sub(h.pinged) > h.c.senderTimeout/4 {
+		if h.c.last != (lsn.Progress{}) && !h.pinged.IsZero() && h.now.Sub(h.pinged) > h.c.senderTimeout/4 {
 			h.t.Fatalf("seed %d: a ping is not answered", h.seed)
 		}
 		return
 	}
 	h.pinged = time.Time{}
-	h.covered = Reported{max(h.covered.Write, allowed.Write), max(h.covered.Flush, allowed.Flush),
-		max(h.covered.Apply, allowed.Apply)}
+	h.covered = lsn.Progress{Write: max(h.covered.Write, allowed.Write), Flush: max(h.covered.Flush, allowed.Flush),
+		Apply: max(h.covered.Apply, allowed.Apply)}
 	if h.v.limits.Ruled && !h.c.recovery {
 		h.ruled = max(h.ruled, allowed.Write, allowed.Flush, allowed.Apply)
 	}
@@ -350,7 +353,7 @@ func TestPromiseIsDurableFirst(t *testing.T) {
 	c := <-w.copies
 	c.send(xlog(0x1000000, "0123456789"))
 	r.await("the stream's end", func(s Status) bool { return s.LastError == "no space" })
-	if s := r.Status(); s.Reported != (Reported{}) || s.Promised != 0 {
+	if s := r.Status(); s.Reported != (lsn.Progress{}) || s.Promised != 0 {
 		t.Errorf("%+v", s)
 	}
 	c.Close()

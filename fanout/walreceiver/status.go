@@ -34,9 +34,6 @@ const (
 	SlotForeign   SlotState = "foreign"   // somebody made a logical one of its name: streaming without one
 )
 
-// Reported is what the upstream was told on this connection; 0 is nothing.
-type Reported struct{ Write, Flush, Apply lsn.LSN }
-
 // Status is a snapshot for /status, /readyz and for the answers that the proxy gives from cache. The
 // maps are the caller's.
 type Status struct {
@@ -50,7 +47,7 @@ type Status struct {
 	Timeline    lsn.TimelineID // that is streamed
 	Received    lsn.LSN        // on this connection
 	UpstreamEnd lsn.LSN        // what the upstream said it could send: to show lag, nothing else
-	Reported    Reported
+	Reported    lsn.Progress   // what the upstream was told on this connection; 0: nothing
 
 	ServerVersion    string            // "15.20 (Debian 15.20-1.pgdg13+1)"
 	ServerVersionNum int               // 150020; 0 before the first connection

@@ -84,7 +84,7 @@ func TestNoAllocations(t *testing.T) {
 					if err != nil || a.kind != doSend {
 						t.Fatal(a, err)
 					}
-					s.statusUpdate(copyboth.StatusUpdate{Write: store.received}, time.Now())
+					s.statusUpdate(copyboth.StatusUpdate{Progress: lsn.Progress{Write: store.received}}, time.Now())
 				}
 				for range 2 * lagSamples { // buffers of the lag trackers reach their size
 					one()

@@ -167,9 +167,7 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 		c.above.sent++
 	}
 	clamped = r
-	clamped.Write = min(r.Write, c.horizon)
-	clamped.Flush = min(r.Flush, c.horizon)
-	clamped.Apply = min(r.Apply, c.horizon)
+	clamped.Progress = r.Progress.UpTo(c.horizon)
 	if r.ReplyRequested {
 		c.owed = true
 	}

@@ -59,7 +59,7 @@ func (p *play) wait() time.Duration {
 }
 
 func (p *play) reply(w, f, a lsn.LSN, ask bool) (copyboth.StatusUpdate, bool) {
-	return p.c.reply(copyboth.StatusUpdate{Write: w, Flush: f, Apply: a, ReplyRequested: ask}, p.now)
+	return p.c.reply(copyboth.StatusUpdate{Progress: lsn.Progress{Write: w, Flush: f, Apply: a}, ReplyRequested: ask}, p.now)
 }
 
 func TestCoreStreams(t *testing.T) {

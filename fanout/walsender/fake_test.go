@@ -328,7 +328,7 @@ func (c *standby) write(typ byte, body []byte) {
 
 func (c *standby) reply(w, f, a lsn.LSN, ask bool) {
 	c.t.Helper()
-	c.write('d', copyboth.StatusUpdate{Write: w, Flush: f, Apply: a, ReplyRequested: ask}.Append(nil))
+	c.write('d', copyboth.StatusUpdate{Progress: lsn.Progress{Write: w, Flush: f, Apply: a}, ReplyRequested: ask}.Append(nil))
 }
 
 // ended waits for Run.

@@ -29,7 +29,7 @@ func (c scriptConn) SetWriteDeadline(time.Time) error { return nil }
 // frame than its fields; whatever leaves it for slot and sink is within the horizon; the end is either
 // PostgreSQL's protocol violation, the end of the session, or CopyDone.
 func FuzzReplies(f *testing.F) {
-	status := copyboth.StatusUpdate{Write: 1, Flush: base + 7, Apply: 1 << 63, SentAt: 5, ReplyRequested: true}.Append(nil)
+	status := copyboth.StatusUpdate{Progress: lsn.Progress{Write: 1, Flush: base + 7, Apply: 1 << 63}, SentAt: 5, ReplyRequested: true}.Append(nil)
 	feedback := copyboth.HotStandbyFeedback{SentAt: 5, Xmin: 1<<32 | 735, CatalogXmin: 2}.Append(nil)
 	f.Add(wire.AppendFrame(wire.AppendFrame(nil, 'd', status), 'd', feedback))
 	f.Add(wire.AppendFrame(wire.AppendFrame(nil, 'd', status), 'c', nil))

@@ -79,12 +79,12 @@ type Sink interface {
 // for: a vote never exceeds it (R6); the message that is being written is in it, as its end may be
 // reported before the write has returned. SaidWrite is not clamped.
 type Ack struct {
-	Timeline            lsn.TimelineID
-	Sent                lsn.LSN
-	Write, Flush, Apply lsn.LSN
-	SaidWrite           lsn.LSN
-	State               State
-	At                  time.Time
+	Timeline lsn.TimelineID
+	Sent     lsn.LSN
+	lsn.Progress
+	SaidWrite lsn.LSN
+	State     State
+	At        time.Time
 }
 
 // Feedback is the standby's oldest needed transactions; 0 imposes nothing.

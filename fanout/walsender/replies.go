@@ -163,7 +163,7 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	clamped, wake := s.core.reply(m, now)
 	ack := Ack{
 		Timeline: s.core.plan.Timeline, Sent: s.core.handed, State: s.core.state, At: now,
-		Write: clamped.Write, Flush: clamped.Flush, Apply: clamped.Apply, SaidWrite: m.Write,
+		Progress: clamped.Progress, SaidWrite: m.Write,
 	}
 	s.mu.Unlock()
 	if wake {

@@ -177,7 +177,7 @@ func TestLongReplyIsBounded(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
 	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
 	c.expect(copyBoth)
-	body := append(copyboth.StatusUpdate{Write: 5, ReplyRequested: true}.Append(nil), make([]byte, 1<<20)...)
+	body := append(copyboth.StatusUpdate{Progress: lsn.Progress{Write: 5}, ReplyRequested: true}.Append(nil), make([]byte, 1<<20)...)
 	c.write('d', body)
 	c.expect("k 0/3000000 false")
 	if got := c.sender.Status().Write; got != 5 {

@@ -8,9 +8,10 @@ import (
 
 // Status is a sender's view of its standby. Positions are as the standby said them, not clamped.
 type Status struct {
-	State                        State
-	Timeline                     lsn.TimelineID
-	Sent, Write, Flush, Apply    lsn.LSN
+	State    State
+	Timeline lsn.TimelineID
+	Sent     lsn.LSN
+	lsn.Progress
 	WriteLag, FlushLag, ApplyLag time.Duration // LagUnknown: none
 	LastReply                    time.Time     // zero: none yet
 	Bytes, FromDisk              uint64        // of WAL sent, and of these the ones read from files
@@ -25,7 +26,7 @@ func (s *Sender) Status() Status {
 	c := s.core
 	st := Status{
 		State: c.state, Timeline: c.plan.Timeline, Sent: c.sent,
-		Write: c.report.Write, Flush: c.report.Flush, Apply: c.report.Apply,
+		Progress: c.report.Progress,
 		WriteLag: c.lags[0].value(), FlushLag: c.lags[1].value(), ApplyLag: c.lags[2].value(),
 		Bytes: s.bytes, FromDisk: s.fromDisk,
 		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb,

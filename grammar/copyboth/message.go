@@ -104,9 +104,9 @@ func DecodePrimaryKeepalive(p []byte) (PrimaryKeepalive, error) {
 // StatusUpdate is what a standby reports of itself, each position "last byte + 1", 0 for none.
 // write may be below flush and may go backward after a reconnect (facts F3).
 type StatusUpdate struct {
-	Write, Flush, Apply lsn.LSN
-	SentAt              Time
-	ReplyRequested      bool
+	lsn.Progress
+	SentAt         Time
+	ReplyRequested bool
 }
 
 // Append appends the payload.
@@ -125,9 +125,9 @@ func DecodeStatusUpdate(p []byte) (StatusUpdate, error) {
 		return StatusUpdate{}, wrongSize("standby status update", len(p), StatusUpdateSize)
 	}
 	return StatusUpdate{
-		Write:          lsn.LSN(binary.BigEndian.Uint64(p[1:])),
-		Flush:          lsn.LSN(binary.BigEndian.Uint64(p[9:])),
-		Apply:          lsn.LSN(binary.BigEndian.Uint64(p[17:])),
+		Progress: lsn.Progress{Write: lsn.LSN(binary.BigEndian.Uint64(p[1:])),
+			Flush: lsn.LSN(binary.BigEndian.Uint64(p[9:])),
+			Apply: lsn.LSN(binary.BigEndian.Uint64(p[17:]))},
 		SentAt:         Time(binary.BigEndian.Uint64(p[25:])),
 		ReplyRequested: p[33] != 0,
 	}, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // Every field has a value of its own in every byte, so that no two can be mistaken for each other.
@@ -15,7 +16,7 @@ func fullMessages() (copyboth.XLogData, copyboth.PrimaryKeepalive, copyboth.Stat
 	return copyboth.XLogData{Start: 0x0102030405060708, WALEnd: 0x1112131415161718,
 			SentAt: 0x2122232425262728, Data: []byte("wal")},
 		copyboth.PrimaryKeepalive{WALEnd: 0x3132333435363738, SentAt: 0x4142434445464748, ReplyRequested: true},
-		copyboth.StatusUpdate{Write: 0x0102030405060708, Flush: 0x1112131415161718, Apply: 0x2122232425262728,
+		copyboth.StatusUpdate{Progress: lsn.Progress{Write: 0x0102030405060708, Flush: 0x1112131415161718, Apply: 0x2122232425262728},
 			SentAt: 0x3132333435363738, ReplyRequested: true},
 		copyboth.HotStandbyFeedback{SentAt: 0x0102030405060708, Xmin: 0x2122232411121314,
 			CatalogXmin: 0x4142434431323334}

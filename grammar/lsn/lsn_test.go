@@ -161,3 +161,14 @@ func FuzzSegmentName(f *testing.F) {
 		}
 	})
 }
+
+func TestProgressUpTo(t *testing.T) {
+	p := lsn.Progress{Write: 30, Flush: 20, Apply: 10}
+	for limit, want := range map[lsn.LSN]lsn.Progress{
+		40: p, 25: {Write: 25, Flush: 20, Apply: 10}, 5: {Write: 5, Flush: 5, Apply: 5}, 0: {},
+	} {
+		if got := p.UpTo(limit); got != want {
+			t.Errorf("up to %s: %+v", limit, got)
+		}
+	}
+}

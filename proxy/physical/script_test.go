@@ -165,6 +165,6 @@ func (s *script) copyDataUntil(end lsn.LSN) string {
 // confirm reports everything up to at.
 func (s *script) confirm(at lsn.LSN) {
 	s.t.Helper()
-	r := copyboth.StatusUpdate{Write: at, Flush: at, Apply: at, SentAt: copyboth.TimeOf(time.Now())}
+	r := copyboth.StatusUpdate{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, SentAt: copyboth.TimeOf(time.Now())}
 	s.send(&pgproto3.CopyData{Data: r.Append(nil)})
 }
