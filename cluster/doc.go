@@ -1,7 +1,7 @@
 // Package cluster is what several proxies know of each other: which standbys hold which WAL, and what
 // position a rule in the syntax of synchronous_standby_names covers.
 //
-//	fanout.AckSink ──(cmd)──► Attach, Ack, Gone ──► Node ──► ledger (pure) ──► quorum (pure)
+//	fanout.Voters ──(cmd)──► Session ──► Node ──► ledger (pure) ──► quorum (pure)
 //	own store ──────────────► Run ────────────────►  │   ▲ acks of other proxies: link, identity; who is up: gossip
 //	                                                  └──► Limits, Changed ──(cmd)──► walreceiver.Quorum
 //	                                                  └──► Status: why does this commit wait?

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -93,7 +94,8 @@ type Node struct {
 
 	told string // why the rule could not be satisfied at the last look
 
-	withdrawn bool // the own store does not vote, see Withdraw
+	states    atomic.Pointer[states] // see recentStates
+	withdrawn bool                   // the own store does not vote, see Withdraw
 	covered   covered
 	began     time.Time
 }

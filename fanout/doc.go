@@ -5,7 +5,7 @@
 //	IDENTIFY_SYSTEM ───► │ identity ◄── walstore (tail + segments) ──► senders  │ ──► standbys
 //	TIMELINE_HISTORY ──► │                  ▲ retention                   │     │
 //	*_REPLICATION_SLOT ► │ slots (package slot) ◄──── flush, xmin ────────┤     │
-//	START_REPLICATION ─► │ registry: who is attached ◄──── status updates ┘     │ ──► AckSink
+//	START_REPLICATION ─► │ registry: who is attached ◄──── status updates ┘     │ ──► Voter
 //	                     └──────────────────────────────────┬──────────────────┘
 //	                                                        └──► Feedback: merged, for the upstream
 //
@@ -17,7 +17,7 @@
 //
 //  1. IDENTIFY_SYSTEM shows a position at which START_REPLICATION is accepted at that moment (R28).
 //  2. A sender never sends beyond its horizon: what is received on its timeline, or the switch point.
-//  3. Positions that leave the hub (AckSink, slots) are at most what this proxy has received.
+//  3. Positions that leave the hub (Voter, slots) are at most what this proxy has received.
 //  4. WAL is kept from the oldest slot on, also from a slot's older state that a crash would restore.
 //  5. Merged feedback is offered only when every slot's last xmin is in it (R20).
 //

@@ -24,19 +24,18 @@ const (
 type Options struct {
 	Store           Store
 	Slots           *slot.Table
-	Acks            AckSink                    // nil: nobody listens
-	SyncStates      func() map[int32]SyncState // by PID; nil, or a PID that is missing: async
-	AutoCreateSlots bool                       // START_REPLICATION SLOT x creates x
-	DrainTimeout    time.Duration              // 0: walsender.DefaultDrainTimeout
-	FeedbackSettle  time.Duration              // 0: DefaultFeedbackSettle
-	PersistInterval time.Duration              // 0: DefaultPersistInterval
-	NextXID         NextXID                    // nil: not known
-	FeedbackMaxAge  uint64                     // transactions that one standby may hold back; 0: any. Needs NextXID
-	Primary         PrimarySlots               // nil: slots of the primary are not taken over
-	Members         Members                    // nil: nobody shares the slots
-	Limits          Limits                     // of the WAL that slots hold
-	RetainUntil     int                        // standbys that must have flushed WAL before it goes (R4); 0: any
-	Logger          *slog.Logger               // nil: discards
+	Voters          Voters        // nil: all are async
+	AutoCreateSlots bool          // START_REPLICATION SLOT x creates x
+	DrainTimeout    time.Duration // 0: walsender.DefaultDrainTimeout
+	FeedbackSettle  time.Duration // 0: DefaultFeedbackSettle
+	PersistInterval time.Duration // 0: DefaultPersistInterval
+	NextXID         NextXID       // nil: not known
+	FeedbackMaxAge  uint64        // transactions that one standby may hold back; 0: any. Needs NextXID
+	Primary         PrimarySlots  // nil: slots of the primary are not taken over
+	Members         Members       // nil: nobody shares the slots
+	Limits          Limits        // of the WAL that slots hold
+	RetainUntil     int           // standbys that must have flushed WAL before it goes (R4); 0: any
+	Logger          *slog.Logger  // nil: discards
 }
 
 // Tuning is what may change while a hub runs.

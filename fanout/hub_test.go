@@ -332,7 +332,7 @@ func TestDrainAll(t *testing.T) {
 	}
 	w.acks.mu.Lock()
 	defer w.acks.mu.Unlock()
-	if !slices.Equal(w.acks.gone, []int32{1}) {
+	if !slices.Equal(w.acks.gone, []string{"standby_1"}) {
 		t.Errorf("gone: %v", w.acks.gone)
 	}
 }

@@ -1,8 +1,6 @@
 package fanout
 
 import (
-	"time"
-
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -26,26 +24,23 @@ type Store interface {
 	SetRetention(func() lsn.LSN)
 }
 
-// AckSink is told what the standbys report, by the replies loops of their sessions. The calls for one
-// PID do not overlap and end with Gone. Methods must not block.
-type AckSink interface {
-	Ack(Ack)
-	Gone(pid int32)
+// Voters counts what the standbys report. Attach may be called from any goroutine.
+type Voters interface {
+	// Attach begins a session of a standby. Its handle counts for nothing before the first report.
+	Attach(applicationName string) Voter
 }
 
-// Ack is one status update. Write, Flush and Apply are clamped to what this proxy has received on
-// Timeline (R28); a vote is also bounded by Sent (R6). SaidWrite is not clamped: a standby that has more
-// than it was sent has it from elsewhere. 0 is "no position", not "nothing".
-type Ack struct {
-	PID      int32
-	Name     string // application_name as the standby gave it
-	Timeline lsn.TimelineID
-	Sent     lsn.LSN
-	lsn.Progress
-	SaidWrite lsn.LSN
-	State     walsender.State
-	At        time.Time
+// Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State by any
+// goroutine, Release once, after the last Report. None may block.
+type Voter interface {
+	Report(Ack)
+	State() SyncState
+	Release()
 }
+
+// Ack is one status update; see [walsender.Ack]. A vote is also bounded by Sent (R6). SaidWrite is not clamped: a
+// standby that has more than it was sent has it from elsewhere. 0 is "no position", not "nothing".
+type Ack = walsender.Ack
 
 // SyncState is what the rule makes of a standby, in the words of pg_stat_replication.
 type SyncState struct {

@@ -79,15 +79,11 @@ type Standby struct {
 func (h *Hub) Standbys() []Standby {
 	sessions := h.registry.sessions()
 	rows := make([]Standby, 0, len(sessions))
-	var states map[int32]SyncState
-	if h.o.SyncStates != nil {
-		states = h.o.SyncStates()
-	}
 	for _, s := range sessions {
 		st := s.sender.Status()
 		sync := SyncState{State: "async"}
-		if known, ok := states[s.who.PID]; ok {
-			sync = known
+		if s.voter != nil {
+			sync = s.voter.State()
 		}
 		rows = append(rows, Standby{
 			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,

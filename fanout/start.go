@@ -72,6 +72,9 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		return &plan.Next, nil
 	}
 	session := &session{h: h, who: who, slot: r.Slot}
+	if h.o.Voters != nil {
+		session.voter = h.o.Voters.Attach(who.ApplicationName)
+	}
 	var store walsender.Store = h.o.Store
 	if filled, ok := h.o.Store.(walStore); ok && r.StoreOnly {
 		store = filled.unfilled()
@@ -93,8 +96,8 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 func (h *Hub) detach(g *registration) {
 	g.Release()
 	h.mergeFeedback()
-	if h.o.Acks != nil {
-		h.o.Acks.Gone(g.s.who.PID)
+	if g.s.voter != nil {
+		g.s.voter.Release()
 	}
 }
 
@@ -103,6 +106,7 @@ type session struct {
 	h      *Hub
 	who    SessionInfo
 	slot   string
+	voter  Voter // nil: nobody counts
 	sender *walsender.Sender
 }
 
@@ -111,13 +115,9 @@ func (s *session) Ack(a walsender.Ack) {
 	if a.Apply != lsn.Invalid && a.Flush != lsn.Invalid { // pg_receivewal applies nothing
 		s.h.voted.report(s.who.ApplicationName, a.Timeline, a.Flush, s.h.tuning.Load().RetainUntil)
 	}
-	if s.h.o.Acks == nil {
-		return
+	if s.voter != nil {
+		s.voter.Report(a)
 	}
-	s.h.o.Acks.Ack(Ack{
-		PID: s.who.PID, Name: s.who.ApplicationName, Timeline: a.Timeline, Sent: a.Sent,
-		Progress: a.Progress, SaidWrite: a.SaidWrite, State: a.State, At: a.At,
-	})
 }
 
 // Feedback lets the hub merge anew; the value itself is read from the sender or the slot.

@@ -77,7 +77,7 @@ func (w *world) start(change func(*Options)) {
 		w.t.Fatal(err)
 	}
 	o := Options{
-		Store: NewStore(w.store), Slots: w.slots, Acks: w.acks, DrainTimeout: patience,
+		Store: NewStore(w.store), Slots: w.slots, Voters: w.acks, DrainTimeout: patience,
 		FeedbackSettle: time.Nanosecond, PersistInterval: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -163,16 +163,38 @@ func (w *world) must(err error) {
 	}
 }
 
-// ackLog is an AckSink.
+// ackLog is everybody's Voter.
 type ackLog struct {
 	mu   sync.Mutex
-	acks []Ack
-	gone []int32
+	acks []namedAck
+	gone []string
 }
 
-func (l *ackLog) Ack(a Ack)      { l.mu.Lock(); defer l.mu.Unlock(); l.acks = append(l.acks, a) }
-func (l *ackLog) all() []Ack     { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.acks) }
-func (l *ackLog) Gone(pid int32) { l.mu.Lock(); defer l.mu.Unlock(); l.gone = append(l.gone, pid) }
+type namedAck struct {
+	Ack
+	Name string
+}
+
+func (l *ackLog) Attach(name string) Voter { return loggedVoter{l, name} }
+func (l *ackLog) all() []namedAck          { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.acks) }
+
+type loggedVoter struct {
+	l    *ackLog
+	name string
+}
+
+func (v loggedVoter) Report(a Ack) {
+	v.l.mu.Lock()
+	defer v.l.mu.Unlock()
+	v.l.acks = append(v.l.acks, namedAck{a, v.name})
+}
+
+func (v loggedVoter) State() SyncState { return SyncState{State: "quorum", Priority: 1} }
+func (v loggedVoter) Release() {
+	v.l.mu.Lock()
+	defer v.l.mu.Unlock()
+	v.l.gone = append(v.l.gone, v.name)
+}
 
 // standby is a scripted walreceiver inside START_REPLICATION.
 type standby struct {

@@ -167,7 +167,8 @@ func (p *proxy) follow(t lsn.TimelineID) {
 
 func (p *proxy) storeAck() {
 	a := ledger.Ack{
-		Incarnation: p.store, Timeline: p.tli, Received: p.received, Progress: lsn.Progress{Write: p.received, Flush: p.flushed},
+		Incarnation: p.store, Timeline: p.tli, Received: p.received,
+		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
 		Streaming: true,
 	}
 	if p.w.fault == UnsyncedStore {

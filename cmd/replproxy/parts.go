@@ -45,7 +45,6 @@ type parts struct {
 	members *membership // nil without a cluster
 	node    *cluster.Node
 	feeder  *feeder // nil without a cluster
-	acks    *standbyAcks
 
 	// openSlots
 	own    *realslot.Own

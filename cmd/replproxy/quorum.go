@@ -2,9 +2,7 @@ package main
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -105,70 +103,24 @@ func (q reporterQuorum) Limits() walreceiver.Limits {
 	return walreceiver.Limits{Progress: p, Ruled: ruled}
 }
 
-// standbyAcks is the node as the hub sees it: it gives each session the incarnation under which it votes.
-type standbyAcks struct {
-	node *cluster.Node
+// standbyVoters is the node as the hub sees it.
+type standbyVoters struct{ node *cluster.Node }
 
-	mu       sync.Mutex
-	sessions map[int32]attached // by PID
-}
+func (v standbyVoters) Attach(name string) fanout.Voter { return standbyVoter{v.node.Session(name)} }
 
-// attached is a session's incarnation. 0: at tried there were too many sessions for it to vote.
-type attached struct {
-	id    uint64
-	tried time.Time
-}
+// standbyVoter is one session.
+type standbyVoter struct{ *cluster.Session }
 
-// attachAgain is how long a session without a vote waits before it asks again: a report comes at least
-// every wal_receiver_status_interval, 10 s by default, and asking costs a lock.
-const attachAgain = time.Second
-
-func newStandbyAcks(n *cluster.Node) *standbyAcks {
-	return &standbyAcks{node: n, sessions: map[int32]attached{}}
-}
-
-// Ack attaches a session at its first report: before it, it has nothing to vote with.
-func (s *standbyAcks) Ack(a fanout.Ack) {
-	s.mu.Lock()
-	x := s.sessions[a.PID]
-	s.mu.Unlock()
-	if x.id == 0 && a.At.Sub(x.tried) >= attachAgain {
-		x = attached{s.node.Attach(a.Name), a.At}
-		s.mu.Lock()
-		s.sessions[a.PID] = x
-		s.mu.Unlock()
-	}
-	if x.id == 0 {
-		return
-	}
-	s.node.Ack(ledger.Ack{
-		Incarnation: x.id, Timeline: a.Timeline, Sent: a.Sent,
-		Progress:  lsn.Progress{Write: a.SaidWrite, Flush: a.Flush, Apply: a.Apply},
+func (v standbyVoter) Report(a fanout.Ack) {
+	said := a.Progress
+	said.Write = a.SaidWrite
+	v.Session.Report(a.At, ledger.Ack{
+		Timeline: a.Timeline, Sent: a.Sent, Progress: said,
 		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
 	})
 }
 
-// Gone ends a session.
-func (s *standbyAcks) Gone(pid int32) {
-	s.mu.Lock()
-	id := s.sessions[pid].id
-	delete(s.sessions, pid)
-	s.mu.Unlock()
-	if id != 0 {
-		s.node.Gone(id)
-	}
-}
-
-// syncStates are what the rule makes of the sessions, by PID.
-func (s *standbyAcks) syncStates() map[int32]fanout.SyncState {
-	voters := s.node.SyncStates()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	states := map[int32]fanout.SyncState{}
-	for pid, x := range s.sessions {
-		if v, ok := voters[x.id]; ok {
-			states[pid] = fanout.SyncState{State: v.SyncState, Priority: v.Priority}
-		}
-	}
-	return states
+func (v standbyVoter) State() fanout.SyncState {
+	state, priority := v.Session.State()
+	return fanout.SyncState{State: state, Priority: priority}
 }

@@ -6,11 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/replproxy/replproxy/cluster"
-	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -73,38 +69,5 @@ func TestDropRule(t *testing.T) {
 	<-ended
 	if err := s.dropRule(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("without Run: %v", err)
-	}
-}
-
-// noStore is a store before there is WAL.
-type noStore struct{}
-
-func (noStore) Positions() cluster.Positions { return cluster.Positions{} }
-func (noStore) Streams() bool                { return false }
-func (noStore) Moved() <-chan struct{}       { return nil }
-func (noStore) Learn()                       {}
-
-// TestVoteComesLater: a session that came when there were too many votes later, without a new connection.
-func TestVoteComesLater(t *testing.T) {
-	n, err := cluster.New(cluster.Options{Name: "proxy", Store: noStore{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	acks, now := newStandbyAcks(n), time.Now()
-	for pid := range int32(vote.MaxSessions + 1) {
-		acks.Ack(fanout.Ack{PID: pid, Name: "s", At: now})
-	}
-	votes := func() bool { _, ok := acks.syncStates()[vote.MaxSessions]; return ok }
-	if votes() {
-		t.Fatal("there is room for one more than vote.MaxSessions")
-	}
-	acks.Gone(0)
-	acks.Ack(fanout.Ack{PID: vote.MaxSessions, Name: "s", At: now.Add(attachAgain - 1)})
-	if votes() {
-		t.Error("tried again at once")
-	}
-	acks.Ack(fanout.Ack{PID: vote.MaxSessions, Name: "s", At: now.Add(attachAgain)})
-	if !votes() {
-		t.Error("never tried again")
 	}
 }

@@ -87,7 +87,8 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqu
 	profiles bool,
 ) (err error) {
 	p := &parts{
-		settings: set, upstream: up, queue: queue, log: log, profiles: profiles, build: readBuild(), started: time.Now(),
+		settings: set, upstream: up, queue: queue, log: log, profiles: profiles,
+		build: readBuild(), started: time.Now(),
 	}
 	defer p.close(&err)
 	for _, open := range []func(context.Context, *config.Config) error{

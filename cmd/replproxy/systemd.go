@@ -52,7 +52,8 @@ func (v *view) tell(state string) {
 	}
 }
 
-// notifyTimeout bounds what is told to systemd: its socket takes a few messages at once, and blocks while it takes none.
+// notifyTimeout bounds what is told to systemd: its socket takes a few messages at once, and then blocks until they are
+// read.
 const notifyTimeout = time.Second
 
 // sdNotify is [daemon.SdNotify], which has no bound: a systemd that stands still would hold up a reload or a stop.

@@ -69,7 +69,8 @@ func status(words string) ([]byte, error) {
 		return nil, err
 	}
 	r := copyboth.StatusUpdate{
-		Progress: lsn.Progress{Write: pos, Flush: pos, Apply: pos}, SentAt: copyboth.TimeOf(time.Now()), ReplyRequested: reply == "reply",
+		Progress: lsn.Progress{Write: pos, Flush: pos, Apply: pos}, SentAt: copyboth.TimeOf(time.Now()),
+		ReplyRequested: reply == "reply",
 	}
 	return frame('d', string(r.Append(nil))), nil
 }

@@ -154,7 +154,8 @@ func withdraw(ctx context.Context, c Connector, name string, start, target lsn.L
 	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), start)
 	// All at once: the walsender reads this before it has sent any WAL, in state catchup, so it is no
 	// synchronous standby for a moment, not even where synchronous_standby_names is '*'.
-	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Progress: lsn.Progress{Write: target, Flush: target, Apply: target}}.Append(nil))
+	p := lsn.Progress{Write: target, Flush: target, Apply: target}
+	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Progress: p}.Append(nil))
 	m = wire.AppendFrame(m, 'd', copyboth.HotStandbyFeedback{}.Append(nil))
 	copying, _, err := s.StartCopy(ctx, command, wire.AppendFrame(m, 'c', nil)...)
 	if err != nil || !copying {

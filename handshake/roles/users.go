@@ -83,7 +83,8 @@ func (u *users) reload() {
 	if all, u.err = readUsers(u.path); u.err != nil {
 		err := u.err
 		u.mu.After(func() {
-			u.log.Error("auth.users_file has changed and cannot be used: what it said before stays in force", "err", err)
+			u.log.Error("auth.users_file has changed and cannot be used: what it said before stays in force",
+				"err", err)
 		})
 		return
 	}

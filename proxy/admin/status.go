@@ -33,7 +33,7 @@ type Status struct {
 	SSL        []SSL     `json:"ssl" doc:"encrypted connections, as in pg_stat_ssl; the first 200, walsenders first"`
 	Auth       Auth      `json:"auth" doc:"who verifies clients"`
 	Limits     Limits    `json:"limits" doc:"bounds that are in force"`
-	LogDropped int64     `json:"log_dropped_lines_total" doc:"log lines that did not fit, as the log's reader stood still"`
+	LogDropped int64     `json:"log_dropped_lines_total" doc:"log lines that the log's reader did not take"`
 	Config     Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
 	Warnings   []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
 }

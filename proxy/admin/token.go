@@ -62,7 +62,8 @@ func (t *Token) admits(r *http.Request) bool {
 		t.seen = now
 		if err := t.read(); err != nil {
 			t.mu.After(func() {
-				t.log.Error("the http token file has changed and cannot be used: the token before stays in use", "err", err)
+				t.log.Error("the http token file has changed and cannot be used: the token before stays in use",
+					"err", err)
 			})
 		}
 	}
