@@ -10,7 +10,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func say(w io.Writer, lines uint64) { fmt.Fprintf(w, "%d dropped\n", lines) }
 
