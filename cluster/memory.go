@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/durable"
 )
 
 const (
@@ -124,33 +123,8 @@ func (m memory) write(name string, b []byte) error {
 	if m == "" {
 		return nil
 	}
-	dir := string(m)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(string(m)); err != nil {
 		return err
 	}
-	next := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = bytes.NewReader(b).WriteTo(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(next, filepath.Join(dir, name))
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.WriteFile(durable.OS{}, filepath.Join(string(m), name), b)
 }

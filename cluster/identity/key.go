@@ -11,12 +11,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/durable"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -87,9 +86,9 @@ func parseKey(s string) (ed25519.PublicKey, error) {
 	return b, nil
 }
 
-// create writes a new key under a name of its own first, so that a crash leaves none or a whole one.
+// create makes a new key, durably: a crash leaves none or a whole one.
 func create(dir, path string) ([]byte, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return nil, err
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -101,23 +100,7 @@ func create(dir, path string) ([]byte, error) {
 		return nil, err
 	}
 	b := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|datadir.NoFollow, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	return b, errors.Join(d.Sync(), d.Close())
+	return b, durable.WriteFile(durable.OS{}, path, b)
 }
 
 // ReadSecret reads a file that only its owner may read, by the rules of a password file.

@@ -2,13 +2,12 @@ package slot
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/durable"
 )
 
 // FS is the little that the table needs of a directory. Names are plain file names inside it.
@@ -34,7 +33,7 @@ type osDir string
 func (d osDir) path(name string) string { return filepath.Join(string(d), name) }
 
 func (d osDir) List() ([]string, error) {
-	if err := d.make(); err != nil {
+	if err := durable.MakeDir(string(d)); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(string(d))
@@ -47,18 +46,6 @@ func (d osDir) List() ([]string, error) {
 	return names, err
 }
 
-// make creates the directory when it is missing. Its own name in the parent must be durable, or a
-// power loss takes the first slots with it.
-func (d osDir) make() error {
-	if _, err := os.Stat(string(d)); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
-		return err
-	}
-	return osDir(filepath.Dir(string(d))).SyncDir()
-}
-
 func (d osDir) Read(name string, limit int) ([]byte, error) {
 	f, err := os.Open(d.path(name))
 	if err != nil {
@@ -69,15 +56,7 @@ func (d osDir) Read(name string, limit int) ([]byte, error) {
 }
 
 func (d osDir) WriteSync(name string, b []byte) error {
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return durable.Stage(durable.OS{}, d.path(name), b)
 }
 
 func (d osDir) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
@@ -89,14 +68,4 @@ func (d osDir) Remove(name string) error {
 	return nil
 }
 
-func (d osDir) SyncDir() error {
-	f, err := os.Open(string(d))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync directory %s: %w", d, err)
-	}
-	return nil
-}
+func (d osDir) SyncDir() error { return durable.OS{}.SyncDir(string(d)) }

@@ -7,12 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/durable"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -86,28 +84,8 @@ func secret(dir string) ([]byte, error) {
 
 // write puts a file into place as a whole and durably, for our eyes only.
 func write(dir, name string, b []byte) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return err
 	}
-	next := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|datadir.NoFollow, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(next, filepath.Join(dir, name))
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(durable.OS{}, filepath.Join(dir, name), b)
 }

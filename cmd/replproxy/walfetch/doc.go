@@ -3,7 +3,7 @@
 //	restore_command ──► Fetch ──► a walsender connection to the proxy
 //	                      │         TIMELINE_HISTORY, or START_REPLICATION for one segment
 //	                      ▼
-//	              <path>.fetching ── fsync, rename, fsync of the directory ──► <path>
+//	              <path>.tmp ── fsync, rename, fsync of the directory ──► <path>
 //
 // Invariants:
 //

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+
+	"github.com/replproxy/replproxy/internal/durable"
 )
 
 // FS is a tree of directories and files. Errors wrap io/fs's (fs.ErrNotExist, fs.ErrPermission).
@@ -83,25 +84,9 @@ func ReadFile(fs FS, name string, limit int64) ([]byte, error) {
 }
 
 // TempSuffix ends the name of a file that WriteFile has not finished.
-const TempSuffix = ".tmp"
+const TempSuffix = durable.TempSuffix
 
-// WriteFile replaces name by a file with content, durably: after a crash there is the old file or
-// the new one, and after a return without error the new one.
+// WriteFile replaces name by a file with content, durably; see [durable.WriteFile].
 func WriteFile(fs FS, name string, content []byte) error {
-	temp := name + TempSuffix
-	f, err := fs.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fs.Remove(temp)) // on a full disk it would lie there for long
-	}
-	if err := fs.Rename(temp, name); err != nil {
-		return err
-	}
-	return fs.SyncDir(filepath.Dir(name))
+	return durable.WriteFile[File](fs, name, content)
 }

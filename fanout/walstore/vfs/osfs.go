@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/replproxy/replproxy/internal/durable"
 	"golang.org/x/sys/unix"
 
 	"github.com/replproxy/replproxy/internal/datadir"
@@ -68,13 +69,7 @@ func (OS) ReadDir(dir string) ([]string, error) {
 }
 
 // SyncDir implements [FS].
-func (OS) SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (OS) SyncDir(dir string) error { return durable.OS{}.SyncDir(dir) }
 
 // Lock implements [FS] by flock(2): the kernel lets go when the process ends, however it ends. The
 // file holds the owner's pid for whoever is refused.
