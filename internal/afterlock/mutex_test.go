@@ -22,6 +22,7 @@ func TestAfter(t *testing.T) {
 	}
 	m.Unlock()
 	m.Lock()
+	did = slices.Clone(did)
 	m.Unlock()
 	if !slices.Equal(did, []int{0, 1}) {
 		t.Errorf("did %v", did)
