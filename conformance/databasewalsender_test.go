@@ -263,7 +263,8 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 
 // reply is a standby's report that it has everything up to at.
 func reply(at lsn.LSN) []byte {
-	return wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Write: at, Flush: at, Apply: at}.Append(nil))
+	p := lsn.Progress{Write: at, Flush: at, Apply: at}
+	return wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Progress: p}.Append(nil))
 }
 
 // TestDatabaseSessionRules: physical commands of a session on a database need what a physical walsender needs.
