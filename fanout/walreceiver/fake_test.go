@@ -124,6 +124,8 @@ func (m *memStore) flush() {
 	}
 }
 
+func (m *memStore) LastComplete(_ lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) { return at, nil }
+
 func (m *memStore) Promised() (p walstore.Promise) {
 	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: m.pos.Timeline} })
 	return p

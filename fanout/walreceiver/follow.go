@@ -156,11 +156,27 @@ func (r *Receiver) promised(t lsn.TimelineID) (p promised) {
 	if r.o.Others != nil {
 		p.at, p.unheard = r.o.Others()
 	}
-	p.at = max(p.at, r.Promised())
+	p.at = r.complete(max(p.at, r.Promised()))
 	return p
 }
 
-// Promised is the highest position that was reported under a rule, of the WAL that is stored.
+// complete is the end of the last complete record at or below at, of the WAL that is stored: no commit rests on the
+// beginning of a record, which a timeline may lack (ruling R36). Of WAL that is not stored here, at itself.
+func (r *Receiver) complete(at lsn.LSN) lsn.LSN {
+	have := r.o.Store.Positions()
+	if at > have.Received || have.Timeline == 0 || at == lsn.Invalid {
+		return at
+	}
+	c, err := r.o.Store.LastComplete(have.Timeline, at)
+	if err != nil {
+		r.log.Warn("where the last complete record ends is not known", "lsn", at, "err", err)
+		return at
+	}
+	return c
+}
+
+// Promised is the highest position that was reported under a rule, of the WAL that is stored. It may lie inside a
+// record.
 func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {

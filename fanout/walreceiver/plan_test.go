@@ -1,12 +1,15 @@
 package walreceiver
 
 import (
+	"bytes"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -175,6 +178,41 @@ func TestParseTimeAndVersion(t *testing.T) {
 	for in, want := range map[string]int{"15.20 (Debian 15.20-0+deb12u1)": 150020, "18.4": 180004, "18beta1": 180000, "": 0, "x": 0} {
 		if v := versionNum(in); v != want {
 			t.Errorf("%q: %d", in, v)
+		}
+	}
+}
+
+// TestPromisedEndsWithARecord: what must not be left behind ends with the last complete record of what was reported,
+// by this proxy or another one: the beginning of the next one may be lacking (ruling R36).
+func TestPromisedEndsWithARecord(t *testing.T) {
+	g := walstoretest.New(walstoretest.Config{SegSize: lsn.MinSegSize})
+	fork := g.Record(100).End
+	g.Record(50_000)
+	s := openStore(t, t.TempDir())
+	if err := s.Adopt(walstore.Identity{System: g.Source.System, SegSize: lsn.MinSegSize, ServerMajor: 15}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.StartStream(1, g.Start()); err != nil {
+		t.Fatal(err)
+	}
+	received := (g.End() - 1).PageStart()
+	wal := g.Bytes(g.Start(), received)
+	if err := s.AppendFrom(t.Context(), g.Start(), bytes.NewReader(wal), len(wal)); err != nil {
+		t.Fatal(err)
+	}
+	promised := newPromise(s)
+	if err := promised.cover(received-100, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, others := range []lsn.LSN{0, received, received - 8192, g.End()} {
+		r := &Receiver{o: Options{Store: s, Others: func() (lsn.LSN, string) { return others, "" }}, log: slog.New(slog.DiscardHandler)}
+		r.promise = promised
+		want := fork
+		if others > received {
+			want = others // what is not stored here is not known
+		}
+		if got := r.promised(2).at; got != want {
+			t.Errorf("promised up to %s, by others up to %s: %s must not be missing, want %s", received-100, others, got, want)
 		}
 	}
 }

@@ -24,6 +24,9 @@ type Store interface {
 	// Promised and SetPromised are the durable bound of what was reported under a rule.
 	Promised() walstore.Promise
 	SetPromised(lsn.LSN) error
+	// LastComplete gives the end of the last complete record at or below at on a timeline (ruling R36). It may read
+	// the disk.
+	LastComplete(lsn.TimelineID, lsn.LSN) (lsn.LSN, error)
 	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
 	// checkpoint whose checksum is right. It may read two pages.
 	EndsWithShutdownCheckpoint(end lsn.LSN) bool

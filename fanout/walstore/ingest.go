@@ -223,10 +223,27 @@ func (s *Store) compare(at, end lsn.LSN, r io.Reader) error {
 		if err := s.readStored(at, stored); err != nil {
 			return err
 		}
-		if !bytes.Equal(sent, stored) {
-			return &DivergedError{Timeline: s.in.tli, LSN: at + firstDifference(sent, stored)}
+		if err := s.same(at, sent, stored); err != nil {
+			return err
 		}
 		at += n
+	}
+	return nil
+}
+
+// same compares WAL at at that was sent with what is stored there. What lies behind an XLOG_SWITCH is not WAL.
+func (s *Store) same(at lsn.LSN, sent, stored []byte) error {
+	for !bytes.Equal(sent, stored) {
+		n := firstDifference(sent, stored)
+		f, err := s.frameAt(at + n)
+		if err != nil {
+			return err
+		}
+		if !f.Switched() {
+			return &DivergedError{Timeline: s.in.tli, LSN: at + n}
+		}
+		n = min(s.segs.size.Floor(at+n)+s.segLen()-at, lsn.LSN(len(sent)))
+		at, sent, stored = at+n, sent[n:], stored[n:]
 	}
 	return nil
 }

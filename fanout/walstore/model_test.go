@@ -214,7 +214,7 @@ func (m *model) receive() {
 	msgs := m.g.Messages(m.at, m.rnd)
 	for _, msg := range msgs[:min(len(msgs), 1+m.rnd.IntN(8))] {
 		m.note("receive %s+%d", msg.At, len(msg.Data))
-		err := m.s.AppendFrom(context.Background(), msg.At, bytes.NewReader(msg.Data), len(msg.Data))
+		err := m.s.AppendFrom(context.Background(), msg.At, bytes.NewReader(m.spoil(msg)), len(msg.Data))
 		if !m.may("append", err) {
 			m.live = false
 			return
@@ -262,7 +262,7 @@ func (m *model) fork() {
 	m.note("fork at %s to %s", at, next.Timeline())
 	m.next = next
 	m.leaves = nil
-	if at < p.Received {
+	if at < p.Complete {
 		m.leaves = []asideWAL{{m.g, at, p.Received}}
 	}
 	if !m.may("history", m.s.PutHistory(next.Timeline(), next.HistoryFile())) {

@@ -1,6 +1,29 @@
 package walstore
 
-import "github.com/replproxy/replproxy/grammar/lsn"
+import (
+	"bytes"
+
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// spoil gives what an upstream sends that crashed while it wrote the zeros behind an XLOG_SWITCH: other bytes.
+func (m *model) spoil(msg walstoretest.Message) []byte {
+	if m.looks.IntN(2) == 0 {
+		return msg.Data
+	}
+	b := bytes.Clone(msg.Data)
+	for _, r := range m.g.Records() {
+		segEnd := testSeg.Floor(r.End) + lsn.LSN(testSeg)
+		if !r.IsSwitch() || testSeg.IsStart(r.End) || segEnd <= msg.At || r.End >= msg.End() {
+			continue
+		}
+		for at := max(r.End, msg.At); at < min(segEnd, msg.End()); at += 1 + lsn.LSN(m.looks.IntN(2000)) {
+			b[at-msg.At] = byte(m.looks.Uint32())
+		}
+	}
+	return b
+}
 
 // checkHashes compares what the store says of WAL in memory with a recomputation: the newest hash, one anywhere
 // in the tail, and the end of the last complete record.

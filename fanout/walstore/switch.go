@@ -58,7 +58,9 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	if err != nil {
 		return err
 	}
-	if fork < pos.Received {
+	// The beginning of a record is no WAL that could be missed (ruling R36).
+	lacks, partial := fork < pos.Complete, fork < pos.Received && fork >= pos.Complete
+	if lacks {
 		if err := s.announceAside(pos.Timeline, fork); err != nil {
 			return err
 		}
@@ -71,7 +73,10 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	s.setEnd(h, s.start, oldest, end, r)
 	s.in.checker.Resume(last)
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
-	if fork < pos.Received {
+	if partial {
+		s.dropPartial(pos.Timeline, fork, pos.Received)
+	}
+	if lacks {
 		s.log.Error("the new timeline lacks WAL that was received: it is moved aside, and never served again",
 			"timeline", uint32(pos.Timeline), "new_timeline", uint32(tli), "fork_lsn", fork, "end_lsn", pos.Received,
 			"bytes", uint64(pos.Received-fork), "directory", s.asideDir(pos.Timeline, fork))
