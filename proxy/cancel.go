@@ -116,7 +116,7 @@ func (s *Server) cancel(ctx context.Context, req *handshake.Request) error {
 
 // cancelAtPrimary sends a CancelRequest to the current primary and waits until it closes.
 func (s *Server) cancelAtPrimary(ctx context.Context, raw []byte) error {
-	up, err := s.o.Upstream.Dial(ctx)
+	up, err := s.o.Upstream.Dial(ctx, 0)
 	if err != nil {
 		return fmt.Errorf("dial primary: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/handshake"
@@ -30,8 +31,8 @@ func TestCancelGoesToTheIssuer(t *testing.T) {
 		_, _ = c.Write(welcome(7, long))
 		_, _ = readPacket(c)
 	})
-	up := proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
-		u, err := server.Dial(ctx)
+	up := proxy.DialerFunc(func(ctx context.Context, _ time.Duration) (*relay.Upstream, error) {
+		u, err := server.Dial(ctx, 0)
 		if err == nil {
 			u.Cancel = func(_ context.Context, raw []byte) error { atEndpoint <- raw; return nil }
 		}

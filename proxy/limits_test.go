@@ -86,7 +86,10 @@ func TestLoginIsRevoked(t *testing.T) {
 
 // TestLoginTurnNeverComes: the wait is bounded by authentication_timeout, here behind one that is still dialling.
 func TestLoginTurnNeverComes(t *testing.T) {
-	blocked := proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) { <-ctx.Done(); return nil, ctx.Err() })
+	blocked := proxy.DialerFunc(func(ctx context.Context, _ time.Duration) (*relay.Upstream, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
 	w := start(t, proxy.Options{Upstream: blocked, Limits: proxy.Limits{MaxLogins: 1}, AuthenticationTimeout: time.Second})
 	dial(t, w.tcp(), hello)
 	pgtest.WaitFor(t, patience, "a log-in", func() (bool, error) { return w.Counts().Logins.Running == 1, nil })

@@ -2,15 +2,28 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/proxy/gate"
+	"github.com/replproxy/replproxy/proxy/relay"
 )
 
 // answerDue is how long a client may think about a question of the primary while others wait for its
 // turn to log in: a program answers within milliseconds, and libpq asks people before it connects again.
 const answerDue = 5 * time.Second
+
+// silentAfter is how long the primary may say nothing to a startup packet until that counts as the last answer of the
+// client: pg_hba.conf asks it for nothing, and the session takes long to begin.
+const silentAfter = time.Second
+
+// closedGrace is how long the primary may take to be reached for a client that has ended its side, which PostgreSQL
+// answers: a connection takes less. Nobody waits longer for one that has most likely gone.
+const closedGrace = 100 * time.Millisecond
 
 func errTooManyClients() *pgerror.Error {
 	return pgerror.Fatal(pgerror.TooManyConnections, "sorry, too many clients already")
@@ -26,20 +39,31 @@ type turn struct {
 	gate   *gate.Gate
 	ticket *gate.Ticket
 	revoke context.CancelCauseFunc
+
+	mu     sync.Mutex
+	last   relay.Event // that came
+	silent *time.Timer // until the primary counts as slow
 }
 
 // takeTurn waits for a place, as long as a log-in may take. The context ends when the place is taken back, and by
-// over, which the caller owes.
+// over, which the caller owes. A client that leaves leaves its place in the queue, and one that may have left waits
+// behind all others.
 func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Context, *turn, error) {
-	wait, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
-	defer stop()
+	from, to := session.Origin(), session.database
 	if session.verified != nil {
-		s.logins.Know(session.Origin())
+		s.logins.Know(from)
 	}
-	t, err := s.logins.Acquire(wait, session.Origin())
+	ticket := s.logins.Enter(from, to)
+	limited, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
+	defer stop()
+	err := attended(limited, session.conn, 0, func() { s.logins.Last(ticket) }, func(ctx context.Context) error {
+		return s.logins.Wait(ctx, ticket)
+	})
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, nil, Tell(errShutdown().WithCause(context.Cause(ctx)))
+	case errors.Is(err, errHungUp):
+		return nil, nil, err
 	case err != nil:
 		s.refusals.add(ReasonLogins)
 		return nil, nil, Tell(errTooManyClients().
@@ -47,29 +71,69 @@ func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Contex
 			WithHint("limits.max_logins of replproxy bounds log-ins at a time.").WithCause(err))
 	}
 	ctx, revoke := context.WithCancelCause(ctx)
-	return ctx, &turn{s.logins, t, revoke}, nil
+	return ctx, &turn{gate: s.logins, ticket: ticket, revoke: revoke}, nil
 }
 
-// end gives the place back; it may be called again.
-func (t *turn) end() { t.gate.Leave(t.ticket) }
-
-// done gives it back after a log-in.
-func (t *turn) done() {
-	t.gate.Prove(t.ticket)
-	t.end()
-}
-
-// over ends the context too.
+// over gives the place back and ends the context.
 func (t *turn) over() {
-	t.end()
+	t.on(relay.Left)
+	t.gate.Leave(t.ticket)
 	t.revoke(nil)
 }
 
-// waiting is told that the client owes an answer, or has given it.
-func (t *turn) waiting(waiting bool) {
-	if !waiting {
-		t.gate.Busy(t.ticket)
-		return
+// on follows the log-in, from any goroutine.
+func (t *turn) on(e relay.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.silent != nil {
+		t.silent.Stop()
 	}
-	t.gate.Yield(t.ticket, time.Now().Add(answerDue), time.Time{}, func() { t.revoke(errAnswerDue()) })
+	t.last = e
+	switch e {
+	case relay.Begun:
+		t.silent = time.AfterFunc(silentAfter, t.slow)
+	case relay.Asked:
+		t.gate.Yield(t.ticket, time.Now().Add(answerDue), time.Time{}, func() { t.revoke(errAnswerDue()) })
+	case relay.Answered, relay.Left:
+		t.gate.Answer(t.ticket)
+	case relay.Authenticated:
+		t.gate.Prove(t.ticket)
+		t.gate.Leave(t.ticket)
+	}
+}
+
+// slow notes that the primary has not answered the startup packet, unless it has meanwhile.
+func (t *turn) slow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == relay.Begun {
+		t.gate.Answer(t.ticket)
+	}
+}
+
+// attended runs f while it watches conn's client, of which nothing is read meanwhile: f's context ends with errHungUp
+// when the client has gone. One that has only ended its side counts as gone after the grace. ended is called when it
+// says nothing more but what it said is unread; nil is nobody.
+func attended(
+	ctx context.Context, conn net.Conn, grace time.Duration, ended func(), f func(context.Context) error,
+) error {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	stop := hangup.Watch(conn, false, func(n hangup.News) {
+		switch {
+		case n == hangup.Closed && grace > 0:
+			timer := time.AfterFunc(grace, func() { leave(errHungUp) })
+			context.AfterFunc(ctx, func() { timer.Stop() })
+		case n != hangup.Ended:
+			leave(errHungUp)
+		case ended != nil:
+			ended()
+		}
+	})
+	defer stop()
+	err := f(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
+		return errHungUp
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
@@ -39,16 +40,19 @@ type DatabaseHandler interface {
 }
 
 // Dialer opens connections to the current primary, encrypted as configured, with no startup packet
-// sent. It is called from many goroutines; ctx bounds the attempt.
+// sent. It tries again for as long as wait while there is none, and once in any case. It is called from many
+// goroutines; ctx bounds the whole.
 type Dialer interface {
-	Dial(ctx context.Context) (*relay.Upstream, error)
+	Dial(ctx context.Context, wait time.Duration) (*relay.Upstream, error)
 }
 
 // DialerFunc is a function as a Dialer.
-type DialerFunc func(ctx context.Context) (*relay.Upstream, error)
+type DialerFunc func(ctx context.Context, wait time.Duration) (*relay.Upstream, error)
 
 // Dial calls f.
-func (f DialerFunc) Dial(ctx context.Context) (*relay.Upstream, error) { return f(ctx) }
+func (f DialerFunc) Dial(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
+	return f(ctx, wait)
+}
 
 // TLS is encryption towards clients. Methods are called from many goroutines.
 type TLS interface {

@@ -71,40 +71,41 @@ func (s *Server) authenticate(ctx context.Context, req *handshake.Request, sessi
 // relay joins the client to the primary. One that is starting up or shutting down is asked again until
 // ConnectWait is over: then the client gets the primary's own words.
 func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
-	until := time.Now().Add(s.o.ConnectWait())
-	again := func() bool { return time.Until(until) > redialPause }
 	ctx, turn, err := s.takeTurn(ctx, session)
 	if err != nil {
 		return err
 	}
 	defer turn.over()
-	for limit := until.Add(dialTimeout); ; limit = until {
-		up, err := s.dial(ctx, limit)
-		if err != nil {
+	began := time.Now()
+	until := s.outage.until(session.began, began, s.o.ConnectWait())
+	again := func() bool { return time.Until(until) > redialPause }
+	for pause := time.Duration(0); ; pause = redialPause {
+		var up *relay.Upstream
+		err := attended(ctx, session.conn, closedGrace, nil, func(ctx context.Context) (err error) {
+			up, err = s.dial(ctx, pause, until)
+			return err
+		})
+		switch {
+		case errors.Is(err, errHungUp):
+			return err
+		case err != nil:
+			if ctx.Err() == nil {
+				s.outage.found(began)
+			}
 			log.Warn("cannot connect to the primary", "err", err)
 			return Tell(relay.Unreachable(err))
 		}
-		err = s.join(ctx, req, session, up, login{again, turn.waiting, turn.done})
+		err = s.join(ctx, req, session, up, turn, again)
 		if !errors.Is(err, relay.ErrAgain) {
 			return err
 		}
-		select {
-		case <-time.After(redialPause):
-		case <-ctx.Done(): // which dial sees
-		}
+		s.outage.found(began)
 	}
-}
-
-// login is what a log-in does beside passing messages.
-type login struct {
-	again   func() bool
-	waiting func(bool)
-	done    func() // with its turn
 }
 
 // join relays one session over one connection.
 func (s *Server) join(ctx context.Context, req *handshake.Request, session *Session, up *relay.Upstream,
-	l login) error {
+	turn *turn, again func() bool) error {
 	session.SetUpstream(up)
 	var withdraw func()
 	defer func() {
@@ -119,8 +120,13 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		Verified: session.verified, OnRefusal: s.refusal(session),
 		Trusted:      session.access.Method == access.Trust,
 		LoginTimeout: s.o.AuthenticationTimeout,
-		Again:        l.again,
-		Waiting:      l.waiting,
+		Again:        again,
+		On: func(e relay.Event) {
+			if e == relay.Asked || e == relay.Authenticated {
+				s.outage.over()
+			}
+			turn.on(e)
+		},
 		OnKey: func(pid uint32, key []byte) { // before the client hears that it is in
 			session.Proved()
 			send := sendCancel(up.Cancel)
@@ -130,7 +136,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 			withdraw = s.cancels.add(pid, key, session.cancelHere(send))
 		},
 		Serve:      s.serveDatabase(req, session),
-		OnReady:    func() { l.done(); session.SetState(StateActive) },
+		OnReady:    func() { session.SetState(StateActive) },
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
 }
@@ -163,8 +169,19 @@ func (s *Server) refusal(session *Session) func() {
 	return func() { s.o.Roles.Doubt(session.user) }
 }
 
-func (s *Server) dial(ctx context.Context, limit time.Time) (*relay.Upstream, error) {
-	ctx, stop := context.WithDeadline(ctx, limit)
+// dial connects after a pause. It waits for a primary until a time, and is done dialTimeout after that.
+func (s *Server) dial(ctx context.Context, pause time.Duration, until time.Time) (*relay.Upstream, error) {
+	if pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	wait := max(0, time.Until(until))
+	ctx, stop := context.WithTimeout(ctx, wait+dialTimeout)
 	defer stop()
-	return s.o.Upstream.Dial(ctx)
+	return s.o.Upstream.Dial(ctx, wait)
 }

@@ -38,6 +38,7 @@ type Server struct {
 
 	limits   atomic.Pointer[Limits]
 	logins   *gate.Gate // of relayed sessions
+	outage   outage
 	refusals refusals
 	accepted atomic.Int64
 	ready    chan struct{} // closed when the listeners are being served

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -102,7 +103,7 @@ func upstreamDialer(t *testing.T, conninfo string) proxy.Dialer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+	return proxy.DialerFunc(func(ctx context.Context, _ time.Duration) (*relay.Upstream, error) {
 		raw, err := up.DialPrimary(ctx, 0)
 		if err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/handshake/access"
@@ -88,7 +89,7 @@ func (w *world) conninfo(extra ...string) string {
 
 // dialTo dials one address; cancels go there too.
 func dialTo(network, addr string) proxy.Dialer {
-	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+	return proxy.DialerFunc(func(ctx context.Context, _ time.Duration) (*relay.Upstream, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err

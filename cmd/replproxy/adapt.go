@@ -26,13 +26,10 @@ func limits(c *config.Config) proxy.Limits {
 	}
 }
 
-// noWait is for log-ins of walsenders, which come again by themselves.
-func noWait() time.Duration { return 0 }
-
-// dialer gives clients' log-ins a bare connection to the primary, for which they wait that long.
-func dialer(up *upstream.Config, wait func() time.Duration) proxy.Dialer {
-	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
-		raw, err := up.DialPrimary(ctx, wait())
+// dialer gives clients' log-ins a bare connection to the primary.
+func dialer(up *upstream.Config) proxy.Dialer {
+	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
+		raw, err := up.DialPrimary(ctx, wait)
 		if err != nil {
 			return nil, err
 		}

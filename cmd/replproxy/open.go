@@ -156,7 +156,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	known := knownOf(p.receiver, p.verifier)
 	p.handler, err = physical.New(physical.Options{
 		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
-		Hub:                   p.hub, Upstream: dialer(p.upstream, noWait), Gate: p.gate, Logger: p.part("walsender"),
+		Hub:                   p.hub, Upstream: dialer(p.upstream), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Reserved:   p.node.Named,
@@ -212,7 +212,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
 	p.server, err = proxy.New(proxy.Options{
-		Listeners: listeners, Upstream: dialer(p.upstream, wait), Physical: p.handler, Database: p.handler,
+		Listeners: listeners, Upstream: dialer(p.upstream), Physical: p.handler, Database: p.handler,
 		Console: p.handler,
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,

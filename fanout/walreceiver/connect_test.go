@@ -148,6 +148,8 @@ func TestGateIsHeldWhileAWalsenderIsWanted(t *testing.T) {
 
 type gate struct{ now, seen atomic.Bool }
 
+func (g *gate) WalreceiverRefused() { g.WalreceiverWaiting(true) }
+
 func (g *gate) WalreceiverWaiting(on bool) {
 	g.now.Store(on)
 	if on {

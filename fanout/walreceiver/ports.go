@@ -76,7 +76,12 @@ func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
 
 // Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
 // log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
-type Gate interface{ WalreceiverWaiting(waiting bool) }
+type Gate interface {
+	WalreceiverWaiting(waiting bool)
+	// WalreceiverRefused comes instead when the upstream had no walsender left: log-ins that hold some are to let
+	// go of them first, and if there are none nobody need wait.
+	WalreceiverRefused()
+}
 
 // Via may lead to another proxy's walsender instead of the primary's.
 type Via interface {

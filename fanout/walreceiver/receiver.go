@@ -118,8 +118,11 @@ func (r *Receiver) Run(ctx context.Context) error {
 		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
 			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
 		}
-		noSlotLeft := refusedWith(err, pgerror.TooManyConnections)
-		r.waiting(noSlotLeft)
+		if refusedWith(err, pgerror.TooManyConnections) {
+			r.refused()
+		} else {
+			r.waiting(false)
+		}
 		// With several hosts the next look may find another one.
 		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
 		d := wait.next(streamed, permanent, r.o.Rand())
@@ -181,6 +184,13 @@ func (r *Receiver) anew(cause error) {
 func (r *Receiver) waiting(on bool) {
 	if r.o.Gate != nil {
 		r.o.Gate.WalreceiverWaiting(on)
+	}
+}
+
+// refused tells the gate that the upstream had no walsender left.
+func (r *Receiver) refused() {
+	if r.o.Gate != nil {
+		r.o.Gate.WalreceiverRefused()
 	}
 }
 

@@ -1,6 +1,10 @@
 package gate
 
-import "time"
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/internal/crowd"
+)
 
 const (
 	// halving is how often half of what an address has used is forgotten, and with it, in the end, the address.
@@ -49,7 +53,7 @@ func (a *account) before(b *account) bool {
 type accounts struct {
 	of     map[string]*account
 	hold   map[string]*account // those with a place
-	known  known
+	known  crowd.Known[string]
 	share  time.Duration // what the known have used more than strangers
 	now    time.Time
 	halved time.Time
@@ -70,7 +74,7 @@ func (s *accounts) get(from string) *account {
 
 // before reports whether address a, which waits, goes before b.
 func (s *accounts) before(a, b string) bool {
-	if known := s.known.has(a); known != s.known.has(b) {
+	if known := s.known.Has(a); known != s.known.Has(b) {
 		return known == (s.share <= 0)
 	}
 	return s.get(a).before(s.get(b))
@@ -89,7 +93,7 @@ func (s *accounts) held(from string, by int) {
 // loggedIn notes that a client of from proved itself, or that it gave its place up without, having owed answers for
 // so long.
 func (s *accounts) loggedIn(from string) {
-	s.known.add(from)
+	s.known.Add(from)
 	if a := s.of[from]; a != nil {
 		a.sat = time.Time{}
 	}
@@ -97,7 +101,7 @@ func (s *accounts) loggedIn(from string) {
 
 func (s *accounts) failed(from string, owed time.Duration) {
 	if owed >= sitting {
-		s.known.drop(from)
+		s.known.Drop(from)
 		s.get(from).sat = s.now
 	}
 }
@@ -142,7 +146,7 @@ func (s *accounts) charge(passed time.Duration) {
 	for from, a := range s.hold {
 		use := passed * time.Duration(a.held)
 		a.used += use
-		if s.known.has(from) {
+		if s.known.Has(from) {
 			s.share += use
 		} else {
 			s.share -= use

@@ -9,9 +9,9 @@ import (
 // ticketState is where a log-in stands with the gate.
 //
 //	waiting ──granted──► busy ◄──► yielding ──reclaimed──► reclaimed
-//	   │                  │ ▲          │                      │
-//	   │                  ▼ │          │                      │
-//	   │                 lent          │                      │
+//	   │                  │ ▲          │ ▲                    │
+//	   │                  ▼ │          ▼ │                    │
+//	   │            lent, answered ◄─► answered               │
 //	   └───────cancelled──┴────────────┴──────released────────┴──► done
 type ticketState uint8
 
@@ -21,8 +21,13 @@ const (
 	ticketYielding              // counted; can be taken back from its due time on
 	ticketReclaimed             // counted; told to end, on its way out
 	ticketLent                  // not counted: a base backup runs on the connection
+	ticketAnswered              // counted apart: it is the primary's turn to speak
 	ticketDone
 )
+
+// answeredShare bounds the log-ins in ticketAnswered, as a multiple of the limit. With the default limit they and the
+// counted ones are no more than the usual max_connections of 100 (superuser_reserved_connections apart).
+const answeredShare = 2
 
 // Ticket is one log-in's place at the gate. All fields belong to the gate's mutex but granted.
 type Ticket struct {
@@ -32,6 +37,9 @@ type Ticket struct {
 	due, until time.Time
 	reclaim    func()
 	from       string        // the client's address: addresses take turns
+	to         string        // the database, "" for none: one that is slow leaves places for others
+	last       bool          // its client may have left: all others go first
+	answered   bool          // busy, and is to be ticketAnswered as soon as there is room
 	proved     bool          // its client logged in: what it owes now is no answer
 	asked      time.Time     // since when it yields and is not proved
 	owed       time.Duration // for how long it did so, until asked
@@ -40,10 +48,13 @@ type Ticket struct {
 
 // core decides who may log in. It is pure: every method takes what it needs, nothing blocks.
 type core struct {
-	limit       int  // how many at most; 0 admits none
-	counted     int  // tickets busy, yielding or reclaimed
-	leaving     int  // of these: reclaimed
-	walreceiver bool // waits for a walsender, and goes first
+	limit       int                  // how many at most; 0 admits none
+	counted     pool                 // tickets busy, yielding or reclaimed
+	leaving     int                  // of these: reclaimed
+	pending     map[*Ticket]struct{} // of these: busy and answered
+	answered    pool                 // tickets that wait for the primary
+	lent        int                  // tickets that are lent
+	walreceiver bool                 // waits for a walsender, and goes first
 	queue       []*Ticket
 	yielding    map[*Ticket]struct{}
 	turn        uint64 // number of the last grant
@@ -58,7 +69,10 @@ type decision struct {
 }
 
 func newCore(limit int) *core {
-	return &core{limit: limit, yielding: map[*Ticket]struct{}{}, accounts: newAccounts()}
+	return &core{
+		limit: limit, counted: newPool(), answered: newPool(),
+		pending: map[*Ticket]struct{}{}, yielding: map[*Ticket]struct{}{}, accounts: newAccounts(),
+	}
 }
 
 func (c *core) enqueue(t *Ticket) {
@@ -71,12 +85,26 @@ func (c *core) set(t *Ticket, next ticketState) {
 	before, after := counts(t.state), counts(next)
 	switch {
 	case after && !before:
-		c.counted++
+		c.counted.add(t, 1)
 		c.accounts.held(t.from, 1)
 	case before && !after:
-		c.counted--
+		c.counted.add(t, -1)
 		c.accounts.held(t.from, -1)
 	}
+	switch t.state {
+	case ticketAnswered:
+		c.answered.add(t, -1)
+	case ticketLent:
+		c.lent--
+	}
+	switch next {
+	case ticketAnswered:
+		c.answered.add(t, 1)
+	case ticketLent:
+		c.lent++
+	}
+	t.answered = false
+	delete(c.pending, t)
 	if !t.asked.IsZero() {
 		t.owed += c.accounts.now.Sub(t.asked)
 		t.asked = time.Time{}
@@ -102,6 +130,9 @@ func counts(s ticketState) bool {
 	return s == ticketBusy || s == ticketYielding || s == ticketReclaimed
 }
 
+// connected returns how many tickets may have a connection to the primary.
+func (c *core) connected() int { return c.counted.n + c.answered.n + c.lent }
+
 // leave takes a ticket out, wherever it stands.
 func (c *core) leave(t *Ticket) {
 	if t.state == ticketWaiting {
@@ -122,6 +153,16 @@ func (c *core) leave(t *Ticket) {
 	}
 }
 
+// answer notes that it is the primary's turn to speak.
+func (c *core) answer(t *Ticket) {
+	if t.state == ticketAnswered {
+		return
+	}
+	c.set(t, ticketBusy)
+	t.answered = true
+	c.pending[t] = struct{}{}
+}
+
 // prove notes that the client of a ticket has logged in.
 func (c *core) prove(t *Ticket) {
 	t.proved = true
@@ -136,8 +177,16 @@ func (c *core) at(now time.Time) { c.accounts.at(now, len(c.queue) > 0) }
 func (c *core) step(now time.Time) decision {
 	var d decision
 	c.at(now)
-	for len(c.queue) > 0 && c.counted < c.limit && !c.walreceiver {
+	for t := range c.pending {
+		if c.answered.fits(t, answeredShare*c.limit) {
+			c.set(t, ticketAnswered)
+		}
+	}
+	for !c.walreceiver && c.counted.n < c.limit {
 		t := c.pick()
+		if t == nil {
+			break
+		}
 		c.set(t, ticketBusy)
 		d.grant = append(d.grant, t)
 	}
@@ -148,7 +197,7 @@ func (c *core) step(now time.Time) decision {
 	}
 	for _, t := range c.byDue() {
 		at := t.until
-		if need > 0 && (at.IsZero() || t.due.Before(at)) {
+		if need > 0 && (at.IsZero() || t.due.Before(at)) && c.wanted(t) {
 			at = t.due
 		}
 		if at.IsZero() {
@@ -164,13 +213,34 @@ func (c *core) step(now time.Time) decision {
 	return d
 }
 
-// pick takes the next one out of the queue: the first of the address that comes first (accounts.before).
+// wanted reports whether somebody who waits could use the place of t.
+func (c *core) wanted(t *Ticket) bool {
+	if c.walreceiver || c.counted.n >= c.limit {
+		return true
+	}
+	// Places are free that those who wait may not take: one of their own kind has to go.
+	for _, q := range c.queue {
+		if q.from == t.from || q.to != "" && q.to == t.to {
+			return true
+		}
+	}
+	return false
+}
+
+// pick takes the next one out of the queue: the first of the address that comes first (accounts.before), of those
+// that may take a place; nil for none. Whoever may have left comes after all others.
 func (c *core) pick() *Ticket {
-	best := 0
+	best := -1
 	for i, t := range c.queue {
-		if c.accounts.before(t.from, c.queue[best].from) {
+		switch {
+		case best >= 0 && t.last && !c.queue[best].last:
+		case best >= 0 && t.last == c.queue[best].last && !c.accounts.before(t.from, c.queue[best].from):
+		case c.counted.fits(t, c.limit):
 			best = i
 		}
+	}
+	if best < 0 {
+		return nil
 	}
 	t := c.queue[best]
 	c.queue = slices.Delete(c.queue, best, best+1)

@@ -15,6 +15,7 @@ type Gate struct {
 	max   int // what the operator allows
 	most  int // what the primary leaves
 	core  *core
+	ours  bool          // log-ins had connections when the walreceiver began to wait
 	open  chan struct{} // closed while the walreceiver does not wait
 	timer *time.Timer
 }
@@ -58,6 +59,22 @@ func (g *Gate) Limit() int {
 func (g *Gate) WalreceiverWaiting(waiting bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if waiting {
+		g.ours = g.core.connected() > 0
+	}
+	g.walreceiverLocked(waiting)
+}
+
+// WalreceiverRefused tells that the primary had no walsender for the walreceiver. When log-ins of ours have some it
+// goes on waiting before all of them. When none has, that has nothing to do with us, and clients hear it from the
+// primary (ruling R31).
+func (g *Gate) WalreceiverRefused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.walreceiverLocked(g.ours || g.core.connected() > 0)
+}
+
+func (g *Gate) walreceiverLocked(waiting bool) {
 	if waiting == g.core.walreceiver {
 		return
 	}
@@ -72,19 +89,46 @@ func (g *Gate) WalreceiverWaiting(waiting bool) {
 // Acquire waits for a place for a client of address from. The caller calls Leave once it holds no
 // connection any more.
 func (g *Gate) Acquire(ctx context.Context, from string) (*Ticket, error) {
-	t := &Ticket{from: from, granted: make(chan struct{})}
+	t := g.Enter(from, "")
+	if err := g.Wait(ctx, t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Enter begins to wait for a place for a client of address from that wants database to, "" for none. The caller
+// calls Leave, also when it does not get a place.
+func (g *Gate) Enter(from, to string) *Ticket {
+	t := &Ticket{from: from, to: to, granted: make(chan struct{})}
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.core.at(time.Now())
 	g.core.enqueue(t)
 	g.stepLocked()
-	g.mu.Unlock()
+	return t
+}
+
+// Wait blocks until t has its place. When ctx ends first it gives t up and returns the cause.
+func (g *Gate) Wait(ctx context.Context, t *Ticket) error {
+	select {
+	case <-t.granted: // whatever ctx says
+		return nil
+	default:
+	}
 	select {
 	case <-t.granted:
-		return t, nil
+		return nil
 	case <-ctx.Done():
 		g.Leave(t)
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
+}
+
+// Last lets all others go first that wait: the client of t may have left.
+func (g *Gate) Last(t *Ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.last = true
 }
 
 // WaitOpen waits until the walreceiver does not wait: who holds a place but no connection asks
@@ -106,7 +150,7 @@ func (g *Gate) WaitOpen(ctx context.Context) error {
 func (g *Gate) Yield(t *Ticket, due, until time.Time, reclaim func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.state != ticketBusy && t.state != ticketLent && t.state != ticketYielding {
+	if !holds(t) {
 		return
 	}
 	g.core.at(time.Now())
@@ -119,11 +163,47 @@ func (g *Gate) Yield(t *Ticket, due, until time.Time, reclaim func()) {
 func (g *Gate) Busy(t *Ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.state != ticketBusy && t.state != ticketYielding && t.state != ticketLent {
+	if !holds(t) {
 		return false
 	}
 	g.core.at(time.Now())
 	g.core.set(t, ticketBusy)
+	g.stepLocked()
+	return true
+}
+
+// Others reports whether somebody beside t has a connection to the primary by this gate: a place, or one that was lent.
+func (g *Gate) Others(t *Ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.core.connected()
+	if t.state != ticketWaiting && t.state != ticketDone {
+		n--
+	}
+	return n > 0
+}
+
+// holds reports whether a ticket has its connection still.
+func holds(t *Ticket) bool {
+	switch t.state {
+	case ticketBusy, ticketYielding, ticketLent, ticketAnswered:
+		return true
+	}
+	return false
+}
+
+// Answer says that the holder's client has said what it had to say, as far as can be seen, and the primary has not: a
+// server that takes long over it must not keep others waiting. The place is free for others as soon as there is room
+// among those that wait for the primary, which are answeredShare times as many. Yield and Busy count it again. It
+// reports false when the place has been reclaimed.
+func (g *Gate) Answer(t *Ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !holds(t) {
+		return false
+	}
+	g.core.at(time.Now())
+	g.core.answer(t)
 	g.stepLocked()
 	return true
 }
@@ -189,10 +269,11 @@ func (g *Gate) stepLocked() {
 
 // Status is the gate at one moment.
 type Status struct {
-	Limit   int  // how many log-ins may run at a time
-	Running int  // how many do
-	Waiting int  // how many wait for a place
-	Held    bool // the walreceiver connects: nobody is let in
+	Limit    int  // how many log-ins may run at a time
+	Running  int  // how many do
+	Answered int  // how many more wait for the primary, their clients having answered
+	Waiting  int  // how many wait for a place
+	Held     bool // the walreceiver connects: nobody is let in
 }
 
 // Status is the gate now.
@@ -200,7 +281,7 @@ func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return Status{
-		Limit: g.core.limit, Running: g.core.counted,
+		Limit: g.core.limit, Running: g.core.counted.n, Answered: g.core.answered.n,
 		Waiting: len(g.core.queue), Held: g.core.walreceiver,
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/crowd"
 )
 
 const due, tick = 5 * time.Second, 20 * time.Millisecond
@@ -124,10 +126,10 @@ func TestKnownPassesSitters(t *testing.T) {
 	}
 }
 
-// inDebt lets an address log in and hold all places for a minute, most of it while nobody waits, as sessions do
+// inDebt lets an address log in and hold all places that it may have for a minute, most of it while nobody waits, as sessions do
 // whose connection to the primary idles.
 func (m *model) inDebt(from string) {
-	m.arrive(from, m.limit)
+	m.arrive(from, m.limit-m.limit/4)
 	held := m.working
 	m.working = nil
 	for _, tk := range held {
@@ -157,26 +159,26 @@ func TestStrangersAreNotStarved(t *testing.T) {
 	}
 }
 
-// What is remembered of addresses is bounded, and is right for the latest.
-func TestKnownIsBounded(t *testing.T) {
+// What is remembered of addresses is bounded.
+func TestAccountsAreBounded(t *testing.T) {
 	m := newModel(4)
-	for i := range 3 * knownHalf {
+	for i := range 3 * crowd.KnownHalf {
 		m.arrive(fmt.Sprint("h", i), 1)
 		if i%4 == 3 {
 			m.run(tick)
 		}
 	}
 	m.run(tick)
-	n := len(m.accounts.known.young) + len(m.accounts.known.old)
-	if n > 2*knownHalf || !m.accounts.known.has(fmt.Sprint("h", 3*knownHalf-1)) || !m.accounts.known.has(fmt.Sprint("h", 2*knownHalf)) {
+	if n := m.accounts.known.Len(); n > 2*crowd.KnownHalf || !m.accounts.known.Has(fmt.Sprint("h", 3*crowd.KnownHalf-1)) {
 		t.Errorf("%d are known", n)
 	}
 	m.sits = func(string) bool { return true }
 	m.arrive("h6000", 1)
 	m.run(due)
 	m.arrive("other", 4)
+	m.arrive("another", 4)
 	m.run(tick)
-	if m.accounts.known.has("h6000") {
+	if m.accounts.known.Has("h6000") {
 		t.Error("one who was ended for its silence is known")
 	}
 	m.sits = func(string) bool { return false }
@@ -185,5 +187,43 @@ func TestKnownIsBounded(t *testing.T) {
 	}
 	if len(m.accounts.of) > 6 { // those that sit still
 		t.Errorf("%d accounts are left: %v", len(m.accounts.of), m.accounts.of)
+	}
+}
+
+// A database whose log-ins do not end leaves places for others, and so does an address.
+func TestSlowDatabaseLeavesPlaces(t *testing.T) {
+	for _, tc := range []struct{ from, to, other, otherTo string }{
+		{"a", "slow", "a", "quick"}, {"a", "slow", "b", "quick"}, {"a", "slow", "b", "slow2"}, {"a", "", "b", ""},
+	} {
+		c := newCore(32)
+		enter := func(from, to string) *Ticket {
+			tk := &Ticket{from: from, to: to}
+			c.enqueue(tk)
+			return tk
+		}
+		if tc.from == tc.other { // of one address: it is the database that must not have all
+			for range 200 {
+				enter(tc.from, tc.to)
+			}
+		} else {
+			for i := range 200 {
+				enter(tc.from, tc.to+fmt.Sprint(i%50))
+			}
+		}
+		now := time.Unix(1000, 0)
+		for again := true; again; {
+			d := c.step(now)
+			for _, tk := range d.grant {
+				c.answer(tk)
+			}
+			again = len(d.grant) > 0
+		}
+		if c.counted.n < 16 || c.answered.n < 32 || c.answered.n > answeredShare*c.limit {
+			t.Errorf("%+v: %d and %d stuck", tc, c.counted.n, c.answered.n)
+		}
+		tk := enter(tc.other, tc.otherTo)
+		if d := c.step(now); len(d.grant) != 1 || d.grant[0] != tk && tc.from != tc.other {
+			t.Errorf("%+v: %d granted", tc, len(d.grant))
+		}
 	}
 }

@@ -160,3 +160,33 @@ func TestWalreceiverReturnsBeforeOthers(t *testing.T) {
 		t.Errorf("%d attempts for 5 losses: %s", s.Reconnects, s.LastError)
 	}
 }
+
+// Ruling R31: a refusal that has nothing to do with our own log-ins is passed on as the primary says it, at once, also
+// while the walreceiver is refused as well.
+func TestRefusalThatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	for _, max := range []string{"0", "1"} {
+		primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = "+max, "wal_level = replica"))
+		if max == "1" {
+			other, err := tryConnect(t, primary.Conninfo()) // somebody else's
+			must(t, err)
+			defer other.send(&pgproto3.Terminate{})
+		}
+		_, err := tryConnect(t, primary.Conninfo())
+		direct := fmt.Sprint(err)
+		direct = direct[strings.Index(direct, "FATAL"):]
+		w := newWorld(t, primary, worldOptions{noReceiver: true})
+		w.startReceiver()
+		pgtest.WaitFor(t, readTimeout, "the walreceiver to be refused", func() (bool, error) {
+			return w.receiver.Status().LastError != "", nil
+		})
+		began := time.Now()
+		_, err = tryConnect(t, w.conninfo())
+		if err == nil || !strings.Contains(err.Error(), direct) {
+			t.Errorf("max_wal_senders %s: %v, direct: %s", max, err, direct)
+		}
+		if took := time.Since(began); took > readTimeout/2 { // it was a minute
+			t.Errorf("max_wal_senders %s: after %s", max, took)
+		}
+	}
+}

@@ -26,6 +26,8 @@ const (
 	answerDue = 5 * time.Second
 	// dialTimeout bounds one way to the primary, all its hosts included.
 	dialTimeout = 10 * time.Second
+	// fullFor bounds how long a log-in that found no free walsender (53300) is tried again (ruling R31).
+	fullFor = 5 * time.Second
 	// retryFirst and retryMax bound the wait before a log-in that found no free walsender (53300) is
 	// tried again: quick, for a walsender that is just ending, and never a flood of forks.
 	retryFirst = 50 * time.Millisecond

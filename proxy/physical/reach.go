@@ -28,15 +28,18 @@ var errFull = errors.New("no free walsender")
 
 // reach dials and sends the client's startup packet until the primary has a walsender for it, and
 // returns what the primary said first. Nothing has been passed to the client then, so a primary that
-// is full (53300) is asked again without the client's knowledge (ruling R31). On success l.link owns
-// the ticket.
+// is full (53300) is asked again without the client's knowledge, for fullFor at most and only while another
+// log-in of ours has a walsender there or had one just now (ruling R31). Otherwise what it says has nothing to do
+// with us, and is passed on. On success l.link owns the ticket.
 func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 	door := l.s.h.o.Gate
+	until := time.Now().Add(fullFor)
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
 		if err := door.WaitOpen(l.ctx); err != nil {
 			return nil, err
 		}
-		first, err := l.attempt(t)
+		ours := door.Others(t)
+		first, err := l.attempt(t, func() bool { return time.Until(until) > wait && (ours || door.Others(t)) })
 		if !errors.Is(err, errFull) {
 			if err == nil {
 				l.late = nil
@@ -54,10 +57,11 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 	}
 }
 
-// attempt is one connection. Its error wraps errFull and a *pgerror.Error when the primary is full.
-func (l *login) attempt(t *gate.Ticket) ([]frame, error) {
+// attempt makes one connection. Its error wraps errFull and a *pgerror.Error when the primary is full and that may
+// pass, as again says.
+func (l *login) attempt(t *gate.Ticket, again func() bool) ([]frame, error) {
 	dial, done := context.WithTimeout(l.ctx, dialTimeout)
-	up, err := l.s.h.o.Upstream.Dial(dial)
+	up, err := l.s.h.o.Upstream.Dial(dial, 0) // walsenders come again by themselves
 	done()
 	if err != nil {
 		return nil, relay.Unreachable(fmt.Errorf("dial primary: %w", err))
@@ -70,7 +74,7 @@ func (l *login) attempt(t *gate.Ticket) ([]frame, error) {
 	defer stop()
 	first, err := k.begin(l.s.startup())
 	if err == nil {
-		if full := fullError(first); full != nil {
+		if full := fullError(first); full != nil && again() {
 			err = fmt.Errorf("%w: %w", errFull, full)
 		}
 	} else {

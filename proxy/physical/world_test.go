@@ -152,7 +152,7 @@ func background(t *testing.T, what string, f func(context.Context) error) (stop 
 }
 
 func dialer(config *upstream.Config) proxy.Dialer {
-	return proxy.DialerFunc(func(ctx context.Context) (*relay.Upstream, error) {
+	return proxy.DialerFunc(func(ctx context.Context, _ time.Duration) (*relay.Upstream, error) {
 		c, err := config.DialRaw(ctx)
 		if err != nil {
 			return nil, err

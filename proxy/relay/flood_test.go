@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
@@ -46,11 +47,13 @@ func (l *largest) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (l *largest) SetWriteDeadline(time.Time) error { return nil }
+
 // A primary that talks without pause before the log-in is over is passed on as it comes: nothing piles up here.
 func TestLoginDoesNotPileUp(t *testing.T) {
 	for _, message := range [][]byte{frame('N', "SNOTICE\x00C00000\x00Mhello\x00\x00"), frame('v', "\x00\x03\x00\x00\x00\x00\x00\x00")} {
 		client, upstream := &largest{}, &flood{message: bytes.Clone(message), left: 8 << 20}
-		l := &login{client: newLeg(client), upstream: newLeg(upstream), watch: authwatch.New(authwatch.Legs{})}
+		l := &login{client: newLeg(client), upstream: newLeg(upstream), watch: authwatch.New(authwatch.Legs{}), on: func(Event) {}}
 		if err := l.frames(); err == nil {
 			t.Fatal("the log-in succeeded")
 		}
@@ -58,7 +61,7 @@ func TestLoginDoesNotPileUp(t *testing.T) {
 			t.Errorf("%q: %d bytes were written, %d at once", message[0], client.all, client.write)
 		}
 		client, upstream = &largest{}, &flood{message: bytes.Clone(message), left: 8 << 20}
-		l = &login{client: newLeg(client), upstream: newLeg(upstream)}
+		l = &login{client: newLeg(client), upstream: newLeg(upstream), on: func(Event) {}}
 		if err := l.prove(&Options{Verified: &roles.Verified{}, Upstream: &Upstream{Conn: upstream}, Trusted: true}); err == nil {
 			t.Fatal("the log-in succeeded")
 		}

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -28,16 +29,19 @@ const loginFlush = 32 << 10
 type login struct {
 	client, upstream *leg
 	watch            *authwatch.Watch
-	deadline         time.Time
+	timeout          time.Duration // of a write to the client
+	deadline         time.Time     // of the client's answers: authentication_timeout ends with authentication
 	onKey            func(pid uint32, key []byte)
-	owes             func(bool)  // is told when the client owes an answer and when no more; may be nil
+	on               func(Event) // never nil
 	again            func() bool // nil: whatever the primary says is passed on
 	params           parameters  // what the primary reports
 
-	out     []byte        // frames for the client, not yet written
-	asks    chan struct{} // one per question; nil once answers was stopped
-	done    chan error    // the end of answers
-	waiting atomic.Bool   // answers waits for the client
+	out  []byte        // frames for the client, not yet written
+	asks chan struct{} // one per question; nil once answers was stopped
+	done chan error    // the end of answers
+
+	mu      sync.Mutex // guards the client's read deadline and stopped
+	stopped bool       // answers is to end
 }
 
 // run passes frames until ReadyForQuery (nil), the primary's own refusal (*RefusedError), or a
@@ -52,7 +56,7 @@ func (l *login) run() error {
 	return err
 }
 
-func (l *login) frames() error {
+func (l *login) frames() (failed error) {
 	begun := false // once it is, the client knows of this primary
 	for {
 		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
@@ -67,11 +71,13 @@ func (l *login) frames() error {
 		if err != nil {
 			return &RefusedError{Err: pgerror.From(err).AsFatal(), listening: true}
 		}
-		if step == authwatch.Authenticated {
+		if step == authwatch.Authenticated && l.asks != nil {
 			// From here on what the client sends is no answer.
 			if err := l.stopAnswers(); err != nil {
 				return err
 			}
+			l.on(Authenticated)
+			defer l.endIfLeft()(&failed)
 		}
 		if typ == 'K' && len(body) > 4 && l.onKey != nil {
 			l.onKey(binary.BigEndian.Uint32(body), body[4:])
@@ -92,12 +98,40 @@ func (l *login) frames() error {
 			e, _ := wire.ParseError(body)
 			return &RefusedError{Err: e, Told: true}
 		case authwatch.Ask:
+			l.on(Asked)
 			select {
 			case l.asks <- struct{}{}:
 			default:
 				return &RefusedError{Err: pgerror.Fatal(pgerror.ProtocolViolation,
 					"the primary sent too many authentication requests")}
 			}
+		}
+	}
+}
+
+// endIfLeft ends the log-in when the client leaves while the primary prepares the session, which may take as long as
+// it likes. The func that it returns ends the watch, and puts the client's end in place of what followed from it.
+func (l *login) endIfLeft() (over func(*error)) {
+	gone, stop := l.watchClient()
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-gone:
+			l.wake()
+		case <-ended:
+		}
+	}()
+	return func(err *error) {
+		stop()
+		close(ended)
+		<-done
+		select {
+		case <-gone:
+			if isTimeout(*err) {
+				*err = errLeft()
+			}
+		default:
 		}
 	}
 }
@@ -116,6 +150,7 @@ func (l *login) flush() error {
 	if len(l.out) == 0 {
 		return nil
 	}
+	_ = l.client.SetWriteDeadline(time.Now().Add(l.timeout))
 	_, err := l.client.Write(l.out)
 	l.out = l.out[:0]
 	if err != nil {
@@ -127,44 +162,89 @@ func (l *login) flush() error {
 // answers passes one 'p' on for every question. Nothing else of the client is read: what it sent
 // ahead waits until the primary has accepted it.
 func (l *login) answers(asks <-chan struct{}) error {
-	for range asks {
-		l.wait(true)
-		typ, body, err := l.client.answer()
-		l.waiting.Store(isTimeout(err))
-		if err == nil {
-			l.wait(false)
+	for {
+		asked, err := l.await(asks)
+		if err != nil {
+			l.wake()
+			return err
 		}
+		if !asked || !l.arm() {
+			return nil
+		}
+		typ, body, err := l.client.answer()
 		switch {
+		case isTimeout(err) && l.isStopped():
+			return nil
+		case isTimeout(err):
+			err = &RefusedError{Err: errAuthenticationTimeout}
 		case errors.Is(err, wire.ErrFrame):
 			err = &RefusedError{Err: pgerror.Fatal(pgerror.ProtocolViolation, "invalid message length")}
 		case err != nil:
 			err = &SideError{Side: Client, Err: fmt.Errorf("read answer: %w", err)}
-			if isTimeout(err) {
-				return nil // frames has the same deadline, or stopped us
-			}
 		default:
 			if refused := l.watch.FromClient(typ, body); refused != nil {
 				err = &RefusedError{Err: pgerror.From(refused).AsFatal()}
 			}
 		}
-		if err == nil {
-			if _, werr := l.upstream.Write(wire.AppendFrame(nil, typ, body)); werr != nil {
-				return nil // the reader of the primary sees why
-			}
-			continue
+		if err != nil {
+			l.wake()
+			return err
 		}
-		_ = l.upstream.SetReadDeadline(time.Unix(1, 0)) // wakes frames
-		return err
+		l.on(Answered) // before the primary can ask again
+		if _, werr := l.upstream.Write(wire.AppendFrame(nil, typ, body)); werr != nil {
+			return nil // the reader of the primary sees why
+		}
 	}
-	return nil
 }
 
-// wait notes whether the client owes an answer.
-func (l *login) wait(owes bool) {
-	l.waiting.Store(owes)
-	if l.owes != nil {
-		l.owes(owes)
+// await blocks until there is a question. It fails when the client leaves before, and reports false when there will
+// be none.
+func (l *login) await(asks <-chan struct{}) (asked bool, err error) {
+	gone, stop := l.watchClient()
+	defer stop()
+	select {
+	case _, asked = <-asks:
+		return asked, nil
+	case <-gone:
+		return false, errLeft()
 	}
+}
+
+// watchClient watches whether the client is there, while nobody reads from it. gone is closed when it is not. One that
+// has only ended its side is answered, as PostgreSQL does, but holds up nobody.
+func (l *login) watchClient() (gone <-chan struct{}, stop func()) {
+	left := make(chan struct{})
+	return left, hangup.Watch(l.client.Conn, l.client.r.Buffered() > 0, func(n hangup.News) {
+		switch n {
+		case hangup.Closed:
+			l.on(Left)
+		case hangup.Gone:
+			close(left)
+		}
+	})
+}
+
+func errLeft() error {
+	return &SideError{Side: Client, Err: errors.New("left while it waited for the log-in")}
+}
+
+// wake makes the reader of the primary fail.
+func (l *login) wake() { _ = l.upstream.SetReadDeadline(time.Unix(1, 0)) }
+
+// arm gives the client until the deadline to answer. It reports false when answers is to end.
+func (l *login) arm() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		_ = l.client.SetReadDeadline(l.deadline)
+	}
+	return !l.stopped
+}
+
+func (l *login) isStopped() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
 }
 
 // stopAnswers ends answers, which may be waiting for an answer that nobody needs any more. Its error
@@ -180,22 +260,21 @@ func (l *login) stopAnswers() error {
 		return err
 	default:
 	}
+	l.mu.Lock()
+	l.stopped = true
 	_ = l.client.SetReadDeadline(time.Unix(1, 0))
+	l.mu.Unlock()
 	err := <-l.done
-	l.waiting.Store(false)
-	_ = l.client.SetReadDeadline(l.deadline)
+	_ = l.client.SetReadDeadline(time.Time{})
 	return err
 }
 
 // lost words the loss of the primary for the client.
 func (l *login) lost(err error) error {
-	if isTimeout(err) && l.waiting.Load() {
-		return &RefusedError{Err: errAuthenticationTimeout}
-	}
 	e := errUnreachable.WithCause(err)
 	switch {
 	case isTimeout(err):
-		e = e.WithDetail("The primary did not complete the log-in in time.")
+		e = e.WithDetail("The primary did not take the log-in in time.")
 	case errors.Is(err, wire.ErrFrame):
 		e = e.WithDetail("The primary sent a message with an impossible length.")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -219,11 +219,12 @@ func TestLoginLosesTheClient(t *testing.T) {
 	s.expect(t, s.primary, "startup!")
 	s.send(t, s.primary, string(frame('R', u32(5)+"salt")))
 	s.client.Close()
-	if err := s.end(t); !brokenBy(err, Client) {
-		t.Errorf("ended with %v", err)
-	}
 	if _, err := io.ReadAll(s.primary); err != nil {
 		t.Errorf("the primary: %v", err)
+	}
+	s.primary.Close()
+	if err := s.end(t); !brokenBy(err, Client) {
+		t.Errorf("ended with %v", err)
 	}
 }
 
@@ -260,4 +261,40 @@ func FuzzFrames(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The time of a log-in bounds the client's answers. How long the primary takes for the session is its own affair, as it
+// is for a direct client, and a client that leaves meanwhile ends the wait.
+func TestAuthenticationTimeoutEndsWithAuthentication(t *testing.T) {
+	const short = 50 * time.Millisecond
+	begin := func() *session {
+		s := run(t, t.Context(), "tcp", "tcp", func(o *Options) { o.LoginTimeout = short })
+		s.expect(t, s.primary, "startup!")
+		return s
+	}
+	later := func() { <-time.After(3 * short) } // what is to be bounded would strike
+	for _, ask := range []string{"", string(frame('R', u32(3))), string(frame('R', u32(0)))} {
+		s := begin()
+		s.send(t, s.primary, ask)
+		s.expect(t, s.client, ask)
+		if ask == string(frame('R', u32(3))) {
+			s.send(t, s.client, string(frame('p', "pw\x00")))
+			s.expect(t, s.primary, string(frame('p', "pw\x00")))
+		}
+		later()
+		rest := string(frame('Z', "I"))
+		if ask != string(frame('R', u32(0))) {
+			rest = string(frame('R', u32(0))) + rest
+		}
+		s.send(t, s.primary, rest)
+		s.expect(t, s.client, rest)
+		s.send(t, s.client, "Q")
+		s.expect(t, s.primary, "Q")
+	}
+	s := begin()
+	s.send(t, s.primary, string(frame('R', u32(3))))
+	s.expect(t, s.client, string(frame('R', u32(3))))
+	if code, told := refusedWith(s.end(t)); code != pgerror.QueryCanceled || told {
+		t.Errorf("a client that owes an answer ended with %s, told %v", code, told)
+	}
 }

@@ -70,7 +70,8 @@ func (p *Prover) Step(body []byte) (frame []byte, ok bool, err error) {
 
 // prove answers the primary's questions and passes everything else, up to ReadyForQuery (nil). Nothing is read
 // of the client.
-func (l *login) prove(o *Options) error {
+func (l *login) prove(o *Options) (failed error) {
+	defer l.endIfLeft()(&failed)
 	p := NewProver(o.Verified, o.Upstream)
 	begun, authenticated := false, false
 	for {
@@ -86,6 +87,11 @@ func (l *login) prove(o *Options) error {
 		case typ == 'R' && !authenticated:
 			var answer []byte
 			answer, authenticated, err = p.Step(body)
+			if authenticated {
+				l.on(Authenticated)
+			} else if answer != nil {
+				l.on(Answered)
+			}
 			if err == nil && answer != nil {
 				if _, werr := l.upstream.Write(answer); werr != nil {
 					err = l.lost(werr)

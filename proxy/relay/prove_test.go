@@ -46,7 +46,7 @@ func TestProve(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var got bytes.Buffer
 			upstream := said{Reader: bytes.NewReader([]byte(tc.says))}
-			l := &login{client: newLeg(written{Buffer: &got}), upstream: newLeg(upstream)}
+			l := &login{client: newLeg(written{Buffer: &got}), upstream: newLeg(upstream), on: func(Event) {}}
 			err := l.prove(&Options{Verified: &roles.Verified{FromPrimary: true}, Upstream: &Upstream{Conn: upstream}})
 			var refused *RefusedError
 			errors.As(err, &refused)
@@ -66,5 +66,6 @@ type written struct {
 	*bytes.Buffer
 }
 
-func (w written) Read([]byte) (int, error)    { return 0, io.EOF }
-func (w written) Write(p []byte) (int, error) { return w.Buffer.Write(p) }
+func (w written) Read([]byte) (int, error)         { return 0, io.EOF }
+func (w written) Write(p []byte) (int, error)      { return w.Buffer.Write(p) }
+func (w written) SetWriteDeadline(time.Time) error { return nil }

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// DefaultLoginTimeout bounds the log-in: authentication_timeout, counted again after the startup
-	// packet as PostgreSQL does.
+	// DefaultLoginTimeout bounds the client's answers: authentication_timeout, counted again after the startup
+	// packet as PostgreSQL does. How long the primary takes has no bound here, as it has none for a direct client.
 	DefaultLoginTimeout = time.Minute
 	// endTimeout is how long the client may take to close after the server has closed, and the server to take what
 	// the client says meanwhile. A client that read the end answers at once; one that is gone must not hold a session.
@@ -45,14 +45,13 @@ type Options struct {
 	OnRefusal func()
 	// Trusted: an access rule lets this client in though the primary asks it nothing (ruling R1).
 	Trusted bool
-	// LoginTimeout bounds the log-in, 0 is the default.
+	// LoginTimeout bounds the client's answers in all, and each write of the log-in. 0 is the default.
 	LoginTimeout time.Duration
 	// Again is asked when the primary takes no connections now (57P03), or hangs up, before the client has
 	// been sent anything: true ends Run with [ErrAgain]. nil passes on what the primary says.
 	Again func() bool
-	// Waiting is told that the client owes an answer to the primary's question, and that it has given it; nil is
-	// nobody.
-	Waiting func(bool)
+	// On is told whose turn it is during the log-in; nil is nobody. It must not block.
+	On func(Event)
 	// OnKey is told the pid and the key of BackendKeyData, the key valid for as long as needed.
 	OnKey func(pid uint32, key []byte)
 	// OnReady is called after ReadyForQuery has been passed on.
@@ -76,6 +75,12 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.ToClient == nil {
 		o.ToClient = new(atomic.Int64)
+	}
+	if o.On == nil {
+		o.On = func(Event) {}
+	}
+	if o.LoginTimeout <= 0 {
+		o.LoginTimeout = DefaultLoginTimeout
 	}
 	client, upstream := newLeg(o.Client), newLeg(o.Upstream.Conn)
 	var params parameters
@@ -119,25 +124,21 @@ func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 }
 
 func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Options) error {
-	timeout := o.LoginTimeout
-	if timeout <= 0 {
-		timeout = DefaultLoginTimeout
-	}
-	deadline := time.Now().Add(timeout)
-	_ = client.SetDeadline(deadline)
-	_ = upstream.SetDeadline(deadline)
+	deadline := time.Now().Add(o.LoginTimeout)
+	_ = upstream.SetWriteDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() {
 		_ = upstream.SetDeadline(time.Unix(1, 0))
 		_ = client.SetReadDeadline(time.Unix(1, 0))
 	})
 	l := &login{
-		client: client, upstream: upstream, deadline: deadline, onKey: o.OnKey, again: o.Again, owes: o.Waiting,
-		params: params,
+		client: client, upstream: upstream, timeout: o.LoginTimeout, deadline: deadline,
+		onKey: o.OnKey, again: o.Again, on: o.On, params: params,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),
 		}),
 	}
+	o.On(Begun)
 	_, err := upstream.Write(o.Startup)
 	switch {
 	case err == nil && o.Verified != nil:
@@ -148,6 +149,10 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 		err = ErrAgain
 	default:
 		err = l.lost(err)
+	}
+	if brokenBy(err, Client) && ctx.Err() == nil {
+		o.On(Left)
+		l.leave(ctx)
 	}
 	stopped := !stop()
 	_ = client.SetDeadline(time.Time{})
@@ -160,6 +165,19 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 		hangUp(upstream)
 	}
 	return err
+}
+
+// leave ends the side of the primary and waits until it has noticed, up to the time of a log-in: until then it has a
+// process for a client that has gone, and a crowd of those must not be more than one of those that wait.
+func (l *login) leave(ctx context.Context) {
+	half, ok := l.upstream.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = l.upstream.SetReadDeadline(time.Now().Add(l.timeout))
+	if ctx.Err() == nil { // else it strikes from now on
+		_, _ = io.CopyN(io.Discard, l.upstream.Conn, hangUpBytes)
+	}
 }
 
 // ended is what the client is told when ctx ended the log-in: its cause, if it has words for the client.

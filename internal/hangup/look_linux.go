@@ -1,0 +1,28 @@
+package hangup
+
+import "golang.org/x/sys/unix"
+
+const supported = true
+
+// look returns what is known of a socket's peer now, 0 for one that is there.
+func look(fd int, secure, ahead bool) News {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	if n, err := unix.Poll(p, 0); err != nil || n == 0 {
+		return 0
+	}
+	if p[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
+		return Gone
+	}
+	if p[0].Revents&unix.POLLRDHUP == 0 {
+		return 0
+	}
+	if ahead {
+		return Ended
+	}
+	var unread [maxAlert + 1]byte
+	n, _, err := unix.Recvfrom(fd, unread[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if err == nil && n > 0 && !(secure && isAlert(unread[:n])) {
+		return Ended
+	}
+	return Closed
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package hangup
+
+const supported = false
+
+func look(int, bool, bool) News { return 0 }

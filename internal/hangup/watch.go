@@ -1,0 +1,55 @@
+package hangup
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// News tells what became of a client.
+type News uint8
+
+// The news. One that is greater may follow.
+const (
+	Ended  News = iota + 1 // it sends nothing more, and what it sent is unread
+	Closed                 // it sends nothing more, and all that it sent has been read
+	Gone                   // nobody is there to be answered
+)
+
+// Watch tells hear what becomes of conn's peer until stop is called, which returns once hear is not called any more
+// and may be called again. Until then nobody else may read conn or set its read deadline; stop leaves that at none.
+// ahead says that bytes of the peer have been read and not been answered yet: they count as unread. A connection that
+// is no socket is not watched.
+func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
+	under, secure := conn, false
+	if t, ok := conn.(*tls.Conn); ok {
+		under, secure = t.NetConn(), true
+	}
+	socket, ok := under.(syscall.Conn)
+	if !ok || !supported {
+		return func() {}
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var said News
+		_ = raw.Read(func(fd uintptr) bool { // again after each event
+			if news := look(int(fd), secure, ahead); news > said {
+				said = news
+				hear(news)
+			}
+			return said == Gone
+		})
+	}()
+	return sync.OnceFunc(func() {
+		_ = under.SetReadDeadline(time.Unix(1, 0))
+		<-done
+		_ = under.SetReadDeadline(time.Time{})
+	})
+}
