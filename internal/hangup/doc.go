@@ -6,7 +6,9 @@
 //	RST, or both sides closed ────────► Gone
 //
 // A socket cannot tell a peer that closed from one that ended its side and still reads, before it is written to. So
-// Closed is a reason to leave a queue, and none to break off what is already under way. Nothing is consumed, so that whoever reads next finds every byte. Under TLS the closing alert is no byte that
+// Closed is a reason to leave a queue, and none to break off what is already under way.
+//
+// Nothing is consumed, so that whoever reads next finds every byte. Under TLS the closing alert is no byte that
 // somebody waits to have answered. Elsewhere than on Linux nothing is noticed: a client that left is found when
 // it is written to.
 package hangup
