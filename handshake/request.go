@@ -110,6 +110,18 @@ func (r *Request) ApplicationName() string {
 	return v
 }
 
+// Settings are the server settings that the startup packet asks for, in PostgreSQL's order: those within options, then
+// the parameters. A later one wins.
+func (r *Request) Settings() []Param {
+	all := optionSettings(SplitOptions(r.Params.Get("options")))
+	for _, p := range r.Params {
+		if !reserved(p.Name) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // Setting is the value of a server setting that the startup packet asks for, as a parameter or
 // within options (-c name=value, --name=value). A parameter wins over options and a later one over
 // an earlier one; names are compared without case, as PostgreSQL does.

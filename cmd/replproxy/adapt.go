@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/physical"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -50,6 +52,26 @@ func knownOf(receiver *walreceiver.Receiver, verifier *roles.Keeper) func() (par
 	return func() (parameters, settings map[string]string) {
 		s := receiver.Status()
 		return s.Parameters, s.Settings
+	}
+}
+
+// askPrimary runs one query in a session of its own.
+func askPrimary(up *upstream.Config) physical.AskPrimary {
+	return func(ctx context.Context, query string) ([]string, error) {
+		s, err := up.Connect(ctx, map[string]string{"application_name": "replproxy settings"})
+		if err != nil {
+			return nil, fmt.Errorf("connect to the primary: %w", err)
+		}
+		defer s.Close()
+		results, err := s.Query(ctx, query)
+		if err != nil || len(results) == 0 || len(results[0].Rows) == 0 {
+			return nil, err
+		}
+		var values []string
+		for _, v := range results[0].Rows[0] {
+			values = append(values, string(v))
+		}
+		return values, nil
 	}
 }
 

@@ -160,6 +160,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Reserved:   p.node.Named,
+		AskPrimary: askPrimary(p.upstream),
 		Console: func(query string) (console.Table, error) {
 			s := p.view.Status()
 			s.Ready, s.NotReady = admin.Readiness(&s)

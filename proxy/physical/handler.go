@@ -18,6 +18,8 @@ type Handler struct {
 	o Options
 	// known is a position up to which the primary has WAL, as base backups told. It only grows.
 	known atomic.Uint64
+	// starts are what the primary makes of clients' settings.
+	starts *verdicts
 }
 
 var _ proxy.PhysicalHandler = (*Handler)(nil)
@@ -27,7 +29,7 @@ func New(o Options) (*Handler, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	return &Handler{o: o}, nil
+	return &Handler{o: o, starts: newVerdicts()}, nil
 }
 
 // ServeWalsender logs the client in to the primary and answers its commands until it leaves. When ctx

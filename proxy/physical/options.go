@@ -80,6 +80,9 @@ type Options struct {
 	Parameters func() map[string]string
 	// Console answers the queries of ServeConsole.
 	Console Console
+	// AskPrimary asks what the primary makes of the settings of clients that were verified here; nil: they are taken as
+	// they are.
+	AskPrimary AskPrimary
 	// Reserved reports whether an application_name is one under which reports count: of this proxy, of another member,
 	// of a rule. Nobody but its owner may stream from the primary under it. nil: none is.
 	Reserved func(applicationName string) bool

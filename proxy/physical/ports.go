@@ -36,6 +36,10 @@ type Hub interface {
 // keeps them. The map is not changed after it was returned. Nil or empty: nothing is known yet.
 type Settings func() map[string]string
 
+// AskPrimary runs one query in an SQL session of its own on the primary and gives the values of its first row. What the
+// primary refuses is a *pgerror.Error. It blocks, at most as long as ctx.
+type AskPrimary func(ctx context.Context, query string) ([]string, error)
+
 // Session is what the server knows of a connection; [proxy.Session] is one.
 type Session interface {
 	ID() proxy.SessionID

@@ -29,26 +29,16 @@ func (s *session) admit(v *roles.Verified) error {
 		return e
 	}
 	s.version = version
+	notices, e := s.applySettings(v)
+	if e != nil {
+		return e
+	}
+	if err := s.client.put(appendNotices(nil, notices)); err != nil {
+		return err
+	}
 	s.parameters["session_authorization"] = s.req.User()
 	s.parameters["is_superuser"] = map[bool]string{true: "on", false: "off"}[v.Role.Superuser]
-	s.parameters["application_name"] = cleanName(s.req.ApplicationName(), version.Major())
 	return s.greet()
-}
-
-// cleanName is an application_name as the server shows it (facts A8).
-func cleanName(name string, major int) string {
-	var b []byte
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c >= 32 && c <= 126:
-			b = append(b, c)
-		case major < 16:
-			b = append(b, '?')
-		default:
-			b = fmt.Appendf(b, "\\x%02x", c)
-		}
-	}
-	return string(b)
 }
 
 // linked makes the link busy; for a client that was verified here it opens one if there is none. false: there
