@@ -101,4 +101,3 @@ func TestSettingsBySCRAM(t *testing.T) {
 		}
 	}, 14, 15, 17, 18)
 }
-
