@@ -25,7 +25,7 @@ func TestZones(t *testing.T) {
 	c := s.begin(t, "on")
 	s.held(t, c, flushOf, "s1", "s2")
 	east, west := s.zones(t)
-	if east.Flush < c.at || east.Candidates != 2 || west.Flush >= c.at || west.Behind == 0 || west.Candidates != 1 {
+	if east.Flush < c.at || east.Candidates != 2 || west.Flush >= c.at || isZero(west.Behind) || west.Candidates != 1 {
 		t.Errorf("east %+v, west %+v", east, west)
 	}
 	resume()

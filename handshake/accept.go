@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -131,10 +132,7 @@ func (a *acceptor) accept() (*Request, error) {
 func readPacket(conn net.Conn, first bool) ([]byte, error) {
 	var word [lengthSize]byte
 	if _, err := io.ReadFull(conn, word[:1]); err != nil {
-		if first && errors.Is(err, io.EOF) {
-			return nil, ErrNoData
-		}
-		return nil, incomplete(err)
+		return nil, silent(fmt.Errorf("read startup packet: %w", err))
 	}
 	if first && word[0] == tlsHandshake {
 		return nil, ErrDirectTLS
@@ -159,7 +157,7 @@ func readPacket(conn net.Conn, first bool) ([]byte, error) {
 func sayNo(conn net.Conn, injected *pgerror.Error) error {
 	early := bytesWaiting(conn)
 	if _, err := conn.Write([]byte{'N'}); err != nil {
-		return fmt.Errorf("answer encryption request: %w", err)
+		return silent(fmt.Errorf("answer encryption request: %w", err))
 	}
 	if early {
 		return refuse(conn, &Refusal{Err: injected})
@@ -185,6 +183,15 @@ func (r *Refusal) append(b []byte) []byte {
 		b = n.Append(b)
 	}
 	return wire.AppendError(b, r.Err)
+}
+
+// silent makes ErrNoData of the error of a peer that has left between two packets, by FIN or by RST: health checks do,
+// and clients that do not like the answer to their request for encryption. PostgreSQL says nothing about them either.
+func silent(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return ErrNoData
+	}
+	return err
 }
 
 func incomplete(err error) error {

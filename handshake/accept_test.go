@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -102,6 +103,42 @@ func TestAcceptRefusesBytesBehindAnEncryptionRequest(t *testing.T) {
 				t.Fatalf("answer %q", answer)
 			}
 		})
+	}
+}
+
+// TestAcceptOfHealthChecks: whoever leaves between two packets is no refused client, by FIN or by RST, whatever it was
+// answered about encryption.
+func TestAcceptOfHealthChecks(t *testing.T) {
+	config := func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{{}}} }
+	for name, tc := range map[string]struct {
+		sent, answer []byte
+		tls          func() *tls.Config
+	}{
+		"nothing":               {},
+		"SSLRequest":            {sent: packet(codeSSL, ""), answer: []byte{'N'}},
+		"GSSENCRequest":         {sent: packet(codeGSSENC, ""), answer: []byte{'N'}},
+		"SSLRequest with TLS":   {sent: packet(codeSSL, ""), answer: []byte{'S'}, tls: config},
+		"SSLRequest, no answer": {sent: packet(codeSSL, "")},
+	} {
+		for _, reset := range []bool{false, true} {
+			client, server := pair(t)
+			send(t, client, tc.sent)
+			done := make(chan error, 1)
+			go func() {
+				_, err := Accept(t.Context(), server, Options{TLS: tc.tls})
+				done <- err
+			}()
+			if _, err := io.ReadFull(client, make([]byte, len(tc.answer))); err != nil {
+				t.Fatal(err)
+			}
+			if reset {
+				_ = client.(*net.TCPConn).SetLinger(0)
+			}
+			client.Close()
+			if err := <-done; !errors.Is(err, ErrNoData) {
+				t.Errorf("%s, reset %v: %v", name, reset, err)
+			}
+		}
 	}
 }
 

@@ -33,8 +33,9 @@ const (
 
 // What ends a connection without a reply, as PostgreSQL does it.
 var (
-	// ErrNoData: the peer closed before its first byte, as health checks do.
-	ErrNoData = errors.New("connection closed before any data")
+	// ErrNoData: the peer closed before its first byte, or instead of going on after an answer about encryption, as
+	// health checks do.
+	ErrNoData = errors.New("connection closed without a startup packet")
 	// ErrIncomplete: the peer closed within a packet.
 	ErrIncomplete = errors.New("incomplete startup packet")
 	// ErrLength: the length word cannot be one of a startup packet.

@@ -36,10 +36,10 @@ func (a *acceptor) switchToTLS(config *tls.Config, injected *pgerror.Error) erro
 		}
 	}
 	if _, err := a.conn.Write([]byte{'S'}); err != nil {
-		return fmt.Errorf("answer encryption request: %w", err)
+		return silent(fmt.Errorf("answer encryption request: %w", err))
 	}
 	if err := a.handshake(a.conn, config); err != nil {
-		return err
+		return silent(err)
 	}
 	if early {
 		return refuse(a.conn, &Refusal{Err: injected})

@@ -97,11 +97,16 @@ func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
 	return all
 }
 
-func behind(position, end lsn.LSN) int64 {
-	if position >= end {
-		return 0
+// behind is how far a position is behind the end of WAL; nil where there is no position.
+func behind(position, end lsn.LSN) *int64 {
+	if position == lsn.Invalid {
+		return nil
 	}
-	return int64(end - position)
+	n := int64(0)
+	if position < end {
+		n = int64(end - position)
+	}
+	return &n
 }
 
 // utc drops the monotonic clock; zero stays zero.

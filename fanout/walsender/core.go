@@ -70,6 +70,7 @@ type core struct {
 
 	report   copyboth.StatusUpdate // newest, as the standby said it
 	reported bool
+	applied  bool          // the newest report was that all that was sent is applied
 	lags     [3]lagTracker // write, flush, apply
 	above    counters
 
@@ -152,9 +153,13 @@ func (c *core) heard(now time.Time) { c.lastReply, c.pinged = now, false }
 func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.StatusUpdate, wake bool) {
 	c.heard(now)
 	c.report, c.reported = r, true
+	// Only the second report in a row that all is applied comes of the standby's clock: one that is busy says the same
+	// write position again as flush and apply follow.
+	all := r.Apply == c.sent
 	for i, pos := range [3]lsn.LSN{r.Write, r.Flush, r.Apply} {
-		c.lags[i].confirmed(pos, now)
+		c.lags[i].confirmed(pos, all && c.applied, now)
 	}
+	c.applied = all
 	if c.state == Catchup && !c.plan.Historic && c.handed == c.horizon {
 		// The send loop is about to find out. This report may be the last one for long.
 		c.state = Streaming
@@ -173,6 +178,10 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 	}
 	return clamped, c.owed || c.draining
 }
+
+// had is what a report of the standby may speak of: what it was sent or said that it has, as far as that is WAL of this
+// proxy. A start ahead of the horizon, and what lies beyond a fork that has come meanwhile, is not.
+func (c *core) had() lsn.LSN { return min(c.handed, c.horizon) }
 
 // sends notes that a message up to end is about to be written.
 func (c *core) sends(end lsn.LSN) { c.handed = max(c.handed, end) }

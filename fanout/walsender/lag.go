@@ -27,7 +27,6 @@ type lagTracker struct {
 	last    lagSample   // newest confirmed one
 	lag     time.Duration
 	known   bool
-	idle    int // confirmations in a row that found nothing outstanding
 }
 
 // available notes that WAL up to end can be sent from now on.
@@ -48,9 +47,9 @@ func (t *lagTracker) available(end lsn.LSN, now time.Time) {
 	t.pending, t.skipped = append(t.pending, lagSample{end, now}), 0
 }
 
-// confirmed notes that the standby reported pos. A second report with nothing outstanding clears the
-// lag, so that an idle standby does not show its last busy moment forever.
-func (t *lagTracker) confirmed(pos lsn.LSN, now time.Time) {
+// confirmed notes that the standby reported pos. What was known of the lag stays when the report says nothing new of
+// it, unless forget: then an idle standby does not show its last busy moment for ever.
+func (t *lagTracker) confirmed(pos lsn.LSN, forget bool, now time.Time) {
 	n := 0
 	for n < len(t.pending) && t.pending[n].end <= pos {
 		n++
@@ -58,31 +57,31 @@ func (t *lagTracker) confirmed(pos lsn.LSN, now time.Time) {
 	if n > 0 {
 		t.last = t.pending[n-1]
 		t.pending = append(t.pending[:0], t.pending[n:]...)
-		t.lag, t.known, t.idle = max(0, now.Sub(t.last.at)), true, 0
+		t.lag, t.known = max(0, now.Sub(t.last.at)), true
 		if len(t.pending) == 0 {
 			t.stride = 1
 		}
 		return
 	}
-	if len(t.pending) == 0 {
-		if t.idle++; t.idle >= 2 {
-			t.known = false
-		}
+	if len(t.pending) > 0 && t.between(pos, now) {
 		return
 	}
-	t.between(pos, now)
+	if forget {
+		t.known = false
+	}
 }
 
 // between estimates for a position inside the oldest outstanding sample: the time at which the WAL at
 // pos became available lies between the two samples around it.
-func (t *lagTracker) between(pos lsn.LSN, now time.Time) {
+func (t *lagTracker) between(pos lsn.LSN, now time.Time) bool {
 	next := t.pending[0]
 	if t.last.at.IsZero() || pos < t.last.end || next.end <= t.last.end {
-		return
+		return false
 	}
 	share := float64(pos-t.last.end) / float64(next.end-t.last.end)
 	at := t.last.at.Add(time.Duration(share * float64(next.at.Sub(t.last.at))))
-	t.lag, t.known, t.idle = max(0, now.Sub(at)), true, 0
+	t.lag, t.known = max(0, now.Sub(at)), true
+	return true
 }
 
 // value is the lag, or LagUnknown.

@@ -162,7 +162,7 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	}
 	clamped, wake := s.core.reply(m, now)
 	ack := Ack{
-		Timeline: s.core.plan.Timeline, Sent: s.core.handed, State: s.core.state, At: now,
+		Timeline: s.core.plan.Timeline, Sent: s.core.had(), State: s.core.state, At: now,
 		Progress: clamped.Progress, SaidWrite: m.Write,
 	}
 	s.mu.Unlock()

@@ -42,7 +42,7 @@ func sample() Status {
 			{Name: "s1", Active: true, HeldBytes: 100, Status: "reserved", Safe: new(int64)}, {Name: "s2", HeldBytes: 900},
 		},
 		Quorum: Quorum{Rule: "ANY 2 (s1, s2)", Levels: []QuorumLevel{
-			{Position: "write", Quorum: 0x3000100, Behind: 256, Since: now.Add(-time.Minute), Satisfiable: true},
+			{Position: "write", Quorum: 0x3000100, Behind: bytesOf(256), Since: now.Add(-time.Minute), Satisfiable: true},
 			{Position: "flush", Satisfiable: true}, {Position: "apply", Why: "too few"},
 		}, Voters: []QuorumVoter{{Name: "s1", Standing: Counts, Priority: 1}, {Name: "s2", Standing: "absent", Priority: 1}, {Name: "s3"}}},
 		Cluster:  &Cluster{Peers: []Peer{{Name: "b", Sending: true}, {Name: "c"}}, Refused: 3, Garbled: 2, Clashes: 1},
@@ -259,3 +259,5 @@ func TestRunReportsABrokenListener(t *testing.T) {
 		t.Error("a closed listener was served")
 	}
 }
+
+func bytesOf(n int64) *int64 { return &n }

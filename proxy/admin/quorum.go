@@ -31,7 +31,7 @@ type QuorumLevel struct {
 	Commit      string    `json:"synchronous_commit" doc:"setting on the primary whose commits wait for it"`
 	Quorum      lsn.LSN   `json:"quorum_lsn,omitzero" doc:"what the rule covers"`
 	Reported    lsn.LSN   `json:"reported_lsn,omitzero" doc:"what the primary was told"`
-	Behind      int64     `json:"behind_bytes" doc:"received here, but not covered"`
+	Behind      *int64    `json:"behind_bytes,omitempty" doc:"received here, but not covered; absent when nothing is"`
 	Since       time.Time `json:"waiting_since,omitzero" doc:"for so long nothing that was received then is covered"`
 	Satisfiable bool      `json:"satisfiable" doc:"with who is attached now"`
 	Why         string    `json:"why,omitempty" doc:"why it is not"`
@@ -45,7 +45,7 @@ type QuorumZone struct {
 	Write      lsn.LSN   `json:"write_lsn,omitzero" doc:"of the furthest"`
 	Flush      lsn.LSN   `json:"flush_lsn,omitzero" doc:"of the furthest"`
 	Apply      lsn.LSN   `json:"apply_lsn,omitzero" doc:"of the furthest"`
-	Behind     int64     `json:"flush_behind_bytes" doc:"received here, but not flushed by anybody in it"`
+	Behind     *int64    `json:"flush_behind_bytes,omitempty" doc:"received, but not flushed by anybody in it"`
 	Since      time.Time `json:"flush_behind_since,omitzero" doc:"for so long nobody in it has flushed an end of WAL"`
 }
 
@@ -62,9 +62,9 @@ type QuorumVoter struct {
 	Write       lsn.LSN   `json:"write_lsn,omitzero" doc:"as it counts"`
 	Flush       lsn.LSN   `json:"flush_lsn,omitzero" doc:"as it counts"`
 	Apply       lsn.LSN   `json:"apply_lsn,omitzero" doc:"as it counts; absent for who never applies"`
-	WriteBehind int64     `json:"write_behind_bytes" doc:"received here, but not written there"`
-	FlushBehind int64     `json:"flush_behind_bytes" doc:"received here, but not flushed there"`
-	ApplyBehind int64     `json:"apply_behind_bytes" doc:"received here, but not applied there"`
+	WriteBehind *int64    `json:"write_behind_bytes,omitempty" doc:"not yet written there; absent without a report"`
+	FlushBehind *int64    `json:"flush_behind_bytes,omitempty" doc:"not yet flushed there; absent without a report"`
+	ApplyBehind *int64    `json:"apply_behind_bytes,omitempty" doc:"not yet applied there; absent without a report"`
 	WriteSince  time.Time `json:"write_behind_since,omitzero" doc:"for so long it has not reached an end of WAL"`
 	FlushSince  time.Time `json:"flush_behind_since,omitzero" doc:"the same for flush"`
 	ApplySince  time.Time `json:"apply_behind_since,omitzero" doc:"the same for apply"`
@@ -93,9 +93,15 @@ var quorumMetrics = []metric{
 	{"replproxy_quorum_position_bytes", "What the rule covers, as byte positions in WAL; absent without a rule.",
 		"position", quorumPositions, gauge,
 		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return float64(l.Quorum) })},
-	{"replproxy_quorum_behind_bytes", "Received, but not covered by the rule.",
+	{"replproxy_quorum_behind_bytes", "Received, but not covered by the rule; absent while nothing is.",
 		"position", quorumPositions, gauge,
-		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return float64(l.Behind) })},
+		func(s *Status, emit func(string, float64)) {
+			for i := range s.Quorum.Levels {
+				if l := &s.Quorum.Levels[i]; l.Behind != nil {
+					emit(l.Position, float64(*l.Behind))
+				}
+			}
+		}},
 	{"replproxy_quorum_waiting_seconds", "For how long nothing that was received then is covered by the rule.",
 		"position", quorumPositions, gauge,
 		perLevel(func(l *QuorumLevel, now time.Time) float64 {

@@ -21,8 +21,8 @@ const (
 	askSettings = 3 * time.Second
 	// askPause is how long nothing is asked after a question that got no answer.
 	askPause = 5 * time.Second
-	// maxKnownSettings bounds what is remembered of answers: clients are few kinds of programs. Each takes some hundred
-	// bytes, as a startup packet has at most 10,000.
+	// maxKnownSettings bounds what is remembered of answers: clients are few kinds of programs. A startup packet has
+	// at most 10,000 bytes, most have some hundred.
 	maxKnownSettings = 256
 )
 
@@ -80,8 +80,8 @@ func cleanName(name string, major int) string {
 	return string(b)
 }
 
-// verdicts are what the primary makes of settings: its own words, remembered, so that standbys come back while it is down
-// as they did before, and a crowd that comes back asks once.
+// verdicts are what the primary makes of settings: its own words, remembered, so that standbys come back while it is
+// down as they did before, and a crowd that comes back asks once.
 type verdicts struct {
 	asking chan struct{} // holds a token while somebody asks
 

@@ -216,8 +216,8 @@ func (c *cut) look(on bool, waits, done int, longest time.Duration) error {
 // behind is how far the first proxy's flush position is from being covered.
 func behind(st *admin.Status) string {
 	for _, l := range st.Quorum.Levels {
-		if l.Position == "flush" && l.Behind > 0 {
-			return fmt.Sprintf(" | covered %s, %s behind", show.Position(l.Quorum), show.Bytes(l.Behind))
+		if l.Position == "flush" && l.Behind != nil && *l.Behind > 0 {
+			return fmt.Sprintf(" | covered %s, %s behind", show.Position(l.Quorum), show.Bytes(*l.Behind))
 		}
 	}
 	return ""

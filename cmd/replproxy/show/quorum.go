@@ -36,7 +36,7 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 	fmt.Fprintln(t, "quorum\twaited for with\tcovered\treported\tbehind\tsince")
 	for _, l := range q.Levels {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Position, "synchronous_commit = "+l.Commit,
-			Position(l.Quorum), Position(l.Reported), Bytes(l.Behind), since(l.Since, now))
+			Position(l.Quorum), Position(l.Reported), behind(l.Behind), since(l.Since, now))
 	}
 	t.Flush()
 	for _, l := range q.Levels {
@@ -52,7 +52,7 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s %d\t%s\t%s\t%s\t%s / %s / %s\t%s / %s / %s\n",
 			orDash(Clean(v.Name)), orDash(v.Kind), orDash(Clean(v.Node)), Clean(v.Standing), v.State, v.Priority,
 			Position(v.Write), Position(v.Flush), Position(v.Apply),
-			Bytes(v.WriteBehind), Bytes(v.FlushBehind), Bytes(v.ApplyBehind),
+			behind(v.WriteBehind), behind(v.FlushBehind), behind(v.ApplyBehind),
 			since(v.WriteSince, now), since(v.FlushSince, now), since(v.ApplySince, now))
 	}
 	t.Flush()
@@ -68,7 +68,7 @@ func zones(w io.Writer, all []admin.QuorumZone, now time.Time) {
 	fmt.Fprintln(t, "zone\tcounting\twrite\tflush\tapply\tflush behind\tsince")
 	for _, z := range all {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", Clean(z.Name), z.Candidates,
-			Position(z.Write), Position(z.Flush), Position(z.Apply), Bytes(z.Behind), since(z.Since, now))
+			Position(z.Write), Position(z.Flush), Position(z.Apply), behind(z.Behind), since(z.Since, now))
 	}
 	t.Flush()
 }
@@ -91,4 +91,12 @@ func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
 			orDash(Clean(p.LastError)))
 	}
 	t.Flush()
+}
+
+// behind is a distance, "-" where there is none.
+func behind(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return Bytes(*n)
 }

@@ -40,6 +40,7 @@ function standby(s) {
 function quorum(s) {
   const q = s.quorum;
   if (!q.levels.length) return [];
+  const behind = (n) => n === undefined ? "nothing" : bytes(n);
   const waits = (x) => x && (new Date(s.now) - new Date(x)) / 1000 > 1;
   const level = (l) => row(l.position + (l.satisfiable ? "" : " · cannot be satisfied"),
     (l.quorum_lsn ?? "–") + (waits(l.waiting_since) ? " · waiting " + since(l.waiting_since, s.now) : ""));
@@ -50,14 +51,14 @@ function quorum(s) {
       el("b", {}, dot(!counts ? "bad" : late.length ? "warn" : "good"), v.name || "(no name)", " ",
         el("small", {}, v.kind + (v.zone ? " in " + v.zone : "") + (v.node ? " over " + v.node : ""))),
       row(counts ? v.sync_state : v.standing,
-        late.map((c) => c + " " + bytes(v[c + "_behind_bytes"]) + " for " + since(v[c + "_behind_since"], s.now)).join(", ") ||
+        late.map((c) => c + " " + behind(v[c + "_behind_bytes"]) + " for " + since(v[c + "_behind_since"], s.now)).join(", ") ||
         (counts ? "up to date" : "")));
   };
   const stuck = q.levels.some((l) => !l.satisfiable && l.position !== "apply");
   return [el("h2", {}, "rule"),
     el("article", { className: "card" }, el("b", {}, dot(stuck ? "bad" : "good"), q.rule || "of another proxy"),
       ...(q.zones ?? []).map((z) => row("zone " + z.name, z.candidates === 0 ? "nobody counts"
-        : waits(z.flush_behind_since) ? bytes(z.flush_behind_bytes) + " for " + since(z.flush_behind_since, s.now) : "up to date")),
+        : waits(z.flush_behind_since) ? behind(z.flush_behind_bytes) + " for " + since(z.flush_behind_since, s.now) : "up to date")),
       ...q.levels.map(level), ...(stuck ? [row("why", q.levels.find((l) => !l.satisfiable).why)] : [])),
     ...q.voters.filter((v) => v.sync_priority > 0).map(voter)];
 }
