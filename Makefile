@@ -10,8 +10,7 @@ DURATION ?= 10m
 SEED     ?=
 VERSION  ?=
 
-# One package's tests may take this long, so that a hang shows its stacks; the whole takes about as
-# long as its slowest package, conformance.
+# One package's tests may take this long, so that a hang shows its stacks; most take a few minutes.
 TEST_TIMEOUT := 24m
 RACE_TIMEOUT := 60m
 

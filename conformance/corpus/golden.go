@@ -80,7 +80,7 @@ func (g Golden) Knows(v grammar.Version) bool {
 // What g holds of other texts is dropped.
 func (g Golden) Write(dir string, texts []string) error {
 	var b strings.Builder
-	b.WriteString("# Recorded from live servers by go test ./conformance -run Differential -update\n")
+	b.WriteString("# Recorded from live servers by go test ./conformance/relay -run Differential -update\n")
 	for _, text := range texts {
 		b.WriteString(Escape(text) + "\n")
 		for _, group := range groups(g[text]) {

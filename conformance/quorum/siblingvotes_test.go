@@ -1,0 +1,95 @@
+package quorum
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// Two servers are promoted to one timeline number, and two proxies of one cluster follow different ones. What b's store
+// has is beyond each commit at a's server by its number, and is other WAL: it releases nothing there, and proves nothing.
+func TestSiblingsDoNotVote(t *testing.T) {
+	for name, together := range map[string]bool{"one after the other": false, "at one position": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			siblingVotes(t, together)
+		})
+	}
+}
+
+// siblingVotes plays it; together: history files can't tell the servers apart, only their first WAL.
+func siblingVotes(t *testing.T, together bool) {
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	standby := func(name string) *pgtest.Server {
+		return in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name(name), pgtest.Settings("wal_keep_size = 1GB"))
+	}
+	right, wrong := standby("right"), standby("wrong")
+	follow := func(servers ...*pgtest.Server) {
+		primary.Exec(t, "INSERT INTO q SELECT generate_series(1, 100)")
+		at := primary.CurrentLSN(t)
+		for _, s := range servers {
+			s.WaitReplay(t, at)
+		}
+	}
+	if follow(right, wrong); !together {
+		right.Promote(t)
+		follow(wrong)
+	}
+	primary.Kill9(t)
+	if together {
+		right.Promote(t)
+	}
+	wrong.Promote(t)
+	wrong.Exec(t, "INSERT INTO q SELECT generate_series(1, 100000)") // it is far ahead, in numbers
+
+	var all []*pgtest.Proxy
+	var binds []string
+	for name, upstream := range map[string]*pgtest.Server{"a": right, "b": wrong} {
+		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Name: name, Upstream: upstream.Conninfo(), Config: "{}\n", Stopped: true,
+		}))
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+	}
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, scene.RuleFile("ANY 2 (a, b)")+cluster)
+		all[i].StartNoWait(t)
+	}
+	for _, p := range all {
+		p.WaitReady(t)
+	}
+	a := all[slices.IndexFunc(all, func(p *pgtest.Proxy) bool { return p.Name == "a" })]
+	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: right, Proxy: a}}
+	pgtest.WaitFor(t, time.Minute, "a to know what b follows", func() (bool, error) {
+		voters := scene.Status(t, a).Quorum.Voters
+		return slices.ContainsFunc(voters, func(v admin.QuorumVoter) bool {
+			return v.Name == "b" && v.Node == "b" && v.Standing == "its node has another history of this timeline"
+		}), nil
+	})
+	right.Set(t, "synchronous_standby_names = 'a'")
+	right.Reload()
+	pgtest.WaitFor(t, time.Minute, "the primary to wait for a", func() (bool, error) {
+		return right.Scalar(t, "SHOW synchronous_standby_names") == "a", nil
+	})
+	right.Exec(t, "CHECKPOINT")
+	c := s.Begin(t, "on")
+	s.Held(t, c, flushOf)
+
+	if together {
+		return
+	}
+	for _, p := range all {
+		p.Program(t, "fence", "--timeline", "2", "--data-dir", p.DataDir)
+	}
+	pgtest.WaitFor(t, time.Minute, "a to know of both fences", func() (bool, error) {
+		_, tail, err := a.Get(t.Context(), "/tail?candidate=s1")
+		return err == nil && strings.Contains(string(tail), "here it begins at"), err
+	})
+}

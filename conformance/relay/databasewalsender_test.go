@@ -1,0 +1,348 @@
+package relay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// rawSession is a client that has logged in and says what it likes.
+type rawSession struct {
+	t    *testing.T
+	conn net.Conn
+	r    *wire.Reader
+}
+
+func hijack(t *testing.T, conninfo string) *rawSession {
+	t.Helper()
+	c, err := pgtest.Dial(t.Context(), conninfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h *pgconn.HijackedConn
+	if h, err = c.Hijack(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Conn.Close() })
+	_ = h.Conn.SetDeadline(time.Now().Add(answerTimeout))
+	return &rawSession{t, h.Conn, wire.NewReader(h.Conn, 8<<10)}
+}
+
+func (s *rawSession) say(messages ...[]byte) {
+	s.t.Helper()
+	var all []byte
+	for _, m := range messages {
+		all = append(all, m...)
+	}
+	if _, err := s.conn.Write(all); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *rawSession) close() { s.conn.Close() }
+
+// until reads up to one of the types, and gives all types with SQLSTATEs and messages of errors. CopyData is left out.
+func (s *rawSession) until(types string) string {
+	s.t.Helper()
+	var heard []string
+	for {
+		h, err := s.r.Next()
+		var body []byte
+		if err == nil {
+			body, err = s.r.Body(h.Size, 1<<20)
+		}
+		if err != nil {
+			return strings.Join(append(heard, "end"), " ")
+		}
+		switch h.Type {
+		case 'd':
+		case 'E':
+			e, _ := wire.ParseError(body)
+			heard = append(heard, "E "+string(e.Code)+" "+e.Message)
+		default:
+			heard = append(heard, string(h.Type))
+		}
+		if strings.IndexByte(types, h.Type) >= 0 {
+			return strings.Join(heard, " ")
+		}
+	}
+}
+
+func (s *rawSession) ask(query string) string {
+	s.t.Helper()
+	s.say(queryOf(query))
+	return s.until("ZWG")
+}
+
+func queryOf(query string) []byte { return wire.AppendFrame(nil, 'Q', append([]byte(query), 0)) }
+
+// position is what the second column of the first row says.
+func (s *rawSession) identify() (at lsn.LSN) {
+	s.t.Helper()
+	s.say(queryOf("IDENTIFY_SYSTEM"))
+	for {
+		h, err := s.r.Next()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		body, err := s.r.Body(h.Size, 1<<20)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		switch h.Type {
+		case 'D':
+			fields := body[2:]
+			for range 2 {
+				fields = fields[4+binary.BigEndian.Uint32(fields):]
+			}
+			if at, err = lsn.Parse(string(fields[4 : 4+binary.BigEndian.Uint32(fields)])); err != nil {
+				s.t.Fatal(err)
+			}
+		case 'Z':
+			return at
+		}
+	}
+}
+
+// voters counts the walsenders of the primary that stream under a name.
+func voters(t *testing.T, primary *pgtest.Server, name string) string {
+	t.Helper()
+	return primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE lower(application_name) = lower('"+name+
+		"') AND state IN ('catchup', 'streaming')")
+}
+
+// TestDatabaseSessionIsNoVote: whoever has REPLICATION and a database becomes neither the proxy's vote at the primary
+// nor a second walsender there, whatever it says and however it calls itself (ruling R35).
+func TestDatabaseSessionIsNoVote(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 15)
+	s := &scene.QuorumSite{Site: scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: scene.RuleFile("1 (absent)")},
+		pgtest.Settings("wal_level = logical", "max_wal_senders = 30"))}
+	s.Primary.Exec(t, "CREATE TABLE q (n int); CREATE ROLE cdc LOGIN REPLICATION; GRANT ALL ON q TO cdc; "+
+		"CREATE ROLE named LOGIN REPLICATION; ALTER ROLE named SET application_name = 'proxy'")
+	s.Primary.Exec(t, "SELECT pg_create_logical_replication_slot('l', 'test_decoding')")
+	s.WaitSync(t)
+	commit := s.Begin(t, "on")
+	as := func(extra string) *rawSession {
+		return hijack(t, s.Proxy.Conninfo("user=cdc", "replication=database", extra))
+	}
+	at := as("").identify()
+	begin := at &^ (16<<20 - 1)
+	t.Run("physical", func(t *testing.T) {
+		for _, form := range []string{
+			"START_REPLICATION %s", "START_REPLICATION PHYSICAL %s TIMELINE 1;", "\n\tSTART_REPLICATION  PHYSICAL %s",
+		} {
+			c := as("application_name=proxy")
+			if got := c.ask(fmt.Sprintf(form, begin)); got != "W" {
+				t.Fatalf("%s: %s", form, got)
+			}
+			c.say(reply(1 << 62))
+			s.Waits(t, commit)
+			if n := voters(t, s.Primary, "proxy"); n != "1" {
+				t.Errorf("%s: %s walsenders stream at the primary under the proxy's name", form, n)
+			}
+			c.say(wire.AppendFrame(nil, 'c', nil))
+			if got := c.until("Z"); got != "c C C Z" && got != "c C Z" {
+				t.Errorf("the end of the stream: %s", got)
+			}
+			if got := c.ask("SELECT 1"); got != "T D C Z" {
+				t.Errorf("SQL after a stream: %s", got)
+			}
+			c.close()
+		}
+	})
+	t.Run("pipelined", func(t *testing.T) {
+		start := queryOf("START_REPLICATION PHYSICAL " + begin.String())
+		for name, before := range map[string][]byte{
+			"SQL":               queryOf("SELECT pg_sleep(0.1)"),
+			"COPY OUT":          queryOf("COPY (SELECT generate_series(1, 10000)) TO STDOUT"),
+			"COPY IN that ends": append(queryOf("COPY q FROM STDIN"), wire.AppendFrame(nil, 'c', nil)...),
+			"COPY IN that fails": append(queryOf("COPY q FROM STDIN"),
+				wire.AppendFrame(wire.AppendFrame(nil, 'd', []byte("no number\n")), 'c', nil)...),
+			"COPY of no table": append(queryOf("COPY none FROM STDIN"), wire.AppendFrame(nil, 'c', nil)...),
+			"Syncs within COPY IN": append(queryOf("COPY q FROM STDIN"), wire.AppendFrame(wire.AppendFrame(
+				wire.AppendFrame(nil, 'S', nil), 'S', nil), 'c', nil)...),
+			"logical stream that ends": append(queryOf("START_REPLICATION SLOT l LOGICAL 0/0"),
+				wire.AppendFrame(nil, 'c', nil)...),
+			"extended protocol": wire.AppendFrame(wire.AppendFrame(nil, 'P', []byte("\x00SELECT 1\x00\x00\x00")), 'S', nil),
+		} {
+			c := as("application_name=other")
+			c.say(before, start)
+			if name == "logical stream that ends" {
+				c.until("W")
+			}
+			if got := c.until("W"); !strings.HasSuffix(got, "Z W") {
+				t.Errorf("%s: %s", name, got)
+			}
+			if n := s.Primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'other' AND "+
+				"state IN ('catchup', 'streaming')"); n != "0" {
+				t.Errorf("%s: %s walsenders stream at the primary", name, n)
+			}
+			c.close()
+		}
+	})
+	t.Run("within COPY", func(t *testing.T) { // the Query ends the session, or waits for the error that ended COPY
+		start := queryOf("START_REPLICATION PHYSICAL " + begin.String())
+		bad := wire.AppendFrame(nil, 'd', []byte("no number\nno number\n"))
+		for range 20 {
+			c := as("application_name=other")
+			c.say(queryOf("COPY q FROM STDIN"))
+			if got := c.until("GZ"); got != "G" {
+				t.Fatal(got)
+			}
+			c.say(bad, start, reply(1<<62))
+			got := c.until("W")
+			if got != "E 22P02 invalid input syntax for type integer: \"no number\" Z W" && !strings.HasSuffix(got, "end") {
+				t.Error(got)
+			}
+			if n := s.Primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'other' AND "+
+				"state IN ('catchup', 'streaming')"); n != "0" {
+				t.Fatalf("%s walsenders stream at the primary", n)
+			}
+			c.close()
+		}
+	})
+	t.Run("logical", func(t *testing.T) {
+		for _, extra := range []string{
+			"application_name=proxy", "application_name=PROXY", "application_name=Absent",
+			"options='-c application_name=proxy'", "options='--application-name=proxy'", "user=named",
+		} {
+			c := as(extra)
+			if got := c.ask("START_REPLICATION SLOT l LOGICAL 0/0"); !strings.HasPrefix(got, "E 42501") {
+				t.Errorf("%s: %s", extra, got)
+			}
+			c.close()
+		}
+		for _, set := range []string{
+			"SET application_name = 'proxy'", "SELECT set_config('Application_Name', 'pRoxy', false)",
+			"BEGIN; SET LOCAL application_name = 'x'; COMMIT; SET SESSION application_name TO proxy",
+			"SELECT 1; DO $$ BEGIN SET application_name = proxy; END $$",
+		} {
+			c := as("application_name=cdc")
+			if got := c.ask(set); strings.Contains(got, "E ") {
+				t.Fatalf("%s: %s", set, got)
+			}
+			if got := c.ask("START_REPLICATION SLOT \"l\" LOGICAL 0/0;"); !strings.HasPrefix(got, "E 42501") {
+				t.Errorf("%s: %s", set, got)
+			}
+			if got := c.ask("SELECT 1"); got != "T D C Z" {
+				t.Errorf("SQL after a refusal: %s", got)
+			}
+			c.close()
+		}
+		pgtest.WaitFor(t, time.Minute, "the slot to be free", func() (bool, error) {
+			return s.Primary.Scalar(t, "SELECT active FROM pg_replication_slots WHERE slot_name = 'l'") == "f", nil
+		})
+		c := as("application_name=proxy")
+		if got := c.ask("SET application_name = 'cdc'"); got != "C S Z" {
+			t.Fatal(got)
+		}
+		if got := c.ask("START_REPLICATION SLOT l LOGICAL 0/0"); got != "W" {
+			t.Errorf("under another name: %s", got)
+		}
+	})
+	if n := voters(t, s.Primary, "proxy"); n != "1" {
+		t.Errorf("%s walsenders stream at the primary under the proxy's name", n)
+	}
+	if !s.Waits(t, commit) {
+		t.Error("the commit has returned")
+	}
+	s.Primary.Set(t, "synchronous_standby_names = ''")
+	s.Primary.Reload()
+}
+
+// reply is a standby's report that it has everything up to at.
+func reply(at lsn.LSN) []byte {
+	p := lsn.Progress{Write: at, Flush: at, Apply: at}
+	return wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Progress: p}.Append(nil))
+}
+
+// TestDatabaseSessionRules: physical commands of a session on a database need what a physical walsender needs.
+func TestDatabaseSessionRules(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_level = logical"))
+	primary.Exec(t, "CREATE ROLE cdc LOGIN REPLICATION")
+	primary.Exec(t, "SELECT pg_create_logical_replication_slot('l', 'test_decoding')")
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: `access:
+  - host all,replication postgres all trust
+  - host postgres cdc all trust
+`})
+	if got := refusedWith(t, proxy.Conninfo("user=cdc", "replication=true")); !strings.HasPrefix(got, "28000 ") {
+		t.Fatalf("as a physical walsender: %q", got)
+	}
+	at := hijack(t, proxy.Conninfo("replication=true")).identify()
+	c := hijack(t, proxy.Conninfo("user=cdc", "replication=database"))
+	for _, physical := range []string{
+		"START_REPLICATION " + at.String(), "CREATE_REPLICATION_SLOT p PHYSICAL", "CREATE_REPLICATION_SLOT p TEMPORARY PHYSICAL",
+	} {
+		if got := c.ask(physical); !strings.HasPrefix(got, "E 28000 no pg_hba.conf entry for replication connection") {
+			t.Errorf("%s: %s", physical, got)
+		}
+	}
+	for _, logical := range []string{"IDENTIFY_SYSTEM", "READ_REPLICATION_SLOT p", "SELECT 1", "DROP_REPLICATION_SLOT l"} {
+		if got := c.ask(logical); !strings.HasSuffix(got, "C Z") {
+			t.Errorf("%s: %s", logical, got)
+		}
+	}
+	if n := primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'replproxy_proxy'"); n != "0" {
+		t.Errorf("%s slots at the primary", n)
+	}
+}
+
+// TestDatabaseSessionSlots: the slots of the proxy are found by sessions on a database, and nothing of the primary's
+// has their names.
+func TestDatabaseSessionSlots(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 17)
+	primary := in.Primary(t, pgtest.Settings("wal_level = logical"))
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
+	c := hijack(t, proxy.Conninfo("replication=database"))
+	for _, step := range []struct{ query, want string }{
+		{"CREATE_REPLICATION_SLOT ours PHYSICAL (RESERVE_WAL)", "T D C Z"},
+		{"CREATE_REPLICATION_SLOT OURS LOGICAL pgoutput", `E 42710 replication slot "ours" already exists Z`},
+		{`CREATE_REPLICATION_SLOT "ours" TEMPORARY LOGICAL pgoutput (SNAPSHOT 'nothing')`,
+			`E 42710 replication slot "ours" already exists Z`},
+		{"START_REPLICATION SLOT ours LOGICAL 0/0 (x 'y')",
+			"E 55000 cannot use physical replication slot for logical decoding Z"},
+		{"ALTER_REPLICATION_SLOT ours (FAILOVER)",
+			"E 0A000 cannot use ALTER_REPLICATION_SLOT with a physical replication slot Z"},
+		{"READ_REPLICATION_SLOT ours", "T D C Z"},
+		{"BEGIN", "C Z"},
+		{"CREATE_REPLICATION_SLOT other PHYSICAL", "T D C Z"},
+		{"CREATE_REPLICATION_SLOT ours PHYSICAL", `E 42710 replication slot "ours" already exists Z`},
+		{"SELECT 1", "E 25P02 current transaction is aborted, commands ignored until end of transaction block Z"},
+		{"DROP_REPLICATION_SLOT other",
+			"E 25P02 current transaction is aborted, commands ignored until end of transaction block Z"},
+		{"ROLLBACK", "C Z"},
+		{"CREATE_REPLICATION_SLOT gone TEMPORARY LOGICAL pgoutput", "T D C Z"},
+		{"CREATE_REPLICATION_SLOT ours PHYSICAL", `E 42710 replication slot "ours" already exists Z`},
+		{"DROP_REPLICATION_SLOT gone", `E 42704 replication slot "gone" does not exist Z`},
+		{"CREATE_REPLICATION_SLOT temp TEMPORARY PHYSICAL", "T D C Z"},
+		{"SELECT 1/0", "T E 22012 division by zero Z"},
+		{"DROP_REPLICATION_SLOT temp", `E 42704 replication slot "temp" does not exist Z`},
+		{"DROP_REPLICATION_SLOT other WAIT", "C Z"},
+	} {
+		want := step.want
+		if got := c.ask(step.query); got != want && got != "T "+want && "T "+got != want {
+			t.Errorf("%s: %s", step.query, got)
+		}
+	}
+	here := hijack(t, proxy.Conninfo("replication=true"))
+	if got := here.ask("DROP_REPLICATION_SLOT ours"); got != "C Z" {
+		t.Errorf("a physical walsender does not find the slot: %s", got)
+	}
+	if n := primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'replproxy_proxy'"); n != "0" {
+		t.Errorf("%s slots at the primary", n)
+	}
+}

@@ -1,0 +1,52 @@
+package scene
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+)
+
+// ClusterOf starts a cluster of proxies that have upstream and config in common.
+func ClusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
+	t.Helper()
+	return ClusterThat(t, pgtest.ProxyOptions{Upstream: upstream}, config, names...)
+}
+
+// ClusterThat is clusterOf with other options.
+func ClusterThat(t *testing.T, o pgtest.ProxyOptions, config string, names ...string) []*pgtest.Proxy {
+	t.Helper()
+	o.Config, o.Stopped = "{}\n", true
+	var all []*pgtest.Proxy
+	var binds []string
+	for _, name := range names {
+		o.Name = name
+		all = append(all, pgtest.StartProxy(t, o))
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+	}
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, config+cluster)
+	}
+	for _, p := range all {
+		p.StartNoWait(t)
+	}
+	for _, p := range all {
+		p.WaitReady(t)
+	}
+	return all
+}
+
+// WaitSatisfiable waits until each of the proxies knows enough standbys for its rule.
+func WaitSatisfiable(t *testing.T, all ...*pgtest.Proxy) {
+	t.Helper()
+	pgtest.WaitFor(t, time.Minute, "all proxies to be able to satisfy the rule", func() (bool, error) {
+		for _, p := range all {
+			q := Status(t, p).Quorum
+			if len(q.Levels) != 3 || !q.Levels[1].Satisfiable {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
