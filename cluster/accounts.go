@@ -93,7 +93,9 @@ func (n *Node) publishAccount(now time.Time) {
 		return
 	}
 	n.accounts.told, n.accounts.at = b, now
-	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, error) { return append(to, b...), nil })
+	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, int, error) {
+		return append(to, b...), len(b), nil
+	})
 }
 
 // Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node

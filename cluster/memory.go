@@ -103,12 +103,12 @@ func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Check
 
 // encode is a state as it is saved, and as it is compared.
 func encode(s vote.State) ([]byte, error) {
-	s.Seq, s.Upstream, s.Line, s.Mark, s.Sessions = 0, false, 0, 0, nil
-	b, err := vote.AppendState(nil, s)
+	s.Seq, s.Upstream, s.Line, s.Mark, s.Sessions = 0, false, 0, vote.Mark{}, nil
+	b, older, err := vote.AppendState(nil, s)
 	if err != nil {
 		return nil, err
 	}
-	return seal(b), nil
+	return seal(b[:older]), nil
 }
 
 // save makes b durable before it returns.

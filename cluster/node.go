@@ -21,7 +21,8 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
-	Line, Mark                 uint64 // see [Line] and vote.State; Line 0: not known at this moment
+	Line                       uint64 // see [Line] and vote.State; 0: not known at this moment
+	Mark                       vote.Mark
 	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
 	// once, and may have been reported. 0: nothing.
 	Owed lsn.LSN

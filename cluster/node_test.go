@@ -30,7 +30,7 @@ func newFakeStore(end lsn.LSN) *fakeStore {
 
 func (s *fakeStore) move(t lsn.TimelineID, end lsn.LSN) {
 	s.mu.Lock()
-	s.p = Positions{System: 7, Timeline: t, Received: end, Written: end, Flushed: end}
+	s.p = Positions{System: 7, Timeline: t, Received: end, Written: end, Flushed: end, Line: 1, Mark: vote.Mark{Never: true}}
 	s.mu.Unlock()
 	select {
 	case s.moved <- struct{}{}:

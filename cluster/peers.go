@@ -26,8 +26,12 @@ type Peers struct{ n *Node }
 func (n *Node) Peers() Peers { return Peers{n} }
 
 // Up is the first that is heard of a peer's only holder.
-func (p Peers) Up(peer string, _ int) {
-	p.locked(func(n *Node) { n.ledger.Contest(peer, n.relapsed[peer]); n.ledger.Seen(time.Now(), peer) })
+func (p Peers) Up(peer string, version int) {
+	p.locked(func(n *Node) {
+		n.ledger.Contest(peer, n.relapsed[peer])
+		n.ledger.Speaks(peer, version)
+		n.ledger.Seen(time.Now(), peer)
+	})
 }
 
 // Heard is any sign of life.
@@ -144,7 +148,7 @@ func (n *Node) publish() {
 		return
 	}
 	n.published = s.Seq + 1
-	n.put(link.ID{Kind: itemState}, func(b []byte) ([]byte, error) { return vote.AppendState(b, s) })
+	n.put(link.ID{Kind: itemState}, func(b []byte) ([]byte, int, error) { return vote.AppendState(b, s) })
 }
 
 // publishReport puts an own session's newest report into the outbox. The caller holds mu.
@@ -153,12 +157,12 @@ func (n *Node) publishReport(r vote.Report) {
 		return
 	}
 	id := link.ID{Kind: itemReport, Num: r.Incarnation}
-	n.put(id, func(b []byte) ([]byte, error) { return vote.AppendReport(b, r) })
+	n.put(id, func(b []byte) ([]byte, int, error) { return vote.AppendReport(b, r) })
 }
 
 // put encodes an item into the outbox. The caller holds mu.
-func (n *Node) put(id link.ID, encode func([]byte) ([]byte, error)) {
-	if err := n.o.Outbox.Put(id, encode); err != nil {
+func (n *Node) put(id link.ID, encode func([]byte) ([]byte, int, error)) {
+	if err := n.o.Outbox.PutLonger(id, encode); err != nil {
 		n.mu.After(func() { n.log.Error("cannot tell the other members", "err", err) })
 	}
 }

@@ -29,7 +29,7 @@ func openMember(t *testing.T, dir, rule string, others ...string) *Node {
 }
 
 func stateOf(node, rule string, seq uint64, sessions ...uint64) vote.State {
-	s := vote.State{Node: node, Boot: 1, Seq: seq, Rule: vote.Rule{Generation: 1, Demand: vote.Demand{Names: rule}, Settled: true}}
+	s := vote.State{Node: node, Boot: 1, Seq: seq, Line: 1, Mark: vote.Mark{Never: true}, Rule: vote.Rule{Generation: 1, Demand: vote.Demand{Names: rule}, Settled: true}}
 	for _, id := range sessions {
 		s.Sessions = append(s.Sessions, vote.Session{Key: vote.Key{Node: node, Incarnation: id}, Name: "s2", System: 7})
 	}
@@ -44,10 +44,10 @@ func deliver(t *testing.T, n *Node, peer string, m any) error {
 	switch m := m.(type) {
 	case vote.State:
 		id.Kind = itemState
-		b, err = vote.AppendState(nil, m)
+		b, _, err = vote.AppendState(nil, m)
 	case vote.Report:
 		id = link.ID{Kind: itemReport, Num: m.Incarnation}
-		b, err = vote.AppendReport(nil, m)
+		b, _, err = vote.AppendReport(nil, m)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ type member struct {
 	forgotten bool          // by an operator, and not heard since
 	at        time.Time     // when it was heard last
 	contested bool          // two live holders of its name: it has no votes (ruling R22)
+	version   int           // message version of what it says; 0: not known
 }
 
 // session is one of a member's sessions.
@@ -197,6 +198,13 @@ func (s *session) merge(now time.Time, r vote.Report) bool {
 	return moved || r.Streaming != old.Streaming || !slices.Equal(r.Distinct, old.Distinct)
 }
 
+// Speaks says in which message version (cluster/link) a member's words come from now on.
+func (l *Ledger) Speaks(node string, version int) {
+	if m := l.members[node]; m != nil {
+		m.version = version
+	}
+}
+
 // Seen says that a member lives, though it has nothing new to say. Unknown names are ignored.
 func (l *Ledger) Seen(now time.Time, node string) {
 	if m := l.members[node]; m != nil && m.heard {
@@ -210,7 +218,7 @@ func (l *Ledger) Forget(node string) error {
 	if node == l.o.Node || l.members[node] == nil {
 		return fmt.Errorf("%w: %q is no other member", ErrRefused, node)
 	}
-	l.members[node] = &member{state: vote.State{Node: node}, forgotten: true}
+	l.members[node] = &member{state: vote.State{Node: node}, forgotten: true, version: l.members[node].version}
 	for k := range l.sessions {
 		if k.Node == node {
 			delete(l.sessions, k)

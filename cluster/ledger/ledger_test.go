@@ -50,8 +50,12 @@ func (w *world) start(node string, r vote.Rule) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	l.SetLine(1, never)
 	w.nodes[node] = l
 }
+
+// never is the mark of a timeline that has none, as the first one.
+var never = vote.Mark{Never: true}
 
 // gossip lets everybody hear everybody's State and Reports.
 func (w *world) gossip() {

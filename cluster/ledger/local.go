@@ -90,7 +90,7 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 
 // SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
 // timeline does not count. Say it before Limits are asked for that timeline.
-func (l *Ledger) SetLine(line, mark uint64) (news bool) {
+func (l *Ledger) SetLine(line uint64, mark vote.Mark) (news bool) {
 	own := l.own()
 	if own.state.Line == line && own.state.Mark == mark {
 		return false

@@ -16,16 +16,18 @@ type Standing string
 
 // The standings. Held counts under FIRST only (ruling R5).
 const (
-	Counts     Standing = "counts"
-	Held       Standing = "held: its node is silent"
-	NoReport   Standing = "no report on this timeline"
-	Catchup    Standing = "catching up"
-	NoFlush    Standing = "reports no flush"
-	OtherWAL   Standing = "another system"
-	OtherLine  Standing = "its node has another history of this timeline"
-	IsMember   Standing = "a member's name: its store votes"
-	NodeFenced Standing = "its node is fenced"
-	TwoHolders Standing = "two nodes hold its node's name"
+	Counts    Standing = "counts"
+	Held      Standing = "held: its node is silent"
+	NoReport  Standing = "no report on this timeline"
+	Catchup   Standing = "catching up"
+	NoFlush   Standing = "reports no flush"
+	OtherWAL  Standing = "another system"
+	OtherLine Standing = "its node has another history of this timeline"
+	// NotCompared counts for nothing, and is no difference either (ruling R32).
+	NotCompared Standing = "its node's WAL is not compared with ours yet"
+	IsMember    Standing = "a member's name: its store votes"
+	NodeFenced  Standing = "its node is fenced"
+	TwoHolders  Standing = "two nodes hold its node's name"
 	// Withdrawn is what a node shows of its own store; to the others it is catching up.
 	Withdrawn Standing = "withdrawn: no space but that of WAL it voted for"
 )
@@ -58,11 +60,14 @@ func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []V
 func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.TimelineID) Standing {
 	m := l.members[s.Node]
 	switch {
-	case s.System != system:
+	case s.System == 0, s.System != system:
 		return OtherWAL
 	case m.contested:
 		return TwoHolders
 	case l.strange(m) && s.report.Timeline == t:
+		if l.unknown(m) {
+			return NotCompared
+		}
 		return OtherLine
 	case s.Kind == vote.Standby && l.isMember(s.Name):
 		return IsMember
@@ -107,10 +112,22 @@ func (l *Ledger) isMember(folded string) bool {
 }
 
 // strange reports whether the number of m's timeline says nothing about its WAL: it came there another way than this
-// node, or has not said how.
+// node, or one of the two does not know how.
 func (l *Ledger) strange(m *member) bool {
 	own, other := l.own().state, m.state
-	return own.Line != other.Line || own.Mark != other.Mark && own.Mark != 0 && other.Mark != 0
+	switch {
+	case m == l.own():
+		return false
+	case own.Line == 0 || own.Line != other.Line:
+		return true
+	}
+	return !own.Mark.Known() || !other.Mark.Known() && m.version != 1 || own.Mark.Differs(other.Mark)
+}
+
+// unknown reports whether it is not known yet whether m's WAL is ours: then it is not another one's either.
+func (l *Ledger) unknown(m *member) bool {
+	own, other := l.own().state, m.state
+	return own.Line == 0 || other.Line == 0 || own.Line == other.Line && !own.Mark.Differs(other.Mark)
 }
 
 // votesOn reports whether a node has a session that could vote on t.

@@ -166,6 +166,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 }
 
 func (p *proxy) storeAck() {
+	p.led.SetLine(uint64(p.tli), vote.Mark{Never: true}) // here a timeline's number is one line
 	a := ledger.Ack{
 		Incarnation: p.store, Timeline: p.tli, Received: p.received,
 		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
@@ -185,7 +186,7 @@ func (p *proxy) storeAck() {
 
 // publish sends a report to every other node.
 func (p *proxy) publish(r vote.Report) {
-	b, err := vote.AppendReport(nil, r)
+	b, _, err := vote.AppendReport(nil, r)
 	p.must(err)
 	p.tell(b)
 }
@@ -196,7 +197,7 @@ func (p *proxy) broadcast() {
 	if s.Rule.Generation > p.rule.Generation {
 		p.rule.Generation = s.Rule.Generation
 	}
-	b, err := vote.AppendState(nil, s)
+	b, _, err := vote.AppendState(nil, s)
 	p.must(err)
 	p.tell(b)
 	for _, r := range p.led.Reports() {

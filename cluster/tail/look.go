@@ -121,6 +121,8 @@ func (l *look) describe(m Member) Row {
 		r.Why = "has left the timeline"
 	case a.Owed > a.Flushed:
 		r.Why = "its store is damaged up to " + a.Owed.String()
+	case a.Timeline == t && t > 1 && a.Begin == lsn.Invalid:
+		r.Why = fmt.Sprintf("it does not know where timeline %s begins", t) // so it may be another one of that number
 	case a.Timeline == t && l.forked():
 		r.Why = fmt.Sprintf("two servers were promoted to timeline %s: here it begins at %s, elsewhere not", t, a.Begin)
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):

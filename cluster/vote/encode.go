@@ -34,11 +34,13 @@ const skips = 2
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
 //	        2 'S' line mark and the same
+//	        version 2 of the messages adds: flags(1), 1 is Mark.Never
 //	rule    generation timeline from flags demand before
 //	demand  names(2) spread(2) n n×(zone n n×voter)
 
-// AppendReport appends the encoding of r, or fails when r is outside the bounds.
-func AppendReport(b []byte, r Report) ([]byte, error) {
+// AppendReport appends the encoding of r in the newest message version, or fails when r is outside the bounds. The
+// first older bytes of it are what version 1 has.
+func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 	e := encoder{b: append(b, version, tagReport)}
 	e.name(r.Node)
 	e.u64(r.Incarnation, r.Seq)
@@ -47,15 +49,15 @@ func AppendReport(b []byte, r Report) ([]byte, error) {
 	e.flag(r.Streaming)
 	e.count8(len(r.Distinct), MaxDistinct)
 	e.u64(r.Distinct...)
-	return e.b, e.err
+	return e.b, len(e.b) - len(b), e.err
 }
 
-// AppendState appends the encoding of s, or fails when s is outside the bounds.
-func AppendState(b []byte, s State) ([]byte, error) {
+// AppendState is AppendReport for a State.
+func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	e := encoder{b: append(b, version, tagState)}
 	if s.Line != 0 {
 		e.b[len(b)] = versionOn
-		e.u64(s.Line, s.Mark)
+		e.u64(s.Line, s.Mark.Print)
 	}
 	e.name(s.Node)
 	e.u64(s.Boot, s.Seq)
@@ -72,10 +74,12 @@ func AppendState(b []byte, s State) ([]byte, error) {
 		e.name(x.Name)
 		e.u64(uint64(x.System))
 	}
+	older = len(e.b) - len(b)
+	e.flag(s.Mark.Never)
 	if len(e.b)-len(b) > MaxStateSize {
 		e.fail("a state of %d bytes", len(e.b)-len(b))
 	}
-	return e.b, e.err
+	return e.b, older, e.err
 }
 
 // Decode reads one whole message that came in a message version: a [Report] or a [State]. Every error wraps
@@ -89,16 +93,8 @@ func Decode(b []byte, message int) (any, error) {
 	switch {
 	case b[0] == version && b[1] == tagReport:
 		m = d.report()
-	case b[0] == version && b[1] == tagState:
-		m = d.state()
 	case b[1] == tagState:
-		line, mark := d.u64(), d.u64()
-		if line == 0 {
-			d.fail("no line")
-		}
-		s := d.state()
-		s.Line, s.Mark = line, mark
-		m = s
+		m = d.longState(b[0], message)
 	default:
 		d.fail("version %d of tag %q", b[0], b[1])
 	}
@@ -242,6 +238,23 @@ func (d *decoder) report() Report {
 		r.Distinct = append(r.Distinct, d.u64())
 	}
 	return r
+}
+
+// longState reads a State of either form, in a message version.
+func (d *decoder) longState(form byte, message int) State {
+	var line uint64
+	var mark Mark
+	if form == versionOn {
+		if line, mark.Print = d.u64(), d.u64(); line == 0 {
+			d.fail("no line")
+		}
+	}
+	s := d.state()
+	if message >= skips && d.err == nil && len(d.b) > 0 {
+		mark.Never = d.take(1)[0]&1 != 0
+	}
+	s.Line, s.Mark = line, mark
+	return s
 }
 
 func (d *decoder) state() State {

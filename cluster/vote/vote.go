@@ -113,12 +113,28 @@ type State struct {
 	Fenced   lsn.TimelineID
 	Upstream bool // holds an upstream stream, so it wants the Reports
 	// Line is a fingerprint of the timeline that the node's store is on, and of how it came there: two servers may
-	// have been promoted to one number. 0: not said. Mark is one of the first WAL on it, for two that were promoted at
-	// one position; 0: the store does not have that.
-	Line, Mark uint64
-	Rule       Rule
-	Sessions   []Session
+	// have been promoted to one number. 0: not known, which is no line. Mark tells two apart that were promoted at one
+	// position.
+	Line     uint64
+	Mark     Mark
+	Rule     Rule
+	Sessions []Session
 }
+
+// Mark is a fingerprint of the first WAL of a timeline, as a store has it. "Not yet" and "never" are two values: the
+// zero Mark is not known yet, and what is not known never counts (ruling R32).
+type Mark struct {
+	Print uint64 // 0: none
+	// Never: it will not be known, because the store does not have that WAL or the timeline is the first one. A member
+	// of message version 1 does not tell that from not yet.
+	Never bool
+}
+
+// Known reports whether a store has said all that it will.
+func (m Mark) Known() bool { return m.Print != 0 || m.Never }
+
+// Differs reports whether two stores have different first WAL.
+func (m Mark) Differs(o Mark) bool { return m.Print != o.Print && m.Print != 0 && o.Print != 0 }
 
 // Newer reports whether s replaces o, both of one node.
 func (s State) Newer(o State) bool {

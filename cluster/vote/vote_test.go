@@ -31,28 +31,45 @@ func full() (Report, State) {
 	return r, s
 }
 
-func onLine(s State) State { s.Line, s.Mark = 18, 19; return s }
+// neverMarked has what version 2 adds.
+func neverMarked(s State) State { s.Line, s.Mark = 18, Mark{Never: true}; return s }
 
+func onLine(s State) State { s.Line, s.Mark = 18, Mark{Print: 19}; return s }
+
+// encode gives the bytes of version 1.
 func encode(t testing.TB, m any) []byte {
 	t.Helper()
-	var b []byte
+	b, older := encodeBoth(t, m)
+	return b[:older]
+}
+
+// encodeBoth gives the bytes of the newest version, and how many of them version 1 has.
+func encodeBoth(t testing.TB, m any) (b []byte, older int) {
+	t.Helper()
 	var err error
 	switch m := m.(type) {
 	case Report:
-		b, err = AppendReport(nil, m)
+		b, older, err = AppendReport(nil, m)
 	case State:
-		b, err = AppendState(nil, m)
+		b, older, err = AppendState(nil, m)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return b, older
 }
 
 func TestRoundTrip(t *testing.T) {
 	r, s := full()
-	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}, onLine(s)} {
+	for _, m := range []any{r, s, Report{Key: Key{Node: "a", Incarnation: 1}}, State{Node: "b"}, onLine(s), neverMarked(s)} {
 		b := encode(t, m)
+		whole, _ := encodeBoth(t, m)
+		if got, err := Decode(append(whole, "of a release to come"...), 2); err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v and more\nbecame %+v, %v", m, got, err)
+		}
+		if s, ok := m.(State); ok && s.Mark.Never {
+			continue // version 1 does not say it
+		}
 		got, err := Decode(b, 1)
 		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%+v\nbecame %+v, %v", m, got, err)
@@ -64,9 +81,6 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if _, err := Decode(append(b, 0), 1); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%T with a byte too many: %v", m, err)
-		}
-		if got, err := Decode(append(b, "of a release to come"...), 2); err != nil || !reflect.DeepEqual(got, m) {
-			t.Errorf("%+v and more\nbecame %+v, %v", m, got, err)
 		}
 	}
 }
@@ -113,12 +127,12 @@ func TestBounds(t *testing.T) {
 	} {
 		_, s := full()
 		change(&s)
-		if _, err := AppendState(nil, s); !errors.Is(err, ErrEncoding) {
+		if _, _, err := AppendState(nil, s); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r.Distinct = make([]uint64, MaxDistinct+1)
-	if _, err := AppendReport(nil, r); !errors.Is(err, ErrEncoding) {
+	if _, _, err := AppendReport(nil, r); !errors.Is(err, ErrEncoding) {
 		t.Errorf("distinct: %v", err)
 	}
 }
@@ -130,8 +144,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, s))
 	f.Add(encode(f, onLine(s)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := Decode(b, 2); err == nil && !bytes.HasPrefix(b, encode(t, m)) {
-			t.Fatalf("%x\nwas read in version 2 as %+v", b, m)
+		if m, err := Decode(b, 2); err == nil {
+			whole, older := encodeBoth(t, m)
+			if again, err := Decode(whole, 2); !bytes.HasPrefix(b, whole[:older]) || !reflect.DeepEqual(again, m) {
+				t.Fatalf("%x\nwas read in version 2 as %+v\nand again as %+v, %v", b, m, again, err)
+			}
 		}
 		m, err := Decode(b, 1)
 		if err != nil {

@@ -40,27 +40,28 @@ type ownStore struct {
 // line is what tells a timeline of a system from another one of its number. It never changes: a store refuses
 // another one.
 type line struct {
-	system      lsn.SystemID
-	timeline    lsn.TimelineID
-	begun       lsn.LSN // from here on its first WAL is here
-	print, mark uint64
-	read        bool // mark is known, or will never be
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	begun    lsn.LSN // from here on its first WAL is here
+	print    uint64
+	mark     vote.Mark
 }
 
 // lineOf is the line of p; nothing while it has yet to be read how that begins, which is not done here.
-func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print, mark uint64) {
+func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print uint64, mark vote.Mark) {
 	l := s.line.Load()
 	if l == nil || l.system != system || l.timeline != p.Timeline {
 		h := s.store.History()
 		if h.Timeline != p.Timeline || p.Timeline == 0 {
-			return 0, 0 // it is about to change
+			return 0, vote.Mark{} // it is about to change
 		}
-		l = &line{system: system, timeline: p.Timeline, print: cluster.Line(h), read: h.Begin() == lsn.Invalid}
+		l = &line{system: system, timeline: p.Timeline, print: cluster.Line(h)}
+		l.mark.Never = h.Begin() == lsn.Invalid
 		l.begun = h.Begin() + walstore.BeginningSize
 		s.line.Store(l)
 	}
-	if !l.read && p.Received >= l.begun {
-		return 0, 0
+	if !l.mark.Known() && p.Received >= l.begun {
+		return 0, vote.Mark{} // a member of message version 1 would take no mark for one that never comes
 	}
 	return l.print, l.mark
 }
@@ -70,11 +71,15 @@ func (s *ownStore) Learn() {
 	id, _ := s.store.Identity()
 	s.lineOf(id.System, s.store.Positions())
 	l := s.line.Load()
-	if l == nil || l.read || s.store.Positions().Received < l.begun {
+	if l == nil || l.mark.Known() || s.store.Positions().Received < l.begun {
 		return
 	}
+	print, read := s.store.Beginning()
+	if !read {
+		return // it is asked again
+	}
 	known := *l
-	known.mark, known.read = s.store.Beginning(), true
+	known.mark = vote.Mark{Print: print, Never: print == 0}
 	if s.store.Positions().Timeline == l.timeline {
 		s.line.CompareAndSwap(l, &known)
 	}

@@ -10,16 +10,22 @@ import (
 const BeginningSize = 64
 
 // Beginning is a fingerprint of the first WAL of the current timeline, by which two that were begun at one position by
-// two servers differ. 0: the store does not have that WAL, or it is timeline 1. It may read from the disk.
-func (s *Store) Beginning() uint64 {
+// two servers differ. 0 and known: there is none, because the store does not have that WAL or it is timeline 1. Not
+// known: it has not come yet, or can't be read now. It may read from the disk.
+func (s *Store) Beginning() (print uint64, known bool) {
 	h, pos := s.History(), s.Positions()
 	begin := h.Begin()
-	if begin == lsn.Invalid || h.Timeline != pos.Timeline || begin < pos.Oldest || begin+BeginningSize > pos.Received {
-		return 0
+	switch {
+	case h.Timeline != pos.Timeline:
+		return 0, false
+	case begin == lsn.Invalid, begin < pos.Oldest:
+		return 0, true
+	case begin+BeginningSize > pos.Received:
+		return 0, false
 	}
 	b := make([]byte, BeginningSize)
 	if err := s.readStored(begin, b); err != nil {
-		return 0
+		return 0, false
 	}
-	return max(1, xxhash.Sum64(b))
+	return max(1, xxhash.Sum64(b)), true
 }
