@@ -97,6 +97,8 @@ type Node struct {
 
 	states    atomic.Pointer[states] // see recentStates
 	withdrawn bool                   // the own store does not vote, see Withdraw
+	until     int                    // see RetainUntil
+	retained  atomic.Pointer[retained]
 	covered   covered
 	began     time.Time
 }

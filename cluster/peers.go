@@ -91,6 +91,7 @@ func (p Peers) state(s vote.State) (err error) {
 		if back {
 			signal(n.settled)
 		}
+		n.retain(now) // its rule may count the own store
 		for _, x := range s.Sessions {
 			if r, waits := n.early[x.Key]; waits {
 				delete(n.early, x.Key)

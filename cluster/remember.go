@@ -138,6 +138,7 @@ func (n *Node) setDemand(d vote.Demand, insist bool) error {
 	}, func() {
 		refused = n.ledger.SetRule(rule)
 		n.settling = unsettled(n.ledger.State().Rule)
+		n.retain(time.Now())
 	})
 	return errors.Join(err, refused)
 }

@@ -62,6 +62,7 @@ func (n *Node) look(now time.Time) {
 		n.touch()
 	}
 	n.waiting.look(now, n)
+	n.retain(now)
 	n.tell()
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 const (
@@ -34,8 +35,10 @@ type Options struct {
 	Primary         PrimarySlots  // nil: slots of the primary are not taken over
 	Members         Members       // nil: nobody shares the slots
 	Limits          Limits        // of the WAL that slots hold
-	RetainUntil     int           // standbys that must have flushed WAL before it goes (R4); 0: any
-	Logger          *slog.Logger  // nil: discards
+	// VotedFrom is from where on WAL of a timeline may be nowhere but in stores that voted for it (ruling R4), so
+	// that none goes; Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
+	VotedFrom func(lsn.TimelineID) lsn.LSN
+	Logger    *slog.Logger // nil: discards
 }
 
 // Tuning is what may change while a hub runs.
@@ -43,7 +46,6 @@ type Tuning struct {
 	AutoCreateSlots bool
 	FeedbackMaxAge  uint64
 	Limits          Limits
-	RetainUntil     int
 }
 
 // Hub answers physical walsender sessions. Methods may be called from any goroutine.
@@ -53,7 +55,6 @@ type Hub struct {
 	log      *slog.Logger
 	registry *registry
 	feedback *feedback
-	voted    voted
 	lost     atomic.Int64 // slots lost since the start
 
 	reserving atomic.Int32 // slots that are being made, see reserve
@@ -71,7 +72,7 @@ func New(o Options) *Hub {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
-	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.RetainUntil})
+	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits})
 	o.Store.SetRetention(h.retainFrom)
 	h.mergeFeedback() // what slots of absent standbys hold
 	return h

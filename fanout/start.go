@@ -112,9 +112,6 @@ type session struct {
 
 // Ack passes a status update on under the standby's name.
 func (s *session) Ack(a walsender.Ack) {
-	if a.Apply != lsn.Invalid && a.Flush != lsn.Invalid { // pg_receivewal applies nothing
-		s.h.voted.report(s.who.ApplicationName, a.Timeline, a.Flush, s.h.tuning.Load().RetainUntil)
-	}
 	if s.voter != nil {
 		s.voter.Report(a)
 	}

@@ -42,6 +42,7 @@ type Ledger struct {
 	sessions map[vote.Key]*session
 	counters Counters
 	before   quorum.Demand // the one before the own rule, when that was taken unsettled
+	safe     safe
 }
 
 // member is a configured node.

@@ -221,6 +221,7 @@ func (m *model) limit(k limitKey) uint8 {
 		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: tli(k.fenced),
 	})
 	must(err)
+	l.SetLine(1, vote.Mark{Never: true}) // there is one line only
 	position := func(n uint8) lsn.LSN { return lsn.LSN(n) }
 	for i, v := range []struct {
 		kind vote.Kind
@@ -236,7 +237,7 @@ func (m *model) limit(k limitKey) uint8 {
 	if k.kRule > 0 {
 		key := func(i uint64) vote.Key { return vote.Key{Node: other, Incarnation: i} }
 		must(l.Merge(now, vote.State{
-			Node: other, Boot: 1, Seq: 1, Fenced: tli(k.kFenced), Rule: rule(k.kRule - 1),
+			Node: other, Boot: 1, Seq: 1, Line: 1, Mark: vote.Mark{Never: true}, Fenced: tli(k.kFenced), Rule: rule(k.kRule - 1),
 			Sessions: []vote.Session{
 				{Key: key(1), Kind: vote.Standby, Name: standbyName(1 - k.p), System: system},
 				{Key: key(2), Kind: vote.Store, Name: other, System: system},

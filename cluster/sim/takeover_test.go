@@ -401,6 +401,8 @@ func (m *takeover) ask(k askKey) uint8 {
 		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: fenced,
 	})
 	must(err)
+	known := vote.Mark{Never: true}
+	l.SetLine(1, known) // a timeline's number says which line it is
 	line := k.recv.tli()
 	seen := func(at spot) lsn.TimelineID {
 		if m.broken == "any timeline" {
@@ -425,7 +427,7 @@ func (m *takeover) ask(k askKey) uint8 {
 		Incarnation: 2, Timeline: line, Received: position(k.recv), Progress: lsn.Progress{Write: position(k.recv), Flush: position(k.store)}, Streaming: true,
 	})
 	if k.knowRule > 0 {
-		state := vote.State{Node: other, Boot: 1, Seq: 1, Fenced: fenced, Rule: rule(k.knowRule - 1)}
+		state := vote.State{Node: other, Boot: 1, Seq: 1, Line: 1, Mark: known, Fenced: fenced, Rule: rule(k.knowRule - 1)}
 		if m.broken == "own rule only" {
 			state.Rule = rule(k.rule)
 		}

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
-	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
@@ -86,17 +83,6 @@ func rolesOf(k *roles.Keeper) proxy.Roles {
 // writtenAhead is what a fast disk takes between two looks at the volume (a second at 1 GB/s would be
 // more than a primary's WAL): it is left free beyond min_free.
 const writtenAhead = 256 << 20
-
-// retainUntil is how many standbys must have flushed WAL before the store removes it (R4): none unless it
-// votes, by this proxy's rule or, as far as is known here, by that of another one.
-func retainUntil(c *config.Config) int {
-	rule, err := syncrep.Parse(c.SynchronousStandbyNames)
-	counts := func(name string) bool { return strings.EqualFold(name, c.Name) }
-	if err == nil && slices.ContainsFunc(rule.Names, counts) || len(c.Cluster.Join) > 0 {
-		return c.WAL.RetainUntil
-	}
-	return 0
-}
 
 // slotLimits is how much WAL slots may hold (R19).
 func slotLimits(c *config.Config) fanout.Limits {

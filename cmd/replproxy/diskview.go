@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // diskWarnings say what a full volume means at the moment.
@@ -25,6 +26,19 @@ func diskWarnings(s *admin.Status) []string {
 			show.Bytes(s.Store.FreeBytes), show.Bytes(s.Limits.MinFree))}
 	}
 	return nil
+}
+
+// votedWarnings say early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40): once
+// it is as much as wal.keep_size again, or half of what may still be written.
+func votedWarnings(s *admin.Status, wal config.WAL) []string {
+	voted, room := s.Store.VotedBytes, s.Store.FreeBytes-s.Limits.MinFree
+	if voted < ballotSegments*s.Store.SegSize || voted == 0 ||
+		voted < int64(wal.KeepSize) && (s.Store.VolumeBytes == 0 || voted < room) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s of WAL is kept for no other reason than that this store voted for it, and that "+
+		"fewer than wal.retain_until_standbys (%d) standbys of the cluster have flushed it: nothing but the disk "+
+		"bounds that; attach standbys, or take this proxy out of the rule", show.Bytes(voted), wal.RetainUntil)}
 }
 
 // repairWarnings say what is missing and what to do should it not come by itself.

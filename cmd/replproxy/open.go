@@ -77,6 +77,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	p.node.RetainUntil(c.WAL.RetainUntil)
 	if p.members != nil {
 		p.members.slots = sharing.New(sharing.Options{
 			Slots: p.slots, Members: &slotMembers{p.members, p.node}, Logger: p.part("slots"),
@@ -114,7 +115,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
 		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
-		Voters: standbyVoters{p.node}, RetainUntil: retainUntil(c),
+		Voters: standbyVoters{p.node}, VotedFrom: p.node.VotedFrom,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: p.part("hub"),
 	})

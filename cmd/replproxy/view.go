@@ -79,7 +79,7 @@ func (v *view) Status() admin.Status {
 	}
 	s.Idle = idleStatus(v.keeper.Idle(), rows)
 	if at := v.hub.VotedFrom(); at != lsn.Invalid {
-		s.Store.VotedFrom = max(at, s.Store.Oldest)
+		s.Store.VotedFrom, s.Store.VotedBytes = max(at, s.Store.Oldest), v.hub.VotedBytes(positions.Flushed)
 	}
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
 	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
@@ -92,6 +92,7 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
+	s.Warnings = append(s.Warnings, votedWarnings(&s, c.WAL)...)
 	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)
 	drops := dropsOf(told, own, v.keeper.Drops())
 	for _, d := range drops {

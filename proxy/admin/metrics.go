@@ -165,6 +165,8 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return truth(s.Store.DiskFull) })},
 	{"replproxy_walstore_repair_bytes", "Stored WAL that was found damaged and not received again yet.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(max(s.Store.RepairTo, s.Store.Flushed) - s.Store.Flushed) })},
+	{"replproxy_walstore_voted_bytes", "WAL that is kept for no other reason than that this store voted for it.",
+		"", nil, gauge, single(func(s *Status) float64 { return float64(s.Store.VotedBytes) })},
 	{"replproxy_walstore_volume_bytes", "The volume of data_dir.", "part", []string{"total", "free"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			emit("total", float64(s.Store.VolumeBytes))

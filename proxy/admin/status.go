@@ -112,6 +112,7 @@ type Store struct {
 	DiskFull    bool           `json:"disk_full" doc:"true while received WAL can't be written for lack of space"`
 	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of damaged WAL that is received again"`
 	VotedFrom   lsn.LSN        `json:"voted_from_lsn,omitzero" doc:"kept from here for standbys, as this store votes"`
+	VotedBytes  int64          `json:"voted_bytes,omitempty" doc:"what is kept for no other reason than that"`
 	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`
 	FreeBytes   int64          `json:"free_bytes,omitempty" doc:"what is free on it"`
 }

@@ -1,0 +1,101 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/quorum"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Everything as a position to keep WAL from keeps all of it.
+const Everything lsn.LSN = 1
+
+// safe is what standbys that apply it have flushed of the WAL that the own store votes for, for ever: by name, as
+// far as it was sent to them by a node that has the same WAL. No more names than are asked for, the highest.
+type safe struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	flushed  map[string]lsn.LSN
+}
+
+// note takes a standby's flush. Of more than until names the lowest is forgotten: positions of a name only grow, so it
+// comes back when it counts.
+func (s *safe) note(name string, flush lsn.LSN, until int) {
+	s.flushed[name] = max(s.flushed[name], flush)
+	for len(s.flushed) > max(until, 1) {
+		lowest := name
+		for n, at := range s.flushed {
+			if at < s.flushed[lowest] {
+				lowest = n
+			}
+		}
+		delete(s.flushed, lowest)
+	}
+}
+
+// from is the position beyond which fewer than until standbys have flushed.
+func (s *safe) from(until int) lsn.LSN {
+	if len(s.flushed) < until {
+		return Everything
+	}
+	all := make([]lsn.LSN, 0, len(s.flushed))
+	for _, at := range s.flushed {
+		all = append(all, at)
+	}
+	slices.Sort(all)
+	return max(all[len(all)-until], Everything)
+}
+
+// Retain is from where on WAL of timeline t may be nowhere but in stores that voted for it (ruling R4): beyond what
+// until standbys of the cluster that apply it have flushed (ruling R40). Invalid: until is 0, or no rule in use counts
+// the own store; assume says that one does, while members have not been heard. Ask every second: a session that comes
+// and goes between two calls is not noticed, which keeps more.
+func (l *Ledger) Retain(now time.Time, system lsn.SystemID, t lsn.TimelineID, until int, assume bool) lsn.LSN {
+	if l.safe.system != system || l.safe.timeline != t || l.safe.flushed == nil {
+		l.safe = safe{system, t, map[string]lsn.LSN{}}
+	}
+	for _, s := range l.sessions {
+		if at := l.has(s, system, t); at != lsn.Invalid {
+			l.safe.note(s.Name, at, until)
+		}
+	}
+	if until <= 0 || !assume && !l.Votes(now) {
+		return lsn.Invalid
+	}
+	return l.safe.from(until)
+}
+
+// has is what a standby has flushed of t. pg_receivewal applies nothing and has nothing in this sense; of a member
+// of message version 1 it is not known whether its WAL is ours.
+func (l *Ledger) has(s *session, system lsn.SystemID, t lsn.TimelineID) lsn.LSN {
+	m, r := l.members[s.Node], s.report
+	switch {
+	case s.Kind != vote.Standby, s.System != system, system == 0, r.Timeline != t, r.Apply == lsn.Invalid,
+		l.isMember(s.Name), m.contested, l.strange(m), m != l.own() && m.version == 1:
+		return lsn.Invalid
+	}
+	return r.Flush
+}
+
+// Votes reports whether a demand on which reports may rest counts the own store: one that is in use, or one that was
+// before it as long as that is not settled.
+func (l *Ledger) Votes(now time.Time) bool {
+	store := quorum.Voter{Name: vote.Fold(l.o.Node), Store: true}
+	counts := func(d quorum.Demand) bool { return quorum.Priority(d.Rule, store) > 0 }
+	for _, v := range l.inUse(now) {
+		for _, name := range v.Nodes {
+			m := l.members[name]
+			if counts(m.demand) {
+				return true
+			}
+			if r := m.state.Rule; !r.Settled && r.Generation > 0 {
+				if before, err := Parse(r.Before); err != nil || counts(before) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
