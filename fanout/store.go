@@ -28,8 +28,8 @@ func NewFilledStore(s *walstore.Store, fill *backfill.Filler) Store { return wal
 func (w walStore) unfilled() walStore { return walStore{s: w.s} }
 
 func (w walStore) Positions() walsender.Positions {
-	p := w.s.Positions()
-	return walsender.Positions{Timeline: p.Timeline, Received: p.Received}
+	tli, end, held := w.s.Served()
+	return walsender.Positions{Timeline: tli, Received: end, Held: held}
 }
 
 func (w walStore) Oldest() lsn.LSN { return w.s.Oldest() }

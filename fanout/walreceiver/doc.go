@@ -28,7 +28,8 @@
 //     store has, wherever the upstream still has them: they tell a server of another past.
 //
 //  5. Nothing of a new timeline is stored before its history file is. WAL that it lacks is left behind
-//     only after the server has sent WAL of it.
+//     only after the server has sent WAL of it. From the moment that its history is known, that WAL is served to
+//     nobody.
 //
 //  6. An unchanged report is repeated at the status interval, for pings a few times a second at most
 //     (but at once when it is the position that a shutting-down walsender waits for), and in any case

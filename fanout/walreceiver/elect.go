@@ -122,6 +122,9 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 	best, refused := elect(r.ballot(), all)
 	if best < 0 {
 		clear(r.avoid) // nothing else is left: they get another chance
+		r.o.Store.Release(lsn.Invalid)
+	} else {
+		r.o.Store.Release(r.heed(all[best].srv))
 	}
 	for i, s := range sessions {
 		if i != best {
@@ -182,6 +185,9 @@ func (r *Receiver) interview(ctx context.Context, s *upstream.Session) candidate
 	}
 	if c.err == nil {
 		c.err = r.avoid[c.host]
+	}
+	if c.err == nil {
+		r.heed(c.srv) // others are still asked: until one is chosen nothing leaves here that this one lacks
 	}
 	return c
 }

@@ -30,7 +30,8 @@ type memStore struct {
 	next       lsn.LSN
 	histories  map[lsn.TimelineID][]byte
 	promised   lsn.LSN
-	promises   int           // fsyncs of it
+	promises   int // fsyncs of it
+	held       lsn.LSN
 	checkpoint lsn.LSN       // where a shutdown checkpoint ends
 	hold       bool          // write and flush nothing
 	stall      chan struct{} // AppendFrom waits for it, as for a disk
@@ -123,6 +124,14 @@ func (m *memStore) flush() {
 	default:
 	}
 }
+
+func (m *memStore) HoldBack(at lsn.LSN) {
+	if at != lsn.Invalid {
+		m.Release(at)
+	}
+}
+
+func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }
 
 func (m *memStore) LastComplete(_ lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) { return at, nil }
 

@@ -106,11 +106,13 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	if err := r.ownHistory(ctx, s, srv); err != nil {
 		return startPoint{}, err
 	}
+	r.o.Store.Release(r.heed(*srv))
 	p, err := planStart(r.o.Store.Positions(), *srv, r.lacking)
 	if err == nil {
 		err = lacks(r.o.Store.Positions(), *srv, r.promised(srv.timeline))
 	}
 	if err != nil {
+		r.o.Store.Release(lsn.Invalid)
 		return p, errPermanent{err}
 	}
 	if err := r.mirrorHistories(ctx, s, *srv, p.timeline); err != nil {

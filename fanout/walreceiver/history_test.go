@@ -61,3 +61,48 @@ func TestServerDiesBeforeItsTimelineIsReached(t *testing.T) {
 	c.send(xlog(0x1000000, string(make([]byte, 0x90))))
 	r.await("the other server", func(s Status) bool { return s.State == Streaming && s.Timeline == 2 && s.Received == 0x1000090 })
 }
+
+// TestForkIsHeeded: from the moment that a history is known that leaves the stored timeline below the end, WAL beyond
+// the fork is held back; a server that is refused, or one that is on the stored timeline, lets it go (ruling R3).
+func TestForkIsHeeded(t *testing.T) {
+	w, m := newWalsender(t, promotedAt("0/1000050")), newMemStore()
+	m.start, m.data = lsn.LSN(0x1000000), make([]byte, 0x80)
+	m.pos = walstore.Positions{
+		Timeline: 1, Oldest: m.start, Received: m.start + 0x80, Written: m.start + 0x80, Flushed: m.start + 0x80,
+	}
+	held := func() (at lsn.LSN) {
+		m.locked(func() { at = m.held })
+		return at
+	}
+	start(t, w, m, nil)
+	c := <-w.copies // its WAL does not come
+	if held() != 0x1000050 || m.Positions().Timeline != 1 {
+		t.Fatalf("held back beyond %s, on timeline %s", held(), m.Positions().Timeline)
+	}
+	w.mu.Lock()
+	maps.Copy(w.answers, map[string][]byte{
+		"IDENTIFY_SYSTEM": ready(row("X", fakeSystem, "1", "0/1000080", "NULL")),
+	})
+	w.mu.Unlock()
+	c.Close()
+	<-w.copies
+	if held() != lsn.Invalid {
+		t.Fatalf("on timeline 1 held back beyond %s", held())
+	}
+}
+
+// TestRefusedForkIsLetGo: what acknowledged WAL a refused server lacks is still for standbys.
+func TestRefusedForkIsLetGo(t *testing.T) {
+	w, m := newWalsender(t, promotedAt("0/1000050")), newMemStore()
+	m.start, m.data, m.promised, m.held = lsn.LSN(0x1000000), make([]byte, 0x80), lsn.LSN(0x1000070), 0x1000050
+	m.pos = walstore.Positions{
+		Timeline: 1, Oldest: m.start, Received: m.start + 0x80, Written: m.start + 0x80, Flushed: m.start + 0x80,
+	}
+	r := start(t, w, m, nil)
+	r.await("refusal", func(s Status) bool { return s.Lack != nil })
+	m.locked(func() {
+		if m.held != lsn.Invalid {
+			t.Errorf("held back beyond %s", m.held)
+		}
+	})
+}

@@ -20,6 +20,11 @@ type Store interface {
 	PutHistory(lsn.TimelineID, []byte) error
 	StartStream(lsn.TimelineID, lsn.LSN) error
 	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
+	// HoldBack keeps WAL of the current timeline beyond a fork that is known from everybody, until Release, or until
+	// the store is on a new timeline; Invalid is no fork. Release lets go up to to, Invalid of all. Any goroutine
+	// calls them.
+	HoldBack(fork lsn.LSN)
+	Release(to lsn.LSN)
 	Paused() bool
 	// Promised and SetPromised are the durable bound of what was reported under a rule.
 	Promised() walstore.Promise

@@ -183,7 +183,11 @@ func (r *Receiver) endTimeline(ctx context.Context, s *upstream.Session, rp *rep
 	if err != nil {
 		return startPoint{}, err
 	}
-	if have := r.o.Store.Positions(); have.Received < next.at {
+	have := r.o.Store.Positions()
+	if have.Received > next.at {
+		r.o.Store.HoldBack(next.at)
+	}
+	if have.Received < next.at {
 		return startPoint{}, fmt.Errorf("%w: timeline %s ended at %s, but WAL came only up to %s",
 			ErrProtocol, have.Timeline, next.at, have.Received)
 	}

@@ -67,6 +67,7 @@ type core struct {
 	sent    lsn.LSN // next byte to send
 	handed  lsn.LSN // end of the newest message that was begun; sent, or the end of the one in progress
 	horizon lsn.LSN // end of what may be sent: received, or the switch point
+	held    bool    // the horizon is a fork that is known, and may be below what was sent
 
 	report   copyboth.StatusUpdate // newest, as the standby said it
 	reported bool
@@ -98,15 +99,17 @@ func newCore(p Plan, timeout time.Duration, seg lsn.SegSize, drain time.Duration
 }
 
 // available moves the horizon to received, or to the switch point when that is lower. It never goes
-// back: WAL of one timeline is only ever appended (invariant 2).
-func (c *core) available(received lsn.LSN, now time.Time) error {
+// back: WAL of one timeline is only ever appended (invariant 2). Only when WAL beyond a fork is held back it does: then
+// a stream that is beyond it waits for what becomes of the timeline.
+func (c *core) available(received lsn.LSN, held bool, now time.Time) error {
 	if c.plan.Historic {
-		received = min(received, c.plan.Next.Start)
+		received, held = min(received, c.plan.Next.Start), false
 	}
+	c.held = held
 	if received == c.horizon {
 		return nil
 	}
-	if received < c.horizon {
+	if received < c.horizon && !held {
 		return fmt.Errorf("%w: received went back from %s to %s on timeline %s",
 			ErrInvariant, c.horizon, received, c.plan.Timeline)
 	}

@@ -58,6 +58,9 @@ func (c *core) stream(now time.Time) action {
 		c.doneSent = true
 		return action{kind: doCopyDone}
 	}
+	if c.held && c.sent > c.horizon {
+		return c.idle(now)
+	}
 	if c.sent > c.horizon { // only before the first message: the start is ahead of the horizon
 		if now.Sub(c.begun) >= aheadMax {
 			return action{kind: doFinish, err: errAhead(c.sent, c.horizon)}
@@ -65,6 +68,11 @@ func (c *core) stream(now time.Time) action {
 	} else if c.state == Catchup {
 		c.state = Streaming
 	}
+	return c.idle(now)
+}
+
+// idle is for a stream that has nothing to send.
+func (c *core) idle(now time.Time) action {
 	if now.Sub(c.lastSent) >= idleKeepalive {
 		return action{kind: doKeepalive}
 	}
@@ -74,7 +82,7 @@ func (c *core) stream(now time.Time) action {
 // farAhead: nothing has been sent yet, and the start is not waited for. (A fork puts the horizon below
 // what was sent as well.)
 func (c *core) farAhead() bool {
-	return c.sent == c.plan.Start && !c.plan.Historic &&
+	return !c.held && c.sent == c.plan.Start && !c.plan.Historic &&
 		c.sent > c.horizon && c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
 }
 
@@ -115,7 +123,7 @@ func (c *core) wait(now time.Time) action {
 	if c.draining {
 		sooner(c.drainBy)
 	}
-	if c.sent > c.horizon && !c.doneSent {
+	if c.sent > c.horizon && !c.doneSent && !c.held {
 		sooner(c.begun.Add(aheadMax))
 	}
 	return action{kind: doWait, until: until}

@@ -16,7 +16,8 @@
 // a historic timeline). What holds always, and fails the sender, not the process, when broken:
 //
 //  1. A message starts at sent, ends at or below the horizon, and only then sent moves.
-//  2. The horizon of a current timeline never goes back.
+//  2. The horizon of a current timeline never goes back, unless WAL beyond a fork is held back: then nothing beyond it
+//     is sent, and a stream that is beyond waits.
 //  3. Slot and sink get positions at or below the horizon; what the standby claims beyond is counted.
 //  4. Once part of a frame is out, only the rest of it follows, or the connection is closed.
 //  5. A stream ends with CopyDone only together with a next timeline, or when the standby began it.

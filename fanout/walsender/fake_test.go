@@ -96,7 +96,7 @@ func (s *fakeStore) nudge() {
 func (s *fakeStore) Positions() Positions {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Positions{s.history.Timeline, s.received}
+	return Positions{Timeline: s.history.Timeline, Received: s.received}
 }
 
 func (s *fakeStore) History() lsn.History {

@@ -27,6 +27,8 @@ type Store interface {
 type Positions struct {
 	Timeline lsn.TimelineID
 	Received lsn.LSN
+	// Held: Received is a fork that is known, beyond which nothing is sent any more, not the received end (ruling R3).
+	Held bool
 }
 
 // Watcher is a wake-up with one slot.

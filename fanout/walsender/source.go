@@ -14,7 +14,7 @@ func (s *Sender) observe(now time.Time) error {
 			return err
 		}
 	}
-	return s.core.available(pos.Received, now)
+	return s.core.available(pos.Received, pos.Held, now)
 }
 
 // outdated reports whether WAL up to limit is no longer to be sent.

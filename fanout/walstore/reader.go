@@ -55,6 +55,7 @@ type Reader struct {
 	pos  lsn.LSN
 	hold atomic.Uint64 // where the last chunk began: only this is shared, with retention
 	file *openFile
+	own  bool // the store's: what is held back is read all the same
 }
 
 // NewReader makes a reader of timeline tli, the current one or an ancestor, that begins at at. A
@@ -128,6 +129,9 @@ func (r *Reader) Next(limit lsn.LSN, maxBytes int) (Chunk, error) {
 		return Chunk{}, s.err
 	}
 	end := min(limit, s.endOf(r.tli))
+	if s.held != lsn.Invalid && !r.own {
+		end = min(end, s.held)
+	}
 	if end <= r.pos {
 		s.mu.Unlock()
 		return Chunk{Start: r.pos, End: r.pos}, nil

@@ -54,6 +54,7 @@ type Store struct {
 	tail    tail
 	history lsn.History
 	paused  bool
+	held    lsn.LSN // readers get nothing of the current timeline beyond it; Invalid: they get all
 	repair  *Repair // nil: of nothing
 	err     error   // first failure, or ErrClosed
 	dirty   []*segFile

@@ -153,6 +153,7 @@ func (s *Store) readStored(at lsn.LSN, b []byte) error {
 	if err != nil {
 		return err
 	}
+	r.own = true
 	defer func() { r.Close() }()
 	for n := 0; n < len(b); {
 		c, err := r.Next(at+lsn.LSN(len(b)), len(b)-n+lsn.PageSize)

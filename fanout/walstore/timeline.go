@@ -139,7 +139,7 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.history, s.start, s.synced = h, start, end
+	s.history, s.start, s.synced, s.held = h, start, end, lsn.Invalid
 	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end, Complete: oldest}
 	if c := r.framer.Complete(); c != lsn.Invalid {
 		s.pos.Complete = c
