@@ -35,6 +35,7 @@ type Receiver struct {
 	apart    bool              // the slot is held by SQL, the stream does without it
 	foreign  bool              // somebody else's slot has its name, the stream does without it
 	slotAt   upstream.Endpoint // where the slot was last
+	saidDrop time.Time         // when the log said last that somebody dropped it
 	member   string            // the member of the cluster that is streamed from; "": a server
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused

@@ -80,8 +80,11 @@ func (r *Receiver) judgeSlot(s *upstream.Session, srv server, state SlotState) S
 			"slot", r.o.Slot)
 	case state == SlotCreated && have.Received != lsn.Invalid && have.Timeline == srv.timeline && (same || first):
 		state = SlotDropped
-		r.log.Warn(droppedBySomebody, "slot", r.o.Slot, "restart_lsn", srv.slotRestart,
-			"flushed_lsn", have.Flushed, "wal_may_be_missing", srv.slotRestart > have.Flushed)
+		if now := time.Now(); now.Sub(r.saidDrop) >= repeatLog { // a manager may drop it whenever it is made
+			r.saidDrop = now
+			r.log.Warn(droppedBySomebody, "slot", r.o.Slot, "restart_lsn", srv.slotRestart,
+				"flushed_lsn", have.Flushed, "wal_may_be_missing", srv.slotRestart > have.Flushed)
+		}
 		r.update(func(st *Status) { st.SlotDrops, st.DroppedAt = st.SlotDrops+1, time.Now() })
 	}
 	return state
