@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -16,6 +17,8 @@ type PrimarySlots interface {
 	Find(ctx context.Context, name string) (realslot.Real, bool, error)
 	// Dropped is called after a slot was dropped here. It waits for the primary as well.
 	Dropped(ctx context.Context, was slot.Info)
+	// Keeps reports whether a slot there that was taken over is left as it was.
+	Keeps(was slot.Info) bool
 }
 
 // onPrimary looks for a slot that is not here.
@@ -60,6 +63,26 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	h.log.Info("took a replication slot over from the primary", "slot", name, "restart_lsn", real.Restart,
 		"xmin", uint64(real.Xmin), "catalog_xmin", uint64(real.CatalogXmin))
 	return true, nil
+}
+
+// replaceLost makes way for a slot of the primary that has the name of one that is lost here and was made after the
+// loss, as managers and operators do it by SQL (ruling R41); exists is whether the lost one stays. One that was taken
+// over here, and is not lost there, is dropped there when it is lost here, unless slots.adopted says keep: then it
+// holds the WAL still.
+func (h *Hub) replaceLost(ctx context.Context, was slot.Info, pid int32) (exists bool, err error) {
+	real, there, err := h.onPrimary(ctx, was.Name)
+	switch {
+	case err != nil || !there || real.Logical || real.Lost || real.ActivePID != 0 || real.Restart == lsn.Invalid:
+		return true, nil // the lost one answers
+	case was.Real != slot.NoReal && !h.o.Primary.Keeps(was):
+		return true, nil // what we have moved holds nothing that its standby needs
+	}
+	if err := h.dropSlot(ctx, was, was.Name, false, pid); err != nil {
+		return true, err
+	}
+	h.log.Info("a slot that is lost here was made anew on the primary: it takes its place", "slot", was.Name,
+		"restart_lsn", real.Restart)
+	return false, nil
 }
 
 func isDuplicate(err error) bool {

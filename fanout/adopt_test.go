@@ -26,6 +26,8 @@ func (p *primarySlots) Find(_ context.Context, name string) (realslot.Real, bool
 
 func (p *primarySlots) Dropped(_ context.Context, was slot.Info) { p.dropped = append(p.dropped, was) }
 
+func (p *primarySlots) Keeps(slot.Info) bool { return false }
+
 func TestAdopt(t *testing.T) {
 	p := &primarySlots{slots: map[string]realslot.Real{}}
 	w := newWorld(t, func(o *Options) { o.Primary = p }).adopt().feed(1_500_000)

@@ -33,6 +33,8 @@ type Options struct {
 	NextXID         NextXID       // nil: not known
 	FeedbackMaxAge  uint64        // transactions that one standby may hold back; 0: any. Needs NextXID
 	Primary         PrimarySlots  // nil: slots of the primary are not taken over
+	PrimaryServer   PrimaryServer // nil: not known
+	KeepPromoted    bool          // a promoted server's slot goes on holding WAL (R41)
 	Members         Members       // nil: nobody shares the slots
 	Limits          Limits        // of the WAL that slots hold
 	// VotedFrom is from where on WAL of a timeline may be nowhere but in stores that voted for it (ruling R4), so
@@ -46,6 +48,7 @@ type Tuning struct {
 	AutoCreateSlots bool
 	FeedbackMaxAge  uint64
 	Limits          Limits
+	KeepPromoted    bool
 }
 
 // Hub answers physical walsender sessions. Methods may be called from any goroutine.
@@ -56,6 +59,8 @@ type Hub struct {
 	registry *registry
 	feedback *feedback
 	lost     atomic.Int64 // slots lost since the start
+	left     leftBehind
+	began    lsn.TimelineID // of the store when the hub was made
 
 	reserving atomic.Int32 // slots that are being made, see reserve
 }
@@ -72,8 +77,9 @@ func New(o Options) *Hub {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
-	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits})
+	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.KeepPromoted})
 	o.Store.SetRetention(h.retainFrom)
+	h.began = o.Store.Positions().Timeline
 	h.mergeFeedback() // what slots of absent standbys hold
 	return h
 }
@@ -95,6 +101,12 @@ func (h *Hub) Run(ctx context.Context) error {
 	timeline := h.o.Store.WatchTimeline()
 	defer timeline.Close()
 	followed := h.followTimeline(0)
+	resettled := time.NewTimer(h.o.FeedbackSettle) // after each switch
+	defer resettled.Stop()
+	if resettled.Stop(); h.began != 0 && followed != h.began {
+		h.switched(followed)
+		resettled.Reset(h.o.FeedbackSettle)
+	}
 	limits := time.NewTicker(limitsInterval)
 	defer limits.Stop()
 	failing := false
@@ -106,7 +118,13 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-settled.C:
 			h.feedback.settle()
 		case <-timeline.C():
-			followed = h.followTimeline(followed)
+			before := followed
+			if followed = h.followTimeline(before); before != 0 && followed != before {
+				h.switched(followed)
+				resettled.Reset(h.o.FeedbackSettle)
+			}
+		case <-resettled.C:
+			h.resettled(followed)
 		case now := <-limits.C:
 			h.enforce(now)
 			if h.tuning.Load().FeedbackMaxAge > 0 {

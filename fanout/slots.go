@@ -126,24 +126,34 @@ func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
 }
 
 // acquireSlot takes the slot of a START_REPLICATION; without a name there is none to take. One that is
-// not here is taken over from the primary, or made when that is wanted.
-func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (*slot.Guard, error) {
+// not here is taken over from the primary, or made when that is wanted: then made is true.
+func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (g *slot.Guard, made bool, err error) {
 	if r.Slot == "" {
-		return nil, nil
+		return nil, false, nil
 	}
-	if _, exists := h.known(ctx, r.Slot); !exists {
+	was, exists := h.known(ctx, r.Slot)
+	if exists && was.Lost != slot.NotLost && !was.Temporary && was.ActivePID == 0 {
+		if exists, err = h.replaceLost(ctx, was, pid); err != nil {
+			return nil, false, err
+		}
+	}
+	if !exists {
 		adopted, err := h.adopt(ctx, r.Slot, pid)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !adopted && h.tuning.Load().AutoCreateSlots {
 			err := h.reserve(min(r.At, h.o.Store.Positions().Received), func(restart lsn.LSN) error {
 				return h.makeSlot(ctx, slot.Seed{Name: r.Slot, Restart: restart}, pid)
 			})
 			if err != nil && !isDuplicate(err) {
-				return nil, err
+				return nil, false, err
 			}
+			made = err == nil
 		}
 	}
-	return h.takeSlot(ctx, r.Slot, pid)
+	if g, err = h.takeSlot(ctx, r.Slot, pid); err != nil && made {
+		h.unmake(ctx, r.Slot, pid)
+	}
+	return g, made, err
 }

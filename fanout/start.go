@@ -2,6 +2,9 @@ package fanout
 
 import (
 	"context"
+	"errors"
+	"net"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
@@ -9,6 +12,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
+
+// unmakeTimeout bounds the drop of a slot that nobody needs: it waits for the disk, and for members of a cluster.
+const unmakeTimeout = 10 * time.Second
 
 // StartRequest is a physical START_REPLICATION.
 type StartRequest struct {
@@ -42,17 +48,25 @@ const refusesLost grammar.Version = 180000
 //
 // ctx: see [walsender.Sender.Run]; cancel it with cause [ErrDrain] to end the stream in order. Stop
 // the upstream first: what is received after the drain began is not sent.
-func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn) (*NextTimeline, error) {
+func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn,
+) (_ *NextTimeline, failed error) {
 	_, seg, ok := h.o.Store.Identity()
 	if !ok || h.o.Store.Positions().Received == lsn.Invalid {
 		return nil, errNoStore()
 	}
-	guard, err := h.acquireSlot(ctx, r, who.PID)
+	guard, made, err := h.acquireSlot(ctx, r, who.PID)
 	if err != nil {
 		return nil, err
 	}
+	var sender *walsender.Sender
+	defer func() {
+		if made && unserved(failed, sender) {
+			h.unmake(ctx, r.Slot, who.PID)
+		}
+	}()
 	if guard != nil {
 		defer guard.Release()
+		guard.UsedBy(slot.User{Name: who.ApplicationName, Host: hostOf(who.ClientAddr)})
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -87,9 +101,34 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		o.Slot = h.hold(guard, r.Slot)
 	}
 	session.sender = walsender.New(o)
+	sender = session.sender
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
 	return session.sender.Run(ctx)
+}
+
+// unserved reports whether a START ended with an error before its standby got any WAL.
+func unserved(err error, s *walsender.Sender) bool {
+	return err != nil && !errors.Is(err, walsender.ErrSessionOver) && (s == nil || s.Status().Bytes == 0)
+}
+
+// unmake drops the slot that auto_create made for a START that was refused: its standby, if it is one, asks for
+// another position or another slot, and nobody would use this one (ruling R41).
+func (h *Hub) unmake(ctx context.Context, name string, pid int32) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unmakeTimeout)
+	defer cancel()
+	if err := h.DropSlot(ctx, name, false, pid); err != nil {
+		h.log.Warn("cannot drop the slot that was made for a start that was refused", "slot", name, "err", err)
+	}
+}
+
+// hostOf is an address without its port; "" for a unix socket.
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // detach ends the registration and what hung on it.

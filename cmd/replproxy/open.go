@@ -116,6 +116,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
 		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voters: standbyVoters{p.node}, VotedFrom: p.node.VotedFrom,
+		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: p.part("hub"),
 	})

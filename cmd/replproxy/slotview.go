@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // showDrops is how long a status warns of a slot that somebody dropped: long enough for an operator to see it the
@@ -35,6 +38,39 @@ func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []stri
 			all = append(all, fmt.Sprintf("somebody dropped slot %s on the primary, %d times, last at %s: it was made "+
 				"anew, and WAL may go in between; tell who manages slots there to leave it alone "+
 				"(Patroni: ignore_slots)", name, d.N, d.Last.UTC().Format(time.RFC3339)))
+		}
+	}
+	return all
+}
+
+// primaryServer is how the primary would appear as a standby.
+func (p *parts) primaryServer() (u slot.User) {
+	u.Name = p.receiver.Status().Settings["cluster_name"]
+	if at, _, _, ok := p.following(); ok {
+		u.Host = hostOf(at.Addr)
+	}
+	return u
+}
+
+// leftWarnings name the slots that a change of the primary has left without a user.
+func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
+	for _, l := range left {
+		held := int64(0)
+		if at := slices.IndexFunc(slots, func(s admin.Slot) bool { return s.Name == l.Name }); at >= 0 {
+			held = slots[at].HeldBytes
+		}
+		switch {
+		case l.Released:
+			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now: it "+
+				"keeps WAL only within wal.keep_size until that server is a standby again; drop it if it will not be",
+				l.Name, l.Timeline))
+		case l.Promoted:
+			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now, and "+
+				"keeps %d bytes of WAL (slots.promoted: keep); drop it if that server will not be a standby again",
+				l.Name, l.Timeline, held))
+		default:
+			all = append(all, fmt.Sprintf("slot %s has not been used since timeline %s began, and keeps %d bytes of "+
+				"WAL: if its standby was promoted, or is gone for good, drop it", l.Name, l.Timeline, held))
 		}
 	}
 	return all

@@ -100,6 +100,7 @@ func (v *view) Status() admin.Status {
 	}
 	s.Warnings = append(s.Warnings, droppedWarnings(drops, s.Now)...)
 	s.Warnings = append(s.Warnings, ownSlotWarnings(told, own)...)
+	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)

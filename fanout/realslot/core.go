@@ -44,6 +44,7 @@ const (
 	advance             // move restart_lsn to target, or only show that somebody uses the slot
 	clear               // the same, and withdraw its xmin and catalog_xmin
 	drop
+	forget     // the primary's slot of one that was taken over is gone: it holds nothing for us
 	foreign    // somebody else's slot has the name: only say so
 	createShut // as create, without a position: nobody passes before its standby has one
 	place      // put restart_lsn where it belongs, for the first time or backward
@@ -97,10 +98,14 @@ func (s *situation) decide() (all []step) {
 
 func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	switch {
+	case exists && s.given(v, r):
+		return drop
 	case !exists && s.mirror == Presence:
 		return create
 	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
 		return createShut
+	case !exists && v.Real == slot.Adopted:
+		return forget
 	case !exists || r.ActivePID != 0:
 	case (v.Real == slot.NoReal || r.Logical) && s.mirror != NoMirror:
 		return foreign
@@ -111,6 +116,12 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 		return s.adopted(v, r)
 	}
 	return none
+}
+
+// given: what was taken over is lost here, and so its needs are served nowhere any more. One that is made anew on the
+// primary is another one.
+func (s *situation) given(v slot.Info, r Real) bool {
+	return v.Real == slot.Adopted && v.Lost != slot.NotLost && s.policy != Keep && r.ActivePID == 0 && !r.Logical
 }
 
 // follows: the mirror of another member's slot would hold WAL back for as long as that member is dead. One that
@@ -150,7 +161,7 @@ func (s *situation) mirrored(v slot.Info, r Real) verb {
 func (s *situation) adopted(v slot.Info, r Real) verb {
 	at := s.end(v)
 	switch {
-	case s.policy == Drop || s.policy == Advance && s.shut(v):
+	case s.policy == Drop:
 		return drop
 	case s.policy != Advance || at == lsn.Invalid || r.Restart > at:
 	case r.Xmin != 0 || r.CatalogXmin != 0:

@@ -142,6 +142,11 @@ func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
 	}
 }
 
+// Keeps reports whether the primary's slot of one that was taken over is left as it was.
+func (k *Keeper) Keeps(was slot.Info) bool {
+	return was.Real == slot.Adopted && k.tuning.Load().Policy == Keep
+}
+
 func (k *Keeper) drop(ctx context.Context, name string) error {
 	w, err := k.o.Following.now()
 	if err != nil {
@@ -261,6 +266,13 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 	switch a.verb {
 	case foreign:
 		return errForeign
+	case forget:
+		if _, err := k.o.Slots.SetReal(a.name, slot.NoReal); err != nil {
+			return err
+		}
+		k.o.Logger.Warn("the primary's slot that was taken over is gone: what it kept there is kept no more",
+			"slot", a.name)
+		return nil
 	case place:
 		return withdraw(ctx, c, a.name, flushed, a.at)
 	case create, createShut:

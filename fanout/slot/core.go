@@ -63,6 +63,7 @@ func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
 			vs[i] = Verdict{Status: Unreserved, Keep: b.fits(s)}
 		case b.awaited(s):
 			vs[i].Status = Extended
+			holding = append(holding, i)
 		case b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest):
 			vs[i] = Verdict{Status: Unreserved, Lose: WALRemoved}
 		case b.idle(s, now):
@@ -84,7 +85,8 @@ func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
 	return vs
 }
 
-// awaited: the WAL of an adopted slot that the store never had is still held on the primary.
+// awaited: the WAL of an adopted slot that the store never had is still held on the primary. It has the limits
+// that others have, and is lost when the primary's slot is gone, which makes it one of ours alone (ruling R41).
 func (b Bounds) awaited(s Info) bool {
 	return s.Real == Adopted && b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest)
 }

@@ -19,6 +19,8 @@ type entry struct {
 	guard     *Guard        // of the session that streams; nil: none does
 	remote    int32         // session that uses it at another member
 	unkept    bool          // another member keeps its WAL, this one does not
+	user      User          // of the session that used it last; zero: none since the start
+	life      uint64        // of the primary to which xmin and catalog_xmin were said, as Table.life counts
 
 	dropping bool    // Drop is removing the file
 	dirty    bool    // memory differs from the file
@@ -39,6 +41,8 @@ type Info struct {
 	Created     time.Time        `json:"created"`
 	Inactive    time.Time        `json:"inactive_since"` // zero while active; the start of the proxy counts
 
+	User User `json:"-"` // who used it last here; zero: nobody since the start
+
 	Owner   string `json:"owner,omitempty"`   // member whose session used it last; "" without a cluster
 	Foreign bool   `json:"foreign,omitempty"` // that is another one
 	Unkept  bool   `json:"unkept,omitempty"`  // its WAL is not kept here, but elsewhere
@@ -49,6 +53,7 @@ func (t *Table) info(e *entry) Info {
 		Name: e.name, Temporary: e.temporary, ActivePID: e.holder(), Restart: e.restart,
 		Xmin: e.xmin, CatalogXmin: e.catalog, Lost: e.lost, Real: e.real, Created: e.created.Time(),
 		Owner: e.owner, Foreign: t.foreign(e), Unkept: e.unkept,
+		User: e.user,
 	}
 	if e.lost == WALRemoved {
 		i.Restart = lsn.Invalid // facts G

@@ -44,6 +44,7 @@ func (g *Guard) Release() {
 	defer g.t.mu.Unlock()
 	if g.e != nil && g.t.slots[g.e.name] == g.e {
 		g.e.release()
+		g.t.outlived(g.e)
 		g.t.note(g.e)
 		signal(g.t.changed)
 	}
@@ -90,7 +91,12 @@ func (g *Guard) Confirm(flush lsn.LSN) {
 func (g *Guard) SetXmin(xmin, catalog copyboth.FullXID) {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()
-	if e := g.e; e != nil && e.lost == NotLost && (e.xmin != xmin || e.catalog != catalog) {
+	e := g.e
+	if e == nil || e.lost != NotLost {
+		return
+	}
+	e.life = g.t.life
+	if e.xmin != xmin || e.catalog != catalog {
 		e.xmin, e.catalog, e.dirty = xmin, catalog, true
 		g.t.note(e)
 	}

@@ -33,7 +33,7 @@ type Seed struct {
 
 // make makes a slot; claim is what the other members of a cluster have agreed to, nil without any.
 func (t *Table) make(s Seed, owner int32, claim *shared.State) error {
-	e := &entry{temporary: s.Temporary, saved: s.Restart, since: time.Now()}
+	e := &entry{temporary: s.Temporary, saved: s.Restart, since: time.Now(), life: t.lives()}
 	e.record = record{
 		name: s.Name, restart: s.Restart, xmin: s.Xmin, catalog: s.CatalogXmin, real: s.Real,
 		created: copyboth.TimeOf(time.Now()),
@@ -42,6 +42,13 @@ func (t *Table) make(s Seed, owner int32, claim *shared.State) error {
 		return err
 	}
 	return t.create(e)
+}
+
+// lives is the present life of the primary.
+func (t *Table) lives() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.life
 }
 
 // create makes a reserved slot durable and lets go of it.

@@ -64,6 +64,9 @@ func (e *entry) state() shared.State {
 
 // take makes e what s says. The caller holds mu.
 func (t *Table) take(e *entry, s shared.State) {
+	if s.ActivePID != 0 { // who uses it says it to the present primary, and its owner lets go as this member does
+		e.life = t.life
+	}
 	e.generation, e.owner, e.stamp, e.dropped = s.Generation, s.Owner, s.Stamp, s.Dropped
 	e.restart, e.xmin, e.catalog, e.created = s.Restart, s.Xmin, s.Catalog, s.Created
 	e.real = [...]Real{shared.NoReal: NoReal, shared.Adopted: Adopted, shared.Mirrored: Mirrored}[s.Real]
@@ -153,6 +156,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 			e.since = time.Now()
 			e.wake()
 		}
+		t.outlived(e)
 	}
 	if met == shared.Claimed || met == shared.Yielded {
 		signal(t.changed)

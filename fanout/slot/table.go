@@ -36,6 +36,8 @@ type Table struct {
 	graves  map[string]*entry  // of dropped slots that a cluster shared; no name is in both
 	pending map[string]pending // what other members are being asked for
 	expired []string           // files of graves that are forgotten
+	life    uint64             // primaries that Switched has told of
+	settled uint64             // life at the last Settled
 }
 
 func errMissing(name string) error {

@@ -69,6 +69,7 @@ type Slots struct {
 	IdleTimeout time.Duration // 0: off
 	Mirror      string        // of each slot on the primary: false (none), presence or gate
 	Adopted     string        // what becomes of the primary's slot: advance, drop or keep
+	Promoted    string        // what becomes of the slot of a server that was promoted: release or keep
 }
 
 // Feedback is hot standby feedback of the standbys.
@@ -174,7 +175,7 @@ func Default() *Config {
 			MinFree:            Share{Percent: 10},
 			RetainUntil:        1,
 		},
-		Slots:    Slots{Adopted: "advance", Mirror: "false"},
+		Slots:    Slots{Adopted: "advance", Mirror: "false", Promoted: "release"},
 		Feedback: Feedback{Settle: DefaultFeedbackSettle},
 		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
 		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},

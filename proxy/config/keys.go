@@ -74,6 +74,8 @@ var keys = []key{
 		func(c *Config) value { return reader(&c.Slots.IdleTimeout, parseSeconds) }},
 	{"slots.adopted", "", "", built, reload,
 		func(c *Config) value { return enum(&c.Slots.Adopted, "advance", "drop", "keep") }},
+	{"slots.promoted", "", "", built, reload,
+		func(c *Config) value { return enum(&c.Slots.Promoted, "release", "keep") }},
 	{"slots.mirror", "", "", built, reload,
 		func(c *Config) value { return mirror(&c.Slots.Mirror) }},
 	{"feedback.max_age", "", "", built, reload,

@@ -1,0 +1,93 @@
+package slot
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// What a slot holds of xmin was said to one primary: another one is told only what a session has said since.
+func TestXminBelongsToOnePrimary(t *testing.T) {
+	table := open(t, t.TempDir(), 0)
+	guards := map[string]*Guard{}
+	for _, name := range []string{"gone", "silent", "stays"} {
+		if err := table.Create(name, false, 100, 1); err != nil {
+			t.Fatal(err)
+		}
+		g, err := table.Acquire(name, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.SetXmin(10, 20)
+		guards[name] = g
+	}
+	expect := func(when, name string, xmin, catalog uint64) {
+		t.Helper()
+		if i, _ := table.Read(name); uint64(i.Xmin) != xmin || uint64(i.CatalogXmin) != catalog {
+			t.Errorf("%s: %s holds %d and %d, expected %d and %d", when, name, i.Xmin, i.CatalogXmin, xmin, catalog)
+		}
+	}
+	guards["gone"].Release()
+	table.Switched()
+	expect("switched", "gone", 0, 20)
+	expect("switched, attached", "silent", 10, 20)
+	guards["stays"].SetXmin(10, 20)
+	guards["silent"].Release()
+	guards["stays"].Release()
+	expect("left without a word", "silent", 0, 20)
+	expect("left, with one", "stays", 10, 20)
+	table.Settled()
+	expect("settled", "gone", 0, 0)
+	expect("settled", "silent", 0, 0)
+	expect("settled", "stays", 10, 20)
+	table.Switched()
+	expect("switched again", "stays", 0, 20)
+}
+
+func TestPromoted(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	left := func(name, user, host string, ago time.Duration) Info {
+		return Info{Name: name, User: User{user, host}, Inactive: now.Add(-ago)}
+	}
+	for name, c := range map[string]struct {
+		all     []Info
+		primary User
+		want    []string
+	}{
+		"by name":                   {[]Info{left("a", "db2", "::1", time.Hour), left("b", "db3", "::1", 0)}, User{"db2", "::1"}, []string{"a"}},
+		"by host":                   {[]Info{left("a", "x", "10.0.0.2", time.Second), left("b", "y", "10.0.0.3", 0)}, User{"", "10.0.0.2"}, []string{"a"}},
+		"a host of two":             {[]Info{left("a", "x", "::1", 0), left("b", "y", "::1", 0)}, User{"", "::1"}, nil},
+		"left long ago":             {[]Info{left("a", "x", "::1", time.Hour)}, User{"", "::1"}, nil},
+		"in use":                    {[]Info{{Name: "a", ActivePID: 7, User: User{"db2", "::1"}}}, User{"db2", "::1"}, nil},
+		"nobody since the start":    {[]Info{left("a", "", "", 0)}, User{"", ""}, nil},
+		"another name and host":     {[]Info{left("a", "db3", "10.0.0.3", 0)}, User{"db2", "10.0.0.2"}, nil},
+		"lost, so it holds nothing": {[]Info{{Name: "a", User: User{"db2", ""}, Lost: WALRemoved}}, User{"db2", ""}, nil},
+	} {
+		if got := Promoted(c.all, c.primary, now); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, expected %v", name, got, c.want)
+		}
+	}
+}
+
+func TestUnreserve(t *testing.T) {
+	dir := t.TempDir()
+	table := open(t, dir, 0)
+	if err := table.Create("a", false, 100, 1); err != nil {
+		t.Fatal(err)
+	}
+	g, err := table.Acquire("a", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table.Unreserve("a") {
+		t.Error("in use")
+	}
+	g.Release()
+	if !table.Unreserve("a") || table.Persist() != nil || table.Oldest() != 0 {
+		t.Error("it holds WAL")
+	}
+	again := open(t, dir, 0)
+	if i, ok := again.Read("a"); !ok || i.Restart != 0 || i.Lost != NotLost {
+		t.Errorf("after a restart: %+v", i)
+	}
+}
