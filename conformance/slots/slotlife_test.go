@@ -1,4 +1,4 @@
-package conformance
+package slots
 
 import (
 	"strings"
@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
 )
 
 // warns waits for a warning in a proxy's status.
 func warns(t *testing.T, p *pgtest.Proxy, words string) {
 	t.Helper()
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "a warning of "+words, func() (bool, error) {
-		return strings.Contains(strings.Join(status(t, p).Warnings, "\n"), words), nil
+		return strings.Contains(strings.Join(scene.Status(t, p).Warnings, "\n"), words), nil
 	})
 }
 
@@ -53,34 +54,34 @@ func TestPromotedStandbysSlot(t *testing.T) {
 	primary := in.Primary(t, settings)
 	primary.Exec(t, "CREATE TABLE t AS SELECT 1 i")
 	candidate := in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name("s1"), pgtest.Settings("cluster_name = 's1'"))
-	s := &site{in: in, primary: primary, proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{
-		Upstream: hosts(primary, candidate), Config: "feedback: {settle: 1s}\nslots: {auto_create: true}\n",
+	s := &scene.Site{In: in, Primary: primary, Proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{
+		Upstream: scene.Hosts(primary, candidate), Config: "feedback: {settle: 1s}\nslots: {auto_create: true}\n",
 	})}
-	candidate.Set(t, "primary_slot_name = 's1'", "primary_conninfo = '"+s.proxy.Conninfo()+"'")
+	candidate.Set(t, "primary_slot_name = 's1'", "primary_conninfo = '"+s.Proxy.Conninfo()+"'")
 	candidate.Reload()
-	other := s.standby(t, "s2", "s2", settings, pgtest.Settings("cluster_name = 's2'"))
+	other := s.Standby(t, "s2", "s2", settings, pgtest.Settings("cluster_name = 's2'"))
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "both standbys' xmin", func() (bool, error) {
-		return proxySlot(t, s.proxy, "s1").Xmin != 0 && proxySlot(t, s.proxy, "s2").Xmin != 0, nil
+		return scene.ProxySlot(t, s.Proxy, "s1").Xmin != 0 && scene.ProxySlot(t, s.Proxy, "s2").Xmin != 0, nil
 	})
 	primary.Stop(t, pgtest.Immediate)
 	candidate.Promote(t)
-	warns(t, s.proxy, "slot s1 was used by the server that is the primary of timeline 2 now")
+	warns(t, s.Proxy, "slot s1 was used by the server that is the primary of timeline 2 now")
 	for range 20 {
 		candidate.Exec(t, "UPDATE t SET i = i + 1")
 	}
 	pgtest.WaitCaughtUp(t, candidate, other)
-	if one := proxySlot(t, s.proxy, "s1"); one.Xmin != 0 || one.Restart != 0 || one.Status == "lost" {
+	if one := scene.ProxySlot(t, s.Proxy, "s1"); one.Xmin != 0 || one.Restart != 0 || one.Status == "lost" {
 		t.Errorf("the promoted standby's slot: %+v", one)
 	}
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "vacuum to remove what nobody needs", func() (bool, error) {
 		candidate.Exec(t, "VACUUM t")
 		return candidate.Scalar(t, "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 't'") == "0", nil
 	})
-	if two := proxySlot(t, s.proxy, "s2"); two.Xmin == 0 || two.Restart == 0 {
+	if two := scene.ProxySlot(t, s.Proxy, "s2"); two.Xmin == 0 || two.Restart == 0 {
 		t.Errorf("the other standby's slot: %+v", two)
 	}
-	command(t, s.proxy, "DROP_REPLICATION_SLOT s1")
-	if w := strings.Join(status(t, s.proxy).Warnings, "\n"); strings.Contains(w, "slot s1") {
+	scene.Command(t, s.Proxy, "DROP_REPLICATION_SLOT s1")
+	if w := strings.Join(scene.Status(t, s.Proxy).Warnings, "\n"); strings.Contains(w, "slot s1") {
 		t.Errorf("the slot is gone: %s", w)
 	}
 }
@@ -92,32 +93,32 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("max_wal_size = 4MB", "min_wal_size = 2MB"))
 	primary.Exec(t, "SELECT pg_create_physical_replication_slot(n, true) FROM unnest('{capped,gone}'::text[]) n")
-	old := primary.QueryRow(t, realSlot+"capped'")[1]
-	fill(t, primary, 3)
+	old := primary.QueryRow(t, scene.RealSlot+"capped'")[1]
+	scene.Fill(t, primary, 3)
 	primary.Exec(t, "CHECKPOINT")
-	s := &site{in: in, primary: primary, proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{
+	s := &scene.Site{In: in, Primary: primary, Proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{
 		Upstream: primary.Conninfo(), Config: "wal: {keep_size: 16MB, max_slot_wal_keep_size: 16MB}\nfeedback: {settle: 1s}\n",
 	})}
 	adopt := func(name string) {
 		t.Helper()
-		client := startPhysical(t, s.proxy, name, old)
+		client := startPhysical(t, s.Proxy, name, old)
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, name+" to be taken over", func() (bool, error) {
-			return proxySlot(t, s.proxy, name).Real == "adopted", nil
+			return scene.ProxySlot(t, s.Proxy, name).Real == "adopted", nil
 		})
 		client.Close(t.Context())
 	}
 	adopt("gone")
 	primary.Exec(t, "SELECT pg_drop_replication_slot('gone')")
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the slot to be ours alone, and lost where its WAL is not here", func() (bool, error) {
-		slot := proxySlot(t, s.proxy, "gone")
-		return slot.Real == "" && (slot.Status == "lost" || slot.Restart >= status(t, s.proxy).Store.Oldest), nil
+		slot := scene.ProxySlot(t, s.Proxy, "gone")
+		return slot.Real == "" && (slot.Status == "lost" || slot.Restart >= scene.Status(t, s.Proxy).Store.Oldest), nil
 	})
 	adopt("capped")
-	for proxySlot(t, s.proxy, "capped").Status != "lost" {
-		if status(t, s.proxy).Store.Received > parseLSN(t, old)+(64<<20) {
+	for scene.ProxySlot(t, s.Proxy, "capped").Status != "lost" {
+		if scene.Status(t, s.Proxy).Store.Received > scene.ParseLSN(t, old)+(64<<20) {
 			t.Fatal("the store grows and grows")
 		}
-		fill(t, primary, 1)
+		scene.Fill(t, primary, 1)
 	}
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the primary to keep nothing for a lost slot", func() (bool, error) {
 		return primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'capped'") == "0", nil
@@ -125,11 +126,11 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 
 	// The manager makes it anew there: it is taken over anew.
 	primary.Exec(t, "SELECT pg_create_physical_replication_slot('capped', true)")
-	old = primary.QueryRow(t, realSlot+"capped'")[1]
-	client := startPhysical(t, s.proxy, "capped", old)
+	old = primary.QueryRow(t, scene.RealSlot+"capped'")[1]
+	client := startPhysical(t, s.Proxy, "capped", old)
 	defer client.Close(t.Context())
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the new slot to be taken over", func() (bool, error) {
-		slot := proxySlot(t, s.proxy, "capped")
+		slot := scene.ProxySlot(t, s.Proxy, "capped")
 		return slot.Real == "adopted" && slot.Active && slot.Status != "lost", nil
 	})
 }
@@ -137,12 +138,12 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 // A slot that slots.auto_create made for a START that is refused does not stay.
 func TestAutoCreatedForNothing(t *testing.T) {
 	t.Parallel()
-	s := newSiteWith(t, pgtest.Usual(t), pgtest.ProxyOptions{Config: "slots: {auto_create: true}\n"})
+	s := scene.NewSiteWith(t, pgtest.Usual(t), pgtest.ProxyOptions{Config: "slots: {auto_create: true}\n"})
 	for _, at := range []string{"7F/0 TIMELINE 1", "0/1000000 TIMELINE 9"} {
-		if _, err := pgtest.Query(t.Context(), s.proxy.Conninfo("replication=true"), "START_REPLICATION SLOT x PHYSICAL "+at); err == nil {
+		if _, err := pgtest.Query(t.Context(), s.Proxy.Conninfo("replication=true"), "START_REPLICATION SLOT x PHYSICAL "+at); err == nil {
 			t.Fatal("not refused")
 		}
-		if slots := status(t, s.proxy).Slots; len(slots) != 0 {
+		if slots := scene.Status(t, s.Proxy).Slots; len(slots) != 0 {
 			t.Errorf("%s: %+v", at, slots)
 		}
 	}
