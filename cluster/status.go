@@ -107,6 +107,14 @@ func (n *Node) SyncStates() map[uint64]Voter {
 	return all
 }
 
+// Fences reports whether this node has promised never again to vote for a timeline (ruling R2): what the old primary
+// says of itself is void then. Any goroutine may ask.
+func (n *Node) Fences(t lsn.TimelineID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return t != 0 && n.ledger.State().Fenced >= t
+}
+
 // Named reports whether an application_name is that of a member, or of a voter of a rule.
 func (n *Node) Named(name string) bool {
 	n.mu.Lock()

@@ -65,6 +65,7 @@ func ask(t *testing.T, p *pgtest.Server, change func(*roles.Options)) *roles.Kee
 	}
 	o := roles.Options{Upstream: up, Query: authQuery, Dir: filepath.Join(t.TempDir(), "auth"), TTL: time.Minute, MaxAge: time.Hour,
 		Shown:  func() (map[string]string, map[string]string) { return nil, nil },
+		Down:   func() bool { return true }, // as soon as the questions find it so too
 		Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&o)

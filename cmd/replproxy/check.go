@@ -85,16 +85,14 @@ func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
 	return k, err
 }
 
-// openRoles is who verifies clients here; nil with auth.method: relay.
-func openRoles(c *config.Config, up *upstream.Config, shown func() (parameters, settings map[string]string),
-	log *slog.Logger) (*roles.Keeper, error) {
+// openRoles is who verifies clients here, by o and the configuration; nil with auth.method: relay.
+func openRoles(c *config.Config, o roles.Options) (*roles.Keeper, error) {
 	if c.Auth.Method != config.MethodSCRAM {
 		return nil, nil
 	}
-	k, err := roles.Open(roles.Options{
-		Upstream: up, Query: c.Auth.Query, File: c.Auth.UsersFile, Dir: filepath.Join(c.DataDir, "auth"),
-		TTL: c.Auth.CacheTTL, MaxAge: c.Auth.CacheMaxAge, Shown: shown, Logger: log,
-	})
+	o.Query, o.File, o.Dir = c.Auth.Query, c.Auth.UsersFile, filepath.Join(c.DataDir, "auth")
+	o.TTL, o.MaxAge = c.Auth.CacheTTL, c.Auth.CacheMaxAge
+	k, err := roles.Open(o)
 	var file *roles.FileError
 	if errors.As(err, &file) {
 		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("auth.users_file", err))}

@@ -23,6 +23,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -148,10 +149,14 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 
 // openAuth makes what judges clients and speaks to them before they are let in, and the walsender.
 func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
-	p.verifier, err = openRoles(c, p.upstream, func() (parameters, settings map[string]string) {
-		s := p.receiver.Status()
-		return s.Parameters, s.Settings
-	}, p.part("auth"))
+	p.verifier, err = openRoles(c, roles.Options{
+		Upstream: p.upstream, Logger: p.part("auth"), Down: p.receiver.PrimaryDown,
+		Fenced: func() bool { return p.node.Fences(p.store.Positions().Timeline) },
+		Shown: func() (parameters, settings map[string]string) {
+			s := p.receiver.Status()
+			return s.Parameters, s.Settings
+		},
+	})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ type Receiver struct {
 
 	primary      upstream.Endpoint // while a member is streamed from
 	primaryKnown bool
+	unanswered   bool // see PrimaryDown
 }
 
 // New checks o and returns a Receiver that does nothing until [Receiver.Run].
@@ -115,6 +116,9 @@ func (r *Receiver) Run(ctx context.Context) error {
 			continue
 		}
 		r.failed(err)
+		if r.member == "" {
+			r.silent(upstream.Down(err) || streamed > 0 && !answered(err))
+		}
 		var refusal *pgerror.Error
 		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
 			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one

@@ -59,6 +59,7 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				}
 			})
 			r.setPrimary(upstream.Endpoint{}, false)
+			r.silent(upstream.Down(err))
 			r.o.Upstream.DoubtCurrent()
 			if held {
 				r.o.Keeper.Release()

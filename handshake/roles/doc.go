@@ -8,15 +8,15 @@
 //	               │ older, or unknown
 //	               ▼
 //	         Run: auth.query on an SQL connection of our own ──► learn ──► Found
-//	               │ the primary cannot be asked                    │
+//	               │ no answer, and the primary is down             │
 //	               ▼                                                ▼
 //	         cache: asked within cache_max_age ──► Found     data_dir/auth/roles
 //	                                               (not Certain)
 //
 // Invariants:
 //
-//  1. What the primary said last holds for cache_ttl while it can be asked, and for cache_max_age while it
-//     can't; never longer, restarts included.
+//  1. What the primary said last holds for cache_ttl, and for cache_max_age while it is down or fenced; never longer,
+//     restarts included. One that is busy, slow or refuses is not down: then nobody is let in (ruling R33).
 //  2. A role that does not exist is remembered like one that does, so that asking twice tells nobody which it
 //     is; of those a bounded number, in memory only.
 //  3. The query gets the role's name as a bound parameter, on a connection whose settings are ours

@@ -1,27 +1,15 @@
 package roles
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"time"
-	"unicode/utf8"
 
 	"github.com/replproxy/replproxy/handshake/scramauth"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/afterlock"
-)
-
-const (
-	// maxQueue bounds the questions that wait: beyond it the primary counts as one that can't be asked.
-	maxQueue = 256
-	// askWait is how long a log-in waits for an answer, staleWait when what is known may do instead.
-	askWait   = 10 * time.Second
-	staleWait = 2 * time.Second
-	// maxLinger bounds how long what is known is held back so that it comes no sooner than an answer.
-	maxLinger = 100 * time.Millisecond
 )
 
 // Options of a Keeper.
@@ -34,7 +22,11 @@ type Options struct {
 	MaxAge   time.Duration    // auth.cache_max_age
 	// Shown is what the primary reports of itself to a walsender, and its settings as SHOW has them; empty
 	// while nothing is known. They are kept beside the roles, for sessions that begin while it is down.
-	Shown  func() (parameters, settings map[string]string)
+	Shown func() (parameters, settings map[string]string)
+	// Down reports that no primary is there, by another connection than that of the questions; nil: one always is.
+	Down func() bool
+	// Fenced reports that what the primary says is void, since its timeline is fenced; nil: it never is.
+	Fenced func() bool
 	Logger *slog.Logger
 }
 
@@ -44,14 +36,16 @@ type Keeper struct {
 	log   *slog.Logger
 	users *users
 	mock  []byte
-	queue chan *flight
+	first chan *flight // questions about roles that are known, asked first
+	queue chan *flight // and those about other names
 
 	mu          afterlock.Mutex
 	cache       *cache
 	flights     map[string]*flight // questions under way, by name
 	pausedUntil time.Time          // nobody waits for the primary before
 	awayAt      time.Time          // when it could not be reached last; zero: it was reached since
-	took        time.Duration      // how long it took to answer last
+	silent      bool               // no primary answered the last question, or one that stops or starts
+	hold        time.Duration      // every answer is held back until so long after its question
 	iterations  int                // the primary's scram_iterations
 	shown       kept               // Parameters and Settings only
 	lastErr     error              // of the last question
@@ -70,8 +64,16 @@ type flight struct {
 // Open reads what is kept and starts nothing. What is wrong with the users file is a *[FileError].
 func Open(o Options) (*Keeper, error) {
 	k := &Keeper{
-		o: o, log: o.Logger, queue: make(chan *flight, maxQueue), flights: map[string]*flight{},
+		o: o, log: o.Logger, first: make(chan *flight, maxQueue), queue: make(chan *flight, maxQueue),
+		flights: map[string]*flight{}, hold: minHold,
 		cache: newCache(o.TTL, o.MaxAge), iterations: scramauth.DefaultIterations,
+	}
+	never := func() bool { return false }
+	if k.o.Down == nil {
+		k.o.Down = never
+	}
+	if k.o.Fenced == nil {
+		k.o.Fenced = never
 	}
 	var err error
 	if k.users, err = openUsers(o.File, o.Logger); err != nil {
@@ -93,92 +95,6 @@ func Open(o Options) (*Keeper, error) {
 		k.iterations = had.Iterations
 	}
 	return k, nil
-}
-
-// Find says who name is. It blocks while the primary is asked, 10 seconds at most, or until ctx ends.
-func (k *Keeper) Find(ctx context.Context, name string) Found {
-	r, filed := k.users.find(name)
-	if k.o.Query == "" {
-		return Found{Role: r, Known: filed, Certain: true}
-	}
-	k.mu.Lock()
-	now := time.Now()
-	paused, away := now.Before(k.pausedUntil), !k.awayAt.IsZero() && now.Sub(k.awayAt) < max(pause, k.cache.ttl)
-	f, fresh, usable := k.cache.look(name, now)
-	if filed {
-		f, fresh, usable = Found{Role: r, Known: true}, true, true
-	}
-	if fresh || paused || !utf8.ValidString(name) {
-		linger := k.took
-		k.mu.Unlock()
-		if !paused {
-			sleep(ctx, linger)
-		}
-		return fallback(f, (fresh || !utf8.ValidString(name)) && !away, usable || fresh)
-	}
-	q, asked := k.askLocked(name)
-	k.mu.Unlock()
-	if !asked {
-		return fallback(f, false, usable)
-	}
-	wait := askWait
-	if usable {
-		wait = staleWait
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-q.done:
-	case <-timer.C:
-		return fallback(f, false, usable)
-	case <-ctx.Done():
-		return fallback(f, false, usable)
-	}
-	if q.err != nil {
-		return fallback(f, false, usable)
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	f, _, _ = k.cache.look(name, time.Now())
-	f.Certain, f.Asked = true, true
-	return f
-}
-
-// sleep makes what is known as slow as a question, or the time would tell which names are roles that logged in lately.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(min(d, maxLinger))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// fallback is what f is worth when the primary was not asked.
-func fallback(f Found, fresh, usable bool) Found {
-	if !fresh && !usable {
-		return Found{FromPrimary: true}
-	}
-	f.Certain = fresh
-	return f
-}
-
-// askLocked joins the question for name, or puts it.
-func (k *Keeper) askLocked(name string) (*flight, bool) {
-	if q := k.flights[name]; q != nil {
-		return q, true
-	}
-	q := &flight{name: name, done: make(chan struct{})}
-	select {
-	case k.queue <- q:
-		k.flights[name] = q
-		return q, true
-	default:
-		return nil, false
-	}
 }
 
 // Doubt says that a client has failed by what f was worth, or that the primary has refused it: the password
@@ -233,12 +149,14 @@ type Status struct {
 	Questions int64
 	Failures  int64
 	LastError string // of the last question, "" when it was answered
+	Down      bool   // no primary is there, so that what is known of roles is used
 	FileError string // why the users file as it is now is not in use
 }
 
 // Status is now.
 func (k *Keeper) Status() Status {
 	n, fileErr := k.users.status()
+	down, fenced := k.o.Down(), k.o.Fenced()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := Status{
@@ -246,7 +164,7 @@ func (k *Keeper) Status() Status {
 		Questions: k.questions, Failures: k.failures,
 	}
 	if k.lastErr != nil {
-		s.LastError = k.lastErr.Error()
+		s.LastError, s.Down = k.lastErr.Error(), k.silent && down || fenced
 	}
 	if fileErr != nil {
 		s.FileError = fileErr.Error()

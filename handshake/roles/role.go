@@ -31,8 +31,8 @@ type Role struct {
 type Found struct {
 	Role  Role
 	Known bool // there is such a role
-	// Certain: the source said so within cache_ttl. Otherwise the primary could not be asked, and Role is what
-	// it said within cache_max_age, or nothing.
+	// Certain: the source said so within cache_ttl. Otherwise it did not answer: Role is what it said
+	// within cache_max_age if it is down, or nothing.
 	Certain bool
 	// FromPrimary: the secret is the primary's own, not one of auth.users_file.
 	FromPrimary bool

@@ -41,12 +41,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	kept := time.Now()
 	for {
+		queue := k.queue
+		if len(k.first) > 0 {
+			queue = nil // roles come before strangers
+		}
 		select {
 		case <-ctx.Done():
 			k.stop()
 			k.save(true)
 			return nil
-		case q := <-k.queue:
+		case q := <-k.first:
+			a.answer(ctx, q)
+			a.rest()
+		case q := <-queue:
 			a.answer(ctx, q)
 			a.rest()
 		case now := <-ticker.C:
@@ -65,6 +72,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) stop() {
 	for {
 		select {
+		case q := <-k.first:
+			k.finish(q, errStopped)
 		case q := <-k.queue:
 			k.finish(q, errStopped)
 		default:
@@ -130,9 +139,10 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	k.questions++
 	if err != nil && ctx.Err() == nil {
 		k.failures++
-		if k.lastErr == nil {
+		if k.silent = upstream.Down(err); k.lastErr == nil {
 			k.mu.After(func() {
-				k.log.Warn("the primary could not be asked for a role: what is known of roles is used", "err", err)
+				k.log.Warn("the primary could not be asked for a role: what is known holds only while it is down",
+					"err", err)
 			})
 		}
 		if k.lastErr = err; a.conn == nil {
@@ -145,8 +155,8 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if k.lastErr != nil {
 		k.mu.After(func() { k.log.Info("the primary answers for roles again") })
 	}
-	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt = nil, now, time.Time{}, time.Time{}
-	k.took = now.Sub(began)
+	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt, k.silent = nil, now, time.Time{}, time.Time{}, false
+	k.hold = holdFor(k.hold, now.Sub(began))
 	k.cache.learn(name, r, known, now)
 	if n, err := strconv.Atoi(a.conn.Parameters["scram_iterations"]); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true
@@ -184,7 +194,7 @@ func (a *asker) ask(ctx context.Context, name string) (r Role, known bool, err e
 
 // rest closes the connection unless another question waits: none of ours waits idle at the primary (ruling R38).
 func (a *asker) rest() {
-	if a.conn != nil && (len(a.k.queue) == 0 || time.Since(a.opened) >= maxRound) {
+	if a.conn != nil && (len(a.k.first)+len(a.k.queue) == 0 || time.Since(a.opened) >= maxRound) {
 		a.close()
 	}
 }

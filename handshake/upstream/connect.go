@@ -100,6 +100,7 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	}
 	var role error
 	var connected atomic.Bool // the library dials again, in a goroutine of its own, to cancel what failed
+	var heard atomic.Bool
 	cfg.ValidateConnect = func(_ context.Context, pc *pgconn.PgConn) error {
 		role = attrs.judge(pc.ParameterStatus)
 		return role
@@ -108,6 +109,7 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 		conn, err := c.dial.DialContext(ctx, network, address)
 		if err == nil {
 			connected.Store(true)
+			conn = &listening{conn, &heard}
 		}
 		return conn, err
 	}
@@ -117,14 +119,22 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 		return nil, role
 	case err != nil && !connected.Load():
 		return nil, errDial{plainReason(err)}
-	case err != nil && unread != nil:
-		return nil, fmt.Errorf("%w (%w)", reasonOf(err), unread)
 	case err != nil:
-		return nil, reasonOf(err)
+		reason := reasonOf(err)
+		if unread != nil {
+			reason = fmt.Errorf("%w (%w)", reason, unread)
+		}
+		if heard.Load() {
+			return nil, errHeard{reason}
+		}
+		return nil, errSilent{reason}
 	}
 	h, err := pc.Hijack()
 	if err != nil {
 		return nil, err
+	}
+	if clear, ok := h.Conn.(*listening); ok {
+		h.Conn = clear.Conn // within TLS it stays
 	}
 	s := &Session{
 		Conn: h.Conn, Reader: frames.r, Parameters: maps.Clone(h.ParameterStatuses),
@@ -133,7 +143,7 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 	if bySQL {
 		if err := s.settle(ctx); err != nil {
 			s.Close()
-			return nil, err
+			return nil, errHeard{err}
 		}
 	}
 	return s, nil

@@ -93,7 +93,11 @@ func (c *Config) connectAmong(ctx context.Context, list []Endpoint, params map[s
 			return s, failed
 		}
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			cause := context.Cause(ctx)
+			if errors.As(err, new(errHeard)) {
+				cause = errHeard{cause}
+			}
+			err = cause
 		}
 		failed.Attempts = append(failed.Attempts, Attempt{e, err})
 		if ctx.Err() != nil {

@@ -11,5 +11,6 @@ type Auth struct {
 	Questions int64     `json:"questions_total" doc:"times auth.query was asked"`
 	Failures  int64     `json:"failures_total" doc:"times it could not be, or gave no answer of use"`
 	LastError string    `json:"last_error,omitempty" doc:"why not, the last time; absent once it was answered"`
+	Down      bool      `json:"down,omitempty" doc:"the primary is down or fenced: what is known of roles is used"`
 	FileError string    `json:"file_error,omitempty" doc:"why auth.users_file as it is now is not in use"`
 }

@@ -1,0 +1,33 @@
+package walreceiver
+
+import (
+	"errors"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// PrimaryDown reports whether no primary is there, as far as this receiver can tell (ruling R33): there is no stream
+// from it, and the last attempt got no answer, or one of a server that stops or starts. The end of a stream itself
+// leaves it open until the next attempt, and is counted as no answer. While WAL comes from a member of the cluster
+// it is about the connection that looks after the primary. Any goroutine may ask.
+func (r *Receiver) PrimaryDown() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status.Member == "" && r.status.State == Streaming {
+		return false
+	}
+	return !r.primaryKnown && r.unanswered
+}
+
+// silent notes what the last attempt to reach the primary came to.
+func (r *Receiver) silent(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unanswered = yes
+}
+
+// answered reports whether a stream ended by words of the server, other than those of one that ends.
+func answered(err error) bool {
+	return errors.As(err, new(*pgerror.Error)) && !upstream.Down(err)
+}

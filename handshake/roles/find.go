@@ -1,0 +1,154 @@
+package roles
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// maxQueue bounds the questions that wait, of roles and of names of which nothing is known: a log-in beyond it is
+	// refused.
+	maxQueue = 256
+	// askWait is how long a log-in waits for an answer, staleWait while no primary is there.
+	askWait   = 10 * time.Second
+	staleWait = 2 * time.Second
+	// downAgain is how often it is looked whether the walreceiver has found out that no primary is there.
+	downAgain = 50 * time.Millisecond
+)
+
+// Find says who name is. It blocks while the primary is asked, 10 seconds at most, or until ctx ends, and for as long
+// whatever is known of the name: see [Keeper.hold].
+func (k *Keeper) Find(ctx context.Context, name string) Found {
+	r, filed := k.users.find(name)
+	if k.o.Query == "" {
+		return Found{Role: r, Known: filed, Certain: true}
+	}
+	k.mu.Lock()
+	now := time.Now()
+	paused, away := now.Before(k.pausedUntil), !k.awayAt.IsZero() && now.Sub(k.awayAt) < max(pause, k.cache.ttl)
+	f, fresh, usable := k.cache.look(name, now)
+	if filed {
+		f, fresh, usable = Found{Role: r, Known: true}, true, true
+	}
+	until := now.Add(k.hold)
+	if fresh || !utf8.ValidString(name) {
+		k.mu.Unlock()
+		if !paused {
+			sleep(ctx, until)
+		}
+		return fallback(f, !away, usable || fresh)
+	}
+	if paused {
+		k.mu.Unlock()
+		return k.unasked(ctx, f, usable)
+	}
+	q, asked := k.askLocked(name, usable)
+	k.mu.Unlock()
+	if !asked || !k.answered(ctx, q) {
+		return k.unasked(ctx, f, usable)
+	}
+	k.mu.Lock()
+	f, _, _ = k.cache.look(name, time.Now())
+	k.mu.Unlock()
+	f.Certain, f.Asked = true, true
+	sleep(ctx, until)
+	return f
+}
+
+// answered waits for a question: askWait, or staleWait where the walreceiver says that no primary is there.
+func (k *Keeper) answered(ctx context.Context, q *flight) bool {
+	timer := time.NewTimer(staleWait)
+	defer timer.Stop()
+	for first := true; ; first = false {
+		select {
+		case <-q.done:
+			return q.err == nil
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			if k.o.Down() {
+				k.mu.Lock()
+				k.silent = true // nothing came, for as long as that
+				k.mu.Unlock()
+				return false
+			}
+			if !first {
+				return false
+			}
+			timer.Reset(askWait - staleWait)
+		}
+	}
+}
+
+// unasked is what f is worth without an answer of the primary: something only while the primary is down or its word
+// is void (ruling R33). One that is there and busy, or refuses, is no reason to believe what it said before. Where only
+// the walreceiver has not found out yet that it is down, that is waited for, staleWait at most.
+func (k *Keeper) unasked(ctx context.Context, f Found, usable bool) Found {
+	timeout := time.NewTimer(staleWait)
+	defer timeout.Stop()
+	again := time.NewTicker(downAgain)
+	defer again.Stop()
+	for {
+		k.mu.Lock()
+		silent := k.silent
+		k.mu.Unlock()
+		if k.o.Fenced() || silent && k.o.Down() {
+			return fallback(f, false, usable)
+		}
+		if !silent {
+			return Found{FromPrimary: true}
+		}
+		select {
+		case <-again.C:
+		case <-timeout.C:
+			return Found{FromPrimary: true}
+		case <-ctx.Done():
+			return Found{FromPrimary: true}
+		}
+	}
+}
+
+// sleep makes what is known as slow as a question: the time shall not tell which names are roles that logged in
+// lately.
+func sleep(ctx context.Context, until time.Time) {
+	d := time.Until(until)
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// fallback is what f is worth when the primary was not asked.
+func fallback(f Found, certain, usable bool) Found {
+	if !usable && !certain {
+		return Found{FromPrimary: true}
+	}
+	f.Certain = certain
+	return f
+}
+
+// askLocked joins the question for name, or puts it: before those about strangers when something is known of the name,
+// so that a crowd of invented names holds up no role.
+func (k *Keeper) askLocked(name string, known bool) (*flight, bool) {
+	if q := k.flights[name]; q != nil {
+		return q, true
+	}
+	q := &flight{name: name, done: make(chan struct{})}
+	queue := k.queue
+	if known {
+		queue = k.first
+	}
+	select {
+	case queue <- q:
+		k.flights[name] = q
+		return q, true
+	default:
+		return nil, false
+	}
+}
