@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 const (
@@ -49,6 +50,9 @@ type Options struct {
 	// Logger is required.
 	Logger *slog.Logger
 
+	// Room says how many descriptors a connection that was made just now leaves for the rest of the proxy. When they
+	// are few somebody who has not logged in makes room; nil: there are enough.
+	Room func(net.Conn) descriptors.Room
 	// ConnectWait is how long Upstream may wait for a primary now, beyond the time that connecting takes;
 	// nil: not at all.
 	ConnectWait func() time.Duration
@@ -84,6 +88,9 @@ func (o *Options) complete() error {
 	setDefault(&o.DrainGrace, DefaultDrainGrace)
 	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)
 	setDefault(&o.KeepAlive, DefaultKeepAlive())
+	if o.Room == nil {
+		o.Room = func(net.Conn) descriptors.Room { return descriptors.Ample }
+	}
 	if o.NewestMinor == nil {
 		o.NewestMinor = func() uint16 { return 0 }
 	}

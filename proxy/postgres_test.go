@@ -118,7 +118,7 @@ func TestPasswordsPassThrough(t *testing.T) {
 func TestPsqlOverBothSockets(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	s := in.Primary(t)
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Access: rules(t, "host all all all relay", "local all all trust")})
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Access: rules(t, "host all all all trust", "local all all trust")})
 	dir := in.TempDir(t)
 	listeners, err := proxy.Listen(t.Context(), []string{"unix:" + dir})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -89,10 +90,13 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 		case errors.Is(err, errHungUp):
 			return err
 		case err != nil:
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !descriptors.IsShort(err) {
 				s.outage.found(began)
 			}
 			log.Warn("cannot connect to the primary", "err", err)
+			if descriptors.IsShort(err) {
+				return Tell(errTooManyClients().WithDetail("replproxy has too many open files.").WithCause(err))
+			}
 			return Tell(relay.Unreachable(err))
 		}
 		err = s.join(ctx, req, session, up, turn, again)

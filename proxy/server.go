@@ -10,15 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
-)
-
-const (
-	// minAcceptDelay and maxAcceptDelay bound the wait after a failed accept, most often for want of
-	// file descriptors: long enough not to spin, short enough that nobody notices once it is over.
-	minAcceptDelay = 5 * time.Millisecond
-	maxAcceptDelay = time.Second
 )
 
 // Server accepts connections and sees each of them through to its end. Make it with New. Its methods
@@ -32,6 +26,7 @@ type Server struct {
 	cancels  cancels
 	turns    turns
 	starting starting
+	lines    quota // of log lines that strangers cause
 
 	// The groups end one after the other: see drain.go.
 	startups, relays, physicals *group
@@ -132,39 +127,57 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, <-engine)
 }
 
-// accept serves one listener until it is closed. What may pass by itself is waited out; ctx ends the
-// wait.
+// accept serves one listener until it is closed. What may pass by itself is waited out.
 func (s *Server) accept(ctx context.Context, l net.Listener) error {
-	delay, at := time.Duration(0), ""
+	at := ""
 	if door, ok := l.(*Door); ok {
 		at = door.Address
 	}
+	l = descriptors.Patient(l, s.log)
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	for {
 		conn, err := l.Accept()
-		if err == nil {
-			delay = 0
-			s.accepted.Add(1)
-			s.begin(conn, at)
-			continue
-		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
 			return nil
-		}
-		if errors.Is(err, net.ErrClosed) {
+		case err != nil:
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
 		}
-		delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
-		s.log.Warn("cannot accept connections", "listen", l.Addr().String(), "err", err, "retry_in", delay)
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			return nil
-		}
+		s.accepted.Add(1)
+		s.begin(conn, at)
 	}
 }
 
-// begin starts the goroutine of one connection, which came in at a listener's address.
+// warnShort says, a bounded number of times, that there is no descriptor for a client.
+func (s *Server) warnShort(conn net.Conn) {
+	if dropped, ok := s.lines.admit(); ok {
+		s.log.Warn("too many open files: a connection is refused",
+			"peer", addrString(conn.RemoteAddr()), "lines_dropped", dropped)
+	}
+}
+
+// MakeRoom ends a connection that says nothing, or else one that has not logged in, so that its descriptors are free
+// in a moment. It reports false when there is none.
+func (s *Server) MakeRoom() bool { return s.starting.makeRoom() || s.sessions.dropOne() }
+
+// roomPause is how long the next client waits after one for whom somebody had to make room: that is done then.
+const roomPause = time.Millisecond
+
+// begin starts the goroutine of one connection, which came in at a listener's address. When descriptors run short
+// somebody makes room; if nobody can, or not fast enough, conn is not served.
 func (s *Server) begin(conn net.Conn, at string) {
+	if room := s.o.Room(conn); room != descriptors.Ample {
+		defer time.Sleep(roomPause)
+		if made := s.MakeRoom(); room == descriptors.Short || !made {
+			s.refusals.add(ReasonCrowded)
+			s.warnShort(conn)
+			_ = conn.Close()
+			return
+		}
+	}
 	s.startups.wg.Add(1)
 	leave := s.starting.enter(conn)
 	go s.serve(conn, at, leave, sync.OnceFunc(s.startups.wg.Done))

@@ -2,8 +2,8 @@ package proxy
 
 import (
 	"cmp"
-	"container/list"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/internal/crowd"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -64,9 +65,10 @@ type Session struct {
 	// physical judges the client as a physical walsender, by the same rules; set for logical ones.
 	physical access.Decision
 
-	giveWay  func()        // ends the session for others, as long as its client has not logged in; nil: it never does
-	table    *sessions     // set by add
-	unproven *list.Element // of the table, and guarded by its lock; nil once the client has logged in
+	giveWay func()    // ends the session for others, as long as its client has not logged in; nil: it never does
+	table   *sessions // set by add
+	// unproven is the table's, and guarded by its lock; nil once the client has logged in.
+	unproven *crowd.Member[*Session, netip.Prefix]
 
 	verified *roles.Verified // set before the session is routed; nil: the primary verifies
 
@@ -262,6 +264,25 @@ func (t *sessions) makeRoom(will func(*Session) bool) {
 		t.take(s)
 		go s.giveWay()
 	}
+}
+
+// dropOne ends one session that has not logged in, and without a word: to wait until the client has read it would
+// cost the descriptor meanwhile. It reports false when there is none.
+func (t *sessions) dropOne() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.unproven.pick(func(*Session) bool { return true })
+	if s == nil {
+		return false
+	}
+	t.take(s)
+	conn := s.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn() // a good-bye within TLS would wait too
+	}
+	_ = conn.Close()
+	go s.giveWay()
+	return true
 }
 
 // Proved notes that the client has logged in, before it is told: the session gives way to nobody from now on.

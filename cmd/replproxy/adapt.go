@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
@@ -11,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/replproxy/replproxy/proxy/physical"
@@ -25,12 +27,17 @@ func limits(c *config.Config) proxy.Limits {
 	}
 }
 
-// dialer gives clients' log-ins a bare connection to the primary.
-func dialer(up *upstream.Config) proxy.Dialer {
+// dialer gives clients' log-ins a bare connection to the primary. When descriptors run short makeRoom is asked to end
+// another client's connection; it reports whether it did.
+func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool) proxy.Dialer {
 	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
 		raw, err := up.DialPrimary(ctx, wait)
 		if err != nil {
 			return nil, err
+		}
+		if room := files.Room(raw.Conn); room != descriptors.Ample && (!makeRoom() || room == descriptors.Short) {
+			_ = raw.Close()
+			return nil, fmt.Errorf("connect for a client: %w", syscall.EMFILE)
 		}
 		return &relay.Upstream{
 			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(), ChannelBinding: up.ChannelBinding(),

@@ -20,6 +20,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -78,7 +79,8 @@ func openControl(dir string, node *cluster.Node, set *settings, log *slog.Logger
 	mux.HandleFunc("POST /drop-rule", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, set.dropRule(r.Context()))
 	})
-	return &control{l, &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}}, nil
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}
+	return &control{descriptors.Patient(l, log), server}, nil
 }
 
 // answer is an empty document, or why not.

@@ -163,7 +163,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	known := knownOf(p.receiver, p.verifier)
 	p.handler, err = physical.New(physical.Options{
 		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
-		Hub:                   p.hub, Upstream: dialer(p.upstream), Gate: p.gate, Logger: p.part("walsender"),
+		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Reserved:   p.node.Named,
@@ -220,11 +220,11 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
 	p.server, err = proxy.New(proxy.Options{
-		Listeners: listeners, Upstream: dialer(p.upstream), Physical: p.handler, Database: p.handler,
+		Listeners: listeners, Upstream: p.dialer(), Physical: p.handler, Database: p.handler,
 		Console: p.handler,
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
-		ConnectWait: wait, Logger: p.part("proxy"),
+		ConnectWait: wait, Room: p.files.Room, Logger: p.part("proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },
 	})
 	if err != nil {
@@ -240,3 +240,9 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	return nil
 }
+
+// dialer gives clients' log-ins connections to the primary.
+func (p *parts) dialer() proxy.Dialer { return dialer(p.upstream, p.files, p.makeRoom) }
+
+// makeRoom is the server's, which is made after those that ask for it.
+func (p *parts) makeRoom() bool { return p.server != nil && p.server.MakeRoom() }

@@ -17,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/internal/logqueue"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -32,6 +33,7 @@ type parts struct {
 	queue    *logqueue.Queue // of log's lines
 	log      *slog.Logger
 	profiles bool
+	files    descriptors.Budget // of open files
 	build    build
 	started  time.Time
 

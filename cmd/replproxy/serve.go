@@ -90,6 +90,9 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqu
 		settings: set, upstream: up, queue: queue, log: log, profiles: profiles,
 		build: readBuild(), started: time.Now(),
 	}
+	if p.files, err = openFiles(set.now(), log); err != nil {
+		return err
+	}
 	defer p.close(&err)
 	for _, open := range []func(context.Context, *config.Config) error{
 		p.openStore, p.openCluster, p.openSlots, p.openStream, p.openAuth, p.openDoors, p.openServer,

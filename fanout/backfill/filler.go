@@ -12,6 +12,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 const (
@@ -273,7 +274,8 @@ func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
 		errs = append(errs, fmt.Errorf("%s: %w", src, err))
 	}
 	cause := ErrUnavailable
-	if err := errors.Join(errs...); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if err := errors.Join(errs...); errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT) || descriptors.IsShort(err) {
 		cause = ErrNoRoom
 	}
 	err = fmt.Errorf("%w: segment %s: %w", cause, f.o.Store.Name(seg), errors.Join(errs...))

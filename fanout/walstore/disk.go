@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 // stages are the three steps from memory to durable, each with its own lock, so that they overlap:
@@ -141,7 +142,8 @@ func (s *Store) syncStep() (bool, error) {
 	}
 	if names {
 		if err := s.fs.SyncDir(s.walDir); err != nil {
-			return false, fmt.Errorf("flush WAL directory: %w", err)
+			// To open it may fail for want of a descriptor; then nothing was asked of it.
+			return false, noSpace(fmt.Errorf("flush WAL directory: %w", err))
 		}
 		for _, f := range files {
 			f.fresh = false
@@ -210,8 +212,9 @@ func (s *Store) markStep() (bool, error) {
 // errNoSpace marks an error after which the same write can be tried again. One of fsync can't.
 var errNoSpace = errors.New("no space left for WAL")
 
+// noSpace marks err if it says that there is no space now, or no descriptor to open a file with.
 func noSpace(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || descriptors.IsShort(err) {
 		return fmt.Errorf("%w: %w", errNoSpace, err)
 	}
 	return err

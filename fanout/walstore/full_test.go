@@ -114,6 +114,52 @@ func TestFullDiskMakesRoom(t *testing.T) {
 	})
 }
 
+// TestDescriptorsRunOut: whatever can't be opened, in the middle of a switch of segments as well, is opened later. The
+// store goes on, and the segments are whole.
+func TestDescriptorsRunOut(t *testing.T) {
+	for _, what := range []vfs.Op{vfs.OpOpen, vfs.OpCreate, vfs.OpSyncDir} {
+		for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
+			synctest.Test(t, func(t *testing.T) {
+				disk := vfs.NewMem()
+				fsys := vfs.NewFault(disk)
+				s := openMem(t, fsys)
+				g := newGen()
+				g.Fill(g.Start()+6<<20, rand.New(rand.NewPCG(4, 4)))
+				begin(t, s, g)
+				stop := run(t, s)
+				synctest.Wait()
+				fsys.Set(func(op vfs.Op, _ string) error {
+					if op == what || what == vfs.OpCreate && op == vfs.OpOpen {
+						return errno
+					}
+					return nil
+				})
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					for _, m := range g.Messages(g.Start(), nil) {
+						appendMessage(t, s, m)
+					}
+				}()
+				synctest.Wait()
+				if p := s.Positions(); s.Err() != nil || !s.Full() || p.Flushed == g.End() {
+					t.Fatalf("%s, %v: %v, full %v, %+v", what, errno, s.Err(), s.Full(), p)
+				}
+				fsys.Set(nil)
+				moved := s.Watch(MovedFlushed)
+				defer moved.Close()
+				for <-done; s.Positions().Flushed != g.End(); {
+					<-moved.C()
+				}
+				readAll(t, s, g, 1, g.Start(), g.End())
+				if err := stop(); err != nil || s.Full() {
+					t.Fatalf("%s, %v: %v", what, errno, err)
+				}
+			})
+		}
+	}
+}
+
 // TestSlowReaderHoldsNothingWhenShort: it is told that its WAL is gone.
 func TestSlowReaderHoldsNothingWhenShort(t *testing.T) {
 	var short atomic.Bool

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 // Run moves WAL from memory to disk until ctx ends, then writes and flushes everything received by
@@ -59,13 +61,21 @@ func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bo
 		}
 		if !full {
 			s.full.Add(1)
-			s.log.Error("the disk is full: WAL waits in memory for space, and the stream once that is used up",
-				"err", err)
+			s.sayFull(err)
 		}
 		full = true
 		signal(s.makeC) // slots may have let go of something
 		again.Reset(noSpaceRetry)
 	}
+}
+
+func (s *Store) sayFull(err error) {
+	if descriptors.IsShort(err) {
+		s.log.Error("too many open files: WAL waits in memory, and the stream once that is used up",
+			"err", err)
+		return
+	}
+	s.log.Error("the disk is full: WAL waits in memory for space, and the stream once that is used up", "err", err)
 }
 
 // exhaust repeats step while there is work.

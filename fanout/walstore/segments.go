@@ -103,6 +103,10 @@ func (x *segments) create(k segKey) (vfs.File, error) {
 	}
 	f, err := x.fs.OpenWrite(path)
 	if err != nil {
+		// It may be opened later: until then there is no segment of that name.
+		if back := x.fs.Rename(path, x.path(spare)); back == nil {
+			x.addSpare(spare)
+		}
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
 	return f, nil

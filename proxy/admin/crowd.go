@@ -4,58 +4,81 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
-	"time"
+
+	"github.com/replproxy/replproxy/internal/crowd"
 )
 
-// crowd bounds the open connections of the server. A new one beyond the limit is served all the same: the one
-// that has been quiet for longest makes room, so that nobody keeps probes and scrapers out by connections that
-// say nothing.
-type crowd struct {
+// guests bounds the open connections of the server. A new one beyond the limit is served all the same: of those that
+// are quiet the one makes room that has been so for longest, of the address that has most, so that nobody keeps probes
+// and scrapers out by connections that say nothing. Only if none is quiet a request does.
+type guests struct {
 	limit int
 
-	mu   sync.Mutex
-	open map[net.Conn]presence
+	mu          sync.Mutex
+	quiet, busy crowd.Crowd[net.Conn, netip.Addr] // in the order in which they became so
+	open        map[net.Conn]*guest
 }
 
-// presence is what a connection does, and since when.
-type presence struct {
-	busy  bool // a request has begun
-	since time.Time
+// guest is one connection's place in one of the two.
+type guest struct {
+	in    *crowd.Crowd[net.Conn, netip.Addr]
+	place *crowd.Member[net.Conn, netip.Addr]
 }
 
-func newCrowd(limit int) *crowd { return &crowd{limit: limit, open: map[net.Conn]presence{}} }
+func newGuests(limit int) *guests { return &guests{limit: limit, open: map[net.Conn]*guest{}} }
 
 // note is the server's ConnState.
-func (c *crowd) note(conn net.Conn, state http.ConnState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (g *guests) note(conn net.Conn, state http.ConnState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.open[conn]
+	if was != nil {
+		was.in.Remove(was.place)
+	}
 	switch state {
 	case http.StateClosed, http.StateHijacked:
-		delete(c.open, conn)
+		delete(g.open, conn)
 		return
 	case http.StateNew:
-		if len(c.open) >= c.limit {
-			c.makeRoom()
+		if len(g.open) >= g.limit {
+			g.makeRoom()
+		}
+	default:
+		if was == nil {
+			return // it had to go
 		}
 	}
-	c.open[conn] = presence{state == http.StateActive, time.Now()}
+	in := &g.quiet
+	if state == http.StateActive {
+		in = &g.busy
+	}
+	g.open[conn] = &guest{in, in.Add(conn, addressOf(conn))}
 }
 
-// makeRoom closes the quiet connection, or else the request, that is oldest.
-func (c *crowd) makeRoom() {
-	var victim net.Conn
-	var is presence
-	for conn, p := range c.open {
-		if victim == nil || is.busy && !p.busy || is.busy == p.busy && p.since.Before(is.since) {
-			victim, is = conn, p
-		}
+func (g *guests) makeRoom() {
+	in := &g.quiet
+	if in.Len() == 0 {
+		in = &g.busy
 	}
-	if victim != nil {
-		delete(c.open, victim)
-		if secure, ok := victim.(*tls.Conn); ok {
-			victim = secure.NetConn() // a good-bye within TLS would wait for a peer that does not read
-		}
-		_ = victim.Close()
+	victim := in.Victim(nil)
+	if victim == nil {
+		return
 	}
+	in.Remove(victim)
+	conn := victim.Value
+	delete(g.open, conn)
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn() // a good-bye within TLS would wait for a peer that does not read
+	}
+	_ = conn.Close()
+}
+
+// addressOf is what guests are grouped by; the zero address for what is no TCP.
+func addressOf(conn net.Conn) netip.Addr {
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }

@@ -54,14 +54,48 @@ func TestCrowdLocksNobodyOut(t *testing.T) {
 			if took := time.Since(began); took > headerTimeout {
 				t.Errorf("the probe waited %v", took)
 			}
-			s.crowd.mu.Lock()
-			defer s.crowd.mu.Unlock()
-			if n := len(s.crowd.open); n > maxConnections {
+			s.guests.mu.Lock()
+			defer s.guests.mu.Unlock()
+			if n := len(s.guests.open); n > maxConnections {
 				t.Errorf("%d connections are held", n)
 			}
 		})
 	}
 }
+
+// A crowd makes room for itself: a scraper's kept connection is older than all of it, and stays.
+func TestCrowdMakesRoomForItself(t *testing.T) {
+	g := newGuests(4)
+	kept := &visitor{ip: "10.0.0.1"}
+	g.note(kept, http.StateNew)
+	g.note(kept, http.StateActive)
+	g.note(kept, http.StateIdle)
+	var crowd []*visitor
+	for range 20 {
+		v := &visitor{ip: "10.0.0.2"}
+		g.note(v, http.StateNew)
+		crowd = append(crowd, v)
+	}
+	if kept.closed || !crowd[0].closed || crowd[19].closed || len(g.open) != 4 {
+		t.Errorf("kept closed %v, %d open", kept.closed, len(g.open))
+	}
+	for _, v := range append(crowd, kept) {
+		g.note(v, http.StateActive) // those that had to go as well: the server may not have noticed
+		g.note(v, http.StateClosed)
+	}
+	if len(g.open)+g.quiet.Len()+g.busy.Len() != 0 {
+		t.Errorf("left: %d, %d, %d", len(g.open), g.quiet.Len(), g.busy.Len())
+	}
+}
+
+type visitor struct {
+	net.Conn
+	ip     string
+	closed bool
+}
+
+func (v *visitor) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(v.ip)} }
+func (v *visitor) Close() error         { v.closed = true; return nil }
 
 type source struct{}
 

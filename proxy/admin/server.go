@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 // Bounds of the HTTP server. It serves probes and a scraper, not the public.
@@ -27,7 +29,7 @@ const (
 	idleTimeout    = 60 * time.Second
 	stopTimeout    = 2 * time.Second // answers under way at shutdown
 	maxHeader      = 16 << 10
-	maxConnections = 64 // see crowd
+	maxConnections = 64 // see guests
 )
 
 //go:embed page
@@ -51,14 +53,14 @@ type Options struct {
 
 // Server is the HTTP server. [New] starts nothing.
 type Server struct {
-	o     Options
-	http  *http.Server
-	crowd *crowd
+	o      Options
+	http   *http.Server
+	guests *guests
 }
 
 // New makes a server with a metrics registry of its own.
 func New(o Options) *Server {
-	s := &Server{o: o, crowd: newCrowd(maxConnections)}
+	s := &Server{o: o, guests: newGuests(maxConnections)}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerTimeout,
@@ -66,7 +68,7 @@ func New(o Options) *Server {
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ConnState:         s.crowd.note,
+		ConnState:         s.guests.note,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -75,7 +77,7 @@ func New(o Options) *Server {
 // Run serves until ctx ends, then lets answers under way finish for a moment.
 func (s *Server) Run(ctx context.Context) error {
 	done := make(chan error, 1)
-	l := s.o.Listener
+	l := descriptors.Patient(s.o.Listener, s.o.Logger)
 	if s.o.TLS != nil {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.config})
 	}
