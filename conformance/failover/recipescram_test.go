@@ -21,7 +21,7 @@ func newAnewSite(t *testing.T) *recipeSite {
 	in := pgtest.Need(t, 15)
 	const waitsFor = "synchronous_standby_names = 'ANY 1 (proxy_a, proxy_b, proxy_c)'"
 	settings := pgtest.Settings("wal_keep_size = 1GB")
-	s := &recipeSite{in: in, dir: in.TempDir(t)}
+	s := &recipeSite{Recipe: scene.NewRecipe(t, in)}
 	s.primary = in.Primary(t, settings, pgtest.HBA(
 		"host all postgres all trust", "host replication postgres all trust",
 		"host all all all scram-sha-256", "host replication all all scram-sha-256"))
@@ -33,11 +33,11 @@ func newAnewSite(t *testing.T) *recipeSite {
 	for _, name := range []string{"s1", "s2", "s3"} {
 		s.standbys = append(s.standbys, in.Standby(t, pgtest.StandbyOptions{From: s.primary}, settings, pgtest.Name(name)))
 	}
-	s.proxies = scene.ClusterOf(t, scene.Hosts(append(servers, s.standbys...)...)+" user=replproxy password=own", scene.RuleFile("ANY 1 (s2, s3)")+
+	s.Proxies = scene.ClusterOf(t, scene.Hosts(append(servers, s.standbys...)...)+" user=replproxy password=own", scene.RuleFile("ANY 1 (s2, s3)")+
 		"auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)'}\n"+
 		"access: [host all all 127.0.0.1/32 scram-sha-256, host replication standby 127.0.0.1/32 scram-sha-256]\n",
 		"proxy_a", "proxy_b", "proxy_c")
-	a, b, c := s.proxies[0], s.proxies[1], s.proxies[2]
+	a, b, c := s.Proxies[0], s.Proxies[1], s.Proxies[2]
 	const asStandby = " user=standby password=secret sslmode=disable"
 	ofC := fmt.Sprintf("host=127.0.0.1 port=%d", c.Port) + asStandby
 	for i, conninfo := range []string{fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d", a.Port, b.Port) + asStandby, ofC, ofC} {
@@ -46,12 +46,12 @@ func newAnewSite(t *testing.T) *recipeSite {
 	}
 	scene.Attached(t, a, "s1")
 	scene.Attached(t, c, "s2", "s3")
-	scene.WaitSatisfiable(t, s.proxies...)
+	scene.WaitSatisfiable(t, s.Proxies...)
 	s.primary.Set(t, waitsFor)
 	s.primary.Reload()
 	asTeller := []string{"user=teller", "password=money"}
 	s.load = scene.StartLedger(t, s.primary, map[string]string{"b": b.Conninfo(asTeller...), "c": c.Conninfo(asTeller...)})
-	s.ssh(t)
+	s.SSH(t)
 	return s
 }
 
@@ -60,7 +60,7 @@ func newAnewSite(t *testing.T) *recipeSite {
 // without a primary, fed, proven and promoted by the recipe.
 func TestPromoteLoggedInAnew(t *testing.T) {
 	s := newAnewSite(t)
-	candidate, own, other := s.standbys[0], s.proxies[0], s.proxies[1]
+	candidate, own, other := s.standbys[0], s.Proxies[0], s.Proxies[1]
 	s.load.WaitProgress(t, 20)
 	candidate.Kill9(t)
 	s.load.WaitProgress(t, 50)
@@ -69,7 +69,7 @@ func TestPromoteLoggedInAnew(t *testing.T) {
 		return strings.Contains(string(b), `"standby"`), nil
 	})
 	s.primary.Kill9(t)
-	for _, p := range s.proxies {
+	for _, p := range s.Proxies {
 		p.Program(t, "fence", "--timeline", "1", "--data-dir", p.DataDir)
 	}
 	tail := func(p *pgtest.Proxy) (string, error) {

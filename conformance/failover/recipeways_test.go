@@ -13,7 +13,7 @@ import (
 // scp is a program that takes a proxy's name for its host, as ssh does.
 func (s *recipeSite) scp(t *testing.T) (program string) {
 	t.Helper()
-	return s.write(t, "scp", "#!/bin/sh\nexec cp \"${1#*:}\" \"$2\"\n")
+	return s.Write(t, "scp", "#!/bin/sh\nexec cp \"${1#*:}\" \"$2\"\n")
 }
 
 // A candidate that lacks acknowledged WAL and cannot log in any more takes it from the files of a proxy's
@@ -21,7 +21,7 @@ func (s *recipeSite) scp(t *testing.T) (program string) {
 func TestPromoteFedByFiles(t *testing.T) {
 	s := newRecipeSite(t, "ANY 1 (s2, s3)", []int{0, 0, 0}, "proxy_a")
 	s.load.WaitProgress(t, 20)
-	candidate, proxy := s.standbys[0], s.proxies[0]
+	candidate, proxy := s.standbys[0], s.Proxies[0]
 	candidate.Kill9(t)
 	scene.WriteWAL(t, s.primary, 20) // it lacks more than one segment
 	s.load.WaitProgress(t, 50)
@@ -66,7 +66,7 @@ func TestPromoteFurthest(t *testing.T) {
 			}
 			args = append(args, conninfo)
 		}
-		cmd, out := s.begin(t, "promote_furthest.sh", nil, args...)
+		cmd, out := s.Begin(t, "promote_furthest.sh", nil, args...)
 		err := cmd.Wait()
 		return out.String(), err
 	}
@@ -88,7 +88,7 @@ func TestPromoteFurthest(t *testing.T) {
 	s.primary.Kill9(t)
 	for _, standby := range s.standbys[:3] {
 		standby.Exec(t, "ALTER SYSTEM RESET primary_conninfo")
-		standby.Set(t, "primary_conninfo = '"+s.proxies[0].Conninfo()+"'")
+		standby.Set(t, "primary_conninfo = '"+s.Proxies[0].Conninfo()+"'")
 		standby.Reload()
 	}
 	s.goesOn(t, promoted)

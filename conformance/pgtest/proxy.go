@@ -52,6 +52,7 @@ type Proxy struct {
 
 	options ProxyOptions
 	bin     string
+	older   bool // bin is that of another release
 	who     account
 	logPath string
 	proc    *process
@@ -70,7 +71,7 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 		Port: FreePort(t), HTTPPort: FreePort(t),
 		options: o, bin: o.Binary, who: who, logPath: filepath.Join(dir, "log"),
 	}
-	if p.bin == "" {
+	if p.older = p.bin != "" && p.bin != Binary(t); p.bin == "" {
 		p.bin = Binary(t)
 	}
 	if p.Name == "" {
@@ -111,6 +112,16 @@ func (p *Proxy) Configure(t testing.TB, content string) {
 	}
 }
 
+// Config returns the content of the file for -c.
+func (p *Proxy) Config(t testing.TB) string {
+	t.Helper()
+	content, err := os.ReadFile(p.configPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
 // Replace changes a text in the file for -c.
 func (p *Proxy) Replace(t testing.TB, old, with string) {
 	t.Helper()
@@ -142,8 +153,11 @@ func (p *Proxy) args() []string {
 }
 
 // access is the rules that are given as arguments. A file or arguments with rules of their own, or a proxy that
-// verifies clients itself, get none.
+// verifies clients itself, get none; nor does another release, which may not know the flag.
 func (p *Proxy) access() (args []string) {
+	if p.older {
+		return nil
+	}
 	rules := p.options.Access
 	file, _ := os.ReadFile(p.configPath()) // as it is now; without one there are no rules in it
 	said := string(file) + strings.Join(p.options.Args, "\n")
@@ -278,7 +292,7 @@ func (p *Proxy) Become(t testing.TB, binary string) {
 	if code := p.Terminate(t); code != 0 {
 		t.Errorf("%s ended with exit code %d", p.Name, code)
 	}
-	p.bin = binary
+	p.bin, p.older = binary, binary != Binary(t)
 	p.Start(t)
 }
 

@@ -112,6 +112,7 @@ func (h *history) play(seed uint64, rule string) {
 	pgtest.WaitFor(h.t, time.Minute, "the rule", func() (bool, error) {
 		return h.query("SHOW synchronous_standby_names")[0][0] == rule, nil
 	})
+	h.query("CHECKPOINT") // commits wait once the checkpointer has read the setting: it does before it works
 	for range 12 {
 		h.commit()
 		h.act()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,10 +28,12 @@ type Ledger struct {
 	cancel  context.CancelFunc
 	workers []*ledgerWorker
 	all     sync.WaitGroup
+	gate    sync.RWMutex // held for writing while paused
 }
 
 type ledgerWorker struct {
 	name, conninfo string
+	paused         atomic.Bool
 
 	mu     sync.Mutex
 	acked  int64
@@ -47,16 +50,42 @@ func StartLedger(t *testing.T, primary *pgtest.Server, conninfos map[string]stri
 	for name, conninfo := range conninfos {
 		w := &ledgerWorker{name: name, conninfo: conninfo}
 		l.workers = append(l.workers, w)
-		l.all.Go(func() { w.run(ctx) })
+		l.all.Go(func() { w.run(ctx, &l.gate) })
 	}
 	t.Cleanup(func() { cancel(); l.all.Wait() })
 	return l
 }
 
-// run writes until ctx ends.
-func (w *ledgerWorker) run(ctx context.Context) {
+// Pause lets every worker end its connection, and returns what lets them go on. It blocks for the statements under way.
+func (l *Ledger) Pause() (resume func()) {
+	for _, w := range l.workers {
+		w.paused.Store(true)
+	}
+	l.gate.Lock()
+	return func() {
+		for _, w := range l.workers {
+			w.paused.Store(false)
+		}
+		l.gate.Unlock()
+	}
+}
+
+// run writes until ctx ends. It holds the gate while it has a connection.
+func (w *ledgerWorker) run(ctx context.Context, gate *sync.RWMutex) {
+	gate.RLock()
+	defer gate.RUnlock()
 	var conn *pgconn.PgConn
 	for n := 1; ctx.Err() == nil; n++ {
+		if w.paused.Load() {
+			if conn != nil {
+				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				_ = conn.Close(end)
+				cancel()
+				conn = nil
+			}
+			gate.RUnlock()
+			gate.RLock()
+		}
 		statement, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 		var err error
 		if conn == nil {
