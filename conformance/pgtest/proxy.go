@@ -19,8 +19,8 @@ import (
 // Bounds on replproxy's start and clean stop. A stop sends standbys what they lack first.
 const (
 	proxyStartTimeout = 90 * time.Second
-	proxyStopTimeout  = 90 * time.Second
-	httpTimeout       = 20 * time.Second
+	proxyStopTimeout  = 4 * time.Minute
+	httpTimeout       = time.Minute
 )
 
 // ProxyOptions says how replproxy is run.

@@ -18,7 +18,7 @@ import (
 // Bounds on a server's start and stop: generous, because two cores may run many of them at once.
 const (
 	startTimeout = 90 * time.Second
-	stopTimeout  = 90 * time.Second
+	stopTimeout  = 4 * time.Minute
 )
 
 // StopMode is PostgreSQL's way to stop, by the signal that asks for it.

@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files from live servers")
 
 // answerTimeout bounds one command of the corpus. A base backup checkpoints first.
-const answerTimeout = 30 * time.Second
+const answerTimeout = 2 * time.Minute
 
 // differential compares one corpus with servers: live = golden (where that version is recorded) =
 // parser.
