@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Snapshot copies the data directory of a stopped server, as a hypervisor does with its disk. revert puts the copy back;
-// the server must be stopped then as well. It may be called more than once.
+// Snapshot copies the data directory of a stopped server, as a hypervisor does with its disk. revert puts the copy
+// back; the server must be stopped then as well. It may be called more than once.
 func (s *Server) Snapshot(t testing.TB) (revert func(t testing.TB)) {
 	t.Helper()
 	kept := s.Dir + ".snapshot"
