@@ -1,6 +1,6 @@
 // Package operators tells random stories of what operators do to a cluster under load, against real servers.
 //
-//	seed ──► moves: promote, revert, wipe, rename, drop slots, change the rule, upgrade, stop … ──► after each: questions
+//	seed ──► moves: promote, revert, wipe, rename, drop slots, change the rule, upgrade, stop … ──► questions
 //
 // Four servers, of which one is the primary, and two proxies under one rule. Every move is something that a page of
 // docs says how to do, or an accident that the cluster must stand. A move ends with the cluster whole again: nobody
