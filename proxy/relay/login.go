@@ -59,6 +59,16 @@ func (l *login) run() error {
 func (l *login) frames() (failed error) {
 	begun := false // once it is, the client knows of this primary
 	for {
+		if l.asks == nil { // it has authenticated
+			switch typ, head, ok, err := l.large(); {
+			case err != nil:
+				return err
+			case ok && typ == 'E':
+				return largeRefusal(head)
+			case ok:
+				continue
+			}
+		}
 		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
 		if !begun && l.again != nil && notYet(typ, body, err) && l.again() {
 			return ErrAgain

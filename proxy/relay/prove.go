@@ -75,6 +75,19 @@ func (l *login) prove(o *Options) (failed error) {
 	p := NewProver(o.Verified, o.Upstream)
 	begun, authenticated := false, false
 	for {
+		if authenticated {
+			switch typ, head, ok, err := l.large(); {
+			case err != nil:
+				return err
+			case ok && typ == 'E':
+				if o.OnRefusal != nil {
+					o.OnRefusal()
+				}
+				return largeRefusal(head)
+			case ok:
+				continue
+			}
+		}
 		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
 		if !begun && l.again != nil && notYet(typ, body, err) && l.again() {
 			return ErrAgain

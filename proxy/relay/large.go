@@ -1,0 +1,60 @@
+package relay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// largeHead is how much of a large message is kept to be looked at: of an error the fields that matter come first.
+const largeHead = 4 << 10
+
+// large passes the primary's next message if it is one that may be of any size once the client has authenticated: what a
+// login event trigger says, or a parameter. head is the beginning of its body. It goes through piece by piece; the
+// memory for it is bounded. false: the next message is an ordinary one, or there is none.
+func (l *login) large() (typ byte, head []byte, ok bool, err error) {
+	h, err := l.upstream.r.Peek(headerSize)
+	if err != nil {
+		return 0, nil, false, nil // which whoever reads it meets again
+	}
+	typ = h[0]
+	left := int64(binary.BigEndian.Uint32(h[1:])) - 4
+	if left <= authwatch.MaxQuestion || left > maxMessage || typ != 'N' && typ != 'S' && typ != 'E' {
+		return 0, nil, false, nil
+	}
+	l.out = wire.AppendHeader(l.out, typ, int(left))
+	if _, err := l.upstream.r.Discard(headerSize); err != nil {
+		return typ, nil, true, l.lost(err)
+	}
+	for left > 0 {
+		at, n := len(l.out), min(left, loginFlush)
+		l.out = append(l.out, make([]byte, n)...)
+		m, err := io.ReadFull(l.upstream.r, l.out[at:])
+		l.out = l.out[:at+m]
+		if head == nil {
+			head = append(head, l.out[at:at+min(m, largeHead)]...)
+		}
+		if err == nil {
+			err = l.flush()
+		} else { // inside a message nothing can be said any more
+			err = &SideError{Side: Primary, Err: fmt.Errorf("read log-in: %w", noEOF(err))}
+		}
+		if err != nil {
+			return typ, head, true, err
+		}
+		left -= n
+	}
+	return typ, head, true, nil
+}
+
+// maxMessage is what PostgreSQL can send at most: a length word has 31 bits.
+const maxMessage = 1<<31 - 1
+
+// largeRefusal is the end of a log-in by an error that has been passed on.
+func largeRefusal(head []byte) error {
+	e, _ := wire.ParseError(head) // as far as it is there
+	return &RefusedError{Err: e, Told: true}
+}
