@@ -114,8 +114,8 @@ func (s *rawSession) identify() (at lsn.LSN) {
 	}
 }
 
-// voters counts the walsenders of the primary that stream under a name.
-func voters(t *testing.T, primary *pgtest.Server, name string) string {
+// streaming counts the walsenders of the primary that stream under a name.
+func streaming(t *testing.T, primary *pgtest.Server, name string) string {
 	t.Helper()
 	return primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE lower(application_name) = lower('"+name+
 		"') AND state IN ('catchup', 'streaming')")
@@ -148,7 +148,7 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 			}
 			c.say(reply(1 << 62))
 			s.Waits(t, commit)
-			if n := voters(t, s.Primary, "proxy"); n != "1" {
+			if n := streaming(t, s.Primary, "proxy"); n != "1" {
 				t.Errorf("%s: %s walsenders stream at the primary under the proxy's name", form, n)
 			}
 			c.say(wire.AppendFrame(nil, 'c', nil))
@@ -184,8 +184,7 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 			if got := c.until("W"); !strings.HasSuffix(got, "Z W") {
 				t.Errorf("%s: %s", name, got)
 			}
-			if n := s.Primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'other' AND "+
-				"state IN ('catchup', 'streaming')"); n != "0" {
+			if n := streaming(t, s.Primary, "other"); n != "0" {
 				t.Errorf("%s: %s walsenders stream at the primary", name, n)
 			}
 			c.close()
@@ -205,8 +204,7 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 			if got != "E 22P02 invalid input syntax for type integer: \"no number\" Z W" && !strings.HasSuffix(got, "end") {
 				t.Error(got)
 			}
-			if n := s.Primary.Scalar(t, "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'other' AND "+
-				"state IN ('catchup', 'streaming')"); n != "0" {
+			if n := streaming(t, s.Primary, "other"); n != "0" {
 				t.Fatalf("%s walsenders stream at the primary", n)
 			}
 			c.close()
@@ -251,7 +249,7 @@ func TestDatabaseSessionIsNoVote(t *testing.T) {
 			t.Errorf("under another name: %s", got)
 		}
 	})
-	if n := voters(t, s.Primary, "proxy"); n != "1" {
+	if n := streaming(t, s.Primary, "proxy"); n != "1" {
 		t.Errorf("%s walsenders stream at the primary under the proxy's name", n)
 	}
 	if !s.Waits(t, commit) {
@@ -344,5 +342,31 @@ func TestDatabaseSessionSlots(t *testing.T) {
 	}
 	if n := primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'replproxy_proxy'"); n != "0" {
 		t.Errorf("%s slots at the primary", n)
+	}
+}
+
+// TestQueryWithinUpload: a Query that a physical walsender sends while the primary takes a manifest is not executed there,
+// although the manifest is no good and COPY has ended; it is answered after the error.
+func TestQueryWithinUpload(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 17)
+	primary := in.Primary(t)
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
+	begin := hijack(t, proxy.Conninfo("replication=true")).identify() &^ (16<<20 - 1)
+	for range 10 {
+		c := hijack(t, proxy.Conninfo("replication=true", "application_name=other"))
+		c.say(queryOf("UPLOAD_MANIFEST"))
+		if got := c.until("GZ"); got != "G" {
+			t.Fatal(got)
+		}
+		c.say(wire.AppendFrame(nil, 'd', []byte("no manifest")), queryOf("START_REPLICATION PHYSICAL "+begin.String()))
+		got := c.until("W")
+		if !strings.HasPrefix(got, "E ") || !strings.HasSuffix(got, "Z W") && !strings.HasSuffix(got, "end") {
+			t.Error(got)
+		}
+		if n := streaming(t, primary, "other"); n != "0" {
+			t.Fatalf("%s walsenders stream at the primary", n)
+		}
+		c.close()
 	}
 }

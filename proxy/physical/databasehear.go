@@ -67,6 +67,9 @@ func (d *database) pieces(m *hearing, b []byte) (used int, err error) {
 				return used, fmt.Errorf("%w of the primary: %d", wire.ErrFrame, size)
 			}
 			m.left = int(size)
+			if typ == 'E' && m.left > maxSmall {
+				d.s.h.o.Hub.DropTemporary(d.s.server.PID())
+			}
 			if d.matters(typ, m.left) {
 				err = d.tell(b[from:used])
 				m.frame = append(m.frame, b[used:used+frameHeader]...)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -52,6 +53,7 @@ type login struct {
 	link  *link
 	asks  chan struct{}  // one for each question that has not been answered
 	stop  func()         // the client's listener; idempotent
+	in    bool           // the client has authenticated
 	late  *pgerror.Error // what the client is told when the time is up, nil: just that
 }
 
@@ -131,10 +133,28 @@ func (l *login) run() error {
 		if err != nil {
 			return err
 		}
+		if body == nil && h.Size > 0 { // a large one
+			if err := l.passLarge(h); err != nil {
+				return err
+			}
+			continue
+		}
 		if over, err := l.frame(h.Type, body); over || err != nil {
 			return err
 		}
 	}
+}
+
+// passLarge passes a message whose body is still to come. The memory for it is bounded.
+func (l *login) passLarge(h wire.Header) error {
+	err := l.s.client.putFrom(l.link.r, h.Type, h.Size)
+	if err == nil {
+		err = l.s.client.flush()
+	}
+	if err == nil && h.Type == 'E' {
+		err = errRefused
+	}
+	return err
 }
 
 // frame judges and passes one message of the primary. over: the client may send commands.
@@ -145,6 +165,7 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 	}
 	switch step {
 	case authwatch.Authenticated:
+		l.in = true
 		l.stop()
 		if !l.link.take() {
 			<-l.ctx.Done() // reclaimed: the cause says why
@@ -182,9 +203,13 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 	return false, nil
 }
 
-// read is the primary's next message; its body is valid until the next read.
+// read is the primary's next message; its body is valid until the next read. Once the client has authenticated, what
+// the primary reports may have any size: then the body is nil and still to be read.
 func (l *login) read() (wire.Header, []byte, error) {
 	h, err := l.link.r.Next()
+	if err == nil && l.in && h.Size > authwatch.MaxQuestion && strings.IndexByte("NSE", h.Type) >= 0 {
+		return h, nil, nil
+	}
 	if err == nil {
 		var body []byte
 		if body, err = l.link.r.Body(h.Size, authwatch.MaxQuestion); err == nil {

@@ -178,7 +178,16 @@ func (p *passing) frame(h wire.Header) error {
 		return client.put(wire.AppendFrame(nil, h.Type, body))
 	}
 	p.begun = true
+	if h.Type == 'E' { // a large one, of which the beginning is not needed
+		p.failed()
+	}
 	return client.putFrom(r, h.Type, h.Size)
+}
+
+// failed notes that the command has ended by an error of the primary.
+func (p *passing) failed() {
+	p.over.Store(true)
+	p.s.h.o.Hub.DropTemporary(p.s.server.PID())
 }
 
 // backupStart is recptr, the first column of the first row of a base backup (facts I2); Invalid when
@@ -205,8 +214,7 @@ func (p *passing) note(body []byte) error {
 		}
 		p.fatal = true
 	}
-	p.over.Store(true)
-	p.s.h.o.Hub.DropTemporary(p.s.server.PID())
+	p.failed()
 	return nil
 }
 
@@ -227,6 +235,11 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 		// The primary ends a session that leaves COPY like this, and says so best.
 		p.spoilt.Store(true)
 		p.ended = true
+		if h.Type == 'Q' {
+			return p.leave()
+		}
+	case h.Type == 'S':
+		p.spoilt.Store(true) // within COPY it is ignored; after an error that is under way it is answered
 	case h.Type == 'c' || h.Type == 'f':
 		p.ended = true
 	}
@@ -240,6 +253,15 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))
 	}
 	return err == nil
+}
+
+// leave tells the primary of a Query within COPY without what it asks: COPY may have ended by an error that has not been
+// heard of, and then the Query is this proxy's to answer, after that error (ruling R35).
+func (p *passing) leave() (more bool) {
+	if _, err := p.s.link.up.Conn.Write(wire.AppendFrame(nil, 'Q', []byte{0})); err != nil {
+		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))
+	}
+	return false
 }
 
 // unreadable hears that the client has gone, or sent what can be no frame. The latter matters now only if the primary

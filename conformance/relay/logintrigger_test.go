@@ -1,4 +1,4 @@
-package conformance
+package relay
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
 )
 
 // TestLoginTriggerSpeaks: what a login event trigger says has any size, and reaches the client as it does directly, by
@@ -20,7 +21,7 @@ func TestLoginTriggerSpeaks(t *testing.T) {
 		"host all,replication postgres,replproxy all trust"), pgtest.Settings("wal_level = logical"))
 	primary.Exec(t, "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN REPLICATION PASSWORD 'secret'; "+
 		"CREATE ROLE replproxy LOGIN REPLICATION IN ROLE pg_monitor")
-	primary.Exec(t, authFunction(t))
+	primary.Exec(t, scene.AuthFunction(t))
 	upstream := fmt.Sprintf("upstream: {conninfo: %q}\n", primary.Conninfo("user=replproxy"))
 	words := []string{"user=app", "password=secret", "sslmode=disable"}
 	targets := map[string]string{"direct": primary.Conninfo(words...)}
