@@ -359,7 +359,9 @@ func TestQueryWithinUpload(t *testing.T) {
 		if got := c.until("GZ"); got != "G" {
 			t.Fatal(got)
 		}
-		c.say(wire.AppendFrame(nil, 'd', []byte("no manifest")), queryOf("START_REPLICATION PHYSICAL "+begin.String()))
+		// The second piece has the first one parsed.
+		bad := wire.AppendFrame(nil, 'd', []byte(strings.Repeat("no manifest ", 9000)))
+		c.say(bad, bad, queryOf("START_REPLICATION PHYSICAL "+begin.String()))
 		got := c.until("W")
 		if !strings.HasPrefix(got, "E ") || !strings.HasSuffix(got, "Z W") && !strings.HasSuffix(got, "end") {
 			t.Error(got)

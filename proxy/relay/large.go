@@ -50,8 +50,8 @@ func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 	return typ, head, true, nil
 }
 
-// maxMessage is what PostgreSQL can send at most: a length word has 31 bits.
-const maxMessage = 1<<31 - 1
+// maxMessage is what PostgreSQL can send at most: its buffers have less than 1 GB (MaxAllocSize).
+const maxMessage = 1<<30 - 1
 
 // largeRefusal is the end of a log-in by an error that has been passed on.
 func largeRefusal(head []byte) error {
