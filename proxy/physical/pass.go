@@ -255,8 +255,8 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 	return err == nil
 }
 
-// leave tells the primary of a Query within COPY without what it asks: COPY may have ended by an error that has not been
-// heard of, and then the Query is this proxy's to answer, after that error (ruling R35).
+// leave tells the primary of a Query within COPY without what it asks: COPY may have ended by an error that has not
+// been heard of, and then the Query is this proxy's to answer, after that error (ruling R35).
 func (p *passing) leave() (more bool) {
 	if _, err := p.s.link.up.Conn.Write(wire.AppendFrame(nil, 'Q', []byte{0})); err != nil {
 		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))

@@ -12,8 +12,8 @@ import (
 // largeHead is how much of a large message is kept to be looked at: of an error the fields that matter come first.
 const largeHead = 4 << 10
 
-// large passes the primary's next message if it is one that may be of any size once the client has authenticated: what a
-// login event trigger says, or a parameter. head is the beginning of its body. It goes through piece by piece; the
+// large passes the primary's next message if it is one that may be of any size once the client has authenticated: what
+// a login event trigger says, or a parameter. head is the beginning of its body. It goes through piece by piece; the
 // memory for it is bounded. false: the next message is an ordinary one, or there is none.
 func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 	h, err := l.upstream.r.Peek(headerSize)
