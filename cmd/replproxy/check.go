@@ -52,7 +52,7 @@ func checkCommand() *cobra.Command {
 		s := setup(c, up, secure.Certificate())
 		facts := preflight.Gather(ctx, up, s)
 		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
-		checks := preflight.Judge(s, facts)
+		checks := append(preflight.Judge(s, facts), exposureChecks(c)...)
 		if *asJSON {
 			err = printJSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {

@@ -43,6 +43,9 @@ func runCommand() *cobra.Command {
 			if err == nil {
 				_, _, err = openHTTP(c, slog.New(slog.DiscardHandler))
 			}
+			if err == nil {
+				err = refuseOpenSecrets(c, up, *file)
+			}
 			return c, up, err
 		}
 		c, up, err := read()
@@ -102,12 +105,12 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqu
 		}
 	}
 	set.apply = p.apply
-	announce(log, set.now(), up, p.doors)
+	announce(log, set.now(), up, p.doors, profiles)
 	return runStages(ctx, p.stages())
 }
 
 // announce says once what this proxy is, where it listens and what it stands in front of.
-func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors) {
+func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors, profiles bool) {
 	for _, a := range d.addresses() {
 		log.Info("listening for applications and standbys", "listen", a)
 	}
@@ -120,6 +123,9 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors)
 		if c.HTTPTokenFile == "" && !loopbackOnly([]string{c.HTTP}) {
 			log.Warn("everybody who reaches the http address may read the status: see http_token_file", "http", c.HTTP)
 		}
+	}
+	for _, w := range exposureWarnings(c, profiles) {
+		log.Warn("a secret that others may read", "warning", w)
 	}
 	log.Info("standing in front of the primary", "upstream", up.String(), "slot", c.SlotName(), "data_dir", c.DataDir)
 	name := syncrep.QuoteName(c.Name)

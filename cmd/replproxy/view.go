@@ -91,6 +91,7 @@ func (v *view) Status() admin.Status {
 	}
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
+	s.Warnings = append(s.Warnings, exposureWarnings(c, v.profiles)...)
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	s.Warnings = append(s.Warnings, votedWarnings(&s, c.WAL)...)
 	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)

@@ -78,6 +78,23 @@ func ReadSecret(path string) ([]byte, error) {
 	})
 }
 
+// Closed reports why a file with a secret in it may not be used: it is open to others. What is root's may be open to a
+// group, as libpq lets a key be. The file is not read.
+func Closed(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("could not access file: %w", err)
+	}
+	open := others
+	if ownerOf(info) == 0 {
+		open = othersRoot
+	}
+	if info.Mode().IsRegular() && info.Mode()&open != 0 && !(credential(path) && info.Mode()&othersRoot == 0) {
+		return fmt.Errorf("file %q has group or world access; %s", path, clientRoles)
+	}
+	return nil
+}
+
 // credential reports whether systemd gave us a file, as LoadCredential says. It lets us read what is root's by an
 // access control list, which shows as access of the group (systemd 254 and newer).
 func credential(path string) bool {

@@ -82,6 +82,9 @@ func (k key) id() string {
 // given reports whether a key was set by the file or a flag.
 func (c *Config) given(key string) bool { o := c.origins[key]; return o.flag != "" || o.at != nil }
 
+// FromFlag reports whether a key's value is a flag's.
+func (c *Config) FromFlag(key string) bool { return c.origins[key].flag != "" }
+
 // At is an error about a key's value that another package found, with the place where it was set.
 func (c *Config) At(key string, err error) error { return c.at(key, err.Error()) }
 

@@ -14,6 +14,10 @@ func encryption(s Setup, f Facts) Check {
 	}
 	c.Text += ", mode " + s.TLSMode + " to clients"
 	switch {
+	case f.SSL == nil && !f.Local:
+		c.Level = Warn
+		c.Text += ": what clients send over TLS, passwords too, goes on in clear to " + f.Endpoint
+		c.Remedy = "Say sslmode=verify-full in upstream.conninfo, or sslmode=require where nothing better can be had."
 	case f.SSL == nil || s.AuthMethod != "relay":
 	case f.SameCert:
 		c.Text += ", with the primary's certificate"

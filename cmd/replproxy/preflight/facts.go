@@ -44,6 +44,7 @@ type Facts struct {
 	System      string            // system identifier
 	Standby     bool              // the upstream is in recovery itself
 	SSL         *handshake.SSL    // of the connection to it; nil in clear
+	Local       bool              // it is on this machine
 	SameCert    bool              // it shows the certificate that clients see here
 	Settings    map[string]string // by SHOW; absent when the server does not know them
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -119,12 +120,22 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 
 func describe(conn *upstream.Session, s Setup, f *Facts) {
 	f.SSL, f.SameCert = handshake.SSLOf(conn.Conn), authwatch.SameCertificate(s.Certificate, conn.Conn)
-	f.Endpoint = conn.Endpoint.String()
+	f.Endpoint, f.Local = conn.Endpoint.String(), local(conn)
 	f.Version = conn.Parameters["server_version"]
 	digits, _, _ := strings.Cut(f.Version, ".")
 	n := len(digits) - len(strings.TrimLeft(digits, "0123456789"))
 	f.Major, _ = strconv.Atoi(digits[:n]) // unknown stays 0, "19beta1" is 19
 	f.Standby = conn.Parameters["in_hot_standby"] == "on"
+}
+
+// local reports whether the peer is on this machine: over a unix socket, or at one address of it.
+func local(conn *upstream.Session) bool {
+	if conn.Endpoint.Unix() {
+		return true
+	}
+	peer, ok := conn.Conn.RemoteAddr().(*net.TCPAddr)
+	own, ok2 := conn.Conn.LocalAddr().(*net.TCPAddr)
+	return ok && ok2 && (peer.IP.IsLoopback() || peer.IP.Equal(own.IP))
 }
 
 func ask(ctx context.Context, conn *upstream.Session, f *Facts) {

@@ -1,0 +1,18 @@
+package upstream
+
+// HasPassword reports whether a conninfo itself holds a password, of the role or of a key. One that cannot be read
+// holds none that would be used.
+func HasPassword(conninfo string) bool {
+	s, err := parseConninfo(conninfo)
+	return err == nil && (s["password"] != "" || s["sslpassword"] != "")
+}
+
+// Passfile is the password file that a log-in looks into, "" when it has a password without one. The file may be
+// missing.
+func (c *Config) Passfile() string {
+	c = c.now()
+	if c.password != "" {
+		return ""
+	}
+	return c.passfile
+}
