@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/link"
@@ -18,7 +19,8 @@ type Details struct {
 	Begin    lsn.LSN // of Timeline
 	Timeline lsn.TimelineID
 	Standbys []tail.Standby
-	Promised lsn.LSN // the highest position that was reported under a rule
+	Complete lsn.LSN   // end of the last complete record of Timeline that was received
+	Promised lsn.Point // the highest position that was reported under a rule
 }
 
 // accounts are what the members have said of themselves; guarded by Node.mu.
@@ -32,7 +34,13 @@ type heardAccount struct {
 	tail.Account
 	at  time.Time
 	had lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
+	// past is what it said that it knew of other timelines: the newest maxPast.
+	past []Known
 }
+
+// maxPast bounds what is remembered of a member that changes its timeline, or loses its store, again and again: more
+// promotions than that between a commit and the question where it is are no failover.
+const maxPast = 16
 
 // hear takes over what peer has said.
 func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error {
@@ -43,13 +51,33 @@ func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error
 	if a.heard == nil {
 		a.heard = map[string]heardAccount{}
 	}
-	heard := heardAccount{account, now, max(account.Flushed, account.Promised)}
-	if was := a.heard[peer]; was.System == account.System && was.Timeline == account.Timeline {
+	heard := heardAccount{Account: account, at: now, had: max(account.Flushed, account.Promised)}
+	was := a.heard[peer]
+	heard.past = was.past
+	if was.System == account.System && was.Timeline == account.Timeline {
 		heard.had = max(heard.had, was.had)
 		heard.Promised, heard.Covered = max(account.Promised, was.Promised), max(account.Covered, was.Covered)
+	} else {
+		heard.past = remember(was.past, was.says())
 	}
 	a.heard[peer] = heard
 	return nil
+}
+
+// remember adds what is known to what was: the highest of a kind and timeline stays.
+func remember(past, more []Known) []Known {
+	past = slices.Clone(past)
+	for _, k := range more {
+		i := slices.IndexFunc(past, func(x Known) bool {
+			return x.System == k.System && x.Timeline == k.Timeline && x.Acked == k.Acked && x.Complete == k.Complete
+		})
+		if i >= 0 {
+			past[i].LSN = max(past[i].LSN, k.LSN)
+		} else {
+			past = append(past, k)
+		}
+	}
+	return past[max(0, len(past)-maxPast):]
 }
 
 // account is the own one. The promise is read before the positions, which so are beyond all that was ever
@@ -65,10 +93,13 @@ func (n *Node) account() tail.Account {
 	p := n.o.Store.Positions()
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
-		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised,
+		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
+	}
+	if d.Promised.Timeline != p.Timeline {
+		a.PromisedOn = d.Promised.Timeline
 	}
 	if d.Timeline == p.Timeline {
-		a.Begin = d.Begin
+		a.Begin, a.Complete = d.Begin, min(d.Complete, p.Received)
 	}
 	if covered.timeline == p.Timeline {
 		a.Covered = covered.durable
@@ -110,7 +141,7 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested}
 		x.Account.Node = m.Node
 		if a, said := n.accounts.heard[m.Node]; said {
-			x.Account, x.Said, x.Age, x.Had = a.Account, true, now.Sub(a.at).Seconds(), a.had
+			x.Account, x.Said, x.Age, x.Had, x.Past = a.Account, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
 		}
 		if m.Node == n.o.Name {
 			x.Account, x.Said = own, true

@@ -126,7 +126,7 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 			if !strings.Contains(v.String(), c.want) {
 				t.Errorf("%v\nwant %s", v, c.want)
 			}
-			if bound, _ := n.Promised(); bound != 90 {
+			if bound := ackedUpTo(n, 1); bound != 90 {
 				t.Errorf("what may have been reported reaches up to %v", bound)
 			}
 		})

@@ -22,13 +22,21 @@ func (c *covered) note(t lsn.TimelineID, p lsn.Progress) {
 	c.at = max(c.at, c.durable, p.Write)
 }
 
-// Promised is a bound of what the members of the cluster reported under a rule of WAL of the timeline that
-// this store is on (ruling R3): a timeline that lacks some of it is not to be followed without the operator, though
-// this node may have reported nothing. It is what a quorum is known here to have, and what members last
-// said that they reported. unheard is a member that has said nothing since the start and still may: it may
+// Known is WAL that the cluster has or had, as far as this node knows; see [Node.Known].
+type Known struct {
+	lsn.Point
+	By    string // the member that has said so; "": this node, by the acks that it has seen
+	Acked bool   // it was reported under a rule, or a rule covered it
+	// Complete: a record ends there. Other positions may lie inside one.
+	Complete bool
+}
+
+// Known is what a server must have to be followed (rulings R3, R32), though this node may have reported nothing and its
+// store may be empty: what members last said that they have and that they reported, on whatever timeline, and what
+// a quorum is known here to have had. unheard is a member that has said nothing since the start and still may: it may
 // have reported anything. One that stays away longer than members take to be heard of is not waited for: it
-// could be gone with the primary. 0: there is no other member, or no rule was ever in use.
-func (n *Node) Promised() (bound lsn.LSN, unheard string) {
+// could be gone with the primary. Without another member there is nothing, and nobody is unheard without a rule.
+func (n *Node) Known() (all []Known, unheard string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
@@ -40,14 +48,39 @@ func (n *Node) Promised() (bound lsn.LSN, unheard string) {
 	for _, name := range n.o.Members {
 		a, said := n.accounts.heard[name]
 		switch {
-		case said && a.System == n.at.System && a.Timeline == n.at.Timeline:
-			bound = max(bound, a.Promised)
-		case !said && ruled && !gone[name] && now.Sub(n.began) < n.o.Timeout:
+		case said:
+			all = append(append(all, a.says()...), a.past...)
+		case ruled && !gone[name] && now.Sub(n.began) < n.o.Timeout:
 			unheard = name
 		}
 	}
-	if len(n.o.Members) > 0 && n.covered.timeline == n.at.Timeline {
-		bound = max(bound, n.covered.at)
+	if len(n.o.Members) > 0 && n.covered.timeline != 0 {
+		covered := lsn.Point{System: n.at.System, Timeline: n.covered.timeline, LSN: n.covered.at}
+		all = append(all, Known{Point: covered, Acked: true})
 	}
-	return bound, unheard
+	return all, unheard
+}
+
+// says is what the member says of itself now.
+func (a *heardAccount) says() (all []Known) {
+	if a.Complete != lsn.Invalid {
+		has := lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Complete}
+		all = append(all, Known{Point: has, By: a.Node, Complete: true})
+	}
+	for i, p := range a.Acked() {
+		// Release v0.1.0, which does not say where its last record ends, does not stop at the end of one.
+		stops := i == 0 && a.Promised != lsn.Invalid && (a.Complete != lsn.Invalid || a.PromisedOn != 0)
+		all = append(all, Known{Point: p, By: a.Node, Acked: true, Complete: stops})
+	}
+	return all
+}
+
+// acked are the positions that were acknowledged.
+func acked(known []Known) (all []lsn.Point) {
+	for _, k := range known {
+		if k.Acked {
+			all = append(all, k.Point)
+		}
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,14 +11,27 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
+// ackedUpTo is the highest position of a timeline of system 7 that n knows to be acknowledged.
+func ackedUpTo(n *Node, on lsn.TimelineID) (at lsn.LSN) {
+	all, _ := n.Known()
+	for _, k := range all {
+		if k.Acked && k.System == 7 && k.Timeline == on {
+			at = max(at, k.LSN)
+		}
+	}
+	return at
+}
+
 // What a node that reported nothing itself must not leave behind: what it sees a quorum have, and what other
-// members said that they reported, on its timeline; a member that it has not heard yet is waited for.
-func TestPromised(t *testing.T) {
+// members said that they reported, on whatever timeline, also before they went another way or lost their store; a
+// member that it has not heard yet is waited for.
+func TestKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := openMember(t, "", "ANY 1 (s1, s2)", "b", "c")
 		want := func(at lsn.LSN, unheard string) {
 			t.Helper()
-			if got, who := n.Promised(); got != at || who != unheard {
+			got := ackedUpTo(n, n.o.Store.Positions().Timeline)
+			if _, who := n.Known(); got != at || who != unheard {
 				t.Errorf("%v, unheard %q; want %v, %q", got, who, at, unheard)
 			}
 		}
@@ -42,7 +56,10 @@ func TestPromised(t *testing.T) {
 		want(50, "")
 		say(tail.Account{Node: "b", System: 7, Timeline: 2, Flushed: 99, Promised: 70}) // it went another way
 		say(tail.Account{Node: "c", System: 8, Timeline: 1, Flushed: 99, Promised: 70})
-		want(0, "")
+		want(50, "")
+		if at := ackedUpTo(n, 2); at != 70 {
+			t.Errorf("b has said %v of timeline 2", at)
+		}
 
 		if err := deliver(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 1, 9)); err != nil {
 			t.Fatal(err)
@@ -65,4 +82,40 @@ func TestPromised(t *testing.T) {
 		n = openMember(t, "", "", "b")
 		want(0, "")
 	})
+}
+
+// What a member has, up to its last complete record, and had before its store was emptied.
+func TestKnownOfAnEmptiedStore(t *testing.T) {
+	n := openMember(t, "", "", "b")
+	say := func(a tail.Account) {
+		t.Helper()
+		a.Node, a.System = "b", 7
+		b, err := tail.Encode(a)
+		if err == nil {
+			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(all ...Known) {
+		t.Helper()
+		if got, _ := n.Known(); !slices.Equal(got, all) {
+			t.Errorf("%+v\nwant %+v", got, all)
+		}
+	}
+	point := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
+	has := Known{Point: point(88), By: "b", Complete: true}
+	reported := Known{Point: point(70), By: "b", Acked: true, Complete: true}
+	covered := Known{Point: point(75), By: "b", Acked: true}
+	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 75})
+	want(has, reported, covered)
+	say(tail.Account{Promised: 70, PromisedOn: 1})
+	want(reported, has, reported, covered)
+	for i := range lsn.TimelineID(2 * maxPast) {
+		say(tail.Account{Timeline: 5 + i, Flushed: 90, Promised: 70})
+	}
+	if got, _ := n.Known(); len(got) != 1+maxPast {
+		t.Errorf("%d are remembered", len(got))
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // linked is a node with links, in message versions up to newest.
@@ -33,7 +34,7 @@ func newLinked(t *testing.T, id *identity.Node, m *identity.Members, other, rule
 	outbox := link.NewOutbox()
 	n, err := New(Options{
 		Name: id.Name, Members: []string{other}, Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Outbox: outbox,
-		Timeout: time.Minute, Details: func() Details { return Details{Timeline: 1, Begin: 10, Promised: 40} },
+		Timeout: time.Minute, Details: func() Details { return Details{Timeline: 1, Begin: 10, Promised: lsn.Point{LSN: 40}} },
 	})
 	if err != nil {
 		t.Fatal(err)

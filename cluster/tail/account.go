@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,12 @@ type Account struct {
 	Flushed  lsn.LSN        `json:"flushed_lsn,omitzero"`
 	// Owed is the end of what a start found damaged and has not come again.
 	Owed lsn.LSN `json:"owed_lsn,omitzero"`
+	// Complete is the end of the last complete record at or below Received; 0: not said, by release v0.1.0.
+	Complete lsn.LSN `json:"complete_lsn,omitzero"`
 	// Promised is the highest position that it reported under a rule: a little later it may have been higher.
 	Promised lsn.LSN `json:"promised_lsn,omitzero"`
+	// PromisedOn is the timeline that Promised is a position of; 0: Timeline. A store that was emptied says it.
+	PromisedOn lsn.TimelineID `json:"promised_timeline,omitzero"`
 	// Covered is the highest flush or apply of Timeline that it saw the rules cover since it started: another one
 	// may have reported it.
 	Covered  lsn.LSN   `json:"covered_lsn,omitzero"`
@@ -44,6 +49,17 @@ type Standby struct {
 	Apply    lsn.LSN        `json:"replay_lsn,omitzero"`
 	Attached time.Time      `json:"backend_start,omitzero"`
 	Replied  time.Time      `json:"reply_time,omitzero"`
+}
+
+// Acked is what it says was acknowledged to a primary: reported by itself, or covered by a rule that it saw.
+func (a Account) Acked() (all []lsn.Point) {
+	if a.Promised != lsn.Invalid {
+		all = append(all, lsn.Point{System: a.System, Timeline: cmp.Or(a.PromisedOn, a.Timeline), LSN: a.Promised})
+	}
+	if a.Covered != lsn.Invalid {
+		all = append(all, lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Covered})
+	}
+	return all
 }
 
 // adds is the first message version in which an account may be more than one object.

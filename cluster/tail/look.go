@@ -19,6 +19,8 @@ type Member struct {
 	Reached bool
 	Age     float64 // seconds since Account came
 	Had     lsn.LSN // as much of Account.Timeline its store is known to have had
+	// Past is what it said was acknowledged before it went over to Account.Timeline, or lost its store.
+	Past []lsn.Point
 	// Heard: its rule is known, which is Rule.
 	Heard     bool
 	Rule      vote.Rule
@@ -150,8 +152,10 @@ func (l *look) forked() bool {
 // has lost WAL that it voted for, final ends reach it.
 func (l *look) acknowledged() (at lsn.LSN) {
 	for _, m := range l.members {
-		if a := m.Account; a.System == l.members[0].Account.System && a.Timeline == l.tail.Timeline {
-			at = max(at, a.Promised, a.Covered)
+		for _, p := range slices.Concat(m.Account.Acked(), m.Past) {
+			if p.System == l.members[0].Account.System && p.Timeline == l.tail.Timeline {
+				at = max(at, p.LSN)
+			}
 		}
 	}
 	return at

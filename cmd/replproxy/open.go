@@ -36,12 +36,16 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := prepareDataDir(c); err != nil {
 		return err
 	}
+	aside, done := acceptance{c.DataDir, p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
-		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"),
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside,
 		Short: func() bool { left, known := p.room(); return known && left < 0 },
 	})
 	if err != nil {
 		return openFailed(c, err)
+	}
+	if err := done(); err != nil {
+		return err
 	}
 	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
 	p.slots, err = slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
@@ -141,7 +145,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, Feedback: p.hub.UpstreamFeedback(),
 		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
-		Accepted: acceptedTimeline(c.DataDir, p.log), Others: p.node.Promised,
+		Accept: acceptance{c.DataDir, p.log}, Others: known(p.node),
 		Logger: p.part("walreceiver"),
 	})
 	return err

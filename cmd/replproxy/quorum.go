@@ -129,3 +129,14 @@ func (v standbyVoter) State() fanout.SyncState {
 	state, priority := v.Session.State()
 	return fanout.SyncState{State: state, Priority: priority}
 }
+
+// known is what the cluster knows, as the walreceiver asks for it.
+func known(n *cluster.Node) func() ([]walreceiver.Known, string) {
+	return func() (all []walreceiver.Known, unheard string) {
+		known, unheard := n.Known()
+		for _, k := range known {
+			all = append(all, walreceiver.Known(k))
+		}
+		return all, unheard
+	}
+}

@@ -29,9 +29,12 @@ import (
 const tailInterval = 500 * time.Millisecond
 
 // details are what an account of this proxy has beyond the node's own knowledge.
-func details(store *walstore.Store, standbys func() []fanout.Standby, promised lsn.LSN) cluster.Details {
+func details(store *walstore.Store, standbys func() []fanout.Standby, promised lsn.Point) cluster.Details {
+	complete := store.Positions().Complete
 	h := store.History()
-	d := cluster.Details{Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: promised}
+	d := cluster.Details{
+		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: promised, Complete: complete,
+	}
 	for _, b := range standbys() {
 		d.Standbys = append(d.Standbys, tail.Standby{
 			Name: vote.Fold(b.ApplicationName), State: b.State.String(), Timeline: b.Timeline,

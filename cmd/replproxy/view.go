@@ -118,7 +118,7 @@ func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream
 		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors),
 	}
 	if l := r.Lack; l != nil {
-		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To}
+		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
 	}
 	slotOnPrimary(&u, r, own)
 	if r.Endpoint.Host != "" {

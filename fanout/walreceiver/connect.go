@@ -36,8 +36,9 @@ func (e errPermanent) Unwrap() error { return e.error }
 func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	srv := server{virtual: s.PID > highestPID}
-	if err := identifySystem(ctx, s, &srv); err != nil {
+	srv := newServer(s)
+	srv.known = r.knowledge()
+	if err := askWhere(ctx, s, &srv, srv.known); err != nil {
 		return srv, err
 	}
 	if err := readSettings(ctx, s, &srv); err != nil {
@@ -59,6 +60,28 @@ func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, e
 		}
 	}
 	return srv, nil
+}
+
+// newServer is what a session says of its server without being asked.
+func newServer(s *upstream.Session) server {
+	return server{
+		virtual:  s.PID > highestPID,
+		settings: map[string]string{inHotStandby: s.Parameters[inHotStandby]},
+	}
+}
+
+// askWhere asks a server for its system, timeline and position, and once more where the first answer says that it
+// has lost WAL: by nothing less than two is a primary refused.
+func askWhere(ctx context.Context, s *upstream.Session, srv *server, k knowledge) error {
+	err := identifySystem(ctx, s, srv)
+	if err == nil {
+		own := *srv
+		own.history = lsn.History{Timeline: own.timeline} // what was lost is of its own timeline
+		if e := k.lack(own); e != nil && e.Lost {
+			err = identifySystem(ctx, s, srv)
+		}
+	}
+	return err
 }
 
 func identifySystem(ctx context.Context, s *upstream.Session, srv *server) error {

@@ -33,7 +33,8 @@ type ballot struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted
 	history  func(lsn.TimelineID) (lsn.History, bool)
-	promised func(lsn.TimelineID) promised // what a server on that timeline must have
+	known    knowledge                 // before the candidates were asked
+	accepted func(lsn.TimelineID) bool // a server on that timeline may lack WAL
 }
 
 // elect picks the server to follow: of those that continue what is stored the one on the highest
@@ -82,10 +83,13 @@ func (b ballot) judge(c candidate) error {
 	}
 	srv := c.srv
 	srv.seg = lsn.MinSegSize // of no importance here
-	if _, err := planStart(b.have, srv, 0); err != nil {
+	if _, err := planStart(b.have, srv, resumption{}); err != nil {
 		return err
 	}
-	return lacks(b.have, srv, b.promised(srv.timeline))
+	if b.accepted(srv.timeline) {
+		return nil
+	}
+	return b.known.judge(b.have, srv)
 }
 
 // contradiction: two servers that would both do, but are not one cluster.
@@ -114,12 +118,13 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 		return nil, err
 	}
 	all := make([]candidate, len(sessions))
+	b := r.ballot()
 	var asking sync.WaitGroup
 	for i, s := range sessions {
-		asking.Go(func() { all[i] = r.interview(ctx, s) })
+		asking.Go(func() { all[i] = r.interview(ctx, s, b.known) })
 	}
 	asking.Wait()
-	best, refused := elect(r.ballot(), all)
+	best, refused := elect(b, all)
 	if best < 0 {
 		clear(r.avoid) // nothing else is left: they get another chance
 		r.o.Store.Release(lsn.Invalid)
@@ -156,24 +161,29 @@ func (r *Receiver) params() map[string]string {
 
 func (r *Receiver) ballot() ballot {
 	id, _ := r.o.Store.Identity()
-	history := func(t lsn.TimelineID) (lsn.History, bool) {
-		content, err := r.o.Store.HistoryFile(t)
-		if err != nil {
-			return lsn.History{}, false
-		}
-		h, err := lsn.ParseHistory(t, content)
-		return h, err == nil
+	return ballot{
+		have: r.o.Store.Positions(), identity: id, history: r.storedHistory,
+		known: r.knowledge(), accepted: r.accepted,
 	}
-	return ballot{have: r.o.Store.Positions(), identity: id, history: history, promised: r.promised}
+}
+
+// storedHistory is the history of t that the store has.
+func (r *Receiver) storedHistory(t lsn.TimelineID) (lsn.History, bool) {
+	content, err := r.o.Store.HistoryFile(t)
+	if err != nil {
+		return lsn.History{}, false
+	}
+	h, err := lsn.ParseHistory(t, content)
+	return h, err == nil
 }
 
 // interview asks a server what the election needs to know. A server that logs us in and then stands still
 // holds up a failover for interviewPatience at most. It only reads what it shares with other interviews.
-func (r *Receiver) interview(ctx context.Context, s *upstream.Session) candidate {
+func (r *Receiver) interview(ctx context.Context, s *upstream.Session, k knowledge) candidate {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
-	c := candidate{host: s.Endpoint.String()}
-	if c.err = identifySystem(ctx, s, &c.srv); c.err != nil {
+	c := candidate{host: s.Endpoint.String(), srv: newServer(s)}
+	if c.err = askWhere(ctx, s, &c.srv, k); c.err != nil {
 		return c
 	}
 	c.srv.history = lsn.History{Timeline: c.srv.timeline}

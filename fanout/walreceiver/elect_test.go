@@ -28,11 +28,21 @@ func TestElect(t *testing.T) {
 	avoided.err = errors.New("it differs")
 	none := func(lsn.TimelineID) (lsn.History, bool) { return lsn.History{}, false }
 	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
-	nothing := func(lsn.TimelineID) promised { return promised{} }
-	most := func(tli lsn.TimelineID) promised {
-		return promised{at: map[lsn.TimelineID]lsn.LSN{1: 9 * seg, 3: 5*seg + 101}[tli], unheard: "proxy_b"}
+	nobody := func(lsn.TimelineID) bool { return false }
+	nothing := knowledge{}
+	acked := func(tli lsn.TimelineID, at lsn.LSN) Known {
+		return Known{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, By: "proxy_b", Acked: true, Complete: true}
 	}
-	unknown := func(lsn.TimelineID) promised { return promised{unheard: "proxy_b"} }
+	has := func(tli lsn.TimelineID, at lsn.LSN) knowledge {
+		return knowledge{all: []Known{{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, Complete: true}}}
+	}
+	most := knowledge{all: []Known{acked(1, 5*seg+101)}, unheard: "proxy_b"}
+	unknown := knowledge{unheard: "proxy_b"}
+	empty := walstore.Positions{}
+	all := func(lsn.TimelineID) bool { return true }
+	standby, proxy := one, one
+	standby.host, standby.srv.settings = "standby", map[string]string{inHotStandby: "on"}
+	proxy.host, proxy.srv.virtual = "proxy", true
 	ours := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
 	for name, c := range map[string]struct {
 		ballot
@@ -40,29 +50,42 @@ func TestElect(t *testing.T) {
 		want string // host, or "" for none
 		says string // in some refusal
 	}{
-		"the higher timeline": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
-		"the first of equals": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{twin, three}, "twin", ""},
-		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{one}, "",
+		"the higher timeline": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
+		"the first of equals": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{twin, three}, "twin", ""},
+		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one}, "",
 			"highest timeline 1 of the primary is behind recovery timeline 3"},
-		"beside the new one": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{one, three}, "three", "behind recovery"},
-		"one number, two histories": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{one, three, other}, "",
+		"beside the new one": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one, three}, "three", "behind recovery"},
+		"one number, two histories": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three, other}, "",
 			"both promoted to timeline 3"},
-		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{other, three}, "three",
+		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other, three}, "three",
 			"is not timeline 3 of the stored WAL"},
-		"and the other alone": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
-		"another system":      {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{alien, one}, "one", "identifier differs"},
-		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none, nothing}, []candidate{one, alien}, "",
+		"and the other alone": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
+		"another system":      {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{alien, one}, "one", "identifier differs"},
+		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none, nothing, nobody}, []candidate{one, alien}, "",
 			"different database systems"},
-		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3, nothing}, []candidate{three, sibling}, "three",
+		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{three, sibling}, "three",
 			"requested timeline 3 is not in this server's history"},
-		"found to differ before": {ballot{on(1, 3*seg), ours, none, nothing}, []candidate{avoided, one}, "one", "it differs"},
-		"a fork below what was promised": {ballot{on(1, 6*seg), ours, none, most}, []candidate{three}, "",
+		"found to differ before": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{avoided, one}, "one", "it differs"},
+		"a fork below what was promised": {ballot{on(1, 6*seg), ours, none, most, nobody}, []candidate{three}, "",
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
-		"a new timeline before all members are heard": {ballot{on(1, 3*seg), ours, none, unknown}, []candidate{three}, "",
+		"a new timeline before all members are heard": {ballot{on(1, 3*seg), ours, none, unknown, nobody}, []candidate{three}, "",
 			"timeline 3 is not followed before proxy_b has said what it reported"},
-		"the own one before that": {ballot{on(3, 6*seg), ours, none, unknown}, []candidate{three}, "three", ""},
-		"beside the old one":      {ballot{on(1, 6*seg), ours, none, most}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
-		"a fork below":            {ballot{on(1, 6*seg), ours, none, nothing}, []candidate{one, three}, "three", ""},
+		"the own one before that": {ballot{on(3, 6*seg), ours, none, unknown, nobody}, []candidate{three}, "three", ""},
+		"a primary that has lost WAL": {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{one}, "",
+			"the primary has lost WAL from 0/9000000 to 0/9000001 of timeline 1"},
+		"and the operator knows it":      {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), all}, []candidate{one}, "one", ""},
+		"a standby may be behind":        {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{standby}, "standby", ""},
+		"a proxy too":                    {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{proxy}, "proxy", ""},
+		"nobody has more":                {ballot{on(1, 6*seg), ours, none, has(1, 9*seg), nobody}, []candidate{one}, "one", ""},
+		"what others had of another way": {ballot{on(1, 6*seg), ours, none, has(2, 9*seg), nobody}, []candidate{one}, "one", ""},
+		"an empty store, a stale server": {ballot{empty, ours, none, most, nobody}, []candidate{three}, "",
+			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
+		"an empty store, an old primary": {ballot{empty, ours, none, knowledge{all: []Known{acked(3, 9*seg)}}, nobody},
+			[]candidate{one}, "", "timeline 1 lacks acknowledged WAL of timeline 3, up to 0/9000000"},
+		"an empty store, a primary that lost WAL": {ballot{empty, ours, none, has(1, 9*seg+1), nobody}, []candidate{one, three},
+			"three", "has lost WAL"},
+		"beside the old one": {ballot{on(1, 6*seg), ours, none, most, nobody}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
+		"a fork below":       {ballot{on(1, 6*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
 	} {
 		best, refused := elect(c.ballot, c.all)
 		got := ""

@@ -22,8 +22,6 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 		r.lacking = p.at // the segment was only to be compared: without it we start where PostgreSQL does
 	case errors.Is(err, ErrInvariant):
 		r.update(func(st *Status) { st.InvariantViolations++ })
-	case errors.Is(err, walstore.ErrDiverged):
-		return errPermanent{err}
 	case !errors.As(err, &e):
 	case e.Code == pgerror.UndefinedFile:
 		end := r.o.Store.Positions().Received

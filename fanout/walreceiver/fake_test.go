@@ -133,8 +133,6 @@ func (m *memStore) HoldBack(at lsn.LSN) {
 
 func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }
 
-func (m *memStore) LastComplete(_ lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) { return at, nil }
-
 func (m *memStore) Promised() (p walstore.Promise) {
 	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: m.pos.Timeline} })
 	return p
@@ -147,6 +145,8 @@ func (m *memStore) SetPromised(p lsn.LSN) error {
 	})
 	return nil
 }
+
+func (m *memStore) LastComplete(_ lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) { return at, nil }
 
 func (m *memStore) EndsWithShutdownCheckpoint(end lsn.LSN) (yes bool) {
 	m.locked(func() { yes = end == m.checkpoint && end == m.pos.Received })

@@ -66,6 +66,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				r.setLive(nil)
 				if errors.Is(err, walstore.ErrDiverged) {
 					r.avoid[s.Endpoint.String()] = err
+					return streamed(), errPermanent{r.diverged(err, srv, p)}
 				}
 				return streamed(), r.startRefused(err, srv, p)
 			}
@@ -107,9 +108,10 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 		return startPoint{}, err
 	}
 	r.o.Store.Release(r.heed(*srv))
-	p, err := planStart(r.o.Store.Positions(), *srv, r.lacking)
+	have := r.o.Store.Positions()
+	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
-		err = lacks(r.o.Store.Positions(), *srv, r.promised(srv.timeline))
+		err = r.judge(have, *srv)
 	}
 	if err != nil {
 		r.o.Store.Release(lsn.Invalid)
@@ -121,7 +123,7 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	if err := r.adopt(*srv); err != nil {
 		return p, err
 	}
-	have := r.o.Store.Positions()
+	have = r.o.Store.Positions()
 	if have.Timeline == 0 && srv.xlogpos > p.at || destructive(have, *srv, p) {
 		// An empty store stays empty, and nothing is moved aside, until the server has proven that it
 		// has the WAL: stream does it then.
@@ -144,42 +146,12 @@ func (r *Receiver) startStream(p startPoint, h lsn.History) error {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}
 	if fork, _, ok := h.SwitchPoint(before); ok && before != p.timeline {
-		return r.promise.lower(fork)
+		if err := r.promise.lower(fork); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.follows(h.Timeline)
 }
-
-// promised is what a server on timeline t must have to be followed: all that was reported under a rule, by anybody,
-// unless the operator has accepted t as it is (ruling R3).
-func (r *Receiver) promised(t lsn.TimelineID) (p promised) {
-	if r.o.Accepted != nil && r.o.Accepted(t) {
-		return p
-	}
-	if r.o.Others != nil {
-		p.at, p.unheard = r.o.Others()
-	}
-	p.at = r.complete(max(p.at, r.Promised()))
-	return p
-}
-
-// complete is the end of the last complete record at or below at, of the WAL that is stored: no commit rests on the
-// beginning of a record, which a timeline may lack (ruling R36). Of WAL that is not stored here, at itself.
-func (r *Receiver) complete(at lsn.LSN) lsn.LSN {
-	have := r.o.Store.Positions()
-	if at > have.Received || have.Timeline == 0 || at == lsn.Invalid {
-		return at
-	}
-	c, err := r.o.Store.LastComplete(have.Timeline, at)
-	if err != nil {
-		r.log.Warn("where the last complete record ends is not known", "lsn", at, "err", err)
-		return at
-	}
-	return c
-}
-
-// Promised is the highest position that was reported under a rule, of the WAL that is stored. It may lie inside a
-// record.
-func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
 	now := time.Now()

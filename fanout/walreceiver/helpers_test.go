@@ -124,3 +124,40 @@ func (s nullStore) AppendFrom(_ context.Context, _ lsn.LSN, r io.Reader, n int) 
 	}
 	return nil
 }
+
+// wordOf is an operator's word in memory.
+type wordOf struct {
+	mu       sync.Mutex
+	open     lsn.TimelineID
+	of       lsn.TimelineID
+	from, to lsn.LSN
+	aside    bool
+}
+
+func (w *wordOf) say(t lsn.TimelineID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = t
+}
+
+func (w *wordOf) Accepted(t lsn.TimelineID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open == t
+}
+
+func (w *wordOf) Use(of lsn.TimelineID, from, to lsn.LSN, aside bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open, w.of, w.from, w.to, w.aside = 0, of, from, to, aside
+	return nil
+}
+
+func (w *wordOf) GivenUp(t lsn.TimelineID) (from, to lsn.LSN) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of != t {
+		return 0, 0
+	}
+	return w.from, w.to
+}

@@ -36,12 +36,11 @@ type Options struct {
 	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
 	Feedback Feedback   // merged hot standby feedback; nil sends none
 	Mirrors  Mirrors    // reports to a primary begin once they are there; nil: there are none
-	// Accepted reports whether the operator wants timeline t followed although it lacks acknowledged WAL
-	// (ruling R3); nil: no. It is asked at each attempt, by one goroutine.
-	Accepted func(t lsn.TimelineID) bool
-	// Others is what other proxies of a cluster may have reported under a rule on the timeline that is stored here,
-	// and one that may soon say so; nil: there are none. It is asked at each attempt, by one goroutine.
-	Others func() (promised lsn.LSN, unheard string)
+	// Accept is the operator's word on WAL that is given up; nil: there is none.
+	Accept Acceptance
+	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and one that may soon
+	// say so; nil: there are none. Any goroutine may ask.
+	Others func() (known []Known, unheard string)
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary

@@ -17,6 +17,8 @@ type server struct {
 	settings map[string]string
 	virtual  bool // it is a proxy
 
+	known knowledge // from before it was asked where it is
+
 	slotRestart lsn.LSN // 0: no slot, nothing reserved, or not told (14)
 	slotTLI     lsn.TimelineID
 }
@@ -26,7 +28,10 @@ type server struct {
 // SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby), and a server that was in
 // recovery then can't begin to commit within the timeline that is streamed: a promotion ends it. Not so
 // behind a proxy, which may go over to another server of that timeline, a primary even, without a word to us.
-func (s *server) inRecovery() bool { return s.settings["in_hot_standby"] == "on" && !s.virtual }
+func (s *server) inRecovery() bool { return s.settings[inHotStandby] == "on" && !s.virtual }
+
+// inHotStandby is the parameter by which a server tells its role.
+const inHotStandby = "in_hot_standby"
 
 // highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling
 // R31). Elsewhere a server may pass for a proxy, which withholds more.
@@ -38,11 +43,18 @@ type startPoint struct {
 	at       lsn.LSN
 }
 
-// planStart decides where to stream from: the segment that holds the last byte of what is stored, on the
+// resumption is what says from where stored WAL is to be sent again.
+type resumption struct {
+	// record is where the last complete record begins, or a little before it. 0: that is not known.
+	record lsn.LSN
+	// lacking is a start that was tried in vain: no segment before the end is asked for there again.
+	lacking lsn.LSN
+}
+
+// planStart decides where to stream from: the segment that holds the last complete record of what is stored, on the
 // timeline that leads on from there; for an empty store where the slot begins, else where the server
-// is (ruling R31). lacking is a start that was tried in vain: the segment before the end is not asked
-// for there again. A refusal is a *pgerror.Error in PostgreSQL's words.
-func planStart(have walstore.Positions, srv server, lacking lsn.LSN) (startPoint, error) {
+// is (ruling R31). A refusal is a *pgerror.Error in PostgreSQL's words.
+func planStart(have walstore.Positions, srv server, again resumption) (startPoint, error) {
 	if have.Timeline == 0 {
 		if srv.slotRestart != 0 && srv.history.Contains(srv.slotTLI) {
 			return startPoint{srv.slotTLI, srv.seg.Floor(srv.slotRestart)}, nil
@@ -54,7 +66,7 @@ func planStart(have walstore.Positions, srv server, lacking lsn.LSN) (startPoint
 			"highest timeline %s of the primary is behind recovery timeline %s", srv.timeline, have.Timeline)
 	}
 	if have.Timeline == srv.timeline {
-		return startPoint{have.Timeline, overlap(have, srv, lacking)}, nil
+		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
 	}
 	fork, next, ok := srv.history.SwitchPoint(have.Timeline)
 	switch {
@@ -63,18 +75,23 @@ func planStart(have walstore.Positions, srv server, lacking lsn.LSN) (startPoint
 			"requested timeline %s is not in this server's history", have.Timeline).
 			WithHint("The upstream took another way at an earlier timeline: it does not continue what is stored.")
 	case have.Received < fork:
-		return startPoint{have.Timeline, overlap(have, srv, lacking)}, nil
+		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
 	}
 	// At the fork, or beyond it: then the store moves aside what the new timeline lacks, or refuses to.
 	return startPoint{next, srv.seg.Floor(fork)}, nil
 }
 
-// overlap is the start of the segment with the last stored byte. Where the store ends with a segment,
-// PostgreSQL starts at that end; but only what is sent again proves that this server is the one whose WAL
-// is stored, and not another one that was promoted to the same timeline number at the same position.
-func overlap(have walstore.Positions, srv server, lacking lsn.LSN) lsn.LSN {
+// overlap is the start of the segment with the last stored byte, where PostgreSQL starts, or the one before: only a
+// complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32), and not one
+// that has come back with less of it, or was promoted to the same timeline number at the same position. The
+// header of a segment and the beginning of a record are the same everywhere.
+func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
 	end := srv.seg.Floor(have.Received)
-	if end < have.Received || end < lsn.LSN(srv.seg) {
+	record := again.record
+	if record == lsn.Invalid {
+		record = have.Received - 1
+	}
+	if end <= record && end < have.Received || end < lsn.LSN(srv.seg) {
 		return end
 	}
 	var begin lsn.LSN // of the timeline: its first segment is the one that holds it
@@ -85,8 +102,13 @@ func overlap(have walstore.Positions, srv server, lacking lsn.LSN) lsn.LSN {
 		begin = p.Switch
 	}
 	before := end - lsn.LSN(srv.seg)
-	if before < have.Oldest || before < srv.seg.Floor(begin) || before == lacking {
+	if before < have.Oldest || before < srv.seg.Floor(begin) || before == again.lacking {
 		return end
+	}
+	// The store may end with a segment whose last record began in the one before it.
+	if first := before - lsn.LSN(srv.seg); end == have.Received && record < before && before >= lsn.LSN(srv.seg) &&
+		first >= max(have.Oldest, srv.seg.Floor(begin)) && first != again.lacking {
+		return first
 	}
 	return before
 }

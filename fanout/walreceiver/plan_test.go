@@ -45,32 +45,38 @@ func TestPlanStart(t *testing.T) {
 	foreignSlot.slotTLI = 9
 	one := server{timeline: 1, history: lsn.History{Timeline: 1}, seg: 16 << 20, xlogpos: 3*seg + 5}
 	for name, c := range map[string]struct {
-		have walstore.Positions
-		srv  server
-		want startPoint
-		err  string
+		have   walstore.Positions
+		srv    server
+		record lsn.LSN
+		want   startPoint
+		err    string
 	}{
-		"empty store":                     {walstore.Positions{}, three, startPoint{3, 9 * seg}, ""},
-		"empty store with slot":           {walstore.Positions{}, slot, startPoint{2, 6 * seg}, ""},
-		"slot on a timeline nobody knows": {walstore.Positions{}, foreignSlot, startPoint{3, 9 * seg}, ""},
-		"same timeline":                   {on(1, 2*seg+77), one, startPoint{1, 2 * seg}, ""},
-		"segment end":                     {on(1, 3*seg), one, startPoint{1, 2 * seg}, ""},
-		"segment end, nothing before":     {on(1, seg), one, startPoint{1, seg}, ""},
-		"segment end, lacking before":     {on(1, 4*seg), one, startPoint{1, 4 * seg}, ""},
-		"segment end of an ancestor":      {on(2, 7*seg), three, startPoint{2, 6 * seg}, ""},
-		"its first segment":               {on(2, 6*seg), three, startPoint{2, 5 * seg}, ""},
-		"where the timeline begins":       {on(3, 8*seg), three, startPoint{3, 8 * seg}, ""},
-		"ahead of the server":             {on(1, 4*seg+1), one, startPoint{1, 4 * seg}, ""},
-		"server behind":                   {on(3, 8*seg+1), one, startPoint{}, "highest timeline 1 of the primary is behind recovery timeline 3"},
-		"before the first fork":           {on(1, 4*seg+9), three, startPoint{1, 4 * seg}, ""},
-		"in the fork's segment":           {on(1, 5*seg+99), three, startPoint{1, 5 * seg}, ""},
-		"at the fork":                     {on(1, 5*seg+100), three, startPoint{2, 5 * seg}, ""},
-		"beyond the fork":                 {on(1, 5*seg+101), three, startPoint{2, 5 * seg}, ""},
-		"at a fork on a boundary":         {on(2, 8*seg), three, startPoint{3, 8 * seg}, ""},
+		"within the first record":         {on(1, 7*seg+77), one, 7*seg - 9, startPoint{1, 6 * seg}, ""},
+		"within the second":               {on(1, 7*seg+77), one, 7*seg + 40, startPoint{1, 7 * seg}, ""},
+		"segment end, a longer record":    {on(1, 7*seg), one, 6*seg - 9, startPoint{1, 5 * seg}, ""},
+		"and the store begins there":      {on(1, 2*seg), one, seg - 9, startPoint{1, seg}, ""},
+		"within the timeline's first":     {on(2, 5*seg+200), three, 5*seg - 9, startPoint{2, 5 * seg}, ""},
+		"empty store":                     {walstore.Positions{}, three, 0, startPoint{3, 9 * seg}, ""},
+		"empty store with slot":           {walstore.Positions{}, slot, 0, startPoint{2, 6 * seg}, ""},
+		"slot on a timeline nobody knows": {walstore.Positions{}, foreignSlot, 0, startPoint{3, 9 * seg}, ""},
+		"same timeline":                   {on(1, 2*seg+77), one, 0, startPoint{1, 2 * seg}, ""},
+		"segment end":                     {on(1, 3*seg), one, 0, startPoint{1, 2 * seg}, ""},
+		"segment end, nothing before":     {on(1, seg), one, 0, startPoint{1, seg}, ""},
+		"segment end, lacking before":     {on(1, 4*seg), one, 0, startPoint{1, 4 * seg}, ""},
+		"segment end of an ancestor":      {on(2, 7*seg), three, 0, startPoint{2, 6 * seg}, ""},
+		"its first segment":               {on(2, 6*seg), three, 0, startPoint{2, 5 * seg}, ""},
+		"where the timeline begins":       {on(3, 8*seg), three, 0, startPoint{3, 8 * seg}, ""},
+		"ahead of the server":             {on(1, 4*seg+1), one, 0, startPoint{1, 4 * seg}, ""},
+		"server behind":                   {on(3, 8*seg+1), one, 0, startPoint{}, "highest timeline 1 of the primary is behind recovery timeline 3"},
+		"before the first fork":           {on(1, 4*seg+9), three, 0, startPoint{1, 4 * seg}, ""},
+		"in the fork's segment":           {on(1, 5*seg+99), three, 0, startPoint{1, 5 * seg}, ""},
+		"at the fork":                     {on(1, 5*seg+100), three, 0, startPoint{2, 5 * seg}, ""},
+		"beyond the fork":                 {on(1, 5*seg+101), three, 0, startPoint{2, 5 * seg}, ""},
+		"at a fork on a boundary":         {on(2, 8*seg), three, 0, startPoint{3, 8 * seg}, ""},
 		"not an ancestor": {on(2, 2*seg), server{timeline: 3, seg: 16 << 20, history: lsn.History{Timeline: 3,
-			Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: seg}}}}, startPoint{}, "requested timeline 2 is not in this server's history"},
+			Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: seg}}}}, 0, startPoint{}, "requested timeline 2 is not in this server's history"},
 	} {
-		got, err := planStart(c.have, c.srv, 3*seg)
+		got, err := planStart(c.have, c.srv, resumption{record: c.record, lacking: 3 * seg})
 		switch {
 		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
 			t.Errorf("%s: %v, expected %q", name, err, c.err)
@@ -205,13 +211,20 @@ func TestPromisedEndsWithARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, others := range []lsn.LSN{0, received, received - 8192, g.End()} {
-		r := &Receiver{o: Options{Store: s, Others: func() (lsn.LSN, string) { return others, "" }}, log: slog.New(slog.DiscardHandler)}
+		said := Known{Point: lsn.Point{System: g.Source.System, Timeline: 1, LSN: others}, By: "b", Acked: true}
+		r := &Receiver{o: Options{Store: s, Others: func() ([]Known, string) { return []Known{said}, "" }}, log: slog.New(slog.DiscardHandler)}
 		r.promise = promised
 		want := fork
 		if others > received {
 			want = others // what is not stored here is not known
 		}
-		if got := r.promised(2).at; got != want {
+		var got lsn.LSN
+		for _, k := range r.knowledge().all {
+			if k.Acked {
+				got = max(got, k.LSN)
+			}
+		}
+		if got != want {
 			t.Errorf("promised up to %s, by others up to %s: %s must not be missing, want %s", received-100, others, got, want)
 		}
 	}

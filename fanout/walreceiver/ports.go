@@ -79,6 +79,19 @@ func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
 	return nil
 }
 
+// Acceptance is the operator's word that WAL may be given up (rulings R3, R32). It is asked by one goroutine, but for
+// GivenUp, which any may call.
+type Acceptance interface {
+	// Accepted reports whether the operator wants a server on timeline t followed although it lacks WAL. The word
+	// holds until it is used.
+	Accepted(t lsn.TimelineID) bool
+	// Use makes durable that the word is used, and which WAL of timeline of is given up: beyond from, up to to. With
+	// aside the store has some of it: at the next start it sets all its WAL aside and begins anew.
+	Use(of lsn.TimelineID, from, to lsn.LSN, aside bool) error
+	// GivenUp is what of timeline t was given up last; 0, 0: nothing.
+	GivenUp(t lsn.TimelineID) (from, to lsn.LSN)
+}
+
 // Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
 // log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
 type Gate interface {

@@ -1,14 +1,12 @@
 package walreceiver
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // settleAfter is how long reports stand still, short of what was received, before the promise is
@@ -100,38 +98,4 @@ func (p *promise) lower(fork lsn.LSN) error {
 	}
 	p.high.Store(uint64(fork))
 	return p.narrow()
-}
-
-// LackError refuses a timeline that lacks WAL of which the primary was told under a rule that it is safe.
-type LackError struct {
-	Timeline lsn.TimelineID
-	From, To lsn.LSN // what is missing
-}
-
-func (e *LackError) Error() string {
-	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
-}
-
-// promised is what must not be left behind: up to at, and what a member that is not heard yet may have reported.
-type promised struct {
-	at      lsn.LSN
-	unheard string
-}
-
-// lacks refuses srv when its timeline left the stored one before p (ruling R3).
-func lacks(have walstore.Positions, srv server, p promised) error {
-	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
-	switch {
-	case have.Timeline == 0 || have.Timeline == srv.timeline || !ok:
-		return nil
-	case fork >= p.at && p.unheard == "":
-		return nil
-	case fork >= p.at:
-		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"timeline %s is not followed before %s has said what it reported", srv.timeline, p.unheard)
-	}
-	e := &LackError{Timeline: srv.timeline, From: fork, To: p.at}
-	return pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).
-		WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", srv.timeline).
-		WithCause(e)
 }

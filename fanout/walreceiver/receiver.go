@@ -24,8 +24,11 @@ type Receiver struct {
 	watch func() (moved <-chan struct{}, stop func())
 
 	// Owned by Run.
-	lacking  lsn.LSN // a start before the end of the store that failed
-	own      []byte  // history file of the server's timeline; nil: it has none
+	began    time.Time
+	lacking  lsn.LSN    // a start before the end of the store that failed
+	obeyed   *LackError // the operator has accepted it, and the server is about to be followed
+	aside    bool       // the operator has given up WAL that the store has
+	own      []byte     // history file of the server's timeline; nil: it has none
 	promise  *promise
 	mirrors  mirrorGate
 	lack     *LackError        // why a server was not followed at the present attempt
@@ -73,7 +76,7 @@ func New(o Options) (*Receiver, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
-	r := &Receiver{o: o, log: o.Logger, avoid: map[string]error{}, refusals: map[string]string{}}
+	r := &Receiver{o: o, log: o.Logger, began: time.Now(), avoid: map[string]error{}, refusals: map[string]string{}}
 	r.promise = newPromise(o.Store)
 	r.mirrors = mirrorGate{mirrors: o.Mirrors, log: o.Logger, show: func(s MirrorState) {
 		r.update(func(st *Status) { st.Mirrors = s })
@@ -91,6 +94,7 @@ func New(o Options) (*Receiver, error) {
 // by Status, and tried again.
 func (r *Receiver) Run(ctx context.Context) error {
 	var wait backoff
+	r.began = time.Now()
 	for first := true; ; first = false {
 		if !first {
 			r.update(func(st *Status) { st.Reconnects++ })
@@ -204,7 +208,10 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	r.starve(false)
 	r.gone = lsn.Invalid
 	r.setState(Connecting)
-	r.lack = nil
+	r.lack, r.obeyed = nil, nil
+	if err := r.listen(ctx); err != nil {
+		return 0, err
+	}
 	s, err := r.viaMember(ctx)
 	if s == nil && err == nil {
 		r.waiting(true)

@@ -114,12 +114,12 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 	candidate := in.Standby(t, pgtest.StandbyOptions{From: primary})
 	conninfo := fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d user=postgres dbname=postgres sslmode=disable",
 		primary.Port, candidate.Port)
-	dir, accepted := t.TempDir(), lsn.TimelineID(0)
+	dir, operator := t.TempDir(), new(wordOf)
 	end := load(t, primary, 100)
 	pgtest.WaitFor(t, realWait, "candidate", func() (bool, error) { return candidate.ReplayLSN(t) >= end, nil })
 	q := newRule(upTo(0))
 	with := func(o *Options) {
-		o.Quorum, o.Accepted = q, func(n lsn.TimelineID) bool { return n == accepted }
+		o.Quorum, o.Accept = q, operator
 	}
 	var acknowledged lsn.LSN
 	refused := func(t *testing.T, r *running) {
@@ -155,7 +155,7 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 		}
 	})
 	t.Run("acceptance", func(t *testing.T) {
-		accepted = 2
+		operator.say(2)
 		q.set(Limits{})
 		s := openStore(t, dir)
 		r := receive(t, conninfo, s, with)
@@ -165,6 +165,9 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 		st := r.Status()
 		if p := s.Positions(); p.Timeline != 2 || st.Lack != nil || st.Promised >= acknowledged {
 			t.Errorf("%+v %+v", p, st)
+		}
+		if from, to := operator.GivenUp(1); operator.Accepted(2) || from >= to || to != acknowledged {
+			t.Errorf("given up are %s to %s", from, to)
 		}
 	})
 }

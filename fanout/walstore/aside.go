@@ -110,3 +110,25 @@ func (s *Store) renameInto(dir string, keys []segKey, err error) error {
 	}
 	return err
 }
+
+// setAside moves everything in the WAL directory to dir, as [Options].SetAside wants it.
+func (s *Store) setAside(dir string) error {
+	names, err := s.fs.ReadDir(s.walDir)
+	if err == nil {
+		err = s.fs.MkdirAll(dir)
+	}
+	for i := 0; err == nil && i < len(names); i++ {
+		err = s.fs.Rename(s.walPath(names[i]), filepath.Join(dir, names[i]))
+	}
+	// The new names first, as in renameInto.
+	for _, d := range []string{dir, filepath.Dir(dir), s.dir, s.walDir} {
+		if err == nil {
+			err = s.fs.SyncDir(d)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set WAL aside that is given up: %w", err)
+	}
+	s.log.Warn("WAL that was given up is set aside, the store begins anew", "directory", dir, "files", len(names))
+	return nil
+}

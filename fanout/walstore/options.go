@@ -57,6 +57,9 @@ type Options struct {
 	// Dir is the data directory. WAL goes to Dir/wal; the store owns Dir/lock, Dir/replproxy.meta
 	// and Dir/diverged too. Others may add files of their own once Open returned.
 	Dir string
+	// SetAside is the folder below Dir/diverged to which Open moves all WAL that is stored, before it reads any: the
+	// operator has given it up (ruling R32). "": none. Where an Open was cut short the next one moves the rest.
+	SetAside string
 	// FS is the file system; nil is the operating system's.
 	FS FS
 	// TailSize bounds the memory of the tail in bytes; 0 is DefaultTailSize.

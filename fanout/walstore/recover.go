@@ -99,6 +99,11 @@ func (s *Store) takeDir() error {
 			return err
 		}
 	}
+	if s.o.SetAside != "" {
+		if err := s.setAside(filepath.Join(s.dir, divergedName, s.o.SetAside)); err != nil {
+			return err
+		}
+	}
 	// Names that the last process changed may be in the kernel's memory only.
 	for _, dir := range []string{s.dir, s.walDir} {
 		if err := s.fs.SyncDir(dir); err != nil {

@@ -83,7 +83,7 @@ type Upstream struct {
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
-	Lack          *Lack     `json:"lack,omitempty" doc:"acknowledged WAL without which no timeline is followed"`
+	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`
 	Reports       int64     `json:"reports_total" doc:"status updates sent"`
 	LetGo         int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
@@ -91,11 +91,14 @@ type Upstream struct {
 	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
 }
 
-// Lack is what a new timeline does not have: WAL that was acknowledged under a rule.
+// Lack is WAL that is known and that a server does not have, which therefore is not followed.
 type Lack struct {
-	Timeline lsn.TimelineID `json:"timeline" doc:"timeline that is not followed"`
-	From     lsn.LSN        `json:"from_lsn" doc:"where it left the stored WAL"`
-	To       lsn.LSN        `json:"to_lsn" doc:"highest position ever reported under a rule"`
+	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of the server that is not followed"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has nothing of its timeline"`
+	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or that a primary has lost"`
+	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
+	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
+	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
 }
 
 // Store is the walstore's side.

@@ -1,0 +1,301 @@
+package conformance
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// lossy is a primary whose volume is set back, behind a proxy with a standby.
+type lossy struct {
+	*site
+	s1     *pgtest.Server
+	revert func(testing.TB)
+	size   lsn.SegSize
+	lost   lsn.LSN // end of what proxy and standby have, and the primary will not have again
+}
+
+// newLossy takes the snapshot, lets proxy and standby have more than that, and stops the primary.
+func newLossy(t *testing.T, ahead func(p *pgtest.Server), options pgtest.ProxyOptions) *lossy {
+	t.Helper()
+	in := pgtest.Usual(t)
+	c := &lossy{site: &site{in: in, primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
+	c.size = c.primary.SegSize(t)
+	c.primary.Exec(t, "CREATE TABLE t (n int)")
+	options.Upstream = c.primary.Conninfo()
+	c.proxy = pgtest.StartProxy(t, options)
+	c.s1 = standbyOf(t, c.primary, c.proxy, "s1", "")
+	c.primary.Exec(t, "INSERT INTO t VALUES (1)")
+	pgtest.WaitCaughtUp(t, c.primary, c.s1)
+	c.primary.Stop(t, pgtest.Immediate)
+	c.revert = c.primary.Snapshot(t)
+	c.primary.Start(t)
+	c.proxy.WaitReady(t)
+	c.primary.Exec(t, "INSERT INTO t VALUES (2)")
+	ahead(c.primary)
+	pgtest.WaitCaughtUp(t, c.primary, c.s1)
+	c.lost = c.primary.CurrentLSN(t)
+	c.has(t, c.lost)
+	c.primary.Stop(t, pgtest.Immediate)
+	return c
+}
+
+func (c *lossy) has(t *testing.T, at lsn.LSN) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the proxy to have it all", func() (bool, error) {
+		return status(t, c.proxy).Store.Flushed >= at, nil
+	})
+}
+
+// waitLack waits until a proxy, which may be starting, says that it follows nobody because of WAL that is lacking.
+func waitLack(t *testing.T, p *pgtest.Proxy) admin.Status {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, p.Name+" to refuse its upstream", func() (bool, error) {
+		_, body, err := p.Get(t.Context(), "/status")
+		return err == nil && strings.Contains(string(body), `"lack":`), nil
+	})
+	return status(t, p)
+}
+
+// refused waits until the proxy says that the primary has lost WAL, and looks that nothing of it came through.
+func (c *lossy) refused(t *testing.T) {
+	t.Helper()
+	st := waitLack(t, c.proxy)
+	words := "the primary has lost WAL from " + st.Upstream.Lack.From.String() + " to " + st.Upstream.Lack.To.String()
+	if l := st.Upstream.Lack; !l.Lost || l.Timeline != 1 || l.From >= l.To || l.To > st.Store.Received ||
+		!strings.Contains(st.Upstream.LastError, words) || !strings.Contains(strings.Join(st.Warnings, "\n"), words) {
+		t.Errorf("%+v, %s, %q", l, st.Upstream.LastError, st.Warnings)
+	}
+	if !c.s1.Running() {
+		return
+	}
+	if rows := c.s1.Scalar(t, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM t"); strings.Contains(rows, "100") {
+		t.Errorf("the standby has rows of two histories: %s", rows)
+	}
+}
+
+// A primary that comes back with less WAL on its timeline is refused, with the same words however it happens, without a
+// rule as well; the standby is not poisoned. Where it has written beyond what the proxy has, the bytes tell.
+func TestPrimaryLostWAL(t *testing.T) {
+	t.Parallel()
+	less := func(*pgtest.Server) {}
+	segments := func(p *pgtest.Server) {
+		p.Exec(t, "SELECT pg_switch_wal()")
+		p.Exec(t, "INSERT INTO t VALUES (3)")
+		p.Exec(t, "CHECKPOINT")
+		p.Exec(t, "SELECT pg_switch_wal()") // and nothing after it: the end is a segment's
+	}
+	for name, c := range map[string]struct {
+		ahead func(*pgtest.Server)
+		after func(*testing.T, *lossy) // the primary is back
+		down  bool                     // the proxy is, meanwhile
+	}{
+		"less":                            {less, func(*testing.T, *lossy) {}, false},
+		"less, while the proxy was down":  {less, func(*testing.T, *lossy) {}, true},
+		"segments less":                   {segments, func(*testing.T, *lossy) {}, false},
+		"more, while the proxy was down":  {less, func(t *testing.T, c *lossy) { c.overtake(t) }, true},
+		"segments less, then more of all": {segments, func(t *testing.T, c *lossy) { c.overtake(t) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLossy(t, c.ahead, pgtest.ProxyOptions{})
+			if c.down {
+				l.proxy.Terminate(t)
+			}
+			l.revert(t)
+			l.primary.Start(t)
+			c.after(t, l)
+			if c.down {
+				l.proxy.StartNoWait(t)
+			}
+			l.refused(t)
+		})
+	}
+}
+
+// overtake lets the primary write more than it had lost.
+func (c *lossy) overtake(t *testing.T) {
+	t.Helper()
+	for n := 100; c.primary.CurrentLSN(t) <= c.lost+lsn.LSN(c.size); n++ {
+		c.primary.Exec(t, "INSERT INTO t SELECT 100 FROM generate_series(1, 1000)")
+		if n%4 == 0 {
+			c.primary.Exec(t, "SELECT pg_switch_wal()")
+		}
+	}
+}
+
+// The operator gives the lost WAL up: the store's own is set aside at the next start, and the proxy goes on with the
+// primary. The word is used up, the next loss is refused anew.
+func TestLostWALIsGivenUp(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{})
+	c.revert(t)
+	c.primary.Start(t)
+	c.refused(t)
+	c.s1.Stop(t, pgtest.Fast)
+	c.proxy.Program(t, "accept-timeline", "1", "--data-dir", c.proxy.DataDir)
+	logged(t, "the proxy", c.proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	c.proxy.Terminate(t)
+	c.proxy.Start(t)
+	aside, err := filepath.Glob(filepath.Join(c.proxy.DataDir, "diverged", "1-*-lost", "0*"))
+	if err != nil || len(aside) == 0 {
+		t.Errorf("nothing is set aside: %v, %v", aside, err)
+	}
+	c.primary.Exec(t, "INSERT INTO t VALUES (200)")
+	anew := standbyOf(t, c.primary, c.proxy, "anew", "")
+	pgtest.WaitCaughtUp(t, c.primary, anew)
+	pgtest.EqualData(t, c.primary, anew)
+	if st := status(t, c.proxy); st.Upstream.Lack != nil {
+		t.Errorf("%+v", st.Upstream.Lack)
+	}
+	c.primary.Stop(t, pgtest.Immediate)
+	c.revert(t)
+	c.primary.Start(t)
+	c.refused(t)
+}
+
+// A primary without fsync is killed, and its machine with it: what its kernel had not written yet is gone.
+func TestLostWALAfterACrashWithoutFsync(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(p *pgtest.Server) { p.Exec(t, "INSERT INTO t SELECT 3 FROM generate_series(1, 1000)") },
+		pgtest.ProxyOptions{})
+	path := filepath.Join(c.primary.WALDir(), c.size.FileName(1, c.size.Segno(c.lost-1)))
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	from := int64(c.lost-1) % int64(c.size) / 8192 * 8192 // its last page never reached the disk
+	if _, err := f.WriteAt(make([]byte, 8192), from); err != nil {
+		t.Fatal(err)
+	}
+	c.primary.Start(t)
+	c.refused(t)
+}
+
+// forgetful are two proxies of one rule that know a primary and a stale candidate for its place; b has the standby whose
+// votes released commits that the candidate lacks. The primary is dead, a is down.
+type forgetful struct {
+	*cluster
+	a, b *pgtest.Proxy
+	s1   *pgtest.Server
+}
+
+func newForgetful(t *testing.T) *forgetful {
+	t.Helper()
+	in := pgtest.Usual(t)
+	c := &forgetful{cluster: &cluster{in: in, primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
+	c.primary.Exec(t, "CREATE TABLE q (n int)")
+	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, pgtest.Name("candidate"))
+	all := clusterOf(t, hosts(c.primary, c.candidate), ruleFile("ANY 1 (s1)"), "a", "b")
+	c.a, c.b, c.proxy = all[0], all[1], all[1]
+	c.s1 = c.standby(t, "s1")
+	c.primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	c.primary.Reload()
+	waitSatisfiable(t, all...)
+	pgtest.WaitCaughtUp(t, c.primary, c.candidate)
+	c.candidate.Stop(t, pgtest.Fast)
+	c.primary.Exec(t, "INSERT INTO q VALUES (2)")
+	at := c.primary.CurrentLSN(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "both proxies to know the commit", func() (bool, error) {
+		return status(t, c.a).Upstream.Promised >= at || status(t, c.b).Upstream.Promised >= at, nil
+	})
+	c.primary.Kill9(t)
+	c.a.Terminate(t)
+	return c
+}
+
+// A proxy whose store was emptied does not follow a server that lacks acknowledged WAL, be it by its own file promised
+// or by what the other member says; no commit on that server is released by it.
+func TestEmptyStoreFollowsNoStaleServer(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []string{"wal", "wal and promised", "all but the key"} {
+		t.Run(lost, func(t *testing.T) {
+			t.Parallel()
+			c := newForgetful(t)
+			names := []string{"wal"}
+			switch lost {
+			case "wal and promised":
+				names = append(names, "promised")
+			case "all but the key":
+				names = append(names, "promised", "replproxy.meta", "slots", "lock", "control.sock")
+			}
+			for _, name := range names {
+				if err := os.RemoveAll(filepath.Join(c.a.DataDir, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.candidate.Start(t)
+			c.candidate.Promote(t)
+			c.a.StartNoWait(t)
+			st := waitLack(t, c.a)
+			if l := st.Upstream.Lack; l.Timeline != 2 || l.Of != 1 || l.From >= l.To || st.Store.Timeline != 0 {
+				t.Errorf("%+v, the store is on timeline %s", l, st.Store.Timeline)
+			}
+			if st := waitLack(t, c.b); st.Upstream.Lack.Timeline != 2 {
+				t.Errorf("%+v", st.Upstream.Lack)
+			}
+		})
+	}
+}
+
+// One member was down when the primary lost WAL, so that its own store says nothing; the other one knows. The lost WAL
+// is the only one that a promotion is proven with.
+func TestOtherMemberKnowsOfLostWAL(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
+	a, b := all[0], all[1]
+	s1 := standbyOf(t, primary, b, "s1", "")
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	waitSatisfiable(t, all...)
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	a.Terminate(t)
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	b.WaitReady(t)
+	waitSatisfiable(t, b)
+	primary.Exec(t, "INSERT INTO q VALUES (2)")
+	primary.Exec(t, "SELECT pg_switch_wal()")
+	primary.Exec(t, "INSERT INTO q VALUES (3)")
+	pgtest.WaitCaughtUp(t, primary, s1)
+	lost := primary.CurrentLSN(t)
+	primary.Stop(t, pgtest.Immediate)
+	revert(t)
+	primary.Start(t)
+	a.StartNoWait(t)
+	for _, p := range all {
+		st := waitLack(t, p)
+		if l := st.Upstream.Lack; !l.Lost || l.To > lost || (l.By == "b") != (p == a) {
+			t.Errorf("%s: %+v", p.Name, l)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := pgtest.Query(ctx, primary.Conninfo(), "INSERT INTO q VALUES (100)"); err == nil {
+		t.Error("a commit on the primary that lost WAL returned")
+	}
+	primary.Stop(t, pgtest.Immediate)
+	for _, p := range all {
+		p.Program(t, "fence", "--timeline", "1", "--data-dir", p.DataDir)
+	}
+	out := b.Program(t, "tail", "--timeline", "1", "--candidate", "s1", "--data-dir", b.DataDir, "--wait", "60s")
+	if !strings.Contains(out, "s1: proven") {
+		t.Errorf("%s", out)
+	}
+	s1.Promote(t)
+	if rows := s1.Scalar(t, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM q"); rows != "1 2 3" {
+		t.Errorf("the promoted standby has %s", rows)
+	}
+}

@@ -1,0 +1,95 @@
+package walreceiver
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// errSetAside: the operator has accepted that a primary has lost WAL which this store has. A store does not go back.
+var errSetAside = errors.New("it is accepted, and this proxy's own store has that WAL: restart the proxy, " +
+	"it then sets its WAL aside and begins anew")
+
+// accepted reports whether the operator wants a server on timeline t followed whatever it lacks.
+func (r *Receiver) accepted(t lsn.TimelineID) bool {
+	return r.o.Accept != nil && r.o.Accept.Accepted(t)
+}
+
+// judge refuses srv when it lacks WAL that was known before it was asked where it is, unless the operator has
+// accepted that (rulings R3, R32).
+func (r *Receiver) judge(have walstore.Positions, srv server) error {
+	err := srv.known.judge(have, srv)
+	if err == nil || !r.accepted(srv.timeline) {
+		if r.aside && err != nil {
+			err = fmt.Errorf("%w: %w", err, errSetAside)
+		}
+		return err
+	}
+	r.obeyed = srv.known.lack(srv)
+	if e := r.obeyed; e != nil && e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
+		return r.setAside(err, e)
+	}
+	return nil
+}
+
+// setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.
+func (r *Receiver) setAside(err error, e *LackError) error {
+	if used := r.o.Accept.Use(e.Of, e.From, e.To, true); used != nil {
+		return used
+	}
+	r.aside = true
+	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
+		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
+	return fmt.Errorf("%w: %w", err, errSetAside)
+}
+
+// diverged explains that a server sent other WAL than what is stored, from p on: one that writes this timeline itself
+// has come back without what is stored, and has gone on (ruling R32).
+func (r *Receiver) diverged(err error, srv server, p startPoint) error {
+	var d *walstore.DivergedError
+	have := r.o.Store.Positions()
+	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || d.LSN >= have.Complete {
+		return err
+	}
+	e := &LackError{Timeline: srv.timeline, From: d.LSN, To: have.Complete, Of: srv.timeline, Lost: true}
+	if from, known := r.complete(lsn.Point{Timeline: p.timeline, LSN: d.LSN}, have); known {
+		e.From = from
+	}
+	err = fmt.Errorf("%w: %w", err, e.refusal())
+	switch {
+	case r.aside:
+		return fmt.Errorf("%w: %w", err, errSetAside)
+	case r.accepted(srv.timeline):
+		return r.setAside(err, e)
+	}
+	return err
+}
+
+// follows is told that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
+func (r *Receiver) follows(t lsn.TimelineID) error {
+	e := r.obeyed
+	if e == nil || e.Timeline != t {
+		return nil
+	}
+	if err := r.o.Accept.Use(e.Of, e.From, e.To, false); err != nil {
+		return err
+	}
+	r.obeyed = nil
+	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
+		"from_lsn", e.From, "to_lsn", e.To)
+	return r.promise.lower(e.From)
+}
+
+// resumption says from where stored WAL is to be sent again.
+func (r *Receiver) resumption(have walstore.Positions) resumption {
+	again := resumption{lacking: r.lacking}
+	if have.Timeline == 0 || have.Complete <= have.Oldest {
+		return again
+	}
+	if before, err := r.o.Store.LastComplete(have.Timeline, have.Complete-1); err == nil {
+		again.record = before
+	}
+	return again
+}

@@ -1,0 +1,184 @@
+package walreceiver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Known is WAL that somebody in the cluster has or had.
+type Known struct {
+	lsn.Point
+	By    string // the member that has said so; "": this proxy
+	Acked bool   // a primary was told under a rule that it is safe, or a rule covered it
+	// Complete: a record ends at the point. Elsewhere a primary that crashed may rightly have less (ruling R36).
+	Complete bool
+}
+
+// knowledge is what was known before a server was asked where it is.
+type knowledge struct {
+	all     []Known
+	unheard string // a member that may soon say more; "": none
+}
+
+// Whoever answers first must not decide alone: a proxy that has just started waits so long for members that it
+// has not heard, who may know of WAL that a server lacks. Links are up within a second where members run.
+const (
+	listenFirst = 2 * time.Second
+	listenPause = 50 * time.Millisecond
+)
+
+// listen waits for members that are not heard yet, once after the start.
+func (r *Receiver) listen(ctx context.Context) error {
+	for ; r.o.Others != nil && time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
+		if _, unheard := r.o.Others(); unheard == "" {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// knowledge collects what a server must have to be followed. What others know of a timeline that the store has left
+// is left out: it was judged when the store left it.
+func (r *Receiver) knowledge() (k knowledge) {
+	id, _ := r.o.Store.Identity()
+	have := r.o.Store.Positions()
+	add := func(x Known) {
+		if x.LSN != lsn.Invalid {
+			k.all = append(k.all, x)
+		}
+	}
+	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
+	add(Known{Point: here, Complete: true})
+	if p := r.promisedPoint(); !r.givenUp(p) {
+		add(Known{Point: p, Acked: true, Complete: true})
+	}
+	if r.o.Others == nil {
+		return k
+	}
+	var all []Known
+	all, k.unheard = r.o.Others()
+	past, _ := r.storedHistory(have.Timeline)
+	for _, x := range all {
+		if _, _, left := past.SwitchPoint(x.Timeline); left || r.givenUp(x.Point) {
+			continue
+		}
+		if !x.Complete {
+			x.LSN, x.Complete = r.complete(x.Point, have)
+		}
+		add(x)
+	}
+	return k
+}
+
+// complete is the end of the last complete record up to p, where the store has WAL that far.
+func (r *Receiver) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, known bool) {
+	if have.Timeline == 0 || p.Timeline != have.Timeline || p.LSN > have.Received || p.LSN <= have.Oldest {
+		return p.LSN, false
+	}
+	at, err := r.o.Store.LastComplete(p.Timeline, p.LSN)
+	if err != nil {
+		return p.LSN, false
+	}
+	return at, true
+}
+
+// promisedPoint is what was reported under a rule: of the stored WAL up to the last complete record, or of that which
+// an empty store had.
+func (r *Receiver) promisedPoint() lsn.Point {
+	have, high := r.o.Store.Positions(), r.promise.highest()
+	if have.Timeline == 0 {
+		was := r.o.Store.Promised()
+		return lsn.Point{System: was.System, Timeline: was.Timeline, LSN: high}
+	}
+	id, _ := r.o.Store.Identity()
+	p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: high}
+	p.LSN, _ = r.complete(p, have)
+	return p
+}
+
+// givenUp reports whether the operator has given up the WAL that ends at p.
+func (r *Receiver) givenUp(p lsn.Point) bool {
+	if r.o.Accept == nil {
+		return false
+	}
+	from, to := r.o.Accept.GivenUp(p.Timeline)
+	return p.LSN > from && p.LSN <= to
+}
+
+// Promised is the highest position that was reported under a rule, up to the last complete record.
+func (r *Receiver) Promised() lsn.Point { return r.promisedPoint() }
+
+// LackError refuses a server that lacks WAL which is known, as no server that follows the stored WAL would.
+type LackError struct {
+	Timeline lsn.TimelineID // of the server
+	From, To lsn.LSN        // what is missing; From 0: the whole timeline Of
+	Of       lsn.TimelineID // that To is a position of; 0: of some timeline before
+	// Lost: the server has written To itself, on this timeline, and has come back without it (ruling R32).
+	Lost bool
+	By   string // the member that knows of it; "": this proxy
+}
+
+func (e *LackError) Error() string {
+	switch {
+	case e.Lost:
+		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", e.From, e.To, e.Timeline)
+	case e.From == lsn.Invalid:
+		return fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s, up to %s", e.Timeline, e.Of, e.To)
+	}
+	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
+}
+
+// refusal is e with what to do.
+func (e *LackError) refusal() error {
+	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
+	if e.By != "" {
+		err = err.WithDetail("%s knows of it.", e.By)
+	}
+	if e.Lost {
+		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: replproxy accept-timeline %s.",
+			e.Timeline)
+	}
+	return err.WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", e.Timeline)
+}
+
+// lack is what srv lacks of what is known; nil: nothing. Acknowledged WAL must be in its history (ruling R3). A server
+// that writes its timeline itself has all that anybody ever had of it: it never sends what it has not flushed. One in
+// recovery and a proxy may be behind; what a proxy streams from it has judged itself.
+func (k knowledge) lack(srv server) (worst *LackError) {
+	end := srv.xlogpos
+	if srv.inRecovery() || srv.virtual {
+		end = noLimit
+	}
+	for _, x := range k.all {
+		from, lacks := srv.history.Lack(end, x.Point)
+		lost := x.Timeline == srv.timeline
+		switch {
+		case !lacks, x.System != 0 && x.System != srv.system:
+		case lost && !x.Complete, !lost && !x.Acked:
+		case worst == nil || worst.To < x.LSN:
+			worst = &LackError{Timeline: srv.timeline, From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
+		}
+	}
+	return worst
+}
+
+// judge refuses srv where it lacks WAL, or where a member that is not heard yet may know of such WAL. have is what the
+// store has.
+func (k knowledge) judge(have walstore.Positions, srv server) error {
+	if e := k.lack(srv); e != nil {
+		return e.refusal()
+	}
+	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows && k.unheard != "" {
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"timeline %s is not followed before %s has said what it reported", srv.timeline, k.unheard)
+	}
+	return nil
+}
