@@ -33,9 +33,10 @@ func acceptTimelineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "accept-timeline N",
 		Short: "Give up WAL that the server on timeline N lacks: the proxy follows it although commits are lost",
-		Long: "Gives up WAL that is known to this proxy, and that the server on timeline N lacks: a promoted one, or a\n" +
-			"primary that has come back with less. The proxy follows it, although acknowledged commits may be lost. The\n" +
-			"word is used once. Where the proxy's own store has WAL that a primary has lost, it has to be restarted.",
+		Long: "Gives up WAL that is known to this proxy, and that the server on timeline N lacks: a promoted one, or\n" +
+			"a primary that has come back with less. The proxy follows it, although commits may be lost that\n" +
+			"clients were told are safe. The word is used once. Where the proxy's own store has WAL that a\n" +
+			"primary has lost, it has to be restarted.",
 		Args: cobra.ExactArgs(1),
 	}
 	dir := cmd.Flags().String("data-dir", config.DefaultDataDir, "directory of the proxy's store")
@@ -142,7 +143,7 @@ func (a acceptance) write(w word) error {
 
 func (a acceptance) Accepted(t lsn.TimelineID) bool {
 	w := a.read()
-	return w.timeline == t && !w.used
+	return t != 0 && w.timeline == t && !w.used
 }
 
 func (a acceptance) Use(t lsn.TimelineID, from, to lsn.LSN, aside bool) error {

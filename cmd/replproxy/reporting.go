@@ -65,7 +65,8 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 			l.From, l.To, l.Timeline, l.Timeline))
 	case l.From == lsn.Invalid:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
-			"promote a server that has it, or give it up by replproxy accept-timeline %s", l.Timeline, l.Of, l.Timeline))
+			"promote a server that has it, or give it up by replproxy accept-timeline %s",
+			l.Timeline, l.Of, l.Timeline))
 	default:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s and is not followed: "+
 			"promote a server that has it, or give it up by replproxy accept-timeline %s",

@@ -143,8 +143,8 @@ func (e *LackError) refusal() error {
 		err = err.WithDetail("%s knows of it.", e.By)
 	}
 	if e.Lost {
-		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: replproxy accept-timeline %s.",
-			e.Timeline)
+		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: "+
+			"replproxy accept-timeline %s.", e.Timeline)
 	}
 	return err.WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", e.Timeline)
 }

@@ -95,7 +95,7 @@ type Upstream struct {
 type Lack struct {
 	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of the server that is not followed"`
 	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has nothing of its timeline"`
-	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or that a primary has lost"`
+	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or lost by a primary"`
 	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
 	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
 	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
