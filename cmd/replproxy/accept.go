@@ -33,9 +33,9 @@ func acceptTimelineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "accept-timeline N",
 		Short: "Give up WAL that the server on timeline N lacks: the proxy follows it although commits are lost",
-		Long: "Gives up WAL that is known to this proxy, and that the server on timeline N lacks: a promoted one, or\n" +
-			"a primary that has come back with less. The proxy follows it, although commits may be lost that\n" +
-			"clients were told are safe. The word is used once. Where the proxy's own store has WAL that a\n" +
+		Long: "Gives up WAL that is known to this proxy, and that the server on timeline N lacks: a promoted\n" +
+			"one, or a primary that has come back with less. The proxy follows it, although commits may be lost\n" +
+			"that clients were told are safe. The word is used once. Where the proxy's own store has WAL that a\n" +
 			"primary has lost, it has to be restarted.",
 		Args: cobra.ExactArgs(1),
 	}

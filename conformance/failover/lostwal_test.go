@@ -1,4 +1,4 @@
-package conformance
+package failover
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // lossy is a primary whose volume is set back, behind a proxy with a standby.
 type lossy struct {
-	*site
+	*scene.Site
 	s1     *pgtest.Server
 	revert func(testing.TB)
 	size   lsn.SegSize
@@ -26,31 +27,31 @@ type lossy struct {
 func newLossy(t *testing.T, ahead func(p *pgtest.Server), options pgtest.ProxyOptions) *lossy {
 	t.Helper()
 	in := pgtest.Usual(t)
-	c := &lossy{site: &site{in: in, primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
-	c.size = c.primary.SegSize(t)
-	c.primary.Exec(t, "CREATE TABLE t (n int)")
-	options.Upstream = c.primary.Conninfo()
-	c.proxy = pgtest.StartProxy(t, options)
-	c.s1 = standbyOf(t, c.primary, c.proxy, "s1", "")
-	c.primary.Exec(t, "INSERT INTO t VALUES (1)")
-	pgtest.WaitCaughtUp(t, c.primary, c.s1)
-	c.primary.Stop(t, pgtest.Immediate)
-	c.revert = c.primary.Snapshot(t)
-	c.primary.Start(t)
-	c.proxy.WaitReady(t)
-	c.primary.Exec(t, "INSERT INTO t VALUES (2)")
-	ahead(c.primary)
-	pgtest.WaitCaughtUp(t, c.primary, c.s1)
-	c.lost = c.primary.CurrentLSN(t)
+	c := &lossy{Site: &scene.Site{In: in, Primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
+	c.size = c.Primary.SegSize(t)
+	c.Primary.Exec(t, "CREATE TABLE t (n int)")
+	options.Upstream = c.Primary.Conninfo()
+	c.Proxy = pgtest.StartProxy(t, options)
+	c.s1 = scene.StandbyOf(t, c.Primary, c.Proxy, "s1", "")
+	c.Primary.Exec(t, "INSERT INTO t VALUES (1)")
+	pgtest.WaitCaughtUp(t, c.Primary, c.s1)
+	c.Primary.Stop(t, pgtest.Immediate)
+	c.revert = c.Primary.Snapshot(t)
+	c.Primary.Start(t)
+	c.Proxy.WaitReady(t)
+	c.Primary.Exec(t, "INSERT INTO t VALUES (2)")
+	ahead(c.Primary)
+	pgtest.WaitCaughtUp(t, c.Primary, c.s1)
+	c.lost = c.Primary.CurrentLSN(t)
 	c.has(t, c.lost)
-	c.primary.Stop(t, pgtest.Immediate)
+	c.Primary.Stop(t, pgtest.Immediate)
 	return c
 }
 
 func (c *lossy) has(t *testing.T, at lsn.LSN) {
 	t.Helper()
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the proxy to have it all", func() (bool, error) {
-		return status(t, c.proxy).Store.Flushed >= at, nil
+		return scene.Status(t, c.Proxy).Store.Flushed >= at, nil
 	})
 }
 
@@ -61,13 +62,13 @@ func waitLack(t *testing.T, p *pgtest.Proxy) admin.Status {
 		_, body, err := p.Get(t.Context(), "/status")
 		return err == nil && strings.Contains(string(body), `"lack":`), nil
 	})
-	return status(t, p)
+	return scene.Status(t, p)
 }
 
 // refused waits until the proxy says that the primary has lost WAL, and looks that nothing of it came through.
 func (c *lossy) refused(t *testing.T) {
 	t.Helper()
-	st := waitLack(t, c.proxy)
+	st := waitLack(t, c.Proxy)
 	words := "the primary has lost WAL from " + st.Upstream.Lack.From.String() + " to " + st.Upstream.Lack.To.String()
 	if l := st.Upstream.Lack; !l.Lost || l.Timeline != 1 || l.From >= l.To || l.To > st.Store.Received ||
 		!strings.Contains(st.Upstream.LastError, words) || !strings.Contains(strings.Join(st.Warnings, "\n"), words) {
@@ -107,13 +108,13 @@ func TestPrimaryLostWAL(t *testing.T) {
 			t.Parallel()
 			l := newLossy(t, c.ahead, pgtest.ProxyOptions{})
 			if c.down {
-				l.proxy.Terminate(t)
+				l.Proxy.Terminate(t)
 			}
 			l.revert(t)
-			l.primary.Start(t)
+			l.Primary.Start(t)
 			c.after(t, l)
 			if c.down {
-				l.proxy.StartNoWait(t)
+				l.Proxy.StartNoWait(t)
 			}
 			l.refused(t)
 		})
@@ -123,10 +124,10 @@ func TestPrimaryLostWAL(t *testing.T) {
 // overtake lets the primary write more than it had lost.
 func (c *lossy) overtake(t *testing.T) {
 	t.Helper()
-	for n := 100; c.primary.CurrentLSN(t) <= c.lost+lsn.LSN(c.size); n++ {
-		c.primary.Exec(t, "INSERT INTO t SELECT 100 FROM generate_series(1, 1000)")
+	for n := 100; c.Primary.CurrentLSN(t) <= c.lost+lsn.LSN(c.size); n++ {
+		c.Primary.Exec(t, "INSERT INTO t SELECT 100 FROM generate_series(1, 1000)")
 		if n%4 == 0 {
-			c.primary.Exec(t, "SELECT pg_switch_wal()")
+			c.Primary.Exec(t, "SELECT pg_switch_wal()")
 		}
 	}
 }
@@ -137,27 +138,27 @@ func TestLostWALIsGivenUp(t *testing.T) {
 	t.Parallel()
 	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{})
 	c.revert(t)
-	c.primary.Start(t)
+	c.Primary.Start(t)
 	c.refused(t)
 	c.s1.Stop(t, pgtest.Fast)
-	c.proxy.Program(t, "accept-timeline", "1", "--data-dir", c.proxy.DataDir)
-	logged(t, "the proxy", c.proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
-	c.proxy.Terminate(t)
-	c.proxy.Start(t)
-	aside, err := filepath.Glob(filepath.Join(c.proxy.DataDir, "diverged", "1-*-lost", "0*"))
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	c.Proxy.Terminate(t)
+	c.Proxy.Start(t)
+	aside, err := filepath.Glob(filepath.Join(c.Proxy.DataDir, "diverged", "1-*-lost", "0*"))
 	if err != nil || len(aside) == 0 {
 		t.Errorf("nothing is set aside: %v, %v", aside, err)
 	}
-	c.primary.Exec(t, "INSERT INTO t VALUES (200)")
-	anew := standbyOf(t, c.primary, c.proxy, "anew", "")
-	pgtest.WaitCaughtUp(t, c.primary, anew)
-	pgtest.EqualData(t, c.primary, anew)
-	if st := status(t, c.proxy); st.Upstream.Lack != nil {
+	c.Primary.Exec(t, "INSERT INTO t VALUES (200)")
+	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
+	pgtest.WaitCaughtUp(t, c.Primary, anew)
+	pgtest.EqualData(t, c.Primary, anew)
+	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil {
 		t.Errorf("%+v", st.Upstream.Lack)
 	}
-	c.primary.Stop(t, pgtest.Immediate)
+	c.Primary.Stop(t, pgtest.Immediate)
 	c.revert(t)
-	c.primary.Start(t)
+	c.Primary.Start(t)
 	c.refused(t)
 }
 
@@ -166,7 +167,7 @@ func TestLostWALAfterACrashWithoutFsync(t *testing.T) {
 	t.Parallel()
 	c := newLossy(t, func(p *pgtest.Server) { p.Exec(t, "INSERT INTO t SELECT 3 FROM generate_series(1, 1000)") },
 		pgtest.ProxyOptions{})
-	path := filepath.Join(c.primary.WALDir(), c.size.FileName(1, c.size.Segno(c.lost-1)))
+	path := filepath.Join(c.Primary.WALDir(), c.size.FileName(1, c.size.Segno(c.lost-1)))
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -176,14 +177,14 @@ func TestLostWALAfterACrashWithoutFsync(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 8192), from); err != nil {
 		t.Fatal(err)
 	}
-	c.primary.Start(t)
+	c.Primary.Start(t)
 	c.refused(t)
 }
 
 // forgetful are two proxies of one rule that know a primary and a stale candidate for its place; b has the standby whose
 // votes released commits that the candidate lacks. The primary is dead, a is down.
 type forgetful struct {
-	*cluster
+	*scene.Cluster
 	a, b *pgtest.Proxy
 	s1   *pgtest.Server
 }
@@ -191,23 +192,23 @@ type forgetful struct {
 func newForgetful(t *testing.T) *forgetful {
 	t.Helper()
 	in := pgtest.Usual(t)
-	c := &forgetful{cluster: &cluster{in: in, primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
-	c.primary.Exec(t, "CREATE TABLE q (n int)")
-	c.candidate = in.Standby(t, pgtest.StandbyOptions{From: c.primary}, pgtest.Name("candidate"))
-	all := clusterOf(t, hosts(c.primary, c.candidate), ruleFile("ANY 1 (s1)"), "a", "b")
-	c.a, c.b, c.proxy = all[0], all[1], all[1]
-	c.s1 = c.standby(t, "s1")
-	c.primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
-	c.primary.Reload()
-	waitSatisfiable(t, all...)
-	pgtest.WaitCaughtUp(t, c.primary, c.candidate)
-	c.candidate.Stop(t, pgtest.Fast)
-	c.primary.Exec(t, "INSERT INTO q VALUES (2)")
-	at := c.primary.CurrentLSN(t)
+	c := &forgetful{Cluster: &scene.Cluster{In: in, Primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
+	c.Primary.Exec(t, "CREATE TABLE q (n int)")
+	c.Candidate = in.Standby(t, pgtest.StandbyOptions{From: c.Primary}, pgtest.Name("candidate"))
+	all := scene.ClusterOf(t, scene.Hosts(c.Primary, c.Candidate), scene.RuleFile("ANY 1 (s1)"), "a", "b")
+	c.a, c.b, c.Proxy = all[0], all[1], all[1]
+	c.s1 = c.Standby(t, "s1")
+	c.Primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	c.Primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	pgtest.WaitCaughtUp(t, c.Primary, c.Candidate)
+	c.Candidate.Stop(t, pgtest.Fast)
+	c.Primary.Exec(t, "INSERT INTO q VALUES (2)")
+	at := c.Primary.CurrentLSN(t)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "both proxies to know the commit", func() (bool, error) {
-		return status(t, c.a).Upstream.Promised >= at || status(t, c.b).Upstream.Promised >= at, nil
+		return scene.Status(t, c.a).Upstream.Promised >= at || scene.Status(t, c.b).Upstream.Promised >= at, nil
 	})
-	c.primary.Kill9(t)
+	c.Primary.Kill9(t)
 	c.a.Terminate(t)
 	return c
 }
@@ -232,8 +233,8 @@ func TestEmptyStoreFollowsNoStaleServer(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c.candidate.Start(t)
-			c.candidate.Promote(t)
+			c.Candidate.Start(t)
+			c.Candidate.Promote(t)
 			c.a.StartNoWait(t)
 			st := waitLack(t, c.a)
 			if l := st.Upstream.Lack; l.Timeline != 2 || l.Of != 1 || l.From >= l.To || st.Store.Timeline != 0 {
@@ -253,19 +254,19 @@ func TestOtherMemberKnowsOfLostWAL(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
-	all := proxies(t, in, primary, "ANY 1 (s1)", "a", "b")
+	all := scene.ClusterOf(t, primary.Conninfo(), scene.RuleFile("ANY 1 (s1)"), "a", "b")
 	a, b := all[0], all[1]
-	s1 := standbyOf(t, primary, b, "s1", "")
+	s1 := scene.StandbyOf(t, primary, b, "s1", "")
 	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
 	primary.Reload()
-	waitSatisfiable(t, all...)
+	scene.WaitSatisfiable(t, all...)
 	primary.Exec(t, "INSERT INTO q VALUES (1)")
 	a.Terminate(t)
 	primary.Stop(t, pgtest.Immediate)
 	revert := primary.Snapshot(t)
 	primary.Start(t)
 	b.WaitReady(t)
-	waitSatisfiable(t, b)
+	scene.WaitSatisfiable(t, b)
 	primary.Exec(t, "INSERT INTO q VALUES (2)")
 	primary.Exec(t, "SELECT pg_switch_wal()")
 	primary.Exec(t, "INSERT INTO q VALUES (3)")
