@@ -61,6 +61,21 @@ func (n *Node) Known() (all []Known, unheard string) {
 	return all, unheard
 }
 
+// Highest is the highest timeline that this node's store has, or that a member has or had, as far as it has said;
+// 1 is always there.
+func (n *Node) Highest() lsn.TimelineID {
+	highest := max(n.o.Store.Positions().Timeline, 1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range n.accounts.heard {
+		highest = max(highest, a.Timeline, a.PromisedOn)
+		for _, k := range a.past {
+			highest = max(highest, k.Timeline)
+		}
+	}
+	return highest
+}
+
 // says is what the member says of itself now.
 func (a *heardAccount) says() (all []Known) {
 	if a.Complete != lsn.Invalid {

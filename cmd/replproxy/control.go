@@ -41,7 +41,8 @@ type control struct {
 
 // openControl listens in data_dir, which is this process's alone: a socket that is there is left over. nil
 // when the path is too long for a socket.
-func openControl(dir string, node *cluster.Node, set *settings, log *slog.Logger) (*control, error) {
+func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.TimelineID, log *slog.Logger,
+) (*control, error) {
 	path := filepath.Join(dir, controlSocket)
 	if len(path) > maxSocketPath {
 		log.Warn("no control socket, so no replproxy fence, forget, drop-rule: the path is too long",
@@ -63,6 +64,12 @@ func openControl(dir string, node *cluster.Node, set *settings, log *slog.Logger
 		t, err := timelineOf(r.FormValue("timeline"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if known := max(node.Highest(), seen()); t > known && r.FormValue("force") == "" {
+			http.Error(w, fmt.Sprintf("timeline %s is above timeline %s, the highest that is known here; a fence is for good, "+
+				"and this one would hold for servers that are promoted later: say --force if it is meant", t, known),
+				http.StatusConflict)
 			return
 		}
 		ending, err := node.Fence(r.Context(), t)
@@ -121,12 +128,17 @@ func fenceCommand() *cobra.Command {
 	}
 	ask := controlFlags(cmd)
 	timeline := cmd.Flags().String("timeline", "", "the highest timeline to fence: the old primary's")
+	force := cmd.Flags().Bool("force", false, "fence a timeline above all that are known, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		t, err := timelineOf(*timeline)
 		if err != nil {
 			return usageError{err}
 		}
-		body, err := ask("/fence?timeline=" + t.String())
+		path := "/fence?timeline=" + t.String()
+		if *force {
+			path += "&force=yes"
+		}
+		body, err := ask(path)
 		if err != nil {
 			return fmt.Errorf("NOT FENCED %w", err)
 		}

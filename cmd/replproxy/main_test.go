@@ -55,6 +55,10 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(foreign, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	lonely := filepath.Join(dir, "lonely.yml") // of a cluster whose members are not written yet
+	if err := os.WriteFile(lonely, []byte("name: a\ndata_dir: "+filepath.Join(dir, "lonely")+"\ncluster:\n  bind: 127.0.0.1:7946\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	up := "--upstream=host=127.0.0.1 port=1 user=nobody password=geheim"
 	for _, c := range []struct {
 		name string
@@ -88,6 +92,8 @@ func TestExitCodes(t *testing.T) {
 		{"status of nonsense", []string{"status", "--http", "nonsense"}, 2, "", "is not host:port"},
 		{"demo without PostgreSQL", []string{"demo", "--bindir", dir}, 1, "", "has no initdb, postgres"},
 		{"fence of nothing", []string{"fence", "--data-dir", dir}, 2, "", "the one to fence is the old primary's"},
+		{"identity before the members", []string{"identity", "-c", lonely}, 0, "a ", ""},
+		{"run before the members", []string{"run", "-c", lonely, up}, 2, "", "cluster.members: names no other proxy"},
 		{"tail without proxy", []string{"tail", "--data-dir", dir}, 1, "", "no proxy answers"},
 		{"tail with half an end", []string{"tail", "--end", "s1"}, 2, "", `--end: "s1" is not NAME=LSN`},
 		{"tail waits for nobody", []string{"tail", "--wait", "1s"}, 2, "", "--wait needs a --candidate"},

@@ -195,7 +195,7 @@ func identityCommand() *cobra.Command {
 	}
 	file := configFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := loadConfig(cmd, *file)
+		c, err := loadConfig(cmd, *file, "cluster.members", "cluster.key_file", "upstream.conninfo")
 		if err != nil {
 			return err
 		}

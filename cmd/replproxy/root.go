@@ -75,8 +75,9 @@ func defaultNote(d string) string {
 	return " (default " + d + ")"
 }
 
-// loadConfig reads the file and the flags that were given. Every error is a usageError.
-func loadConfig(cmd *cobra.Command, file string) (*config.Config, error) {
+// loadConfig reads the file and the flags that were given; the keys notYet may still be missing. Every error is a
+// usageError.
+func loadConfig(cmd *cobra.Command, file string, notYet ...string) (*config.Config, error) {
 	var overrides []config.Override
 	var err error
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -89,7 +90,7 @@ func loadConfig(cmd *cobra.Command, file string) (*config.Config, error) {
 		}
 		overrides = append(overrides, config.Override{Flag: f.Name, Values: values})
 	})
-	c, err := config.Load(file, overrides)
+	c, err := config.Load(file, overrides, notYet...)
 	if err != nil {
 		var many config.Errors
 		if errors.As(err, &many) {

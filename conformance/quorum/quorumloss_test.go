@@ -53,9 +53,16 @@ func TestFence(t *testing.T) {
 	in := pgtest.Usual(t)
 	s := newQuorumSite(t, in, "ANY 1 (s1)", 1)
 	s.Begin(t, "on").Released(t)
-	cmd := exec.Command(pgtest.Binary(t), "fence", "--timeline", "1", "--data-dir", s.Proxy.DataDir)
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "proxy is fenced up to timeline 1; its store is durable up to 0/") {
+	fence := func(args ...string) (string, error) {
+		out, err := exec.Command(pgtest.Binary(t), append(args, "--data-dir", s.Proxy.DataDir)...).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := fence("fence", "--timeline", "11"); err == nil || !strings.Contains(out, "above timeline 1, the highest that is known") {
+		t.Errorf("a typing error is for good: %v, %s", err, out)
+	}
+	s.Begin(t, "on").Released(t)
+	out, err := fence("fence", "--timeline", "1")
+	if err != nil || !strings.Contains(out, "proxy is fenced up to timeline 1; its store is durable up to 0/") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	c := s.Begin(t, "on")
@@ -64,6 +71,9 @@ func TestFence(t *testing.T) {
 	s.Proxy.Kill9(t)
 	s.Proxy.Start(t)
 	s.Held(t, c, flushOf, "s1")
+	if out, err := fence("fence", "--timeline", "3", "--force"); err != nil || !strings.Contains(out, "fenced up to timeline 3;") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // The proxy's own store is a voter under its name, and WAL-only voters satisfy on, but never remote_apply.

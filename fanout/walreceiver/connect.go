@@ -38,7 +38,7 @@ func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, e
 	defer cancel()
 	srv := newServer(s)
 	srv.known = r.knowledge()
-	if err := askWhere(ctx, s, &srv, srv.known); err != nil {
+	if err := r.askWhere(ctx, s, &srv, srv.known); err != nil {
 		return srv, err
 	}
 	if err := readSettings(ctx, s, &srv); err != nil {
@@ -72,9 +72,10 @@ func newServer(s *upstream.Session) server {
 
 // askWhere asks a server for its system, timeline and position, and once more where the first answer says that it
 // has lost WAL: by nothing less than two is a primary refused.
-func askWhere(ctx context.Context, s *upstream.Session, srv *server, k knowledge) error {
+func (r *Receiver) askWhere(ctx context.Context, s *upstream.Session, srv *server, k knowledge) error {
 	err := identifySystem(ctx, s, srv)
 	if err == nil {
+		r.saw(*srv)
 		own := *srv
 		own.history = lsn.History{Timeline: own.timeline} // what was lost is of its own timeline
 		if e := k.lack(own); e != nil && e.Lost {

@@ -183,7 +183,7 @@ func (r *Receiver) interview(ctx context.Context, s *upstream.Session, k knowled
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
 	c := candidate{host: s.Endpoint.String(), srv: newServer(s)}
-	if c.err = askWhere(ctx, s, &c.srv, k); c.err != nil {
+	if c.err = r.askWhere(ctx, s, &c.srv, k); c.err != nil {
 		return c
 	}
 	c.srv.history = lsn.History{Timeline: c.srv.timeline}

@@ -182,3 +182,19 @@ func (k knowledge) judge(have walstore.Positions, srv server) error {
 	}
 	return nil
 }
+
+// saw notes on which timeline a server of the system is.
+func (r *Receiver) saw(srv server) {
+	if id, ok := r.o.Store.Identity(); ok && id.System != srv.system {
+		return
+	}
+	for was := r.seen.Load(); uint32(srv.timeline) > was && srv.timeline <= maxTimeline; was = r.seen.Load() {
+		if r.seen.CompareAndSwap(was, uint32(srv.timeline)) {
+			return
+		}
+	}
+}
+
+// Seen is the highest timeline on which a server of the system was found since the start, followed or not; 0: none.
+// Any goroutine may ask.
+func (r *Receiver) Seen() lsn.TimelineID { return lsn.TimelineID(r.seen.Load()) }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -46,6 +47,7 @@ type Receiver struct {
 	logged   time.Time
 
 	totals totals
+	seen   atomic.Uint32 // the highest timeline on which a server of the system was
 
 	mu     sync.Mutex
 	status Status

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -16,11 +17,11 @@ type Override struct {
 	Values []string
 }
 
-// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. The
-// error is [Errors], or wraps the file system's error when the file cannot be read.
-func Load(file string, overrides []Override) (*Config, error) {
+// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. What the keys notYet say,
+// or that they say nothing, is no error where another part has to judge it. The error is [Errors], or wraps the file system's error when the file cannot be read.
+func Load(file string, overrides []Override, notYet ...string) (*Config, error) {
 	if file == "" {
-		return load(&document{}, overrides)
+		return load(&document{}, overrides, notYet)
 	}
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,10 +35,10 @@ func Load(file string, overrides []Override) (*Config, error) {
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	return load(d, overrides)
+	return load(d, overrides, notYet)
 }
 
-func load(d *document, overrides []Override) (*Config, error) {
+func load(d *document, overrides []Override, notYet []string) (*Config, error) {
 	c := Default()
 	c.file, c.origins = d, map[string]origin{}
 	var errs Errors
@@ -62,7 +63,9 @@ func load(d *document, overrides []Override) (*Config, error) {
 		c.Name = defaultName(os.Hostname())
 	}
 	if len(errs) == 0 {
-		errs = append(c.unsupported(), c.validate()...)
+		errs = slices.DeleteFunc(append(c.unsupported(), c.validate()...), func(e *Error) bool {
+			return slices.Contains(notYet, e.Key)
+		})
 	}
 	if len(errs) > 0 {
 		sort.SliceStable(errs, func(i, j int) bool { return errs[i].Line < errs[j].Line })
