@@ -67,8 +67,8 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 			return
 		}
 		if known := max(node.Highest(), seen()); t > known && r.FormValue("force") == "" {
-			http.Error(w, fmt.Sprintf("timeline %s is above timeline %s, the highest that is known here; a fence is for good, "+
-				"and this one would hold for servers that are promoted later: say --force if it is meant", t, known),
+			http.Error(w, fmt.Sprintf("timeline %s is above timeline %s, the highest that is known here; a fence is "+
+				"for good, and this one would hold for servers to come: say --force if it is meant", t, known),
 				http.StatusConflict)
 			return
 		}

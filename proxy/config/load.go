@@ -17,11 +17,12 @@ type Override struct {
 	Values []string
 }
 
-// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. What the keys notYet say,
-// or that they say nothing, is no error where another part has to judge it. The error is [Errors], or wraps the file system's error when the file cannot be read.
+// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. What the keys notYet
+// say, or that they say nothing, is no error. The error is [Errors], or wraps the file system's error when the file
+// cannot be read.
 func Load(file string, overrides []Override, notYet ...string) (*Config, error) {
 	if file == "" {
-		return load(&document{}, overrides, notYet)
+		return load(&document{}, overrides, notYet...)
 	}
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,10 +36,10 @@ func Load(file string, overrides []Override, notYet ...string) (*Config, error) 
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	return load(d, overrides, notYet)
+	return load(d, overrides, notYet...)
 }
 
-func load(d *document, overrides []Override, notYet []string) (*Config, error) {
+func load(d *document, overrides []Override, notYet ...string) (*Config, error) {
 	c := Default()
 	c.file, c.origins = d, map[string]origin{}
 	var errs Errors
