@@ -49,6 +49,15 @@ func (r *registry) sessions() []*session {
 	return all
 }
 
+// SetSenderTimeout gives the primary's wal_sender_timeout to all sessions that did not ask for one of their own.
+func (h *Hub) SetSenderTimeout(d time.Duration) {
+	for _, s := range h.registry.sessions() {
+		if !s.who.OwnTimeout {
+			s.sender.SetTimeout(d)
+		}
+	}
+}
+
 // Standby is one attached standby in the shape of pg_stat_replication. Positions are as the standby
 // reported them; 0 is none. Lags are in nanoseconds, -1 when unknown.
 type Standby struct {

@@ -110,7 +110,13 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 				p.receiver.SlotLost()
 			}
 		},
-		Apart:  func() bool { return p.own.Status().Held },
+		Apart: func() bool { return p.own.Status().Held },
+		Settings: func(changed map[string]string) {
+			p.receiver.Changed(changed)
+			if d, ok := p.receiver.Status().SenderTimeout(); ok {
+				p.hub.SetSenderTimeout(d)
+			}
+		},
 		Logger: p.part("slots"),
 	})
 	var mates fanout.Members

@@ -19,14 +19,14 @@ func warns(t *testing.T, p *pgtest.Proxy, words string) {
 	})
 }
 
-// startPhysical begins to stream by a slot and reports nothing. The caller closes the connection.
-func startPhysical(t *testing.T, p *pgtest.Proxy, slot, at string) *pgconn.PgConn {
+// startPhysical begins to stream and reports nothing. The caller closes the connection.
+func startPhysical(t *testing.T, p *pgtest.Proxy, start string, extra ...string) *pgconn.PgConn {
 	t.Helper()
-	conn, err := pgtest.Dial(t.Context(), p.Conninfo("replication=true"))
+	conn, err := pgtest.Dial(t.Context(), p.Conninfo(append(extra, "replication=true")...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.Frontend().SendQuery(&pgproto3.Query{String: "START_REPLICATION SLOT " + slot + " PHYSICAL " + at})
+	conn.Frontend().SendQuery(&pgproto3.Query{String: "START_REPLICATION " + start})
 	if err := conn.Frontend().Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func startPhysical(t *testing.T, p *pgtest.Proxy, slot, at string) *pgconn.PgCon
 		case *pgproto3.CopyBothResponse:
 			return conn
 		case *pgproto3.ErrorResponse:
-			t.Fatalf("%s: %s", slot, m.Message)
+			t.Fatalf("%s: %s", start, m.Message)
 		default:
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +101,7 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 	})}
 	adopt := func(name string) {
 		t.Helper()
-		client := startPhysical(t, s.Proxy, name, old)
+		client := startPhysical(t, s.Proxy, "SLOT "+name+" PHYSICAL "+old)
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, name+" to be taken over", func() (bool, error) {
 			return scene.ProxySlot(t, s.Proxy, name).Real == "adopted", nil
 		})
@@ -127,7 +127,7 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 	// The manager makes it anew there: it is taken over anew.
 	primary.Exec(t, "SELECT pg_create_physical_replication_slot('capped', true)")
 	old = primary.QueryRow(t, scene.RealSlot+"capped'")[1]
-	client := startPhysical(t, s.Proxy, "capped", old)
+	client := startPhysical(t, s.Proxy, "SLOT capped PHYSICAL "+old)
 	defer client.Close(t.Context())
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the new slot to be taken over", func() (bool, error) {
 		slot := scene.ProxySlot(t, s.Proxy, "capped")
@@ -146,5 +146,40 @@ func TestAutoCreatedForNothing(t *testing.T) {
 		if slots := scene.Status(t, s.Proxy).Slots; len(slots) != 0 {
 			t.Errorf("%s: %+v", at, slots)
 		}
+	}
+}
+
+// A reload of the primary changes wal_sender_timeout for standbys that are attached, as it does directly, but for one
+// that asked for its own; and SHOW answers with it after a stream.
+func TestChangedSenderTimeout(t *testing.T) {
+	t.Parallel()
+	s := scene.NewSite(t, pgtest.Usual(t), pgtest.Settings("wal_sender_timeout = 60s"))
+	at := s.Primary.CurrentLSN(t).String()
+	scene.Fill(t, s.Primary, 1)
+	silent := startPhysical(t, s.Proxy, at)
+	defer silent.Close(t.Context())
+	own := startPhysical(t, s.Proxy, at, "options='-c wal_sender_timeout=10min'")
+	defer own.Close(t.Context())
+	asks := startPhysical(t, s.Proxy, at)
+	defer asks.Close(t.Context())
+	asks.Frontend().Send(&pgproto3.CopyDone{})
+	if err := asks.Frontend().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for ready := false; !ready; {
+		m, err := asks.ReceiveMessage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ready = m.(*pgproto3.ReadyForQuery)
+	}
+	s.Primary.Exec(t, "ALTER SYSTEM SET wal_sender_timeout = '1500ms'")
+	s.Primary.Reload()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the silent standby to be given up", func() (bool, error) {
+		return len(scene.Status(t, s.Proxy).Standbys) == 1, nil
+	})
+	rows, err := pgtest.QueryConn(t.Context(), asks, "SHOW wal_sender_timeout")
+	if err != nil || rows[0][0] != "1500ms" {
+		t.Errorf("SHOW: %v, %v", rows, err)
 	}
 }

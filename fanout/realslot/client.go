@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar"
@@ -53,6 +54,8 @@ type view struct {
 	slots map[string]Real
 	idle  []Idle
 	next  copyboth.FullXID
+
+	settings map[string]string // those of reloaded that no role or database overrides
 }
 
 // Idle is a slot of the primary from which nobody streams there, and the WAL that is kept for it.
@@ -72,17 +75,33 @@ const (
 		"FROM pg_catalog.pg_replication_slots WHERE NOT temporary ORDER BY slot_name"
 )
 
+// reloaded are the settings that a primary may change by a reload while the stream goes on, which tells nothing of
+// it, and that are shown to standbys or hold for their sessions. What is set for our role, or for the database, says
+// nothing of a walsender's.
+var reloaded = []string{"wal_sender_timeout", "wal_keep_size", "max_slot_wal_keep_size", "synchronous_standby_names"}
+
+// lookSettings asks for them in the words of SHOW.
+func lookSettings() string {
+	names := make([]string, len(reloaded))
+	for i, n := range reloaded {
+		names[i] = grammar.QuoteLiteral(n)
+	}
+	return "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE name IN (" +
+		strings.Join(names, ", ") + ") AND source IN ('default', 'environment variable', 'configuration file', " +
+		"'command line')"
+}
+
 func sql(ctx context.Context, c Connector) (*upstream.Session, error) {
 	return c.Connect(ctx, map[string]string{"application_name": applicationName})
 }
 
 // look asks for everything in one round trip.
 func look(ctx context.Context, s *upstream.Session) (view, error) {
-	answers, err := s.QueryAll(ctx, lookNext, lookSlots)
+	answers, err := s.QueryAll(ctx, lookNext, lookSlots, lookSettings())
 	if err != nil {
 		return view{}, fmt.Errorf("look at slots: %w", err)
 	}
-	v := view{slots: map[string]Real{}}
+	v := view{slots: map[string]Real{}, settings: map[string]string{}}
 	for _, a := range answers {
 		if a.Err != nil || len(a.Results) != 1 {
 			return view{}, fmt.Errorf("look at slots: %w", a.Err)
@@ -90,6 +109,9 @@ func look(ctx context.Context, s *upstream.Session) (view, error) {
 	}
 	for _, row := range answers[0].Results[0].Rows {
 		v.next = copyboth.FullXID(number(row[0], 64))
+	}
+	for _, row := range answers[2].Results[0].Rows {
+		v.settings[string(row[0])] = string(row[1])
 	}
 	for _, row := range answers[1].Results[0].Rows {
 		r := Real{

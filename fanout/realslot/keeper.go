@@ -23,8 +23,9 @@ const (
 	keepInterval = 5 * time.Second
 	// gateInterval is the same while the primary's logical walsenders wait for standbys behind this proxy.
 	gateInterval = time.Second
-	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID.
-	idleInterval = 30 * time.Second
+	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID and for
+	// settings that a reload has changed.
+	idleInterval = 10 * time.Second
 	// askTimeout bounds one round of questions, connecting included.
 	askTimeout = 10 * time.Second
 )
@@ -43,7 +44,9 @@ type Options struct {
 	Settled func() bool // feedback is sent upstream
 	OwnLost func()      // told while the primary shows the own slot as lost; nil: nobody is
 	Apart   func() bool // the own slot bears no feedback, see [Own]; nil: it does
-	Logger  *slog.Logger
+	// Settings is told those of the primary that a reload may have changed, as SHOW has them; nil: nobody is.
+	Settings func(map[string]string)
+	Logger   *slog.Logger
 }
 
 // Keeper looks after the primary's slots. Methods may be called from any goroutine.
@@ -235,6 +238,9 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 	oldest, flushed := k.o.Store()
 	if !k.o.Following.still(w) {
 		return nil // or flushed is of another timeline
+	}
+	if k.o.Settings != nil {
+		k.o.Settings(v.settings)
 	}
 	tuning := k.tuning.Load()
 	now := situation{

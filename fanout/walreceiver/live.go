@@ -17,6 +17,7 @@ type live struct {
 	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
 	upstreamEnd atomic.Uint64
 	fed         atomic.Bool   // feedback was sent
+	patience    atomic.Int64  // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it; 0: it has not
 	kick        chan struct{} // one slot: reporter, look again
 	totals      *totals
 
@@ -31,6 +32,12 @@ type totals struct{ pings, reports, letGo atomic.Uint64 }
 
 func newLive(t *totals) *live {
 	return &live{begin: time.Now(), kick: make(chan struct{}, 1), totals: t}
+}
+
+// timeout notes the upstream's present wal_sender_timeout.
+func (l *live) timeout(d time.Duration) {
+	l.patience.Store(int64(d) + 1)
+	l.wake()
 }
 
 func (l *live) receivedEnd() lsn.LSN { return lsn.LSN(l.received.Load()) }

@@ -81,6 +81,9 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if rp.choice && !final && v.limits.Ruled != rp.ruled {
 		return wake, errRuleChanged
 	}
+	if d := rp.live.patience.Load(); d > 0 {
+		rp.core.senderTimeout = time.Duration(d - 1)
+	}
 	a, err := rp.core.step(now, v)
 	switch {
 	case err != nil:

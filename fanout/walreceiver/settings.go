@@ -3,6 +3,7 @@ package walreceiver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,28 @@ func versionNum(text string) int {
 		minor = number()
 	}
 	return major*10000 + minor
+}
+
+// Changed takes over settings of the upstream that were changed while it is streamed from, as SHOW has them.
+func (r *Receiver) Changed(settings map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(r.status.Settings)
+	if all == nil {
+		return // nothing is known of it yet
+	}
+	maps.Copy(all, settings)
+	r.status.Settings = all
+	if r.live != nil {
+		r.live.timeout(senderTimeout(all))
+	}
+}
+
+// SenderTimeout is the upstream's wal_sender_timeout, 0 for none; false: it did not tell.
+func (s Status) SenderTimeout() (time.Duration, bool) {
+	text, ok := s.Settings["wal_sender_timeout"]
+	d, err := parseTime(text)
+	return d, ok && err == nil
 }
 
 // senderTimeout is the upstream's wal_sender_timeout; 0 when it has none.

@@ -13,6 +13,19 @@ import (
 // the whole of wal_sender_timeout, anew with each reply, news that leave the session alive wait until it is
 // over, and others leave it lastWrite.
 
+// SetTimeout changes wal_sender_timeout for a session that goes on, as a reload of the primary does (0: disabled).
+// Any goroutine may call it.
+func (s *Sender) SetTimeout(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core.timeout == d {
+		return
+	}
+	s.core.timeout, s.o.Session.WalSenderTimeout = d, d
+	s.armed = time.Time{} // the next write arms anew
+	s.poke()
+}
+
 // lastWrite is how long a message that is under way may take once the session has to end: a standby that reads
 // takes it in a moment, and can then be told why.
 const lastWrite = 2 * time.Second

@@ -109,5 +109,6 @@ type Session struct {
 	ApplicationName  string
 	ClientAddr       string
 	WalSenderTimeout time.Duration // 0: disabled
+	OwnTimeout       bool          // the standby asked for it: a change at the primary does not reach this session
 	Started          time.Time
 }

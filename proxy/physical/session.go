@@ -149,9 +149,10 @@ func (s *session) info() fanout.SessionInfo {
 	if a := s.client.conn.RemoteAddr(); a != nil && a.Network() != "unix" {
 		addr = a.String()
 	}
+	timeout, own := s.walSenderTimeout()
 	return fanout.SessionInfo{
 		PID: s.server.PID(), User: s.req.User(), ApplicationName: s.parameters["application_name"],
-		ClientAddr: addr, WalSenderTimeout: s.walSenderTimeout(), Started: s.started,
+		ClientAddr: addr, WalSenderTimeout: timeout, OwnTimeout: own, Started: s.started,
 	}
 }
 

@@ -9,16 +9,17 @@ import (
 
 // walSenderTimeout is the wal_sender_timeout of a session: what its startup packet asks for, what
 // the primary has, or PostgreSQL's default (trap K51). 0 is none.
-func (s *session) walSenderTimeout() time.Duration {
+// own: it is the packet's.
+func (s *session) walSenderTimeout() (timeout time.Duration, own bool) {
 	if text, ok := s.req.Setting("wal_sender_timeout"); ok {
 		if d, ok := parseMilliseconds(text); ok {
-			return d
+			return d, true
 		}
 	}
 	if d, ok := parseMilliseconds(s.h.o.Settings()["wal_sender_timeout"]); ok {
-		return d
+		return d, false
 	}
-	return DefaultWalSenderTimeout
+	return DefaultWalSenderTimeout, false
 }
 
 // units are how many milliseconds a unit has, and to how many a fraction of it is rounded: the next smaller unit.

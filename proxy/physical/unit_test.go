@@ -66,7 +66,8 @@ func TestWalSenderTimeout(t *testing.T) {
 	settings := map[string]string{}
 	h := &Handler{o: Options{Settings: func() map[string]string { return settings }}}
 	timeout := func(params ...handshake.Param) time.Duration {
-		return (&session{h: h, req: &handshake.Request{Params: params}}).walSenderTimeout()
+		d, _ := (&session{h: h, req: &handshake.Request{Params: params}}).walSenderTimeout()
+		return d
 	}
 	option := handshake.Param{Name: "options", Value: `-c wal_sender_timeout=5s -c x=1`}
 	own := handshake.Param{Name: "wal_sender_timeout", Value: "0"}
