@@ -100,6 +100,22 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// TestCheckOfAnotherStore: data_dir holds the WAL of a primary that was made anew since, or of another one.
+func TestCheckOfAnotherStore(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	first, other := in.Primary(t), in.Primary(t)
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: first.Conninfo()})
+	proxy.Terminate(t)
+	code, out, _ := program(t, nil, "check", "--upstream", first.Conninfo(), "--name", "proxy", "--data-dir", proxy.DataDir)
+	if code != 0 || !strings.Contains(out, "is of this database system") {
+		t.Errorf("its own: exit code %d\n%s", code, out)
+	}
+	code, out, _ = program(t, nil, "check", "--upstream", other.Conninfo(), "--name", "proxy", "--data-dir", proxy.DataDir)
+	if code != exitFailure || !strings.Contains(out, "fail  data_dir and upstream") || !strings.Contains(out, "run streams nothing") {
+		t.Errorf("another's: exit code %d\n%s", code, out)
+	}
+}
+
 // TestTrapsAreTold is R27: the primary waits for us, or for a standby that only we can see.
 func TestTrapsAreTold(t *testing.T) {
 	in := pgtest.Need(t, 15)

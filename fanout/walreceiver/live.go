@@ -17,7 +17,7 @@ type live struct {
 	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
 	upstreamEnd atomic.Uint64
 	fed         atomic.Bool   // feedback was sent
-	patience    atomic.Int64  // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it; 0: it has not
+	patience    atomic.Int64  // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
 	kick        chan struct{} // one slot: reporter, look again
 	totals      *totals
 

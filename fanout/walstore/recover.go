@@ -141,9 +141,21 @@ func foreignName(names []string) (string, bool) {
 	return "", false
 }
 
-func (s *Store) readMeta() (Identity, bool, error) {
-	path := filepath.Join(s.dir, metaName)
-	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)
+// ReadIdentity reads whose WAL the store in dir holds, without opening it: a proxy may be using it. false: nobody's
+// yet, or there is no store.
+func ReadIdentity(dir string) (Identity, bool, error) {
+	id, ok, err := readMeta(vfs.OS{}, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return id, ok, err
+}
+
+func (s *Store) readMeta() (Identity, bool, error) { return readMeta(s.fs, s.dir) }
+
+func readMeta(files vfs.FS, dir string) (Identity, bool, error) {
+	path := filepath.Join(dir, metaName)
+	raw, err := vfs.ReadFile(files, path, 2*slotStride)
 	if err != nil {
 		return Identity{}, false, fmt.Errorf("read meta file: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/internal/datadir"
 )
@@ -50,6 +51,10 @@ func LookAtDisk(dir string) Disk {
 			return d
 		}
 		d.Slots = slotsIn(filepath.Join(at, "slots"))
+		if d.Store, _, err = walstore.ReadIdentity(at); err != nil {
+			d.Err = err
+			return d
+		}
 	}
 	d.Total, d.Free, d.Err = Volume(at)
 	return d

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
@@ -81,6 +82,8 @@ type Disk struct {
 	Exists      bool
 	Total, Free int64
 	Slots       []string // of the proxy whose directory it is
+	// Store is whose WAL it holds; the zero Identity: nobody's.
+	Store walstore.Identity
 }
 
 // code is the SQLSTATE in an error's chain, "" when the server did not speak.

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -36,7 +38,9 @@ const (
 func Judge(s Setup, f Facts) []Check {
 	checks := []Check{reachable(s, f), disk(s, f)}
 	if f.Replication == nil {
-		checks = append(checks, version(f), role(f), walLevel(f), headroom(s, f), slot(s, f))
+		checks = append(checks, version(f))
+		checks = append(checks, store(s, f)...)
+		checks = append(checks, role(f), walLevel(f), headroom(s, f), slot(s, f))
 		if s.Mirror != "" && s.Mirror != "false" {
 			checks = append(checks, mirrors(s, f))
 		}
@@ -111,6 +115,29 @@ func version(f Facts) Check {
 		c.Text += ", itself a standby: this proxy cascades"
 	}
 	return c
+}
+
+const storeName = "data_dir and upstream"
+
+// store compares the WAL in data_dir with the upstream, as run does before it streams: none if there is no WAL yet.
+func store(s Setup, f Facts) []Check {
+	have, what := f.Disk.Store, ""
+	seg, err := lsn.ParseSegSize(f.Settings["wal_segment_size"])
+	switch {
+	case have == walstore.Identity{}:
+		return nil
+	case f.System != have.System.String():
+		what = fmt.Sprintf("database system %s, but the upstream is %s", have.System, f.System)
+	case err == nil && seg != have.SegSize:
+		what = fmt.Sprintf("segments of %s, but the upstream's have %s", have.SegSize, seg)
+	case f.Major != 0 && f.Major != have.ServerMajor:
+		what = fmt.Sprintf("PostgreSQL %d, but the upstream is %d", have.ServerMajor, f.Major)
+	default:
+		return []Check{{Name: storeName, Level: OK, Text: "the WAL in data_dir is of this database system"}}
+	}
+	return []Check{{storeName, Fail, "the WAL in " + s.DataDir + " is of " + what + ": run streams nothing",
+		"Correct upstream.conninfo or data_dir. Where the primary was made anew or upgraded: move data_dir away, " +
+			"and make the standbys anew."}}
 }
 
 // role passes whenever a walsender connection does: the server checks REPLICATION at log-in.
