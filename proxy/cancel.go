@@ -12,16 +12,8 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 )
 
-const (
-	// maxCancels is how many cancel requests are under way at once. Each costs a short connection to
-	// the primary, which forks for it: the primary must not feel a flood.
-	maxCancels = 16
-	// maxCancelsWaiting is how many more may wait for their turn; beyond it they are dropped, which a
-	// client cannot tell from a request that matched nothing.
-	maxCancelsWaiting = 256
-	// cancelTimeout bounds the wait for a turn and the sending together.
-	cancelTimeout = 10 * time.Second
-)
+// cancelTimeout bounds the wait for a turn and the sending together.
+const cancelTimeout = 10 * time.Second
 
 // sendCancel delivers a CancelRequest, as it came, to whoever issued the key.
 type sendCancel func(ctx context.Context, raw []byte) error
@@ -71,43 +63,22 @@ func (c *cancels) find(pid uint32, key []byte) (sendCancel, bool) {
 	return nil, false
 }
 
-// turns bounds cancels under way and waiting.
-type turns struct{ waiting, running chan struct{} }
-
-func newTurns() turns {
-	return turns{waiting: make(chan struct{}, maxCancels+maxCancelsWaiting), running: make(chan struct{}, maxCancels)}
-}
-
-// take waits for a turn; done gives it back.
-func (t turns) take(ctx context.Context) (done func(), err error) {
-	select {
-	case t.waiting <- struct{}{}:
-	default:
-		return nil, fmt.Errorf("cancel request dropped: %d are waiting already", cap(t.waiting))
-	}
-	select {
-	case t.running <- struct{}{}:
-		return func() { <-t.running; <-t.waiting }, nil
-	case <-ctx.Done():
-		<-t.waiting
-		return nil, fmt.Errorf("wait for other cancel requests: %w", ctx.Err())
-	}
-}
-
 // cancel serves a CancelRequest. The client learns nothing, by design of the protocol; that its
 // connection closes only after the issuer's did is what PQcancel waits for.
 func (s *Server) cancel(ctx context.Context, req *handshake.Request) error {
 	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
 	defer stop()
-	done, err := s.turns.take(ctx)
+	turns := s.cancelTurns
+	send, ok := s.cancels.find(req.CancelPID, req.CancelKey)
+	if !ok {
+		// Another proxy's session, or one from before a restart (R31), or nobody's.
+		send, turns = s.cancelAtPrimary, s.strangeCancelTurns
+	}
+	done, err := turns.take(ctx, origin(req.Conn.RemoteAddr()).String())
 	if err != nil {
 		return err
 	}
 	defer done()
-	send, ok := s.cancels.find(req.CancelPID, req.CancelKey)
-	if !ok {
-		send = s.cancelAtPrimary // another proxy's session, or one from before a restart (R31)
-	}
 	if err := send(ctx, req.Raw); err != nil {
 		return fmt.Errorf("forward cancel request: %w", err)
 	}

@@ -3,6 +3,8 @@ package proxy
 import (
 	"net"
 	"net/netip"
+
+	"github.com/replproxy/replproxy/internal/crowd"
 )
 
 const (
@@ -44,23 +46,8 @@ func (s *Server) SetLimits(l Limits) {
 	s.logins.SetMax(l.MaxLogins)
 }
 
-// ipv6Net is what one subscriber of IPv6 has.
-const ipv6Net = 64
-
 // origin is what limits and turns take for one client: an address, or a network of IPv6.
-func origin(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = ipv6Net
-	}
-	p, _ := ip.Prefix(bits)
-	return p
-}
+func origin(a net.Addr) netip.Prefix { return crowd.Origin(a) }
 
 // ours reports whether an origin is this machine; ::1 is in ::/64.
 func ours(p netip.Prefix) bool {

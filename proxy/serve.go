@@ -31,7 +31,7 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 			err = errCrowdedOut
 		}
 		s.refusals.add(reasonOf(err))
-		s.logNoSession(conn, err)
+		s.logNoStartup(conn, err)
 		var refused *handshake.RefusedError
 		if errors.As(err, &refused) {
 			linger(refused.Conn)
@@ -41,7 +41,10 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 	defer req.Conn.Close() // within TLS, where there is some
 	if req.Class == handshake.Cancel {
 		if err := s.cancel(s.startups.ctx, req); err != nil {
-			s.log.Info("cancel request not delivered", "peer", addrString(conn.RemoteAddr()), "err", err)
+			if dropped, ok := s.cancelLines.admit(); ok {
+				s.log.Info("cancel request not delivered", "peer", addrString(conn.RemoteAddr()), "err", err,
+					"lines_dropped", dropped)
+			}
 		}
 		return
 	}
@@ -139,6 +142,21 @@ func logEnd(log *slog.Logger, session *Session, err error) {
 		attrs = append(attrs, "from_client", info.FromClient, "to_client", info.ToClient)
 	}
 	log.Info("session ended", attrs...)
+}
+
+// logNoStartup is the line about a connection that did not say who it is. Anybody who reaches the port can cause
+// them, so that only so many are written.
+func (s *Server) logNoStartup(conn net.Conn, err error) {
+	if errors.Is(err, handshake.ErrNoData) {
+		s.logNoSession(conn, err)
+		return
+	}
+	if dropped, ok := s.lines.admit(); ok {
+		if dropped > 0 {
+			s.log.Info("more connections were refused than are logged", "lines_dropped", dropped)
+		}
+		s.logNoSession(conn, err)
+	}
 }
 
 // logNoSession is the one line about a connection that became no session. A peer that said nothing

@@ -24,9 +24,11 @@ type Server struct {
 	engine   *relay.Engine
 	sessions *sessions
 	cancels  cancels
-	turns    turns
-	starting starting
-	lines    quota // of log lines that strangers cause
+	// cancelTurns are for keys that were issued here, strangeCancelTurns for others.
+	cancelTurns, strangeCancelTurns *cancelTurns
+	starting                        starting
+	lines                           quota // of log lines that strangers cause; cancelLines: by cancel requests
+	cancelLines                     quota
 
 	// The groups end one after the other: see drain.go.
 	startups, relays, physicals *group
@@ -59,8 +61,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Logger, engine: engine,
-		sessions: newSessions(o.Node),
-		turns:    newTurns(),
+		sessions:    newSessions(o.Node),
+		cancelTurns: newCancelTurns(maxCancels), strangeCancelTurns: newCancelTurns(maxStrangeCancels),
 		starting: starting{limit: o.MaxStarting},
 		startups: newGroup(), relays: newGroup(), physicals: newGroup(),
 		ready: make(chan struct{}), logins: gate.New(o.Limits.MaxLogins),

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,13 +11,15 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/internal/crowd"
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 const (
 	// handshakeTimeout bounds how long a connection may be without having proved its name.
 	handshakeTimeout = 5 * time.Second
 	// maxHandshakes bounds connections that have not proved their name. An honest one does within a few
-	// round trips; beyond it the oldest is closed, so that silent ones lock no member out.
+	// round trips; beyond it one is closed (hall), so that silent ones lock no member out.
 	maxHandshakes = 32
 )
 
@@ -32,6 +33,9 @@ type Door struct {
 	handlers map[string]func(ctx context.Context, peer string, conn net.Conn)
 	served   []string // the keys of handlers, in the order of Handle
 	refused  atomic.Uint64
+
+	linesMu sync.Mutex
+	lines   crowd.Quota // of log lines that anybody who reaches the port can cause
 }
 
 // NewDoor serves l from Run on.
@@ -61,38 +65,45 @@ func (d *Door) Run(ctx context.Context) error {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = d.listener.Close() })()
+	listener := descriptors.Patient(d.listener, d.log)
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	config := identity.Server(d.node, d.members, d.served...)
 	var hall hall
 	for {
-		raw, err := d.listener.Accept()
+		raw, err := listener.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if ne := net.Error(nil); errors.As(err, &ne) { // too many open files, a connection already gone
-				d.log.Warn("cannot accept a connection of the cluster", "err", err)
-				pause(ctx, 100*time.Millisecond)
-				continue
-			}
 			return fmt.Errorf("accept on %s: %w", d.Addr(), err)
 		}
-		proved := hall.enter(raw)
-		wg.Go(func() { d.serve(ctx, raw, config, proved) })
+		leave := hall.enter(raw)
+		wg.Go(func() { d.serve(ctx, raw, config, leave) })
 	}
 }
 
-func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, proved func()) {
+// warn logs a connection that was not let in, a bounded number of times.
+func (d *Door) warn(raw net.Conn, attrs ...any) {
+	d.refused.Add(1)
+	d.linesMu.Lock()
+	dropped, ok := d.lines.Admit(time.Now())
+	d.linesMu.Unlock()
+	if ok {
+		d.log.Warn("refused a connection to the cluster port",
+			append([]any{"from", raw.RemoteAddr(), "lines_dropped", dropped}, attrs...)...)
+	}
+}
+
+func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, leave func(proved bool)) {
 	defer raw.Close()
 	conn := tls.Server(raw, config)
 	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err := conn.HandshakeContext(hctx)
 	cancel()
-	proved()
+	leave(err == nil)
 	if err != nil {
-		d.refused.Add(1)
 		if ctx.Err() == nil {
-			d.log.Warn("refused a connection to the cluster port", "from", raw.RemoteAddr(), "err", err)
+			d.warn(raw, "err", err)
 		}
 		return
 	}
@@ -100,9 +111,7 @@ func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, prov
 	peer, err := d.members.Peer(state)
 	handle := d.handlers[state.NegotiatedProtocol]
 	if err != nil || handle == nil {
-		d.refused.Add(1)
-		d.log.Warn("refused a connection to the cluster port", "from", raw.RemoteAddr(), "member", peer,
-			"protocol", state.NegotiatedProtocol, "err", err)
+		d.warn(raw, "member", peer, "protocol", state.NegotiatedProtocol, "err", err)
 		return
 	}
 	handle(ctx, peer, conn)

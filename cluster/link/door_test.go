@@ -29,3 +29,34 @@ func TestSilentCrowdAtTheDoor(t *testing.T) {
 		t.Errorf("it came after %v", took)
 	}
 }
+
+// A crowd at the door pushes out its own: the connection of another address stays, however long it takes, and one of an
+// address of which a member came before stays even when each of the crowd has an address of its own.
+func TestCrowdAtTheDoorPushesOutItsOwn(t *testing.T) {
+	for _, addresses := range []int{1, 10 * maxHandshakes} {
+		var h hall
+		slow := &guest{ip: net.IPv4(10, 0, 0, 1)}
+		leave := h.enter(slow)
+		if addresses > 1 {
+			leave(true)
+			slow = &guest{ip: slow.ip}
+			leave = h.enter(slow)
+		}
+		for i := range 10 * maxHandshakes {
+			h.enter(&guest{ip: net.IPv4(10, 1, byte(i%addresses/256), byte(i%addresses))})
+		}
+		if slow.closed || h.conns.Len() > maxHandshakes {
+			t.Errorf("%d addresses: closed %v, %d in the hall", addresses, slow.closed, h.conns.Len())
+		}
+		leave(true)
+	}
+}
+
+type guest struct {
+	net.Conn
+	ip     net.IP
+	closed bool
+}
+
+func (g *guest) RemoteAddr() net.Addr { return &net.TCPAddr{IP: g.ip} }
+func (g *guest) Close() error         { g.closed = true; return nil }

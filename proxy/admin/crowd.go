@@ -17,14 +17,14 @@ type guests struct {
 	limit int
 
 	mu          sync.Mutex
-	quiet, busy crowd.Crowd[net.Conn, netip.Addr] // in the order in which they became so
+	quiet, busy crowd.Crowd[net.Conn, netip.Prefix] // in the order in which they became so
 	open        map[net.Conn]*guest
 }
 
 // guest is one connection's place in one of the two.
 type guest struct {
-	in    *crowd.Crowd[net.Conn, netip.Addr]
-	place *crowd.Member[net.Conn, netip.Addr]
+	in    *crowd.Crowd[net.Conn, netip.Prefix]
+	place *crowd.Member[net.Conn, netip.Prefix]
 }
 
 func newGuests(limit int) *guests { return &guests{limit: limit, open: map[net.Conn]*guest{}} }
@@ -54,7 +54,7 @@ func (g *guests) note(conn net.Conn, state http.ConnState) {
 	if state == http.StateActive {
 		in = &g.busy
 	}
-	g.open[conn] = &guest{in, in.Add(conn, addressOf(conn))}
+	g.open[conn] = &guest{in, in.Add(conn, crowd.Origin(conn.RemoteAddr()))}
 }
 
 func (g *guests) makeRoom() {
@@ -73,12 +73,4 @@ func (g *guests) makeRoom() {
 		conn = secure.NetConn() // a good-bye within TLS would wait for a peer that does not read
 	}
 	_ = conn.Close()
-}
-
-// addressOf is what guests are grouped by; the zero address for what is no TCP.
-func addressOf(conn net.Conn) netip.Addr {
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

@@ -1,0 +1,25 @@
+package crowd
+
+import (
+	"net"
+	"net/netip"
+)
+
+// ipv6Net is what one subscriber of IPv6 has, in bits.
+const ipv6Net = 64
+
+// Origin returns what the limits take for one peer: an address of IPv4, or a network of IPv6. Of what is no TCP
+// address it is the zero prefix, which is not valid: all peers of unix sockets are one.
+func Origin(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = ipv6Net
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
