@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"slices"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
@@ -9,17 +10,28 @@ import (
 	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
+// mergePause is how long after a merge what standbys say is not merged again: a merge looks at all of them, and one that
+// changes its mind without pause must not cost more for it. A value that asks for more than was asked for before is
+// taken over at once all the same, since the primary may remove rows at any moment.
+const mergePause = 100 * time.Millisecond
+
 // feedback holds the merged hot standby feedback for one consumer, the walreceiver.
 type feedback struct {
 	changed chan struct{} // one slot
+	later   chan struct{} // one slot: something is to be merged after the pause
 
-	mu      afterlock.Mutex
-	merged  merged
-	settled bool
-	leftOut uint64 // how often a value began to be left out
+	mu       afterlock.Mutex
+	merged   merged
+	mergedAt time.Time
+	merges   uint64 // how often that was, since the start
+	stale    bool   // something has been said since
+	settled  bool
+	leftOut  uint64 // how often a value began to be left out
 }
 
-func newFeedback() *feedback { return &feedback{changed: make(chan struct{}, 1)} }
+func newFeedback() *feedback {
+	return &feedback{changed: make(chan struct{}, 1), later: make(chan struct{}, 1)}
+}
 
 // Feedback is what the standbys together need, to be sent upstream: the oldest xmin and the oldest
 // catalog_xmin of all attached standbys and of all slots, also those of absent standbys. Zero means
@@ -29,6 +41,9 @@ func (h *Hub) Feedback() (Feedback, bool) {
 	f := h.feedback
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.stale && time.Since(f.mergedAt) >= mergePause {
+		h.mergeLocked()
+	}
 	return f.merged.Feedback, f.settled
 }
 
@@ -51,6 +66,9 @@ func (h *Hub) FeedbackStatus() FeedbackStatus {
 	f := h.feedback
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.stale {
+		h.mergeLocked()
+	}
 	m := f.merged
 	return FeedbackStatus{
 		NextXID: m.next,
@@ -66,19 +84,75 @@ func (f *feedback) settle() {
 	f.nudge()
 }
 
-func (f *feedback) nudge() {
+func (f *feedback) nudge() { token(f.changed) }
+
+// token puts one into a one-slot channel, unless one is there.
+func token(c chan<- struct{}) {
 	select {
-	case f.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// mergeFeedback computes the merged value anew. Called when a standby reports, goes, or a slot goes.
-// Merging under f.mu orders concurrent merges: the last one has seen everything.
-func (h *Hub) mergeFeedback() {
+// heardFeedback takes what one standby has said. Its cost does not depend on how many standbys and slots there are:
+// they are merged once in mergePause.
+func (h *Hub) heardFeedback(name string, v Feedback) {
 	f := h.feedback
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if time.Since(f.mergedAt) >= mergePause {
+		h.mergeLocked()
+		return
+	}
+	f.lower(name, v, copyboth.FullXID(h.tuning.Load().FeedbackMaxAge))
+	if !f.stale {
+		f.stale = true
+		token(f.later)
+	}
+}
+
+// lower takes over what asks for more than the merged value, as [merge] would. The caller holds mu.
+func (f *feedback) lower(name string, v Feedback, maxAge copyboth.FullXID) {
+	m := &f.merged
+	if !sane(v.Xmin, m.next) || !sane(v.CatalogXmin, m.next) {
+		return
+	}
+	xmin, catalog := capAge(v.Xmin, m.next, maxAge), capAge(v.CatalogXmin, m.next, maxAge)
+	before := m.Feedback
+	if xmin != 0 && (m.Xmin == 0 || xmin < m.Xmin) {
+		m.Xmin, m.xminOf = xmin, name
+	}
+	if catalog != 0 && (m.CatalogXmin == 0 || catalog < m.CatalogXmin) {
+		m.CatalogXmin, m.catalogOf = catalog, name
+	}
+	if m.Feedback != before {
+		f.nudge()
+	}
+}
+
+// mergeStale merges what was said within the pause.
+func (h *Hub) mergeStale() {
+	f := h.feedback
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stale {
+		h.mergeLocked()
+	}
+}
+
+// mergeFeedback computes the merged value anew. Called when a standby goes, or a slot is made or goes.
+// Merging under f.mu orders concurrent merges: the last one has seen everything.
+func (h *Hub) mergeFeedback() {
+	h.feedback.mu.Lock()
+	defer h.feedback.mu.Unlock()
+	h.mergeLocked()
+}
+
+// mergeLocked merges. The caller holds f.mu.
+func (h *Hub) mergeLocked() {
+	f := h.feedback
+	f.stale, f.mergedAt = false, time.Now()
+	f.merges++
 	values := h.feedbackValues()
 	next := copyboth.FullXID(0)
 	if h.o.NextXID != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
 )
@@ -76,6 +77,62 @@ func TestInsaneFeedbackIsNamed(t *testing.T) {
 	})
 	if n := strings.Count(out.String(), "out of range"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, out.String())
+	}
+}
+
+// TestFeedbackStorm: a standby that changes its mind without pause has all of them merged ten times a second, not at each
+// message; what asks for more is taken over at once, and the last word counts.
+func TestFeedbackStorm(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1000)
+	calm, mad := w.standby(1, StartRequest{At: w.gen.Start()}), w.standby(2, StartRequest{At: w.gen.Start()})
+	calm.feedback(900, 0)
+	w.waitFor("the calm one", func() bool { return w.hub.FeedbackStatus().Xmin == 900 })
+	merges := func() uint64 {
+		w.hub.feedback.mu.Lock()
+		defer w.hub.feedback.mu.Unlock()
+		return w.hub.feedback.merges
+	}
+	before, begun := merges(), time.Now()
+	const messages = 20_000
+	for i := range uint64(messages) {
+		mad.feedback(xid(800+i%200), 0)
+	}
+	mad.feedback(850, 0)
+	w.waitFor("the last word", func() bool {
+		f, _ := w.hub.UpstreamFeedback().Merged()
+		return f.Xmin == 850
+	})
+	if n, most := merges()-before, 10+2*uint64(time.Since(begun)/mergePause); n > most {
+		t.Errorf("%d merges for %d messages, at most %d", n, messages, most)
+	}
+}
+
+// TestLowerAtOnce: within the pause a value that asks for more counts at once, by the rules of merge.
+func TestLowerAtOnce(t *testing.T) {
+	f := newFeedback()
+	f.merged = merged{Feedback: fb(900, 500), next: 1000, xminOf: "a", catalogOf: "b"}
+	for _, tc := range []struct {
+		xmin, catalog uint64
+		want          Feedback
+	}{
+		{950, 0, fb(900, 500)}, {0, 0, fb(900, 500)}, {890, 600, fb(890, 500)}, {1 << 40, 400, fb(890, 500)},
+		{0, 450, fb(890, 450)}, {1, 0, fb(400, 450)}, {800, 450, fb(400, 450)},
+	} {
+		before := f.merged.Feedback
+		f.lower("c", Feedback{Xmin: xid(tc.xmin), CatalogXmin: xid(tc.catalog)}, 600)
+		if f.merged.Feedback != tc.want {
+			t.Errorf("%d %d: %+v, want %+v", tc.xmin, tc.catalog, f.merged.Feedback, tc.want)
+		}
+		select {
+		case <-f.changed:
+			if f.merged.Feedback == before {
+				t.Errorf("%d %d: said without a change", tc.xmin, tc.catalog)
+			}
+		default:
+			if f.merged.Feedback != before {
+				t.Errorf("%d %d: not said", tc.xmin, tc.catalog)
+			}
+		}
 	}
 }
 

@@ -109,12 +109,18 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	limits := time.NewTicker(limitsInterval)
 	defer limits.Stop()
+	merge := time.NewTimer(mergePause)
+	defer merge.Stop()
 	failing := false
 	h.enforce(time.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), h.o.Slots.Persist())
+		case <-h.feedback.later:
+			merge.Reset(mergePause)
+		case <-merge.C:
+			h.mergeStale()
 		case <-settled.C:
 			h.feedback.settle()
 		case <-timeline.C():

@@ -156,5 +156,5 @@ func (s *session) Ack(a walsender.Ack) {
 	}
 }
 
-// Feedback lets the hub merge anew; the value itself is read from the sender or the slot.
-func (s *session) Feedback(walsender.Feedback) { s.h.mergeFeedback() }
+// Feedback tells the hub; what it merges is read from the sender or the slot.
+func (s *session) Feedback(f walsender.Feedback) { s.h.heardFeedback(s.who.ApplicationName, f) }
