@@ -40,6 +40,7 @@ type Ledger struct {
 	o        Options
 	members  map[string]*member // own node included
 	sessions map[vote.Key]*session
+	sharing  map[called]map[vote.Key]*session // the same, by name: an ack is compared with those of its name only
 	counters Counters
 	before   quorum.Demand // the one before the own rule, when that was taken unsettled
 	safe     safe
@@ -68,7 +69,8 @@ type session struct {
 
 // New makes the ledger of a node that has just started.
 func New(o Options) (*Ledger, error) {
-	l := &Ledger{o: o, members: map[string]*member{}, sessions: map[vote.Key]*session{}}
+	l := &Ledger{o: o, members: map[string]*member{}, sessions: map[vote.Key]*session{},
+		sharing: map[called]map[vote.Key]*session{}}
 	for _, name := range append(slices.Clone(o.Members), o.Node) {
 		if name == "" || len(name) > vote.MaxName {
 			return nil, fmt.Errorf("%w: node name %q", ErrRefused, name)
@@ -147,18 +149,43 @@ func (l *Ledger) acceptable(s vote.State) error {
 	return nil
 }
 
+// called is what sessions of one standby, or of several of one name, have in common.
+type called struct {
+	kind vote.Kind
+	name string // folded
+}
+
+// enter adds a session.
+func (l *Ledger) enter(s *session) {
+	l.sessions[s.Key] = s
+	c := called{s.Kind, s.Name}
+	if l.sharing[c] == nil {
+		l.sharing[c] = map[vote.Key]*session{}
+	}
+	l.sharing[c][s.Key] = s
+}
+
+// leave removes a session that is there.
+func (l *Ledger) leave(k vote.Key) {
+	c := called{l.sessions[k].Kind, l.sessions[k].Name}
+	delete(l.sessions, k)
+	if delete(l.sharing[c], k); len(l.sharing[c]) == 0 {
+		delete(l.sharing, c)
+	}
+}
+
 // replace makes the sessions of s the only ones of its node.
 func (l *Ledger) replace(now time.Time, s vote.State) {
 	listed := map[vote.Key]bool{}
 	for _, x := range s.Sessions {
 		listed[x.Key] = true
 		if l.sessions[x.Key] == nil {
-			l.sessions[x.Key] = &session{Session: x, report: vote.Report{Key: x.Key}, attached: now}
+			l.enter(&session{Session: x, report: vote.Report{Key: x.Key}, attached: now})
 		}
 	}
 	for k := range l.sessions {
 		if k.Node == s.Node && !listed[k] {
-			delete(l.sessions, k)
+			l.leave(k)
 		}
 	}
 }
@@ -222,7 +249,7 @@ func (l *Ledger) Forget(node string) error {
 	l.members[node] = &member{state: vote.State{Node: node}, forgotten: true, version: l.members[node].version}
 	for k := range l.sessions {
 		if k.Node == node {
-			delete(l.sessions, k)
+			l.leave(k)
 		}
 	}
 	return nil

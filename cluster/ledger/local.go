@@ -35,9 +35,9 @@ func (l *Ledger) Attach(now time.Time, incarnation uint64, kind vote.Kind, name 
 		return fmt.Errorf("%w: name of %d bytes", ErrRefused, len(name))
 	}
 	x := vote.Session{Key: k, Kind: kind, Name: vote.Fold(name), System: system}
-	l.sessions[k] = &session{
+	l.enter(&session{
 		Session: x, report: vote.Report{Key: k}, attached: now, met: map[uint64]lsn.LSN{},
-	}
+	})
 	own.state.Sessions = append(slices.Clone(own.state.Sessions), x)
 	own.state.Seq++
 	return nil
@@ -49,7 +49,7 @@ func (l *Ledger) End(incarnation uint64) {
 	if l.sessions[k] == nil {
 		return
 	}
-	delete(l.sessions, k)
+	l.leave(k)
 	own := l.own()
 	isIt := func(x vote.Session) bool { return x.Key == k }
 	own.state.Sessions = slices.DeleteFunc(slices.Clone(own.state.Sessions), isIt)

@@ -22,8 +22,8 @@ func (l *Ledger) prove(s *session, a Ack) []uint64 {
 	}
 	var proven []uint64
 	var met map[uint64]lsn.LSN
-	for _, t := range l.sessions {
-		if t == s || t.Name != s.Name || t.Kind != s.Kind || len(met) == vote.MaxDistinct {
+	for _, t := range l.sharing[called{s.Kind, s.Name}] {
+		if t == s || len(met) == vote.MaxDistinct {
 			continue
 		}
 		at, known := s.met[t.Incarnation]
