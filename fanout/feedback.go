@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
-// mergePause is how long after a merge what standbys say is not merged again: a merge looks at all of them, and one that
-// changes its mind without pause must not cost more for it. A value that asks for more than was asked for before is
-// taken over at once all the same, since the primary may remove rows at any moment.
+// mergePause is how long after a merge what standbys say is not merged again: a merge looks at all of them, and one
+// that changes its mind without pause must not cost more for it. A value that asks for more than was asked for before
+// is taken over at once all the same, since the primary may remove rows at any moment.
 const mergePause = 100 * time.Millisecond
 
 // feedback holds the merged hot standby feedback for one consumer, the walreceiver.
