@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/replproxy/replproxy/internal/crowd"
 )
@@ -31,6 +32,8 @@ type Limits struct {
 	// MaxLogins is how many log-ins of relayed sessions may hold a connection to the primary. Others wait,
 	// addresses take turns, and one that thinks about a question while others wait has only a moment.
 	MaxLogins int
+	// AuthDelay is for how long a client waits for the answer that its log-in has failed; 0: it does not.
+	AuthDelay time.Duration
 }
 
 func (l *Limits) complete() {

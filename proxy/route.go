@@ -125,6 +125,10 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		Trusted:      session.access.Method == access.Trust,
 		LoginTimeout: s.o.AuthenticationTimeout,
 		Again:        again,
+		OnFailure: func(e *pgerror.Error) {
+			turn.gate.Leave(turn.ticket) // nobody waits for the client's punishment
+			session.Refused(e)
+		},
 		On: func(e relay.Event) {
 			if e == relay.Asked || e == relay.Authenticated {
 				s.outage.over()

@@ -104,6 +104,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 		return
 	}
 	log := s.log.With("session_id", uint64(session.id))
+	s.audited(ctx, session, log)
 	var err error
 	ended := false // without a panic, which is logged otherwise
 	defer func() {
@@ -124,6 +125,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 		err = Tell(errTooManyClients().WithDetail("Others wait, and this one had not logged in.").WithCause(errGaveWay))
 	}
 	if e := owed(err); e != nil {
+		session.Refused(e)
 		respond(req.Conn, e)
 	}
 }

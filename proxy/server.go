@@ -37,6 +37,7 @@ type Server struct {
 	logins   *gate.Gate // of relayed sessions
 	outage   outage
 	refusals refusals
+	failures atomic.Int64 // log-ins
 	accepted atomic.Int64
 	ready    chan struct{} // closed when the listeners are being served
 }
@@ -47,6 +48,7 @@ type Counts struct {
 	Refused   int64       // connections that became no session
 	Starting  int         // connections within the startup packet, now
 	RefusedBy []int64     // the refused ones in the order of Reasons
+	Failures  int64       // log-ins that failed for who the client is
 	Logins    gate.Status // log-ins of relayed sessions
 }
 
@@ -94,7 +96,8 @@ func (s *Server) Counts() Counts {
 	s.starting.mu.Unlock()
 	by, refused := s.refusals.counts()
 	return Counts{
-		Accepted: s.accepted.Load(), Refused: refused, RefusedBy: by, Starting: n, Logins: s.logins.Status(),
+		Accepted: s.accepted.Load(), Refused: refused, RefusedBy: by,
+		Failures: s.failures.Load(), Starting: n, Logins: s.logins.Status(),
 	}
 }
 

@@ -70,6 +70,10 @@ type Session struct {
 	// unproven is the table's, and guarded by its lock; nil once the client has logged in.
 	unproven *crowd.Member[*Session, netip.Prefix]
 
+	proved    atomic.Bool          // the client has logged in
+	onProved  func()               // called once then; nil: nobody is told
+	onRefused func(*pgerror.Error) // see Refused
+
 	verified *roles.Verified // set before the session is routed; nil: the primary verifies
 
 	// FromClient and ToClient count payload bytes as they pass.
@@ -287,6 +291,9 @@ func (t *sessions) dropOne() bool {
 
 // Proved notes that the client has logged in, before it is told: the session gives way to nobody from now on.
 func (s *Session) Proved() {
+	if s.proved.CompareAndSwap(false, true) && s.onProved != nil {
+		s.onProved()
+	}
 	if s.table == nil {
 		return
 	}

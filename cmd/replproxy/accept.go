@@ -147,6 +147,11 @@ func (a acceptance) Accepted(t lsn.TimelineID) bool {
 }
 
 func (a acceptance) Use(t lsn.TimelineID, from, to lsn.LSN, aside bool) error {
+	uid := -1
+	if info, err := os.Stat(filepath.Join(a.dir, acceptName)); err == nil {
+		uid = datadir.Owner(info)
+	}
+	a.log.Warn("an operator's command", "command", "accept-timeline", "arguments", t.String(), "uid", uid)
 	return a.write(word{timeline: t, used: true, from: from, to: to, aside: aside})
 }
 

@@ -86,7 +86,10 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 	mux.HandleFunc("POST /drop-rule", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, set.dropRule(r.Context()))
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout}
+	server := &http.Server{
+		Handler: audited(log, mux), ConnContext: withOperator,
+		ReadHeaderTimeout: statusTimeout, IdleTimeout: statusTimeout,
+	}
 	return &control{descriptors.Patient(l, log), server}, nil
 }
 

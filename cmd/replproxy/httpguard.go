@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,19 @@ func openHTTP(c *config.Config, log *slog.Logger) (secure *clienttls.Keeper, tok
 		}
 	}
 	return secure, token, nil
+}
+
+// httpHosts are the names by which the http port may be asked: those that are configured, this machine's own, and the
+// one that http itself names.
+func httpHosts(c *config.Config) []string {
+	names := slices.Clone(c.HTTPHosts)
+	if own, err := os.Hostname(); err == nil {
+		names = append(names, own)
+	}
+	if host, _, err := net.SplitHostPort(c.HTTP); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return names
 }
 
 // configOf is where the http port has its certificate from, nil for none.

@@ -205,7 +205,7 @@ func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
 	p.view = &view{parts: p}
 	if p.doors.http != nil {
 		p.page = admin.New(admin.Options{
-			TLS: configOf(httpTLS), Token: token,
+			TLS: configOf(httpTLS), Token: token, Hosts: httpHosts(c),
 			Listener: p.doors.http, Source: p.view, Tail: tailHandler(p.node), Profiles: p.profiles,
 			Logger: p.part("admin"),
 		})

@@ -131,7 +131,8 @@ func (v *view) sessions() admin.Sessions {
 	counts := v.server.Counts()
 	s := admin.Sessions{
 		StartingN: counts.Starting, Accepted: counts.Accepted, Refused: counts.Refused, RefusedBy: map[string]int64{},
-		LoggingIn: counts.Logins.Running + counts.Logins.Answered, Waiting: counts.Logins.Waiting,
+		LoginFailures: counts.Failures,
+		LoggingIn:     counts.Logins.Running + counts.Logins.Answered, Waiting: counts.Logins.Waiting,
 	}
 	for i, reason := range proxy.Reasons() {
 		s.RefusedBy[reason] = counts.RefusedBy[i]

@@ -75,11 +75,11 @@ func Judge(dir string, user int) error {
 	switch {
 	case !info.IsDir():
 		return &Error{Message: fmt.Sprintf("specified data directory \"%s\" is not a directory", dir)}
-	case ownerOf(info) != user:
+	case Owner(info) != user:
 		return &Error{
 			Message: fmt.Sprintf("data directory \"%s\" has wrong ownership", dir),
 			Hint: fmt.Sprintf("replproxy must be started by the user that owns the data directory (uid %d), not by "+
-				"uid %d.", ownerOf(info), user),
+				"uid %d.", Owner(info), user),
 		}
 	case info.Mode().Perm()&foreign != 0 && !empty(dir):
 		return &Error{
@@ -124,7 +124,7 @@ func judgeEntry(path string, e fs.DirEntry, user int) error {
 	if err != nil {
 		return err
 	}
-	owner := ownerOf(info)
+	owner := Owner(info)
 	switch {
 	case owner != user && owner != 0:
 		return &Error{

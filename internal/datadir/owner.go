@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// ownerOf is the user id of a file's owner.
-func ownerOf(info fs.FileInfo) int {
+// Owner tells the user id of a file's owner.
+func Owner(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(st.Uid)
 	}

@@ -62,7 +62,7 @@ func serve(t *testing.T, st Status, profiles bool) func(path string) (int, strin
 			method, path = m, rest
 		}
 		w := httptest.NewRecorder()
-		s.http.Handler.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		s.http.Handler.ServeHTTP(w, httptest.NewRequest(method, "http://127.0.0.1"+path, nil))
 		return w.Code, w.Body.String(), w.Header()
 	}
 }

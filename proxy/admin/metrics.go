@@ -89,6 +89,8 @@ var proxyMetrics = []metric{
 				emit(r, float64(s.Sessions.RefusedBy[r]))
 			}
 		}},
+	{"replproxy_proxy_login_failures_total", "Log-ins that failed for who the client is, SQLSTATE class 28.", "", nil,
+		counter, single(func(s *Status) float64 { return float64(s.Sessions.LoginFailures) })},
 	{"replproxy_proxy_logins_count", "Log-ins of relayed sessions, by what they do.", "state",
 		[]string{"running", "waiting"}, gauge,
 		func(s *Status, emit func(string, float64)) {

@@ -46,8 +46,10 @@ type Options struct {
 	Tail     http.Handler // GET /tail; nil: none
 	Profiles bool         // serve /debug/pprof
 	// TLS gives the configuration of a connection that begins now; nil: there is none.
-	TLS    func() *tls.Config
-	Token  *Token // who asks must have it, probes apart; nil: none
+	TLS   func() *tls.Config
+	Token *Token // who asks must have it, probes apart; nil: none
+	// Hosts are the names by which it may be asked in clear, beside addresses and localhost; "*": by all.
+	Hosts  []string
 	Logger *slog.Logger
 }
 
@@ -134,7 +136,7 @@ func (s *Server) routes() http.Handler {
 	if s.o.Profiles {
 		profiles(mux)
 	}
-	return headers(s.o.Token.guard(mux))
+	return headers(hosts(s.o.Hosts).guard(s.o.Token.guard(mux)))
 }
 
 // headers keeps browsers from running or framing anything that is not ours.
@@ -150,7 +152,7 @@ func headers(next http.Handler) http.Handler {
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	st := s.status()
-	if !st.Ready && !s.o.Token.admits(r) {
+	if !st.Ready && (!s.o.Token.admits(r) || !hosts(s.o.Hosts).allow(r)) {
 		text(w, http.StatusServiceUnavailable, "not ready") // why may name hosts
 		return
 	}

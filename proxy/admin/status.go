@@ -214,8 +214,10 @@ type Sessions struct {
 	Refused   int64 `json:"refused_total" doc:"connections refused since the start"`
 	// RefusedBy has an entry for each of RefusalReasons.
 	RefusedBy map[string]int64 `json:"refused_by_reason" doc:"the same by reason, as in docs/metrics.md"`
-	LoggingIn int              `json:"logging_in" doc:"relayed log-ins that hold a connection to the primary"`
-	Waiting   int              `json:"waiting_to_log_in" doc:"log-ins that wait for limits.max_logins"`
+	// LoginFailures are those of class 28.
+	LoginFailures int64 `json:"login_failures_total" doc:"log-ins that failed for who the client is (class 28)"`
+	LoggingIn     int   `json:"logging_in" doc:"relayed log-ins that hold a connection to the primary"`
+	Waiting       int   `json:"waiting_to_log_in" doc:"log-ins that wait for limits.max_logins"`
 }
 
 // Limits are the bounds an operator may run into.

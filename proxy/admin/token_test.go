@@ -38,7 +38,7 @@ func TestToken(t *testing.T) {
 	s := New(Options{Source: &f, Profiles: true, Token: token, Logger: slog.New(slog.DiscardHandler),
 		Tail: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "db1.secret") })})
 	get := func(path, authorization string) (int, string) {
-		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
 		r.Header.Set("Authorization", authorization)
 		w := httptest.NewRecorder()
 		s.http.Handler.ServeHTTP(w, r)

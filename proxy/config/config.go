@@ -15,6 +15,7 @@ type Config struct {
 	HTTPTokenFile           string // who asks must have the token in it
 	HTTP                    string // address of the admin server, "" = none
 	DataDir                 string
+	HTTPHosts               []string // names by which http may be asked
 	Upstream                Upstream
 	WAL                     WAL
 	Slots                   Slots
@@ -92,6 +93,7 @@ type Auth struct {
 	Method, Query, UsersFile string
 	CacheTTL                 time.Duration // so long what is known of a role holds
 	CacheMaxAge              time.Duration // the same while the primary cannot be asked
+	Delay                    time.Duration // before a client hears that its log-in has failed
 	MaxUpstreamWalsenders    int
 }
 

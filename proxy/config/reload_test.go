@@ -12,7 +12,7 @@ import (
 // other is a value of every key that is built and not its default.
 var other = map[string]string{
 	"name": "b", "listen": "127.0.0.1:9", "http": "127.0.0.1:10", "http_cert_file": "/x", "http_key_file": "/x",
-	"http_token_file": "/x", "data_dir": "/x", "log_level": "debug",
+	"http_token_file": "/x", "http_hosts": "x", "data_dir": "/x", "log_level": "debug",
 	"log_format": "json", "upstream.conninfo": "host=db2 password=geheim", "upstream.slot": "x",
 	"upstream.via": "cluster", "upstream.connect_wait": "1s", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.retain_until_standbys": "2",
@@ -23,7 +23,7 @@ var other = map[string]string{
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
 	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
-	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h",
+	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h", "auth.delay": "1s",
 	"limits.max_connections": "7", "limits.max_connections_per_address": "7", "limits.max_logins": "7",
 	"limits.authentication_timeout": "7s",
 	"cluster.join":                  "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",

@@ -200,6 +200,15 @@ func parseLoginTime(s string) (time.Duration, error) {
 	return d, err
 }
 
+// parseDelay takes up to a minute: who has failed holds a session for so long.
+func parseDelay(s string) (time.Duration, error) {
+	d, err := ParseDuration(s, time.Millisecond)
+	if err == nil && (d < 0 || d > time.Minute) {
+		err = fmt.Errorf("%q is not from 0 to 1min", s)
+	}
+	return d, err
+}
+
 func parseLevel(s string) (slog.Level, error) {
 	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		if strings.EqualFold(s, l.String()) {

@@ -119,6 +119,7 @@ func (noSession) ID() proxy.SessionID                       { return 1 }
 func (noSession) PID() int32                                { return 1 }
 func (noSession) Access() (d access.Decision)               { return d }
 func (noSession) Verified() *roles.Verified                 { return nil }
+func (noSession) Refused(*pgerror.Error)                    {}
 func (noSession) Proved()                                   {}
 func (noSession) PhysicalAccess() access.Decision           { return access.Decision{} }
 func (noSession) Origin() string                            { return "here" }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy"
@@ -49,6 +50,7 @@ type Session interface {
 	Verified() *roles.Verified
 	Origin() string
 	Proved()
+	Refused(*pgerror.Error)
 	SetState(proxy.State)
 	SetApplicationName(string)
 	SetUpstream(*relay.Upstream)

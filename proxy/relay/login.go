@@ -32,9 +32,10 @@ type login struct {
 	timeout          time.Duration // of a write to the client
 	deadline         time.Time     // of the client's answers: authentication_timeout ends with authentication
 	onKey            func(pid uint32, key []byte)
-	on               func(Event) // never nil
-	again            func() bool // nil: whatever the primary says is passed on
-	params           parameters  // what the primary reports
+	on               func(Event)          // never nil
+	again            func() bool          // nil: whatever the primary says is passed on
+	failure          func(*pgerror.Error) // hears a refusal before the client does; may be nil
+	params           parameters           // what the primary reports
 
 	out  []byte        // frames for the client, not yet written
 	asks chan struct{} // one per question; nil once answers was stopped
@@ -94,6 +95,9 @@ func (l *login) frames() (failed error) {
 		}
 		if typ == 'S' {
 			l.params.note(body)
+		}
+		if e, ok := wire.ParseError(body); ok && step == authwatch.Refused && l.failure != nil {
+			l.failure(e)
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
 		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {

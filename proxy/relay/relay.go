@@ -43,6 +43,9 @@ type Options struct {
 	Verified *roles.Verified
 	// OnRefusal is called when the primary refuses a client that was verified here; nil is nobody.
 	OnRefusal func()
+	// OnFailure is told of a refusal before AuthenticationOk, before the client is; nil is nobody. It may block, within
+	// LoginTimeout, to hold the answer back.
+	OnFailure func(*pgerror.Error)
 	// Trusted: an access rule lets this client in though the primary asks it nothing (ruling R1).
 	Trusted bool
 	// LoginTimeout bounds the client's answers in all, and each write of the log-in. 0 is the default.
@@ -132,7 +135,7 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 	})
 	l := &login{
 		client: client, upstream: upstream, timeout: o.LoginTimeout, deadline: deadline,
-		onKey: o.OnKey, again: o.Again, on: o.On, params: params,
+		onKey: o.OnKey, again: o.Again, on: o.On, params: params, failure: o.OnFailure,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
 			SameCertificate: authwatch.SameCertificate(o.Certificate, o.Upstream.Conn),

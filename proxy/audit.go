@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// authorization is the class of SQLSTATEs by which a log-in fails for who the client is.
+const authorization = "28"
+
+// audited lets a session say when its client has logged in, and when it has failed to.
+func (s *Server) audited(ctx context.Context, session *Session, log *slog.Logger) {
+	who := func() []any {
+		return []any{"user", session.user, "database", session.database, "class", session.class.String(),
+			"method", session.access.Method.String(), "rule", session.access.Rule,
+			"tls_subject", subjectOf(session.conn), "peer", addrString(session.clientAddr)}
+	}
+	session.onProved = func() { log.Info("authenticated", who()...) }
+	session.onRefused = func(e *pgerror.Error) {
+		s.failures.Add(1)
+		log.Warn("log-in failed", append(who(), "code", string(e.Code), "err", e)...)
+		hold(ctx, s.limits.Load().AuthDelay)
+	}
+}
+
+// Refused is told that the log-in has failed, before the client is. It counts that, says it in the log, and blocks for
+// auth.delay, or until the session is to end, so that guesses are slow. Only a client's own failure counts: other
+// refusals, and those of one that has logged in, pass at once.
+func (s *Session) Refused(e *pgerror.Error) {
+	if e != nil && strings.HasPrefix(string(e.Code), authorization) && !s.proved.Load() && s.onRefused != nil {
+		s.onRefused(e)
+	}
+}
+
+// hold blocks for d.
+func hold(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// subjectOf is the distinguished name of the certificate that a client has shown, "" for none.
+func subjectOf(conn net.Conn) string {
+	secure, ok := conn.(*tls.Conn)
+	if !ok {
+		return ""
+	}
+	if chain := secure.ConnectionState().PeerCertificates; len(chain) > 0 {
+		return chain[0].Subject.String()
+	}
+	return ""
+}

@@ -1,0 +1,46 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/proxy"
+)
+
+// TestAudit: who has logged in, by which method and rule, and who has failed to, at the time; guesses wait for
+// auth.delay, and nobody else does.
+func TestAudit(t *testing.T) {
+	in := pgtest.Need(t, 15)
+	plain := in.Primary(t, pgtest.SCRAM("secret"))
+	scram := scramPrimary(t, in)
+	delay := 300 * time.Millisecond
+	for name, w := range map[string]*world{
+		"relay": start(t, proxy.Options{Upstream: tcpTo(plain), Limits: proxy.Limits{AuthDelay: delay}}),
+		"scram": start(t, proxy.Options{Upstream: tcpTo(scram), Roles: ask(t, scram, nil), Limits: proxy.Limits{AuthDelay: delay}}),
+	} {
+		user, password, method := "user=postgres", "password=secret", "method=trust rule=1" // of pgtest.TrustLoopback
+		if name == "scram" {
+			user, password, method = "user=alice", "password=wonder", "method=scram-sha-256 rule=2"
+		}
+		if _, err := pgtest.Query(t.Context(), w.conninfo(user, password), "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		if log := w.log.String(); !strings.Contains(log, "msg=authenticated") || !strings.Contains(log, method) ||
+			strings.Contains(log, "log-in failed") || w.Counts().Failures != 0 {
+			t.Errorf("%s: %d failures\n%s", name, w.Counts().Failures, log)
+		}
+		for i, bad := range [][]string{{user, "password=wrong"}, {"user=nobody", "password=wrong"}} {
+			began := time.Now()
+			_, err := pgtest.Query(t.Context(), w.conninfo(bad...), "SELECT 1")
+			if took := time.Since(began); sqlState(err) != "28P01" || took < delay || w.Counts().Failures != int64(i+1) {
+				t.Errorf("%s, %v: %v after %v, %d failures", name, bad, err, took, w.Counts().Failures)
+			}
+		}
+		if log := w.log.String(); strings.Count(log, "log-in failed") != 2 || strings.Count(log, "code=28P01") != 2 ||
+			strings.Count(log, "msg=authenticated") != 1 {
+			t.Errorf("%s:\n%s", name, log)
+		}
+	}
+}
