@@ -21,6 +21,8 @@ type rawSession struct {
 	t    *testing.T
 	conn net.Conn
 	r    *wire.Reader
+	// cancel is a CancelRequest for it.
+	cancel []byte
 }
 
 func hijack(t *testing.T, conninfo string) *rawSession {
@@ -35,7 +37,10 @@ func hijack(t *testing.T, conninfo string) *rawSession {
 	}
 	t.Cleanup(func() { h.Conn.Close() })
 	_ = h.Conn.SetDeadline(time.Now().Add(answerTimeout))
-	return &rawSession{t, h.Conn, wire.NewReader(h.Conn, 8<<10)}
+	cancel := binary.BigEndian.AppendUint32(nil, uint32(12+len(h.SecretKey)))
+	cancel = binary.BigEndian.AppendUint32(cancel, 80877102)
+	cancel = append(binary.BigEndian.AppendUint32(cancel, h.PID), h.SecretKey...)
+	return &rawSession{t, h.Conn, wire.NewReader(h.Conn, 8<<10), cancel}
 }
 
 func (s *rawSession) say(messages ...[]byte) {

@@ -96,6 +96,12 @@ func (d *database) query(ctx context.Context, h wire.Header) error {
 	}
 	dialect := grammar.Dialect{Version: d.s.version, Database: true}
 	is, undecided := commandAhead(dialect, lead, h.Size)
+	if undecided && h.Size <= maxQuery {
+		if lead, err = d.rest(lead, h.Size); err != nil {
+			return err
+		}
+		is, undecided = commandAhead(dialect, lead, h.Size)
+	}
 	switch {
 	case undecided || is && h.Size > maxQuery:
 		if err := r.Discard(h.Size - len(lead)); err != nil {
@@ -106,15 +112,26 @@ func (d *database) query(ctx context.Context, h wire.Header) error {
 		d.run()
 		return d.pass(h, lead)
 	}
-	text := lead
-	if h.Size > len(lead) {
-		text = make([]byte, h.Size)
-		n := copy(text, lead)
-		if _, err := io.ReadFull(r, text[n:]); err != nil {
-			return clientLost(err)
-		}
+	text, err := d.rest(lead, h.Size)
+	if err != nil {
+		return err
 	}
 	return d.command(ctx, dialect, h, text)
+}
+
+// rest reads what is still to come of a body of size bytes, at most maxQuery, that begins with lead.
+func (d *database) rest(lead []byte, size int) ([]byte, error) {
+	if len(lead) == size {
+		return lead, nil
+	}
+	if err := d.flush(); err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if _, err := io.ReadFull(d.s.client.r, b[copy(b, lead):]); err != nil {
+		return nil, clientLost(err)
+	}
+	return b, nil
 }
 
 // run notes that a Query goes to the primary.
