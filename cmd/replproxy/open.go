@@ -177,6 +177,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Reserved:   p.node.Named,
+		OwnSlot:    c.SlotName(),
 		AskPrimary: askPrimary(p.upstream),
 		Console: func(query string) (console.Table, error) {
 			s := p.view.Status()

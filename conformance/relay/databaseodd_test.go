@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -161,4 +162,40 @@ func cancel(t *testing.T, port int, s *rawSession) {
 		t.Fatal(err)
 	}
 	_, _ = conn.Read(make([]byte, 1)) // until it has been looked at
+}
+
+// TestOwnSlotIsNobodys: the proxy's own slot on the primary is not dropped, used or made again through the proxy, also
+// while the stream does not use it, as under a rule.
+func TestOwnSlotIsNobodys(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 17)
+	primary := in.Primary(t, pgtest.Settings("wal_level = logical"))
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: "slots: {auto_create: true}\n" +
+		scene.RuleFile("1 (absent)")})
+	pgtest.WaitFor(t, time.Minute, "the slot to be idle", func() (bool, error) {
+		return primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE NOT active") == "1", nil
+	})
+	for _, replication := range []string{"true", "database"} {
+		c := hijack(t, proxy.Conninfo("replication="+replication))
+		begin := c.identify() &^ (16<<20 - 1)
+		for command, want := range map[string]string{
+			"DROP_REPLICATION_SLOT replproxy_proxy":                               "E 55006 ",
+			`DROP_REPLICATION_SLOT "replproxy_proxy" WAIT`:                        "E 55006 ",
+			"DROP_REPLICATION_SLOT REPLPROXY_proxy":                               "E 55006 ",
+			"START_REPLICATION SLOT replproxy_proxy PHYSICAL " + begin.String():   "E 55006 ",
+			"CREATE_REPLICATION_SLOT replproxy_proxy PHYSICAL":                    "E 42710 ",
+			"CREATE_REPLICATION_SLOT Replproxy_Proxy PHYSICAL (RESERVE_WAL true)": "E 42710 ",
+			"CREATE_REPLICATION_SLOT replproxy_proxy TEMPORARY LOGICAL pgoutput":  "E ",
+			"ALTER_REPLICATION_SLOT replproxy_proxy (FAILOVER)":                   "E ",
+			"START_REPLICATION SLOT replproxy_proxy LOGICAL 0/0":                  "E 55000 ",
+			"READ_REPLICATION_SLOT replproxy_proxy":                               "T D C Z",
+		} {
+			if got := c.ask(command); !strings.HasPrefix(got, want) {
+				t.Errorf("replication=%s, %s: %s", replication, command, got)
+			}
+		}
+	}
+	if n := primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'replproxy_proxy'"); n != "1" {
+		t.Errorf("%s own slots on the primary", n)
+	}
 }

@@ -34,6 +34,7 @@ type Real struct {
 	Restart           lsn.LSN // Invalid: reserves nothing
 	Lost              bool    // the primary has invalidated it
 	Xmin, CatalogXmin copyboth.FullXID
+	Own               bool // it is the proxy's own, and nobody else's to use; the rest may not be known
 }
 
 // verb is what is done to a slot of the primary.

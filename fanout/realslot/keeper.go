@@ -102,12 +102,18 @@ func (k *Keeper) Idle() []Idle {
 	return nil
 }
 
-// Find looks for a slot on the primary; false: there is none, or it is the proxy's own. It waits
-// for the primary, at most askTimeout.
+// Find looks for a slot on the primary; false: there is none. It waits for the primary, at most askTimeout. The
+// proxy's own is there whether or not the primary can be asked.
 func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
-	if name == k.o.Own {
-		return Real{}, false, nil
+	r, exists, err := k.find(ctx, name)
+	if name == k.o.Own && name != "" {
+		r.Own = true
+		return r, true, nil
 	}
+	return r, exists, err
+}
+
+func (k *Keeper) find(ctx context.Context, name string) (Real, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var to Connector = k.o.Upstream

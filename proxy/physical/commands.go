@@ -31,7 +31,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	case *grammar.ReadSlot:
 		before, err = s.readSlot(ctx, before, c.Name)
 	case *grammar.DropSlot:
-		if !s.h.o.Hub.HasSlot(ctx, c.Name) { // the primary may have it
+		if !s.h.own(c.Name) && !s.h.o.Hub.HasSlot(ctx, c.Name) { // the primary may have it
 			linked, err := s.linked(parent)
 			if errors.Is(err, errClientGone) {
 				return err
@@ -120,6 +120,9 @@ func (s *session) readSlot(ctx context.Context, b []byte, name string) ([]byte, 
 // dropSlot may wait for the session that uses the slot. Meanwhile the client is watched: one that
 // has gone must not keep us waiting.
 func (s *session) dropSlot(ctx context.Context, b []byte, c *grammar.DropSlot) ([]byte, error) {
+	if s.h.own(c.Name) {
+		return b, fanout.ErrOwnSlot(c.Name)
+	}
 	if c.Wait {
 		watched, gone := context.WithCancelCause(ctx)
 		defer gone(nil)

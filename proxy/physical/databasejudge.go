@@ -102,8 +102,10 @@ func (d *database) ours(ctx context.Context, cmd grammar.Command) bool {
 	return false
 }
 
-// has reports whether a name is a slot of this proxy.
-func (d *database) has(ctx context.Context, name string) bool { return d.s.h.o.Hub.HasSlot(ctx, name) }
+// has reports whether a name is a slot of this proxy, or its own on the primary.
+func (d *database) has(ctx context.Context, name string) bool {
+	return d.s.h.own(name) || d.s.h.o.Hub.HasSlot(ctx, name)
+}
 
 // refusedThere lets the primary refuse a stream in a transaction, which is over then. It is asked for one that is
 // refused for the same reason, and without it would be for another.

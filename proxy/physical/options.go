@@ -80,6 +80,8 @@ type Options struct {
 	Parameters func() map[string]string
 	// Console answers the queries of ServeConsole.
 	Console Console
+	// OwnSlot is the name of the proxy's own slot on the primary, "" for none.
+	OwnSlot string
 	// AskPrimary asks what the primary makes of the settings of clients that were verified here; nil: they are taken as
 	// they are.
 	AskPrimary AskPrimary
