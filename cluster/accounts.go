@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -104,6 +105,11 @@ func (n *Node) account() tail.Account {
 	if covered.timeline == p.Timeline {
 		a.Covered = covered.durable
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if x := n.nameBytes(p); x.At != lsn.Invalid {
+		a.Complete, a.CompleteHash = x.At, x.Sum
+	}
 	return a
 }
 
@@ -119,13 +125,13 @@ func (n *Node) publishAccount(now time.Time) {
 	if n.o.Store.Streams() && a.Fenced < a.Timeline && now.Sub(n.accounts.at) < accountEvery {
 		return
 	}
-	b, err := tail.Encode(a)
+	b, older, err := tail.Encode(a)
 	if err != nil || bytes.Equal(b, n.accounts.told) {
 		return
 	}
 	n.accounts.told, n.accounts.at = b, now
 	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, int, error) {
-		return append(to, b...), len(b), nil
+		return append(to, b...), older, nil
 	})
 }
 
@@ -145,10 +151,23 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 		}
 		if m.Node == n.o.Name {
 			x.Account, x.Said = own, true
+		} else if x.Said {
+			x.Other, x.Uncompared = n.otherWAL(own, x.Account)
 		}
 		members = append(members, x)
 	}
 	return tail.Look(members, ask)
+}
+
+// otherWAL says how another member's WAL compares with the own: a position below which it is other WAL, and whether
+// it is not known to be the same as far as both have it. The caller holds mu.
+func (n *Node) otherWAL(own, other tail.Account) (differs lsn.LSN, uncompared bool) {
+	i := slices.IndexFunc(n.ledger.Bytes(), func(b ledger.Bytes) bool { return b.Node == other.Node })
+	if i < 0 || own.Timeline == 0 || own.Timeline != other.Timeline || own.System != other.System {
+		return lsn.Invalid, false // other reasons say what that means
+	}
+	b := n.ledger.Bytes()[i]
+	return b.Differs, b.Hashes && b.Differs == lsn.Invalid && b.Equal < min(own.Complete, other.Complete)
 }
 
 // TailFrom is the member that has most of the WAL which this node's store lacks of a timeline that both are fenced
@@ -164,7 +183,10 @@ func (n *Node) TailFrom() (member string) {
 	for _, m := range n.ledger.Members(time.Now()) {
 		a, said := n.accounts.heard[m.Node]
 		same := a.System == own.System && a.Timeline == own.Timeline && a.Fenced >= own.Timeline
-		if said && m.Reached && !m.Contested && same && a.Received > most {
+		x := tail.Account{System: own.System, Timeline: own.Timeline, Complete: own.Complete}
+		differs, uncompared := n.otherWAL(x, a.Account)
+		ours := differs == lsn.Invalid && !uncompared
+		if said && m.Reached && !m.Contested && same && ours && a.Received > most {
 			member, most = m.Node, a.Received
 		}
 	}

@@ -38,7 +38,7 @@ func TestTailOverTheLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	say := func(account tail.Account) error {
-		b, err := tail.Encode(account)
+		b, _, err := tail.Encode(account)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 			say := func(a tail.Account) {
 				t.Helper()
 				a.Node, a.System, a.Timeline, a.Written = "b", 7, 1, a.Flushed
-				b, err := tail.Encode(a)
+				b, _, err := tail.Encode(a)
 				if err == nil {
 					err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
 				}

@@ -80,7 +80,7 @@ func TestOlderBoot(t *testing.T) {
 	n := memberNode(t, "ANY 1 (s2)")
 	s := stateOf("b", "ANY 1 (s2)", 1, 9)
 	wantLimits(t, n, 0, 0, 0)
-	n.Peers().Up("b", 2) // it comes again
+	n.Peers().Up("b", 1) // it comes again
 	wantLimits(t, n, 0, 0, 0)
 	s = stateOf("b", "ANY 1 (s2)", 1, 9)
 	s.Boot = 7

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
@@ -21,8 +22,11 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
-	Line                       uint64 // see [Line] and vote.State; 0: not known at this moment
-	Mark                       vote.Mark
+	// Oldest is where the store begins, Complete the end of the last complete record of what is received.
+	Oldest, Complete lsn.LSN
+	SegSize          lsn.SegSize
+	Line             uint64 // see [Line] and vote.State; 0: not known at this moment
+	Mark             vote.Mark
 	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
 	// once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
@@ -31,7 +35,8 @@ type Positions struct {
 // reported is a bound of what was ever reported: nothing ever exceeded what the store has had.
 func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 
-// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn never block for long.
+// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn, ReadHash and Sealed
+// never block for long.
 type Store interface {
 	Positions() Positions
 	// Streams reports whether WAL is coming in: a store that nothing reaches is no candidate.
@@ -40,6 +45,13 @@ type Store interface {
 	Moved() <-chan struct{}
 	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
 	Learn()
+	// HashAt is the hash of the WAL of at's segment from its first byte up to at, as far as it is at hand; of the
+	// current timeline or an ancestor. It does not block.
+	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
+	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
+	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
+	// Sealed are the hashes of the newest complete segments, n at most, oldest first. It may wait for the disk.
+	Sealed(n int) []compare.Pair
 }
 
 // Options of New. Name and Store are required.
@@ -84,6 +96,7 @@ type Node struct {
 	boots     map[string]uint64 // the newest of each other member
 	relapsed  map[string]bool   // members that came with an older one: like two holders of a name
 	accounts  accounts
+	names     names
 	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
 	// durable that it is, or a node that came back with another rule would not know what commits rest on
 	// (ruling R9).
@@ -119,7 +132,7 @@ func New(o Options) (*Node, error) {
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
-		settling: unsettled(l.State().Rule), began: time.Now(),
+		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
 	}, nil
 }
 
@@ -151,6 +164,9 @@ func (n *Node) Ack(a ledger.Ack) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if p.Timeline == a.Timeline {
+		a.Bytes = n.nameBytes(p)
+	}
 	if r, news := n.ledger.Ack(time.Now(), a); news {
 		n.publishReport(r)
 		n.moved()
@@ -187,6 +203,7 @@ func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 func (n *Node) evaluate(now time.Time) ledger.Limits {
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
+	n.compare(p)
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false
@@ -223,6 +240,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	r, news := n.ledger.Ack(now, ledger.Ack{
 		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
 		Progress: lsn.Progress{Write: p.Written, Flush: p.Flushed}, Streaming: n.o.Store.Streams() && !n.withdrawn,
+		Bytes: n.nameBytes(p),
 	})
 	if news {
 		n.publishReport(r)

@@ -2,13 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -19,6 +22,8 @@ type fakeStore struct {
 	mu    sync.Mutex
 	p     Positions
 	idle  bool
+	other atomic.Uint64 // its bytes are others'
+	cold  atomic.Bool   // hashes are to be had from the disk only
 	moved chan struct{}
 }
 
@@ -30,7 +35,9 @@ func newFakeStore(end lsn.LSN) *fakeStore {
 
 func (s *fakeStore) move(t lsn.TimelineID, end lsn.LSN) {
 	s.mu.Lock()
-	s.p = Positions{System: 7, Timeline: t, Received: end, Written: end, Flushed: end, Line: 1, Mark: vote.Mark{Never: true}}
+	s.p = Positions{
+		System: 7, Timeline: t, Received: end, Written: end, Flushed: end, Complete: end, SegSize: 1 << 20, Line: 1, Mark: vote.Mark{Never: true},
+	}
 	s.mu.Unlock()
 	select {
 	case s.moved <- struct{}{}:
@@ -47,6 +54,21 @@ func (s *fakeStore) Positions() Positions {
 func (s *fakeStore) Streams() bool          { return !s.idle }
 func (s *fakeStore) Moved() <-chan struct{} { return s.moved }
 func (s *fakeStore) Learn()                 {}
+
+// HashAt names the same bytes at all stores whose other is the same.
+func (s *fakeStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
+	p := s.Positions()
+	return uint64(at) ^ s.other.Load(), t == p.Timeline && at <= p.Received && !s.cold.Load()
+}
+
+func (s *fakeStore) ReadHash(_ lsn.TimelineID, at lsn.LSN) (uint64, error) {
+	if at > s.Positions().Received {
+		return 0, errors.New("not received")
+	}
+	return uint64(at) ^ s.other.Load(), nil
+}
+
+func (s *fakeStore) Sealed(int) []compare.Pair { return nil }
 
 func newNode(t *testing.T, rule string, store Store) *Node {
 	t.Helper()

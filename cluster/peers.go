@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
@@ -15,7 +16,9 @@ const (
 	itemState   byte = 1
 	itemReport  byte = 2
 	itemAccount byte = 4 // see accounts.go; 3 is cluster/puller's
-	itemNewest       = itemAccount
+	itemHashes  byte = 5 // see bytes.go; from message version 2 on
+	itemAsks    byte = 6
+	itemNewest       = itemAsks
 )
 
 // Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
@@ -30,6 +33,7 @@ func (p Peers) Up(peer string, version int) {
 	p.locked(func(n *Node) {
 		n.ledger.Contest(peer, n.relapsed[peer])
 		n.ledger.Speaks(peer, version)
+		delete(n.names.asked, peer)
 		n.ledger.Seen(time.Now(), peer)
 	})
 }
@@ -48,7 +52,11 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 	case id.Kind == itemAccount:
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
-		return p.n.accounts.hear(time.Now(), peer, version, payload)
+		err := p.n.accounts.hear(time.Now(), peer, version, payload)
+		if a := p.n.accounts.heard[peer]; err == nil && a.CompleteHash != 0 {
+			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
+		}
+		return err
 	case id.Kind > itemNewest && version > link.Oldest:
 		return nil // of a release to come
 	}
@@ -57,6 +65,13 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 		return err
 	}
 	switch m := m.(type) {
+	case vote.Hashes, vote.Asks:
+		if _, hashes := m.(vote.Hashes); hashes && id.Kind == itemHashes || !hashes && id.Kind == itemAsks {
+			p.n.mu.Lock()
+			defer p.n.mu.Unlock()
+			p.n.hearHashes(peer, m)
+			return nil
+		}
 	case vote.State:
 		if id.Kind == itemState && m.Node == peer {
 			return p.state(m)

@@ -100,7 +100,7 @@ func TestPeersRules(t *testing.T) {
 	wantLimits(t, n, 80, 80, 80)
 	n.Peers().Conflict("b")
 	wantLimits(t, n, 0, 0, 0)
-	n.Peers().Up("b", link.Newest)
+	n.Peers().Up("b", link.Oldest)
 	wantLimits(t, n, 80, 80, 80)
 	if m := n.Status().Confirmation.Missing; len(m) != 1 || m[0] != "b" {
 		t.Errorf("who has not confirmed the rule: %v", m)

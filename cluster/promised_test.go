@@ -37,7 +37,7 @@ func TestKnown(t *testing.T) {
 		}
 		say := func(a tail.Account) {
 			t.Helper()
-			b, err := tail.Encode(a)
+			b, _, err := tail.Encode(a)
 			if err == nil {
 				err = n.Peers().Item(a.Node, link.Newest, link.ID{Kind: itemAccount}, b)
 			}
@@ -90,7 +90,7 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	say := func(a tail.Account) {
 		t.Helper()
 		a.Node, a.System = "b", 7
-		b, err := tail.Encode(a)
+		b, _, err := tail.Encode(a)
 		if err == nil {
 			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
 		}

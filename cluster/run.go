@@ -19,9 +19,14 @@ func (n *Node) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-n.o.Store.Moved():
 			n.storeMoved(time.Now())
+		case <-n.names.wanted:
+			n.readHashes()
+			n.publishHashes(false)
 		case now := <-tick.C:
 			n.learn()
 			n.publishAccount(now)
+			n.readHashes()
+			n.publishHashes(true)
 			n.look(now)
 			n.settle() // when it failed before
 		case <-n.settled:
@@ -37,6 +42,7 @@ func (n *Node) storeMoved(now time.Time) {
 	defer n.mu.Unlock()
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
+	n.compare(p)
 	if n.stale || p.Timeline != n.at.Timeline {
 		n.touch()
 	}

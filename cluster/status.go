@@ -32,6 +32,8 @@ type Status struct {
 	// has removed and that have not been heard since.
 	Awaited, Forgotten []string
 	Counters           ledger.Counters
+	// Bytes is how the other members' WAL compares with the own, by name.
+	Bytes []ledger.Bytes
 }
 
 // Level is one column: what a commit with synchronous_commit remote_write, on or remote_apply waits for.
@@ -73,6 +75,7 @@ func (n *Node) Status() Status {
 	n.waiting.look(now, n)
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
+		Bytes:        n.ledger.Bytes(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
 		Awaited: n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
 	}

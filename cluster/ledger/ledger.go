@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -55,6 +56,7 @@ type member struct {
 	at        time.Time     // when it was heard last
 	contested bool          // two live holders of its name: it has no votes (ruling R22)
 	version   int           // message version of what it says; 0: not known
+	bytes     compare.Peer  // how far its WAL is ours
 }
 
 // session is one of a member's sessions.
@@ -199,6 +201,7 @@ func (l *Ledger) Report(now time.Time, r vote.Report) bool {
 		return false
 	}
 	l.members[r.Node].at = now
+	l.members[r.Node].bytes.Report(r.Bytes)
 	return s.merge(now, r)
 }
 
@@ -216,7 +219,7 @@ func (s *session) merge(now time.Time, r vote.Report) bool {
 		r.Write, r.Flush, r.Apply = max(r.Write, old.Write), max(r.Flush, old.Flush), max(r.Apply, old.Apply)
 	}
 	if !newer {
-		r.Seq, r.Streaming, r.Distinct = old.Seq, old.Streaming, old.Distinct
+		r.Seq, r.Streaming, r.Distinct, r.Bytes = old.Seq, old.Streaming, old.Distinct, old.Bytes
 	}
 	s.report = r
 	moved := r.Timeline != old.Timeline || r.Write != old.Write || r.Flush != old.Flush || r.Apply != old.Apply
@@ -226,10 +229,11 @@ func (s *session) merge(now time.Time, r vote.Report) bool {
 	return moved || r.Streaming != old.Streaming || !slices.Equal(r.Distinct, old.Distinct)
 }
 
-// Speaks says in which message version (cluster/link) a member's words come from now on.
+// Speaks says in which message version (cluster/link) a member's words come from now on. It begins to be compared anew.
 func (l *Ledger) Speaks(node string, version int) {
 	if m := l.members[node]; m != nil {
 		m.version = version
+		m.bytes.Begin()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -28,13 +29,14 @@ type world struct {
 	next  uint64
 	keys  map[string]uint64 // "node/name" to incarnation
 	sent  lsn.LSN
+	other map[string]uint64 // whose bytes are others, which only matters to those that speak version 2
 }
 
 func newWorld(t *testing.T, rule string, nodes ...string) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Unix(1e9, 0), nodes: map[string]*Ledger{}, names: nodes, cut: map[[2]string]bool{},
-		keys: map[string]uint64{}, sent: 1000,
+		keys: map[string]uint64{}, sent: 1000, other: map[string]uint64{},
 	}
 	for _, n := range nodes {
 		w.start(n, anyRule(rule))
@@ -71,7 +73,22 @@ func (w *world) gossip() {
 			for _, r := range w.nodes[from].Reports() {
 				w.nodes[to].Report(w.now, r)
 			}
+			w.nodes[to].Hashes(from, 1, nil)
 		}
+	}
+	for _, n := range w.names {
+		w.nodes[n].Compare(w.own(n))
+	}
+}
+
+// sum is the hash of a node's WAL.
+func (w *world) sum(node string, at lsn.LSN) uint64 { return uint64(at) ^ w.other[node] }
+
+// own is a node's store as it is compared.
+func (w *world) own(node string) compare.Own {
+	return compare.Own{
+		Timeline: 1, Oldest: 1, Received: w.sent, Complete: w.sent, SegSize: lsn.MinSegSize,
+		HashAt: func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return w.sum(node, at), at <= w.sent },
 	}
 }
 
@@ -113,6 +130,7 @@ func (w *world) ack(node, name string, at lsn.LSN) {
 	w.nodes[node].Ack(w.now, Ack{
 		Incarnation: w.keys[node+"/"+name], Timeline: 1, Received: w.sent, Sent: w.sent,
 		Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
+		Bytes: compare.Pair{Timeline: 1, At: w.sent, Sum: w.sum(node, w.sent)},
 	})
 	w.gossip()
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -17,7 +18,8 @@ type Ack struct {
 	Timeline       lsn.TimelineID
 	Received, Sent lsn.LSN
 	lsn.Progress
-	Streaming bool // walsender state streaming or stopping; a store: its stream runs
+	Streaming bool         // walsender state streaming or stopping; a store: its stream runs
+	Bytes     compare.Pair // what this node has, see vote.Report
 }
 
 // Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session
@@ -74,6 +76,7 @@ func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
 		Key: s.Key, Seq: s.report.Seq + 1, Timeline: a.Timeline, Streaming: a.Streaming,
 		Progress: a.Progress.UpTo(a.Sent),
 		Distinct: l.prove(s, a),
+		Bytes:    a.Bytes,
 	}
 	send = s.merge(now, r)
 	return s.report, send

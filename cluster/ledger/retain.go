@@ -76,7 +76,7 @@ func (l *Ledger) has(s *session, system lsn.SystemID, t lsn.TimelineID) lsn.LSN 
 		l.isMember(s.Name), m.contested, l.strange(m), m != l.own() && m.version == 1:
 		return lsn.Invalid
 	}
-	return r.Flush
+	return min(r.Flush, l.upTo(m))
 }
 
 // Votes reports whether a demand on which reports may rest counts the own store: one that is in use, or one that was

@@ -23,7 +23,8 @@ const (
 	NoFlush   Standing = "reports no flush"
 	OtherWAL  Standing = "another system"
 	OtherLine Standing = "its node has another history of this timeline"
-	// NotCompared counts for nothing, and is no difference either (ruling R32).
+	// OtherBytes has other WAL at the same positions; NotCompared is no difference. Neither counts (ruling R32).
+	OtherBytes  Standing = "its node has other WAL than ours: another history"
 	NotCompared Standing = "its node's WAL is not compared with ours yet"
 	IsMember    Standing = "a member's name: its store votes"
 	NodeFenced  Standing = "its node is fenced"
@@ -37,7 +38,8 @@ type View struct {
 	vote.Session
 	Report          vote.Report
 	Standing        Standing
-	Voter           int // sessions with one number are one voter; -1: none
+	Voter           int     // sessions with one number are one voter; -1: none
+	UpTo            lsn.LSN // its node's WAL is known to be ours up to here: what it reports beyond does not count
 	Attached, Moved time.Time
 }
 
@@ -47,7 +49,7 @@ func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []V
 	for _, s := range l.sessions {
 		views = append(views, View{
 			Session: s.Session, Report: s.report, Standing: l.standing(now, s, system, t), Voter: -1,
-			Attached: s.attached, Moved: s.moved,
+			Attached: s.attached, Moved: s.moved, UpTo: l.upTo(l.members[s.Node]),
 		})
 	}
 	slices.SortFunc(views, func(a, b View) int {
@@ -79,6 +81,10 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return Catchup
 	case s.report.Flush == lsn.Invalid:
 		return NoFlush
+	case m.bytes.Differs() != lsn.Invalid && l.hashes(m):
+		return OtherBytes
+	case l.upTo(m) == lsn.Invalid:
+		return NotCompared
 	case l.silent(now, m):
 		return Held
 	}
@@ -130,6 +136,21 @@ func (l *Ledger) unknown(m *member) bool {
 	return own.Line == 0 || other.Line == 0 || own.Line == other.Line && !own.Mark.Differs(other.Mark)
 }
 
+// hashes reports whether a member has to show by hashes that its WAL is ours. One that speaks version 1 of the messages
+// can't; it counts as in the release that did (ruling R39).
+func (l *Ledger) hashes(m *member) bool { return m != l.own() && m.version > 1 }
+
+// upTo is how far a member's WAL is known to be ours.
+func (l *Ledger) upTo(m *member) lsn.LSN {
+	switch {
+	case !l.hashes(m):
+		return Max
+	case m.bytes.Differs() != lsn.Invalid:
+		return lsn.Invalid
+	}
+	return m.bytes.Equal()
+}
+
 // votesOn reports whether a node has a session that could vote on t.
 func (l *Ledger) votesOn(node string, t lsn.TimelineID) bool {
 	for k, s := range l.sessions {
@@ -146,9 +167,11 @@ func (l *Ledger) silent(now time.Time, m *member) bool {
 
 // voters makes one voter of each set of sessions of a name that are not proven to be different standbys:
 // with the lowest position in each column (ruling R6). It numbers views by voter. Sessions that can't
-// vote neither raise nor lower. held takes silent nodes' sessions in.
+// vote neither raise nor lower. held takes silent nodes' sessions in, and at 0 those whose WAL is not known to be ours.
 func voters(views []View, held bool) []quorum.Voter {
-	counts := func(v View) bool { return v.Standing == Counts || held && v.Standing == Held }
+	counts := func(v View) bool {
+		return v.Standing == Counts || held && (v.Standing == Held || atZero(v))
+	}
 	var out []quorum.Voter
 	for i := range views {
 		if views[i].Voter = -1; !counts(views[i]) {
@@ -158,7 +181,8 @@ func voters(views []View, held bool) []quorum.Voter {
 		mine := len(out)
 		out = append(out, quorum.Voter{
 			Name: views[i].Name, ID: p.Incarnation, Store: views[i].Kind == vote.Store, Streaming: true,
-			Positions: p.Progress,
+			Positions: p.Progress.UpTo(views[i].UpTo),
+			AtZero:    atZero(views[i]),
 		})
 		views[i].Voter = mine
 		// Those before that may be the same standby join, with all that had joined them.
@@ -176,6 +200,9 @@ func voters(views []View, held bool) []quorum.Voter {
 	}
 	return compact(views, out)
 }
+
+// atZero reports whether FIRST knows of a voter whose WAL is not known to be ours.
+func atZero(v View) bool { return v.Standing == NotCompared || v.Standing == OtherBytes }
 
 // compact drops the voters that were joined into others.
 func compact(views []View, all []quorum.Voter) (out []quorum.Voter) {
@@ -196,7 +223,7 @@ func compact(views []View, all []quorum.Voter) (out []quorum.Voter) {
 
 func join(a, b quorum.Voter) quorum.Voter {
 	a.ID = min(a.ID, b.ID)
-	a.Positions = quorum.Least(a.Positions, b.Positions)
+	a.Positions, a.AtZero = quorum.Least(a.Positions, b.Positions), a.AtZero || b.AtZero
 	return a
 }
 

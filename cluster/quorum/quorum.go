@@ -15,6 +15,7 @@ type Voter struct {
 	Store     bool   // a proxy's WAL store: named by its name only, never by * (ruling R21)
 	Streaming bool   // has caught up once since it attached
 	Positions lsn.Progress
+	AtZero    bool // a candidate although it has no flush: what it has is not known to be of this WAL (ruling R32)
 }
 
 // Result is what a rule covers. Candidates counts the voters that could have voted; Chosen names
@@ -32,7 +33,7 @@ type Result struct {
 func need(r syncrep.Rule) int { return int(r.Count) }
 
 // candidate reports whether v can vote at all (facts C3).
-func candidate(v Voter) bool { return v.Streaming && v.Positions.Flush != lsn.Invalid }
+func candidate(v Voter) bool { return v.Streaming && (v.AtZero || v.Positions.Flush != lsn.Invalid) }
 
 // Priority is PostgreSQL's sync_priority of a voter, 0 if the rule does not name it. The wildcard names
 // standbys only.

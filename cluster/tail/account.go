@@ -34,8 +34,10 @@ type Account struct {
 	PromisedOn lsn.TimelineID `json:"promised_timeline,omitzero"`
 	// Covered is the highest flush or apply of Timeline that it saw the rules cover since it started: another one
 	// may have reported it.
-	Covered  lsn.LSN   `json:"covered_lsn,omitzero"`
-	Standbys []Standby `json:"standbys"`
+	Covered lsn.LSN `json:"covered_lsn,omitzero"`
+	// CompleteHash names the WAL up to Complete (cluster/compare); 0: not known.
+	CompleteHash uint64    `json:"complete_hash,omitzero"`
+	Standbys     []Standby `json:"standbys"`
 }
 
 // Standby is a session, with the positions that it has reported, as far as its proxy has the WAL.
@@ -70,9 +72,25 @@ var ErrAccount = errors.New("no account of a proxy")
 
 // Encode gives at most about 800 kB, as much as a member's item may have: standbys beyond vote.MaxSessions,
 // which have no vote either, are left out.
-func Encode(a Account) ([]byte, error) {
+//
+// The first older bytes of it are what message version 1 has.
+func Encode(a Account) (b []byte, older int, err error) {
 	a.Standbys = a.Standbys[:min(len(a.Standbys), vote.MaxSessions)]
-	return json.Marshal(a)
+	added := struct {
+		Complete     lsn.LSN        `json:"complete_lsn,omitzero"`
+		CompleteHash uint64         `json:"complete_hash,omitzero"`
+		Promised     lsn.LSN        `json:"promised_lsn,omitzero"`
+		PromisedOn   lsn.TimelineID `json:"promised_timeline,omitzero"`
+	}{Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn}
+	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
+		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
+	}
+	a.Complete, a.CompleteHash, a.PromisedOn = 0, 0, 0
+	if b, err = json.Marshal(a); err != nil {
+		return nil, 0, err
+	}
+	more, err := json.Marshal(added)
+	return append(b, more...), len(b), err
 }
 
 // Decode reads what the member node has encoded and said in a message version (cluster/link). From version 2 on a

@@ -25,6 +25,10 @@ type Member struct {
 	Heard     bool
 	Rule      vote.Rule
 	Contested bool // two live holders of its name
+	// Other is a position below which its WAL of Account.Timeline is other WAL than that of the member that is asked;
+	// Uncompared says that it is not known to be the same as far as both have it (ruling R32).
+	Other      lsn.LSN
+	Uncompared bool
 }
 
 // Ask is what an operator wants to know.
@@ -127,6 +131,11 @@ func (l *look) describe(m Member) Row {
 		r.Why = fmt.Sprintf("it does not know where timeline %s begins", t) // so it may be another one of that number
 	case a.Timeline == t && l.forked():
 		r.Why = fmt.Sprintf("two servers were promoted to timeline %s: here it begins at %s, elsewhere not", t, a.Begin)
+	case a.Timeline == t && m.Other != lsn.Invalid:
+		r.Why = fmt.Sprintf("it has other WAL than %s below %s: two servers wrote on timeline %s",
+			l.members[0].Account.Node, m.Other, t)
+	case a.Timeline == t && m.Uncompared:
+		r.Why = "its WAL is not compared with that of " + l.members[0].Account.Node + " yet"
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
 		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:

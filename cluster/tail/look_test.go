@@ -120,6 +120,15 @@ func TestLook(t *testing.T) {
 			fenced("b", any2, 90)}, Ask{}, "proven: it has flushed 0/64"},
 		{"a rule covered that on another timeline", []Member{fenced("a", any2, 90, at("s1", 90)), with(fenced("b", any2, 90),
 			func(m *Member) { m.Account.Timeline, m.Account.Covered, m.Account.Promised = 2, 100, 100 })}, Ask{}, "proven: it has"},
+		{"a proxy has other WAL", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(fenced("b", any2, 100), func(m *Member) { m.Other = 95 })}, Ask{Candidate: "s1"},
+			"b: it has other WAL than a below 0/5F: two servers wrote on timeline 3, and"},
+		{"the candidate's proxy has other WAL", []Member{fenced("a", any2, 100),
+			with(fenced("b", any2, 100, at("s1", 100)), func(m *Member) { m.Other = 95 })}, Ask{Candidate: "s1"},
+			"NOT PROVEN: it is attached to b: it has other WAL than a below 0/5F"},
+		{"a proxy is not compared", []Member{fenced("a", any2, 100, at("s1", 100)),
+			with(fenced("b", any2, 100), func(m *Member) { m.Uncompared = true })}, Ask{Candidate: "s1"},
+			"b: its WAL is not compared with that of a yet, and"},
 		{"a proxy does not know where the timeline begins", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 100), func(m *Member) { m.Account.Begin = 0 })}, Ask{Candidate: "s1"},
 			"b: it does not know where timeline 3 begins, and"},
@@ -158,7 +167,8 @@ func TestRows(t *testing.T) {
 
 func TestAccount(t *testing.T) {
 	a := fenced("a", "", 100, Standby{Name: "s1", Replied: time.Unix(1e9, 0).UTC()}).Account
-	b, err := Encode(a)
+	b, older, err := Encode(a)
+	b = b[:older]
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +183,19 @@ func TestAccount(t *testing.T) {
 	if want := a; err != nil || got.Promised != 0x90 {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
+	whole := a
+	whole.Complete, whole.CompleteHash, whole.Promised, whole.PromisedOn = 90, 7, 80, 2
+	b, older, err = Encode(whole)
+	if got, e := Decode("a", 2, b); err != nil || e != nil || !reflect.DeepEqual(got, whole) {
+		t.Errorf("in version 2: %+v, %v, %v", got, err, e)
+	}
+	if got, e := Decode("a", 1, b[:older]); e != nil || !reflect.DeepEqual(got, a) {
+		t.Errorf("in version 1: %+v, %v", got, e)
+	}
 	many := a
 	many.Standbys = slices.Repeat([]Standby{{Name: strings.Repeat("\x01", vote.MaxName)}}, vote.MaxSessions+1)
-	b, err = Encode(many)
+	b, older, err = Encode(many)
+	b = b[:older]
 	if got, e := Decode("a", 1, b); err != nil || e != nil || len(got.Standbys) != vote.MaxSessions || len(b) > vote.MaxStateSize {
 		t.Errorf("%d bytes, %v, %v", len(b), err, e)
 	}

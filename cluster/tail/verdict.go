@@ -60,6 +60,11 @@ func (l *look) verdict(name string) Verdict {
 	case timeline > l.tail.Timeline:
 		v = v.because(fmt.Sprintf("it is on timeline %s, beyond the one that is left", timeline))
 	}
+	if i := slices.IndexFunc(l.members, func(m Member) bool { return m.Account.Node == v.Proxy }); i > 0 && !vouched {
+		if m := l.members[i]; m.Other != lsn.Invalid || m.Uncompared {
+			v = v.because("it is attached to " + v.Proxy + ": " + l.tail.Proxies[i].Why)
+		}
+	}
 	for _, r := range l.tail.Proxies {
 		if r.Timeline > l.tail.Timeline {
 			v = v.because(fmt.Sprintf("%s is on timeline %s already: that is the one to leave", r.Node, r.Timeline))

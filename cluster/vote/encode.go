@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -14,6 +15,8 @@ const (
 	versionOn  = 2 // a State with a Line
 	tagReport  = 'R'
 	tagState   = 'S'
+	tagHashes  = 'H'
+	tagAsks    = 'Q'
 	headerSize = 2
 )
 
@@ -32,9 +35,12 @@ const skips = 2
 // All integers are big-endian; a string is its length in one byte (a rule's texts: two) and its bytes.
 //
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
+//	        version 2 of the messages adds: at hash
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
 //	        2 'S' line mark and the same
 //	        version 2 of the messages adds: flags(1), 1 is Mark.Never
+//	Hashes  1 'H' oldest n(2) n×(timeline at hash), from version 2 on
+//	Asks    1 'Q' n n×(node timeline at), from version 2 on
 //	rule    generation timeline from flags demand before
 //	demand  names(2) spread(2) n n×(zone n n×voter)
 
@@ -49,7 +55,33 @@ func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 	e.flag(r.Streaming)
 	e.count8(len(r.Distinct), MaxDistinct)
 	e.u64(r.Distinct...)
-	return e.b, len(e.b) - len(b), e.err
+	older = len(e.b) - len(b)
+	e.u64(uint64(r.Bytes.At), r.Bytes.Sum)
+	return e.b, older, e.err
+}
+
+// AppendHashes appends the encoding of h. Version 1 does not have it.
+func AppendHashes(b []byte, h Hashes) ([]byte, error) {
+	e := encoder{b: append(b, version, tagHashes)}
+	e.u64(uint64(h.Oldest))
+	e.count16(len(h.Pairs), compare.MaxList)
+	for _, p := range h.Pairs {
+		e.u32(uint32(p.Timeline))
+		e.u64(uint64(p.At), p.Sum)
+	}
+	return e.b, e.err
+}
+
+// AppendAsks is AppendHashes for Asks.
+func AppendAsks(b []byte, asks Asks) ([]byte, error) {
+	e := encoder{b: append(b, version, tagAsks)}
+	e.count8(len(asks), MaxMembers)
+	for _, a := range asks {
+		e.name(a.Node)
+		e.u32(uint32(a.Timeline))
+		e.u64(uint64(a.At))
+	}
+	return e.b, e.err
 }
 
 // AppendState is AppendReport for a State.
@@ -82,8 +114,8 @@ func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	return e.b, older, e.err
 }
 
-// Decode reads one whole message that came in a message version: a [Report] or a [State]. Every error wraps
-// [ErrEncoding].
+// Decode reads one whole message that came in a message version: a [Report], [State], [Hashes] or [Asks]. Every error
+// wraps [ErrEncoding].
 func Decode(b []byte, message int) (any, error) {
 	if len(b) < headerSize || b[0] != version && b[0] != versionOn || len(b) > MaxStateSize {
 		return nil, fmt.Errorf("%w: %d bytes of another version", ErrEncoding, len(b))
@@ -92,7 +124,18 @@ func Decode(b []byte, message int) (any, error) {
 	var m any
 	switch {
 	case b[0] == version && b[1] == tagReport:
-		m = d.report()
+		r := d.report()
+		if message >= skips && d.err == nil && len(d.b) > 0 {
+			r.Bytes = compare.Pair{Timeline: r.Timeline, At: d.lsn(), Sum: d.u64()}
+		}
+		if r.Bytes.At == lsn.Invalid {
+			r.Bytes = compare.Pair{}
+		}
+		m = r
+	case b[0] == version && b[1] == tagHashes && message >= skips:
+		m = d.hashes()
+	case b[0] == version && b[1] == tagAsks && message >= skips:
+		m = d.asks()
 	case b[1] == tagState:
 		m = d.longState(b[0], message)
 	default:
@@ -238,6 +281,28 @@ func (d *decoder) report() Report {
 		r.Distinct = append(r.Distinct, d.u64())
 	}
 	return r
+}
+
+func (d *decoder) hashes() Hashes {
+	h := Hashes{Oldest: d.lsn()}
+	for range d.count16(compare.MaxList) {
+		if d.err != nil {
+			break
+		}
+		h.Pairs = append(h.Pairs, compare.Pair{Timeline: lsn.TimelineID(d.u32()), At: d.lsn(), Sum: d.u64()})
+	}
+	return h
+}
+
+func (d *decoder) asks() (asks Asks) {
+	for range d.count8(MaxMembers) {
+		if d.err != nil {
+			break
+		}
+		x := Asks{{Node: d.name(), Timeline: lsn.TimelineID(d.u32()), At: d.lsn()}}
+		asks = append(asks, x...)
+	}
+	return asks
 }
 
 // longState reads a State of either form, in a message version.

@@ -1,6 +1,7 @@
 package vote
 
 import (
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -53,6 +54,9 @@ type Report struct {
 	Timeline lsn.TimelineID
 	lsn.Progress
 	Streaming bool // has caught up once since it attached; a store: its stream runs
+	// Bytes names the WAL that its node had, at the end of a complete record at or above the positions, or of the last
+	// one (rulings R32, R36). At Invalid: message version 1, or not known.
+	Bytes compare.Pair
 	// Distinct are incarnations of sessions of the same Name that this session is proven not to be the
 	// predecessor of: it received WAL that was sent after its node knew of them (ruling R6).
 	Distinct []uint64
@@ -85,6 +89,19 @@ type Rule struct {
 type Zone struct {
 	Name   string
 	Voters []string
+}
+
+// Hashes name WAL of a node's store: where it begins, the newest sealed segments, and what it was asked for.
+type Hashes struct {
+	Oldest lsn.LSN
+	Pairs  []compare.Pair // at most compare.MaxList
+}
+
+// Asks are positions at which a node wants to know others' hashes.
+type Asks []struct {
+	Node     string // that is asked
+	Timeline lsn.TimelineID
+	At       lsn.LSN
 }
 
 // Same reports whether both demand the same, in the same words.

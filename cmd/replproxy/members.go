@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +16,11 @@ import (
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/gossip"
 	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/fanout/sharing"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -40,6 +43,7 @@ type membership struct {
 	keys    *gossip.Keys
 	outbox  *link.Outbox
 
+	node   *cluster.Node
 	door   *link.Door
 	wal    *link.Listener // what other members stream WAL over
 	gossip *gossip.Gossip
@@ -59,7 +63,7 @@ func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	}
 	m := &membership{outbox: link.NewOutbox()}
 	p.Node, p.Follow, p.Outbox = c.Name, c.Upstream.Via == config.ViaCluster, m.outbox
-	p.Heard = func() []link.PeerStatus { return m.link.Status().Peers }
+	p.Heard = m.heard
 	m.puller = puller.New(p)
 	var err error
 	if m.members, err = identity.ParseMembers(c.Cluster.Members); err != nil {
@@ -90,6 +94,17 @@ func (m *membership) others(own string) (names []string) {
 	return names
 }
 
+// heard are the members as they may be streamed from: one whose WAL is other WAL is as good as silent.
+func (m *membership) heard() []link.PeerStatus {
+	peers := m.link.Status().Peers
+	for i := range peers {
+		if m.node.OtherWAL(peers[i].Name) {
+			peers[i].Heard = time.Time{}
+		}
+	}
+	return peers
+}
+
 // open listens and lets node hear and be heard. The stages end in the reverse order.
 func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger) ([]stage, error) {
 	tcp, err := net.Listen("tcp", c.Cluster.Bind)
@@ -100,6 +115,7 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster.bind: %w", err), tcp.Close())
 	}
+	m.node = node
 	m.door = link.NewDoor(tcp, m.self, m.members, log)
 	m.wal = m.door.Listen(puller.Protocol)
 	for _, protocol := range sharing.Protocols() {
@@ -143,12 +159,35 @@ func (m *membership) status() *admin.Cluster {
 	return c
 }
 
-// memberWarnings are about members whose words do not arrive (ruling R39).
+// comparePeers adds how the members' WAL compares with this store's.
+func comparePeers(c *admin.Cluster, all []ledger.Bytes) {
+	if c == nil {
+		return
+	}
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		at := slices.IndexFunc(all, func(b ledger.Bytes) bool { return b.Node == p.Name })
+		if at < 0 || p.Version == 0 {
+			continue
+		}
+		p.Unproven = !all[at].Hashes
+		if all[at].Hashes {
+			p.Compared, p.Differs = all[at].Equal, all[at].Differs
+		}
+	}
+}
+
+// memberWarnings are about members whose words do not arrive (ruling R39), or are about other WAL (ruling R32).
 func memberWarnings(s *admin.Status) (all []string) {
 	if s.Cluster == nil {
 		return nil
 	}
 	for _, p := range s.Cluster.Peers {
+		if p.Differs != lsn.Invalid {
+			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: two "+
+				"servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts "+
+				"here. Find out which server is right, and make the store of the other member anew", p.Name, p.Differs))
+		}
 		if p.Strange != "" {
 			all = append(all, fmt.Sprintf("member %s cannot be understood, so nothing that it says counts: %s",
 				p.Name, p.Strange))

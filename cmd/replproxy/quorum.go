@@ -35,6 +35,7 @@ type ownStore struct {
 	watch   *walstore.Watcher
 	streams func() bool
 	line    atomic.Pointer[line]
+	digest  atomic.Pointer[map[walstore.Segment]uint64] // read from disk, a few
 }
 
 // line is what tells a timeline of a system from another one of its number. It never changes: a store refuses
@@ -92,6 +93,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	print, mark := s.lineOf(id.System, p)
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
+		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
 		Owed: max(repair.To, s.store.Promised().Owes), Line: print, Mark: mark,
 	}
 }

@@ -51,7 +51,7 @@ func (m *memberSource) String() string { return "members" }
 func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfill.Run) (io.ReadCloser, error) {
 	err := errNoMember
 	for _, peer := range m.members.gossip.Live() {
-		if peer.Name == m.name {
+		if peer.Name == m.name || !m.members.node.SameWAL(peer.Name) {
 			continue
 		}
 		s, failed := m.members.connect(ctx, m.up, peer.Name, map[string]string{"replication": "true"})

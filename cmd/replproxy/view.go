@@ -59,6 +59,7 @@ func (v *view) Status() admin.Status {
 		},
 		Warnings: v.advisor.Warnings(), Cluster: v.members.status(),
 	}
+	comparePeers(s.Cluster, votes.Bytes)
 	if id, ok := v.store.Identity(); ok {
 		s.Store.System, s.Store.SegSize = id.System.String(), int64(id.SegSize)
 	}

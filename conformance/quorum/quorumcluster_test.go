@@ -54,9 +54,9 @@ func TestTwoProxiesOneQuorum(t *testing.T) {
 	s.Held(t, c, flushOf, "s1")
 	all[1].Start(t)
 	c.Released(t)
-	if !slices.ContainsFunc(scene.Status(t, all[0]).Quorum.Voters, voterOver("s2", "b")) {
-		t.Errorf("a does not show s2 over b: %+v", scene.Status(t, all[0]).Quorum.Voters)
-	}
+	pgtest.WaitFor(t, time.Minute, "a to count s2 over b, whose WAL it has compared", func() (bool, error) {
+		return slices.ContainsFunc(scene.Status(t, all[0]).Quorum.Voters, voterOver("s2", "b")), nil
+	})
 	scene.WaitSatisfiable(t, all...) // b has compared rules since it started (ruling R9)
 
 	// a dies: b reports alone once s1 is behind b.

@@ -50,22 +50,7 @@ func siblingVotes(t *testing.T, together bool) {
 	wrong.Promote(t)
 	wrong.Exec(t, "INSERT INTO q SELECT generate_series(1, 100000)") // it is far ahead, in numbers
 
-	var all []*pgtest.Proxy
-	var binds []string
-	for name, upstream := range map[string]*pgtest.Server{"a": right, "b": wrong} {
-		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
-			Name: name, Upstream: upstream.Conninfo(), Config: "{}\n", Stopped: true,
-		}))
-		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
-	}
-	for i, cluster := range pgtest.Cluster(t, binds, all...) {
-		all[i].Configure(t, scene.RuleFile("ANY 2 (a, b)")+cluster)
-		all[i].StartNoWait(t)
-	}
-	for _, p := range all {
-		p.WaitReady(t)
-	}
-	a := all[slices.IndexFunc(all, func(p *pgtest.Proxy) bool { return p.Name == "a" })]
+	a, b := apart(t, right, wrong, "ANY 2 (a, b)")
 	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: right, Proxy: a}}
 	pgtest.WaitFor(t, time.Minute, "a to know what b follows", func() (bool, error) {
 		voters := scene.Status(t, a).Quorum.Voters
@@ -85,11 +70,32 @@ func siblingVotes(t *testing.T, together bool) {
 	if together {
 		return
 	}
-	for _, p := range all {
+	for _, p := range []*pgtest.Proxy{a, b} {
 		p.Program(t, "fence", "--timeline", "2", "--data-dir", p.DataDir)
 	}
 	pgtest.WaitFor(t, time.Minute, "a to know of both fences", func() (bool, error) {
 		_, tail, err := a.Get(t.Context(), "/tail?candidate=s1")
 		return err == nil && strings.Contains(string(tail), "here it begins at"), err
 	})
+}
+
+// apart starts the members a and b of one cluster, in front of different servers.
+func apart(t *testing.T, ofA, ofB *pgtest.Server, rule string) (a, b *pgtest.Proxy) {
+	t.Helper()
+	var all []*pgtest.Proxy
+	var binds []string
+	for i, upstream := range []*pgtest.Server{ofA, ofB} {
+		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Name: []string{"a", "b"}[i], Upstream: upstream.Conninfo(), Config: "{}\n", Stopped: true,
+		}))
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+	}
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, scene.RuleFile(rule)+cluster)
+		all[i].StartNoWait(t)
+	}
+	for _, p := range all {
+		p.WaitReady(t)
+	}
+	return all[0], all[1]
 }

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
 
 // Cluster is how this proxy reaches the others. The counters begin with the process.
 type Cluster struct {
@@ -22,6 +26,9 @@ type Peer struct {
 	Slots     string    `json:"slots_error,omitempty" doc:"why slots were not shared with it at the last try"`
 	Version   int       `json:"message_version,omitempty" doc:"in which both talk: the highest that both speak"`
 	Strange   string    `json:"not_understood,omitempty" doc:"why it cannot be understood"`
+	Unproven  bool      `json:"unproven,omitempty" doc:"true: its release has no hashes, and it counts all the same"`
+	Compared  lsn.LSN   `json:"compared_lsn,omitzero" doc:"its WAL is this up to here; absent: not compared"`
+	Differs   lsn.LSN   `json:"differs_lsn,omitzero" doc:"its WAL is other WAL, from somewhere below here on"`
 }
 
 // sharedSlotMetrics are rows of [metrics].

@@ -1,0 +1,297 @@
+package cluster
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/compare"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// sealedTold is how many sealed segments the others are told the hashes of: a member that is further behind is
+	// compared when it has come nearer, or asks.
+	sealedTold = compare.MaxList - vote.MaxMembers
+	// maxRead bounds the own hashes that were read from disk and are remembered.
+	maxRead = 4 * compare.MaxList
+	// readAtOnce bounds how many are read before it is looked again what is wanted.
+	readAtOnce = 8
+)
+
+// names is what the node knows of hashes, own and asked for; guarded by Node.mu.
+type names struct {
+	own    compare.Pair            // at the end of the last complete record, as far as known
+	sealed []compare.Pair          // of the own newest whole segments, sealedTold at most, ascending
+	seeded lsn.TimelineID          // the timeline on which sealed goes on; 0: it was not read yet
+	read   map[compare.Pair]uint64 // own hashes from the disk, by Pair without Sum
+	asked  map[string]compare.Pair // what the others ask of this node, answered once Sum is known
+	equal  map[string]lsn.LSN      // how far each was equal at the last look
+	told   map[byte][]byte         // items as they are in the outbox
+	wanted chan struct{}           // one slot: hashes have to be read from the disk
+}
+
+func newNames() names {
+	return names{
+		read: map[compare.Pair]uint64{}, asked: map[string]compare.Pair{}, told: map[byte][]byte{},
+		wanted: make(chan struct{}, 1),
+	}
+}
+
+// ownBytes is the own store as it is compared. The caller holds mu.
+func (n *Node) ownBytes(p Positions) compare.Own {
+	return compare.Own{
+		Timeline: p.Timeline, Oldest: p.Oldest, Received: p.Received, Complete: p.Complete, SegSize: p.SegSize,
+		HashAt: n.hashAt,
+	}
+}
+
+// hashAt is an own hash that is at hand. The caller holds mu.
+func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
+	if sum, ok := n.o.Store.HashAt(t, at); ok {
+		return sum, true
+	}
+	sum, ok := n.names.read[compare.Pair{Timeline: t, At: at}]
+	return sum, ok
+}
+
+// remembered keeps a hash that was read. The caller holds mu.
+func (n *Node) remembered(x compare.Pair, sum uint64) {
+	if len(n.names.read) >= maxRead {
+		clear(n.names.read)
+	}
+	n.names.read[compare.Pair{Timeline: x.Timeline, At: x.At}] = sum
+}
+
+// nameBytes is what the own reports say of the WAL at p; none while the hash is not at hand. The caller holds mu.
+func (n *Node) nameBytes(p Positions) compare.Pair {
+	if len(n.o.Members) == 0 || p.Complete == lsn.Invalid {
+		return compare.Pair{}
+	}
+	if own := n.names.own; own.Timeline == p.Timeline && own.At == p.Complete {
+		return own
+	}
+	sum, ok := n.hashAt(p.Timeline, p.Complete)
+	if !ok {
+		n.want()
+		return compare.Pair{}
+	}
+	n.names.own = compare.Pair{Timeline: p.Timeline, At: p.Complete, Sum: sum}
+	n.seal(p)
+	return n.names.own
+}
+
+// seal tells the others of segments that have become whole: what is reported of the next one joins to them. The caller
+// holds mu.
+func (n *Node) seal(p Positions) {
+	if n.names.seeded != p.Timeline || len(n.names.sealed) == 0 {
+		if p.Received >= p.Oldest+lsn.LSN(p.SegSize) {
+			n.want()
+		}
+		return
+	}
+	told := len(n.names.sealed)
+	for at := n.names.sealed[told-1].At + lsn.LSN(p.SegSize); at <= p.Received; at += lsn.LSN(p.SegSize) {
+		sum, ok := n.hashAt(p.Timeline, at)
+		if !ok {
+			n.names.seeded = 0 // it is read anew
+			n.want()
+			break
+		}
+		n.names.sealed = append(n.names.sealed, compare.Pair{Timeline: p.Timeline, At: at, Sum: sum})
+	}
+	if len(n.names.sealed) > told {
+		n.names.sealed = slices.Clone(n.names.sealed[max(0, len(n.names.sealed)-sealedTold):])
+		n.tellHashes(p)
+	}
+}
+
+// compare compares members' WAL with the own as it is at p. The caller holds mu.
+func (n *Node) compare(p Positions) {
+	if len(n.o.Members) == 0 {
+		return
+	}
+	if n.ledger.Compare(n.ownBytes(p)) {
+		n.stale = true
+	}
+	if n.ledger.Lacks() != nil {
+		n.want()
+	}
+}
+
+// want lets Run read hashes from the disk.
+func (n *Node) want() { signal(n.names.wanted) }
+
+// readHashes reads the own hashes that are wanted and not at hand. It may wait for the disk. The caller does not hold
+// mu.
+func (n *Node) readHashes() {
+	p := n.o.Store.Positions()
+	n.mu.Lock()
+	lacks := n.ledger.Lacks()
+	_, named := n.hashAt(p.Timeline, p.Complete)
+	n.mu.Unlock()
+	if !named && p.Complete != lsn.Invalid {
+		if sum, err := n.o.Store.ReadHash(p.Timeline, p.Complete); err == nil {
+			n.mu.Lock()
+			n.remembered(compare.Pair{Timeline: p.Timeline, At: p.Complete}, sum)
+			n.mu.Unlock()
+		}
+	}
+	for member, pairs := range lacks {
+		for _, x := range pairs[:min(len(pairs), readAtOnce)] {
+			sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
+			n.mu.Lock()
+			if err == nil {
+				n.remembered(x, sum)
+			}
+			n.ledger.Read(member, x, err == nil)
+			n.mu.Unlock()
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stamp(n.o.Store.Positions())
+	if len(lacks) > 0 {
+		n.touch()
+	}
+}
+
+// stamp gives own reports whose bytes were not at hand when they were made, or not complete, a name. The caller holds
+// mu.
+func (n *Node) stamp(p Positions) {
+	if x := n.nameBytes(p); x.At != lsn.Invalid {
+		for _, r := range n.ledger.Stamp(x) {
+			n.publishReport(r)
+		}
+	}
+}
+
+// publishHashes tells the others the hashes of sealed segments and what they have asked for; with ask it asks them. It
+// may wait for the disk. The caller does not hold mu.
+func (n *Node) publishHashes(ask bool) {
+	if n.o.Outbox == nil {
+		return
+	}
+	p := n.o.Store.Positions()
+	n.mu.Lock()
+	seeded := n.names.seeded == p.Timeline && len(n.names.sealed) > 0
+	asked := maps.Clone(n.names.asked)
+	n.mu.Unlock()
+	var sealed []compare.Pair
+	if !seeded {
+		sealed = n.o.Store.Sealed(sealedTold)
+	}
+	for member, x := range asked {
+		if x.Sum != 0 {
+			continue
+		}
+		sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
+		if err != nil {
+			continue // what is asked for is not here: the asker finds out by what else is said
+		}
+		x.Sum = sum
+		asked[member] = x
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !seeded {
+		n.names.sealed, n.names.seeded = sealed, p.Timeline
+	}
+	for member, x := range asked {
+		if now := n.names.asked[member]; now.Timeline == x.Timeline && now.At == x.At {
+			n.names.asked[member] = x
+		}
+	}
+	n.tellHashes(p)
+	if ask {
+		asks := n.ask(p)
+		n.tellOnce(itemAsks, func(b []byte) ([]byte, error) { return vote.AppendAsks(b, asks) })
+	}
+}
+
+// tellHashes publishes what is known. The caller holds mu.
+func (n *Node) tellHashes(p Positions) {
+	if n.o.Outbox == nil {
+		return
+	}
+	h := vote.Hashes{Oldest: p.Oldest, Pairs: slices.Clone(n.names.sealed)}
+	for _, member := range slices.Sorted(maps.Keys(n.names.asked)) {
+		if x := n.names.asked[member]; x.Sum != 0 && len(h.Pairs) < compare.MaxList {
+			h.Pairs = append(h.Pairs, x)
+		}
+	}
+	n.tellOnce(itemHashes, func(b []byte) ([]byte, error) { return vote.AppendHashes(b, h) })
+}
+
+// tellOnce publishes an item that message version 1 does not have, when it has changed. The caller holds mu.
+func (n *Node) tellOnce(kind byte, encode func([]byte) ([]byte, error)) {
+	b, err := encode(nil)
+	if err != nil {
+		n.mu.After(func() { n.log.Error("cannot tell the other members", "err", err) })
+		return
+	}
+	if bytes.Equal(b, n.names.told[kind]) {
+		return
+	}
+	n.names.told[kind] = b
+	n.put(link.ID{Kind: kind}, func(to []byte) ([]byte, int, error) { return append(to, b...), -1, nil })
+}
+
+// ask is what is asked of members whose comparison has not moved since the last look although there is more. The caller
+// holds mu.
+func (n *Node) ask(p Positions) (asks vote.Asks) {
+	equal := map[string]lsn.LSN{}
+	now := n.ledger.Asks(n.ownBytes(p))
+	for _, m := range n.ledger.Bytes() {
+		equal[m.Node] = m.Equal
+		was, looked := n.names.equal[m.Node]
+		if at, more := now[m.Node]; more && looked && was == m.Equal {
+			asks = append(asks, vote.Asks{{Node: m.Node, Timeline: p.Timeline, At: at}}...)
+		}
+	}
+	n.names.equal = equal
+	return asks
+}
+
+// hearHashes takes what a peer says of hashes, or asks. The caller holds mu.
+func (n *Node) hearHashes(peer string, m any) {
+	switch m := m.(type) {
+	case vote.Hashes:
+		n.ledger.Hashes(peer, m.Oldest, m.Pairs)
+		n.touch()
+	case vote.Asks:
+		was := n.names.asked[peer]
+		delete(n.names.asked, peer)
+		for _, a := range m {
+			if a.Node != n.o.Name {
+				continue
+			}
+			if was.Timeline != a.Timeline || was.At != a.At {
+				was = compare.Pair{Timeline: a.Timeline, At: a.At}
+			}
+			n.names.asked[peer] = was
+			n.want()
+		}
+	}
+}
+
+// OtherWAL reports whether a member's WAL was found to be other WAL than ours.
+func (n *Node) OtherWAL(member string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ledger.Differs(member)
+}
+
+// SameWAL reports whether a member's WAL may be taken into our store: where it can be compared it was found to be ours.
+func (n *Node) SameWAL(member string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range n.ledger.Bytes() {
+		if m.Node == member && m.Hashes {
+			return m.Differs == lsn.Invalid && m.Equal != lsn.Invalid
+		}
+	}
+	return true
+}

@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/identity/identitytest"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/tail"
+)
+
+// pairOf runs two linked members with a rule that s2, which b serves, satisfies; change prepares them.
+func pairOf(t *testing.T, change func(a, b *linked)) (a, b *linked) {
+	t.Helper()
+	ida, idb := identitytest.Node(t, "a"), identitytest.Node(t, "b")
+	m := identitytest.Members(t, ida, idb)
+	a, b = newLinked(t, ida, m, "b", "ANY 1 (s2)", link.Newest), newLinked(t, idb, m, "a", "ANY 1 (s2)", link.Newest)
+	*a.book = []link.Peer{{Name: "b", Addr: b.door.Addr().String()}}
+	*b.book = []link.Peer{{Name: "a", Addr: a.door.Addr().String()}}
+	change(a, b)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, run := range []func(context.Context) error{a.door.Run, b.door.Run, a.link.Run, b.link.Run, a.Run, b.Run} {
+		all.Go(func() { _ = run(ctx) })
+	}
+	t.Cleanup(func() { cancel(); all.Wait() })
+	report(b.Node, b.Attach("s2"), 1, 90)
+	return a, b
+}
+
+func (x *linked) store() *fakeStore { return x.o.Store.(*fakeStore) }
+
+// bytesOf is how another member's WAL compares.
+func (x *linked) bytesOf(member string) ledger.Bytes {
+	for _, b := range x.Status().Bytes {
+		if b.Node == member {
+			return b
+		}
+	}
+	return ledger.Bytes{}
+}
+
+func counts(x *linked) func() bool {
+	return func() bool { p, _ := x.Limits(); return p.Flush == 90 }
+}
+
+// A hash that is not in memory is read, at either end.
+func TestBytesFromDisk(t *testing.T) {
+	a, _ := pairOf(t, func(a, b *linked) { a.store().cold.Store(true); b.store().cold.Store(true) })
+	waitUntil(t, a, counts(a))
+}
+
+// Other bytes at the same positions count for nothing, prove nothing and are taken from nobody; a store that is made anew
+// counts again.
+func TestOtherBytes(t *testing.T) {
+	a, b := pairOf(t, func(_, b *linked) { b.store().other.Store(1) })
+	waitUntil(t, a, func() bool { return a.bytesOf("b").Differs != 0 })
+	waitUntil(t, b, func() bool { return b.bytesOf("a").Differs != 0 })
+	wantLimits(t, a.Node, 0, 0, 0)
+	if !a.OtherWAL("b") || a.SameWAL("b") {
+		t.Errorf("%+v", a.bytesOf("b"))
+	}
+	for _, n := range []*linked{a, b} {
+		if _, err := n.Fence(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, a, func() bool {
+		for _, r := range a.Tail(tail.Ask{}).Proxies {
+			if r.Node == "b" {
+				return r.Fenced == 1 && !r.Final
+			}
+		}
+		return false
+	})
+	b.store().move(1, 500) // in numbers it has more
+	waitUntil(t, a, func() bool {
+		for _, r := range a.Tail(tail.Ask{}).Proxies {
+			if r.Node == "b" && r.Received == 500 {
+				return true
+			}
+		}
+		return false
+	})
+	if from := a.TailFrom(); from != "" {
+		t.Errorf("the tail is taken from %s", from)
+	}
+}
+
+// A member that is ahead, and quiet, is asked for its hash where we are.
+func TestAskWhoIsAhead(t *testing.T) {
+	a, _ := pairOf(t, func(a, b *linked) { b.store().move(1, 5000) })
+	waitUntil(t, a, func() bool { return a.bytesOf("b").Equal == 100 })
+	wantLimits(t, a.Node, 90, 90, 90)
+	if !a.SameWAL("b") {
+		t.Errorf("%+v", a.bytesOf("b"))
+	}
+}

@@ -1,0 +1,274 @@
+package compare
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// maxWaiting bounds the pairs of reports that are ahead of the own store: the lowest ones, so that a busy member is
+	// compared at all, and the newest, so that the last commit of a quiet one is.
+	maxWaiting = 32
+	// MaxList bounds what a member lists: its newest sealed segments, and answers.
+	MaxList = 128
+)
+
+// Pair names the bytes of a segment from its first one up to At.
+type Pair struct {
+	Timeline lsn.TimelineID
+	At       lsn.LSN // Invalid: there is none
+	Sum      uint64
+}
+
+// Own is the own store at one moment.
+type Own struct {
+	Timeline                   lsn.TimelineID
+	Oldest, Received, Complete lsn.LSN // Complete is the end of the last complete record of Received
+	SegSize                    lsn.SegSize
+	// HashAt is the own hash; false: it is not known at hand. It must not block.
+	HashAt func(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
+}
+
+// Peer is what is known of one other member's bytes. The zero value knows nothing.
+type Peer struct {
+	timeline lsn.TimelineID // the own one, which the rest is about
+	begun    bool           // from is known
+	from     lsn.LSN        // compared from here on: a segment's start
+	equal    lsn.LSN        // up to here; from: nothing is compared yet
+	differs  lsn.LSN        // somewhere below it bytes are others; Invalid: not known to be so
+
+	listed   bool    // list and oldest have come since the connection began
+	oldest   lsn.LSN // of the member's store
+	complete lsn.LSN // the highest At of a report on timeline
+	waiting  []Pair  // of reports, ascending
+	list     []Pair
+
+	lacks   []Pair  // pairs whose own hash is not at hand
+	news    bool    // something came since the last Step
+	reached lsn.LSN // what the own store had received at the last Step
+	open    bool    // a hash differed where a record was not complete yet
+}
+
+// Equal is how far the member's bytes are ours; Invalid: not compared.
+func (p *Peer) Equal() lsn.LSN {
+	if p.equal == p.from {
+		return lsn.Invalid
+	}
+	return p.equal
+}
+
+// From is where the comparison begins.
+func (p *Peer) From() lsn.LSN { return p.from }
+
+// Differs is a position below which the bytes are others; Invalid: none is known.
+func (p *Peer) Differs() lsn.LSN { return p.differs }
+
+// Begin forgets what was compared, for a new connection. A difference stays.
+func (p *Peer) Begin() {
+	*p = Peer{timeline: p.timeline, differs: p.differs}
+}
+
+// Report takes the pair of a report.
+func (p *Peer) Report(x Pair) {
+	if x.At == lsn.Invalid || x.Timeline < p.timeline {
+		return
+	}
+	if x.Timeline == p.timeline {
+		p.complete = max(p.complete, x.At)
+		if x.At <= p.equal && p.differs == lsn.Invalid {
+			return
+		}
+	}
+	i, found := slices.BinarySearchFunc(p.waiting, x, order)
+	switch {
+	case found:
+		p.waiting[i] = x
+	case len(p.waiting) < maxWaiting:
+		p.waiting = slices.Insert(p.waiting, i, x)
+	case i == len(p.waiting):
+		p.waiting[i-1] = x // the newest takes the place of the newest
+	default:
+		return
+	}
+	p.news = true
+}
+
+func order(a, b Pair) int {
+	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.At, b.At))
+}
+
+// List takes what the member lists now: where its store begins, and hashes, of which those at the ends of segments
+// are of whole segments.
+func (p *Peer) List(oldest lsn.LSN, list []Pair) {
+	p.listed, p.oldest, p.news = true, oldest, true
+	p.list = slices.Clone(list[:min(len(list), MaxList)])
+	slices.SortFunc(p.list, order)
+}
+
+// Step compares what can be. It reports whether Equal or Differs have changed.
+func (p *Peer) Step(o Own) (changed bool) {
+	if o.Timeline != p.timeline {
+		keep := p.waiting[:0]
+		for _, x := range p.waiting {
+			if x.Timeline >= o.Timeline {
+				keep = append(keep, x)
+			}
+		}
+		*p = Peer{timeline: o.Timeline, listed: p.listed, oldest: p.oldest, waiting: keep, list: p.list, news: true}
+		for _, x := range keep {
+			if x.Timeline == o.Timeline {
+				p.complete = max(p.complete, x.At)
+			}
+		}
+		changed = true
+	}
+	if o.Timeline == 0 || !p.news && !p.open && !p.overtaken(o.Received) {
+		return changed
+	}
+	equal, differs := p.Equal(), p.differs
+	p.news, p.open, p.reached, p.lacks = false, false, o.Received, p.lacks[:0]
+	if p.differs != lsn.Invalid && o.SegSize.Floor(p.differs-1) < p.later(o) {
+		p.differs = lsn.Invalid // what was different is in neither store any more, or not in both
+	}
+	if !p.begun {
+		p.begin(o)
+	}
+	if p.begun {
+		p.extend(o)
+	}
+	p.drop(o)
+	return changed || p.Equal() != equal || p.differs != differs
+}
+
+// overtaken reports whether the own store has reached a pair that waits since the last Step.
+func (p *Peer) overtaken(received lsn.LSN) bool {
+	return slices.ContainsFunc(p.waiting, func(x Pair) bool { return p.reached < x.At && x.At <= received })
+}
+
+// Again makes the next Step compare: an own hash that was lacking is at hand.
+func (p *Peer) Again() { p.news = true }
+
+// Unread takes back a pair whose own hash can't be had.
+func (p *Peer) Unread(x Pair) {
+	gone := func(y Pair) bool { return y == x }
+	p.waiting, p.list = slices.DeleteFunc(p.waiting, gone), slices.DeleteFunc(p.list, gone)
+	p.lacks = slices.DeleteFunc(p.lacks, gone)
+}
+
+// later is where the later of both stores begins: a segment's start.
+func (p *Peer) later(o Own) lsn.LSN { return o.SegSize.Floor(max(o.Oldest, p.oldest)) }
+
+// begin finds where the comparison starts: behind the newest sealed segment that both have, or where the later of both
+// stores begins. With a known difference it starts at that.
+func (p *Peer) begin(o Own) {
+	if !p.listed {
+		return
+	}
+	if p.differs != lsn.Invalid {
+		p.start(o.SegSize.Floor(p.differs - 1))
+		return
+	}
+	for _, x := range slices.Backward(p.list) {
+		if !o.SegSize.IsStart(x.At) || x.At > o.Received || x.At-lsn.LSN(o.SegSize) < p.later(o) {
+			continue
+		}
+		if x.Timeline > o.Timeline {
+			continue
+		}
+		switch sum, ok := o.HashAt(x.Timeline, x.At); {
+		case !ok:
+			p.lacks = append(p.lacks, x)
+		case sum == x.Sum:
+			p.start(x.At - lsn.LSN(o.SegSize))
+			p.equal = x.At
+		default:
+			if p.found(o, x); p.differs != lsn.Invalid {
+				p.start(x.At - lsn.LSN(o.SegSize))
+			}
+		}
+		return
+	}
+	if end := min(o.Received, p.complete); end > p.later(o) && o.SegSize.Floor(end-1) == p.later(o) {
+		p.start(p.later(o)) // there is no whole segment that both have
+	}
+}
+
+func (p *Peer) start(at lsn.LSN) { p.begun, p.from, p.equal = true, at, at }
+
+// extend compares pairs in ascending order as long as they join.
+func (p *Peer) extend(o Own) {
+	for _, x := range p.candidates(o) {
+		if x.At <= p.equal && p.differs == lsn.Invalid || o.SegSize.Floor(x.At-1) > p.equal {
+			continue
+		}
+		switch sum, ok := o.HashAt(x.Timeline, x.At); {
+		case !ok:
+			p.lacks = append(p.lacks, x)
+		case sum == x.Sum:
+			p.equal = max(p.equal, x.At)
+			if p.equal >= p.differs {
+				p.differs = lsn.Invalid
+			}
+		default:
+			p.found(o, x)
+		}
+	}
+}
+
+// candidates are the pairs that the own store has reached, ascending.
+func (p *Peer) candidates(o Own) (all []Pair) {
+	for _, list := range [][]Pair{p.list, p.waiting} {
+		for _, x := range list {
+			if x.At <= o.Received && x.At > p.from && x.Timeline <= o.Timeline {
+				all = append(all, x)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Pair) int { return cmp.Compare(a.At, b.At) })
+	return all
+}
+
+// found notes a difference where both have a complete record at or beyond it: before, the bytes may yet be replaced.
+func (p *Peer) found(o Own, x Pair) {
+	switch {
+	case x.At > o.Complete || x.At > p.complete:
+		p.open = true
+	case p.differs == lsn.Invalid || x.At < p.differs:
+		p.differs = x.At
+	}
+}
+
+// drop forgets pairs of reports that say nothing any more.
+func (p *Peer) drop(o Own) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(x Pair) bool {
+		behind := x.At <= p.equal && p.differs == lsn.Invalid
+		return x.Timeline < o.Timeline || x.Timeline == o.Timeline && behind
+	})
+}
+
+// Lacks are pairs that wait for the own hash at their position, which has to be read.
+func (p *Peer) Lacks() []Pair { return p.lacks }
+
+// Asks is a position at which the member's hash would tell more than what it has said; Invalid: none. It is one that
+// both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.
+func (p *Peer) Asks(o Own) (at lsn.LSN) {
+	if !p.listed || o.Timeline == 0 || p.timeline != o.Timeline || p.complete <= p.equal && p.differs == lsn.Invalid {
+		return lsn.Invalid
+	}
+	if !p.begun {
+		at = o.SegSize.Floor(min(o.Received, p.complete))
+		if at <= p.later(o) {
+			return lsn.Invalid
+		}
+		return at
+	}
+	if end := o.SegSize.Floor(p.equal) + lsn.LSN(o.SegSize); end <= min(o.Received, p.complete) {
+		return end
+	}
+	if at = min(o.Complete, p.complete); at > p.equal || p.differs != lsn.Invalid {
+		return at
+	}
+	return lsn.Invalid
+}

@@ -1,0 +1,113 @@
+package ledger
+
+import (
+	"github.com/replproxy/replproxy/cluster/compare"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Hashes takes what a member lists of its store, see compare.Peer.
+func (l *Ledger) Hashes(node string, oldest lsn.LSN, list []compare.Pair) {
+	if m := l.members[node]; m != nil && m != l.own() {
+		m.bytes.List(oldest, list)
+	}
+}
+
+// Has takes what a member says that it has, apart from reports.
+func (l *Ledger) Has(node string, x compare.Pair) {
+	if m := l.members[node]; m != nil && m != l.own() {
+		m.bytes.Report(x)
+	}
+}
+
+// Compare compares the members' WAL with the own store's as it is now, as far as that is at hand, and reports whether
+// that may have changed what counts. Do it before Limits: what is not compared is nothing.
+func (l *Ledger) Compare(o compare.Own) (changed bool) {
+	for _, m := range l.members {
+		if l.hashes(m) && m.bytes.Step(o) {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// Lacks are, by member, pairs that wait for the own hash, which has to be read.
+func (l *Ledger) Lacks() map[string][]compare.Pair {
+	var all map[string][]compare.Pair
+	for name, m := range l.members {
+		if x := m.bytes.Lacks(); l.hashes(m) && len(x) > 0 {
+			if all == nil {
+				all = map[string][]compare.Pair{}
+			}
+			all[name] = append([]compare.Pair(nil), x...)
+		}
+	}
+	return all
+}
+
+// Read says that an own hash which a member's pair waits for is at hand now, or can't be had.
+func (l *Ledger) Read(node string, x compare.Pair, ok bool) {
+	if m := l.members[node]; m != nil {
+		if !ok {
+			m.bytes.Unread(x)
+		}
+		m.bytes.Again()
+	}
+}
+
+// Asks are, by member, the positions whose hashes would tell more.
+func (l *Ledger) Asks(o compare.Own) map[string]lsn.LSN {
+	asks := map[string]lsn.LSN{}
+	for name, m := range l.members {
+		if l.hashes(m) {
+			if at := m.bytes.Asks(o); at != lsn.Invalid {
+				asks[name] = at
+			}
+		}
+	}
+	return asks
+}
+
+// Bytes is how a member's WAL compares with the own store's.
+type Bytes struct {
+	Node    string
+	Version int     // message version; 1 has no hashes
+	Hashes  bool    // it has to show its WAL by hashes
+	From    lsn.LSN // compared from here on
+	Equal   lsn.LSN // up to here; Invalid: not compared
+	Differs lsn.LSN // a position below which it is other WAL; Invalid: none is known
+}
+
+// Bytes are those of the other members, by name.
+func (l *Ledger) Bytes() (all []Bytes) {
+	for _, name := range l.names()[1:] {
+		m := l.members[name]
+		all = append(all, Bytes{
+			Node: name, Version: m.version, Hashes: l.hashes(m), From: m.bytes.From(), Equal: m.bytes.Equal(),
+			Differs: m.bytes.Differs(),
+		})
+	}
+	return all
+}
+
+// Differs reports whether a member is known to have other WAL than the own store at the same positions.
+func (l *Ledger) Differs(node string) bool {
+	m := l.members[node]
+	return m != nil && l.hashes(m) && m.bytes.Differs() != lsn.Invalid
+}
+
+// Stamp names the WAL of own reports by x, at the end of the last complete record, where they were made without a name
+// or with one below their positions; the others are told what it gives.
+func (l *Ledger) Stamp(x compare.Pair) (reports []vote.Report) {
+	for _, own := range l.own().state.Sessions {
+		s := l.sessions[own.Key]
+		r := &s.report
+		highest := max(r.Write, r.Flush, r.Apply)
+		if r.Seq == 0 || r.Timeline != x.Timeline || r.Bytes.At >= highest || r.Bytes.At >= x.At {
+			continue
+		}
+		r.Bytes, r.Seq = x, r.Seq+1
+		reports = append(reports, *r)
+	}
+	return reports
+}
