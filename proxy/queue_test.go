@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/handshake/scramauth"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -245,4 +247,30 @@ func TestSlowDatabase(t *testing.T) {
 			})
 		})
 	}
+}
+
+// askedFor are roles for whose answer one waits as long as it takes.
+type askedFor struct {
+	proxy.Roles
+	asked, ended chan struct{}
+}
+
+func (a *askedFor) Find(ctx context.Context, _ string) roles.Found {
+	close(a.asked)
+	<-ctx.Done()
+	close(a.ended)
+	return roles.Found{}
+}
+
+func (a *askedFor) Mock(string) scramauth.Verifier { return scramauth.Verifier{} }
+
+// TestGoneWhileItsRoleIsAskedFor: where the client is verified here its end is noticed before it has been asked.
+func TestGoneWhileItsRoleIsAskedFor(t *testing.T) {
+	a := &askedFor{asked: make(chan struct{}), ended: make(chan struct{})}
+	w := start(t, proxy.Options{Upstream: scripted(t, greeting), Roles: a})
+	c := dial(t, w.tcp(), hello)
+	<-a.asked
+	_ = c.Close()
+	<-a.ended
+	pgtest.WaitFor(t, patience, "its session's end", func() (bool, error) { return len(w.Sessions()) == 0, nil })
 }

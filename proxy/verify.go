@@ -74,7 +74,10 @@ func errShutdown() *pgerror.Error {
 
 func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.Verified, error) {
 	user := req.User()
-	found := s.o.Roles.Find(ctx, user)
+	found, err := s.find(ctx, req.Conn, user)
+	if err != nil {
+		return nil, err
+	}
 	verifier, why := found.Verifier(time.Now())
 	if why != "" {
 		verifier = s.o.Roles.Mock(user)
@@ -118,6 +121,24 @@ func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.V
 		}, nil
 	}
 	return nil, Tell(pgerror.Fatal(pgerror.ProtocolViolation, "malformed SCRAM message"))
+}
+
+// find asks what is known of a role. It may have to ask the primary, and fails when the client leaves meanwhile.
+func (s *Server) find(ctx context.Context, conn net.Conn, name string) (found roles.Found, err error) {
+	err = attended(ctx, conn, closedGrace, nil, func(ctx context.Context) error {
+		found = s.o.Roles.Find(ctx, name)
+		return ctx.Err()
+	})
+	if deadline, ok := ctx.Deadline(); ok { // of verify, which the watch has taken away
+		_ = conn.SetReadDeadline(deadline)
+	}
+	if ctx.Err() != nil {
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	}
+	if errors.Is(err, errHungUp) {
+		return found, err
+	}
+	return found, nil
 }
 
 // wrongPassword is what a client is told whose proof is not right, or could not be: the same for both, after as long.

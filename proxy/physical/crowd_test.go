@@ -190,3 +190,37 @@ func TestRefusalThatIsNotOurs(t *testing.T) {
 		}
 	}
 }
+
+// A walsender's client that leaves while it waits for its turn leaves the queue, also behind bytes that it sent ahead,
+// and one that may have left goes after those that are there.
+func TestGoneWalsendersLeaveTheQueue(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
+	w := newWorld(t, primary, worldOptions{maxLogins: 1})
+	holder := startup(t, w.addr.String())
+	defer holder.Close()
+	waiting := func(n int) {
+		t.Helper()
+		pgtest.WaitFor(t, readTimeout, fmt.Sprint(n, " to wait"), func() (bool, error) {
+			s := w.gate.Status()
+			return s.Running == 1 && s.Waiting == n, nil
+		})
+	}
+	waiting(0)
+	for _, ahead := range []string{"", "p\x00\x00\x00\x07pw\x00"} {
+		for _, reset := range []bool{false, true} {
+			if ahead != "" && !reset {
+				continue // it may have said its last
+			}
+			c := startup(t, w.addr.String())
+			waiting(1)
+			_, err := c.Write([]byte(ahead))
+			must(t, err)
+			if reset {
+				must(t, c.(*net.TCPConn).SetLinger(0))
+			}
+			c.Close()
+			waiting(0)
+		}
+	}
+}

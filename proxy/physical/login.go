@@ -12,7 +12,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -46,15 +48,16 @@ func errQueue() *pgerror.Error {
 // login is one log-in in progress. The session's goroutine passes what the primary says; the
 // client's listener passes the answers, one for each question.
 type login struct {
-	s     *session
-	ctx   context.Context // ends with the cause of a failure
-	fail  context.CancelCauseFunc
-	watch *authwatch.Watch
-	link  *link
-	asks  chan struct{}  // one for each question that has not been answered
-	stop  func()         // the client's listener; idempotent
-	in    bool           // the client has authenticated
-	late  *pgerror.Error // what the client is told when the time is up, nil: just that
+	s      *session
+	ctx    context.Context // ends with the cause of a failure
+	fail   context.CancelCauseFunc
+	watch  *authwatch.Watch
+	link   *link
+	asks   chan struct{}  // one for each question that has not been answered
+	stop   func()         // the client's listener; idempotent
+	in     bool           // the client has authenticated
+	ticket *gate.Ticket   // of log-ins that are passed on
+	late   *pgerror.Error // what the client is told when the time is up, nil: just that
 }
 
 // logIn relays the client's log-in to the primary. When it returns nil the client has seen
@@ -65,6 +68,13 @@ func (s *session) logIn(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(limited)
 	defer fail(nil)
 	l := &login{s: s, ctx: ctx, fail: fail, asks: make(chan struct{}, 1)}
+	s.h.learnLimit()
+	l.ticket = s.h.o.Gate.Enter(s.server.Origin(), "")
+	defer func() {
+		if l.link == nil {
+			s.h.o.Gate.Leave(l.ticket)
+		}
+	}()
 	l.stop = s.client.listen(ctx, func(_ context.Context, err error) { fail(err) }, l.answer)
 	defer l.stop()
 
@@ -101,13 +111,12 @@ func (l *login) cause(parent context.Context) error {
 
 func (l *login) run() error {
 	gate := l.s.h.o.Gate
-	l.s.h.learnLimit()
 	if gate.Limit() == 0 {
 		return errNoWalsender()
 	}
 	l.late = errQueue()
-	t, err := gate.Acquire(l.ctx, l.s.server.Origin())
-	if err != nil {
+	t := l.ticket
+	if err := gate.Wait(l.ctx, t); err != nil {
 		return err
 	}
 	l.late = nil
@@ -227,9 +236,11 @@ func (l *login) read() (wire.Header, []byte, error) {
 // waits: until there is a question, or until the log-in is over and it is a command.
 func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
 	select {
-	case <-ctx.Done():
-		return false
 	case <-l.asks:
+	default:
+		if !l.awaitAsk(ctx) {
+			return false
+		}
 	}
 	if h.Type != 'p' {
 		l.fail(pgerror.From(l.watch.FromClient(h.Type, nil)))
@@ -255,6 +266,25 @@ func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
 		return false // the reader of the primary says why
 	}
 	return true
+}
+
+// awaitAsk waits for a question for a client that has sent something ahead, so that its end is behind that. One that
+// resets has gone; one that has ended its side goes after all others that wait for a place.
+func (l *login) awaitAsk(ctx context.Context) (asked bool) {
+	defer hangup.Watch(l.s.client.conn, true, func(n hangup.News) {
+		switch {
+		case n == hangup.Gone:
+			l.fail(fmt.Errorf("%w: left while it waited", errClientGone))
+		case l.ticket != nil:
+			l.s.h.o.Gate.Last(l.ticket)
+		}
+	})()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-l.asks:
+		return true
+	}
 }
 
 // loginMessage remembers what a message of the primary says about the session, and replaces the
