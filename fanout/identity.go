@@ -38,6 +38,10 @@ func (h *Hub) Identify() (Identity, error) {
 func (h *Hub) TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error) {
 	name = tli.HistoryFileName()
 	content, err = h.o.Store.HistoryFile(tli)
+	if errors.Is(err, fs.ErrNotExist) && tli > 1 && h.o.Store.History().Contains(tli) {
+		// There is one, which a server once wrote: "no such file" would be taken for "no such timeline".
+		return "", nil, pgerror.New(pgerror.IOError, "could not read file \"pg_wal/%s\": the store has lost it", name)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil, pgerror.New(pgerror.UndefinedFile,
 			`could not open file "pg_wal/%s": No such file or directory`, name)

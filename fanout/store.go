@@ -100,13 +100,24 @@ func (w *walReader) pending(err error) error {
 	if w.wait != nil {
 		select {
 		case <-w.wait.Done():
-			return readError(errors.Join(err, w.wait.Err()))
+			return fetchError(err, w.wait.Err())
 		default:
 			return &walsender.PendingError{Done: w.wait.Done()}
 		}
 	}
 	w.wait = w.fill.Need(w.r.Pos())
 	return &walsender.PendingError{Done: w.wait.Done()}
+}
+
+// fetchError is readError for WAL that was looked for in vain, and why. "Removed" is said only when everybody has
+// answered that it is not there: who is told that takes it for the end of WAL.
+func fetchError(err, why error) error {
+	var removed *walstore.RemovedError
+	if errors.As(err, &removed) && !errors.Is(why, backfill.ErrUnavailable) && !errors.Is(why, backfill.ErrNoRoom) {
+		return pgerror.New(pgerror.IOError, "could not fetch WAL segment %s, which the proxy's store lacks",
+			removed.Segment).WithCause(errors.Join(err, why))
+	}
+	return readError(errors.Join(err, why))
 }
 
 func (w *walReader) Close() error {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -36,7 +35,8 @@ func walFetchCommand() *cobra.Command {
 		Long: "Brings the WAL segment or history file %f out of a running proxy and puts it to %p, as in\n" +
 			"    restore_command = 'replproxy wal-fetch --from \"host=proxy1 port=6543 user=repl\" %f %p'\n" +
 			"The role needs LOGIN and REPLICATION, as a standby's does.\n\n" +
-			"Exit codes: 0 it is there; 1 the proxy has not got it; 255, which stops recovery, for everything else:\n" +
+			"Exit codes: 0 it is there; 1 the proxy has not got it, nor anybody whom it asks;\n" +
+			"255, which stops recovery, for everything else:\n" +
 			"without an answer nobody knows whether recovery is at its end. Where standby.signal is in the current\n" +
 			"directory, as in a standby's, that is 1 as well: the standby tries again by itself.",
 		Args: cobra.ArbitraryArgs,
@@ -73,8 +73,8 @@ func fetched(err error, name string) error {
 		return silentError{exitAbsent} // asked for at each turn of recovery: no news
 	}
 	err = fmt.Errorf("fetch %s: %s", name, pgerror.Describe(err))
-	if _, missing := os.Stat("standby.signal"); errors.Is(missing, fs.ErrNotExist) {
-		return stopError{err}
+	if _, standby := os.Stat("standby.signal"); standby == nil {
+		return err
 	}
-	return err
+	return stopError{err}
 }

@@ -39,7 +39,8 @@ func TestWALFetch(t *testing.T) {
 	pgtest.EqualData(t, primary, standby)
 
 	dir := in.TempDir(t)
-	segment := func(at lsn.LSN) string { return primary.SegSize(t).FileName(2, primary.SegSize(t).Segno(at)) }
+	size := primary.SegSize(t)
+	segment := func(at lsn.LSN) string { return size.FileName(2, size.Segno(at)) }
 	fetch := func(name string, from ...string) (int, string) {
 		t.Helper()
 		args := append([]string{"wal-fetch", name, "RECOVERYXLOG"}, from...)
@@ -73,6 +74,16 @@ func TestWALFetch(t *testing.T) {
 	if code, out := fetch(segment(at), "--from=host=127.0.0.1 port=1"); code != 255 || !strings.Contains(out, "refused") {
 		t.Errorf("no proxy: exit code %d: %s", code, out)
 	}
+	// A segment's file is gone from the store: it is fetched.
+	removed := filepath.Join(proxy.DataDir, "wal", segment(at))
+	proxy.Restart(t)
+	if err := os.Remove(removed); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := fetch(segment(at), from); code != 0 {
+		t.Errorf("gone from the store: exit code %d: %s", code, out)
+	}
+	_ = os.Remove(filepath.Join(dir, "RECOVERYXLOG"))
 	if err := os.WriteFile(filepath.Join(dir, "standby.signal"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

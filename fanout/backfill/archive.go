@@ -119,6 +119,9 @@ func (a *Archive) run(ctx context.Context, name, path string) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(out[:min(len(out), maxOutput)]))
+		if commandAbsent(err) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrAbsent, err)
+		}
 		return fmt.Errorf("restore %s: %w: %s", name, err, text)
 	}
 	return nil

@@ -23,5 +23,7 @@
 //     read yet does not fill the disk.
 //  4. No older WAL is fetched while the volume has no room for it beyond wal.min_free.
 //  5. A segment that nobody has is not looked for again before retryAfter has passed.
-//  6. The primary is told no position on this connection, so it never waits for it.
+//  6. WAL counts as available from nobody only when each source has answered so; a source that could not be asked may
+//     have it.
+//  7. The primary is told no position on this connection, so it never waits for it.
 package backfill

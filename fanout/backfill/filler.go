@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,8 +29,10 @@ const (
 
 // Errors of a wait.
 var (
-	// ErrUnavailable: no source has the segment. It wraps what each said.
+	// ErrUnavailable: each source answered that it has not got the segment. It wraps what each said.
 	ErrUnavailable = errors.New("WAL is not available from any source")
+	// ErrUnanswered: no source brought the segment, and one that may have it did not say so. It wraps what each said.
+	ErrUnanswered = errors.New("WAL could not be fetched now")
 	// ErrNoRoom: the volume has no room for old WAL, so none is fetched for now. Receiving needs it more.
 	ErrNoRoom = errors.New("the volume has no room for WAL older than the store")
 	// ErrUnwanted: the segment is not complete in this store, so the stream will bring it.
@@ -274,6 +277,9 @@ func (f *Filler) serve(ctx context.Context, seg walstore.Segment) error {
 		errs = append(errs, fmt.Errorf("%s: %w", src, err))
 	}
 	cause := ErrUnavailable
+	if len(errs) == 0 || slices.ContainsFunc(errs, func(err error) bool { return !Absent(err) }) {
+		cause = ErrUnanswered
+	}
 	if err := errors.Join(errs...); errors.Is(err, syscall.ENOSPC) ||
 		errors.Is(err, syscall.EDQUOT) || descriptors.IsShort(err) {
 		cause = ErrNoRoom

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -79,10 +81,11 @@ func content(at lsn.LSN) []byte { return bytes.Repeat([]byte{byte(at >> 20)}, in
 
 // fakeSource has the segments in has, and counts how often it was opened.
 type fakeSource struct {
-	has    map[lsn.LSN]bool
-	gate   chan struct{} // nil: open; else Open waits for it
-	opened int
-	runs   []Run
+	has     map[lsn.LSN]bool
+	refuses error         // nil: it says that it has not got the WAL
+	gate    chan struct{} // nil: open; else Open waits for it
+	opened  int
+	runs    []Run
 }
 
 func (f *fakeSource) String() string { return "fake" }
@@ -102,9 +105,16 @@ func (f *fakeSource) Open(ctx context.Context, _ walstore.Identity, r Run) (io.R
 		b = append(b, content(at)...)
 	}
 	if len(b) == 0 {
-		return nil, errors.New("not there")
+		return nil, f.refusal()
 	}
 	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+func (f *fakeSource) refusal() error {
+	if f.refuses != nil {
+		return f.refuses
+	}
+	return fmt.Errorf("not there: %w", ErrAbsent)
 }
 
 // run starts f and stops it with the test.
@@ -264,5 +274,49 @@ func TestNoRoom(t *testing.T) {
 	room.Store(2 * int64(seg))
 	if err := result(t, f.Need(2*seg)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOnlyAnswersCount: WAL is available from nobody when each source has said so. One that could not be asked, or that
+// refused for another reason, may have it.
+func TestOnlyAnswersCount(t *testing.T) {
+	removed := pgerror.New(pgerror.UndefinedFile, "requested WAL segment 000000010000000000000002 has already been removed")
+	history := pgerror.New(pgerror.InternalError, "requested timeline 7 is not in this server's history")
+	starting := pgerror.New(pgerror.InternalError,
+		"requested starting point 0/9000000 is ahead of the WAL flush position of this server 0/8000000")
+	internal := pgerror.New(pgerror.InternalError, "internal error in replproxy")
+	for _, c := range []struct {
+		say  []error
+		want error
+	}{
+		{[]error{removed}, ErrUnavailable},
+		{[]error{history, removed, ErrTimelineEnded, ErrAbsent}, ErrUnavailable},
+		{[]error{removed, errNotConnected}, ErrUnanswered},
+		{[]error{errBusy}, ErrUnanswered},
+		{[]error{removed, starting}, ErrUnanswered},
+		{[]error{internal, removed}, ErrUnanswered},
+		{[]error{removed, pgerror.Fatal(pgerror.TooManyConnections, "sorry, too many clients already")}, ErrUnanswered},
+		{[]error{removed, io.ErrUnexpectedEOF}, ErrUnanswered},
+		{nil, ErrUnanswered},
+	} {
+		var sources []Source
+		for _, err := range c.say {
+			sources = append(sources, &fakeSource{has: map[lsn.LSN]bool{}, refuses: err})
+		}
+		f := New(Options{Store: &fakeStore{end: 20 * seg, have: map[lsn.LSN]bool{}}, Sources: sources})
+		stop := run(t, f)
+		if err := result(t, f.Need(2*seg)); !errors.Is(err, c.want) {
+			t.Errorf("%v: %v, want %v", c.say, err, c.want)
+		}
+		stop()
+	}
+	dir := t.TempDir()
+	for command, want := range map[string]bool{"exit 1": true, "exit 125": true, "exit 126": false, "exit 255": false,
+		"kill -9 $$": false, "true": false} {
+		a := &Archive{Command: command, Dir: dir}
+		_, err := a.Open(t.Context(), walstore.Identity{SegSize: lsn.MinSegSize}, Run{Timeline: 1, Start: seg, End: 2 * seg})
+		if err == nil || Absent(err) != want {
+			t.Errorf("%s: %v", command, err)
+		}
 	}
 }

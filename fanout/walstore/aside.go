@@ -96,7 +96,9 @@ func (s *Store) renameInto(dir string, keys []segKey, err error) error {
 	x := s.segs
 	for _, k := range keys {
 		if err == nil {
-			err = s.fs.Rename(x.path(x.name(k)), filepath.Join(dir, x.name(k)))
+			if err = s.fs.Rename(x.path(x.name(k)), filepath.Join(dir, x.name(k))); errors.Is(err, fs.ErrNotExist) {
+				err = nil // somebody took it
+			}
 		}
 		if err == nil {
 			err = x.remove(x.name(k) + digestSuffix)

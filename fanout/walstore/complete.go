@@ -1,6 +1,9 @@
 package walstore
 
 import (
+	"errors"
+	"io/fs"
+
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -48,6 +51,7 @@ type resumption struct {
 	before known  // hash up to that page
 	first  hashState
 	framer walformat.Framer
+	blind  bool      // the WAL before the end is gone: where records end is not known
 	hash   hashState // up to the end
 }
 
@@ -59,7 +63,9 @@ func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.framer, err = s.frameAt(end); err != nil {
+	if r.framer, err = s.frameAt(end); errors.Is(err, fs.ErrNotExist) {
+		r.framer, r.blind = s.newFramer(), true
+	} else if err != nil {
 		return nil, err
 	}
 	if s.segs.size.IsStart(low) {

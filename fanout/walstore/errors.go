@@ -129,7 +129,11 @@ type DamagedError struct {
 	File   string
 	LSN    lsn.LSN
 	Reason string
+	cause  error // fs.ErrNotExist of a file that is gone, or nil
 }
+
+// Unwrap gives fs.ErrNotExist when the file is gone.
+func (e *DamagedError) Unwrap() error { return e.cause }
 
 func (e *DamagedError) Error() string {
 	if e.LSN == lsn.Invalid {

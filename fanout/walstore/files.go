@@ -1,7 +1,9 @@
 package walstore
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +36,9 @@ func (x *segments) acquire(k segKey) (*openFile, error) {
 		return o, nil
 	}
 	f, err := x.fs.Open(x.path(x.name(k)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, x.missing(k)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}

@@ -19,7 +19,7 @@ func (s *Store) makeStep() error {
 		return nil
 	}
 	// On a full disk digests can't be written; what makes room comes all the same.
-	if err := errors.Join(s.sealFlushed(), s.retain()); err != nil {
+	if err := errors.Join(s.sealFlushed(), s.retain(), s.keepHistories()); err != nil {
 		return err
 	}
 	for s.segs.spareCount() < spareTarget(s.segs.size) {
@@ -108,6 +108,9 @@ func (s *Store) retain() error {
 	gone, reuse := s.unlist(h, pos, s.o.Short())
 	if len(gone) == 0 {
 		return nil
+	}
+	if err := s.noteOldest(s.Positions().Oldest); err != nil {
+		return fmt.Errorf("note the oldest segment: %w", err)
 	}
 	x := s.segs
 	for i, k := range gone {

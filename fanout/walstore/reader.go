@@ -174,9 +174,26 @@ func (r *Reader) nextFile(h lsn.History, end, flushed lsn.LSN) (Chunk, error) {
 			return Chunk{}, err
 		}
 	}
+	if err := r.whole(min(end, segEnd)); err != nil {
+		return Chunk{}, err
+	}
 	c := Chunk{Start: r.pos, End: min(end, segEnd), File: r.file.f, FileOffset: x.size.Offset(r.pos)}
 	r.pos = c.End
 	return c, nil
+}
+
+// whole reports damage when the reader's file ends before to: it was cut since it was verified, and what is sent out
+// of it must not stop in the middle of a message.
+func (r *Reader) whole(to lsn.LSN) error {
+	x, k := r.s.segs, r.file.key
+	size, err := r.file.f.Size()
+	if err == nil && x.size.Start(k.segno)+lsn.LSN(size) >= to {
+		return nil
+	}
+	x.mu.Lock()
+	delete(x.verified, k)
+	x.mu.Unlock()
+	return &DamagedError{File: x.name(k), LSN: to, Reason: fmt.Sprintf("it has %d bytes (%v)", size, err)}
 }
 
 // sealed reports whether the reader's file is complete on disk.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
@@ -51,6 +52,9 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 		return err
 	}
 	end, damaged, err := s.findEnd(ctx, h, m) // steps 7 and 8
+	if err == nil {
+		err = s.findLost(h, m)
+	}
 	if err != nil {
 		return err
 	}
@@ -181,6 +185,7 @@ func (s *Store) readNames() error {
 	if err != nil {
 		return fmt.Errorf("read WAL directory: %w", err)
 	}
+	var copies []string
 	for _, name := range names {
 		tli, isHistory := lsn.ParseHistoryFileName(name)
 		t, segno, isSegment := s.segs.size.ParseFileName(name)
@@ -191,17 +196,22 @@ func (s *Store) readNames() error {
 			if err := s.readHistory(tli); err != nil {
 				return err
 			}
+		case strings.HasSuffix(name, historyCopy):
+			copies = append(copies, name)
 		case isSpare(name), filepath.Ext(name) == vfs.TempSuffix:
 			if err := s.segs.remove(name); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return s.restoreHistories(copies)
 }
 
 func (s *Store) readHistory(tli lsn.TimelineID) error {
-	name := tli.HistoryFileName()
+	return s.readHistoryFrom(tli.HistoryFileName(), tli)
+}
+
+func (s *Store) readHistoryFrom(name string, tli lsn.TimelineID) error {
 	content, err := vfs.ReadFile(s.fs, s.walPath(name), maxHistory)
 	if err != nil {
 		return fmt.Errorf("read timeline history: %w", err)

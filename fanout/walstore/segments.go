@@ -189,7 +189,9 @@ func (x *segments) drop(k segKey, reuse bool) error {
 		return x.remove(name)
 	}
 	spare := x.spareName()
-	if err := x.fs.Rename(x.path(name), x.path(spare)); err != nil {
+	if err := x.fs.Rename(x.path(name), x.path(spare)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("recycle segment: %w", err)
 	}
 	x.addSpare(spare)

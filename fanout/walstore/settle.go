@@ -59,6 +59,11 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	}
 	s.in.checker.Resume(last)
 	s.findUnsealed(h, end) // 11
+	if _, noted := s.readOldest(); !noted {
+		if err := s.noteOldest(oldest); err != nil {
+			s.log.Warn("cannot note which segment is the oldest", "err", err)
+		}
+	}
 	s.log.Info("store recovered",
 		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
 	return nil

@@ -36,8 +36,10 @@ func (s *Store) PutHistory(tli lsn.TimelineID, content []byte) error {
 		}
 		return nil
 	}
-	if err := vfs.WriteFile(s.fs, s.walPath(tli.HistoryFileName()), content); err != nil {
-		return fmt.Errorf("store timeline history: %w", err)
+	for _, name := range []string{tli.HistoryFileName(), tli.HistoryFileName() + historyCopy} {
+		if err := vfs.WriteFile(s.fs, s.walPath(name), content); err != nil {
+			return fmt.Errorf("store timeline history: %w", err)
+		}
 	}
 	s.histories[tli] = storedHistory{parsed, bytes.Clone(content)}
 	return nil
@@ -130,6 +132,9 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 	if err := s.createMark(mark{Timeline: tli, LSN: at, Start: at}); err != nil {
 		return err
 	}
+	if err := s.noteOldest(at); err != nil {
+		return fmt.Errorf("note the oldest segment: %w", err)
+	}
 	s.setEnd(h, at, at, at, &resumption{framer: s.newFramer()})
 	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	return nil
@@ -143,6 +148,8 @@ func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption)
 	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end, Complete: oldest}
 	if c := r.framer.Complete(); c != lsn.Invalid {
 		s.pos.Complete = c
+	} else if r.blind {
+		s.pos.Complete = end
 	}
 	s.hashes.cut(end)
 	s.tail.reset(end, r)

@@ -179,7 +179,12 @@ func (p *pages) open(at lsn.LSN, segno uint64) (*openFile, error) {
 		p.missing = at
 		return nil, io.EOF
 	}
-	return x.acquire(k)
+	o, err := x.acquire(k)
+	if errors.Is(err, ErrDamaged) {
+		p.missing = at
+		return nil, io.EOF
+	}
+	return o, err
 }
 
 // filePages reads the pages of one segment file, whose first position is start.

@@ -45,6 +45,7 @@ const (
 	AdminShutdown           Code = "57P01"
 	CrashShutdown           Code = "57P02"
 	CannotConnectNow        Code = "57P03"
+	IOError                 Code = "58030"
 	UndefinedFile           Code = "58P01"
 	ConnectionFailure       Code = "08006"
 	ClientCannotConnect     Code = "08001"

@@ -8,6 +8,7 @@
 // Invariants:
 //
 //  1. The path holds the whole file, durable, or was not touched.
-//  2. ErrAbsent is said only when the proxy answered: it has not got the file, or not the whole of it.
+//  2. ErrAbsent is said only when the proxy answered that neither it nor anybody whom it asks has the file, or the
+//     whole of it. Any other refusal is a failure.
 //  3. No position is reported, so the connection is nobody's synchronous standby.
 package walfetch

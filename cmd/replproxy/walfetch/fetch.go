@@ -11,7 +11,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -118,13 +117,10 @@ func ask(ctx context.Context, s *upstream.Session, command string, columns int) 
 	return res[0].Rows[0], nil
 }
 
-// absent tells a file that is not there from other failures: it has been removed, the timeline is not in
-// the proxy's history, or it ended within the segment.
+// absent tells a file that is not there from other failures: it has been removed and nobody has it, the timeline is
+// not in the proxy's history, or it ended within the segment.
 func absent(err error) error {
-	var refusal *pgerror.Error
-	switch {
-	case errors.As(err, &refusal) && (refusal.Code == pgerror.UndefinedFile || refusal.Code == pgerror.InternalError),
-		errors.Is(err, backfill.ErrTimelineEnded):
+	if err != nil && backfill.Absent(err) {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	return err
