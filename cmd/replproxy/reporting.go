@@ -55,6 +55,14 @@ func sinceLook(u *admin.Upstream, end lsn.LSN) {
 	}
 }
 
+// streamWarnings tell of a stream that trying again does not bring back.
+func streamWarnings(u *admin.Upstream) []string {
+	if u.Stopped == "" {
+		return nil
+	}
+	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
+}
+
 // ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.
 func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 	switch l := u.Lack; {

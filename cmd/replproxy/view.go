@@ -90,6 +90,7 @@ func (v *view) Status() admin.Status {
 		s.Store.RepairTo = r.To
 		s.Warnings = append(s.Warnings, repairWarnings(r, s.Upstream.LastError)...)
 	}
+	s.Warnings = append(s.Warnings, streamWarnings(&s.Upstream)...)
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, exposureWarnings(c, v.profiles)...)
@@ -120,6 +121,9 @@ func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream
 	}
 	if l := r.Lack; l != nil {
 		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
+	}
+	if r.Stop != nil {
+		u.Stopped, u.StoppedSince, u.Foreign = r.Stop.Why, r.Stop.Since, r.Stop.Foreign
 	}
 	slotOnPrimary(&u, r, own)
 	if r.Endpoint.Host != "" {

@@ -45,6 +45,7 @@ func (r *Receiver) failed(err error) {
 	text := pgerror.Describe(err)
 	errors.As(err, &r.lack)
 	r.update(func(st *Status) { st.LastError, st.Lack = text, r.lack })
+	r.stop(err, text, time.Now())
 	if text == r.lastLog && time.Since(r.logged) < repeatLog {
 		return
 	}

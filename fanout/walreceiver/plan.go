@@ -132,12 +132,15 @@ func slotFloor(have walstore.Positions, srv server) lsn.LSN {
 	return have.Flushed
 }
 
+// systemDiffers is PostgreSQL's text.
+const systemDiffers = "database system identifier differs between the primary and standby"
+
 // checkIdentity compares the server with what the store holds, before anything is written.
 func checkIdentity(have walstore.Identity, srv server) error {
 	switch {
 	case have.System != srv.system:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"database system identifier differs between the primary and standby").
+			systemDiffers).
 			WithDetail("The primary's identifier is %s, the standby's identifier is %s.", srv.system, have.System)
 	case have.SegSize != srv.seg:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,

@@ -71,6 +71,7 @@ type Status struct {
 	Reports  uint64     // status updates sent
 	LetGo    uint64     // reports beyond the rule that let an upstream shut down (ruling R11)
 
+	Stop                *Stop  // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
 	LastError           string // why the last attempt or connection ended; "" while none has
 	Reconnects          int    // connections begun after the first
 	InvariantViolations int    // reports that were refused by ourselves
@@ -83,6 +84,9 @@ func (r *Receiver) Status() Status {
 	s.Parameters, s.Settings = maps.Clone(s.Parameters), maps.Clone(s.Settings)
 	live := r.live
 	r.mu.Unlock()
+	if s.Stop != nil && s.Stop.over(&s, r.o.Store.Positions().Received, time.Now()) {
+		s.Stop = nil
+	}
 	s.Ruled, s.Promised = r.hasRule(), r.promise.highest()
 	s.Pings, s.Reports, s.LetGo = r.totals.pings.Load(), r.totals.reports.Load(), r.totals.letGo.Load()
 	if live != nil {

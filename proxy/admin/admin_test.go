@@ -131,6 +131,15 @@ func TestReadiness(t *testing.T) {
 		}, "nothing from the upstream for 33s (limit 30s), it is disconnected: refused"},
 		{"never", func(s *Status) { s.Upstream = Upstream{State: Connecting} }, "no WAL has arrived yet: the upstream is connecting"},
 		{"never, failed", func(s *Status) { s.Upstream = Upstream{LastError: "no such host"} }, "no WAL has arrived yet: no such host"},
+		{"stopped for a while", func(s *Status) {
+			s.Upstream.Stopped, s.Upstream.StoppedSince = "WAL differs", now.Add(-31*time.Second)
+		}, ""},
+		{"stopped for good", func(s *Status) {
+			s.Upstream.Stopped, s.Upstream.StoppedSince = "WAL differs", now.Add(-33*time.Second)
+		}, "no more WAL comes from the upstream: WAL differs"},
+		{"another system", func(s *Status) {
+			s.Upstream.Stopped, s.Upstream.StoppedSince, s.Upstream.Foreign = "another system", now, true
+		}, "no more WAL comes from the upstream: another system"},
 		{"stopping", func(s *Status) { s.Stopping = true }, "stopping"},
 		{"not listening", func(s *Status) { s.Listen = nil }, "not listening yet"},
 	} {

@@ -10,11 +10,11 @@ import (
 const pingGrace = 2 * time.Second
 
 // Readiness decides /readyz: the listeners are up, and WAL or a keepalive came within half of
-// wal_receiver_timeout. It is a function of the snapshot, so the page and the probe agree. The
-// reason is for people; "" when ready.
+// wal_receiver_timeout, from a server whose WAL can be taken; that one is of another system is known at once. It is a
+// function of the snapshot, so the page and the probe agree. The reason is for people; "" when ready.
 func Readiness(s *Status) (bool, string) {
 	half := time.Duration(s.Limits.WalReceiverTimeout * float64(time.Second) / 2)
-	age := s.Now.Sub(s.Upstream.LastMessageAt)
+	age, stopped := s.Now.Sub(s.Upstream.LastMessageAt), s.Now.Sub(s.Upstream.StoppedSince)
 	switch {
 	case s.Stopping:
 		return false, "stopping"
@@ -24,6 +24,8 @@ func Readiness(s *Status) (bool, string) {
 		return false, "no WAL has arrived yet: " + s.Upstream.LastError
 	case s.Upstream.LastMessageAt.IsZero():
 		return false, "no WAL has arrived yet: the upstream is " + s.Upstream.State
+	case s.Upstream.Stopped != "" && (s.Upstream.Foreign || half > 0 && stopped > half+pingGrace):
+		return false, "no more WAL comes from the upstream: " + s.Upstream.Stopped
 	case half > 0 && age > half+pingGrace:
 		reason := fmt.Sprintf("nothing from the upstream for %s (limit %s), it is %s",
 			age.Round(time.Second), half, s.Upstream.State)

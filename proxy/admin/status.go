@@ -81,6 +81,9 @@ type Upstream struct {
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
 	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
+	Stopped       string    `json:"stopped,omitempty" doc:"why no more WAL comes without somebody's doing"`
+	StoppedSince  time.Time `json:"stopped_since,omitzero" doc:"since when"`
+	Foreign       bool      `json:"foreign_system,omitempty" doc:"it stopped because the server is of another system"`
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`

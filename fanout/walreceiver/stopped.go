@@ -1,0 +1,55 @@
+package walreceiver
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// heals is for how long a stream must have gone on, or else have brought new WAL, before what had stopped it counts as
+// over: one that fails again does so as soon as it comes to the place.
+const heals = 15 * time.Second
+
+// Stop says why no more WAL comes until somebody does something: trying again does not help.
+type Stop struct {
+	Why     string
+	Since   time.Time
+	Foreign bool    // the server is of another system
+	end     lsn.LSN // what was received then
+}
+
+// forGood reports whether err is a refusal of the server that is there, or of its WAL. What has a warning of its own, a
+// timeline that lacks acknowledged WAL, is not meant.
+func forGood(err error) bool {
+	for _, e := range []error{walstore.ErrDiverged, walstore.ErrPage, walstore.ErrForeignSystem, walstore.ErrHistory,
+		walstore.ErrTimeline} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return errors.As(err, new(errPermanent)) && !errors.As(err, new(*LackError)) &&
+		!strings.Contains(err.Error(), "is not followed before")
+}
+
+// stop notes why the stream ended, text, if it was for good; it stays noted until a stream goes on.
+func (r *Receiver) stop(err error, text string, now time.Time) {
+	if !forGood(err) {
+		return
+	}
+	end := r.o.Store.Positions().Received
+	foreign := errors.Is(err, walstore.ErrForeignSystem) || strings.Contains(err.Error(), systemDiffers)
+	r.update(func(st *Status) {
+		if st.Stop == nil || st.Stop.end != end {
+			st.Stop = &Stop{Since: now, end: end}
+		}
+		st.Stop = &Stop{text, st.Stop.Since, foreign, end}
+	})
+}
+
+// over reports whether a stream has gone on since.
+func (s *Stop) over(st *Status, received lsn.LSN, now time.Time) bool {
+	return received > s.end || st.State == Streaming && now.Sub(st.Since) > heals
+}
