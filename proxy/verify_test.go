@@ -235,14 +235,9 @@ func scramWithoutPrimary(t *testing.T, ttl time.Duration) {
 	}
 }
 
-// What the primary asks of the proxy on a client's behalf, and what of it a ClientKey is good for.
-func TestSCRAMAsksAndAnswers(t *testing.T) {
-	s := scramPrimary(t, pgtest.Need(t, 15), "host all alice all scram-sha-256", "host all eternal all md5", "host all locked all reject",
-		"host all empty all trust", "host all early all password", "host all replproxy all trust")
-	if _, err := pgtest.Query(t.Context(), s.SocketConninfo(), "SET password_encryption = 'scram-sha-256'; ALTER ROLE empty PASSWORD 'wonder'; "+
-		"ALTER ROLE early PASSWORD 'wonder' VALID UNTIL 'infinity'; ALTER ROLE locked LOGIN; ALTER ROLE eternal PASSWORD 'wonder'"); err != nil {
-		t.Fatal(err)
-	}
+// usersFile is auth.users_file with all roles of s that have a verifier.
+func usersFile(t *testing.T, s *pgtest.Server) string {
+	t.Helper()
 	var users strings.Builder
 	for _, row := range s.SQL(t, "SELECT format('\"%s\" \"%s\"', rolname, rolpassword) FROM pg_authid WHERE rolpassword LIKE 'SCRAM%'", "host="+s.SocketDir) {
 		users.WriteString(row[0] + "\n")
@@ -251,6 +246,18 @@ func TestSCRAMAsksAndAnswers(t *testing.T) {
 	if err := os.WriteFile(file, []byte(users.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// What the primary asks of the proxy on a client's behalf, and what of it a ClientKey is good for.
+func TestSCRAMAsksAndAnswers(t *testing.T) {
+	s := scramPrimary(t, pgtest.Need(t, 15), "host all alice all scram-sha-256", "host all eternal all md5", "host all locked all reject",
+		"host all empty all trust", "host all early all password", "host all replproxy all trust")
+	if _, err := pgtest.Query(t.Context(), s.SocketConninfo(), "SET password_encryption = 'scram-sha-256'; ALTER ROLE empty PASSWORD 'wonder'; "+
+		"ALTER ROLE early PASSWORD 'wonder' VALID UNTIL 'infinity'; ALTER ROLE locked LOGIN; ALTER ROLE eternal PASSWORD 'wonder'"); err != nil {
+		t.Fatal(err)
+	}
+	file := usersFile(t, s)
 	byQuery := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, nil)})
 	byFile := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, func(o *roles.Options) { o.File, o.Query = file, "" })})
 	for _, tc := range []struct {

@@ -83,6 +83,13 @@ func (k *Keys) ring() *memberlist.Keyring {
 	return r
 }
 
+// First is the key that encrypts. It must not be changed.
+func (k *Keys) First() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys[0]
+}
+
 // attach lets Reload change a running keyring.
 func (k *Keys) attach(r *memberlist.Keyring) {
 	k.mu.Lock()

@@ -208,6 +208,14 @@ func readKeys(c *config.Config) error {
 	return err
 }
 
+// secret is one that all members have; nil without a cluster.
+func (m *membership) secret() []byte {
+	if m == nil {
+		return nil
+	}
+	return m.keys.First()
+}
+
 // rekey takes the keys of the file into use that was named at the start.
 func (m *membership) rekey() error {
 	if m == nil {

@@ -160,7 +160,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 // openAuth makes what judges clients and speaks to them before they are let in, and the walsender.
 func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	p.verifier, err = openRoles(c, roles.Options{
-		Upstream: p.upstream, Logger: p.part("auth"), Down: p.receiver.PrimaryDown,
+		Upstream: p.upstream, Logger: p.part("auth"), Down: p.receiver.PrimaryDown, Shared: p.members.secret(),
 		Fenced: func() bool { return p.node.Fences(p.store.Positions().Timeline) },
 		Shown: func() (parameters, settings map[string]string) {
 			s := p.receiver.Status()

@@ -23,6 +23,8 @@ type Options struct {
 	// Shown is what the primary reports of itself to a walsender, and its settings as SHOW has them; empty
 	// while nothing is known. They are kept beside the roles, for sessions that begin while it is down.
 	Shown func() (parameters, settings map[string]string)
+	// Shared is a secret that all proxies of a cluster have; nil: there is no cluster.
+	Shared []byte
 	// Down reports that no primary is there, by another connection than that of the questions; nil: one always is.
 	Down func() bool
 	// Fenced reports that what the primary says is void, since its timeline is fenced; nil: it never is.
@@ -35,7 +37,6 @@ type Keeper struct {
 	o     Options
 	log   *slog.Logger
 	users *users
-	mock  []byte
 	first chan *flight // questions about roles that are known, asked first
 	queue chan *flight // and those about other names
 
@@ -47,7 +48,9 @@ type Keeper struct {
 	silent      bool               // no primary answered the last question, or one that stops or starts
 	hold        time.Duration      // every answer is held back until so long after its question
 	iterations  int                // the primary's scram_iterations
+	mock        []byte             // the secret that the salts of unknown roles are made of
 	shown       kept               // Parameters and Settings only
+	mockFinal   bool               // mock will not change
 	lastErr     error              // of the last question
 	lastAsked   time.Time
 	questions   int64
@@ -79,7 +82,7 @@ func Open(o Options) (*Keeper, error) {
 	if k.users, err = openUsers(o.File, o.Logger); err != nil {
 		return nil, err
 	}
-	if k.mock, err = secret(o.Dir); err != nil {
+	if k.mock, k.mockFinal, err = openMock(o.Dir, o.Shared); err != nil {
 		return nil, fmt.Errorf("open the secret of unknown roles: %w", err)
 	}
 	had, err := load(o.Dir)

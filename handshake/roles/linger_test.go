@@ -55,8 +55,9 @@ func TestFindTakesAsLong(t *testing.T) {
 func TestHold(t *testing.T) {
 	now := minHold
 	for _, step := range []struct{ took, atLeast, atMost time.Duration }{
-		{0, minHold, minHold}, {10 * time.Millisecond, 10 * time.Millisecond, 10 * time.Millisecond},
-		{5 * time.Millisecond, 9 * time.Millisecond, 10 * time.Millisecond}, {time.Hour, maxHold, maxHold},
+		{0, minHold, minHold}, {5 * time.Millisecond, 5 * time.Millisecond, 5 * time.Millisecond},
+		{3 * time.Millisecond, 4 * time.Millisecond, 5 * time.Millisecond}, {time.Hour, 4 * 4 * time.Millisecond, 4 * 5 * time.Millisecond},
+		{time.Hour, 60 * time.Millisecond, 80 * time.Millisecond}, {time.Hour, maxHold, maxHold},
 	} {
 		if now = holdFor(now, step.took); now < step.atLeast || now > step.atMost {
 			t.Errorf("after %v: %v", step.took, now)

@@ -134,6 +134,11 @@ func (a *asker) learn(ctx context.Context, name string) error {
 		r, known, err = a.ask(ctx, name)
 	}
 	now := time.Now()
+	iterations := ""
+	if err == nil {
+		iterations = a.conn.Parameters["scram_iterations"]
+		a.shareMock(ctx)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.questions++
@@ -158,10 +163,24 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt, k.silent = nil, now, time.Time{}, time.Time{}, false
 	k.hold = holdFor(k.hold, now.Sub(began))
 	k.cache.learn(name, r, known, now)
-	if n, err := strconv.Atoi(a.conn.Parameters["scram_iterations"]); err == nil && n > 0 && n != k.iterations {
+	if n, err := strconv.Atoi(iterations); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true
 	}
 	return nil
+}
+
+// shareMock asks for the proxy's own role, once, before the first answer is used: see [Keeper.shareOwn].
+func (a *asker) shareMock(ctx context.Context) {
+	k := a.k
+	k.mu.Lock()
+	final := k.mockFinal
+	k.mu.Unlock()
+	if final || a.conn == nil {
+		return
+	}
+	if own, known, err := a.ask(ctx, k.o.Upstream.User()); err == nil {
+		k.shareOwn(own, known)
+	}
 }
 
 // astray reports whether the connection leads to another server than the walreceiver's.
