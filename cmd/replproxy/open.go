@@ -178,6 +178,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Reserved:   p.node.Named,
 		OwnSlot:    c.SlotName(),
+		Voters:     p.voters.Load,
 		AskPrimary: askPrimary(p.upstream),
 		Console: func(query string) (console.Table, error) {
 			s := p.view.Status()
@@ -188,6 +189,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	p.bindVoters(c)
 	p.access = &access.Keeper{}
 	p.access.Set(c.AccessSet())
 	p.tls, err = openTLS(c, p.part("tls"))

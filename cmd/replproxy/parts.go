@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -21,6 +22,7 @@ import (
 	"github.com/replproxy/replproxy/internal/logqueue"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/physical"
 )
@@ -62,6 +64,7 @@ type parts struct {
 	verifier *roles.Keeper // nil with auth.method: relay
 	tls      *clienttls.Keeper
 	access   *access.Keeper
+	voters   atomic.Pointer[access.Voters]
 
 	// openDoors
 	doors       *doors
@@ -73,6 +76,13 @@ type parts struct {
 	control *control // nil without a socket for it
 	advisor *advisor
 	view    *view
+}
+
+// bindVoters puts voters into force, which were found to be right when the configuration was read.
+func (p *parts) bindVoters(c *config.Config) {
+	if v, _, err := access.ParseVoters(c.Voters); err == nil {
+		p.voters.Store(v)
+	}
 }
 
 // part is the logger of one part.

@@ -177,6 +177,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	}
 	p.server.SetLimits(limits(c))
 	p.access.Set(c.AccessSet())
+	p.bindVoters(c)
 	if p.verifier != nil {
 		p.verifier.Tune(c.Auth.CacheTTL, c.Auth.CacheMaxAge)
 		p.verifier.Expect(c.AccessSet().Verified())

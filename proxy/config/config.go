@@ -25,6 +25,7 @@ type Config struct {
 	Limits                  Limits
 	Access                  []string         // rules of pg_hba.conf's language, see handshake/access
 	ListenAccess            []ListenerAccess // of listeners with rules of their own; --listen may leave some unused
+	Voters                  []string         // to whom names of voters are bound, see handshake/access
 	SynchronousStandbyNames string
 	SynchronousStandbyZones StandbyZones
 	Cluster                 Cluster

@@ -120,6 +120,8 @@ var keys = []key{
 		func(c *Config) value { return reader(&c.Limits.AuthenticationTimeout, parseLoginTime) }},
 	{"access", "access", "rule of who may come in, a line as in pg_hba.conf; repeatable", built, reload,
 		func(c *Config) value { return texts(&c.Access) }},
+	{"voters", "", "", built, reload,
+		func(c *Config) value { return texts(&c.Voters) }},
 	{"synchronous_standby_names", "synchronous-standby-names",
 		"rule for the position that is reported to the primary", built, reload,
 		func(c *Config) value { return text(&c.SynchronousStandbyNames) }},

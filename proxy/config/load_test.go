@@ -39,6 +39,7 @@ func TestReferenceFileHoldsTheDefaults(t *testing.T) {
 	got.file, want.file, got.origins, want.origins = nil, nil, nil, nil
 	got.Access, got.Cluster.Join = nilIfEmpty(got.Access), nilIfEmpty(got.Cluster.Join)
 	got.Cluster.Members, got.HTTPHosts = nilIfEmpty(got.Cluster.Members), nilIfEmpty(got.HTTPHosts)
+	got.Voters = nilIfEmpty(got.Voters)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the reference file differs from the defaults:\n%+v\n%+v", got, want)
 	}

@@ -23,7 +23,7 @@ var other = map[string]string{
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
 	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
-	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h", "auth.delay": "1s",
+	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h", "auth.delay": "1s", "voters": "s1 role s1",
 	"limits.max_connections": "7", "limits.max_connections_per_address": "7", "limits.max_logins": "7",
 	"limits.authentication_timeout": "7s",
 	"cluster.join":                  "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/handshake/access"
 )
 
 // minKeepSize is the least store that can serve a standby that reconnects: one segment of the
@@ -84,6 +85,11 @@ func (c *Config) validate() Errors {
 	errs = append(errs, c.accessProblems()...)
 	for key, m := range authProblems(c.Auth) {
 		bad(key, "%s", m)
+	}
+	if _, certs, err := access.ParseVoters(c.Voters); err != nil {
+		bad("voters", "%v", err)
+	} else if certs && c.TLS.ClientCAFile == "" {
+		bad("voters", "a certificate needs tls.client_ca_file, which says whose certificates are good")
 	}
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)

@@ -2,7 +2,10 @@ package physical
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"net"
 
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar"
@@ -148,6 +151,18 @@ func ifGone(fail context.CancelCauseFunc) func(context.Context, error) {
 	}
 }
 
+// shownBy is the certificate that a client has shown and that was verified, nil for none.
+func shownBy(conn net.Conn) *x509.Certificate {
+	secure, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if chains := secure.ConnectionState().VerifiedChains; len(chains) > 0 && len(chains[0]) > 0 {
+		return chains[0][0]
+	}
+	return nil
+}
+
 // startPhysical hands the connection to the hub for as long as it streams. Then there is no use for
 // the link any more, and the primary has one walsender more to give.
 func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *grammar.StartPhysical) error {
@@ -157,6 +172,12 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 	}
 	if c.WithSlot && c.Slot == "" {
 		return s.fail(b, pgerror.New(pgerror.UndefinedObject, `replication slot "" does not exist`))
+	}
+	if member(s.client.conn) == "" { // whose name its key has proved
+		e := s.h.o.Voters().Refuse(s.parameters["application_name"], s.req.User(), shownBy(s.req.Conn))
+		if e != nil {
+			return s.fail(b, e)
+		}
 	}
 	if s.link.take() {
 		s.link.release()

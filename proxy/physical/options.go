@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/gate"
 )
@@ -88,7 +89,9 @@ type Options struct {
 	// Reserved reports whether an application_name is one under which reports count: of this proxy, of another member,
 	// of a rule. Nobody but its owner may stream from the primary under it. nil: none is.
 	Reserved func(applicationName string) bool
-	Logger   *slog.Logger
+	// Voters says whose the names of voters are; nil: everybody's. It is asked at each START_REPLICATION.
+	Voters func() *access.Voters
+	Logger *slog.Logger
 
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
@@ -108,6 +111,9 @@ func (o *Options) complete() error {
 	}
 	if o.Reserved == nil {
 		o.Reserved = func(string) bool { return false }
+	}
+	if o.Voters == nil {
+		o.Voters = func() *access.Voters { return nil }
 	}
 	if o.Settings == nil {
 		o.Settings = func() map[string]string { return nil }
