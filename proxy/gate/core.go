@@ -54,6 +54,7 @@ type core struct {
 	pending     map[*Ticket]struct{} // of these: busy and answered
 	answered    pool                 // tickets that wait for the primary
 	lent        int                  // tickets that are lent
+	short       int                  // tickets that found the primary full, and want what another one can spare
 	walreceiver bool                 // waits for a walsender, and goes first
 	queue       []*Ticket
 	yielding    map[*Ticket]struct{}
@@ -191,7 +192,7 @@ func (c *core) step(now time.Time) decision {
 		d.grant = append(d.grant, t)
 	}
 	// The walreceiver may take what it gets; others need as many places as there are others.
-	need := len(c.queue) - c.leaving
+	need := len(c.queue) + c.short - c.leaving
 	if c.walreceiver {
 		need = len(c.yielding)
 	}
@@ -215,7 +216,7 @@ func (c *core) step(now time.Time) decision {
 
 // wanted reports whether somebody who waits could use the place of t.
 func (c *core) wanted(t *Ticket) bool {
-	if c.walreceiver || c.counted.n >= c.limit {
+	if c.walreceiver || c.short > 0 || c.counted.n >= c.limit {
 		return true
 	}
 	// Places are free that those who wait may not take: one of their own kind has to go.

@@ -183,6 +183,21 @@ func (g *Gate) Others(t *Ticket) bool {
 	return n > 0
 }
 
+// Short says that the holder of a place found the primary full, so that what others can spare is taken back for it, until
+// enough is called, once.
+func (g *Gate) Short() (enough func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.core.short++
+	g.stepLocked()
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.core.short--
+		g.stepLocked()
+	}
+}
+
 // holds reports whether a ticket has its connection still.
 func holds(t *Ticket) bool {
 	switch t.state {

@@ -47,6 +47,9 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 			return first, err
 		}
 		l.late = pgerror.From(err)
+		if wait == retryFirst {
+			defer door.Short()()
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
