@@ -183,8 +183,8 @@ func (g *Gate) Others(t *Ticket) bool {
 	return n > 0
 }
 
-// Short says that the holder of a place found the primary full, so that what others can spare is taken back for it, until
-// enough is called, once.
+// Short says that the holder of a place found the primary full, so that what others can spare is taken back for it,
+// until enough is called, once.
 func (g *Gate) Short() (enough func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
