@@ -75,8 +75,14 @@ func (w *world) returns(t *testing.T, name string) {
 	s.Start(t)
 }
 
-// smart stops the primary when its clients have gone, as a smart stop waits for them, and for nothing of ours.
+// smart stops the primary when its clients have gone, as a smart stop waits for them, and for nothing of ours. The
+// release before had a session of its own under a rule, for which it waits (ruling R38).
 func smart(t *testing.T, w *world) {
+	for i := range w.older {
+		if w.older[i] {
+			w.become(t, i, false)
+		}
+	}
 	resume := w.load.Pause()
 	defer resume()
 	w.primary.Stop(t, pgtest.Smart)
@@ -174,19 +180,24 @@ func changeRule(t *testing.T, w *world) {
 	w.rule = next
 }
 
-// wipeStore empties a proxy's WAL directory; who it is in the cluster stays.
+// wipeStore empties a proxy's WAL directory, or all of its data directory but who it is in the cluster.
 func wipeStore(t *testing.T, w *world) {
 	p := w.proxy()
 	if code := p.Terminate(t); code != 0 {
 		t.Errorf("%s ended with exit code %d", p.Name, code)
 	}
-	entries, err := os.ReadDir(p.DataDir)
+	dir, keep := filepath.Join(p.DataDir, "wal"), ""
+	if w.chance(2) {
+		dir, keep = p.DataDir, "cluster"
+	}
+	t.Logf("%s is emptied", dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != "cluster" && e.Name() != "slots" {
-			if err := os.RemoveAll(filepath.Join(p.DataDir, e.Name())); err != nil {
+		if e.Name() != keep {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -197,9 +208,15 @@ func wipeStore(t *testing.T, w *world) {
 // upgrade starts a proxy as the release before, or as this code again.
 func upgrade(t *testing.T, w *world) {
 	i := w.rng.IntN(len(w.Proxies))
+	w.become(t, i, !w.older[i])
+}
+
+func (w *world) become(t *testing.T, proxy int, older bool) {
+	t.Helper()
 	binary := pgtest.Binary(t)
-	if w.older[i] = !w.older[i]; w.older[i] {
+	if older {
 		_, binary = pgtest.PreviousRelease(t)
 	}
-	w.Proxies[i].Become(t, binary)
+	w.older[proxy] = older
+	w.Proxies[proxy].Become(t, binary)
 }
