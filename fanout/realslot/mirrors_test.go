@@ -80,3 +80,22 @@ func TestWaitedForServerGoesFirst(t *testing.T) {
 		}
 	})
 }
+
+// A mirror that has gone from the server where it was at the look before was dropped by somebody else; one that a new
+// primary never had was not.
+func TestDroppedMirrorsAreCounted(t *testing.T) {
+	k := New(Options{Logger: slog.New(slog.DiscardHandler)})
+	one, two := server{system: 1, timeline: 1}, server{system: 1, timeline: 2}
+	mirrored := []slot.Info{{Name: "a", Real: slot.Mirrored}, {Name: "b", Real: slot.Adopted}, {Name: "c", Real: slot.Mirrored, Foreign: true}}
+	all := map[string]Real{"a": {Name: "a"}, "b": {Name: "b"}, "c": {Name: "c"}}
+	for _, look := range []struct {
+		at   server
+		real map[string]Real
+		want int64
+	}{{one, all, 0}, {one, nil, 1}, {one, nil, 1}, {one, all, 1}, {two, nil, 1}, {two, all, 1}, {two, nil, 2}} {
+		k.countDrops(look.at, mirrored, look.real)
+		if got := k.Drops(); got["a"].N != look.want || len(got) > 1 {
+			t.Errorf("%+v: %+v", look, got)
+		}
+	}
+}

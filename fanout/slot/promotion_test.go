@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 )
 
 // What a slot holds of xmin was said to one primary: another one is told only what a session has said since.
@@ -90,4 +92,30 @@ func TestUnreserve(t *testing.T) {
 	if i, ok := again.Read("a"); !ok || i.Restart != 0 || i.Lost != NotLost {
 		t.Errorf("after a restart: %+v", i)
 	}
+}
+
+// What a member hears of another one's slot, whose owner is dead or has not seen the new primary yet, is no newer.
+func TestXminOfAnotherMembersSlot(t *testing.T) {
+	table := openShared(t, t.TempDir(), 0)
+	old := shared.State{Name: "theirs", Generation: 1, Owner: "b", Stamp: 1, Restart: 50, Xmin: 10, Catalog: 20}
+	table.Meet(old)
+	table.Switched()
+	xmin := func(when string, want uint64) {
+		t.Helper()
+		if i, _ := table.Read("theirs"); uint64(i.Xmin) != want {
+			t.Errorf("%s: xmin %d, expected %d", when, i.Xmin, want)
+		}
+	}
+	xmin("switched", 0)
+	table.Meet(old)
+	xmin("heard again", 0)
+	old.Stamp, old.Restart = 2, 60
+	table.Meet(old)
+	xmin("its owner is behind", 0)
+	old.Stamp, old.ActivePID = 3, 4
+	table.Meet(old)
+	xmin("a session says it there", 10)
+	old.Stamp, old.ActivePID = 4, 0
+	table.Meet(old)
+	xmin("and has gone", 10)
 }
