@@ -220,6 +220,10 @@ func slotWarnings(rows []fanout.SlotRow) (all []string) {
 			all = append(all, fmt.Sprintf("slot %s is lost (%s): drop it and create it again; its standby goes on "+
 				"only if the WAL it needs is still in the store or in its archive", r.Name, r.Lost))
 		}
+		if r.Status == slot.Extended && r.ActivePID == 0 && !r.Foreign {
+			all = append(all, fmt.Sprintf("slot %s is not used and keeps WAL beyond wal.keep_size: "+
+				"if its standby is gone for good, drop it", r.Name))
+		}
 	}
 	return all
 }

@@ -101,7 +101,7 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	switch {
 	case exists && s.given(v, r):
 		return drop
-	case !exists && s.mirror == Presence:
+	case !exists && s.mirror == Presence && v.Lost == slot.NotLost:
 		return create
 	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
 		return createShut
@@ -119,10 +119,11 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	return none
 }
 
-// given: what was taken over is lost here, and so its needs are served nowhere any more. One that is made anew on the
-// primary is another one.
+// given: what was taken over, or is mirrored, is lost here, and so its needs are served nowhere any more. One that is
+// made anew on the primary is another one.
 func (s *situation) given(v slot.Info, r Real) bool {
-	return v.Real == slot.Adopted && v.Lost != slot.NotLost && s.policy != Keep && r.ActivePID == 0 && !r.Logical
+	ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && s.policy != Keep
+	return ours && v.Lost != slot.NotLost && r.ActivePID == 0 && !r.Logical
 }
 
 // follows: the mirror of another member's slot would hold WAL back for as long as that member is dead. One that
