@@ -105,8 +105,8 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 		return create
 	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
 		return createShut
-	case !exists && v.Real == slot.Adopted:
-		return forget
+	case !exists && v.Real == slot.Adopted && v.Restart != lsn.Invalid && v.Restart < s.oldest:
+		return forget // nobody keeps that WAL; else it may be made again, as on a new primary, and is moved there
 	case !exists || r.ActivePID != 0:
 	case (v.Real == slot.NoReal || r.Logical) && s.mirror != NoMirror:
 		return foreign

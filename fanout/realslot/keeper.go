@@ -282,7 +282,8 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 		if _, err := k.o.Slots.SetReal(a.name, slot.NoReal); err != nil {
 			return err
 		}
-		k.sayGone(a.name)
+		k.o.Logger.Warn("the primary's slot that was taken over is gone, and with it WAL that the standby needs",
+			"slot", a.name)
 		return nil
 	case place:
 		return withdraw(ctx, c, a.name, flushed, a.at)
@@ -310,18 +311,6 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 		return err
 	}
 	return nil
-}
-
-// sayGone tells that the slot that was taken over is not on the primary any more, because another server is the
-// primary, as a rule. It matters where WAL that its standby needs was kept there alone.
-func (k *Keeper) sayGone(name string) {
-	oldest, _ := k.o.Store()
-	if i, ok := k.o.Slots.Read(name); ok && i.Restart != lsn.Invalid && i.Restart < oldest {
-		k.o.Logger.Warn("the primary's slot that was taken over is gone, and with it WAL that the standby needs",
-			"slot", name, "restart_lsn", i.Restart, "oldest_lsn", oldest)
-		return
-	}
-	k.o.Logger.Info("the primary has no slot any more for one that was taken over", "slot", name)
 }
 
 // complain logs an error once, until it is another one or gone.
