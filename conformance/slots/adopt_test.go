@@ -2,6 +2,7 @@ package slots
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +103,30 @@ func TestSlotSynchronisation(t *testing.T) {
 			return slot.Real == "mirrored" && slot.Active, nil
 		})
 	}, 17, 18)
+}
+
+// README's role and conninfo, without dbname and with no privilege but REPLICATION: slots of the primary are taken over,
+// and the own slot is advanced under a rule.
+func TestRoleOfREADME(t *testing.T) {
+	t.Parallel()
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
+		primary := in.Primary(t)
+		primary.Exec(t, "CREATE ROLE replproxy REPLICATION LOGIN; SELECT pg_create_physical_replication_slot('s1', true)")
+		s := &scene.Site{In: in, Primary: primary, Proxy: pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Upstream: fmt.Sprintf("host=127.0.0.1 port=%d user=replproxy", primary.Port),
+			Config:   scene.RuleFile("ANY 1 (nobody)"),
+		})}
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the own slot to be advanced by SQL", func() (bool, error) {
+			up := scene.Status(t, s.Proxy).Upstream
+			return up.SlotFollows == "flushed" && up.SlotStatus == "reserved", nil
+		})
+		client := startPhysical(t, s.Proxy, "SLOT s1 PHYSICAL "+primary.QueryRow(t, scene.RealSlot+"s1'")[1])
+		defer client.Close(t.Context())
+		if one := scene.ProxySlot(t, s.Proxy, "s1"); one.Real != "adopted" || !one.Active {
+			t.Errorf("%+v", one)
+		}
+		if log := s.Proxy.Log(); strings.Contains(log, "cannot advance") || strings.Contains(log, "cannot look after") {
+			t.Error(log)
+		}
+	}, 14, 18)
 }
