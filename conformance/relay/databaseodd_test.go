@@ -199,3 +199,23 @@ func TestOwnSlotIsNobodys(t *testing.T) {
 		t.Errorf("%s own slots on the primary", n)
 	}
 }
+
+// TestDatabaseSessionBySCRAM: the same by SCRAM over TLS on both legs, where the proxy logs in for its client.
+func TestDatabaseSessionBySCRAM(t *testing.T) {
+	t.Parallel()
+	const all = "access: [hostssl all all 127.0.0.1/32 scram-sha-256"
+	for _, tc := range []struct{ access, want string }{
+		{all + "]\n", "E 28000 "}, {all + ", hostssl replication app 127.0.0.1/32 scram-sha-256]\n", "W"},
+		{all + ", hostssl replication app 127.0.0.1/32 reject]\n", "E 28000 "},
+	} {
+		s := scene.NewSCRAMSite(t, pgtest.Need(t, 15), tc.access)
+		c := hijack(t, s.Through("replication=database", "dbname=app", "application_name=proxy"))
+		begin := c.identify() &^ (16<<20 - 1)
+		if got := c.ask("START_REPLICATION PHYSICAL " + begin.String()); !strings.HasPrefix(got, tc.want) {
+			t.Errorf("%s: %s", tc.access, got)
+		}
+		if n := streaming(t, s.Primary, "proxy"); n != "1" {
+			t.Errorf("%s: %s walsenders stream at the primary under the proxy's name", tc.access, n)
+		}
+	}
+}

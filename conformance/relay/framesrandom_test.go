@@ -91,6 +91,7 @@ func withoutCreation(commands []string) (all []string) {
 // physical (ruling R35).
 func TestRandomDatabaseSessions(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
+		t.Parallel()
 		settings := pgtest.Settings("wal_level = logical", "log_min_messages = fatal")
 		direct, behind := in.Primary(t, settings), in.Primary(t, settings)
 		proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: behind.Conninfo()})
@@ -107,7 +108,7 @@ func TestRandomDatabaseSessions(t *testing.T) {
 				t.Fatalf("to %v\nPostgreSQL says\n%s\nreplproxy says\n%s", all, want, got)
 			}
 		}
-	})
+	}, 14, 15, 17, 18)
 }
 
 // utterance is one message of a client.
