@@ -3,11 +3,14 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/identity"
@@ -102,7 +105,7 @@ func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, leav
 	cancel()
 	leave(err == nil)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !saidNothing(err) {
 			d.warn(raw, "err", err)
 		}
 		return
@@ -116,6 +119,9 @@ func (d *Door) serve(ctx context.Context, raw net.Conn, config *tls.Config, leav
 	}
 	handle(ctx, peer, conn)
 }
+
+// saidNothing reports whether a peer left before it began, by FIN or by RST, as health checks do: nobody was refused.
+func saidNothing(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // pause waits, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {

@@ -30,6 +30,41 @@ func TestSilentCrowdAtTheDoor(t *testing.T) {
 	}
 }
 
+// A health check of the port, which ends by FIN or by RST before it says anything, is no refused connection.
+func TestHealthChecksAtTheDoor(t *testing.T) {
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m := identitytest.Members(t, na, nb)
+	a, b := start(t, na, m), start(t, nb, m)
+	knock := func(reset bool, says string) {
+		conn, err := net.Dial("tcp", b.addr)
+		if err == nil {
+			_, err = conn.Write([]byte(says))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reset {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+		conn.Close()
+	}
+	for range 5 {
+		knock(false, "")
+		knock(true, "")
+	}
+	knock(false, "GET / HTTP/1.1\r\n\r\n")
+	for end := time.Now().Add(time.Minute); b.Door.Refused() == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	a.put(t, 1, 7, "through") // when that is, the door has seen those before it
+	a.phone.set(b.peer())
+	b.phone.set(a.peer())
+	b.book.wait(t, "item", func() bool { return b.book.items["proxy_a"][ID{1, 7}] == "through" })
+	if n := b.Door.Refused(); n != 1 {
+		t.Errorf("%d refused, one has been", n)
+	}
+}
+
 // A crowd at the door pushes out its own: the connection of another address stays, however long it takes, and one of an
 // address of which a member came before stays even when each of the crowd has an address of its own.
 func TestCrowdAtTheDoorPushesOutItsOwn(t *testing.T) {
