@@ -103,6 +103,10 @@ func TestRandomDatabaseSessions(t *testing.T) {
 		until := time.Now().Add(scene.SoakTime(t))
 		for n := 0; n < randomSessions || time.Now().Before(until); n++ {
 			all := randomUtterances(rng, databaseCommands)
+			if text := fmt.Sprint(all); in.Major == 14 && strings.Contains(text, " LOGICAL ") &&
+				strings.Contains(text, "START_REPLICATION") && strings.Contains(text, "@") {
+				continue // 14 ends a logical stream at once when a physical one was ended before it
+			}
 			want, got := hear(t, direct.Port, all, here, "database"), hear(t, proxy.Port, all, there, "database")
 			if want != got {
 				t.Fatalf("to %v\nPostgreSQL says\n%s\nreplproxy says\n%s", all, want, got)

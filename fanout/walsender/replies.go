@@ -125,11 +125,14 @@ func (s *Sender) clientDone() {
 // standbyMessage handles the payload of one CopyData; bytes after the fields are ignored (facts E3).
 func (s *Sender) standbyMessage(p []byte) error {
 	if len(p) == 0 {
-		return pgerror.New(pgerror.ProtocolViolation, "no data left in message")
+		return errNoData()
 	}
 	switch p[0] {
 	case copyboth.TagStatusUpdate:
 		m, err := copyboth.DecodeStatusUpdate(p[:min(len(p), copyboth.StatusUpdateSize)])
+		if err != nil && len(p) == copyboth.StatusUpdateSize-1 { // all but the last field, which is a byte
+			return errNoData().WithCause(err)
+		}
 		if err != nil {
 			return errShort(err)
 		}
@@ -144,6 +147,10 @@ func (s *Sender) standbyMessage(p []byte) error {
 		return over("unexpected message type %q", p[0])
 	}
 	return nil
+}
+
+func errNoData() *pgerror.Error {
+	return pgerror.New(pgerror.ProtocolViolation, "no data left in message")
 }
 
 func errShort(cause error) error {

@@ -151,6 +151,7 @@ func TestRefusedReplies(t *testing.T) {
 		{"unknown inner tag", 'd', []byte("z"), silent, false},
 		{"empty payload", 'd', nil, "no data left in message", false},
 		{"short status", 'd', []byte("r123"), "insufficient data left in message", false},
+		{"status without its last byte", 'd', []byte("r" + strings.Repeat("\x00", 32)), "no data left in message", false},
 		{"short feedback", 'd', []byte("h123"), "insufficient data left in message", false},
 		{"long copy done", 'c', make([]byte, 10_001), silent, false},
 	} {
