@@ -54,7 +54,7 @@ func TestHealthChecksAtTheDoor(t *testing.T) {
 	}
 	knock(false, "GET / HTTP/1.1\r\n\r\n")
 	for end := time.Now().Add(time.Minute); b.Door.Refused() == 0 && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	a.put(t, 1, 7, "through") // when that is, the door has seen those before it
 	a.phone.set(b.peer())
