@@ -57,6 +57,7 @@ type Hub struct {
 	tuning   atomic.Pointer[Tuning]
 	log      *slog.Logger
 	registry *registry
+	stranded strandeds
 	feedback *feedback
 	lost     atomic.Int64 // slots lost since the start
 	left     leftBehind

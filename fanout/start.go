@@ -77,7 +77,11 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 			return nil, slot.ErrLost(r.Slot, cause)
 		}
 	}
-	plan, err := walsender.Admit(h.o.Store.History(), r.Timeline, r.At)
+	history := h.o.Store.History()
+	plan, err := walsender.Admit(history, r.Timeline, r.At)
+	if fork, to, left := history.SwitchPoint(r.Timeline); err != nil && left {
+		h.strand(who.ApplicationName, r.Timeline, r.At, NextTimeline{Timeline: to, Start: fork})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +108,9 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	sender = session.sender
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
-	return session.sender.Run(ctx)
+	next, err := session.sender.Run(ctx)
+	h.ended(who.ApplicationName, next, sender.Status())
+	return next, err
 }
 
 // unserved reports whether a START ended with an error before its standby got any WAL.
@@ -151,6 +157,9 @@ type session struct {
 
 // Ack passes a status update on under the standby's name.
 func (s *session) Ack(a walsender.Ack) {
+	if a.State == walsender.Streaming {
+		s.h.stranded.streams(s.who.ApplicationName)
+	}
 	if s.voter != nil {
 		s.voter.Report(a)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -61,6 +62,15 @@ func streamWarnings(u *admin.Upstream) []string {
 		return nil
 	}
 	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
+}
+
+// strandedWarnings name standbys that ask for a timeline that was left, for ever.
+func strandedWarnings(all []fanout.Stranded) (w []string) {
+	for _, s := range all {
+		w = append(w, fmt.Sprintf("standby %s has WAL up to %s, of which timeline %s lacks what is beyond %s: "+
+			"it does not come back before pg_rewind, or made anew", s.ApplicationName, s.Has, s.Next, s.Fork))
+	}
+	return w
 }
 
 // ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.

@@ -91,6 +91,7 @@ func (v *view) Status() admin.Status {
 		s.Warnings = append(s.Warnings, repairWarnings(r, s.Upstream.LastError)...)
 	}
 	s.Warnings = append(s.Warnings, streamWarnings(&s.Upstream)...)
+	s.Warnings = append(s.Warnings, strandedWarnings(v.hub.Stranded())...)
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
 	s.Warnings = append(s.Warnings, exposureWarnings(c, v.profiles)...)

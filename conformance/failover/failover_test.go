@@ -75,11 +75,18 @@ func TestFailoverForkBelow(t *testing.T) {
 			t.Errorf("the standby behind the fork lost its session %d: %v", before["behind"], after)
 		}
 		scene.Logged(t, "the standby beyond the fork", beyond.Log, "forked off current database system timeline 1 before")
+		named := func() bool {
+			return strings.Contains(strings.Join(scene.Status(t, c.Proxy).Warnings, "\n"), "standby beyond has WAL up to ")
+		}
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standby to be named", func() (bool, error) { return named(), nil })
 		c.VerifyAside(t)
 		if in.HasTools() {
 			c.Rewind(t, beyond)
 			scene.Write(t, c.Candidate, 50)
 			c.Follows(t, c.Candidate, 2, behind, beyond)
+			pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standby to be named no more", func() (bool, error) {
+				return !named(), nil
+			})
 		}
 	})
 }

@@ -1,0 +1,98 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	// strandedFor is how long a standby that is not seen again is named: one that is stuck comes back within
+	// wal_retrieve_retry_interval (5 s), one that is rewound under another name does not.
+	strandedFor = 5 * time.Minute
+	// maxStranded bounds how many are named.
+	maxStranded = 100
+)
+
+// Stranded is a standby that has WAL which the present timeline lacks: PostgreSQL goes on asking for the timeline that
+// was left, in silence, until pg_rewind has taken that WAL away.
+type Stranded struct {
+	ApplicationName string
+	Has             lsn.LSN        // WAL of Timeline up to here
+	Timeline        lsn.TimelineID // that was left
+	Fork            lsn.LSN        // where it was left
+	Next            lsn.TimelineID // for this one
+	seen            time.Time
+}
+
+// strandeds are those seen of late, by application_name.
+type strandeds struct {
+	any  atomic.Bool // so that reports of others cost no lock
+	mu   sync.Mutex
+	rows map[string]Stranded
+}
+
+// strand notes that name has WAL of timeline t up to has, which was left at next.Start; reports whether that is news.
+func (s *strandeds) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeline, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.rows[name]
+	if s.rows == nil {
+		s.rows = map[string]Stranded{}
+	}
+	if !known && len(s.rows) >= maxStranded {
+		return false
+	}
+	s.rows[name] = Stranded{name, has, t, next.Start, next.Timeline, now}
+	s.any.Store(true)
+	return !known
+}
+
+// streams takes name off: it streams the present timeline.
+func (s *strandeds) streams(name string) {
+	if !s.any.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.rows, name)
+	s.any.Store(len(s.rows) > 0)
+}
+
+// Stranded lists standbys that have WAL which the present timeline lacks, by name.
+func (h *Hub) Stranded() (all []Stranded) {
+	s := &h.stranded
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, row := range s.rows {
+		if time.Since(row.seen) > strandedFor {
+			delete(s.rows, name)
+			continue
+		}
+		all = append(all, row)
+	}
+	slices.SortFunc(all, func(a, b Stranded) int { return cmp.Compare(a.ApplicationName, b.ApplicationName) })
+	return all
+}
+
+// strand looks at what a standby of a timeline that was left at next has: has is what it applied, or where it wants
+// to go on.
+func (h *Hub) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeline) {
+	if has <= next.Start || !h.stranded.strand(name, t, has, next, time.Now()) {
+		return
+	}
+	h.log.Warn("a standby has WAL that the new timeline lacks: it needs pg_rewind, or to be made anew", "standby", name,
+		"timeline", uint32(t), "has_lsn", has, "fork_lsn", next.Start, "new_timeline", uint32(next.Timeline))
+}
+
+// ended looks at a session whose timeline was left.
+func (h *Hub) ended(name string, next *NextTimeline, st walsender.Status) {
+	if next != nil {
+		h.strand(name, st.Timeline, st.Apply, *next)
+	}
+}

@@ -1,0 +1,49 @@
+package fanout
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestStranded: a standby with WAL beyond a fork is named until it streams the new timeline, or is not seen any more;
+// one that ends at the fork is none.
+func TestStranded(t *testing.T) {
+	h := &Hub{log: slog.New(slog.DiscardHandler)}
+	next := &NextTimeline{Timeline: 2, Start: 100}
+	at := func(apply int) walsender.Status {
+		st := walsender.Status{Timeline: 1}
+		st.Write, st.Flush, st.Apply = 150, 150, lsn.LSN(apply)
+		return st
+	}
+	h.ended("behind", next, at(90))
+	h.ended("exact", next, at(100))
+	h.ended("alive", nil, at(120))
+	h.ended("beyond", next, at(120))
+	h.ended("beyond", next, at(121))
+	if all := h.Stranded(); len(all) != 1 || all[0].ApplicationName != "beyond" || all[0].Has != 121 || all[0].Fork != 100 ||
+		all[0].Timeline != 1 || all[0].Next != 2 {
+		t.Fatalf("%+v", all)
+	}
+	h.stranded.streams("another")
+	if len(h.Stranded()) != 1 {
+		t.Fatal("taken off by another")
+	}
+	h.stranded.streams("beyond")
+	if len(h.Stranded()) != 0 {
+		t.Fatal("still named")
+	}
+	for i := range 2 * maxStranded {
+		h.stranded.strand(fmt.Sprint(i), 1, 120, *next, time.Now().Add(-strandedFor-time.Second))
+	}
+	if n := len(h.stranded.rows); n != maxStranded {
+		t.Fatalf("%d are remembered", n)
+	}
+	if len(h.Stranded()) != 0 {
+		t.Fatal("named though it was not seen for long")
+	}
+}
