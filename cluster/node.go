@@ -266,6 +266,13 @@ func (n *Node) Withdraw(withdrawn bool) {
 	n.touch()
 }
 
+// Withdrawn reports whether the own store has withdrawn its vote.
+func (n *Node) Withdrawn() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.withdrawn
+}
+
 // touch makes whoever reports look again, here and elsewhere. The caller holds mu.
 func (n *Node) touch() {
 	n.stale = true

@@ -99,6 +99,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Upstream: p.upstream, Slot: c.SlotName(), Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
 		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
+		Forsaken: func() bool { return p.node.Withdrawn() && p.store.Paused() },
 	})
 	p.keeper = realslot.New(realslot.Options{
 		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Slots: p.slots,

@@ -79,7 +79,7 @@ func siblingVotes(t *testing.T, together bool) {
 	})
 }
 
-// apart starts the members a and b of one cluster, in front of different servers.
+// apart starts the members a and b of one cluster, in front of different servers, one after the other.
 func apart(t *testing.T, ofA, ofB *pgtest.Server, rule string) (a, b *pgtest.Proxy) {
 	t.Helper()
 	var all []*pgtest.Proxy
@@ -92,10 +92,12 @@ func apart(t *testing.T, ofA, ofB *pgtest.Server, rule string) (a, b *pgtest.Pro
 	}
 	for i, cluster := range pgtest.Cluster(t, binds, all...) {
 		all[i].Configure(t, scene.RuleFile(rule)+cluster)
-		all[i].StartNoWait(t)
 	}
 	for _, p := range all {
-		p.WaitReady(t)
+		p.Start(t)
+		pgtest.WaitFor(t, time.Minute, p.Name+" to stream", func() (bool, error) {
+			return scene.Status(t, p).Upstream.State == admin.Streaming, nil
+		})
 	}
 	return all[0], all[1]
 }

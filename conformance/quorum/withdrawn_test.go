@@ -3,6 +3,7 @@ package quorum
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
@@ -49,6 +50,22 @@ func TestVoteWithdrawnWithoutSpace(t *testing.T) {
 	}
 	scene.Warned(t, s.Proxy, "this store does not vote")
 	scene.Logged(t, "the proxy", s.Proxy.Log, "its vote is withdrawn until standbys have flushed that WAL")
+	// Once it takes no more WAL, the primary does not keep it for a store without a vote (ruling R40).
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "receiving to stop", func() (bool, error) {
+		if scene.Status(t, s.Proxy).Store.Paused {
+			return true, nil
+		}
+		scene.Fill(t, s.Primary, 5)
+		return false, nil
+	})
+	scene.Fill(t, s.Primary, 20)
+	held := s.Primary.CurrentLSN(t)
+	pgtest.WaitFor(t, time.Minute, "the primary to keep no WAL for it", func() (bool, error) {
+		return s.Primary.Scalar(t, "SELECT restart_lsn >= '"+held.String()+"' FROM pg_replication_slots") == "t", nil
+	})
+	if st := scene.Status(t, s.Proxy).Store; st.Oldest > at || st.Received >= held {
+		t.Errorf("WAL from %s to %s is here, the only standby has it up to %s", st.Oldest, st.Received, at)
+	}
 	standby.Start(t) // and gets all that was written meanwhile
 	pgtest.WaitCaughtUp(t, s.Primary, standby)
 	scene.Logged(t, "the proxy", s.Proxy.Log, "the store votes again")

@@ -205,8 +205,17 @@ func full(xid uint32, next copyboth.FullXID) copyboth.FullXID {
 type ownSlot struct {
 	Real
 	exists    bool
-	temporary bool // somebody's session made one of our name: it can't be dropped, and goes with that session
-	bearsXmin bool // from a stream that used it
+	temporary bool    // somebody's session made one of our name: it can't be dropped, and goes with that session
+	bearsXmin bool    // from a stream that used it
+	end       lsn.LSN // of the server's WAL
+}
+
+// target is where the slot is to be: where the store is durable. Forsaken, it holds back nothing of what there is.
+func (s ownSlot) target(flushed lsn.LSN, forsaken bool) lsn.LSN {
+	if forsaken {
+		return max(flushed, s.end)
+	}
+	return flushed
 }
 
 func (s ownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != lsn.Invalid }

@@ -41,8 +41,11 @@ type OwnOptions struct {
 	Following Following
 	// Fed reports whether the present stream has said the standbys' feedback: from then on what the slot
 	// bears of it from earlier is withdrawn.
-	Fed    func() bool
-	Logger *slog.Logger
+	Fed func() bool
+	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
+	// withdrawn its vote (ruling R40). nil: never.
+	Forsaken func() bool
+	Logger   *slog.Logger
 }
 
 // Own holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
@@ -179,7 +182,7 @@ func (o *Own) round(ctx context.Context, w server) error {
 	if err != nil {
 		return err
 	}
-	target := o.o.Flushed()
+	target := own.target(o.o.Flushed(), o.o.Forsaken != nil && o.o.Forsaken())
 	if !o.holds(w.at) || !o.o.Following.still(w) {
 		return nil // or target is of another timeline
 	}
@@ -261,6 +264,7 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 	}
 	st.HeldBytes, _ = strconv.ParseInt(string(row[6]), 10, 64) // NULL: nothing
 	st.HeldBytes = max(st.HeldBytes, 0)
+	own.end = own.Restart + lsn.LSN(st.HeldBytes)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	st.Recreated, st.Drops = o.status.Recreated, o.status.Drops
