@@ -7,7 +7,7 @@
 //	                               ▼
 //	                      slot.Table.Adopt (durable)
 //	                               │
-//	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin │ place
+//	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin │ place │ forget
 //
 // A mirror either follows the store (presence), or its standby (gate), so that logical walsenders of the
 // primary, by synchronized_standby_slots, wait for standbys that they can't see.
@@ -15,7 +15,7 @@
 // Beside that, [Own] holds the proxy's own slot while a rule limits what is reported (R8):
 //
 //	walreceiver ──► Own.Hold ──► START_REPLICATION without the slot
-//	                   └─ each second: advance it to what the store has flushed
+//	                   └─ every five seconds: advance it to what the store has flushed, or make it anew
 //
 // What holds always:
 //
@@ -29,4 +29,6 @@
 //  5. No server's slots are moved, made or dropped but those of the one that the store is filled from, of
 //     the same system and timeline, asked on the session that does it: [Following].
 //  6. That a slot was made by this proxy is durable before it is made.
+//  7. Each session on the primary lasts for one round of questions, and a server that stops or starts is left alone
+//     for a while (ruling R38).
 package realslot
