@@ -186,6 +186,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 			s.Ready, s.NotReady = admin.Readiness(&s)
 			return console.Answer(query, &s)
 		},
+		ConnectWait: func() time.Duration { return p.settings.now().Upstream.ConnectWait },
 	})
 	if err != nil {
 		return err

@@ -20,7 +20,13 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	ctx, end := s.begin(parent)
 	defer end()
 	before := appendNotices(nil, notices)
-	var err error
+	err := s.awaitFirst(ctx, cmd)
+	if errors.Is(err, errClientGone) {
+		return err
+	}
+	if err != nil {
+		return s.fail(before, err)
+	}
 	switch c := cmd.(type) {
 	case *grammar.IdentifySystem:
 		before, err = s.identify(before)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -35,6 +36,7 @@ func (s *session) welcome(name string) error {
 		return err
 	}
 	s.parameters["application_name"] = name
+	s.until = time.Now() // another member may have it
 	return s.greet()
 }
 

@@ -93,6 +93,8 @@ type Options struct {
 	Voters func() *access.Voters
 	Logger *slog.Logger
 
+	// ConnectWait is how long a client waits while the proxy has yet to hear from its primary; nil: not at all.
+	ConnectWait func() time.Duration
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
 	// IdleKeep replaces DefaultIdleKeep.
@@ -108,6 +110,9 @@ func (o *Options) complete() error {
 	}
 	if o.IdleKeep == 0 {
 		o.IdleKeep = DefaultIdleKeep
+	}
+	if o.ConnectWait == nil {
+		o.ConnectWait = func() time.Duration { return 0 }
 	}
 	if o.Reserved == nil {
 		o.Reserved = func(string) bool { return false }

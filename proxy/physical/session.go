@@ -35,7 +35,8 @@ type session struct {
 	link       *link // nil before the log-in, for a member of the cluster, and until one verified here needs it
 	parameters map[string]string
 	version    grammar.Version
-	identified bool // IDENTIFY_SYSTEM has succeeded
+	identified bool      // IDENTIFY_SYSTEM has succeeded
+	until      time.Time // how long it waits for the proxy to hear from its primary; zero: it has not begun
 	withdraw   func()
 	status     byte // of the transaction, for a session on a database
 
@@ -59,7 +60,7 @@ func (s *session) serve(ctx context.Context) error {
 	if name := member(s.client.conn); name != "" {
 		err = s.welcome(name)
 	} else if v := s.server.Verified(); v != nil {
-		err = s.admit(v)
+		err = s.admit(ctx, v)
 	} else {
 		err = s.logIn(ctx)
 	}

@@ -14,11 +14,15 @@ import (
 
 // admit answers a client that has proved its role to us. No walsender of the primary is taken, and the primary
 // may be down.
-func (s *session) admit(v *roles.Verified) error {
+func (s *session) admit(ctx context.Context, v *roles.Verified) error {
 	if s.h.o.Parameters == nil {
 		return pgerror.Fatal(pgerror.FeatureNotSupported, "physical replication is not served without the primary")
 	}
-	if err := s.learn(); err != nil {
+	err := s.awaitPrimary(ctx, func() bool { return s.h.o.Parameters()["server_version"] != "" })
+	if err == nil {
+		err = s.learn()
+	}
+	if err != nil {
 		return err
 	}
 	version, err := serverVersion(s.parameters["server_version"])

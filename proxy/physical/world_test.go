@@ -45,7 +45,8 @@ type worldOptions struct {
 	idleKeep    time.Duration
 	maxLogins   int
 	access      []string // rules
-	noReceiver  bool     // leave the walreceiver's start to the test: world.startReceiver
+	connectWait time.Duration
+	noReceiver  bool // leave the walreceiver's start to the test: world.startReceiver
 }
 
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
@@ -71,6 +72,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 		Hub: w.hub, Upstream: dialer(config), Gate: w.gate, Logger: log,
 		Settings:              func() map[string]string { return w.receiver.Status().Settings },
 		AuthenticationTimeout: o.authTimeout, IdleKeep: o.idleKeep,
+		ConnectWait: func() time.Duration { return o.connectWait },
 	})
 	must(t, err)
 	listeners, err := proxy.Listen(t.Context(), []string{"127.0.0.1:0"})

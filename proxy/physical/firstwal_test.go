@@ -1,0 +1,72 @@
+package physical_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+)
+
+// A proxy that has just started has no WAL for a few tenths of a second: a walsender waits for that as for a primary,
+// up to connect_wait. Then, or where it is not to wait, the database system is starting up. A client that leaves is let go.
+func TestFirstWALIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	const starting = "the database system is starting up"
+	hasty := newWorld(t, primary, worldOptions{noReceiver: true, connectWait: 200 * time.Millisecond})
+	began := time.Now()
+	_, err := pgtest.Query(t.Context(), hasty.conninfo("replication=true"), "IDENTIFY_SYSTEM")
+	if err == nil || !strings.Contains(err.Error(), starting) || time.Since(began) < 200*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+
+	w := newWorld(t, primary, worldOptions{noReceiver: true, connectWait: time.Hour})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := pgtest.Query(ctx, w.conninfo("replication=true", "application_name=leaves"), "IDENTIFY_SYSTEM")
+		left <- err
+	}()
+	commands := map[string]string{
+		"IDENTIFY_SYSTEM": "replication=true",
+		"CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)": "replication=true",
+		"IDENTIFY_SYSTEM ": "replication=database",
+	}
+	got := make(chan error, len(commands))
+	for command, mode := range commands {
+		go func() {
+			rows, err := pgtest.Query(t.Context(), w.conninfo(mode), command)
+			if err == nil && len(rows) != 1 {
+				err = context.Canceled
+			}
+			got <- err
+		}()
+	}
+	sessions := func(n int) {
+		t.Helper()
+		pgtest.WaitFor(t, readTimeout, "sessions", func() (bool, error) { return len(w.server.Sessions()) == n, nil })
+	}
+	sessions(4)
+	leave()
+	if <-left == nil {
+		t.Error("a command was answered before there was WAL")
+	}
+	sessions(3)
+	select {
+	case err := <-got:
+		t.Fatalf("a command did not wait: %v", err)
+	default:
+	}
+	w.startReceiver()
+	for range commands {
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	}
+	// Without WAL, and no time to wait, nothing else is asked of it.
+	if _, err := pgtest.Query(t.Context(), hasty.conninfo("replication=true"), "SHOW wal_segment_size"); err != nil {
+		t.Error(err)
+	}
+}
