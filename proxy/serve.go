@@ -97,6 +97,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	ctx, end := context.WithCancelCause(g.ctx)
 	defer end(nil)
 	session.giveWay = func() { end(errGaveWay) }
+	session.leave = func() { end(errOldPrimary) }
 	if why, e := s.sessions.add(session, *s.limits.Load()); e != nil {
 		s.refusals.add(why)
 		s.logNoSession(req.Conn, e)

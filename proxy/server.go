@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/internal/descriptors"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -87,6 +88,21 @@ func (s *Server) Sessions() []SessionInfo {
 		infos[i] = session.Info()
 	}
 	return infos
+}
+
+// errOldPrimary is why a relayed session is ended while its server lives.
+var errOldPrimary = errors.New("its server is an old primary")
+
+// EndRelayed ends the sessions that are relayed to the server of that name, as [relay.Upstream] has it: nothing but a
+// closed connection tells a client so once it is logged in. It returns how many there were, and waits for none.
+func (s *Server) EndRelayed(name string) (n int) {
+	for _, session := range s.sessions.list() {
+		if info := session.Info(); info.Class != handshake.PhysicalWalsender && info.Upstream == name {
+			go session.leave()
+			n++
+		}
+	}
+	return n
 }
 
 // Counts are the totals now.

@@ -66,6 +66,7 @@ type Session struct {
 	physical access.Decision
 
 	giveWay func()    // ends the session for others, as long as its client has not logged in; nil: it never does
+	leave   func()    // ends the session because its server is not the primary any more
 	table   *sessions // set by add
 	// unproven is the table's, and guarded by its lock; nil once the client has logged in.
 	unproven *crowd.Member[*Session, netip.Prefix]

@@ -152,7 +152,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, Feedback: p.hub.UpstreamFeedback(),
 		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
-		Accept: acceptance{c.DataDir, p.log}, Others: known(p.node),
+		Accept: acceptance{c.DataDir, p.log}, Others: known(p.node), OldPrimary: p.oldPrimary,
 		Logger: p.part("walreceiver"),
 	})
 	return err
@@ -235,7 +235,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
 	p.server, err = proxy.New(proxy.Options{
-		Listeners: listeners, Upstream: p.dialer(), Physical: p.handler, Database: p.handler,
+		Listeners: listeners, Upstream: p.newPrimaryOnly(p.dialer()), Physical: p.handler, Database: p.handler,
 		Console: p.handler,
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,

@@ -107,6 +107,8 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
+	s.Upstream.Higher = higherStatus(v.receiver)
+	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	return s
 }

@@ -180,6 +180,14 @@ func (r *Receiver) storedHistory(t lsn.TimelineID) (lsn.History, bool) {
 // interview asks a server what the election needs to know. A server that logs us in and then stands still
 // holds up a failover for interviewPatience at most. It only reads what it shares with other interviews.
 func (r *Receiver) interview(ctx context.Context, s *upstream.Session, k knowledge) candidate {
+	c := r.ask(ctx, s, k)
+	if c.err == nil {
+		r.heed(c.srv) // others are still asked: until one is chosen nothing leaves here that this one lacks
+	}
+	return c
+}
+
+func (r *Receiver) ask(ctx context.Context, s *upstream.Session, k knowledge) candidate {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
 	c := candidate{host: s.Endpoint.String(), srv: newServer(s)}
@@ -195,9 +203,6 @@ func (r *Receiver) interview(ctx context.Context, s *upstream.Session, k knowled
 	}
 	if c.err == nil {
 		c.err = r.avoid[c.host]
-	}
-	if c.err == nil {
-		r.heed(c.srv) // others are still asked: until one is chosen nothing leaves here that this one lacks
 	}
 	return c
 }

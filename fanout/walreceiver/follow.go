@@ -61,7 +61,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 			r.streaming(s, p, live)
 			writes := r.member == "" && p.timeline == srv.timeline
 			r.mirrors.begin(place{s.Endpoint, srv.system, p.timeline}, writes, time.Now())
-			next, err = r.stream(ctx, s, rp, p, srv.history)
+			next, err = r.stream(ctx, s, rp, p, srv)
 			if !errors.Is(err, errTimelineEnded) {
 				r.setLive(nil)
 				if errors.Is(err, walstore.ErrDiverged) {

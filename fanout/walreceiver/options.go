@@ -48,7 +48,10 @@ type Options struct {
 	// follows the store's end; it tells how many segments came, and why no more did. nil: there is no archive.
 	// It is called by the goroutine of Run, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
-	Gate    Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
+	// OldPrimary is told, again and again, that the server at e, which is streamed from, is an old primary; see
+	// [Receiver.Higher]. nil: nobody. It must not block for long.
+	OldPrimary func(e upstream.Endpoint)
+	Gate       Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
 
 	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status
 	Timeout        time.Duration  // silence of the upstream that ends a connection; 0 is the default, negative never

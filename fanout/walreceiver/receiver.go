@@ -47,6 +47,7 @@ type Receiver struct {
 	logged   time.Time
 
 	totals totals
+	higher atomic.Pointer[Higher]
 	seen   atomic.Uint32 // the highest timeline on which a server of the system was
 
 	mu     sync.Mutex

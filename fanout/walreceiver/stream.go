@@ -107,8 +107,9 @@ func (in *inbound) begun() error {
 
 // stream runs one COPY on s, from p.at, until it ends. After errTimelineEnded the session is in COPY
 // mode no more, and next says what follows. After any other error it is of no use.
-func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter, p startPoint, h lsn.History,
+func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter, p startPoint, srv server,
 ) (next startPoint, err error) {
+	h := srv.history
 	in := &inbound{r: s.Reader, store: r.o.Store, live: rp.live, expected: p.at}
 	if r.o.Store.Positions().Timeline != p.timeline { // prepareStream left it to the first WAL
 		in.begin = func() error { return r.startStream(p, h) }
@@ -131,6 +132,13 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 		cancel(err)
 		reporting <- err
 	}()
+	higher := make(chan struct{})
+	go func() {
+		defer close(higher)
+		if r.member == "" && p.timeline == srv.timeline {
+			r.lookForHigher(sctx, s, srv)
+		}
+	}()
 	looking := make(chan error, 1)
 	go func() {
 		var err error
@@ -151,6 +159,7 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 	}
 	cancel(err)
 	reportErr, stops := <-reporting, <-looking
+	<-higher
 	if reportErr != nil {
 		return next, reportErr // the read error, if there is one, is its consequence
 	}

@@ -30,9 +30,9 @@ func (c *Config) byServer() [][]Endpoint {
 // why servers are missing, and may come beside sessions.
 func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*Session, error) {
 	c = c.now()
-	sessions, failed := c.connectAll(ctx, params, patience, c.attrs)
+	sessions, failed := c.connectAll(ctx, c.byServer(), params, patience, c.attrs)
 	if len(sessions) == 0 && c.attrs == attrsPreferStandby && errors.Is(failed, ErrNotStandby) {
-		sessions, failed = c.connectAll(ctx, params, patience, attrsAny)
+		sessions, failed = c.connectAll(ctx, c.byServer(), params, patience, attrsAny)
 	}
 	if len(failed.Attempts) > 0 {
 		return sessions, failed
@@ -40,7 +40,20 @@ func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patie
 	return sessions, nil
 }
 
-func (c *Config) connectAll(ctx context.Context, params map[string]string, patience time.Duration, attrs sessionAttrs,
+// ConnectOthers is ConnectAll without the server at e, as a Session has it.
+func (c *Config) ConnectOthers(ctx context.Context, e Endpoint, params map[string]string, patience time.Duration,
+) ([]*Session, error) {
+	c = c.now()
+	others := slices.DeleteFunc(c.byServer(), func(g []Endpoint) bool { return g[0].sameServer(e) })
+	sessions, failed := c.connectAll(ctx, others, params, patience, c.attrs)
+	if len(failed.Attempts) > 0 {
+		return sessions, failed
+	}
+	return sessions, nil
+}
+
+func (c *Config) connectAll(ctx context.Context, groups [][]Endpoint, params map[string]string, patience time.Duration,
+	attrs sessionAttrs,
 ) ([]*Session, *ConnectError) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -49,7 +62,6 @@ func (c *Config) connectAll(ctx context.Context, params map[string]string, patie
 		s      *Session
 		failed *ConnectError
 	}
-	groups := c.byServer()
 	results := make(chan result)
 	for i, g := range groups {
 		go func() {

@@ -87,11 +87,18 @@ type Upstream struct {
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`
+	Higher        *Higher   `json:"higher,omitempty" doc:"a server that shows the followed one to be an old primary"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`
 	Reports       int64     `json:"reports_total" doc:"status updates sent"`
 	LetGo         int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
 	Reconnects    int64     `json:"reconnects" doc:"connections that were lost since the start"`
 	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
+}
+
+// Higher is a server on a higher timeline, on another host of conninfo, that an election would prefer.
+type Higher struct {
+	Host     string         `json:"host" doc:"where it is"`
+	Timeline lsn.TimelineID `json:"timeline" doc:"its timeline"`
 }
 
 // Lack is WAL that is known and that a server does not have, which therefore is not followed.

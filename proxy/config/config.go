@@ -48,6 +48,7 @@ type Upstream struct {
 	Slot        SlotChoice
 	Via         string        // whom WAL comes from: primary or cluster
 	ConnectWait time.Duration // how long a client waits for a primary
+	LeaveOld    string        // what becomes of relayed sessions once the followed server is an old primary
 }
 
 // SlotChoice is upstream.slot: unset (the default name), a name, or explicitly none.
@@ -132,6 +133,13 @@ func (c *Config) SlotName() string {
 	return DefaultSlot(c.Name)
 }
 
+// The values of upstream.leave_old_primary.
+const (
+	LeaveWarn      = "warn"
+	LeaveRefuseNew = "refuse_new"
+	LeaveEnd       = "end"
+)
+
 // The values of upstream.via.
 const (
 	ViaPrimary = "primary"
@@ -180,7 +188,7 @@ func Default() *Config {
 		},
 		Slots:    Slots{Adopted: "advance", Mirror: "false", Promoted: "release"},
 		Feedback: Feedback{Settle: DefaultFeedbackSettle},
-		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait},
+		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait, LeaveOld: LeaveWarn},
 		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},
 		Auth: Auth{
 			Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders,

@@ -14,7 +14,7 @@ var other = map[string]string{
 	"name": "b", "listen": "127.0.0.1:9", "http": "127.0.0.1:10", "http_cert_file": "/x", "http_key_file": "/x",
 	"http_token_file": "/x", "http_hosts": "x", "data_dir": "/x", "log_level": "debug",
 	"log_format": "json", "upstream.conninfo": "host=db2 password=geheim", "upstream.slot": "x",
-	"upstream.via": "cluster", "upstream.connect_wait": "1s", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
+	"upstream.via": "cluster", "upstream.connect_wait": "1s", "upstream.leave_old_primary": "end", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.retain_until_standbys": "2",
 	"wal.restore_command":       "cp %f %p", "slots.auto_create": "true", "slots.idle_timeout": "1h", "slots.adopted": "keep",
 	"slots.promoted": "keep", "slots.mirror": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
