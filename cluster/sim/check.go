@@ -54,7 +54,7 @@ func (p *proxy) check(u *uplink, t lsn.Progress) {
 	if t.Write > min(p.received, u.received) || t.Flush > min(p.flushed, u.received) || t.Apply > u.received {
 		p.w.violated(ErrOwn, "%s reports %+v, but received %v and flushed %v", p.name, t, p.received, p.flushed)
 	}
-	if p.fenced >= u.tli {
+	if p.fenced >= p.w.number(u.tli) {
 		p.w.violated(ErrFence, "%s is fenced up to %d and reports on %d", p.name, p.fenced, u.tli)
 	}
 	if len(p.shadow) == 0 && len(p.forgot) < len(p.w.proxies)-1 {
@@ -92,12 +92,16 @@ func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
 		want := place{u.tli, c.next}
 		var holders []quorum.Voter
 		for _, s := range p.w.servers {
-			if s != u.s && (p.w.holds(c.standby(s), want) || c.alsoFlushed && p.w.holds(s.end(), want)) {
+			if s == u.s && s.primary {
+				continue
+			}
+			if p.w.holds(c.standby(s), want) || c.alsoFlushed && p.w.holds(s.end(), want) {
 				holders = append(holders, quorum.Voter{Name: s.name})
 			}
 		}
 		for _, q := range p.w.proxies {
-			if c.store != nil && (p.w.holds(c.store(q), want) || c.alsoFlushed && p.w.holds(q.end(), want)) {
+			if c.store != nil && (p.w.holds(c.store(q), want) || p.w.holds(q.had, want) ||
+				c.alsoFlushed && p.w.holds(q.end(), want)) {
 				holders = append(holders, quorum.Voter{Name: q.name, Store: true})
 			}
 		}
@@ -139,7 +143,7 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 		for _, x := range s.state.Sessions {
 			r := s.reports[x.Key]
 			member := slices.ContainsFunc(p.w.proxies, func(m *proxy) bool { return m.name == x.Name })
-			if !r.Streaming || r.Flush == 0 || r.Timeline != p.tli || x.Kind == vote.Standby && member {
+			if !r.Streaming || r.Flush == 0 || r.Timeline != p.number() || x.Kind == vote.Standby && member {
 				continue
 			}
 			switch at := quorum.Priority(d.Rule, quorum.Voter{Name: x.Name, Store: x.Kind == vote.Store}); {
@@ -174,7 +178,7 @@ func (w *world) acknowledged(c place) {
 
 // promoted checks every acknowledged commit against the new timeline.
 func (w *world) promoted() {
-	for t := lsn.TimelineID(1); t <= w.official; t++ {
+	for t := lsn.TimelineID(1); int(t) <= len(w.forks)+1; t++ {
 		if at, ok := w.acked[t]; ok && !w.holds(place{w.official, everywhere}, place{t, at}) {
 			w.violated(ErrLost, "timeline %d lacks the acknowledged commit at %v on timeline %d", w.official, at, t)
 		}

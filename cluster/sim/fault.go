@@ -28,6 +28,9 @@ const (
 	NoFeed           Fault = "promotion of a candidate that was not fed"
 	NoBeginning      Fault = "promotion of a candidate that lacks the beginning of the timeline that is left"
 	IgnoresBefore    Fault = "promotion by the new rule alone, while it is not settled"
+	TrustsNumbers    Fault = "a primary's WAL is ours by timeline and position"
+	AsksStoreOnly    Fault = "an empty store follows whoever has the timeline"
+	WipedIsFinal     Fault = "the end of a store that has lost WAL is final"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -36,7 +39,7 @@ func Faults() []Fault {
 	return []Fault{
 		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
-		RestartsAnywhere,
+		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, WipedIsFinal,
 	}
 }
 
@@ -67,7 +70,7 @@ func (p *proxy) bend(s vote.State) vote.State {
 func (p *proxy) twist(r vote.Report) vote.Report {
 	switch p.w.fault {
 	case OldTimelineVotes:
-		r.Timeline = p.tli
+		r.Timeline = p.number()
 	case SameNameTwice:
 		r.Distinct = p.w.recent
 	}

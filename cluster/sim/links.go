@@ -51,6 +51,9 @@ const segment = 150
 // accept is START_REPLICATION.
 func (p *proxy) accept(c client) {
 	at := c.where()
+	if p.tli == 0 || at.tli == 0 {
+		return
+	}
 	ahead := at.tli == p.tli && at.at > p.received && at.at < p.received+segment
 	if !ahead && !p.w.holds(place{p.tli, p.received}, at) {
 		return
@@ -128,7 +131,7 @@ func (d *downlink) report(r lsn.Progress) {
 		received = d.sent
 	}
 	a := ledger.Ack{
-		Incarnation: d.incarnation, Timeline: d.tli, Received: received, Sent: d.sent,
+		Incarnation: d.incarnation, Timeline: d.w.number(d.tli), Received: received, Sent: d.sent,
 		Progress: r, Streaming: d.streaming,
 	}
 	if report, send := d.p.led.Ack(d.p.clock(), a); send {
@@ -194,22 +197,23 @@ type uplink struct {
 func (p *proxy) seek() {
 	var best *server
 	for _, s := range p.w.servers {
-		if s.up && s.primary && p.w.bothWays(s.id, p.id) && s.tli >= p.tli && (best == nil || s.tli > best.tli) {
+		if s.up && s.primary && p.w.bothWays(s.id, p.id) && s.number() >= p.number() && p.accepts(s) &&
+			(best == nil || s.number() > best.number()) {
 			best = s
 		}
 	}
 	switch u := p.upstream; {
-	case best != nil && u != nil && best.tli > u.tli, !p.w.calm && u != nil && p.w.chance(80):
+	case best != nil && u != nil && best.number() > p.w.number(u.tli), !p.w.calm && u != nil && p.w.chance(80):
 		u.close(1, u.lost)
 		p.upstream = nil
 	case u == nil && p.link == nil && !p.w.calm && p.w.chance(4):
-		if q := p.w.proxies[p.w.rng.IntN(len(p.w.proxies))]; q.upstream != nil && q.tli >= p.tli {
+		if q := p.w.proxies[p.w.rng.IntN(len(p.w.proxies))]; q.upstream != nil && q.number() >= p.number() {
 			p.w.attach(q, p)
 		}
 	case u == nil && p.link == nil && best != nil:
 		p.w.after(p.w.between(2, 30), func() {
 			free := p.up && p.upstream == nil && p.link == nil
-			if free && best.up && best.primary && best.tli >= p.tli && p.w.bothWays(best.id, p.id) {
+			if free && best.up && best.primary && best.number() >= p.number() && p.w.bothWays(best.id, p.id) {
 				p.connect(best)
 			}
 		})
@@ -217,15 +221,16 @@ func (p *proxy) seek() {
 }
 
 func (p *proxy) connect(s *server) {
-	if !p.w.isAncestor(p.tli, s.tli) {
+	if !p.accepts(s) {
 		return
 	}
-	if have := (place{p.tli, p.received}); !p.w.holds(s.end(), have) {
-		if fork := p.w.common(have, s.tli); fork.at < p.reported {
-			p.w.violated(ErrLost, "%s, made by the recipe, lacks WAL from %v to %v that %s had reported",
-				s.name, fork.at, p.reported, p.name)
-			return
-		}
+	if p.lacks(s) {
+		p.w.violated(ErrLost, "%s, made by the recipe at %v, lacks WAL that was reported, by %s up to %v",
+			s.name, p.w.forks[s.tli].at, p.name, p.reported)
+		return
+	}
+	if p.tli == 0 {
+		p.begin(s)
 	}
 	p.follow(s.tli)
 	u := &uplink{

@@ -19,12 +19,12 @@ type operator struct {
 // rule until it follows the new timeline.
 func (w *world) rollOut() {
 	for _, p := range w.proxies {
-		current := p.tli == w.official && p.fenced < w.official
+		current := p.tli == w.official && p.fenced < w.number(w.official)
 		if w.op.busy || !p.up || !current || !w.bothWays(w.op.id, p.id) || p.wanted.Same(w.op.demand) {
 			continue
 		}
 		w.after(w.between(1, 500), func() {
-			if !w.op.busy && p.up && p.tli == w.official && p.fenced < w.official {
+			if !w.op.busy && p.up && p.tli == w.official && p.fenced < w.number(w.official) {
 				p.wanted = w.op.demand
 				p.obey()
 				p.step()
@@ -57,7 +57,9 @@ func (w *world) failover() {
 				w.op.known[p.id] = p.end()
 				fenced++
 			default:
-				w.op.known[p.id] = p.fence(old)
+				if end := p.fence(w.number(old)); !p.owes() {
+					w.op.known[p.id] = end
+				}
 				fenced++
 			}
 		})
@@ -95,7 +97,7 @@ func (w *world) decide(old lsn.TimelineID) {
 		if s.stopped {
 			s.stopped, s.up = false, true
 			if w.fault != RestartsAnywhere && candidate != nil {
-				s.least = w.official
+				s.least = w.number(w.official)
 			}
 		}
 	}
@@ -155,17 +157,17 @@ func (w *world) candidate(old lsn.TimelineID) (*server, place) {
 		if has || w.fault == NoFeed {
 			return s, s.end()
 		}
-		if w.source(best) {
+		if w.source(s.end(), best) {
 			return s, best
 		}
 	}
 	return nil, place{}
 }
 
-// source reports whether the operator can still get at the WAL up to end.
-func (w *world) source(end place) bool {
+// source reports whether the operator can still get at the WAL from a candidate's end up to end.
+func (w *world) source(from, end place) bool {
 	for _, p := range w.proxies {
-		if p.up && w.bothWays(w.op.id, p.id) && w.holds(p.end(), end) {
+		if p.up && w.bothWays(w.op.id, p.id) && p.oldest <= from.at && w.holds(p.end(), end) {
 			return true
 		}
 	}
@@ -179,8 +181,7 @@ func (w *world) promote(s *server, old lsn.TimelineID, end place) {
 			end = s.end()
 		}
 	}
-	w.official = lsn.TimelineID(len(w.forks) + 2)
-	w.forks[w.official] = fork{old, end.at}
+	w.official = w.branch(old, end.at, w.number(old)+1)
 	s.tli, s.flushed, s.written, s.applied = w.official, end.at, end.at, end.at
 	s.primary, s.stopped, s.up, s.link = true, false, true, nil
 	w.stats.Promotions++
@@ -202,7 +203,7 @@ func (w *world) tidyUp() {
 		on := w.common(s.end(), w.official)
 		w.log("%s is rewound from %v to %v", s.name, s.end(), on)
 		s.tli, s.flushed, s.written, s.applied = on.tli, on.at, on.at, on.at
-		s.primary, s.up, s.least = false, true, w.official
+		s.primary, s.up, s.least = false, true, w.number(w.official)
 		w.stats.Rewinds++
 	}
 	w.rollOut()

@@ -26,11 +26,16 @@ type proxy struct {
 	wanted   vote.Demand // what its configuration file says
 	tli      lsn.TimelineID
 	flushed  lsn.LSN
+	oldest   lsn.LSN         // before it the store has nothing
+	had      place           // by the store that was wiped last, for the checks: no rule helps against that
 	reported lsn.LSN         // the highest flush or apply ever told to a primary; a write may be lost in a crash
 	forgot   map[string]bool // the operator removed them, and they were not heard since
 
+	reportedOn lsn.TimelineID // the number of reported's timeline
+
 	// In memory.
 	received lsn.LSN
+	others   map[string]account // what they said last
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
@@ -44,6 +49,9 @@ type proxy struct {
 func (p *proxy) clock() time.Time { return p.w.clock(p.skew) }
 func (p *proxy) furthest() place  { return p.best }
 func (p *proxy) end() place       { return place{p.tli, p.flushed} }
+
+// number is that of the timeline.
+func (p *proxy) number() lsn.TimelineID { return p.w.number(p.tli) }
 
 // start is the beginning of a process on what the disk holds.
 func (p *proxy) start() {
@@ -65,7 +73,7 @@ func (p *proxy) start() {
 		return
 	}
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
-	p.shadow = map[string]*shadow{}
+	p.shadow, p.others = map[string]*shadow{}, map[string]account{}
 	p.store = p.w.rng.Uint64() | 1
 	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
 	if p.w.fault == NoCompare {
@@ -88,7 +96,7 @@ func (p *proxy) must(err error) {
 
 // obey takes the rule of the configuration file into use. From is all it has: it reported no more.
 func (p *proxy) obey() {
-	r, err := p.led.NextRule(p.wanted, p.tli, max(p.received, p.reported), false)
+	r, err := p.led.NextRule(p.wanted, p.number(), max(p.received, p.reported), false)
 	p.must(err)
 	if err == nil && !r.Same(p.rule.Demand) {
 		p.w.log("%s takes rule %q, zones %q, from %v", p.name, r.Names, r.Spread, r.From)
@@ -155,7 +163,9 @@ func (p *proxy) follow(t lsn.TimelineID) {
 		return
 	}
 	old := p.tli
-	p.received = p.w.common(place{old, p.received}, t).at
+	if p.w.fault != TrustsNumbers || p.number() != p.w.number(t) {
+		p.received = p.w.common(place{old, p.received}, t).at
+	}
 	p.flushed = min(p.flushed, p.received)
 	p.tli = t
 	p.w.log("%s follows timeline %d at %v", p.name, t, p.received)
@@ -166,9 +176,9 @@ func (p *proxy) follow(t lsn.TimelineID) {
 }
 
 func (p *proxy) storeAck() {
-	p.led.SetLine(uint64(p.tli), vote.Mark{Never: true}) // here a timeline's number is one line
+	p.led.SetLine(p.w.line(p.tli, p.received))
 	a := ledger.Ack{
-		Incarnation: p.store, Timeline: p.tli, Received: p.received,
+		Incarnation: p.store, Timeline: p.number(), Received: p.received,
 		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
 		Streaming: true,
 	}
@@ -199,7 +209,12 @@ func (p *proxy) broadcast() {
 	}
 	b, _, err := vote.AppendState(nil, s)
 	p.must(err)
-	p.tell(b)
+	a := p.account()
+	for _, q := range p.w.proxies {
+		if q != p {
+			p.w.datagram(p, q, b, func() { q.others[p.name] = a })
+		}
+	}
 	for _, r := range p.led.Reports() {
 		p.publish(r)
 	}
@@ -208,7 +223,7 @@ func (p *proxy) broadcast() {
 func (p *proxy) tell(message []byte) {
 	for _, q := range p.w.proxies {
 		if q != p {
-			p.w.datagram(p, q, message)
+			p.w.datagram(p, q, message, nil)
 		}
 	}
 }
@@ -239,13 +254,13 @@ func (p *proxy) step() {
 	if u == nil || u.tli != p.tli {
 		return
 	}
-	lim := p.led.Limits(p.clock(), system, p.tli)
-	if p.led.Settle(lim, p.tli, p.received) {
+	lim := p.led.Limits(p.clock(), system, p.number())
+	if p.led.Settle(lim, p.number(), p.received) {
 		p.rule.Settled, p.rule.Before = true, vote.Demand{}
 		p.broadcast()
 	}
 	if !p.rule.Settled {
-		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.tli))
+		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.number()))
 	}
 	if c := p.led.Counters(); c.Violations > 0 {
 		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
@@ -265,7 +280,7 @@ func (p *proxy) step() {
 	}
 	p.check(u, t)
 	u.last = t
-	p.reported = max(p.reported, t.Flush, t.Apply)
+	p.reported, p.reportedOn = max(p.reported, t.Flush, t.Apply), p.number()
 	p.w.stats.Reports++
 	u.send(0, func() { u.told(t) })
 }

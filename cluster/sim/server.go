@@ -45,6 +45,9 @@ func (s *server) furthestApplied() place { return s.bestApplied }
 
 func (s *server) end() place { return place{s.tli, s.flushed} }
 
+// number is that of the timeline.
+func (s *server) number() lsn.TimelineID { return s.w.number(s.tli) }
+
 // insert is a commit of some client on a running primary.
 func (s *server) insert() {
 	s.flushed += lsn.LSN(s.w.between(10, 100))
@@ -138,11 +141,11 @@ func (s *server) tick() {
 	case d == nil:
 		p := s.w.proxies[s.w.rng.IntN(len(s.w.proxies))]
 		for _, q := range s.w.proxies {
-			if s.w.fault == RestartsAnywhere && q.tli < p.tli {
+			if s.w.fault == RestartsAnywhere && q.number() < p.number() {
 				p = q
 			}
 		}
-		if p.tli >= s.least {
+		if p.number() >= s.least {
 			s.w.attach(p, s)
 		}
 	case s.w.now-d.clientHeard > timeout, !s.w.calm && s.w.chance(60):

@@ -154,7 +154,15 @@ func (w *world) nemesis() {
 	w.after(w.between(50, 900), w.nemesis)
 	p := w.proxies[w.rng.IntN(len(w.proxies))]
 	s := w.servers[w.rng.IntN(len(w.servers))]
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(15) {
+	case 14:
+		w.stale()
+	case 12:
+		w.revert()
+	case 13: // not while others might be alone to know what it had
+		if !p.up && w.mayWipe(p) {
+			p.wipe()
+		}
 	case 0:
 		if p.up {
 			p.crash(w.chance(2))
@@ -243,8 +251,13 @@ func (w *world) settle() {
 
 // rescue fails over once more when a promotion that was given up has left fences behind.
 func (w *world) rescue() {
+	if !slices.ContainsFunc(w.servers, func(s *server) bool { return s.primary && s.tli == w.official }) {
+		w.failover()
+		w.after(2000, w.rescue)
+		return
+	}
 	for _, p := range w.proxies {
-		if p.fenced >= w.official {
+		if p.fenced >= w.number(w.official) {
 			w.failover()
 			w.after(2000, w.rescue)
 			return
@@ -270,4 +283,7 @@ func (s *Stats) add(o Stats) {
 	s.Crashes += o.Crashes
 	s.Rules += o.Rules
 	s.Rewinds += o.Rewinds
+	s.Reverted += o.Reverted
+	s.Wiped += o.Wiped
+	s.Mistakes += o.Mistakes
 }

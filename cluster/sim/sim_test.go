@@ -51,7 +51,8 @@ func TestSeeds(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("soak: %d seeds from %d: %+v", n, first, sum)
-	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 || sum.Rewinds == 0) {
+	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 || sum.Rewinds == 0 ||
+		sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0) {
 		t.Errorf("these worlds prove little: %+v", sum)
 	}
 }
@@ -86,20 +87,23 @@ func TestFaults(t *testing.T) {
 		{UnsyncedFlush, ErrCovered, 0},
 		{UnsyncedStore, ErrCovered, 0},
 		{NotOwnFlush, ErrOwn, 0},
-		{SameNameTwice, ErrCovered, 0},
+		{SameNameTwice, ErrCovered, 200},
 		{OthersRules, ErrCovered, 0},
 		{StaleStates, ErrCovered, 0},
-		{OldTimelineVotes, ErrCovered, 100},
-		{ForgetsSilent, ErrFirst, 150},
-		{NoCompare, ErrCompare, 100},
+		{OldTimelineVotes, ErrCovered, 500},
+		{ForgetsSilent, ErrFirst, 50},
+		{NoCompare, ErrCompare, 50},
 		{HiddenMember, ErrCovered, 0},
 		{ForgottenFence, ErrFence, 0},
 		{EmptyFence, ErrFence, 0},
 		{NoFence, ErrLost, 0},
 		{NoFeed, ErrLost, 0},
-		{NoBeginning, ErrLost, 0},
-		{IgnoresBefore, ErrLost, 1600},
-		{RestartsAnywhere, ErrLost, 150},
+		{NoBeginning, ErrLost, 100},
+		{IgnoresBefore, ErrLost, 700},
+		{RestartsAnywhere, ErrLost, 100},
+		{TrustsNumbers, ErrLost, 0},
+		{AsksStoreOnly, ErrLost, 150},
+		{WipedIsFinal, ErrLost, 600},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()

@@ -2,17 +2,21 @@ package sim
 
 import (
 	"math"
+	"slices"
 
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// fork is where a timeline left its parent.
+// fork is where a line of WAL left its parent. A line is what bytes there are; its timeline's number is all that a
+// server says of it, and two lines may have one: of two promotions, or of a server that lost WAL and wrote other.
 type fork struct {
-	parent lsn.TimelineID
+	parent lsn.TimelineID // a line
 	at     lsn.LSN
+	number lsn.TimelineID
 }
 
-// place is the end of some WAL.
+// place is the end of some WAL. tli is a line, known to this world only.
 type place struct {
 	tli lsn.TimelineID
 	at  lsn.LSN
@@ -58,16 +62,85 @@ func (w *world) common(p place, tli lsn.TimelineID) place {
 	}
 }
 
-// isAncestor reports whether a is b or one of its ancestors.
-func (w *world) isAncestor(a, b lsn.TimelineID) bool {
-	for {
-		if a == b {
-			return true
+// number is that of a line's timeline; 0 of none.
+func (w *world) number(line lsn.TimelineID) lsn.TimelineID {
+	if f, ok := w.forks[line]; ok {
+		return f.number
+	}
+	return min(line, 1)
+}
+
+// branch makes a line that leaves parent at a position.
+func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID) lsn.TimelineID {
+	line := lsn.TimelineID(len(w.forks) + 2)
+	w.forks[line] = fork{parent, at, number}
+	return line
+}
+
+// step is one line of a history file: the timeline that was left, and where.
+type step struct {
+	number lsn.TimelineID
+	at     lsn.LSN
+}
+
+// history is what the history file of a line's timeline says, the newest first.
+func (w *world) history(line lsn.TimelineID) (all []step) {
+	for f, ok := w.forks[line]; ok; f, ok = w.forks[line] {
+		if w.number(f.parent) != f.number {
+			all = append(all, step{w.number(f.parent), f.at})
 		}
-		f, ok := w.forks[b]
-		if !ok {
+		line = f.parent
+	}
+	return all
+}
+
+// begun is the line with which a line's timeline began.
+func (w *world) begun(line lsn.TimelineID) lsn.TimelineID {
+	for f, ok := w.forks[line]; ok && w.number(f.parent) == f.number; f, ok = w.forks[line] {
+		line = f.parent
+	}
+	return line
+}
+
+// left is where the history of a line leaves a timeline's number: everywhere for its own. false: it never had it.
+func (w *world) left(line, number lsn.TimelineID) (lsn.LSN, bool) {
+	if w.number(line) == number {
+		return everywhere, true
+	}
+	for _, s := range w.history(line) {
+		if s.number == number {
+			return s.at, true
+		}
+	}
+	return 0, false
+}
+
+// continues reports whether the history of next, by its numbers, goes on from that of have.
+func (w *world) continues(have, next lsn.TimelineID) bool {
+	before, all := w.history(have), w.history(next)
+	if w.number(have) != w.number(next) {
+		at := slices.IndexFunc(all, func(s step) bool { return s.number == w.number(have) })
+		if at < 0 {
 			return false
 		}
-		b = f.parent
+		all = all[at+1:]
 	}
+	return slices.Equal(before, all)
+}
+
+// line is vote.State.Line and Mark of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
+func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Mark) {
+	print := uint64(w.number(of))
+	for _, s := range w.history(of) {
+		print = print*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
+	}
+	begun := w.begun(of)
+	f, later := w.forks[begun]
+	switch {
+	case !later:
+		return print, vote.Mark{Never: true}
+	case has <= f.at: // how it begins has yet to come
+		return print, vote.Mark{}
+	}
+	return print, vote.Mark{Print: uint64(begun)}
 }

@@ -49,7 +49,7 @@ type world struct {
 
 // Stats say what a run has gone through, so that a run that proves nothing is seen.
 type Stats struct {
-	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds int
+	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds, Reverted, Wiped, Mistakes int
 }
 
 type event struct {
@@ -122,7 +122,7 @@ func (w *world) reaches(a, b int) bool { return !w.blocked[a][b] }
 func (w *world) bothWays(a, b int) bool { return w.reaches(a, b) && w.reaches(b, a) }
 
 // datagram carries a cluster message: late, twice, in any order, or never.
-func (w *world) datagram(from, to *proxy, message []byte) {
+func (w *world) datagram(from, to *proxy, message []byte, with func()) {
 	copies := 1
 	if !w.calm && w.chance(12) {
 		copies = w.rng.IntN(3)
@@ -138,6 +138,9 @@ func (w *world) datagram(from, to *proxy, message []byte) {
 				if err != nil {
 					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
 					return
+				}
+				if with != nil {
+					with()
 				}
 				to.hear(m)
 			}

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// account is what a proxy tells the others of its WAL besides its votes.
+type account struct {
+	number             lsn.TimelineID
+	received, reported lsn.LSN // on it
+}
+
+func (p *proxy) account() account {
+	a := account{number: p.number(), received: p.received}
+	if p.reportedOn == a.number {
+		a.reported = p.reported
+	}
+	return a
+}
+
+// lost reports whether the primary s lacks WAL of its own timeline that somebody had, as far as p knows (ruling R32).
+func (p *proxy) lost(s *server) bool {
+	if p.w.fault == TrustsNumbers {
+		return false
+	}
+	known := lsn.LSN(0)
+	if p.number() == s.number() {
+		known = p.received
+	}
+	if p.w.fault != AsksStoreOnly {
+		if p.reportedOn == s.number() {
+			known = max(known, p.reported)
+		}
+		for _, q := range p.w.proxies { // in the order of the cast
+			if a, heard := p.others[q.name]; heard && a.number == s.number() {
+				known = max(known, a.received, a.reported)
+			}
+		}
+	}
+	return s.flushed < known
+}
+
+// lacks reports whether the history of s leaves a timeline below what was promised on it, as far as p knows (ruling
+// R3).
+func (p *proxy) lacks(s *server) bool {
+	if p.w.fault == AsksStoreOnly {
+		return false
+	}
+	leaves := func(number lsn.TimelineID, promised lsn.LSN) bool {
+		at, had := p.w.left(s.tli, number)
+		return promised > 0 && (!had || at < promised)
+	}
+	if leaves(p.reportedOn, p.reported) {
+		return true
+	}
+	for _, q := range p.w.proxies {
+		if a, heard := p.others[q.name]; heard && a.reported > 0 && leaves(a.number, a.reported) {
+			return true
+		}
+	}
+	return false
+}
+
+// accepts reports whether p may follow the primary s. One that the recipe has made must have everything.
+func (p *proxy) accepts(s *server) bool {
+	if p.tli != 0 && !p.w.continues(p.tli, s.tli) || p.lost(s) || p.otherBytes(s) {
+		return false
+	}
+	return s.tli == p.w.official || !p.lacks(s)
+}
+
+// otherBytes reports whether what p has is not what s has at the same positions, although their timelines agree: the
+// stream begins below the end of the store and finds out (rulings R32, R37).
+func (p *proxy) otherBytes(s *server) bool {
+	if p.w.fault == TrustsNumbers || p.number() != s.number() || p.tli == 0 {
+		return false
+	}
+	on := p.w.common(p.where(), s.tli)
+	return on.at < p.received
+}
+
+// wipe empties the WAL directory of a proxy that is down; what it has promised, its rule and its fence stay.
+func (p *proxy) wipe() {
+	p.w.log("the WAL of %s is gone, it had %v and has reported %v", p.name, p.end(), p.reported)
+	p.had = p.end()
+	p.tli, p.received, p.flushed, p.oldest = 0, 0, 0, 0
+	p.w.stats.Wiped++
+}
+
+// mayWipe reports whether all that p had, and voted for, is promised in its name as well, and what it has promised says
+// of every stale primary that it is one. Of one on the same timeline that has gone beyond that nobody could tell who
+// has no WAL.
+func (w *world) mayWipe(p *proxy) bool {
+	all := max(p.best.at, w.acked[w.official])
+	return p.reported > 0 && p.reported >= all && p.reportedOn == w.number(w.official) &&
+		!slices.ContainsFunc(w.servers, func(s *server) bool {
+			return s.primary && s.tli != w.official && s.number() == w.number(w.official)
+		})
+}
+
+// reverted reports whether a primary is about that has lost WAL.
+func (w *world) reverted() bool {
+	return slices.ContainsFunc(w.servers, func(s *server) bool {
+		f, branched := w.forks[s.tli]
+		return s.primary && branched && w.number(f.parent) == f.number
+	})
+}
+
+// stale is a promotion by mistake, of a standby that lacks what every proxy has promised: nobody may follow it. The
+// next one by the recipe gets the same number.
+func (w *world) stale() {
+	least := everywhere
+	for _, p := range w.proxies {
+		if p.reportedOn != w.number(w.official) {
+			return
+		}
+		least = min(least, p.reported)
+	}
+	for _, s := range w.servers {
+		if s.primary || !s.up || s.stopped || w.op.busy || s.tli != w.official || s.written >= least {
+			continue
+		}
+		s.stop()
+		s.tli = w.branch(s.tli, s.flushed, s.number()+1)
+		s.applied, s.primary, s.up = s.flushed, true, true
+		w.log("%s is promoted by mistake to line %d at %v", s.name, s.tli, s.flushed)
+		w.stats.Mistakes++
+		return
+	}
+}
+
+// owes reports whether p has less than it has reported: its end is not final.
+func (p *proxy) owes() bool { return p.received < p.reported && p.w.fault != WipedIsFinal }
+
+// begin is the first WAL of an empty store: from the start of the segment that s is writing.
+func (p *proxy) begin(s *server) {
+	p.tli, p.oldest = s.tli, s.flushed-min(s.flushed, p.w.offset(s.flushed))
+	p.received, p.flushed = p.oldest, p.oldest
+	p.w.log("%s begins anew at %v", p.name, p.end())
+	p.storeAck()
+}
+
+// offset is how far into a segment a position lies.
+func (w *world) offset(at lsn.LSN) lsn.LSN { return at % segment }
+
+// revert takes synced WAL from a primary: its machine comes back from an older state, and it goes on with other WAL at
+// the same positions, on the same timeline. Only what every proxy has durably is taken: what is known to those out of
+// reach alone nobody can miss.
+func (w *world) revert() {
+	for _, s := range w.servers {
+		if !s.primary || !s.up || s.tli != w.official || w.op.busy || w.reverted() {
+			continue
+		}
+		least := s.flushed
+		for _, p := range w.proxies {
+			if !p.up || p.tli != s.tli {
+				return
+			}
+			least = min(least, p.flushed)
+		}
+		begun := lsn.LSN(100)
+		if f, ok := w.forks[s.tli]; ok {
+			begun = f.at
+		}
+		if least <= begun+20 {
+			return
+		}
+		at := begun + 10 + lsn.LSN(w.rng.Int64N(int64(least-begun-20)))
+		s.crash()
+		s.tli = w.branch(s.tli, at, s.number())
+		s.flushed, s.written, s.applied = at, at, at
+		w.log("%s is reverted to %v", s.name, s.end())
+		w.stats.Reverted++
+		w.after(w.between(50, 1000), func() { s.up = s.up || !s.stopped })
+		return
+	}
+}
