@@ -83,17 +83,17 @@ func (n *Node) nameBytes(p Positions) compare.Pair {
 	return n.names.own
 }
 
-// seal tells the others of segments that have become whole: what is reported of the next one joins to them. The caller
-// holds mu.
+// seal tells the others of segments that have become whole: what is reported of the next one joins to them. The end of
+// one lies inside a record as a rule, whose bytes may be others until it is complete (ruling R36). The caller holds mu.
 func (n *Node) seal(p Positions) {
 	if n.names.seeded != p.Timeline || len(n.names.sealed) == 0 {
-		if p.Received >= p.Oldest+lsn.LSN(p.SegSize) {
+		if p.Complete >= p.Oldest+lsn.LSN(p.SegSize) {
 			n.want()
 		}
 		return
 	}
 	told := len(n.names.sealed)
-	for at := n.names.sealed[told-1].At + lsn.LSN(p.SegSize); at <= p.Received; at += lsn.LSN(p.SegSize) {
+	for at := n.names.sealed[told-1].At + lsn.LSN(p.SegSize); at <= p.Complete; at += lsn.LSN(p.SegSize) {
 		sum, ok := n.hashAt(p.Timeline, at)
 		if !ok {
 			n.names.seeded = 0 // it is read anew
@@ -141,6 +141,9 @@ func (n *Node) readHashes() {
 	}
 	for member, pairs := range lacks {
 		for _, x := range pairs[:min(len(pairs), readAtOnce)] {
+			if x.At > p.Complete {
+				continue // its bytes may yet be replaced
+			}
 			sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
 			n.mu.Lock()
 			if err == nil {

@@ -5,10 +5,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // pairOf runs two linked members with a rule that s2, which b serves, satisfies; change prepares them.
@@ -96,5 +98,23 @@ func TestAskWhoIsAhead(t *testing.T) {
 	wantLimits(t, a.Node, 90, 90, 90)
 	if !a.SameWAL("b") {
 		t.Errorf("%+v", a.bytesOf("b"))
+	}
+}
+
+// The end of a segment lies inside a record: it is told when that record is complete, as its bytes may be replaced before.
+func TestSealedUpToTheLastRecord(t *testing.T) {
+	n := memberNode(t, "ANY 1 (s2)")
+	const size = lsn.LSN(1 << 20)
+	p := Positions{System: 7, Timeline: 1, Oldest: size, Received: 3*size + 10, Complete: 3*size - 50, SegSize: lsn.SegSize(size)}
+	n.o.Store.(*fakeStore).move(1, p.Received)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names.sealed, n.names.seeded = []compare.Pair{{Timeline: 1, At: 2 * size, Sum: uint64(2 * size)}}, 1
+	if n.seal(p); len(n.names.sealed) != 1 {
+		t.Errorf("told of %v", n.names.sealed)
+	}
+	p.Complete = p.Received
+	if n.seal(p); len(n.names.sealed) != 2 || n.names.sealed[1].At != 3*size {
+		t.Errorf("told of %v", n.names.sealed)
 	}
 }

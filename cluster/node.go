@@ -50,7 +50,8 @@ type Store interface {
 	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
 	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
-	// Sealed are the hashes of the newest complete segments, n at most, oldest first. It may wait for the disk.
+	// Sealed are the hashes of the newest whole segments up to Positions.Complete, n at most, oldest first. It may wait
+	// for the disk.
 	Sealed(n int) []compare.Pair
 }
 

@@ -27,8 +27,11 @@ func (s *ownStore) ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error) {
 
 // Sealed are the newest complete segments by their hashes.
 func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
+	complete := s.store.Positions().Complete // before the digests: what ends below it stays as it is (ruling R36)
 	for _, d := range s.store.Sealed(lsn.Invalid) {
-		pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
+		if d.End <= complete {
+			pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
+		}
 	}
 	pairs = pairs[max(0, len(pairs)-n):]
 	id, ok := s.store.Identity()
@@ -36,7 +39,7 @@ func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
 		return pairs
 	}
 	size, p := lsn.LSN(id.SegSize), s.store.Positions()
-	at := id.SegSize.Floor(max(p.Flushed, 1))
+	at := id.SegSize.Floor(max(min(p.Flushed, complete), 1))
 	if len(pairs) > 0 {
 		at = pairs[0].At - size
 	}
