@@ -48,8 +48,15 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 			if t == 0 {
 				continue // nothing has come yet
 			}
-			held := false
+			held, vouched := false, false
 			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {
+				if !vouched { // as long as Watch goes on it is the same life of the same server
+					if err := r.vouch(ctx, e, system, t); err != nil {
+						complain(err)
+						return
+					}
+					vouched = true
+				}
 				r.o.Upstream.SetCurrent(e)
 				r.setPrimary(e, true)
 				if !held {

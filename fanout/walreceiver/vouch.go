@@ -1,0 +1,45 @@
+package walreceiver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// vouch finds out whether the primary at e, which writes timeline t of system, has all WAL that is known of it, before
+// clients are sent there while WAL comes from a member. It asks by SQL, so it takes no walsender, and twice before
+// it refuses, as the one that streams does (ruling R32).
+func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
+	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
+	defer cancel()
+	if r.accepted(t) {
+		return nil
+	}
+	known := r.knowledge()
+	s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
+	if err != nil {
+		return fmt.Errorf("ask the primary where it is: %w", err)
+	}
+	defer s.Close()
+	var lack *LackError
+	for range 2 {
+		res, err := s.Query(ctx, "SELECT pg_catalog.pg_current_wal_flush_lsn()")
+		if err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		row, err := oneRow(res, 1)
+		if err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		srv := server{system: system, timeline: t, history: lsn.History{Timeline: t}}
+		if srv.xlogpos, err = lsn.Parse(string(row[0])); err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		if lack = known.lack(srv); lack == nil || !lack.Lost {
+			return nil
+		}
+	}
+	return lack.refusal()
+}
