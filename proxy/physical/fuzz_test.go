@@ -18,6 +18,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
@@ -155,7 +156,7 @@ func FuzzSession(f *testing.F) {
 		hub := &smallHub{slots: map[string]bool{"x": false}}
 		conn := &saidConn{in: bytes.NewReader(said)}
 		s := &session{
-			h: &Handler{o: Options{Hub: hub, Logger: log, Settings: func() map[string]string {
+			h: &Handler{o: Options{Hub: hub, Logger: log, Voters: func() *access.Voters { return nil }, Settings: func() map[string]string {
 				return map[string]string{"wal_segment_size": "16MB", "TimeZone": "UTC"}
 			}}},
 			req: &handshake.Request{Conn: conn}, server: noSession{}, client: newClient(conn), started: time.Now(),
