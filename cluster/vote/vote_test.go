@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -52,6 +53,10 @@ func encodeBoth(t testing.TB, m any) (b []byte, older int) {
 		b, older, err = AppendReport(nil, m)
 	case State:
 		b, older, err = AppendState(nil, m)
+	case Hashes:
+		b, err = AppendHashes(nil, m)
+	case Asks:
+		b, err = AppendAsks(nil, m)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +87,34 @@ func TestRoundTrip(t *testing.T) {
 		if _, err := Decode(append(b, 0), 1); !errors.Is(err, ErrEncoding) {
 			t.Errorf("%T with a byte too many: %v", m, err)
 		}
+	}
+}
+
+// What version 2 added is nothing in version 1, and what follows it is skipped.
+func TestRoundTripOfVersion2(t *testing.T) {
+	r, _ := full()
+	r.Bytes = compare.Pair{Timeline: r.Timeline, At: 8, Sum: 9}
+	for _, m := range []any{
+		r, Hashes{}, Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}, {Timeline: 5, At: 6, Sum: 7}}},
+		Asks(nil), Asks{{Node: "proxy_b", Timeline: 1, At: 2}, {Node: "proxy_c", Timeline: 3, At: 4}},
+	} {
+		b, older := encodeBoth(t, m)
+		if got, err := Decode(append(b, "of a release to come"...), 2); err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v\nbecame %+v, %v", m, got, err)
+		}
+		if _, report := m.(Report); !report {
+			if _, err := Decode(b, 1); !errors.Is(err, ErrEncoding) {
+				t.Errorf("%T in version 1: %v", m, err)
+			}
+		}
+		for n := max(older, headerSize) + 1; n < len(b); n++ {
+			if _, err := Decode(b[:n], 2); !errors.Is(err, ErrEncoding) {
+				t.Fatalf("%T cut to %d of %d bytes: %v", m, n, len(b), err)
+			}
+		}
+	}
+	if _, err := AppendHashes(nil, Hashes{Pairs: make([]compare.Pair, compare.MaxList+1)}); !errors.Is(err, ErrEncoding) {
+		t.Errorf("too many: %v", err)
 	}
 }
 
@@ -143,6 +176,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, r))
 	f.Add(encode(f, s))
 	f.Add(encode(f, onLine(s)))
+	for _, m := range []any{Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}}}, Asks{{Node: "a", At: 2}}} {
+		b, _ := encodeBoth(f, m)
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := Decode(b, 2); err == nil {
 			whole, older := encodeBoth(t, m)
