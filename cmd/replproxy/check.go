@@ -107,6 +107,7 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 	return clienttls.Settings{
 		Mode: c.TLS.Mode, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ClientCAFile: c.TLS.ClientCAFile,
 		ClientCert: c.TLS.ClientCert, ClientName: c.TLS.ClientName,
+		CRLFile: c.TLS.CRLFile, CRLDir: c.TLS.CRLDir, MinVersion: c.TLS.MinVersion,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	a := &Authority{who: who, dir: tempDir(t, who)}
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:  x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		KeyUsage:  x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageCRLSign,
 		NotBefore: time.Now().Add(-certLife), NotAfter: time.Now().Add(certLife),
 	}
 	a.key = newKey(t)
@@ -94,6 +95,27 @@ func (a *Authority) Issue(t testing.TB, subject pkix.Name, hosts ...string) *Cer
 	c.CertFile, c.KeyFile = filepath.Join(base, "tls.crt"), filepath.Join(base, "tls.key")
 	a.Replace(t, c, c)
 	return c
+}
+
+// Revoke makes a list, in force for a day, of certificates that are good no more, and returns its file.
+func (a *Authority) Revoke(t testing.TB, certs ...*Certificate) (file string) {
+	t.Helper()
+	now := time.Now()
+	list := &x509.RevocationList{
+		Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(24 * time.Hour),
+	}
+	for _, c := range certs {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: c.Pair.Leaf.SerialNumber, RevocationTime: now,
+		})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		t.Fatalf("revoke certificates: %v", err)
+	}
+	file = filepath.Join(a.dir, "crl-"+strconv.FormatInt(now.UnixNano(), 10))
+	a.write(t, file, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+	return file
 }
 
 // Replace writes the content of with into the files of c, the certificate first.

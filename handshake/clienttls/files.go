@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/crl"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -42,7 +44,7 @@ func load(s Settings) (*tls.Config, error) {
 	c := &tls.Config{
 		Certificates:           []tls.Certificate{pair},
 		NextProtos:             []string{handshake.ALPN},
-		MinVersion:             tls.VersionTLS12,
+		MinVersion:             minVersion(s.MinVersion),
 		SessionTicketsDisabled: true,
 		// Whole records, as the server's own: small ones at the beginning help browsers.
 		DynamicRecordSizingDisabled: true,
@@ -61,7 +63,33 @@ func load(s Settings) (*tls.Config, error) {
 		err = fmt.Errorf("could not load root certificate file %q: %w", s.ClientCAFile, err)
 		return nil, &FileError{"client_ca_file", err}
 	}
+	revoked := crl.Source{File: s.CRLFile, Dir: s.CRLDir}
+	if _, err := revoked.Read(); err != nil {
+		key := "crl_dir"
+		if s.CRLFile != "" {
+			key = "crl_file"
+		}
+		return nil, &FileError{key, err}
+	}
+	if revoked.Set() {
+		// The lists are read for each certificate: they change more often than anything else, and one that cannot be
+		// read lets nobody in.
+		c.VerifyConnection = func(st tls.ConnectionState) error {
+			if len(st.PeerCertificates) == 0 {
+				return nil
+			}
+			return revoked.Check(st.VerifiedChains, time.Now())
+		}
+	}
 	return c, nil
+}
+
+// minVersion is the number of a version's word.
+func minVersion(word string) uint16 {
+	if word == TLS13 {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
 }
 
 // stamps tell whether files have changed: one per file, the zero value for one that is not there.

@@ -31,11 +31,19 @@ const (
 	DN = "dn"
 )
 
+// The values of tls.min_protocol_version, as of ssl_min_protocol_version.
+const (
+	TLS12 = "TLSv1.2"
+	TLS13 = "TLSv1.3"
+)
+
 // Settings are the tls keys of the configuration. They are comparable.
 type Settings struct {
 	Mode                            string
 	CertFile, KeyFile, ClientCAFile string // paths; no ClientCAFile: certificates are not asked for
 	ClientCert, ClientName          string
+	CRLFile, CRLDir                 string // of revoked client certificates; "": none
+	MinVersion                      string // TLSv1.2 (also "") or TLSv1.3
 }
 
 // Keeper holds what is in force. It may be used by many goroutines; nothing of it blocks beyond reading

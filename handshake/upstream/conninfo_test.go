@@ -92,7 +92,7 @@ func TestKeywords(t *testing.T) {
 	for in, want := range map[string]string{ // "" accepted, else a piece of the refusal
 		"gssencmode=disable":                  "",
 		"gssencmode=require":                  "gssencmode=require is not accepted",
-		"sslcrl=/x":                           "certificate revocation",
+		"sslcrl=/x":                           "certificate revocation list",
 		"sslcrl=''":                           "",
 		"load_balance_hosts=disable":          "",
 		"load_balance_hosts=random":           "load_balance_hosts=random",

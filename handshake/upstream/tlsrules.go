@@ -2,12 +2,15 @@ package upstream
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/replproxy/replproxy/internal/crl"
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
@@ -24,6 +27,7 @@ type tlsRules struct {
 	rootFile  string // what libpq looks for without sslrootcert
 	cert, key string // of the client; "": none
 	encrypted bool   // the key needs sslpassword: it is read once, by the library
+	revoked   crl.Source
 }
 
 // tlsRules completes sslcert and sslkey from each other as libpq does, and refuses what is weak.
@@ -51,10 +55,13 @@ func (s settings) tlsRules() (tlsRules, error) {
 	if home, err := os.UserHomeDir(); err == nil {
 		dir = filepath.Join(home, ".postgresql")
 		r.rootFile = filepath.Join(dir, "root.crt")
-		crl := filepath.Join(dir, "root.crl")
-		if _, err := os.Stat(crl); err == nil && strings.HasPrefix(r.mode, "verify") {
-			return r, fmt.Errorf("certificate revocation list %q is not honoured: remove it", crl)
-		}
+	}
+	r.revoked = crl.Source{File: s["sslcrl"], Dir: s["sslcrldir"]}
+	if own := filepath.Join(dir, "root.crl"); !r.revoked.Set() && dir != "" && exists(own) {
+		r.revoked.File = own
+	}
+	if _, err := r.revoked.Read(); err != nil {
+		return r, err
 	}
 	if s["sslcertmode"] == "disable" {
 		return r, nil
@@ -89,12 +96,13 @@ func (r tlsRules) apply(c *tls.Config) error {
 			"roots with sslrootcert=system, or change sslmode to disable server certificate verification", r.rootFile)
 	}
 	c.NextProtos = []string{alpn}
-	if r.direct {
+	if r.direct || r.revoked.Set() && c.RootCAs != nil {
+		roots := c.RootCAs
 		c.VerifyConnection = func(st tls.ConnectionState) error {
-			if st.NegotiatedProtocol != alpn {
+			if r.direct && st.NegotiatedProtocol != alpn {
 				return errNoALPN
 			}
-			return nil
+			return r.notRevoked(st, roots)
 		}
 	}
 	if r.cert != "" && !r.encrypted {
@@ -102,6 +110,27 @@ func (r tlsRules) apply(c *tls.Config) error {
 		c.GetClientCertificate = r.certificate
 	}
 	return nil
+}
+
+// notRevoked asks the lists about the server's certificate, as far as it is verified at all: without roots it is not,
+// and libpq asks no list then. They are read for each connection, as libpq does.
+func (r tlsRules) notRevoked(st tls.ConnectionState, roots *x509.CertPool) error {
+	if !r.revoked.Set() || roots == nil {
+		return nil
+	}
+	chains := st.VerifiedChains
+	if len(chains) == 0 { // sslmode=verify-ca: the library verifies by itself
+		between := x509.NewCertPool()
+		for _, c := range st.PeerCertificates[1:] {
+			between.AddCert(c)
+		}
+		var err error
+		chains, err = st.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+		if err != nil {
+			return err
+		}
+	}
+	return r.revoked.Check(chains, time.Now())
 }
 
 // certificate reads the client's own for each connection, as libpq does: certificates are renewed while

@@ -83,6 +83,7 @@ type Feedback struct {
 
 // TLS is the client leg. ClientCert and ClientName are pg_hba.conf's clientcert and clientname.
 type TLS struct {
+	CRLFile, CRLDir, MinVersion     string
 	Mode                            string // off, allow or require
 	CertFile, KeyFile, ClientCAFile string
 	ClientCert                      string // optional, verify-ca or verify-full
@@ -189,7 +190,7 @@ func Default() *Config {
 		Slots:    Slots{Adopted: "advance", Mirror: "false", Promoted: "release"},
 		Feedback: Feedback{Settle: DefaultFeedbackSettle},
 		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait, LeaveOld: LeaveWarn},
-		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn"},
+		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn", MinVersion: "TLSv1.2"},
 		Auth: Auth{
 			Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders,
 			CacheTTL: DefaultCacheTTL, CacheMaxAge: DefaultCacheMaxAge,

@@ -21,6 +21,7 @@ var other = map[string]string{
 	"synchronous_standby_names": "ANY 1 (s1)", "cluster.bind": ":7946", "cluster.advertise": "10.0.0.1:7946",
 	"synchronous_standby_zones.rule": "ANY 1 (*)", "synchronous_standby_zones.zones": "east\x00s1",
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
+	"tls.crl_file": "/x", "tls.crl_dir": "/x", "tls.min_protocol_version": "TLSv1.3",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",
 	"access": "local all all relay", "listen.access": "unix:/x\x00local all all reject",
 	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h", "auth.delay": "1s", "voters": "s1 role s1",

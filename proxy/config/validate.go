@@ -136,6 +136,11 @@ func tlsProblems(t TLS) map[string]string {
 			all["tls.clientcert"] = "needs tls.mode: require, or a client without TLS would need no certificate"
 		}
 	}
+	for key, set := range map[string]bool{"tls.crl_file": t.CRLFile != "", "tls.crl_dir": t.CRLDir != ""} {
+		if set && t.ClientCAFile == "" {
+			all[key] = "does nothing without tls.client_ca_file: no client certificate is asked for"
+		}
+	}
 	if t.ClientName != "cn" && t.ClientCert != "verify-full" {
 		all["tls.clientname"] = "does nothing without tls.clientcert: verify-full"
 	}
