@@ -50,6 +50,7 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 	}
 	k.mu.Lock()
 	f, _, _ = k.cache.look(name, time.Now())
+	k.hold = holdFor(k.hold, time.Since(now)) // the whole way, not the question alone
 	k.mu.Unlock()
 	f.Certain, f.Asked = true, true
 	sleep(ctx, until)

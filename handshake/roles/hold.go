@@ -9,14 +9,16 @@ const (
 	maxHold = 100 * time.Millisecond
 	// holdPart is the part of the way that the time goes down at each question that took less, holdStep how many times
 	// longer it gets at one that took more: a single slow answer does not make log-ins slow.
-	holdPart = 16
+	holdPart = 64
 	holdStep = 4
+	// holdMargin is the part of a question's time that is added, so that few of the next ones come later.
+	holdMargin = 4
 )
 
 // holdFor is how long answers are held back after a question that took so long: about the slowest of the last ones, so
 // that few come later. At any moment it is the same for all names, and so tells nothing of one.
 func holdFor(now, took time.Duration) time.Duration {
-	want := min(max(took, minHold), maxHold, holdStep*now)
+	want := min(max(took+took/holdMargin, minHold), maxHold, holdStep*now)
 	if want >= now {
 		return want
 	}

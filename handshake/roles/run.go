@@ -128,7 +128,6 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if !reused {
 		a.close()
 	}
-	began := time.Now()
 	r, known, err := a.ask(ctx, name)
 	if err != nil && reused && a.conn == nil {
 		r, known, err = a.ask(ctx, name)
@@ -161,7 +160,6 @@ func (a *asker) learn(ctx context.Context, name string) error {
 		k.mu.After(func() { k.log.Info("the primary answers for roles again") })
 	}
 	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt, k.silent = nil, now, time.Time{}, time.Time{}, false
-	k.hold = holdFor(k.hold, now.Sub(began))
 	k.cache.learn(name, r, known, now)
 	if n, err := strconv.Atoi(iterations); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true
