@@ -10,6 +10,6 @@
 //  1. Write never blocks and never fails.
 //  2. Lines come out whole, one write each, in the order in which they came in; a line about dropped ones stands
 //     where they are missing.
-//  3. What waits is at most two times [maxBytes].
+//  3. What waits is at most two times [maxBytes], or one longer line in place of either.
 //  4. Close waits at most as long as it was told to.
 package logqueue

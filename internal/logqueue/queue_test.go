@@ -96,6 +96,19 @@ func TestWritesFail(t *testing.T) {
 	}
 }
 
+// TestLongLine: one line that is longer than the queue comes out whole.
+func TestLongLine(t *testing.T) {
+	var out bytes.Buffer
+	q := New(Options{Out: &out, Dropped: say})
+	line := append(bytes.Repeat([]byte("x"), 2*maxBytes), '\n')
+	_, _ = q.Write(line)
+	_, _ = q.Write([]byte("y\n")) // has no room
+	go q.Run()
+	if !q.Close(time.Minute) || out.String() != string(line)+"1 dropped\n" {
+		t.Errorf("%d bytes came out", out.Len())
+	}
+}
+
 // TestClose: what waited is written, what comes later is dropped.
 func TestClose(t *testing.T) {
 	var out bytes.Buffer
