@@ -64,7 +64,7 @@ func floods() []attack {
 		{name: "flood: 64 http connections that are kept", postgres: "-", heavy: true, play: func(p *peer) {
 			p.form = speaksHTTP
 			for range 64 {
-				p.dial(p.w.http()).send([]byte("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"))
+				p.dial(p.w.http()).send([]byte("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
 				p.judge([]string{"200"})
 			}
 			p.probed()

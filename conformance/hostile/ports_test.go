@@ -25,7 +25,7 @@ func ports() []attack {
 			}
 		}})
 	}
-	const end = "Host: x\r\n\r\n"
+	const end = "Host: 127.0.0.1\r\n\r\n"
 	http("garbage", "400 closed", "\x00\x01\x02\x03\r\n\r\n")
 	http("a startup packet", "400 closed", string(parameters("user", "postgres"))+"\r\n\r\n")
 	http("TLS", "400 closed", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")

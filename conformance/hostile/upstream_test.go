@@ -24,7 +24,7 @@ const (
 	mostMemory = 400 << 20
 
 	// patience is how long the proxy may take to say what is wrong, and to follow again.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute // an upstream that is refused is asked again every half a minute
 )
 
 // TestHostileUpstream lets the primary say other things than it does. Each time the proxy must name what is wrong
