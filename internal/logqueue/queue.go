@@ -42,8 +42,8 @@ func New(o Options) *Queue {
 }
 
 // Write takes one line over. It never blocks for the reader. It always reports success: a line for which there is no
-// room, or that comes after Close, is counted as dropped. A line that is longer than all the room is taken when no other
-// waits.
+// room, or that comes after Close, is counted as dropped. A line that is longer than all the room is taken when no
+// other waits.
 func (q *Queue) Write(line []byte) (int, error) {
 	q.mu.Lock()
 	if have := len(q.waiting.text); q.closed || have > 0 && have+len(line) > maxBytes {
