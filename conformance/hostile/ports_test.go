@@ -37,6 +37,7 @@ func ports() []attack {
 	http("a body of 1 TB", "405", "POST /status HTTP/1.1\r\nContent-Length: 1000000000000\r\n"+end)
 	http("DELETE", "405", "DELETE /status HTTP/1.1\r\n"+end)
 	http("CONNECT", "405", "CONNECT 127.0.0.1:22 HTTP/1.1\r\n"+end)
+	http("another site's name", "421", "GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
 	http("a path that climbs", "404", "GET /..%2f..%2f..%2fetc/passwd HTTP/1.1\r\n"+end)
 	http("a NUL in a header", "400 closed", "GET /status HTTP/1.1\r\nX: \x00\r\n"+end)
 	http("no host", "400 closed", "GET /status HTTP/1.1\r\n\r\n")

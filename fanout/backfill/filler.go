@@ -141,6 +141,9 @@ func (f *Filler) Need(pos lsn.LSN) *Wait {
 	defer f.mu.Unlock()
 	if !ok {
 		w := &Wait{done: make(chan struct{}), err: ErrUnwanted}
+		if pos == lsn.Invalid {
+			w.err = ErrUnavailable // no server has WAL there: its first segment is never used
+		}
 		close(w.done)
 		return w
 	}
