@@ -31,13 +31,6 @@ func table() []Deviation {
 			Trace: "slots", Exchange: "all slots are in use",
 			Server: "E S ERROR | V ERROR | C 42704", Proxy: "C DROP_REPLICATION_SLOT",
 			Why: "because the slot was created",
-		}, {
-			Trace: "limits", Exchange: "all walsenders are in use",
-			Server: "E S FATAL | V FATAL | C 53300", Proxy: "R ok",
-			Why: "asked again within authentication_timeout until a walsender is free (ruling R31)",
-		}, {
-			Trace: "limits", Exchange: "all walsenders are in use",
-			Server: "closed", Why: "because the log-in goes on",
 		},
 	}
 }
