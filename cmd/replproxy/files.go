@@ -19,7 +19,7 @@ func openFiles(c *config.Config, log *slog.Logger) (descriptors.Budget, error) {
 	}
 	if sessions, fewer := files.Sessions(c.Limits.MaxConnections); fewer {
 		log.Warn("the limit of open files is too low for limits.max_connections: clients beyond it are refused",
-			"open_files", files.Limit, "sessions", sessions, "max_connections", c.Limits.MaxConnections,
+			"open_files", files.Limit, "sessions", sessions, "sessions_wanted", 2*c.Limits.MaxConnections,
 			"remedy", "raise ulimit -n or LimitNOFILE, or lower limits.max_connections")
 	}
 	return files, nil

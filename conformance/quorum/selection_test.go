@@ -71,7 +71,8 @@ type history struct {
 
 func newHistory(t *testing.T, in *pgtest.Install) *history {
 	h := &history{t: t}
-	h.primary = in.Primary(t, pgtest.Settings("wal_sender_timeout = 0", "autovacuum = off", "checkpoint_timeout = 1h"))
+	h.primary = in.Primary(t, pgtest.Settings("wal_sender_timeout = 0", "autovacuum = off",
+		"checkpoint_timeout = 1h", "wal_keep_size = 1GB"))
 	h.sql = h.primary.Connect(t)
 	h.behind = h.end()
 	h.query("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")

@@ -109,7 +109,7 @@ func TestSecretsOfAClusterStayInside(t *testing.T) {
 	get("after all that")
 
 	node := readFile(t, filepath.Join(a.DataDir, "cluster", "node.key"))
-	mock := readFile(t, filepath.Join(a.DataDir, "auth", "mock_secret"))
+	mock := readFile(t, filepath.Join(a.DataDir, "auth", "mock_cluster"))
 	secrets := []string{"PLANTED", hex.EncodeToString([]byte(mock)), base64.StdEncoding.EncodeToString([]byte(mock)), mock,
 		strings.TrimSpace(gossip), string(make([]byte, 32))}
 	for _, text := range []string{node, fmt.Sprint(verifiers)} {
@@ -134,7 +134,7 @@ func TestSecretsOfAClusterStayInside(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"cluster/node.key", "auth/roles", "auth/mock_secret"} {
+	for _, path := range []string{"cluster/node.key", "auth/roles", "auth/mock_cluster"} {
 		if st, err := os.Stat(filepath.Join(a.DataDir, path)); err != nil || st.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v, %v", path, st, err)
 		}
