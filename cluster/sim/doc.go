@@ -7,14 +7,17 @@
 //	          ├ clients: commits that wait for write, flush or apply
 //	          ├ network: delay, loss, duplication, reorder of cluster messages; TCP that stalls, resets, stays open
 //	          ├ machines: power loss (what was not synced is gone), kill, restart, clock jumps; a primary that comes
-//	          │   back with less WAL than it had synced, and writes other; a store whose WAL is wiped
-//	          └ operator: rolling changes of the rule, forget, fence and promotion by the recipe, pg_rewind; a standby
-//	              that is promoted by mistake
+//	          │   back with less WAL than it had synced, an acknowledged commit gone or not, and writes other; a
+//	          │   store whose WAL is wiped; in some worlds a member of message version 1
+//	          └ operator: rolling changes of the rule, forget, fence and promotion by the recipe, pg_rewind; a store
+//	              that is made anew; a standby that is promoted by mistake
 //
 // The shells are small models: a proxy's store is two positions, a PostgreSQL server is three. WAL is not
 // bytes but a tree of lines: two positions are the same WAL if one lies on the other's line. A line has a timeline's
 // number, which is all that servers and the ledger are told, and two lines may have one number: of a primary that lost
-// WAL, or of a promotion by mistake and the one by the recipe.
+// WAL, or of a promotion by mistake and the one by the recipe. The hash of WAL up to a position is the line that it
+// lies on, and the position: by these the real comparison (cluster/compare) tells whose votes are for other WAL (ruling
+// R32). All WAL of a world is in one segment.
 //
 // Checked after every step:
 //
@@ -29,10 +32,11 @@
 //
 // What the real node has and this one has not: saves that take time or fail (cluster.TestGlue plays them), limits that
 // are kept until something is heard, reports that come before their State, a vote that is withdrawn for want of space,
-// two holders of a name (unit tests of cluster and ledger), the last report of a primary that shuts down, hashes of
-// bytes (ruling R32; cluster), and what nobody within reach could know: a primary is reverted to where every store has
-// more, durably, and a store is wiped when all that it had is promised. Positions inside records, disk space, members
-// of two versions and standbys that attach to the primary itself are not here either.
+// two holders of a name (unit tests of cluster and ledger), the last report of a primary that shuts down, hashes that
+// are not at hand and those of sealed segments (cluster, compare), and what nobody within reach could know: of
+// acknowledged commits a primary loses only what every store has, durably, a store is wiped when all that it had is
+// promised, and where a member of message version 1 is, which has no hashes, none has other WAL at the same positions.
+// Positions inside records, disk space and standbys that attach to the primary itself are not here either.
 //
 // A [Fault] breaks one thing on purpose; a test shows that each is found. Everything is replayed by its
 // seed: the order of maps never decides anything.

@@ -30,6 +30,7 @@ const (
 	IgnoresBefore    Fault = "promotion by the new rule alone, while it is not settled"
 	TrustsNumbers    Fault = "a primary's WAL is ours by timeline and position"
 	AsksStoreOnly    Fault = "an empty store follows whoever has the timeline"
+	NamelessVotes    Fault = "members' votes count without their bytes"
 	WipedIsFinal     Fault = "the end of a store that has lost WAL is final"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
@@ -39,7 +40,7 @@ func Faults() []Fault {
 	return []Fault{
 		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
-		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, WipedIsFinal,
+		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal,
 	}
 }
 

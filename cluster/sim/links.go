@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 
+	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -126,13 +127,14 @@ func (d *downlink) report(r lsn.Progress) {
 		return
 	}
 	d.heard = d.w.now
-	received := d.p.received
-	if d.tli != d.p.tli {
-		received = d.sent
+	received, bytes := d.sent, compare.Pair{}
+	if d.tli == d.p.tli {
+		received = d.p.received
+		bytes = d.p.named(received)
 	}
 	a := ledger.Ack{
 		Incarnation: d.incarnation, Timeline: d.w.number(d.tli), Received: received, Sent: d.sent,
-		Progress: r, Streaming: d.streaming,
+		Progress: r, Streaming: d.streaming, Bytes: bytes,
 	}
 	if report, send := d.p.led.Ack(d.p.clock(), a); send {
 		d.p.publish(report)

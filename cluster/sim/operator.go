@@ -206,5 +206,10 @@ func (w *world) tidyUp() {
 		s.primary, s.up, s.least = false, true, w.number(w.official)
 		w.stats.Rewinds++
 	}
+	for _, p := range w.proxies {
+		if w.bothWays(w.op.id, p.id) && (w.calm || w.chance(3)) {
+			w.mend(p)
+		}
+	}
 	w.rollOut()
 }

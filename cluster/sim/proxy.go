@@ -21,6 +21,7 @@ type proxy struct {
 
 	// On its disk.
 	boot     uint64
+	release  int // the highest message version that it speaks
 	rule     vote.Rule
 	fenced   lsn.TimelineID
 	wanted   vote.Demand // what its configuration file says
@@ -36,6 +37,8 @@ type proxy struct {
 	// In memory.
 	received lsn.LSN
 	others   map[string]account // what they said last
+	boots    map[string]uint64  // of each member that was heard: with a new one its connection is another
+	equal    map[string]lsn.LSN // how far each was compared equal at the last look
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
@@ -73,7 +76,8 @@ func (p *proxy) start() {
 		return
 	}
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
-	p.shadow, p.others = map[string]*shadow{}, map[string]account{}
+	p.shadow, p.others, p.boots = map[string]*shadow{}, map[string]account{}, map[string]uint64{}
+	p.equal = map[string]lsn.LSN{}
 	p.store = p.w.rng.Uint64() | 1
 	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
 	if p.w.fault == NoCompare {
@@ -180,7 +184,7 @@ func (p *proxy) storeAck() {
 	a := ledger.Ack{
 		Incarnation: p.store, Timeline: p.number(), Received: p.received,
 		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
-		Streaming: true,
+		Streaming: true, Bytes: p.named(p.received),
 	}
 	if p.w.fault == UnsyncedStore {
 		a.Flush = a.Write
@@ -196,9 +200,9 @@ func (p *proxy) storeAck() {
 
 // publish sends a report to every other node.
 func (p *proxy) publish(r vote.Report) {
-	b, _, err := vote.AppendReport(nil, r)
+	b, older, err := vote.AppendReport(nil, r)
 	p.must(err)
-	p.tell(b)
+	p.tell(message{b, older}, nil)
 }
 
 func (p *proxy) broadcast() {
@@ -207,33 +211,40 @@ func (p *proxy) broadcast() {
 	if s.Rule.Generation > p.rule.Generation {
 		p.rule.Generation = s.Rule.Generation
 	}
-	b, _, err := vote.AppendState(nil, s)
+	b, older, err := vote.AppendState(nil, s)
 	p.must(err)
 	a := p.account()
-	for _, q := range p.w.proxies {
-		if q != p {
-			p.w.datagram(p, q, b, func() { q.others[p.name] = a })
-		}
-	}
+	p.tell(message{b, older}, func(q *proxy) { q.others[p.name] = a })
+	p.tell(p.hashes(), nil)
 	for _, r := range p.led.Reports() {
 		p.publish(r)
 	}
 }
 
-func (p *proxy) tell(message []byte) {
+// tell sends a message to every other node. What with does there comes with it.
+func (p *proxy) tell(m message, with func(*proxy)) {
 	for _, q := range p.w.proxies {
 		if q != p {
-			p.w.datagram(p, q, message, nil)
+			p.w.datagram(p, q, m, with)
 		}
 	}
 }
 
-// hear takes a message of another node.
-func (p *proxy) hear(m any) {
+// hear takes a message that another node has sent since it started for the boot-th time.
+func (p *proxy) hear(from *proxy, boot uint64, m any) {
+	if _, state := m.(vote.State); !state && boot != p.boots[from.name] {
+		return // its connection is another one now, or the State that begins it has yet to come
+	}
 	p.notice(m)
 	switch m := m.(type) {
 	case vote.State:
+		p.connected(from, m.Boot)
 		p.must(p.led.Merge(p.clock(), p.bend(m)))
+	case vote.Hashes:
+		p.led.Hashes(from.name, m.Oldest, m.Pairs)
+	case vote.Asks:
+		p.answer(from, m)
+		return
 	case vote.Report:
 		if !p.led.Report(p.clock(), p.twist(m)) {
 			return
@@ -250,6 +261,7 @@ func (p *proxy) step() {
 	if p.led.State().Seq != p.said {
 		p.broadcast()
 	}
+	p.compare()
 	u := p.upstream
 	if u == nil || u.tli != p.tli {
 		return
@@ -326,6 +338,7 @@ func (p *proxy) tick() {
 	}
 	p.broadcast()
 	p.step()
+	p.ask()
 }
 
 // The client's side of a downlink to another proxy.

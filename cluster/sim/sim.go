@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -45,8 +46,11 @@ func newWorld(seed uint64, fault Fault) *world {
 	for i := range 1 + w.rng.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
 			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100,
-			best: place{1, 100}, forgot: map[string]bool{},
+			best: place{1, 100}, forgot: map[string]bool{}, release: link.Newest,
 		})
+	}
+	if w.chance(8) {
+		w.proxies[0].release = link.Oldest
 	}
 	w.op.id = len(w.servers) + len(w.proxies)
 	for range w.op.id + 1 {
@@ -154,7 +158,13 @@ func (w *world) nemesis() {
 	w.after(w.between(50, 900), w.nemesis)
 	p := w.proxies[w.rng.IntN(len(w.proxies))]
 	s := w.servers[w.rng.IntN(len(w.servers))]
-	switch w.rng.IntN(15) {
+	what := w.rng.IntN(17)
+	if w.fault == IgnoresBefore {
+		what = min(what, 11) // more often than elsewhere a failover meets a rule that has just changed
+	}
+	switch what {
+	case 15, 16:
+		w.split()
 	case 14:
 		w.stale()
 	case 12:
@@ -214,7 +224,7 @@ func (w *world) nemesis() {
 			}
 		}
 		if w.fault == IgnoresBefore && !w.op.busy {
-			w.op.demand = w.anyDemand() // more often than elsewhere a failover meets a rule that has just changed
+			w.op.demand = w.anyDemand()
 			w.rollOut()
 		}
 		w.after(w.between(0, 400), w.failover)
@@ -286,4 +296,7 @@ func (s *Stats) add(o Stats) {
 	s.Reverted += o.Reverted
 	s.Wiped += o.Wiped
 	s.Mistakes += o.Mistakes
+	s.Split += o.Split
+	s.Mended += o.Mended
+	s.Differed += o.Differed
 }

@@ -52,7 +52,7 @@ func TestSeeds(t *testing.T) {
 	all.Wait()
 	t.Logf("soak: %d seeds from %d: %+v", n, first, sum)
 	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 || sum.Rewinds == 0 ||
-		sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0) {
+		sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0 || sum.Split == 0 || sum.Differed == 0 || sum.Mended == 0) {
 		t.Errorf("these worlds prove little: %+v", sum)
 	}
 }
@@ -89,8 +89,8 @@ func TestFaults(t *testing.T) {
 		{NotOwnFlush, ErrOwn, 0},
 		{SameNameTwice, ErrCovered, 200},
 		{OthersRules, ErrCovered, 0},
-		{StaleStates, ErrCovered, 0},
-		{OldTimelineVotes, ErrCovered, 500},
+		{StaleStates, ErrCovered, 100},
+		{OldTimelineVotes, ErrCovered, 800},
 		{ForgetsSilent, ErrFirst, 50},
 		{NoCompare, ErrCompare, 50},
 		{HiddenMember, ErrCovered, 0},
@@ -98,12 +98,13 @@ func TestFaults(t *testing.T) {
 		{EmptyFence, ErrFence, 0},
 		{NoFence, ErrLost, 0},
 		{NoFeed, ErrLost, 0},
-		{NoBeginning, ErrLost, 100},
-		{IgnoresBefore, ErrLost, 700},
+		{NoBeginning, ErrLost, 1900},
+		{IgnoresBefore, ErrLost, 0},
 		{RestartsAnywhere, ErrLost, 100},
 		{TrustsNumbers, ErrLost, 0},
 		{AsksStoreOnly, ErrLost, 150},
-		{WipedIsFinal, ErrLost, 600},
+		{NamelessVotes, ErrCovered, 0},
+		{WipedIsFinal, ErrLost, 2700},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()

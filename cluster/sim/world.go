@@ -50,6 +50,7 @@ type world struct {
 // Stats say what a run has gone through, so that a run that proves nothing is seen.
 type Stats struct {
 	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds, Reverted, Wiped, Mistakes int
+	Split, Mended, Differed                                                                                   int
 }
 
 type event struct {
@@ -121,9 +122,22 @@ func (w *world) reaches(a, b int) bool { return !w.blocked[a][b] }
 
 func (w *world) bothWays(a, b int) bool { return w.reaches(a, b) && w.reaches(b, a) }
 
+// message is an item as a link carries it.
+type message struct {
+	b     []byte
+	older int // so much of it goes to a member of message version 1; none: it does not get it
+}
+
 // datagram carries a cluster message: late, twice, in any order, or never.
-func (w *world) datagram(from, to *proxy, message []byte, with func()) {
-	copies := 1
+func (w *world) datagram(from, to *proxy, m message, with func(*proxy)) {
+	version := min(from.release, to.release)
+	if version == link.Oldest {
+		m.b = m.b[:m.older]
+	}
+	if len(m.b) == 0 {
+		return
+	}
+	boot, copies := from.boot, 1
 	if !w.calm && w.chance(12) {
 		copies = w.rng.IntN(3)
 	}
@@ -134,15 +148,15 @@ func (w *world) datagram(from, to *proxy, message []byte, with func()) {
 		}
 		w.after(delay, func() {
 			if to.up && w.reaches(from.id, to.id) {
-				m, err := vote.Decode(message, link.Newest)
+				m, err := vote.Decode(m.b, version)
 				if err != nil {
 					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
 					return
 				}
 				if with != nil {
-					with()
+					with(to)
 				}
-				to.hear(m)
+				to.hear(from, boot, m)
 			}
 		})
 	}
