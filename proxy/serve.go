@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -123,7 +124,11 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	session.SetState(StateEnding)
 	if errors.Is(context.Cause(ctx), errGaveWay) {
 		s.refusals.add(ReasonCrowded)
-		err = Tell(errTooManyClients().WithDetail("Others wait, and this one had not logged in.").WithCause(errGaveWay))
+		why := errGaveWay
+		if isGuess(err) {
+			why = fmt.Errorf("%w: %w", errGaveWay, err) // which still counts
+		}
+		err = Tell(errTooManyClients().WithDetail("Others wait, and this one had not logged in.").WithCause(why))
 	}
 	if e := owed(err); e != nil {
 		session.Refused(e)

@@ -34,6 +34,12 @@ const maxSteps = 3
 // errLength is a message that is longer than any.
 var errLength = errors.New("invalid message length")
 
+// errGuess is in the chain of what a client is told whose proof is not right, or could not be.
+var errGuess = errors.New("the proof is wrong")
+
+// isGuess reports whether err is about a wrong proof, whatever SQLSTATE the client gets.
+func isGuess(err error) bool { return errors.Is(err, errGuess) }
+
 // errHungUp is a client that left within the exchange.
 var errHungUp = errors.New("the client left during authentication")
 
@@ -53,10 +59,14 @@ func (s *Server) verify(ctx context.Context, req *handshake.Request) (*roles.Ver
 		_ = conn.SetDeadline(time.Time{})
 	} else if !errors.Is(err, errHungUp) { // ctx struck, whatever else seems to be wrong
 		_ = conn.SetDeadline(time.Time{})
-		err = Tell(errAuthenticationTimeout())
+		told := errAuthenticationTimeout()
 		if context.Cause(ctx) != context.DeadlineExceeded {
-			err = Tell(errShutdown())
+			told = errShutdown()
 		}
+		if isGuess(err) {
+			told = told.WithCause(err) // which still counts
+		}
+		err = Tell(told)
 	}
 	if err != nil {
 		return nil, err
@@ -148,9 +158,9 @@ func (s *Server) wrongPassword(ctx context.Context, user string, found roles.Fou
 		s.o.Roles.Doubt(user)
 	}
 	found = s.o.Roles.Find(ctx, user)
-	cause := errors.New("the proof is wrong")
+	cause := errGuess
 	if why != "" {
-		cause = errors.New(why)
+		cause = fmt.Errorf("%w: %s", errGuess, why)
 	}
 	if !found.Certain {
 		return pgerror.Fatal(pgerror.CannotConnectNow, "cannot connect to the primary").

@@ -208,7 +208,8 @@ func TestSCRAMWithoutPrimary(t *testing.T) {
 func scramWithoutPrimary(t *testing.T, ttl time.Duration) {
 	s := scramPrimary(t, pgtest.Need(t, 15))
 	keeper := ask(t, s, func(o *roles.Options) { o.TTL = ttl })
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: keeper})
+	delay := 300 * time.Millisecond
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: keeper, Limits: proxy.Limits{AuthDelay: delay}})
 	if _, err := pgtest.Query(t.Context(), w.conninfo("user=alice", "password=wonder"), "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
@@ -224,14 +225,27 @@ func scramWithoutPrimary(t *testing.T, ttl time.Duration) {
 		return c
 	}
 	const first = "n,,n=,r=abc"
-	known := odd(t, dial(), "alice", sasl(plain, first), p("c=biws,r=NONCE,p="+zeros))
-	unknown := odd(t, dial(), "nobody", sasl(plain, first), p("c=biws,r=NONCE,p="+zeros))
+	guess := func(role string) string {
+		began := time.Now()
+		answer := odd(t, dial(), role, sasl(plain, first), p("c=biws,r=NONCE,p="+zeros))
+		if took := time.Since(began); took < delay {
+			t.Errorf("a guess at %s took %v", role, took)
+		}
+		return answer
+	}
+	known, unknown := guess("alice"), guess("nobody")
+	if log := w.log.String(); w.Counts().Failures != 2 || strings.Count(log, "log-in failed") != 2 {
+		t.Errorf("%d failures\n%s", w.Counts().Failures, log)
+	}
 	if known != unknown || !strings.Contains(known, `57P03 "cannot connect to the primary" "The password could not be verified`) {
 		t.Errorf("known role:\n%s\nunknown role:\n%s", known, unknown)
 	}
 	_, err := pgtest.Query(t.Context(), w.conninfo("user=alice", "password=wonder"), "SELECT 1")
 	if sqlState(err) != "57P03" || strings.Contains(fmt.Sprint(err), "could not be verified") {
 		t.Errorf("right password: %v", err)
+	}
+	if w.Counts().Failures != 2 {
+		t.Errorf("%d failures with a right password", w.Counts().Failures)
 	}
 }
 
