@@ -38,20 +38,48 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Prepare makes dir when it is missing, judges it, and closes one that is empty to others, as initdb does. It must be
-// called before anything below dir is read.
-func Prepare(dir string) error {
+// Prepare makes dir when it is missing, closes one that is ours and empty to others, as initdb does, and judges it
+// then: nobody else can put anything there any more. It must be called before anything below dir is read.
+func Prepare(dir string) error { return prepare(dir, empty) }
+
+// prepare is Prepare, which asks whether a directory is empty by isEmpty.
+func prepare(dir string, isEmpty func(string) bool) error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return err
 	}
-	if err := Judge(dir, os.Geteuid()); err != nil {
+	user := os.Geteuid()
+	info, err := os.Stat(dir)
+	if err != nil {
 		return err
 	}
-	info, err := os.Stat(dir)
-	if err == nil && info.Mode().Perm()&foreign != 0 {
-		err = os.Chmod(dir, mode)
+	if info.IsDir() && Owner(info) == user && info.Mode().Perm()&foreign != 0 && isEmpty(dir) {
+		if err := os.Chmod(dir, mode); err != nil {
+			return err
+		}
+		if !isEmpty(dir) { // somebody was quicker: what is there is not believed, now or at the next start
+			return errors.Join(errInvalidMode(dir), os.Chmod(dir, info.Mode().Perm()))
+		}
 	}
-	return err
+	return Judge(dir, user)
+}
+
+func errOwner(dir string, owner, user int) *Error {
+	hint := fmt.Sprintf("replproxy must be started by the user that owns the data directory (uid %d), not by uid %d.",
+		owner, user)
+	if owner == 0 { // as the root of a file system is
+		hint = fmt.Sprintf("The data directory belongs to root, and replproxy runs as uid %d. If it is a mount point, "+
+			"name a directory below it that belongs to uid %d; or else: chown %d %s", user, user, user, dir)
+	}
+	return &Error{Message: fmt.Sprintf("data directory \"%s\" has wrong ownership", dir), Hint: hint}
+}
+
+func errInvalidMode(dir string) *Error {
+	return &Error{
+		Message: fmt.Sprintf("data directory \"%s\" has invalid permissions", dir),
+		Detail:  "Permissions should be u=rwx (0700) or u=rwx,g=rx (0750).",
+		Hint: fmt.Sprintf("Others could have written to it. If nobody has: chmod 0700 %s (replproxy "+
+			"up to v0.1.0 did not look).", dir),
+	}
 }
 
 // empty reports whether nothing is in a directory.
@@ -76,18 +104,9 @@ func Judge(dir string, user int) error {
 	case !info.IsDir():
 		return &Error{Message: fmt.Sprintf("specified data directory \"%s\" is not a directory", dir)}
 	case Owner(info) != user:
-		return &Error{
-			Message: fmt.Sprintf("data directory \"%s\" has wrong ownership", dir),
-			Hint: fmt.Sprintf("replproxy must be started by the user that owns the data directory (uid %d), not by "+
-				"uid %d.", Owner(info), user),
-		}
+		return errOwner(dir, Owner(info), user)
 	case info.Mode().Perm()&foreign != 0 && !empty(dir):
-		return &Error{
-			Message: fmt.Sprintf("data directory \"%s\" has invalid permissions", dir),
-			Detail:  "Permissions should be u=rwx (0700) or u=rwx,g=rx (0750).",
-			Hint: fmt.Sprintf("Others could have written to it. If nobody has: chmod 0700 %s (replproxy "+
-				"up to v0.1.0 did not look).", dir),
-		}
+		return errInvalidMode(dir)
 	}
 	// The walk begins at a directory, where dir is a link to one as well.
 	return filepath.WalkDir(dir+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {

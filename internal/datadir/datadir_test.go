@@ -28,7 +28,7 @@ func TestJudge(t *testing.T) {
 		{"the world may read", chmod("", 0o705), "chmod 0700"},
 		{"the world may enter", chmod("", 0o701), "has invalid permissions"},
 		{"another's", chown("", other), `has wrong ownership; HINT: replproxy must be started by the user that owns`},
-		{"root's", chown("", 0), "has wrong ownership"},
+		{"root's", chown("", 0), "name a directory below it"},
 		{"a file of root", chown("auth/roles", 0), ""},
 		{"a file of another", chown("auth/roles", other), `auth/roles" has wrong ownership`},
 		{"a directory of another", chown("auth", other), `auth" has wrong ownership`},
@@ -84,6 +84,27 @@ func TestPrepare(t *testing.T) {
 	}
 	if err := Judge(file, os.Geteuid()); err == nil || !strings.Contains(err.Error(), "is not a directory") {
 		t.Errorf("a file: %v", err)
+	}
+}
+
+// TestPrepareIsRaced: what another puts into an empty directory before it is closed is not believed, then or later.
+func TestPrepareIsRaced(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o777))
+	first := true
+	err := prepare(dir, func(dir string) bool {
+		was := empty(dir)
+		if first {
+			first = false
+			must(t, os.Mkdir(filepath.Join(dir, "auth"), 0o700))
+		}
+		return was
+	})
+	for _, err := range []error{err, Prepare(dir)} {
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), "has invalid permissions") {
+			t.Errorf("an empty directory that was not empty any more: %v", err)
+		}
 	}
 }
 

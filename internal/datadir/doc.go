@@ -3,6 +3,9 @@
 //	Prepare(dir) ── is missing ──► made, 0700
 //	     │ is there
 //	     ▼
+//	ours, and empty ──► closed to others first, 0700; refused if somebody was quicker
+//	     │
+//	     ▼
 //	Judge(dir) ──► owner and mode, as PostgreSQL judges its own (0700 or 0750)
 //	     │
 //	     ▼
