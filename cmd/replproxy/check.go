@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -44,6 +45,9 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := readKeys(c); err != nil {
+			return err
+		}
 		if _, _, err := openHTTP(c, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
@@ -52,7 +56,7 @@ func checkCommand() *cobra.Command {
 		s := setup(c, up, secure.Certificate())
 		facts := preflight.Gather(ctx, up, s)
 		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
-		checks := append(preflight.Judge(s, facts), exposureChecks(c)...)
+		checks := append(preflight.Judge(s, facts), exposureChecks(c, up, *file, os.Geteuid())...)
 		if *asJSON {
 			err = printJSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {

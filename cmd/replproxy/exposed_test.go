@@ -48,6 +48,17 @@ func TestOpenSecrets(t *testing.T) {
 			tc.want != "" && (code != 2 || !strings.Contains(errs, tc.want)) || strings.Contains(errs, "geheim") {
 			t.Errorf("%s: exit code %d\n%s", tc.name, code, errs)
 		}
+		if tc.name == "token" {
+			continue // unusable for check as well
+		}
+		_, out, errs := program(t, nil, append([]string{"check", "--http", "", "--data-dir", filepath.Join(dir, "d")}, tc.args...)...)
+		if told := strings.Contains(out, "fail  secrets") && strings.Contains(out, tc.want) && strings.Contains(out, "→ chmod 0600 "); told != (tc.want != "") ||
+			strings.Contains(out+errs, "geheim") {
+			t.Errorf("check of %s:\n%s%s", tc.name, out, errs)
+		}
+		if root := strings.Contains(out, "warn  user") && strings.Contains(out, "--allow-root"); root != (os.Geteuid() == 0) {
+			t.Errorf("check by uid %d:\n%s", os.Geteuid(), out)
+		}
 	}
 	_, out, _ := program(t, nil, "check", "--http", "10.0.0.1:1", "--data-dir", filepath.Join(dir, "d"), "--upstream", conninfo+" password=geheim")
 	if !strings.Contains(out, "warn  secrets") || !strings.Contains(out, "arguments of this process") || strings.Contains(out, "geheim") {
