@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,42 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/proxy"
 )
+
+// TestLinesOfStrangers: clients that do not log in cannot fill the log, and what others do there is still told.
+func TestLinesOfStrangers(t *testing.T) {
+	s := scramPrimary(t, pgtest.Need(t, 15))
+	access := rules(t, "host all rejected all reject", "host all all all scram-sha-256")
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, nil), Access: access})
+	const flood, lines = 100, 2 * 20 // per kind: a window may end meanwhile
+	for range flood {
+		for _, role := range []string{"rejected", "nobody"} {
+			c, err := net.Dial("tcp", w.tcp())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if role == "rejected" {
+				odd(t, c, role, "", "")
+			} else {
+				odd(t, c, role, sasl("SCRAM-SHA-256", "n,,n=,r=abc"), p("c=biws,r=NONCE,p="+zeros))
+			}
+		}
+	}
+	if _, err := pgtest.Query(t.Context(), w.conninfo("user=alice", "password=wonder"), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.WaitFor(t, patience, "the end of the session that logged in", func() (bool, error) {
+		return strings.Contains(w.log.String(), "why=closed class=regular user=alice"), nil
+	})
+	log := w.log.String()
+	for _, line := range []string{"connection refused", "log-in failed", "session ended"} {
+		if n := strings.Count(log, line); n < 20 || n > lines+1 {
+			t.Errorf("%q: %d lines for %d strangers", line, n, flood)
+		}
+	}
+	if n := w.Counts().Failures; n != flood || !strings.Contains(log, "msg=authenticated") {
+		t.Errorf("%d failures of %d", n, flood)
+	}
+}
 
 // TestAudit: who has logged in, by which method and rule, and who has failed to, at the time; guesses wait for
 // auth.delay, and nobody else does.

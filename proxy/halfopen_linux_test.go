@@ -57,7 +57,7 @@ func TestHalfOpenClientIsCleanedUp(t *testing.T) {
 	<-ended
 	<-upstreamEnded
 	pgtest.WaitFor(t, patience, "the sessions' end", func() (bool, error) { return len(w.Sessions()) == 0, nil })
-	if !strings.Contains(w.log.String(), "client: read:") {
-		t.Error("the log does not say who broke")
-	}
+	pgtest.WaitFor(t, patience, "the line that says who broke", func() (bool, error) {
+		return strings.Contains(w.log.String(), "client: read:"), nil
+	})
 }

@@ -93,7 +93,11 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 			if ctx.Err() == nil && !descriptors.IsShort(err) {
 				s.outage.found(began)
 			}
-			log.Warn("cannot connect to the primary", "err", err)
+			if session.proved.Load() {
+				log.Warn("cannot connect to the primary", "err", err)
+			} else {
+				s.dialLines.say(log, slog.LevelWarn, "cannot connect to the primary", "err", err)
+			}
 			if descriptors.IsShort(err) {
 				return Tell(errTooManyClients().WithDetail("replproxy has too many open files.").WithCause(err))
 			}

@@ -32,7 +32,7 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 			err = errCrowdedOut
 		}
 		s.refusals.add(reasonOf(err))
-		s.logNoStartup(conn, err)
+		s.logRefused(conn, err)
 		var refused *handshake.RefusedError
 		if errors.As(err, &refused) {
 			linger(refused.Conn)
@@ -42,10 +42,8 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 	defer req.Conn.Close() // within TLS, where there is some
 	if req.Class == handshake.Cancel {
 		if err := s.cancel(s.startups.ctx, req); err != nil {
-			if dropped, ok := s.cancelLines.admit(); ok {
-				s.log.Info("cancel request not delivered", "peer", addrString(conn.RemoteAddr()), "err", err,
-					"lines_dropped", dropped)
-			}
+			s.cancelLines.say(s.log, slog.LevelInfo, "cancel request not delivered",
+				"peer", addrString(conn.RemoteAddr()), "err", err)
 		}
 		return
 	}
@@ -55,7 +53,7 @@ func (s *Server) serve(conn net.Conn, at string, leaveStarting func() bool, leav
 	}
 	if e := decision.Refusal; e != nil {
 		s.refusals.add(ReasonAccess)
-		s.logNoSession(conn, e)
+		s.logRefused(conn, e)
 		respond(req.Conn, e)
 		return
 	}
@@ -101,7 +99,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	session.leave = func() { end(errOldPrimary) }
 	if why, e := s.sessions.add(session, *s.limits.Load()); e != nil {
 		s.refusals.add(why)
-		s.logNoSession(req.Conn, e)
+		s.logRefused(req.Conn, e)
 		respond(req.Conn, e)
 		return
 	}
@@ -113,7 +111,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 		s.sessions.remove(session)
 		_ = req.Conn.Close()
 		if ended {
-			logEnd(log, session, err)
+			s.logEnd(log, session, err)
 		}
 	}()
 	log.Debug("session began", "class", session.class.String(), "user", session.user,
@@ -136,8 +134,9 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	}
 }
 
-// logEnd is the one line about a session's end. Losing a client is everyday life.
-func logEnd(log *slog.Logger, session *Session, err error) {
+// logEnd is the one line about a session's end. Losing a client is everyday life. Only so many are written about those
+// that have not logged in.
+func (s *Server) logEnd(log *slog.Logger, session *Session, err error) {
 	info := session.Info()
 	why := "closed"
 	if err != nil {
@@ -149,32 +148,22 @@ func logEnd(log *slog.Logger, session *Session, err error) {
 	if info.Class != handshake.PhysicalWalsender { // their bytes are counted by the hub, per standby
 		attrs = append(attrs, "from_client", info.FromClient, "to_client", info.ToClient)
 	}
-	log.Info("session ended", attrs...)
+	if session.proved.Load() {
+		log.Info("session ended", attrs...)
+	} else {
+		s.endLines.say(log, slog.LevelInfo, "session ended", attrs...)
+	}
 }
 
-// logNoStartup is the line about a connection that did not say who it is. Anybody who reaches the port can cause
-// them, so that only so many are written.
-func (s *Server) logNoStartup(conn net.Conn, err error) {
+// logRefused is the one line about a connection that became no session. Anybody who reaches the port can cause them, so
+// that only so many are written. A peer that said nothing is a health check.
+func (s *Server) logRefused(conn net.Conn, err error) {
+	attrs := []any{"peer", addrString(conn.RemoteAddr()), "err", err}
 	if errors.Is(err, handshake.ErrNoData) {
-		s.logNoSession(conn, err)
+		s.log.Debug("connection refused", attrs...)
 		return
 	}
-	if dropped, ok := s.lines.admit(); ok {
-		if dropped > 0 {
-			s.log.Info("more connections were refused than are logged", "lines_dropped", dropped)
-		}
-		s.logNoSession(conn, err)
-	}
-}
-
-// logNoSession is the one line about a connection that became no session. A peer that said nothing
-// is a health check.
-func (s *Server) logNoSession(conn net.Conn, err error) {
-	level := slog.LevelInfo
-	if errors.Is(err, handshake.ErrNoData) {
-		level = slog.LevelDebug
-	}
-	s.log.Log(s.startups.ctx, level, "connection refused", "peer", addrString(conn.RemoteAddr()), "err", err)
+	s.lines.say(s.log, slog.LevelInfo, "connection refused", attrs...)
 }
 
 // contain keeps a panic within its session.

@@ -28,8 +28,9 @@ type Server struct {
 	// cancelTurns are for keys that were issued here, strangeCancelTurns for others.
 	cancelTurns, strangeCancelTurns *cancelTurns
 	starting                        starting
-	lines                           quota // of log lines that strangers cause; cancelLines: by cancel requests
-	cancelLines                     quota
+	// Quotas of log lines that strangers cause, one for each kind, so that none hides another: of refused connections,
+	// by cancel requests, of log-ins that failed, of sessions that end before a log-in, and without a primary for one.
+	lines, cancelLines, failureLines, endLines, dialLines quota
 
 	// The groups end one after the other: see drain.go.
 	startups, relays, physicals *group
@@ -174,10 +175,8 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 
 // warnShort says, a bounded number of times, that there is no descriptor for a client.
 func (s *Server) warnShort(conn net.Conn) {
-	if dropped, ok := s.lines.admit(); ok {
-		s.log.Warn("too many open files: a connection is refused",
-			"peer", addrString(conn.RemoteAddr()), "lines_dropped", dropped)
-	}
+	s.lines.say(s.log, slog.LevelWarn, "too many open files: a connection is refused",
+		"peer", addrString(conn.RemoteAddr()))
 }
 
 // MakeRoom ends a connection that says nothing, or else one that has not logged in, so that its descriptors are free
