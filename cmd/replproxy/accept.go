@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/internal/durable"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -50,11 +51,7 @@ func acceptTimelineCommand() *cobra.Command {
 			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", *dir, err)
 		}
 		path := filepath.Join(*dir, acceptName)
-		err = vfs.WriteFile(vfs.OS{}, path, []byte(args[0]+"\n"))
-		if err == nil {
-			err = readable(path)
-		}
-		if err != nil {
+		if err := durable.WriteFile(readable{}, path, []byte(args[0]+"\n")); err != nil {
 			return fmt.Errorf("accept timeline %s: %w", args[0], err)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "timeline %s will be followed, within half a minute by a proxy that runs\n",
@@ -64,14 +61,21 @@ func acceptTimelineCommand() *cobra.Command {
 	return cmd
 }
 
-// readable lets everybody read a file, since the proxy may be another user than root, who is asking here. A symbolic
-// link that the proxy's user has put there meanwhile is not followed.
-func readable(path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|datadir.NoFollow, 0)
+// readable is a file system whose new files everybody may read, since the proxy may be another user than root, who is
+// asking here. The mode is set by the handle that was made, before the file has its name: whoever may rename files in
+// the directory cannot have that of another file changed.
+type readable struct{ durable.OS }
+
+// Create makes a new file in place of what is there.
+func (r readable) Create(name string) (*os.File, error) {
+	f, err := r.OS.Create(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(f.Chmod(0o644), f.Close())
+	if err := f.Chmod(0o644); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // word is a line of the file.
