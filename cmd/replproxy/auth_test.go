@@ -43,6 +43,12 @@ func TestCheckSCRAM(t *testing.T) {
 	primary.Exec(t, "CREATE ROLE replproxy LOGIN")
 	primary.Exec(t, function)
 	check("ok    auth.query", "answers for the proxy's own role")
+	_, rest, _ = strings.Cut(string(text), "<!-- proxy -->\n```yaml\n")
+	documented, _, ok := strings.Cut(rest, "```\n<!-- end -->")
+	if err := os.WriteFile(file, []byte(documented), 0o600); !ok || err != nil {
+		t.Fatalf("docs/auth.md shows no configuration: %v", err)
+	}
+	check("ok    auth.query", "ok    access")
 	primary.Exec(t, "DROP FUNCTION replproxy.auth; CREATE FUNCTION replproxy.auth(text) RETURNS TABLE (rolname text, rolpassword text) "+
 		"LANGUAGE sql AS $$ SELECT $1, 'SCRAM-SHA-256$x' $$")
 	check("fail  auth.query", "no column rolcanlogin")
