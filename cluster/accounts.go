@@ -33,8 +33,10 @@ type accounts struct {
 
 type heardAccount struct {
 	tail.Account
-	at  time.Time
-	had lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
+	at time.Time
+	// coveredEnds: a record ends at Covered. Release v0.1.0, and a member that has not received so far, can't say that.
+	coveredEnds bool
+	had         lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
 	// past is what it said that it knew of other timelines: the newest maxPast.
 	past []Known
 }
@@ -52,12 +54,18 @@ func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error
 	if a.heard == nil {
 		a.heard = map[string]heardAccount{}
 	}
-	heard := heardAccount{Account: account, at: now, had: max(account.Flushed, account.Promised)}
+	heard := heardAccount{
+		Account: account, at: now, had: max(account.Flushed, account.Promised),
+		coveredEnds: account.Covered <= account.Complete,
+	}
 	was := a.heard[peer]
 	heard.past = was.past
 	if was.System == account.System && was.Timeline == account.Timeline {
 		heard.had = max(heard.had, was.had)
-		heard.Promised, heard.Covered = max(account.Promised, was.Promised), max(account.Covered, was.Covered)
+		heard.Promised = max(account.Promised, was.Promised)
+		if was.Covered > account.Covered {
+			heard.Covered, heard.coveredEnds = was.Covered, was.coveredEnds
+		}
 	} else {
 		heard.past = remember(was.past, was.says())
 	}
@@ -82,7 +90,7 @@ func remember(past, more []Known) []Known {
 }
 
 // account is the own one. The promise is read before the positions, which so are beyond all that was ever
-// reported under it. The caller does not hold mu.
+// reported under it. It may wait for the disk. The caller does not hold mu.
 func (n *Node) account() tail.Account {
 	n.mu.Lock()
 	fenced, covered := n.ledger.State().Fenced, n.covered
@@ -103,7 +111,10 @@ func (n *Node) account() tail.Account {
 		a.Begin, a.Complete = d.Begin, min(d.Complete, p.Received)
 	}
 	if covered.timeline == p.Timeline {
-		a.Covered = covered.durable
+		a.Covered = n.recordEnd(p, covered.durable)
+	}
+	if a.Covered <= p.Complete {
+		a.Complete = max(a.Complete, a.Covered)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -111,6 +122,21 @@ func (n *Node) account() tail.Account {
 		a.Complete, a.CompleteHash = x.At, x.Sum
 	}
 	return a
+}
+
+// recordEnd rounds at, a position of p.Timeline, down to the end of a record: what others do with it may be to judge a
+// server that has all records, and rightly not the beginning of the next one (ruling R36). They may lack the WAL that
+// it takes to round it, so they are told what is rounded. A position that is not stored here stays as it is, and so
+// does one that can't be read: more is the safe side. It may wait for the disk. The caller does not hold mu.
+func (n *Node) recordEnd(p Positions, at lsn.LSN) lsn.LSN {
+	if at <= p.Oldest || at > p.Received {
+		return at
+	}
+	end, err := n.o.Store.LastComplete(p.Timeline, at)
+	if err != nil || n.o.Store.Positions().Timeline != p.Timeline {
+		return at // of a timeline that is left the answer may be the fork
+	}
+	return end
 }
 
 // publishAccount tells the others the own account when it has changed and it is time. The caller does not
@@ -136,7 +162,7 @@ func (n *Node) publishAccount(now time.Time) {
 }
 
 // Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node
-// knows. It blocks for nothing but the lock.
+// knows. It may wait for the disk, to find where records end.
 func (n *Node) Tail(ask tail.Ask) tail.Tail {
 	own := n.account()
 	n.mu.Lock()

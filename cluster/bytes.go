@@ -132,8 +132,10 @@ func (n *Node) readHashes() {
 	lacks := n.ledger.Lacks()
 	_, named := n.hashAt(p.Timeline, p.Complete)
 	n.mu.Unlock()
+	failed, read := false, false
 	if !named && p.Complete != lsn.Invalid {
-		if sum, err := n.o.Store.ReadHash(p.Timeline, p.Complete); err == nil {
+		sum, err := n.o.Store.ReadHash(p.Timeline, p.Complete)
+		if failed = err != nil; !failed {
 			n.mu.Lock()
 			n.remembered(compare.Pair{Timeline: p.Timeline, At: p.Complete}, sum)
 			n.mu.Unlock()
@@ -151,12 +153,15 @@ func (n *Node) readHashes() {
 			}
 			n.ledger.Read(member, x, err == nil)
 			n.mu.Unlock()
+			read = true
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.stamp(n.o.Store.Positions())
-	if len(lacks) > 0 {
+	if !failed { // else it is wanted again at the next look, not at once
+		n.stamp(n.o.Store.Positions())
+	}
+	if read {
 		n.touch()
 	}
 }

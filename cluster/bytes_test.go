@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -116,5 +117,57 @@ func TestSealedUpToTheLastRecord(t *testing.T) {
 	p.Complete = p.Received
 	if n.seal(p); len(n.names.sealed) != 2 || n.names.sealed[1].At != 3*size {
 		t.Errorf("told of %v", n.names.sealed)
+	}
+}
+
+// A hash beyond the last complete record is not read, and one that can't be read is not tried again at once: either
+// waits for the store to move, or for the next look, and nothing turns meanwhile.
+func TestHashesThatWait(t *testing.T) {
+	for name, c := range map[string]struct {
+		complete lsn.LSN // at first
+		later    lsn.LSN
+		bad      bool
+	}{
+		"beyond the last record":          {50, 50, false},
+		"the last record went back":       {100, 50, false},
+		"the disk gives nothing":          {100, 100, true},
+		"nor beyond the last record":      {50, 50, true},
+		"it gives nothing, and went back": {100, 50, true},
+	} {
+		n := memberNode(t, "ANY 1 (s2)")
+		store := n.o.Store.(*fakeStore)
+		store.cold.Store(true)
+		store.bad.Store(c.bad)
+		store.within(100, c.complete)
+		n.Peers().Up("b", link.Newest)
+		named := reportOf("b", 9)
+		named.Bytes = compare.Pair{Timeline: 1, At: 90, Sum: 90}
+		for _, m := range []any{stateOf("b", "ANY 1 (s2)", 1, 9), named} {
+			if err := deliver(t, n, "b", m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.mu.Lock()
+		n.hearHashes("b", vote.Hashes{})
+		n.mu.Unlock()
+		_, _ = n.Limits()
+		store.within(100, c.later)
+		for turns := 0; ; turns++ {
+			if turns == 10 {
+				t.Errorf("%s: it turns", name)
+				break
+			}
+			select { // as Run and the reporter do
+			case <-n.names.wanted:
+				n.readHashes()
+				n.publishHashes(false)
+				continue
+			case <-n.Changed():
+				_, _ = n.Limits()
+				continue
+			default:
+			}
+			break
+		}
 	}
 }

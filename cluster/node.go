@@ -35,8 +35,8 @@ type Positions struct {
 // reported is a bound of what was ever reported: nothing ever exceeded what the store has had.
 func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 
-// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn, ReadHash and Sealed
-// never block for long.
+// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn, ReadHash,
+// LastComplete and Sealed never block for long.
 type Store interface {
 	Positions() Positions
 	// Streams reports whether WAL is coming in: a store that nothing reaches is no candidate.
@@ -50,6 +50,9 @@ type Store interface {
 	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
 	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
+	// LastComplete is the end of the last complete record at or below at, a position of t that is stored (ruling R36). It
+	// may wait for the disk.
+	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
 	// Sealed are the hashes of the newest whole segments up to Positions.Complete, n at most, oldest first. It may wait
 	// for the disk.
 	Sealed(n int) []compare.Pair

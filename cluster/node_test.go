@@ -24,6 +24,8 @@ type fakeStore struct {
 	idle  bool
 	other atomic.Uint64 // its bytes are others'
 	cold  atomic.Bool   // hashes are to be had from the disk only
+	bad   atomic.Bool   // nothing can be read
+	long  lsn.LSN       // of each record; 0: one ends everywhere
 	moved chan struct{}
 }
 
@@ -62,10 +64,25 @@ func (s *fakeStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 }
 
 func (s *fakeStore) ReadHash(_ lsn.TimelineID, at lsn.LSN) (uint64, error) {
-	if at > s.Positions().Received {
+	if at > s.Positions().Received || s.bad.Load() {
 		return 0, errors.New("not received")
 	}
 	return uint64(at) ^ s.other.Load(), nil
+}
+
+func (s *fakeStore) LastComplete(_ lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
+	if s.bad.Load() {
+		return 0, errors.New("not read")
+	}
+	return at - at%max(s.long, 1), nil
+}
+
+// within puts the last complete record's end below what is received.
+func (s *fakeStore) within(received, complete lsn.LSN) {
+	s.move(1, received)
+	s.mu.Lock()
+	s.p.Complete = complete
+	s.mu.Unlock()
 }
 
 func (s *fakeStore) Sealed(int) []compare.Pair { return nil }

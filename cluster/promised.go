@@ -84,7 +84,10 @@ func (a *heardAccount) says() (all []Known) {
 	}
 	for i, p := range a.Acked() {
 		// Release v0.1.0, which does not say where its last record ends, does not stop at the end of one.
-		stops := i == 0 && a.Promised != lsn.Invalid && (a.Complete != lsn.Invalid || a.PromisedOn != 0)
+		stops := a.coveredEnds
+		if i == 0 && a.Promised != lsn.Invalid {
+			stops = a.Complete != lsn.Invalid || a.PromisedOn != 0
+		}
 		all = append(all, Known{Point: p, By: a.Node, Acked: true, Complete: stops})
 	}
 	return all

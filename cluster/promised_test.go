@@ -107,8 +107,11 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	point := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
 	has := Known{Point: point(88), By: "b", Complete: true}
 	reported := Known{Point: point(70), By: "b", Acked: true, Complete: true}
-	covered := Known{Point: point(75), By: "b", Acked: true}
-	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 75})
+	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 89}) // of WAL that it has not received
+	covered := Known{Point: point(89), By: "b", Acked: true}
+	want(has, reported, covered)
+	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 89, Promised: 70, Covered: 75}) // by an account later it started anew
+	has.LSN = 89
 	want(has, reported, covered)
 	say(tail.Account{Promised: 70, PromisedOn: 1})
 	want(reported, has, reported, covered)
@@ -117,5 +120,50 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	}
 	if got, _ := n.Known(); len(got) != 1+maxPast {
 		t.Errorf("%d are remembered", len(got))
+	}
+}
+
+// What a member says that rules covered is the end of a record, as far as it has the WAL: one that lags can't round it,
+// and would refuse a server that has every record (ruling R36).
+func TestCoveredEndsARecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		received, complete, covered lsn.LSN
+		bad                         bool
+		says                        lsn.LSN
+		ends                        bool
+	}{
+		"inside a record":          {100, 96, 90, false, 80, true},
+		"at its end":               {100, 96, 96, false, 96, true},
+		"in the last one":          {100, 96, 99, false, 96, true},
+		"not received yet":         {100, 96, 101, false, 101, false},
+		"nothing":                  {100, 96, 0, false, 0, false},
+		"it can't be read":         {100, 96, 99, true, 99, false},
+		"all that it has, rounded": {96, 96, 96, false, 96, true},
+	} {
+		a, b := openMember(t, "", "", "b"), openMember(t, "", "", "c")
+		store := a.o.Store.(*fakeStore)
+		store.long = 16
+		store.bad.Store(c.bad)
+		store.within(c.received, c.complete)
+		a.mu.Lock()
+		a.covered.note(1, lsn.Progress{Flush: c.covered})
+		a.mu.Unlock()
+		said := a.account()
+		if said.Covered != c.says {
+			t.Errorf("%s: it says %v, expected %v", name, said.Covered, c.says)
+		}
+		said.Node = "c"
+		bytes, _, err := tail.Encode(said)
+		if err == nil {
+			err = b.Peers().Item("c", link.Newest, link.ID{Kind: itemAccount}, bytes)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _ := b.Known()
+		i := slices.IndexFunc(all, func(k Known) bool { return k.Acked })
+		if c.says != 0 && (i < 0 || all[i].LSN != c.says || all[i].Complete != c.ends) {
+			t.Errorf("%s: known is %+v", name, all)
+		}
 	}
 }

@@ -178,6 +178,9 @@ func (p *Peer) begin(o Own) {
 			continue
 		}
 		switch sum, ok := o.HashAt(x.Timeline, x.At); {
+		case !ok && x.At > o.Complete:
+			p.open = true // it is not read yet: its bytes may be replaced
+			continue
 		case !ok:
 			p.lacks = append(p.lacks, x)
 		case sum == x.Sum:
@@ -204,6 +207,8 @@ func (p *Peer) extend(o Own) {
 			continue
 		}
 		switch sum, ok := o.HashAt(x.Timeline, x.At); {
+		case !ok && x.At > o.Complete:
+			p.open = true // it is not read yet: its bytes may be replaced
 		case !ok:
 			p.lacks = append(p.lacks, x)
 		case sum == x.Sum:

@@ -274,3 +274,21 @@ func ExamplePeer() {
 	fmt.Println(p.From() == 2*s, p.Equal() == 3*s+100)
 	// Output: true true
 }
+
+// A hash beyond the own last complete record is not asked of the disk, and the comparison begins below it meanwhile.
+func TestBeyondTheLastRecord(t *testing.T) {
+	w, p := &wal{}, &Peer{}
+	o := own(w, 2*s, 4*s+10, 4*s-50)
+	o.HashAt = func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return w.sum(at), at == 3*s }
+	p.Report(pair(w, 4*s+10))
+	p.List(2*s, sealed(w, 3, 4))
+	p.Step(o)
+	if p.Equal() != 3*s || len(p.Lacks()) != 0 {
+		t.Errorf("equal up to %v, lacks %v", p.Equal(), p.Lacks())
+	}
+	o.Complete = o.Received
+	p.Step(o)
+	if !slices.Equal(p.Lacks(), []Pair{pair(w, 4*s)}) {
+		t.Errorf("lacks %v", p.Lacks())
+	}
+}

@@ -33,7 +33,8 @@ type Account struct {
 	// PromisedOn is the timeline that Promised is a position of; 0: Timeline. A store that was emptied says it.
 	PromisedOn lsn.TimelineID `json:"promised_timeline,omitzero"`
 	// Covered is the highest flush or apply of Timeline that it saw the rules cover since it started: another one
-	// may have reported it.
+	// may have reported it. Where it has received so far, Covered is rounded down to the end of a record, and at most
+	// Complete (ruling R36); by release v0.1.0 it is not.
 	Covered lsn.LSN `json:"covered_lsn,omitzero"`
 	// CompleteHash names the WAL up to Complete (cluster/compare); 0: not known.
 	CompleteHash uint64    `json:"complete_hash,omitzero"`

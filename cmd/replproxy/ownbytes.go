@@ -25,6 +25,11 @@ func (s *ownStore) ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error) {
 	return s.store.ReadHash(t, at)
 }
 
+// LastComplete is where the last complete record ends, from disk where it must.
+func (s *ownStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
+	return s.store.LastComplete(t, at)
+}
+
 // Sealed are the newest complete segments by their hashes.
 func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
 	complete := s.store.Positions().Complete // before the digests: what ends below it stays as it is (ruling R36)

@@ -149,6 +149,11 @@ func (e *LackError) refusal() error {
 	return err.WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", e.Timeline)
 }
 
+// minRecord is the length of the shortest record, in bytes: its header (PostgreSQL's SizeOfXLogRecord). Records may be
+// long, but short ones may be in what looks like the beginning of one: of a position that nobody could round, as
+// release v0.1.0 says them, no more than this is left out.
+const minRecord = 24
+
 // lack is what srv lacks of what is known; nil: nothing. Acknowledged WAL must be in its history (ruling R3). A server
 // that writes its timeline itself has all that anybody ever had of it: it never sends what it has not flushed. One in
 // recovery and a proxy may be behind; what a proxy streams from it has judged itself.
@@ -163,6 +168,7 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		switch {
 		case !lacks, x.System != 0 && x.System != srv.system:
 		case lost && !x.Complete, !lost && !x.Acked:
+		case !x.Complete && from != lsn.Invalid && x.LSN-from < minRecord: // no record ends behind the fork
 		case worst == nil || worst.To < x.LSN:
 			worst = &LackError{Timeline: srv.timeline, From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
 		}
