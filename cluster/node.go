@@ -50,8 +50,8 @@ type Store interface {
 	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
 	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
-	// LastComplete is the end of the last complete record at or below at, a position of t that is stored (ruling R36). It
-	// may wait for the disk.
+	// LastComplete is the end of the last complete record at or below at, a position of t that is stored (ruling R36).
+	// It may wait for the disk.
 	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
 	// Sealed are the hashes of the newest whole segments up to Positions.Complete, n at most, oldest first. It may wait
 	// for the disk.
