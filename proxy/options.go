@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
-	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
 const (
@@ -50,9 +49,9 @@ type Options struct {
 	// Logger is required.
 	Logger *slog.Logger
 
-	// Room says how many descriptors a connection that was made just now leaves for the rest of the proxy. When they
-	// are few somebody who has not logged in makes room; nil: there are enough.
-	Room func(net.Conn) descriptors.Room
+	// Tight reports whether a connection that was made just now leaves few descriptors for the rest of the proxy. Then
+	// somebody who has not logged in makes room; nil: there are enough.
+	Tight func(net.Conn) bool
 	// ConnectWait is how long Upstream may wait for a primary now, beyond the time that connecting takes;
 	// nil: not at all.
 	ConnectWait func() time.Duration
@@ -88,8 +87,8 @@ func (o *Options) complete() error {
 	setDefault(&o.DrainGrace, DefaultDrainGrace)
 	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)
 	setDefault(&o.KeepAlive, DefaultKeepAlive())
-	if o.Room == nil {
-		o.Room = func(net.Conn) descriptors.Room { return descriptors.Ample }
+	if o.Tight == nil {
+		o.Tight = func(net.Conn) bool { return false }
 	}
 	if o.NewestMinor == nil {
 		o.NewestMinor = func() uint16 { return 0 }

@@ -66,6 +66,56 @@ func TestCrowdDropsItsOwn(t *testing.T) {
 	}
 }
 
+// TestRoomIsMadeByTheCrowd: when descriptors run short the address pays that has most, of connections in startup and of
+// sessions that have not logged in together. Of one address it is the kind of which there are more.
+func TestRoomIsMadeByTheCrowd(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		silent, unproven int // of the crowd
+		honest           string
+		honestSilent     bool
+	}{
+		{"a slow client and a crowd of log-ins", 0, 20, "10.0.0.1", true},
+		{"a slow client and a crowd of both", 10, 10, "10.0.0.1", true},
+		{"a log-in and a crowd without startup packets", 20, 0, "10.0.0.1", false},
+		{"a slow client of the crowd's own address", 0, 20, "10.0.0.2", true},
+		{"a log-in of the crowd's own address", 20, 0, "10.0.0.2", false},
+	} {
+		s := &Server{starting: starting{limit: 100}, sessions: newSessions(0)}
+		enter := func(ip string, silent bool) *closing {
+			c := &closing{addr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+			if silent {
+				s.starting.enter(c)
+				return c
+			}
+			session := &Session{clientAddr: c.addr, conn: c, class: handshake.Regular, giveWay: func() {}}
+			if _, e := s.sessions.add(session, Limits{MaxConnections: 100, MaxPerAddress: 100}); e != nil {
+				t.Fatal(e)
+			}
+			return c
+		}
+		honest := enter(tc.honest, tc.honestSilent)
+		for range tc.silent {
+			enter("10.0.0.2", true)
+		}
+		for range tc.unproven {
+			enter("10.0.0.2", false)
+		}
+		for range tc.silent + tc.unproven - 1 { // one of the crowd stays
+			if !s.MakeRoom() {
+				t.Fatalf("%s: no room", tc.name)
+			}
+		}
+		if honest.closed {
+			t.Errorf("%s: the honest one made room", tc.name)
+		}
+	}
+	empty := &Server{sessions: newSessions(0)}
+	if empty.MakeRoom() {
+		t.Error("nobody made room")
+	}
+}
+
 type closing struct {
 	net.Conn
 	addr   net.Addr

@@ -179,19 +179,12 @@ func (s *Server) warnShort(conn net.Conn) {
 		"peer", addrString(conn.RemoteAddr()))
 }
 
-// MakeRoom ends a connection that says nothing, or else one that has not logged in, so that its descriptors are free
-// in a moment. It reports false when there is none.
-func (s *Server) MakeRoom() bool { return s.starting.makeRoom() || s.sessions.dropOne() }
-
-// roomPause is how long the next client waits after one for whom somebody had to make room: that is done then.
-const roomPause = time.Millisecond
-
 // begin starts the goroutine of one connection, which came in at a listener's address. When descriptors run short
-// somebody makes room; if nobody can, or not fast enough, conn is not served.
+// somebody makes room; if nobody can, conn is not served.
 func (s *Server) begin(conn net.Conn, at string) {
-	if room := s.o.Room(conn); room != descriptors.Ample {
+	if s.o.Tight(conn) {
 		defer time.Sleep(roomPause)
-		if made := s.MakeRoom(); room == descriptors.Short || !made {
+		if !s.MakeRoom() {
 			s.refusals.add(ReasonCrowded)
 			s.warnShort(conn)
 			_ = conn.Close()

@@ -271,15 +271,9 @@ func (t *sessions) makeRoom(will func(*Session) bool) {
 	}
 }
 
-// dropOne ends one session that has not logged in, and without a word: to wait until the client has read it would
-// cost the descriptor meanwhile. It reports false when there is none.
-func (t *sessions) dropOne() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.unproven.pick(func(*Session) bool { return true })
-	if s == nil {
-		return false
-	}
+// drop ends a session that has not logged in, and without a word: to wait until the client has read it would cost the
+// descriptor meanwhile. The caller has the lock.
+func (t *sessions) drop(s *Session) {
 	t.take(s)
 	conn := s.conn
 	if secure, ok := conn.(*tls.Conn); ok {
@@ -287,7 +281,6 @@ func (t *sessions) dropOne() bool {
 	}
 	_ = conn.Close()
 	go s.giveWay()
-	return true
 }
 
 // Proved notes that the client has logged in, before it is told: the session gives way to nobody from now on.

@@ -22,7 +22,7 @@ func (s *starting) enter(conn net.Conn) (leave func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns.Len() >= s.limit {
-		s.drop()
+		s.drop(s.conns.Victim(nil))
 	}
 	e := s.conns.Add(conn, origin(conn.RemoteAddr()))
 	stayed, left := true, false
@@ -37,15 +37,8 @@ func (s *starting) enter(conn net.Conn) (leave func() bool) {
 	}
 }
 
-// makeRoom closes one as enter does. It reports false when there is none.
-func (s *starting) makeRoom() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.drop()
-}
-
-func (s *starting) drop() bool {
-	victim := s.conns.Victim(nil)
+// drop closes one and takes it out. It reports false when there is none. The caller has the lock.
+func (s *starting) drop(victim *crowd.Member[net.Conn, netip.Prefix]) bool {
 	if victim == nil {
 		return false
 	}

@@ -35,7 +35,7 @@ func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool)
 		if err != nil {
 			return nil, err
 		}
-		if room := files.Room(raw.Conn); room != descriptors.Ample && (!makeRoom() || room == descriptors.Short) {
+		if files.Tight(raw.Conn) && !makeRoom() {
 			_ = raw.Close()
 			return nil, fmt.Errorf("connect for a client: %w", syscall.EMFILE)
 		}

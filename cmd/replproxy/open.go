@@ -239,7 +239,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 		Console: p.handler,
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
-		ConnectWait: wait, Room: p.files.Room, Logger: p.part("proxy"),
+		ConnectWait: wait, Tight: p.files.Tight, Logger: p.part("proxy"),
 		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },
 	})
 	if err != nil {

@@ -31,21 +31,44 @@ func TestDescriptorsUnderAttack(t *testing.T) {
 	if !strings.Contains(proxy.Log(), "the limit of open files is too low for limits.max_connections") {
 		t.Error("no warning at the start")
 	}
-	for i := range 200 {
-		conn, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", fmt.Sprintf("127.0.0.1:%d", proxy.Port))
+	const startup = "\x00\x00\x00\x29\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00"
+	dial := func(from string) net.Conn {
+		d := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", proxy.Port))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		if i%3 > 0 {
-			_, _ = conn.Write([]byte("\x00\x00\x00\x29\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00"))
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	attack := func(from string, n int) {
+		for i := range n {
+			if conn := dial(from); i%3 > 0 {
+				_, _ = conn.Write([]byte(startup))
+			}
 		}
+	}
+	// Strangers of another address push out their own: a client that is slow to say who it is, and one that logs in.
+	attack("127.0.0.2", 200)
+	slow := dial("127.0.0.1")
+	attack("127.0.0.2", 40)
+	_ = slow.SetDeadline(time.Now().Add(pgtest.ReplayTimeout))
+	if _, err := slow.Write([]byte(startup)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 1)
+	if _, err := slow.Read(answer); err != nil || answer[0] != 'R' {
+		t.Errorf("slow client: %q, %v; want a question for its password", answer, err)
+	}
+	_ = slow.Close()
+	attack("127.0.0.2", 40)
+	if _, err := pgtest.Query(t.Context(), proxy.Conninfo(), "SELECT 1"); err != nil {
+		t.Errorf("client: %v", err)
 	}
 	for range 5 {
 		primary.Exec(t, "SELECT pg_switch_wal(), txid_current()")
 	}
 	primary.Exec(t, "CREATE TABLE passed AS SELECT 1")
-	// All have one address here, so an honest client is one of the crowd until it has logged in.
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "a client to log in", func() (bool, error) {
 		rows, err := pgtest.Query(t.Context(), proxy.Conninfo(), "SELECT count(*) FROM passed")
 		return err == nil && rows[0][0] == "1", nil

@@ -49,10 +49,15 @@ func (c *Crowd[M, K]) Of(from K) int { return c.from[from] }
 // Victim returns who makes room: of the members that will do, the oldest one of the origin that has most members;
 // nil for none. A nil will accepts all. It leaves the member where it is, and takes time in proportion to Len.
 func (c *Crowd[M, K]) Victim(will func(*Member[M, K]) bool) *Member[M, K] {
+	return c.VictimBy(c.Of, will)
+}
+
+// VictimBy is Victim where count says how many an origin has, in several crowds for example.
+func (c *Crowd[M, K]) VictimBy(count func(K) int, will func(*Member[M, K]) bool) *Member[M, K] {
 	var victim *Member[M, K]
 	for e := c.members.Front(); e != nil; e = e.Next() {
 		m := e.Value.(*Member[M, K])
-		if (victim == nil || c.from[m.From] > c.from[victim.From]) && (will == nil || will(m)) {
+		if (victim == nil || count(m.From) > count(victim.From)) && (will == nil || will(m)) {
 			victim = m
 		}
 	}

@@ -32,26 +32,11 @@ func (b Budget) Clients() int {
 	return b.Limit - min(Reserve, b.Limit/reservePart)
 }
 
-// Room says how many descriptors are left.
-type Room uint8
-
-// The rooms.
-const (
-	Ample Room = iota
-	Tight      // the reserve has begun: somebody should make room, which takes a moment
-	Short      // half of the reserve is used: a client must do without
-)
-
-// Room judges by a connection for a client that was made just now. One that is no socket takes nothing.
-func (b Budget) Room(conn net.Conn) Room {
+// Tight reports whether a connection for a client, which was made just now, is in the reserve: somebody should make
+// room, which takes a moment. One that is no socket takes nothing.
+func (b Budget) Tight(conn net.Conn) bool {
 	clients := b.Clients()
-	switch n := number(conn); {
-	case clients == 0 || n < clients:
-		return Ample
-	case n < (clients+b.Limit)/2:
-		return Tight
-	}
-	return Short
+	return clients > 0 && number(conn) >= clients
 }
 
 // Check returns why the limit is too low for a proxy, or nil.

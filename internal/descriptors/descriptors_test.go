@@ -28,7 +28,7 @@ func TestBudget(t *testing.T) {
 }
 
 // A connection's number says how many are in use.
-func TestRoom(t *testing.T) {
+func TestTight(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -43,15 +43,15 @@ func TestRoom(t *testing.T) {
 	if n <= int(os.Stderr.Fd()) {
 		t.Fatalf("number %d", n)
 	}
-	for limit, want := range map[int]Room{0: Ample, 10 * (n + 1): Ample, n + 2 + n/4: Tight, n + 1: Short} {
-		if got := (Budget{limit}).Room(conn); got != want {
-			t.Errorf("number %d of %d: %d, want %d", n, limit, got, want)
+	for limit, want := range map[int]bool{0: false, 10 * (n + 1): false, n + 2 + n/4: true, n + 1: true} {
+		if got := (Budget{limit}).Tight(conn); got != want {
+			t.Errorf("number %d of %d: %v, want %v", n, limit, got, want)
 		}
 	}
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if (Budget{1}).Room(a) != Ample {
+	if (Budget{1}).Tight(a) {
 		t.Error("a pipe within the process counts")
 	}
 }
