@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // interruptible is a context that ends at the first SIGINT or SIGTERM. stop gives the signals back.
@@ -12,8 +13,13 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
+// sameWish is how long after the first signal another one does not count: timeout, a shell or a supervisor that ends
+// a process and its group sends two at once, and nobody who wants to hurry is quicker.
+const sameWish = 500 * time.Millisecond
+
 // twoStage is a pair of contexts: soft ends at the first SIGINT or SIGTERM, which asks for an orderly
-// end, hard at the second, which does not wait. stop gives the signals back and ends both.
+// end, hard at the second one that comes sameWish later, which does not wait. stop gives the signals back and
+// ends both.
 func twoStage(parent context.Context) (soft, hard context.Context, stop func()) {
 	soft, endSoft := context.WithCancel(parent)
 	hard, endHard := context.WithCancel(parent)
@@ -21,12 +27,19 @@ func twoStage(parent context.Context) (soft, hard context.Context, stop func()) 
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		for _, end := range []func(){endSoft, endHard} {
+		var first time.Time
+		for {
 			select {
 			case <-signals:
-				end()
 			case <-done:
 				return
+			}
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				endSoft()
+			case time.Since(first) >= sameWish:
+				endHard()
 			}
 		}
 	}()
