@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake"
 )
 
 // MaxVoters is how many lines a list of voters may have: rules have a few names.
@@ -26,8 +27,9 @@ type owner struct {
 //	NAME role ROLE
 //	NAME cert SUBJECT
 //
-// with "quotes" around what has blanks. SUBJECT is a common name, or a distinguished name as in CN=s1,O=x. Several
-// lines about one name allow each of them. certs: some line is about a certificate. The error names the line's number.
+// with "quotes" around what has blanks. SUBJECT with a = is a distinguished name as clientname=DN compares it, as in
+// CN=s1,O=x; without one it is a common name, of which the first counts, as at the log-in. Several lines about one
+// name allow each of them. certs: some line is about a certificate. The error names the line's number.
 func ParseVoters(lines []string) (v *Voters, certs bool, err error) {
 	if len(lines) > MaxVoters {
 		return nil, false, fmt.Errorf("more than %d lines", MaxVoters)
@@ -86,6 +88,19 @@ func fold(s string) string {
 	}, s)
 }
 
+// is tells whether user, or who has shown cert, is the owner. A certificate's names are those of the log-in.
+func (o owner) is(user string, cert *x509.Certificate) bool {
+	switch {
+	case !o.cert:
+		return o.name == user
+	case cert == nil:
+		return false
+	case strings.Contains(o.name, "="):
+		return o.name == handshake.DN(cert)
+	}
+	return o.name == handshake.CN(cert)
+}
+
 // Refuse is the refusal of a stream under a name that is bound to others, or nil. user has logged in; cert is what the
 // client has shown and this proxy has verified, nil for none.
 func (v *Voters) Refuse(name, user string, cert *x509.Certificate) *pgerror.Error {
@@ -97,8 +112,7 @@ func (v *Voters) Refuse(name, user string, cert *x509.Certificate) *pgerror.Erro
 		return nil
 	}
 	for _, o := range owners {
-		if !o.cert && o.name == user ||
-			o.cert && cert != nil && (o.name == cert.Subject.CommonName || o.name == cert.Subject.String()) {
+		if o.is(user, cert) {
 			return nil
 		}
 	}
