@@ -10,28 +10,32 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// PrimaryServer tells how the server that is the primary now would appear as a standby: its cluster_name, and the
-// host at which it is reached. Zero: not known.
-type PrimaryServer func() slot.User
+// PrimaryServer tells how the server that is the primary now would appear as a standby: its primary_slot_name and
+// cluster_name, and the host at which it is reached. Zero: not known.
+type PrimaryServer func() slot.Primary
 
 // leftBehind knows the slots that nobody used when another server became the primary (ruling R41): the slot of the
 // server that was promoted is among them, as a rule.
 type leftBehind struct {
 	mu    sync.Mutex
 	slots map[string]LeftSlot
+	seen  time.Time // when another server was last seen to be the primary
 }
 
 // LeftSlot is a slot that nobody has used since another server became the primary.
 type LeftSlot struct {
 	Name     string
 	Timeline lsn.TimelineID // that server's
-	Promoted bool           // that server used it last, shown by its name or host
+	Promoted bool           // that server used it last, as [slot.Promoted] shows
 	Released bool           // it holds no WAL beyond wal.keep_size
 }
 
 // switched is called once the store follows another server's timeline: what slots hold by xmin was said to the one
 // before. Who is shown to have been promoted has its slot let go.
 func (h *Hub) switched(timeline lsn.TimelineID) {
+	h.left.mu.Lock()
+	h.left.seen = time.Now()
+	h.left.mu.Unlock()
 	h.o.Slots.Switched()
 	h.mergeFeedback()
 	h.lookForPromoted(timeline, false)
@@ -46,16 +50,13 @@ func (h *Hub) resettled(timeline lsn.TimelineID) {
 }
 
 func (h *Hub) lookForPromoted(timeline lsn.TimelineID, settled bool) {
-	all := h.o.Slots.List()
-	var shown []string
-	if h.o.PrimaryServer != nil {
-		shown = slot.Promoted(all, h.o.PrimaryServer(), time.Now())
-	}
 	release := !h.tuning.Load().KeepPromoted
 	h.left.mu.Lock()
 	defer h.left.mu.Unlock()
+	all := h.o.Slots.List()
+	used, shown := h.usedByPrimary(all, timeline)
 	for _, s := range all {
-		promoted := slices.Contains(shown, s.Name)
+		promoted := shown && s.Name == used
 		switch {
 		case s.Temporary || s.ActivePID != 0 || s.Foreign || s.Lost != slot.NotLost || !promoted && !settled:
 			continue
@@ -77,6 +78,23 @@ func (h *Hub) lookForPromoted(timeline lsn.TimelineID, settled bool) {
 		}
 	}
 	h.o.Store.SetRetention(h.retainFrom) // there may be something to remove
+}
+
+// usedByPrimary is the slot that the server which is the primary now used last, where that is shown. The caller holds
+// left.mu.
+func (h *Hub) usedByPrimary(all []slot.Info, timeline lsn.TimelineID) (name string, shown bool) {
+	if h.o.PrimaryServer == nil {
+		return "", false
+	}
+	var slotless []slot.User
+	for _, s := range h.registry.sessions() {
+		if s.slot == "" {
+			slotless = append(slotless, userOf(s.who, 0))
+		}
+	}
+	p := h.o.PrimaryServer()
+	p.Timeline, p.Seen = timeline, h.left.seen
+	return slot.Promoted(all, slotless, p)
 }
 
 // LeftSlots are the slots that nobody has used since another server became the primary, by name.

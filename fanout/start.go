@@ -66,7 +66,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}()
 	if guard != nil {
 		defer guard.Release()
-		guard.UsedBy(slot.User{Name: who.ApplicationName, Host: hostOf(who.ClientAddr)})
+		guard.UsedBy(userOf(who, r.Timeline))
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -135,6 +135,11 @@ func hostOf(addr string) string {
 		return ""
 	}
 	return host
+}
+
+// userOf is a session as a slot's user, on the timeline that it asked for.
+func userOf(who SessionInfo, timeline lsn.TimelineID) slot.User {
+	return slot.User{Name: who.ApplicationName, Host: hostOf(who.ClientAddr), Timeline: timeline}
 }
 
 // detach ends the registration and what hung on it.

@@ -43,13 +43,17 @@ func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []stri
 	return all
 }
 
-// primaryServer is how the primary would appear as a standby.
-func (p *parts) primaryServer() (u slot.User) {
-	u.Name = p.receiver.Status().Settings["cluster_name"]
-	if at, _, _, ok := p.following(); ok {
-		u.Host = hostOf(at.Addr)
+// primaryServer is how the primary would appear as a standby. Nothing is known of it without a stream: what was read
+// last may be of another server that was tried.
+func (p *parts) primaryServer() (of slot.Primary) {
+	at, _, _, following := p.following()
+	r := p.receiver.Status()
+	if !following || r.State != walreceiver.Streaming || r.Settings["in_hot_standby"] == "on" {
+		return of
 	}
-	return u
+	return slot.Primary{
+		Slot: r.Settings["primary_slot_name"], Name: r.Settings["cluster_name"], Host: hostOf(at.Addr),
+	}
 }
 
 // leftWarnings name the slots that a change of the primary has left without a user.

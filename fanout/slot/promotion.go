@@ -1,16 +1,12 @@
 package slot
 
-import (
-	"slices"
-	"time"
-
-	"github.com/replproxy/replproxy/grammar/lsn"
-)
+import "github.com/replproxy/replproxy/grammar/lsn"
 
 // User is a standby that used a slot.
 type User struct {
-	Name string // application_name
-	Host string // address without port; "" for a unix socket
+	Name     string         // application_name
+	Host     string         // address without port; "" for a unix socket
+	Timeline lsn.TimelineID // that it asked for; 0: it named none
 }
 
 // UsedBy notes who uses the slot. It is kept in memory only.
@@ -71,33 +67,4 @@ func (t *Table) Unreserve(name string) bool {
 	e.restart, e.xmin, e.catalog, e.dirty = lsn.Invalid, 0, 0, true
 	t.note(e)
 	return true
-}
-
-// promotedWithin is how long before it was seen to be the primary a server can have left its slot: it leaves when it
-// is promoted, and a proxy finds it a few tries later.
-const promotedWithin = time.Minute
-
-// Promoted says which of all the server that is the primary now used last, as far as that can be shown: nobody uses
-// the slot, and its last user bore that server's cluster_name, which a walreceiver takes for application_name, or it
-// was the only one on that server's host and left within the last minute. It is pure.
-func Promoted(all []Info, primary User, now time.Time) (names []string) {
-	onHost := 0
-	for _, s := range all {
-		if s.User.Host == primary.Host {
-			onHost++
-		}
-	}
-	for _, s := range all {
-		if s.Temporary || s.ActivePID != 0 || s.Lost != NotLost || s.User == (User{}) {
-			continue
-		}
-		named := primary.Name != "" && s.User.Name == primary.Name
-		alone := primary.Host != "" && s.User.Host == primary.Host && onHost == 1 &&
-			now.Sub(s.Inactive) < promotedWithin
-		if named || alone {
-			names = append(names, s.Name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

@@ -1,9 +1,7 @@
 package slot
 
 import (
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot/shared"
 )
@@ -44,31 +42,6 @@ func TestXminBelongsToOnePrimary(t *testing.T) {
 	expect("settled", "stays", 10, 20)
 	table.Switched()
 	expect("switched again", "stays", 0, 20)
-}
-
-func TestPromoted(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	left := func(name, user, host string, ago time.Duration) Info {
-		return Info{Name: name, User: User{user, host}, Inactive: now.Add(-ago)}
-	}
-	for name, c := range map[string]struct {
-		all     []Info
-		primary User
-		want    []string
-	}{
-		"by name":                   {[]Info{left("a", "db2", "::1", time.Hour), left("b", "db3", "::1", 0)}, User{"db2", "::1"}, []string{"a"}},
-		"by host":                   {[]Info{left("a", "x", "10.0.0.2", time.Second), left("b", "y", "10.0.0.3", 0)}, User{"", "10.0.0.2"}, []string{"a"}},
-		"a host of two":             {[]Info{left("a", "x", "::1", 0), left("b", "y", "::1", 0)}, User{"", "::1"}, nil},
-		"left long ago":             {[]Info{left("a", "x", "::1", time.Hour)}, User{"", "::1"}, nil},
-		"in use":                    {[]Info{{Name: "a", ActivePID: 7, User: User{"db2", "::1"}}}, User{"db2", "::1"}, nil},
-		"nobody since the start":    {[]Info{left("a", "", "", 0)}, User{"", ""}, nil},
-		"another name and host":     {[]Info{left("a", "db3", "10.0.0.3", 0)}, User{"db2", "10.0.0.2"}, nil},
-		"lost, so it holds nothing": {[]Info{{Name: "a", User: User{"db2", ""}, Lost: WALRemoved}}, User{"db2", ""}, nil},
-	} {
-		if got := Promoted(c.all, c.primary, now); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, expected %v", name, got, c.want)
-		}
-	}
 }
 
 func TestUnreserve(t *testing.T) {

@@ -23,7 +23,7 @@ func Settings() []string {
 		"wal_keep_size", "wal_level", "in_hot_standby", "hot_standby", "block_size", "wal_block_size",
 		"server_encoding", "cluster_name", "synchronous_standby_names", "data_checksums",
 		"integer_datetimes", "default_transaction_read_only", "TimeZone", "DateStyle",
-		"client_encoding", "standard_conforming_strings", "port", "ssl",
+		"client_encoding", "standard_conforming_strings", "port", "ssl", "primary_slot_name",
 	}
 }
 
