@@ -36,9 +36,9 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := prepareDataDir(c); err != nil {
 		return err
 	}
-	aside, done := acceptance{c.DataDir, p.log}.setAside()
+	aside, from, done := acceptance{c.DataDir, p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
-		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside,
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside, AsideFrom: from,
 		Short: func() bool { left, known := p.room(); return known && left < 0 },
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -81,6 +82,10 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 		all = append(all, fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed: "+
 			"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
 			l.From, l.To, l.Timeline, l.Timeline))
+	case l.To == walstore.PromisedAll:
+		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, nobody knows how far, "+
+			"and is not followed: promote a server that has it, or give it up by replproxy accept-timeline %s",
+			l.Timeline, l.Of, l.Timeline))
 	case l.From == lsn.Invalid:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
 			"promote a server that has it, or give it up by replproxy accept-timeline %s",

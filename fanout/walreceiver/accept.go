@@ -12,31 +12,38 @@ import (
 var errSetAside = errors.New("it is accepted, and this proxy's own store has that WAL: restart the proxy, " +
 	"it then sets its WAL aside and begins anew")
 
-// accepted reports whether the operator wants a server on timeline t followed whatever it lacks.
-func (r *Receiver) accepted(t lsn.TimelineID) bool {
-	return r.o.Accept != nil && r.o.Accept.Accepted(t)
+// accepted reports whether the operator wants a server followed although it lacks e.
+func (r *Receiver) accepted(e *LackError) bool {
+	return e != nil && r.o.Accept != nil && r.o.Accept.Accepted(e)
+}
+
+// waits tells what is refused while timeline t is followed; 0: none is.
+func (r *Receiver) waits(t lsn.TimelineID, e *LackError) {
+	if r.o.Accept != nil && !r.aside {
+		r.o.Accept.Waits(t, e)
+	}
 }
 
 // judge refuses srv when it lacks WAL that was known before it was asked where it is, unless the operator has
 // accepted that (rulings R3, R32).
 func (r *Receiver) judge(have walstore.Positions, srv server) error {
-	err := srv.known.judge(have, srv)
-	if err == nil || !r.accepted(srv.timeline) {
+	err, e := srv.known.judge(have, srv), srv.known.lack(srv)
+	if err == nil || !r.accepted(e) {
 		if r.aside && err != nil {
 			err = fmt.Errorf("%w: %w", err, errSetAside)
 		}
 		return err
 	}
-	r.obeyed = srv.known.lack(srv)
-	if e := r.obeyed; e != nil && e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
-		return r.setAside(err, e)
+	r.obeyed, r.heard = e, srv.known.heardOf(e)
+	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
+		return r.setAside(err, e, r.heard)
 	}
 	return nil
 }
 
 // setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.
-func (r *Receiver) setAside(err error, e *LackError) error {
-	if used := r.o.Accept.Use(e.Of, e.From, e.To, true); used != nil {
+func (r *Receiver) setAside(err error, e *LackError, heard []lsn.LSN) error {
+	if used := r.o.Accept.Use(e, heard, true); used != nil {
 		return used
 	}
 	r.aside = true
@@ -61,8 +68,8 @@ func (r *Receiver) diverged(err error, srv server, p startPoint) error {
 	switch {
 	case r.aside:
 		return fmt.Errorf("%w: %w", err, errSetAside)
-	case r.accepted(srv.timeline):
-		return r.setAside(err, e)
+	case r.accepted(e):
+		return r.setAside(err, e, srv.known.heardOf(e))
 	}
 	return err
 }
@@ -73,13 +80,16 @@ func (r *Receiver) follows(t lsn.TimelineID) error {
 	if e == nil || e.Timeline != t {
 		return nil
 	}
-	if err := r.o.Accept.Use(e.Of, e.From, e.To, false); err != nil {
+	if err := r.promise.lower(e.From); err != nil {
+		return err // first: after a crash here the word still holds
+	}
+	if err := r.o.Accept.Use(e, r.heard, false); err != nil {
 		return err
 	}
 	r.obeyed = nil
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
 		"from_lsn", e.From, "to_lsn", e.To)
-	return r.promise.lower(e.From)
+	return nil
 }
 
 // resumption says from where stored WAL is to be sent again.

@@ -33,8 +33,8 @@ type ballot struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted
 	history  func(lsn.TimelineID) (lsn.History, bool)
-	known    knowledge                 // before the candidates were asked
-	accepted func(lsn.TimelineID) bool // a server on that timeline may lack WAL
+	known    knowledge             // before the candidates were asked
+	accepted func(*LackError) bool // a server may lack that
 }
 
 // elect picks the server to follow: of those that continue what is stored the one on the highest
@@ -86,7 +86,7 @@ func (b ballot) judge(c candidate) error {
 	if _, err := planStart(b.have, srv, resumption{}); err != nil {
 		return err
 	}
-	if b.accepted(srv.timeline) {
+	if b.accepted(b.known.lack(srv)) {
 		return nil
 	}
 	return b.known.judge(b.have, srv)

@@ -28,7 +28,7 @@ func TestElect(t *testing.T) {
 	avoided.err = errors.New("it differs")
 	none := func(lsn.TimelineID) (lsn.History, bool) { return lsn.History{}, false }
 	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
-	nobody := func(lsn.TimelineID) bool { return false }
+	nobody := func(*LackError) bool { return false }
 	nothing := knowledge{}
 	acked := func(tli lsn.TimelineID, at lsn.LSN) Known {
 		return Known{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, By: "proxy_b", Acked: true, Complete: true}
@@ -39,7 +39,7 @@ func TestElect(t *testing.T) {
 	most := knowledge{all: []Known{acked(1, 5*seg+101)}, unheard: "proxy_b"}
 	unknown := knowledge{unheard: "proxy_b"}
 	empty := walstore.Positions{}
-	all := func(lsn.TimelineID) bool { return true }
+	all := func(*LackError) bool { return true }
 	standby, proxy := one, one
 	standby.host, standby.srv.settings = "standby", map[string]string{inHotStandby: "on"}
 	proxy.host, proxy.srv.virtual = "proxy", true

@@ -43,7 +43,9 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 // failed shows and logs why a connection ended; the same reason is logged once a minute.
 func (r *Receiver) failed(err error) {
 	text := pgerror.Describe(err)
-	errors.As(err, &r.lack)
+	if errors.As(err, &r.lack); r.lack != nil {
+		r.waits(0, r.lack) // before it is shown: whoever sees it may accept it
+	}
 	r.update(func(st *Status) { st.LastError, st.Lack = text, r.lack })
 	r.stop(err, text, time.Now())
 	if text == r.lastLog && time.Since(r.logged) < repeatLog {

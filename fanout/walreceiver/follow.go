@@ -178,6 +178,7 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 // streaming publishes that WAL flows.
 func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 	r.setLive(live)
+	r.waits(p.timeline, r.lack)
 	r.setState(Streaming)
 	r.update(func(st *Status) { st.Timeline, st.LastError, st.Lack = p.timeline, "", r.lack })
 	r.lastLog = ""

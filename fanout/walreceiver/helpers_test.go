@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -131,6 +132,7 @@ type wordOf struct {
 	open     lsn.TimelineID
 	of       lsn.TimelineID
 	from, to lsn.LSN
+	heard    []lsn.LSN
 	aside    bool
 }
 
@@ -140,24 +142,23 @@ func (w *wordOf) say(t lsn.TimelineID) {
 	w.open = t
 }
 
-func (w *wordOf) Accepted(t lsn.TimelineID) bool {
+func (w *wordOf) Accepted(e *LackError) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.open == t
+	return w.open == e.Timeline
 }
 
-func (w *wordOf) Use(of lsn.TimelineID, from, to lsn.LSN, aside bool) error {
+func (w *wordOf) Waits(lsn.TimelineID, *LackError) {}
+
+func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open, w.of, w.from, w.to, w.aside = 0, of, from, to, aside
+	w.open, w.of, w.from, w.to, w.heard, w.aside = 0, e.Of, e.From, e.To, heard, aside
 	return nil
 }
 
-func (w *wordOf) GivenUp(t lsn.TimelineID) (from, to lsn.LSN) {
+func (w *wordOf) GivenUp(p lsn.Point) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.of != t {
-		return 0, 0
-	}
-	return w.from, w.to
+	return w.of == p.Timeline && slices.Contains(w.heard, p.LSN)
 }

@@ -3,6 +3,7 @@ package walreceiver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -22,7 +23,8 @@ type Known struct {
 // knowledge is what was known before a server was asked where it is.
 type knowledge struct {
 	all     []Known
-	unheard string // a member that may soon say more; "": none
+	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
+	unheard string      // a member that may soon say more; "": none
 }
 
 // Whoever answers first must not decide alone: a proxy that has just started waits so long for members that it
@@ -50,16 +52,15 @@ func (r *Receiver) listen(ctx context.Context) error {
 func (r *Receiver) knowledge() (k knowledge) {
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions()
-	add := func(x Known) {
+	add := func(x Known, said lsn.Point) {
 		if x.LSN != lsn.Invalid {
-			k.all = append(k.all, x)
+			k.all, k.said = append(k.all, x), append(k.said, said)
 		}
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
-	add(Known{Point: here, Complete: true})
-	if p := r.promisedPoint(); !r.givenUp(p) {
-		add(Known{Point: p, Acked: true, Complete: true})
-	}
+	add(Known{Point: here, Complete: true}, lsn.Point{})
+	// Of an empty store it is not known whether a record ends there.
+	add(Known{Point: r.promisedPoint(), Acked: true, Complete: have.Timeline != 0}, lsn.Point{})
 	if r.o.Others == nil {
 		return k
 	}
@@ -70,10 +71,11 @@ func (r *Receiver) knowledge() (k knowledge) {
 		if _, _, left := past.SwitchPoint(x.Timeline); left || r.givenUp(x.Point) {
 			continue
 		}
+		said := x.Point
 		if !x.Complete {
 			x.LSN, x.Complete = r.complete(x.Point, have)
 		}
-		add(x)
+		add(x, said)
 	}
 	return k
 }
@@ -104,13 +106,18 @@ func (r *Receiver) promisedPoint() lsn.Point {
 	return p
 }
 
-// givenUp reports whether the operator has given up the WAL that ends at p.
-func (r *Receiver) givenUp(p lsn.Point) bool {
-	if r.o.Accept == nil {
-		return false
+// givenUp reports whether the operator has given up what a member said at p, and has gone on saying since.
+func (r *Receiver) givenUp(p lsn.Point) bool { return r.o.Accept != nil && r.o.Accept.GivenUp(p) }
+
+// heardOf is what members had said of the WAL that e names.
+func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
+	for i, x := range k.all {
+		said := k.said[i].LSN
+		if said != lsn.Invalid && x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To && !slices.Contains(heard, said) {
+			heard = append(heard, said)
+		}
 	}
-	from, to := r.o.Accept.GivenUp(p.Timeline)
-	return p.LSN > from && p.LSN <= to
+	return heard
 }
 
 // Promised is the highest position that was reported under a rule, up to the last complete record.
@@ -130,6 +137,9 @@ func (e *LackError) Error() string {
 	switch {
 	case e.Lost:
 		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", e.From, e.To, e.Timeline)
+	case e.To == walstore.PromisedAll:
+		return fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, nobody knows how far",
+			e.Timeline, e.Of)
 	case e.From == lsn.Invalid:
 		return fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s, up to %s", e.Timeline, e.Of, e.To)
 	}

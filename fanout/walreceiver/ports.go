@@ -79,17 +79,18 @@ func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
 	return nil
 }
 
-// Acceptance is the operator's word that WAL may be given up (rulings R3, R32). It is asked by one goroutine, but for
-// GivenUp, which any may call.
+// Acceptance is the operator's word that WAL may be given up (rulings R3, R32, R48). Any goroutine may call it.
 type Acceptance interface {
-	// Accepted reports whether the operator wants a server on timeline t followed although it lacks WAL. The word
-	// holds until it is used.
-	Accepted(t lsn.TimelineID) bool
-	// Use makes durable that the word is used, and which WAL of timeline of is given up: beyond from, up to to. With
-	// aside the store has some of it: at the next start it sets all its WAL aside and begins anew.
-	Use(of lsn.TimelineID, from, to lsn.LSN, aside bool) error
-	// GivenUp is what of timeline t was given up last; 0, 0: nothing.
-	GivenUp(t lsn.TimelineID) (from, to lsn.LSN)
+	// Accepted reports whether the operator wants a server followed although it lacks e. The word holds until it is used.
+	Accepted(e *LackError) bool
+	// Waits is told what is refused now, nil: nothing, and the timeline that is followed, 0: none. A word about
+	// anything else is void.
+	Waits(followed lsn.TimelineID, e *LackError)
+	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. With
+	// aside the store has some of that WAL: at the next start it sets all of its own aside and begins anew.
+	Use(e *LackError, heard []lsn.LSN, aside bool) error
+	// GivenUp reports whether p is what a member had said when it was given up.
+	GivenUp(p lsn.Point) bool
 }
 
 // Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed

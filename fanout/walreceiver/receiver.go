@@ -28,6 +28,7 @@ type Receiver struct {
 	began    time.Time
 	lacking  lsn.LSN    // a start before the end of the store that failed
 	obeyed   *LackError // the operator has accepted it, and the server is about to be followed
+	heard    []lsn.LSN  // what members had said of it
 	aside    bool       // the operator has given up WAL that the store has
 	own      []byte     // history file of the server's timeline; nil: it has none
 	promise  *promise
@@ -211,7 +212,7 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	r.starve(false)
 	r.gone = lsn.Invalid
 	r.setState(Connecting)
-	r.lack, r.obeyed = nil, nil
+	r.lack, r.obeyed, r.heard = nil, nil, nil
 	if err := r.listen(ctx); err != nil {
 		return 0, err
 	}

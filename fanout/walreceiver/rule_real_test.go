@@ -166,8 +166,8 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 		if p := s.Positions(); p.Timeline != 2 || st.Lack != nil || st.Promised >= acknowledged {
 			t.Errorf("%+v %+v", p, st)
 		}
-		if from, to := operator.GivenUp(1); operator.Accepted(2) || from >= to || to != acknowledged {
-			t.Errorf("given up are %s to %s", from, to)
+		if operator.open == 2 || operator.of != 1 || operator.from >= operator.to || operator.to != acknowledged {
+			t.Errorf("given up are %s to %s", operator.from, operator.to)
 		}
 	})
 }

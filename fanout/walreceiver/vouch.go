@@ -14,9 +14,6 @@ import (
 func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
-	if r.accepted(t) {
-		return nil
-	}
 	known := r.knowledge()
 	s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
 	if err != nil {
@@ -38,8 +35,21 @@ func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Sy
 			return fmt.Errorf("ask the primary where it is: %w", err)
 		}
 		if lack = known.lack(srv); lack == nil || !lack.Lost {
+			r.vouched(t, nil)
 			return nil
 		}
 	}
+	if r.accepted(lack) {
+		return nil
+	}
+	r.vouched(t, lack)
 	return lack.refusal()
+}
+
+// vouched shows what a primary lacks to which no clients are sent; nil: nothing.
+func (r *Receiver) vouched(t lsn.TimelineID, lack *LackError) {
+	if r.o.Accept != nil {
+		r.o.Accept.Waits(t, lack)
+	}
+	r.update(func(st *Status) { st.Lack = lack })
 }

@@ -60,6 +60,8 @@ type Options struct {
 	// SetAside is the folder below Dir/diverged to which Open moves all WAL that is stored, before it reads any: the
 	// operator has given it up (ruling R32). "": none. Where an Open was cut short the next one moves the rest.
 	SetAside string
+	// AsideFrom is where the WAL that is set aside begins to be given up: nothing beyond it is promised any more.
+	AsideFrom lsn.Point
 	// FS is the file system; nil is the operating system's.
 	FS FS
 	// TailSize bounds the memory of the tail in bytes; 0 is DefaultTailSize.

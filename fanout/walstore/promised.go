@@ -118,6 +118,13 @@ func (s *Store) readPromised() error {
 		return &DamagedError{File: path, Reason: err.Error()}
 	}
 	s.promised.seq, s.promised.now = seq, now
+	if s.o.SetAside != "" && now.At > s.o.AsideFrom.LSN {
+		now.At, now.Owes = s.o.AsideFrom.LSN, min(now.Owes, s.o.AsideFrom.LSN)
+		now.Timeline = s.o.AsideFrom.Timeline
+		if err := s.savePromise(now); err != nil {
+			return err
+		}
+	}
 	to, pos := now.At, s.Positions()
 	if pos.Timeline == 0 {
 		return nil // the store is empty, what was stored is not known here

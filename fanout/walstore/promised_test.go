@@ -2,6 +2,7 @@ package walstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -108,6 +109,33 @@ func TestPromiseOwing(t *testing.T) {
 		}
 		if err := s.SetPromised(flushed); err != nil || s.Promised().Owes != 0 {
 			t.Fatalf("given up: %+v, %v", s.Promised(), err)
+		}
+	}
+}
+
+// TestAsideIsNotPromised: what is set aside is not promised any more, however the last process ended.
+func TestAsideIsNotPromised(t *testing.T) {
+	dir := t.TempDir()
+	for _, to := range []lsn.LSN{0x5000000, PromisedAll} {
+		s, err := Open(t.Context(), Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Adopt(Identity{System: 7, SegSize: lsn.MinSegSize, ServerMajor: 15})
+		err = errors.Join(err, s.StartStream(1, 0x1000000), s.SetPromised(to), s.Close())
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := lsn.Point{Timeline: 1, LSN: 0x3000060}
+		s, err = Open(t.Context(), Options{Dir: dir, SetAside: "1-0-3000060-lost", AsideFrom: from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := s.Promised(); p.At != from.LSN || p.Timeline != 1 {
+			t.Errorf("%s: promised is %+v", to, p)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
