@@ -64,7 +64,7 @@ func (a acceptance) Accepted(e *walreceiver.LackError) bool {
 func (a acceptance) Waits(followed lsn.TimelineID, e *walreceiver.LackError) {
 	w, was := a.read(acceptName), a.read(lackingName)
 	if w.void(followed, e, was) {
-		a.log.Warn("an accepted timeline is void: nothing was refused there when it was said, or it is about another loss",
+		a.log.Warn("an accepted timeline is void: nothing is refused there, or it is about another loss",
 			"timeline", w.timeline, "accepted", w.String())
 		if err := a.write(acceptName, word{}); err != nil {
 			a.log.Error("cannot read which timeline is accepted", "err", err)

@@ -127,8 +127,8 @@ func (w word) String() string {
 // open reports whether w is not used yet.
 func (w word) open() bool { return w.kind != noWord && w.kind != usedWord }
 
-// covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so where
-// that begins moves.
+// covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
+// where that begins moves.
 func (w word) covers(e *walreceiver.LackError, waits word) bool {
 	if e == nil || w.timeline != e.Timeline {
 		return false

@@ -83,8 +83,9 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 			"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
 			l.From, l.To, l.Timeline, l.Timeline))
 	case l.To == walstore.PromisedAll:
-		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, nobody knows how far, "+
-			"and is not followed: promote a server that has it, or give it up by replproxy accept-timeline %s",
+		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
+			"nobody knows how far, and is not followed: promote a server that has it, "+
+			"or give it up by replproxy accept-timeline %s",
 			l.Timeline, l.Of, l.Timeline))
 	case l.From == lsn.Invalid:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+

@@ -112,8 +112,8 @@ func (r *Receiver) givenUp(p lsn.Point) bool { return r.o.Accept != nil && r.o.A
 // heardOf is what members had said of the WAL that e names.
 func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
 	for i, x := range k.all {
-		said := k.said[i].LSN
-		if said != lsn.Invalid && x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To && !slices.Contains(heard, said) {
+		said, givenUp := k.said[i].LSN, x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To
+		if givenUp && said != lsn.Invalid && !slices.Contains(heard, said) {
 			heard = append(heard, said)
 		}
 	}

@@ -81,7 +81,8 @@ func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
 
 // Acceptance is the operator's word that WAL may be given up (rulings R3, R32, R48). Any goroutine may call it.
 type Acceptance interface {
-	// Accepted reports whether the operator wants a server followed although it lacks e. The word holds until it is used.
+	// Accepted reports whether the operator wants a server followed although it lacks e. The word holds until it is
+	// used.
 	Accepted(e *LackError) bool
 	// Waits is told what is refused now, nil: nothing, and the timeline that is followed, 0: none. A word about
 	// anything else is void.
