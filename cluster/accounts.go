@@ -20,8 +20,9 @@ type Details struct {
 	Begin    lsn.LSN // of Timeline
 	Timeline lsn.TimelineID
 	Standbys []tail.Standby
-	Complete lsn.LSN   // end of the last complete record of Timeline that was received
-	Promised lsn.Point // the highest position that was reported under a rule
+	Complete lsn.LSN    // end of the last complete record of Timeline that was received
+	Promised lsn.Point  // the highest position that was reported under a rule
+	Lost     *tail.Lost // what the primary that is refused has lost, by this proxy's own WAL; nil: nothing
 }
 
 // accounts are what the members have said of themselves; guarded by Node.mu.
@@ -77,6 +78,9 @@ func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error
 func remember(past, more []Known) []Known {
 	past = slices.Clone(past)
 	for _, k := range more {
+		if k.Lost {
+			continue // it is about a server, and holds while the member says so
+		}
 		i := slices.IndexFunc(past, func(x Known) bool {
 			return x.System == k.System && x.Timeline == k.Timeline && x.Acked == k.Acked && x.Complete == k.Complete
 		})
@@ -103,6 +107,7 @@ func (n *Node) account() tail.Account {
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
+		Lost: d.Lost,
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline

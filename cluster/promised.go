@@ -29,6 +29,9 @@ type Known struct {
 	Acked bool   // it was reported under a rule, or a rule covered it
 	// Complete: a record ends there. Other positions may lie inside one.
 	Complete bool
+	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
+	Lost bool
+	From lsn.LSN
 }
 
 // Known is what a server must have to be followed (rulings R3, R32), though this node may have reported nothing and its
@@ -89,6 +92,10 @@ func (a *heardAccount) says() (all []Known) {
 			stops = a.Complete != lsn.Invalid || a.PromisedOn != 0
 		}
 		all = append(all, Known{Point: p, By: a.Node, Acked: true, Complete: stops})
+	}
+	if l := a.Lost; l != nil {
+		p := lsn.Point{System: l.System, Timeline: l.Timeline, LSN: l.To}
+		all = append(all, Known{Point: p, By: a.Node, Complete: true, Lost: true, From: l.From})
 	}
 	return all
 }

@@ -37,8 +37,19 @@ type Account struct {
 	// Complete (ruling R36); by release v0.1.0 it is not.
 	Covered lsn.LSN `json:"covered_lsn,omitzero"`
 	// CompleteHash names the WAL up to Complete (cluster/compare); 0: not known.
-	CompleteHash uint64    `json:"complete_hash,omitzero"`
-	Standbys     []Standby `json:"standbys"`
+	CompleteHash uint64 `json:"complete_hash,omitzero"`
+	// Lost is the WAL that a primary which it refuses has come back without; nil: it refuses none for that.
+	Lost     *Lost     `json:"lost,omitempty"`
+	Standbys []Standby `json:"standbys"`
+}
+
+// Lost is WAL of a timeline that the primary which writes that timeline has lost, by the WAL that the member has or had
+// itself (ruling R32).
+type Lost struct {
+	System   lsn.SystemID   `json:"system_identifier"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	From     lsn.LSN        `json:"from_lsn"`
+	To       lsn.LSN        `json:"to_lsn"`
 }
 
 // Standby is a session, with the positions that it has reported, as far as its proxy has the WAL.
@@ -82,11 +93,12 @@ func Encode(a Account) (b []byte, older int, err error) {
 		CompleteHash uint64         `json:"complete_hash,omitzero"`
 		Promised     lsn.LSN        `json:"promised_lsn,omitzero"`
 		PromisedOn   lsn.TimelineID `json:"promised_timeline,omitzero"`
-	}{Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn}
+		Lost         *Lost          `json:"lost,omitempty"`
+	}{Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost}
 	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
-	a.Complete, a.CompleteHash, a.PromisedOn = 0, 0, 0
+	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}

@@ -73,7 +73,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
-		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver.Promised()) },
+		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
 		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
 	})
 	if errors.Is(err, ledger.ErrRefused) {

@@ -20,6 +20,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -29,11 +30,12 @@ import (
 const tailInterval = 500 * time.Millisecond
 
 // details are what an account of this proxy has beyond the node's own knowledge.
-func details(store *walstore.Store, standbys func() []fanout.Standby, promised lsn.Point) cluster.Details {
+func details(store *walstore.Store, standbys func() []fanout.Standby, r *walreceiver.Receiver) cluster.Details {
 	complete := store.Positions().Complete
 	h := store.History()
 	d := cluster.Details{
-		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: promised, Complete: complete,
+		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: r.Promised(), Complete: complete,
+		Lost: lostWAL(r.Status()),
 	}
 	for _, b := range standbys() {
 		d.Standbys = append(d.Standbys, tail.Standby{
@@ -43,6 +45,15 @@ func details(store *walstore.Store, standbys func() []fanout.Standby, promised l
 		})
 	}
 	return d
+}
+
+// lostWAL says what the primary that is refused has lost, by this proxy's own WAL; nil: nothing. What others have said
+// is left to them.
+func lostWAL(s walreceiver.Status) *tail.Lost {
+	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
+		return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}
+	}
+	return nil
 }
 
 // tailHandler answers GET /tail: the query is an ask.

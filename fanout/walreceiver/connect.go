@@ -66,6 +66,7 @@ func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, e
 func newServer(s *upstream.Session) server {
 	return server{
 		virtual:  s.PID > highestPID,
+		endpoint: s.Endpoint.String(),
 		settings: map[string]string{inHotStandby: s.Parameters[inHotStandby]},
 	}
 }

@@ -140,6 +140,7 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 			continue
 		}
 		errors.As(refused[i], &r.lack)
+		r.lostWAL(all[i].srv, refused[i])
 		refusal := fmt.Errorf("upstream host %s is refused: %w", all[i].host, refused[i])
 		r.logRefusal(all[i].host, refusal)
 		if err == nil {

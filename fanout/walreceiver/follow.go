@@ -114,6 +114,7 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 		err = r.judge(have, *srv)
 	}
 	if err != nil {
+		r.lostWAL(*srv, err)
 		r.o.Store.Release(lsn.Invalid)
 		return p, errPermanent{err}
 	}
@@ -182,6 +183,7 @@ func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 	r.setState(Streaming)
 	r.update(func(st *Status) { st.Timeline, st.LastError, st.Lack = p.timeline, "", r.lack })
 	r.lastLog = ""
+	r.forgive(s.Endpoint.String())
 	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
 		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.apart)
 }

@@ -2,7 +2,9 @@ package walreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +20,9 @@ type Known struct {
 	Acked bool   // a primary was told under a rule that it is safe, or a rule covered it
 	// Complete: a record ends at the point. Elsewhere a primary that crashed may rightly have less (ruling R36).
 	Complete bool
+	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
+	Lost bool
+	From lsn.LSN
 }
 
 // knowledge is what was known before a server was asked where it is.
@@ -25,6 +30,9 @@ type knowledge struct {
 	all     []Known
 	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
 	unheard string      // a member that may soon say more; "": none
+	// have is the end of this proxy's own WAL: up to there the bytes of a stream tell whether a primary has lost WAL.
+	have lsn.Point
+	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
 }
 
 // Whoever answers first must not decide alone: a proxy that has just started waits so long for members that it
@@ -58,6 +66,10 @@ func (r *Receiver) knowledge() (k knowledge) {
 		}
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
+	k.have = here
+	if lost := r.lost.Load(); lost != nil {
+		k.lost = *lost
+	}
 	add(Known{Point: here, Complete: true}, lsn.Point{})
 	// Of an empty store it is not known whether a record ends there.
 	add(Known{Point: r.promisedPoint(), Acked: true, Complete: have.Timeline != 0}, lsn.Point{})
@@ -172,7 +184,19 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	if srv.inRecovery() || srv.virtual {
 		end = noLimit
 	}
-	for _, x := range k.all {
+	all := k.all
+	if x, was := k.lost[srv.endpoint]; was {
+		all = append(slices.Clip(all), x)
+	}
+	for _, x := range all {
+		if x.Lost {
+			if worst == nil && end != noLimit && k.refuses(x, srv) {
+				worst = &LackError{
+					Timeline: srv.timeline, From: x.From, To: x.LSN, Of: x.Timeline, Lost: true, By: x.By,
+				}
+			}
+			continue
+		}
 		from, lacks := srv.history.Lack(end, x.Point)
 		lost := x.Timeline == srv.timeline
 		switch {
@@ -184,6 +208,40 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		}
 	}
 	return worst
+}
+
+// refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much
+// other WAL since, for all that can be told here: a store that has that WAL itself tells by its bytes.
+func (k knowledge) refuses(x Known, srv server) bool {
+	shown := k.have.Timeline == x.Timeline && k.have.LSN >= x.LSN
+	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
+}
+
+// lostWAL remembers that srv was refused, by the WAL that this proxy has or had, for WAL that it has lost: an empty
+// store can't tell by bytes, and a position is reached again by other WAL, that of the commits that wait above all.
+func (r *Receiver) lostWAL(srv server, err error) {
+	var e *LackError
+	if !errors.As(err, &e) || !e.Lost || e.By != "" {
+		return
+	}
+	all := map[string]Known{}
+	if was := r.lost.Load(); was != nil {
+		all = maps.Clone(*was)
+	}
+	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
+	all[srv.endpoint] = Known{Point: p, Complete: true, Lost: true, From: e.From}
+	r.lost.Store(&all)
+}
+
+// forgive forgets what the server at endpoint was refused for: it is streamed from.
+func (r *Receiver) forgive(endpoint string) {
+	was := r.lost.Load()
+	if was == nil {
+		return
+	}
+	all := maps.Clone(*was)
+	delete(all, endpoint)
+	r.lost.Store(&all)
 }
 
 // judge refuses srv where it lacks WAL, or where a member that is not heard yet may know of such WAL. have is what the

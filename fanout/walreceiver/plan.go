@@ -16,6 +16,7 @@ type server struct {
 	version  int // server_version_num
 	settings map[string]string
 	virtual  bool // it is a proxy
+	endpoint string
 
 	known knowledge // from before it was asked where it is
 

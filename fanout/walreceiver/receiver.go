@@ -49,7 +49,8 @@ type Receiver struct {
 
 	totals totals
 	higher atomic.Pointer[Higher]
-	seen   atomic.Uint32 // the highest timeline on which a server of the system was
+	lost   atomic.Pointer[map[string]Known] // see lostWAL: by endpoint, of the configured hosts; never changed in place
+	seen   atomic.Uint32                    // the highest timeline on which a server of the system was
 
 	mu     sync.Mutex
 	status Status
