@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -300,6 +301,44 @@ func TestDatabaseSessionRules(t *testing.T) {
 	}
 	if n := primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'replproxy_proxy'"); n != "0" {
 		t.Errorf("%s slots at the primary", n)
+	}
+}
+
+// TestDatabaseSessionProof: a session on a database that was let in without an exchange gets WAL only where a physical
+// walsender would be let in without one.
+func TestDatabaseSessionProof(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 15)
+	primary := in.Primary(t, pgtest.Settings("wal_level = logical"))
+	primary.Exec(t, "CREATE ROLE relayed LOGIN REPLICATION; CREATE ROLE rejected LOGIN REPLICATION; "+
+		"CREATE ROLE trusted LOGIN REPLICATION")
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: `access:
+  - host postgres all 127.0.0.1/32 trust
+  - host replication relayed 127.0.0.1/32 relay
+  - host replication rejected 127.0.0.1/32 reject
+  - host replication trusted,postgres 127.0.0.1/32 trust
+`})
+	for _, tc := range []struct{ user, refusal string }{
+		{"relayed", "E 28000 log-in refused: the primary let replproxy in without asking this client for a proof Z"},
+		{"rejected", `E 28000 pg_hba.conf rejects replication connection for host "127.0.0.1", user "rejected", no encryption Z`},
+		{"trusted", ""},
+	} {
+		c := hijack(t, proxy.Conninfo("user="+tc.user, "replication=database"))
+		at := c.identify()
+		for _, step := range []struct{ query, want string }{
+			{"CREATE_REPLICATION_SLOT evil PHYSICAL RESERVE_WAL", "T D C Z"},
+			{"DROP_REPLICATION_SLOT evil", "C Z"},
+			{"START_REPLICATION PHYSICAL " + at.String(), "W"},
+		} {
+			want := cmp.Or(tc.refusal, step.want)
+			if tc.refusal != "" && strings.HasPrefix(step.query, "DROP") {
+				want = `E 42704 replication slot "evil" does not exist Z` // which is the primary's answer
+			}
+			if got := c.ask(step.query); got != want {
+				t.Errorf("%s: %s: %s", tc.user, step.query, got)
+			}
+		}
+		c.close()
 	}
 }
 

@@ -33,6 +33,7 @@ type Legs struct {
 	ClientTLS, UpstreamTLS bool
 	SameCertificate        bool // the client sees the primary's own (see [SameCertificate])
 	Trusted                bool // an access rule for the client's real address says trust
+	Physical               bool // the client is a physical walsender
 }
 
 // Step is what a frame from the primary means for the exchange.
@@ -101,7 +102,7 @@ func (w *Watch) authentication(body []byte) (Step, []byte, error) {
 	switch binary.BigEndian.Uint32(body) {
 	case kindOk:
 		if !w.answered && !w.legs.Trusted {
-			return Refused, nil, errUnproven()
+			return Refused, nil, Unproven(w.legs.Physical)
 		}
 		w.ok, w.asked = true, false
 		return Authenticated, body, nil
@@ -119,6 +120,13 @@ func (w *Watch) authentication(body []byte) (Step, []byte, error) {
 	}
 	// An obsolete or unknown method proves nothing to us; the client decides what it makes of it.
 	return Pass, body, nil
+}
+
+// Proven reports whether AuthenticationOk has passed after an answer of this client.
+func (w *Watch) Proven() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ok && w.answered
 }
 
 // FromClient judges a frame of the client before it is passed on. An error is the FATAL that the
@@ -146,12 +154,19 @@ func protocolError(what string) error {
 	return pgerror.Fatal(pgerror.ProtocolViolation, "the primary sent %s during log-in", what)
 }
 
-func errUnproven() error {
+// Unproven is the FATAL for a client of whom the primary has asked no proof. The hint's rule matches a physical
+// walsender, or any other client.
+func Unproven(physical bool) *pgerror.Error {
+	database := "all"
+	if physical {
+		database = "replication"
+	}
 	return pgerror.Fatal(pgerror.InvalidAuthorization,
 		"log-in refused: the primary let replproxy in without asking this client for a proof").
-		WithDetail("The primary sees replproxy's address, so its trust, peer, ident or cert rule " +
+		WithDetail("The primary sees replproxy's address, so its trust, peer, ident or cert rule "+
 			"judged replproxy and not this client.").
-		WithHint("Let pg_hba.conf of the primary ask for scram-sha-256 where connections come from " +
-			"replproxy, or add an access rule with trust for this client's address, as in " +
-			"--access \"host all all 127.0.0.1/32 trust\".")
+		WithHint("Let pg_hba.conf of the primary ask for scram-sha-256 where connections come from "+
+			"replproxy, or add an access rule with trust for this client's address, as in "+
+			"--access \"host %s all 127.0.0.1/32 trust\". With access rules nobody is let in whom none of them matches: "+
+			"list the others too; all does not match physical walsenders, replication matches nothing else.", database)
 }

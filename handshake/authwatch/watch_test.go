@@ -57,6 +57,19 @@ func TestAuthenticationOkNeedsAProof(t *testing.T) {
 	}
 }
 
+// TestUnprovenHint: the rule that the hint names matches this client.
+func TestUnprovenHint(t *testing.T) {
+	for _, tc := range []struct {
+		physical bool
+		rule     string
+	}{{true, "host replication all 127.0.0.1/32 trust"}, {false, "host all all 127.0.0.1/32 trust"}} {
+		_, _, err := New(Legs{Physical: tc.physical}).FromUpstream('R', request(kindOk, ""))
+		if e := pgerror.From(err); !strings.Contains(e.Hint, tc.rule) || !strings.Contains(e.Hint, "nobody is let in whom none of them matches") {
+			t.Errorf("%v: %s", tc.physical, e.Hint)
+		}
+	}
+}
+
 // A question that nobody answered is no proof, nor is an answer to a question nobody put.
 func TestQuestionAloneIsNoProof(t *testing.T) {
 	w := New(Legs{})

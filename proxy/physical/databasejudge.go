@@ -8,7 +8,6 @@ import (
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -174,7 +173,7 @@ func (d *database) execute(parent context.Context, cmd grammar.Command, notices 
 	ctx, end := s.begin(parent)
 	defer end()
 	before := appendNotices(nil, notices)
-	if e := d.refusal(); e != nil {
+	if e := d.physical(); e != nil {
 		return s.fail(before, e)
 	}
 	var err error
@@ -214,23 +213,6 @@ func (d *database) refuseLogical(ctx context.Context, name string) *pgerror.Erro
 			WithDetail("This slot has been invalidated because it exceeded the maximum reserved size.")
 	}
 	return pgerror.New(pgerror.ObjectNotInPrerequisite, "cannot use physical replication slot for logical decoding")
-}
-
-// refusal is why the client may not use what is physical: it must be one whom the access rules let in as a physical
-// walsender, in the way in which it has come in.
-func (d *database) refusal() *pgerror.Error {
-	physical := d.s.server.PhysicalAccess()
-	if e := physical.Refusal; e != nil {
-		e := *e
-		e.Severity = pgerror.SeverityError
-		return &e
-	}
-	v := d.s.server.Verified()
-	if physical.Method == access.SCRAM && v == nil {
-		return pgerror.New(pgerror.InvalidAuthorization, "access rule %d asks for scram-sha-256 of physical walsenders",
-			physical.Rule)
-	}
-	return nil
 }
 
 // spoil has the primary take part in an error that is answered here: as after any error of a walsender its transaction

@@ -130,6 +130,7 @@ func (l *login) run() error {
 		ClientTLS:       l.s.clientTLS(),
 		UpstreamTLS:     l.link.up.TLS,
 		SameCertificate: authwatch.SameCertificate(l.s.req.Certificate, l.link.up.Conn),
+		Physical:        l.s.console == nil, // which is a database to the rules
 		Trusted:         l.s.server.Access().Method == access.Trust,
 	})
 	for _, f := range first {

@@ -16,15 +16,17 @@ type Legs struct {
 	ClientAhead, UpstreamAhead []byte
 	// Parameters are what the primary reported during the log-in.
 	Parameters map[string]string
+	// Proven: the client has answered a question of the primary, or proved itself to us. Else a rule lets it in.
+	Proven bool
 	// FromClient and ToClient are counted up as bytes pass.
 	FromClient, ToClient *atomic.Int64
 }
 
-func newLegs(client, upstream *leg, params parameters, o *Options) Legs {
+func newLegs(client, upstream *leg, params parameters, proven bool, o *Options) Legs {
 	return Legs{
 		Client: client.Conn, Upstream: upstream.Conn,
 		ClientAhead: client.ahead(), UpstreamAhead: upstream.ahead(),
-		Parameters: params, FromClient: o.FromClient, ToClient: o.ToClient,
+		Parameters: params, Proven: proven, FromClient: o.FromClient, ToClient: o.ToClient,
 	}
 }
 

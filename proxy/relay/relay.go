@@ -90,14 +90,15 @@ func Run(ctx context.Context, o Options) error {
 	if o.Serve != nil {
 		params = parameters{}
 	}
-	if err := logIn(ctx, client, upstream, params, &o); err != nil {
+	proven, err := logIn(ctx, client, upstream, params, &o)
+	if err != nil {
 		return err
 	}
 	if o.OnReady != nil {
 		o.OnReady()
 	}
 	if o.Serve != nil {
-		return o.Serve(ctx, newLegs(client, upstream, params, &o))
+		return o.Serve(ctx, newLegs(client, upstream, params, proven, &o))
 	}
 	return copyAll(ctx, client, upstream, &o)
 }
@@ -126,7 +127,9 @@ func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 	return err
 }
 
-func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Options) error {
+// logIn passes the log-in through, or logs in for a client that has proved itself to us. proven: the client has proved
+// itself, to the primary or to us.
+func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Options) (proven bool, err error) {
 	deadline := time.Now().Add(o.LoginTimeout)
 	_ = upstream.SetWriteDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() {
@@ -142,7 +145,7 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 		}),
 	}
 	o.On(Begun)
-	_, err := upstream.Write(o.Startup)
+	_, err = upstream.Write(o.Startup)
 	switch {
 	case err == nil && o.Verified != nil:
 		err = l.prove(o)
@@ -167,7 +170,7 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 	if errors.As(err, &refused) && refused.listening {
 		hangUp(upstream)
 	}
-	return err
+	return o.Verified != nil || l.watch.Proven(), err
 }
 
 // leave ends the side of the primary and waits until it has noticed, up to the time of a log-in: until then it has a
