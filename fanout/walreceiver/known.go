@@ -71,8 +71,11 @@ func (r *Receiver) knowledge() (k knowledge) {
 		k.lost = *lost
 	}
 	add(Known{Point: here, Complete: true}, lsn.Point{})
-	// Of an empty store it is not known whether a record ends there.
-	add(Known{Point: r.promisedPoint(), Acked: true, Complete: have.Timeline != 0}, lsn.Point{})
+	// Of an empty store it is not known whether a record ends there, and a primary that crashed may have a little
+	// less; but one that was set back must not be followed. "All that was stored" is no position of an empty store.
+	own := r.promisedPoint()
+	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
+	add(Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
 	if r.o.Others == nil {
 		return k
 	}

@@ -167,6 +167,7 @@ func Unproven(physical bool) *pgerror.Error {
 			"judged replproxy and not this client.").
 		WithHint("Let pg_hba.conf of the primary ask for scram-sha-256 where connections come from "+
 			"replproxy, or add an access rule with trust for this client's address, as in "+
-			"--access \"host %s all 127.0.0.1/32 trust\". With access rules nobody is let in whom none of them matches: "+
+			"--access \"host %s all 127.0.0.1/32 trust\". "+
+			"With access rules nobody is let in whom none of them matches: "+
 			"list the others too; all does not match physical walsenders, replication matches nothing else.", database)
 }
