@@ -2,6 +2,7 @@ package failover
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
@@ -29,13 +30,15 @@ func TestFailoverThroughTwoProxies(t *testing.T) {
 		scene.Write(t, c.Candidate, 50)
 		c.Follows(t, c.Candidate, 2, one)
 		far.Follows(t, c.Candidate, 2, two)
-		if after := c.Sessions(t); after["one"] != near["one"] || after["far"] != near["far"] {
+		// Where the fork lies within what the second proxy has reported, by the beginning of a record, it begins anew.
+		anew := strings.Count(far.Proxy.Log(), "more was reported than the new timeline has in common")
+		if after := c.Sessions(t); after["one"] != near["one"] || after["far"] != near["far"] && anew == 0 {
 			t.Errorf("sessions of the first proxy were %v and are %v", near, after)
 		}
 		if after := far.Sessions(t); after["two"] != behind["two"] {
 			t.Errorf("sessions of the second proxy were %v and are %v", behind, after)
 		}
-		if after := scene.Status(t, far.Proxy).Upstream.Reconnects; after != reconnects {
+		if after := scene.Status(t, far.Proxy).Upstream.Reconnects; int(after-reconnects) != anew {
 			t.Errorf("the second proxy reconnected %d times", after-reconnects)
 		}
 		(&scene.Site{Primary: c.Candidate}).VerifySegments(t, far.Proxy)
