@@ -31,7 +31,7 @@ type Own struct {
 	HashAt func(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 }
 
-// Peer is what is known of one other member's bytes. The zero value knows nothing.
+// Peer holds what one other member's bytes were found to be. The zero value knows nothing.
 type Peer struct {
 	timeline lsn.TimelineID // the own one, which the rest is about
 	begun    bool           // from is known
@@ -51,7 +51,7 @@ type Peer struct {
 	open    bool    // a hash differed where a record was not complete yet
 }
 
-// Equal is how far the member's bytes are ours; Invalid: not compared.
+// Equal returns up to where the member's bytes are ours; Invalid: not compared.
 func (p *Peer) Equal() lsn.LSN {
 	if p.equal == p.from {
 		return lsn.Invalid
@@ -59,7 +59,7 @@ func (p *Peer) Equal() lsn.LSN {
 	return p.equal
 }
 
-// From is where the comparison begins.
+// From returns the beginning of the comparison.
 func (p *Peer) From() lsn.LSN { return p.from }
 
 // Differs is a position below which the bytes are others; Invalid: none is known.

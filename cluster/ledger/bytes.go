@@ -68,7 +68,7 @@ func (l *Ledger) Asks(o compare.Own) map[string]lsn.LSN {
 	return asks
 }
 
-// Bytes is how a member's WAL compares with the own store's.
+// Bytes compares a member's WAL with this proxy's store.
 type Bytes struct {
 	Node    string
 	Version int     // message version; 1 has no hashes

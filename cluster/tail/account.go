@@ -65,7 +65,7 @@ type Standby struct {
 	Replied  time.Time      `json:"reply_time,omitzero"`
 }
 
-// Acked is what it says was acknowledged to a primary: reported by itself, or covered by a rule that it saw.
+// Acked returns what it says was acknowledged to a primary: reported by itself, or covered by a rule that it saw.
 func (a Account) Acked() (all []lsn.Point) {
 	if a.Promised != lsn.Invalid {
 		all = append(all, lsn.Point{System: a.System, Timeline: cmp.Or(a.PromisedOn, a.Timeline), LSN: a.Promised})

@@ -25,7 +25,7 @@ func (s *ownStore) ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error) {
 	return s.store.ReadHash(t, at)
 }
 
-// LastComplete is where the last complete record ends, from disk where it must.
+// LastComplete returns the end of the last complete record, from disk where it must.
 func (s *ownStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
 	return s.store.LastComplete(t, at)
 }

@@ -59,7 +59,7 @@ func (s *sleeper) Wake(t *testing.T) admin.Backfill {
 	return Status(t, s.Proxy).Backfill
 }
 
-// Fork is where the proxy's newest timeline begins.
+// Fork returns the beginning of the proxy's newest timeline.
 func (c *Cluster) Fork(t *testing.T) lsn.LSN {
 	t.Helper()
 	tli := Status(t, c.Proxy).Store.Timeline

@@ -47,7 +47,7 @@ func (s *Recipe) Write(t *testing.T, name, script string) string {
 	return path
 }
 
-// Said is what a program prints. It may be read while the program runs.
+// Said collects what a program prints. It may be read while the program runs.
 type Said struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -10,7 +10,7 @@ const DroppedBySomebody = "somebody dropped the slot on the primary: it was made
 // sayDropsEvery is how often the log says it: a manager may drop the slot whenever it is made.
 const sayDropsEvery = time.Minute
 
-// Drops is how often somebody else dropped a slot of ours, and when last. The zero value: never.
+// Drops counts how often somebody else dropped a slot of ours, and says when last. The zero value: never.
 type Drops struct {
 	N    int64
 	Last time.Time

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 )
 
-// MaxVoters is how many lines a list of voters may have: rules have a few names.
+// MaxVoters bounds the lines of a list of voters: rules have a few names.
 const MaxVoters = 1000
 
 // Voters binds the names under which a rule counts standbys to roles or certificates. It is not changed after

@@ -19,7 +19,7 @@ const (
 	perSession = 4
 )
 
-// Budget is how many descriptors this process may have. The zero value has no bound.
+// Budget bounds the descriptors of this process. The zero value has no bound.
 type Budget struct {
 	Limit int
 }

@@ -10,7 +10,7 @@ import (
 // TempSuffix ends the name of a file that is not finished. One that a crash has left is replaced by the next write.
 const TempSuffix = ".tmp"
 
-// File is what a write needs of an open file.
+// File has what a write needs of an open file.
 type File interface {
 	io.WriterAt
 	io.Closer
@@ -18,7 +18,7 @@ type File interface {
 	Sync() error
 }
 
-// FS is what a write needs of a file system whose files are F.
+// FS has what a write needs of a file system whose files are F.
 type FS[F File] interface {
 	// Create makes an empty file that only its owner may read.
 	Create(name string) (F, error)
