@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,7 +35,8 @@ type accounts struct {
 
 type heardAccount struct {
 	tail.Account
-	at time.Time
+	at      time.Time
+	version int // of the message that it came in
 	// coveredEnds: a record ends at Covered. Release v0.1.0, and a member that has not received so far, can't say that.
 	coveredEnds bool
 	had         lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
@@ -56,7 +58,7 @@ func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error
 		a.heard = map[string]heardAccount{}
 	}
 	heard := heardAccount{
-		Account: account, at: now, had: max(account.Flushed, account.Promised),
+		Account: account, at: now, version: version, had: max(account.Flushed, account.Promised),
 		coveredEnds: account.Covered <= account.Complete,
 	}
 	was := a.heard[peer]
@@ -98,6 +100,7 @@ func remember(past, more []Known) []Known {
 func (n *Node) account() tail.Account {
 	n.mu.Lock()
 	fenced, covered := n.ledger.State().Fenced, n.covered
+	asks, answers := n.asking.num, maps.Clone(n.asking.asked)
 	n.mu.Unlock()
 	var d Details
 	if n.o.Details != nil {
@@ -126,6 +129,7 @@ func (n *Node) account() tail.Account {
 	if x := n.nameBytes(p); x.At != lsn.Invalid {
 		a.Complete, a.CompleteHash = x.At, x.Sum
 	}
+	a.Asks, a.Answers = asks, answers
 	return a
 }
 
@@ -147,15 +151,24 @@ func (n *Node) recordEnd(p Positions, at lsn.LSN) lsn.LSN {
 // publishAccount tells the others the own account when it has changed and it is time. The caller does not
 // hold mu.
 func (n *Node) publishAccount(now time.Time) {
+	n.mu.Lock()
+	soon := n.ledger.State().Fenced < n.o.Store.Positions().Timeline && now.Sub(n.accounts.at) < accountEvery
+	n.mu.Unlock()
+	if !soon || !n.o.Store.Streams() {
+		n.tellAccount(now)
+	}
+}
+
+// tellAccount tells the others the own account when it has changed. The caller does not hold mu.
+func (n *Node) tellAccount(now time.Time) {
 	if n.o.Outbox == nil {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	a := n.account()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.o.Store.Streams() && a.Fenced < a.Timeline && now.Sub(n.accounts.at) < accountEvery {
-		return
-	}
 	b, older, err := tail.Encode(a)
 	if err != nil || bytes.Equal(b, n.accounts.told) {
 		return

@@ -100,6 +100,8 @@ type Node struct {
 	boots     map[string]uint64 // the newest of each other member
 	relapsed  map[string]bool   // members that came with an older one: like two holders of a name
 	accounts  accounts
+	asking    asking
+	telling   sync.Mutex // held while the own account is made and told; before mu
 	names     names
 	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
 	// durable that it is, or a node that came back with another rule would not know what commits rest on
@@ -137,6 +139,7 @@ func New(o Options) (*Node, error) {
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
 		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
+		asking: newAsking(),
 	}, nil
 }
 

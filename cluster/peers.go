@@ -53,7 +53,11 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
 		err := p.n.accounts.hear(time.Now(), peer, version, payload)
-		if a := p.n.accounts.heard[peer]; err == nil && a.CompleteHash != 0 {
+		a := p.n.accounts.heard[peer]
+		if err == nil {
+			p.n.asking.hear(peer, a.Asks)
+		}
+		if err == nil && a.CompleteHash != 0 {
 			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
 		}
 		return err

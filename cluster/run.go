@@ -19,6 +19,8 @@ func (n *Node) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-n.o.Store.Moved():
 			n.storeMoved(time.Now())
+		case <-n.asking.wanted:
+			n.tellAccount(time.Now())
 		case <-n.names.wanted:
 			n.readHashes()
 			n.publishHashes(false)

@@ -39,8 +39,12 @@ type Account struct {
 	// CompleteHash names the WAL up to Complete (cluster/compare); 0: not known.
 	CompleteHash uint64 `json:"complete_hash,omitzero"`
 	// Lost is the WAL that a primary which it refuses has come back without; nil: it refuses none for that.
-	Lost     *Lost     `json:"lost,omitempty"`
-	Standbys []Standby `json:"standbys"`
+	Lost *Lost `json:"lost,omitempty"`
+	// Asks is a question to all others for an account made after it; 0: none. Answers are by node the newest
+	// question that it had heard before it looked at itself.
+	Asks     uint64            `json:"asks,omitzero"`
+	Answers  map[string]uint64 `json:"answers,omitempty"`
+	Standbys []Standby         `json:"standbys"`
 }
 
 // Lost is WAL of a timeline that the primary which writes that timeline has lost, by the WAL that the member has or had
@@ -94,11 +98,18 @@ func Encode(a Account) (b []byte, older int, err error) {
 		Promised     lsn.LSN        `json:"promised_lsn,omitzero"`
 		PromisedOn   lsn.TimelineID `json:"promised_timeline,omitzero"`
 		Lost         *Lost          `json:"lost,omitempty"`
-	}{Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost}
+
+		Asks    uint64            `json:"asks,omitzero"`
+		Answers map[string]uint64 `json:"answers,omitempty"`
+	}{
+		Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost,
+		Asks: a.Asks, Answers: a.Answers,
+	}
 	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
 	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
+	a.Asks, a.Answers = 0, nil
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}
@@ -122,7 +133,7 @@ func Decode(node string, version int, b []byte) (a Account, err error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
-	if a.Node != node || len(a.Standbys) > vote.MaxSessions {
+	if a.Node != node || len(a.Standbys) > vote.MaxSessions || len(a.Answers) > vote.MaxMembers {
 		return Account{}, fmt.Errorf("%w: node %q, %d standbys", ErrAccount, a.Node, len(a.Standbys))
 	}
 	for _, s := range a.Standbys {

@@ -111,6 +111,7 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	have := r.o.Store.Positions()
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
+		r.inquire(ctx, have, srv)
 		err = r.judge(have, *srv)
 	}
 	if err != nil {

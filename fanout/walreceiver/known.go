@@ -95,6 +95,23 @@ func (r *Receiver) knowledge() (k knowledge) {
 	return k
 }
 
+// inquire asks the others before the store changes over to another timeline: what they said last may be some seconds
+// old, and acknowledged WAL must not be left. What is heard only now may be beyond what a server that goes on had
+// when it was asked where it is, so it counts for other timelines than the server's.
+func (r *Receiver) inquire(ctx context.Context, have walstore.Positions, srv *server) {
+	if r.o.Ask == nil || r.o.Others == nil || have.Timeline == srv.timeline {
+		return
+	}
+	r.o.Ask(ctx)
+	now := r.knowledge()
+	srv.known.unheard = now.unheard
+	for i, x := range now.all {
+		if x.Timeline != srv.timeline && x.Acked && !x.Lost {
+			srv.known.all, srv.known.said = append(srv.known.all, x), append(srv.known.said, now.said[i])
+		}
+	}
+}
+
 // complete is the end of the last complete record up to p, where the store has WAL that far.
 func (r *Receiver) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, known bool) {
 	if have.Timeline == 0 || p.Timeline != have.Timeline || p.LSN > have.Received || p.LSN <= have.Oldest {

@@ -41,6 +41,8 @@ type Options struct {
 	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and one that may soon
 	// say so; nil: there are none. Any goroutine may ask.
 	Others func() (known []Known, unheard string)
+	// Ask returns when Others is as new as the call, for members that answer soon; nil: there are no others.
+	Ask func(ctx context.Context)
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary

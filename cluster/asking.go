@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// askPatience is how long Ask waits for answers. A member that is up answers within a round trip and what its disk
+// takes; one that has just died is not waited for by a failover for longer.
+const askPatience = time.Second
+
+// asking is the newest question of this node, and what it has been asked; guarded by Node.mu. Questions and answers
+// travel in accounts, so an account that answers was made after the question.
+type asking struct {
+	num      uint64            // of the question; 0: none yet
+	asked    map[string]uint64 // by member, its newest question
+	answered chan struct{}     // closed at each account that is heard
+	wanted   chan struct{}     // one slot: a question came
+}
+
+func newAsking() asking {
+	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
+}
+
+// hear notes the question in an account of member, and that somebody may have got an answer.
+func (q *asking) hear(member string, asks uint64) {
+	close(q.answered)
+	q.answered = make(chan struct{})
+	if asks == 0 || q.asked[member] == asks {
+		return
+	}
+	q.asked[member] = asks
+	select {
+	case q.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// Ask returns when every member that can be reached has said, after the call, what it has and what it reported, so
+// that [Node.Known] is as new as that. Accounts are otherwise some seconds old, and a member that has just started
+// hears old ones first. It waits for askPatience at most: a member that does not answer may be gone with the primary.
+// One of release v0.1.0 is not asked. It may wait for the disk as well, to say what this node has.
+func (n *Node) Ask(ctx context.Context) {
+	if len(n.o.Members) == 0 || n.o.Outbox == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	n.mu.Lock()
+	n.asking.num = rand.Uint64() | 1 // nobody takes an answer to a question of the life before for one to this
+	num := n.asking.num
+	n.mu.Unlock()
+	n.tellAccount(time.Now())
+	for {
+		n.mu.Lock()
+		open, answered := n.open(num), n.asking.answered
+		n.mu.Unlock()
+		if !open {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-answered:
+		}
+	}
+}
+
+// open reports whether a member that can be reached has not answered question num. The caller holds mu.
+func (n *Node) open(num uint64) bool {
+	for _, m := range n.ledger.Members(time.Now()) {
+		a, said := n.accounts.heard[m.Node]
+		if m.Node == n.o.Name || !m.Reached || m.Contested || said && a.version < answers {
+			continue
+		}
+		if !said || a.Answers[n.o.Name] != num {
+			return true
+		}
+	}
+	return false
+}
+
+// answers is the first message version whose members answer.
+const answers = 2
