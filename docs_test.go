@@ -114,8 +114,11 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// anchors are the names of a page's headings, as GitHub makes them.
+// anchors are the names that a page gives places, and those of its headings, as GitHub makes them.
 func anchors(text string) (all []string) {
+	for _, m := range idPattern.FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
 	for _, line := range strings.Split(text, "\n") {
 		title := strings.TrimLeft(line, "#")
 		if title == line {

@@ -10,6 +10,6 @@
 // member's private key. Names that are not configured are refused and counted, so an outsider with the
 // gossip key can make a proxy look dead or alive, and no more (ruling R22).
 //
-// memberlist does not heal a partition by itself (measured, style.md), so while a configured member is
+// memberlist does not heal a partition by itself (measured), so while a configured member is
 // missing the seeds are asked again every rejoinInterval.
 package gossip

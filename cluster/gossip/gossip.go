@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// rejoinInterval: with 5 s, members were one again 3 s after a partition (measured, style.md).
+	// rejoinInterval: with 5 s, members were one again 3 s after a partition (measured).
 	rejoinInterval = 5 * time.Second
 	// leaveTimeout bounds the good-bye, so that a stop is prompt when nobody listens.
 	leaveTimeout = 2 * time.Second

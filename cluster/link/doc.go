@@ -8,7 +8,7 @@
 //	              who is up: Directory (gossip)          what the peer says of itself, never of others
 //
 // A stream goes one way: each proxy dials each other one and sends its own items; the acceptor answers
-// with heartbeats only. Gossip is too slow for a commit that waits (style.md: 100 ms and not always).
+// with heartbeats only. Gossip is too slow for a commit that waits (it took 100 ms, and not always that).
 //
 // On the wire a frame is a length of four bytes, a type and a body:
 //
