@@ -110,7 +110,7 @@ func upstreamDialer(t *testing.T, conninfo string) proxy.Dialer {
 		}
 		return &relay.Upstream{Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(), ChannelBinding: up.ChannelBinding(),
 			Cancel: func(ctx context.Context, request []byte) error {
-				return upstream.Cancel(ctx, raw.Endpoint, request)
+				return up.Cancel(ctx, raw.Endpoint, request)
 			}}, nil
 	})
 }

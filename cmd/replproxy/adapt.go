@@ -42,7 +42,7 @@ func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool)
 		return &relay.Upstream{
 			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(), ChannelBinding: up.ChannelBinding(),
 			Cancel: func(ctx context.Context, request []byte) error {
-				return upstream.Cancel(ctx, raw.Endpoint, request)
+				return up.Cancel(ctx, raw.Endpoint, request)
 			},
 		}, nil
 	})

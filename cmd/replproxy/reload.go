@@ -24,8 +24,8 @@ type settings struct {
 	hangups <-chan struct{}
 	level   *slog.LevelVar
 	log     *slog.Logger
-	// apply puts next into force in every part; conninfo is nil unless it has changed. drop: an empty rule is
-	// what the operator insists on. After an error the rule of before is in force, and all the rest of next.
+	// apply puts next into force in every part; conninfo is what next says of the primary, read now. drop: an empty rule
+	// is what the operator insists on. After an error the rule of before is in force, and all the rest of next.
 	// Set before Run.
 	apply func(next *config.Config, conninfo *upstream.Config, drop bool) error
 	drops chan chan<- error // asks for the rule to be taken away
@@ -119,9 +119,6 @@ func (s *settings) reload(drop bool) error {
 		return errRuleInFile
 	}
 	next, applied, pending := config.Reload(was.config, read)
-	if next.Upstream.Conninfo == was.config.Upstream.Conninfo {
-		up = nil
-	}
 	s.level.Set(next.LogLevel)
 	status := was.status
 	status.Generation++
@@ -186,7 +183,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		p.advisor.log.Error("the keys of cluster.key_file were not changed: the ones before stay in force",
 			"err", keysErr)
 	}
-	if conninfo != nil {
+	if p.upstream.LeadsElsewhere(conninfo) { // by its own text, or by what that points to (ruling R47)
 		p.upstream.Replace(conninfo)
 		p.receiver.Reconnect()
 	}

@@ -108,13 +108,8 @@ func stampsOf(s Settings) (all stamps) {
 }
 
 func (s stamps) equal(o stamps) bool {
-	for i, a := range s {
-		b := o[i]
-		if a == nil && b == nil {
-			continue
-		}
-		if a == nil || b == nil || !os.SameFile(a, b) || a.Size() != b.Size() || a.Mode() != b.Mode() ||
-			!a.ModTime().Equal(b.ModTime()) {
+	for i, was := range s {
+		if !keyfile.Same(was, o[i]) {
 			return false
 		}
 	}

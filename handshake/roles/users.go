@@ -64,14 +64,13 @@ func (u *users) find(name string) (Role, bool) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if now, err := os.Stat(u.path); err != nil || !sameFile(now, u.seen) {
-		if err != nil {
-			now = nil
-		}
-		if now != nil || u.seen != nil {
-			u.seen = now // before reading, so that a change meanwhile is seen next time
-			u.reload()
-		}
+	now, err := os.Stat(u.path)
+	if err != nil {
+		now = nil
+	}
+	if !keyfile.Same(u.seen, now) {
+		u.seen = now // before reading, so that a change meanwhile is seen next time
+		u.reload()
 	}
 	r, ok := u.all[name]
 	return r, ok
@@ -90,11 +89,6 @@ func (u *users) reload() {
 	}
 	u.all = all
 	u.mu.After(func() { u.log.Info("auth.users_file has changed and is in use", "roles", len(all)) })
-}
-
-func sameFile(a, b fs.FileInfo) bool {
-	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() &&
-		a.ModTime().Equal(b.ModTime())
 }
 
 func (u *users) status() (n int, err error) {

@@ -15,11 +15,15 @@ const cancelTimeout = 10 * time.Second
 
 // Cancel opens a connection to e, sends raw (a whole CancelRequest packet) unchanged and waits until
 // the server closes, which it does after signalling: there is no other answer. TLS is used where the
-// session to be cancelled has it.
-func Cancel(ctx context.Context, e Endpoint, raw []byte) error {
+// session to be cancelled has it, by the files as they are now.
+func (c *Config) Cancel(ctx context.Context, e Endpoint, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, cancelTimeout)
 	defer cancel()
-	rc, err := dialer{}.open(ctx, e, cancelTimeout)
+	r, err := c.read()
+	if err != nil {
+		return fmt.Errorf("send cancel request to %s: %w", e, err)
+	}
+	rc, err := r.dial.open(ctx, e, cancelTimeout)
 	if err != nil {
 		return fmt.Errorf("send cancel request to %s: %w", e, err)
 	}

@@ -35,21 +35,23 @@ const maxLoginMessage = 1 << 20
 // A server that target_session_attrs does not want is passed over. The session must
 // be closed. The error is a *[ConnectError].
 func (c *Config) Connect(ctx context.Context, params map[string]string) (*Session, error) {
-	c = c.now()
-	attrs := c.attrs
-	s, failed := c.connectAmong(ctx, c.order(), params, attrs)
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	s, failed := r.connectAmong(ctx, r.order(), params, r.attrs)
 	if s != nil {
 		return s, nil
 	}
 	if ctx.Err() != nil {
 		return nil, failed
 	}
-	if attrs != attrsPreferStandby || !errors.Is(failed, ErrNotStandby) {
+	if r.attrs != attrsPreferStandby || !errors.Is(failed, ErrNotStandby) {
 		return nil, failed
 	}
 	for _, a := range failed.Attempts {
 		if errors.Is(a.Err, ErrNotStandby) {
-			if s, err := c.login(ctx, a.Endpoint, params, attrsAny); err == nil {
+			if s, err := r.login(ctx, a.Endpoint, params, attrsAny); err == nil {
 				return s, nil
 			}
 		}
@@ -59,7 +61,11 @@ func (c *Config) Connect(ctx context.Context, params map[string]string) (*Sessio
 
 // ConnectTo is Connect to the server at e only, as a Session has it, whatever its role.
 func (c *Config) ConnectTo(ctx context.Context, e Endpoint, params map[string]string) (*Session, error) {
-	return c.now().login(ctx, e, params, attrsAny)
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return r.login(ctx, e, params, attrsAny)
 }
 
 // skip reports whether an earlier attempt makes e pointless: its address did not answer, or its
@@ -87,13 +93,13 @@ func isRole(err error) bool {
 	return false
 }
 
-func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string, attrs sessionAttrs,
+func (r *reading) login(ctx context.Context, e Endpoint, params map[string]string, attrs sessionAttrs,
 ) (*Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var frames *frameReader
 	bySQL := params["replication"] == ""
-	cfg, unread := c.libraryConfig(e, asSQL(params))
+	cfg, unread := r.libraryConfig(e, asSQL(params))
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		frames = newFrameReader(r)
 		return pgproto3.NewFrontend(frames, w)
@@ -106,7 +112,7 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 		return role
 	}
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := c.dial.DialContext(ctx, network, address)
+		conn, err := r.dial.DialContext(ctx, network, address)
 		if err == nil {
 			connected.Store(true)
 			conn = &listening{conn, &heard}
@@ -151,20 +157,20 @@ func (c *Config) login(ctx context.Context, e Endpoint, params map[string]string
 
 // libraryConfig is the library's configuration for one endpoint. unread is why the password file was not
 // read although it is there: the log-in may well need none.
-func (c *Config) libraryConfig(e Endpoint, params map[string]string) (cfg *pgconn.Config, unread error) {
-	cfg = c.base.Copy()
+func (r *reading) libraryConfig(e Endpoint, params map[string]string) (cfg *pgconn.Config, unread error) {
+	cfg = r.base.Copy()
 	cfg.Host, cfg.Port, cfg.Fallbacks = e.Host, e.Port, nil
-	cfg.TLSConfig = e.tls
+	cfg.TLSConfig = e.tlsConfig()
 	cfg.ConnectTimeout = 0 // login's context has it
 	cfg.MaxProtocolMessageBodyLen = maxLoginMessage
 	if e.Addr != "" && !e.Unix() {
 		cfg.LookupFunc = func(context.Context, string) ([]string, error) { return []string{e.Addr}, nil }
 	}
-	if c.dial.instead != nil { // the name is nobody's host
+	if r.dial.instead != nil { // the name is nobody's host
 		cfg.LookupFunc = func(_ context.Context, name string) ([]string, error) { return []string{name}, nil }
 	}
-	if cfg.RuntimeParams["application_name"] == "" && c.fallback != "" {
-		cfg.RuntimeParams["application_name"] = c.fallback
+	if cfg.RuntimeParams["application_name"] == "" && r.fallback != "" {
+		cfg.RuntimeParams["application_name"] = r.fallback
 	}
 	for name, value := range params {
 		if name == "database" {
@@ -177,18 +183,18 @@ func (c *Config) libraryConfig(e Endpoint, params map[string]string) (cfg *pgcon
 	if params["replication"] == "true" {
 		cfg.Database = replicationDatabase
 	}
-	cfg.Password, unread = c.passwordFor(e, cfg.Database, dbname)
+	cfg.Password, unread = r.passwordFor(e, cfg.Database, dbname)
 	return cfg, unread
 }
 
 // passwordFor is conninfo's password, else the passfile's for this very host, by the first of the
 // databases that has one. The file is read anew each time: passwords change while a daemon runs.
 // One that others may read is not used, as libpq does.
-func (c *Config) passwordFor(e Endpoint, databases ...string) (password string, unread error) {
-	if c.password != "" {
-		return c.password, nil
+func (r *reading) passwordFor(e Endpoint, databases ...string) (password string, unread error) {
+	if r.password != "" {
+		return r.password, nil
 	}
-	content, err := keyfile.ReadPasswords(c.passfile)
+	content, err := keyfile.ReadPasswords(r.passfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -201,7 +207,7 @@ func (c *Config) passwordFor(e Endpoint, databases ...string) (password string, 
 		host = "localhost"
 	}
 	for _, db := range databases {
-		if p := file.FindPassword(host, strconv.Itoa(int(e.Port)), db, c.base.User); p != "" {
+		if p := file.FindPassword(host, strconv.Itoa(int(e.Port)), db, r.base.User); p != "" {
 			return p, nil
 		}
 	}

@@ -257,11 +257,11 @@ func TestRealServer(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != pgerror.InvalidPassword {
 		t.Errorf("wrong password: %v", err)
 	}
-	checkCancel(t, sql)
+	checkCancel(t, config(t, base), sql)
 }
 
 // checkCancel cancels a query of s by the key that s was given.
-func checkCancel(t *testing.T, s *Session) {
+func checkCancel(t *testing.T, c *Config, s *Session) {
 	t.Helper()
 	raw := []byte{0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e, byte(s.PID >> 24), byte(s.PID >> 16), byte(s.PID >> 8), byte(s.PID)}
 	raw = append(raw, s.Key...)
@@ -271,7 +271,7 @@ func checkCancel(t *testing.T, s *Session) {
 		done <- err
 	}()
 	for {
-		if err := Cancel(t.Context(), s.Endpoint, raw); err != nil {
+		if err := c.Cancel(t.Context(), s.Endpoint, raw); err != nil {
 			t.Fatal(err)
 		}
 		select {

@@ -130,7 +130,7 @@ func TestKeywords(t *testing.T) {
 		case want != "" && !strings.Contains(err.Error(), want):
 			t.Errorf("%s: %v, expected %q in it", in, err, want)
 		case err == nil:
-			for name := range c.base.RuntimeParams {
+			for name := range c.last.Load().base.RuntimeParams {
 				if name != "application_name" && name != "options" && name != "client_encoding" {
 					t.Errorf("%s: %q would travel to the server as a setting", in, name)
 				}
@@ -158,8 +158,8 @@ func TestEnvironmentAndServiceFile(t *testing.T) {
 	}
 	e := c.Endpoints()[0]
 	if e.Host != "from-service" || e.Port != 6000 || e.Addr != "10.1.1.1:6000" || c.User() != "from-env" ||
-		c.Database() != "app" || c.dial.keepAlive.Enable || len(c.base.RuntimeParams) != 0 {
-		t.Errorf("endpoint %+v, %s, settings %v", e, c, c.base.RuntimeParams)
+		c.Database() != "app" || c.last.Load().dial.keepAlive.Enable || len(c.last.Load().base.RuntimeParams) != 0 {
+		t.Errorf("endpoint %+v, %s, settings %v", e, c, c.last.Load().base.RuntimeParams)
 	}
 	if _, err := Parse("service=bad"); err == nil || !strings.Contains(err.Error(), `"replication"`) {
 		t.Errorf("a service file may not set replication: %v", err)
@@ -203,13 +203,13 @@ func TestEndpoints(t *testing.T) {
 }
 
 func TestSessionAttrs(t *testing.T) {
-	if a := config(t, "host=a").attrs; a != attrsAny {
+	if a := config(t, "host=a").last.Load().attrs; a != attrsAny {
 		t.Errorf("one host: %s", a)
 	}
-	if a := config(t, "host=a,b").attrs; a != attrsPrimary {
+	if a := config(t, "host=a,b").last.Load().attrs; a != attrsPrimary {
 		t.Errorf("two hosts: %s", a)
 	}
-	if a := config(t, "host=a,b target_session_attrs=any").attrs; a != attrsAny {
+	if a := config(t, "host=a,b target_session_attrs=any").last.Load().attrs; a != attrsAny {
 		t.Errorf("two hosts, any: %s", a)
 	}
 	type server struct{ standby, readOnly string }

@@ -25,13 +25,20 @@ var errNoTLS = errors.New("server does not support TLS, but sslmode requires it"
 // so without a current endpoint the first host that answers is taken. With sslmode=allow the
 // connection is plain. Each endpoint gets [Config.ConnectTimeout]. The error is a *[ConnectError].
 func (c *Config) DialRaw(ctx context.Context) (*RawConn, error) {
-	c = c.now()
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return r.dialRaw(ctx)
+}
+
+func (r *reading) dialRaw(ctx context.Context) (*RawConn, error) {
 	failed := &ConnectError{}
-	for _, e := range c.order() {
+	for _, e := range r.order() {
 		if failed.unreachable(e) {
 			continue
 		}
-		rc, err := c.dial.open(ctx, e, c.timeout)
+		rc, err := r.dial.open(ctx, e, r.timeout)
 		if err == nil {
 			return rc, nil
 		}
@@ -115,7 +122,7 @@ func startTLS(ctx context.Context, conn net.Conn, e Endpoint) (*tls.Conn, error)
 			return nil, fmt.Errorf("server answered SSLRequest with %q", answer)
 		}
 	}
-	secure := tls.Client(conn, serverAuthOnly(e.tls))
+	secure := tls.Client(conn, serverAuthOnly(e.tlsConfig()))
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

@@ -218,14 +218,14 @@ func TestCancelSendsBytesUnchanged(t *testing.T) {
 	port := peer(t, func(c net.Conn) { got <- readStartup(c) })
 	raw := append([]byte{0, 0, 0, 20, 0x04, 0xd2, 0x16, 0x2e, 0, 0, 0, 9}, "key45678"...)
 	c := config(t, conninfoFor(port, "sslmode=disable"))
-	if err := Cancel(t.Context(), c.Endpoints()[0], raw); err != nil {
+	if err := c.Cancel(t.Context(), c.Endpoints()[0], raw); err != nil {
 		t.Fatal(err)
 	}
 	if b := <-got; string(b) != string(raw[4:]) {
 		t.Errorf("%x", b)
 	}
 	dead := config(t, conninfoFor(pgtest.FreePort(t), "sslmode=disable"))
-	if err := Cancel(t.Context(), dead.Endpoints()[0], raw); err == nil {
+	if err := dead.Cancel(t.Context(), dead.Endpoints()[0], raw); err == nil {
 		t.Error("no server, no error")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +17,9 @@ type Endpoint struct {
 	Port uint16
 	Addr string // where it was reached, "ip:port" or the socket's path; "" before, unless hostaddr says
 
-	tls       *tls.Config // nil: plain
-	direct    bool        // sslnegotiation direct: TLS begins without an SSLRequest
-	plainNext bool        // sslmode prefer: the server may answer that it has no TLS
+	tls       *trust // nil: plain
+	direct    bool   // sslnegotiation direct: TLS begins without an SSLRequest
+	plainNext bool   // sslmode prefer: the server may answer that it has no TLS
 }
 
 // TLS reports whether TLS is asked for.
@@ -26,6 +27,14 @@ func (e Endpoint) TLS() bool { return e.tls != nil }
 
 // Unix reports whether it is a unix socket.
 func (e Endpoint) Unix() bool { return strings.HasPrefix(e.Host, "/") }
+
+// tlsConfig is how TLS is made now, nil for plain.
+func (e Endpoint) tlsConfig() *tls.Config {
+	if e.tls == nil {
+		return nil
+	}
+	return e.tls.config.Load()
+}
 
 // String is host:port, or the socket's path; without a port it is the name of what Through leads to.
 func (e Endpoint) String() string {
@@ -67,15 +76,24 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// order is the endpoints to try: the current one first, at its known address, then all.
-func (c *Config) order() []Endpoint {
-	cur, ok := c.Current()
-	if !ok {
-		return c.Endpoints()
+// order is the endpoints to try: the current one first, at the address where it is while that is sure, then all. One
+// that is not sure is looked up anew: a name may lead to another server now.
+func (r *reading) order() []Endpoint {
+	cur, known, sure := r.verdict.get()
+	i := slices.IndexFunc(r.endpoints, func(e Endpoint) bool {
+		return e.sameServer(cur) && e.TLS() == cur.TLS() && (e.Addr == "" || e.Addr == cur.Addr)
+	})
+	if !known || i < 0 {
+		return slices.Clone(r.endpoints)
 	}
-	list := []Endpoint{cur}
-	for _, e := range c.endpoints {
-		if e != cur {
+	first := r.endpoints[i]
+	list := []Endpoint{first}
+	if sure && first.Addr != cur.Addr {
+		first.Addr = cur.Addr
+		list = []Endpoint{first, list[0]}
+	}
+	for j, e := range r.endpoints {
+		if j != i {
 			list = append(list, e)
 		}
 	}

@@ -27,6 +27,10 @@ func (e *ConnectError) Error() string {
 	}
 	parts := make([]string, len(e.Attempts))
 	for i, a := range e.Attempts {
+		if a.Endpoint == (Endpoint{}) {
+			parts[i] = a.Err.Error()
+			continue
+		}
 		parts[i] = fmt.Sprintf("connection to server at %s failed: %v", a.Endpoint.describe(), a.Err)
 	}
 	return strings.Join(parts, "; ")
@@ -39,6 +43,12 @@ func (e *ConnectError) Unwrap() []error {
 		errs[i] = a.Err
 	}
 	return errs
+}
+
+// unreadable is why no endpoint was tried: conninfo, or what it points to, cannot be read now. That says nothing about
+// a server.
+func unreadable(err error) *ConnectError {
+	return &ConnectError{Attempts: []Attempt{{Err: fmt.Errorf("read upstream conninfo: %w", err)}}}
 }
 
 // describe is how an error names an endpoint.

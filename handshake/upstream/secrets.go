@@ -10,9 +10,9 @@ func HasPassword(conninfo string) bool {
 // Passfile is the password file that a log-in looks into, "" when it has a password without one. The file may be
 // missing.
 func (c *Config) Passfile() string {
-	c = c.now()
-	if c.password != "" {
+	r := c.last.Load()
+	if r.password != "" {
 		return ""
 	}
-	return c.passfile
+	return r.passfile
 }

@@ -8,12 +8,12 @@ import (
 )
 
 // Servers is the number of servers that conninfo names.
-func (c *Config) Servers() int { return len(c.now().byServer()) }
+func (c *Config) Servers() int { return len(c.last.Load().byServer()) }
 
 // byServer groups the endpoints by the server they lead to, in the order in which they are tried.
-func (c *Config) byServer() [][]Endpoint {
+func (r *reading) byServer() [][]Endpoint {
 	var groups [][]Endpoint
-	for _, e := range c.order() {
+	for _, e := range r.order() {
 		i := slices.IndexFunc(groups, func(g []Endpoint) bool { return g[0].sameServer(e) })
 		if i < 0 {
 			groups = append(groups, []Endpoint{e})
@@ -29,10 +29,13 @@ func (c *Config) byServer() [][]Endpoint {
 // is there the others get patience more. All sessions must be closed. The error, a *[ConnectError], says
 // why servers are missing, and may come beside sessions.
 func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*Session, error) {
-	c = c.now()
-	sessions, failed := c.connectAll(ctx, c.byServer(), params, patience, c.attrs)
-	if len(sessions) == 0 && c.attrs == attrsPreferStandby && errors.Is(failed, ErrNotStandby) {
-		sessions, failed = c.connectAll(ctx, c.byServer(), params, patience, attrsAny)
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	sessions, failed := r.connectAll(ctx, r.byServer(), params, patience, r.attrs)
+	if len(sessions) == 0 && r.attrs == attrsPreferStandby && errors.Is(failed, ErrNotStandby) {
+		sessions, failed = r.connectAll(ctx, r.byServer(), params, patience, attrsAny)
 	}
 	if len(failed.Attempts) > 0 {
 		return sessions, failed
@@ -43,16 +46,19 @@ func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patie
 // ConnectOthers is ConnectAll without the server at e, as a Session has it.
 func (c *Config) ConnectOthers(ctx context.Context, e Endpoint, params map[string]string, patience time.Duration,
 ) ([]*Session, error) {
-	c = c.now()
-	others := slices.DeleteFunc(c.byServer(), func(g []Endpoint) bool { return g[0].sameServer(e) })
-	sessions, failed := c.connectAll(ctx, others, params, patience, c.attrs)
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	others := slices.DeleteFunc(r.byServer(), func(g []Endpoint) bool { return g[0].sameServer(e) })
+	sessions, failed := r.connectAll(ctx, others, params, patience, r.attrs)
 	if len(failed.Attempts) > 0 {
 		return sessions, failed
 	}
 	return sessions, nil
 }
 
-func (c *Config) connectAll(ctx context.Context, groups [][]Endpoint, params map[string]string, patience time.Duration,
+func (r *reading) connectAll(ctx context.Context, groups [][]Endpoint, params map[string]string, patience time.Duration,
 	attrs sessionAttrs,
 ) ([]*Session, *ConnectError) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -65,7 +71,7 @@ func (c *Config) connectAll(ctx context.Context, groups [][]Endpoint, params map
 	results := make(chan result)
 	for i, g := range groups {
 		go func() {
-			s, failed := c.connectAmong(ctx, g, params, attrs)
+			s, failed := r.connectAmong(ctx, g, params, attrs)
 			results <- result{i, s, failed}
 		}()
 	}
@@ -73,9 +79,9 @@ func (c *Config) connectAll(ctx context.Context, groups [][]Endpoint, params map
 	failures := make([]*ConnectError, len(groups))
 	var late *time.Timer
 	for range groups {
-		r := <-results
-		found[r.i], failures[r.i] = r.s, r.failed
-		if r.s != nil && late == nil {
+		got := <-results
+		found[got.i], failures[got.i] = got.s, got.failed
+		if got.s != nil && late == nil {
 			late = time.AfterFunc(patience, func() { cancel(ErrLate) })
 			defer late.Stop()
 		}
@@ -93,14 +99,14 @@ func (c *Config) connectAll(ctx context.Context, groups [][]Endpoint, params map
 var ErrLate = errors.New("server did not answer while another one had")
 
 // connectAmong tries endpoints in order until one does.
-func (c *Config) connectAmong(ctx context.Context, list []Endpoint, params map[string]string, attrs sessionAttrs,
+func (r *reading) connectAmong(ctx context.Context, list []Endpoint, params map[string]string, attrs sessionAttrs,
 ) (*Session, *ConnectError) {
 	failed := &ConnectError{}
 	for _, e := range list {
 		if failed.skip(e) {
 			continue
 		}
-		s, err := c.login(ctx, e, params, attrs)
+		s, err := r.login(ctx, e, params, attrs)
 		if err == nil {
 			return s, failed
 		}

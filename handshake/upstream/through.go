@@ -11,11 +11,13 @@ type Dial func(ctx context.Context) (net.Conn, error)
 // Through is c for one server that dial leads to and that knows by the connection who we are: no TLS is
 // asked for, no password is sent, whatever c has. name is what the server is called in logs.
 func (c *Config) Through(name string, dial Dial) *Config {
-	c = c.now()
-	through := &Config{
-		base: c.base.Copy(), attrs: attrsAny, timeout: c.timeout, fallback: c.fallback, verdict: &verdict{},
+	last := c.last.Load()
+	r := &reading{
+		base: last.base.Copy(), attrs: attrsAny, timeout: last.timeout, fallback: last.fallback,
 		endpoints: []Endpoint{{Host: name}}, dial: dialer{instead: dial},
 	}
-	through.base.Password, through.base.TLSConfig, through.base.Fallbacks = "", nil, nil
+	r.base.Password, r.base.TLSConfig, r.base.Fallbacks = "", nil, nil
+	through := &Config{fixed: true, verdict: &verdict{}}
+	through.adopt(r)
 	return through
 }

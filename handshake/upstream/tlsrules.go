@@ -24,9 +24,10 @@ var errNoALPN = errors.New("direct SSL connection was established without ALPN p
 type tlsRules struct {
 	mode      string // sslmode, its default applied
 	direct    bool
-	rootFile  string // what libpq looks for without sslrootcert
-	cert, key string // of the client; "": none
-	encrypted bool   // the key needs sslpassword: it is read once, by the library
+	rootFile  string         // what libpq looks for without sslrootcert
+	system    *x509.CertPool // of sslrootcert=system, else nil
+	cert, key string         // of the client; "": none
+	encrypted bool           // the key needs sslpassword: it is read once, by the library
 	revoked   crl.Source
 }
 
@@ -50,6 +51,12 @@ func (s settings) tlsRules() (tlsRules, error) {
 	}
 	if r.mode == "disable" {
 		return r, nil
+	}
+	if system {
+		var err error
+		if r.system, err = systemRoots(); err != nil {
+			return r, err
+		}
 	}
 	dir := ""
 	if home, err := os.UserHomeDir(); err == nil {
@@ -94,6 +101,9 @@ func (r tlsRules) apply(c *tls.Config) error {
 	if strings.HasPrefix(r.mode, "verify") && c.RootCAs == nil {
 		return fmt.Errorf("root certificate file %q does not exist: either provide the file, use the system's trusted "+
 			"roots with sslrootcert=system, or change sslmode to disable server certificate verification", r.rootFile)
+	}
+	if r.system != nil {
+		c.RootCAs = r.system
 	}
 	c.NextProtos = []string{alpn}
 	if r.direct || r.revoked.Set() && c.RootCAs != nil {

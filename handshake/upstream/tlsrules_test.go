@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"fmt"
@@ -34,7 +35,7 @@ func tlsPeer(t *testing.T, cert *pgtest.Certificate, came func(tls.ConnectionSta
 				c, body = secure, readStartup(secure)
 			}
 		}
-		if body == nil {
+		if body == nil || bytes.HasPrefix(body, []byte{0x04, 0xd2, 0x16, 0x2e}) { // CancelRequest
 			return
 		}
 		c.Write(welcome(map[string]string{"in_hot_standby": "off"}))

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ var ErrNoPrimary = errors.New("none of the upstream hosts is known to be the pri
 type verdict struct {
 	mu      sync.Mutex
 	current Endpoint
+	said    settings      // by which it was found
 	known   bool
 	sure    bool          // false again from the moment on at which its connection was lost
 	changed chan struct{} // closed at the next change; made by who waits
@@ -63,7 +65,26 @@ func (v *verdict) wait() <-chan struct{} {
 
 // SetCurrent publishes the endpoint that the walreceiver found to be the primary: it is tried first from
 // now on, at the very address that the walreceiver reached, and with several servers by clients only it.
-func (c *Config) SetCurrent(e Endpoint) { c.verdict.set(e, true, true) }
+func (c *Config) SetCurrent(e Endpoint) {
+	said := c.last.Load().said
+	c.verdict.mu.Lock()
+	c.verdict.said = said
+	c.verdict.mu.Unlock()
+	c.verdict.set(e, true, true)
+}
+
+// LeadsElsewhere reports whether with leads elsewhere, or as somebody else, than what the current endpoint was found
+// by, or what was read last when none is sure. Other certificates in the same files are no such difference: connections
+// that are there outlive them.
+func (c *Config) LeadsElsewhere(with *Config) bool {
+	said := c.last.Load().said
+	c.verdict.mu.Lock()
+	defer c.verdict.mu.Unlock()
+	if c.verdict.sure {
+		said = c.verdict.said
+	}
+	return !maps.Equal(said, with.last.Load().said)
+}
 
 // DoubtCurrent says that the walreceiver has lost its connection: whether that endpoint is still the
 // primary has to be found out anew. It goes on being tried first.
@@ -82,7 +103,7 @@ func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn,
 	until := time.Now().Add(wait)
 	for {
 		changed := c.verdict.wait() // before looking, so that nothing is missed in between
-		rc, err := c.now().dialSure(ctx)
+		rc, err := c.dialSure(ctx)
 		left := time.Until(until)
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return rc, err
@@ -105,14 +126,18 @@ func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn,
 
 // dialSure makes one attempt.
 func (c *Config) dialSure(ctx context.Context) (*RawConn, error) {
-	if c.attrs == attrsAny || c.Servers() == 1 {
-		return c.DialRaw(ctx)
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if r.attrs == attrsAny || len(r.byServer()) == 1 {
+		return r.dialRaw(ctx)
 	}
 	e, _, sure := c.verdict.get()
 	if !sure {
 		return nil, ErrNoPrimary
 	}
-	rc, err := c.dial.open(ctx, e, c.timeout)
+	rc, err := r.dial.open(ctx, e, r.timeout)
 	if err != nil {
 		return nil, &ConnectError{Attempts: []Attempt{{e, err}}}
 	}

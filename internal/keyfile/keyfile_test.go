@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestWhoMayReadAKey(t *testing.T) {
@@ -138,5 +139,59 @@ func TestOwners(t *testing.T) {
 	}
 	if _, err := ReadClient(path); err != nil {
 		t.Errorf("as a client: %v", err)
+	}
+}
+
+// owned is a file as it looks after chown.
+type owned struct {
+	fs.FileInfo
+	by uint32
+}
+
+func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.by} }
+
+// TestSame: whatever may make a file usable, or another one, shows.
+func TestSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	stat := func() fs.FileInfo {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil
+		}
+		return info
+	}
+	write := func(name, content string, mode fs.FileMode, at time.Time) {
+		t.Helper()
+		err := errors.Join(os.WriteFile(name, []byte(content), mode), os.Chmod(name, mode), os.Chtimes(name, at, at))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	noon := time.Unix(1e9, 0)
+	absent := stat()
+	write(path, "a", 0o600, noon)
+	was := stat()
+	if !Same(was, stat()) || !Same(nil, nil) || Same(absent, was) || Same(was, absent) {
+		t.Error("a file that is as it was, or is not there")
+	}
+	if lookOf(owned{was, 1}) == lookOf(owned{was, 2}) || lookOf(owned{was, 1}) != lookOf(owned{was, 1}) {
+		t.Error("chown")
+	}
+	for what, change := range map[string]func(){
+		"content": func() { write(path, "ab", 0o600, noon) },
+		"mode":    func() { write(path, "a", 0o640, noon) },
+		"time":    func() { write(path, "b", 0o600, noon.Add(time.Second)) },
+		"another file": func() {
+			write(path+"2", "c", 0o600, noon)
+			if err := os.Rename(path+"2", path); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		write(path, "a", 0o600, noon)
+		was := stat()
+		if change(); Same(was, stat()) {
+			t.Errorf("%s: no change is seen", what)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func (t *Token) admits(r *http.Request) bool {
 		return true
 	}
 	t.mu.Lock()
-	if now, err := os.Stat(t.path); err == nil && changed(t.seen, now) {
+	if now, err := os.Stat(t.path); err == nil && !keyfile.Same(t.seen, now) {
 		t.seen = now
 		if err := t.read(); err != nil {
 			t.mu.After(func() {
@@ -72,11 +72,6 @@ func (t *Token) admits(r *http.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(token))
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
-}
-
-func changed(was, now fs.FileInfo) bool {
-	return was == nil || !os.SameFile(was, now) || was.Size() != now.Size() || was.Mode() != now.Mode() ||
-		!was.ModTime().Equal(now.ModTime())
 }
 
 // guard asks for the token except where nothing is told: the probes, and the files of the page, which asks for

@@ -161,7 +161,7 @@ func dialer(config *upstream.Config) proxy.Dialer {
 		}
 		return &relay.Upstream{
 			Conn: c.Conn, TLS: c.TLS, Name: c.Endpoint.String(),
-			Cancel: func(ctx context.Context, raw []byte) error { return upstream.Cancel(ctx, c.Endpoint, raw) },
+			Cancel: func(ctx context.Context, raw []byte) error { return config.Cancel(ctx, c.Endpoint, raw) },
 		}, nil
 	})
 }
