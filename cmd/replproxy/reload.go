@@ -24,7 +24,7 @@ type settings struct {
 	hangups <-chan struct{}
 	level   *slog.LevelVar
 	log     *slog.Logger
-	// apply puts next into force in every part; conninfo is what next says of the primary, read now. drop: an empty rule
+	// apply puts next into force in every part; conninfo is what it says of the primary, read now. drop: an empty rule
 	// is what the operator insists on. After an error the rule of before is in force, and all the rest of next.
 	// Set before Run.
 	apply func(next *config.Config, conninfo *upstream.Config, drop bool) error
