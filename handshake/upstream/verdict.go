@@ -20,7 +20,7 @@ var ErrNoPrimary = errors.New("none of the upstream hosts is known to be the pri
 type verdict struct {
 	mu      sync.Mutex
 	current Endpoint
-	said    settings      // by which it was found
+	said    settings // by which it was found
 	known   bool
 	sure    bool          // false again from the moment on at which its connection was lost
 	changed chan struct{} // closed at the next change; made by who waits
