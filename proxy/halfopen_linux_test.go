@@ -12,6 +12,7 @@ import (
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy"
 )
 
@@ -39,9 +40,9 @@ func vanish(t *testing.T, c net.Conn) {
 // a walsender, its handler end.
 func TestHalfOpenClientIsCleanedUp(t *testing.T) {
 	ended := make(chan struct{})
-	keepAlive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 1}
+	keepAlive := tcpopt.Options{Idle: time.Second, Interval: time.Second, Count: 1}
 	upstreamEnded := make(chan struct{})
-	w := start(t, proxy.Options{KeepAlive: keepAlive,
+	w := start(t, proxy.Options{Limits: proxy.Limits{TCP: keepAlive},
 		Upstream: scripted(t, func(c net.Conn) { greeting(c); close(upstreamEnded) }),
 		Physical: handler(func(_ context.Context, r *handshake.Request, _ *proxy.Session) error {
 			defer close(ended)

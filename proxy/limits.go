@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/internal/crowd"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
 const (
@@ -32,6 +33,8 @@ type Limits struct {
 	// MaxLogins is how many log-ins of relayed sessions may hold a connection to the primary. Others wait,
 	// addresses take turns, and one that thinks about a question while others wait has only a moment.
 	MaxLogins int
+	// TCP are options of their connections; the zero value is what a PostgreSQL server's have by default.
+	TCP tcpopt.Options
 	// AuthDelay is for how long a client waits for the answer that its log-in has failed; 0: it does not.
 	AuthDelay time.Duration
 }

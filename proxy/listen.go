@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
 const (
@@ -54,12 +57,15 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 			sockets = append(sockets, dir)
 			continue
 		}
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)
+		all, err := listenTCP(ctx, a)
 		if err != nil {
 			return ls, fmt.Errorf("listen on %q: %w", a, err)
 		}
-		if ls = append(ls, &Door{l, a}); len(ls) == 1 {
-			port = l.Addr().(*net.TCPAddr).Port
+		if len(ls) == 0 {
+			port = all[0].Addr().(*net.TCPAddr).Port
+		}
+		for _, l := range all {
+			ls = append(ls, &Door{l, a})
 		}
 	}
 	for _, dir := range sockets {
@@ -74,6 +80,35 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 		ls = append(ls, &Door{l, unixPrefix + dir})
 	}
 	return ls, nil
+}
+
+// listenTCP listens where PostgreSQL would: on all addresses of a name, of which one at least has to do; on those of
+// IPv4 alone for 0.0.0.0, of IPv6 alone for [::], of both for no host.
+func listenTCP(ctx context.Context, addr string) (all []net.Listener, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	found := []string{host}
+	if _, bad := netip.ParseAddr(host); bad != nil && host != "" {
+		if found, err = net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return nil, err
+		}
+	}
+	var refused error
+	for _, a := range found {
+		a = net.JoinHostPort(a, port)
+		l, err := tcpopt.Listen(ctx, tcpopt.Network(a), a)
+		if err != nil {
+			refused = errors.Join(refused, err)
+			continue
+		}
+		all = append(all, l)
+	}
+	if len(all) == 0 {
+		return nil, refused
+	}
+	return all, nil
 }
 
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/proxy"
 )
@@ -75,5 +76,51 @@ func TestListenErrors(t *testing.T) {
 		if _, err := proxy.Listen(t.Context(), addrs); err == nil {
 			t.Errorf("%q: no error", addrs)
 		}
+	}
+}
+
+// TestListenAsPostgreSQL: 0.0.0.0 is IPv4 alone, [::] IPv6 alone, a name is all that it leads to, and no host is both.
+func TestListenAsPostgreSQL(t *testing.T) {
+	answers := func(l net.Listener, host string) bool {
+		c, err := net.DialTimeout("tcp", net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port)), time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}
+	v6, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Fatalf("this test takes IPv6 on loopback: %v", err)
+	}
+	v6.Close()
+	for _, tc := range []struct {
+		addr     string
+		one, six bool
+	}{
+		{"0.0.0.0:0", true, false}, {"[::]:0", false, true}, {":0", true, true},
+		{"127.0.0.1:0", true, false}, {"[::1]:0", false, true},
+	} {
+		ls, err := proxy.Listen(t.Context(), []string{tc.addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one, six := answers(ls[0], "127.0.0.1"), answers(ls[0], "::1"); one != tc.one || six != tc.six {
+			t.Errorf("%s: IPv4 %v, IPv6 %v", tc.addr, one, six)
+		}
+		ls[0].Close()
+	}
+	found, err := net.DefaultResolver.LookupHost(t.Context(), "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls, err := proxy.Listen(t.Context(), []string{"localhost:0"})
+	if err != nil || len(ls) != len(found) {
+		t.Fatalf("localhost is %v: %d listeners, %v", found, len(ls), err)
+	}
+	for _, l := range ls {
+		if door := l.(*proxy.Door); door.Address != "localhost:0" {
+			t.Errorf("a door of %q", door.Address)
+		}
+		l.Close()
 	}
 }

@@ -22,12 +22,6 @@ const (
 	DefaultPhysicalGrace = time.Minute
 )
 
-// DefaultKeepAlive finds a client that is gone without a word within two minutes. There is no
-// TCP_USER_TIMEOUT beside it: on Linux that also ends a client that merely stops reading for long.
-func DefaultKeepAlive() net.KeepAliveConfig {
-	return net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 6}
-}
-
 // Options of a Server. Zero values mean the defaults unless said otherwise.
 type Options struct {
 	// Listeners are the server's to close once Run has begun. At least one; see Listen.
@@ -66,7 +60,6 @@ type Options struct {
 	Node          uint8
 	DrainGrace    time.Duration
 	PhysicalGrace time.Duration
-	KeepAlive     net.KeepAliveConfig
 }
 
 func (o *Options) complete() error {
@@ -86,7 +79,6 @@ func (o *Options) complete() error {
 	setDefault(&o.MaxStarting, DefaultMaxStarting)
 	setDefault(&o.DrainGrace, DefaultDrainGrace)
 	setDefault(&o.PhysicalGrace, DefaultPhysicalGrace)
-	setDefault(&o.KeepAlive, DefaultKeepAlive())
 	if o.Tight == nil {
 		o.Tight = func(net.Conn) bool { return false }
 	}

@@ -196,11 +196,9 @@ func (s *Server) begin(conn net.Conn, at string) {
 	go s.serve(conn, at, leave, sync.OnceFunc(s.startups.wg.Done))
 }
 
-// tune sets what every client connection has. TCP_NODELAY is Go's default.
+// tune sets what every client connection has. TCP_NODELAY is Go's default, and a backend's.
 func (s *Server) tune(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if err := tcp.SetKeepAliveConfig(s.o.KeepAlive); err != nil {
-			s.log.Debug("cannot set keepalive", "peer", addrString(conn.RemoteAddr()), "err", err)
-		}
+	if err := s.limits.Load().TCP.Apply(conn); err != nil {
+		s.log.Debug("cannot set options of a connection", "peer", addrString(conn.RemoteAddr()), "err", err)
 	}
 }

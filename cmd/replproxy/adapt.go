@@ -23,7 +23,7 @@ import (
 func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
-		MaxLogins: c.Limits.MaxLogins, AuthDelay: c.Auth.Delay,
+		MaxLogins: c.Limits.MaxLogins, AuthDelay: c.Auth.Delay, TCP: c.TCP,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -25,7 +26,7 @@ func openDoors(ctx context.Context, c *config.Config) (*doors, error) {
 	}
 	d := &doors{clients: clients}
 	if c.HTTP != "" {
-		if d.http, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.HTTP); err != nil {
+		if d.http, err = (&net.ListenConfig{}).Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for http: %w", err), d.close())
 		}
 	}

@@ -77,7 +77,8 @@ func (e *ConnectError) skip(next Endpoint) bool {
 	for _, a := range e.Attempts {
 		var refusal *pgerror.Error
 		decided := errors.As(a.Err, &refusal) && refusal.Code != pgerror.InvalidAuthorization || isRole(a.Err)
-		if a.Endpoint.sameServer(next) && decided {
+		_, have := a.Endpoint.target()
+		if _, want := next.target(); have == want && decided {
 			return true
 		}
 	}

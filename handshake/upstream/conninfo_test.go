@@ -158,7 +158,7 @@ func TestEnvironmentAndServiceFile(t *testing.T) {
 	}
 	e := c.Endpoints()[0]
 	if e.Host != "from-service" || e.Port != 6000 || e.Addr != "10.1.1.1:6000" || c.User() != "from-env" ||
-		c.Database() != "app" || c.last.Load().dial.keepAlive.Enable || len(c.last.Load().base.RuntimeParams) != 0 {
+		c.Database() != "app" || !c.last.Load().dial.tcp.NoKeepAlive || len(c.last.Load().base.RuntimeParams) != 0 {
 		t.Errorf("endpoint %+v, %s, settings %v", e, c, c.last.Load().base.RuntimeParams)
 	}
 	if _, err := Parse("service=bad"); err == nil || !strings.Contains(err.Error(), `"replication"`) {

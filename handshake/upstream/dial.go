@@ -34,20 +34,16 @@ func (c *Config) DialRaw(ctx context.Context) (*RawConn, error) {
 
 func (r *reading) dialRaw(ctx context.Context) (*RawConn, error) {
 	failed := &ConnectError{}
-	for _, e := range r.order() {
-		if failed.unreachable(e) {
-			continue
-		}
-		rc, err := r.dial.open(ctx, e, r.timeout)
-		if err == nil {
-			return rc, nil
-		}
-		failed.Attempts = append(failed.Attempts, Attempt{e, err})
-		if ctx.Err() != nil {
-			break
-		}
+	var rc *RawConn
+	r.eachAddress(ctx, r.order(), failed, failed.unreachable, func(e Endpoint) (bool, error) {
+		var err error
+		rc, err = r.dial.open(ctx, e, r.timeout)
+		return err == nil, err
+	})
+	if rc == nil {
+		return nil, failed
 	}
-	return nil, failed
+	return rc, nil
 }
 
 // errDial marks failures below TLS: the same address need not be tried again without it.

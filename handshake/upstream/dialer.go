@@ -5,32 +5,35 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"syscall"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
+
+// maxAddresses bounds the addresses of one name that are tried: a name for all servers of a large cluster has fewer.
+const maxAddresses = 32
 
 // dialer holds the TCP options of conninfo.
 type dialer struct {
-	keepAlive   net.KeepAliveConfig
-	userTimeout time.Duration // tcp_user_timeout, 0 for the system's own
-	instead     Dial          // nil: the network's
+	tcp     tcpopt.Options
+	instead Dial                                                     // nil: the network's
+	lookup  func(ctx context.Context, host string) ([]string, error) // nil: the system's
 }
 
-func newDialer(s settings) (dialer, error) {
-	d := dialer{keepAlive: net.KeepAliveConfig{Enable: true}}
+func newDialer(s settings) (d dialer, err error) {
 	on, err := s.number("keepalives", 1)
 	if err != nil {
 		return d, err
 	}
-	d.keepAlive.Enable = on != 0
+	d.tcp.NoKeepAlive = on == 0
 	for _, f := range []struct {
 		name string
 		set  func(n int)
 	}{
-		{"keepalives_idle", func(n int) { d.keepAlive.Idle = time.Duration(n) * time.Second }},
-		{"keepalives_interval", func(n int) { d.keepAlive.Interval = time.Duration(n) * time.Second }},
-		{"keepalives_count", func(n int) { d.keepAlive.Count = n }},
-		{"tcp_user_timeout", func(n int) { d.userTimeout = time.Duration(n) * time.Millisecond }},
+		{"keepalives_idle", func(n int) { d.tcp.Idle = time.Duration(n) * time.Second }},
+		{"keepalives_interval", func(n int) { d.tcp.Interval = time.Duration(n) * time.Second }},
+		{"keepalives_count", func(n int) { d.tcp.Count = n }},
+		{"tcp_user_timeout", func(n int) { d.tcp.UserTimeout = time.Duration(n) * time.Millisecond }},
 	} {
 		n, err := s.number(f.name, 0)
 		if err != nil {
@@ -38,7 +41,7 @@ func newDialer(s settings) (dialer, error) {
 		}
 		f.set(n)
 	}
-	if d.userTimeout > 0 && !haveUserTimeout {
+	if d.tcp.UserTimeout > 0 && !tcpopt.HaveUserTimeout {
 		return d, fmt.Errorf("connection option %q is not supported on this system", "tcp_user_timeout")
 	}
 	return d, nil
@@ -62,17 +65,61 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if d.instead != nil {
 		return d.instead(ctx)
 	}
-	nd := net.Dialer{KeepAliveConfig: d.keepAlive, KeepAlive: -1}
-	if d.keepAlive.Enable {
-		nd.KeepAlive = 0
+	return d.tcp.Dial(ctx, network, address)
+}
+
+// addresses is e once for each address that its name leads to, in the resolver's order. As in libpq they are tried one
+// after the other, each for connect_timeout.
+func (r *reading) addresses(ctx context.Context, e Endpoint) ([]Endpoint, error) {
+	if e.Addr != "" || e.Unix() || r.dial.instead != nil || isAddress(e.Host) {
+		return []Endpoint{e}, nil
 	}
-	if d.userTimeout > 0 {
-		nd.Control = func(network, _ string, c syscall.RawConn) error {
-			if network == "unix" {
-				return nil
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	lookup := r.dial.lookup
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupHost
+	}
+	found, err := lookup(ctx, e.Host)
+	if err != nil {
+		return nil, errDial{plainReason(err)}
+	}
+	var all []Endpoint
+	for _, a := range found[:min(len(found), maxAddresses)] {
+		e.Addr = joinHostPort(a, e.Port)
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// eachAddress calls try for each address of each endpoint that is not pointless, until it reports true or ctx ends.
+// Attempts that failed are added to failed, names that lead nowhere too.
+func (r *reading) eachAddress(ctx context.Context, list []Endpoint, failed *ConnectError,
+	pointless func(Endpoint) bool, try func(Endpoint) (done bool, err error),
+) {
+	for _, e := range list {
+		if pointless(e) {
+			continue
+		}
+		found, err := r.addresses(ctx, e)
+		if err != nil {
+			failed.Attempts = append(failed.Attempts, Attempt{e, err})
+		}
+		for _, a := range found {
+			if pointless(a) {
+				continue
 			}
-			return setUserTimeout(c, d.userTimeout)
+			done, err := try(a)
+			if done {
+				return
+			}
+			failed.Attempts = append(failed.Attempts, Attempt{a, err})
+			if ctx.Err() != nil {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
-	return nd.DialContext(ctx, network, address)
 }

@@ -102,25 +102,18 @@ var ErrLate = errors.New("server did not answer while another one had")
 func (r *reading) connectAmong(ctx context.Context, list []Endpoint, params map[string]string, attrs sessionAttrs,
 ) (*Session, *ConnectError) {
 	failed := &ConnectError{}
-	for _, e := range list {
-		if failed.skip(e) {
-			continue
-		}
-		s, err := r.login(ctx, e, params, attrs)
-		if err == nil {
-			return s, failed
-		}
-		if ctx.Err() != nil {
+	var s *Session
+	r.eachAddress(ctx, list, failed, failed.skip, func(e Endpoint) (bool, error) {
+		var err error
+		s, err = r.login(ctx, e, params, attrs)
+		if err != nil && ctx.Err() != nil {
 			cause := context.Cause(ctx)
 			if errors.As(err, new(errHeard)) {
 				cause = errHeard{cause}
 			}
 			err = cause
 		}
-		failed.Attempts = append(failed.Attempts, Attempt{e, err})
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, failed
+		return err == nil, err
+	})
+	return s, failed
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
 // Config is everything an operator can say. It is made by [Load] only and not changed afterwards,
@@ -12,8 +14,9 @@ type Config struct {
 	Listen                  []string // "host:port" or "unix:/dir"
 	HTTPCertFile            string   // with HTTPKeyFile: TLS there
 	HTTPKeyFile             string
-	HTTPTokenFile           string // who asks must have the token in it
-	HTTP                    string // address of the admin server, "" = none
+	HTTPTokenFile           string         // who asks must have the token in it
+	HTTP                    string         // address of the admin server, "" = none
+	TCP                     tcpopt.Options // of clients' connections
 	DataDir                 string
 	HTTPHosts               []string // names by which http may be asked
 	Upstream                Upstream

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/replproxy/replproxy/internal/tcpopt"
+
 // key is one row of the contract: where it stands in the file, which flag sets it, how it is read.
 // A key that is not ready is known, but only its default is accepted (R26). A change of a key that is
 // not live needs a restart; SIGHUP puts the others into force.
@@ -36,6 +38,14 @@ var keys = []key{
 		func(c *Config) value { return texts(&c.Listen) }},
 	{listenAccess, "", "", built, reload,
 		func(c *Config) value { return listenerRules(&c.ListenAccess) }},
+	{"tcp_keepalives_idle", "", "", built, reload,
+		func(c *Config) value { return reader(&c.TCP.Idle, parseKeepalive) }},
+	{"tcp_keepalives_interval", "", "", built, reload,
+		func(c *Config) value { return reader(&c.TCP.Interval, parseKeepalive) }},
+	{"tcp_keepalives_count", "", "", built, reload,
+		func(c *Config) value { return integer(&c.TCP.Count, 0, tcpopt.MaxCount) }},
+	{"tcp_user_timeout", "", "", built, reload,
+		func(c *Config) value { return reader(&c.TCP.UserTimeout, parseUserTimeout) }},
 	{"http", "http", `address of health, metrics and status; "" for none`, built, restart,
 		func(c *Config) value { return text(&c.HTTP) }},
 	{"http_cert_file", "", "", built, restart,

@@ -59,3 +59,27 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+// TestTCPOptions: as PostgreSQL reads its settings of these names; what the kernel would refuse is refused here.
+func TestTCPOptions(t *testing.T) {
+	for in, want := range map[string]time.Duration{"0": 0, "60": time.Minute, "2min": 2 * time.Minute, "32767": 32767 * time.Second} {
+		if got, err := parseKeepalive(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"-1", "32768", "1500ms", "x"} {
+		if got, err := parseKeepalive(in); err == nil {
+			t.Errorf("%q: %v, want an error", in, got)
+		}
+	}
+	for in, want := range map[string]time.Duration{"0": 0, "1500": 1500 * time.Millisecond, "30s": 30 * time.Second} {
+		if got, err := parseUserTimeout(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"-1", "2147483648", "10us"} {
+		if got, err := parseUserTimeout(in); err == nil {
+			t.Errorf("%q: %v, want an error", in, got)
+		}
+	}
+}

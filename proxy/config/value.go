@@ -1,13 +1,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
 // value is how one key is read from text and printed. Lists take all their items at once, because
@@ -190,6 +194,27 @@ func level(p *slog.Level) value {
 
 // parseSeconds reads a time; a bare number is in seconds.
 func parseSeconds(s string) (time.Duration, error) { return ParseDuration(s, time.Second) }
+
+// parseKeepalive takes what the kernel does of PostgreSQL's tcp_keepalives_idle and tcp_keepalives_interval.
+func parseKeepalive(s string) (time.Duration, error) {
+	d, err := parseSeconds(s)
+	if err == nil && (d > tcpopt.MaxIdle || d%time.Second != 0) {
+		err = fmt.Errorf("%q is not whole seconds from 0, the system's default, to %d", s, tcpopt.MaxIdle/time.Second)
+	}
+	return d, err
+}
+
+// parseUserTimeout takes what PostgreSQL's tcp_user_timeout takes.
+func parseUserTimeout(s string) (time.Duration, error) {
+	d, err := ParseDuration(s, time.Millisecond)
+	switch {
+	case err == nil && (d > math.MaxInt32*time.Millisecond || d%time.Millisecond != 0):
+		err = fmt.Errorf("%q is not whole milliseconds from 0, the system's default, to %d", s, math.MaxInt32)
+	case err == nil && d > 0 && !tcpopt.HaveUserTimeout:
+		err = errors.New("is not supported on this system")
+	}
+	return d, err
+}
 
 // parseLoginTime takes what PostgreSQL's authentication_timeout takes.
 func parseLoginTime(s string) (time.Duration, error) {

@@ -1,4 +1,4 @@
-package upstream
+package tcpopt
 
 import (
 	"os"
@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const haveUserTimeout = true
+// HaveUserTimeout reports whether the system knows UserTimeout.
+const HaveUserTimeout = true
 
 // setUserTimeout bounds how long sent data may stay unacknowledged.
 func setUserTimeout(c syscall.RawConn, d time.Duration) error {

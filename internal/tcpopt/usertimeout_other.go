@@ -1,6 +1,6 @@
 //go:build !linux
 
-package upstream
+package tcpopt
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
-const haveUserTimeout = false
+// HaveUserTimeout reports whether the system knows UserTimeout.
+const HaveUserTimeout = false
 
 func setUserTimeout(syscall.RawConn, time.Duration) error { return errors.ErrUnsupported }
