@@ -99,7 +99,7 @@ func remember(past, more []Known) []Known {
 // reported under it. It may wait for the disk. The caller does not hold mu.
 func (n *Node) account() tail.Account {
 	n.mu.Lock()
-	fenced, covered := n.ledger.State().Fenced, n.covered
+	fenced, covered, losses := n.ledger.State().Fenced, n.covered, n.losses
 	asks, answers := n.asking.num, maps.Clone(n.asking.asked)
 	n.mu.Unlock()
 	var d Details
@@ -110,7 +110,7 @@ func (n *Node) account() tail.Account {
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
-		Lost: d.Lost,
+		Lost: d.Lost, GivenUp: losses.Told(),
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/afterlock"
@@ -64,7 +65,9 @@ type Options struct {
 	Demand vote.Demand // the rule as configured
 	Store  Store
 	// Dir is where boot number, fence and rule are remembered; "": nowhere, for tests.
-	Dir     string
+	Dir string
+	// History is that of the store; nil: every timeline is taken for an heir of those with lower numbers.
+	History func() lsn.History
 	Members []string       // the other proxies; none: no cluster
 	Outbox  *link.Outbox   // what the others are told; nil without a cluster
 	Details func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
@@ -83,7 +86,8 @@ type Node struct {
 	saving sync.Mutex         // held over I/O; taken before mu; rule and fence change under both
 	saved  []byte             // what the disk has
 	// forgotten is what the disk has of that; under saving.
-	forgotten []string
+	forgotten   []string
+	savedLosses []byte // the same of losses
 
 	mu      afterlock.Mutex // never held over I/O
 	ledger  *ledger.Ledger
@@ -120,6 +124,8 @@ type Node struct {
 	retained  atomic.Pointer[retained]
 	covered   covered
 	began     time.Time
+	losses    loss.Set // WAL that was given up
+	marked    []string // of losses: who has some of it, as far as the ledger knows
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -134,13 +140,19 @@ func New(o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	return &Node{
+	losses, err := memory(o.Dir).losses()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	n := &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
 		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
-		asking: newAsking(),
-	}, nil
+		asking: newAsking(), losses: losses,
+	}
+	n.mark(o.Store.Positions())
+	return n, nil
 }
 
 // Attach begins a session of a standby that this node serves and returns its incarnation, never used
@@ -211,6 +223,9 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
 	n.compare(p)
+	if len(n.losses) > 0 && (p.System != n.at.System || p.Timeline != n.at.Timeline) {
+		n.mark(p)
+	}
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.last = n.ledger.Limits(now, p.System, p.Timeline)
 		n.stale = false

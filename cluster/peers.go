@@ -60,6 +60,9 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 		if err == nil && a.CompleteHash != 0 {
 			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
 		}
+		if err == nil {
+			p.n.hearLosses(p.n.accounts.heard[peer].GivenUp)
+		}
 		return err
 	case id.Kind > itemNewest && version > link.Oldest:
 		return nil // of a release to come

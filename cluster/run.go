@@ -31,6 +31,9 @@ func (n *Node) Run(ctx context.Context) error {
 			n.publishHashes(true)
 			n.look(now)
 			n.settle() // when it failed before
+			if err := n.saveLosses(); err != nil {
+				n.log.Error("cannot remember which WAL was given up, retrying", "err", err)
+			}
 		case <-n.settled:
 			n.settle()
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -32,6 +33,8 @@ type Status struct {
 	// has removed and that have not been heard since.
 	Awaited, Forgotten []string
 	Counters           ledger.Counters
+	// GivenUp are losses of WAL that the store's history had.
+	GivenUp loss.Set
 	// Bytes is how the other members' WAL compares with the own, by name.
 	Bytes []ledger.Bytes
 }
@@ -78,6 +81,11 @@ func (n *Node) Status() Status {
 		Bytes:        n.ledger.Bytes(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
 		Awaited: n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
+	}
+	for _, l := range n.losses {
+		if n.concerns(l, n.at) {
+			s.GivenUp = append(s.GivenUp, l)
+		}
 	}
 	rule := n.rule()
 	s.Rule = rule.String()
@@ -173,7 +181,7 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 	for i := range all {
 		all[i].SyncState = syncState(rule, all[i], chosen, candidates)
 	}
-	all = append(all, absent(rule, all)...)
+	all = append(all, n.absent(rule, all)...)
 	zones := n.labels()
 	for i := range all {
 		all[i].Zone = zones[all[i].Name]
@@ -206,8 +214,8 @@ func syncState(rule syncrep.Rule, v Voter, chosen map[uint64]bool, candidates in
 	return Potential
 }
 
-// absent are the names of the rule that no session has.
-func absent(rule syncrep.Rule, present []Voter) (all []Voter) {
+// absent are the names of the rule that no session has. The caller holds mu.
+func (n *Node) absent(rule syncrep.Rule, present []Voter) (all []Voter) {
 	for i, name := range rule.Names {
 		here := func(v Voter) bool { return v.Name == vote.Fold(name) }
 		if name == syncrep.Wildcard || slices.ContainsFunc(present, here) || slices.ContainsFunc(all, here) {
@@ -218,6 +226,9 @@ func absent(rule syncrep.Rule, present []Voter) (all []Voter) {
 			v.Priority = i + 1
 		}
 		v.Name, v.Standing, v.Voter = vote.Fold(name), Absent, -1
+		if slices.Contains(n.marked, v.Name) {
+			v.Standing = ledger.BeyondLoss // that is why
+		}
 		all = append(all, v)
 	}
 	return all

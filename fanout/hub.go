@@ -37,6 +37,7 @@ type Options struct {
 	KeepPromoted    bool          // a promoted server's slot goes on holding WAL (R41)
 	Members         Members       // nil: nobody shares the slots
 	Limits          Limits        // of the WAL that slots hold
+	Losses          Losses        // nil: no WAL was ever given up
 	// VotedFrom is from where on WAL of a timeline may be nowhere but in stores that voted for it (ruling R4), so
 	// that none goes; Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
 	VotedFrom func(lsn.TimelineID) lsn.LSN

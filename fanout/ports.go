@@ -30,6 +30,15 @@ type Voters interface {
 	Attach(applicationName string) Voter
 }
 
+// Losses tells of WAL that was given up, which a standby may still have instead of what is sent here now (ruling R32).
+// Any goroutine may call it.
+type Losses interface {
+	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
+	Asks(who SessionInfo, slot string) bool
+	// Judge takes what it reported first; an error, in PostgreSQL's words, refuses it. It may wait for the disk.
+	Judge(who SessionInfo, slot string, first lsn.Progress) error
+}
+
 // Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State by any
 // goroutine, Release once, after the last Report. None may block.
 type Voter interface {

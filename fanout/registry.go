@@ -58,6 +58,27 @@ func (h *Hub) SetSenderTimeout(d time.Duration) {
 	}
 }
 
+// Having is how far a session's WAL goes: what it was sent here, or said that it has.
+type Having struct {
+	ApplicationName string
+	Timeline        lsn.TimelineID
+	LSN             lsn.LSN
+}
+
+// EndThose ends the sessions for which why gives an error, in PostgreSQL's words; members of the cluster are not asked
+// about. They end within a moment.
+func (h *Hub) EndThose(why func(Having) error) {
+	for _, s := range h.registry.sessions() {
+		st := s.sender.Status()
+		if s.member {
+			continue
+		}
+		if err := why(Having{s.who.ApplicationName, st.Timeline, st.Top}); err != nil {
+			s.sender.End(err)
+		}
+	}
+}
+
 // Standby is one attached standby in the shape of pg_stat_replication. Positions are as the standby
 // reported them; 0 is none. Lags are in nanoseconds, -1 when unknown.
 type Standby struct {

@@ -89,7 +89,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if plan.Nothing() {
 		return &plan.Next, nil
 	}
-	session := &session{h: h, who: who, slot: r.Slot}
+	session := &session{h: h, who: who, slot: r.Slot, member: r.StoreOnly}
 	if h.o.Voters != nil {
 		session.voter = h.o.Voters.Attach(who.ApplicationName)
 	}
@@ -104,10 +104,17 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)
 	}
+	// A member is compared by the bytes of its store.
+	if l := h.o.Losses; l != nil && !r.StoreOnly && l.Asks(who, r.Slot) {
+		o.Judge = func(first lsn.Progress) error { return l.Judge(who, r.Slot, first) }
+	}
 	session.sender = walsender.New(o)
 	sender = session.sender
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
+	if l := h.o.Losses; o.Judge == nil && l != nil && !r.StoreOnly && l.Asks(who, r.Slot) { // given up meanwhile
+		sender.End(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))
+	}
 	next, err := session.sender.Run(ctx)
 	h.ended(who.ApplicationName, next, sender.Status())
 	return next, err
@@ -156,6 +163,7 @@ type session struct {
 	h      *Hub
 	who    SessionInfo
 	slot   string
+	member bool  // of the cluster, by its key
 	voter  Voter // nil: nobody counts
 	sender *walsender.Sender
 }

@@ -45,6 +45,7 @@ type Ledger struct {
 	counters Counters
 	before   quorum.Demand // the one before the own rule, when that was taken unsettled
 	safe     safe
+	beyond   map[string]bool // standbys that have WAL which was given up, by folded name
 }
 
 // member is a configured node.

@@ -203,7 +203,7 @@ func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
 			holds = append(holds, Hold{Contested, name})
 		case !m.heard && !m.forgotten:
 			holds = append(holds, Hold{NotHeard, name})
-		case m.heard && m.state.Fenced >= t:
+		case m.heard && t != 0 && m.state.Fenced >= t:
 			holds = append(holds, Hold{FirstFenced, name})
 		case l.strange(m) && l.votesOn(name, t):
 			holds = append(holds, Hold{FirstLine, name})

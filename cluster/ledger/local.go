@@ -103,6 +103,14 @@ func (l *Ledger) SetLine(line uint64, mark vote.Mark) (news bool) {
 	return true
 }
 
+// SetBeyond names, folded, the standbys that have WAL which was given up: they count nowhere (ruling R32).
+func (l *Ledger) SetBeyond(names []string) {
+	l.beyond = map[string]bool{}
+	for _, name := range names {
+		l.beyond[name] = true
+	}
+}
+
 // SetUpstream says whether this node holds an upstream stream and so wants the others' Reports.
 func (l *Ledger) SetUpstream(holds bool) {
 	if own := l.own(); own.state.Upstream != holds {

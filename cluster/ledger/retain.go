@@ -73,7 +73,7 @@ func (l *Ledger) has(s *session, system lsn.SystemID, t lsn.TimelineID) lsn.LSN 
 	m, r := l.members[s.Node], s.report
 	switch {
 	case s.Kind != vote.Standby, s.System != system, system == 0, r.Timeline != t, r.Apply == lsn.Invalid,
-		l.isMember(s.Name), m.contested, l.strange(m), m != l.own() && m.version == 1:
+		l.isMember(s.Name), l.beyond[s.Name], m.contested, l.strange(m), m != l.own() && m.version == 1:
 		return lsn.Invalid
 	}
 	return min(r.Flush, l.upTo(m))

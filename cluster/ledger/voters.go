@@ -16,19 +16,23 @@ type Standing string
 
 // The standings. Held counts under FIRST only (ruling R5).
 const (
-	Counts    Standing = "counts"
-	Held      Standing = "held: its node is silent"
-	NoReport  Standing = "no report on this timeline"
-	Catchup   Standing = "catching up"
-	NoFlush   Standing = "reports no flush"
-	OtherWAL  Standing = "another system"
-	OtherLine Standing = "its node has another history of this timeline"
+	Counts   Standing = "counts"
+	Held     Standing = "held: its node is silent"
+	NoReport Standing = "no report on this timeline"
+	Catchup  Standing = "catching up"
+	NoFlush  Standing = "reports no flush"
+	OtherWAL Standing = "another system"
+	// EmptyStore is about the node that looks, not about the session.
+	EmptyStore Standing = "this proxy's store is empty: nothing is compared with it"
+	OtherLine  Standing = "its node has another history of this timeline"
 	// OtherBytes has other WAL at the same positions; NotCompared is no difference. Neither counts (ruling R32).
 	OtherBytes  Standing = "its node has other WAL than ours: another history"
 	NotCompared Standing = "its node's WAL is not compared with ours yet"
 	IsMember    Standing = "a member's name: its store votes"
 	NodeFenced  Standing = "its node is fenced"
-	TwoHolders  Standing = "two nodes hold its node's name"
+	// BeyondLoss has WAL beside ours, of which its positions tell nothing.
+	BeyondLoss Standing = "it has WAL that was given up: make it anew"
+	TwoHolders Standing = "two nodes hold its node's name"
 	// Withdrawn is what a node shows of its own store; to the others it is catching up.
 	Withdrawn Standing = "withdrawn: no space but that of WAL it voted for"
 )
@@ -62,6 +66,8 @@ func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []V
 func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.TimelineID) Standing {
 	m := l.members[s.Node]
 	switch {
+	case t == 0: // nothing can be said of others, nor of a fence there
+		return EmptyStore
 	case s.System == 0, s.System != system:
 		return OtherWAL
 	case m.contested:
@@ -73,6 +79,8 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return OtherLine
 	case s.Kind == vote.Standby && l.isMember(s.Name):
 		return IsMember
+	case s.Kind == vote.Standby && l.beyond[s.Name]:
+		return BeyondLoss
 	case m.state.Fenced >= t:
 		return NodeFenced
 	case s.report.Timeline != t || s.report.Seq == 0:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -42,9 +43,11 @@ type Account struct {
 	Lost *Lost `json:"lost,omitempty"`
 	// Asks is a question to all others for an account made after it; 0: none. Answers are by node the newest
 	// question that it had heard before it looked at itself.
-	Asks     uint64            `json:"asks,omitzero"`
-	Answers  map[string]uint64 `json:"answers,omitempty"`
-	Standbys []Standby         `json:"standbys"`
+	Asks    uint64            `json:"asks,omitzero"`
+	Answers map[string]uint64 `json:"answers,omitempty"`
+	// GivenUp is WAL that was given up, and who may still have it.
+	GivenUp  loss.Set  `json:"given_up,omitempty"`
+	Standbys []Standby `json:"standbys"`
 }
 
 // Lost is WAL of a timeline that the primary which writes that timeline has lost, by the WAL that the member has or had
@@ -101,15 +104,16 @@ func Encode(a Account) (b []byte, older int, err error) {
 
 		Asks    uint64            `json:"asks,omitzero"`
 		Answers map[string]uint64 `json:"answers,omitempty"`
+		GivenUp loss.Set          `json:"given_up,omitempty"`
 	}{
 		Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost,
-		Asks: a.Asks, Answers: a.Answers,
+		Asks: a.Asks, Answers: a.Answers, GivenUp: a.GivenUp,
 	}
 	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
 	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
-	a.Asks, a.Answers = 0, nil
+	a.Asks, a.Answers, a.GivenUp = 0, nil, nil
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}

@@ -37,7 +37,7 @@ func acceptTimelineCommand() *cobra.Command {
 		if _, err := os.Stat(filepath.Join(*dir, "replproxy.meta")); err != nil {
 			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", *dir, err)
 		}
-		a := acceptance{*dir, slog.New(slog.DiscardHandler)}
+		a := acceptance{dir: *dir, log: slog.New(slog.DiscardHandler)}
 		did := "timeline %d will be followed, within half a minute by a proxy that runs\n"
 		if *revoke {
 			did = "timeline %d is not accepted any more\n"

@@ -24,6 +24,8 @@ const (
 type acceptance struct {
 	dir string
 	log *slog.Logger
+	// giveUp makes durable, before the word is used, who may have the lost WAL; nil: nobody asks.
+	giveUp func(*walreceiver.LackError) error
 }
 
 func (a acceptance) read(name string) word {
@@ -79,6 +81,11 @@ func (a acceptance) Waits(followed lsn.TimelineID, e *walreceiver.LackError) {
 }
 
 func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) error {
+	if e.Lost && a.giveUp != nil {
+		if err := a.giveUp(e); err != nil {
+			return err
+		}
+	}
 	uid := -1
 	if info, err := os.Stat(filepath.Join(a.dir, acceptName)); err == nil {
 		uid = datadir.Owner(info)

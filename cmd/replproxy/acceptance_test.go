@@ -12,7 +12,7 @@ import (
 )
 
 func newAcceptance(t *testing.T) acceptance {
-	return acceptance{t.TempDir(), slog.New(slog.DiscardHandler)}
+	return acceptance{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
 }
 
 func (a acceptance) put(t *testing.T, text string) {

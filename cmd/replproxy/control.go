@@ -83,6 +83,15 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, node.Forget(r.FormValue("node")))
 	})
+	mux.HandleFunc("POST /made-anew", func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // what can't be read is no name
+		for _, name := range r.Form["name"] {
+			if err := node.MadeAnew(name); err != nil {
+				answer(w, err)
+				return
+			}
+		}
+	})
 	mux.HandleFunc("POST /drop-rule", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, set.dropRule(r.Context()))
 	})

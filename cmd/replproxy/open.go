@@ -36,7 +36,7 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := prepareDataDir(c); err != nil {
 		return err
 	}
-	aside, from, done := acceptance{c.DataDir, p.log}.setAside()
+	aside, from, done := acceptance{dir: c.DataDir, log: p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
 		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside, AsideFrom: from,
 		Short: func() bool { left, known := p.room(); return known && left < 0 },
@@ -74,6 +74,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
+		History: p.store.History,
 		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
 	})
 	if errors.Is(err, ledger.ErrRefused) {
@@ -127,7 +128,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
 		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
-		Voters: standbyVoters{p.node}, VotedFrom: p.node.VotedFrom,
+		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: p.part("hub"),
@@ -152,7 +153,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, Feedback: p.hub.UpstreamFeedback(),
 		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
-		Accept: acceptance{c.DataDir, p.log}, Others: known(p.node), Ask: p.node.Ask, OldPrimary: p.oldPrimary,
+		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask, OldPrimary: p.oldPrimary,
 		Logger: p.part("walreceiver"),
 	})
 	return err

@@ -52,7 +52,7 @@ func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
 
 func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 	kind := v.Kind.String()
-	if v.Standing == cluster.Absent {
+	if v.Node == "" {
 		kind = ""
 	}
 	return admin.QuorumVoter{

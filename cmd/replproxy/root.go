@@ -32,7 +32,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), tailCommand(),
-		forgetCommand(), dropRuleCommand(), identityCommand(), versionCommand(),
+		forgetCommand(), dropRuleCommand(), madeAnewCommand(), identityCommand(), versionCommand(),
 		walFetchCommand(), acceptTimelineCommand())
 	strictArgs(root)
 	return root

@@ -227,6 +227,12 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 			worst = &LackError{Timeline: srv.timeline, From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
 		}
 	}
+	// A primary writes on while it is refused: what it had when it was first asked is nearer to what it came back with.
+	for _, x := range all {
+		if worst != nil && worst.Lost && x.Lost && x.Timeline == worst.Of && (x.System == 0 || x.System == srv.system) {
+			worst.From = min(worst.From, x.From)
+		}
+	}
 	return worst
 }
 

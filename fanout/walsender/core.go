@@ -68,6 +68,10 @@ type core struct {
 	handed  lsn.LSN // end of the newest message that was begun; sent, or the end of the one in progress
 	horizon lsn.LSN // end of what may be sent: received, or the switch point
 	held    bool    // the horizon is a fork that is known, and may be below what was sent
+	top     lsn.LSN // the most that the standby was sent from here or said that it has
+
+	unjudged bool // nothing is sent before the standby has said what it has
+	asked    bool // for that
 
 	report   copyboth.StatusUpdate // newest, as the standby said it
 	reported bool
@@ -168,6 +172,7 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 		c.state = Streaming
 	}
 	top := max(r.Write, r.Flush, r.Apply)
+	c.top = max(c.top, top)
 	if top > c.horizon {
 		c.above.received++
 	}

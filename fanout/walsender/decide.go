@@ -35,6 +35,9 @@ func (c *core) decide(now time.Time) action {
 	case c.owed:
 		c.owed = false
 		return action{kind: doKeepalive}
+	case c.unjudged && !c.asked:
+		c.asked = true
+		return action{kind: doKeepalive, ping: true}
 	case c.timeout > 0 && !c.pinged && now.Sub(c.lastReply) >= c.timeout/2:
 		c.pinged = true
 		return action{kind: doKeepalive, ping: true}
@@ -44,6 +47,13 @@ func (c *core) decide(now time.Time) action {
 
 // stream is decide for a stream in which nothing but WAL is due.
 func (c *core) stream(now time.Time) action {
+	switch {
+	case !c.unjudged:
+	case c.draining:
+		return action{kind: doFinish, drained: true}
+	case c.sent <= c.horizon || c.held || now.Sub(c.begun) < aheadMax:
+		return c.idle(now)
+	}
 	limit := c.horizon
 	if c.draining {
 		limit = min(limit, c.drainTo)

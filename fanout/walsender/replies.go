@@ -160,6 +160,9 @@ func errShort(cause error) error {
 // statusUpdate books a reply and passes it on: to the slot, which follows every non-zero flush, and to
 // the sink. Both get positions clamped to what this proxy has (R28).
 func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
+	if !s.judged(m) {
+		return
+	}
 	s.mu.Lock()
 	s.heard(now)
 	if err := s.observe(now); err != nil { // a timeline that was left ends at the fork, for reports too
@@ -182,6 +185,26 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	if s.o.Sink != nil {
 		s.o.Sink.Ack(ack)
 	}
+}
+
+// judged lets the stream begin when the standby may have WAL, by what it says first. It is the replies loop's.
+func (s *Sender) judged(m copyboth.StatusUpdate) bool {
+	s.mu.Lock()
+	waits := s.core.unjudged
+	s.mu.Unlock()
+	if !waits {
+		return true
+	}
+	err := s.o.Judge(m.Progress)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.endWith(err)
+		return false
+	}
+	s.core.unjudged = false
+	s.wake()
+	return true
 }
 
 // FirstNormalXID is the lowest transaction ID of an ordinary transaction; lower ones mean "none".

@@ -24,15 +24,18 @@ var (
 	ErrDrain = errors.New("draining")
 )
 
-// Options of New. Everything but Slot, Sink and DrainTimeout is required.
+// Options of New. Everything but Slot, Sink, Judge and DrainTimeout is required.
 type Options struct {
-	Conn         Conn
-	Session      Session
-	Store        Store
-	Plan         Plan
-	SegSize      lsn.SegSize
-	Slot         Slot
-	Sink         Sink
+	Conn    Conn
+	Session Session
+	Store   Store
+	Plan    Plan
+	SegSize lsn.SegSize
+	Slot    Slot
+	Sink    Sink
+	// Judge is told the first status update, before any WAL is sent; an error refuses the standby. It may block. nil:
+	// the stream begins at once.
+	Judge        func(lsn.Progress) error
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
 }
 
@@ -70,7 +73,7 @@ func New(o Options) *Sender {
 	s := &Sender{o: o, nudge: make(chan struct{}, 1)}
 	s.out = newOutlet(o.Conn.Net, s.arm, s.blocked)
 	s.core = newCore(o.Plan, o.Session.WalSenderTimeout, o.SegSize, o.DrainTimeout, time.Now())
-	s.core.state = Startup
+	s.core.state, s.core.unjudged = Startup, o.Judge != nil
 	return s
 }
 
@@ -184,6 +187,14 @@ func (s *Sender) interrupt(cause error) {
 			"terminating connection due to administrator command").WithCause(cause)
 	}
 	s.endWith(e)
+}
+
+// End refuses the standby with err, an error in PostgreSQL's words, though its stream has begun. Any goroutine may call
+// it; Run returns as soon as the message that is under way is written.
+func (s *Sender) End(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endWith(err)
 }
 
 // endWith ends the stream with err unless it ends already. The caller holds mu.

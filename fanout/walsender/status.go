@@ -12,6 +12,7 @@ type Status struct {
 	Timeline lsn.TimelineID
 	Sent     lsn.LSN
 	lsn.Progress
+	Top                          lsn.LSN       // the most that it was sent from here or said that it has
 	WriteLag, FlushLag, ApplyLag time.Duration // LagUnknown: none
 	LastReply                    time.Time     // zero: none yet
 	Bytes, FromDisk              uint64        // of WAL sent, and of these the ones read from files
@@ -26,7 +27,7 @@ func (s *Sender) Status() Status {
 	c := s.core
 	st := Status{
 		State: c.state, Timeline: c.plan.Timeline, Sent: c.sent,
-		Progress: c.report.Progress,
+		Progress: c.report.Progress, Top: max(c.top, c.sent),
 		WriteLag: c.lags[0].value(), FlushLag: c.lags[1].value(), ApplyLag: c.lags[2].value(),
 		Bytes: s.bytes, FromDisk: s.fromDisk,
 		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb,

@@ -22,6 +22,7 @@ type Status struct {
 	Quorum     Quorum    `json:"quorum" doc:"what is reported to the primary: why does a commit wait?"`
 	Cluster    *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
 	Store      Store     `json:"store" doc:"WAL kept on this proxy's disk"`
+	GivenUp    []GivenUp `json:"given_up,omitempty" doc:"WAL that the primary had lost when it was followed again"`
 	Backfill   Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
 	Standbys   []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
 	Slots      []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
@@ -109,6 +110,14 @@ type Lack struct {
 	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
 	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
 	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
+}
+
+// GivenUp is WAL that the primary came back without and that an operator gave up.
+type GivenUp struct {
+	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of that WAL"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it began"`
+	To       lsn.LSN        `json:"to_lsn" doc:"where it ended, as far as anybody knew"`
+	Standbys []string       `json:"standbys,omitempty" doc:"may have it: no WAL, no vote until they are made anew"`
 }
 
 // Store is the walstore's side.

@@ -1,0 +1,228 @@
+package loss
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Bounds of what is kept, and told to members.
+const (
+	// MaxLosses: a cluster whose primary loses WAL more often than that needs another one first.
+	MaxLosses = 8
+	// MaxNames bounds each list of a loss: far more standbys than PostgreSQL's max_wal_senders allows by default.
+	MaxNames = 250
+)
+
+// Loss is WAL that was given up. Names are folded, lists are sorted.
+type Loss struct {
+	ID       uint64         `json:"id"` // random; the same at all members
+	System   lsn.SystemID   `json:"system_identifier"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	From     lsn.LSN        `json:"from_lsn"`
+	To       lsn.LSN        `json:"to_lsn"`
+	// Own: this proxy was told so itself. It is not told to members.
+	Own bool `json:"own,omitempty"`
+	// Beyond are names that have had WAL beyond From, Anew those that have shown since that they have none of it.
+	Beyond []string `json:"beyond,omitempty"`
+	Anew   []string `json:"anew,omitempty"`
+	// Said are names of which the operator says that they were made anew: none of their sessions is asked.
+	Said []string `json:"said,omitempty"`
+	// Passed are the standbys that have shown it, see [Who].
+	Passed []string `json:"passed,omitempty"`
+}
+
+// Set are all losses that are known, the oldest first. The zero Set is empty.
+type Set []Loss
+
+// Who is a standby, as far as its sessions are told apart: many have one name.
+type Who struct{ Name, Host, Slot string }
+
+func (w Who) key() string { return strings.Join([]string{vote.Fold(w.Name), w.Host, w.Slot}, "\t") }
+
+// First is what a session reports first. A client that has neither flushed nor applied anything, pg_basebackup above
+// all, has no WAL of which it goes on but what it wrote.
+type First struct {
+	lsn.Progress
+	Voter bool // a rule names it
+}
+
+func (f First) highest() lsn.LSN { return max(f.Write, f.Flush, f.Apply) }
+
+// has reports whether the client has WAL to which it adds.
+func (f First) has() bool { return f.Flush != lsn.Invalid || f.Apply != lsn.Invalid }
+
+// In reports whether WAL beyond From is WAL of h: a timeline that left before it has nothing of either kind there, and
+// a standby with the lost WAL is refused there by PostgreSQL's own rules.
+func (l Loss) In(h lsn.History) bool {
+	if h.Timeline == l.Timeline {
+		return true
+	}
+	fork, _, left := h.SwitchPoint(l.Timeline)
+	return left && fork > l.From
+}
+
+// Suspects are the names that do not count.
+func (l Loss) Suspects() (names []string) {
+	for _, name := range l.Beyond {
+		if !l.anew(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (l Loss) anew(name string) bool { return has(l.Anew, name) || has(l.Said, name) }
+
+// Asks reports whether a session of who is to say what it has before it gets WAL.
+func (l Loss) Asks(who Who) bool {
+	return !has(l.Said, vote.Fold(who.Name)) && !has(l.Passed, who.key())
+}
+
+// Judge takes what a session of who reports first; refused: it may have the lost WAL, and gets nothing.
+func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
+	name, at := vote.Fold(who.Name), f.highest()
+	switch {
+	case !l.Asks(who):
+		return l, false
+	case at <= l.From, at > l.To:
+		l.Passed = addBounded(l.Passed, who.key())
+		if f.has() {
+			l.Anew = l.addAnew(name)
+		}
+		return l, false
+	case f.has(), f.Voter:
+		l.Beyond = add(l.Beyond, name)
+	}
+	return l, f.has()
+}
+
+// addAnew is Anew with name: one that had none of that WAL is as good. Such names are forgotten when there are too many.
+func (l Loss) addAnew(name string) []string {
+	if len(l.Anew) < MaxNames || has(l.Anew, name) {
+		return add(l.Anew, name)
+	}
+	i := slices.IndexFunc(l.Anew, func(n string) bool { return !has(l.Beyond, n) })
+	if i < 0 {
+		return l.Anew
+	}
+	return add(slices.Delete(slices.Clone(l.Anew), i, i+1), name)
+}
+
+// join makes l and o, two words about one loss, one.
+func (l Loss) join(o Loss) Loss {
+	l.From, l.To, l.Own = min(l.From, o.From), max(l.To, o.To), l.Own || o.Own
+	l.Beyond, l.Anew = add(l.Beyond, o.Beyond...), add(l.Anew, o.Anew...)
+	l.Said, l.Passed = add(l.Said, o.Said...), addBounded(l.Passed, o.Passed...)
+	return l
+}
+
+// same reports whether l may be what another proxy said of the loss that o is.
+func (l Loss) same(o Loss) bool {
+	return l.System == o.System && l.Timeline == o.Timeline && l.From < o.To && o.From < l.To
+}
+
+// GiveUp adds what this proxy gives up. known are names that are known to have WAL beyond l.From. A loss that a member
+// told of, and that this proxy was not told of yet, is the same one. It returns false when there are too many.
+func (s Set) GiveUp(l Loss, known []string) (Set, bool) {
+	s = slices.Clone(s)
+	l.Own = true
+	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && x.same(l) })
+	if i < 0 {
+		if s = s.room(); len(s) >= MaxLosses {
+			return s, false
+		}
+		i, s = len(s), append(s, Loss{ID: l.ID, System: l.System, Timeline: l.Timeline, From: l.From, To: l.To})
+	}
+	s[i] = s[i].join(l)
+	for _, name := range known {
+		s[i].Beyond = add(s[i].Beyond, vote.Fold(name))
+	}
+	return s, true
+}
+
+// room forgets the oldest loss of which nobody is left who may have that WAL, when it is needed.
+func (s Set) room() Set {
+	if len(s) < MaxLosses {
+		return s
+	}
+	if i := slices.IndexFunc(s, func(l Loss) bool { return len(l.Suspects()) == 0 }); i >= 0 {
+		return slices.Delete(s, i, i+1)
+	}
+	return s
+}
+
+// Hear merges what a member says; news: it said something new. What does not fit is left out.
+func (s Set) Hear(said Set) (_ Set, news bool) {
+	s = slices.Clone(s)
+	for _, o := range said[:min(len(said), MaxLosses)] {
+		o.Own = false
+		i := slices.IndexFunc(s, func(x Loss) bool { return x.ID == o.ID })
+		if i < 0 {
+			if len(s) >= MaxLosses || o.ID == 0 || o.From >= o.To {
+				continue
+			}
+			i, s = len(s), append(s, Loss{ID: o.ID, System: o.System, Timeline: o.Timeline, From: o.From, To: o.To})
+			news = true
+		}
+		was := s[i]
+		s[i] = was.join(o)
+		news = news || !was.equal(s[i])
+	}
+	return s, news
+}
+
+func (l Loss) equal(o Loss) bool {
+	return l.From == o.From && l.To == o.To && slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
+		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed)
+}
+
+// Told is s as members are told of it.
+func (s Set) Told() Set {
+	s = slices.Clone(s)
+	for i := range s {
+		s[i].Own = false
+	}
+	return s
+}
+
+// MadeAnew takes the operator's word that a standby was made anew; known: there is a loss of which it was asked, or of
+// which it may be.
+func (s Set) MadeAnew(name string) (_ Set, known bool) {
+	s, name = slices.Clone(s), vote.Fold(name)
+	for i := range s {
+		if len(s[i].Said) < MaxNames {
+			s[i].Said, known = add(s[i].Said, name), true
+		}
+	}
+	return s, known
+}
+
+func has(list []string, name string) bool {
+	_, found := slices.BinarySearch(list, name)
+	return found
+}
+
+// add puts names into a sorted list, up to MaxNames.
+func add(list []string, names ...string) []string {
+	for _, name := range names {
+		i, found := slices.BinarySearch(list, name)
+		if !found && len(list) < MaxNames {
+			list = slices.Insert(slices.Clone(list), i, name)
+		}
+	}
+	return list
+}
+
+// addBounded does so for a list that may forget: whoever is left out is asked again.
+func addBounded(list []string, keys ...string) []string {
+	for _, k := range keys {
+		if len(list) >= MaxNames && !has(list, k) {
+			list = slices.Delete(slices.Clone(list), 0, 1)
+		}
+		list = add(list, k)
+	}
+	return list
+}

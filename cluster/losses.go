@@ -1,0 +1,233 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// lossesFile has the losses of WAL that are accepted, as JSON after a line that names the format, and the CRC-32C of
+// that. Release v0.1.0 leaves it alone.
+const (
+	lossesFile   = "given-up"
+	lossesFormat = "#replproxy-given-up/1\n"
+)
+
+func (m memory) losses() (s loss.Set, err error) {
+	if m == "" {
+		return nil, nil
+	}
+	path := filepath.Join(string(m), lossesFile)
+	body, err := checked(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		text, ok := bytes.CutPrefix(body, []byte(lossesFormat))
+		if !ok {
+			return nil, fmt.Errorf("%s has another format than %q", path, lossesFormat)
+		}
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: which standbys may have WAL that was given up is not known. "+
+			"Remove the file when all of them are made anew", err)
+	}
+	return s, nil
+}
+
+func encodeLosses(s loss.Set) ([]byte, error) {
+	b, err := json.Marshal(s)
+	return seal(append([]byte(lossesFormat), b...)), err
+}
+
+// saveLosses makes the losses durable when they have changed. The caller does not hold mu.
+func (n *Node) saveLosses() error {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	n.mu.Lock()
+	s := n.losses
+	n.mu.Unlock()
+	return n.writeLosses(s)
+}
+
+// writeLosses makes s durable. The caller holds saving.
+func (n *Node) writeLosses(s loss.Set) error {
+	b, err := encodeLosses(s)
+	if err != nil || bytes.Equal(b, n.savedLosses) || len(s) == 0 && n.savedLosses == nil {
+		return err
+	}
+	if err := memory(n.o.Dir).write(lossesFile, b); err != nil {
+		return fmt.Errorf("remember which WAL was given up: %w", err)
+	}
+	n.savedLosses = b
+	return nil
+}
+
+// setLosses takes s over. The caller holds mu.
+func (n *Node) setLosses(s loss.Set) {
+	n.losses = s
+	n.accounts.at = time.Time{} // the others are told at the next look
+	n.mark(n.o.Store.Positions())
+	n.touch()
+}
+
+// mark tells the ledger who has WAL that was given up. The caller holds mu.
+func (n *Node) mark(p Positions) {
+	var names []string
+	for _, l := range n.losses {
+		if n.concerns(l, p) {
+			names = append(names, l.Suspects()...)
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); !slices.Equal(names, n.marked) {
+		n.marked = names
+		n.ledger.SetBeyond(names)
+		n.stale = true
+	}
+}
+
+// concerns reports whether WAL beyond a loss is WAL of the store's history. The caller holds mu.
+func (n *Node) concerns(l loss.Loss, p Positions) bool {
+	if l.System != p.System {
+		return false
+	}
+	if l.Timeline == p.Timeline || n.o.History == nil {
+		return l.Timeline <= p.Timeline
+	}
+	return l.In(n.o.History())
+}
+
+// holdsInstead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so that
+// no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL. The
+// caller holds mu.
+func (n *Node) holdsInstead(l loss.Loss, p Positions) bool {
+	return n.concerns(l, p) && (l.Own || n.o.Store.Streams())
+}
+
+// Beyond is a session that has WAL up to a position; see [Node.GiveUp].
+type Beyond struct {
+	Name     string
+	Timeline lsn.TimelineID
+	LSN      lsn.LSN
+}
+
+// GiveUp makes durable that WAL of a timeline beyond from, which was known up to to, is given up: its primary has come
+// back without it and the operator has accepted that. Standbys that are known to have some of it do not count from now
+// on, attached are sessions of this proxy. It blocks for the disk.
+func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond) error {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	n.mu.Lock()
+	known := append(n.reached(t), attached...)
+	n.mu.Unlock()
+	var names []string
+	for _, k := range known {
+		if k.Timeline == t && k.LSN > from {
+			to = max(to, k.LSN)
+			if k.Name != "" {
+				names = append(names, k.Name)
+			}
+		}
+	}
+	l := loss.Loss{ID: rand.Uint64() | 1, System: system, Timeline: t, From: from, To: to}
+	n.mu.Lock()
+	s, ok := n.losses.GiveUp(l, names)
+	if ok {
+		n.setLosses(s) // before it is durable: too early it takes votes away
+	}
+	n.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("%d losses of WAL were given up, and of each a standby that is not made anew is known: "+
+			"make them anew, or say that they are: replproxy made-anew", loss.MaxLosses)
+	}
+	return n.writeLosses(s)
+}
+
+// reached is what is known of who has which WAL of t: sessions everywhere, and stores under no name. The caller holds
+// mu.
+func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
+	now, p := time.Now(), n.o.Store.Positions()
+	for _, v := range n.ledger.Views(now, p.System, t) {
+		b := Beyond{Name: v.Name, Timeline: v.Report.Timeline, LSN: max(v.Report.Write, v.Report.Flush, v.Report.Apply)}
+		if v.Kind == vote.Store || v.Standing == ledger.IsMember {
+			b.Name = ""
+		}
+		all = append(all, b)
+	}
+	for _, a := range n.accounts.heard {
+		all = append(all, Beyond{"", a.Timeline, max(a.Received, a.Promised, a.Covered)})
+		for _, s := range a.Standbys {
+			all = append(all, Beyond{s.Name, s.Timeline, max(s.Write, s.Flush, s.Apply)})
+		}
+	}
+	return append(all, Beyond{"", p.Timeline, max(p.Received, p.Owed)})
+}
+
+// AsksFirst reports whether a session of a standby is to say what it has before it gets WAL, see [Node.Judge]. Any
+// goroutine may ask.
+func (n *Node) AsksFirst(who loss.Who) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.o.Store.Positions()
+	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool { return n.holdsInstead(l, p) && l.Asks(who) })
+}
+
+// Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL that the
+// standby may still have, so that it must not get any; nil: none. It may wait for the disk.
+func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss) {
+	n.mu.Lock()
+	p := n.o.Store.Positions()
+	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
+	s := slices.Clone(n.losses)
+	for i, l := range s {
+		if !n.holdsInstead(l, p) {
+			continue
+		}
+		judged, no := l.Judge(who, f)
+		if s[i] = judged; no && refused == nil {
+			refused = &judged
+		}
+	}
+	n.setLosses(s)
+	n.mu.Unlock()
+	if err := n.saveLosses(); err != nil {
+		n.log.Error("a standby may be asked again what it has", "standby", who.Name, "err", err)
+	}
+	return refused
+}
+
+// MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. It blocks for
+// the disk.
+func (n *Node) MadeAnew(name string) error {
+	n.mu.Lock()
+	s, known := n.losses.MadeAnew(name)
+	if known {
+		n.setLosses(s)
+	}
+	n.mu.Unlock()
+	if !known {
+		return errors.New("no WAL was given up that a standby could have: nobody is asked")
+	}
+	return n.saveLosses()
+}
+
+// hearLosses merges what a member says of WAL that was given up. The caller holds mu; it is made durable at the next
+// look, and the member says it again after a crash.
+func (n *Node) hearLosses(said loss.Set) {
+	if s, news := n.losses.Hear(said); news {
+		n.setLosses(s)
+	}
+}

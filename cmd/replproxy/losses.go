@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// losses is the node as the hub sees it.
+type losses struct{ node *cluster.Node }
+
+func whoIs(who fanout.SessionInfo, slot string) loss.Who {
+	return loss.Who{Name: who.ApplicationName, Host: hostOf(who.ClientAddr), Slot: slot}
+}
+
+func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
+	return l.node.AsksFirst(whoIs(who, slot))
+}
+
+func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
+	if x := l.node.Judge(whoIs(who, slot), first); x != nil {
+		return errBeyond(who.ApplicationName, max(first.Write, first.Flush, first.Apply), x.Timeline, x.From, x.To)
+	}
+	return nil
+}
+
+// errBeyond refuses a standby that may have WAL which was given up.
+func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"standby \"%s\" may have WAL beyond %s of timeline %s, which was given up", name, from, t).
+		WithDetail("It has WAL up to %s. The primary came back without its WAL up to %s and has written other WAL.", has, to).
+		WithHint("Make it anew from a base backup that begins beyond %s; if it is made anew already, say so: "+
+			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
+}
+
+// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions.
+func (p *parts) giveUp(e *walreceiver.LackError) error {
+	id, _ := p.store.Identity()
+	var attached []cluster.Beyond
+	p.hub.EndThose(func(h fanout.Having) error {
+		attached = append(attached, cluster.Beyond{Name: h.ApplicationName, Timeline: h.Timeline, LSN: h.LSN})
+		return nil
+	})
+	if err := p.node.GiveUp(id.System, e.Of, e.From, e.To, attached); err != nil {
+		return err
+	}
+	p.hub.EndThose(func(h fanout.Having) error {
+		if h.Timeline != e.Of || h.LSN <= e.From {
+			return nil
+		}
+		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
+	})
+	return nil
+}
+
+// givenUpStatus are the losses of WAL that still concern somebody.
+func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
+	for _, l := range all {
+		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})
+	}
+	return rows
+}
+
+// givenUpWarnings name the standbys that may have WAL which was given up.
+func givenUpWarnings(rows []admin.GivenUp, end lsn.LSN) (all []string) {
+	for _, l := range rows {
+		for _, name := range l.Standbys {
+			when := "from a base backup"
+			if end <= l.To {
+				when = fmt.Sprintf("from a base backup, when the primary has written beyond %s (pg_switch_wal)", l.To)
+			}
+			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: it gets "+
+				"no WAL and does not count until it is made anew %s; if it is already: replproxy made-anew %s",
+				name, l.From, l.To, l.Timeline, when, syncrep.QuoteName(name)))
+		}
+	}
+	return all
+}
+
+const madeAnewLong = `Tell a running proxy that standbys were made anew, from a base backup, since WAL was given up by accept-timeline.
+
+A standby that may still have that WAL, by what it reported, gets nothing from the proxy and does not count. That it
+was made anew is seen when what it reports first lies beyond the lost WAL, or before it. Where the primary had not
+written that far yet, the proxy can't tell, and this command says it, for every standby of that application_name. The
+other members of the cluster are told.
+
+What it risks: a standby that was not made anew goes on with a mixture of two histories, and its votes release commits
+that no server has.`
+
+func madeAnewCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "made-anew NAME...",
+		Short: "Tell a running proxy that standbys were made anew since WAL was given up: they count again",
+		Long:  madeAnewLong,
+		Args:  cobra.MinimumNArgs(1),
+	}
+	ask := controlFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if _, err := ask("/made-anew?" + url.Values{"name": names}.Encode()); err != nil {
+			return fmt.Errorf("NOT NOTED %w", err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "noted as made anew: %s\n", strings.Join(names, ", "))
+		return nil
+	}
+	return cmd
+}

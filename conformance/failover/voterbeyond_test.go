@@ -1,0 +1,113 @@
+package failover
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// releases reports whether a commit returns within patience.
+func releases(t *testing.T, primary *pgtest.Server, sql string, patience time.Duration) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := pgtest.Query(ctx, primary.Conninfo(), sql)
+	return err == nil
+}
+
+// waitRefused waits until the log of a standby has the proxy's refusal n times.
+func waitRefused(t *testing.T, s *pgtest.Server, n int) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, s.Name+" to be refused", func() (bool, error) {
+		return strings.Count(s.Log(), "which was given up") >= n, nil
+	})
+}
+
+// A primary that has lost WAL is accepted. The voter that has the lost WAL does not count, whichever proxy it comes to
+// and however often the proxies are restarted, and gets nothing: its next records would fit what the primary writes
+// now. Made anew it counts.
+func TestVoterBeyondAcceptedLoss(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := scene.ClusterOf(t, primary.Conninfo(), scene.RuleFile("ANY 1 (s1)"), "a", "b")
+	a, b := all[0], all[1]
+	s1 := scene.StandbyOf(t, primary, a, "s1", "", pgtest.Settings("wal_retrieve_retry_interval = 200ms"))
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, primary, s1)
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	scene.WaitSatisfiable(t, all...)
+	for n := range 20 {
+		primary.Exec(t, "INSERT INTO q VALUES ("+string(rune('0'+n%10))+")")
+	}
+	pgtest.WaitCaughtUp(t, primary, s1)
+	primary.Stop(t, pgtest.Immediate)
+	revert(t)
+	primary.Start(t)
+	for _, p := range all {
+		waitLack(t, p)
+		p.Program(t, "accept-timeline", "1", "--data-dir", p.DataDir)
+		scene.Logged(t, p.Name, p.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+		p.Restart(t)
+	}
+	waitRefused(t, s1, 1)
+	if releases(t, primary, "INSERT INTO q VALUES (200)", 3*time.Second) {
+		t.Error("a commit returned by the vote of a standby that has other WAL")
+	}
+	for _, p := range all { // they know it still, also where it was not attached
+		p.Restart(t)
+	}
+	s1.Set(t, "primary_conninfo = '"+b.Conninfo("application_name=s1")+"'")
+	s1.Reload()
+	before := strings.Count(s1.Log(), "which was given up")
+	waitRefused(t, s1, before+1)
+	if releases(t, primary, "INSERT INTO q VALUES (201)", 3*time.Second) {
+		t.Error("a commit returned by the vote of a standby that has other WAL, on another proxy")
+	}
+	for _, p := range all {
+		st := scene.Status(t, p)
+		if len(st.GivenUp) != 1 || strings.Join(st.GivenUp[0].Standbys, " ") != "s1" || standing(st, "s1") !=
+			"it has WAL that was given up: make it anew" || !strings.Contains(strings.Join(st.Warnings, "\n"),
+			"standby s1 may have WAL from "+st.GivenUp[0].From.String()) {
+			t.Errorf("%s: %+v, %+v, %q", p.Name, st.GivenUp, st.Quorum.Voters, st.Warnings)
+		}
+	}
+	if rows := s1.Scalar(t, "SELECT count(*) FROM q WHERE n >= 200"); rows != "0" {
+		t.Errorf("the standby has %s rows of another history", rows)
+	}
+	s1.Stop(t, pgtest.Fast)
+	anew := scene.StandbyOf(t, primary, b, "s1", "")
+	scene.WaitSatisfiable(t, all...)
+	if !releases(t, primary, "INSERT INTO q VALUES (202)", time.Minute) {
+		t.Error("the standby is made anew, and does not count")
+	}
+	pgtest.WaitCaughtUp(t, primary, anew)
+	pgtest.EqualData(t, primary, anew)
+	for _, p := range all {
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, p.Name+" to know", func() (bool, error) {
+			st := scene.Status(t, p)
+			return len(st.GivenUp) == 1 && len(st.GivenUp[0].Standbys) == 0 && standing(st, "s1") == "counts", nil
+		})
+	}
+}
+
+// standing is why a voter counts or does not.
+func standing(st admin.Status, name string) string {
+	for _, v := range st.Quorum.Voters {
+		if v.Name == name {
+			return v.Standing
+		}
+	}
+	return ""
+}
