@@ -110,9 +110,9 @@ func (n *Node) concerns(l loss.Loss, p Positions) bool {
 	return l.In(n.o.History())
 }
 
-// holdsInstead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so that
-// no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL. The
-// caller holds mu.
+// holdsInstead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so
+// that no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL.
+// The caller holds mu.
 func (n *Node) holdsInstead(l loss.Loss, p Positions) bool {
 	return n.concerns(l, p) && (l.Own || n.o.Store.Streams())
 }
@@ -161,7 +161,8 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 	now, p := time.Now(), n.o.Store.Positions()
 	for _, v := range n.ledger.Views(now, p.System, t) {
-		b := Beyond{Name: v.Name, Timeline: v.Report.Timeline, LSN: max(v.Report.Write, v.Report.Flush, v.Report.Apply)}
+		r := v.Report
+		b := Beyond{Name: v.Name, Timeline: r.Timeline, LSN: max(r.Write, r.Flush, r.Apply)}
 		if v.Kind == vote.Store || v.Standing == ledger.IsMember {
 			b.Name = ""
 		}
@@ -197,6 +198,13 @@ func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss) {
 			continue
 		}
 		judged, no := l.Judge(who, f)
+		if no && len(judged.Suspects()) > len(l.Suspects()) {
+			n.mu.After(func() {
+				n.log.Warn("a standby has WAL that was given up: it gets none and does not count until it is made anew",
+					"standby", who.Name, "has_lsn", max(said.Write, said.Flush, said.Apply), "timeline", l.Timeline,
+					"from_lsn", l.From, "to_lsn", l.To)
+			})
+		}
 		if s[i] = judged; no && refused == nil {
 			refused = &judged
 		}

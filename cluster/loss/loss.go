@@ -8,12 +8,12 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Bounds of what is kept, and told to members.
+// Bounds of what is kept, and told to members: all together at most 150 kB of an account, which may have 1 MB.
 const (
 	// MaxLosses: a cluster whose primary loses WAL more often than that needs another one first.
-	MaxLosses = 8
+	MaxLosses = 4
 	// MaxNames bounds each list of a loss: far more standbys than PostgreSQL's max_wal_senders allows by default.
-	MaxNames = 250
+	MaxNames = 100
 )
 
 // Loss is WAL that was given up. Names are folded, lists are sorted.
@@ -85,7 +85,7 @@ func (l Loss) Asks(who Who) bool {
 func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
 	name, at := vote.Fold(who.Name), f.highest()
 	switch {
-	case !l.Asks(who):
+	case !l.Asks(who), at == lsn.Invalid:
 		return l, false
 	case at <= l.From, at > l.To:
 		l.Passed = addBounded(l.Passed, who.key())
@@ -99,7 +99,7 @@ func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
 	return l, f.has()
 }
 
-// addAnew is Anew with name: one that had none of that WAL is as good. Such names are forgotten when there are too many.
+// addAnew is Anew with name: one that had none of that WAL is as good. Of too many such names are forgotten.
 func (l Loss) addAnew(name string) []string {
 	if len(l.Anew) < MaxNames || has(l.Anew, name) {
 		return add(l.Anew, name)

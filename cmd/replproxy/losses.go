@@ -39,7 +39,8 @@ func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) e
 func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite,
 		"standby \"%s\" may have WAL beyond %s of timeline %s, which was given up", name, from, t).
-		WithDetail("It has WAL up to %s. The primary came back without its WAL up to %s and has written other WAL.", has, to).
+		WithDetail("It has WAL up to %s. The primary has come back without what it had up to %s, and has written "+
+			"other WAL since.", has, to).
 		WithHint("Make it anew from a base backup that begins beyond %s; if it is made anew already, say so: "+
 			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
 }
@@ -73,27 +74,24 @@ func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
 }
 
 // givenUpWarnings name the standbys that may have WAL which was given up.
-func givenUpWarnings(rows []admin.GivenUp, end lsn.LSN) (all []string) {
+func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	for _, l := range rows {
 		for _, name := range l.Standbys {
-			when := "from a base backup"
-			if end <= l.To {
-				when = fmt.Sprintf("from a base backup, when the primary has written beyond %s (pg_switch_wal)", l.To)
-			}
-			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: it gets "+
-				"no WAL and does not count until it is made anew %s; if it is already: replproxy made-anew %s",
-				name, l.From, l.To, l.Timeline, when, syncrep.QuoteName(name)))
+			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: "+
+				"it gets no WAL and does not count until it is made anew, from a base backup that begins beyond that; "+
+				"if it is already: replproxy made-anew %s", name, l.From, l.To, l.Timeline, syncrep.QuoteName(name)))
 		}
 	}
 	return all
 }
 
-const madeAnewLong = `Tell a running proxy that standbys were made anew, from a base backup, since WAL was given up by accept-timeline.
+const madeAnewLong = `Tell a running proxy that standbys were made anew, from a base backup, since WAL was given up
+(accept-timeline).
 
-A standby that may still have that WAL, by what it reported, gets nothing from the proxy and does not count. That it
-was made anew is seen when what it reports first lies beyond the lost WAL, or before it. Where the primary had not
-written that far yet, the proxy can't tell, and this command says it, for every standby of that application_name. The
-other members of the cluster are told.
+A standby that may still have that WAL, by what it reported, gets nothing from the proxy and does not count. That
+it was made anew is seen when what it reports first lies beyond the lost WAL, or before it. Where the primary had
+not written that far yet the proxy can't tell, and this command says it, for every standby of that
+application_name. The other members of the cluster are told.
 
 What it risks: a standby that was not made anew goes on with a mixture of two histories, and its votes release commits
 that no server has.`

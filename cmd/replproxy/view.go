@@ -107,7 +107,7 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	s.GivenUp = givenUpStatus(votes.GivenUp)
-	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp, positions.Received)...)
+	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp)...)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Upstream.Higher = higherStatus(v.receiver)
 	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)

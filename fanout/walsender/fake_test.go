@@ -184,6 +184,7 @@ type setup struct {
 	timeout time.Duration
 	slot    Slot
 	sink    Sink
+	judge   func(lsn.Progress) error
 	conns   func(t testing.TB) (server, client net.Conn)
 }
 
@@ -197,7 +198,7 @@ func attach(t testing.TB, store *fakeStore, su setup) *standby {
 	s := New(Options{
 		Conn:    Conn{server, wire.NewReader(server, 4096)},
 		Session: Session{PID: 7, WalSenderTimeout: su.timeout},
-		Store:   store, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Sink: su.sink,
+		Store:   store, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Sink: su.sink, Judge: su.judge,
 		DrainTimeout: 2 * time.Second,
 	})
 	ctx, cancel := context.WithCancelCause(context.Background())

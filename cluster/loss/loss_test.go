@@ -1,0 +1,161 @@
+package loss
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const (
+	sys  = lsn.SystemID(7)
+	from = lsn.LSN(0x3000060)
+	to   = lsn.LSN(0x5000000)
+)
+
+func given(names ...string) Set {
+	s, _ := Set(nil).GiveUp(Loss{ID: 1, System: sys, Timeline: 2, From: from, To: to}, names)
+	return s
+}
+
+func at(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x, Apply: x}} }
+
+// TestJudge: who may have the lost WAL is refused until it shows that it has not, and is asked no more then.
+func TestJudge(t *testing.T) {
+	s1 := Who{"S1", "10.0.0.1", "slot"}
+	for name, c := range map[string]struct {
+		known   []string
+		first   First
+		refused bool
+		suspect bool // after it
+		again   bool // it is asked again
+	}{
+		"never had any":             {nil, at(from), false, false, false},
+		"known, and made anew":      {[]string{"s1"}, at(to + 1), false, false, false},
+		"known, and set back":       {[]string{"s1"}, at(from - 100), false, false, false},
+		"the first lost byte":       {nil, at(from + 1), true, true, true},
+		"the last lost byte":        {nil, at(to), true, true, true},
+		"made anew too early":       {[]string{"s1"}, at(to - 100), true, true, true},
+		"pg_basebackup":             {nil, First{Progress: lsn.Progress{Write: to - 1}}, false, false, true},
+		"pg_receivewal that votes":  {nil, First{lsn.Progress{Write: to - 1}, true}, false, true, true},
+		"pg_receivewal, known":      {[]string{"s1"}, First{lsn.Progress{Write: to + 1}, true}, false, true, false},
+		"it says nothing":           {[]string{"s1"}, First{}, false, true, true},
+		"applies, does not flush":   {nil, First{Progress: lsn.Progress{Write: to, Apply: to}}, true, true, true},
+		"the write alone is beyond": {nil, First{Progress: lsn.Progress{Write: to, Flush: from, Apply: from}}, true, true, true},
+	} {
+		l, refused := given(c.known...)[0].Judge(s1, c.first)
+		if refused != c.refused || (len(l.Suspects()) > 0) != c.suspect || l.Asks(s1) != c.again {
+			t.Errorf("%s: refused is %t; %+v", name, refused, l)
+		}
+	}
+}
+
+// TestOneStandbyDoesNotSpeakForOthers: many standbys are called walreceiver. One that is made anew lets its name vote,
+// where one was stale, and no other session pass.
+func TestOneStandbyDoesNotSpeakForOthers(t *testing.T) {
+	l := given()[0]
+	stale, anew := Who{"walreceiver", "10.0.0.1", ""}, Who{"walreceiver", "10.0.0.2", ""}
+	l, refused := l.Judge(stale, at(to))
+	if l2, no := l.Judge(anew, at(to+1)); !refused || no || len(l2.Suspects()) > 0 {
+		t.Fatalf("%t %t %+v", refused, no, l2)
+	} else if l3, no := l2.Judge(stale, at(to)); !no || len(l3.Suspects()) > 0 {
+		t.Fatalf("%t %+v", no, l3)
+	} else if l4, no := l3.Judge(anew, at(to-1)); no {
+		t.Fatalf("it is asked again: %+v", l4)
+	}
+}
+
+// TestMadeAnewIsSaid: the operator's word holds for all sessions of a name, and for good.
+func TestMadeAnewIsSaid(t *testing.T) {
+	if _, known := Set(nil).MadeAnew("s1"); known {
+		t.Error("nothing was given up")
+	}
+	s, known := given("s1", "s2").MadeAnew("S1")
+	if l, no := s[0].Judge(Who{"s1", "h", ""}, at(to)); !known || no || !slices.Equal(l.Suspects(), []string{"s2"}) {
+		t.Errorf("%t %+v", no, l)
+	}
+}
+
+// TestMerge: members learn of a loss, of names, and of those that were made anew, in any order and more than once; one
+// loss is one, also when each proxy accepts it itself.
+func TestMerge(t *testing.T) {
+	a := given("s1", "s2")
+	b, news := Set(nil).Hear(a.Told())
+	if !news || b[0].Own || !slices.Equal(b[0].Suspects(), []string{"s1", "s2"}) {
+		t.Fatalf("%t %+v", news, b)
+	}
+	passed, _ := a[0].Judge(Who{"s1", "h", ""}, at(to+9))
+	b, _ = b.GiveUp(Loss{ID: 9, System: sys, Timeline: 2, From: from + 500, To: to + 500}, []string{"s1", "s3"})
+	if len(b) != 1 || !b[0].Own || b[0].From != from || b[0].To != to+500 {
+		t.Fatalf("%+v", b)
+	}
+	for range 2 {
+		b, _ = b.Hear(Set{passed})
+		a, _ = a.Hear(b.Told())
+	}
+	if !slices.Equal(a[0].Suspects(), []string{"s2", "s3"}) || !a[0].Own || !slices.Equal(a[0].Suspects(), b[0].Suspects()) {
+		t.Errorf("%+v, %+v", a, b)
+	}
+	if _, news := b.Hear(a.Told()); news {
+		t.Error("nothing is new")
+	}
+	// The next loss at the same positions is another one: it says nothing of who was made anew after the first.
+	b, _ = b.GiveUp(Loss{ID: 10, System: sys, Timeline: 2, From: from, To: to}, nil)
+	if len(b) != 2 || !b[1].Asks(Who{"s1", "h", ""}) {
+		t.Errorf("%+v", b)
+	}
+}
+
+// TestBounds: lists and losses are bounded; what is forgotten makes nobody count.
+func TestBounds(t *testing.T) {
+	l := given("stale")[0]
+	for i := range 2 * MaxNames {
+		l, _ = l.Judge(Who{fmt.Sprint("n", i), "h", ""}, at(to+1))
+	}
+	if len(l.Passed) != MaxNames || len(l.Anew) != MaxNames || !slices.Equal(l.Suspects(), []string{"stale"}) {
+		t.Errorf("%d %d %v", len(l.Passed), len(l.Anew), l.Suspects())
+	}
+	if l, _ = l.Judge(Who{"stale", "h", ""}, at(to+1)); len(l.Suspects()) != 0 {
+		t.Errorf("%v", l.Suspects())
+	}
+	var s Set
+	var ok bool
+	for i := range MaxLosses + 1 {
+		lo := Loss{ID: uint64(i + 1), System: sys, Timeline: 2, From: lsn.LSN(100 * i), To: lsn.LSN(100*i + 50)}
+		if s, ok = s.GiveUp(lo, []string{"s1"}); ok != (i < MaxLosses) {
+			t.Fatalf("%d: %t", i, ok)
+		}
+	}
+	for i := range s {
+		s[i].Anew = []string{"s1"}
+	}
+	if s, ok = s.GiveUp(Loss{ID: 99, System: sys, Timeline: 3, From: 1, To: 2}, nil); !ok || len(s) != MaxLosses || s[0].ID != 2 {
+		t.Errorf("%t %+v", ok, s)
+	}
+}
+
+// TestIn: a timeline that left before the lost WAL has nothing to do with it.
+func TestIn(t *testing.T) {
+	l := given()[0]
+	history := func(own lsn.TimelineID, fork lsn.LSN) lsn.History {
+		return lsn.History{Timeline: own, Parents: []lsn.HistoryEntry{{Timeline: 2, Switch: fork}}}
+	}
+	for name, c := range map[string]struct {
+		h  lsn.History
+		in bool
+	}{
+		"the same":        {lsn.History{Timeline: 2}, true},
+		"beyond it":       {history(3, to+1), true},
+		"within":          {history(3, from+1), true},
+		"before":          {history(3, from), false},
+		"another one":     {lsn.History{Timeline: 3}, false},
+		"an earlier one":  {lsn.History{Timeline: 1}, false},
+		"an empty store":  {lsn.History{}, false},
+		"a later sibling": {lsn.History{Timeline: 4, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 5}}}, false},
+	} {
+		if l.In(c.h) != c.in {
+			t.Errorf("%s: %t", name, !c.in)
+		}
+	}
+}

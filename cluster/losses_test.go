@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+func (n *Node) wantMarked(t *testing.T, names ...string) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !slices.Equal(n.marked, names) {
+		t.Errorf("%s: %v do not count, want %v", n.o.Name, n.marked, names)
+	}
+}
+
+// all is a progress in which all positions are one.
+func all(at lsn.LSN) lsn.Progress { return lsn.Progress{Write: at, Flush: at, Apply: at} }
+
+// TestGiveUp: after WAL is given up a standby that had some of it does not count, over restarts too, until what it says
+// first shows that it was made anew. Those that had none of it go on.
+func TestGiveUp(t *testing.T) {
+	dir, store := filepath.Join(t.TempDir(), "cluster"), newFakeStore(100)
+	start := func() *Node {
+		n, err := New(Options{Name: "a", Dir: dir, Store: store, Demand: vote.Demand{Names: "ANY 1 (s1, s2)"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := start()
+	s1, s2 := n.Attach("s1"), n.Attach("s2")
+	report(n, s1, 1, 100)
+	report(n, s2, 1, 60)
+	if who := (loss.Who{Name: "s1"}); n.AsksFirst(who) || n.Judge(who, all(90)) != nil || n.MadeAnew("s1") == nil {
+		t.Error("nothing was given up, and somebody is asked")
+	}
+	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{"s3", 1, 110}, {"s4", 1, 50}, {"s5", 2, 110}}); err != nil {
+		t.Fatal(err)
+	}
+	n.wantMarked(t, "s1", "s3")
+	wantLimits(t, n, 60, 60, 60)
+	n = start()
+	n.wantMarked(t, "s1", "s3")
+	report(n, n.Attach("s1"), 1, 100) // through a member that does not ask
+	wantLimits(t, n, 0, 0, 0)
+	if v := n.Status().Voters; v[1].Name != "s1" || v[1].Standing != ledger.BeyondLoss || v[2].Standing != Absent {
+		t.Errorf("%+v", v)
+	}
+	l := n.Judge(loss.Who{Name: "s1"}, all(100))
+	if l == nil || l.From != 60 || l.To != 110 || n.Judge(loss.Who{Name: "s2"}, all(60)) != nil {
+		t.Errorf("%+v", l)
+	}
+	if n.Judge(loss.Who{Name: "s1"}, all(111)) != nil || n.AsksFirst(loss.Who{Name: "s1"}) {
+		t.Error("made anew, and refused")
+	}
+	wantLimits(t, n, 100, 100, 100)
+	n = start()
+	n.wantMarked(t, "s3")
+	if err := n.MadeAnew("S3"); err != nil || n.AsksFirst(loss.Who{Name: "s3"}) {
+		t.Error(err)
+	}
+	n = start()
+	n.wantMarked(t)
+}
+
+// TestLossesAreTold: a member takes what another one says of WAL that was given up; it refuses standbys only when it
+// has the WAL that was written instead, and tells who was made anew. It does not say that it was told so itself.
+func TestLossesAreTold(t *testing.T) {
+	open := func(name, other string, s *fakeStore) *Node {
+		n, err := New(Options{
+			Name: name, Store: s, Members: []string{other}, Outbox: link.NewOutbox(),
+			History: func() lsn.History { return lsn.History{Timeline: s.Positions().Timeline} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	behind := newFakeStore(100)
+	behind.idle = true
+	a, b := open("a", "b", newFakeStore(60)), open("b", "a", behind)
+	tell := func(from, to *Node) {
+		t.Helper()
+		x, _, err := tail.Encode(from.account())
+		if err == nil {
+			err = to.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemAccount}, x)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{"s1", 1, 100}}); err != nil {
+		t.Fatal(err)
+	}
+	tell(a, b)
+	b.wantMarked(t, "s1")
+	who := loss.Who{Name: "s1", Host: "h"}
+	if b.AsksFirst(who) || b.Judge(who, all(90)) != nil {
+		t.Error("a proxy that has the lost WAL itself refuses its standby")
+	}
+	behind.idle = false
+	if !b.AsksFirst(who) || b.Judge(who, all(90)) == nil || b.Judge(who, all(101)) != nil {
+		t.Error("what the standby says is not heeded")
+	}
+	tell(b, a)
+	a.wantMarked(t)
+	if a.AsksFirst(who) || !a.losses[0].Own || b.losses[0].Own {
+		t.Errorf("%+v, %+v", a.losses, b.losses)
+	}
+	x, older, err := tail.Encode(a.account())
+	if v1, err1 := tail.Decode("a", 1, x[:older]); err != nil || err1 != nil || v1.GivenUp != nil {
+		t.Errorf("release v0.1.0 is told %+v, %v, %v", v1.GivenUp, err, err1)
+	}
+	behind.move(2, 100) // another timeline, that began elsewhere
+	b.Status()
+	if b.AsksFirst(loss.Who{Name: "s9"}) {
+		t.Error("a timeline that never had that WAL asks for it")
+	}
+}
