@@ -178,6 +178,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
+		Followed:   p.receiver,
 		Reserved:   p.node.Named,
 		OwnSlot:    c.SlotName(),
 		Voters:     p.voters.Load,

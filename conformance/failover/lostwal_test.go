@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,15 @@ func waitLack(t *testing.T, p *pgtest.Proxy) admin.Status {
 	return scene.Status(t, p)
 }
 
+// noBackup asks a proxy for a base backup, of a primary that is refused for the reason (ruling R43).
+func noBackup(t *testing.T, p *pgtest.Proxy, reasons ...string) {
+	t.Helper()
+	_, err := pgtest.Query(t.Context(), p.Conninfo("replication=true"), "BASE_BACKUP")
+	if err == nil || !slices.ContainsFunc(reasons, func(r string) bool { return strings.Contains(err.Error(), r) }) {
+		t.Errorf("a base backup of a primary that is refused: %v", err)
+	}
+}
+
 // refused waits until the proxy says that the primary has lost WAL, and looks that nothing of it came through.
 func (c *lossy) refused(t *testing.T) {
 	t.Helper()
@@ -74,6 +84,7 @@ func (c *lossy) refused(t *testing.T) {
 		!strings.Contains(st.Upstream.LastError, words) || !strings.Contains(strings.Join(st.Warnings, "\n"), words) {
 		t.Errorf("%+v, %s, %q", l, st.Upstream.LastError, st.Warnings)
 	}
+	noBackup(t, c.Proxy, "the primary has lost WAL from ", "differs")
 	if !c.s1.Running() {
 		return
 	}
@@ -243,6 +254,8 @@ func TestEmptyStoreFollowsNoStaleServer(t *testing.T) {
 			if st := waitLack(t, c.b); st.Upstream.Lack.Timeline != 2 {
 				t.Errorf("%+v", st.Upstream.Lack)
 			}
+			noBackup(t, c.a, "the database system is starting up")
+			noBackup(t, c.b, "timeline 2 lacks acknowledged WAL ")
 		})
 	}
 }

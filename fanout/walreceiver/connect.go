@@ -44,10 +44,8 @@ func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, e
 	if err := readSettings(ctx, s, &srv); err != nil {
 		return srv, err
 	}
-	r.setParameters(s)
 	r.update(func(st *Status) {
-		st.System, st.ServerVersionNum, st.Settings = srv.system, srv.version, srv.settings
-		st.ServerVersion = srv.settings["server_version"]
+		st.System, st.ServerVersionNum, st.ServerVersion = srv.system, srv.version, srv.settings["server_version"]
 	})
 	if srv.version < minVersion {
 		return srv, errPermanent{
@@ -59,6 +57,9 @@ func (r *Receiver) identify(ctx context.Context, s *upstream.Session) (server, e
 			return srv, errPermanent{err}
 		}
 	}
+	// Only now: clients are answered by them, beside the WAL that is stored (ruling R43).
+	r.setParameters(s)
+	r.update(func(st *Status) { st.Settings = srv.settings })
 	return srv, nil
 }
 

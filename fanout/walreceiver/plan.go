@@ -140,9 +140,7 @@ const systemDiffers = "database system identifier differs between the primary an
 func checkIdentity(have walstore.Identity, srv server) error {
 	switch {
 	case have.System != srv.system:
-		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			systemDiffers).
-			WithDetail("The primary's identifier is %s, the standby's identifier is %s.", srv.system, have.System)
+		return systemMismatch(have, srv)
 	case have.SegSize != srv.seg:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
 			"WAL segment size differs between the primary and standby").
@@ -152,6 +150,11 @@ func checkIdentity(have walstore.Identity, srv server) error {
 			"the primary is PostgreSQL %d, the stored WAL is of PostgreSQL %d", srv.version/10000, have.ServerMajor)
 	}
 	return nil
+}
+
+func systemMismatch(have walstore.Identity, srv server) *pgerror.Error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite, systemDiffers).
+		WithDetail("The primary's identifier is %s, the standby's identifier is %s.", srv.system, have.System)
 }
 
 // sameWay compares two histories of one timeline: same parents, left at the same positions. Two

@@ -227,7 +227,6 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 		return 0, err
 	}
 	defer s.Conn.Close()
-	r.setParameters(s)
 	r.update(func(st *Status) { st.Endpoint, st.Member, st.SSL = s.Endpoint, r.member, handshake.SSLOf(s.Conn) })
 	srv, err := r.identify(ctx, s)
 	if err != nil {

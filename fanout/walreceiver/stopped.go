@@ -18,20 +18,33 @@ type Stop struct {
 	Why     string
 	Since   time.Time
 	Foreign bool    // the server is of another system
+	Apart   bool    // the server's WAL does not continue the stored one: it is of another system or history
 	end     lsn.LSN // what was received then
 }
 
 // forGood reports whether err is a refusal of the server that is there, or of its WAL. What has a warning of its own, a
 // timeline that lacks acknowledged WAL, is not meant.
 func forGood(err error) bool {
+	return otherWAL(err) || errors.As(err, new(errPermanent)) && !errors.As(err, new(*LackError)) && !unheard(err)
+}
+
+// otherWAL reports whether err says that the server's WAL is not what is stored, or does not follow on it.
+func otherWAL(err error) bool {
 	for _, e := range []error{walstore.ErrDiverged, walstore.ErrPage, walstore.ErrForeignSystem, walstore.ErrHistory,
 		walstore.ErrTimeline} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
-	return errors.As(err, new(errPermanent)) && !errors.As(err, new(*LackError)) &&
-		!strings.Contains(err.Error(), "is not followed before")
+	return false
+}
+
+// unheard reports whether err is the refusal until a member has spoken.
+func unheard(err error) bool { return strings.Contains(err.Error(), "is not followed before") }
+
+// foreign reports whether err says that the server is of another system.
+func foreign(err error) bool {
+	return errors.Is(err, walstore.ErrForeignSystem) || strings.Contains(err.Error(), systemDiffers)
 }
 
 // stop notes why the stream ended, text, if it was for good; it stays noted until a stream goes on.
@@ -40,12 +53,12 @@ func (r *Receiver) stop(err error, text string, now time.Time) {
 		return
 	}
 	end := r.o.Store.Positions().Received
-	foreign := errors.Is(err, walstore.ErrForeignSystem) || strings.Contains(err.Error(), systemDiffers)
+	other := foreign(err)
 	r.update(func(st *Status) {
 		if st.Stop == nil || st.Stop.end != end {
 			st.Stop = &Stop{Since: now, end: end}
 		}
-		st.Stop = &Stop{text, st.Stop.Since, foreign, end}
+		st.Stop = &Stop{text, st.Stop.Since, other, other || otherWAL(err), end}
 	})
 }
 

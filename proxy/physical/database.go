@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -40,8 +41,11 @@ type database struct {
 	s    *session
 	legs relay.Legs
 	up   net.Conn
+	// waits ends when nobody waits for the primary's answers any more.
+	waits context.Context
 
-	out []byte // for the primary, not yet written; owned by listen
+	out []byte                  // for the primary, not yet written; owned by listen
+	at  walreceiver.Whereabouts // of the primary, as far as it has been asked; owned by listen
 
 	mu      sync.Mutex
 	changed *sync.Cond // of what mu guards
@@ -50,10 +54,10 @@ type database struct {
 	// writing: hear writes to the client. answering: the session does, and what hear has is held.
 	writing, answering bool
 	held               []byte
-	aside              *aside // an exchange of our own with the primary; nil: none
-	backup             bool   // the next row is the beginning of a base backup
-	ended              bool   // the primary says no more
-	endErr             error  // why; nil: it ended in order
+	aside              *aside  // an exchange of our own with the primary; nil: none
+	backup             *backup // whose answer is heard; nil: none
+	ended              bool    // the primary says no more
+	endErr             error   // why; nil: it ended in order
 }
 
 // ServeDatabase serves a logical walsender that has logged in. An error that is owed to the client is marked by
@@ -69,6 +73,7 @@ func (h *Handler) ServeDatabase(ctx context.Context, req *handshake.Request, ser
 		parameters: maps.Clone(legs.Parameters),
 	}
 	d := &database{s: s, legs: legs, up: legs.Upstream, talk: newTalk(), params: maps.Clone(legs.Parameters)}
+	d.at.Endpoint, d.at.Virtual = legs.Endpoint, legs.PID > highestPID
 	d.changed = sync.NewCond(&d.mu)
 	s.database = d
 	defer h.o.Hub.DropTemporary(server.PID())
@@ -88,6 +93,9 @@ func (d *database) serve(ctx context.Context) error {
 		_, _ = d.legs.Client.SetDeadline(past), d.up.SetDeadline(past)
 		d.s.interrupt(errShutdown())
 	})
+	waits, left := context.WithCancel(ctx)
+	defer left()
+	d.waits = waits
 	heard := make(chan error, 1)
 	go func() {
 		err := relay.Contained(d.hear)
@@ -100,8 +108,10 @@ func (d *database) serve(ctx context.Context) error {
 	case said == nil:
 		_ = closeWrite(d.up) // which may still answer
 	case errors.As(said, &owed), errors.Is(said, errOver), errors.Is(said, errClientGone):
+		left()
 		_ = d.up.SetDeadline(time.Unix(1, 0)) // nobody is left to answer
 	default:
+		left()
 		_ = d.up.SetReadDeadline(time.Now().Add(leaveTimeout))
 	}
 	err := <-heard

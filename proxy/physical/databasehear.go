@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -98,7 +99,7 @@ func (d *database) matters(typ byte, size int) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return size <= maxSmall && (d.aside != nil || d.backup && typ == 'D' || d.answering)
+	return size <= maxSmall && (d.backup.looksAt(typ) || d.answering) || size <= maxHistory && d.aside != nil
 }
 
 // message passes one whole message, and notes what it says.
@@ -119,8 +120,17 @@ func (d *database) message(frame []byte) error {
 		defer d.mu.Unlock()
 		return d.asideMessage(typ, body, frame)
 	}
-	ours := d.talk.ours(typ)
+	ours, end := d.talk.ours(typ), lsn.Point{}
+	if d.backup.looksAt(typ) {
+		var begin lsn.Point
+		begin, end = d.backup.hear(typ, body)
+		d.s.h.learnKnown(begin.LSN)
+	}
+	b := d.backup
 	d.mu.Unlock()
+	if err := d.awaitEnd(b, end); err != nil {
+		return err
+	}
 	if !ours {
 		if typ == 'E' {
 			d.s.h.o.Hub.DropTemporary(d.s.server.PID()) // any error costs a session its temporary slots (facts B1)
@@ -134,11 +144,8 @@ func (d *database) message(frame []byte) error {
 	switch {
 	case typ == 'S':
 		d.parameter(body)
-	case typ == 'D' && d.backup:
-		d.backup = false
-		d.s.h.learnKnown(backupStart(body))
 	case typ == 'Z' && len(body) == 1:
-		d.backup = false
+		d.backup = nil
 		d.talk.hear(typ, body[0])
 	default:
 		d.talk.hear(typ, 0)
@@ -189,7 +196,7 @@ func (d *database) hold(b []byte) error {
 
 // aside is a Query of our own and what the primary answers: nothing of it is for the client.
 type aside struct {
-	value  string         // of the first column of the first row
+	row    []string       // the first
 	failed *pgerror.Error // nil: it did not
 	unsaid []byte         // parameters and notices, which are for the client
 	status byte           // of ReadyForQuery; 0: it is still to come
@@ -205,7 +212,7 @@ func (d *database) asideMessage(typ byte, body, frame []byte) error {
 	case 'N':
 		a.unsaid = append(a.unsaid, frame...)
 	case 'D':
-		a.value = firstValue(body)
+		a.row = columns(body)
 	case 'E':
 		a.failed, _ = wire.ParseError(body)
 	case 'Z':
@@ -242,16 +249,4 @@ func (d *database) ask(query string) (*aside, error) {
 		return nil, &relay.SideError{Side: relay.Primary, Err: errors.New("ended while it was asked")}
 	}
 	return a, nil
-}
-
-// firstValue is the first column of a DataRow, "" for NULL.
-func firstValue(row []byte) string {
-	if len(row) < 6 {
-		return ""
-	}
-	field := row[6:]
-	if n := binary.BigEndian.Uint32(row[2:]); uint64(n) <= uint64(len(field)) {
-		return string(field[:n])
-	}
-	return ""
 }

@@ -54,10 +54,19 @@ func (d *database) command(ctx context.Context, dialect grammar.Dialect, h wire.
 	d.mu.Lock()
 	status := d.talk.status
 	d.mu.Unlock()
-	if d.ours(ctx, cmd) {
-		if cmd.Tag() == startTag && status != 'I' {
-			return d.refusedThere()
+	ours := d.ours(ctx, cmd)
+	if ours && cmd.Tag() == startTag && status != 'I' {
+		return d.refusedThere()
+	}
+	if status != 'E' && (ours || long(cmd)) && physicalMatter(cmd) {
+		if e, err := d.admits(ctx); e != nil || err != nil {
+			if err != nil {
+				return err
+			}
+			return d.answer(ctx, func(context.Context) error { return d.s.fail(appendNotices(nil, notices), e) })
 		}
+	}
+	if ours {
 		if status != 'E' {
 			return d.answer(ctx, func(ctx context.Context) error { return d.execute(ctx, cmd, notices) })
 		}
@@ -76,7 +85,7 @@ func (d *database) command(ctx context.Context, dialect grammar.Dialect, h wire.
 		}
 	}
 	d.mu.Lock()
-	_, d.backup = cmd.(*grammar.BaseBackup)
+	d.backup = newBackup(cmd)
 	d.talk.run()
 	d.mu.Unlock()
 	return d.pass(h, body)
@@ -131,7 +140,7 @@ func (d *database) streamsAs() (string, error) {
 		defer d.mu.Unlock()
 		return d.params["application_name"], nil
 	}
-	return a.value, nil
+	return a.first(), nil
 }
 
 // answer runs f, which answers the client, while nobody else writes to it.

@@ -79,6 +79,8 @@ type Options struct {
 	Settings Settings
 	// Parameters are what the primary reports of itself, for members of the cluster; nil serves none.
 	Parameters func() map[string]string
+	// Followed judges the servers that sessions are connected to; nil: all belong to the stored WAL.
+	Followed Followed
 	// Console answers the queries of ServeConsole.
 	Console Console
 	// OwnSlot is the name of the proxy's own slot on the primary, "" for none.

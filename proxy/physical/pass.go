@@ -3,7 +3,6 @@ package physical
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar"
-	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/wire"
 )
@@ -47,18 +45,21 @@ func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query s
 // passing is one command that the primary answers. The session's goroutine passes the answer, the
 // client's listener passes what the client uploads.
 type passing struct {
-	s      *session
-	backup bool            // of a base backup, whose first row is still to come
-	brief  bool            // the primary answers at once: a client that has said its last waits for that
-	ctx    context.Context // ends when the command is broken off, with the reason
-	fail   context.CancelCauseFunc
-	begun  bool          // something of the answer has been passed
-	fatal  bool          // the primary has told the client that the session is over
-	copyIn chan struct{} // closed when the primary wants CopyData
-	opened bool          // copyIn is closed; owned by the session's goroutine
-	ended  bool          // nothing of the client is passed any more; owned by the listener
-	spoilt atomic.Bool   // the client broke the rules of COPY: the link is good for nothing after it
-	over   atomic.Bool   // the primary has ended COPY by an error
+	s         *session
+	backup    *backup         // nil: it is none
+	asks      bool            // its answer belongs to the stored WAL whatever has been asked on this link before
+	refusal   *pgerror.Error  // the server is not the one whose WAL is stored: it was not asked
+	brief     bool            // the primary answers at once: a client that has said its last waits for that
+	ctx       context.Context // ends when the command is broken off, with the reason
+	fail      context.CancelCauseFunc
+	cancelled context.Context // ends when the client cancels the command
+	begun     bool            // something of the answer has been passed
+	fatal     bool            // the primary has told the client that the session is over
+	copyIn    chan struct{}   // closed when the primary wants CopyData
+	opened    bool            // copyIn is closed; owned by the session's goroutine
+	ended     bool            // nothing of the client is passed any more; owned by the listener
+	spoilt    atomic.Bool     // the client broke the rules of COPY: the link is good for nothing after it
+	over      atomic.Bool     // the primary has ended COPY by an error
 }
 
 // forward sends a command on and passes everything back until ReadyForQuery. The link is busy when
@@ -68,8 +69,8 @@ type passing struct {
 func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command, query string) error {
 	ctx, fail := context.WithCancelCause(context.Background())
 	defer fail(nil)
-	p := &passing{s: s, ctx: ctx, fail: fail, copyIn: make(chan struct{})}
-	_, p.backup = cmd.(*grammar.BaseBackup)
+	p := &passing{s: s, ctx: ctx, fail: fail, cancelled: cancelled, copyIn: make(chan struct{})}
+	p.backup, p.asks = newBackup(cmd), long(cmd)
 	drop, _ := cmd.(*grammar.DropSlot)
 	p.brief = !long(cmd) && (drop == nil || !drop.Wait)
 	defer context.AfterFunc(parent, func() { fail(errShutdown()) })()
@@ -95,6 +96,9 @@ func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command
 		return nil
 	}
 	s.link.giveBack()
+	if p.refusal != nil {
+		return s.fail(nil, p.refusal)
+	}
 	return nil
 }
 
@@ -126,11 +130,14 @@ func long(cmd grammar.Command) bool {
 
 func (p *passing) run(query string) error {
 	link := p.s.link
+	stop := p.s.client.listen(p.ctx, p.unreadable, p.upload)
+	defer stop()
+	if err := p.agree(); err != nil || p.refusal != nil {
+		return err
+	}
 	if _, err := link.up.Conn.Write(wire.AppendFrame(nil, 'Q', append([]byte(query), 0))); err != nil {
 		return err
 	}
-	stop := p.s.client.listen(p.ctx, p.unreadable, p.upload)
-	defer stop()
 	for p.ctx.Err() == nil {
 		if link.r.Buffered() == 0 {
 			if err := p.s.client.flush(); err != nil {
@@ -158,7 +165,7 @@ func (p *passing) frame(h wire.Header) error {
 	case h.Type == 'G' && !p.opened:
 		p.opened = true
 		close(p.copyIn)
-	case (h.Type == 'E' || h.Type == 'S' || h.Type == 'D' && p.backup) && h.Size <= maxSmall:
+	case (h.Type == 'E' || h.Type == 'S' || p.backup.looksAt(h.Type)) && h.Size <= maxSmall:
 		body, err := r.Body(h.Size, maxSmall)
 		if err != nil {
 			return err
@@ -166,9 +173,12 @@ func (p *passing) frame(h wire.Header) error {
 		switch h.Type {
 		case 'S':
 			p.s.parameter(body)
-		case 'D':
-			p.backup = false
-			p.s.h.learnKnown(backupStart(body))
+		case 'c', 'D':
+			begin, end := p.backup.hear(h.Type, body)
+			p.s.h.learnKnown(begin.LSN)
+			if err := p.awaitEnd(end); err != nil {
+				return err
+			}
 		default:
 			if err := p.note(body); err != nil {
 				return err
@@ -188,21 +198,6 @@ func (p *passing) frame(h wire.Header) error {
 func (p *passing) failed() {
 	p.over.Store(true)
 	p.s.h.o.Hub.DropTemporary(p.s.server.PID())
-}
-
-// backupStart is recptr, the first column of the first row of a base backup (facts I2); Invalid when
-// the row is another.
-func backupStart(row []byte) lsn.LSN {
-	if len(row) < 6 {
-		return lsn.Invalid
-	}
-	field := row[6:]
-	if n := binary.BigEndian.Uint32(row[2:]); uint64(n) <= uint64(len(field)) {
-		if at, err := lsn.Parse(string(field[:n])); err == nil {
-			return at
-		}
-	}
-	return lsn.Invalid
 }
 
 // note looks at an error of the primary before it is passed on.

@@ -115,15 +115,37 @@ func TestParametersAreBounded(t *testing.T) {
 	}
 }
 
-func TestBackupStart(t *testing.T) {
-	row := appendDataRow(nil, text("0/3000028"), text("1"))[5:]
-	if got := backupStart(row); got != 0x3000028 {
-		t.Errorf("%s", got)
+// Where a base backup begins and ends is read of its rows, whatever else it has.
+func TestBackupPoints(t *testing.T) {
+	row := func(at, timeline string) []byte { return appendDataRow(nil, text(at), text(timeline))[5:] }
+	b := newBackup(&grammar.BaseBackup{})
+	var begin, end lsn.Point
+	for _, m := range []struct {
+		typ  byte
+		body []byte
+	}{
+		{'T', nil}, {'D', row("0/3000028", "1")}, {'C', nil}, {'D', row("16384", "/t")}, {'H', nil}, {'d', nil}, {'c', nil},
+		{'H', nil}, {'c', nil}, {'D', row("0/4000100", "2")}, {'Z', nil},
+	} {
+		if b.looksAt(m.typ) {
+			from, to := b.hear(m.typ, m.body)
+			begin, end = lsn.Point{Timeline: begin.Timeline + from.Timeline, LSN: begin.LSN + from.LSN},
+				lsn.Point{Timeline: end.Timeline + to.Timeline, LSN: end.LSN + to.LSN}
+		}
+	}
+	if want := (lsn.Point{Timeline: 1, LSN: 0x3000028}); begin != want {
+		t.Errorf("begins at %v", begin)
+	}
+	if want := (lsn.Point{Timeline: 2, LSN: 0x4000100}); end != want {
+		t.Errorf("ends at %v", end)
+	}
+	if none := newBackup(&grammar.Show{}); none.looksAt('D') {
+		t.Error("the answer to SHOW is looked at")
 	}
 	for _, row := range [][]byte{nil, {0, 2}, {0, 1, 255, 255, 255, 255}, {0, 1, 0, 0, 0, 9, '0', '/', '1'},
-		appendDataRow(nil, text("x"))[5:], appendDataRow(nil, null())[5:]} {
-		if got := backupStart(row); got != 0 {
-			t.Errorf("% x: %s", row, got)
+		appendDataRow(nil, text("x"), text("1"))[5:], appendDataRow(nil, null())[5:]} {
+		if got := backupPoint(row); got != (lsn.Point{}) {
+			t.Errorf("% x: %v", row, got)
 		}
 	}
 	h := &Handler{}

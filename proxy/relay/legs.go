@@ -12,6 +12,9 @@ const maxParameters = 64
 // Legs are the connections of a session that has logged in, for [Options.Serve].
 type Legs struct {
 	Client, Upstream net.Conn
+	// Endpoint is the server's, as in the log, and PID is what it calls the session; 0: it has not said.
+	Endpoint string
+	PID      uint32
 	// ClientAhead and UpstreamAhead have been read of them already, and not been passed on.
 	ClientAhead, UpstreamAhead []byte
 	// Parameters are what the primary reported during the log-in.
@@ -22,9 +25,9 @@ type Legs struct {
 	FromClient, ToClient *atomic.Int64
 }
 
-func newLegs(client, upstream *leg, params parameters, proven bool, o *Options) Legs {
+func newLegs(client, upstream *leg, params parameters, proven bool, pid uint32, o *Options) Legs {
 	return Legs{
-		Client: client.Conn, Upstream: upstream.Conn,
+		Client: client.Conn, Upstream: upstream.Conn, Endpoint: o.Upstream.Name, PID: pid,
 		ClientAhead: client.ahead(), UpstreamAhead: upstream.ahead(),
 		Parameters: params, Proven: proven, FromClient: o.FromClient, ToClient: o.ToClient,
 	}

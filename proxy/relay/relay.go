@@ -90,6 +90,14 @@ func Run(ctx context.Context, o Options) error {
 	if o.Serve != nil {
 		params = parameters{}
 	}
+	var pid uint32
+	if onKey := o.OnKey; o.Serve != nil {
+		o.OnKey = func(p uint32, key []byte) {
+			if pid = p; onKey != nil {
+				onKey(p, key)
+			}
+		}
+	}
 	proven, err := logIn(ctx, client, upstream, params, &o)
 	if err != nil {
 		return err
@@ -98,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 		o.OnReady()
 	}
 	if o.Serve != nil {
-		return o.Serve(ctx, newLegs(client, upstream, params, proven, &o))
+		return o.Serve(ctx, newLegs(client, upstream, params, proven, pid, &o))
 	}
 	return copyAll(ctx, client, upstream, &o)
 }
