@@ -289,6 +289,7 @@ func TestDatabaseSessionRules(t *testing.T) {
 	c := hijack(t, proxy.Conninfo("user=cdc", "replication=database"))
 	for _, physical := range []string{
 		"START_REPLICATION " + at.String(), "CREATE_REPLICATION_SLOT p PHYSICAL", "CREATE_REPLICATION_SLOT p TEMPORARY PHYSICAL",
+		"BASE_BACKUP",
 	} {
 		if got := c.ask(physical); !strings.HasPrefix(got, "E 28000 no pg_hba.conf entry for replication connection") {
 			t.Errorf("%s: %s", physical, got)
@@ -328,6 +329,7 @@ func TestDatabaseSessionProof(t *testing.T) {
 		for _, step := range []struct{ query, want string }{
 			{"CREATE_REPLICATION_SLOT evil PHYSICAL RESERVE_WAL", "T D C Z"},
 			{"DROP_REPLICATION_SLOT evil", "C Z"},
+			{"BASE_BACKUP (MANIFEST 'no', TARGET 'blackhole')", "T D C T D C H N c T D C C Z"},
 			{"START_REPLICATION PHYSICAL " + at.String(), "W"},
 		} {
 			want := cmp.Or(tc.refusal, step.want)

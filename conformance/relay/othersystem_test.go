@@ -123,3 +123,23 @@ func TestBaseBackupOfAnotherSystem(t *testing.T) {
 		}
 	}, 14, 15)
 }
+
+// TestAnotherSystemOfACluster: of several proxies those that do not pull from the primary know it as soon, and refuse
+// the same.
+func TestAnotherSystemOfACluster(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t)
+	all := scene.ClusterOf(t, primary.Conninfo(), "upstream:\n  via: cluster\n", "a", "b")
+	scene.Puller(t, primary, all)
+	replaced(t, primary, in)
+	for _, p := range all {
+		mismatch(t, p)
+		c := hijack(t, p.Conninfo("replication=true"))
+		for _, query := range []string{"SHOW server_version", "BASE_BACKUP"} {
+			if got := c.ask(query); got != "E 55000 "+otherSystem+" Z" {
+				t.Errorf("%s: %s: %s", p.Name, query, got)
+			}
+		}
+	}
+}

@@ -64,7 +64,8 @@ func (w server) ask(ctx context.Context, s *upstream.Session, command string, ba
 // is compares what a server said; timeline is nil where it did not tell.
 func (w server) is(system, timeline []byte, base int) error {
 	if id := number(system, 64); lsn.SystemID(id) != w.system {
-		return fmt.Errorf("%w: its system identifier is %s, not %s", errNotFollowed, system, w.system)
+		return fmt.Errorf("%w: database system identifier differs between the primary and standby: %s, not %s",
+			errNotFollowed, system, w.system)
 	}
 	if timeline == nil {
 		return nil

@@ -19,6 +19,7 @@ type Stop struct {
 	Since   time.Time
 	Foreign bool    // the server is of another system
 	Apart   bool    // the server's WAL does not continue the stored one: it is of another system or history
+	astray  bool    // WAL comes from a member, and its primary is not to be found
 	end     lsn.LSN // what was received then
 }
 
@@ -58,11 +59,24 @@ func (r *Receiver) stop(err error, text string, now time.Time) {
 		if st.Stop == nil || st.Stop.end != end {
 			st.Stop = &Stop{Since: now, end: end}
 		}
-		st.Stop = &Stop{text, st.Stop.Since, other, other || otherWAL(err), end}
+		st.Stop = &Stop{Why: text, Since: st.Stop.Since, Foreign: other, Apart: other || otherWAL(err), end: end}
 	})
 }
 
 // over reports whether a stream has gone on since.
 func (s *Stop) over(st *Status, received lsn.LSN, now time.Time) bool {
-	return received > s.end || st.State == Streaming && now.Sub(st.Since) > heals
+	return !s.astray && (received > s.end || st.State == Streaming && now.Sub(st.Since) > heals)
+}
+
+// astray notes what came of the search for the primary while WAL comes from a member: that a server of another system is
+// in its place is known at once (ruling R43). nil: it was found.
+func (r *Receiver) astray(err error, now time.Time) {
+	r.update(func(st *Status) {
+		switch was := st.Stop != nil && st.Stop.astray; {
+		case err != nil && foreign(err) && !was:
+			st.Stop = &Stop{Why: err.Error(), Since: now, Foreign: true, Apart: true, astray: true}
+		case err == nil && was:
+			st.Stop = nil
+		}
+	})
 }

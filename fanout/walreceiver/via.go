@@ -56,6 +56,7 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 						return
 					}
 					vouched = true
+					r.astray(nil, time.Now())
 				}
 				r.o.Upstream.SetCurrent(e)
 				r.setPrimary(e, true)
@@ -66,6 +67,9 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				}
 			})
 			r.setPrimary(upstream.Endpoint{}, false)
+			if err != nil {
+				r.astray(err, time.Now())
+			}
 			r.silent(upstream.Down(err))
 			r.o.Upstream.DoubtCurrent()
 			if held {
@@ -74,7 +78,7 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 			complain(err)
 		}
 	})
-	return func() { cancel(); done.Wait() }
+	return func() { cancel(); done.Wait(); r.astray(nil, time.Now()) }
 }
 
 // holdThere takes the slot at e into SQL's care. Another session may still hold it: then it is tried again.
