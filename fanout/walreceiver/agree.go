@@ -72,8 +72,8 @@ func (w Whereabouts) candidate() (candidate, error) {
 	return candidate{host: w.Endpoint, srv: srv}, err
 }
 
-// elsewhere refuses a server of the right system and timeline that is not the one whose WAL is stored: its WAL was found
-// to differ, or WAL comes from another server that writes this timeline.
+// elsewhere refuses a server of the right system and timeline that is not the one whose WAL is stored: its WAL was
+// found to differ, or WAL comes from another server that writes this timeline.
 func (r *Receiver) elsewhere(w Whereabouts) error {
 	st := r.Status()
 	if s := st.Stop; s != nil && s.Apart && st.State != Streaming {

@@ -68,8 +68,8 @@ func (s *Stop) over(st *Status, received lsn.LSN, now time.Time) bool {
 	return !s.astray && (received > s.end || st.State == Streaming && now.Sub(st.Since) > heals)
 }
 
-// astray notes what came of the search for the primary while WAL comes from a member: that a server of another system is
-// in its place is known at once (ruling R43). nil: it was found.
+// astray notes what came of the search for the primary while WAL comes from a member: that a server of another system
+// is in its place is known at once (ruling R43). nil: it was found.
 func (r *Receiver) astray(err error, now time.Time) {
 	r.update(func(st *Status) {
 		switch was := st.Stop != nil && st.Stop.astray; {

@@ -35,7 +35,7 @@ type link struct {
 	pid      uint32 // as the primary issued them
 	key      []byte
 	at       walreceiver.Whereabouts // of its server, as far as it has been asked
-	agreed   lsn.TimelineID          // of the store when the server was found to be the one that is followed; 0: not yet
+	agreed   lsn.TimelineID          // of the store when the server was found to be the one that is followed; 0: no
 
 	closing sync.Once
 }
