@@ -30,6 +30,7 @@ type Network struct {
 type Host struct {
 	Name, Addr string // IPv4
 	ns         *namespace
+	binds      []string // mount(8)'s arguments: what is its own in the file system
 }
 
 // namespace is a network namespace that lives as long as its file is open or a process is in it.
@@ -66,6 +67,43 @@ func (h *Host) Cut(t testing.TB, to *Host) {
 func (h *Host) Mend(t testing.TB, to *Host) {
 	t.Helper()
 	h.ns.ip(t, "route del blackhole "+to.Addr+"/32")
+}
+
+// Bind lets processes that are started on the host from now on find dir at path, which must be there already.
+func (h *Host) Bind(path, dir string) {
+	h.binds = append(h.binds, fmt.Sprintf("mount --bind '%s' '%s'", dir, path))
+}
+
+// Start starts a command on the host, with the host's own files.
+func (h *Host) Start(cmd *exec.Cmd) error {
+	h.furnish(cmd)
+	return h.run(cmd.Start)
+}
+
+// Enter is the beginning of a command line that runs on the host, as root and from any place of this machine.
+func (h *Host) Enter() []string {
+	return append([]string{"nsenter", "--net=" + h.ns.path()}, h.furnished("")...)
+}
+
+// furnish lets a command that has not started see the host's own files and name. The process and its id stay the same ones.
+func (h *Host) furnish(cmd *exec.Cmd) {
+	if h == nil || h.binds == nil {
+		return
+	}
+	become, attr := "", cmd.SysProcAttr
+	if attr != nil && attr.Credential != nil { // only root may mount, and a change of user ends Pdeathsig
+		become = fmt.Sprintf("setpriv --reuid %d --regid %d --clear-groups --pdeathsig %s", attr.Credential.Uid,
+			attr.Credential.Gid, unix.SignalName(attr.Pdeathsig))
+		attr.Credential = nil
+	}
+	before := h.furnished(become)
+	cmd.Args = append(append(before, cmd.Path), cmd.Args[1:]...)
+	cmd.Path, cmd.Err = exec.Command(before[0]).Path, nil
+}
+
+func (h *Host) furnished(become string) []string {
+	script := "echo " + h.Name + " >/proc/sys/kernel/hostname && " + strings.Join(h.binds, " && ") + ` && exec ` + become + ` "$@"`
+	return []string{"unshare", "--mount", "--uts", "sh", "-c", script, "sh"}
 }
 
 // dial connects from the host itself, as a program there would. addr is a literal IP address.

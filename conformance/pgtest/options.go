@@ -17,6 +17,7 @@ type serverOptions struct {
 	stopped  bool
 	noWait   bool
 	host     *Host
+	port     int // 0: a free one
 }
 
 // Name gives a server its name: in logs and, as cluster_name, what a standby's walreceiver calls
@@ -62,6 +63,9 @@ func NoWait() Option { return func(o *serverOptions) { o.noWait = true } }
 
 // On puts the server on a host of a network. The test talks to it by its unix socket.
 func On(h *Host) Option { return func(o *serverOptions) { o.host = h } }
+
+// Port gives the server a port that its host has for it.
+func Port(port int) Option { return func(o *serverOptions) { o.port = port } }
 
 func collect(defaultName string, opts []Option) serverOptions {
 	o := serverOptions{name: defaultName}

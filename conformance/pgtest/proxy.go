@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -180,16 +181,21 @@ func TrustLoopback() []string {
 	}
 }
 
-// Program runs another command of replproxy as the proxy's user and returns what it prints.
+// Program runs another command of replproxy as the proxy's user, on its host, and returns what it prints.
 func (p *Proxy) Program(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(p.bin, args...)
 	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("replproxy %s: %v\n%s", strings.Join(args, " "), err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := p.options.Host.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
 	}
-	return string(out)
+	if err != nil {
+		t.Fatalf("replproxy %s: %v\n%s", strings.Join(args, " "), err, &out)
+	}
+	return out.String()
 }
 
 // WriteFile makes a file that belongs to the proxy's user.
@@ -215,6 +221,7 @@ func (p *Proxy) StartNoWait(t testing.TB) {
 	}
 	cmd := exec.Command(p.bin, p.args()...)
 	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
+	p.options.Host.furnish(cmd)
 	err := p.options.Host.run(func() (err error) {
 		p.proc, err = startProcess(cmd, p.logPath, p.options.Stderr)
 		return err

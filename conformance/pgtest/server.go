@@ -71,10 +71,13 @@ func (in *Install) newServer(t testing.TB, o serverOptions) *Server {
 		Install:   in,
 		Dir:       filepath.Join(dir, "data"),
 		SocketDir: dir,
-		Port:      FreePort(t),
+		Port:      o.port,
 		host:      o.host,
 		settings:  o.settings,
 		logPath:   filepath.Join(dir, "log"),
+	}
+	if s.Port == 0 {
+		s.Port = FreePort(t)
 	}
 	t.Cleanup(func() {
 		s.end()
@@ -168,6 +171,7 @@ func (s *Server) StartNoWait(t testing.TB) {
 	cmd := exec.Command(filepath.Join(s.Install.Bin, "postgres"), "-D", s.Dir)
 	// SIGQUIT is an immediate shutdown, after which PostgreSQL leaves no shared memory behind.
 	s.Install.who.prepare(cmd, s.SocketDir, syscall.SIGQUIT)
+	s.host.furnish(cmd)
 	err := s.host.run(func() (err error) {
 		s.proc, err = startProcess(cmd, s.logPath, nil)
 		return err

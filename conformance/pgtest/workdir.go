@@ -61,6 +61,14 @@ func (in *Install) TempDir(t testing.TB) string {
 	return tempDir(t, in.who)
 }
 
+// Give gives a file or a folder to the user of the servers.
+func (in *Install) Give(t testing.TB, path string) {
+	t.Helper()
+	if err := in.who.own(path); err != nil {
+		t.Fatalf("give %s away: %v", path, err)
+	}
+}
+
 func tempDir(t testing.TB, who account) string {
 	t.Helper()
 	parent, dir, err := makeTemp()

@@ -29,7 +29,7 @@ func NewRecipe(t *testing.T, in *pgtest.Install) *Recipe {
 // SSH makes a program of that name, which takes a proxy's name for its host.
 func (s *Recipe) SSH(t *testing.T) {
 	t.Helper()
-	script := "#!/bin/sh\nhost=$1; shift 2\ncase $host in\n"
+	script := "#!/bin/sh\nwhile :; do case $1 in -o) shift 2 ;; -*) shift ;; *) break ;; esac; done\nhost=$1; shift 2\ncase $host in\n"
 	for _, p := range s.Proxies {
 		script += fmt.Sprintf("%s) exec %s \"$@\" --data-dir %s ;;\n", p.Name, pgtest.Binary(t), p.DataDir)
 	}
@@ -68,16 +68,16 @@ func (s *Said) String() string {
 // Begin starts a script of docs/failover.md, verbatim.
 func (s *Recipe) Begin(t *testing.T, name string, env []string, args ...string) (*exec.Cmd, *Said) {
 	t.Helper()
-	doc, err := os.ReadFile("../../docs/failover.md")
-	if err != nil {
-		t.Fatal(err)
+	script := ""
+	for _, b := range Blocks(t, "docs/failover.md") {
+		if strings.HasPrefix(b.Text, "#!/bin/sh\n# "+name+" ") || strings.HasPrefix(b.Text, "#!/bin/sh\n# "+name+":") {
+			script = b.Text
+		}
 	}
-	_, script, found := strings.Cut(string(doc), "```sh\n#!/bin/sh\n# "+name)
-	script, _, closed := strings.Cut(script, "```\n")
-	if !found || !closed {
+	if script == "" {
 		t.Fatalf("docs/failover.md has no script %s", name)
 	}
-	cmd := s.In.Tool(t, s.Dir, s.Write(t, name, "#!/bin/sh\n# "+name+script), args...)
+	cmd := s.In.Tool(t, s.Dir, s.Write(t, name, script), args...)
 	var hosts []string
 	for _, p := range s.Proxies {
 		hosts = append(hosts, p.Name)
