@@ -85,7 +85,7 @@ func (h *Host) Enter() []string {
 	return append([]string{"nsenter", "--net=" + h.ns.path()}, h.furnished("")...)
 }
 
-// furnish lets a command that has not started see the host's own files and name. The process and its id stay the same ones.
+// furnish lets a command that has not started see the host's own files and name. It stays one process, by the same id.
 func (h *Host) furnish(cmd *exec.Cmd) {
 	if h == nil || h.binds == nil {
 		return
@@ -102,7 +102,8 @@ func (h *Host) furnish(cmd *exec.Cmd) {
 }
 
 func (h *Host) furnished(become string) []string {
-	script := "echo " + h.Name + " >/proc/sys/kernel/hostname && " + strings.Join(h.binds, " && ") + ` && exec ` + become + ` "$@"`
+	script := "echo " + h.Name + " >/proc/sys/kernel/hostname && " + strings.Join(h.binds, " && ") +
+		` && exec ` + become + ` "$@"`
 	return []string{"unshare", "--mount", "--uts", "sh", "-c", script, "sh"}
 }
 

@@ -29,7 +29,8 @@ func NewRecipe(t *testing.T, in *pgtest.Install) *Recipe {
 // SSH makes a program of that name, which takes a proxy's name for its host.
 func (s *Recipe) SSH(t *testing.T) {
 	t.Helper()
-	script := "#!/bin/sh\nwhile :; do case $1 in -o) shift 2 ;; -*) shift ;; *) break ;; esac; done\nhost=$1; shift 2\ncase $host in\n"
+	script := "#!/bin/sh\nwhile :; do case $1 in -o) shift 2 ;; -*) shift ;; *) break ;; esac; done\n" +
+		"host=$1; shift 2\ncase $host in\n"
 	for _, p := range s.Proxies {
 		script += fmt.Sprintf("%s) exec %s \"$@\" --data-dir %s ;;\n", p.Name, pgtest.Binary(t), p.DataDir)
 	}
