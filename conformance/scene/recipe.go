@@ -88,7 +88,7 @@ func (s *Recipe) Begin(t *testing.T, name string, env []string, args ...string) 
 			cmd.Env[i] = "PATH=" + s.Dir + ":" + path
 		}
 	}
-	cmd.Env = append(append(cmd.Env, "PROXIES="+strings.Join(hosts, " ")), env...)
+	cmd.Env = append(append(cmd.Env, "TMPDIR="+s.Dir, "PROXIES="+strings.Join(hosts, " ")), env...)
 	out := &Said{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
