@@ -7,8 +7,8 @@
 //
 // The scenarios are in packages by topic, which run side by side: quorum, failover, slots, relay, crash, partitions,
 // and pages, which does what the documentation says. What more than one of them needs is in scene. Those of partitions
-// put each process on a host of its own (a network namespace), so that links can be cut in one direction, and promote by
-// the recipe of docs/failover.md while some are out of reach.
+// put each process on a host of its own (a network namespace), so that links can be cut in one direction, and promote
+// by the recipe of docs/failover.md while some are out of reach.
 //
 // After each scenario the same questions are asked:
 //
