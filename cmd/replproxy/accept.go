@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/durable"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -25,7 +26,8 @@ func acceptTimelineCommand() *cobra.Command {
 			"Where the proxy's own store has WAL that a primary has lost, it has to be restarted.",
 		Args: cobra.ExactArgs(1),
 	}
-	dir := cmd.Flags().String("data-dir", config.DefaultDataDir, "directory of the proxy's store")
+	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy")
+	data := cmd.Flags().String("data-dir", "", "data_dir of the proxy (default "+config.DefaultDataDir+")")
 	force := cmd.Flags().Bool("force", false, "accept timeline N although the proxy refuses no server there now")
 	revoke := cmd.Flags().Bool("revoke", false, "take the word back, if it is not used yet")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -34,11 +36,16 @@ func acceptTimelineCommand() *cobra.Command {
 			return usageError{fmt.Errorf("%q is no timeline that can be accepted: "+
 				"the log and /status name the one that waits", args[0])}
 		}
-		if _, err := os.Stat(filepath.Join(*dir, "replproxy.meta")); err != nil {
-			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", *dir, err)
+		dir, err := dataDirOf(cmd, *file, *data)
+		if err != nil {
+			return err
 		}
-		a := acceptance{dir: *dir, log: slog.New(slog.DiscardHandler)}
-		did := "timeline %d will be followed, within half a minute by a proxy that runs\n"
+		if _, err := os.Stat(filepath.Join(dir, "replproxy.meta")); err != nil {
+			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
+		}
+		a := acceptance{dir: dir, log: slog.New(slog.DiscardHandler)}
+		did := "timeline %d will be followed, within half a minute by a proxy that runs; until then status shows the " +
+			"word, and --revoke takes it back\n"
 		if *revoke {
 			did = "timeline %d is not accepted any more\n"
 			err = a.revoke(lsn.TimelineID(n))
@@ -62,7 +69,11 @@ func (a acceptance) say(t lsn.TimelineID, force bool) error {
 			return errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
 				"(--force accepts what is to come)")
 		}
-		w = word{kind: forcedWord, timeline: t}
+		id, _, err := walstore.ReadIdentity(a.dir)
+		if err != nil {
+			return err
+		}
+		w = word{kind: forcedWord, system: id.System, timeline: t}
 	}
 	return durable.WriteFile(readable{}, filepath.Join(a.dir, acceptName), []byte(w.String()+"\n"))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/datadir"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // Files in data_dir, of one [word] each. Whoever may write there may move the store away as well.
@@ -93,6 +94,33 @@ func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) e
 	a.log.Warn("an operator's command", "command", "accept-timeline", "arguments", e.Timeline.String(), "uid", uid)
 	return a.write(acceptName,
 		word{kind: usedWord, timeline: e.Of, from: e.From, to: e.To, aside: aside, heard: heard})
+}
+
+// unused is the word that still waits for its server; nil: none does.
+func (a acceptance) unused() *admin.Accepted {
+	w := a.read(acceptName)
+	if !w.open() {
+		return nil
+	}
+	s := &admin.Accepted{Timeline: w.timeline, From: w.from, To: w.to, Of: w.of, Forced: w.kind == forcedWord}
+	if w.system != 0 {
+		s.System = w.system.String()
+	}
+	return s
+}
+
+// acceptedWarnings tell of a word that is not used yet.
+func acceptedWarnings(a *admin.Accepted) []string {
+	switch {
+	case a == nil:
+		return nil
+	case a.To == lsn.Invalid:
+		return []string{fmt.Sprintf("a server on timeline %s will be followed whatever it lacks, as an operator said: "+
+			"replproxy accept-timeline --revoke %s takes that back", a.Timeline, a.Timeline)}
+	}
+	return []string{fmt.Sprintf("the server on timeline %s will be followed although it lacks WAL of timeline %s "+
+		"from %s to %s, as an operator said: replproxy accept-timeline --revoke %s takes that back",
+		a.Timeline, a.Of, a.From, a.To, a.Timeline)}
 }
 
 func (a acceptance) GivenUp(p lsn.Point) bool { return a.read(acceptName).givesUp(p) }

@@ -23,8 +23,8 @@ func (a acceptance) put(t *testing.T, text string) {
 }
 
 var (
-	forked = &walreceiver.LackError{Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
-	lost   = &walreceiver.LackError{Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
+	forked = &walreceiver.LackError{System: 7, Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
+	lost   = &walreceiver.LackError{System: 7, Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
 )
 
 // TestAcceptance: a word holds for what was refused when it was said, and is used once. Given up is what members had
@@ -64,7 +64,8 @@ func TestAcceptance(t *testing.T) {
 			t.Errorf("%s is given up: %t", at, !want)
 		}
 	}
-	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "2 0/1 0/5000000 of x", strings.Repeat("9", 30)} {
+	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "2 0/1 0/5000000 of x", "2 in 7", "2 force in 0",
+		"2 force in 8", "2 0/3000060 0/5000000 of 2 in 8", "2 0/3000060 0/5000000 in 7", strings.Repeat("9", 30)} {
 		if a.put(t, text); a.Accepted(lost) || a.GivenUp(lsn.Point{Timeline: 1, LSN: 2}) {
 			t.Errorf("%q is a word", text)
 		}
@@ -88,6 +89,9 @@ func TestWordIsVoid(t *testing.T) {
 		"an earlier fork":                         {"3 0/3000060 0/5000000 of 2", forked, 0, &other, false},
 		"another server beside":                   {"3 0/3000060 0/5000000 of 2", forked, 0, lost, true},
 		"followed by itself":                      {"2 0/3000060 0/5000000 of 2", lost, 2, nil, false},
+		"of this system":                          {"2 0/3000060 0/5000000 of 2 in 7", lost, 0, lost, true},
+		"of another system":                       {"2 0/3000060 0/5000000 of 2 in 8", lost, 0, lost, false},
+		"forced, for this system":                 {"2 force in 7", nil, 0, lost, true},
 		"of release v0.1.0, nothing waited":       {"3", nil, 0, forked, false},
 		"of release v0.1.0, nothing waits":        {"3", nil, 1, nil, false},
 		"of release v0.1.0, it waited":            {"3", forked, 0, forked, true},
@@ -112,7 +116,7 @@ func TestWordIsVoid(t *testing.T) {
 // TestWordIsReadAgain: what is written is what is read.
 func TestWordIsReadAgain(t *testing.T) {
 	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
-		"2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
+		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
 		w, err := parseWord(text + "\n")
 		if err != nil || w.String() != text {
 			t.Errorf("%q is read as %q, %v", text, w, err)

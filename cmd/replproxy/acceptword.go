@@ -13,14 +13,16 @@ import (
 
 // word is a line about WAL that is lacking:
 //
-//	N                          accepted, by release v0.1.0, which did not say what it is about
-//	N force                    accepted, whatever is to come
-//	N FROM TO of OF            accepted: the server on timeline N lacks WAL of timeline OF beyond FROM, up to TO
-//	OF FROM TO [aside] LSN...  it was used: that WAL is given up. Members had said those positions
+//	N                            accepted, by release v0.1.0, which did not say what it is about
+//	N force [in SYSTEM]          accepted, whatever is to come
+//	N FROM TO of OF [in SYSTEM]  accepted: the server on timeline N lacks WAL of timeline OF beyond FROM, up to TO
+//	OF FROM TO [aside] LSN...    it was used: that WAL is given up. Members had said those positions
 //
-// With aside the next start sets the store's WAL aside first.
+// With aside the next start sets the store's WAL aside first. Without SYSTEM, which is not known of an empty store, it
+// is about any.
 type word struct {
 	kind     wordKind
+	system   lsn.SystemID // 0: not known; of a forcedWord or a saidWord
 	timeline lsn.TimelineID
 	from, to lsn.LSN
 	of       lsn.TimelineID // of a saidWord
@@ -43,6 +45,7 @@ const (
 	forceText = "force"
 	ofText    = "of"
 	asideText = "aside"
+	inText    = "in"
 )
 
 func parseWord(text string) (w word, err error) {
@@ -50,6 +53,13 @@ func parseWord(text string) (w word, err error) {
 		return word{}, fmt.Errorf("%q is no accepted timeline: %w", strings.TrimSpace(text), err)
 	}
 	f := strings.Fields(text)
+	if n := len(f) - 2; n > 0 && f[n] == inText {
+		system, err := strconv.ParseUint(f[n+1], 10, 64)
+		if err != nil || system == 0 || n != 2 && n != 5 {
+			return bad(errors.New("it names no system, or is about none"))
+		}
+		w.system, f = lsn.SystemID(system), f[:n]
+	}
 	if len(f) == 0 || len(f) == 2 && f[1] != forceText {
 		return bad(errors.New("it is cut off"))
 	}
@@ -100,7 +110,7 @@ func wordFor(e *walreceiver.LackError) word {
 	if e == nil {
 		return word{}
 	}
-	return word{kind: saidWord, timeline: e.Timeline, from: e.From, to: e.To, of: e.Of}
+	return word{kind: saidWord, system: e.System, timeline: e.Timeline, from: e.From, to: e.To, of: e.Of}
 }
 
 func (w word) String() string {
@@ -110,9 +120,9 @@ func (w word) String() string {
 	case bareWord:
 		return w.timeline.String()
 	case forcedWord:
-		return w.timeline.String() + " " + forceText
+		return w.timeline.String() + " " + forceText + w.where()
 	case saidWord:
-		return fmt.Sprintf("%s %s %s %s %s", w.timeline, w.from, w.to, ofText, w.of)
+		return fmt.Sprintf("%s %s %s %s %s%s", w.timeline, w.from, w.to, ofText, w.of, w.where())
 	}
 	text := fmt.Sprintf("%s %s %s", w.timeline, w.from, w.to)
 	if w.aside {
@@ -124,13 +134,21 @@ func (w word) String() string {
 	return text
 }
 
+// where names the system.
+func (w word) where() string {
+	if w.system == 0 {
+		return ""
+	}
+	return " " + inText + " " + w.system.String()
+}
+
 // open reports whether w is not used yet.
 func (w word) open() bool { return w.kind != noWord && w.kind != usedWord }
 
 // covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
 // where that begins moves.
 func (w word) covers(e *walreceiver.LackError, waits word) bool {
-	if e == nil || w.timeline != e.Timeline {
+	if e == nil || w.timeline != e.Timeline || w.system != 0 && e.System != 0 && w.system != e.System {
 		return false
 	}
 	switch w.kind {

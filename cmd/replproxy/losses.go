@@ -47,13 +47,12 @@ func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) err
 
 // giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions.
 func (p *parts) giveUp(e *walreceiver.LackError) error {
-	id, _ := p.store.Identity()
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {
 		attached = append(attached, cluster.Beyond{Name: h.ApplicationName, Timeline: h.Timeline, LSN: h.LSN})
 		return nil
 	})
-	if err := p.node.GiveUp(id.System, e.Of, e.From, e.To, attached); err != nil {
+	if err := p.node.GiveUp(e.System, e.Of, e.From, e.To, attached); err != nil {
 		return err
 	}
 	p.hub.EndThose(func(h fanout.Having) error {

@@ -106,6 +106,8 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, ownSlotWarnings(told, own)...)
 	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
+	s.Accepted = acceptance{dir: c.DataDir, log: v.log}.unused()
+	s.Warnings = append(s.Warnings, acceptedWarnings(s.Accepted)...)
 	s.GivenUp = givenUpStatus(votes.GivenUp)
 	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp)...)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)

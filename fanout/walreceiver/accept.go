@@ -60,7 +60,9 @@ func (r *Receiver) diverged(err error, srv server, p startPoint) error {
 	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || d.LSN >= have.Complete {
 		return err
 	}
-	e := &LackError{Timeline: srv.timeline, From: d.LSN, To: have.Complete, Of: srv.timeline, Lost: true}
+	e := &LackError{
+		System: srv.system, Timeline: srv.timeline, From: d.LSN, To: have.Complete, Of: srv.timeline, Lost: true,
+	}
 	if from, known := r.complete(lsn.Point{Timeline: p.timeline, LSN: d.LSN}, have); known {
 		e.From = from
 	}

@@ -157,6 +157,7 @@ func (r *Receiver) Promised() lsn.Point { return r.promisedPoint() }
 
 // LackError refuses a server that lacks WAL which is known, as no server that follows the stored WAL would.
 type LackError struct {
+	System   lsn.SystemID   // of the server
 	Timeline lsn.TimelineID // of the server
 	From, To lsn.LSN        // what is missing; From 0: the whole timeline Of
 	Of       lsn.TimelineID // that To is a position of; 0: of some timeline before
@@ -211,9 +212,7 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	for _, x := range all {
 		if x.Lost {
 			if worst == nil && end != noLimit && k.refuses(x, srv) {
-				worst = &LackError{
-					Timeline: srv.timeline, From: x.From, To: x.LSN, Of: x.Timeline, Lost: true, By: x.By,
-				}
+				worst = &LackError{From: x.From, To: x.LSN, Of: x.Timeline, Lost: true, By: x.By}
 			}
 			continue
 		}
@@ -224,12 +223,16 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		case lost && !x.Complete, !lost && !x.Acked:
 		case !x.Complete && from != lsn.Invalid && x.LSN-from < minRecord: // no record ends behind the fork
 		case worst == nil || worst.To < x.LSN:
-			worst = &LackError{Timeline: srv.timeline, From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
+			worst = &LackError{From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
 		}
 	}
+	if worst == nil {
+		return nil
+	}
+	worst.System, worst.Timeline = srv.system, srv.timeline
 	// A primary writes on while it is refused: what it had when it was first asked is nearer to what it came back with.
 	for _, x := range all {
-		if worst != nil && worst.Lost && x.Lost && x.Timeline == worst.Of && (x.System == 0 || x.System == srv.system) {
+		if worst.Lost && x.Lost && x.Timeline == worst.Of && (x.System == 0 || x.System == srv.system) {
 			worst.From = min(worst.From, x.From)
 		}
 	}

@@ -22,6 +22,7 @@ type Status struct {
 	Quorum     Quorum    `json:"quorum" doc:"what is reported to the primary: why does a commit wait?"`
 	Cluster    *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
 	Store      Store     `json:"store" doc:"WAL kept on this proxy's disk"`
+	Accepted   *Accepted `json:"accepted_timeline,omitempty" doc:"an operator's word that is not used yet"`
 	GivenUp    []GivenUp `json:"given_up,omitempty" doc:"WAL that the primary had lost when it was followed again"`
 	Backfill   Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
 	Standbys   []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
@@ -110,6 +111,16 @@ type Lack struct {
 	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
 	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
 	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
+}
+
+// Accepted is an operator's word, by accept-timeline, that a server is to be followed although it lacks WAL.
+type Accepted struct {
+	System   string         `json:"system_identifier,omitempty" doc:"of that server; absent: of any"`
+	Timeline lsn.TimelineID `json:"timeline" doc:"of that server"`
+	From     lsn.LSN        `json:"from_lsn,omitzero" doc:"where what it lacks begins; absent: whatever it lacks"`
+	To       lsn.LSN        `json:"to_lsn,omitzero" doc:"where that ends"`
+	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
+	Forced   bool           `json:"forced,omitempty" doc:"said by --force, though no server was refused"`
 }
 
 // GivenUp is WAL that the primary came back without and that an operator gave up.

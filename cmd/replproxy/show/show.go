@@ -29,6 +29,7 @@ func Status(w io.Writer, s *admin.Status) {
 	n := s.Sessions
 	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; %d accepted, %d refused\n",
 		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused)
+	accepted(t, s.Accepted)
 	encryption(t, s)
 	configuration(t, s)
 	t.Flush()
@@ -90,6 +91,18 @@ func upstream(t io.Writer, s *admin.Status) {
 	}
 	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
+}
+
+// accepted is a word of accept-timeline that is not used yet.
+func accepted(t io.Writer, a *admin.Accepted) {
+	switch {
+	case a == nil:
+	case a.To == 0:
+		fmt.Fprintf(t, "accepted\ttimeline %s, whatever it lacks\n", a.Timeline)
+	default:
+		fmt.Fprintf(t, "accepted\ttimeline %s without %s to %s of timeline %s\n",
+			a.Timeline, Position(a.From), Position(a.To), a.Of)
+	}
 }
 
 // encryption is shown when there is some, and who verifies when it is not the primary.
