@@ -92,8 +92,25 @@ func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) e
 		uid = datadir.Owner(info)
 	}
 	a.log.Warn("an operator's command", "command", "accept-timeline", "arguments", e.Timeline.String(), "uid", uid)
-	return a.write(acceptName,
+	err := a.write(acceptName,
 		word{kind: usedWord, timeline: e.Of, from: e.From, to: e.To, aside: aside, heard: heard})
+	if err != nil {
+		return err
+	}
+	if err := a.write(lackingName, word{}); err != nil { // what was used is no reason to refuse, also if this fails
+		a.log.Error("cannot note which timeline is refused: accept-timeline will not know it", "err", err)
+	}
+	return nil
+}
+
+// Refused is what this proxy has refused last by WAL of its own, if it was a loss and is not given up.
+func (a acceptance) Refused() *walreceiver.LackError {
+	w, used := a.read(lackingName), a.read(acceptName)
+	if w.kind != saidWord || w.timeline != w.of || w.by != "" ||
+		used.kind == usedWord && used.timeline == w.of && used.to == w.to {
+		return nil
+	}
+	return &walreceiver.LackError{System: w.system, Timeline: w.timeline, From: w.from, To: w.to, Of: w.of, Lost: true}
 }
 
 // unused is the word that still waits for its server; nil: none does.

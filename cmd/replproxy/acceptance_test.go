@@ -113,10 +113,35 @@ func TestWordIsVoid(t *testing.T) {
 	}
 }
 
+// TestRefusedOutlivesARestart: a loss that was refused by this proxy's own WAL is known at the next start, until it is
+// given up or a server is followed. What a member said, the member says again.
+func TestRefusedOutlivesARestart(t *testing.T) {
+	heard := *lost
+	heard.By = "b"
+	a := newAcceptance(t)
+	for _, c := range []struct {
+		waits *walreceiver.LackError
+		known bool
+	}{{nil, false}, {lost, true}, {forked, false}, {&heard, false}, {lost, true}} {
+		a.Waits(0, c.waits)
+		if e := a.Refused(); (e != nil) != c.known || e != nil && *e != *lost {
+			t.Errorf("%+v waits: %+v", c.waits, e)
+		}
+	}
+	a.put(t, a.read(lackingName).String())
+	if err := a.Use(lost, nil, true); err != nil || a.Refused() != nil {
+		t.Errorf("%v: what is given up is refused", err)
+	}
+	if err := a.write(lackingName, wordFor(lost)); err != nil || a.Refused() != nil { // a crash in between
+		t.Errorf("%v: what is given up is refused", err)
+	}
+}
+
 // TestWordIsReadAgain: what is written is what is read.
 func TestWordIsReadAgain(t *testing.T) {
 	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
-		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
+		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7",
+		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
 		w, err := parseWord(text + "\n")
 		if err != nil || w.String() != text {
 			t.Errorf("%q is read as %q, %v", text, w, err)

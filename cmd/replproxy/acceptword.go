@@ -15,7 +15,9 @@ import (
 //
 //	N                            accepted, by release v0.1.0, which did not say what it is about
 //	N force [in SYSTEM]          accepted, whatever is to come
-//	N FROM TO of OF [in SYSTEM]  accepted: the server on timeline N lacks WAL of timeline OF beyond FROM, up to TO
+//	N FROM TO of OF [in SYSTEM] [by MEMBER]
+//	                             accepted: the server on timeline N lacks WAL of timeline OF beyond FROM, up to TO, as
+//	                             MEMBER says, or this proxy
 //	OF FROM TO [aside] LSN...    it was used: that WAL is given up. Members had said those positions
 //
 // With aside the next start sets the store's WAL aside first. Without SYSTEM, which is not known of an empty store, it
@@ -26,6 +28,7 @@ type word struct {
 	timeline lsn.TimelineID
 	from, to lsn.LSN
 	of       lsn.TimelineID // of a saidWord
+	by       string         // member that knows of it; of a saidWord
 	aside    bool           // these are of a usedWord
 	heard    []lsn.LSN
 }
@@ -46,6 +49,7 @@ const (
 	ofText    = "of"
 	asideText = "aside"
 	inText    = "in"
+	byText    = "by"
 )
 
 func parseWord(text string) (w word, err error) {
@@ -53,6 +57,9 @@ func parseWord(text string) (w word, err error) {
 		return word{}, fmt.Errorf("%q is no accepted timeline: %w", strings.TrimSpace(text), err)
 	}
 	f := strings.Fields(text)
+	if n := len(f) - 2; n >= 5 && f[n] == byText {
+		w.by, f = f[n+1], f[:n]
+	}
 	if n := len(f) - 2; n > 0 && f[n] == inText {
 		system, err := strconv.ParseUint(f[n+1], 10, 64)
 		if err != nil || system == 0 || n != 2 && n != 5 {
@@ -83,6 +90,8 @@ func parseWord(text string) (w word, err error) {
 		w.kind = saidWord
 		w.of, err3 = parseTimeline(rest[1])
 		rest = nil
+	} else if w.by != "" {
+		return bad(errors.New("what was used is nobody's"))
 	}
 	if len(rest) > 0 && rest[0] == asideText {
 		w.aside, rest = true, rest[1:]
@@ -110,7 +119,7 @@ func wordFor(e *walreceiver.LackError) word {
 	if e == nil {
 		return word{}
 	}
-	return word{kind: saidWord, system: e.System, timeline: e.Timeline, from: e.From, to: e.To, of: e.Of}
+	return word{kind: saidWord, system: e.System, timeline: e.Timeline, from: e.From, to: e.To, of: e.Of, by: e.By}
 }
 
 func (w word) String() string {
@@ -122,7 +131,11 @@ func (w word) String() string {
 	case forcedWord:
 		return w.timeline.String() + " " + forceText + w.where()
 	case saidWord:
-		return fmt.Sprintf("%s %s %s %s %s%s", w.timeline, w.from, w.to, ofText, w.of, w.where())
+		text := fmt.Sprintf("%s %s %s %s %s%s", w.timeline, w.from, w.to, ofText, w.of, w.where())
+		if w.by != "" {
+			text += " " + byText + " " + w.by
+		}
+		return text
 	}
 	text := fmt.Sprintf("%s %s %s", w.timeline, w.from, w.to)
 	if w.aside {

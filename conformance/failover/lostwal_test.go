@@ -132,6 +132,34 @@ func TestPrimaryLostWAL(t *testing.T) {
 	}
 }
 
+// A lone proxy whose store was emptied refuses the primary that lost WAL by what it had promised, and after a restart
+// too, when the primary has overtaken that by other WAL. The operator's word ends it, for good.
+func TestEmptiedLoneStoreRemembersLostWAL(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{Config: scene.RuleFile("ANY 1 (s1)")})
+	c.Proxy.Terminate(t)
+	c.s1.Stop(t, pgtest.Fast)
+	if err := os.RemoveAll(filepath.Join(c.Proxy.DataDir, "wal")); err != nil {
+		t.Fatal(err)
+	}
+	c.revert(t)
+	c.Primary.Start(t)
+	c.Proxy.StartNoWait(t)
+	before := waitLack(t, c.Proxy).Upstream.Lack
+	c.Proxy.Terminate(t)
+	c.overtake(t)
+	c.Proxy.StartNoWait(t)
+	if l := waitLack(t, c.Proxy).Upstream.Lack; !l.Lost || l.From != before.From || l.To != before.To {
+		t.Errorf("after a restart %+v, before it %+v", l, before)
+	}
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	c.Proxy.WaitReady(t)
+	c.Proxy.Restart(t)
+	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 || st.GivenUp[0].From != before.From {
+		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
+	}
+}
+
 // overtake lets the primary write more than it had lost.
 func (c *lossy) overtake(t *testing.T) {
 	t.Helper()

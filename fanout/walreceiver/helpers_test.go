@@ -134,6 +134,7 @@ type wordOf struct {
 	from, to lsn.LSN
 	heard    []lsn.LSN
 	aside    bool
+	refused  *LackError // before the start
 }
 
 func (w *wordOf) say(t lsn.TimelineID) {
@@ -149,6 +150,8 @@ func (w *wordOf) Accepted(e *LackError) bool {
 }
 
 func (w *wordOf) Waits(lsn.TimelineID, *LackError) {}
+
+func (w *wordOf) Refused() *LackError { return w.refused }
 
 func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
 	w.mu.Lock()

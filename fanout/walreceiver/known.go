@@ -206,8 +206,10 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		end = noLimit
 	}
 	all := k.all
-	if x, was := k.lost[srv.endpoint]; was {
-		all = append(slices.Clip(all), x)
+	for _, at := range []string{srv.endpoint, anyEndpoint} {
+		if x, was := k.lost[at]; was {
+			all = append(slices.Clip(all), x)
+		}
 	}
 	for _, x := range all {
 		if x.Lost {
@@ -262,6 +264,21 @@ func (r *Receiver) lostWAL(srv server, err error) {
 	r.lost.Store(&all)
 }
 
+// anyEndpoint is under which a server was refused before this start.
+const anyEndpoint = ""
+
+// recall takes up what was refused before this start: a store that is emptied meanwhile can't tell by bytes, and the
+// primary may have written as much other WAL since.
+func (r *Receiver) recall() {
+	if r.o.Accept == nil {
+		return
+	}
+	if e := r.o.Accept.Refused(); e != nil && e.Lost {
+		p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
+		r.lost.Store(&map[string]Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
+	}
+}
+
 // forgive forgets what the server at endpoint was refused for: it is streamed from.
 func (r *Receiver) forgive(endpoint string) {
 	was := r.lost.Load()
@@ -270,6 +287,7 @@ func (r *Receiver) forgive(endpoint string) {
 	}
 	all := maps.Clone(*was)
 	delete(all, endpoint)
+	delete(all, anyEndpoint)
 	r.lost.Store(&all)
 }
 

@@ -48,6 +48,29 @@ func TestLostWALStaysLost(t *testing.T) {
 	}
 }
 
+// TestLostWALOutlivesARestart: what was refused before the start is refused on whatever host, by what it had when it was
+// first seen, until it is streamed from.
+func TestLostWALOutlivesARestart(t *testing.T) {
+	was := &LackError{System: 7, Timeline: 1, From: 0x3000060, To: 0x5000000, Of: 1, Lost: true}
+	r := &Receiver{o: Options{Store: newMemStore(), Accept: &wordOf{refused: was}}}
+	r.promise = newPromise(r.o.Store)
+	r.recall()
+	primary := server{
+		system: 7, timeline: 1, history: lsn.History{Timeline: 1}, xlogpos: 0x6000000, endpoint: "db1:5432",
+	}
+	e := r.knowledge().lack(primary)
+	if e == nil || *e != *was {
+		t.Errorf("%+v", e)
+	}
+	other := primary
+	if other.system = 8; r.knowledge().lack(other) != nil {
+		t.Error("another system has lost nothing")
+	}
+	if r.forgive("db1:5432"); r.knowledge().lack(primary) != nil {
+		t.Error("it is streamed from, and refused")
+	}
+}
+
 // TestLostWALIsForgiven: what a server was refused for is remembered for its host, until it is streamed from.
 func TestLostWALIsForgiven(t *testing.T) {
 	r := &Receiver{}

@@ -83,6 +83,7 @@ func New(o Options) (*Receiver, error) {
 	}
 	r := &Receiver{o: o, log: o.Logger, began: time.Now(), avoid: map[string]error{}, refusals: map[string]string{}}
 	r.promise = newPromise(o.Store)
+	r.recall()
 	r.mirrors = mirrorGate{mirrors: o.Mirrors, log: o.Logger, show: func(s MirrorState) {
 		r.update(func(st *Status) { st.Mirrors = s })
 	}}
