@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
@@ -75,6 +76,43 @@ func TestForget(t *testing.T) {
 	n = start()
 	wantLimits(t, n, 0, 0, 0)
 	wantAwaited(t, n, []string{"b", "c"}, nil)
+}
+
+// The word is about the member that the operator knew: one of another key is another one, also after a restart. It can be
+// taken back, for good. What release v0.1.0 wrote has no keys and holds.
+func TestForgetNamesAMember(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cluster")
+	keys := map[string]string{"b": "k1", "c": "k2"}
+	start := func() *Node {
+		n, err := New(Options{
+			Name: "a", Demand: vote.Demand{Names: "ANY 1 (s1)"}, Store: newFakeStore(100), Members: []string{"b", "c"}, Dir: dir,
+			Outbox: link.NewOutbox(), Timeout: time.Minute, Key: func(name string) string { return keys[name] },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := start()
+	if err := errors.Join(n.Forget("b"), n.Forget("c")); err != nil {
+		t.Fatal(err)
+	}
+	wantAwaited(t, start(), nil, []string{"b", "c"})
+	keys["b"] = "k3"
+	n = start()
+	wantAwaited(t, n, []string{"b"}, []string{"c"})
+	if err := n.Recall("b"); !errors.Is(err, ledger.ErrRefused) {
+		t.Errorf("it was not forgotten: %v", err)
+	}
+	if err := n.Recall("c"); err != nil {
+		t.Fatal(err)
+	}
+	wantAwaited(t, n, []string{"b", "c"}, nil)
+	wantAwaited(t, start(), []string{"b", "c"}, nil)
+	if err := os.WriteFile(filepath.Join(dir, forgottenFile), seal([]byte("b\nc\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantAwaited(t, start(), nil, []string{"b", "c"})
 }
 
 // That a member is forgotten is durable first, like everything that lets more be reported.

@@ -19,10 +19,12 @@ const (
 	// memoryFile is what a node must know again after a crash: its boot number, its promise not to vote
 	// (ruling R2) and its rule (ruling R9). It is a vote.State without sessions and the CRC-32C of that.
 	memoryFile = "node"
-	// forgottenFile has the names of the members that an operator has removed (ruling R5), one a line, and
-	// the CRC-32C of that. Without it nobody is forgotten, which is always safe.
+	// forgottenFile has the members that an operator has removed (ruling R5), one a line: its name and by what key it
+	// was known, where that is known (ruling R48); and the CRC-32C of that. Without it nobody is forgotten, which is
+	// always safe.
 	forgottenFile = "forgotten"
-	// forgottenFormat is its first line; release v0.1.0 wrote none, and takes it for the name of nobody.
+	// forgottenFormat is its first line. Release v0.1.0 wrote none, and names alone: it takes this line and the keys for
+	// names of nobody.
 	forgottenFormat = "#replproxy-forgotten/1"
 	formatMark      = "#"
 )
@@ -63,8 +65,9 @@ func (m memory) load() (s vote.State, err error) {
 	return s, nil
 }
 
-// forgotten are the remembered names of removed members.
-func (m memory) forgotten() ([]string, error) {
+// forgotten are the remembered names of removed members. keyOf is a member's present key: who has another one is another
+// member of that name.
+func (m memory) forgotten(keyOf func(string) string) (names []string, err error) {
 	if m == "" {
 		return nil, nil
 	}
@@ -76,12 +79,17 @@ func (m memory) forgotten() ([]string, error) {
 		}
 		return nil, err
 	}
-	names := strings.Fields(string(body))
-	if len(names) > 0 && strings.HasPrefix(names[0], formatMark) {
-		if names[0] != forgottenFormat {
-			return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, names[0], forgottenFormat)
+	for i, line := range strings.Split(string(body), "\n") {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 0:
+		case i == 0 && strings.HasPrefix(f[0], formatMark):
+			if f[0] != forgottenFormat {
+				return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, f[0], forgottenFormat)
+			}
+		case len(f) == 1 || f[1] == keyOf(f[0]):
+			names = append(names, f[0])
 		}
-		names = names[1:]
 	}
 	return names, nil
 }
@@ -114,9 +122,13 @@ func encode(s vote.State) ([]byte, error) {
 // save makes b durable before it returns.
 func (m memory) save(b []byte) error { return m.write(memoryFile, b) }
 
-// saveForgotten does so for the names of removed members.
-func (m memory) saveForgotten(names []string) error {
-	return m.write(forgottenFile, seal([]byte(forgottenFormat+"\n"+strings.Join(names, "\n")+"\n")))
+// saveForgotten does so for removed members.
+func (m memory) saveForgotten(names []string, keyOf func(string) string) error {
+	text := forgottenFormat + "\n"
+	for _, name := range names {
+		text += strings.TrimSpace(name+" "+keyOf(name)) + "\n"
+	}
+	return m.write(forgottenFile, seal([]byte(text)))
 }
 
 func (m memory) write(name string, b []byte) error {

@@ -24,7 +24,7 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	forgotten, err := m.forgotten()
+	forgotten, err := m.forgotten(o.keyOf)
 	if errors.Is(err, errDamaged) {
 		o.Logger.Error("whom an operator has removed is not known: nobody", "err", err)
 	} else if err != nil {
@@ -64,6 +64,14 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 		return nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)
 	}
 	return l, saved, l.SetRule(was.Rule)
+}
+
+// keyOf is [Options.Key]; "": none.
+func (o *Options) keyOf(member string) string {
+	if o.Key == nil {
+		return ""
+	}
+	return o.Key(member)
 }
 
 // record is what the disk has, or is to have.
@@ -110,7 +118,7 @@ func (n *Node) remember(r record) error {
 	if err != nil || slices.Equal(r.forgotten, n.forgotten) {
 		return err
 	}
-	if err = memory(n.o.Dir).saveForgotten(r.forgotten); err == nil {
+	if err = memory(n.o.Dir).saveForgotten(r.forgotten, n.o.keyOf); err == nil {
 		n.forgotten = r.forgotten
 	}
 	return err
@@ -171,6 +179,23 @@ func (n *Node) Forget(member string) error {
 	})
 	if err = errors.Join(err, refused); err == nil {
 		n.log.Warn("forgotten: this member is not waited for until it is heard again", "member", member)
+	}
+	return err
+}
+
+// Recall takes an operator's word back: the member is waited for again. It blocks for the disk. Errors of the ledger
+// wrap [ledger.ErrRefused].
+func (n *Node) Recall(member string) error {
+	err := n.change(func(r *record) error {
+		i := slices.Index(r.forgotten, member)
+		if i < 0 {
+			return fmt.Errorf("%w: %q is not forgotten", ledger.ErrRefused, member)
+		}
+		r.forgotten = slices.Delete(r.forgotten, i, i+1)
+		return nil
+	}, func() { n.ledger.Recall(member) })
+	if err == nil {
+		n.log.Warn("a forgotten member is waited for again", "member", member)
 	}
 	return err
 }

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,6 +80,18 @@ func (m *Members) Names() []string {
 
 // Has reports whether name is a member.
 func (m *Members) Has(name string) bool { return len(m.keys[name]) > 0 }
+
+// Key is what a member's public keys have in common with no others', in few letters; "": there is no such member.
+func (m *Members) Key(name string) string {
+	h := sha256.New()
+	for _, k := range m.keys[name] {
+		h.Write(k)
+	}
+	if !m.Has(name) {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
 
 // owner is the member with this public key.
 func (m *Members) owner(key ed25519.PublicKey) (string, bool) {

@@ -260,6 +260,13 @@ func (l *Ledger) Forget(node string) error {
 	return nil
 }
 
+// Recall waits again for a member that was forgotten and has not been heard since.
+func (l *Ledger) Recall(node string) {
+	if m := l.members[node]; m != nil && node != l.o.Node {
+		m.forgotten = false
+	}
+}
+
 // Forgotten are the members that an operator has removed and that have not been heard since, by name.
 func (l *Ledger) Forgotten() (names []string) {
 	for _, name := range l.names()[1:] {

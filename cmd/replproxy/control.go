@@ -81,6 +81,10 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 	})
 	mux.Handle("GET /tail", tailHandler(node))
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("revoke") != "" {
+			answer(w, node.Recall(r.FormValue("node")))
+			return
+		}
 		answer(w, node.Forget(r.FormValue("node")))
 	})
 	mux.HandleFunc("POST /made-anew", func(w http.ResponseWriter, r *http.Request) {

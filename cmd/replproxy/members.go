@@ -94,6 +94,14 @@ func (m *membership) others(own string) (names []string) {
 	return names
 }
 
+// key tells another member from a later one of its name.
+func (m *membership) key(name string) string {
+	if m == nil {
+		return ""
+	}
+	return m.members.Key(name)
+}
+
 // heard are the members as they may be streamed from: one whose WAL is other WAL is as good as silent.
 func (m *membership) heard() []link.PeerStatus {
 	peers := m.link.Status().Peers

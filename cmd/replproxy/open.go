@@ -71,7 +71,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		outbox = p.members.outbox
 	}
 	p.node, err = cluster.New(cluster.Options{
-		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Outbox: outbox,
+		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
 		History: p.store.History,

@@ -11,7 +11,9 @@ const forgetLong = `Tell a running proxy that another member of its cluster is g
 
 It is then not waited for: a proxy that was started alone reports again, FIRST does not wait for standbys of
 higher priority there, the rule that it had last does not count, and a stricter rule needs no word of it.
-The proxy remembers that. When the member is heard again it counts again, with its rule and its standbys.
+The proxy remembers that, and status shows it. When the member is heard again it counts again, with its rule and
+its standbys. The word is about the member with its present key: a new one of that name is waited for. --revoke
+takes it back.
 
 What it risks: a member that is only cut off may have standbys of higher priority, or a stricter rule that
 this proxy has not heard of. Commits are then acknowledged here on less than that. So stop the member, or
@@ -26,8 +28,17 @@ func forgetCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	ask := controlFlags(cmd)
+	revoke := cmd.Flags().Bool("revoke", false, "take the word back: the member is waited for again")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if _, err := ask("/forget?node=" + url.QueryEscape(args[0])); err != nil {
+		path := "/forget?node=" + url.QueryEscape(args[0])
+		if *revoke {
+			if _, err := ask(path + "&revoke=yes"); err != nil {
+				return fmt.Errorf("NOT TAKEN BACK %w", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is waited for again\n", args[0])
+			return nil
+		}
+		if _, err := ask(path); err != nil {
 			return fmt.Errorf("NOT FORGOTTEN %w", err)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is not waited for any more, until it is heard again; if it still runs "+
