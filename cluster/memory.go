@@ -23,8 +23,8 @@ const (
 	// was known, where that is known (ruling R48); and the CRC-32C of that. Without it nobody is forgotten, which is
 	// always safe.
 	forgottenFile = "forgotten"
-	// forgottenFormat is its first line. Release v0.1.0 wrote none, and names alone: it takes this line and the keys for
-	// names of nobody.
+	// forgottenFormat is its first line. Release v0.1.0 wrote none, and names alone: it takes this line and the keys
+	// for names of nobody.
 	forgottenFormat = "#replproxy-forgotten/1"
 	formatMark      = "#"
 )
@@ -65,8 +65,8 @@ func (m memory) load() (s vote.State, err error) {
 	return s, nil
 }
 
-// forgotten are the remembered names of removed members. keyOf is a member's present key: who has another one is another
-// member of that name.
+// forgotten are the remembered names of removed members. keyOf is a member's present key: who has another one is
+// another member of that name.
 func (m memory) forgotten(keyOf func(string) string) (names []string, err error) {
 	if m == "" {
 		return nil, nil

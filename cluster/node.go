@@ -69,8 +69,8 @@ type Options struct {
 	// History is that of the store; nil: every timeline is taken for an heir of those with lower numbers.
 	History func() lsn.History
 	Members []string // the other proxies; none: no cluster
-	// Key is by what another proxy is known beside its name, without blanks: one of another key is another one, of which
-	// an operator has not said that it is gone. nil: by its name alone.
+	// Key is by what another proxy is known beside its name, without blanks: one of another key is another one, of
+	// which an operator has not said that it is gone. nil: by its name alone.
 	Key     func(member string) string
 	Outbox  *link.Outbox   // what the others are told; nil without a cluster
 	Details func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
