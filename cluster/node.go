@@ -127,8 +127,10 @@ type Node struct {
 	retained  atomic.Pointer[retained]
 	covered   covered
 	began     time.Time
-	losses    loss.Set // WAL that was given up
-	marked    []string // of losses: who has some of it, as far as the ledger knows
+	fences    fences       // what this node has promised; the ledger knows what of it concerns the store's system
+	fenced    lsn.SystemID // the system for which the ledger knows
+	losses    loss.Set     // WAL that was given up
+	marked    []string     // of losses: who has some of it, as far as the ledger knows
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -139,7 +141,7 @@ func New(o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l, saved, err := recall(o, memory(o.Dir))
+	l, saved, fenced, err := recall(o, memory(o.Dir))
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
@@ -152,7 +154,8 @@ func New(o Options) (*Node, error) {
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
 		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
-		asking: newAsking(), losses: losses,
+		asking: newAsking(), losses: losses, fences: fenced,
+		fenced: o.Store.Positions().System,
 	}
 	n.mark(o.Store.Positions())
 	return n, nil
@@ -186,6 +189,7 @@ func (n *Node) Ack(a ledger.Ack) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.heedFence(p)
 	if p.Timeline == a.Timeline {
 		a.Bytes = n.nameBytes(p)
 	}
@@ -226,6 +230,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
 	n.compare(p)
+	n.heedFence(p)
 	if len(n.losses) > 0 && (p.System != n.at.System || p.Timeline != n.at.Timeline) {
 		n.mark(p)
 	}

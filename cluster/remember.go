@@ -19,34 +19,39 @@ const fencePoll = 10 * time.Millisecond
 
 // recall makes the ledger of a node that starts: from what it remembers, and with the rule as it is
 // configured now. Everything is durable before it is used.
-func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
+func recall(o Options, m memory) (*ledger.Ledger, []byte, fences, error) {
 	was, err := m.load()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	fenced, err := m.fences(was.Boot, was.Fenced)
+	if err != nil {
+		o.Logger.Error("of which system a fence is, is not known: of every one", "err", err)
 	}
 	forgotten, err := m.forgotten(o.keyOf)
 	if errors.Is(err, errDamaged) {
 		o.Logger.Error("whom an operator has removed is not known: nobody", "err", err)
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	was.Node = o.Name
 	was.Boot = max(was.Boot+1, uint64(time.Now().UnixMicro()))
 	l, err := ledger.New(ledger.Options{
-		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule, Fenced: was.Fenced,
+		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule,
+		Fenced:    fenced.of(o.Store.Positions().System),
 		Forgotten: forgotten,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	before, err := encode(was)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	p := o.Store.Positions()
 	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.reported(), len(o.Members) == 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if unsettled(was.Rule) {
 		was.Rule.Timeline, was.Rule.From = beginning(was.Rule, p)
@@ -61,9 +66,12 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, error) {
 		saved, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)
+		return nil, nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)
 	}
-	return l, saved, l.SetRule(was.Rule)
+	if err := m.saveFences(was.Boot, fenced); err != nil {
+		o.Logger.Error("cannot remember of which system a fence is: after a restart it is of every one", "err", err)
+	}
+	return l, saved, fenced, l.SetRule(was.Rule)
 }
 
 // keyOf is [Options.Key]; "": none.
@@ -81,7 +89,11 @@ type record struct {
 }
 
 // known is what the ledger says of that. The caller holds mu.
-func (n *Node) known() record { return record{n.ledger.State(), n.ledger.Forgotten()} }
+func (n *Node) known() record {
+	r := record{n.ledger.State(), n.ledger.Forgotten()}
+	r.Fenced = n.fences.highest() // whatever the store's system is now
+	return r
+}
 
 // change makes the ledger what f says: save f's record, then put. All of it under saving, so that whoever
 // saves next saves what this one has made durable, and a promise is never overwritten.
@@ -210,27 +222,33 @@ func (n *Node) Forgotten() []string {
 // Ending is a fenced node's answer: the promise, and how far its store is durable.
 type Ending struct {
 	Node     string         `json:"node"`
+	System   lsn.SystemID   `json:"system_identifier"` // that the promise is about; 0: every one
 	Fenced   lsn.TimelineID `json:"fenced"`
 	Timeline lsn.TimelineID `json:"timeline"`
 	Flushed  lsn.LSN        `json:"flushed_lsn"`
 }
 
-// Fence promises durably never again to vote or report for a timeline up to t (ruling R2), withdraws the
+// Fence promises durably never again to vote or report for a timeline up to t (ruling R2) of the store's system, of
+// every one while the store has none; it withdraws the
 // votes of the standbys that this node serves, waits until the store has flushed what it had received
 // then, and says how far it is. A promise is never taken back.
 func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 	var fenced lsn.TimelineID
+	system := n.o.Store.Positions().System
 	err := n.change(func(r *record) error {
 		r.Fenced = max(r.Fenced, t)
 		return nil
 	}, func() {
+		n.fences = n.fences.with(system, t)
 		n.ledger.Fence(t)
 		fenced = n.ledger.State().Fenced
 	})
 	if err != nil {
 		return Ending{}, err
 	}
-	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced)
+	n.noteFences()
+	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced,
+		"system", system)
 	goal := n.o.Store.Positions()
 	tick := time.NewTicker(fencePoll)
 	defer tick.Stop()
@@ -238,7 +256,7 @@ func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 		p := n.o.Store.Positions()
 		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
 			n.publishAccount(time.Now())
-			return Ending{Node: n.o.Name, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
+			return Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
 		}
 		select {
 		case <-ctx.Done():

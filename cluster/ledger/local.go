@@ -91,6 +91,18 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 	}
 }
 
+// SetFence says what was promised for the system that the own store is of. It is for a store that takes WAL of another
+// system than before: for one system a promise is never taken back, see [Ledger.Fence].
+func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
+	own := l.own()
+	if own.state.Fenced == t {
+		return false
+	}
+	own.state.Fenced = t
+	own.state.Seq++
+	return true
+}
+
 // SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
 // timeline does not count. Say it before Limits are asked for that timeline.
 func (l *Ledger) SetLine(line uint64, mark vote.Mark) (news bool) {

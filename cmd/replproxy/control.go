@@ -162,8 +162,12 @@ func fenceCommand() *cobra.Command {
 		if err := json.Unmarshal(body, &e); err != nil {
 			return fmt.Errorf("read the answer of the proxy: %w", err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is fenced up to timeline %s; its store is durable up to %s on timeline %s\n",
-			e.Node, e.Fenced, e.Flushed, e.Timeline)
+		of := ""
+		if e.System != 0 {
+			of = " of system " + e.System.String()
+		}
+		text := "%s is fenced up to timeline %s; its store is durable up to %s on timeline %s%s\n"
+		fmt.Fprintf(cmd.OutOrStdout(), text, e.Node, e.Fenced, e.Flushed, e.Timeline, of)
 		return nil
 	}
 	return cmd
