@@ -74,8 +74,11 @@ type Options struct {
 	Key     func(member string) string
 	Outbox  *link.Outbox   // what the others are told; nil without a cluster
 	Details func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
-	Timeout time.Duration  // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
-	Logger  *slog.Logger   // nil: discards
+	// Began is told the names of a rule under which sessions have begun at another member; it must not block. nil:
+	// nobody.
+	Began   func(names []string)
+	Timeout time.Duration // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
+	Logger  *slog.Logger  // nil: discards
 }
 
 // Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
@@ -194,6 +197,17 @@ func (n *Node) Ack(a ledger.Ack) {
 		a.Bytes = n.nameBytes(p)
 	}
 	if r, news := n.ledger.Ack(time.Now(), a); news {
+		n.publishReport(r)
+		n.moved()
+	}
+}
+
+// doubted notes that an own session is asked whether its standby has left it.
+func (n *Node) doubted(incarnation uint64, since time.Time, silent vote.Silence) {
+	silent.Since = silent.Since.UTC().Truncate(time.Microsecond)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, news := n.ledger.Doubt(incarnation, since, silent); news {
 		n.publishReport(r)
 		n.moved()
 	}

@@ -102,9 +102,12 @@ func (p Peers) state(s vote.State) (err error) {
 				ledger.ErrRefused, s.Boot, s.Node, n.boots[s.Node])
 			return
 		}
-		back := slices.Contains(n.ledger.Forgotten(), s.Node)
+		back, began := slices.Contains(n.ledger.Forgotten(), s.Node), n.beginning(s)
 		if err = n.ledger.Merge(now, s); err != nil {
 			return
+		}
+		if len(began) > 0 {
+			n.mu.After(func() { n.o.Began(began) })
 		}
 		if n.boots[s.Node] = s.Boot; n.relapsed[s.Node] {
 			delete(n.relapsed, s.Node)
@@ -122,6 +125,20 @@ func (p Peers) state(s vote.State) (err error) {
 		}
 	})
 	return err
+}
+
+// beginning are the names of a rule under which a State has standbys' sessions that were not known. The caller holds
+// mu.
+func (n *Node) beginning(s vote.State) (names []string) {
+	if n.o.Began == nil {
+		return nil
+	}
+	for _, x := range s.Sessions {
+		if x.Kind == vote.Standby && !n.ledger.Knows(x.Key) && n.ledger.Counted(x.Name) {
+			names = append(names, x.Name)
+		}
+	}
+	return names
 }
 
 func (p Peers) report(r vote.Report) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
 )
 
 const (
@@ -40,8 +41,19 @@ func (s *Session) Report(now time.Time, a ledger.Ack) {
 	if id == 0 {
 		return
 	}
-	a.Incarnation = id
+	a.Incarnation, a.At = id, now
 	s.n.Ack(a)
+}
+
+// Counts reports whether a rule of a member counts the name.
+func (s *Session) Counts() bool { return s.n.Counted(s.name) }
+
+// Doubted says that the session is asked, since then, whether its standby has left it for a younger one of its name. A
+// Report that came after ends that.
+func (s *Session) Doubted(since time.Time, silent vote.Silence) {
+	if id := s.incarnation.Load(); id != 0 {
+		s.n.doubted(id, since, silent)
+	}
 }
 
 // State returns sync_state and sync_priority, at most statesFor old. A session that does not vote is Async, 0.

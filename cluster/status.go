@@ -133,6 +133,13 @@ func (n *Node) Named(name string) bool {
 	return n.ledger.Named(name)
 }
 
+// Counted reports whether a rule of a member counts a standby of that application_name.
+func (n *Node) Counted(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ledger.Counted(name)
+}
+
 // rule is the own one, parsed. The caller holds mu.
 func (n *Node) rule() syncrep.Rule {
 	r, err := syncrep.Parse(n.ledger.State().Rule.Names)
@@ -161,7 +168,12 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 		}
 	}
 	candidates := 0
-	for _, view := range n.ledger.Views(now, n.at.System, n.at.Timeline) {
+	views := n.ledger.Views(now, n.at.System, n.at.Timeline)
+	held := heldNames(views)
+	for _, view := range views {
+		if by := held[view.Name]; by != "" && view.Kind == vote.Standby && view.Standing == ledger.Counts {
+			view.Standing = by
+		}
 		if view.Incarnation == n.own && view.Node == n.o.Name && n.withdrawn {
 			view.Standing = ledger.Withdrawn
 		}
@@ -187,6 +199,21 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 		all[i].Zone = zones[all[i].Name]
 	}
 	return all
+}
+
+// heldNames are the names of which an older session may be left behind, and what to say of that: the younger one is one
+// voter with it (ruling R6).
+func heldNames(views []ledger.View) map[string]ledger.Standing {
+	held := map[string]ledger.Standing{}
+	since := map[string]time.Time{}
+	for _, v := range views {
+		s := v.Report.Silent
+		if s.Since.IsZero() || v.Standing != ledger.Counts || held[v.Name] != "" && !s.Since.Before(since[v.Name]) {
+			continue
+		}
+		held[v.Name], since[v.Name] = ledger.Standing(ledger.HeldBy(s)), s.Since
+	}
+	return held
 }
 
 // labels are the zones of the own rule's voters. The caller holds mu.
@@ -259,12 +286,26 @@ func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
 		switch r := d.Result; {
 		case !r.Satisfied:
 			all = append(all, lacks(d))
+		case len(d.Holds) == 0 && positions(d.Free)[column] == lsn.Invalid && held(d) != "" &&
+			positions(r.Positions)[column] != lsn.Invalid:
+			all = append(all, held(d))
 		case len(d.Holds) == 0 && positions(r.Positions)[column] == lsn.Invalid:
 			all = append(all, fmt.Sprintf("%s: too few of its %d candidates report %s",
 				d.Rule.Names, r.Candidates, [3]string{write: "write", flush: "flush", apply: "apply"}[column]))
 		}
 	}
 	return len(all) == 0, strings.Join(all, "; ")
+}
+
+// held says which voters of a demand are held, and by what; "" when none is.
+func held(d ledger.Verdict) string {
+	var all []string
+	for _, v := range d.Voters {
+		if v.Held != "" {
+			all = append(all, v.Name+" is "+v.Held)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 func describe(h ledger.Hold) string {

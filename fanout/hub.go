@@ -62,6 +62,7 @@ type Hub struct {
 	feedback *feedback
 	lost     atomic.Int64 // slots lost since the start
 	left     leftBehind
+	endings  endings
 	began    lsn.TimelineID // of the store when the hub was made
 
 	reserving atomic.Int32 // slots that are being made, see reserve

@@ -19,8 +19,10 @@ const dropPoll = 250 * time.Millisecond
 type Members interface {
 	// Ask learns what they know of a slot.
 	Ask(ctx context.Context, name string)
-	// Claim has them agree to what a session wants of a slot; errors are PostgreSQL's.
-	Claim(ctx context.Context, w shared.Wish, name string, pid int32) (shared.State, error)
+	// Claim has them agree to what a session wants of a slot; application is its application_name, "" where it does not
+	// matter. Errors are PostgreSQL's; slot.ErrDoubted in a 55006 says that the session that has the slot is asked
+	// whether it lives.
+	Claim(ctx context.Context, w shared.Wish, name, application string, pid int32) (shared.State, error)
 	// Told waits until those that can be reached know what is known here of a slot.
 	Told(ctx context.Context, name string)
 	// KeptBy are those that keep the WAL of a slot.
@@ -61,7 +63,7 @@ func (h *Hub) claimed(ctx context.Context, name string, pid int32, own bool, cre
 	if h.o.Members == nil || own {
 		return create(nil)
 	}
-	claim, err := h.o.Members.Claim(ctx, shared.Create, name, pid)
+	claim, err := h.o.Members.Claim(ctx, shared.Create, name, "", pid)
 	if err != nil {
 		return err
 	}
@@ -73,13 +75,14 @@ func (h *Hub) claimed(ctx context.Context, name string, pid int32, own bool, cre
 	return nil
 }
 
-// takeSlot makes a slot active for session pid, wherever it was used before.
-func (h *Hub) takeSlot(ctx context.Context, name string, pid int32) (*slot.Guard, error) {
+// takeSlot makes a slot active for a session, wherever it was used before.
+func (h *Hub) takeSlot(ctx context.Context, name string, who SessionInfo) (*slot.Guard, error) {
+	pid := who.PID
 	info, ok := h.o.Slots.Read(name)
 	if h.o.Members == nil || !ok || info.Temporary {
 		return h.o.Slots.Acquire(name, pid)
 	}
-	claim, err := h.o.Members.Claim(ctx, shared.Attach, name, pid)
+	claim, err := h.o.Members.Claim(ctx, shared.Attach, name, who.ApplicationName, pid)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func (h *Hub) dropSlot(ctx context.Context, was slot.Info, name string, wait boo
 	tick := time.NewTicker(dropPoll)
 	defer tick.Stop()
 	for {
-		claim, err := h.o.Members.Claim(ctx, shared.Drop, name, pid)
+		claim, err := h.o.Members.Claim(ctx, shared.Drop, name, "", pid)
 		if err == nil {
 			if err = h.o.Slots.DropClaimed(claim, pid); err == nil {
 				h.o.Members.Told(ctx, name)

@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"time"
+
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -39,11 +41,16 @@ type Losses interface {
 	Judge(who SessionInfo, slot string, first lsn.Progress) error
 }
 
-// Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State by any
-// goroutine, Release once, after the last Report. None may block.
+// Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State, Counts and
+// Doubted by any goroutine, Release once, after the last Report. None may block.
 type Voter interface {
 	Report(Ack)
 	State() SyncState
+	// Counts reports whether a rule counts the name.
+	Counts() bool
+	// Doubted says that the session is asked, since then, whether its standby has left it; silent is the time of its
+	// last message, host where it comes from, "" for a unix socket. A Report that came after since ends that.
+	Doubted(since, silent time.Time, host string)
 	Release()
 }
 

@@ -70,7 +70,7 @@ type Having struct {
 func (h *Hub) EndThose(why func(Having) error) {
 	for _, s := range h.registry.sessions() {
 		st := s.sender.Status()
-		if s.member {
+		if s.who.Member {
 			continue
 		}
 		if err := why(Having{s.who.ApplicationName, st.Timeline, st.Top}); err != nil {
@@ -105,11 +105,14 @@ type Standby struct {
 	Feedback      Feedback      `json:"feedback"`
 }
 
-// Standbys is one row per attached standby, by PID.
+// Standbys is one row per attached standby, by PID. Members of the cluster that stream from here are none.
 func (h *Hub) Standbys() []Standby {
 	sessions := h.registry.sessions()
 	rows := make([]Standby, 0, len(sessions))
 	for _, s := range sessions {
+		if s.who.Member {
+			continue
+		}
 		st := s.sender.Status()
 		sync := SyncState{State: "async"}
 		if s.voter != nil {

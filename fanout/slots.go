@@ -127,10 +127,11 @@ func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
 
 // acquireSlot takes the slot of a START_REPLICATION; without a name there is none to take. One that is
 // not here is taken over from the primary, or made when that is wanted: then made is true.
-func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (g *slot.Guard, made bool, err error) {
+func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, who SessionInfo) (g *slot.Guard, made bool, err error) {
 	if r.Slot == "" {
 		return nil, false, nil
 	}
+	pid := who.PID
 	was, exists := h.known(ctx, r.Slot)
 	if exists && was.Lost != slot.NotLost && !was.Temporary && was.ActivePID == 0 {
 		if exists, err = h.replaceLost(ctx, was, pid); err != nil {
@@ -152,7 +153,7 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, pid int32) (g *sl
 			made = err == nil
 		}
 	}
-	if g, err = h.takeSlot(ctx, r.Slot, pid); err != nil && made {
+	if g, err = h.takeSlotLeft(ctx, r.Slot, who); err != nil && made {
 		h.unmake(ctx, r.Slot, pid)
 	}
 	return g, made, err

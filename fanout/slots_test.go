@@ -50,7 +50,7 @@ func TestSlotAgainstRetention(t *testing.T) {
 		if name == "made" {
 			w.must(hub.CreateSlot(t.Context(), SlotRequest{Name: name, ReserveWAL: true}, 9))
 		} else {
-			g, _, err := hub.acquireSlot(t.Context(), StartRequest{Slot: name, At: w.fed}, 9)
+			g, _, err := hub.acquireSlot(t.Context(), StartRequest{Slot: name, At: w.fed}, SessionInfo{PID: 9})
 			w.must(err)
 			g.Release()
 		}

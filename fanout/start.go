@@ -54,7 +54,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if !ok || h.o.Store.Positions().Received == lsn.Invalid {
 		return nil, errNoStore()
 	}
-	guard, made, err := h.acquireSlot(ctx, r, who.PID)
+	guard, made, err := h.acquireSlot(ctx, r, who)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	history := h.o.Store.History()
 	plan, err := walsender.Admit(history, r.Timeline, r.At)
-	if fork, to, left := history.SwitchPoint(r.Timeline); err != nil && left {
+	if fork, to, left := history.SwitchPoint(r.Timeline); err != nil && left && !who.Member {
 		h.strand(who.ApplicationName, r.Timeline, r.At, NextTimeline{Timeline: to, Start: fork})
 	}
 	if err != nil {
@@ -89,8 +89,8 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if plan.Nothing() {
 		return &plan.Next, nil
 	}
-	session := &session{h: h, who: who, slot: r.Slot, member: r.StoreOnly}
-	if h.o.Voters != nil {
+	session := &session{h: h, who: who, slot: r.Slot}
+	if h.o.Voters != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voters.Attach(who.ApplicationName)
 	}
 	var store walsender.Store = h.o.Store
@@ -112,11 +112,19 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	sender = session.sender
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
+	h.beganHere(session)
 	if l := h.o.Losses; o.Judge == nil && l != nil && !r.StoreOnly && l.Asks(who, r.Slot) { // given up meanwhile
 		sender.End(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))
 	}
 	next, err := session.sender.Run(ctx)
-	h.ended(who.ApplicationName, next, sender.Status())
+	if !who.Member { // which sets its own WAL aside
+		h.ended(who.ApplicationName, next, sender.Status())
+	}
+	if errors.Is(err, walsender.ErrLeft) {
+		h.log.Warn("ended a session that its standby has left, as it seems: a younger one of its name began, or wants "+
+			"its slot, and this one said nothing", "application_name", who.ApplicationName,
+			"client_addr", who.ClientAddr, "last_reply", sender.Status().LastReply.UTC(), "slot", r.Slot)
+	}
 	return next, err
 }
 
@@ -163,7 +171,6 @@ type session struct {
 	h      *Hub
 	who    SessionInfo
 	slot   string
-	member bool  // of the cluster, by its key
 	voter  Voter // nil: nobody counts
 	sender *walsender.Sender
 }

@@ -189,7 +189,9 @@ func (v loggedVoter) Report(a Ack) {
 	v.l.acks = append(v.l.acks, namedAck{a, v.name})
 }
 
-func (v loggedVoter) State() SyncState { return SyncState{State: "quorum", Priority: 1} }
+func (v loggedVoter) Counts() bool                     { return false }
+func (v loggedVoter) Doubted(_, _ time.Time, _ string) {}
+func (v loggedVoter) State() SyncState                 { return SyncState{State: "quorum", Priority: 1} }
 func (v loggedVoter) Release() {
 	v.l.mu.Lock()
 	defer v.l.mu.Unlock()

@@ -68,6 +68,8 @@ type session struct {
 	moved    time.Time // when a position moved last
 
 	met map[uint64]lsn.LSN // own sessions: see proof.go
+	// Of own sessions: when the newest Ack was said, and since when it is asked whether it lives, see Doubt.
+	heard, doubted time.Time
 }
 
 // New makes the ledger of a node that has just started.
@@ -221,13 +223,14 @@ func (s *session) merge(now time.Time, r vote.Report) bool {
 	}
 	if !newer {
 		r.Seq, r.Streaming, r.Distinct, r.Bytes = old.Seq, old.Streaming, old.Distinct, old.Bytes
+		r.Silent = old.Silent
 	}
 	s.report = r
 	moved := r.Timeline != old.Timeline || r.Write != old.Write || r.Flush != old.Flush || r.Apply != old.Apply
 	if moved {
 		s.moved = now
 	}
-	return moved || r.Streaming != old.Streaming || !slices.Equal(r.Distinct, old.Distinct)
+	return moved || r.Streaming != old.Streaming || r.Silent != old.Silent || !slices.Equal(r.Distinct, old.Distinct)
 }
 
 // Speaks says in which message version (cluster/link) a member's words come from now on. It begins to be compared anew.

@@ -127,7 +127,7 @@ func (w *world) setRule(node, names string, from lsn.LSN) {
 
 // ack reports one position for all columns.
 func (w *world) ack(node, name string, at lsn.LSN) {
-	w.nodes[node].Ack(w.now, Ack{
+	w.nodes[node].Ack(w.now, Ack{At: w.now,
 		Incarnation: w.keys[node+"/"+name], Timeline: 1, Received: w.sent, Sent: w.sent,
 		Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
 		Bytes: compare.Pair{Timeline: 1, At: w.sent, Sum: w.sum(node, w.sent)},

@@ -43,6 +43,8 @@ type Verdict struct {
 	Result quorum.Result
 	Voters []quorum.Voter
 	Holds  []Hold
+	// Free is what the voters that are not held cover, see quorum.Voter: a column at 0 moves no more.
+	Free lsn.Progress
 }
 
 // Limits are the largest positions that may be reported. With an empty rule they are Max, Max and 0: what
@@ -62,6 +64,7 @@ func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Li
 		d := l.members[v.Nodes[0]].demand
 		if d.Rule.Empty() {
 			v.Result = quorum.Result{Positions: lsn.Progress{Write: Max, Flush: Max}, Satisfied: true}
+			v.Free = v.Result.Positions
 		} else {
 			if !lim.Ruled {
 				views, lim.Ruled = l.Views(now, system, t), true
@@ -93,6 +96,10 @@ func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.Timeline
 	first := ranks(d.Rule)
 	v.Voters = voters(views, first)
 	v.Result = d.Evaluate(v.Voters)
+	v.Free = v.Result.Positions
+	if free, some := withoutHeld(v.Voters); some {
+		v.Free = d.Evaluate(free).Positions
+	}
 	if first {
 		v.Holds = l.firstHolds(t)
 	}
@@ -105,6 +112,21 @@ func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.Timeline
 	if len(v.Holds) > 0 {
 		v.Result.Positions = lsn.Progress{}
 	}
+}
+
+// withoutHeld has those that are held at 0; some: there are any.
+func withoutHeld(voters []quorum.Voter) (free []quorum.Voter, some bool) {
+	held := func(v quorum.Voter) bool { return v.Held != "" }
+	if !slices.ContainsFunc(voters, held) {
+		return voters, false
+	}
+	free = slices.Clone(voters)
+	for i := range free {
+		if held(free[i]) {
+			free[i].Positions, free[i].AtZero = lsn.Progress{}, true
+		}
+	}
+	return free, true
 }
 
 // ranks reports whether knowing of more voters can lower the result.

@@ -18,6 +18,7 @@ type Ack struct {
 	Timeline       lsn.TimelineID
 	Received, Sent lsn.LSN
 	lsn.Progress
+	At        time.Time    // when it said so; see Doubt
 	Streaming bool         // walsender state streaming or stopping; a store: its stream runs
 	Bytes     compare.Pair // what this node has, see vote.Report
 }
@@ -78,8 +79,25 @@ func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
 		Distinct: l.prove(s, a),
 		Bytes:    a.Bytes,
 	}
+	if s.doubted.After(a.At) { // said before
+		r.Silent = s.report.Silent
+	}
+	s.heard = a.At
 	send = s.merge(now, r)
 	return s.report, send
+}
+
+// Doubt says that an own session is asked, since a time, whether its standby has left it for a younger one of its name.
+// An Ack that came after it ends that. The Report is for the others; false: there is nothing to say.
+func (l *Ledger) Doubt(incarnation uint64, since time.Time, silent vote.Silence) (vote.Report, bool) {
+	s := l.sessions[vote.Key{Node: l.o.Node, Incarnation: incarnation}]
+	if s == nil || s.heard.After(since) || len(silent.Host) > vote.MaxName || s.report.Silent == silent {
+		return vote.Report{}, false
+	}
+	s.doubted = since
+	s.report.Silent = silent
+	s.report.Seq++
+	return s.report, true
 }
 
 // Fence makes the promise of ruling R2 for all timelines up to t; the caller has made it durable before.

@@ -116,6 +116,17 @@ func (l *Ledger) Named(name string) bool {
 	return false
 }
 
+// Counted reports whether a rule of a member counts a standby of that application_name.
+func (l *Ledger) Counted(name string) bool {
+	v := quorum.Voter{Name: vote.Fold(name)}
+	for _, m := range l.members {
+		if quorum.Priority(m.demand.Rule, v) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *Ledger) isMember(folded string) bool {
 	for name := range l.members {
 		if vote.Fold(name) == folded {
@@ -190,7 +201,7 @@ func voters(views []View, held bool) []quorum.Voter {
 		out = append(out, quorum.Voter{
 			Name: views[i].Name, ID: p.Incarnation, Store: views[i].Kind == vote.Store, Streaming: true,
 			Positions: p.Progress.UpTo(views[i].UpTo),
-			AtZero:    atZero(views[i]),
+			AtZero:    atZero(views[i]), Held: HeldBy(p.Silent),
 		})
 		views[i].Voter = mine
 		// Those before that may be the same standby join, with all that had joined them.
@@ -232,7 +243,18 @@ func compact(views []View, all []quorum.Voter) (out []quorum.Voter) {
 func join(a, b quorum.Voter) quorum.Voter {
 	a.ID = min(a.ID, b.ID)
 	a.Positions, a.AtZero = quorum.Least(a.Positions, b.Positions), a.AtZero || b.AtZero
+	a.Held = cmp.Or(a.Held, b.Held)
 	return a
+}
+
+// HeldBy says that a voter's older session holds it, because it may be one that its standby has left; "" without a
+// silence.
+func HeldBy(s vote.Silence) string {
+	if s.Since.IsZero() {
+		return ""
+	}
+	host := cmp.Or(s.Host, "this machine")
+	return "held by an older session from " + host + ", silent since " + s.Since.UTC().Format(time.RFC3339)
 }
 
 // distinct reports whether two sessions are certainly of two voters: each outlived the other's beginning.

@@ -22,6 +22,8 @@ const (
 	// silence is how long a member that is followed may not say that it pulls, while its stream goes on:
 	// a primary that restarts comes back to it.
 	silence = 5 * time.Second
+	// grace is how long who has let the primary go waits for another one that is on its way there.
+	grace = 5 * time.Second
 	// detour is how long a member that could not be streamed from is left alone.
 	detour = 30 * time.Second
 )
@@ -31,13 +33,21 @@ type Peer struct {
 	Name  string
 	Live  bool // it is heard
 	Pulls bool // it says that it streams from the primary
+	// Silent: it says that the primary which it streams from says nothing.
+	Silent bool
+	// Reaches: it says that it is connected to the primary of the system and timeline that this member is on.
+	Reaches bool
+	// LetsGo: it says that it has given the primary up.
+	LetsGo bool
 }
 
 // View is what a decision is made from.
 type View struct {
 	System    lsn.SystemID // 0: not known yet
 	Streaming bool         // WAL comes in from whom the last decision named
-	Peers     []Peer       // the other members
+	// Unanswered: the stream from the primary is silent, and the primary does not answer either way.
+	Unanswered bool
+	Peers      []Peer // the other members
 }
 
 // Choice is from whom to stream.
@@ -57,6 +67,7 @@ type Core struct {
 	good    time.Time // last moment with a stream, or of the choice
 	pulled  time.Time // last moment at which the member that is followed said that it pulls
 	avoided map[string]time.Time
+	shunned time.Time // until when the primary is left to whoever reaches it
 }
 
 // NewCore begins at now.
@@ -92,13 +103,21 @@ func (c *Core) Step(now time.Time, v View) Choice {
 func (c *Core) wait(now time.Time, v View) {
 	if best := c.best(v); best != "" {
 		c.choose(now, Choice{true, best})
+	} else if now.Before(c.shunned) && (reached(v) || now.Sub(c.began) < introduction+grace) {
+		return // somebody is about to take it
 	} else if now.Sub(c.began) >= introduction+c.place(v)*turn {
 		c.choose(now, Choice{Known: true})
 	}
 }
 
-// pull leaves the primary to a member with a higher rank that pulls too, or to any that does while we can't.
+// pull leaves the primary to a member with a higher rank that pulls too, or to any that does while we can't. One that
+// does not answer us it leaves to whoever reaches it, at once.
 func (c *Core) pull(now time.Time, v View) {
+	if v.Unanswered && reached(v) {
+		c.shunned = now.Add(detour)
+		c.leave(now, v)
+		return
+	}
 	best := c.best(v)
 	if best == "" {
 		return
@@ -122,10 +141,23 @@ func (c *Core) follow(now time.Time, v View) {
 	case now.Sub(c.good) >= patience:
 		c.avoided[c.choice.Member] = now.Add(detour)
 		c.leave(now, v)
-	case now.Sub(c.pulled) >= silence:
+	case now.Sub(c.pulled) >= silence, v.Peers[i].LetsGo && !v.Peers[i].Pulls, v.Peers[i].Silent && c.better(v):
 		c.leave(now, v)
 	}
 }
+
+// better reports whether somebody pulls from a primary that is not silent.
+func (c *Core) better(v View) bool {
+	return slices.ContainsFunc(v.Peers, func(p Peer) bool { return p.Pulls && !p.Silent && c.usable(p) })
+}
+
+// reached reports whether another member is connected to the primary.
+func reached(v View) bool {
+	return slices.ContainsFunc(v.Peers, func(p Peer) bool { return p.Live && p.Reaches })
+}
+
+// LetsGo reports whether the others need not wait for this member to come back to the primary.
+func (c *Core) LetsGo(now time.Time) bool { return now.Before(c.shunned) && !c.choice.Primary() }
 
 // leave looks for another way, without the introduction.
 func (c *Core) leave(now time.Time, v View) {
@@ -137,10 +169,13 @@ func (c *Core) choose(now time.Time, to Choice) {
 	c.choice, c.good, c.pulled = to, now, now
 }
 
-// best is the member with the highest rank that pulls and can be followed; "" when there is none.
+// best is the member with the highest rank that pulls and can be followed, one whose source is silent only if there
+// is no other; "" when there is none.
 func (c *Core) best(v View) (best string) {
+	better := c.better(v)
 	for _, p := range v.Peers {
-		if p.Pulls && c.usable(p) && (best == "" || rank(v.System, p.Name) > rank(v.System, best)) {
+		betterYet := best == "" || rank(v.System, p.Name) > rank(v.System, best)
+		if p.Pulls && c.usable(p) && (!better || !p.Silent) && betterYet {
 			best = p.Name
 		}
 	}
@@ -155,7 +190,7 @@ func (c *Core) usable(p Peer) bool {
 // place is how many members go to the primary before this one.
 func (c *Core) place(v View) (n time.Duration) {
 	for _, p := range v.Peers {
-		if c.usable(p) && rank(v.System, p.Name) > rank(v.System, c.self) {
+		if c.usable(p) && !p.LetsGo && rank(v.System, p.Name) > rank(v.System, c.self) {
 			n++
 		}
 	}

@@ -15,6 +15,8 @@ type world struct {
 	// cut: from, to; the primary is the last index. A stream needs both ways, hearing one.
 	cut  map[[2]int]bool
 	dead map[int]bool
+	// mute: since when what members say to the primary, and it to them, is lost without a word.
+	mute map[int]time.Time
 }
 
 type node struct {
@@ -30,7 +32,7 @@ type node struct {
 const step = 100 * time.Millisecond
 
 func newWorld(n int) *world {
-	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}}
+	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}}
 	for i := range n {
 		name := fmt.Sprintf("proxy_%c", 'a'+i)
 		w.nodes = append(w.nodes, &node{name: name, core: NewCore(name, w.now), without: w.now})
@@ -56,23 +58,31 @@ func (w *world) tick() {
 		if n.choice.Member != "" {
 			from = w.index(n.choice.Member)
 		}
+		was := n.stream
 		n.stream = n.choice.Known && w.both(i, from) && w.now.Sub(n.since) >= 2*step
+		if at := w.mute[i]; from == w.primary() && !at.IsZero() { // a stream stays for receiver_timeout, none begins
+			n.stream = n.stream && was && w.now.Sub(at) < time.Minute
+		}
 		// A loop of members has a stream without WAL, as in reality.
 	}
-	told := make([]bool, len(w.nodes))
+	told := make([]Peer, len(w.nodes))
 	for i, n := range w.nodes {
-		told[i] = n.pulls
+		told[i] = Peer{
+			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now),
+			Reaches: n.stream && w.both(i, w.primary()) && w.mute[i].IsZero(),
+		}
 	}
 	for i, n := range w.nodes {
 		if w.dead[i] {
 			n.pulls = false
 			continue
 		}
-		v := View{System: 7, Streaming: n.stream}
-		for j, p := range w.nodes {
+		v := View{System: 7, Streaming: n.stream, Unanswered: w.silent(i) >= 10*time.Second}
+		for j := range w.nodes {
 			if i != j {
-				live := !w.dead[j] && !w.cut[[2]int{j, i}]
-				v.Peers = append(v.Peers, Peer{Name: p.name, Live: live, Pulls: told[j]})
+				p := told[j]
+				p.Live = !w.dead[j] && !w.cut[[2]int{j, i}]
+				v.Peers = append(v.Peers, p)
 			}
 		}
 		if next := n.core.Step(w.now, v); next != n.choice {
@@ -91,7 +101,18 @@ func (w *world) fed(i, hops int) bool {
 	if !n.stream || hops > len(w.nodes) {
 		return false
 	}
-	return n.choice.Primary() || w.fed(w.index(n.choice.Member), hops+1)
+	if n.choice.Primary() {
+		return w.mute[i].IsZero()
+	}
+	return w.fed(w.index(n.choice.Member), hops+1)
+}
+
+// silent is for how long i's stream from the primary has been silent.
+func (w *world) silent(i int) time.Duration {
+	if n := w.nodes[i]; w.mute[i].IsZero() || !n.stream || !n.choice.Primary() {
+		return 0
+	}
+	return w.now.Sub(w.mute[i])
 }
 
 func (w *world) run(d time.Duration) {
@@ -147,6 +168,39 @@ func TestTakeoverIsQuickAndSticky(t *testing.T) {
 	}
 }
 
+// A puller whose leg to the primary is silently cut lets go of it for whoever reaches it, and goes on pulling where
+// nobody does. When the leg is mended it stays with who pulls now.
+func TestSilentCut(t *testing.T) {
+	for n := 2; n <= 5; n++ {
+		w := newWorld(n)
+		w.run(10 * time.Second)
+		was := w.index(w.pullers()[0])
+		w.mute[was] = w.now
+		w.run(15 * time.Second)
+		took := w.pullers()
+		for i := range w.nodes {
+			if !w.fed(i, 0) {
+				t.Errorf("%d members: %s gets no WAL 15 s after the cut: %+v", n, w.nodes[i].name, w.nodes[i].choice)
+			}
+		}
+		delete(w.mute, was)
+		w.run(2 * detour)
+		if got := w.pullers(); len(took) != 1 || !slices.Equal(got, took) {
+			t.Errorf("%d members: %q pulled, and %q when the leg was mended", n, took, got)
+		}
+	}
+	w := newWorld(2)
+	w.run(10 * time.Second)
+	was := w.pullers()
+	for i := range w.nodes {
+		w.mute[i] = w.now
+	}
+	w.run(30 * time.Second)
+	if got := w.pullers(); !slices.Equal(got, was) {
+		t.Errorf("nobody reaches the primary, and %q pull, not %q", got, was)
+	}
+}
+
 // A primary that restarts finds the same puller, and the others where they were.
 func TestPrimaryRestarts(t *testing.T) {
 	w := newWorld(4)
@@ -170,7 +224,11 @@ func TestWhoeverCanStreams(t *testing.T) {
 		w := newWorld(1 + r.IntN(5))
 		for range 20 {
 			i, j := r.IntN(w.primary()+1), r.IntN(w.primary()+1)
-			switch r.IntN(6) {
+			switch r.IntN(7) {
+			case 6:
+				if w.mute[i] = w.now; r.IntN(2) == 0 {
+					delete(w.mute, i)
+				}
 			case 0, 1, 2:
 				w.cut[[2]int{i, j}] = true
 			case 3:
@@ -188,12 +246,12 @@ func TestWhoeverCanStreams(t *testing.T) {
 		}
 		w.run(bound)
 		for i, n := range w.nodes {
-			if !w.dead[i] && w.both(i, w.primary()) && w.now.Sub(n.without) > 2*patience {
+			if !w.dead[i] && w.both(i, w.primary()) && w.mute[i].IsZero() && w.now.Sub(n.without) > 2*patience {
 				t.Fatalf("seed %d: %s reaches the primary and has had no WAL for %s: %+v", seed, n.name,
 					w.now.Sub(n.without), n.choice)
 			}
 		}
-		w.cut = map[[2]int]bool{}
+		w.cut, w.mute = map[[2]int]bool{}, map[int]time.Time{}
 		for i := range w.nodes {
 			if w.dead[i] {
 				w.restart(i)

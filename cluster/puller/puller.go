@@ -20,12 +20,6 @@ const (
 	lookInterval = 250 * time.Millisecond
 )
 
-// The item's payload: the version of the encoding, and the answer.
-const (
-	saysYes = "\x01\x01"
-	saysNo  = "\x01\x00"
-)
-
 // Options of New. Everything is required.
 type Options struct {
 	Node string
@@ -38,6 +32,8 @@ type Options struct {
 	System func() lsn.SystemID
 	// Streams reports whether WAL comes in, and from which member; "" is the primary.
 	Streams func() (member string, ok bool)
+	// Source is how this member stands to the primary.
+	Source func() Source
 	// Changed is called when the choice is another one. It must not block.
 	Changed func()
 	Logger  *slog.Logger
@@ -51,15 +47,17 @@ type Puller struct {
 	core   *Core
 	choice Choice
 	since  time.Time
-	pulls  map[string]bool // what the others say
-	said   bool            // what they were told
-	known  chan struct{}   // closed when there is a choice; made when there is none
+	heard  map[string]says      // what the others say
+	left   map[string]time.Time // since when they do not say that they pull
+	said   says                 // what they were told
+	known  chan struct{}        // closed when there is a choice; made when there is none
 }
 
 // New makes a Puller without a choice. It starts nothing.
 func New(o Options) *Puller {
 	now := time.Now()
-	p := &Puller{o: o, core: NewCore(o.Node, now), since: now, pulls: map[string]bool{}, known: make(chan struct{})}
+	p := &Puller{o: o, core: NewCore(o.Node, now), since: now, heard: map[string]says{},
+		left: map[string]time.Time{}, known: make(chan struct{})}
 	if !o.Follow {
 		p.core.choice = Choice{Known: true}
 		p.choice = p.core.choice
@@ -86,21 +84,33 @@ func (p *Puller) look(now time.Time) {
 	heard := p.o.Heard()
 	system := p.o.System()
 	from, streaming := p.o.Streams()
+	source := p.o.Source()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	streaming = streaming && from == p.choice.Member // or it is about to end
-	v := View{System: system, Streaming: streaming}
+	v := View{System: system, Streaming: streaming, Unanswered: source.Unanswered}
 	if !p.o.Follow {
 		heard = nil
 	}
 	for _, h := range heard {
-		v.Peers = append(v.Peers, Peer{Name: h.Name, Live: !h.Heard.IsZero(), Pulls: p.pulls[h.Name]})
+		s := p.heard[h.Name]
+		v.Peers = append(v.Peers, Peer{
+			Name: h.Name, Live: !h.Heard.IsZero(), Pulls: s.pulls, Silent: !s.silent.IsZero(), LetsGo: s.letsGo,
+			Reaches: s.connected && s.system == source.System && s.timeline == source.Timeline,
+		})
 	}
 	if next := p.core.Step(now, v); next != p.choice {
 		p.choose(now, next)
 		streaming = false
 	}
-	p.tell(p.core.Pulls(streaming))
+	mine := says{
+		pulls: p.core.Pulls(streaming), letsGo: p.core.LetsGo(now),
+		connected: source.Connected, system: source.System, timeline: source.Timeline,
+	}
+	if source.Silence > 0 {
+		mine.silent = now.Add(-source.Silence)
+	}
+	p.tell(now, mine)
 }
 
 // choose publishes the choice. The caller holds mu.
@@ -117,23 +127,19 @@ func (p *Puller) choose(now time.Time, next Choice) {
 	p.o.Changed()
 }
 
-// tell says to the others whether to follow us. The caller holds mu.
-func (p *Puller) tell(pulls bool) {
-	if p.said == pulls {
+// tell says to the others whether to follow us, and how we stand to the primary. The caller holds mu.
+func (p *Puller) tell(now time.Time, mine says) {
+	if p.said.same(mine) {
 		return
 	}
-	payload := saysNo
-	if pulls {
-		payload = saysYes
-	}
-	err := p.o.Outbox.Put(link.ID{Kind: itemPulls}, func(b []byte) ([]byte, error) {
-		return append(b, payload...), nil
+	err := p.o.Outbox.PutLonger(link.ID{Kind: itemPulls}, func(b []byte) ([]byte, int, error) {
+		return mine.append(b, now), olderSize, nil
 	})
 	if err != nil {
 		p.o.Logger.Error("cannot tell the other members", "err", err)
 		return
 	}
-	p.said = pulls
+	p.said = mine
 }
 
 // Wait gives the choice, as soon as there is one.
@@ -183,20 +189,17 @@ func (s sink) Item(peer string, version int, id link.ID, payload []byte) error {
 	if id.Kind != itemPulls {
 		return s.Sink.Item(peer, version, id, payload)
 	}
-	said := string(payload)
-	if version > link.Oldest {
-		said = said[:min(len(said), len(saysYes))] // what follows is of a release to come
-	}
-	if id.Num != 0 || said != saysYes && said != saysNo {
+	said, err := read(payload, version, time.Now())
+	if err != nil || id.Num != 0 {
 		return fmt.Errorf("invalid message of kind %d from member %s", id.Kind, peer)
 	}
-	s.p.hear(peer, said == saysYes)
+	s.p.hear(peer, said)
 	return nil
 }
 
 func (s sink) Gone(peer string, id link.ID) {
 	if id.Kind == itemPulls {
-		s.p.hear(peer, false)
+		s.p.hear(peer, says{})
 		return
 	}
 	s.Sink.Gone(peer, id)
@@ -204,12 +207,30 @@ func (s sink) Gone(peer string, id link.ID) {
 
 // Conflict: of two holders of one name none is followed.
 func (s sink) Conflict(peer string) {
-	s.p.hear(peer, false)
+	s.p.hear(peer, says{})
 	s.Sink.Conflict(peer)
 }
 
-func (p *Puller) hear(peer string, pulls bool) {
+func (p *Puller) hear(peer string, said says) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pulls[peer] = pulls
+	if was := p.heard[peer]; was.pulls && !said.pulls || p.left[peer].IsZero() {
+		p.left[peer] = time.Now()
+	}
+	p.heard[peer] = said
+}
+
+// Silent is since when nothing comes to a member from the primary, as it says; false: something does, or it has not
+// said anything. What a relay says by itself is no sign of life of its source.
+func (p *Puller) Silent(member string) (since time.Time, silent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch s, said := p.heard[member]; {
+	case !said:
+		return since, false
+	case !s.pulls:
+		return p.left[member], true
+	default:
+		return s.silent, !s.silent.IsZero()
+	}
 }

@@ -18,7 +18,14 @@ type site struct {
 	streaming bool
 	changed   int
 	heard     []link.PeerStatus
+	source    Source
 }
+
+// What members of version 1 say, all of it.
+const (
+	saysYes = "\x01\x01"
+	saysNo  = "\x01\x00"
+)
 
 func newSite(t *testing.T, follow bool) *site {
 	t.Helper()
@@ -27,6 +34,7 @@ func newSite(t *testing.T, follow bool) *site {
 		Node: "a", Follow: follow, Outbox: link.NewOutbox(), Logger: slog.New(slog.DiscardHandler),
 		Heard:   func() []link.PeerStatus { return s.heard },
 		System:  func() lsn.SystemID { return 7 },
+		Source:  func() Source { return s.source },
 		Streams: func() (string, bool) { return s.member, s.streaming },
 		Changed: func() { s.changed++ },
 	})
@@ -45,7 +53,7 @@ func TestFollowsWhoSaysThatItPulls(t *testing.T) {
 	// The old stream, from the primary, is not the one that was chosen.
 	s.streaming = true
 	s.look(time.Now())
-	if s.said {
+	if s.said.pulls {
 		t.Error("says that it pulls while it follows b")
 	}
 }
@@ -53,17 +61,17 @@ func TestFollowsWhoSaysThatItPulls(t *testing.T) {
 func TestSaysThatItPulls(t *testing.T) {
 	s := newSite(t, false)
 	s.look(time.Now())
-	if c, _ := s.Wait(t.Context()); !c.Primary() || s.said {
+	if c, _ := s.Wait(t.Context()); !c.Primary() || s.said.pulls {
 		t.Fatalf("chose %+v, says %v before WAL came", c, s.said)
 	}
 	s.streaming = true
 	s.look(time.Now())
-	if !s.said {
+	if !s.said.pulls {
 		t.Error("does not say that it pulls")
 	}
 	s.streaming = false
 	s.look(time.Now())
-	if s.said {
+	if s.said.pulls {
 		t.Error("says that it pulls although no WAL comes")
 	}
 }
@@ -95,7 +103,7 @@ func TestSink(t *testing.T) {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
-	if err := k.Item("b", 2, link.ID{Kind: itemPulls}, []byte(saysYes+"more")); err != nil || !s.pulls["b"] {
+	if err := k.Item("b", 2, link.ID{Kind: itemPulls}, []byte(saysYes+"more")); err != nil || !s.Puller.heard["b"].pulls {
 		t.Errorf("of a release to come: %v", err)
 	}
 	if k.Item("b", 1, link.ID{Kind: itemPulls, Num: 1}, []byte(saysYes)) == nil {
@@ -106,10 +114,10 @@ func TestSink(t *testing.T) {
 		func() { k.Conflict("b") },
 		func() { _ = k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysNo)) },
 	} {
-		if err := k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil || !s.pulls["b"] {
-			t.Fatalf("%v, pulls %v", err, s.pulls)
+		if err := k.Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil || !s.Puller.heard["b"].pulls {
+			t.Fatalf("%v, heard %v", err, s.Puller.heard)
 		}
-		if end(); s.pulls["b"] {
+		if end(); s.Puller.heard["b"].pulls {
 			t.Error("b is still believed to pull")
 		}
 	}
@@ -117,5 +125,50 @@ func TestSink(t *testing.T) {
 	k.Gone("b", link.ID{Kind: 2})
 	if others.items != 1 || others.gone != 1 || others.conflicts != 1 {
 		t.Errorf("the others' sink got %+v", *others)
+	}
+}
+
+// What a member says beside that it pulls is from version 2 on, and outlives the way there and back.
+func TestSays(t *testing.T) {
+	now := time.Now()
+	for _, s := range []says{
+		{}, {pulls: true}, {letsGo: true}, {connected: true, system: 7 << 60, timeline: 3},
+		{pulls: true, connected: true, system: 1, timeline: 2, silent: now.Add(-90 * time.Second)},
+	} {
+		b := s.append(nil, now)
+		if got, err := read(append(b, "of a release to come"...), 2, now); err != nil || got != s {
+			t.Errorf("%+v became %+v, %v", s, got, err)
+		}
+		if got, err := read(b[:olderSize], 1, now); err != nil || got != (says{pulls: s.pulls}) {
+			t.Errorf("%+v became %+v in version 1, %v", s, got, err)
+		}
+		if _, err := read(b, 1, now); err == nil {
+			t.Errorf("%+v is too long for version 1", s)
+		}
+	}
+	a, b := says{pulls: true, silent: now}, says{pulls: true, silent: now.Add(time.Second)}
+	if !a.same(b) || a.same(says{pulls: true}) {
+		t.Error("a silence that goes on is news, or one that begins is none")
+	}
+}
+
+// Nothing that a relay says by itself tells whether its source lives: what it says of that does.
+func TestSilentSource(t *testing.T) {
+	s := newSite(t, true)
+	if _, silent := s.Silent("b"); silent {
+		t.Error("b is silent and has said nothing")
+	}
+	since := time.Now().Add(-time.Minute)
+	s.hear("b", says{pulls: true, silent: since})
+	if at, silent := s.Silent("b"); !silent || !at.Equal(since) {
+		t.Errorf("silent %v, since %v", silent, at)
+	}
+	s.hear("b", says{pulls: true})
+	if _, silent := s.Silent("b"); silent {
+		t.Error("b's source is back")
+	}
+	s.hear("b", says{})
+	if at, silent := s.Silent("b"); !silent || time.Since(at) > time.Minute {
+		t.Errorf("b does not pull any more: %v, %v", silent, at)
 	}
 }

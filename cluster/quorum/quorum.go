@@ -16,6 +16,8 @@ type Voter struct {
 	Streaming bool   // has caught up once since it attached
 	Positions lsn.Progress
 	AtZero    bool // a candidate although it has no flush: what it has is not known to be of this WAL (ruling R32)
+	// Held says why its positions may stand still for good, "" where nothing is known of that. It does not count here.
+	Held string
 }
 
 // Result is what a rule covers. Candidates counts the voters that could have voted; Chosen names

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -35,7 +36,8 @@ const skips = 2
 // All integers are big-endian; a string is its length in one byte (a rule's texts: two) and its bytes.
 //
 //	Report  1 'R' node incarnation seq timeline write flush apply flags n n×distinct
-//	        version 2 of the messages adds: at hash
+//	        version 2 of the messages adds: at hash silent host; silent is in
+//	        microseconds since 1970, 0 for none
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
 //	        2 'S' line mark and the same
 //	        version 2 of the messages adds: flags(1), 1 is Mark.Never
@@ -57,6 +59,7 @@ func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 	e.u64(r.Distinct...)
 	older = len(e.b) - len(b)
 	e.u64(uint64(r.Bytes.At), r.Bytes.Sum)
+	e.silence(r.Silent)
 	return e.b, older, e.err
 }
 
@@ -127,6 +130,9 @@ func Decode(b []byte, message int) (any, error) {
 		r := d.report()
 		if message >= skips && d.err == nil && len(d.b) > 0 {
 			r.Bytes = compare.Pair{Timeline: r.Timeline, At: d.lsn(), Sum: d.u64()}
+			if d.err == nil && len(d.b) > 0 {
+				r.Silent = d.silence()
+			}
 		}
 		if r.Bytes.At == lsn.Invalid {
 			r.Bytes = compare.Pair{}
@@ -199,6 +205,15 @@ func (e *encoder) name(s string) {
 func (e *encoder) text(s string) {
 	e.count16(len(s), MaxRule)
 	e.b = append(e.b, s...)
+}
+
+func (e *encoder) silence(s Silence) {
+	if s.Since.IsZero() {
+		e.u64(0)
+	} else {
+		e.u64(uint64(s.Since.UnixMicro()))
+	}
+	e.name(s.Host)
 }
 
 func (e *encoder) rule(r Rule) {
@@ -281,6 +296,14 @@ func (d *decoder) report() Report {
 		r.Distinct = append(r.Distinct, d.u64())
 	}
 	return r
+}
+
+func (d *decoder) silence() (s Silence) {
+	if at := d.u64(); at != 0 {
+		s.Since = time.UnixMicro(int64(at)).UTC()
+	}
+	s.Host = d.name()
+	return s
 }
 
 func (d *decoder) hashes() Hashes {

@@ -1,6 +1,8 @@
 package vote
 
 import (
+	"time"
+
 	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -57,9 +59,18 @@ type Report struct {
 	// Bytes names the WAL that its node had, at the end of a complete record at or above the positions, or of the last
 	// one (rulings R32, R36). At Invalid: message version 1, or not known.
 	Bytes compare.Pair
+	// Silent is set while the session is asked whether its standby has left it for a younger one of its name.
+	Silent Silence
 	// Distinct are incarnations of sessions of the same Name that this session is proven not to be the
 	// predecessor of: it received WAL that was sent after its node knew of them (ruling R6).
 	Distinct []uint64
+}
+
+// Silence is how long nothing was heard of a session that is asked whether its standby has left it. Host is where it
+// comes from, "" for a unix socket or when it is not known.
+type Silence struct {
+	Since time.Time // of its last message, in microseconds; zero: it is not asked
+	Host  string    // at most MaxName bytes
 }
 
 // Demand is what has to be true of a position before it may be reported. Names is in the syntax of

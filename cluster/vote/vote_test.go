@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -94,8 +95,10 @@ func TestRoundTrip(t *testing.T) {
 func TestRoundTripOfVersion2(t *testing.T) {
 	r, _ := full()
 	r.Bytes = compare.Pair{Timeline: r.Timeline, At: 8, Sum: 9}
+	silent := r
+	silent.Silent = Silence{Since: time.UnixMicro(10).UTC(), Host: "10.0.0.1"}
 	for _, m := range []any{
-		r, Hashes{}, Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}, {Timeline: 5, At: 6, Sum: 7}}},
+		r, silent, Hashes{}, Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}, {Timeline: 5, At: 6, Sum: 7}}},
 		Asks(nil), Asks{{Node: "proxy_b", Timeline: 1, At: 2}, {Node: "proxy_c", Timeline: 3, At: 4}},
 	} {
 		b, older := encodeBoth(t, m)
@@ -107,7 +110,11 @@ func TestRoundTripOfVersion2(t *testing.T) {
 				t.Errorf("%T in version 1: %v", m, err)
 			}
 		}
+		const silence = 8 + 1 + len("10.0.0.1") // left out by builds between the releases
 		for n := max(older, headerSize) + 1; n < len(b); n++ {
+			if r, report := m.(Report); report && n == len(b)-silence+len("10.0.0.1")-len(r.Silent.Host) {
+				continue
+			}
 			if _, err := Decode(b[:n], 2); !errors.Is(err, ErrEncoding) {
 				t.Fatalf("%T cut to %d of %d bytes: %v", m, n, len(b), err)
 			}

@@ -60,6 +60,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	p.members, err = newMembership(c, puller.Options{
 		System:  func() lsn.SystemID { id, _ := p.store.Identity(); return id.System },
 		Streams: func() (string, bool) { return p.receiver.Streams() },
+		Source:  func() puller.Source { return sourceOf(p.receiver) },
 		Changed: func() { p.receiver.Redirect() },
 		Logger:  p.part("cluster"),
 	})
@@ -73,6 +74,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
+		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
 		History: p.store.History,
 		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
@@ -88,6 +90,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		p.members.slots = sharing.New(sharing.Options{
 			Slots: p.slots, Members: &slotMembers{p.members, p.node}, Logger: p.part("slots"),
 			Keeps: func(i slot.Info) bool { return p.hub.KeepsWAL(i) }, Heard: func() { p.hub.SlotsHeard() },
+			Wanted: func(slot, name string, pid int32) bool { return p.hub.Wanted(slot, name, pid) },
 		})
 	}
 	return nil
@@ -154,7 +157,8 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
 		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
-		OldPrimary: p.oldPrimary, Logger: p.part("walreceiver"),
+		OldPrimary: p.oldPrimary, Timeout: receiverTimeout(c),
+		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster, Logger: p.part("walreceiver"),
 	})
 	return err
 }

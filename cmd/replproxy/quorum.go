@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -125,6 +126,10 @@ func (v standbyVoter) Report(a fanout.Ack) {
 		Timeline: a.Timeline, Sent: a.Sent, Progress: said,
 		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
 	})
+}
+
+func (v standbyVoter) Doubted(since, silent time.Time, host string) {
+	v.Session.Doubted(since, vote.Silence{Since: silent, Host: host})
 }
 
 func (v standbyVoter) State() fanout.SyncState {

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // viaCluster is the puller as the walreceiver sees it.
@@ -26,6 +29,35 @@ func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*up
 		return nil, err
 	}
 	return v.members.connect(ctx, v.up, choice.Member, params)
+}
+
+// sourceOf is how this proxy stands to the primary.
+func sourceOf(r *walreceiver.Receiver) (s puller.Source) {
+	if _, system, t, ok := r.Following(); ok {
+		s.Connected, s.System, s.Timeline = true, system, t
+	}
+	s.Silence, s.Unanswered = r.Silence()
+	return s
+}
+
+// receiverTimeout is upstream.receiver_timeout as the walreceiver takes it.
+func receiverTimeout(c *config.Config) time.Duration {
+	if c.Upstream.ReceiverTimeout <= 0 {
+		return -1
+	}
+	return c.Upstream.ReceiverTimeout
+}
+
+// heardFromSource is when something last came from the primary, at: by way of a member that streams from there its
+// keepalives come whether it hears the primary or not.
+func (m *membership) heardFromSource(member string, at time.Time) time.Time {
+	if m == nil || member == "" || at.IsZero() {
+		return at
+	}
+	if since, silent := m.puller.Silent(member); silent && since.Before(at) {
+		return since
+	}
+	return at
 }
 
 // connect logs in at the walsender of a member that is up.

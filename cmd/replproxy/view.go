@@ -55,10 +55,11 @@ func (v *view) Status() admin.Status {
 			MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
 			MaxLogins:             c.Limits.MaxLogins,
 			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
-			WalReceiverTimeout:    walreceiver.DefaultTimeout.Seconds(),
+			WalReceiverTimeout:    c.Upstream.ReceiverTimeout.Seconds(),
 		},
 		Warnings: v.advisor.Warnings(), Cluster: v.members.status(),
 	}
+	s.Upstream.LastMessageAt = v.members.heardFromSource(told.Member, s.Upstream.LastMessageAt)
 	comparePeers(s.Cluster, votes.Bytes)
 	if id, ok := v.store.Identity(); ok {
 		s.Store.System, s.Store.SegSize = id.System.String(), int64(id.SegSize)

@@ -31,6 +31,7 @@ func TestOnePuller(t *testing.T) {
 	for _, level := range []string{"remote_write", "on", "remote_apply"} {
 		s.Begin(t, level).Released(t)
 	}
+	noMemberIsAStandby(t, all)
 	waitSlotsFollow(t, primary, 3)
 
 	// The puller dies while much is written, which nobody but the slots holds back.
@@ -64,6 +65,24 @@ func TestOnePuller(t *testing.T) {
 	for i := range all {
 		pgtest.WaitCaughtUp(t, primary, standbys[i])
 		pgtest.EqualData(t, primary, standbys[i])
+	}
+}
+
+// noMemberIsAStandby fails the test where a member that streams from another one is shown as a standby.
+func noMemberIsAStandby(t *testing.T, all []*pgtest.Proxy) {
+	t.Helper()
+	for _, p := range all {
+		st := scene.Status(t, p)
+		for _, row := range st.Standbys {
+			if slices.ContainsFunc(all, func(m *pgtest.Proxy) bool { return m.Name == row.ApplicationName }) {
+				t.Errorf("%s shows member %s as a standby: %+v", p.Name, row.ApplicationName, row)
+			}
+		}
+		for _, v := range st.Quorum.Voters {
+			if v.Standing == "a member's name: its store votes" {
+				t.Errorf("%s shows a session of member %s as a voter's: %+v", p.Name, v.Name, v)
+			}
+		}
 	}
 }
 
@@ -117,6 +136,51 @@ func TestOnePullerFailover(t *testing.T) {
 			t.Errorf("%s is on timeline %s", p.Name, got)
 		}
 	}
+}
+
+// The puller's leg to the primary is silently cut: nothing comes, nothing is refused. It lets go for the other member,
+// which reaches the primary, and commits go on within 15 s, not after receiver_timeout; what only a relay says keeps
+// nobody ready. When the leg is mended nothing changes.
+func TestSilentCutOfThePuller(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	ways := map[string]*scene.Way{"a": scene.NewWay(t, primary.Port), "b": scene.NewWay(t, primary.Port)}
+	all := scene.ClusterEach(t, pgtest.ProxyOptions{}, scene.RuleFile("ANY 1 (s1)")+"upstream:\n  via: cluster\n",
+		func(name string) string { return primary.Conninfo() + fmt.Sprintf(" port=%d", ways[name].Port) }, "a", "b")
+	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: primary}}
+	first := scene.Puller(t, primary, all)
+	other := all[1-slices.Index(all, first)]
+	scene.StandbyOf(t, primary, other, "s1", "")
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	s.Begin(t, "on").Released(t)
+
+	ways[first.Name].Stall(true)
+	began := time.Now()
+	c := s.Begin(t, "on")
+	select {
+	case err := <-c.Done:
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("commits went on after %.1f s", time.Since(began).Seconds())
+	case <-time.After(30 * time.Second): // 15 s, on a machine that is not busy
+		t.Fatal("the commit still waits")
+	}
+	streamsFrom := func() {
+		t.Helper()
+		pgtest.WaitFor(t, time.Minute, first.Name+" to stream from "+other.Name, func() (bool, error) {
+			u := scene.Status(t, first).Upstream
+			return u.State == admin.Streaming && u.Member == other.Name && scene.Status(t, other).Upstream.Member == "", nil
+		})
+	}
+	streamsFrom()
+	ways[first.Name].Stall(false)
+	s.Begin(t, "on").Released(t)
+	streamsFrom()
 }
 
 // What is damaged at rest comes from another member, when the primary has removed it.

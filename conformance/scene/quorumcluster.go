@@ -17,11 +17,19 @@ func ClusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest
 // ClusterThat is clusterOf with other options.
 func ClusterThat(t *testing.T, o pgtest.ProxyOptions, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
+	upstream := o.Upstream
+	return ClusterEach(t, o, config, func(string) string { return upstream }, names...)
+}
+
+// ClusterEach is ClusterThat with another upstream for each name.
+func ClusterEach(t *testing.T, o pgtest.ProxyOptions, config string, upstream func(name string) string,
+	names ...string) []*pgtest.Proxy {
+	t.Helper()
 	o.Config, o.Stopped = "{}\n", true
 	var all []*pgtest.Proxy
 	var binds []string
 	for _, name := range names {
-		o.Name = name
+		o.Name, o.Upstream = name, upstream(name)
 		all = append(all, pgtest.StartProxy(t, o))
 		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // Ask learns what the other members know of a slot.
@@ -35,8 +36,9 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 }
 
 // Claim asks the other members for what session pid wants of a slot, and gives the state that stands for their
-// consent, for one of the Claimed methods of slot.Table or Retract. Errors are PostgreSQL's.
-func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int32) (shared.State, error) {
+// consent, for one of the Claimed methods of slot.Table or Retract. Who attaches says its application_name. Errors are
+// PostgreSQL's; slot.ErrDoubted is the cause of one that may soon be over.
+func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name, application string, pid int32) (shared.State, error) {
 	s.introduced(ctx)
 	var said shared.State
 	for range tries {
@@ -44,7 +46,7 @@ func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int
 		if err != nil {
 			return claim, err
 		}
-		outcome, whose := s.offer(ctx, w, claim, have)
+		outcome, whose, doubted := s.offer(ctx, w, shared.Entry{State: claim, For: application}, have)
 		if outcome == shared.Won {
 			return claim, nil
 		}
@@ -54,6 +56,8 @@ func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int
 			return claim, context.Cause(ctx)
 		case outcome == shared.Refused && w == shared.Create:
 			return claim, slot.ErrExists(name)
+		case outcome == shared.Refused && doubted:
+			return claim, inUse(name, whose).WithCause(slot.ErrDoubted)
 		case outcome == shared.Refused:
 			return claim, inUse(name, whose)
 		}
@@ -63,7 +67,7 @@ func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name string, pid int
 }
 
 // inUse is 55006, and says where.
-func inUse(name string, s shared.State) error {
+func inUse(name string, s shared.State) *pgerror.Error {
 	err := slot.ErrActive(name, s.ActivePID)
 	if s.Owner != "" {
 		err = err.WithDetail("The slot is in use at member %s of the cluster.", s.Owner)
@@ -71,8 +75,10 @@ func inUse(name string, s shared.State) error {
 	return err
 }
 
-// offer asks all members at once.
-func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.State) (shared.Outcome, shared.State) {
+// offer asks all members at once. doubted: a session that is in the way is asked whether it lives.
+func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim shared.Entry, have shared.State) (
+	_ shared.Outcome, whose shared.State, doubted bool,
+) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	tally := shared.NewTally(w, have)
@@ -81,7 +87,7 @@ func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.S
 		err := errDown
 		var answer shared.Message
 		if s.reached(m) {
-			answer, err = m.call(ctx, s.o.Members, shared.Message{Wish: w, Entries: []shared.Entry{{State: claim}}})
+			answer, err = m.call(ctx, s.o.Members, shared.Message{Wish: w, Entries: []shared.Entry{claim}})
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -91,11 +97,13 @@ func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim, have shared.S
 		}
 		e := answer.Entries[0]
 		tally.Answer(m.name, e.Why, e.State)
+		doubted = doubted || e.Why == shared.Busy && e.Doubted
 		if e.Why == shared.Behind || e.Why == shared.Exists {
 			s.o.Slots.Meet(e.State)
 		}
 	})
-	return tally.Outcome()
+	outcome, whose := tally.Outcome()
+	return outcome, whose, doubted
 }
 
 var errDown = errors.New("this member is not up")

@@ -64,7 +64,9 @@ func (s *Sharing) answer(m *mate, msg shared.Message) shared.Message {
 		for _, e := range msg.Entries {
 			why, said := s.o.Slots.Offer(msg.Wish, e.State, s.o.Members.Hears)
 			said.Name = e.Name
-			out.Entries = append(out.Entries, shared.Entry{State: said, Why: why})
+			doubted := why == shared.Busy && msg.Wish == shared.Attach && e.For != "" && s.o.Wanted != nil &&
+				s.o.Wanted(e.Name, e.For, e.ActivePID)
+			out.Entries = append(out.Entries, shared.Entry{State: said, Why: why, Doubted: doubted})
 		}
 		return out
 	}

@@ -63,6 +63,9 @@ type Options struct {
 	Members Members
 	// Keeps reports whether this proxy keeps the WAL of a slot.
 	Keeps func(slot.Info) bool
+	// Wanted asks the session that streams from a slot here whether it lives, when one of another member with that
+	// application_name and backend pid wants the slot, and reports whether that is open. It must not block. nil: never.
+	Wanted func(slot, application string, pid int32) (doubted bool)
 	// Heard is called after something was taken over. It must not block.
 	Heard        func()
 	Introduction time.Duration // 0: DefaultIntroduction

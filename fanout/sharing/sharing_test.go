@@ -202,7 +202,7 @@ func (w *world) runAll() {
 }
 
 func (m *member) create(name string) error {
-	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Create, name, 1)
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Create, name, "", 1)
 	if err == nil {
 		err = m.slots.MakeClaimed(claim, slot.Seed{Name: name, Restart: 100}, 1)
 	}
@@ -211,7 +211,7 @@ func (m *member) create(name string) error {
 }
 
 func (m *member) attach(name string, pid int32) (*slot.Guard, error) {
-	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Attach, name, pid)
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Attach, name, "", pid)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (m *member) attach(name string, pid int32) (*slot.Guard, error) {
 }
 
 func (m *member) drop(name string) error {
-	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Drop, name, 9)
+	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Drop, name, "", 9)
 	if err == nil {
 		err = m.slots.DropClaimed(claim, 9)
 	}

@@ -1,6 +1,7 @@
 package slot
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -223,3 +224,6 @@ func (t *Table) Revive(name string) {
 
 // ErrActive is 55006.
 func ErrActive(name string, pid int32) *pgerror.Error { return errActive(name, pid) }
+
+// ErrDoubted is the cause of a 55006 while the session that has the slot is asked whether its standby has left it.
+var ErrDoubted = errors.New("the session that has the slot is asked whether it lives")

@@ -43,6 +43,7 @@ type core struct {
 	interval      time.Duration // of the status, ≤ 0 for none
 	senderTimeout time.Duration // the upstream's wal_sender_timeout, 0 for none
 	timeout       time.Duration // wal_receiver_timeout, ≤ 0 for none
+	uneasy        time.Duration // silence after which a reply is requested, 0: half of timeout
 
 	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
 
@@ -81,7 +82,7 @@ func (c *core) step(now time.Time, v view) (action, error) {
 	}
 	a := action{Report: target, LetGo: target.Write > max(covered.Write, c.last.Write) ||
 		target.Flush > max(covered.Flush, c.last.Flush)}
-	if c.timeout > 0 && silence >= c.timeout/2 && !c.asked {
+	if ask := c.asksAfter(); ask > 0 && silence >= ask && !c.asked {
 		a.Send, a.Ask = true, true
 	}
 	if c.greets(now, v) {
@@ -175,23 +176,36 @@ func (c *core) silence(now time.Time, v view) time.Duration {
 		c.heard = v.heard
 	}
 	d := now.Sub(c.heard)
-	if d < c.timeout/2 {
+	if d < c.asksAfter() {
 		c.asked = false
 	}
 	return d
 }
 
+// asksAfter is the silence after which a reply is requested; ≤ 0: never.
+func (c *core) asksAfter() time.Duration {
+	if c.uneasy > 0 && (c.timeout <= 0 || c.uneasy < c.timeout/2) {
+		return c.uneasy
+	}
+	return c.timeout / 2
+}
+
 // patience is when silence matters next.
 func (c *core) patience(now time.Time, v view) time.Time {
+	ask := c.asksAfter()
 	switch {
-	case c.timeout <= 0:
+	case ask <= 0:
 		return time.Time{}
 	case v.paused: // look often enough to notice the end of the pause before it looks like silence
-		return now.Add(c.timeout / 4)
-	case c.asked:
-		return c.heard.Add(c.timeout)
+		return now.Add(ask / 2)
+	case !c.asked:
+		return c.heard.Add(ask)
+	case c.timeout <= 0:
+		return time.Time{}
+	case ask < c.timeout/2: // the upstream may have answered by then
+		return earliest(c.heard.Add(c.timeout), now.Add(ask))
 	default:
-		return c.heard.Add(c.timeout / 2)
+		return c.heard.Add(c.timeout)
 	}
 }
 

@@ -171,7 +171,8 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && r.member == "",
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
-			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
+			uneasy: r.uneasy(),
+			floor:  floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
 		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.slotless()},
 	}

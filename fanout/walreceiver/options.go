@@ -55,6 +55,10 @@ type Options struct {
 	OldPrimary func(e upstream.Endpoint)
 	Gate       Gate // told when the receiver needs a walsender (ruling R13); nil: nobody to tell
 
+	// Shared: another member of the cluster may take the stream over, so that silence of the server is noticed early;
+	// see [Receiver.Silence].
+	Shared bool
+
 	StatusInterval time.Duration  // 0 is the default; negative sends no periodic status
 	Timeout        time.Duration  // silence of the upstream that ends a connection; 0 is the default, negative never
 	Logger         *slog.Logger   // nil discards

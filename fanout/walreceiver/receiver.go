@@ -62,6 +62,9 @@ type Receiver struct {
 	primary      upstream.Endpoint // while a member is streamed from
 	primaryKnown bool
 	unanswered   bool // see PrimaryDown
+
+	silentSince time.Time // see Silence
+	mute        bool
 }
 
 // New checks o and returns a Receiver that does nothing until [Receiver.Run].

@@ -139,6 +139,13 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 			r.lookForHigher(sctx, s, srv)
 		}
 	}()
+	silence := make(chan struct{})
+	go func() {
+		defer close(silence)
+		if r.member == "" {
+			r.lookForSilence(sctx, s.Endpoint, rp.live)
+		}
+	}()
 	looking := make(chan error, 1)
 	go func() {
 		var err error
@@ -160,6 +167,7 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 	cancel(err)
 	reportErr, stops := <-reporting, <-looking
 	<-higher
+	<-silence
 	if reportErr != nil {
 		return next, reportErr // the read error, if there is one, is its consequence
 	}

@@ -40,8 +40,8 @@ func (s *Sender) patience(now time.Time) (over, due bool, err error) {
 		return true, false, pgerror.Fatal(pgerror.AdminShutdown,
 			"terminating connection due to administrator command")
 	default:
-		due = c.owed || now.Sub(c.lastSent) >= idleKeepalive-writeTick
-		c.owed = false
+		due = c.owed || c.doubt.ask || now.Sub(c.lastSent) >= idleKeepalive-writeTick
+		c.owed, c.doubt.ask = false, false
 		return c.doneReceived, due, c.blocked(now)
 	}
 }

@@ -85,6 +85,7 @@ type core struct {
 	due       time.Time // when the shell promised to call again; zero: no promise
 	pinged    bool      // a ping is unanswered
 	owed      bool      // the standby asked for a keepalive
+	doubt     doubt     // whether the standby is still there
 
 	doneSent, doneReceived bool // CopyDone of either side
 	draining               bool
@@ -153,7 +154,7 @@ func (c *core) clientDone(now time.Time) {
 }
 
 // heard is any message of the standby.
-func (c *core) heard(now time.Time) { c.lastReply, c.pinged = now, false }
+func (c *core) heard(now time.Time) { c.lastReply, c.pinged, c.doubt = now, false, doubt{} }
 
 // reply takes a status update and returns it clamped to what this proxy has (R28). wake: the send
 // side has something to do about it.

@@ -32,6 +32,9 @@ func (c *core) decide(now time.Time) action {
 			return action{kind: doFinish, drained: true}
 		}
 		return c.wait(now)
+	case c.doubt.ask:
+		c.doubt.ask, c.pinged = false, true
+		return action{kind: doKeepalive, ping: true}
 	case c.owed:
 		c.owed = false
 		return action{kind: doKeepalive}

@@ -109,6 +109,7 @@ type Session struct {
 	ApplicationName  string
 	ClientAddr       string
 	WalSenderTimeout time.Duration // 0: disabled
+	Member           bool          // another member of the cluster, by its key: no standby, and nobody's vote
 	OwnTimeout       bool          // the standby asked for it: a change at the primary does not reach this session
 	Started          time.Time
 }

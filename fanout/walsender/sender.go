@@ -63,6 +63,10 @@ type Sender struct {
 	reopen   bool           // the timeline was left: the reader must be opened anew
 	finished bool           // Run is over: no more deadlines
 	current  lsn.TimelineID // of the store, when it was last looked at
+
+	doubtTimer *time.Timer // nil: never doubted
+	doubtedBy  int32       // whose question was asked last
+	mayEnd     func() bool // of the doubt
 }
 
 // New prepares a sender for an admitted plan. It starts nothing and writes nothing.
@@ -118,7 +122,13 @@ func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finished = true
+	if s.doubtTimer != nil {
+		s.doubtTimer.Stop()
+	}
 	_ = s.o.Conn.Net.SetDeadline(time.Time{})
+	if errors.Is(s.end, ErrLeft) { // which a write within TLS does not tell
+		return nil, s.end
+	}
 	if err == nil && s.core.plan.Historic {
 		next := s.core.plan.Next
 		return &next, nil

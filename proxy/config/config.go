@@ -51,7 +51,9 @@ type Upstream struct {
 	Slot        SlotChoice
 	Via         string        // whom WAL comes from: primary or cluster
 	ConnectWait time.Duration // how long a client waits for a primary
-	LeaveOld    string        // what becomes of relayed sessions once the followed server is an old primary
+	// ReceiverTimeout is the silence that ends the stream from the primary; 0: none does.
+	ReceiverTimeout time.Duration
+	LeaveOld        string // what becomes of relayed sessions once the followed server is an old primary
 }
 
 // SlotChoice is upstream.slot: unset (the default name), a name, or explicitly none.
@@ -175,6 +177,9 @@ const (
 // wal_receiver_status_interval (10 s) and wal_retrieve_retry_interval (5 s).
 const DefaultFeedbackSettle = 15 * time.Second
 
+// DefaultReceiverTimeout is that of PostgreSQL's wal_receiver_timeout.
+const DefaultReceiverTimeout = time.Minute
+
 // DefaultConnectWait outlasts a failover without a human in it, and is no longer than drivers wait.
 const DefaultConnectWait = 10 * time.Second
 
@@ -192,8 +197,11 @@ func Default() *Config {
 		},
 		Slots:    Slots{Adopted: "advance", Mirror: "false", Promoted: "release"},
 		Feedback: Feedback{Settle: DefaultFeedbackSettle},
-		Upstream: Upstream{Via: ViaPrimary, ConnectWait: DefaultConnectWait, LeaveOld: LeaveWarn},
-		TLS:      TLS{Mode: "off", ClientCert: "optional", ClientName: "cn", MinVersion: "TLSv1.2"},
+		Upstream: Upstream{
+			Via: ViaPrimary, ConnectWait: DefaultConnectWait, ReceiverTimeout: DefaultReceiverTimeout,
+			LeaveOld: LeaveWarn,
+		},
+		TLS: TLS{Mode: "off", ClientCert: "optional", ClientName: "cn", MinVersion: "TLSv1.2"},
 		Auth: Auth{
 			Method: "relay", MaxUpstreamWalsenders: DefaultMaxUpstreamWalsenders,
 			CacheTTL: DefaultCacheTTL, CacheMaxAge: DefaultCacheMaxAge,

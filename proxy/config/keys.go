@@ -70,6 +70,8 @@ var keys = []key{
 		func(c *Config) value { return enum(&c.Upstream.Via, ViaPrimary, ViaCluster) }},
 	{"upstream.connect_wait", "", "", built, reload,
 		func(c *Config) value { return reader(&c.Upstream.ConnectWait, parseSeconds) }},
+	{"upstream.receiver_timeout", "", "", built, restart,
+		func(c *Config) value { return reader(&c.Upstream.ReceiverTimeout, parseSeconds) }},
 	{"upstream.leave_old_primary", "", "", built, reload,
 		func(c *Config) value { return enum(&c.Upstream.LeaveOld, LeaveWarn, LeaveRefuseNew, LeaveEnd) }},
 	{"wal.keep_size", "", "", built, reload,

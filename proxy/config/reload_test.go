@@ -28,6 +28,7 @@ var other = map[string]string{
 	"auth.method": "scram", "auth.query": "SELECT 1", "auth.users_file": "/x", "auth.cache_ttl": "1s", "auth.cache_max_age": "1h", "auth.delay": "1s", "voters": "s1 role s1",
 	"limits.max_connections": "7", "limits.max_connections_per_address": "7", "limits.max_logins": "7",
 	"limits.authentication_timeout": "7s",
+	"upstream.receiver_timeout":     "30s",
 	"cluster.join":                  "db2:7946", "cluster.key_file": "/x", "cluster.members": "b ed25519:x",
 }
 

@@ -154,6 +154,7 @@ func (s *session) info() fanout.SessionInfo {
 	return fanout.SessionInfo{
 		PID: s.server.PID(), User: s.req.User(), ApplicationName: s.parameters["application_name"],
 		ClientAddr: addr, WalSenderTimeout: timeout, OwnTimeout: own, Started: s.started,
+		Member: member(s.client.conn) != "",
 	}
 }
 

@@ -58,7 +58,7 @@ func syncTraps(s Setup, setting string, behind []string, direct []Walsender) []s
 	var stuck []string
 	for _, name := range behind {
 		exact := syncrep.Rule{Count: 1, Names: named(rule.Names)}
-		if exact.Priority(name) > 0 && !attached(direct, name) && !strings.EqualFold(name, s.Name) {
+		if exact.Priority(name) > 0 && !attached(direct, name) && !s.proxy(name) {
 			stuck = append(stuck, syncrep.QuoteName(name))
 		}
 	}
@@ -84,6 +84,13 @@ func namesakes(s Setup, f Facts) string {
 	return fmt.Sprintf("%d walsenders of the primary stream under the name %s of this proxy: the primary counts the "+
 		"reports of any of them as this proxy's, and a commit may rest on one that is not; see docs/runbook.md", n,
 		syncrep.QuoteName(s.Name))
+}
+
+// proxy reports whether a name is this proxy's, or another member's: one that does not pull now is not seen by the
+// primary, and is named for the time when it does.
+func (s Setup) proxy(name string) bool {
+	is := func(n string) bool { return strings.EqualFold(n, name) }
+	return is(s.Name) || slices.ContainsFunc(s.Members, is)
 }
 
 // named leaves out the wildcard, which says nothing about one standby.
@@ -132,7 +139,7 @@ func syncNames(s Setup, f Facts) Check {
 	}
 	var unseen []string
 	for _, n := range named(rule.Names) {
-		if !attached(f.Walsenders, n) && !strings.EqualFold(n, s.Name) {
+		if !attached(f.Walsenders, n) && !s.proxy(n) {
 			unseen = append(unseen, syncrep.QuoteName(n))
 		}
 	}

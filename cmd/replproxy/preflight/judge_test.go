@@ -246,6 +246,15 @@ func TestAdvise(t *testing.T) {
 		}
 	}
 	s, f := goodSetup(), goodFacts()
+	s.Rule, s.Members, s.ViaCluster = "s2", []string{"proxy_b"}, true
+	f.Settings["synchronous_standby_names"] = "ANY 1 (proxy_a, Proxy_B)"
+	if got := Advise(s, f, []string{"proxy_b", "s2"}); len(got) != 0 {
+		t.Errorf("a member that streams from here is no standby: %q", got)
+	}
+	if c := syncNames(s, f); c.Level != OK {
+		t.Errorf("a member that does not pull is no standby: %+v", c)
+	}
+	s, f = goodSetup(), goodFacts()
 	f.Trusted = true
 	delete(f.Settings, "synchronous_standby_names")
 	got := strings.Join(Advise(s, f, nil), "\n")

@@ -36,6 +36,10 @@ type Entry struct {
 	State
 	Keeps bool // the sender keeps the WAL from Restart on
 	Why   Why  // in an answer: what became of the wish
+	// For is the application_name of the session that wants to attach, from version 2 on; "": not told.
+	For string
+	// Doubted: in an answer Busy, the session that has the slot is asked whether it lives; from version 2 on.
+	Doubted bool
 }
 
 // Message is what one proxy says to another; the answer to it is one as well, of the same wish.
@@ -50,12 +54,14 @@ type Message struct {
 //
 //	message  1 wish all n(2) n×entry, or
 //	         2 wish all n(2) n×(length(2) entry)
-//	entry    flags why real name owner generation stamp pid(4) restart xmin catalog_xmin created
+//	entry    flags why real name owner generation stamp pid(4) restart xmin catalog_xmin created, and in version 2
+//	         for
 const (
 	flagDropped = 1 << iota
 	flagIdle
 	flagKeeps
-	flagsAll = flagDropped | flagIdle | flagKeeps
+	flagDoubted // from version 2 on
+	flagsAll    = flagDropped | flagIdle | flagKeeps
 )
 
 // Append appends the encoding of m in a message version, or fails when m is outside the bounds. In version 1 a byte
@@ -78,7 +84,7 @@ func Append(b []byte, version byte, m Message) ([]byte, error) {
 		if version > Oldest {
 			b = append(b, 0, 0)
 		}
-		b = append(b, e.flags(), byte(e.Why), byte(e.Real), byte(len(e.Name)))
+		b = append(b, e.flags(version), byte(e.Why), byte(e.Real), byte(len(e.Name)))
 		b = append(append(b, e.Name...), byte(len(e.Owner)))
 		b = append(b, e.Owner...)
 		for _, v := range []uint64{e.Generation, e.Stamp} {
@@ -89,14 +95,15 @@ func Append(b []byte, version byte, m Message) ([]byte, error) {
 			b = binary.BigEndian.AppendUint64(b, v)
 		}
 		if version > Oldest {
+			b = append(append(b, byte(len(e.For))), e.For...)
 			binary.BigEndian.PutUint16(b[begin:], uint16(len(b)-begin-lengthSize))
 		}
 	}
 	return b, nil
 }
 
-func (e Entry) flags() (f byte) {
-	for i, set := range []bool{e.Dropped, e.Idle, e.Keeps} {
+func (e Entry) flags(version byte) (f byte) {
+	for i, set := range []bool{e.Dropped, e.Idle, e.Keeps, e.Doubted && version > Oldest} {
 		if set {
 			f |= 1 << i
 		}
@@ -109,7 +116,8 @@ func (e Entry) check() error {
 	asks := e.State == State{Name: e.Name}
 	switch {
 	case grammar.ValidateSlotName(e.Name) != nil, e.Why > Busy, e.Real > Mirrored, e.ActivePID < 0,
-		len(e.Owner) > maxName, e.Generation > MaxGeneration, !asks && (e.Owner == "" || e.Generation == 0),
+		len(e.Owner) > maxName, len(e.For) > maxName, e.Generation > MaxGeneration,
+		!asks && (e.Owner == "" || e.Generation == 0),
 		e.Dropped && (e.ActivePID != 0 || e.Restart != lsn.Invalid), !printable(e.Owner):
 		return fmt.Errorf("%w: slot %q, generation %d of %q", ErrEncoding, e.Name, e.Generation, e.Owner)
 	}
@@ -178,6 +186,9 @@ func (d *decoder) text() string { return string(d.take(int(d.take(1)[0]))) }
 func (d *decoder) longer() Entry {
 	in := decoder{b: d.take(int(binary.BigEndian.Uint16(d.take(lengthSize))))}
 	e := in.entry()
+	if !in.short && len(in.b) > 0 {
+		e.For = in.text()
+	}
 	d.short = d.short || in.short
 	return e
 }
@@ -187,6 +198,7 @@ func (d *decoder) entry() (e Entry) {
 	f := head[0]
 	d.bad = d.bad || f > flagsAll
 	e.Dropped, e.Idle, e.Keeps = f&flagDropped != 0, f&flagIdle != 0, f&flagKeeps != 0
+	e.Doubted = f&flagDoubted != 0
 	e.Why, e.Real = Why(head[1]), Real(head[2])
 	e.Name, e.Owner = d.text(), d.text()
 	e.Generation, e.Stamp = d.u64(), d.u64()

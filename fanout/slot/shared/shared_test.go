@@ -183,6 +183,12 @@ func TestMessages(t *testing.T) {
 			if err != nil || len(b) > MaxSize {
 				t.Fatalf("%d bytes, %v", len(b), err)
 			}
+			if version == Newest && len(m.Entries) > 0 {
+				m.Entries[0].For, m.Entries[0].Doubted = "standby_1", true
+				if b, err = Append(nil, version, m); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if back, err := Decode(b, version); err != nil || !reflect.DeepEqual(back, m) {
 				t.Errorf("version %d: %v", version, err)
 			}
@@ -230,11 +236,13 @@ func TestBytes(t *testing.T) {
 		t.Errorf("%v\n%s\nrelease v0.1.0 said\n%s", err, got, want)
 	}
 	size := func(s string) string { return fmt.Sprintf("%04x", len(s)/2) }
-	later := fmt.Sprintf("02%02x01", byte(Attach)) + "0002" + size(entry+"ffff") + "f6" + entry[2:] + "ffff" + size(second) + second + "ff"
+	later := fmt.Sprintf("02%02x01", byte(Attach)) + "0002" + size(entry+"027331ffff") + "f6" + entry[2:] + "027331ffff" +
+		size(second) + second + "ff"
 	b, err = hex.DecodeString(later)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Entries[0].For = "s1"
 	if got, err := Decode(b, Newest); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("of a release to come: %+v, %v", got, err)
 	}

@@ -1,0 +1,41 @@
+package walreceiver
+
+import (
+	"testing"
+	"time"
+)
+
+// Where another member can take over, a silent upstream is asked for a reply early, and again after each time that it
+// fell silent; the connection ends by wal_receiver_timeout as always.
+func TestUneasyCore(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	c := core{timeout: time.Minute, uneasy: 2 * time.Second, interval: time.Hour, sent: now, heard: now}
+	v := view{heard: now, messages: true}
+	asks := func() (n int) {
+		for range 10 {
+			a, err := c.step(now, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Ask {
+				n++
+			}
+			if a.Wake.IsZero() || a.Wake.Sub(now) > 3*time.Second {
+				t.Fatalf("wakes at %v", a.Wake)
+			}
+			now = now.Add(500 * time.Millisecond)
+		}
+		return n
+	}
+	if n := asks(); n != 1 {
+		t.Errorf("asked %d times in five seconds of silence", n)
+	}
+	v.heard = now
+	if n := asks(); n != 1 {
+		t.Errorf("asked %d times in the next five", n)
+	}
+	now = v.heard.Add(time.Minute)
+	if a, err := c.step(now, v); err != nil || !a.Expired {
+		t.Errorf("after a minute %+v, %v", a, err)
+	}
+}
