@@ -42,8 +42,8 @@ type Who struct{ Name, Host, Slot string }
 
 func (w Who) key() string { return strings.Join([]string{vote.Fold(w.Name), w.Host, w.Slot}, "\t") }
 
-// First is what a session reports first. A client that has neither flushed nor applied anything, pg_basebackup above
-// all, has no WAL of which it goes on but what it wrote.
+// First is what a session reports first. A client that applies nothing, pg_basebackup above all, has no data to which
+// the WAL is to fit; where it begins it calls flushed.
 type First struct {
 	lsn.Progress
 	Voter bool // a rule names it
@@ -51,8 +51,8 @@ type First struct {
 
 func (f First) highest() lsn.LSN { return max(f.Write, f.Flush, f.Apply) }
 
-// has reports whether the client has WAL to which it adds.
-func (f First) has() bool { return f.Flush != lsn.Invalid || f.Apply != lsn.Invalid }
+// applies reports whether the client is a server, with data of the WAL that it has.
+func (f First) applies() bool { return f.Apply != lsn.Invalid }
 
 // In reports whether WAL beyond From is WAL of h: a timeline that left before it has nothing of either kind there, and
 // a standby with the lost WAL is refused there by PostgreSQL's own rules.
@@ -89,14 +89,14 @@ func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
 		return l, false
 	case at <= l.From, at > l.To:
 		l.Passed = addBounded(l.Passed, who.key())
-		if f.has() {
+		if f.applies() {
 			l.Anew = l.addAnew(name)
 		}
 		return l, false
-	case f.has(), f.Voter:
+	case f.applies(), f.Voter:
 		l.Beyond = add(l.Beyond, name)
 	}
-	return l, f.has()
+	return l, f.applies()
 }
 
 // addAnew is Anew with name: one that had none of that WAL is as good. Of too many such names are forgotten.

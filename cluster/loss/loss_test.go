@@ -21,6 +21,9 @@ func given(names ...string) Set {
 
 func at(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x, Apply: x}} }
 
+// written is what a client says that keeps WAL and applies none.
+func written(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x}} }
+
 // TestJudge: who may have the lost WAL is refused until it shows that it has not, and is asked no more then.
 func TestJudge(t *testing.T) {
 	s1 := Who{"S1", "10.0.0.1", "slot"}
@@ -37,9 +40,9 @@ func TestJudge(t *testing.T) {
 		"the first lost byte":       {nil, at(from + 1), true, true, true},
 		"the last lost byte":        {nil, at(to), true, true, true},
 		"made anew too early":       {[]string{"s1"}, at(to - 100), true, true, true},
-		"pg_basebackup":             {nil, First{Progress: lsn.Progress{Write: to - 1}}, false, false, true},
-		"pg_receivewal that votes":  {nil, First{lsn.Progress{Write: to - 1}, true}, false, true, true},
-		"pg_receivewal, known":      {[]string{"s1"}, First{lsn.Progress{Write: to + 1}, true}, false, true, false},
+		"pg_basebackup":             {nil, written(to - 1), false, false, true},
+		"pg_receivewal that votes":  {nil, First{written(to - 1).Progress, true}, false, true, true},
+		"pg_receivewal, known":      {[]string{"s1"}, First{written(to + 1).Progress, true}, false, true, false},
 		"it says nothing":           {[]string{"s1"}, First{}, false, true, true},
 		"applies, does not flush":   {nil, First{Progress: lsn.Progress{Write: to, Apply: to}}, true, true, true},
 		"the write alone is beyond": {nil, First{Progress: lsn.Progress{Write: to, Flush: from, Apply: from}}, true, true, true},

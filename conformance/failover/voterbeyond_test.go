@@ -102,6 +102,40 @@ func TestVoterBeyondAcceptedLoss(t *testing.T) {
 	}
 }
 
+// A standby that is made anew, by pg_basebackup through the proxy, while the primary is still at positions that it had
+// lost once can't be told from an old one: it waits for the operator's word, and keeps it over a restart.
+func TestMadeAnewAmidTheLoss(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(p *pgtest.Server) {
+		for range 4 {
+			p.Exec(t, "SELECT pg_switch_wal()")
+			p.Exec(t, "INSERT INTO t VALUES (3)")
+		}
+	}, pgtest.ProxyOptions{Config: scene.RuleFile("ANY 1 (s1)")})
+	c.revert(t)
+	c.Primary.Start(t)
+	c.refused(t)
+	c.s1.Stop(t, pgtest.Fast)
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	c.Proxy.Restart(t)
+	anew := c.In.Standby(t, pgtest.StandbyOptions{
+		From: c.Primary, BaseBackup: c.Proxy.Conninfo(), PrimaryConninfo: c.Proxy.Conninfo("application_name=s1"),
+	}, pgtest.Name("s1"), pgtest.Settings("wal_retrieve_retry_interval = 200ms"))
+	waitRefused(t, anew, 1)
+	if at := c.Primary.CurrentLSN(t); at >= c.lost {
+		t.Fatalf("the primary is at %s already, it had lost WAL up to %s", at, c.lost)
+	}
+	c.Proxy.Program(t, "made-anew", "s1", "--data-dir", c.Proxy.DataDir)
+	for range 2 {
+		scene.WaitSatisfiable(t, c.Proxy)
+		c.Primary.Exec(t, "INSERT INTO t VALUES (4)")
+		pgtest.WaitCaughtUp(t, c.Primary, anew)
+		c.Proxy.Restart(t)
+	}
+	pgtest.EqualData(t, c.Primary, anew)
+}
+
 // standing is why a voter counts or does not.
 func standing(st admin.Status, name string) string {
 	for _, v := range st.Quorum.Voters {
