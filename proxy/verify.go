@@ -157,12 +157,13 @@ func (s *Server) wrongPassword(ctx context.Context, user string, found roles.Fou
 	if !found.Asked {
 		s.o.Roles.Doubt(user)
 	}
+	unasked := !found.Certain && why != "" // nobody could say what the proof has to be, so it may be right
 	found = s.o.Roles.Find(ctx, user)
 	cause := errGuess
 	if why != "" {
 		cause = fmt.Errorf("%w: %s", errGuess, why)
 	}
-	if !found.Certain {
+	if unasked || !found.Certain {
 		return pgerror.Fatal(pgerror.CannotConnectNow, "cannot connect to the primary").
 			WithDetail("The password could not be verified without it.").WithCause(cause)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/descriptors"
@@ -61,7 +63,7 @@ func knownOf(receiver *walreceiver.Receiver, verifier *roles.Keeper) func() (par
 
 // askPrimary runs one query in a session of its own.
 func askPrimary(up *upstream.Config) physical.AskPrimary {
-	return func(ctx context.Context, query string) ([]string, error) {
+	ask := func(ctx context.Context, query string) ([]string, error) {
 		s, err := up.Connect(ctx, map[string]string{"application_name": "replproxy settings"})
 		if err != nil {
 			return nil, fmt.Errorf("connect to the primary: %w", err)
@@ -76,6 +78,10 @@ func askPrimary(up *upstream.Config) physical.AskPrimary {
 			values = append(values, string(v))
 		}
 		return values, nil
+	}
+	return func(ctx context.Context, query string) ([]string, error) {
+		return upstream.Beside(ctx, func(ctx context.Context, _ bool) ([]string, error) { return ask(ctx, query) },
+			func(err error) bool { return errors.As(err, new(*pgerror.Error)) }, func([]string) {})
 	}
 }
 

@@ -21,8 +21,8 @@
 //     is; of those a bounded number, in memory only.
 //  3. The query gets the role's name as a bound parameter, on a connection whose settings are ours
 //     (search_path above all), not a client's.
-//  4. One connection, closed when no question waits, one question at a time, each bounded in time. After a
-//     failure nobody waits for the next try.
+//  4. One connection, closed when no question waits, one question at a time, each bounded in time; a second one beside
+//     it while the first says nothing. After a failure nobody waits for the next try.
 //  5. A file that is damaged, or that others may read, is not used: the cache is then empty, and that is said.
 //  6. No secret is in an error, a log line or a status.
 //

@@ -187,26 +187,63 @@ func (a *asker) astray() bool {
 	return known && (now.Host != a.conn.Endpoint.Host || now.Port != a.conn.Endpoint.Port)
 }
 
-func (a *asker) ask(ctx context.Context, name string) (r Role, known bool, err error) {
+// heard is what came of a question: a Role and its connection, or an error that is about the name.
+type heard struct {
+	conn   *upstream.Session
+	opened time.Time
+	role   Role
+	known  bool
+	err    error
+}
+
+// ask asks over the connection that there is, or a new one. When that says nothing for a second another new one is asked
+// beside it.
+func (a *asker) ask(ctx context.Context, name string) (Role, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if a.conn == nil {
-		if a.conn, err = a.k.o.Upstream.Connect(ctx, params()); err != nil {
-			return r, false, err
+	had := heard{conn: a.conn, opened: a.opened}
+	a.conn = nil
+	got, err := upstream.Beside(ctx, func(ctx context.Context, again bool) (heard, error) {
+		if again {
+			return a.put(ctx, heard{}, name)
 		}
-		a.opened = time.Now()
-	}
-	r, known, err = ask(ctx, a.conn, a.k.o.Query, name)
+		return a.put(ctx, had, name)
+	}, stopping, func(h heard) { _ = h.conn.Close() })
 	if err != nil {
-		// An ERROR is about this name: a client that finds one that the query stumbles over must not make the
-		// others wait.
-		var refusal *pgerror.Error
-		if !errors.Is(err, errAnswer) && (!errors.As(err, &refusal) || refusal.IsFatal()) {
-			a.close()
-		}
-		err = fmt.Errorf("auth.query: %w", err)
+		return Role{}, false, err
 	}
-	return r, known, err
+	a.conn, a.opened = got.conn, got.opened
+	return got.role, got.known, got.err
+}
+
+// stopping reports whether a primary said that it stops or starts: none of its connections will answer.
+func stopping(err error) bool {
+	var refusal *pgerror.Error
+	return errors.As(err, &refusal) && upstream.Down(err)
+}
+
+// put asks over h's connection, or a new one, which is closed when it is of no use any more.
+func (a *asker) put(ctx context.Context, h heard, name string) (_ heard, err error) {
+	if h.conn == nil {
+		if h.conn, err = a.k.o.Upstream.Connect(ctx, params()); err != nil {
+			return h, err
+		}
+		h.opened = time.Now()
+	}
+	h.role, h.known, err = ask(ctx, h.conn, a.k.o.Query, name)
+	if err == nil {
+		return h, nil
+	}
+	// An ERROR is about this name: a client that finds one that the query stumbles over must not make the others wait.
+	var refusal *pgerror.Error
+	about := errors.Is(err, errAnswer) || errors.As(err, &refusal) && !refusal.IsFatal()
+	err = fmt.Errorf("auth.query: %w", err)
+	if about {
+		h.err = err
+		return h, nil
+	}
+	_ = h.conn.Close()
+	return h, err
 }
 
 // rest closes the connection unless another question waits: none of ours waits idle at the primary (ruling R38).
