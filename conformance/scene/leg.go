@@ -92,6 +92,13 @@ func (g *Leg) Set(w Weather) {
 	g.changeLocked()
 }
 
+// For sets a weather, waits for so long and clears it.
+func (g *Leg) For(d time.Duration, w Weather) {
+	g.Set(w)
+	time.Sleep(d)
+	g.Set(Weather{})
+}
+
 // Forget makes the connections that have been idle for so long dead, as a NAT does: nobody is told, and new ones are
 // made as ever. It returns how many.
 func (g *Leg) Forget(idle time.Duration) int {

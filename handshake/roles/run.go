@@ -196,8 +196,8 @@ type heard struct {
 	err    error
 }
 
-// ask asks over the connection that there is, or a new one. When that says nothing for a second another new one is asked
-// beside it.
+// ask asks over the connection that there is, or a new one. When that says nothing for a second another new one is
+// asked beside it.
 func (a *asker) ask(ctx context.Context, name string) (Role, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

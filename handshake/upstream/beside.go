@@ -10,9 +10,9 @@ import (
 // and that of a primary that is slow is still waited for.
 const Patience = time.Second
 
-// Beside runs ask, and once more with again set when nothing has come of it after [Patience]. What answers first counts;
-// an error that is not final leaves the other one the time that ctx has. The one that loses is cancelled and waited
-// for, and drop gets what it brought all the same.
+// Beside runs ask, and once more with again set when nothing has come of it after [Patience]. What answers first
+// counts; an error that is not final leaves the other one the time that ctx has. The one that loses is cancelled and
+// waited for, and drop gets what it brought all the same.
 func Beside[T any](ctx context.Context, ask func(ctx context.Context, again bool) (T, error), final func(error) bool,
 	drop func(T),
 ) (T, error) {
