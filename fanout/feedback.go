@@ -15,13 +15,17 @@ import (
 // is taken over at once all the same, since the primary may remove rows at any moment.
 const mergePause = 100 * time.Millisecond
 
-// feedback holds the merged hot standby feedback for one consumer, the walreceiver.
+// feedback holds the merged hot standby feedback for the walreceiver, and the part of it that slots bear for who keeps
+// the proxy's own slot on the primary.
 type feedback struct {
 	changed chan struct{} // one slot
+	horizon chan struct{} // one slot: what slots bear has changed
 	later   chan struct{} // one slot: something is to be merged after the pause
 
 	mu       afterlock.Mutex
 	merged   merged
+	slots    Feedback // what slots bear
+	early    Feedback // before settled: the oldest of slots since the start, or since another primary came
 	mergedAt time.Time
 	merges   uint64 // how often that was, since the start
 	stale    bool   // something has been said since
@@ -30,13 +34,13 @@ type feedback struct {
 }
 
 func newFeedback() *feedback {
-	return &feedback{changed: make(chan struct{}, 1), later: make(chan struct{}, 1)}
+	return &feedback{changed: make(chan struct{}, 1), horizon: make(chan struct{}, 1), later: make(chan struct{}, 1)}
 }
 
 // Feedback is what the standbys together need, to be sent upstream: the oldest xmin and the oldest
 // catalog_xmin of all attached standbys and of all slots, also those of absent standbys. Zero means
-// that nobody needs anything. false: send nothing, since after a start not everybody had the time to
-// come back (R20).
+// that nobody needs anything. false: not everybody had the time to come back since the start, so it is what slots
+// bear, which are durable, and nothing that the primary holds is to be raised to it (R20, R44).
 func (h *Hub) Feedback() (Feedback, bool) {
 	f := h.feedback
 	f.mu.Lock()
@@ -44,8 +48,26 @@ func (h *Hub) Feedback() (Feedback, bool) {
 	if f.stale && time.Since(f.mergedAt) >= mergePause {
 		h.mergeLocked()
 	}
-	return f.merged.Feedback, f.settled
+	if !f.settled {
+		return f.early, false
+	}
+	return f.merged.Feedback, true
 }
+
+// Horizon is the part of Feedback that slots bear, and that a slot on the primary is to bear beyond our end (R44). The
+// flag is Feedback's.
+func (h *Hub) Horizon() (Feedback, bool) {
+	f := h.feedback
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.settled {
+		return f.early, false
+	}
+	return f.slots, true
+}
+
+// HorizonChanged has a token after Horizon changed. One slot, for one consumer.
+func (h *Hub) HorizonChanged() <-chan struct{} { return h.feedback.horizon }
 
 // FeedbackChanged has a token after Feedback changed. One slot, for one consumer.
 func (h *Hub) FeedbackChanged() <-chan struct{} { return h.feedback.changed }
@@ -82,6 +104,15 @@ func (f *feedback) settle() {
 	defer f.mu.Unlock()
 	f.settled = true
 	f.nudge()
+	token(f.horizon)
+}
+
+// forgetEarly is for another primary, which has been told nothing yet (R41).
+func (f *feedback) forgetEarly() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.early = f.slots
+	token(f.horizon)
 }
 
 func (f *feedback) nudge() { token(f.changed) }
@@ -153,15 +184,11 @@ func (h *Hub) mergeLocked() {
 	f := h.feedback
 	f.stale, f.mergedAt = false, time.Now()
 	f.merges++
-	values := h.feedbackValues()
-	next := copyboth.FullXID(0)
-	if h.o.NextXID != nil {
-		if x, known := h.o.NextXID(); known {
-			next = x
-		}
-	}
+	values, slots, insane := h.feedbackValues()
+	next := h.nextXID()
 	maxAge := h.tuning.Load().FeedbackMaxAge
-	now := merge(values, next, copyboth.FullXID(maxAge))
+	now := merge(append(values, slots...), next, copyboth.FullXID(maxAge))
+	now.insane = append(now.insane, insane...)
 	for _, name := range fresh(now.insane, f.merged.insane) {
 		f.leftOut++
 		f.mu.After(func() {
@@ -180,6 +207,37 @@ func (h *Hub) mergeLocked() {
 	if changed {
 		f.nudge()
 	}
+	borne := merge(slots, next, copyboth.FullXID(maxAge)).Feedback
+	if borne != f.slots || f.merges == 1 {
+		token(f.horizon)
+	}
+	f.slots = borne
+	f.early = Feedback{Xmin: olderOf(f.early.Xmin, borne.Xmin), CatalogXmin: olderOf(f.early.CatalogXmin, borne.CatalogXmin)}
+}
+
+// olderOf is the older of two, where 0 is none.
+func olderOf(a, b copyboth.FullXID) copyboth.FullXID {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// nextXID is the primary's next transaction; 0: not known.
+func (h *Hub) nextXID() copyboth.FullXID {
+	if h.o.NextXID != nil {
+		if x, known := h.o.NextXID(); known {
+			return x
+		}
+	}
+	return 0
+}
+
+// saneFeedback reports whether a primary would take what a standby says: it ignores both values when one of them is
+// off, and goes on with those before (R20).
+func (h *Hub) saneFeedback(f Feedback) bool {
+	next := h.nextXID()
+	return sane(f.Xmin, next) && sane(f.CatalogXmin, next)
 }
 
 // fresh is what is in now and was not before.
@@ -198,21 +256,24 @@ type demand struct {
 	Feedback
 }
 
-// feedbackValues are those of standbys without slot and of all slots, used or not: the slot of an
-// attached standby holds what it reported.
-func (h *Hub) feedbackValues() []demand {
-	var values []demand
+// feedbackValues are those of standbys without slot, apart from those of all slots, used or not: the slot of an
+// attached standby holds what it reported. Standbys whose last value was insane are named.
+func (h *Hub) feedbackValues() (slotless, slots []demand, insane []string) {
 	for _, s := range h.registry.sessions() {
+		st := s.sender.Status()
 		if s.slot == "" {
-			values = append(values, demand{s.who.ApplicationName, s.sender.Status().Feedback})
+			slotless = append(slotless, demand{s.who.ApplicationName, st.Feedback})
+		}
+		if st.Insane {
+			insane = append(insane, s.who.ApplicationName)
 		}
 	}
 	for _, s := range h.o.Slots.List() {
 		if s.Lost == slot.NotLost {
-			values = append(values, demand{s.Name, Feedback{Xmin: s.Xmin, CatalogXmin: s.CatalogXmin}})
+			slots = append(slots, demand{s.Name, Feedback{Xmin: s.Xmin, CatalogXmin: s.CatalogXmin}})
 		}
 	}
-	return values
+	return slotless, slots, insane
 }
 
 // maxXIDAge is how old an xmin can be: 32-bit transaction IDs compare within half of their circle.
@@ -275,7 +336,7 @@ type UpstreamFeedback struct{ h *Hub }
 // UpstreamFeedback is [Hub.Feedback] and [Hub.FeedbackChanged] for the walreceiver.
 func (h *Hub) UpstreamFeedback() UpstreamFeedback { return UpstreamFeedback{h} }
 
-// Merged is the message to send, SentAt apart; false: send nothing, not even zeros, until Changed.
+// Merged is the message to send, SentAt apart; false: nothing that the primary holds is to be raised to it.
 func (u UpstreamFeedback) Merged() (copyboth.HotStandbyFeedback, bool) {
 	f, settled := u.h.Feedback()
 	return copyboth.HotStandbyFeedback{Xmin: f.Xmin, CatalogXmin: f.CatalogXmin}, settled

@@ -38,6 +38,7 @@ func (h *Hub) switched(timeline lsn.TimelineID) {
 	h.left.mu.Unlock()
 	h.o.Slots.Switched()
 	h.mergeFeedback()
+	h.feedback.forgetEarly()
 	h.lookForPromoted(timeline, false)
 }
 

@@ -99,7 +99,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	o := walsender.Options{
 		Conn: c, Session: who, Store: store, Plan: plan, SegSize: seg,
-		Sink: session, DrainTimeout: h.o.DrainTimeout,
+		Sink: session, Sane: h.saneFeedback, DrainTimeout: h.o.DrainTimeout,
 	}
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)

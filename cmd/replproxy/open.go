@@ -103,7 +103,14 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Upstream: p.upstream, Slot: c.SlotName(), Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
 		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
-		Forsaken: func() bool { return p.node.Withdrawn() && p.store.Paused() },
+		Horizon: func() (realslot.Horizon, bool) {
+			h, settled := p.hub.Horizon()
+			return realslot.Horizon(h), settled
+		},
+		HorizonChanged: func() <-chan struct{} { return p.hub.HorizonChanged() },
+		Elsewhere:      func() bool { member, _ := p.receiver.Streams(); return member != "" },
+		Borne:          func() { p.receiver.FeedbackDue() },
+		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
 	})
 	p.keeper = realslot.New(realslot.Options{
 		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Slots: p.slots,
@@ -115,7 +122,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 				p.receiver.SlotLost()
 			}
 		},
-		Apart: func() bool { return p.own.Status().Held },
+		Apart: func() bool { return p.own.Status().Held && !p.own.Bearing() },
 		Settings: func(changed map[string]string) {
 			p.receiver.Changed(changed)
 			if d, ok := p.receiver.Status().SenderTimeout(); ok {

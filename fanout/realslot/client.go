@@ -164,10 +164,21 @@ func do(ctx context.Context, c Connector, s *upstream.Session, a action, target 
 	return err
 }
 
-// withdraw streams from the slot at start for a moment, as its standby would, and reports target and no
-// xmin: SQL can't take an xmin from a slot (facts F5), nor give it its first position or an older one.
-// c must have asked IDENTIFY_SYSTEM, as [verified] does: 14 wants that first.
+// withdraw reports target and no xmin: SQL can't take an xmin from a slot (facts F5), nor give it its first position or
+// an older one.
 func withdraw(ctx context.Context, c Connector, name string, start, target lsn.LSN) error {
+	return moment(ctx, c, name, start, position(target), copyboth.HotStandbyFeedback{}.Append(nil))
+}
+
+// position is a report that moves a slot to target.
+func position(target lsn.LSN) []byte {
+	p := lsn.Progress{Write: target, Flush: target, Apply: target}
+	return copyboth.StatusUpdate{Progress: p}.Append(nil)
+}
+
+// moment streams from the slot at start for a moment, as its standby would, and says messages. The slot is free again
+// when it returns without an error. c must have asked IDENTIFY_SYSTEM, as [verified] does: 14 wants that first.
+func moment(ctx context.Context, c Connector, name string, start lsn.LSN, messages ...[]byte) error {
 	s, err := c.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
 	if err != nil {
 		return err
@@ -176,10 +187,11 @@ func withdraw(ctx context.Context, c Connector, name string, start, target lsn.L
 	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), start)
 	// All at once: the walsender reads this before it has sent any WAL, in state catchup, so it is no
 	// synchronous standby for a moment, not even where synchronous_standby_names is '*'.
-	p := lsn.Progress{Write: target, Flush: target, Apply: target}
-	m := wire.AppendFrame(nil, 'd', copyboth.StatusUpdate{Progress: p}.Append(nil))
-	m = wire.AppendFrame(m, 'd', copyboth.HotStandbyFeedback{}.Append(nil))
-	copying, _, err := s.StartCopy(ctx, command, wire.AppendFrame(m, 'c', nil)...)
+	var ahead []byte
+	for _, m := range messages {
+		ahead = wire.AppendFrame(ahead, 'd', m)
+	}
+	copying, _, err := s.StartCopy(ctx, command, wire.AppendFrame(ahead, 'c', nil)...)
 	if err != nil || !copying {
 		return err
 	}

@@ -61,7 +61,7 @@ type action struct {
 // situation is all that decides.
 type situation struct {
 	own     string // the proxy's own slot on the primary, "" for none
-	apart   bool   // the own slot is held by SQL and bears no xmin
+	apart   bool   // the own slot is held by SQL and does not bear what slots need
 	policy  Policy
 	mirror  Mirror
 	settled bool    // feedback is sent
@@ -206,8 +206,11 @@ type ownSlot struct {
 	Real
 	exists    bool
 	temporary bool    // somebody's session made one of our name: it can't be dropped, and goes with that session
-	bearsXmin bool    // from a stream that used it
+	horizon   Horizon // that it bears
 	end       lsn.LSN // of the server's WAL
+
+	others     []Horizon // of the other physical slots there
+	walsenders int       // that are free there
 }
 
 // target is where the slot is to be: where the store is durable. Forsaken, it holds back nothing of what there is.
@@ -223,10 +226,9 @@ func (s ownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != ls
 // ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
 func (s ownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
 
-// decide is what the own slot needs: to be made anew, to be put where the store is or back to there, an xmin
-// withdrawn once the stream bears the feedback, to follow target, or to be touched. create stands for making it
-// anew, foreign for one that is somebody else's.
-func (s ownSlot) decide(target lsn.LSN, fed bool) verb {
+// decide is what the own slot needs: to be made anew, to be put where the store is or back to there, to follow target,
+// or to be touched. create stands for making it anew, foreign for one that is somebody else's.
+func (s ownSlot) decide(target lsn.LSN) verb {
 	switch {
 	case !s.ours():
 		return foreign
@@ -238,8 +240,6 @@ func (s ownSlot) decide(target lsn.LSN, fed bool) verb {
 		return place // somebody made it, or it was made where the primary's last checkpoint is
 	case s.Restart == lsn.Invalid:
 		return create
-	case s.bearsXmin && fed:
-		return clear
 	}
 	return advance // if only to show that somebody uses it
 }

@@ -60,7 +60,7 @@ func TestRealOtherServersAreLeftAlone(t *testing.T) {
 				" FROM pg_replication_slots")
 		}
 		advance := func() error {
-			if w, ok := own.where(); ok {
+			if w, held, _ := own.where(); held {
 				return own.round(t.Context(), w)
 			}
 			return nil

@@ -43,7 +43,7 @@ type Options struct {
 	Store   func() (oldest, flushed lsn.LSN)
 	Settled func() bool // feedback is sent upstream
 	OwnLost func()      // told while the primary shows the own slot as lost; nil: nobody is
-	Apart   func() bool // the own slot bears no feedback, see [Own]; nil: it does
+	Apart   func() bool // the own slot does not bear what slots need, see [Own]; nil: it does
 	// Settings is told those of the primary that a reload may have changed, as SHOW has them; nil: nobody is.
 	Settings func(map[string]string)
 	Logger   *slog.Logger

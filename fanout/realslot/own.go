@@ -2,13 +2,13 @@ package realslot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -39,9 +39,17 @@ type OwnOptions struct {
 	// Following is asked before the slot is moved to Flushed: while another server is followed, or none
 	// yet, it stays where it is.
 	Following Following
-	// Fed reports whether the present stream has said the standbys' feedback: from then on what the slot
-	// bears of it from earlier is withdrawn.
+	// Fed reports whether the present stream has said the standbys' feedback: until then what the slot bears of it from
+	// earlier stays.
 	Fed func() bool
+	// Horizon is what standbys' slots need of the primary, which the slot bears beyond our end (ruling R44); false: it is
+	// not to be raised to it yet. HorizonChanged gets a token when it may have changed. nil: none.
+	Horizon        func() (Horizon, bool)
+	HorizonChanged func() <-chan struct{}
+	// Elsewhere reports whether another member of the cluster streams from the primary, and bears it. nil: never.
+	Elsewhere func() bool
+	// Borne is told when what [Own.CatalogXmin] says has changed. It must not block. nil: nobody.
+	Borne func()
 	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
 	// withdrawn its vote (ruling R40). nil: never.
 	Forsaken func() bool
@@ -51,7 +59,13 @@ type OwnOptions struct {
 // Own holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
 // called from any goroutine.
 type Own struct {
-	o OwnOptions
+	o       OwnOptions
+	turn    chan struct{} // one slot: whoever uses the slot there holds it
+	catalog atomic.Uint64 // see CatalogXmin
+
+	// Owned by Run.
+	bearing bearing
+	last    ownSlot // as seen last
 
 	mu     sync.Mutex
 	at     upstream.Endpoint
@@ -71,10 +85,27 @@ type OwnStatus struct {
 	Recreated int64   // how often it was made anew because the primary had invalidated it
 	Drops     Drops   // by somebody else
 	Err       string  // why the last look or advance failed
+	Horizon   Horizon // that it bears
+	TellErr   string  // why it could not be told what it is to bear
 }
 
 // NewOwn makes an Own that holds nothing.
-func NewOwn(o OwnOptions) *Own { return &Own{o: o} }
+func NewOwn(o OwnOptions) *Own {
+	own := &Own{o: o, turn: make(chan struct{}, 1)}
+	own.turn <- struct{}{}
+	return own
+}
+
+// take waits for the use of the slot; give ends it. A walsender of a moment and an advance by SQL at once would be
+// refused (55006).
+func (o *Own) take(ctx context.Context) (give func(), err error) {
+	select {
+	case <-o.turn:
+		return func() { o.turn <- struct{}{} }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
 
 // Status is the present state.
 func (o *Own) Status() OwnStatus {
@@ -88,6 +119,11 @@ func (o *Own) Status() OwnStatus {
 // Hold makes sure that the slot exists on the server at e, reserves WAL and can be advanced by SQL, and
 // tells from where; from then on [Own.Run] advances it. It waits for the server until ctx ends.
 func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
+	give, err := o.take(ctx)
+	if err != nil {
+		return lsn.Invalid, err
+	}
+	defer give()
 	s, err := o.connect(ctx, e)
 	if err != nil {
 		return lsn.Invalid, err
@@ -117,32 +153,42 @@ func (o *Own) Release() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = false
+	o.catalog.Store(0)
 }
 
-// Run advances the slot while it is held, until ctx ends.
+// Run advances the slot while it is held, and has it bear the horizon, until ctx ends.
 func (o *Own) Run(ctx context.Context) error {
 	tick := time.NewTicker(ownTick)
 	defer tick.Stop()
 	var d ownDue
+	var horizon <-chan struct{}
+	if o.o.HorizonChanged != nil {
+		horizon = o.o.HorizonChanged()
+	}
+	ours := false // d.of is where the slot was held when the server was followed last
 	for {
 		select {
 		case <-ctx.Done():
+			if ours {
+				o.lastWords(context.WithoutCancel(ctx), d.of)
+			}
 			return nil
+		case <-horizon:
 		case <-tick.C:
 		}
-		w, ok := o.where()
-		if now := time.Now(); ok && d.due(now, w, o.o.Flushed()) {
+		w, held, err := o.where()
+		if err == nil {
+			ours = held
+		}
+		if !held {
+			continue
+		}
+		if now := time.Now(); d.due(now, w, o.o.Flushed(), o.tellNow(now)) {
 			err := o.round(ctx, w)
 			d.asked(now, w, o.o.Flushed(), err)
 			o.complain(ctx, err)
 		}
 	}
-}
-
-// where is the server on which the slot is held; false: none, or the stream is about to begin, or to end.
-func (o *Own) where() (server, bool) {
-	w, err := o.o.Following.now()
-	return w, err == nil && o.holds(w.at)
 }
 
 // ownDue tells when the own slot is to be looked at. The zero value says at once. It is pure.
@@ -152,24 +198,35 @@ type ownDue struct {
 	flushed    lsn.LSN
 }
 
-func (d *ownDue) due(now time.Time, w server, flushed lsn.LSN) bool {
+func (d *ownDue) due(now time.Time, w server, flushed lsn.LSN, tell bool) bool {
 	switch {
 	case w != d.of:
 		return true
 	case now.Before(d.rest):
 		return false
 	}
-	return now.Sub(d.last) >= ownInterval || flushed >= d.flushed+ownBytes
+	return now.Sub(d.last) >= ownInterval || flushed >= d.flushed+ownBytes || tell
 }
 
 func (d *ownDue) asked(now time.Time, w server, flushed lsn.LSN, err error) {
 	d.last, d.of, d.flushed, d.rest = now, w, flushed, restUntil(now, err)
+	if errors.Is(err, errTell) {
+		d.rest = now.Add(ownInterval)
+	}
 }
+
+// errTell: the slot could not be told what it is to bear. It holds back WAL all the same.
+var errTell = errors.New("what standbys' slots need of the primary is not borne by the slot there")
 
 // round looks once, and does what is to be done, over a session that ends with it (ruling R38).
 func (o *Own) round(ctx context.Context, w server) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	give, err := o.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer give()
 	s, err := o.connect(ctx, w.at)
 	if err != nil {
 		return err
@@ -186,32 +243,47 @@ func (o *Own) round(ctx context.Context, w server) error {
 	if !o.holds(w.at) || !o.o.Following.still(w) {
 		return nil // or target is of another timeline
 	}
-	switch a := own.decide(target, o.o.Fed()); a {
-	case none:
-		return nil
-	case foreign:
-		return errNotOurs(o.o.Slot, own)
-	case create:
-		_, err = o.recreate(ctx, s, own)
-		return err
-	case place:
-		if err := withdraw(ctx, verified{o.o.Upstream, w}, o.o.Slot, target, target); err != nil {
-			return fmt.Errorf("put the slot where the store ends, %s, as the primary must keep WAL from there: %w",
-				target, err)
-		}
-		_, err = o.look(ctx, s)
-		return err
-	default:
-		err = do(ctx, verified{o.o.Upstream, w}, s, action{a, o.o.Slot}, max(target, own.Restart))
-		if err != nil {
-			return err
-		}
-		if a == clear {
-			o.o.Logger.Info("the slot's xmin is withdrawn: feedback is borne by the stream alone", "slot", o.o.Slot)
-		}
-		_, err = o.look(ctx, s) // the status is what came of it
+	if own, err = o.move(ctx, w, s, own, target); err != nil {
 		return err
 	}
+	o.last = own
+	told, err := o.tell(ctx, verified{o.o.Upstream, w}, own, false)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errTell, err)
+	}
+	if told {
+		o.last, err = o.look(ctx, s)
+	}
+	return err
+}
+
+// move puts the slot where it belongs, and tells what it is then.
+func (o *Own) move(ctx context.Context, w server, s *upstream.Session, own ownSlot, target lsn.LSN) (ownSlot, error) {
+	switch a := own.decide(target); a {
+	case none:
+		return own, nil
+	case foreign:
+		return own, errNotOurs(o.o.Slot, own)
+	case create:
+		return o.recreate(ctx, s, own)
+	case place:
+		if err := moment(ctx, verified{o.o.Upstream, w}, o.o.Slot, target, position(target)); err != nil {
+			return own, fmt.Errorf("put the slot where the store ends, %s, as the primary must keep WAL from there: %w",
+				target, err)
+		}
+	default:
+		if err := do(ctx, nil, s, action{a, o.o.Slot}, max(target, own.Restart)); err != nil {
+			return own, err
+		}
+	}
+	return o.look(ctx, s) // the status is what came of it
+}
+
+// where is the server that is followed, and whether the slot is held there. An error: the stream is about to begin, or
+// to end.
+func (o *Own) where() (w server, held bool, err error) {
+	w, err = o.o.Following.now()
+	return w, err == nil && o.holds(w.at), err
 }
 
 func (o *Own) holds(at upstream.Endpoint) bool {
@@ -234,106 +306,30 @@ func (o *Own) connect(ctx context.Context, e upstream.Endpoint) (*upstream.Sessi
 	return sql(ctx, pinned{o.o.Upstream, e})
 }
 
-// look asks for the slot, and publishes what it hears.
-func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
-	const end = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() " +
-		"ELSE pg_catalog.pg_current_wal_lsn() END"
-	res, err := s.Query(ctx, "SELECT active_pid, restart_lsn, xmin, catalog_xmin, wal_status, safe_wal_size, "+
-		"pg_catalog.pg_wal_lsn_diff("+end+", restart_lsn)::bigint, slot_type, temporary "+
-		"FROM pg_catalog.pg_replication_slots WHERE slot_name = "+grammar.QuoteLiteral(o.o.Slot))
-	if err != nil {
-		return ownSlot{}, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
-	}
-	if len(res) != 1 || len(res[0].Rows) == 0 {
-		return ownSlot{}, nil
-	}
-	row := res[0].Rows[0]
-	own := ownSlot{exists: true, temporary: string(row[8]) == "t", Real: Real{
-		Name: o.o.Slot, ActivePID: int32(number(row[0], 32)), Lost: string(row[4]) == "lost",
-		Logical: string(row[7]) == "logical",
-	}}
-	own.bearsXmin = row[2] != nil || row[3] != nil
-	if row[1] != nil {
-		if own.Restart, err = lsn.Parse(string(row[1])); err != nil {
-			return own, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
-		}
-	}
-	st := OwnStatus{Known: true, Restart: own.Restart, State: string(row[4])}
-	if safe, err := strconv.ParseInt(string(row[5]), 10, 64); err == nil {
-		st.Safe = &safe
-	}
-	st.HeldBytes, _ = strconv.ParseInt(string(row[6]), 10, 64) // NULL: nothing
-	st.HeldBytes = max(st.HeldBytes, 0)
-	own.end = own.Restart + lsn.LSN(st.HeldBytes)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	st.Recreated, st.Drops = o.status.Recreated, o.status.Drops
-	o.status = st
-	if own.ours() {
-		o.seen = s.Endpoint
-	}
-	return own, nil
-}
-
-// errNotOurs: somebody made a slot of our name that is none of ours, and so ours holds nothing.
-func errNotOurs(name string, s ownSlot) error {
-	kind := "logical"
-	if s.temporary {
-		kind = fmt.Sprintf("temporary (of PID %d)", s.ActivePID)
-	}
-	return fmt.Errorf("slot %q there is a %s one, which replproxy did not make: the primary keeps no WAL for this "+
-		"proxy until it is dropped, or upstream.slot names another one", name, kind)
-}
-
-// recreate makes the slot after the primary invalidated it, or somebody dropped it, or where it has not been yet.
-// It begins where PostgreSQL makes it, and the next round puts it where the store ends. What the store lacks must
-// still be on the primary, or the stream ends with its refusal.
-func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (ownSlot, error) {
-	if was.exists {
-		err := do(ctx, nil, s, action{drop, o.o.Slot}, 0)
-		if err != nil {
-			return was, fmt.Errorf("drop slot %q, which reserves no WAL: %w", o.o.Slot, err)
-		}
-	}
-	if err := do(ctx, nil, s, action{create, o.o.Slot}, 0); err != nil {
-		return ownSlot{}, fmt.Errorf("create slot %q: %w", o.o.Slot, err)
-	}
-	own, err := o.look(ctx, s)
-	if err != nil {
-		return own, err
-	}
-	o.mu.Lock()
-	dropped := !was.exists && o.seen.Host == s.Endpoint.Host && o.seen.Port == s.Endpoint.Port
-	say := dropped && o.status.Drops.add(time.Now())
-	if was.exists || dropped {
-		o.status.Recreated++
-	}
-	o.mu.Unlock()
-	flushed := o.o.Flushed()
-	at := []any{"slot", o.o.Slot, "restart_lsn", own.Restart, "flushed_lsn", flushed,
-		"wal_may_be_missing", own.Restart > flushed}
-	switch {
-	case was.exists:
-		o.o.Logger.Warn("the upstream slot reserved no WAL and was made anew", at...)
-	case !dropped:
-		o.o.Logger.Info("the upstream slot was made", at...)
-	case say:
-		o.o.Logger.Warn(DroppedBySomebody, at...)
-	}
-	return own, nil
-}
-
-// complain shows and logs an error once, until it is another one or gone.
+// complain shows and logs an error once, until it is another one or gone. A slot that can't be told what to bear is
+// another matter than one that can't be moved.
 func (o *Own) complain(ctx context.Context, err error) {
-	text := ""
+	text, tell := "", errors.Is(err, errTell)
 	if err != nil && ctx.Err() == nil {
 		text = pgerror.Describe(err)
 	}
+	moves, tells := text, ""
+	if tell {
+		moves, tells = "", text
+	}
 	o.mu.Lock()
 	said := o.status.Err
-	o.status.Err = text
+	if tell {
+		said = o.status.TellErr
+	}
+	o.status.Err, o.status.TellErr = moves, tells
 	o.mu.Unlock()
-	if text != "" && text != said {
+	switch {
+	case text == "" || text == said:
+	case tell:
+		o.o.Logger.Warn("the slot on the primary does not bear what standbys' slots need: that ends with the stream",
+			"slot", o.o.Slot, "err", text)
+	default:
 		o.o.Logger.Warn("cannot advance the slot on the primary, which keeps WAL for it", "slot", o.o.Slot, "err", text)
 	}
 }

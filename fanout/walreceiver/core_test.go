@@ -302,7 +302,7 @@ func TestFeedbackCore(t *testing.T) {
 	c := feedbackCore{interval: 10 * time.Second}
 	check := func(after time.Duration, merged fb, send bool) {
 		t.Helper()
-		out, got, _ := c.step(t0.Add(after), merged)
+		out, got, _ := c.step(t0.Add(after), merged, true, 0)
 		if got != send || got && out != merged {
 			t.Errorf("after %s: %v %+v", after, got, out)
 		}
@@ -321,9 +321,27 @@ func TestFeedbackCore(t *testing.T) {
 	check(99*sec, fb{}, false)
 
 	c = feedbackCore{interval: sec, slotless: true}
-	if out, _, _ := c.step(t0, fb{CatalogXmin: 7}); out.Xmin != 7 || out.CatalogXmin != 7 {
+	if out, _, _ := c.step(t0, fb{CatalogXmin: 7}, true, 0); out.Xmin != 7 || out.CatalogXmin != 7 {
 		t.Errorf("without a slot the horizon is one: %+v", out)
 	}
+	if out, send, _ := c.step(t0.Add(sec), fb{Xmin: 9, CatalogXmin: 7}, true, 7); !send || out != (fb{Xmin: 9}) {
+		t.Errorf("the own slot bears catalog_xmin: %+v", out)
+	}
+	if out, send, _ := c.step(t0.Add(sec), fb{Xmin: 9, CatalogXmin: 6}, true, 7); !send || out.Xmin != 6 {
+		t.Errorf("the own slot does not bear that much: %+v", out)
+	}
+
+	c = feedbackCore{interval: sec, borne: fb{Xmin: 50}}
+	early := func(after time.Duration, merged, want fb, sent bool) {
+		t.Helper()
+		if out, send, _ := c.step(t0.Add(after), merged, false, 0); send != sent || send && out != want {
+			t.Errorf("not settled, after %s: %v %+v", after, send, out)
+		}
+	}
+	early(0, fb{Xmin: 90, CatalogXmin: 80}, fb{Xmin: 50, CatalogXmin: 80}, true) // the slot is not raised
+	early(sec/2, fb{Xmin: 40, CatalogXmin: 80}, fb{Xmin: 40, CatalogXmin: 80}, true)
+	c.borne = fb{}
+	early(2*sec, fb{}, fb{}, false) // nobody has said yet that nothing is needed
 }
 
 func TestPlainFeedbackBeginsWithSomething(t *testing.T) {

@@ -174,7 +174,8 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 			uneasy: r.uneasy(),
 			floor:  floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
-		hs: feedbackCore{interval: r.o.StatusInterval, slotless: r.slotless()},
+		hs:      feedbackCore{interval: r.o.StatusInterval, slotless: r.slotless(), borne: r.borne},
+		catalog: r.catalogBeside,
 	}
 }
 

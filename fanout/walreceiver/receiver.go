@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
@@ -33,17 +34,18 @@ type Receiver struct {
 	own      []byte     // history file of the server's timeline; nil: it has none
 	promise  *promise
 	mirrors  mirrorGate
-	lack     *LackError        // why a server was not followed at the present attempt
-	gone     lsn.LSN           // restorable is up to here what the upstream has removed; Invalid: it has all
-	slotLost bool              // START_REPLICATION said that the slot is invalidated
-	ruled    bool              // there was a rule when the connection began
-	apart    bool              // the slot is held by SQL, the stream does without it
-	foreign  bool              // somebody else's slot has its name, the stream does without it
-	slotAt   upstream.Endpoint // where the slot was last
-	saidDrop time.Time         // when the log said last that somebody dropped it
-	member   string            // the member of the cluster that is streamed from; "": a server
-	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
-	refusals map[string]string // what was logged of hosts that are refused
+	lack     *LackError                  // why a server was not followed at the present attempt
+	gone     lsn.LSN                     // restorable is up to here what the upstream has removed; Invalid: it has all
+	slotLost bool                        // START_REPLICATION said that the slot is invalidated
+	ruled    bool                        // there was a rule when the connection began
+	apart    bool                        // the slot is held by SQL, the stream does without it
+	foreign  bool                        // somebody else's slot has its name, the stream does without it
+	borne    copyboth.HotStandbyFeedback // what the stream's slot bore when the connection began; see bears
+	slotAt   upstream.Endpoint           // where the slot was last
+	saidDrop time.Time                   // when the log said last that somebody dropped it
+	member   string                      // the member of the cluster that is streamed from; "": a server
+	avoid    map[string]error            // hosts whose WAL was found to differ, until no other host is left
+	refusals map[string]string           // what was logged of hosts that are refused
 	lastLog  string
 	logged   time.Time
 
@@ -244,6 +246,7 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 		r.slotLost = false
 		state = r.judgeSlot(s, srv, state)
 		state = r.holdSlot(ctx, s, &srv, state)
+		r.borne = r.bears(ctx, s)
 		defer r.letSlotGo()
 	}
 	r.update(func(st *Status) { st.SlotState, st.SlotLSN, st.SlotApart = state, srv.slotRestart, r.apart })

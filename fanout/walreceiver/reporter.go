@@ -25,7 +25,8 @@ type reporter struct {
 	live     *live
 	core     core
 	hs       feedbackCore
-	moved    <-chan struct{} // written or flushed moved
+	catalog  func() copyboth.FullXID // what the own slot bears of catalog_xmin beside the stream
+	moved    <-chan struct{}         // written or flushed moved
 	promise  *promise
 	mirrors  *mirrorGate
 	ruled    bool    // there was a rule when the connection began
@@ -138,10 +139,7 @@ func (rp *reporter) settle(now, wake time.Time, received lsn.LSN) (time.Time, er
 // appendFeedback adds hot standby feedback to the buffer if it is due.
 func (rp *reporter) appendFeedback(now time.Time) (wake time.Time) {
 	merged, settled := rp.merged()
-	if !settled {
-		return wake
-	}
-	out, send, wake := rp.hs.step(now, merged)
+	out, send, wake := rp.hs.step(now, merged, settled, rp.catalog())
 	if send {
 		out.SentAt = copyboth.TimeOf(now)
 		rp.buf = out.Append(wire.AppendHeader(rp.buf, 'd', copyboth.HotStandbyFeedbackSize))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -100,6 +101,10 @@ type SlotKeeper interface {
 	// advances it from then on, until Release. It may make the slot anew.
 	Hold(ctx context.Context, e upstream.Endpoint) (restart lsn.LSN, err error)
 	Release()
+	// Bears asks the server at e what the slot holds back there of xmin and catalog_xmin.
+	Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error)
+	// CatalogXmin is what the slot bears of it while it is held, 0 for none. It is cheap.
+	CatalogXmin() copyboth.FullXID
 }
 
 // errRuleChanged: a rule was set or taken away, the slot changes hands.

@@ -259,7 +259,7 @@ func TestFeedbackIsSent(t *testing.T) {
 	if _, err := New(Options{Upstream: w.config, Name: "x", Store: m, Feedback: onlyChanged{}}); err == nil {
 		t.Error("feedback that cannot be asked was accepted")
 	}
-	fb := &fakeFeedback{changed: make(chan struct{}, 1), now: copyboth.HotStandbyFeedback{Xmin: 1<<32 | 700}}
+	fb := &fakeFeedback{changed: make(chan struct{}, 1)}
 	start(t, w, m, func(o *Options) { o.Feedback, o.StatusInterval = fb, 50*time.Millisecond })
 	c := <-w.copies
 	next := func() copyboth.HotStandbyFeedback {
@@ -276,7 +276,8 @@ func TestFeedbackIsSent(t *testing.T) {
 			}
 		}
 	}
-	c.report() // the interval passed, and yet nothing is said that is not settled
+	c.report() // the interval passed, and yet no zeros are said that are not settled
+	fb.set(copyboth.HotStandbyFeedback{Xmin: 1<<32 | 700})
 	fb.settle()
 	if h := next(); h.Xmin != 1<<32|700 {
 		t.Errorf("%+v", h)

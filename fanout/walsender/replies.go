@@ -210,15 +210,21 @@ func (s *Sender) judged(m copyboth.StatusUpdate) bool {
 // FirstNormalXID is the lowest transaction ID of an ordinary transaction; lower ones mean "none".
 const FirstNormalXID = 3
 
-// feedback books hot standby feedback; a slot keeps it beyond this session (facts F5).
+// feedback books hot standby feedback; a slot keeps it beyond this session (facts F5). What is insane leaves both
+// values as they were.
 func (s *Sender) feedback(m copyboth.HotStandbyFeedback, now time.Time) {
 	f := Feedback{Xmin: normalXID(m.Xmin), CatalogXmin: normalXID(m.CatalogXmin)}
+	insane := s.o.Sane != nil && !s.o.Sane(f)
 	s.mu.Lock()
 	s.heard(now)
 	s.core.heard(now)
+	s.insane = insane
+	if insane {
+		f = s.fb
+	}
 	s.fb = f
 	s.mu.Unlock()
-	if s.o.Slot != nil {
+	if s.o.Slot != nil && !insane {
 		s.o.Slot.SetXmin(f.Xmin, f.CatalogXmin)
 	}
 	if s.o.Sink != nil {

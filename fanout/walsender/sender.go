@@ -35,7 +35,10 @@ type Options struct {
 	Sink    Sink
 	// Judge is told the first status update, before any WAL is sent; an error refuses the standby. It may block. nil:
 	// the stream begins at once.
-	Judge        func(lsn.Progress) error
+	Judge func(lsn.Progress) error
+	// Sane judges what a standby says of its oldest needed transactions. What is not sane changes nothing, as on a
+	// primary. It must not block. nil: all is.
+	Sane         func(Feedback) bool
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
 }
 
@@ -53,7 +56,8 @@ type Sender struct {
 	// Guarded by mu, which is never held over I/O.
 	mu       sync.Mutex
 	core     *core
-	fb       Feedback
+	fb       Feedback // the last sane one
+	insane   bool     // what came last was not
 	bytes    uint64
 	fromDisk uint64
 	end      error          // why the stream must end: the standby, or ctx; the first reason stays

@@ -17,7 +17,8 @@ type Status struct {
 	LastReply                    time.Time     // zero: none yet
 	Bytes, FromDisk              uint64        // of WAL sent, and of these the ones read from files
 	AboveReceived, AboveSent     uint64        // status updates beyond what the proxy has, or has sent here
-	Feedback                     Feedback
+	Feedback                     Feedback      // the last sane one
+	Insane                       bool          // what the standby said of it last was not
 }
 
 // Status is the state of this moment.
@@ -30,7 +31,7 @@ func (s *Sender) Status() Status {
 		Progress: c.report.Progress, Top: max(c.top, c.sent),
 		WriteLag: c.lags[0].value(), FlushLag: c.lags[1].value(), ApplyLag: c.lags[2].value(),
 		Bytes: s.bytes, FromDisk: s.fromDisk,
-		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb,
+		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb, Insane: s.insane,
 	}
 	if c.reported {
 		st.LastReply = c.lastReply
