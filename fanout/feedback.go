@@ -212,7 +212,8 @@ func (h *Hub) mergeLocked() {
 		token(f.horizon)
 	}
 	f.slots = borne
-	f.early = Feedback{Xmin: olderOf(f.early.Xmin, borne.Xmin), CatalogXmin: olderOf(f.early.CatalogXmin, borne.CatalogXmin)}
+	f.early.Xmin = olderOf(f.early.Xmin, borne.Xmin)
+	f.early.CatalogXmin = olderOf(f.early.CatalogXmin, borne.CatalogXmin)
 }
 
 // olderOf is the older of two, where 0 is none.

@@ -26,6 +26,7 @@ func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.OwnStat
 	case r.SlotApart && own.Known:
 		u.SlotFollows = followsFlushed
 		u.SlotRestart, u.SlotHeld, u.SlotStatus, u.SlotSafe = own.Restart, own.HeldBytes, own.State, own.Safe
+		u.SlotXmin, u.SlotCatalog = uint64(own.Horizon.Xmin), uint64(own.Horizon.CatalogXmin)
 		sinceLook(u, r.UpstreamEnd)
 	case r.Ruled && !r.SlotApart:
 		u.SlotFollows, u.SlotRestart = followsReported, max(r.SlotLSN, r.Reported.Flush)

@@ -89,5 +89,9 @@ func ownSlotWarnings(r walreceiver.Status, own realslot.OwnStatus) (all []string
 	if own.Held && own.Err != "" {
 		all = append(all, fmt.Sprintf("slot %s on the primary cannot be advanced: %s", r.Slot, own.Err))
 	}
+	if own.Held && own.TellErr != "" {
+		all = append(all, fmt.Sprintf("what standbys' slots need of the primary ends with this proxy's stream: %s",
+			own.TellErr))
+	}
 	return all
 }

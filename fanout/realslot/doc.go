@@ -16,6 +16,7 @@
 //
 //	walreceiver ──► Own.Hold ──► START_REPLICATION without the slot
 //	                   └─ every five seconds: advance it to what the store has flushed, or make it anew
+//	                   └─ when it changes: have it bear what standbys' slots need (R44), by a walsender of a moment
 //
 // What holds always:
 //

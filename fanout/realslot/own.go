@@ -42,8 +42,8 @@ type OwnOptions struct {
 	// Fed reports whether the present stream has said the standbys' feedback: until then what the slot bears of it from
 	// earlier stays.
 	Fed func() bool
-	// Horizon is what standbys' slots need of the primary, which the slot bears beyond our end (ruling R44); false: it is
-	// not to be raised to it yet. HorizonChanged gets a token when it may have changed. nil: none.
+	// Horizon is what standbys' slots need of the primary, which the slot bears beyond our end (ruling R44); false: it
+	// is not to be raised to it yet. HorizonChanged gets a token when it may have changed. nil: none.
 	Horizon        func() (Horizon, bool)
 	HorizonChanged func() <-chan struct{}
 	// Elsewhere reports whether another member of the cluster streams from the primary, and bears it. nil: never.

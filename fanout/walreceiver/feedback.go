@@ -10,8 +10,8 @@ import (
 type feedbackCore struct {
 	interval time.Duration // at least this between two messages, unless protection would be lost
 	slotless bool          // without a slot the upstream holds one horizon only
-	// borne is what the stream's slot bore when the connection began: until the feedback is settled nothing is said that
-	// would raise it.
+	// borne is what the stream's slot bore when the connection began: until the feedback is settled nothing is said
+	// that would raise it.
 	borne copyboth.HotStandbyFeedback
 	begun bool
 	last  copyboth.HotStandbyFeedback
@@ -19,10 +19,10 @@ type feedbackCore struct {
 }
 
 // step looks at what all standbys need together. settled is false while the upstream may hold more than that for
-// standbys that have not come back. catalog is what our own slot bears of catalog_xmin beside a stream without a slot;
-// 0 is none. send means that out goes now; wake is when to look again (zero: no need to). Values that are older than the
-// last sent go at once, since the primary may remove rows at any moment; newer ones, and the withdrawal by zeros, at the
-// interval.
+// standbys that have not come back. catalog is what our own slot bears of catalog_xmin beside a stream without a
+// slot; 0 is none. send means that out goes now; wake is when to look again (zero: no need to). Values that are older
+// than the last sent go at once, since the primary may remove rows at any moment; newer ones, and the withdrawal by
+// zeros, at the interval.
 func (c *feedbackCore) step(now time.Time, merged copyboth.HotStandbyFeedback, settled bool, catalog copyboth.FullXID,
 ) (out copyboth.HotStandbyFeedback, send bool, wake time.Time) {
 	merged.SentAt = 0

@@ -48,7 +48,7 @@ type Quorum interface {
 // Feedback gives the merged hot standby feedback of all standbys. Changed is one-slot and gets a token
 // whenever it may have changed. Beside it there must be one of
 //
-//	Merged() (copyboth.HotStandbyFeedback, bool) // false: raise nothing yet that the upstream holds (rulings R20, R44)
+//	Merged() (copyboth.HotStandbyFeedback, bool) // false: raise nothing yet that the upstream holds (R20, R44)
 //	Merged() copyboth.HotStandbyFeedback         // zeros say nothing before there was something to say
 //
 // Zero values mean that nobody needs anything.

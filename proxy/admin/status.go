@@ -78,6 +78,8 @@ type Upstream struct {
 	SlotHeld      int64     `json:"slot_held_bytes,omitempty" doc:"how much WAL that is; an estimate if reported"`
 	SlotStatus    string    `json:"slot_wal_status,omitempty" doc:"wal_status on the primary; absent if not asked"`
 	SlotSafe      *int64    `json:"slot_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`
+	SlotXmin      uint64    `json:"slot_xmin,omitempty" doc:"xmin that it bears beside the stream, for standbys' slots"`
+	SlotCatalog   uint64    `json:"slot_catalog_xmin,omitempty" doc:"the same of catalog_xmin"`
 	SlotRecreated int64     `json:"slot_recreated_total" doc:"times it was made anew because it reserved nothing"`
 	SlotDrops     int64     `json:"slot_drops_total" doc:"times somebody else had dropped it, or a mirror of a slot"`
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
@@ -211,7 +213,7 @@ type Idle struct {
 
 // Feedback is hot_standby_feedback of all standbys together. Transactions are xid8.
 type Feedback struct {
-	Settled       bool     `json:"settled" doc:"it is sent to the primary: feedback.settle has passed"`
+	Settled       bool     `json:"settled" doc:"feedback.settle has passed: all count, not slots alone"`
 	Xmin          uint64   `json:"xmin,omitempty" doc:"oldest transaction that a standby or slot needs"`
 	XminOf        string   `json:"xmin_of,omitempty" doc:"the standby or slot that pins it"`
 	CatalogXmin   uint64   `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
