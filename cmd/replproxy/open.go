@@ -200,6 +200,12 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 			return console.Answer(query, &s)
 		},
 		ConnectWait: func() time.Duration { return p.settings.now().Upstream.ConnectWait },
+		PrimaryWait: func() time.Duration { // a member that follows another one is about to know it
+			if p.receiver.Finding() {
+				return p.settings.now().Upstream.ConnectWait
+			}
+			return 0
+		},
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,27 @@ func TestOnePuller(t *testing.T) {
 	for i := range all {
 		pgtest.WaitCaughtUp(t, primary, standbys[i])
 		pgtest.EqualData(t, primary, standbys[i])
+	}
+}
+
+// A member with an empty store that follows another one serves walsenders from the moment on at which it is ready, also
+// where one of the hosts is down: they wait until it has found the primary. That its slot there is made is no loss.
+func TestFollowerServesAtOnce(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t)
+	hosts := fmt.Sprintf("%s host=127.0.0.1,127.0.0.1 port=%d,%d", primary.Conninfo(), primary.Port, pgtest.FreePort(t))
+	all := scene.ClusterOf(t, hosts, "upstream:\n  via: cluster\n", "a", "b", "c")
+	for _, p := range all {
+		if rows := scene.Command(t, p, "IDENTIFY_SYSTEM"); len(rows) != 1 {
+			t.Errorf("%s answers %q", p.Name, rows)
+		}
+	}
+	first := scene.Puller(t, primary, all)
+	for _, p := range all {
+		if p != first && strings.Contains(p.Log(), "somebody dropped the slot") {
+			t.Errorf("%s made its slot, and says that somebody had dropped it", p.Name)
+		}
 	}
 }
 

@@ -124,12 +124,14 @@ func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (o
 	if err := do(ctx, nil, s, action{create, o.o.Slot}, 0); err != nil {
 		return ownSlot{}, fmt.Errorf("create slot %q: %w", o.o.Slot, err)
 	}
-	own, err := o.look(ctx, s)
+	o.mu.Lock()
+	dropped := !was.exists && o.seen.Host == s.Endpoint.Host && o.seen.Port == s.Endpoint.Port
+	o.mu.Unlock()
+	own, err := o.look(ctx, s) // which has seen it, then
 	if err != nil {
 		return own, err
 	}
 	o.mu.Lock()
-	dropped := !was.exists && o.seen.Host == s.Endpoint.Host && o.seen.Port == s.Endpoint.Port
 	say := dropped && o.status.Drops.add(time.Now())
 	if was.exists || dropped {
 		o.status.Recreated++

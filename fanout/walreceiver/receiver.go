@@ -64,6 +64,7 @@ type Receiver struct {
 	primary      upstream.Endpoint // while a member is streamed from
 	primaryKnown bool
 	unanswered   bool // see PrimaryDown
+	finding      bool // see Finding
 
 	silentSince time.Time // see Silence
 	mute        bool

@@ -10,8 +10,12 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// lookAgain lies between two searches for the primary: each costs a log-in.
-const lookAgain = 2 * time.Second
+const (
+	// lookAgain lies between two searches for the primary: each costs a log-in.
+	lookAgain = 2 * time.Second
+	// firstLook lies between two looks whether an empty store has got its timeline: that costs nothing.
+	firstLook = 20 * time.Millisecond
+)
 
 // viaMember logs in at the member of the cluster to stream from; nil: at the primary, as always.
 func (r *Receiver) viaMember(ctx context.Context) (*upstream.Session, error) {
@@ -32,7 +36,9 @@ func (r *Receiver) viaMember(ctx context.Context) (*upstream.Session, error) {
 func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
+	r.setFinding(true)
 	done.Go(func() {
+		defer r.setFinding(false)
 		said := ""
 		complain := func(err error) {
 			if err == nil || ctx.Err() != nil {
@@ -43,16 +49,17 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
 			}
 		}
+		for r.o.Store.Positions().Timeline == 0 && pause(ctx, firstLook) == nil {
+			continue // nothing has come yet
+		}
 		for ; ctx.Err() == nil; _ = pause(ctx, lookAgain) {
 			t := r.o.Store.Positions().Timeline
-			if t == 0 {
-				continue // nothing has come yet
-			}
 			held, vouched := false, false
 			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {
 				if !vouched { // as long as Watch goes on it is the same life of the same server
 					if err := r.vouch(ctx, e, system, t); err != nil {
 						complain(err)
+						r.setFinding(false)
 						return
 					}
 					vouched = true
@@ -60,6 +67,7 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				}
 				r.o.Upstream.SetCurrent(e)
 				r.setPrimary(e, true)
+				r.setFinding(false)
 				if !held {
 					var err error
 					held, err = r.holdThere(ctx, e)
@@ -67,6 +75,7 @@ func (r *Receiver) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (s
 				}
 			})
 			r.setPrimary(upstream.Endpoint{}, false)
+			r.setFinding(false)
 			if err != nil {
 				r.astray(err, time.Now())
 			}
@@ -94,6 +103,20 @@ func (r *Receiver) holdThere(ctx context.Context, e upstream.Endpoint) (bool, er
 	}
 	r.update(func(st *Status) { st.SlotState, st.SlotLSN = SlotFound, restart })
 	return true, nil
+}
+
+// Finding reports whether WAL comes from a member, and the primary is being looked for and has yet to be found, or not:
+// who wants to go there may wait for that. Any goroutine may ask.
+func (r *Receiver) Finding() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.finding
+}
+
+func (r *Receiver) setFinding(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.finding = yes
 }
 
 // setPrimary publishes where the primary is while the stream comes from a member.

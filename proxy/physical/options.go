@@ -97,6 +97,9 @@ type Options struct {
 
 	// ConnectWait is how long a client waits while the proxy has yet to hear from its primary; nil: not at all.
 	ConnectWait func() time.Duration
+	// PrimaryWait is how long a log-in may wait now for a primary to be known; nil: not at all. Most walsenders come again
+	// by themselves.
+	PrimaryWait func() time.Duration
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
 	// IdleKeep replaces DefaultIdleKeep.
@@ -115,6 +118,9 @@ func (o *Options) complete() error {
 	}
 	if o.ConnectWait == nil {
 		o.ConnectWait = func() time.Duration { return 0 }
+	}
+	if o.PrimaryWait == nil {
+		o.PrimaryWait = func() time.Duration { return 0 }
 	}
 	if o.Reserved == nil {
 		o.Reserved = func(string) bool { return false }

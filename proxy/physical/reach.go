@@ -64,7 +64,7 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 // pass, as again says.
 func (l *login) attempt(t *gate.Ticket, again func() bool) ([]frame, error) {
 	dial, done := context.WithTimeout(l.ctx, dialTimeout)
-	up, err := l.s.h.o.Upstream.Dial(dial, 0) // walsenders come again by themselves
+	up, err := l.s.h.o.Upstream.Dial(dial, l.s.h.o.PrimaryWait())
 	done()
 	if err != nil {
 		return nil, relay.Unreachable(fmt.Errorf("dial primary: %w", err))
