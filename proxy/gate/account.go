@@ -16,6 +16,9 @@ const (
 	sitting = time.Second
 	// satFor is how long one that sat is remembered for it: so many accounts as can sit within that time stay.
 	satFor = 5 * time.Minute
+	// oldestEvery is how many grants of an address that sat there are for one in the order of arrival; the others go to
+	// the last that came.
+	oldestEvery = 4
 	// maxShare bounds how far known addresses and strangers are behind each other, and so how long one kind goes
 	// first: one due time.
 	maxShare = 5 * time.Second
@@ -27,6 +30,7 @@ type account struct {
 	used          time.Duration // how long places were held while others waited, lately
 	sat           time.Time     // when its last place ended without a log-in after [sitting]; zero: it did not
 	turn          uint64        // number of its last grant
+	oldest        int           // grants since the last one in the order of arrival, while it sat
 }
 
 // before reports whether an address that waits goes before another one of its kind: who holds fewer places, then who

@@ -229,7 +229,8 @@ func (c *core) wanted(t *Ticket) bool {
 }
 
 // pick takes the next one out of the queue: the first of the address that comes first (accounts.before), of those
-// that may take a place; nil for none. Whoever may have left comes after all others.
+// that may take a place; nil for none. Whoever may have left comes after all others. Of an address whose clients sit on
+// their places most are the last that came: the others have most likely nothing to say, however many.
 func (c *core) pick() *Ticket {
 	best := -1
 	for i, t := range c.queue {
@@ -243,6 +244,11 @@ func (c *core) pick() *Ticket {
 	if best < 0 {
 		return nil
 	}
+	if a := c.accounts.get(c.queue[best].from); !a.sat.IsZero() {
+		if a.oldest = (a.oldest + 1) % oldestEvery; a.oldest != 0 {
+			best = c.newest(best)
+		}
+	}
 	t := c.queue[best]
 	c.queue = slices.Delete(c.queue, best, best+1)
 	c.turn++
@@ -250,6 +256,18 @@ func (c *core) pick() *Ticket {
 	a.waiting--
 	a.turn = c.turn
 	return t
+}
+
+// newest is the last that came of those that have the address of the one at i, may take a place, and are no more likely
+// to have left.
+func (c *core) newest(i int) int {
+	for j := len(c.queue) - 1; j > i; j-- {
+		t := c.queue[j]
+		if t.from == c.queue[i].from && t.last == c.queue[i].last && c.counted.fits(t, c.limit) {
+			return j
+		}
+	}
+	return i
 }
 
 // byDue are the tickets that can be spared, the one that is due first in front.

@@ -20,6 +20,7 @@ type model struct {
 	done       int
 	last       time.Duration // when the last one logged in
 	sits       func(from string) bool
+	sitter     func(*Ticket) bool       // instead, when not nil; then nobody comes back
 	returns    func(from string) string // as whom one comes back that was ended
 }
 
@@ -59,7 +60,7 @@ func (m *model) settle() {
 	for again := true; again; {
 		d := m.step(m.now)
 		for _, tk := range d.grant {
-			if !m.sits(tk.from) {
+			if sits := m.sits(tk.from) && (m.sitter == nil || m.sitter(tk)); !sits {
 				m.longest = max(m.longest, m.now.Sub(m.arrived[tk]))
 				m.working = append(m.working, tk)
 				continue
@@ -70,7 +71,9 @@ func (m *model) settle() {
 		for _, tk := range d.reclaim {
 			m.set(tk, ticketReclaimed)
 			m.leave(tk)
-			m.enqueue(&Ticket{from: m.returns(tk.from)})
+			if m.sitter == nil {
+				m.enqueue(&Ticket{from: m.returns(tk.from)})
+			}
 		}
 		again = len(d.grant)+len(d.reclaim) > 0
 	}
@@ -121,6 +124,35 @@ func TestKnownPassesSitters(t *testing.T) {
 				if m.longest > 2*due {
 					t.Errorf("%d places, %d sitters, fresh %v: a log-in waited for %v", places, sitters, fresh, m.longest)
 				}
+			}
+		}
+	}
+}
+
+// A log-in of an address of which many owe answers is not behind all of them: it waits for two due times at most.
+func TestCrowdOfOneAddress(t *testing.T) {
+	const silent = 300
+	for _, places := range []int{1, 2, 4, 32} {
+		m := newModel(places)
+		honest := map[*Ticket]bool{}
+		m.sitter = func(tk *Ticket) bool { return !honest[tk] }
+		come := func() {
+			tk := &Ticket{from: "s"}
+			honest[tk] = true
+			m.at(m.now)
+			m.enqueue(tk)
+			m.arrived[tk] = m.now
+			m.settle()
+		}
+		m.arrive("s", silent)
+		m.run(2 * due) // it is known by now that they sit
+		for range 3 {
+			come()
+			before := m.done
+			m.longest = 0
+			m.run(3 * due)
+			if m.done == before || m.longest > 2*due+tick {
+				t.Errorf("%d places: %d of those that came last logged in, after %v", places, m.done-before, m.longest)
 			}
 		}
 	}
