@@ -14,9 +14,10 @@
 //  2. Addresses take turns: who holds fewer places, did not sit on its last one, and has used them for less time
 //     lately, goes first (account.go). Addresses that logged in last time and strangers have half of the time each,
 //     when both want it. So silent clients, of however many addresses, delay one that is known by two due times at
-//     most, and a stranger by one due time for each silent stranger before it, per place. Of an address whose clients sit on their places the last
-//     that came goes first most of the time, so that one who answers waits there for two due times at most, not for
-//     all silent ones that came before it; who opens new ones all the time holds up its own address.
+//     most, and a stranger by one due time for each silent stranger before it, per place. Of an address whose clients
+//     sit on their places the last that came goes first most of the time, so that one who answers waits there for two
+//     due times at most, not for all silent ones that came before it; who opens new ones all the time holds up its
+//     own address.
 //
 //  3. Who thinks about a question while others wait is reclaimed when it is due, and never in between.
 //

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Gate lets log-ins through to the primary a few at a time. Client addresses take turns; those of one
-// address come in order of arrival, unless its clients sit on their places. Make it with [New]. Safe for concurrent use. It starts no goroutine; one
-// timer runs while something is due.
+// Gate lets log-ins through to the primary a few at a time. Client addresses take turns; those of one address come in
+// order of arrival, unless its clients sit on their places. Make it with [New]. Safe for concurrent use. It starts no
+// goroutine; one timer runs while something is due.
 type Gate struct {
 	mu    sync.Mutex
 	max   int // what the operator allows

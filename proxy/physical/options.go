@@ -97,8 +97,8 @@ type Options struct {
 
 	// ConnectWait is how long a client waits while the proxy has yet to hear from its primary; nil: not at all.
 	ConnectWait func() time.Duration
-	// PrimaryWait is how long a log-in may wait now for a primary to be known; nil: not at all. Most walsenders come again
-	// by themselves.
+	// PrimaryWait is how long a log-in may wait now for a primary to be known; nil: not at all. Most walsenders come
+	// again by themselves.
 	PrimaryWait func() time.Duration
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
