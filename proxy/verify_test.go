@@ -31,7 +31,7 @@ func documentedFunction(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql\n")
+	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql TestAuthPage\n")
 	function, _, ok := strings.Cut(rest, "```\n<!-- end -->")
 	if !ok || !strings.Contains(string(text), "query: "+authQuery) {
 		t.Fatal("docs/auth.md has no function, or another query")

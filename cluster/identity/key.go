@@ -103,9 +103,12 @@ func create(dir, path string) ([]byte, error) {
 	return b, durable.WriteFile(durable.OS{}, path, b)
 }
 
-// ReadSecret reads a file that only its owner may read, by the rules of a password file.
+// ReadSecret reads a file that an administrator made, by the rules of a private key.
 func ReadSecret(path string) ([]byte, error) {
-	b, err := keyfile.ReadSecret(path)
+	b, err := keyfile.ReadShared(path)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; under systemd give it as a credential: see packaging/replproxy.service", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("file %q was not read: %w", path, err)
 	}

@@ -38,12 +38,12 @@ func TestCheckSCRAM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql\n")
+	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql TestAuthPage\n")
 	function, _, _ := strings.Cut(rest, "```\n<!-- end -->")
 	primary.Exec(t, "CREATE ROLE replproxy LOGIN")
 	primary.Exec(t, function)
 	check("ok    auth.query", "answers for the proxy's own role")
-	_, rest, _ = strings.Cut(string(text), "<!-- proxy -->\n```yaml\n")
+	_, rest, _ = strings.Cut(string(text), "<!-- proxy -->\n```yaml TestAuthPage\n")
 	documented, _, ok := strings.Cut(rest, "```\n<!-- end -->")
 	if err := os.WriteFile(file, []byte(documented), 0o600); !ok || err != nil {
 		t.Fatalf("docs/auth.md shows no configuration: %v", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/clienttls"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -122,9 +123,9 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
 		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
-		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), Access: c.AccessSet().All(),
+		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c), Access: c.AccessSet().All(),
 		UnixLeg: slices.ContainsFunc(up.Endpoints(), upstream.Endpoint.Unix),
-		Members: memberNames(c), LoopbackOnly: loopbackOnly(c.Listen),
+		Members: memberNames(c), MemberSlots: memberSlots(c), LoopbackOnly: loopbackOnly(c.Listen),
 		ViaCluster: c.Upstream.Via == config.ViaCluster,
 	}
 }
@@ -136,6 +137,19 @@ func accessRules(c *config.Config) int {
 		n += len(l.Rules)
 	}
 	return n
+}
+
+// memberSlots are the slots of the other members on the primary, unless their upstream.slot says another name.
+func memberSlots(c *config.Config) (all []string) {
+	for _, name := range memberNames(c) {
+		all = append(all, config.DefaultSlot(name))
+	}
+	return all
+}
+
+// admitPhysical reports whether rules of any listener let physical walsenders in.
+func admitPhysical(c *config.Config) bool {
+	return slices.ContainsFunc(c.AccessSet().All(), (*access.Rules).AdmitPhysical)
 }
 
 func printChecks(w io.Writer, checks []preflight.Check) {

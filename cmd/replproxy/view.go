@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // view is a running proxy as the status document wants it. It asks the parts only for copies, so any
@@ -79,7 +80,7 @@ func (v *view) Status() admin.Status {
 		}
 		s.Slots = append(s.Slots, one)
 	}
-	s.Idle = idleStatus(v.keeper.Idle(), rows)
+	s.Idle = idleStatus(v.keeper.Idle(), rows, s.Cluster)
 	if at := v.hub.VotedFrom(); at != lsn.Invalid {
 		s.Store.VotedFrom, s.Store.VotedBytes = max(at, s.Store.Oldest), v.hub.VotedBytes(positions.Flushed)
 	}
@@ -199,11 +200,20 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 	return s
 }
 
-// idleStatus says which of the primary's idle slots are looked after here.
-func idleStatus(idle []realslot.Idle, rows []fanout.SlotRow) []admin.Idle {
+// idleStatus says which of the primary's idle slots are looked after here, or by a member that is heard: a member that
+// does not stream from the primary keeps its own slot there all the same (ruling R7).
+func idleStatus(idle []realslot.Idle, rows []fanout.SlotRow, c *admin.Cluster) []admin.Idle {
+	own := map[string]string{}
+	if c != nil {
+		for _, p := range c.Peers {
+			if !p.Heard.IsZero() {
+				own[config.DefaultSlot(p.Name)] = p.Name
+			}
+		}
+	}
 	all := []admin.Idle{}
 	for _, i := range idle {
-		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes, Status: i.WALStatus}
+		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes, Status: i.WALStatus, Member: own[i.Name]}
 		if at := slices.IndexFunc(rows, func(r fanout.SlotRow) bool { return r.Name == i.Name }); at >= 0 {
 			s.Real = string(rows[at].Real)
 		}

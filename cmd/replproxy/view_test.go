@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -70,5 +71,21 @@ func TestSlotStatus(t *testing.T) {
 func TestRefusalReasons(t *testing.T) {
 	if got, want := admin.RefusalReasons(), proxy.Reasons(); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestIdleStatus: a slot that another member keeps on the primary is its own, as long as that member is heard.
+func TestIdleStatus(t *testing.T) {
+	idle := []realslot.Idle{{Name: "replproxy_proxy_b"}, {Name: "replproxy_proxy_c"}, {Name: "s1"}, {Name: "s2"}}
+	rows := []fanout.SlotRow{{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}
+	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Now()}, {Name: "proxy_c"}}}
+	got := idleStatus(idle, rows, c)
+	for i, want := range []admin.Idle{{Member: "proxy_b"}, {}, {}, {Real: "adopted"}} {
+		if got[i].Member != want.Member || got[i].Real != want.Real {
+			t.Errorf("%s: %+v", got[i].Name, got[i])
+		}
+	}
+	if got := idleStatus(idle[:1], nil, nil); got[0].Member != "" {
+		t.Errorf("without a cluster: %+v", got)
 	}
 }

@@ -69,6 +69,14 @@ func (in *Install) Give(t testing.TB, path string) {
 	}
 }
 
+// LetRead gives a file to root, and lets the group of the servers' user read it.
+func (in *Install) LetRead(t testing.TB, path string) {
+	t.Helper()
+	if err := errors.Join(os.Chown(path, 0, in.who.gid), os.Chmod(path, 0o640)); err != nil {
+		t.Fatalf("let others read %s: %v", path, err)
+	}
+}
+
 func tempDir(t testing.TB, who account) string {
 	t.Helper()
 	parent, dir, err := makeTemp()

@@ -19,7 +19,7 @@ func AuthFunction(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql\n")
+	_, rest, _ := strings.Cut(string(text), "<!-- function -->\n```sql TestAuthPage\n")
 	function, _, ok := strings.Cut(rest, "```\n<!-- end -->")
 	if !ok {
 		t.Fatal("docs/auth.md has no function")

@@ -119,6 +119,9 @@ func TestWithoutRules(t *testing.T) {
 			`no pg_hba.conf entry for replication connection from host "[local]", user "alice", no encryption` {
 			t.Error(d.Refusal.Message)
 		}
+		if d.Refusal != nil && d.Refusal.Hint != ours {
+			t.Errorf("the refusal does not say whose rules these are: %q", d.Refusal.Hint)
+		}
 	}
 }
 

@@ -7,16 +7,19 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
+// ours tells whose rules these are: the words are PostgreSQL's, and who reads them looks into the primary's pg_hba.conf.
+const ours = "These are replproxy's own rules, access in its configuration, not the primary's pg_hba.conf."
+
 // noEntry is PostgreSQL's refusal where no line of pg_hba.conf matches.
 func (f *Facts) noEntry() *pgerror.Error {
 	if f.Physical {
 		return pgerror.Fatal(pgerror.InvalidAuthorization,
 			"no pg_hba.conf entry for replication connection from host \"%s\", user \"%s\", %s",
-			f.host(), f.User, f.encryption())
+			f.host(), f.User, f.encryption()).WithHint(ours)
 	}
 	return pgerror.Fatal(pgerror.InvalidAuthorization,
 		"no pg_hba.conf entry for host \"%s\", user \"%s\", database \"%s\", %s",
-		f.host(), f.User, f.Database, f.encryption())
+		f.host(), f.User, f.Database, f.encryption()).WithHint(ours)
 }
 
 // rejected is its refusal where one with reject does.
@@ -24,11 +27,11 @@ func (f *Facts) rejected() *pgerror.Error {
 	if f.Physical {
 		return pgerror.Fatal(pgerror.InvalidAuthorization,
 			"pg_hba.conf rejects replication connection for host \"%s\", user \"%s\", %s",
-			f.host(), f.User, f.encryption())
+			f.host(), f.User, f.encryption()).WithHint(ours)
 	}
 	return pgerror.Fatal(pgerror.InvalidAuthorization,
 		"pg_hba.conf rejects connection for host \"%s\", user \"%s\", database \"%s\", %s",
-		f.host(), f.User, f.Database, f.encryption())
+		f.host(), f.User, f.Database, f.encryption()).WithHint(ours)
 }
 
 func (f *Facts) host() string {

@@ -71,6 +71,16 @@ type numbered struct {
 	number int
 }
 
+// AdmitPhysical reports whether a rule lets any physical walsender in.
+func (r *Rules) AdmitPhysical() bool {
+	if r == nil {
+		return false
+	}
+	return slices.ContainsFunc(r.rules, func(n numbered) bool {
+		return n.method != Reject && slices.ContainsFunc(n.databases, func(d name) bool { return d.keyword == "replication" })
+	})
+}
+
 // Len is how many rules there are.
 func (r *Rules) Len() int {
 	if r == nil {

@@ -26,6 +26,9 @@ const (
 		"or permissions u=rw,g=r (0640) or less if owned by root"
 )
 
+// ofRoot is what else is allowed where root's files may be open to a group.
+var ofRoot = map[bool]string{true: ", or u=rw,g=r (0640) or less if owned by root"}
+
 // ReadServer reads a key that we show to clients. The error is PostgreSQL's.
 func ReadServer(path string) ([]byte, error) {
 	return read(path, maxKey, func(mode fs.FileMode, owner, us int) error {
@@ -64,15 +67,20 @@ func ReadPasswords(path string) ([]byte, error) {
 }
 
 // ReadSecret is ReadPasswords for other secrets. The error does not name the file.
-func ReadSecret(path string) ([]byte, error) {
-	given := credential(path)
+func ReadSecret(path string) ([]byte, error) { return secret(path, false) }
+
+// ReadShared is ReadSecret for one that an administrator puts there: root may let a group read it, as a private key.
+func ReadShared(path string) ([]byte, error) { return secret(path, true) }
+
+func secret(path string, group bool) ([]byte, error) {
+	given := group || credential(path)
 	return read(path, maxPasswords, func(mode fs.FileMode, owner, us int) error {
 		switch {
 		case !mode.IsRegular():
 			return errors.New("it is not a plain file")
 		case given && owner == 0 && mode&othersRoot == 0:
 		case mode&others != 0:
-			return errors.New("it has group or world access; permissions should be u=rw (0600) or less")
+			return errors.New("it has group or world access; permissions should be u=rw (0600) or less" + ofRoot[group])
 		}
 		return nil
 	})

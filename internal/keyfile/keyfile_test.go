@@ -88,6 +88,26 @@ func TestPasswordFile(t *testing.T) {
 	}
 }
 
+// TestSecretOfRoot: root may let a group read a key, as PostgreSQL allows; a password file nobody may, as for libpq.
+func TestSecretOfRoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root := os.Geteuid() == 0
+	for mode, good := range map[fs.FileMode]bool{0o600: true, 0o640: root, 0o440: root, 0o644: false, 0o660: false, 0o650: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadShared(path); good != (err == nil) {
+			t.Errorf("%o: %v", mode, err)
+		}
+		if _, err := ReadSecret(path); (err == nil) != (mode == 0o600) {
+			t.Errorf("%o, not shared: %v", mode, err)
+		}
+	}
+}
+
 // TestCredential: systemd 254 and newer show a credential as root's, with an access of the group that is an access control list.
 func TestCredential(t *testing.T) {
 	dir := t.TempDir()

@@ -29,6 +29,10 @@ func Load(file string, overrides []Override, notYet ...string) (*Config, error) 
 		return nil, fmt.Errorf("read configuration: %w; replproxy needs no file: leave out -c, or see "+
 			"the commented reference cmd/replproxy/etc/replproxy.yml", err)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read configuration: %w; the user that runs replproxy must be able to read it, and passwords "+
+			"and keys belong into files of their own (PGPASSFILE, cluster.key_file)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

@@ -27,7 +27,7 @@ func askAuth(ctx context.Context, c *upstream.Config, s Setup, f *Facts) {
 	if s.AuthQuery != "" {
 		f.AuthAsked, f.AuthErr = true, roles.Try(ctx, c, s.AuthQuery)
 	}
-	if s.AccessRules > 0 {
+	if s.AccessPhysical {
 		return
 	}
 	conn, err := c.Connect(ctx, map[string]string{"application_name": applicationName})
@@ -116,11 +116,11 @@ func authChecks(s Setup, f Facts) (checks []Check) {
 // accessCheck is R15: the primary's pg_hba.conf is not asked about physical walsenders.
 func accessCheck(s Setup, f Facts) Check {
 	c := Check{Name: "access", Level: OK, Text: fmt.Sprintf("%d rules", s.AccessRules)}
-	if s.AccessRules > 0 {
+	if s.AccessPhysical {
 		return c
 	}
 	c.Level = Warn
-	c.Text = "no rules: with auth.method: scram no standby, pg_basebackup or pg_receivewal is admitted"
+	c.Text = "no rules for database replication: with auth.method: scram no standby, pg_basebackup or pg_receivewal is admitted"
 	c.Remedy = "Add rules, as in \"hostssl replication <role> <addresses> scram-sha-256\": see docs/access.md. " +
 		"A superuser sees the primary's own in pg_hba_file_rules."
 	if len(f.Derived) > 0 {

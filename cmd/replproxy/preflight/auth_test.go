@@ -52,14 +52,15 @@ func TestAuthChecks(t *testing.T) {
 		{"file", func(s *Setup, _ *Facts) { s.AuthQuery = "" }, "auth.users_file ok in a file, access ok 2 rules"},
 		{"not asked", func(_ *Setup, f *Facts) { f.AuthAsked = false }, "auth.query warn not asked, access ok 2 rules"},
 		{"fails", func(_ *Setup, f *Facts) { f.AuthErr = errors.New("no function") }, "auth.query fail no function, access ok 2 rules"},
-		{"no rules", func(s *Setup, _ *Facts) { s.AccessRules = 0 }, "auth.query ok own role, access warn no standby"},
+		{"no rules", func(s *Setup, _ *Facts) { s.AccessRules, s.AccessPhysical = 0, false }, "auth.query ok own role, access warn no standby"},
+		{"no physical rule", func(s *Setup, _ *Facts) { s.AccessPhysical = false }, "auth.query ok own role, access warn no standby"},
 		{"derived", func(s *Setup, f *Facts) {
-			s.AccessRules, f.Derived, f.NotDerived = 0, []string{"local all all scram-sha-256"}, 2
+			s.AccessPhysical, f.Derived, f.NotDerived = false, []string{"local all all scram-sha-256"}, 2
 		},
 			"auth.query ok own role, access warn - local all all scram-sha-256"},
 	} {
 		s, f := goodSetup(), goodFacts()
-		s.AuthMethod, s.AuthQuery, s.AccessRules, f.AuthAsked = scram, "SELECT", 2, true
+		s.AuthMethod, s.AuthQuery, s.AccessRules, s.AccessPhysical, f.AuthAsked = scram, "SELECT", 2, true, true
 		c.change(&s, &f)
 		checks := authChecks(s, f)
 		var want []string

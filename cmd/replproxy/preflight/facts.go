@@ -26,11 +26,13 @@ type Setup struct {
 	AuthMethod            string          // auth.method
 	AuthQuery             string          // auth.query
 	AccessRules           int             // how many, of all listeners
+	AccessPhysical        bool            // one of them is about physical walsenders
 	Access                []*access.Rules // of each listener that has some
 	UnixLeg               bool            // a host of conninfo is a unix socket
 	TLSMode               string          // tls.mode
 	Certificate           []byte          // that clients see, in DER; nil without TLS
 	Members               []string        // the other proxies of the cluster
+	MemberSlots           []string        // their own slots on the primary, as their names make them
 	ViaCluster            bool            // upstream.via is cluster: one member streams from the primary
 	LoopbackOnly          bool            // every listener is a loopback address or a unix socket
 }

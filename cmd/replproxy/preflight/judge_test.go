@@ -162,6 +162,9 @@ func TestJudge(t *testing.T) {
 		{"idle mirror", func(s *Setup, f *Facts) {
 			s.Mirror, f.Disk.Slots, f.Slots = "gate", []string{"a"}, []Slot{{Name: "a", Held: 5}}
 		}, "idle slots", OK, "nobody's"},
+		{"idle slot of a member", func(s *Setup, f *Facts) {
+			s.MemberSlots, f.Slots = []string{"replproxy_proxy_b"}, []Slot{{Name: "replproxy_proxy_b", Type: "physical", Held: 3 << 30}}
+		}, "idle slots", OK, "nobody's"},
 		{"slot unasked", func(_ *Setup, f *Facts) { f.SQL = errors.New("x") }, "slot", Warn, "unknown"},
 		{"disk", func(_ *Setup, f *Facts) { f.Disk.Err = errors.New("not writable") }, "data_dir", Fail, "--data-dir"},
 		{"small disk", func(_ *Setup, f *Facts) { f.Disk = Disk{Total: 2 << 30, Free: 1 << 30} }, "data_dir", Warn, "larger volume"},

@@ -79,9 +79,10 @@ const shutGates = "Use slots.mirror: gate, which advances each to what its stand
 // moved behind the proxy that may be its old slot.
 func idleSlots(s Setup, f Facts) Check {
 	c := Check{Name: "idle slots", Level: OK, Text: "nobody's slot holds WAL on the primary"}
+	own := append([]string{s.Slot}, s.MemberSlots...) // each member advances its own
 	var all []string
 	for _, have := range f.Slots {
-		if have.Active || have.Name == s.Slot || have.Held < 0 || have.WALStatus == "lost" {
+		if have.Active || slices.Contains(own, have.Name) || have.Held < 0 || have.WALStatus == "lost" {
 			continue
 		}
 		mirrored := s.Mirror != "" && s.Mirror != "false" && slices.Contains(f.Disk.Slots, have.Name)

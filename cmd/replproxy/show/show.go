@@ -59,7 +59,7 @@ func idle(w io.Writer, all []admin.Idle) {
 	fmt.Fprintln(t, "idle on the primary\ttype\trestart\theld\tstatus\there")
 	for _, i := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			i.Name, i.Type, Position(i.Restart), Bytes(i.HeldBytes), orDash(i.Status), orDash(i.Real))
+			i.Name, i.Type, Position(i.Restart), Bytes(i.HeldBytes), orDash(i.Status), orDash(i.Real+Clean(i.Member)))
 	}
 	t.Flush()
 }
