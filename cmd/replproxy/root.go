@@ -33,7 +33,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), tailCommand(),
 		forgetCommand(), dropRuleCommand(), madeAnewCommand(), identityCommand(), versionCommand(),
-		walFetchCommand(), acceptTimelineCommand())
+		walFetchCommand(), acceptTimelineCommand(), referenceCommand())
 	strictArgs(root)
 	return root
 }

@@ -105,7 +105,8 @@ func tailCommand() *cobra.Command {
 	candidate := f.String("candidate", "", "application_name of the standby to promote")
 	ends := f.StringArray("end", nil, "NAME=LSN: the end of a standby that takes no WAL any more, or of a fenced "+
 		"proxy, on that timeline; repeatable")
-	wait := f.Duration("wait", 0, "wait so long for the candidate to be proven while it is fed")
+	wait := new(time.Duration)
+	f.Var((*waitFlag)(wait), "wait", "wait so long for the candidate to be proven while it is fed: 60s, 1min")
 	asJSON := f.Bool("json", false, "print the document")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if _, err := askOf(*timeline, *candidate, *ends); err != nil {
@@ -134,6 +135,27 @@ func tailCommand() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// waitFlag is a time in PostgreSQL's units, in seconds without one. Go's are taken too, as v0.1.0 did.
+type waitFlag time.Duration
+
+func (w *waitFlag) String() string {
+	if *w == 0 {
+		return ""
+	}
+	return time.Duration(*w).String()
+}
+
+func (w *waitFlag) Type() string { return "duration" }
+
+func (w *waitFlag) Set(text string) error {
+	d, err := config.ParseDuration(text, time.Second)
+	if old, isGo := time.ParseDuration(text); err != nil && isGo == nil && old >= 0 {
+		d, err = old, nil
+	}
+	*w = waitFlag(d)
+	return err
 }
 
 // tailSource is how a proxy is asked: by its control socket, or by HTTP.

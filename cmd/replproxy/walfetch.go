@@ -49,7 +49,7 @@ func walFetchCommand() *cobra.Command {
 		}
 		proxy, err := upstream.Parse(fetchFrom(*from))
 		if err != nil {
-			return stopError{err}
+			return stopError{fmt.Errorf("--from: %w", err)}
 		}
 		return fetched(walfetch.Fetch(cmd.Context(), proxy, args[0], args[1]), args[0])
 	}
@@ -72,7 +72,11 @@ func fetched(err error, name string) error {
 	case errors.Is(err, walfetch.ErrAbsent):
 		return silentError{exitAbsent} // asked for at each turn of recovery: no news
 	}
-	err = fmt.Errorf("fetch %s: %s", name, pgerror.Describe(err))
+	from := ""
+	if unreached := (*upstream.ConnectError)(nil); errors.As(err, &unreached) {
+		from = "--from: "
+	}
+	err = fmt.Errorf("fetch %s: %s%s", name, from, pgerror.Describe(err))
 	if _, standby := os.Stat("standby.signal"); standby == nil {
 		return err
 	}

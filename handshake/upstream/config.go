@@ -34,7 +34,7 @@ type Config struct {
 func Parse(conninfo string) (*Config, error) {
 	c := &Config{text: conninfo, verdict: &verdict{}, trusts: map[site]*trust{}}
 	if _, err := c.read(); err != nil {
-		return nil, fmt.Errorf("parse upstream conninfo: %w", err)
+		return nil, fmt.Errorf("parse conninfo: %w", err)
 	}
 	return c, nil
 }

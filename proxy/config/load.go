@@ -26,8 +26,8 @@ func Load(file string, overrides []Override, notYet ...string) (*Config, error) 
 	}
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read configuration: %w; replproxy needs no file: leave out -c, or see "+
-			"the commented reference cmd/replproxy/etc/replproxy.yml", err)
+		return nil, fmt.Errorf("read configuration: %w; replproxy needs no file: leave out -c, or begin with "+
+			"the commented reference, which \"replproxy reference\" prints", err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("read configuration: %w; the user that runs replproxy must be able to read it, and passwords "+
