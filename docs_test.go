@@ -20,7 +20,7 @@ type page struct{ path, text string }
 // pages are all documents, and the files that operators read as such.
 func pages(t *testing.T) []page {
 	t.Helper()
-	all := []page{{path: "packaging/replproxy.service"}, {path: alerts}, {path: "cmd/replproxy/etc/replproxy.yml"}}
+	all := []page{{path: "packaging/replproxy.service"}, {path: alerts}, {path: "packaging/prometheus.yml"}, {path: "cmd/replproxy/etc/replproxy.yml"}}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -102,6 +102,12 @@ func TestLinks(t *testing.T) {
 // TestAlerts: each rule names a section of the runbook that is there. (Metrics and labels: TestPagesNameWhatIs.)
 func TestAlerts(t *testing.T) {
 	text := read(t, alerts)
+	scraped := regexp.MustCompile(`job_name: (\w+)`).FindStringSubmatch(read(t, "packaging/prometheus.yml"))
+	for _, job := range regexp.MustCompile(`job="(\w+)"`).FindAllStringSubmatch(text, -1) {
+		if scraped == nil || job[1] != scraped[1] {
+			t.Errorf("alerts are about job %q, packaging/prometheus.yml scrapes %q", job[1], scraped)
+		}
+	}
 	named := bookPattern.FindAllStringSubmatch(text, -1)
 	if rules := strings.Count(text, "- alert: "); rules < 15 || len(named) != rules || strings.Count(text, "expr: ") != rules {
 		t.Errorf("%d rules, %d name a section", rules, len(named))

@@ -62,4 +62,5 @@ func TestAuthPage(t *testing.T) {
 		!strings.Contains(said, "replproxy's own rules, access in its configuration") {
 		t.Errorf("who is in no rule: %v", err)
 	}
+	listed(t, proxy)
 }

@@ -75,6 +75,9 @@ func TestPromoteWithAFrozenHost(t *testing.T) {
 		pgtest.WaitCaughtUp(t, s2, e.servers[name])
 		load.verify(t, e.servers[name])
 	}
+	for _, p := range e.proxies {
+		listed(t, e.machines[p.Name])
+	}
 }
 
 // TestPrePromoteAndFeed asks the hook for managers about a standby that lacks acknowledged WAL and can't log in any more:

@@ -79,6 +79,7 @@ func TestQuorumKey(t *testing.T) {
 			said, _ := h.run(t, m, false, "replproxy status --http "+m.Name+":6580 --json")
 			return strings.Contains(said, `"heard_at"`) && strings.Contains(said, `"sending": true`), nil
 		})
+		listed(t, m)
 	}
 }
 

@@ -348,7 +348,8 @@ func MetricsPage() string {
 		"`proxy/admin/metrics.go`\n(`go test ./proxy/admin -update`). " +
 		"Label values come from the lists below, never from clients.\n" +
 		"The Go runtime's and the process's own metrics (`go_*`, `process_*`) are served beside them.\n" +
-		"Alerts are in [packaging/alerts.yml](../packaging/alerts.yml), what to do in [runbook.md](runbook.md).\n\n" +
+		"A scrape configuration is in [packaging/prometheus.yml](../packaging/prometheus.yml), alerts in " +
+		"[packaging/alerts.yml](../packaging/alerts.yml), what to do in [runbook.md](runbook.md).\n\n" +
 		"| Name | Type | Label | Meaning |\n|---|---|---|---|\n")
 	for _, m := range metrics {
 		kind, label := "gauge", ""
