@@ -213,7 +213,8 @@ func idleStatus(idle []realslot.Idle, rows []fanout.SlotRow, c *admin.Cluster) [
 	}
 	all := []admin.Idle{}
 	for _, i := range idle {
-		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes, Status: i.WALStatus, Member: own[i.Name]}
+		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes,
+			Status: i.WALStatus, Member: own[i.Name]}
 		if at := slices.IndexFunc(rows, func(r fanout.SlotRow) bool { return r.Name == i.Name }); at >= 0 {
 			s.Real = string(rows[at].Real)
 		}

@@ -34,8 +34,11 @@ func newEstate(t *testing.T, rule string, proxies ...string) *estate {
 	e := &estate{house: newHouse(t), servers: map[string]*pgtest.Server{}}
 	e.operator = e.machine(t, "operator")
 	servers := []string{"db1", "s1", "s2", "s3"}
-	for _, name := range append(servers, proxies...) {
+	for _, name := range servers {
 		e.machine(t, name)
+	}
+	for i, name := range proxies {
+		e.machine(t, name, [][]string{{"proxy", "proxy1"}, nil}[min(i, 1)]...)
 	}
 	db1 := e.primary(t, e.machines["db1"])
 	e.servers["db1"] = db1

@@ -27,7 +27,7 @@ func TestConfigurations(t *testing.T) {
 		page   *scene.Page
 		pieces []string
 	}{
-		{scene.OpenPage(t, "docs/access.md"), []string{"hostssl replication", "listen:"}},
+		{scene.OpenPage(t, "docs/access.md"), []string{"host    replication", "listen:"}},
 		{scene.OpenPage(t, "docs/quorum.md"), []string{"zones:", "via: cluster"}},
 	} {
 		for _, words := range c.pieces {

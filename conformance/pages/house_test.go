@@ -18,7 +18,7 @@ import (
 const password, ownPassword = "of-postgres", "of-replproxy"
 
 // passwords is everybody's password file.
-const passwords = "*:*:*:postgres:" + password + "\n*:*:*:replproxy:" + ownPassword + "\n"
+const passwords = "*:*:*:postgres:" + password + "\n*:*:*:replproxy:" + ownPassword + "\n*:*:*:repl:" + ownPassword + "\n"
 
 // house is machines as the pages name them, on one network.
 type house struct {

@@ -7,7 +7,7 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
-// ours tells whose rules these are: the words are PostgreSQL's, and who reads them looks into the primary's pg_hba.conf.
+// ours tells whose rules these are: by the words, PostgreSQL's, one would look into the primary's pg_hba.conf.
 const ours = "These are replproxy's own rules, access in its configuration, not the primary's pg_hba.conf."
 
 // noEntry is PostgreSQL's refusal where no line of pg_hba.conf matches.

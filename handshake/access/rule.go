@@ -76,8 +76,9 @@ func (r *Rules) AdmitPhysical() bool {
 	if r == nil {
 		return false
 	}
+	replication := func(d name) bool { return d.keyword == "replication" }
 	return slices.ContainsFunc(r.rules, func(n numbered) bool {
-		return n.method != Reject && slices.ContainsFunc(n.databases, func(d name) bool { return d.keyword == "replication" })
+		return n.method != Reject && slices.ContainsFunc(n.databases, replication)
 	})
 }
 

@@ -208,8 +208,8 @@ type Idle struct {
 	Restart   lsn.LSN `json:"restart_lsn,omitzero" doc:"oldest WAL that the primary keeps for it"`
 	HeldBytes int64   `json:"held_bytes" doc:"WAL from there to the primary's end"`
 	Status    string  `json:"wal_status,omitempty" doc:"as the primary shows it"`
-	Real      string  `json:"real,omitempty" doc:"adopted or mirrored by this proxy; absent: this proxy does not advance it"`
-	Member    string  `json:"member,omitempty" doc:"the member of the cluster that advances it: it is heard, and the slot has the name of its own"`
+	Real      string  `json:"real,omitempty" doc:"adopted or mirrored by this proxy; absent: not here"`
+	Member    string  `json:"member,omitempty" doc:"the member, if it is heard, that advances it as its own"`
 }
 
 // Feedback is hot_standby_feedback of all standbys together. Transactions are xid8.

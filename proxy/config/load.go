@@ -30,8 +30,8 @@ func Load(file string, overrides []Override, notYet ...string) (*Config, error) 
 			"the commented reference, which \"replproxy reference\" prints", err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("read configuration: %w; the user that runs replproxy must be able to read it, and passwords "+
-			"and keys belong into files of their own (PGPASSFILE, cluster.key_file)", err)
+		return nil, fmt.Errorf("read configuration: %w; the user that runs replproxy must be able to read it, and "+
+			"passwords and keys belong into files of their own (PGPASSFILE, cluster.key_file)", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)

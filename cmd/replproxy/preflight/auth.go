@@ -120,7 +120,8 @@ func accessCheck(s Setup, f Facts) Check {
 		return c
 	}
 	c.Level = Warn
-	c.Text = "no rules for database replication: with auth.method: scram no standby, pg_basebackup or pg_receivewal is admitted"
+	c.Text = "no rules for database replication: with auth.method: scram no standby, pg_basebackup or " +
+		"pg_receivewal is admitted"
 	c.Remedy = "Add rules, as in \"hostssl replication <role> <addresses> scram-sha-256\": see docs/access.md. " +
 		"A superuser sees the primary's own in pg_hba_file_rules."
 	if len(f.Derived) > 0 {
