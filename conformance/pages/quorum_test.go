@@ -88,4 +88,3 @@ func configFor(file, name string) string {
 	return strings.Replace(file, "name: proxy_a", "name: "+name, 1) +
 		"data_dir: /var/lib/replproxy\nupstream: {conninfo: host=db1 user=replproxy}\n"
 }
-
