@@ -49,8 +49,9 @@ func (m memory) load() (s vote.State, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
 	case errors.Is(err, errDamaged):
-		return s, fmt.Errorf("%w: what this node has promised is not known. Remove the file only when "+
-			"no promotion relies on a fence here", err)
+		return s, fmt.Errorf("%w: what this node has promised is not known. In a cluster it needs a new store, and with "+
+			"it a new name (docs/runbook.md, A new store). Alone, remove the file, when no promotion relies on a fence "+
+			"here", err)
 	case err != nil:
 		return s, err
 	}
@@ -63,6 +64,17 @@ func (m memory) load() (s vote.State, err error) {
 		return s, fmt.Errorf("%s holds something else", path)
 	}
 	return s, nil
+}
+
+// Remembers reports whether a node that has Options.Dir dir has run before.
+func Remembers(dir string) (bool, error) { return exists(filepath.Join(dir, memoryFile)) }
+
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // forgotten are the remembered names of removed members. keyOf is a member's present key: who has another one is

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -63,6 +64,15 @@ func Open(dir, name string) (*Node, error) {
 		return nil, fmt.Errorf("node key %s: %w", path, err)
 	}
 	return &Node{Name: name, key: key, cert: cert}, nil
+}
+
+// Exists reports whether dir has a key.
+func Exists(dir string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(dir, keyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Line is what the other proxies need in cluster.members: the name and the public key.

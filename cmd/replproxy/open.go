@@ -33,8 +33,14 @@ import (
 
 // openStore opens what lies on the disk.
 func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
+	if err := refuseKeyless(c); err != nil {
+		return err
+	}
 	if err := prepareDataDir(c); err != nil {
 		return err
+	}
+	if p.fresh, err = openNewStore(c, p.newStore, p.log); err != nil {
+		return openFailed(c, err)
 	}
 	aside, from, done := acceptance{dir: c.DataDir, log: p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
@@ -100,7 +106,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
 	p.own = realslot.NewOwn(realslot.OwnOptions{
-		Upstream: p.upstream, Slot: c.SlotName(), Logger: p.part("slots"),
+		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
 		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
 		Horizon: func() (realslot.Horizon, bool) {
@@ -160,8 +166,9 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	}
 	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	p.receiver, err = walreceiver.New(walreceiver.Options{
-		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, Feedback: p.hub.UpstreamFeedback(),
-		Gate: p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
+		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, MayUse: p.fresh.mayUse,
+		Feedback: p.hub.UpstreamFeedback(),
+		Gate:     p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
 		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
 		OldPrimary: p.oldPrimary, Timeout: receiverTimeout(c),

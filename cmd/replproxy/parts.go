@@ -34,12 +34,13 @@ type parts struct {
 	upstream *upstream.Config
 	queue    *logqueue.Queue // of log's lines
 	log      *slog.Logger
-	profiles bool
-	files    descriptors.Budget // of open files
-	build    build
-	started  time.Time
+	runFlags
+	files   descriptors.Budget // of open files
+	build   build
+	started time.Time
 
 	// openStore
+	fresh  *newStore
 	store  *walstore.Store
 	moved  *walstore.Watcher
 	slots  *slot.Table
@@ -131,5 +132,5 @@ func (p *parts) stages() []stage {
 	if p.verifier != nil {
 		all = append(all, stage{"auth", p.verifier.Run})
 	}
-	return append(all, stage{"server", p.server.Run}, stage{"reload", p.settings.Run}, stage{"systemd", p.view.notify})
+	return append(all, stage{"server", p.server.Run}, stage{"new store", p.fresh.Run}, stage{"reload", p.settings.Run}, stage{"systemd", p.view.notify})
 }

@@ -25,7 +25,10 @@ func runCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	file := configFlags(cmd)
-	profiles := cmd.Flags().Bool("pprof", false, "serve Go's profiles at /debug/pprof of the http address")
+	var flags runFlags
+	cmd.Flags().BoolVar(&flags.profiles, "pprof", false, "serve Go's profiles at /debug/pprof of the http address")
+	cmd.Flags().BoolVar(&flags.newStore, "new-store", false, "begin a new store in an empty data_dir although the "+
+		"primary has this proxy's slot: for one start, by hand")
 	allowRoot := cmd.Flags().Bool("allow-root", false, "run as root all the same, as in a container")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		read := func() (*config.Config, *upstream.Config, error) {
@@ -72,7 +75,7 @@ func runCommand() *cobra.Command {
 		defer release()
 		set.read, set.hangups, set.log = read, hangups, log.With("part", "config")
 		done := make(chan error, 1)
-		go func() { done <- serve(soft, set, up, queue, log, *profiles) }()
+		go func() { done <- serve(soft, set, up, queue, log, flags) }()
 		select {
 		case err := <-done:
 			return lastWords(queue, err)
@@ -85,12 +88,18 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
+// runFlags are what run is told by the command line alone.
+type runFlags struct {
+	profiles bool
+	newStore bool // an empty data_dir is meant
+}
+
 // serve opens everything, from the disk outward, runs it until ctx ends, and closes it in reverse.
 func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqueue.Queue, log *slog.Logger,
-	profiles bool,
+	flags runFlags,
 ) (err error) {
 	p := &parts{
-		settings: set, upstream: up, queue: queue, log: log, profiles: profiles,
+		settings: set, upstream: up, queue: queue, log: log, runFlags: flags,
 		build: readBuild(), started: time.Now(),
 	}
 	if p.files, err = openFiles(set.now(), log); err != nil {
@@ -105,7 +114,7 @@ func serve(ctx context.Context, set *settings, up *upstream.Config, queue *logqu
 		}
 	}
 	set.apply = p.apply
-	announce(log, set.now(), up, p.doors, profiles)
+	announce(log, set.now(), up, p.doors, flags.profiles)
 	return runStages(ctx, p.stages())
 }
 
@@ -170,7 +179,8 @@ func openFailed(c *config.Config, err error) error {
 	case errors.Is(err, walstore.ErrForeignDir):
 		next = "; name an empty directory in data_dir (--data-dir), or one that a replproxy made"
 	case errors.Is(err, walstore.ErrDamaged):
-		next = "; the store can be made anew from the primary: move the directory away and start again"
+		next = "; the store can be made anew: move data_dir away, and start with --new-store. In a cluster a new store " +
+			"needs a new name, as the old one may have promised not to vote (docs/runbook.md, A new store)"
 	default:
 		next = "; the user that runs replproxy must be able to write to data_dir (--data-dir)"
 	}

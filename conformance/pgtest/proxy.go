@@ -102,6 +102,9 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 
 func (p *Proxy) configPath() string { return filepath.Join(p.SocketDir, "replproxy.yml") }
 
+// SetArgs replaces [ProxyOptions.Args] from the next start on.
+func (p *Proxy) SetArgs(args ...string) { p.options.Args = args }
+
 // Configure replaces the content of the file for -c, which [ProxyOptions.Config] had begun.
 func (p *Proxy) Configure(t testing.TB, content string) {
 	t.Helper()

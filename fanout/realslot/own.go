@@ -53,7 +53,9 @@ type OwnOptions struct {
 	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
 	// withdrawn its vote (ruling R40). nil: never.
 	Forsaken func() bool
-	Logger   *slog.Logger
+	// MayUse is told whether the server has the slot, before it is made or used; an error forbids both. nil: it may be.
+	MayUse func(exists bool) error
+	Logger *slog.Logger
 }
 
 // Own holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
@@ -130,6 +132,9 @@ func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
 	}
 	defer s.Close()
 	own, err := o.look(ctx, s)
+	if err == nil && own.ours() && o.o.MayUse != nil {
+		err = o.o.MayUse(own.exists)
+	}
 	switch {
 	case err != nil:
 	case !own.ours():

@@ -29,8 +29,8 @@ func (r *Receiver) startRefused(err error, srv server, p startPoint) error {
 		r.gone = restorable(r.o.Store.Positions(), srv)
 		return errPermanent{fmt.Errorf("%w: the upstream has removed the WAL that follows %s, where the store ends; "+
 			"nothing is skipped: name an archive that has it in wal.restore_command; or stop the upstream, bring the "+
-			"segments back to its pg_wal, raise its wal_keep_size and start it again; or start with an empty data "+
-			"directory and rebuild the standbys that need that WAL", err, end)}
+			"segments back to its pg_wal, raise its wal_keep_size and start it again; or make a new store "+
+			"(docs/runbook.md, A new store)", err, end)}
 	case e.Code == pgerror.ObjectNotInPrerequisite && srv.version >= 180000 && r.o.Slot != "" && !r.apart &&
 		e.Message != "cannot use a logical replication slot for physical replication": // it may be in another language
 		r.slotLost = true // "can no longer access replication slot"

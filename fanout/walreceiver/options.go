@@ -31,6 +31,9 @@ type Options struct {
 	Name     string // application_name at the upstream
 	Slot     string // physical slot there, created when missing; "" streams without
 	Store    Store
+	// MayUse is told whether the primary has Slot already, before it is made or used; an error forbids both. nil: it
+	// may be used.
+	MayUse func(exists bool) error
 
 	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
 	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)

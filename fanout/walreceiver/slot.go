@@ -28,7 +28,7 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 	defer cancel()
 	q := slotCommands{s, r.o.Slot, srv.version}
 	if srv.version < readSlotVersion {
-		state, err := q.prepareBlind(ctx, r.slotLost)
+		state, err := q.prepareBlind(ctx, r.slotLost, r.o.MayUse)
 		if state == SlotRecreated {
 			r.log.Warn("upstream slot reserved no WAL, it was made anew", "slot", r.o.Slot)
 		}
@@ -39,6 +39,9 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 		return SlotForeign, nil
 	}
 	if err != nil {
+		return SlotUnknown, err
+	}
+	if err := mayUse(r.o.MayUse, found); err != nil {
 		return SlotUnknown, err
 	}
 	state := SlotFound
@@ -59,6 +62,14 @@ func (r *Receiver) prepareSlot(ctx context.Context, s *upstream.Session, srv *se
 	}
 	_, err = q.read(ctx, srv)
 	return state, err
+}
+
+// mayUse asks ask, if there is one.
+func mayUse(ask func(exists bool) error, exists bool) error {
+	if ask == nil {
+		return nil
+	}
+	return ask(exists)
 }
 
 // droppedBySomebody is what the log says when the slot was there before and had to be made again.
@@ -145,13 +156,16 @@ type slotCommands struct {
 }
 
 // prepareBlind is for 14, which can't be asked: creating tells by its refusal that there is one.
-func (q slotCommands) prepareBlind(ctx context.Context, lost bool) (SlotState, error) {
+func (q slotCommands) prepareBlind(ctx context.Context, lost bool, ask func(bool) error) (SlotState, error) {
 	if lost {
 		if err := q.drop(ctx); err != nil {
 			return SlotUnknown, err
 		}
 	}
 	created, err := q.create(ctx)
+	if err == nil {
+		err = mayUse(ask, !created)
+	}
 	switch {
 	case err != nil:
 		return SlotUnknown, err

@@ -145,6 +145,15 @@ func foreignName(names []string) (string, bool) {
 	return "", false
 }
 
+// Exists reports whether dir has been a store, with WAL or without.
+func Exists(dir string) (bool, error) {
+	_, _, err := readMeta(vfs.OS{}, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return true, nil // a damaged one is one as well
+}
+
 // ReadIdentity reads whose WAL the store in dir holds, without opening it: a proxy may be using it. false: nobody's
 // yet, or there is no store.
 func ReadIdentity(dir string) (Identity, bool, error) {

@@ -16,6 +16,7 @@ type Setup struct {
 	Name                  string // application_name upstream
 	User                  string // role upstream
 	Slot                  string // "" = none
+	NewStore              bool   // data_dir knows of no earlier life
 	DataDir               string
 	KeepSize              int64
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown

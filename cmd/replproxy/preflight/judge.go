@@ -214,7 +214,7 @@ func slot(s Setup, f Facts) Check {
 	}
 	for _, have := range f.Slots {
 		if have.Name == s.Slot {
-			return existingSlot(have)
+			return existingSlot(s, have)
 		}
 	}
 	most, err := strconv.Atoi(f.Settings["max_replication_slots"])
@@ -233,6 +233,9 @@ func slot(s Setup, f Facts) Check {
 }
 
 func slotWithoutSQL(s Setup, f Facts) Check {
+	if f.SlotAsked && f.SlotFound && s.NewStore {
+		return slotOfAnotherStore(s)
+	}
 	if f.SlotAsked && f.SlotFound {
 		return Check{Name: "slot", Level: OK, Text: fmt.Sprintf("%q exists", s.Slot)}
 	}
@@ -244,12 +247,21 @@ func slotWithoutSQL(s Setup, f Facts) Check {
 		"Make sure that max_replication_slots leaves room for it; it is created when missing."}
 }
 
-func existingSlot(have Slot) Check {
+// slotOfAnotherStore: run does not use the slot of a store that is not in data_dir.
+func slotOfAnotherStore(s Setup) Check {
+	return Check{"slot", Fail, fmt.Sprintf("%q exists, but data_dir has no store yet", s.Slot),
+		"Is the volume of data_dir mounted, and the name no other proxy's? If a new store is meant: " +
+			"replproxy run --new-store, once."}
+}
+
+func existingSlot(s Setup, have Slot) Check {
 	c := Check{Name: "slot", Level: OK, Text: fmt.Sprintf("%q exists", have.Name)}
 	switch {
 	case have.Type != "physical":
 		c.Level, c.Text = Fail, fmt.Sprintf("%q is a %s slot", have.Name, have.Type)
 		c.Remedy = "Name another one in upstream.slot."
+	case s.NewStore:
+		return slotOfAnotherStore(s)
 	case have.Active:
 		c.Level, c.Text = Warn, fmt.Sprintf("%q is in use", have.Name)
 		c.Remedy = "Fine when this proxy runs already; if not, another one has the same name: " +

@@ -133,6 +133,7 @@ func TestJudge(t *testing.T) {
 		{"slots full", func(_ *Setup, f *Facts) { f.Settings["max_replication_slots"] = "0" }, "slot", Fail, "Raise"},
 		{"slots unknown", func(_ *Setup, f *Facts) { delete(f.Settings, "max_replication_slots") }, "slot", Warn, "unknown"},
 		{"slot exists", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical"}} }, "slot", OK, "exists"},
+		{"slot of another store", func(s *Setup, f *Facts) { s.NewStore, f.Slots = true, []Slot{{Name: s.Slot, Type: "physical"}} }, "slot", Fail, "--new-store"},
 		{"slot active", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical", Active: true}} }, "slot", Warn, "in use"},
 		{"slot logical", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "logical"}} }, "slot", Fail, "another one"},
 		{"slot lost", func(s *Setup, f *Facts) { f.Slots = []Slot{{Name: s.Slot, Type: "physical", WALStatus: "lost"}} }, "slot", Warn, "lost"},

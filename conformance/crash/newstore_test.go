@@ -1,0 +1,71 @@
+package crash
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+)
+
+// A proxy whose data_dir is empty, as where its volume is not mounted, does not begin a new store while its slot on
+// the primary says that there was one: exit code 2, again and again, until the operator says that a new one is meant.
+// A store whose wal directory alone is gone knows itself, and begins anew.
+func TestNewStoreIsMeant(t *testing.T) {
+	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
+		t.Parallel()
+		primary := in.Primary(t)
+		p := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()})
+		lose := func(name string) {
+			t.Helper()
+			if code := p.Terminate(t); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if err := os.RemoveAll(filepath.Join(p.DataDir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lose("")
+		for range 2 { // what a refused start leaves does not make it a store
+			p.StartNoWait(t)
+			if code := p.WaitExit(t); code != 2 {
+				t.Fatalf("exit code %d with an empty data_dir", code)
+			}
+		}
+		for _, want := range []string{"replproxy_proxy", "--new-store", p.DataDir} {
+			if !strings.Contains(p.Log(), want) {
+				t.Errorf("the log does not name %s", want)
+			}
+		}
+		if rows := primary.SQL(t, "SELECT count(*) FROM pg_replication_slots"); rows[0][0] != "1" {
+			t.Errorf("%s slots", rows[0][0])
+		}
+		p.SetArgs("--new-store")
+		p.Start(t)
+		p.SetArgs()
+		p.Restart(t)
+		lose("wal")
+		p.Start(t)
+	}, 14, 18)
+}
+
+// A first start is one whenever it ends: the store is new until the slot is known not to be there, also after a start
+// without a primary.
+func TestFirstStartWithoutPrimary(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	primary.Stop(t, pgtest.Fast)
+	p := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), NoWait: true})
+	pgtest.WaitFor(t, time.Minute, "the proxy to have tried", func() (bool, error) {
+		code, _, err := p.Get(t.Context(), "/healthz")
+		return err == nil && code == 200 && scene.Status(t, p).Upstream.LastError != "", nil
+	})
+	p.Kill9(t)
+	p.StartNoWait(t)
+	primary.Start(t)
+	p.WaitReady(t)
+	p.Restart(t)
+}
