@@ -188,7 +188,7 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 	now := time.Now()
 	var members []tail.Member
 	for _, m := range n.ledger.Members(now) {
-		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested}
+		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested, Relapsed: m.Relapsed}
 		x.Account.Node = m.Node
 		if a, said := n.accounts.heard[m.Node]; said {
 			x.Account, x.Said, x.Age, x.Had, x.Past = a.Account, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
@@ -230,7 +230,7 @@ func (n *Node) TailFrom() (member string) {
 		x := tail.Account{System: own.System, Timeline: own.Timeline, Complete: own.Complete}
 		differs, uncompared := n.otherWAL(x, a.Account)
 		ours := differs == lsn.Invalid && !uncompared
-		if said && m.Reached && !m.Contested && same && ours && a.Received > most {
+		if said && m.Reached && !m.Contested && !m.Relapsed && same && ours && a.Received > most {
 			member, most = m.Node, a.Received
 		}
 	}

@@ -27,6 +27,10 @@ const (
 	// for names of nobody.
 	forgottenFormat = "#replproxy-forgotten/1"
 	formatMark      = "#"
+	// livesFile has what is known of the other members' starts: after a line with its format one of name, key, boot
+	// and run for each, and the CRC-32C of that. Without it nobody is known.
+	livesFile   = "members"
+	livesFormat = "#replproxy-members/1"
 )
 
 // errDamaged reports a checksum that is not right.
@@ -104,6 +108,42 @@ func (m memory) forgotten(keyOf func(string) string) (names []string, err error)
 		}
 	}
 	return names, nil
+}
+
+// lives are the remembered starts of other members.
+func (m memory) lives() (all []vote.Life, err error) {
+	if m == "" {
+		return nil, nil
+	}
+	path := filepath.Join(string(m), livesFile)
+	body, err := checked(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	format, lines, _ := strings.Cut(string(body), "\n")
+	if format != livesFormat {
+		return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, livesFormat)
+	}
+	for line := range strings.Lines(lines) {
+		var x vote.Life
+		if _, err := fmt.Sscanf(line, "%s %x %d %x\n", &x.Node, &x.Key, &x.Boot, &x.Run); err != nil {
+			return nil, fmt.Errorf("%s %w: %q", path, errDamaged, line)
+		}
+		all = append(all, x)
+	}
+	return all, nil
+}
+
+func encodeLives(all []vote.Life) []byte {
+	var b strings.Builder
+	fmt.Fprintln(&b, livesFormat)
+	for _, x := range all {
+		fmt.Fprintf(&b, "%s %x %d %x\n", x.Node, x.Key, x.Boot, x.Run)
+	}
+	return seal([]byte(b.String()))
 }
 
 // checked is a file without its checksum, which is right.

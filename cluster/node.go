@@ -79,6 +79,12 @@ type Options struct {
 	Began   func(names []string)
 	Timeout time.Duration // silence after which a member's rule and FIRST are treated apart: wal_sender_timeout
 	Logger  *slog.Logger  // nil: discards
+	OwnKey  uint64        // a fingerprint of the node's key; 0: it has none
+	// New: this node knows of no earlier life. Until a member has answered that it knows of none either it has no vote
+	// and reports nothing; one that does ends [Node.Run] with [ErrKnown].
+	New bool
+	// Proven is told, again after an error, that no member knows the name of a node that is New; nil: nobody.
+	Proven func() error
 }
 
 // Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
@@ -107,8 +113,9 @@ type Node struct {
 	// has listed yet.
 	published uint64
 	early     map[vote.Key]vote.Report
-	boots     map[string]uint64 // the newest of each other member
-	relapsed  map[string]bool   // members that came with an older one: like two holders of a name
+	lives     lives
+	fresh     bool // Options.New
+	unproven  bool // no member has said yet that it does not know this node: it neither votes nor reports
 	accounts  accounts
 	asking    asking
 	telling   sync.Mutex // held while the own account is made and told; before mu
@@ -152,15 +159,23 @@ func New(o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
+	known, err := memory(o.Dir).lives()
+	if errors.Is(err, errDamaged) {
+		o.Logger.Error("what was known of other members' starts is not known", "err", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
 	n := &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
-		early: map[vote.Key]vote.Report{}, boots: map[string]uint64{}, relapsed: map[string]bool{},
+		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
+		fresh: o.New, unproven: unproven(o),
 		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
 		asking: newAsking(), losses: losses, fences: fenced,
 		fenced: o.Store.Positions().System,
 	}
 	n.mark(o.Store.Positions())
+	n.publishLives(n.began)
 	return n, nil
 }
 

@@ -18,7 +18,8 @@ const (
 	itemAccount byte = 4 // see accounts.go; 3 is cluster/puller's
 	itemHashes  byte = 5 // see bytes.go; from message version 2 on
 	itemAsks    byte = 6
-	itemNewest       = itemAsks
+	itemLives   byte = 7 // see lives.go; from message version 2 on
+	itemNewest       = itemLives
 )
 
 // Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
@@ -31,7 +32,11 @@ func (n *Node) Peers() Peers { return Peers{n} }
 // Up is the first that is heard of a peer's only holder.
 func (p Peers) Up(peer string, version int) {
 	p.locked(func(n *Node) {
-		n.ledger.Contest(peer, n.relapsed[peer])
+		n.ledger.Contest(peer, false)
+		n.lives.connected(peer)
+		if version == link.Oldest { // it can't say what it knows
+			n.answer(peer, vote.Life{})
+		}
 		n.ledger.Speaks(peer, version)
 		delete(n.names.asked, peer)
 		n.ledger.Seen(time.Now(), peer)
@@ -42,7 +47,9 @@ func (p Peers) Up(peer string, version int) {
 func (p Peers) Heard(peer string) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
-	p.n.ledger.Seen(time.Now(), peer) // it needs nobody to look: silence is noticed by the clock
+	now := time.Now()
+	p.n.lives.seen(now, peer)
+	p.n.ledger.Seen(now, peer) // it needs nobody to look: silence is noticed by the clock
 }
 
 // Item takes over what a peer says of itself; anything else is an error, which ends the connection, but that kinds
@@ -79,6 +86,13 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 			p.n.hearHashes(peer, m)
 			return nil
 		}
+	case vote.Lives:
+		if id.Kind == itemLives {
+			p.n.mu.Lock()
+			defer p.n.mu.Unlock()
+			p.n.hearLives(peer, m)
+			return nil
+		}
 	case vote.State:
 		if id.Kind == itemState && m.Node == peer {
 			return p.state(m)
@@ -95,11 +109,9 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 func (p Peers) state(s vote.State) (err error) {
 	p.locked(func(n *Node) {
 		now := time.Now()
-		if s.Boot < n.boots[s.Node] {
-			n.relapsed[s.Node] = true
-			n.ledger.Contest(s.Node, true)
-			err = fmt.Errorf("%w: boot %d of member %s after %d: its data_dir is an old copy, and its clock behind",
-				ledger.ErrRefused, s.Boot, s.Node, n.boots[s.Node])
+		if why := n.lives.relapse(lifeOf(s)); why != nil {
+			n.ledger.Relapse(s.Node, true)
+			err = fmt.Errorf("%w: %w", ledger.ErrRefused, why)
 			return
 		}
 		back, began := slices.Contains(n.ledger.Forgotten(), s.Node), n.beginning(s)
@@ -109,9 +121,10 @@ func (p Peers) state(s vote.State) (err error) {
 		if len(began) > 0 {
 			n.mu.After(func() { n.o.Began(began) })
 		}
-		if n.boots[s.Node] = s.Boot; n.relapsed[s.Node] {
-			delete(n.relapsed, s.Node)
-			n.ledger.Contest(s.Node, false)
+		n.ledger.Relapse(s.Node, false)
+		if n.lives.note(now, lifeOf(s)) {
+			n.publishLives(now)
+			signal(n.settled)
 		}
 		if back {
 			signal(n.settled)
@@ -166,10 +179,19 @@ func (p Peers) Gone(peer string, id link.ID) {
 }
 
 // Down is silence, which is judged by its length.
-func (p Peers) Down(string) {}
+func (p Peers) Down(peer string) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	p.n.lives.connected(peer)
+}
 
 // Conflict withdraws the votes of a name that two hold.
-func (p Peers) Conflict(peer string) { p.locked(func(n *Node) { n.ledger.Contest(peer, true) }) }
+func (p Peers) Conflict(peer string) {
+	p.locked(func(n *Node) {
+		n.ledger.Contest(peer, true)
+		n.lives.contest(peer)
+	})
+}
 
 func (p Peers) locked(f func(*Node)) {
 	p.n.mu.Lock()
@@ -180,7 +202,7 @@ func (p Peers) locked(f func(*Node)) {
 
 // publish puts what has changed slowly into the outbox. The caller holds mu.
 func (n *Node) publish() {
-	if n.o.Outbox == nil {
+	if n.o.Outbox == nil || n.unproven {
 		return
 	}
 	s := n.ledger.State()
@@ -193,7 +215,7 @@ func (n *Node) publish() {
 
 // publishReport puts an own session's newest report into the outbox. The caller holds mu.
 func (n *Node) publishReport(r vote.Report) {
-	if n.o.Outbox == nil {
+	if n.o.Outbox == nil || n.unproven {
 		return
 	}
 	id := link.ID{Kind: itemReport, Num: r.Incarnation}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"syscall"
 	"time"
@@ -35,11 +36,11 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, fences, error) {
 		return nil, nil, nil, err
 	}
 	was.Node = o.Name
-	was.Boot = max(was.Boot+1, uint64(time.Now().UnixMicro()))
+	was.Boot++
 	l, err := ledger.New(ledger.Options{
 		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule,
 		Fenced:    fenced.of(o.Store.Positions().System),
-		Forgotten: forgotten,
+		Forgotten: forgotten, Key: o.OwnKey, Run: rand.Uint64() | 1,
 	})
 	if err != nil {
 		return nil, nil, nil, err
@@ -55,6 +56,9 @@ func recall(o Options, m memory) (*ledger.Ledger, []byte, fences, error) {
 	}
 	if unsettled(was.Rule) {
 		was.Rule.Timeline, was.Rule.From = beginning(was.Rule, p)
+	}
+	if unproven(o) { // nothing is used before it is proven, see answered: a refused start leaves no memory
+		return l, nil, fenced, l.SetRule(was.Rule)
 	}
 	saved, err := encode(was)
 	if err == nil {
@@ -185,8 +189,7 @@ func (n *Node) Forget(member string) error {
 	}, func() {
 		if refused = refusal(); refused == nil { // or it is back: settle remembers that
 			refused = n.ledger.Forget(member)
-			delete(n.boots, member)
-			delete(n.relapsed, member)
+			n.lives.forget(member)
 		}
 	})
 	if err = errors.Join(err, refused); err == nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -13,6 +14,7 @@ const lookInterval = time.Second
 func (n *Node) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
+	again := false // what the members' answers ask for is to be tried again
 	for {
 		select {
 		case <-ctx.Done():
@@ -21,6 +23,12 @@ func (n *Node) Run(ctx context.Context) error {
 			n.storeMoved(time.Now())
 		case <-n.asking.wanted:
 			n.tellAccount(time.Now())
+		case <-n.lives.wanted:
+			if err := n.answered(); errors.Is(err, ErrKnown) {
+				return err
+			} else if again = err != nil; again {
+				n.log.Error("cannot remember what other members know of this one, retrying", "err", err)
+			}
 		case <-n.names.wanted:
 			n.readHashes()
 			n.publishHashes(false)
@@ -33,6 +41,9 @@ func (n *Node) Run(ctx context.Context) error {
 			n.settle() // when it failed before
 			if err := n.saveLosses(); err != nil {
 				n.log.Error("cannot remember which WAL was given up, retrying", "err", err)
+			}
+			if again {
+				signal(n.lives.wanted)
 			}
 		case <-n.settled:
 			n.settle()
@@ -68,6 +79,7 @@ func (n *Node) look(now time.Time) {
 	before := n.last.Progress
 	n.ledger.SetUpstream(n.o.Store.Streams())
 	n.publish()
+	n.publishLives(now)
 	n.stale = true
 	if n.evaluate(now).Progress != before {
 		n.touch()

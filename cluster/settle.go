@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -17,10 +18,13 @@ func (n *Node) settle() {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
-	r := n.known()
+	r, unproven := n.known(), n.unproven
 	n.mu.Unlock()
+	if unproven { // a refused start leaves no memory
+		return
+	}
 	before := n.forgotten
-	if err := n.remember(r); err != nil {
+	if err := errors.Join(n.remember(r), n.rememberLives()); err != nil {
 		n.log.Error("cannot remember the rule and who is back, retrying", "err", err)
 		return
 	}
@@ -55,6 +59,9 @@ func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
 // nothing was reported before. The caller holds mu, and l is of n.at.
 func (n *Node) given(l ledger.Limits) lsn.Progress {
 	p := l.Progress
+	if n.unproven {
+		return lsn.Progress{}
+	}
 	if n.settling {
 		p = n.upTo(n.ledger.State().Rule, quorum.Least(p, n.before))
 	}

@@ -29,13 +29,19 @@ type addressBook []link.Peer
 func (a *addressBook) Live() []link.Peer        { return *a }
 func (a *addressBook) Changed() <-chan struct{} { return nil }
 
-func newLinked(t *testing.T, id *identity.Node, m *identity.Members, other, rule string, newest int) *linked {
+func newLinked(t *testing.T, id *identity.Node, m *identity.Members, other, rule string, newest int,
+	change ...func(*Options),
+) *linked {
 	t.Helper()
 	outbox := link.NewOutbox()
-	n, err := New(Options{
+	o := Options{
 		Name: id.Name, Members: []string{other}, Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Outbox: outbox,
 		Timeout: time.Minute, Details: func() Details { return Details{Timeline: 1, Begin: 10, Promised: lsn.Point{LSN: 40}} },
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	n, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,11 @@ package identity
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -78,6 +80,12 @@ func Exists(dir string) (bool, error) {
 // Line is what the other proxies need in cluster.members: the name and the public key.
 func (n *Node) Line() string {
 	return n.Name + " " + FormatKey(n.key.Public().(ed25519.PublicKey))
+}
+
+// Fingerprint tells keys apart.
+func (n *Node) Fingerprint() uint64 {
+	sum := sha256.Sum256(n.key.Public().(ed25519.PublicKey))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // FormatKey renders a public key as cluster.members has it.

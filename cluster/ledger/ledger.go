@@ -19,6 +19,8 @@ var ErrRefused = errors.New("refused")
 type Options struct {
 	Node    string   // own name
 	Boot    uint64   // see vote.State
+	Key     uint64   // the same
+	Run     uint64   // the same
 	Members []string // all configured nodes, the own one or not; none but the own one: no cluster
 	// Timeout is wal_sender_timeout: a member that says nothing for so long is silent. ≤ 0: never.
 	Timeout time.Duration
@@ -56,6 +58,7 @@ type member struct {
 	forgotten bool          // by an operator, and not heard since
 	at        time.Time     // when it was heard last
 	contested bool          // two live holders of its name: it has no votes (ruling R22)
+	relapsed  bool          // it came with a boot number that was used before: it has none either
 	version   int           // message version of what it says; 0: not known
 	bytes     compare.Peer  // how far its WAL is ours
 }
@@ -100,6 +103,7 @@ func New(o Options) (*Ledger, error) {
 	own := l.own()
 	own.heard, own.forgotten, own.demand = true, false, d
 	own.state.Boot, own.state.Rule, own.state.Fenced = o.Boot, o.Rule, o.Fenced
+	own.state.Key, own.state.Run = o.Key, o.Run
 	return l, nil
 }
 
@@ -291,6 +295,21 @@ func (l *Ledger) Contest(node string, contested bool) {
 	if m := l.members[node]; m != nil {
 		m.contested = contested
 	}
+}
+
+// Relapse says whether a member came with a boot number that another start of it had: what it says is not taken over,
+// and what is known of it does not count.
+func (l *Ledger) Relapse(node string, relapsed bool) {
+	if m := l.members[node]; m != nil {
+		m.relapsed = relapsed
+	}
+}
+
+// Reboot gives this node another boot number, which the caller has made durable.
+func (l *Ledger) Reboot(boot uint64) {
+	own := l.own()
+	own.state.Boot = boot
+	own.state.Seq++
 }
 
 // Counters are those of this ledger since it began.

@@ -23,6 +23,7 @@ const (
 	Uncompared  Why = "no other member has been heard since the start"
 	Fenced      Why = "this node is fenced on this timeline"
 	Contested   Why = "two nodes hold a name"
+	OldCopy     Why = "a member came with a boot number that was used before"
 	NotHeard    Why = "FIRST waits for a member that has not been heard since the start"
 	FirstFenced Why = "FIRST waits: a member is fenced on this timeline"
 	FirstLine   Why = "FIRST waits: a member with standbys on this timeline has another history of it"
@@ -223,6 +224,8 @@ func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
 		switch m := l.members[name]; {
 		case m.contested:
 			holds = append(holds, Hold{Contested, name})
+		case m.relapsed:
+			holds = append(holds, Hold{OldCopy, name})
 		case !m.heard && !m.forgotten:
 			holds = append(holds, Hold{NotHeard, name})
 		case m.heard && t != 0 && m.state.Fenced >= t:

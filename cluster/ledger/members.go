@@ -12,6 +12,7 @@ type Member struct {
 	Heard     bool // since this ledger began; otherwise Rule is not known
 	Reached   bool // heard, and not silent
 	Contested bool // two live holders of its name
+	Relapsed  bool // see [Ledger.Relapse]
 	Rule      vote.Rule
 }
 
@@ -21,7 +22,8 @@ func (l *Ledger) Members(now time.Time) (all []Member) {
 		m := l.members[name]
 		all = append(all, Member{
 			Node: name, Heard: m.heard, Reached: m.heard && !l.silent(now, m), Contested: m.contested,
-			Rule: m.state.Rule,
+			Relapsed: m.relapsed,
+			Rule:     m.state.Rule,
 		})
 	}
 	return all

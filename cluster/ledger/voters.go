@@ -33,6 +33,8 @@ const (
 	// BeyondLoss has WAL beside ours, of which its positions tell nothing.
 	BeyondLoss Standing = "it has WAL that was given up: make it anew"
 	TwoHolders Standing = "two nodes hold its node's name"
+	// Relapsed is about the node: its data_dir is an old copy, or was lost.
+	Relapsed Standing = "its node's boot number was used before"
 	// Withdrawn is what a node shows of its own store; to the others it is catching up.
 	Withdrawn Standing = "withdrawn: no space but that of WAL it voted for"
 )
@@ -72,6 +74,8 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return OtherWAL
 	case m.contested:
 		return TwoHolders
+	case m.relapsed:
+		return Relapsed
 	case l.strange(m) && s.report.Timeline == t:
 		if l.unknown(m) {
 			return NotCompared

@@ -25,6 +25,7 @@ type Member struct {
 	Heard     bool
 	Rule      vote.Rule
 	Contested bool // two live holders of its name
+	Relapsed  bool // its boot number was used before
 	// Other is a position below which its WAL of Account.Timeline is other WAL than that of the member that is asked;
 	// Uncompared says that it is not known to be the same as far as both have it (ruling R32).
 	Other      lsn.LSN
@@ -117,6 +118,8 @@ func (l *look) describe(m Member) Row {
 		r.Why = "has said nothing since this proxy started"
 	case m.Contested:
 		r.Why = "two nodes hold its name"
+	case m.Relapsed:
+		r.Why = "its boot number was used before: its data_dir is an old copy, or was lost"
 	case a.Timeline == 0:
 		r.Why = "its store is empty"
 	case a.System != l.members[0].Account.System:

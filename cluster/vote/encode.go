@@ -18,6 +18,7 @@ const (
 	tagState   = 'S'
 	tagHashes  = 'H'
 	tagAsks    = 'Q'
+	tagLives   = 'L'
 	headerSize = 2
 )
 
@@ -40,9 +41,10 @@ const skips = 2
 //	        microseconds since 1970, 0 for none
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
 //	        2 'S' line mark and the same
-//	        version 2 of the messages adds: flags(1), 1 is Mark.Never
+//	        version 2 of the messages adds: flags(1), 1 is Mark.Never, key run
 //	Hashes  1 'H' oldest n(2) n×(timeline at hash), from version 2 on
 //	Asks    1 'Q' n n×(node timeline at), from version 2 on
+//	Lives   1 'L' n n×(node key boot run flag), from version 2 on
 //	rule    generation timeline from flags demand before
 //	demand  names(2) spread(2) n n×(zone n n×voter)
 
@@ -87,6 +89,18 @@ func AppendAsks(b []byte, asks Asks) ([]byte, error) {
 	return e.b, e.err
 }
 
+// AppendLives is AppendHashes for Lives.
+func AppendLives(b []byte, all Lives) ([]byte, error) {
+	e := encoder{b: append(b, version, tagLives)}
+	e.count8(len(all), MaxMembers)
+	for _, x := range all {
+		e.name(x.Node)
+		e.u64(x.Key, x.Boot, x.Run)
+		e.flag(x.Lives)
+	}
+	return e.b, e.err
+}
+
 // AppendState is AppendReport for a State.
 func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	e := encoder{b: append(b, version, tagState)}
@@ -111,13 +125,14 @@ func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	}
 	older = len(e.b) - len(b)
 	e.flag(s.Mark.Never)
+	e.u64(s.Key, s.Run)
 	if len(e.b)-len(b) > MaxStateSize {
 		e.fail("a state of %d bytes", len(e.b)-len(b))
 	}
 	return e.b, older, e.err
 }
 
-// Decode reads one whole message that came in a message version: a [Report], [State], [Hashes] or [Asks]. Every error
+// Decode reads one whole message that came in a message version: a [Report], [State], [Hashes], [Asks] or [Lives]. Every error
 // wraps [ErrEncoding].
 func Decode(b []byte, message int) (any, error) {
 	if len(b) < headerSize || b[0] != version && b[0] != versionOn || len(b) > MaxStateSize {
@@ -142,6 +157,8 @@ func Decode(b []byte, message int) (any, error) {
 		m = d.hashes()
 	case b[0] == version && b[1] == tagAsks && message >= skips:
 		m = d.asks()
+	case b[0] == version && b[1] == tagLives && message >= skips:
+		m = d.lives()
 	case b[1] == tagState:
 		m = d.longState(b[0], message)
 	default:
@@ -328,6 +345,16 @@ func (d *decoder) asks() (asks Asks) {
 	return asks
 }
 
+func (d *decoder) lives() (all Lives) {
+	for range d.count8(MaxMembers) {
+		if d.err != nil {
+			break
+		}
+		all = append(all, Life{Node: d.name(), Key: d.u64(), Boot: d.u64(), Run: d.u64(), Lives: d.flag()})
+	}
+	return all
+}
+
 // longState reads a State of either form, in a message version.
 func (d *decoder) longState(form byte, message int) State {
 	var line uint64
@@ -340,6 +367,9 @@ func (d *decoder) longState(form byte, message int) State {
 	s := d.state()
 	if message >= skips && d.err == nil && len(d.b) > 0 {
 		mark.Never = d.take(1)[0]&1 != 0
+		if len(d.b) > 0 {
+			s.Key, s.Run = d.u64(), d.u64()
+		}
 	}
 	s.Line, s.Mark = line, mark
 	return s

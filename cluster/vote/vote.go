@@ -132,10 +132,12 @@ func (r Demand) Same(o Demand) bool {
 // session that it does not list has ended.
 type State struct {
 	Node string
-	// Boot rises with every start of the node and is durable before it is used: max(the last one + 1, the
-	// clock in microseconds).
+	// Boot rises with every start of the node and is durable before it is used. No clock is asked; release v0.1.0 took
+	// its own in microseconds where that is more.
 	Boot uint64
-	Seq  uint64
+	// Key is a fingerprint of the node's key, Run a random number of this start; 0: not said, by message version 1.
+	Key, Run uint64
+	Seq      uint64
 	// Fenced is the highest timeline for which the node has promised never to vote or report again,
 	// nor for any below it (ruling R2); 0 for none.
 	Fenced   lsn.TimelineID
@@ -148,6 +150,16 @@ type State struct {
 	Rule     Rule
 	Sessions []Session
 }
+
+// Life is a start of a node as another one knows it: the newest that it has heard of.
+type Life struct {
+	Node           string
+	Key, Boot, Run uint64 // see State; Boot 0: an operator has removed it since
+	Lives          bool   // it is still heard
+}
+
+// Lives are all that a node knows of.
+type Lives []Life // at most MaxMembers
 
 // Mark is a fingerprint of the first WAL of a timeline, as a store has it. "Not yet" and "never" are two values: the
 // zero Mark is not known yet, and what is not known never counts (ruling R32).

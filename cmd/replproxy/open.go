@@ -74,8 +74,9 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	var outbox *link.Outbox
+	var key uint64
 	if p.members != nil {
-		outbox = p.members.outbox
+		outbox, key = p.members.outbox, p.members.self.Fingerprint()
 	}
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
@@ -84,6 +85,8 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
 		History: p.store.History,
 		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
+		OwnKey:  key, New: p.fresh.asks(asksMembers),
+		Proven: func() error { return p.fresh.answered(asksMembers) },
 	})
 	if errors.Is(err, ledger.ErrRefused) {
 		return usageError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -114,6 +115,15 @@ func (p *parts) following() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bo
 	return p.receiver.Following()
 }
 
+// runNode ends with exit code 2 where a member knows the name of a node that is new.
+func (p *parts) runNode(ctx context.Context) error {
+	err := p.node.Run(ctx)
+	if errors.Is(err, cluster.ErrKnown) {
+		err = usageError{err}
+	}
+	return err
+}
+
 // stages are what runs, in the order in which it is started: what others need runs first and ends last.
 func (p *parts) stages() []stage {
 	var all []stage
@@ -125,7 +135,7 @@ func (p *parts) stages() []stage {
 	}
 	all = append(all,
 		stage{"store", p.store.Run}, stage{"backfill", p.filler.Run}, stage{"hub", p.hub.Run},
-		stage{"slots", p.keeper.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.node.Run},
+		stage{"slots", p.keeper.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.runNode},
 		stage{"ballot", (&ballot{p.store, p.hub, p.node, p.settings, p.part("cluster")}).Run},
 		stage{"walreceiver", p.receiver.Run}, stage{"advisor", p.advisor.Run})
 	all = append(all, p.memberParts...)

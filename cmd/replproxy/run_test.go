@@ -67,7 +67,7 @@ func TestRunStatusCheck(t *testing.T) {
 		!strings.Contains(out, "holding WAL on the primary: forgotten (physical, ") {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
 	}
-	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", in.TempDir(t))
+	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", proxy.DataDir)
 	if !strings.Contains(out, `"replproxy_proxy_a" is in use`) {
 		t.Errorf("check beside the proxy itself:\n%s", out)
 	}

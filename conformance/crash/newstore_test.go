@@ -69,3 +69,57 @@ func TestFirstStartWithoutPrimary(t *testing.T) {
 	p.WaitReady(t)
 	p.Restart(t)
 }
+
+// A member of a cluster that has lost what it promised does not come back under its name: without its key, with a new
+// one, or without its memory, also after the others were restarted. Its own memory, brought back, is as good as before.
+func TestNewStoreInCluster(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	all := scene.ClusterOf(t, primary.Conninfo(), "", "a", "b")
+	a, b := all[0], all[1]
+	identity := func() string {
+		t.Helper()
+		return strings.TrimSpace(b.Program(t, "identity", "--name", b.Name, "--data-dir", b.DataDir))
+	}
+	refused := func(want string) {
+		t.Helper()
+		b.StartNoWait(t)
+		if code := b.WaitExit(t); code != 2 || !strings.Contains(b.Log(), want) {
+			t.Fatalf("exit code %d, expected %q\n%s", code, want, b.Log())
+		}
+	}
+	old := identity()
+	b.Terminate(t)
+	a.Restart(t) // alone: it knows b by its file
+	memory := filepath.Join(b.DataDir, "cluster", "node")
+	if err := os.Rename(memory, memory+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		refused("knows a proxy b")
+	}
+	if err := os.Rename(memory+".away", memory); err != nil {
+		t.Fatal(err)
+	}
+	b.Start(t)
+	pgtest.WaitFor(t, time.Minute, "b to know that it is not new", func() (bool, error) {
+		_, err := os.Stat(filepath.Join(b.DataDir, "cluster", "unproven"))
+		return os.IsNotExist(err), nil
+	})
+	b.Terminate(t)
+	if err := os.RemoveAll(b.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	refused("has no key")
+	if _, err := os.Stat(b.DataDir); err == nil {
+		t.Error("the refused start has made data_dir")
+	}
+	line := identity()
+	for _, p := range all {
+		p.Replace(t, old, line)
+	}
+	a.Restart(t)
+	refused("--new-store")
+	b.SetArgs("--new-store")
+	refused("A new store needs a new name")
+}
