@@ -53,9 +53,9 @@ func (m memory) load() (s vote.State, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
 	case errors.Is(err, errDamaged):
-		return s, fmt.Errorf("%w: what this node has promised is not known. In a cluster it needs a new store, and with "+
-			"it a new name (docs/runbook.md, A new store). Alone, remove the file, when no promotion relies on a fence "+
-			"here", err)
+		return s, fmt.Errorf("%w: what this node has promised is not known. In a cluster it needs a new store, "+
+			"and with it a new name (docs/runbook.md, A new store). Alone, remove the file, when no promotion relies "+
+			"on a fence here", err)
 	case err != nil:
 		return s, err
 	}

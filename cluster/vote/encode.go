@@ -132,8 +132,8 @@ func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	return e.b, older, e.err
 }
 
-// Decode reads one whole message that came in a message version: a [Report], [State], [Hashes], [Asks] or [Lives]. Every error
-// wraps [ErrEncoding].
+// Decode reads one whole message that came in a message version: a [Report], [State], [Hashes], [Asks] or [Lives].
+// Every error wraps [ErrEncoding].
 func Decode(b []byte, message int) (any, error) {
 	if len(b) < headerSize || b[0] != version && b[0] != versionOn || len(b) > MaxStateSize {
 		return nil, fmt.Errorf("%w: %d bytes of another version", ErrEncoding, len(b))

@@ -119,7 +119,8 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 // setup is what the proxy is going to do; certificate is what its clients see.
 func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
 	return preflight.Setup{
-		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c), DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
+		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
+		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
 		Demand: demand(c), Mirror: c.Slots.Mirror, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,

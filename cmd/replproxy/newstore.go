@@ -145,9 +145,9 @@ func (n *newStore) mayUse(exists bool) error {
 	if !exists {
 		return n.answered(asksSlot)
 	}
-	return n.refuse(fmt.Errorf("data_dir %s is new, and the primary has the slot %q of an earlier store of this proxy: "+
-		"is the volume of data_dir mounted? If a new store is meant, say --new-store once, and rebuild the standbys "+
-		"and slots that need older WAL", n.dir, n.slot))
+	return n.refuse(fmt.Errorf("data_dir %s is new, and the primary has the slot %q of an earlier store of this "+
+		"proxy: is the volume of data_dir mounted? If a new store is meant, say --new-store once, and rebuild the "+
+		"standbys and slots that need older WAL", n.dir, n.slot))
 }
 
 // refuse ends the process with exit code 2, and returns why.
@@ -183,7 +183,7 @@ func refuseKeyless(c *config.Config) error {
 	if err != nil || has {
 		return nil
 	}
-	return usageError{fmt.Errorf("unusable configuration\n%w", c.At("data_dir", fmt.Errorf("%s has no key, and "+
-		"cluster.members has one of %q: is its volume mounted? In a cluster a new store needs a new name (docs/runbook.md, "+
-		"A new store)", c.DataDir, c.Name)))}
+	err = fmt.Errorf("%s has no key, and cluster.members has one of %q: is its volume mounted? In a cluster a new "+
+		"store needs a new name (docs/runbook.md, A new store)", c.DataDir, c.Name)
+	return usageError{fmt.Errorf("unusable configuration\n%w", c.At("data_dir", err))}
 }

@@ -142,5 +142,6 @@ func (p *parts) stages() []stage {
 	if p.verifier != nil {
 		all = append(all, stage{"auth", p.verifier.Run})
 	}
-	return append(all, stage{"server", p.server.Run}, stage{"new store", p.fresh.Run}, stage{"reload", p.settings.Run}, stage{"systemd", p.view.notify})
+	return append(all, stage{"server", p.server.Run}, stage{"new store", p.fresh.Run},
+		stage{"reload", p.settings.Run}, stage{"systemd", p.view.notify})
 }

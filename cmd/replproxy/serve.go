@@ -179,8 +179,8 @@ func openFailed(c *config.Config, err error) error {
 	case errors.Is(err, walstore.ErrForeignDir):
 		next = "; name an empty directory in data_dir (--data-dir), or one that a replproxy made"
 	case errors.Is(err, walstore.ErrDamaged):
-		next = "; the store can be made anew: move data_dir away, and start with --new-store. In a cluster a new store " +
-			"needs a new name, as the old one may have promised not to vote (docs/runbook.md, A new store)"
+		next = "; the store can be made anew: move data_dir away, and start with --new-store. In a cluster a new " +
+			"store needs a new name, as the old one may have promised not to vote (docs/runbook.md, A new store)"
 	default:
 		next = "; the user that runs replproxy must be able to write to data_dir (--data-dir)"
 	}
