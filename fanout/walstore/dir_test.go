@@ -6,8 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -36,6 +40,55 @@ func TestSecondStoreIsRefused(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatalf("second Close: %v", err)
+	}
+}
+
+// The lock holds though its file is removed, and the file, which is all that release v0.1.0 looks at, is made anew.
+func TestLockOutlivesItsFile(t *testing.T) {
+	dir := t.TempDir()
+	lock := filepath.Join(dir, "lock")
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), Options{Dir: dir}); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second one: %v", err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if pid, err := os.ReadFile(lock); err == nil && string(pid) == strconv.Itoa(os.Getpid())+"\n" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the file is not made anew")
+		}
+	}
+	var locked *LockedError
+	if _, err := Open(context.Background(), Options{Dir: dir}); !errors.As(err, &locked) || locked.PID != os.Getpid() {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(lock) // as v0.1.0 would
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrLocked) {
+		t.Errorf("the first one ended with %v", err)
+	}
+	stop()
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
@@ -20,6 +21,7 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
 	wg.Go(func() { s.stage(stop, s.markC, s.markStep) })
 	wg.Go(func() { s.maker(stop) })
+	wg.Go(func() { s.keepLock(stop) })
 	for _, c := range []chan struct{}{s.writeC, s.syncC, s.markC, s.makeC} {
 		signal(c)
 	}
@@ -37,6 +39,39 @@ func (s *Store) Run(ctx context.Context) error {
 		return failed
 	}
 	return err
+}
+
+// lockInterval is how often it is looked whether the lock's file is still there.
+const lockInterval = 2 * time.Second
+
+// keepLock makes the lock's file anew when somebody has removed it, until stop. The directory is locked all the time,
+// but release v0.1.0 looks at the file alone: one that was quicker has the store, and this one ends, as a postmaster
+// without its postmaster.pid does.
+func (s *Store) keepLock(stop <-chan struct{}) {
+	tick := time.NewTicker(lockInterval)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-stop:
+			return
+		case <-s.failed:
+			return
+		case <-tick.C:
+		}
+		err := s.lock.Keep()
+		if held := (*vfs.HeldError)(nil); errors.As(err, &held) {
+			s.log.Error("the lock file was removed, and another process has the data directory", "pid", held.PID)
+			_ = s.fail(&LockedError{Dir: s.dir, PID: held.PID})
+			return
+		}
+		if err != nil && err.Error() != said {
+			s.log.Error("cannot make the lock file of the data directory anew", "err", err)
+		}
+		if said = ""; err != nil {
+			said = err.Error()
+		}
+	}
 }
 
 // stage repeats step whenever it is nudged.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -24,7 +23,7 @@ type Store struct {
 	dir    string // Options.Dir
 	walDir string
 	log    *slog.Logger
-	lock   io.Closer
+	lock   vfs.Lock
 
 	// Set once, by Open or Adopt; segs before identity.
 	identity atomic.Pointer[Identity]

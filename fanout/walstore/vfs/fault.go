@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"sync/atomic"
 )
 
@@ -127,7 +126,7 @@ func (f *Fault) SyncDir(dir string) error {
 }
 
 // Lock implements [FS].
-func (f *Fault) Lock(name string) (io.Closer, error) {
+func (f *Fault) Lock(name string) (Lock, error) {
 	if err := f.ask(OpLock, name); err != nil {
 		return nil, err
 	}

@@ -26,9 +26,17 @@ type FS interface {
 	MkdirAll(dir string) error
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
-	// Lock takes name as an exclusive lock for this process, until closed; never waits.
+	// Lock takes name, and the directory that it is in, as an exclusive lock for this process, until closed; never waits.
 	// A lock that somebody has is a *[HeldError].
-	Lock(name string) (io.Closer, error)
+	Lock(name string) (Lock, error)
+}
+
+// Lock is one that is held until it is closed.
+type Lock interface {
+	io.Closer
+	// Keep makes the lock's file anew when somebody has removed it. When another process has a lock on a file of its
+	// name by then, that is a *[HeldError].
+	Keep() error
 }
 
 // File is an open file. ReadAt may run beside WriteAt and Sync.

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -241,7 +240,7 @@ func (m *Mem) SyncDir(dir string) error {
 }
 
 // Lock implements [FS]. The holder is always this process.
-func (m *Mem) Lock(name string) (io.Closer, error) {
+func (m *Mem) Lock(name string) (Lock, error) {
 	f, err := m.Create(name)
 	if err != nil {
 		return nil, err
@@ -262,6 +261,9 @@ type memLock struct {
 }
 
 // Close lets go of the lock.
+// Keep implements [Lock].
+func (l *memLock) Keep() error { return nil }
+
 func (l *memLock) Close() error {
 	m := l.File.(*memFile).m
 	m.mu.Lock()

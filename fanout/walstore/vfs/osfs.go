@@ -1,12 +1,7 @@
 package vfs
 
 import (
-	"errors"
-	"io"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/replproxy/replproxy/internal/durable"
 	"golang.org/x/sys/unix"
@@ -70,40 +65,6 @@ func (OS) ReadDir(dir string) ([]string, error) {
 
 // SyncDir implements [FS].
 func (OS) SyncDir(dir string) error { return durable.OS{}.SyncDir(dir) }
-
-// Lock implements [FS] by flock(2): the kernel lets go when the process ends, however it ends. The
-// file holds the owner's pid for whoever is refused.
-func (OS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|datadir.NoFollow, fileMode)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if err == unix.EWOULDBLOCK {
-			return nil, &HeldError{Name: filepath.Clean(name), PID: readPID(f)}
-		}
-		return nil, &os.PathError{Op: "flock", Path: name, Err: err}
-	}
-	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := f.Truncate(0); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if _, err := f.WriteAt(pid, 0); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-func readPID(f *os.File) int {
-	var b [16]byte
-	n, _ := f.ReadAt(b[:], 0)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil {
-		return 0
-	}
-	return pid
-}
 
 // Sync implements [File] by fdatasync(2).
 func (f *OSFile) Sync() error {

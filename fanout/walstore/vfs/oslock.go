@@ -1,0 +1,107 @@
+package vfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/replproxy/replproxy/internal/datadir"
+)
+
+// osLock is a file and the directory that it is in. The directory can't be removed while it is used, as a file can by
+// whoever tidies up; release v0.1.0 looks at the file alone.
+type osLock struct {
+	name      string
+	dir, file *os.File // dir nil: its file system has no locks for directories
+}
+
+// Lock implements [FS] by flock(2): the kernel lets go when the process ends, however it ends. The
+// file holds the owner's pid for whoever is refused.
+func (OS) Lock(name string) (Lock, error) {
+	l := &osLock{name: name}
+	var err error
+	if l.dir, err = os.Open(filepath.Dir(name)); err != nil {
+		return nil, err
+	}
+	switch err := flock(l.dir); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, errors.Join(held(name), l.Close())
+	case err != nil: // NFS wants a file that is open for writing
+		l.dir = nil
+	}
+	if l.file, err = lockFile(name); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Keep implements [Lock].
+func (l *osLock) Keep() error {
+	have, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(l.name)
+	if err == nil && os.SameFile(have, now) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := lockFile(l.name)
+	if err != nil {
+		return err
+	}
+	l.file, f = f, l.file
+	return f.Close()
+}
+
+// Close implements [Lock].
+func (l *osLock) Close() error {
+	var errs []error
+	for _, f := range []*os.File{l.file, l.dir} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// lockFile takes name, made when missing, and writes the own pid into it.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|datadir.NoFollow, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err = flock(f); errors.Is(err, unix.EWOULDBLOCK) {
+		err = held(name)
+	} else if err != nil {
+		err = &os.PathError{Op: "flock", Path: name, Err: err}
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// held says who has a lock, by its file.
+func held(name string) *HeldError {
+	pid := 0
+	if text, err := os.ReadFile(name); err == nil {
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	}
+	return &HeldError{Name: filepath.Clean(name), PID: pid}
+}
