@@ -3,8 +3,11 @@ package crash
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
@@ -45,6 +48,32 @@ func TestDiskFullLosesTheSlotFurthestBehind(t *testing.T) {
 	scene.Warned(t, s.Proxy, "slot forgotten is lost")
 	if after := pgtest.WaitStreaming(t, s.Primary, 1)[0].PID; after != before {
 		t.Errorf("the upstream connection was lost: walsender %s, then %s", before, after)
+	}
+}
+
+// TestFullDiskIsSaid: a slot that can't be made for lack of space has PostgreSQL's SQLSTATE, and what is free is said
+// when it is nothing. Segments of 1 MB are kept by the megabyte.
+func TestFullDiskIsSaid(t *testing.T) {
+	t.Parallel()
+	s, v := scene.OnVolume(t, pgtest.Usual(t), "96m", "wal: {keep_size: 4MB}\n")
+	v.Fill(t, 0)
+	pgtest.WaitFor(t, time.Minute, "a slot to find no space", func() (bool, error) {
+		_, err := pgtest.Query(t.Context(), s.Proxy.Conninfo("replication=true"), "CREATE_REPLICATION_SLOT f1 PHYSICAL")
+		if err == nil { // something was given back meanwhile
+			scene.Command(t, s.Proxy, "DROP_REPLICATION_SLOT f1")
+			v.Fill(t, 0)
+			return false, nil
+		}
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "53100" || !strings.HasPrefix(e.Message, "could not write to file ") {
+			return false, err
+		}
+		return true, nil
+	})
+	var st struct{ Store map[string]any }
+	s.Proxy.Status(t, &st)
+	if free, said := st.Store["free_bytes"].(float64); !said || free > 1<<20 {
+		t.Errorf("free_bytes is %v", st.Store["free_bytes"])
 	}
 }
 

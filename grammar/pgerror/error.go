@@ -35,6 +35,7 @@ const (
 	NameTooLong             Code = "42622"
 	UndefinedObject         Code = "42704"
 	DuplicateObject         Code = "42710"
+	InsufficientResources   Code = "53000"
 	DiskFull                Code = "53100"
 	TooManyConnections      Code = "53300"
 	ConfigurationLimit      Code = "53400"
@@ -145,14 +146,17 @@ func (e *Error) AsFatal() *Error {
 // IsFatal reports whether the session ends with e.
 func (e *Error) IsFatal() bool { return e.Severity == SeverityFatal }
 
-// From finds the Error in err's chain. Any other error becomes XX000 with a neutral text and err
-// as its cause. nil gives nil.
+// From finds the Error in err's chain. The operating system's about a file becomes PostgreSQL's, as 53100 where the
+// disk is full; any other error becomes XX000 with a neutral text. Both have err as their cause. nil gives nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
 	}
 	var e *Error
 	if errors.As(err, &e) {
+		return e
+	}
+	if e = ofFile(err); e != nil {
 		return e
 	}
 	return New(InternalError, "internal error in replproxy").WithCause(err).

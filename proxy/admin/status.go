@@ -75,7 +75,7 @@ type Upstream struct {
 	SlotState     string    `json:"slot_state,omitempty" doc:"what is known about that slot"`
 	SlotFollows   string    `json:"slot_follows,omitempty" doc:"flushed: advanced by SQL; reported: a rule holds it"`
 	SlotRestart   lsn.LSN   `json:"slot_restart_lsn,omitzero" doc:"from where the primary keeps WAL for us"`
-	SlotHeld      int64     `json:"slot_held_bytes,omitempty" doc:"how much WAL that is; an estimate if reported"`
+	SlotHeld      int64     `json:"slot_held_bytes" doc:"how much WAL that is; an estimate if reported"`
 	SlotStatus    string    `json:"slot_wal_status,omitempty" doc:"wal_status on the primary; absent if not asked"`
 	SlotSafe      *int64    `json:"slot_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`
 	SlotXmin      uint64    `json:"slot_xmin,omitempty" doc:"xmin that it bears beside the stream, for standbys' slots"`
@@ -147,9 +147,9 @@ type Store struct {
 	DiskFull    bool           `json:"disk_full" doc:"true while received WAL can't be written for lack of space"`
 	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of damaged WAL that is received again"`
 	VotedFrom   lsn.LSN        `json:"voted_from_lsn,omitzero" doc:"kept from here for standbys, as this store votes"`
-	VotedBytes  int64          `json:"voted_bytes,omitempty" doc:"what is kept for no other reason than that"`
+	VotedBytes  int64          `json:"voted_bytes" doc:"what is kept for no other reason than that"`
 	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`
-	FreeBytes   int64          `json:"free_bytes,omitempty" doc:"what is free on it"`
+	FreeBytes   int64          `json:"free_bytes" doc:"what is free on it; 0 too while volume_bytes is absent"`
 }
 
 // Standby is one row of pg_stat_replication, with the proxy's own columns at the end.

@@ -12,9 +12,9 @@ import (
 	"github.com/replproxy/replproxy/handshake/access"
 )
 
-// minKeepSize is the least store that can serve a standby that reconnects: one segment of the
-// default size.
-const minKeepSize Size = 16 * mib
+// minKeepSize is the least store that can serve a standby that reconnects: one segment of the least size that there is.
+// Where segments are larger one is kept all the same, and check says so.
+const minKeepSize Size = mib
 
 // validate judges values by themselves and against each other; it touches neither disk nor net.
 func (c *Config) validate() Errors {
@@ -95,7 +95,7 @@ func (c *Config) validate() Errors {
 		bad("synchronous_standby_names", "%s", m)
 	}
 	if c.WAL.KeepSize < minKeepSize {
-		bad("wal.keep_size", "%s is less than one segment; at least %s is needed", c.WAL.KeepSize, minKeepSize)
+		bad("wal.keep_size", "%s is less than the smallest segment; at least %s is needed", c.WAL.KeepSize, minKeepSize)
 	}
 	return errs
 }

@@ -40,6 +40,7 @@ func Judge(s Setup, f Facts) []Check {
 	if f.Replication == nil {
 		checks = append(checks, version(f))
 		checks = append(checks, store(s, f)...)
+		checks = append(checks, keepSize(s, f)...)
 		checks = append(checks, role(f), walLevel(f), headroom(s, f), slot(s, f))
 		if s.Mirror != "" && s.Mirror != "false" {
 			checks = append(checks, mirrors(s, f))
@@ -138,6 +139,16 @@ func store(s Setup, f Facts) []Check {
 	return []Check{{storeName, Fail, "the WAL in " + s.DataDir + " is of " + what + ": run streams nothing",
 		"Correct upstream.conninfo or data_dir. Where the primary was made anew or upgraded: move data_dir away, " +
 			"and make the standbys anew."}}
+}
+
+// keepSize compares what is kept with what it is kept in; none where it is at least one segment.
+func keepSize(s Setup, f Facts) []Check {
+	seg, err := lsn.ParseSegSize(f.Settings["wal_segment_size"])
+	if err != nil || s.KeepSize >= int64(seg) {
+		return nil
+	}
+	return []Check{{"wal.keep_size", Warn, fmt.Sprintf("%s is less than one segment of the primary (%s): one is kept",
+		show.Bytes(s.KeepSize), seg), "Say at least one segment, better some: standbys that return need them."}}
 }
 
 // role passes whenever a walsender connection does: the server checks REPLICATION at log-in.
