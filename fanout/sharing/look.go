@@ -2,6 +2,8 @@ package sharing
 
 import (
 	"slices"
+
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 )
 
 // KeptBy are the members that are heard and have said that they keep the WAL of a slot.
@@ -23,6 +25,16 @@ func (s *Sharing) Unconfirmed(name string) (members []string) {
 		}
 	}
 	return members
+}
+
+// confirmed tells which states all members know of now, forgotten ones apart.
+func (s *Sharing) confirmed() func(shared.State) bool {
+	gone := s.o.Members.Forgotten()
+	return func(known shared.State) bool {
+		return !slices.ContainsFunc(s.names, func(member string) bool {
+			return s.mates[member].behind(known) && !slices.Contains(gone, member)
+		})
+	}
 }
 
 // Dropped are the slots whose removal not every member has confirmed, by name.

@@ -91,6 +91,7 @@ func New(o Options) *Sharing {
 	for _, name := range s.names {
 		s.mates[name] = newMate(name)
 	}
+	o.Slots.SetConfirmed(s.confirmed)
 	return s
 }
 

@@ -56,6 +56,11 @@ func newWorld(t *testing.T, names ...string) *world {
 }
 
 func newWorldThat(t *testing.T, introduction time.Duration, names ...string) *world {
+	return newWorldOf(t, introduction, slot.DefaultMax, names...)
+}
+
+// newWorldOf is a world whose members may have most slots each.
+func newWorldOf(t *testing.T, introduction time.Duration, most int, names ...string) *world {
 	dir := t.TempDir() // is removed after everything has ended
 	w := &world{t: t, all: map[string]*member{}, cut: map[string]bool{}, silent: map[string]bool{}}
 	t.Cleanup(func() {
@@ -70,7 +75,7 @@ func newWorldThat(t *testing.T, introduction time.Duration, names ...string) *wo
 	}
 	w.all[names[0]].newest = shared.Oldest
 	for _, m := range w.all {
-		table, err := slot.Open(filepath.Join(dir, m.name), slot.Options{Node: m.name})
+		table, err := slot.Open(filepath.Join(dir, m.name), slot.Options{Node: m.name, Max: most})
 		w.must(err)
 		m.slots = table
 		m.sharing = New(Options{

@@ -30,6 +30,9 @@ func (t *Table) Propose(w shared.Wish, name string, pid int32) (claim, have shar
 		if len(t.slots) >= t.max {
 			return claim, have, errFull()
 		}
+		if t.crowded() {
+			return claim, have, t.errCrowded()
+		}
 	case e == nil:
 		return claim, have, errMissing(name)
 	case e.active != 0:

@@ -95,6 +95,9 @@ func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
 	if len(t.slots) >= t.max {
 		return errFull()
 	}
+	if t.node != "" && !e.temporary && t.crowded() {
+		return t.errCrowded()
+	}
 	switch {
 	case e.temporary:
 		e.session = owner
@@ -102,7 +105,11 @@ func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
 		return ErrExists(e.name) // somebody else was quicker, and the next look shows it
 	case t.node != "":
 		e.active = owner
-		e.generation, e.owner, e.stamp = t.has(e.name).Generation+1, t.node, 1
+		have := t.has(e.name).Generation
+		if have == 0 {
+			have = t.unburied()
+		}
+		e.generation, e.owner, e.stamp = have+1, t.node, 1
 	default:
 		e.active = owner
 	}

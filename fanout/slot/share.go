@@ -122,11 +122,13 @@ func (t *Table) Known(name string) shared.State {
 }
 
 // Meet takes over what another member says, if that is newer, and gives what is known then. A session that
-// has to give way to another one is ended. One that a table has no room for is left out.
+// has to give way to another one is ended. One that a table has no room for, for it or its grave, is left out: whoever
+// told it is not confirmed.
 func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	t.mu.Lock()
 	e := t.slots[o.Name]
-	if e != nil && (e.temporary || e.active != 0 && e.guard == nil) || e == nil && o.Exists() && len(t.slots) >= t.max {
+	if e != nil && (e.temporary || e.active != 0 && e.guard == nil) || e == nil && o.Exists() && len(t.slots) >= t.max ||
+		e == nil && t.graves[o.Name] == nil && o.Generation != 0 && t.crowded() {
 		defer t.mu.Unlock()
 		return t.has(o.Name), shared.Kept // being made or dropped here: it will be said again
 	}
@@ -173,35 +175,6 @@ func (t *Table) recordOf(s shared.State) record {
 	return record{
 		name: s.Name, generation: s.Generation, owner: s.Owner, stamp: s.Stamp, dropped: s.Dropped, created: s.Created,
 	}
-}
-
-// bury keeps a grave, so that a member that has not heard of the drop does not bring the slot back. There are
-// as many as there may be slots; the one dropped longest ago is forgotten for another one. The caller holds mu.
-func (t *Table) bury(r record) *entry {
-	if len(t.graves) >= t.max && t.graves[r.name] == nil {
-		var oldest *entry
-		for _, g := range t.graves {
-			if oldest == nil || g.created < oldest.created {
-				oldest = g
-			}
-		}
-		delete(t.graves, oldest.name)
-		t.expired = append(t.expired, oldest.name)
-	}
-	e := &entry{record: r}
-	t.graves[r.name] = e
-	return e
-}
-
-// takeExpired are the files that go. The caller holds io.
-func (t *Table) takeExpired() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	gone := slices.DeleteFunc(t.expired, func(name string) bool {
-		return t.slots[name] != nil || t.graves[name] != nil
-	})
-	t.expired = nil
-	return gone
 }
 
 // Keep says whether the WAL of a slot is kept here; another member keeps it when it is not.

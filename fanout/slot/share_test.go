@@ -105,6 +105,57 @@ func TestGravesAreBounded(t *testing.T) {
 	}
 }
 
+// A name whose grave was forgotten begins above what another member may know of it.
+func TestNameBeginsAboveWhatIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	table := openShared(t, dir, 3)
+	table.Meet(shared.State{Name: "x", Generation: 40, Owner: "b", Stamp: 1, Dropped: true})
+	for i := range 5 {
+		name := fmt.Sprintf("s%d", i)
+		must(t, table.Create(name, false, 10, 1))
+		must(t, table.Drop(t.Context(), name, false, 1))
+		must(t, table.Persist())
+		table = openShared(t, dir, 3)
+	}
+	if g := table.Known("x"); g.Generation != 0 {
+		t.Fatalf("it is remembered: %+v", g)
+	}
+	must(t, table.Create("x", false, 10, 1))
+	if s := table.Known("x"); s.Generation <= 40 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A drop that a member does not know of is not forgotten for another one.
+func TestUnconfirmedGraveStays(t *testing.T) {
+	table := openShared(t, t.TempDir(), 3)
+	table.SetConfirmed(func() func(shared.State) bool {
+		return func(s shared.State) bool { return s.Name != "old" }
+	})
+	drop := func(name string) {
+		t.Helper()
+		must(t, table.Create(name, false, 10, 1))
+		must(t, table.Drop(t.Context(), name, false, 1))
+	}
+	drop("old")
+	for i := range 9 {
+		drop(fmt.Sprintf("s%d", i))
+	}
+	if !table.Known("old").Dropped || len(table.Shared()) != 3 {
+		t.Errorf("%+v", table.Shared())
+	}
+	table.SetConfirmed(func() func(shared.State) bool { return func(shared.State) bool { return false } })
+	for i := range 3 { // 2*3 together
+		drop(fmt.Sprintf("t%d", i))
+	}
+	if err := table.Create("one_more", false, 10, 1); !isCode(err, pgerror.ConfigurationLimit) {
+		t.Errorf("%v", err)
+	}
+	if _, met := table.Meet(shared.State{Name: "u", Generation: 1, Owner: "b", Stamp: 1, Dropped: true}); met != shared.Kept {
+		t.Error("one grave too many was taken over")
+	}
+}
+
 // A slot that is dropped elsewhere is gone, with whoever waits for it; its file does not come back.
 func TestDroppedElsewhere(t *testing.T) {
 	dir := t.TempDir()

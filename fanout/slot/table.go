@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -36,8 +37,10 @@ type Table struct {
 	graves  map[string]*entry  // of dropped slots that a cluster shared; no name is in both
 	pending map[string]pending // what other members are being asked for
 	expired []string           // files of graves that are forgotten
-	life    uint64             // primaries that Switched has told of
-	settled uint64             // life at the last Settled
+	// confirmed tells which drops all members know of, see SetConfirmed.
+	confirmed func() func(shared.State) bool
+	life      uint64 // primaries that Switched has told of
+	settled   uint64 // life at the last Settled
 }
 
 func errMissing(name string) error {

@@ -1,0 +1,105 @@
+package slot
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// Graves are what is remembered of dropped slots, so that a member that has not heard of the drop does not bring the
+// slot back. A table keeps as many as it may have slots, those that every member knows of going first, the one dropped
+// longest ago before others. One that a member does not know of stays. There is room for that: slots and graves are
+// 2*max together at most, as many as a message has, since no slot is made when they are, and a drop makes one of the
+// other.
+
+// SetConfirmed sets what tells, at one moment, whether all other members know of a drop; nil: there are none to know.
+// It is called under the table's lock and must not call the table. Set it before the table is used.
+func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f }
+
+// bury keeps a grave. The caller holds mu.
+func (t *Table) bury(r record) *entry {
+	if t.graves[r.name] == nil {
+		t.forget(t.max - 1)
+	}
+	e := &entry{record: r}
+	t.graves[r.name] = e
+	return e
+}
+
+// forget lets confirmed graves go until there are most. The one of the highest generation stays: a name that nothing
+// is known of begins above it, and so above what another member may still know of the name. The caller holds mu.
+func (t *Table) forget(most int) {
+	if len(t.graves) <= most {
+		return
+	}
+	known := func(shared.State) bool { return true }
+	if t.confirmed != nil {
+		known = t.confirmed()
+	}
+	var top *entry
+	var all []*entry
+	for _, g := range t.graves {
+		if top == nil || g.generation > top.generation {
+			top = g
+		}
+		if known(g.state()) {
+			all = append(all, g)
+		}
+	}
+	slices.SortFunc(all, func(a, b *entry) int { return int(min(1, max(-1, a.created-b.created))) })
+	for _, g := range all {
+		if len(t.graves) <= most {
+			return
+		}
+		if g != top {
+			delete(t.graves, g.name)
+			t.expired = append(t.expired, g.name)
+		}
+	}
+}
+
+// unburied is the generation from which on a name that nothing is known of begins. A grave that has all but the last
+// generation, which no honest member gives, does not use up those of all names. The caller holds mu.
+func (t *Table) unburied() (generation uint64) {
+	for _, g := range t.graves {
+		if g.generation < shared.MaxGeneration/2 {
+			generation = max(generation, g.generation)
+		}
+	}
+	return generation
+}
+
+// crowded reports whether one more slot, or grave, could be one too many. The caller holds mu.
+func (t *Table) crowded() bool {
+	slots := 0
+	for _, e := range t.slots {
+		if !e.temporary {
+			slots++
+		}
+	}
+	if slots+len(t.graves) < 2*t.max {
+		return false
+	}
+	t.forget(t.max)
+	return slots+len(t.graves) >= 2*t.max
+}
+
+// errCrowded is the refusal of a slot that could not be dropped for good.
+func (t *Table) errCrowded() error {
+	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
+		WithDetail("%d dropped slots are remembered, because not every member of the cluster knows of their removal.",
+			len(t.graves)).
+		WithHint("Start the member that is missing, or name it to \"replproxy forget\" when it is gone for good.")
+}
+
+// takeExpired are the files that go. The caller holds io.
+func (t *Table) takeExpired() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	gone := slices.DeleteFunc(t.expired, func(name string) bool {
+		return t.slots[name] != nil || t.graves[name] != nil
+	})
+	t.expired = nil
+	return gone
+}
