@@ -85,6 +85,15 @@ func (t *Table) crowded() bool {
 	return slots+len(t.graves) >= 2*t.max
 }
 
+// takes reports whether there is room for what another member says of a name that no slot here has. The caller holds
+// mu.
+func (t *Table) takes(o shared.State) bool {
+	if o.Exists() && len(t.slots) >= t.max {
+		return false
+	}
+	return o.Generation == 0 || t.graves[o.Name] != nil || !t.crowded()
+}
+
 // errCrowded is the refusal of a slot that could not be dropped for good.
 func (t *Table) errCrowded() error {
 	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").

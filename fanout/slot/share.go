@@ -127,8 +127,7 @@ func (t *Table) Known(name string) shared.State {
 func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	t.mu.Lock()
 	e := t.slots[o.Name]
-	if e != nil && (e.temporary || e.active != 0 && e.guard == nil) || e == nil && o.Exists() && len(t.slots) >= t.max ||
-		e == nil && t.graves[o.Name] == nil && o.Generation != 0 && t.crowded() {
+	if e != nil && (e.temporary || e.active != 0 && e.guard == nil) || e == nil && !t.takes(o) {
 		defer t.mu.Unlock()
 		return t.has(o.Name), shared.Kept // being made or dropped here: it will be said again
 	}

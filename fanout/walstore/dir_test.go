@@ -60,7 +60,9 @@ func TestLockOutlivesItsFile(t *testing.T) {
 	if _, err := Open(context.Background(), Options{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second one: %v", err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		if pid, err := os.ReadFile(lock); err == nil && string(pid) == strconv.Itoa(os.Getpid())+"\n" {
 			break
 		}

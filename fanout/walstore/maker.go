@@ -144,7 +144,7 @@ func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey,
 		slots = (*f)()
 	}
 	r := retention{
-		segSize: x.size, slots: slots, keepSize: max(s.keepSize.Load(), int64(x.size)),
+		segSize: x.size, slots: slots, keepSize: s.keepSize.Load(),
 		received: pos.Received, mark: pos.Flushed,
 	}
 	if !short {

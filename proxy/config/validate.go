@@ -13,7 +13,7 @@ import (
 )
 
 // minKeepSize is the least store that can serve a standby that reconnects: one segment of the least size that there is.
-// Where segments are larger one is kept all the same, and check says so.
+// Where segments are larger check warns.
 const minKeepSize Size = mib
 
 // validate judges values by themselves and against each other; it touches neither disk nor net.

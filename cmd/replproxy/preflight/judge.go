@@ -147,7 +147,7 @@ func keepSize(s Setup, f Facts) []Check {
 	if err != nil || s.KeepSize >= int64(seg) {
 		return nil
 	}
-	return []Check{{"wal.keep_size", Warn, fmt.Sprintf("%s is less than one segment of the primary (%s): one is kept",
+	return []Check{{"wal.keep_size", Warn, fmt.Sprintf("%s is less than one segment of the primary (%s)",
 		show.Bytes(s.KeepSize), seg), "Say at least one segment, better some: standbys that return need them."}}
 }
 

@@ -128,7 +128,7 @@ func TestJudge(t *testing.T) {
 		{"our own sender", func(_ *Setup, f *Facts) {
 			f.Settings["max_wal_senders"], f.Walsenders = "3", []Walsender{{"proxy_a", "streaming"}}
 		}, "max_wal_senders", OK, "3 of 3 free"},
-		{"less than a segment", func(s *Setup, f *Facts) { s.KeepSize, f.Settings["wal_segment_size"] = 1<<20, "16MB" }, "wal.keep_size", Warn, "one is kept"},
+		{"less than a segment", func(s *Setup, f *Facts) { s.KeepSize, f.Settings["wal_segment_size"] = 1<<20, "16MB" }, "wal.keep_size", Warn, "less than one segment"},
 		{"no slot", func(s *Setup, _ *Facts) { s.Slot = "" }, "slot", Warn, "wal_keep_size"},
 		{"slot missing", func(*Setup, *Facts) {}, "slot", OK, "10 of 10 free"},
 		{"slots full", func(_ *Setup, f *Facts) { f.Settings["max_replication_slots"] = "0" }, "slot", Fail, "Raise"},

@@ -26,7 +26,8 @@ type FS interface {
 	MkdirAll(dir string) error
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
-	// Lock takes name, and the directory that it is in, as an exclusive lock for this process, until closed; never waits.
+	// Lock takes name, and the directory that it is in, as an exclusive lock for this process, until closed; never
+	// waits.
 	// A lock that somebody has is a *[HeldError].
 	Lock(name string) (Lock, error)
 }
