@@ -159,11 +159,11 @@ func userOf(who SessionInfo, timeline lsn.TimelineID) slot.User {
 
 // detach ends the registration and what hung on it.
 func (h *Hub) detach(g *registration) {
+	if g.s.voter != nil {
+		g.s.voter.Release() // first: see EndSessions
+	}
 	g.Release()
 	h.mergeFeedback()
-	if g.s.voter != nil {
-		g.s.voter.Release()
-	}
 }
 
 // session is one attached standby: the sink of its sender and a row of the registry. Immutable.

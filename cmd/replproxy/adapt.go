@@ -85,6 +85,14 @@ func askPrimary(up *upstream.Config) physical.AskPrimary {
 	}
 }
 
+// followed is the history of the stored WAL, as sessions ask for it.
+type followed struct {
+	*walreceiver.Receiver
+	fenced func() bool
+}
+
+func (f followed) Final() bool { return f.fenced() }
+
 // rolesOf is a keeper as the server takes it: no keeper is no Roles.
 func rolesOf(k *roles.Keeper) proxy.Roles {
 	if k == nil {

@@ -174,7 +174,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Gate:     p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
 		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
-		OldPrimary: p.oldPrimary, Timeout: receiverTimeout(c),
+		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions, Timeout: receiverTimeout(c),
 		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster, Logger: p.part("walreceiver"),
 	})
 	return err
@@ -199,7 +199,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
-		Followed:   p.receiver,
+		Followed:   followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
 		Reserved:   p.node.Named,
 		OwnSlot:    c.SlotName(),
 		Voters:     p.voters.Load,

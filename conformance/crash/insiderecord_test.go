@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,6 +67,64 @@ func TestFailoverInsideARecord(t *testing.T) {
 	if log := proxy.Log(); strings.Contains(log, "level=ERROR") {
 		t.Error("the log has an error")
 	}
+}
+
+// TestRecordIsGivenUp: a primary crashes and has lost of its WAL what lay behind the last complete record; it comes back
+// on the same timeline and writes other records there. What proxy and standbys had of the old one is replaced, and
+// nobody is stuck with it (ruling R36).
+func TestRecordIsGivenUp(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	s := scene.NewSite(t, in, pgtest.Settings("wal_writer_delay = 10ms"))
+	s1 := s.Standby(t, "s1", "")
+	slotted := s.Standby(t, "slotted", "")
+	s.Primary.Exec(t, "CREATE TABLE acked (i int)")
+	id, err := strconv.ParseUint(scene.Command(t, s.Proxy, "IDENTIFY_SYSTEM")[0][0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Primary.Exec(t, "INSERT INTO acked VALUES (1)")
+	size := s.Primary.SegSize(t)
+	for whole, received := lsn.LSN(0), lsn.LSN(0); whole == received; {
+		received = crashAmidLoad(t, s)
+		whole = scene.LoseTail(t, s.Primary, lsn.SystemID(id), size, received)
+		t.Logf("received up to %s, the last whole record ends at %s", received, whole)
+		s.Primary.Start(t)
+	}
+	s.Primary.Exec(t, "INSERT INTO acked VALUES (2)")
+	if got := s.Primary.Scalar(t, "SELECT string_agg(i::text, ' ' ORDER BY i) FROM acked"); got != "1 2" {
+		t.Fatalf("rows %s", got)
+	}
+	s.Proxy.WaitReady(t)
+	scene.Fill(t, s.Primary, 2)
+	s.Verify(t, s1, slotted)
+	if log := s.Proxy.Log(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "differs from what is stored") ||
+		!strings.Contains(log, "the beginning of a record is dropped") {
+		t.Error("the log has an error, or does not say what was dropped")
+	}
+}
+
+// crashAmidLoad kills a primary under bulk load, and gives up to where its proxy and two standbys have its WAL.
+func crashAmidLoad(t *testing.T, s *scene.Site) (received lsn.LSN) {
+	t.Helper()
+	const bulk = "SELECT pg_logical_emit_message(false, 'x', repeat('x', 900000)) FROM generate_series(1, 100000)"
+	began := s.Primary.CurrentLSN(t)
+	go func() { _, _ = pgtest.Query(context.WithoutCancel(t.Context()), s.Primary.Conninfo(), bulk) }()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the bulk load", func() (bool, error) {
+		return scene.Status(t, s.Proxy).Store.Received > began+4<<20, nil
+	})
+	s.Primary.Kill9(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the standbys to have what the proxy has", func() (bool, error) {
+		st := scene.Status(t, s.Proxy)
+		received = st.Store.Received
+		for _, row := range st.Standbys {
+			if row.Flush != received {
+				return false, nil
+			}
+		}
+		return len(st.Standbys) == 2 && st.Upstream.State != "streaming", nil
+	})
+	return received
 }
 
 // forkOf is the history file of the timeline to which a server was promoted.

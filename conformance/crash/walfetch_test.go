@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
@@ -74,6 +76,29 @@ func TestWALFetch(t *testing.T) {
 	if code, out := fetch(segment(at), "--from=host=127.0.0.1 port=1"); code != 255 || !strings.Contains(out, "refused") {
 		t.Errorf("no proxy: exit code %d: %s", code, out)
 	}
+	// The primary has a segment that the proxy has not got yet: that is no end of WAL.
+	pid, err := strconv.Atoi(primary.Scalar(t, "SELECT pid FROM pg_stat_replication WHERE application_name = 'proxy'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := primary.CurrentLSN(t)
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+		if sig == syscall.SIGCONT {
+			break
+		}
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+		primary.Exec(t, "SELECT pg_logical_emit_message(false, '', 'x'), pg_switch_wal()")
+		if code, out := fetch(segment(late), from); code != 255 || !strings.Contains(out, "has not caught up") {
+			t.Errorf("the proxy is behind: exit code %d: %s", code, out)
+		}
+	}
+	if code, out := fetch(segment(late), from); code != 0 {
+		t.Errorf("the proxy was behind: exit code %d: %s", code, out)
+	}
+	_ = os.Remove(filepath.Join(dir, "RECOVERYXLOG"))
 	// A segment's file is gone from the store: it is fetched.
 	removed := filepath.Join(proxy.DataDir, "wal", segment(at))
 	proxy.Restart(t)

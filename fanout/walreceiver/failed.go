@@ -55,7 +55,7 @@ func (r *Receiver) failed(err error) {
 	switch {
 	case errors.Is(err, ErrUpstreamShutdown):
 		r.log.Info("upstream is shutting down", "err", text)
-	case errors.Is(err, errRuleChanged), errors.Is(err, errSaidMore):
+	case errors.Is(err, errRuleChanged), errors.Is(err, errSaidMore), errors.Is(err, errReplaced):
 		r.log.Info("connecting anew", "err", text)
 	case r.lack != nil:
 		r.log.Error("the upstream is not followed", "err", text)

@@ -125,6 +125,14 @@ func (m *memStore) flush() {
 	}
 }
 
+func (m *memStore) DropIncomplete() (end lsn.LSN, _ error) {
+	m.locked(func() {
+		end = m.pos.Complete
+		m.pos.Received, m.pos.Written, m.pos.Flushed = end, end, end
+	})
+	return end, nil
+}
+
 func (m *memStore) HoldBack(at lsn.LSN) {
 	if at != lsn.Invalid {
 		m.Release(at)

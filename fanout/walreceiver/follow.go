@@ -64,6 +64,9 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 			next, err = r.stream(ctx, s, rp, p, srv)
 			if !errors.Is(err, errTimelineEnded) {
 				r.setLive(nil)
+				if errors.As(err, new(*walstore.ReplacedError)) {
+					return streamed(), r.replaced(ctx)
+				}
 				if errors.Is(err, walstore.ErrDiverged) {
 					r.avoid[s.Endpoint.String()] = err
 					return streamed(), errPermanent{r.diverged(err, srv, p)}
@@ -126,6 +129,9 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 		return p, err
 	}
 	have = r.o.Store.Positions()
+	if givenUpRecord(have, *srv) {
+		return p, r.replaced(ctx)
+	}
 	if have.Timeline == 0 && srv.xlogpos > p.at || destructive(have, *srv, p) {
 		// An empty store stays empty, and nothing is moved aside, until the server has proven that it
 		// has the WAL: stream does it then.

@@ -53,6 +53,9 @@ type Options struct {
 	// follows the store's end; it tells how many segments came, and why no more did. nil: there is no archive.
 	// It is called by the goroutine of Run, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
+	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
+	// about to be replaced. nil: there are none.
+	EndSessions func(ctx context.Context)
 	// OldPrimary is told, again and again, that the server at e, which is streamed from, is an old primary; see
 	// [Receiver.Higher]. nil: nobody. It must not block for long.
 	OldPrimary func(e upstream.Endpoint)

@@ -11,7 +11,7 @@ import (
 )
 
 // Store is the part of *walstore.Store that the receiver fills and asks. StartStream, AppendFrom,
-// Adopt and PutHistory are called by one goroutine at a time, the others by any.
+// DropIncomplete, Adopt and PutHistory are called by one goroutine at a time, the others by any.
 type Store interface {
 	Identity() (walstore.Identity, bool)
 	Adopt(walstore.Identity) error
@@ -20,6 +20,8 @@ type Store interface {
 	PutHistory(lsn.TimelineID, []byte) error
 	StartStream(lsn.TimelineID, lsn.LSN) error
 	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
+	// DropIncomplete takes back what lies behind the last complete record.
+	DropIncomplete() (lsn.LSN, error)
 	// HoldBack keeps WAL of the current timeline beyond a fork that is known from everybody, until Release, or until
 	// the store is on a new timeline; Invalid is no fork. Release lets go up to to, Invalid of all. Any goroutine
 	// calls them.

@@ -132,6 +132,10 @@ func (r *Receiver) Run(ctx context.Context) error {
 			continue
 		}
 		r.failed(err)
+		if errors.Is(err, errReplaced) {
+			cancel()
+			continue
+		}
 		if r.member == "" {
 			r.silent(upstream.Down(err) || streamed > 0 && !answered(err))
 		}

@@ -33,7 +33,7 @@ type ingest struct {
 // only the latter wait. WAL below the received end (a resumed stream) is compared with what is
 // stored, and received does not move.
 //
-// Errors: *[GapError] (nothing was read from r), *[PageError], *[DivergedError], [ErrMessageSize],
+// Errors: *[GapError] (nothing was read from r), *[PageError], *[DivergedError], *[ReplacedError], [ErrMessageSize],
 // those of r, [ErrFailed]. After an error the stream is over: r may be in the middle of the message.
 func (s *Store) AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error {
 	if !s.in.started {
@@ -240,7 +240,7 @@ func (s *Store) same(at lsn.LSN, sent, stored []byte) error {
 			return err
 		}
 		if !f.Switched() {
-			return &DivergedError{Timeline: s.in.tli, LSN: at + n}
+			return s.differs(at + n)
 		}
 		n = min(s.segs.size.Floor(at+n)+s.segLen()-at, lsn.LSN(len(sent)))
 		at, sent, stored = at+n, sent[n:], stored[n:]

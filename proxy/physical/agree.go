@@ -28,6 +28,8 @@ type Followed interface {
 	Judge() func(walreceiver.Whereabouts) error
 	// Holds reports whether the store has WAL up to p; 57P03: not yet.
 	Holds(p lsn.Point) error
+	// Final reports whether the stored WAL ends where it ends: its timeline is fenced.
+	Final() bool
 }
 
 // asking puts one Query to the server that a session is connected to, and gives the first row. refused is an ERROR of

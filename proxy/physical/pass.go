@@ -48,6 +48,7 @@ type passing struct {
 	s         *session
 	backup    *backup         // nil: it is none
 	asks      bool            // its answer belongs to the stored WAL whatever has been asked on this link before
+	caughtUp  bool            // nothing is passed: see answerCaughtUp
 	refusal   *pgerror.Error  // the server is not the one whose WAL is stored: it was not asked
 	brief     bool            // the primary answers at once: a client that has said its last waits for that
 	ctx       context.Context // ends when the command is broken off, with the reason
@@ -70,7 +71,8 @@ func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command
 	ctx, fail := context.WithCancelCause(context.Background())
 	defer fail(nil)
 	p := &passing{s: s, ctx: ctx, fail: fail, cancelled: cancelled, copyIn: make(chan struct{})}
-	p.backup, p.asks = newBackup(cmd), long(cmd)
+	p.backup, p.caughtUp = newBackup(cmd), s.asksCaughtUp(cmd)
+	p.asks = long(cmd) || p.caughtUp
 	drop, _ := cmd.(*grammar.DropSlot)
 	p.brief = !long(cmd) && (drop == nil || !drop.Wait)
 	defer context.AfterFunc(parent, func() { fail(errShutdown()) })()
@@ -134,6 +136,9 @@ func (p *passing) run(query string) error {
 	defer stop()
 	if err := p.agree(); err != nil || p.refusal != nil {
 		return err
+	}
+	if p.caughtUp {
+		return errors.Join(p.answerCaughtUp(), p.s.client.flush())
 	}
 	if _, err := link.up.Conn.Write(wire.AppendFrame(nil, 'Q', append([]byte(query), 0))); err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 // show asks the primary while the session's connection to it is open, and answers what is known
 // otherwise (ruling R31).
 func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Show, query string) error {
+	if s.asksCaughtUp(c) {
+		return s.caughtUp(parent, ctx, before, c)
+	}
 	if s.link.take() {
 		err := s.forward(parent, ctx, c, query)
 		if !errors.Is(err, errLinkLost) {

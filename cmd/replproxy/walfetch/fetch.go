@@ -11,7 +11,9 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/physical"
 )
 
 // applicationName is how the fetch shows among the proxy's standbys.
@@ -23,6 +25,9 @@ const dialect grammar.Version = 140000
 var (
 	// ErrAbsent: the proxy has not got the file.
 	ErrAbsent = errors.New("is not there")
+	// ErrBehind: the proxy has not got the file, and may yet get it.
+	ErrBehind = errors.New("is not there, and the proxy has not caught up with its primary: nobody knows whether there " +
+		"is more WAL")
 	// ErrName: no file of pg_wal has such a name.
 	ErrName = errors.New("is neither a WAL segment nor a timeline history file")
 )
@@ -64,7 +69,14 @@ func looksLikeSegment(name string) bool {
 }
 
 func historyFile(ctx context.Context, s *upstream.Session, tli lsn.TimelineID, path string) error {
-	row, err := ask(ctx, s, grammar.Render(&grammar.TimelineHistory{Timeline: tli}, dialect), 2)
+	command := grammar.Render(&grammar.TimelineHistory{Timeline: tli}, dialect)
+	row, err := ask(ctx, s, command, 2)
+	if errors.Is(absent(err), ErrAbsent) {
+		if err := caughtUp(ctx, s); err != nil {
+			return err
+		}
+		row, err = ask(ctx, s, command, 2) // it may have come meanwhile
+	}
 	if err != nil {
 		return absent(err)
 	}
@@ -85,24 +97,56 @@ func segment(ctx context.Context, s *upstream.Session, name, path string) error 
 	if !ok {
 		return fmt.Errorf("%q %w of %s", name, ErrName, size)
 	}
-	if row, err = ask(ctx, s, grammar.Render(&grammar.IdentifySystem{}, dialect), 3); err != nil {
+	run := backfill.Run{Timeline: tli, Start: size.Start(number), End: size.Start(number + 1)}
+	system, beyond, err := where(ctx, s, run)
+	if err == nil && beyond {
+		if err = caughtUp(ctx, s); err == nil {
+			system, beyond, err = where(ctx, s, run) // it may have come meanwhile
+		}
+	}
+	if err != nil {
 		return err
 	}
-	system, err1 := strconv.ParseUint(string(row[0]), 10, 64)
-	current, err2 := strconv.ParseUint(string(row[1]), 10, 32)
-	end, err3 := lsn.Parse(string(row[2]))
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return fmt.Errorf("identify system: %w", err)
-	}
-	run := backfill.Run{Timeline: tli, Start: size.Start(number), End: size.Start(number + 1)}
-	if newest := lsn.TimelineID(current); tli > newest || tli == newest && run.End > end {
+	if beyond {
 		return ErrAbsent
 	}
-	wal, err := backfill.Stream(ctx, s, walstore.Identity{System: lsn.SystemID(system), SegSize: size}, run)
+	wal, err := backfill.Stream(ctx, s, walstore.Identity{System: system, SegSize: size}, run)
 	if err != nil {
 		return absent(err)
 	}
 	return absent(errors.Join(place(path, wal, int64(size)), wal.Close()))
+}
+
+// where asks the proxy for its system, and whether the segment lies beyond the end of its WAL.
+func where(ctx context.Context, s *upstream.Session, run backfill.Run) (system lsn.SystemID, beyond bool, err error) {
+	row, err := ask(ctx, s, grammar.Render(&grammar.IdentifySystem{}, dialect), 3)
+	if err != nil {
+		return 0, false, err
+	}
+	id, err1 := strconv.ParseUint(string(row[0]), 10, 64)
+	current, err2 := strconv.ParseUint(string(row[1]), 10, 32)
+	end, err3 := lsn.Parse(string(row[2]))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return 0, false, fmt.Errorf("identify system: %w", err)
+	}
+	newest := lsn.TimelineID(current)
+	return lsn.SystemID(id), run.Timeline > newest || run.Timeline == newest && run.End > end, nil
+}
+
+// caughtUp refuses a proxy that does not say that it has all WAL that there is. A release that knows no such question
+// is taken at its word.
+func caughtUp(ctx context.Context, s *upstream.Session) error {
+	row, err := ask(ctx, s, "SHOW "+physical.CaughtUp, 1)
+	var refused *pgerror.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == pgerror.UndefinedObject:
+		return nil
+	case err != nil:
+		return err
+	case string(row[0]) != "on":
+		return ErrBehind
+	}
+	return nil
 }
 
 // ask runs a command that answers one row.

@@ -123,8 +123,20 @@ func (g *Generator) Broken(n int) {
 // Fork makes the WAL of a server that was promoted at at, the end of one of g's records: the bytes
 // up to at, then timeline tli.
 func (g *Generator) Fork(at lsn.LSN, tli lsn.TimelineID) *Generator {
-	f := *g
+	f := g.Again(at)
 	f.tli = tli
+	f.lines = g.lines + fmt.Sprintf("%d\t%s\tno recovery target specified\n", g.tli, at)
+	h, err := lsn.ParseHistory(tli, []byte(f.lines))
+	if err != nil {
+		panic(fmt.Sprintf("walstoretest: impossible fork: %v", err))
+	}
+	f.history = h
+	return f
+}
+
+// Again makes the WAL of the same server after a crash that took it back to at, the end of one of g's records.
+func (g *Generator) Again(at lsn.LSN) *Generator {
+	f := *g
 	f.buf = append([]byte(nil), g.buf[:at-g.start]...)
 	f.records, f.ends = nil, nil
 	for _, r := range g.records {
@@ -137,12 +149,6 @@ func (g *Generator) Fork(at lsn.LSN, tli lsn.TimelineID) *Generator {
 			f.ends = append(f.ends, e)
 		}
 	}
-	f.lines = g.lines + fmt.Sprintf("%d\t%s\tno recovery target specified\n", g.tli, at)
-	h, err := lsn.ParseHistory(tli, []byte(f.lines))
-	if err != nil {
-		panic(fmt.Sprintf("walstoretest: impossible fork: %v", err))
-	}
-	f.history = h
 	return &f
 }
 

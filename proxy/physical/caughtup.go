@@ -1,0 +1,62 @@
+package physical
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// CaughtUp is what a physical walsender may SHOW of this proxy itself: "on" when it has all WAL that its primary had
+// when it was asked just now, or its timeline is fenced. Other servers, and release v0.1.0, know no such setting.
+const CaughtUp = "replproxy.caught_up"
+
+// catchUp bounds the wait for WAL that the primary has and the store has not yet: in an intact stream milliseconds.
+const catchUp = 5 * time.Second
+
+func (s *session) asksCaughtUp(c grammar.Command) bool {
+	show, ok := c.(*grammar.Show)
+	return ok && s.h.o.Followed != nil && show.Name == CaughtUp
+}
+
+// caughtUp asks the primary where it is, over the session's own connection.
+func (s *session) caughtUp(parent, ctx context.Context, before []byte, c *grammar.Show) error {
+	if s.h.o.Followed.Final() {
+		return s.send(s.ready(append(before, caughtUpRow(true)...)))
+	}
+	linked, err := s.linked(parent)
+	switch {
+	case errors.Is(err, errClientGone):
+		return err
+	case err != nil:
+		return s.fail(before, err)
+	case !linked:
+		return s.fail(before, errReconnect(c))
+	}
+	if err = s.forward(parent, ctx, c, ""); errors.Is(err, errLinkLost) {
+		return s.fail(before, errReconnect(c))
+	}
+	return err
+}
+
+func caughtUpRow(on bool) []byte {
+	value := map[bool]string{true: "on", false: "off"}[on]
+	return appendResult(nil, "SHOW", showColumns(CaughtUp), text(value))
+}
+
+// answerCaughtUp answers in place of the primary, which was asked where it is.
+func (p *passing) answerCaughtUp() error {
+	w := p.s.link.at
+	for until := time.Now().Add(catchUp); ; {
+		err := p.s.h.o.Followed.Holds(lsn.Point{Timeline: w.Timeline, LSN: w.XLogPos})
+		if err == nil || !time.Now().Before(until) {
+			p.begun = true
+			return p.s.client.put(appendReady(caughtUpRow(err == nil)))
+		}
+		if err := pauseFor(p.ctx, endPause); err != nil {
+			return err
+		}
+	}
+}
