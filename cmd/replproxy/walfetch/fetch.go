@@ -26,8 +26,8 @@ var (
 	// ErrAbsent: the proxy has not got the file.
 	ErrAbsent = errors.New("is not there")
 	// ErrBehind: the proxy has not got the file, and may yet get it.
-	ErrBehind = errors.New("is not there, and the proxy has not caught up with its primary: nobody knows whether there " +
-		"is more WAL")
+	ErrBehind = errors.New("is not there, and the proxy has not caught up with its primary: nobody knows whether " +
+		"there is more WAL")
 	// ErrName: no file of pg_wal has such a name.
 	ErrName = errors.New("is neither a WAL segment nor a timeline history file")
 )
