@@ -11,8 +11,8 @@ import (
 var errReplaced = errors.New("the server has given up the record with which stored WAL ended: streaming begins anew")
 
 // givenUpRecord reports whether srv, which writes the stored timeline itself, has less than it had sent, and all
-// records that were whole: it has crashed, and will write another record there. Where the page goes on that it had sent whole it
-// keeps the beginning, and has as much.
+// records that were whole: it has crashed, and will write another record there. Where it had sent whole pages of the
+// old one it keeps them, and has as much.
 func givenUpRecord(have walstore.Positions, srv server) bool {
 	return have.Timeline == srv.timeline && !srv.inRecovery() && !srv.virtual && have.Complete > have.Oldest &&
 		srv.xlogpos < have.Received && srv.xlogpos >= have.Complete
