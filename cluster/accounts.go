@@ -92,7 +92,11 @@ func remember(past, more []Known) []Known {
 			past = append(past, k)
 		}
 	}
-	return past[max(0, len(past)-maxPast):]
+	for len(past) > maxPast { // what was acknowledged goes last
+		i := max(0, slices.IndexFunc(past, func(k Known) bool { return !k.Acked }))
+		past = slices.Delete(past, i, i+1)
+	}
+	return past
 }
 
 // account is the own one. The promise is read before the positions, which so are beyond all that was ever

@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // A member's account comes over the link, with its fence; what it says after the fence is final, and its rule
@@ -130,5 +132,17 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 				t.Errorf("what may have been reported reaches up to %v", bound)
 			}
 		})
+	}
+}
+
+// What a member said was acknowledged is not forgotten for what it merely had, on however many timelines.
+func TestAcknowledgedIsRememberedLongest(t *testing.T) {
+	acked := Known{Point: lsn.Point{System: 1, Timeline: 1, LSN: 100}, By: "b", Acked: true}
+	past := remember(nil, []Known{acked})
+	for tli := range lsn.TimelineID(3 * maxPast) {
+		past = remember(past, []Known{{Point: lsn.Point{System: 1, Timeline: tli + 2, LSN: 200}, By: "b", Complete: true}})
+	}
+	if len(past) != maxPast || !slices.Contains(past, acked) {
+		t.Errorf("%d are remembered: %+v", len(past), past)
 	}
 }

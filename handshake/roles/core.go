@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// maxRoles bounds the roles that are remembered; the one that was asked for longest ago goes first.
+	// maxRoles bounds the roles that are remembered; one without REPLICATION goes first, of these the one that was
+	// asked for longest ago.
 	maxRoles = 10_000
 	// maxUnknown bounds the names that are remembered for not being roles. A flood of others costs a
 	// question each, on the one connection.
@@ -102,18 +103,26 @@ func (c *cache) drop(name string) {
 	}
 }
 
-// makeRoom lets one more role in.
+// makeRoom lets one more role in. Standbys' roles, which a failover needs, go last.
 func (c *cache) makeRoom() {
 	if len(c.entries)-c.unknown < maxRoles {
 		return
 	}
-	oldest, at := "", time.Time{}
+	first := ""
 	for name, e := range c.entries {
-		if e.known && (oldest == "" || e.Asked.Before(at)) {
-			oldest, at = name, e.Asked
+		if e.known && (first == "" || e.goesBefore(c.entries[first])) {
+			first = name
 		}
 	}
-	c.drop(oldest)
+	c.drop(first)
+}
+
+// goesBefore reports whether e is rather forgotten than o.
+func (e *entry) goesBefore(o *entry) bool {
+	if standby := e.Role.Replication || e.Role.Superuser; standby != (o.Role.Replication || o.Role.Superuser) {
+		return !standby
+	}
+	return e.Asked.Before(o.Asked)
 }
 
 func (c *cache) forgetUnknown() {

@@ -124,3 +124,16 @@ func TestChanged(t *testing.T) {
 		}
 	}
 }
+
+// A standby's role, asked for longest ago, is not forgotten for the many of applications: it is what a failover needs.
+func TestStandbysRolesStay(t *testing.T) {
+	c, t0 := newCache(time.Second, time.Hour), time.Unix(1e9, 0)
+	c.learn("standby", Role{Name: "standby", Login: true, Replication: true}, true, t0)
+	for i := range maxRoles + 10 {
+		name := fmt.Sprint("app", i)
+		c.learn(name, Role{Name: name, Login: true}, true, t0.Add(time.Second))
+	}
+	if _, _, usable := c.look("standby", t0.Add(2*time.Second)); !usable || len(c.entries) != maxRoles {
+		t.Errorf("usable %v, %d roles", usable, len(c.entries))
+	}
+}
