@@ -25,6 +25,7 @@ var moves = []move{
 	{"the primary restarts fast", func(t *testing.T, w *world) { w.primary.Restart(t) }},
 	{"the primary restarts smart", smart},
 	{"the primary crashes and comes back", func(t *testing.T, w *world) { w.primary.Kill9(t); w.primary.Start(t) }},
+	{"the primary is reverted", revertPrimary},
 	{"a standby is reverted", revertStandby},
 	{"a standby is wiped", wipeStandby},
 	{"a standby moves", moveStandby},
@@ -41,7 +42,10 @@ var moves = []move{
 func (w *world) proxy() *pgtest.Proxy { return w.Proxies[w.rng.IntN(len(w.Proxies))] }
 
 // failover promotes a standby by the recipe, as the page prints it; the primary is down. It returns as a standby.
-func (w *world) failover(t *testing.T) {
+func (w *world) failover(t *testing.T) { t.Helper(); w.failoverMaking(t, false) }
+
+// failoverMaking is failover; anew: the old primary is made anew in any case.
+func (w *world) failoverMaking(t *testing.T, anew bool) {
 	t.Helper()
 	old := w.nameOf(w.primary)
 	name, candidate := w.standby()
@@ -58,14 +62,14 @@ func (w *world) failover(t *testing.T) {
 	w.primary = candidate
 	w.timeline++
 	w.load.WaitProgress(t, 3)
-	w.returns(t, old)
+	w.returns(t, old, anew)
 }
 
 // returns brings an old primary back as a standby: by pg_rewind, or made anew.
-func (w *world) returns(t *testing.T, name string) {
+func (w *world) returns(t *testing.T, name string, anew bool) {
 	t.Helper()
 	s := w.servers[name]
-	if w.chance(3) {
+	if anew || w.chance(3) {
 		s.Remake(t, w.options(name))
 	} else {
 		w.primary.Exec(t, "CHECKPOINT") // pg_rewind reads the timeline in the control file
@@ -75,14 +79,44 @@ func (w *world) returns(t *testing.T, name string) {
 	s.Start(t)
 }
 
-// smart stops the primary when its clients have gone, as a smart stop waits for them, and for nothing of ours. The
-// release before had a session of its own under a rule, for which it waits (ruling R38).
-func smart(t *testing.T, w *world) {
+// revertPrimary puts the primary back to what it was before more was written and acknowledged, as a hypervisor or a
+// storage failover does. The proxies refuse it (ruling R32), and the recipe promotes a standby, which has all of that.
+// The release before takes a primary's WAL for what it was. It returns made anew: it wrote other WAL at the same positions
+// of its timeline, which pg_rewind can't see.
+func revertPrimary(t *testing.T, w *world) {
+	w.present(t)
+	w.primary.Stop(t, pgtest.Fast)
+	revert := w.primary.Snapshot(t)
+	w.primary.Start(t)
+	w.load.WaitProgress(t, 20)
+	w.whole(t)
+	w.primary.Kill9(t)
+	revert(t)
+	w.primary.Start(t)
+	for _, p := range w.Proxies {
+		pgtest.WaitFor(t, time.Minute, p.Name+" to refuse the primary that has lost WAL", func() (bool, error) {
+			l := scene.Status(t, p).Upstream.Lack
+			return l != nil && l.Lost, nil
+		})
+	}
+	w.primary.Stop(t, pgtest.Immediate)
+	w.failoverMaking(t, true)
+}
+
+// present makes all proxies this code.
+func (w *world) present(t *testing.T) {
+	t.Helper()
 	for i := range w.older {
 		if w.older[i] {
 			w.become(t, i, false)
 		}
 	}
+}
+
+// smart stops the primary when its clients have gone, as a smart stop waits for them, and for nothing of ours. The
+// release before had a session of its own under a rule, for which it waits (ruling R38).
+func smart(t *testing.T, w *world) {
+	w.present(t)
 	resume := w.load.Pause()
 	defer resume()
 	w.primary.Stop(t, pgtest.Smart)
