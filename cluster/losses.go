@@ -117,6 +117,31 @@ func (n *Node) holdsInstead(l loss.Loss, p Positions) bool {
 	return n.concerns(l, p) && (l.Own || n.o.Store.Streams())
 }
 
+// adoptLosses notes at a look that the store takes the WAL that was written instead of what was lost. The caller holds
+// mu.
+func (n *Node) adoptLosses() {
+	if p := n.o.Store.Positions(); len(n.losses) > 0 && n.o.Store.Streams() {
+		n.losses = n.losses.Streams(func(l loss.Loss) bool { return n.concerns(l, p) })
+	}
+}
+
+// holdsLost reports whether the store still has what was lost: another proxy was told to give it up, this one was not.
+// The caller holds mu.
+func (n *Node) holdsLost(l loss.Loss, p Positions) bool {
+	return n.concerns(l, p) && !l.Own && !n.o.Store.Streams() && p.Received > l.From
+}
+
+// Parted reports whether a session that has WAL of t up to at, as far as it was sent here, must get no more: this store
+// still has what was lost, and the session has none of it yet.
+func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.o.Store.Positions()
+	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool {
+		return t == l.Timeline && at <= l.From && n.holdsLost(l, p)
+	})
+}
+
 // Beyond is a session that has WAL up to a position; see [Node.GiveUp].
 type Beyond struct {
 	Name     string
@@ -144,15 +169,9 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	}
 	l := loss.Loss{ID: rand.Uint64() | 1, System: system, Timeline: t, From: from, To: to}
 	n.mu.Lock()
-	s, ok := n.losses.GiveUp(l, names)
-	if ok {
-		n.setLosses(s) // before it is durable: too early it takes votes away
-	}
+	s := n.losses.GiveUp(l, names)
+	n.setLosses(s) // before it is durable: too early it takes votes away
 	n.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("%d losses of WAL were given up, and of each a standby that is not made anew is known: "+
-			"make them anew, or say that they are: replproxy made-anew", loss.MaxLosses)
-	}
 	return n.writeLosses(s)
 }
 
@@ -169,7 +188,7 @@ func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 		all = append(all, b)
 	}
 	for _, a := range n.accounts.heard {
-		all = append(all, Beyond{"", a.Timeline, max(a.Received, a.Promised, a.Covered)})
+		all = append(all, Beyond{"", a.Timeline, max(a.Received, a.Promised, a.Covered, a.had)})
 		for _, s := range a.Standbys {
 			all = append(all, Beyond{s.Name, s.Timeline, max(s.Write, s.Flush, s.Apply)})
 		}
@@ -183,17 +202,23 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.o.Store.Positions()
-	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool { return n.holdsInstead(l, p) && l.Asks(who) })
+	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool {
+		return n.holdsInstead(l, p) && l.Asks(who) || n.holdsLost(l, p)
+	})
 }
 
-// Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL that the
-// standby may still have, so that it must not get any; nil: none. It may wait for the disk.
-func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss) {
+// Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL because of
+// which it must not get any, nil: none: the standby may still have that WAL, or, with here, this proxy does. It may wait
+// for the disk.
+func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
 	n.mu.Lock()
 	p := n.o.Store.Positions()
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
 	s := slices.Clone(n.losses)
 	for i, l := range s {
+		if n.holdsLost(l, p) && l.Parted(f) && refused == nil {
+			refused, here = &l, true
+		}
 		if !n.holdsInstead(l, p) {
 			continue
 		}
@@ -214,7 +239,7 @@ func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss) {
 	if err := n.saveLosses(); err != nil {
 		n.log.Error("a standby may be asked again what it has", "standby", who.Name, "err", err)
 	}
-	return refused
+	return refused, here
 }
 
 // MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. It blocks for
@@ -235,7 +260,12 @@ func (n *Node) MadeAnew(name string) error {
 // hearLosses merges what a member says of WAL that was given up. The caller holds mu; it is made durable at the next
 // look, and the member says it again after a crash.
 func (n *Node) hearLosses(said loss.Set) {
+	p := n.o.Store.Positions()
+	said = slices.DeleteFunc(slices.Clone(said), func(l loss.Loss) bool { return p.System != 0 && l.System != p.System })
 	if s, news := n.losses.Hear(said); news {
 		n.setLosses(s)
+		if n.o.LossHeard != nil {
+			n.mu.After(n.o.LossHeard)
+		}
 	}
 }

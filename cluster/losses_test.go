@@ -40,7 +40,11 @@ func TestGiveUp(t *testing.T) {
 	s1, s2 := n.Attach("s1"), n.Attach("s2")
 	report(n, s1, 1, 100)
 	report(n, s2, 1, 60)
-	if who := (loss.Who{Name: "s1"}); n.AsksFirst(who) || n.Judge(who, all(90)) != nil || n.MadeAnew("s1") == nil {
+	judge := func(n *Node, name string, at lsn.LSN) *loss.Loss {
+		l, _ := n.Judge(loss.Who{Name: name}, all(at))
+		return l
+	}
+	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1") == nil {
 		t.Error("nothing was given up, and somebody is asked")
 	}
 	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{"s3", 1, 110}, {"s4", 1, 50}, {"s5", 2, 110}}); err != nil {
@@ -55,11 +59,11 @@ func TestGiveUp(t *testing.T) {
 	if v := n.Status().Voters; v[1].Name != "s1" || v[1].Standing != ledger.BeyondLoss || v[2].Standing != Absent {
 		t.Errorf("%+v", v)
 	}
-	l := n.Judge(loss.Who{Name: "s1"}, all(100))
-	if l == nil || l.From != 60 || l.To != 110 || n.Judge(loss.Who{Name: "s2"}, all(60)) != nil {
+	l := judge(n, "s1", 100)
+	if l == nil || l.From != 60 || l.To != 110 || judge(n, "s2", 60) != nil {
 		t.Errorf("%+v", l)
 	}
-	if n.Judge(loss.Who{Name: "s1"}, all(111)) != nil || n.AsksFirst(loss.Who{Name: "s1"}) {
+	if judge(n, "s1", 111) != nil || n.AsksFirst(loss.Who{Name: "s1"}) {
 		t.Error("made anew, and refused")
 	}
 	wantLimits(t, n, 100, 100, 100)
@@ -101,15 +105,28 @@ func TestLossesAreTold(t *testing.T) {
 	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{"s1", 1, 100}}); err != nil {
 		t.Fatal(err)
 	}
+	heard := 0
+	b.o.LossHeard = func() { heard++ }
 	tell(a, b)
+	tell(a, b)
+	if heard != 1 || !b.Parted(1, 60) || b.Parted(1, 61) || b.Parted(2, 60) || a.Parted(1, 60) {
+		t.Errorf("heard %d times, or somebody who has none of the lost WAL still gets it", heard)
+	}
 	b.wantMarked(t, "s1")
 	who := loss.Who{Name: "s1", Host: "h"}
-	if b.AsksFirst(who) || b.Judge(who, all(90)) != nil {
-		t.Error("a proxy that has the lost WAL itself refuses its standby")
+	for at, refused := range map[lsn.LSN]bool{60: true, 61: false, 100: false, 101: true} {
+		if l, here := b.Judge(who, all(at)); !b.AsksFirst(who) || (l != nil) != refused || here != refused {
+			t.Errorf("a proxy that has the lost WAL itself, a standby at %s: %+v, %t", at, l, here)
+		}
 	}
 	behind.idle = false
-	if !b.AsksFirst(who) || b.Judge(who, all(90)) == nil || b.Judge(who, all(101)) != nil {
-		t.Error("what the standby says is not heeded")
+	for _, c := range []struct {
+		at      lsn.LSN
+		refused bool
+	}{{90, true}, {101, false}} {
+		if l, here := b.Judge(who, all(c.at)); (l != nil) != c.refused || here {
+			t.Errorf("what the standby says at %s is not heeded: %+v", c.at, l)
+		}
 	}
 	tell(b, a)
 	a.wantMarked(t)

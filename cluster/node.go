@@ -71,9 +71,11 @@ type Options struct {
 	Members []string // the other proxies; none: no cluster
 	// Key is by what another proxy is known beside its name, without blanks: one of another key is another one, of
 	// which an operator has not said that it is gone. nil: by its name alone.
-	Key     func(member string) string
-	Outbox  *link.Outbox   // what the others are told; nil without a cluster
-	Details func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
+	Key    func(member string) string
+	Outbox *link.Outbox // what the others are told; nil without a cluster
+	// LossHeard is called when a member has told of WAL that was given up. It must not block long; nil: nobody cares.
+	LossHeard func()
+	Details   func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
 	// Began is told the names of a rule under which sessions have begun at another member; it must not block. nil:
 	// nobody.
 	Began   func(names []string)

@@ -85,6 +85,7 @@ func (n *Node) look(now time.Time) {
 		n.touch()
 	}
 	n.waiting.look(now, n)
+	n.adoptLosses()
 	n.retain(now)
 	n.tell()
 }

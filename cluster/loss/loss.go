@@ -11,19 +11,20 @@ import (
 // Bounds of what is kept, and told to members: all together at most 150 kB of an account, which may have 1 MB.
 const (
 	// MaxLosses: a cluster whose primary loses WAL more often than that needs another one first.
-	MaxLosses = 4
+	MaxLosses = 8
 	// MaxNames bounds each list of a loss: far more standbys than PostgreSQL's max_wal_senders allows by default.
-	MaxNames = 100
+	MaxNames = 50
 )
 
 // Loss is WAL that was given up. Names are folded, lists are sorted.
 type Loss struct {
-	ID       uint64         `json:"id"` // random; the same at all members
+	ID       uint64         `json:"id"`             // random; the same at all members
+	Also     []uint64       `json:"also,omitempty"` // of losses that are a part of it now, see [Set.room]
 	System   lsn.SystemID   `json:"system_identifier"`
 	Timeline lsn.TimelineID `json:"timeline"`
 	From     lsn.LSN        `json:"from_lsn"`
 	To       lsn.LSN        `json:"to_lsn"`
-	// Own: this proxy was told so itself. It is not told to members.
+	// Own: this proxy was told so itself, or has had WAL that was written instead. It is not told to members.
 	Own bool `json:"own,omitempty"`
 	// Beyond are names that have had WAL beyond From, Anew those that have shown since that they have none of it.
 	Beyond []string `json:"beyond,omitempty"`
@@ -99,6 +100,12 @@ func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
 	return l, f.applies()
 }
 
+// Parted reports whether a server that reports f first must not get WAL from a proxy that still has what was lost, as
+// another proxy was told: it has none of that WAL, and may be in use where other WAL was written instead.
+func (l Loss) Parted(f First) bool {
+	return f.applies() && (f.highest() <= l.From || f.highest() > l.To)
+}
+
 // addAnew is Anew with name: one that had none of that WAL is as good. Of too many such names are forgotten.
 func (l Loss) addAnew(name string) []string {
 	if len(l.Anew) < MaxNames || has(l.Anew, name) {
@@ -125,49 +132,71 @@ func (l Loss) same(o Loss) bool {
 }
 
 // GiveUp adds what this proxy gives up. known are names that are known to have WAL beyond l.From. A loss that a member
-// told of, and that this proxy was not told of yet, is the same one. It returns false when there are too many.
-func (s Set) GiveUp(l Loss, known []string) (Set, bool) {
+// told of, and that this proxy was not told of yet, is the same one.
+func (s Set) GiveUp(l Loss, known []string) Set {
 	s = slices.Clone(s)
 	l.Own = true
 	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && x.same(l) })
 	if i < 0 {
-		if s = s.room(); len(s) >= MaxLosses {
-			return s, false
-		}
+		s = s.room(l.System)
 		i, s = len(s), append(s, Loss{ID: l.ID, System: l.System, Timeline: l.Timeline, From: l.From, To: l.To})
 	}
 	s[i] = s[i].join(l)
 	for _, name := range known {
 		s[i].Beyond = add(s[i].Beyond, vote.Fold(name))
 	}
-	return s, true
-}
-
-// room forgets the oldest loss of which nobody is left who may have that WAL, when it is needed.
-func (s Set) room() Set {
-	if len(s) < MaxLosses {
-		return s
-	}
-	if i := slices.IndexFunc(s, func(l Loss) bool { return len(l.Suspects()) == 0 }); i >= 0 {
-		return slices.Delete(s, i, i+1)
-	}
 	return s
 }
 
-// Hear merges what a member says; news: it said something new. What does not fit is left out.
+// room makes room for one more, of a system: a loss of another one is forgotten, or else the two oldest become one, from
+// where the first began to where the last ended. Who had shown something of one of them only is asked again.
+func (s Set) room(system lsn.SystemID) Set {
+	if len(s) < MaxLosses {
+		return s
+	}
+	if i := slices.IndexFunc(s, func(l Loss) bool { return l.System != system }); i >= 0 {
+		return slices.Delete(s, i, i+1)
+	}
+	a, b := s[0], s[1]
+	one := Loss{
+		ID: b.ID, System: system, Timeline: min(a.Timeline, b.Timeline), From: min(a.From, b.From), To: max(a.To, b.To),
+		Own: a.Own || b.Own, Beyond: add(a.Beyond, b.Beyond...),
+		Anew: both(a.Anew, b.Anew), Said: both(a.Said, b.Said), Passed: both(a.Passed, b.Passed),
+	}
+	one.Also = append(append(append(one.Also, a.Also...), b.Also...), a.ID)
+	one.Also = one.Also[max(0, len(one.Also)-MaxNames):]
+	return append(Set{one}, s[2:]...)
+}
+
+// both are the names that two lists have.
+func both(a, b []string) (names []string) {
+	for _, name := range a {
+		if has(b, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Hear merges what a member says; news: it said something new.
 func (s Set) Hear(said Set) (_ Set, news bool) {
 	s = slices.Clone(s)
 	for _, o := range said[:min(len(said), MaxLosses)] {
-		o.Own = false
-		i := slices.IndexFunc(s, func(x Loss) bool { return x.ID == o.ID })
+		if o.Own = false; o.ID == 0 || o.From >= o.To {
+			continue
+		}
+		i := slices.IndexFunc(s, func(x Loss) bool { return x.ID == o.ID || slices.Contains(x.Also, o.ID) })
 		if i < 0 {
-			if len(s) >= MaxLosses || o.ID == 0 || o.From >= o.To {
-				continue
-			}
-			i, s = len(s), append(s, Loss{ID: o.ID, System: o.System, Timeline: o.Timeline, From: o.From, To: o.To})
-			news = true
+			s = s.room(o.System)
+			n := Loss{ID: o.ID, System: o.System, Timeline: o.Timeline, From: o.From, To: o.To}
+			// Two words about one loss, said before the proxies heard of each other: the next one is about another.
+			n.Own = slices.ContainsFunc(s, func(x Loss) bool { return x.Own && x.same(o) })
+			i, s, news = len(s), append(s, n), true
 		}
 		was := s[i]
+		if s[i].ID != o.ID || !slices.Equal(s[i].Also, o.Also) { // a part of what is one here, or more than that
+			o.Anew, o.Said, o.Passed = nil, nil, nil
+		}
 		s[i] = was.join(o)
 		news = news || !was.equal(s[i])
 	}
@@ -177,6 +206,17 @@ func (s Set) Hear(said Set) (_ Set, news bool) {
 func (l Loss) equal(o Loss) bool {
 	return l.From == o.From && l.To == o.To && slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
 		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed)
+}
+
+// Streams is s of a proxy that streams: of the losses that concern its WAL it gets what was written instead.
+func (s Set) Streams(concerns func(Loss) bool) Set {
+	for i, l := range s {
+		if !l.Own && concerns(l) {
+			s = slices.Clone(s)
+			s[i].Own = true
+		}
+	}
+	return s
 }
 
 // Told is s as members are told of it.

@@ -29,7 +29,13 @@ func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 }
 
 func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
-	if x := l.node.Judge(whoIs(who, slot), first); x != nil {
+	x, here := l.node.Judge(whoIs(who, slot), first)
+	switch {
+	case here:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"this proxy still has WAL beyond %s of timeline %s, which was given up on another one", x.From, x.Timeline).
+			WithHint("Give it up here too: replproxy accept-timeline %s.", x.Timeline)
+	case x != nil:
 		return errBeyond(who.ApplicationName, max(first.Write, first.Flush, first.Apply), x.Timeline, x.From, x.To)
 	}
 	return nil
@@ -62,6 +68,17 @@ func (p *parts) giveUp(e *walreceiver.LackError) error {
 		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
 	})
 	return nil
+}
+
+// lossHeard ends sessions that could take WAL from here which was given up elsewhere: they are judged when they are
+// back.
+func (p *parts) lossHeard() {
+	p.hub.EndThose(func(h fanout.Having) error {
+		if !p.node.Parted(h.Timeline, h.LSN) {
+			return nil
+		}
+		return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+	})
 }
 
 // givenUpStatus are the losses of WAL that still concern somebody.

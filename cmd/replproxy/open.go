@@ -83,9 +83,9 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
 		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
-		History: p.store.History,
-		Store:   &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
-		OwnKey:  key, New: p.fresh.asks(asksMembers),
+		History: p.store.History, LossHeard: p.lossHeard,
+		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
+		OwnKey: key, New: p.fresh.asks(asksMembers),
 		Proven: func() error { return p.fresh.answered(asksMembers) },
 	})
 	if errors.Is(err, ledger.ErrRefused) {
