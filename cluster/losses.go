@@ -208,8 +208,8 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 }
 
 // Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL because of
-// which it must not get any, nil: none: the standby may still have that WAL, or, with here, this proxy does. It may wait
-// for the disk.
+// which it must not get any, nil: none: the standby may still have that WAL, or, with here, this proxy does. It may
+// wait for the disk.
 func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
 	n.mu.Lock()
 	p := n.o.Store.Positions()
@@ -261,7 +261,8 @@ func (n *Node) MadeAnew(name string) error {
 // look, and the member says it again after a crash.
 func (n *Node) hearLosses(said loss.Set) {
 	p := n.o.Store.Positions()
-	said = slices.DeleteFunc(slices.Clone(said), func(l loss.Loss) bool { return p.System != 0 && l.System != p.System })
+	other := func(l loss.Loss) bool { return p.System != 0 && l.System != p.System }
+	said = slices.DeleteFunc(slices.Clone(said), other)
 	if s, news := n.losses.Hear(said); news {
 		n.setLosses(s)
 		if n.o.LossHeard != nil {

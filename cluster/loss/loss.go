@@ -148,8 +148,8 @@ func (s Set) GiveUp(l Loss, known []string) Set {
 	return s
 }
 
-// room makes room for one more, of a system: a loss of another one is forgotten, or else the two oldest become one, from
-// where the first began to where the last ended. Who had shown something of one of them only is asked again.
+// room makes room for one more, of a system: a loss of another one is forgotten, or else the two oldest become one,
+// from where the first began to where the last ended. Who had shown something of one of them only is asked again.
 func (s Set) room(system lsn.SystemID) Set {
 	if len(s) < MaxLosses {
 		return s
