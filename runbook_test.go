@@ -40,7 +40,7 @@ func TestRunbook(t *testing.T) {
 
 // advice are the functions whose texts "replproxy run" shows as warnings, beside those named …Warnings.
 var advice = map[string][]string{
-	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "encryption", "slotWithRule",
+	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "gateUnnamed", "encryption", "slotWithRule",
 		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule"},
 	"cmd/replproxy": {"publish"},
 }

@@ -108,6 +108,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 // openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
+	p.ruled = p.ruleGate(c)
 	p.own = realslot.NewOwn(realslot.OwnOptions{
 		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
@@ -118,11 +119,13 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		},
 		HorizonChanged: func() <-chan struct{} { return p.hub.HorizonChanged() },
 		Elsewhere:      func() bool { member, _ := p.receiver.Streams(); return member != "" },
+		Gate:           p.ruled,
+		Gated:          func() bool { return p.receiver.Gated() },
 		Borne:          func() { p.receiver.FeedbackDue() },
 		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
 	})
 	p.keeper = realslot.New(realslot.Options{
-		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Slots: p.slots,
+		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
 		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
 		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
@@ -168,11 +171,15 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		via = p.feeder
 	}
 	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
+	var gate walreceiver.RuleGate
+	if p.ruled != nil {
+		gate = p.ruled
+	}
 	p.receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, MayUse: p.fresh.mayUse,
 		Feedback: p.hub.UpstreamFeedback(),
 		Gate:     p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
-		Keeper: p.own, Restore: restorer(p.store, p.settings.now),
+		Keeper: p.own, RuleGate: gate, Restore: restorer(p.store, p.settings.now),
 		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
 		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions, Timeout: receiverTimeout(c),
 		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster, Logger: p.part("walreceiver"),
@@ -201,7 +208,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
 		Followed:   followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
 		Reserved:   p.node.Named,
-		OwnSlot:    c.SlotName(),
+		OwnSlots:   []string{c.SlotName(), c.Slots.RuleGate},
 		Voters:     p.voters.Load,
 		AskPrimary: askPrimary(p.upstream),
 		Console: func(query string) (console.Table, error) {

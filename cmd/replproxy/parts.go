@@ -54,6 +54,7 @@ type parts struct {
 
 	// openSlots
 	own    *realslot.Own
+	ruled  *realslot.Gate // nil without slots.rule_gate
 	keeper *realslot.Keeper
 	hub    *fanout.Hub
 

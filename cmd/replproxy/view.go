@@ -116,6 +116,8 @@ func (v *view) Status() admin.Status {
 	s.Upstream.Higher = higherStatus(v.receiver)
 	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
+	gateStatus(&s.Upstream, told, v.ruled)
+	s.Warnings = append(s.Warnings, gateWarnings(&s.Upstream, told, votes.Levels[1].Satisfiable)...)
 	return s
 }
 

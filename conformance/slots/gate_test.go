@@ -1,8 +1,9 @@
 package slots
 
 import (
-	"errors"
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -10,93 +11,277 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
-	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestGate: a logical walsender on the primary waits for a standby behind the proxy, because
-// synchronized_standby_slots names the mirror of the standby's slot, and goes on when it has the WAL.
-func TestGate(t *testing.T) {
+// gated is what a proxy with a gate is told, and its primary.
+const gated = "synchronous_standby_names: 'ANY 1 (s1)'\nslots: {rule_gate: gate}\nfeedback: {settle: 1s}\n"
+
+func gatedPrimary(more ...string) pgtest.Option {
+	return pgtest.Settings(append(more, "wal_level = logical", "synchronized_standby_slots = 'gate'")...)
+}
+
+// TestRuleGate: a logical walsender on the primary waits for what the rule covers, with no WARNING, and goes on when a
+// standby behind the proxy has it; the primary's fast stop waits for the same.
+func TestRuleGate(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
-		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: "slots: {mirror: gate}\nfeedback: {settle: 1s}\n"},
-			pgtest.Settings("wal_level = logical", "synchronized_standby_slots = 's1'"))
+		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: gated}, gatedPrimary())
 		s.CreateSlot(t, "s1")
 		standby := s.Standby(t, "s1", "s1")
-		s.Primary.Exec(t, "CREATE TABLE t (word text)")
-		s.Primary.Exec(t, "SELECT pg_create_logical_replication_slot('app', 'test_decoding', false, false, true)")
+		prepareWords(t, s.Primary)
 		words := subscribe(t, s.Primary)
 		s.Primary.Exec(t, "INSERT INTO t VALUES ('before')")
 		words.expect(t, "before")
+		if u := scene.Status(t, s.Proxy).Upstream; u.GateState != "used" || u.SlotFollows != "flushed" {
+			t.Errorf("%+v", u)
+		}
 
 		standby.Stop(t, pgtest.Fast)
 		s.Primary.Exec(t, "INSERT INTO t VALUES ('while it slept')")
 		end := s.Primary.CurrentLSN(t)
-		waits := "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'WaitForStandbyConfirmation'"
-		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the logical walsender to wait for the standby", func() (bool, error) {
-			return s.Primary.Scalar(t, waits) == "1" && scene.Status(t, s.Proxy).Store.Flushed >= end, nil
+		waitsForGate(t, s.Primary)
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the store to have it, and the gate to be shown", func() (bool, error) {
+			st := scene.Status(t, s.Proxy)
+			return st.Store.Flushed >= end && st.Upstream.GateHeld > 0 && st.Upstream.GateRestart < end, nil
 		})
-		var held admin.Idle
-		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the mirror to be shown", func() (bool, error) {
-			held = idleOnPrimary(t, s.Proxy, "s1")
-			return held.Real == "mirrored" && held.Restart != 0, nil
-		})
-		if held.Restart >= end {
-			t.Errorf("the gate is not shut: %+v, end %s", held, end)
-		}
+		waitWarned(t, s.Proxy, "logical consumers that wait for gate")
 		if words.more() {
 			t.Error("a subscriber has what the standby lacks")
 		}
+		s.Proxy.Kill9(t)
+		s.Proxy.Start(t)
+		waitsForGate(t, s.Primary)
+		if words.more() {
+			t.Error("a subscriber has what the standby lacks, after a restart of the proxy")
+		}
 		standby.Start(t)
 		words.expect(t, "while it slept")
-		pgtest.WaitCaughtUp(t, s.Primary, standby)
+
+		s.Primary.Exec(t, "INSERT INTO t SELECT 'row ' || n FROM generate_series(1, 1000) n")
+		s.Primary.Stop(t, pgtest.Fast)
+		words.expect(t, "row 1000")
+		if log := s.Primary.Log(); strings.Contains(log, "does not have active_pid") {
+			t.Error("the primary complains of the gate")
+		}
 	}, 17, 18)
 }
 
-// idleOnPrimary is a slot of the primary as /status shows it.
-func idleOnPrimary(t *testing.T, proxy *pgtest.Proxy, name string) admin.Idle {
-	t.Helper()
-	for _, i := range scene.Status(t, proxy).Idle {
-		if i.Name == name {
-			return i
-		}
+// TestRuleGateStop: a primary that is to stop while the rule is not satisfied does so all the same, and the gate lets
+// nothing pass that is not covered.
+func TestRuleGateStop(t *testing.T) {
+	t.Parallel()
+	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, gatedPrimary())
+	s.CreateSlot(t, "s1")
+	standby := s.Standby(t, "s1", "s1")
+	prepareWords(t, s.Primary)
+	words := subscribe(t, s.Primary)
+	s.Primary.Exec(t, "INSERT INTO t VALUES ('covered')")
+	words.expect(t, "covered")
+	standby.Stop(t, pgtest.Fast)
+	s.Primary.Exec(t, "INSERT INTO t VALUES ('not covered')")
+	waitsForGate(t, s.Primary)
+	s.Primary.Stop(t, pgtest.Fast)
+	if words.more() {
+		t.Error("a subscriber has what the standby lacks")
 	}
-	return admin.Idle{}
+	s.Primary.Start(t)
+	words = subscribe(t, s.Primary)
+	waitsForGate(t, s.Primary)
+	if words.more() {
+		t.Error("a subscriber has what the standby lacks, after the restart")
+	}
+	standby.Start(t)
+	words.expect(t, "not covered")
 }
 
-// subscription reads what test_decoding says, from a walsender of the primary.
+// TestRuleGateLost: the primary invalidates the gate while the rule is not satisfied. It is made anew once it is, the
+// stream goes on meanwhile, and nothing passes before.
+func TestRuleGateLost(t *testing.T) {
+	t.Parallel()
+	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, pgtest.InitArgs("--wal-segsize=1"),
+		gatedPrimary("wal_keep_size = 0", "max_slot_wal_keep_size = 4MB", "max_wal_size = 4MB", "min_wal_size = 2MB"))
+	s.CreateSlot(t, "s1")
+	standby := s.Standby(t, "s1", "s1")
+	prepareWords(t, s.Primary)
+	words := subscribe(t, s.Primary)
+	s.Primary.Exec(t, "INSERT INTO t VALUES ('before')")
+	words.expect(t, "before")
+	words.leave() // or the consumer's own slot is lost first
+	s.Primary.Exec(t, "SELECT pg_drop_replication_slot('app')")
+	standby.Stop(t, pgtest.Fast)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the gate to be lost", func() (bool, error) {
+		scene.Fill(t, s.Primary, 3)
+		end := s.Primary.CurrentLSN(t).String()
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "our own slot to follow", func() (bool, error) {
+			return s.Primary.Scalar(t, "SELECT restart_lsn >= '"+end+"' FROM pg_replication_slots WHERE slot_name = "+
+				"'replproxy_proxy'") == "t", nil
+		})
+		s.Primary.Exec(t, "CHECKPOINT")
+		return scene.Status(t, s.Proxy).Upstream.GateState == "lost", nil
+	})
+	waitWarned(t, s.Proxy, "has invalidated gate")
+	end := s.Primary.CurrentLSN(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the stream to go on", func() (bool, error) {
+		return scene.Status(t, s.Proxy).Store.Flushed >= end, nil
+	})
+	s.Primary.Exec(t, "SELECT pg_create_logical_replication_slot('app', 'test_decoding', false, false, true)")
+	words = subscribe(t, s.Primary)
+	s.Primary.Exec(t, "INSERT INTO t VALUES ('while it was lost')")
+	waitsForGate(t, s.Primary)
+	standby.Start(t)
+	words.expect(t, "while it was lost")
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the gate to be used", func() (bool, error) {
+		return scene.Status(t, s.Proxy).Upstream.GateState == "used", nil
+	})
+}
+
+// TestRuleGateHolder: one member has the gate. When it dies, or its session does nothing any more, another takes it.
+func TestRuleGateHolder(t *testing.T) {
+	for via, more := range map[string]string{"primary": "", "cluster": "upstream: {via: cluster}\n"} {
+		t.Run("via="+via, func(t *testing.T) {
+			t.Parallel()
+			testGateHolder(t, more)
+		})
+	}
+}
+
+func testGateHolder(t *testing.T, more string) {
+	in := pgtest.Need(t, 17)
+	primary := in.Primary(t, gatedPrimary("wal_keep_size = 1GB"))
+	all := scene.ClusterOf(t, primary.Conninfo(), strings.Replace(gated, "(s1)", "(s1, s2)", 1)+more, "pa", "pb")
+	for i, p := range all { // either is enough, as the rule asks for one
+		scene.StandbyOf(t, primary, p, []string{"s1", "s2"}[i], "")
+	}
+	scene.WaitSatisfiable(t, all...)
+	prepareWords(t, primary)
+	words := subscribe(t, primary)
+	say := func(word string) {
+		t.Helper()
+		primary.Exec(t, "INSERT INTO t VALUES ('"+word+"')")
+		words.expect(t, word)
+	}
+	say("before")
+	holder := func() *pgtest.Proxy {
+		for _, p := range all {
+			if p.Running() && scene.Status(t, p).Upstream.GateState == "used" {
+				return p
+			}
+		}
+		return nil
+	}
+	ends := func(what string) (first, other *pgtest.Proxy) {
+		t.Helper()
+		if first = holder(); first == nil {
+			t.Fatal("nobody has the gate: " + what)
+		}
+		other = all[0]
+		if other == first {
+			other = all[1]
+		}
+		return first, other
+	}
+	first, other := ends("at first")
+	first.Kill9(t)
+	say("its holder was killed")
+	if h := holder(); h != other {
+		t.Errorf("not taken over: %v", h)
+	}
+	first.Start(t)
+	say("it is back")
+	scene.WaitSatisfiable(t, all...)
+	first, other = ends("then")
+	first.Signal(syscall.SIGSTOP) // its walsender stays
+	say("its holder is frozen")
+	if h := scene.Status(t, other).Upstream.GateState; h != "used" {
+		t.Errorf("the other one says %s", h)
+	}
+	first.Signal(syscall.SIGCONT)
+	if u := scene.Status(t, other).Upstream; u.GateTaken == 0 {
+		t.Errorf("not taken over: %+v", u)
+	}
+	say("both are there")
+}
+
+// prepareWords makes a table and who wants to know what is in it.
+func prepareWords(t *testing.T, primary *pgtest.Server) {
+	t.Helper()
+	primary.Exec(t, "CREATE TABLE t (word text)")
+	primary.Exec(t, "SELECT pg_create_logical_replication_slot('app', 'test_decoding', false, false, true)")
+}
+
+// waitWarned waits for a warning of the status.
+func waitWarned(t *testing.T, proxy *pgtest.Proxy, words string) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "a warning of "+words, func() (bool, error) {
+		return strings.Contains(strings.Join(scene.Status(t, proxy).Warnings, "\n"), words), nil
+	})
+}
+
+// waitsForGate waits until a logical walsender waits for slots of standbys.
+func waitsForGate(t *testing.T, primary *pgtest.Server) {
+	t.Helper()
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the logical walsender to wait", func() (bool, error) {
+		return primary.Scalar(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'WaitForStandbyConfirmation'") == "1", nil
+	})
+}
+
+// subscription reads what test_decoding says, from a walsender of the primary, and confirms it.
 type subscription struct {
+	conn  *pgconn.PgConn
 	lines chan string
+	done  chan struct{}
 }
 
 func subscribe(t *testing.T, primary *pgtest.Server) *subscription {
 	t.Helper()
 	conn := primary.Connect(t, "replication=database")
 	conn.Frontend().SendQuery(&pgproto3.Query{String: "START_REPLICATION SLOT app LOGICAL 0/0"})
-	err := conn.Conn().SetDeadline(time.Now().Add(2 * pgtest.ReplayTimeout))
-	if err = errors.Join(err, conn.Frontend().Flush()); err != nil {
+	err := conn.Conn().SetDeadline(time.Now().Add(3 * pgtest.ReplayTimeout))
+	if err == nil {
+		err = conn.Frontend().Flush()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	w := &subscription{lines: make(chan string, 100)}
-	done := make(chan struct{})
-	go w.read(conn, done)
-	t.Cleanup(func() {
-		conn.Conn().Close()
-		<-done
-	})
+	w := &subscription{conn: conn, lines: make(chan string, 5000), done: make(chan struct{})}
+	go w.read()
+	t.Cleanup(w.leave)
 	return w
 }
 
-func (w *subscription) read(conn *pgconn.PgConn, done chan struct{}) {
-	defer close(done)
+func (w *subscription) leave() {
+	w.conn.Conn().Close()
+	<-w.done
+}
+
+func (w *subscription) read() {
+	defer close(w.done)
+	defer close(w.lines)
 	for {
-		m, err := conn.Frontend().Receive()
+		m, err := w.conn.Frontend().Receive()
 		if err != nil {
-			close(w.lines)
 			return
 		}
-		if d, ok := m.(*pgproto3.CopyData); ok && d.Data[0] == 'w' {
-			w.lines <- string(d.Data[25:])
+		d, ok := m.(*pgproto3.CopyData)
+		if !ok {
+			continue
 		}
+		at := lsn.Invalid
+		switch d.Data[0] {
+		case 'w':
+			x, _ := copyboth.DecodeXLogData(d.Data)
+			at = x.Start
+			w.lines <- string(d.Data[25:])
+		case 'k':
+			k, _ := copyboth.DecodePrimaryKeepalive(d.Data)
+			at = k.WALEnd
+		}
+		w.conn.Frontend().Send(&pgproto3.CopyData{
+			Data: copyboth.StatusUpdate{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}}.Append(nil),
+		})
+		_ = w.conn.Frontend().Flush()
 	}
 }
 
@@ -104,7 +289,7 @@ func (w *subscription) read(conn *pgconn.PgConn, done chan struct{}) {
 func (w *subscription) expect(t *testing.T, word string) {
 	t.Helper()
 	for line := range w.lines {
-		if strings.Contains(line, "'"+word+"'") {
+		if strings.Contains(line, fmt.Sprintf("'%s'", word)) {
 			return
 		}
 	}
@@ -118,6 +303,9 @@ func (w *subscription) more() bool {
 		case line := <-w.lines:
 			if strings.Contains(line, "INSERT") {
 				return true
+			}
+			if line == "" {
+				return false
 			}
 		default:
 			return false

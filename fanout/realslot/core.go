@@ -23,7 +23,6 @@ type Mirror string
 const (
 	NoMirror Mirror = "false"
 	Presence Mirror = "presence" // they exist, follow the store and hold nothing back
-	Gate     Mirror = "gate"     // they follow their standbys, for synchronized_standby_slots
 )
 
 // Real is a slot of the primary.
@@ -47,7 +46,7 @@ const (
 	drop
 	forget     // the primary's slot of one that was taken over is gone: it holds nothing for us
 	foreign    // somebody else's slot has the name: only say so
-	createShut // as create, without a position: nobody passes before its standby has one
+	createShut // as create, without a position: nobody passes before it gets one
 	place      // put restart_lsn where it belongs, for the first time or backward
 	follow     // advance the mirror of another member's slot: that member may be dead
 	none
@@ -91,7 +90,7 @@ func (s *situation) decide() (all []step) {
 			todo = follow
 		}
 		if todo != none {
-			all = append(all, step{action{todo, v.Name}, s.end(v)})
+			all = append(all, step{action{todo, v.Name}, s.target})
 		}
 	}
 	return all
@@ -103,8 +102,6 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 		return drop
 	case !exists && s.mirror == Presence && v.Lost == slot.NotLost:
 		return create
-	case !exists && s.mirror == Gate && v.Lost == slot.NotLost:
-		return createShut
 	case !exists && v.Real == slot.Adopted && v.Restart != lsn.Invalid && v.Restart < s.oldest:
 		return forget // nobody keeps that WAL; else it may be made again, as on a new primary, and is moved there
 	case !exists || r.ActivePID != 0:
@@ -112,9 +109,9 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 		return foreign
 	case v.Real == slot.NoReal || r.Logical:
 	case v.Real == slot.Mirrored:
-		return s.mirrored(v, r)
+		return s.mirrored(r)
 	case s.covered(v):
-		return s.adopted(v, r)
+		return s.adopted(r)
 	}
 	return none
 }
@@ -133,39 +130,25 @@ func (s *situation) follows(v slot.Info, r Real) bool {
 		r.ActivePID == 0 && r.Restart != lsn.Invalid && r.Restart <= s.target
 }
 
-// end is where the primary's slot belongs: at what this store has, or under Gate at what the standby has.
-func (s *situation) end(v slot.Info) lsn.LSN {
-	if s.mirror == Gate {
-		return min(v.Restart, s.target)
-	}
-	return s.target
-}
-
-// shut: the standby behind a gate is given up here. As with a lost slot of PostgreSQL's own, the primary
-// keeps no more WAL for it, and who waits for it there goes on waiting: the slot goes, the gate stays shut.
-func (s *situation) shut(v slot.Info) bool { return s.mirror == Gate && v.Lost != slot.NotLost }
-
-func (s *situation) mirrored(v slot.Info, r Real) verb {
-	at := s.end(v)
+func (s *situation) mirrored(r Real) verb {
 	switch {
-	case s.shut(v) || r.Lost: // a lost one is made anew at the next look
+	case r.Lost: // it is made anew at the next look
 		return drop
-	case at == lsn.Invalid:
-	case r.Restart == lsn.Invalid || s.mirror == Gate && r.Restart > at:
+	case s.target == lsn.Invalid:
+	case r.Restart == lsn.Invalid:
 		return place
-	case r.Restart <= at:
+	case r.Restart <= s.target:
 		return advance
 	}
 	return none
 }
 
 // adopted is for a slot whose needs this proxy serves and holds by itself.
-func (s *situation) adopted(v slot.Info, r Real) verb {
-	at := s.end(v)
+func (s *situation) adopted(r Real) verb {
 	switch {
 	case s.policy == Drop:
 		return drop
-	case s.policy != Advance || at == lsn.Invalid || r.Restart > at:
+	case s.policy != Advance || s.target == lsn.Invalid || r.Restart > s.target:
 	case r.Xmin != 0 || r.CatalogXmin != 0:
 		return clear
 	default:

@@ -67,7 +67,6 @@ func TestDecide(t *testing.T) {
 			[]Real{{Name: "a", Lost: true}, held}, nil},
 		{"another member's mirror is ahead", func(s *situation) { s.mirror = Presence }, mates,
 			[]Real{{Name: "a", Restart: 501}, held}, nil},
-		{"another member's gate", func(s *situation) { s.mirror = Gate }, mates, []Real{idle, held}, nil},
 		{"another member's slot", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Foreign: true},
 			[]Real{idle, held}, nil},
 		{"temporary", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Temporary: true}, []Real{held}, nil},
@@ -89,48 +88,6 @@ func TestDecide(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, expected %v", c.name, got, c.want)
-		}
-	}
-}
-
-// TestGate: a mirror that others wait for is never ahead of its standby, and goes when the slot is lost.
-func TestGate(t *testing.T) {
-	mirrored := slot.Info{Name: "a", Real: slot.Mirrored, Restart: 300}
-	adopted := slot.Info{Name: "a", Real: slot.Adopted, Restart: 300}
-	ahead, lost := mirrored, mirrored
-	ahead.Restart, lost.Restart, lost.Lost = 600, 0, slot.WALRemoved
-	adoptedLost := adopted
-	adoptedLost.Restart, adoptedLost.Lost = 0, slot.WALRemoved
-	for _, c := range []struct {
-		name string
-		own  slot.Info
-		real *Real
-		want []step
-	}{
-		{"created shut", mirrored, nil, []step{{action{createShut, "a"}, 300}}},
-		{"gets its first position", mirrored, &Real{}, []step{{action{place, "a"}, 300}}},
-		{"has none while its standby has none", slot.Info{Name: "a", Real: slot.Mirrored}, &Real{}, nil},
-		{"follows", mirrored, &Real{Restart: 200}, []step{{action{advance, "a"}, 300}}},
-		{"is touched", mirrored, &Real{Restart: 300}, []step{{action{advance, "a"}, 300}}},
-		{"goes back with its standby", mirrored, &Real{Restart: 301}, []step{{action{place, "a"}, 300}}},
-		{"not beyond what is flushed here", ahead, &Real{Restart: 200}, []step{{action{advance, "a"}, 500}}},
-		{"active there", mirrored, &Real{Restart: 200, ActivePID: 5}, nil},
-		{"lost", lost, &Real{Restart: 200}, []step{{action{drop, "a"}, 0}}},
-		{"lost there", mirrored, &Real{Lost: true}, []step{{action{drop, "a"}, 300}}},
-		{"lost and gone", lost, nil, nil},
-		{"adopted follows", adopted, &Real{Restart: 200}, []step{{action{advance, "a"}, 300}}},
-		{"adopted with xmin", adopted, &Real{Restart: 200, Xmin: 9}, []step{{action{clear, "a"}, 300}}},
-		{"adopted is not taken back", adopted, &Real{Restart: 301}, nil},
-		{"adopted and lost", adoptedLost, &Real{Restart: 200}, []step{{action{drop, "a"}, 0}}},
-		{"somebody else's", slot.Info{Name: "a", Restart: 300}, &Real{Restart: 200}, []step{{action{foreign, "a"}, 300}}},
-	} {
-		s := situation{policy: Advance, mirror: Gate, settled: true, oldest: 100, target: 500, virtual: []slot.Info{c.own}}
-		if s.real = map[string]Real{}; c.real != nil {
-			c.real.Name = "a"
-			s.real["a"] = *c.real
-		}
-		if got := s.decide(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, expected %v", c.name, got, c.want)
 		}
 	}

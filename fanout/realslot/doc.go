@@ -9,8 +9,8 @@
 //	                               │
 //	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin │ place │ forget
 //
-// A mirror either follows the store (presence), or its standby (gate), so that logical walsenders of the
-// primary, by synchronized_standby_slots, wait for standbys that they can't see.
+// A mirror follows the store. [Gate] is a slot that the stream itself uses, so that logical walsenders of the primary,
+// by synchronized_standby_slots, wait for what the rule covers (R45).
 //
 // Beside that, [Own] holds the proxy's own slot while a rule limits what is reported (R8):
 //
@@ -25,8 +25,8 @@
 //     is advanced, as that member may be dead, and no more (presence).
 //  3. The primary's slot is advanced at most to what this store has flushed, and not before the WAL from
 //     the own slot's restart_lsn is here and its xmin is held on the primary by this proxy's feedback.
-//  4. A gate is never ahead of its standby, not even when it is made. When the standby's slot is lost here,
-//     the gate goes, and who waits for it there goes on waiting, as for a lost slot of PostgreSQL's own.
+//  4. The gate is never ahead of what the rule covers, not even when it is made. One that was invalidated is made anew
+//     once the rule covers what the primary surely has.
 //  5. No server's slots are moved, made or dropped but those of the one that the store is filled from, of
 //     the same system and timeline, asked on the session that does it: [Following].
 //  6. That a slot was made by this proxy is durable before it is made.

@@ -88,15 +88,16 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 // newer reports whether b holds back less than a.
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
-// need is what the slot lacks of the horizon. Where another member of the cluster streams from the primary the horizon
-// is that one's to bear: what ours bears from before goes on until another slot there does.
+// need is what the slot lacks of the horizon. Where another member of the cluster streams from the primary, or the
+// stream has a slot as its gate, the horizon is that one's to bear: what ours bears from before goes on until another
+// slot there does.
 func (o *Own) need(own ownSlot, last bool) need {
 	n := need{have: own.horizon, last: last, settled: true}
 	if o.o.Horizon != nil {
 		n.want, n.settled = o.o.Horizon()
 	}
 	n.settled = n.settled && (last || o.o.Fed())
-	if o.o.Elsewhere != nil && o.o.Elsewhere() {
+	if o.borneElsewhere() {
 		if own.othersBear(n.want) {
 			n.want = Horizon{}
 		}
@@ -195,7 +196,12 @@ func (o *Own) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStand
 
 // Bearing reports whether the slot is told what it is to bear: by this proxy, and without an error.
 func (o *Own) Bearing() bool {
-	return o.Status().TellErr == "" && (o.o.Elsewhere == nil || !o.o.Elsewhere())
+	return o.Status().TellErr == "" && !o.borneElsewhere()
+}
+
+// borneElsewhere: another member's stream bears it, or the slot that ours uses.
+func (o *Own) borneElsewhere() bool {
+	return o.o.Elsewhere != nil && o.o.Elsewhere() || o.o.Gated != nil && o.o.Gated()
 }
 
 // CatalogXmin is what the slot bore of it when it was seen last, while it is held; 0 is none.

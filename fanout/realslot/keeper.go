@@ -21,8 +21,8 @@ const (
 	// keepInterval is how often the primary's slots are looked after: what it holds for them is at most
 	// this much old, and an idle_replication_slot_timeout of the least value (1 s) is not meant for them.
 	keepInterval = 5 * time.Second
-	// gateInterval is the same while the primary's logical walsenders wait for standbys behind this proxy.
-	gateInterval = time.Second
+	// keepTick is how often it is looked here whether a look there is due, and how soon after a start mirrors are made.
+	keepTick = time.Second
 	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID and for
 	// settings that a reload has changed.
 	idleInterval = 10 * time.Second
@@ -36,6 +36,7 @@ type Options struct {
 	// Following: nothing is done to the slots of any other server, wherever Upstream leads.
 	Following Following
 	Own       string // the proxy's own slot on the primary
+	Gate      string // the slot of slots.rule_gate there, "" for none
 	Slots     *slot.Table
 	Policy    Policy
 	Mirror    Mirror
@@ -106,7 +107,7 @@ func (k *Keeper) Idle() []Idle {
 // proxy's own is there whether or not the primary can be asked.
 func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	r, exists, err := k.find(ctx, name)
-	if name == k.o.Own && name != "" {
+	if name != "" && (name == k.o.Own || name == k.o.Gate) {
 		r.Own = true
 		return r, true, nil
 	}
@@ -176,7 +177,7 @@ func (k *Keeper) drop(ctx context.Context, name string) error {
 
 // Run looks after the slots until ctx ends, while there is a server that is followed.
 func (k *Keeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(gateInterval)
+	tick := time.NewTicker(keepTick)
 	defer tick.Stop()
 	var last, rest time.Time
 	var looked server // at last
@@ -202,7 +203,7 @@ func (k *Keeper) interval() time.Duration {
 	tuning := k.tuning.Load()
 	every := idleInterval
 	if w, err := k.o.Following.now(); err == nil && !k.ready(w) {
-		return gateInterval - gateInterval/10 // who reports there waits
+		return keepTick - keepTick/10 // who reports there waits
 	}
 	for _, v := range k.o.Slots.List() {
 		ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && tuning.Policy != Keep
@@ -210,8 +211,6 @@ func (k *Keeper) interval() time.Duration {
 		case v.Foreign && v.Real == slot.Mirrored && tuning.Mirror == Presence:
 			every = keepInterval
 		case v.Temporary || v.Foreign || !ours && tuning.Mirror == NoMirror:
-		case tuning.Mirror == Gate:
-			return gateInterval - gateInterval/10 // each tick, however late the last one was
 		default:
 			every = keepInterval
 		}
@@ -236,7 +235,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 		return err
 	}
 	k.next.Store(uint64(v.next))
-	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.Own })
+	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.Own || i.Name == k.o.Gate })
 	k.idle.Store(&v.idle)
 	if v.slots[k.o.Own].Lost && k.o.OwnLost != nil {
 		k.o.OwnLost()
@@ -262,7 +261,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 		}
 		err := k.act(ctx, verified{k.o.Upstream, w}, s, todo, flushed)
 		k.complain(todo.name, err)
-		lacking = lacking || err != nil && (todo.verb == create || todo.verb == createShut)
+		lacking = lacking || err != nil && todo.verb == create
 	}
 	if was := k.made.Load(); !lacking && (was == nil || *was != w) {
 		k.made.Store(&w)
@@ -287,7 +286,7 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 		return nil
 	case place:
 		return withdraw(ctx, c, a.name, flushed, a.at)
-	case create, createShut:
+	case create:
 		if ok, err := k.o.Slots.SetReal(a.name, slot.Mirrored); err != nil || !ok {
 			return err
 		}
@@ -301,7 +300,7 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 		return err
 	}
 	switch a.verb {
-	case create, createShut:
+	case create:
 		k.o.Logger.Info("slot is mirrored on the primary", "slot", a.name)
 	case clear:
 		k.o.Logger.Info("the primary's slot holds nothing any more", "slot", a.name, "restart_lsn", a.at)

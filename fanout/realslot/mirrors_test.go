@@ -68,7 +68,7 @@ func TestWaitedForServerGoesFirst(t *testing.T) {
 		if e := <-p.asked; e != next || time.Since(began) > 0 {
 			t.Errorf("%s was asked after %v", e, time.Since(began))
 		}
-		if e := <-p.asked; e != next || time.Since(began) > 2*gateInterval {
+		if e := <-p.asked; e != next || time.Since(began) > 2*keepTick {
 			t.Errorf("%s was asked again after %v", e, time.Since(began))
 		}
 		stop()

@@ -48,6 +48,10 @@ type OwnOptions struct {
 	HorizonChanged func() <-chan struct{}
 	// Elsewhere reports whether another member of the cluster streams from the primary, and bears it. nil: never.
 	Elsewhere func() bool
+	// Gated reports whether this proxy's stream bears it, by the slot that it uses. nil: never.
+	Gated func() bool
+	// Gate is looked after at each round; nil: there is none.
+	Gate *Gate
 	// Borne is told when what [Own.CatalogXmin] says has changed. It must not block. nil: nobody.
 	Borne func()
 	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
@@ -191,6 +195,9 @@ func (o *Own) Run(ctx context.Context) error {
 		if now := time.Now(); d.due(now, w, o.o.Flushed(), o.tellNow(now)) {
 			err := o.round(ctx, w)
 			d.asked(now, w, o.o.Flushed(), err)
+			if o.o.Gate != nil {
+				o.o.Gate.asked(now, err)
+			}
 			o.complain(ctx, err)
 		}
 	}
@@ -254,10 +261,13 @@ func (o *Own) round(ctx context.Context, w server) error {
 	o.last = own
 	told, err := o.tell(ctx, verified{o.o.Upstream, w}, own, false)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errTell, err)
+		err = fmt.Errorf("%w: %w", errTell, err)
 	}
 	if told {
 		o.last, err = o.look(ctx, s)
+	}
+	if o.o.Gate != nil {
+		err = errors.Join(err, o.o.Gate.round(ctx, s, own, o.o.Elsewhere != nil && o.o.Elsewhere()))
 	}
 	return err
 }

@@ -197,6 +197,9 @@ func (r *Receiver) startReplication(ctx context.Context, s *upstream.Session, sr
 	if r.slotless() {
 		start.Slot, start.WithSlot = "", false
 	}
+	if r.gated() {
+		start.Slot, start.WithSlot = r.gate.name, true
+	}
 	command := grammar.Render(&start, grammar.Version(srv.version))
 	for began := time.Now(); ; {
 		var res []upstream.Result
@@ -205,6 +208,10 @@ func (r *Receiver) startReplication(ctx context.Context, s *upstream.Session, sr
 		cancel()
 		if err == nil && !copying {
 			next, err = nextTimeline(res)
+		}
+		if r.gated() && refusedWith(err, pgerror.ObjectInUse, pgerror.UndefinedObject) {
+			r.ungate(err)
+			return r.startReplication(ctx, s, srv, p)
 		}
 		if !refusedWith(err, pgerror.ObjectInUse) || time.Since(began) > slotBusyWait {
 			return copying, next, err

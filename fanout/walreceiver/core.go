@@ -33,6 +33,7 @@ type action struct {
 	Report  lsn.Progress
 	Promise lsn.LSN // the highest position that the rule covers now: to be durable before Report is sent
 	LetGo   bool    // Report goes beyond the rule for the first time (ruling R11)
+	Ends    bool    // the upstream would be let go, but for the gate
 	Ask     bool    // request a reply
 	Expired bool
 	Wake    time.Time
@@ -46,6 +47,7 @@ type core struct {
 	uneasy        time.Duration // silence after which a reply is requested, 0: half of timeout
 
 	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
+	gated    bool // the stream uses a gate, which nothing passes that is not covered (ruling R45)
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
 	last     lsn.Progress
@@ -85,6 +87,7 @@ func (c *core) step(now time.Time, v view) (action, error) {
 	if ask := c.asksAfter(); ask > 0 && silence >= ask && !c.asked {
 		a.Send, a.Ask = true, true
 	}
+	a.Ends = c.gated && v.letGo() && covered.Flush < v.received
 	if c.greets(now, v) {
 		a.Send, a.Ask = true, true
 	}
@@ -119,7 +122,7 @@ func (c *core) greets(now time.Time, v view) bool {
 // never less than was.
 func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	t := covered
-	if v.letGo() {
+	if v.letGo() && !c.gated {
 		t.Write, t.Flush = v.received, v.received
 	}
 	if t.Flush < c.floor {

@@ -43,10 +43,6 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 		if err != nil {
 			return streamed(), err
 		}
-		if rp == nil {
-			rp = r.newReporter(s, srv, live, moved)
-		}
-		rp.core.recovery = srv.inRecovery() // anew: a promotion ends the timeline, not the connection
 		if r.member == "" {
 			r.o.Upstream.SetCurrent(s.Endpoint)
 		}
@@ -54,6 +50,10 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 		if err != nil {
 			return streamed(), r.startRefused(err, srv, p)
 		}
+		if rp == nil {
+			rp = r.newReporter(s, srv, live, moved)
+		}
+		rp.core.recovery = srv.inRecovery() // anew: a promotion ends the timeline, not the connection
 		if copying {
 			if began.IsZero() {
 				began = time.Now()
@@ -80,8 +80,12 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 			return streamed(), errSaidMore
 		}
 		rp.carry(next.at)
+		fitted := r.gateFits(srv)
 		if err := r.identifyAgain(ctx, s, &srv); err != nil {
 			return streamed(), err
+		}
+		if !fitted && r.gateFits(srv) {
+			return streamed(), errGate // it was promoted in place
 		}
 	}
 	return streamed(), fmt.Errorf("%w: %d timelines in a row without WAL", ErrProtocol, maxHops)
@@ -164,7 +168,10 @@ func (r *Receiver) startStream(p startPoint, h lsn.History) error {
 func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, moved <-chan struct{}) *reporter {
 	now := time.Now()
 	var floor lsn.LSN
-	if !r.slotless() { // or reports do not move it
+	switch { // without a slot reports move none
+	case r.gated():
+		floor = r.gate.restart
+	case !r.slotless():
 		floor = slotFloor(r.o.Store.Positions(), srv)
 	}
 	writeFor := r.o.Timeout
@@ -174,11 +181,11 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 	return &reporter{
 		conn: s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: live, moved: moved,
 		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
-		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && r.member == "",
+		ruled: r.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && r.member == "" && r.o.RuleGate == nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(srv.settings), timeout: r.o.Timeout,
-			uneasy: r.uneasy(),
-			floor:  floor, sent: now, heard: now, greet: now.Add(greetAfter),
+			uneasy: r.uneasy(), gated: r.gated(),
+			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
 		hs:      feedbackCore{interval: r.o.StatusInterval, slotless: r.slotless(), borne: r.borne},
 		catalog: r.catalogBeside,
@@ -194,7 +201,8 @@ func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 	r.lastLog = ""
 	r.forgive(s.Endpoint.String())
 	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
-		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.apart)
+		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.apart,
+		"rule_gate", r.gate.name)
 }
 
 func (r *Receiver) setParameters(s *upstream.Session) {

@@ -18,6 +18,9 @@ func (r *Receiver) bears(ctx context.Context, s *upstream.Session) (borne copybo
 	if _, settled := merged(); settled {
 		return borne
 	}
+	if r.gated() {
+		return r.gate.borne
+	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	borne, err := r.o.Keeper.Bears(ctx, s.Endpoint)

@@ -19,6 +19,8 @@ type live struct {
 	fed         atomic.Bool   // feedback was sent
 	patience    atomic.Int64  // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
 	kick        chan struct{} // one slot: reporter, look again
+	ended       atomic.Bool   // a shutdown checkpoint ends the WAL, and the gate withholds what the upstream waits for
+	ends        chan struct{} // one slot: ended has become true
 	totals      *totals
 
 	mu      sync.Mutex
@@ -31,13 +33,24 @@ type live struct {
 type totals struct{ pings, reports, letGo atomic.Uint64 }
 
 func newLive(t *totals) *live {
-	return &live{begin: time.Now(), kick: make(chan struct{}, 1), totals: t}
+	return &live{begin: time.Now(), kick: make(chan struct{}, 1), ends: make(chan struct{}, 1), totals: t}
 }
 
 // timeout notes the upstream's present wal_sender_timeout.
 func (l *live) timeout(d time.Duration) {
 	l.patience.Store(int64(d) + 1)
 	l.wake()
+}
+
+// end notes whether the upstream seems to wait for nothing but what the gate withholds.
+func (l *live) end(yes bool) {
+	if l.ended.Swap(yes) || !yes {
+		return
+	}
+	select {
+	case l.ends <- struct{}{}:
+	default:
+	}
 }
 
 func (l *live) receivedEnd() lsn.LSN { return lsn.LSN(l.received.Load()) }

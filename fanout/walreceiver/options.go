@@ -36,6 +36,7 @@ type Options struct {
 	MayUse func(exists bool) error
 
 	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
+	RuleGate RuleGate   // a slot that the stream uses, needs Keeper; nil: none
 	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
 	Feedback Feedback   // merged hot standby feedback; nil sends none
 	Mirrors  Mirrors    // reports to a primary begin once they are there; nil: there are none

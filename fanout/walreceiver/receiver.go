@@ -39,6 +39,7 @@ type Receiver struct {
 	slotLost bool                        // START_REPLICATION said that the slot is invalidated
 	ruled    bool                        // there was a rule when the connection began
 	apart    bool                        // the slot is held by SQL, the stream does without it
+	gate     grant                       // of the present connection
 	foreign  bool                        // somebody else's slot has its name, the stream does without it
 	borne    copyboth.HotStandbyFeedback // what the stream's slot bore when the connection began; see bears
 	slotAt   upstream.Endpoint           // where the slot was last
@@ -132,8 +133,8 @@ func (r *Receiver) Run(ctx context.Context) error {
 			continue
 		}
 		r.failed(err)
-		if errors.Is(err, errReplaced) {
-			cancel()
+		if errors.Is(err, errReplaced) || r.gated() && refusedWith(err, pgerror.AdminShutdown) {
+			cancel() // or another member took the gate, or the primary invalidated it: the next attempt tells
 			continue
 		}
 		if r.member == "" {
@@ -225,6 +226,8 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 	r.gone = lsn.Invalid
 	r.setState(Connecting)
 	r.lack, r.obeyed, r.heard = nil, nil, nil
+	r.gate = grant{}
+	r.update(func(st *Status) { st.Gated, st.gateUsable = false, false })
 	if err := r.listen(ctx); err != nil {
 		return 0, err
 	}
@@ -251,10 +254,13 @@ func (r *Receiver) connection(ctx context.Context) (streamed time.Duration, err 
 		r.slotLost = false
 		state = r.judgeSlot(s, srv, state)
 		state = r.holdSlot(ctx, s, &srv, state)
+		r.takeGate(ctx, s, srv)
 		r.borne = r.bears(ctx, s)
 		defer r.letSlotGo()
 	}
-	r.update(func(st *Status) { st.SlotState, st.SlotLSN, st.SlotApart = state, srv.slotRestart, r.apart })
+	r.update(func(st *Status) {
+		st.SlotState, st.SlotLSN, st.SlotApart, st.Gated = state, srv.slotRestart, r.apart, r.gated()
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -92,6 +92,9 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	case a.Expired:
 		return wake, ErrTimeout
 	}
+	if rp.core.gated {
+		rp.live.end(a.Ends)
+	}
 	if err := rp.promise.cover(a.Promise, now); err != nil {
 		return wake, err
 	}

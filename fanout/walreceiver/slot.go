@@ -102,8 +102,8 @@ func (r *Receiver) judgeSlot(s *upstream.Session, srv server, state SlotState) S
 	return state
 }
 
-// slotless reports whether the stream does without the slot.
-func (r *Receiver) slotless() bool { return r.o.Slot == "" || r.apart || r.foreign }
+// slotless reports whether the stream does without a slot.
+func (r *Receiver) slotless() bool { return !r.gated() && (r.o.Slot == "" || r.apart || r.foreign) }
 
 // SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are
 // apart (ruling R8): the slot follows what the store has flushed, whatever the reports say.
@@ -127,7 +127,7 @@ func (r *Receiver) hasRule() bool { return r.o.Quorum != nil && r.o.Quorum.Limit
 // reports, and what that costs the primary is shown.
 func (r *Receiver) holdSlot(ctx context.Context, s *upstream.Session, srv *server, state SlotState) SlotState {
 	r.ruled, r.apart = r.hasRule(), false
-	if r.o.Slot == "" || r.o.Keeper == nil || !r.ruled || r.foreign {
+	if r.o.Slot == "" || r.o.Keeper == nil || !r.ruled && r.o.RuleGate == nil || r.foreign {
 		return state
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)

@@ -61,6 +61,9 @@ type Status struct {
 	DroppedAt time.Time // the last of them
 	SlotApart bool      // it is advanced by SQL to what is flushed, and does not follow the reports
 
+	Gated      bool // the stream uses the slot of slots.rule_gate
+	gateUsable bool // it could
+
 	Mirrors MirrorState // on the server that is streamed from
 
 	Fed      bool       // feedback was sent on this connection

@@ -1,13 +1,10 @@
 package walreceiver
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 const (
@@ -36,24 +33,4 @@ func (c *stuck) step(now time.Time, received, flushed lsn.LSN, paused bool) (sta
 		c.flushed, c.since = flushed, now
 	}
 	return now.Sub(c.since)
-}
-
-// lookForStop returns errStopsWithoutUs once the upstream at e shuts down while the disk is stuck, nil when ctx
-// ends. A new connection tells: a server whose walsender serves us refuses it with 57P03 for no other reason.
-func (r *Receiver) lookForStop(ctx context.Context, e upstream.Endpoint, live *live) error {
-	var c stuck
-	for pause(ctx, stuckLook) == nil {
-		received, paused := live.receivedEnd(), r.o.Store.Paused()
-		if c.step(time.Now(), received, r.o.Store.Positions().Flushed, paused) < stuckAfter {
-			continue
-		}
-		s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
-		if err == nil {
-			s.Close()
-		}
-		if ctx.Err() == nil && refusedWith(err, pgerror.CannotConnectNow) {
-			return errStopsWithoutUs
-		}
-	}
-	return nil
 }

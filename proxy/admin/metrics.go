@@ -138,6 +138,12 @@ var proxyMetrics = []metric{
 				emit("", float64(*s.Upstream.SlotSafe))
 			}
 		}},
+	{"replproxy_walreceiver_gate_held_bytes", "WAL that the primary keeps for the slot of slots.rule_gate.", "", nil,
+		gauge, single(func(s *Status) float64 { return float64(s.Upstream.GateHeld) })},
+	{"replproxy_walreceiver_gate_used_state", "1 while the stream uses the slot of slots.rule_gate.", "", nil, gauge,
+		single(func(s *Status) float64 { return truth(s.Upstream.GateState == "used") })},
+	{"replproxy_walreceiver_gate_taken_total", "Times another session was ended to use that slot here.", "", nil,
+		counter, single(func(s *Status) float64 { return float64(s.Upstream.GateTaken) })},
 	{"replproxy_walreceiver_mirrors_missing_state", "1 while the upstream is reported to without mirrored slots.",
 		"", nil, gauge, single(func(s *Status) float64 { return truth(s.Upstream.Mirrors == "missing") })},
 	{"replproxy_walreceiver_slot_recreated_total", "Times the slot on the primary was made anew.", "", nil, counter,

@@ -89,6 +89,12 @@ type Upstream struct {
 	StoppedSince  time.Time `json:"stopped_since,omitzero" doc:"since when"`
 	Foreign       bool      `json:"foreign_system,omitempty" doc:"it stopped because the server is of another system"`
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
+	Gate          string    `json:"gate,omitempty" doc:"slots.rule_gate"`
+	GateState     string    `json:"gate_state,omitempty" doc:"used, elsewhere, free, lost, missing or unknown"`
+	GateRestart   lsn.LSN   `json:"gate_restart_lsn,omitzero" doc:"up to where logical consumers there get changes"`
+	GateHeld      int64     `json:"gate_held_bytes,omitempty" doc:"WAL from there to the primary's end"`
+	GateSafe      *int64    `json:"gate_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`
+	GateTaken     int64     `json:"gate_taken_total" doc:"times another session was ended to use it here"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`
 	Higher        *Higher   `json:"higher,omitempty" doc:"a server that shows the followed one to be an old primary"`

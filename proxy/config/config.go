@@ -75,7 +75,8 @@ type WAL struct {
 type Slots struct {
 	AutoCreate  bool
 	IdleTimeout time.Duration // 0: off
-	Mirror      string        // of each slot on the primary: false (none), presence or gate
+	Mirror      string        // of each slot on the primary: false (none) or presence
+	RuleGate    string        // slot of the primary that the stream uses, so that it follows the rule; "" = none
 	Adopted     string        // what becomes of the primary's slot: advance, drop or keep
 	Promoted    string        // what becomes of the slot of a server that was promoted: release or keep
 }

@@ -94,6 +94,8 @@ var keys = []key{
 		func(c *Config) value { return enum(&c.Slots.Promoted, "release", "keep") }},
 	{"slots.mirror", "", "", built, reload,
 		func(c *Config) value { return mirror(&c.Slots.Mirror) }},
+	{"slots.rule_gate", "", "", built, restart,
+		func(c *Config) value { return text(&c.Slots.RuleGate) }},
 	{"feedback.max_age", "", "", built, reload,
 		func(c *Config) value { return integer(&c.Feedback.MaxAge, 0, 2_000_000_000) }},
 	{"feedback.settle", "", "", built, restart,

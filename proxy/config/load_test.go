@@ -149,6 +149,22 @@ func TestSlotName(t *testing.T) {
 	}
 }
 
+func TestRuleGate(t *testing.T) {
+	for content, want := range map[string]string{
+		"slots: {rule_gate: gate}":                                              "",
+		"slots: {rule_gate: Gate}":                                              "invalid character",
+		"name: a\nslots: {rule_gate: replproxy_a}":                              "is upstream.slot",
+		"upstream: {slot: ''}\nslots: {rule_gate: gate}":                        "needs a slot of this proxy's own",
+		"slots: {mirror: gate}":                                                 "name a slot in slots.rule_gate",
+		"slots: {mirror: presence, rule_gate: " + strings.Repeat("x", 64) + "}": "too long",
+	} {
+		_, err := loadText(t, content)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}
+
 func TestNoFileNeeded(t *testing.T) {
 	for _, content := range []string{"", "# nothing\n", "---\n"} {
 		if _, err := loadText(t, content); err != nil {

@@ -57,6 +57,17 @@ func (c *Config) validate() Errors {
 	if m := slotProblem(c.Upstream.Slot); m != "" {
 		bad("upstream.slot", "%s", m)
 	}
+	if gate := c.Slots.RuleGate; gate != "" {
+		switch m := slotProblem(SlotChoice{true, gate}); {
+		case m != "":
+			bad("slots.rule_gate", "%s", m)
+		case c.SlotName() == "":
+			bad("slots.rule_gate", "needs a slot of this proxy's own on the primary, which holds WAL: upstream.slot "+
+				"is empty")
+		case c.SlotName() == gate:
+			bad("slots.rule_gate", "%q is upstream.slot: name another one, which follows the rule", gate)
+		}
+	}
 	if m := c.Cluster; m.Bind == "" {
 		if c.Upstream.Via == ViaCluster {
 			bad("upstream.via", "needs a cluster: cluster.bind is not set")

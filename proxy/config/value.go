@@ -128,10 +128,15 @@ func boolean(p *bool) value {
 
 // mirror is a boolean, where true means presence, or one of the kinds.
 func mirror(p *string) value {
-	v := enum(p, "false", "presence", "gate")
+	v := enum(p, "false", "presence")
 	words := v.set
 	v.set = func(t []string) error {
 		on := false
+		if len(t) == 1 && t[0] == "gate" {
+			return errors.New("gate is not supported any more: it delayed each logical change, and a stop of the " +
+				"primary lost a subscriber's last rows; name a slot in slots.rule_gate, and that one in the " +
+				"primary's synchronized_standby_slots")
+		}
 		if boolean(&on).set(t) != nil {
 			return words(t)
 		}

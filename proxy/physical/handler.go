@@ -3,6 +3,7 @@ package physical
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func (h *Handler) serve(ctx context.Context, req *handshake.Request, server Sess
 }
 
 // own reports whether a name is that of the proxy's own slot on the primary: no client drops it through the proxy.
-func (h *Handler) own(slot string) bool { return slot != "" && slot == h.o.OwnSlot }
+func (h *Handler) own(slot string) bool { return slot != "" && slices.Contains(h.o.OwnSlots, slot) }
 
 // learnKnown takes note of the start of a base backup. Its client asks for the WAL from there at once,
 // through another session, while this proxy may be some segments behind: each backup begins with a

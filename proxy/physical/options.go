@@ -83,8 +83,8 @@ type Options struct {
 	Followed Followed
 	// Console answers the queries of ServeConsole.
 	Console Console
-	// OwnSlot is the name of the proxy's own slot on the primary, "" for none.
-	OwnSlot string
+	// OwnSlots are the names of the proxy's own slots on the primary; "" names none.
+	OwnSlots []string
 	// AskPrimary asks what the primary makes of the settings of clients that were verified here; nil: they are taken as
 	// they are.
 	AskPrimary AskPrimary

@@ -25,6 +25,9 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if missing := notAllNamed(s, f); missing != "" {
 		all = append(all, missing+". "+nameAll)
 	}
+	if text := gateUnnamed(s, f); text != "" {
+		all = append(all, text+". "+nameGate)
+	}
 	if text := openGates(s, f); text != "" {
 		all = append(all, text+". "+shutGates)
 	}

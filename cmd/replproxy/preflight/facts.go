@@ -22,6 +22,7 @@ type Setup struct {
 	MinFree               int64 // bytes of the volume; 0 while the volume is unknown
 	MaxUpstreamWalsenders int
 	Mirror                string          // slots.mirror
+	RuleGate              string          // slots.rule_gate
 	Rule                  string          // own synchronous_standby_names
 	Demand                vote.Demand     // the same with zones
 	AuthMethod            string          // auth.method

@@ -45,6 +45,9 @@ func Judge(s Setup, f Facts) []Check {
 		if s.Mirror != "" && s.Mirror != "false" {
 			checks = append(checks, mirrors(s, f))
 		}
+		if s.RuleGate != "" {
+			checks = append(checks, ruleGate(s, f))
+		}
 		if text := openGates(s, f); text != "" {
 			checks = append(checks, Check{"slots.mirror and primary", Warn, text, shutGates})
 		}

@@ -149,12 +149,21 @@ func TestJudge(t *testing.T) {
 		{"mirrors do not fit", func(s *Setup, f *Facts) {
 			s.Mirror, f.Disk.Slots, f.Settings["max_replication_slots"] = "presence", []string{"a", "b"}, "2"
 		}, "slots.mirror", Fail, "to 3 and one more for each standby"},
-		{"mirrors without sql", func(s *Setup, f *Facts) { s.Mirror, f.SQL = "gate", errors.New("x") }, "slots.mirror", Warn, "log in"},
-		{"gate on 15", func(s *Setup, _ *Facts) { s.Mirror = "gate" }, "slots.mirror", Warn, "presence"},
+		{"mirrors without sql", func(s *Setup, f *Facts) { s.Mirror, f.SQL = "presence", errors.New("x") }, "slots.mirror", Warn, "log in"},
+		{"gate on 15", func(s *Setup, _ *Facts) { s.RuleGate = "g" }, "slots.rule_gate", Warn, "not used"},
+		{"gate without sql", func(s *Setup, f *Facts) { s.RuleGate, f.Major, f.SQL = "g", 17, errors.New("x") }, "slots.rule_gate", Warn, "log in"},
+		{"gate that nobody waits for", func(s *Setup, f *Facts) {
+			s.RuleGate, f.Major, f.Settings["synchronized_standby_slots"] = "g", 17, "s9"
+		}, "slots.rule_gate", Warn, "does not name g"},
+		{"no slot for the gate", func(s *Setup, f *Facts) {
+			s.RuleGate, f.Major, f.Settings["max_replication_slots"] = "g", 17, "0"
+		}, "slots.rule_gate", Fail, "no slot is left"},
+		{"gate", func(s *Setup, f *Facts) {
+			s.RuleGate, f.Major, f.Settings["synchronized_standby_slots"] = "g", 17, "s9, g"
+		}, "slots.rule_gate", OK, "g is in"},
 		{"open gates", func(s *Setup, f *Facts) {
 			s.Mirror, f.Major, f.Disk.Slots, f.Settings["synchronized_standby_slots"] = "presence", 17, []string{"s1"}, "s9, s1"
 		}, "slots.mirror and primary", Warn, "names s1, which"},
-		{"gate on 17", func(s *Setup, f *Facts) { s.Mirror, f.Major = "gate", 17 }, "slots.mirror", OK, "gate"},
 		{"nothing idle", func(s *Setup, f *Facts) {
 			f.Slots = []Slot{{Name: s.Slot, Held: 5}, {Name: "a", Active: true, Held: 5}, {Name: "b", Held: -1}}
 		}, "idle slots", OK, "nobody's"},
@@ -162,7 +171,7 @@ func TestJudge(t *testing.T) {
 			f.Slots = []Slot{{Name: "old", Type: "physical", Held: 3 << 30}}
 		}, "idle slots", Warn, "old (physical, 3 GB)"},
 		{"idle mirror", func(s *Setup, f *Facts) {
-			s.Mirror, f.Disk.Slots, f.Slots = "gate", []string{"a"}, []Slot{{Name: "a", Held: 5}}
+			s.Mirror, f.Disk.Slots, f.Slots = "presence", []string{"a"}, []Slot{{Name: "a", Held: 5}}
 		}, "idle slots", OK, "nobody's"},
 		{"idle slot of a member", func(s *Setup, f *Facts) {
 			s.MemberSlots, f.Slots = []string{"replproxy_proxy_b"}, []Slot{{Name: "replproxy_proxy_b", Type: "physical", Held: 3 << 30}}

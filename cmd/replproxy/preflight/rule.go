@@ -71,7 +71,7 @@ const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: re
 // What to do, for check and for a running proxy.
 const (
 	useScram    = "Use auth.method: scram, whose verifiers survive the primary: see docs/auth.md."
-	takeSlotOut = "Take it out of synchronized_standby_slots: slots.mirror: gate keeps one slot per standby there."
+	takeSlotOut = "Take it out of synchronized_standby_slots: slots.rule_gate is for that list."
 	countOnce   = "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count."
 	nameAll     = "Name all members there, as in ANY 1 (proxy_a, proxy_b, proxy_c)."
 )

@@ -40,21 +40,45 @@ func mirrors(s Setup, f Facts) Check {
 	default:
 		c.Level = OK
 	}
-	if s.Mirror == gate && f.Major != 0 && f.Major < 17 {
-		if c.Level == OK {
-			c.Level = Warn
-		}
-		c.Text += fmt.Sprintf("; PostgreSQL %d has no synchronized_standby_slots that gates could serve", f.Major)
-		c.Remedy = strings.TrimSpace(c.Remedy + " Use slots.mirror: false, or presence.")
+	return c
+}
+
+// presence is a kind of mirrors.
+const presence = "presence"
+
+// ruleGate judges slots.rule_gate: it is one slot more on the primary, and does something only where logical walsenders
+// wait for it (R45).
+func ruleGate(s Setup, f Facts) Check {
+	c := Check{Name: "slots.rule_gate", Level: OK, Text: s.RuleGate + " is in the primary's synchronized_standby_slots"}
+	there := slices.ContainsFunc(f.Slots, func(have Slot) bool { return have.Name == s.RuleGate })
+	most, err := strconv.Atoi(f.Settings["max_replication_slots"])
+	switch {
+	case f.Major != 0 && f.Major < 17:
+		c.Level, c.Text = Warn, fmt.Sprintf("PostgreSQL %d has no synchronized_standby_slots: it is not used", f.Major)
+		c.Remedy = "Leave it out, or upgrade to 17."
+	case f.SQL != nil:
+		c.Level, c.Text = Warn, s.RuleGate+" cannot be looked after without SQL: it is not used"
+		c.Remedy = "Let the role log in for SQL."
+	case err == nil && !there && len(f.Slots) >= most:
+		c.Level, c.Text = Fail, "no slot is left for "+s.RuleGate+" on the primary"
+		c.Remedy = "Raise max_replication_slots (needs a restart), or drop slots that are not used."
+	case gateUnnamed(s, f) != "":
+		c.Level, c.Text, c.Remedy = Warn, gateUnnamed(s, f), nameGate
 	}
 	return c
 }
 
-// The kinds of mirrors.
-const (
-	gate     = "gate"
-	presence = "presence"
-)
+// gateUnnamed tells that nobody waits for the gate.
+func gateUnnamed(s Setup, f Facts) string {
+	if s.RuleGate == "" || f.Standby || f.Major < 17 || slices.Contains(waitedFor(f), s.RuleGate) {
+		return ""
+	}
+	return fmt.Sprintf("the primary's synchronized_standby_slots does not name %s (slots.rule_gate): logical "+
+		"consumers see transactions that a failover can undo", s.RuleGate)
+}
+
+const nameGate = "Set synchronized_standby_slots on the primary, and reload there; the subscriptions need " +
+	"failover = true."
 
 // openGates are mirrors that the primary takes for standbys, though they say what this proxy has (R18).
 func openGates(s Setup, f Facts) string {
@@ -72,14 +96,13 @@ func openGates(s Setup, f Facts) string {
 		strings.Join(names, ", "))
 }
 
-const shutGates = "Use slots.mirror: gate, which advances each to what its standby has flushed, or take them out of " +
-	"synchronized_standby_slots."
+const shutGates = "Take them out of synchronized_standby_slots: slots.rule_gate is for that list."
 
 // idleSlots shows what holds WAL on the primary without anybody who streams it (R16): after a standby was
 // moved behind the proxy that may be its old slot.
 func idleSlots(s Setup, f Facts) Check {
 	c := Check{Name: "idle slots", Level: OK, Text: "nobody's slot holds WAL on the primary"}
-	own := append([]string{s.Slot}, s.MemberSlots...) // each member advances its own
+	own := append([]string{s.Slot, s.RuleGate}, s.MemberSlots...) // each member advances its own
 	var all []string
 	for _, have := range f.Slots {
 		if have.Active || slices.Contains(own, have.Name) || have.Held < 0 || have.WALStatus == "lost" {
