@@ -57,8 +57,8 @@ vuln: bin/govulncheck ## known vulnerabilities; fails when their database cannot
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz $(FUZZTIME)
 
-soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators hostile store sim slots majors systemd race loaded")
-	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions operators hostile store sim slots majors race)
+soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators networks hostile store sim slots majors systemd race loaded")
+	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions operators networks hostile store sim slots majors race)
 
 bench: setup ## figures against direct connections and HAProxy, as ratios
 	go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v

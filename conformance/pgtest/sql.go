@@ -143,6 +143,12 @@ func (s *Server) ReplayLSN(t testing.TB) lsn.LSN {
 	return s.lsn(t, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
 }
 
+// ReceivedLSN is the position up to which a standby has flushed what it received.
+func (s *Server) ReceivedLSN(t testing.TB) lsn.LSN {
+	t.Helper()
+	return s.lsn(t, "SELECT coalesce(pg_last_wal_receive_lsn(), '0/0')")
+}
+
 func (s *Server) lsn(t testing.TB, sql string) lsn.LSN {
 	t.Helper()
 	l, err := lsn.Parse(s.Scalar(t, sql))
