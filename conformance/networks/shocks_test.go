@@ -24,6 +24,9 @@ type shock struct {
 	long   bool
 }
 
+// receiver is upstream.receiver_timeout of these proxies, and the time to connect anew.
+const receiver = 10*time.Second + 5*time.Second
+
 // machine is what a machine that has other work may take beyond a bound.
 const machine = 20 * time.Second
 
@@ -69,7 +72,7 @@ var shocks = []shock{
 	{"a hole", weather(time.Second, 5*time.Second, func(*rand.Rand) scene.Weather { return scene.Weather{Hole: true} }),
 		map[string]time.Duration{standby: 20 * time.Second, member: 20 * time.Second}, false},
 	{"forgotten, found by time-outs", func(g *scene.Leg, _ *rand.Rand) { g.Forget(0) },
-		map[string]time.Duration{upstream: 75 * time.Second, client: 75 * time.Second}, true},
+		map[string]time.Duration{upstream: receiver}, true},
 	{"idle ones forgotten", func(g *scene.Leg, _ *rand.Rand) { g.Forget(500 * time.Millisecond) },
-		map[string]time.Duration{upstream: 75 * time.Second, standby: 20 * time.Second, member: 20 * time.Second}, true},
+		map[string]time.Duration{upstream: receiver, standby: 20 * time.Second, member: 20 * time.Second}, true},
 }

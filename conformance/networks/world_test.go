@@ -87,13 +87,13 @@ func (w *world) between(t *testing.T, kind, name string, port int, seed uint64) 
 // startProxies starts one, or a cluster whose members reach each other through legs.
 func (w *world) startProxies(t *testing.T, seed uint64) {
 	t.Helper()
-	common := scene.RuleFile(rule) + "wal: {keep_size: 256MB}\nslots: {auto_create: true}\n"
+	common := scene.RuleFile(rule) + "wal: {keep_size: 256MB}\nslots: {auto_create: true}\nupstream:\n  receiver_timeout: 10s\n"
 	to := func(name string) string {
 		g := w.between(t, upstream, name+" to the primary", w.primary.Port, seed)
 		return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres", g.Port)
 	}
 	if w.mode == "alone" {
-		config := common + fmt.Sprintf("upstream: {conninfo: %q}\n", to("a"))
+		config := common + fmt.Sprintf("  conninfo: %q\n", to("a"))
 		w.proxies = []*pgtest.Proxy{pgtest.StartProxy(t, pgtest.ProxyOptions{Name: "a", Config: config})}
 		return
 	}
@@ -111,7 +111,7 @@ func (w *world) startProxies(t *testing.T, seed uint64) {
 		g := w.between(t, member, "members to "+names[i], port, seed)
 		g.Packets(t)
 		cluster = strings.Replace(cluster, "cluster:\n", fmt.Sprintf("cluster:\n  advertise: 127.0.0.1:%d\n", g.Port), 1)
-		w.proxies[i].Configure(t, common+"upstream:\n  via: "+via+"\n"+cluster)
+		w.proxies[i].Configure(t, common+"  via: "+via+"\n"+cluster)
 	}
 	for _, p := range w.proxies {
 		p.StartNoWait(t)
