@@ -39,8 +39,10 @@ type Ticket struct {
 	from       string        // the client's address: addresses take turns
 	to         string        // the database, "" for none: one that is slow leaves places for others
 	last       bool          // its client may have left: all others go first
+	leaving    bool          // reclaimed, and its place is one of those that are waited for
 	answered   bool          // busy, and is to be ticketAnswered as soon as there is room
 	proved     bool          // its client logged in: what it owes now is no answer
+	apart      bool          // proved, and beside those that are counted: see core.set
 	asked      time.Time     // since when it yields and is not proved
 	owed       time.Duration // for how long it did so, until asked
 	granted    chan struct{} // closed when busy for the first time
@@ -54,6 +56,8 @@ type core struct {
 	pending     map[*Ticket]struct{} // of these: busy and answered
 	answered    pool                 // tickets that wait for the primary
 	lent        int                  // tickets that are lent
+	apart       int                  // tickets that are apart
+	spare       int                  // how many the primary could take beside the limit
 	short       int                  // tickets that found the primary full, and want what another one can spare
 	walreceiver bool                 // waits for a walsender, and goes first
 	queue       []*Ticket
@@ -81,9 +85,13 @@ func (c *core) enqueue(t *Ticket) {
 	c.accounts.get(t.from).waiting++
 }
 
-// set moves a granted ticket to another state and keeps the count.
+// set moves a granted ticket to another state and keeps the count. One whose client has proved itself is not among the
+// log-ins any more while it can be spared: it is apart, as long as there is room.
 func (c *core) set(t *Ticket, next ticketState) {
-	before, after := counts(t.state), counts(next)
+	before := counts(t.state) && !t.apart
+	c.setApart(t, next == ticketYielding && t.proved && (t.apart || c.apart < c.mostApart()) ||
+		next == ticketReclaimed && t.apart)
+	after := counts(next) && !t.apart
 	switch {
 	case after && !before:
 		c.counted.add(t, 1)
@@ -113,10 +121,10 @@ func (c *core) set(t *Ticket, next ticketState) {
 	if next == ticketYielding && !t.proved {
 		t.asked = c.accounts.now
 	}
-	if t.state == ticketReclaimed && next != ticketReclaimed {
+	if t.leaving {
 		c.leaving--
 	}
-	if next == ticketReclaimed && t.state != ticketReclaimed {
+	if t.leaving = next == ticketReclaimed && !t.apart; t.leaving {
 		c.leaving++
 	}
 	if t.state = next; next == ticketYielding {
@@ -127,12 +135,29 @@ func (c *core) set(t *Ticket, next ticketState) {
 	}
 }
 
+// apartShare bounds the tickets apart as a multiple of the limit. Half of what the primary could take beside the limit
+// is left to others.
+const apartShare = 2
+
+func (c *core) mostApart() int { return min(apartShare*c.limit, c.spare/2) }
+
+func (c *core) setApart(t *Ticket, apart bool) {
+	if apart == t.apart {
+		return
+	}
+	if t.apart = apart; apart {
+		c.apart++
+	} else {
+		c.apart--
+	}
+}
+
 func counts(s ticketState) bool {
 	return s == ticketBusy || s == ticketYielding || s == ticketReclaimed
 }
 
 // connected returns how many tickets may have a connection to the primary.
-func (c *core) connected() int { return c.counted.n + c.answered.n + c.lent }
+func (c *core) connected() int { return c.counted.n + c.answered.n + c.lent + c.apart }
 
 // leave takes a ticket out, wherever it stands.
 func (c *core) leave(t *Ticket) {
@@ -183,6 +208,11 @@ func (c *core) step(now time.Time) decision {
 			c.set(t, ticketAnswered)
 		}
 	}
+	for t := range c.yielding {
+		if t.proved && !t.apart && c.apart < c.mostApart() {
+			c.set(t, ticketYielding)
+		}
+	}
 	for !c.walreceiver && c.counted.n < c.limit {
 		t := c.pick()
 		if t == nil {
@@ -204,7 +234,9 @@ func (c *core) step(now time.Time) decision {
 		if at.IsZero() {
 			continue
 		}
-		need--
+		if !t.apart || c.walreceiver || c.short > 0 {
+			need--
+		}
 		if !at.After(now) {
 			d.reclaim = append(d.reclaim, t)
 		} else if d.wake.IsZero() || at.Before(d.wake) {
@@ -218,6 +250,9 @@ func (c *core) step(now time.Time) decision {
 func (c *core) wanted(t *Ticket) bool {
 	if c.walreceiver || c.short > 0 || c.counted.n >= c.limit {
 		return true
+	}
+	if t.apart {
+		return c.apart >= c.mostApart() // or somebody whose log-in is over counts on
 	}
 	// Places are free that those who wait may not take: one of their own kind has to go.
 	for _, q := range c.queue {

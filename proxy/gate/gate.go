@@ -33,7 +33,7 @@ func (g *Gate) SetPrimaryMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.most = max(0, n-1)
-	g.core.limit = min(g.max, g.most)
+	g.limitLocked()
 	g.stepLocked()
 }
 
@@ -42,8 +42,13 @@ func (g *Gate) SetMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.max = n
-	g.core.limit = min(g.max, g.most)
+	g.limitLocked()
 	g.stepLocked()
+}
+
+func (g *Gate) limitLocked() {
+	g.core.limit = min(g.max, g.most)
+	g.core.spare = g.most - g.core.limit
 }
 
 // Limit is how many log-ins may run at a time now; 0 when the primary has no walsender to spare.

@@ -21,6 +21,7 @@ type Handler struct {
 	known atomic.Uint64
 	// starts are what the primary makes of clients' settings.
 	starts *verdicts
+	offers offers
 }
 
 var _ proxy.PhysicalHandler = (*Handler)(nil)

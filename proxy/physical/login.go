@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -56,8 +57,12 @@ type login struct {
 	asks   chan struct{}  // one for each question that has not been answered
 	stop   func()         // the client's listener; idempotent
 	in     bool           // the client has authenticated
+	mu     sync.Mutex     // guards ticket
 	ticket *gate.Ticket   // of log-ins that are passed on
 	late   *pgerror.Error // what the client is told when the time is up, nil: just that
+
+	foretold *foretold // its question has not been answered; the listener's from the question on
+	noted    bool      // what the primary asks has been noted
 }
 
 // logIn relays the client's log-in to the primary. When it returns nil the client has seen
@@ -69,9 +74,8 @@ func (s *session) logIn(parent context.Context) error {
 	defer fail(nil)
 	l := &login{s: s, ctx: ctx, fail: fail, asks: make(chan struct{}, 1)}
 	s.h.learnLimit()
-	l.ticket = s.h.o.Gate.Enter(s.server.Origin(), "")
 	defer func() {
-		if l.link == nil {
+		if l.link == nil && l.ticket != nil {
 			s.h.o.Gate.Leave(l.ticket)
 		}
 	}()
@@ -97,6 +101,19 @@ func (s *session) logIn(parent context.Context) error {
 	return nil
 }
 
+// place is the ticket, nil before there is one. The client's listener asks, too.
+func (l *login) place() *gate.Ticket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ticket
+}
+
+func (l *login) setTicket(t *gate.Ticket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ticket = t
+}
+
 // cause is why the log-in was broken off.
 func (l *login) cause(parent context.Context) error {
 	cause := context.Cause(l.ctx)
@@ -114,8 +131,13 @@ func (l *login) run() error {
 	if gate.Limit() == 0 {
 		return errNoWalsender()
 	}
+	told, err := l.foretell()
+	if err != nil {
+		return err
+	}
 	l.late = errQueue()
-	t := l.ticket
+	t := gate.Enter(l.s.server.Origin(), "")
+	l.setTicket(t)
 	if err := gate.Wait(l.ctx, t); err != nil {
 		return err
 	}
@@ -134,6 +156,13 @@ func (l *login) run() error {
 		Trusted:         l.s.server.Access().Method == access.Trust,
 	})
 	for _, f := range first {
+		if told != nil {
+			if done, err := l.resume(told, f); err != nil {
+				return err
+			} else if done {
+				continue
+			}
+		}
 		if over, err := l.frame(f.typ, f.body); over || err != nil {
 			return err
 		}
@@ -169,6 +198,7 @@ func (l *login) passLarge(h wire.Header) error {
 
 // frame judges and passes one message of the primary. over: the client may send commands.
 func (l *login) frame(typ byte, body []byte) (over bool, err error) {
+	asked := body // what is passed on may be less
 	step, body, err := l.watch.FromUpstream(typ, body)
 	if err != nil {
 		return false, err
@@ -184,6 +214,10 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 		l.link.gate.Prove(l.link.ticket)
 		l.s.server.Proved()
 	case authwatch.Ask:
+		if !l.noted {
+			l.s.h.offers.note(l.s.req.User(), asked)
+		}
+		l.noted = true
 		now := time.Now()
 		l.link.gate.Yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
 	}
@@ -244,7 +278,7 @@ func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
 		}
 	}
 	if h.Type != 'p' {
-		l.fail(pgerror.From(l.watch.FromClient(h.Type, nil)))
+		l.fail(pgerror.From(authwatch.New(authwatch.Legs{}).FromClient(h.Type, nil)))
 		return false
 	}
 	body, err := l.s.client.body(ctx, h.Size, authwatch.MaxAnswer)
@@ -255,6 +289,11 @@ func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
 	case err != nil:
 		l.fail(fmt.Errorf("%w: %w", errClientGone, err))
 		return false
+	}
+	if f := l.foretold; f != nil { // there is no place yet
+		l.foretold = nil
+		f.answer <- append([]byte(nil), body...)
+		return true
 	}
 	if err := l.watch.FromClient(h.Type, body); err != nil {
 		l.fail(err)
@@ -276,8 +315,8 @@ func (l *login) awaitAsk(ctx context.Context) (asked bool) {
 		switch {
 		case n == hangup.Gone:
 			l.fail(fmt.Errorf("%w: left while it waited", errClientGone))
-		case l.ticket != nil:
-			l.s.h.o.Gate.Last(l.ticket)
+		case l.place() != nil:
+			l.s.h.o.Gate.Last(l.place())
 		}
 	})()
 	select {

@@ -181,12 +181,13 @@ func startup(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
-// sayHello sends the startup packet of a physical walsender.
+// sayHello sends the startup packet of a physical walsender, with an option of the protocol: what the primary says first
+// cannot be foretold then, so its log-in waits for a place before it is asked anything.
 func sayHello(t testing.TB, conn net.Conn) {
 	t.Helper()
 	m := &pgproto3.StartupMessage{
 		ProtocolVersion: pgproto3.ProtocolVersion30,
-		Parameters:      map[string]string{"user": "postgres", "replication": "true"},
+		Parameters:      map[string]string{"user": "postgres", "replication": "true", "_pq_.held": "1"},
 	}
 	b, err := m.Encode(nil)
 	must(t, err)
