@@ -1,6 +1,6 @@
 // Package networks tells random stories of bad networks, against real servers under load.
 //
-//	seed ──► one proxy, or two that pull both, or one through the other ──► shocks on one leg after the other ──► questions
+//	seed ──► one proxy, two that pull, or one through the other ──► shocks, each on one leg ──► questions
 //
 // A leg is a forwarder of our own (scene.Leg) between two of: primary, proxies, standbys, applications. It delays,
 // throttles, stalls, resets, forgets connections without a word as a NAT does, or is a black hole for a while.
