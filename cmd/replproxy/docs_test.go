@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 var (
@@ -17,9 +18,10 @@ var (
 	flagPattern    = regexp.MustCompile(`(?:^|\s)--([a-z][a-z-]*)`)
 )
 
-// TestPagesNameCommands: commands and flags that a page shows as code exist, and each command is told of somewhere.
+// TestPagesNameCommands: commands and flags that a page shows as code exist, and each of them is told of somewhere
+// (the flags of the configuration: in the reference, as keys).
 func TestPagesNameCommands(t *testing.T) {
-	root, told := rootCommand(io.Discard, io.Discard), map[string]bool{}
+	root, told, flags := rootCommand(io.Discard, io.Discard), map[string]bool{}, map[string]bool{}
 	commands := map[string]*cobra.Command{}
 	for _, c := range root.Commands() {
 		commands[c.Name()] = c
@@ -37,6 +39,10 @@ func TestPagesNameCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, line := range shown(string(text), strings.HasSuffix(path, ".md")) {
+			for _, f := range flagPattern.FindAllStringSubmatch(line, -1) {
+				flags[f[1]] = true
+			}
+			flags["c"] = flags["c"] || strings.Contains(line, " -c ")
 			for _, m := range commandPattern.FindAllStringSubmatch(line, -1) {
 				c, ok := commands[m[1]]
 				if !ok {
@@ -54,10 +60,15 @@ func TestPagesNameCommands(t *testing.T) {
 			}
 		}
 	}
-	for name := range commands {
+	for name, c := range commands {
 		if !told[name] && name != "help" {
 			t.Errorf("no page tells of replproxy %s", name)
 		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !isConfigFlag(f.Name) && !flags[f.Name] && !flags[f.Shorthand] && f.Name != "help" {
+				t.Errorf("no page tells of --%s of replproxy %s", f.Name, name)
+			}
+		})
 	}
 }
 
