@@ -57,7 +57,7 @@ vuln: bin/govulncheck ## known vulnerabilities; fails when their database cannot
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@scripts/fuzz $(FUZZTIME)
 
-soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators networks hostile store sim slots majors systemd race loaded")
+soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators networks hostile store sim slots majors systemd race loaded covered months")
 	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions operators networks hostile store sim slots majors race)
 
 bench: setup ## figures against direct connections and HAProxy, as ratios

@@ -138,6 +138,7 @@ type Node struct {
 	until     int                    // see RetainUntil
 	retained  atomic.Pointer[retained]
 	covered   covered
+	coverage  coverage
 	began     time.Time
 	fences    fences       // what this node has promised; the ledger knows what of it concerns the store's system
 	fenced    lsn.SystemID // the system for which the ledger knows
@@ -173,7 +174,7 @@ func New(o Options) (*Node, error) {
 		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
 		fresh: o.New, unproven: unproven(o),
 		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
-		asking: newAsking(), losses: losses, fences: fenced,
+		asking: newAsking(), coverage: newCoverage(), losses: losses, fences: fenced,
 		fenced: o.Store.Positions().System,
 	}
 	n.mark(o.Store.Positions())
@@ -252,7 +253,11 @@ func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
-	return n.given(l), l.Ruled
+	p = n.given(l)
+	if n.coverage.wanted && n.coverage.note(n.at, l, p) {
+		signal(n.coverage.moved)
+	}
+	return p, l.Ruled
 }
 
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
@@ -339,6 +344,9 @@ func (n *Node) touch() {
 	n.stale = true
 	n.publish()
 	signal(n.changed)
+	if n.coverage.wanted {
+		signal(n.coverage.moved)
+	}
 }
 
 // signal puts a token into a one-slot channel unless one is there.

@@ -19,7 +19,8 @@
 //  2. A sender never sends beyond its horizon: what is received on its timeline, or the switch point.
 //  3. Positions that leave the hub (Voter, slots) are at most what this proxy has received.
 //  4. WAL is kept from the oldest slot on, also from a slot's older state that a crash would restore.
-//  5. Merged feedback is offered only when every slot's last xmin is in it (R20).
+//  5. A standby that is bounded (send_when: covered) is sent no byte beyond the last record that the rule covers.
+//  6. Merged feedback is offered only when every slot's last xmin is in it (R20).
 //
 // In a cluster the other members are asked, by Members, before a slot is made, used or dropped.
 //

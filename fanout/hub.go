@@ -41,7 +41,9 @@ type Options struct {
 	// VotedFrom is from where on WAL of a timeline may be nowhere but in stores that voted for it (ruling R4), so
 	// that none goes; Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
 	VotedFrom func(lsn.TimelineID) lsn.LSN
-	Logger    *slog.Logger // nil: discards
+	Rule      Rule                      // nil: nobody is bounded by what it covers
+	Covered   func(standby string) bool // who is sent only what the rule covers, by application_name; nil: nobody
+	Logger    *slog.Logger              // nil: discards
 }
 
 // Tuning is what may change while a hub runs.
@@ -50,6 +52,7 @@ type Tuning struct {
 	FeedbackMaxAge  uint64
 	Limits          Limits
 	KeepPromoted    bool
+	Covered         func(standby string) bool
 }
 
 // Hub answers physical walsender sessions. Methods may be called from any goroutine.
@@ -64,6 +67,7 @@ type Hub struct {
 	left     leftBehind
 	endings  endings
 	began    lsn.TimelineID // of the store when the hub was made
+	covering *covering
 
 	reserving atomic.Int32 // slots that are being made, see reserve
 }
@@ -79,17 +83,19 @@ func New(o Options) *Hub {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback()}
-	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.KeepPromoted})
+	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback(), covering: newCovering()}
+	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.KeepPromoted, o.Covered})
 	o.Store.SetRetention(h.retainFrom)
 	h.began = o.Store.Positions().Timeline
 	h.mergeFeedback() // what slots of absent standbys hold
+	h.wantRule()
 	return h
 }
 
 // Tune replaces these of [Options]; any goroutine may.
 func (h *Hub) Tune(t Tuning) {
 	h.tuning.Store(&t)
+	h.bindAll()
 	h.mergeFeedback()
 }
 

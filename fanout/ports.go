@@ -20,6 +20,9 @@ type Store interface {
 	// HistoryFile is the content of a timeline's history file; fs.ErrNotExist inside the error when
 	// the store has none.
 	HistoryFile(lsn.TimelineID) ([]byte, error)
+	// LastComplete is the end of the last complete record at or below at, a position of t, or of the end of what is
+	// received on it. For that end it costs nothing, else it may wait for the disk.
+	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
 	// WatchTimeline wakes when the current timeline changed since the last wake-up, and at first.
 	WatchTimeline() walsender.Watcher
 	// SetRetention gives the function that tells from where WAL is needed; Invalid: nowhere.
@@ -62,6 +65,26 @@ type Ack = walsender.Ack
 type SyncState struct {
 	State    string // async, potential, sync or quorum
 	Priority int    // 0: async
+}
+
+// Rule is what covers WAL. Methods may be called from any goroutine and don't block for long.
+type Rule interface {
+	Coverage() Coverage
+	// Moved has one slot and gets a token when Coverage may have changed, as long as that is wanted.
+	Moved() <-chan struct{}
+	Want(bool)
+}
+
+// Coverage is what the rules in use make of a timeline's WAL, and of standbys.
+type Coverage struct {
+	Timeline lsn.TimelineID
+	// At is the furthest flush position that all rules in use have covered, [walsender.NoBound] where there is no rule;
+	// Invalid: that is not known, or nothing is covered yet.
+	At lsn.LSN
+	// Votes reports whether a rule in use counts standbys of that application_name.
+	Votes func(applicationName string) bool
+	// Generation changes with what Votes says.
+	Generation uint64
 }
 
 // Feedback is hot standby feedback; 0 imposes nothing.

@@ -103,6 +103,8 @@ type Standby struct {
 	AboveReceived uint64        `json:"reports_above_received"` // clamped (R28)
 	AboveSent     uint64        `json:"reports_above_sent"`     // no vote (R6)
 	Feedback      Feedback      `json:"feedback"`
+	Bounded       bool          `json:"bounded"` // it is sent WAL up to Covered only
+	Covered       lsn.LSN       `json:"covered"`
 }
 
 // Standbys is one row per attached standby, by PID. Members of the cluster that stream from here are none.
@@ -126,6 +128,7 @@ func (h *Hub) Standbys() []Standby {
 			LastReply: st.LastReply, SyncState: sync.State, SyncPriority: sync.Priority, Slot: s.slot,
 			Bytes: st.Bytes, FromDisk: st.FromDisk,
 			AboveReceived: st.AboveReceived, AboveSent: st.AboveSent, Feedback: st.Feedback,
+			Bounded: st.Bounded, Covered: st.Horizon,
 		})
 	}
 	return rows

@@ -27,6 +27,8 @@ type StartRequest struct {
 	// StoreOnly: nothing that the store lacks is fetched for it. So that two proxies do not ask each other
 	// for what neither has.
 	StoreOnly bool
+	// Whole: it gets all WAL, whatever a rule covers: a member of the cluster, or a program that has to come to an end.
+	Whole bool
 	// Version is the server_version_num that the standby was shown; 0 counts as older than 18.
 	Version grammar.Version
 }
@@ -89,7 +91,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if plan.Nothing() {
 		return &plan.Next, nil
 	}
-	session := &session{h: h, who: who, slot: r.Slot}
+	session := &session{h: h, who: who, slot: r.Slot, whole: r.Whole}
 	if h.o.Voters != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voters.Attach(who.ApplicationName)
 	}
@@ -100,6 +102,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	o := walsender.Options{
 		Conn: c, Session: who, Store: store, Plan: plan, SegSize: seg,
 		Sink: session, Sane: h.saneFeedback, DrainTimeout: h.o.DrainTimeout,
+		Covered: h.coveredOn,
 	}
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)
@@ -116,6 +119,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if l := h.o.Losses; o.Judge == nil && l != nil && !r.StoreOnly && l.Asks(who, r.Slot) { // given up meanwhile
 		sender.End(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))
 	}
+	h.bind(session)
 	next, err := session.sender.Run(ctx)
 	if !who.Member { // which sets its own WAL aside
 		h.ended(who.ApplicationName, next, sender.Status())
@@ -163,6 +167,7 @@ func (h *Hub) detach(g *registration) {
 		g.s.voter.Release() // first: see EndSessions
 	}
 	g.Release()
+	h.unbind(g.s)
 	h.mergeFeedback()
 }
 
@@ -171,6 +176,7 @@ type session struct {
 	h      *Hub
 	who    SessionInfo
 	slot   string
+	whole  bool  // see [StartRequest]
 	voter  Voter // nil: nobody counts
 	sender *walsender.Sender
 }

@@ -49,6 +49,10 @@ func (w walStore) HistoryFile(tli lsn.TimelineID) ([]byte, error) {
 	return b, err
 }
 
+func (w walStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
+	return w.s.LastComplete(t, at)
+}
+
 func (w walStore) SetRetention(oldest func() lsn.LSN) { w.s.SetRetention(oldest) }
 
 func (w walStore) Watch() walsender.Watcher {

@@ -151,6 +151,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
 		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
+		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: p.part("hub"),

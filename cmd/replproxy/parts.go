@@ -136,6 +136,7 @@ func (p *parts) stages() []stage {
 	}
 	all = append(all,
 		stage{"store", p.store.Run}, stage{"backfill", p.filler.Run}, stage{"hub", p.hub.Run},
+		stage{"covered", p.hub.RunCovered},
 		stage{"slots", p.keeper.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.runNode},
 		stage{"ballot", (&ballot{p.store, p.hub, p.node, p.settings, p.part("cluster")}).Run},
 		stage{"walreceiver", p.receiver.Run}, stage{"advisor", p.advisor.Run})

@@ -111,6 +111,13 @@ func (q reporterQuorum) Limits() walreceiver.Limits {
 	return walreceiver.Limits{Progress: p, Ruled: ruled}
 }
 
+// coveringRule is the node as the hub asks it what is covered.
+type coveringRule struct{ node *cluster.Node }
+
+func (r coveringRule) Coverage() fanout.Coverage { return fanout.Coverage(r.node.Coverage()) }
+func (r coveringRule) Moved() <-chan struct{}    { return r.node.CoverageMoved() }
+func (r coveringRule) Want(wanted bool)          { r.node.WantCoverage(wanted) }
+
 // standbyVoters is the node as the hub sees it.
 type standbyVoters struct{ node *cluster.Node }
 

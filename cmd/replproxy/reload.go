@@ -164,7 +164,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 	p.filler.SetSources(p.filler.sources(c)...)
 	p.hub.Tune(fanout.Tuning{
 		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),
-		KeepPromoted: c.Slots.Promoted == "keep",
+		KeepPromoted: c.Slots.Promoted == "keep", Covered: c.CoversAny(),
 	})
 	p.node.RetainUntil(c.WAL.RetainUntil)
 	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror)})

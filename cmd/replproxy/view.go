@@ -112,6 +112,7 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, acceptedWarnings(s.Accepted)...)
 	s.GivenUp = givenUpStatus(votes.GivenUp)
 	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp)...)
+	s.Warnings = append(s.Warnings, standbyWarnings(c, &s, told.Ruled)...)
 	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
 	s.Upstream.Higher = higherStatus(v.receiver)
 	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
@@ -182,6 +183,12 @@ func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
 	}
 	if has != lsn.Invalid && received > has {
 		s.LagBytes = int64(received - has)
+	}
+	if b.Bounded {
+		s.SendWhen, s.Covered = config.SendCovered, b.Covered
+		if at := max(b.Covered, b.Sent); received > at {
+			s.HeldBytes = int64(received - at)
+		}
 	}
 	return s
 }

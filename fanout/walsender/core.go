@@ -63,12 +63,14 @@ type core struct {
 	segSize lsn.SegSize
 	drainIn time.Duration // bound of the wait for a confirmation while draining
 
-	state   State
-	sent    lsn.LSN // next byte to send
-	handed  lsn.LSN // end of the newest message that was begun; sent, or the end of the one in progress
-	horizon lsn.LSN // end of what may be sent: received, or the switch point
-	held    bool    // the horizon is a fork that is known, and may be below what was sent
-	top     lsn.LSN // the most that the standby was sent from here or said that it has
+	state  State
+	sent   lsn.LSN // next byte to send
+	handed lsn.LSN // end of the newest message that was begun; sent, or the end of the one in progress
+	top    lsn.LSN // the most that the standby was sent from here or said that it has
+
+	end     lsn.LSN // of the WAL that the store gives: received, or the switch point
+	horizon lsn.LSN // end of what may be sent: end, or what is covered where the standby gets no more
+	held    bool    // the end is a fork that is known, and may be below what was sent
 
 	unjudged bool // nothing is sent before the standby has said what it has
 	asked    bool // for that
@@ -103,22 +105,23 @@ func newCore(p Plan, timeout time.Duration, seg lsn.SegSize, drain time.Duration
 	}
 }
 
-// available moves the horizon to received, or to the switch point when that is lower. It never goes
+// available moves the end to received, or to the switch point when that is lower. It never goes
 // back: WAL of one timeline is only ever appended (invariant 2). Only when WAL beyond a fork is held back it does: then
-// a stream that is beyond it waits for what becomes of the timeline.
-func (c *core) available(received lsn.LSN, held bool, now time.Time) error {
+// a stream that is beyond it waits for what becomes of the timeline. bound is what else bounds the horizon, [NoBound]:
+// nothing. It may go back. A timeline that was left has its end whatever is bound: a standby must come to it.
+func (c *core) available(received, bound lsn.LSN, held bool, now time.Time) error {
 	if c.plan.Historic {
-		received, held = min(received, c.plan.Next.Start), false
+		received, bound, held = min(received, c.plan.Next.Start), NoBound, false
 	}
 	c.held = held
-	if received == c.horizon {
-		return nil
-	}
-	if received < c.horizon && !held {
+	if received < c.end && !held {
 		return fmt.Errorf("%w: received went back from %s to %s on timeline %s",
-			ErrInvariant, c.horizon, received, c.plan.Timeline)
+			ErrInvariant, c.end, received, c.plan.Timeline)
 	}
-	c.moveHorizon(received, now)
+	c.horizon = min(received, bound)
+	if received != c.end {
+		c.moveEnd(received, now)
+	}
 	return nil
 }
 
@@ -127,13 +130,14 @@ func (c *core) available(received lsn.LSN, held bool, now time.Time) error {
 // with the stream of the next timeline.
 func (c *core) left(n NextTimeline, now time.Time) {
 	c.plan.Historic, c.plan.Next = true, n
-	if c.horizon > n.Start {
-		c.moveHorizon(n.Start, now)
+	c.horizon = min(c.horizon, n.Start)
+	if c.end > n.Start {
+		c.moveEnd(n.Start, now)
 	}
 }
 
-func (c *core) moveHorizon(to lsn.LSN, now time.Time) {
-	c.horizon = to
+func (c *core) moveEnd(to lsn.LSN, now time.Time) {
+	c.end = to
 	for i := range c.lags {
 		c.lags[i].available(to, now)
 	}
@@ -174,14 +178,14 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 	}
 	top := max(r.Write, r.Flush, r.Apply)
 	c.top = max(c.top, top)
-	if top > c.horizon {
+	if top > c.end {
 		c.above.received++
 	}
 	if top > c.handed {
 		c.above.sent++
 	}
 	clamped = r
-	clamped.Progress = r.Progress.UpTo(c.horizon)
+	clamped.Progress = r.Progress.UpTo(c.end)
 	if r.ReplyRequested {
 		c.owed = true
 	}
@@ -189,8 +193,8 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 }
 
 // had is what a report of the standby may speak of: what it was sent or said that it has, as far as that is WAL of this
-// proxy. A start ahead of the horizon, and what lies beyond a fork that has come meanwhile, is not.
-func (c *core) had() lsn.LSN { return min(c.handed, c.horizon) }
+// proxy. A start ahead of the end, and what lies beyond a fork that has come meanwhile, is not.
+func (c *core) had() lsn.LSN { return min(c.handed, c.end) }
 
 // sends notes that a message up to end is about to be written.
 func (c *core) sends(end lsn.LSN) { c.handed = max(c.handed, end) }

@@ -25,7 +25,7 @@ func newPlay(t *testing.T, p Plan, timeout time.Duration, received lsn.LSN) *pla
 	if p.Historic && received == 0 {
 		received = p.Next.Start
 	}
-	if err := c.available(received, false, now); err != nil {
+	if err := c.available(received, NoBound, false, now); err != nil {
 		t.Fatal(err)
 	}
 	return &play{t, c, now}
@@ -76,7 +76,7 @@ func TestCoreStreams(t *testing.T) {
 	if p.c.state != Streaming {
 		t.Fatalf("state %s after it caught up", p.c.state)
 	}
-	if err := p.c.available(0x3002000, false, p.now); err != nil {
+	if err := p.c.available(0x3002000, NoBound, false, p.now); err != nil {
 		t.Fatal(err)
 	}
 	p.want(doSend)
@@ -150,7 +150,7 @@ func TestCoreTimeoutDisabled(t *testing.T) {
 		}
 	}
 	// A write that blocks is another matter: nobody takes what we say.
-	p.c.available(0x3000010, false, p.now)
+	p.c.available(0x3000010, NoBound, false, p.now)
 	for range int(silentMax/writeTick) - 1 {
 		if err := p.c.blocked(p.later(writeTick).now); err != nil {
 			t.Fatalf("gave up too early: %v", err)
@@ -213,7 +213,7 @@ func TestCoreEndOfTimelineComesLater(t *testing.T) {
 	p.c.left(NextTimeline{2, 0x3005000}, p.now)
 	p.wait()
 	for _, received := range []lsn.LSN{0x3003000, 0x3009000} {
-		if err := p.c.available(received, false, p.now); err != nil {
+		if err := p.c.available(received, NoBound, false, p.now); err != nil {
 			t.Fatal(err)
 		}
 		if a := p.want(doSend); a.limit != min(received, 0x3005000) {
@@ -278,7 +278,7 @@ func TestCoreAhead(t *testing.T) {
 	}
 	p := newPlay(t, Plan{Timeline: 1, Start: 0x3000100}, testTimeout, 0x3000000)
 	p.wait()
-	p.c.available(0x3000200, false, p.now)
+	p.c.available(0x3000200, NoBound, false, p.now)
 	if a := p.want(doSend); a.limit != 0x3000200 {
 		t.Fatalf("limit %s", a.limit)
 	}
@@ -287,7 +287,7 @@ func TestCoreAhead(t *testing.T) {
 func TestCoreDrain(t *testing.T) {
 	p := newPlay(t, Plan{Timeline: 1, Start: 0x3000000}, testTimeout, 0x3001000)
 	p.c.drain(p.now)
-	p.c.available(0x3002000, false, p.now) // comes too late
+	p.c.available(0x3002000, NoBound, false, p.now) // comes too late
 	if a := p.want(doSend); a.limit != 0x3001000 || p.c.state != Stopping {
 		t.Fatalf("limit %s, state %s", a.limit, p.c.state)
 	}
@@ -373,7 +373,7 @@ func TestCoreInvariants(t *testing.T) {
 			t.Errorf("message %s to %s: %v", tc.start, tc.end, err)
 		}
 	}
-	if err := p.c.available(0x3000FFF, false, p.now); !errors.Is(err, ErrInvariant) {
+	if err := p.c.available(0x3000FFF, NoBound, false, p.now); !errors.Is(err, ErrInvariant) {
 		t.Errorf("a horizon that goes back: %v", err)
 	}
 }
@@ -432,7 +432,7 @@ func TestCoreHeldBack(t *testing.T) {
 		if held {
 			end = fork
 		}
-		if err := p.c.available(end, held, p.now); err != nil {
+		if err := p.c.available(end, NoBound, held, p.now); err != nil {
 			t.Fatal(err)
 		}
 	}

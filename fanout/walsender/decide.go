@@ -19,7 +19,7 @@ func (c *core) next(now time.Time) action {
 func (c *core) decide(now time.Time) action {
 	switch {
 	case c.farAhead(): // before anything that the standby may have sent already
-		return action{kind: doFinish, err: errAhead(c.sent, c.horizon)}
+		return action{kind: doFinish, err: errAhead(c.sent, c.end)}
 	case c.doneReceived && !c.doneSent:
 		c.doneSent = true
 		return action{kind: doCopyDone}
@@ -54,7 +54,7 @@ func (c *core) stream(now time.Time) action {
 	case !c.unjudged:
 	case c.draining:
 		return action{kind: doFinish, drained: true}
-	case c.sent <= c.horizon || c.held || now.Sub(c.begun) < aheadMax:
+	case !c.ahead() || now.Sub(c.begun) < aheadMax:
 		return c.idle(now)
 	}
 	limit := c.horizon
@@ -71,18 +71,22 @@ func (c *core) stream(now time.Time) action {
 		c.doneSent = true
 		return action{kind: doCopyDone}
 	}
-	if c.held && c.sent > c.horizon {
+	if c.sent > c.horizon && !c.ahead() {
 		return c.idle(now)
 	}
-	if c.sent > c.horizon { // only before the first message: the start is ahead of the horizon
+	if c.sent > c.horizon { // only before the first message
 		if now.Sub(c.begun) >= aheadMax {
-			return action{kind: doFinish, err: errAhead(c.sent, c.horizon)}
+			return action{kind: doFinish, err: errAhead(c.sent, c.end)}
 		}
 	} else if c.state == Catchup {
 		c.state = Streaming
 	}
 	return c.idle(now)
 }
+
+// ahead reports whether the stream began beyond the end of WAL: such a one is not waited for without bound. One that is
+// beyond what it may be sent, but not beyond what is here, is.
+func (c *core) ahead() bool { return c.sent > c.end && !c.held }
 
 // idle is for a stream that has nothing to send.
 func (c *core) idle(now time.Time) action {
@@ -92,11 +96,11 @@ func (c *core) idle(now time.Time) action {
 	return c.wait(now)
 }
 
-// farAhead: nothing has been sent yet, and the start is not waited for. (A fork puts the horizon below
+// farAhead: nothing has been sent yet, and the start is not waited for. (A fork puts the end below
 // what was sent as well.)
 func (c *core) farAhead() bool {
-	return !c.held && c.sent == c.plan.Start && !c.plan.Historic &&
-		c.sent > c.horizon && c.sent-c.horizon > lsn.LSN(c.segSize) && c.sent > c.plan.Known
+	return c.ahead() && c.sent == c.plan.Start && !c.plan.Historic &&
+		c.sent-c.end > lsn.LSN(c.segSize) && c.sent > c.plan.Known
 }
 
 // drained ends a drain when the standby confirmed the last byte, as a PostgreSQL server that shuts
@@ -136,7 +140,7 @@ func (c *core) wait(now time.Time) action {
 	if c.draining {
 		sooner(c.drainBy)
 	}
-	if c.sent > c.horizon && !c.doneSent && !c.held {
+	if c.ahead() && !c.doneSent {
 		sooner(c.begun.Add(aheadMax))
 	}
 	return action{kind: doWait, until: until}

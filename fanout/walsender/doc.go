@@ -12,13 +12,14 @@
 //	startup ──'W'──► catchup ──sent = horizon──► streaming ──drain──► stopping
 //
 // Cut-through: what the store has received is sent at once, not when it is flushed. Positions: sent
-// is the next byte to send, the horizon the end of what may be sent (received, or the switch point of
-// a historic timeline). What holds always, and fails the sender, not the process, when broken:
+// is the next byte to send, the end is that of the WAL that there is (received, or the switch point of a historic
+// timeline), the horizon is the end of what may be sent: the end, or below it what a rule covers, for a standby that
+// is bounded. What holds always, and fails the sender, not the process, when broken:
 //
 //  1. A message starts at sent, ends at or below the horizon, and only then sent moves.
-//  2. The horizon of a current timeline never goes back, unless WAL beyond a fork is held back: then nothing beyond it
-//     is sent, and a stream that is beyond waits.
-//  3. Slot and sink get positions at or below the horizon; what the standby claims beyond is counted.
+//  2. The end of a current timeline never goes back, unless WAL beyond a fork is held back. Nothing beyond the horizon
+//     is sent, and a stream that is beyond waits: without bound, where it is not beyond the end.
+//  3. Slot and sink get positions at or below the end; what the standby claims beyond is counted.
 //  4. Once part of a frame is out, only the rest of it follows, or the connection is closed.
 //  5. A stream ends with CopyDone only together with a next timeline, or when the standby began it.
 //  6. The standby's clock stands still while this process does: its own stalls drop nobody (K29).

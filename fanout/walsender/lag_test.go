@@ -75,7 +75,7 @@ func TestLagOfABusyStandby(t *testing.T) {
 		}
 		return known
 	}
-	p.c.moveHorizon(0x1001000, p.now)
+	p.bound(0x1001000, NoBound)
 	p.want(doSend)
 	for i, step := range []struct {
 		write, flush, apply lsn.LSN
@@ -101,7 +101,7 @@ func TestStartAheadIsNotSent(t *testing.T) {
 	if had := p.c.had(); had != 0x1001000 {
 		t.Errorf("ahead of the horizon: %s", had)
 	}
-	if err := p.c.available(0x1003000, false, p.now); err != nil {
+	if err := p.c.available(0x1003000, NoBound, false, p.now); err != nil {
 		t.Fatal(err)
 	}
 	if had := p.c.had(); had != 0x1002000 {

@@ -40,6 +40,10 @@ type Options struct {
 	// primary. It must not block. nil: all is.
 	Sane         func(Feedback) bool
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
+	// Covered is how far a standby that is bounded may be sent WAL of the current timeline, in the place of what is
+	// received (see [Sender.Bound]); [NoBound]: as far as others. It is called under a lock and must not block. Whoever
+	// moves it nudges. nil: never bounded.
+	Covered func(lsn.TimelineID) lsn.LSN
 }
 
 // Sender streams WAL to one standby. Run is called once; Status from any goroutine at any time.
@@ -65,6 +69,7 @@ type Sender struct {
 	poked    bool           // a blocked write shall look around
 	inside   error          // the replies loop ended inside a frame, so that no command can follow, and this is why
 	reopen   bool           // the timeline was left: the reader must be opened anew
+	bounded  bool           // by Options.Covered
 	finished bool           // Run is over: no more deadlines
 	current  lsn.TimelineID // of the store, when it was last looked at
 
@@ -152,7 +157,7 @@ func (s *Sender) admissible() error {
 		return err
 	}
 	if s.core.farAhead() {
-		return errAhead(s.core.sent, s.core.horizon)
+		return errAhead(s.core.sent, s.core.end)
 	}
 	return nil
 }

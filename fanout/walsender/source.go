@@ -14,7 +14,11 @@ func (s *Sender) observe(now time.Time) error {
 			return err
 		}
 	}
-	return s.core.available(pos.Received, pos.Held, now)
+	bound := NoBound
+	if s.bounded {
+		bound = s.o.Covered(pos.Timeline)
+	}
+	return s.core.available(pos.Received, bound, pos.Held, now)
 }
 
 // outdated reports whether WAL up to limit is no longer to be sent.

@@ -19,6 +19,8 @@ type Status struct {
 	AboveReceived, AboveSent     uint64        // status updates beyond what the proxy has, or has sent here
 	Feedback                     Feedback      // the last sane one
 	Insane                       bool          // what the standby said of it last was not
+	Bounded                      bool          // it is sent WAL up to Horizon only
+	Horizon                      lsn.LSN       // as the sender saw it last
 }
 
 // Status is the state of this moment.
@@ -32,6 +34,7 @@ func (s *Sender) Status() Status {
 		WriteLag: c.lags[0].value(), FlushLag: c.lags[1].value(), ApplyLag: c.lags[2].value(),
 		Bytes: s.bytes, FromDisk: s.fromDisk,
 		AboveReceived: c.above.received, AboveSent: c.above.sent, Feedback: s.fb, Insane: s.insane,
+		Bounded: s.bounded && !c.plan.Historic, Horizon: c.horizon,
 	}
 	if c.reported {
 		st.LastReply = c.lastReply

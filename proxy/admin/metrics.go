@@ -202,6 +202,24 @@ var proxyMetrics = []metric{
 		}},
 	{"replproxy_walsender_lag_bytes", "Received here, but not yet flushed by the standby furthest behind.",
 		"", nil, gauge, single(maxLagBytes)},
+	{"replproxy_walsender_covered_standbys_count", "Attached standbys that are held at what the rule covers.",
+		"", nil, gauge, single(func(s *Status) float64 {
+			n := 0
+			for i := range s.Standbys {
+				if s.Standbys[i].SendWhen != "" {
+					n++
+				}
+			}
+			return float64(n)
+		})},
+	{"replproxy_walsender_held_bytes", "Received here, but held back from them until the rule covers it.",
+		"", nil, gauge, single(func(s *Status) float64 {
+			held := int64(0)
+			for i := range s.Standbys {
+				held = max(held, s.Standbys[i].HeldBytes)
+			}
+			return float64(held)
+		})},
 	{"replproxy_walsender_lag_seconds", "Longest time from sending to a standby's report.",
 		"position", []string{"write", "flush", "apply"}, gauge,
 		func(s *Status, emit func(string, float64)) {

@@ -181,6 +181,9 @@ type Standby struct {
 	Xmin            uint64         `json:"backend_xmin,omitempty" doc:"its newest hot_standby_feedback, as xid8"`
 	CatalogXmin     uint64         `json:"catalog_xmin,omitempty" doc:"the same for catalogs"`
 	LagBytes        int64          `json:"lag_bytes" doc:"received here, but not yet flushed there"`
+	SendWhen        string         `json:"send_when,omitempty" doc:"covered: held at what the rule covers"`
+	Covered         lsn.LSN        `json:"covered_lsn,omitzero" doc:"how far it may be sent WAL then"`
+	HeldBytes       int64          `json:"held_bytes,omitempty" doc:"received here and held back from it then"`
 }
 
 // Slot is one row of pg_replication_slots.

@@ -31,6 +31,7 @@ type Config struct {
 	Voters                  []string         // to whom names of voters are bound, see handshake/access
 	SynchronousStandbyNames string
 	SynchronousStandbyZones StandbyZones
+	Standbys                []StandbyRule // the first whose pattern has a standby's name holds
 	Cluster                 Cluster
 	LogLevel                slog.Level
 	LogFormat               string // "text" or "json"

@@ -124,6 +124,9 @@ func (d *document) leaf(k key, node ast.Node) Errors {
 	if _, null := node.(*ast.NullNode); kind.lists && !null {
 		return d.lists(k, node)
 	}
+	if _, null := node.(*ast.NullNode); kind.maps && !null {
+		return d.maps(k, node)
+	}
 	isList := kind.list
 	if seq, ok := node.(*ast.SequenceNode); ok && isList {
 		nodes = seq.Values

@@ -151,6 +151,8 @@ var keys = []key{
 		func(c *Config) value { return text(&c.SynchronousStandbyZones.Rule) }},
 	{"synchronous_standby_zones.zones", "", "", built, reload,
 		func(c *Config) value { return zones(&c.SynchronousStandbyZones.Zones) }},
+	{"standbys", "", "", built, reload,
+		func(c *Config) value { return standbys(&c.Standbys) }},
 	{"cluster.bind", "", "", built, restart,
 		func(c *Config) value { return text(&c.Cluster.Bind) }},
 	{"cluster.advertise", "", "", built, restart,

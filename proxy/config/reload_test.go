@@ -21,6 +21,7 @@ var other = map[string]string{
 	"slots.promoted": "keep", "slots.mirror": "presence", "slots.rule_gate": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
 	"synchronous_standby_names": "ANY 1 (s1)", "cluster.bind": ":7946", "cluster.advertise": "10.0.0.1:7946",
 	"synchronous_standby_zones.rule": "ANY 1 (*)", "synchronous_standby_zones.zones": "east\x00s1",
+	"standbys": "report_*\x00send_when\x00covered",
 	"tls.mode": "require", "tls.cert_file": "/x", "tls.key_file": "/x", "tls.client_ca_file": "/x",
 	"tls.crl_file": "/x", "tls.crl_dir": "/x", "tls.min_protocol_version": "TLSv1.3",
 	"tls.clientcert": "verify-full", "tls.clientname": "dn",

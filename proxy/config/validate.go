@@ -105,6 +105,7 @@ func (c *Config) validate() Errors {
 	if m := ruleProblem(c.SynchronousStandbyNames); m != "" {
 		bad("synchronous_standby_names", "%s", m)
 	}
+	errs = append(errs, c.standbyProblems()...)
 	if c.WAL.KeepSize < minKeepSize {
 		bad("wal.keep_size", "%s is less than the smallest segment; at least %s is needed", c.WAL.KeepSize, minKeepSize)
 	}

@@ -19,6 +19,7 @@ import (
 type value struct {
 	list  bool
 	lists bool // a mapping of lists; its texts are name, zero byte, item
+	maps  bool // a mapping of mappings; its texts are name, zero byte, key, zero byte, value
 	field any  // pointer to where the value stands
 	set   func(texts []string) error
 	get   func() string

@@ -79,7 +79,11 @@ func errAlterPhysical() *pgerror.Error {
 }
 
 func (s *session) identify(b []byte) ([]byte, error) {
-	id, err := s.h.o.Hub.Identify()
+	ask := s.h.o.Hub.Identify
+	if s.parameters["application_name"] == fanout.FetchName {
+		ask = s.h.o.Hub.Fetchable
+	}
+	id, err := ask()
 	if err != nil {
 		return b, err
 	}
@@ -198,7 +202,7 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 	next, err := s.h.o.Hub.StartReplication(ctx,
 		fanout.StartRequest{
 			Slot: c.Slot, At: c.At, Timeline: c.Timeline, Known: lsn.LSN(s.h.known.Load()), Version: s.version,
-			StoreOnly: member(s.client.conn) != "",
+			StoreOnly: member(s.client.conn) != "", Whole: member(s.client.conn) != "" || s.isProgram(),
 		},
 		s.info(), fanout.Conn{Net: s.client.conn, Frames: s.client.r})
 	if errors.Is(err, fanout.ErrSessionOver) {

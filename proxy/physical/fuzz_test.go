@@ -44,6 +44,8 @@ type smallHub struct {
 	slots map[string]bool // true: temporary
 }
 
+func (h *smallHub) Fetchable() (fanout.Identity, error) { return h.Identify() }
+
 func (h *smallHub) Identify() (fanout.Identity, error) {
 	return fanout.Identity{System: 7, Timeline: 1, XLogPos: 1 << 24}, nil
 }

@@ -17,6 +17,7 @@ import (
 // *pgerror.Error; any other becomes XX000.
 type Hub interface {
 	Identify() (fanout.Identity, error)
+	Fetchable() (fanout.Identity, error) // Identify for wal-fetch
 	TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error)
 	// CreateSlot and ReadSlot may ask the primary; ctx ends that.
 	CreateSlot(ctx context.Context, r fanout.SlotRequest, pid int32) error

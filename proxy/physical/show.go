@@ -15,6 +15,7 @@ func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Sh
 	if s.asksCaughtUp(c) {
 		return s.caughtUp(parent, ctx, before, c)
 	}
+	s.program = s.program || strings.EqualFold(c.Name, "data_directory_mode")
 	if s.link.take() {
 		err := s.forward(parent, ctx, c, query)
 		if !errors.Is(err, errLinkLost) {
@@ -30,6 +31,17 @@ func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Sh
 		return s.fail(before, errReconnect(c))
 	}
 	return s.send(s.ready(appendResult(before, "SHOW", showColumns(name), text(setting))))
+}
+
+// isProgram reports whether the client is pg_basebackup or pg_receivewal, by its name or, where that is another one, as
+// pg_basebackup -R gives the standby's: since version 11 they ask for data_directory_mode on each connection, which no
+// server does.
+func (s *session) isProgram() bool {
+	switch s.parameters["application_name"] {
+	case "pg_basebackup", "pg_receivewal":
+		return true
+	}
+	return s.program
 }
 
 // setting looks a name up, without case, among what the primary reported for this session and what

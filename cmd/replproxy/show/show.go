@@ -170,11 +170,18 @@ func Standbys(w io.Writer, all []admin.Standby) {
 			address = "local"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s / %s / %s\t%s\n",
-			orDash(Clean(b.ApplicationName)), Clean(address), b.State, orDash(b.SyncState),
+			orDash(Clean(b.ApplicationName)), Clean(address), state(b), orDash(b.SyncState),
 			Position(b.Sent), Position(b.Write), Position(b.Flush), Position(b.Replay), Bytes(b.LagBytes),
 			Lag(b.WriteLag), Lag(b.FlushLag), Lag(b.ReplayLag), orDash(b.Slot))
 	}
 	t.Flush()
+}
+
+func state(b admin.Standby) string {
+	if b.SendWhen != "" {
+		return b.State + ", held at " + b.SendWhen
+	}
+	return b.State
 }
 
 func slots(w io.Writer, all []admin.Slot) {

@@ -40,6 +40,8 @@ func TestStatusGolden(t *testing.T) {
 		Standbys: []admin.Standby{
 			{ApplicationName: "s1", ClientAddr: "10.0.0.5", State: "streaming", Sent: 0x5000200, Write: 0x5000200, Flush: 0x5000200,
 				Replay: 0x5000100, WriteLag: &fast, FlushLag: &fast, ReplayLag: &slow, Slot: "s1"},
+			{ApplicationName: "report_1", ClientAddr: "10.0.0.6", State: "streaming", Sent: 0x5000100, Write: 0x5000100, Flush: 0x5000100,
+				Replay: 0x5000100, LagBytes: 256, SendWhen: "covered", Covered: 0x5000100, HeldBytes: 256},
 			{ApplicationName: "evil\x1b[2J\n", State: "catchup", Sent: 0x2000000, LagBytes: 48 << 20},
 		},
 		Slots: []admin.Slot{{Name: "s1", Type: "physical", Active: true, ActivePID: 4194305, Restart: 0x5000200, Status: "reserved"},

@@ -30,7 +30,8 @@ function standby(s) {
   fill.style.width = width + "%";
   return el("article", { className: "card" },
     el("b", {}, dot(kind), s.application_name || "(no name)", " ", el("small", {}, s.client_addr || "local")),
-    row(s.state + (s.slot_name ? " · slot " + s.slot_name : ""), bytes(s.lag_bytes) + " behind"),
+    row(s.state + (s.send_when ? ", held at " + s.send_when : "") + (s.slot_name ? " · slot " + s.slot_name : ""),
+      bytes(s.lag_bytes) + " behind"),
     row("write / flush / replay lag", [s.write_lag, s.flush_lag, s.replay_lag].map(seconds).join(" / ")),
     row("flush", s.flush_lsn),
     el("div", { className: "bar" }, fill));

@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+)
+
+// Coverage is what the rules in use make of the WAL of a timeline, and of standbys' names.
+type Coverage struct {
+	Timeline lsn.TimelineID
+	// At is the furthest flush position that was given since it is wanted: every rule in use covered it, and what the
+	// primary may have been told of it, any server that a failover may choose has. [ledger.Max]: there is no rule.
+	// Invalid: nothing was given yet. What R11 lets go is not in it.
+	At lsn.LSN
+	// Votes reports whether a rule in use counts standbys of that application_name, by * too.
+	Votes      func(applicationName string) bool
+	Generation uint64 // changes with Votes
+}
+
+// coverage is what is remembered for that; guarded by Node.mu.
+type coverage struct {
+	wanted bool
+	moved  chan struct{} // one slot
+
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	at       lsn.LSN
+
+	names      []string // of the rules in use
+	generation uint64
+	votes      func(string) bool
+}
+
+func newCoverage() coverage {
+	return coverage{moved: make(chan struct{}, 1), votes: func(string) bool { return false }}
+}
+
+// note takes over what is given of l at p, and reports whether At has changed. A position that was covered stays so
+// when voters leave: what they have, or had, was acknowledged.
+func (c *coverage) note(p Positions, l ledger.Limits, given lsn.Progress) bool {
+	was := c.at
+	switch {
+	case c.system != p.System || c.timeline != p.Timeline, c.at == ledger.Max:
+		c.system, c.timeline, c.at = p.System, p.Timeline, given.Flush
+	default:
+		c.at = max(c.at, given.Flush)
+	}
+	if l.Ruled && c.at == ledger.Max {
+		c.at = lsn.Invalid // never: a rule covers positions
+	}
+	return c.at != was
+}
+
+// WantCoverage says whether CoverageMoved is to get tokens and what was covered is to be remembered.
+func (n *Node) WantCoverage(wanted bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.coverage.wanted = wanted; wanted {
+		signal(n.coverage.moved)
+	}
+}
+
+// CoverageMoved has one slot and gets a token when Coverage may have changed, while that is wanted.
+func (n *Node) CoverageMoved() <-chan struct{} { return n.coverage.moved }
+
+// Coverage evaluates as Limits does.
+func (n *Node) Coverage() Coverage {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.evaluate(time.Now())
+	c := &n.coverage
+	c.note(n.at, l, n.given(l))
+	var names []string
+	for _, v := range l.Rules {
+		names = append(names, v.Rule.Names)
+	}
+	if !slices.Equal(names, c.names) {
+		c.names, c.votes = names, votesIn(names)
+		c.generation++
+	}
+	return Coverage{Timeline: n.at.Timeline, At: c.at, Votes: c.votes, Generation: c.generation}
+}
+
+// votesIn is [Coverage.Votes] of rules.
+func votesIn(names []string) func(string) bool {
+	var rules []syncrep.Rule
+	for _, text := range names {
+		if r, err := syncrep.Parse(text); err == nil && !r.Empty() { // the ledger has parsed it
+			rules = append(rules, r)
+		}
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(rules, func(r syncrep.Rule) bool { return r.Priority(name) > 0 })
+	}
+}

@@ -1,0 +1,211 @@
+package fanout
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// coveredLook is how often what is covered is looked at anew without a word: after an error of the disk.
+const coveredLook = time.Second
+
+// horizon is how far standbys that are bounded may be sent WAL of a timeline: the end of a record.
+type horizon struct {
+	timeline lsn.TimelineID
+	at       lsn.LSN // walsender.NoBound: as far as others
+	known    bool    // the rules have covered something on that timeline, or there is none
+}
+
+// covering keeps standbys at what the rule covers, so that a failover never leaves them ahead. Nothing of it runs while
+// nobody is to be bounded.
+type covering struct {
+	now   atomic.Pointer[horizon]
+	again chan struct{} // one slot: whoever is bounded, or is to be, has changed
+
+	mu         sync.Mutex // held over Bound, so that the newest word stands
+	generation uint64     // of Votes as it was used last
+	bounded    map[*session]struct{}
+}
+
+func newCovering() *covering {
+	return &covering{again: make(chan struct{}, 1), bounded: map[*session]struct{}{}}
+}
+
+// covers reports whether anybody may have to be bounded.
+func (h *Hub) covers() bool { return h.o.Rule != nil && h.tuning.Load().Covered != nil }
+
+// bind bounds a session that has been attached, or not, before it is sent anything.
+func (h *Hub) bind(s *session) {
+	if !h.covers() {
+		return
+	}
+	h.covering.mu.Lock()
+	defer h.covering.mu.Unlock()
+	h.bound(s, h.o.Rule.Coverage())
+}
+
+// bindAll does that for all, once more.
+func (h *Hub) bindAll() {
+	if h.o.Rule == nil {
+		return
+	}
+	h.covering.mu.Lock()
+	defer h.covering.mu.Unlock()
+	if h.covers() || len(h.covering.bounded) > 0 {
+		h.boundAll(h.o.Rule.Coverage())
+	}
+	h.wantRule()
+}
+
+// wantRule asks for the rule's word, or for none.
+func (h *Hub) wantRule() {
+	if h.o.Rule == nil {
+		return
+	}
+	h.o.Rule.Want(h.covers())
+	select {
+	case h.covering.again <- struct{}{}:
+	default:
+	}
+}
+
+// boundAll bounds all who are attached. The caller holds covering.mu.
+func (h *Hub) boundAll(c Coverage) {
+	h.covering.generation = c.Generation
+	for _, s := range h.registry.sessions() {
+		h.bound(s, c)
+	}
+}
+
+// bound bounds a session or sets it free. The caller holds covering.mu.
+func (h *Hub) bound(s *session, c Coverage) {
+	name, chosen := s.who.ApplicationName, h.tuning.Load().Covered
+	bounded := chosen != nil && !s.whole && !c.Votes(name) && (chosen(name) || name == FetchName)
+	if bounded {
+		h.covering.bounded[s] = struct{}{}
+	} else {
+		delete(h.covering.bounded, s)
+	}
+	s.sender.Bound(bounded)
+}
+
+func (h *Hub) unbind(s *session) {
+	h.covering.mu.Lock()
+	defer h.covering.mu.Unlock()
+	delete(h.covering.bounded, s)
+}
+
+// coveredOn is how far bounded standbys may be sent WAL of the current timeline t; see [walsender.Options].
+func (h *Hub) coveredOn(t lsn.TimelineID) lsn.LSN {
+	if c := h.covering.now.Load(); c != nil && c.timeline == t {
+		return c.at
+	}
+	return lsn.Invalid // until the rule was asked
+}
+
+// RunCovered follows what the rule covers until ctx ends, and returns the cause.
+func (h *Hub) RunCovered(ctx context.Context) error {
+	if h.o.Rule == nil {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	look := time.NewTicker(coveredLook)
+	defer look.Stop()
+	var store walsender.Watcher // nil while nobody may have to be bounded
+	more, failed := false, false
+	for {
+		var received <-chan struct{}
+		var tick <-chan time.Time
+		if h.covers() && store == nil {
+			store = h.o.Store.Watch()
+			defer store.Close()
+		}
+		if more {
+			received = store.C()
+		}
+		if failed {
+			tick = look.C
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-h.o.Rule.Moved():
+		case <-h.covering.again:
+		case <-received:
+		case <-tick:
+		}
+		more, failed = h.follow()
+	}
+}
+
+// follow moves the horizon and wakes who waits for that. more: it lies below what is covered, as more is to be
+// received.
+func (h *Hub) follow() (more, failed bool) {
+	if !h.covers() {
+		h.covering.now.Store(nil)
+		return false, false
+	}
+	c := h.o.Rule.Coverage()
+	next, more, err := h.horizon(c)
+	was := h.covering.now.Load()
+	if failed = err != nil; failed && was != nil && was.timeline == next.timeline {
+		next.at = was.at
+	}
+	h.covering.now.Store(&next)
+	h.covering.mu.Lock()
+	defer h.covering.mu.Unlock()
+	if c.Generation != h.covering.generation {
+		h.boundAll(c)
+	}
+	if was == nil || *was != next {
+		for s := range h.covering.bounded {
+			s.sender.Nudge()
+		}
+	}
+	return more, failed
+}
+
+// horizon is how far bounded standbys may be sent WAL with c: up to the last complete record that is covered (ruling
+// R36: on the beginning of one no commit rests, and another primary may go on there with other bytes), and up to the
+// timeline's own beginning, as a timeline that is followed has all that was covered before. It may wait for the disk.
+func (h *Hub) horizon(c Coverage) (to horizon, more bool, err error) {
+	to = horizon{timeline: c.Timeline, at: c.At, known: c.At != lsn.Invalid}
+	if c.At == walsender.NoBound {
+		return to, false, nil
+	}
+	received, err := h.o.Store.LastComplete(c.Timeline, walsender.NoBound)
+	if more = c.At > received; more {
+		to.at = received
+	} else if err == nil {
+		to.at, err = h.o.Store.LastComplete(c.Timeline, c.At)
+	}
+	if past := h.o.Store.History(); past.Timeline == c.Timeline {
+		to.at = max(to.at, past.Begin())
+	}
+	return to, more, err
+}
+
+// FetchName is the application_name of wal-fetch, a restore_command: whose it is, is not known.
+const FetchName = "replproxy wal-fetch"
+
+// Fetchable is Identify for wal-fetch: of the current timeline it may have what everybody may have, so that no standby
+// gets by its restore_command what its stream would not give it. A voter gets the rest by its stream. 57P03 while it
+// is not known what is covered: to say that the rest is not there would end a recovery.
+func (h *Hub) Fetchable() (Identity, error) {
+	id, err := h.Identify()
+	if err != nil || !h.covers() {
+		return id, err
+	}
+	c := h.covering.now.Load()
+	if c == nil || c.timeline != id.Timeline || !c.known {
+		return Identity{}, pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
+			WithDetail("replproxy does not know yet what its rule covers on timeline %s.", id.Timeline)
+	}
+	id.XLogPos = min(id.XLogPos, c.at)
+	return id, nil
+}
