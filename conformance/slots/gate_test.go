@@ -109,7 +109,10 @@ func TestRuleGateLost(t *testing.T) {
 	s.Primary.Exec(t, "INSERT INTO t VALUES ('before')")
 	words.expect(t, "before")
 	words.leave() // or the consumer's own slot is lost first
-	s.Primary.Exec(t, "SELECT pg_drop_replication_slot('app')")
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "its slot to go", func() (bool, error) {
+		return s.Primary.Scalar(t, "SELECT count(pg_drop_replication_slot(slot_name)) FROM pg_replication_slots "+
+			"WHERE slot_name = 'app' AND NOT active") == "1", nil
+	})
 	standby.Stop(t, pgtest.Fast)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the gate to be lost", func() (bool, error) {
 		scene.Fill(t, s.Primary, 3)
