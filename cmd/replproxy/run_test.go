@@ -156,7 +156,7 @@ func TestSynchronizedSlotsAreTold(t *testing.T) {
 		proxy.WriteFile(t, file, config)
 		_, out, _ := program(t, nil, "check", "-c", file, "--upstream", primary.Conninfo(), "--name", "proxy",
 			"--data-dir", proxy.DataDir)
-		for _, text := range append(want, "Take it out of synchronized_standby_slots", "Use slots.mirror: gate") {
+		for _, text := range append(want, "Take it out of synchronized_standby_slots", "slots.rule_gate is for that list") {
 			if !strings.Contains(out, text) {
 				t.Errorf("check does not say %q:\n%s", text, out)
 			}
