@@ -158,16 +158,17 @@ func (n *Node) answer(peer string, x vote.Life) {
 }
 
 // answered does what the others' answers ask for: a node that is new is let in, or ends; one whose boot number was used
-// takes a higher one, unless the life that has it is still heard (ruling R22). It blocks for the disk.
+// takes a higher one, unless the life that has it is still heard (ruling R22). Where an operator has said of every
+// other member that it is gone there is nobody to answer, and the node is let in. It blocks for the disk.
 func (n *Node) answered() error {
 	n.mu.Lock()
 	r := n.lives.rule(n.life(), n.fresh)
-	all := true // have answered
+	all := true // have answered, or are gone
 	for _, name := range n.o.Members {
 		_, said := n.lives.answers[name]
 		all = all && (said || slices.Contains(n.ledger.Forgotten(), name))
 	}
-	enters := n.unproven && len(n.lives.answers) > 0
+	enters := n.unproven && (all || len(n.lives.answers) > 0)
 	fresh := n.fresh
 	n.mu.Unlock()
 	switch {

@@ -136,3 +136,35 @@ func TestLivesRule(t *testing.T) {
 		}
 	}
 }
+
+// A node that is new while each other member is gone is let in by an operator's word, which a start after it keeps.
+func TestNewNodeForgets(t *testing.T) {
+	dir := t.TempDir()
+	for _, forgets := range []bool{true, false} {
+		noted := make(chan struct{}, 1)
+		n, err := New(Options{
+			Name: "a", Members: []string{"b"}, Demand: vote.Demand{Names: knownRule}, Store: newFakeStore(100), Dir: dir,
+			New: true, Proven: func() error { signal(noted); return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = n.Run(ctx) })
+		defer func() { cancel(); running.Wait() }()
+		report(n, n.Attach("s2"), 1, 80)
+		if forgets {
+			wantLimits(t, n, 0, 0, 0)
+			if err := n.Forget("b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		select {
+		case <-noted:
+		case <-time.After(time.Minute):
+			t.Fatalf("forgets %v: it is never taken for proven", forgets)
+		}
+		wantLimits(t, n, 80, 80, 80)
+	}
+}

@@ -179,6 +179,9 @@ func New(o Options) (*Node, error) {
 	}
 	n.mark(o.Store.Positions())
 	n.publishLives(n.began)
+	if n.fresh {
+		signal(n.lives.wanted) // who would answer may be forgotten
+	}
 	return n, nil
 }
 

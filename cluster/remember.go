@@ -190,6 +190,7 @@ func (n *Node) Forget(member string) error {
 		if refused = refusal(); refused == nil { // or it is back: settle remembers that
 			refused = n.ledger.Forget(member)
 			n.lives.forget(member)
+			signal(n.lives.wanted) // it may be the last that a new node waits for
 		}
 	})
 	if err = errors.Join(err, refused); err == nil {
