@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -28,10 +30,21 @@ type offers struct {
 	mixed bool
 }
 
+// offersSCRAM reports whether body is AuthenticationSASL with SCRAM-SHA-256 among its mechanisms: names that end with a
+// NUL each, and an empty one behind them. What is malformed is for the client that it was meant for.
+func offersSCRAM(body []byte) bool {
+	if len(body) <= 4 || binary.BigEndian.Uint32(body) != kindSASL {
+		return false
+	}
+	names, whole := strings.CutSuffix(string(body[4:]), "\x00\x00")
+	all := strings.Split(names, "\x00")
+	return whole && slices.Contains(all, "SCRAM-SHA-256") && !slices.Contains(all, "")
+}
+
 // note remembers the first question of a log-in.
 func (o *offers) note(user string, body []byte) {
 	offer := ""
-	if len(body) > 4 && binary.BigEndian.Uint32(body) == kindSASL {
+	if offersSCRAM(body) {
 		offer = string(body)
 	}
 	o.mu.Lock()

@@ -25,6 +25,14 @@ func TestOffers(t *testing.T) {
 	expect("c", "") // nobody knows which of them
 	o.forget()
 	expect("a", "")
+	for _, odd := range []string{
+		"\x00\x00\x00\x0aSCRAM-SHA-256", "\x00\x00\x00\x0aSCRAM-SHA-256\x00", "\x00\x00\x00\x0a\x00", "\x00\x00\x00\x0aOAUTHBEARER\x00\x00",
+		"\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00\x00", "\x00\x00\x00\x0a", "",
+	} {
+		o.note("a", []byte(odd))
+		expect("a", "")
+	}
+	o.forget()
 	for i := range 2 * maxOffers {
 		o.note(fmt.Sprint("x", i), []byte(sasl))
 	}
