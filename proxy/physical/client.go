@@ -95,8 +95,8 @@ func interruptible(ctx context.Context, setDeadline func(time.Time) error, op fu
 
 // listen reads frames in the background until handle says that it has had enough (the header then
 // waits for next) or stop is called, which ends the contexts that both get. gone hears of a client that went away
-// (errClientGone) or sent what can be no frame (wire.ErrFrame as well), which next meets again. stop returns once
-// nobody reads any more; it may be called again.
+// (errClientGone) or sent what can be no frame (wire.ErrFrame as well), which next meets again; of one that took its
+// leave before as well. stop returns once nobody reads any more; it may be called again.
 func (c *client) listen(
 	parent context.Context, gone func(context.Context, error), handle func(context.Context, wire.Header) (more bool),
 ) (stop func()) {
@@ -113,6 +113,9 @@ func (c *client) listen(
 				return
 			}
 			if !handle(ctx, h) {
+				if h.Type == 'X' && h.Size == 0 {
+					c.awaitEnd(ctx, gone)
+				}
 				c.pending = &h
 				return
 			}
@@ -121,6 +124,15 @@ func (c *client) listen(
 	return func() {
 		cancel()
 		<-done
+	}
+}
+
+// awaitEnd waits for the end of a connection whose client has said its last word, Terminate: it may be there to hear
+// the answers that are due. Whatever it sends after that word is lost, as at PostgreSQL.
+func (c *client) awaitEnd(ctx context.Context, gone func(context.Context, error)) {
+	_, err := c.next(ctx)
+	if err != nil && !errors.Is(err, errInterrupted) && !errors.Is(err, wire.ErrFrame) {
+		gone(ctx, fmt.Errorf("%w: %w", errClientGone, err))
 	}
 }
 

@@ -20,7 +20,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	ctx, end := s.begin(parent)
 	defer end()
 	before := appendNotices(nil, notices)
-	err := s.awaitFirst(ctx, cmd)
+	err := s.awaitFirst(parent, ctx, cmd)
 	if errors.Is(err, errClientGone) {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 				}
 			}
 		}
-		before, err = s.dropSlot(ctx, before, c)
+		before, err = s.dropSlot(parent, ctx, before, c)
 	case *grammar.StartPhysical:
 		return s.startPhysical(parent, ctx, before, c)
 	case *grammar.Show:
@@ -131,21 +131,34 @@ func (s *session) readSlot(ctx context.Context, b []byte, name string) ([]byte, 
 }
 
 // dropSlot may wait for the session that uses the slot. Meanwhile the client is watched: one that
-// has gone must not keep us waiting.
-func (s *session) dropSlot(ctx context.Context, b []byte, c *grammar.DropSlot) ([]byte, error) {
+// has gone must not keep us waiting, and a session elsewhere in the cluster not the server's stop.
+func (s *session) dropSlot(parent, ctx context.Context, b []byte, c *grammar.DropSlot) ([]byte, error) {
 	if s.h.own(c.Name) {
 		return b, fanout.ErrOwnSlot(c.Name)
 	}
 	if c.Wait {
-		watched, gone := context.WithCancelCause(ctx)
-		defer gone(nil)
-		defer s.client.listen(watched, ifGone(gone), holdBack)()
+		watched, done := s.watched(parent, ctx)
+		defer done()
 		ctx = watched
 	}
 	if err := s.h.o.Hub.DropSlot(ctx, c.Name, c.Wait, s.server.PID()); err != nil {
 		return b, err
 	}
 	return appendComplete(b, "DROP_REPLICATION_SLOT"), nil
+}
+
+// watched is the context of a command that waits: it ends with ctx, with the client's going away and with the server's
+// stop, parent, each with its reason. What the client sends meanwhile is left for after done, which returns when nobody
+// reads any more.
+func (s *session) watched(parent, ctx context.Context) (watched context.Context, done func()) {
+	watched, end := context.WithCancelCause(ctx)
+	stop := s.client.listen(watched, ifGone(end), holdBack)
+	withdraw := context.AfterFunc(parent, func() { end(errShutdown()) })
+	return watched, func() {
+		withdraw()
+		stop()
+		end(nil)
+	}
 }
 
 // holdBack leaves what the client sends during a command for after it.

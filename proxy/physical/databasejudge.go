@@ -198,7 +198,7 @@ func (d *database) execute(parent context.Context, cmd grammar.Command, notices 
 	case *grammar.ReadSlot:
 		before, err = s.readSlot(ctx, before, c.Name)
 	case *grammar.DropSlot:
-		before, err = s.dropSlot(ctx, before, c)
+		before, err = s.dropSlot(parent, ctx, before, c)
 	case *grammar.AlterSlot:
 		err = errAlterPhysical()
 	case *grammar.StartLogical:

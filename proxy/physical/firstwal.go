@@ -15,8 +15,8 @@ const firstPause = 20 * time.Millisecond
 
 // awaitFirst waits while the proxy has no WAL at all, as clients wait for a primary: up to connect_wait, from the
 // first command of the session that needs it on. Then the command says that the database system is starting up. A
-// client that goes away, or cancels the command, is not waited for.
-func (s *session) awaitFirst(ctx context.Context, cmd grammar.Command) error {
+// client that goes away, or cancels the command, is not waited for, nor is the primary once the server stops: parent.
+func (s *session) awaitFirst(parent, ctx context.Context, cmd grammar.Command) error {
 	switch c := cmd.(type) {
 	case *grammar.IdentifySystem, *grammar.TimelineHistory, *grammar.StartPhysical:
 	case *grammar.CreateSlot:
@@ -26,15 +26,16 @@ func (s *session) awaitFirst(ctx context.Context, cmd grammar.Command) error {
 	default:
 		return nil
 	}
-	return s.awaitPrimary(ctx, func() bool {
+	return s.awaitPrimary(parent, ctx, func() bool {
 		_, err := s.h.o.Hub.Identify()
 		var e *pgerror.Error
 		return !errors.As(err, &e) || e.Code != pgerror.CannotConnectNow
 	})
 }
 
-// awaitPrimary waits until known says that the proxy has heard from its primary, or connect_wait is over.
-func (s *session) awaitPrimary(ctx context.Context, known func() bool) error {
+// awaitPrimary waits until known says that the proxy has heard from its primary, or connect_wait is over; not beyond
+// the end of ctx or parent.
+func (s *session) awaitPrimary(parent, ctx context.Context, known func() bool) error {
 	if known() {
 		return nil
 	}
@@ -44,9 +45,8 @@ func (s *session) awaitPrimary(ctx context.Context, known func() bool) error {
 	if !time.Now().Before(s.until) {
 		return nil
 	}
-	watched, gone := context.WithCancelCause(ctx)
-	defer gone(nil)
-	defer s.client.listen(watched, ifGone(gone), holdBack)()
+	watched, done := s.watched(parent, ctx)
+	defer done()
 	tick := time.NewTicker(firstPause)
 	defer tick.Stop()
 	for !known() && time.Now().Before(s.until) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgproto3"
+
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
@@ -29,15 +31,11 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 		_, err := pgtest.Query(ctx, w.conninfo("replication=true", "application_name=leaves"), "IDENTIFY_SYSTEM")
 		left <- err
 	}()
-	commands := map[string]string{
-		"IDENTIFY_SYSTEM": "replication=true",
-		"CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)": "replication=true",
-		"IDENTIFY_SYSTEM ": "replication=database",
-	}
+	commands := []string{"IDENTIFY_SYSTEM", "CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)"}
 	got := make(chan error, len(commands))
-	for command, mode := range commands {
+	for _, command := range commands {
 		go func() {
-			rows, err := pgtest.Query(t.Context(), w.conninfo(mode), command)
+			rows, err := pgtest.Query(t.Context(), w.conninfo("replication=true"), command)
 			if err == nil && len(rows) != 1 {
 				err = context.Canceled
 			}
@@ -48,12 +46,12 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 		t.Helper()
 		pgtest.WaitFor(t, readTimeout, "sessions", func() (bool, error) { return len(w.server.Sessions()) == n, nil })
 	}
-	sessions(4)
+	sessions(3)
 	leave()
 	if <-left == nil {
 		t.Error("a command was answered before there was WAL")
 	}
-	sessions(3)
+	sessions(2)
 	select {
 	case err := <-got:
 		t.Fatalf("a command did not wait: %v", err)
@@ -68,5 +66,27 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 	// Without WAL, and no time to wait, nothing else is asked of it.
 	if _, err := pgtest.Query(t.Context(), hasty.conninfo("replication=true"), "SHOW wal_segment_size"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A server that stops does not wait for clients that wait, nor anybody for one that took its leave and has gone.
+func TestFirstWALIsNotAwaitedBeyondAStop(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	w := newWorld(t, primary, worldOptions{noReceiver: true, connectWait: 2 * readTimeout})
+	waiting := func(more ...pgproto3.FrontendMessage) *script {
+		s := connect(t, w.conninfo())
+		s.send(append([]pgproto3.FrontendMessage{&pgproto3.Query{String: "IDENTIFY_SYSTEM"}}, more...)...)
+		return s
+	}
+	gone := waiting(&pgproto3.Terminate{})
+	must(t, gone.conn.Close())
+	pgtest.WaitFor(t, readTimeout, "the session's end", func() (bool, error) { return len(w.server.Sessions()) == 0, nil })
+	plain, leaving := waiting(), waiting(&pgproto3.Terminate{})
+	w.stopServer()
+	for _, s := range []*script{plain, leaving} {
+		if got := s.transcript(); !strings.Contains(got, "57P01") || !strings.HasSuffix(got, "closed") {
+			t.Error(got)
+		}
 	}
 }

@@ -168,8 +168,11 @@ func (p *passing) frame(h wire.Header) error {
 	client, r := p.s.client, p.s.link.r
 	switch {
 	case h.Type == 'G' && !p.opened:
-		p.opened = true
+		// The client has it before its listener goes on: what it has sent may end the session.
+		p.begun, p.opened = true, true
+		err := errors.Join(client.putFrom(r, h.Type, h.Size), client.flush())
 		close(p.copyIn)
+		return err
 	case (h.Type == 'E' || h.Type == 'S' || p.backup.looksAt(h.Type)) && h.Size <= maxSmall:
 		body, err := r.Body(h.Size, maxSmall)
 		if err != nil {

@@ -18,7 +18,7 @@ func (s *session) admit(ctx context.Context, v *roles.Verified) error {
 	if s.h.o.Parameters == nil {
 		return pgerror.Fatal(pgerror.FeatureNotSupported, "physical replication is not served without the primary")
 	}
-	err := s.awaitPrimary(ctx, func() bool { return s.h.o.Parameters()["server_version"] != "" })
+	err := s.awaitPrimary(ctx, ctx, func() bool { return s.h.o.Parameters()["server_version"] != "" })
 	if err == nil {
 		err = s.learn()
 	}
