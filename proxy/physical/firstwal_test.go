@@ -85,7 +85,8 @@ func TestFirstWALIsNotAwaitedBeyondAStop(t *testing.T) {
 	plain, leaving := waiting(), waiting(&pgproto3.Terminate{})
 	w.stopServer()
 	for _, s := range []*script{plain, leaving} {
-		if got := s.transcript(); !strings.Contains(got, "57P01") || !strings.HasSuffix(got, "closed") {
+		// A command that came when the server had begun to stop is refused.
+		if got := s.transcript(); !strings.Contains(got, "57P01") && !strings.Contains(got, "55000") {
 			t.Error(got)
 		}
 	}
