@@ -86,7 +86,11 @@ func TestLaws(t *testing.T) {
 	}
 }
 
-// TestADRIndex: the index names every ADR with its title, and no number is taken twice.
+// firstWithoutGaps is the number from which on ADRs are numbered one by one. Before it each part of the program had
+// numbers of its own: those that lack were never used, and stay unused.
+const firstWithoutGaps = 60
+
+// TestADRIndex: the index names every ADR with its title, by number; no number is taken twice, and none is left out.
 func TestADRIndex(t *testing.T) {
 	index := read(t, "docs/adr/README.md")
 	files, err := filepath.Glob("docs/adr/[0-9]*.md")
@@ -94,6 +98,7 @@ func TestADRIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	var numbers []int
+	last := 0
 	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -104,6 +109,10 @@ func TestADRIndex(t *testing.T) {
 		name := filepath.Base(path)
 		if line := "- [" + number + "](" + name + ") " + about + "\n"; !strings.Contains(index, line) {
 			t.Errorf("docs/adr/README.md lacks the line %q", line)
+		} else if at := strings.Index(index, line); at < last {
+			t.Errorf("docs/adr/README.md has the line of %s too early", number)
+		} else {
+			last = at
 		}
 		n, err := strconv.Atoi(number)
 		if err != nil || !strings.HasPrefix(name, number) {
@@ -111,6 +120,9 @@ func TestADRIndex(t *testing.T) {
 		}
 		if slices.Contains(numbers, n) {
 			t.Errorf("there are two ADRs %04d", n)
+		}
+		if n > firstWithoutGaps && !slices.Contains(numbers, n-1) {
+			t.Errorf("%s: there is no ADR %04d before it", path, n-1)
 		}
 		numbers = append(numbers, n)
 	}
