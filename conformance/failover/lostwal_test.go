@@ -201,6 +201,30 @@ func TestLostWALIsGivenUp(t *testing.T) {
 	c.refused(t)
 }
 
+// The primary has written beyond what the proxy has when the proxy asks it, so that only the bytes tell. The operator's
+// word is as good then.
+func TestOvertakenLostWALIsGivenUp(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{})
+	c.Proxy.Terminate(t)
+	c.s1.Stop(t, pgtest.Fast)
+	c.revert(t)
+	c.Primary.Start(t)
+	c.overtake(t)
+	c.Proxy.StartNoWait(t)
+	c.refused(t)
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	c.Proxy.Terminate(t)
+	c.Proxy.Start(t)
+	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
+	pgtest.WaitCaughtUp(t, c.Primary, anew)
+	pgtest.EqualData(t, c.Primary, anew)
+	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
+		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
+	}
+}
+
 // A primary without fsync is killed, and its machine with it: what its kernel had not written yet is gone.
 func TestLostWALAfterACrashWithoutFsync(t *testing.T) {
 	t.Parallel()

@@ -66,6 +66,7 @@ func (r *Receiver) diverged(err error, srv server, p startPoint) error {
 	if from, known := r.complete(lsn.Point{Timeline: p.timeline, LSN: d.LSN}, have); known {
 		e.From = from
 	}
+	srv.known.since(srv.endpoint, e)
 	err = fmt.Errorf("%w: %w", err, e.refusal())
 	switch {
 	case r.aside:

@@ -69,7 +69,9 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				}
 				if errors.Is(err, walstore.ErrDiverged) {
 					r.avoid[s.Endpoint.String()] = err
-					return streamed(), errPermanent{r.diverged(err, srv, p)}
+					err = r.diverged(err, srv, p)
+					r.lostWAL(srv, err)
+					return streamed(), errPermanent{err}
 				}
 				return streamed(), r.startRefused(err, srv, p)
 			}
@@ -195,14 +197,19 @@ func (r *Receiver) newReporter(s *upstream.Session, srv server, live *live, move
 // streaming publishes that WAL flows.
 func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 	r.setLive(live)
-	r.waits(p.timeline, r.lack)
 	r.setState(Streaming)
 	r.update(func(st *Status) { st.Timeline, st.LastError, st.Lack = p.timeline, "", r.lack })
 	r.lastLog = ""
-	r.forgive(s.Endpoint.String())
 	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
 		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.apart,
 		"rule_gate", r.gate.name)
+}
+
+// proven: the server has the stored WAL, so an operator's word about WAL that is lacking has nothing to be about. Before
+// that its bytes may differ yet, and the word is about that.
+func (r *Receiver) proven(s *upstream.Session, p startPoint) {
+	r.waits(p.timeline, r.lack)
+	r.forgive(s.Endpoint.String())
 }
 
 func (r *Receiver) setParameters(s *upstream.Session) {

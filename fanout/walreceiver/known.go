@@ -232,13 +232,18 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		return nil
 	}
 	worst.System, worst.Timeline = srv.system, srv.timeline
-	// A primary writes on while it is refused: what it had when it was first asked is nearer to what it came back with.
-	for _, x := range all {
-		if worst.Lost && x.Lost && x.Timeline == worst.Of && (x.System == 0 || x.System == srv.system) {
-			worst.From = min(worst.From, x.From)
+	k.since(srv.endpoint, worst)
+	return worst
+}
+
+// since puts the beginning of a loss to where it was seen first, by this proxy or by a member: a primary writes on while
+// it is refused, and what it had when it was first asked is nearer to what it came back with.
+func (k knowledge) since(endpoint string, e *LackError) {
+	for _, x := range append(slices.Clip(k.all), k.lost[endpoint], k.lost[anyEndpoint]) {
+		if e.Lost && x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
+			e.From = min(e.From, x.From)
 		}
 	}
-	return worst
 }
 
 // refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much

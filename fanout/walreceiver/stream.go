@@ -32,6 +32,9 @@ type inbound struct {
 	async    func(typ byte, body []byte) error // ParameterStatus and notices
 	begin    func() error                      // before the first WAL; nil once called
 	expected lsn.LSN
+	// same is called once, when all stored WAL that is sent again, up to stored, was found to be the same.
+	same   func()
+	stored lsn.LSN
 }
 
 // Read is how the store takes WAL: each piece is a sign of life.
@@ -84,6 +87,7 @@ func (in *inbound) wal(ctx context.Context, m message) error {
 	}
 	end := m.start + lsn.LSN(m.size)
 	in.expected = end
+	in.compared()
 	if end > in.live.receivedEnd() {
 		in.live.received.Store(uint64(end))
 	}
@@ -94,6 +98,14 @@ func (in *inbound) wal(ctx context.Context, m message) error {
 		in.live.wake()
 	}
 	return nil
+}
+
+// compared tells when the server has proven that it has the stored WAL.
+func (in *inbound) compared() {
+	if in.same != nil && in.expected >= in.stored {
+		in.same()
+		in.same = nil
+	}
 }
 
 func (in *inbound) begun() error {
@@ -111,9 +123,13 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 ) (next startPoint, err error) {
 	h := srv.history
 	in := &inbound{r: s.Reader, store: r.o.Store, live: rp.live, expected: p.at}
-	if r.o.Store.Positions().Timeline != p.timeline { // prepareStream left it to the first WAL
+	in.same = func() { r.proven(s, p) }
+	if have := r.o.Store.Positions(); have.Timeline != p.timeline { // prepareStream left it to the first WAL
 		in.begin = func() error { return r.startStream(p, h) }
+	} else {
+		in.stored = have.Received
 	}
+	in.compared()
 	in.async = func(typ byte, body []byte) error {
 		err := s.Async(typ, body)
 		r.setParameters(s)
