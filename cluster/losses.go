@@ -125,10 +125,11 @@ func (n *Node) adoptLosses() {
 	}
 }
 
-// holdsLost reports whether the store still has what was lost: another proxy was told to give it up, this one was not.
-// The caller holds mu.
+// holdsLost reports whether the store still has what was lost: another proxy was told to give it up, this one was not,
+// or has not been restarted since. The caller holds mu.
 func (n *Node) holdsLost(l loss.Loss, p Positions) bool {
-	return n.concerns(l, p) && !l.Own && !n.o.Store.Streams() && p.Received > l.From
+	told := l.Own && l.ID != n.aside
+	return n.concerns(l, p) && !told && !n.o.Store.Streams() && p.Received > l.From
 }
 
 // Parted reports whether a session that has WAL of t up to at, as far as it was sent here, must get no more: this store
@@ -151,8 +152,9 @@ type Beyond struct {
 
 // GiveUp makes durable that WAL of a timeline beyond from, which was known up to to, is given up: its primary has come
 // back without it and the operator has accepted that. Standbys that are known to have some of it do not count from now
-// on, attached are sessions of this proxy. It blocks for the disk.
-func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond) error {
+// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and feeds it
+// to nobody who has none. It blocks for the disk.
+func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond, aside bool) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
@@ -169,7 +171,10 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	}
 	l := loss.Loss{ID: rand.Uint64() | 1, System: system, Timeline: t, From: from, To: to}
 	n.mu.Lock()
-	s := n.losses.GiveUp(l, names)
+	s, id := n.losses.GiveUp(l, names)
+	if aside {
+		n.aside = id
+	}
 	n.setLosses(s) // before it is durable: too early it takes votes away
 	n.mu.Unlock()
 	return n.writeLosses(s)
@@ -216,8 +221,11 @@ func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here 
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
 	s := slices.Clone(n.losses)
 	for i, l := range s {
-		if n.holdsLost(l, p) && l.Parted(f) && refused == nil {
-			refused, here = &l, true
+		if n.holdsLost(l, p) && l.Parted(f) {
+			if refused == nil {
+				refused, here = &l, true
+			}
+			continue // what it has now says nothing of what it has when it comes back
 		}
 		if !n.holdsInstead(l, p) {
 			continue

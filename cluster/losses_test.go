@@ -47,7 +47,7 @@ func TestGiveUp(t *testing.T) {
 	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1") == nil {
 		t.Error("nothing was given up, and somebody is asked")
 	}
-	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{"s3", 1, 110}, {"s4", 1, 50}, {"s5", 2, 110}}); err != nil {
+	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{"s3", 1, 110}, {"s4", 1, 50}, {"s5", 2, 110}}, false); err != nil {
 		t.Fatal(err)
 	}
 	n.wantMarked(t, "s1", "s3")
@@ -76,6 +76,29 @@ func TestGiveUp(t *testing.T) {
 	n.wantMarked(t)
 }
 
+// TestAsideFeedsNobody: from the operator's word to the restart that sets the lost WAL aside, a standby that has none of
+// it gets none, and has passed nothing by that.
+func TestAsideFeedsNobody(t *testing.T) {
+	store := newFakeStore(100)
+	store.idle = true
+	n, err := New(Options{Name: "a", Store: store, Demand: vote.Demand{Names: "ANY 1 (s1, s2)"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.GiveUp(7, 1, 60, 100, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	who := loss.Who{Name: "s1"}
+	for at, here := range map[lsn.LSN]bool{50: true, 60: true, 80: false, 101: true} {
+		if l, is := n.Judge(who, all(at)); l == nil || is != here || !n.AsksFirst(who) {
+			t.Errorf("a standby at %s: %+v, %t", at, l, is)
+		}
+	}
+	if !n.Parted(1, 60) || n.Parted(1, 61) {
+		t.Error("one that is attached and has none of it goes on")
+	}
+}
+
 // TestLossesAreTold: a member takes what another one says of WAL that was given up; it refuses standbys only when it
 // has the WAL that was written instead, and tells who was made anew. It does not say that it was told so itself.
 func TestLossesAreTold(t *testing.T) {
@@ -102,7 +125,7 @@ func TestLossesAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{"s1", 1, 100}}); err != nil {
+	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{"s1", 1, 100}}, false); err != nil {
 		t.Fatal(err)
 	}
 	heard := 0

@@ -143,6 +143,7 @@ type Node struct {
 	fences    fences       // what this node has promised; the ledger knows what of it concerns the store's system
 	fenced    lsn.SystemID // the system for which the ledger knows
 	losses    loss.Set     // WAL that was given up
+	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
 	marked    []string     // of losses: who has some of it, as far as the ledger knows
 }
 

@@ -132,8 +132,8 @@ func (l Loss) same(o Loss) bool {
 }
 
 // GiveUp adds what this proxy gives up. known are names that are known to have WAL beyond l.From. A loss that a member
-// told of, and that this proxy was not told of yet, is the same one.
-func (s Set) GiveUp(l Loss, known []string) Set {
+// told of, and that this proxy was not told of yet, is the same one. id is by which it is known from now on.
+func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	s = slices.Clone(s)
 	l.Own = true
 	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && x.same(l) })
@@ -145,7 +145,7 @@ func (s Set) GiveUp(l Loss, known []string) Set {
 	for _, name := range known {
 		s[i].Beyond = add(s[i].Beyond, vote.Fold(name))
 	}
-	return s
+	return s, s[i].ID
 }
 
 // room makes room for one more, of a system: a loss of another one is forgotten, or else the two oldest become one,

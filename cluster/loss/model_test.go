@@ -98,7 +98,7 @@ func (w *world) giveUp(p *proxy) {
 			s.at = nil
 		}
 	}
-	p.set = p.set.GiveUp(Loss{ID: w.rnd.Uint64() | 1, System: sys, Timeline: 2, From: p.lost, To: p.to}, names)
+	p.set, _ = p.set.GiveUp(Loss{ID: w.rnd.Uint64() | 1, System: sys, Timeline: 2, From: p.lost, To: p.to}, names)
 	p.wal, p.follows = slices.Clone(w.primary), true
 	for _, other := range w.proxies { // before standbys have been judged here and gone there
 		if other != p && w.broken != "a member does not hear" {

@@ -26,7 +26,7 @@ type acceptance struct {
 	dir string
 	log *slog.Logger
 	// giveUp makes durable, before the word is used, who may have the lost WAL; nil: nobody asks.
-	giveUp func(*walreceiver.LackError) error
+	giveUp func(e *walreceiver.LackError, aside bool) error
 }
 
 func (a acceptance) read(name string) word {
@@ -83,7 +83,7 @@ func (a acceptance) Waits(followed lsn.TimelineID, e *walreceiver.LackError) {
 
 func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) error {
 	if e.Lost && a.giveUp != nil {
-		if err := a.giveUp(e); err != nil {
+		if err := a.giveUp(e, aside); err != nil {
 			return err
 		}
 	}

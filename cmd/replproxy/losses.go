@@ -31,6 +31,10 @@ func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
 	x, here := l.node.Judge(whoIs(who, slot), first)
 	switch {
+	case here && x.Own:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"this proxy still has WAL beyond %s of timeline %s, which was given up", x.From, x.Timeline).
+			WithHint("Restart the proxy: it then sets that WAL aside.")
 	case here:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
 			"this proxy still has WAL beyond %s of timeline %s, which was given up on another one", x.From, x.Timeline).
@@ -51,18 +55,22 @@ func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) err
 			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
 }
 
-// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions.
-func (p *parts) giveUp(e *walreceiver.LackError) error {
+// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions. With
+// aside the store has it until the next start: then those who have none of it end too, or they would get it.
+func (p *parts) giveUp(e *walreceiver.LackError, aside bool) error {
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {
 		attached = append(attached, cluster.Beyond{Name: h.ApplicationName, Timeline: h.Timeline, LSN: h.LSN})
 		return nil
 	})
-	if err := p.node.GiveUp(e.System, e.Of, e.From, e.To, attached); err != nil {
+	if err := p.node.GiveUp(e.System, e.Of, e.From, e.To, attached, aside); err != nil {
 		return err
 	}
 	p.hub.EndThose(func(h fanout.Having) error {
-		if h.Timeline != e.Of || h.LSN <= e.From {
+		switch {
+		case aside && p.node.Parted(h.Timeline, h.LSN):
+			return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+		case h.Timeline != e.Of || h.LSN <= e.From:
 			return nil
 		}
 		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
