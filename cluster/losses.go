@@ -152,8 +152,8 @@ type Beyond struct {
 
 // GiveUp makes durable that WAL of a timeline beyond from, which was known up to to, is given up: its primary has come
 // back without it and the operator has accepted that. Standbys that are known to have some of it do not count from now
-// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and feeds it
-// to nobody who has none. It blocks for the disk.
+// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and
+// feeds it to nobody who has none. It blocks for the disk.
 func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond, aside bool) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()

@@ -205,8 +205,8 @@ func (r *Receiver) streaming(s *upstream.Session, p startPoint, live *live) {
 		"rule_gate", r.gate.name)
 }
 
-// proven: the server has the stored WAL, so an operator's word about WAL that is lacking has nothing to be about. Before
-// that its bytes may differ yet, and the word is about that.
+// proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be
+// about. Before that its bytes may yet differ, and the word is about that.
 func (r *Receiver) proven(s *upstream.Session, p startPoint) {
 	r.waits(p.timeline, r.lack)
 	r.forgive(s.Endpoint.String())

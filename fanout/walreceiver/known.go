@@ -236,8 +236,8 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	return worst
 }
 
-// since puts the beginning of a loss to where it was seen first, by this proxy or by a member: a primary writes on while
-// it is refused, and what it had when it was first asked is nearer to what it came back with.
+// since puts the beginning of a loss to where it was seen first, by this proxy or by a member: a primary writes on
+// while it is refused, and what it had when it was first asked is nearer to what it came back with.
 func (k knowledge) since(endpoint string, e *LackError) {
 	for _, x := range append(slices.Clip(k.all), k.lost[endpoint], k.lost[anyEndpoint]) {
 		if e.Lost && x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
