@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -82,4 +83,21 @@ func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (al
 			"after %d more (max_slot_wal_keep_size)", u.Gate, u.GateHeld, max(*u.GateSafe, 0)))
 	}
 	return all
+}
+
+// strangerWarnings name a session that uses the gate and is no proxy's: nobody sees to it that it has no more than the
+// rule covers. Node is this proxy's name.
+func strangerWarnings(u *admin.Upstream, g *realslot.Gate, node string, c *admin.Cluster) []string {
+	if g == nil || u.GateState != gateElsewhere {
+		return nil
+	}
+	return strangerWarning(u.Gate, g.Status().Holder, node, c)
+}
+
+func strangerWarning(gate, holder, node string, c *admin.Cluster) []string {
+	if holder == node || c != nil && slices.ContainsFunc(c.Peers, func(p admin.Peer) bool { return p.Name == holder }) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s (slots.rule_gate) is used by %q, which is no proxy of this cluster: logical "+
+		"consumers get what that has, covered by the rule or not; give it a slot of its own", gate, holder)}
 }

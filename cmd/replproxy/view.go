@@ -119,6 +119,7 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
 	gateStatus(&s.Upstream, told, v.ruled)
 	s.Warnings = append(s.Warnings, gateWarnings(&s.Upstream, told, votes.Levels[1].Satisfiable)...)
+	s.Warnings = append(s.Warnings, strangerWarnings(&s.Upstream, v.ruled, c.Name, s.Cluster)...)
 	return s
 }
 

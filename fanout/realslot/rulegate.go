@@ -57,6 +57,7 @@ type GateStatus struct {
 	Known     bool // the rest is
 	Exists    bool
 	ActivePID int32
+	Holder    string  // application_name of the session that uses it
 	Restart   lsn.LSN // Invalid: it reserves nothing, and who waits for it waits
 	HeldBytes int64
 	State     string // wal_status
@@ -117,6 +118,7 @@ func (g *Gate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) 
 			}
 		}
 		st.Exists, st.ActivePID, st.Restart, st.State = true, at.pid, at.restart, string(row[4])
+		st.Holder = at.name
 		st.HeldBytes = max(0, int64(number(row[6], 63)))
 		if safe, err := strconv.ParseInt(string(row[5]), 10, 64); err == nil {
 			st.Safe = &safe

@@ -10,9 +10,12 @@ import (
 // dialDetail says why a dial failed without saying where to.
 func dialDetail(err error) string {
 	var dns *net.DNSError
+	var file *fs.PathError
 	switch {
 	case isTimeout(err):
 		return "The connection attempt timed out."
+	case errors.As(err, &file): // before any server was tried
+		return "A file that the proxy needs for the connection cannot be read; the replproxy log names it."
 	case errors.As(err, &dns):
 		return "The name of the primary's host could not be resolved."
 	case errors.Is(err, syscall.ECONNREFUSED):
