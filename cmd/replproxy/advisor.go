@@ -95,8 +95,8 @@ func (a *advisor) look(ctx context.Context) {
 	a.publish(f, st.Settings["synchronous_standby_names"])
 }
 
-// keepsOut reports whether the primary has refused the role, or the database. A primary that stops, or has no connection
-// left, refuses everybody, and says nothing about the role.
+// keepsOut reports whether the primary has refused the role, or the database. A primary that stops, or has no
+// connection left, refuses everybody, and says nothing about the role.
 func keepsOut(err error) bool {
 	var refusal *pgerror.Error
 	if !errors.As(err, &refusal) || len(refusal.Code) < 2 {

@@ -79,6 +79,10 @@ func strandedWarnings(all []fanout.Stranded) (w []string) {
 func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:
+	case l.Lost && u.State == string(walreceiver.Streaming) && u.Member == "":
+		// From another server: to give that WAL up would be wrong.
+		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
+			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))
 	case l.Lost:
 		all = append(all, fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed: "+
 			"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
