@@ -44,6 +44,8 @@ func TestSetting(t *testing.T) {
 		{Params{{"options", "-c wal_sender_timeout"}}, "", false},
 		{Params{{"options", "-c"}}, "", false},
 		{Params{{"options", "-B 5 -c other=1"}}, "", false},
+		{Params{{"options", "-ec wal_sender_timeout=9s"}}, "9s", true},
+		{Params{{"options", "-c wal_sender_timeout=9s -Z -c wal_sender_timeout=8s"}}, "9s", true},
 	} {
 		r := &Request{Params: tc.params}
 		if got, ok := r.Setting("wal_sender_timeout"); got != tc.want || ok != tc.ok {

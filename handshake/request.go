@@ -5,6 +5,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // Class is what a connection wants to be, by PostgreSQL's own rules (facts A3, A5).
@@ -111,15 +113,19 @@ func (r *Request) ApplicationName() string {
 }
 
 // Settings are the server settings that the startup packet asks for, in PostgreSQL's order: those within options, then
-// the parameters. A later one wins.
-func (r *Request) Settings() []Param {
-	all := optionSettings(SplitOptions(r.Params.Get("options")))
+// the parameters. A later one wins. refusal is not nil where a backend takes no such words in options: it is FATAL, and
+// all are the settings that are judged before it.
+func (r *Request) Settings() (all []Param, refusal *pgerror.Error) {
+	all, refusal = optionSettings(SplitOptions(r.Params.Get("options")))
+	if refusal != nil {
+		return all, refusal
+	}
 	for _, p := range r.Params {
 		if !reserved(p.Name) {
 			all = append(all, p)
 		}
 	}
-	return all
+	return all, nil
 }
 
 // Setting is the value of a server setting that the startup packet asks for, as a parameter or
@@ -131,7 +137,7 @@ func (r *Request) Setting(name string) (string, bool) {
 			return p.Value, true
 		}
 	}
-	set := optionSettings(SplitOptions(r.Params.Get("options")))
+	set, _ := optionSettings(SplitOptions(r.Params.Get("options")))
 	for i := len(set) - 1; i >= 0; i-- {
 		if strings.EqualFold(set[i].Name, name) {
 			return set[i].Value, true

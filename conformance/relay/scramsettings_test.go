@@ -80,6 +80,13 @@ func TestSettingsBySCRAM(t *testing.T) {
 			{"application_name": long + "éyy"}, {"application_name": long + "\x01\u00ff\u00ff"},
 			{"application_name": strings.Repeat("é", 40)}, {"options": "-c application_name=" + strings.Repeat("o", 80)},
 			{"application_name": ""},
+			{"options": "-Z"}, {"options": "-Zfoo"}, {"options": "foo"}, {"options": "-c"}, {"options": "-e foo"}, {"options": "-- foo"},
+			{"options": "--work_mem"}, {"options": "-c work_mem"}, {"options": "-e -c =1"}, {"options": "-fz"}, {"options": "-f x"},
+			{"options": "-e"}, {"options": "-ec IntervalStyle=sql_standard"}, {"options": "-S 64 -fh -T -C x -"}, {"options": "-S x -Z"},
+			{"options": "-eZ", "work_mem": "lots"}, {"options": "foo -e -Zx"}, {"options": "x -Z"}, {"options": "-B 10"}, {"options": "-F"},
+			{"options": "-p 1 -Z"}, {"options": "-t zz"}, {"options": "-d"}, {"options": "-e --"}, {"options": "-O"}, {"options": "-d 5"},
+			{"options": "-s"}, {"options": "-tpa"}, {"options": "-P"}, {"options": "-W 0"}, {"options": "-vb 3"}, {"options": "-G x", "x": "1"},
+			{"options": "--no-such"}, {"options": "-N 5 -i"}, {"options": "-l"}, {"options": "-k/x"}, {"options": "-1"}, {"options": "-n"},
 		} {
 			want, got := shownSettings(t, primary.Conninfo(words...), settings), shownSettings(t, proxy.Conninfo(words...), settings)
 			if want != got {

@@ -32,7 +32,8 @@ func (s *session) applySettings(v *roles.Verified) ([]*pgerror.Error, *pgerror.E
 	var notices []*pgerror.Error
 	var foreign []handshake.Param
 	name := ""
-	for _, p := range s.req.Settings() {
+	settings, misplaced := s.req.Settings()
+	for _, p := range settings {
 		if strings.EqualFold(p.Name, "application_name") {
 			if name = p.Value; len(name) > maxNameBytes {
 				name = name[:maxNameBytes] // without a database PostgreSQL counts bytes
@@ -45,11 +46,14 @@ func (s *session) applySettings(v *roles.Verified) ([]*pgerror.Error, *pgerror.E
 	}
 	s.parameters["application_name"] = cleanName(name, s.version.Major())
 	if len(foreign) == 0 {
-		return notices, nil
+		return notices, misplaced
 	}
 	shown, refusal := s.h.starts.judge(context.Background(), s.h.o.AskPrimary, foreign, s.parameters)
 	if refusal != nil && (refusal.Code != pgerror.InsufficientPrivilege || !v.Role.Superuser) {
 		return notices, refusal.AsFatal()
+	}
+	if misplaced != nil {
+		return notices, misplaced
 	}
 	for i, p := range foreign {
 		for name := range s.parameters {
