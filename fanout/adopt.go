@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
@@ -30,7 +31,8 @@ func (h *Hub) onPrimary(ctx context.Context, name string) (realslot.Real, bool, 
 }
 
 // adopt takes a slot over that a standby used on the primary (R16): durable here before anything
-// changes there. 55006 while the primary's slot is active; false: there is none. WAL between its
+// changes there. 55006 while the primary's slot is active, 55000 where its WAL is more than slots may hold here; false:
+// there is none. WAL between its
 // restart_lsn and what the store has is asked for like any WAL that is older than the store. A logical
 // slot is refused as PostgreSQL does.
 func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
@@ -54,6 +56,9 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 		return false, pgerror.New(pgerror.ObjectNotInPrerequisite,
 			"cannot use a logical replication slot for physical replication")
 	}
+	if h.tooFar(real) {
+		return false, errTooFar(name)
+	}
 	a := slot.Adoption{Name: name, Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
 	if err := h.adoptSlot(ctx, a, pid); err != nil {
 		if isDuplicate(err) {
@@ -67,6 +72,21 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	return true, nil
 }
 
+// tooFar: taken over, the slot would be lost at once for the WAL that it holds, and with it the primary's own. That one
+// can serve its standby still.
+func (h *Hub) tooFar(real realslot.Real) bool {
+	taken := slot.Info{Name: real.Name, Restart: real.Restart, Real: slot.Adopted}
+	all := append(h.o.Slots.List(), taken)
+	return h.bounds().Judge(all, time.Now())[len(all)-1].Lose == slot.WALRemoved
+}
+
+// errTooFar has PostgreSQL's words for a slot that is lost, but this one is as it was.
+func errTooFar(name string) *pgerror.Error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite, `can no longer access replication slot "%s"`, name).
+		WithDetail("It holds more WAL than wal.max_slot_wal_keep_size allows a slot here. The primary's slot is left as it is.").
+		WithHint("Let its standby catch up from the primary itself, or raise wal.max_slot_wal_keep_size.")
+}
+
 // replaceLost makes way for a slot of the primary that has the name of one that is lost here and was made after the
 // loss, as managers and operators do it by SQL (ruling R41); exists is whether the lost one stays. One that was taken
 // over here, and is not lost there, is dropped there when it is lost here, unless slots.adopted says keep: then it
@@ -74,7 +94,8 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 func (h *Hub) replaceLost(ctx context.Context, was slot.Info, pid int32) (exists bool, err error) {
 	real, there, err := h.onPrimary(ctx, was.Name)
 	switch {
-	case err != nil || !there || real.Logical || real.Lost || real.ActivePID != 0 || real.Restart == lsn.Invalid:
+	case err != nil || !there || real.Logical || real.Lost || real.ActivePID != 0 || real.Restart == lsn.Invalid ||
+		h.tooFar(real):
 		return true, nil // the lost one answers
 	case was.Real != slot.NoReal && !h.o.Primary.Keeps(was):
 		return true, nil // what we have moved holds nothing that its standby needs

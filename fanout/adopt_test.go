@@ -85,3 +85,30 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// A slot of the primary that holds more than is allowed here would be lost at once: it is not taken over, so the
+// primary's stays as it is (ruling R16).
+func TestAdoptBeyondTheLimit(t *testing.T) {
+	for _, limit := range []int64{2 * int64(testSeg), slot.Auto} {
+		p := &primarySlots{slots: map[string]realslot.Real{}}
+		w := newWorld(t, func(o *Options) {
+			o.Primary = p
+			o.Limits = Limits{Enforce: true, MaxKeep: limit, Room: func() (int64, bool) { return -3 * int64(testSeg), true }}
+		}).adopt().feed(5 * int(testSeg))
+		at := w.gen.Start()
+		p.slots["far"] = realslot.Real{Name: "far", Restart: at, Xmin: 700}
+		p.slots["near"] = realslot.Real{Name: "near", Restart: w.store.Positions().Received}
+		p.slots["empty"] = realslot.Real{Name: "empty"}
+		err := w.standby(1, StartRequest{Slot: "far", At: at}).ended()
+		refused(t, err, pgerror.ObjectNotInPrerequisite, `can no longer access replication slot "far"`)
+		if e := pgerror.From(err); e.Detail == "" || e.Hint == "" {
+			t.Errorf("%+v", e)
+		}
+		if rows := w.hub.Slots(); len(rows) != 0 {
+			t.Errorf("%+v", rows)
+		}
+		for i, name := range []string{"near", "empty"} {
+			w.standby(int32(i+2), StartRequest{Slot: name, At: w.store.Positions().Received}).expect(copyBoth)
+		}
+	}
+}

@@ -124,6 +124,19 @@ func TestAdoptedSlotBelowTheStore(t *testing.T) {
 		return primary.Scalar(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'capped'") == "0", nil
 	})
 
+	// One that would be lost at once is not taken over: the primary's goes on holding what its standby needs.
+	beyond := primary.QueryRow(t, "SELECT pg_create_physical_replication_slot('beyond', true, false); "+scene.RealSlot+"beyond'")[1]
+	for scene.Status(t, s.Proxy).Store.Received < scene.ParseLSN(t, beyond)+(24<<20) {
+		scene.Fill(t, primary, 1)
+	}
+	_, err := pgtest.Query(t.Context(), s.Proxy.Conninfo("replication=true"), "START_REPLICATION SLOT beyond PHYSICAL "+beyond)
+	if err == nil || !strings.Contains(err.Error(), `can no longer access replication slot "beyond" (SQLSTATE 55000)`) {
+		t.Errorf("%v", err)
+	}
+	if at := primary.QueryRow(t, scene.RealSlot+"beyond'")[1]; at != beyond {
+		t.Errorf("the primary's slot is at %s, and was at %s", at, beyond)
+	}
+
 	// The manager makes it anew there: it is taken over anew.
 	primary.Exec(t, "SELECT pg_create_physical_replication_slot('capped', true)")
 	old = primary.QueryRow(t, scene.RealSlot+"capped'")[1]
