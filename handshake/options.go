@@ -183,7 +183,8 @@ func debugSettings(argument string) []Param {
 	}
 	set := []Param{{"log_min_messages", "debug" + strconv.Itoa(level)}}
 	for i, p := range []Param{
-		{"log_statement", "all"}, {"debug_print_parse", "true"}, {"debug_print_plan", "true"}, {"debug_print_rewritten", "true"},
+		{"log_statement", "all"}, {"debug_print_parse", "true"}, {"debug_print_plan", "true"},
+		{"debug_print_rewritten", "true"},
 	} {
 		if level >= i+2 {
 			set = append(set, p)
