@@ -83,7 +83,7 @@ func (h *Hub) tooFar(real realslot.Real) bool {
 // errTooFar has PostgreSQL's words for a slot that is lost, but this one is as it was.
 func errTooFar(name string) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite, `can no longer access replication slot "%s"`, name).
-		WithDetail("It holds more WAL than wal.max_slot_wal_keep_size allows here. The primary's slot is left as it is.").
+		WithDetail("It holds more WAL than wal.max_slot_wal_keep_size allows here. The primary's is left as it is.").
 		WithHint("Let its standby catch up from the primary itself, or raise wal.max_slot_wal_keep_size.")
 }
 
