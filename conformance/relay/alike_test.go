@@ -22,6 +22,9 @@ import (
 // alikeCommands is how many are compared at least: so many were tried by hand once, and held.
 const alikeCommands = 371
 
+// longestMessage bounds what is read of one: protocol 2 has no lengths, and its text is read as one.
+const longestMessage = 1 << 20
+
 // otherwise are commands whose answer differs, and why.
 var otherwise = []struct{ text, why string }{
 	{`^"?(aaaa|bbbb)`, "the notice that a word of SQL is too long is left out where SQL is refused anyway"},
@@ -76,7 +79,7 @@ func heard(r io.Reader) string {
 		if _, err := io.ReadFull(r, head[1:]); err != nil {
 			return strings.Join(append(all, "end in "+string(head[:1])), "\n")
 		}
-		body := make([]byte, max(int(int32(binary.BigEndian.Uint32(head[1:])))-4, 0))
+		body := make([]byte, min(max(int(int32(binary.BigEndian.Uint32(head[1:])))-4, 0), longestMessage))
 		if _, err := io.ReadFull(r, body); err != nil {
 			return strings.Join(append(all, "end in "+string(head[:1])), "\n")
 		}
