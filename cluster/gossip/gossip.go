@@ -176,8 +176,8 @@ func (e events) NotifyJoin(n *memberlist.Node) {
 }
 
 func (e events) NotifyLeave(n *memberlist.Node) {
-	e.g.Logger.Warn("cluster member is down", "member", n.Name, "addr", n.Address(),
-		"said_good_bye", n.State == memberlist.StateLeft)
+	// Whether it said good-bye memberlist does not tell: nothing sets the State of the node that it gives (v0.7.0).
+	e.g.Logger.Warn("cluster member is down", "member", n.Name, "addr", n.Address())
 	e.g.down(n.Name)
 }
 

@@ -13,6 +13,8 @@ const (
 	// cannot read, and anybody who reaches the port can send those.
 	logLines  = 20
 	logWindow = 10 * time.Second
+	// refuting begins what memberlist says at each restart, when others still take this proxy for dead: it is well.
+	refuting = "Refuting a"
 )
 
 // logWriter turns memberlist's lines, "date time [LEVEL] memberlist: text", into records, a bounded number.
@@ -35,6 +37,9 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	} {
 		if _, after, ok := bytes.Cut(text, []byte(mark)); ok {
 			level, text = l, bytes.TrimPrefix(after, []byte("memberlist: "))
+			if bytes.HasPrefix(text, []byte(refuting)) {
+				level = slog.LevelInfo
+			}
 			break
 		}
 	}

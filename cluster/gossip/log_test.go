@@ -35,6 +35,11 @@ func TestLogIsBounded(t *testing.T) {
 		t.Errorf("want %s: %s", want, got)
 	}
 	out.Reset()
+	fmt.Fprintln(w, "[WARN] memberlist: Refuting a dead message (from: proxy_b)") // as after each restart
+	if got := out.String(); !strings.Contains(got, "level=INFO") {
+		t.Errorf("a restart is no warning: %s", got)
+	}
+	out.Reset()
 	for range 100 {
 		fmt.Fprintln(w, "[DEBUG] memberlist: Stream connection")
 	}

@@ -29,6 +29,8 @@ const (
 	controlSocket = "control.sock"
 	// maxSocketPath is what fits into a sockaddr_un.
 	maxSocketPath = 107
+	// unreached asks what the reason may be when nobody answers on the control socket.
+	unreached = "is it running, are you its user or root, and is -c or --data-dir the proxy's?"
 	// controlTimeout bounds the fsync of a promise and of the WAL that was received before it.
 	controlTimeout = time.Minute
 )
@@ -188,7 +190,7 @@ func controlFlags(cmd *cobra.Command) func(path string) ([]byte, error) {
 		case errors.As(err, &refused):
 			err = fmt.Errorf("by the proxy in %s: %w", at, err)
 		case err != nil:
-			err = fmt.Errorf("by a proxy in %s: %w; is it running, and are you its user or root?", at, err)
+			err = fmt.Errorf("by a proxy in %s: %w; %s", at, err, unreached)
 		}
 		return body, err
 	}

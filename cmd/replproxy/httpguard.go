@@ -88,6 +88,30 @@ func httpFlags(cmd *cobra.Command, addr, help string) *httpAccess {
 	return a
 }
 
+// fromFile takes the address and the token's file from a proxy's configuration file. Without a file nothing changes.
+func (a *httpAccess) fromFile(cmd *cobra.Command, file string) error {
+	if file == "" {
+		return nil
+	}
+	if cmd.Flags().Changed("http") {
+		return usageError{errors.New("-c and --http both say which proxy is meant: leave one out")}
+	}
+	c, err := loadConfig(cmd, file)
+	if err != nil {
+		return err
+	}
+	if c.HTTP == "" {
+		return usageError{fmt.Errorf("%s turns http off: its proxy tells no status", file)}
+	}
+	if a.addr = c.HTTP; c.HTTPCertFile != "" {
+		a.addr = "https://" + c.HTTP
+	}
+	if c.HTTPTokenFile != "" { // --http-token-file, where it is given
+		a.tokenFile = c.HTTPTokenFile
+	}
+	return nil
+}
+
 // base is the URL of an http address; an address of all interfaces is asked on loopback. A file of
 // certificates means https.
 func (a *httpAccess) base() (string, error) {

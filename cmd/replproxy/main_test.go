@@ -59,6 +59,14 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(lonely, []byte("name: a\ndata_dir: "+filepath.Join(dir, "lonely")+"\ncluster:\n  bind: 127.0.0.1:7946\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	elsewhere, silent := filepath.Join(dir, "elsewhere.yml"), filepath.Join(dir, "silent.yml")
+	for path, http := range map[string]string{
+		elsewhere: "http: 0.0.0.0:2\nhttp_cert_file: /x\nhttp_key_file: /y\n", silent: "http: ''\n",
+	} {
+		if err := os.WriteFile(path, []byte("upstream: {conninfo: host=db1}\n"+http), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	up := "--upstream=host=127.0.0.1 port=1 user=nobody password=geheim"
 	for _, c := range []struct {
 		name string
@@ -94,11 +102,14 @@ func TestExitCodes(t *testing.T) {
 		{"check as JSON", []string{"check", up, "--json", "--data-dir", filepath.Join(dir, "d2")}, 1, `"passed": false`, ""},
 		{"status without proxy", []string{"status", "--http", "127.0.0.1:1"}, 1, "", "no proxy answers at http://127.0.0.1:1"},
 		{"status of nonsense", []string{"status", "--http", "nonsense"}, 2, "", "is not host:port"},
+		{"status by a file", []string{"status", "-c", elsewhere}, 1, "", "no proxy answers at https://127.0.0.1:2"},
+		{"status by a file without http", []string{"status", "-c", silent}, 2, "", "turns http off"},
+		{"status of two", []string{"status", "-c", elsewhere, "--http", "127.0.0.1:1"}, 2, "", "-c and --http"},
 		{"demo without PostgreSQL", []string{"demo", "--bindir", dir}, 1, "", "has no initdb, postgres"},
 		{"fence of nothing", []string{"fence", "--data-dir", dir}, 2, "", "the one to fence is the old primary's"},
 		{"identity before the members", []string{"identity", "-c", lonely}, 0, "a ", ""},
 		{"run before the members", []string{"run", "-c", lonely, up}, 2, "", "cluster.members: names no other proxy"},
-		{"tail without proxy", []string{"tail", "--data-dir", dir}, 1, "", "no proxy answers"},
+		{"tail without proxy", []string{"tail", "--data-dir", dir}, 1, "", "is -c or --data-dir the proxy's?"},
 		{"tail with half an end", []string{"tail", "--end", "s1"}, 2, "", `--end: "s1" is not NAME=LSN`},
 		{"tail in PostgreSQL's units", []string{"tail", "--wait", "1min", "--candidate", "s1", "--data-dir", dir}, 1, "", "no proxy answers"},
 		{"tail in Go's", []string{"tail", "--wait", "1m0s", "--candidate", "s1", "--data-dir", dir}, 1, "", "no proxy answers"},
@@ -108,6 +119,7 @@ func TestExitCodes(t *testing.T) {
 		{"forget without proxy", []string{"forget", "b", "--data-dir", dir}, 1, "", "NOT FORGOTTEN by a proxy in "},
 		{"drop-rule without proxy", []string{"drop-rule", "--data-dir", dir}, 1, "", "NOT DROPPED by a proxy in "},
 		{"fence without proxy", []string{"fence", "--timeline", "1", "--data-dir", dir}, 1, "", "NOT FENCED by a proxy in "},
+		{"fence elsewhere", []string{"fence", "--timeline", "1", "--data-dir", dir}, 1, "", "is -c or --data-dir the proxy's?"},
 		{"demo for no time", []string{"demo", "--duration", "0"}, 2, "", "--duration"},
 		{"demo of too many", []string{"demo", "--standbys", "99"}, 2, "", "--standbys: 99"},
 	} {

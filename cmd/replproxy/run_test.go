@@ -46,6 +46,11 @@ func TestRunStatusCheck(t *testing.T) {
 			t.Errorf("status: exit code %d, no %q in\n%s%s", code, want, out, errs)
 		}
 	}
+	file := filepath.Join(in.TempDir(t), "replproxy.yml")
+	proxy.WriteFile(t, file, "http: "+http+"\nupstream: {conninfo: host=db1}\n")
+	if code, out, errs = program(t, nil, "status", "-c", file); code != 0 || !strings.Contains(out, "proxy-a, ready") {
+		t.Errorf("status -c: exit code %d\n%s%s", code, out, errs)
+	}
 	code, out, errs = program(t, nil, "status", "--json", "--http", http)
 	st = admin.Status{}
 	if err := json.Unmarshal([]byte(out), &st); err != nil || code != 0 {

@@ -35,10 +35,14 @@ func statusCommand() *cobra.Command {
 		Short: "Print what a running proxy says about upstream, store, standbys and slots",
 		Args:  cobra.NoArgs,
 	}
+	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy: its http and http_token_file hold")
 	via := httpFlags(cmd, config.DefaultHTTP, "the http address of the proxy")
 	asJSON := cmd.Flags().Bool("json", false, "print the document as it is")
 	watch := cmd.Flags().Bool("watch", false, "print again each second until interrupted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := via.fromFile(cmd, *file); err != nil {
+			return err
+		}
 		if _, err := via.base(); err != nil {
 			return usageError{err}
 		}
@@ -88,7 +92,7 @@ func printStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON boo
 	}
 	body, err := via.fetch(ctx, "/status")
 	if err != nil {
-		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is --http the address of its http key?",
+		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is -c its file, or --http the address of its http key?",
 			base, err)
 	}
 	if asJSON {

@@ -199,7 +199,7 @@ func watchTail(ctx context.Context, progress io.Writer, ask func(context.Context
 	for {
 		var body []byte
 		if body, err = ask(ctx); err != nil {
-			return t, fmt.Errorf("no proxy answers: %w; is it running, and are you its user or root?", err)
+			return t, fmt.Errorf("no proxy answers: %w; %s", err, unreached)
 		}
 		t = tail.Tail{}
 		if err = json.Unmarshal(body, &t); err != nil {

@@ -246,8 +246,8 @@ func (v *view) feedback() admin.Feedback {
 func slotWarnings(rows []fanout.SlotRow) (all []string) {
 	for _, r := range rows {
 		if r.Lost != slot.NotLost {
-			all = append(all, fmt.Sprintf("slot %s is lost (%s): drop it and create it again; its standby goes on "+
-				"only if the WAL it needs is still in the store or in its archive", r.Name, r.Lost))
+			all = append(all, fmt.Sprintf("slot %s is lost (%s): stop its standby, drop it and create it again; "+
+				"its standby goes on only if the WAL it needs is still in the store or in its archive", r.Name, r.Lost))
 		}
 		if r.Status == slot.Extended && r.ActivePID == 0 && !r.Foreign {
 			all = append(all, fmt.Sprintf("slot %s is not used and keeps WAL beyond wal.keep_size: "+

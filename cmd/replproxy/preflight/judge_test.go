@@ -170,6 +170,9 @@ func TestJudge(t *testing.T) {
 		{"idle slot", func(_ *Setup, f *Facts) {
 			f.Slots = []Slot{{Name: "old", Type: "physical", Held: 3 << 30}}
 		}, "idle slots", Warn, "old (physical, 3 GB)"},
+		{"idle slot of another proxy", func(_ *Setup, f *Facts) {
+			f.Slots = []Slot{{Name: "replproxy_proxy_c", Type: "physical", Held: 3 << 30}}
+		}, "idle slots", Warn, "not while that one exists"},
 		{"idle mirror", func(s *Setup, f *Facts) {
 			s.Mirror, f.Disk.Slots, f.Slots = "presence", []string{"a"}, []Slot{{Name: "a", Held: 5}}
 		}, "idle slots", OK, "nobody's"},

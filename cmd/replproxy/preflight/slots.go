@@ -116,7 +116,8 @@ func idleSlots(s Setup, f Facts) Check {
 	if len(all) > 0 {
 		c.Level, c.Text = Warn, "inactive, and holding WAL on the primary: "+strings.Join(all, ", ")
 		c.Remedy = "A standby's slot is taken over when the standby asks this proxy for it; " +
-			"drop what nobody will use again: SELECT pg_drop_replication_slot('…');"
+			"drop what nobody will use again: SELECT pg_drop_replication_slot('…'); " +
+			"replproxy_NAME is the slot of the proxy NAME: not while that one exists."
 	}
 	return c
 }
