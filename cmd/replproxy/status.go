@@ -92,8 +92,8 @@ func printStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON boo
 	}
 	body, err := via.fetch(ctx, "/status")
 	if err != nil {
-		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is -c its file, or --http the address of its "+
-			"http key?", base, err)
+		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is -c its file, or --http the "+
+			"address of its http key?", base, err)
 	}
 	if asJSON {
 		_, err = out.Write(body)
