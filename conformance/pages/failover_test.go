@@ -61,14 +61,16 @@ func TestPromoteWithAFrozenHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s2.Exec(t, "ALTER SYSTEM SET primary_slot_name = 's2'") // as one that had a slot
+	onDB1(`touch "$PGDATA/standby.signal"`)                 // step 4 of the recipe for now
 	onDB1(page.Block(t, "pg_rewind"))
 	db1.Set(t) // its own files again
-	onDB1(page.Block(t, "standby.signal"))
+	onDB1(page.Block(t, "primary_slot_name = 'db1'"))
 	db1.Start(t)
 	e.counts(t, "db1", "s1", "s3")
 	load.waitProgress(t, 30)
 	pgtest.WaitFor(t, time.Minute, "db1 to have everything", func() (bool, error) {
-		return db1.Scalar(t, "SELECT count(*) FROM pg_stat_wal_receiver WHERE received_tli = 2") == "1", nil
+		return db1.Scalar(t, "SELECT slot_name FROM pg_stat_wal_receiver WHERE received_tli = 2") == "db1", nil
 	})
 	load.stop()
 	for _, name := range []string{"db1", "s1", "s3"} {
