@@ -138,7 +138,9 @@ func (r *Receiver) Run(ctx context.Context) error {
 			continue
 		}
 		if r.member == "" {
-			r.silent(upstream.Down(err) || streamed > 0 && !answered(err))
+			// A server that is there and refused is one that answers, whatever the others say.
+			refused := errors.As(err, new(errPermanent))
+			r.silent(upstream.Down(err) && !refused || streamed > 0 && !answered(err))
 		}
 		var refusal *pgerror.Error
 		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {

@@ -107,7 +107,7 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 	}
 	var role error
 	var connected atomic.Bool // the library dials again, in a goroutine of its own, to cancel what failed
-	var heard atomic.Bool
+	var first atomic.Int32    // see listening
 	cfg.ValidateConnect = func(_ context.Context, pc *pgconn.PgConn) error {
 		role = attrs.judge(pc.ParameterStatus)
 		return role
@@ -116,7 +116,7 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 		conn, err := r.dial.DialContext(ctx, network, address)
 		if err == nil {
 			connected.Store(true)
-			conn = &listening{conn, &heard}
+			conn = &listening{conn, &first}
 		}
 		return conn, err
 	}
@@ -126,12 +126,14 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 		return nil, role
 	case err != nil && !connected.Load():
 		return nil, errDial{plainReason(err)}
+	case err != nil && e.TLS() && !e.direct && first.Load() == 'N'+1:
+		return nil, errHeard{errRefusedTLS}
 	case err != nil:
 		reason := reasonOf(err)
 		if unread != nil {
 			reason = fmt.Errorf("%w (%w)", reason, unread)
 		}
-		if heard.Load() {
+		if first.Load() != 0 {
 			return nil, errHeard{reason}
 		}
 		return nil, errSilent{reason}

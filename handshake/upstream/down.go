@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -19,24 +20,36 @@ func (e errSilent) Unwrap() error { return e.error }
 
 // Down reports whether err, of an attempt to log in, says that no server answered as one that is up (ruling R33):
 // nothing came, the connection was closed without a byte, or it refused with 57P01, 57P02 or 57P03. Of several servers
-// all must be so; one that is there and is not wanted by its role says nothing about the one that is. Any other
-// answer, 53300 too, is a live server's.
+// all must be so. One that is there and is not wanted by its role says nothing about the one that is, and one in
+// recovery is no primary. A server that has no TLS and is asked in clear next has not answered by that. Any other
+// answer, 53300 too, is a live server's: whose role is not known may be the primary.
 func Down(err error) bool {
-	var all *ConnectError
-	if errors.As(err, &all) {
-		down := false
-		for _, a := range all.Attempts {
-			switch {
-			case isRole(a.Err):
-			case !silent(a.Err):
-				return false
-			default:
-				down = true
-			}
-		}
-		return down
+	if !errors.As(err, new(*ConnectError)) {
+		return err != nil && silent(err)
 	}
-	return err != nil && silent(err)
+	switch e := err.(type) {
+	case *ConnectError:
+		return e.down()
+	case interface{ Unwrap() []error }: // what was said by a server that let us in stands beside
+		return !slices.ContainsFunc(e.Unwrap(), func(one error) bool { return !Down(one) })
+	}
+	return Down(errors.Unwrap(err))
+}
+
+func (e *ConnectError) down() bool {
+	down := false
+	for _, a := range e.telling() {
+		switch {
+		case errors.Is(a.Err, ErrStandby):
+			down = true
+		case isRole(a.Err):
+		case !silent(a.Err):
+			return false
+		default:
+			down = true
+		}
+	}
+	return down
 }
 
 // silent is Down of one attempt.
@@ -73,17 +86,17 @@ type errHeard struct{ error }
 // Unwrap is the failure.
 func (e errHeard) Unwrap() error { return e.error }
 
-// listening notes whether anything came over a connection.
+// listening notes what came first over a connection: a byte, plus one.
 type listening struct {
 	net.Conn
-	heard *atomic.Bool
+	first *atomic.Int32
 }
 
 // Read reads.
 func (l *listening) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
-	if n > 0 && !l.heard.Load() {
-		l.heard.Store(true)
+	if n > 0 && l.first.Load() == 0 {
+		l.first.Store(int32(b[0]) + 1)
 	}
 	return n, err
 }

@@ -54,7 +54,7 @@ func TestDown(t *testing.T) {
 			"connect_timeout=2", false},
 		{"one is down and one is busy", []int{closed, refuse(t, "53300")}, "", false},
 		{"one is down and one is a standby", []int{closed, standby}, "target_session_attrs=primary", true},
-		{"a standby alone", []int{standby}, "target_session_attrs=primary", false},
+		{"a standby alone", []int{standby}, "target_session_attrs=primary", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

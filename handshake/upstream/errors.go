@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,13 +21,44 @@ type Attempt struct {
 // reach each reason; a server's refusal is a *pgerror.Error.
 type ConnectError struct{ Attempts []Attempt }
 
-// Error lists host, port and reason of each attempt.
+// errRefusedTLS is a server without TLS.
+var errRefusedTLS = errors.New("server refused TLS connection")
+
+// telling is the attempts without those that another one at the same address has made pointless: with sslmode prefer
+// and allow each server is tried twice. What a server is by its role counts alone; that it has no TLS says nothing
+// beside what it says in clear; and silence is told once.
+func (e *ConnectError) telling() (all []Attempt) {
+	for i, a := range e.Attempts {
+		pointless := slices.ContainsFunc(e.Attempts, func(b Attempt) bool {
+			return a.sameAddress(b) && isRole(b.Err) && !isRole(a.Err) ||
+				a.sameAddress(b) && errors.Is(a.Err, errRefusedTLS) && !errors.Is(b.Err, errRefusedTLS)
+		}) || errors.As(a.Err, new(errSilent)) && slices.ContainsFunc(e.Attempts[i+1:], func(b Attempt) bool {
+			return a.sameAddress(b) && errors.As(b.Err, new(errSilent))
+		})
+		if !pointless {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+func (a Attempt) sameAddress(b Attempt) bool {
+	_, one := a.Endpoint.target()
+	_, other := b.Endpoint.target()
+	return one == other
+}
+
+// Error lists host, port and reason of each attempt that tells something.
 func (e *ConnectError) Error() string {
 	if len(e.Attempts) == 0 {
 		return "connect to upstream: no endpoint was tried"
 	}
-	parts := make([]string, len(e.Attempts))
-	for i, a := range e.Attempts {
+	all := e.telling()
+	parts := make([]string, len(all))
+	for i, a := range all {
+		if errors.As(a.Err, new(errDial)) {
+			a.Endpoint.tls = nil // it did not come to TLS
+		}
 		if a.Endpoint == (Endpoint{}) {
 			parts[i] = a.Err.Error()
 			continue
