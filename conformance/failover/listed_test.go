@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// TestLogInBySCRAMAmongHosts: conninfo lists all servers, none has TLS, and sslmode is the default. The primary is dead,
-// the others answer as standbys: a standby that was restarted is let in by what is known of its role (ruling R33).
+// TestLogInBySCRAMAmongHosts: conninfo lists all servers, none has TLS, and sslmode is the default, prefer. The primary
+// is dead, the others answer as standbys: a standby that was restarted is let in by what is known of its role (ruling R33).
 func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 15)
@@ -24,10 +24,12 @@ func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	primary.Exec(t, scene.AuthFunction(t))
 	beside := in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name("beside"))
 	back := in.Standby(t, pgtest.StandbyOptions{From: primary}, pgtest.Name("back"))
-	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Config: "upstream: {conninfo: '" + scene.Hosts(primary, beside, back) +
-		" user=replproxy password=own'}\nauth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)', cache_ttl: 200ms}\n" +
+	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Config: "upstream: {conninfo: '" +
+		scene.Hosts(primary, beside, back) + " user=replproxy password=own sslmode=prefer'}\n" +
+		"auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)', cache_ttl: 200ms}\n" +
 		"access: [host replication standby 127.0.0.1/32 scram-sha-256]\n"})
-	back.Set(t, "primary_conninfo = '"+proxy.Conninfo("user=standby", "password=secret", "sslmode=disable", "application_name=back")+"'")
+	back.Set(t, "primary_conninfo = '"+
+		proxy.Conninfo("user=standby", "password=secret", "sslmode=disable", "application_name=back")+"'")
 	back.Reload()
 	scene.Attached(t, proxy, "back")
 	pgtest.WaitFor(t, time.Minute, "the role to be kept", func() (bool, error) {
