@@ -11,15 +11,20 @@ import (
 
 // admits refuses a command about the stored WAL, wherever it is answered: to a client that could not have come in as a
 // physical walsender (ruling R35), and where the session's server is not the one whose WAL is stored. The session is
-// that server's: SQL and logical decoding, which take nothing from here, go on (docs/adr/0072).
-func (d *database) admits(ctx context.Context) (refusal *pgerror.Error, err error) {
+// that server's: SQL and logical decoding, which take nothing from here, go on (docs/adr/0072). In a transaction, by
+// status, a timeline's history can't be asked for: the question would end it.
+func (d *database) admits(ctx context.Context, status byte) (refusal *pgerror.Error, err error) {
 	if e := d.physical(); e != nil {
 		return e, nil
 	}
 	d.mu.Lock()
 	d.at.InRecovery = d.params["in_hot_standby"] == "on"
 	d.mu.Unlock()
-	refusal, err = d.s.h.agree(ctx, d.asking, &d.at, func() {})
+	ask := d.asking
+	if status != 'I' {
+		ask = d.askingWithin
+	}
+	refusal, err = d.s.h.agree(ctx, ask, &d.at, func() {})
 	if err != nil && ctx.Err() != nil {
 		return errShutdown(), nil
 	}
@@ -33,6 +38,14 @@ func (d *database) asking(query string) (row []string, refused *pgerror.Error, e
 		return nil, nil, err
 	}
 	return a.row, a.failed, d.tell(a.unsaid)
+}
+
+// askingWithin is asking within a transaction: what would end it is not asked, as if the primary had refused it.
+func (d *database) askingWithin(query string) (row []string, refused *pgerror.Error, err error) {
+	if query != "IDENTIFY_SYSTEM" {
+		return nil, pgerror.New(pgerror.ActiveSQLTransaction, "%s cannot run inside a transaction block", query), nil
+	}
+	return d.asking(query)
 }
 
 // first is the first value of the first row, "" for none.

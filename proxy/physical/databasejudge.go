@@ -58,8 +58,9 @@ func (d *database) command(ctx context.Context, dialect grammar.Dialect, h wire.
 	if ours && cmd.Tag() == startTag && status != 'I' {
 		return d.refusedThere()
 	}
-	if status != 'E' && (ours || long(cmd)) && physicalMatter(cmd) {
-		if e, err := d.admits(ctx); e != nil || err != nil {
+	// What is long can't be in a transaction: the primary says so.
+	if (status == 'I' && long(cmd) || status != 'E' && ours) && physicalMatter(cmd) {
+		if e, err := d.admits(ctx, status); e != nil || err != nil {
 			if err != nil {
 				return err
 			}
