@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/internal/durable"
 )
 
@@ -19,6 +20,9 @@ type FS interface {
 	Read(name string, limit int) ([]byte, error)
 	// WriteSync makes the file hold exactly b and durable. The name itself may still be lost.
 	WriteSync(name string, b []byte) error
+	// Overwrite does so with a file that exists and has the size of b, which is within one sector, without room for
+	// more: a power loss leaves the old content or the new.
+	Overwrite(name string, b []byte) error
 	// Rename replaces to by from, at once for whoever looks.
 	Rename(from, to string) error
 	// Remove deletes the file; one that does not exist is no error.
@@ -57,6 +61,24 @@ func (d osDir) Read(name string, limit int) ([]byte, error) {
 
 func (d osDir) WriteSync(name string, b []byte) error {
 	return durable.Stage(durable.OS{}, d.path(name), b)
+}
+
+func (d osDir) Overwrite(name string, b []byte) error {
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|datadir.NoFollow, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != int64(len(b)) {
+		err = errors.New("the file has another size")
+	}
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func (d osDir) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }

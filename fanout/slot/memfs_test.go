@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -47,6 +48,9 @@ func (m *memFS) step() error {
 		m.steps--
 	}
 	if m.failing && m.rnd.IntN(3) == 0 {
+		if m.rnd.IntN(2) == 0 {
+			return syscall.ENOSPC
+		}
 		return errors.New("disk error")
 	}
 	return nil
@@ -79,6 +83,19 @@ func (m *memFS) WriteSync(name string, b []byte) error {
 	m.now[name] = slices.Clone(b)
 	m.names = append(m.names, change{name, m.now[name]})
 	return nil
+}
+
+// Overwrite changes the bytes that every name of the file has, the durable ones as well.
+func (m *memFS) Overwrite(name string, b []byte) error {
+	have, ok := m.now[name]
+	if !ok || len(have) != len(b) {
+		return fs.ErrNotExist
+	}
+	err := m.step()
+	if err == nil || m.rnd.IntN(2) == 0 {
+		copy(have, b)
+	}
+	return err
 }
 
 func (m *memFS) Rename(from, to string) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar"
@@ -74,12 +75,21 @@ func (t *Table) load(name string) error {
 	return nil
 }
 
-// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io.
+// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io. Where there is no room
+// for one more file, the one that is there is overwritten: a slot that can't be dropped or advanced holds the WAL that
+// fills the volume.
 func (t *Table) write(r record) error {
-	if err := t.fs.WriteSync(r.name+tempSuffix, r.encode()); err != nil {
-		return err
+	b := r.encode()
+	err := t.fs.WriteSync(r.name+tempSuffix, b)
+	if err == nil {
+		return t.fs.Rename(r.name+tempSuffix, r.name)
 	}
-	return t.fs.Rename(r.name+tempSuffix, r.name)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if t.fs.Overwrite(r.name, b) == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // unsaved is a slot that Persist writes: the entry and the state that goes to its file.

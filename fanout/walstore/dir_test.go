@@ -94,6 +94,80 @@ func TestLockOutlivesItsFile(t *testing.T) {
 	}
 }
 
+// A data directory that its path does not name any more is not written to for long: the store ends, and leaves nothing
+// in what is there now.
+func TestDirIsMovedAway(t *testing.T) {
+	for name, put := range map[string]func(dir string) error{
+		"nothing":        func(string) error { return nil },
+		"a new one":      func(dir string) error { return os.Mkdir(dir, 0o700) },
+		"a copy":         func(dir string) error { return os.CopyFS(dir, os.DirFS(dir+".away")) },
+		"a file":         func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+		"another's name": func(dir string) error { return os.Symlink(dir+".none", dir) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "data")
+			s, err := Open(t.Context(), Options{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(t.Context()) }()
+			if err := errors.Join(os.Rename(dir, dir+".away"), put(dir)); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.ReadDir(dir)
+			select {
+			case err := <-ended:
+				if !errors.Is(err, vfs.ErrMoved) {
+					t.Errorf("it ended with %v", err)
+				}
+			case <-time.After(30 * time.Second):
+				t.Error("the store goes on")
+			}
+			if after, _ := os.ReadDir(dir); len(after) != len(before) {
+				t.Errorf("left there: %v", after)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A data directory that is reached by a symbolic link is the one that the link leads to, and a lock file that is there
+// says nothing about who has it when it is a directory.
+func TestDirByLink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("real", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "link", "lock")
+	l, err := vfs.OS{}.Lock(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 2 {
+		if err := l.Keep(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(name, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Options{Dir: filepath.Join(dir, "link")})
+	if !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), "pid") {
+		t.Errorf("a second one: %v", err)
+	}
+}
+
 func TestForeignDirIsRefused(t *testing.T) {
 	cases := []struct{ file, text string }{
 		{"PG_VERSION", "PostgreSQL server"},

@@ -35,7 +35,11 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("data directory %q is used by another replproxy (pid %d)", e.Dir, e.PID)
+	pid := ""
+	if e.PID != 0 {
+		pid = fmt.Sprintf(" (pid %d)", e.PID)
+	}
+	return fmt.Sprintf("data directory %q is used by another replproxy%s", e.Dir, pid)
 }
 
 // Is makes errors.Is(err, ErrLocked) true.

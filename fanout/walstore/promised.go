@@ -66,6 +66,9 @@ func (s *Store) savePromise(next Promise) error {
 	if p.seq != 0 && p.now == next {
 		return nil
 	}
+	if err := s.Err(); errors.Is(err, vfs.ErrMoved) {
+		return err // it would stand in another's directory
+	}
 	path := filepath.Join(s.dir, promisedName)
 	err := fs.ErrNotExist
 	if p.seq != 0 && (p.now.Owes == 0) == (next.Owes == 0) {

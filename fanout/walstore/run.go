@@ -46,7 +46,7 @@ const lockInterval = 2 * time.Second
 
 // keepLock makes the lock's file anew when somebody has removed it, until stop. The directory is locked all the time,
 // but release v0.1.0 looks at the file alone: one that was quicker has the store, and this one ends, as a postmaster
-// without its postmaster.pid does.
+// without its postmaster.pid does. It ends too when its path leads elsewhere: what it writes next would go there.
 func (s *Store) keepLock(stop <-chan struct{}) {
 	tick := time.NewTicker(lockInterval)
 	defer tick.Stop()
@@ -63,6 +63,11 @@ func (s *Store) keepLock(stop <-chan struct{}) {
 		if held := (*vfs.HeldError)(nil); errors.As(err, &held) {
 			s.log.Error("the lock file was removed, and another process has the data directory", "pid", held.PID)
 			_ = s.fail(&LockedError{Dir: s.dir, PID: held.PID})
+			return
+		}
+		if errors.Is(err, vfs.ErrMoved) {
+			s.log.Error("the store has failed", "err", err)
+			_ = s.fail(err)
 			return
 		}
 		if err != nil && err.Error() != said {

@@ -36,7 +36,8 @@ type FS interface {
 type Lock interface {
 	io.Closer
 	// Keep makes the lock's file anew when somebody has removed it. When another process has a lock on a file of its
-	// name by then, that is a *[HeldError].
+	// name by then, that is a *[HeldError]. When the name's directory is not the one that is locked any more, nothing is
+	// made, and the error is [ErrMoved].
 	Keep() error
 }
 
@@ -59,13 +60,21 @@ type File interface {
 // ErrHeld reports a lock that is taken; the error is a *[HeldError].
 var ErrHeld = errors.New("lock is held")
 
+// ErrMoved reports a lock whose directory is not found under its name any more: it was moved, replaced or unmounted.
+var ErrMoved = errors.New("the directory was moved away, replaced or unmounted")
+
 // HeldError says who has the lock. PID is 0 when it could not be read.
 type HeldError struct {
 	Name string
 	PID  int
 }
 
-func (e *HeldError) Error() string { return fmt.Sprintf("%s is held by process %d", e.Name, e.PID) }
+func (e *HeldError) Error() string {
+	if e.PID == 0 {
+		return e.Name + " is held by another process"
+	}
+	return fmt.Sprintf("%s is held by process %d", e.Name, e.PID)
+}
 
 // Is makes errors.Is(err, ErrHeld) true.
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }

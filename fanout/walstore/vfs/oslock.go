@@ -17,7 +17,7 @@ import (
 // whoever tidies up; release v0.1.0 looks at the file alone.
 type osLock struct {
 	name      string
-	dir, file *os.File // dir nil: its file system has no locks for directories
+	dir, file *os.File // dir is open without a lock where its file system has none for directories
 }
 
 // Lock implements [FS] by flock(2): the kernel lets go when the process ends, however it ends. The
@@ -28,11 +28,8 @@ func (OS) Lock(name string) (Lock, error) {
 	if l.dir, err = os.Open(filepath.Dir(name)); err != nil {
 		return nil, err
 	}
-	switch err := flock(l.dir); {
-	case errors.Is(err, unix.EWOULDBLOCK):
+	if err := flock(l.dir); errors.Is(err, unix.EWOULDBLOCK) { // NFS wants a file that is open for writing
 		return nil, errors.Join(held(name), l.Close())
-	case err != nil: // NFS wants a file that is open for writing
-		l.dir = nil
 	}
 	if l.file, err = lockFile(name); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -50,6 +47,9 @@ func (l *osLock) Keep() error {
 	if err == nil && os.SameFile(have, now) {
 		return nil
 	}
+	if dir := filepath.Dir(l.name); l.moved(dir) {
+		return &os.PathError{Op: "keep the lock of", Path: dir, Err: ErrMoved}
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -59,6 +59,19 @@ func (l *osLock) Keep() error {
 	}
 	l.file, f = f, l.file
 	return f.Close()
+}
+
+// moved reports whether dir surely is another directory than the one that is locked, or none.
+func (l *osLock) moved(dir string) bool {
+	have, err := l.dir.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(dir)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+	}
+	return !os.SameFile(have, now)
 }
 
 // Close implements [Lock].
