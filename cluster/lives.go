@@ -158,7 +158,8 @@ func (n *Node) answer(peer string, x vote.Life) {
 }
 
 // answered does what the others' answers ask for: a node that is new is let in, or ends; one whose boot number was used
-// takes a higher one, unless the life that has it is still heard (ruling R22). Where an operator has said of every
+// takes a higher one, unless the life that has it is still heard (ruling R22); one whose start could not be remembered is
+// let in when it is. Where an operator has said of every
 // other member that it is gone there is nobody to answer, and the node is let in. It blocks for the disk.
 func (n *Node) answered() error {
 	n.mu.Lock()
@@ -168,7 +169,7 @@ func (n *Node) answered() error {
 		_, said := n.lives.answers[name]
 		all = all && (said || slices.Contains(n.ledger.Forgotten(), name))
 	}
-	enters := n.unproven && (all || len(n.lives.answers) > 0)
+	enters := n.unproven && (!n.fresh || all || len(n.lives.answers) > 0)
 	fresh := n.fresh
 	n.mu.Unlock()
 	switch {
@@ -185,6 +186,7 @@ func (n *Node) answered() error {
 		err := n.change(func(x *record) error { x.Boot = r.boot; return nil }, func() { n.ledger.Reboot(r.boot) })
 		if err == nil {
 			n.noteFences() // which go by the boot number
+			signal(n.lives.wanted)
 		}
 		return err
 	}

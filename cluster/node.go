@@ -117,11 +117,13 @@ type Node struct {
 	early     map[vote.Key]vote.Report
 	lives     lives
 	fresh     bool // Options.New
-	unproven  bool // no member has said yet that it does not know this node: it neither votes nor reports
-	accounts  accounts
-	asking    asking
-	telling   sync.Mutex // held while the own account is made and told; before mu
-	names     names
+	// unproven: this node neither votes nor reports, as no member has said yet that it does not know it, or its start is
+	// not durable.
+	unproven bool
+	accounts accounts
+	asking   asking
+	telling  sync.Mutex // held while the own account is made and told; before mu
+	names    names
 	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
 	// durable that it is, or a node that came back with another rule would not know what commits rest on
 	// (ruling R9).
@@ -148,14 +150,17 @@ type Node struct {
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
-func New(o Options) (*Node, error) {
+// Where the volume is full the node neither votes nor reports until it is durable, see [Node.Run].
+func New(o Options) (*Node, error) { return open(o, memory(o.Dir).save) }
+
+func open(o Options, save func([]byte) error) (*Node, error) {
 	if o.Name == "" || o.Store == nil {
 		return nil, errors.New("cluster: no name or no store")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l, saved, fenced, err := recall(o, memory(o.Dir))
+	r, err := recall(o, memory(o.Dir), save)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
@@ -171,17 +176,17 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{
 		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-		save: memory(o.Dir).save, saved: saved, forgotten: l.Forgotten(), ledger: l, stale: true, waiting: waits{},
+		save: save, saved: r.saved, forgotten: r.ledger.Forgotten(), ledger: r.ledger, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
-		fresh: o.New, unproven: unproven(o),
-		settling: unsettled(l.State().Rule), began: time.Now(), names: newNames(),
-		asking: newAsking(), coverage: newCoverage(), losses: losses, fences: fenced,
+		fresh: o.New, unproven: r.silent,
+		settling: unsettled(r.ledger.State().Rule), began: time.Now(), names: newNames(),
+		asking: newAsking(), coverage: newCoverage(), losses: losses, fences: r.fences,
 		fenced: o.Store.Positions().System,
 	}
 	n.mark(o.Store.Positions())
 	n.publishLives(n.began)
-	if n.fresh {
-		signal(n.lives.wanted) // who would answer may be forgotten
+	if n.fresh || n.unproven {
+		signal(n.lives.wanted) // who would answer may be forgotten, or nobody has to
 	}
 	return n, nil
 }

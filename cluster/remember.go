@@ -18,64 +18,77 @@ import (
 // fencePoll is how often a fence looks whether the store has flushed what it received.
 const fencePoll = 10 * time.Millisecond
 
+// recalled is a node that starts, as it remembers itself.
+type recalled struct {
+	ledger *ledger.Ledger
+	saved  []byte // what the disk has of it; nil: not known
+	fences fences
+	silent bool // it may not vote or report yet, see Node.unproven
+}
+
 // recall makes the ledger of a node that starts: from what it remembers, and with the rule as it is
-// configured now. Everything is durable before it is used.
-func recall(o Options, m memory) (*ledger.Ledger, []byte, fences, error) {
+// configured now. Everything is durable before it is used: where the volume is full, the node is silent until it is.
+func recall(o Options, m memory, save func([]byte) error) (r recalled, err error) {
 	was, err := m.load()
 	if err != nil {
-		return nil, nil, nil, err
+		return r, err
 	}
-	fenced, err := m.fences(was.Boot, was.Fenced)
-	if err != nil {
+	if r.fences, err = m.fences(was.Boot, was.Fenced); err != nil {
 		o.Logger.Error("of which system a fence is, is not known: of every one", "err", err)
 	}
 	forgotten, err := m.forgotten(o.keyOf)
 	if errors.Is(err, errDamaged) {
 		o.Logger.Error("whom an operator has removed is not known: nobody", "err", err)
 	} else if err != nil {
-		return nil, nil, nil, err
+		return r, err
 	}
 	was.Node = o.Name
 	was.Boot++
-	l, err := ledger.New(ledger.Options{
+	r.ledger, err = ledger.New(ledger.Options{
 		Node: o.Name, Boot: was.Boot, Members: o.Members, Timeout: o.Timeout, Rule: was.Rule,
-		Fenced:    fenced.of(o.Store.Positions().System),
+		Fenced:    r.fences.of(o.Store.Positions().System),
 		Forgotten: forgotten, Key: o.OwnKey, Run: rand.Uint64() | 1,
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return r, err
 	}
 	before, err := encode(was)
 	if err != nil {
-		return nil, nil, nil, err
+		return r, err
 	}
 	p := o.Store.Positions()
-	was.Rule, err = l.NextRule(o.Demand, p.Timeline, p.reported(), len(o.Members) == 0)
+	was.Rule, err = r.ledger.NextRule(o.Demand, p.Timeline, p.reported(), len(o.Members) == 0)
 	if err != nil {
-		return nil, nil, nil, err
+		return r, err
 	}
 	if unsettled(was.Rule) {
 		was.Rule.Timeline, was.Rule.From = beginning(was.Rule, p)
 	}
 	if unproven(o) { // nothing is used before it is proven, see answered: a refused start leaves no memory
-		return l, nil, fenced, l.SetRule(was.Rule)
+		r.silent = true
+		return r, r.ledger.SetRule(was.Rule)
 	}
-	saved, err := encode(was)
+	now, err := encode(was)
 	if err == nil {
-		err = m.save(saved)
+		err = save(now)
 	}
-	if errors.Is(err, syscall.ENOSPC) && len(o.Members) == 0 && bytes.Equal(saved, before) {
+	switch {
+	case err == nil:
+		r.saved = now
+		if err := m.saveFences(was.Boot, r.fences); err != nil {
+			o.Logger.Error("cannot remember of which system a fence is: after a restart it is of every one", "err", err)
+		}
+	case !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT):
+		return r, fmt.Errorf("remember boot, rule and fence: %w", err)
+	case len(o.Members) == 0 && bytes.Equal(now, before):
 		// Nobody else counts boots. A proxy must start on a full disk, or it could never make room on it.
 		o.Logger.Error("cannot remember the start of this node", "err", err)
-		saved, err = nil, nil
+	default:
+		o.Logger.Error("cannot remember the start of this node: until there is room it neither votes nor reports",
+			"err", err)
+		r.silent = true
 	}
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("remember boot, rule and fence: %w", err)
-	}
-	if err := m.saveFences(was.Boot, fenced); err != nil {
-		o.Logger.Error("cannot remember of which system a fence is: after a restart it is of every one", "err", err)
-	}
-	return l, saved, fenced, l.SetRule(was.Rule)
+	return r, r.ledger.SetRule(was.Rule)
 }
 
 // keyOf is [Options.Key]; "": none.

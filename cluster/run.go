@@ -14,7 +14,7 @@ const lookInterval = time.Second
 func (n *Node) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	again := false // what the members' answers ask for is to be tried again
+	again, said := false, "" // what the members' answers ask for is to be tried again, and why
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,8 +26,11 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-n.lives.wanted:
 			if err := n.answered(); errors.Is(err, ErrKnown) {
 				return err
-			} else if again = err != nil; again {
-				n.log.Error("cannot remember what other members know of this one, retrying", "err", err)
+			} else if again = err != nil; !again {
+				said = ""
+			} else if err.Error() != said {
+				said = err.Error()
+				n.log.Error("cannot remember the start of this node, or what others know of it, retrying", "err", err)
 			}
 		case <-n.names.wanted:
 			n.readHashes()
