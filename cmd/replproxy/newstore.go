@@ -34,8 +34,12 @@ type newStore struct {
 	dir, slot string
 	log       *slog.Logger
 	refused   chan error // one slot: why the process must end
+	// holder is the process on the primary that has the slot, 0: none, or it is not known. It blocks. Set it before the
+	// slot is asked for; nil: it is not known.
+	holder func() int32
 
-	mu    sync.Mutex // held while the file is written
+	mu    sync.Mutex // held while a file is written
+	name  *slotName
 	words []string
 }
 
@@ -47,6 +51,7 @@ func openNewStore(c *config.Config, insist bool, log *slog.Logger) (*newStore, e
 	if err != nil {
 		return nil, err
 	}
+	n.name = openSlotName(c.DataDir, n.slot, log)
 	isNew := len(words) > 0
 	words = slices.DeleteFunc(words, func(w string) bool {
 		return w == asksSlot && n.slot == "" || w == asksMembers && !hasOthers(c)
@@ -139,15 +144,25 @@ func (n *newStore) answered(word string) error {
 // mayUse is told whether the primary has this proxy's slot, before it is made or used. An error forbids both, and
 // ends the process: the slot is that of a store which is elsewhere.
 func (n *newStore) mayUse(exists bool) error {
-	if !n.asks(asksSlot) {
-		return nil
+	if exists && n.asks(asksSlot) {
+		active := ""
+		if n.holder != nil {
+			if pid := n.holder(); pid != 0 {
+				active = fmt.Sprintf(" (it is active there for PID %d)", pid)
+			}
+		}
+		return n.refuse(fmt.Errorf("data_dir %s is new, and the primary has the slot %q of an earlier store of this "+
+			"proxy: is the volume of data_dir mounted, or does another proxy have this name (upstream.slot)%s? If a new "+
+			"store is meant, say --new-store once, and rebuild the standbys and slots that need older WAL",
+			n.dir, n.slot, active))
 	}
-	if !exists {
-		return n.answered(asksSlot)
+	if err := n.answered(asksSlot); err != nil {
+		return err
 	}
-	return n.refuse(fmt.Errorf("data_dir %s is new, and the primary has the slot %q of an earlier store of this "+
-		"proxy: is the volume of data_dir mounted? If a new store is meant, say --new-store once, and rebuild the "+
-		"standbys and slots that need older WAL", n.dir, n.slot))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.name.used()
+	return nil
 }
 
 // refuse ends the process with exit code 2, and returns why.

@@ -109,6 +109,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
 	p.ruled = p.ruleGate(c)
+	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
 	p.own = realslot.NewOwn(realslot.OwnOptions{
 		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
@@ -178,8 +179,9 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	}
 	p.receiver, err = walreceiver.New(walreceiver.Options{
 		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, MayUse: p.fresh.mayUse,
-		Feedback: p.hub.UpstreamFeedback(),
-		Gate:     p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
+		EarlierSlot: p.fresh.name.earlier,
+		Feedback:    p.hub.UpstreamFeedback(),
+		Gate:        p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
 		Keeper: p.own, RuleGate: gate, Restore: restorer(p.store, p.settings.now),
 		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
 		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions, Timeout: receiverTimeout(c),

@@ -115,3 +115,43 @@ func TestOwnSlotDropped(t *testing.T) {
 		}
 	}, 14, 17)
 }
+
+// A proxy whose slot has another name than before made it for the first time: nobody dropped it, and the slot of the
+// earlier name is named, which holds WAL. What somebody drops later is said again. A second proxy of that name on a new
+// data_dir is told who has the slot.
+func TestOwnSlotRenamed(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	p := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Config: "{}\n"})
+	if code := p.Terminate(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	p.Configure(t, "upstream: {slot: renamed}\n")
+	p.Start(t)
+	const earlier, dropped = `earlier=replproxy_proxy`, "somebody dropped"
+	scene.Logged(t, "the proxy", p.Log, earlier)
+	p.Restart(t)
+	if n := scene.Status(t, p).Upstream.SlotDrops; n != 0 || strings.Contains(p.Log(), dropped) {
+		t.Errorf("%d drops, and the log says %q: %v", n, dropped, strings.Contains(p.Log(), dropped))
+	}
+	if n := strings.Count(p.Log(), earlier); n != 1 {
+		t.Errorf("the earlier name is said %d times", n)
+	}
+	p.Terminate(t)
+	primary.Exec(t, "SELECT pg_drop_replication_slot('renamed')")
+	p.Start(t)
+	scene.Logged(t, "the proxy", p.Log, dropped)
+
+	pid := primary.Scalar(t, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'renamed'")
+	second := pgtest.StartProxy(t, pgtest.ProxyOptions{
+		Upstream: primary.Conninfo(), Config: "upstream: {slot: renamed}\n", NoWait: true,
+	})
+	if code := second.WaitExit(t); code != 2 {
+		t.Errorf("exit code %d of a second one", code)
+	}
+	for _, want := range []string{"another proxy", "upstream.slot", "PID " + pid + ")"} {
+		if !strings.Contains(second.Log(), want) {
+			t.Errorf("the second one does not say %s", want)
+		}
+	}
+}

@@ -16,6 +16,24 @@ import (
 const lookWalsenders = "SELECT pg_catalog.current_setting('max_wal_senders')::int - " +
 	"(SELECT count(*) FROM pg_catalog.pg_stat_get_wal_senders())"
 
+// Holder is the process of the server that has the slot of that name, for a refusal's words; 0: nobody, or it could not
+// be asked in time. It blocks for the network, askTimeout at most.
+func Holder(c Connector, slot string) int32 {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	s, err := sql(ctx, c)
+	if err != nil {
+		return 0
+	}
+	defer s.Close()
+	res, err := s.Query(ctx, "SELECT active_pid FROM pg_catalog.pg_replication_slots WHERE slot_name = "+
+		grammar.QuoteLiteral(slot))
+	if err != nil || len(res) != 1 || len(res[0].Rows) != 1 {
+		return 0
+	}
+	return int32(number(res[0].Rows[0][0], 32))
+}
+
 // look asks for the slot and for all that decides about it in one round trip, and publishes what it hears.
 func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 	name := grammar.QuoteLiteral(o.o.Slot)

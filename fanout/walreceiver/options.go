@@ -34,6 +34,8 @@ type Options struct {
 	// MayUse is told whether the primary has Slot already, before it is made or used; an error forbids both. nil: it
 	// may be used.
 	MayUse func(exists bool) error
+	// EarlierSlot is the name that Slot had when the store was used before; "": the same, or it is not known.
+	EarlierSlot string
 
 	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
 	RuleGate RuleGate   // a slot that the stream uses, needs Keeper; nil: none

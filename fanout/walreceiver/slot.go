@@ -78,7 +78,7 @@ const droppedBySomebody = "somebody dropped the slot on the primary: it was made
 
 // judgeSlot says what it means that the slot had to be made: where it was before, somebody dropped it. That is known
 // of the server that had it at the connection before; after a start, of a primary of the timeline that the store
-// ends on, which was streamed from before.
+// ends on, which was streamed from before, when the slot had the same name.
 func (r *Receiver) judgeSlot(s *upstream.Session, srv server, state SlotState) SlotState {
 	at, have := r.slotAt, r.o.Store.Positions()
 	r.slotAt, r.foreign = s.Endpoint, state == SlotForeign
@@ -90,6 +90,10 @@ func (r *Receiver) judgeSlot(s *upstream.Session, srv server, state SlotState) S
 		r.log.Warn("a logical slot on the upstream has the name of this proxy's: streaming without one, and the "+
 			"upstream keeps no WAL for this proxy; drop it there, or name another one in upstream.slot",
 			"slot", r.o.Slot)
+	case state == SlotCreated && first && r.o.EarlierSlot != "":
+		r.log.Warn("the slot has another name than when this store was used before: it was made, and the one of the "+
+			"earlier name holds WAL on the primary until it is dropped there", "slot", r.o.Slot,
+			"earlier", r.o.EarlierSlot)
 	case state == SlotCreated && have.Received != lsn.Invalid && have.Timeline == srv.timeline && (same || first):
 		state = SlotDropped
 		if now := time.Now(); now.Sub(r.saidDrop) >= repeatLog { // a manager may drop it whenever it is made
