@@ -158,9 +158,9 @@ func (n *Node) answer(peer string, x vote.Life) {
 }
 
 // answered does what the others' answers ask for: a node that is new is let in, or ends; one whose boot number was used
-// takes a higher one, unless the life that has it is still heard (ruling R22); one whose start could not be remembered is
-// let in when it is. Where an operator has said of every
-// other member that it is gone there is nobody to answer, and the node is let in. It blocks for the disk.
+// takes a higher one, unless the life that has it is still heard (ruling R22); one whose start could not be remembered
+// is let in when it is. Where an operator has said of every other member that it is gone there is nobody to answer, and
+// the node is let in. It blocks for the disk.
 func (n *Node) answered() error {
 	n.mu.Lock()
 	r := n.lives.rule(n.life(), n.fresh)

@@ -117,8 +117,8 @@ type Node struct {
 	early     map[vote.Key]vote.Report
 	lives     lives
 	fresh     bool // Options.New
-	// unproven: this node neither votes nor reports, as no member has said yet that it does not know it, or its start is
-	// not durable.
+	// unproven: this node neither votes nor reports, as no member has said yet that it does not know it, or its start
+	// is not durable.
 	unproven bool
 	accounts accounts
 	asking   asking

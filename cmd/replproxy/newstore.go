@@ -152,8 +152,8 @@ func (n *newStore) mayUse(exists bool) error {
 			}
 		}
 		return n.refuse(fmt.Errorf("data_dir %s is new, and the primary has the slot %q of an earlier store of this "+
-			"proxy: is the volume of data_dir mounted, or does another proxy have this name (upstream.slot)%s? If a new "+
-			"store is meant, say --new-store once, and rebuild the standbys and slots that need older WAL",
+			"proxy: is the volume of data_dir mounted, or does another proxy have this name (upstream.slot)%s? If a "+
+			"new store is meant, say --new-store once, and rebuild the standbys and slots that need older WAL",
 			n.dir, n.slot, active))
 	}
 	if err := n.answered(asksSlot); err != nil {

@@ -75,9 +75,9 @@ func (t *Table) load(name string) error {
 	return nil
 }
 
-// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io. Where there is no room
-// for one more file, the one that is there is overwritten: a slot that can't be dropped or advanced holds the WAL that
-// fills the volume.
+// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io. Where there is no
+// room for one more file, the one that is there is overwritten: a slot that can't be dropped or advanced holds the WAL
+// that fills the volume.
 func (t *Table) write(r record) error {
 	b := r.encode()
 	err := t.fs.WriteSync(r.name+tempSuffix, b)

@@ -36,8 +36,8 @@ type FS interface {
 type Lock interface {
 	io.Closer
 	// Keep makes the lock's file anew when somebody has removed it. When another process has a lock on a file of its
-	// name by then, that is a *[HeldError]. When the name's directory is not the one that is locked any more, nothing is
-	// made, and the error is [ErrMoved].
+	// name by then, that is a *[HeldError]. When the name's directory is not the one that is locked any more, nothing
+	// is made, and the error is [ErrMoved].
 	Keep() error
 }
 
