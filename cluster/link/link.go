@@ -79,6 +79,7 @@ type Link struct {
 	roster  roster
 	conns   uint64
 	senders map[string]*sender
+	gone    map[string]*sender // the last one of each peer that is not up any more, for Status
 	inbound map[string]*inbound
 	garbled uint64
 	clashes uint64
@@ -93,7 +94,7 @@ func New(o Options) *Link {
 	}
 	l := &Link{
 		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, roster: roster{map[string]*seat{}},
-		senders: map[string]*sender{}, inbound: map[string]*inbound{},
+		senders: map[string]*sender{}, gone: map[string]*sender{}, inbound: map[string]*inbound{},
 	}
 	for _, p := range protocols(l.Version) {
 		o.Door.Handle(p, func(ctx context.Context, peer string, conn net.Conn) {
@@ -153,6 +154,8 @@ type PeerStatus struct {
 	Addr      string    `json:"addr,omitempty"` // as gossip has it; empty when it is not up
 	Sending   bool      `json:"sending"`        // our items reach it
 	Heard     time.Time `json:"heard"`          // of its items, or heartbeats; zero: not now
+	Last      time.Time `json:"last"`           // the same, also of one that is not connected any more
+	LastAddr  string    `json:"last_addr"`      // where it was last
 	LastError string    `json:"last_error,omitempty"`
 	// Version is that of the messages: the lower one of both directions; 0: there is no connection.
 	Version int `json:"version,omitempty"`
@@ -179,10 +182,13 @@ func (l *Link) Status() Status {
 		}
 		p := PeerStatus{Name: name}
 		if in := l.inbound[name]; in != nil {
-			p.Heard, p.Version, p.Strange = in.heard, in.version, in.strange
+			p.Heard, p.Last, p.Version, p.Strange = in.heard, in.last, in.version, in.strange
+		}
+		if s := l.gone[name]; s != nil {
+			p.LastAddr, p.LastError = s.peer.Addr, s.last
 		}
 		if s := l.senders[name]; s != nil {
-			p.Addr, p.Sending, p.LastError = s.peer.Addr, s.up, s.last
+			p.Addr, p.LastAddr, p.Sending, p.LastError = s.peer.Addr, s.peer.Addr, s.up, s.last
 			if s.up && (p.Version == 0 || s.version < p.Version) {
 				p.Version = s.version
 			}
@@ -203,6 +209,7 @@ type inbound struct {
 	known map[ID]bool // what the Sink was told and was not told to be gone, over all connections
 	// Under link.mu: when something was heard, in which version, and what was not understood since the last snapshot.
 	heard   time.Time
+	last    time.Time // heard, kept when it leaves
 	version int
 	strange string
 }

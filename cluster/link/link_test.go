@@ -178,6 +178,12 @@ func TestExchange(t *testing.T) {
 	if got := b.book.items["proxy_a"][ID{1, 7}]; got != "after" {
 		t.Errorf("what a said is %q although it only went silent", got)
 	}
+	for until := time.Now().Add(10 * time.Second); a.Status().Peers[0].LastError == "" && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	if p := a.Status().Peers[0]; p.Addr != "" || p.Sending || p.LastAddr != b.addr || p.LastError == "" || p.Last.IsZero() {
+		t.Errorf("of one that is gone it is shown %+v", p)
+	}
 	a.Outbox.Delete(ID{1, 7})
 	a.phone.set(b.peer())
 	b.book.wait(t, "deletion", func() bool { return len(b.book.items["proxy_a"]) == 1 })

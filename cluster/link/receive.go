@@ -144,7 +144,7 @@ func (l *Link) speak(peer string, p *inbound, me uint64) error {
 	v := l.roster.speak(now, peer, me)
 	switch v {
 	case welcome:
-		p.heard = now
+		p.heard, p.last = now, now
 	case conflict:
 		l.clashes++
 	}

@@ -41,6 +41,10 @@ func (s *sender) keep(ctx context.Context) {
 		defer s.link.mu.Unlock()
 		if s.link.senders[s.peer.Name] == s {
 			delete(s.link.senders, s.peer.Name)
+			s.link.gone[s.peer.Name] = s
+			if s.up || s.last == "" {
+				s.up, s.last = false, "the cluster has lost it"
+			}
 		}
 	}()
 	backoff := firstBackoff

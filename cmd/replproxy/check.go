@@ -58,6 +58,7 @@ func checkCommand() *cobra.Command {
 		facts := preflight.Gather(ctx, up, s)
 		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
 		checks := append(preflight.Judge(s, facts), exposureChecks(c, up, *file, os.Geteuid())...)
+		checks = append(checks, runningCheck(ctx, c.DataDir)...)
 		if *asJSON {
 			err = printJSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {

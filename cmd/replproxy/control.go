@@ -21,6 +21,7 @@ import (
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -43,7 +44,8 @@ type control struct {
 
 // openControl listens in data_dir, which is this process's alone: a socket that is there is left over. nil
 // when the path is too long for a socket.
-func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.TimelineID, log *slog.Logger,
+func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.TimelineID, source admin.Source,
+	log *slog.Logger,
 ) (*control, error) {
 	path := filepath.Join(dir, controlSocket)
 	if len(path) > maxSocketPath {
@@ -82,6 +84,9 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 		_ = printJSON(w, ending)
 	})
 	mux.Handle("GET /tail", tailHandler(node))
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		_ = printJSON(w, source.Status())
+	})
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("revoke") != "" {
 			answer(w, node.Recall(r.FormValue("node")))

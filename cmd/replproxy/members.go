@@ -33,6 +33,9 @@ import (
 // whom links are kept, not who counts.
 const memberTimeout = link.Recovery + time.Second
 
+// notHeard is how long a member whose connection has ended is not warned of: it may be restarted.
+const notHeard = 5 * time.Second
+
 // clusterDir is the part of data_dir that holds a node's key and what it must not forget.
 func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }
 
@@ -160,8 +163,9 @@ func (m *membership) status() *admin.Cluster {
 	}
 	for _, p := range l.Peers {
 		c.Peers = append(c.Peers, admin.Peer{
-			Name: p.Name, Addr: p.Addr, Sending: p.Sending, Heard: utc(p.Heard), LastError: p.LastError,
-			Slots: failing[p.Name], Version: p.Version, Strange: p.Strange,
+			Name: p.Name, Addr: p.LastAddr, Sending: p.Sending, Heard: utc(p.Heard), LastHeard: utc(p.Last),
+			LastError: p.LastError,
+			Slots:     failing[p.Name], Version: p.Version, Strange: p.Strange,
 		})
 	}
 	return c
@@ -191,6 +195,17 @@ func memberWarnings(s *admin.Status) (all []string) {
 		return nil
 	}
 	for _, p := range s.Cluster.Peers {
+		since := p.LastHeard
+		if since.IsZero() && s.Now.Sub(s.StartedAt) > memberTimeout {
+			since = s.StartedAt // others may begin a little later
+		}
+		if p.Heard.IsZero() && !since.IsZero() && s.Now.Sub(since) >= notHeard {
+			text := fmt.Sprintf("not heard: %s, since %s", p.Name, since.UTC().Format(time.TimeOnly))
+			if p.LastError != "" {
+				text += ": " + p.LastError
+			}
+			all = append(all, text)
+		}
 		if p.Differs != lsn.Invalid {
 			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: two "+
 				"servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts "+

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
@@ -66,6 +67,22 @@ func streamWarnings(u *admin.Upstream) []string {
 	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
 }
 
+// primaryGone is how long no warning says that there is no primary: it may be restarted.
+const primaryGone = 5 * time.Second
+
+// primaryWarnings tell that no server is a primary, since when; zero: one is, or that is not known.
+func primaryWarnings(servers int, since, now time.Time) []string {
+	switch {
+	case since.IsZero() || now.Sub(since) < primaryGone:
+		return nil
+	case servers == 1:
+		return []string{fmt.Sprintf("the server of upstream.conninfo does not answer, since %s: docs/failover.md",
+			since.UTC().Format(time.TimeOnly))}
+	}
+	return []string{fmt.Sprintf("no host of upstream.conninfo is a primary, since %s: docs/failover.md",
+		since.UTC().Format(time.TimeOnly))}
+}
+
 // strandedWarnings name standbys that ask for a timeline that was left, for ever.
 func strandedWarnings(all []fanout.Stranded) (w []string) {
 	for _, s := range all {
@@ -101,7 +118,7 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 			"promote a server that has it, or give it up by replproxy accept-timeline %s",
 			l.Timeline, l.From, l.To, l.Timeline))
 	}
-	if ruled && u.SlotFollows == followsReported {
+	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
 		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+
 			"while the rule is not satisfied the primary keeps all WAL, %d bytes now; let the role log in for SQL",
 			u.Slot, u.SlotHeld))

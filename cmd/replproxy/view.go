@@ -93,6 +93,8 @@ func (v *view) Status() admin.Status {
 		s.Warnings = append(s.Warnings, repairWarnings(r, s.Upstream.LastError)...)
 	}
 	s.Warnings = append(s.Warnings, streamWarnings(&s.Upstream)...)
+	down, _ := v.receiver.DownSince()
+	s.Warnings = append(s.Warnings, primaryWarnings(v.upstream.Servers(), down, s.Now)...)
 	s.Warnings = append(s.Warnings, strandedWarnings(v.hub.Stranded())...)
 	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
 	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +45,20 @@ func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	})
 	back.Start(t)
 	scene.Attached(t, proxy, "back")
+	pgtest.WaitFor(t, time.Minute, "status to say that there is no primary", func() (bool, error) {
+		return strings.Contains(strings.Join(scene.Status(t, proxy).Warnings, "\n"), "no host of upstream.conninfo is a primary"), nil
+	})
+	out, err := exec.Command(pgtest.Binary(t), "check", "-c", filepath.Join(proxy.SocketDir, "replproxy.yml"),
+		"--data-dir", proxy.DataDir).CombinedOutput()
+	if err == nil {
+		t.Error("check passes")
+	}
+	for want, is := range map[string]bool{"no host is a primary: docs/failover.md": true, "does not stream": true,
+		"Make the function": false, "auth.query": false, "pg_hba  ": false} {
+		if strings.Contains(string(out), want) != is {
+			t.Errorf("check: %q is %v in\n%s", want, !is, out)
+		}
+	}
 	if s := scene.Status(t, proxy); strings.Contains(s.Upstream.LastError, "refused TLS") ||
 		strings.Contains(strings.Join(s.Warnings, "\n"), "does not answer for roles") {
 		t.Errorf("last error %q, warnings %q", s.Upstream.LastError, s.Warnings)

@@ -2,6 +2,7 @@ package walreceiver
 
 import (
 	"errors"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -20,10 +21,28 @@ func (r *Receiver) PrimaryDown() bool {
 	return !r.primaryKnown && r.unanswered
 }
 
+// DownSince is since when [Receiver.PrimaryDown] says so. Any goroutine may ask.
+func (r *Receiver) DownSince() (since time.Time, down bool) {
+	if !r.PrimaryDown() {
+		return time.Time{}, false
+	}
+	last := r.Status().LastMessage
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since = r.unansweredSince
+	if r.status.Member == "" && last.After(since) {
+		since = last // the outage before has ended meanwhile
+	}
+	return since, true
+}
+
 // silent notes what the last attempt to reach the primary came to.
 func (r *Receiver) silent(yes bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if yes && !r.unanswered {
+		r.unansweredSince = time.Now()
+	}
 	r.unanswered = yes
 }
 

@@ -62,10 +62,11 @@ type Receiver struct {
 
 	starving bool // see starve
 
-	primary      upstream.Endpoint // while a member is streamed from
-	primaryKnown bool
-	unanswered   bool // see PrimaryDown
-	finding      bool // see Finding
+	primary         upstream.Endpoint // while a member is streamed from
+	primaryKnown    bool
+	unanswered      bool // see PrimaryDown
+	unansweredSince time.Time
+	finding         bool // see Finding
 
 	silentSince time.Time // see Silence
 	mute        bool

@@ -19,9 +19,10 @@ type Cluster struct {
 // Peer is another proxy.
 type Peer struct {
 	Name      string    `json:"name" doc:"as in cluster.members"`
-	Addr      string    `json:"addr,omitempty" doc:"where it is; absent while it is not up"`
+	Addr      string    `json:"addr,omitempty" doc:"where it is, or was last; absent: it was never up"`
 	Sending   bool      `json:"sending" doc:"what this proxy says reaches it"`
 	Heard     time.Time `json:"heard_at,omitzero" doc:"when it said something last; absent while it is not connected"`
+	LastHeard time.Time `json:"last_heard_at,omitzero" doc:"the same, while it is not connected too"`
 	LastError string    `json:"last_error,omitempty" doc:"why the last connection to it ended or failed"`
 	Slots     string    `json:"slots_error,omitempty" doc:"why slots were not shared with it at the last try"`
 	Version   int       `json:"message_version,omitempty" doc:"in which both talk: the highest that both speak"`

@@ -110,6 +110,9 @@ func authChecks(s Setup, f Facts) (checks []Check) {
 		c.Remedy = "Make the function of docs/auth.md in the database of upstream.conninfo, and a line of the " +
 			"primary's pg_hba.conf that lets the proxy's role in by SQL."
 	}
+	if s.AuthQuery != "" && !f.asked() {
+		return append(checks, accessCheck(s, f)) // the upstream's own line says why nobody was asked
+	}
 	return append(checks, c, accessCheck(s, f))
 }
 

@@ -52,6 +52,9 @@ func TestAuthChecks(t *testing.T) {
 		{"file", func(s *Setup, _ *Facts) { s.AuthQuery = "" }, "auth.users_file ok in a file, access ok 2 rules"},
 		{"not asked", func(_ *Setup, f *Facts) { f.AuthAsked = false }, "auth.query warn not asked, access ok 2 rules"},
 		{"fails", func(_ *Setup, f *Facts) { f.AuthErr = errors.New("no function") }, "auth.query fail no function, access ok 2 rules"},
+		{"nobody was asked", func(_ *Setup, f *Facts) {
+			f.Replication, f.SQL, f.AuthErr = errors.New("down"), errors.New("down"), errors.New("down")
+		}, "access ok 2 rules"},
 		{"no rules", func(s *Setup, _ *Facts) { s.AccessRules, s.AccessPhysical = 0, false }, "auth.query ok own role, access warn no standby"},
 		{"no physical rule", func(s *Setup, _ *Facts) { s.AccessPhysical = false }, "auth.query ok own role, access warn no standby"},
 		{"derived", func(s *Setup, f *Facts) {

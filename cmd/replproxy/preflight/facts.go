@@ -70,6 +70,9 @@ type Facts struct {
 	Disk Disk
 }
 
+// asked reports whether a server that would do was found: if not, nothing can be said of it.
+func (f *Facts) asked() bool { return f.Replication == nil || f.SQL == nil }
+
 // Walsender is a row of the upstream's pg_stat_replication.
 type Walsender struct{ ApplicationName, State string }
 

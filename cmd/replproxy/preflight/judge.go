@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // Level says how bad it is.
@@ -61,7 +63,7 @@ func Judge(s Setup, f Facts) []Check {
 		checks = append(checks, viaChecks(s, f)...)
 	}
 	checks = append(checks, authChecks(s, f)...)
-	if f.TrustTested {
+	if f.TrustTested && f.asked() { // else a standby was asked, or who knows whom
 		checks = append(checks, trust(s, f))
 	}
 	return append(checks, trustedClients(s, f)...)
@@ -84,6 +86,10 @@ func reachable(s Setup, f Facts) Check {
 		return c
 	}
 	c.Level, c.Text = Fail, f.Replication.Error()
+	if errors.Is(f.Replication, upstream.ErrStandby) && upstream.Down(f.Replication) {
+		c.Text, c.Remedy = "no host is a primary: docs/failover.md ("+c.Text+")", "Start the primary, or promote a standby."
+		return c
+	}
 	c.Remedy = "Check host and port of upstream.conninfo, and listen_addresses and firewalls of the primary."
 	switch code(f.Replication) {
 	case pgerror.InvalidAuthorization:

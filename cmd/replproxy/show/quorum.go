@@ -87,7 +87,7 @@ func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
 		if p.Sending {
 			reached = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", Clean(p.Name), orDash(p.Addr), reached, since(p.Heard, now),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", Clean(p.Name), orDash(p.Addr), reached, since(p.LastHeard, now),
 			orDash(Clean(p.LastError)))
 	}
 	t.Flush()

@@ -53,7 +53,7 @@ func TestStatusGolden(t *testing.T) {
 			Pending:   []admin.Pending{{Key: "listen", Running: ":6543", New: ":6544"}, {Key: "http", Running: ":6580"}},
 			LastError: "x.yml:3:4: nam: unknown key\n    3 | nam: x"},
 		Cluster: &admin.Cluster{Refused: 2, Clashes: 1, Peers: []admin.Peer{
-			{Name: "proxy_b", Addr: "10.0.0.2:7946", Sending: true, Heard: now.Add(-time.Second)},
+			{Name: "proxy_b", Addr: "10.0.0.2:7946", Sending: true, Heard: now.Add(-time.Second), LastHeard: now.Add(-time.Second)},
 			{Name: "proxy_c", LastError: "connection refused"},
 		}},
 		Warnings: []string{"something to\nchange"},
