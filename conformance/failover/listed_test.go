@@ -13,7 +13,8 @@ import (
 )
 
 // TestLogInBySCRAMAmongHosts: conninfo lists all servers, none has TLS, and sslmode is the default, prefer. The primary
-// is dead, the others answer as standbys: a standby that was restarted is let in by what is known of its role (ruling R33).
+// is dead, the others answer as standbys: a standby that was restarted is let in by what is known of its role (ruling
+// R33), and status and check say that there is no primary.
 func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 15)
@@ -46,7 +47,8 @@ func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	back.Start(t)
 	scene.Attached(t, proxy, "back")
 	pgtest.WaitFor(t, time.Minute, "status to say that there is no primary", func() (bool, error) {
-		return strings.Contains(strings.Join(scene.Status(t, proxy).Warnings, "\n"), "no host of upstream.conninfo is a primary"), nil
+		all := strings.Join(scene.Status(t, proxy).Warnings, "\n")
+		return strings.Contains(all, "no host of upstream.conninfo is a primary"), nil
 	})
 	out, err := exec.Command(pgtest.Binary(t), "check", "-c", filepath.Join(proxy.SocketDir, "replproxy.yml"),
 		"--data-dir", proxy.DataDir).CombinedOutput()
