@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -29,10 +30,12 @@ func runningCheck(ctx context.Context, dir string) []preflight.Check {
 
 func judgeRunning(s *admin.Status) []preflight.Check {
 	c := preflight.Check{Name: "running proxy", Level: preflight.OK, Text: s.Name + " streams from " + s.Upstream.Endpoint}
-	if s.Upstream.State != admin.Streaming {
-		c.Level, c.Text = preflight.Fail, s.Name+" does not stream, it is "+s.Upstream.State
-		if s.Upstream.LastError != "" {
-			c.Text += ": " + s.Upstream.LastError
+	u := &s.Upstream
+	refused := u.Lack != nil && u.Member != "" // the primary is, and WAL comes from a member all the same
+	if u.State != admin.Streaming || u.Stopped != "" || refused {
+		c.Level, c.Text = preflight.Fail, s.Name+" does not follow a primary, it is "+u.State
+		if why := cmp.Or(u.Stopped, u.LastError); why != "" {
+			c.Text += ": " + why
 		}
 		c.Remedy = "See replproxy status and docs/runbook.md, The upstream is not followed."
 	}

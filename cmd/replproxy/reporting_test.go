@@ -76,6 +76,14 @@ func TestRunningProxyFailsTheCheck(t *testing.T) {
 	if c := judgeRunning(&s)[0]; c.Level != preflight.OK {
 		t.Errorf("%+v", c)
 	}
+	s.Upstream.Lack, s.Upstream.LastError = &admin.Lack{Lost: true}, "has lost WAL"
+	if c := judgeRunning(&s)[0]; c.Level != preflight.OK {
+		t.Errorf("another host is refused, not this one: %+v", c)
+	}
+	s.Upstream.Member = "proxy_b"
+	if c := judgeRunning(&s)[0]; c.Level != preflight.Fail || !strings.Contains(c.Text, "has lost WAL") {
+		t.Errorf("%+v", c)
+	}
 	s.Upstream.State, s.Upstream.LastError = string(walreceiver.Disconnected), "has lost WAL"
 	if c := judgeRunning(&s)[0]; c.Level != preflight.Fail || !strings.Contains(c.Text, "has lost WAL") || c.Remedy == "" {
 		t.Errorf("%+v", c)

@@ -55,7 +55,7 @@ func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	if err == nil {
 		t.Error("check passes")
 	}
-	for want, is := range map[string]bool{"no host is a primary: docs/failover.md": true, "does not stream": true,
+	for want, is := range map[string]bool{"no host is a primary: docs/failover.md": true, "does not follow a primary": true,
 		"Make the function": false, "auth.query": false, "pg_hba  ": false} {
 		if strings.Contains(string(out), want) != is {
 			t.Errorf("check: %q is %v in\n%s", want, !is, out)
