@@ -29,8 +29,8 @@ func runningCheck(ctx context.Context, dir string) []preflight.Check {
 }
 
 func judgeRunning(s *admin.Status) []preflight.Check {
-	c := preflight.Check{Name: "running proxy", Level: preflight.OK, Text: s.Name + " streams from " + s.Upstream.Endpoint}
 	u := &s.Upstream
+	c := preflight.Check{Name: "running proxy", Level: preflight.OK, Text: s.Name + " streams from " + u.Endpoint}
 	refused := u.Lack != nil && u.Member != "" // the primary is, and WAL comes from a member all the same
 	if u.State != admin.Streaming || u.Stopped != "" || refused {
 		c.Level, c.Text = preflight.Fail, s.Name+" does not follow a primary, it is "+u.State

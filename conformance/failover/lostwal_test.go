@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,6 +86,11 @@ func (c *lossy) refused(t *testing.T) {
 		t.Errorf("%+v, %s, %q", l, st.Upstream.LastError, st.Warnings)
 	}
 	noBackup(t, c.Proxy, "the primary has lost WAL from ", "differs")
+	out, err := exec.Command(pgtest.Binary(t), "check", "--upstream", c.Primary.Conninfo(), "--data-dir", c.Proxy.DataDir,
+		"--name", c.Proxy.Name).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), words) {
+		t.Errorf("check of a primary that the proxy refuses: %v\n%s", err, out)
+	}
 	if !c.s1.Running() {
 		return
 	}

@@ -87,7 +87,8 @@ func reachable(s Setup, f Facts) Check {
 	}
 	c.Level, c.Text = Fail, f.Replication.Error()
 	if errors.Is(f.Replication, upstream.ErrStandby) && upstream.Down(f.Replication) {
-		c.Text, c.Remedy = "no host is a primary: docs/failover.md ("+c.Text+")", "Start the primary, or promote a standby."
+		c.Text = "no host is a primary: docs/failover.md (" + c.Text + ")"
+		c.Remedy = "Start the primary, or promote a standby."
 		return c
 	}
 	c.Remedy = "Check host and port of upstream.conninfo, and listen_addresses and firewalls of the primary."
