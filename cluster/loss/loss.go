@@ -22,7 +22,7 @@ type Loss struct {
 	Also     []uint64       `json:"also,omitempty"` // of losses that are a part of it now, see [Set.room]
 	System   lsn.SystemID   `json:"system_identifier"`
 	Timeline lsn.TimelineID `json:"timeline"`
-	From     lsn.LSN        `json:"from_lsn"`
+	From     lsn.LSN        `json:"from_lsn"` // Invalid: not known, all up to To may be lost
 	To       lsn.LSN        `json:"to_lsn"`
 	// Own: this proxy was told so itself, or has had WAL that was written instead. It is not told to members.
 	Own bool `json:"own,omitempty"`
@@ -118,9 +118,20 @@ func (l Loss) addAnew(name string) []string {
 	return add(slices.Delete(slices.Clone(l.Anew), i, i+1), name)
 }
 
-// join makes l and o, two words about one loss, one.
+// join makes l and o, two words about one loss, one. Its beginning is the lowest that is known. Who has shown that it
+// has nothing beyond a higher one is asked again.
 func (l Loss) join(o Loss) Loss {
-	l.From, l.To, l.Own = min(l.From, o.From), max(l.To, o.To), l.Own || o.Own
+	from := min(l.From, o.From)
+	if from == lsn.Invalid {
+		from = max(l.From, o.From)
+	}
+	if l.From > from {
+		l.Anew, l.Passed = nil, nil
+	}
+	if o.From > from {
+		o.Anew, o.Passed = nil, nil
+	}
+	l.From, l.To, l.Own = from, max(l.To, o.To), l.Own || o.Own
 	l.Beyond, l.Anew = add(l.Beyond, o.Beyond...), add(l.Anew, o.Anew...)
 	l.Said, l.Passed = add(l.Said, o.Said...), addBounded(l.Passed, o.Passed...)
 	return l
@@ -193,11 +204,13 @@ func (s Set) Hear(said Set) (_ Set, news bool) {
 			n.Own = slices.ContainsFunc(s, func(x Loss) bool { return x.Own && x.same(o) })
 			i, s, news = len(s), append(s, n), true
 		}
-		was := s[i]
+		was, now := s[i], s[i]
 		if s[i].ID != o.ID || !slices.Equal(s[i].Also, o.Also) { // a part of what is one here, or more than that
 			o.Anew, o.Said, o.Passed = nil, nil, nil
+			o.From = min(o.From, was.From) // here 0 is a beginning: of all that is one, one is not known
+			now.From = o.From
 		}
-		s[i] = was.join(o)
+		s[i] = now.join(o)
 		news = news || !was.equal(s[i])
 	}
 	return s, news

@@ -167,3 +167,22 @@ func TestIn(t *testing.T) {
 		}
 	}
 }
+
+// TestLossBeginsAtTheLowestTold: two proxies may have found different beginnings. Who has shown that it has nothing
+// beyond the higher one may have some beyond the lower one. Of a beginning that is not known the other one holds.
+func TestLossBeginsAtTheLowestTold(t *testing.T) {
+	who := Who{Name: "s1"}
+	passed, _ := Loss{ID: 1, System: 7, Timeline: 1, From: 50, To: 90}.Judge(who, First{Progress: lsn.Progress{
+		Write: 45, Flush: 45, Apply: 45}})
+	for from, c := range map[lsn.LSN]struct {
+		from lsn.LSN
+		asks bool
+	}{40: {40, true}, 60: {50, false}, lsn.Invalid: {50, false}} {
+		o := Loss{ID: 1, System: 7, Timeline: 1, From: from, To: 90}
+		a, _ := Set{passed}.Hear(Set{o})
+		b, _ := Set{o}.Hear(Set{passed})
+		if a[0].From != c.from || b[0].From != c.from || a[0].Asks(who) != c.asks || b[0].Asks(who) != c.asks {
+			t.Errorf("from %s: %+v and %+v", from, a[0], b[0])
+		}
+	}
+}

@@ -44,8 +44,12 @@ func acceptTimelineCommand() *cobra.Command {
 			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
 		}
 		a := acceptance{dir: dir, log: slog.New(slog.DiscardHandler)}
-		did := "timeline %d will be followed, within half a minute by a proxy that runs; until then status shows the " +
+		did := "timeline %d is accepted: a proxy that runs follows within half a minute; until then status shows the " +
 			"word, and --revoke takes it back\n"
+		if a.read(lackingName).isLoss(lsn.TimelineID(n)) {
+			did = "timeline %d is accepted: a proxy whose own store has none of that WAL follows within half a minute; " +
+				"any other must be restarted, it then sets its WAL aside\n"
+		}
 		if *revoke {
 			did = "timeline %d is not accepted any more\n"
 			err = a.revoke(lsn.TimelineID(n))

@@ -126,6 +126,9 @@ func (a acceptance) unused() *admin.Accepted {
 	return s
 }
 
+// waitsForRestart reports whether WAL is given up that this proxy's own store still has.
+func (a acceptance) waitsForRestart() bool { return a.read(acceptName).aside }
+
 // acceptedWarnings tell of a word that is not used yet.
 func acceptedWarnings(a *admin.Accepted) []string {
 	switch {

@@ -92,6 +92,19 @@ func strandedWarnings(all []fanout.Stranded) (w []string) {
 	return w
 }
 
+// lossWarning is about a primary that has lost WAL.
+func lossWarning(l *admin.Lack) string {
+	what := fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", l.From, l.To, l.Timeline)
+	if l.From == lsn.Invalid {
+		what = fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on", l.To, l.Timeline)
+	}
+	if l.Restart {
+		return what + " and is not followed yet: the loss is accepted: restart this proxy, it then sets its WAL aside"
+	}
+	return fmt.Sprintf("%s and is not followed: stop it and promote a server that has that WAL, or give it up by "+
+		"replproxy accept-timeline %s", what, l.Timeline)
+}
+
 // ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.
 func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 	switch l := u.Lack; {
@@ -101,9 +114,7 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
 			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))
 	case l.Lost:
-		all = append(all, fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed: "+
-			"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
-			l.From, l.To, l.Timeline, l.Timeline))
+		all = append(all, lossWarning(l))
 	case l.To == walstore.PromisedAll:
 		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
 			"nobody knows how far, and is not followed: promote a server that has it, "+

@@ -110,7 +110,11 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, ownSlotWarnings(told, own)...)
 	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
-	s.Accepted = acceptance{dir: c.DataDir, log: v.log}.unused()
+	word := acceptance{dir: c.DataDir, log: v.log}
+	if l := s.Upstream.Lack; l != nil && l.Lost {
+		l.Restart = word.waitsForRestart()
+	}
+	s.Accepted = word.unused()
 	s.Warnings = append(s.Warnings, acceptedWarnings(s.Accepted)...)
 	s.GivenUp = givenUpStatus(votes.GivenUp)
 	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp)...)

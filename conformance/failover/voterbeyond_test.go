@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -100,6 +101,69 @@ func TestVoterBeyondAcceptedLoss(t *testing.T) {
 			return len(st.GivenUp) == 1 && len(st.GivenUp[0].Standbys) == 0 && standing(st, "s1") == "counts", nil
 		})
 	}
+}
+
+// The primary was set back while the proxies were stopped, and has written on, beyond where a standby ended within the
+// lost WAL, before a proxy asked it where it is: the standby has other WAL, and none of its votes counts. One that
+// ended before the histories part goes on.
+func TestVoterWithinLossBelowThePrimary(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := scene.ClusterOf(t, primary.Conninfo(), scene.RuleFile("ANY 1 (before, within)"), "a", "b")
+	retry := pgtest.Settings("wal_retrieve_retry_interval = 200ms")
+	before := scene.StandbyOf(t, primary, all[0], "before", "", retry)
+	within := scene.StandbyOf(t, primary, all[0], "within", "", retry)
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, primary, before)
+	pgtest.WaitCaughtUp(t, primary, within)
+	before.Stop(t, pgtest.Fast)
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	scene.WaitSatisfiable(t, all...)
+	primary.Exec(t, "INSERT INTO q VALUES (100)")
+	pgtest.WaitCaughtUp(t, primary, within)
+	at := primary.CurrentLSN(t)
+	within.Stop(t, pgtest.Fast)
+	primary.Exec(t, "INSERT INTO q SELECT 101 FROM generate_series(1, 20000)")
+	lost := primary.CurrentLSN(t)
+	for _, p := range all {
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, p.Name+" to have it all", func() (bool, error) {
+			return scene.Status(t, p).Store.Flushed >= lost, nil
+		})
+		p.Terminate(t)
+	}
+	primary.Stop(t, pgtest.Immediate)
+	revert(t)
+	primary.Start(t)
+	for primary.CurrentLSN(t) <= at+1<<15 {
+		primary.Exec(t, "INSERT INTO q SELECT 2 FROM generate_series(1, 100)")
+	}
+	for _, p := range all {
+		p.StartNoWait(t)
+	}
+	for _, p := range all {
+		if l := waitLack(t, p).Upstream.Lack; !l.Lost || l.From == lsn.Invalid || l.From >= at || l.To < lost {
+			t.Errorf("%s: %+v, the standby within the loss ended at %s, and %s was lost", p.Name, l, at, lost)
+		}
+		p.Program(t, "accept-timeline", "1", "--data-dir", p.DataDir)
+		scene.Logged(t, p.Name, p.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+		scene.Warned(t, p, "the loss is accepted: restart this proxy")
+		p.Restart(t)
+	}
+	within.Start(t)
+	waitRefused(t, within, 1)
+	for _, p := range all {
+		if at := standing(scene.Status(t, p), "within"); at == "counts" {
+			t.Errorf("%s: %s", p.Name, at)
+		}
+	}
+	before.Start(t)
+	primary.Exec(t, "INSERT INTO q VALUES (3)")
+	pgtest.WaitCaughtUp(t, primary, before)
+	pgtest.EqualData(t, primary, before)
 }
 
 // A standby that is made anew, by pg_basebackup through the proxy, while the primary is still at positions that it had

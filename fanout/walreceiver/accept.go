@@ -1,11 +1,13 @@
 package walreceiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // errSetAside: the operator has accepted that a primary has lost WAL which this store has. A store does not go back.
@@ -34,7 +36,7 @@ func (r *Receiver) judge(have walstore.Positions, srv server) error {
 		}
 		return err
 	}
-	r.obeyed, r.heard = e, srv.known.heardOf(e)
+	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
 		return r.setAside(err, e, r.heard)
 	}
@@ -54,18 +56,16 @@ func (r *Receiver) setAside(err error, e *LackError, heard []lsn.LSN) error {
 
 // diverged explains that a server sent other WAL than what is stored, from p on: one that writes this timeline itself
 // has come back without what is stored, and has gone on (ruling R32).
-func (r *Receiver) diverged(err error, srv server, p startPoint) error {
+func (r *Receiver) diverged(ctx context.Context, err error, at upstream.Endpoint, srv server, p startPoint) error {
 	var d *walstore.DivergedError
 	have := r.o.Store.Positions()
 	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || d.LSN >= have.Complete {
 		return err
 	}
 	e := &LackError{
-		System: srv.system, Timeline: srv.timeline, From: d.LSN, To: have.Complete, Of: srv.timeline, Lost: true,
+		System: srv.system, Timeline: srv.timeline, To: have.Complete, Of: srv.timeline, Lost: true,
 	}
-	if from, known := r.complete(lsn.Point{Timeline: p.timeline, LSN: d.LSN}, have); known {
-		e.From = from
-	}
+	r.part(ctx, at, &srv, e)
 	srv.known.since(srv.endpoint, e)
 	err = fmt.Errorf("%w: %w", err, e.refusal())
 	switch {
@@ -83,7 +83,11 @@ func (r *Receiver) follows(t lsn.TimelineID) error {
 	if e == nil || e.Timeline != t {
 		return nil
 	}
-	if err := r.promise.lower(e.From); err != nil {
+	kept := e.From
+	if e.Lost && kept == lsn.Invalid {
+		kept = r.behind // it has that much, whether the same or not
+	}
+	if err := r.promise.lower(kept); err != nil {
 		return err // first: after a crash here the word still holds
 	}
 	if err := r.o.Accept.Use(e, r.heard, false); err != nil {

@@ -52,7 +52,7 @@ func TestJudge(t *testing.T) {
 		"another system":        {on(func(w *Whereabouts) { w.System = 8 }), "55000 " + systemDiffers},
 		"an old primary":        {on(func(w *Whereabouts) { w.Timeline, w.History = 1, nil }), "55000 highest timeline 1 of the"},
 		"a standby on its way":  {on(func(w *Whereabouts) { w.Timeline, w.History, w.InRecovery = 1, nil, true }), "57P03 "},
-		"it lost WAL":           {on(func(w *Whereabouts) { w.XLogPos = 0x8000 }), "55000 the primary has lost WAL from 0/8000 to 0/9000"},
+		"it lost WAL":           {on(func(w *Whereabouts) { w.XLogPos = 0x8000 }), "55000 the primary has lost WAL up to 0/9000 of timeline 2, nobody knows from where on"},
 		"a standby that lags":   {on(func(w *Whereabouts) { w.XLogPos, w.InRecovery = 0x8000, true }), ""},
 		"another proxy that is": {on(func(w *Whereabouts) { w.XLogPos, w.Virtual = 0x8000, true }), ""},
 		"a sibling": {on(func(w *Whereabouts) { w.History = []byte("1\t0/3000\tx\n") }),

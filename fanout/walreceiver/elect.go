@@ -126,6 +126,18 @@ func (r *Receiver) find(ctx context.Context) (*upstream.Session, error) {
 	asking.Wait()
 	best, refused := elect(b, all)
 	if best < 0 {
+		for i := range all { // nobody is waiting for the one that is followed
+			if c := &all[i]; c.err == nil {
+				c.srv.known = b.known
+				r.part(ctx, sessions[i].Endpoint, &c.srv, b.known.lack(c.srv))
+			}
+		}
+		if p := r.partings.Load(); p != nil {
+			b.known.partings = *p
+		}
+		best, refused = elect(b, all)
+	}
+	if best < 0 {
 		clear(r.avoid) // nothing else is left: they get another chance
 		r.o.Store.Release(lsn.Invalid)
 	} else {

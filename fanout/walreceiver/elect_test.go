@@ -72,7 +72,7 @@ func TestElect(t *testing.T) {
 			"timeline 3 is not followed before proxy_b has said what it reported"},
 		"the own one before that": {ballot{on(3, 6*seg), ours, none, unknown, nobody}, []candidate{three}, "three", ""},
 		"a primary that has lost WAL": {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{one}, "",
-			"the primary has lost WAL from 0/9000000 to 0/9000001 of timeline 1"},
+			"the primary has lost WAL up to 0/9000001 of timeline 1, nobody knows from where on"},
 		"and the operator knows it":      {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), all}, []candidate{one}, "one", ""},
 		"a standby may be behind":        {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{standby}, "standby", ""},
 		"a proxy too":                    {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{proxy}, "proxy", ""},

@@ -432,3 +432,17 @@ func (x *running) await(what string, ok func(Status) bool) Status {
 		}
 	}
 }
+
+func (m *memStore) Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored := m.data[at-m.start:]
+	for i, b := range sent {
+		if stored[i] != b {
+			return at + lsn.LSN(i), true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+func (m *memStore) Dated(from, to lsn.LSN) (bool, error) { return true, nil }

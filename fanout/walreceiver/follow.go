@@ -69,7 +69,7 @@ func (r *Receiver) follow(ctx context.Context, s *upstream.Session, srv server) 
 				}
 				if errors.Is(err, walstore.ErrDiverged) {
 					r.avoid[s.Endpoint.String()] = err
-					err = r.diverged(err, srv, p)
+					err = r.diverged(ctx, err, s.Endpoint, srv, p)
 					r.lostWAL(srv, err)
 					return streamed(), errPermanent{err}
 				}
@@ -121,6 +121,7 @@ func (r *Receiver) prepareStream(ctx context.Context, s *upstream.Session, srv *
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
 		r.inquire(ctx, have, srv)
+		r.part(ctx, s.Endpoint, srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
 	}
 	if err != nil {

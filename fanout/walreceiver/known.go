@@ -22,7 +22,7 @@ type Known struct {
 	Complete bool
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
-	From lsn.LSN
+	From lsn.LSN // Invalid: not known
 }
 
 // knowledge is what was known before a server was asked where it is.
@@ -33,6 +33,8 @@ type knowledge struct {
 	// have is the end of this proxy's own WAL: up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
+	// partings are where the WAL of servers and the stored WAL part, by endpoint.
+	partings map[string]parting
 }
 
 // Whoever answers first must not decide alone: a proxy that has just started waits so long for members that it
@@ -69,6 +71,9 @@ func (r *Receiver) knowledge() (k knowledge) {
 	k.have = here
 	if lost := r.lost.Load(); lost != nil {
 		k.lost = *lost
+	}
+	if partings := r.partings.Load(); partings != nil {
+		k.partings = *partings
 	}
 	add(Known{Point: here, Complete: true}, lsn.Point{})
 	// Of an empty store it is not known whether a record ends there, and a primary that crashed may have a little
@@ -159,7 +164,7 @@ func (r *Receiver) Promised() lsn.Point { return r.promisedPoint() }
 type LackError struct {
 	System   lsn.SystemID   // of the server
 	Timeline lsn.TimelineID // of the server
-	From, To lsn.LSN        // what is missing; From 0: the whole timeline Of
+	From, To lsn.LSN        // what is missing; From 0: the whole timeline Of, or not known of what is Lost
 	Of       lsn.TimelineID // that To is a position of; 0: of some timeline before
 	// Lost: the server has written To itself, on this timeline, and has come back without it (ruling R32).
 	Lost bool
@@ -168,6 +173,8 @@ type LackError struct {
 
 func (e *LackError) Error() string {
 	switch {
+	case e.Lost && e.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on", e.To, e.Timeline)
 	case e.Lost:
 		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", e.From, e.To, e.Timeline)
 	case e.To == walstore.PromisedAll:
@@ -236,16 +243,6 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	return worst
 }
 
-// since puts the beginning of a loss to where it was seen first, by this proxy or by a member: a primary writes on
-// while it is refused, and what it had when it was first asked is nearer to what it came back with.
-func (k knowledge) since(endpoint string, e *LackError) {
-	for _, x := range append(slices.Clip(k.all), k.lost[endpoint], k.lost[anyEndpoint]) {
-		if e.Lost && x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
-			e.From = min(e.From, x.From)
-		}
-	}
-}
-
 // refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much
 // other WAL since, for all that can be told here: a store that has that WAL itself tells by its bytes.
 func (k knowledge) refuses(x Known, srv server) bool {
@@ -286,6 +283,11 @@ func (r *Receiver) recall() {
 
 // forgive forgets what the server at endpoint was refused for: it is streamed from.
 func (r *Receiver) forgive(endpoint string) {
+	if was := r.partings.Load(); was != nil {
+		all := maps.Clone(*was)
+		delete(all, endpoint)
+		r.partings.Store(&all)
+	}
 	was := r.lost.Load()
 	if was == nil {
 		return

@@ -94,3 +94,36 @@ func TestLostWALIsForgiven(t *testing.T) {
 		t.Fatal("streamed from, and not forgiven")
 	}
 }
+
+// TestLossBeginsWhereHistoriesPart: at the lowest position that was found by comparing, here or by a member, never at
+// where the primary was when it was asked. Up to where the store ends is used only where nobody knows better.
+func TestLossBeginsWhereHistoriesPart(t *testing.T) {
+	p := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
+	had := Known{Point: p(0x9000), By: "b", Complete: true}
+	told := func(from lsn.LSN) Known {
+		return Known{Point: p(0x9000), By: "b", Complete: true, Lost: true, From: from}
+	}
+	own := func(at lsn.LSN, exact bool) map[string]parting {
+		return map[string]parting{"db1": {system: 7, timeline: 1, at: at, exact: exact}}
+	}
+	srv := server{
+		system: 7, timeline: 1, xlogpos: 0x8000, history: lsn.History{Timeline: 1}, endpoint: "db1",
+	}
+	for name, c := range map[string]struct {
+		k    knowledge
+		from lsn.LSN
+	}{
+		"nobody has compared":              {knowledge{all: []Known{had}}, lsn.Invalid},
+		"a member could not":               {knowledge{all: []Known{had, told(lsn.Invalid)}}, lsn.Invalid},
+		"this proxy has":                   {knowledge{all: []Known{had, told(lsn.Invalid)}, partings: own(0x5000, true)}, 0x5000},
+		"the member's is lower":            {knowledge{all: []Known{had, told(0x4000)}, partings: own(0x5000, true)}, 0x4000},
+		"the own one is":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, true)}, 0x5000},
+		"the store ends before":            {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, false)}, 0x6000},
+		"it does, and no member says more": {knowledge{all: []Known{had}, partings: own(0x5000, false)}, 0x5000},
+		"not known here":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
+	} {
+		if e := c.k.lack(srv); e == nil || !e.Lost || e.From != c.from || e.To != 0x9000 {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}

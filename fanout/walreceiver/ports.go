@@ -34,6 +34,12 @@ type Store interface {
 	// LastComplete gives the end of the last complete record at or below at on a timeline (ruling R36). It may read
 	// the disk.
 	LastComplete(lsn.TimelineID, lsn.LSN) (lsn.LSN, error)
+	// Difference gives the first position at which WAL of the current timeline that begins at at differs from what is
+	// stored, all of which is received. It may read the disk.
+	Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, err error)
+	// Dated reports whether a transaction ends in the stored WAL from from, a segment's beginning, to to. It may read
+	// the disk.
+	Dated(from, to lsn.LSN) (bool, error)
 	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
 	// checkpoint whose checksum is right. It may read two pages.
 	EndsWithShutdownCheckpoint(end lsn.LSN) bool

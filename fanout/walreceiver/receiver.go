@@ -30,6 +30,7 @@ type Receiver struct {
 	lacking  lsn.LSN    // a start before the end of the store that failed
 	obeyed   *LackError // the operator has accepted it, and the server is about to be followed
 	heard    []lsn.LSN  // what members had said of it
+	behind   lsn.LSN    // where that server was
 	aside    bool       // the operator has given up WAL that the store has
 	own      []byte     // history file of the server's timeline; nil: it has none
 	promise  *promise
@@ -50,10 +51,11 @@ type Receiver struct {
 	lastLog  string
 	logged   time.Time
 
-	totals totals
-	higher atomic.Pointer[Higher]
-	lost   atomic.Pointer[map[string]Known] // see lostWAL: by endpoint, of the configured hosts; never changed in place
-	seen   atomic.Uint32                    // the highest timeline on which a server of the system was
+	totals   totals
+	higher   atomic.Pointer[Higher]
+	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint, of the configured hosts; never changed in place
+	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
+	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
 
 	mu     sync.Mutex
 	status Status

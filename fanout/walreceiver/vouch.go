@@ -21,6 +21,7 @@ func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Sy
 	}
 	defer s.Close()
 	var lack *LackError
+	var srv server
 	for range 2 {
 		res, err := s.Query(ctx, "SELECT pg_catalog.pg_current_wal_flush_lsn()")
 		if err != nil {
@@ -30,7 +31,7 @@ func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Sy
 		if err != nil {
 			return fmt.Errorf("ask the primary where it is: %w", err)
 		}
-		srv := server{system: system, timeline: t, history: lsn.History{Timeline: t}}
+		srv = server{system: system, timeline: t, history: lsn.History{Timeline: t}, endpoint: e.String(), known: known}
 		if srv.xlogpos, err = lsn.Parse(string(row[0])); err != nil {
 			return fmt.Errorf("ask the primary where it is: %w", err)
 		}
@@ -39,7 +40,8 @@ func (r *Receiver) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Sy
 			return nil
 		}
 	}
-	if r.accepted(lack) {
+	r.part(ctx, e, &srv, lack)
+	if lack = srv.known.lack(srv); r.accepted(lack) {
 		return nil
 	}
 	r.vouched(t, lack)

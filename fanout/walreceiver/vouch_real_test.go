@@ -30,7 +30,7 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 		t.Error(err)
 	}
 	at += 16 << 20
-	if err := vouch(); err == nil || !strings.Contains(err.Error(), "the primary has lost WAL from ") {
+	if err := vouch(); err == nil || !strings.Contains(err.Error(), "the primary has lost WAL up to ") {
 		t.Errorf("clients are sent to a primary that has lost WAL: %v", err)
 	}
 	operator.say(1)

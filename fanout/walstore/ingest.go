@@ -233,19 +233,28 @@ func (s *Store) compare(at, end lsn.LSN, r io.Reader) error {
 
 // same compares WAL at at that was sent with what is stored there. What lies behind an XLOG_SWITCH is not WAL.
 func (s *Store) same(at lsn.LSN, sent, stored []byte) error {
+	d, differs, err := s.difference(at, sent, stored)
+	if err == nil && differs {
+		err = s.differs(d)
+	}
+	return err
+}
+
+// difference finds where WAL at at that was sent first differs from what is stored.
+func (s *Store) difference(at lsn.LSN, sent, stored []byte) (d lsn.LSN, differs bool, err error) {
 	for !bytes.Equal(sent, stored) {
 		n := firstDifference(sent, stored)
 		f, err := s.frameAt(at + n)
 		if err != nil {
-			return err
+			return 0, false, err
 		}
 		if !f.Switched() {
-			return s.differs(at + n)
+			return at + n, true, nil
 		}
 		n = min(s.segs.size.Floor(at+n)+s.segLen()-at, lsn.LSN(len(sent)))
 		at, sent, stored = at+n, sent[n:], stored[n:]
 	}
-	return nil
+	return 0, false, nil
 }
 
 func firstDifference(a, b []byte) lsn.LSN {

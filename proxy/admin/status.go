@@ -114,11 +114,12 @@ type Higher struct {
 // Lack is WAL that is known and that a server does not have, which therefore is not followed.
 type Lack struct {
 	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of the server that is not followed"`
-	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has nothing of its timeline"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has nothing of its timeline, or not known of what is lost"`
 	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or lost by a primary"`
 	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
 	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
 	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
+	Restart  bool           `json:"restart,omitempty" doc:"the loss is accepted, and this proxy waits for its restart"`
 }
 
 // Accepted is an operator's word, by accept-timeline, that a server is to be followed although it lacks WAL.

@@ -23,6 +23,16 @@ const (
 	crcOffset           = 20
 )
 
+// Records of resource manager XACT that end a transaction; bit 7 of the info says what more is in them.
+const (
+	rmgrXact           = 1
+	xactOpMask         = 0x70
+	xactCommit         = 0x00
+	xactAbort          = 0x20
+	xactCommitPrepared = 0x30
+	xactAbortPrepared  = 0x40
+)
+
 // Record is the header of a WAL record and where it was found.
 //
 //	 0           4          8                16     17     18         20         24
@@ -48,6 +58,15 @@ func (r *Record) IsSwitch() bool { return r.Rmgr == RmgrXLOG && r.Info&rmgrInfoM
 // IsShutdownCheckpoint reports whether the record is a shutdown checkpoint.
 func (r *Record) IsShutdownCheckpoint() bool {
 	return r.Rmgr == RmgrXLOG && r.Info&rmgrInfoMask == CheckpointShutdown
+}
+
+// IsTransactionEnd reports whether the record is a commit or an abort, also of a prepared transaction: it has the time.
+func (r *Record) IsTransactionEnd() bool {
+	switch r.Info & xactOpMask {
+	case xactCommit, xactAbort, xactCommitPrepared, xactAbortPrepared:
+		return r.Rmgr == rmgrXact
+	}
+	return false
 }
 
 // ParseRecordHeader decodes the first RecordHeaderLen bytes of b.
