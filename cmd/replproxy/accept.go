@@ -47,8 +47,8 @@ func acceptTimelineCommand() *cobra.Command {
 		did := "timeline %d is accepted: a proxy that runs follows within half a minute; until then status shows the " +
 			"word, and --revoke takes it back\n"
 		if a.read(lackingName).isLoss(lsn.TimelineID(n)) {
-			did = "timeline %d is accepted: a proxy whose own store has none of that WAL follows within half a minute; " +
-				"any other must be restarted, it then sets its WAL aside\n"
+			did = "timeline %d is accepted: a proxy whose own store has none of that WAL follows within half a " +
+				"minute; any other must be restarted, it then sets its WAL aside\n"
 		}
 		if *revoke {
 			did = "timeline %d is not accepted any more\n"

@@ -94,15 +94,21 @@ func strandedWarnings(all []fanout.Stranded) (w []string) {
 
 // lossWarning is about a primary that has lost WAL.
 func lossWarning(l *admin.Lack) string {
-	what := fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", l.From, l.To, l.Timeline)
-	if l.From == lsn.Invalid {
-		what = fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on", l.To, l.Timeline)
+	switch {
+	case l.Restart && l.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s and is not followed yet: "+
+			"the loss is accepted: restart this proxy, it then sets its WAL aside", l.To, l.Timeline)
+	case l.Restart:
+		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed yet: "+
+			"the loss is accepted: restart this proxy, it then sets its WAL aside", l.From, l.To, l.Timeline)
+	case l.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on, "+
+			"and is not followed: stop it and promote a server that has that WAL, "+
+			"or give it up by replproxy accept-timeline %s", l.To, l.Timeline, l.Timeline)
 	}
-	if l.Restart {
-		return what + " and is not followed yet: the loss is accepted: restart this proxy, it then sets its WAL aside"
-	}
-	return fmt.Sprintf("%s and is not followed: stop it and promote a server that has that WAL, or give it up by "+
-		"replproxy accept-timeline %s", what, l.Timeline)
+	return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed: "+
+		"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
+		l.From, l.To, l.Timeline, l.Timeline)
 }
 
 // ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.

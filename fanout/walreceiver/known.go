@@ -174,7 +174,8 @@ type LackError struct {
 func (e *LackError) Error() string {
 	switch {
 	case e.Lost && e.From == lsn.Invalid:
-		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on", e.To, e.Timeline)
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on",
+			e.To, e.Timeline)
 	case e.Lost:
 		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", e.From, e.To, e.Timeline)
 	case e.To == walstore.PromisedAll:

@@ -66,7 +66,8 @@ func (r *Receiver) part(ctx context.Context, at upstream.Endpoint, srv *server, 
 }
 
 // compareBack gives the end of the last record that the server at e and the store both have.
-func (r *Receiver) compareBack(ctx context.Context, e upstream.Endpoint, srv server, size lsn.SegSize) (lsn.LSN, error) {
+func (r *Receiver) compareBack(ctx context.Context, e upstream.Endpoint, srv server, size lsn.SegSize,
+) (lsn.LSN, error) {
 	have := r.o.Store.Positions()
 	end := min(srv.xlogpos, have.Received)
 	if end <= have.Oldest {

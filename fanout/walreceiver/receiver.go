@@ -53,7 +53,7 @@ type Receiver struct {
 
 	totals   totals
 	higher   atomic.Pointer[Higher]
-	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint, of the configured hosts; never changed in place
+	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint; never changed in place
 	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
 	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
 

@@ -114,7 +114,7 @@ type Higher struct {
 // Lack is WAL that is known and that a server does not have, which therefore is not followed.
 type Lack struct {
 	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of the server that is not followed"`
-	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has nothing of its timeline, or not known of what is lost"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has none of it, or nobody knows"`
 	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or lost by a primary"`
 	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
 	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
