@@ -53,6 +53,12 @@ func TestVoterBeyondAcceptedLoss(t *testing.T) {
 		primary.Exec(t, "INSERT INTO q VALUES ("+string(rune('0'+n%10))+")")
 	}
 	pgtest.WaitCaughtUp(t, primary, s1)
+	lost := primary.CurrentLSN(t)
+	for _, p := range all { // a commit waits for one of them only
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, p.Name+" to have it all", func() (bool, error) {
+			return scene.Status(t, p).Store.Flushed >= lost, nil
+		})
+	}
 	primary.Stop(t, pgtest.Immediate)
 	revert(t)
 	primary.Start(t)

@@ -120,7 +120,9 @@ func TestLossBeginsWhereHistoriesPart(t *testing.T) {
 		"the own one is":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, true)}, 0x5000},
 		"the store ends before":            {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, false)}, 0x6000},
 		"it does, and no member says more": {knowledge{all: []Known{had}, partings: own(0x5000, false)}, 0x5000},
-		"not known here":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
+		"a member has said so once": {knowledge{all: []Known{had}, partings: map[string]parting{"db1": {
+			system: 7, timeline: 1, at: 0x5000, told: 0x6000}}}, 0x6000},
+		"not known here": {knowledge{all: []Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
 	} {
 		if e := c.k.lack(srv); e == nil || !e.Lost || e.From != c.from || e.To != 0x9000 {
 			t.Errorf("%s: %+v", name, e)

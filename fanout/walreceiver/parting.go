@@ -27,6 +27,7 @@ type parting struct {
 	asked    lsn.LSN // where the server was
 	at       lsn.LSN // Invalid: not known
 	exact    bool    // false: nothing differs up to at, and the store ends there
+	told     lsn.LSN // the lowest that a member has found, which says so only while it refuses the server; Invalid: none
 }
 
 // part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
@@ -46,7 +47,12 @@ func (r *Receiver) part(ctx context.Context, at upstream.Endpoint, srv *server, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, partingPatience)
 	defer cancel()
-	p := parting{system: srv.system, timeline: srv.timeline, asked: srv.xlogpos}
+	p := parting{system: srv.system, timeline: srv.timeline, asked: srv.xlogpos, told: was.told}
+	for _, x := range srv.known.all {
+		if x.Lost && x.Timeline == srv.timeline && x.System == srv.system {
+			p.told = lowest(p.told, x.From)
+		}
+	}
 	x, err := r.compareBack(ctx, at, *srv, id.SegSize)
 	if err != nil {
 		r.log.Warn("where the primary's WAL and the stored WAL part is not known", "host", srv.endpoint, "err", err)
@@ -163,20 +169,24 @@ func (k knowledge) since(endpoint string, e *LackError) {
 	if !e.Lost {
 		return
 	}
-	e.From = lsn.Invalid
-	lower := func(x lsn.LSN) {
-		if x != lsn.Invalid && (e.From == lsn.Invalid || x < e.From) {
-			e.From = x
-		}
-	}
+	p := k.parting(endpoint, e.System, e.Of)
+	e.From = p.told
 	for _, all := range [][]Known{k.all, {k.lost[endpoint], k.lost[anyEndpoint]}} {
 		for _, x := range all {
 			if x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
-				lower(x.From)
+				e.From = lowest(e.From, x.From)
 			}
 		}
 	}
-	if p := k.parting(endpoint, e.System, e.Of); p.exact || e.From == lsn.Invalid {
-		lower(p.at)
+	if p.exact || e.From == lsn.Invalid {
+		e.From = lowest(e.From, p.at)
 	}
+}
+
+// lowest is the lower one of those that are known.
+func lowest(a, b lsn.LSN) lsn.LSN {
+	if a == lsn.Invalid || b == lsn.Invalid {
+		return max(a, b)
+	}
+	return min(a, b)
 }
