@@ -27,7 +27,7 @@ type parting struct {
 	asked    lsn.LSN // where the server was
 	at       lsn.LSN // Invalid: not known
 	exact    bool    // false: nothing differs up to at, and the store ends there
-	told     lsn.LSN // the lowest that a member has found, which says so only while it refuses the server; Invalid: none
+	told     lsn.LSN // the lowest that a member has found, which says so while it refuses the server only
 }
 
 // part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
