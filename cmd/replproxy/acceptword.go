@@ -156,7 +156,9 @@ func (w word) where() string {
 }
 
 // isLoss reports whether w is about WAL that the primary of timeline t has lost itself.
-func (w word) isLoss(t lsn.TimelineID) bool { return w.kind == saidWord && w.timeline == t && w.of == t }
+func (w word) isLoss(t lsn.TimelineID) bool {
+	return w.kind == saidWord && w.timeline == t && w.of == t
+}
 
 // open reports whether w is not used yet.
 func (w word) open() bool { return w.kind != noWord && w.kind != usedWord }
