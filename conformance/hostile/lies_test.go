@@ -212,7 +212,7 @@ func commandLies() []lie {
 		{name: "timeline without a history", edit: id(1, "2"), want: "00000002.history"},
 		{name: "position that is none", edit: id(2, "nowhere"), want: "identify system"},
 		{name: "position of the largest number", edit: id(2, "FFFFFFFF/FFFFFFFF"), want: ""},
-		{name: "position before all WAL", edit: id(2, "0/1"), want: "the primary has lost WAL from 0/1"},
+		{name: "position before all WAL", edit: id(2, "0/1"), want: "the primary has lost WAL up to "},
 		{name: "history by another name", edit: history(file("00000003.history", "1\t0/1000000\tx\n")), want: "unexpected file name"},
 		{name: "history by a path for a name", edit: history(file("../../00000002.history", "1\t0/1000000\tx\n")), want: "unexpected file name"},
 		{name: "history of garbage", edit: history(file("00000002.history", "\x00\xff\x00 garbage")), want: "history of timeline 2"},

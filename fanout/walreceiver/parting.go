@@ -18,6 +18,8 @@ const (
 	partingMost lsn.LSN = 256 << 20
 	// partingPatience bounds how long that may take. What is not found in time is taken for not known.
 	partingPatience = 15 * time.Second
+	// partingPause is how long nothing is read again after a look that did not tell: it may read partingMost.
+	partingPause = time.Minute
 )
 
 // parting is where the WAL of a server and the stored WAL part, at the end of the last record that both have.
@@ -28,6 +30,7 @@ type parting struct {
 	at       lsn.LSN // Invalid: not known
 	exact    bool    // false: nothing differs up to at, and the store ends there
 	told     lsn.LSN // the lowest that a member has found, which says so while it refuses the server only
+	looked   time.Time
 }
 
 // part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
@@ -42,12 +45,13 @@ func (r *Receiver) part(ctx context.Context, at upstream.Endpoint, srv *server, 
 		return
 	}
 	was := srv.known.parting(srv.endpoint, srv.system, srv.timeline)
-	if was.exact && was.asked <= srv.xlogpos && !r.accepted(e) {
+	known := was.exact && was.asked <= srv.xlogpos || time.Since(was.looked) < partingPause
+	if known && !r.accepted(e) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, partingPatience)
 	defer cancel()
-	p := parting{system: srv.system, timeline: srv.timeline, asked: srv.xlogpos, told: was.told}
+	p := parting{system: srv.system, timeline: srv.timeline, asked: srv.xlogpos, told: was.told, looked: time.Now()}
 	for _, x := range srv.known.all {
 		if x.Lost && x.Timeline == srv.timeline && x.System == srv.system {
 			p.told = lowest(p.told, x.From)
