@@ -38,7 +38,7 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// shownLine is what status or the log shows, as the runbook quotes it.
+// shownLine matches a line of status or the log, as the runbook quotes it.
 var shownLine = regexp.MustCompile(`(?m)^> - (?:warning|log): (.*)$`)
 
 // TestRunbookQuotesWhatIs: what the runbook quotes of status and the log is said by the program.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// askPatience is how long Ask waits for answers. A member that is up answers within a round trip and what its disk
+// askPatience bounds Ask's wait for answers. A member that is up answers within a round trip and what its disk
 // takes; one that has just died is not waited for by a failover for longer.
 const askPatience = time.Second
 

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Coverage is what the rules in use make of the WAL of a timeline, and of standbys' names.
+// Coverage tells which WAL of a timeline the rules in use cover, and which names of standbys they count.
 type Coverage struct {
 	Timeline lsn.TimelineID
 	// At is the furthest flush position that was given since it is wanted: every rule in use covered it, and what the
@@ -21,7 +21,7 @@ type Coverage struct {
 	Generation uint64 // changes with Votes
 }
 
-// coverage is what is remembered for that; guarded by Node.mu.
+// coverage remembers that; guarded by Node.mu.
 type coverage struct {
 	wanted bool
 	moved  chan struct{} // one slot

@@ -17,7 +17,7 @@ import (
 // forgotten, and so it must not vote under that name.
 var ErrKnown = errors.New("this node is new, and its name is not")
 
-// lives are what this node knows of other members' starts, durably, and what they know of its own. A boot number is
+// lives holds what this node knows of other members' starts, durably, and what they know of its own. A boot number is
 // never one that was used before, whatever the clock says (ADR 0071). Guarded by Node.mu.
 type lives struct {
 	of      map[string]*past
@@ -45,7 +45,7 @@ func newLives(known []vote.Life, members []string) lives {
 	return l
 }
 
-// lifeOf is what a State says of its node's start.
+// lifeOf returns the start of its node that a State names.
 func lifeOf(s vote.State) vote.Life {
 	return vote.Life{Node: s.Node, Key: s.Key, Boot: s.Boot, Run: s.Run}
 }
@@ -109,7 +109,7 @@ func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 	return all
 }
 
-// ruling is what becomes of a node by what the others know of it.
+// ruling decides about a node by what the others know of it.
 type ruling struct {
 	refused string // by a member that knows the name of a node that is new
 	clash   string // a member hears another life of this node

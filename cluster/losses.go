@@ -180,7 +180,7 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	return n.writeLosses(s)
 }
 
-// reached is what is known of who has which WAL of t: sessions everywhere, and stores under no name. The caller holds
+// reached lists who is known to have which WAL of t: sessions everywhere, and stores under no name. The caller holds
 // mu.
 func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 	now, p := time.Now(), n.o.Store.Positions()

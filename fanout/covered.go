@@ -11,10 +11,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// coveredLook is how often what is covered is looked at anew without a word: after an error of the disk.
+// coveredLook spaces the looks at what is covered that nobody asked for: after an error of the disk.
 const coveredLook = time.Second
 
-// horizon is how far standbys that are bounded may be sent WAL of a timeline: the end of a record.
+// horizon bounds the WAL of a timeline that held standbys are sent: the end of a record.
 type horizon struct {
 	timeline lsn.TimelineID
 	at       lsn.LSN // walsender.NoBound: as far as others
@@ -100,7 +100,8 @@ func (h *Hub) unbind(s *session) {
 	delete(h.covering.bounded, s)
 }
 
-// coveredOn is how far bounded standbys may be sent WAL of the current timeline t; see [walsender.Options].
+// coveredOn returns the bound of the WAL of the current timeline t that held standbys are sent; see
+// [walsender.Options].
 func (h *Hub) coveredOn(t lsn.TimelineID) lsn.LSN {
 	if c := h.covering.now.Load(); c != nil && c.timeline == t {
 		return c.at
@@ -170,7 +171,7 @@ func (h *Hub) follow() (more, failed bool) {
 	return more, failed
 }
 
-// horizon is how far bounded standbys may be sent WAL with c: up to the last complete record that is covered (ruling
+// horizon returns the bound of held standbys' WAL by c: up to the last complete record that is covered (ruling
 // R36: on the beginning of one no commit rests, and another primary may go on there with other bytes), and up to the
 // timeline's own beginning, as a timeline that is followed has all that was covered before. It may wait for the disk.
 func (h *Hub) horizon(c Coverage) (to horizon, more bool, err error) {

@@ -71,7 +71,7 @@ func coveredWorld(t *testing.T) (*world, *fakeRule) {
 	return w.adopt(), rule
 }
 
-// recordEnd is where the last complete record ends.
+// recordEnd is the end of the last complete record.
 func (w *world) recordEnd() lsn.LSN {
 	w.t.Helper()
 	end, err := w.store.LastComplete(1, walsender.NoBound)
@@ -79,7 +79,7 @@ func (w *world) recordEnd() lsn.LSN {
 	return end
 }
 
-// row is what is shown of a standby.
+// row returns a standby as it is shown.
 func (w *world) row(pid int32) (row Standby) {
 	for _, r := range w.hub.Standbys() {
 		if r.PID == pid {

@@ -67,7 +67,7 @@ type SyncState struct {
 	Priority int    // 0: async
 }
 
-// Rule is what covers WAL. Methods may be called from any goroutine and don't block for long.
+// Rule covers WAL. Methods may be called from any goroutine and don't block for long.
 type Rule interface {
 	Coverage() Coverage
 	// Moved has one slot and gets a token when Coverage may have changed, as long as that is wanted.
@@ -75,7 +75,7 @@ type Rule interface {
 	Want(bool)
 }
 
-// Coverage is what the rules in use make of a timeline's WAL, and of standbys.
+// Coverage tells which WAL of a timeline the rules in use cover, and which standbys they count.
 type Coverage struct {
 	Timeline lsn.TimelineID
 	// At is the furthest flush position that all rules in use have covered, [walsender.NoBound] where there is no rule;

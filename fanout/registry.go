@@ -58,7 +58,7 @@ func (h *Hub) SetSenderTimeout(d time.Duration) {
 	}
 }
 
-// Having is how far a session's WAL goes: what it was sent here, or said that it has.
+// Having tells how far a session's WAL goes: what it was sent here, or said that it has.
 type Having struct {
 	ApplicationName string
 	Timeline        lsn.TimelineID

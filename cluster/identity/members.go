@@ -81,7 +81,7 @@ func (m *Members) Names() []string {
 // Has reports whether name is a member.
 func (m *Members) Has(name string) bool { return len(m.keys[name]) > 0 }
 
-// Key is what a member's public keys have in common with no others', in few letters; "": there is no such member.
+// Key returns a short name of a member's public keys, which no other keys have; "": there is no such member.
 func (m *Members) Key(name string) string {
 	h := sha256.New()
 	for _, k := range m.keys[name] {

@@ -43,7 +43,7 @@ type Who struct{ Name, Host, Slot string }
 
 func (w Who) key() string { return strings.Join([]string{vote.Fold(w.Name), w.Host, w.Slot}, "\t") }
 
-// First is what a session reports first. A client that applies nothing, pg_basebackup above all, has no data to which
+// First holds a session's first report. A client that applies nothing, pg_basebackup above all, has no data to which
 // the WAL is to fit; where it begins it calls flushed.
 type First struct {
 	lsn.Progress

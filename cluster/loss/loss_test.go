@@ -21,7 +21,7 @@ func given(names ...string) Set {
 
 func at(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x, Apply: x}} }
 
-// written is what a client says that keeps WAL and applies none.
+// written makes the report of a client that keeps WAL and applies none.
 func written(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x}} }
 
 // TestJudge: who may have the lost WAL is refused until it shows that it has not, and is asked no more then.

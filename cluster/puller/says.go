@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Source is how this member stands to the primary, whether it streams from there or from another member.
+// Source describes this member's way to the primary, whether it streams from there or from another member.
 type Source struct {
 	// Connected: it reaches the primary that the stored WAL is of, on that system and timeline.
 	Connected bool
@@ -22,7 +22,7 @@ type Source struct {
 	Unanswered bool
 }
 
-// says is what a member tells the others.
+// says holds what a member tells the others.
 type says struct {
 	pulls     bool
 	letsGo    bool // it has given the primary up for whoever reaches it, or wants it

@@ -66,7 +66,7 @@ type Report struct {
 	Distinct []uint64
 }
 
-// Silence is how long nothing was heard of a session that is asked whether its standby has left it. Host is where it
+// Silence says since when a session is silent that is asked whether its standby has left it. Host is where it
 // comes from, "" for a unix socket or when it is not known.
 type Silence struct {
 	Since time.Time // of its last message, in microseconds; zero: it is not asked

@@ -103,7 +103,7 @@ func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) e
 	return nil
 }
 
-// Refused is what this proxy has refused last by WAL of its own, if it was a loss and is not given up.
+// Refused returns the loss that this proxy refused last by WAL of its own, unless it is given up.
 func (a acceptance) Refused() *walreceiver.LackError {
 	w, used := a.read(lackingName), a.read(acceptName)
 	if w.kind != saidWord || w.timeline != w.of || w.by != "" ||

@@ -33,7 +33,7 @@ import (
 // whom links are kept, not who counts.
 const memberTimeout = link.Recovery + time.Second
 
-// notHeard is how long a member whose connection has ended is not warned of: it may be restarted.
+// notHeard delays the warning of a member whose connection has ended: it may be restarted.
 const notHeard = 5 * time.Second
 
 // clusterDir is the part of data_dir that holds a node's key and what it must not forget.

@@ -29,7 +29,7 @@ const (
 	asksMembers = "members" // whether other members know this proxy's name
 )
 
-// newStore is what a data_dir that knows of no earlier life has to ask. Methods may be called from any goroutine.
+// newStore holds the questions of a data_dir that knows of no earlier life. Methods may be called from any goroutine.
 type newStore struct {
 	dir, slot string
 	log       *slog.Logger
@@ -66,7 +66,7 @@ func openNewStore(c *config.Config, insist bool, log *slog.Logger) (*newStore, e
 	return n, n.write(words)
 }
 
-// read is what is to be asked, by the file or by what there is.
+// read returns the open questions, by the file or by what there is.
 func (n *newStore) read() ([]string, error) {
 	text, err := os.ReadFile(n.path())
 	if err == nil {

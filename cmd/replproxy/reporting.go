@@ -67,7 +67,7 @@ func streamWarnings(u *admin.Upstream) []string {
 	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
 }
 
-// primaryGone is how long no warning says that there is no primary: it may be restarted.
+// primaryGone delays the warning that there is no primary: it may be restarted.
 const primaryGone = 5 * time.Second
 
 // primaryWarnings tell that no server is a primary, since when; zero: one is, or that is not known.

@@ -88,7 +88,7 @@ func runCommand() *cobra.Command {
 	return cmd
 }
 
-// runFlags are what run is told by the command line alone.
+// runFlags holds the flags of run that no key of the configuration has.
 type runFlags struct {
 	profiles bool
 	newStore bool // an empty data_dir is meant

@@ -31,7 +31,7 @@ func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*up
 	return v.members.connect(ctx, v.up, choice.Member, params)
 }
 
-// sourceOf is how this proxy stands to the primary.
+// sourceOf describes this proxy's way to the primary.
 func sourceOf(r *walreceiver.Receiver) (s puller.Source) {
 	if _, system, t, ok := r.Following(); ok {
 		s.Connected, s.System, s.Timeline = true, system, t
@@ -48,8 +48,8 @@ func receiverTimeout(c *config.Config) time.Duration {
 	return c.Upstream.ReceiverTimeout
 }
 
-// heardFromSource is when something last came from the primary, at: by way of a member that streams from there its
-// keepalives come whether it hears the primary or not.
+// heardFromSource returns the time at which something last came from the primary, at: by way of a member that streams
+// from there its keepalives come whether it hears the primary or not.
 func (m *membership) heardFromSource(member string, at time.Time) time.Time {
 	if m == nil || member == "" || at.IsZero() {
 		return at

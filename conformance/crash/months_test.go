@@ -17,10 +17,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// monthsTime is how long an ordinary run wears the proxy; REPLPROXY_SOAK prolongs it.
+// monthsTime bounds how long an ordinary run wears the proxy; REPLPROXY_SOAK prolongs it.
 const monthsTime = 15 * time.Second
 
-// use is what a proxy takes while nobody does anything.
+// use measures a proxy while nobody does anything.
 type use struct {
 	goroutines, descriptors, heap float64
 	files                         int // of data_dir, those of pg_wal's kind aside: their number is bounded by keep_size
@@ -91,7 +91,7 @@ func (m *months) file() string {
 		16+m.rounds%2, m.shown.CertFile, m.shown.KeyFile, m.rounds, []string{"info", "warn"}[m.rounds%2])
 }
 
-// mostSegments is what keep_size leaves, and what is made ahead or not yet removed, with a sidecar each.
+// mostSegments bounds the files of WAL: those that keep_size leaves, are made ahead or not yet removed, and sidecars.
 func (m *months) mostSegments() int { return 2 * (17 + 10) }
 
 // round is a month.

@@ -68,7 +68,7 @@ func tell(t *testing.T, story func(*testing.T)) {
 	}
 }
 
-// stories is how many are told: some in an ordinary run, REPLPROXY_STORIES in a soak.
+// stories counts those that are told: some in an ordinary run, REPLPROXY_STORIES in a soak.
 func stories(t *testing.T, some int) int {
 	t.Helper()
 	if text := os.Getenv("REPLPROXY_STORIES"); text != "" {

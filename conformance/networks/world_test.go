@@ -145,7 +145,7 @@ func (w *world) suffer(t *testing.T, long bool) {
 	w.well(t)
 }
 
-// goOn is how long it takes until commits of new sessions return, through every proxy. Sessions that are there end with
+// goOn measures the time until commits of new sessions return, through every proxy. Sessions that are there end with
 // the network that they were in, as direct ones do: for those the load waits, by its own time-out.
 func (w *world) goOn(t *testing.T) time.Duration {
 	t.Helper()

@@ -18,8 +18,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// estate is what README.md and docs/quorum.md leave behind: a primary db1, standbys s1 to s3 whose primary_conninfo was
-// set by ALTER SYSTEM, proxies that know all four servers and have one rule, and the operator's own machine.
+// estate holds what README.md and docs/quorum.md leave behind: a primary db1, standbys s1 to s3 whose primary_conninfo
+// was set by ALTER SYSTEM, proxies that know all four servers and have one rule, and the operator's own machine.
 type estate struct {
 	*house
 	operator *machine
@@ -179,7 +179,7 @@ func (e *estate) counts(t *testing.T, names ...string) {
 	}
 }
 
-// conninfo is how the operator reaches a server.
+// conninfo returns the operator's connection string to a server.
 func conninfo(server string) string { return "host=" + server + " user=postgres dbname=postgres" }
 
 // load inserts rows through the proxies, in turn where one is away, and writes down which were acknowledged.

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// fencedSoon is how soon a living proxy is fenced, whatever the others do.
+// fencedSoon bounds the time until a living proxy is fenced, whatever the others do.
 const fencedSoon = 5 * time.Second
 
 // TestPromoteWithAFrozenHost promotes by promote.sh while the first proxy's host is frozen: the living one is fenced at

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// credentials is where systemd puts the credentials of packaging/replproxy.service.
+// credentials names the directory into which systemd puts the credentials of packaging/replproxy.service.
 const credentials = "/run/credentials/replproxy.service"
 
 // TestQuorumKey makes the key of a cluster as docs/quorum.md says, and starts proxies with it: as the unit does, with

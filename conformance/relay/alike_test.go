@@ -19,7 +19,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// alikeCommands is how many are compared at least: so many were tried by hand once, and held.
+// alikeCommands bounds from below how many are compared: so many were tried by hand once, and held.
 const alikeCommands = 371
 
 // longestMessage bounds what is read of one: protocol 2 has no lengths, and its text is read as one.

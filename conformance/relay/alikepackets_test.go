@@ -10,14 +10,14 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// alikePackets is how many are compared at least.
+// alikePackets bounds from below how many are compared.
 const alikePackets = 65
 
-// kerberos is what is heard of a server that would go on with GSSAPI.
+// kerberos stands for a server that would go on with GSSAPI.
 const kerberos = "it wants GSSAPI"
 
-// startupPackets are what clients open with: each is sent in pieces, and the answer to a request for encryption read
-// between them.
+// startupPackets lists first packets of clients: each is sent in pieces, and the answer to a request for encryption
+// read between them.
 func startupPackets() (all [][][]byte) {
 	one := func(words ...string) { all = append(all, [][]byte{startupOf(words...)}) }
 	for _, replication := range []string{"true", "tRuE", "t", "tr", "yes", "Y", "ye", "on", "ON", "1", "false", "f", "no", "n",
@@ -63,7 +63,7 @@ func startupPackets() (all [][][]byte) {
 		[][]byte{{0, 0, 0, 3}}, [][]byte{{0, 0, 0, 4}}, [][]byte{{0, 1, 0, 0}})
 }
 
-// opening is what a server says to packets.
+// opening returns what a server says to packets.
 func opening(t *testing.T, port int, packets [][]byte) string {
 	t.Helper()
 	var answers []string

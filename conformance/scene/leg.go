@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Weather is how a leg passes what it is given. The zero value passes everything at once.
+// Weather tells how a leg passes what it is given. The zero value passes everything at once.
 type Weather struct {
 	Delay, Jitter time.Duration // one way; the order is kept
 	Rate          int           // bytes a second and direction; 0: any
@@ -184,7 +184,7 @@ func (g *Leg) serve(client *net.TCPConn) {
 	both.Wait()
 }
 
-// piece is what one read has brought; the last one of a direction has an end.
+// piece holds what one read has brought; the last one of a direction has an end.
 type piece struct {
 	data []byte
 	due  time.Time
@@ -229,7 +229,7 @@ func (g *Leg) flow(p *pair, from, to *net.TCPConn) {
 	writer.Wait()
 }
 
-// due is when what was read now arrives, behind what was read before.
+// due returns the time at which what was read now arrives, behind what was read before.
 func (g *Leg) due(p *pair, n int, before time.Time) time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()

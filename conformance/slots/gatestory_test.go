@@ -20,7 +20,7 @@ type gateStory struct {
 	next                  int // id
 }
 
-// killings is how often the primary is killed in an ordinary run; REPLPROXY_SOAK tells stories for that long.
+// killings counts the kills of the primary in an ordinary run; REPLPROXY_SOAK tells stories for that long.
 const killings = 3
 
 // TestRuleGateStories: the primary is killed amid a bulk load again and again and restarted, or the proxy, which has the

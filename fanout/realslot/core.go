@@ -209,8 +209,8 @@ func (s ownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != ls
 // ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
 func (s ownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
 
-// decide is what the own slot needs: to be made anew, to be put where the store is or back to there, to follow target,
-// or to be touched. create stands for making it anew, foreign for one that is somebody else's.
+// decide returns what the own slot needs: to be made anew, to be put where the store is or back to there, to follow
+// target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
 func (s ownSlot) decide(target lsn.LSN) verb {
 	switch {
 	case !s.ours():

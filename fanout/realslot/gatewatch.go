@@ -10,7 +10,7 @@ import (
 // reach one member a little earlier than another all the time. It is also the least time between two takings.
 const gatePatience = 10 * time.Second
 
-// gateMove is what a proxy that does not use the gate does about it.
+// gateMove names what a proxy that does not use the gate does about it.
 type gateMove uint8
 
 const (
@@ -26,7 +26,7 @@ type gateWatch struct {
 	taken time.Time // when streaming was begun anew for it last
 }
 
-// gateView is what is known at one moment.
+// gateView holds what is known at one moment.
 type gateView struct {
 	gate     gateSlot
 	used     bool    // by this proxy's stream

@@ -23,7 +23,7 @@ const (
 	lastTelling = 3 * time.Second
 )
 
-// Horizon is what slots hold back on the primary: the oldest xmin and catalog_xmin that anybody needs, 0 for none.
+// Horizon holds the oldest xmin and catalog_xmin that anybody needs, 0 for none.
 type Horizon struct{ Xmin, CatalogXmin copyboth.FullXID }
 
 func (h Horizon) message() []byte {
@@ -37,7 +37,7 @@ type bearing struct {
 	told   time.Time // when it was told any
 }
 
-// need is what a slot that bears have lacks.
+// need returns what a slot that bears have lacks.
 type need struct {
 	have, want Horizon
 	settled    bool // what it bears may be raised: everybody had the time to come back, and the stream bears the rest
@@ -88,7 +88,7 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 // newer reports whether b holds back less than a.
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
-// need is what the slot lacks of the horizon. Where another member of the cluster streams from the primary, or the
+// need returns what the slot lacks of the horizon. Where another member of the cluster streams from the primary, or the
 // stream has a slot as its gate, the horizon is that one's to bear: what ours bears from before goes on until another
 // slot there does.
 func (o *Own) need(own ownSlot, last bool) need {
@@ -204,7 +204,7 @@ func (o *Own) borneElsewhere() bool {
 	return o.o.Elsewhere != nil && o.o.Elsewhere() || o.o.Gated != nil && o.o.Gated()
 }
 
-// CatalogXmin is what the slot bore of it when it was seen last, while it is held; 0 is none.
+// CatalogXmin returns the slot's catalog_xmin when it was seen last, while it is held; 0 is none.
 func (o *Own) CatalogXmin() copyboth.FullXID {
 	return copyboth.FullXID(o.catalog.Load())
 }

@@ -22,7 +22,7 @@ const (
 	gateFreeLook = 20 * time.Millisecond
 )
 
-// GateOptions are what NewGate needs, all of it.
+// GateOptions holds what NewGate needs, all of it.
 type GateOptions struct {
 	Upstream Dialer
 	Slot     string         // its name

@@ -7,11 +7,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Graves are what is remembered of dropped slots, so that a member that has not heard of the drop does not bring the
-// slot back. A table keeps as many as it may have slots, those that every member knows of going first, the one dropped
-// longest ago before others. One that a member does not know of stays. There is room for that: slots and graves are
-// 2*max together at most, as many as a message has, since no slot is made when they are, and a drop makes one of the
-// other.
+// Graves returns what is remembered of dropped slots, so that a member that has not heard of the drop does not bring
+// the slot back. A table keeps as many as it may have slots, those that every member knows of going first, the one
+// dropped longest ago before others. One that a member does not know of stays. There is room for that: slots and graves
+// are 2*max together at most, as many as a message has, since no slot is made when they are, and a drop makes one of
+// the other.
 
 // SetConfirmed sets what tells, at one moment, whether all other members know of a drop; nil: there are none to know.
 // It is called under the table's lock and must not call the table. Set it before the table is used.

@@ -5,7 +5,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Whereabouts is what a server says of itself on a connection that is not the stream's, such as a client's own.
+// Whereabouts holds what a server says of itself on a connection that is not the stream's, such as a client's own.
 type Whereabouts struct {
 	Endpoint   string // as its String has it
 	System     lsn.SystemID

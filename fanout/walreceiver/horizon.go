@@ -7,9 +7,9 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// bears is what the slot that the stream is about to use bears, if it must not be raised yet: it may bear what standbys
-// without a slot said before the start. Where that can't be asked, what slots are known to need is said at once: a
-// primary that crashed may have forgotten it (ruling R44).
+// bears returns what the slot that the stream is about to use bears, if it must not be raised yet: it may bear what
+// standbys without a slot said before the start. Where that can't be asked, what slots are known to need is said at
+// once: a primary that crashed may have forgotten it (ruling R44).
 func (r *Receiver) bears(ctx context.Context, s *upstream.Session) (borne copyboth.HotStandbyFeedback) {
 	merged := mergedOf(r.o.Feedback)
 	if merged == nil || r.slotless() || r.o.Keeper == nil {
@@ -30,7 +30,7 @@ func (r *Receiver) bears(ctx context.Context, s *upstream.Session) (borne copybo
 	return borne
 }
 
-// catalogBeside is what our own slot bears of catalog_xmin while the stream does without it.
+// catalogBeside returns the catalog_xmin of our own slot while the stream does without it.
 func (r *Receiver) catalogBeside() copyboth.FullXID {
 	if r.o.Keeper == nil || r.member != "" {
 		return 0

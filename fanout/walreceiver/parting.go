@@ -22,7 +22,7 @@ const (
 	partingPause = time.Minute
 )
 
-// parting is where the WAL of a server and the stored WAL part, at the end of the last record that both have.
+// parting marks where the WAL of a server and the stored WAL part, at the end of the last record that both have.
 type parting struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID
@@ -158,7 +158,7 @@ func either(err, other error) error {
 	return other
 }
 
-// parting is what is known of the server at endpoint.
+// parting returns what is known of the server at endpoint.
 func (k knowledge) parting(endpoint string, system lsn.SystemID, t lsn.TimelineID) parting {
 	if p := k.partings[endpoint]; p.system == system && p.timeline == t {
 		return p

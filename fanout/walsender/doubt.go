@@ -24,7 +24,7 @@ const (
 // ErrLeft is the end of a session that its standby has left, as far as can be known.
 var ErrLeft = errors.New("a younger session of its standby has begun, and this one says nothing")
 
-// doubt is what is known of a session that is asked whether it lives. The zero doubt is none.
+// doubt holds what is known of a session that is asked whether it lives. The zero doubt is none.
 type doubt struct {
 	since time.Time
 	moved time.Time // its silence counts from here
@@ -33,7 +33,7 @@ type doubt struct {
 	last  look
 }
 
-// look is how far the socket of a session has got; the zero look is nothing known.
+// look counts the bytes that the socket of a session has passed; the zero look is nothing known.
 type look struct {
 	received, acked uint64 // bytes from and at the other end
 	unsent          uint32 // bytes that wait here because the other end takes no more

@@ -41,7 +41,7 @@ func (s *Store) Run(ctx context.Context) error {
 	return err
 }
 
-// lockInterval is how often it is looked whether the lock's file is still there.
+// lockInterval spaces the looks whether the lock's file is still there.
 const lockInterval = 2 * time.Second
 
 // keepLock makes the lock's file anew when somebody has removed it, until stop. The directory is locked all the time,

@@ -187,7 +187,7 @@ func (a *asker) astray() bool {
 	return known && (now.Host != a.conn.Endpoint.Host || now.Port != a.conn.Endpoint.Port)
 }
 
-// heard is what came of a question: a Role and its connection, or an error that is about the name.
+// heard holds the answer to a question: a Role and its connection, or an error that is about the name.
 type heard struct {
 	conn   *upstream.Session
 	opened time.Time

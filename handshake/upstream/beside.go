@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Patience is how long a question may stay without an answer before it is put once more, beside the first, over a
+// Patience bounds the wait for an answer before the question is put once more, beside the first, over a
 // connection of its own: a NAT or a firewall forgets connections without a word. An answer comes within milliseconds,
 // and that of a primary that is slow is still waited for.
 const Patience = time.Second

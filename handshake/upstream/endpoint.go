@@ -28,7 +28,7 @@ func (e Endpoint) TLS() bool { return e.tls != nil }
 // Unix reports whether it is a unix socket.
 func (e Endpoint) Unix() bool { return strings.HasPrefix(e.Host, "/") }
 
-// tlsConfig is how TLS is made now, nil for plain.
+// tlsConfig returns the TLS configuration of the moment, nil for plain.
 func (e Endpoint) tlsConfig() *tls.Config {
 	if e.tls == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// reading is what a conninfo and all that it points to said at one moment. It is not changed once it is adopted.
+// reading holds what a conninfo and all that it points to said at one moment. It is not changed once it is adopted.
 type reading struct {
 	said      settings       // complete
 	base      *pgconn.Config // one host's worth of library settings; host and TLS are set per attempt
@@ -35,8 +35,8 @@ type site struct {
 	port uint16
 }
 
-// trust is how TLS to a server is made, as conninfo said it last. So an endpoint that is kept for months, by a
-// stream or for a cancel request, goes by the certificates of today.
+// trust holds the TLS settings towards a server, as conninfo said them last. So an endpoint that is kept for months, by
+// a stream or for a cancel request, goes by the certificates of today.
 type trust struct{ config atomic.Pointer[tls.Config] }
 
 // read reads everything anew. After an error what was read before goes on being shown.

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// systemFiles is where systems keep the authorities that they trust, the first that is there counts: Debian, Fedora,
-// SUSE, Alpine and the BSDs.
+// systemFiles lists the files in which systems keep the authorities that they trust, the first that is there counts:
+// Debian, Fedora, SUSE, Alpine and the BSDs.
 var systemFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",

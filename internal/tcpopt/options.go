@@ -24,7 +24,7 @@ type Options struct {
 	UserTimeout    time.Duration // whole milliseconds; where HaveUserTimeout
 }
 
-// KeepAlive is what net takes for o.
+// KeepAlive returns o in the form of package net.
 func (o Options) KeepAlive() net.KeepAliveConfig {
 	c := net.KeepAliveConfig{Enable: !o.NoKeepAlive, Idle: o.Idle, Interval: o.Interval, Count: o.Count}
 	if c.Idle <= 0 {

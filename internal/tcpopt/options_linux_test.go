@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// system is what the system gives a connection by itself.
+// system returns the options that the system gives a connection by itself.
 func system(t *testing.T, name string) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_" + name)

@@ -139,7 +139,7 @@ func (d *document) maps(k key, node ast.Node) Errors {
 	return errs
 }
 
-// standbyProblems are what is wrong with the patterns.
+// standbyProblems returns the faults of the patterns.
 func (c *Config) standbyProblems() (errs Errors) {
 	for i, s := range c.Standbys {
 		if s.Pattern == "" {

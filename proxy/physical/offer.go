@@ -63,7 +63,7 @@ func (o *offers) forget() {
 	o.by, o.last, o.mixed = nil, "", false
 }
 
-// foretell is what the primary will ask a role for; nil: that is not known.
+// foretell returns the question that the primary will put to a role; nil: that is not known.
 func (o *offers) foretell(user string) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
