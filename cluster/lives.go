@@ -109,7 +109,7 @@ func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 	return all
 }
 
-// ruling decides about a node by what the others know of it.
+// ruling says what becomes of a node by what the others know of it.
 type ruling struct {
 	refused string // by a member that knows the name of a node that is new
 	clash   string // a member hears another life of this node

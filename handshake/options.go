@@ -175,7 +175,7 @@ func named(argument string, names map[string]string, value string) []Param {
 	return nil
 }
 
-// debugSettings lists the settings that -d asks for: the level of the log, and from some on what is logged besides.
+// debugSettings returns the settings that -d asks for: the level of the log, and from some on what is logged besides.
 func debugSettings(argument string) []Param {
 	level := leadingNumber(argument)
 	if level <= 0 {

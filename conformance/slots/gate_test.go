@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// gated returns the configuration of a proxy with a gate, and its primary.
+// gated configures a proxy with a gate.
 const gated = "synchronous_standby_names: 'ANY 1 (s1)'\nslots: {rule_gate: gate}\nfeedback: {settle: 1s}\n"
 
 func gatedPrimary(more ...string) pgtest.Option {

@@ -15,7 +15,7 @@ func Same(was, now fs.FileInfo) bool {
 	return os.SameFile(was, now) && lookOf(was) == lookOf(now)
 }
 
-// look identifies a file and its content's age.
+// look tells one state of a file from another.
 type look struct {
 	size     int64
 	mode     fs.FileMode
