@@ -168,7 +168,7 @@ func TestSilentCutOfThePuller(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
-	ways := map[string]*scene.Way{"a": scene.NewWay(t, primary.Port), "b": scene.NewWay(t, primary.Port)}
+	ways := map[string]*scene.Leg{"a": scene.LegTo(t, primary.Port, 1), "b": scene.LegTo(t, primary.Port, 1)}
 	all := scene.ClusterEach(t, pgtest.ProxyOptions{}, scene.RuleFile("ANY 1 (s1)")+"upstream:\n  via: cluster\n",
 		func(name string) string { return primary.Conninfo() + fmt.Sprintf(" port=%d", ways[name].Port) }, "a", "b")
 	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: primary}}
@@ -180,7 +180,7 @@ func TestSilentCutOfThePuller(t *testing.T) {
 	scene.WaitSatisfiable(t, all...)
 	s.Begin(t, "on").Released(t)
 
-	ways[first.Name].Stall(true)
+	ways[first.Name].Set(scene.Weather{Stall: true})
 	began := time.Now()
 	c := s.Begin(t, "on")
 	select {
@@ -200,7 +200,7 @@ func TestSilentCutOfThePuller(t *testing.T) {
 		})
 	}
 	streamsFrom()
-	ways[first.Name].Stall(false)
+	ways[first.Name].Set(scene.Weather{})
 	s.Begin(t, "on").Released(t)
 	streamsFrom()
 }

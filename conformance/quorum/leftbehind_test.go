@@ -20,13 +20,13 @@ const soon = 15 * time.Second
 type leaver struct {
 	*scene.QuorumSite
 	s1  *pgtest.Server
-	way *scene.Way
+	way *scene.Leg
 }
 
 // newLeaver starts s1 behind of, one of the proxies that follow site's primary.
 func newLeaver(t *testing.T, site *scene.Site, of *pgtest.Proxy, slot string, sync string) *leaver {
 	t.Helper()
-	l := &leaver{QuorumSite: &scene.QuorumSite{Site: site}, way: scene.NewWay(t, of.Port)}
+	l := &leaver{QuorumSite: &scene.QuorumSite{Site: site}, way: scene.LegTo(t, of.Port, 1)}
 	site.Primary.Exec(t, "CREATE TABLE q (n int)")
 	l.s1 = site.In.Standby(t, pgtest.StandbyOptions{
 		From: site.Primary, PrimaryConninfo: l.over(l.way, of), SlotName: slot,
@@ -43,7 +43,7 @@ func newLeaver(t *testing.T, site *scene.Site, of *pgtest.Proxy, slot string, sy
 }
 
 // over is a proxy's conninfo by a way.
-func (l *leaver) over(w *scene.Way, of *pgtest.Proxy) string {
+func (l *leaver) over(w *scene.Leg, of *pgtest.Proxy) string {
 	return of.Conninfo() + " port=" + strconv.Itoa(w.Port)
 }
 
@@ -51,7 +51,7 @@ func (l *leaver) over(w *scene.Way, of *pgtest.Proxy) string {
 func (l *leaver) leave(t *testing.T) {
 	t.Helper()
 	pid := receiver(t, l.s1)
-	l.way.Forget()
+	l.way.Forget(0)
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestLeftBehindElsewhere(t *testing.T) {
 			l := newLeaver(t, &scene.Site{In: in, Primary: primary}, all[0], slot, "ANY 1 (a, b)")
 			scene.WaitSatisfiable(t, all...)
 			l.s1.Set(t, "primary_conninfo = '"+all[1].Conninfo()+"'")
-			l.way.Forget()
+			l.way.Forget(0)
 			l.s1.Reload() // which ends its walreceiver
 			c, since := l.Begin(t, "on"), time.Now()
 			heldBy(t, all[0])
