@@ -35,7 +35,7 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 	if fresh || !utf8.ValidString(name) {
 		k.mu.Unlock()
 		if !paused {
-			sleep(ctx, until)
+			holdUntil(ctx, until)
 		}
 		return fallback(f, !away, usable || fresh)
 	}
@@ -53,7 +53,7 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 	k.hold = holdFor(k.hold, time.Since(now)) // the whole way, not the question alone
 	k.mu.Unlock()
 	f.Certain, f.Asked = true, true
-	sleep(ctx, until)
+	holdUntil(ctx, until)
 	return f
 }
 
@@ -123,6 +123,13 @@ func sleep(ctx context.Context, until time.Time) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// holdUntil blocks until then, or until ctx ends. The last of it is a wait of its own: how late a timer fires depends on
+// how long its processor had nothing to do, and a name that was asked for would otherwise be told by it.
+func holdUntil(ctx context.Context, then time.Time) {
+	sleep(ctx, then.Add(-minHold))
+	sleep(ctx, then)
 }
 
 // fallback is what f is worth when the primary was not asked.
