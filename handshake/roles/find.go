@@ -31,7 +31,7 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 	if filed {
 		f, fresh, usable = Found{Role: r, Known: true}, true, true
 	}
-	until := now.Add(k.hold)
+	until := now.Add(rung(k.hold))
 	if fresh || !utf8.ValidString(name) {
 		k.mu.Unlock()
 		if !paused {
@@ -125,8 +125,8 @@ func sleep(ctx context.Context, until time.Time) {
 	}
 }
 
-// holdUntil blocks until then, or until ctx ends. The last of it is a wait of its own: how late a timer fires depends on
-// how long its processor had nothing to do, and a name that was asked for would otherwise be told by it.
+// holdUntil blocks until then, or until ctx ends. The last of it is a wait of its own: how late a timer fires depends
+// on how long its processor had nothing to do, and a name that was asked for would otherwise be told by it.
 func holdUntil(ctx context.Context, then time.Time) {
 	sleep(ctx, then.Add(-minHold))
 	sleep(ctx, then)

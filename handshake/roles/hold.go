@@ -13,6 +13,8 @@ const (
 	holdStep = 4
 	// holdMargin is the part of a question's time that is added, so that few of the next ones come later.
 	holdMargin = 4
+	// holdRung is the part by which a rung is above the one below it, see [rung].
+	holdRung = 4
 )
 
 // holdFor is how long answers are held back after a question that took so long: about the slowest of the last ones, so
@@ -23,4 +25,14 @@ func holdFor(now, took time.Duration) time.Duration {
 		return want
 	}
 	return now - (now-want)/holdPart
+}
+
+// rung rounds a time up to one of a few. The time that answers are held back for changes with each question, whatever
+// the name, and somebody who asks names in turns would see in the medians whose questions change it.
+func rung(hold time.Duration) time.Duration {
+	for d := minHold; ; d += d / holdRung {
+		if d >= min(hold, maxHold) {
+			return min(d, maxHold)
+		}
+	}
 }

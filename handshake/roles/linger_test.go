@@ -34,7 +34,7 @@ func TestFindTakesAsLong(t *testing.T) {
 			k.finish(q, nil)
 		}()
 		for _, name := range []string{"known", "nobody", "unheard of", "no\xffUTF-8"} {
-			began, hold := time.Now(), k.hold
+			began, hold := time.Now(), rung(k.hold)
 			f := k.Find(t.Context(), name)
 			if took := time.Since(began); took != hold || !f.Certain || f.Known != (name == "known") {
 				t.Errorf("%q: %v, %+v", name, took, f)
@@ -154,4 +154,19 @@ func TestRolesComeBeforeStrangers(t *testing.T) {
 			t.Errorf("a stranger: %+v", f)
 		}
 	})
+}
+
+// TestRung: a time becomes one of few, never a shorter one and never more than maxHold.
+func TestRung(t *testing.T) {
+	rungs := map[time.Duration]bool{}
+	for hold := minHold; hold <= 2*maxHold; hold += 100 * time.Microsecond {
+		got := rung(hold)
+		if got < min(hold, maxHold) || got > maxHold || got > hold+hold/holdRung+1 {
+			t.Errorf("%v: %v", hold, got)
+		}
+		rungs[got] = true
+	}
+	if rung(minHold) != minHold || len(rungs) > 20 {
+		t.Errorf("%v first, %d rungs", rung(minHold), len(rungs))
+	}
 }
