@@ -46,8 +46,8 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 			WithDetail("The primary could not be asked whether it has the slot.").WithCause(err)
 	case !exists:
 		return false, nil
-	case real.Own:
-		return false, ErrOwnSlot(name)
+	case real.ProxySlot:
+		return false, ErrProxySlot(name)
 	case real.ActivePID != 0:
 		return false, pgerror.New(pgerror.ObjectInUse,
 			`replication slot "%s" is active for PID %d`, name, real.ActivePID).
@@ -108,9 +108,9 @@ func (h *Hub) replaceLost(ctx context.Context, was slot.Info, pid int32) (exists
 	return false, nil
 }
 
-// ErrOwnSlot refuses what would be done to the proxy's own slot on the primary: it holds the WAL that this proxy is
+// ErrProxySlot refuses what would be done to the proxy's own slot on the primary: it holds the WAL that this proxy is
 // still to receive, whether or not the primary shows it as active.
-func ErrOwnSlot(name string) *pgerror.Error {
+func ErrProxySlot(name string) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectInUse, `replication slot "%s" is in use`, name).
 		WithDetail("It is replproxy's own slot on the primary.")
 }

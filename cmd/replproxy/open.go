@@ -110,7 +110,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
 	p.ruled = p.ruleGate(c)
 	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
-	p.own = realslot.NewOwn(realslot.OwnOptions{
+	p.own = realslot.NewProxySlot(realslot.ProxySlotOptions{
 		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
 		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
@@ -126,11 +126,11 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
 	})
 	p.keeper = realslot.New(realslot.Options{
-		Upstream: p.upstream, Following: p.following, Own: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
+		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
 		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
 		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
-		OwnLost: func() {
+		ProxySlotLost: func() {
 			if !p.own.Status().Held { // or it is made anew beside the stream
 				p.receiver.SlotLost()
 			}

@@ -53,8 +53,8 @@ type parts struct {
 	feeder  *feeder // nil without a cluster
 
 	// openSlots
-	own    *realslot.Own
-	ruled  *realslot.Gate // nil without slots.rule_gate
+	own    *realslot.ProxySlot
+	ruled  *realslot.RuleGate // nil without slots.rule_gate
 	keeper *realslot.Keeper
 	hub    *fanout.Hub
 

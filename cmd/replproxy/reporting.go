@@ -21,7 +21,7 @@ const (
 
 // slotOnPrimary says how much WAL the primary keeps for us (ruling R8): as it says itself when the slot is
 // held by SQL, else by what a rule lets be reported.
-func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.OwnStatus) {
+func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.ProxySlotStatus) {
 	switch {
 	case r.Slot == "":
 	case r.SlotApart && own.Known:

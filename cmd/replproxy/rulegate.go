@@ -12,13 +12,13 @@ import (
 )
 
 // ruleGate is the slot of slots.rule_gate; nil: none is named.
-func (p *parts) ruleGate(c *config.Config) *realslot.Gate {
+func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 	if c.Slots.RuleGate == "" {
 		return nil
 	}
 	quorum := reporterQuorum{p.node}
 	pulls := p.members != nil && c.Upstream.Via == config.ViaCluster
-	return realslot.NewGate(realslot.GateOptions{
+	return realslot.NewRuleGate(realslot.RuleGateOptions{
 		Upstream: p.upstream, Slot: c.Slots.RuleGate, Name: c.Name, Logger: p.part("slots"),
 		Usable:  func() bool { return p.receiver.GateUsable() },
 		Used:    func() bool { return p.receiver.Gated() },
@@ -39,7 +39,7 @@ const (
 )
 
 // gateStatus says who uses the gate, and what it holds (ruling R8).
-func gateStatus(u *admin.Upstream, r walreceiver.Status, g *realslot.Gate) {
+func gateStatus(u *admin.Upstream, r walreceiver.Status, g *realslot.RuleGate) {
 	if g == nil {
 		return
 	}
@@ -87,7 +87,7 @@ func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (al
 
 // strangerWarnings name a session that uses the gate and is no proxy's: nobody sees to it that it has no more than the
 // rule covers. Node is this proxy's name.
-func strangerWarnings(u *admin.Upstream, g *realslot.Gate, node string, c *admin.Cluster) []string {
+func strangerWarnings(u *admin.Upstream, g *realslot.RuleGate, node string, c *admin.Cluster) []string {
 	if g == nil || u.GateState != gateElsewhere {
 		return nil
 	}

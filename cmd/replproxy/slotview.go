@@ -18,7 +18,7 @@ import (
 const showDrops = 24 * time.Hour
 
 // dropsOf is how often slots of ours were dropped on the primary by somebody else, by name.
-func dropsOf(r walreceiver.Status, own realslot.OwnStatus, mirrors map[string]realslot.Drops,
+func dropsOf(r walreceiver.Status, own realslot.ProxySlotStatus, mirrors map[string]realslot.Drops,
 ) map[string]realslot.Drops {
 	all := maps.Clone(mirrors)
 	if n := r.SlotDrops + own.Drops.N; n > 0 {
@@ -81,7 +81,7 @@ func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
 }
 
 // ownSlotWarnings tell of a slot that the primary keeps no WAL by, or that cannot be looked after.
-func ownSlotWarnings(r walreceiver.Status, own realslot.OwnStatus) (all []string) {
+func ownSlotWarnings(r walreceiver.Status, own realslot.ProxySlotStatus) (all []string) {
 	if r.SlotState == walreceiver.SlotForeign {
 		all = append(all, fmt.Sprintf("slot %s on the primary is a logical one, which replproxy did not make: the "+
 			"primary keeps no WAL for this proxy; drop it there, or name another one in upstream.slot", r.Slot))

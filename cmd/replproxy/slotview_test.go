@@ -15,7 +15,7 @@ import (
 // While the primary answers nothing by SQL, the stream tells how much WAL it keeps for the slot (ruling R38).
 func TestHeldSinceTheLastLook(t *testing.T) {
 	safe := int64(1000)
-	own := realslot.OwnStatus{Held: true, Known: true, Restart: 100, HeldBytes: 50, Safe: &safe, State: "reserved"}
+	own := realslot.ProxySlotStatus{Held: true, Known: true, Restart: 100, HeldBytes: 50, Safe: &safe, State: "reserved"}
 	for end, want := range map[int][2]int64{0: {50, 1000}, 120: {50, 1000}, 150: {50, 1000}, 900: {800, 250}} {
 		var u admin.Upstream
 		r := walreceiver.Status{Slot: "s", SlotApart: true}
@@ -33,7 +33,7 @@ func TestHeldSinceTheLastLook(t *testing.T) {
 func TestSlotWarnings(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	drops := dropsOf(walreceiver.Status{Slot: "own", SlotDrops: 1, DroppedAt: now.Add(-time.Hour)},
-		realslot.OwnStatus{Drops: realslot.Drops{N: 2, Last: now.Add(-time.Minute)}},
+		realslot.ProxySlotStatus{Drops: realslot.Drops{N: 2, Last: now.Add(-time.Minute)}},
 		map[string]realslot.Drops{"s1": {N: 1, Last: now.Add(-48 * time.Hour)}})
 	said := strings.Join(droppedWarnings(drops, now), "\n")
 	if !strings.Contains(said, "somebody dropped slot own on the primary, 3 times, last at 2001-09-09T01:45:40Z") ||

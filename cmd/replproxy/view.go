@@ -129,7 +129,7 @@ func (v *view) Status() admin.Status {
 	return s
 }
 
-func upstreamStatus(r walreceiver.Status, own realslot.OwnStatus) admin.Upstream {
+func upstreamStatus(r walreceiver.Status, own realslot.ProxySlotStatus) admin.Upstream {
 	u := admin.Upstream{
 		Member: r.Member,
 		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,

@@ -33,7 +33,7 @@ type Real struct {
 	Restart           lsn.LSN // Invalid: reserves nothing
 	Lost              bool    // the primary has invalidated it
 	Xmin, CatalogXmin copyboth.FullXID
-	Own               bool // it is the proxy's own, and nobody else's to use; the rest may not be known
+	ProxySlot         bool // it is the proxy's own, and nobody else's to use; the rest may not be known
 }
 
 // verb is what is done to a slot of the primary.
@@ -184,8 +184,8 @@ func full(xid uint32, next copyboth.FullXID) copyboth.FullXID {
 	return next - copyboth.FullXID(uint32(next)-xid)
 }
 
-// ownSlot is the proxy's own slot as the primary shows it.
-type ownSlot struct {
+// shownSlot is the proxy's own slot as the primary shows it.
+type shownSlot struct {
 	Real
 	exists    bool
 	temporary bool    // somebody's session made one of our name: it can't be dropped, and goes with that session
@@ -197,21 +197,21 @@ type ownSlot struct {
 }
 
 // target is where the slot is to be: where the store is durable. Forsaken, it holds back nothing of what there is.
-func (s ownSlot) target(flushed lsn.LSN, forsaken bool) lsn.LSN {
+func (s shownSlot) target(flushed lsn.LSN, forsaken bool) lsn.LSN {
 	if forsaken {
 		return max(flushed, s.end)
 	}
 	return flushed
 }
 
-func (s ownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != lsn.Invalid }
+func (s shownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != lsn.Invalid }
 
 // ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
-func (s ownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
+func (s shownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
 
 // decide returns what the own slot needs: to be made anew, to be put where the store is or back to there, to follow
 // target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
-func (s ownSlot) decide(target lsn.LSN) verb {
+func (s shownSlot) decide(target lsn.LSN) verb {
 	switch {
 	case !s.ours():
 		return foreign

@@ -9,12 +9,12 @@
 //	                               │
 //	every few seconds: Run ──► decide ──► advance │ drop │ create │ clear xmin │ place │ forget
 //
-// A mirror follows the store. [Gate] is a slot that the stream itself uses, so that logical walsenders of the primary,
-// by synchronized_standby_slots, wait for what the rule covers (R45).
+// A mirror follows the store. [RuleGate] is a slot that the stream itself uses, so that logical walsenders of the
+// primary, by synchronized_standby_slots, wait for what the rule covers (R45).
 //
-// Beside that, [Own] holds the proxy's own slot while a rule limits what is reported (R8):
+// Beside that, [ProxySlot] holds the proxy's own slot while a rule limits what is reported (R8):
 //
-//	walreceiver ──► Own.Hold ──► START_REPLICATION without the slot
+//	walreceiver ──► ProxySlot.Hold ──► START_REPLICATION without the slot
 //	                   └─ every five seconds: advance it to what the store has flushed, or make it anew
 //	                   └─ when it changes: have it bear what standbys' slots need (R44), by a walsender of a moment
 //

@@ -48,9 +48,9 @@ func TestRealOtherServersAreLeftAlone(t *testing.T) {
 			return now.at, now.system, now.timeline, streams
 		}
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		k := New(Options{Upstream: up, Following: following, Own: "own", Slots: slots, Policy: Advance, Mirror: Presence,
+		k := New(Options{Upstream: up, Following: following, ProxySlot: "own", Slots: slots, Policy: Advance, Mirror: Presence,
 			Store: func() (oldest, flushed lsn.LSN) { return end, end }, Settled: func() bool { return true }, Logger: log})
-		own := NewOwn(OwnOptions{Upstream: up, Slot: "own", Flushed: func() lsn.LSN { return end },
+		own := NewProxySlot(ProxySlotOptions{Upstream: up, Slot: "own", Flushed: func() lsn.LSN { return end },
 			Following: following, Fed: func() bool { return false }, Logger: log})
 		if _, err := own.Hold(t.Context(), right.at); err != nil {
 			t.Fatal(err)

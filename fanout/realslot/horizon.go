@@ -91,7 +91,7 @@ func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 // need returns what the slot lacks of the horizon. Where another member of the cluster streams from the primary, or the
 // stream has a slot as its gate, the horizon is that one's to bear: what ours bears from before goes on until another
 // slot there does.
-func (o *Own) need(own ownSlot, last bool) need {
+func (o *ProxySlot) need(own shownSlot, last bool) need {
 	n := need{have: own.horizon, last: last, settled: true}
 	if o.o.Horizon != nil {
 		n.want, n.settled = o.o.Horizon()
@@ -113,7 +113,7 @@ func (o *Own) need(own ownSlot, last bool) need {
 }
 
 // othersBear reports whether a slot that is not this proxy's bears the horizon.
-func (s ownSlot) othersBear(h Horizon) bool {
+func (s shownSlot) othersBear(h Horizon) bool {
 	for _, other := range s.others {
 		if holds(other.Xmin, h.Xmin) && holds(other.CatalogXmin, h.CatalogXmin) {
 			return true
@@ -127,7 +127,7 @@ var errLastWalsender = errors.New("the primary has no walsender to spare (max_wa
 
 // tell has the slot bear what it is to bear. It needs a walsender of the primary for a moment, never the last free one
 // (ruling R25), and a slot that nobody uses. It reports whether it told anything.
-func (o *Own) tell(ctx context.Context, c Connector, own ownSlot, last bool) (bool, error) {
+func (o *ProxySlot) tell(ctx context.Context, c Connector, own shownSlot, last bool) (bool, error) {
 	if !own.reserves() || !own.ours() || own.ActivePID != 0 {
 		return false, nil
 	}
@@ -156,13 +156,13 @@ func (o *Own) tell(ctx context.Context, c Connector, own ownSlot, last bool) (bo
 }
 
 // tellNow reports whether the slot is to be told something, by what was seen of it last.
-func (o *Own) tellNow(now time.Time) bool {
+func (o *ProxySlot) tellNow(now time.Time) bool {
 	return len(o.bearing.step(now, o.need(o.last, false))) > 0
 }
 
 // lastWords has the slot bear no more than it must while the proxy is away. The server is asked only for a moment: what
 // the slot bears is right as it is, if older.
-func (o *Own) lastWords(ctx context.Context, w server) {
+func (o *ProxySlot) lastWords(ctx context.Context, w server) {
 	ctx, cancel := context.WithTimeout(ctx, lastTelling)
 	defer cancel()
 	if len(o.bearing.step(time.Now(), o.need(o.last, true))) == 0 {
@@ -172,7 +172,7 @@ func (o *Own) lastWords(ctx context.Context, w server) {
 	s, err := sql(ctx, to)
 	if err == nil {
 		defer s.Close()
-		var own ownSlot
+		var own shownSlot
 		if own, err = o.look(ctx, s); err == nil {
 			_, err = o.tell(ctx, to, own, true)
 		}
@@ -184,7 +184,7 @@ func (o *Own) lastWords(ctx context.Context, w server) {
 }
 
 // Bears asks what the slot bears on the server at e. Without a slot that is none.
-func (o *Own) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error) {
+func (o *ProxySlot) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error) {
 	s, err := o.connect(ctx, e)
 	if err != nil {
 		return copyboth.HotStandbyFeedback{}, err
@@ -195,16 +195,16 @@ func (o *Own) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStand
 }
 
 // Bearing reports whether the slot is told what it is to bear: by this proxy, and without an error.
-func (o *Own) Bearing() bool {
+func (o *ProxySlot) Bearing() bool {
 	return o.Status().TellErr == "" && !o.borneElsewhere()
 }
 
 // borneElsewhere: another member's stream bears it, or the slot that ours uses.
-func (o *Own) borneElsewhere() bool {
+func (o *ProxySlot) borneElsewhere() bool {
 	return o.o.Elsewhere != nil && o.o.Elsewhere() || o.o.Gated != nil && o.o.Gated()
 }
 
 // CatalogXmin returns the slot's catalog_xmin when it was seen last, while it is held; 0 is none.
-func (o *Own) CatalogXmin() copyboth.FullXID {
+func (o *ProxySlot) CatalogXmin() copyboth.FullXID {
 	return copyboth.FullXID(o.catalog.Load())
 }

@@ -65,7 +65,7 @@ func TestBearingNotes(t *testing.T) {
 // TestElsewhere: who does not stream from the primary begins to bear nothing, and lets go once another slot bears it.
 func TestElsewhere(t *testing.T) {
 	elsewhere := true
-	o := NewOwn(OwnOptions{
+	o := NewProxySlot(ProxySlotOptions{
 		Horizon: func() (Horizon, bool) { return hz(7, 5), true }, Fed: func() bool { return true },
 		Elsewhere: func() bool { return elsewhere },
 	})
@@ -80,12 +80,12 @@ func TestElsewhere(t *testing.T) {
 		{"one column is borne here", hz(0, 4), nil, hz(0, 5)},
 		{"another slot bears it", hz(6, 4), []Horizon{hz(0, 0), hz(7, 4)}, hz(0, 0)},
 	} {
-		if n := o.need(ownSlot{horizon: c.have, others: c.others}, false); n.want != c.want || !n.settled {
+		if n := o.need(shownSlot{horizon: c.have, others: c.others}, false); n.want != c.want || !n.settled {
 			t.Errorf("%s: %+v", c.name, n)
 		}
 	}
 	elsewhere = false
-	if n := o.need(ownSlot{others: []Horizon{hz(1, 1)}}, false); n.want != hz(7, 5) {
+	if n := o.need(shownSlot{others: []Horizon{hz(1, 1)}}, false); n.want != hz(7, 5) {
 		t.Errorf("it streams from the primary: %+v", n)
 	}
 }

@@ -30,21 +30,21 @@ const (
 	askTimeout = 10 * time.Second
 )
 
-// Options of New. Everything but Own is required.
+// Options of New. Everything but ProxySlot is required.
 type Options struct {
 	Upstream Primary
 	// Following: nothing is done to the slots of any other server, wherever Upstream leads.
 	Following Following
-	Own       string // the proxy's own slot on the primary
+	ProxySlot string // the proxy's own slot on the primary
 	Gate      string // the slot of slots.rule_gate there, "" for none
 	Slots     *slot.Table
 	Policy    Policy
 	Mirror    Mirror
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
-	Store   func() (oldest, flushed lsn.LSN)
-	Settled func() bool // feedback is sent upstream
-	OwnLost func()      // told while the primary shows the own slot as lost; nil: nobody is
-	Apart   func() bool // the own slot does not bear what slots need, see [Own]; nil: it does
+	Store         func() (oldest, flushed lsn.LSN)
+	Settled       func() bool // feedback is sent upstream
+	ProxySlotLost func()      // told while the primary shows the own slot as lost; nil: nobody is
+	Apart         func() bool // the own slot does not bear what slots need, see [ProxySlot]; nil: it does
 	// Settings is told those of the primary that a reload may have changed, as SHOW has them; nil: nobody is.
 	Settings func(map[string]string)
 	Logger   *slog.Logger
@@ -107,8 +107,8 @@ func (k *Keeper) Idle() []Idle {
 // proxy's own is there whether or not the primary can be asked.
 func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	r, exists, err := k.find(ctx, name)
-	if name != "" && (name == k.o.Own || name == k.o.Gate) {
-		r.Own = true
+	if name != "" && (name == k.o.ProxySlot || name == k.o.Gate) {
+		r.ProxySlot = true
 		return r, true, nil
 	}
 	return r, exists, err
@@ -235,10 +235,10 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 		return err
 	}
 	k.next.Store(uint64(v.next))
-	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.Own || i.Name == k.o.Gate })
+	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.ProxySlot || i.Name == k.o.Gate })
 	k.idle.Store(&v.idle)
-	if v.slots[k.o.Own].Lost && k.o.OwnLost != nil {
-		k.o.OwnLost()
+	if v.slots[k.o.ProxySlot].Lost && k.o.ProxySlotLost != nil {
+		k.o.ProxySlotLost()
 	}
 	oldest, flushed := k.o.Store()
 	if !k.o.Following.still(w) {
@@ -249,7 +249,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 	}
 	tuning := k.tuning.Load()
 	now := situation{
-		own: k.o.Own, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
+		own: k.o.ProxySlot, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
 		apart: k.o.Apart != nil && k.o.Apart(), oldest: oldest, target: flushed,
 		virtual: k.o.Slots.List(), real: v.slots,
 	}

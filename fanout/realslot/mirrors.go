@@ -52,7 +52,7 @@ func (k *Keeper) Changed() <-chan struct{} { return k.changed }
 // mirrors reports whether any slot is to be mirrored.
 func (k *Keeper) mirrors() bool {
 	return k.tuning.Load().Mirror == Presence && slices.ContainsFunc(k.o.Slots.List(), func(v slot.Info) bool {
-		return !v.Temporary && v.Name != k.o.Own && !v.Foreign
+		return !v.Temporary && v.Name != k.o.ProxySlot && !v.Foreign
 	})
 }
 

@@ -22,8 +22,8 @@ const (
 	gateFreeLook = 20 * time.Millisecond
 )
 
-// GateOptions holds what NewGate needs, all of it.
-type GateOptions struct {
+// RuleGateOptions holds what NewRuleGate needs, all of it.
+type RuleGateOptions struct {
 	Upstream Dialer
 	Slot     string         // its name
 	Name     string         // this proxy's application_name at the server
@@ -35,15 +35,15 @@ type GateOptions struct {
 	Logger   *slog.Logger
 }
 
-// Gate is the slot of slots.rule_gate (ruling R45): one of the primary's synchronized_standby_slots, which the stream
-// of one member of the cluster uses, so that it follows what the rule covers. [Own] looks after it, at each of its
-// rounds. Methods may be called from any goroutine.
-type Gate struct {
-	o GateOptions
+// RuleGate looks after the slot of slots.rule_gate (ruling R45): one of the primary's synchronized_standby_slots, which
+// the stream of one member of the cluster uses, so that it follows what the rule covers. [ProxySlot] calls it at each
+// of its rounds. Methods may be called from any goroutine.
+type RuleGate struct {
+	o RuleGateOptions
 
 	mu     sync.Mutex
 	watch  gateWatch
-	status GateStatus
+	status RuleGateStatus
 	lostAt upstream.Endpoint // where it was invalidated, until it is used there again
 	force  bool              // the next Take ends who holds it
 	remake bool              // the next Take makes one that was invalidated anew
@@ -51,8 +51,8 @@ type Gate struct {
 	stops  time.Time         // since when the server lets nobody in; zero: it does
 }
 
-// GateStatus is the gate as the server showed it last.
-type GateStatus struct {
+// RuleGateStatus is the gate as the server showed it last.
+type RuleGateStatus struct {
 	Slot      string
 	Known     bool // the rest is
 	Exists    bool
@@ -66,11 +66,13 @@ type GateStatus struct {
 	Taken     int64  // how often another session of it was ended
 }
 
-// NewGate makes a Gate that has seen nothing.
-func NewGate(o GateOptions) *Gate { return &Gate{o: o, status: GateStatus{Slot: o.Slot}} }
+// NewRuleGate makes a RuleGate that has seen nothing.
+func NewRuleGate(o RuleGateOptions) *RuleGate {
+	return &RuleGate{o: o, status: RuleGateStatus{Slot: o.Slot}}
+}
 
 // Status is the present state.
-func (g *Gate) Status() GateStatus {
+func (g *RuleGate) Status() RuleGateStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.status
@@ -88,7 +90,7 @@ type gateSlot struct {
 func (s gateSlot) ours() bool { return !s.foreign }
 
 // look asks for the gate.
-func (g *Gate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) {
+func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) {
 	answers, err := s.QueryAll(ctx,
 		"SELECT s.active_pid, s.restart_lsn, s.xmin, s.catalog_xmin, s.wal_status, s.safe_wal_size, "+
 			"pg_catalog.pg_wal_lsn_diff("+lookEnd+", s.restart_lsn)::bigint, s.slot_type, s.temporary, "+
@@ -103,7 +105,7 @@ func (g *Gate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) 
 		return gateSlot{}, fmt.Errorf("look at slot %q: %w", g.o.Slot, err)
 	}
 	var at gateSlot
-	st := GateStatus{Slot: g.o.Slot, Known: true}
+	st := RuleGateStatus{Slot: g.o.Slot, Known: true}
 	next := copyboth.FullXID(number(answers[1].Results[0].Rows[0][0], 64))
 	for _, row := range answers[0].Results[0].Rows {
 		at = gateSlot{
@@ -135,7 +137,7 @@ func (g *Gate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) 
 }
 
 // Take is asked before a stream from the server at e begins; see walreceiver.RuleGate.
-func (g *Gate) Take(ctx context.Context, e upstream.Endpoint) (
+func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	name string, restart lsn.LSN, borne copyboth.HotStandbyFeedback, err error,
 ) {
 	s, err := sql(ctx, pinned{g.o.Upstream, e})
@@ -180,7 +182,7 @@ func (g *Gate) Take(ctx context.Context, e upstream.Endpoint) (
 }
 
 // end ends the session that holds the gate, and waits until the gate is free.
-func (g *Gate) end(ctx context.Context, s *upstream.Session, at gateSlot) (gateSlot, error) {
+func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at gateSlot) (gateSlot, error) {
 	ctx, cancel := context.WithTimeout(ctx, gateFreeWait)
 	defer cancel()
 	g.o.Logger.Info("another session holds the slot of slots.rule_gate: it is ended", "slot", g.o.Slot,
@@ -211,7 +213,7 @@ func (g *Gate) end(ctx context.Context, s *upstream.Session, at gateSlot) (gateS
 }
 
 // drop removes a gate that was invalidated.
-func (g *Gate) drop(ctx context.Context, s *upstream.Session, at gateSlot) error {
+func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at gateSlot) error {
 	if !at.lost {
 		return nil
 	}
@@ -226,7 +228,7 @@ func (g *Gate) drop(ctx context.Context, s *upstream.Session, at gateSlot) error
 
 // round looks after the gate over s, at a server where own is this proxy's slot. Elsewhere is whether another member
 // streams from the server, and this proxy from that.
-func (g *Gate) round(ctx context.Context, s *upstream.Session, own ownSlot, elsewhere bool) error {
+func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot, elsewhere bool) error {
 	at, err := g.look(ctx, s)
 	if err != nil || elsewhere || !g.o.Usable() {
 		return err
@@ -258,7 +260,7 @@ func (g *Gate) round(ctx context.Context, s *upstream.Session, own ownSlot, else
 }
 
 // asked notes whether the server let us in.
-func (g *Gate) asked(now time.Time, err error) {
+func (g *RuleGate) asked(now time.Time, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -270,7 +272,7 @@ func (g *Gate) asked(now time.Time, err error) {
 }
 
 // StopsFor is for how long the server has let nobody in because it stops; 0: it does.
-func (g *Gate) StopsFor(now time.Time) time.Duration {
+func (g *RuleGate) StopsFor(now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stops.IsZero() {

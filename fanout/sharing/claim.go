@@ -13,7 +13,7 @@ import (
 // Ask learns what the other members know of a slot.
 func (s *Sharing) Ask(ctx context.Context, name string) {
 	s.introduced(ctx)
-	s.each(func(m *mate) {
+	s.each(func(m *member) {
 		if s.reached(m) {
 			msg := shared.Message{Entries: []shared.Entry{{State: shared.State{Name: name}}}}
 			_ = s.say(ctx, m, msg) // who can't be asked is no reason to wait
@@ -28,7 +28,7 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 	if known.Generation == 0 {
 		return
 	}
-	s.each(func(m *mate) {
+	s.each(func(m *member) {
 		if s.reached(m) {
 			_ = s.say(ctx, m, shared.Message{Entries: []shared.Entry{{State: known}}}) // or by Run
 		}
@@ -83,7 +83,7 @@ func (s *Sharing) offer(ctx context.Context, w shared.Wish, claim shared.Entry, 
 	defer cancel()
 	tally := shared.NewTally(w, have)
 	var mu sync.Mutex
-	s.each(func(m *mate) {
+	s.each(func(m *member) {
 		err := errDown
 		var answer shared.Message
 		if s.reached(m) {

@@ -9,7 +9,7 @@ import (
 // KeptBy are the members that are heard and have said that they keep the WAL of a slot.
 func (s *Sharing) KeptBy(name string) (members []string) {
 	for _, member := range s.names {
-		if s.mates[member].keeps(name) && s.o.Members.Hears(member) {
+		if s.members[member].keeps(name) && s.o.Members.Hears(member) {
 			members = append(members, member)
 		}
 	}
@@ -20,7 +20,7 @@ func (s *Sharing) KeptBy(name string) (members []string) {
 func (s *Sharing) Unconfirmed(name string) (members []string) {
 	known, gone := s.o.Slots.Known(name), s.o.Members.Forgotten()
 	for _, member := range s.names {
-		if s.mates[member].behind(known) && !slices.Contains(gone, member) {
+		if s.members[member].behind(known) && !slices.Contains(gone, member) {
 			members = append(members, member)
 		}
 	}
@@ -32,7 +32,7 @@ func (s *Sharing) confirmed() func(shared.State) bool {
 	gone := s.o.Members.Forgotten()
 	return func(known shared.State) bool {
 		return !slices.ContainsFunc(s.names, func(member string) bool {
-			return s.mates[member].behind(known) && !slices.Contains(gone, member)
+			return s.members[member].behind(known) && !slices.Contains(gone, member)
 		})
 	}
 }
@@ -50,7 +50,7 @@ func (s *Sharing) Dropped() (names []string) {
 // Failing are the members with which slots are not shared now, and why.
 func (s *Sharing) Failing() map[string]string {
 	all := map[string]string{}
-	for _, m := range s.mates {
+	for _, m := range s.members {
 		if why := m.problem(); why != "" {
 			all[m.name] = why
 		}

@@ -35,7 +35,7 @@ func (s *Sharing) Serve(ctx context.Context, member, protocol string, conn net.C
 }
 
 func (s *Sharing) serve(member string, version byte, conn net.Conn) error {
-	m := s.mates[member]
+	m := s.members[member]
 	if m == nil {
 		return fmt.Errorf("%q is no other member", member)
 	}
@@ -58,7 +58,7 @@ func (s *Sharing) serve(member string, version byte, conn net.Conn) error {
 }
 
 // answer takes over what a member says, or judges what it asks for.
-func (s *Sharing) answer(m *mate, msg shared.Message) shared.Message {
+func (s *Sharing) answer(m *member, msg shared.Message) shared.Message {
 	out := shared.Message{Wish: msg.Wish, All: msg.All}
 	if msg.Wish != shared.Tell {
 		for _, e := range msg.Entries {
@@ -90,7 +90,7 @@ func (s *Sharing) answer(m *mate, msg shared.Message) shared.Message {
 }
 
 // mayAsk: a member asks for itself only. It may tell what others have written.
-func (m *mate) mayAsk(msg shared.Message) bool {
+func (m *member) mayAsk(msg shared.Message) bool {
 	return msg.Wish == shared.Tell ||
 		!slices.ContainsFunc(msg.Entries, func(e shared.Entry) bool { return e.Owner != m.name })
 }
@@ -130,7 +130,7 @@ func read(conn net.Conn, version byte, patience time.Duration) (shared.Message, 
 	return shared.Decode(b, version)
 }
 
-func (m *mate) enter() bool {
+func (m *member) enter() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.conns >= maxConns {
@@ -140,7 +140,7 @@ func (m *mate) enter() bool {
 	return true
 }
 
-func (m *mate) leave() {
+func (m *member) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.conns--

@@ -74,10 +74,10 @@ type Options struct {
 
 // Sharing is this member among the others. Methods may be called from any goroutine.
 type Sharing struct {
-	o     Options
-	mates map[string]*mate // fixed
-	names []string
-	began time.Time
+	o       Options
+	members map[string]*member // fixed
+	names   []string
+	began   time.Time
 }
 
 // New starts nothing.
@@ -86,10 +86,10 @@ func New(o Options) *Sharing {
 		o.Introduction = DefaultIntroduction
 	}
 	s := &Sharing{
-		o: o, mates: map[string]*mate{}, names: slices.Sorted(slices.Values(o.Members.Names())), began: time.Now(),
+		o: o, members: map[string]*member{}, names: slices.Sorted(slices.Values(o.Members.Names())), began: time.Now(),
 	}
 	for _, name := range s.names {
-		s.mates[name] = newMate(name)
+		s.members[name] = newMember(name)
 	}
 	o.Slots.SetConfirmed(s.confirmed)
 	return s
@@ -99,7 +99,7 @@ func New(o Options) *Sharing {
 func (s *Sharing) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for _, m := range s.mates {
+	for _, m := range s.members {
 		all.Go(func() { s.keep(ctx, m) })
 	}
 	for {
@@ -108,7 +108,7 @@ func (s *Sharing) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-s.o.Slots.Changed():
 		}
-		for _, m := range s.mates {
+		for _, m := range s.members {
 			select {
 			case m.nudge <- struct{}{}:
 			default:
@@ -118,7 +118,7 @@ func (s *Sharing) Run(ctx context.Context) error {
 }
 
 // keep tells one member, again and again.
-func (s *Sharing) keep(ctx context.Context, m *mate) {
+func (s *Sharing) keep(ctx context.Context, m *member) {
 	defer m.close()
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
@@ -145,7 +145,7 @@ func (s *Sharing) keep(ctx context.Context, m *mate) {
 }
 
 // reached reports whether a member is worth waiting for: it can be dialled, and is heard or answered last time.
-func (s *Sharing) reached(m *mate) bool {
+func (s *Sharing) reached(m *member) bool {
 	return s.o.Members.Up(m.name) && (s.o.Members.Hears(m.name) || m.problem() == "")
 }
 
@@ -156,7 +156,7 @@ func (s *Sharing) introduced(ctx context.Context) {
 	for time.Since(s.began) < s.o.Introduction && ctx.Err() == nil {
 		gone := s.o.Members.Forgotten()
 		if !slices.ContainsFunc(s.names, func(name string) bool {
-			return !s.mates[name].met() && !slices.Contains(gone, name)
+			return !s.members[name].met() && !slices.Contains(gone, name)
 		}) {
 			return
 		}
@@ -165,7 +165,7 @@ func (s *Sharing) introduced(ctx context.Context) {
 }
 
 // tell says what a member has not confirmed yet, or everything when it is time for that.
-func (s *Sharing) tell(ctx context.Context, m *mate) error {
+func (s *Sharing) tell(ctx context.Context, m *member) error {
 	all := m.wantsAll(time.Now())
 	entries := m.lacks(s.entries(), all)
 	if len(entries) == 0 && !all {
@@ -175,7 +175,7 @@ func (s *Sharing) tell(ctx context.Context, m *mate) error {
 }
 
 // say tells a member, and takes over what it answers.
-func (s *Sharing) say(ctx context.Context, m *mate, msg shared.Message) error {
+func (s *Sharing) say(ctx context.Context, m *member, msg shared.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	answer, err := m.call(ctx, s.o.Members, msg)
@@ -201,16 +201,16 @@ func (s *Sharing) entries() []shared.Entry {
 }
 
 // heard takes over what a member has.
-func (s *Sharing) heard(m *mate, msg shared.Message) {
+func (s *Sharing) heard(m *member, msg shared.Message) {
 	m.heard(msg)
-	took, buried := false, false
+	took, dropped := false, false
 	for _, e := range msg.Entries {
 		if e.Generation == 0 {
 			continue
 		}
 		switch now, met := s.o.Slots.Meet(e.State); met {
 		case shared.Took:
-			took, buried = true, buried || now.Dropped
+			took, dropped = true, dropped || now.Dropped
 		case shared.Yielded:
 			took = true
 			s.o.Logger.Warn("a session ends: its slot is in use at another member", "slot", e.Name, "member", now.Owner)
@@ -224,7 +224,7 @@ func (s *Sharing) heard(m *mate, msg shared.Message) {
 	if took {
 		s.o.Heard()
 	}
-	if buried { // or a crash, and nobody to ask, would bring the slot back after everybody had confirmed
+	if dropped { // or a crash, and nobody to ask, would bring the slot back after everybody had confirmed
 		if err := s.o.Slots.Persist(); err != nil {
 			s.o.Logger.Error("cannot save that slots were dropped, retrying", "err", err)
 		}
@@ -232,9 +232,9 @@ func (s *Sharing) heard(m *mate, msg shared.Message) {
 }
 
 // each calls f for all members at once and waits.
-func (s *Sharing) each(f func(*mate)) {
+func (s *Sharing) each(f func(*member)) {
 	var all sync.WaitGroup
-	for _, m := range s.mates {
+	for _, m := range s.members {
 		all.Go(func() { f(m) })
 	}
 	all.Wait()

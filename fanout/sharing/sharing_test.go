@@ -31,7 +31,7 @@ var errUnreachable = errors.New("no way there")
 // world is a few members over loopback.
 type world struct {
 	t    *testing.T
-	all  map[string]*member
+	all  map[string]*proxy
 	stop []func()
 
 	mu     sync.Mutex
@@ -41,8 +41,8 @@ type world struct {
 	forgotten []string
 }
 
-// member is a Members, and what listens for the others.
-type member struct {
+// proxy is a member of a world: a Members, and what listens for the others.
+type proxy struct {
 	w       *world
 	name    string
 	slots   *slot.Table
@@ -62,7 +62,7 @@ func newWorldThat(t *testing.T, introduction time.Duration, names ...string) *wo
 // newWorldOf is a world whose members may have most slots each.
 func newWorldOf(t *testing.T, introduction time.Duration, most int, names ...string) *world {
 	dir := t.TempDir() // is removed after everything has ended
-	w := &world{t: t, all: map[string]*member{}, cut: map[string]bool{}, silent: map[string]bool{}}
+	w := &world{t: t, all: map[string]*proxy{}, cut: map[string]bool{}, silent: map[string]bool{}}
 	t.Cleanup(func() {
 		for _, stop := range slices.Backward(w.stop) {
 			stop()
@@ -71,7 +71,7 @@ func newWorldOf(t *testing.T, introduction time.Duration, most int, names ...str
 	for _, name := range names {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		w.must(err)
-		w.all[name] = &member{w: w, name: name, l: l, newest: shared.Newest}
+		w.all[name] = &proxy{w: w, name: name, l: l, newest: shared.Newest}
 	}
 	w.all[names[0]].newest = shared.Oldest
 	for _, m := range w.all {
@@ -103,7 +103,7 @@ func (w *world) run(f func(context.Context)) {
 }
 
 // serve hears from the first bytes of each connection who calls and in which version, as a door knows by TLS.
-func (m *member) serve(ctx context.Context) {
+func (m *proxy) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer context.AfterFunc(ctx, func() { _ = m.l.Close() })()
@@ -123,7 +123,7 @@ func (m *member) serve(ctx context.Context) {
 	}
 }
 
-func (m *member) Names() (names []string) {
+func (m *proxy) Names() (names []string) {
 	for name := range m.w.all {
 		if name != m.name {
 			names = append(names, name)
@@ -132,21 +132,21 @@ func (m *member) Names() (names []string) {
 	return names
 }
 
-func (m *member) Up(string) bool { return true }
+func (m *proxy) Up(string) bool { return true }
 
-func (m *member) Forgotten() []string {
+func (m *proxy) Forgotten() []string {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	return m.w.forgotten
 }
 
-func (m *member) Hears(name string) bool {
+func (m *proxy) Hears(name string) bool {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	return !m.w.silent[m.name+">"+name]
 }
 
-func (m *member) Open(ctx context.Context, name string, protocols ...string) (net.Conn, string, error) {
+func (m *proxy) Open(ctx context.Context, name string, protocols ...string) (net.Conn, string, error) {
 	m.w.mu.Lock()
 	cut := m.w.cut[m.name+">"+name]
 	m.w.mu.Unlock()
@@ -175,9 +175,9 @@ func (w *world) part(name string, away, noticed bool) {
 		return
 	}
 	for from, m := range w.all {
-		for to, mate := range m.sharing.mates {
+		for to, other := range m.sharing.members {
 			if from == name || to == name {
-				mate.close()
+				other.close()
 			}
 		}
 	}
@@ -206,7 +206,7 @@ func (w *world) runAll() {
 	}
 }
 
-func (m *member) create(name string) error {
+func (m *proxy) create(name string) error {
 	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Create, name, "", 1)
 	if err == nil {
 		err = m.slots.MakeClaimed(claim, slot.Seed{Name: name, Restart: 100}, 1)
@@ -215,7 +215,7 @@ func (m *member) create(name string) error {
 	return err
 }
 
-func (m *member) attach(name string, pid int32) (*slot.Guard, error) {
+func (m *proxy) attach(name string, pid int32) (*slot.Guard, error) {
 	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Attach, name, "", pid)
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (m *member) attach(name string, pid int32) (*slot.Guard, error) {
 	return m.slots.AcquireClaimed(claim, pid)
 }
 
-func (m *member) drop(name string) error {
+func (m *proxy) drop(name string) error {
 	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Drop, name, "", 9)
 	if err == nil {
 		err = m.slots.DropClaimed(claim, 9)

@@ -16,7 +16,7 @@
 //  5. restart_lsn follows every reported non-zero flush, even backward, in memory at once; the file
 //     may hold an older value until the next Persist.
 //  6. Of a slot that a cluster shares this table holds the greatest state that was heard of (package shared);
-//     a dropped one leaves a grave.
+//     a dropped one leaves a tombstone.
 //  7. A file that is torn, damaged or not ours stops Open with its name: a slot is never lost silently.
 //
 // The bytes of a file are in docs/slot-format.md and in format.go.

@@ -50,16 +50,16 @@ func (t *Table) claim(name string, wait bool, pid int32) (*entry, <-chan struct{
 }
 
 func (t *Table) remove(e *entry) error {
-	grave := record{name: e.name, dropped: true, owner: t.node, stamp: 1, created: copyboth.TimeOf(time.Now())}
+	tombstone := record{name: e.name, dropped: true, owner: t.node, stamp: 1, created: copyboth.TimeOf(time.Now())}
 	t.mu.Lock()
-	grave.generation = e.generation + 1
+	tombstone.generation = e.generation + 1
 	t.mu.Unlock()
-	buries := t.node != "" && !e.temporary
+	remembers := t.node != "" && !e.temporary
 	var err error
 	if !e.temporary {
 		t.io.Lock()
-		if buries {
-			err = t.write(grave)
+		if remembers {
+			err = t.write(tombstone)
 		} else {
 			err = t.fs.Remove(e.name)
 		}
@@ -72,8 +72,8 @@ func (t *Table) remove(e *entry) error {
 	defer t.mu.Unlock()
 	if err == nil {
 		delete(t.slots, e.name)
-		if buries {
-			t.bury(grave)
+		if remembers {
+			t.remember(tombstone)
 			signal(t.changed)
 		}
 	} else {

@@ -93,7 +93,7 @@ type record struct {
 	// Of what a cluster shares, see package shared; zero without a cluster.
 	generation, stamp uint64
 	owner             string
-	dropped           bool // a grave
+	dropped           bool // a tombstone
 }
 
 // holds is the position from which WAL is held, Invalid for none.

@@ -71,7 +71,7 @@ func (t *Table) create(e *entry) error {
 	if err != nil {
 		delete(t.slots, name)
 		if t.node != "" { // what it was made from, or nothing that anybody has heard of
-			t.bury(record{
+			t.remember(record{
 				name: name, dropped: true, generation: e.generation, owner: t.node, stamp: 1, created: e.created,
 			}).dirty = true
 		}
@@ -107,13 +107,13 @@ func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
 		e.active = owner
 		have := t.has(e.name).Generation
 		if have == 0 {
-			have = t.unburied()
+			have = t.lowestGeneration()
 		}
 		e.generation, e.owner, e.stamp = have+1, t.node, 1
 	default:
 		e.active = owner
 	}
-	delete(t.graves, e.name)
+	delete(t.tombstones, e.name)
 	t.slots[e.name] = e
 	return nil
 }

@@ -25,7 +25,7 @@ func ioError(verb, name string, err error) error {
 func Open(dir string, o Options) (*Table, error) {
 	t := &Table{
 		fs: o.FS, max: o.Max, node: o.Node, changed: make(chan struct{}, 1),
-		slots: map[string]*entry{}, graves: map[string]*entry{}, pending: map[string]pending{},
+		slots: map[string]*entry{}, tombstones: map[string]*entry{}, pending: map[string]pending{},
 	}
 	if t.fs == nil {
 		t.fs = osDir(dir)
@@ -66,7 +66,7 @@ func (t *Table) load(name string) error {
 	e := &entry{record: r, saved: r.holds(), since: time.Now()}
 	switch {
 	case r.dropped:
-		t.graves[name] = e
+		t.tombstones[name] = e
 		return nil
 	case t.node != "" && r.owner == "": // of before there was a cluster
 		e.generation, e.owner, e.stamp, e.dirty = 1, t.node, 1, true
@@ -144,7 +144,7 @@ func (t *Table) takeDirty() (ps []unsaved) {
 		}
 		ps = append(ps, unsaved{e, e.record})
 	}
-	for _, e := range t.graves {
+	for _, e := range t.tombstones {
 		if e.dirty {
 			ps = append(ps, unsaved{e, e.record})
 		}

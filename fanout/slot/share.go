@@ -36,7 +36,7 @@ func signal(c chan<- struct{}) {
 
 // has is what is known of a name. The caller holds mu.
 func (t *Table) has(name string) shared.State {
-	switch e, g := t.slots[name], t.graves[name]; {
+	switch e, g := t.slots[name], t.tombstones[name]; {
 	case e != nil && !e.temporary:
 		return e.state()
 	case g != nil:
@@ -97,7 +97,7 @@ func (t *Table) side(name string, hears func(string) bool) shared.Side {
 	}
 }
 
-// Shared is every slot that members share, and every grave, by name.
+// Shared is every slot that members share, and every tombstone, by name.
 func (t *Table) Shared() []shared.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +107,7 @@ func (t *Table) Shared() []shared.State {
 			all = append(all, e.state())
 		}
 	}
-	for _, e := range t.graves {
+	for _, e := range t.tombstones {
 		all = append(all, e.state())
 	}
 	slices.SortFunc(all, func(a, b shared.State) int { return strings.Compare(a.Name, b.Name) })
@@ -122,8 +122,8 @@ func (t *Table) Known(name string) shared.State {
 }
 
 // Meet takes over what another member says, if that is newer, and gives what is known then. A session that
-// has to give way to another one is ended. One that a table has no room for, for it or its grave, is left out: whoever
-// told it is not confirmed.
+// has to give way to another one is ended. One that a table has no room for, for it or its tombstone, is left out:
+// whoever told it is not confirmed.
 func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	t.mu.Lock()
 	e := t.slots[o.Name]
@@ -136,7 +136,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	switch {
 	case met == shared.Kept:
 	case next.Dropped:
-		t.bury(t.recordOf(next)).dirty = true
+		t.remember(t.recordOf(next)).dirty = true
 		if e != nil {
 			delete(t.slots, o.Name)
 			e.release()
@@ -145,7 +145,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 		e = &entry{since: time.Now()}
 		e.name = o.Name
 		t.take(e, next)
-		delete(t.graves, o.Name)
+		delete(t.tombstones, o.Name)
 		t.slots[o.Name] = e
 	default:
 		if met == shared.Yielded {

@@ -68,7 +68,7 @@ func TestJoinAndLeaveCluster(t *testing.T) {
 			t.Errorf("a session that nobody has told of: %+v", s)
 		}
 		if s := again.Known("gone"); !s.Dropped || s.Generation != 2 {
-			t.Errorf("the grave: %+v", s)
+			t.Errorf("the tombstone: %+v", s)
 		}
 	}
 	alone := open(t, dir, 0)
@@ -79,8 +79,8 @@ func TestJoinAndLeaveCluster(t *testing.T) {
 	}
 }
 
-// Graves are as many as there may be slots; the oldest goes, its file too.
-func TestGravesAreBounded(t *testing.T) {
+// Tombstones are as many as there may be slots; the oldest goes, its file too.
+func TestTombstonesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	table := openShared(t, dir, 3)
 	for i := range 5 {
@@ -92,7 +92,7 @@ func TestGravesAreBounded(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	must(t, err)
 	if len(table.Shared()) != 3 || len(files) != 3 || table.Known("s0").Generation != 0 || !table.Known("s4").Dropped {
-		t.Errorf("%d graves, %d files: %+v", len(table.Shared()), len(files), table.Shared())
+		t.Errorf("%d tombstones, %d files: %+v", len(table.Shared()), len(files), table.Shared())
 	}
 	for i := range 4 { // no room is no reason to forget a drop, nor to take a slot in
 		table.Meet(shared.State{Name: fmt.Sprintf("t%d", i), Generation: 1, Owner: "b", Stamp: 1})
@@ -105,7 +105,7 @@ func TestGravesAreBounded(t *testing.T) {
 	}
 }
 
-// A name whose grave was forgotten begins above what another member may know of it.
+// A name whose tombstone was forgotten begins above what another member may know of it.
 func TestNameBeginsAboveWhatIsForgotten(t *testing.T) {
 	dir := t.TempDir()
 	table := openShared(t, dir, 3)
@@ -127,7 +127,7 @@ func TestNameBeginsAboveWhatIsForgotten(t *testing.T) {
 }
 
 // A drop that a member does not know of is not forgotten for another one.
-func TestUnconfirmedGraveStays(t *testing.T) {
+func TestUnconfirmedTombstoneStays(t *testing.T) {
 	table := openShared(t, t.TempDir(), 3)
 	table.SetConfirmed(func() func(shared.State) bool {
 		return func(s shared.State) bool { return s.Name != "old" }
@@ -152,7 +152,7 @@ func TestUnconfirmedGraveStays(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, met := table.Meet(shared.State{Name: "u", Generation: 1, Owner: "b", Stamp: 1, Dropped: true}); met != shared.Kept {
-		t.Error("one grave too many was taken over")
+		t.Error("one tombstone too many was taken over")
 	}
 }
 

@@ -69,22 +69,22 @@ const (
 )
 
 type shareWorld struct {
-	t       *testing.T
-	seed    uint64
-	rnd     *rand.Rand
-	nodes   []*shareNode
-	cut     [3][3]bool
-	noticed [3][3]bool // the cut
-	news    []shareNews
-	claims  []*shareClaim
-	pids    int32
-	now     lsn.LSN                    // of the primary
-	created map[string][]uint64        // generations
-	graves  map[string]uint64          // generation of a grave that all have on disk
-	saved   [3]map[string]shared.State // what a disk surely has
-	top     map[string]lsn.LSN         // the highest position of any session
-	trail   []string
-	did     [numEvents]int
+	t          *testing.T
+	seed       uint64
+	rnd        *rand.Rand
+	nodes      []*shareNode
+	cut        [3][3]bool
+	noticed    [3][3]bool // the cut
+	news       []shareNews
+	claims     []*shareClaim
+	pids       int32
+	now        lsn.LSN                    // of the primary
+	created    map[string][]uint64        // generations
+	tombstones map[string]uint64          // generation of a tombstone that all have on disk
+	saved      [3]map[string]shared.State // what a disk surely has
+	top        map[string]lsn.LSN         // the highest position of any session
+	trail      []string
+	did        [numEvents]int
 }
 
 type shareNode struct {
@@ -121,7 +121,7 @@ type shareClaim struct {
 func newShareWorld(t *testing.T, seed uint64) *shareWorld {
 	w := &shareWorld{
 		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), now: 1000, created: map[string][]uint64{},
-		graves: map[string]uint64{}, top: map[string]lsn.LSN{},
+		tombstones: map[string]uint64{}, top: map[string]lsn.LSN{},
 	}
 	for i := range 3 {
 		n := &shareNode{i: i, name: string(rune('a' + i)), disk: newMemFS(seed + uint64(i)<<32)}
@@ -383,7 +383,7 @@ func (w *shareWorld) meet(n *shareNode, s shared.State) {
 // check looks at what must always be true.
 func (w *shareWorld) check() {
 	for _, name := range []string{"x", "y"} {
-		w.buried(name)
+		w.dropped(name)
 		for _, n := range w.nodes {
 			if !n.up {
 				continue
@@ -398,25 +398,25 @@ func (w *shareWorld) check() {
 			if s.Exists() && n.table.Oldest() > s.Restart {
 				w.fail("%s does not keep %s", n.name, name)
 			}
-			made := func(g uint64) bool { return g > w.graves[name] && g <= s.Generation }
-			if s.Exists() && w.graves[name] > 0 && !slices.ContainsFunc(w.created[name], made) {
-				w.fail("%s is back at %s: %+v, all knew of its drop in generation %d", name, n.name, s, w.graves[name])
+			made := func(g uint64) bool { return g > w.tombstones[name] && g <= s.Generation }
+			if s.Exists() && w.tombstones[name] > 0 && !slices.ContainsFunc(w.created[name], made) {
+				w.fail("%s is back at %s: %+v, all knew of its drop in generation %d", name, n.name, s, w.tombstones[name])
 			}
 		}
 	}
 }
 
-// buried notes when every disk has the same grave of a name.
-func (w *shareWorld) buried(name string) {
+// dropped notes when every disk has the same tombstone of a name.
+func (w *shareWorld) dropped(name string) {
 	same := w.saved[0][name]
 	for i, n := range w.nodes {
 		if s := w.saved[i][name]; !s.Dropped || s != same || n.up && n.table.Known(name) != same {
 			return
 		}
 	}
-	if same.Generation > w.graves[name] {
+	if same.Generation > w.tombstones[name] {
 		w.did[allKnewDrop]++
-		w.graves[name] = same.Generation
+		w.tombstones[name] = same.Generation
 	}
 }
 

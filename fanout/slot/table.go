@@ -32,11 +32,11 @@ type Table struct {
 
 	io sync.Mutex // held around file operations, never inside mu
 
-	mu      sync.Mutex
-	slots   map[string]*entry
-	graves  map[string]*entry  // of dropped slots that a cluster shared; no name is in both
-	pending map[string]pending // what other members are being asked for
-	expired []string           // files of graves that are forgotten
+	mu         sync.Mutex
+	slots      map[string]*entry
+	tombstones map[string]*entry  // of dropped slots that a cluster shared; no name is in both
+	pending    map[string]pending // what other members are being asked for
+	expired    []string           // files of tombstones that are forgotten
 	// confirmed tells which drops all members know of, see SetConfirmed.
 	confirmed func() func(shared.State) bool
 	life      uint64 // primaries that Switched has told of

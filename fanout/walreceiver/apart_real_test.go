@@ -15,14 +15,14 @@ import (
 )
 
 // receiveApart is receive with a keeper of the slot, which runs until the test or stop ends it.
-func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Options)) (*running, *realslot.Own) {
+func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Options)) (*running, *realslot.ProxySlot) {
 	t.Helper()
 	up, err := upstream.Parse(conninfo)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var r *running
-	own := realslot.NewOwn(realslot.OwnOptions{
+	own := realslot.NewProxySlot(realslot.ProxySlotOptions{
 		Upstream: up, Slot: "px_slot", Flushed: func() lsn.LSN { return s.Positions().Flushed },
 		Fed:       func() bool { return r.Status().Fed },
 		Following: func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return r.Following() },

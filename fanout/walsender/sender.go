@@ -53,7 +53,7 @@ type Sender struct {
 	nudge chan struct{} // one slot: the replies loop has work for the send loop
 
 	// Owned by the send loop.
-	out    *outlet
+	out    *frameWriter
 	reader Reader
 	armed  time.Time // write deadline in force
 
@@ -84,7 +84,7 @@ func New(o Options) *Sender {
 		o.DrainTimeout = DefaultDrainTimeout
 	}
 	s := &Sender{o: o, nudge: make(chan struct{}, 1)}
-	s.out = newOutlet(o.Conn.Net, s.arm, s.blocked)
+	s.out = newFrameWriter(o.Conn.Net, s.arm, s.blocked)
 	s.core = newCore(o.Plan, o.Session.WalSenderTimeout, o.SegSize, o.DrainTimeout, time.Now())
 	s.core.state, s.core.unjudged = Startup, o.Judge != nil
 	return s

@@ -80,10 +80,10 @@ func TestOnlySocketsResume(t *testing.T) {
 		want bool
 	}{"tcp": {tcpPair, true}, "unix": {unixPair, true}, "tls": {tlsPair, false}} {
 		server, client := tc.pair(t)
-		if got := newOutlet(server, nil, nil).resumable; got != tc.want {
+		if got := newFrameWriter(server, nil, nil).resumable; got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
-		if newOutlet(struct{ net.Conn }{server}, nil, nil).resumable {
+		if newFrameWriter(struct{ net.Conn }{server}, nil, nil).resumable {
 			t.Errorf("%s within another type", name)
 		}
 		server.Close()

@@ -211,7 +211,7 @@ func damage(t *testing.T, spoil func(m *vfs.Mem)) (*Store, lsn.LSN, error) {
 	begin(t, s, g)
 	send(t, s, g, g.Start())
 	drain(t, s)
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
@@ -305,7 +305,7 @@ func TestDamagedSegmentIsNotServed(t *testing.T) {
 			if err != nil && !c.bad {
 				t.Fatal(err)
 			}
-			if err := s.makeStep(); err != nil {
+			if err := s.housekeepingStep(); err != nil {
 				t.Fatal(err)
 			}
 			if c.name == "no digest" { // it got one now

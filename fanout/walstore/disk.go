@@ -29,7 +29,7 @@ type stages struct {
 	markMu sync.Mutex
 	mark   markFile
 
-	make sync.Mutex // maker.go
+	housekeeping sync.Mutex // housekeeping.go
 }
 
 // segFile is a segment being written. f and key are fixed; fresh is guarded by stages.sync.
@@ -116,7 +116,7 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	s.dirty = append(s.dirty, f)
 	s.mu.Unlock()
 	s.stages.cur = f
-	signal(s.makeC) // a spare was used
+	signal(s.housekeepingC) // a spare was used
 	return f, nil
 }
 
@@ -203,7 +203,7 @@ func (s *Store) markStep() (bool, error) {
 	s.mu.Unlock()
 	s.repaired()
 	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
-		signal(s.makeC)
+		signal(s.housekeepingC)
 	}
 	s.watch.nudge(MovedFlushed)
 	return true, nil

@@ -39,7 +39,7 @@
 //  10. The running hash and the end of the last complete record are those of what is received, from before
 //     anybody can read it; behind an XLOG_SWITCH there are zeros (rulings R32, R36, R37).
 //
-// Locks, in the order in which they nest: stages.make, stages.write, stages.sync, stages.markMu,
+// Locks, in the order in which they nest: stages.housekeeping, stages.write, stages.sync, stages.markMu,
 // segments.mu, Store.mu; histMu and openFile.mu are leaves, except that verification reads files.
 // The format on disk and the recovery steps are in docs/walstore-format.md.
 package walstore

@@ -176,7 +176,7 @@ func TestSlowReaderHoldsNothingWhenShort(t *testing.T) {
 	drain(t, s)
 	for _, want := range []bool{false, true} {
 		short.Store(want)
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 		if gone := s.Positions().Oldest > g.Start(); gone != want {

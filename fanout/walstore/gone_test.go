@@ -20,7 +20,7 @@ func goneStore(t *testing.T) (*vfs.Mem, *Store, *walstoretest.Generator) {
 	begin(t, s, g)
 	send(t, s, g, g.Start())
 	drain(t, s)
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	return fsys, s, g
@@ -112,7 +112,7 @@ func TestSegmentFilesGone(t *testing.T) {
 			}
 			s.SetKeepSize(0) // and it can be removed
 			r.Close()
-			if err := s.makeStep(); err != nil {
+			if err := s.housekeepingStep(); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -174,7 +174,7 @@ func TestHistoryFileGone(t *testing.T) {
 		if err := fsys.Remove(gone); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 		there()
@@ -183,7 +183,7 @@ func TestHistoryFileGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s = openMem(t, fsys)
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 		there()

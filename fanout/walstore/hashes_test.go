@@ -101,7 +101,7 @@ func TestHashesEqualARecomputation(t *testing.T) {
 		}
 	}
 	checkDigests("flushed")
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	s = reopen(t, s, fsys)

@@ -244,8 +244,8 @@ func (s *Store) has(h lsn.History, pos lsn.LSN) bool {
 
 // replace gives the staged file its name and lets readers find it. Removal of segments waits.
 func (s *Store) replace(temp string, g Segment, sum uint64) error {
-	s.stages.make.Lock()
-	defer s.stages.make.Unlock()
+	s.stages.housekeeping.Lock()
+	defer s.stages.housekeeping.Unlock()
 	x, k := s.segs, s.keyOf(g)
 	if err := s.fs.Rename(temp, x.path(x.name(k))); err != nil {
 		return err

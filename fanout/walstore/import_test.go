@@ -30,7 +30,7 @@ func lateStore(t *testing.T, fsys FS) (*Store, *walstoretest.Generator) {
 	start(t, s, 1, g.Start()+8<<20)
 	send(t, s, g, g.Start()+8<<20)
 	drain(t, s)
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	return s, g
@@ -75,7 +75,7 @@ func TestImportOlderWAL(t *testing.T) {
 			if err := importOf(t, s, g, at); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.makeStep(); err != nil { // retention runs: the reader holds
+			if err := s.housekeepingStep(); err != nil { // retention runs: the reader holds
 				t.Fatal(err)
 			}
 			if got := s.Positions().Oldest; (got == g.Start()) != (at == began-1<<20) {
@@ -93,7 +93,7 @@ func TestImportOlderWAL(t *testing.T) {
 		}
 		s.SetKeepSize(0)
 		step := func() lsn.LSN {
-			if err := s.makeStep(); err != nil {
+			if err := s.housekeepingStep(); err != nil {
 				t.Fatal(err)
 			}
 			return s.Positions().Oldest

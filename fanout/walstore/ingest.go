@@ -15,15 +15,15 @@ const overlapBuffer = 128 << 10
 
 // ingest is the state of the stream, owned by its goroutine.
 type ingest struct {
-	checker walformat.Checker
-	started bool             // StartStream succeeded
-	tli     lsn.TimelineID   // of the stream
-	next    lsn.LSN          // where the next message begins; behind received while WAL is re-sent
-	framer  walformat.Framer // of what was received
-	hash    hashState        // of what was received, from its segment's first byte on
-	joint   *joint           // nil: what comes is compared with what is stored, or nothing is
-	block   *block           // the tail's block that holds the received end
-	scratch []byte           // sent and stored bytes of an overlap, made when there is one
+	checker    walformat.Checker
+	started    bool             // StartStream succeeded
+	tli        lsn.TimelineID   // of the stream
+	next       lsn.LSN          // where the next message begins; behind received while WAL is re-sent
+	framer     walformat.Framer // of what was received
+	hash       hashState        // of what was received, from its segment's first byte on
+	continuity *continuityCheck // nil: what comes is compared with what is stored, or nothing is
+	block      *block           // the tail's block that holds the received end
+	scratch    []byte           // sent and stored bytes of an overlap, made when there is one
 }
 
 // AppendFrom takes the WAL of one message: n bytes at at, read from r straight into the tail. They
@@ -80,12 +80,12 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	if err := s.checkPages(&checker, &framer, at, end); err != nil {
 		return err
 	}
-	joint, err := s.in.joint.check(end)
+	continuity, err := s.in.continuity.check(end)
 	if err != nil {
 		return err
 	}
 	s.hashReceived(at, end)
-	s.in.checker, s.in.framer, s.in.joint = checker, framer, joint
+	s.in.checker, s.in.framer, s.in.continuity = checker, framer, continuity
 	s.in.next = end
 	return s.publishReceived(end)
 }

@@ -157,7 +157,7 @@ func (m *model) step() {
 		m.stage("mark", m.s.markStep)
 	case n < 87:
 		m.note("make")
-		m.may("make", m.s.makeStep())
+		m.may("make", m.s.housekeepingStep())
 	case n < 93:
 		m.read()
 	case n < 96:

@@ -25,7 +25,7 @@ func (s *Store) Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, er
 // Errors: those of reading.
 func (s *Store) Dated(from, to lsn.LSN) (bool, error) {
 	w := s.walker(s.Positions().Timeline)
-	w.Limit, w.Pages = to, s.jointPages(to)
+	w.Limit, w.Pages = to, s.pagesAcross(to)
 	_, err := w.Start(from)
 	for err == nil {
 		var rec walformat.Record

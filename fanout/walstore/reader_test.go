@@ -20,7 +20,7 @@ func bigStore(t *testing.T, fsys FS) (*Store, lsn.LSN, lsn.LSN) {
 	begin(t, s, g)
 	send(t, s, g, g.Start())
 	drain(t, s)
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	return s, g.Start(), g.End()

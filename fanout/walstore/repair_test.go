@@ -32,7 +32,7 @@ func ownedStore(t *testing.T, long bool) (*vfs.Mem, *walstoretest.Generator) {
 	begin(t, s, g)
 	send(t, s, g, g.Start())
 	drain(t, s)
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()

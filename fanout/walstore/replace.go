@@ -45,8 +45,8 @@ func (s *Store) DropIncomplete() (lsn.LSN, error) {
 	if err := s.drain(); err != nil {
 		return pos.Received, fmt.Errorf("drop the beginning of a record: %w", err)
 	}
-	s.stages.make.Lock()
-	defer s.stages.make.Unlock()
+	s.stages.housekeeping.Lock()
+	defer s.stages.housekeeping.Unlock()
 	s.stages.write.Lock()
 	defer s.stages.write.Unlock()
 	s.stages.sync.Lock()

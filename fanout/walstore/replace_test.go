@@ -30,7 +30,7 @@ func TestRecordIsReplaced(t *testing.T) {
 			begin(t, s, old)
 			sendUpTo(t, s, old, received)
 			drain(t, s)
-			if err := s.makeStep(); err != nil { // digests of segments that are complete only as bytes
+			if err := s.housekeepingStep(); err != nil { // digests of segments that are complete only as bytes
 				t.Fatal(err)
 			}
 			from := testSeg.Floor(whole)
@@ -59,7 +59,7 @@ func TestRecordIsReplaced(t *testing.T) {
 				start(t, s, 1, testSeg.Floor(s.Positions().Received))
 				send(t, s, again, testSeg.Floor(s.Positions().Received))
 				drain(t, s)
-				if err := s.makeStep(); err != nil {
+				if err := s.housekeepingStep(); err != nil {
 					t.Fatal(err)
 				}
 				readAll(t, s, again, 1, again.Start(), again.End())

@@ -64,7 +64,7 @@ func TestRetentionOfAStore(t *testing.T) {
 	drain(t, s)
 	step := func(oldest lsn.LSN) {
 		t.Helper()
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Positions().Oldest; got != oldest {
@@ -126,7 +126,7 @@ func TestOldestWaitsForRemoval(t *testing.T) {
 		}
 		return lsn.Invalid
 	})
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := <-answer, s.Positions().Oldest; got != want || want == g.Start() {
@@ -144,7 +144,7 @@ func TestRecycledSegmentsHideNothing(t *testing.T) {
 	begin(t, s, g)
 	send(t, s, g, g.Start())
 	drain(t, s)
-	if err := s.makeStep(); err != nil { // recycles
+	if err := s.housekeepingStep(); err != nil { // recycles
 		t.Fatal(err)
 	}
 	at := g.End()
@@ -165,7 +165,7 @@ func TestRecycledSegmentsHideNothing(t *testing.T) {
 		begin(t, s, g)
 		send(t, s, g, g.Start())
 		drain(t, s)
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 	}

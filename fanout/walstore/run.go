@@ -20,9 +20,9 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.stage(stop, s.writeC, s.writeStep) })
 	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
 	wg.Go(func() { s.stage(stop, s.markC, s.markStep) })
-	wg.Go(func() { s.maker(stop) })
+	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.keepLock(stop) })
-	for _, c := range []chan struct{}{s.writeC, s.syncC, s.markC, s.makeC} {
+	for _, c := range []chan struct{}{s.writeC, s.syncC, s.markC, s.housekeepingC} {
 		signal(c)
 	}
 	var err error
@@ -104,7 +104,7 @@ func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bo
 			s.sayFull(err)
 		}
 		full = true
-		signal(s.makeC) // slots may have let go of something
+		signal(s.housekeepingC) // slots may have let go of something
 		again.Reset(noSpaceRetry)
 	}
 }
@@ -140,8 +140,8 @@ func (s *Store) waitFor(stop <-chan struct{}, nudge <-chan struct{}) bool {
 	}
 }
 
-// maker repeats makeStep when nudged and, because slots move without WAL, every now and then.
-func (s *Store) maker(stop <-chan struct{}) {
+// housekeep repeats housekeepingStep when nudged and, because slots move without WAL, every now and then.
+func (s *Store) housekeep(stop <-chan struct{}) {
 	tick := time.NewTicker(retentionInterval)
 	defer tick.Stop()
 	quiet := false
@@ -151,10 +151,10 @@ func (s *Store) maker(stop <-chan struct{}) {
 			return
 		case <-s.failed:
 			return
-		case <-s.makeC:
+		case <-s.housekeepingC:
 		case <-tick.C:
 		}
-		err := s.makeStep()
+		err := s.housekeepingStep()
 		if err != nil && !quiet {
 			s.log.Warn("making segments ready failed, trying again", "err", err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,10 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-const (
-	walDirName  = "wal"
-	sparePrefix = "spare." // a name that no tool takes for a segment
-)
+const walDirName = "wal"
 
 // segments knows which segment files exist, who reads them, and which spare files are ready.
 type segments struct {
@@ -123,81 +119,6 @@ func (x *segments) createCold(path string) (vfs.File, error) {
 	return f, nil
 }
 
-func (x *segments) takeSpare() (string, bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	n := len(x.spares)
-	if n == 0 {
-		return "", false
-	}
-	name := x.spares[n-1]
-	x.spares = x.spares[:n-1]
-	return name, true
-}
-
-// spareName gives a name that no spare has.
-func (x *segments) spareName() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.spareLast++
-	return fmt.Sprintf("%s%d", sparePrefix, x.spareLast)
-}
-
-func (x *segments) addSpare(name string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.spares = append(x.spares, name)
-}
-
-func (x *segments) spareCount() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.spares)
-}
-
-// makeSpare writes a file of zeros, durable as far as its content goes: blocks that have been
-// written once need no metadata when WAL goes into them.
-func (x *segments) makeSpare() error {
-	name := x.spareName()
-	f, err := x.fs.Create(x.path(name))
-	if err != nil {
-		return fmt.Errorf("create spare segment: %w", err)
-	}
-	err = f.Allocate(int64(x.size))
-	zeros := make([]byte, min(int64(x.size), BlockSize))
-	for off := int64(0); err == nil && off < int64(x.size); off += int64(len(zeros)) {
-		_, err = f.WriteAt(zeros, off)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("fill spare segment: %w", err), x.fs.Remove(x.path(name)))
-	}
-	x.addSpare(name)
-	return nil
-}
-
-// drop removes k's files. Nobody has them open: k has left the index. Up to maxRecycled files are
-// kept as spares.
-func (x *segments) drop(k segKey, reuse bool) error {
-	name := x.name(k)
-	if err := x.remove(name + digestSuffix); err != nil {
-		return err
-	}
-	if !reuse || x.spareCount() >= maxRecycled {
-		return x.remove(name)
-	}
-	spare := x.spareName()
-	if err := x.fs.Rename(x.path(name), x.path(spare)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("recycle segment: %w", err)
-	}
-	x.addSpare(spare)
-	return nil
-}
-
 // remove deletes a file that may be gone already.
 func (x *segments) remove(name string) error {
 	if err := x.fs.Remove(x.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -205,6 +126,3 @@ func (x *segments) remove(name string) error {
 	}
 	return nil
 }
-
-// isSpare recognises the names of spare segments.
-func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }

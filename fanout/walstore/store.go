@@ -36,7 +36,7 @@ type Store struct {
 	failed   chan struct{} // closed when err is set
 
 	// Nudges, one slot each.
-	writeC, syncC, markC, makeC, spaceC chan struct{}
+	writeC, syncC, markC, housekeepingC, spaceC chan struct{}
 
 	in     ingest // owned by the stream's goroutine
 	hashes hashes
@@ -78,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o: o, fs: o.FS, dir: o.Dir, walDir: filepath.Join(o.Dir, walDirName), log: o.Logger,
 		failed: make(chan struct{}),
 		writeC: make(chan struct{}, 1), syncC: make(chan struct{}, 1), markC: make(chan struct{}, 1),
-		makeC: make(chan struct{}, 1), spaceC: make(chan struct{}, 1),
+		housekeepingC: make(chan struct{}, 1), spaceC: make(chan struct{}, 1),
 		histories: make(map[lsn.TimelineID]storedHistory),
 	}
 	s.keepSize.Store(o.KeepSize)
@@ -157,7 +157,7 @@ func (s *Store) adopted(id Identity) {
 	s.segs = newSegments(s.fs, s.walDir, id.SegSize)
 	s.in.checker.Source, s.in.framer.Source = id.source(), id.source()
 	s.identity.Store(&id)
-	signal(s.makeC)
+	signal(s.housekeepingC)
 }
 
 func (s *Store) segLen() lsn.LSN { return lsn.LSN(s.segs.size) }
@@ -212,13 +212,13 @@ func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
 // Positions only. Set it before Run, or WAL that slots need may be removed.
 func (s *Store) SetRetention(oldest func() lsn.LSN) {
 	s.slots.Store(&oldest)
-	signal(s.makeC)
+	signal(s.housekeepingC)
 }
 
 // SetKeepSize changes Options.KeepSize; any goroutine may. WAL that is beyond a lower one goes at once.
 func (s *Store) SetKeepSize(bytes int64) {
 	s.keepSize.Store(bytes)
-	signal(s.makeC)
+	signal(s.housekeepingC)
 }
 
 // fail ends the store with its first cause. Everybody who waits is woken.

@@ -29,7 +29,7 @@ func TestStoreServesWhatItReceived(t *testing.T) {
 	if got := s.Positions(); got.Flushed != g.End() || got.Written != g.End() {
 		t.Fatalf("positions after the flush: %+v", got)
 	}
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	readAll(t, s, g, 1, g.Start(), g.End())

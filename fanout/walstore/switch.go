@@ -35,8 +35,8 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 		return s.fail(err)
 	}
 	// Removal waits: by the positions of the timeline that ends it would take the new one's first segment.
-	s.stages.make.Lock()
-	defer s.stages.make.Unlock()
+	s.stages.housekeeping.Lock()
+	defer s.stages.housekeeping.Unlock()
 	oldest := s.Positions().Oldest
 	if end < oldest {
 		return &GapError{Expected: x.size.Floor(end), Got: at}

@@ -100,12 +100,12 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	pos := s.Positions()
 	var err error
-	s.in.joint = nil
+	s.in.continuity = nil
 	switch {
 	case pos.Timeline == 0:
 		err = s.begin(tli, at)
 	case tli == pos.Timeline:
-		s.in.joint = s.newJoint(tli, at)
+		s.in.continuity = s.newContinuityCheck(tli, at)
 		if at > pos.Received {
 			err = &GapError{Expected: s.segs.size.Floor(pos.Received), Got: at}
 		}

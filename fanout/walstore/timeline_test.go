@@ -97,7 +97,7 @@ func TestTimelineSwitch(t *testing.T) {
 func bothTimelines(t *testing.T, s *Store, fsys FS, g *walstoretest.Generator, fork lsn.LSN) *Store {
 	for range 2 {
 		drain(t, s)
-		if err := s.makeStep(); err != nil {
+		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}
 		readAll(t, s, g, 3, fork, g.End())
@@ -224,7 +224,7 @@ func TestRemovalDuringSwitch(t *testing.T) {
 			}
 		}
 	}
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	err := <-switched

@@ -45,7 +45,7 @@ func TestPostgreSQLReadsTheDirectory(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.makeStep(); err != nil {
+	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
 	records := func(tli lsn.TimelineID, from, to lsn.LSN) int {

@@ -134,7 +134,7 @@ func (s *session) readSlot(ctx context.Context, b []byte, name string) ([]byte, 
 // has gone must not keep us waiting, and a session elsewhere in the cluster not the server's stop.
 func (s *session) dropSlot(parent, ctx context.Context, b []byte, c *grammar.DropSlot) ([]byte, error) {
 	if s.h.own(c.Name) {
-		return b, fanout.ErrOwnSlot(c.Name)
+		return b, fanout.ErrProxySlot(c.Name)
 	}
 	if c.Wait {
 		watched, done := s.watched(parent, ctx)

@@ -48,7 +48,7 @@ type Side struct {
 
 // Offer judges what another node asks for.
 func (s Side) Offer(w Wish, o State) Why {
-	// What is asked for was made from a state of one generation less: a grave of that is news, too.
+	// What is asked for was made from a state of one generation less: a tombstone of that is news, too.
 	known := Compare(s.Have, o) >= 0 || w != Create && s.Have.Dropped && s.Have.Generation+1 >= o.Generation
 	switch {
 	case s.Pending.Generation != 0 && Compare(s.Pending, o) > 0, s.Live:

@@ -22,7 +22,7 @@ const (
 	lengthSize = 2
 	stateSize  = 3 + 2*(1+maxName) + 4 + 6*8
 
-	// MaxEntries bounds a message: twice the slots of a table, for the slots and their graves.
+	// MaxEntries bounds a message: twice the slots of a table, for the slots and their tombstones.
 	MaxEntries = 2048
 	// MaxSize is the largest message, with as much again for what a later release adds.
 	MaxSize = headerSize + MaxEntries*2*(lengthSize+stateSize)

@@ -56,7 +56,7 @@ func TestOrder(t *testing.T) {
 		{Generation: 5, Owner: "b", Stamp: 1, Restart: 800},
 		{Generation: 5, Owner: "b", Stamp: 1, Restart: 700},
 		{Generation: 5, Owner: "b", Stamp: 2, Restart: 900},
-		{Generation: 5, Owner: "a", Stamp: 1, Dropped: true}, // a grave is above a slot
+		{Generation: 5, Owner: "a", Stamp: 1, Dropped: true}, // a tombstone is above a slot
 		{Generation: 6, Owner: "a", Stamp: 1},
 	}
 	for i := range rising[1:] {
@@ -73,7 +73,7 @@ func TestOffer(t *testing.T) {
 	slot := State{Name: "x", Generation: 5, Owner: "a", Stamp: 3}
 	used := slot
 	used.ActivePID = 7
-	grave := State{Name: "x", Generation: 5, Owner: "a", Stamp: 1, Dropped: true}
+	tombstone := State{Name: "x", Generation: 5, Owner: "a", Stamp: 1, Dropped: true}
 	b := func(s State, w Wish) State { return s.Next(w, "x", "b", 9) }
 	for _, c := range []struct {
 		what string
@@ -84,10 +84,10 @@ func TestOffer(t *testing.T) {
 	}{
 		{"nothing known", Side{Self: "c", Hears: all}, Create, b(State{}, Create), Accepted},
 		{"a name that is taken", Side{Self: "c", Have: slot, Hears: all}, Create, b(State{}, Create), Exists},
-		{"one that is free again", Side{Self: "c", Have: grave, Hears: all}, Create, b(grave, Create), Accepted},
-		{"dropped, as the other does not know", Side{Self: "c", Have: grave, Hears: all}, Create, b(State{}, Create), Behind},
+		{"one that is free again", Side{Self: "c", Have: tombstone, Hears: all}, Create, b(tombstone, Create), Accepted},
+		{"dropped, as the other does not know", Side{Self: "c", Have: tombstone, Hears: all}, Create, b(State{}, Create), Behind},
 		{"dropped, as only the other knows", Side{Self: "c", Have: State{Name: "x", Generation: 3, Owner: "c"}, Hears: all},
-			Create, b(grave, Create), Accepted},
+			Create, b(tombstone, Create), Accepted},
 		{"not used", Side{Self: "a", Have: slot, Hears: all}, Attach, b(slot, Attach), Accepted},
 		{"used here", Side{Self: "a", Have: used, Live: true, Hears: all}, Attach, b(used, Attach), Busy},
 		{"dropping what is used here", Side{Self: "a", Have: used, Live: true, Hears: all}, Drop, b(used, Drop), Busy},
@@ -96,7 +96,7 @@ func TestOffer(t *testing.T) {
 		{"used where nobody is heard", Side{Self: "c", Have: used, Hears: none}, Attach, b(used, Attach), Accepted},
 		{"used by who asks", Side{Self: "c", Have: State{Name: "x", Generation: 5, Owner: "b", ActivePID: 1}, Hears: all},
 			Attach, b(slot, Attach), Accepted},
-		{"dropped at the same time", Side{Self: "c", Have: grave, Hears: all}, Attach, b(slot, Attach), Behind},
+		{"dropped at the same time", Side{Self: "c", Have: tombstone, Hears: all}, Attach, b(slot, Attach), Behind},
 		{"more is known", Side{Self: "c", Have: State{Name: "x", Generation: 6, Owner: "c"}, Hears: all}, Attach, b(slot, Attach), Behind},
 		{"asked for here, by name", Side{Self: "c", Have: slot, Pending: slot.Next(Attach, "x", "c", 1), Hears: all}, Attach,
 			b(slot, Attach), Busy},
@@ -207,7 +207,7 @@ func TestMessages(t *testing.T) {
 		"name": func(s *State) { s.Name = "A" }, "no owner": func(s *State) { s.Owner = "" },
 		"owner": func(s *State) { s.Owner = "b\x00c" }, "long owner": func(s *State) { s.Owner = strings.Repeat("b", 64) },
 		"no generation": func(s *State) { s.Generation = 0 }, "generation": func(s *State) { s.Generation = MaxGeneration + 1 },
-		"pid": func(s *State) { s.ActivePID = -1 }, "grave": func(s *State) { s.Dropped, s.Restart = true, 1 },
+		"pid": func(s *State) { s.ActivePID = -1 }, "tombstone": func(s *State) { s.Dropped, s.Restart = true, 1 },
 		"real": func(s *State) { s.Real = 3 },
 	} {
 		s := ok

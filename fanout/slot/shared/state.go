@@ -20,7 +20,7 @@ const (
 	Mirrored
 )
 
-// State is a slot, or the grave of one, as its owner wrote it. The zero State is no slot.
+// State is a slot, or the tombstone of one, as its owner wrote it. The zero State is no slot.
 type State struct {
 	Name string
 	// Generation rises with every creation, attachment and removal. 0: nothing is known.
@@ -34,13 +34,13 @@ type State struct {
 	Restart    lsn.LSN
 	Xmin       copyboth.FullXID
 	Catalog    copyboth.FullXID
-	Created    copyboth.Time // of a grave: when it was dropped
+	Created    copyboth.Time // of a tombstone: when it was dropped
 }
 
 // Exists: a slot that has not been dropped.
 func (s State) Exists() bool { return s.Generation != 0 && !s.Dropped }
 
-// Compare orders all states of one name. Within a generation a grave is above a slot: who has a session
+// Compare orders all states of one name. Within a generation a tombstone is above a slot: who has a session
 // claims the slot again, and without one nobody brings it back. Owners are ordered by name. What one owner
 // wrote is ordered by Stamp. Below that nothing differs, unless somebody lied or a disk was put back: then
 // what holds more is above.

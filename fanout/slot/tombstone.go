@@ -7,30 +7,30 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Graves returns what is remembered of dropped slots, so that a member that has not heard of the drop does not bring
-// the slot back. A table keeps as many as it may have slots, those that every member knows of going first, the one
-// dropped longest ago before others. One that a member does not know of stays. There is room for that: slots and graves
-// are 2*max together at most, as many as a message has, since no slot is made when they are, and a drop makes one of
-// the other.
+// Tombstones remember dropped slots, so that a member that has not heard of the drop does not bring the slot back. A
+// table keeps as many as it may have slots, those that every member knows of going first, the one dropped longest ago
+// before others. One that a member does not know of stays. There is room for that: slots and tombstones are 2*max
+// together at most, as many as a message has, since no slot is made when they are, and a drop makes one of the other.
 
 // SetConfirmed sets what tells, at one moment, whether all other members know of a drop; nil: there are none to know.
 // It is called under the table's lock and must not call the table. Set it before the table is used.
 func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f }
 
-// bury keeps a grave. The caller holds mu.
-func (t *Table) bury(r record) *entry {
-	if t.graves[r.name] == nil {
+// remember keeps a tombstone, in place of an earlier one. The caller holds mu.
+func (t *Table) remember(r record) *entry {
+	if t.tombstones[r.name] == nil {
 		t.forget(t.max - 1)
 	}
 	e := &entry{record: r}
-	t.graves[r.name] = e
+	t.tombstones[r.name] = e
 	return e
 }
 
-// forget lets confirmed graves go until there are most. The one of the highest generation stays: a name that nothing
-// is known of begins above it, and so above what another member may still know of the name. The caller holds mu.
+// forget lets confirmed tombstones go until there are most. The one of the highest generation stays: a name that
+// nothing is known of begins above it, and so above what another member may still know of the name. The caller holds
+// mu.
 func (t *Table) forget(most int) {
-	if len(t.graves) <= most {
+	if len(t.tombstones) <= most {
 		return
 	}
 	known := func(shared.State) bool { return true }
@@ -39,7 +39,7 @@ func (t *Table) forget(most int) {
 	}
 	var top *entry
 	var all []*entry
-	for _, g := range t.graves {
+	for _, g := range t.tombstones {
 		if top == nil || g.generation > top.generation {
 			top = g
 		}
@@ -49,20 +49,20 @@ func (t *Table) forget(most int) {
 	}
 	slices.SortFunc(all, func(a, b *entry) int { return int(min(1, max(-1, a.created-b.created))) })
 	for _, g := range all {
-		if len(t.graves) <= most {
+		if len(t.tombstones) <= most {
 			return
 		}
 		if g != top {
-			delete(t.graves, g.name)
+			delete(t.tombstones, g.name)
 			t.expired = append(t.expired, g.name)
 		}
 	}
 }
 
-// unburied is the generation from which on a name that nothing is known of begins. A grave that has all but the last
-// generation, which no honest member gives, does not use up those of all names. The caller holds mu.
-func (t *Table) unburied() (generation uint64) {
-	for _, g := range t.graves {
+// lowestGeneration returns the generation above which a name that nothing is known of begins. A tombstone that has all
+// but the last generation, which no honest member gives, does not use up those of all names. The caller holds mu.
+func (t *Table) lowestGeneration() (generation uint64) {
+	for _, g := range t.tombstones {
 		if g.generation < shared.MaxGeneration/2 {
 			generation = max(generation, g.generation)
 		}
@@ -70,7 +70,7 @@ func (t *Table) unburied() (generation uint64) {
 	return generation
 }
 
-// crowded reports whether one more slot, or grave, could be one too many. The caller holds mu.
+// crowded reports whether one more slot, or tombstone, could be one too many. The caller holds mu.
 func (t *Table) crowded() bool {
 	slots := 0
 	for _, e := range t.slots {
@@ -78,11 +78,11 @@ func (t *Table) crowded() bool {
 			slots++
 		}
 	}
-	if slots+len(t.graves) < 2*t.max {
+	if slots+len(t.tombstones) < 2*t.max {
 		return false
 	}
 	t.forget(t.max)
-	return slots+len(t.graves) >= 2*t.max
+	return slots+len(t.tombstones) >= 2*t.max
 }
 
 // takes reports whether there is room for what another member says of a name that no slot here has. The caller holds
@@ -91,14 +91,14 @@ func (t *Table) takes(o shared.State) bool {
 	if o.Exists() && len(t.slots) >= t.max {
 		return false
 	}
-	return o.Generation == 0 || t.graves[o.Name] != nil || !t.crowded()
+	return o.Generation == 0 || t.tombstones[o.Name] != nil || !t.crowded()
 }
 
 // errCrowded is the refusal of a slot that could not be dropped for good.
 func (t *Table) errCrowded() error {
 	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
 		WithDetail("%d dropped slots are remembered, because not every member of the cluster knows of their removal.",
-			len(t.graves)).
+			len(t.tombstones)).
 		WithHint("Start the member that is missing, or name it to \"replproxy forget\" when it is gone for good.")
 }
 
@@ -107,7 +107,7 @@ func (t *Table) takeExpired() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	gone := slices.DeleteFunc(t.expired, func(name string) bool {
-		return t.slots[name] != nil || t.graves[name] != nil
+		return t.slots[name] != nil || t.tombstones[name] != nil
 	})
 	t.expired = nil
 	return gone

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// ownInterval is how often the own slot is looked at and advanced, also to where it is, so that it does not
+	// proxySlotInterval is how often the own slot is looked at and advanced, also to where it is, so that it does not
 	// count as idle: what the primary keeps for it is at most this much old, beside what the store has not
 	// flushed. Each look is a log-in.
-	ownInterval = 5 * time.Second
-	// ownBytes is how much WAL the store flushes before the slot is advanced earlier: four segments of the usual
+	proxySlotInterval = 5 * time.Second
+	// proxySlotBytes is how much WAL the store flushes before the slot is advanced earlier: four segments of the usual
 	// size, little on any disk.
-	ownBytes = 64 << 20
-	// ownTick is how often it is looked here whether a look there is due.
-	ownTick = time.Second
+	proxySlotBytes = 64 << 20
+	// proxySlotTick is how often it is looked here whether a look there is due.
+	proxySlotTick = time.Second
 )
 
 // Dialer logs in at one server; *upstream.Config is one.
@@ -31,8 +31,8 @@ type Dialer interface {
 	ConnectTo(ctx context.Context, e upstream.Endpoint, params map[string]string) (*upstream.Session, error)
 }
 
-// OwnOptions are what NewOwn needs, all of it.
-type OwnOptions struct {
+// ProxySlotOptions are what NewProxySlot needs, all of it.
+type ProxySlotOptions struct {
 	Upstream Dialer
 	Slot     string
 	Flushed  func() lsn.LSN // of the store
@@ -51,8 +51,8 @@ type OwnOptions struct {
 	// Gated reports whether this proxy's stream bears it, by the slot that it uses. nil: never.
 	Gated func() bool
 	// Gate is looked after at each round; nil: there is none.
-	Gate *Gate
-	// Borne is told when what [Own.CatalogXmin] says has changed. It must not block. nil: nobody.
+	Gate *RuleGate
+	// Borne is told when what [ProxySlot.CatalogXmin] says has changed. It must not block. nil: nobody.
 	Borne func()
 	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
 	// withdrawn its vote (ruling R40). nil: never.
@@ -62,26 +62,26 @@ type OwnOptions struct {
 	Logger *slog.Logger
 }
 
-// Own holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
+// ProxySlot holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
 // called from any goroutine.
-type Own struct {
-	o       OwnOptions
+type ProxySlot struct {
+	o       ProxySlotOptions
 	turn    chan struct{} // one slot: whoever uses the slot there holds it
 	catalog atomic.Uint64 // see CatalogXmin
 
 	// Owned by Run.
 	bearing bearing
-	last    ownSlot // as seen last
+	last    shownSlot // as seen last
 
 	mu     sync.Mutex
 	at     upstream.Endpoint
 	seen   upstream.Endpoint // where the slot was ours at the last look
 	held   bool
-	status OwnStatus
+	status ProxySlotStatus
 }
 
-// OwnStatus is the own slot as the primary showed it last.
-type OwnStatus struct {
+// ProxySlotStatus is the own slot as the primary showed it last.
+type ProxySlotStatus struct {
 	Held      bool    // by SQL, now
 	Known     bool    // the rest is
 	Restart   lsn.LSN // Invalid: it reserves nothing
@@ -95,16 +95,16 @@ type OwnStatus struct {
 	TellErr   string  // why it could not be told what it is to bear
 }
 
-// NewOwn makes an Own that holds nothing.
-func NewOwn(o OwnOptions) *Own {
-	own := &Own{o: o, turn: make(chan struct{}, 1)}
+// NewProxySlot makes a ProxySlot that holds nothing.
+func NewProxySlot(o ProxySlotOptions) *ProxySlot {
+	own := &ProxySlot{o: o, turn: make(chan struct{}, 1)}
 	own.turn <- struct{}{}
 	return own
 }
 
 // take waits for the use of the slot; give ends it. A walsender of a moment and an advance by SQL at once would be
 // refused (55006).
-func (o *Own) take(ctx context.Context) (give func(), err error) {
+func (o *ProxySlot) take(ctx context.Context) (give func(), err error) {
 	select {
 	case <-o.turn:
 		return func() { o.turn <- struct{}{} }, nil
@@ -114,7 +114,7 @@ func (o *Own) take(ctx context.Context) (give func(), err error) {
 }
 
 // Status is the present state.
-func (o *Own) Status() OwnStatus {
+func (o *ProxySlot) Status() ProxySlotStatus {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.status
@@ -123,8 +123,8 @@ func (o *Own) Status() OwnStatus {
 }
 
 // Hold makes sure that the slot exists on the server at e, reserves WAL and can be advanced by SQL, and
-// tells from where; from then on [Own.Run] advances it. It waits for the server until ctx ends.
-func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
+// tells from where; from then on [ProxySlot.Run] advances it. It waits for the server until ctx ends.
+func (o *ProxySlot) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
 	give, err := o.take(ctx)
 	if err != nil {
 		return lsn.Invalid, err
@@ -158,7 +158,7 @@ func (o *Own) Hold(ctx context.Context, e upstream.Endpoint) (lsn.LSN, error) {
 }
 
 // Release ends Hold.
-func (o *Own) Release() {
+func (o *ProxySlot) Release() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = false
@@ -166,10 +166,10 @@ func (o *Own) Release() {
 }
 
 // Run advances the slot while it is held, and has it bear the horizon, until ctx ends.
-func (o *Own) Run(ctx context.Context) error {
-	tick := time.NewTicker(ownTick)
+func (o *ProxySlot) Run(ctx context.Context) error {
+	tick := time.NewTicker(proxySlotTick)
 	defer tick.Stop()
-	var d ownDue
+	var d proxySlotDue
 	var horizon <-chan struct{}
 	if o.o.HorizonChanged != nil {
 		horizon = o.o.HorizonChanged()
@@ -203,27 +203,27 @@ func (o *Own) Run(ctx context.Context) error {
 	}
 }
 
-// ownDue tells when the own slot is to be looked at. The zero value says at once. It is pure.
-type ownDue struct {
+// proxySlotDue tells when the own slot is to be looked at. The zero value says at once. It is pure.
+type proxySlotDue struct {
 	last, rest time.Time
 	of         server
 	flushed    lsn.LSN
 }
 
-func (d *ownDue) due(now time.Time, w server, flushed lsn.LSN, tell bool) bool {
+func (d *proxySlotDue) due(now time.Time, w server, flushed lsn.LSN, tell bool) bool {
 	switch {
 	case w != d.of:
 		return true
 	case now.Before(d.rest):
 		return false
 	}
-	return now.Sub(d.last) >= ownInterval || flushed >= d.flushed+ownBytes || tell
+	return now.Sub(d.last) >= proxySlotInterval || flushed >= d.flushed+proxySlotBytes || tell
 }
 
-func (d *ownDue) asked(now time.Time, w server, flushed lsn.LSN, err error) {
+func (d *proxySlotDue) asked(now time.Time, w server, flushed lsn.LSN, err error) {
 	d.last, d.of, d.flushed, d.rest = now, w, flushed, restUntil(now, err)
 	if errors.Is(err, errTell) {
-		d.rest = now.Add(ownInterval)
+		d.rest = now.Add(proxySlotInterval)
 	}
 }
 
@@ -231,7 +231,7 @@ func (d *ownDue) asked(now time.Time, w server, flushed lsn.LSN, err error) {
 var errTell = errors.New("what standbys' slots need of the primary is not borne by the slot there")
 
 // round looks once, and does what is to be done, over a session that ends with it (ruling R38).
-func (o *Own) round(ctx context.Context, w server) error {
+func (o *ProxySlot) round(ctx context.Context, w server) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	give, err := o.take(ctx)
@@ -273,7 +273,9 @@ func (o *Own) round(ctx context.Context, w server) error {
 }
 
 // move puts the slot where it belongs, and tells what it is then.
-func (o *Own) move(ctx context.Context, w server, s *upstream.Session, own ownSlot, target lsn.LSN) (ownSlot, error) {
+func (o *ProxySlot) move(
+	ctx context.Context, w server, s *upstream.Session, own shownSlot, target lsn.LSN,
+) (shownSlot, error) {
 	switch a := own.decide(target); a {
 	case none:
 		return own, nil
@@ -296,12 +298,12 @@ func (o *Own) move(ctx context.Context, w server, s *upstream.Session, own ownSl
 
 // where is the server that is followed, and whether the slot is held there. An error: the stream is about to begin, or
 // to end.
-func (o *Own) where() (w server, held bool, err error) {
+func (o *ProxySlot) where() (w server, held bool, err error) {
 	w, err = o.o.Following.now()
 	return w, err == nil && o.holds(w.at), err
 }
 
-func (o *Own) holds(at upstream.Endpoint) bool {
+func (o *ProxySlot) holds(at upstream.Endpoint) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.held && o.at == at
@@ -317,13 +319,13 @@ func (p pinned) Connect(ctx context.Context, params map[string]string) (*upstrea
 	return p.d.ConnectTo(ctx, p.e, params)
 }
 
-func (o *Own) connect(ctx context.Context, e upstream.Endpoint) (*upstream.Session, error) {
+func (o *ProxySlot) connect(ctx context.Context, e upstream.Endpoint) (*upstream.Session, error) {
 	return sql(ctx, pinned{o.o.Upstream, e})
 }
 
 // complain shows and logs an error once, until it is another one or gone. A slot that can't be told what to bear is
 // another matter than one that can't be moved.
-func (o *Own) complain(ctx context.Context, err error) {
+func (o *ProxySlot) complain(ctx context.Context, err error) {
 	text, tell := "", errors.Is(err, errTell)
 	if err != nil && ctx.Err() == nil {
 		text = pgerror.Describe(err)

@@ -20,10 +20,10 @@ const (
 	frameHeader = 5 + copyboth.XLogDataHeaderSize
 )
 
-// outlet writes to one standby. Writes are resumed after a deadline, which is how a blocked writer
+// frameWriter writes to one standby. Writes are resumed after a deadline, which is how a blocked writer
 // hears of time passing; once part of a frame is out, only the rest of it may follow. It belongs to the
 // send loop and allocates nothing per message.
-type outlet struct {
+type frameWriter struct {
 	conn      net.Conn
 	arm       func() error // sets the next write deadline, or says why not to write
 	blocked   func() error // the deadline passed: nil to go on
@@ -38,101 +38,101 @@ type outlet struct {
 	copyBuf []byte // a whole message, for a connection that is no socket
 }
 
-func newOutlet(conn net.Conn, arm, blocked func() error) *outlet {
-	o := &outlet{conn: conn, arm: arm, blocked: blocked}
+func newFrameWriter(conn net.Conn, arm, blocked func() error) *frameWriter {
+	w := &frameWriter{conn: conn, arm: arm, blocked: blocked}
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		o.resumable = true
+		w.resumable = true
 	}
-	o.file.init(conn)
-	return o
+	w.file.init(conn)
+	return w
 }
 
 // frame writes one small frame.
-func (o *outlet) frame(typ byte, body []byte) error {
-	o.vec[0] = wire.AppendFrame(o.small[:0], typ, body)
-	o.bufs = o.vec[:1]
-	return o.flush()
+func (w *frameWriter) frame(typ byte, body []byte) error {
+	w.vec[0] = wire.AppendFrame(w.small[:0], typ, body)
+	w.bufs = w.vec[:1]
+	return w.flush()
 }
 
 // wal writes one 'w' message.
-func (o *outlet) wal(c Chunk, walEnd lsn.LSN, now copyboth.Time) error {
-	head := wire.AppendHeader(o.head[:0], 'd', copyboth.XLogDataHeaderSize+c.Len())
+func (w *frameWriter) wal(c Chunk, walEnd lsn.LSN, now copyboth.Time) error {
+	head := wire.AppendHeader(w.head[:0], 'd', copyboth.XLogDataHeaderSize+c.Len())
 	head = copyboth.XLogData{Start: c.Start, WALEnd: walEnd, SentAt: now}.AppendHeader(head)
-	if !o.resumable {
-		return o.whole(head, c)
+	if !w.resumable {
+		return w.whole(head, c)
 	}
 	if c.File != nil {
-		return o.fromFile(head, c)
+		return w.fromFile(head, c)
 	}
-	o.vec = [3][]byte{head, c.Mem[0], c.Mem[1]}
-	o.bufs = o.vec[:]
+	w.vec = [3][]byte{head, c.Mem[0], c.Mem[1]}
+	w.bufs = w.vec[:]
 	if len(c.Mem[1]) == 0 {
-		o.bufs = o.vec[:2]
+		w.bufs = w.vec[:2]
 	}
-	return o.flush()
+	return w.flush()
 }
 
 // flush writes bufs to their end.
-func (o *outlet) flush() error {
-	for len(o.bufs) > 0 {
-		if err := o.arm(); err != nil {
+func (w *frameWriter) flush() error {
+	for len(w.bufs) > 0 {
+		if err := w.arm(); err != nil {
 			return err
 		}
-		n, err := o.bufs.WriteTo(o.conn)
-		o.partial = o.partial || n > 0
+		n, err := w.bufs.WriteTo(w.conn)
+		w.partial = w.partial || n > 0
 		if err == nil {
 			break
 		}
-		if err := o.resume(err); err != nil {
+		if err := w.resume(err); err != nil {
 			return err
 		}
 	}
-	clear(o.vec[:]) // an idle sender does not hold WAL
-	o.partial = false
+	clear(w.vec[:]) // an idle sender does not hold WAL
+	w.partial = false
 	return nil
 }
 
 // resume decides about a failed write: nil to continue it.
-func (o *outlet) resume(err error) error {
+func (w *frameWriter) resume(err error) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return over("write to standby: %w", err)
 	}
-	if !o.resumable {
+	if !w.resumable {
 		return over("write to standby: %w", ErrTimeout)
 	}
-	return o.blocked()
+	return w.blocked()
 }
 
 // fromFile writes one chunk that lies in a file: the header, then the bytes by sendfile where the
 // connection is a socket.
-func (o *outlet) fromFile(head []byte, c Chunk) error {
-	if !o.file.begin(head, c) {
-		return o.whole(head, c)
+func (w *frameWriter) fromFile(head []byte, c Chunk) error {
+	if !w.file.begin(head, c) {
+		return w.whole(head, c)
 	}
-	for !o.file.finished() {
-		if err := o.arm(); err != nil {
+	for !w.file.finished() {
+		if err := w.arm(); err != nil {
 			return err
 		}
-		err := o.file.write()
-		o.partial = o.partial || o.file.started()
+		err := w.file.write()
+		w.partial = w.partial || w.file.started()
 		if err == nil {
 			continue
 		}
-		if err := o.resume(err); err != nil {
+		if err := w.resume(err); err != nil {
 			return err
 		}
 	}
-	o.partial = false
+	w.partial = false
 	return nil
 }
 
 // whole puts the message together and writes it at once: TLS makes at least one record of each write.
-func (o *outlet) whole(head []byte, c Chunk) error {
-	if o.copyBuf == nil {
-		o.copyBuf = make([]byte, 0, frameHeader+maxPayload)
+func (w *frameWriter) whole(head []byte, c Chunk) error {
+	if w.copyBuf == nil {
+		w.copyBuf = make([]byte, 0, frameHeader+maxPayload)
 	}
-	b := append(append(append(o.copyBuf[:0], head...), c.Mem[0]...), c.Mem[1]...)
+	b := append(append(append(w.copyBuf[:0], head...), c.Mem[0]...), c.Mem[1]...)
 	if c.File != nil {
 		b = b[:len(head)+c.Len()]
 		if n, err := c.File.ReadAt(b[len(head):], c.Offset); n < c.Len() {
@@ -142,16 +142,16 @@ func (o *outlet) whole(head []byte, c Chunk) error {
 			return fmt.Errorf("read WAL at %s: %w", c.Start+lsn.LSN(n), err)
 		}
 	}
-	o.vec[0] = b
-	o.bufs = o.vec[:1]
-	return o.flush()
+	w.vec[0] = b
+	w.bufs = w.vec[:1]
+	return w.flush()
 }
 
 // deadline is when a write that begins now is interrupted to ask the core. A connection that cannot be
 // resumed gets the whole time at once.
-func (o *outlet) deadline(now time.Time, timeout time.Duration) time.Time {
+func (w *frameWriter) deadline(now time.Time, timeout time.Duration) time.Time {
 	switch {
-	case o.resumable:
+	case w.resumable:
 		return now.Add(writeTick)
 	case timeout > 0:
 		return now.Add(timeout)

@@ -3,98 +3,18 @@ package walstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// makeStep does the work that must not delay WAL: digests of complete segments, spare segments, and
-// the removal of old ones. Its errors are not the store's end: it is called again.
-func (s *Store) makeStep() error {
-	s.stages.make.Lock()
-	defer s.stages.make.Unlock()
-	if _, ok := s.Identity(); !ok {
-		return nil
-	}
-	// On a full disk digests can't be written; what makes room comes all the same.
-	if err := errors.Join(s.sealFlushed(), s.retain(), s.keepHistories()); err != nil {
-		return err
-	}
-	for s.segs.spareCount() < spareTarget(s.segs.size) {
-		if err := s.segs.makeSpare(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// sparePrefix begins the name of a spare segment, which no tool takes for a segment.
+const sparePrefix = "spare."
 
-// sealFlushed writes the digests of segments that are complete and flushed, in that order: a digest
-// that outlived its segment's last bytes would call a torn segment damaged.
-func (s *Store) sealFlushed() error {
-	for {
-		s.mu.Lock()
-		var job sealJob
-		if len(s.sealed) > 0 && s.sealed[0].end <= s.pos.Flushed {
-			job = s.sealed[0]
-		}
-		s.mu.Unlock()
-		if job.end == 0 {
-			return nil
-		}
-		if err := s.seal(job); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.sealed = s.sealed[1:]
-		s.mu.Unlock()
-	}
-}
-
-func (s *Store) seal(job sealJob) error {
-	x := s.segs
-	x.mu.Lock()
-	still := x.have[job.key]
-	x.mu.Unlock()
-	if !still {
-		return nil
-	}
-	name := x.name(job.key)
-	if !job.ok {
-		sum, err := s.sumFile(job.key)
-		if err != nil {
-			s.log.Error("segment left without digest", "segment", name, "err", err)
-			return nil
-		}
-		job.sum = sum
-	}
-	d := digest{Start: x.size.Start(job.key.segno), Length: uint64(x.size), Sum: job.sum}
-	if err := vfs.WriteFile(s.fs, x.path(name+digestSuffix), d.append(nil)); err != nil {
-		return fmt.Errorf("write digest: %w", err)
-	}
-	return nil
-}
-
-// sumFile hashes a segment that has no digest, after its records were checked.
-func (s *Store) sumFile(k segKey) (uint64, error) {
-	x := s.segs
-	x.mu.Lock()
-	o, err := x.acquire(k)
-	x.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	defer x.release(o)
-	if err := s.verify(o); err != nil {
-		return 0, err
-	}
-	h := xxhash.New()
-	if err := hashFile(h, o.f, int64(x.size)); err != nil {
-		return 0, err
-	}
-	return h.Sum64(), nil
-}
+// isSpare recognises the names of spare segments.
+func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }
 
 // retain removes the segments that nobody needs. They leave the index first, under the lock under
 // which readers register, so a reader either holds them back or does not find them.
@@ -173,4 +93,79 @@ func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey,
 		reuse = append(reuse, x.open[k] == nil)
 	}
 	return gone, reuse
+}
+
+// drop removes k's files. Nobody has them open: k has left the index. Up to maxRecycled files are
+// kept as spares.
+func (x *segments) drop(k segKey, reuse bool) error {
+	name := x.name(k)
+	if err := x.remove(name + digestSuffix); err != nil {
+		return err
+	}
+	if !reuse || x.spareCount() >= maxRecycled {
+		return x.remove(name)
+	}
+	spare := x.spareName()
+	if err := x.fs.Rename(x.path(name), x.path(spare)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("recycle segment: %w", err)
+	}
+	x.addSpare(spare)
+	return nil
+}
+
+func (x *segments) takeSpare() (string, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := len(x.spares)
+	if n == 0 {
+		return "", false
+	}
+	name := x.spares[n-1]
+	x.spares = x.spares[:n-1]
+	return name, true
+}
+
+// spareName gives a name that no spare has.
+func (x *segments) spareName() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.spareLast++
+	return fmt.Sprintf("%s%d", sparePrefix, x.spareLast)
+}
+
+func (x *segments) addSpare(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.spares = append(x.spares, name)
+}
+
+func (x *segments) spareCount() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.spares)
+}
+
+// makeSpare writes a file of zeros, durable as far as its content goes: blocks that have been
+// written once need no metadata when WAL goes into them.
+func (x *segments) makeSpare() error {
+	name := x.spareName()
+	f, err := x.fs.Create(x.path(name))
+	if err != nil {
+		return fmt.Errorf("create spare segment: %w", err)
+	}
+	err = f.Allocate(int64(x.size))
+	zeros := make([]byte, min(int64(x.size), BlockSize))
+	for off := int64(0); err == nil && off < int64(x.size); off += int64(len(zeros)) {
+		_, err = f.WriteAt(zeros, off)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("fill spare segment: %w", err), x.fs.Remove(x.path(name)))
+	}
+	x.addSpare(name)
+	return nil
 }

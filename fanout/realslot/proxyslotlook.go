@@ -35,7 +35,7 @@ func Holder(c Connector, slot string) int32 {
 }
 
 // look asks for the slot and for all that decides about it in one round trip, and publishes what it hears.
-func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
+func (o *ProxySlot) look(ctx context.Context, s *upstream.Session) (shownSlot, error) {
 	name := grammar.QuoteLiteral(o.o.Slot)
 	answers, err := s.QueryAll(ctx,
 		"SELECT active_pid, restart_lsn, xmin, catalog_xmin, wal_status, safe_wal_size, "+
@@ -51,9 +51,9 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 		}
 	}
 	if err != nil {
-		return ownSlot{}, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
+		return shownSlot{}, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
 	}
-	own, st, err := readOwn(o.o.Slot, answers)
+	own, st, err := readProxySlot(o.o.Slot, answers)
 	if err != nil {
 		return own, fmt.Errorf("look at slot %q: %w", o.o.Slot, err)
 	}
@@ -73,8 +73,8 @@ func (o *Own) look(ctx context.Context, s *upstream.Session) (ownSlot, error) {
 	return own, nil
 }
 
-// readOwn reads the answers of look.
-func readOwn(name string, answers []upstream.Answer) (own ownSlot, st OwnStatus, err error) {
+// readProxySlot reads the answers of look.
+func readProxySlot(name string, answers []upstream.Answer) (own shownSlot, st ProxySlotStatus, err error) {
 	rows := func(i int) [][][]byte {
 		if i < len(answers) && len(answers[i].Results) == 1 {
 			return answers[i].Results[0].Rows
@@ -109,7 +109,7 @@ func readOwn(name string, answers []upstream.Answer) (own ownSlot, st OwnStatus,
 			return own, st, err
 		}
 	}
-	st = OwnStatus{Known: true, Restart: own.Restart, State: string(row[4]), Horizon: own.horizon}
+	st = ProxySlotStatus{Known: true, Restart: own.Restart, State: string(row[4]), Horizon: own.horizon}
 	if safe, err := strconv.ParseInt(string(row[5]), 10, 64); err == nil {
 		st.Safe = &safe
 	}
@@ -120,7 +120,7 @@ func readOwn(name string, answers []upstream.Answer) (own ownSlot, st OwnStatus,
 }
 
 // errNotOurs: somebody made a slot of our name that is none of ours, and so ours holds nothing.
-func errNotOurs(name string, s ownSlot) error {
+func errNotOurs(name string, s shownSlot) error {
 	kind := "logical"
 	if s.temporary {
 		kind = fmt.Sprintf("temporary (of PID %d)", s.ActivePID)
@@ -132,7 +132,7 @@ func errNotOurs(name string, s ownSlot) error {
 // recreate makes the slot after the primary invalidated it, or somebody dropped it, or where it has not been yet.
 // It begins where PostgreSQL makes it, and the next round puts it where the store ends. What the store lacks must
 // still be on the primary, or the stream ends with its refusal.
-func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (ownSlot, error) {
+func (o *ProxySlot) recreate(ctx context.Context, s *upstream.Session, was shownSlot) (shownSlot, error) {
 	if was.exists {
 		err := do(ctx, nil, s, action{drop, o.o.Slot}, 0)
 		if err != nil {
@@ -140,7 +140,7 @@ func (o *Own) recreate(ctx context.Context, s *upstream.Session, was ownSlot) (o
 		}
 	}
 	if err := do(ctx, nil, s, action{create, o.o.Slot}, 0); err != nil {
-		return ownSlot{}, fmt.Errorf("create slot %q: %w", o.o.Slot, err)
+		return shownSlot{}, fmt.Errorf("create slot %q: %w", o.o.Slot, err)
 	}
 	o.mu.Lock()
 	dropped := !was.exists && o.seen.Host == s.Endpoint.Host && o.seen.Port == s.Endpoint.Port

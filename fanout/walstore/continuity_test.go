@@ -28,8 +28,8 @@ func across() map[string]func(g *walstoretest.Generator, boundary lsn.LSN) {
 		"a switch at the end":  before(1000, func(g *walstoretest.Generator) { g.Switch() }),
 		"a record":             before(1000, func(g *walstoretest.Generator) { g.Record(3000) }),
 		"a record's header":    before(136, func(g *walstoretest.Generator) { g.Record(3000) }),
-		"a long record":        before(9*lsn.PageSize, func(g *walstoretest.Generator) { g.Record(jointMost / 2) }),
-		"a very long record":   before(9*lsn.PageSize, func(g *walstoretest.Generator) { g.Record(3 * jointMost) }),
+		"a long record":        before(9*lsn.PageSize, func(g *walstoretest.Generator) { g.Record(continuityMost / 2) }),
+		"a very long record":   before(9*lsn.PageSize, func(g *walstoretest.Generator) { g.Record(3 * continuityMost) }),
 		"an abandoned record":  before(1000, func(g *walstoretest.Generator) { g.Broken(1) }),
 		"a record of segments": before(5*lsn.PageSize, func(g *walstoretest.Generator) { g.Record(2*int(testSeg) + 100) }),
 	}
@@ -37,7 +37,7 @@ func across() map[string]func(g *walstoretest.Generator, boundary lsn.LSN) {
 
 // A stream that goes on at a segment boundary where nothing is sent again is taken when it is the same
 // server's, whatever lies across the boundary, and refused when another record leads there.
-func TestJoint(t *testing.T) {
+func TestContinuity(t *testing.T) {
 	for name, cross := range across() {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(4) {
@@ -68,7 +68,7 @@ func TestJoint(t *testing.T) {
 					if next == rival && !errors.Is(err, ErrDiverged) {
 						t.Errorf("seed %d: the rival's: %v", seed, err)
 					}
-					if got := s.Positions().Received; next == rival && got > boundary+jointMost {
+					if got := s.Positions().Received; next == rival && got > boundary+continuityMost {
 						t.Errorf("seed %d: %s of the rival's was taken", seed, got)
 					}
 				}
@@ -93,18 +93,18 @@ func goOn(s *Store, g *walstoretest.Generator, at lsn.LSN, rnd *rand.Rand) error
 }
 
 // Without what lies before it there is nothing to compare, and a stream begins as it always did.
-func TestJointOfNothing(t *testing.T) {
+func TestContinuityOfNothing(t *testing.T) {
 	g := newGen()
 	g.Fill(g.Start()+3*lsn.LSN(testSeg), rand.New(rand.NewPCG(1, 1)))
 	g.Record(100) // or it may end with a segment
 	s := openMem(t, vfs.NewMem())
 	begin(t, s, g)
-	if s.in.joint != nil {
+	if s.in.continuity != nil {
 		t.Error("an empty store compares")
 	}
 	send(t, s, g, g.Start())
 	start(t, s, g.Timeline(), testSeg.Floor(g.End())) // what is sent again is compared as bytes
-	if s.in.joint != nil {
+	if s.in.continuity != nil {
 		t.Error("both bytes and records are compared")
 	}
 }

@@ -16,8 +16,8 @@ const (
 	maxSaid = 2 * shared.MaxEntries
 )
 
-// mate is one other member: the connection on which it is asked, and what is known of what it has.
-type mate struct {
+// member has the connection on which another proxy of the cluster is asked, and what is known of what that proxy has.
+type member struct {
 	name  string
 	nudge chan struct{} // one slot
 	turn  chan struct{} // one slot: whoever has put a token in owns conn
@@ -38,15 +38,15 @@ type mate struct {
 	why     string    // the last failure; "" after a success
 }
 
-func newMate(name string) *mate {
-	return &mate{
+func newMember(name string) *member {
+	return &member{
 		name: name, nudge: make(chan struct{}, 1), turn: make(chan struct{}, 1), said: map[string]shared.State{},
 		kept: map[string]bool{}, saidWe: map[string]bool{}, why: "not reached yet",
 	}
 }
 
 // call is one question and its answer. Questions go one after the other; ctx bounds all of it.
-func (m *mate) call(ctx context.Context, members Members, msg shared.Message) (shared.Message, error) {
+func (m *member) call(ctx context.Context, members Members, msg shared.Message) (shared.Message, error) {
 	select {
 	case m.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -82,7 +82,7 @@ func (m *mate) call(ctx context.Context, members Members, msg shared.Message) (s
 }
 
 // close ends the connection when nobody uses it any more.
-func (m *mate) close() {
+func (m *member) close() {
 	m.turn <- struct{}{}
 	defer func() { <-m.turn }()
 	if m.conn != nil {
@@ -92,21 +92,21 @@ func (m *mate) close() {
 }
 
 // due: it is time to tell, or to try again; nudged: there are news that do not wait.
-func (m *mate) due(now time.Time, nudged bool) bool {
+func (m *member) due(now time.Time, nudged bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !now.Before(m.again) && (nudged || m.why != "" || now.Sub(m.last) >= tellInterval)
 }
 
 // met: it was reached since the start.
-func (m *mate) met() bool {
+func (m *member) met() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.known
 }
 
 // failed notes how telling went, and reports whether that is news that is bad.
-func (m *mate) failed(now time.Time, err error) bool {
+func (m *member) failed(now time.Time, err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = now
@@ -120,20 +120,20 @@ func (m *mate) failed(now time.Time, err error) bool {
 	return news
 }
 
-func (m *mate) problem() string {
+func (m *member) problem() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.why
 }
 
-func (m *mate) wantsAll(now time.Time) bool {
+func (m *member) wantsAll(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return now.Sub(m.all) >= resyncInterval
 }
 
 // lacks are the entries that the member has not confirmed as they are; with all: every one.
-func (m *mate) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
+func (m *member) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {
@@ -145,7 +145,7 @@ func (m *mate) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
 }
 
 // told notes what was said to it, and answered.
-func (m *mate) told(now time.Time, msg shared.Message) {
+func (m *member) told(now time.Time, msg shared.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if msg.All {
@@ -158,7 +158,7 @@ func (m *mate) told(now time.Time, msg shared.Message) {
 }
 
 // heard notes what it has.
-func (m *mate) heard(msg shared.Message) {
+func (m *member) heard(msg shared.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if msg.All || len(m.said) > maxSaid {
@@ -172,13 +172,13 @@ func (m *mate) heard(msg shared.Message) {
 	}
 }
 
-func (m *mate) keeps(name string) bool {
+func (m *member) keeps(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.kept[name]
 }
 
-func (m *mate) behind(known shared.State) bool {
+func (m *member) behind(known shared.State) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	said := m.said[known.Name]
