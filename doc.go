@@ -14,7 +14,7 @@
 //   - fanout: WAL in (walreceiver), kept (walstore), out (walsender), and who holds it (slot)
 //   - cluster: what other proxies know
 //   - proxy: the building: listeners, sessions, relay, configuration, HTTP
-//   - cmd/replproxy: the switchboard, wiring only
+//   - cmd/replproxy: commands; cmd/replproxy/daemon: the switchboard, wiring only
 //   - conformance: the inspector, tests against real PostgreSQL; nothing imports it
 //
 // This package holds no code, only the repository's own rules as a test.

@@ -43,8 +43,15 @@ var importRules = []rule{
 		"digests are the store's business, and ranks the puller's"},
 	{"", []string{"proxy/admin"}, []string{"github.com/prometheus"},
 		"metrics are rendered in one place"},
-	{"", []string{"cmd/replproxy"}, []string{"github.com/spf13/cobra"},
+	{"", []string{"cmd/replproxy"}, []string{"github.com/spf13"},
 		"commands belong to cmd"},
+	{"cmd/replproxy/daemon", nil, []string{"github.com/spf13", "~/cmd/replproxy/ask"},
+		"the daemon has no command line, and asks no other one"},
+	{"cmd/replproxy/ask", nil, []string{"github.com/spf13", "~/fanout", "~/cmd/replproxy/daemon"},
+		"a question needs no proxy in the process that asks"},
+	{"cmd/replproxy", []string{"cmd/replproxy/ask", "cmd/replproxy/daemon", "cmd/replproxy/demo", "cmd/replproxy/preflight",
+		"cmd/replproxy/show", "cmd/replproxy/walfetch"}, []string{"~/cluster", "~/fanout"},
+		"a command decides nothing about replication"},
 }
 
 // TestImports holds the directions of ARCHITECTURE.md. Tests of a package may reach further, to

@@ -12,7 +12,7 @@ import (
 
 // TestRunbook: docs/runbook.md has every warning that status can show, every reason why a commit waits or a voter does
 // not count, and every error and warning of the log, by a piece of its words; and it has no others. A warning is made by a function named …Warnings in
-// cmd/replproxy, or by preflight's Advise and what it calls.
+// cmd/replproxy/daemon, or by preflight's Advise and what it calls.
 func TestRunbook(t *testing.T) {
 	book := squeezed(read(t, "docs/runbook.md"))
 	warnings, errors := 0, 0
@@ -73,12 +73,12 @@ func TestRunbookQuotesWhatIs(t *testing.T) {
 var advice = map[string][]string{
 	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "gateUnnamed", "encryption", "slotWithRule",
 		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule"},
-	"cmd/replproxy": {"publish"},
+	"cmd/replproxy/daemon": {"publish"},
 }
 
 // warned are the beginnings of the warnings that a file can make.
 func warned(t *testing.T, s source) (all []string) {
-	if s.dir != "cmd/replproxy" && advice[s.dir] == nil {
+	if s.dir != "cmd/replproxy/daemon" && advice[s.dir] == nil {
 		return nil
 	}
 	for _, d := range s.file.Decls {
@@ -92,7 +92,7 @@ func warned(t *testing.T, s source) (all []string) {
 		}
 		ast.Inspect(d, func(n ast.Node) bool {
 			c, ok := n.(*ast.CallExpr)
-			if !ok || len(c.Args) < 2 || s.dir != "cmd/replproxy" {
+			if !ok || len(c.Args) < 2 || s.dir != "cmd/replproxy/daemon" {
 				return true
 			}
 			if first, ok := c.Args[0].(*ast.SelectorExpr); !ok || first.Sel.Name != "Warnings" {

@@ -170,3 +170,9 @@ func (v Verdict) String() string {
 	}
 	return fmt.Sprintf("%s: NOT PROVEN: %s", v.Name, strings.Join(v.Why, "; "))
 }
+
+// Proves reports whether the candidate of that application_name is proven, or is none of those that were asked for.
+func (t Tail) Proves(candidate string) bool {
+	v, asked := t.Of(vote.Fold(candidate))
+	return !asked || v.State == Proven
+}

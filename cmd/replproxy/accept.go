@@ -1,18 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
-	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/internal/durable"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -40,21 +35,21 @@ func acceptTimelineCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(filepath.Join(dir, "replproxy.meta")); err != nil {
-			return fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
+		word, err := daemon.OpenWord(dir)
+		if err != nil {
+			return err
 		}
-		a := acceptance{dir: dir, log: slog.New(slog.DiscardHandler)}
 		did := "timeline %d is accepted: a proxy that runs follows within half a minute; until then status shows the " +
 			"word, and --revoke takes it back\n"
-		if a.read(lackingName).isLoss(lsn.TimelineID(n)) {
+		if word.Loses(lsn.TimelineID(n)) {
 			did = "timeline %d is accepted: a proxy whose own store has none of that WAL follows within half a " +
 				"minute; any other must be restarted, it then sets its WAL aside\n"
 		}
 		if *revoke {
 			did = "timeline %d is not accepted any more\n"
-			err = a.revoke(lsn.TimelineID(n))
+			err = word.Revoke(lsn.TimelineID(n))
 		} else {
-			err = a.say(lsn.TimelineID(n), *force)
+			err = word.Say(lsn.TimelineID(n), *force)
 		}
 		if err != nil {
 			return fmt.Errorf("accept timeline %d: %w", n, err)
@@ -63,46 +58,4 @@ func acceptTimelineCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
-}
-
-// say writes the word for the lack that waits.
-func (a acceptance) say(t lsn.TimelineID, force bool) error {
-	w := a.read(lackingName)
-	if w.kind != saidWord || w.timeline != t {
-		if !force {
-			return errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
-				"(--force accepts what is to come)")
-		}
-		id, _, err := walstore.ReadIdentity(a.dir)
-		if err != nil {
-			return err
-		}
-		w = word{kind: forcedWord, system: id.System, timeline: t}
-	}
-	return durable.WriteFile(readable{}, filepath.Join(a.dir, acceptName), []byte(w.String()+"\n"))
-}
-
-// revoke takes an unused word back.
-func (a acceptance) revoke(t lsn.TimelineID) error {
-	if w := a.read(acceptName); w.timeline != t || !w.open() {
-		return errors.New("there is no such word, or it is used")
-	}
-	return os.Remove(filepath.Join(a.dir, acceptName))
-}
-
-// readable is a file system whose new files everybody may read, since the proxy may be another user than root, who is
-// asking here. The mode is set by the handle that was made, before the file has its name: whoever may rename files in
-// the directory cannot have that of another file changed.
-type readable struct{ durable.OS }
-
-// Create makes a new file in place of what is there.
-func (r readable) Create(name string) (*os.File, error) {
-	f, err := r.OS.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

@@ -3,23 +3,19 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
+	"net/http"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/ask"
+	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
-	"github.com/replproxy/replproxy/handshake/access"
-	"github.com/replproxy/replproxy/handshake/clienttls"
-	"github.com/replproxy/replproxy/handshake/roles"
-	"github.com/replproxy/replproxy/handshake/upstream"
-	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // checkTimeout bounds the whole preflight: several hosts that drop packets cost connect_timeout each.
@@ -38,29 +34,15 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		up, err := parseUpstream(c)
-		if err != nil {
-			return err
-		}
-		secure, err := openTLS(c, slog.New(slog.DiscardHandler))
-		if err != nil {
-			return err
-		}
-		if err := readKeys(c); err != nil {
-			return err
-		}
-		if _, _, err := openHTTP(c, slog.New(slog.DiscardHandler)); err != nil {
-			return err
-		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
-		s := setup(c, up, secure.Certificate())
-		facts := preflight.Gather(ctx, up, s)
-		s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
-		checks := append(preflight.Judge(s, facts), exposureChecks(c, up, *file, os.Geteuid())...)
+		checks, err := daemon.Check(ctx, c, *file)
+		if err != nil {
+			return err
+		}
 		checks = append(checks, runningCheck(ctx, c.DataDir)...)
 		if *asJSON {
-			err = printJSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
+			err = show.JSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {
 			printChecks(cmd.OutOrStdout(), checks)
 		}
@@ -72,88 +54,20 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-// parseUpstream reads the conninfo; what is wrong with it is unusable configuration.
-func parseUpstream(c *config.Config) (*upstream.Config, error) {
-	up, err := upstream.Parse(c.Upstream.Conninfo)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("unusable configuration\n%w", c.At("upstream.conninfo", err))}
-	}
-	return up, nil
-}
+// runningTimeout bounds the question to the proxy that runs: it answers from memory.
+const runningTimeout = 5 * time.Second
 
-// openTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
-func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
-	k, err := clienttls.New(tlsSettings(c), log)
-	var file *clienttls.FileError
-	if errors.As(err, &file) {
-		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
+// runningCheck asks the proxy that runs in dir whether WAL comes; none where none runs, or an older one, which cannot
+// be asked so.
+func runningCheck(ctx context.Context, dir string) []preflight.Check {
+	ctx, cancel := context.WithTimeout(ctx, runningTimeout)
+	defer cancel()
+	body, err := ask.Control(ctx, filepath.Join(dir, daemon.ControlSocket), http.MethodGet, "/status")
+	var s admin.Status
+	if err != nil || json.Unmarshal(body, &s) != nil {
+		return nil
 	}
-	return k, err
-}
-
-// openRoles is who verifies clients here, by o and the configuration; nil with auth.method: relay.
-func openRoles(c *config.Config, o roles.Options) (*roles.Keeper, error) {
-	if c.Auth.Method != config.MethodSCRAM {
-		return nil, nil
-	}
-	o.Query, o.File, o.Dir = c.Auth.Query, c.Auth.UsersFile, filepath.Join(c.DataDir, "auth")
-	o.TTL, o.MaxAge = c.Auth.CacheTTL, c.Auth.CacheMaxAge
-	k, err := roles.Open(o)
-	var file *roles.FileError
-	if errors.As(err, &file) {
-		err = usageError{fmt.Errorf("unusable configuration\n%w", c.At("auth.users_file", err))}
-	}
-	if err == nil {
-		k.Expect(c.AccessSet().Verified())
-	}
-	return k, err
-}
-
-func tlsSettings(c *config.Config) clienttls.Settings {
-	return clienttls.Settings{
-		Mode: c.TLS.Mode, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ClientCAFile: c.TLS.ClientCAFile,
-		ClientCert: c.TLS.ClientCert, ClientName: c.TLS.ClientName,
-		CRLFile: c.TLS.CRLFile, CRLDir: c.TLS.CRLDir, MinVersion: c.TLS.MinVersion,
-	}
-}
-
-// setup is what the proxy is going to do; certificate is what its clients see.
-func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
-	return preflight.Setup{
-		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
-		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
-		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
-		Demand: demand(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate,
-		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
-		Certificate: certificate,
-		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c),
-		Access:  c.AccessSet().All(),
-		UnixLeg: slices.ContainsFunc(up.Endpoints(), upstream.Endpoint.Unix),
-		Members: memberNames(c), MemberSlots: memberSlots(c), LoopbackOnly: loopbackOnly(c.Listen),
-		ViaCluster: c.Upstream.Via == config.ViaCluster,
-	}
-}
-
-// accessRules counts the rules of all listeners.
-func accessRules(c *config.Config) int {
-	n := len(c.Access)
-	for _, l := range c.ListenAccess {
-		n += len(l.Rules)
-	}
-	return n
-}
-
-// memberSlots are the slots of the other members on the primary, unless their upstream.slot says another name.
-func memberSlots(c *config.Config) (all []string) {
-	for _, name := range memberNames(c) {
-		all = append(all, config.DefaultSlot(name))
-	}
-	return all
-}
-
-// admitPhysical reports whether rules of any listener let physical walsenders in.
-func admitPhysical(c *config.Config) bool {
-	return slices.ContainsFunc(c.AccessSet().All(), (*access.Rules).AdmitPhysical)
+	return preflight.Running(&s)
 }
 
 func printChecks(w io.Writer, checks []preflight.Check) {
@@ -163,10 +77,4 @@ func printChecks(w io.Writer, checks []preflight.Check) {
 			fmt.Fprintf(w, "%6s%26s → %s\n", "", "", c.Remedy)
 		}
 	}
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

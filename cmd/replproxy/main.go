@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 )
 
 // The exit codes of the contract.
@@ -33,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var silent silentError
-	if err != nil && !errors.As(err, &silent) {
+	if err != nil && !errors.As(err, &silent) && !errors.As(err, new(daemon.SaidError)) {
 		fmt.Fprintf(stderr, "replproxy: %v\n", err)
 	}
 	return exitCode(err)
@@ -49,7 +51,7 @@ func exitCode(err error) int {
 		return silent.code
 	case errors.As(err, new(stopError)):
 		return exitStop
-	case errors.As(err, new(usageError)):
+	case errors.As(err, new(usageError)), errors.As(err, new(daemon.UnusableError)):
 		return exitUsage
 	}
 	return exitFailure

@@ -135,25 +135,3 @@ func TestExitCodes(t *testing.T) {
 		t.Error("check made the data directory")
 	}
 }
-
-func TestLoopbackOnly(t *testing.T) {
-	for address, want := range map[string]bool{
-		":6543": false, "0.0.0.0:1": false, "127.0.0.1:1": true, "[::1]:1": true, "localhost:1": true, "unix:/run": true,
-		"db1:1": false, "10.0.0.1:1": false,
-	} {
-		if got := loopbackOnly([]string{"127.0.0.1:2", address}); got != want {
-			t.Errorf("%s: %v, want %v", address, got, want)
-		}
-	}
-}
-
-func TestHTTPBase(t *testing.T) {
-	for addr, want := range map[string]string{
-		":6580": "http://127.0.0.1:6580", "0.0.0.0:1": "http://127.0.0.1:1", "[::]:1": "http://127.0.0.1:1", "db1:6580": "http://db1:6580",
-		"https://db1:6580": "https://db1:6580", "http://db1:1/": "http://db1:1",
-	} {
-		if got, err := (&httpAccess{addr: addr}).base(); err != nil || got != want {
-			t.Errorf("%s: %s, %v; want %s", addr, got, err, want)
-		}
-	}
-}

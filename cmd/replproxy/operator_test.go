@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestOperatorsAreNamed(t *testing.T) {
 	t.Parallel()
 	proxy := pgtest.StartProxy(t, pgtest.ProxyOptions{Upstream: "host=127.0.0.1 port=1 user=x", NoWait: true})
-	socket := filepath.Join(proxy.DataDir, controlSocket)
+	socket := filepath.Join(proxy.DataDir, daemon.ControlSocket)
 	pgtest.WaitFor(t, programLimit, "the control socket", func() (bool, error) {
 		_, err := os.Stat(socket)
 		return err == nil && strings.Contains(proxy.Log(), "listening for"), nil

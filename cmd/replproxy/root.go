@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -98,8 +98,8 @@ func loadConfig(cmd *cobra.Command, file string, notYet ...string) (*config.Conf
 		}
 		return nil, usageError{err}
 	}
-	if _, err := ledger.Parse(demand(c)); err != nil {
-		return nil, usageError{fmt.Errorf("unusable configuration\n%w", c.At(zonesKey, err))}
+	if err := daemon.CheckRule(c); err != nil {
+		return nil, usageError{fmt.Errorf("unusable configuration\n%w", err)}
 	}
 	return c, nil
 }

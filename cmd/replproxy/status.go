@@ -3,26 +3,21 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/ask"
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
 const (
-	// statusTimeout bounds one question to a proxy on this machine or near it.
-	statusTimeout = 5 * time.Second
-	// maxStatus bounds the answer: a thousand standbys take about 600 kB.
-	maxStatus = 16 << 20
 	// watchInterval is how often --watch asks.
 	watchInterval = time.Second
 	// clearScreen moves the cursor home and erases what is there.
@@ -40,10 +35,10 @@ func statusCommand() *cobra.Command {
 	asJSON := cmd.Flags().Bool("json", false, "print the document as it is")
 	watch := cmd.Flags().Bool("watch", false, "print again each second until interrupted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := via.fromFile(cmd, *file); err != nil {
+		if err := fromFile(cmd, via, *file); err != nil {
 			return err
 		}
-		if _, err := via.base(); err != nil {
+		if _, err := via.Base(); err != nil {
 			return usageError{err}
 		}
 		out := cmd.OutOrStdout()
@@ -57,7 +52,7 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func watchStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON bool) error {
+func watchStatus(ctx context.Context, out io.Writer, via *ask.HTTP, asJSON bool) error {
 	redraw := isTerminal(out) && !asJSON
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -85,12 +80,12 @@ func watchStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON boo
 	}
 }
 
-func printStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON bool) error {
-	base, err := via.base()
+func printStatus(ctx context.Context, out io.Writer, via *ask.HTTP, asJSON bool) error {
+	base, err := via.Base()
 	if err != nil {
 		return usageError{err}
 	}
-	body, err := via.fetch(ctx, "/status")
+	body, err := via.Fetch(ctx, "/status")
 	if err != nil {
 		return fmt.Errorf("no proxy answers at %s: %w; is it running, and is -c its file, or --http the "+
 			"address of its http key?", base, err)
@@ -105,45 +100,6 @@ func printStatus(ctx context.Context, out io.Writer, via *httpAccess, asJSON boo
 	}
 	show.Status(out, &s)
 	return nil
-}
-
-// fetch asks for a path.
-func (a *httpAccess) fetch(ctx context.Context, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	base, err := a.base()
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.client()
-	if err != nil {
-		return nil, err
-	}
-	req, err := a.request(ctx, base+path)
-	if err != nil {
-		return nil, err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, plain(err)
-	}
-	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-		return io.ReadAll(io.LimitReader(res.Body, maxStatus))
-	case http.StatusUnauthorized:
-		return nil, errors.New("it wants the token of its http_token_file: name the file by --http-token-file")
-	}
-	return nil, fmt.Errorf("HTTP status %s", res.Status)
-}
-
-// plain drops the URL that net/http puts around its errors: the caller names it.
-func plain(err error) error {
-	var wrapped interface{ Unwrap() error }
-	if errors.As(err, &wrapped) && wrapped.Unwrap() != nil {
-		return wrapped.Unwrap()
-	}
-	return err
 }
 
 // isTerminal reports whether w is a terminal. /dev/null is none.

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/durable"
+)
+
+// Word is what an operator says about WAL that is to be given up, in the data_dir of a proxy that runs or not.
+type Word struct{ a acceptance }
+
+// OpenWord looks for the data_dir of a proxy in dir.
+func OpenWord(dir string) (Word, error) {
+	if _, err := os.Stat(filepath.Join(dir, "replproxy.meta")); err != nil {
+		return Word{}, fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
+	}
+	return Word{acceptance{dir: dir, log: slog.New(slog.DiscardHandler)}}, nil
+}
+
+// Loses reports whether what waits to be accepted is WAL that the primary of timeline t has lost itself: a proxy that
+// has it must be restarted then.
+func (w Word) Loses(t lsn.TimelineID) bool { return w.a.read(lackingName).isLoss(t) }
+
+// Say accepts what the server on timeline t lacks, with force also what it will be found to lack.
+func (w Word) Say(t lsn.TimelineID, force bool) error { return w.a.say(t, force) }
+
+// Revoke takes the word back, if it is not used yet.
+func (w Word) Revoke(t lsn.TimelineID) error { return w.a.revoke(t) }
+
+// say writes the word for the lack that waits.
+func (a acceptance) say(t lsn.TimelineID, force bool) error {
+	w := a.read(lackingName)
+	if w.kind != saidWord || w.timeline != t {
+		if !force {
+			return errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
+				"(--force accepts what is to come)")
+		}
+		id, _, err := walstore.ReadIdentity(a.dir)
+		if err != nil {
+			return err
+		}
+		w = word{kind: forcedWord, system: id.System, timeline: t}
+	}
+	return durable.WriteFile(readable{}, filepath.Join(a.dir, acceptName), []byte(w.String()+"\n"))
+}
+
+// revoke takes an unused word back.
+func (a acceptance) revoke(t lsn.TimelineID) error {
+	if w := a.read(acceptName); w.timeline != t || !w.open() {
+		return errors.New("there is no such word, or it is used")
+	}
+	return os.Remove(filepath.Join(a.dir, acceptName))
+}
+
+// readable is a file system whose new files everybody may read, since the proxy may be another user than root, who is
+// asking here. The mode is set by the handle that was made, before the file has its name: whoever may rename files in
+// the directory cannot have that of another file changed.
+type readable struct{ durable.OS }
+
+// Create makes a new file in place of what is there.
+func (r readable) Create(name string) (*os.File, error) {
+	f, err := r.OS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}

@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/replproxy/replproxy/internal/durable"
+)
+
+// swapped replaces each file, as soon as it has its name, by another name of victim.
+type swapped struct {
+	readable
+	victim string
+}
+
+func (s swapped) Rename(from, to string) error {
+	return errors.Join(s.readable.Rename(from, to), os.Remove(to), os.Link(s.victim, to))
+}
+
+// TestWordNamesItsSystem: a word that is forced holds for the system of the store that it was said to, and is shown.
+func TestWordNamesItsSystem(t *testing.T) {
+	a := newAcceptance(t)
+	a.put(t, "3 force in 7\n")
+	if s := a.unused(); s == nil || s.System != "7" || s.Timeline != 3 || !s.Forced || len(acceptedWarnings(s)) != 1 {
+		t.Errorf("status has %+v", s)
+	}
+	other := *forked
+	other.System = 8
+	if !a.Accepted(forked) || a.Accepted(&other) {
+		t.Error("the word is about another system, or not about this one")
+	}
+}
+
+// TestAcceptedKeepsOthersClosed: a file that the proxy's user puts in place of a word stays as closed as it was.
+func TestAcceptedKeepsOthersClosed(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, acceptName)
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := durable.WriteFile(swapped{victim: victim}, path, []byte("2\n"))
+	info, err2 := os.Stat(victim)
+	if err != nil || err2 != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; mode of another file: %v", err, err2, info.Mode())
+	}
+}

@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+func newAcceptance(t *testing.T) acceptance {
+	return acceptance{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
+}
+
+func (a acceptance) put(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(a.dir, acceptName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	forked = &walreceiver.LackError{System: 7, Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
+	lost   = &walreceiver.LackError{System: 7, Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
+)
+
+// TestAcceptance: a word holds for what was refused when it was said, and is used once. Given up is what members had
+// said until then.
+func TestAcceptance(t *testing.T) {
+	a := newAcceptance(t)
+	if a.say(2, false) == nil || a.Accepted(lost) {
+		t.Error("without a lack something is accepted")
+	}
+	a.Waits(0, lost)
+	if a.say(3, false) == nil {
+		t.Error("timeline 3 is accepted, 2 waits")
+	}
+	if err := a.say(2, false); err != nil || !a.Accepted(lost) || a.Accepted(forked) {
+		t.Errorf("%v: timeline 2 is not accepted, or 3 is", err)
+	}
+	on := *lost // the primary writes on
+	on.From += 0x1000
+	if a.Waits(0, &on); !a.Accepted(&on) {
+		t.Error("the word is over because the primary writes on")
+	}
+	if err := a.Use(lost, []lsn.LSN{0x4000000, 0x5000000}, true); err != nil {
+		t.Fatal(err)
+	}
+	name, from, done := a.setAside()
+	if name != "2-0-3000060-lost" || from != (lsn.Point{Timeline: 2, LSN: 0x3000060}) || a.Accepted(lost) {
+		t.Errorf("aside goes to %q from %v", name, from)
+	}
+	if err := done(); err != nil {
+		t.Fatal(err)
+	}
+	if name, _, _ := a.setAside(); name != "" {
+		t.Errorf("the next start would set aside too, to %q", name)
+	}
+	for at, want := range map[lsn.LSN]bool{0x4000000: true, 0x5000000: true, 0x4000001: false, 0x3000060: false} {
+		if a.GivenUp(lsn.Point{Timeline: 2, LSN: at}) != want || a.GivenUp(lsn.Point{Timeline: 1, LSN: at}) {
+			t.Errorf("%s is given up: %t", at, !want)
+		}
+	}
+	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "2 0/1 0/5000000 of x", "2 in 7", "2 force in 0",
+		"2 force in 8", "2 0/3000060 0/5000000 of 2 in 8", "2 0/3000060 0/5000000 in 7", strings.Repeat("9", 30)} {
+		if a.put(t, text); a.Accepted(lost) || a.GivenUp(lsn.Point{Timeline: 1, LSN: 2}) {
+			t.Errorf("%q is a word", text)
+		}
+	}
+}
+
+// TestWordIsVoid: a word that was not used ends with what it was about.
+func TestWordIsVoid(t *testing.T) {
+	more, other := *lost, *forked
+	more.To++
+	other.From--
+	for name, c := range map[string]struct {
+		word     string
+		before   *walreceiver.LackError // waits when the word is said
+		followed lsn.TimelineID
+		now      *walreceiver.LackError
+		holds    bool
+	}{
+		"the same loss":                           {"2 0/3000060 0/5000000 of 2", lost, 0, lost, true},
+		"more is lost":                            {"2 0/3000060 0/5000000 of 2", lost, 0, &more, false},
+		"an earlier fork":                         {"3 0/3000060 0/5000000 of 2", forked, 0, &other, false},
+		"another server beside":                   {"3 0/3000060 0/5000000 of 2", forked, 0, lost, true},
+		"followed by itself":                      {"2 0/3000060 0/5000000 of 2", lost, 2, nil, false},
+		"of this system":                          {"2 0/3000060 0/5000000 of 2 in 7", lost, 0, lost, true},
+		"of another system":                       {"2 0/3000060 0/5000000 of 2 in 8", lost, 0, lost, false},
+		"forced, for this system":                 {"2 force in 7", nil, 0, lost, true},
+		"of release v0.1.0, nothing waited":       {"3", nil, 0, forked, false},
+		"of release v0.1.0, nothing waits":        {"3", nil, 1, nil, false},
+		"of release v0.1.0, it waited":            {"3", forked, 0, forked, true},
+		"of release v0.1.0, on the same timeline": {"2", lost, 0, lost, false},
+		"forced, before it comes":                 {"2 force", nil, 1, nil, true},
+		"forced":                                  {"2 force", nil, 0, lost, true},
+		"forced, followed by itself":              {"2 force", nil, 2, nil, false},
+	} {
+		a := newAcceptance(t)
+		a.Waits(0, c.before)
+		a.put(t, c.word+"\n")
+		a.Waits(c.followed, c.now)
+		if a.read(acceptName).open() != c.holds {
+			t.Errorf("%s: holds is %t", name, !c.holds)
+		}
+		if c.holds != (a.revoke(a.read(acceptName).timeline) == nil) || a.read(acceptName).open() {
+			t.Errorf("%s: it is not taken back", name)
+		}
+	}
+}
+
+// TestRefusedOutlivesARestart: a loss that was refused by this proxy's own WAL is known at the next start, until it is
+// given up or a server is followed. What a member said, the member says again.
+func TestRefusedOutlivesARestart(t *testing.T) {
+	heard := *lost
+	heard.By = "b"
+	a := newAcceptance(t)
+	for _, c := range []struct {
+		waits *walreceiver.LackError
+		known bool
+	}{{nil, false}, {lost, true}, {forked, false}, {&heard, false}, {lost, true}} {
+		a.Waits(0, c.waits)
+		if e := a.Refused(); (e != nil) != c.known || e != nil && *e != *lost {
+			t.Errorf("%+v waits: %+v", c.waits, e)
+		}
+	}
+	a.put(t, a.read(lackingName).String())
+	if err := a.Use(lost, nil, true); err != nil || a.Refused() != nil {
+		t.Errorf("%v: what is given up is refused", err)
+	}
+	if err := a.write(lackingName, wordFor(lost)); err != nil || a.Refused() != nil { // a crash in between
+		t.Errorf("%v: what is given up is refused", err)
+	}
+}
+
+// TestWordIsReadAgain: what is written is what is read.
+func TestWordIsReadAgain(t *testing.T) {
+	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
+		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7",
+		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
+		w, err := parseWord(text + "\n")
+		if err != nil || w.String() != text {
+			t.Errorf("%q is read as %q, %v", text, w, err)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"net/http"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+)
+
+// details are what an account of this proxy has beyond the node's own knowledge.
+func details(store *walstore.Store, standbys func() []fanout.Standby, r *walreceiver.Receiver) cluster.Details {
+	complete := store.Positions().Complete
+	h := store.History()
+	d := cluster.Details{
+		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: r.Promised(), Complete: complete,
+		Lost: lostWAL(r.Status()),
+	}
+	for _, b := range standbys() {
+		d.Standbys = append(d.Standbys, tail.Standby{
+			Name: vote.Fold(b.ApplicationName), State: b.State.String(), Timeline: b.Timeline,
+			Sent: b.Sent, Write: b.Write, Flush: b.Flush, Apply: b.Apply,
+			Attached: b.BackendStart, Replied: b.LastReply,
+		})
+	}
+	return d
+}
+
+// lostWAL says what the primary that is refused has lost, by this proxy's own WAL; nil: nothing. What others have said
+// is left to them.
+func lostWAL(s walreceiver.Status) *tail.Lost {
+	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
+		return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}
+	}
+	return nil
+}
+
+// tailHandler answers GET /tail: the query is an ask.
+func tailHandler(node *cluster.Node) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ask, err := tail.ParseAsk(r.FormValue("timeline"), r.FormValue("candidate"), r.Form["end"])
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = show.JSON(w, node.Tail(ask))
+	})
+}

@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/physical"
+	"github.com/replproxy/replproxy/proxy/relay"
+)
+
+// limits are what clients can have.
+func limits(c *config.Config) proxy.Limits {
+	return proxy.Limits{
+		MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
+		MaxLogins: c.Limits.MaxLogins, AuthDelay: c.Auth.Delay, TCP: c.TCP,
+	}
+}
+
+// dialer gives clients' log-ins a bare connection to the primary. When descriptors run short makeRoom is asked to end
+// another client's connection; it reports whether it did.
+func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool) proxy.Dialer {
+	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
+		raw, err := up.DialPrimary(ctx, wait)
+		if err != nil {
+			return nil, err
+		}
+		if files.Tight(raw.Conn) && !makeRoom() {
+			_ = raw.Close()
+			return nil, fmt.Errorf("connect for a client: %w", syscall.EMFILE)
+		}
+		return &relay.Upstream{
+			Conn: raw.Conn, TLS: raw.TLS, Name: raw.Endpoint.String(), ChannelBinding: up.ChannelBinding(),
+			Cancel: func(ctx context.Context, request []byte) error {
+				return up.Cancel(ctx, raw.Endpoint, request)
+			},
+		}, nil
+	})
+}
+
+// knownOf is what the primary says of itself, or said last: with auth.method: scram that outlives a restart.
+func knownOf(receiver *walreceiver.Receiver, verifier *roles.Keeper) func() (parameters, settings map[string]string) {
+	if verifier != nil {
+		return verifier.Shown
+	}
+	return func() (parameters, settings map[string]string) {
+		s := receiver.Status()
+		return s.Parameters, s.Settings
+	}
+}
+
+// askPrimary runs one query in a session of its own.
+func askPrimary(up *upstream.Config) physical.AskPrimary {
+	ask := func(ctx context.Context, query string) ([]string, error) {
+		s, err := up.Connect(ctx, map[string]string{"application_name": "replproxy settings"})
+		if err != nil {
+			return nil, fmt.Errorf("connect to the primary: %w", err)
+		}
+		defer s.Close()
+		results, err := s.Query(ctx, query)
+		if err != nil || len(results) == 0 || len(results[0].Rows) == 0 {
+			return nil, err
+		}
+		var values []string
+		for _, v := range results[0].Rows[0] {
+			values = append(values, string(v))
+		}
+		return values, nil
+	}
+	return func(ctx context.Context, query string) ([]string, error) {
+		return upstream.Beside(ctx, func(ctx context.Context, _ bool) ([]string, error) { return ask(ctx, query) },
+			func(err error) bool { return errors.As(err, new(*pgerror.Error)) }, func([]string) {})
+	}
+}
+
+// followed is the history of the stored WAL, as sessions ask for it.
+type followed struct {
+	*walreceiver.Receiver
+	fenced func() bool
+}
+
+func (f followed) Final() bool { return f.fenced() }
+
+// rolesOf is a keeper as the server takes it: no keeper is no Roles.
+func rolesOf(k *roles.Keeper) proxy.Roles {
+	if k == nil {
+		return nil
+	}
+	return k
+}
+
+// writtenAhead is what a fast disk takes between two looks at the volume (a second at 1 GB/s would be
+// more than a primary's WAL): it is left free beyond min_free.
+const writtenAhead = 256 << 20
+
+// slotLimits is how much WAL slots may hold (R19).
+func slotLimits(c *config.Config) fanout.Limits {
+	l := fanout.Limits{
+		KeepSize: int64(c.WAL.KeepSize), Enforce: true, MaxKeep: int64(c.WAL.MaxSlotWALKeepSize.Size),
+		IdleTimeout: c.Slots.IdleTimeout,
+	}
+	if c.WAL.MaxSlotWALKeepSize.Auto {
+		l.MaxKeep = slot.Auto
+	}
+	l.Room = func() (int64, bool) { return room(c) }
+	return l
+}
+
+// room is what may still be written to the volume; false: that can't be known.
+func room(c *config.Config) (int64, bool) {
+	total, free, err := preflight.Volume(c.DataDir)
+	return free - c.WAL.MinFree.Of(total) - min(writtenAhead, total/100), err == nil
+}

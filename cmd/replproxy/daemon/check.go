@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/clienttls"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/tcpopt"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// Check judges what Run would find: the configuration, the upstream and the data directory. file is that of the
+// configuration, "" for none.
+func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Check, error) {
+	up, secure, err := judge(c)
+	if err != nil {
+		return nil, err
+	}
+	s := setup(c, up, secure.Certificate())
+	facts := preflight.Gather(ctx, up, s)
+	s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
+	return append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...), nil
+}
+
+// CheckRule finds what is wrong with the rule as a whole.
+func CheckRule(c *config.Config) error {
+	if _, err := ledger.Parse(demand(c)); err != nil {
+		return c.At(zonesKey, err)
+	}
+	return nil
+}
+
+// judge reads what the configuration names; what is wrong with it is unusable configuration.
+func judge(c *config.Config) (up *upstream.Config, secure *clienttls.Keeper, err error) {
+	if up, err = parseUpstream(c); err != nil {
+		return nil, nil, err
+	}
+	if secure, err = openTLS(c, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, nil, err
+	}
+	if err = readKeys(c); err != nil {
+		return nil, nil, err
+	}
+	_, _, err = openHTTP(c, slog.New(slog.DiscardHandler))
+	return up, secure, err
+}
+
+// parseUpstream reads the conninfo; what is wrong with it is unusable configuration.
+func parseUpstream(c *config.Config) (*upstream.Config, error) {
+	up, err := upstream.Parse(c.Upstream.Conninfo)
+	if err != nil {
+		return nil, UnusableError{fmt.Errorf("unusable configuration\n%w", c.At("upstream.conninfo", err))}
+	}
+	return up, nil
+}
+
+// openTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
+func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
+	k, err := clienttls.New(tlsSettings(c), log)
+	var file *clienttls.FileError
+	if errors.As(err, &file) {
+		err = UnusableError{fmt.Errorf("unusable configuration\n%w", c.At("tls."+file.Key, err))}
+	}
+	return k, err
+}
+
+// openRoles is who verifies clients here, by o and the configuration; nil with auth.method: relay.
+func openRoles(c *config.Config, o roles.Options) (*roles.Keeper, error) {
+	if c.Auth.Method != config.MethodSCRAM {
+		return nil, nil
+	}
+	o.Query, o.File, o.Dir = c.Auth.Query, c.Auth.UsersFile, filepath.Join(c.DataDir, "auth")
+	o.TTL, o.MaxAge = c.Auth.CacheTTL, c.Auth.CacheMaxAge
+	k, err := roles.Open(o)
+	var file *roles.FileError
+	if errors.As(err, &file) {
+		err = UnusableError{fmt.Errorf("unusable configuration\n%w", c.At("auth.users_file", err))}
+	}
+	if err == nil {
+		k.Expect(c.AccessSet().Verified())
+	}
+	return k, err
+}
+
+func tlsSettings(c *config.Config) clienttls.Settings {
+	return clienttls.Settings{
+		Mode: c.TLS.Mode, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ClientCAFile: c.TLS.ClientCAFile,
+		ClientCert: c.TLS.ClientCert, ClientName: c.TLS.ClientName,
+		CRLFile: c.TLS.CRLFile, CRLDir: c.TLS.CRLDir, MinVersion: c.TLS.MinVersion,
+	}
+}
+
+// setup is what the proxy is going to do; certificate is what its clients see.
+func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
+	return preflight.Setup{
+		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
+		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
+		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
+		Demand: demand(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate,
+		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
+		Certificate: certificate,
+		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c),
+		Access:  c.AccessSet().All(),
+		UnixLeg: slices.ContainsFunc(up.Endpoints(), upstream.Endpoint.Unix),
+		Members: memberNames(c), MemberSlots: memberSlots(c), LoopbackOnly: tcpopt.LoopbackOnly(c.Listen),
+		ViaCluster: c.Upstream.Via == config.ViaCluster,
+	}
+}
+
+// accessRules counts the rules of all listeners.
+func accessRules(c *config.Config) int {
+	n := len(c.Access)
+	for _, l := range c.ListenAccess {
+		n += len(l.Rules)
+	}
+	return n
+}
+
+// memberSlots are the slots of the other members on the primary, unless their upstream.slot says another name.
+func memberSlots(c *config.Config) (all []string) {
+	for _, name := range memberNames(c) {
+		all = append(all, config.DefaultSlot(name))
+	}
+	return all
+}
+
+// admitPhysical reports whether rules of any listener let physical walsenders in.
+func admitPhysical(c *config.Config) bool {
+	return slices.ContainsFunc(c.AccessSet().All(), (*access.Rules).AdmitPhysical)
+}

@@ -1,0 +1,52 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// diskWarnings say what a full volume means at the moment.
+func diskWarnings(s *admin.Status) []string {
+	unwritten := show.Bytes(int64(s.Store.Received - s.Store.Written))
+	switch {
+	case s.Store.DiskFull && s.Store.Paused:
+		return []string{fmt.Sprintf("the volume of data_dir is full and receiving has stopped (%s wait in memory): "+
+			"commits that wait for this proxy hang and the primary keeps its WAL; it goes on by itself when there is "+
+			"space", unwritten)}
+	case s.Store.DiskFull:
+		return []string{fmt.Sprintf("the volume of data_dir is full: %s of WAL are in memory only, nothing of it is "+
+			"reported as written; receiving stops when the memory for it is used up", unwritten)}
+	case s.Store.VolumeBytes > 0 && s.Store.FreeBytes < s.Limits.MinFree:
+		return []string{fmt.Sprintf("the volume of data_dir has %s free, less than wal.min_free (%s): slots and slow "+
+			"standbys lose WAL beyond wal.keep_size, older WAL is not fetched",
+			show.Bytes(s.Store.FreeBytes), show.Bytes(s.Limits.MinFree))}
+	}
+	return nil
+}
+
+// votedWarnings say early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40): once
+// it is as much as wal.keep_size again, or half of what may still be written.
+func votedWarnings(s *admin.Status, wal config.WAL) []string {
+	voted, room := s.Store.VotedBytes, s.Store.FreeBytes-s.Limits.MinFree
+	if voted < ballotSegments*s.Store.SegSize || voted == 0 ||
+		voted < int64(wal.KeepSize) && (s.Store.VolumeBytes == 0 || voted < room) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s of WAL is kept for no other reason than that this store voted for it, and that "+
+		"fewer than wal.retain_until_standbys (%d) standbys of the cluster have flushed it: nothing but the disk "+
+		"bounds that; attach standbys, or take this proxy out of the rule", show.Bytes(voted), wal.RetainUntil)}
+}
+
+// repairWarnings say what is missing and what to do should it not come by itself.
+func repairWarnings(r walstore.Repair, lastError string) []string {
+	text := fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until it "+
+		"was received again", r.From, r.To, r.Damage)
+	if lastError != "" {
+		text += "; the upstream does not send it now: " + lastError
+	}
+	return []string{text}
+}

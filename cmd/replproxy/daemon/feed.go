@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// feedInterval is how often it is looked whether another fenced member has more.
+const feedInterval = 500 * time.Millisecond
+
+// feeder streams the tail of a fenced timeline from the member that has most of it, so that a candidate is
+// fed to whichever proxy it is attached. Neither of the two votes or reports any more. Before and after it
+// asks rest, or leaves the stream to the primary.
+type feeder struct {
+	up      *upstream.Config
+	members *membership
+	node    *cluster.Node
+	rest    walreceiver.Via // nil: none
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	from string // member that was connected to last
+}
+
+// Connect is a [walreceiver.Via]. A member that can't be reached is no reason to miss a primary that can.
+func (f *feeder) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+	from := f.node.TailFrom()
+	f.mu.Lock()
+	f.from = from
+	f.mu.Unlock()
+	if from != "" {
+		s, err := f.members.connect(ctx, f.up, from, params)
+		if err == nil {
+			f.log.Info("taking the tail of a fenced timeline from a member", "member", from)
+			return s, nil
+		}
+		f.log.Warn("cannot take the tail of a fenced timeline from a member", "member", from, "err", err)
+	}
+	if f.rest == nil {
+		return nil, nil
+	}
+	return f.rest.Connect(ctx, params)
+}
+
+// run lets receiver connect anew when a member begins to have more, and when everything has come.
+func (f *feeder) run(receiver *walreceiver.Receiver) func(context.Context) error {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(feedInterval)
+		defer tick.Stop()
+		before := ""
+		for {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-tick.C:
+			}
+			from, streams := receiver.Streams()
+			f.mu.Lock()
+			fed := streams && from != "" && from == f.from
+			f.mu.Unlock()
+			now := f.node.TailFrom()
+			if fed && now == "" || !streams && now != "" && now != before {
+				receiver.Redirect()
+			}
+			before = now
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/replproxy/replproxy/internal/tcpopt"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// doors are the sockets that the proxy listens on. Those who serve them close them.
+type doors struct {
+	clients []net.Listener
+	http    net.Listener // nil: none
+}
+
+// openDoors binds every address. On error nothing stays open.
+func openDoors(ctx context.Context, c *config.Config) (*doors, error) {
+	clients, err := proxy.Listen(ctx, c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	d := &doors{clients: clients}
+	if c.HTTP != "" {
+		if d.http, err = (&net.ListenConfig{}).Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for http: %w", err), d.close())
+		}
+	}
+	return d, nil
+}
+
+// addresses are the ones for clients, as the configuration writes them.
+func (d *doors) addresses() []string {
+	all := make([]string, len(d.clients))
+	for i, l := range d.clients {
+		all[i] = l.Addr().String()
+		if l.Addr().Network() == "unix" {
+			all[i] = "unix:" + all[i]
+		}
+	}
+	return all
+}
+
+func (d *doors) close() error {
+	var errs []error
+	for _, l := range d.clients {
+		errs = append(errs, l.Close())
+	}
+	if d.http != nil {
+		errs = append(errs, d.http.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// losses is the node as the hub sees it.
+type losses struct{ node *cluster.Node }
+
+func whoIs(who fanout.SessionInfo, slot string) loss.Who {
+	return loss.Who{Name: who.ApplicationName, Host: hostOf(who.ClientAddr), Slot: slot}
+}
+
+func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
+	return l.node.AsksFirst(whoIs(who, slot))
+}
+
+func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
+	x, here := l.node.Judge(whoIs(who, slot), first)
+	switch {
+	case here && x.Own:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"this proxy still has WAL beyond %s of timeline %s, which was given up", x.From, x.Timeline).
+			WithHint("Restart the proxy: it then sets that WAL aside.")
+	case here:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"this proxy still has WAL beyond %s of timeline %s, which was given up on another one", x.From, x.Timeline).
+			WithHint("Give it up here too: replproxy accept-timeline %s.", x.Timeline)
+	case x != nil:
+		return errBeyond(who.ApplicationName, max(first.Write, first.Flush, first.Apply), x.Timeline, x.From, x.To)
+	}
+	return nil
+}
+
+// errBeyond refuses a standby that may have WAL which was given up.
+func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"standby \"%s\" may have WAL beyond %s of timeline %s, which was given up", name, from, t).
+		WithDetail("It has WAL up to %s. The primary has come back without what it had up to %s, and has written "+
+			"other WAL since.", has, to).
+		WithHint("Make it anew from a base backup that begins beyond %s; if it is made anew already, say so: "+
+			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
+}
+
+// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions. With
+// aside the store has it until the next start: then those who have none of it end too, or they would get it.
+func (p *parts) giveUp(e *walreceiver.LackError, aside bool) error {
+	var attached []cluster.Beyond
+	p.hub.EndThose(func(h fanout.Having) error {
+		attached = append(attached, cluster.Beyond{Name: h.ApplicationName, Timeline: h.Timeline, LSN: h.LSN})
+		return nil
+	})
+	if err := p.node.GiveUp(e.System, e.Of, e.From, e.To, attached, aside); err != nil {
+		return err
+	}
+	p.hub.EndThose(func(h fanout.Having) error {
+		switch {
+		case aside && p.node.Parted(h.Timeline, h.LSN):
+			return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+		case h.Timeline != e.Of || h.LSN <= e.From:
+			return nil
+		}
+		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
+	})
+	return nil
+}
+
+// lossHeard ends sessions that could take WAL from here which was given up elsewhere: they are judged when they are
+// back.
+func (p *parts) lossHeard() {
+	p.hub.EndThose(func(h fanout.Having) error {
+		if !p.node.Parted(h.Timeline, h.LSN) {
+			return nil
+		}
+		return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
+	})
+}
+
+// givenUpStatus are the losses of WAL that still concern somebody.
+func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
+	for _, l := range all {
+		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})
+	}
+	return rows
+}
+
+// givenUpWarnings name the standbys that may have WAL which was given up.
+func givenUpWarnings(rows []admin.GivenUp) (all []string) {
+	for _, l := range rows {
+		for _, name := range l.Standbys {
+			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: "+
+				"it gets no WAL and does not count until it is made anew, from a base backup that begins beyond that; "+
+				"if it is already: replproxy made-anew %s", name, l.From, l.To, l.Timeline, syncrep.QuoteName(name)))
+		}
+	}
+	return all
+}

@@ -1,0 +1,302 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/sharing"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/access"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/console"
+	"github.com/replproxy/replproxy/proxy/physical"
+)
+
+// openStore opens what lies on the disk.
+func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
+	if err := refuseKeyless(c); err != nil {
+		return err
+	}
+	if err := prepareDataDir(c); err != nil {
+		return err
+	}
+	if p.fresh, err = openNewStore(c, p.NewStore, p.log); err != nil {
+		return openFailed(c, err)
+	}
+	aside, from, done := acceptance{dir: c.DataDir, log: p.log}.setAside()
+	p.store, err = walstore.Open(ctx, walstore.Options{
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside, AsideFrom: from,
+		Short: func() bool { left, known := p.room(); return known && left < 0 },
+	})
+	if err != nil {
+		return openFailed(c, err)
+	}
+	if err := done(); err != nil {
+		return err
+	}
+	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
+	p.slots, err = slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
+	if err != nil {
+		return fmt.Errorf("open slots: %w", err)
+	}
+	return nil
+}
+
+// openCluster makes what counts votes, alone or with other members.
+func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
+	p.members, err = newMembership(c, puller.Options{
+		System:  func() lsn.SystemID { id, _ := p.store.Identity(); return id.System },
+		Streams: func() (string, bool) { return p.receiver.Streams() },
+		Source:  func() puller.Source { return sourceOf(p.receiver) },
+		Changed: func() { p.receiver.Redirect() },
+		Logger:  p.part("cluster"),
+	})
+	if err != nil {
+		return err
+	}
+	var outbox *link.Outbox
+	var key uint64
+	if p.members != nil {
+		outbox, key = p.members.outbox, p.members.self.Fingerprint()
+	}
+	p.node, err = cluster.New(cluster.Options{
+		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
+		Timeout: memberTimeout, Demand: demand(c), Logger: p.part("cluster"),
+		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
+		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver) },
+		History: p.store.History, LossHeard: p.lossHeard,
+		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
+		OwnKey: key, New: p.fresh.asks(asksMembers),
+		Proven: func() error { return p.fresh.answered(asksMembers) },
+	})
+	if errors.Is(err, ledger.ErrRefused) {
+		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}
+	}
+	if err != nil {
+		return err
+	}
+	p.node.RetainUntil(c.WAL.RetainUntil)
+	if p.members != nil {
+		p.members.slots = sharing.New(sharing.Options{
+			Slots: p.slots, Members: &slotMembers{p.members, p.node}, Logger: p.part("slots"),
+			Keeps: func(i slot.Info) bool { return p.hub.KeepsWAL(i) }, Heard: func() { p.hub.SlotsHeard() },
+			Wanted: func(slot, name string, pid int32) bool { return p.hub.Wanted(slot, name, pid) },
+		})
+	}
+	return nil
+}
+
+// openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
+func (p *parts) openSlots(_ context.Context, c *config.Config) error {
+	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
+	p.ruled = p.ruleGate(c)
+	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
+	p.own = realslot.NewProxySlot(realslot.ProxySlotOptions{
+		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
+		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
+		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
+		Horizon: func() (realslot.Horizon, bool) {
+			h, settled := p.hub.Horizon()
+			return realslot.Horizon(h), settled
+		},
+		HorizonChanged: func() <-chan struct{} { return p.hub.HorizonChanged() },
+		Elsewhere:      func() bool { member, _ := p.receiver.Streams(); return member != "" },
+		Gate:           p.ruled,
+		Gated:          func() bool { return p.receiver.Gated() },
+		Borne:          func() { p.receiver.FeedbackDue() },
+		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
+	})
+	p.keeper = realslot.New(realslot.Options{
+		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
+		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
+		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
+		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
+		ProxySlotLost: func() {
+			if !p.own.Status().Held { // or it is made anew beside the stream
+				p.receiver.SlotLost()
+			}
+		},
+		Apart: func() bool { return p.own.Status().Held && !p.own.Bearing() },
+		Settings: func(changed map[string]string) {
+			p.receiver.Changed(changed)
+			if d, ok := p.receiver.Status().SenderTimeout(); ok {
+				p.hub.SetSenderTimeout(d)
+			}
+		},
+		Logger: p.part("slots"),
+	})
+	var mates fanout.Members
+	if p.members != nil {
+		mates = p.members.slots
+	}
+	p.hub = fanout.New(fanout.Options{
+		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
+		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
+		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
+		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
+		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
+		Logger: p.part("hub"),
+	})
+	return nil
+}
+
+// openStream makes what pulls WAL, from the primary or from a member that has it.
+func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
+	var via walreceiver.Via
+	var finder walreceiver.Primary
+	if p.members != nil {
+		finder = realslot.Finder{Upstream: p.upstream}
+		if c.Upstream.Via == config.ViaCluster {
+			via = &viaCluster{p.upstream, p.members}
+		}
+		p.feeder = &feeder{up: p.upstream, members: p.members, node: p.node, rest: via, log: p.part("cluster")}
+		via = p.feeder
+	}
+	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
+	var gate walreceiver.RuleGate
+	if p.ruled != nil {
+		gate = p.ruled
+	}
+	p.receiver, err = walreceiver.New(walreceiver.Options{
+		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, MayUse: p.fresh.mayUse,
+		EarlierSlot: p.fresh.name.earlier,
+		Feedback:    p.hub.UpstreamFeedback(),
+		Gate:        p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
+		Keeper: p.own, RuleGate: gate, Restore: restorer(p.store, p.settings.now),
+		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
+		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions, Timeout: receiverTimeout(c),
+		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster, Logger: p.part("walreceiver"),
+	})
+	return err
+}
+
+// openAuth makes what judges clients and speaks to them before they are let in, and the walsender.
+func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
+	p.verifier, err = openRoles(c, roles.Options{
+		Upstream: p.upstream, Logger: p.part("auth"), Down: p.receiver.PrimaryDown, Shared: p.members.secret(),
+		Fenced: func() bool { return p.node.Fences(p.store.Positions().Timeline) },
+		Shown: func() (parameters, settings map[string]string) {
+			s := p.receiver.Status()
+			return s.Parameters, s.Settings
+		},
+	})
+	if err != nil {
+		return err
+	}
+	known := knownOf(p.receiver, p.verifier)
+	p.handler, err = physical.New(physical.Options{
+		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
+		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
+		Settings:   func() map[string]string { _, settings := known(); return settings },
+		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
+		Followed:   followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
+		Reserved:   p.node.Named,
+		OwnSlots:   []string{c.SlotName(), c.Slots.RuleGate},
+		Voters:     p.voters.Load,
+		AskPrimary: askPrimary(p.upstream),
+		Console: func(query string) (console.Table, error) {
+			s := p.view.Status()
+			s.Ready, s.NotReady = admin.Readiness(&s)
+			return console.Answer(query, &s)
+		},
+		ConnectWait: func() time.Duration { return p.settings.now().Upstream.ConnectWait },
+		PrimaryWait: func() time.Duration { // a member that follows another one is about to know it
+			if p.receiver.Finding() {
+				return p.settings.now().Upstream.ConnectWait
+			}
+			return 0
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.bindVoters(c)
+	p.access = &access.Keeper{}
+	p.access.Set(c.AccessSet())
+	p.tls, err = openTLS(c, p.part("tls"))
+	return err
+}
+
+// openDoors listens, for clients, browsers and members.
+func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
+	httpTLS, token, err := openHTTP(c, p.part("admin"))
+	if err != nil {
+		return err
+	}
+	if p.doors, err = openDoors(ctx, c); err != nil {
+		return err
+	}
+	p.view = &view{parts: p}
+	if p.doors.http != nil {
+		p.page = admin.New(admin.Options{
+			TLS: configOf(httpTLS), Token: token, Hosts: httpHosts(c),
+			Listener: p.doors.http, Source: p.view, Tail: tailHandler(p.node), Profiles: p.Profiles,
+			Logger: p.part("admin"),
+		})
+	}
+	if p.members == nil {
+		return nil
+	}
+	p.memberParts, err = p.members.open(c, p.node, p.part("cluster"))
+	p.memberParts = append(p.memberParts, stage{"feed", p.feeder.run(p.receiver)})
+	return err
+}
+
+// openServer makes what takes connections, and what operators ask and are told by.
+func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
+	p.control, err = openControl(c.DataDir, p.node, p.settings, p.receiver.Seen, p.view, p.log)
+	if err != nil {
+		return err
+	}
+	listeners := slices.Clone(p.doors.clients)
+	if p.members != nil {
+		listeners = append(listeners, p.members.wal)
+	}
+	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
+	p.server, err = proxy.New(proxy.Options{
+		Listeners: listeners, Upstream: p.newPrimaryOnly(p.dialer()), Physical: p.handler, Database: p.handler,
+		Console: p.handler,
+		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
+		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
+		ConnectWait: wait, Tight: p.files.Tight, Logger: p.part("proxy"),
+		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },
+	})
+	if err != nil {
+		return err
+	}
+	// What the relay's loops keep while they are busy is not taken from the WAL path.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + p.server.Loops())
+	p.advisor = &advisor{
+		upstream: p.upstream, setup: func() preflight.Setup {
+			return setup(p.settings.now(), p.upstream, p.tls.Certificate())
+		},
+		hub: p.hub, receiver: p.receiver, log: p.log,
+	}
+	return nil
+}
+
+// dialer gives clients' log-ins connections to the primary.
+func (p *parts) dialer() proxy.Dialer { return dialer(p.upstream, p.files, p.makeRoom) }
+
+// makeRoom is the server's, which is made after those that ask for it.
+func (p *parts) makeRoom() bool { return p.server != nil && p.server.MakeRoom() }

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"maps"
+
+	"github.com/replproxy/replproxy/cluster/compare"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// sealedRead is how many segments' digests are read from disk when none is remembered, after a start: the newest, as
+// others remember more.
+const sealedRead = 4
+
+// HashAt is the own WAL's hash from memory.
+func (s *ownStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) { return s.store.HashAt(t, at) }
+
+// ReadHash is HashAt, from disk where it must; of a whole segment it is the digest that is stored beside it.
+func (s *ownStore) ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error) {
+	if id, ok := s.store.Identity(); ok && at > 1 && id.SegSize.IsStart(at) {
+		if g, ok := s.store.SegmentOf(at - 1); ok && g.Timeline == t && g.End == at {
+			return s.store.SealedDigest(g)
+		}
+	}
+	return s.store.ReadHash(t, at)
+}
+
+// LastComplete returns the end of the last complete record, from disk where it must.
+func (s *ownStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
+	return s.store.LastComplete(t, at)
+}
+
+// Sealed are the newest complete segments by their hashes.
+func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
+	complete := s.store.Positions().Complete // before the digests: what ends below it stays as it is (ruling R36)
+	for _, d := range s.store.Sealed(lsn.Invalid) {
+		if d.End <= complete {
+			pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
+		}
+	}
+	pairs = pairs[max(0, len(pairs)-n):]
+	id, ok := s.store.Identity()
+	if !ok {
+		return pairs
+	}
+	size, p := lsn.LSN(id.SegSize), s.store.Positions()
+	at := id.SegSize.Floor(max(min(p.Flushed, complete), 1))
+	if len(pairs) > 0 {
+		at = pairs[0].At - size
+	}
+	for len(pairs) < min(n, sealedRead) && at > max(p.Oldest, size) {
+		g, there := s.store.SegmentOf(at - 1)
+		if !there {
+			break
+		}
+		sum, err := s.sealed(g)
+		if err != nil {
+			break
+		}
+		pairs = append([]compare.Pair{{Timeline: g.Timeline, At: g.End, Sum: sum}}, pairs...)
+		at = g.Start
+	}
+	return pairs
+}
+
+// sealed is a digest that is read once.
+func (s *ownStore) sealed(g walstore.Segment) (uint64, error) {
+	known := s.digest.Load()
+	if known != nil {
+		if sum, ok := (*known)[g]; ok {
+			return sum, nil
+		}
+	}
+	sum, err := s.store.SealedDigest(g)
+	if err == nil {
+		next := map[walstore.Segment]uint64{g: sum}
+		if known != nil && len(*known) < 2*sealedRead {
+			maps.Copy(next, *known)
+		}
+		s.digest.Store(&next)
+	}
+	return sum, err
+}

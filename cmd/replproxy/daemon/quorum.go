@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// demand is the rule as it is configured, in the same words wherever the same is meant.
+func demand(c *config.Config) vote.Demand {
+	d := vote.Demand{Names: c.SynchronousStandbyNames, Spread: c.SynchronousStandbyZones.Rule}
+	for _, z := range c.SynchronousStandbyZones.Zones {
+		var voters []string
+		for _, v := range z.Voters {
+			voters = append(voters, vote.Fold(v))
+		}
+		slices.Sort(voters)
+		d.Zones = append(d.Zones, vote.Zone{Name: z.Name, Voters: voters})
+	}
+	return d
+}
+
+// ownStore is the store as the cluster sees it.
+type ownStore struct {
+	store   *walstore.Store
+	watch   *walstore.Watcher
+	streams func() bool
+	line    atomic.Pointer[line]
+	digest  atomic.Pointer[map[walstore.Segment]uint64] // read from disk, a few
+}
+
+// line is what tells a timeline of a system from another one of its number. It never changes: a store refuses
+// another one.
+type line struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	begun    lsn.LSN // from here on its first WAL is here
+	print    uint64
+	mark     vote.Mark
+}
+
+// lineOf is the line of p; nothing while it has yet to be read how that begins, which is not done here.
+func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print uint64, mark vote.Mark) {
+	l := s.line.Load()
+	if l == nil || l.system != system || l.timeline != p.Timeline {
+		h := s.store.History()
+		if h.Timeline != p.Timeline || p.Timeline == 0 {
+			return 0, vote.Mark{} // it is about to change
+		}
+		l = &line{system: system, timeline: p.Timeline, print: cluster.Line(h)}
+		l.mark.Never = h.Begin() == lsn.Invalid
+		l.begun = h.Begin() + walstore.BeginningSize
+		s.line.Store(l)
+	}
+	if !l.mark.Known() && p.Received >= l.begun {
+		return 0, vote.Mark{} // a member of message version 1 would take no mark for one that never comes
+	}
+	return l.print, l.mark
+}
+
+// Learn reads how the timeline begins, once.
+func (s *ownStore) Learn() {
+	id, _ := s.store.Identity()
+	s.lineOf(id.System, s.store.Positions())
+	l := s.line.Load()
+	if l == nil || l.mark.Known() || s.store.Positions().Received < l.begun {
+		return
+	}
+	print, read := s.store.Beginning()
+	if !read {
+		return // it is asked again
+	}
+	known := *l
+	known.mark = vote.Mark{Print: print, Never: print == 0}
+	if s.store.Positions().Timeline == l.timeline {
+		s.line.CompareAndSwap(l, &known)
+	}
+}
+
+func (s *ownStore) Positions() cluster.Positions {
+	id, _ := s.store.Identity()
+	p := s.store.Positions()
+	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
+	print, mark := s.lineOf(id.System, p)
+	return cluster.Positions{
+		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
+		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
+		Owed: max(repair.To, s.store.Promised().Owes), Line: print, Mark: mark,
+	}
+}
+
+func (s *ownStore) Streams() bool { return s.streams() }
+
+func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
+
+// reporterQuorum is the node as the walreceiver sees it.
+type reporterQuorum struct{ *cluster.Node }
+
+func (q reporterQuorum) Limits() walreceiver.Limits {
+	p, ruled := q.Node.Limits()
+	return walreceiver.Limits{Progress: p, Ruled: ruled}
+}
+
+// coveringRule is the node as the hub asks it what is covered.
+type coveringRule struct{ node *cluster.Node }
+
+func (r coveringRule) Coverage() fanout.Coverage { return fanout.Coverage(r.node.Coverage()) }
+
+func (r coveringRule) Moved() <-chan struct{} { return r.node.CoverageMoved() }
+
+func (r coveringRule) Want(wanted bool) { r.node.WantCoverage(wanted) }
+
+// standbyVoters is the node as the hub sees it.
+type standbyVoters struct{ node *cluster.Node }
+
+func (v standbyVoters) Attach(name string) fanout.Voter { return standbyVoter{v.node.Session(name)} }
+
+// standbyVoter is one session.
+type standbyVoter struct{ *cluster.Session }
+
+func (v standbyVoter) Report(a fanout.Ack) {
+	said := a.Progress
+	said.Write = a.SaidWrite
+	v.Session.Report(a.At, ledger.Ack{
+		Timeline: a.Timeline, Sent: a.Sent, Progress: said,
+		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
+	})
+}
+
+func (v standbyVoter) Doubted(since, silent time.Time, host string) {
+	v.Session.Doubted(since, vote.Silence{Since: silent, Host: host})
+}
+
+func (v standbyVoter) State() fanout.SyncState {
+	state, priority := v.Session.State()
+	return fanout.SyncState{State: state, Priority: priority}
+}
+
+// known is what the cluster knows, as the walreceiver asks for it.
+func known(n *cluster.Node) func() ([]walreceiver.Known, string) {
+	return func() (all []walreceiver.Known, unheard string) {
+		known, unheard := n.Known()
+		for _, k := range known {
+			all = append(all, walreceiver.Known(k))
+		}
+		return all, unheard
+	}
+}

@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// quorumStatus is why a commit waits.
+func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
+	q := admin.Quorum{
+		Rule: s.Rule, Spread: s.Spread, Violations: s.Counters.Violations,
+		Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{},
+		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
+		Withdrawn: s.Withdrawn,
+		Awaited:   s.Awaited, Forgotten: s.Forgotten,
+	}
+	names := [3]string{"write", "flush", "apply"}
+	commits := [3]string{"remote_write", "on", "remote_apply"}
+	reported := [3]lsn.LSN{told.Write, told.Flush, told.Apply}
+	for i, l := range s.Levels {
+		if s.Rule == "" && len(s.Rules) < 2 {
+			break // and no other proxy has one
+		}
+		level := admin.QuorumLevel{
+			Position: names[i], Commit: commits[i], Reported: reported[i],
+			Behind: behind(l.Position, s.End), Since: l.Since, Satisfiable: l.Satisfiable, Why: l.Why,
+		}
+		if l.Position != ledger.Max {
+			level.Quorum = l.Position
+		}
+		q.Levels = append(q.Levels, level)
+	}
+	for _, z := range s.Zones {
+		q.Zones = append(q.Zones, admin.QuorumZone{
+			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates,
+			Write: z.Positions.Write, Flush: z.Positions.Flush, Apply: z.Positions.Apply,
+			Behind: behind(z.Positions.Flush, s.End), Since: utc(z.Since[1]),
+		})
+	}
+	for _, v := range s.Voters {
+		q.Voters = append(q.Voters, voterStatus(v, s.End))
+	}
+	return q
+}
+
+func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
+	kind := v.Kind.String()
+	if v.Node == "" {
+		kind = ""
+	}
+	return admin.QuorumVoter{
+		Name: v.Name, Kind: kind, Zone: v.Zone, Node: v.Node, Standing: string(v.Standing),
+		State: v.SyncState, Priority: v.Priority,
+		Write: v.Positions.Write, Flush: v.Positions.Flush, Apply: v.Positions.Apply,
+		WriteBehind: behind(v.Positions.Write, end), FlushBehind: behind(v.Positions.Flush, end),
+		ApplyBehind: behind(v.Positions.Apply, end),
+		WriteSince:  utc(v.Since[0]), FlushSince: utc(v.Since[1]), ApplySince: utc(v.Since[2]),
+	}
+}
+
+// quorumWarnings say what an operator should know about the rule: that commits can't be released, who is
+// waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
+func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
+	if l := s.Levels[1]; !l.Satisfiable {
+		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
+	}
+	if len(s.Awaited) > 0 && up > memberTimeout {
+		all = append(all, fmt.Sprintf("this proxy waits for %s, which it does not hear: start it again; only if it "+
+			"is gone for good, say so: replproxy forget %s", strings.Join(s.Awaited, " and "), s.Awaited[0]))
+	}
+	if s.Rule == "" {
+		return all
+	}
+	if s.Withdrawn {
+		all = append(all, "this store does not vote: its volume is out of space, and only WAL that it voted for "+
+			"could be removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn), or when "+
+			"there is space")
+	}
+	seen := map[string]int{}
+	for _, v := range s.Voters {
+		if v.Priority == 0 || v.Standing != ledger.Counts {
+			continue
+		}
+		if seen[v.Name]++; seen[v.Name] == 2 {
+			all = append(all, fmt.Sprintf("the rule counts %s, a name that several standbys have: they are one voter "+
+				"until each has proved to be another one; give each an application_name of its own",
+				syncrep.QuoteName(v.Name)))
+		}
+	}
+	return all
+}
+
+// behind is how far a position is behind the end of WAL; nil where there is no position.
+func behind(position, end lsn.LSN) *int64 {
+	if position == lsn.Invalid {
+		return nil
+	}
+	n := int64(0)
+	if position < end {
+		n = int64(end - position)
+	}
+	return &n
+}
+
+// utc drops the monotonic clock; zero stays zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}

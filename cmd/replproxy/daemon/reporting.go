@@ -1,0 +1,148 @@
+package daemon
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// What the primary's slot follows; see [admin.Upstream].
+const (
+	followsFlushed  = "flushed"
+	followsReported = "reported"
+)
+
+// slotOnPrimary says how much WAL the primary keeps for us (ruling R8): as it says itself when the slot is
+// held by SQL, else by what a rule lets be reported.
+func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.ProxySlotStatus) {
+	switch {
+	case r.Slot == "":
+	case r.SlotApart && own.Known:
+		u.SlotFollows = followsFlushed
+		u.SlotRestart, u.SlotHeld, u.SlotStatus, u.SlotSafe = own.Restart, own.HeldBytes, own.State, own.Safe
+		u.SlotXmin, u.SlotCatalog = uint64(own.Horizon.Xmin), uint64(own.Horizon.CatalogXmin)
+		sinceLook(u, r.UpstreamEnd)
+	case r.Ruled && !r.SlotApart:
+		u.SlotFollows, u.SlotRestart = followsReported, max(r.SlotLSN, r.Reported.Flush)
+		if u.SlotRestart == lsn.Invalid || r.UpstreamEnd <= u.SlotRestart {
+			return
+		}
+		u.SlotHeld = int64(r.UpstreamEnd - u.SlotRestart)
+		if limit, err := config.ParseSize(r.Settings["max_slot_wal_keep_size"]); err == nil && limit >= 0 {
+			safe := int64(limit) - u.SlotHeld
+			u.SlotSafe = &safe
+		}
+	}
+}
+
+// sinceLook adds what the primary has written since it was asked: while it stops or starts it answers nothing by
+// SQL, and the stream tells (ruling R38).
+func sinceLook(u *admin.Upstream, end lsn.LSN) {
+	if u.SlotRestart == lsn.Invalid || end <= u.SlotRestart {
+		return
+	}
+	more := int64(end-u.SlotRestart) - u.SlotHeld
+	if more <= 0 {
+		return
+	}
+	u.SlotHeld += more
+	if u.SlotSafe != nil {
+		safe := *u.SlotSafe - more
+		u.SlotSafe = &safe
+	}
+}
+
+// streamWarnings tell of a stream that trying again does not bring back.
+func streamWarnings(u *admin.Upstream) []string {
+	if u.Stopped == "" {
+		return nil
+	}
+	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
+}
+
+// primaryGone delays the warning that there is no primary: it may be restarted.
+const primaryGone = 5 * time.Second
+
+// primaryWarnings tell that no server is a primary, since when; zero: one is, or that is not known.
+func primaryWarnings(servers int, since, now time.Time) []string {
+	switch {
+	case since.IsZero() || now.Sub(since) < primaryGone:
+		return nil
+	case servers == 1:
+		return []string{fmt.Sprintf("the server of upstream.conninfo does not answer, since %s: docs/failover.md",
+			since.UTC().Format(time.TimeOnly))}
+	}
+	return []string{fmt.Sprintf("no host of upstream.conninfo is a primary, since %s: docs/failover.md",
+		since.UTC().Format(time.TimeOnly))}
+}
+
+// strandedWarnings name standbys that ask for a timeline that was left, for ever.
+func strandedWarnings(all []fanout.Stranded) (w []string) {
+	for _, s := range all {
+		w = append(w, fmt.Sprintf("standby %s has WAL up to %s, of which timeline %s lacks what is beyond %s: "+
+			"it does not come back before pg_rewind, or made anew", s.ApplicationName, s.Has, s.Next, s.Fork))
+	}
+	return w
+}
+
+// lossWarning is about a primary that has lost WAL.
+func lossWarning(l *admin.Lack) string {
+	switch {
+	case l.Restart && l.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s and is not followed yet: "+
+			"the loss is accepted: restart this proxy, it then sets its WAL aside", l.To, l.Timeline)
+	case l.Restart:
+		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed yet: "+
+			"the loss is accepted: restart this proxy, it then sets its WAL aside", l.From, l.To, l.Timeline)
+	case l.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on, "+
+			"and is not followed: stop it and promote a server that has that WAL, "+
+			"or give it up by replproxy accept-timeline %s", l.To, l.Timeline, l.Timeline)
+	}
+	return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed: "+
+		"stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline %s",
+		l.From, l.To, l.Timeline, l.Timeline)
+}
+
+// ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.
+func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
+	switch l := u.Lack; {
+	case l == nil:
+	case l.Lost && u.State == string(walreceiver.Streaming) && u.Member == "":
+		// From another server: to give that WAL up would be wrong.
+		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
+			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))
+	case l.Lost:
+		all = append(all, lossWarning(l))
+	case l.To == walstore.PromisedAll:
+		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
+			"nobody knows how far, and is not followed: promote a server that has it, "+
+			"or give it up by replproxy accept-timeline %s",
+			l.Timeline, l.Of, l.Timeline))
+	case l.From == lsn.Invalid:
+		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
+			"promote a server that has it, or give it up by replproxy accept-timeline %s",
+			l.Timeline, l.Of, l.Timeline))
+	default:
+		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s and is not followed: "+
+			"promote a server that has it, or give it up by replproxy accept-timeline %s",
+			l.Timeline, l.From, l.To, l.Timeline))
+	}
+	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
+		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+
+			"while the rule is not satisfied the primary keeps all WAL, %d bytes now; let the role log in for SQL",
+			u.Slot, u.SlotHeld))
+	}
+	if u.SlotSafe != nil && *u.SlotSafe < u.SlotHeld {
+		all = append(all, fmt.Sprintf("slot %s holds %d bytes of WAL on the primary and will be lost after %d more "+
+			"(max_slot_wal_keep_size)", u.Slot, u.SlotHeld, max(*u.SlotSafe, 0)))
+	}
+	return all
+}

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// TestLostWALElsewhere: while the primary is followed nobody is told to give up what a copy of it lacks; while a primary
+// is refused, and WAL comes from a member or not at all, that is the way out.
+func TestLostWALElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		state   walreceiver.State
+		member  string
+		accepts bool
+	}{
+		{walreceiver.Streaming, "", false}, {walreceiver.Streaming, "proxy_b", true}, {walreceiver.Disconnected, "", true},
+	} {
+		u := admin.Upstream{State: string(c.state), Member: c.member,
+			Lack: &admin.Lack{Timeline: 1, Of: 1, From: 16, To: 32, Lost: true}}
+		got := strings.Join(ruleWarnings(&u, false), "")
+		if !strings.Contains(got, "has lost WAL") || strings.Contains(got, "accept-timeline") != c.accepts {
+			t.Errorf("%s from %q: %q", c.state, c.member, got)
+		}
+	}
+}
+
+// TestSlotFollows: that the role may not log in for SQL is only said where that was tried.
+func TestSlotFollows(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[walreceiver.State]bool{walreceiver.Streaming: true, walreceiver.Disconnected: false,
+		walreceiver.Connecting: false} {
+		u := admin.Upstream{State: string(state), Slot: "s", SlotFollows: followsReported}
+		if got := strings.Join(ruleWarnings(&u, true), ""); strings.Contains(got, "let the role log in") != want {
+			t.Errorf("%s: %q", state, got)
+		}
+	}
+}
+
+// TestAwayWarnings: no primary, and members that are not heard, are told of after seconds.
+func TestAwayWarnings(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 12, 0, 12, 0, time.UTC)
+	ago := func(n int) time.Time { return now.Add(-time.Duration(n) * time.Second) }
+	for want, got := range map[string][]string{
+		"no host of upstream.conninfo is a primary, since 12:00:00: docs/failover.md":       primaryWarnings(3, ago(12), now),
+		"the server of upstream.conninfo does not answer, since 12:00:00: docs/failover.md": primaryWarnings(1, ago(12), now),
+		"": append(primaryWarnings(3, time.Time{}, now), primaryWarnings(3, ago(2), now)...),
+	} {
+		if strings.Join(got, "|") != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	s := admin.Status{Now: now, StartedAt: ago(3600), Cluster: &admin.Cluster{Peers: []admin.Peer{
+		{Name: "a", Heard: ago(1), LastHeard: ago(1)}, {Name: "b", LastHeard: ago(12), LastError: "refused"},
+		{Name: "c", LastHeard: ago(2)}, {Name: "d"},
+	}}}
+	if got := strings.Join(memberWarnings(&s), "|"); got != "not heard: b, since 12:00:00: refused|not heard: d, since 11:00:12" {
+		t.Errorf("%q", got)
+	}
+	s.StartedAt = ago(2)
+	if got := memberWarnings(&s); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}

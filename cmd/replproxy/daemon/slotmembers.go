@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// clusterNode is this proxy's name among those that share slots; "" without a cluster.
+func clusterNode(c *config.Config) string {
+	if c.Cluster.Bind == "" {
+		return ""
+	}
+	return c.Name
+}
+
+// number tells this member's backend pids from another's, since clients name slots by them; 0 without a cluster.
+func (m *membership) number(own string) uint8 {
+	if m == nil {
+		return 0
+	}
+	return uint8(1 + slices.Index(slices.Sorted(slices.Values(m.members.Names())), own)) // vote.MaxMembers are fewer
+}
+
+// slotMembers is a membership as package sharing sees it.
+type slotMembers struct {
+	*membership
+	node *cluster.Node
+}
+
+// Names are the other members.
+func (m *slotMembers) Names() []string { return m.others(m.self.Name) }
+
+// Up: gossip has an address.
+func (m *slotMembers) Up(member string) bool {
+	return slices.ContainsFunc(m.gossip.Live(), func(p link.Peer) bool { return p.Name == member })
+}
+
+// Hears: the link does.
+func (m *slotMembers) Hears(member string) bool {
+	return slices.ContainsFunc(m.link.Status().Peers, func(p link.PeerStatus) bool {
+		return p.Name == member && !p.Heard.IsZero()
+	})
+}
+
+// Forgotten are those of replproxy forget.
+func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
+
+// Open connects over the cluster's port.
+func (m *slotMembers) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
+	return m.link.Open(ctx, member, protocols...)
+}
+
+// sharedSlotWarnings are about slots that not all members treat alike.
+func sharedSlotWarnings(s *admin.Status) (all []string) {
+	for _, slot := range s.Slots {
+		if slot.Owner != "" && slot.Reason == "" && len(slot.KeptBy) == 0 {
+			all = append(all, fmt.Sprintf("no proxy that is heard keeps the WAL of slot %s: its standby goes on "+
+				"only if the primary or an archive has it", slot.Name))
+		}
+	}
+	if s.Cluster == nil {
+		return all
+	}
+	for _, p := range s.Cluster.Peers {
+		if !p.Heard.IsZero() && p.Slots != "" && s.Now.Sub(s.StartedAt) > memberTimeout {
+			all = append(all, fmt.Sprintf("slots are not shared with %s, which may be of an older version: %s",
+				p.Name, p.Slots))
+		}
+	}
+	return all
+}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// showDrops is how long a status warns of a slot that somebody dropped: long enough for an operator to see it the
+// next morning, as who drops slots does it again.
+const showDrops = 24 * time.Hour
+
+// dropsOf is how often slots of ours were dropped on the primary by somebody else, by name.
+func dropsOf(r walreceiver.Status, own realslot.ProxySlotStatus, mirrors map[string]realslot.Drops,
+) map[string]realslot.Drops {
+	all := maps.Clone(mirrors)
+	if n := r.SlotDrops + own.Drops.N; n > 0 {
+		last := r.DroppedAt
+		if own.Drops.Last.After(last) {
+			last = own.Drops.Last
+		}
+		all[r.Slot] = realslot.Drops{N: n, Last: last}
+	}
+	return all
+}
+
+// droppedWarnings say who may have done it, and how to stop that.
+func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []string) {
+	for _, name := range slices.Sorted(maps.Keys(drops)) {
+		if d := drops[name]; now.Sub(d.Last) < showDrops {
+			all = append(all, fmt.Sprintf("somebody dropped slot %s on the primary, %d times, last at %s: it was made "+
+				"anew, and WAL may go in between; tell who manages slots there to leave it alone "+
+				"(Patroni: ignore_slots)", name, d.N, d.Last.UTC().Format(time.RFC3339)))
+		}
+	}
+	return all
+}
+
+// primaryServer is how the primary would appear as a standby. Nothing is known of it without a stream: what was read
+// last may be of another server that was tried.
+func (p *parts) primaryServer() (of slot.Primary) {
+	at, _, _, following := p.following()
+	r := p.receiver.Status()
+	if !following || r.State != walreceiver.Streaming || r.Settings["in_hot_standby"] == "on" {
+		return of
+	}
+	return slot.Primary{
+		Slot: r.Settings["primary_slot_name"], Name: r.Settings["cluster_name"], Host: hostOf(at.Addr),
+	}
+}
+
+// leftWarnings name the slots that a change of the primary has left without a user.
+func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
+	for _, l := range left {
+		held := int64(0)
+		if at := slices.IndexFunc(slots, func(s admin.Slot) bool { return s.Name == l.Name }); at >= 0 {
+			held = slots[at].HeldBytes
+		}
+		switch {
+		case l.Released:
+			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now: it "+
+				"keeps WAL only within wal.keep_size until that server is a standby again; drop it if it will not be",
+				l.Name, l.Timeline))
+		case l.Promoted:
+			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now, and "+
+				"keeps %d bytes of WAL (slots.promoted: keep); drop it if that server will not be a standby again",
+				l.Name, l.Timeline, held))
+		default:
+			all = append(all, fmt.Sprintf("slot %s has not been used since timeline %s began, and keeps %d bytes of "+
+				"WAL: if its standby was promoted, or is gone for good, drop it", l.Name, l.Timeline, held))
+		}
+	}
+	return all
+}
+
+// ownSlotWarnings tell of a slot that the primary keeps no WAL by, or that cannot be looked after.
+func ownSlotWarnings(r walreceiver.Status, own realslot.ProxySlotStatus) (all []string) {
+	if r.SlotState == walreceiver.SlotForeign {
+		all = append(all, fmt.Sprintf("slot %s on the primary is a logical one, which replproxy did not make: the "+
+			"primary keeps no WAL for this proxy; drop it there, or name another one in upstream.slot", r.Slot))
+	}
+	if own.Held && own.Err != "" {
+		all = append(all, fmt.Sprintf("slot %s on the primary cannot be advanced: %s", r.Slot, own.Err))
+	}
+	if own.Held && own.TellErr != "" {
+		all = append(all, fmt.Sprintf("what standbys' slots need of the primary ends with this proxy's stream: %s",
+			own.TellErr))
+	}
+	return all
+}

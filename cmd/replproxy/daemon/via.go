@@ -1,0 +1,111 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/puller"
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// viaCluster is the puller as the walreceiver sees it.
+type viaCluster struct {
+	up      *upstream.Config
+	members *membership
+}
+
+// Connect logs in at the member that is to be streamed from.
+func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+	choice, err := v.members.puller.Wait(ctx)
+	if err != nil || choice.Primary() {
+		return nil, err
+	}
+	return v.members.connect(ctx, v.up, choice.Member, params)
+}
+
+// sourceOf describes this proxy's way to the primary.
+func sourceOf(r *walreceiver.Receiver) (s puller.Source) {
+	if _, system, t, ok := r.Following(); ok {
+		s.Connected, s.System, s.Timeline = true, system, t
+	}
+	s.Silence, s.Unanswered = r.Silence()
+	return s
+}
+
+// receiverTimeout is upstream.receiver_timeout as the walreceiver takes it.
+func receiverTimeout(c *config.Config) time.Duration {
+	if c.Upstream.ReceiverTimeout <= 0 {
+		return -1
+	}
+	return c.Upstream.ReceiverTimeout
+}
+
+// heardFromSource returns the time at which something last came from the primary, at: by way of a member that streams
+// from there its keepalives come whether it hears the primary or not.
+func (m *membership) heardFromSource(member string, at time.Time) time.Time {
+	if m == nil || member == "" || at.IsZero() {
+		return at
+	}
+	if since, silent := m.puller.Silent(member); silent && since.Before(at) {
+		return since
+	}
+	return at
+}
+
+// connect logs in at the walsender of a member that is up.
+func (m *membership) connect(ctx context.Context, up *upstream.Config, member string, params map[string]string,
+) (*upstream.Session, error) {
+	through := up.Through(member, func(ctx context.Context) (net.Conn, error) {
+		conn, _, err := m.link.Open(ctx, member, puller.Protocol)
+		return conn, err
+	})
+	return through.Connect(ctx, params)
+}
+
+// memberSource has missing or damaged WAL sent by whichever member still has it.
+type memberSource struct {
+	up      *upstream.Config
+	members *membership
+	name    string
+}
+
+func (m *memberSource) String() string { return "members" }
+
+// Open takes the first member that begins to send. Only when each member of the cluster says so has none got the WAL.
+func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfill.Run) (io.ReadCloser, error) {
+	err, asked, absent := errNoMember, map[string]bool{}, true
+	for _, peer := range m.members.gossip.Live() {
+		if peer.Name == m.name || !m.members.node.SameWAL(peer.Name) {
+			continue
+		}
+		s, failed := m.members.connect(ctx, m.up, peer.Name, map[string]string{"replication": "true"})
+		if failed == nil {
+			var stream io.ReadCloser
+			if stream, failed = backfill.Stream(ctx, s, id, r); failed == nil {
+				return stream, nil
+			}
+			_ = s.Close()
+		}
+		asked[peer.Name], absent = true, absent && backfill.Absent(failed)
+		err = errors.Join(err, fmt.Errorf("member %s: %w", peer.Name, failed))
+	}
+	for _, name := range m.members.others(m.name) {
+		if !asked[name] {
+			err, absent = errors.Join(err, fmt.Errorf("member %s is not reached", name)), false
+		}
+	}
+	if absent {
+		return nil, fmt.Errorf("%w: %w", backfill.ErrAbsent, err)
+	}
+	return nil, fmt.Errorf("%s", err) // the refusals of some of them are no answer of all
+}
+
+var errNoMember = errors.New("no other member of the cluster has it")

@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+func TestStandbyStatus(t *testing.T) {
+	const received = 0x5000000
+	for name, c := range map[string]struct {
+		sent, flush lsn.LSN
+		want        int64
+	}{
+		"behind":                    {0x5000000, 0x4000000, 1 << 24},
+		"caught up":                 {0x5000000, 0x5000000, 0},
+		"ahead of us after a crash": {0x5000000, 0x6000000, 0},
+		"reports no flush":          {0x4800000, 0, 1 << 23},
+		"nothing yet":               {0, 0, 0},
+	} {
+		s := standbyStatus(fanout.Standby{Sent: c.sent, Progress: lsn.Progress{Flush: c.flush}}, received)
+		if s.LagBytes != c.want {
+			t.Errorf("%s: %d bytes behind, want %d", name, s.LagBytes, c.want)
+		}
+	}
+	s := standbyStatus(fanout.Standby{
+		ClientAddr: "10.0.0.5:40000", State: walsender.Catchup, WriteLag: 1500 * time.Millisecond, FlushLag: -1, ApplyLag: -1,
+	}, received)
+	if s.ClientAddr != "10.0.0.5" || s.State != "catchup" || *s.WriteLag != 1.5 || s.FlushLag != nil {
+		t.Errorf("got %+v", s)
+	}
+	for addr, want := range map[string]string{"[local]": "", "[::1]:5": "::1", "10.0.0.5": "10.0.0.5"} {
+		if got := hostOf(addr); got != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+}
+
+func TestSlotStatus(t *testing.T) {
+	held := slotStatus(fanout.SlotRow{
+		Info:    slot.Info{Name: "a", ActivePID: 7, Restart: 0x1000000},
+		Verdict: slot.Verdict{Status: slot.Reserved, Safe: 5, SafeKnown: true},
+	}, 0x3000000)
+	if !held.Active || held.HeldBytes != 2<<24 || held.Status != "reserved" || *held.Safe != 5 {
+		t.Errorf("got %+v", held)
+	}
+	row := fanout.SlotRow{
+		Info: slot.Info{Name: "b", Lost: slot.IdleTimeout, Restart: 1}, Verdict: slot.Verdict{Status: slot.Lost},
+	}
+	if lost := slotStatus(row, 0x3000000); lost.Status != "lost" || lost.HeldBytes != 0 || lost.Reason != "idle_timeout" {
+		t.Errorf("got %+v", lost)
+	}
+	if w := slotWarnings([]fanout.SlotRow{row, {}}); len(w) != 1 || !strings.HasPrefix(w[0], "slot b is lost (idle_timeout)") {
+		t.Errorf("got %q", w)
+	}
+	if empty := slotStatus(fanout.SlotRow{}, 0x3000000); empty.Status != "" || empty.Active {
+		t.Errorf("got %+v", empty)
+	}
+}
+
+// TestRefusalReasons: what the server counts has its place in /status and the metrics.
+func TestRefusalReasons(t *testing.T) {
+	if got, want := admin.RefusalReasons(), proxy.Reasons(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestIdleStatus: a slot that another member keeps on the primary is its own, as long as that member is heard.
+func TestIdleStatus(t *testing.T) {
+	idle := []realslot.Idle{{Name: "replproxy_proxy_b"}, {Name: "replproxy_proxy_c"}, {Name: "s1"}, {Name: "s2"}}
+	rows := []fanout.SlotRow{{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}
+	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Now()}, {Name: "proxy_c"}}}
+	got := idleStatus(idle, rows, c)
+	for i, want := range []admin.Idle{{Member: "proxy_b"}, {}, {}, {Real: "adopted"}} {
+		if got[i].Member != want.Member || got[i].Real != want.Real {
+			t.Errorf("%s: %+v", got[i].Name, got[i])
+		}
+	}
+	if got := idleStatus(idle[:1], nil, nil); got[0].Member != "" {
+		t.Errorf("without a cluster: %+v", got)
+	}
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/replproxy/replproxy/cmd/replproxy/ask"
+)
+
+func fenceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fence",
+		Short: "Make a running proxy never again vote or report for a timeline: before a promotion",
+		Args:  cobra.NoArgs,
+	}
+	post := controlFlags(cmd)
+	timeline := cmd.Flags().String("timeline", "", "the highest timeline to fence: the old primary's")
+	force := cmd.Flags().Bool("force", false, "fence a timeline above all that are known, too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		path, err := ask.FencePath(*timeline, *force)
+		if err != nil {
+			return usageError{err}
+		}
+		body, err := post(path)
+		if err != nil {
+			return fmt.Errorf("NOT FENCED %w", err)
+		}
+		e, err := ask.Ending(body)
+		if err != nil {
+			return err
+		}
+		of := ""
+		if e.System != 0 {
+			of = " of system " + e.System.String()
+		}
+		text := "%s is fenced up to timeline %s; its store is durable up to %s on timeline %s%s\n"
+		fmt.Fprintf(cmd.OutOrStdout(), text, e.Node, e.Fenced, e.Flushed, e.Timeline, of)
+		return nil
+	}
+	return cmd
+}
