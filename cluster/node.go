@@ -270,7 +270,8 @@ func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 }
 
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
-// position that a rule covered there says nothing about this history. The caller holds mu.
+// position that a rule covered there says nothing about this history. What it returns is overwritten by the next call.
+// The caller holds mu.
 func (n *Node) evaluate(now time.Time) ledger.Limits {
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
@@ -280,7 +281,7 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 		n.mark(p)
 	}
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
-		n.last = n.ledger.Limits(now, p.System, p.Timeline)
+		n.ledger.Evaluate(&n.last, now, p.System, p.Timeline)
 		n.stale = false
 		if l := n.last; l.Ruled {
 			n.covered.note(p.Timeline, l.Progress)

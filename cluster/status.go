@@ -74,7 +74,7 @@ func (n *Node) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	limits := n.evaluate(now)
+	limits := n.evaluate(now).Clone()
 	n.waiting.look(now, n)
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
@@ -162,7 +162,7 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (a
 	chosen := map[uint64]bool{}
 	for _, d := range limits.Rules {
 		if slices.Contains(d.Nodes, n.o.Name) {
-			for _, v := range d.Result.Chosen {
+			for _, v := range quorum.Chosen(rule, d.Voters) {
 				chosen[v.ID] = true
 			}
 		}

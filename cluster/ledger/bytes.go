@@ -23,7 +23,7 @@ func (l *Ledger) Has(node string, x compare.Pair) {
 // Compare compares the members' WAL with the own store's as it is now, as far as that is at hand, and reports whether
 // that may have changed what counts. Do it before Limits: what is not compared is nothing.
 func (l *Ledger) Compare(o compare.Own) (changed bool) {
-	for _, m := range l.members {
+	for _, m := range l.all[1:] {
 		if l.hashes(m) && m.bytes.Step(o) {
 			changed = true
 		}

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,17 +43,22 @@ type Counters struct {
 // Ledger is the knowledge of one node. The zero Ledger is not usable.
 type Ledger struct {
 	o        Options
-	members  map[string]*member // own node included
+	members  map[string]*member
+	all      []*member // the same: the own one first, then by name
 	sessions map[vote.Key]*session
+	ordered  []*session                       // the same, as Views are ordered
 	sharing  map[called]map[vote.Key]*session // the same, by name: an ack is compared with those of its name only
 	counters Counters
 	before   quorum.Demand // the one before the own rule, when that was taken unsettled
 	safe     safe
 	beyond   map[string]bool // standbys that have WAL which was given up, by folded name
+	views    []View          // memory of evaluations, as is
+	judged   Verdict         // the same
 }
 
 // member is a configured node.
 type member struct {
+	folded    string // its name, see vote.Fold
 	state     vote.State
 	demand    quorum.Demand // of state.Rule
 	heard     bool          // since this ledger began, and not forgotten after
@@ -66,6 +73,8 @@ type member struct {
 // session is one of a member's sessions.
 type session struct {
 	vote.Session
+	home     *member // whose it is
+	named    bool    // a standby under the name of a member
 	report   vote.Report
 	attached time.Time
 	moved    time.Time // when a position moved last
@@ -83,7 +92,7 @@ func New(o Options) (*Ledger, error) {
 		if name == "" || len(name) > vote.MaxName {
 			return nil, fmt.Errorf("%w: node name %q", ErrRefused, name)
 		}
-		l.members[name] = &member{state: vote.State{Node: name}}
+		l.members[name] = &member{state: vote.State{Node: name}, folded: vote.Fold(name)}
 	}
 	if len(l.members) > vote.MaxMembers {
 		return nil, fmt.Errorf("%w: %d members, at most %d", ErrRefused, len(l.members), vote.MaxMembers)
@@ -100,6 +109,13 @@ func New(o Options) (*Ledger, error) {
 	if l.before, err = Parse(o.Rule.Before); err != nil {
 		return nil, err
 	}
+	for _, name := range slices.Sorted(maps.Keys(l.members)) {
+		if name == o.Node {
+			l.all = slices.Insert(l.all, 0, l.members[name])
+		} else {
+			l.all = append(l.all, l.members[name])
+		}
+	}
 	own := l.own()
 	own.heard, own.forgotten, own.demand = true, false, d
 	own.state.Boot, own.state.Rule, own.state.Fenced = o.Boot, o.Rule, o.Fenced
@@ -107,12 +123,16 @@ func New(o Options) (*Ledger, error) {
 	return l, nil
 }
 
-func (l *Ledger) own() *member { return l.members[l.o.Node] }
+func (l *Ledger) own() *member { return l.all[0] }
 
 // Merge takes a member's State over if it is newer than what is known of that member. Sessions that it
 // does not list have ended. An error leaves everything as it was; an old State is no error.
 func (l *Ledger) Merge(now time.Time, s vote.State) error {
 	m := l.members[s.Node]
+	if m != nil && m != l.own() && m.heard && s.Boot == m.state.Boot && s.Seq == m.state.Seq {
+		m.at = now // a sign of life, which was looked at when it was news
+		return nil
+	}
 	err := l.acceptable(s)
 	var d quorum.Demand
 	if err == nil {
@@ -166,7 +186,11 @@ type called struct {
 
 // enter adds a session.
 func (l *Ledger) enter(s *session) {
+	s.home = l.members[s.Node]
+	s.named = s.Kind == vote.Standby && l.isMember(s.Name)
 	l.sessions[s.Key] = s
+	at, _ := slices.BinarySearchFunc(l.ordered, s, inOrder)
+	l.ordered = slices.Insert(l.ordered, at, s)
 	c := called{s.Kind, s.Name}
 	if l.sharing[c] == nil {
 		l.sharing[c] = map[vote.Key]*session{}
@@ -176,11 +200,21 @@ func (l *Ledger) enter(s *session) {
 
 // leave removes a session that is there.
 func (l *Ledger) leave(k vote.Key) {
-	c := called{l.sessions[k].Kind, l.sessions[k].Name}
+	s := l.sessions[k]
+	c := called{s.Kind, s.Name}
+	if at, found := slices.BinarySearchFunc(l.ordered, s, inOrder); found {
+		l.ordered = slices.Delete(l.ordered, at, at+1)
+	}
 	delete(l.sessions, k)
 	if delete(l.sharing[c], k); len(l.sharing[c]) == 0 {
 		delete(l.sharing, c)
 	}
+}
+
+// inOrder sorts by name, kind, node, incarnation.
+func inOrder(a, b *session) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Node, b.Node),
+		cmp.Compare(a.Incarnation, b.Incarnation))
 }
 
 // replace makes the sessions of s the only ones of its node.
@@ -258,7 +292,8 @@ func (l *Ledger) Forget(node string) error {
 	if node == l.o.Node || l.members[node] == nil {
 		return fmt.Errorf("%w: %q is no other member", ErrRefused, node)
 	}
-	l.members[node] = &member{state: vote.State{Node: node}, forgotten: true, version: l.members[node].version}
+	m := l.members[node]
+	*m = member{state: vote.State{Node: node}, folded: m.folded, forgotten: true, version: m.version}
 	for k := range l.sessions {
 		if k.Node == node {
 			l.leave(k)

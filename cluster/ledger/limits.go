@@ -58,27 +58,45 @@ type Limits struct {
 }
 
 // Limits evaluates everything that is known at now, for reports to a primary of system on timeline t.
-func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) Limits {
-	lim := Limits{Progress: lsn.Progress{Write: Max, Flush: Max, Apply: Max}, Holds: l.holds(t)}
-	var views []View // made when a rule is to be judged: without one, nobody's report matters
-	for _, v := range l.inUse(now) {
-		d := l.members[v.Nodes[0]].demand
+func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) (lim Limits) {
+	l.Evaluate(&lim, now, system, t)
+	return lim
+}
+
+// Evaluate is Limits in the memory that lim has already: whoever asks again at each report allocates nothing.
+func (l *Ledger) Evaluate(lim *Limits, now time.Time, system lsn.SystemID, t lsn.TimelineID) {
+	*lim = Limits{
+		Progress: lsn.Progress{Write: Max, Flush: Max, Apply: Max},
+		Holds:    l.holds(lim.Holds[:0], t), Rules: l.inUse(lim.Rules[:0], now),
+	}
+	for i := range lim.Rules {
+		v := &lim.Rules[i]
+		d := &l.members[v.Nodes[0]].demand
 		if d.Rule.Empty() {
 			v.Result = quorum.Result{Positions: lsn.Progress{Write: Max, Flush: Max}, Satisfied: true}
 			v.Free = v.Result.Positions
 		} else {
-			if !lim.Ruled {
-				views, lim.Ruled = l.Views(now, system, t), true
+			if !lim.Ruled { // without a rule nobody's report matters
+				l.look(now, system, t)
+				lim.Ruled = true
 			}
-			l.judge(&v, d, views, t)
+			l.judge(v, d, t)
 		}
 		lim.Progress = quorum.Least(lim.Progress, v.Result.Positions)
-		lim.Rules = append(lim.Rules, v)
 	}
 	if len(lim.Holds) > 0 {
 		lim.Progress = lsn.Progress{}
 	}
-	return lim
+}
+
+// Clone returns l with a memory of its own.
+func (l Limits) Clone() Limits {
+	l.Holds, l.Rules = slices.Clone(l.Holds), slices.Clone(l.Rules)
+	for i := range l.Rules {
+		v := &l.Rules[i]
+		v.Nodes, v.Voters, v.Holds = slices.Clone(v.Nodes), slices.Clone(v.Voters), slices.Clone(v.Holds)
+	}
+	return l
 }
 
 // Before is what the demand covers that was in force before the own rule, as long as that was not settled when
@@ -87,22 +105,29 @@ func (l *Ledger) Before(now time.Time, system lsn.SystemID, t lsn.TimelineID) ls
 	if l.before.Rule.Empty() {
 		return lsn.Progress{Write: Max, Flush: Max, Apply: Max}
 	}
-	var v Verdict
-	l.judge(&v, l.before, l.Views(now, system, t), t)
+	l.look(now, system, t)
+	v := &l.judged
+	*v = Verdict{Voters: v.Voters[:0], Holds: v.Holds[:0]}
+	l.judge(v, &l.before, t)
 	return v.Result.Positions
 }
 
-// judge fills in what d covers. Whatever holds it covers nothing.
-func (l *Ledger) judge(v *Verdict, d quorum.Demand, views []View, t lsn.TimelineID) {
+// look makes views anew.
+func (l *Ledger) look(now time.Time, system lsn.SystemID, t lsn.TimelineID) {
+	l.views = l.appendViews(l.views[:0], now, system, t)
+}
+
+// judge fills in what d covers of what look has found. Whatever holds it covers nothing.
+func (l *Ledger) judge(v *Verdict, d *quorum.Demand, t lsn.TimelineID) {
 	first := ranks(d.Rule)
-	v.Voters = voters(views, first)
+	v.Voters = voters(v.Voters[:0], l.views, first)
 	v.Result = d.Evaluate(v.Voters)
 	v.Free = v.Result.Positions
 	if free, some := withoutHeld(v.Voters); some {
 		v.Free = d.Evaluate(free).Positions
 	}
 	if first {
-		v.Holds = l.firstHolds(t)
+		v.Holds = l.firstHolds(v.Holds[:0], t)
 	}
 	if !v.Result.Satisfied {
 		v.Holds = append(v.Holds, Hold{Why: Unsatisfied})
@@ -133,20 +158,24 @@ func withoutHeld(voters []quorum.Voter) (free []quorum.Voter, some bool) {
 // ranks reports whether knowing of more voters can lower the result.
 func ranks(r syncrep.Rule) bool { return r.Method == syncrep.First }
 
-// inUse are the different demands that a position has to satisfy, each with the nodes that have it.
-func (l *Ledger) inUse(now time.Time) (out []Verdict) {
+// inUse appends to out, which is empty, the different demands that a position has to satisfy, each with the nodes that
+// have it.
+func (l *Ledger) inUse(out []Verdict, now time.Time) []Verdict {
 	own := l.own()
-	for _, name := range l.names() {
-		m := l.members[name]
+	for _, m := range l.all {
 		if !m.heard || l.silent(now, m) && m.state.Rule.Generation < own.state.Rule.Generation {
 			continue
 		}
-		i := slices.IndexFunc(out, func(v Verdict) bool { return v.Rule.Same(m.state.Rule.Demand) })
-		if i < 0 {
-			i = len(out)
-			out = append(out, Verdict{Rule: m.state.Rule})
+		i := 0
+		for i < len(out) && !out[i].Rule.Same(m.state.Rule.Demand) {
+			i++
 		}
-		out[i].Nodes = append(out[i].Nodes, name)
+		if i == len(out) {
+			out = slices.Grow(out, 1)[:i+1]
+			v := &out[i]
+			*v = Verdict{Rule: m.state.Rule, Nodes: v.Nodes[:0], Voters: v.Voters[:0], Holds: v.Holds[:0]}
+		}
+		out[i].Nodes = append(out[i].Nodes, m.state.Node)
 	}
 	return out
 }
@@ -182,19 +211,15 @@ func (l *Ledger) delays(v Verdict, name string) bool {
 }
 
 // names are the members', the own one first, then by name.
-func (l *Ledger) names() []string {
-	names := []string{l.o.Node}
-	for name := range l.members {
-		if name != l.o.Node {
-			names = append(names, name)
-		}
+func (l *Ledger) names() (names []string) {
+	for _, m := range l.all {
+		names = append(names, m.state.Node)
 	}
-	slices.Sort(names[1:])
 	return names
 }
 
-// holds are the reasons for which this node may report nothing at all.
-func (l *Ledger) holds(t lsn.TimelineID) (holds []Hold) {
+// holds appends the reasons for which this node may report nothing at all.
+func (l *Ledger) holds(holds []Hold, t lsn.TimelineID) []Hold {
 	own := l.own()
 	if f := own.state.Fenced; f > 0 && f >= t { // a store that is still empty has timeline 0
 		holds = append(holds, Hold{Fenced, l.o.Node})
@@ -203,8 +228,8 @@ func (l *Ledger) holds(t lsn.TimelineID) (holds []Hold) {
 		holds = append(holds, Hold{Contested, l.o.Node})
 	}
 	others, heard := 0, 0
-	for _, m := range l.members {
-		if m != own && !m.forgotten {
+	for _, m := range l.all[1:] {
+		if !m.forgotten {
 			others++
 			if m.heard {
 				heard++
@@ -217,11 +242,11 @@ func (l *Ledger) holds(t lsn.TimelineID) (holds []Hold) {
 	return holds
 }
 
-// firstHolds are the reasons for which FIRST can't be evaluated: somebody may know of a voter of higher
+// firstHolds appends the reasons for which FIRST can't be evaluated: somebody may know of a voter of higher
 // priority (ruling R5), or had one whose vote is withdrawn.
-func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
-	for _, name := range l.names()[1:] {
-		switch m := l.members[name]; {
+func (l *Ledger) firstHolds(holds []Hold, t lsn.TimelineID) []Hold {
+	for _, m := range l.all[1:] {
+		switch name := m.state.Node; {
 		case m.contested:
 			holds = append(holds, Hold{Contested, name})
 		case m.relapsed:
@@ -230,7 +255,7 @@ func (l *Ledger) firstHolds(t lsn.TimelineID) (holds []Hold) {
 			holds = append(holds, Hold{NotHeard, name})
 		case m.heard && t != 0 && m.state.Fenced >= t:
 			holds = append(holds, Hold{FirstFenced, name})
-		case l.strange(m) && l.votesOn(name, t):
+		case l.strange(m) && l.votesOn(m, t):
 			holds = append(holds, Hold{FirstLine, name})
 		}
 	}

@@ -84,7 +84,7 @@ func (l *Ledger) has(s *session, system lsn.SystemID, t lsn.TimelineID) lsn.LSN 
 func (l *Ledger) Votes(now time.Time) bool {
 	store := quorum.Voter{Name: vote.Fold(l.o.Node), Store: true}
 	counts := func(d quorum.Demand) bool { return quorum.Priority(d.Rule, store) > 0 }
-	for _, v := range l.inUse(now) {
+	for _, v := range l.inUse(nil, now) {
 		for _, name := range v.Nodes {
 			m := l.members[name]
 			if counts(m.demand) {

@@ -51,22 +51,21 @@ type View struct {
 
 // Views are all known sessions, ordered by name, node, incarnation.
 func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []View {
-	views := make([]View, 0, len(l.sessions))
-	for _, s := range l.sessions {
+	return l.appendViews(make([]View, 0, len(l.sessions)), now, system, t)
+}
+
+func (l *Ledger) appendViews(views []View, now time.Time, system lsn.SystemID, t lsn.TimelineID) []View {
+	for _, s := range l.ordered {
 		views = append(views, View{
 			Session: s.Session, Report: s.report, Standing: l.standing(now, s, system, t), Voter: -1,
-			Attached: s.attached, Moved: s.moved, UpTo: l.upTo(l.members[s.Node]),
+			Attached: s.attached, Moved: s.moved, UpTo: l.upTo(s.home),
 		})
 	}
-	slices.SortFunc(views, func(a, b View) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Node, b.Node),
-			cmp.Compare(a.Incarnation, b.Incarnation))
-	})
 	return views
 }
 
 func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.TimelineID) Standing {
-	m := l.members[s.Node]
+	m := s.home
 	switch {
 	case t == 0: // nothing can be said of others, nor of a fence there
 		return EmptyStore
@@ -81,7 +80,7 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 			return NotCompared
 		}
 		return OtherLine
-	case s.Kind == vote.Standby && l.isMember(s.Name):
+	case s.named:
 		return IsMember
 	case s.Kind == vote.Standby && l.beyond[s.Name]:
 		return BeyondLoss
@@ -132,18 +131,13 @@ func (l *Ledger) Counted(name string) bool {
 }
 
 func (l *Ledger) isMember(folded string) bool {
-	for name := range l.members {
-		if vote.Fold(name) == folded {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.all, func(m *member) bool { return m.folded == folded })
 }
 
 // strange reports whether the number of m's timeline says nothing about its WAL: it came there another way than this
 // node, or one of the two does not know how.
 func (l *Ledger) strange(m *member) bool {
-	own, other := l.own().state, m.state
+	own, other := &l.own().state, &m.state
 	switch {
 	case m == l.own():
 		return false
@@ -155,7 +149,7 @@ func (l *Ledger) strange(m *member) bool {
 
 // unknown reports whether it is not known yet whether m's WAL is ours: then it is not another one's either.
 func (l *Ledger) unknown(m *member) bool {
-	own, other := l.own().state, m.state
+	own, other := &l.own().state, &m.state
 	return own.Line == 0 || other.Line == 0 || own.Line == other.Line && !own.Mark.Differs(other.Mark)
 }
 
@@ -175,9 +169,9 @@ func (l *Ledger) upTo(m *member) lsn.LSN {
 }
 
 // votesOn reports whether a node has a session that could vote on t.
-func (l *Ledger) votesOn(node string, t lsn.TimelineID) bool {
-	for k, s := range l.sessions {
-		if k.Node == node && s.report.Timeline == t && s.report.Streaming {
+func (l *Ledger) votesOn(m *member, t lsn.TimelineID) bool {
+	for _, s := range l.ordered {
+		if s.home == m && s.report.Timeline == t && s.report.Streaming {
 			return true
 		}
 	}
@@ -191,26 +185,26 @@ func (l *Ledger) silent(now time.Time, m *member) bool {
 // voters makes one voter of each set of sessions of a name that are not proven to be different standbys:
 // with the lowest position in each column (ruling R6). It numbers views by voter. Sessions that can't
 // vote neither raise nor lower. held takes silent nodes' sessions in, and at 0 those whose WAL is not known to be ours.
-func voters(views []View, held bool) []quorum.Voter {
-	counts := func(v View) bool {
-		return v.Standing == Counts || held && (v.Standing == Held || atZero(v))
-	}
-	var out []quorum.Voter
+// They are appended to out, which is empty.
+func voters(out []quorum.Voter, views []View, held bool) []quorum.Voter {
+	joined := false
 	for i := range views {
-		if views[i].Voter = -1; !counts(views[i]) {
+		v := &views[i]
+		if v.Voter = -1; v.Standing != Counts && (!held || v.Standing != Held && !atZero(v)) {
 			continue
 		}
-		p := views[i].Report
+		p := &v.Report
 		mine := len(out)
 		out = append(out, quorum.Voter{
-			Name: views[i].Name, ID: p.Incarnation, Store: views[i].Kind == vote.Store, Streaming: true,
-			Positions: p.Progress.UpTo(views[i].UpTo),
-			AtZero:    atZero(views[i]), Held: HeldBy(p.Silent),
+			Name: v.Name, ID: p.Incarnation, Store: v.Kind == vote.Store, Streaming: true,
+			Positions: p.Progress.UpTo(v.UpTo),
+			AtZero:    atZero(v), Held: HeldBy(p.Silent),
 		})
 		views[i].Voter = mine
 		// Those before that may be the same standby join, with all that had joined them.
 		for j := i - 1; j >= 0 && views[j].Name == views[i].Name; j-- {
-			if other := views[j].Voter; other >= 0 && other != mine && !distinct(views[i], views[j]) {
+			if other := views[j].Voter; other >= 0 && other != mine && !distinct(v, &views[j]) {
+				joined = true
 				out[mine] = join(out[mine], out[other])
 				out[other].Streaming = false
 				for k := range views[:i] {
@@ -221,15 +215,18 @@ func voters(views []View, held bool) []quorum.Voter {
 			}
 		}
 	}
-	return compact(views, out)
+	if joined {
+		out = compact(views, out)
+	}
+	return out
 }
 
 // atZero reports whether FIRST knows of a voter whose WAL is not known to be ours.
-func atZero(v View) bool { return v.Standing == NotCompared || v.Standing == OtherBytes }
+func atZero(v *View) bool { return v.Standing == NotCompared || v.Standing == OtherBytes }
 
-// compact drops the voters that were joined into others.
-func compact(views []View, all []quorum.Voter) (out []quorum.Voter) {
-	number := make([]int, len(all))
+// compact drops the voters that were joined into others, in place.
+func compact(views []View, all []quorum.Voter) []quorum.Voter {
+	number, out := make([]int, len(all)), all[:0]
 	for i, v := range all {
 		number[i] = len(out)
 		if v.Streaming {
@@ -262,7 +259,7 @@ func HeldBy(s vote.Silence) string {
 }
 
 // distinct reports whether two sessions are certainly of two voters: each outlived the other's beginning.
-func distinct(a, b View) bool {
+func distinct(a, b *View) bool {
 	return a.Name != b.Name || a.Kind != b.Kind ||
 		slices.Contains(a.Report.Distinct, b.Incarnation) && slices.Contains(b.Report.Distinct, a.Incarnation)
 }

@@ -57,23 +57,23 @@ func (d Demand) Evaluate(voters []Voter) Result {
 	}
 	spread := d.Spread
 	spread.Method = syncrep.Any
-	zones := Evaluate(spread, d.furthest(voters))
+	var room [few]Voter
+	zones := Evaluate(spread, d.furthest(room[:0], voters))
 	res.Satisfied = zones.Satisfied
 	res.Positions = Least(res.Positions, zones.Positions)
 	return res
 }
 
-// furthest has a voter for each zone that has a candidate.
-func (d Demand) furthest(voters []Voter) (zones []Voter) {
-	at := map[string]int{}
+// furthest appends a voter for each zone that has a candidate to zones, which is empty.
+func (d Demand) furthest(zones []Voter, voters []Voter) []Voter {
 	for _, v := range voters {
 		zone, labelled := d.Zones[v.Name]
 		if !labelled || !candidate(v) || Priority(d.Rule, v) == 0 {
 			continue
 		}
-		i, known := at[zone]
-		if !known {
-			i, at[zone] = len(zones), len(zones)
+		i := slices.IndexFunc(zones, func(z Voter) bool { return z.Name == zone })
+		if i < 0 {
+			i = len(zones)
 			zones = append(zones, Voter{Name: zone, ID: uint64(i), Streaming: true})
 		}
 		p := &zones[i].Positions
@@ -91,16 +91,17 @@ func Least(a, b lsn.Progress) lsn.Progress {
 // Holds checks a result by counting, apart from how it was computed: at least Count candidates have
 // reached it in each column, and so have the zones. Whoever reports a position asks this first.
 func (d Demand) Holds(voters []Voter, p lsn.Progress) bool {
-	for _, column := range []func(lsn.Progress) lsn.LSN{
-		func(p lsn.Progress) lsn.LSN { return p.Write },
-		func(p lsn.Progress) lsn.LSN { return p.Flush },
-		func(p lsn.Progress) lsn.LSN { return p.Apply },
-	} {
+	var room [few]Voter
+	var zones []Voter
+	if !d.Spread.Empty() {
+		zones = d.furthest(room[:0], voters)
+	}
+	for _, column := range [...]func(lsn.Progress) lsn.LSN{write, flush, apply} {
 		at := column(p)
 		if at == 0 {
 			continue
 		}
-		spread := d.Spread.Empty() || enough(d.Spread, d.furthest(voters), column, at)
+		spread := d.Spread.Empty() || enough(d.Spread, zones, column, at)
 		if !spread || !enough(d.Rule, voters, column, at) {
 			return false
 		}

@@ -20,13 +20,11 @@ type Voter struct {
 	Held string
 }
 
-// Result is what a rule covers. Candidates counts the voters that could have voted; Chosen names
-// those whose positions decided, in the order of their rank.
+// Result is what a rule covers. Candidates counts the voters that could have voted.
 type Result struct {
 	Positions  lsn.Progress
 	Satisfied  bool // the rule has enough candidates; else Positions is zero
 	Candidates int
-	Chosen     []Voter
 }
 
 // need is how many candidates the rule waits for. PostgreSQL keeps the count of ANY in eight bits
@@ -52,51 +50,74 @@ func Priority(rule syncrep.Rule, v Voter) int {
 	return 0
 }
 
+// few voters are evaluated on the stack.
+const few = 16
+
+// ranked is a candidate among voters.
+type ranked struct{ at, priority int }
+
 // Evaluate gives the largest position of each column that the rule covers. An empty rule covers
 // nothing here: what it means is the caller's to say. PostgreSQL's minimum under FIRST takes the 0 of a
-// standby that never applies for "not set yet", unless it comes last; here 0 is 0.
-func Evaluate(rule syncrep.Rule, voters []Voter) Result {
-	type ranked struct {
-		Voter
-		priority int
-	}
-	var c []ranked
-	for _, v := range voters {
-		p := Priority(rule, v)
-		if p > 0 && candidate(v) {
-			c = append(c, ranked{v, p})
-		}
-	}
-	res := Result{Candidates: len(c)}
-	n := need(rule)
-	if rule.Empty() || n < 1 || len(c) < n {
+// standby that never applies for "not set yet", unless it comes last; here 0 is 0. It runs for each report of a
+// standby, and allocates nothing unless there are more than few candidates.
+func Evaluate(rule syncrep.Rule, voters []Voter) (res Result) {
+	var room [few]ranked
+	c, n := chosen(room[:0], rule, voters), need(rule)
+	if res.Candidates = len(c); rule.Empty() || n < 1 || len(c) < n {
 		return res
 	}
-	slices.SortFunc(c, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
 	if rule.Method == syncrep.First {
 		c = c[:n]
 	}
-	for _, v := range c {
-		res.Chosen = append(res.Chosen, v.Voter)
-	}
 	res.Satisfied = true
 	// The smallest of the n that FIRST kept is their n-th largest: one selection serves both.
+	var values [few]lsn.LSN
 	res.Positions = lsn.Progress{
-		Write: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Write }),
-		Flush: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Flush }),
-		Apply: nth(res.Chosen, n, func(p lsn.Progress) lsn.LSN { return p.Apply }),
+		Write: nth(values[:0], voters, c, n, write), Flush: nth(values[:0], voters, c, n, flush),
+		Apply: nth(values[:0], voters, c, n, apply),
 	}
 	return res
 }
 
-// nth is the n-th largest value of one column: the position that n voters have reached.
-func nth(voters []Voter, n int, column func(lsn.Progress) lsn.LSN) lsn.LSN {
-	v := make([]lsn.LSN, len(voters))
-	for i := range voters {
-		v[i] = column(voters[i].Positions)
+// Chosen returns the voters whose positions decide, in the order of their rank; none when they are too few.
+func Chosen(rule syncrep.Rule, voters []Voter) (all []Voter) {
+	c, n := chosen(nil, rule, voters), need(rule)
+	if rule.Empty() || n < 1 || len(c) < n {
+		return nil
 	}
-	slices.SortFunc(v, func(a, b lsn.LSN) int { return cmp.Compare(b, a) })
-	return v[n-1]
+	if rule.Method == syncrep.First {
+		c = c[:n]
+	}
+	for _, x := range c {
+		all = append(all, voters[x.at])
+	}
+	return all
+}
+
+// chosen appends the candidates that a rule names, in the order of their rank.
+func chosen(c []ranked, rule syncrep.Rule, voters []Voter) []ranked {
+	for i, v := range voters {
+		if p := Priority(rule, v); p > 0 && candidate(v) {
+			c = append(c, ranked{i, p})
+		}
+	}
+	slices.SortFunc(c, func(a, b ranked) int {
+		x, y := &voters[a.at], &voters[b.at]
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
+	})
+	return c
+}
+
+// Columns of a position.
+func write(p lsn.Progress) lsn.LSN { return p.Write }
+func flush(p lsn.Progress) lsn.LSN { return p.Flush }
+func apply(p lsn.Progress) lsn.LSN { return p.Apply }
+
+// nth is the n-th largest value of one column of those in c: the position that n voters have reached. room is empty.
+func nth(room []lsn.LSN, voters []Voter, c []ranked, n int, column func(lsn.Progress) lsn.LSN) lsn.LSN {
+	for _, x := range c {
+		room = append(room, column(voters[x.at].Positions))
+	}
+	slices.Sort(room)
+	return room[len(room)-n]
 }

@@ -103,7 +103,7 @@ func (w *world) mayWipe(p *proxy) bool {
 // reverted reports whether a primary is about that has lost WAL.
 func (w *world) reverted() bool {
 	return slices.ContainsFunc(w.servers, func(s *server) bool {
-		f, branched := w.forks[s.tli]
+		f, branched := w.fork(s.tli)
 		return s.primary && branched && w.number(f.parent) == f.number
 	})
 }
@@ -161,7 +161,7 @@ func (w *world) revert() {
 			least = min(least, p.flushed)
 		}
 		begun := lsn.LSN(100)
-		if f, ok := w.forks[s.tli]; ok {
+		if f, ok := w.fork(s.tli); ok {
 			begun = f.at
 		}
 		if least <= begun+20 {

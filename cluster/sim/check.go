@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -73,8 +72,7 @@ func (p *proxy) check(u *uplink, t lsn.Progress) {
 
 // covered holds a report to the disks themselves.
 func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
-	d, err := ledger.Parse(demand)
-	p.must(err)
+	d := p.w.parsed(demand)
 	for _, c := range []struct {
 		what        string
 		last, next  lsn.LSN
@@ -129,8 +127,7 @@ func enough(d quorum.Demand, holders []quorum.Voter) bool {
 // checkFirst: under FIRST the voter of highest priority that is known to be attached anywhere counts
 // (ruling R5).
 func (p *proxy) checkFirst(flush lsn.LSN) {
-	d, err := ledger.Parse(p.rule.Demand)
-	p.must(err)
+	d := p.w.parsed(p.rule.Demand)
 	if d.Rule.Method != syncrep.First {
 		return
 	}
@@ -178,7 +175,7 @@ func (w *world) acknowledged(c place) {
 
 // promoted checks every acknowledged commit against the new timeline.
 func (w *world) promoted() {
-	for t := lsn.TimelineID(1); int(t) <= len(w.forks)+1; t++ {
+	for t := lsn.TimelineID(1); int(t) < len(w.forks); t++ {
 		if at, ok := w.acked[t]; ok && !w.holds(place{w.official, everywhere}, place{t, at}) {
 			w.violated(ErrLost, "timeline %d lacks the acknowledged commit at %v on timeline %d", w.official, at, t)
 		}

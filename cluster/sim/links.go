@@ -228,7 +228,7 @@ func (p *proxy) connect(s *server) {
 	}
 	if p.lacks(s) {
 		p.w.violated(ErrLost, "%s, made by the recipe at %v, lacks WAL that was reported, by %s up to %v",
-			s.name, p.w.forks[s.tli].at, p.name, p.reported)
+			s.name, p.w.begins(s.tli), p.name, p.reported)
 		return
 	}
 	if p.tli == 0 {

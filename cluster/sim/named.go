@@ -12,7 +12,7 @@ const segSize = lsn.MinSegSize
 
 // sum is the hash of the WAL of a line up to a position: the same for two lines that part later.
 func (w *world) sum(line lsn.TimelineID, at lsn.LSN) uint64 {
-	for f, ok := w.forks[line]; ok && at <= f.at; f, ok = w.forks[line] {
+	for f, ok := w.fork(line); ok && at <= f.at; f, ok = w.fork(line) {
 		line = f.parent
 	}
 	return uint64(line)<<32 | uint64(at)
@@ -70,7 +70,7 @@ func (p *proxy) compare() {
 func (p *proxy) hashes(answers ...compare.Pair) message {
 	b, err := vote.AppendHashes(nil, vote.Hashes{Oldest: p.oldest, Pairs: answers})
 	p.must(err)
-	return message{b, 0}
+	return newMessage(b, 0)
 }
 
 // ask asks members whose comparison has not moved since the last time although there is more.
@@ -88,7 +88,7 @@ func (p *proxy) ask() {
 	if len(asks) > 0 {
 		b, err := vote.AppendAsks(nil, asks)
 		p.must(err)
-		p.tell(message{b, 0}, nil)
+		p.tell(newMessage(b, 0), nil)
 	}
 }
 
@@ -110,7 +110,7 @@ func (w *world) split() {
 			continue
 		}
 		low, least, most := w.acked[s.tli], s.flushed, lsn.LSN(0)
-		if f, ok := w.forks[s.tli]; ok {
+		if f, ok := w.fork(s.tli); ok {
 			low = max(low, f.at+1)
 		}
 		for _, p := range w.proxies {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -107,7 +106,7 @@ func (w *world) decide(old lsn.TimelineID) {
 // while it runs.
 func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	var q tail.Question
-	if f, ok := w.forks[old]; ok && w.fault != NoBeginning {
+	if f, ok := w.fork(old); ok && w.fault != NoBeginning {
 		q.Begin = f.at
 	}
 	holder := func(id int, name string, store bool) tail.Holder {
@@ -131,9 +130,7 @@ func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 			demands = append(demands, p.rule.Before)
 		}
 		for _, v := range demands {
-			d, err := ledger.Parse(v)
-			p.must(err)
-			x.Demands = append(x.Demands, d)
+			x.Demands = append(x.Demands, w.parsed(v))
 		}
 		q.Proxies = append(q.Proxies, x)
 	}

@@ -202,7 +202,7 @@ func (p *proxy) storeAck() {
 func (p *proxy) publish(r vote.Report) {
 	b, older, err := vote.AppendReport(nil, r)
 	p.must(err)
-	p.tell(message{b, older}, nil)
+	p.tell(newMessage(b, older), nil)
 }
 
 func (p *proxy) broadcast() {
@@ -214,7 +214,7 @@ func (p *proxy) broadcast() {
 	b, older, err := vote.AppendState(nil, s)
 	p.must(err)
 	a := p.account()
-	p.tell(message{b, older}, func(q *proxy) { q.others[p.name] = a })
+	p.tell(newMessage(b, older), func(q *proxy) { q.others[p.name] = a })
 	p.tell(p.hashes(), nil)
 	for _, r := range p.led.Reports() {
 		p.publish(r)

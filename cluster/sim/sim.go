@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,24 +14,30 @@ import (
 
 // Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
 func Run(seed uint64, fault Fault) (Stats, error) {
-	w := newWorld(seed, fault)
-	for w.bad == nil && len(w.queue) > 0 && w.queue[0].at < duration {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
-		w.stats.Steps++
-	}
+	w := newWorld(seed, fault, false)
+	w.run()
 	if w.bad != nil {
+		w = newWorld(seed, fault, true) // the same once more, told
+		w.run()
 		return w.stats, fmt.Errorf("seed %d: %w\n%s", seed, w.bad, strings.Join(w.trace, "\n"))
 	}
 	return w.stats, nil
 }
 
+func (w *world) run() {
+	for w.bad == nil && len(w.queue) > 0 && w.queue[0].at < duration {
+		e := w.queue.pop()
+		w.now = e.at
+		e.do()
+		w.stats.Steps++
+	}
+}
+
 // newWorld draws the cast: two to four servers behind one to three proxies.
-func newWorld(seed uint64, fault Fault) *world {
+func newWorld(seed uint64, fault Fault, traced bool) *world {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 1)), fault: fault,
-		forks: map[lsn.TimelineID]fork{}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1,
+		forks: []fork{{}, {print: 1, begun: 1}}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1, traced: traced,
 	}
 	for i := range 2 + w.rng.IntN(4) {
 		s := &server{w: w, id: i, name: fmt.Sprintf("s%d", i), up: true, tli: 1}

@@ -14,7 +14,22 @@ type fork struct {
 	parent lsn.TimelineID // a line
 	at     lsn.LSN
 	number lsn.TimelineID
+
+	history []step // what the history file of the line's timeline says, the newest first
+	print   uint64 // of that
+	begun   lsn.TimelineID
 }
+
+// fork is that of a line; false: it is the first one, or none.
+func (w *world) fork(line lsn.TimelineID) (*fork, bool) {
+	if line < 2 {
+		return nil, false
+	}
+	return &w.forks[line], true
+}
+
+// begins is where a line that is not the first one left its parent.
+func (w *world) begins(line lsn.TimelineID) lsn.LSN { return w.forks[line].at }
 
 // place is the end of some WAL. tli is a line, known to this world only.
 type place struct {
@@ -26,14 +41,14 @@ const everywhere = lsn.LSN(math.MaxUint64)
 
 // holds reports whether the WAL that ends at have contains that which ends at want.
 func (w *world) holds(have, want place) bool {
-	for f, ok := w.forks[want.tli]; ok && want.at <= f.at; f, ok = w.forks[want.tli] {
+	for f, ok := w.fork(want.tli); ok && want.at <= f.at; f, ok = w.fork(want.tli) {
 		want.tli = f.parent // the bytes before the fork are the parent's
 	}
 	for {
 		if have.tli == want.tli {
 			return want.at <= have.at
 		}
-		f, ok := w.forks[have.tli]
+		f, ok := w.fork(have.tli)
 		if !ok {
 			return false
 		}
@@ -48,13 +63,13 @@ func (w *world) common(p place, tli lsn.TimelineID) place {
 			if line.tli == p.tli {
 				return place{p.tli, min(p.at, line.at)}
 			}
-			f, ok := w.forks[line.tli]
+			f, ok := w.fork(line.tli)
 			if !ok {
 				break
 			}
 			line = place{f.parent, min(line.at, f.at)}
 		}
-		f, ok := w.forks[p.tli]
+		f, ok := w.fork(p.tli)
 		if !ok {
 			return place{}
 		}
@@ -64,7 +79,7 @@ func (w *world) common(p place, tli lsn.TimelineID) place {
 
 // number is that of a line's timeline; 0 of none.
 func (w *world) number(line lsn.TimelineID) lsn.TimelineID {
-	if f, ok := w.forks[line]; ok {
+	if f, ok := w.fork(line); ok {
 		return f.number
 	}
 	return min(line, 1)
@@ -72,8 +87,18 @@ func (w *world) number(line lsn.TimelineID) lsn.TimelineID {
 
 // branch makes a line that leaves parent at a position.
 func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID) lsn.TimelineID {
-	line := lsn.TimelineID(len(w.forks) + 2)
-	w.forks[line] = fork{parent, at, number}
+	line := lsn.TimelineID(len(w.forks))
+	f := fork{parent: parent, at: at, number: number, begun: line, history: w.history(parent)}
+	if was := w.number(parent); was != number {
+		f.history = append([]step{{was, at}}, f.history...)
+	} else {
+		f.begun = w.begun(parent)
+	}
+	f.print = uint64(number)
+	for _, s := range f.history {
+		f.print = f.print*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
+	}
+	w.forks = append(w.forks, f)
 	return line
 }
 
@@ -84,23 +109,10 @@ type step struct {
 }
 
 // history is what the history file of a line's timeline says, the newest first.
-func (w *world) history(line lsn.TimelineID) (all []step) {
-	for f, ok := w.forks[line]; ok; f, ok = w.forks[line] {
-		if w.number(f.parent) != f.number {
-			all = append(all, step{w.number(f.parent), f.at})
-		}
-		line = f.parent
-	}
-	return all
-}
+func (w *world) history(line lsn.TimelineID) []step { return w.forks[line].history }
 
 // begun is the line with which a line's timeline began.
-func (w *world) begun(line lsn.TimelineID) lsn.TimelineID {
-	for f, ok := w.forks[line]; ok && w.number(f.parent) == f.number; f, ok = w.forks[line] {
-		line = f.parent
-	}
-	return line
-}
+func (w *world) begun(line lsn.TimelineID) lsn.TimelineID { return w.forks[line].begun }
 
 // left is where the history of a line leaves a timeline's number: everywhere for its own. false: it never had it.
 func (w *world) left(line, number lsn.TimelineID) (lsn.LSN, bool) {
@@ -130,12 +142,8 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 
 // line is vote.State.Line and Mark of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
 func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Mark) {
-	print := uint64(w.number(of))
-	for _, s := range w.history(of) {
-		print = print*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
-	}
-	begun := w.begun(of)
-	f, later := w.forks[begun]
+	print, begun := w.forks[of].print, w.begun(of)
+	f, later := w.fork(begun)
 	switch {
 	case !later:
 		return print, vote.Mark{Never: true}

@@ -1,13 +1,14 @@
 package sim
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -36,15 +37,17 @@ type world struct {
 	blocked [][]bool // from, to; the operator is the last
 	calm    bool     // the settling phase
 
-	forks    map[lsn.TimelineID]fork
+	forks    []fork // by line; the first two are no forks
+	demands  []parsed
 	official lsn.TimelineID             // the newest timeline that the recipe made, or the first
 	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each
 	op       operator
 	recent   []uint64 // incarnations of the youngest sessions
 
-	stats Stats
-	trace []string
-	bad   error
+	stats  Stats
+	traced bool
+	trace  []string
+	bad    error
 }
 
 // Stats say what a run has gone through, so that a run that proves nothing is seen.
@@ -61,23 +64,50 @@ type event struct {
 
 type events []event
 
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
+func (q events) before(i, j int) bool {
 	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
 }
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
+
+// push and pop are those of container/heap, without its allocations.
+func (q *events) push(e event) {
+	h := append(*q, e)
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h.before(i, up) {
+			break
+		}
+		h[i], h[up] = h[up], h[i]
+		i = up
+	}
+	*q = h
+}
+
+func (q *events) pop() event {
+	h := *q
+	first, last := h[0], len(h)-1
+	h[0], h[last] = h[last], event{}
+	h = h[:last]
+	for i := 0; ; {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+			if h.before(child, least) {
+				least = child
+			}
+		}
+		if least == i {
+			break
+		}
+		h[i], h[least] = h[least], h[i]
+		i = least
+	}
+	*q = h
+	return first
 }
 
 // after runs do in d milliseconds.
 func (w *world) after(d int64, do func()) {
 	w.order++
-	heap.Push(&w.queue, event{w.now + d, w.order, do})
+	w.queue.push(event{w.now + d, w.order, do})
 }
 
 // between is a random number in [a, b].
@@ -91,6 +121,9 @@ func (w *world) clock(skew int64) time.Time {
 }
 
 func (w *world) log(format string, args ...any) {
+	if !w.traced {
+		return
+	}
 	if len(w.trace) == maxTraceLines {
 		w.trace = append(w.trace[:0], w.trace[maxTraceLines/2:]...)
 	}
@@ -126,6 +159,41 @@ func (w *world) bothWays(a, b int) bool { return w.reaches(a, b) && w.reaches(b,
 type message struct {
 	b     []byte
 	older int // so much of it goes to a member of message version 1; none: it does not get it
+	read  *[link.Newest + 1]any
+}
+
+func newMessage(b []byte, older int) message { return message{b, older, &[link.Newest + 1]any{}} }
+
+// decoded is what a member reads in a message version, of which there is the same for all.
+func (m message) decoded(version int) (any, error) {
+	if m.read[version] == nil {
+		x, err := vote.Decode(m.b, version)
+		if err != nil {
+			return nil, err
+		}
+		m.read[version] = x
+	}
+	return m.read[version], nil
+}
+
+// parsed is a demand that was parsed.
+type parsed struct {
+	vote.Demand
+	is quorum.Demand
+}
+
+func (w *world) parsed(v vote.Demand) quorum.Demand {
+	for i := range w.demands {
+		if w.demands[i].Same(v) {
+			return w.demands[i].is
+		}
+	}
+	d, err := ledger.Parse(v)
+	if err != nil {
+		w.violated(ErrInternal, "rule %q: %v", v.Names, err)
+	}
+	w.demands = append(w.demands, parsed{v, d})
+	return d
 }
 
 // datagram carries a cluster message: late, twice, in any order, or never.
@@ -148,7 +216,7 @@ func (w *world) datagram(from, to *proxy, m message, with func(*proxy)) {
 		}
 		w.after(delay, func() {
 			if to.up && w.reaches(from.id, to.id) {
-				m, err := vote.Decode(m.b, version)
+				m, err := m.decoded(version)
 				if err != nil {
 					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
 					return

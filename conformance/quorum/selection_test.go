@@ -278,7 +278,7 @@ func (h *history) voters() (voters []quorum.Voter) {
 func (h *history) compareStates(res quorum.Result) {
 	h.t.Helper()
 	for i, v := range h.voters() {
-		chosen := !res.Satisfied || slices.Contains(res.Chosen, v) // fewer than the rule counts: all that there are
+		chosen := !res.Satisfied || slices.Contains(quorum.Chosen(h.rule, h.voters()), v) // fewer than the rule counts: all that there are
 		want := "potential"
 		switch {
 		case quorum.Priority(h.rule, v) == 0 || v.Positions.Flush == 0:
