@@ -26,77 +26,77 @@ var (
 	ErrTimeout = errors.New("terminating walreceiver due to timeout")
 )
 
-// message is one thing that the walsender said.
-type message struct {
-	kind      byte // 'w', 'k', or the frame's type: 'c', 'C', 'E', 'S', 'N'
-	start     lsn.LSN
-	size      int // bytes of WAL that still wait in the reader ('w')
-	walEnd    lsn.LSN
-	wantReply bool
-	body      []byte // 'S', 'N', 'C'; valid until the next read
-	refusal   *pgerror.Error
+// Message is one message of a walsender.
+type Message struct {
+	Kind      byte // 'w', 'k', or the frame's type: 'c', 'C', 'E', 'S', 'N'
+	Start     lsn.LSN
+	Size      int // bytes of WAL that still wait in the reader ('w')
+	WALEnd    lsn.LSN
+	WantReply bool
+	Body      []byte // 'S', 'N', 'C'; valid until the next read
+	Refusal   *pgerror.Error
 }
 
-// readMessage reads one message, except for the WAL of a 'w', which the caller takes from r.
-func readMessage(r *wire.Reader) (message, error) {
+// ReadMessage reads one message, except for the WAL of a 'w', which the caller takes from r.
+func ReadMessage(r *wire.Reader) (Message, error) {
 	h, err := r.Next()
 	if err != nil {
-		return message{}, err
+		return Message{}, err
 	}
 	if h.Type == 'd' {
 		return readCopyData(r, h.Size)
 	}
 	body, err := r.Body(h.Size, maxControlMessage)
 	if err != nil {
-		return message{}, err
+		return Message{}, err
 	}
-	m := message{kind: h.Type, body: body}
+	m := Message{Kind: h.Type, Body: body}
 	switch h.Type {
 	case 'c', 'S', 'N':
 	case 'C':
-		m.body = bytes.TrimSuffix(body, []byte{0})
+		m.Body = bytes.TrimSuffix(body, []byte{0})
 	case 'E':
 		e, ok := wire.ParseError(body)
 		if !ok {
-			return message{}, fmt.Errorf("%w: malformed ErrorResponse", ErrProtocol)
+			return Message{}, fmt.Errorf("%w: malformed ErrorResponse", ErrProtocol)
 		}
-		m.refusal = e
+		m.Refusal = e
 	default:
-		return message{}, fmt.Errorf("%w: unexpected message type %q", ErrProtocol, h.Type)
+		return Message{}, fmt.Errorf("%w: unexpected message type %q", ErrProtocol, h.Type)
 	}
 	return m, nil
 }
 
 // readCopyData reads the fixed part of a replication message of size bytes.
-func readCopyData(r *wire.Reader, size int) (message, error) {
+func readCopyData(r *wire.Reader, size int) (Message, error) {
 	head, err := r.Body(min(size, copyboth.XLogDataHeaderSize), copyboth.XLogDataHeaderSize)
 	if err != nil {
-		return message{}, err
+		return Message{}, err
 	}
 	switch {
 	case len(head) > 0 && head[0] == copyboth.TagXLogData:
 		x, err := copyboth.DecodeXLogData(head)
 		if err != nil {
-			return message{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+			return Message{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
 		n := size - copyboth.XLogDataHeaderSize
 		if n > walstore.MaxMessage {
-			return message{}, fmt.Errorf("%w: %d bytes of WAL in one message", ErrProtocol, n)
+			return Message{}, fmt.Errorf("%w: %d bytes of WAL in one message", ErrProtocol, n)
 		}
 		if uint64(x.Start) > math.MaxUint64-uint64(n) {
-			return message{}, fmt.Errorf("%w: %d bytes of WAL at %s", ErrProtocol, n, x.Start)
+			return Message{}, fmt.Errorf("%w: %d bytes of WAL at %s", ErrProtocol, n, x.Start)
 		}
-		return message{kind: 'w', start: x.Start, size: n, walEnd: x.WALEnd}, nil
+		return Message{Kind: 'w', Start: x.Start, Size: n, WALEnd: x.WALEnd}, nil
 	case size == copyboth.PrimaryKeepaliveSize && head[0] == copyboth.TagPrimaryKeepalive:
 		k, err := copyboth.DecodePrimaryKeepalive(head)
 		if err != nil {
-			return message{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+			return Message{}, fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
-		return message{kind: 'k', walEnd: k.WALEnd, wantReply: k.ReplyRequested}, nil
+		return Message{Kind: 'k', WALEnd: k.WALEnd, WantReply: k.ReplyRequested}, nil
 	case len(head) == 0:
-		return message{}, fmt.Errorf("%w: empty replication message", ErrProtocol)
+		return Message{}, fmt.Errorf("%w: empty replication message", ErrProtocol)
 	case head[0] == copyboth.TagPrimaryKeepalive:
-		return message{}, fmt.Errorf("%w: keepalive of %d bytes", ErrProtocol, size)
+		return Message{}, fmt.Errorf("%w: keepalive of %d bytes", ErrProtocol, size)
 	}
-	return message{}, fmt.Errorf("%w: invalid replication message type %d", ErrProtocol, head[0])
+	return Message{}, fmt.Errorf("%w: invalid replication message type %d", ErrProtocol, head[0])
 }

@@ -1,15 +1,21 @@
-// Package walreceiver is WAL in: one physical stream from the primary into the store, and one honest
-// report back.
+// Package walreceiver takes one stream of WAL into the store, and makes one honest report of it.
 //
-//	       which host, identify, timelines, slot, start point    (elect.go, connect.go, plan.go)
-//	primary ═════════════════════════════════════════════► store
-//	   ▲            w: header, then bytes straight into it   (stream.go, decode.go)
-//	   │                                                        │ written, flushed
-//	   └── r, h ◄── reporter ◄── core: what, when, may we? ◄────┘ (reporter.go, core.go)
+//	walsource: a connection, who the server is, where to start
+//	                │ Attach, PrepareSlot, Start, Copy
+//	                ▼
+//	upstream ═══ inbound ══════════════════════════════════► store
+//	   ▲         w: header, then bytes straight into it         │ written, flushed
+//	   └─ r, h ◄── reporter ◄── core: what, when, may we? ◄─────┘
+//	                  ▲
+//	                  ├── rule.go: what the rule covers, and how an upstream that stops is let go
+//	                  ├── promise.go: made durable before it is reported
+//	                  ├── mirrors.go, slot*.go, rulegate.go: the slots that a report moves, or waits for
+//	                  └── feedback.go, horizon.go: xmin
 //
-// A Receiver keeps one connection, and makes it again with backoff when it ends. On a connection the
-// reader goroutine is the only one that reads and feeds the store; the reporter goroutine is the only
-// one that writes. They share a few atomics and one-slot channels.
+// A [Receiver] keeps what outlives a connection, a [Stream] the state of one. While a [Stream] copies, one goroutine
+// reads and feeds the store, and another one writes reports. They share a few atomics and one-slot channels.
+//
+// Whom to follow, which server has which WAL, and what happens when a stream ends is decided in package walsource.
 //
 // Invariants:
 //
@@ -23,28 +29,18 @@
 //
 //  3. A keepalive's WAL end is compared, shown, and never taken for a position.
 //
-//  4. WAL of another system, of a timeline outside the server's history, or with a gap before it never
-//     reaches the store. The refusal is logged and tried again, slowly. A stream begins with bytes that the
-//     store has, wherever the upstream still has them: they tell a server of another past.
+//  4. WAL with a gap before it never reaches the store.
 //
-//  5. Nothing of a new timeline is stored before its history file is. WAL that it lacks is left behind
-//     only after the server has sent WAL of it. From the moment that its history is known, that WAL is served to
-//     nobody.
-//
-//  6. An unchanged report is repeated at the status interval, for pings a few times a second at most
+//  5. An unchanged report is repeated at the status interval, for pings a few times a second at most
 //     (but at once when it is the position that a shutting-down walsender waits for), and in any case
 //     before the upstream loses patience (ruling R19).
 //
-//  7. What is reported under a rule was promised durably before, and a timeline that lacks what was
-//     promised is not followed without the operator (ruling R3).
+//  6. What is reported under a rule was promised durably before (ruling R3).
 //
-//  8. Under a rule the slot follows what the store has flushed, not the reports, where the upstream lets
+//  7. Under a rule the slot follows what the store has flushed, not the reports, where the upstream lets
 //     us do that (ruling R8): first the slot reserves WAL there, then the stream begins.
 //
-//  9. A primary is told nothing before the mirrors of slots are there, for a bounded time (ruling R18).
+//  8. A primary is told nothing before the mirrors of slots are there, for a bounded time (ruling R18).
 //
-//  10. WAL that the upstream has removed is restored between connections only, from an archive, verified, and no
-//     further than the server's own (docs/adr/0034).
-//
-// [New] starts nothing, [Receiver.Run] owns all goroutines, [Receiver.Status] is for any goroutine.
+// [New] starts nothing. [Stream.Copy] owns its goroutines and waits for them.
 package walreceiver

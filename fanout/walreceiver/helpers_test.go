@@ -3,10 +3,6 @@ package walreceiver
 import (
 	"context"
 	"io"
-	"maps"
-	"slices"
-	"strings"
-	"sync"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
@@ -14,63 +10,35 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// commandsOn serves commands on a connection that was in COPY mode, until it is in it again.
-func (w *walsender) commandsOn(c *copyConn) {
-	for {
-		h, err := c.r.Next()
-		if err != nil {
-			return
-		}
-		body, err := c.r.Body(h.Size, 1<<16)
-		if err != nil || h.Type != 'Q' {
-			return
-		}
-		command := strings.TrimSuffix(string(body), "\x00")
-		w.mu.Lock()
-		w.commands = append(w.commands, command)
-		answer := w.answer(command)
-		w.mu.Unlock()
-		c.Write(answer)
-		if answer[0] == 'W' {
-			w.copies <- c
-			return
-		}
-	}
+func fail(severity, code, message string) []byte {
+	return wire.AppendFrame(nil, 'E', []byte("S"+severity+"\x00V"+severity+"\x00C"+code+"\x00M"+message+"\x00\x00"))
 }
 
-// promote ends timeline 1 at 0/1000006, answers otherwise from then on, and gives the COPY of timeline 2 on
-// the same connection.
-func (w *walsender) promote(c *copyConn, answers map[string][]byte) *copyConn {
-	w.mu.Lock()
-	w.answers["IDENTIFY_SYSTEM"] = ready(row("IDENTIFY_SYSTEM", fakeSystem, "2", "0/1000008", "NULL"))
-	maps.Copy(w.answers, answers)
-	w.mu.Unlock()
-	c.send(wire.AppendHeader(nil, 'c', 0))
-	for typ := byte(0); typ != 'c'; typ, _ = c.next() {
-	}
-	c.send(ready(wire.AppendFrame(row("START_STREAMING", "2", "0/1000006"), 'C', []byte("START_REPLICATION\x00"))))
-	w.commandsOn(c) // the rest of this connection is like the beginning of a new one
-	return <-w.copies
+func xlog(start lsn.LSN, data string) []byte {
+	m := copyboth.XLogData{Start: start, WALEnd: start + lsn.LSN(len(data))}
+	return wire.AppendFrame(nil, 'd', append(m.AppendHeader(nil), data...))
 }
 
-type fakeFeedback struct {
-	mu      sync.Mutex
-	now     copyboth.HotStandbyFeedback
-	settled bool
-	changed chan struct{}
+func keepalive(end lsn.LSN, reply bool) []byte {
+	return wire.AppendFrame(nil, 'd', copyboth.PrimaryKeepalive{WALEnd: end, ReplyRequested: reply}.Append(nil))
 }
 
-func (f *fakeFeedback) Merged() (copyboth.HotStandbyFeedback, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now, f.settled
+// promises is the part of a store that keeps what was promised.
+type promises struct {
+	Store
+	pos      walstore.Positions
+	promised lsn.LSN
+	fsyncs   int
 }
 
-func (f *fakeFeedback) settle() {
-	f.mu.Lock()
-	f.settled = true
-	f.mu.Unlock()
-	f.changed <- struct{}{}
+func (m *promises) Positions() walstore.Positions { return m.pos }
+func (m *promises) Paused() bool                  { return false }
+func (m *promises) Promised() walstore.Promise    { return walstore.Promise{At: m.promised} }
+
+func (m *promises) SetPromised(p lsn.LSN) error {
+	m.promised = p
+	m.fsyncs++
+	return nil
 }
 
 // onlyChanged can't be asked for its values.
@@ -85,15 +53,6 @@ type plain struct {
 }
 
 func (p *plain) Merged() copyboth.HotStandbyFeedback { return p.now }
-
-func (f *fakeFeedback) Changed() <-chan struct{} { return f.changed }
-
-func (f *fakeFeedback) set(h copyboth.HotStandbyFeedback) {
-	f.mu.Lock()
-	f.now = h
-	f.mu.Unlock()
-	f.changed <- struct{}{}
-}
 
 // repeat reads the same bytes for ever.
 type repeat struct {
@@ -124,44 +83,4 @@ func (s nullStore) AppendFrom(_ context.Context, _ lsn.LSN, r io.Reader, n int) 
 		n -= k
 	}
 	return nil
-}
-
-// wordOf is an operator's word in memory.
-type wordOf struct {
-	mu       sync.Mutex
-	open     lsn.TimelineID
-	of       lsn.TimelineID
-	from, to lsn.LSN
-	heard    []lsn.LSN
-	aside    bool
-	refused  *LackError // before the start
-}
-
-func (w *wordOf) say(t lsn.TimelineID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.open = t
-}
-
-func (w *wordOf) Accepted(e *LackError) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.open == e.Timeline
-}
-
-func (w *wordOf) Waits(lsn.TimelineID, *LackError) {}
-
-func (w *wordOf) Refused() *LackError { return w.refused }
-
-func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.open, w.of, w.from, w.to, w.heard, w.aside = 0, e.Of, e.From, e.To, heard, aside
-	return nil
-}
-
-func (w *wordOf) GivenUp(p lsn.Point) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.of == p.Timeline && slices.Contains(w.heard, p.LSN)
 }

@@ -80,7 +80,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	v, opens := rp.view(now)
 	v.final = final
 	if rp.choice && !final && v.limits.Ruled != rp.ruled {
-		return wake, errRuleChanged
+		return wake, ErrRuleChanged
 	}
 	if d := rp.live.patience.Load(); d > 0 {
 		rp.core.senderTimeout = time.Duration(d - 1)

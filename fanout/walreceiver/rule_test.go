@@ -2,7 +2,6 @@ package walreceiver
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // rule is a Quorum of the test's own.
@@ -93,56 +91,6 @@ func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 900, Flush: 800, Apply: 50}) || a.Promise != 0 || a.LetGo {
 		t.Errorf("%+v", a)
 	}
-}
-
-// TestRuleHoldsAfterAPromotion: a standby becomes a primary without a new connection. From then on the
-// rule limits the reports, and also when the server does not tell any more.
-func TestRuleHoldsAfterAPromotion(t *testing.T) {
-	for name, after := range map[string][]byte{
-		"off":     ready(row("SHOW", "off")),
-		"unknown": ready(fail("ERROR", "42704", "unrecognized configuration parameter")),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, m := newWalsender(t, map[string][]byte{
-				"SHOW in_hot_standby": ready(row("SHOW", "on")),
-				"TIMELINE_HISTORY 2":  ready(row("TIMELINE_HISTORY", "00000002.history", "1\t0/1000006\tpromoted\n")),
-			}), newMemStore()
-			q := newRule(upTo(fakeSeg + 2))
-			r := start(t, w, m, func(o *Options) { o.Quorum = q })
-			c := <-w.copies
-			if _, _, _, ok := r.Following(); ok {
-				t.Error("an empty store follows nobody")
-			}
-			c.send(xlog(fakeSeg, "abcdef"))
-			c.awaitFlush(fakeSeg + 6)
-			if st := r.Status(); st.Promised != 0 {
-				t.Errorf("%+v", st)
-			}
-			c = w.promote(c, map[string][]byte{"SHOW in_hot_standby": after})
-			c.send(xlog(fakeSeg, "abcdefgh"))
-			r.await("WAL", func(s Status) bool { return s.Received == fakeSeg+8 })
-			q.set(upTo(fakeSeg + 7))
-			c.awaitFlush(fakeSeg + 7)
-			r.await("the promise", func(s Status) bool { return s.Promised == fakeSeg+7 })
-			if _, system, tli, ok := r.Following(); !ok || tli != 2 || system.String() != fakeSystem {
-				t.Errorf("follows %s %s %v", system, tli, ok)
-			}
-			c.Close()
-		})
-	}
-}
-
-// TestRuleHoldsTowardsAProxy: it keeps our session while its own upstream becomes another server, a primary
-// even, so what it says of recovery does not last.
-func TestRuleHoldsTowardsAProxy(t *testing.T) {
-	w, m := newWalsender(t, map[string][]byte{"SHOW in_hot_standby": ready(row("SHOW", "on"))}), newMemStore()
-	w.pid = 1<<22 + 1
-	r := start(t, w, m, func(o *Options) { o.Quorum = newRule(upTo(fakeSeg + 2)) })
-	c := <-w.copies
-	c.send(xlog(fakeSeg, "abcdef"))
-	c.awaitFlush(fakeSeg + 2)
-	r.await("the promise", func(s Status) bool { return s.Promised == fakeSeg+2 })
-	c.Close()
 }
 
 // history is a random course of connections, timelines, quorum, disk and pings against one core at a
@@ -302,65 +250,8 @@ func TestReportsObeyTheRulings(t *testing.T) {
 	}
 }
 
-// TestLetGoOnTheWire: voters are missing, the primary shuts down and pings without pause. The answer to
-// the first ping after the record is its position, counted once, and a promise is an fsync at most.
-func TestLetGoOnTheWire(t *testing.T) {
-	w, m, q := newWalsender(t, nil), newMemStore(), newRule(upTo(0x1000000))
-	r := start(t, w, m, func(o *Options) { o.Quorum = q })
-	c := <-w.copies
-	c.send(xlog(0x1000000, "0123456789"))
-	r.await("WAL", func(s Status) bool { return s.Received == 0x100000a })
-	for i := range lsn.LSN(9) {
-		q.set(upTo(0x1000001 + i))
-		c.awaitFlush(0x1000001 + i)
-	}
-	m.locked(func() {
-		if m.promises != 1 || m.promised != walstore.PromisedAll {
-			t.Errorf("%d fsyncs, promised %s", m.promises, m.promised)
-		}
-	})
-	const storm = 1000
-	for range storm {
-		c.send(keepalive(0x100000a, true))
-	}
-	r.await("pings", func(s Status) bool { return s.Pings == storm })
-	if s := r.Status(); s.LetGo != 0 || s.Reports > storm/10 || s.Reported.Flush != 0x1000009 {
-		t.Errorf("before the record: %+v", s)
-	}
-	m.locked(func() { m.checkpoint = 0x1000012 })
-	c.send(xlog(0x100000a, "shutdown"), keepalive(0x1000012, true))
-	c.awaitFlush(0x1000012)
-	s := r.await("count", func(s Status) bool { return s.LetGo == 1 })
-	if s.Promised != 0x1000009 || !s.Ruled {
-		t.Errorf("%+v", s)
-	}
-	c.send(wire.AppendFrame(nil, 'C', []byte("COPY 0\x00")))
-	c.Close()
-	<-w.copies
-	if m.Promised().At != 0x1000009 { // settled
-		t.Errorf("promised %s", m.Promised().At)
-	}
-}
-
-// A promise that can't be saved is not made.
-type unwilling struct{ *memStore }
-
-func (unwilling) SetPromised(lsn.LSN) error { return errors.New("no space") }
-
-func TestPromiseIsDurableFirst(t *testing.T) {
-	w, m := newWalsender(t, nil), newMemStore()
-	r := start(t, w, m, func(o *Options) { o.Quorum, o.Store = newRule(upTo(0x1000005)), unwilling{m} })
-	c := <-w.copies
-	c.send(xlog(0x1000000, "0123456789"))
-	r.await("the stream's end", func(s Status) bool { return s.LastError == "no space" })
-	if s := r.Status(); s.Reported != (lsn.Progress{}) || s.Promised != 0 {
-		t.Errorf("%+v", s)
-	}
-	c.Close()
-}
-
 func TestPromiseSettles(t *testing.T) {
-	m := newMemStore()
+	m := new(promises)
 	p := newPromise(m)
 	cover := func(at lsn.LSN, now time.Time) {
 		t.Helper()
@@ -377,13 +268,13 @@ func TestPromiseSettles(t *testing.T) {
 		t.Errorf("settles at %v", got)
 	}
 	for range 2 {
-		if err := p.settle(); err != nil || m.promised != 200 || m.promises != 2 {
-			t.Errorf("%s after %d fsyncs, %v", m.promised, m.promises, err)
+		if err := p.settle(); err != nil || m.promised != 200 || m.fsyncs != 2 {
+			t.Errorf("%s after %d fsyncs, %v", m.promised, m.fsyncs, err)
 		}
 	}
 	cover(150, t0.Add(time.Minute)) // another connection begins below
-	if m.promises != 2 || !p.settleAt(300).IsZero() {
-		t.Errorf("%d fsyncs, settles at %v", m.promises, p.settleAt(300))
+	if m.fsyncs != 2 || !p.settleAt(300).IsZero() {
+		t.Errorf("%d fsyncs, settles at %v", m.fsyncs, p.settleAt(300))
 	}
 	cover(201, t0.Add(time.Minute))
 	if m.promised != walstore.PromisedAll {
@@ -404,7 +295,7 @@ type sink struct{ net.Conn }
 func (sink) Write(b []byte) (int, error)        { return len(b), nil }
 func (sink) SetWriteDeadline(t time.Time) error { return nil }
 
-func newTestReporter(m *memStore, q Quorum) *reporter {
+func newTestReporter(m *promises, q Quorum) *reporter {
 	m.pos = walstore.Positions{Timeline: 1, Received: 1 << 40, Written: 1 << 40, Flushed: 1 << 40}
 	rp := &reporter{conn: sink{}, store: m, quorum: q, live: newLive(new(totals)), promise: newPromise(m),
 		writeFor: time.Second, log: slog.New(slog.DiscardHandler), ruled: true, core: *newCore(), mirrors: &mirrorGate{}}
@@ -416,7 +307,7 @@ func newTestReporter(m *memStore, q Quorum) *reporter {
 // TestReportsCostNoAllocation: a quorum that moves is reported without garbage.
 func TestReportsCostNoAllocation(t *testing.T) {
 	q := newRule(upTo(1))
-	rp := newTestReporter(newMemStore(), q)
+	rp := newTestReporter(new(promises), q)
 	position := lsn.LSN(1)
 	n := testing.AllocsPerRun(1000, func() {
 		position += 8
@@ -433,7 +324,7 @@ func TestReportsCostNoAllocation(t *testing.T) {
 // BenchmarkReport is the way from a quorum that moved to the written report, goroutine switches included.
 func BenchmarkReport(b *testing.B) {
 	q := newRule(upTo(1))
-	rp := newTestReporter(newMemStore(), q)
+	rp := newTestReporter(new(promises), q)
 	ctx, cancel := context.WithCancel(b.Context())
 	here, there := net.Pipe()
 	rp.conn = here

@@ -39,13 +39,10 @@ type grant struct {
 
 // Why a stream begins anew, or ends, because of the gate.
 var (
-	errGate      = errors.New("the slot of slots.rule_gate can be used")
+	ErrGate      = errors.New("the slot of slots.rule_gate can be used")
 	errGateStops = errors.New("the upstream is shutting down and would wait for what the rule withholds: it is left, " +
 		"so that nothing uncovered passes slots.rule_gate")
 )
-
-// GateFree is told that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
-func (r *Receiver) GateFree() { r.anew(errGate) }
 
 // GateUsable reports whether the present stream could use the gate: the upstream is a primary that has
 // synchronized_standby_slots, and our own slot is in the care of SQL. Any goroutine may call it.
@@ -63,43 +60,44 @@ func (r *Receiver) Gated() bool {
 }
 
 // takeGate decides whether the stream uses the gate. It needs our own slot in the care of SQL, which is what holds WAL.
-func (r *Receiver) takeGate(ctx context.Context, s *upstream.Session, srv server) {
-	usable := r.gateFits(srv)
-	r.update(func(st *Status) { st.gateUsable = usable })
+func (st *Stream) takeGate(ctx context.Context) {
+	r, usable := st.r, st.gateFits()
+	r.Update(func(s *Status) { s.gateUsable = usable })
 	if !usable {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	name, restart, borne, err := r.o.RuleGate.Take(ctx, s.Endpoint)
-	r.gate = grant{name, restart, borne}
+	name, restart, borne, err := r.o.RuleGate.Take(ctx, st.s.Endpoint)
+	st.gate = grant{name, restart, borne}
 	if err != nil {
-		r.gate = grant{}
+		st.gate = grant{}
 		r.log.Warn("the slot of slots.rule_gate cannot be used: logical consumers that wait for it go on waiting",
 			"err", err)
 	}
 }
 
 // gateFits reports whether the server has a use for the gate, which it gets where our own slot is in the care of SQL.
-func (r *Receiver) gateFits(srv server) bool {
-	return r.o.RuleGate != nil && r.member == "" && r.apart && !srv.virtual && srv.version >= gateVersion &&
-		!srv.inRecovery()
+func (st *Stream) gateFits() bool {
+	return st.r.o.RuleGate != nil && !st.member && st.apart && !st.srv.Virtual && st.srv.Version >= gateVersion &&
+		!st.srv.Recovery
 }
 
 // gated reports whether the stream uses the gate.
-func (r *Receiver) gated() bool { return r.gate.name != "" }
+func (st *Stream) gated() bool { return st.gate.name != "" }
 
 // ungate is for a START_REPLICATION that was refused with the gate: somebody else was quicker.
-func (r *Receiver) ungate(why error) {
-	r.log.Info("streaming without the slot of slots.rule_gate", "slot", r.gate.name, "err", why)
-	r.gate = grant{}
-	r.update(func(st *Status) { st.Gated = false })
+func (st *Stream) ungate(why error) {
+	st.r.log.Info("streaming without the slot of slots.rule_gate", "slot", st.gate.name, "err", why)
+	st.gate = grant{}
+	st.r.Update(func(s *Status) { s.Gated = false })
 }
 
-// lookForStop returns why the upstream at e is to be left because it shuts down, nil when ctx ends: the disk is stuck,
+// lookForStop returns why the upstream is to be left because it shuts down, nil when ctx ends: the disk is stuck,
 // or the rule withholds at the gate what it waits for. A new connection tells: a server whose walsender serves us
 // refuses it with 57P03 for no other reason.
-func (r *Receiver) lookForStop(ctx context.Context, e upstream.Endpoint, live *live) error {
+func (st *Stream) lookForStop(ctx context.Context) error {
+	r, live := st.r, st.live
 	var c stuck
 	tick := time.NewTicker(stuckLook)
 	defer tick.Stop()
@@ -113,18 +111,15 @@ func (r *Receiver) lookForStop(ctx context.Context, e upstream.Endpoint, live *l
 		now, received := time.Now(), live.receivedEnd()
 		stuck := c.step(now, received, r.o.Store.Positions().Flushed, r.o.Store.Paused()) >= stuckAfter
 		ended := live.ended.Load()
-		if r.gated() && live.reported().Flush < received && r.o.RuleGate.StopsFor(now) >= gateStopWait {
+		if st.gated() && live.reported().Flush < received && r.o.RuleGate.StopsFor(now) >= gateStopWait {
 			return errGateStops
 		}
 		if !stuck && !ended {
 			continue
 		}
-		s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
-		if err == nil {
-			s.Close()
-		}
+		err := r.o.Probe(ctx, st.s.Endpoint)
 		switch {
-		case ctx.Err() != nil || !refusedWith(err, pgerror.CannotConnectNow):
+		case ctx.Err() != nil || !pgerror.HasCode(err, pgerror.CannotConnectNow):
 		case ended:
 			return errGateStops
 		default:

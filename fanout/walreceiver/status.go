@@ -66,17 +66,14 @@ type Status struct {
 
 	Mirrors MirrorState // on the server that is streamed from
 
-	Fed      bool       // feedback was sent on this connection
-	Ruled    bool       // a rule limits the reports
-	Promised lsn.LSN    // highest position ever reported under a rule
-	Lack     *LackError // a timeline that is not followed because it lacks acknowledged WAL
-	Pings    uint64     // replies that the upstream has requested
-	Reports  uint64     // status updates sent
-	LetGo    uint64     // reports beyond the rule that let an upstream shut down (ruling R11)
+	Fed      bool    // feedback was sent on this connection
+	Ruled    bool    // a rule limits the reports
+	Promised lsn.LSN // highest position ever reported under a rule
+	Pings    uint64  // replies that the upstream has requested
+	Reports  uint64  // status updates sent
+	LetGo    uint64  // reports beyond the rule that let an upstream shut down (ruling R11)
 
-	Stop                *Stop  // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
 	LastError           string // why the last attempt or connection ended; "" while none has
-	Reconnects          int    // connections begun after the first
 	InvariantViolations int    // reports that were refused by ourselves
 }
 
@@ -87,10 +84,7 @@ func (r *Receiver) Status() Status {
 	s.Parameters, s.Settings = maps.Clone(s.Parameters), maps.Clone(s.Settings)
 	live := r.live
 	r.mu.Unlock()
-	if s.Stop != nil && s.Stop.over(&s, r.o.Store.Positions().Received, time.Now()) {
-		s.Stop = nil
-	}
-	s.Ruled, s.Promised = r.hasRule(), r.promise.highest()
+	s.Ruled, s.Promised = r.Ruled(), r.promise.highest()
 	s.Pings, s.Reports, s.LetGo = r.totals.pings.Load(), r.totals.reports.Load(), r.totals.letGo.Load()
 	if live != nil {
 		s.Received = live.receivedEnd()
@@ -101,34 +95,20 @@ func (r *Receiver) Status() Status {
 	return s
 }
 
-// Following tells which server and timeline the stored WAL is streamed from; false while there is no
-// stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
-// that server. A server that has removed the WAL which the store lacks is followed as well: our slot is
-// looked after there, so that no more goes. While a member of the cluster is streamed from, it is the primary
-// that is followed. Any goroutine may ask.
-func (r *Receiver) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
-	r.mu.Lock()
-	s := &r.status
-	e, system, t, ok = s.Endpoint, s.System, s.Timeline, s.State == Streaming || r.starving
-	if s.Member != "" {
-		e, ok = r.primary, ok && r.primaryKnown
-	}
-	r.mu.Unlock()
-	return e, system, t, ok && r.o.Store.Positions().Timeline == t
-}
-
-// starve notes whether the server that streamed last has removed the WAL which the store lacks.
-func (r *Receiver) starve(yes bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.starving = yes
-}
-
 // State is Status().State, cheaply.
 func (r *Receiver) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status.State
+}
+
+// Follows returns the server and the timeline that the stream is of, and the member of the cluster that it is; "": it
+// is none. flows is true while WAL comes. Any goroutine may call it.
+func (r *Receiver) Follows() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, member string, flows bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := &r.status
+	return s.Endpoint, s.System, s.Timeline, s.Member, s.State == Streaming
 }
 
 // Streams reports whether WAL comes in, and from which member of the cluster; "" is a server.
@@ -138,7 +118,8 @@ func (r *Receiver) Streams() (member string, ok bool) {
 	return r.status.Member, r.status.State == Streaming
 }
 
-func (r *Receiver) update(f func(*Status)) {
+// Update changes the status by f, which must not block. Any goroutine may call it.
+func (r *Receiver) Update(f func(*Status)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.status)
@@ -146,7 +127,7 @@ func (r *Receiver) update(f func(*Status)) {
 
 func (r *Receiver) setState(s State) {
 	now := time.Now()
-	r.update(func(st *Status) {
+	r.Update(func(st *Status) {
 		if st.State != s {
 			st.State, st.Since = s, now
 		}

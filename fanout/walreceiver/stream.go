@@ -5,134 +5,150 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
-	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // drainWait bounds the wait for the server to close after we said goodbye. Closing first, with unread
 // WAL in the socket, would send a reset that may overtake our last report.
 const drainWait = 2 * time.Second
 
-// errSaidMore: the upstream was told a position that its new timeline has other WAL at. A walsender keeps
-// what it was told across timelines, a new one does not (ruling R12).
-var errSaidMore = errors.New("more was reported than the new timeline has in common: streaming begins anew")
+// ErrTimelineEnded: the server ended the COPY, a newer timeline follows.
+var ErrTimelineEnded = errors.New("end of timeline")
 
-// errTimelineEnded: the server ended the COPY, a newer timeline follows.
-var errTimelineEnded = errors.New("end of timeline")
-
-// inbound takes messages off the wire and WAL into the store. It belongs to the reader.
-type inbound struct {
-	r        *wire.Reader
-	store    Store
-	live     *live
-	async    func(typ byte, body []byte) error // ParameterStatus and notices
-	begin    func() error                      // before the first WAL; nil once called
-	expected lsn.LSN
-	// same is called once, when all stored WAL that is sent again, up to stored, was found to be the same.
-	same   func()
-	stored lsn.LSN
+// Server holds what the server of a connection said of itself, as far as a stream depends on it.
+type Server struct {
+	System   lsn.SystemID
+	Timeline lsn.TimelineID
+	History  lsn.History // of Timeline; the zero value before it is known
+	Version  int         // server_version_num
+	Settings map[string]string
+	Recovery bool // no commit waits there
+	Virtual  bool // it is a proxy
+	Slot     SlotStart
 }
 
-// Read is how the store takes WAL: each piece is a sign of life.
-func (in *inbound) Read(p []byte) (int, error) {
-	n, err := in.r.Read(p)
-	if n > 0 {
-		in.live.hear()
-	}
-	return n, err
+// SlotStart is the position of a slot; the zero value: no slot, nothing reserved, or not told (14).
+type SlotStart struct {
+	Restart  lsn.LSN
+	Timeline lsn.TimelineID
 }
 
-// step handles one message. errTimelineEnded is the orderly end, every other error is final too.
-func (in *inbound) step(ctx context.Context) error {
-	m, err := readMessage(in.r)
-	if err != nil {
-		return err
-	}
-	in.live.hear()
-	switch m.kind {
-	case 'w':
-		return in.wal(ctx, m)
-	case 'k':
-		in.live.got(m.walEnd)
-		if m.wantReply {
-			in.live.ping(m.walEnd)
-		}
-		return nil
-	case 'c':
-		return errTimelineEnded
-	case 'C':
-		return fmt.Errorf("%w (%s)", ErrUpstreamShutdown, m.body)
-	case 'E':
-		return m.refusal
-	}
-	return in.async(m.kind, m.body)
+// StartPoint is a position on a timeline, to ask START_REPLICATION for.
+type StartPoint struct {
+	Timeline lsn.TimelineID
+	At       lsn.LSN
 }
 
-// wal moves one message's WAL into the store, where it must continue what came before it.
-func (in *inbound) wal(ctx context.Context, m message) error {
-	if m.start != in.expected {
-		return fmt.Errorf("%w: %w", ErrProtocol, &walstore.GapError{Expected: in.expected, Got: m.start})
-	}
-	if m.size > 0 {
-		if err := in.begun(); err != nil {
-			return err
-		}
-		if err := in.store.AppendFrom(ctx, m.start, in, m.size); err != nil {
-			return err
-		}
-	}
-	end := m.start + lsn.LSN(m.size)
-	in.expected = end
-	in.compared()
-	if end > in.live.receivedEnd() {
-		in.live.received.Store(uint64(end))
-	}
-	in.live.got(m.walEnd)
-	// The store may have moved, and woken the reporter, before received did. Written is read after
-	// received was set, so either the reporter saw the new received or this wakes it.
-	if in.store.Positions().Written >= end {
-		in.live.wake()
-	}
-	return nil
+// Stream is the state of one connection over which WAL comes, timeline after timeline. One goroutine calls its
+// methods, but for [Stream.HeardAt].
+type Stream struct {
+	r      *Receiver
+	s      *upstream.Session
+	srv    Server
+	member bool // it leads to a member of the cluster
+
+	uneasy  time.Duration               // see Link
+	ruled   bool                        // there was a rule when the connection began
+	apart   bool                        // the slot is held by SQL, the stream does without it
+	foreign bool                        // somebody else's slot has its name, the stream does without it
+	gate    grant                       // of slots.rule_gate
+	borne   copyboth.HotStandbyFeedback // by the stream's slot when the connection began; see bears
+
+	live *live     // nil before the first START_REPLICATION
+	rp   *reporter // nil before it was answered
+	stop func()    // ends rp.moved
 }
 
-// compared tells when the server has proven that it has the stored WAL.
-func (in *inbound) compared() {
-	if in.same != nil && in.expected >= in.stored {
-		in.same()
-		in.same = nil
+// Link says what kind of connection a stream has.
+type Link struct {
+	Member bool          // it leads to a member of the cluster: no slot is used
+	Uneasy time.Duration // silence after which a reply is requested; 0: half of the timeout
+}
+
+// Attach returns a stream on s, a logged-in connection to srv, that is to be closed.
+func (r *Receiver) Attach(s *upstream.Session, srv Server, l Link) *Stream {
+	st := &Stream{
+		r: r, s: s, srv: srv, member: l.Member, uneasy: l.Uneasy, ruled: r.Ruled(), apart: l.Member,
+		stop: func() {},
+	}
+	if st.member {
+		r.Update(func(s *Status) { s.SlotState, s.SlotLSN, s.SlotApart = SlotUnknown, lsn.Invalid, true })
+	}
+	return st
+}
+
+// Close ends what the stream holds, but for the connection.
+func (st *Stream) Close() {
+	if err := st.r.promise.settle(); err != nil {
+		st.r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
+	}
+	st.stop()
+	if st.apart && !st.member {
+		st.r.o.Keeper.Release()
 	}
 }
 
-func (in *inbound) begun() error {
-	if in.begin == nil {
-		return nil
-	}
-	begin := in.begin
-	in.begin = nil
-	return begin()
+// Know takes over what the server says of itself now. It reports whether slots.rule_gate can be used that could not
+// before.
+func (st *Stream) Know(srv Server) (gateFits bool) {
+	fitted := st.gateFits()
+	st.srv = srv
+	return !fitted && st.gateFits()
 }
 
-// stream runs one COPY on s, from p.at, until it ends. After errTimelineEnded the session is in COPY
-// mode no more, and next says what follows. After any other error it is of no use.
-func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter, p startPoint, srv server,
-) (next startPoint, err error) {
-	h := srv.history
-	in := &inbound{r: s.Reader, store: r.o.Store, live: rp.live, expected: p.at}
-	in.same = func() { r.proven(s, p) }
-	if have := r.o.Store.Positions(); have.Timeline != p.timeline { // prepareStream left it to the first WAL
-		in.begin = func() error { return r.startStream(p, h) }
-	} else {
-		in.stored = have.Received
+// HeardAt returns when the server's last byte came. Any goroutine may call it.
+func (st *Stream) HeardAt() time.Time { return st.live.heardAt() }
+
+// Said returns the highest position that was reported on this connection.
+func (st *Stream) Said() lsn.LSN { return st.rp.core.said() }
+
+// Carry prepares for the next timeline, which left the present one at fork.
+func (st *Stream) Carry(fork lsn.LSN) { st.rp.carry(fork) }
+
+// Flows publishes that WAL of timeline t flows, so that Status reads the stream's positions.
+func (st *Stream) Flows(t lsn.TimelineID) {
+	st.r.setLive(st.live)
+	st.r.setState(Streaming)
+	st.r.Update(func(s *Status) { s.Timeline = t })
+}
+
+// Apart reports whether the slot is held by SQL, so that the stream does without it.
+func (st *Stream) Apart() bool { return st.apart }
+
+// Gate returns the name of the slot of slots.rule_gate that the stream uses; "": none.
+func (st *Stream) Gate() string { return st.gate.name }
+
+// Copy describes one COPY.
+type Copy struct {
+	From   StartPoint
+	Writes bool // the server writes the timeline itself, so that commits wait there
+	// Begin is called before the first WAL of a timeline that the store is not on; nil: it is.
+	Begin func() error
+	// Same is called once all stored WAL that is sent again, up to Stored, was found to be the same.
+	Same   func()
+	Stored lsn.LSN
+	// Beside run as long as the COPY does.
+	Beside []func(ctx context.Context)
+}
+
+// Copy receives WAL and reports on it until the COPY ends that Start has begun. After [ErrTimelineEnded] the session is
+// in COPY mode no more, and next says what follows. After any other error it is of no use.
+func (st *Stream) Copy(ctx context.Context, c Copy) (next StartPoint, err error) {
+	r, s, rp := st.r, st.s, st.rp
+	r.mirrors.begin(place{s.Endpoint, st.srv.System, c.From.Timeline}, c.Writes, time.Now())
+	in := &inbound{
+		r: s.Reader, store: r.o.Store, live: st.live, begin: c.Begin, expected: c.From.At,
+		same: c.Same, stored: c.Stored,
 	}
 	in.compared()
 	in.async = func(typ byte, body []byte) error {
 		err := s.Async(typ, body)
-		r.setParameters(s)
+		r.SetParameters(s.Parameters)
 		return err
 	}
 	sctx, cancel := context.WithCancelCause(ctx)
@@ -148,25 +164,15 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 		cancel(err)
 		reporting <- err
 	}()
-	higher := make(chan struct{})
-	go func() {
-		defer close(higher)
-		if r.member == "" && p.timeline == srv.timeline {
-			r.lookForHigher(sctx, s, srv)
-		}
-	}()
-	silence := make(chan struct{})
-	go func() {
-		defer close(silence)
-		if r.member == "" {
-			r.lookForSilence(sctx, s.Endpoint, rp.live)
-		}
-	}()
+	var beside sync.WaitGroup
+	for _, look := range c.Beside {
+		beside.Go(func() { look(sctx) })
+	}
 	looking := make(chan error, 1)
 	go func() {
 		var err error
-		if r.member == "" { // a proxy that stops waits for nobody for long
-			if err = r.lookForStop(sctx, s.Endpoint, rp.live); err != nil {
+		if !st.member { // a proxy that stops waits for nobody for long
+			if err = st.lookForStop(sctx); err != nil {
 				cancel(err)
 			}
 		}
@@ -175,69 +181,71 @@ func (r *Receiver) stream(ctx context.Context, s *upstream.Session, rp *reporter
 	for err == nil {
 		err = in.step(sctx)
 	}
-	ended := errors.Is(err, errTimelineEnded)
+	ended := errors.Is(err, ErrTimelineEnded)
 	if !keepReading() {
 		<-unblocked // or its deadline would strike later
 		ended = false
 	}
 	cancel(err)
 	reportErr, stops := <-reporting, <-looking
-	<-higher
-	<-silence
+	beside.Wait()
 	if reportErr != nil {
 		return next, reportErr // the read error, if there is one, is its consequence
 	}
 	if ctx.Err() != nil {
-		r.leave(s, rp)
+		st.leave()
 		return next, context.Cause(ctx)
 	}
 	if stops != nil {
-		r.leave(s, rp)
+		st.leave()
 		return next, stops
 	}
 	if !ended {
-		return next, streamError(err)
+		return next, StreamError(err)
 	}
-	return r.endTimeline(ctx, s, rp)
+	return st.endTimeline(ctx)
 }
 
+// Idle ends the publication of the stream's positions, whose last values stay.
+func (st *Stream) Idle() { st.r.setLive(nil) }
+
 // endTimeline answers the server's CopyDone and reads which timeline follows where.
-func (r *Receiver) endTimeline(ctx context.Context, s *upstream.Session, rp *reporter) (startPoint, error) {
-	if err := rp.endCopy(); err != nil {
-		return startPoint{}, fmt.Errorf("end streaming: %w", err)
+func (st *Stream) endTimeline(ctx context.Context) (StartPoint, error) {
+	if err := st.rp.endCopy(); err != nil {
+		return StartPoint{}, fmt.Errorf("end streaming: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	res, err := s.FinishCopy(ctx)
+	res, err := st.s.FinishCopy(ctx)
 	if err != nil {
-		return startPoint{}, fmt.Errorf("end streaming: %w", err)
+		return StartPoint{}, fmt.Errorf("end streaming: %w", err)
 	}
 	next, err := nextTimeline(res)
 	if err != nil {
-		return startPoint{}, err
+		return StartPoint{}, err
 	}
-	have := r.o.Store.Positions()
-	if have.Received > next.at {
-		r.o.Store.HoldBack(next.at)
+	have := st.r.o.Store.Positions()
+	if have.Received > next.At {
+		st.r.o.Store.HoldBack(next.At)
 	}
-	if have.Received < next.at {
-		return startPoint{}, fmt.Errorf("%w: timeline %s ended at %s, but WAL came only up to %s",
-			ErrProtocol, have.Timeline, next.at, have.Received)
+	if have.Received < next.At {
+		return StartPoint{}, fmt.Errorf("%w: timeline %s ended at %s, but WAL came only up to %s",
+			ErrProtocol, have.Timeline, next.At, have.Received)
 	}
-	return next, errTimelineEnded
+	return next, ErrTimelineEnded
 }
 
 // leave tells the server where we are and waits until it has read that.
-func (r *Receiver) leave(s *upstream.Session, rp *reporter) {
-	if err := rp.farewell(); err != nil {
+func (st *Stream) leave() {
+	if err := st.rp.farewell(); err != nil {
 		return // it is gone already
 	}
-	s.Conn.SetReadDeadline(time.Now().Add(drainWait))
-	io.Copy(io.Discard, s.Conn) // its end is all we wait for
+	st.s.Conn.SetReadDeadline(time.Now().Add(drainWait))
+	io.Copy(io.Discard, st.s.Conn) // its end is all we wait for
 }
 
-// streamError says what the end of the byte stream means.
-func streamError(err error) error {
+// StreamError explains the end of a byte stream.
+func StreamError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("server closed the connection unexpectedly: %w", err)
 	}

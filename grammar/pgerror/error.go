@@ -3,6 +3,7 @@ package pgerror
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Severity is the V field of ErrorResponse. An ERROR keeps the session, a FATAL ends it.
@@ -161,4 +162,10 @@ func From(err error) *Error {
 	}
 	return New(InternalError, "internal error in replproxy").WithCause(err).
 		WithHint("The replproxy log names the cause.")
+}
+
+// HasCode reports whether err is, or wraps, an error with one of the codes.
+func HasCode(err error, codes ...Code) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -21,11 +21,11 @@ const (
 	highestPID = 1 << 22
 )
 
-// Followed knows the history of the stored WAL; [walreceiver.Receiver] is one. Any goroutine calls it.
+// Followed knows the history of the stored WAL; [walsource.Supply] is one. Any goroutine calls it.
 type Followed interface {
 	// Judge takes note of what is known, before a server is asked where it is. What it gives judges the answer: nil,
 	// or a *pgerror.Error, 57P03 where that may pass.
-	Judge() func(walreceiver.Whereabouts) error
+	Judge() func(walsource.Whereabouts) error
 	// Holds reports whether the store has WAL up to p; 57P03: not yet.
 	Holds(p lsn.Point) error
 	// Final reports whether the stored WAL ends where it ends: its timeline is fenced.
@@ -49,7 +49,7 @@ func physicalMatter(cmd grammar.Command) bool {
 
 // agree asks the server that a session is connected to where it is, and refuses it where what it gives would not belong
 // to the stored WAL (ruling R43). While the store changes over it waits, up to connect_wait; waiting is called then.
-func (h *Handler) agree(ctx context.Context, ask asking, w *walreceiver.Whereabouts, waiting func()) (
+func (h *Handler) agree(ctx context.Context, ask asking, w *walsource.Whereabouts, waiting func()) (
 	refusal *pgerror.Error, err error,
 ) {
 	if h.o.Followed == nil {
@@ -79,7 +79,7 @@ func (h *Handler) agree(ctx context.Context, ask asking, w *walreceiver.Whereabo
 }
 
 // locate asks for the system, timeline and position of a server, and for the history of its timeline unless w has it.
-func locate(ask asking, w *walreceiver.Whereabouts) (refused *pgerror.Error, err error) {
+func locate(ask asking, w *walsource.Whereabouts) (refused *pgerror.Error, err error) {
 	row, refused, err := ask("IDENTIFY_SYSTEM")
 	if refused != nil || err != nil {
 		return refused, err

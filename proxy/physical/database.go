@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -44,8 +44,8 @@ type database struct {
 	// waits ends when nobody waits for the primary's answers any more.
 	waits context.Context
 
-	out []byte                  // for the primary, not yet written; owned by listen
-	at  walreceiver.Whereabouts // of the primary, as far as it has been asked; owned by listen
+	out []byte                // for the primary, not yet written; owned by listen
+	at  walsource.Whereabouts // of the primary, as far as it has been asked; owned by listen
 
 	mu      sync.Mutex
 	changed *sync.Cond // of what mu guards

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/gate"
@@ -34,8 +34,8 @@ type link struct {
 	loggedIn bool
 	pid      uint32 // as the primary issued them
 	key      []byte
-	at       walreceiver.Whereabouts // of its server, as far as it has been asked
-	agreed   lsn.TimelineID          // of the store when the server was found to be the one that is followed; 0: no
+	at       walsource.Whereabouts // of its server, as far as it has been asked
+	agreed   lsn.TimelineID        // of the store when the server was found to be the one that is followed; 0: no
 
 	closing sync.Once
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type world struct {
 	primary  *pgtest.Server
 	store    *walstore.Store
-	receiver *walreceiver.Receiver
+	receiver *walsource.Supply
 	hub      *fanout.Hub
 	gate     *gate.Gate
 	server   *proxy.Server
@@ -64,8 +65,9 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	slots, err := slot.Open(filepath.Join(dir, "slots"), slot.Options{})
 	must(t, err)
 	w.hub = fanout.New(fanout.Options{Store: fanout.NewStore(w.store), Slots: slots, Logger: log})
-	w.receiver, err = walreceiver.New(walreceiver.Options{
-		Upstream: config, Name: "proxy_a", Slot: "proxy_a", Store: w.store, Gate: w.gate, Logger: log,
+	w.receiver, err = walsource.New(walsource.Options{
+		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate,
+		Options: walreceiver.Options{Slot: "proxy_a", Logger: log},
 	})
 	must(t, err)
 	handler, err := physical.New(physical.Options{

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/datadir"
@@ -21,12 +21,12 @@ const (
 	lackingName = "lacking-timeline" // what is refused now, so that the operator's word can say what it is about
 )
 
-// acceptance is the operator's word as the walreceiver asks for it; see [walreceiver.Acceptance].
+// acceptance is the operator's word as the walreceiver asks for it; see [walsource.Acceptance].
 type acceptance struct {
 	dir string
 	log *slog.Logger
 	// giveUp makes durable, before the word is used, who may have the lost WAL; nil: nobody asks.
-	giveUp func(e *walreceiver.LackError, aside bool) error
+	giveUp func(e *walsource.LackError, aside bool) error
 }
 
 func (a acceptance) read(name string) word {
@@ -60,11 +60,11 @@ func (a acceptance) write(name string, w word) (err error) {
 	return nil
 }
 
-func (a acceptance) Accepted(e *walreceiver.LackError) bool {
+func (a acceptance) Accepted(e *walsource.LackError) bool {
 	return a.read(acceptName).covers(e, a.read(lackingName))
 }
 
-func (a acceptance) Waits(followed lsn.TimelineID, e *walreceiver.LackError) {
+func (a acceptance) Waits(followed lsn.TimelineID, e *walsource.LackError) {
 	w, was := a.read(acceptName), a.read(lackingName)
 	if w.void(followed, e, was) {
 		a.log.Warn("an accepted timeline is void: nothing is refused there, or it is about another loss",
@@ -81,7 +81,7 @@ func (a acceptance) Waits(followed lsn.TimelineID, e *walreceiver.LackError) {
 	}
 }
 
-func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) error {
+func (a acceptance) Use(e *walsource.LackError, heard []lsn.LSN, aside bool) error {
 	if e.Lost && a.giveUp != nil {
 		if err := a.giveUp(e, aside); err != nil {
 			return err
@@ -104,13 +104,13 @@ func (a acceptance) Use(e *walreceiver.LackError, heard []lsn.LSN, aside bool) e
 }
 
 // Refused returns the loss that this proxy refused last by WAL of its own, unless it is given up.
-func (a acceptance) Refused() *walreceiver.LackError {
+func (a acceptance) Refused() *walsource.LackError {
 	w, used := a.read(lackingName), a.read(acceptName)
 	if w.kind != saidWord || w.timeline != w.of || w.by != "" ||
 		used.kind == usedWord && used.timeline == w.of && used.to == w.to {
 		return nil
 	}
-	return &walreceiver.LackError{System: w.system, Timeline: w.timeline, From: w.from, To: w.to, Of: w.of, Lost: true}
+	return &walsource.LackError{System: w.system, Timeline: w.timeline, From: w.from, To: w.to, Of: w.of, Lost: true}
 }
 
 // unused is the word that still waits for its server; nil: none does.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -23,8 +23,8 @@ func (a acceptance) put(t *testing.T, text string) {
 }
 
 var (
-	forked = &walreceiver.LackError{System: 7, Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
-	lost   = &walreceiver.LackError{System: 7, Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
+	forked = &walsource.LackError{System: 7, Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
+	lost   = &walsource.LackError{System: 7, Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
 )
 
 // TestAcceptance: a word holds for what was refused when it was said, and is used once. Given up is what members had
@@ -79,9 +79,9 @@ func TestWordIsVoid(t *testing.T) {
 	other.From--
 	for name, c := range map[string]struct {
 		word     string
-		before   *walreceiver.LackError // waits when the word is said
+		before   *walsource.LackError // waits when the word is said
 		followed lsn.TimelineID
-		now      *walreceiver.LackError
+		now      *walsource.LackError
 		holds    bool
 	}{
 		"the same loss":                           {"2 0/3000060 0/5000000 of 2", lost, 0, lost, true},
@@ -120,7 +120,7 @@ func TestRefusedOutlivesARestart(t *testing.T) {
 	heard.By = "b"
 	a := newAcceptance(t)
 	for _, c := range []struct {
-		waits *walreceiver.LackError
+		waits *walsource.LackError
 		known bool
 	}{{nil, false}, {lost, true}, {forked, false}, {&heard, false}, {lost, true}} {
 		a.Waits(0, c.waits)

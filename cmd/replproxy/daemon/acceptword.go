@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -115,7 +115,7 @@ func parseTimeline(text string) (lsn.TimelineID, error) {
 }
 
 // wordFor is the word that accepts e and no more.
-func wordFor(e *walreceiver.LackError) word {
+func wordFor(e *walsource.LackError) word {
 	if e == nil {
 		return word{}
 	}
@@ -165,7 +165,7 @@ func (w word) open() bool { return w.kind != noWord && w.kind != usedWord }
 
 // covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
 // where that begins moves.
-func (w word) covers(e *walreceiver.LackError, waits word) bool {
+func (w word) covers(e *walsource.LackError, waits word) bool {
 	if e == nil || w.timeline != e.Timeline || w.system != 0 && e.System != 0 && w.system != e.System {
 		return false
 	}
@@ -182,7 +182,7 @@ func (w word) covers(e *walreceiver.LackError, waits word) bool {
 
 // void reports whether w is over: the proxy follows a server by itself, or e waits now, nil: nothing, and was that of
 // the look before.
-func (w word) void(followed lsn.TimelineID, e *walreceiver.LackError, was word) bool {
+func (w word) void(followed lsn.TimelineID, e *walsource.LackError, was word) bool {
 	switch {
 	case !w.open():
 		return false

@@ -9,11 +9,12 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
 // details are what an account of this proxy has beyond the node's own knowledge.
-func details(store *walstore.Store, standbys func() []fanout.Standby, r *walreceiver.Receiver) cluster.Details {
+func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsource.Supply) cluster.Details {
 	complete := store.Positions().Complete
 	h := store.History()
 	d := cluster.Details{
@@ -32,7 +33,7 @@ func details(store *walstore.Store, standbys func() []fanout.Standby, r *walrece
 
 // lostWAL says what the primary that is refused has lost, by this proxy's own WAL; nil: nothing. What others have said
 // is left to them.
-func lostWAL(s walreceiver.Status) *tail.Lost {
+func lostWAL(s walsource.Status) *tail.Lost {
 	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
 		return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}
 	}

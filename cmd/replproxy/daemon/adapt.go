@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -51,7 +51,7 @@ func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool)
 }
 
 // knownOf is what the primary says of itself, or said last: with auth.method: scram that outlives a restart.
-func knownOf(receiver *walreceiver.Receiver, verifier *roles.Keeper) func() (parameters, settings map[string]string) {
+func knownOf(receiver *walsource.Supply, verifier *roles.Keeper) func() (parameters, settings map[string]string) {
 	if verifier != nil {
 		return verifier.Shown
 	}
@@ -87,7 +87,7 @@ func askPrimary(up *upstream.Config) physical.AskPrimary {
 
 // followed is the history of the stored WAL, as sessions ask for it.
 type followed struct {
-	*walreceiver.Receiver
+	*walsource.Supply
 	fenced func() bool
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -32,7 +33,7 @@ type advisor struct {
 	upstream *upstream.Config
 	setup    func() preflight.Setup // as configured now
 	hub      *fanout.Hub
-	receiver *walreceiver.Receiver
+	receiver *walsource.Supply
 	log      *slog.Logger
 
 	warnings atomic.Pointer[[]string]

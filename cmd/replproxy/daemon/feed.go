@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -21,14 +21,14 @@ type feeder struct {
 	up      *upstream.Config
 	members *membership
 	node    *cluster.Node
-	rest    walreceiver.Via // nil: none
+	rest    walsource.Via // nil: none
 	log     *slog.Logger
 
 	mu   sync.Mutex
 	from string // member that was connected to last
 }
 
-// Connect is a [walreceiver.Via]. A member that can't be reached is no reason to miss a primary that can.
+// Connect is a [walsource.Via]. A member that can't be reached is no reason to miss a primary that can.
 func (f *feeder) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
 	from := f.node.TailFrom()
 	f.mu.Lock()
@@ -49,7 +49,7 @@ func (f *feeder) Connect(ctx context.Context, params map[string]string) (*upstre
 }
 
 // run lets receiver connect anew when a member begins to have more, and when everything has come.
-func (f *feeder) run(receiver *walreceiver.Receiver) func(context.Context) error {
+func (f *feeder) run(receiver *walsource.Supply) func(context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(feedInterval)
 		defer tick.Stop()

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -53,7 +53,7 @@ func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) err
 
 // giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions. With
 // aside the store has it until the next start: then those who have none of it end too, or they would get it.
-func (p *parts) giveUp(e *walreceiver.LackError, aside bool) error {
+func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {
 		attached = append(attached, cluster.Beyond{Name: h.ApplicationName, Timeline: h.Timeline, LSN: h.LSN})

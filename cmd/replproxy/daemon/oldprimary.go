@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -39,7 +39,7 @@ func (p *parts) oldPrimary(e upstream.Endpoint) {
 }
 
 // higherStatus is the server that shows the followed one to be an old primary.
-func higherStatus(r *walreceiver.Receiver) *admin.Higher {
+func higherStatus(r *walsource.Supply) *admin.Higher {
 	h, known := r.Higher()
 	if !known {
 		return nil

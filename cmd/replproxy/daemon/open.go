@@ -19,6 +19,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/sharing"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
@@ -162,8 +163,8 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 
 // openStream makes what pulls WAL, from the primary or from a member that has it.
 func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
-	var via walreceiver.Via
-	var finder walreceiver.Primary
+	var via walsource.Via
+	var finder walsource.Primary
 	if p.members != nil {
 		finder = realslot.Finder{Upstream: p.upstream}
 		if c.Upstream.Via == config.ViaCluster {
@@ -177,15 +178,17 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	if p.ruled != nil {
 		gate = p.ruled
 	}
-	p.receiver, err = walreceiver.New(walreceiver.Options{
-		Upstream: p.upstream, Name: c.Name, Slot: c.SlotName(), Store: p.store, MayUse: p.fresh.mayUse,
-		EarlierSlot: p.fresh.name.earlier,
-		Feedback:    p.hub.UpstreamFeedback(),
-		Gate:        p.gate, Quorum: reporterQuorum{p.node}, Mirrors: p.keeper, Via: via, Primary: finder,
-		Keeper: p.own, RuleGate: gate, Restore: restorer(p.store, p.settings.now),
-		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
-		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions, Timeout: receiverTimeout(c),
-		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster, Logger: p.part("walreceiver"),
+	p.receiver, err = walsource.New(walsource.Options{
+		Options: walreceiver.Options{
+			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
+			Keeper: p.own, RuleGate: gate, Quorum: reporterQuorum{p.node}, Feedback: p.hub.UpstreamFeedback(),
+			Mirrors: p.keeper, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
+		},
+		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate, Via: via, Primary: finder,
+		Restore: restorer(p.store, p.settings.now),
+		Accept:  acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
+		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions,
+		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})
 	return err
 }

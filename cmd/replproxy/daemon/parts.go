@@ -13,6 +13,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/access"
@@ -59,7 +60,7 @@ type parts struct {
 
 	// openStream
 	gate     *gate.Gate
-	receiver *walreceiver.Receiver
+	receiver *walsource.Supply
 	handler  *physical.Handler
 
 	// openAuth

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -147,11 +148,11 @@ func (v standbyVoter) State() fanout.SyncState {
 }
 
 // known is what the cluster knows, as the walreceiver asks for it.
-func known(n *cluster.Node) func() ([]walreceiver.Known, string) {
-	return func() (all []walreceiver.Known, unheard string) {
+func known(n *cluster.Node) func() ([]walsource.Known, string) {
+	return func() (all []walsource.Known, unheard string) {
 		known, unheard := n.Known()
 		for _, k := range known {
-			all = append(all, walreceiver.Known(k))
+			all = append(all, walsource.Known(k))
 		}
 		return all, unheard
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/fanout/backfill"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -32,7 +32,7 @@ func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*up
 }
 
 // sourceOf describes this proxy's way to the primary.
-func sourceOf(r *walreceiver.Receiver) (s puller.Source) {
+func sourceOf(r *walsource.Supply) (s puller.Source) {
 	if _, system, t, ok := r.Following(); ok {
 		s.Connected, s.System, s.Timeline = true, system, t
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/proxy"
@@ -102,12 +103,12 @@ func (v *view) Status() admin.Status {
 	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
 	s.Warnings = append(s.Warnings, votedWarnings(&s, c.WAL)...)
 	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)
-	drops := dropsOf(told, own, v.keeper.Drops())
+	drops := dropsOf(told.Status, own, v.keeper.Drops())
 	for _, d := range drops {
 		s.Upstream.SlotDrops += d.N
 	}
 	s.Warnings = append(s.Warnings, droppedWarnings(drops, s.Now)...)
-	s.Warnings = append(s.Warnings, ownSlotWarnings(told, own)...)
+	s.Warnings = append(s.Warnings, ownSlotWarnings(told.Status, own)...)
 	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	word := acceptance{dir: c.DataDir, log: v.log}
@@ -123,13 +124,13 @@ func (v *view) Status() admin.Status {
 	s.Upstream.Higher = higherStatus(v.receiver)
 	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
-	gateStatus(&s.Upstream, told, v.ruled)
-	s.Warnings = append(s.Warnings, gateWarnings(&s.Upstream, told, votes.Levels[1].Satisfiable)...)
+	gateStatus(&s.Upstream, told.Status, v.ruled)
+	s.Warnings = append(s.Warnings, gateWarnings(&s.Upstream, told.Status, votes.Levels[1].Satisfiable)...)
 	s.Warnings = append(s.Warnings, strangerWarnings(&s.Upstream, v.ruled, c.Name, s.Cluster)...)
 	return s
 }
 
-func upstreamStatus(r walreceiver.Status, own realslot.ProxySlotStatus) admin.Upstream {
+func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upstream {
 	u := admin.Upstream{
 		Member: r.Member,
 		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
@@ -144,7 +145,7 @@ func upstreamStatus(r walreceiver.Status, own realslot.ProxySlotStatus) admin.Up
 	if r.Stop != nil {
 		u.Stopped, u.StoppedSince, u.Foreign = r.Stop.Why, r.Stop.Since, r.Stop.Foreign
 	}
-	slotOnPrimary(&u, r, own)
+	slotOnPrimary(&u, r.Status, own)
 	if r.Endpoint.Host != "" {
 		u.Endpoint = r.Endpoint.String()
 	}

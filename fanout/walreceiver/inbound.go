@@ -1,0 +1,103 @@
+package walreceiver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// inbound takes messages off the wire and WAL into the store. It belongs to the reader.
+type inbound struct {
+	r        *wire.Reader
+	store    Store
+	live     *live
+	async    func(typ byte, body []byte) error // ParameterStatus and notices
+	begin    func() error                      // before the first WAL; nil once called
+	expected lsn.LSN
+	// same is called once, when all stored WAL that is sent again, up to stored, was found to be the same.
+	same   func()
+	stored lsn.LSN
+}
+
+// Read is how the store takes WAL: each piece is a sign of life.
+func (in *inbound) Read(p []byte) (int, error) {
+	n, err := in.r.Read(p)
+	if n > 0 {
+		in.live.hear()
+	}
+	return n, err
+}
+
+// step handles one message. ErrTimelineEnded is the orderly end, every other error is final too.
+func (in *inbound) step(ctx context.Context) error {
+	m, err := ReadMessage(in.r)
+	if err != nil {
+		return err
+	}
+	in.live.hear()
+	switch m.Kind {
+	case 'w':
+		return in.wal(ctx, m)
+	case 'k':
+		in.live.got(m.WALEnd)
+		if m.WantReply {
+			in.live.ping(m.WALEnd)
+		}
+		return nil
+	case 'c':
+		return ErrTimelineEnded
+	case 'C':
+		return fmt.Errorf("%w (%s)", ErrUpstreamShutdown, m.Body)
+	case 'E':
+		return m.Refusal
+	}
+	return in.async(m.Kind, m.Body)
+}
+
+// wal moves one message's WAL into the store, where it must continue what came before it.
+func (in *inbound) wal(ctx context.Context, m Message) error {
+	if m.Start != in.expected {
+		return fmt.Errorf("%w: %w", ErrProtocol, &walstore.GapError{Expected: in.expected, Got: m.Start})
+	}
+	if m.Size > 0 {
+		if err := in.begun(); err != nil {
+			return err
+		}
+		if err := in.store.AppendFrom(ctx, m.Start, in, m.Size); err != nil {
+			return err
+		}
+	}
+	end := m.Start + lsn.LSN(m.Size)
+	in.expected = end
+	in.compared()
+	if end > in.live.receivedEnd() {
+		in.live.received.Store(uint64(end))
+	}
+	in.live.got(m.WALEnd)
+	// The store may have moved, and woken the reporter, before received did. Written is read after
+	// received was set, so either the reporter saw the new received or this wakes it.
+	if in.store.Positions().Written >= end {
+		in.live.wake()
+	}
+	return nil
+}
+
+// compared tells when the server has proven that it has the stored WAL.
+func (in *inbound) compared() {
+	if in.same != nil && in.expected >= in.stored {
+		in.same()
+		in.same = nil
+	}
+}
+
+func (in *inbound) begun() error {
+	if in.begin == nil {
+		return nil
+	}
+	begin := in.begin
+	in.begin = nil
+	return begin()
+}

@@ -1,0 +1,48 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are
+// apart (ruling R8): the slot follows what the store has flushed, whatever the reports say.
+type SlotKeeper interface {
+	// Hold makes sure that the slot exists on the server at e and reserves WAL, tells from where, and
+	// advances it from then on, until Release. It may make the slot anew.
+	Hold(ctx context.Context, e upstream.Endpoint) (restart lsn.LSN, err error)
+	Release()
+	// Bears asks the server at e what the slot holds back there of xmin and catalog_xmin.
+	Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error)
+	// CatalogXmin is what the slot bears of it while it is held, 0 for none. It is cheap.
+	CatalogXmin() copyboth.FullXID
+}
+
+// ErrRuleChanged: a rule was set or taken away, the slot changes hands.
+var ErrRuleChanged = errors.New("the rule was set or taken away: streaming begins anew, as the slot changes hands")
+
+// Ruled reports whether a rule limits the reports. Any goroutine may call it.
+func (r *Receiver) Ruled() bool { return r.o.Quorum != nil && r.o.Quorum.Limits().Ruled }
+
+// holdSlot gives the slot to the keeper when there is a rule. Where that can't be done, it follows the
+// reports, and what that costs the primary is shown.
+func (st *Stream) holdSlot(ctx context.Context) {
+	r := st.r
+	st.ruled, st.apart = r.Ruled(), false
+	if r.o.Slot == "" || r.o.Keeper == nil || !st.ruled && r.o.RuleGate == nil || st.foreign {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	restart, err := r.o.Keeper.Hold(ctx, st.s.Endpoint)
+	if err != nil {
+		r.log.Warn("the slot cannot be advanced by SQL: it follows the reports, and the primary keeps WAL "+
+			"while the rule is not satisfied", "slot", r.o.Slot, "err", err)
+		return
+	}
+	st.apart, st.srv.Slot.Restart = true, restart
+}

@@ -1,0 +1,144 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// commandTimeout bounds each command, or batch of commands, before WAL flows: the server
+	// answers from memory or from one small file.
+	commandTimeout = 30 * time.Second
+	// slotBusyWait bounds how long a connection waits for a slot that an older session holds; then
+	// it gives its walsender back and tries anew. slotBusyPause lies between two tries.
+	slotBusyWait  = 5 * time.Second
+	slotBusyPause = 250 * time.Millisecond
+)
+
+// Start asks for WAL from p on. copying false: the timeline ended where we are, next names the new one.
+func (st *Stream) Start(ctx context.Context, p StartPoint) (copying bool, next StartPoint, err error) {
+	if st.live == nil {
+		st.live = newLive(&st.r.totals)
+	}
+	copying, next, err = st.startReplication(ctx, p)
+	if err != nil {
+		return false, next, err
+	}
+	if st.rp == nil {
+		st.rp = st.newReporter()
+	}
+	st.rp.core.recovery = st.srv.Recovery // anew: a promotion ends the timeline, not the connection
+	return copying, next, nil
+}
+
+// startReplication asks for the stream, waiting a while for a slot that is still held by an older
+// session of ours (facts G).
+func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying bool, next StartPoint, err error) {
+	slot := st.r.o.Slot
+	start := grammar.StartPhysical{Slot: slot, WithSlot: slot != "", At: p.At, Timeline: p.Timeline}
+	if st.slotless() {
+		start.Slot, start.WithSlot = "", false
+	}
+	if st.gated() {
+		start.Slot, start.WithSlot = st.gate.name, true
+	}
+	command := grammar.Render(&start, grammar.Version(st.srv.Version))
+	for began := time.Now(); ; {
+		var res []upstream.Result
+		sctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		copying, res, err = st.s.StartCopy(sctx, command)
+		cancel()
+		if err == nil && !copying {
+			next, err = nextTimeline(res)
+		}
+		if st.gated() && pgerror.HasCode(err, pgerror.ObjectInUse, pgerror.UndefinedObject) {
+			st.ungate(err)
+			return st.startReplication(ctx, p)
+		}
+		if !pgerror.HasCode(err, pgerror.ObjectInUse) || time.Since(began) > slotBusyWait {
+			return copying, next, err
+		}
+		st.r.Update(func(s *Status) { s.SlotState, s.LastError = SlotBusy, err.Error() })
+		if err := pause(ctx, slotBusyPause); err != nil {
+			return false, next, err
+		}
+	}
+}
+
+// nextTimeline reads what follows the end of a historic timeline: a row with the next timeline and
+// where it begins, and two CommandCompletes (facts E6).
+func nextTimeline(res []upstream.Result) (StartPoint, error) {
+	row, err := OneRow(res, 2)
+	if err != nil || len(res) < 2 {
+		return StartPoint{}, fmt.Errorf("%w: unexpected result after the end of streaming", ErrProtocol)
+	}
+	tli, err1 := strconv.ParseUint(string(row[0]), 10, 32)
+	at, err2 := lsn.Parse(string(row[1]))
+	if err := errors.Join(err1, err2); err != nil || tli == 0 {
+		return StartPoint{}, fmt.Errorf("%w: next timeline %q", ErrProtocol, row)
+	}
+	return StartPoint{lsn.TimelineID(tli), at}, nil
+}
+
+func (st *Stream) newReporter() *reporter {
+	r, now := st.r, time.Now()
+	var floor lsn.LSN
+	switch { // without a slot reports move none
+	case st.gated():
+		floor = st.gate.restart
+	case !st.slotless():
+		floor = slotFloor(r.o.Store.Positions(), st.srv)
+	}
+	writeFor := r.o.Timeout
+	if writeFor <= 0 {
+		writeFor = DefaultTimeout
+	}
+	moved, stop := r.o.Moved()
+	st.stop = stop
+	return &reporter{
+		conn: st.s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live, moved: moved,
+		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
+		ruled: st.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && !st.member && r.o.RuleGate == nil,
+		core: core{
+			interval: r.o.StatusInterval, senderTimeout: senderTimeout(st.srv.Settings), timeout: r.o.Timeout,
+			uneasy: st.uneasy, gated: st.gated(),
+			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
+		},
+		hs:      feedbackCore{interval: r.o.StatusInterval, slotless: st.slotless(), borne: st.borne},
+		catalog: st.catalogBeside,
+	}
+}
+
+// slotFloor returns the position below which no flush is to be reported, so that it moves no slot back (ruling R12).
+// Where restart_lsn is not told, what is durable here is at or beyond it, unless the server's timeline left
+// that before: there only the common part is WAL that the slot can stand for.
+func slotFloor(have walstore.Positions, srv Server) lsn.LSN {
+	if srv.Slot.Restart != 0 {
+		return srv.Slot.Restart
+	}
+	if fork, _, ok := srv.History.SwitchPoint(have.Timeline); ok {
+		return min(have.Flushed, fork)
+	}
+	return have.Flushed
+}
+
+// pause waits for d or the end of ctx, whose cause it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,112 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// errSetAside: the operator has accepted that a primary has lost WAL which this store has. A store does not go back.
+var errSetAside = errors.New("it is accepted, and this proxy's own store has that WAL: restart the proxy, " +
+	"it then sets its WAL aside and begins anew")
+
+// accepted reports whether the operator wants a server followed although it lacks e.
+func (r *Supply) accepted(e *LackError) bool {
+	return e != nil && r.o.Accept != nil && r.o.Accept.Accepted(e)
+}
+
+// waits tells what is refused while timeline t is followed; 0: none is.
+func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
+	if r.o.Accept != nil && !r.aside {
+		r.o.Accept.Waits(t, e)
+	}
+}
+
+// judge refuses srv when it lacks WAL that was known before it was asked where it is, unless the operator has
+// accepted that (rulings R3, R32).
+func (r *Supply) judge(have walstore.Positions, srv server) error {
+	err, e := srv.known.judge(have, srv), srv.known.lack(srv)
+	if err == nil || !r.accepted(e) {
+		if r.aside && err != nil {
+			err = fmt.Errorf("%w: %w", err, errSetAside)
+		}
+		return err
+	}
+	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
+	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
+		return r.setAside(err, e, r.heard)
+	}
+	return nil
+}
+
+// setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.
+func (r *Supply) setAside(err error, e *LackError, heard []lsn.LSN) error {
+	if used := r.o.Accept.Use(e, heard, true); used != nil {
+		return used
+	}
+	r.aside = true
+	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
+		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
+	return fmt.Errorf("%w: %w", err, errSetAside)
+}
+
+// diverged explains that a server sent other WAL than what is stored, from p on: one that writes this timeline itself
+// has come back without what is stored, and has gone on (ruling R32).
+func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, srv server, p startPoint) error {
+	var d *walstore.DivergedError
+	have := r.o.Store.Positions()
+	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || d.LSN >= have.Complete {
+		return err
+	}
+	e := &LackError{
+		System: srv.system, Timeline: srv.timeline, To: have.Complete, Of: srv.timeline, Lost: true,
+	}
+	r.part(ctx, at, &srv, e)
+	srv.known.since(srv.endpoint, e)
+	err = fmt.Errorf("%w: %w", err, e.refusal())
+	switch {
+	case r.aside:
+		return fmt.Errorf("%w: %w", err, errSetAside)
+	case r.accepted(e):
+		return r.setAside(err, e, srv.known.heardOf(e))
+	}
+	return err
+}
+
+// follows is told that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
+func (r *Supply) follows(t lsn.TimelineID) error {
+	e := r.obeyed
+	if e == nil || e.Timeline != t {
+		return nil
+	}
+	kept := e.From
+	if e.Lost && kept == lsn.Invalid {
+		kept = r.behind // it has that much, whether the same or not
+	}
+	if err := r.rcv.GiveUp(kept); err != nil {
+		return err // first: after a crash here the word still holds
+	}
+	if err := r.o.Accept.Use(e, r.heard, false); err != nil {
+		return err
+	}
+	r.obeyed = nil
+	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
+		"from_lsn", e.From, "to_lsn", e.To)
+	return nil
+}
+
+// resumption says from where stored WAL is to be sent again.
+func (r *Supply) resumption(have walstore.Positions) resumption {
+	again := resumption{lacking: r.lacking}
+	if have.Timeline == 0 || have.Complete <= have.Oldest {
+		return again
+	}
+	if before, err := r.o.Store.LastComplete(have.Timeline, have.Complete-1); err == nil {
+		again.record = before
+	}
+	return again
+}

@@ -1,0 +1,200 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// minVersion is the first server_version_num that reports in_hot_standby and is supported.
+	minVersion = 140000
+	// commandTimeout bounds each command, or batch of commands, before WAL flows: the server
+	// answers from memory or from one small file.
+	commandTimeout = 30 * time.Second
+)
+
+// errPermanent marks refusals that only an operator can lift.
+type errPermanent struct{ error }
+
+func (e errPermanent) Unwrap() error { return e.error }
+
+// identify asks the server who it is and what it has, compares that with the store, and stores what
+// must be stored before WAL is: the identity and the timeline histories.
+func (r *Supply) identify(ctx context.Context, s *upstream.Session) (server, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	srv := newServer(s)
+	srv.known = r.knowledge()
+	if err := r.askWhere(ctx, s, &srv, srv.known); err != nil {
+		return srv, err
+	}
+	if err := readSettings(ctx, s, &srv); err != nil {
+		return srv, err
+	}
+	r.rcv.Update(func(st *walreceiver.Status) {
+		st.System, st.ServerVersionNum, st.ServerVersion = srv.system, srv.version, srv.settings["server_version"]
+	})
+	if srv.version < minVersion {
+		return srv, errPermanent{
+			fmt.Errorf("server version %d is not supported, PostgreSQL 14 is the oldest", srv.version),
+		}
+	}
+	if have, ok := r.o.Store.Identity(); ok {
+		if err := checkIdentity(have, srv); err != nil {
+			return srv, errPermanent{err}
+		}
+	}
+	// Only now: clients are answered by them, beside the WAL that is stored (ruling R43).
+	r.rcv.SetParameters(s.Parameters)
+	r.rcv.Update(func(st *walreceiver.Status) { st.Settings = srv.settings })
+	return srv, nil
+}
+
+// newServer is what a session says of its server without being asked.
+func newServer(s *upstream.Session) server {
+	return server{
+		virtual:  s.PID > highestPID,
+		endpoint: s.Endpoint.String(),
+		settings: map[string]string{inHotStandby: s.Parameters[inHotStandby]},
+	}
+}
+
+// askWhere asks a server for its system, timeline and position, and once more where the first answer says that it
+// has lost WAL: by nothing less than two is a primary refused.
+func (r *Supply) askWhere(ctx context.Context, s *upstream.Session, srv *server, k knowledge) error {
+	err := identifySystem(ctx, s, srv)
+	if err == nil {
+		r.saw(*srv)
+		own := *srv
+		own.history = lsn.History{Timeline: own.timeline} // what was lost is of its own timeline
+		if e := k.lack(own); e != nil && e.Lost {
+			err = identifySystem(ctx, s, srv)
+		}
+	}
+	return err
+}
+
+func identifySystem(ctx context.Context, s *upstream.Session, srv *server) error {
+	res, err := s.Query(ctx, grammar.Render(&grammar.IdentifySystem{}, minVersion))
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	row, err := walreceiver.OneRow(res, 3)
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	system, err1 := strconv.ParseUint(string(row[0]), 10, 64)
+	tli, err2 := strconv.ParseUint(string(row[1]), 10, 32)
+	pos, err3 := lsn.Parse(string(row[2]))
+	if err := errors.Join(err1, err2, err3); err != nil || tli == 0 || system == 0 {
+		return fmt.Errorf("identify system: %w: %q", walreceiver.ErrProtocol, row)
+	}
+	srv.system, srv.timeline, srv.xlogpos = lsn.SystemID(system), lsn.TimelineID(tli), pos
+	return nil
+}
+
+// adopt binds an empty store to the server, once everything else about it has been accepted.
+func (r *Supply) adopt(srv server) error {
+	id := walstore.Identity{System: srv.system, SegSize: srv.seg, ServerMajor: srv.version / 10000}
+	if err := r.o.Store.Adopt(id); err != nil {
+		return errPermanent{err}
+	}
+	return nil
+}
+
+// ownHistory fetches the history of the server's timeline and reads it. It is not stored yet: see startStream.
+func (r *Supply) ownHistory(ctx context.Context, s *upstream.Session, srv *server) (err error) {
+	srv.history, r.own = lsn.History{Timeline: srv.timeline}, nil
+	if srv.timeline > maxTimeline {
+		return fmt.Errorf("%w: timeline %s is not believable", walreceiver.ErrProtocol, srv.timeline)
+	}
+	if srv.timeline == 1 {
+		return nil
+	}
+	if r.own, err = fetchHistory(ctx, s, srv.timeline); err != nil {
+		return err
+	}
+	srv.history, err = r.acceptHistory(srv.timeline, r.own)
+	return err
+}
+
+// mirrorHistories fetches the history files up to that of timeline t that the store lacks.
+func (r *Supply) mirrorHistories(ctx context.Context, s *upstream.Session, srv server, t lsn.TimelineID) error {
+	stored := func(t lsn.TimelineID) bool {
+		_, err := r.o.Store.HistoryFile(t)
+		return err == nil
+	}
+	for _, t := range timelinesToFetch(min(t, srv.timeline-1), stored) {
+		content, err := fetchHistory(ctx, s, t)
+		switch {
+		case pgerror.HasCode(err, pgerror.UndefinedFile) && !needsHistory(t, r.o.Store.Positions(), srv):
+			continue
+		case err != nil:
+			return err
+		}
+		if err := r.o.Store.PutHistory(t, content); err != nil {
+			return fmt.Errorf("store history of timeline %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// acceptHistory reads the server's own history and holds it against the stored one of that number.
+func (r *Supply) acceptHistory(t lsn.TimelineID, content []byte) (lsn.History, error) {
+	h, err := lsn.ParseHistory(t, content)
+	if err != nil {
+		return h, fmt.Errorf("history of timeline %s: %w", t, err)
+	}
+	old, err := r.o.Store.HistoryFile(t)
+	if err != nil {
+		return h, nil // not stored yet
+	}
+	have, err := lsn.ParseHistory(t, old)
+	if err != nil {
+		return h, fmt.Errorf("stored history of timeline %s: %w", t, err)
+	}
+	if err := sameWay(have, h); err != nil {
+		return h, errPermanent{err}
+	}
+	return h, nil
+}
+
+func fetchHistory(ctx context.Context, s *upstream.Session, t lsn.TimelineID) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	res, err := s.Query(ctx, grammar.Render(&grammar.TimelineHistory{Timeline: t}, minVersion))
+	if err != nil {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
+	}
+	row, err := walreceiver.OneRow(res, 2)
+	if err != nil {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
+	}
+	if name := string(row[0]); name != t.HistoryFileName() {
+		return nil, fmt.Errorf("fetch history of timeline %s: %w: unexpected file name %q",
+			t, walreceiver.ErrProtocol, name)
+	}
+	return row[1], nil
+}
+
+// pause waits for d or the end of ctx, whose cause it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,198 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// maxHops bounds how many timelines may end on one connection without a byte between them: a server
+// that names ever new timelines is not believed for ever.
+const maxHops = 100
+
+// errSaidMore: the upstream was told a position that its new timeline has other WAL at. A walsender keeps
+// what it was told across timelines, a new one does not (ruling R12).
+var errSaidMore = errors.New("more was reported than the new timeline has in common: streaming begins anew")
+
+// follow streams timeline after timeline on one connection.
+func (r *Supply) follow(ctx context.Context, s *upstream.Session, srv server) (time.Duration, error) {
+	var began time.Time
+	streamed := func() time.Duration {
+		if began.IsZero() {
+			return 0
+		}
+		return time.Since(began)
+	}
+	for hops := 0; hops < maxHops; hops++ {
+		p, err := r.prepareStream(ctx, s, &srv)
+		if err != nil {
+			return streamed(), err
+		}
+		if r.member == "" {
+			r.o.Upstream.SetCurrent(s.Endpoint)
+		}
+		r.stream.Know(srv.facts())
+		copying, next, err := r.start(ctx, p)
+		if err != nil {
+			return streamed(), r.startRefused(err, srv, p)
+		}
+		if copying {
+			if began.IsZero() {
+				began = time.Now()
+			}
+			r.streaming(s, p)
+			next, err = r.copy(ctx, s, srv, p)
+			if !errors.Is(err, walreceiver.ErrTimelineEnded) {
+				r.stream.Idle()
+				return streamed(), r.copyFailed(ctx, err, s, srv, p)
+			}
+			hops = 0
+		}
+		r.log.Info("timeline ended upstream", "timeline", p.timeline, "next_timeline", next.timeline, "lsn", next.at)
+		if r.stream.Said() > next.at {
+			return streamed(), errSaidMore
+		}
+		r.stream.Carry(next.at)
+		if err := r.identifyAgain(ctx, s, &srv); err != nil {
+			return streamed(), err
+		}
+		if r.stream.Know(srv.facts()) {
+			return streamed(), walreceiver.ErrGate // it was promoted in place
+		}
+	}
+	return streamed(), fmt.Errorf("%w: %d timelines in a row without WAL", walreceiver.ErrProtocol, maxHops)
+}
+
+// start asks for WAL from p on. copying false: the timeline ended there, and next follows.
+func (r *Supply) start(ctx context.Context, p startPoint) (copying bool, next startPoint, err error) {
+	copying, at, err := r.stream.Start(ctx, walreceiver.StartPoint{Timeline: p.timeline, At: p.at})
+	return copying, startPoint{at.Timeline, at.At}, err
+}
+
+// copy takes WAL of one timeline from p on.
+func (r *Supply) copy(ctx context.Context, s *upstream.Session, srv server, p startPoint) (startPoint, error) {
+	c := walreceiver.Copy{
+		From:   walreceiver.StartPoint{Timeline: p.timeline, At: p.at},
+		Writes: r.member == "" && p.timeline == srv.timeline,
+		Same:   func() { r.proven(s, p) },
+	}
+	if have := r.o.Store.Positions(); have.Timeline != p.timeline { // prepareStream left it to the first WAL
+		c.Begin = func() error { return r.startStream(p, srv.history) }
+	} else {
+		c.Stored = have.Received
+	}
+	if r.member == "" {
+		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForSilence(ctx, s.Endpoint, r.stream.HeardAt) })
+	}
+	if c.Writes {
+		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForHigher(ctx, s, srv) })
+	}
+	next, err := r.stream.Copy(ctx, c)
+	return startPoint{next.Timeline, next.At}, err
+}
+
+// copyFailed explains the end of a COPY that began at p.
+func (r *Supply) copyFailed(ctx context.Context, err error, s *upstream.Session, srv server, p startPoint) error {
+	switch {
+	case errors.As(err, new(*walstore.ReplacedError)):
+		return r.replaced(ctx)
+	case errors.Is(err, walstore.ErrDiverged):
+		r.avoid[s.Endpoint.String()] = err
+		err = r.diverged(ctx, err, s.Endpoint, srv, p)
+		r.lostWAL(srv, err)
+		return errPermanent{err}
+	}
+	return r.startRefused(err, srv, p)
+}
+
+// identifyAgain asks anew after the end of a timeline: a promotion changes more than the timeline.
+func (r *Supply) identifyAgain(ctx context.Context, s *upstream.Session, srv *server) error {
+	next, err := r.identify(ctx, s)
+	if err != nil {
+		return err
+	}
+	next.slotRestart, next.slotTLI = srv.slotRestart, srv.slotTLI
+	*srv = next
+	return nil
+}
+
+// prepareStream gets histories and store ready for the next START_REPLICATION.
+func (r *Supply) prepareStream(ctx context.Context, s *upstream.Session, srv *server) (startPoint, error) {
+	if err := r.ownHistory(ctx, s, srv); err != nil {
+		return startPoint{}, err
+	}
+	r.o.Store.Release(r.heed(*srv))
+	have := r.o.Store.Positions()
+	p, err := planStart(have, *srv, r.resumption(have))
+	if err == nil {
+		r.inquire(ctx, have, srv)
+		r.part(ctx, s.Endpoint, srv, srv.known.lack(*srv))
+		err = r.judge(have, *srv)
+	}
+	if err != nil {
+		r.lostWAL(*srv, err)
+		r.o.Store.Release(lsn.Invalid)
+		return p, errPermanent{err}
+	}
+	if err := r.mirrorHistories(ctx, s, *srv, p.timeline); err != nil {
+		return p, err
+	}
+	if err := r.adopt(*srv); err != nil {
+		return p, err
+	}
+	have = r.o.Store.Positions()
+	if givenUpRecord(have, *srv) {
+		return p, r.replaced(ctx)
+	}
+	if have.Timeline == 0 && srv.xlogpos > p.at || destructive(have, *srv, p) {
+		// An empty store stays empty, and nothing is moved aside, until the server has proven that it
+		// has the WAL: stream does it then.
+		return p, nil
+	}
+	return p, r.startStream(p, srv.history)
+}
+
+// startStream lets the store take WAL from p on, of a timeline in h. Only now the history of h's own timeline
+// is stored: of one that was never followed, because it lacks acknowledged WAL or its server died, nothing may
+// stay that speaks against another server which is promoted to the same number, or leads a standby there.
+func (r *Supply) startStream(p startPoint, h lsn.History) error {
+	before := r.o.Store.Positions().Timeline
+	if p.timeline == h.Timeline && r.own != nil {
+		if err := r.o.Store.PutHistory(h.Timeline, r.own); err != nil {
+			return fmt.Errorf("store history of timeline %s: %w", h.Timeline, err)
+		}
+	}
+	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
+		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
+	}
+	if fork, _, ok := h.SwitchPoint(before); ok && before != p.timeline {
+		if err := r.rcv.GiveUp(fork); err != nil {
+			return err
+		}
+	}
+	return r.follows(h.Timeline)
+}
+
+// streaming publishes that WAL flows.
+func (r *Supply) streaming(s *upstream.Session, p startPoint) {
+	r.locked(func() { r.lacks = r.lack })
+	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = "" })
+	r.stream.Flows(p.timeline)
+	r.lastLog = ""
+	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
+		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.stream.Apart(),
+		"rule_gate", r.stream.Gate())
+}
+
+// proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be
+// about. Before that its bytes may yet differ, and the word is about that.
+func (r *Supply) proven(s *upstream.Session, p startPoint) {
+	r.waits(p.timeline, r.lack)
+	r.forgive(s.Endpoint.String())
+}

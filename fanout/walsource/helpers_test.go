@@ -1,0 +1,125 @@
+package walsource
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/replproxy/replproxy/grammar/copyboth"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+// commandsOn serves commands on a connection that was in COPY mode, until it is in it again.
+func (w *walsender) commandsOn(c *copyConn) {
+	for {
+		h, err := c.r.Next()
+		if err != nil {
+			return
+		}
+		body, err := c.r.Body(h.Size, 1<<16)
+		if err != nil || h.Type != 'Q' {
+			return
+		}
+		command := strings.TrimSuffix(string(body), "\x00")
+		w.mu.Lock()
+		w.commands = append(w.commands, command)
+		answer := w.answer(command)
+		w.mu.Unlock()
+		c.Write(answer)
+		if answer[0] == 'W' {
+			w.copies <- c
+			return
+		}
+	}
+}
+
+// promote ends timeline 1 at 0/1000006, answers otherwise from then on, and gives the COPY of timeline 2 on
+// the same connection.
+func (w *walsender) promote(c *copyConn, answers map[string][]byte) *copyConn {
+	w.mu.Lock()
+	w.answers["IDENTIFY_SYSTEM"] = ready(row("IDENTIFY_SYSTEM", fakeSystem, "2", "0/1000008", "NULL"))
+	maps.Copy(w.answers, answers)
+	w.mu.Unlock()
+	c.send(wire.AppendHeader(nil, 'c', 0))
+	for typ := byte(0); typ != 'c'; typ, _ = c.next() {
+	}
+	c.send(ready(wire.AppendFrame(row("START_STREAMING", "2", "0/1000006"), 'C', []byte("START_REPLICATION\x00"))))
+	w.commandsOn(c) // the rest of this connection is like the beginning of a new one
+	return <-w.copies
+}
+
+type fakeFeedback struct {
+	mu      sync.Mutex
+	now     copyboth.HotStandbyFeedback
+	settled bool
+	changed chan struct{}
+}
+
+func (f *fakeFeedback) Merged() (copyboth.HotStandbyFeedback, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now, f.settled
+}
+
+func (f *fakeFeedback) settle() {
+	f.mu.Lock()
+	f.settled = true
+	f.mu.Unlock()
+	f.changed <- struct{}{}
+}
+
+func (f *fakeFeedback) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeFeedback) set(h copyboth.HotStandbyFeedback) {
+	f.mu.Lock()
+	f.now = h
+	f.mu.Unlock()
+	f.changed <- struct{}{}
+}
+
+// wordOf is an operator's word in memory.
+type wordOf struct {
+	mu       sync.Mutex
+	open     lsn.TimelineID
+	of       lsn.TimelineID
+	from, to lsn.LSN
+	heard    []lsn.LSN
+	aside    bool
+	refused  *LackError // before the start
+}
+
+func (w *wordOf) say(t lsn.TimelineID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = t
+}
+
+func (w *wordOf) Accepted(e *LackError) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open == e.Timeline
+}
+
+func (w *wordOf) Waits(lsn.TimelineID, *LackError) {}
+
+func (w *wordOf) Refused() *LackError { return w.refused }
+
+func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open, w.of, w.from, w.to, w.heard, w.aside = 0, e.Of, e.From, e.To, heard, aside
+	return nil
+}
+
+func (w *wordOf) GivenUp(p lsn.Point) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.of == p.Timeline && slices.Contains(w.heard, p.LSN)
+}
+
+// onlyChanged can't be asked for its values.
+type onlyChanged struct{}
+
+func (onlyChanged) Changed() <-chan struct{} { return nil }

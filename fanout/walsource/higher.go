@@ -1,0 +1,83 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// lookHigher lies between two looks at the hosts that are not streamed from: each costs a log-in at each of them, and a
+// relayed session writes into the past for so long at most before it is said.
+const lookHigher = 2 * time.Second
+
+// Higher is a server that the next election would prefer to the one that is streamed from, which therefore is an old
+// primary.
+type Higher struct {
+	Host     string // endpoint, as in the log
+	Timeline lsn.TimelineID
+}
+
+// errOldPrimary: the operator wants an old primary left as soon as another one is there.
+var errOldPrimary = errors.New("a server on a higher timeline is there: the old primary is left")
+
+// LeaveOldPrimary ends the stream from a server that is an old primary, so that a new election is held. It does nothing
+// while none is known to be one. Any goroutine may call it.
+func (r *Supply) LeaveOldPrimary() {
+	if _, old := r.Higher(); old {
+		r.o.Upstream.DoubtCurrent() // no client is sent there any more
+		r.anew(errOldPrimary)
+	}
+}
+
+// Higher tells whether the server that is streamed from is known to be an old primary, and by which server. Any
+// goroutine may ask.
+func (r *Supply) Higher() (h Higher, known bool) {
+	if p := r.higher.Load(); p != nil {
+		return *p, true
+	}
+	return Higher{}, false
+}
+
+// lookForHigher looks at the other hosts while s streams from the server srv, until ctx ends.
+func (r *Supply) lookForHigher(ctx context.Context, s *upstream.Session, srv server) {
+	defer r.higher.Store(nil)
+	if r.o.Upstream.Servers() == 1 || srv.inRecovery() {
+		return
+	}
+	for pause(ctx, lookHigher) == nil {
+		found := r.preferred(ctx, s.Endpoint, srv)
+		switch was := r.higher.Swap(found); {
+		case ctx.Err() != nil:
+		case found != nil && (was == nil || *was != *found):
+			r.log.Warn("a server on a higher timeline is there: the one that is followed is an old primary, and "+
+				"sessions that are relayed to it write into the past", "host", found.Host, "timeline", found.Timeline,
+				"followed", s.Endpoint.String(), "followed_timeline", srv.timeline)
+		case found == nil && was != nil:
+			r.log.Info("the server on a higher timeline is gone", "host", was.Host, "timeline", was.Timeline)
+		}
+		if found != nil && r.o.OldPrimary != nil {
+			r.o.OldPrimary(s.Endpoint)
+		}
+	}
+}
+
+// preferred is a server among the other hosts that an election would choose now before srv, to which we are connected
+// at e; nil: there is none. One that lacks WAL which is known is none.
+func (r *Supply) preferred(ctx context.Context, e upstream.Endpoint, srv server) (found *Higher) {
+	sessions, _ := r.o.Upstream.ConnectOthers(ctx, e, r.params(), electionPatience)
+	b := r.ballot()
+	for _, other := range sessions {
+		c := r.ask(ctx, other, b.known)
+		other.Close()
+		if c.err != nil || c.srv.inRecovery() || c.srv.virtual || c.srv.timeline <= srv.timeline || b.judge(c) != nil {
+			continue
+		}
+		if found == nil || c.srv.timeline > found.Timeline {
+			found = &Higher{Host: c.host, Timeline: c.srv.timeline}
+		}
+	}
+	return found
+}

@@ -1,0 +1,39 @@
+package walsource
+
+import (
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// A position where no record is known to end refuses a fork below it, but for a rest that no record fits into: short
+// ones may be in what looks like the beginning of a long one. On the server's own timeline it proves nothing.
+func TestLackOfWhatIsNotRounded(t *testing.T) {
+	const fork = lsn.LSN(0x5000)
+	promoted := server{system: 7, timeline: 2, xlogpos: fork + 500, history: lsn.History{
+		Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fork}},
+	}}
+	for name, c := range map[string]struct {
+		on    lsn.TimelineID
+		at    lsn.LSN
+		acked bool
+		ends  bool
+		lacks bool
+	}{
+		"below":                            {1, fork - 1, true, false, false},
+		"at the fork":                      {1, fork, true, true, false},
+		"no record fits":                   {1, fork + minRecord - 1, true, false, false},
+		"the shortest record":              {1, fork + minRecord, true, false, true},
+		"far beyond":                       {1, fork + 1<<24, true, false, true},
+		"a record's end":                   {1, fork + 8, true, true, true},
+		"that nobody acknowledged":         {1, fork + 1<<24, false, true, false},
+		"of a timeline that it never had":  {3, fork, true, false, true},
+		"of the same timeline":             {2, fork + 501, true, true, true},
+		"of that, inside a record perhaps": {2, fork + 600, true, false, false},
+	} {
+		k := knowledge{all: []Known{{Point: lsn.Point{System: 7, Timeline: c.on, LSN: c.at}, By: "b", Acked: c.acked, Complete: c.ends}}}
+		if e := k.lack(promoted); (e != nil) != c.lacks {
+			t.Errorf("%s: %v", name, e)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package walsource
+
+import (
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestLostWALStaysLost: a primary that was refused for WAL that it has lost is refused when it has written as much other
+// WAL since, here and at a member that has only the word of the one who saw it. A store with that WAL tells by bytes.
+func TestLostWALStaysLost(t *testing.T) {
+	const sys, from, to = 7, lsn.LSN(0x3000100), lsn.LSN(0x3000F18)
+	lost := Known{
+		Point: lsn.Point{System: sys, Timeline: 1, LSN: to}, Complete: true, Lost: true, From: from,
+	}
+	said := lost
+	said.By = "b"
+	mine := func(endpoint string) map[string]Known { return map[string]Known{endpoint: lost} }
+	primary := server{
+		system: sys, timeline: 1, xlogpos: to + 0x1000, history: lsn.History{Timeline: 1}, endpoint: "db1:5432",
+	}
+	other, proxy, promoted, recovering := primary, primary, primary, primary
+	other.system, proxy.virtual = 8, true
+	promoted.timeline, promoted.history = 2, lsn.History{Timeline: 2}
+	recovering.settings = map[string]string{inHotStandby: "on"}
+	has := func(at lsn.LSN) lsn.Point { return lsn.Point{System: sys, Timeline: 1, LSN: at} }
+	for name, c := range map[string]struct {
+		k    knowledge
+		srv  server
+		by   string
+		lost bool
+	}{
+		"an empty store saw it itself":     {knowledge{lost: mine("db1:5432")}, primary, "", true},
+		"it was another host":              {knowledge{lost: mine("db2:5432")}, primary, "", false},
+		"an empty store is told":           {knowledge{all: []Known{said}}, primary, "b", true},
+		"a store that ends below is told":  {knowledge{all: []Known{said}, have: has(from)}, primary, "b", true},
+		"a store that has the WAL":         {knowledge{all: []Known{said}, have: has(to)}, primary, "", false},
+		"another system":                   {knowledge{all: []Known{said}}, other, "", false},
+		"a proxy judges itself":            {knowledge{all: []Known{said}}, proxy, "", false},
+		"a standby":                        {knowledge{all: []Known{said}}, recovering, "", false},
+		"a server that was promoted since": {knowledge{all: []Known{said}}, promoted, "", false},
+		"nobody has ever seen that":        {knowledge{}, primary, "", false},
+	} {
+		e := c.k.lack(c.srv)
+		if (e != nil) != c.lost || e != nil && (!e.Lost || e.From != from || e.To != to || e.By != c.by) {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+// TestLostWALOutlivesARestart: what was refused before the start is refused on whatever host, by what it had when it was
+// first seen, until it is streamed from.
+func TestLostWALOutlivesARestart(t *testing.T) {
+	was := &LackError{System: 7, Timeline: 1, From: 0x3000060, To: 0x5000000, Of: 1, Lost: true}
+	r := with(t, Options{Store: newMemStore(), Accept: &wordOf{refused: was}})
+	r.recall()
+	primary := server{
+		system: 7, timeline: 1, history: lsn.History{Timeline: 1}, xlogpos: 0x6000000, endpoint: "db1:5432",
+	}
+	e := r.knowledge().lack(primary)
+	if e == nil || *e != *was {
+		t.Errorf("%+v", e)
+	}
+	other := primary
+	if other.system = 8; r.knowledge().lack(other) != nil {
+		t.Error("another system has lost nothing")
+	}
+	if r.forgive("db1:5432"); r.knowledge().lack(primary) != nil {
+		t.Error("it is streamed from, and refused")
+	}
+}
+
+// TestLostWALIsForgiven: what a server was refused for is remembered for its host, until it is streamed from.
+func TestLostWALIsForgiven(t *testing.T) {
+	r := &Supply{}
+	srv := server{system: 7, timeline: 1, endpoint: "db1:5432"}
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal())
+	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal())
+	if r.lost.Load() != nil {
+		t.Fatal("a member's word, or a timeline that lacks WAL, is remembered as the server's loss")
+	}
+	r.forgive("db1:5432")
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal())
+	if k := (*r.lost.Load())["db1:5432"]; !k.Lost || k.LSN != 2 || k.From != 1 {
+		t.Fatalf("%+v", k)
+	}
+	r.forgive("db2:5432")
+	if len(*r.lost.Load()) != 1 {
+		t.Fatal("another host's")
+	}
+	r.forgive("db1:5432")
+	if len(*r.lost.Load()) != 0 {
+		t.Fatal("streamed from, and not forgiven")
+	}
+}
+
+// TestLossBeginsWhereHistoriesPart: at the lowest position that was found by comparing, here or by a member, never at
+// where the primary was when it was asked. Up to where the store ends is used only where nobody knows better.
+func TestLossBeginsWhereHistoriesPart(t *testing.T) {
+	p := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
+	had := Known{Point: p(0x9000), By: "b", Complete: true}
+	told := func(from lsn.LSN) Known {
+		return Known{Point: p(0x9000), By: "b", Complete: true, Lost: true, From: from}
+	}
+	own := func(at lsn.LSN, exact bool) map[string]parting {
+		return map[string]parting{"db1": {system: 7, timeline: 1, at: at, exact: exact}}
+	}
+	srv := server{
+		system: 7, timeline: 1, xlogpos: 0x8000, history: lsn.History{Timeline: 1}, endpoint: "db1",
+	}
+	for name, c := range map[string]struct {
+		k    knowledge
+		from lsn.LSN
+	}{
+		"nobody has compared":              {knowledge{all: []Known{had}}, lsn.Invalid},
+		"a member could not":               {knowledge{all: []Known{had, told(lsn.Invalid)}}, lsn.Invalid},
+		"this proxy has":                   {knowledge{all: []Known{had, told(lsn.Invalid)}, partings: own(0x5000, true)}, 0x5000},
+		"the member's is lower":            {knowledge{all: []Known{had, told(0x4000)}, partings: own(0x5000, true)}, 0x4000},
+		"the own one is":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, true)}, 0x5000},
+		"the store ends before":            {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, false)}, 0x6000},
+		"it does, and no member says more": {knowledge{all: []Known{had}, partings: own(0x5000, false)}, 0x5000},
+		"a member has said so once": {knowledge{all: []Known{had}, partings: map[string]parting{"db1": {
+			system: 7, timeline: 1, at: 0x5000, told: 0x6000}}}, 0x6000},
+		"not known here": {knowledge{all: []Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
+	} {
+		if e := c.k.lack(srv); e == nil || !e.Lost || e.From != c.from || e.To != 0x9000 {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Options configure a Supply. Upstream, Name and Store are required. Of the walreceiver's, Probe is set by New.
+type Options struct {
+	walreceiver.Options
+	Upstream *upstream.Config
+	Name     string // application_name at the upstream
+	Store    Store  // the walreceiver's too
+
+	// Accept is the operator's word on WAL that is given up; nil: there is none.
+	Accept Acceptance
+	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and one that may soon
+	// say so; nil: there are none. Any goroutine may ask.
+	Others func() (known []Known, unheard string)
+	// Ask returns when Others is as new as the call, for members that answer soon; nil: there are no others.
+	Ask func(ctx context.Context)
+	// Via and Primary: the stream may come from another proxy; both or none.
+	Via     Via
+	Primary Primary
+	// Restore continues the store with archived WAL up to until at most, where the upstream has removed what
+	// follows the store's end; it tells how many segments came, and why no more did. nil: there is no archive.
+	// It is called by the goroutine of Run, between connections.
+	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
+	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
+	// about to be replaced. nil: there are none.
+	EndSessions func(ctx context.Context)
+	// OldPrimary is told, again and again, that the server at e, which is streamed from, is an old primary; see
+	// [Supply.Higher]. nil: nobody. It must not block for long.
+	OldPrimary func(e upstream.Endpoint)
+	Gate       Gate // told when a walsender is needed (ruling R13); nil: nobody to tell
+
+	// Shared: another member of the cluster may take the stream over, so that silence of the server is noticed early;
+	// see [Supply.Silence].
+	Shared bool
+
+	Rand func() float64 // in [0,1), for backoff jitter; nil is math/rand
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Upstream == nil:
+		return errors.New("walsource: no upstream")
+	case o.Store == nil:
+		return errors.New("walsource: no store")
+	case o.Name == "":
+		return errors.New("walsource: no name")
+	case (o.Via == nil) != (o.Primary == nil):
+		return errors.New("walsource: via without primary")
+	}
+	return nil
+}

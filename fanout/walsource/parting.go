@@ -1,0 +1,197 @@
+package walsource
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+const (
+	// partingMost bounds how far back WAL is compared to find where a primary that has lost WAL took another way:
+	// sixteen segments of the usual size, which take a fast link a second. One segment is always read.
+	partingMost lsn.LSN = 256 << 20
+	// partingPatience bounds how long that may take. What is not found in time is taken for not known.
+	partingPatience = 15 * time.Second
+	// partingPause is how long nothing is read again after a look that did not tell: it may read partingMost.
+	partingPause = time.Minute
+)
+
+// parting marks where the WAL of a server and the stored WAL part, at the end of the last record that both have.
+type parting struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	asked    lsn.LSN // where the server was
+	at       lsn.LSN // Invalid: not known
+	exact    bool    // false: nothing differs up to at, and the store ends there
+	told     lsn.LSN // the lowest that a member has found, which says so while it refuses the server only
+	looked   time.Time
+}
+
+// part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
+// back, and it has written on before it was first asked. It compares bytes, from the end of what both have back to a
+// segment that begins alike. The word of an operator is not used before it has looked anew, since the server may
+// have been set back again. Whatever keeps it from comparing, a server that has no walsender left above all, leaves the
+// position unknown.
+func (r *Supply) part(ctx context.Context, at upstream.Endpoint, srv *server, e *LackError) {
+	have := r.o.Store.Positions()
+	id, _ := r.o.Store.Identity()
+	if e == nil || !e.Lost || e.Of != srv.timeline || have.Timeline != srv.timeline || id.System != srv.system {
+		return
+	}
+	was := srv.known.parting(srv.endpoint, srv.system, srv.timeline)
+	known := was.exact && was.asked <= srv.xlogpos || time.Since(was.looked) < partingPause
+	if known && !r.accepted(e) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, partingPatience)
+	defer cancel()
+	p := parting{system: srv.system, timeline: srv.timeline, asked: srv.xlogpos, told: was.told, looked: time.Now()}
+	for _, x := range srv.known.all {
+		if x.Lost && x.Timeline == srv.timeline && x.System == srv.system {
+			p.told = lowest(p.told, x.From)
+		}
+	}
+	x, err := r.compareBack(ctx, at, *srv, id.SegSize)
+	if err != nil {
+		r.log.Warn("where the primary's WAL and the stored WAL part is not known", "host", srv.endpoint, "err", err)
+	} else {
+		p.at, p.exact = x, x < have.Complete
+	}
+	if was.exact && p.at != lsn.Invalid {
+		p.at, p.exact = min(p.at, was.at), true
+	}
+	all := map[string]parting{}
+	if old := r.partings.Load(); old != nil {
+		all = maps.Clone(*old)
+	}
+	all[srv.endpoint] = p
+	r.partings.Store(&all)
+	srv.known.partings = all
+}
+
+// compareBack gives the end of the last record that the server at e and the store both have.
+func (r *Supply) compareBack(ctx context.Context, e upstream.Endpoint, srv server, size lsn.SegSize,
+) (lsn.LSN, error) {
+	have := r.o.Store.Positions()
+	end := min(srv.xlogpos, have.Received)
+	if end <= have.Oldest {
+		return lsn.Invalid, fmt.Errorf("the store begins at %s, beyond what the server has", have.Oldest)
+	}
+	differs := end // the first difference, or the end of what both have
+	from, to := size.Floor(end-1), end
+	for {
+		d, differ, err := r.compare(ctx, e, srv.timeline, from, to)
+		if err != nil {
+			return lsn.Invalid, err
+		}
+		if differ {
+			differs = d
+		}
+		x, known := r.complete(lsn.Point{Timeline: srv.timeline, LSN: differs}, have)
+		if begin := srv.history.Begin(); known && from <= begin {
+			return max(x, begin), nil // timelines of one number that begin alike have not parted before
+		}
+		if known && x > from {
+			dated, err := r.o.Store.Dated(from, x)
+			if err != nil || dated {
+				return x, err
+			}
+		}
+		if from < lsn.LSN(size) || from-lsn.LSN(size) < have.Oldest || end-from >= partingMost {
+			return lsn.Invalid, fmt.Errorf("no transaction ended alike from %s to %s", from, differs)
+		}
+		from, to = from-lsn.LSN(size), from
+	}
+}
+
+// compare reads WAL [from, to) of the server at e and gives the first position where the stored WAL is different. It
+// takes a walsender for that, and no slot, and reports nothing.
+func (r *Supply) compare(ctx context.Context, e upstream.Endpoint, t lsn.TimelineID, from, to lsn.LSN,
+) (d lsn.LSN, differ bool, err error) {
+	s, err := r.o.Upstream.ConnectTo(ctx, e, r.params())
+	if err != nil {
+		return 0, false, err
+	}
+	defer s.Conn.Close()
+	command := grammar.Render(&grammar.StartPhysical{At: from, Timeline: t}, minVersion)
+	copying, _, err := s.StartCopy(ctx, command)
+	if err != nil || !copying {
+		return 0, false, fmt.Errorf("compare WAL from %s: %w", from, either(err, walreceiver.ErrProtocol))
+	}
+	defer context.AfterFunc(ctx, func() { s.Conn.SetReadDeadline(time.Unix(1, 0)) })()
+	for at := from; at < to && !differ; {
+		m, err := walreceiver.ReadMessage(s.Reader)
+		switch {
+		case err != nil:
+			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
+		case m.Kind == 'k', m.Kind == 'N', m.Kind == 'S':
+			continue
+		case m.Kind == 'E':
+			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, m.Refusal)
+		case m.Kind != 'w' || m.Start != at:
+			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.ErrProtocol)
+		}
+		sent := make([]byte, m.Size)
+		if _, err := io.ReadFull(s.Reader, sent); err != nil {
+			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
+		}
+		d, differ, err = r.o.Store.Difference(at, sent[:min(to-at, lsn.LSN(len(sent)))])
+		if err != nil {
+			return 0, false, err
+		}
+		at += lsn.LSN(len(sent))
+	}
+	return d, differ, nil
+}
+
+// either is err, or else other.
+func either(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// parting returns what is known of the server at endpoint.
+func (k knowledge) parting(endpoint string, system lsn.SystemID, t lsn.TimelineID) parting {
+	if p := k.partings[endpoint]; p.system == system && p.timeline == t {
+		return p
+	}
+	return parting{}
+}
+
+// since puts the beginning of a loss to where the WAL of a server parts from what is known: to the lowest that this
+// proxy or a member has found. What a primary had when it was asked is no evidence: it had less when it came back, and
+// has written on. Where nobody could compare the beginning is not known, and all up to To may be lost.
+func (k knowledge) since(endpoint string, e *LackError) {
+	if !e.Lost {
+		return
+	}
+	p := k.parting(endpoint, e.System, e.Of)
+	e.From = p.told
+	for _, all := range [][]Known{k.all, {k.lost[endpoint], k.lost[anyEndpoint]}} {
+		for _, x := range all {
+			if x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
+				e.From = lowest(e.From, x.From)
+			}
+		}
+	}
+	if p.exact || e.From == lsn.Invalid {
+		e.From = lowest(e.From, p.at)
+	}
+}
+
+// lowest is the lower one of those that are known.
+func lowest(a, b lsn.LSN) lsn.LSN {
+	if a == lsn.Invalid || b == lsn.Invalid {
+		return max(a, b)
+	}
+	return min(a, b)
+}

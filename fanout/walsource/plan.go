@@ -1,0 +1,200 @@
+package walsource
+
+import (
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// server is what the upstream said about itself.
+type server struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	xlogpos  lsn.LSN
+	history  lsn.History // of timeline
+	seg      lsn.SegSize
+	version  int // server_version_num
+	settings map[string]string
+	virtual  bool // it is a proxy
+	endpoint string
+
+	known knowledge // from before it was asked where it is
+
+	slotRestart lsn.LSN // 0: no slot, nothing reserved, or not told (14)
+	slotTLI     lsn.TimelineID
+}
+
+// inRecovery reports whether no commit waits there. Unknown is no.
+//
+// SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby), and a server that was in
+// recovery then can't begin to commit within the timeline that is streamed: a promotion ends it. Not so
+// behind a proxy, which may go over to another server of that timeline, a primary even, without a word to us.
+func (s *server) inRecovery() bool { return s.settings[inHotStandby] == "on" && !s.virtual }
+
+// facts returns what a stream from srv depends on.
+func (s *server) facts() walreceiver.Server {
+	return walreceiver.Server{
+		System: s.system, Timeline: s.timeline, History: s.history, Version: s.version, Settings: s.settings,
+		Recovery: s.inRecovery(), Virtual: s.virtual,
+		Slot: walreceiver.SlotStart{Restart: s.slotRestart, Timeline: s.slotTLI},
+	}
+}
+
+// inHotStandby is the parameter by which a server tells its role.
+const inHotStandby = "in_hot_standby"
+
+// highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling
+// R31). Elsewhere a server may pass for a proxy, which withholds more.
+const highestPID = 1 << 22
+
+// startPoint is what to ask START_REPLICATION for.
+type startPoint struct {
+	timeline lsn.TimelineID
+	at       lsn.LSN
+}
+
+// resumption is what says from where stored WAL is to be sent again.
+type resumption struct {
+	// record is where the last complete record begins, or a little before it. 0: that is not known.
+	record lsn.LSN
+	// lacking is a start that was tried in vain: no segment before the end is asked for there again.
+	lacking lsn.LSN
+}
+
+// planStart decides where to stream from: the segment that holds the last complete record of what is stored, on the
+// timeline that leads on from there; for an empty store where the slot begins, else where the server
+// is (ruling R31). A refusal is a *pgerror.Error in PostgreSQL's words.
+func planStart(have walstore.Positions, srv server, again resumption) (startPoint, error) {
+	if have.Timeline == 0 {
+		if srv.slotRestart != 0 && srv.history.Contains(srv.slotTLI) {
+			return startPoint{srv.slotTLI, srv.seg.Floor(srv.slotRestart)}, nil
+		}
+		return startPoint{srv.timeline, srv.seg.Floor(srv.xlogpos)}, nil
+	}
+	if srv.timeline < have.Timeline {
+		return startPoint{}, pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"highest timeline %s of the primary is behind recovery timeline %s", srv.timeline, have.Timeline)
+	}
+	if have.Timeline == srv.timeline {
+		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
+	}
+	fork, next, ok := srv.history.SwitchPoint(have.Timeline)
+	switch {
+	case !ok:
+		return startPoint{}, pgerror.New(pgerror.InternalError,
+			"requested timeline %s is not in this server's history", have.Timeline).
+			WithHint("The upstream took another way at an earlier timeline: it does not continue what is stored.")
+	case have.Received < fork:
+		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
+	}
+	// At the fork, or beyond it: then the store moves aside what the new timeline lacks, or refuses to.
+	return startPoint{next, srv.seg.Floor(fork)}, nil
+}
+
+// overlap is the start of the segment with the last stored byte, where PostgreSQL starts, or the one before: only a
+// complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32), and not one
+// that has come back with less of it, or was promoted to the same timeline number at the same position. The
+// header of a segment and the beginning of a record are the same everywhere.
+func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
+	end := srv.seg.Floor(have.Received)
+	record := again.record
+	if record == lsn.Invalid {
+		record = have.Received - 1
+	}
+	if end <= record && end < have.Received || end < lsn.LSN(srv.seg) {
+		return end
+	}
+	var begin lsn.LSN // of the timeline: its first segment is the one that holds it
+	for _, p := range srv.history.Parents {
+		if p.Timeline == have.Timeline {
+			break
+		}
+		begin = p.Switch
+	}
+	before := end - lsn.LSN(srv.seg)
+	if before < have.Oldest || before < srv.seg.Floor(begin) || before == again.lacking {
+		return end
+	}
+	// The store may end with a segment whose last record began in the one before it.
+	if first := before - lsn.LSN(srv.seg); end == have.Received && record < before && before >= lsn.LSN(srv.seg) &&
+		first >= max(have.Oldest, srv.seg.Floor(begin)) && first != again.lacking {
+		return first
+	}
+	return before
+}
+
+// destructive reports whether p leaves WAL behind that the store has.
+func destructive(have walstore.Positions, srv server, p startPoint) bool {
+	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
+	return ok && p.timeline != have.Timeline && have.Received > fork
+}
+
+// systemDiffers is PostgreSQL's text.
+const systemDiffers = "database system identifier differs between the primary and standby"
+
+// checkIdentity compares the server with what the store holds, before anything is written.
+func checkIdentity(have walstore.Identity, srv server) error {
+	switch {
+	case have.System != srv.system:
+		return systemMismatch(have, srv)
+	case have.SegSize != srv.seg:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"WAL segment size differs between the primary and standby").
+			WithDetail("The primary's is %s, the standby's is %s.", srv.seg, have.SegSize)
+	case have.ServerMajor != srv.version/10000:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"the primary is PostgreSQL %d, the stored WAL is of PostgreSQL %d", srv.version/10000, have.ServerMajor)
+	}
+	return nil
+}
+
+func systemMismatch(have walstore.Identity, srv server) *pgerror.Error {
+	return pgerror.New(pgerror.ObjectNotInPrerequisite, systemDiffers).
+		WithDetail("The primary's identifier is %s, the standby's identifier is %s.", srv.system, have.System)
+}
+
+// sameWay compares two histories of one timeline: same parents, left at the same positions. Two
+// servers that gave one number to different timelines are never chosen between (ruling R3).
+func sameWay(stored, offered lsn.History) error {
+	differs := len(stored.Parents) != len(offered.Parents)
+	for i := 0; !differs && i < len(stored.Parents); i++ {
+		a, b := stored.Parents[i], offered.Parents[i]
+		differs = a.Timeline != b.Timeline || a.Switch != b.Switch
+	}
+	if !differs {
+		return nil
+	}
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"timeline %s of the primary is not timeline %s of the stored WAL", offered.Timeline, stored.Timeline).
+		WithDetail("The primary's begins at %s, the stored one at %s: two servers were promoted to one number.",
+			offered.Begin(), stored.Begin())
+}
+
+// maxTimeline bounds what is believed of IDENTIFY_SYSTEM, because every number below it may cost a
+// round trip: at a promotion an hour it is reached after eleven years.
+const maxTimeline = 100_000
+
+// timelinesToFetch lists those up to last whose history files are to be asked for, newest first.
+func timelinesToFetch(last lsn.TimelineID, stored func(lsn.TimelineID) bool) (list []lsn.TimelineID) {
+	for t := last; t >= 2; t-- {
+		if !stored(t) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// needsHistory reports whether the history file of t must be had: that of the server's own timeline,
+// and those of its ancestors that are still to be streamed. PostgreSQL asks for every number in the
+// range, but a server that began as a base backup of a later timeline lacks the earlier ones.
+func needsHistory(t lsn.TimelineID, have walstore.Positions, srv server) bool {
+	from := srv.timeline
+	switch {
+	case have.Timeline != 0:
+		from = have.Timeline
+	case srv.slotRestart != 0:
+		from = srv.slotTLI
+	}
+	return t == srv.timeline || t > from && srv.history.Contains(t)
+}

@@ -1,0 +1,194 @@
+package walsource
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+const seg = lsn.LSN(16 << 20)
+
+// fork3: 1 until 5 segments and a bit, 2 until 8 segments sharp, then 3.
+var fork3 = lsn.History{Timeline: 3, Parents: []lsn.HistoryEntry{
+	{Timeline: 1, Switch: 5*seg + 100}, {Timeline: 2, Switch: 8 * seg},
+}}
+
+func on(tli lsn.TimelineID, end lsn.LSN) walstore.Positions {
+	return walstore.Positions{Timeline: tli, Oldest: seg, Received: end, Written: end, Flushed: end}
+}
+
+// TestRestorable: nothing that the upstream still writes, nor beyond what both have in common.
+func TestRestorable(t *testing.T) {
+	three := server{timeline: 3, history: fork3, seg: 16 << 20, xlogpos: 9*seg + 5}
+	for _, c := range []struct {
+		have walstore.Positions
+		want lsn.LSN
+	}{{on(3, 8*seg+9), 9 * seg}, {on(2, 6*seg), 8 * seg}, {on(1, 4*seg+9), 5 * seg}} {
+		if got := restorable(c.have, three); got != c.want {
+			t.Errorf("timeline %s: %s, expected %s", c.have.Timeline, got, c.want)
+		}
+	}
+}
+
+func TestPlanStart(t *testing.T) {
+	three := server{timeline: 3, history: fork3, seg: 16 << 20, xlogpos: 9*seg + 5}
+	slot := three
+	slot.slotRestart, slot.slotTLI = 6*seg+7, 2
+	foreignSlot := slot
+	foreignSlot.slotTLI = 9
+	one := server{timeline: 1, history: lsn.History{Timeline: 1}, seg: 16 << 20, xlogpos: 3*seg + 5}
+	for name, c := range map[string]struct {
+		have   walstore.Positions
+		srv    server
+		record lsn.LSN
+		want   startPoint
+		err    string
+	}{
+		"within the first record":         {on(1, 7*seg+77), one, 7*seg - 9, startPoint{1, 6 * seg}, ""},
+		"within the second":               {on(1, 7*seg+77), one, 7*seg + 40, startPoint{1, 7 * seg}, ""},
+		"segment end, a longer record":    {on(1, 7*seg), one, 6*seg - 9, startPoint{1, 5 * seg}, ""},
+		"and the store begins there":      {on(1, 2*seg), one, seg - 9, startPoint{1, seg}, ""},
+		"within the timeline's first":     {on(2, 5*seg+200), three, 5*seg - 9, startPoint{2, 5 * seg}, ""},
+		"empty store":                     {walstore.Positions{}, three, 0, startPoint{3, 9 * seg}, ""},
+		"empty store with slot":           {walstore.Positions{}, slot, 0, startPoint{2, 6 * seg}, ""},
+		"slot on a timeline nobody knows": {walstore.Positions{}, foreignSlot, 0, startPoint{3, 9 * seg}, ""},
+		"same timeline":                   {on(1, 2*seg+77), one, 0, startPoint{1, 2 * seg}, ""},
+		"segment end":                     {on(1, 3*seg), one, 0, startPoint{1, 2 * seg}, ""},
+		"segment end, nothing before":     {on(1, seg), one, 0, startPoint{1, seg}, ""},
+		"segment end, lacking before":     {on(1, 4*seg), one, 0, startPoint{1, 4 * seg}, ""},
+		"segment end of an ancestor":      {on(2, 7*seg), three, 0, startPoint{2, 6 * seg}, ""},
+		"its first segment":               {on(2, 6*seg), three, 0, startPoint{2, 5 * seg}, ""},
+		"where the timeline begins":       {on(3, 8*seg), three, 0, startPoint{3, 8 * seg}, ""},
+		"ahead of the server":             {on(1, 4*seg+1), one, 0, startPoint{1, 4 * seg}, ""},
+		"server behind":                   {on(3, 8*seg+1), one, 0, startPoint{}, "highest timeline 1 of the primary is behind recovery timeline 3"},
+		"before the first fork":           {on(1, 4*seg+9), three, 0, startPoint{1, 4 * seg}, ""},
+		"in the fork's segment":           {on(1, 5*seg+99), three, 0, startPoint{1, 5 * seg}, ""},
+		"at the fork":                     {on(1, 5*seg+100), three, 0, startPoint{2, 5 * seg}, ""},
+		"beyond the fork":                 {on(1, 5*seg+101), three, 0, startPoint{2, 5 * seg}, ""},
+		"at a fork on a boundary":         {on(2, 8*seg), three, 0, startPoint{3, 8 * seg}, ""},
+		"not an ancestor": {on(2, 2*seg), server{timeline: 3, seg: 16 << 20, history: lsn.History{Timeline: 3,
+			Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: seg}}}}, 0, startPoint{}, "requested timeline 2 is not in this server's history"},
+	} {
+		got, err := planStart(c.have, c.srv, resumption{record: c.record, lacking: 3 * seg})
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v, expected %q", name, err, c.err)
+		case c.err == "" && (err != nil || got != c.want):
+			t.Errorf("%s: %+v, %v, expected %+v", name, got, err, c.want)
+		}
+	}
+}
+
+func TestCheckIdentity(t *testing.T) {
+	have := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
+	ok := server{system: 7, seg: 16 << 20, version: 150020}
+	if err := checkIdentity(have, ok); err != nil {
+		t.Error(err)
+	}
+	for want, f := range map[string]func(*server){
+		"database system identifier differs between the primary and standby": func(s *server) { s.system = 8 },
+		"WAL segment size differs": func(s *server) { s.seg = 1 << 20 },
+		"PostgreSQL 16":            func(s *server) { s.version = 160004 },
+	} {
+		srv := ok
+		f(&srv)
+		if err := checkIdentity(have, srv); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, expected %q", err, want)
+		}
+	}
+}
+
+func TestSameWay(t *testing.T) {
+	if err := sameWay(fork3, fork3); err != nil {
+		t.Error(err)
+	}
+	other := fork3
+	other.Parents = slices.Clone(fork3.Parents)
+	other.Parents[1].Switch++
+	shorter := lsn.History{Timeline: 3, Parents: fork3.Parents[:1]}
+	for _, h := range []lsn.History{other, shorter} {
+		if err := sameWay(fork3, h); err == nil || !strings.Contains(err.Error(), "timeline 3") {
+			t.Errorf("%+v: %v", h, err)
+		}
+	}
+}
+
+func TestTimelinesToFetch(t *testing.T) {
+	stored := func(have ...lsn.TimelineID) func(lsn.TimelineID) bool {
+		return func(t lsn.TimelineID) bool { return slices.Contains(have, t) }
+	}
+	for _, c := range []struct {
+		last   lsn.TimelineID
+		stored []lsn.TimelineID
+		want   []lsn.TimelineID
+	}{
+		{0, nil, nil}, {1, nil, nil}, {2, nil, []lsn.TimelineID{2}}, {4, []lsn.TimelineID{3}, []lsn.TimelineID{4, 2}},
+	} {
+		if got := timelinesToFetch(c.last, stored(c.stored...)); !slices.Equal(got, c.want) {
+			t.Errorf("%d with %v: %v", c.last, c.stored, got)
+		}
+	}
+	srv := server{timeline: 5, history: lsn.History{Timeline: 5, Parents: []lsn.HistoryEntry{{Timeline: 2, Switch: 1}, {Timeline: 4, Switch: 2}}}}
+	for _, c := range []struct {
+		t    lsn.TimelineID
+		have lsn.TimelineID
+		want bool
+	}{{5, 0, true}, {4, 0, false}, {4, 2, true}, {3, 2, false}, {2, 2, false}} {
+		if got := needsHistory(c.t, on(c.have, 1), srv); got != c.want {
+			t.Errorf("timeline %d with a store on %d: %v", c.t, c.have, got)
+		}
+	}
+}
+
+func TestVersionNum(t *testing.T) {
+	for in, want := range map[string]int{"15.20 (Debian 15.20-0+deb12u1)": 150020, "18.4": 180004, "18beta1": 180000, "": 0, "x": 0} {
+		if v := versionNum(in); v != want {
+			t.Errorf("%q: %d", in, v)
+		}
+	}
+}
+
+// TestPromisedEndsWithARecord: what must not be left behind ends with the last complete record of what was reported,
+// by this proxy or another one: the beginning of the next one may be lacking (ruling R36).
+func TestPromisedEndsWithARecord(t *testing.T) {
+	g := walstoretest.New(walstoretest.Config{SegSize: lsn.MinSegSize})
+	fork := g.Record(100).End
+	g.Record(50_000)
+	s := openStore(t, t.TempDir())
+	if err := s.Adopt(walstore.Identity{System: g.Source.System, SegSize: lsn.MinSegSize, ServerMajor: 15}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.StartStream(1, g.Start()); err != nil {
+		t.Fatal(err)
+	}
+	received := (g.End() - 1).PageStart()
+	wal := g.Bytes(g.Start(), received)
+	if err := s.AppendFrom(t.Context(), g.Start(), bytes.NewReader(wal), len(wal)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetPromised(received - 100); err != nil {
+		t.Fatal(err)
+	}
+	for _, others := range []lsn.LSN{0, received, received - 8192, g.End()} {
+		said := Known{Point: lsn.Point{System: g.Source.System, Timeline: 1, LSN: others}, By: "b", Acked: true}
+		r := with(t, Options{Store: s, Others: func() ([]Known, string) { return []Known{said}, "" }})
+		want := fork
+		if others > received {
+			want = others // what is not stored here is not known
+		}
+		var got lsn.LSN
+		for _, k := range r.knowledge().all {
+			if k.Acked {
+				got = max(got, k.LSN)
+			}
+		}
+		if got != want {
+			t.Errorf("promised up to %s, by others up to %s: %s must not be missing, want %s", received-100, others, got, want)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package walsource
+
+import (
+	"context"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Store is the part of *walstore.Store that is asked when a source is chosen, beside the part that a stream fills.
+// Adopt, PutHistory, StartStream and DropIncomplete are called by one goroutine at a time, and never beside
+// AppendFrom; the others by any.
+type Store interface {
+	walreceiver.Store
+	Identity() (walstore.Identity, bool)
+	Adopt(walstore.Identity) error
+	HistoryFile(lsn.TimelineID) ([]byte, error)
+	PutHistory(lsn.TimelineID, []byte) error
+	StartStream(lsn.TimelineID, lsn.LSN) error
+	// DropIncomplete takes back what lies behind the last complete record.
+	DropIncomplete() (lsn.LSN, error)
+	// Release lets go up to to of what HoldBack keeps, Invalid of all.
+	Release(to lsn.LSN)
+	// LastComplete gives the end of the last complete record at or below at on a timeline (ruling R36). It may read
+	// the disk.
+	LastComplete(lsn.TimelineID, lsn.LSN) (lsn.LSN, error)
+	// Difference gives the first position at which WAL of the current timeline that begins at at differs from what is
+	// stored, all of which is received. It may read the disk.
+	Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, err error)
+	// Dated reports whether a transaction ends in the stored WAL from from, a segment's beginning, to to. It may read
+	// the disk.
+	Dated(from, to lsn.LSN) (bool, error)
+}
+
+// Acceptance is the operator's word that WAL may be given up (rulings R3, R32, R48). Any goroutine may call it.
+type Acceptance interface {
+	// Accepted reports whether the operator wants a server followed although it lacks e. The word holds until it is
+	// used.
+	Accepted(e *LackError) bool
+	// Waits is told what is refused now, nil: nothing, and the timeline that is followed, 0: none. A word about
+	// anything else is void.
+	Waits(followed lsn.TimelineID, e *LackError)
+	// Refused is the loss of WAL for which a server was refused last, by what this proxy has or had itself; nil: none
+	// was since one was followed. It outlives restarts.
+	Refused() *LackError
+	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. With
+	// aside the store has some of that WAL: at the next start it sets all of its own aside and begins anew.
+	Use(e *LackError, heard []lsn.LSN, aside bool) error
+	// GivenUp reports whether p is what a member had said when it was given up.
+	GivenUp(p lsn.Point) bool
+}
+
+// Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
+// log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
+type Gate interface {
+	WalreceiverWaiting(waiting bool)
+	// WalreceiverRefused comes instead when the upstream had no walsender left: log-ins that hold some are to let
+	// go of them first, and if there are none nobody need wait.
+	WalreceiverRefused()
+}
+
+// Via may lead to another proxy's walsender instead of the primary's.
+type Via interface {
+	// Connect logs in at the member of the cluster to stream from. nil and no error: stream from the
+	// primary. It waits until that is known, or ctx ends, and is called by one goroutine.
+	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+}
+
+// Primary finds the primary while the stream comes from another proxy.
+type Primary interface {
+	// Watch looks for the server of that system on that timeline, calls found at once and every few
+	// seconds as long as it is there, and returns why it is not, or when ctx ends.
+	Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID, found func(upstream.Endpoint)) error
+}

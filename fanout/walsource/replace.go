@@ -1,0 +1,41 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+)
+
+// errReplaced: the last record that was received was not whole, and the server has given it up.
+var errReplaced = errors.New("the server has given up the record with which stored WAL ended: streaming begins anew")
+
+// givenUpRecord reports whether srv, which writes the stored timeline itself, has less than it had sent, and all
+// records that were whole: it has crashed, and will write another record there. Where it had sent whole pages of the
+// old one it keeps them, and has as much.
+func givenUpRecord(have walstore.Positions, srv server) bool {
+	return have.Timeline == srv.timeline && !srv.inRecovery() && !srv.virtual && have.Complete > have.Oldest &&
+		srv.xlogpos < have.Received && srv.xlogpos >= have.Complete
+}
+
+// replaced takes back the beginning of a record that the server has given up (ruling R36): no commit rests on it. The
+// sessions that may have been sent it end first, and those that came meanwhile: their standbys begin at a segment's
+// start again. What was promised of it falls before that, or a crash in between would make it WAL that is lacking.
+func (r *Supply) replaced(ctx context.Context) error {
+	r.endSessions(ctx)
+	if err := r.rcv.GiveUp(r.o.Store.Positions().Complete); err != nil {
+		return err
+	}
+	if _, err := r.o.Store.DropIncomplete(); err != nil {
+		return err
+	}
+	r.endSessions(ctx)
+	return errReplaced
+}
+
+// endSessions ends who is sent WAL, and waits for that.
+func (r *Supply) endSessions(ctx context.Context) {
+	if r.o.EndSessions != nil {
+		r.o.EndSessions(ctx)
+	}
+}

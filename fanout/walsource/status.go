@@ -1,0 +1,69 @@
+package walsource
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Status is a snapshot for /status, /readyz and for the answers that the proxy gives from cache. The
+// maps are the caller's.
+type Status struct {
+	walreceiver.Status
+	Lack       *LackError // a timeline that is not followed because it lacks acknowledged WAL
+	Stop       *Stop      // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
+	Reconnects int        // connections begun after the first
+}
+
+// Status takes a snapshot. It never blocks for long and may be called from any goroutine.
+func (r *Supply) Status() Status {
+	s := Status{Status: r.rcv.Status()}
+	r.locked(func() { s.Lack, s.Stop, s.Reconnects = r.lacks, r.stopped, r.reconnects })
+	if s.Stop != nil && s.Stop.over(&s.Status, r.o.Store.Positions().Received, time.Now()) {
+		s.Stop = nil
+	}
+	return s
+}
+
+// State returns Status().State, cheaply.
+func (r *Supply) State() walreceiver.State { return r.rcv.State() }
+
+// Streams reports whether WAL comes in, and from which member of the cluster; "" is a server.
+func (r *Supply) Streams() (member string, ok bool) { return r.rcv.Streams() }
+
+// Changed takes over settings of the upstream that were changed while it is streamed from, as SHOW has them.
+func (r *Supply) Changed(settings map[string]string) { r.rcv.Changed(settings) }
+
+// FeedbackDue has the upstream told of feedback that has changed. Any goroutine may call it.
+func (r *Supply) FeedbackDue() { r.rcv.FeedbackDue() }
+
+// GateUsable reports whether the present stream could use slots.rule_gate. Any goroutine may call it.
+func (r *Supply) GateUsable() bool { return r.rcv.GateUsable() }
+
+// Gated reports whether the present stream uses slots.rule_gate. Any goroutine may call it.
+func (r *Supply) Gated() bool { return r.rcv.Gated() }
+
+// Following tells which server and timeline the stored WAL is streamed from; false while there is no
+// stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
+// that server. A server that has removed the WAL which the store lacks is followed as well: our slot is
+// looked after there, so that no more goes. While a member of the cluster is streamed from, it is the primary
+// that is followed. Any goroutine may ask.
+func (r *Supply) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
+	e, system, t, member, flows := r.rcv.Follows()
+	r.mu.Lock()
+	ok = flows || r.starving
+	if member != "" {
+		e, ok = r.primary, ok && r.primaryKnown
+	}
+	r.mu.Unlock()
+	return e, system, t, ok && r.o.Store.Positions().Timeline == t
+}
+
+// starve notes whether the server that streamed last has removed the WAL which the store lacks.
+func (r *Supply) starve(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starving = yes
+}

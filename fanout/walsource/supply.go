@@ -1,0 +1,273 @@
+package walsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// Supply keeps the store supplied with WAL.
+type Supply struct {
+	// Fixed by New.
+	o   Options
+	log *slog.Logger
+	rcv *walreceiver.Receiver
+
+	// Owned by Run.
+	*attempt // the present one
+	began    time.Time
+	lacking  lsn.LSN           // a start before the end of the store that failed
+	aside    bool              // the operator has given up WAL that the store has
+	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
+	refusals map[string]string // what was logged of hosts that are refused
+	lastLog  string
+	logged   time.Time
+
+	higher   atomic.Pointer[Higher]
+	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint; never changed in place
+	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
+	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
+
+	mu         sync.Mutex
+	reconnects int        // attempts begun after the first
+	lacks      *LackError // shown
+	stopped    *Stop      // shown
+	again      context.CancelCauseFunc
+
+	starving bool // see starve
+
+	primary         upstream.Endpoint // while a member is streamed from
+	primaryKnown    bool
+	unanswered      bool // see PrimaryDown
+	unansweredSince time.Time
+	finding         bool // see Finding
+
+	silentSince time.Time // see Silence
+	mute        bool
+}
+
+// attempt is the state of one attempt to get WAL, from the choice of a server to the end of its connection.
+type attempt struct {
+	member string              // the member of the cluster that is streamed from; "": a server
+	own    []byte              // history file of the server's timeline; nil: it has none
+	stream *walreceiver.Stream // nil before the server is known
+
+	lack   *LackError // why a server was not followed
+	obeyed *LackError // the operator has accepted it, and the server is about to be followed
+	heard  []lsn.LSN  // what members had said of it
+	behind lsn.LSN    // where that server was
+	gone   lsn.LSN    // restorable is up to here what the upstream has removed; Invalid: it has all
+}
+
+// New checks o and returns a Supply that does nothing until [Supply.Run].
+func New(o Options) (*Supply, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	r := &Supply{o: o, log: o.Logger, attempt: &attempt{}, began: time.Now(), avoid: map[string]error{},
+		refusals: map[string]string{}}
+	o.Options.Store, o.Probe = o.Store, r.probe
+	var err error
+	if r.rcv, err = walreceiver.New(o.Options); err != nil {
+		return nil, err
+	}
+	r.recall()
+	return r, nil
+}
+
+// probe logs in at the server at e by SQL, and out again.
+func (r *Supply) probe(ctx context.Context, e upstream.Endpoint) error {
+	s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
+	if err == nil {
+		s.Close()
+	}
+	return err
+}
+
+// Run connects and streams, again and again, until ctx ends, when it says goodbye to the upstream and
+// returns nil, or until the store fails, when it returns that error. Everything else is logged, shown
+// by Status, and tried again.
+func (r *Supply) Run(ctx context.Context) error {
+	var wait backoff
+	r.began = time.Now()
+	for first := true; ; first = false {
+		if !first {
+			r.locked(func() { r.reconnects++ })
+		}
+		attempt, cancel := r.newAttempt(ctx)
+		streamed, err := r.connection(attempt)
+		r.rcv.Disconnected()
+		restored, err := r.restore(attempt, err)
+		if ctx.Err() != nil {
+			cancel()
+			return nil
+		}
+		if attempt.Err() != nil {
+			cancel()
+			r.asked(context.Cause(attempt))
+			continue
+		}
+		if errors.Is(err, walstore.ErrFailed) || errors.Is(err, walstore.ErrClosed) {
+			return fmt.Errorf("receive WAL: %w", err)
+		}
+		if restored {
+			cancel()
+			continue
+		}
+		r.failed(err)
+		if errors.Is(err, errReplaced) || r.gated() && pgerror.HasCode(err, pgerror.AdminShutdown) {
+			cancel() // or another member took the gate, or the primary invalidated it: the next attempt tells
+			continue
+		}
+		if r.member == "" {
+			// A server that is there and refused is one that answers, whatever the others say.
+			refused := errors.As(err, new(errPermanent))
+			r.silent(upstream.Down(err) && !refused || streamed > 0 && !answered(err))
+		}
+		var refusal *pgerror.Error
+		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
+			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
+		}
+		if pgerror.HasCode(err, pgerror.TooManyConnections) {
+			r.refused()
+		} else {
+			r.waiting(false)
+		}
+		// With several hosts the next look may find another one.
+		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
+		d := wait.next(streamed, permanent, r.o.Rand())
+		err = pause(attempt, d)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			r.waiting(false)
+			return nil
+		}
+		if err != nil {
+			r.asked(err)
+		}
+	}
+}
+
+// asked is for an attempt that was ended from outside.
+func (r *Supply) asked(why error) {
+	r.log.Info("connecting to upstream anew", "because", why)
+	if errors.Is(why, errSlotLost) {
+		r.rcv.SlotLost()
+	}
+}
+
+// What ends a connection, or the wait for the next try, from outside.
+var (
+	errAgain    = errors.New("upstream.conninfo has changed")
+	errRedirect = errors.New("WAL is to be streamed from elsewhere")
+	errSlotLost = errors.New("the primary has invalidated the slot")
+)
+
+// newAttempt is the context of one connection and of the wait after it.
+func (r *Supply) newAttempt(ctx context.Context) (context.Context, func()) {
+	attempt, cancel := context.WithCancelCause(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.again = cancel
+	return attempt, func() { cancel(nil) }
+}
+
+// Reconnect ends the present connection in order, or the wait for the next try, and connects at once, by
+// what Options.Upstream says now. Any goroutine may.
+func (r *Supply) Reconnect() { r.anew(errAgain) }
+
+// Redirect does the same because Options.Via says otherwise now.
+func (r *Supply) Redirect() { r.anew(errRedirect) }
+
+// SlotLost is told that the primary has invalidated the slot, which a stream goes on without noticing, and
+// 14 does not say on a walsender connection (facts K53): the slot is made anew. Any goroutine may.
+func (r *Supply) SlotLost() { r.anew(errSlotLost) }
+
+// GateFree is told that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
+func (r *Supply) GateFree() { r.anew(walreceiver.ErrGate) }
+
+func (r *Supply) anew(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.again != nil {
+		r.again(cause)
+	}
+}
+
+// waiting tells the gate whether relayed log-ins should let us go first. Between attempts that is only
+// so when the upstream had no walsender left: any other failure would hold them up for nothing.
+func (r *Supply) waiting(on bool) {
+	if r.o.Gate != nil {
+		r.o.Gate.WalreceiverWaiting(on)
+	}
+}
+
+// refused tells the gate that the upstream had no walsender left.
+func (r *Supply) refused() {
+	if r.o.Gate != nil {
+		r.o.Gate.WalreceiverRefused()
+	}
+}
+
+// connection is one connection from log-in to its end. streamed is for how long WAL could flow.
+func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err error) {
+	r.attempt = &attempt{}
+	r.starve(false)
+	r.rcv.Connecting()
+	if err := r.listen(ctx); err != nil {
+		return 0, err
+	}
+	s, err := r.viaMember(ctx)
+	if s == nil && err == nil {
+		r.waiting(true)
+		s, err = r.find(ctx)
+		r.waiting(false)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.Conn.Close()
+	r.rcv.LoggedIn(s, r.member)
+	srv, err := r.identify(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	r.stream = r.rcv.Attach(s, srv.facts(), walreceiver.Link{Member: r.member != "", Uneasy: r.uneasy()})
+	defer r.stream.Close()
+	if r.member != "" {
+		defer r.lookAfterPrimary(ctx, srv.system)()
+		return r.follow(ctx, s, srv)
+	}
+	slot, err := r.stream.PrepareSlot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	srv.slotRestart, srv.slotTLI = slot.Restart, slot.Timeline
+	return r.follow(ctx, s, srv)
+}
+
+// gated reports whether the stream of the attempt uses slots.rule_gate.
+func (r *Supply) gated() bool { return r.stream != nil && r.stream.Gate() != "" }
+
+func (r *Supply) locked(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}

@@ -1,0 +1,58 @@
+package walsource
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+)
+
+// vouch finds out whether the primary at e, which writes timeline t of system, has all WAL that is known of it, before
+// clients are sent there while WAL comes from a member. It asks by SQL, so it takes no walsender, and twice before
+// it refuses, as the one that streams does (ruling R32).
+func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
+	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
+	defer cancel()
+	known := r.knowledge()
+	s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
+	if err != nil {
+		return fmt.Errorf("ask the primary where it is: %w", err)
+	}
+	defer s.Close()
+	var lack *LackError
+	var srv server
+	for range 2 {
+		res, err := s.Query(ctx, "SELECT pg_catalog.pg_current_wal_flush_lsn()")
+		if err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		row, err := walreceiver.OneRow(res, 1)
+		if err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		srv = server{system: system, timeline: t, history: lsn.History{Timeline: t}, endpoint: e.String(), known: known}
+		if srv.xlogpos, err = lsn.Parse(string(row[0])); err != nil {
+			return fmt.Errorf("ask the primary where it is: %w", err)
+		}
+		if lack = known.lack(srv); lack == nil || !lack.Lost {
+			r.vouched(t, nil)
+			return nil
+		}
+	}
+	r.part(ctx, e, &srv, lack)
+	if lack = srv.known.lack(srv); r.accepted(lack) {
+		return nil
+	}
+	r.vouched(t, lack)
+	return lack.refusal()
+}
+
+// vouched shows what a primary lacks to which no clients are sent; nil: nothing.
+func (r *Supply) vouched(t lsn.TimelineID, lack *LackError) {
+	if r.o.Accept != nil {
+		r.o.Accept.Waits(t, lack)
+	}
+	r.locked(func() { r.lacks = lack })
+}
