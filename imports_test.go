@@ -1,6 +1,7 @@
 package replproxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,6 +75,29 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s: grammar uses the standard library only", s.path, path)
 			}
 		}
+	}
+}
+
+// TestSocketsInTheTransport: below walsource.Conn and walreceiver.Conn lies whatever brings WAL. Only the transport over
+// PostgreSQL's protocol knows of frames and sockets.
+func TestSocketsInTheTransport(t *testing.T) {
+	transport := []string{"session.go", "decode.go", "slotcommands.go", "identify.go"}
+	seen := 0
+	for _, s := range sources(t) {
+		base := s.path[strings.LastIndex(s.path, "/")+1:]
+		if s.test || s.dir != "fanout/walsource" && s.dir != "fanout/walreceiver" || slices.Contains(transport, base) {
+			continue
+		}
+		seen++
+		for _, im := range s.file.Imports {
+			switch path, _ := strconv.Unquote(im.Path.Value); path {
+			case "net", module + "/internal/wire", module + "/grammar":
+				t.Errorf("%s imports %q: that is the transport's", s.path, path)
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("only %d files were looked at", seen)
 	}
 }
 

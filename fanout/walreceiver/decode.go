@@ -33,12 +33,12 @@ type Message struct {
 	Size      int // bytes of WAL that still wait in the reader ('w')
 	WALEnd    lsn.LSN
 	WantReply bool
-	Body      []byte // 'S', 'N', 'C'; valid until the next read
+	body      []byte // 'S', 'N', 'C'; valid until the next read
 	Refusal   *pgerror.Error
 }
 
-// ReadMessage reads one message, except for the WAL of a 'w', which the caller takes from r.
-func ReadMessage(r *wire.Reader) (Message, error) {
+// readMessage reads one message, except for the WAL of a 'w', which the caller takes from r.
+func readMessage(r *wire.Reader) (Message, error) {
 	h, err := r.Next()
 	if err != nil {
 		return Message{}, err
@@ -50,11 +50,11 @@ func ReadMessage(r *wire.Reader) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Kind: h.Type, Body: body}
+	m := Message{Kind: h.Type, body: body}
 	switch h.Type {
 	case 'c', 'S', 'N':
 	case 'C':
-		m.Body = bytes.TrimSuffix(body, []byte{0})
+		m.body = bytes.TrimSuffix(body, []byte{0})
 	case 'E':
 		e, ok := wire.ParseError(body)
 		if !ok {

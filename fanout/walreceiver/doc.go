@@ -15,6 +15,10 @@
 // A [Receiver] keeps what outlives a connection, a [Stream] the state of one. While a [Stream] copies, one goroutine
 // reads and feeds the store, and another one writes reports. They share a few atomics and one-slot channels.
 //
+// WAL comes by a [Conn], the walreceiver API of PostgreSQL's README: connect, receive, send, disconnect. [Session] is
+// the one over PostgreSQL's protocol (session.go, identify.go, slotcommands.go, decode.go); nothing else knows of
+// sockets and frames. A test of package walsource plugs in one that reads segments from a directory.
+//
 // Whom to follow, which server has which WAL, and what happens when a stream ends is decided in package walsource.
 //
 // Invariants:

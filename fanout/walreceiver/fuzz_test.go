@@ -44,8 +44,8 @@ func FuzzStream(f *testing.F) {
 	f.Add(wire.AppendFrame(nil, 'C', []byte("COPY 0\x00")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		st := &countStore{t: t, end: begin}
-		s := &upstream.Session{}
-		in := &inbound{r: wire.NewReader(bytes.NewReader(b), 4096), store: st, live: newLive(new(totals)), expected: begin, async: s.Async}
+		s := Over(&upstream.Session{Reader: wire.NewReader(bytes.NewReader(b), 4096)})
+		in := &inbound{conn: s, store: st, live: newLive(new(totals)), expected: begin, reported: func() {}}
 		c := newCore()
 		for n := 0; ; n++ {
 			err := in.step(context.Background())

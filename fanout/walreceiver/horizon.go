@@ -23,7 +23,7 @@ func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	borne, err := r.o.Keeper.Bears(ctx, st.s.Endpoint)
+	borne, err := r.o.Keeper.Bears(ctx, st.conn.Endpoint())
 	if err != nil {
 		r.log.Debug("cannot ask what the slot bears", "slot", r.o.Slot, "err", err)
 	}

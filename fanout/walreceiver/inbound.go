@@ -6,16 +6,15 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/internal/wire"
 )
 
 // inbound takes messages off the wire and WAL into the store. It belongs to the reader.
 type inbound struct {
-	r        *wire.Reader
+	conn     Conn
 	store    Store
 	live     *live
-	async    func(typ byte, body []byte) error // ParameterStatus and notices
-	begin    func() error                      // before the first WAL; nil once called
+	reported func()       // after a ParameterStatus or a notice
+	begin    func() error // before the first WAL; nil once called
 	expected lsn.LSN
 	// same is called once, when all stored WAL that is sent again, up to stored, was found to be the same.
 	same   func()
@@ -24,7 +23,7 @@ type inbound struct {
 
 // Read is how the store takes WAL: each piece is a sign of life.
 func (in *inbound) Read(p []byte) (int, error) {
-	n, err := in.r.Read(p)
+	n, err := in.conn.Read(p)
 	if n > 0 {
 		in.live.hear()
 	}
@@ -33,7 +32,7 @@ func (in *inbound) Read(p []byte) (int, error) {
 
 // step handles one message. ErrTimelineEnded is the orderly end, every other error is final too.
 func (in *inbound) step(ctx context.Context) error {
-	m, err := ReadMessage(in.r)
+	m, err := in.conn.Receive()
 	if err != nil {
 		return err
 	}
@@ -50,11 +49,12 @@ func (in *inbound) step(ctx context.Context) error {
 	case 'c':
 		return ErrTimelineEnded
 	case 'C':
-		return fmt.Errorf("%w (%s)", ErrUpstreamShutdown, m.Body)
+		return fmt.Errorf("%w (%s)", ErrUpstreamShutdown, m.body)
 	case 'E':
 		return m.Refusal
 	}
-	return in.async(m.Kind, m.Body)
+	in.reported()
+	return nil
 }
 
 // wal moves one message's WAL into the store, where it must continue what came before it.

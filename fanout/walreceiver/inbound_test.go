@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -12,7 +13,7 @@ import (
 func TestInboundDoesNotAllocate(t *testing.T) {
 	msg := append(xlog(0, strings.Repeat("x", 8192)), keepalive(8192, false)...)
 	src := &repeat{msg: msg}
-	in := &inbound{r: wire.NewReader(src, 16<<10), store: &nullStore{buf: make([]byte, 8192)}, live: newLive(new(totals))}
+	in := &inbound{conn: Over(&upstream.Session{Reader: wire.NewReader(src, 16<<10)}), store: &nullStore{buf: make([]byte, 8192)}, live: newLive(new(totals))}
 	ctx := context.Background()
 	n := testing.AllocsPerRun(1000, func() {
 		in.expected = 0

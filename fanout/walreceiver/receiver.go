@@ -68,8 +68,8 @@ func (r *Receiver) Connecting() {
 func (r *Receiver) Disconnected() { r.setState(Disconnected) }
 
 // LoggedIn notes whom the attempt has logged in at: a server, or a member of the cluster.
-func (r *Receiver) LoggedIn(s *upstream.Session, member string) {
-	r.Update(func(st *Status) { st.Endpoint, st.Member, st.SSL = s.Endpoint, member, handshake.SSLOf(s.Conn) })
+func (r *Receiver) LoggedIn(e upstream.Endpoint, member string, ssl *handshake.SSL) {
+	r.Update(func(st *Status) { st.Endpoint, st.Member, st.SSL = e, member, ssl })
 }
 
 // SlotLost notes that the slot is invalidated: the next stream makes it anew. It is called between streams.

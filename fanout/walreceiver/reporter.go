@@ -4,20 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/internal/wire"
 )
-
-// farewellWait bounds the last words on a connection: they fit into any socket buffer.
-const farewellWait = time.Second
 
 // reporter is the only writer of a connection in COPY mode.
 type reporter struct {
-	conn     net.Conn
+	conn     Conn
 	store    Store
 	quorum   Quorum
 	feedback Feedback
@@ -98,29 +93,24 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if err := rp.promise.cover(a.Promise, now); err != nil {
 		return wake, err
 	}
-	rp.buf = rp.buf[:0]
-	if a.Send {
-		rp.buf = appendReport(rp.buf, now, a)
-	}
 	wake, err = rp.settle(now, earliest(a.Wake, opens), v.received)
 	if err != nil {
 		return wake, err
 	}
-	reports := len(rp.buf)
-	if rp.merged != nil && !final {
-		wake = earliest(wake, rp.appendFeedback(now))
-	}
-	if len(rp.buf) == 0 {
-		return wake, nil
-	}
-	if err := rp.write(rp.buf, rp.writeFor); err != nil {
-		return wake, fmt.Errorf("send status: %w", err)
-	}
 	if a.Send {
+		m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
+		rp.buf = m.Append(rp.buf[:0])
+		if err := rp.send(); err != nil {
+			return wake, err
+		}
 		rp.live.tell(a.Report)
 	}
-	if len(rp.buf) > reports {
-		rp.live.fed.Store(true)
+	if rp.merged != nil && !final {
+		due, err := rp.sendFeedback(now)
+		if err != nil {
+			return wake, err
+		}
+		wake = earliest(wake, due)
 	}
 	if a.LetGo {
 		rp.live.totals.letGo.Add(1)
@@ -139,20 +129,28 @@ func (rp *reporter) settle(now, wake time.Time, received lsn.LSN) (time.Time, er
 	return earliest(wake, at), nil
 }
 
-// appendFeedback adds hot standby feedback to the buffer if it is due.
-func (rp *reporter) appendFeedback(now time.Time) (wake time.Time) {
+// sendFeedback sends hot standby feedback if it is due, and returns when to look again.
+func (rp *reporter) sendFeedback(now time.Time) (wake time.Time, err error) {
 	merged, settled := rp.merged()
 	out, send, wake := rp.hs.step(now, merged, settled, rp.catalog())
-	if send {
-		out.SentAt = copyboth.TimeOf(now)
-		rp.buf = out.Append(wire.AppendHeader(rp.buf, 'd', copyboth.HotStandbyFeedbackSize))
+	if !send {
+		return wake, nil
 	}
-	return wake
+	out.SentAt = copyboth.TimeOf(now)
+	rp.buf = out.Append(rp.buf[:0])
+	if err := rp.send(); err != nil {
+		return wake, err
+	}
+	rp.live.fed.Store(true)
+	return wake, nil
 }
 
-func appendReport(b []byte, now time.Time, a action) []byte {
-	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
-	return m.Append(wire.AppendHeader(b, 'd', copyboth.StatusUpdateSize))
+// send sends the message in the buffer.
+func (rp *reporter) send() error {
+	if err := rp.conn.Send(rp.buf, rp.writeFor); err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	return nil
 }
 
 // view reads received before the store's positions: what the store has is then never less than what
@@ -185,27 +183,6 @@ func (rp *reporter) checkpointAt(end lsn.LSN) lsn.LSN {
 		return end
 	}
 	return lsn.Invalid
-}
-
-func (rp *reporter) write(b []byte, d time.Duration) error {
-	if err := rp.conn.SetWriteDeadline(time.Now().Add(d)); err != nil {
-		return err
-	}
-	_, err := rp.conn.Write(b)
-	return err
-}
-
-// endCopy is our CopyDone, after which nothing more may be said in this COPY.
-func (rp *reporter) endCopy() error {
-	return rp.write(wire.AppendHeader(nil, 'c', 0), rp.writeFor)
-}
-
-// farewell is the last report, CopyDone and Terminate.
-func (rp *reporter) farewell() error {
-	if _, err := rp.step(true); err != nil {
-		return err
-	}
-	return rp.write(wire.AppendHeader(wire.AppendHeader(nil, 'c', 0), 'X', 0), farewellWait)
 }
 
 // carry prepares for the next timeline on the same connection, which left the present one at fork.

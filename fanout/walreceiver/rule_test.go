@@ -12,6 +12,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // rule is a Quorum of the test's own.
@@ -297,7 +298,7 @@ func (sink) SetWriteDeadline(t time.Time) error { return nil }
 
 func newTestReporter(m *promises, q Quorum) *reporter {
 	m.pos = walstore.Positions{Timeline: 1, Received: 1 << 40, Written: 1 << 40, Flushed: 1 << 40}
-	rp := &reporter{conn: sink{}, store: m, quorum: q, live: newLive(new(totals)), promise: newPromise(m),
+	rp := &reporter{conn: Over(&upstream.Session{Conn: sink{}}), store: m, quorum: q, live: newLive(new(totals)), promise: newPromise(m),
 		writeFor: time.Second, log: slog.New(slog.DiscardHandler), ruled: true, core: *newCore(), mirrors: &mirrorGate{}}
 	rp.core.timeout = -1
 	rp.live.received.Store(1 << 40)
@@ -327,7 +328,7 @@ func BenchmarkReport(b *testing.B) {
 	rp := newTestReporter(new(promises), q)
 	ctx, cancel := context.WithCancel(b.Context())
 	here, there := net.Pipe()
-	rp.conn = here
+	rp.conn = Over(&upstream.Session{Conn: here})
 	done := make(chan error, 1)
 	go func() { done <- rp.run(ctx) }()
 	buf := make([]byte, 64)

@@ -68,7 +68,7 @@ func (st *Stream) takeGate(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	name, restart, borne, err := r.o.RuleGate.Take(ctx, st.s.Endpoint)
+	name, restart, borne, err := r.o.RuleGate.Take(ctx, st.conn.Endpoint())
 	st.gate = grant{name, restart, borne}
 	if err != nil {
 		st.gate = grant{}
@@ -117,7 +117,7 @@ func (st *Stream) lookForStop(ctx context.Context) error {
 		if !stuck && !ended {
 			continue
 		}
-		err := r.o.Probe(ctx, st.s.Endpoint)
+		err := r.o.Probe(ctx, st.conn.Endpoint())
 		switch {
 		case ctx.Err() != nil || !pgerror.HasCode(err, pgerror.CannotConnectNow):
 		case ended:

@@ -43,15 +43,19 @@ func (st *Stream) prepareSlot(ctx context.Context) (SlotState, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	q := slotCommands{st.s, r.o.Slot, srv.Version}
+	q := st.conn.Slots(srv.Version)
+	if q == nil {
+		return SlotNone, nil
+	}
 	if srv.Version < readSlotVersion {
-		state, err := q.prepareBlind(ctx, r.slotLost, r.o.MayUse)
+		state, err := prepareBlind(ctx, q, r.o.Slot, r.slotLost, r.o.MayUse)
 		if state == SlotRecreated {
 			r.log.Warn("upstream slot reserved no WAL, it was made anew", "slot", r.o.Slot)
 		}
 		return state, err
 	}
-	found, err := q.read(ctx, &srv.Slot)
+	found, at, err := q.Read(ctx, r.o.Slot)
+	srv.Slot = at
 	if pgerror.HasCode(err, pgerror.FeatureNotSupported) { // a logical one
 		return SlotForeign, nil
 	}
@@ -64,7 +68,7 @@ func (st *Stream) prepareSlot(ctx context.Context) (SlotState, error) {
 	state := SlotFound
 	if found && (srv.Slot.Restart == 0 || r.slotLost) {
 		r.log.Warn("upstream slot reserves no WAL, making it anew", "slot", r.o.Slot)
-		if err := q.drop(ctx); err != nil {
+		if err := q.Drop(ctx, r.o.Slot); err != nil {
 			return SlotUnknown, err
 		}
 		found, state = false, SlotRecreated
@@ -74,10 +78,10 @@ func (st *Stream) prepareSlot(ctx context.Context) (SlotState, error) {
 	if found {
 		return state, nil
 	}
-	if _, err := q.create(ctx); err != nil {
+	if _, err := q.Create(ctx, r.o.Slot); err != nil {
 		return SlotUnknown, err
 	}
-	_, err = q.read(ctx, &srv.Slot)
+	_, srv.Slot, err = q.Read(ctx, r.o.Slot)
 	return state, err
 }
 
@@ -97,11 +101,11 @@ const droppedBySomebody = "somebody dropped the slot on the primary: it was made
 // of the server that had it at the connection before; after a start, of a primary of the timeline that the store
 // ends on, which was streamed from before, when the slot had the same name.
 func (st *Stream) judgeSlot(state SlotState) SlotState {
-	r, e := st.r, st.s.Endpoint
+	r, e := st.r, st.conn.Endpoint()
 	at, have := r.slotAt, r.o.Store.Positions()
 	r.slotAt, st.foreign = e, state == SlotForeign
 	same := at.Host == e.Host && at.Port == e.Port
-	first := at == upstream.Endpoint{} && st.s.Parameters["in_hot_standby"] == "off"
+	first := at == upstream.Endpoint{} && st.conn.Parameters()["in_hot_standby"] == "off"
 	switch {
 	case state == SlotForeign:
 		r.slotAt = upstream.Endpoint{}
@@ -127,4 +131,26 @@ func (st *Stream) judgeSlot(state SlotState) SlotState {
 // slotless reports whether the stream does without a slot.
 func (st *Stream) slotless() bool {
 	return !st.gated() && (st.r.o.Slot == "" || st.apart || st.foreign)
+}
+
+// prepareBlind is for 14, which can't be asked: creating tells by its refusal that there is one.
+func prepareBlind(ctx context.Context, q Slots, name string, lost bool, ask func(bool) error) (SlotState, error) {
+	if lost {
+		if err := q.Drop(ctx, name); err != nil {
+			return SlotUnknown, err
+		}
+	}
+	created, err := q.Create(ctx, name)
+	if err == nil {
+		err = mayUse(ask, !created)
+	}
+	switch {
+	case err != nil:
+		return SlotUnknown, err
+	case created && lost:
+		return SlotRecreated, nil
+	case created:
+		return SlotCreated, nil
+	}
+	return SlotFound, nil
 }

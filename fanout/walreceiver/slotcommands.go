@@ -11,88 +11,53 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// slotCommands speaks about one slot in one server's dialect.
+// slotCommands speaks about slots by replication commands.
 type slotCommands struct {
 	s       *upstream.Session
-	name    string
-	version int
+	version grammar.Version
 }
 
-// prepareBlind is for 14, which can't be asked: creating tells by its refusal that there is one.
-func (q slotCommands) prepareBlind(ctx context.Context, lost bool, ask func(bool) error) (SlotState, error) {
-	if lost {
-		if err := q.drop(ctx); err != nil {
-			return SlotUnknown, err
-		}
+// Read runs READ_REPLICATION_SLOT. All NULL means that there is none; a NULL position, that it reserves nothing.
+func (q slotCommands) Read(ctx context.Context, name string) (found bool, at SlotStart, err error) {
+	res, err := q.s.Query(ctx, grammar.Render(&grammar.ReadSlot{Name: name}, q.version))
+	if err != nil {
+		return false, at, fmt.Errorf("read slot %q: %w", name, err)
 	}
-	created, err := q.create(ctx)
-	if err == nil {
-		err = mayUse(ask, !created)
+	row, err := oneRow(res, 3)
+	if err != nil {
+		return false, at, fmt.Errorf("read slot %q: %w", name, err)
 	}
-	switch {
-	case err != nil:
-		return SlotUnknown, err
-	case created && lost:
-		return SlotRecreated, nil
-	case created:
-		return SlotCreated, nil
+	if row[0] == nil || row[1] == nil {
+		return row[0] != nil, at, nil
 	}
-	return SlotFound, nil
+	var tli uint64
+	if at.Restart, err = lsn.Parse(string(row[1])); err == nil {
+		tli, err = strconv.ParseUint(string(row[2]), 10, 32)
+		at.Timeline = lsn.TimelineID(tli)
+	}
+	if err != nil {
+		return false, SlotStart{}, fmt.Errorf("read slot %q: %w", name, err)
+	}
+	return true, at, nil
 }
 
-// read asks for the slot. All NULL means that there is none; a NULL position, that it reserves nothing.
-func (q slotCommands) read(ctx context.Context, at *SlotStart) (found bool, err error) {
-	res, err := q.s.Query(ctx, grammar.Render(&grammar.ReadSlot{Name: q.name}, grammar.Version(q.version)))
-	if err != nil {
-		return false, fmt.Errorf("read slot %q: %w", q.name, err)
-	}
-	row, err := OneRow(res, 3)
-	if err != nil {
-		return false, fmt.Errorf("read slot %q: %w", q.name, err)
-	}
-	*at = SlotStart{}
-	if row[0] == nil {
-		return false, nil
-	}
-	if row[1] == nil {
-		return true, nil
-	}
-	if at.Restart, err = lsn.Parse(string(row[1])); err != nil {
-		return false, fmt.Errorf("read slot %q: %w", q.name, err)
-	}
-	tli, err := strconv.ParseUint(string(row[2]), 10, 32)
-	if err != nil {
-		return false, fmt.Errorf("read slot %q: %w", q.name, err)
-	}
-	at.Timeline = lsn.TimelineID(tli)
-	return true, nil
-}
-
-// create reports false when there is one already.
-func (q slotCommands) create(ctx context.Context) (bool, error) {
-	command := grammar.Render(&grammar.CreateSlot{Name: q.name, ReserveWAL: true}, grammar.Version(q.version))
-	_, err := q.s.Query(ctx, command)
+// Create runs CREATE_REPLICATION_SLOT.
+func (q slotCommands) Create(ctx context.Context, name string) (bool, error) {
+	_, err := q.s.Query(ctx, grammar.Render(&grammar.CreateSlot{Name: name, ReserveWAL: true}, q.version))
 	if pgerror.HasCode(err, pgerror.DuplicateObject) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("create slot %q: %w", q.name, err)
+		return false, fmt.Errorf("create slot %q: %w", name, err)
 	}
 	return true, nil
 }
 
-func (q slotCommands) drop(ctx context.Context) error {
-	_, err := q.s.Query(ctx, grammar.Render(&grammar.DropSlot{Name: q.name}, grammar.Version(q.version)))
+// Drop runs DROP_REPLICATION_SLOT.
+func (q slotCommands) Drop(ctx context.Context, name string) error {
+	_, err := q.s.Query(ctx, grammar.Render(&grammar.DropSlot{Name: name}, q.version))
 	if err != nil && !pgerror.HasCode(err, pgerror.UndefinedObject) {
-		return fmt.Errorf("drop slot %q: %w", q.name, err)
+		return fmt.Errorf("drop slot %q: %w", name, err)
 	}
 	return nil
-}
-
-// OneRow returns the only row of an answer with at least columns values.
-func OneRow(res []upstream.Result, columns int) ([][]byte, error) {
-	if len(res) < 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) < columns {
-		return nil, fmt.Errorf("%w: expected one row with %d values", ErrProtocol, columns)
-	}
-	return res[0].Rows[0], nil
 }

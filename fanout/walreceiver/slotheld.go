@@ -38,7 +38,7 @@ func (st *Stream) holdSlot(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	restart, err := r.o.Keeper.Hold(ctx, st.s.Endpoint)
+	restart, err := r.o.Keeper.Hold(ctx, st.conn.Endpoint())
 	if err != nil {
 		r.log.Warn("the slot cannot be advanced by SQL: it follows the reports, and the primary keeps WAL "+
 			"while the rule is not satisfied", "slot", r.o.Slot, "err", err)

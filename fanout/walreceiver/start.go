@@ -2,16 +2,11 @@ package walreceiver
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 const (
@@ -44,22 +39,16 @@ func (st *Stream) Start(ctx context.Context, p StartPoint) (copying bool, next S
 // session of ours (facts G).
 func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying bool, next StartPoint, err error) {
 	slot := st.r.o.Slot
-	start := grammar.StartPhysical{Slot: slot, WithSlot: slot != "", At: p.At, Timeline: p.Timeline}
 	if st.slotless() {
-		start.Slot, start.WithSlot = "", false
+		slot = ""
 	}
 	if st.gated() {
-		start.Slot, start.WithSlot = st.gate.name, true
+		slot = st.gate.name
 	}
-	command := grammar.Render(&start, grammar.Version(st.srv.Version))
 	for began := time.Now(); ; {
-		var res []upstream.Result
 		sctx, cancel := context.WithTimeout(ctx, commandTimeout)
-		copying, res, err = st.s.StartCopy(sctx, command)
+		copying, next, err = st.conn.Start(sctx, slot, p)
 		cancel()
-		if err == nil && !copying {
-			next, err = nextTimeline(res)
-		}
 		if st.gated() && pgerror.HasCode(err, pgerror.ObjectInUse, pgerror.UndefinedObject) {
 			st.ungate(err)
 			return st.startReplication(ctx, p)
@@ -72,21 +61,6 @@ func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying b
 			return false, next, err
 		}
 	}
-}
-
-// nextTimeline reads what follows the end of a historic timeline: a row with the next timeline and
-// where it begins, and two CommandCompletes (facts E6).
-func nextTimeline(res []upstream.Result) (StartPoint, error) {
-	row, err := OneRow(res, 2)
-	if err != nil || len(res) < 2 {
-		return StartPoint{}, fmt.Errorf("%w: unexpected result after the end of streaming", ErrProtocol)
-	}
-	tli, err1 := strconv.ParseUint(string(row[0]), 10, 32)
-	at, err2 := lsn.Parse(string(row[1]))
-	if err := errors.Join(err1, err2); err != nil || tli == 0 {
-		return StartPoint{}, fmt.Errorf("%w: next timeline %q", ErrProtocol, row)
-	}
-	return StartPoint{lsn.TimelineID(tli), at}, nil
 }
 
 func (st *Stream) newReporter() *reporter {
@@ -105,7 +79,7 @@ func (st *Stream) newReporter() *reporter {
 	moved, stop := r.o.Moved()
 	st.stop = stop
 	return &reporter{
-		conn: st.s.Conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live, moved: moved,
+		conn: st.conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live, moved: moved,
 		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
 		ruled: st.ruled, choice: r.o.Slot != "" && r.o.Keeper != nil && !st.member && r.o.RuleGate == nil,
 		core: core{

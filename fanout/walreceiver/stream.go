@@ -10,12 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
-
-// drainWait bounds the wait for the server to close after we said goodbye. Closing first, with unread
-// WAL in the socket, would send a reset that may overtake our last report.
-const drainWait = 2 * time.Second
 
 // ErrTimelineEnded: the server ended the COPY, a newer timeline follows.
 var ErrTimelineEnded = errors.New("end of timeline")
@@ -48,7 +43,7 @@ type StartPoint struct {
 // methods, but for [Stream.HeardAt].
 type Stream struct {
 	r      *Receiver
-	s      *upstream.Session
+	conn   Conn
 	srv    Server
 	member bool // it leads to a member of the cluster
 
@@ -70,10 +65,10 @@ type Link struct {
 	Uneasy time.Duration // silence after which a reply is requested; 0: half of the timeout
 }
 
-// Attach returns a stream on s, a logged-in connection to srv, that is to be closed.
-func (r *Receiver) Attach(s *upstream.Session, srv Server, l Link) *Stream {
+// Attach returns a stream on conn, a connection to srv, that is to be closed.
+func (r *Receiver) Attach(conn Conn, srv Server, l Link) *Stream {
 	st := &Stream{
-		r: r, s: s, srv: srv, member: l.Member, uneasy: l.Uneasy, ruled: r.Ruled(), apart: l.Member,
+		r: r, conn: conn, srv: srv, member: l.Member, uneasy: l.Uneasy, ruled: r.Ruled(), apart: l.Member,
 		stop: func() {},
 	}
 	if st.member {
@@ -139,23 +134,19 @@ type Copy struct {
 // Copy receives WAL and reports on it until the COPY ends that Start has begun. After [ErrTimelineEnded] the session is
 // in COPY mode no more, and next says what follows. After any other error it is of no use.
 func (st *Stream) Copy(ctx context.Context, c Copy) (next StartPoint, err error) {
-	r, s, rp := st.r, st.s, st.rp
-	r.mirrors.begin(place{s.Endpoint, st.srv.System, c.From.Timeline}, c.Writes, time.Now())
+	r, rp := st.r, st.rp
+	r.mirrors.begin(place{st.conn.Endpoint(), st.srv.System, c.From.Timeline}, c.Writes, time.Now())
 	in := &inbound{
-		r: s.Reader, store: r.o.Store, live: st.live, begin: c.Begin, expected: c.From.At,
+		conn: st.conn, store: r.o.Store, live: st.live, begin: c.Begin, expected: c.From.At,
 		same: c.Same, stored: c.Stored,
 	}
 	in.compared()
-	in.async = func(typ byte, body []byte) error {
-		err := s.Async(typ, body)
-		r.SetParameters(s.Parameters)
-		return err
-	}
+	in.reported = func() { r.SetParameters(st.conn.Parameters()) }
 	sctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	unblocked := make(chan struct{})
 	keepReading := context.AfterFunc(sctx, func() {
-		s.Conn.SetReadDeadline(time.Unix(1, 0))
+		st.conn.Interrupt()
 		close(unblocked)
 	})
 	reporting := make(chan error, 1)
@@ -211,18 +202,11 @@ func (st *Stream) Idle() { st.r.setLive(nil) }
 
 // endTimeline answers the server's CopyDone and reads which timeline follows where.
 func (st *Stream) endTimeline(ctx context.Context) (StartPoint, error) {
-	if err := st.rp.endCopy(); err != nil {
-		return StartPoint{}, fmt.Errorf("end streaming: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	res, err := st.s.FinishCopy(ctx)
+	next, err := st.conn.End(ctx, st.rp.writeFor)
 	if err != nil {
 		return StartPoint{}, fmt.Errorf("end streaming: %w", err)
-	}
-	next, err := nextTimeline(res)
-	if err != nil {
-		return StartPoint{}, err
 	}
 	have := st.r.o.Store.Positions()
 	if have.Received > next.At {
@@ -237,11 +221,10 @@ func (st *Stream) endTimeline(ctx context.Context) (StartPoint, error) {
 
 // leave tells the server where we are and waits until it has read that.
 func (st *Stream) leave() {
-	if err := st.rp.farewell(); err != nil {
+	if _, err := st.rp.step(true); err != nil {
 		return // it is gone already
 	}
-	st.s.Conn.SetReadDeadline(time.Now().Add(drainWait))
-	io.Copy(io.Discard, st.s.Conn) // its end is all we wait for
+	st.conn.Leave()
 }
 
 // StreamError explains the end of a byte stream.

@@ -2,17 +2,13 @@ package walsource
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 const (
@@ -30,7 +26,7 @@ func (e errPermanent) Unwrap() error { return e.error }
 
 // identify asks the server who it is and what it has, compares that with the store, and stores what
 // must be stored before WAL is: the identity and the timeline histories.
-func (r *Supply) identify(ctx context.Context, s *upstream.Session) (server, error) {
+func (r *Supply) identify(ctx context.Context, s Conn) (server, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	srv := newServer(s)
@@ -55,23 +51,23 @@ func (r *Supply) identify(ctx context.Context, s *upstream.Session) (server, err
 		}
 	}
 	// Only now: clients are answered by them, beside the WAL that is stored (ruling R43).
-	r.rcv.SetParameters(s.Parameters)
+	r.rcv.SetParameters(s.Parameters())
 	r.rcv.Update(func(st *walreceiver.Status) { st.Settings = srv.settings })
 	return srv, nil
 }
 
 // newServer is what a session says of its server without being asked.
-func newServer(s *upstream.Session) server {
+func newServer(s Conn) server {
 	return server{
-		virtual:  s.PID > highestPID,
-		endpoint: s.Endpoint.String(),
-		settings: map[string]string{inHotStandby: s.Parameters[inHotStandby]},
+		virtual:  s.Virtual(),
+		endpoint: s.Endpoint().String(),
+		settings: map[string]string{inHotStandby: s.Parameters()[inHotStandby]},
 	}
 }
 
 // askWhere asks a server for its system, timeline and position, and once more where the first answer says that it
 // has lost WAL: by nothing less than two is a primary refused.
-func (r *Supply) askWhere(ctx context.Context, s *upstream.Session, srv *server, k knowledge) error {
+func (r *Supply) askWhere(ctx context.Context, s Conn, srv *server, k knowledge) error {
 	err := identifySystem(ctx, s, srv)
 	if err == nil {
 		r.saw(*srv)
@@ -84,23 +80,12 @@ func (r *Supply) askWhere(ctx context.Context, s *upstream.Session, srv *server,
 	return err
 }
 
-func identifySystem(ctx context.Context, s *upstream.Session, srv *server) error {
-	res, err := s.Query(ctx, grammar.Render(&grammar.IdentifySystem{}, minVersion))
-	if err != nil {
-		return fmt.Errorf("identify system: %w", err)
+func identifySystem(ctx context.Context, s Conn, srv *server) error {
+	at, err := s.IdentifySystem(ctx)
+	if err == nil {
+		srv.system, srv.timeline, srv.xlogpos = at.System, at.Timeline, at.XLogPos
 	}
-	row, err := walreceiver.OneRow(res, 3)
-	if err != nil {
-		return fmt.Errorf("identify system: %w", err)
-	}
-	system, err1 := strconv.ParseUint(string(row[0]), 10, 64)
-	tli, err2 := strconv.ParseUint(string(row[1]), 10, 32)
-	pos, err3 := lsn.Parse(string(row[2]))
-	if err := errors.Join(err1, err2, err3); err != nil || tli == 0 || system == 0 {
-		return fmt.Errorf("identify system: %w: %q", walreceiver.ErrProtocol, row)
-	}
-	srv.system, srv.timeline, srv.xlogpos = lsn.SystemID(system), lsn.TimelineID(tli), pos
-	return nil
+	return err
 }
 
 // adopt binds an empty store to the server, once everything else about it has been accepted.
@@ -113,7 +98,7 @@ func (r *Supply) adopt(srv server) error {
 }
 
 // ownHistory fetches the history of the server's timeline and reads it. It is not stored yet: see startStream.
-func (r *Supply) ownHistory(ctx context.Context, s *upstream.Session, srv *server) (err error) {
+func (r *Supply) ownHistory(ctx context.Context, s Conn, srv *server) (err error) {
 	srv.history, r.own = lsn.History{Timeline: srv.timeline}, nil
 	if srv.timeline > maxTimeline {
 		return fmt.Errorf("%w: timeline %s is not believable", walreceiver.ErrProtocol, srv.timeline)
@@ -129,7 +114,7 @@ func (r *Supply) ownHistory(ctx context.Context, s *upstream.Session, srv *serve
 }
 
 // mirrorHistories fetches the history files up to that of timeline t that the store lacks.
-func (r *Supply) mirrorHistories(ctx context.Context, s *upstream.Session, srv server, t lsn.TimelineID) error {
+func (r *Supply) mirrorHistories(ctx context.Context, s Conn, srv server, t lsn.TimelineID) error {
 	stored := func(t lsn.TimelineID) bool {
 		_, err := r.o.Store.HistoryFile(t)
 		return err == nil
@@ -169,22 +154,10 @@ func (r *Supply) acceptHistory(t lsn.TimelineID, content []byte) (lsn.History, e
 	return h, nil
 }
 
-func fetchHistory(ctx context.Context, s *upstream.Session, t lsn.TimelineID) ([]byte, error) {
+func fetchHistory(ctx context.Context, s Conn, t lsn.TimelineID) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	res, err := s.Query(ctx, grammar.Render(&grammar.TimelineHistory{Timeline: t}, minVersion))
-	if err != nil {
-		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
-	}
-	row, err := walreceiver.OneRow(res, 2)
-	if err != nil {
-		return nil, fmt.Errorf("fetch history of timeline %s: %w", t, err)
-	}
-	if name := string(row[0]); name != t.HistoryFileName() {
-		return nil, fmt.Errorf("fetch history of timeline %s: %w: unexpected file name %q",
-			t, walreceiver.ErrProtocol, name)
-	}
-	return row[1], nil
+	return s.TimelineHistory(ctx, t)
 }
 
 // pause waits for d or the end of ctx, whose cause it returns.

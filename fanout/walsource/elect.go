@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // electionPatience is how long the other hosts have to answer once one has: enough for a log-in across
@@ -108,10 +108,14 @@ func contradiction(a, b candidate) error {
 }
 
 // find connects to the server to follow: to the only one, or to the one that is elected.
-func (r *Supply) find(ctx context.Context) (*upstream.Session, error) {
+func (r *Supply) find(ctx context.Context) (Conn, error) {
 	params := r.params()
 	if r.o.Upstream.Servers() == 1 {
-		return r.o.Upstream.Connect(ctx, params)
+		s, err := r.o.Upstream.Connect(ctx, params)
+		if err != nil {
+			return nil, err
+		}
+		return walreceiver.Over(s), nil
 	}
 	sessions, err := r.o.Upstream.ConnectAll(ctx, params, electionPatience)
 	if len(sessions) == 0 {
@@ -121,7 +125,7 @@ func (r *Supply) find(ctx context.Context) (*upstream.Session, error) {
 	b := r.ballot()
 	var asking sync.WaitGroup
 	for i, s := range sessions {
-		asking.Go(func() { all[i] = r.interview(ctx, s, b.known) })
+		asking.Go(func() { all[i] = r.interview(ctx, walreceiver.Over(s), b.known) })
 	}
 	asking.Wait()
 	best, refused := elect(b, all)
@@ -164,7 +168,7 @@ func (r *Supply) find(ctx context.Context) (*upstream.Session, error) {
 	if best < 0 {
 		return nil, errPermanent{err}
 	}
-	return sessions[best], nil
+	return walreceiver.Over(sessions[best]), nil
 }
 
 // params are those of the log-in as a walreceiver.
@@ -192,7 +196,7 @@ func (r *Supply) storedHistory(t lsn.TimelineID) (lsn.History, bool) {
 
 // interview asks a server what the election needs to know. A server that logs us in and then stands still
 // holds up a failover for interviewPatience at most. It only reads what it shares with other interviews.
-func (r *Supply) interview(ctx context.Context, s *upstream.Session, k knowledge) candidate {
+func (r *Supply) interview(ctx context.Context, s Conn, k knowledge) candidate {
 	c := r.ask(ctx, s, k)
 	if c.err == nil {
 		r.heed(c.srv) // others are still asked: until one is chosen nothing leaves here that this one lacks
@@ -200,10 +204,10 @@ func (r *Supply) interview(ctx context.Context, s *upstream.Session, k knowledge
 	return c
 }
 
-func (r *Supply) ask(ctx context.Context, s *upstream.Session, k knowledge) candidate {
+func (r *Supply) ask(ctx context.Context, s Conn, k knowledge) candidate {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
-	c := candidate{host: s.Endpoint.String(), srv: newServer(s)}
+	c := candidate{host: s.Endpoint().String(), srv: newServer(s)}
 	if c.err = r.askWhere(ctx, s, &c.srv, k); c.err != nil {
 		return c
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
 // maxHops bounds how many timelines may end on one connection without a byte between them: a server
@@ -21,7 +20,7 @@ const maxHops = 100
 var errSaidMore = errors.New("more was reported than the new timeline has in common: streaming begins anew")
 
 // follow streams timeline after timeline on one connection.
-func (r *Supply) follow(ctx context.Context, s *upstream.Session, srv server) (time.Duration, error) {
+func (r *Supply) follow(ctx context.Context, s Conn, srv server) (time.Duration, error) {
 	var began time.Time
 	streamed := func() time.Duration {
 		if began.IsZero() {
@@ -35,7 +34,7 @@ func (r *Supply) follow(ctx context.Context, s *upstream.Session, srv server) (t
 			return streamed(), err
 		}
 		if r.member == "" {
-			r.o.Upstream.SetCurrent(s.Endpoint)
+			r.o.Upstream.SetCurrent(s.Endpoint())
 		}
 		r.stream.Know(srv.facts())
 		copying, next, err := r.start(ctx, p)
@@ -76,7 +75,7 @@ func (r *Supply) start(ctx context.Context, p startPoint) (copying bool, next st
 }
 
 // copy takes WAL of one timeline from p on.
-func (r *Supply) copy(ctx context.Context, s *upstream.Session, srv server, p startPoint) (startPoint, error) {
+func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (startPoint, error) {
 	c := walreceiver.Copy{
 		From:   walreceiver.StartPoint{Timeline: p.timeline, At: p.at},
 		Writes: r.member == "" && p.timeline == srv.timeline,
@@ -88,7 +87,7 @@ func (r *Supply) copy(ctx context.Context, s *upstream.Session, srv server, p st
 		c.Stored = have.Received
 	}
 	if r.member == "" {
-		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForSilence(ctx, s.Endpoint, r.stream.HeardAt) })
+		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForSilence(ctx, s.Endpoint(), r.stream.HeardAt) })
 	}
 	if c.Writes {
 		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForHigher(ctx, s, srv) })
@@ -98,13 +97,13 @@ func (r *Supply) copy(ctx context.Context, s *upstream.Session, srv server, p st
 }
 
 // copyFailed explains the end of a COPY that began at p.
-func (r *Supply) copyFailed(ctx context.Context, err error, s *upstream.Session, srv server, p startPoint) error {
+func (r *Supply) copyFailed(ctx context.Context, err error, s Conn, srv server, p startPoint) error {
 	switch {
 	case errors.As(err, new(*walstore.ReplacedError)):
 		return r.replaced(ctx)
 	case errors.Is(err, walstore.ErrDiverged):
-		r.avoid[s.Endpoint.String()] = err
-		err = r.diverged(ctx, err, s.Endpoint, srv, p)
+		r.avoid[s.Endpoint().String()] = err
+		err = r.diverged(ctx, err, s.Endpoint(), srv, p)
 		r.lostWAL(srv, err)
 		return errPermanent{err}
 	}
@@ -112,7 +111,7 @@ func (r *Supply) copyFailed(ctx context.Context, err error, s *upstream.Session,
 }
 
 // identifyAgain asks anew after the end of a timeline: a promotion changes more than the timeline.
-func (r *Supply) identifyAgain(ctx context.Context, s *upstream.Session, srv *server) error {
+func (r *Supply) identifyAgain(ctx context.Context, s Conn, srv *server) error {
 	next, err := r.identify(ctx, s)
 	if err != nil {
 		return err
@@ -123,7 +122,7 @@ func (r *Supply) identifyAgain(ctx context.Context, s *upstream.Session, srv *se
 }
 
 // prepareStream gets histories and store ready for the next START_REPLICATION.
-func (r *Supply) prepareStream(ctx context.Context, s *upstream.Session, srv *server) (startPoint, error) {
+func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startPoint, error) {
 	if err := r.ownHistory(ctx, s, srv); err != nil {
 		return startPoint{}, err
 	}
@@ -132,7 +131,7 @@ func (r *Supply) prepareStream(ctx context.Context, s *upstream.Session, srv *se
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
 		r.inquire(ctx, have, srv)
-		r.part(ctx, s.Endpoint, srv, srv.known.lack(*srv))
+		r.part(ctx, s.Endpoint(), srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
 	}
 	if err != nil {
@@ -180,19 +179,19 @@ func (r *Supply) startStream(p startPoint, h lsn.History) error {
 }
 
 // streaming publishes that WAL flows.
-func (r *Supply) streaming(s *upstream.Session, p startPoint) {
+func (r *Supply) streaming(s Conn, p startPoint) {
 	r.locked(func() { r.lacks = r.lack })
 	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = "" })
 	r.stream.Flows(p.timeline)
 	r.lastLog = ""
-	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint.String(),
+	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint().String(),
 		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.stream.Apart(),
 		"rule_gate", r.stream.Gate())
 }
 
 // proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be
 // about. Before that its bytes may yet differ, and the word is about that.
-func (r *Supply) proven(s *upstream.Session, p startPoint) {
+func (r *Supply) proven(s Conn, p startPoint) {
 	r.waits(p.timeline, r.lack)
-	r.forgive(s.Endpoint.String())
+	r.forgive(s.Endpoint().String())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -42,24 +43,24 @@ func (r *Supply) Higher() (h Higher, known bool) {
 }
 
 // lookForHigher looks at the other hosts while s streams from the server srv, until ctx ends.
-func (r *Supply) lookForHigher(ctx context.Context, s *upstream.Session, srv server) {
+func (r *Supply) lookForHigher(ctx context.Context, s Conn, srv server) {
 	defer r.higher.Store(nil)
 	if r.o.Upstream.Servers() == 1 || srv.inRecovery() {
 		return
 	}
 	for pause(ctx, lookHigher) == nil {
-		found := r.preferred(ctx, s.Endpoint, srv)
+		found := r.preferred(ctx, s.Endpoint(), srv)
 		switch was := r.higher.Swap(found); {
 		case ctx.Err() != nil:
 		case found != nil && (was == nil || *was != *found):
 			r.log.Warn("a server on a higher timeline is there: the one that is followed is an old primary, and "+
 				"sessions that are relayed to it write into the past", "host", found.Host, "timeline", found.Timeline,
-				"followed", s.Endpoint.String(), "followed_timeline", srv.timeline)
+				"followed", s.Endpoint().String(), "followed_timeline", srv.timeline)
 		case found == nil && was != nil:
 			r.log.Info("the server on a higher timeline is gone", "host", was.Host, "timeline", was.Timeline)
 		}
 		if found != nil && r.o.OldPrimary != nil {
-			r.o.OldPrimary(s.Endpoint)
+			r.o.OldPrimary(s.Endpoint())
 		}
 	}
 }
@@ -70,7 +71,7 @@ func (r *Supply) preferred(ctx context.Context, e upstream.Endpoint, srv server)
 	sessions, _ := r.o.Upstream.ConnectOthers(ctx, e, r.params(), electionPatience)
 	b := r.ballot()
 	for _, other := range sessions {
-		c := r.ask(ctx, other, b.known)
+		c := r.ask(ctx, walreceiver.Over(other), b.known)
 		other.Close()
 		if c.err != nil || c.srv.inRecovery() || c.srv.virtual || c.srv.timeline <= srv.timeline || b.judge(c) != nil {
 			continue

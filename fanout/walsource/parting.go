@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
-	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -115,19 +114,19 @@ func (r *Supply) compareBack(ctx context.Context, e upstream.Endpoint, srv serve
 // takes a walsender for that, and no slot, and reports nothing.
 func (r *Supply) compare(ctx context.Context, e upstream.Endpoint, t lsn.TimelineID, from, to lsn.LSN,
 ) (d lsn.LSN, differ bool, err error) {
-	s, err := r.o.Upstream.ConnectTo(ctx, e, r.params())
+	session, err := r.o.Upstream.ConnectTo(ctx, e, r.params())
 	if err != nil {
 		return 0, false, err
 	}
-	defer s.Conn.Close()
-	command := grammar.Render(&grammar.StartPhysical{At: from, Timeline: t}, minVersion)
-	copying, _, err := s.StartCopy(ctx, command)
+	s := walreceiver.Over(session)
+	defer s.Disconnect()
+	copying, _, err := s.Start(ctx, "", walreceiver.StartPoint{Timeline: t, At: from})
 	if err != nil || !copying {
 		return 0, false, fmt.Errorf("compare WAL from %s: %w", from, either(err, walreceiver.ErrProtocol))
 	}
-	defer context.AfterFunc(ctx, func() { s.Conn.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, s.Interrupt)()
 	for at := from; at < to && !differ; {
-		m, err := walreceiver.ReadMessage(s.Reader)
+		m, err := s.Receive()
 		switch {
 		case err != nil:
 			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
@@ -139,7 +138,7 @@ func (r *Supply) compare(ctx context.Context, e upstream.Endpoint, t lsn.Timelin
 			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.ErrProtocol)
 		}
 		sent := make([]byte, m.Size)
-		if _, err := io.ReadFull(s.Reader, sent); err != nil {
+		if _, err := io.ReadFull(s, sent); err != nil {
 			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
 		}
 		d, differ, err = r.o.Store.Difference(at, sent[:min(to-at, lsn.LSN(len(sent)))])

@@ -44,10 +44,6 @@ func (s *server) facts() walreceiver.Server {
 // inHotStandby is the parameter by which a server tells its role.
 const inHotStandby = "in_hot_standby"
 
-// highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling
-// R31). Elsewhere a server may pass for a proxy, which withholds more.
-const highestPID = 1 << 22
-
 // startPoint is what to ask START_REPLICATION for.
 type startPoint struct {
 	timeline lsn.TimelineID

@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -61,11 +62,28 @@ type Gate interface {
 	WalreceiverRefused()
 }
 
+// Conn is a connection to whoever sends WAL, which can be asked who it is. *walreceiver.Session is one. Its methods are
+// called by one goroutine, before a stream begins and between timelines.
+type Conn interface {
+	walreceiver.Conn
+	// IdentifySystem asks for the system, the timeline and the position. A refusal is a *pgerror.Error.
+	IdentifySystem(ctx context.Context) (walreceiver.Whereabouts, error)
+	// TimelineHistory asks for the content of a history file; 58P01: there is none.
+	TimelineHistory(ctx context.Context, t lsn.TimelineID) ([]byte, error)
+	// Settings asks for settings as SHOW has them, and leaves out what is not known. wal_segment_size and
+	// server_version_num are needed.
+	Settings(ctx context.Context, names []string) (map[string]string, error)
+	// Virtual reports whether the other end is a proxy.
+	Virtual() bool
+	// SSL describes the connection's encryption; nil: none.
+	SSL() *handshake.SSL
+}
+
 // Via may lead to another proxy's walsender instead of the primary's.
 type Via interface {
 	// Connect logs in at the member of the cluster to stream from. nil and no error: stream from the
 	// primary. It waits until that is known, or ctx ends, and is called by one goroutine.
-	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
+	Connect(ctx context.Context, params map[string]string) (Conn, error)
 }
 
 // Primary finds the primary while the stream comes from another proxy.

@@ -7,43 +7,23 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// readSettings asks for all of them in one round trip.
-func readSettings(ctx context.Context, s *upstream.Session, srv *server) error {
-	var commands []string
-	for _, name := range walreceiver.Settings() {
-		commands = append(commands, "SHOW "+name)
-	}
-	answers, err := s.QueryAll(ctx, commands...)
-	if err != nil {
-		return fmt.Errorf("read settings: %w", err)
-	}
-	srv.settings = map[string]string{}
-	for i, name := range walreceiver.Settings() {
-		if v, ok := single(answers[i]); ok {
-			srv.settings[name] = v
-		}
+// readSettings asks for all of them.
+func readSettings(ctx context.Context, s Conn, srv *server) (err error) {
+	if srv.settings, err = s.Settings(ctx, walreceiver.Settings()); err != nil {
+		return err
 	}
 	if srv.seg, err = lsn.ParseSegSize(srv.settings["wal_segment_size"]); err != nil {
 		return fmt.Errorf("read settings: wal_segment_size: %w", err)
 	}
 	version := srv.settings["server_version_num"]
 	if srv.version, err = strconv.Atoi(version); err != nil {
-		if srv.version = versionNum(s.Parameters["server_version"]); srv.version == 0 {
+		if srv.version = versionNum(s.Parameters()["server_version"]); srv.version == 0 {
 			return fmt.Errorf("read settings: %w: server_version_num %q", walreceiver.ErrProtocol, version)
 		}
 	}
 	return nil
-}
-
-// single is the value of an answer of one row and one column.
-func single(a upstream.Answer) (string, bool) {
-	if a.Err != nil || len(a.Results) != 1 || len(a.Results[0].Rows) != 1 || len(a.Results[0].Rows[0]) != 1 {
-		return "", false
-	}
-	return string(a.Results[0].Rows[0][0]), true
 }
 
 // versionNum turns "15.20 (Debian 15.20-1)" or "18beta1" into server_version_num; 0 for no version.

@@ -243,8 +243,8 @@ func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err er
 	if err != nil {
 		return 0, err
 	}
-	defer s.Conn.Close()
-	r.rcv.LoggedIn(s, r.member)
+	defer s.Disconnect()
+	r.rcv.LoggedIn(s.Endpoint(), r.member, s.SSL())
 	srv, err := r.identify(ctx, s)
 	if err != nil {
 		return 0, err

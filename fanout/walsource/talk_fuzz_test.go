@@ -66,7 +66,7 @@ func FuzzTalk(f *testing.F) {
 			t.Fatal(err)
 		}
 		conn := deafConn{in: bytes.NewReader(said)}
-		s := &upstream.Session{Conn: conn, Reader: wire.NewReader(conn, 4096)}
+		s := walreceiver.Over(&upstream.Session{Conn: conn, Reader: wire.NewReader(conn, 4096)})
 		srv, err := r.identify(t.Context(), s)
 		if err != nil {
 			return

@@ -19,14 +19,14 @@ const (
 )
 
 // viaMember logs in at the member of the cluster to stream from; nil: at the primary, as always.
-func (r *Supply) viaMember(ctx context.Context) (*upstream.Session, error) {
+func (r *Supply) viaMember(ctx context.Context) (Conn, error) {
 	r.member = ""
 	if r.o.Via == nil {
 		return nil, nil
 	}
 	s, err := r.o.Via.Connect(ctx, r.params())
 	if s != nil {
-		r.member = s.Endpoint.String()
+		r.member = s.Endpoint().String()
 	}
 	return s, err
 }

@@ -28,12 +28,11 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 		if err != nil {
 			return fmt.Errorf("ask the primary where it is: %w", err)
 		}
-		row, err := walreceiver.OneRow(res, 1)
-		if err != nil {
-			return fmt.Errorf("ask the primary where it is: %w", err)
+		if len(res) != 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) != 1 {
+			return fmt.Errorf("ask the primary where it is: %w", walreceiver.ErrProtocol)
 		}
 		srv = server{system: system, timeline: t, history: lsn.History{Timeline: t}, endpoint: e.String(), known: known}
-		if srv.xlogpos, err = lsn.Parse(string(row[0])); err != nil {
+		if srv.xlogpos, err = lsn.Parse(string(res[0].Rows[0][0])); err != nil {
 			return fmt.Errorf("ask the primary where it is: %w", err)
 		}
 		if lack = known.lack(srv); lack == nil || !lack.Lost {

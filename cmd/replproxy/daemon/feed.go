@@ -29,13 +29,13 @@ type feeder struct {
 }
 
 // Connect is a [walsource.Via]. A member that can't be reached is no reason to miss a primary that can.
-func (f *feeder) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+func (f *feeder) Connect(ctx context.Context, params map[string]string) (walsource.Conn, error) {
 	from := f.node.TailFrom()
 	f.mu.Lock()
 	f.from = from
 	f.mu.Unlock()
 	if from != "" {
-		s, err := f.members.connect(ctx, f.up, from, params)
+		s, err := f.members.stream(ctx, f.up, from, params)
 		if err == nil {
 			f.log.Info("taking the tail of a fenced timeline from a member", "member", from)
 			return s, nil

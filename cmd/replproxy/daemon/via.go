@@ -10,6 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -23,12 +24,12 @@ type viaCluster struct {
 }
 
 // Connect logs in at the member that is to be streamed from.
-func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (*upstream.Session, error) {
+func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (walsource.Conn, error) {
 	choice, err := v.members.puller.Wait(ctx)
 	if err != nil || choice.Primary() {
 		return nil, err
 	}
-	return v.members.connect(ctx, v.up, choice.Member, params)
+	return v.members.stream(ctx, v.up, choice.Member, params)
 }
 
 // sourceOf describes this proxy's way to the primary.
@@ -58,6 +59,16 @@ func (m *membership) heardFromSource(member string, at time.Time) time.Time {
 		return since
 	}
 	return at
+}
+
+// stream is connect for a stream.
+func (m *membership) stream(ctx context.Context, up *upstream.Config, member string, params map[string]string,
+) (walsource.Conn, error) {
+	s, err := m.connect(ctx, up, member, params)
+	if err != nil {
+		return nil, err
+	}
+	return walreceiver.Over(s), nil
 }
 
 // connect logs in at the walsender of a member that is up.

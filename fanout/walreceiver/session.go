@@ -1,0 +1,140 @@
+package walreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/wire"
+)
+
+const (
+	// leaveWait bounds the last words on a connection: they fit into any socket buffer.
+	leaveWait = time.Second
+	// drainWait bounds the wait for the server to close after we said goodbye. Closing first, with unread
+	// WAL in the socket, would send a reset that may overtake our last report.
+	drainWait = 2 * time.Second
+	// commandVersion is the server_version_num for which commands are rendered that did not change since.
+	commandVersion grammar.Version = 140000
+	// highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling
+	// R31). Elsewhere a server may pass for a proxy, which withholds more.
+	highestPID = 1 << 22
+)
+
+// Session is the [Conn] of a walsender session over PostgreSQL's protocol.
+type Session struct {
+	s   *upstream.Session
+	buf []byte // of Send
+}
+
+// Over returns the Session of a logged-in connection, which it closes.
+func Over(s *upstream.Session) *Session { return &Session{s: s} }
+
+// Endpoint returns the server's, with the address reached.
+func (c *Session) Endpoint() upstream.Endpoint { return c.s.Endpoint }
+
+// Parameters returns the ParameterStatus messages so far.
+func (c *Session) Parameters() map[string]string { return c.s.Parameters }
+
+// Virtual reports whether the server is a proxy.
+func (c *Session) Virtual() bool { return c.s.PID > highestPID }
+
+// SSL describes the connection's encryption; nil: none.
+func (c *Session) SSL() *handshake.SSL { return handshake.SSLOf(c.s.Conn) }
+
+// Start runs START_REPLICATION.
+func (c *Session) Start(ctx context.Context, slot string, p StartPoint) (bool, StartPoint, error) {
+	command := grammar.StartPhysical{Slot: slot, WithSlot: slot != "", At: p.At, Timeline: p.Timeline}
+	copying, res, err := c.s.StartCopy(ctx, grammar.Render(&command, commandVersion))
+	if err != nil || copying {
+		return copying, StartPoint{}, err
+	}
+	next, err := nextTimeline(res)
+	return false, next, err
+}
+
+// Receive reads the next message. ParameterStatus and notices are taken note of, and returned.
+func (c *Session) Receive() (Message, error) {
+	m, err := readMessage(c.s.Reader)
+	if err == nil && (m.Kind == 'S' || m.Kind == 'N') {
+		err = c.s.Async(m.Kind, m.body)
+	}
+	return m, err
+}
+
+// Read reads WAL of the message that was received last.
+func (c *Session) Read(p []byte) (int, error) { return c.s.Reader.Read(p) }
+
+// Send writes a CopyData message.
+func (c *Session) Send(message []byte, patience time.Duration) error {
+	c.buf = append(wire.AppendHeader(c.buf[:0], 'd', len(message)), message...)
+	return c.write(c.buf, patience)
+}
+
+func (c *Session) write(b []byte, patience time.Duration) error {
+	if err := c.s.Conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	_, err := c.s.Conn.Write(b)
+	return err
+}
+
+// Interrupt lets reads end at once.
+func (c *Session) Interrupt() { c.s.Conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// End answers CopyDone and reads the results up to ReadyForQuery.
+func (c *Session) End(ctx context.Context, patience time.Duration) (StartPoint, error) {
+	if err := c.write(wire.AppendHeader(nil, 'c', 0), patience); err != nil {
+		return StartPoint{}, err
+	}
+	res, err := c.s.FinishCopy(ctx)
+	if err != nil {
+		return StartPoint{}, err
+	}
+	return nextTimeline(res)
+}
+
+// Leave sends CopyDone and Terminate, and reads until the server closes.
+func (c *Session) Leave() {
+	if c.write(wire.AppendHeader(wire.AppendHeader(nil, 'c', 0), 'X', 0), leaveWait) != nil {
+		return // it is gone already
+	}
+	c.s.Conn.SetReadDeadline(time.Now().Add(drainWait))
+	io.Copy(io.Discard, c.s.Conn) // its end is all we wait for
+}
+
+// Disconnect closes the socket.
+func (c *Session) Disconnect() error { return c.s.Conn.Close() }
+
+// Slots speaks about slots by the replication commands of a server of that version.
+func (c *Session) Slots(version int) Slots { return slotCommands{c.s, grammar.Version(version)} }
+
+// nextTimeline reads what follows the end of a historic timeline: a row with the next timeline and
+// where it begins, and two CommandCompletes (facts E6).
+func nextTimeline(res []upstream.Result) (StartPoint, error) {
+	row, err := oneRow(res, 2)
+	if err != nil || len(res) < 2 {
+		return StartPoint{}, fmt.Errorf("%w: unexpected result after the end of streaming", ErrProtocol)
+	}
+	tli, err1 := strconv.ParseUint(string(row[0]), 10, 32)
+	at, err2 := lsn.Parse(string(row[1]))
+	if err := errors.Join(err1, err2); err != nil || tli == 0 {
+		return StartPoint{}, fmt.Errorf("%w: next timeline %q", ErrProtocol, row)
+	}
+	return StartPoint{Timeline: lsn.TimelineID(tli), At: at}, nil
+}
+
+// oneRow returns the only row of an answer with at least columns values.
+func oneRow(res []upstream.Result, columns int) ([][]byte, error) {
+	if len(res) < 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) < columns {
+		return nil, fmt.Errorf("%w: expected one row with %d values", ErrProtocol, columns)
+	}
+	return res[0].Rows[0], nil
+}
