@@ -18,12 +18,14 @@ func acceptTimelineCommand() *cobra.Command {
 		Long: "Gives up WAL that is known to this proxy, and that the server on timeline N lacks: a promoted\n" +
 			"one, or a primary that has come back with less. The proxy follows it, although commits may be lost\n" +
 			"that clients were told are safe. The word holds for the loss that is shown now, and is used once.\n" +
+			"While the proxy streams from a server itself it is refused: stop that server first, or the other one.\n" +
 			"Where the proxy's own store has WAL that a primary has lost, it has to be restarted.",
 		Args: cobra.ExactArgs(1),
 	}
 	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy")
 	data := cmd.Flags().String("data-dir", "", "data_dir of the proxy (default "+config.DefaultDataDir+")")
-	force := cmd.Flags().Bool("force", false, "accept timeline N although the proxy refuses no server there now")
+	force := cmd.Flags().Bool("force", false,
+		"accept timeline N although the proxy refuses no server there now, or streams from another one")
 	revoke := cmd.Flags().Bool("revoke", false, "take the word back, if it is not used yet")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		n, err := strconv.ParseUint(args[0], 10, 32)
@@ -49,7 +51,8 @@ func acceptTimelineCommand() *cobra.Command {
 			did = "timeline %d is not accepted any more\n"
 			err = word.Revoke(lsn.TimelineID(n))
 		} else {
-			err = word.Say(lsn.TimelineID(n), *force)
+			running, _ := askRunning(cmd.Context(), dir) // one that does not run streams nothing
+			err = word.Say(lsn.TimelineID(n), *force, &running)
 		}
 		if err != nil {
 			return fmt.Errorf("accept timeline %d: %w", n, err)

@@ -60,14 +60,19 @@ const runningTimeout = 5 * time.Second
 // runningCheck asks the proxy that runs in dir whether WAL comes; none where none runs, or an older one, which cannot
 // be asked so.
 func runningCheck(ctx context.Context, dir string) []preflight.Check {
-	ctx, cancel := context.WithTimeout(ctx, runningTimeout)
-	defer cancel()
-	body, err := ask.Control(ctx, filepath.Join(dir, daemon.ControlSocket), http.MethodGet, "/status")
-	var s admin.Status
-	if err != nil || json.Unmarshal(body, &s) != nil {
+	s, ok := askRunning(ctx, dir)
+	if !ok {
 		return nil
 	}
 	return preflight.Running(&s)
+}
+
+// askRunning gives the status of the proxy that runs in dir; false: none does, or it cannot be asked.
+func askRunning(ctx context.Context, dir string) (s admin.Status, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, runningTimeout)
+	defer cancel()
+	body, err := ask.Control(ctx, filepath.Join(dir, daemon.ControlSocket), http.MethodGet, "/status")
+	return s, err == nil && json.Unmarshal(body, &s) == nil
 }
 
 func printChecks(w io.Writer, checks []preflight.Check) {

@@ -50,10 +50,13 @@ func newLossy(t *testing.T, ahead func(p *pgtest.Server), options pgtest.ProxyOp
 	return c
 }
 
-func (c *lossy) has(t *testing.T, at lsn.LSN) {
+func (c *lossy) has(t *testing.T, at lsn.LSN) { t.Helper(); flushed(t, c.Proxy, at) }
+
+// flushed waits until a proxy has WAL up to at.
+func flushed(t *testing.T, p *pgtest.Proxy, at lsn.LSN) {
 	t.Helper()
-	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the proxy to have it all", func() (bool, error) {
-		return scene.Status(t, c.Proxy).Store.Flushed >= at, nil
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, p.Name+" to have it all", func() (bool, error) {
+		return scene.Status(t, p).Store.Flushed >= at, nil
 	})
 }
 

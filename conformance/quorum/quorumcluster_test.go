@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,8 +110,8 @@ func TestLoneRestart(t *testing.T) {
 	s.Begin(t, "on").Released(t)
 }
 
-// The rule is taken away in the whole cluster: refused by SIGHUP, done by drop-rule, respected until the
-// last proxy has done it, and not back after a restart.
+// The rule is taken away in the whole cluster: refused by SIGHUP, and by drop-rule while the primary waits for a proxy,
+// done by drop-rule --force, respected until the last proxy has done it, and not back after a restart.
 func TestDropRule(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t)
@@ -131,7 +132,11 @@ func TestDropRule(t *testing.T) {
 			return strings.Contains(scene.Status(t, p).Config.LastError, "drop-rule"), nil
 		})
 		s.Held(t, c, flushOf)
-		p.Program(t, "drop-rule", "--data-dir", p.DataDir)
+		out, err := exec.Command(pgtest.Binary(t), "drop-rule", "--data-dir", p.DataDir).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "still waits for a") {
+			t.Errorf("the primary waits for a: %v: %s", err, out)
+		}
+		p.Program(t, "drop-rule", "--force", "--data-dir", p.DataDir)
 		if st := scene.Status(t, p); st.Quorum.Rule != "" || st.Config.LastError != "" {
 			t.Errorf("proxy %d: rule %q, %s", i, st.Quorum.Rule, st.Config.LastError)
 		}

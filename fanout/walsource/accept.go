@@ -26,6 +26,17 @@ func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
 	}
 }
 
+// endWord ends what the operator has accepted when timeline t is streamed from a server that has all that is known, also
+// where another server is refused beside it. A word that is being obeyed is used with the first WAL.
+func (r *Supply) endWord(t lsn.TimelineID) {
+	if r.obeyed != nil {
+		return
+	}
+	if r.waits(t, nil); r.lack != nil {
+		r.waits(t, r.lack) // it is still shown
+	}
+}
+
 // judge refuses srv when it lacks WAL that was known before it was asked where it is, unless the operator has
 // accepted that (rulings R3, R32).
 func (r *Supply) judge(have walstore.Positions, srv server) error {

@@ -192,6 +192,6 @@ func (r *Supply) streaming(s Conn, p startPoint) {
 // proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be
 // about. Before that its bytes may yet differ, and the word is about that.
 func (r *Supply) proven(s Conn, p startPoint) {
-	r.waits(p.timeline, r.lack)
+	r.endWord(p.timeline)
 	r.forgive(s.Endpoint().String())
 }

@@ -88,6 +88,7 @@ type wordOf struct {
 	heard    []lsn.LSN
 	aside    bool
 	refused  *LackError // before the start
+	waited   []*LackError
 }
 
 func (w *wordOf) say(t lsn.TimelineID) {
@@ -102,7 +103,7 @@ func (w *wordOf) Accepted(e *LackError) bool {
 	return w.open == e.Timeline
 }
 
-func (w *wordOf) Waits(lsn.TimelineID, *LackError) {}
+func (w *wordOf) Waits(_ lsn.TimelineID, e *LackError) { w.waited = append(w.waited, e) }
 
 func (w *wordOf) Refused() *LackError { return w.refused }
 

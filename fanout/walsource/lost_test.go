@@ -1,6 +1,7 @@
 package walsource
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -91,6 +92,29 @@ func TestLostWALIsForgiven(t *testing.T) {
 	r.forgive("db1:5432")
 	if len(*r.lost.Load()) != 0 {
 		t.Fatal("streamed from, and not forgiven")
+	}
+}
+
+// TestWordEndsWithTheStream: once a server is streamed from, what was accepted before is over, also where another server
+// is refused beside it: that one would be followed as soon as this one is away for a moment. A word that is being obeyed
+// is not.
+func TestWordEndsWithTheStream(t *testing.T) {
+	lack := &LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}
+	for name, c := range map[string]struct {
+		lack, obeyed *LackError
+		want         []*LackError
+	}{
+		"alone":                 {nil, nil, []*LackError{nil}},
+		"another one is beside": {lack, nil, []*LackError{nil, lack}},
+		"it is obeyed":          {nil, lack, nil},
+	} {
+		w := &wordOf{}
+		r := with(t, Options{Store: newMemStore(), Accept: w})
+		r.lack, r.obeyed = c.lack, c.obeyed
+		r.endWord(1)
+		if !slices.Equal(w.waited, c.want) {
+			t.Errorf("%s: %v waits", name, w.waited)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/durable"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // Word is what an operator says about WAL that is to be given up, in the data_dir of a proxy that runs or not.
@@ -27,16 +28,35 @@ func OpenWord(dir string) (Word, error) {
 // has it must be restarted then.
 func (w Word) Loses(t lsn.TimelineID) bool { return w.a.read(lackingName).isLoss(t) }
 
-// Say accepts what the server on timeline t lacks, with force also what it will be found to lack.
-func (w Word) Say(t lsn.TimelineID, force bool) error { return w.a.say(t, force) }
+// Say accepts what the server on timeline t lacks, with force also what it will be found to lack. running is the status
+// of the proxy, zero: it does not run.
+func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status) error {
+	return w.a.say(t, force, needless(running))
+}
 
 // Revoke takes the word back, if it is not used yet.
 func (w Word) Revoke(t lsn.TimelineID) error { return w.a.revoke(t) }
 
-// say writes the word for the lack that waits.
-func (a acceptance) say(t lsn.TimelineID, force bool) error {
+// needless says why no WAL is to be given up while a proxy streams from a server itself; nil: it does not. The word
+// would be obeyed as soon as that server is away for a moment (ruling R48). A stream from a member says nothing of the
+// primary, which may be refused meanwhile.
+func needless(s *admin.Status) error {
+	u := &s.Upstream
+	if u.State != admin.Streaming || u.Member != "" || u.Stopped != "" {
+		return nil
+	}
+	return fmt.Errorf("the proxy streams from %s, on timeline %s: nothing is to be given up, and the server that "+
+		"lacks WAL would be followed as soon as this one is away for a moment; stop the one that is not to be "+
+		"the primary (--force accepts it all the same)", u.Endpoint, s.Store.Timeline)
+}
+
+// say writes the word for the lack that waits. A word that needless speaks against is about whatever is to come.
+func (a acceptance) say(t lsn.TimelineID, force bool, needless error) error {
 	w := a.read(lackingName)
-	if w.kind != saidWord || w.timeline != t {
+	if needless != nil && !force {
+		return needless
+	}
+	if w.kind != saidWord || w.timeline != t || needless != nil {
 		if !force {
 			return errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
 				"(--force accepts what is to come)")

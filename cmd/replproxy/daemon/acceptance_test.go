@@ -31,14 +31,14 @@ var (
 // said until then.
 func TestAcceptance(t *testing.T) {
 	a := newAcceptance(t)
-	if a.say(2, false) == nil || a.Accepted(lost) {
+	if a.say(2, false, nil) == nil || a.Accepted(lost) {
 		t.Error("without a lack something is accepted")
 	}
 	a.Waits(0, lost)
-	if a.say(3, false) == nil {
+	if a.say(3, false, nil) == nil {
 		t.Error("timeline 3 is accepted, 2 waits")
 	}
-	if err := a.say(2, false); err != nil || !a.Accepted(lost) || a.Accepted(forked) {
+	if err := a.say(2, false, nil); err != nil || !a.Accepted(lost) || a.Accepted(forked) {
 		t.Errorf("%v: timeline 2 is not accepted, or 3 is", err)
 	}
 	on := *lost // the primary writes on

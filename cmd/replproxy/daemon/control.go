@@ -36,9 +36,9 @@ type control struct {
 }
 
 // openControl listens in data_dir, which is this process's alone: a socket that is there is left over. nil
-// when the path is too long for a socket.
-func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.TimelineID, source admin.Source,
-	log *slog.Logger,
+// when the path is too long for a socket. waits says why the rule must not be dropped, nil: it may be.
+func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.TimelineID,
+	waits func(context.Context) error, source admin.Source, log *slog.Logger,
 ) (*control, error) {
 	path := filepath.Join(dir, ControlSocket)
 	if len(path) > maxSocketPath {
@@ -97,6 +97,10 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 		}
 	})
 	mux.HandleFunc("POST /drop-rule", func(w http.ResponseWriter, r *http.Request) {
+		if err := waits(r.Context()); err != nil && r.FormValue("force") == "" {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
 		answer(w, set.dropRule(r.Context()))
 	})
 	server := &http.Server{

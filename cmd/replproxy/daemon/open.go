@@ -267,7 +267,7 @@ func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
 
 // openServer makes what takes connections, and what operators ask and are told by.
 func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
-	p.control, err = openControl(c.DataDir, p.node, p.settings, p.receiver.Seen, p.view, p.log)
+	p.control, err = openControl(c.DataDir, p.node, p.settings, p.receiver.Seen, p.primaryWaits, p.view, p.log)
 	if err != nil {
 		return err
 	}
