@@ -63,6 +63,7 @@ type RuleGateStatus struct {
 	State     string // wal_status
 	Safe      *int64 // safe_wal_size; nil without max_slot_wal_keep_size
 	Lost      bool   // it was invalidated, and waits for the rule to be satisfied
+	Foreign   bool   // it is a logical or a temporary slot: the stream cannot use it
 	Taken     int64  // how often another session of it was ended
 }
 
@@ -120,7 +121,7 @@ func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, err
 			}
 		}
 		st.Exists, st.ActivePID, st.Restart, st.State = true, at.pid, at.restart, string(row[4])
-		st.Holder = at.name
+		st.Holder, st.Foreign = at.name, at.foreign
 		st.HeldBytes = max(0, int64(number(row[6], 63)))
 		if safe, err := strconv.ParseInt(string(row[5]), 10, 64); err == nil {
 			st.Safe = &safe

@@ -90,7 +90,7 @@ type Upstream struct {
 	Foreign       bool      `json:"foreign_system,omitempty" doc:"it stopped because the server is of another system"`
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`
 	Gate          string    `json:"gate,omitempty" doc:"slots.rule_gate"`
-	GateState     string    `json:"gate_state,omitempty" doc:"used, elsewhere, free, lost, missing or unknown"`
+	GateState     string    `json:"gate_state,omitempty" doc:"used, elsewhere, free, lost, missing, foreign or unknown"`
 	GateRestart   lsn.LSN   `json:"gate_restart_lsn,omitzero" doc:"up to where logical consumers there get changes"`
 	GateHeld      int64     `json:"gate_held_bytes,omitempty" doc:"WAL from there to the primary's end"`
 	GateSafe      *int64    `json:"gate_safe_bytes,omitempty" doc:"bytes until it is lost; absent without a limit"`

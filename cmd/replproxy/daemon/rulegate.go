@@ -35,6 +35,7 @@ const (
 	gateFree      = "free"      // nobody does
 	gateLost      = "lost"
 	gateMissing   = "missing"
+	gateForeign   = "foreign" // a logical or a temporary slot has its name
 	gateUnknown   = "unknown"
 )
 
@@ -49,6 +50,8 @@ func gateStatus(u *admin.Upstream, r walreceiver.Status, g *realslot.RuleGate) {
 	case r.Gated && r.State == walreceiver.Streaming:
 		u.GateState = gateUsed
 	case !st.Known:
+	case st.Foreign:
+		u.GateState = gateForeign
 	case st.Lost:
 		u.GateState = gateLost
 	case !st.Exists:
@@ -69,6 +72,9 @@ func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (al
 	switch {
 	case r.ServerVersionNum < 170000:
 		return []string{fmt.Sprintf("slots.rule_gate needs PostgreSQL 17: %s is not used", u.Gate)}
+	case u.GateState == gateForeign:
+		return []string{fmt.Sprintf("%s (slots.rule_gate) is a logical or a temporary slot on the primary: the stream "+
+			"does not use it, and logical consumers that wait for it go on waiting; name another one", u.Gate)}
 	case u.GateState == gateLost:
 		all = append(all, fmt.Sprintf("the primary has invalidated %s (slots.rule_gate): its logical consumers wait "+
 			"until the rule is satisfied, then it is made anew", u.Gate))

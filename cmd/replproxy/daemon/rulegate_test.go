@@ -4,8 +4,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
+
+// TestForeignGate: a logical or temporary slot that has the gate's name is a warning.
+func TestForeignGate(t *testing.T) {
+	t.Parallel()
+	told := walreceiver.Status{State: walreceiver.Streaming, ServerVersionNum: 170000}
+	for state, warned := range map[string]bool{gateForeign: true, gateUsed: false, gateElsewhere: false} {
+		got := strings.Join(gateWarnings(&admin.Upstream{Gate: "gate", GateState: state}, told, true), "")
+		if strings.Contains(got, "is a logical or a temporary slot") != warned {
+			t.Errorf("%s: %q", state, got)
+		}
+	}
+}
 
 // TestStrangerAtTheGate: a standby that streams with the slot of slots.rule_gate lets logical consumers have what is not
 // covered, and is named. A member's session is not.

@@ -79,8 +79,9 @@ type Walsender struct{ ApplicationName, State string }
 // Slot is a row of the upstream's pg_replication_slots.
 type Slot struct {
 	Name, Type, WALStatus string
-	Active                bool
-	Held                  int64 // bytes of WAL from restart_lsn on; -1: it reserves nothing
+	Active, Temporary     bool
+	Holder                string // application_name of who uses it
+	Held                  int64  // bytes of WAL from restart_lsn on; -1: it reserves nothing
 }
 
 // Disk is what is known about data_dir.

@@ -99,10 +99,11 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 			f.Walsenders = append(f.Walsenders, Walsender{row[0], row[1]})
 		}
 	}
-	res, err = conn.Query(ctx, "SELECT slot_name, slot_type, active, coalesce(wal_status, ''), "+
+	res, err = conn.Query(ctx, "SELECT s.slot_name, s.slot_type, s.active, coalesce(s.wal_status, ''), "+
 		"coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() "+
-		"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint, -1) "+
-		"FROM pg_catalog.pg_replication_slots")
+		"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, s.restart_lsn)::bigint, -1), "+
+		"s.temporary, coalesce(a.application_name, '') FROM pg_catalog.pg_replication_slots s "+
+		"LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid")
 	if err != nil {
 		return fmt.Errorf("read pg_replication_slots: %w", err)
 	}
@@ -113,6 +114,7 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 		}
 		f.Slots = append(f.Slots, Slot{
 			Name: row[0], Type: row[1], Active: row[2] == "t", WALStatus: row[3], Held: held,
+			Temporary: row[5] == "t", Holder: row[6],
 		})
 	}
 	return nil

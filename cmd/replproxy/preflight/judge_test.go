@@ -150,6 +150,12 @@ func TestJudge(t *testing.T) {
 			s.Mirror, f.Disk.Slots, f.Settings["max_replication_slots"] = "presence", []string{"a", "b"}, "2"
 		}, "slots.mirror", Fail, "to 3 and one more for each standby"},
 		{"mirrors without sql", func(s *Setup, f *Facts) { s.Mirror, f.SQL = "presence", errors.New("x") }, "slots.mirror", Warn, "log in"},
+		{"gate used by a stranger", gateOf(Slot{Type: "physical", Active: true, Holder: "report"}), "slots.rule_gate", Fail, `used by "report"`},
+		{"gate used by nobody's name", gateOf(Slot{Type: "physical", Active: true}), "slots.rule_gate", Fail, "no proxy"},
+		{"gate used by a member", gateOf(Slot{Type: "physical", Active: true, Holder: "proxy_b"}), "slots.rule_gate", OK, "is in"},
+		{"gate used by this proxy", gateOf(Slot{Type: "physical", Active: true, Holder: "proxy_a"}), "slots.rule_gate", OK, "is in"},
+		{"gate that is logical", gateOf(Slot{Type: "logical"}), "slots.rule_gate", Fail, "logical"},
+		{"gate that is temporary", gateOf(Slot{Type: "physical", Temporary: true}), "slots.rule_gate", Fail, "temporary"},
 		{"gate on 15", func(s *Setup, _ *Facts) { s.RuleGate = "g" }, "slots.rule_gate", Warn, "not used"},
 		{"gate without sql", func(s *Setup, f *Facts) { s.RuleGate, f.Major, f.SQL = "g", 17, errors.New("x") }, "slots.rule_gate", Warn, "log in"},
 		{"gate that nobody waits for", func(s *Setup, f *Facts) {
@@ -303,5 +309,15 @@ func zoned(rule, spread string) func(*Setup, *Facts) {
 		s.Demand = vote.Demand{Names: rule, Spread: spread, Zones: []vote.Zone{
 			{Name: "east", Voters: []string{"s1", "s2"}}, {Name: "west", Voters: []string{"proxy_b"}},
 		}}
+	}
+}
+
+// gateOf makes a slot that the primary waits for the gate.
+func gateOf(gate Slot) func(*Setup, *Facts) {
+	return func(s *Setup, f *Facts) {
+		gate.Name = "g"
+		s.Name, s.RuleGate, s.Members, f.Major = "proxy_a", "g", []string{"proxy_b"}, 17
+		f.Settings["synchronized_standby_slots"] = "g"
+		f.Slots = append(f.Slots, gate)
 	}
 }

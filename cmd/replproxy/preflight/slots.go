@@ -50,7 +50,7 @@ const presence = "presence"
 // wait for it (R45).
 func ruleGate(s Setup, f Facts) Check {
 	c := Check{Name: "slots.rule_gate", Level: OK, Text: s.RuleGate + " is in the primary's synchronized_standby_slots"}
-	there := slices.ContainsFunc(f.Slots, func(have Slot) bool { return have.Name == s.RuleGate })
+	at := slices.IndexFunc(f.Slots, func(have Slot) bool { return have.Name == s.RuleGate })
 	most, err := strconv.Atoi(f.Settings["max_replication_slots"])
 	switch {
 	case f.Major != 0 && f.Major < 17:
@@ -59,13 +59,25 @@ func ruleGate(s Setup, f Facts) Check {
 	case f.SQL != nil:
 		c.Level, c.Text = Warn, s.RuleGate+" cannot be looked after without SQL: it is not used"
 		c.Remedy = "Let the role log in for SQL."
-	case err == nil && !there && len(f.Slots) >= most:
+	case at >= 0 && (f.Slots[at].Type != "physical" || f.Slots[at].Temporary):
+		c.Level, c.Text = Fail, s.RuleGate+" is a logical or a temporary slot on the primary: it is not used"
+		c.Remedy = "Name another one in slots.rule_gate: it is made when it is missing."
+	case at >= 0 && f.Slots[at].Active && strange(s, f.Slots[at].Holder):
+		c.Level, c.Text = Fail, fmt.Sprintf("%s is used by %q, which is no proxy of this cluster: logical consumers "+
+			"get what that has, covered by the rule or not", s.RuleGate, f.Slots[at].Holder)
+		c.Remedy = "Give that standby or program a slot of its own."
+	case err == nil && at < 0 && len(f.Slots) >= most:
 		c.Level, c.Text = Fail, "no slot is left for "+s.RuleGate+" on the primary"
 		c.Remedy = "Raise max_replication_slots (needs a restart), or drop slots that are not used."
 	case gateUnnamed(s, f) != "":
 		c.Level, c.Text, c.Remedy = Warn, gateUnnamed(s, f), nameGate
 	}
 	return c
+}
+
+// strange reports whether a session is no proxy's of this cluster.
+func strange(s Setup, application string) bool {
+	return application != s.Name && !slices.Contains(s.Members, application)
 }
 
 // gateUnnamed tells that nobody waits for the gate.
