@@ -88,6 +88,9 @@ func (c *lossy) refused(t *testing.T) {
 		!strings.Contains(st.Upstream.LastError, words) || !strings.Contains(strings.Join(st.Warnings, "\n"), words) {
 		t.Errorf("%+v, %s, %q", l, st.Upstream.LastError, st.Warnings)
 	}
+	if code, body, err := c.Proxy.Get(t.Context(), "/readyz"); code != 503 {
+		t.Errorf("/readyz while the only host is refused: %d, %s, %v", code, body, err)
+	}
 	noBackup(t, c.Proxy, "the primary has lost WAL from ", "differs")
 	out, err := exec.Command(pgtest.Binary(t), "check", "--upstream", c.Primary.Conninfo(), "--data-dir", c.Proxy.DataDir,
 		"--name", c.Proxy.Name).CombinedOutput()

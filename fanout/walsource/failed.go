@@ -47,6 +47,7 @@ func (r *Supply) failed(err error) {
 	if errors.As(err, &r.lack); r.lack != nil {
 		r.waits(0, r.lack) // before it is shown: whoever sees it may accept it
 	}
+	r.refuse(err, time.Now())
 	r.locked(func() { r.lacks = r.lack })
 	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = text })
 	r.stop(err, text, time.Now())

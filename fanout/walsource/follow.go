@@ -194,4 +194,5 @@ func (r *Supply) streaming(s Conn, p startPoint) {
 func (r *Supply) proven(s Conn, p startPoint) {
 	r.endWord(p.timeline)
 	r.forgive(s.Endpoint().String())
+	r.locked(func() { r.refusedSince = time.Time{} })
 }

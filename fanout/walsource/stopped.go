@@ -64,6 +64,18 @@ func (r *Supply) stop(err error, text string, now time.Time) {
 	})
 }
 
+// refuse notes that an attempt ended because of the WAL of a server that is there.
+func (r *Supply) refuse(err error, now time.Time) {
+	if r.lack == nil && !forGood(err) {
+		return
+	}
+	r.locked(func() {
+		if r.refusedSince.IsZero() {
+			r.refusedSince = now
+		}
+	})
+}
+
 // over reports whether a stream has gone on since.
 func (s *Stop) over(st *walreceiver.Status, received lsn.LSN, now time.Time) bool {
 	return !s.astray && (received > s.end || st.State == walreceiver.Streaming && now.Sub(st.Since) > heals)

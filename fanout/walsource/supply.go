@@ -42,6 +42,8 @@ type Supply struct {
 	mu         sync.Mutex
 	reconnects int        // attempts begun after the first
 	lacks      *LackError // shown
+
+	refusedSince time.Time // see Status
 	stopped    *Stop      // shown
 	again      context.CancelCauseFunc
 

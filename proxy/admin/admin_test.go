@@ -140,6 +140,14 @@ func TestReadiness(t *testing.T) {
 		{"another system", func(s *Status) {
 			s.Upstream.Stopped, s.Upstream.StoppedSince, s.Upstream.Foreign = "another system", now, true
 		}, "no more WAL comes from the upstream: another system"},
+		{"the only host is refused", func(s *Status) {
+			s.Upstream.RefusedSince, s.Upstream.Hosts, s.Upstream.LastError = now, 1, "has lost WAL"
+		}, "no WAL is taken from the upstream: has lost WAL"},
+		{"one of two is refused", func(s *Status) { s.Upstream.RefusedSince, s.Upstream.Hosts = now.Add(-9*time.Second), 2 }, ""},
+		{"that for longer", func(s *Status) {
+			s.Upstream.RefusedSince, s.Upstream.Hosts, s.Upstream.Stopped = now.Add(-11*time.Second), 2, "WAL differs"
+			s.Upstream.StoppedSince = now
+		}, "no WAL is taken from the upstream: WAL differs"},
 		{"stopping", func(s *Status) { s.Stopping = true }, "stopping"},
 		{"not listening", func(s *Status) { s.Listen = nil }, "not listening yet"},
 	} {

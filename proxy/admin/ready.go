@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -9,9 +10,14 @@ import (
 // asks for a reply only then (as PostgreSQL's does): on an idle primary every answer comes that late.
 const pingGrace = 2 * time.Second
 
+// refusedGrace is how long a proxy of several hosts stays ready while the one that is there is refused for its WAL: the
+// primary may be restarted beside it. With one host there is nothing to wait for.
+const refusedGrace = 10 * time.Second
+
 // Readiness decides /readyz: the listeners are up, and WAL or a keepalive came within half of
-// wal_receiver_timeout, from a server whose WAL can be taken; that one is of another system is known at once. It is a
-// function of the snapshot, so the page and the probe agree. The reason is for people; "" when ready.
+// wal_receiver_timeout, from a server whose WAL can be taken; that one is of another system is known at once, and so is
+// that the only host was refused. It is a function of the snapshot, so the page and the probe agree. The reason is for
+// people; "" when ready.
 func Readiness(s *Status) (bool, string) {
 	half := time.Duration(s.Limits.WalReceiverTimeout * float64(time.Second) / 2)
 	age, stopped := s.Now.Sub(s.Upstream.LastMessageAt), s.Now.Sub(s.Upstream.StoppedSince)
@@ -26,6 +32,9 @@ func Readiness(s *Status) (bool, string) {
 		return false, "no WAL has arrived yet: the upstream is " + s.Upstream.State
 	case s.Upstream.Stopped != "" && (s.Upstream.Foreign || half > 0 && stopped > half+pingGrace):
 		return false, "no more WAL comes from the upstream: " + s.Upstream.Stopped
+	case !s.Upstream.RefusedSince.IsZero() &&
+		(s.Upstream.Hosts == 1 || s.Now.Sub(s.Upstream.RefusedSince) > refusedGrace):
+		return false, "no WAL is taken from the upstream: " + cmp.Or(s.Upstream.Stopped, s.Upstream.LastError)
 	case half > 0 && age > half+pingGrace:
 		reason := fmt.Sprintf("nothing from the upstream for %s (limit %s), it is %s",
 			age.Round(time.Second), half, s.Upstream.State)

@@ -61,6 +61,7 @@ func (v *view) Status() admin.Status {
 		},
 		Warnings: v.advisor.Warnings(), Cluster: v.members.status(),
 	}
+	s.Upstream.Hosts = v.upstream.Servers()
 	s.Upstream.LastMessageAt = v.members.heardFromSource(told.Member, s.Upstream.LastMessageAt)
 	comparePeers(s.Cluster, votes.Bytes)
 	if id, ok := v.store.Identity(); ok {
@@ -137,7 +138,7 @@ func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upst
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
 		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.LetGo),
-		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors),
+		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors), RefusedSince: r.RefusedSince,
 	}
 	if l := r.Lack; l != nil {
 		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
