@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/replproxy/replproxy/internal/crl"
@@ -31,7 +33,8 @@ type tlsRules struct {
 	revoked   crl.Source
 }
 
-// tlsRules completes sslcert and sslkey from each other as libpq does, and refuses what is weak.
+// tlsRules completes sslcert and sslkey as libpq does, and refuses what is weak. A list of revoked certificates that is
+// named and cannot be read is refused, where libpq goes on without: who names one does not want to trust what it revokes.
 func (s settings) tlsRules() (tlsRules, error) {
 	r := tlsRules{mode: s["sslmode"], direct: s["sslnegotiation"] == "direct", encrypted: s["sslpassword"] != ""}
 	system := s["sslrootcert"] == "system"
@@ -73,22 +76,34 @@ func (s settings) tlsRules() (tlsRules, error) {
 	if s["sslcertmode"] == "disable" {
 		return r, nil
 	}
-	r.cert, r.key = s["sslcert"], s["sslkey"]
-	switch {
-	case r.cert == "" && r.key == "":
-		r.cert, r.key = filepath.Join(dir, "postgresql.crt"), filepath.Join(dir, "postgresql.key")
-		if dir == "" || !exists(r.cert) || !exists(r.key) {
-			r.cert, r.key = "", ""
-			return r, nil
-		}
-	case r.cert == "":
-		r.cert = filepath.Join(dir, "postgresql.crt")
-	case r.key == "":
-		r.key = filepath.Join(dir, "postgresql.key")
-	}
+	err := r.ownCertificate(s, dir)
 	s["sslcert"], s["sslkey"] = r.cert, r.key
-	_, err := keyfile.ReadClient(r.key)
 	return r, err
+}
+
+// ownCertificate finds the client's certificate and its key; dir is ~/.postgresql, "": there is none. As in libpq a
+// certificate that is not there is none, also one that is named: the server decides whether it lets in without. One
+// without its key is an error.
+func (r *tlsRules) ownCertificate(s settings, dir string) error {
+	cert, key := s["sslcert"], s["sslkey"]
+	if cert == "" && dir != "" {
+		cert = filepath.Join(dir, "postgresql.crt")
+	}
+	_, err := os.Stat(cert)
+	switch {
+	case cert == "", errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return nil
+	case err != nil:
+		return fmt.Errorf("could not open certificate file %q: %w", cert, err)
+	case key == "" && dir != "":
+		key = filepath.Join(dir, "postgresql.key")
+	}
+	r.cert, r.key = cert, key
+	_, err = keyfile.ReadClient(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("certificate present, but not private key file %q", key)
+	}
+	return err
 }
 
 func exists(path string) bool {

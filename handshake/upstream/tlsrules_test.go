@@ -129,6 +129,14 @@ func TestTLSRules(t *testing.T) {
 		}
 	}
 	refused("sslcert="+cert+" sslkey="+key, "")
+	absent := filepath.Join(home, "absent")
+	refused("sslcert="+absent, "") // as libpq: the server decides
+	refused("sslcert="+absent+" sslkey="+absent, "")
+	refused("sslcert="+filepath.Join(cert, "below"), "")
+	refused("sslkey="+absent, "")
+	refused("sslcert="+cert+" sslkey="+absent, "certificate present, but not private key file")
+	refused("sslcrl="+absent, "could not load certificate revocation list file") // libpq goes on without
+	refused("sslcrldir="+absent, "could not load certificate revocation list directory")
 	refused("sslcert="+cert, filepath.Join(home, ".postgresql", "postgresql.key"))
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
@@ -154,6 +162,7 @@ func TestTLSRules(t *testing.T) {
 	copyTo("root.crt", a.File, 0o644)
 	refused("sslmode=verify-full", "")
 	copyTo("postgresql.crt", cert, 0o644)
+	refused("sslmode=prefer", "certificate present, but not private key file")
 	copyTo("postgresql.key", key, 0o604)
 	refused("sslmode=prefer", "has group or world access")
 	refused("sslmode=prefer sslcertmode=disable", "")
