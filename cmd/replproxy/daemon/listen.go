@@ -25,11 +25,27 @@ func openDoors(ctx context.Context, c *config.Config) (*doors, error) {
 	}
 	d := &doors{clients: clients}
 	if c.HTTP != "" {
-		if d.http, err = (&net.ListenConfig{}).Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
+		if d.http, err = tcpopt.Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for http: %w", err), d.close())
 		}
 	}
 	return d, nil
+}
+
+// listenCluster opens the door of a cluster: one TCP port, and UDP at the same address. 0.0.0.0 and [::] are of one
+// family each, as in listen; of a name its first address, since members are told one.
+func listenCluster(ctx context.Context, address string) (net.Listener, net.PacketConn, error) {
+	network := tcpopt.Network(address)
+	tcp, err := tcpopt.Listen(ctx, network, address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cluster.bind: %w", err)
+	}
+	var l net.ListenConfig
+	udp, err := l.ListenPacket(ctx, strings.Replace(network, "tcp", "udp", 1), tcp.Addr().String())
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("cluster.bind: %w", err), tcp.Close())
+	}
+	return tcp, udp, nil
 }
 
 // addresses are the ones for clients, as the configuration writes them.

@@ -116,13 +116,9 @@ func (m *membership) heard() []link.PeerStatus {
 
 // open listens and lets node hear and be heard. The stages end in the reverse order.
 func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger) ([]stage, error) {
-	tcp, err := net.Listen("tcp", c.Cluster.Bind)
+	tcp, udp, err := listenCluster(context.Background(), c.Cluster.Bind)
 	if err != nil {
-		return nil, fmt.Errorf("cluster.bind: %w", err)
-	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cluster.bind: %w", err), tcp.Close())
+		return nil, err
 	}
 	m.node = node
 	m.door = link.NewDoor(tcp, m.self, m.members, log)
