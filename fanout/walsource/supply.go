@@ -44,8 +44,8 @@ type Supply struct {
 	lacks      *LackError // shown
 
 	refusedSince time.Time // see Status
-	stopped    *Stop      // shown
-	again      context.CancelCauseFunc
+	stopped      *Stop     // shown
+	again        context.CancelCauseFunc
 
 	starving bool // see starve
 

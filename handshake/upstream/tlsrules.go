@@ -34,7 +34,8 @@ type tlsRules struct {
 }
 
 // tlsRules completes sslcert and sslkey as libpq does, and refuses what is weak. A list of revoked certificates that is
-// named and cannot be read is refused, where libpq goes on without: who names one does not want to trust what it revokes.
+// named and cannot be read is refused, where libpq goes on without: who names one does not want to trust what it
+// revokes.
 func (s settings) tlsRules() (tlsRules, error) {
 	r := tlsRules{mode: s["sslmode"], direct: s["sslnegotiation"] == "direct", encrypted: s["sslpassword"] != ""}
 	system := s["sslrootcert"] == "system"

@@ -87,7 +87,7 @@ type Upstream struct {
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
 	Stopped       string    `json:"stopped,omitempty" doc:"why no more WAL comes without somebody's doing"`
 	StoppedSince  time.Time `json:"stopped_since,omitzero" doc:"since when"`
-	RefusedSince  time.Time `json:"refused_since,omitzero" doc:"since when servers are refused for their WAL, none is streamed"`
+	RefusedSince  time.Time `json:"refused_since,omitzero" doc:"since when servers are refused for their WAL"`
 	Hosts         int       `json:"hosts_count" doc:"servers that upstream.conninfo names"`
 	Foreign       bool      `json:"foreign_system,omitempty" doc:"it stopped because the server is of another system"`
 	Mirrors       string    `json:"mirrors,omitempty" doc:"awaited: nothing is told yet; missing: not all were made"`

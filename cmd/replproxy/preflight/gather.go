@@ -101,7 +101,8 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 	}
 	res, err = conn.Query(ctx, "SELECT s.slot_name, s.slot_type, s.active, coalesce(s.wal_status, ''), "+
 		"coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() "+
-		"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, s.restart_lsn)::bigint, -1), "+
+		"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, "+
+		"s.restart_lsn)::bigint, -1), "+
 		"s.temporary, coalesce(a.application_name, '') FROM pg_catalog.pg_replication_slots s "+
 		"LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid")
 	if err != nil {
