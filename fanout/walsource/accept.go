@@ -26,7 +26,7 @@ func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
 	}
 }
 
-// endWord ends what the operator has accepted when timeline t is streamed from a server that has all that is known, also
+// endWord ends what the operator has accepted, as timeline t is streamed from a server that has all that is known; also
 // where another server is refused beside it. A word that is being obeyed is used with the first WAL.
 func (r *Supply) endWord(t lsn.TimelineID) {
 	if r.obeyed != nil {
