@@ -50,12 +50,8 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 		if wait == retryFirst {
 			defer door.Short()()
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-l.ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(l.ctx)
+		if err := pauseFor(l.ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
