@@ -26,9 +26,22 @@ const (
 	leaveTimeout = 2 * time.Second
 	// streamTimeout bounds dialling and a push/pull. A partition must not hold up the rejoin loop.
 	streamTimeout = 5 * time.Second
-	// reclaimTime lets a proxy come back with another address, as in a container.
-	reclaimTime = 10 * time.Second
 )
+
+// pace is how often members look for each other, and how long they wait.
+type pace struct {
+	probe, probeTimeout time.Duration
+	// reclaim lets a proxy come back with another address, as in a container.
+	reclaim time.Duration
+	// exchange is how often all that is known is told to one other member. Who came back elsewhere before the others
+	// had taken it for dead is up for them by nothing else: it sees them all, so it asks no seed again.
+	exchange time.Duration
+}
+
+// usual allows for round trips between sites. The library's 30 s between exchanges are for thousands of members.
+func usual() pace {
+	return pace{probe: 2 * time.Second, probeTimeout: time.Second, reclaim: 10 * time.Second, exchange: 5 * time.Second}
+}
 
 // Options of New. All but Advertise and Join are required.
 type Options struct {
@@ -45,6 +58,7 @@ type Options struct {
 // Gossip is this proxy's view of who is up.
 type Gossip struct {
 	Options
+	pace      pace
 	transport *transport
 	changed   chan struct{}
 	refused   atomic.Uint64
@@ -59,7 +73,7 @@ func New(o Options) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gossip{Options: o, changed: make(chan struct{}, 1), live: map[string]string{}}
+	g := &Gossip{Options: o, pace: usual(), changed: make(chan struct{}, 1), live: map[string]string{}}
 	g.transport = newTransport(o, ip, port)
 	o.Door.Handle(streamProtocol, g.transport.serve)
 	return g, nil
@@ -157,8 +171,8 @@ func (g *Gossip) config() *memberlist.Config {
 	c.Transport = g.transport
 	c.AdvertiseAddr, c.AdvertisePort = g.transport.ip.String(), g.transport.port
 	c.TCPTimeout = streamTimeout
-	c.ProbeTimeout, c.ProbeInterval = time.Second, 2*time.Second // round trips between sites
-	c.DeadNodeReclaimTime = reclaimTime
+	c.ProbeTimeout, c.ProbeInterval = g.pace.probeTimeout, g.pace.probe
+	c.DeadNodeReclaimTime, c.PushPullInterval = g.pace.reclaim, g.pace.exchange
 	c.EnableCompression = false // a few small messages; nothing is unpacked for strangers
 	c.Keyring = g.Keys.ring()
 	c.RequireNodeNames = false // a seed is an address

@@ -67,6 +67,11 @@ type proxy struct {
 // start runs one proxy on a free port that TCP and UDP both have.
 func start(t *testing.T, n *identity.Node, m *identity.Members, keys string, join ...string) *proxy {
 	t.Helper()
+	return startAt(t, usual(), n, m, keys, join...)
+}
+
+func startAt(t *testing.T, at pace, n *identity.Node, m *identity.Members, keys string, join ...string) *proxy {
+	t.Helper()
 	k, err := ReadKeys(keys)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +94,7 @@ func start(t *testing.T, n *identity.Node, m *identity.Members, keys string, joi
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.pace = at
 	ctx, cancel := context.WithCancel(context.Background())
 	dctx, dcancel := context.WithCancel(context.Background())
 	var gone, closed sync.WaitGroup
@@ -142,6 +148,33 @@ func TestMembership(t *testing.T) {
 	b.wait(t, "proxy_a", "proxy_c")
 }
 
+// A proxy that was killed is back at another address before the others have taken it for dead: they see it there soon after
+// they have, although it sees all of them and asks for nothing.
+func TestBackElsewhere(t *testing.T) {
+	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
+	m, keys := identitytest.Members(t, na, nb), keyFile(t, newKey())
+	quick := usual()
+	quick.probe, quick.probeTimeout, quick.reclaim = 200*time.Millisecond, 100*time.Millisecond, 500*time.Millisecond
+	a := startAt(t, quick, na, m, keys) // which has no seeds
+	b := startAt(t, quick, nb, m, keys, a.addr())
+	a.wait(t, "proxy_b")
+	_ = b.transport.Shutdown() // so nobody hears its good-bye
+	b.stop()
+	back := startAt(t, quick, nb, m, keys, a.addr())
+	back.wait(t, "proxy_a")
+	began := time.Now()
+	for len(a.Live()) == 0 || a.Live()[0].Addr != back.addr() {
+		if time.Since(began) > longWait/3 { // the library's exchanges take 30 s to a minute
+			t.Fatalf("proxy_a sees %v, not %s", a.Live(), back.addr())
+		}
+		select {
+		case <-a.Changed():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	t.Logf("after %v", time.Since(began))
+}
+
 // The gossip key alone opens nothing, nor does a node key without the gossip key.
 func TestStrangers(t *testing.T) {
 	na, nb, nx := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b"), identitytest.Node(t, "proxy_b")
@@ -172,6 +205,7 @@ func TestRotation(t *testing.T) {
 	a := start(t, na, m, pa)
 	b := start(t, nb, m, pb, a.addr())
 	a.wait(t, "proxy_b")
+	b.wait(t, "proxy_a") // or it had nobody to say good-bye to, and would have to be found dead
 	for _, lines := range [][]string{{first, second}, {second, first}, {"# the new one", second}} {
 		for path, p := range map[string]*proxy{pa: a, pb: b} {
 			writeKeys(t, path, lines...)
