@@ -9,6 +9,6 @@
 // warning gone once all is well, and was none about settings that are right? And after each story, when the primary is
 // killed under load: does the furthest standby have every row that was acknowledged?
 //
-// An ordinary run tells two short stories. REPLPROXY_SOAK tells stories for that long, each with the next seed. A new
-// shock is a line of the list in shocks_test.go, with its bound.
+// An ordinary run tells three short stories, one of each mode. REPLPROXY_SOAK tells stories for that long, each with
+// the next seed. A new shock is a line of the list in shocks_test.go, with its bound.
 package networks

@@ -19,7 +19,7 @@ const rule = "ANY 1 (s0, s1)"
 // gives it up.
 const timeout = 6 * time.Second
 
-// modes are the worlds: a seed's is modes[seed % 3], so an ordinary run, with seeds 1 and 2, has the first two.
+// modes are the worlds: a seed's is modes[seed % 3], so an ordinary run, with three seeds, has all.
 var modes = []string{"via cluster", "alone", "via primary"}
 
 // leg is one, and what lies at its ends.
