@@ -24,6 +24,7 @@ type Details struct {
 	Complete lsn.LSN    // end of the last complete record of Timeline that was received
 	Promised lsn.Point  // the highest position that was reported under a rule
 	Lost     *tail.Lost // what the primary that is refused has lost, by this proxy's own WAL; nil: nothing
+	Release  string     // version of replproxy
 }
 
 // accounts are what the members have said of themselves; guarded by Node.mu.
@@ -114,7 +115,7 @@ func (n *Node) account() tail.Account {
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
-		Lost: d.Lost, GivenUp: losses.Told(),
+		Lost: d.Lost, GivenUp: losses.Told(), Release: d.Release,
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline
@@ -181,6 +182,13 @@ func (n *Node) tellAccount(now time.Time) {
 	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, int, error) {
 		return append(to, b...), older, nil
 	})
+}
+
+// Release is the version of replproxy that a member runs, as it has said; "": v0.1.0, or it has said nothing.
+func (n *Node) Release(member string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.accounts.heard[member].Release
 }
 
 // Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node

@@ -46,7 +46,9 @@ type Account struct {
 	Asks    uint64            `json:"asks,omitzero"`
 	Answers map[string]uint64 `json:"answers,omitempty"`
 	// GivenUp is WAL that was given up, and who may still have it.
-	GivenUp  loss.Set  `json:"given_up,omitempty"`
+	GivenUp loss.Set `json:"given_up,omitempty"`
+	// Release is the version of replproxy that it runs; "": v0.1.0.
+	Release  string    `json:"release,omitempty"`
 	Standbys []Standby `json:"standbys"`
 }
 
@@ -105,15 +107,16 @@ func Encode(a Account) (b []byte, older int, err error) {
 		Asks    uint64            `json:"asks,omitzero"`
 		Answers map[string]uint64 `json:"answers,omitempty"`
 		GivenUp loss.Set          `json:"given_up,omitempty"`
+		Release string            `json:"release,omitempty"`
 	}{
 		Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost,
-		Asks: a.Asks, Answers: a.Answers, GivenUp: a.GivenUp,
+		Asks: a.Asks, Answers: a.Answers, GivenUp: a.GivenUp, Release: a.Release,
 	}
 	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
 	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
-	a.Asks, a.Answers, a.GivenUp = 0, nil, nil
+	a.Asks, a.Answers, a.GivenUp, a.Release = 0, nil, nil, ""
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}
@@ -140,6 +143,7 @@ func Decode(node string, version int, b []byte) (a Account, err error) {
 	if a.Node != node || len(a.Standbys) > vote.MaxSessions || len(a.Answers) > vote.MaxMembers {
 		return Account{}, fmt.Errorf("%w: node %q, %d standbys", ErrAccount, a.Node, len(a.Standbys))
 	}
+	a.Release = a.Release[:min(len(a.Release), vote.MaxName)]
 	for _, s := range a.Standbys {
 		if len(s.Name) > vote.MaxName || s.Name != vote.Fold(s.Name) {
 			return Account{}, fmt.Errorf("%w: application_name %q", ErrAccount, s.Name)

@@ -25,6 +25,7 @@ type Peer struct {
 	LastHeard time.Time `json:"last_heard_at,omitzero" doc:"the same, while it is not connected too"`
 	LastError string    `json:"last_error,omitempty" doc:"why the last connection to it ended or failed"`
 	Slots     string    `json:"slots_error,omitempty" doc:"why slots were not shared with it at the last try"`
+	Release   string    `json:"version,omitempty" doc:"version of replproxy that it runs; absent: v0.1.0, or not heard"`
 	Version   int       `json:"message_version,omitempty" doc:"in which both talk: the highest that both speak"`
 	Strange   string    `json:"not_understood,omitempty" doc:"why it cannot be understood"`
 	Unproven  bool      `json:"unproven,omitempty" doc:"true: its release has no hashes, and it counts all the same"`

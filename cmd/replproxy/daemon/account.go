@@ -14,12 +14,13 @@ import (
 )
 
 // details are what an account of this proxy has beyond the node's own knowledge.
-func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsource.Supply) cluster.Details {
+func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsource.Supply, release string,
+) cluster.Details {
 	complete := store.Positions().Complete
 	h := store.History()
 	d := cluster.Details{
 		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: r.Promised(), Complete: complete,
-		Lost: lostWAL(r.Status()),
+		Lost: lostWAL(r.Status()), Release: release,
 	}
 	for _, b := range standbys() {
 		d.Standbys = append(d.Standbys, tail.Standby{

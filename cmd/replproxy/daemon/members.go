@@ -159,7 +159,7 @@ func (m *membership) status() *admin.Cluster {
 		c.Peers = append(c.Peers, admin.Peer{
 			Name: p.Name, Addr: p.LastAddr, Sending: p.Sending, Heard: utc(p.Heard), LastHeard: utc(p.Last),
 			LastError: p.LastError,
-			Slots:     failing[p.Name], Version: p.Version, Strange: p.Strange,
+			Slots:     failing[p.Name], Release: m.node.Release(p.Name), Version: p.Version, Strange: p.Strange,
 		})
 	}
 	return c

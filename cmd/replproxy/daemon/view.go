@@ -59,7 +59,7 @@ func (v *view) Status() admin.Status {
 			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
 			WalReceiverTimeout:    c.Upstream.ReceiverTimeout.Seconds(),
 		},
-		Warnings: v.advisor.Warnings(), Cluster: v.members.status(),
+		Cluster: v.members.status(),
 	}
 	s.Upstream.Hosts = v.upstream.Servers()
 	s.Upstream.LastMessageAt = v.members.heardFromSource(told.Member, s.Upstream.LastMessageAt)
@@ -87,47 +87,50 @@ func (v *view) Status() admin.Status {
 		s.Store.VotedFrom, s.Store.VotedBytes = max(at, s.Store.Oldest), v.hub.VotedBytes(positions.Flushed)
 	}
 	s.Feedback, s.LostSlots = v.feedback(), v.hub.LostSlots()
-	s.Warnings = append(slices.Clone(s.Warnings), slotWarnings(rows)...)
-	s.Warnings = append(s.Warnings, memberWarnings(&s)...)
-	s.Warnings = append(s.Warnings, sharedSlotWarnings(&s)...)
+	var warned warnings
+	warned.add(loses, slotWarnings(rows)...)
+	warned.add(loses, memberWarnings(&s)...)
+	warned.add(loses, sharedSlotWarnings(&s)...)
 	if r, ok := v.store.Repairing(); ok {
 		s.Store.RepairTo = r.To
-		s.Warnings = append(s.Warnings, repairWarnings(r, s.Upstream.LastError)...)
+		warned.add(loses, repairWarnings(r, s.Upstream.LastError)...)
 	}
-	s.Warnings = append(s.Warnings, streamWarnings(&s.Upstream)...)
+	warned.add(stops, streamWarnings(&s.Upstream)...)
 	down, _ := v.receiver.DownSince()
-	s.Warnings = append(s.Warnings, primaryWarnings(v.upstream.Servers(), down, s.Now)...)
-	s.Warnings = append(s.Warnings, strandedWarnings(v.hub.Stranded())...)
-	s.Warnings = append(s.Warnings, tlsWarnings(secure, s.Now)...)
-	s.Warnings = append(s.Warnings, authWarnings(s.Auth)...)
-	s.Warnings = append(s.Warnings, exposureWarnings(c, v.Profiles)...)
-	s.Warnings = append(s.Warnings, diskWarnings(&s)...)
-	s.Warnings = append(s.Warnings, votedWarnings(&s, c.WAL)...)
-	s.Warnings = append(s.Warnings, mirrorsWarnings(told.Mirrors)...)
+	warned.add(stops, primaryWarnings(v.upstream.Servers(), down, s.Now)...)
+	warned.add(loses, strandedWarnings(v.hub.Stranded())...)
+	warned.add(setUp, tlsWarnings(secure, s.Now)...)
+	warned.add(setUp, authWarnings(s.Auth)...)
+	warned.add(setUp, exposureWarnings(c, v.Profiles)...)
+	warned.add(stops, diskWarnings(&s)...)
+	warned.add(loses, votedWarnings(&s, c.WAL)...)
+	warned.add(setUp, mirrorsWarnings(told.Mirrors)...)
 	drops := dropsOf(told.Status, own, v.keeper.Drops())
 	for _, d := range drops {
 		s.Upstream.SlotDrops += d.N
 	}
-	s.Warnings = append(s.Warnings, droppedWarnings(drops, s.Now)...)
-	s.Warnings = append(s.Warnings, ownSlotWarnings(told.Status, own)...)
-	s.Warnings = append(s.Warnings, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
+	warned.add(loses, droppedWarnings(drops, s.Now)...)
+	warned.add(loses, ownSlotWarnings(told.Status, own)...)
+	warned.add(loses, leftWarnings(v.hub.LeftSlots(), s.Slots)...)
 	s.Quorum.Violations += uint64(told.InvariantViolations)
 	word := acceptance{dir: c.DataDir, log: v.log}
 	if l := s.Upstream.Lack; l != nil && l.Lost {
 		l.Restart = word.waitsForRestart()
 	}
 	s.Accepted = word.unused()
-	s.Warnings = append(s.Warnings, acceptedWarnings(s.Accepted)...)
+	warned.add(loses, acceptedWarnings(s.Accepted)...)
 	s.GivenUp = givenUpStatus(votes.GivenUp)
-	s.Warnings = append(s.Warnings, givenUpWarnings(s.GivenUp)...)
-	s.Warnings = append(s.Warnings, standbyWarnings(c, &s, told.Ruled)...)
-	s.Warnings = append(s.Warnings, quorumWarnings(votes, time.Since(v.started))...)
+	warned.add(loses, givenUpWarnings(s.GivenUp)...)
+	warned.add(loses, standbyWarnings(c, &s, told.Ruled)...)
+	warned.add(stops, quorumWarnings(votes, time.Since(v.started))...)
 	s.Upstream.Higher = higherStatus(v.receiver)
-	s.Warnings = append(s.Warnings, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
-	s.Warnings = append(s.Warnings, ruleWarnings(&s.Upstream, told.Ruled)...)
+	warned.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
+	warned.add(stops, ruleWarnings(&s.Upstream, told.Ruled)...)
 	gateStatus(&s.Upstream, told.Status, v.ruled)
-	s.Warnings = append(s.Warnings, gateWarnings(&s.Upstream, told.Status, votes.Levels[1].Satisfiable)...)
-	s.Warnings = append(s.Warnings, strangerWarnings(&s.Upstream, v.ruled, c.Name, s.Cluster)...)
+	warned.add(loses, gateWarnings(&s.Upstream, told.Status, votes.Levels[1].Satisfiable)...)
+	warned.add(loses, strangerWarnings(&s.Upstream, v.ruled, c.Name, s.Cluster)...)
+	warned.add(setUp, v.advisor.Warnings()...)
+	s.Warnings = warned.worstFirst()
 	return s
 }
 

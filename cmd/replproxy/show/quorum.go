@@ -81,14 +81,14 @@ func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
 	fmt.Fprintf(w, "\nlinks with other proxies: %d refused, %d garbled, %d clashes of names\n",
 		c.Refused, c.Garbled, c.Clashes)
 	t := table(w)
-	fmt.Fprintln(t, "proxy\taddress\treached\theard\tlast error")
+	fmt.Fprintln(t, "proxy\taddress\tversion\treached\theard\tlast error")
 	for _, p := range c.Peers {
 		reached := "no"
 		if p.Sending {
 			reached = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", Clean(p.Name), orDash(p.Addr), reached, since(p.LastHeard, now),
-			orDash(Clean(p.LastError)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", Clean(p.Name), orDash(p.Addr), orDash(Clean(p.Release)), reached,
+			since(p.LastHeard, now), orDash(Clean(p.LastError)))
 	}
 	t.Flush()
 }

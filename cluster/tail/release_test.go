@@ -1,0 +1,31 @@
+package tail
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+)
+
+// TestReleaseIsTold: members say which version they run, to those who skip what they do not know, and not more than a
+// name's length of it.
+func TestReleaseIsTold(t *testing.T) {
+	b, older, err := Encode(Account{Node: "b", Release: "v0.2.0"})
+	if err != nil || bytes.Contains(b[:older], []byte("v0.2.0")) {
+		t.Fatalf("%v: message version 1 has %s", err, b[:older])
+	}
+	if a, err := Decode("b", adds, b); err != nil || a.Release != "v0.2.0" {
+		t.Errorf("%q, %v", a.Release, err)
+	}
+	if a, err := Decode("b", adds-1, b[:older]); err != nil || a.Release != "" {
+		t.Errorf("%q, %v", a.Release, err)
+	}
+	b, _, err = Encode(Account{Node: "b", Release: strings.Repeat("v", 1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := Decode("b", adds, b); err != nil || len(a.Release) != vote.MaxName {
+		t.Errorf("%d bytes, %v", len(a.Release), err)
+	}
+}
