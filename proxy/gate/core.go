@@ -42,7 +42,8 @@ type Ticket struct {
 	leaving    bool          // reclaimed, and its place is one of those that are waited for
 	answered   bool          // busy, and is to be ticketAnswered as soon as there is room
 	proved     bool          // its client logged in: what it owes now is no answer
-	apart      bool          // proved, and beside those that are counted: see core.set
+	spoke      bool          // its client has answered a question
+	apart      bool          // beside those that are counted: see core.set
 	asked      time.Time     // since when it yields and is not proved
 	owed       time.Duration // for how long it did so, until asked
 	granted    chan struct{} // closed when busy for the first time
@@ -85,12 +86,11 @@ func (c *core) enqueue(t *Ticket) {
 	c.accounts.get(t.from).waiting++
 }
 
-// set moves a granted ticket to another state and keeps the count. One whose client has proved itself is not among the
-// log-ins any more while it can be spared: it is apart, as long as there is room.
+// set moves a granted ticket to another state and keeps the count. One that can be spared, and whose client is no
+// stranger, is not among the log-ins any more: it is apart from then on, if there is room.
 func (c *core) set(t *Ticket, next ticketState) {
 	before := counts(t.state) && !t.apart
-	c.setApart(t, next == ticketYielding && t.proved && (t.apart || c.apart < c.mostApart()) ||
-		next == ticketReclaimed && t.apart)
+	c.setApart(t, counts(next) && (t.apart || next == ticketYielding && c.mayBeApart(t)))
 	after := counts(next) && !t.apart
 	switch {
 	case after && !before:
@@ -135,11 +135,17 @@ func (c *core) set(t *Ticket, next ticketState) {
 	}
 }
 
-// apartShare bounds the tickets apart as a multiple of the limit. Half of what the primary could take beside the limit
-// is left to others.
-const apartShare = 2
+// apartShare bounds the tickets apart as a multiple of the limit: with the default limit they are 16, as many as a site
+// has standbys. Half of what the primary could take beside the limit is left to others.
+const apartShare = 8
 
 func (c *core) mostApart() int { return min(apartShare*c.limit, c.spare/2) }
+
+// mayBeApart reports whether there is room apart for t: its client has proved itself, or it has answered a question and
+// its address logged in last time, so that what it owes is a round trip away. A stranger has to do both.
+func (c *core) mayBeApart(t *Ticket) bool {
+	return (t.proved || t.spoke && c.accounts.known.Has(t.from)) && c.apart < c.mostApart()
+}
 
 func (c *core) setApart(t *Ticket, apart bool) {
 	if apart == t.apart {
@@ -209,7 +215,7 @@ func (c *core) step(now time.Time) decision {
 		}
 	}
 	for t := range c.yielding {
-		if t.proved && !t.apart && c.apart < c.mostApart() {
+		if !t.apart && c.mayBeApart(t) {
 			c.set(t, ticketYielding)
 		}
 	}

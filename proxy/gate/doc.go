@@ -8,9 +8,10 @@
 // A server has two: one for walsenders that are answered here, with the walreceiver before all of them
 // (ruling R13), one for connections that are relayed. Invariants:
 //
-//  1. At most max tickets are counted; one that is lent to a base backup is not, nor a bounded number of those whose
-//     clients have proved themselves and that can be spared. One that waits for the primary after
-//     its client has answered is counted apart, at most answeredShare times max of them.
+//  1. At most max tickets are counted; one that is lent to a base backup is not, nor a bounded number of those that
+//     can be spared and whose clients have proved themselves, or have answered a question and logged in last time: they
+//     are apart until they leave. One that waits for the primary after its client has answered is counted apart too, at
+//     most answeredShare times max of them.
 //
 //  2. Addresses take turns: who holds fewer places, did not sit on its last one, and has used them for less time
 //     lately, goes first (account.go). Addresses that logged in last time and strangers have half of the time each,

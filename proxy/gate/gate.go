@@ -129,6 +129,9 @@ func (g *Gate) Wait(ctx context.Context, t *Ticket) error {
 	}
 }
 
+// Granted is closed once t has had its place.
+func (t *Ticket) Granted() <-chan struct{} { return t.granted }
+
 // Last lets all others go first that wait: the client of t may have left.
 func (g *Gate) Last(t *Ticket) {
 	g.mu.Lock()
@@ -228,6 +231,14 @@ func (g *Gate) Answer(t *Ticket) bool {
 	return true
 }
 
+// Spoke says that the holder's client has answered a question. Where its address is known, it is counted apart from now
+// on while it can be spared, as one that has proved itself.
+func (g *Gate) Spoke(t *Ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.spoke = true
+}
+
 // Prove says that the holder's client has logged in: its address is known from now on.
 func (g *Gate) Prove(t *Ticket) {
 	g.mu.Lock()
@@ -292,6 +303,7 @@ type Status struct {
 	Limit    int  // how many log-ins may run at a time
 	Running  int  // how many do
 	Answered int  // how many more wait for the primary, their clients having answered
+	Apart    int  // how many more have a connection that can be spared, and are no strangers
 	Waiting  int  // how many wait for a place
 	Held     bool // the walreceiver connects: nobody is let in
 }
@@ -302,6 +314,6 @@ func (g *Gate) Status() Status {
 	defer g.mu.Unlock()
 	return Status{
 		Limit: g.core.limit, Running: g.core.counted.n, Answered: g.core.answered.n,
-		Waiting: len(g.core.queue), Held: g.core.walreceiver,
+		Apart: g.core.apart, Waiting: len(g.core.queue), Held: g.core.walreceiver,
 	}
 }

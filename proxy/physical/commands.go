@@ -88,6 +88,9 @@ func (s *session) identify(b []byte) ([]byte, error) {
 		return b, err
 	}
 	s.identified = true
+	if !s.isProgram() {
+		s.link.spare()
+	}
 	return appendResult(b, "IDENTIFY_SYSTEM", identifyColumns(s.version),
 		text(id.System.String()), text(id.Timeline.String()), text(id.XLogPos.String()), null()), nil
 }

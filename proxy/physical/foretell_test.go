@@ -3,6 +3,7 @@ package physical_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -14,16 +15,21 @@ import (
 func hello(t *testing.T, addr, user string) (answer byte) {
 	t.Helper()
 	conn := dial(t, addr)
+	sayName(t, conn, user)
+	var typ [1]byte
+	_, err := io.ReadFull(conn, typ[:])
+	must(t, err)
+	return typ[0]
+}
+
+func sayName(t *testing.T, conn net.Conn, user string) {
+	t.Helper()
 	m := &pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30,
 		Parameters: map[string]string{"user": user, "replication": "true"}}
 	b, err := m.Encode(nil)
 	must(t, err)
 	_, err = conn.Write(b)
 	must(t, err)
-	var typ [1]byte
-	_, err = io.ReadFull(conn, typ[:])
-	must(t, err)
-	return typ[0]
 }
 
 // TestClientsAreAskedBeforeTheyHaveAPlace: once the primary has asked one log-in for SCRAM, others are asked at once, and

@@ -50,6 +50,15 @@ func (l *link) giveBack() {
 	l.gate.Yield(l.ticket, due, now.Add(l.keep), l.close)
 }
 
+// spare says that the session will most likely not need the link: whoever waits gets the place after a moment.
+func (l *link) spare() {
+	if l == nil {
+		return
+	}
+	now := time.Now()
+	l.gate.Yield(l.ticket, now.Add(min(spareGrace, l.keep)), now.Add(l.keep), l.close)
+}
+
 // release says that streaming is about to start: whoever waits gets the place at once. If the start
 // fails the session may take the link again.
 func (l *link) release() {

@@ -131,17 +131,14 @@ func (l *login) run() error {
 	if gate.Limit() == 0 {
 		return errNoWalsender()
 	}
-	told, err := l.foretell()
+	t, told, err := l.enter()
 	if err != nil {
 		return err
 	}
-	l.late = errQueue()
-	t := gate.Enter(l.s.server.Origin(), "")
-	l.setTicket(t)
-	if err := gate.Wait(l.ctx, t); err != nil {
-		return err
-	}
 	l.late = nil
+	if told != nil {
+		gate.Spoke(t)
+	}
 	first, err := l.reach(t)
 	if err != nil {
 		gate.Leave(t)
@@ -302,6 +299,7 @@ func (l *login) answer(ctx context.Context, h wire.Header) (more bool) {
 	if !l.link.take() {
 		return false // too late: errAnswerDue is on its way
 	}
+	l.link.gate.Spoke(l.link.ticket)
 	if _, err := l.link.up.Conn.Write(wire.AppendFrame(nil, h.Type, body)); err != nil {
 		return false // the reader of the primary says why
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/internal/wire"
+	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
@@ -28,6 +29,7 @@ type offers struct {
 	by    map[string]string // AuthenticationSASL's body; "": the primary asks otherwise
 	last  string
 	mixed bool
+	news  chan struct{} // closed when something else may be foretold; nil: nobody waits for that
 }
 
 // offersSCRAM reports whether body is AuthenticationSASL with SCRAM-SHA-256 among its mechanisms: names that end with a
@@ -52,8 +54,23 @@ func (o *offers) note(user string, body []byte) {
 	if o.by == nil || len(o.by) >= maxOffers {
 		o.by = map[string]string{}
 	}
+	was, known := o.by[user]
+	if (!known || was != offer) && o.news != nil {
+		close(o.news)
+		o.news = nil
+	}
 	o.mixed = o.mixed || len(o.by) > 0 && o.last != offer
 	o.by[user], o.last = offer, offer
+}
+
+// changed is closed once something else may be foretold than before it was called.
+func (o *offers) changed() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.news == nil {
+		o.news = make(chan struct{})
+	}
+	return o.news
 }
 
 // forget is for a primary that asks otherwise now.
@@ -91,10 +108,46 @@ type foretold struct {
 	first    []byte      // that answer
 }
 
-// foretell asks the client what the primary is going to ask, and waits for the answer. nil: nothing can be foretold, as
-// the primary's first message would be another one for a client that negotiates the protocol.
-func (l *login) foretell() (*foretold, error) {
-	question := l.s.h.offers.foretell(l.s.req.User())
+// enter waits for a place at the gate. A client that can be asked before that is: as soon as another log-in has shown
+// what the primary asks, also while it waits. Then it waits with its answer. told is nil for one that was not asked.
+func (l *login) enter() (t *gate.Ticket, told *foretold, err error) {
+	door := l.s.h.o.Gate
+	for {
+		news := l.s.h.offers.changed()
+		question, body := l.foreseen()
+		if question != nil {
+			if t != nil {
+				door.Leave(t)
+			}
+			l.late = nil
+			if told, err = l.foretell(question, body); err != nil {
+				return nil, nil, err
+			}
+			l.late = errQueue()
+			t = door.Enter(l.s.server.Origin(), "")
+			l.setTicket(t)
+			return t, told, door.Wait(l.ctx, t)
+		}
+		l.late = errQueue()
+		if t == nil {
+			t = door.Enter(l.s.server.Origin(), "")
+			l.setTicket(t)
+		}
+		select {
+		case <-t.Granted():
+			return t, nil, nil
+		case <-news:
+		case <-l.ctx.Done():
+			door.Leave(t)
+			return nil, nil, context.Cause(l.ctx)
+		}
+	}
+}
+
+// foreseen returns what the primary is going to ask, and what of it the client gets. nil: that is not known, or the
+// primary's first message would be another one, for a client that negotiates the protocol.
+func (l *login) foreseen() (question, body []byte) {
+	question = l.s.h.offers.foretell(l.s.req.User())
 	if n, _ := l.s.req.Negotiate(0); n != nil || question == nil {
 		return nil, nil
 	}
@@ -102,6 +155,11 @@ func (l *login) foretell() (*foretold, error) {
 	if err != nil || step != authwatch.Ask {
 		return nil, nil
 	}
+	return question, body
+}
+
+// foretell asks the client what the primary is going to ask, and waits for the answer.
+func (l *login) foretell(question, body []byte) (*foretold, error) {
 	l.noted = true
 	f := &foretold{question: question, answer: make(chan []byte, 1)}
 	l.foretold = f

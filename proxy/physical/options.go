@@ -19,6 +19,9 @@ const (
 	// idleGrace is how long it is kept even when others wait for a place: BASE_BACKUP follows the
 	// log-in by a few round trips.
 	idleGrace = 500 * time.Millisecond
+	// spareGrace is how long it is kept when others wait once a client has begun as a standby does, by IDENTIFY_SYSTEM:
+	// START_REPLICATION is next, and needs none. A program that is near gets its BASE_BACKUP through all the same.
+	spareGrace = 20 * time.Millisecond
 	// startGrace is how long it is kept after START_REPLICATION when nobody waits: a start that fails
 	// does so at once.
 	startGrace = 100 * time.Millisecond
