@@ -10,6 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -99,6 +100,31 @@ func (c *Session) End(ctx context.Context, patience time.Duration) (StartPoint, 
 		return StartPoint{}, err
 	}
 	return nextTimeline(res)
+}
+
+// Break ends COPY, refused: unless an ERROR has, and drops the WAL that is still on its way. The session is ready for a
+// command then, unless it returns an error.
+func (c *Session) Break(ctx context.Context, refused bool) error {
+	if !refused {
+		if err := c.write(wire.AppendHeader(nil, 'c', 0), leaveWait); err != nil {
+			return err
+		}
+	}
+	for ended := refused; !ended; {
+		m, err := c.Receive()
+		if err == nil && m.Kind == 'w' {
+			_, err = io.CopyN(io.Discard, c, int64(m.Size))
+		}
+		if err != nil {
+			return StreamError(err)
+		}
+		ended = m.Kind == 'c' || m.Kind == 'E'
+	}
+	_, err := c.s.FinishCopy(ctx)
+	if errors.As(err, new(*pgerror.Error)) {
+		return nil
+	}
+	return err
 }
 
 // Leave sends CopyDone and Terminate, and reads until the server closes.

@@ -76,7 +76,7 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	e := &LackError{
 		System: srv.system, Timeline: srv.timeline, To: have.Complete, Of: srv.timeline, Lost: true,
 	}
-	r.part(ctx, at, &srv, e)
+	r.part(ctx, nil, at, &srv, e)
 	srv.known.since(srv.endpoint, e)
 	err = fmt.Errorf("%w: %w", err, e.refusal())
 	switch {

@@ -133,7 +133,7 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 		for i := range all { // nobody is waiting for the one that is followed
 			if c := &all[i]; c.err == nil {
 				c.srv.known = b.known
-				r.part(ctx, sessions[i].Endpoint, &c.srv, b.known.lack(c.srv))
+				r.part(ctx, walreceiver.Over(sessions[i]), sessions[i].Endpoint, &c.srv, b.known.lack(c.srv))
 			}
 		}
 		if p := r.partings.Load(); p != nil {

@@ -103,6 +103,7 @@ func (r *Supply) copyFailed(ctx context.Context, err error, s Conn, srv server, 
 		return r.replaced(ctx)
 	case errors.Is(err, walstore.ErrDiverged):
 		r.avoid[s.Endpoint().String()] = err
+		s.Disconnect() // its walsender may be the only one
 		err = r.diverged(ctx, err, s.Endpoint(), srv, p)
 		r.lostWAL(srv, err)
 		return errPermanent{err}
@@ -131,7 +132,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
 		r.inquire(ctx, have, srv)
-		r.part(ctx, s.Endpoint(), srv, srv.known.lack(*srv))
+		r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
 	}
 	if err != nil {

@@ -2,13 +2,14 @@ package walsource
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -20,6 +21,8 @@ const (
 	partingPatience = 15 * time.Second
 	// partingPause is how long nothing is read again after a look that did not tell: it may read partingMost.
 	partingPause = time.Minute
+	// walsenderPause lies between two tries to get a walsender where none is left.
+	walsenderPause = 250 * time.Millisecond
 )
 
 // parting marks where the WAL of a server and the stored WAL part, at the end of the last record that both have.
@@ -31,14 +34,17 @@ type parting struct {
 	exact    bool    // false: nothing differs up to at, and the store ends there
 	told     lsn.LSN // the lowest that a member has found, which says so while it refuses the server only
 	looked   time.Time
+	cut      bool // the look took its session with it: it is not repeated at once, not for an operator's word either
 }
 
 // part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
 // back, and it has written on before it was first asked. It compares bytes, from the end of what both have back to a
 // segment that begins alike. The word of an operator is not used before it has looked anew, since the server may
-// have been set back again. Whatever keeps it from comparing, a server that has no walsender left above all, leaves the
-// position unknown.
-func (r *Supply) part(ctx context.Context, at upstream.Endpoint, srv *server, e *LackError) {
+// have been set back again. Whatever keeps it from comparing leaves the position unknown.
+//
+// It uses s, idle at the server, which may have no other walsender left. nil: it waits for one of its own, within
+// partingPatience.
+func (r *Supply) part(ctx context.Context, s Conn, at upstream.Endpoint, srv *server, e *LackError) {
 	have := r.o.Store.Positions()
 	id, _ := r.o.Store.Identity()
 	if e == nil || !e.Lost || e.Of != srv.timeline || have.Timeline != srv.timeline || id.System != srv.system {
@@ -46,7 +52,7 @@ func (r *Supply) part(ctx context.Context, at upstream.Endpoint, srv *server, e 
 	}
 	was := srv.known.parting(srv.endpoint, srv.system, srv.timeline)
 	known := was.exact && was.asked <= srv.xlogpos || time.Since(was.looked) < partingPause
-	if known && !r.accepted(e) {
+	if known && (was.cut || !r.accepted(e)) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, partingPatience)
@@ -57,8 +63,9 @@ func (r *Supply) part(ctx context.Context, at upstream.Endpoint, srv *server, e 
 			p.told = lowest(p.told, x.From)
 		}
 	}
-	x, err := r.compareBack(ctx, at, *srv, id.SegSize)
+	x, err := r.compareWith(ctx, s, at, *srv, id.SegSize)
 	if err != nil {
+		p.cut = errors.As(err, new(errCut))
 		r.log.Warn("where the primary's WAL and the stored WAL part is not known", "host", srv.endpoint, "err", err)
 	} else {
 		p.at, p.exact = x, x < have.Complete
@@ -75,9 +82,26 @@ func (r *Supply) part(ctx context.Context, at upstream.Endpoint, srv *server, e 
 	srv.known.partings = all
 }
 
-// compareBack gives the end of the last record that the server at e and the store both have.
-func (r *Supply) compareBack(ctx context.Context, e upstream.Endpoint, srv server, size lsn.SegSize,
-) (lsn.LSN, error) {
+// compareWith is compareBack by s, or by a session that it opens.
+func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, srv server,
+	size lsn.SegSize) (lsn.LSN, error) {
+	for s == nil {
+		own, err := r.o.Upstream.ConnectTo(ctx, e, r.params())
+		if err == nil {
+			s = walreceiver.Over(own)
+			defer s.Disconnect()
+			break
+		}
+		// That of the stream which has just broken may be there still.
+		if !pgerror.HasCode(err, pgerror.TooManyConnections) || pause(ctx, walsenderPause) != nil {
+			return lsn.Invalid, err
+		}
+	}
+	return r.compareBack(ctx, s, srv, size)
+}
+
+// compareBack gives the end of the last record that the server of s and the store both have.
+func (r *Supply) compareBack(ctx context.Context, s Conn, srv server, size lsn.SegSize) (lsn.LSN, error) {
 	have := r.o.Store.Positions()
 	end := min(srv.xlogpos, have.Received)
 	if end <= have.Oldest {
@@ -86,7 +110,7 @@ func (r *Supply) compareBack(ctx context.Context, e upstream.Endpoint, srv serve
 	differs := end // the first difference, or the end of what both have
 	from, to := size.Floor(end-1), end
 	for {
-		d, differ, err := r.compare(ctx, e, srv.timeline, from, to)
+		d, differ, err := r.compare(ctx, s, srv.timeline, from, to)
 		if err != nil {
 			return lsn.Invalid, err
 		}
@@ -108,54 +132,6 @@ func (r *Supply) compareBack(ctx context.Context, e upstream.Endpoint, srv serve
 		}
 		from, to = from-lsn.LSN(size), from
 	}
-}
-
-// compare reads WAL [from, to) of the server at e and gives the first position where the stored WAL is different. It
-// takes a walsender for that, and no slot, and reports nothing.
-func (r *Supply) compare(ctx context.Context, e upstream.Endpoint, t lsn.TimelineID, from, to lsn.LSN,
-) (d lsn.LSN, differ bool, err error) {
-	session, err := r.o.Upstream.ConnectTo(ctx, e, r.params())
-	if err != nil {
-		return 0, false, err
-	}
-	s := walreceiver.Over(session)
-	defer s.Disconnect()
-	copying, _, err := s.Start(ctx, "", walreceiver.StartPoint{Timeline: t, At: from})
-	if err != nil || !copying {
-		return 0, false, fmt.Errorf("compare WAL from %s: %w", from, either(err, walreceiver.ErrProtocol))
-	}
-	defer context.AfterFunc(ctx, s.Interrupt)()
-	for at := from; at < to && !differ; {
-		m, err := s.Receive()
-		switch {
-		case err != nil:
-			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
-		case m.Kind == 'k', m.Kind == 'N', m.Kind == 'S':
-			continue
-		case m.Kind == 'E':
-			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, m.Refusal)
-		case m.Kind != 'w' || m.Start != at:
-			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.ErrProtocol)
-		}
-		sent := make([]byte, m.Size)
-		if _, err := io.ReadFull(s, sent); err != nil {
-			return 0, false, fmt.Errorf("compare WAL at %s: %w", at, walreceiver.StreamError(err))
-		}
-		d, differ, err = r.o.Store.Difference(at, sent[:min(to-at, lsn.LSN(len(sent)))])
-		if err != nil {
-			return 0, false, err
-		}
-		at += lsn.LSN(len(sent))
-	}
-	return d, differ, nil
-}
-
-// either is err, or else other.
-func either(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // parting returns what is known of the server at endpoint.

@@ -73,6 +73,8 @@ type Conn interface {
 	// Settings asks for settings as SHOW has them, and leaves out what is not known. wal_segment_size and
 	// server_version_num are needed.
 	Settings(ctx context.Context, names []string) (map[string]string, error)
+	// Break ends a stream that goes on, but for one that a refusal has ended, and drops what is still on its way.
+	Break(ctx context.Context, refused bool) error
 	// Virtual reports whether the other end is a proxy.
 	Virtual() bool
 	// SSL describes the connection's encryption; nil: none.

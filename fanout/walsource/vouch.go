@@ -40,7 +40,7 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 			return nil
 		}
 	}
-	r.part(ctx, e, &srv, lack)
+	r.part(ctx, nil, e, &srv, lack)
 	if lack = srv.known.lack(srv); r.accepted(lack) {
 		return nil
 	}

@@ -39,17 +39,19 @@ func TestDated(t *testing.T) {
 		record func(g *walstoretest.Generator) walformat.Record
 		dated  bool
 	}{
-		"a commit":             {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x00, 20) }, true},
-		"a commit with more":   {func(g *walstoretest.Generator) walformat.Record { return xact(g, info, 200) }, true},
-		"an abort":             {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x20, 20) }, true},
-		"a commit in two":      {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x30|info, 20) }, true},
-		"an abort in two":      {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x40|info, 20) }, true},
-		"a long commit":        {func(g *walstoretest.Generator) walformat.Record { return xact(g, info, 5*lsn.PageSize) }, true},
-		"a prepare":            {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x10, 20) }, false},
-		"an assignment":        {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x50, 20) }, false},
-		"no transaction's":     {func(g *walstoretest.Generator) walformat.Record { return g.Record(20) }, false},
-		"a shutdown":           {(*walstoretest.Generator).ShutdownCheckpoint, false},
-		"another manager's":    {func(g *walstoretest.Generator) walformat.Record { return g.Append(walformat.Record{Rmgr: 10}, walstoretest.MainData([]byte("insert"))) }, false},
+		"a commit":           {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x00, 20) }, true},
+		"a commit with more": {func(g *walstoretest.Generator) walformat.Record { return xact(g, info, 200) }, true},
+		"an abort":           {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x20, 20) }, true},
+		"a commit in two":    {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x30|info, 20) }, true},
+		"an abort in two":    {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x40|info, 20) }, true},
+		"a long commit":      {func(g *walstoretest.Generator) walformat.Record { return xact(g, info, 5*lsn.PageSize) }, true},
+		"a prepare":          {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x10, 20) }, false},
+		"an assignment":      {func(g *walstoretest.Generator) walformat.Record { return xact(g, 0x50, 20) }, false},
+		"no transaction's":   {func(g *walstoretest.Generator) walformat.Record { return g.Record(20) }, false},
+		"a shutdown":         {(*walstoretest.Generator).ShutdownCheckpoint, false},
+		"another manager's": {func(g *walstoretest.Generator) walformat.Record {
+			return g.Append(walformat.Record{Rmgr: 10}, walstoretest.MainData([]byte("insert")))
+		}, false},
 		"a switch of segments": {(*walstoretest.Generator).Switch, false},
 	} {
 		t.Run(name, func(t *testing.T) {
