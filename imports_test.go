@@ -34,8 +34,12 @@ var importRules = []rule{
 		"WAL in and WAL out meet in the store only, and a stream does not choose its source"},
 	{"fanout/walsource", nil, []string{"~/fanout/walsender"},
 		"WAL in and WAL out meet in the store only"},
-	{"proxy", nil, []string{"~/cluster", "~/cmd"},
+	{"proxy", []string{"proxy/report"}, []string{"~/cluster", "~/cmd"},
 		"the building is handed its parts by cmd"},
+	{"proxy/report", nil, []string{"~/cmd"},
+		"a report reads what cmd has asked the parts"},
+	{"", []string{"cmd/replproxy/daemon"}, []string{"~/proxy/report"},
+		"who asks the parts makes the report"},
 	{"", []string{"conformance"}, []string{"~/conformance"},
 		"nothing imports the inspector"},
 	{"", []string{"cluster/gossip"}, []string{"github.com/hashicorp/memberlist"},
@@ -105,7 +109,7 @@ func TestSocketsInTheTransport(t *testing.T) {
 func TestPureCores(t *testing.T) {
 	for _, s := range sources(t) {
 		base := s.path[strings.LastIndex(s.path, "/")+1:]
-		pure := []string{"cluster/quorum", "cluster/ledger", "cluster/compare", "cluster/vote", "cluster/tail", "fanout/slot/shared"}
+		pure := []string{"cluster/quorum", "cluster/ledger", "cluster/compare", "cluster/vote", "cluster/tail", "fanout/slot/shared", "proxy/report"}
 		if base != "core.go" && base != "retain.go" && base != "backoff.go" && !anyUnder(s.dir, pure) {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 
 // TestRunbook: docs/runbook.md has every warning that status can show, every reason why a commit waits or a voter does
 // not count, and every error and warning of the log, by a piece of its words; and it has no others. A warning is made by a function named …Warnings in
-// cmd/replproxy/daemon, or by preflight's Advise and what it calls.
+// proxy/report, or by preflight's Advise and what it calls.
 func TestRunbook(t *testing.T) {
 	book := squeezed(read(t, "docs/runbook.md"))
 	warnings, errors := 0, 0
@@ -78,7 +78,7 @@ var advice = map[string][]string{
 
 // warned are the beginnings of the warnings that a file can make.
 func warned(t *testing.T, s source) (all []string) {
-	if s.dir != "cmd/replproxy/daemon" && advice[s.dir] == nil {
+	if s.dir != "proxy/report" && advice[s.dir] == nil {
 		return nil
 	}
 	for _, d := range s.file.Decls {
@@ -92,15 +92,15 @@ func warned(t *testing.T, s source) (all []string) {
 		}
 		ast.Inspect(d, func(n ast.Node) bool {
 			c, ok := n.(*ast.CallExpr)
-			if !ok || len(c.Args) < 2 || s.dir != "cmd/replproxy/daemon" {
+			if !ok || len(c.Args) < 2 || s.dir != "proxy/report" {
 				return true
 			}
-			if first, ok := c.Args[0].(*ast.SelectorExpr); !ok || first.Sel.Name != "Warnings" {
+			if fun, ok := c.Fun.(*ast.SelectorExpr); !ok || fun.Sel.Name != "add" {
 				return true
 			}
 			for _, a := range c.Args[1:] {
 				made, ok := a.(*ast.CallExpr)
-				if id, plain := funcName(made); !ok || !plain || !strings.HasSuffix(id, "Warnings") {
+				if id, plain := funcName(made); ok && (!plain || !strings.HasSuffix(id, "Warnings")) {
 					t.Errorf("%s: warnings are made by functions named …Warnings, which a test looks into", s.fset.Position(a.Pos()))
 				}
 			}

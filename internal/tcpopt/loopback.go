@@ -24,3 +24,15 @@ func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
 }
+
+// Host returns an address without its port; "" for [local], a socket in a directory.
+func Host(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	switch {
+	case err == nil:
+		return host
+	case addr == "[local]":
+		return ""
+	}
+	return addr
+}

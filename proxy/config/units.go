@@ -136,3 +136,17 @@ func parseShare(text string) (Share, error) {
 	}
 	return Share{Percent: p}, nil
 }
+
+// Short prints the size for readers, in two digits or in whole units.
+func (s Size) Short() string {
+	v, i := float64(s), 0
+	for ; v >= 1024 && i < len(shortUnits)-1; i++ {
+		v /= 1024
+	}
+	if i > 0 && v < 10 {
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " " + shortUnits[i]
+	}
+	return fmt.Sprintf("%.0f %s", v, shortUnits[i])
+}
+
+var shortUnits = []string{"B", "kB", "MB", "GB", "TB", "PB"}

@@ -129,20 +129,6 @@ func (a acceptance) unused() *admin.Accepted {
 // waitsForRestart reports whether WAL is given up that this proxy's own store still has.
 func (a acceptance) waitsForRestart() bool { return a.read(acceptName).aside }
 
-// acceptedWarnings tell of a word that is not used yet.
-func acceptedWarnings(a *admin.Accepted) []string {
-	switch {
-	case a == nil:
-		return nil
-	case a.To == lsn.Invalid:
-		return []string{fmt.Sprintf("a server on timeline %s will be followed whatever it lacks, as an operator said: "+
-			"replproxy accept-timeline --revoke %s takes that back", a.Timeline, a.Timeline)}
-	}
-	return []string{fmt.Sprintf("the server on timeline %s will be followed although it lacks WAL of timeline %s "+
-		"from %s to %s, as an operator said: replproxy accept-timeline --revoke %s takes that back",
-		a.Timeline, a.Of, a.From, a.To, a.Timeline)}
-}
-
 func (a acceptance) GivenUp(p lsn.Point) bool { return a.read(acceptName).givesUp(p) }
 
 // setAside is the name under which this start has to set the store's WAL aside, and where what is given up begins;

@@ -9,7 +9,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
-	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -51,12 +50,5 @@ func restorer(store *walstore.Store, now func() *config.Config) func(context.Con
 		}
 		archive := &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir, Prefix: "forward"}
 		return backfill.Forward(ctx, store, archive, until)
-	}
-}
-
-func backfillStatus(s backfill.Status) admin.Backfill {
-	return admin.Backfill{
-		Active: s.Active, Waiting: s.Waiting, Segments: int64(s.Segments), Bytes: int64(s.Bytes),
-		Damaged: int64(s.Damaged), Failed: int64(s.Failed), LastError: s.LastError,
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/keyfile"
-	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/report"
 )
 
 // refuseOpenSecrets refuses what openSecret finds. file is the configuration's, "" for none.
@@ -38,27 +38,6 @@ func openSecret(c *config.Config, up *upstream.Config, file string) (remedy stri
 	return "", nil
 }
 
-// exposureWarnings are about secrets that others may read without a file: in the arguments of the process, or on the
-// way to the http port. profiles are served when true.
-func exposureWarnings(c *config.Config, profiles bool) (all []string) {
-	if c.FromFlag("upstream.conninfo") && upstream.HasPassword(c.Upstream.Conninfo) {
-		all = append(all, "a password is in the arguments of this process, which every user of this machine may read: "+
-			"use passfile, PGPASSFILE or a service file")
-	}
-	if c.HTTP == "" || c.HTTPCertFile != "" || tcpopt.LoopbackOnly([]string{c.HTTP}) {
-		return all
-	}
-	if c.HTTPTokenFile != "" {
-		all = append(all, fmt.Sprintf("the token of http_token_file goes over the network in clear, since %s is no "+
-			"loopback address: set http_cert_file and http_key_file", c.HTTP))
-	}
-	if profiles {
-		all = append(all, fmt.Sprintf("profiles of this process, which may show data, go over the network in clear, "+
-			"since %s is no loopback address: set http_cert_file and http_key_file, or leave out --pprof", c.HTTP))
-	}
-	return all
-}
-
 // exposureChecks are the same as lines of check, and what run refuses because of a secret, or because user, by its id,
 // is root.
 func exposureChecks(c *config.Config, up *upstream.Config, file string, user int) (all []preflight.Check) {
@@ -72,7 +51,7 @@ func exposureChecks(c *config.Config, up *upstream.Config, file string, user int
 			Remedy: "Start run, and check, as an ordinary user, as packaging/replproxy.service does; --allow-root is " +
 				"for where nothing else can be, as in a container."})
 	}
-	for _, w := range exposureWarnings(c, false) {
+	for _, w := range report.ExposureWarnings(c, false) {
 		all = append(all, preflight.Check{Name: "secrets", Level: preflight.Warn, Text: w, Remedy: "See SECURITY.md."})
 	}
 	return all

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"fmt"
-
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout"
@@ -10,14 +8,14 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/grammar/syncrep"
-	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
 // losses is the node as the hub sees it.
 type losses struct{ node *cluster.Node }
 
 func whoIs(who fanout.SessionInfo, slot string) loss.Who {
-	return loss.Who{Name: who.ApplicationName, Host: hostOf(who.ClientAddr), Slot: slot}
+	return loss.Who{Name: who.ApplicationName, Host: tcpopt.Host(who.ClientAddr), Slot: slot}
 }
 
 func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
@@ -83,24 +81,4 @@ func (p *parts) lossHeard() {
 		}
 		return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
 	})
-}
-
-// givenUpStatus are the losses of WAL that still concern somebody.
-func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
-	for _, l := range all {
-		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})
-	}
-	return rows
-}
-
-// givenUpWarnings name the standbys that may have WAL which was given up.
-func givenUpWarnings(rows []admin.GivenUp) (all []string) {
-	for _, l := range rows {
-		for _, name := range l.Standbys {
-			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: "+
-				"it gets no WAL and does not count until it is made anew, from a base backup that begins beyond that; "+
-				"if it is already: replproxy made-anew %s", name, l.From, l.To, l.Timeline, syncrep.QuoteName(name)))
-		}
-	}
-	return all
 }

@@ -7,32 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/gossip"
 	"github.com/replproxy/replproxy/cluster/identity"
-	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/fanout/sharing"
-	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/report"
 )
-
-// memberTimeout is how long a member may be silent before its standbys' votes are dropped and only its
-// rule is remembered. Dropping can only lower what is reported (FIRST keeps them, ruling R5); a standby
-// that has moved from a dead proxy to a living one counts again after this time. It is longer than a broken
-// connection between members that live takes to mend, and a quarter of wal_sender_timeout's default, so a
-// member is silent before the primary or a standby gives up. memberlist's own verdict (4 to 24 s) says to
-// whom links are kept, not who counts.
-const memberTimeout = link.Recovery + time.Second
-
-// notHeard delays the warning of a member whose connection has ended: it may be restarted.
-const notHeard = 5 * time.Second
 
 // clusterDir is the part of data_dir that holds a node's key and what it must not forget.
 func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }
@@ -145,74 +131,6 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	}, nil
 }
 
-// status is the picture of the links; nil without a cluster.
-func (m *membership) status() *admin.Cluster {
-	if m == nil {
-		return nil
-	}
-	l, failing := m.link.Status(), m.slots.Failing()
-	c := &admin.Cluster{
-		Peers: []admin.Peer{}, Refused: l.Refused, Garbled: l.Garbled, Clashes: l.Clashes,
-		DroppedUnconfirmed: m.slots.Dropped(),
-	}
-	for _, p := range l.Peers {
-		c.Peers = append(c.Peers, admin.Peer{
-			Name: p.Name, Addr: p.LastAddr, Sending: p.Sending, Heard: utc(p.Heard), LastHeard: utc(p.Last),
-			LastError: p.LastError,
-			Slots:     failing[p.Name], Release: m.node.Release(p.Name), Version: p.Version, Strange: p.Strange,
-		})
-	}
-	return c
-}
-
-// comparePeers adds how the members' WAL compares with this store's.
-func comparePeers(c *admin.Cluster, all []ledger.Bytes) {
-	if c == nil {
-		return
-	}
-	for i := range c.Peers {
-		p := &c.Peers[i]
-		at := slices.IndexFunc(all, func(b ledger.Bytes) bool { return b.Node == p.Name })
-		if at < 0 || p.Version == 0 {
-			continue
-		}
-		p.Unproven = !all[at].Hashes
-		if all[at].Hashes {
-			p.Compared, p.Differs = all[at].Equal, all[at].Differs
-		}
-	}
-}
-
-// memberWarnings are about members whose words do not arrive (ruling R39), or are about other WAL (ruling R32).
-func memberWarnings(s *admin.Status) (all []string) {
-	if s.Cluster == nil {
-		return nil
-	}
-	for _, p := range s.Cluster.Peers {
-		since := p.LastHeard
-		if since.IsZero() && s.Now.Sub(s.StartedAt) > memberTimeout {
-			since = s.StartedAt // others may begin a little later
-		}
-		if p.Heard.IsZero() && !since.IsZero() && s.Now.Sub(since) >= notHeard {
-			text := fmt.Sprintf("not heard: %s, since %s", p.Name, since.UTC().Format(time.TimeOnly))
-			if p.LastError != "" {
-				text += ": " + p.LastError
-			}
-			all = append(all, text)
-		}
-		if p.Differs != lsn.Invalid {
-			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: two "+
-				"servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts "+
-				"here. Find out which server is right, and make the store of the other member anew", p.Name, p.Differs))
-		}
-		if p.Strange != "" {
-			all = append(all, fmt.Sprintf("member %s cannot be understood, so nothing that it says counts: %s",
-				p.Name, p.Strange))
-		}
-	}
-	return all
-}
-
 // readKeys finds what is wrong with the key file, so that a reload changes everything or nothing.
 func readKeys(c *config.Config) error {
 	if c.Cluster.Bind == "" {
@@ -261,4 +179,18 @@ func Identity(c *config.Config) (string, error) {
 		return "", UnusableError{err}
 	}
 	return n.Line(), nil
+}
+
+// status says how the other members are heard; nil without a cluster.
+func (m *membership) status() *report.Cluster {
+	if m == nil {
+		return nil
+	}
+	c := &report.Cluster{
+		Links: m.link.Status(), Unshared: m.slots.Failing(), Releases: map[string]string{}, Dropped: m.slots.Dropped(),
+	}
+	for _, p := range c.Links.Peers {
+		c.Releases[p.Name] = m.node.Release(p.Name)
+	}
+	return c
 }

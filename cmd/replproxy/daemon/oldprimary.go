@@ -3,13 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy"
-	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -38,20 +38,15 @@ func (p *parts) oldPrimary(e upstream.Endpoint) {
 		"sessions", n)
 }
 
-// higherStatus is the server that shows the followed one to be an old primary.
-func higherStatus(r *walsource.Supply) *admin.Higher {
-	h, known := r.Higher()
-	if !known {
-		return nil
+// primaryServer is how the primary would appear as a standby. Nothing is known of it without a stream: what was read
+// last may be of another server that was tried.
+func (p *parts) primaryServer() (of slot.Primary) {
+	at, _, _, following := p.following()
+	r := p.receiver.Status()
+	if !following || r.State != walreceiver.Streaming || r.Settings["in_hot_standby"] == "on" {
+		return of
 	}
-	return &admin.Higher{Host: h.Host, Timeline: h.Timeline}
-}
-
-// oldPrimaryWarnings say that there is another primary than the one that is followed.
-func oldPrimaryWarnings(h *admin.Higher, followed string) []string {
-	if h == nil {
-		return nil
+	return slot.Primary{
+		Slot: r.Settings["primary_slot_name"], Name: r.Settings["cluster_name"], Host: tcpopt.Host(at.Addr),
 	}
-	return []string{fmt.Sprintf("%s is on timeline %s: %s, which is followed, is an old primary, and what is written "+
-		"there will be lost; stop it (upstream.leave_old_primary)", h.Host, h.Timeline, followed)}
 }

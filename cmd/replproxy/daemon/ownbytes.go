@@ -12,7 +12,7 @@ import (
 // others remember more.
 const sealedRead = 4
 
-// HashAt is the own WAL's hash from memory.
+// HashAt returns a hash of this proxy's WAL from memory.
 func (s *ownStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) { return s.store.HashAt(t, at) }
 
 // ReadHash is HashAt, from disk where it must; of a whole segment it is the digest that is stored beside it.

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/internal/datadir"
 	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/report"
 )
 
 // announce says once what this proxy is, where it listens and what it stands in front of.
@@ -28,7 +29,7 @@ func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors,
 			log.Warn("everybody who reaches the http address may read the status: see http_token_file", "http", c.HTTP)
 		}
 	}
-	for _, w := range exposureWarnings(c, profiles) {
+	for _, w := range report.ExposureWarnings(c, profiles) {
 		log.Warn("a secret that others may read", "warning", w)
 	}
 	log.Info("standing in front of the primary", "upstream", up.String(), "slot", c.SlotName(), "data_dir", c.DataDir)

@@ -2,13 +2,11 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/link"
-	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -55,24 +53,4 @@ func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
 // Open connects over the cluster's port.
 func (m *slotMembers) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
 	return m.link.Open(ctx, member, protocols...)
-}
-
-// sharedSlotWarnings are about slots that not all members treat alike.
-func sharedSlotWarnings(s *admin.Status) (all []string) {
-	for _, slot := range s.Slots {
-		if slot.Owner != "" && slot.Reason == "" && len(slot.KeptBy) == 0 {
-			all = append(all, fmt.Sprintf("no proxy that is heard keeps the WAL of slot %s: its standby goes on "+
-				"only if the primary or an archive has it", slot.Name))
-		}
-	}
-	if s.Cluster == nil {
-		return all
-	}
-	for _, p := range s.Cluster.Peers {
-		if !p.Heard.IsZero() && p.Slots != "" && s.Now.Sub(s.StartedAt) > memberTimeout {
-			all = append(all, fmt.Sprintf("slots are not shared with %s, which may be of an older version: %s",
-				p.Name, p.Slots))
-		}
-	}
-	return all
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // Runbook has every warning and what it asks for.
@@ -238,19 +239,6 @@ func Lag(seconds *float64) string {
 	return fmt.Sprintf("%.1fs", *seconds)
 }
 
-// Bytes is a size for a narrow column.
-func Bytes(n int64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
-	v, i := float64(n), 0
-	for ; v >= 1024 && i < len(units)-1; i++ {
-		v /= 1024
-	}
-	if i > 0 && v < 10 {
-		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " " + units[i]
-	}
-	return fmt.Sprintf("%.0f %s", v, units[i])
-}
-
 func since(from, now time.Time) string {
 	if from.IsZero() {
 		return "-"
@@ -274,3 +262,6 @@ func Clean(s string) string {
 		return r
 	}, s)
 }
+
+// Bytes is an amount for readers.
+func Bytes(n int64) string { return config.Size(n).Short() }

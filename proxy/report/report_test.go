@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"slices"
@@ -6,13 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 func TestStandbyStatus(t *testing.T) {
@@ -39,7 +43,7 @@ func TestStandbyStatus(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	for addr, want := range map[string]string{"[local]": "", "[::1]:5": "::1", "10.0.0.5": "10.0.0.5"} {
-		if got := hostOf(addr); got != want {
+		if got := tcpopt.Host(addr); got != want {
 			t.Errorf("%s: %q, want %q", addr, got, want)
 		}
 	}
@@ -59,11 +63,41 @@ func TestSlotStatus(t *testing.T) {
 	if lost := slotStatus(row, 0x3000000); lost.Status != "lost" || lost.HeldBytes != 0 || lost.Reason != "idle_timeout" {
 		t.Errorf("got %+v", lost)
 	}
-	if w := slotWarnings([]fanout.SlotRow{row, {}}); len(w) != 1 || !strings.HasPrefix(w[0], "slot b is lost (idle_timeout)") {
+	if w := slotWarnings([]Slot{{SlotRow: row}, {}}); len(w) != 1 || !strings.HasPrefix(w[0], "slot b is lost (idle_timeout)") {
 		t.Errorf("got %q", w)
 	}
 	if empty := slotStatus(fanout.SlotRow{}, 0x3000000); empty.Status != "" || empty.Active {
 		t.Errorf("got %+v", empty)
+	}
+}
+
+// TestStatusOfNothing: before anything is known the document has lists, no positions and one reason to wait, and what
+// was advised is not changed.
+func TestStatusOfNothing(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	advice := make([]string, 1, 9)
+	advice[0] = "a trap"
+	x := Snapshot{
+		Config: &config.Config{Name: "a", DataDir: "/d"}, Started: now, Now: now, Advice: advice,
+		Votes: cluster.Status{Awaited: []string{"b"}}, Cluster: &Cluster{Links: link.Status{Peers: []link.PeerStatus{{Name: "b"}}}},
+		Counts: proxy.Counts{RefusedBy: make([]int64, len(proxy.Reasons()))},
+	}
+	s := Status(&x)
+	if s.Standbys == nil || s.Slots == nil || s.Idle == nil || s.SSL == nil || len(s.Cluster.Peers) != 1 {
+		t.Errorf("%+v", s)
+	}
+	if s.Store.System != "" || s.Store.VotedBytes != 0 || s.Auth.Method != "relay" || s.Upstream.Gate != "" {
+		t.Errorf("%+v", s)
+	}
+	if len(s.Warnings) != 2 || s.Warnings[1] != "a trap" || !strings.HasPrefix(s.Warnings[0], "commits on the primary") {
+		t.Errorf("%q", s.Warnings)
+	}
+	x.Now = now.Add(time.Hour)
+	if s := Status(&x); len(s.Warnings) != 4 { // b is not heard, and is waited for
+		t.Errorf("%q", s.Warnings)
+	}
+	if all := advice[:2]; all[1] != "" {
+		t.Errorf("what was advised has become %q", all)
 	}
 }
 
@@ -77,8 +111,8 @@ func TestRefusalReasons(t *testing.T) {
 // TestIdleStatus: a slot that another member keeps on the primary is its own, as long as that member is heard.
 func TestIdleStatus(t *testing.T) {
 	idle := []realslot.Idle{{Name: "replproxy_proxy_b"}, {Name: "replproxy_proxy_c"}, {Name: "s1"}, {Name: "s2"}}
-	rows := []fanout.SlotRow{{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}
-	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Now()}, {Name: "proxy_c"}}}
+	rows := []Slot{{SlotRow: fanout.SlotRow{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}}
+	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Unix(1e9, 0)}, {Name: "proxy_c"}}}
 	got := idleStatus(idle, rows, c)
 	for i, want := range []admin.Idle{{Member: "proxy_b"}, {}, {}, {Real: "adopted"}} {
 		if got[i].Member != want.Member || got[i].Real != want.Real {

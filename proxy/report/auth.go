@@ -1,16 +1,15 @@
-package daemon
+package report
 
 import (
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// authStatus is for pages; k is nil with auth.method: relay.
-func authStatus(k *roles.Keeper) admin.Auth {
-	if k == nil {
+// authStatus says who is let in by whom; s is nil with auth.method: relay.
+func authStatus(s *roles.Status) admin.Auth {
+	if s == nil {
 		return admin.Auth{Method: "relay"}
 	}
-	s := k.Status()
 	return admin.Auth{
 		Method: "scram", Roles: s.Roles, InFile: s.InFile, Asked: s.Asked, Questions: s.Questions, Failures: s.Failures,
 		LastError: s.LastError, FileError: s.FileError, Down: s.Down,

@@ -1,9 +1,9 @@
-package daemon
+package report
 
 import (
 	"fmt"
 
-	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -11,7 +11,7 @@ import (
 
 // diskWarnings say what a full volume means at the moment.
 func diskWarnings(s *admin.Status) []string {
-	unwritten := show.Bytes(int64(s.Store.Received - s.Store.Written))
+	unwritten := short(int64(s.Store.Received - s.Store.Written))
 	switch {
 	case s.Store.DiskFull && s.Store.Paused:
 		return []string{fmt.Sprintf("the volume of data_dir is full and receiving has stopped (%s wait in memory): "+
@@ -23,7 +23,7 @@ func diskWarnings(s *admin.Status) []string {
 	case s.Store.VolumeBytes > 0 && s.Store.FreeBytes < s.Limits.MinFree:
 		return []string{fmt.Sprintf("the volume of data_dir has %s free, less than wal.min_free (%s): slots and slow "+
 			"standbys lose WAL beyond wal.keep_size, older WAL is not fetched",
-			show.Bytes(s.Store.FreeBytes), show.Bytes(s.Limits.MinFree))}
+			short(s.Store.FreeBytes), short(s.Limits.MinFree))}
 	}
 	return nil
 }
@@ -31,18 +31,23 @@ func diskWarnings(s *admin.Status) []string {
 // votedWarnings say early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40): once
 // it is as much as wal.keep_size again, or half of what may still be written.
 func votedWarnings(s *admin.Status, wal config.WAL) []string {
-	voted, room := s.Store.VotedBytes, s.Store.FreeBytes-s.Limits.MinFree
-	if voted < ballotSegments*s.Store.SegSize || voted == 0 ||
-		voted < int64(wal.KeepSize) && (s.Store.VolumeBytes == 0 || voted < room) {
+	space := ledger.Space{
+		Known: s.Store.VolumeBytes > 0, Free: s.Store.FreeBytes, MinFree: s.Limits.MinFree,
+		Voted: s.Store.VotedBytes, Segment: s.Store.SegSize,
+	}
+	if !space.Crowded(int64(wal.KeepSize)) {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s of WAL is kept for no other reason than that this store voted for it, and that "+
 		"fewer than wal.retain_until_standbys (%d) standbys of the cluster have flushed it: nothing but the disk "+
-		"bounds that; attach standbys, or take this proxy out of the rule", show.Bytes(voted), wal.RetainUntil)}
+		"bounds that; attach standbys, or take this proxy out of the rule", short(space.Voted), wal.RetainUntil)}
 }
 
 // repairWarnings say what is missing and what to do should it not come by itself.
-func repairWarnings(r walstore.Repair, lastError string) []string {
+func repairWarnings(r *walstore.Repair, lastError string) []string {
+	if r == nil {
+		return nil
+	}
 	text := fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until it "+
 		"was received again", r.From, r.To, r.Damage)
 	if lastError != "" {
@@ -50,3 +55,5 @@ func repairWarnings(r walstore.Repair, lastError string) []string {
 	}
 	return []string{text}
 }
+
+func short(n int64) string { return config.Size(n).Short() }

@@ -1,14 +1,52 @@
-package daemon
+package report
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
+
+func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
+	s := admin.Standby{
+		PID: b.PID, User: b.User, ApplicationName: b.ApplicationName, ClientAddr: tcpopt.Host(b.ClientAddr),
+		BackendStart: b.BackendStart, State: b.State.String(),
+		Sent: b.Sent, Write: b.Write, Flush: b.Flush, Replay: b.Apply,
+		WriteLag: seconds(b.WriteLag), FlushLag: seconds(b.FlushLag), ReplayLag: seconds(b.ApplyLag),
+		ReplyTime: b.LastReply, SyncState: b.SyncState, SyncPriority: b.SyncPriority,
+		Timeline: b.Timeline, Slot: b.Slot,
+		Xmin: uint64(b.Feedback.Xmin), CatalogXmin: uint64(b.Feedback.CatalogXmin),
+	}
+	has := b.Flush
+	if has == lsn.Invalid {
+		has = b.Sent // pg_receivewal without --synchronous never reports a flush
+	}
+	if has != lsn.Invalid && received > has {
+		s.LagBytes = int64(received - has)
+	}
+	if b.Bounded {
+		s.SendWhen, s.Covered = config.SendCovered, b.Covered
+		if at := max(b.Covered, b.Sent); received > at {
+			s.HeldBytes = int64(received - at)
+		}
+	}
+	return s
+}
+
+// seconds is a lag for the document; a negative one is not known.
+func seconds(d time.Duration) *float64 {
+	if d < 0 {
+		return nil
+	}
+	s := d.Seconds()
+	return &s
+}
 
 // standbyWarnings are about send_when: covered: whom it does not hold although an entry seems to say so, and who has
 // more than it lets him have. ruled: a rule is in use.

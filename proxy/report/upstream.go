@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"fmt"
@@ -7,11 +7,34 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
+
+func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upstream {
+	u := admin.Upstream{
+		Member: r.Member,
+		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
+		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
+		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
+		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.LetGo),
+		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors), RefusedSince: r.RefusedSince,
+	}
+	if l := r.Lack; l != nil {
+		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
+	}
+	if r.Stop != nil {
+		u.Stopped, u.StoppedSince, u.Foreign = r.Stop.Why, r.Stop.Since, r.Stop.Foreign
+	}
+	slotOnPrimary(&u, r.Status, own)
+	if r.Endpoint.Host != "" {
+		u.Endpoint = r.Endpoint.String()
+	}
+	return u
+}
 
 // What the primary's slot follows; see [admin.Upstream].
 const (
@@ -145,4 +168,13 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 			"(max_slot_wal_keep_size)", u.Slot, u.SlotHeld, max(*u.SlotSafe, 0)))
 	}
 	return all
+}
+
+// oldPrimaryWarnings say that there is another primary than the one that is followed.
+func oldPrimaryWarnings(h *admin.Higher, followed string) []string {
+	if h == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is on timeline %s: %s, which is followed, is an old primary, and what is written "+
+		"there will be lost; stop it (upstream.leave_old_primary)", h.Host, h.Timeline, followed)}
 }

@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"fmt"
@@ -71,7 +71,7 @@ func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
 		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
 	}
-	if len(s.Awaited) > 0 && up > memberTimeout {
+	if len(s.Awaited) > 0 && up > cluster.MemberTimeout {
 		all = append(all, fmt.Sprintf("this proxy waits for %s, which it does not hear: start it again; only if it "+
 			"is gone for good, say so: replproxy forget %s", strings.Join(s.Awaited, " and "), s.Awaited[0]))
 	}

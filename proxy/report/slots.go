@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"fmt"
@@ -10,8 +10,74 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
+
+func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
+	s := admin.Slot{
+		Name: row.Name, Type: "physical", Temporary: row.Temporary, Active: row.ActivePID != 0,
+		ActivePID: row.ActivePID, Restart: row.Restart, Status: string(row.Status), Reason: string(row.Lost),
+		InactiveSince: row.Inactive, Xmin: uint64(row.Xmin), CatalogXmin: uint64(row.CatalogXmin),
+		Real: string(row.Real), Owner: row.Owner,
+	}
+	if row.SafeKnown {
+		s.Safe = &row.Safe
+	}
+	if row.Lost == slot.NotLost && row.Restart != lsn.Invalid && received > row.Restart {
+		s.HeldBytes = int64(received - row.Restart)
+	}
+	return s
+}
+
+// idleStatus says which of the primary's idle slots are looked after here, or by a member that is heard: a member that
+// does not stream from the primary keeps its slot there all the same (ruling R7).
+func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idle {
+	own := map[string]string{}
+	if c != nil {
+		for _, p := range c.Peers {
+			if !p.Heard.IsZero() {
+				own[config.DefaultSlot(p.Name)] = p.Name
+			}
+		}
+	}
+	all := []admin.Idle{}
+	for _, i := range idle {
+		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes,
+			Status: i.WALStatus, Member: own[i.Name]}
+		if at := slices.IndexFunc(rows, func(r Slot) bool { return r.Name == i.Name }); at >= 0 {
+			s.Real = string(rows[at].Real)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// slotWarnings name the slots whose standbys need an operator.
+func slotWarnings(rows []Slot) (all []string) {
+	for _, r := range rows {
+		if r.Lost != slot.NotLost {
+			all = append(all, fmt.Sprintf("slot %s is lost (%s): stop its standby, drop it and create it again; "+
+				"its standby goes on only if the WAL it needs is still in the store or in its archive", r.Name, r.Lost))
+		}
+		if r.Status == slot.Extended && r.ActivePID == 0 && !r.Foreign {
+			all = append(all, fmt.Sprintf("slot %s is not used and keeps WAL beyond wal.keep_size: "+
+				"if its standby is gone for good, drop it", r.Name))
+		}
+	}
+	return all
+}
+
+// mirrorsWarnings tell that the wait for mirrors was given up (R18).
+func mirrorsWarnings(m walreceiver.MirrorState) []string {
+	if m != walreceiver.MirrorsMissing {
+		return nil
+	}
+	return []string{"slots are not mirrored on the upstream, which is reported to all the same: " +
+		"standbys that need their slots there (slots.mirror) may miss WAL after a failover; see the log for why, " +
+		"and max_replication_slots there"}
+}
 
 // showDrops is how long a status warns of a slot that somebody dropped: long enough for an operator to see it the
 // next morning, as who drops slots does it again.
@@ -41,19 +107,6 @@ func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []stri
 		}
 	}
 	return all
-}
-
-// primaryServer is how the primary would appear as a standby. Nothing is known of it without a stream: what was read
-// last may be of another server that was tried.
-func (p *parts) primaryServer() (of slot.Primary) {
-	at, _, _, following := p.following()
-	r := p.receiver.Status()
-	if !following || r.State != walreceiver.Streaming || r.Settings["in_hot_standby"] == "on" {
-		return of
-	}
-	return slot.Primary{
-		Slot: r.Settings["primary_slot_name"], Name: r.Settings["cluster_name"], Host: hostOf(at.Addr),
-	}
 }
 
 // leftWarnings name the slots that a change of the primary has left without a user.

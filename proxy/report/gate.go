@@ -1,0 +1,89 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// What the status says of the gate.
+const (
+	gateUsed      = "used"
+	gateElsewhere = "elsewhere" // another member's stream uses it
+	gateFree      = "free"      // nobody does
+	gateLost      = "lost"
+	gateMissing   = "missing"
+	gateForeign   = "foreign" // a logical or a temporary slot has its name
+	gateUnknown   = "unknown"
+)
+
+// gateStatus says who uses the gate, and what it holds (ruling R8).
+func gateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGateStatus) {
+	if st == nil {
+		return
+	}
+	u.Gate, u.GateState = st.Slot, gateUnknown
+	switch {
+	case r.Gated && r.State == walreceiver.Streaming:
+		u.GateState = gateUsed
+	case !st.Known:
+	case st.Foreign:
+		u.GateState = gateForeign
+	case st.Lost:
+		u.GateState = gateLost
+	case !st.Exists:
+		u.GateState = gateMissing
+	case st.ActivePID != 0:
+		u.GateState = gateElsewhere
+	default:
+		u.GateState = gateFree
+	}
+	u.GateRestart, u.GateHeld, u.GateSafe, u.GateTaken = st.Restart, st.HeldBytes, st.Safe, st.Taken
+}
+
+// gateWarnings tell why logical consumers of the primary wait, and what that costs.
+func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (all []string) {
+	if u.Gate == "" || r.State != walreceiver.Streaming {
+		return nil
+	}
+	switch {
+	case r.ServerVersionNum < 170000:
+		return []string{fmt.Sprintf("slots.rule_gate needs PostgreSQL 17: %s is not used", u.Gate)}
+	case u.GateState == gateForeign:
+		return []string{fmt.Sprintf("%s (slots.rule_gate) is a logical or a temporary slot on the primary: the stream "+
+			"does not use it, and logical consumers that wait for it go on waiting; name another one", u.Gate)}
+	case u.GateState == gateLost:
+		all = append(all, fmt.Sprintf("the primary has invalidated %s (slots.rule_gate): its logical consumers wait "+
+			"until the rule is satisfied, then it is made anew", u.Gate))
+	case u.GateState == gateUsed && r.Ruled && !satisfiable:
+		all = append(all, fmt.Sprintf("the rule is not satisfied: logical consumers that wait for %s "+
+			"(slots.rule_gate) wait, as commits do", u.Gate))
+	case u.GateState == gateUnknown:
+		all = append(all, fmt.Sprintf("%s (slots.rule_gate) is not looked after: let the role log in for SQL", u.Gate))
+	}
+	if u.GateSafe != nil && *u.GateSafe < u.GateHeld {
+		all = append(all, fmt.Sprintf("%s (slots.rule_gate) holds %d bytes of WAL on the primary and will be lost "+
+			"after %d more (max_slot_wal_keep_size)", u.Gate, u.GateHeld, max(*u.GateSafe, 0)))
+	}
+	return all
+}
+
+// strangerWarnings name a session that uses the gate and is no proxy's: nobody sees to it that it has no more than the
+// rule covers. Node is this proxy's name.
+func strangerWarnings(u *admin.Upstream, g *realslot.RuleGateStatus, node string, c *admin.Cluster) []string {
+	if g == nil || u.GateState != gateElsewhere {
+		return nil
+	}
+	return strangerWarning(u.Gate, g.Holder, node, c)
+}
+
+func strangerWarning(gate, holder, node string, c *admin.Cluster) []string {
+	if holder == node || c != nil && slices.ContainsFunc(c.Peers, func(p admin.Peer) bool { return p.Name == holder }) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s (slots.rule_gate) is used by %q, which is no proxy of this cluster: logical "+
+		"consumers get what that has, covered by the rule or not; give it a slot of its own", gate, holder)}
+}

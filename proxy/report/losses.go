@@ -1,0 +1,44 @@
+package report
+
+import (
+	"fmt"
+
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// givenUpStatus are the losses of WAL that still concern somebody.
+func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
+	for _, l := range all {
+		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})
+	}
+	return rows
+}
+
+// givenUpWarnings name the standbys that may have WAL which was given up.
+func givenUpWarnings(rows []admin.GivenUp) (all []string) {
+	for _, l := range rows {
+		for _, name := range l.Standbys {
+			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: "+
+				"it gets no WAL and does not count until it is made anew, from a base backup that begins beyond that; "+
+				"if it is already: replproxy made-anew %s", name, l.From, l.To, l.Timeline, syncrep.QuoteName(name)))
+		}
+	}
+	return all
+}
+
+// acceptedWarnings tell of a word that is not used yet.
+func acceptedWarnings(a *admin.Accepted) []string {
+	switch {
+	case a == nil:
+		return nil
+	case a.To == lsn.Invalid:
+		return []string{fmt.Sprintf("a server on timeline %s will be followed whatever it lacks, as an operator said: "+
+			"replproxy accept-timeline --revoke %s takes that back", a.Timeline, a.Timeline)}
+	}
+	return []string{fmt.Sprintf("the server on timeline %s will be followed although it lacks WAL of timeline %s "+
+		"from %s to %s, as an operator said: replproxy accept-timeline --revoke %s takes that back",
+		a.Timeline, a.Of, a.From, a.To, a.Timeline)}
+}

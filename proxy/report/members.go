@@ -1,0 +1,102 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// clusterStatus is the picture of the links; nil without a cluster.
+func clusterStatus(x *Cluster) *admin.Cluster {
+	if x == nil {
+		return nil
+	}
+	c := &admin.Cluster{
+		Peers: []admin.Peer{}, Refused: x.Links.Refused, Garbled: x.Links.Garbled, Clashes: x.Links.Clashes,
+		DroppedUnconfirmed: x.Dropped,
+	}
+	for _, p := range x.Links.Peers {
+		c.Peers = append(c.Peers, admin.Peer{
+			Name: p.Name, Addr: p.LastAddr, Sending: p.Sending, Heard: utc(p.Heard), LastHeard: utc(p.Last),
+			LastError: p.LastError,
+			Slots:     x.Unshared[p.Name], Release: x.Releases[p.Name], Version: p.Version, Strange: p.Strange,
+		})
+	}
+	return c
+}
+
+// notHeard delays the warning of a member whose connection has ended: it may be restarted.
+const notHeard = 5 * time.Second
+
+// comparePeers adds how the members' WAL compares with this store's.
+func comparePeers(c *admin.Cluster, all []ledger.Bytes) {
+	if c == nil {
+		return
+	}
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		at := slices.IndexFunc(all, func(b ledger.Bytes) bool { return b.Node == p.Name })
+		if at < 0 || p.Version == 0 {
+			continue
+		}
+		p.Unproven = !all[at].Hashes
+		if all[at].Hashes {
+			p.Compared, p.Differs = all[at].Equal, all[at].Differs
+		}
+	}
+}
+
+// memberWarnings are about members whose words do not arrive (ruling R39), or are about other WAL (ruling R32).
+func memberWarnings(s *admin.Status) (all []string) {
+	if s.Cluster == nil {
+		return nil
+	}
+	for _, p := range s.Cluster.Peers {
+		since := p.LastHeard
+		if since.IsZero() && s.Now.Sub(s.StartedAt) > cluster.MemberTimeout {
+			since = s.StartedAt // others may begin a little later
+		}
+		if p.Heard.IsZero() && !since.IsZero() && s.Now.Sub(since) >= notHeard {
+			text := fmt.Sprintf("not heard: %s, since %s", p.Name, since.UTC().Format(time.TimeOnly))
+			if p.LastError != "" {
+				text += ": " + p.LastError
+			}
+			all = append(all, text)
+		}
+		if p.Differs != lsn.Invalid {
+			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: two "+
+				"servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts "+
+				"here. Find out which server is right, and make the store of the other member anew", p.Name, p.Differs))
+		}
+		if p.Strange != "" {
+			all = append(all, fmt.Sprintf("member %s cannot be understood, so nothing that it says counts: %s",
+				p.Name, p.Strange))
+		}
+	}
+	return all
+}
+
+// sharedSlotWarnings are about slots that not all members treat alike.
+func sharedSlotWarnings(s *admin.Status) (all []string) {
+	for _, slot := range s.Slots {
+		if slot.Owner != "" && slot.Reason == "" && len(slot.KeptBy) == 0 {
+			all = append(all, fmt.Sprintf("no proxy that is heard keeps the WAL of slot %s: its standby goes on "+
+				"only if the primary or an archive has it", slot.Name))
+		}
+	}
+	if s.Cluster == nil {
+		return all
+	}
+	for _, p := range s.Cluster.Peers {
+		if !p.Heard.IsZero() && p.Slots != "" && s.Now.Sub(s.StartedAt) > cluster.MemberTimeout {
+			all = append(all, fmt.Sprintf("slots are not shared with %s, which may be of an older version: %s",
+				p.Name, p.Slots))
+		}
+	}
+	return all
+}

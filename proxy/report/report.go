@@ -1,0 +1,93 @@
+package report
+
+import (
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// Status makes the document of /status, which has every warning that holds, out of one snapshot.
+func Status(x *Snapshot) admin.Status {
+	c := x.Config
+	s := admin.Status{
+		Name: c.Name, Version: x.Version, Commit: x.Commit, StartedAt: x.Started, Now: x.Now,
+		Stopping: x.Stopping, Listen: x.Listen, LogDropped: int64(x.LogDropped),
+		Upstream: upstreamStatus(x.Stream, x.Own), Quorum: quorumStatus(x.Votes, x.Stream.Reported),
+		Store: storeStatus(x), Config: x.InForce, Backfill: backfillStatus(x.Backfill),
+		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
+		Sessions: sessionCounts(x.Counts, x.Sessions),
+		Auth:     authStatus(x.Auth), TLS: tlsStatus(x.TLS), SSL: sslRows(x.Stream.SSL, x.Sessions),
+		Limits: admin.Limits{
+			KeepSize: int64(c.WAL.KeepSize), MinFree: c.WAL.MinFree.Of(x.Volume.Total),
+			MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
+			MaxLogins:             c.Limits.MaxLogins,
+			MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders,
+			WalReceiverTimeout:    c.Upstream.ReceiverTimeout.Seconds(),
+		},
+		Cluster:  clusterStatus(x.Cluster),
+		Feedback: feedbackStatus(x.Feedback), LostSlots: x.LostSlots,
+		Accepted: x.Accepted, GivenUp: givenUpStatus(x.Votes.GivenUp),
+	}
+	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
+	if l := s.Upstream.Lack; l != nil && l.Lost {
+		l.Restart = x.Restart
+	}
+	comparePeers(s.Cluster, x.Votes.Bytes)
+	for _, b := range x.Standbys {
+		s.Standbys = append(s.Standbys, standbyStatus(b, x.Store.Received))
+	}
+	for _, row := range x.Slots {
+		one := slotStatus(row.SlotRow, x.Store.Received)
+		one.KeptBy, one.Unconfirmed = row.KeptBy, row.Unconfirmed
+		s.Slots = append(s.Slots, one)
+	}
+	s.Idle = idleStatus(x.Idle, x.Slots, s.Cluster)
+	drops := dropsOf(x.Stream.Status, x.Own, x.Drops)
+	for _, d := range drops {
+		s.Upstream.SlotDrops += d.N
+	}
+	s.Quorum.Violations += uint64(x.Stream.InvariantViolations)
+	gateStatus(&s.Upstream, x.Stream.Status, x.Gate)
+	warn(&s, x, drops)
+	return s
+}
+
+// warn adds the warnings, the worst first.
+func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
+	c, satisfiable := x.Config, x.Votes.Levels[1].Satisfiable
+	var w warnings
+	w.add(loses, slotWarnings(x.Slots)...)
+	w.add(loses, memberWarnings(s)...)
+	w.add(loses, sharedSlotWarnings(s)...)
+	w.add(loses, repairWarnings(x.Store.Repair, s.Upstream.LastError)...)
+	w.add(stops, streamWarnings(&s.Upstream)...)
+	w.add(stops, primaryWarnings(x.Servers, x.Down, s.Now)...)
+	w.add(loses, strandedWarnings(x.Stranded)...)
+	w.add(setUp, tlsWarnings(x.TLS, s.Now)...)
+	w.add(setUp, authWarnings(s.Auth)...)
+	w.add(setUp, ExposureWarnings(c, x.Profiles)...)
+	w.add(stops, diskWarnings(s)...)
+	w.add(loses, votedWarnings(s, c.WAL)...)
+	w.add(setUp, mirrorsWarnings(x.Stream.Mirrors)...)
+	w.add(loses, droppedWarnings(drops, s.Now)...)
+	w.add(loses, ownSlotWarnings(x.Stream.Status, x.Own)...)
+	w.add(loses, leftWarnings(x.Left, s.Slots)...)
+	w.add(loses, acceptedWarnings(s.Accepted)...)
+	w.add(loses, givenUpWarnings(s.GivenUp)...)
+	w.add(loses, standbyWarnings(c, s, x.Stream.Ruled)...)
+	w.add(stops, quorumWarnings(x.Votes, s.Now.Sub(x.Started))...)
+	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
+	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled)...)
+	w.add(loses, gateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)
+	w.add(loses, strangerWarnings(&s.Upstream, x.Gate, c.Name, s.Cluster)...)
+	w.add(setUp, x.Advice...)
+	s.Warnings = w.worstFirst()
+}
+
+func feedbackStatus(f fanout.FeedbackStatus) admin.Feedback {
+	return admin.Feedback{
+		Settled: f.Settled, Xmin: uint64(f.Xmin), XminOf: f.XminOf, CatalogXmin: uint64(f.CatalogXmin),
+		CatalogXminOf: f.CatalogXminOf, NextXID: uint64(f.NextXID), LeftOut: f.LeftOut, Capped: f.Capped,
+		LeftOutTotal: f.LeftOutTotal,
+	}
+}

@@ -1,0 +1,92 @@
+package report
+
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/backfill"
+	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/clienttls"
+	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
+)
+
+// Snapshot is what the parts of a proxy say at one moment.
+type Snapshot struct {
+	Config          *config.Config // in force
+	InForce         admin.Config   // how it came into force
+	Version, Commit string
+	Profiles        bool // are served at the http address
+	Started, Now    time.Time
+	Stopping        bool
+	Listen          []string
+	LogDropped      uint64
+	Advice          []string // warnings about the primary's configuration
+
+	Stream      walsource.Status
+	LastMessage time.Time // of the primary itself, by way of a member or not
+	Servers     int       // of upstream.conninfo
+	Down        time.Time // since when no server is a primary; zero: one is, or that is not known
+	Higher      *admin.Higher
+	Own         realslot.ProxySlotStatus
+	Gate        *realslot.RuleGateStatus  // nil without slots.rule_gate
+	Drops       map[string]realslot.Drops // of mirrors, by slot
+	Idle        []realslot.Idle
+
+	Votes    cluster.Status
+	Accepted *admin.Accepted // by an operator, not used yet; nil: nothing
+	Restart  bool            // has to come before WAL that was given up is gone
+
+	Volume   Volume
+	Store    Store
+	Backfill backfill.Status
+
+	Standbys  []fanout.Standby
+	Stranded  []fanout.Stranded
+	Slots     []Slot
+	LostSlots int64
+	Left      []fanout.LeftSlot
+	Feedback  fanout.FeedbackStatus
+
+	Sessions []proxy.SessionInfo
+	Counts   proxy.Counts
+	Auth     *roles.Status // nil with auth.method: relay
+	TLS      clienttls.Status
+
+	Cluster *Cluster // nil without one
+}
+
+// Volume is that of data_dir, in bytes; all 0 where it cannot be asked.
+type Volume struct{ Total, Free int64 }
+
+// Store is what the store says of itself.
+type Store struct {
+	walstore.Positions
+	Identity     walstore.Identity // zero before the first stream
+	Paused, Full bool
+	Repair       *walstore.Repair // nil: none goes on
+	VotedFrom    lsn.LSN          // WAL from here on is kept for votes alone; Invalid: none is
+	VotedBytes   int64            // of it
+}
+
+// Slot is one slot of the proxy, and who of the cluster has it.
+type Slot struct {
+	fanout.SlotRow
+	KeptBy      []string // members that keep its WAL, this proxy among them
+	Unconfirmed []string // members that may not know of it
+}
+
+// Cluster is what is known of the other members beside their votes.
+type Cluster struct {
+	Links    link.Status
+	Unshared map[string]string // why slots are not shared with a member
+	Releases map[string]string // of members, as far as they say it
+	Dropped  []string          // slots that a member may still have
+}
