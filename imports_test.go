@@ -1,6 +1,7 @@
 package replproxy
 
 import (
+	"go/ast"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,6 +122,40 @@ func TestPureCores(t *testing.T) {
 		}
 		if text := calls(s); strings.Contains(text, "time.Now ") {
 			t.Errorf("%s calls time.Now: the caller brings the time", s.path)
+		}
+	}
+}
+
+// marshals are the packages whose types become JSON, and for whom.
+var marshals = map[string]string{
+	"cluster":                 "the answer to a fence",
+	"cluster/loss":            "a file of data_dir",
+	"cluster/tail":            "what members tell each other, and the answer of /tail",
+	"handshake/roles":         "a file of data_dir",
+	"proxy/admin":             "/status",
+	"cmd/replproxy/preflight": "check --json",
+}
+
+// TestJSONTags: a type that nobody marshals has no tags that promise names.
+func TestJSONTags(t *testing.T) {
+	tagged := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.test || under(s.dir, "tools") || under(s.dir, "conformance") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if f, ok := n.(*ast.Field); ok && f.Tag != nil && strings.Contains(f.Tag.Value, `json:"`) {
+				tagged[s.dir] = true
+				if marshals[s.dir] == "" {
+					t.Errorf("%s: a JSON tag, and nobody marshals types of %s", s.fset.Position(f.Pos()), s.dir)
+				}
+			}
+			return true
+		})
+	}
+	for dir := range marshals {
+		if !tagged[dir] {
+			t.Errorf("%s has no JSON tags any more", dir)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 
 // Identity is the answer to IDENTIFY_SYSTEM, dbname apart.
 type Identity struct {
-	System   lsn.SystemID   `json:"system_identifier"`
-	Timeline lsn.TimelineID `json:"timeline"`
-	XLogPos  lsn.LSN        `json:"xlogpos"`
+	System   lsn.SystemID
+	Timeline lsn.TimelineID
+	XLogPos  lsn.LSN
 }
 
 // errNoStore is the refusal until the first WAL from the primary is here.

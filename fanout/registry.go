@@ -82,29 +82,29 @@ func (h *Hub) EndThose(why func(Having) error) {
 // Standby is one attached standby in the shape of pg_stat_replication. Positions are as the standby
 // reported them; 0 is none. Lags are in nanoseconds, -1 when unknown.
 type Standby struct {
-	PID             int32           `json:"pid"`
-	User            string          `json:"usename"`
-	ApplicationName string          `json:"application_name"`
-	ClientAddr      string          `json:"client_addr"`
-	BackendStart    time.Time       `json:"backend_start"`
-	State           walsender.State `json:"state"`
-	Timeline        lsn.TimelineID  `json:"timeline"`
-	Sent            lsn.LSN         `json:"sent_lsn"`
+	PID             int32
+	User            string
+	ApplicationName string
+	ClientAddr      string
+	BackendStart    time.Time
+	State           walsender.State
+	Timeline        lsn.TimelineID
+	Sent            lsn.LSN
 	lsn.Progress
-	WriteLag      time.Duration `json:"write_lag"`
-	FlushLag      time.Duration `json:"flush_lag"`
-	ApplyLag      time.Duration `json:"replay_lag"`
-	LastReply     time.Time     `json:"reply_time"`
-	SyncState     string        `json:"sync_state"`
-	SyncPriority  int           `json:"sync_priority"`
-	Slot          string        `json:"slot_name,omitempty"`
-	Bytes         uint64        `json:"sent_bytes"`
-	FromDisk      uint64        `json:"sent_bytes_from_disk"`
-	AboveReceived uint64        `json:"reports_above_received"` // clamped (R28)
-	AboveSent     uint64        `json:"reports_above_sent"`     // no vote (R6)
-	Feedback      Feedback      `json:"feedback"`
-	Bounded       bool          `json:"bounded"` // it is sent WAL up to Covered only
-	Covered       lsn.LSN       `json:"covered"`
+	WriteLag      time.Duration
+	FlushLag      time.Duration
+	ApplyLag      time.Duration
+	LastReply     time.Time
+	SyncState     string
+	SyncPriority  int
+	Slot          string
+	Bytes         uint64
+	FromDisk      uint64
+	AboveReceived uint64 // clamped (R28)
+	AboveSent     uint64 // no vote (R6)
+	Feedback      Feedback
+	Bounded       bool // it is sent WAL up to Covered only
+	Covered       lsn.LSN
 }
 
 // Standbys is one row per attached standby, by PID. Members of the cluster that stream from here are none.

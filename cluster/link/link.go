@@ -150,25 +150,25 @@ func (l *Link) Run(ctx context.Context) error {
 
 // PeerStatus is what is known of the connections with a member.
 type PeerStatus struct {
-	Name      string    `json:"name"`
-	Addr      string    `json:"addr,omitempty"` // as gossip has it; empty when it is not up
-	Sending   bool      `json:"sending"`        // our items reach it
-	Heard     time.Time `json:"heard"`          // of its items, or heartbeats; zero: not now
-	Last      time.Time `json:"last"`           // the same, also of one that is not connected any more
-	LastAddr  string    `json:"last_addr"`      // where it was last
-	LastError string    `json:"last_error,omitempty"`
+	Name      string
+	Addr      string    // as gossip has it; empty when it is not up
+	Sending   bool      // our items reach it
+	Heard     time.Time // of its items, or heartbeats; zero: not now
+	Last      time.Time // the same, also of one that is not connected any more
+	LastAddr  string    // where it was last
+	LastError string
 	// Version is that of the messages: the lower one of both directions; 0: there is no connection.
-	Version int `json:"version,omitempty"`
+	Version int
 	// Strange says why the member can't be understood; "": it can, or was not heard.
-	Strange string `json:"strange,omitempty"`
+	Strange string
 }
 
 // Status is a picture for operators.
 type Status struct {
-	Peers   []PeerStatus `json:"peers"`   // all configured members but this one, by name
-	Refused uint64       `json:"refused"` // connections that did not prove a member's name
-	Garbled uint64       `json:"garbled"` // connections ended for what was said on them
-	Clashes uint64       `json:"clashes"` // times that two live proxies held one name
+	Peers   []PeerStatus // all configured members but this one, by name
+	Refused uint64       // connections that did not prove a member's name
+	Garbled uint64       // connections ended for what was said on them
+	Clashes uint64       // times that two live proxies held one name
 }
 
 // Status may be called from any goroutine.

@@ -30,22 +30,22 @@ type entry struct {
 
 // Info is a copy of a slot's state.
 type Info struct {
-	Name        string           `json:"slot_name"`
-	Temporary   bool             `json:"temporary"`
-	ActivePID   int32            `json:"active_pid,omitempty"` // 0: not active
-	Restart     lsn.LSN          `json:"restart_lsn"`          // Invalid: reserves nothing
-	Xmin        copyboth.FullXID `json:"xmin,omitempty"`
-	CatalogXmin copyboth.FullXID `json:"catalog_xmin,omitempty"`
-	Lost        Cause            `json:"invalidation_reason,omitempty"`
-	Real        Real             `json:"real,omitempty"`
-	Created     time.Time        `json:"created"`
-	Inactive    time.Time        `json:"inactive_since"` // zero while active; the start of the proxy counts
+	Name        string
+	Temporary   bool
+	ActivePID   int32   // 0: not active
+	Restart     lsn.LSN // Invalid: reserves nothing
+	Xmin        copyboth.FullXID
+	CatalogXmin copyboth.FullXID
+	Lost        Cause
+	Real        Real
+	Created     time.Time
+	Inactive    time.Time // zero while active; the start of the proxy counts
 
-	User User `json:"-"` // who used it last here; zero: nobody since the start
+	User User // who used it last here; zero: nobody since the start
 
-	Owner   string `json:"owner,omitempty"`   // member whose session used it last; "" without a cluster
-	Foreign bool   `json:"foreign,omitempty"` // that is another one
-	Unkept  bool   `json:"unkept,omitempty"`  // its WAL is not kept here, but elsewhere
+	Owner   string // member whose session used it last; "" without a cluster
+	Foreign bool   // that is another one
+	Unkept  bool   // its WAL is not kept here, but elsewhere
 }
 
 func (t *Table) info(e *entry) Info {

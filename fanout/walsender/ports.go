@@ -91,8 +91,8 @@ type Ack struct {
 
 // Feedback is the standby's oldest needed transactions; 0 imposes nothing.
 type Feedback struct {
-	Xmin        copyboth.FullXID `json:"xmin"`
-	CatalogXmin copyboth.FullXID `json:"catalog_xmin"`
+	Xmin        copyboth.FullXID
+	CatalogXmin copyboth.FullXID
 }
 
 // Conn is a standby's connection inside the walsender session. Frames reads from Net and belongs to
