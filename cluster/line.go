@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -19,4 +20,46 @@ func Line(h lsn.History) uint64 {
 	}
 	_, _ = f.Write(b) // never fails
 	return max(1, f.Sum64())
+}
+
+// Beginning tells a timeline of a system from another one of its number: by where it and its ancestors began, and by the
+// WAL that it begins with. It is a value that never changes, since a store refuses another one of that number.
+type Beginning struct {
+	system   lsn.SystemID
+	timeline lsn.TimelineID
+	marked   lsn.LSN // once WAL is received up to here, what it begins with can be read
+	line     uint64
+	mark     vote.Mark
+}
+
+// Begin returns the beginning of h's timeline, of which the first size bytes make the mark. Where its first WAL was is
+// not known of every timeline: then no mark ever comes.
+func Begin(system lsn.SystemID, h lsn.History, size lsn.LSN) *Beginning {
+	b := &Beginning{system: system, timeline: h.Timeline, marked: h.Begin() + size, line: Line(h)}
+	b.mark.Never = h.Begin() == lsn.Invalid
+	return b
+}
+
+// Of reports whether b is that of timeline t; nil is of none.
+func (b *Beginning) Of(system lsn.SystemID, t lsn.TimelineID) bool {
+	return b != nil && b.system == system && b.timeline == t
+}
+
+// Said returns what the other members are told while WAL is received up to received. That is nothing while a mark that
+// could be read was not: a member of message version 1 would take no mark for one that never comes.
+func (b *Beginning) Said(received lsn.LSN) (line uint64, mark vote.Mark) {
+	if b.Due(received) {
+		return 0, vote.Mark{}
+	}
+	return b.line, b.mark
+}
+
+// Due reports whether the mark can be read, and was not yet.
+func (b *Beginning) Due(received lsn.LSN) bool { return !b.mark.Known() && received >= b.marked }
+
+// Marked returns b with a mark; a print of 0: none will ever be known.
+func (b *Beginning) Marked(print uint64) *Beginning {
+	known := *b
+	known.mark = vote.Mark{Print: print, Never: print == 0}
+	return &known
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -97,4 +98,36 @@ func TestOlderBoot(t *testing.T) {
 		t.Error(err)
 	}
 	wantLimits(t, n, 90, 90, 90)
+}
+
+// TestBeginningIsSaid: a member is told of a timeline when its mark is known, or cannot be known yet, and not between.
+func TestBeginningIsSaid(t *testing.T) {
+	second := lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 1000}}}
+	const system, size = 7, 100
+	for name, c := range map[string]struct {
+		h        lsn.History
+		print    int // -1: not read
+		received lsn.LSN
+		said     bool
+		mark     vote.Mark
+	}{
+		"begun and not there yet":   {second, -1, 1099, true, vote.Mark{}},
+		"there and not read":        {second, -1, 1100, false, vote.Mark{}},
+		"read":                      {second, 5, 1100, true, vote.Mark{Print: 5}},
+		"read, and cannot be known": {second, 0, 2000, true, vote.Mark{Never: true}},
+		"the first timeline":        {lsn.History{Timeline: 1}, -1, 5000, true, vote.Mark{Never: true}},
+	} {
+		b := Begin(system, c.h, size)
+		if c.print >= 0 {
+			b = b.Marked(uint64(c.print))
+		}
+		line, mark := b.Said(c.received)
+		if (line == Line(c.h)) != c.said || mark != c.mark || b.Due(c.received) == c.said {
+			t.Errorf("%s: line %x, mark %+v, due %t", name, line, mark, b.Due(c.received))
+		}
+	}
+	b := Begin(system, second, size)
+	if !b.Of(system, 2) || b.Of(8, 2) || b.Of(system, 1) || (*Beginning)(nil).Of(system, 2) {
+		t.Error("it is another timeline's")
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -101,10 +102,6 @@ func rolesOf(k *roles.Keeper) proxy.Roles {
 	return k
 }
 
-// writtenAhead is what a fast disk takes between two looks at the volume (a second at 1 GB/s would be
-// more than a primary's WAL): it is left free beyond min_free.
-const writtenAhead = 256 << 20
-
 // slotLimits is how much WAL slots may hold (R19).
 func slotLimits(c *config.Config) fanout.Limits {
 	l := fanout.Limits{
@@ -121,5 +118,5 @@ func slotLimits(c *config.Config) fanout.Limits {
 // room is what may still be written to the volume; false: that can't be known.
 func room(c *config.Config) (int64, bool) {
 	total, free, err := preflight.Volume(c.DataDir)
-	return free - c.WAL.MinFree.Of(total) - min(writtenAhead, total/100), err == nil
+	return walstore.Room(total, free, c.WAL.MinFree.Of(total)), err == nil
 }

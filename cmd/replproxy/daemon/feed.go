@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -53,7 +54,7 @@ func (f *feeder) run(receiver *walsource.Supply) func(context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(feedInterval)
 		defer tick.Stop()
-		before := ""
+		var feeding tail.Feeding
 		for {
 			select {
 			case <-ctx.Done():
@@ -64,11 +65,9 @@ func (f *feeder) run(receiver *walsource.Supply) func(context.Context) error {
 			f.mu.Lock()
 			fed := streams && from != "" && from == f.from
 			f.mu.Unlock()
-			now := f.node.TailFrom()
-			if fed && now == "" || !streams && now != "" && now != before {
+			if feeding.Turn(streams, fed, f.node.TailFrom()) {
 				receiver.Redirect()
 			}
-			before = now
 		}
 	}
 }

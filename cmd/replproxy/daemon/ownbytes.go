@@ -3,10 +3,41 @@ package daemon
 import (
 	"maps"
 
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/compare"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
+
+// line is what the other members are told of the timeline of p; nothing while it has yet to be read how that begins,
+// which is not done here.
+func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64, mark vote.Mark) {
+	b := s.begun.Load()
+	if !b.Of(system, p.Timeline) {
+		h := s.store.History()
+		if h.Timeline != p.Timeline || p.Timeline == 0 {
+			return 0, vote.Mark{} // it is about to change
+		}
+		b = cluster.Begin(system, h, walstore.BeginningSize)
+		s.begun.Store(b)
+	}
+	return b.Said(p.Received)
+}
+
+// Learn reads how the timeline begins, once.
+func (s *ownStore) Learn() {
+	id, _ := s.store.Identity()
+	s.line(id.System, s.store.Positions())
+	b := s.begun.Load()
+	if b == nil || !b.Due(s.store.Positions().Received) {
+		return
+	}
+	print, read := s.store.Beginning()
+	if read && b.Of(id.System, s.store.Positions().Timeline) { // else it is asked again
+		s.begun.CompareAndSwap(b, b.Marked(print))
+	}
+}
 
 // sealedRead is how many segments' digests are read from disk when none is remembered, after a start: the newest, as
 // others remember more.
@@ -34,11 +65,9 @@ func (s *ownStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
 func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
 	complete := s.store.Positions().Complete // before the digests: what ends below it stays as it is (ruling R36)
 	for _, d := range s.store.Sealed(lsn.Invalid) {
-		if d.End <= complete {
-			pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
-		}
+		pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
 	}
-	pairs = pairs[max(0, len(pairs)-n):]
+	pairs = compare.Newest(pairs, complete, n)
 	id, ok := s.store.Identity()
 	if !ok {
 		return pairs

@@ -13,7 +13,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
@@ -31,72 +30,24 @@ func demand(c *config.Config) vote.Demand {
 	return d
 }
 
-// ownStore is the store as the cluster sees it.
+// ownStore is this proxy's store as the cluster sees it.
 type ownStore struct {
 	store   *walstore.Store
 	watch   *walstore.Watcher
 	streams func() bool
-	line    atomic.Pointer[line]
+	begun   atomic.Pointer[cluster.Beginning]
 	digest  atomic.Pointer[map[walstore.Segment]uint64] // read from disk, a few
-}
-
-// line is what tells a timeline of a system from another one of its number. It never changes: a store refuses
-// another one.
-type line struct {
-	system   lsn.SystemID
-	timeline lsn.TimelineID
-	begun    lsn.LSN // from here on its first WAL is here
-	print    uint64
-	mark     vote.Mark
-}
-
-// lineOf is the line of p; nothing while it has yet to be read how that begins, which is not done here.
-func (s *ownStore) lineOf(system lsn.SystemID, p walstore.Positions) (print uint64, mark vote.Mark) {
-	l := s.line.Load()
-	if l == nil || l.system != system || l.timeline != p.Timeline {
-		h := s.store.History()
-		if h.Timeline != p.Timeline || p.Timeline == 0 {
-			return 0, vote.Mark{} // it is about to change
-		}
-		l = &line{system: system, timeline: p.Timeline, print: cluster.Line(h)}
-		l.mark.Never = h.Begin() == lsn.Invalid
-		l.begun = h.Begin() + walstore.BeginningSize
-		s.line.Store(l)
-	}
-	if !l.mark.Known() && p.Received >= l.begun {
-		return 0, vote.Mark{} // a member of message version 1 would take no mark for one that never comes
-	}
-	return l.print, l.mark
-}
-
-// Learn reads how the timeline begins, once.
-func (s *ownStore) Learn() {
-	id, _ := s.store.Identity()
-	s.lineOf(id.System, s.store.Positions())
-	l := s.line.Load()
-	if l == nil || l.mark.Known() || s.store.Positions().Received < l.begun {
-		return
-	}
-	print, read := s.store.Beginning()
-	if !read {
-		return // it is asked again
-	}
-	known := *l
-	known.mark = vote.Mark{Print: print, Never: print == 0}
-	if s.store.Positions().Timeline == l.timeline {
-		s.line.CompareAndSwap(l, &known)
-	}
 }
 
 func (s *ownStore) Positions() cluster.Positions {
 	id, _ := s.store.Identity()
 	p := s.store.Positions()
 	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
-	print, mark := s.lineOf(id.System, p)
+	line, mark := s.line(id.System, p)
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
 		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
-		Owed: max(repair.To, s.store.Promised().Owes), Line: print, Mark: mark,
+		Owed: max(repair.To, s.store.Promised().Owes), Line: line, Mark: mark,
 	}
 }
 

@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -92,7 +90,7 @@ func (m *memberSource) String() string { return "members" }
 
 // Open takes the first member that begins to send. Only when each member of the cluster says so has none got the WAL.
 func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfill.Run) (io.ReadCloser, error) {
-	err, asked, absent := errNoMember, map[string]bool{}, true
+	var answers backfill.Answers
 	for _, peer := range m.members.gossip.Live() {
 		if peer.Name == m.name || !m.members.node.SameWAL(peer.Name) {
 			continue
@@ -105,18 +103,7 @@ func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfil
 			}
 			_ = s.Close()
 		}
-		asked[peer.Name], absent = true, absent && backfill.Absent(failed)
-		err = errors.Join(err, fmt.Errorf("member %s: %w", peer.Name, failed))
+		answers.Refused(peer.Name, failed)
 	}
-	for _, name := range m.members.others(m.name) {
-		if !asked[name] {
-			err, absent = errors.Join(err, fmt.Errorf("member %s is not reached", name)), false
-		}
-	}
-	if absent {
-		return nil, fmt.Errorf("%w: %w", backfill.ErrAbsent, err)
-	}
-	return nil, fmt.Errorf("%s", err) // the refusals of some of them are no answer of all
+	return nil, answers.Err(m.members.others(m.name))
 }
-
-var errNoMember = errors.New("no other member of the cluster has it")
