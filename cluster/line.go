@@ -22,8 +22,8 @@ func Line(h lsn.History) uint64 {
 	return max(1, f.Sum64())
 }
 
-// Beginning tells a timeline of a system from another one of its number: by where it and its ancestors began, and by the
-// WAL that it begins with. It is a value that never changes, since a store refuses another one of that number.
+// Beginning tells a timeline of a system from another one of its number: by where it and its ancestors began, and by
+// the WAL that it begins with. It is a value that never changes, since a store refuses another one of that number.
 type Beginning struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID

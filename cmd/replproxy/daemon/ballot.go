@@ -12,8 +12,8 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// ballotInterval is how often it is asked whether the store can afford to vote: as slots are held to their limits, which
-// comes first.
+// ballotInterval is how often it is asked whether the store can afford to vote: as slots are held to their limits,
+// which comes first.
 const ballotInterval = time.Second
 
 // ballot withdraws the vote of this proxy's store when the volume is out of space and WAL that may be nowhere
