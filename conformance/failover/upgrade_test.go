@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ func TestRollingUpgrade(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
 	primary.Exec(t, "CREATE TABLE q (n int)")
-	config := scene.RuleFile("ANY 2 (s1, s2)") + accessFile() + "upstream:\n  via: cluster\n"
+	config := scene.RuleFile("ANY 2 (s1, s2)") + scene.AccessFile() + "upstream:\n  via: cluster\n"
 	all := scene.ClusterThat(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Binary: before}, config, "a", "b")
 	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: primary, Proxy: all[0]}}
 	scene.StandbyOf(t, primary, all[0], "s1", "")
@@ -63,11 +62,6 @@ func TestRollingUpgrade(t *testing.T) {
 	become(first, now)
 }
 
-// accessFile has in the configuration file what pgtest gives as arguments, which the release before does not know.
-func accessFile() string {
-	return "access:\n  - \"" + strings.Join(pgtest.TrustLoopback(), "\"\n  - \"") + "\"\n"
-}
-
 // waitVersion waits until a proxy and all other members say to each other that they speak a message version.
 func waitVersion(t *testing.T, p *pgtest.Proxy, version int) {
 	t.Helper()
@@ -88,7 +82,7 @@ func TestLoneDowngrade(t *testing.T) {
 	now := pgtest.Binary(t)
 	in := pgtest.Usual(t)
 	s := &scene.QuorumSite{Site: scene.NewSiteWith(t, in, pgtest.ProxyOptions{
-		Config: scene.RuleFile("ANY 1 (s1)") + accessFile() + "slots:\n  auto_create: true\n", Binary: before,
+		Config: scene.RuleFile("ANY 1 (s1)") + scene.AccessFile() + "slots:\n  auto_create: true\n", Binary: before,
 	})}
 	s.Primary.Exec(t, "CREATE TABLE q (n int)")
 	s.Standby(t, "s1", "s1_slot")

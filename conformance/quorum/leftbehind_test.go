@@ -146,6 +146,42 @@ func TestLeftBehindElsewhere(t *testing.T) {
 	}
 }
 
+// The same beside a member of the release before. Where that has the younger session, the older one is ended as soon; it
+// ends none itself, so an older one there lasts for wal_sender_timeout, as long as on a primary.
+func TestLeftBehindBesideTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	_, before := pgtest.PreviousRelease(t)
+	const timeout = 10 * time.Second
+	for name, left := range map[string]int{"here": 0, "there": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, sender := pgtest.Usual(t), "wal_sender_timeout = 1min"
+			if left == 1 {
+				sender = fmt.Sprintf("wal_sender_timeout = %dms", timeout.Milliseconds())
+			}
+			primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB", sender))
+			all := scene.ClusterThat(t, pgtest.ProxyOptions{Upstream: primary.Conninfo(), Binary: before},
+				scene.RuleFile("ANY 1 (s1)")+scene.AccessFile(), "a", "b")
+			all[0].Become(t, pgtest.Binary(t))
+			l := newLeaver(t, &scene.Site{In: in, Primary: primary}, all[left], "", "ANY 1 (a, b)")
+			scene.WaitSatisfiable(t, all...)
+			l.s1.Set(t, "primary_conninfo = '"+all[1-left].Conninfo()+"'")
+			l.way.Forget(0)
+			l.s1.Reload()
+			c, since := l.Begin(t, "on"), time.Now()
+			if left == 0 {
+				releasedSoon(t, c, since)
+			} else {
+				c.Released(t)
+				if took := time.Since(since); took > timeout+soon {
+					t.Errorf("the commit waited for %v", took)
+				}
+			}
+			scene.Attached(t, all[1-left], "s1")
+		})
+	}
+}
+
 // Two living servers of one name do not end each other's sessions, and one that stands still for two seconds, or has
 // much to read, is spared as well.
 func TestLivingSessionsOfOneName(t *testing.T) {

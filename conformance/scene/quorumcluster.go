@@ -2,11 +2,17 @@ package scene
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
+
+// AccessFile has in the configuration file what pgtest gives as arguments, which the release before does not know.
+func AccessFile() string {
+	return "access:\n  - \"" + strings.Join(pgtest.TrustLoopback(), "\"\n  - \"") + "\"\n"
+}
 
 // ClusterOf starts a cluster of proxies that have upstream and config in common.
 func ClusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest.Proxy {
