@@ -87,8 +87,13 @@ func TestDamageRestoredFromArchive(t *testing.T) {
 	scene.Logged(t, "the proxy", s.Proxy.Log, "the damaged WAL was received again")
 	s.Proxy.WaitReady(t)
 	s.Verify(t, standby)
-	if st := scene.Status(t, s.Proxy).Store; st.RepairTo != 0 {
-		t.Errorf("still repairing: %+v", st)
+	st = scene.Status(t, s.Proxy)
+	if st.Store.RepairTo != 0 {
+		t.Errorf("still repairing: %+v", st.Store)
+	}
+	from := st.Sources[len(st.Sources)-1]
+	if scene.StreamsFrom(st) != "primary" || from.Source != "archive" || from.Fetched < int64(size) {
+		t.Errorf("where WAL comes from: %+v", st.Sources)
 	}
 }
 

@@ -21,7 +21,11 @@ func Puller(t *testing.T, primary *pgtest.Server, all []*pgtest.Proxy) *pgtest.P
 			if !p.Running() {
 				continue
 			}
-			u, own := Status(t, p).Upstream, p.Name == rows[0].ApplicationName
+			st, own := Status(t, p), p.Name == rows[0].ApplicationName
+			u, from := st.Upstream, map[bool]string{true: "primary", false: "chosen member"}[own]
+			if StreamsFrom(st) != from {
+				return false, nil
+			}
 			if u.State != admin.Streaming || own != (u.Member == "") || !own && u.Member != rows[0].ApplicationName {
 				return false, nil
 			}
@@ -32,4 +36,14 @@ func Puller(t *testing.T, primary *pgtest.Server, all []*pgtest.Proxy) *pgtest.P
 		return found != nil, nil
 	})
 	return found
+}
+
+// StreamsFrom returns which of the sources of WAL a proxy streams from; "": none.
+func StreamsFrom(st admin.Status) (source string) {
+	for _, s := range st.Sources {
+		if s.Streams {
+			source += s.Source
+		}
+	}
+	return source
 }

@@ -25,6 +25,7 @@ type Status struct {
 	Accepted   *Accepted `json:"accepted_timeline,omitempty" doc:"an operator's word that is not used yet"`
 	GivenUp    []GivenUp `json:"given_up,omitempty" doc:"WAL that the primary had lost when it was followed again"`
 	Backfill   Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
+	Sources    []Origin  `json:"wal_sources" doc:"where WAL comes from, in the order in which it is asked for"`
 	Standbys   []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
 	Slots      []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
 	Idle       []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not the own one"`
@@ -235,6 +236,15 @@ type Feedback struct {
 	LeftOut       []string `json:"left_out,omitempty" doc:"standbys whose values the primary would refuse"`
 	Capped        []string `json:"capped,omitempty" doc:"standbys that asked for more than feedback.max_age"`
 	LeftOutTotal  uint64   `json:"left_out_total" doc:"values that began to be left out since the start"`
+}
+
+// Origin is one place that WAL comes from. The counters are since the start.
+type Origin struct {
+	Source    string `json:"source" doc:"fenced member, chosen member, any member, primary or archive"`
+	Streams   bool   `json:"streams" doc:"the stream comes from there now"`
+	Opened    int64  `json:"streams_total" doc:"times that the stream was asked for there"`
+	Fetched   int64  `json:"fetched_bytes_total" doc:"whole segments that came from there"`
+	LastError string `json:"last_error,omitempty" doc:"of the last stream or segment there; absent after one that came"`
 }
 
 // Backfill is WAL that is fetched because a standby asks for it and the store lacks it. The counters

@@ -3,6 +3,7 @@ package report
 import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -14,6 +15,7 @@ func Status(x *Snapshot) admin.Status {
 		Stopping: x.Stopping, Listen: x.Listen, LogDropped: int64(x.LogDropped),
 		Upstream: upstreamStatus(x.Stream, x.Own), Quorum: quorumStatus(x.Votes, x.Stream.Reported),
 		Store: storeStatus(x), Config: x.InForce, Backfill: backfillStatus(x.Backfill),
+		Sources:  sourcesStatus(x.Sources, x.Stream.State == walreceiver.Streaming),
 		Standbys: []admin.Standby{}, Slots: []admin.Slot{},
 		Sessions: sessionCounts(x.Counts, x.Sessions),
 		Auth:     authStatus(x.Auth), TLS: tlsStatus(x.TLS), SSL: sslRows(x.Stream.SSL, x.Sessions),

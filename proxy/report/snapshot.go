@@ -47,6 +47,7 @@ type Snapshot struct {
 	Volume   Volume
 	Store    Store
 	Backfill backfill.Status
+	Sources  []walsource.SourceStatus
 
 	Standbys  []fanout.Standby
 	Stranded  []fanout.Stranded

@@ -2,53 +2,78 @@ package daemon
 
 import (
 	"context"
-	"log/slog"
-	"slices"
+	"sync/atomic"
 
 	"github.com/replproxy/replproxy/fanout/backfill"
-	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// newFiller fetches WAL that the store lacks, from a member of the cluster, which costs the primary nothing,
-// else from the primary, else from the archive when there is one, as far as there is room on the volume.
-// receiving says whether the walreceiver has its connection.
-func newFiller(c *config.Config, up *upstream.Config, members *membership, store *walstore.Store,
-	room func() (int64, bool), receiving func() bool, log *slog.Logger,
-) *filler {
-	f := &filler{}
-	if members != nil {
-		f.fixed = append(f.fixed, &memberSource{up, members, c.Name})
-	}
-	f.fixed = append(f.fixed, &backfill.Primary{Upstream: up, Name: c.Name + "_backfill", Ready: receiving})
-	f.Filler = backfill.New(backfill.Options{Store: store, Sources: f.sources(c), Room: room, Logger: log})
-	return f
-}
-
-// filler is a backfill.Filler and what its sources are made of.
-type filler struct {
-	*backfill.Filler
-	fixed []backfill.Source // whatever the configuration says
-}
-
-func (f *filler) sources(c *config.Config) []backfill.Source {
-	all := slices.Clone(f.fixed)
-	if c.WAL.RestoreCommand != "" {
-		all = append(all, &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir})
-	}
-	return all
-}
-
-// restorer continues the store from the archive, if one is configured when it is asked.
-func restorer(store *walstore.Store, now func() *config.Config) func(context.Context, lsn.LSN) (int, error) {
-	return func(ctx context.Context, until lsn.LSN) (int, error) {
-		c := now()
-		if c.WAL.RestoreCommand == "" {
-			return 0, nil
+// openSources makes the ladder of what WAL comes from. Old WAL comes from a member of the cluster, which costs the
+// primary nothing, else from the primary, else from the archive when there is one.
+func (p *parts) openSources(c *config.Config) {
+	var all []walsource.Source
+	if p.members != nil {
+		p.feeder = &feeder{up: p.upstream, members: p.members, node: p.node, log: p.part("cluster")}
+		all = append(all, p.feeder)
+		if c.Upstream.Via == config.ViaCluster {
+			all = append(all, &viaCluster{p.upstream, p.members})
 		}
-		archive := &backfill.Archive{Command: c.WAL.RestoreCommand, Dir: c.DataDir, Prefix: "forward"}
-		return backfill.Forward(ctx, store, archive, until)
+		all = append(all, &memberSource{p.upstream, p.members, c.Name})
 	}
+	p.archive = &archive{dir: c.DataDir}
+	p.archive.set(c.WAL.RestoreCommand)
+	p.sources = walsource.NewLadder(append(all, &primarySource{
+		backfill.Primary{Upstream: p.upstream, Name: c.Name + "_backfill", Ready: p.streaming},
+	}, p.archive)...)
+	p.filler = backfill.New(backfill.Options{
+		Store: p.store, Sources: p.sources.Segments(), Room: p.room, Logger: p.part("backfill"),
+	})
+}
+
+// restore continues the store where the primary has removed what follows; see [walsource.Options].
+func (p *parts) restore(ctx context.Context, until lsn.LSN) (int, error) {
+	return p.sources.Restore(ctx, p.store, until)
+}
+
+// primarySource is the primary. Its stream is found by the election among its hosts.
+type primarySource struct{ backfill.Primary }
+
+func (s *primarySource) Rung() walsource.Rung { return walsource.RungPrimary }
+
+func (s *primarySource) Stream(context.Context, map[string]string) (walsource.Conn, error) {
+	return nil, nil
+}
+
+// Segments returns the primary for WAL that is older than the store: what continues the store is streamed.
+func (s *primarySource) Segments(ahead bool) backfill.Source {
+	if ahead {
+		return nil
+	}
+	return &s.Primary
+}
+
+// archive runs wal.restore_command, which a reload may set.
+type archive struct {
+	dir     string
+	command atomic.Pointer[string]
+}
+
+func (a *archive) set(command string) { a.command.Store(&command) }
+
+func (a *archive) Rung() walsource.Rung { return walsource.RungArchive }
+
+func (a *archive) Stream(context.Context, map[string]string) (walsource.Conn, error) { return nil, nil }
+
+func (a *archive) Segments(ahead bool) backfill.Source {
+	command := *a.command.Load()
+	if command == "" {
+		return nil
+	}
+	from := &backfill.Archive{Command: command, Dir: a.dir}
+	if ahead { // both may run at once, and each has a file of its own
+		from.Prefix = "forward"
+	}
+	return from
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -16,21 +17,26 @@ import (
 const feedInterval = 500 * time.Millisecond
 
 // feeder streams the tail of a fenced timeline from the member that has most of it, so that a candidate is
-// fed to whichever proxy it is attached. Neither of the two votes or reports any more. Before and after it
-// asks rest, or leaves the stream to the primary.
+// fed to whichever proxy it is attached. Neither of the two votes or reports any more. Before and after it has no
+// stream to give.
 type feeder struct {
 	up      *upstream.Config
 	members *membership
 	node    *cluster.Node
-	rest    walsource.Via // nil: none
 	log     *slog.Logger
 
 	mu   sync.Mutex
 	from string // member that was connected to last
 }
 
-// Connect is a [walsource.Via]. A member that can't be reached is no reason to miss a primary that can.
-func (f *feeder) Connect(ctx context.Context, params map[string]string) (walsource.Conn, error) {
+// Rung makes it a [walsource.Source].
+func (f *feeder) Rung() walsource.Rung { return walsource.RungFenced }
+
+// Segments returns none: a tail comes as a stream.
+func (f *feeder) Segments(bool) backfill.Source { return nil }
+
+// Stream takes the tail. A member that can't be reached is no reason to miss a primary that can.
+func (f *feeder) Stream(ctx context.Context, params map[string]string) (walsource.Conn, error) {
 	from := f.node.TailFrom()
 	f.mu.Lock()
 	f.from = from
@@ -43,10 +49,7 @@ func (f *feeder) Connect(ctx context.Context, params map[string]string) (walsour
 		}
 		f.log.Warn("cannot take the tail of a fenced timeline from a member", "member", from, "err", err)
 	}
-	if f.rest == nil {
-		return nil, nil
-	}
-	return f.rest.Connect(ctx, params)
+	return nil, nil
 }
 
 // run lets receiver connect anew when a member begins to have more, and when everything has come.

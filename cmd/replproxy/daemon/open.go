@@ -108,7 +108,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 
 // openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
-	p.filler = newFiller(c, p.upstream, p.members, p.store, p.room, p.streaming, p.part("backfill"))
+	p.openSources(c)
 	p.ruled = p.ruleGate(c)
 	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
 	p.own = realslot.NewProxySlot(realslot.ProxySlotOptions{
@@ -151,7 +151,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	}
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
-		Store: fanout.NewFilledStore(p.store, p.filler.Filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Store: fanout.NewFilledStore(p.store, p.filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
@@ -163,16 +163,6 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 
 // openStream makes what pulls WAL, from the primary or from a member that has it.
 func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
-	var via walsource.Via
-	var finder walsource.Primary
-	if p.members != nil {
-		finder = realslot.Finder{Upstream: p.upstream}
-		if c.Upstream.Via == config.ViaCluster {
-			via = &viaCluster{p.upstream, p.members}
-		}
-		p.feeder = &feeder{up: p.upstream, members: p.members, node: p.node, rest: via, log: p.part("cluster")}
-		via = p.feeder
-	}
 	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	var gate walreceiver.RuleGate
 	if p.ruled != nil {
@@ -184,9 +174,9 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 			Keeper: p.own, RuleGate: gate, Quorum: reporterQuorum{p.node}, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.keeper, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
-		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate, Via: via, Primary: finder,
-		Restore: restorer(p.store, p.settings.now),
-		Accept:  acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
+		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
+		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
+		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
 		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions,
 		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -41,11 +42,10 @@ type parts struct {
 	started  time.Time
 
 	// openStore
-	fresh  *newStore
-	store  *walstore.Store
-	moved  *walstore.Watcher
-	slots  *slot.Table
-	filler *filler
+	fresh *newStore
+	store *walstore.Store
+	moved *walstore.Watcher
+	slots *slot.Table
 
 	// openCluster
 	members *membership // nil without a cluster
@@ -53,10 +53,13 @@ type parts struct {
 	feeder  *feeder // nil without a cluster
 
 	// openSlots
-	own    *realslot.ProxySlot
-	ruled  *realslot.RuleGate // nil without slots.rule_gate
-	keeper *realslot.Keeper
-	hub    *fanout.Hub
+	sources *walsource.Ladder
+	archive *archive
+	filler  *backfill.Filler
+	own     *realslot.ProxySlot
+	ruled   *realslot.RuleGate // nil without slots.rule_gate
+	keeper  *realslot.Keeper
+	hub     *fanout.Hub
 
 	// openStream
 	gate     *gate.Gate

@@ -162,7 +162,8 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		c = &kept
 	}
 	p.store.SetKeepSize(int64(c.WAL.KeepSize))
-	p.filler.SetSources(p.filler.sources(c)...)
+	p.archive.set(c.WAL.RestoreCommand)
+	p.filler.SetSources(p.sources.Segments()...)
 	p.hub.Tune(fanout.Tuning{
 		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),
 		KeepPromoted: c.Slots.Promoted == "keep", Covered: c.CoversAny(),

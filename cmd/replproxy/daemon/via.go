@@ -21,8 +21,14 @@ type viaCluster struct {
 	members *membership
 }
 
-// Connect logs in at the member that is to be streamed from.
-func (v *viaCluster) Connect(ctx context.Context, params map[string]string) (walsource.Conn, error) {
+// Rung makes it a [walsource.Source].
+func (v *viaCluster) Rung() walsource.Rung { return walsource.RungChosen }
+
+// Segments returns none: they come from any member.
+func (v *viaCluster) Segments(bool) backfill.Source { return nil }
+
+// Stream logs in at the member that is to be streamed from.
+func (v *viaCluster) Stream(ctx context.Context, params map[string]string) (walsource.Conn, error) {
 	choice, err := v.members.puller.Wait(ctx)
 	if err != nil || choice.Primary() {
 		return nil, err
@@ -86,6 +92,23 @@ type memberSource struct {
 	name    string
 }
 
+// Rung makes it a [walsource.Source].
+func (m *memberSource) Rung() walsource.Rung { return walsource.RungMember }
+
+// Stream opens none: whom to stream from is chosen.
+func (m *memberSource) Stream(context.Context, map[string]string) (walsource.Conn, error) {
+	return nil, nil
+}
+
+// Segments returns m for WAL that is older than the store.
+func (m *memberSource) Segments(ahead bool) backfill.Source {
+	if ahead {
+		return nil
+	}
+	return m
+}
+
+// String names the source in messages.
 func (m *memberSource) String() string { return "members" }
 
 // Open takes the first member that begins to send. Only when each member of the cluster says so has none got the WAL.

@@ -32,7 +32,7 @@ func (v *view) snapshot() report.Snapshot {
 		Config: c, InForce: set.status, Version: v.Version, Commit: v.Commit, Profiles: v.Profiles,
 		Started: v.started, Stopping: v.stopping.Load(), Listen: v.doors.addresses(),
 		LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
-		Store: v.stored(), Backfill: v.filler.Status(),
+		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),
 		Own: v.own.Status(), Drops: v.keeper.Drops(), Idle: v.keeper.Idle(),
 		Standbys: v.hub.Standbys(), Stranded: v.hub.Stranded(), Slots: v.shared(c.Name), LostSlots: v.hub.LostSlots(),
