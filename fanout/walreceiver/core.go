@@ -11,7 +11,7 @@ import (
 // ErrInvariant reports that a report was about to say more than may be said. It was not sent.
 var ErrInvariant = errors.New("report invariant violated")
 
-// view is what the core is shown at each step.
+// view is the input of a step of the core.
 type view struct {
 	received         lsn.LSN // end of the WAL that arrived on this connection
 	written, flushed lsn.LSN // of the store
@@ -26,13 +26,13 @@ type view struct {
 	final            bool      // we are about to leave: say what there is to say
 }
 
-// action is what to do: send Report if Send, end the connection if Expired, step again at Wake at the
+// action is the output of a step: send Report if Send, end the connection if Expired, step again at Wake at the
 // latest (zero: no need to).
 type action struct {
 	Send    bool
 	Report  lsn.Progress
 	Promise lsn.LSN // the highest position that the rule covers now: to be durable before Report is sent
-	LetGo   bool    // Report goes beyond the rule for the first time (ruling R11)
+	Release bool    // Report goes beyond the rule for the first time (ruling R11)
 	Ends    bool    // the upstream would be let go, but for the gate
 	Ask     bool    // request a reply
 	Expired bool
@@ -68,7 +68,7 @@ func (c *core) carry(fork lsn.LSN) {
 	c.floor = min(c.floor, fork)
 }
 
-// said is the highest position that was reported.
+// said returns the highest position that was reported.
 func (c *core) said() lsn.LSN { return max(c.last.Write, c.last.Flush, c.last.Apply) }
 
 // step looks at v. After an action with Send the report counts as sent.
@@ -82,12 +82,12 @@ func (c *core) step(now time.Time, v view) (action, error) {
 	if c.timeout > 0 && silence >= c.timeout {
 		return action{Expired: true}, nil
 	}
-	a := action{Report: target, LetGo: target.Write > max(covered.Write, c.last.Write) ||
+	a := action{Report: target, Release: target.Write > max(covered.Write, c.last.Write) ||
 		target.Flush > max(covered.Flush, c.last.Flush)}
 	if ask := c.asksAfter(); ask > 0 && silence >= ask && !c.asked {
 		a.Send, a.Ask = true, true
 	}
-	a.Ends = c.gated && v.letGo() && covered.Flush < v.received
+	a.Ends = c.gated && v.shutdownRelease() && covered.Flush < v.received
 	if c.greets(now, v) {
 		a.Send, a.Ask = true, true
 	}
@@ -118,11 +118,11 @@ func (c *core) greets(now time.Time, v view) bool {
 	return !v.messages && !v.paused
 }
 
-// target is what is to be reported: what the rule covers, or all of a shutting-down upstream's WAL, and
+// target returns the positions to report: those that the rule covers, or all of a shutting-down upstream's WAL, and
 // never less than was.
 func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	t := covered
-	if v.letGo() && !c.gated {
+	if v.shutdownRelease() && !c.gated {
 		t.Write, t.Flush = v.received, v.received
 	}
 	if t.Flush < c.floor {
@@ -142,34 +142,7 @@ func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	return t, nil
 }
 
-// due is when the unchanged report is to be repeated; zero for never.
-func (c *core) due(target lsn.Progress, v view) time.Time {
-	patience := c.senderTimeout / 4 // a ping may lie unread behind WAL (ruling R19)
-	var due time.Time
-	switch {
-	case c.interval > 0 && patience > 0:
-		due = c.sent.Add(min(c.interval, patience))
-	case c.interval > 0:
-		due = c.sent.Add(c.interval)
-	case patience > 0 && v.paused:
-		due = c.sent.Add(patience)
-	}
-	if v.pings == c.answered {
-		return due
-	}
-	// A shutting-down walsender leaves when flush (or write, without a flush) equals what it sent:
-	// that answer must not wait. Any other unchanged one may.
-	if end := target.Flush; end == v.pingEnd || end == 0 && target.Write == v.pingEnd {
-		return c.sent
-	}
-	gap := unchangedGap
-	if patience > 0 {
-		gap = min(gap, patience)
-	}
-	return earliest(due, c.sent.Add(gap))
-}
-
-// silence is for how long the upstream has said nothing although it was listened to. While the store
+// silence returns the time in which nothing came although the reader listened. While the store
 // makes the reader wait nobody listens, and nothing can be said about the upstream.
 func (c *core) silence(now time.Time, v view) time.Duration {
 	if v.paused {
@@ -185,7 +158,7 @@ func (c *core) silence(now time.Time, v view) time.Duration {
 	return d
 }
 
-// asksAfter is the silence after which a reply is requested; ≤ 0: never.
+// asksAfter returns the silence after which a reply is requested; ≤ 0: never.
 func (c *core) asksAfter() time.Duration {
 	if c.uneasy > 0 && (c.timeout <= 0 || c.uneasy < c.timeout/2) {
 		return c.uneasy
@@ -193,7 +166,7 @@ func (c *core) asksAfter() time.Duration {
 	return c.timeout / 2
 }
 
-// patience is when silence matters next.
+// patience returns the time at which silence matters next.
 func (c *core) patience(now time.Time, v view) time.Time {
 	ask := c.asksAfter()
 	switch {
@@ -212,7 +185,7 @@ func (c *core) patience(now time.Time, v view) time.Time {
 	}
 }
 
-// earliest is the earlier of the two; zero means never.
+// earliest returns the earlier of the two; zero means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

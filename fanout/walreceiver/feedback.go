@@ -65,7 +65,7 @@ func (c *feedbackCore) step(now time.Time, merged copyboth.HotStandbyFeedback, s
 // olderThan reports whether a asks for more protection than b; 0 asks for none.
 func olderThan(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || a < b) }
 
-// oldest is the smaller of two, where 0 is none.
+// oldest returns the smaller of two, where 0 is none.
 func oldest(a, b copyboth.FullXID) copyboth.FullXID {
 	if olderThan(b, a) {
 		return b

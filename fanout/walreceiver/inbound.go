@@ -21,7 +21,7 @@ type inbound struct {
 	stored lsn.LSN
 }
 
-// Read is how the store takes WAL: each piece is a sign of life.
+// Read gives the store its WAL, each piece of which is a sign of life.
 func (in *inbound) Read(p []byte) (int, error) {
 	n, err := in.conn.Read(p)
 	if n > 0 {
@@ -85,7 +85,7 @@ func (in *inbound) wal(ctx context.Context, m Message) error {
 	return nil
 }
 
-// compared tells when the server has proven that it has the stored WAL.
+// compared calls same once the server has proven that it has the stored WAL.
 func (in *inbound) compared() {
 	if in.same != nil && in.expected >= in.stored {
 		in.same()

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// live is what reader, reporter and Status share about the stream of one connection. The reader
+// live holds what reader, reporter and Status share about the stream of one connection. The reader
 // writes it, except for what was reported.
 type live struct {
 	begin       time.Time // of the connection; the base of heard and message, which keep its monotonic clock
@@ -30,7 +30,7 @@ type live struct {
 }
 
 // totals count over all connections.
-type totals struct{ pings, reports, letGo atomic.Uint64 }
+type totals struct{ pings, reports, shutdownReleases atomic.Uint64 }
 
 func newLive(t *totals) *live {
 	return &live{begin: time.Now(), kick: make(chan struct{}, 1), ends: make(chan struct{}, 1), totals: t}

@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// mirrorWait is how long a primary is told nothing while it lacks mirrors. Making them takes milliseconds;
-// a primary that has no slot left, or lets us make none, shall not hold its commits for that.
+// mirrorWait bounds the time in which a primary is told nothing because it lacks mirrors. Making them takes
+// milliseconds; a primary that has no slot left, or lets us make none, shall not hold its commits for that.
 const mirrorWait = 5 * time.Second
 
 // Mirrors are slots that are to be on a primary before it is told any position, so that they are there for
@@ -21,7 +21,7 @@ type Mirrors interface {
 	Changed() <-chan struct{}
 }
 
-// MirrorState is how mirrors stand on the server that is streamed from.
+// MirrorState is the state of mirrors on the server that is streamed from.
 type MirrorState string
 
 // The states of mirrors.
@@ -50,7 +50,7 @@ type mirrorGate struct {
 	state MirrorState
 }
 
-// begin is called when a stream from p begins. A server that has been waited for is not waited for again,
+// begin notes that a stream from p begins. A server that has been waited for is not waited for again,
 // and nobody waits where it does not write: on a timeline that it has left, or at a member of the cluster.
 func (g *mirrorGate) begin(p place, writes bool, now time.Time) {
 	if p != g.on {

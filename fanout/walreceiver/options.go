@@ -15,10 +15,7 @@ const (
 	DefaultTimeout        = 60 * time.Second // wal_receiver_timeout
 	// assumedSenderTimeout is taken for the upstream's wal_sender_timeout when it does not tell.
 	assumedSenderTimeout = 60 * time.Second
-	// unchangedGap is the least time between two answers that say the same: a primary that shuts
-	// down pings without pause (facts E7), and five answers a second keep its walsender alive.
-	unchangedGap = 200 * time.Millisecond
-	// greetAfter is how long a new stream may be without a message before a reply is requested. WAL
+	// greetAfter is the time without a message after which a new stream requests a reply. WAL
 	// usually comes at once, but an idle upstream has nothing to send to one that resumes exactly at a
 	// segment's start, and would say so after half its wal_sender_timeout: too late for readiness.
 	greetAfter = 200 * time.Millisecond

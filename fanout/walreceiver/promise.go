@@ -9,9 +9,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// settleAfter is how long reports stand still, short of what was received, before the promise is
+// narrowAfter is the time for which reports stand still, short of what was received, before the promise is
 // narrowed to them: so rarely that its fsync costs nobody anything.
-const settleAfter = 5 * time.Second
+const narrowAfter = 5 * time.Second
 
 // promise is the highest position that was ever reported under a rule, and a bound of it that survives a
 // crash (ruling R3). While reports move, the bound is "all that is stored", so that none of them waits
@@ -20,7 +20,7 @@ const settleAfter = 5 * time.Second
 //	    report beyond the bound: fsync, then report
 //	exact ─────────────────────────────────────────► all that is stored
 //	      ◄─────────────────────────────────────────
-//	    settleAfter without a higher report, end of the stream
+//	    narrowAfter without a higher report, end of the stream
 //
 // The bound may be too high, never too low: too low would let acknowledged WAL be left behind, too high
 // asks an operator once too often, after a crash alone. Any goroutine may call the methods: at the first
@@ -60,14 +60,14 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	return nil
 }
 
-// settle narrows the bound to what was reported.
-func (p *promise) settle() error {
+// narrow narrows the bound to what was reported.
+func (p *promise) narrow() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.narrow()
+	return p.narrowLocked()
 }
 
-func (p *promise) narrow() error {
+func (p *promise) narrowLocked() error {
 	if p.bound == p.highest() {
 		return nil
 	}
@@ -78,15 +78,15 @@ func (p *promise) narrow() error {
 	return nil
 }
 
-// settleAt is when to settle; zero for never. received is the end of what a restart would take for
+// narrowAt returns the time to narrow; zero: never. received is the end of what a restart would take for
 // promised.
-func (p *promise) settleAt(received lsn.LSN) time.Time {
+func (p *promise) narrowAt(received lsn.LSN) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bound != walstore.PromisedAll || p.highest() >= received {
 		return time.Time{}
 	}
-	return p.moved.Add(settleAfter)
+	return p.moved.Add(narrowAfter)
 }
 
 // lower forgets what lies beyond fork: the operator gave it up.
@@ -97,5 +97,5 @@ func (p *promise) lower(fork lsn.LSN) error {
 		return nil
 	}
 	p.high.Store(uint64(fork))
-	return p.narrow()
+	return p.narrowLocked()
 }

@@ -69,7 +69,7 @@ func (rp *reporter) run(ctx context.Context) error {
 	}
 }
 
-// step says what is to be said now and returns when to look again.
+// step sends what is due, and returns the time of the next look.
 func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	now := time.Now()
 	v, opens := rp.view(now)
@@ -93,7 +93,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if err := rp.promise.cover(a.Promise, now); err != nil {
 		return wake, err
 	}
-	wake, err = rp.settle(now, earliest(a.Wake, opens), v.received)
+	wake, err = rp.narrow(now, earliest(a.Wake, opens), v.received)
 	if err != nil {
 		return wake, err
 	}
@@ -112,19 +112,19 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 		}
 		wake = earliest(wake, due)
 	}
-	if a.LetGo {
-		rp.live.totals.letGo.Add(1)
+	if a.Release {
+		rp.live.totals.shutdownReleases.Add(1)
 		rp.log.Info("a shutdown checkpoint ends the upstream's WAL: it is confirmed beyond the rule, "+
 			"as no commit can wait then", "lsn", a.Report.Flush, "covered_lsn", v.limits.Flush)
 	}
 	return wake, nil
 }
 
-// settle narrows the promise when it is time for that.
-func (rp *reporter) settle(now, wake time.Time, received lsn.LSN) (time.Time, error) {
-	at := rp.promise.settleAt(received)
+// narrow narrows the promise when it is time for that.
+func (rp *reporter) narrow(now, wake time.Time, received lsn.LSN) (time.Time, error) {
+	at := rp.promise.narrowAt(received)
 	if !at.IsZero() && !now.Before(at) {
-		return wake, rp.promise.settle()
+		return wake, rp.promise.narrow()
 	}
 	return earliest(wake, at), nil
 }
@@ -174,7 +174,7 @@ func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	return v, opens
 }
 
-// checkpointAt is end when a shutdown checkpoint ends there, 0 otherwise. It looks once at each end.
+// checkpointAt returns end when a shutdown checkpoint ends there, 0 otherwise. It looks once at each end.
 func (rp *reporter) checkpointAt(end lsn.LSN) lsn.LSN {
 	if rp.checked != end {
 		rp.checked, rp.found = end, rp.store.EndsWithShutdownCheckpoint(end)

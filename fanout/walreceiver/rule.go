@@ -17,11 +17,11 @@ type Limits struct {
 	Ruled bool
 }
 
-// NoLimits is what holds without a rule: the store's own positions are reported, and apply 0 (ruling R24).
+// NoLimits returns the limits without a rule: the store's own positions are reported, and apply 0 (ruling R24).
 func NoLimits() Limits { return Limits{Progress: lsn.Progress{Write: noLimit, Flush: noLimit}} }
 
-// covered is what the rule and the store let be reported. Apply stays within what is flushed here, so
-// that every position that a commit can have waited for, remote_write's apart, survives in this store.
+// covered returns the positions that the rule and the store let be reported. Apply stays within what is flushed here,
+// so that every position that a commit can have waited for, remote_write's apart, survives in this store.
 func (c *core) covered(v view) lsn.Progress {
 	limits := v.limits
 	switch {
@@ -37,7 +37,7 @@ func (c *core) covered(v view) lsn.Progress {
 	}
 }
 
-// promise is what a report says under a rule. What is let go at a shutdown is no promise: no commit
+// promise returns the highest position that is reported under a rule. A shutdown release is no promise: no commit
 // can have waited for it. Neither can one on an upstream in recovery. What was promised before is not
 // repeated: the operator may have given it up since.
 func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
@@ -47,11 +47,11 @@ func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
 	return max(covered.Write, covered.Flush, covered.Apply)
 }
 
-// letGo reports whether the upstream shuts down and waits for nothing but this report (ruling R11): its
+// shutdownRelease reports whether the upstream shuts down and waits for nothing but this report (ruling R11): its
 // WAL ends with a shutdown checkpoint, the store has flushed it, and a ping that came after it asks for
 // exactly this position. The record also ends crash recovery; no session waits then either, as none
 // survived, and what is written afterwards lies beyond it.
-func (v *view) letGo() bool {
+func (v *view) shutdownRelease() bool {
 	return v.pings > 0 && v.received != lsn.Invalid &&
 		v.checkpoint == v.received && v.pingEnd == v.received && v.flushed >= v.received
 }

@@ -48,7 +48,7 @@ func upTo(at lsn.LSN) Limits {
 }
 
 // Every condition of R11 is needed, and then exactly the end is reported, at once, and not promised.
-func TestLetGo(t *testing.T) {
+func TestShutdownRelease(t *testing.T) {
 	shutdown := func() view {
 		v := at(1000, 1000, 1000)
 		v.limits, v.checkpoint, v.pings, v.pingEnd = upTo(700), 1000, 1, 1000
@@ -64,7 +64,7 @@ func TestLetGo(t *testing.T) {
 	} {
 		c, v := newCore(), shutdown()
 		change(&v)
-		if a := step(t, c, 0, v); a.Report.Flush != 700 || a.LetGo {
+		if a := step(t, c, 0, v); a.Report.Flush != 700 || a.Release {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
@@ -73,15 +73,15 @@ func TestLetGo(t *testing.T) {
 	before.pings, before.pingEnd = 0, 0
 	step(t, c, 0, before)
 	a := step(t, c, time.Millisecond, v)
-	if !a.Send || a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || !a.LetGo || a.Promise != 700 {
+	if !a.Send || a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || !a.Release || a.Promise != 700 {
 		t.Errorf("%+v", a)
 	}
 	v.pings++
-	if a := step(t, c, 2*time.Millisecond, v); !a.Send || a.LetGo || a.Promise != 700 {
+	if a := step(t, c, 2*time.Millisecond, v); !a.Send || a.Release || a.Promise != 700 {
 		t.Errorf("the next ping: %+v", a)
 	}
 	v.received, v.written, v.flushed = 2000, 2000, 2000 // it was the end of crash recovery: WAL goes on
-	if a := step(t, c, time.Second, v); a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || a.LetGo {
+	if a := step(t, c, time.Second, v); a.Report != (lsn.Progress{Write: 1000, Flush: 1000, Apply: 0}) || a.Release {
 		t.Errorf("afterwards: %+v", a)
 	}
 }
@@ -89,7 +89,7 @@ func TestLetGo(t *testing.T) {
 func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	c, v := newCore(), at(1000, 900, 800)
 	c.recovery, v.limits = true, Limits{Progress: lsn.Progress{Write: 100, Flush: 100, Apply: 50}, Ruled: true}
-	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 900, Flush: 800, Apply: 50}) || a.Promise != 0 || a.LetGo {
+	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 900, Flush: 800, Apply: 50}) || a.Promise != 0 || a.Release {
 		t.Errorf("%+v", a)
 	}
 }
@@ -262,20 +262,20 @@ func TestPromiseSettles(t *testing.T) {
 	}
 	cover(100, t0)
 	cover(200, t0.Add(time.Second))
-	if got := p.settleAt(200); !got.IsZero() {
+	if got := p.narrowAt(200); !got.IsZero() {
 		t.Errorf("all that is received was reported, but settles at %v", got)
 	}
-	if got := p.settleAt(300); got != t0.Add(time.Second+settleAfter) {
+	if got := p.narrowAt(300); got != t0.Add(time.Second+narrowAfter) {
 		t.Errorf("settles at %v", got)
 	}
 	for range 2 {
-		if err := p.settle(); err != nil || m.promised != 200 || m.fsyncs != 2 {
+		if err := p.narrow(); err != nil || m.promised != 200 || m.fsyncs != 2 {
 			t.Errorf("%s after %d fsyncs, %v", m.promised, m.fsyncs, err)
 		}
 	}
 	cover(150, t0.Add(time.Minute)) // another connection begins below
-	if m.fsyncs != 2 || !p.settleAt(300).IsZero() {
-		t.Errorf("%d fsyncs, settles at %v", m.fsyncs, p.settleAt(300))
+	if m.fsyncs != 2 || !p.narrowAt(300).IsZero() {
+		t.Errorf("%d fsyncs, settles at %v", m.fsyncs, p.narrowAt(300))
 	}
 	cover(201, t0.Add(time.Minute))
 	if m.promised != walstore.PromisedAll {
@@ -285,7 +285,7 @@ func TestPromiseSettles(t *testing.T) {
 		t.Error(m.promised, err)
 	}
 	m.promised = 777
-	if p := newPromise(m); p.highest() != 777 || !p.settleAt(1000).IsZero() {
+	if p := newPromise(m); p.highest() != 777 || !p.narrowAt(1000).IsZero() {
 		t.Errorf("after a restart: %s", p.highest())
 	}
 }

@@ -14,7 +14,7 @@ import (
 // gateVersion is the first server_version_num with synchronized_standby_slots.
 const gateVersion = 170000
 
-// gateStopWait is for how long an upstream that stops may wait for what the rule withholds at the gate: its logical
+// gateStopWait bounds the time that an upstream that stops may wait for WAL withheld at the gate: its logical
 // walsenders do so before it writes the shutdown checkpoint. Then the stream ends, and with it their wait.
 const gateStopWait = 30 * time.Second
 
@@ -26,7 +26,7 @@ type RuleGate interface {
 	// used now, its restart_lsn and what it bears.
 	Take(ctx context.Context, e upstream.Endpoint) (
 		name string, restart lsn.LSN, borne copyboth.HotStandbyFeedback, err error)
-	// StopsFor is for how long the server has let nobody in because it stops; 0: it lets in, or was not asked.
+	// StopsFor returns the time since the server lets nobody in because it stops; 0: it lets in, or was not asked.
 	StopsFor(now time.Time) time.Duration
 }
 
@@ -86,7 +86,7 @@ func (st *Stream) gateFits() bool {
 // gated reports whether the stream uses the gate.
 func (st *Stream) gated() bool { return st.gate.name != "" }
 
-// ungate is for a START_REPLICATION that was refused with the gate: somebody else was quicker.
+// ungate gives the gate up after START_REPLICATION was refused with it: somebody else was quicker.
 func (st *Stream) ungate(why error) {
 	st.r.log.Info("streaming without the slot of slots.rule_gate", "slot", st.gate.name, "err", why)
 	st.gate = grant{}

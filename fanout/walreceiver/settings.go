@@ -38,14 +38,14 @@ func (r *Receiver) Changed(settings map[string]string) {
 	}
 }
 
-// SenderTimeout is the upstream's wal_sender_timeout, 0 for none; false: it did not tell.
+// SenderTimeout returns the upstream's wal_sender_timeout, 0 for none; false: it did not tell.
 func (s Status) SenderTimeout() (time.Duration, bool) {
 	text, ok := s.Settings["wal_sender_timeout"]
 	d, err := parseTime(text)
 	return d, ok && err == nil
 }
 
-// senderTimeout is the upstream's wal_sender_timeout; 0 when it has none.
+// senderTimeout returns the upstream's wal_sender_timeout; 0 when it has none.
 func senderTimeout(settings map[string]string) time.Duration {
 	text, ok := settings["wal_sender_timeout"]
 	if d, err := parseTime(text); ok && err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// repeatDropped is how often it is logged again that somebody has dropped the slot.
+// repeatDropped lies between two log lines that somebody has dropped the slot.
 const repeatDropped = time.Minute
 
 // readSlotVersion is the first server_version_num that has READ_REPLICATION_SLOT.
@@ -93,11 +93,11 @@ func mayUse(ask func(exists bool) error, exists bool) error {
 	return ask(exists)
 }
 
-// droppedBySomebody is what the log says when the slot was there before and had to be made again.
+// droppedBySomebody is the log line when the slot was there before and had to be made again.
 const droppedBySomebody = "somebody dropped the slot on the primary: it was made anew; tell who manages slots there " +
 	"to leave it alone (Patroni: ignore_slots)"
 
-// judgeSlot says what it means that the slot had to be made: where it was before, somebody dropped it. That is known
+// judgeSlot explains why the slot had to be made: if it was there before, somebody dropped it. That is known
 // of the server that had it at the connection before; after a start, of a primary of the timeline that the store
 // ends on, which was streamed from before, when the slot had the same name.
 func (st *Stream) judgeSlot(state SlotState) SlotState {
@@ -133,7 +133,7 @@ func (st *Stream) slotless() bool {
 	return !st.gated() && (st.r.o.Slot == "" || st.apart || st.foreign)
 }
 
-// prepareBlind is for 14, which can't be asked: creating tells by its refusal that there is one.
+// prepareBlind prepares the slot on 14, which can't be asked: creating tells by its refusal that there is one.
 func prepareBlind(ctx context.Context, q Slots, name string, lost bool, ask func(bool) error) (SlotState, error) {
 	if lost {
 		if err := q.Drop(ctx, name); err != nil {

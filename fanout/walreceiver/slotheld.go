@@ -18,7 +18,7 @@ type SlotKeeper interface {
 	Release()
 	// Bears asks the server at e what the slot holds back there of xmin and catalog_xmin.
 	Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error)
-	// CatalogXmin is what the slot bears of it while it is held, 0 for none. It is cheap.
+	// CatalogXmin returns the catalog_xmin that the slot bears while it is held; 0: none. It is cheap.
 	CatalogXmin() copyboth.FullXID
 }
 

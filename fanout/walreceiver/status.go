@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// State is where the receiver stands.
+// State is the state of the connection to the upstream.
 type State string
 
 // The states of a receiver.
@@ -19,7 +19,7 @@ const (
 	Streaming    State = "streaming"
 )
 
-// SlotState is what became of the slot on the upstream at the last connection.
+// SlotState is the state of the slot on the upstream at the last connection.
 type SlotState string
 
 // The states of the slot.
@@ -66,12 +66,12 @@ type Status struct {
 
 	Mirrors MirrorState // on the server that is streamed from
 
-	Fed      bool    // feedback was sent on this connection
-	Ruled    bool    // a rule limits the reports
-	Promised lsn.LSN // highest position ever reported under a rule
-	Pings    uint64  // replies that the upstream has requested
-	Reports  uint64  // status updates sent
-	LetGo    uint64  // reports beyond the rule that let an upstream shut down (ruling R11)
+	Fed              bool    // feedback was sent on this connection
+	Ruled            bool    // a rule limits the reports
+	Promised         lsn.LSN // highest position ever reported under a rule
+	Pings            uint64  // replies that the upstream has requested
+	Reports          uint64  // status updates sent
+	ShutdownReleases uint64  // reports beyond the rule that let an upstream shut down (ruling R11)
 
 	LastError           string // why the last attempt or connection ended; "" while none has
 	InvariantViolations int    // reports that were refused by ourselves
@@ -85,7 +85,8 @@ func (r *Receiver) Status() Status {
 	live := r.live
 	r.mu.Unlock()
 	s.Ruled, s.Promised = r.Ruled(), r.promise.highest()
-	s.Pings, s.Reports, s.LetGo = r.totals.pings.Load(), r.totals.reports.Load(), r.totals.letGo.Load()
+	s.Pings, s.Reports = r.totals.pings.Load(), r.totals.reports.Load()
+	s.ShutdownReleases = r.totals.shutdownReleases.Load()
 	if live != nil {
 		s.Received = live.receivedEnd()
 		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())
@@ -95,7 +96,7 @@ func (r *Receiver) Status() Status {
 	return s
 }
 
-// State is Status().State, cheaply.
+// State returns Status().State, cheaply.
 func (r *Receiver) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -59,7 +59,7 @@ type Stream struct {
 	stop func()    // ends rp.moved
 }
 
-// Link says what kind of connection a stream has.
+// Link describes the connection of a stream.
 type Link struct {
 	Member bool          // it leads to a member of the cluster: no slot is used
 	Uneasy time.Duration // silence after which a reply is requested; 0: half of the timeout
@@ -79,7 +79,7 @@ func (r *Receiver) Attach(conn Conn, srv Server, l Link) *Stream {
 
 // Close ends what the stream holds, but for the connection.
 func (st *Stream) Close() {
-	if err := st.r.promise.settle(); err != nil {
+	if err := st.r.promise.narrow(); err != nil {
 		st.r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
 	}
 	st.stop()

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// stuckAfter is how long the disk must have taken nothing of what has come before the upstream is asked
+	// stuckAfter is the time in which the disk takes nothing of what has come before the upstream is asked
 	// whether it waits for that. It is a small part of the time that operators give a server to stop.
 	stuckAfter = 4 * time.Second
 	// stuckLook lies between two looks at the disk and, once it is stuck, between two questions: each costs the
@@ -21,7 +21,7 @@ const (
 var errStopsWithoutUs = errors.New("the upstream is shutting down and would wait for this store, whose disk takes " +
 	"nothing: it is left, and what it still had will come when it is back")
 
-// stuck tells for how long the store has not come nearer to having what came. It is pure.
+// stuck measures the time in which the disk took nothing although WAL had come. It is pure.
 type stuck struct {
 	flushed lsn.LSN
 	since   time.Time // when flushed moved last, or nothing was owed

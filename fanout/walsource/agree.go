@@ -27,7 +27,7 @@ func errGoingOver(format string, args ...any) *pgerror.Error {
 // history, else the reason for which the server is not followed; nil: it does belong. Any goroutine may call both.
 // They may read the disk.
 func (r *Supply) Judge() func(w Whereabouts) error {
-	b := r.ballot()
+	b := r.grounds()
 	return func(w Whereabouts) error {
 		if b.identity.System == 0 || b.have.Timeline == 0 {
 			return errGoingOver("replproxy has not received WAL from the primary yet.")
@@ -57,7 +57,7 @@ func (r *Supply) Judge() func(w Whereabouts) error {
 	}
 }
 
-// candidate is w as an election sees it.
+// candidate returns w as an election sees it.
 func (w Whereabouts) candidate() (candidate, error) {
 	srv := server{
 		system: w.System, timeline: w.Timeline, xlogpos: w.XLogPos, virtual: w.Virtual, endpoint: w.Endpoint,

@@ -56,7 +56,7 @@ func (r *Supply) identify(ctx context.Context, s Conn) (server, error) {
 	return srv, nil
 }
 
-// newServer is what a session says of its server without being asked.
+// newServer returns what a connection shows of its server without a question.
 func newServer(s Conn) server {
 	return server{
 		virtual:  s.Virtual(),

@@ -2,19 +2,23 @@
 // PostgreSQL this is the part of the startup process that waits for WAL (xlogrecovery.c); package walreceiver is the
 // walreceiver that it starts.
 //
-//	            whom to follow                             from where
-//	hosts ──► elect.go: who continues the store?    via.go: from a member instead of the primary
-//	              │ known.go, parting.go: what        restore.go: from the archive, what a server has removed
-//	              │ must it have?                     plan.go: which timeline, which segment first?
-//	              ▼                                     │
-//	          connect.go: who is it? ──────────────────►├──► follow.go: timeline after timeline
-//	              ▲                                     │       │ start, copy
-//	              │ accept.go: what an operator         │       ▼
-//	              │ has given up                        │    walreceiver.Stream ═══► store
-//	              │                                     │       │ an error, or the next timeline
-//	          backoff.go ◄── failed.go, stopped.go ◄────┴───────┘
+//	     whom to follow                                from where
+//	elect.go: who continues the store?          ladder.go: fenced member, chosen member,
+//	known.go, parting.go: what must it have?               any member, primary, archive
+//	accepttimeline.go: what is given up?        plan.go: which timeline, which segment first?
+//	            │                                           │
+//	            ▼                                           ▼
+//	       connect.go: who is it? ──────────────► follow.go: timeline after timeline
+//	            ▲                                           │ Start, Copy
+//	            │                                           ▼
+//	            │                                 walreceiver.Stream ═══► store
+//	            │                                           │ an error
+//	       backoff.go ◄─── restore.go ◄─── failed.go, stopped.go
 //
-// Beside a stream higher.go looks for a server on a higher timeline, silence.go for a primary that says nothing.
+// A [Source] is asked for a stream, for whole segments, or for both; the [Ladder] asks one after another. /status shows
+// it as wal_sources.
+//
+// Beside a stream oldprimary.go looks for a server on a higher timeline, silence.go for a primary that says nothing.
 // agree.go answers for other connections whether their server belongs to the stored WAL.
 //
 // [Supply.Run] makes one attempt after another, with backoff. What it learns at one is in a value of its own, which

@@ -13,11 +13,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// electionPatience is how long the other hosts have to answer once one has: enough for a log-in across
+// electionPatience bounds the wait for the other hosts once one has answered: enough for a log-in across
 // an ocean, little against what a failover takes.
 const electionPatience = time.Second
 
-// interviewPatience is how long a server that has logged us in may take to say where it is: it is busy, or
+// interviewPatience bounds the wait for the position of a server that has logged us in: it is busy, or
 // its disk stands still.
 const interviewPatience = 5 * time.Second
 
@@ -28,8 +28,8 @@ type candidate struct {
 	err  error  // it could not say so, or is left out for what it did before
 }
 
-// ballot is what the store knows when candidates are judged.
-type ballot struct {
+// grounds hold what candidates are judged by.
+type grounds struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted
 	history  func(lsn.TimelineID) (lsn.History, bool)
@@ -40,7 +40,7 @@ type ballot struct {
 // elect picks the server to follow: of those that continue what is stored the one on the highest
 // timeline, the earlier one of equals. It picks none where servers of equal rank contradict each other
 // (ruling R3). refused says for each of the others that will never do why; -1 is none.
-func elect(b ballot, all []candidate) (best int, refused []error) {
+func elect(b grounds, all []candidate) (best int, refused []error) {
 	best = -1
 	refused = make([]error, len(all))
 	for i, c := range all {
@@ -68,8 +68,8 @@ func elect(b ballot, all []candidate) (best int, refused []error) {
 	return best, refused
 }
 
-// judge says why c can't be followed, whoever else is there.
-func (b ballot) judge(c candidate) error {
+// judge returns the reason for which c can't be followed, whoever else is there; nil: it can.
+func (b grounds) judge(c candidate) error {
 	if c.err != nil {
 		return c.err
 	}
@@ -122,7 +122,7 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 		return nil, err
 	}
 	all := make([]candidate, len(sessions))
-	b := r.ballot()
+	b := r.grounds()
 	var asking sync.WaitGroup
 	for i, s := range sessions {
 		asking.Go(func() { all[i] = r.interview(ctx, walreceiver.Over(s), b.known) })
@@ -171,20 +171,20 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 	return walreceiver.Over(sessions[best]), nil
 }
 
-// params are those of the log-in as a walreceiver.
+// params returns those of the log-in as a walreceiver.
 func (r *Supply) params() map[string]string {
 	return map[string]string{"replication": "true", "application_name": r.o.Name}
 }
 
-func (r *Supply) ballot() ballot {
+func (r *Supply) grounds() grounds {
 	id, _ := r.o.Store.Identity()
-	return ballot{
+	return grounds{
 		have: r.o.Store.Positions(), identity: id, history: r.storedHistory,
 		known: r.knowledge(), accepted: r.accepted,
 	}
 }
 
-// storedHistory is the history of t that the store has.
+// storedHistory returns the history of t that the store has.
 func (r *Supply) storedHistory(t lsn.TimelineID) (lsn.History, bool) {
 	content, err := r.o.Store.HistoryFile(t)
 	if err != nil {

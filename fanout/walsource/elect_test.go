@@ -46,49 +46,49 @@ func TestElect(t *testing.T) {
 	proxy.host, proxy.srv.virtual = "proxy", true
 	ours := walstore.Identity{System: 7, SegSize: 16 << 20, ServerMajor: 15}
 	for name, c := range map[string]struct {
-		ballot
+		grounds
 		all  []candidate
 		want string // host, or "" for none
 		says string // in some refusal
 	}{
-		"the higher timeline": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
-		"the first of equals": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{twin, three}, "twin", ""},
-		"an old primary that is back": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one}, "",
+		"the higher timeline": {grounds{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
+		"the first of equals": {grounds{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{twin, three}, "twin", ""},
+		"an old primary that is back": {grounds{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one}, "",
 			"highest timeline 1 of the primary is behind recovery timeline 3"},
-		"beside the new one": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one, three}, "three", "behind recovery"},
-		"one number, two histories": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three, other}, "",
+		"beside the new one": {grounds{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{one, three}, "three", "behind recovery"},
+		"one number, two histories": {grounds{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{one, three, other}, "",
 			"both promoted to timeline 3"},
-		"of which one is ours": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other, three}, "three",
+		"of which one is ours": {grounds{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other, three}, "three",
 			"is not timeline 3 of the stored WAL"},
-		"and the other alone": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
-		"another system":      {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{alien, one}, "one", "identifier differs"},
-		"two systems, an empty store": {ballot{walstore.Positions{}, walstore.Identity{}, none, nothing, nobody}, []candidate{one, alien}, "",
+		"and the other alone": {grounds{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{other}, "", "is not timeline 3 of the stored WAL"},
+		"another system":      {grounds{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{alien, one}, "one", "identifier differs"},
+		"two systems, an empty store": {grounds{walstore.Positions{}, walstore.Identity{}, none, nothing, nobody}, []candidate{one, alien}, "",
 			"different database systems"},
-		"a higher timeline that left ours out": {ballot{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{three, sibling}, "three",
+		"a higher timeline that left ours out": {grounds{on(3, 9*seg), ours, knows3, nothing, nobody}, []candidate{three, sibling}, "three",
 			"requested timeline 3 is not in this server's history"},
-		"found to differ before": {ballot{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{avoided, one}, "one", "it differs"},
-		"a fork below what was promised": {ballot{on(1, 6*seg), ours, none, most, nobody}, []candidate{three}, "",
+		"found to differ before": {grounds{on(1, 3*seg), ours, none, nothing, nobody}, []candidate{avoided, one}, "one", "it differs"},
+		"a fork below what was promised": {grounds{on(1, 6*seg), ours, none, most, nobody}, []candidate{three}, "",
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
-		"a new timeline before all members are heard": {ballot{on(1, 3*seg), ours, none, unknown, nobody}, []candidate{three}, "",
+		"a new timeline before all members are heard": {grounds{on(1, 3*seg), ours, none, unknown, nobody}, []candidate{three}, "",
 			"timeline 3 is not followed before proxy_b has said what it reported"},
-		"the own one before that": {ballot{on(3, 6*seg), ours, none, unknown, nobody}, []candidate{three}, "three", ""},
-		"a primary that has lost WAL": {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{one}, "",
+		"the own one before that": {grounds{on(3, 6*seg), ours, none, unknown, nobody}, []candidate{three}, "three", ""},
+		"a primary that has lost WAL": {grounds{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{one}, "",
 			"the primary has lost WAL up to 0/9000001 of timeline 1, nobody knows from where on"},
-		"and the operator knows it":      {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), all}, []candidate{one}, "one", ""},
-		"a standby may be behind":        {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{standby}, "standby", ""},
-		"a proxy too":                    {ballot{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{proxy}, "proxy", ""},
-		"nobody has more":                {ballot{on(1, 6*seg), ours, none, has(1, 9*seg), nobody}, []candidate{one}, "one", ""},
-		"what others had of another way": {ballot{on(1, 6*seg), ours, none, has(2, 9*seg), nobody}, []candidate{one}, "one", ""},
-		"an empty store, a stale server": {ballot{empty, ours, none, most, nobody}, []candidate{three}, "",
+		"and the operator knows it":      {grounds{on(1, 6*seg), ours, none, has(1, 9*seg+1), all}, []candidate{one}, "one", ""},
+		"a standby may be behind":        {grounds{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{standby}, "standby", ""},
+		"a proxy too":                    {grounds{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{proxy}, "proxy", ""},
+		"nobody has more":                {grounds{on(1, 6*seg), ours, none, has(1, 9*seg), nobody}, []candidate{one}, "one", ""},
+		"what others had of another way": {grounds{on(1, 6*seg), ours, none, has(2, 9*seg), nobody}, []candidate{one}, "one", ""},
+		"an empty store, a stale server": {grounds{empty, ours, none, most, nobody}, []candidate{three}, "",
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
-		"an empty store, an old primary": {ballot{empty, ours, none, knowledge{all: []Known{acked(3, 9*seg)}}, nobody},
+		"an empty store, an old primary": {grounds{empty, ours, none, knowledge{all: []Known{acked(3, 9*seg)}}, nobody},
 			[]candidate{one}, "", "timeline 1 lacks acknowledged WAL of timeline 3, up to 0/9000000"},
-		"an empty store, a primary that lost WAL": {ballot{empty, ours, none, has(1, 9*seg+1), nobody}, []candidate{one, three},
+		"an empty store, a primary that lost WAL": {grounds{empty, ours, none, has(1, 9*seg+1), nobody}, []candidate{one, three},
 			"three", "has lost WAL"},
-		"beside the old one": {ballot{on(1, 6*seg), ours, none, most, nobody}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
-		"a fork below":       {ballot{on(1, 6*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
+		"beside the old one": {grounds{on(1, 6*seg), ours, none, most, nobody}, []candidate{three, one}, "one", "lacks acknowledged WAL"},
+		"a fork below":       {grounds{on(1, 6*seg), ours, none, nothing, nobody}, []candidate{one, three}, "three", ""},
 	} {
-		best, refused := elect(c.ballot, c.all)
+		best, refused := elect(c.grounds, c.all)
 		got := ""
 		if best >= 0 {
 			got = c.all[best].host

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// repeatLog is how often an error that does not change is logged again.
+// repeatLog lies between two log lines of an error that does not change.
 const repeatLog = time.Minute
 
 // startRefused reads the refusals that change what the next attempt does or how it is explained.

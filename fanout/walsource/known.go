@@ -26,7 +26,7 @@ type Known struct {
 	From lsn.LSN // Invalid: not known
 }
 
-// knowledge is what was known before a server was asked where it is.
+// knowledge holds the WAL that was known of before a server was asked for its position.
 type knowledge struct {
 	all     []Known
 	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
@@ -34,7 +34,7 @@ type knowledge struct {
 	// have is the end of this proxy's own WAL: up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
-	// partings are where the WAL of servers and the stored WAL part, by endpoint.
+	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
 }
 
@@ -118,7 +118,7 @@ func (r *Supply) inquire(ctx context.Context, have walstore.Positions, srv *serv
 	}
 }
 
-// complete is the end of the last complete record up to p, where the store has WAL that far.
+// complete returns the end of the last complete record up to p, where the store has WAL that far.
 func (r *Supply) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, known bool) {
 	if have.Timeline == 0 || p.Timeline != have.Timeline || p.LSN > have.Received || p.LSN <= have.Oldest {
 		return p.LSN, false
@@ -130,8 +130,8 @@ func (r *Supply) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, kno
 	return at, true
 }
 
-// promisedPoint is what was reported under a rule: of the stored WAL up to the last complete record, or of that which
-// an empty store had.
+// promisedPoint returns the end of what was reported under a rule: of the stored WAL up to the last complete record,
+// or of that which an empty store had.
 func (r *Supply) promisedPoint() lsn.Point {
 	have, high := r.o.Store.Positions(), r.rcv.Promised()
 	if have.Timeline == 0 {
@@ -147,7 +147,7 @@ func (r *Supply) promisedPoint() lsn.Point {
 // givenUp reports whether the operator has given up what a member said at p, and has gone on saying since.
 func (r *Supply) givenUp(p lsn.Point) bool { return r.o.Accept != nil && r.o.Accept.GivenUp(p) }
 
-// heardOf is what members had said of the WAL that e names.
+// heardOf returns the positions that members had named of the WAL in e.
 func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
 	for i, x := range k.all {
 		said, givenUp := k.said[i].LSN, x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To
@@ -158,7 +158,7 @@ func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
 	return heard
 }
 
-// Promised is the highest position that was reported under a rule, up to the last complete record.
+// Promised returns the highest position that was reported under a rule, up to the last complete record.
 func (r *Supply) Promised() lsn.Point { return r.promisedPoint() }
 
 // LackError refuses a server that lacks WAL which is known, as no server that follows the stored WAL would.
@@ -188,7 +188,7 @@ func (e *LackError) Error() string {
 	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
 }
 
-// refusal is e with what to do.
+// refusal returns e with advice.
 func (e *LackError) refusal() error {
 	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
 	if e.By != "" {
@@ -209,7 +209,7 @@ const noLimit = lsn.LSN(math.MaxUint64)
 // release v0.1.0 says them, no more than this is left out.
 const minRecord = 24
 
-// lack is what srv lacks of what is known; nil: nothing. Acknowledged WAL must be in its history (ruling R3). A server
+// lack returns the known WAL that srv lacks; nil: none. Acknowledged WAL must be in its history (ruling R3). A server
 // that writes its timeline itself has all that anybody ever had of it: it never sends what it has not flushed. One in
 // recovery and a proxy may be behind; what a proxy streams from it has judged itself.
 func (k knowledge) lack(srv server) (worst *LackError) {
@@ -271,7 +271,7 @@ func (r *Supply) lostWAL(srv server, err error) {
 	r.lost.Store(&all)
 }
 
-// anyEndpoint is under which a server was refused before this start.
+// anyEndpoint stands for whichever server was refused before this start.
 const anyEndpoint = ""
 
 // recall takes up what was refused before this start: a store that is emptied meanwhile can't tell by bytes, and the
@@ -328,6 +328,6 @@ func (r *Supply) saw(srv server) {
 	}
 }
 
-// Seen is the highest timeline on which a server of the system was found since the start, followed or not; 0: none.
-// Any goroutine may ask.
+// Seen returns the highest timeline on which a server of the system was found since the start, followed or not; 0:
+// none. Any goroutine may ask.
 func (r *Supply) Seen() lsn.TimelineID { return lsn.TimelineID(r.seen.Load()) }

@@ -37,7 +37,7 @@ type parting struct {
 	cut      bool // the look took its session with it: it is not repeated at once, not for an operator's word either
 }
 
-// part finds out where a primary that has lost WAL, and the store, part: with less WAL than that it was when it came
+// part finds where WAL of a primary that has lost WAL and the stored WAL part: with less than that it was when it came
 // back, and it has written on before it was first asked. It compares bytes, from the end of what both have back to a
 // segment that begins alike. The word of an operator is not used before it has looked anew, since the server may
 // have been set back again. Whatever keeps it from comparing leaves the position unknown.

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// server is what the upstream said about itself.
+// server holds what the upstream said about itself.
 type server struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID
@@ -44,15 +44,15 @@ func (s *server) facts() walreceiver.Server {
 // inHotStandby is the parameter by which a server tells its role.
 const inHotStandby = "in_hot_standby"
 
-// startPoint is what to ask START_REPLICATION for.
+// startPoint is a position on a timeline, for START_REPLICATION.
 type startPoint struct {
 	timeline lsn.TimelineID
 	at       lsn.LSN
 }
 
-// resumption is what says from where stored WAL is to be sent again.
+// resumption decides which stored WAL is to be sent again.
 type resumption struct {
-	// record is where the last complete record begins, or a little before it. 0: that is not known.
+	// record is the beginning of the last complete record, or a little before it. 0: not known.
 	record lsn.LSN
 	// lacking is a start that was tried in vain: no segment before the end is asked for there again.
 	lacking lsn.LSN
@@ -88,10 +88,10 @@ func planStart(have walstore.Positions, srv server, again resumption) (startPoin
 	return startPoint{next, srv.seg.Floor(fork)}, nil
 }
 
-// overlap is the start of the segment with the last stored byte, where PostgreSQL starts, or the one before: only a
-// complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32), and not one
-// that has come back with less of it, or was promoted to the same timeline number at the same position. The
-// header of a segment and the beginning of a record are the same everywhere.
+// overlap returns the start of the segment with the last stored byte, where PostgreSQL starts, or the one before: only
+// a complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32), and not
+// one that has come back with less of it, or was promoted to the same timeline number at the same position. The header
+// of a segment and the beginning of a record are the same everywhere.
 func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
 	end := srv.seg.Floor(have.Received)
 	record := again.record

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// restorable is up to where what server srv has removed may come from an archive, as a standby of it
+// restorable returns the end of the WAL that may come from an archive where srv has removed it, as a standby of it
 // would restore it: whole segments of the way that both have in common, to which srv no longer writes.
 func restorable(have walstore.Positions, srv server) lsn.LSN {
 	until := srv.seg.Floor(srv.xlogpos)

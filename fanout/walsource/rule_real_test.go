@@ -53,7 +53,7 @@ func TestRealShutdownWithVotersMissing(t *testing.T) {
 			}
 		}
 		st := r.await("the stream's end", func(st Status) bool { return st.State != walreceiver.Streaming })
-		if st.LetGo != 1 || st.Promised != before.Promised || st.Reported.Flush != 0 && st.Reported.Flush <= before.Reported.Flush {
+		if st.ShutdownReleases != 1 || st.Promised != before.Promised || st.Reported.Flush != 0 && st.Reported.Flush <= before.Reported.Flush {
 			t.Errorf("%+v, before %+v", st, before)
 		}
 		if n := st.Reports - before.Reports; n > 100 {
@@ -85,7 +85,7 @@ func TestRealCrashRecoveryReleasesNoCommit(t *testing.T) {
 	}
 	srv.Start(t)
 	r.await("a ping behind the record", func(st Status) bool {
-		return st.State == walreceiver.Streaming && st.LetGo > 0 && st.Received == s.Positions().Received
+		return st.State == walreceiver.Streaming && st.ShutdownReleases > 0 && st.Received == s.Positions().Received
 	})
 	done := commit(t, srv)
 	waiting(t, srv, 1)

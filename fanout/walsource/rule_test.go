@@ -93,9 +93,9 @@ func TestRuleHoldsTowardsAProxy(t *testing.T) {
 	c.Close()
 }
 
-// TestLetGoOnTheWire: voters are missing, the primary shuts down and pings without pause. The answer to
+// TestShutdownReleaseOnTheWire: voters are missing, the primary shuts down and pings without pause. The answer to
 // the first ping after the record is its position, counted once, and a promise is an fsync at most.
-func TestLetGoOnTheWire(t *testing.T) {
+func TestShutdownReleaseOnTheWire(t *testing.T) {
 	w, m, q := newWalsender(t, nil), newMemStore(), newRule(upTo(0x1000000))
 	r := start(t, w, m, func(o *Options) { o.Quorum = q })
 	c := <-w.copies
@@ -115,13 +115,13 @@ func TestLetGoOnTheWire(t *testing.T) {
 		c.send(keepalive(0x100000a, true))
 	}
 	r.await("pings", func(s Status) bool { return s.Pings == storm })
-	if s := r.Status(); s.LetGo != 0 || s.Reports > storm/10 || s.Reported.Flush != 0x1000009 {
+	if s := r.Status(); s.ShutdownReleases != 0 || s.Reports > storm/10 || s.Reported.Flush != 0x1000009 {
 		t.Errorf("before the record: %+v", s)
 	}
 	m.locked(func() { m.checkpoint = 0x1000012 })
 	c.send(xlog(0x100000a, "shutdown"), keepalive(0x1000012, true))
 	c.awaitFlush(0x1000012)
-	s := r.await("count", func(s Status) bool { return s.LetGo == 1 })
+	s := r.await("count", func(s Status) bool { return s.ShutdownReleases == 1 })
 	if s.Promised != 0x1000009 || !s.Ruled {
 		t.Errorf("%+v", s)
 	}

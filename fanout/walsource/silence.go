@@ -15,20 +15,20 @@ import (
 //	   ▲                                                                 │ unansweredAfter without a word
 //	   └──────────── a byte, or any answer: it is there ◄────────────────┴──► Silence says so
 const (
-	// silentAfter is how long the primary may be silent before it is asked for a reply. On an idle one that is what it
+	// silentAfter is the silence of the primary after which it is asked for a reply. On an idle one that is what it
 	// costs: a message of a few bytes each way so often.
 	silentAfter = 2 * time.Second
-	// askPatience is how long a connection of its own may take to be answered: a log-in over an ocean takes a second.
+	// askPatience bounds the answer in a connection of its own: a log-in over an ocean takes a second.
 	askPatience = 3 * time.Second
-	// unansweredAfter is how many of them in a row go unanswered: one may have been unlucky.
+	// unansweredAfter counts those in a row that must go unanswered: one may have been unlucky.
 	unansweredAfter = 2
-	// answeredFor is how long an answer holds: the primary is there, whatever became of the stream.
+	// answeredFor is the time for which an answer holds: the primary is there, whatever became of the stream.
 	answeredFor = 10 * time.Second
-	// silenceLook is how often it is looked for silence.
+	// silenceLook lies between two looks for silence.
 	silenceLook = 250 * time.Millisecond
 )
 
-// Silence is for how long the stream from a server has brought nothing although a reply was requested; 0: it is not
+// Silence returns the time in which a stream brought nothing although a reply was requested; 0: the server is not
 // silent, or no server is streamed from, or nobody could take over. unanswered: the server has not answered other
 // connections either. Any goroutine may ask.
 func (r *Supply) Silence() (silence time.Duration, unanswered bool) {
@@ -89,7 +89,7 @@ func (r *Supply) answers(ctx context.Context, e upstream.Endpoint) bool {
 	return err == nil || errors.As(err, new(*pgerror.Error))
 }
 
-// uneasy is the silence after which a reply is requested of whom is streamed from; 0: as always.
+// uneasy returns the silence after which a reply is requested of whom is streamed from; 0: as always.
 func (r *Supply) uneasy() time.Duration {
 	if r.o.Shared && r.member == "" {
 		return silentAfter

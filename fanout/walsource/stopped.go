@@ -10,11 +10,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// heals is for how long a stream must have gone on, or else have brought new WAL, before what had stopped it counts as
+// heals is the time that a stream must go on, unless it brings new WAL, before what had stopped it counts as
 // over: one that fails again does so as soon as it comes to the place.
 const heals = 15 * time.Second
 
-// Stop says why no more WAL comes until somebody does something: trying again does not help.
+// Stop names the reason for which no more WAL comes until somebody acts: to try again does not help.
 type Stop struct {
 	Why     string
 	Since   time.Time

@@ -167,7 +167,7 @@ func (r *Supply) Run(ctx context.Context) error {
 	}
 }
 
-// asked is for an attempt that was ended from outside.
+// asked notes why an attempt was ended from outside.
 func (r *Supply) asked(why error) {
 	r.log.Info("connecting to upstream anew", "because", why)
 	if errors.Is(why, errSlotLost) {
@@ -182,7 +182,7 @@ var (
 	errSlotLost = errors.New("the primary has invalidated the slot")
 )
 
-// newAttempt is the context of one connection and of the wait after it.
+// newAttempt returns the context of one connection and of the wait after it.
 func (r *Supply) newAttempt(ctx context.Context) (context.Context, func()) {
 	attempt, cancel := context.WithCancelCause(ctx)
 	r.mu.Lock()
@@ -198,11 +198,11 @@ func (r *Supply) Reconnect() { r.anew(errAgain) }
 // Redirect does the same because Options.Via says otherwise now.
 func (r *Supply) Redirect() { r.anew(errRedirect) }
 
-// SlotLost is told that the primary has invalidated the slot, which a stream goes on without noticing, and
+// SlotLost notes that the primary has invalidated the slot, which a stream goes on without noticing, and
 // 14 does not say on a walsender connection (facts K53): the slot is made anew. Any goroutine may.
 func (r *Supply) SlotLost() { r.anew(errSlotLost) }
 
-// GateFree is told that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
+// GateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
 func (r *Supply) GateFree() { r.anew(walreceiver.ErrGate) }
 
 func (r *Supply) anew(cause error) {
@@ -228,7 +228,7 @@ func (r *Supply) refused() {
 	}
 }
 
-// connection is one connection from log-in to its end. streamed is for how long WAL could flow.
+// connection makes one connection, from log-in to its end. streamed is the time in which WAL could flow.
 func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err error) {
 	r.attempt = &attempt{}
 	r.starve(false)

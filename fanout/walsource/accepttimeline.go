@@ -19,7 +19,7 @@ func (r *Supply) accepted(e *LackError) bool {
 	return e != nil && r.o.Accept != nil && r.o.Accept.Accepted(e)
 }
 
-// waits tells what is refused while timeline t is followed; 0: none is.
+// waits notes that e is refused while timeline t is followed; 0: none is.
 func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
 	if r.o.Accept != nil && !r.aside {
 		r.o.Accept.Waits(t, e)
@@ -88,7 +88,7 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	return err
 }
 
-// follows is told that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
+// follows notes that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
 func (r *Supply) follows(t lsn.TimelineID) error {
 	e := r.obeyed
 	if e == nil || e.Timeline != t {
@@ -110,7 +110,7 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	return nil
 }
 
-// resumption says from where stored WAL is to be sent again.
+// resumption finds the record that is to be sent again.
 func (r *Supply) resumption(have walstore.Positions) resumption {
 	again := resumption{lacking: r.lacking}
 	if have.Timeline == 0 || have.Complete <= have.Oldest {

@@ -5,7 +5,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// forkBelow is where srv's history leaves the stored timeline, when WAL is stored beyond that; Invalid: it does not.
+// forkBelow returns the fork at which srv's history leaves the stored timeline, if WAL is stored beyond it; else
+// Invalid.
 func forkBelow(have walstore.Positions, srv server) lsn.LSN {
 	fork, _, ok := srv.history.SwitchPoint(have.Timeline)
 	if ok && srv.timeline != have.Timeline && fork < have.Received {

@@ -33,7 +33,7 @@ func (r *Supply) LeaveOldPrimary() {
 	}
 }
 
-// Higher tells whether the server that is streamed from is known to be an old primary, and by which server. Any
+// Higher returns the server that shows the one that is streamed from to be an old primary, if there is one. Any
 // goroutine may ask.
 func (r *Supply) Higher() (h Higher, known bool) {
 	if p := r.higher.Load(); p != nil {
@@ -65,11 +65,11 @@ func (r *Supply) lookForHigher(ctx context.Context, s Conn, srv server) {
 	}
 }
 
-// preferred is a server among the other hosts that an election would choose now before srv, to which we are connected
-// at e; nil: there is none. One that lacks WAL which is known is none.
+// preferred returns a server among the other hosts that an election would choose now before srv, to which we are
+// connected at e; nil: there is none. One that lacks WAL which is known is none.
 func (r *Supply) preferred(ctx context.Context, e upstream.Endpoint, srv server) (found *Higher) {
 	sessions, _ := r.o.Upstream.ConnectOthers(ctx, e, r.params(), electionPatience)
-	b := r.ballot()
+	b := r.grounds()
 	for _, other := range sessions {
 		c := r.ask(ctx, walreceiver.Over(other), b.known)
 		other.Close()

@@ -21,7 +21,7 @@ func (r *Supply) PrimaryDown() bool {
 	return !r.primaryKnown && r.unanswered
 }
 
-// DownSince is since when [Supply.PrimaryDown] says so. Any goroutine may ask.
+// DownSince returns the time from which [Supply.PrimaryDown] has been true. Any goroutine may ask.
 func (r *Supply) DownSince() (since time.Time, down bool) {
 	if !r.PrimaryDown() {
 		return time.Time{}, false
