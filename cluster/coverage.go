@@ -25,10 +25,7 @@ type Coverage struct {
 type coverage struct {
 	wanted bool
 	moved  chan struct{} // one slot
-
-	system   lsn.SystemID
-	timeline lsn.TimelineID
-	at       lsn.LSN
+	ledger.Covered
 
 	names      []string // of the rules in use
 	generation uint64
@@ -37,22 +34,6 @@ type coverage struct {
 
 func newCoverage() coverage {
 	return coverage{moved: make(chan struct{}, 1), votes: func(string) bool { return false }}
-}
-
-// note takes over what is given of l at p, and reports whether At has changed. A position that was covered stays so
-// when voters leave: what they have, or had, was acknowledged.
-func (c *coverage) note(p Positions, l ledger.Limits, given lsn.Progress) bool {
-	was := c.at
-	switch {
-	case c.system != p.System || c.timeline != p.Timeline, c.at == ledger.Max:
-		c.system, c.timeline, c.at = p.System, p.Timeline, given.Flush
-	default:
-		c.at = max(c.at, given.Flush)
-	}
-	if l.Ruled && c.at == ledger.Max {
-		c.at = lsn.Invalid // never: a rule covers positions
-	}
-	return c.at != was
 }
 
 // WantCoverage says whether CoverageMoved is to get tokens and what was covered is to be remembered.
@@ -73,7 +54,7 @@ func (n *Node) Coverage() Coverage {
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
 	c := &n.coverage
-	c.note(n.at, l, n.given(l))
+	c.Note(n.at.System, n.at.Timeline, l.Ruled, n.given(l))
 	var names []string
 	for _, v := range l.Rules {
 		names = append(names, v.Rule.Names)
@@ -82,7 +63,7 @@ func (n *Node) Coverage() Coverage {
 		c.names, c.votes = names, votesIn(names)
 		c.generation++
 	}
-	return Coverage{Timeline: n.at.Timeline, At: c.at, Votes: c.votes, Generation: c.generation}
+	return Coverage{Timeline: n.at.Timeline, At: c.At, Votes: c.votes, Generation: c.generation}
 }
 
 // votesIn is [Coverage.Votes] of rules.

@@ -85,14 +85,7 @@ func (n *Node) setLosses(s loss.Set) {
 
 // mark tells the ledger who has WAL that was given up. The caller holds mu.
 func (n *Node) mark(p Positions) {
-	var names []string
-	for _, l := range n.losses {
-		if n.concerns(l, p) {
-			names = append(names, l.Suspects()...)
-		}
-	}
-	slices.Sort(names)
-	if names = slices.Compact(names); !slices.Equal(names, n.marked) {
+	if names := n.losses.Suspects(n.storeAt(p)); !slices.Equal(names, n.marked) {
 		n.marked = names
 		n.ledger.SetBeyond(names)
 		n.stale = true
@@ -110,26 +103,23 @@ func (n *Node) concerns(l loss.Loss, p Positions) bool {
 	return l.In(n.o.History())
 }
 
-// holdsInstead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so
-// that no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL.
-// The caller holds mu.
-func (n *Node) holdsInstead(l loss.Loss, p Positions) bool {
-	return n.concerns(l, p) && (l.Own || n.o.Store.Streams())
+// storeAt describes the store at p. The caller holds mu.
+func (n *Node) storeAt(p Positions) loss.Store {
+	return loss.Store{
+		Concerns: func(l loss.Loss) bool { return n.concerns(l, p) }, Streams: n.o.Store.Streams,
+		Received: p.Received, Aside: n.aside,
+	}
 }
 
 // adoptLosses notes at a look that the store takes the WAL that was written instead of what was lost. The caller holds
 // mu.
 func (n *Node) adoptLosses() {
-	if p := n.o.Store.Positions(); len(n.losses) > 0 && n.o.Store.Streams() {
-		n.losses = n.losses.Streams(func(l loss.Loss) bool { return n.concerns(l, p) })
+	if len(n.losses) == 0 {
+		return
 	}
-}
-
-// holdsLost reports whether the store still has what was lost: another proxy was told to give it up, this one was not,
-// or has not been restarted since. The caller holds mu.
-func (n *Node) holdsLost(l loss.Loss, p Positions) bool {
-	told := l.Own && l.ID != n.aside
-	return n.concerns(l, p) && !told && !n.o.Store.Streams() && p.Received > l.From
+	if at := n.storeAt(n.o.Store.Positions()); at.Streams() {
+		n.losses = n.losses.Streams(at.Concerns)
+	}
 }
 
 // Parted reports whether a session that has WAL of t up to at, as far as it was sent here, must get no more: this store
@@ -137,18 +127,11 @@ func (n *Node) holdsLost(l loss.Loss, p Positions) bool {
 func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p := n.o.Store.Positions()
-	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool {
-		return t == l.Timeline && at <= l.From && n.holdsLost(l, p)
-	})
+	return n.losses.Parted(t, at, n.storeAt(n.o.Store.Positions()))
 }
 
 // Beyond is a session that has WAL up to a position; see [Node.GiveUp].
-type Beyond struct {
-	Name     string
-	Timeline lsn.TimelineID
-	LSN      lsn.LSN
-}
+type Beyond = loss.Reached
 
 // GiveUp makes durable that WAL of a timeline beyond from, which was known up to to, is given up: its primary has come
 // back without it and the operator has accepted that. Standbys that are known to have some of it do not count from now
@@ -160,15 +143,7 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	n.mu.Lock()
 	known := append(n.reached(t), attached...)
 	n.mu.Unlock()
-	var names []string
-	for _, k := range known {
-		if k.Timeline == t && k.LSN > from {
-			to = max(to, k.LSN)
-			if k.Name != "" {
-				names = append(names, k.Name)
-			}
-		}
-	}
+	names, to := loss.Beyond(known, t, from, to)
 	l := loss.Loss{ID: rand.Uint64() | 1, System: system, Timeline: t, From: from, To: to}
 	n.mu.Lock()
 	s, id := n.losses.GiveUp(l, names)
@@ -193,12 +168,12 @@ func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 		all = append(all, b)
 	}
 	for _, a := range n.accounts.heard {
-		all = append(all, Beyond{"", a.Timeline, max(a.Received, a.Promised, a.Covered, a.had)})
+		all = append(all, Beyond{Timeline: a.Timeline, LSN: max(a.Received, a.Promised, a.Covered, a.had)})
 		for _, s := range a.Standbys {
-			all = append(all, Beyond{s.Name, s.Timeline, max(s.Write, s.Flush, s.Apply)})
+			all = append(all, Beyond{Name: s.Name, Timeline: s.Timeline, LSN: max(s.Write, s.Flush, s.Apply)})
 		}
 	}
-	return append(all, Beyond{"", p.Timeline, max(p.Received, p.Owed)})
+	return append(all, Beyond{Timeline: p.Timeline, LSN: max(p.Received, p.Owed)})
 }
 
 // AsksFirst reports whether a session of a standby is to say what it has before it gets WAL, see [Node.Judge]. Any
@@ -206,10 +181,7 @@ func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 func (n *Node) AsksFirst(who loss.Who) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p := n.o.Store.Positions()
-	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool {
-		return n.holdsInstead(l, p) && l.Asks(who) || n.holdsLost(l, p)
-	})
+	return n.losses.Asks(who, n.storeAt(n.o.Store.Positions()))
 }
 
 // Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL because of
@@ -217,37 +189,21 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 // wait for the disk.
 func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
 	n.mu.Lock()
-	p := n.o.Store.Positions()
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
-	s := slices.Clone(n.losses)
-	for i, l := range s {
-		if n.holdsLost(l, p) && l.Parted(f) {
-			if refused == nil {
-				refused, here = &l, true
-			}
-			continue // what it has now says nothing of what it has when it comes back
-		}
-		if !n.holdsInstead(l, p) {
-			continue
-		}
-		judged, no := l.Judge(who, f)
-		if no && len(judged.Suspects()) > len(l.Suspects()) {
-			n.mu.After(func() {
-				n.log.Warn("a standby has WAL that was given up: it gets none and does not count until it is made anew",
-					"standby", who.Name, "has_lsn", max(said.Write, said.Flush, said.Apply), "timeline", l.Timeline,
-					"from_lsn", l.From, "to_lsn", l.To)
-			})
-		}
-		if s[i] = judged; no && refused == nil {
-			refused = &judged
-		}
+	x := n.losses.Judge(who, f, n.storeAt(n.o.Store.Positions()))
+	for _, l := range x.News {
+		n.mu.After(func() {
+			n.log.Warn("a standby has WAL that was given up: it gets none and does not count until it is made anew",
+				"standby", who.Name, "has_lsn", max(said.Write, said.Flush, said.Apply), "timeline", l.Timeline,
+				"from_lsn", l.From, "to_lsn", l.To)
+		})
 	}
-	n.setLosses(s)
+	n.setLosses(x.Set)
 	n.mu.Unlock()
 	if err := n.saveLosses(); err != nil {
 		n.log.Error("a standby may be asked again what it has", "standby", who.Name, "err", err)
 	}
-	return refused, here
+	return x.Refused, x.Here
 }
 
 // MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. It blocks for

@@ -47,7 +47,7 @@ func TestGiveUp(t *testing.T) {
 	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1") == nil {
 		t.Error("nothing was given up, and somebody is asked")
 	}
-	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{"s3", 1, 110}, {"s4", 1, 50}, {"s5", 2, 110}}, false); err != nil {
+	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{Name: "s3", Timeline: 1, LSN: 110}, {Name: "s4", Timeline: 1, LSN: 50}, {Name: "s5", Timeline: 2, LSN: 110}}, false); err != nil {
 		t.Fatal(err)
 	}
 	n.wantMarked(t, "s1", "s3")
@@ -125,7 +125,7 @@ func TestLossesAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{"s1", 1, 100}}, false); err != nil {
+	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{Name: "s1", Timeline: 1, LSN: 100}}, false); err != nil {
 		t.Fatal(err)
 	}
 	heard := 0
@@ -164,5 +164,23 @@ func TestLossesAreTold(t *testing.T) {
 	b.Status()
 	if b.AsksFirst(loss.Who{Name: "s9"}) {
 		t.Error("a timeline that never had that WAL asks for it")
+	}
+}
+
+// unasked is a store that streams through what is built after the node.
+type unasked struct {
+	*fakeStore
+	t *testing.T
+}
+
+func (s unasked) Streams() bool {
+	s.t.Error("the store is asked whether it streams before there is anything that could")
+	return false
+}
+
+// TestStreamsIsNotAskedAtTheStart: the receiver is made after the node.
+func TestStreamsIsNotAskedAtTheStart(t *testing.T) {
+	if _, err := New(Options{Name: "a", Store: unasked{newFakeStore(100), t}}); err != nil {
+		t.Fatal(err)
 	}
 }

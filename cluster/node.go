@@ -263,7 +263,7 @@ func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
 	p = n.given(l)
-	if n.coverage.wanted && n.coverage.note(n.at, l, p) {
+	if n.coverage.wanted && n.coverage.Note(n.at.System, n.at.Timeline, l.Ruled, p) {
 		signal(n.coverage.moved)
 	}
 	return p, l.Ruled

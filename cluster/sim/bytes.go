@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -10,22 +11,24 @@ import (
 type account struct {
 	number             lsn.TimelineID
 	received, reported lsn.LSN // on it
+	refused            lack
+	losses             loss.Set
 }
 
 func (p *proxy) account() account {
-	a := account{number: p.number(), received: p.received}
+	a := account{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told()}
 	if p.reportedOn == a.number {
 		a.reported = p.reported
 	}
 	return a
 }
 
-// lost reports whether the primary s lacks WAL of its own timeline that somebody had, as far as p knows (ruling R32).
-func (p *proxy) lost(s *server) bool {
+// lost reports whether the primary s lacks WAL of its own timeline that somebody had, as far as p knows (ruling R32),
+// and up to where that is known.
+func (p *proxy) lost(s *server) (known lsn.LSN, lost bool) {
 	if p.w.fault == TrustsNumbers {
-		return false
+		return 0, false
 	}
-	known := lsn.LSN(0)
 	if p.number() == s.number() {
 		known = p.received
 	}
@@ -35,11 +38,15 @@ func (p *proxy) lost(s *server) bool {
 		}
 		for _, q := range p.w.proxies { // in the order of the cast
 			if a, heard := p.others[q.name]; heard && a.number == s.number() {
-				known = max(known, a.received, a.reported)
+				for _, at := range [2]lsn.LSN{a.received, a.reported} {
+					if at > known && !p.isWaived(q.name, a.number, at) {
+						known = at
+					}
+				}
 			}
 		}
 	}
-	return s.flushed < known
+	return known, s.flushed < known || p.refused.server == s.id && p.refused.number == s.number()
 }
 
 // lacks reports whether the history of s leaves a timeline below what was promised on it, as far as p knows (ruling
@@ -65,8 +72,15 @@ func (p *proxy) lacks(s *server) bool {
 
 // accepts reports whether p may follow the primary s. One that the recipe has made must have everything.
 func (p *proxy) accepts(s *server) bool {
-	if p.tli != 0 && !p.w.continues(p.tli, s.tli) || p.lost(s) || p.otherBytes(s) {
+	if p.tli != 0 && !p.w.continues(p.tli, s.tli) {
 		return false
+	}
+	if known, lost := p.lost(s); lost || p.otherBytes(s) {
+		if p.upstream != nil || p.link != nil || p.aside != 0 { // it asks nobody else, or waits for its restart
+			return false
+		}
+		p.refuse(s, known)
+		return p.obeyWord(s)
 	}
 	return s.tli == p.w.official || !p.lacks(s)
 }
@@ -104,7 +118,7 @@ func (w *world) mayWipe(p *proxy) bool {
 func (w *world) reverted() bool {
 	return slices.ContainsFunc(w.servers, func(s *server) bool {
 		f, branched := w.fork(s.tli)
-		return s.primary && branched && w.number(f.parent) == f.number
+		return s.primary && s.tli != w.official && branched && w.number(f.parent) == f.number
 	})
 }
 

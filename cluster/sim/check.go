@@ -98,8 +98,9 @@ func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
 			}
 		}
 		for _, q := range p.w.proxies {
+			kept := q.own()
 			if c.store != nil && (p.w.holds(c.store(q), want) || p.w.holds(q.had, want) ||
-				c.alsoFlushed && p.w.holds(q.end(), want)) {
+				p.w.holds(place{kept.tli, kept.flushed}, want) || c.alsoFlushed && p.w.holds(q.end(), want)) {
 				holders = append(holders, quorum.Voter{Name: q.name, Store: true})
 			}
 		}
@@ -132,6 +133,7 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 		return
 	}
 	priority, name, best := 1<<30, "", lsn.LSN(0)
+	suspects := p.losses.Suspects(p.lossStore()) // who have WAL that was given up: they count nowhere
 	for _, q := range p.w.proxies {
 		s := p.shadow[q.name]
 		if s == nil {
@@ -140,7 +142,8 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 		for _, x := range s.state.Sessions {
 			r := s.reports[x.Key]
 			member := slices.ContainsFunc(p.w.proxies, func(m *proxy) bool { return m.name == x.Name })
-			if !r.Streaming || r.Flush == 0 || r.Timeline != p.number() || x.Kind == vote.Standby && member {
+			not := x.Kind == vote.Standby && (member || slices.Contains(suspects, x.Name))
+			if !r.Streaming || r.Flush == 0 || r.Timeline != p.number() || not {
 				continue
 			}
 			switch at := quorum.Priority(d.Rule, quorum.Voter{Name: x.Name, Store: x.Kind == vote.Store}); {

@@ -32,6 +32,15 @@ const (
 	AsksStoreOnly    Fault = "an empty store follows whoever has the timeline"
 	NamelessVotes    Fault = "members' votes count without their bytes"
 	WipedIsFinal     Fault = "the end of a store that has lost WAL is final"
+	WordForAny       Fault = "accept-timeline holds for whatever is lost later"
+	LossNoFirst      Fault = "nobody is asked what it has of WAL that was given up"
+	LossByName       Fault = "one standby that is made anew speaks for its name"
+	LossForgotten    Fault = "what was given up is forgotten by a restart"
+	LossServed       Fault = "WAL that was given up elsewhere is served to who has none of it"
+	LossUnheard      Fault = "members do not hear of WAL that was given up"
+	HorizonReceived  Fault = "a covered standby gets what is received"
+	HorizonByWrite   Fault = "a covered standby gets what was written"
+	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -40,7 +49,9 @@ func Faults() []Fault {
 	return []Fault{
 		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
-		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal,
+		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
+		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard,
+		HorizonReceived, HorizonByWrite, EmptyDirVotes,
 	}
 }
 

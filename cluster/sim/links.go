@@ -56,7 +56,12 @@ func (p *proxy) accept(c client) {
 		return
 	}
 	ahead := at.tli == p.tli && at.at > p.received && at.at < p.received+segment
-	if !ahead && !p.w.holds(place{p.tli, p.received}, at) {
+	if s, is := c.(*server); is && (!p.fits(at) || p.w.spared(p) || !p.judges(s)) {
+		return
+	} else if !ahead && !p.w.holds(place{p.tli, p.received}, at) {
+		if is {
+			p.w.mixes(p, s)
+		}
 		return
 	}
 	d := &downlink{
@@ -75,23 +80,36 @@ func (p *proxy) accept(c client) {
 	p.step()
 }
 
+// fits reports whether p has WAL up to a position, as far as its timeline's number and a position say.
+func (p *proxy) fits(at place) bool {
+	limit, had := p.w.left(p.tli, p.w.number(at.tli))
+	return had && at.at <= limit && (limit != everywhere || at.at < p.received+segment)
+}
+
 // feed sends what there is.
 func (d *downlink) feed() {
 	if d.tli != d.p.tli {
 		return
 	}
-	tli, end := d.tli, d.p.received
+	tli, end, bounded := d.tli, d.p.received, d.bounded()
+	if bounded {
+		end = min(end, d.p.horizon())
+	}
 	if d.sent < end {
 		d.sent = end
-		d.send(1, func() { d.arrived(tli, end) })
+		d.send(1, func() { d.arrived(tli, end, bounded) })
 	}
 }
 
 func (d *downlink) mine() bool { return *d.c.slot() == d && d.c.alive() }
 
-func (d *downlink) arrived(tli lsn.TimelineID, end lsn.LSN) {
+func (d *downlink) arrived(tli lsn.TimelineID, end lsn.LSN, bounded bool) {
 	d.clientHeard = d.w.now
 	if d.mine() && d.c.where().tli == tli {
+		if s, is := d.c.(*server); is && s.covered && end > s.written {
+			s.loose = s.loose || !bounded
+			d.w.stats.Covered++
+		}
 		d.c.data(d, end)
 	}
 }
@@ -226,6 +244,7 @@ func (p *proxy) connect(s *server) {
 	if !p.accepts(s) {
 		return
 	}
+	p.refused = lack{}
 	if p.lacks(s) {
 		p.w.violated(ErrLost, "%s, made by the recipe at %v, lacks WAL that was reported, by %s up to %v",
 			s.name, p.w.begins(s.tli), p.name, p.reported)

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
@@ -106,7 +108,7 @@ func (p *proxy) answer(to *proxy, asks vote.Asks) {
 // WAL than those that come to have the new.
 func (w *world) split() {
 	for _, s := range w.servers {
-		if !s.primary || !s.up || s.tli != w.official || w.op.busy || w.reverted() || w.mixed() {
+		if !s.primary || !s.up || s.tli != w.official || w.op.busy || w.reverted() || w.mixed() || w.pending() {
 			continue
 		}
 		low, least, most := w.acked[s.tli], s.flushed, lsn.LSN(0)
@@ -156,7 +158,13 @@ func (w *world) mixed() bool {
 // it shares with it.
 func (w *world) mend(p *proxy) {
 	on := w.common(p.where(), w.official)
-	if !p.up || w.op.busy || p.tli == 0 || p.number() != w.number(w.official) || on.at >= p.received {
+	if !p.up || w.op.busy || p.kept != nil || w.retell(p) {
+		return
+	}
+	if p.refused.number == w.number(w.official) && w.servers[p.refused.server].tli == w.official {
+		p.refused = lack{} // that one is followed
+	}
+	if p.tli == 0 || p.number() != w.number(w.official) || on.at >= p.received {
 		return
 	}
 	p.crash(false)
@@ -164,4 +172,25 @@ func (w *world) mend(p *proxy) {
 	w.log("the store of %s is made anew, up to %v", p.name, p.end())
 	w.stats.Mended++
 	w.after(w.between(50, 500), func() { w.restart(p) })
+}
+
+// pending reports whether a proxy has yet to do what it was told of WAL that was given up.
+func (w *world) pending() bool {
+	return slices.ContainsFunc(w.proxies, func(p *proxy) bool {
+		return p.word != nil || p.aside != 0 || p.setAside != 0 || w.apart(p.tli, w.official) != 0
+	})
+}
+
+// retell says once more to a proxy that it is to follow the primary that was accepted: it refuses it for what it has
+// heard since. false: it has nothing to do with that.
+func (w *world) retell(p *proxy) bool {
+	for _, s := range w.servers {
+		if s.primary && s.tli == w.official && slices.Contains(w.given, s.tli) {
+			if p.refused.server == s.id && p.refused.number == s.number() && p.word == nil {
+				p.word = &word{p.refused, s.tli}
+			}
+			return p.word != nil || p.aside != 0 || w.apart(p.tli, s.tli) != 0
+		}
+	}
+	return false
 }

@@ -19,7 +19,7 @@ type operator struct {
 func (w *world) rollOut() {
 	for _, p := range w.proxies {
 		current := p.tli == w.official && p.fenced < w.number(w.official)
-		if w.op.busy || !p.up || !current || !w.bothWays(w.op.id, p.id) || p.wanted.Same(w.op.demand) {
+		if w.op.busy || !p.up || p.kept != nil || !current || !w.bothWays(w.op.id, p.id) || p.wanted.Same(w.op.demand) {
 			continue
 		}
 		w.after(w.between(1, 500), func() {
@@ -40,7 +40,7 @@ func (w *world) failover() {
 	w.op.busy, w.op.known = true, map[int]place{}
 	old := w.official
 	w.log("failover from timeline %d begins", old)
-	if w.fault == RestartsAnywhere { // more often than elsewhere a proxy stays out of reach, alone with the old primary
+	if w.chance(4) && !w.calm { // a proxy stays out of reach, alone with the old primary
 		for _, s := range w.servers {
 			if s.primary {
 				w.blocked[w.op.id][s.id], w.blocked[w.op.id][w.proxies[0].id] = true, true
@@ -51,7 +51,7 @@ func (w *world) failover() {
 	for _, p := range w.proxies {
 		w.after(w.between(5, 200), func() {
 			switch {
-			case !p.up || !w.bothWays(w.op.id, p.id):
+			case !p.up || p.unproven || !w.bothWays(w.op.id, p.id):
 			case w.fault == NoFence:
 				w.op.known[p.id] = p.end()
 				fenced++
@@ -60,6 +60,11 @@ func (w *world) failover() {
 					w.op.known[p.id] = end
 				}
 				fenced++
+				if !w.calm && w.chance(12) { // its machine is started anew amid that, without its volume
+					p.crash(false)
+					w.unmount(p)
+					w.after(w.between(50, 1500), func() { w.restart(p) })
+				}
 			}
 		})
 	}
@@ -125,9 +130,10 @@ func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	}
 	for _, p := range w.proxies {
 		x := tail.Proxy{Holder: holder(p.id, p.name, true)}
-		demands := []vote.Demand{p.rule.Demand, p.wanted}
-		if !p.rule.Settled && w.fault != IgnoresBefore {
-			demands = append(demands, p.rule.Before)
+		rule := p.own().rule
+		demands := []vote.Demand{rule.Demand, p.wanted}
+		if !rule.Settled && w.fault != IgnoresBefore {
+			demands = append(demands, rule.Before)
 		}
 		for _, v := range demands {
 			x.Demands = append(x.Demands, w.parsed(v))
@@ -184,6 +190,7 @@ func (w *world) promote(s *server, old lsn.TimelineID, end place) {
 	w.stats.Promotions++
 	w.log("%s is promoted to timeline %d at %v", s.name, w.official, end.at)
 	w.promoted()
+	w.ahead(old)
 }
 
 // tidyUp is the operator's routine: old primaries and standbys beyond a fork are rewound, rules are
@@ -191,16 +198,24 @@ func (w *world) promote(s *server, old lsn.TimelineID, end place) {
 func (w *world) tidyUp() {
 	w.after(w.between(500, 1500), w.tidyUp)
 	for _, s := range w.servers {
+		w.vouch(s)
+		if w.revertedFrom(s) && w.chance(2) {
+			w.accept(s)
+		}
 		onLine := w.holds(place{w.official, everywhere}, s.where())
 		oldPrimary := s.primary && s.tli != w.official
 		if w.op.busy || !s.up || onLine && !oldPrimary || !w.bothWays(w.op.id, s.id) || !w.calm && w.chance(2) {
+			continue
+		}
+		if !onLine && w.apart(s.tli, w.official) != 0 {
+			w.remake(s)
 			continue
 		}
 		s.stop()
 		on := w.common(s.end(), w.official)
 		w.log("%s is rewound from %v to %v", s.name, s.end(), on)
 		s.tli, s.flushed, s.written, s.applied = on.tli, on.at, on.at, on.at
-		s.primary, s.up, s.least = false, true, w.number(w.official)
+		s.primary, s.up, s.least, s.loose = false, true, w.number(w.official), false
 		w.stats.Rewinds++
 	}
 	for _, p := range w.proxies {

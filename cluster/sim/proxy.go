@@ -19,23 +19,17 @@ type proxy struct {
 	up   bool
 	skew int64 // of its clock
 
-	// On its disk.
-	boot     uint64
-	release  int // the highest message version that it speaks
-	rule     vote.Rule
-	fenced   lsn.TimelineID
+	disk
+	kept     *disk       // another one is mounted meanwhile, an empty one
+	unproven bool        // nobody has said yet whether p's name is known
+	release  int         // the highest message version that it speaks
 	wanted   vote.Demand // what its configuration file says
-	tli      lsn.TimelineID
-	flushed  lsn.LSN
-	oldest   lsn.LSN         // before it the store has nothing
-	had      place           // by the store that was wiped last, for the checks: no rule helps against that
-	reported lsn.LSN         // the highest flush or apply ever told to a primary; a write may be lost in a crash
-	forgot   map[string]bool // the operator removed them, and they were not heard since
-
-	reportedOn lsn.TimelineID // the number of reported's timeline
+	had      place       // by the store that was wiped last, for the checks: no rule helps against that
 
 	// In memory.
-	received lsn.LSN
+	aside    uint64             // the loss whose WAL the store has until it is restarted
+	inUse    ledger.Limits      // of the newest evaluation
+	cover    ledger.Covered     // see bounded
 	others   map[string]account // what they said last
 	boots    map[string]uint64  // of each member that was heard: with a new one its connection is another
 	equal    map[string]lsn.LSN // how far each was compared equal at the last look
@@ -59,6 +53,11 @@ func (p *proxy) number() lsn.TimelineID { return p.w.number(p.tli) }
 // start is the beginning of a process on what the disk holds.
 func (p *proxy) start() {
 	p.boot++
+	p.begunAnew()
+	p.unproven = p.kept != nil && p.w.fault != EmptyDirVotes
+	if p.w.fault == LossForgotten {
+		p.losses = nil
+	}
 	var members []string
 	for _, q := range p.w.proxies {
 		members = append(members, q.name)
@@ -78,6 +77,7 @@ func (p *proxy) start() {
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
 	p.shadow, p.others, p.boots = map[string]*shadow{}, map[string]account{}, map[string]uint64{}
 	p.equal = map[string]lsn.LSN{}
+	p.aside, p.inUse, p.cover = 0, ledger.Limits{}, ledger.Covered{}
 	p.store = p.w.rng.Uint64() | 1
 	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
 	if p.w.fault == NoCompare {
@@ -88,6 +88,7 @@ func (p *proxy) start() {
 		}
 	}
 	p.obey()
+	p.mark()
 	p.storeAck()
 	p.step()
 }
@@ -173,6 +174,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 	p.flushed = min(p.flushed, p.received)
 	p.tli = t
 	p.w.log("%s follows timeline %d at %v", p.name, t, p.received)
+	p.mark()
 	for _, d := range p.downs {
 		d.turn(old, t)
 	}
@@ -214,7 +216,11 @@ func (p *proxy) broadcast() {
 	b, older, err := vote.AppendState(nil, s)
 	p.must(err)
 	a := p.account()
-	p.tell(newMessage(b, older), func(q *proxy) { q.others[p.name] = a })
+	p.tell(newMessage(b, older), func(q *proxy) {
+		q.others[p.name] = a
+		q.hearLosses(a.losses)
+		q.answered(p.knows[q.name])
+	})
 	p.tell(p.hashes(), nil)
 	for _, r := range p.led.Reports() {
 		p.publish(r)
@@ -223,6 +229,9 @@ func (p *proxy) broadcast() {
 
 // tell sends a message to every other node. What with does there comes with it.
 func (p *proxy) tell(m message, with func(*proxy)) {
+	if p.unproven {
+		return
+	}
 	for _, q := range p.w.proxies {
 		if q != p {
 			p.w.datagram(p, q, m, with)
@@ -238,6 +247,7 @@ func (p *proxy) hear(from *proxy, boot uint64, m any) {
 	p.notice(m)
 	switch m := m.(type) {
 	case vote.State:
+		p.knows[from.name] = true
 		p.connected(from, m.Boot)
 		p.must(p.led.Merge(p.clock(), p.bend(m)))
 	case vote.Hashes:
@@ -255,7 +265,7 @@ func (p *proxy) hear(from *proxy, boot uint64, m any) {
 
 // step is what follows from whatever has just happened: report, tell, make durable.
 func (p *proxy) step() {
-	if !p.up || p.w.bad != nil {
+	if !p.up || p.unproven || p.w.bad != nil {
 		return
 	}
 	if p.led.State().Seq != p.said {
@@ -263,19 +273,25 @@ func (p *proxy) step() {
 	}
 	p.compare()
 	u := p.upstream
-	if u == nil || u.tli != p.tli {
+	reports := u != nil && u.tli == p.tli
+	if !reports && !p.bounds() {
 		return
 	}
-	lim := p.led.Limits(p.clock(), system, p.number())
-	if p.led.Settle(lim, p.number(), p.received) {
+	lim := &p.inUse
+	p.led.Evaluate(lim, p.clock(), system, p.number())
+	if reports && p.led.Settle(*lim, p.number(), p.received) {
 		p.rule.Settled, p.rule.Before = true, vote.Demand{}
 		p.broadcast()
 	}
 	if !p.rule.Settled {
 		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.number()))
 	}
+	p.note(lim.Progress)
 	if c := p.led.Counters(); c.Violations > 0 {
 		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
+	}
+	if !reports {
+		return
 	}
 	t := lsn.Progress{
 		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
@@ -318,6 +334,9 @@ func (p *proxy) tick() {
 	}
 	for _, d := range slices.Clone(p.downs) {
 		d.tick()
+	}
+	if p.upstream != nil || p.link != nil {
+		p.losses = p.losses.Streams(p.lossStore().Concerns)
 	}
 	p.seek()
 	if p.link != nil && (p.w.now-p.link.clientHeard > timeout || p.w.chance(40)) {

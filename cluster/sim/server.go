@@ -16,6 +16,10 @@ type server struct {
 	up      bool
 	primary bool
 	stopped bool // by the operator, who starts it again
+	covered bool // send_when of its name
+	loose   bool // it has WAL that it did not get by that
+	unsaid  bool // it was made anew, and no proxy was told so
+	refused bool // by a proxy, as it may have WAL that was given up
 
 	tli                       lsn.TimelineID
 	written, flushed, applied lsn.LSN // a primary's WAL is synced when it is there
@@ -140,11 +144,6 @@ func (s *server) tick() {
 	switch d := s.link; {
 	case d == nil:
 		p := s.w.proxies[s.w.rng.IntN(len(s.w.proxies))]
-		for _, q := range s.w.proxies {
-			if s.w.fault == RestartsAnywhere && q.number() < p.number() {
-				p = q
-			}
-		}
 		if p.number() >= s.least {
 			s.w.attach(p, s)
 		}

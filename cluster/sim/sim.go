@@ -50,9 +50,14 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 	}
 	for i := range 1 + w.rng.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
-			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), tli: 1, flushed: 100, received: 100,
-			best: place{1, 100}, forgot: map[string]bool{}, release: link.Newest,
+			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), disk: newDisk(),
+			best: place{1, 100}, release: link.Newest,
 		})
+		p := w.proxies[i]
+		p.tli, p.flushed, p.received = 1, 100, 100
+	}
+	if s := w.servers[len(w.servers)-1]; len(w.servers) > 2 && s.name != "s1" && w.chance(2) {
+		s.covered = true
 	}
 	if w.chance(8) {
 		w.proxies[0].release = link.Oldest
@@ -106,14 +111,17 @@ func (w *world) anyDemand() vote.Demand {
 			zones[i].Voters = append(zones[i].Voters, name)
 		}
 	}
+	most := -1
 	for _, s := range w.servers {
-		names = append(names, s.name)
-		label(s.name)
+		if !s.covered || w.chance(6) {
+			names = append(names, s.name)
+			label(s.name)
+			most++
+		}
 	}
 	if w.chance(3) {
-		names = []string{syncrep.Wildcard}
+		names, most = []string{syncrep.Wildcard}, len(w.servers)-1
 	}
-	most := len(w.servers) - 1
 	for _, p := range w.proxies {
 		if label(p.name); w.chance(2) {
 			names = append(names, p.name)
@@ -163,11 +171,15 @@ func (w *world) nemesis() {
 	w.after(w.between(50, 900), w.nemesis)
 	p := w.proxies[w.rng.IntN(len(w.proxies))]
 	s := w.servers[w.rng.IntN(len(w.servers))]
-	what := w.rng.IntN(17)
-	if w.fault == IgnoresBefore {
-		what = min(what, 11) // more often than elsewhere a failover meets a rule that has just changed
-	}
-	switch what {
+	switch w.rng.IntN(19) {
+	case 17:
+		w.revert()
+	case 18:
+		if p.up {
+			p.crash(w.chance(2))
+			w.after(w.between(50, 4000), func() { w.restart(p) })
+		}
+		w.unmount(p)
 	case 15, 16:
 		w.split()
 	case 14:
@@ -228,7 +240,7 @@ func (w *world) nemesis() {
 				}
 			}
 		}
-		if w.fault == IgnoresBefore && !w.op.busy {
+		if w.chance(6) && !w.op.busy { // the failover meets a rule that has just changed
 			w.op.demand = w.anyDemand()
 			w.rollOut()
 		}
@@ -238,6 +250,9 @@ func (w *world) nemesis() {
 
 func (w *world) restart(p *proxy) {
 	if !p.up {
+		if w.calm {
+			p.mount()
+		}
 		p.start()
 		w.log("%s starts at %v", p.name, p.end())
 	}
@@ -304,4 +319,10 @@ func (s *Stats) add(o Stats) {
 	s.Split += o.Split
 	s.Mended += o.Mended
 	s.Differed += o.Differed
+	s.Accepted += o.Accepted
+	s.GivenUp += o.GivenUp
+	s.Refused += o.Refused
+	s.MadeAnew += o.MadeAnew
+	s.Covered += o.Covered
+	s.Unmounted += o.Unmounted
 }

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,7 +13,7 @@ import (
 	"testing"
 )
 
-// seeds is the first seed and how many follow: 1,000 in CI, REPLPROXY_SIM_SEEDS from REPLPROXY_SEED on in a soak.
+// seeds is the first seed and how many follow: 400 in CI, REPLPROXY_SIM_SEEDS from REPLPROXY_SEED on in a soak.
 func seeds(t *testing.T) (first, n uint64) {
 	t.Helper()
 	number := func(name string, otherwise uint64) uint64 {
@@ -25,7 +27,7 @@ func seeds(t *testing.T) (first, n uint64) {
 		}
 		return v
 	}
-	return number("REPLPROXY_SEED", 1), number("REPLPROXY_SIM_SEEDS", 1000)
+	return number("REPLPROXY_SEED", 1), number("REPLPROXY_SIM_SEEDS", 400)
 }
 
 // TestSeeds plays many worlds; a violation shows its seed and what led to it.
@@ -51,8 +53,9 @@ func TestSeeds(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("soak: %d seeds from %d: %+v", n, first, sum)
-	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 || sum.Rewinds == 0 ||
-		sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0 || sum.Split == 0 || sum.Differed == 0 || sum.Mended == 0) {
+	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 ||
+		sum.Rewinds == 0 || sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0 || sum.Split == 0 || sum.Differed == 0 || sum.Mended == 0 ||
+		sum.GivenUp == 0 || sum.Refused == 0 || sum.MadeAnew == 0 || sum.Covered == 0 || sum.Unmounted == 0) {
 		t.Errorf("these worlds prove little: %+v", sum)
 	}
 }
@@ -74,58 +77,93 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestFaults: each broken variant is found by the check that is meant for it, within a few seeds from one
-// that finds it. REPLPROXY_SIM_SEEDS searches that many from 0 on, after a change of the worlds.
+// mutant is a fault, and the check that is meant for it.
+type mutant struct {
+	fault Fault
+	found error
+	often bool
+}
+
+// mutants: each is found by the check that is meant for it, with the odds that all worlds have, within the first 20,000
+// seeds. Often: within 400, which is what CI searches.
+var mutants = []mutant{
+	{LooseRule, ErrCovered, true},
+	{UnsyncedFlush, ErrCovered, true},
+	{UnsyncedStore, ErrCovered, true},
+	{NotOwnFlush, ErrOwn, true},
+	{SameNameTwice, ErrCovered, false},
+	{OthersRules, ErrCovered, true},
+	{StaleStates, ErrCovered, false},
+	{OldTimelineVotes, ErrCovered, false},
+	{ForgetsSilent, ErrFirst, false},
+	{NoCompare, ErrCompare, true},
+	{HiddenMember, ErrCovered, true},
+	{ForgottenFence, ErrFence, true},
+	{EmptyFence, ErrFence, true},
+	{NoFence, ErrLost, true},
+	{NoFeed, ErrLost, true},
+	{NoBeginning, ErrLost, false},
+	{IgnoresBefore, ErrLost, false},
+	{RestartsAnywhere, ErrLost, false},
+	{TrustsNumbers, ErrLost, true},
+	{AsksStoreOnly, ErrLost, false},
+	{NamelessVotes, ErrCovered, true},
+	{WipedIsFinal, ErrLost, false},
+	{WordForAny, ErrLost, false},
+	{LossNoFirst, ErrMixed, true},
+	{LossByName, ErrMixed, false},
+	{LossForgotten, ErrMixed, true},
+	{LossServed, ErrMixed, false},
+	{LossUnheard, ErrMixed, false},
+	{HorizonReceived, ErrAhead, true},
+	{HorizonByWrite, ErrAhead, false},
+	{EmptyDirVotes, ErrLost, false},
+}
+
+// TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.
 func TestFaults(t *testing.T) {
-	const within = 100
-	for _, c := range []struct {
-		fault Fault
-		found error
-		from  uint64
-	}{
-		{LooseRule, ErrCovered, 0},
-		{UnsyncedFlush, ErrCovered, 0},
-		{UnsyncedStore, ErrCovered, 0},
-		{NotOwnFlush, ErrOwn, 0},
-		{SameNameTwice, ErrCovered, 200},
-		{OthersRules, ErrCovered, 0},
-		{StaleStates, ErrCovered, 100},
-		{OldTimelineVotes, ErrCovered, 800},
-		{ForgetsSilent, ErrFirst, 50},
-		{NoCompare, ErrCompare, 50},
-		{HiddenMember, ErrCovered, 0},
-		{ForgottenFence, ErrFence, 0},
-		{EmptyFence, ErrFence, 0},
-		{NoFence, ErrLost, 0},
-		{NoFeed, ErrLost, 0},
-		{NoBeginning, ErrLost, 1900},
-		{IgnoresBefore, ErrLost, 0},
-		{RestartsAnywhere, ErrLost, 100},
-		{TrustsNumbers, ErrLost, 0},
-		{AsksStoreOnly, ErrLost, 150},
-		{NamelessVotes, ErrCovered, 0},
-		{WipedIsFinal, ErrLost, 2700},
-	} {
-		t.Run(string(c.fault), func(t *testing.T) {
-			t.Parallel()
-			first, n := c.from, uint64(within)
-			if os.Getenv("REPLPROXY_SIM_SEEDS") != "" {
-				_, n = seeds(t)
-				first = 0
+	all := os.Getenv("REPLPROXY_SIM_MUTANTS") != ""
+	within := uint64(400)
+	if all {
+		within = 20_000
+	}
+	var mu sync.Mutex
+	var first []string
+	t.Run("each", func(t *testing.T) {
+		for _, m := range mutants {
+			if !m.often && !all {
+				continue
 			}
-			other := 0
-			for seed := first; seed < first+n; seed++ {
-				_, err := Run(seed, c.fault)
-				if errors.Is(err, c.found) {
-					line, _, _ := strings.Cut(err.Error(), "\n")
-					t.Logf("%s (%d seeds broke something else before)", line, other)
-					return
+			t.Run(string(m.fault), func(t *testing.T) {
+				t.Parallel()
+				other := 0
+				for seed := range within {
+					_, err := Run(seed, m.fault)
+					if errors.Is(err, m.found) {
+						line, _, _ := strings.Cut(err.Error(), "\n")
+						t.Logf("%s (%d seeds broke something else before)", line, other)
+						mu.Lock()
+						defer mu.Unlock()
+						first = append(first, fmt.Sprintf("%s: %d", m.fault, seed))
+						return
+					}
+					if err != nil {
+						other++
+					}
 				}
-				if err != nil {
-					other++
-				}
-			}
-			t.Errorf("not found in %d seeds from %d; %d broke something else", n, first, other)
-		})
+				t.Errorf("not found in %d seeds; %d broke something else", within, other)
+			})
+		}
+	})
+	slices.Sort(first)
+	t.Logf("soak: %d mutants found, of each the first seed: %s", len(first), strings.Join(first, ", "))
+}
+
+// TestMutants: all are in the table.
+func TestMutants(t *testing.T) {
+	for _, f := range Faults() {
+		if !slices.ContainsFunc(mutants, func(m mutant) bool { return m.fault == f }) {
+			t.Errorf("%q is not searched for", f)
+		}
 	}
 }

@@ -40,7 +40,8 @@ type world struct {
 	forks    []fork // by line; the first two are no forks
 	demands  []parsed
 	official lsn.TimelineID             // the newest timeline that the recipe made, or the first
-	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each
+	given    []lsn.TimelineID           // lines of primaries that lost WAL and were accepted all the same
+	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each that nobody has given up
 	op       operator
 	recent   []uint64 // incarnations of the youngest sessions
 
@@ -53,7 +54,7 @@ type world struct {
 // Stats say what a run has gone through, so that a run that proves nothing is seen.
 type Stats struct {
 	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds, Reverted, Wiped, Mistakes int
-	Split, Mended, Differed                                                                                   int
+	Split, Mended, Differed, Accepted, GivenUp, Refused, MadeAnew, Covered, Unmounted                         int
 }
 
 type event struct {
@@ -138,6 +139,8 @@ var (
 	ErrFence    = errors.New("a fenced node reports")
 	ErrCompare  = errors.New("a report before rules were compared")
 	ErrFirst    = errors.New("a voter of higher priority is passed over")
+	ErrMixed    = errors.New("a standby gets other WAL than that which it has")
+	ErrAhead    = errors.New("a standby that gets what is covered is ahead of a failover")
 	ErrStuck    = errors.New("nothing gets through although all is well")
 	ErrInternal = errors.New("the simulated or the real code contradicts itself")
 )
@@ -224,7 +227,9 @@ func (w *world) datagram(from, to *proxy, m message, with func(*proxy)) {
 				if with != nil {
 					with(to)
 				}
-				to.hear(from, boot, m)
+				if to.up {
+					to.hear(from, boot, m)
+				}
 			}
 		})
 	}

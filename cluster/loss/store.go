@@ -1,0 +1,104 @@
+package loss
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Store describes a proxy's store, as far as losses of WAL go.
+type Store struct {
+	Concerns func(Loss) bool // WAL beyond a loss is WAL of the store's history
+	Streams  func() bool     // asked only where a loss concerns the store
+	Received lsn.LSN
+	Aside    uint64 // ID of the loss whose WAL the store has until its next start; 0: none
+}
+
+// Instead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so that
+// no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL.
+func (s Store) Instead(l Loss) bool { return s.Concerns(l) && (l.Own || s.Streams()) }
+
+// Lost reports whether the store still has what was lost: another proxy was told to give it up, this one was not, or
+// has not been restarted since.
+func (s Store) Lost(l Loss) bool {
+	told := l.Own && l.ID != s.Aside
+	return s.Concerns(l) && !told && !s.Streams() && s.Received > l.From
+}
+
+// Asks reports whether a session of who is to say what it has before it gets WAL of the store.
+func (all Set) Asks(who Who, s Store) bool {
+	return slices.ContainsFunc(all, func(l Loss) bool { return s.Instead(l) && l.Asks(who) || s.Lost(l) })
+}
+
+// Parted reports whether a session that has WAL of t up to at, as far as it was sent by the store's proxy, must get no
+// more: the store still has what was lost, and the session has none of it yet.
+func (all Set) Parted(t lsn.TimelineID, at lsn.LSN, s Store) bool {
+	return slices.ContainsFunc(all, func(l Loss) bool { return t == l.Timeline && at <= l.From && s.Lost(l) })
+}
+
+// Suspects are the names that do not count for the store's WAL, folded and sorted.
+func (all Set) Suspects(s Store) (names []string) {
+	for _, l := range all {
+		if s.Concerns(l) {
+			names = append(names, l.Suspects()...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Judgement is what follows from a session's first report.
+type Judgement struct {
+	Set Set
+	// Refused is the loss because of which the session must not get WAL; nil: none. With Here the store has the lost
+	// WAL, else the standby may.
+	Refused *Loss
+	Here    bool
+	News    []Loss // of which a name does not count from now on
+}
+
+// Judge takes what a session of who has reported first, before it got any WAL of the store.
+func (all Set) Judge(who Who, f First, s Store) (j Judgement) {
+	j.Set = slices.Clone(all)
+	for i, l := range all {
+		if s.Lost(l) && l.Parted(f) {
+			if j.Refused == nil {
+				j.Refused, j.Here = &all[i], true
+			}
+			continue // what it has now says nothing of what it has when it comes back
+		}
+		if !s.Instead(l) {
+			continue
+		}
+		judged, refused := l.Judge(who, f)
+		if refused && len(judged.Suspects()) > len(l.Suspects()) {
+			j.News = append(j.News, l)
+		}
+		if j.Set[i] = judged; refused && j.Refused == nil {
+			j.Refused = &j.Set[i]
+		}
+	}
+	return j
+}
+
+// Reached is WAL of a timeline that a server is known to have had.
+type Reached struct {
+	Name     string // of a standby; "": a store
+	Timeline lsn.TimelineID
+	LSN      lsn.LSN
+}
+
+// Beyond are the names of those known to have had WAL of a timeline beyond from, and the end of what anybody had, which
+// is to at least.
+func Beyond(known []Reached, t lsn.TimelineID, from, to lsn.LSN) (names []string, end lsn.LSN) {
+	for _, k := range known {
+		if k.Timeline == t && k.LSN > from {
+			to = max(to, k.LSN)
+			if k.Name != "" {
+				names = append(names, vote.Fold(k.Name))
+			}
+		}
+	}
+	return names, to
+}

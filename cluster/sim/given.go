@@ -1,0 +1,363 @@
+package sim
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// lack is WAL of a timeline that its primary has come back without.
+type lack struct {
+	server   int
+	number   lsn.TimelineID
+	from, to lsn.LSN // from Invalid: not known
+}
+
+// waiver is what a member had said when an operator gave it up: it is not held against the primary any more.
+type waiver struct {
+	node   string
+	number lsn.TimelineID
+	at     lsn.LSN
+}
+
+// word is what an operator has said of a primary that lost WAL: follow it, and give up what it lacks, which is named
+// (ruling R48).
+type word struct {
+	lack
+	line lsn.TimelineID
+}
+
+// refuse notes that p refuses s because it lacks WAL, where that begins and how far it is known.
+func (p *proxy) refuse(s *server, known lsn.LSN) {
+	l := lack{server: s.id, number: s.number(), from: p.parts(s), to: known}
+	if p.refused.server == l.server && p.refused.number == l.number { // while it is refused it writes on
+		if l.to = p.refused.to; known > s.flushed {
+			l.to = max(l.to, known)
+		}
+		if was := p.refused.from; l.from == lsn.Invalid || was != lsn.Invalid && was < l.from {
+			l.from = was
+		}
+	}
+	p.refused = l
+}
+
+// parts finds where the WAL of s and of p parts. A store that ends before that, or is empty, takes what members have
+// found, at worst that nobody knows.
+func (p *proxy) parts(s *server) lsn.LSN {
+	own := lsn.Invalid // at worst
+	if p.number() == s.number() && p.tli != 0 {
+		switch on := p.w.common(p.where(), s.tli); {
+		case on.at == p.received:
+			own = on.at // it ends before that
+		case on.at >= p.oldest:
+			return on.at
+		}
+	}
+	found := lsn.Invalid
+	for _, q := range p.w.proxies {
+		if a, heard := p.others[q.name]; heard && a.refused.number == s.number() && a.refused.from != lsn.Invalid &&
+			(found == lsn.Invalid || a.refused.from < found) {
+			found = a.refused.from
+		}
+	}
+	return cmp.Or(found, own)
+}
+
+// obeyWord gives up what s lacks, if that is what the operator has said, and reports whether s is followed.
+func (p *proxy) obeyWord(s *server) bool {
+	x := p.word
+	if x == nil || x.number != s.number() {
+		return false
+	}
+	if p.w.fault == WordForAny {
+		x = &word{lack: p.refused, line: s.tli}
+	} else if p.word = nil; x.line != s.tli || p.refused.from < x.from || p.refused.to > x.to {
+		p.w.log("the word to %s is void", p.name)
+		return false
+	}
+	p.waive(x.number)
+	known := []loss.Reached{{Timeline: p.number(), LSN: p.received}}
+	for _, v := range p.led.Views(p.clock(), system, p.number()) {
+		r := loss.Reached{Timeline: v.Report.Timeline, LSN: max(v.Report.Write, v.Report.Flush, v.Report.Apply)}
+		if v.Kind == vote.Standby {
+			r.Name = v.Name
+		}
+		known = append(known, r)
+	}
+	for _, q := range p.w.proxies {
+		if a, heard := p.others[q.name]; heard {
+			known = append(known, loss.Reached{Timeline: a.number, LSN: max(a.received, a.reported)})
+		}
+	}
+	for _, d := range p.downs { // as they say themselves
+		if at := d.c.where(); p.w.number(at.tli) == x.number {
+			known = append(known, loss.Reached{Name: d.c.label(), Timeline: x.number, LSN: at.at})
+		}
+	}
+	names, to := loss.Beyond(known, x.number, x.from, x.to)
+	l := loss.Loss{ID: p.w.rng.Uint64() | 1, System: system, Timeline: x.number, From: x.from, To: to}
+	var id uint64
+	p.losses, id = p.losses.GiveUp(l, names)
+	p.w.log("%s gives up WAL of timeline %d from %v to %v, which %v had", p.name, x.number, x.from, to, names)
+	p.reported, p.refused = min(p.reported, max(x.from, p.w.begins(x.line))), lack{}
+	if own := p.w.common(p.where(), s.tli); p.tli != 0 && own.at < p.received { // until it is restarted
+		p.aside, p.setAside = id, s.tli
+		p.w.after(p.w.between(20, 500), func() {
+			if p.up && p.aside == id {
+				p.crash(false)
+				p.w.restart(p)
+			}
+		})
+	}
+	for _, d := range slices.Clone(p.downs) {
+		if at := d.c.where(); p.w.number(at.tli) == x.number && at.at > x.from || p.parted(d) {
+			d.cut()
+		}
+	}
+	p.mark()
+	p.w.stats.GivenUp++
+	return p.aside == 0
+}
+
+// waive notes what all have said of a timeline.
+func (p *proxy) waive(number lsn.TimelineID) {
+	for _, q := range p.w.proxies {
+		if a, heard := p.others[q.name]; heard && a.number == number {
+			p.waived = append(p.waived, waiver{q.name, number, a.received}, waiver{q.name, number, a.reported})
+		}
+	}
+}
+
+func (p *proxy) isWaived(node string, number lsn.TimelineID, at lsn.LSN) bool {
+	return slices.Contains(p.waived, waiver{node, number, at})
+}
+
+// begunAnew is a start that sets aside what was given up.
+func (p *proxy) begunAnew() {
+	if p.setAside == 0 {
+		return
+	}
+	on := p.w.common(p.end(), p.setAside)
+	p.w.log("%s sets its WAL aside from %v on", p.name, on)
+	p.tli, p.received, p.flushed, p.oldest = on.tli, on.at, on.at, min(p.oldest, on.at)
+	p.reported = min(p.reported, on.at)
+	p.aside, p.setAside = 0, 0
+}
+
+// history is that of p's store as a history file has it.
+func (p *proxy) history() lsn.History {
+	h := lsn.History{Timeline: p.number()}
+	for _, s := range slices.Backward(p.w.history(p.tli)) {
+		h.Parents = append(h.Parents, lsn.HistoryEntry{Timeline: s.number, Switch: s.at})
+	}
+	return h
+}
+
+// store is p's as losses look at it.
+func (p *proxy) lossStore() loss.Store {
+	return loss.Store{
+		Concerns: func(l loss.Loss) bool { return p.tli != 0 && l.In(p.history()) },
+		Streams:  func() bool { return p.upstream != nil || p.link != nil }, Received: p.received, Aside: p.aside,
+	}
+}
+
+// mark tells the ledger who has WAL that was given up.
+func (p *proxy) mark() {
+	if len(p.losses) > 0 {
+		p.led.SetBeyond(p.losses.Suspects(p.lossStore()))
+	}
+}
+
+// parted reports whether a session must get no more from p.
+func (p *proxy) parted(d *downlink) bool {
+	return len(p.losses) > 0 && p.losses.Parted(p.w.number(d.tli), d.c.where().at, p.lossStore())
+}
+
+// hearLosses merges what another proxy says of WAL that was given up.
+func (p *proxy) hearLosses(said loss.Set) {
+	s, news := p.losses.Hear(said)
+	if !news || p.w.fault == LossUnheard {
+		return
+	}
+	p.losses = s
+	p.mark()
+	for _, d := range slices.Clone(p.downs) {
+		if p.parted(d) {
+			d.cut()
+		}
+	}
+}
+
+// cut ends a session at the proxy.
+func (d *downlink) cut() {
+	d.close(0, d.dropped)
+	d.lost()
+}
+
+func (s *server) who() loss.Who { return loss.Who{Name: s.name, Host: strconv.Itoa(s.id)} }
+
+// judges takes the first report of a standby and reports whether it may get WAL.
+func (p *proxy) judges(s *server) bool {
+	if p.unproven { // it may have forgotten what was given up
+		return false
+	}
+	at := p.lossStore()
+	if len(p.losses) == 0 || p.w.fault == LossNoFirst || !p.losses.Asks(s.who(), at) {
+		return true
+	}
+	if p.w.fault == LossServed && slices.ContainsFunc(p.losses, at.Lost) {
+		return true
+	}
+	j := p.losses.Judge(s.who(), loss.First{Progress: s.positions(), Voter: p.led.Named(s.name)}, at)
+	if p.losses = j.Set; p.w.fault == LossByName && j.Refused == nil {
+		p.losses, _ = p.losses.MadeAnew(s.name)
+	}
+	p.mark()
+	if j.Refused != nil {
+		p.w.log("%s refuses %s at %v, here %v", p.name, s.name, s.where(), j.Here)
+		p.w.stats.Refused++
+		s.refused = !j.Here
+	}
+	return j.Refused == nil
+}
+
+// accept is the operator's word on a primary that has come back with less, to one proxy after another: it is followed,
+// and what it lacks is given up. All of them have to refuse it by then, and nobody else to be a primary.
+func (w *world) accept(s *server) {
+	if !s.up || w.op.busy || w.mixed() || !w.revertedFrom(s) {
+		return
+	}
+	for _, o := range w.servers { // what it gives up could make another one followed
+		if o.primary && o != s && o.number() >= s.number() {
+			return
+		}
+	}
+	for _, p := range w.proxies {
+		refuses := p.refused.server == s.id && p.refused.number == s.number()
+		if !p.up || p.unproven || p.kept != nil || !w.bothWays(w.op.id, p.id) || p.fenced >= s.number() || !refuses {
+			return
+		}
+	}
+	for i, p := range w.proxies { // one at once, some later
+		if i == 0 || w.chance(2) {
+			p.word = &word{p.refused, s.tli}
+		}
+	}
+	w.official = s.tli
+	w.given = append(w.given, s.tli)
+	for line := lsn.TimelineID(1); int(line) < len(w.forks); line++ {
+		at, ok := w.acked[line]
+		if c := w.common(place{line, at}, w.official); ok && c.at < at {
+			delete(w.acked, line)
+			w.acked[c.tli] = max(w.acked[c.tli], c.at)
+		}
+	}
+	w.log("%s is accepted at %v: what it lacks is given up", s.name, s.end())
+	w.stats.Accepted++
+}
+
+// revertedFrom reports whether s is the primary that lost WAL of the official line.
+func (w *world) revertedFrom(s *server) bool {
+	f, ok := w.fork(s.tli)
+	return ok && s.primary && s.tli != w.official && f.parent == w.official && f.number == w.number(w.official)
+}
+
+// apart is the line of a primary that was accepted, of which one of two lines is and the other one is not; 0: none.
+func (w *world) apart(a, b lsn.TimelineID) lsn.TimelineID {
+	for _, g := range w.given {
+		if w.descends(a, g) != w.descends(b, g) {
+			return g
+		}
+	}
+	return 0
+}
+
+// descends reports whether a line goes back to that of.
+func (w *world) descends(line, of lsn.TimelineID) bool {
+	for line != of {
+		f, ok := w.fork(line)
+		if !ok {
+			return false
+		}
+		line = f.parent
+	}
+	return true
+}
+
+// mixes looks at a standby that p lets in with other WAL than p has. false: nobody within reach could know that.
+func (w *world) mixes(p *proxy, s *server) bool {
+	g := w.apart(p.tli, s.tli)
+	if g == 0 || w.common(s.where(), p.tli).at < w.begins(g) { // they had parted before
+		return false
+	}
+	if slices.ContainsFunc(p.losses, func(l loss.Loss) bool { // it had more than anybody who was known
+		return l.Timeline == w.number(g) && w.descends(p.tli, g) && s.written > l.To
+	}) {
+		return false
+	}
+	w.violated(ErrMixed, "%s, which has %v, gets WAL from %s, which has %v; line %d was accepted at %v",
+		s.name, s.where(), p.name, p.where(), g, w.begins(g))
+	return true
+}
+
+// spared reports whether p still has what was given up elsewhere, and has not heard of that: whoever has shown
+// elsewhere that it has none of it would get it here, and nobody could know (ADR 0070).
+func (w *world) spared(p *proxy) bool {
+	if w.fault == LossUnheard {
+		return false
+	}
+	for _, g := range w.given {
+		if p.tli != 0 && !w.descends(p.tli, g) && p.received > w.begins(g) && w.descends(w.official, g) {
+			heard := slices.ContainsFunc(p.losses, func(l loss.Loss) bool { return l.Timeline == w.number(g) })
+			told := func(q *proxy) bool { return w.descends(q.tli, g) || q.aside != 0 }
+			if !heard && slices.ContainsFunc(w.proxies, told) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// remake makes a standby anew that has WAL which was given up, from the primary, once no proxy has it any more.
+func (w *world) remake(s *server) {
+	for _, p := range w.proxies {
+		if !p.up || p.tli == 0 || w.apart(p.tli, w.official) != 0 || p.aside != 0 {
+			return
+		}
+	}
+	for _, from := range w.servers {
+		if from.primary && from.up && from.tli == w.official && from != s {
+			s.stop()
+			s.tli, s.flushed, s.written, s.applied = from.tli, from.flushed, from.flushed, from.flushed
+			s.bestWritten, s.bestApplied = s.end(), s.end()
+			s.primary, s.up, s.least, s.loose, s.refused = false, true, w.number(w.official), false, false
+			s.unsaid = true
+			w.log("%s is made anew from %s at %v", s.name, from.name, s.end())
+			w.stats.MadeAnew++
+			return
+		}
+	}
+}
+
+// vouch says to a proxy that the standbys of a name are made anew, once that is true of all.
+func (w *world) vouch(s *server) {
+	if !s.unsaid && !s.refused {
+		return
+	}
+	for _, o := range w.servers {
+		if o.name == s.name && (!o.up || w.apart(o.tli, w.official) != 0) {
+			return
+		}
+	}
+	p := w.proxies[w.rng.IntN(len(w.proxies))]
+	if !p.up || !w.bothWays(w.op.id, p.id) {
+		return
+	}
+	p.losses, _ = p.losses.MadeAnew(s.name)
+	p.mark()
+	s.unsaid, s.refused = false, false
+}
