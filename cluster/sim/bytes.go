@@ -169,7 +169,7 @@ func (w *world) revert() {
 		}
 		least := s.flushed
 		for _, p := range w.proxies {
-			if !p.up || p.tli != s.tli {
+			if !p.up || p.kept != nil || p.tli != s.tli {
 				return
 			}
 			least = min(least, p.flushed)

@@ -100,7 +100,8 @@ func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
 		for _, q := range p.w.proxies {
 			kept := q.own()
 			if c.store != nil && (p.w.holds(c.store(q), want) || p.w.holds(q.had, want) ||
-				p.w.holds(place{kept.tli, kept.flushed}, want) || c.alsoFlushed && p.w.holds(q.end(), want)) {
+				p.w.holds(place{kept.tli, kept.flushed}, want) ||
+				c.alsoFlushed && (p.w.holds(kept.best, want) || p.w.holds(q.end(), want))) {
 				holders = append(holders, quorum.Voter{Name: q.name, Store: true})
 			}
 		}

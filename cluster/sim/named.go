@@ -119,6 +119,9 @@ func (w *world) split() {
 			if p.reportedOn == s.number() {
 				low = max(low, p.reported)
 			}
+			if p.kept != nil {
+				return
+			}
 			if p.tli != s.tli {
 				least = 0
 				continue

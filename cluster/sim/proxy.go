@@ -36,7 +36,6 @@ type proxy struct {
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
-	best     place  // the furthest it ever received, for the checks
 	upstream *uplink
 	link     *downlink // of another proxy, instead of upstream
 	downs    []*downlink

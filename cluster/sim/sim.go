@@ -51,10 +51,10 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 	for i := range 1 + w.rng.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
 			w: w, id: len(w.servers) + i, name: fmt.Sprintf("p%d", i), disk: newDisk(),
-			best: place{1, 100}, release: link.Newest,
+			release: link.Newest,
 		})
 		p := w.proxies[i]
-		p.tli, p.flushed, p.received = 1, 100, 100
+		p.tli, p.flushed, p.received, p.best = 1, 100, 100, place{1, 100}
 	}
 	if s := w.servers[len(w.servers)-1]; len(w.servers) > 2 && s.name != "s1" && w.chance(2) {
 		s.covered = true

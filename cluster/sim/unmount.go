@@ -17,6 +17,7 @@ type disk struct {
 	received   lsn.LSN // what is beyond flushed goes with the power
 	flushed    lsn.LSN
 	oldest     lsn.LSN         // before it the store has nothing
+	best       place           // the furthest it ever received, for the checks
 	reported   lsn.LSN         // the highest flush or apply ever told to a primary; a write may be lost in a crash
 	reportedOn lsn.TimelineID  // the number of reported's timeline
 	forgot     map[string]bool // the operator removed them, and they were not heard since
