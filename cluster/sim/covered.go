@@ -35,8 +35,12 @@ func (p *proxy) bounds() bool {
 
 // note remembers what is given, and feeds those who wait for that.
 func (p *proxy) note(given lsn.Progress) {
-	if p.w.fault == HorizonByWrite {
-		given.Flush = given.Write
+	if p.w.fault == HorizonByOne {
+		for _, r := range p.inUse.Rules {
+			for _, v := range r.Voters {
+				given.Flush = max(given.Flush, v.Positions.Flush)
+			}
+		}
 	}
 	if p.cover.Note(system, p.number(), p.inUse.Ruled, given) {
 		for _, d := range p.downs {

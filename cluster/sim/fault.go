@@ -39,7 +39,7 @@ const (
 	LossServed       Fault = "WAL that was given up elsewhere is served to who has none of it"
 	LossUnheard      Fault = "members do not hear of WAL that was given up"
 	HorizonReceived  Fault = "a covered standby gets what is received"
-	HorizonByWrite   Fault = "a covered standby gets what was written"
+	HorizonByOne     Fault = "a covered standby gets what one voter has"
 	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
@@ -51,7 +51,7 @@ func Faults() []Fault {
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard,
-		HorizonReceived, HorizonByWrite, EmptyDirVotes,
+		HorizonReceived, HorizonByOne, EmptyDirVotes,
 	}
 }
 

@@ -116,7 +116,7 @@ var mutants = []mutant{
 	{LossServed, ErrMixed, false},
 	{LossUnheard, ErrMixed, false},
 	{HorizonReceived, ErrAhead, true},
-	{HorizonByWrite, ErrAhead, false},
+	{HorizonByOne, ErrAhead, false},
 	{EmptyDirVotes, ErrLost, false},
 }
 
