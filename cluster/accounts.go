@@ -105,6 +105,7 @@ func remember(past, more []Known) []Known {
 func (n *Node) account() tail.Account {
 	n.mu.Lock()
 	fenced, covered, losses := n.ledger.State().Fenced, n.covered, n.losses
+	givenUp := losses.Told(n.keeps)
 	asks, answers := n.asking.num, maps.Clone(n.asking.asked)
 	n.mu.Unlock()
 	var d Details
@@ -115,7 +116,7 @@ func (n *Node) account() tail.Account {
 	a := tail.Account{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
-		Lost: d.Lost, GivenUp: losses.Told(), Release: d.Release,
+		Lost: d.Lost, GivenUp: givenUp, Release: d.Release,
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline

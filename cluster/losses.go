@@ -72,7 +72,22 @@ func (n *Node) writeLosses(s loss.Set) error {
 		return fmt.Errorf("remember which WAL was given up: %w", err)
 	}
 	n.savedLosses = b
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kept = s
+	n.accounts.at = time.Time{}
 	return nil
+}
+
+// keeps reports whether l is on the disk as it is here. The caller holds mu.
+func (n *Node) keeps(l loss.Loss) bool {
+	return slices.ContainsFunc(n.kept, func(k loss.Loss) bool { return k.ID == l.ID && k.From == l.From })
+}
+
+// others are the members that may serve standbys: those that are not forgotten. The caller holds mu.
+func (n *Node) others() []string {
+	gone := n.ledger.Forgotten()
+	return slices.DeleteFunc(slices.Clone(n.o.Members), func(m string) bool { return slices.Contains(gone, m) })
 }
 
 // setLosses takes s over. The caller holds mu.
@@ -190,7 +205,7 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
 	n.mu.Lock()
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
-	x := n.losses.Judge(who, f, n.storeAt(n.o.Store.Positions()))
+	x := n.losses.Judge(who, f, n.storeAt(n.o.Store.Positions()), n.others())
 	for _, l := range x.News {
 		n.mu.After(func() {
 			n.log.Warn("a standby has WAL that was given up: it gets none and does not count until it is made anew",
@@ -204,6 +219,17 @@ func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here 
 		n.log.Error("a standby may be asked again what it has", "standby", who.Name, "err", err)
 	}
 	return x.Refused, x.Here
+}
+
+// Left takes note that a session of who, which was fed here, has ended, and has reported WAL of timeline t up to at. It
+// does not wait for the disk.
+func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.losses.Left(who, t, at, n.storeAt(n.o.Store.Positions()))
+	if len(s) > 0 {
+		n.setLosses(s)
+	}
 }
 
 // MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. It blocks for
@@ -223,11 +249,11 @@ func (n *Node) MadeAnew(name string) error {
 
 // hearLosses merges what a member says of WAL that was given up. The caller holds mu; it is made durable at the next
 // look, and the member says it again after a crash.
-func (n *Node) hearLosses(said loss.Set) {
+func (n *Node) hearLosses(member string, said loss.Set) {
 	p := n.o.Store.Positions()
 	other := func(l loss.Loss) bool { return p.System != 0 && l.System != p.System }
 	said = slices.DeleteFunc(slices.Clone(said), other)
-	if s, news := n.losses.Hear(said); news {
+	if s, news := n.losses.Hear(member, said); news {
 		n.setLosses(s)
 		if n.o.LossHeard != nil {
 			n.mu.After(n.o.LossHeard)

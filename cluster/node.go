@@ -145,6 +145,7 @@ type Node struct {
 	fences    fences       // what this node has promised; the ledger knows what of it concerns the store's system
 	fenced    lsn.SystemID // the system for which the ledger knows
 	losses    loss.Set     // WAL that was given up
+	kept      loss.Set     // what the disk has of it
 	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
 	marked    []string     // of losses: who has some of it, as far as the ledger knows
 }
@@ -180,7 +181,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
 		fresh: o.New, unproven: r.silent,
 		settling: unsettled(r.ledger.State().Rule), began: time.Now(), names: newNames(),
-		asking: newAsking(), coverage: newCoverage(), losses: losses, fences: r.fences,
+		asking: newAsking(), coverage: newCoverage(), losses: losses, kept: losses, fences: r.fences,
 		fenced: o.Store.Positions().System,
 	}
 	n.mark(o.Store.Positions())

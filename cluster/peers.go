@@ -68,7 +68,7 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
 		}
 		if err == nil {
-			p.n.hearLosses(p.n.accounts.heard[peer].GivenUp)
+			p.n.hearLosses(peer, p.n.accounts.heard[peer].GivenUp)
 		}
 		return err
 	case id.Kind > itemNewest && version > link.Oldest:

@@ -42,6 +42,8 @@ type Losses interface {
 	Asks(who SessionInfo, slot string) bool
 	// Judge takes what it reported first; an error, in PostgreSQL's words, refuses it. It may wait for the disk.
 	Judge(who SessionInfo, slot string, first lsn.Progress) error
+	// Left takes how far a session that was let in has reported WAL of a timeline when it ends. It does not block.
+	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }
 
 // Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State, Counts and

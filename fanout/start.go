@@ -108,8 +108,13 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		o.Slot = h.hold(guard, r.Slot)
 	}
 	// A member is compared by the bytes of its store.
+	letIn := false // after it was asked; read when the session is over
 	if l := h.o.Losses; l != nil && !r.StoreOnly && l.Asks(who, r.Slot) {
-		o.Judge = func(first lsn.Progress) error { return l.Judge(who, r.Slot, first) }
+		o.Judge = func(first lsn.Progress) error {
+			err := l.Judge(who, r.Slot, first)
+			letIn = err == nil
+			return err
+		}
 	}
 	session.sender = walsender.New(o)
 	sender = session.sender
@@ -121,6 +126,9 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	h.bind(session)
 	next, err := session.sender.Run(ctx)
+	if st := sender.Status(); letIn {
+		h.o.Losses.Left(who, r.Slot, st.Timeline, min(max(st.Write, st.Flush, st.Apply), st.Sent))
+	}
 	if !who.Member { // which sets its own WAL aside
 		h.ended(who.ApplicationName, next, sender.Status())
 	}

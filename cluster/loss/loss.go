@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,8 +23,11 @@ type Loss struct {
 	Also     []uint64       `json:"also,omitempty"` // of losses that are a part of it now, see [Set.room]
 	System   lsn.SystemID   `json:"system_identifier"`
 	Timeline lsn.TimelineID `json:"timeline"`
-	From     lsn.LSN        `json:"from_lsn"` // Invalid: not known, all up to To may be lost
-	To       lsn.LSN        `json:"to_lsn"`
+	// Num counts the losses of a timeline, from 1 on. Of one number, where positions overlap, are the words that
+	// proxies are given at once, before they hear of each other: about one loss.
+	Num  int     `json:"number,omitempty"`
+	From lsn.LSN `json:"from_lsn"` // Invalid: not known, all up to To may be lost
+	To   lsn.LSN `json:"to_lsn"`
 	// Own: this proxy was told so itself, or has had WAL that was written instead. It is not told to members.
 	Own bool `json:"own,omitempty"`
 	// Beyond are names that have had WAL beyond From, Anew those that have shown since that they have none of it.
@@ -31,8 +35,14 @@ type Loss struct {
 	Anew   []string `json:"anew,omitempty"`
 	// Said are names of which the operator says that they were made anew: none of their sessions is asked.
 	Said []string `json:"said,omitempty"`
-	// Passed are the standbys that have shown it, see [Who].
+	// Passed are the standbys that have shown it when no member could feed lost WAL any more to one that has none, see
+	// [Who]: they are asked no more. The others are, at each session.
 	Passed []string `json:"passed,omitempty"`
+	// Upto is how far who has shown it was known, at the end of a session, to have what was written instead.
+	Upto map[string]lsn.LSN `json:"upto,omitempty"`
+	// Kept: whoever says this has it on its disk. Heard are the members that have said so.
+	Kept  bool     `json:"kept,omitempty"`
+	Heard []string `json:"heard,omitempty"`
 }
 
 // Set are all losses that are known, the oldest first. The zero Set is empty.
@@ -82,14 +92,18 @@ func (l Loss) Asks(who Who) bool {
 	return !has(l.Said, vote.Fold(who.Name)) && !has(l.Passed, who.key())
 }
 
-// Judge takes what a session of who reports first; refused: it may have the lost WAL, and gets nothing.
-func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
+// Judge takes what a session of who reports first; refused: it may have the lost WAL, and gets nothing. members are the
+// other proxies. While one of them may not know of the loss, and so may feed lost WAL to anybody, who passes is asked
+// again when it comes back.
+func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	name, at := vote.Fold(who.Name), f.highest()
 	switch {
 	case !l.Asks(who), at == lsn.Invalid:
 		return l, false
-	case at <= l.From, at > l.To:
-		l.Passed = addBounded(l.Passed, who.key())
+	case at <= l.From, at > l.To, at <= l.Upto[who.key()]:
+		if l.Settled(members) {
+			l.Passed = addBounded(l.Passed, who.key())
+		}
 		if f.applies() {
 			l.Anew = l.addAnew(name)
 		}
@@ -98,6 +112,34 @@ func (l Loss) Judge(who Who, f First) (_ Loss, refused bool) {
 		l.Beyond = add(l.Beyond, name)
 	}
 	return l, f.applies()
+}
+
+// Settled reports whether all members have the loss on their disks: none of them feeds lost WAL any more to a standby
+// that has none.
+func (l Loss) Settled(members []string) bool {
+	return !slices.ContainsFunc(members, func(m string) bool { return !has(l.Heard, m) })
+}
+
+// Left takes note of how far a session of who, which has passed here, has reported WAL that was written instead.
+func (l Loss) Left(who Who, at lsn.LSN) Loss {
+	if at > l.From && at <= l.To && l.Asks(who) {
+		l.Upto = addUpto(l.Upto, map[string]lsn.LSN{who.key(): at})
+	}
+	return l
+}
+
+// addUpto is a with b, up to MaxNames: whoever is left out has to be made anew when it comes back amid the loss.
+func addUpto(a, b map[string]lsn.LSN) map[string]lsn.LSN {
+	both := maps.Clone(a)
+	for k, at := range b {
+		if was, known := both[k]; at > was && (known || len(both) < MaxNames) {
+			if both == nil {
+				both = map[string]lsn.LSN{}
+			}
+			both[k] = at
+		}
+	}
+	return both
 }
 
 // Parted reports whether a server that reports f first must not get WAL from a proxy that still has what was lost, as
@@ -126,20 +168,40 @@ func (l Loss) join(o Loss) Loss {
 		from = max(l.From, o.From)
 	}
 	if l.From > from {
-		l.Anew, l.Passed = nil, nil
+		l.Anew, l.Passed, l.Upto = nil, nil, nil
+	}
+	if l.From != from {
+		l.Heard = nil // they hold back less, or something else
 	}
 	if o.From > from {
-		o.Anew, o.Passed = nil, nil
+		o.Anew, o.Passed, o.Upto = nil, nil, nil
 	}
 	l.From, l.To, l.Own = from, max(l.To, o.To), l.Own || o.Own
 	l.Beyond, l.Anew = add(l.Beyond, o.Beyond...), add(l.Anew, o.Anew...)
 	l.Said, l.Passed = add(l.Said, o.Said...), addBounded(l.Passed, o.Passed...)
+	l.Upto = addUpto(l.Upto, o.Upto)
 	return l
 }
 
 // same reports whether l may be what another proxy said of the loss that o is.
 func (l Loss) same(o Loss) bool {
 	return l.System == o.System && l.Timeline == o.Timeline && l.From < o.To && o.From < l.To
+}
+
+// one reports whether l and o are one loss, known by two words about it.
+func (l Loss) one(o Loss) bool {
+	return l.ID == o.ID || slices.Contains(l.Also, o.ID) || l.Num != 0 && l.Num == o.Num && l.same(o)
+}
+
+// next is the number of the next loss of a timeline.
+func (s Set) next(system lsn.SystemID, t lsn.TimelineID) int {
+	n := 0
+	for _, l := range s {
+		if l.System == system && l.Timeline == t {
+			n = max(n, l.Num)
+		}
+	}
+	return n + 1
 }
 
 // GiveUp adds what this proxy gives up. known are names that are known to have WAL beyond l.From. A loss that a member
@@ -149,8 +211,11 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	l.Own = true
 	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && x.same(l) })
 	if i < 0 {
+		l.Num = s.next(l.System, l.Timeline)
 		s = s.room(l.System)
-		i, s = len(s), append(s, Loss{ID: l.ID, System: l.System, Timeline: l.Timeline, From: l.From, To: l.To})
+		i, s = len(s), append(s, Loss{
+			ID: l.ID, System: l.System, Timeline: l.Timeline, Num: l.Num, From: l.From, To: l.To,
+		})
 	}
 	s[i] = s[i].join(l)
 	for _, name := range known {
@@ -170,7 +235,8 @@ func (s Set) room(system lsn.SystemID) Set {
 	}
 	a, b := s[0], s[1]
 	one := Loss{
-		ID: b.ID, System: system, Timeline: min(a.Timeline, b.Timeline), From: min(a.From, b.From), To: max(a.To, b.To),
+		ID: b.ID, System: system, Timeline: min(a.Timeline, b.Timeline), Num: max(a.Num, b.Num),
+		From: min(a.From, b.From), To: max(a.To, b.To),
 		Own: a.Own || b.Own, Beyond: add(a.Beyond, b.Beyond...),
 		Anew: both(a.Anew, b.Anew), Said: both(a.Said, b.Said), Passed: both(a.Passed, b.Passed),
 	}
@@ -190,27 +256,33 @@ func both(a, b []string) (names []string) {
 }
 
 // Hear merges what a member says; news: it said something new.
-func (s Set) Hear(said Set) (_ Set, news bool) {
+func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 	s = slices.Clone(s)
 	for _, o := range said[:min(len(said), MaxLosses)] {
 		if o.Own = false; o.ID == 0 || o.From >= o.To {
 			continue
 		}
-		i := slices.IndexFunc(s, func(x Loss) bool { return x.ID == o.ID || slices.Contains(x.Also, o.ID) })
+		i := slices.IndexFunc(s, func(x Loss) bool { return x.one(o) })
 		if i < 0 {
 			s = s.room(o.System)
-			n := Loss{ID: o.ID, System: o.System, Timeline: o.Timeline, From: o.From, To: o.To}
-			// Two words about one loss, said before the proxies heard of each other: the next one is about another.
-			n.Own = slices.ContainsFunc(s, func(x Loss) bool { return x.Own && x.same(o) })
-			i, s, news = len(s), append(s, n), true
+			i, news = len(s), true
+			s = append(s, Loss{
+				ID: o.ID, System: o.System, Timeline: o.Timeline, Num: o.Num, From: o.From, To: o.To,
+			})
 		}
 		was, now := s[i], s[i]
+		kept, from := o.Kept, o.From
+		if !slices.Contains(s[i].Also, o.ID) && len(s[i].Also) == 0 && len(o.Also) == 0 {
+			o.ID = s[i].ID
+		}
 		if s[i].ID != o.ID || !slices.Equal(s[i].Also, o.Also) { // a part of what is one here, or more than that
-			o.Anew, o.Said, o.Passed = nil, nil, nil
+			o.Anew, o.Said, o.Passed, o.Upto = nil, nil, nil, nil
 			o.From = min(o.From, was.From) // here 0 is a beginning: of all that is one, one is not known
 			now.From = o.From
 		}
-		s[i] = now.join(o)
+		if s[i] = now.join(o); kept && from == s[i].From {
+			s[i].Heard = add(s[i].Heard, member)
+		}
 		news = news || !was.equal(s[i])
 	}
 	return s, news
@@ -218,7 +290,8 @@ func (s Set) Hear(said Set) (_ Set, news bool) {
 
 func (l Loss) equal(o Loss) bool {
 	return l.From == o.From && l.To == o.To && slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
-		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed)
+		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed) && maps.Equal(l.Upto, o.Upto) &&
+		slices.Equal(l.Heard, o.Heard)
 }
 
 // Streams is s of a proxy that streams: of the losses that concern its WAL it gets what was written instead.
@@ -232,11 +305,11 @@ func (s Set) Streams(concerns func(Loss) bool) Set {
 	return s
 }
 
-// Told is s as members are told of it.
-func (s Set) Told() Set {
+// Told is s as members are told of it; kept are those of s that are on disk.
+func (s Set) Told(kept func(Loss) bool) Set {
 	s = slices.Clone(s)
 	for i := range s {
-		s[i].Own = false
+		s[i].Own, s[i].Heard, s[i].Kept = false, nil, kept(s[i])
 	}
 	return s
 }

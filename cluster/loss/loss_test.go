@@ -19,6 +19,9 @@ func given(names ...string) Set {
 	return s
 }
 
+// kept: the disk has it.
+func kept(Loss) bool { return true }
+
 func at(x lsn.LSN) First { return First{Progress: lsn.Progress{Write: x, Flush: x, Apply: x}} }
 
 // written makes the report of a client that keeps WAL and applies none.
@@ -47,7 +50,7 @@ func TestJudge(t *testing.T) {
 		"applies, does not flush":   {nil, First{Progress: lsn.Progress{Write: to, Apply: to}}, true, true, true},
 		"the write alone is beyond": {nil, First{Progress: lsn.Progress{Write: to, Flush: from, Apply: from}}, true, true, true},
 	} {
-		l, refused := given(c.known...)[0].Judge(s1, c.first)
+		l, refused := given(c.known...)[0].Judge(s1, c.first, nil)
 		if refused != c.refused || (len(l.Suspects()) > 0) != c.suspect || l.Asks(s1) != c.again {
 			t.Errorf("%s: refused is %t; %+v", name, refused, l)
 		}
@@ -59,12 +62,12 @@ func TestJudge(t *testing.T) {
 func TestOneStandbyDoesNotSpeakForOthers(t *testing.T) {
 	l := given()[0]
 	stale, anew := Who{"walreceiver", "10.0.0.1", ""}, Who{"walreceiver", "10.0.0.2", ""}
-	l, refused := l.Judge(stale, at(to))
-	if l2, no := l.Judge(anew, at(to+1)); !refused || no || len(l2.Suspects()) > 0 {
+	l, refused := l.Judge(stale, at(to), nil)
+	if l2, no := l.Judge(anew, at(to+1), nil); !refused || no || len(l2.Suspects()) > 0 {
 		t.Fatalf("%t %t %+v", refused, no, l2)
-	} else if l3, no := l2.Judge(stale, at(to)); !no || len(l3.Suspects()) > 0 {
+	} else if l3, no := l2.Judge(stale, at(to), nil); !no || len(l3.Suspects()) > 0 {
 		t.Fatalf("%t %+v", no, l3)
-	} else if l4, no := l3.Judge(anew, at(to-1)); no {
+	} else if l4, no := l3.Judge(anew, at(to-1), nil); no {
 		t.Fatalf("it is asked again: %+v", l4)
 	}
 }
@@ -75,7 +78,7 @@ func TestMadeAnewIsSaid(t *testing.T) {
 		t.Error("nothing was given up")
 	}
 	s, known := given("s1", "s2").MadeAnew("S1")
-	if l, no := s[0].Judge(Who{"s1", "h", ""}, at(to)); !known || no || !slices.Equal(l.Suspects(), []string{"s2"}) {
+	if l, no := s[0].Judge(Who{"s1", "h", ""}, at(to), nil); !known || no || !slices.Equal(l.Suspects(), []string{"s2"}) {
 		t.Errorf("%t %+v", no, l)
 	}
 }
@@ -84,23 +87,23 @@ func TestMadeAnewIsSaid(t *testing.T) {
 // loss is one, also when each proxy accepts it itself.
 func TestMerge(t *testing.T) {
 	a := given("s1", "s2")
-	b, news := Set(nil).Hear(a.Told())
+	b, news := Set(nil).Hear("a", a.Told(kept))
 	if !news || b[0].Own || !slices.Equal(b[0].Suspects(), []string{"s1", "s2"}) {
 		t.Fatalf("%t %+v", news, b)
 	}
-	passed, _ := a[0].Judge(Who{"s1", "h", ""}, at(to+9))
+	passed, _ := a[0].Judge(Who{"s1", "h", ""}, at(to+9), nil)
 	b, _ = b.GiveUp(Loss{ID: 9, System: sys, Timeline: 2, From: from + 500, To: to + 500}, []string{"s1", "s3"})
 	if len(b) != 1 || !b[0].Own || b[0].From != from || b[0].To != to+500 {
 		t.Fatalf("%+v", b)
 	}
 	for range 2 {
-		b, _ = b.Hear(Set{passed})
-		a, _ = a.Hear(b.Told())
+		b, _ = b.Hear("a", Set{passed})
+		a, _ = a.Hear("b", b.Told(kept))
 	}
 	if !slices.Equal(a[0].Suspects(), []string{"s2", "s3"}) || !a[0].Own || !slices.Equal(a[0].Suspects(), b[0].Suspects()) {
 		t.Errorf("%+v, %+v", a, b)
 	}
-	if _, news := b.Hear(a.Told()); news {
+	if _, news := b.Hear("a", a.Told(kept)); news {
 		t.Error("nothing is new")
 	}
 	// The next loss at the same positions is another one: it says nothing of who was made anew after the first.
@@ -114,12 +117,12 @@ func TestMerge(t *testing.T) {
 func TestBounds(t *testing.T) {
 	l := given("stale")[0]
 	for i := range 2 * MaxNames {
-		l, _ = l.Judge(Who{fmt.Sprint("n", i), "h", ""}, at(to+1))
+		l, _ = l.Judge(Who{fmt.Sprint("n", i), "h", ""}, at(to+1), nil)
 	}
 	if len(l.Passed) != MaxNames || len(l.Anew) != MaxNames || !slices.Equal(l.Suspects(), []string{"stale"}) {
 		t.Errorf("%d %d %v", len(l.Passed), len(l.Anew), l.Suspects())
 	}
-	if l, _ = l.Judge(Who{"stale", "h", ""}, at(to+1)); len(l.Suspects()) != 0 {
+	if l, _ = l.Judge(Who{"stale", "h", ""}, at(to+1), nil); len(l.Suspects()) != 0 {
 		t.Errorf("%v", l.Suspects())
 	}
 	var s Set
@@ -128,13 +131,14 @@ func TestBounds(t *testing.T) {
 		s, _ = s.GiveUp(lo, []string{"s" + fmt.Sprint(i)})
 		s[i].Anew, s[i].Passed = []string{"both", fmt.Sprint("n", i)}, []string{fmt.Sprint("p", i)}
 	}
-	all := s.Told()
+	all := s.Told(kept)
 	s, _ = s.GiveUp(Loss{ID: 99, System: sys, Timeline: 3, From: 1000, To: 1050}, nil)
 	if o := s[0]; len(s) != MaxLosses || o.ID != 2 || o.From != 0 || o.To != 150 || len(o.Suspects()) != 2 ||
 		!slices.Equal(o.Anew, []string{"both"}) || len(o.Passed) != 0 || !slices.Equal(o.Also, []uint64{1}) {
 		t.Errorf("%+v", s)
 	}
-	if again, news := s.Hear(all); news || len(again) != MaxLosses || len(again[0].Passed) != 0 {
+	s, _ = s.Hear("a", all)
+	if again, news := s.Hear("a", all); news || len(again) != MaxLosses || len(again[0].Passed) != 0 {
 		t.Errorf("a member that has them apart says something new: %+v", again)
 	}
 	s, _ = s.GiveUp(Loss{ID: 5, System: sys + 1, Timeline: 1, From: 1, To: 2}, nil)
@@ -173,14 +177,14 @@ func TestIn(t *testing.T) {
 func TestLossBeginsAtTheLowestTold(t *testing.T) {
 	who := Who{Name: "s1"}
 	passed, _ := Loss{ID: 1, System: 7, Timeline: 1, From: 50, To: 90}.Judge(who, First{Progress: lsn.Progress{
-		Write: 45, Flush: 45, Apply: 45}})
+		Write: 45, Flush: 45, Apply: 45}}, nil)
 	for from, c := range map[lsn.LSN]struct {
 		from lsn.LSN
 		asks bool
 	}{40: {40, true}, 60: {50, false}, lsn.Invalid: {50, false}} {
 		o := Loss{ID: 1, System: 7, Timeline: 1, From: from, To: 90}
-		a, _ := Set{passed}.Hear(Set{o})
-		b, _ := Set{o}.Hear(Set{passed})
+		a, _ := Set{passed}.Hear("a", Set{o})
+		b, _ := Set{o}.Hear("a", Set{passed})
 		if a[0].From != c.from || b[0].From != c.from || a[0].Asks(who) != c.asks || b[0].Asks(who) != c.asks {
 			t.Errorf("from %s: %+v and %+v", from, a[0], b[0])
 		}

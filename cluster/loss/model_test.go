@@ -22,23 +22,27 @@ type world struct {
 }
 
 type proxy struct {
+	name    string
 	wal     []int
 	follows bool    // the primary; else it has WAL that the primary lost
 	lost    lsn.LSN // from here
 	to      lsn.LSN // to here, as far as any proxy had it
 	set     Set
+	disk    []byte // of set
 }
 
 type standby struct {
-	who Who
-	wal []int
-	at  *proxy // nil: it is not attached
+	who      Who
+	wal      []int
+	at       *proxy // nil: it is not attached
+	letIn    bool   // it was asked
+	reported int    // it has more
 }
 
 func newWorld(seed uint64, broken string) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 3)), broken: broken, primary: make([]int, 10)}
 	for i := range w.proxies {
-		w.proxies[i] = &proxy{wal: slices.Clone(w.primary), follows: true}
+		w.proxies[i] = &proxy{name: fmt.Sprint("p", i), wal: slices.Clone(w.primary), follows: true}
 	}
 	for i := range 5 { // two of one name on two hosts, and two of one name on one host with two slots
 		name, host, slot := fmt.Sprint("s", i), fmt.Sprint("h", i), ""
@@ -61,7 +65,7 @@ func (w *world) attach(s *standby, p *proxy) {
 	if !p.follows && !prefix(p.wal, s.wal) {
 		return
 	}
-	s.at = p
+	s.at, s.letIn, s.reported = p, false, len(s.wal)
 	at := lsn.LSN(len(s.wal))
 	first := First{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}}
 	for _, l := range p.set {
@@ -77,14 +81,51 @@ func (w *world) attach(s *standby, p *proxy) {
 		if !l.Asks(s.who) || !l.Own && !p.follows {
 			continue
 		}
-		judged, refused := l.Judge(s.who, first)
+		s.letIn = true
+		judged, refused := l.Judge(s.who, first, w.others(p))
 		if p.set = slices.Clone(p.set); w.broken == "one standby speaks for its name" && !refused {
 			judged.Said = add(judged.Said, s.who.Name)
 		}
 		if p.set[i] = judged; refused {
-			s.at = nil
+			s.at, s.letIn = nil, false
 		}
 	}
+}
+
+// others are the members that p may not have heard yet.
+func (w *world) others(p *proxy) (names []string) {
+	for _, o := range w.proxies {
+		if o != p && w.broken != "who passes is never asked again" {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// leave is the end of a session.
+func (w *world) leave(s *standby) {
+	p, reported := s.at, s.reported
+	if s.at = nil; p == nil || !s.letIn {
+		return
+	}
+	if w.broken == "what was sent is taken for what it has" {
+		reported = len(p.wal)
+	}
+	p.set = slices.Clone(p.set)
+	for i, l := range p.set {
+		if l.Own || p.follows {
+			p.set[i] = l.Left(s.who, lsn.LSN(reported))
+		}
+	}
+}
+
+func (p *proxy) save() { p.disk, _ = json.Marshal(p.set) }
+
+// kept reports whether the disk has a loss.
+func (p *proxy) kept(l Loss) bool {
+	var all Set
+	_ = json.Unmarshal(p.disk, &all)
+	return slices.ContainsFunc(all, func(x Loss) bool { return x.ID == l.ID && x.From == l.From })
 }
 
 // giveUp is the operator's word to p, which begins anew with the primary's WAL.
@@ -95,25 +136,25 @@ func (w *world) giveUp(p *proxy) {
 			names = append(names, s.who.Name)
 		}
 		if s.at == p {
-			s.at = nil
+			w.leave(s)
 		}
 	}
 	p.set, _ = p.set.GiveUp(Loss{ID: w.rnd.Uint64() | 1, System: sys, Timeline: 2, From: p.lost, To: p.to}, names)
 	p.wal, p.follows = slices.Clone(w.primary), true
-	for _, other := range w.proxies { // before standbys have been judged here and gone there
-		if other != p && w.broken != "a member does not hear" {
-			w.hear(other, p)
-		}
-	}
+	p.save()
 }
 
 // hear merges what another proxy says; one that still has what was lost lets those go who have none of it.
 func (w *world) hear(p, from *proxy) {
-	p.set, _ = p.set.Hear(from.set.Told())
+	kept := from.kept
+	if w.broken == "told before it is kept" {
+		kept = func(Loss) bool { return true }
+	}
+	p.set, _ = p.set.Hear(from.name, from.set.Told(kept))
 	for _, l := range p.set {
 		for _, s := range w.all {
-			if s.at == p && !p.follows && !l.Own && lsn.LSN(len(s.wal)) <= l.From && w.broken != "lost WAL is served on" {
-				s.at = nil
+			if s.at == p && !p.follows && !l.Own && lsn.LSN(len(s.wal)) <= l.From {
+				w.leave(s)
 			}
 		}
 	}
@@ -122,8 +163,8 @@ func (w *world) hear(p, from *proxy) {
 func (w *world) step() {
 	p, s := w.proxies[w.rnd.IntN(2)], w.all[w.rnd.IntN(len(w.all))]
 	switch w.rnd.IntN(12) {
-	case 0, 1:
-		for range 1 + w.rnd.IntN(5) {
+	case 0:
+		for range 1 + w.rnd.IntN(4) {
 			w.primary = append(w.primary, w.era)
 		}
 	case 2, 3:
@@ -134,20 +175,26 @@ func (w *world) step() {
 		if s.at == nil {
 			w.attach(s, p)
 		} else if len(s.wal) < len(s.at.wal) { // it gets WAL
-			s.wal = append(slices.Clip(s.wal), s.at.wal[len(s.wal):]...)
+			to := len(s.wal) + 1 + w.rnd.IntN(len(s.at.wal)-len(s.wal))
+			s.wal = append(slices.Clip(s.wal), s.at.wal[len(s.wal):to]...)
+			if w.rnd.IntN(2) == 0 {
+				s.reported = len(s.wal)
+			}
 		}
 	case 7:
-		s.at = nil
+		w.leave(s)
 	case 8: // made anew, with no more WAL than a proxy has; the operator says so only where it is true
 		if !p.follows {
 			return
 		}
 		p.wal = slices.Clone(w.primary)
-		if s.at, s.wal = nil, slices.Clone(w.primary); w.rnd.IntN(2) == 0 {
+		w.leave(s)
+		if s.wal = slices.Clone(w.primary); w.rnd.IntN(2) == 0 {
 			others := slices.ContainsFunc(w.all, func(o *standby) bool {
 				return o.who.Name == s.who.Name && !prefix(w.primary, o.wal)
 			})
-			if !others {
+			heard := !slices.ContainsFunc(p.set, func(l Loss) bool { return !l.Settled(w.others(p)) })
+			if !others && heard { // as the command says
 				p.set, _ = p.set.MadeAnew(s.who.Name)
 			}
 		}
@@ -156,7 +203,7 @@ func (w *world) step() {
 			return
 		}
 		w.era++
-		w.primary = append(slices.Clone(w.primary[:len(w.primary)-min(w.rnd.IntN(9), len(w.primary)-1)]), w.era)
+		w.primary = append(slices.Clone(w.primary[:len(w.primary)-min(w.rnd.IntN(12), len(w.primary)-1)]), w.era)
 		has := w.proxies[0].wal
 		if len(w.proxies[1].wal) > len(has) {
 			has = w.proxies[1].wal
@@ -169,18 +216,28 @@ func (w *world) step() {
 			p.follows, p.lost, p.to = same == len(has), lsn.LSN(same), lsn.LSN(len(has))
 		}
 	case 10:
-		if !p.follows {
+		if !p.follows && (p == w.proxies[0] || w.rnd.IntN(8) == 0) { // the other one is left alone for a while
 			w.giveUp(p)
 		}
-	case 11: // a member hears the other one, or starts again
-		if w.rnd.IntN(4) > 0 {
-			w.hear(p, w.proxies[w.rnd.IntN(2)])
+	case 11: // a member hears the other one, makes durable what it knows, or starts again
+		switch w.rnd.IntN(8) {
+		case 0, 1, 2, 3:
+			w.hear(p, w.proxies[1-slices.Index(w.proxies[:], p)])
 			return
+		case 4, 5:
+			p.save()
+			return
+		case 6: // in order
+			for _, s := range w.all {
+				if s.at == p {
+					w.leave(s)
+				}
+			}
+			p.save()
 		}
-		b, _ := json.Marshal(p.set)
 		p.set = nil
 		if w.broken != "forgotten by a restart" {
-			_ = json.Unmarshal(b, &p.set)
+			_ = json.Unmarshal(p.disk, &p.set)
 		}
 		for _, s := range w.all {
 			if s.at == p {
@@ -205,10 +262,14 @@ func (w *world) mixed() string {
 func TestModel(t *testing.T) {
 	for _, broken := range []string{
 		"", "no first report", "one standby speaks for its name", "forgotten by a restart",
-		"lost WAL is served", "lost WAL is served on", "a member does not hear",
+		"lost WAL is served", "who passes is never asked again",
+		"what was sent is taken for what it has", "told before it is kept",
 	} {
-		found := false
-		for seed := range uint64(2000) {
+		found, seeds := false, uint64(2000)
+		if broken != "" {
+			seeds *= 10 // until it is found
+		}
+		for seed := range seeds {
 			w := newWorld(seed, broken)
 			for i := range 400 {
 				w.step()

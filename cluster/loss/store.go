@@ -58,8 +58,9 @@ type Judgement struct {
 	News    []Loss // of which a name does not count from now on
 }
 
-// Judge takes what a session of who has reported first, before it got any WAL of the store.
-func (all Set) Judge(who Who, f First, s Store) (j Judgement) {
+// Judge takes what a session of who has reported first, before it got any WAL of the store. members are the other
+// proxies, see [Loss.Judge].
+func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) {
 	j.Set = slices.Clone(all)
 	for i, l := range all {
 		if s.Lost(l) && l.Parted(f) {
@@ -71,7 +72,7 @@ func (all Set) Judge(who Who, f First, s Store) (j Judgement) {
 		if !s.Instead(l) {
 			continue
 		}
-		judged, refused := l.Judge(who, f)
+		judged, refused := l.Judge(who, f, members)
 		if refused && len(judged.Suspects()) > len(l.Suspects()) {
 			j.News = append(j.News, l)
 		}
@@ -80,6 +81,17 @@ func (all Set) Judge(who Who, f First, s Store) (j Judgement) {
 		}
 	}
 	return j
+}
+
+// Left takes note that a session of who, which was fed from the store, has ended, and had reported WAL of t up to at.
+func (all Set) Left(who Who, t lsn.TimelineID, at lsn.LSN, s Store) Set {
+	all = slices.Clone(all)
+	for i, l := range all {
+		if t == l.Timeline && s.Instead(l) && !s.Lost(l) {
+			all[i] = l.Left(who, at)
+		}
+	}
+	return all
 }
 
 // Reached is WAL of a timeline that a server is known to have had.

@@ -16,7 +16,8 @@ type account struct {
 }
 
 func (p *proxy) account() account {
-	a := account{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told()}
+	kept := func(loss.Loss) bool { return true }
+	a := account{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept)}
 	if p.reportedOn == a.number {
 		a.reported = p.reported
 	}

@@ -178,8 +178,8 @@ func (p *proxy) parted(d *downlink) bool {
 }
 
 // hearLosses merges what another proxy says of WAL that was given up.
-func (p *proxy) hearLosses(said loss.Set) {
-	s, news := p.losses.Hear(said)
+func (p *proxy) hearLosses(member string, said loss.Set) {
+	s, news := p.losses.Hear(member, said)
 	if !news || p.w.fault == LossUnheard {
 		return
 	}
@@ -190,6 +190,16 @@ func (p *proxy) hearLosses(said loss.Set) {
 			d.cut()
 		}
 	}
+}
+
+// members are the other proxies, but for those that are forgotten.
+func (p *proxy) members() (names []string) {
+	for _, q := range p.w.proxies {
+		if q != p && !p.forgot[q.name] {
+			names = append(names, q.name)
+		}
+	}
+	return names
 }
 
 // cut ends a session at the proxy.
@@ -212,7 +222,7 @@ func (p *proxy) judges(s *server) bool {
 	if p.w.fault == LossServed && slices.ContainsFunc(p.losses, at.Lost) {
 		return true
 	}
-	j := p.losses.Judge(s.who(), loss.First{Progress: s.positions(), Voter: p.led.Named(s.name)}, at)
+	j := p.losses.Judge(s.who(), loss.First{Progress: s.positions(), Voter: p.led.Named(s.name)}, at, p.members())
 	if p.losses = j.Set; p.w.fault == LossByName && j.Refused == nil {
 		p.losses, _ = p.losses.MadeAnew(s.name)
 	}

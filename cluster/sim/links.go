@@ -31,6 +31,7 @@ type downlink struct {
 
 	tli       lsn.TimelineID // the walsender's
 	sent      lsn.LSN
+	acked     lsn.LSN // the most that the client has reported
 	streaming bool
 	heard     int64
 
@@ -144,7 +145,7 @@ func (d *downlink) report(r lsn.Progress) {
 	if d.over {
 		return
 	}
-	d.heard = d.w.now
+	d.heard, d.acked = d.w.now, max(d.acked, r.Write, r.Flush, r.Apply)
 	received, bytes := d.sent, compare.Pair{}
 	if d.tli == d.p.tli {
 		received = d.p.received
@@ -186,6 +187,9 @@ func (d *downlink) lost() {
 	}
 	d.over, d.gone[0] = true, true
 	d.p.downs = slices.DeleteFunc(d.p.downs, func(x *downlink) bool { return x == d })
+	if s, is := d.c.(*server); is && len(d.p.losses) > 0 {
+		d.p.losses = d.p.losses.Left(s.who(), d.p.w.number(d.tli), min(d.acked, d.sent), d.p.lossStore())
+	}
 	d.p.led.End(d.incarnation)
 	d.p.step()
 }

@@ -217,7 +217,7 @@ func (p *proxy) broadcast() {
 	a := p.account()
 	p.tell(newMessage(b, older), func(q *proxy) {
 		q.others[p.name] = a
-		q.hearLosses(a.losses)
+		q.hearLosses(p.name, a.losses)
 		q.answered(p.knows[q.name])
 	})
 	p.tell(p.hashes(), nil)

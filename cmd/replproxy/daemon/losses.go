@@ -39,6 +39,10 @@ func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) e
 	return nil
 }
 
+func (l losses) Left(who fanout.SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN) {
+	l.node.Left(whoIs(who, slot), t, reported)
+}
+
 // errBeyond refuses a standby that may have WAL which was given up.
 func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite,
@@ -49,8 +53,8 @@ func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) err
 			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
 }
 
-// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions. With
-// aside the store has it until the next start: then those who have none of it end too, or they would get it.
+// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions, as
+// those of who has none: they are asked when they are back. With aside the store has it until the next start.
 func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {
@@ -62,10 +66,10 @@ func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	}
 	p.hub.EndThose(func(h fanout.Having) error {
 		switch {
-		case aside && p.node.Parted(h.Timeline, h.LSN):
-			return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
-		case h.Timeline != e.Of || h.LSN <= e.From:
+		case h.Timeline != e.Of:
 			return nil
+		case h.LSN <= e.From:
+			return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
 		}
 		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
 	})
