@@ -172,6 +172,50 @@ func TestEmptiedLoneStoreRemembersLostWAL(t *testing.T) {
 	}
 }
 
+// A lone proxy whose store was emptied recognises the primary by what the store had of it: the right one is followed, one
+// that lost WAL is refused also where it has written more than that before it is first seen. The operator's word ends it.
+func TestEmptiedLoneStoreRecognisesThePrimary(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{Config: scene.RuleFile("ANY 1 (s1)")})
+	empty := func() {
+		t.Helper()
+		c.Proxy.Terminate(t)
+		if err := os.RemoveAll(filepath.Join(c.Proxy.DataDir, "wal")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty()
+	c.Primary.Start(t)
+	c.Proxy.Start(t)
+	c.Primary.Exec(t, "INSERT INTO t VALUES (3)")
+	pgtest.WaitCaughtUp(t, c.Primary, c.s1)
+	c.lost = c.Primary.CurrentLSN(t)
+	c.has(t, c.lost)
+	c.s1.Stop(t, pgtest.Fast)
+	empty()
+	c.Primary.Stop(t, pgtest.Immediate)
+	c.revert(t)
+	c.Primary.Start(t)
+	c.overtake(t)
+	c.Proxy.StartNoWait(t)
+	before := waitLack(t, c.Proxy).Upstream.Lack
+	if !before.Lost || before.From != lsn.Invalid || before.To <= c.lost-lsn.LSN(c.size) || before.To > c.lost {
+		t.Errorf("%+v, lost is what lies before %s", before, c.lost)
+	}
+	c.Proxy.Terminate(t)
+	c.Proxy.StartNoWait(t)
+	if l := waitLack(t, c.Proxy).Upstream.Lack; !l.Lost || l.To != before.To {
+		t.Errorf("after a restart %+v, before it %+v", l, before)
+	}
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	c.Proxy.WaitReady(t)
+	empty() // what is given up is not held against the primary again
+	c.Proxy.Start(t)
+	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
+		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
+	}
+}
+
 // overtake lets the primary write more than it had lost.
 func (c *lossy) overtake(t *testing.T) {
 	t.Helper()

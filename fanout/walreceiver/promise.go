@@ -32,6 +32,7 @@ type promise struct {
 	mu    sync.Mutex // held while bound is made durable
 	bound lsn.LSN    // on disk
 	moved time.Time  // when high was raised last
+	named lsn.LSN    // what was reported when the file named WAL by its bytes last
 }
 
 func newPromise(s Store) *promise {
@@ -53,7 +54,7 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 		if err := p.store.SetPromised(walstore.PromisedAll); err != nil {
 			return err
 		}
-		p.bound = walstore.PromisedAll
+		p.bound, p.named = walstore.PromisedAll, at
 	}
 	p.high.Store(uint64(at))
 	p.moved = now
@@ -78,12 +79,34 @@ func (p *promise) narrowLocked() error {
 	return nil
 }
 
-// narrowAt returns the time to narrow; zero: never. received is the end of what a restart would take for
+// rest is narrow for a stream that goes on: where all that was received is reported the bound stays, so that the next
+// report waits for no fsync, and the file names the newest WAL by its bytes.
+func (p *promise) rest(received lsn.LSN) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.highest() < received {
+		return p.narrowLocked()
+	}
+	p.named = p.highest()
+	return p.store.SetPromised(p.bound)
+}
+
+// renew writes the same bound for the WAL that is stored now: the file names no WAL of an earlier life of the store.
+func (p *promise) renew() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bound == lsn.Invalid {
+		return nil // nothing was ever promised
+	}
+	return p.store.SetPromised(p.bound)
+}
+
+// narrowAt returns the time to rest; zero: never. received is the end of what a restart would take for
 // promised.
 func (p *promise) narrowAt(received lsn.LSN) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bound != walstore.PromisedAll || p.highest() >= received {
+	if p.bound != walstore.PromisedAll || p.highest() >= received && p.highest() == p.named {
 		return time.Time{}
 	}
 	return p.moved.Add(narrowAfter)

@@ -80,3 +80,6 @@ func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 
 // GiveUp forgets, durably, what was promised beyond fork. Any goroutine may call it.
 func (r *Receiver) GiveUp(fork lsn.LSN) error { return r.promise.lower(fork) }
+
+// RenewPromise makes the bound durable for the WAL that is stored now: it names no WAL of an earlier life of the store.
+func (r *Receiver) RenewPromise() error { return r.promise.renew() }

@@ -124,7 +124,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 func (rp *reporter) narrow(now, wake time.Time, received lsn.LSN) (time.Time, error) {
 	at := rp.promise.narrowAt(received)
 	if !at.IsZero() && !now.Before(at) {
-		return wake, rp.promise.narrow()
+		return wake, rp.promise.rest(received)
 	}
 	return earliest(wake, at), nil
 }

@@ -262,19 +262,25 @@ func TestPromiseSettles(t *testing.T) {
 	}
 	cover(100, t0)
 	cover(200, t0.Add(time.Second))
-	if got := p.narrowAt(200); !got.IsZero() {
-		t.Errorf("all that is received was reported, but settles at %v", got)
-	}
 	if got := p.narrowAt(300); got != t0.Add(time.Second+narrowAfter) {
 		t.Errorf("settles at %v", got)
 	}
+	if got := p.narrowAt(200); got != t0.Add(time.Second+narrowAfter) {
+		t.Errorf("all that is received was reported, and is named by its bytes at %v", got)
+	}
+	if err := p.rest(200); err != nil || m.promised != walstore.PromisedAll || m.fsyncs != 2 {
+		t.Errorf("%s after %d fsyncs, %v", m.promised, m.fsyncs, err)
+	}
+	if got := p.narrowAt(200); !got.IsZero() {
+		t.Errorf("nothing was reported since, but settles at %v", got)
+	}
 	for range 2 {
-		if err := p.narrow(); err != nil || m.promised != 200 || m.fsyncs != 2 {
+		if err := p.rest(300); err != nil || m.promised != 200 || m.fsyncs != 3 {
 			t.Errorf("%s after %d fsyncs, %v", m.promised, m.fsyncs, err)
 		}
 	}
 	cover(150, t0.Add(time.Minute)) // another connection begins below
-	if m.fsyncs != 2 || !p.narrowAt(300).IsZero() {
+	if m.fsyncs != 3 || !p.narrowAt(300).IsZero() {
 		t.Errorf("%d fsyncs, settles at %v", m.fsyncs, p.narrowAt(300))
 	}
 	cover(201, t0.Add(time.Minute))

@@ -101,6 +101,9 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	if err := r.rcv.GiveUp(kept); err != nil {
 		return err // first: after a crash here the word still holds
 	}
+	if err := r.rcv.RenewPromise(); err != nil {
+		return err
+	}
 	if err := r.o.Accept.Use(e, r.heard, false); err != nil {
 		return err
 	}

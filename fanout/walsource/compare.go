@@ -16,23 +16,38 @@ type errCut struct{ error }
 
 func (e errCut) Unwrap() error { return e.error }
 
-// compare reads WAL [from, to) of the server of s and gives the first position where the stored WAL is different. It
-// takes no slot, and reports nothing. Afterwards s is ready for a command, unless the error is an errCut.
+// compare reads WAL [from, to) of the server of s and gives the first position where the stored WAL is different. See
+// look for s.
 func (r *Supply) compare(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
 ) (d lsn.LSN, differ bool, err error) {
+	err = look(ctx, s, t, from, to, func(at lsn.LSN, sent []byte) (more bool, err error) {
+		d, differ, err = r.o.Store.Difference(at, sent)
+		return !differ, err
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	return d, differ, nil
+}
+
+// look gives WAL [from, to) of the server of s to f, piece by piece, as long as that wants more. It takes no slot, and
+// reports nothing. Afterwards s is ready for a command, unless the error is an errCut.
+func look(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
+	f func(at lsn.LSN, sent []byte) (more bool, err error),
+) error {
 	copying, _, err := s.Start(ctx, "", walreceiver.StartPoint{Timeline: t, At: from})
 	if err == nil && !copying {
 		err = walreceiver.ErrProtocol
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("compare WAL from %s: %w", from, cutUnlessRefused(err))
+		return fmt.Errorf("compare WAL from %s: %w", from, cutUnlessRefused(err))
 	}
 	stop := context.AfterFunc(ctx, s.Interrupt)
-	at := from
-	for at < to && !differ && err == nil {
+	at, more := from, true
+	for at < to && more && err == nil {
 		var sent []byte
 		if sent, err = readWAL(s, at); err == nil {
-			d, differ, err = r.o.Store.Difference(at, sent[:min(to-at, lsn.LSN(len(sent)))])
+			more, err = f(at, sent[:min(to-at, lsn.LSN(len(sent)))])
 			at += lsn.LSN(len(sent))
 		}
 	}
@@ -44,9 +59,9 @@ func (r *Supply) compare(ctx context.Context, s Conn, t lsn.TimelineID, from, to
 		err = errCut{either(err, over)}
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("compare WAL at %s: %w", at, err)
+		return fmt.Errorf("compare WAL at %s: %w", at, err)
 	}
-	return d, differ, nil
+	return nil
 }
 
 // readWAL reads the next message with WAL, which begins at at.

@@ -135,9 +135,15 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
 	}
+	if err == nil {
+		err = r.recognise(ctx, s, *srv, have)
+	}
 	if err != nil {
 		r.lostWAL(*srv, err)
 		r.o.Store.Release(lsn.Invalid)
+		if errors.As(err, new(errUntold)) {
+			return p, err // it may tell at the next attempt
+		}
 		return p, errPermanent{err}
 	}
 	if err := r.mirrorHistories(ctx, s, *srv, p.timeline); err != nil {

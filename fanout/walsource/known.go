@@ -82,6 +82,10 @@ func (r *Supply) knowledge() (k knowledge) {
 	own := r.promisedPoint()
 	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
 	add(Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
+	if was := r.o.Store.Promised(); have.Timeline == 0 { // and what it surely had
+		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
+		add(Known{Point: p, Complete: true}, lsn.Point{})
+	}
 	if r.o.Others == nil {
 		return k
 	}

@@ -3,11 +3,13 @@ package walstore
 import (
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"math"
 	"path/filepath"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -21,9 +23,21 @@ type Promise struct {
 	// System and Timeline are those of the WAL that At is a position of. 0: not known, in a file of release v0.1.0.
 	System   lsn.SystemID
 	Timeline lsn.TimelineID
+	// Print names WAL that the store had, for one that is emptied and can't compare bytes. Zero: nothing is known.
+	Print Print
 	// Owes is how far WAL must come again before the end of the store says anything (ruling R42). 0: nothing is owed.
 	Owes lsn.LSN
 }
+
+// Print names WAL by its bytes: Sum is the hash at LSN, the end of a complete record (see [Store.HashAt]).
+type Print struct {
+	Timeline lsn.TimelineID
+	LSN      lsn.LSN
+	Sum      uint64
+}
+
+// NewHash begins the hash of a segment: written from its first byte up to a position, it is that of [Store.HashAt].
+func NewHash() hash.Hash64 { return xxhash.New() }
 
 // promised is the promise as it is on disk.
 type promised struct {
@@ -46,17 +60,52 @@ func (s *Store) Promised() Promise {
 func (s *Store) SetPromised(to lsn.LSN) error {
 	id, _ := s.Identity()
 	pos := s.Positions()
+	print := s.printUpTo(pos, to)
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
 	next := s.promised.now
 	next.At, next.Owes = to, min(next.Owes, to)
+	if next.Print.LSN > to {
+		next.Print = Print{}
+	}
 	if pos.Timeline != 0 { // an empty store keeps what it has lost
 		next.System, next.Timeline = id.System, pos.Timeline
 		if pos.Flushed >= next.Owes {
 			next.Owes = 0
 		}
+		if print != (Print{}) || !s.holds(next.Print) {
+			next.Print = print
+		}
 	}
 	return s.savePromise(next)
+}
+
+// printUpTo names the last complete record up to to by what is in memory: it is asked for on the way of a report. Zero:
+// it is not known.
+func (s *Store) printUpTo(pos Positions, to lsn.LSN) Print {
+	at := pos.Complete
+	if pos.Timeline == 0 || at <= pos.Oldest {
+		return Print{}
+	}
+	if to < at {
+		var err error
+		if at, err = s.LastComplete(pos.Timeline, to); err != nil || at <= pos.Oldest {
+			return Print{}
+		}
+	}
+	sum, ok := s.HashAt(pos.Timeline, at)
+	if !ok {
+		return Print{}
+	}
+	return Print{Timeline: pos.Timeline, LSN: at, Sum: sum}
+}
+
+// holds reports whether p is a position of the WAL that is stored now: else it is of an earlier life, whose WAL was
+// compared, or given up.
+func (s *Store) holds(p Print) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.LSN > s.pos.Oldest && s.mayHash(p.Timeline, p.LSN)
 }
 
 // savePromise writes next; the caller holds the lock. While the form stays the same one slot is written. When it
@@ -123,7 +172,7 @@ func (s *Store) readPromised() error {
 	s.promised.seq, s.promised.now = seq, now
 	if s.o.SetAside != "" && now.At > s.o.AsideFrom.LSN {
 		now.At, now.Owes = s.o.AsideFrom.LSN, min(now.Owes, s.o.AsideFrom.LSN)
-		now.Timeline = s.o.AsideFrom.Timeline
+		now.Timeline, now.Print = s.o.AsideFrom.Timeline, Print{}
 		if err := s.savePromise(now); err != nil {
 			return err
 		}

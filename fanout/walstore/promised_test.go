@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -24,11 +25,25 @@ func newestOfRelease010(file []byte) (seq uint64, at lsn.LSN, err error) {
 // what v0.1.0 writes is read here, also over a file of this release. The bytes are those of docs/walstore-format.md.
 func TestPromiseForms(t *testing.T) {
 	all := Promise{At: 0x1122334455667788, System: 0x0102030405060708, Timeline: 0x0A0B0C0D}
+	all.Print = Print{Timeline: 0x05060708, LSN: 0x1122334455660000, Sum: 0x2122232425262728}
 	file := promiseFile(8, all)
 	const want = "RPXP\x02\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00" + "\x88\x77\x66\x55\x44\x33\x22\x11" +
 		"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x08\x07\x06\x05\x04\x03\x02\x01" + "\x0d\x0c\x0b\x0a"
 	if got := string(file[promisedAt:][:len(want)]); got != want {
 		t.Errorf("version 2 is %q", got)
+	}
+	const print = "RPXP\x03\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x66\x55\x44\x33\x22\x11" +
+		"\x28\x27\x26\x25\x24\x23\x22\x21" + "\x08\x07\x06\x05"
+	if got := string(file[promisedPrintAt:][:len(print)]); got != print {
+		t.Errorf("version 3 is %q", got)
+	}
+	// A slot without one, over a slot that had one.
+	bare := all
+	bare.Print = Print{}
+	over := slices.Clone(file)
+	copy(over[slotStride:], appendPromise(nil, 9, bare))
+	if seq, p, err := newestPromise(over); seq != 9 || p != bare || err != nil {
+		t.Errorf("without a print: %d, %+v, %v", seq, p, err)
 	}
 	if seq, p, err := newestPromise(file); seq != 8 || p != all || err != nil {
 		t.Errorf("%d, %+v, %v", seq, p, err)
@@ -45,7 +60,7 @@ func TestPromiseForms(t *testing.T) {
 	if seq, p, err := newestPromise(slotFileContent(promisedMagic, payload)); seq != 2 || p.At != 5 || err != nil {
 		t.Errorf("a file of v0.1.0: %d, %+v, %v", seq, p, err)
 	}
-	owing := all
+	owing := bare
 	owing.Owes = 0x99
 	if seq, p, err := newestPromise(promiseFile(8, owing)); seq != 8 || p != owing || err != nil {
 		t.Errorf("owing: %d, %+v, %v", seq, p, err)
@@ -137,5 +152,34 @@ func TestAsideIsNotPromised(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestPromisedPrint: a promise names the last complete record by its bytes, in the file too, which a store that is
+// emptied reads. It is kept while that WAL is stored and nothing newer is known, and falls with what is given up.
+func TestPromisedPrint(t *testing.T) {
+	mem, g := vfs.NewMem(), newGen()
+	s := openMem(t, mem)
+	begin(t, s, g)
+	g.Record(3000)
+	send(t, s, g, s.Positions().Received)
+	drain(t, s)
+	pos := s.Positions()
+	sum, err := s.ReadHash(pos.Timeline, pos.Complete)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
+	for _, to := range []lsn.LSN{pos.Flushed, PromisedAll} {
+		if err := s.SetPromised(to); err != nil || s.Promised().Print != want {
+			t.Fatalf("%s: %+v, %v; want %+v", to, s.Promised().Print, err, want)
+		}
+	}
+	again := openMem(t, mem.Crash(rand.New(rand.NewPCG(1, 1))))
+	if got := again.Promised().Print; got != want {
+		t.Errorf("after a restart %+v, want %+v", got, want)
+	}
+	if err := again.SetPromised(pos.Complete - 1); err != nil || again.Promised().Print.LSN >= pos.Complete {
+		t.Errorf("given up, and named: %+v, %v", again.Promised().Print, err)
 	}
 }

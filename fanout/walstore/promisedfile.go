@@ -7,12 +7,14 @@ import (
 )
 
 // The file `promised` exists once something was reported under a rule. It has two slots, each of which holds the
-// promise in two forms of one sequence:
+// promise in three forms of one sequence:
 //
-//	 0                      32         64                                      116
-//	┌──────────────────────┬──────────┬────────────────────────────────────────┐
-//	│ version 1: At        │ zeros    │ version 2: At, Owes, System, Timeline  │
-//	└──────────────────────┴──────────┴────────────────────────────────────────┘
+//	 0               32      64                                      116     128               172
+//	┌───────────────┬───────┬───────────────────────────────────────┬───────┬─────────────────┐
+//	│ version 1: At │ zeros │ version 2: At, Owes, System, Timeline │ zeros │ version 3: Print│
+//	└───────────────┴───────┴───────────────────────────────────────┴───────┴─────────────────┘
+//
+// Version 3 adds to version 2 of the same sequence, and is left out where nothing is known.
 //
 // Release v0.1.0 reads and writes the first only. While something is owed there is none, so that it refuses
 // the file instead of taking the bound for all there is to know.
@@ -23,7 +25,10 @@ const (
 	promisedVersion   = 2
 	promisedAt        = 64 // where version 2 begins
 	promisedMore      = 8 + 8 + 8 + 4
-	promisedSlotBytes = promisedAt + slotHeaderLen + promisedMore + slotHashLen
+	promisedPrint     = 3
+	promisedPrintAt   = 128 // where version 3 begins
+	promisedPrintLen  = 8 + 8 + 4
+	promisedSlotBytes = promisedPrintAt + slotHeaderLen + promisedPrintLen + slotHashLen
 )
 
 // appendPromise encodes one slot.
@@ -36,7 +41,16 @@ func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	more = binary.LittleEndian.AppendUint64(more, uint64(p.Owes))
 	more = binary.LittleEndian.AppendUint64(more, uint64(p.System))
 	more = binary.LittleEndian.AppendUint32(more, uint32(p.Timeline))
-	return appendVersion(append(b, first...), promisedMagic, promisedVersion, seq, more)
+	start := len(b)
+	b = appendVersion(append(b, first...), promisedMagic, promisedVersion, seq, more)
+	if p.Print == (Print{}) {
+		return b
+	}
+	b = append(b, make([]byte, start+promisedPrintAt-len(b))...)
+	print := binary.LittleEndian.AppendUint64(nil, uint64(p.Print.LSN))
+	print = binary.LittleEndian.AppendUint64(print, p.Print.Sum)
+	print = binary.LittleEndian.AppendUint32(print, uint32(p.Print.Timeline))
+	return appendVersion(b, promisedMagic, promisedPrint, seq, print)
 }
 
 // promiseFile is a new file, whose slots have the sequences seq-1 and seq.
@@ -77,5 +91,15 @@ func decodePromise(b []byte) (seq uint64, p Promise, err error) {
 	p.At, p.Owes = lsn.LSN(binary.LittleEndian.Uint64(more)), lsn.LSN(binary.LittleEndian.Uint64(more[8:]))
 	p.System = lsn.SystemID(binary.LittleEndian.Uint64(more[16:]))
 	p.Timeline = lsn.TimelineID(binary.LittleEndian.Uint32(more[24:]))
+	if len(b) < promisedPrintAt {
+		return again, p, nil
+	}
+	third, print, failed := decodeVersion(b[promisedPrintAt:], promisedMagic, promisedPrint, promisedPrintLen)
+	if failed == nil && third == again {
+		p.Print = Print{
+			LSN: lsn.LSN(binary.LittleEndian.Uint64(print)), Sum: binary.LittleEndian.Uint64(print[8:]),
+			Timeline: lsn.TimelineID(binary.LittleEndian.Uint32(print[16:])),
+		}
+	}
 	return again, p, nil
 }
