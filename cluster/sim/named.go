@@ -135,6 +135,11 @@ func (w *world) split() {
 		for len(s.ups) > 0 {
 			s.ups[0].lost() // nothing more is reported of what is gone
 		}
+		for _, p := range w.proxies {
+			if p.upstream != nil && p.upstream.s == s { // nor on connections that only the proxy has
+				p.upstream.lost()
+			}
+		}
 		s.crash()
 		acked := w.acked[s.tli]
 		s.tli = w.branch(s.tli, at, s.number())
