@@ -55,7 +55,7 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// history is what a page says of days that are over: it may name what is gone.
+// history reports whether a page tells of days that are over: it may name things that are gone.
 func history(p page) bool { return p.path == "docs/soak.md" || p.path == "docs/bench.md" }
 
 var (
@@ -196,7 +196,7 @@ func TestPagesNameWhatIs(t *testing.T) {
 	}
 }
 
-// names is what pages may call by name.
+// names has the names that pages may use.
 type names struct {
 	keys    map[string]bool            // auth.method
 	fields  map[string]bool            // store.flushed_lsn, of /status

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestRunbook: docs/runbook.md has every warning that status can show, every reason why a commit waits or a voter does
-// not count, and every error and warning of the log, by a piece of its words; and it has no others. A warning is made by a function named …Warnings in
-// proxy/report, or by preflight's Advise and what it calls.
+// TestRunbook: docs/runbook.md has a piece of the words of every warning that status can show. It has every reason why
+// a commit waits or a voter does not count, every error and warning of the log, and no others. A warning is made by a
+// function named …Warnings in proxy/report, or by preflight's Advise and what it calls.
 func TestRunbook(t *testing.T) {
 	book := squeezed(read(t, "docs/runbook.md"))
 	warnings, errors := 0, 0

@@ -11,11 +11,11 @@ import (
 const askPatience = time.Second
 
 // asking is the newest question of this node, and what it has been asked; guarded by Node.mu. Questions and answers
-// travel in accounts, so an account that answers was made after the question.
+// travel in member statuses, so a status that answers was made after the question.
 type asking struct {
 	num      uint64            // of the question; 0: none yet
 	asked    map[string]uint64 // by member, its newest question
-	answered chan struct{}     // closed at each account that is heard
+	answered chan struct{}     // closed at each status that is heard
 	wanted   chan struct{}     // one slot: a question came
 }
 
@@ -23,7 +23,7 @@ func newAsking() asking {
 	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
 }
 
-// hear notes the question in an account of member, and that somebody may have got an answer.
+// hear notes the question in a status of member, and that somebody may have got an answer.
 func (q *asking) hear(member string, asks uint64) {
 	close(q.answered)
 	q.answered = make(chan struct{})
@@ -38,7 +38,7 @@ func (q *asking) hear(member string, asks uint64) {
 }
 
 // Ask returns when every member that can be reached has said, after the call, what it has and what it reported, so
-// that [Node.Known] is as new as that. Accounts are otherwise some seconds old, and a member that has just started
+// that [Node.Known] is as new as that. Statuses are otherwise some seconds old, and a member that has just started
 // hears old ones first. It waits for askPatience at most: a member that does not answer may be gone with the primary.
 // One of release v0.1.0 is not asked. It may wait for the disk as well, to say what this node has.
 func (n *Node) Ask(ctx context.Context) {
@@ -51,7 +51,7 @@ func (n *Node) Ask(ctx context.Context) {
 	n.asking.num = rand.Uint64() | 1 // nobody takes an answer to a question of the life before for one to this
 	num := n.asking.num
 	n.mu.Unlock()
-	n.tellAccount(time.Now())
+	n.tellMemberStatus(time.Now())
 	for {
 		n.mu.Lock()
 		open, answered := n.open(num), n.asking.answered
@@ -70,7 +70,7 @@ func (n *Node) Ask(ctx context.Context) {
 // open reports whether a member that can be reached has not answered question num. The caller holds mu.
 func (n *Node) open(num uint64) bool {
 	for _, m := range n.ledger.Members(time.Now()) {
-		a, said := n.accounts.heard[m.Node]
+		a, said := n.statuses.heard[m.Node]
 		if m.Node == n.o.Name || !m.Reached || m.Contested || said && a.version < answers {
 			continue
 		}

@@ -19,7 +19,7 @@ func TestAskMembers(t *testing.T) {
 		ida, idb := identitytest.Node(t, "a"), identitytest.Node(t, "b")
 		m := identitytest.Members(t, ida, idb)
 		a, b := newLinked(t, ida, m, "b", "ANY 1 (s1)", link.Newest), newLinked(t, idb, m, "a", "ANY 1 (s1)", version)
-		*a.book, *b.book = []link.Peer{{Name: "b", Addr: b.door.Addr().String()}}, []link.Peer{{Name: "a", Addr: a.door.Addr().String()}}
+		*a.book, *b.book = []link.Peer{{Name: "b", Addr: b.listener.Addr().String()}}, []link.Peer{{Name: "a", Addr: a.listener.Addr().String()}}
 		var promised atomic.Uint64
 		promised.Store(40)
 		b.o.Details = func() Details {
@@ -31,7 +31,7 @@ func TestAskMembers(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
-		for _, run := range []func(context.Context) error{a.door.Run, b.door.Run, a.link.Run, b.link.Run, a.Run, b.Run} {
+		for _, run := range []func(context.Context) error{a.listener.Run, b.listener.Run, a.link.Run, b.link.Run, a.Run, b.Run} {
 			all.Go(func() { _ = run(ctx) })
 		}
 		waitUntil(t, a, func() bool { return knows(40) })

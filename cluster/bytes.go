@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// sealedTold is how many sealed segments the others are told the hashes of: a member that is further behind is
-	// compared when it has come nearer, or asks.
+	// sealedTold bounds the sealed segments whose hashes are sent to the others. A member that is further behind is
+	// compared when it has come nearer, or when it asks.
 	sealedTold = compare.MaxList - vote.MaxMembers
-	// maxRead bounds the own hashes that were read from disk and are remembered.
+	// maxRead bounds this store's hashes that were read from disk and are remembered.
 	maxRead = 4 * compare.MaxList
 	// readAtOnce bounds how many are read before it is looked again what is wanted.
 	readAtOnce = 8
 )
 
-// names is what the node knows of hashes, own and asked for; guarded by Node.mu.
+// names keeps hashes of WAL: this node's, and those that others ask for; guarded by Node.mu.
 type names struct {
 	own    compare.Pair            // at the end of the last complete record, as far as known
-	sealed []compare.Pair          // of the own newest whole segments, sealedTold at most, ascending
+	sealed []compare.Pair          // of this store's newest whole segments, sealedTold at most, ascending
 	seeded lsn.TimelineID          // the timeline on which sealed goes on; 0: it was not read yet
 	read   map[compare.Pair]uint64 // own hashes from the disk, by Pair without Sum
 	asked  map[string]compare.Pair // what the others ask of this node, answered once Sum is known
@@ -40,9 +40,9 @@ func newNames() names {
 	}
 }
 
-// ownBytes is the own store as it is compared. The caller holds mu.
-func (n *Node) ownBytes(p Positions) compare.Own {
-	return compare.Own{
+// localWAL returns this node's store as it is compared. The caller holds mu.
+func (n *Node) localWAL(p Positions) compare.Local {
+	return compare.Local{
 		Timeline: p.Timeline, Oldest: p.Oldest, Received: p.Received, Complete: p.Complete, SegSize: p.SegSize,
 		HashAt: n.hashAt,
 	}
@@ -65,7 +65,7 @@ func (n *Node) remembered(x compare.Pair, sum uint64) {
 	n.names.read[compare.Pair{Timeline: x.Timeline, At: x.At}] = sum
 }
 
-// nameBytes is what the own reports say of the WAL at p; none while the hash is not at hand. The caller holds mu.
+// nameBytes returns the hash by which reports name the WAL at p, or none while it is not at hand. The caller holds mu.
 func (n *Node) nameBytes(p Positions) compare.Pair {
 	if len(n.o.Members) == 0 || p.Complete == lsn.Invalid {
 		return compare.Pair{}
@@ -108,12 +108,12 @@ func (n *Node) seal(p Positions) {
 	}
 }
 
-// compare compares members' WAL with the own as it is at p. The caller holds mu.
+// compare compares members' WAL with this node's as it is at p. The caller holds mu.
 func (n *Node) compare(p Positions) {
 	if len(n.o.Members) == 0 {
 		return
 	}
-	if n.ledger.Compare(n.ownBytes(p)) {
+	if n.ledger.Compare(n.localWAL(p)) {
 		n.stale = true
 	}
 	if n.ledger.Lacks() != nil {
@@ -124,8 +124,8 @@ func (n *Node) compare(p Positions) {
 // want lets Run read hashes from the disk.
 func (n *Node) want() { signal(n.names.wanted) }
 
-// readHashes reads the own hashes that are wanted and not at hand. It may wait for the disk. The caller does not hold
-// mu.
+// readHashes reads this store's hashes that are wanted and not at hand. It may wait for the disk. The caller does not
+// hold mu.
 func (n *Node) readHashes() {
 	p := n.o.Store.Positions()
 	n.mu.Lock()
@@ -247,11 +247,11 @@ func (n *Node) tellOnce(kind byte, encode func([]byte) ([]byte, error)) {
 	n.put(link.ID{Kind: kind}, func(to []byte) ([]byte, int, error) { return append(to, b...), -1, nil })
 }
 
-// ask is what is asked of members whose comparison has not moved since the last look although there is more. The caller
-// holds mu.
+// ask returns questions to members that have more WAL than was compared and whose comparison stands still since the
+// last look. The caller holds mu.
 func (n *Node) ask(p Positions) (asks vote.Asks) {
 	equal := map[string]lsn.LSN{}
-	now := n.ledger.Asks(n.ownBytes(p))
+	now := n.ledger.Asks(n.localWAL(p))
 	for _, m := range n.ledger.Bytes() {
 		equal[m.Node] = m.Equal
 		was, looked := n.names.equal[m.Node]

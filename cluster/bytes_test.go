@@ -20,12 +20,12 @@ func pairOf(t *testing.T, change func(a, b *linked)) (a, b *linked) {
 	ida, idb := identitytest.Node(t, "a"), identitytest.Node(t, "b")
 	m := identitytest.Members(t, ida, idb)
 	a, b = newLinked(t, ida, m, "b", "ANY 1 (s2)", link.Newest), newLinked(t, idb, m, "a", "ANY 1 (s2)", link.Newest)
-	*a.book = []link.Peer{{Name: "b", Addr: b.door.Addr().String()}}
-	*b.book = []link.Peer{{Name: "a", Addr: a.door.Addr().String()}}
+	*a.book = []link.Peer{{Name: "b", Addr: b.listener.Addr().String()}}
+	*b.book = []link.Peer{{Name: "a", Addr: a.listener.Addr().String()}}
 	change(a, b)
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	for _, run := range []func(context.Context) error{a.door.Run, b.door.Run, a.link.Run, b.link.Run, a.Run, b.Run} {
+	for _, run := range []func(context.Context) error{a.listener.Run, b.listener.Run, a.link.Run, b.link.Run, a.Run, b.Run} {
 		all.Go(func() { _ = run(ctx) })
 	}
 	t.Cleanup(func() { cancel(); all.Wait() })
@@ -35,7 +35,7 @@ func pairOf(t *testing.T, change func(a, b *linked)) (a, b *linked) {
 
 func (x *linked) store() *fakeStore { return x.o.Store.(*fakeStore) }
 
-// bytesOf is how another member's WAL compares.
+// bytesOf returns the comparison with another member's WAL.
 func (x *linked) bytesOf(member string) ledger.Bytes {
 	for _, b := range x.Status().Bytes {
 		if b.Node == member {
@@ -46,7 +46,7 @@ func (x *linked) bytesOf(member string) ledger.Bytes {
 }
 
 func counts(x *linked) func() bool {
-	return func() bool { p, _ := x.Limits(); return p.Flush == 90 }
+	return func() bool { p, _ := x.Reportable(); return p.Flush == 90 }
 }
 
 // A hash that is not in memory is read, at either end.
@@ -120,8 +120,8 @@ func TestSealedUpToTheLastRecord(t *testing.T) {
 	}
 }
 
-// A hash beyond the last complete record is not read, and one that can't be read is not tried again at once: either
-// waits for the store to move, or for the next look, and nothing turns meanwhile.
+// A hash beyond the last complete record is not read; one that can't be read is not tried again at once. Both wait
+// until the store moves or until the next look, and nothing spins meanwhile.
 func TestHashesThatWait(t *testing.T) {
 	for name, c := range map[string]struct {
 		complete lsn.LSN // at first
@@ -150,7 +150,7 @@ func TestHashesThatWait(t *testing.T) {
 		n.mu.Lock()
 		n.hearHashes("b", vote.Hashes{})
 		n.mu.Unlock()
-		_, _ = n.Limits()
+		_, _ = n.Reportable()
 		store.within(100, c.later)
 		for turns := 0; ; turns++ {
 			if turns == 10 {
@@ -163,7 +163,7 @@ func TestHashesThatWait(t *testing.T) {
 				n.publishHashes(false)
 				continue
 			case <-n.Changed():
-				_, _ = n.Limits()
+				_, _ = n.Reportable()
 				continue
 			default:
 			}

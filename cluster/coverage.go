@@ -12,9 +12,9 @@ import (
 // Coverage tells which WAL of a timeline the rules in use cover, and which names of standbys they count.
 type Coverage struct {
 	Timeline lsn.TimelineID
-	// At is the furthest flush position that was given since it is wanted: every rule in use covered it, and what the
-	// primary may have been told of it, any server that a failover may choose has. [ledger.Max]: there is no rule.
-	// Invalid: nothing was given yet. What R11 lets go is not in it.
+	// At is the furthest flush position that was reportable since coverage is wanted. Every rule in use covered it.
+	// Whatever the primary may have been told of is below it, so each server that a failover may choose has it.
+	// [ledger.Max]: there is no rule. Invalid: nothing was given yet. What R11 lets go is not in it.
 	At lsn.LSN
 	// Votes reports whether a rule in use counts standbys of that application_name, by * too.
 	Votes      func(applicationName string) bool
@@ -48,13 +48,13 @@ func (n *Node) WantCoverage(wanted bool) {
 // CoverageMoved has one slot and gets a token when Coverage may have changed, while that is wanted.
 func (n *Node) CoverageMoved() <-chan struct{} { return n.coverage.moved }
 
-// Coverage evaluates as Limits does.
+// Coverage evaluates as Reportable does.
 func (n *Node) Coverage() Coverage {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
 	c := &n.coverage
-	c.Note(n.at.System, n.at.Timeline, l.Ruled, n.given(l))
+	c.Note(n.at.System, n.at.Timeline, l.Ruled, n.reportable(l))
 	var names []string
 	for _, v := range l.Rules {
 		names = append(names, v.Rule.Names)

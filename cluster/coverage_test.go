@@ -44,13 +44,13 @@ func TestCoverage(t *testing.T) {
 	want("two report", 1, 0x4000)
 	report(n, s1, 1, 0x5000)
 	want("all that was reported before the rule", 1, 0x5000)
-	n.settle()
+	n.saveKnown()
 	n.Gone(s1)
 	want("the furthest has left", 1, 0x5000)
 	store.move(2, 0x6000)
 	want("another timeline", 2, lsn.Invalid)
 	report(n, s2, 2, 0x6000)
-	n.Limits() // whoever asks first
+	n.Reportable() // whoever asks first
 	if !moved(n) {
 		t.Error("no token for what the reporter has found")
 	}
@@ -59,9 +59,9 @@ func TestCoverage(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Coverage()
-	n.settle()
+	n.saveKnown()
 	want("no rule", 2, ledger.Max)
-	if err := n.SetDemand(vote.Demand{Names: "s3"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "s3"}); err != nil {
 		t.Fatal(err)
 	}
 	want("another rule", 2, lsn.Invalid)
@@ -71,7 +71,7 @@ func TestCoverage(t *testing.T) {
 func TestCoverageIsFreeUnwanted(t *testing.T) {
 	n := newNode(t, "s1", newFakeStore(0x5000))
 	report(n, n.Attach("s1"), 1, 0x4000)
-	if n.Limits(); moved(n) {
+	if n.Reportable(); moved(n) {
 		t.Error("a token that nobody wants")
 	}
 }
@@ -90,7 +90,7 @@ func TestCoverageVotes(t *testing.T) {
 	}
 	for rule, votes := range map[string]bool{"s2, s3": true, "s2, *": true, "s2": false} {
 		was := n.Coverage().Generation
-		if err := n.SetDemand(vote.Demand{Names: rule}); err != nil {
+		if err := n.SetRule(vote.RuleText{Names: rule}); err != nil {
 			t.Fatal(err)
 		}
 		if c := n.Coverage(); c.Votes("s3") != votes || c.Generation == was {
@@ -103,7 +103,7 @@ func TestCoverageVotes(t *testing.T) {
 func TestCoverageBeforeCompared(t *testing.T) {
 	for _, rule := range []string{"", "s1"} {
 		n, err := New(Options{
-			Name: "proxy", Demand: vote.Demand{Names: rule}, Store: newFakeStore(0x5000), Members: []string{"other"},
+			Name: "proxy", Rule: vote.RuleText{Names: rule}, Store: newFakeStore(0x5000), Members: []string{"other"},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -3,12 +3,12 @@
 //
 //	fanout.Voters ──(cmd)──► Session ──► Node ──► ledger (pure) ──► quorum (pure)
 //	own store ──────────────► Run ────────────────►  │   ▲ acks of other proxies: link, identity; who is up: gossip
-//	                                                  └──► Limits, Changed ──(cmd)──► walreceiver.Quorum
+//	                                                  └──► Reportable, Changed ──(cmd)──► walreceiver.Quorum
 //	                                                  └──► Status: why does this commit wait?
 //
-// The Node is the thin shell: a lock around the ledger, the clock, the wake-ups. Whoever reports upstream
-// is woken by Changed and asks for Limits, which evaluates then and there, so an ack costs no goroutine of
-// its own between a standby's socket and the primary's.
+// The Node is the thin shell: a lock around the ledger, the clock, the wake-ups. The reporter is woken by Changed and
+// calls Reportable, which evaluates the rules at that moment. An ack so needs no goroutine between a standby's socket
+// and the primary's.
 //
 // Invariants:
 //

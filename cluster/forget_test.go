@@ -64,8 +64,8 @@ func TestForget(t *testing.T) {
 	if err := n.Forget("b"); !errors.Is(err, ledger.ErrRefused) {
 		t.Errorf("forget who lives: %v", err)
 	}
-	<-n.settled
-	n.settle()
+	<-n.toSave
+	n.saveKnown()
 	n = start()
 	wantLimits(t, n, 0, 0, 0)
 	wantAwaited(t, n, []string{"b"}, []string{"c"})
@@ -85,7 +85,7 @@ func TestForgetNamesAMember(t *testing.T) {
 	keys := map[string]string{"b": "k1", "c": "k2"}
 	start := func() *Node {
 		n, err := New(Options{
-			Name: "a", Demand: vote.Demand{Names: "ANY 1 (s1)"}, Store: newFakeStore(100), Members: []string{"b", "c"}, Dir: dir,
+			Name: "a", Rule: vote.RuleText{Names: "ANY 1 (s1)"}, Store: newFakeStore(100), Members: []string{"b", "c"}, Dir: dir,
 			Outbox: link.NewOutbox(), Timeout: time.Minute, Key: func(name string) string { return keys[name] },
 		})
 		if err != nil {
@@ -168,13 +168,13 @@ func TestDropRule(t *testing.T) {
 	if err := deliver(t, n, "b", stateOf("b", "ANY 1 (s1)", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.SetDemand(vote.Demand{}); !errors.Is(err, ledger.ErrRefused) {
+	if err := n.SetRule(vote.RuleText{}); !errors.Is(err, ledger.ErrRefused) {
 		t.Fatalf("an empty rule beside another's: %v", err)
 	}
 	if err := n.DropRule(); err != nil {
 		t.Fatal(err)
 	}
-	if p, ruled := n.Limits(); p.Flush != 80 || !ruled {
+	if p, ruled := n.Reportable(); p.Flush != 80 || !ruled {
 		t.Errorf("flush %v, a rule is in use: %v", p.Flush, ruled)
 	}
 	s := stateOf("b", "", 2)
@@ -182,12 +182,12 @@ func TestDropRule(t *testing.T) {
 	if err := deliver(t, n, "b", s); err != nil {
 		t.Fatal(err)
 	}
-	n.Limits() // finds it settled
-	n.settle()
-	if p, ruled := n.Limits(); p.Flush != ledger.Max || ruled {
+	n.Reportable() // finds it established
+	n.saveKnown()
+	if p, ruled := n.Reportable(); p.Flush != ledger.Max || ruled {
 		t.Errorf("flush %v, a rule is in use: %v", p.Flush, ruled)
 	}
-	if r := openMember(t, dir, "", "b").ledger.State().Rule; r.Names != "" || r.Generation != 2 || !r.Settled {
+	if r := openMember(t, dir, "", "b").ledger.State().Rule; r.Names != "" || r.Generation != 2 || !r.Established {
 		t.Errorf("remembered %+v", r)
 	}
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// glue is one real Node through random histories: acks, WAL, SIGHUPs, restarts with another rule, a disk on which a
-// save takes a while, fails, fails although it is done, or is cut by a crash. The simulation (cluster/sim) has a node
+// glue drives one real Node through random histories: acks, WAL, SIGHUPs, restarts with another rule. A save on its
+// disk takes a while, fails, fails although it is done, or is cut by a crash. The simulation (cluster/sim) has a node
 // of its own around the real ledger, whose saves are instants. Checked at each moment, which may be that of a crash:
 //
 //   - what is reported is covered by the rule in force, by the voters' disks;
 //   - nothing is reported after a fence, over any crash;
-//   - what was ever reported is held as one of the demands says that the file has: a promotion is proven by those.
+//   - what was ever reported is held as one of the rules says that the file has: a promotion is proven by those.
 type glue struct {
 	rng    *rand.Rand
 	dir    string
@@ -29,9 +29,9 @@ type glue struct {
 	n      *Node
 	store  *fakeStore
 	ids    map[string]uint64
-	disks  map[string]lsn.LSN // flushed, for ever; the own store under its name
+	disks  map[string]lsn.LSN // flushed, for ever; this node's store under its name
 	disk   []byte             // the file
-	wanted vote.Demand        // the configuration
+	wanted vote.RuleText      // the configuration
 	said   lsn.Progress       // on this connection
 	ever   map[lsn.LSN]bool
 	dead   bool // it crashed within a save
@@ -67,7 +67,7 @@ func (g *glue) start() {
 			return
 		}
 	}
-	n, err := New(Options{Name: "a", Demand: g.wanted, Store: g.store, Dir: g.dir})
+	n, err := New(Options{Name: "a", Rule: g.wanted, Store: g.store, Dir: g.dir})
 	if err != nil {
 		g.fail("start: %v", err)
 		return
@@ -113,7 +113,7 @@ func (g *glue) save(b []byte) error {
 	return nil
 }
 
-// flow is what happens all the time: WAL comes, is flushed, is acknowledged; the reporter looks.
+// flow plays the normal work: WAL comes, is flushed and acknowledged, and the reporter looks.
 func (g *glue) flow() {
 	if g.dead {
 		return
@@ -140,7 +140,7 @@ func (g *glue) flow() {
 
 // report is the walreceiver.
 func (g *glue) report() {
-	limits, _ := g.n.Limits()
+	limits, _ := g.n.Reportable()
 	p := g.store.Positions()
 	flush := max(g.said.Flush, min(limits.Flush, p.Flushed))
 	if flush == g.said.Flush {
@@ -155,13 +155,13 @@ func (g *glue) report() {
 	g.n.mu.Lock()
 	rule := g.n.ledger.State().Rule
 	g.n.mu.Unlock()
-	if !g.holds(rule.Demand, flush) {
+	if !g.holds(rule.RuleText, flush) {
 		g.fail("%v is reported under %q, the disks are %v", flush, rule.Names, g.disks)
 	}
 }
 
-// holds counts disks. Without a rule the own one is all that is asked for.
-func (g *glue) holds(d vote.Demand, at lsn.LSN) bool {
+// holds counts disks. Without a rule this node's is all that is asked for.
+func (g *glue) holds(d vote.RuleText, at lsn.LSN) bool {
 	parsed, err := ledger.Parse(d)
 	if err != nil {
 		g.fail("%v", err)
@@ -170,11 +170,11 @@ func (g *glue) holds(d vote.Demand, at lsn.LSN) bool {
 	n := 0
 	for name, flushed := range g.disks {
 		v := quorum.Voter{Name: name, Store: name == "a"}
-		if flushed >= at && quorum.Priority(parsed.Rule, v) > 0 {
+		if flushed >= at && quorum.Priority(parsed.Names, v) > 0 {
 			n++
 		}
 	}
-	return n >= int(parsed.Rule.Count) && g.disks["a"] >= at
+	return n >= int(parsed.Names.Count) && g.disks["a"] >= at
 }
 
 // look holds all that was ever reported to what the file says now.
@@ -185,8 +185,8 @@ func (g *glue) look() {
 		g.fail("the file: %v", err)
 		return
 	}
-	demands := []vote.Demand{s.Rule.Demand}
-	if unsettled(s.Rule) {
+	demands := []vote.RuleText{s.Rule.RuleText}
+	if unestablished(s.Rule) {
 		demands = append(demands, s.Rule.Before)
 	}
 	for at := range g.ever {
@@ -210,15 +210,15 @@ func (g *glue) run(steps int) error {
 		switch g.rng.IntN(12) {
 		case 0:
 			g.wanted.Names = glueRules[g.rng.IntN(len(glueRules))]
-			err := g.n.SetDemand(g.wanted)
+			err := g.n.SetRule(g.wanted)
 			g.log("SIGHUP with %q: %v", g.wanted.Names, err)
 			if g.broken == "settled at once" {
-				g.n.settling = false
+				g.n.establishing = false
 			}
 		case 1, 2:
 			select {
-			case <-g.n.settled:
-				g.n.settle()
+			case <-g.n.toSave:
+				g.n.saveKnown()
 			default:
 			}
 		case 3:

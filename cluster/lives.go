@@ -50,7 +50,7 @@ func lifeOf(s vote.State) vote.Life {
 	return vote.Life{Node: s.Node, Key: s.Key, Boot: s.Boot, Run: s.Run}
 }
 
-// relapse is why a life can't follow the one that is known; nil: it is that one, or a newer one.
+// relapse returns an error if a life can't follow the one that is known; nil if it is that one or a newer one.
 func (l *lives) relapse(x vote.Life) error {
 	p := l.of[x.Node]
 	if p == nil || x.Boot > p.Boot || x.Boot == p.Boot && (x.Run == p.Run || x.Run == 0 || p.Run == 0) {
@@ -110,14 +110,14 @@ func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 }
 
 // ruling says what becomes of a node by what the others know of it.
-type ruling struct {
+type startCheck struct {
 	refused string // by a member that knows the name of a node that is new
 	clash   string // a member hears another life of this node
 	boot    uint64 // it has to take this number; 0: it has one that nobody knows of another life
 }
 
-// rule judges own, which is new or not. It is pure.
-func (l *lives) rule(own vote.Life, isNew bool) (r ruling) {
+// check judges own, which is new or not. It is pure.
+func (l *lives) check(own vote.Life, isNew bool) (r startCheck) {
 	for name, x := range l.answers {
 		switch {
 		case x.Node == "" || x.Run == own.Run && x.Run != 0:
@@ -135,7 +135,7 @@ func (l *lives) rule(own vote.Life, isNew bool) (r ruling) {
 // unproven reports whether a node has to wait for another member's answer.
 func unproven(o Options) bool { return o.New && len(o.Members) > 0 }
 
-// life is the own one. The caller holds mu.
+// life is this node's. The caller holds mu.
 func (n *Node) life() vote.Life { return lifeOf(n.ledger.State()) }
 
 // hearLives takes over what a member knows of this node. The caller holds mu.
@@ -157,13 +157,13 @@ func (n *Node) answer(peer string, x vote.Life) {
 	signal(n.lives.wanted)
 }
 
-// answered does what the others' answers ask for: a node that is new is let in, or ends; one whose boot number was used
-// takes a higher one, unless the life that has it is still heard (ruling R22); one whose start could not be remembered
-// is let in when it is. Where an operator has said of every other member that it is gone there is nobody to answer, and
-// the node is let in. It blocks for the disk.
+// answered acts on the others' answers. A new node is let in, or ends. A node whose boot number was used takes a
+// higher one, unless the life that has it is still heard (ruling R22). A node whose start could not be remembered is
+// let in as soon as it is. Where an operator has said of every other member that it is gone there is nobody to answer,
+// and the node is let in. It blocks for the disk.
 func (n *Node) answered() error {
 	n.mu.Lock()
-	r := n.lives.rule(n.life(), n.fresh)
+	r := n.lives.check(n.life(), n.fresh)
 	all := true // have answered, or are gone
 	for _, name := range n.o.Members {
 		_, said := n.lives.answers[name]

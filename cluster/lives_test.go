@@ -20,7 +20,7 @@ func runLinked(ctx context.Context, all ...*linked) (stop func()) {
 	var running sync.WaitGroup
 	for _, x := range all {
 		running.Go(func() { _ = x.Run(ctx) })
-		running.Go(func() { _ = x.door.Run(ctx) })
+		running.Go(func() { _ = x.listener.Run(ctx) })
 		running.Go(func() { _ = x.link.Run(ctx) })
 	}
 	return func() { cancel(); running.Wait() }
@@ -37,21 +37,21 @@ func livesPair(t *testing.T, boot uint64, dir string, change func(*Options)) (a,
 	home := func(o *Options) { o.Dir = dir + "/a" }
 	a = newLinked(t, ida, m, "b", knownRule, link.Newest, short, home)
 	if boot > 0 {
-		s := vote.State{Node: "b", Boot: boot, Seq: 1, Rule: vote.Rule{Generation: 1, Settled: true}}
+		s := vote.State{Node: "b", Boot: boot, Seq: 1, Rule: vote.Rule{Generation: 1, Established: true}}
 		s.Rule.Names = knownRule
 		if err := deliver(t, a.Node, "b", s); err != nil {
 			t.Fatal(err)
 		}
-		a.settle()
+		a.saveKnown()
 		a = newLinked(t, ida, m, "b", knownRule, link.Newest, short, home)
 	}
 	b = newLinked(t, idb, m, "a", knownRule, link.Newest, short, func(o *Options) { o.Dir = dir + "/b" }, change)
-	*a.book = []link.Peer{{Name: "b", Addr: b.door.Addr().String()}}
-	*b.book = []link.Peer{{Name: "a", Addr: a.door.Addr().String()}}
+	*a.book = []link.Peer{{Name: "b", Addr: b.listener.Addr().String()}}
+	*b.book = []link.Peer{{Name: "a", Addr: a.listener.Addr().String()}}
 	return a, b
 }
 
-// A member whose clock was once years ahead comes back with an older copy of its data_dir: it counts again, by a boot
+// A member whose clock was once years ahead comes back with an older copy of its data_dir. It counts again by a boot
 // number that nobody has used, whatever the clocks say.
 func TestOldCopyCountsAgain(t *testing.T) {
 	dir, years := t.TempDir(), uint64(time.Now().AddDate(10, 0, 0).UnixMicro())
@@ -65,7 +65,7 @@ func TestOldCopyCountsAgain(t *testing.T) {
 	a, b := livesPair(t, years, dir, func(*Options) {})
 	defer runLinked(t.Context(), a, b)()
 	report(b.Node, b.Attach("s2"), 1, 80)
-	waitUntil(t, a, func() bool { p, _ := a.Limits(); return p.Flush == 80 })
+	waitUntil(t, a, func() bool { p, _ := a.Reportable(); return p.Flush == 80 })
 	if was, err := memory(dir + "/b").load(); err != nil || was.Boot != years+1 {
 		t.Errorf("boot %d after %d, %v", was.Boot, years, err)
 	}
@@ -77,7 +77,7 @@ func TestNewNodeOfAKnownName(t *testing.T) {
 	defer runLinked(t.Context(), a)()
 	ctx, cancel := context.WithCancel(t.Context())
 	var links sync.WaitGroup
-	links.Go(func() { _ = b.door.Run(ctx) })
+	links.Go(func() { _ = b.listener.Run(ctx) })
 	links.Go(func() { _ = b.link.Run(ctx) })
 	defer func() { cancel(); links.Wait() }()
 	report(b.Node, b.Attach("s2"), 1, 80)
@@ -100,7 +100,7 @@ func TestNewNode(t *testing.T) {
 	}
 	wantLimits(t, b.Node, 0, 0, 0)
 	defer runLinked(t.Context(), a, b)()
-	waitUntil(t, a, func() bool { p, _ := a.Limits(); return p.Flush == 80 })
+	waitUntil(t, a, func() bool { p, _ := a.Reportable(); return p.Flush == 80 })
 	waitUntil(t, b, noted.Load)
 }
 
@@ -113,25 +113,25 @@ func TestLivesRule(t *testing.T) {
 	for name, c := range map[string]struct {
 		isNew   bool
 		answers []vote.Life
-		want    ruling
+		want    startCheck
 	}{
-		"nobody knows it":               {true, []vote.Life{{}, {}}, ruling{}},
-		"itself":                        {false, []vote.Life{life(1, 5, 9, true)}, ruling{}},
-		"its start before":              {false, []vote.Life{life(1, 4, 3, true)}, ruling{}},
-		"new, its start before":         {true, []vote.Life{life(1, 4, 3, false)}, ruling{}},
-		"new, another key":              {true, []vote.Life{{}, life(2, 4, 3, false)}, ruling{refused: "1"}},
-		"new, of release v0.1.0":        {true, []vote.Life{life(0, 4, 0, false)}, ruling{refused: "0"}},
-		"new, the memory is lost":       {true, []vote.Life{life(1, 5, 3, false)}, ruling{refused: "0"}},
-		"new, forgotten by an operator": {true, []vote.Life{life(2, 0, 0, false)}, ruling{refused: "0"}},
-		"a copy":                        {false, []vote.Life{life(1, 5, 3, false), life(1, 8, 4, false)}, ruling{boot: 9}},
-		"a copy, of release v0.1.0":     {false, []vote.Life{life(0, 8, 0, false)}, ruling{boot: 9}},
-		"a copy of one that lives":      {false, []vote.Life{life(1, 5, 3, true)}, ruling{clash: "0"}},
+		"nobody knows it":               {true, []vote.Life{{}, {}}, startCheck{}},
+		"itself":                        {false, []vote.Life{life(1, 5, 9, true)}, startCheck{}},
+		"its start before":              {false, []vote.Life{life(1, 4, 3, true)}, startCheck{}},
+		"new, its start before":         {true, []vote.Life{life(1, 4, 3, false)}, startCheck{}},
+		"new, another key":              {true, []vote.Life{{}, life(2, 4, 3, false)}, startCheck{refused: "1"}},
+		"new, of release v0.1.0":        {true, []vote.Life{life(0, 4, 0, false)}, startCheck{refused: "0"}},
+		"new, the memory is lost":       {true, []vote.Life{life(1, 5, 3, false)}, startCheck{refused: "0"}},
+		"new, forgotten by an operator": {true, []vote.Life{life(2, 0, 0, false)}, startCheck{refused: "0"}},
+		"a copy":                        {false, []vote.Life{life(1, 5, 3, false), life(1, 8, 4, false)}, startCheck{boot: 9}},
+		"a copy, of release v0.1.0":     {false, []vote.Life{life(0, 8, 0, false)}, startCheck{boot: 9}},
+		"a copy of one that lives":      {false, []vote.Life{life(1, 5, 3, true)}, startCheck{clash: "0"}},
 	} {
 		l := newLives(nil, nil)
 		for i, x := range c.answers {
 			l.answers[strconv.Itoa(i)] = x
 		}
-		if got := l.rule(own, c.isNew); got != c.want {
+		if got := l.check(own, c.isNew); got != c.want {
 			t.Errorf("%s: %+v, expected %+v", name, got, c.want)
 		}
 	}
@@ -143,7 +143,7 @@ func TestNewNodeForgets(t *testing.T) {
 	for _, forgets := range []bool{true, false} {
 		noted := make(chan struct{}, 1)
 		n, err := New(Options{
-			Name: "a", Members: []string{"b"}, Demand: vote.Demand{Names: knownRule}, Store: newFakeStore(100), Dir: dir,
+			Name: "a", Members: []string{"b"}, Rule: vote.RuleText{Names: knownRule}, Store: newFakeStore(100), Dir: dir,
 			New: true, Proven: func() error { signal(noted); return nil },
 		})
 		if err != nil {

@@ -75,7 +75,7 @@ func (n *Node) writeLosses(s loss.Set) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.kept = s
-	n.accounts.at = time.Time{}
+	n.statuses.at = time.Time{}
 	return nil
 }
 
@@ -93,15 +93,15 @@ func (n *Node) others() []string {
 // setLosses takes s over. The caller holds mu.
 func (n *Node) setLosses(s loss.Set) {
 	n.losses = s
-	n.accounts.at = time.Time{} // the others are told at the next look
-	n.mark(n.o.Store.Positions())
+	n.statuses.at = time.Time{} // the others are told at the next look
+	n.tellBeyond(n.o.Store.Positions())
 	n.touch()
 }
 
-// mark tells the ledger who has WAL that was given up. The caller holds mu.
-func (n *Node) mark(p Positions) {
-	if names := n.losses.Suspects(n.storeAt(p)); !slices.Equal(names, n.marked) {
-		n.marked = names
+// tellBeyond tells the ledger who has WAL that was given up. The caller holds mu.
+func (n *Node) tellBeyond(p Positions) {
+	if names := n.losses.Suspects(n.storeAt(p)); !slices.Equal(names, n.beyond) {
+		n.beyond = names
 		n.ledger.SetBeyond(names)
 		n.stale = true
 	}
@@ -137,8 +137,8 @@ func (n *Node) adoptLosses() {
 	}
 }
 
-// Parted reports whether a session that has WAL of t up to at, as far as it was sent here, must get no more: this store
-// still has what was lost, and the session has none of it yet.
+// Parted reports whether a session that was sent WAL of t up to at must get no more. That is so when this store still
+// has the lost WAL and the session has none of it yet.
 func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -148,10 +148,10 @@ func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) bool {
 // Beyond is a session that has WAL up to a position; see [Node.GiveUp].
 type Beyond = loss.Reached
 
-// GiveUp makes durable that WAL of a timeline beyond from, which was known up to to, is given up: its primary has come
-// back without it and the operator has accepted that. Standbys that are known to have some of it do not count from now
-// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and
-// feeds it to nobody who has none. It blocks for the disk.
+// GiveUp makes durable that WAL of a timeline beyond from, known up to to, is given up. Its primary has come back
+// without that WAL, and the operator has accepted it. Standbys that are known to have some of it do not count from now
+// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and feeds
+// it to nobody who has none. It blocks for the disk.
 func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond, aside bool) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
@@ -182,7 +182,7 @@ func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 		}
 		all = append(all, b)
 	}
-	for _, a := range n.accounts.heard {
+	for _, a := range n.statuses.heard {
 		all = append(all, Beyond{Timeline: a.Timeline, LSN: max(a.Received, a.Promised, a.Covered, a.had)})
 		for _, s := range a.Standbys {
 			all = append(all, Beyond{Name: s.Name, Timeline: s.Timeline, LSN: max(s.Write, s.Flush, s.Apply)})

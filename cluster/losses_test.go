@@ -17,8 +17,8 @@ func (n *Node) wantMarked(t *testing.T, names ...string) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !slices.Equal(n.marked, names) {
-		t.Errorf("%s: %v do not count, want %v", n.o.Name, n.marked, names)
+	if !slices.Equal(n.beyond, names) {
+		t.Errorf("%s: %v do not count, want %v", n.o.Name, n.beyond, names)
 	}
 }
 
@@ -30,7 +30,7 @@ func all(at lsn.LSN) lsn.Progress { return lsn.Progress{Write: at, Flush: at, Ap
 func TestGiveUp(t *testing.T) {
 	dir, store := filepath.Join(t.TempDir(), "cluster"), newFakeStore(100)
 	start := func() *Node {
-		n, err := New(Options{Name: "a", Dir: dir, Store: store, Demand: vote.Demand{Names: "ANY 1 (s1, s2)"}})
+		n, err := New(Options{Name: "a", Dir: dir, Store: store, Rule: vote.RuleText{Names: "ANY 1 (s1, s2)"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestGiveUp(t *testing.T) {
 func TestAsideFeedsNobody(t *testing.T) {
 	store := newFakeStore(100)
 	store.idle = true
-	n, err := New(Options{Name: "a", Store: store, Demand: vote.Demand{Names: "ANY 1 (s1, s2)"}})
+	n, err := New(Options{Name: "a", Store: store, Rule: vote.RuleText{Names: "ANY 1 (s1, s2)"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func TestAsideFeedsNobody(t *testing.T) {
 	}
 }
 
-// TestLossesAreTold: a member takes what another one says of WAL that was given up; it refuses standbys only when it
-// has the WAL that was written instead, and tells who was made anew. It does not say that it was told so itself.
+// TestLossesAreTold: a member hears from another one that WAL was given up. It refuses standbys only when it has the
+// WAL that was written instead, and tells the others who was made anew. It does not say that it was told so itself.
 func TestLossesAreTold(t *testing.T) {
 	open := func(name, other string, s *fakeStore) *Node {
 		n, err := New(Options{
@@ -117,9 +117,9 @@ func TestLossesAreTold(t *testing.T) {
 	a, b := open("a", "b", newFakeStore(60)), open("b", "a", behind)
 	tell := func(from, to *Node) {
 		t.Helper()
-		x, _, err := tail.Encode(from.account())
+		x, _, err := tail.Encode(from.memberStatus())
 		if err == nil {
-			err = to.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemAccount}, x)
+			err = to.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemMemberStatus}, x)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestLossesAreTold(t *testing.T) {
 	if a.AsksFirst(who) || !a.losses[0].Own || b.losses[0].Own {
 		t.Errorf("%+v, %+v", a.losses, b.losses)
 	}
-	x, older, err := tail.Encode(a.account())
+	x, older, err := tail.Encode(a.memberStatus())
 	if v1, err1 := tail.Decode("a", 1, x[:older]); err != nil || err1 != nil || v1.GivenUp != nil {
 		t.Errorf("release v0.1.0 is told %+v, %v, %v", v1.GivenUp, err, err1)
 	}

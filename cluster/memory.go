@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// memoryFile is what a node must know again after a crash: its boot number, its promise not to vote
-	// (ruling R2) and its rule (ruling R9). It is a vote.State without sessions and the CRC-32C of that.
+	// memoryFile keeps across a crash the node's boot number, its promise not to vote (ruling R2) and its rule (ruling
+	// R9). It is a vote.State without sessions and the CRC-32C of that.
 	memoryFile = "node"
-	// forgottenFile has the members that an operator has removed (ruling R5), one a line: its name and by what key it
-	// was known, where that is known (ruling R48); and the CRC-32C of that. Without it nobody is forgotten, which is
-	// always safe.
+	// forgottenFile lists the members that an operator has removed (ruling R5), one a line: the name and, if known,
+	// the key (ruling R48). A CRC-32C ends it. Without it nobody is forgotten, which is always safe.
 	forgottenFile = "forgotten"
 	// forgottenFormat is its first line. Release v0.1.0 wrote none, and names alone: it takes this line and the keys
 	// for names of nobody.
@@ -163,7 +162,7 @@ func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Check
 
 // encode is a state as it is saved, and as it is compared.
 func encode(s vote.State) ([]byte, error) {
-	s.Seq, s.Upstream, s.Line, s.Mark, s.Sessions = 0, false, 0, vote.Mark{}, nil
+	s.Seq, s.Upstream, s.HistoryHash, s.FirstWAL, s.Sessions = 0, false, 0, vote.Fingerprint{}, nil
 	b, older, err := vote.AppendState(nil, s)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 
 func openNode(t *testing.T, dir, rule string, store Store) *Node {
 	t.Helper()
-	n, err := New(Options{Name: "proxy", Demand: vote.Demand{Names: rule}, Store: store, Dir: dir})
+	n, err := New(Options{Name: "proxy", Rule: vote.RuleText{Names: rule}, Store: store, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,12 +29,12 @@ func TestRemembers(t *testing.T) {
 	dir, store := filepath.Join(t.TempDir(), "cluster"), newFakeStore(100)
 	n := openNode(t, dir, "ANY 1 (s1)", store)
 	first := n.ledger.State()
-	if first.Rule.Generation != 1 || first.Rule.From != 100 || first.Rule.Settled {
+	if first.Rule.Generation != 1 || first.Rule.From != 100 || first.Rule.Established {
 		t.Errorf("the first rule: %+v", first.Rule)
 	}
 	report(n, n.Attach("s1"), 1, 100)
 	wantLimits(t, n, 100, 100, 100)
-	n.settle()
+	n.saveKnown()
 	e, err := n.Fence(t.Context(), 1)
 	if err != nil || e.Fenced != 1 || e.Flushed != 100 || e.Timeline != 1 {
 		t.Fatalf("%+v, %v", e, err)
@@ -52,12 +52,12 @@ func TestRemembers(t *testing.T) {
 	wantLimits(t, n, 100, 100, 100)
 
 	n = openNode(t, dir, "ANY 2 (s1, s2)", store)
-	if s := n.ledger.State(); s.Rule.Generation != 2 || s.Rule.Before.Names != "ANY 1 (s1)" && !s.Rule.Settled {
+	if s := n.ledger.State(); s.Rule.Generation != 2 || s.Rule.Before.Names != "ANY 1 (s1)" && !s.Rule.Established {
 		t.Errorf("another rule: %+v", s.Rule)
 	}
 }
 
-// What a new rule covers beyond its beginning is given only when that is durable.
+// What a new rule covers beyond its beginning is reportable only when that is durable.
 func TestSettles(t *testing.T) {
 	dir, store := t.TempDir(), newFakeStore(100)
 	n := openNode(t, dir, "ANY 1 (s1)", store)
@@ -65,15 +65,15 @@ func TestSettles(t *testing.T) {
 	store.move(1, 200)
 	report(n, id, 1, 200)
 	wantLimits(t, n, 100, 100, 100)
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, 200, 200, 200)
 	n = openNode(t, dir, "ANY 1 (s2)", store)
-	if r := n.ledger.State().Rule; r.Before.Names != "ANY 1 (s1)" || r.From != 200 || r.Settled {
+	if r := n.ledger.State().Rule; r.Before.Names != "ANY 1 (s1)" || r.From != 200 || r.Established {
 		t.Errorf("the rule after a change: %+v", r)
 	}
 }
 
-// Status tells what is given, not what would be, and why.
+// Status tells what is reportable, not what would be, and why.
 func TestStatusWhileSettling(t *testing.T) {
 	store := newFakeStore(100)
 	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
@@ -87,7 +87,7 @@ func TestStatusWhileSettling(t *testing.T) {
 	if len(s.Holds) != 1 || s.Holds[0].Why != ledger.Undurable {
 		t.Errorf("holds %+v", s.Holds)
 	}
-	n.settle()
+	n.saveKnown()
 	s = n.Status()
 	if l := s.Levels[flush]; l.Position != 200 || !l.Satisfiable || len(s.Holds) > 0 {
 		t.Errorf("%+v, holds %+v", l, s.Holds)
@@ -104,13 +104,13 @@ func TestForkWhileSettling(t *testing.T) {
 	store.move(2, 60)
 	report(n, id, 2, 50)
 	wantLimits(t, n, 0, 0, 0)
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, 0, 0, 0) // s1 lacks what the fork has left
 	report(n, id, 2, 60)
 	wantLimits(t, n, 0, 0, 0)
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, 60, 60, 60)
-	if r := openNode(t, dir, "ANY 1 (s1)", store).ledger.State().Rule; !r.Settled {
+	if r := openNode(t, dir, "ANY 1 (s1)", store).ledger.State().Rule; !r.Established {
 		t.Errorf("remembered %+v", r)
 	}
 }
@@ -123,7 +123,7 @@ func TestRuleBeginsBehindDamage(t *testing.T) {
 	if r := n.ledger.State().Rule; r.From != 180 {
 		t.Errorf("at the start: %+v", r)
 	}
-	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 1 (s2)"}); err != nil {
 		t.Fatal(err)
 	}
 	if r := n.ledger.State().Rule; r.From != 180 {
@@ -182,24 +182,24 @@ func TestFenceNeedsTheDisk(t *testing.T) {
 	}
 }
 
-func TestSetDemand(t *testing.T) {
+func TestSetRule(t *testing.T) {
 	dir, store := t.TempDir(), newFakeStore(100)
 	n := openNode(t, dir, "ANY 1 (s1)", store)
 	report(n, n.Attach("s1"), 1, 90)
 	wantLimits(t, n, 90, 90, 90)
-	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1, proxy)"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 2 (s1, proxy)"}); err != nil {
 		t.Fatal(err)
 	}
 	wantLimits(t, n, 90, 90, 0)
-	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1"}); err == nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 2 (s1"}); err == nil {
 		t.Error("a broken rule was taken")
 	}
 	wantLimits(t, n, 90, 90, 0)
-	if err := n.SetDemand(vote.Demand{}); err != nil {
+	if err := n.SetRule(vote.RuleText{}); err != nil {
 		t.Fatal(err)
 	}
 	wantLimits(t, n, 100, 100, 0)
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, ledger.Max, ledger.Max, 0)
 	if s := openNode(t, dir, "", store).ledger.State(); s.Rule.Generation != 3 {
 		t.Errorf("remembered %+v", s.Rule)
@@ -235,7 +235,7 @@ func TestNothingOverwritesAFence(t *testing.T) {
 		runtime.Gosched()
 	}
 	n.mu.Unlock()
-	n.settle()
+	n.saveKnown()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -258,8 +258,8 @@ func TestFenceAmongOthers(t *testing.T) {
 					return
 				default:
 				}
-				n.settle()
-				if err := n.SetDemand(vote.Demand{Names: fmt.Sprintf("ANY 1 (s%d)", (i+k)%2)}); err != nil {
+				n.saveKnown()
+				if err := n.SetRule(vote.RuleText{Names: fmt.Sprintf("ANY 1 (s%d)", (i+k)%2)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -285,7 +285,7 @@ func TestNothingIsGivenBehindTheBeginningOfARule(t *testing.T) {
 	id := n.Attach("s1")
 	report(n, id, 1, 100)
 	wantLimits(t, n, 100, 100, 100)
-	n.settle()
+	n.saveKnown()
 	save := n.save
 	failed := errors.New("no disk")
 	n.save = func(b []byte) error {
@@ -294,7 +294,7 @@ func TestNothingIsGivenBehindTheBeginningOfARule(t *testing.T) {
 		wantLimits(t, n, 100, 100, 100)
 		return failed
 	}
-	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); !errors.Is(err, failed) {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 1 (s2)"}); !errors.Is(err, failed) {
 		t.Fatal(err)
 	}
 	wantLimits(t, n, 200, 200, 200) // the one before holds as it did
@@ -304,7 +304,7 @@ func TestNothingIsGivenBehindTheBeginningOfARule(t *testing.T) {
 		wantLimits(t, n, 200, 200, 200)
 		return save(b)
 	}
-	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 1 (s2)"}); err != nil {
 		t.Fatal(err)
 	}
 	if r := n.ledger.State().Rule; r.From != 200 || r.Before.Names != "ANY 1 (s1)" {
@@ -320,17 +320,17 @@ func TestSaveThatFailsAndIsThere(t *testing.T) {
 	id := n.Attach("s1")
 	report(n, id, 1, 100)
 	wantLimits(t, n, 100, 100, 100)
-	n.settle()
+	n.saveKnown()
 	save := n.save
 	n.save = func(b []byte) error { return errors.Join(save(b), errors.New("the directory was not synced")) }
-	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s2)"}); err == nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 1 (s2)"}); err == nil {
 		t.Fatal("no error")
 	}
 	store.move(1, 200)
 	report(n, id, 1, 200)
 	wantLimits(t, n, 200, 200, 200)
 	n = openNode(t, dir, "ANY 1 (s2)", store)
-	if r := n.ledger.State().Rule; r.From != 200 || r.Settled || r.Before.Names != "ANY 1 (s1)" {
+	if r := n.ledger.State().Rule; r.From != 200 || r.Established || r.Before.Names != "ANY 1 (s1)" {
 		t.Errorf("%+v", r)
 	}
 	for _, c := range []struct {
@@ -348,8 +348,8 @@ func TestSaveThatFailsAndIsThere(t *testing.T) {
 	}
 }
 
-// TestDroppedRuleLeavesNoTrace: nothing rests on a rule alone that is changed before it has covered its beginning:
-// who proves a promotion hears of the rule before it and of the one after it only.
+// TestDroppedRuleLeavesNoTrace: nothing rests on a rule alone that is changed before it has covered its beginning. A
+// proof of a promotion hears only of the rule before it and of the one after it.
 func TestDroppedRuleLeavesNoTrace(t *testing.T) {
 	store := newFakeStore(50)
 	n := openNode(t, t.TempDir(), "ANY 2 (s1, s2)", store)
@@ -357,27 +357,27 @@ func TestDroppedRuleLeavesNoTrace(t *testing.T) {
 	report(n, s1, 1, 50)
 	report(n, s2, 1, 50)
 	wantLimits(t, n, 50, 50, 50)
-	n.settle()
+	n.saveKnown()
 	store.move(1, 100)
 	report(n, s1, 1, 80)
 	wantLimits(t, n, 50, 50, 50)
-	if err := n.SetDemand(vote.Demand{Names: "ANY 1 (s1)"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 1 (s1)"}); err != nil {
 		t.Fatal(err)
 	}
 	wantLimits(t, n, 50, 50, 50) // not 80: nobody would know that it rests on s1 alone
-	n.settle()
+	n.saveKnown()
 	report(n, s2, 1, 60)
 	wantLimits(t, n, 60, 60, 60)
-	if err := n.SetDemand(vote.Demand{Names: "ANY 2 (s1, s2)"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "ANY 2 (s1, s2)"}); err != nil {
 		t.Fatal(err)
 	}
-	if r := n.ledger.State().Rule; r.Before.Names != "ANY 2 (s1, s2)" || r.Settled {
+	if r := n.ledger.State().Rule; r.Before.Names != "ANY 2 (s1, s2)" || r.Established {
 		t.Errorf("%+v", r)
 	}
 	store.move(1, 200)
 	report(n, s1, 1, 200)
 	report(n, s2, 1, 200)
 	wantLimits(t, n, 100, 100, 100)
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, 200, 200, 200)
 }

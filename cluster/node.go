@@ -23,11 +23,11 @@ type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID
 	Received, Written, Flushed lsn.LSN
-	// Oldest is where the store begins, Complete the end of the last complete record of what is received.
+	// Oldest is the first position of the store, Complete the end of the last complete record that was received.
 	Oldest, Complete lsn.LSN
 	SegSize          lsn.SegSize
-	Line             uint64 // see [Line] and vote.State; 0: not known at this moment
-	Mark             vote.Mark
+	HistoryHash      uint64 // see [HistoryHash] and vote.State; 0: not known at this moment
+	FirstWAL         vote.Fingerprint
 	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
 	// once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
@@ -46,8 +46,8 @@ type Store interface {
 	Moved() <-chan struct{}
 	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
 	Learn()
-	// HashAt is the hash of the WAL of at's segment from its first byte up to at, as far as it is at hand; of the
-	// current timeline or an ancestor. It does not block.
+	// HashAt returns the hash of the WAL of at's segment from its first byte up to at, of the current timeline or an
+	// ancestor. ok is false when it is not in memory. It does not block.
 	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
 	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
@@ -61,21 +61,21 @@ type Store interface {
 
 // Options of New. Name and Store are required.
 type Options struct {
-	Name   string      // node name, under which the own store votes
-	Demand vote.Demand // the rule as configured
-	Store  Store
-	// Dir is where boot number, fence and rule are remembered; "": nowhere, for tests.
+	Name  string        // node name, under which this node's store votes
+	Rule  vote.RuleText // the rule as configured
+	Store Store
+	// Dir is the directory for boot number, fence and rule; "" remembers nothing, for tests.
 	Dir string
 	// History is that of the store; nil: every timeline is taken for an heir of those with lower numbers.
 	History func() lsn.History
 	Members []string // the other proxies; none: no cluster
-	// Key is by what another proxy is known beside its name, without blanks: one of another key is another one, of
-	// which an operator has not said that it is gone. nil: by its name alone.
+	// Key returns a member's key in words without blanks. A member that comes with another key is another member,
+	// which no operator has removed. nil: members are known by their names alone.
 	Key    func(member string) string
 	Outbox *link.Outbox // what the others are told; nil without a cluster
 	// LossHeard is called when a member has told of WAL that was given up. It must not block long; nil: nobody cares.
 	LossHeard func()
-	Details   func() Details // for accounts; may take this node's lock. nil: no standbys, no beginning
+	Details   func() Details // for member statuses; may take this node's lock. nil: no standbys, no beginning
 	// Began is told the names of a rule under which sessions have begun at another member; it must not block. nil:
 	// nobody.
 	Began   func(names []string)
@@ -94,21 +94,21 @@ type Node struct {
 	o       Options
 	log     *slog.Logger
 	changed chan struct{} // one slot
-	settled chan struct{} // one slot: the own rule covers its beginning, which is to be remembered
+	toSave  chan struct{} // one slot: this node's rule covers its beginning, which is to be remembered
 
 	save   func([]byte) error // makes it durable
 	saving sync.Mutex         // held over I/O; taken before mu; rule and fence change under both
 	saved  []byte             // what the disk has
-	// forgotten is what the disk has of that; under saving.
+	// forgotten has the names as the disk has them; under saving.
 	forgotten   []string
 	savedLosses []byte // the same of losses
 
 	mu      afterlock.Mutex // never held over I/O
 	ledger  *ledger.Ledger
-	own     uint64 // incarnation of the own store; 0: not attached yet
+	own     uint64 // incarnation of this node's store; 0: not attached yet
 	full    bool   // told that there are too many sessions
 	stale   bool   // the ledger has heard something since last
-	last    ledger.Limits
+	last    ledger.Evaluation
 	at      Positions // the store's, with which last was made
 	waiting waits
 	// published is Seq + 1 of the newest State in the outbox; early are reports of sessions that no State
@@ -120,26 +120,26 @@ type Node struct {
 	// unproven: this node neither votes nor reports, as no member has said yet that it does not know it, or its start
 	// is not durable.
 	unproven bool
-	accounts accounts
+	statuses memberStatuses
 	asking   asking
-	telling  sync.Mutex // held while the own account is made and told; before mu
+	telling  sync.Mutex // held while this node's member status is made and told; before mu
 	names    names
-	// settling: nothing beyond the rule's beginning, or what the one before it covers, is given before it is
-	// durable that it is, or a node that came back with another rule would not know what commits rest on
-	// (ruling R9).
-	settling bool
-	before   lsn.Progress // what that one covers; of last
-	// coming is a rule that is being made durable. What is given beyond its beginning would rest on the one
+	// establishing is true until it is durable that the rule covers its beginning. Until then nothing is reportable
+	// beyond that beginning, or beyond the positions of the rule before. A node that came back with another rule would
+	// otherwise not know which rule commits rest on (ruling R9).
+	establishing bool
+	before       lsn.Progress // what that one covers; of last
+	// coming is a rule that is being made durable. What is reportable beyond its beginning would rest on the one
 	// before, and nobody would know.
 	coming vote.Rule
 
 	told string // why the rule could not be satisfied at the last look
 
 	states    atomic.Pointer[states] // see recentStates
-	withdrawn bool                   // the own store does not vote, see Withdraw
+	withdrawn bool                   // this node's store does not vote, see Withdraw
 	until     int                    // see RetainUntil
 	retained  atomic.Pointer[retained]
-	covered   covered
+	covered   highestCovered
 	coverage  coverage
 	began     time.Time
 	fences    fences       // what this node has promised; the ledger knows what of it concerns the store's system
@@ -147,7 +147,7 @@ type Node struct {
 	losses    loss.Set     // WAL that was given up
 	kept      loss.Set     // what the disk has of it
 	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
-	marked    []string     // of losses: who has some of it, as far as the ledger knows
+	beyond    []string     // of losses: who has some of it, as far as the ledger knows
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -176,15 +176,15 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	n := &Node{
-		o: o, log: o.Logger, changed: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		o: o, log: o.Logger, changed: make(chan struct{}, 1), toSave: make(chan struct{}, 1),
 		save: save, saved: r.saved, forgotten: r.ledger.Forgotten(), ledger: r.ledger, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
 		fresh: o.New, unproven: r.silent,
-		settling: unsettled(r.ledger.State().Rule), began: time.Now(), names: newNames(),
+		establishing: unestablished(r.ledger.State().Rule), began: time.Now(), names: newNames(),
 		asking: newAsking(), coverage: newCoverage(), losses: losses, kept: losses, fences: r.fences,
 		fenced: o.Store.Positions().System,
 	}
-	n.mark(o.Store.Positions())
+	n.tellBeyond(o.Store.Positions())
 	n.publishLives(n.began)
 	if n.fresh || n.unproven {
 		signal(n.lives.wanted) // who would answer may be forgotten, or nobody has to
@@ -253,17 +253,17 @@ func (n *Node) Gone(incarnation uint64) {
 	n.touch()
 }
 
-// Changed has one slot and gets a token when Limits may have changed.
+// Changed has one slot and gets a token when Reportable may have changed.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
-// Limits are the largest positions that may be reported upstream: what every rule in use covers. Without
-// a rule they are the largest LSN for write and flush, and 0 for apply (ruling R24). ruled: a rule is in
-// use here or at a member; positions can be withheld without one as well.
-func (n *Node) Limits() (p lsn.Progress, ruled bool) {
+// Reportable returns the largest positions that may be reported upstream: what every rule in use covers. Without a
+// rule they are the largest LSN for write and flush, and 0 for apply (ruling R24). ruled reports whether a rule is in
+// use here or at a member. Positions can be withheld without one as well.
+func (n *Node) Reportable() (p lsn.Progress, ruled bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
-	p = n.given(l)
+	p = n.reportable(l)
 	if n.coverage.wanted && n.coverage.Note(n.at.System, n.at.Timeline, l.Ruled, p) {
 		signal(n.coverage.moved)
 	}
@@ -273,13 +273,13 @@ func (n *Node) Limits() (p lsn.Progress, ruled bool) {
 // evaluate gives the limits for the store's present timeline. Nothing of another one is ever given: a
 // position that a rule covered there says nothing about this history. What it returns is overwritten by the next call.
 // The caller holds mu.
-func (n *Node) evaluate(now time.Time) ledger.Limits {
+func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
 	n.compare(p)
 	n.heedFence(p)
 	if len(n.losses) > 0 && (p.System != n.at.System || p.Timeline != n.at.Timeline) {
-		n.mark(p)
+		n.tellBeyond(p)
 	}
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.ledger.Evaluate(&n.last, now, p.System, p.Timeline)
@@ -287,20 +287,20 @@ func (n *Node) evaluate(now time.Time) ledger.Limits {
 		if l := n.last; l.Ruled {
 			n.covered.note(p.Timeline, l.Progress)
 		}
-		if n.settling {
+		if n.establishing {
 			n.before = n.ledger.Before(now, p.System, p.Timeline)
 		}
-		if n.ledger.Settle(n.last, p.Timeline, p.Received) {
-			signal(n.settled)
+		if n.ledger.Establish(n.last, p.Timeline, p.Received) {
+			signal(n.toSave)
 		}
 	}
 	n.at = p
 	return n.last
 }
 
-// ownVote attaches the own store once it has a system, and reports it. The caller holds mu.
+// ownVote attaches this node's store once it has a system, and reports it. The caller holds mu.
 func (n *Node) ownVote(now time.Time, p Positions) {
-	if n.ledger.SetLine(p.Line, p.Mark) {
+	if n.ledger.SetHistory(p.HistoryHash, p.FirstWAL) {
 		n.stale = true
 		n.publish()
 	}
@@ -325,16 +325,16 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	}
 }
 
-// moved makes whoever reports look again because of a report. Without a rule in use none changes the
-// limits; a change of the rules is told by touch. The caller holds mu.
+// moved makes whoever reports look again because of a report. Without a rule in use none changes the positions; a
+// change of the rules is told by touch. The caller holds mu.
 func (n *Node) moved() {
 	if n.stale || n.last.Ruled {
 		n.touch()
 	}
 }
 
-// Withdraw says that the own store votes no more, or again: while it has no space but that of WAL which may
-// be nowhere but in stores that voted for it, nothing more is to rest on it (ruling R4).
+// Withdraw stops this store's vote, or starts it again. A store votes no more while its only free space is taken by
+// WAL that may be nowhere but in stores that voted for it (ruling R4).
 func (n *Node) Withdraw(withdrawn bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -343,7 +343,7 @@ func (n *Node) Withdraw(withdrawn bool) {
 	n.touch()
 }
 
-// Withdrawn reports whether the own store has withdrawn its vote.
+// Withdrawn reports whether this node's store has withdrawn its vote.
 func (n *Node) Withdrawn() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -38,7 +38,7 @@ func newFakeStore(end lsn.LSN) *fakeStore {
 func (s *fakeStore) move(t lsn.TimelineID, end lsn.LSN) {
 	s.mu.Lock()
 	s.p = Positions{
-		System: 7, Timeline: t, Received: end, Written: end, Flushed: end, Complete: end, SegSize: 1 << 20, Line: 1, Mark: vote.Mark{Never: true},
+		System: 7, Timeline: t, Received: end, Written: end, Flushed: end, Complete: end, SegSize: 1 << 20, HistoryHash: 1, FirstWAL: vote.Fingerprint{Never: true},
 	}
 	s.mu.Unlock()
 	select {
@@ -89,7 +89,7 @@ func (s *fakeStore) Sealed(int) []compare.Pair { return nil }
 
 func newNode(t *testing.T, rule string, store Store) *Node {
 	t.Helper()
-	n, err := New(Options{Name: "proxy", Demand: vote.Demand{Names: rule}, Store: store})
+	n, err := New(Options{Name: "proxy", Rule: vote.RuleText{Names: rule}, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func report(n *Node, id uint64, timeline lsn.TimelineID, at lsn.LSN) {
 
 func wantLimits(t *testing.T, n *Node, write, flush, apply lsn.LSN) {
 	t.Helper()
-	if p, _ := n.Limits(); p != (lsn.Progress{Write: write, Flush: flush, Apply: apply}) {
+	if p, _ := n.Reportable(); p != (lsn.Progress{Write: write, Flush: flush, Apply: apply}) {
 		t.Fatalf("limits %+v, want %v %v %v", p, write, flush, apply)
 	}
 }
@@ -133,7 +133,7 @@ func TestRuleCovers(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 }
 
-// TestWithdraw: the own store votes no more, and what rests on it waits; then it votes again.
+// TestWithdraw: this node's store votes no more, and what rests on it waits; then it votes again.
 func TestWithdraw(t *testing.T) {
 	store := newFakeStore(100)
 	n := newNode(t, "ANY 1 (proxy, s1)", store)
@@ -146,7 +146,7 @@ func TestWithdraw(t *testing.T) {
 		return ""
 	}
 	wantLimits(t, n, 100, 100, 0)
-	n.settle()
+	n.saveKnown()
 	n.Withdraw(true)
 	wantLimits(t, n, 0, 0, 0)
 	if s := n.Status(); standing() != ledger.Withdrawn || !s.Withdrawn || s.Levels[1].Satisfiable {
@@ -175,11 +175,11 @@ func TestTimelineChange(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 	report(n, id, 2, 70)
 	wantLimits(t, n, 0, 0, 0) // the rule covers all that the fork has left, and that is not durable
-	n.settle()
+	n.saveKnown()
 	wantLimits(t, n, 70, 70, 70)
 }
 
-// The own store votes under the node's name, and nothing but its fsync makes it.
+// This node's store votes under the node's name, and nothing but its fsync makes it.
 func TestOwnStoreVotes(t *testing.T) {
 	store := newFakeStore(100)
 	n := newNode(t, "FIRST 2 (proxy, *)", store)
@@ -319,7 +319,7 @@ func TestChanged(t *testing.T) {
 
 // The zone that a commit waits for is named, when nobody in it counts and when it is behind.
 func TestZones(t *testing.T) {
-	n, err := New(Options{Name: "proxy", Store: newFakeStore(100), Demand: vote.Demand{
+	n, err := New(Options{Name: "proxy", Store: newFakeStore(100), Rule: vote.RuleText{
 		Names: "ANY 2 (*)", Spread: "ANY 2 (east, west)", Zones: []vote.Zone{
 			{Name: "east", Voters: []string{"s1", "s2"}}, {Name: "north", Voters: []string{"s4"}},
 			{Name: "west", Voters: []string{"s3"}},

@@ -24,7 +24,7 @@ func TestStartWithoutRoom(t *testing.T) {
 		for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
 			t.Run(fmt.Sprint(name, ", ", errno), func(t *testing.T) {
 				o := Options{
-					Name: "a", Demand: vote.Demand{Names: "ANY 1 (s1)"}, Store: newFakeStore(100), Members: c.members,
+					Name: "a", Rule: vote.RuleText{Names: "ANY 1 (s1)"}, Store: newFakeStore(100), Members: c.members,
 					Outbox: link.NewOutbox(), Dir: t.TempDir(), Timeout: time.Minute,
 				}
 				first, err := New(o)
@@ -32,7 +32,7 @@ func TestStartWithoutRoom(t *testing.T) {
 					t.Fatal(err)
 				}
 				was := first.ledger.State().Boot
-				o.Demand.Names, o.Outbox = c.rule, link.NewOutbox()
+				o.Rule.Names, o.Outbox = c.rule, link.NewOutbox()
 				n, err := open(o, func([]byte) error { return errno })
 				if errno == syscall.EIO {
 					if err == nil {
@@ -50,7 +50,7 @@ func TestStartWithoutRoom(t *testing.T) {
 					}
 					return s.Boot
 				}
-				n.settling = false // not what is tested here
+				n.establishing = false // not what is tested here
 				if c.members != nil {
 					if err := deliver(t, n, "b", stateOf("b", c.rule, 1)); err != nil {
 						t.Fatal(err)

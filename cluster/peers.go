@@ -11,15 +11,15 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
-// The items that a node publishes: one State, one Report per session under its incarnation, one account.
+// The items that a node publishes: one State, one Report per session under its incarnation, one member status.
 const (
-	itemState   byte = 1
-	itemReport  byte = 2
-	itemAccount byte = 4 // see accounts.go; 3 is cluster/puller's
-	itemHashes  byte = 5 // see bytes.go; from message version 2 on
-	itemAsks    byte = 6
-	itemLives   byte = 7 // see lives.go; from message version 2 on
-	itemNewest       = itemLives
+	itemState        byte = 1
+	itemReport       byte = 2
+	itemMemberStatus byte = 4 // see memberstatus.go; 3 is cluster/puller's
+	itemHashes       byte = 5 // see bytes.go; from message version 2 on
+	itemAsks         byte = 6
+	itemLives        byte = 7 // see lives.go; from message version 2 on
+	itemNewest            = itemLives
 )
 
 // Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
@@ -52,15 +52,15 @@ func (p Peers) Heard(peer string) {
 	p.n.ledger.Seen(now, peer) // it needs nobody to look: silence is noticed by the clock
 }
 
-// Item takes over what a peer says of itself; anything else is an error, which ends the connection, but that kinds
-// that are not known are skipped from message version 2 on.
+// Item takes over an item of a peer. An error ends the connection. Kinds that are not known are skipped from message
+// version 2 on.
 func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error {
 	switch {
-	case id.Kind == itemAccount:
+	case id.Kind == itemMemberStatus:
 		p.n.mu.Lock()
 		defer p.n.mu.Unlock()
-		err := p.n.accounts.hear(time.Now(), peer, version, payload)
-		a := p.n.accounts.heard[peer]
+		err := p.n.statuses.hear(time.Now(), peer, version, payload)
+		a := p.n.statuses.heard[peer]
 		if err == nil {
 			p.n.asking.hear(peer, a.Asks)
 		}
@@ -68,7 +68,7 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
 		}
 		if err == nil {
-			p.n.hearLosses(peer, p.n.accounts.heard[peer].GivenUp)
+			p.n.hearLosses(peer, p.n.statuses.heard[peer].GivenUp)
 		}
 		return err
 	case id.Kind > itemNewest && version > link.Oldest:
@@ -124,12 +124,12 @@ func (p Peers) state(s vote.State) (err error) {
 		n.ledger.Relapse(s.Node, false)
 		if n.lives.note(now, lifeOf(s)) {
 			n.publishLives(now)
-			signal(n.settled)
+			signal(n.toSave)
 		}
 		if back {
-			signal(n.settled)
+			signal(n.toSave)
 		}
-		n.retain(now) // its rule may count the own store
+		n.retain(now) // its rule may count this node's store
 		for _, x := range s.Sessions {
 			if r, waits := n.early[x.Key]; waits {
 				delete(n.early, x.Key)

@@ -18,18 +18,18 @@ func memberNode(t *testing.T, rule string) *Node {
 func openMember(t *testing.T, dir, rule string, others ...string) *Node {
 	t.Helper()
 	n, err := New(Options{
-		Name: "a", Demand: vote.Demand{Names: rule}, Store: newFakeStore(100), Members: others,
+		Name: "a", Rule: vote.RuleText{Names: rule}, Store: newFakeStore(100), Members: others,
 		Outbox: link.NewOutbox(), Dir: dir, Timeout: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.settling = false // not what is tested here
+	n.establishing = false // not what is tested here
 	return n
 }
 
 func stateOf(node, rule string, seq uint64, sessions ...uint64) vote.State {
-	s := vote.State{Node: node, Boot: 1, Seq: seq, Line: 1, Mark: vote.Mark{Never: true}, Rule: vote.Rule{Generation: 1, Demand: vote.Demand{Names: rule}, Settled: true}}
+	s := vote.State{Node: node, Boot: 1, Seq: seq, HistoryHash: 1, FirstWAL: vote.Fingerprint{Never: true}, Rule: vote.Rule{Generation: 1, RuleText: vote.RuleText{Names: rule}, Established: true}}
 	for _, id := range sessions {
 		s.Sessions = append(s.Sessions, vote.Session{Key: vote.Key{Node: node, Incarnation: id}, Name: "s2", System: 7})
 	}
@@ -107,12 +107,12 @@ func TestPeersRules(t *testing.T) {
 	}
 }
 
-// Positions that are withheld are no rule: only a demand of somebody is.
+// Positions that are withheld are no rule: only a rule of somebody is.
 func TestRuled(t *testing.T) {
 	n := memberNode(t, "")
 	want := func(flush lsn.LSN, ruled bool) {
 		t.Helper()
-		if p, is := n.Limits(); p.Flush != flush || is != ruled {
+		if p, is := n.Reportable(); p.Flush != flush || is != ruled {
 			t.Errorf("flush %v, a rule is in use: %v; want %v, %v", p.Flush, is, flush, ruled)
 		}
 	}
@@ -127,7 +127,7 @@ func TestRuled(t *testing.T) {
 		}
 		want(c.flush, c.ruled)
 	}
-	if err := n.SetDemand(vote.Demand{Names: "s1"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "s1"}); err != nil {
 		t.Fatal(err)
 	}
 	want(0, true)
@@ -144,7 +144,7 @@ func TestReportsWithoutRule(t *testing.T) {
 		store.move(1, at)
 		report(n, id, 1, at)
 		n.storeMoved(time.Now())
-		if p, ruled := n.Limits(); p.Flush != ledger.Max || ruled {
+		if p, ruled := n.Reportable(); p.Flush != ledger.Max || ruled {
 			t.Fatalf("%+v, a rule is in use: %v", p, ruled)
 		}
 	}
@@ -158,10 +158,10 @@ func TestReportsWithoutRule(t *testing.T) {
 		t.Error("the reporter was woken")
 	default:
 	}
-	if err := n.SetDemand(vote.Demand{Names: "s1"}); err != nil {
+	if err := n.SetRule(vote.RuleText{Names: "s1"}); err != nil {
 		t.Fatal(err)
 	}
-	n.settle()
+	n.saveKnown()
 	<-n.Changed()
 	report(n, id, 1, at)
 	wantLimits(t, n, at, at, at)

@@ -8,15 +8,15 @@ import (
 
 // covered is the highest position that a rule ever covered here on one timeline since the start: another
 // member that heard the same acks may have reported it. Guarded by Node.mu.
-type covered struct {
+type highestCovered struct {
 	timeline lsn.TimelineID
 	at       lsn.LSN
 	durable  lsn.LSN // of flush and apply: what a crash of voters does not take
 }
 
-func (c *covered) note(t lsn.TimelineID, p lsn.Progress) {
+func (c *highestCovered) note(t lsn.TimelineID, p lsn.Progress) {
 	if c.timeline != t {
-		*c = covered{timeline: t}
+		*c = highestCovered{timeline: t}
 	}
 	c.durable = max(c.durable, p.Flush, p.Apply)
 	c.at = max(c.at, c.durable, p.Write)
@@ -34,11 +34,11 @@ type Known struct {
 	From lsn.LSN
 }
 
-// Known is what a server must have to be followed (rulings R3, R32), though this node may have reported nothing and its
-// store may be empty: what members last said that they have and that they reported, on whatever timeline, and what
-// a quorum is known here to have had. unheard is a member that has said nothing since the start and still may: it may
-// have reported anything. One that stays away longer than members take to be heard of is not waited for: it
-// could be gone with the primary. Without another member there is nothing, and nobody is unheard without a rule.
+// Known returns the positions that a server must have before it is followed (rulings R3, R32), even if this node has
+// reported nothing and its store is empty. They are those that members have and reported, on whatever timeline, and
+// those that a quorum is known to have had. unheard names a member that has said nothing since the start: it may have
+// reported anything. One that stays away longer than members take to be heard of is not waited for: it could be gone
+// with the primary. Without another member there is nothing, and nobody is unheard without a rule.
 func (n *Node) Known() (all []Known, unheard string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -49,7 +49,7 @@ func (n *Node) Known() (all []Known, unheard string) {
 		gone[name] = true
 	}
 	for _, name := range n.o.Members {
-		a, said := n.accounts.heard[name]
+		a, said := n.statuses.heard[name]
 		switch {
 		case said:
 			all = append(append(all, a.says()...), a.past...)
@@ -70,7 +70,7 @@ func (n *Node) Highest() lsn.TimelineID {
 	highest := max(n.o.Store.Positions().Timeline, 1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, a := range n.accounts.heard {
+	for _, a := range n.statuses.heard {
 		highest = max(highest, a.Timeline, a.PromisedOn)
 		for _, k := range a.past {
 			highest = max(highest, k.Timeline)
@@ -79,8 +79,8 @@ func (n *Node) Highest() lsn.TimelineID {
 	return highest
 }
 
-// says is what the member says of itself now.
-func (a *heardAccount) says() (all []Known) {
+// says returns the positions that the member claims now.
+func (a *heardStatus) says() (all []Known) {
 	if a.Complete != lsn.Invalid {
 		has := lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Complete}
 		all = append(all, Known{Point: has, By: a.Node, Complete: true})

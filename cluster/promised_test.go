@@ -22,9 +22,9 @@ func ackedUpTo(n *Node, on lsn.TimelineID) (at lsn.LSN) {
 	return at
 }
 
-// What a node that reported nothing itself must not leave behind: what it sees a quorum have, and what other
-// members said that they reported, on whatever timeline, also before they went another way or lost their store; a
-// member that it has not heard yet is waited for.
+// A node that reported nothing itself must still not leave behind what a quorum had, nor what other members reported.
+// That holds for each timeline, and for members that lost their store since. A member that was not heard yet is waited
+// for.
 func TestKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := openMember(t, "", "ANY 1 (s1, s2)", "b", "c")
@@ -35,27 +35,27 @@ func TestKnown(t *testing.T) {
 				t.Errorf("%v, unheard %q; want %v, %q", got, who, at, unheard)
 			}
 		}
-		say := func(a tail.Account) {
+		say := func(a tail.MemberStatus) {
 			t.Helper()
 			b, _, err := tail.Encode(a)
 			if err == nil {
-				err = n.Peers().Item(a.Node, link.Newest, link.ID{Kind: itemAccount}, b)
+				err = n.Peers().Item(a.Node, link.Newest, link.ID{Kind: itemMemberStatus}, b)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		want(0, "c") // the last of them
-		say(tail.Account{Node: "c", System: 7, Timeline: 1, Flushed: 99, Promised: 40})
+		say(tail.MemberStatus{Node: "c", System: 7, Timeline: 1, Flushed: 99, Promised: 40})
 		want(40, "b")
 		if err := n.Forget("b"); err != nil {
 			t.Fatal(err)
 		}
 		want(40, "")
-		say(tail.Account{Node: "b", System: 7, Timeline: 1, Flushed: 99, Promised: 50})
+		say(tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Flushed: 99, Promised: 50})
 		want(50, "")
-		say(tail.Account{Node: "b", System: 7, Timeline: 2, Flushed: 99, Promised: 70}) // it went another way
-		say(tail.Account{Node: "c", System: 8, Timeline: 1, Flushed: 99, Promised: 70})
+		say(tail.MemberStatus{Node: "b", System: 7, Timeline: 2, Flushed: 99, Promised: 70}) // it went another way
+		say(tail.MemberStatus{Node: "c", System: 8, Timeline: 1, Flushed: 99, Promised: 70})
 		want(50, "")
 		if at := ackedUpTo(n, 2); at != 70 {
 			t.Errorf("b has said %v of timeline 2", at)
@@ -87,12 +87,12 @@ func TestKnown(t *testing.T) {
 // What a member has, up to its last complete record, and had before its store was emptied.
 func TestKnownOfAnEmptiedStore(t *testing.T) {
 	n := openMember(t, "", "", "b")
-	say := func(a tail.Account) {
+	say := func(a tail.MemberStatus) {
 		t.Helper()
 		a.Node, a.System = "b", 7
 		b, _, err := tail.Encode(a)
 		if err == nil {
-			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
+			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -107,24 +107,24 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	point := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
 	has := Known{Point: point(88), By: "b", Complete: true}
 	reported := Known{Point: point(70), By: "b", Acked: true, Complete: true}
-	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 89}) // of WAL that it has not received
+	say(tail.MemberStatus{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 89}) // of WAL that it has not received
 	covered := Known{Point: point(89), By: "b", Acked: true}
 	want(has, reported, covered)
-	say(tail.Account{Timeline: 1, Flushed: 90, Complete: 89, Promised: 70, Covered: 75}) // by an account later it started anew
+	say(tail.MemberStatus{Timeline: 1, Flushed: 90, Complete: 89, Promised: 70, Covered: 75}) // by a status later it started anew
 	has.LSN = 89
 	want(has, reported, covered)
-	say(tail.Account{Promised: 70, PromisedOn: 1})
+	say(tail.MemberStatus{Promised: 70, PromisedOn: 1})
 	want(reported, has, reported, covered)
 	for i := range lsn.TimelineID(2 * maxPast) {
-		say(tail.Account{Timeline: 5 + i, Flushed: 90, Promised: 70})
+		say(tail.MemberStatus{Timeline: 5 + i, Flushed: 90, Promised: 70})
 	}
 	if got, _ := n.Known(); len(got) != 1+maxPast {
 		t.Errorf("%d are remembered", len(got))
 	}
 }
 
-// What a member says that rules covered is the end of a record, as far as it has the WAL: one that lags can't round it,
-// and would refuse a server that has every record (ruling R36).
+// A member rounds the position that rules covered down to the end of a record, as far as it has the WAL. One that lags
+// can't round it, and would refuse a server that has every record (ruling R36).
 func TestCoveredEndsARecord(t *testing.T) {
 	for name, c := range map[string]struct {
 		received, complete, covered lsn.LSN
@@ -148,14 +148,14 @@ func TestCoveredEndsARecord(t *testing.T) {
 		a.mu.Lock()
 		a.covered.note(1, lsn.Progress{Flush: c.covered})
 		a.mu.Unlock()
-		said := a.account()
+		said := a.memberStatus()
 		if said.Covered != c.says {
 			t.Errorf("%s: it says %v, expected %v", name, said.Covered, c.says)
 		}
 		said.Node = "c"
 		bytes, _, err := tail.Encode(said)
 		if err == nil {
-			err = b.Peers().Item("c", link.Newest, link.ID{Kind: itemAccount}, bytes)
+			err = b.Peers().Item("c", link.Newest, link.ID{Kind: itemMemberStatus}, bytes)
 		}
 		if err != nil {
 			t.Fatal(err)

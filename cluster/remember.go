@@ -2,21 +2,15 @@ package cluster
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/grammar/lsn"
 )
-
-// fencePoll is how often a fence looks whether the store has flushed what it received.
-const fencePoll = 10 * time.Millisecond
 
 // recalled is a node that starts, as it remembers itself.
 type recalled struct {
@@ -57,11 +51,11 @@ func recall(o Options, m memory, save func([]byte) error) (r recalled, err error
 		return r, err
 	}
 	p := o.Store.Positions()
-	was.Rule, err = r.ledger.NextRule(o.Demand, p.Timeline, p.reported(), len(o.Members) == 0)
+	was.Rule, err = r.ledger.NextRule(o.Rule, p.Timeline, p.reported(), len(o.Members) == 0)
 	if err != nil {
 		return r, err
 	}
-	if unsettled(was.Rule) {
+	if unestablished(was.Rule) {
 		was.Rule.Timeline, was.Rule.From = beginning(was.Rule, p)
 	}
 	if unproven(o) { // nothing is used before it is proven, see answered: a refused start leaves no memory
@@ -99,13 +93,13 @@ func (o *Options) keyOf(member string) string {
 	return o.Key(member)
 }
 
-// record is what the disk has, or is to have.
+// record has the state that is on the disk, or is to be.
 type record struct {
 	vote.State
 	forgotten []string
 }
 
-// known is what the ledger says of that. The caller holds mu.
+// known returns the record that the ledger would have now. The caller holds mu.
 func (n *Node) known() record {
 	r := record{n.ledger.State(), n.ledger.Forgotten()}
 	r.Fenced = n.fences.highest() // whatever the store's system is now
@@ -151,135 +145,4 @@ func (n *Node) remember(r record) error {
 		n.forgotten = r.forgotten
 	}
 	return err
-}
-
-// SetDemand changes the rule; it is durable when it is in force. It blocks for the disk. With other members
-// an empty rule is refused while one of them has one (ruling R9). After an error the one before is in force.
-func (n *Node) SetDemand(d vote.Demand) error { return n.setDemand(d, len(n.o.Members) == 0) }
-
-// DropRule takes the own rule away for good, as SetDemand does with an empty one, because an operator says
-// so. The rules of members that are heard hold all the same; that of one that is silent is superseded.
-func (n *Node) DropRule() error { return n.setDemand(vote.Demand{}, true) }
-
-func (n *Node) setDemand(d vote.Demand, insist bool) error {
-	var rule vote.Rule
-	var refused error
-	err := n.change(func(r *record) (err error) {
-		p := n.o.Store.Positions()
-		rule, err = n.ledger.NextRule(d, p.Timeline, p.reported(), insist)
-		r.Rule = rule
-		if err == nil {
-			n.coming = rule // its beginning is now, not when it will be durable
-		}
-		return err
-	}, func() {
-		refused = n.ledger.SetRule(rule)
-		n.settling = unsettled(n.ledger.State().Rule)
-		n.retain(time.Now())
-	})
-	return errors.Join(err, refused)
-}
-
-// Forget removes a member on an operator's word that it is gone (ruling R5), durably: it is not waited for,
-// what it has said is dropped. It blocks for the disk. One that lives is refused; one that is heard again
-// counts again, and so it is remembered. Errors of the ledger wrap [ledger.ErrRefused].
-func (n *Node) Forget(member string) error {
-	refusal := func() error {
-		switch {
-		case !slices.Contains(n.o.Members, member):
-			return fmt.Errorf("%w: %q is no other member of this cluster", ledger.ErrRefused, member)
-		case n.ledger.Lives(time.Now(), member):
-			return fmt.Errorf("%w: %q was heard within %s: stop it first", ledger.ErrRefused, member, n.o.Timeout)
-		}
-		return nil
-	}
-	var refused error
-	err := n.change(func(r *record) error {
-		r.forgotten = append(r.forgotten, member)
-		slices.Sort(r.forgotten)
-		r.forgotten = slices.Compact(r.forgotten)
-		return refusal()
-	}, func() {
-		if refused = refusal(); refused == nil { // or it is back: settle remembers that
-			refused = n.ledger.Forget(member)
-			n.lives.forget(member)
-			signal(n.lives.wanted) // it may be the last that a new node waits for
-		}
-	})
-	if err = errors.Join(err, refused); err == nil {
-		n.log.Warn("forgotten: this member is not waited for until it is heard again", "member", member)
-	}
-	return err
-}
-
-// Recall takes an operator's word back: the member is waited for again. It blocks for the disk. Errors of the ledger
-// wrap [ledger.ErrRefused].
-func (n *Node) Recall(member string) error {
-	err := n.change(func(r *record) error {
-		i := slices.Index(r.forgotten, member)
-		if i < 0 {
-			return fmt.Errorf("%w: %q is not forgotten", ledger.ErrRefused, member)
-		}
-		r.forgotten = slices.Delete(r.forgotten, i, i+1)
-		return nil
-	}, func() { n.ledger.Recall(member) })
-	if err == nil {
-		n.log.Warn("a forgotten member is waited for again", "member", member)
-	}
-	return err
-}
-
-// Forgotten are the members that an operator has removed and that have not been heard since.
-func (n *Node) Forgotten() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.ledger.Forgotten()
-}
-
-// Ending is a fenced node's answer: the promise, and how far its store is durable.
-type Ending struct {
-	Node     string         `json:"node"`
-	System   lsn.SystemID   `json:"system_identifier"` // that the promise is about; 0: every one
-	Fenced   lsn.TimelineID `json:"fenced"`
-	Timeline lsn.TimelineID `json:"timeline"`
-	Flushed  lsn.LSN        `json:"flushed_lsn"`
-}
-
-// Fence promises durably never again to vote or report for a timeline up to t (ruling R2) of the store's system, of
-// every one while the store has none; it withdraws the
-// votes of the standbys that this node serves, waits until the store has flushed what it had received
-// then, and says how far it is. A promise is never taken back.
-func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
-	var fenced lsn.TimelineID
-	system := n.o.Store.Positions().System
-	err := n.change(func(r *record) error {
-		r.Fenced = max(r.Fenced, t)
-		return nil
-	}, func() {
-		n.fences = n.fences.with(system, t)
-		n.ledger.Fence(t)
-		fenced = n.ledger.State().Fenced
-	})
-	if err != nil {
-		return Ending{}, err
-	}
-	n.noteFences()
-	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced,
-		"system", system)
-	goal := n.o.Store.Positions()
-	tick := time.NewTicker(fencePoll)
-	defer tick.Stop()
-	for {
-		p := n.o.Store.Positions()
-		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
-			n.publishAccount(time.Now())
-			return Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
-		}
-		select {
-		case <-ctx.Done():
-			return Ending{}, fmt.Errorf("fenced, but the store has not flushed %s: %w",
-				goal.Received, context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
 }

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// lookInterval is how often it is noted who is behind since when, and silent members are noticed: the
-// resolution of what Status says, and well below every timeout.
+// lookInterval is the interval at which lagging voters and silent members are noted. It is the resolution of Status
+// and well below every timeout.
 const lookInterval = time.Second
 
-// Run lets the own store vote and keeps the time until ctx ends.
+// Run lets this node's store vote and keeps the time until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
@@ -22,7 +22,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-n.o.Store.Moved():
 			n.storeMoved(time.Now())
 		case <-n.asking.wanted:
-			n.tellAccount(time.Now())
+			n.tellMemberStatus(time.Now())
 		case <-n.lives.wanted:
 			if err := n.answered(); errors.Is(err, ErrKnown) {
 				return err
@@ -37,24 +37,24 @@ func (n *Node) Run(ctx context.Context) error {
 			n.publishHashes(false)
 		case now := <-tick.C:
 			n.learn()
-			n.publishAccount(now)
+			n.publishMemberStatus(now)
 			n.readHashes()
 			n.publishHashes(true)
 			n.look(now)
-			n.settle() // when it failed before
+			n.saveKnown() // when it failed before
 			if err := n.saveLosses(); err != nil {
 				n.log.Error("cannot remember which WAL was given up, retrying", "err", err)
 			}
 			if again {
 				signal(n.lives.wanted)
 			}
-		case <-n.settled:
-			n.settle()
+		case <-n.toSave:
+			n.saveKnown()
 		}
 	}
 }
 
-// storeMoved wakes the reporter when the own store's vote has changed something. The caller does not hold mu.
+// storeMoved wakes the reporter when this node's store's vote has changed something. The caller does not hold mu.
 func (n *Node) storeMoved(now time.Time) {
 	n.learn()
 	n.mu.Lock()

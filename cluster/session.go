@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// attachAgain is how long a session without a vote waits before it asks again: a report comes at least
-	// every wal_receiver_status_interval, 10 s by default, and asking costs a lock.
+	// attachAgain is the pause after which a session without a vote asks again. A report comes at least every
+	// wal_receiver_status_interval, 10 s by default, and asking costs a lock.
 	attachAgain = time.Second
-	// statesFor is how long the answer of State holds: whoever lists many sessions has it computed once.
+	// statesFor is the time for which an answer of State is reused, so that a list of many sessions computes it once.
 	statesFor = 100 * time.Millisecond
 )
 

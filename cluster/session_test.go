@@ -13,7 +13,7 @@ import (
 func TestVoteComesLater(t *testing.T) {
 	n, now := newNode(t, "", newFakeStore(100)), time.Now()
 	var all []*Session
-	for range vote.MaxSessions { // one is the own store's
+	for range vote.MaxSessions { // one is this node's store's
 		s := n.Session("s")
 		s.Report(now, ledger.Ack{})
 		all = append(all, s)

@@ -23,11 +23,11 @@ type Status struct {
 	Levels [3]Level // write, flush, apply
 	Voters []Voter
 	Holds  []ledger.Hold // on everything
-	// Rules are the demands in use; more than one while nodes differ.
-	Rules []ledger.Verdict
-	// Withdrawn: the own store does not vote, see [Node.Withdraw].
+	// Rules are the rules in use; more than one while nodes differ.
+	Rules []ledger.RuleInUse
+	// Withdrawn: this node's store does not vote, see [Node.Withdraw].
 	Withdrawn bool
-	// Confirmation is how far the own rule is in force at the other members (ruling R9).
+	// Confirmation lists the members at which the rule is not in force yet (ruling R9).
 	Confirmation ledger.Confirmation
 	// Awaited are members that do not speak and hold back what is covered; Forgotten those that an operator
 	// has removed and that have not been heard since.
@@ -35,7 +35,7 @@ type Status struct {
 	Counters           ledger.Counters
 	// GivenUp are losses of WAL that the store's history had.
 	GivenUp loss.Set
-	// Bytes is how the other members' WAL compares with the own, by name.
+	// Bytes compares each other member's WAL with this store, by name.
 	Bytes []ledger.Bytes
 }
 
@@ -90,9 +90,9 @@ func (n *Node) Status() Status {
 	rule := n.rule()
 	s.Rule = rule.String()
 	s.Voters = n.voters(now, rule, limits)
-	own := n.ledger.State().Rule.Demand
+	own := n.ledger.State().Rule.RuleText
 	s.Spread, s.Zones = own.Spread, zonesOf(own, limits.Rules, s.Voters)
-	given := n.given(limits)
+	given := n.reportable(limits)
 	if given != limits.Progress {
 		limits.Holds = append(slices.Clone(limits.Holds), ledger.Hold{Why: ledger.Undurable})
 		s.Holds = limits.Holds
@@ -140,7 +140,7 @@ func (n *Node) Counted(name string) bool {
 	return n.ledger.Counted(name)
 }
 
-// rule is the own one, parsed. The caller holds mu.
+// rule is this node's, parsed. The caller holds mu.
 func (n *Node) rule() syncrep.Rule {
 	r, err := syncrep.Parse(n.ledger.State().Rule.Names)
 	if err != nil {
@@ -158,7 +158,7 @@ func (n *Node) since(key vote.Key, column int, position lsn.LSN) time.Time {
 }
 
 // voters are all sessions, then the names without one. The caller holds mu.
-func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Limits) (all []Voter) {
+func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Evaluation) (all []Voter) {
 	chosen := map[uint64]bool{}
 	for _, d := range limits.Rules {
 		if slices.Contains(d.Nodes, n.o.Name) {
@@ -216,9 +216,9 @@ func heldNames(views []ledger.View) map[string]ledger.Standing {
 	return held
 }
 
-// labels are the zones of the own rule's voters. The caller holds mu.
+// labels are the zones of this node's rule's voters. The caller holds mu.
 func (n *Node) labels() map[string]string {
-	d, err := ledger.Parse(n.ledger.State().Rule.Demand)
+	d, err := ledger.Parse(n.ledger.State().Rule.RuleText)
 	if err != nil {
 		return nil // never: the ledger has parsed it
 	}
@@ -253,8 +253,8 @@ func (n *Node) absent(rule syncrep.Rule, present []Voter) (all []Voter) {
 			v.Priority = i + 1
 		}
 		v.Name, v.Standing, v.Voter = vote.Fold(name), Absent, -1
-		if slices.Contains(n.marked, v.Name) {
-			v.Standing = ledger.BeyondLoss // that is why
+		if slices.Contains(n.beyond, v.Name) {
+			v.Standing = ledger.BeyondLoss // this is the reason
 		}
 		all = append(all, v)
 	}
@@ -269,7 +269,7 @@ const (
 )
 
 // satisfiable reports whether every rule in use can cover a position in a column with who is there.
-func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
+func satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
 	var all []string
 	for _, h := range l.Holds {
 		all = append(all, describe(h))
@@ -297,8 +297,8 @@ func satisfiable(l ledger.Limits, column int) (ok bool, why string) {
 	return len(all) == 0, strings.Join(all, "; ")
 }
 
-// held says which voters of a demand are held, and by what; "" when none is.
-func held(d ledger.Verdict) string {
+// held says which voters of a rule are held, and by what; "" when none is.
+func held(d ledger.RuleInUse) string {
 	var all []string
 	for _, v := range d.Voters {
 		if v.Held != "" {

@@ -7,13 +7,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// retained is from where on WAL of a timeline is kept because the own store votes; Invalid: it does not.
+// retained is from where on WAL of a timeline is kept because this node's store votes; Invalid: it does not.
 type retained struct {
 	timeline lsn.TimelineID
 	from     lsn.LSN
 }
 
-// RetainUntil says how many standbys must have flushed WAL that the own store voted for before it may go
+// RetainUntil says how many standbys must have flushed WAL that this node's store voted for before it may go
 // (wal.retain_until_standbys, ruling R4); 0: it may.
 func (n *Node) RetainUntil(standbys int) {
 	n.mu.Lock()
@@ -22,7 +22,7 @@ func (n *Node) RetainUntil(standbys int) {
 	n.retain(time.Now())
 }
 
-// VotedFrom is from where on WAL of timeline t is kept because the own store votes; Invalid: for votes nothing is.
+// VotedFrom is from where on WAL of timeline t is kept because this node's store votes; Invalid: for votes nothing is.
 // It is at most a second old, takes no lock and may be called with any.
 func (n *Node) VotedFrom(t lsn.TimelineID) lsn.LSN {
 	r := n.retained.Load()
@@ -36,7 +36,7 @@ func (n *Node) VotedFrom(t lsn.TimelineID) lsn.LSN {
 }
 
 // retain finds out what VotedFrom says. Until members that have said nothing have had the time to, their rules may
-// count the own store. The caller holds mu.
+// count this node's store. The caller holds mu.
 func (n *Node) retain(now time.Time) {
 	p := n.o.Store.Positions()
 	assume := false

@@ -29,7 +29,7 @@ func (c *columns) look(now time.Time, p lsn.Progress, end lsn.LSN) {
 	}
 }
 
-// waits are those of each session, and under the zero Key those of the limits.
+// waits are those of each session, and under the zero Key those of the reportable positions.
 type waits map[vote.Key]*columns
 
 // look notes where everybody is. The caller holds n.mu.

@@ -21,9 +21,9 @@ type Zone struct {
 	Since      [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
 }
 
-// zonesOf are the zones of the own rule; none without a rule over zones.
-func zonesOf(rule vote.Demand, judged []ledger.Verdict, voters []Voter) (all []Zone) {
-	i := slices.IndexFunc(judged, func(v ledger.Verdict) bool { return v.Rule.Same(rule) })
+// zonesOf are the zones of this node's rule; none without a rule over zones.
+func zonesOf(rule vote.RuleText, judged []ledger.RuleInUse, voters []Voter) (all []Zone) {
+	i := slices.IndexFunc(judged, func(v ledger.RuleInUse) bool { return v.Rule.Same(rule) })
 	d, err := ledger.Parse(rule)
 	if err != nil || d.Spread.Empty() || i < 0 {
 		return nil
@@ -64,21 +64,21 @@ func furthest(zone string, voters []Voter) (since [3]time.Time) {
 	return since
 }
 
-// inZone are the candidates that a demand names and that carry the label.
-func inZone(d quorum.Demand, zone string, voters []quorum.Voter) (in []quorum.Voter) {
+// inZone are the candidates that a rule names and that carry the label.
+func inZone(d quorum.Rule, zone string, voters []quorum.Voter) (in []quorum.Voter) {
 	for _, v := range voters {
 		candidate := v.Streaming && v.Positions.Flush != lsn.Invalid
-		if d.Zones[v.Name] == zone && candidate && quorum.Priority(d.Rule, v) > 0 {
+		if d.Zones[v.Name] == zone && candidate && quorum.Priority(d.Names, v) > 0 {
 			in = append(in, v)
 		}
 	}
 	return in
 }
 
-// lacks says why a demand that is not satisfied is not: too few candidates, or zones without any.
-func lacks(v ledger.Verdict) string {
-	d, err := ledger.Parse(v.Rule.Demand)
-	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Rule, v.Voters).Satisfied {
+// lacks says why a rule that is not satisfied is not: too few candidates, or zones without any.
+func lacks(v ledger.RuleInUse) string {
+	d, err := ledger.Parse(v.Rule.RuleText)
+	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Names, v.Voters).Satisfied {
 		return fmt.Sprintf("%s has %d candidates", v.Rule.Names, v.Result.Candidates)
 	}
 	var empty []string

@@ -7,8 +7,8 @@
 //
 // The scenarios are in packages by topic, which run side by side: quorum, failover, slots, relay, crash, partitions,
 // and pages, which does what the documentation says. What more than one of them needs is in scene. Those of partitions
-// put each process on a host of its own (a network namespace), so that links can be cut in one direction, and promote
-// by the recipe of docs/failover.md while some are out of reach.
+// put each process on a host of its own (a network namespace), so that links can be cut in one direction. They promote
+// by the recipe of docs/failover.md while some hosts are out of reach.
 //
 // After each scenario the same questions are asked:
 //
@@ -18,7 +18,7 @@
 //  4. Did the proxy log no panic and no data race, and does it end with exit code 0 when asked to?
 //
 // There are tests only; their harness is pgtest, their measurements are bench. Nothing else imports these packages.
-// Environment: REPLPROXY_RACE=1 builds the proxy with the race detector, REPLPROXY_SEED makes random
-// choices repeatable, REPLPROXY_SOAK (a duration) prolongs the tests that `make soak` names, and with
-// REPLPROXY_MAJOR=17 every test that can runs on that major version only.
+// Environment: REPLPROXY_RACE=1 builds the proxy with the race detector, and REPLPROXY_SEED makes random choices
+// repeatable. REPLPROXY_SOAK (a duration) prolongs the tests that `make soak` names. With REPLPROXY_MAJOR=17 every
+// test that can runs on that major version only.
 package conformance

@@ -12,7 +12,7 @@ const (
 	maxMaxRate = 1 << 20
 )
 
-// DefaultBaseBackup is what a bare BASE_BACKUP asks for.
+// DefaultBaseBackup returns the options of a bare BASE_BACKUP.
 func DefaultBaseBackup() *BaseBackup {
 	return &BaseBackup{Label: "base backup", Manifest: ManifestNo, ManifestChecksums: "CRC32C"}
 }
@@ -60,7 +60,7 @@ next:
 	}
 }
 
-// backupOption is how one option of BASE_BACKUP is checked and stored.
+// backupOption checks and stores one option of BASE_BACKUP.
 type backupOption struct {
 	since, until int  // majors; 0: unlimited
 	valueFirst   bool // a missing value is reported before a repetition

@@ -51,7 +51,7 @@ type compressionSpec struct {
 	hasWorkers, hasLong bool
 }
 
-// levelRange is what the algorithm accepts; zstd's is that of libzstd 1.5.
+// levelRange returns the levels that the algorithm accepts; zstd's are those of libzstd 1.5.
 func levelRange(algorithm string) (least, most, byDefault int32) {
 	switch algorithm {
 	case "gzip":

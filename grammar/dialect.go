@@ -16,7 +16,7 @@ type Dialect struct {
 	Database bool
 }
 
-// ErrSQL is what [Dialect.Parse] answers on a database walsender when the text is SQL.
+// ErrSQL is the error of [Dialect.Parse] on a database walsender when the text is SQL.
 var ErrSQL = errors.New("not a replication command")
 
 // Parse reads one command of a physical walsender. It is [Dialect.Parse] with Database unset.

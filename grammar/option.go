@@ -24,7 +24,7 @@ const (
 
 // optionList reads ( option {, option} ); an empty list is a syntax error.
 func (p *parser) optionList() []option {
-	p.demand("(")
+	p.need("(")
 	var list []option
 	for p.err == nil {
 		list = append(list, p.option())
@@ -32,7 +32,7 @@ func (p *parser) optionList() []option {
 			break
 		}
 	}
-	p.demand(")")
+	p.need(")")
 	return list
 }
 
@@ -99,5 +99,5 @@ func syntaxf(format string, args ...any) *pgerror.Error {
 	return pgerror.New(pgerror.SyntaxError, format, args...)
 }
 
-// errConflict is what slot commands answer to a repeated option or one of the other kind of slot.
+// errConflict is the answer of slot commands to a repeated option, or to one of the other kind of slot.
 func errConflict() *pgerror.Error { return syntaxf("conflicting or redundant options") }

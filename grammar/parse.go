@@ -111,7 +111,7 @@ func (p *parser) pluginOptions() []PluginOption {
 			break
 		}
 	}
-	p.demand(")")
+	p.need(")")
 	return list
 }
 
@@ -149,7 +149,7 @@ func (p *parser) accept(s string) bool {
 	return true
 }
 
-func (p *parser) demand(s string) {
+func (p *parser) need(s string) {
 	if !p.accept(s) {
 		p.syntaxError()
 	}

@@ -34,8 +34,8 @@ func (r *renderer) wordIf(on bool, s string) {
 	}
 }
 
-// dotted quotes each part of a dotted name by itself: a dot inside a quoted part and one between two
-// parts mean the same, and parts stay below the identifier limit.
+// dotted quotes each part of a dotted name by itself, so that parts stay below the identifier limit. A dot inside a
+// quoted part means the same as one between two parts.
 func (r *renderer) dotted(name string) {
 	parts := strings.Split(name, ".")
 	for i, p := range parts {

@@ -121,8 +121,8 @@ func (s *scanner) clip(name string) string {
 	return name[:n]
 }
 
-// clipUTF8 is the length of the longest prefix of whole characters within limit bytes. A character's
-// length is what its first byte says.
+// clipUTF8 returns the length of the longest prefix of whole characters within limit bytes. The first byte of a
+// character tells its length.
 func clipUTF8(s string, limit int) int {
 	n := 0
 	for n < len(s) {

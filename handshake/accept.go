@@ -185,8 +185,9 @@ func (r *Refusal) append(b []byte) []byte {
 	return wire.AppendError(b, r.Err)
 }
 
-// silent makes ErrNoData of the error of a peer that has left between two packets, by FIN or by RST: health checks do,
-// and clients that do not like the answer to their request for encryption. PostgreSQL says nothing about them either.
+// silent turns the error of a peer that left between two packets, by FIN or by RST, into ErrNoData. Health checks
+// leave so, and clients that do not like the answer to their request for encryption. PostgreSQL says nothing about
+// them either.
 func silent(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return ErrNoData

@@ -21,7 +21,7 @@ type Core struct {
 	ssl, gss bool
 }
 
-// Decision is what to do after a packet. One of its fields is set; Refuse may carry Negotiate.
+// Decision is the next action after a packet. One of its fields is set; Refuse may carry Negotiate.
 type Decision struct {
 	// Continue: answer 'N' and read another packet, unless bytes are waiting already: then Injected.
 	// With SSL the answer may be 'S' instead, and Core.Secured is told.
@@ -135,7 +135,7 @@ func classify(params Params) (Class, *pgerror.Error) {
 	return Regular, nil
 }
 
-// negotiate is what the server itself would send first; nil when there is nothing to negotiate.
+// negotiate returns the message that the server itself would send first; nil when there is nothing to negotiate.
 func (c *Core) negotiate(minor uint16, params Params) *Negotiate {
 	return negotiate(minor, c.NewestMinor, params)
 }

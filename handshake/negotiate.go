@@ -17,9 +17,9 @@ func (n *Negotiate) Append(b []byte) []byte {
 	return wire.AppendFrame(b, 'v', body)
 }
 
-// Negotiate is for who answers a request before a server does: what a server whose newest minor version is
-// newest would send first (nil for nothing), and the startup packet with which a server has nothing to
-// negotiate any more, whose other parameters are the client's own.
+// Negotiate serves those that answer a request before a server does. It returns the message that a server whose newest
+// minor version is newest would send first, nil for none. It also returns a startup packet with the client's
+// parameters that leaves such a server nothing to negotiate.
 func (r *Request) Negotiate(newest uint16) (*Negotiate, []byte) {
 	n := negotiate(r.Minor, newest, r.Params)
 	if n == nil {

@@ -47,8 +47,8 @@ const (
 	argumentSwitches = "BcCdDfhkNprStvW-"
 )
 
-// optionSettings are the settings that command-line words ask for as switches, in order, up to a word that a backend
-// refuses: refusal says so in its words, and the settings before it are judged first.
+// optionSettings returns the settings that command-line words ask for as switches, in order, up to a word that a
+// backend refuses. refusal is the backend's error; the settings before it are judged first.
 func optionSettings(words []string) (set []Param, refusal *pgerror.Error) {
 	stranger := "" // the first word that is no switch
 	before := "postgres"

@@ -60,10 +60,10 @@ func bodyLength(word []byte) (int, error) {
 	return int(n), nil
 }
 
-// splitParams cuts the body of a StartupMessage, after the version, into names and values. complete
-// is false unless reading ended exactly at the last byte; what was read before is still given,
-// because PostgreSQL looks at values before it complains about the layout. As there, a last byte
-// that should be the terminator may also be a name of one byte (tried on 15).
+// splitParams cuts the body of a StartupMessage, after the version, into names and values. complete is false unless
+// reading ended exactly at the last byte. The parameters before are returned all the same, because PostgreSQL looks at
+// values before it complains about the layout. As there, a last byte that should be the terminator may also be a name
+// of one byte (tried on 15).
 func splitParams(b []byte) (params Params, complete bool) {
 	pos := 0
 	for pos < len(b) && b[pos] != 0 {

@@ -2,8 +2,8 @@ package handshake
 
 import "strings"
 
-// replicationValue reads one value of the replication parameter. database is the sticky flag: once
-// seen it stays, while the last boolean decides whether this is a walsender at all (facts A3).
+// replicationValue reads one value of the replication parameter. database is the sticky flag: once seen it stays. The
+// last boolean decides whether this is a walsender at all (facts A3).
 func replicationValue(v string) (walsender, database, ok bool) {
 	if v == "database" {
 		return true, true, true

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Class is what a connection wants to be, by PostgreSQL's own rules (facts A3, A5).
+// Class is the kind of session that a connection asks for, by PostgreSQL's own rules (facts A3, A5).
 type Class uint8
 
 // The classes.

@@ -85,8 +85,8 @@ func TestCancelGoesToTheIssuer(t *testing.T) {
 	<-atPrimary
 }
 
-// A flood of cancel requests opens few connections to the primary at a time, and drops its own: one with a key that was
-// issued here, and one with another proxy's key from another address, are delivered in its midst.
+// A flood of cancel requests opens few connections to the primary at a time, and drops its own. A request with a key
+// that was issued here is delivered in its midst. So is one with another proxy's key from another address.
 func TestCancelFloodIsBounded(t *testing.T) {
 	const flood, running, waiting = 400, 3, 256 // one address has no more than 3 of 4 turns
 	var mu sync.Mutex

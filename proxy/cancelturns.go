@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// maxCancels is how many cancel requests with a key that was issued here are under way at once. Each costs a short
-	// connection to the primary, which forks for it: the primary must not feel a flood.
+	// maxCancels bounds the cancel requests under way at once whose key was issued here. Each costs a short connection
+	// to the primary, which forks for it: the primary must not feel a flood.
 	maxCancels = 16
-	// maxStrangeCancels is how many of those are whose key nobody here knows. Anybody can send them.
+	// maxStrangeCancels bounds those whose key nobody here knows. Anybody can send them.
 	maxStrangeCancels = 4
-	// maxCancelsWaiting is how many more of either kind may wait for their turn; beyond it one is dropped, which a
+	// maxCancelsWaiting bounds the requests of either kind that wait for their turn. Beyond it one is dropped, which a
 	// client cannot tell from a request that matched nothing.
 	maxCancelsWaiting = 256
 )

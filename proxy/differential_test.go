@@ -18,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 )
 
-// step is what a client sends at once; before the next one it waits for one byte.
+// step is sent by a client at once; before the next one it waits for one byte.
 type step []byte
 
 const (
@@ -96,8 +96,8 @@ var oddStartups = []struct {
 	{"SSL, cancel", []step{packet(ssl, ""), packet(cxl, "\x7f\xff\xff\xff\x00\x00\x00\x00")}},
 }
 
-// TestStartupAsPostgreSQL sends odd startup packets to a server and through the proxy: the answers
-// are the same up to the session's own pid and key and to where in its source a server stood.
+// TestStartupAsPostgreSQL sends odd startup packets to a server and through the proxy. The answers are the same up to
+// the session's pid and key, and up to the place in the server's source.
 func TestStartupAsPostgreSQL(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
 	w := start(t, proxy.Options{Upstream: tcpTo(s)})
@@ -110,7 +110,7 @@ func TestStartupWithinTLS(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t, pgtest.Stopped())
 	s.TLS(t, cert)
 	s.Start(t)
-	w := start(t, proxy.Options{Upstream: upstreamDialer(t, s.Conninfo("sslmode=require")), TLS: keeper(t, cert, nil)})
+	w := start(t, proxy.Options{Upstream: upstreamDialer(t, s.Conninfo("sslmode=require")), TLS: tlsFiles(t, cert, nil)})
 	secure := func(t *testing.T, addr string, steps []step) string {
 		t.Helper()
 		c, err := net.Dial("tcp", addr)

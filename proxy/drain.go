@@ -21,8 +21,8 @@ func newGroup() *group {
 	return g
 }
 
-// groupOf is where a class belongs: walsenders that carry WAL to standbys outlive everybody, because
-// what the others still write has to reach them.
+// groupOf returns the group of a class. Walsenders that carry WAL to standbys outlive everybody, because WAL that the
+// others still write has to reach them.
 func (s *Server) groupOf(c handshake.Class) *group {
 	if c == handshake.PhysicalWalsender {
 		return s.physicals

@@ -16,9 +16,9 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 )
 
-// vanish makes a connection silent both ways, as a machine that loses its power does: the client's end now
-// signs what it sends and drops what is not signed (RFC 2385), and the proxy's end drops what is.
-// Unlike TCP_REPAIR and packet filters that needs no privilege.
+// vanish makes a connection silent both ways, as a machine that loses its power does. The client's end now signs its
+// packets and drops unsigned ones (RFC 2385); the proxy's end drops signed ones. Unlike TCP_REPAIR and packet filters
+// that needs no privilege.
 func vanish(t *testing.T, c net.Conn) {
 	t.Helper()
 	raw, err := c.(*net.TCPConn).SyscallConn()

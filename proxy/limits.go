@@ -10,28 +10,27 @@ import (
 )
 
 const (
-	// DefaultMaxConnections is how many sessions may live at once. A session costs two sockets and
-	// two goroutines; the primary's own max_connections is nearly always the lower limit.
+	// DefaultMaxConnections bounds the sessions that live at once. A session costs two sockets and two goroutines; the
+	// primary's own max_connections is nearly always the lower limit.
 	DefaultMaxConnections = 4096
-	// DefaultMaxPerAddress is how many of them one address may have: a quarter, so that no single host
-	// takes everything, and more than a connection pool keeps.
+	// DefaultMaxPerAddress bounds the sessions of one address: a quarter, so that no single host takes everything, and
+	// more than a connection pool keeps.
 	DefaultMaxPerAddress = 1024
-	// DefaultMaxLogins is how many log-ins may hold a connection to the primary before they have proved
-	// anything: a third of the usual max_connections of 100. A log-in takes milliseconds, so that thousands a
-	// second pass.
+	// DefaultMaxLogins bounds the log-ins that hold a connection to the primary before they have proved anything: a
+	// third of the usual max_connections of 100. A log-in takes milliseconds, so that thousands a second pass.
 	DefaultMaxLogins = 32
 )
 
 // Limits bound what clients can have. Zero values mean the defaults.
 type Limits struct {
-	// MaxConnections is how many sessions may live at once. As in PostgreSQL walsenders are counted
-	// apart, here as many again, so that a crowd of applications locks no standby out.
+	// MaxConnections bounds the sessions that live at once. As in PostgreSQL walsenders are counted apart, here as
+	// many again, so that a crowd of applications locks no standby out.
 	MaxConnections int
-	// MaxPerAddress is how many sessions of both kinds one address may have, or one /64 of IPv6. Clients of this
+	// MaxPerAddress bounds the sessions of both kinds that one address has, or one /64 of IPv6. Clients of this
 	// machine, by loopback or unix socket, have none: they all look the same.
 	MaxPerAddress int
-	// MaxLogins is how many log-ins of relayed sessions may hold a connection to the primary. Others wait,
-	// addresses take turns, and one that thinks about a question while others wait has only a moment.
+	// MaxLogins bounds the log-ins of relayed sessions that hold a connection to the primary. Others wait, addresses
+	// take turns, and one that thinks about a question while others wait has only a moment.
 	MaxLogins int
 	// TCP are options of their connections; the zero value is what a PostgreSQL server's have by default.
 	TCP tcpopt.Options
@@ -52,7 +51,7 @@ func (s *Server) SetLimits(l Limits) {
 	s.logins.SetMax(l.MaxLogins)
 }
 
-// origin is what limits and turns take for one client: an address, or a network of IPv6.
+// origin returns the unit in which limits and turns count clients: an address, or a network of IPv6.
 func origin(a net.Addr) netip.Prefix { return crowd.Origin(a) }
 
 // ours reports whether an origin is this machine; ::1 is in ::/64.

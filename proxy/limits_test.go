@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// refusedFor is how many connections were refused for a reason.
+// refusedFor returns the number of connections that were refused for a reason.
 func (w *world) refusedFor(why proxy.Reason) int64 { return w.Counts().RefusedBy[why] }
 
 // TestWalsendersAreCountedApart: a crowd of applications locks no standby out, nor the other way round.

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// DefaultPort is where replproxy listens.
+	// DefaultPort is the port of replproxy.
 	DefaultPort = 6543
 	// unixPrefix introduces a directory for a unix socket, socketPrefix is PostgreSQL's file name.
 	unixPrefix, socketPrefix = "unix:", ".s.PGSQL."
-	// maxSocketPath is what fits sockaddr_un on Linux.
+	// maxSocketPath is the length that fits sockaddr_un on Linux.
 	maxSocketPath = 107
 	// socketMode lets everybody connect, as unix_socket_permissions does by default: the primary
 	// decides who may log in.
@@ -31,16 +31,16 @@ const (
 	probeTimeout = time.Second
 )
 
-// Door is a listener with the address that it was opened by, as the configuration writes it.
-type Door struct {
+// Listener is a listener with the address that it was opened by, as the configuration writes it.
+type Listener struct {
 	net.Listener
 	Address string
 }
 
-// Listen opens the addresses: "host:port" and ":port" for TCP, "unix:/dir" for PostgreSQL's socket
-// file in a directory, numbered after the first TCP port or else DefaultPort, or the whole path of
-// such a file. Each listener is a *Door. A socket file that nobody serves any more is replaced. On
-// error nothing stays open.
+// Listen opens the addresses: "host:port" and ":port" for TCP, "unix:/dir" for PostgreSQL's socket file in a
+// directory, or the whole path of such a file. The file in a directory is numbered after the first TCP port, or else
+// DefaultPort. Each listener is a *Listener. A socket file that nobody serves any more is replaced. On error nothing
+// stays open.
 func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 	var ls []net.Listener
 	defer func() {
@@ -65,7 +65,7 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 			port = all[0].Addr().(*net.TCPAddr).Port
 		}
 		for _, l := range all {
-			ls = append(ls, &Door{l, a})
+			ls = append(ls, &Listener{l, a})
 		}
 	}
 	for _, dir := range sockets {
@@ -77,13 +77,13 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 		if err != nil {
 			return ls, fmt.Errorf("listen on unix socket %q: %w", path, err)
 		}
-		ls = append(ls, &Door{l, unixPrefix + dir})
+		ls = append(ls, &Listener{l, unixPrefix + dir})
 	}
 	return ls, nil
 }
 
-// listenTCP listens where PostgreSQL would: on all addresses of a name, of which one at least has to do; on those of
-// IPv4 alone for 0.0.0.0, of IPv6 alone for [::], of both for no host.
+// listenTCP listens where PostgreSQL would: on all addresses of a name, of which one at least has to do. 0.0.0.0
+// stands for IPv4 alone, [::] for IPv6 alone, no host for both.
 func listenTCP(ctx context.Context, addr string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -118,8 +118,8 @@ func TestListenAsPostgreSQL(t *testing.T) {
 		t.Fatalf("localhost is %v: %d listeners, %v", found, len(ls), err)
 	}
 	for _, l := range ls {
-		if door := l.(*proxy.Door); door.Address != "localhost:0" {
-			t.Errorf("a door of %q", door.Address)
+		if listener := l.(*proxy.Listener); listener.Address != "localhost:0" {
+			t.Errorf("a listener of %q", listener.Address)
 		}
 		l.Close()
 	}

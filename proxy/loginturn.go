@@ -13,16 +13,16 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// answerDue is how long a client may think about a question of the primary while others wait for its
-// turn to log in: a program answers within milliseconds, and libpq asks people before it connects again.
+// answerDue is the time for which a client may think about a question of the primary while others wait to log in. A
+// program answers within milliseconds, and libpq asks people before it connects again.
 const answerDue = 5 * time.Second
 
-// silentAfter is how long the primary may say nothing to a startup packet until that counts as the last answer of the
-// client: pg_hba.conf asks it for nothing, and the session takes long to begin.
+// silentAfter is the time for which the primary may be silent after a startup packet until that counts as the client's
+// last answer. pg_hba.conf then asks for nothing, and the session takes long to begin.
 const silentAfter = time.Second
 
-// closedGrace is how long the primary may take to be reached for a client that has ended its side, which PostgreSQL
-// answers: a connection takes less. Nobody waits longer for one that has most likely gone.
+// closedGrace bounds the time to reach the primary for a client that has ended its side, which PostgreSQL answers: a
+// connection takes less. Nobody waits longer for one that has most likely gone.
 const closedGrace = 100 * time.Millisecond
 
 func errTooManyClients() *pgerror.Error {

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// DefaultMaxStarting is how many connections may be silent or half-way through their startup
-	// packet. An honest one stays there for a round trip; beyond it the oldest is dropped, so that
-	// a flood of silent ones locks nobody out.
+	// DefaultMaxStarting bounds the connections that are silent or half-way through their startup packet. An honest
+	// one stays there for a round trip; beyond it the oldest is dropped, so that a flood of silent ones locks nobody
+	// out.
 	DefaultMaxStarting = 512
-	// DefaultDrainGrace is how long relayed sessions may go on after shutdown has begun.
+	// DefaultDrainGrace is the time for which relayed sessions may go on after shutdown has begun.
 	DefaultDrainGrace = 5 * time.Second
-	// DefaultPhysicalGrace is how long physical walsenders may take to send what is left. It equals
+	// DefaultPhysicalGrace is the time for which physical walsenders may send the rest of the WAL. It equals
 	// PostgreSQL's wal_sender_timeout: a standby that takes longer would be given up anyway.
 	DefaultPhysicalGrace = time.Minute
 )
@@ -46,8 +46,8 @@ type Options struct {
 	// Tight reports whether a connection that was made just now leaves few descriptors for the rest of the proxy. Then
 	// somebody who has not logged in makes room; nil: there are enough.
 	Tight func(net.Conn) bool
-	// ConnectWait is how long Upstream may wait for a primary now, beyond the time that connecting takes;
-	// nil: not at all.
+	// ConnectWait returns the time for which Upstream may wait for a primary now, beyond the time that connecting
+	// takes; nil: not at all.
 	ConnectWait func() time.Duration
 	// AuthenticationTimeout bounds the startup phase, and the log-in again.
 	AuthenticationTimeout time.Duration

@@ -13,12 +13,11 @@ import (
 
 // PhysicalHandler serves physical walsenders.
 //
-// ServeWalsender is called in the session's own goroutine, after the startup packet has been read
-// and before a byte has been answered. It blocks until the session is over. It need not close
-// req.Conn: the server does when it returns, and earlier to end a session by force. An error that
-// has not been told to the client yet is returned wrapped in [Tell]; other errors are logged only.
-// ctx ends when the server has drained everything else: the handler then sends what is left and
-// returns, as a postmaster's walsenders do last.
+// ServeWalsender is called in the session's own goroutine, after the startup packet has been read and before a byte
+// has been answered. It blocks until the session is over. It need not close req.Conn: the server does when it returns,
+// and earlier to end a session by force. An error that has not been told to the client yet is returned wrapped in
+// [Tell]; other errors are logged only. ctx ends when the server has drained everything else. The handler then sends
+// the rest of the WAL and returns, as a postmaster's walsenders do last.
 type PhysicalHandler interface {
 	ServeWalsender(ctx context.Context, req *handshake.Request, s *Session) error
 }
@@ -58,13 +57,13 @@ func (f DialerFunc) Dial(ctx context.Context, wait time.Duration) (*relay.Upstre
 type TLS interface {
 	// Config is for one connection that begins now; nil: there is no TLS.
 	Config() *tls.Config
-	// Admit judges a request by the connection it came over: nil, or the refusal. clientCert and clientName are
-	// the demand of an access rule, which holds instead of the settings; "" for none.
+	// Admit judges a request by the connection it came over: nil, or the refusal. clientCert and clientName come from
+	// an access rule, which overrides the settings; "" for none.
 	Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error
 }
 
-// Access decides who may come in and who verifies him. It is called from many goroutines, never for a
-// cancel request nor a member of the cluster. listener is a [Door]'s address, "" for other listeners.
+// Access decides who may come in and who verifies him. It is called from many goroutines, never for a cancel request
+// nor a member of the cluster. listener is a [Listener]'s address, "" for other listeners.
 type Access interface {
 	Decide(listener string, r *handshake.Request) access.Decision
 }

@@ -31,7 +31,7 @@ func sqlState(err error) string {
 // Both legs over TCP and unix sockets: none of them lets a log-in without a proof pass, a rule does (rulings R1, R34).
 func TestTrustIsNotLent(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
-	allow, relay := rules(t, "local all all trust", "host all all all trust"), &access.Keeper{}
+	allow, relay := rules(t, "local all all trust", "host all all all trust"), &access.Current{}
 	for _, tc := range []struct {
 		name     string
 		upstream proxy.Dialer
@@ -73,7 +73,7 @@ func TestTrustIsNotLent(t *testing.T) {
 func TestRefusedLoginExecutesNothing(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
 	s.Exec(t, "CREATE TABLE hit ()")
-	w := start(t, proxy.Options{Upstream: unixTo(s), Access: &access.Keeper{}})
+	w := start(t, proxy.Options{Upstream: unixTo(s), Access: &access.Current{}})
 	c, err := net.Dial("tcp", w.tcp())
 	if err != nil {
 		t.Fatal(err)

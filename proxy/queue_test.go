@@ -54,7 +54,7 @@ func (g *gatekept) Dial(ctx context.Context, wait time.Duration) (*relay.Upstrea
 	}
 }
 
-// users are who came, in their order, each by the first letters of its user.
+// users returns those that came, in their order, each by the first letters of its user.
 func (g *gatekept) users() (all []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -75,8 +75,8 @@ func (w *world) waiting(t *testing.T, n int) {
 	})
 }
 
-// TestTheLivingAreServedFirst: of those who wait for their turn, whoever has gone leaves, so that the primary never
-// hears of him, and whoever has ended his side behind something that may want an answer comes after all others.
+// TestTheLivingAreServedFirst: a client that has gone leaves the queue, so that the primary never hears of it. One
+// that has ended its side behind something that may want an answer comes after all others.
 func TestTheLivingAreServedFirst(t *testing.T) {
 	const gone, living = 30, 5
 	g := newGatekept(t)
@@ -123,9 +123,9 @@ func TestTheLivingAreServedFirst(t *testing.T) {
 	}
 }
 
-// TestGoneWhileItWaitsForThePrimary: in each wait before the first byte to a client, its end is noticed, and its place is
-// free: while the primary is dialled, while it starts up, while it says nothing to the startup packet, while it thinks
-// about an answer, and between AuthenticationOk and ReadyForQuery.
+// TestGoneWhileItWaitsForThePrimary: a client's end is noticed, and its place is free, in each wait before its first
+// byte. Those are: while the primary is dialled, starts up, is silent after the startup packet, or thinks about an
+// answer, and between AuthenticationOk and ReadyForQuery.
 func TestGoneWhileItWaitsForThePrimary(t *testing.T) {
 	silence := make(chan struct{})
 	defer close(silence)
@@ -188,7 +188,8 @@ func TestGoneWhileItWaitsForThePrimary(t *testing.T) {
 }
 
 // TestSlowDatabase: log-ins to one database that the primary does not finish, with and without a question, keep nobody
-// out of another one, also when they are more than limits.max_logins, from the same address; they get in when they can.
+// out of another one. That holds when they are more than limits.max_logins and come from the same address. They get in
+// when they can.
 func TestSlowDatabase(t *testing.T) {
 	const stuck, limit = 40, 8
 	for _, method := range []string{"trust", "scram"} {

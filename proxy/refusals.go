@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 )
 
-// Reason is why a connection was refused.
+// Reason names a cause of refused connections.
 type Reason uint8
 
 // The reasons.
@@ -42,7 +42,7 @@ func (r *refusals) counts() (all []int64, sum int64) {
 	return all, sum
 }
 
-// reasonOf is why the startup phase failed.
+// reasonOf returns the reason of a failed startup phase.
 func reasonOf(err error) Reason {
 	switch {
 	case errors.Is(err, errCrowdedOut):

@@ -36,7 +36,7 @@ func Tell(err error) error {
 	return &errTell{err: pgerror.From(err).AsFatal()}
 }
 
-// owed is what the client of a session that ended with err has to be told, or nil.
+// owed returns the error that is still to be sent to the client of a session that ended with err, or nil.
 func owed(err error) *pgerror.Error {
 	var tell *errTell
 	if errors.As(err, &tell) {

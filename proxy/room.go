@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// roomPause is how long the next client waits after one for whom somebody had to make room: that is done then.
+// roomPause is the pause before the next client is let in after somebody had to make room: that is done then.
 const roomPause = time.Millisecond
 
 // MakeRoom ends a connection that has not sent its startup packet or has not logged in, so that its descriptors are

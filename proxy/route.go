@@ -153,7 +153,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 	})
 }
 
-// serveDatabase is what a logical walsender is served by after its log-in; nil for others.
+// serveDatabase returns the function that serves a logical walsender after its log-in; nil for others.
 func (s *Server) serveDatabase(req *handshake.Request, session *Session) func(context.Context, relay.Legs) error {
 	if s.o.Database == nil || req.Class != handshake.LogicalWalsender {
 		return nil
@@ -163,8 +163,8 @@ func (s *Server) serveDatabase(req *handshake.Request, session *Session) func(co
 	}
 }
 
-// startup is what the primary gets: the client's own packet. Where the client has been answered before the
-// primary, what was to be negotiated has been, and is not a part of it.
+// startup returns the packet for the primary: the client's own. Where the client has been answered before the primary,
+// what was to be negotiated has been, and is not a part of it.
 func (s *Server) startup(req *handshake.Request, session *Session) []byte {
 	if session.verified == nil {
 		return req.Raw

@@ -58,8 +58,8 @@ func firstMessage(t *testing.T, c net.Conn, user string) (first string, took tim
 	return string(answer(wire.AppendFrame(nil, 'p', append(binary.BigEndian.AppendUint32([]byte("SCRAM-SHA-256\x00"), uint32(len(bare))), bare...)))), took
 }
 
-// TestSaltsAreAlike: two proxies show the same salt for a name, whether it is a role or not, and so does one with a new data directory,
-// a cluster without a question to the primary.
+// TestSaltsAreAlike: two proxies show the same salt for a name, whether it is a role or not. So does one with a new
+// data directory; a cluster needs no question to the primary for that.
 func TestSaltsAreAlike(t *testing.T) {
 	s := scramPrimary(t, pgtest.Need(t, 15))
 	var all []string
@@ -88,8 +88,8 @@ func TestSaltsAreAlike(t *testing.T) {
 	}
 }
 
-// TestTimesAreAlike: the first message takes as long for a role that logged in lately, one that nobody has asked for,
-// and an invented name. make soak WHAT=times says how far the medians are apart.
+// TestTimesAreAlike: the first message takes as long for a role that logged in lately, for one that nobody has asked
+// for, and for an invented name. make soak WHAT=times measures how far the medians are apart.
 func TestTimesAreAlike(t *testing.T) {
 	n, limit := 25, 20*time.Millisecond // whatever the machine has to do beside it
 	if text := os.Getenv("REPLPROXY_TIMES"); text != "" {

@@ -158,7 +158,7 @@ func TestSCRAMAsPostgreSQL(t *testing.T) {
 	s := scramPrimary(t, pgtest.Need(t, 15))
 	s.TLS(t, cert)
 	s.Restart(t)
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, nil), TLS: keeper(t, cert, nil)})
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: ask(t, s, nil), TLS: tlsFiles(t, cert, nil)})
 	direct := fmt.Sprintf("127.0.0.1:%d", s.Port)
 	inClear := func(t *testing.T, addr string) net.Conn {
 		c, err := net.Dial("tcp", addr)

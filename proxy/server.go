@@ -28,8 +28,8 @@ type Server struct {
 	// cancelTurns are for keys that were issued here, strangeCancelTurns for others.
 	cancelTurns, strangeCancelTurns *cancelTurns
 	starting                        starting
-	// Quotas of log lines that strangers cause, one for each kind, so that none hides another: of refused connections,
-	// by cancel requests, of log-ins that failed, of sessions that end before a log-in, and without a primary for one.
+	// Quotas of log lines that strangers cause, one for each kind, so that none hides another. The kinds are refused
+	// connections, cancel requests, failed log-ins, sessions that end before a log-in, and log-ins without a primary.
 	lines, cancelLines, failureLines, endLines, dialLines quota
 
 	// The groups end one after the other: see drain.go.
@@ -75,7 +75,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Loops is how many processors of Go's scheduler the relay may keep for itself (relay.Engine.Loops).
+// Loops returns the number of processors of Go's scheduler that the relay may keep for itself (relay.Engine.Loops).
 func (s *Server) Loops() int { return s.engine.Loops() }
 
 // Ready is closed once Run serves the listeners.
@@ -91,11 +91,11 @@ func (s *Server) Sessions() []SessionInfo {
 	return infos
 }
 
-// errOldPrimary is why a relayed session is ended while its server lives.
+// errOldPrimary ends a relayed session while its server lives.
 var errOldPrimary = errors.New("its server is an old primary")
 
-// EndRelayed ends the sessions that are relayed to the server of that name, as [relay.Upstream] has it: nothing but a
-// closed connection tells a client so once it is logged in. It returns how many there were, and waits for none.
+// EndRelayed ends the sessions that are relayed to the server of that name, as [relay.Upstream] has it. Once a client
+// is logged in, only a closed connection tells it that. It returns how many there were, and waits for none.
 func (s *Server) EndRelayed(name string) (n int) {
 	for _, session := range s.sessions.list() {
 		if info := session.Info(); info.Class != handshake.PhysicalWalsender && info.Upstream == name {
@@ -152,8 +152,8 @@ func (s *Server) Run(ctx context.Context) error {
 // accept serves one listener until it is closed. What may pass by itself is waited out.
 func (s *Server) accept(ctx context.Context, l net.Listener) error {
 	at := ""
-	if door, ok := l.(*Door); ok {
-		at = door.Address
+	if named, ok := l.(*Listener); ok {
+		at = named.Address
 	}
 	l = descriptors.Patient(l, s.log)
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()

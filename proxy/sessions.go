@@ -22,7 +22,7 @@ import (
 // SessionID numbers the sessions of one server from 1, in the order of their arrival.
 type SessionID uint64
 
-// State is what a session is doing.
+// State is the state of a session.
 type State uint32
 
 // The states, in order; a session never goes back.
@@ -115,11 +115,11 @@ func (s *Session) ID() SessionID { return s.id }
 // proxy, and of no other proxy with another node number (ruling R31).
 func (s *Session) PID() int32 { return s.pid }
 
-// Access is what let the session in.
+// Access returns the decision that let the session in.
 func (s *Session) Access() access.Decision { return s.access }
 
-// PhysicalAccess is what the access rules say of a logical walsender's physical commands: what they would say had it
-// come as a physical one.
+// PhysicalAccess returns the access rules' decision on a logical walsender's physical commands: the one that a
+// physical walsender would have had.
 func (s *Session) PhysicalAccess() access.Decision { return s.physical }
 
 // Verified is the role that the client has proved to be, here; nil: the primary verifies. The client has been
@@ -172,7 +172,7 @@ func (s *Session) OnCancel(key []byte, f func()) (withdraw func()) {
 }
 
 // OnCancelHere lets f see the CancelRequests for a relayed session first, in the canceller's goroutine. f reports
-// whether it ended a command; otherwise the primary gets the request. f must not block.
+// whether it ended a command, and must not block; otherwise the primary gets the request.
 func (s *Session) OnCancelHere(f func() bool) { s.here.Store(&f) }
 
 // cancelHere is send behind what OnCancelHere was given.
@@ -255,7 +255,7 @@ func (t *sessions) add(s *Session, l Limits) (Reason, *pgerror.Error) {
 	return 0, nil
 }
 
-// kin is how many sessions share the limit of connections.
+// kin counts the sessions that share the limit of connections.
 func (t *sessions) kin(physical bool) int {
 	if physical {
 		return t.walsenders

@@ -15,9 +15,9 @@ type starting struct {
 	conns crowd.Crowd[net.Conn, netip.Prefix]
 }
 
-// enter adds conn. When there is no room the oldest one goes of the address that has most, so that a
-// crowd pushes out its own. leave takes conn out; it reports false when conn was the one that had to
-// go. It may be called more than once.
+// enter adds conn. When there is no room it removes the oldest of the address that has most, so that a crowd pushes
+// out its own. leave takes conn out; it reports false when conn was the one that was removed. It may be called more
+// than once.
 func (s *starting) enter(conn net.Conn) (leave func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

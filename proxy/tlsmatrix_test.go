@@ -96,7 +96,7 @@ func tlsPrimary(t *testing.T, major int, c *pgtest.Certificate) *pgtest.Server {
 	return p
 }
 
-// upstreamDialer is what cmd/replproxy makes of a conninfo.
+// upstreamDialer makes a dialer of a conninfo, as cmd/replproxy does.
 func upstreamDialer(t *testing.T, conninfo string) proxy.Dialer {
 	t.Helper()
 	up, err := upstream.Parse(conninfo)
@@ -115,7 +115,7 @@ func upstreamDialer(t *testing.T, conninfo string) proxy.Dialer {
 	})
 }
 
-func keeper(t *testing.T, c *pgtest.Certificate, change func(*clienttls.Settings)) *clienttls.Keeper {
+func tlsFiles(t *testing.T, c *pgtest.Certificate, change func(*clienttls.Settings)) *clienttls.Reloader {
 	t.Helper()
 	cert, key := c.Files(t)
 	s := clienttls.Settings{Mode: clienttls.Allow, CertFile: cert, KeyFile: key,
@@ -154,7 +154,7 @@ func TestTLSMatrix(t *testing.T) {
 				if leg == "same" {
 					cert = ofPrimary
 				}
-				secure := keeper(t, cert, func(s *clienttls.Settings) { s.Mode = tlsMode })
+				secure := tlsFiles(t, cert, func(s *clienttls.Settings) { s.Mode = tlsMode })
 				relayed := start(t, proxy.Options{Upstream: up, TLS: secure})
 				verified := start(t, proxy.Options{Upstream: up, TLS: secure, Roles: verifiers})
 				for _, method := range methods {

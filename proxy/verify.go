@@ -18,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Roles knows who may log in; [roles.Keeper] is one. Methods are called from many goroutines.
+// Roles knows who may log in; [roles.Lookup] is one. Methods are called from many goroutines.
 type Roles interface {
 	// Find may ask the primary; ctx ends that.
 	Find(ctx context.Context, name string) roles.Found
@@ -151,8 +151,8 @@ func (s *Server) find(ctx context.Context, conn net.Conn, name string) (found ro
 	return found, nil
 }
 
-// wrongPassword is what a client is told whose proof is not right, or could not be: the same for both, after as long.
-// While the primary cannot be asked nobody knows whether the proof would be right there.
+// wrongPassword returns the error for a client whose proof is not right, or could not be: the same for both, after as
+// long. While the primary cannot be asked nobody knows whether the proof would be right there.
 func (s *Server) wrongPassword(ctx context.Context, user string, found roles.Found, why string) *pgerror.Error {
 	if !found.Asked {
 		s.o.Roles.Doubt(user)
@@ -175,7 +175,7 @@ func passwordFailed(user string, cause error) *pgerror.Error {
 		WithCause(cause)
 }
 
-// endPoint is what the client's channel can be bound to, nil for nothing.
+// endPoint returns the data to which the client's channel can be bound, nil for none.
 func endPoint(req *handshake.Request) []byte {
 	if _, secure := req.Conn.(*tls.Conn); !secure {
 		return nil

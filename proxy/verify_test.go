@@ -21,7 +21,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 )
 
-// authQuery is what docs/auth.md says.
+// authQuery is the query of docs/auth.md.
 const authQuery = "SELECT * FROM replproxy.auth($1)"
 
 // documentedFunction is the one of docs/auth.md.
@@ -56,8 +56,8 @@ func scramPrimary(t *testing.T, in *pgtest.Install, hba ...string) *pgtest.Serve
 	return p
 }
 
-// ask is a keeper that asks p as the proxy does, and runs.
-func ask(t *testing.T, p *pgtest.Server, change func(*roles.Options)) *roles.Keeper {
+// ask is a lookup that asks p as the proxy does, and runs.
+func ask(t *testing.T, p *pgtest.Server, change func(*roles.Options)) *roles.Lookup {
 	t.Helper()
 	up, err := upstream.Parse(p.Conninfo("user=replproxy", "password=own", "connect_timeout=5"))
 	if err != nil {
@@ -82,13 +82,13 @@ func ask(t *testing.T, p *pgtest.Server, change func(*roles.Options)) *roles.Kee
 }
 
 // verifyAll sends everybody to Roles.
-func verifyAll(t *testing.T) *access.Keeper {
+func verifyAll(t *testing.T) *access.Current {
 	t.Helper()
 	rules, bad := access.Parse([]string{"local all,replication all scram-sha-256", "host all,replication all all scram-sha-256"})
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	k := &access.Keeper{}
+	k := &access.Current{}
 	k.Set(access.Set{Default: access.Policy{Rules: rules, SCRAM: true}})
 	return k
 }
@@ -124,7 +124,7 @@ func TestSCRAMLogIn(t *testing.T) {
 	}, 14, 15, 18)
 }
 
-// message is what a server said, without where it was.
+// message returns a server's message without its place in the source.
 func message(err error) string {
 	_, text, _ := strings.Cut(err.Error(), "FATAL: ")
 	return text
@@ -207,14 +207,14 @@ func TestSCRAMWithoutPrimary(t *testing.T) {
 
 func scramWithoutPrimary(t *testing.T, ttl time.Duration) {
 	s := scramPrimary(t, pgtest.Need(t, 15))
-	keeper := ask(t, s, func(o *roles.Options) { o.TTL = ttl })
+	lookup := ask(t, s, func(o *roles.Options) { o.TTL = ttl })
 	delay := 300 * time.Millisecond
-	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: keeper, Limits: proxy.Limits{AuthDelay: delay}})
+	w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: lookup, Limits: proxy.Limits{AuthDelay: delay}})
 	if _, err := pgtest.Query(t.Context(), w.conninfo("user=alice", "password=wonder"), "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.WaitFor(t, patience, "the answer to be old enough to be doubted", func() (bool, error) {
-		return time.Since(keeper.Status().Asked) > time.Second, nil
+		return time.Since(lookup.Status().Asked) > time.Second, nil
 	})
 	s.Stop(t, pgtest.Immediate)
 	dial := func() net.Conn {
@@ -308,12 +308,12 @@ func TestSCRAMAsksAndAnswers(t *testing.T) {
 	}
 }
 
-// What a client wants to negotiate is settled before the primary is asked for anything.
+// What a client wants to negotiate is fixed before the primary is asked for anything.
 func TestSCRAMNegotiatesTheProtocol(t *testing.T) {
 	s := scramPrimary(t, pgtest.Need(t, 18))
-	keeper := ask(t, s, nil)
+	lookup := ask(t, s, nil)
 	for _, newest := range []uint16{0, 2} {
-		w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: keeper, NewestMinor: func() uint16 { return newest }})
+		w := start(t, proxy.Options{Upstream: tcpTo(s), Roles: lookup, NewestMinor: func() uint16 { return newest }})
 		for _, version := range []string{"3.0", "3.2", "latest"} {
 			c, err := pgconn.Connect(t.Context(), w.conninfo("user=alice", "password=wonder", "min_protocol_version=3.0", "max_protocol_version="+version))
 			if err != nil {

@@ -68,13 +68,13 @@ func start(t *testing.T, o proxy.Options) *world {
 }
 
 // rules is access for all listeners.
-func rules(t *testing.T, lines ...string) *access.Keeper {
+func rules(t *testing.T, lines ...string) *access.Current {
 	t.Helper()
 	parsed, err := access.Parse(lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &access.Keeper{}
+	k := &access.Current{}
 	k.Set(access.Set{Default: access.Policy{Rules: parsed}})
 	return k
 }

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxWaiting bounds the pairs of reports that are ahead of the own store: the lowest ones, so that a busy member is
-	// compared at all, and the newest, so that the last commit of a quiet one is.
+	// maxWaiting bounds the pairs of reports that are ahead of this store. The lowest are kept, so that a busy member
+	// is compared at all. The newest are kept too, for the last commit of a quiet one.
 	maxWaiting = 32
 	// MaxList bounds what a member lists: its newest sealed segments, and answers.
 	MaxList = 128
@@ -22,18 +22,18 @@ type Pair struct {
 	Sum      uint64
 }
 
-// Own is the own store at one moment.
-type Own struct {
+// Local is this node's store at one moment.
+type Local struct {
 	Timeline                   lsn.TimelineID
 	Oldest, Received, Complete lsn.LSN // Complete is the end of the last complete record of Received
 	SegSize                    lsn.SegSize
-	// HashAt is the own hash; false: it is not known at hand. It must not block.
+	// HashAt is this store's hash; false: it is not known at hand. It must not block.
 	HashAt func(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 }
 
 // Peer holds what one other member's bytes were found to be. The zero value knows nothing.
 type Peer struct {
-	timeline lsn.TimelineID // the own one, which the rest is about
+	timeline lsn.TimelineID // this node's, which the rest is about
 	begun    bool           // from is known
 	from     lsn.LSN        // compared from here on: a segment's start
 	equal    lsn.LSN        // up to here; from: nothing is compared yet
@@ -47,7 +47,7 @@ type Peer struct {
 
 	lacks   []Pair  // pairs whose own hash is not at hand
 	news    bool    // something came since the last Step
-	reached lsn.LSN // what the own store had received at the last Step
+	reached lsn.LSN // what this node's store had received at the last Step
 	open    bool    // a hash differed where a record was not complete yet
 }
 
@@ -108,7 +108,7 @@ func (p *Peer) List(oldest lsn.LSN, list []Pair) {
 }
 
 // Step compares what can be. It reports whether Equal or Differs have changed.
-func (p *Peer) Step(o Own) (changed bool) {
+func (p *Peer) Step(o Local) (changed bool) {
 	if o.Timeline != p.timeline {
 		keep := p.waiting[:0]
 		for _, x := range p.waiting {
@@ -142,7 +142,7 @@ func (p *Peer) Step(o Own) (changed bool) {
 	return changed || p.Equal() != equal || p.differs != differs
 }
 
-// overtaken reports whether the own store has reached a pair that waits since the last Step.
+// overtaken reports whether this node's store has reached a pair that waits since the last Step.
 func (p *Peer) overtaken(received lsn.LSN) bool {
 	return slices.ContainsFunc(p.waiting, func(x Pair) bool { return p.reached < x.At && x.At <= received })
 }
@@ -157,12 +157,12 @@ func (p *Peer) Unread(x Pair) {
 	p.lacks = slices.DeleteFunc(p.lacks, gone)
 }
 
-// later is where the later of both stores begins: a segment's start.
-func (p *Peer) later(o Own) lsn.LSN { return o.SegSize.Floor(max(o.Oldest, p.oldest)) }
+// later returns the start of the segment in which the later of both stores begins.
+func (p *Peer) later(o Local) lsn.LSN { return o.SegSize.Floor(max(o.Oldest, p.oldest)) }
 
 // begin finds where the comparison starts: behind the newest sealed segment that both have, or where the later of both
 // stores begins. With a known difference it starts at that.
-func (p *Peer) begin(o Own) {
+func (p *Peer) begin(o Local) {
 	if !p.listed {
 		return
 	}
@@ -201,7 +201,7 @@ func (p *Peer) begin(o Own) {
 func (p *Peer) start(at lsn.LSN) { p.begun, p.from, p.equal = true, at, at }
 
 // extend compares pairs in ascending order as long as they join.
-func (p *Peer) extend(o Own) {
+func (p *Peer) extend(o Local) {
 	for _, x := range p.candidates(o) {
 		if x.At <= p.equal && p.differs == lsn.Invalid || o.SegSize.Floor(x.At-1) > p.equal {
 			continue
@@ -222,8 +222,8 @@ func (p *Peer) extend(o Own) {
 	}
 }
 
-// candidates are the pairs that the own store has reached, ascending.
-func (p *Peer) candidates(o Own) (all []Pair) {
+// candidates are the pairs that this node's store has reached, ascending.
+func (p *Peer) candidates(o Local) (all []Pair) {
 	for _, list := range [][]Pair{p.list, p.waiting} {
 		for _, x := range list {
 			if x.At <= o.Received && x.At > p.from && x.Timeline <= o.Timeline {
@@ -236,7 +236,7 @@ func (p *Peer) candidates(o Own) (all []Pair) {
 }
 
 // found notes a difference where both have a complete record at or beyond it: before, the bytes may yet be replaced.
-func (p *Peer) found(o Own, x Pair) {
+func (p *Peer) found(o Local, x Pair) {
 	switch {
 	case x.At > o.Complete || x.At > p.complete:
 		p.open = true
@@ -246,19 +246,19 @@ func (p *Peer) found(o Own, x Pair) {
 }
 
 // drop forgets pairs of reports that say nothing any more.
-func (p *Peer) drop(o Own) {
+func (p *Peer) drop(o Local) {
 	p.waiting = slices.DeleteFunc(p.waiting, func(x Pair) bool {
 		behind := x.At <= p.equal && p.differs == lsn.Invalid
 		return x.Timeline < o.Timeline || x.Timeline == o.Timeline && behind
 	})
 }
 
-// Lacks are pairs that wait for the own hash at their position, which has to be read.
+// Lacks are pairs that wait for this store's hash at their position, which has to be read.
 func (p *Peer) Lacks() []Pair { return p.lacks }
 
 // Asks is a position at which the member's hash would tell more than what it has said; Invalid: none. It is one that
 // both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.
-func (p *Peer) Asks(o Own) (at lsn.LSN) {
+func (p *Peer) Asks(o Local) (at lsn.LSN) {
 	if !p.listed || o.Timeline == 0 || p.timeline != o.Timeline || p.complete <= p.equal && p.differs == lsn.Invalid {
 		return lsn.Invalid
 	}
@@ -278,8 +278,8 @@ func (p *Peer) Asks(o Own) (at lsn.LSN) {
 	return lsn.Invalid
 }
 
-// Newest returns the last n of pairs, the oldest first, that end at or below complete: the bytes of a segment that ends
-// within a record may yet be others (ruling R36). It changes pairs.
+// Newest returns the last n of pairs, the oldest first, that end at or below complete. The bytes of a segment that
+// ends within a record may yet be others (ruling R36). It changes pairs.
 func Newest(pairs []Pair, complete lsn.LSN, n int) []Pair {
 	pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return p.At > complete })
 	return pairs[max(0, len(pairs)-n):]

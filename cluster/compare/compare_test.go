@@ -39,8 +39,8 @@ func (w *wal) sum(at lsn.LSN) uint64 {
 
 func pair(w *wal, at lsn.LSN) Pair { return Pair{Timeline: 1, At: at, Sum: w.sum(at)} }
 
-func own(w *wal, oldest, received, complete lsn.LSN) Own {
-	return Own{
+func own(w *wal, oldest, received, complete lsn.LSN) Local {
+	return Local{
 		Timeline: 1, Oldest: oldest, Received: received, Complete: complete, SegSize: seg,
 		HashAt: func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return w.sum(at), at <= received },
 	}
@@ -63,7 +63,7 @@ func TestStep(t *testing.T) {
 		oldest             lsn.LSN // theirs
 		list               []Pair
 		reports            []lsn.LSN
-		own                Own
+		own                Local
 		from, equal, other lsn.LSN
 		asks               lsn.LSN
 	}{
@@ -181,8 +181,9 @@ func TestBusyMember(t *testing.T) {
 	}
 }
 
-// TestModel: two stores of random histories that hear each other late, incompletely and in any order, over
-// connections: nothing is ever called equal that is not, nothing different that is equal, and in the end all is compared.
+// TestModel lets two stores of random histories hear each other late, incompletely, in any order and over several
+// connections. Nothing that differs is ever called equal, nothing equal is called different, and in the end all is
+// compared.
 func TestModel(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -191,7 +192,7 @@ func TestModel(t *testing.T) {
 		p := &Peer{}
 		oldest, end, theirs := 2*s, 3*s, 3*s
 		cold := map[lsn.LSN]bool{}
-		o := func() Own {
+		o := func() Local {
 			x := own(a, oldest, end, end)
 			hash := x.HashAt
 			x.HashAt = func(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
@@ -275,7 +276,8 @@ func ExamplePeer() {
 	// Output: true true
 }
 
-// A hash beyond the own last complete record is not asked of the disk, and the comparison begins below it meanwhile.
+// A hash beyond this store's last complete record is not asked of the disk, and the comparison begins below it
+// meanwhile.
 func TestBeyondTheLastRecord(t *testing.T) {
 	w, p := &wal{}, &Peer{}
 	o := own(w, 2*s, 4*s+10, 4*s-50)

@@ -1,12 +1,12 @@
-// Package gossip tells which proxies are up and where their doors are, by memberlist. It is the only
+// Package gossip tells which proxies are up and their addresses, by memberlist. It is the only
 // importer of that library, and nothing that it says counts for a commit.
 //
-//	UDP, AES-GCM by key_file ◄──► memberlist ◄──► TCP: TLS by node keys, through link.Door
+//	UDP, AES-GCM by key_file ◄──► memberlist ◄──► TCP: TLS by node keys, through link.Listener
 //	                                  │
 //	                                  ▼ Live, Changed
 //	                         link: whom to send acks to
 //
-// Two locks on the door: packets need the shared key, and streams (join, push/pull) a configured
+// Two locks protect the listener: packets need the shared key, and streams (join, push/pull) a configured
 // member's private key. Names that are not configured are refused and counted, so an outsider with the
 // gossip key can make a proxy look dead or alive, and no more (ruling R22).
 //

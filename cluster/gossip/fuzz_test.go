@@ -27,7 +27,7 @@ func FuzzPackets(f *testing.F) {
 		f.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	g, err := New(Options{Node: na, Members: m, Door: link.NewDoor(l, na, m, log), Packets: udp, Keys: &Keys{}, Logger: log})
+	g, err := New(Options{Node: na, Members: m, Listener: link.NewListener(l, na, m, log), Packets: udp, Keys: &Keys{}, Logger: log})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -28,13 +28,14 @@ const (
 	streamTimeout = 5 * time.Second
 )
 
-// pace is how often members look for each other, and how long they wait.
+// pace has the intervals at which members look for each other, and their time-outs.
 type pace struct {
 	probe, probeTimeout time.Duration
 	// reclaim lets a proxy come back with another address, as in a container.
 	reclaim time.Duration
-	// exchange is how often all that is known is told to one other member. Who came back elsewhere before the others
-	// had taken it for dead is up for them by nothing else: it sees them all, so it asks no seed again.
+	// exchange is the interval at which all that is known is told to one other member. A member that came back
+	// elsewhere before the others had taken it for dead is up for them by nothing else. It sees them all, so it asks no
+	// seed again.
 	exchange time.Duration
 }
 
@@ -47,9 +48,9 @@ func usual() pace {
 type Options struct {
 	Node      *identity.Node
 	Members   *identity.Members
-	Door      *link.Door
-	Packets   net.PacketConn // UDP on the door's address; owned and closed by Run
-	Advertise string         // host:port that others reach; "" is the door's own
+	Listener  *link.Listener
+	Packets   net.PacketConn // UDP on the listener's address; owned and closed by Run
+	Advertise string         // host:port that others reach; "" is the listener's own
 	Join      []string       // seeds, host:port
 	Keys      *Keys
 	Logger    *slog.Logger
@@ -68,15 +69,15 @@ type Gossip struct {
 	live map[string]string // addresses by name, as the events have them
 }
 
-// New registers the streams of gossip at the door. Run starts it.
+// New registers the streams of gossip at the listener. Run starts it.
 func New(o Options) (*Gossip, error) {
-	ip, port, err := advertised(o.Advertise, o.Door.Addr())
+	ip, port, err := advertised(o.Advertise, o.Listener.Addr())
 	if err != nil {
 		return nil, err
 	}
 	g := &Gossip{Options: o, pace: usual(), changed: make(chan struct{}, 1), live: map[string]string{}}
 	g.transport = newTransport(o, ip, port)
-	o.Door.Handle(streamProtocol, g.transport.serve)
+	o.Listener.Handle(streamProtocol, g.transport.serve)
 	return g, nil
 }
 
@@ -95,10 +96,10 @@ func (g *Gossip) Live() []link.Peer {
 // Changed is one-slot and gets a token when Live may have changed.
 func (g *Gossip) Changed() <-chan struct{} { return g.changed }
 
-// Refused is how many claims of strangers to be members were turned down.
+// Refused counts the strangers whose claim to be a member was turned down.
 func (g *Gossip) Refused() uint64 { return g.refused.Load() }
 
-// Run takes part until ctx ends, then says good-bye and returns the cause. The Door must run beside it.
+// Run takes part until ctx ends, then says good-bye and returns the cause. The Listener must run beside it.
 func (g *Gossip) Run(ctx context.Context) error {
 	c := g.config()
 	stop := g.transport.start(ctx)

@@ -60,8 +60,8 @@ func writeKeys(t *testing.T, path string, lines ...string) {
 
 type proxy struct {
 	*Gossip
-	door *link.Door
-	stop func()
+	listener *link.Listener
+	stop     func()
 }
 
 // start runs one proxy on a free port that TCP and UDP both have.
@@ -77,7 +77,7 @@ func startAt(t *testing.T, at pace, n *identity.Node, m *identity.Members, keys 
 		t.Fatal(err)
 	}
 	log := identitytest.Logger(t).With("node", n.Name)
-	var door *link.Door
+	var listener *link.Listener
 	var packets net.PacketConn
 	for packets == nil {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,9 +88,9 @@ func startAt(t *testing.T, at pace, n *identity.Node, m *identity.Members, keys 
 			_ = l.Close()
 			continue
 		}
-		door = link.NewDoor(l, n, m, log)
+		listener = link.NewListener(l, n, m, log)
 	}
-	g, err := New(Options{Node: n, Members: m, Door: door, Packets: packets, Join: join, Keys: k, Logger: log})
+	g, err := New(Options{Node: n, Members: m, Listener: listener, Packets: packets, Join: join, Keys: k, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,14 +98,14 @@ func startAt(t *testing.T, at pace, n *identity.Node, m *identity.Members, keys 
 	ctx, cancel := context.WithCancel(context.Background())
 	dctx, dcancel := context.WithCancel(context.Background())
 	var gone, closed sync.WaitGroup
-	closed.Go(func() { _ = door.Run(dctx) })
+	closed.Go(func() { _ = listener.Run(dctx) })
 	gone.Go(func() { _ = g.Run(ctx) })
-	p := &proxy{Gossip: g, door: door, stop: func() { cancel(); gone.Wait(); dcancel(); closed.Wait() }}
+	p := &proxy{Gossip: g, listener: listener, stop: func() { cancel(); gone.Wait(); dcancel(); closed.Wait() }}
 	t.Cleanup(p.stop)
 	return p
 }
 
-func (p *proxy) addr() string { return p.door.Addr().String() }
+func (p *proxy) addr() string { return p.listener.Addr().String() }
 
 // wait waits until exactly these members are live.
 func (p *proxy) wait(t *testing.T, names ...string) {
@@ -139,7 +139,7 @@ func TestMembership(t *testing.T) {
 	b.wait(t, "proxy_a", "proxy_c")
 	c.wait(t, "proxy_a", "proxy_b")
 	if got := a.Live()[0].Addr; got != b.addr() {
-		t.Errorf("proxy_b is at %q, want its door %q", got, b.addr())
+		t.Errorf("proxy_b is at %q, want its listener %q", got, b.addr())
 	}
 	c.stop()
 	a.wait(t, "proxy_b")
@@ -148,8 +148,8 @@ func TestMembership(t *testing.T) {
 	b.wait(t, "proxy_a", "proxy_c")
 }
 
-// A proxy that was killed is back at another address before the others have taken it for dead: they see it there soon after
-// they have, although it sees all of them and asks for nothing.
+// A proxy that was killed is back at another address before the others have taken it for dead. They see it there soon
+// after they have, although it sees all of them and asks for nothing.
 func TestBackElsewhere(t *testing.T) {
 	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
 	m, keys := identitytest.Members(t, na, nb), keyFile(t, newKey())
@@ -183,7 +183,7 @@ func TestStrangers(t *testing.T) {
 	stranger := start(t, nx, identitytest.Members(t, na, nx), keys, a.addr())
 	deaf := start(t, nb, m, keyFile(t, newKey()), a.addr())
 	deadline := time.After(longWait)
-	for a.door.Refused() == 0 {
+	for a.listener.Refused() == 0 {
 		select {
 		case <-deadline:
 			t.Fatal("the stranger was not refused")

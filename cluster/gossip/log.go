@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// logLines is how many lines of memberlist are logged per logWindow. It says something of each packet that it
-	// cannot read, and anybody who reaches the port can send those.
+	// logLines bounds the lines of memberlist that are logged within logWindow. It says something of each packet that
+	// it cannot read, and anybody who reaches the port can send those.
 	logLines  = 20
 	logWindow = 10 * time.Second
 	// refuting begins what memberlist says at each restart, when others still take this proxy for dead: it is well.

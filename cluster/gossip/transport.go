@@ -20,7 +20,7 @@ const (
 	readPause      = 10 * time.Millisecond
 )
 
-// transport carries packets by UDP and streams by the door. memberlist owns the ends of its channels.
+// transport carries packets by UDP and streams by the listener. memberlist owns the ends of its channels.
 type transport struct {
 	node    *identity.Node
 	members *identity.Members

@@ -77,7 +77,7 @@ func Exists(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// Line is what the other proxies need in cluster.members: the name and the public key.
+// Line returns the entry for cluster.members of the other proxies: the name and the public key.
 func (n *Node) Line() string {
 	return n.Name + " " + FormatKey(n.key.Public().(ed25519.PublicKey))
 }

@@ -1,11 +1,11 @@
 package ledger
 
-// votedSegments is how many segments, kept for nothing but votes, are in the way of space. A standby that keeps up is
-// less than that behind.
+// votedSegments is the number of segments, kept for nothing but votes, from which on they are in the way of space. A
+// standby that keeps up is less than that behind.
 const votedSegments = 2
 
-// Space is what decides whether a store can afford to vote: WAL that may be nowhere but in stores that voted for it is
-// not deleted (rulings R4, R40).
+// Space has the figures by which a store can afford to vote: WAL that may be nowhere but in stores that voted for it
+// is not deleted (rulings R4, R40).
 type Space struct {
 	Full    bool  // received WAL can't be written
 	Known   bool  // Free and MinFree are
@@ -27,8 +27,8 @@ func (s Space) Withdraws(was bool) bool {
 	return s.Full || s.Known && s.Free < s.MinFree/2
 }
 
-// Crowded reports whether votes alone keep as much WAL as keep bytes, which are kept anyway, or half of what may still
-// be written: somebody should know of it before the volume is full.
+// Crowded reports whether votes alone keep as much WAL as keep bytes, which are kept anyway, or half of the room that
+// is left. Somebody should know of it before the volume is full.
 func (s Space) Crowded(keep int64) bool {
 	return !s.few() && (s.Voted >= keep || s.Known && s.Voted >= s.Free-s.MinFree)
 }

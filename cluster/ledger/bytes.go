@@ -21,8 +21,8 @@ func (l *Ledger) Has(node string, x compare.Pair) {
 }
 
 // Compare compares the members' WAL with the own store's as it is now, as far as that is at hand, and reports whether
-// that may have changed what counts. Do it before Limits: what is not compared is nothing.
-func (l *Ledger) Compare(o compare.Own) (changed bool) {
+// that may have changed what counts. Do it before Covered: what is not compared is nothing.
+func (l *Ledger) Compare(o compare.Local) (changed bool) {
 	for _, m := range l.all[1:] {
 		if l.hashes(m) && m.bytes.Step(o) {
 			changed = true
@@ -31,7 +31,7 @@ func (l *Ledger) Compare(o compare.Own) (changed bool) {
 	return changed
 }
 
-// Lacks are, by member, pairs that wait for the own hash, which has to be read.
+// Lacks are, by member, pairs that wait for this store's hash, which has to be read.
 func (l *Ledger) Lacks() map[string][]compare.Pair {
 	var all map[string][]compare.Pair
 	for name, m := range l.members {
@@ -56,7 +56,7 @@ func (l *Ledger) Read(node string, x compare.Pair, ok bool) {
 }
 
 // Asks are, by member, the positions whose hashes would tell more.
-func (l *Ledger) Asks(o compare.Own) map[string]lsn.LSN {
+func (l *Ledger) Asks(o compare.Local) map[string]lsn.LSN {
 	asks := map[string]lsn.LSN{}
 	for name, m := range l.members {
 		if l.hashes(m) {
@@ -90,14 +90,14 @@ func (l *Ledger) Bytes() (all []Bytes) {
 	return all
 }
 
-// Differs reports whether a member is known to have other WAL than the own store at the same positions.
+// Differs reports whether a member is known to have other WAL than this node's store at the same positions.
 func (l *Ledger) Differs(node string) bool {
 	m := l.members[node]
 	return m != nil && l.hashes(m) && m.bytes.Differs() != lsn.Invalid
 }
 
-// Stamp names the WAL of own reports by x, at the end of the last complete record, where they were made without a name
-// or with one below their positions; the others are told what it gives.
+// Stamp names the WAL of this node's reports by x, the hash at the end of the last complete record. Reports that have
+// no name, or one below their positions, get it. The result is for the other members.
 func (l *Ledger) Stamp(x compare.Pair) (reports []vote.Report) {
 	for _, own := range l.own().state.Sessions {
 		s := l.sessions[own.Key]

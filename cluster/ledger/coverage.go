@@ -2,8 +2,8 @@ package ledger
 
 import "github.com/replproxy/replproxy/grammar/lsn"
 
-// Covered remembers the furthest flush position that was given on a timeline: every rule in use covered it, and what
-// was acknowledged of it any server has that a failover may choose. The zero Covered has seen nothing.
+// Covered remembers the furthest flush position that was reportable on a timeline. Every rule in use covered it, so
+// any server that a failover may choose has what was acknowledged of it. The zero Covered has seen nothing.
 type Covered struct {
 	System   lsn.SystemID
 	Timeline lsn.TimelineID

@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A session that is asked whether its standby has left it holds the voter of its name, as before: what it changes is
-// that everybody says so, and that nothing counts as covered by it alone. An answer ends that, an older report does not.
+// A session that is asked whether its standby has left it still holds the voter of its name. Everybody then says so,
+// and nothing counts as covered by that session alone. An answer ends that, an older report does not.
 func TestDoubt(t *testing.T) {
 	w := newWorld(t, "ANY 1 (s)", "a", "b")
 	w.attach("a", "s")
@@ -23,7 +23,7 @@ func TestDoubt(t *testing.T) {
 		return news
 	}
 	free := func(node string) lsn.LSN {
-		l := w.nodes[node].Limits(w.now, system, 1)
+		l := w.nodes[node].Evaluated(w.now, system, 1)
 		held := l.Rules[0].Voters[0].Held
 		if (l.Rules[0].Free.Flush == 0) != strings.Contains(held, "an older session from 10.0.0.7, silent since ") {
 			t.Errorf("%s says %q, and covers %s without what is held", node, held, l.Rules[0].Free.Flush)
@@ -68,7 +68,7 @@ func TestWhoIsHeldHoldsTheRest(t *testing.T) {
 		w.nodes["a"].Doubt(w.keys["a/s"], w.now.Add(time.Second), vote.Silence{Since: w.now.UTC()})
 		w.gossip()
 		for _, node := range w.names {
-			if l := w.nodes[node].Limits(w.now, system, 1); l.Rules[0].Free.Flush != want {
+			if l := w.nodes[node].Evaluated(w.now, system, 1); l.Rules[0].Free.Flush != want {
 				t.Errorf("%s at %s: %s without what is held, want %s", rule, node, l.Rules[0].Free.Flush, want)
 			}
 		}

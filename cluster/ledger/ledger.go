@@ -23,10 +23,10 @@ type Options struct {
 	Boot    uint64   // see vote.State
 	Key     uint64   // the same
 	Run     uint64   // the same
-	Members []string // all configured nodes, the own one or not; none but the own one: no cluster
+	Members []string // all configured nodes, this one or not; none but this one: no cluster
 	// Timeout is wal_sender_timeout: a member that says nothing for so long is silent. ≤ 0: never.
 	Timeout time.Duration
-	// Rule is the own rule as it was made durable, Fenced the own durable promise.
+	// Rule is this node's rule as it was made durable, Fenced this node's durable promise.
 	Rule   vote.Rule
 	Fenced lsn.TimelineID
 	// Forgotten are members that an operator has removed, see [Ledger.Forget].
@@ -46,28 +46,28 @@ type Ledger struct {
 	members  map[string]*member
 	all      []*member // the same: the own one first, then by name
 	sessions map[vote.Key]*session
-	ordered  []*session                       // the same, as Views are ordered
-	sharing  map[called]map[vote.Key]*session // the same, by name: an ack is compared with those of its name only
+	ordered  []*session                            // the same, as Views are ordered
+	sharing  map[sessionName]map[vote.Key]*session // the same, by name: an ack is compared with those of its name only
 	counters Counters
-	before   quorum.Demand // the one before the own rule, when that was taken unsettled
+	before   quorum.Rule // the one before this node's rule, when that was taken unestablished
 	safe     safe
 	beyond   map[string]bool // standbys that have WAL which was given up, by folded name
 	views    []View          // memory of evaluations, as is
-	judged   Verdict         // the same
+	judged   RuleInUse       // the same
 }
 
 // member is a configured node.
 type member struct {
 	folded    string // its name, see vote.Fold
 	state     vote.State
-	demand    quorum.Demand // of state.Rule
-	heard     bool          // since this ledger began, and not forgotten after
-	forgotten bool          // by an operator, and not heard since
-	at        time.Time     // when it was heard last
-	contested bool          // two live holders of its name: it has no votes (ruling R22)
-	relapsed  bool          // it came with a boot number that was used before: it has none either
-	version   int           // message version of what it says; 0: not known
-	bytes     compare.Peer  // how far its WAL is ours
+	rule      quorum.Rule  // of state.Rule
+	heard     bool         // since this ledger began, and not forgotten after
+	forgotten bool         // by an operator, and not heard since
+	at        time.Time    // when it was heard last
+	contested bool         // two live holders of its name: it has no votes (ruling R22)
+	relapsed  bool         // it came with a boot number that was used before: it has none either
+	version   int          // message version of what it says; 0: not known
+	bytes     compare.Peer // how far its WAL is ours
 }
 
 // session is one of a member's sessions.
@@ -87,7 +87,7 @@ type session struct {
 // New makes the ledger of a node that has just started.
 func New(o Options) (*Ledger, error) {
 	l := &Ledger{o: o, members: map[string]*member{}, sessions: map[vote.Key]*session{},
-		sharing: map[called]map[vote.Key]*session{}}
+		sharing: map[sessionName]map[vote.Key]*session{}}
 	for _, name := range append(slices.Clone(o.Members), o.Node) {
 		if name == "" || len(name) > vote.MaxName {
 			return nil, fmt.Errorf("%w: node name %q", ErrRefused, name)
@@ -97,7 +97,7 @@ func New(o Options) (*Ledger, error) {
 	if len(l.members) > vote.MaxMembers {
 		return nil, fmt.Errorf("%w: %d members, at most %d", ErrRefused, len(l.members), vote.MaxMembers)
 	}
-	d, err := Parse(o.Rule.Demand)
+	d, err := Parse(o.Rule.RuleText)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func New(o Options) (*Ledger, error) {
 		}
 	}
 	own := l.own()
-	own.heard, own.forgotten, own.demand = true, false, d
+	own.heard, own.forgotten, own.rule = true, false, d
 	own.state.Boot, own.state.Rule, own.state.Fenced = o.Boot, o.Rule, o.Fenced
 	own.state.Key, own.state.Run = o.Key, o.Run
 	return l, nil
@@ -134,9 +134,9 @@ func (l *Ledger) Merge(now time.Time, s vote.State) error {
 		return nil
 	}
 	err := l.acceptable(s)
-	var d quorum.Demand
+	var d quorum.Rule
 	if err == nil {
-		d, err = Parse(s.Rule.Demand)
+		d, err = Parse(s.Rule.RuleText)
 	}
 	if err != nil {
 		l.counters.States++
@@ -148,10 +148,10 @@ func (l *Ledger) Merge(now time.Time, s vote.State) error {
 	}
 	s.Fenced = max(s.Fenced, m.state.Fenced) // a promise is never taken back
 	s.Sessions = slices.Clone(s.Sessions)
-	m.state, m.demand, m.heard, m.forgotten = s, d, true, false
+	m.state, m.rule, m.heard, m.forgotten = s, d, true, false
 	l.replace(now, s)
-	if own := l.own(); s.Rule.Same(own.state.Rule.Demand) && s.Rule.Generation > own.state.Rule.Generation {
-		own.state.Rule.Generation = s.Rule.Generation // the same demand, confirmed
+	if own := l.own(); s.Rule.Same(own.state.Rule.RuleText) && s.Rule.Generation > own.state.Rule.Generation {
+		own.state.Rule.Generation = s.Rule.Generation // the same rule, confirmed
 		own.state.Seq++
 	}
 	return nil
@@ -178,8 +178,8 @@ func (l *Ledger) acceptable(s vote.State) error {
 	return nil
 }
 
-// called is what sessions of one standby, or of several of one name, have in common.
-type called struct {
+// sessionName identifies the sessions that may be of one standby, or of several with one name.
+type sessionName struct {
 	kind vote.Kind
 	name string // folded
 }
@@ -191,7 +191,7 @@ func (l *Ledger) enter(s *session) {
 	l.sessions[s.Key] = s
 	at, _ := slices.BinarySearchFunc(l.ordered, s, inOrder)
 	l.ordered = slices.Insert(l.ordered, at, s)
-	c := called{s.Kind, s.Name}
+	c := sessionName{s.Kind, s.Name}
 	if l.sharing[c] == nil {
 		l.sharing[c] = map[vote.Key]*session{}
 	}
@@ -201,7 +201,7 @@ func (l *Ledger) enter(s *session) {
 // leave removes a session that is there.
 func (l *Ledger) leave(k vote.Key) {
 	s := l.sessions[k]
-	c := called{s.Kind, s.Name}
+	c := sessionName{s.Kind, s.Name}
 	if at, found := slices.BinarySearchFunc(l.ordered, s, inOrder); found {
 		l.ordered = slices.Delete(l.ordered, at, at+1)
 	}
@@ -279,13 +279,6 @@ func (l *Ledger) Speaks(node string, version int) {
 	}
 }
 
-// Seen says that a member lives, though it has nothing new to say. Unknown names are ignored.
-func (l *Ledger) Seen(now time.Time, node string) {
-	if m := l.members[node]; m != nil && m.heard {
-		m.at = now
-	}
-}
-
 // Forget drops what a member has said, its rule and its votes, and nothing waits for it any more, on an
 // operator's word that it is gone (ruling R5). What it says from now on counts again.
 func (l *Ledger) Forget(node string) error {
@@ -319,21 +312,15 @@ func (l *Ledger) Forgotten() (names []string) {
 	return names
 }
 
-// Lives reports whether a member has been heard within Timeout.
-func (l *Ledger) Lives(now time.Time, node string) bool {
-	m := l.members[node]
-	return m != nil && m.heard && !l.silent(now, m)
-}
-
-// Contest says whether two live holders of a member's name were seen; the own name can be contested too.
+// Contest says whether two live holders of a member's name were seen; this node's name can be contested too.
 func (l *Ledger) Contest(node string, contested bool) {
 	if m := l.members[node]; m != nil {
 		m.contested = contested
 	}
 }
 
-// Relapse says whether a member came with a boot number that another start of it had: what it says is not taken over,
-// and what is known of it does not count.
+// Relapse marks a member that came with a boot number of another start, or clears that. Its messages are ignored, and
+// nothing that is known of it counts.
 func (l *Ledger) Relapse(node string, relapsed bool) {
 	if m := l.members[node]; m != nil {
 		m.relapsed = relapsed

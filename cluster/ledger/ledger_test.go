@@ -16,7 +16,7 @@ const (
 )
 
 func anyRule(names string) vote.Rule {
-	return vote.Rule{Generation: 1, Demand: vote.Demand{Names: names}, Settled: true}
+	return vote.Rule{Generation: 1, RuleText: vote.RuleText{Names: names}, Established: true}
 }
 
 // world is a few ledgers that hear each other at once, unless cut.
@@ -52,12 +52,12 @@ func (w *world) start(node string, r vote.Rule) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	l.SetLine(1, never)
+	l.SetHistory(1, never)
 	w.nodes[node] = l
 }
 
-// never is the mark of a timeline that has none, as the first one.
-var never = vote.Mark{Never: true}
+// never is the fingerprint of a timeline that has none, as the first one.
+var never = vote.Fingerprint{Never: true}
 
 // gossip lets everybody hear everybody's State and Reports.
 func (w *world) gossip() {
@@ -84,9 +84,9 @@ func (w *world) gossip() {
 // sum is the hash of a node's WAL.
 func (w *world) sum(node string, at lsn.LSN) uint64 { return uint64(at) ^ w.other[node] }
 
-// own is a node's store as it is compared.
-func (w *world) own(node string) compare.Own {
-	return compare.Own{
+// local is a node's store as it is compared.
+func (w *world) own(node string) compare.Local {
+	return compare.Local{
 		Timeline: 1, Oldest: 1, Received: w.sent, Complete: w.sent, SegSize: lsn.MinSegSize,
 		HashAt: func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return w.sum(node, at), at <= w.sent },
 	}
@@ -115,7 +115,7 @@ func (w *world) end(node, name string) {
 func (w *world) setRule(node, names string, from lsn.LSN) {
 	w.t.Helper()
 	l := w.nodes[node]
-	r, err := l.NextRule(vote.Demand{Names: names}, 1, from, false)
+	r, err := l.NextRule(vote.RuleText{Names: names}, 1, from, false)
 	if err == nil {
 		err = l.SetRule(r)
 	}
@@ -137,7 +137,7 @@ func (w *world) ack(node, name string, at lsn.LSN) {
 
 func (w *world) want(node, limits string) {
 	w.t.Helper()
-	l := w.nodes[node].Limits(w.now, system, 1)
+	l := w.nodes[node].Evaluated(w.now, system, 1)
 	got := fmt.Sprintf("%d %d %d", uint64(l.Write), uint64(l.Flush), uint64(l.Apply))
 	if l.Write == Max {
 		got = "everything"
@@ -204,12 +204,12 @@ func TestEmptyStoreWithoutRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lim := l.Limits(time.Unix(1e9, 0), 0, 0); lim.Write != Max || lim.Flush != Max || lim.Apply != 0 {
+	if lim := l.Evaluated(time.Unix(1e9, 0), 0, 0); lim.Write != Max || lim.Flush != Max || lim.Apply != 0 {
 		t.Errorf("limits %+v", lim)
 	}
 	l.Fence(1)
 	for _, timeline := range []lsn.TimelineID{0, 1} {
-		if lim := l.Limits(time.Unix(1e9, 0), system, timeline); lim.Flush != 0 {
+		if lim := l.Evaluated(time.Unix(1e9, 0), system, timeline); lim.Flush != 0 {
 			t.Errorf("fenced, on timeline %d: %+v", timeline, lim)
 		}
 	}

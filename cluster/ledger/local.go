@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Ack is what an own standby, or the own store, has just reported. Write, Flush and Apply are as it said
-// them, not clamped. Sent is how far the session had been sent WAL of Timeline when the report was
-// handled, Received how far this node has it; a store's Sent is Received.
+// Ack is the newest report of a standby of this node, or of its store. Write, Flush and Apply are as it said them, not
+// clamped. Sent is the position up to which the session had been sent WAL of Timeline, Received the one up to which
+// this node has it. For a store Sent is Received.
 type Ack struct {
 	Incarnation    uint64
 	Timeline       lsn.TimelineID
@@ -109,8 +109,8 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 	}
 }
 
-// SetFence says what was promised for the system that the own store is of. It is for a store that takes WAL of another
-// system than before: for one system a promise is never taken back, see [Ledger.Fence].
+// SetFence says what was promised for the system that this node's store is of. It is for a store that takes WAL of
+// another system than before: for one system a promise is never taken back, see [Ledger.Fence].
 func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
 	own := l.own()
 	if own.state.Fenced == t {
@@ -121,14 +121,14 @@ func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
 	return true
 }
 
-// SetLine says on which line of WAL the own store is, see vote.State. What members on another one report of the same
-// timeline does not count. Say it before Limits are asked for that timeline.
-func (l *Ledger) SetLine(line uint64, mark vote.Mark) (news bool) {
+// SetHistory takes the fingerprints of this store's history, see vote.State. What members with another one report of
+// the same timeline does not count. Say it before Evaluate is called for that timeline.
+func (l *Ledger) SetHistory(line uint64, mark vote.Fingerprint) (news bool) {
 	own := l.own()
-	if own.state.Line == line && own.state.Mark == mark {
+	if own.state.HistoryHash == line && own.state.FirstWAL == mark {
 		return false
 	}
-	own.state.Line, own.state.Mark = line, mark
+	own.state.HistoryHash, own.state.FirstWAL = line, mark
 	own.state.Seq++
 	return true
 }
@@ -149,8 +149,8 @@ func (l *Ledger) SetUpstream(holds bool) {
 	}
 }
 
-// State is the own State, for the others. It is to be sent when its Seq has changed, to a member that
-// connects (followed by Reports), and as a sign of life.
+// State is this node's State, for the others. It is to be sent when its Seq has changed, to a member that connects
+// (followed by Reports), and as a sign of life.
 func (l *Ledger) State() vote.State { return l.own().state }
 
 // Reports are the newest of all own sessions that have one, for a member that connects.

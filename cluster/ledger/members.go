@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
-// Member is what is known of a configured node, the own one included.
+// Member describes a configured node, this one included.
 type Member struct {
 	Node      string
 	Heard     bool // since this ledger began; otherwise Rule is not known
@@ -16,7 +16,7 @@ type Member struct {
 	Rule      vote.Rule
 }
 
-// Members are all configured nodes, the own one first, then by name.
+// Members are all configured nodes, this node's first, then by name.
 func (l *Ledger) Members(now time.Time) (all []Member) {
 	for _, name := range l.names() {
 		m := l.members[name]

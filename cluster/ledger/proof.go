@@ -22,7 +22,7 @@ func (l *Ledger) prove(s *session, a Ack) []uint64 {
 	}
 	var proven []uint64
 	var met map[uint64]lsn.LSN
-	for _, t := range l.sharing[called{s.Kind, s.Name}] {
+	for _, t := range l.sharing[sessionName{s.Kind, s.Name}] {
 		if t == s || len(met) == vote.MaxDistinct {
 			continue
 		}

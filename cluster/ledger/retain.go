@@ -12,8 +12,8 @@ import (
 // Everything as a position to keep WAL from keeps all of it.
 const Everything lsn.LSN = 1
 
-// safe is what standbys that apply it have flushed of the WAL that the own store votes for, for ever: by name, as
-// far as it was sent to them by a node that has the same WAL. No more names than are asked for, the highest.
+// safe keeps, by name, the highest flush positions of standbys that apply the WAL for which this store votes. A
+// position counts as far as a node with the same WAL sent it. No more names than are asked for, the highest.
 type safe struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID
@@ -48,10 +48,10 @@ func (s *safe) from(until int) lsn.LSN {
 	return max(all[len(all)-until], Everything)
 }
 
-// Retain is from where on WAL of timeline t may be nowhere but in stores that voted for it (ruling R4): beyond what
-// until standbys of the cluster that apply it have flushed (ruling R40). Invalid: until is 0, or no rule in use counts
-// the own store; assume says that one does, while members have not been heard. Ask every second: a session that comes
-// and goes between two calls is not noticed, which keeps more.
+// Retain returns the position from which on WAL of timeline t may be nowhere but in stores that voted for it (ruling
+// R4). WAL below it was flushed by until standbys of the cluster that apply it (ruling R40). Invalid: until is 0, or
+// no rule in use counts this node's store; assume says that one does, while members have not been heard. Ask every
+// second: a session that comes and goes between two calls is not noticed, which keeps more.
 func (l *Ledger) Retain(now time.Time, system lsn.SystemID, t lsn.TimelineID, until int, assume bool) lsn.LSN {
 	if l.safe.system != system || l.safe.timeline != t || l.safe.flushed == nil {
 		l.safe = safe{system, t, map[string]lsn.LSN{}}
@@ -67,30 +67,30 @@ func (l *Ledger) Retain(now time.Time, system lsn.SystemID, t lsn.TimelineID, un
 	return l.safe.from(until)
 }
 
-// has is what a standby has flushed of t. pg_receivewal applies nothing and has nothing in this sense; of a member
-// of message version 1 it is not known whether its WAL is ours.
+// has returns the position up to which a standby has flushed t. For pg_receivewal, which applies nothing, it is
+// Invalid. So it is at a member of message version 1, whose WAL is not known to be ours.
 func (l *Ledger) has(s *session, system lsn.SystemID, t lsn.TimelineID) lsn.LSN {
 	m, r := l.members[s.Node], s.report
 	switch {
 	case s.Kind != vote.Standby, s.System != system, system == 0, r.Timeline != t, r.Apply == lsn.Invalid,
-		l.isMember(s.Name), l.beyond[s.Name], m.contested, l.strange(m), m != l.own() && m.version == 1:
+		l.isMember(s.Name), l.beyond[s.Name], m.contested, l.otherHistory(m), m != l.own() && m.version == 1:
 		return lsn.Invalid
 	}
 	return min(r.Flush, l.upTo(m))
 }
 
-// Votes reports whether a demand on which reports may rest counts the own store: one that is in use, or one that was
-// before it as long as that is not settled.
+// Votes reports whether a rule on which reports may rest counts this store. That is a rule in use, or the one before
+// it until it is established.
 func (l *Ledger) Votes(now time.Time) bool {
 	store := quorum.Voter{Name: vote.Fold(l.o.Node), Store: true}
-	counts := func(d quorum.Demand) bool { return quorum.Priority(d.Rule, store) > 0 }
+	counts := func(d quorum.Rule) bool { return quorum.Priority(d.Names, store) > 0 }
 	for _, v := range l.inUse(nil, now) {
 		for _, name := range v.Nodes {
 			m := l.members[name]
-			if counts(m.demand) {
+			if counts(m.rule) {
 				return true
 			}
-			if r := m.state.Rule; !r.Settled && r.Generation > 0 {
+			if r := m.state.Rule; !r.Established && r.Generation > 0 {
 				if before, err := Parse(r.Before); err != nil || counts(before) {
 					return true
 				}

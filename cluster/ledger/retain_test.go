@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestRetain: WAL that a store voted for is kept until standbys have it, wherever in the cluster they are attached;
-// what says nothing about this WAL is no reason to let it go.
+// TestRetain: WAL that a store voted for is kept until standbys have it, wherever in the cluster they are attached. A
+// standby with other WAL is no reason to let it go.
 func TestRetain(t *testing.T) {
 	w := newWorld(t, "ANY 2 (a, s1)", "a", "b")
 	a := w.nodes["a"]
@@ -66,8 +66,8 @@ func TestRetain(t *testing.T) {
 	nothing("another timeline", func(w *world) {
 		ack(w, "s1", Ack{Timeline: 2, Sent: 90, Progress: lsn.Progress{Write: 90, Flush: 90, Apply: 90}})
 	})
-	nothing("another line", func(w *world) { w.nodes["b"].SetLine(2, never); w.ack("b", "s1", 90) })
-	nothing("not known yet", func(w *world) { w.nodes["b"].SetLine(1, vote.Mark{}); w.ack("b", "s1", 90) })
+	nothing("another line", func(w *world) { w.nodes["b"].SetHistory(2, never); w.ack("b", "s1", 90) })
+	nothing("not known yet", func(w *world) { w.nodes["b"].SetHistory(1, vote.Fingerprint{}); w.ack("b", "s1", 90) })
 	nothing("two holders", func(w *world) { w.nodes["a"].Contest("b", true); w.ack("b", "s1", 90) })
 	nothing("a member that can't be asked", func(w *world) { w.nodes["a"].Speaks("b", 1); w.ack("b", "s1", 90) })
 }
@@ -95,7 +95,7 @@ func TestRetainOnlyVotes(t *testing.T) {
 		t.Helper()
 		w.attach("b", name)
 		w.ack("b", name, at)
-		if !b.Settle(b.Limits(w.now, system, 1), 1, 1000) {
+		if !b.Establish(b.Evaluated(w.now, system, 1), 1, 1000) {
 			t.Fatal("not settled")
 		}
 		w.gossip()

@@ -9,12 +9,12 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Parse reads a demand. Errors wrap [ErrRefused] and the parser's, which has PostgreSQL's words.
-func Parse(r vote.Demand) (d quorum.Demand, err error) {
+// Parse reads a rule. Errors wrap [ErrRefused] and the parser's, which has PostgreSQL's words.
+func Parse(r vote.RuleText) (d quorum.Rule, err error) {
 	if len(r.Names) > vote.MaxRule || len(r.Spread) > vote.MaxRule || len(r.Zones) > vote.MaxZones {
 		return d, fmt.Errorf("%w: a rule of %d and %d bytes", ErrRefused, len(r.Names), len(r.Spread))
 	}
-	if d.Rule, err = syncrep.Parse(r.Names); err != nil {
+	if d.Names, err = syncrep.Parse(r.Names); err != nil {
 		return d, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if d.Spread, err = syncrep.Parse(r.Spread); err != nil {
@@ -35,20 +35,20 @@ func Parse(r vote.Demand) (d quorum.Demand, err error) {
 	return d, nil
 }
 
-// NextRule is what d, as configured, becomes at this node: the present rule when it demands the same, else
-// a new generation that holds from reported, the highest position that was ever reported, on t. The
-// caller makes it durable, then calls [Ledger.SetRule]. An empty rule is refused while this node or a
-// member has one (ruling R9), unless an operator insists.
-func (l *Ledger) NextRule(d vote.Demand, t lsn.TimelineID, reported lsn.LSN, insist bool) (vote.Rule, error) {
+// NextRule returns the rule that d, as configured, becomes at this node. That is the present one if it says the same.
+// Otherwise it is a new generation from position reported of t, the highest that was ever reported. The caller makes
+// it durable, then calls [Ledger.SetRule]. An empty rule is refused while this node or a member has one (ruling R9),
+// unless an operator insists.
+func (l *Ledger) NextRule(d vote.RuleText, t lsn.TimelineID, reported lsn.LSN, insist bool) (vote.Rule, error) {
 	if _, err := Parse(d); err != nil {
 		return vote.Rule{}, err
 	}
 	present := l.own().state.Rule
-	if d.Same(present.Demand) {
+	if d.Same(present.RuleText) {
 		return present, nil
 	}
-	next := vote.Rule{Demand: d, Timeline: t, From: reported, Before: present.Demand}
-	if !present.Settled && present.Generation > 0 {
+	next := vote.Rule{RuleText: d, Timeline: t, From: reported, Before: present.RuleText}
+	if !present.Established && present.Generation > 0 {
 		// Nothing was reported on a rule alone that never covered its From (see Before): it leaves no trace.
 		next.Before = present.Before
 	}
@@ -65,7 +65,7 @@ func (l *Ledger) NextRule(d vote.Demand, t lsn.TimelineID, reported lsn.LSN, ins
 
 // SetRule puts a rule into use that NextRule gave and that is durable.
 func (l *Ledger) SetRule(r vote.Rule) error {
-	d, err := Parse(r.Demand)
+	d, err := Parse(r.RuleText)
 	if err != nil {
 		return err
 	}
@@ -74,49 +74,48 @@ func (l *Ledger) SetRule(r vote.Rule) error {
 		return err
 	}
 	own := l.own()
-	own.state.Rule, own.demand, l.before = r, d, before
+	own.state.Rule, own.rule, l.before = r, d, before
 	own.state.Seq++
 	return nil
 }
 
-// Settle looks whether lim, of timeline t, of which this node has received WAL up to received, covers all
-// that was reported before the own rule was taken, and reports whether that is news: then the rule of State
-// is to be made durable, at leisure. On another timeline than the rule's, what was reported before it is
-// what was received, at most.
-func (l *Ledger) Settle(lim Limits, t lsn.TimelineID, received lsn.LSN) bool {
+// Establish checks whether covered, of timeline t, has passed all that was reported before this node's rule was taken.
+// received is the end of this node's WAL. It returns true when that is news; the caller then makes the rule of State
+// durable, at leisure. On another timeline than the rule's, what was reported before it is what was received, at most.
+func (l *Ledger) Establish(lim Evaluation, t lsn.TimelineID, received lsn.LSN) bool {
 	own := l.own()
 	r := &own.state.Rule
 	from := r.From
 	if t != r.Timeline {
 		from = min(from, received)
 	}
-	if r.Settled || lim.Flush < from || len(lim.Holds) > 0 {
+	if r.Established || lim.Flush < from || len(lim.Holds) > 0 {
 		return false
 	}
-	r.Settled, r.Before = true, vote.Demand{}
+	r.Established, r.Before = true, vote.RuleText{}
 	own.state.Seq++
 	return true
 }
 
-// Confirmation is how far the own rule is in force.
+// Confirmation lists the members at which this node's rule is not in force.
 type Confirmation struct {
-	// Missing are the configured members that have not said, since this node started, that they demand
-	// the same. A commit may still be released by one of them on less.
+	// Missing are the configured members that have not said, since this node started, that they have the same rule. A
+	// commit may still be released by one of them on less.
 	Missing []string
-	// Unsettled have said so, but commits that they reported before may still rest on another demand.
-	Unsettled []string
+	// Unestablished have said so, but commits that they reported before may still rest on another rule.
+	Unestablished []string
 }
 
-// Confirmed says who has confirmed the own rule. It is in force when nobody is missing or unsettled.
+// Confirmed says who has confirmed this node's rule. It is in force when nobody is missing or unestablished.
 func (l *Ledger) Confirmed() (c Confirmation) {
 	own := l.own().state.Rule
 	for _, name := range l.names() {
 		switch m := l.members[name]; {
 		case m.forgotten:
-		case !m.heard || !m.state.Rule.Same(own.Demand):
+		case !m.heard || !m.state.Rule.Same(own.RuleText):
 			c.Missing = append(c.Missing, name)
-		case !m.state.Rule.Settled:
-			c.Unsettled = append(c.Unsettled, name)
+		case !m.state.Rule.Established:
+			c.Unestablished = append(c.Unestablished, name)
 		}
 	}
 	return c

@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestFirstOverNodes is ruling R5: what a silent node said last holds FIRST, until it says that the session
-// ended or an operator forgets the node; and nothing is decided before everybody was heard.
+// TestFirstOverNodes is ruling R5. The last word of a silent node holds FIRST until it says that the session ended, or
+// until an operator forgets the node. Nothing is decided before everybody was heard.
 func TestFirstOverNodes(t *testing.T) {
 	w := newWorld(t, "FIRST 1 (s1, s2)", "a", "b", "c")
 	w.attach("b", "s1")
@@ -66,19 +66,19 @@ func TestRulesThatDiffer(t *testing.T) {
 	w.setRule("b", "ANY 2 (*)", 60)
 	w.want("a", "50 50 50")
 	w.want("b", "50 50 50")
-	if c := w.nodes["b"].Confirmed(); !slices.Equal(c.Missing, []string{"a"}) || !slices.Equal(c.Unsettled, []string{"b"}) {
+	if c := w.nodes["b"].Confirmed(); !slices.Equal(c.Missing, []string{"a"}) || !slices.Equal(c.Unestablished, []string{"b"}) {
 		t.Errorf("%+v", c)
 	}
 	w.setRule("a", "ANY 2 (*)", 60)
 	w.ack("a", "s1", 60)
 	for _, n := range w.names {
 		l := w.nodes[n]
-		if !l.Settle(l.Limits(w.now, system, 1), 1, 60) || l.Settle(l.Limits(w.now, system, 1), 1, 60) {
+		if !l.Establish(l.Evaluated(w.now, system, 1), 1, 60) || l.Establish(l.Evaluated(w.now, system, 1), 1, 60) {
 			t.Errorf("the rule of %s is not settled once", n)
 		}
 	}
 	w.gossip()
-	if c := w.nodes["a"].Confirmed(); len(c.Missing)+len(c.Unsettled) > 0 {
+	if c := w.nodes["a"].Confirmed(); len(c.Missing)+len(c.Unestablished) > 0 {
 		t.Errorf("not in force: %+v", c)
 	}
 	// A laxer rule of a higher generation supersedes what a silent member demanded; of a live one it does not.
@@ -98,20 +98,20 @@ func TestSettlesOnAnotherTimeline(t *testing.T) {
 	}{{30, 40, false}, {40, 40, true}, {60, 90, true}, {55, 90, false}} {
 		w := newWorld(t, "ANY 1 (s1)", "a")
 		w.setRule("a", "ANY 1 (s2)", 60)
-		lim := Limits{Progress: lsn.Progress{Flush: c.flush}}
-		if w.nodes["a"].Settle(lim, 2, c.received) != c.settles {
+		lim := Evaluation{Progress: lsn.Progress{Flush: c.flush}}
+		if w.nodes["a"].Establish(lim, 2, c.received) != c.settles {
 			t.Errorf("%+v", c)
 		}
 	}
 }
 
-// TestRulesThatAreDropped: an unsettled rule leaves no trace, the one before it does.
+// TestRulesThatAreDropped: an unestablished rule leaves no trace, the one before it does.
 func TestRulesThatAreDropped(t *testing.T) {
 	w := newWorld(t, "ANY 1 (s1)", "a")
 	w.setRule("a", "ANY 9 (s1)", 50)
 	w.setRule("a", "ANY 1 (s2)", 50)
 	r := w.nodes["a"].State().Rule
-	if r.Before.Names != "ANY 1 (s1)" || r.Generation != 3 || r.From != 50 || r.Settled {
+	if r.Before.Names != "ANY 1 (s1)" || r.Generation != 3 || r.From != 50 || r.Established {
 		t.Errorf("%+v", r)
 	}
 }
@@ -119,14 +119,14 @@ func TestRulesThatAreDropped(t *testing.T) {
 func TestEmptyRule(t *testing.T) {
 	w := newWorld(t, "", "a")
 	w.want("a", "everything")
-	if p := w.nodes["a"].Limits(w.now, system, 1).Progress; p.Flush != Max || p.Apply != 0 {
+	if p := w.nodes["a"].Evaluated(w.now, system, 1).Progress; p.Flush != Max || p.Apply != 0 {
 		t.Errorf("%+v", p)
 	}
 	w = newWorld(t, "ANY 1 (s)", "a", "b")
-	if _, err := w.nodes["a"].NextRule(vote.Demand{}, 1, 0, false); !errors.Is(err, ErrRefused) {
+	if _, err := w.nodes["a"].NextRule(vote.RuleText{}, 1, 0, false); !errors.Is(err, ErrRefused) {
 		t.Errorf("an empty rule beside others: %v", err)
 	}
-	if r, err := w.nodes["a"].NextRule(vote.Demand{}, 1, 0, true); err != nil || r.Generation != 2 {
+	if r, err := w.nodes["a"].NextRule(vote.RuleText{}, 1, 0, true); err != nil || r.Generation != 2 {
 		t.Errorf("an operator insists: %+v, %v", r, err)
 	}
 	// A node that was configured without one satisfies those of the others all the same.
@@ -137,7 +137,7 @@ func TestEmptyRule(t *testing.T) {
 	w.want("b", "30 30 0")
 	w.now = w.now.Add(2 * timeout)
 	w.want("b", "0 0 0")
-	for _, d := range []vote.Demand{{Names: "ANY 1 ("}, {Names: "a", Spread: "b"}, {Spread: "*"}} {
+	for _, d := range []vote.RuleText{{Names: "ANY 1 ("}, {Names: "a", Spread: "b"}, {Spread: "*"}} {
 		if _, err := w.nodes["a"].NextRule(d, 1, 0, false); !errors.Is(err, ErrRefused) {
 			t.Errorf("%+v: %v", d, err)
 		}
@@ -196,10 +196,10 @@ func TestWhoVotes(t *testing.T) {
 	w.want("a", "60 60 0")
 	w.nodes["a"].Contest("a", true)
 	w.want("a", "0 0 0")
-	if got := w.nodes["b"].Limits(w.now, system, 2); got.Flush != 0 {
+	if got := w.nodes["b"].Evaluated(w.now, system, 2); got.Flush != 0 {
 		t.Errorf("on another timeline: %+v", got)
 	}
-	if got := w.nodes["b"].Limits(w.now, system+1, 1); got.Flush != 0 {
+	if got := w.nodes["b"].Evaluated(w.now, system+1, 1); got.Flush != 0 {
 		t.Errorf("of another system: %+v", got)
 	}
 }

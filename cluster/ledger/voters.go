@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Standing is why a session counts or does not.
+// Standing tells whether a session counts, and the reason if it does not.
 type Standing string
 
 // The standings. Held counts under FIRST only (ruling R5).
@@ -23,8 +22,8 @@ const (
 	NoFlush  Standing = "reports no flush"
 	OtherWAL Standing = "another system"
 	// EmptyStore is about the node that looks, not about the session.
-	EmptyStore Standing = "this proxy's store is empty: nothing is compared with it"
-	OtherLine  Standing = "its node has another history of this timeline"
+	EmptyStore   Standing = "this proxy's store is empty: nothing is compared with it"
+	OtherHistory Standing = "its node has another history of this timeline"
 	// OtherBytes has other WAL at the same positions; NotCompared is no difference. Neither counts (ruling R32).
 	OtherBytes  Standing = "its node has other WAL than ours: another history"
 	NotCompared Standing = "its node's WAL is not compared with ours yet"
@@ -35,7 +34,7 @@ const (
 	TwoHolders Standing = "two nodes hold its node's name"
 	// Relapsed is about the node: its data_dir is an old copy, or was lost.
 	Relapsed Standing = "its node's boot number was used before"
-	// Withdrawn is what a node shows of its own store; to the others it is catching up.
+	// Withdrawn is shown for this node's own store; to the others it is catching up.
 	Withdrawn Standing = "withdrawn: no space but that of WAL it voted for"
 )
 
@@ -75,11 +74,11 @@ func (l *Ledger) standing(now time.Time, s *session, system lsn.SystemID, t lsn.
 		return TwoHolders
 	case m.relapsed:
 		return Relapsed
-	case l.strange(m) && s.report.Timeline == t:
-		if l.unknown(m) {
+	case l.otherHistory(m) && s.report.Timeline == t:
+		if l.uncompared(m) {
 			return NotCompared
 		}
-		return OtherLine
+		return OtherHistory
 	case s.named:
 		return IsMember
 	case s.Kind == vote.Standby && l.beyond[s.Name]:
@@ -110,7 +109,7 @@ func (l *Ledger) Named(name string) bool {
 		return true
 	}
 	for _, m := range l.members {
-		if slices.ContainsFunc(m.demand.Rule.Names, func(n string) bool {
+		if slices.ContainsFunc(m.rule.Names.Names, func(n string) bool {
 			return n != syncrep.Wildcard && vote.Fold(n) == folded
 		}) {
 			return true
@@ -123,7 +122,7 @@ func (l *Ledger) Named(name string) bool {
 func (l *Ledger) Counted(name string) bool {
 	v := quorum.Voter{Name: vote.Fold(name)}
 	for _, m := range l.members {
-		if quorum.Priority(m.demand.Rule, v) > 0 {
+		if quorum.Priority(m.rule.Names, v) > 0 {
 			return true
 		}
 	}
@@ -134,30 +133,31 @@ func (l *Ledger) isMember(folded string) bool {
 	return slices.ContainsFunc(l.all, func(m *member) bool { return m.folded == folded })
 }
 
-// strange reports whether the number of m's timeline says nothing about its WAL: it came there another way than this
-// node, or one of the two does not know how.
-func (l *Ledger) strange(m *member) bool {
+// otherHistory reports whether the number of m's timeline says nothing about its WAL: it came there another way than
+// this node, or one of the two does not know how.
+func (l *Ledger) otherHistory(m *member) bool {
 	own, other := &l.own().state, &m.state
 	switch {
 	case m == l.own():
 		return false
-	case own.Line == 0 || own.Line != other.Line:
+	case own.HistoryHash == 0 || own.HistoryHash != other.HistoryHash:
 		return true
 	}
-	return !own.Mark.Known() || !other.Mark.Known() && m.version != 1 || own.Mark.Differs(other.Mark)
+	return !own.FirstWAL.Known() || !other.FirstWAL.Known() && m.version != 1 || own.FirstWAL.Differs(other.FirstWAL)
 }
 
-// unknown reports whether it is not known yet whether m's WAL is ours: then it is not another one's either.
-func (l *Ledger) unknown(m *member) bool {
+// uncompared reports whether it is not known yet whether m's WAL is ours: then it is not another one's either.
+func (l *Ledger) uncompared(m *member) bool {
 	own, other := &l.own().state, &m.state
-	return own.Line == 0 || other.Line == 0 || own.Line == other.Line && !own.Mark.Differs(other.Mark)
+	return own.HistoryHash == 0 || other.HistoryHash == 0 ||
+		own.HistoryHash == other.HistoryHash && !own.FirstWAL.Differs(other.FirstWAL)
 }
 
 // hashes reports whether a member has to show by hashes that its WAL is ours. One that speaks version 1 of the messages
 // can't; it counts as in the release that did (ruling R39).
 func (l *Ledger) hashes(m *member) bool { return m != l.own() && m.version > 1 }
 
-// upTo is how far a member's WAL is known to be ours.
+// upTo returns the position up to which a member's WAL is known to be ours.
 func (l *Ledger) upTo(m *member) lsn.LSN {
 	switch {
 	case !l.hashes(m):
@@ -176,90 +176,4 @@ func (l *Ledger) votesOn(m *member, t lsn.TimelineID) bool {
 		}
 	}
 	return false
-}
-
-func (l *Ledger) silent(now time.Time, m *member) bool {
-	return m != l.own() && l.o.Timeout > 0 && now.Sub(m.at) > l.o.Timeout
-}
-
-// voters makes one voter of each set of sessions of a name that are not proven to be different standbys:
-// with the lowest position in each column (ruling R6). It numbers views by voter. Sessions that can't
-// vote neither raise nor lower. held takes silent nodes' sessions in, and at 0 those whose WAL is not known to be ours.
-// They are appended to out, which is empty.
-func voters(out []quorum.Voter, views []View, held bool) []quorum.Voter {
-	joined := false
-	for i := range views {
-		v := &views[i]
-		if v.Voter = -1; v.Standing != Counts && (!held || v.Standing != Held && !atZero(v)) {
-			continue
-		}
-		p := &v.Report
-		mine := len(out)
-		out = append(out, quorum.Voter{
-			Name: v.Name, ID: p.Incarnation, Store: v.Kind == vote.Store, Streaming: true,
-			Positions: p.Progress.UpTo(v.UpTo),
-			AtZero:    atZero(v), Held: HeldBy(p.Silent),
-		})
-		views[i].Voter = mine
-		// Those before that may be the same standby join, with all that had joined them.
-		for j := i - 1; j >= 0 && views[j].Name == views[i].Name; j-- {
-			if other := views[j].Voter; other >= 0 && other != mine && !distinct(v, &views[j]) {
-				joined = true
-				out[mine] = join(out[mine], out[other])
-				out[other].Streaming = false
-				for k := range views[:i] {
-					if views[k].Voter == other {
-						views[k].Voter = mine
-					}
-				}
-			}
-		}
-	}
-	if joined {
-		out = compact(views, out)
-	}
-	return out
-}
-
-// atZero reports whether FIRST knows of a voter whose WAL is not known to be ours.
-func atZero(v *View) bool { return v.Standing == NotCompared || v.Standing == OtherBytes }
-
-// compact drops the voters that were joined into others, in place.
-func compact(views []View, all []quorum.Voter) []quorum.Voter {
-	number, out := make([]int, len(all)), all[:0]
-	for i, v := range all {
-		number[i] = len(out)
-		if v.Streaming {
-			out = append(out, v)
-		}
-	}
-	for i := range views {
-		if v := views[i].Voter; v >= 0 {
-			views[i].Voter = number[v]
-		}
-	}
-	return out
-}
-
-func join(a, b quorum.Voter) quorum.Voter {
-	a.ID = min(a.ID, b.ID)
-	a.Positions, a.AtZero = quorum.Least(a.Positions, b.Positions), a.AtZero || b.AtZero
-	a.Held = cmp.Or(a.Held, b.Held)
-	return a
-}
-
-// HeldBy says that a voter's older session holds it, because it may be one that its standby has left; "" without a
-// silence.
-func HeldBy(s vote.Silence) string {
-	if s.Since.IsZero() {
-		return ""
-	}
-	host := cmp.Or(s.Host, "this machine")
-	return "held by an older session from " + host + ", silent since " + s.Since.UTC().Format(time.RFC3339)
-}
-
-// distinct reports whether two sessions are certainly of two voters: each outlived the other's beginning.
-func distinct(a, b *View) bool {
-	return a.Name != b.Name || a.Kind != b.Kind ||
-		slices.Contains(a.Report.Distinct, b.Incarnation) && slices.Contains(b.Report.Distinct, a.Incarnation)
 }

@@ -2,9 +2,9 @@
 // over connections on which both sides have proved their names.
 //
 //	this proxy                                              another proxy
-//	Put/Delete ──► Outbox ──┬── sender ══ TLS, ALPN link ══► Door ── receiver ──► Sink(peer, …)
-//	   latest per item      └── sender ══► a third proxy              │ roster: one live holder of a name
-//	                              ▲                                   ▼
+//	Put/Delete ──► Outbox ──┬── sender ══ TLS, ALPN link ══► Listener ── receiver ──► Sink
+//	   latest per item      └── sender ══► a third proxy                │ registry: one live holder of a name
+//	                              ▲                                     ▼
 //	              who is up: Directory (gossip)          what the peer says of itself, never of others
 //
 // A stream goes one way: each proxy dials each other one and sends its own items; the acceptor answers

@@ -23,18 +23,18 @@ const (
 	resyncInterval = 30 * time.Second
 	// writeTimeout bounds a write to a peer that does not read.
 	writeTimeout = silence
-	// writePiece is what any link takes within writeTimeout.
+	// writePiece bounds a write, so that any link manages one within writeTimeout.
 	writePiece   = 16 << 10
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 3 * time.Second
 )
 
-// Recovery is the longest that a peer which is up and can be reached goes unheard when a connection breaks
-// without a word: until that is noticed, then a dial that hangs, then the pause before the next.
+// Recovery is the longest time for which a reachable peer goes unheard after its connection broke silently. It is the
+// time to notice that, then a dial that hangs, then the pause before the next dial.
 const Recovery = silence + dialTimeout + lastBackoff
 
-// Peer is a proxy that is up, and where its door is.
+// Peer is a proxy that is up, and its address.
 type Peer struct{ Name, Addr string }
 
 // Directory says who is up. Changed is one-slot and gets a token when Live may have changed.
@@ -62,7 +62,7 @@ type Sink interface {
 type Options struct {
 	Node      *identity.Node
 	Members   *identity.Members
-	Door      *Door
+	Listener  *Listener
 	Directory Directory
 	Outbox    *Outbox
 	Sink      Sink
@@ -75,17 +75,17 @@ type Link struct {
 	Options
 	run uint64 // this process, by a random number
 
-	mu      sync.Mutex
-	roster  roster
-	conns   uint64
-	senders map[string]*sender
-	gone    map[string]*sender // the last one of each peer that is not up any more, for Status
-	inbound map[string]*inbound
-	garbled uint64
-	clashes uint64
+	mu       sync.Mutex
+	registry nameRegistry
+	conns    uint64
+	senders  map[string]*sender
+	gone     map[string]*sender // the last one of each peer that is not up any more, for Status
+	inbound  map[string]*inbound
+	garbled  uint64
+	clashes  uint64
 }
 
-// New registers the link at the door; Run starts it.
+// New registers the link at the listener; Run starts it.
 func New(o Options) *Link {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -93,11 +93,11 @@ func New(o Options) *Link {
 		o.Version = Newest
 	}
 	l := &Link{
-		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, roster: roster{map[string]*seat{}},
+		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, registry: nameRegistry{map[string]*nameHolder{}},
 		senders: map[string]*sender{}, gone: map[string]*sender{}, inbound: map[string]*inbound{},
 	}
 	for _, p := range protocols(l.Version) {
-		o.Door.Handle(p, func(ctx context.Context, peer string, conn net.Conn) {
+		o.Listener.Handle(p, func(ctx context.Context, peer string, conn net.Conn) {
 			l.receive(ctx, peer, versionOf(p), conn)
 		})
 	}
@@ -148,7 +148,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// PeerStatus is what is known of the connections with a member.
+// PeerStatus describes the connections with one member.
 type PeerStatus struct {
 	Name      string
 	Addr      string    // as gossip has it; empty when it is not up
@@ -175,7 +175,7 @@ type Status struct {
 func (l *Link) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st := Status{Refused: l.Door.Refused(), Garbled: l.garbled, Clashes: l.clashes}
+	st := Status{Refused: l.Listener.Refused(), Garbled: l.garbled, Clashes: l.clashes}
 	for _, name := range l.Members.Names() {
 		if name == l.Node.Name {
 			continue
@@ -202,8 +202,8 @@ func (l *Link) Status() Status {
 	return st
 }
 
-// inbound is what one peer has told us. Its lock keeps the calls of the Sink for that peer apart; link.mu
-// may be taken under it, not the other way round.
+// inbound keeps the state of one peer's incoming connection. Its lock keeps the calls of the Sink for that peer apart;
+// link.mu may be taken under it, not the other way round.
 type inbound struct {
 	mu    sync.Mutex
 	known map[ID]bool // what the Sink was told and was not told to be gone, over all connections

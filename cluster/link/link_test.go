@@ -132,14 +132,14 @@ func startOf(t *testing.T, n *identity.Node, m *identity.Members, newest int) *p
 	}
 	log := identitytest.Logger(t).With("node", n.Name)
 	p := &proxy{phone: &phone{changed: make(chan struct{}, 1)}, book: newBook(), addr: l.Addr().String()}
-	door := NewDoor(l, n, m, log)
+	listener := NewListener(l, n, m, log)
 	p.Link = New(Options{
-		Node: n, Members: m, Door: door, Directory: p.phone, Outbox: NewOutbox(), Sink: p.book, Logger: log,
+		Node: n, Members: m, Listener: listener, Directory: p.phone, Outbox: NewOutbox(), Sink: p.book, Logger: log,
 		Version: newest,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = func() { cancel(); p.done.Wait() }
-	p.done.Go(func() { _ = door.Run(ctx) })
+	p.done.Go(func() { _ = listener.Run(ctx) })
 	p.done.Go(func() { _ = p.Run(ctx) })
 	t.Cleanup(p.stop)
 	return p
@@ -293,7 +293,7 @@ func TestOutbox(t *testing.T) {
 	if got := types(b); got != "DI" || !strings.HasSuffix(string(b), "99") {
 		t.Errorf("changes %q", got)
 	}
-	for i := range uint64(maxGraves + 10) {
+	for i := range uint64(maxTombstones + 10) {
 		put(1000+i, "x")
 		o.Delete(ID{1, 1000 + i})
 	}
@@ -335,16 +335,16 @@ func TestOutbox(t *testing.T) {
 
 func TestRoster(t *testing.T) {
 	now := time.Unix(1, 0)
-	r := roster{map[string]*seat{}}
-	check := func(what string, got, want verdict) {
+	r := nameRegistry{map[string]*nameHolder{}}
+	check := func(what string, got, want admission) {
 		t.Helper()
 		if got != want {
 			t.Errorf("%s: %d, want %d", what, got, want)
 		}
 	}
-	check("first", r.arrive(now, "a", 1, 1), welcome)
-	check("speaks", r.speak(now, "a", 1), welcome)
-	check("same run again", r.arrive(now, "a", 1, 2), welcome)
+	check("first", r.arrive(now, "a", 1, 1), admitted)
+	check("speaks", r.speak(now, "a", 1), admitted)
+	check("same run again", r.arrive(now, "a", 1, 2), admitted)
 	check("old connection", r.speak(now, "a", 1), replaced)
 	if r.leave("a", 1, 1) {
 		t.Error("the old connection's end silenced the peer")
@@ -352,7 +352,7 @@ func TestRoster(t *testing.T) {
 	check("other run", r.arrive(now, "a", 2, 3), wait)
 	check("still other", r.arrive(now, "a", 2, 3), wait)
 	r.leave("a", 1, 2)
-	check("first is gone", r.arrive(now, "a", 2, 3), welcome)
+	check("first is gone", r.arrive(now, "a", 2, 3), admitted)
 	check("returns", r.arrive(now, "a", 1, 4), wait)
 	check("both alive", r.speak(now, "a", 3), conflict)
 	r.leave("a", 2, 3)
@@ -362,5 +362,5 @@ func TestRoster(t *testing.T) {
 	now = now.Add(conflictHold - 1)
 	check("held again", r.arrive(now, "a", 2, 7), conflict)
 	now = now.Add(1)
-	check("one only for long enough", r.arrive(now, "a", 2, 8), welcome)
+	check("one only for long enough", r.arrive(now, "a", 2, 8), admitted)
 }

@@ -2,59 +2,133 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/internal/crowd"
+	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
-// Listener gives what members open at a door for one protocol to a server that accepts. Its connections
-// are of type *[Member].
+const (
+	// handshakeTimeout bounds how long a connection may be without having proved its name.
+	handshakeTimeout = 5 * time.Second
+	// maxHandshakes bounds connections that have not proved their name. An honest one does within a few round trips;
+	// beyond it one is closed (pendingHandshakes), so that silent ones lock no member out.
+	maxHandshakes = 32
+)
+
+// Listener is the one TCP port of a cluster: it lets members in and hands each connection to the protocol that it
+// asked for.
 type Listener struct {
-	door   *Door
-	conns  chan *Member
-	closed chan struct{}
-	close  func()
+	listener net.Listener
+	node     *identity.Node
+	members  *identity.Members
+	log      *slog.Logger
+	handlers map[string]func(ctx context.Context, peer string, conn net.Conn)
+	served   []string // the keys of handlers, in the order of Handle
+	refused  atomic.Uint64
+
+	linesMu sync.Mutex
+	lines   crowd.Quota // of log lines that anybody who reaches the port can cause
 }
 
-// Listen serves a protocol, before the door runs.
-func (d *Door) Listen(protocol string) *Listener {
-	l := &Listener{door: d, conns: make(chan *Member), closed: make(chan struct{})}
-	l.close = sync.OnceFunc(func() { close(l.closed) })
-	d.Handle(protocol, l.receive)
-	return l
+// NewDoor serves l from Run on.
+func NewListener(l net.Listener, node *identity.Node, members *identity.Members, log *slog.Logger) *Listener {
+	return &Listener{
+		listener: l, node: node, members: members, log: log,
+		handlers: map[string]func(context.Context, string, net.Conn){},
+	}
 }
 
-// receive offers a connection to Accept and waits for its end, because the door closes it then.
-func (l *Listener) receive(ctx context.Context, peer string, conn net.Conn) {
-	over := make(chan struct{})
-	m := &Member{Conn: conn, name: peer, end: sync.OnceFunc(func() { close(over) })}
-	select {
-	case l.conns <- m:
-	case <-l.closed:
+// Handle names who serves a protocol, before Run. Of several that a member offers the one that was named first is
+// taken. The handler owns the connection, and returns soon after its context ended.
+func (d *Listener) Handle(protocol string, h func(ctx context.Context, peer string, conn net.Conn)) {
+	d.served = append(d.served, protocol)
+	d.handlers[protocol] = h
+}
+
+// Addr returns the listening address.
+func (d *Listener) Addr() net.Addr { return d.listener.Addr() }
+
+// Refused counts the connections that were not let in.
+func (d *Listener) Refused() uint64 { return d.refused.Load() }
+
+// Run accepts until ctx ends, which it returns after the last handler has returned.
+func (d *Listener) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	listener := descriptors.Patient(d.listener, d.log)
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
+	config := identity.Server(d.node, d.members, d.served...)
+	var pending pendingHandshakes
+	for {
+		raw, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return fmt.Errorf("accept on %s: %w", d.Addr(), err)
+		}
+		leave := pending.enter(raw)
+		wg.Go(func() { d.serve(ctx, raw, config, leave) })
+	}
+}
+
+// warn logs a connection that was not let in, a bounded number of times.
+func (d *Listener) warn(raw net.Conn, attrs ...any) {
+	d.refused.Add(1)
+	d.linesMu.Lock()
+	dropped, ok := d.lines.Admit(time.Now())
+	d.linesMu.Unlock()
+	if ok {
+		d.log.Warn("refused a connection to the cluster port",
+			append([]any{"from", raw.RemoteAddr(), "lines_dropped", dropped}, attrs...)...)
+	}
+}
+
+func (d *Listener) serve(ctx context.Context, raw net.Conn, config *tls.Config, leave func(proved bool)) {
+	defer raw.Close()
+	conn := tls.Server(raw, config)
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	err := conn.HandshakeContext(hctx)
+	cancel()
+	leave(err == nil)
+	if err != nil {
+		if ctx.Err() == nil && !saidNothing(err) {
+			d.warn(raw, "err", err)
+		}
 		return
-	case <-ctx.Done():
+	}
+	state := conn.ConnectionState()
+	peer, err := d.members.Peer(state)
+	handle := d.handlers[state.NegotiatedProtocol]
+	if err != nil || handle == nil {
+		d.warn(raw, "member", peer, "protocol", state.NegotiatedProtocol, "err", err)
 		return
 	}
+	handle(ctx, peer, conn)
+}
+
+// saidNothing reports whether a peer left before it began, by FIN or by RST, as health checks do: nobody was refused.
+func saidNothing(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
-	case <-over:
+	case <-t.C:
 	case <-ctx.Done():
 	}
 }
-
-// Accept waits for the next connection.
-func (l *Listener) Accept() (net.Conn, error) {
-	select {
-	case m := <-l.conns:
-		return m, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close ends Accept. Connections that were accepted go on.
-func (l *Listener) Close() error {
-	l.close()
-	return nil
-}
-
-// Addr is the door's.
-func (l *Listener) Addr() net.Addr { return l.door.Addr() }

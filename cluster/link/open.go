@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity"
 )
 
-// Open connects to the door of a member that is up, for one of the protocols that is served there, and says for which;
-// the connection is as mutually authenticated as a link is.
+// Open connects to a member that is up, for one of the protocols that its listener serves, and returns which. The
+// connection is as mutually authenticated as a link.
 func (l *Link) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
 	for _, p := range l.Directory.Live() {
 		if p.Name == member {
@@ -28,7 +28,7 @@ func (l *Link) Open(ctx context.Context, member string, protocols ...string) (ne
 // agreed is the protocol of a TLS connection.
 func agreed(conn net.Conn) string { return conn.(*tls.Conn).ConnectionState().NegotiatedProtocol }
 
-// Member is a connection of a member that proved its name at a door.
+// Member is a connection of a member that proved its name at a listener.
 type Member struct {
 	net.Conn
 	name string

@@ -21,8 +21,8 @@ const (
 	MaxPayload = 1 << 20
 	// MaxBytes bounds all payloads together, and so a snapshot: a whole state and a report per session.
 	MaxBytes = 2 << 20
-	// maxGraves bounds the memory of deleted items; who has missed more gets a snapshot.
-	maxGraves = 256
+	// maxTombstones bounds the memory of deleted items; who has missed more gets a snapshot.
+	maxTombstones = 256
 )
 
 // ErrTooMuch reports an item beyond the bounds. It was not published.
@@ -31,13 +31,13 @@ var ErrTooMuch = errors.New("cluster item exceeds its bound")
 // Outbox holds the newest state of each item. Methods may be called from any goroutine and do not wait
 // for peers.
 type Outbox struct {
-	mu      sync.Mutex
-	version uint64 // of the newest change
-	floor   uint64 // deletions up to here are forgotten
-	items   map[ID]*item
-	bytes   int     // of all payloads
-	graves  []grave // oldest first
-	readers map[chan struct{}]struct{}
+	mu         sync.Mutex
+	version    uint64 // of the newest change
+	floor      uint64 // deletions up to here are forgotten
+	items      map[ID]*item
+	bytes      int         // of all payloads
+	tombstones []tombstone // oldest first
+	readers    map[chan struct{}]struct{}
 }
 
 type item struct {
@@ -46,7 +46,7 @@ type item struct {
 	version uint64
 }
 
-type grave struct {
+type tombstone struct {
 	id      ID
 	older   bool // links of version 1 had it
 	version uint64
@@ -97,7 +97,7 @@ func (o *Outbox) PutLonger(id ID, encode func(b []byte) (payload []byte, older i
 	if err != nil {
 		it.payload = nil
 		if o.items[id] != nil {
-			o.bury(id)
+			o.remove(id)
 		}
 		return err
 	}
@@ -114,19 +114,19 @@ func (o *Outbox) Delete(id ID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.items[id] != nil {
-		o.bury(id)
+		o.remove(id)
 	}
 }
 
-func (o *Outbox) bury(id ID) {
+func (o *Outbox) remove(id ID) {
 	o.bytes -= len(o.items[id].payload)
 	older := o.items[id].older >= 0
 	delete(o.items, id)
 	o.version++
-	o.graves = append(o.graves, grave{id, older, o.version})
-	if extra := len(o.graves) - maxGraves; extra > 0 {
-		o.floor = o.graves[extra-1].version
-		o.graves = slices.Delete(o.graves, 0, extra)
+	o.tombstones = append(o.tombstones, tombstone{id, older, o.version})
+	if extra := len(o.tombstones) - maxTombstones; extra > 0 {
+		o.floor = o.tombstones[extra-1].version
+		o.tombstones = slices.Delete(o.tombstones, 0, extra)
 	}
 	o.wake()
 }
@@ -163,7 +163,7 @@ func (o *Outbox) collect(b []byte, since uint64, message int) ([]byte, uint64) {
 		b = appendFrame(b, frameBegin, nil)
 		since = 0
 	} else {
-		for _, g := range o.graves {
+		for _, g := range o.tombstones {
 			if g.version > since && o.items[g.id] == nil && (g.older || message > Oldest) {
 				b = appendDelete(b, g.id)
 			}

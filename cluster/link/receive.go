@@ -95,7 +95,7 @@ func (l *Link) take(ctx context.Context, peer string, version int, p *inbound, r
 	deadline := time.Now().Add(silence + time.Second)
 	for {
 		switch l.arrive(peer, version, p, run, me) {
-		case welcome:
+		case admitted:
 			return me, nil
 		case conflict:
 			return 0, errClash
@@ -108,16 +108,16 @@ func (l *Link) take(ctx context.Context, peer string, version int, p *inbound, r
 	}
 }
 
-func (l *Link) arrive(peer string, version int, p *inbound, run, me uint64) verdict {
+func (l *Link) arrive(peer string, version int, p *inbound, run, me uint64) admission {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.mu.Lock()
-	v := l.roster.arrive(time.Now(), peer, run, me)
-	if v == welcome {
+	v := l.registry.arrive(time.Now(), peer, run, me)
+	if v == admitted {
 		p.version = version
 	}
 	l.mu.Unlock()
-	if v == welcome {
+	if v == admitted {
 		l.Sink.Up(peer, version)
 	}
 	return v
@@ -127,7 +127,7 @@ func (l *Link) leave(peer string, p *inbound, run, me uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.mu.Lock()
-	silent := l.roster.leave(peer, run, me)
+	silent := l.registry.leave(peer, run, me)
 	if silent {
 		p.heard, p.version = time.Time{}, 0
 	}
@@ -141,9 +141,9 @@ func (l *Link) leave(peer string, p *inbound, run, me uint64) {
 func (l *Link) speak(peer string, p *inbound, me uint64) error {
 	now := time.Now()
 	l.mu.Lock()
-	v := l.roster.speak(now, peer, me)
+	v := l.registry.speak(now, peer, me)
 	switch v {
-	case welcome:
+	case admitted:
 		p.heard, p.last = now, now
 	case conflict:
 		l.clashes++
@@ -161,7 +161,7 @@ func (l *Link) speak(peer string, p *inbound, me uint64) error {
 	return nil
 }
 
-// conversation is what one connection says after hello.
+// conversation handles the frames of one connection after hello.
 type conversation struct {
 	link    *Link
 	peer    string

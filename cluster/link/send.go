@@ -145,7 +145,7 @@ func (s *sender) once(ctx context.Context) error {
 	return err
 }
 
-// noCommonProtocol is how TLS says that the other end serves none of the protocols that were offered.
+// noCommonProtocol is the text of the TLS error when the other end serves none of the offered protocols.
 const noCommonProtocol = "tls: no application protocol"
 
 // foreign says what it means that the other end speaks none of the versions up to newest.

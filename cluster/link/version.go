@@ -19,7 +19,7 @@ const (
 
 const protocolPrefix = "replproxy-link/"
 
-// Protocol is the ALPN name of links of a message version; a Door may serve others beside them.
+// Protocol is the ALPN name of links of a message version; a Listener may serve others beside them.
 func Protocol(version int) string { return protocolPrefix + strconv.Itoa(version) }
 
 // protocols are the ALPN names of all versions up to newest, best first.

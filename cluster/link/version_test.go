@@ -88,18 +88,18 @@ func TestStrangeIsNamed(t *testing.T) {
 	strange(false)
 }
 
-// startDoor is a door that serves one protocol, to nobody's use; it gives its address.
+// startListener is a listener that serves one protocol, to nobody's use; it gives its address.
 func startDoor(t *testing.T, n *identity.Node, m *identity.Members, protocol string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := NewDoor(l, n, m, identitytest.Logger(t))
-	door.Handle(protocol, nil)
+	listener := NewListener(l, n, m, identitytest.Logger(t))
+	listener.Handle(protocol, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = door.Run(ctx) }()
+	go func() { defer close(done); _ = listener.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return l.Addr().String()
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestAskedUntilAllKeepIt: while a member may feed lost WAL, because it does not have the loss on its disk, whoever
-// passes is asked again, and passes amid the loss only as far as it was known to have what was written instead.
+// TestAskedUntilAllKeepIt: a member may feed lost WAL while it does not have the loss on its disk. Until then a
+// standby that passes is asked again. It passes amid the loss only as far as it was known to have the WAL that was
+// written instead.
 func TestAskedUntilAllKeepIt(t *testing.T) {
 	who, members := Who{"s1", "h", ""}, []string{"b", "c"}
 	a := given()

@@ -2,9 +2,9 @@
 //
 // A primary came back with WAL of its own timeline up to From only, and the operator has accepted that. It has written
 // other WAL since, at the same positions. A standby whose WAL ended between From and To, where the lost WAL ended, has
-// bytes that no other server has: what it flushes next to them is no copy, and its votes count for nothing (ruling
-// R32). Its timeline and its positions do not tell it from others, so it is told once, by the first position that it
-// reports after the acceptance, before it gets any WAL:
+// bytes that no other server has. WAL that it flushes after them is no copy, so its votes do not count (ruling R32).
+// Timeline and positions do not tell such a standby from others. It is recognized once, by the first position that it
+// reports after the acceptance and before it gets any WAL:
 //
 //	          From                      To
 //	───────────┤─────────────────────────┤──────────────►

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Bounds of what is kept, and told to members: all together at most 150 kB of an account, which may have 1 MB.
+// Bounds of what is kept, and told to members: all together at most 150 kB of a member status, which may have 1 MB.
 const (
 	// MaxLosses: a cluster whose primary loses WAL more often than that needs another one first.
 	MaxLosses = 8
@@ -38,7 +38,8 @@ type Loss struct {
 	// Passed are the standbys that have shown it when no member could feed lost WAL any more to one that has none, see
 	// [Who]: they are asked no more. The others are, at each session.
 	Passed []string `json:"passed,omitempty"`
-	// Upto is how far who has shown it was known, at the end of a session, to have what was written instead.
+	// Upto has for each that has shown it the position up to which it was known to have the WAL that was written
+	// instead, at the end of a session.
 	Upto map[string]lsn.LSN `json:"upto,omitempty"`
 	// Kept: whoever says this has it on its disk. Heard are the members that have said so.
 	Kept  bool     `json:"kept,omitempty"`
@@ -65,8 +66,8 @@ func (f First) highest() lsn.LSN { return max(f.Write, f.Flush, f.Apply) }
 // applies reports whether the client is a server, with data of the WAL that it has.
 func (f First) applies() bool { return f.Apply != lsn.Invalid }
 
-// In reports whether WAL beyond From is WAL of h: a timeline that left before it has nothing of either kind there, and
-// a standby with the lost WAL is refused there by PostgreSQL's own rules.
+// In reports whether WAL beyond From is WAL of h. A timeline that left earlier has neither the lost nor the new WAL;
+// PostgreSQL itself refuses a standby with the lost WAL there.
 func (l Loss) In(h lsn.History) bool {
 	if h.Timeline == l.Timeline {
 		return true
@@ -142,8 +143,8 @@ func addUpto(a, b map[string]lsn.LSN) map[string]lsn.LSN {
 	return both
 }
 
-// Parted reports whether a server that reports f first must not get WAL from a proxy that still has what was lost, as
-// another proxy was told: it has none of that WAL, and may be in use where other WAL was written instead.
+// Parted reports whether a server that reports f first must get no WAL from a proxy that still has the lost WAL. Such
+// a server has none of the lost WAL. It may be in use where other WAL was written instead.
 func (l Loss) Parted(f First) bool {
 	return f.applies() && (f.highest() <= l.From || f.highest() > l.To)
 }
@@ -224,8 +225,9 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	return s, s[i].ID
 }
 
-// room makes room for one more, of a system: a loss of another one is forgotten, or else the two oldest become one,
-// from where the first began to where the last ended. Who had shown something of one of them only is asked again.
+// room makes room for one more loss of a system. It forgets a loss of another system, or else merges the two oldest
+// into one from the beginning of the first to the end of the last. Who had shown something of one of them only is
+// asked again.
 func (s Set) room(system lsn.SystemID) Set {
 	if len(s) < MaxLosses {
 		return s

@@ -83,8 +83,8 @@ func TestMadeAnewIsSaid(t *testing.T) {
 	}
 }
 
-// TestMerge: members learn of a loss, of names, and of those that were made anew, in any order and more than once; one
-// loss is one, also when each proxy accepts it itself.
+// TestMerge tells members of a loss, of names, and of standbys that were made anew, in any order and more than once.
+// One loss stays one, also when each proxy accepts it itself.
 func TestMerge(t *testing.T) {
 	a := given("s1", "s2")
 	b, news := Set(nil).Hear("a", a.Told(kept))

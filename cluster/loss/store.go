@@ -15,8 +15,8 @@ type Store struct {
 	Aside    uint64 // ID of the loss whose WAL the store has until its next start; 0: none
 }
 
-// Instead reports whether the store has, or is about to get, the WAL that was written instead of what was lost, so that
-// no standby with the lost WAL may be fed from it. A member that has not been told so goes on with the lost WAL.
+// Instead reports whether the store has, or is about to get, the WAL that was written instead of the lost WAL. No
+// standby with the lost WAL may then be fed from it. A member that has not been told so goes on with the lost WAL.
 func (s Store) Instead(l Loss) bool { return s.Concerns(l) && (l.Own || s.Streams()) }
 
 // Lost reports whether the store still has what was lost: another proxy was told to give it up, this one was not, or
@@ -31,8 +31,8 @@ func (all Set) Asks(who Who, s Store) bool {
 	return slices.ContainsFunc(all, func(l Loss) bool { return s.Instead(l) && l.Asks(who) || s.Lost(l) })
 }
 
-// Parted reports whether a session that has WAL of t up to at, as far as it was sent by the store's proxy, must get no
-// more: the store still has what was lost, and the session has none of it yet.
+// Parted reports whether a session that was sent WAL of t up to at must get no more. That is so when the store still
+// has the lost WAL, and the session has none of it yet.
 func (all Set) Parted(t lsn.TimelineID, at lsn.LSN, s Store) bool {
 	return slices.ContainsFunc(all, func(l Loss) bool { return t == l.Timeline && at <= l.From && s.Lost(l) })
 }
@@ -48,7 +48,7 @@ func (all Set) Suspects(s Store) (names []string) {
 	return slices.Compact(names)
 }
 
-// Judgement is what follows from a session's first report.
+// Judgement tells what follows from a session's first report.
 type Judgement struct {
 	Set Set
 	// Refused is the loss because of which the session must not get WAL; nil: none. With Here the store has the lost

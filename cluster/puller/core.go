@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// introduction is how long a start waits to hear of others before it takes itself for alone: a link is
-	// up within a second.
+	// introduction is the time for which a start listens for others before it takes itself for alone. A link is up
+	// within a second.
 	introduction = 3 * time.Second
 	// turn lies between the members that go to the primary one after the other when nobody pulls: the time
 	// to log in and to say so.
 	turn = 2 * time.Second
-	// patience is how long there may be no stream before another way is tried: a walreceiver has tried
-	// several times by then.
+	// patience is the time without a stream after which another way is tried. A walreceiver has tried several times by
+	// then.
 	patience = 3 * time.Second
-	// silence is how long a member that is followed may not say that it pulls, while its stream goes on:
-	// a primary that restarts comes back to it.
+	// silence is the time for which a followed member may stop saying that it pulls while its stream goes on. A
+	// primary that restarts comes back to it.
 	silence = 5 * time.Second
-	// grace is how long who has let the primary go waits for another one that is on its way there.
+	// grace is the time for which a member that has let the primary go waits for another one on its way there.
 	grace = 5 * time.Second
-	// detour is how long a member that could not be streamed from is left alone.
+	// detour is the time for which a member is left alone after a failed stream.
 	detour = 30 * time.Second
 )
 
@@ -41,7 +41,7 @@ type Peer struct {
 	LetsGo bool
 }
 
-// View is what a decision is made from.
+// View has the facts for one decision.
 type View struct {
 	System    lsn.SystemID // 0: not known yet
 	Streaming bool         // WAL comes in from whom the last decision named
@@ -187,7 +187,7 @@ func (c *Core) usable(p Peer) bool {
 	return p.Live && !avoided
 }
 
-// place is how many members go to the primary before this one.
+// place counts the members that go to the primary before this one.
 func (c *Core) place(v View) (n time.Duration) {
 	for _, p := range v.Peers {
 		if c.usable(p) && !p.LetsGo && rank(v.System, p.Name) > rank(v.System, c.self) {

@@ -1,5 +1,5 @@
-// Package puller decides from whom this proxy streams WAL when upstream.via is cluster: one member pulls
-// from the primary, the others stream from it, so that a whole cluster costs the primary one walsender.
+// Package puller decides from whom this proxy streams WAL when upstream.via is cluster. One member pulls from the
+// primary and the others stream from it, so a whole cluster costs the primary one walsender.
 //
 //	    primary
 //	       ║  one walsender
@@ -7,10 +7,10 @@
 //	   ║        ║
 //	proxy_a   proxy_c        WAL over the cluster's port: mutual TLS, no log-in at the primary
 //
-// There is no vote and no lease: each member decides for itself by what it sees. Two that pull at once cost
-// the primary a second walsender for a moment, and nothing else; none that pulls would cost WAL, so whoever
-// sees nobody pull, or can't stream from who does, goes to the primary itself, in the order of a rendezvous
-// hash so that they do not all go at once.
+// There is no vote and no lease: each member decides for itself by what it sees. Two that pull at once cost the
+// primary a second walsender for a moment, and nothing else. None that pulls would cost WAL. So a member that sees
+// nobody pull, or can't stream from the one that does, goes to the primary itself. The order is that of a rendezvous
+// hash, so that they do not all go at once.
 //
 // Invariants:
 //

@@ -16,7 +16,7 @@ const (
 	Protocol = "replproxy-wal/1"
 	// itemPulls is the kind of the item that tells whether this member pulls.
 	itemPulls byte = 3
-	// lookInterval is how often a decision is made.
+	// lookInterval is the interval between decisions.
 	lookInterval = 250 * time.Millisecond
 )
 
@@ -28,11 +28,11 @@ type Options struct {
 	Follow bool
 	Heard  func() []link.PeerStatus
 	Outbox *link.Outbox
-	// System is what the own store is of; 0 is nothing yet.
+	// System returns the system of this store; 0: it has none yet.
 	System func() lsn.SystemID
 	// Streams reports whether WAL comes in, and from which member; "" is the primary.
 	Streams func() (member string, ok bool)
-	// Source is how this member stands to the primary.
+	// Source returns the state of this member's stream from the primary.
 	Source func() Source
 	// Changed is called when the choice is another one. It must not block.
 	Changed func()

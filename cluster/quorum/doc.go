@@ -11,10 +11,10 @@
 // Invariants:
 //
 //  1. A position is covered only if at least Count candidates have reached it, in each column apart.
-//  2. A voter that is not streaming, not on the right timeline, or without a valid flush is no
-//     candidate and can neither raise nor lower the result (facts C3, K10, K16).
+//  2. A voter is no candidate if it is not streaming, is on another timeline or has no valid flush. It can then
+//     neither raise nor lower the result (facts C3, K10, K16).
 //  3. Fewer candidates than the rule counts cover nothing.
-//  4. A [Demand] with zones covers only what both of its rules cover (docs/adr/0021).
+//  4. A [Rule] with zones covers only what both of its rules cover (docs/adr/0021).
 //
 // No I/O, no clock, no goroutine; values only, safe for concurrent use.
 package quorum

@@ -20,16 +20,16 @@ type Voter struct {
 	Held string
 }
 
-// Result is what a rule covers. Candidates counts the voters that could have voted.
+// Result has the positions that a rule covers. Candidates counts the voters that could have voted.
 type Result struct {
 	Positions  lsn.Progress
 	Satisfied  bool // the rule has enough candidates; else Positions is zero
 	Candidates int
 }
 
-// need is how many candidates the rule waits for. PostgreSQL keeps the count of ANY in eight bits
-// (facts C1); a rule that says 257 would there wait for one. Waiting for less than what is written
-// is the one thing a gateway must not do, so the whole number counts here.
+// need returns the number of candidates that the rule waits for. PostgreSQL keeps the count of ANY in eight bits
+// (facts C1); a rule that says 257 would there wait for one. Waiting for less than what is written is the one thing a
+// gateway must not do, so the whole number counts here.
 func need(r syncrep.Rule) int { return int(r.Count) }
 
 // candidate reports whether v can vote at all (facts C3).

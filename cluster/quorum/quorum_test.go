@@ -72,8 +72,8 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// TestCovered holds the result to its definition, computed another way: a position is covered when
-// enough candidates reached it (ANY), or all of the first ones did (FIRST), and it is the largest.
+// TestCovered holds the result to its definition, computed another way. A position is covered when enough candidates
+// reached it (ANY), or all of the first ones did (FIRST). It is the largest such position.
 func TestCovered(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	names := []string{"a", "b", "c", "d"}

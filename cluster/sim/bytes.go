@@ -7,17 +7,17 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// account is what a proxy tells the others of its WAL besides its votes.
-type account struct {
+// memberStatus is the state of a proxy's WAL as it tells the others, besides its votes.
+type memberStatus struct {
 	number             lsn.TimelineID
 	received, reported lsn.LSN // on it
 	refused            lack
 	losses             loss.Set
 }
 
-func (p *proxy) account() account {
+func (p *proxy) memberStatus() memberStatus {
 	kept := func(loss.Loss) bool { return true }
-	a := account{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept)}
+	a := memberStatus{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept)}
 	if p.reportedOn == a.number {
 		a.reported = p.reported
 	}
@@ -86,8 +86,8 @@ func (p *proxy) accepts(s *server) bool {
 	return s.tli == p.w.official || !p.lacks(s)
 }
 
-// otherBytes reports whether what p has is not what s has at the same positions, although their timelines agree: the
-// stream begins below the end of the store and finds out (rulings R32, R37).
+// otherBytes reports whether p and s have different WAL at the same positions of one timeline. The stream begins below
+// the end of the store and finds that out (rulings R32, R37).
 func (p *proxy) otherBytes(s *server) bool {
 	if p.w.fault == TrustsNumbers || p.number() != s.number() || p.tli == 0 {
 		return false
@@ -104,9 +104,9 @@ func (p *proxy) wipe() {
 	p.w.stats.Wiped++
 }
 
-// mayWipe reports whether all that p had, and voted for, is promised in its name as well, and what it has promised says
-// of every stale primary that it is one. Of one on the same timeline that has gone beyond that nobody could tell who
-// has no WAL.
+// mayWipe reports whether the store of p may be lost. All that p had and voted for must be promised in its name as
+// well, and that promise must tell every stale primary. Of one on the same timeline that has gone beyond that nobody
+// could tell who has no WAL.
 func (w *world) mayWipe(p *proxy) bool {
 	all := max(p.best.at, w.acked[w.official])
 	return p.reported > 0 && p.reported >= all && p.reportedOn == w.number(w.official) &&
@@ -157,7 +157,7 @@ func (p *proxy) begin(s *server) {
 	p.storeAck()
 }
 
-// offset is how far into a segment a position lies.
+// offset returns the distance of a position from the beginning of its segment.
 func (w *world) offset(at lsn.LSN) lsn.LSN { return at % segment }
 
 // revert takes synced WAL from a primary: its machine comes back from an older state, and it goes on with other WAL at

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// shadow is what a proxy was told by another one, kept apart from the ledger and much simpler.
+// shadow has what one proxy was told by another one, apart from the ledger and much simpler.
 type shadow struct {
 	state   vote.State
 	at      time.Time
@@ -59,10 +59,10 @@ func (p *proxy) check(u *uplink, t lsn.Progress) {
 	if len(p.shadow) == 0 && len(p.forgot) < len(p.w.proxies)-1 {
 		p.w.violated(ErrCompare, "%s reports before it has compared rules with anybody", p.name)
 	}
-	p.covered(u, t, p.rule.Demand)
+	p.covered(u, t, p.rule.RuleText)
 	for _, q := range p.w.proxies {
 		if s := p.shadow[q.name]; s != nil && p.clock().Sub(s.at) <= timeout*time.Millisecond {
-			p.covered(u, t, s.state.Rule.Demand)
+			p.covered(u, t, s.state.Rule.RuleText)
 		}
 	}
 	if t.Flush > u.last.Flush {
@@ -71,8 +71,8 @@ func (p *proxy) check(u *uplink, t lsn.Progress) {
 }
 
 // covered holds a report to the disks themselves.
-func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
-	d := p.w.parsed(demand)
+func (p *proxy) covered(u *uplink, t lsn.Progress, ruleText vote.RuleText) {
+	d := p.w.parsed(ruleText)
 	for _, c := range []struct {
 		what        string
 		last, next  lsn.LSN
@@ -107,30 +107,30 @@ func (p *proxy) covered(u *uplink, t lsn.Progress, demand vote.Demand) {
 		}
 		if !enough(d, holders) {
 			p.w.violated(ErrCovered, "%s reports %s %v on timeline %d, which %q (zones %q) does not cover: held by %v",
-				p.name, c.what, c.next, u.tli, demand.Names, demand.Spread, holders)
+				p.name, c.what, c.next, u.tli, ruleText.Names, ruleText.Spread, holders)
 		}
 	}
 }
 
 // enough counts voters and zones, by nothing but the words of the rule.
-func enough(d quorum.Demand, holders []quorum.Voter) bool {
+func enough(d quorum.Rule, holders []quorum.Voter) bool {
 	n, zones := 0, map[string]bool{}
 	for _, v := range holders {
-		if quorum.Priority(d.Rule, v) > 0 {
+		if quorum.Priority(d.Names, v) > 0 {
 			n++
 			if z, ok := d.Zones[v.Name]; ok && (syncrep.Rule{Names: d.Spread.Names}).Priority(z) > 0 {
 				zones[z] = true
 			}
 		}
 	}
-	return n >= int(d.Rule.Count) && (d.Spread.Empty() || len(zones) >= int(d.Spread.Count))
+	return n >= int(d.Names.Count) && (d.Spread.Empty() || len(zones) >= int(d.Spread.Count))
 }
 
 // checkFirst: under FIRST the voter of highest priority that is known to be attached anywhere counts
 // (ruling R5).
 func (p *proxy) checkFirst(flush lsn.LSN) {
-	d := p.w.parsed(p.rule.Demand)
-	if d.Rule.Method != syncrep.First {
+	d := p.w.parsed(p.rule.RuleText)
+	if d.Names.Method != syncrep.First {
 		return
 	}
 	priority, name, best := 1<<30, "", lsn.LSN(0)
@@ -147,7 +147,7 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 			if !r.Streaming || r.Flush == 0 || r.Timeline != p.number() || not {
 				continue
 			}
-			switch at := quorum.Priority(d.Rule, quorum.Voter{Name: x.Name, Store: x.Kind == vote.Store}); {
+			switch at := quorum.Priority(d.Names, quorum.Voter{Name: x.Name, Store: x.Kind == vote.Store}); {
 			case at == 0 || at > priority:
 			case at < priority || x.Name < name:
 				priority, name, best = at, x.Name, r.Flush
@@ -158,7 +158,7 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 	}
 	for _, own := range p.led.State().Sessions {
 		v := quorum.Voter{Name: own.Name, Store: own.Kind == vote.Store}
-		if at := quorum.Priority(d.Rule, v); at > 0 && at <= priority {
+		if at := quorum.Priority(d.Names, v); at > 0 && at <= priority {
 			return // an own session may come first
 		}
 	}

@@ -16,7 +16,7 @@ func (d *downlink) bounded() bool {
 // counts reports whether a rule in use, as p has seen them last, counts a standby.
 func (p *proxy) counts(name string) bool {
 	for i := range p.inUse.Rules {
-		if d := p.w.parsed(p.inUse.Rules[i].Rule.Demand); quorum.Priority(d.Rule, quorum.Voter{Name: name}) > 0 {
+		if d := p.w.parsed(p.inUse.Rules[i].Rule.RuleText); quorum.Priority(d.Names, quorum.Voter{Name: name}) > 0 {
 			return true
 		}
 	}

@@ -60,10 +60,10 @@ func (p *proxy) effective(r vote.Rule) vote.Rule {
 	if p.w.fault != LooseRule {
 		return r
 	}
-	d, err := ledger.Parse(r.Demand)
+	d, err := ledger.Parse(r.RuleText)
 	p.must(err)
-	d.Rule.Count = max(1, d.Rule.Count-1)
-	r.Names = d.Rule.String()
+	d.Names.Count = max(1, d.Names.Count-1)
+	r.Names = d.Names.String()
 	return r
 }
 

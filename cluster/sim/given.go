@@ -17,14 +17,14 @@ type lack struct {
 	from, to lsn.LSN // from Invalid: not known
 }
 
-// waiver is what a member had said when an operator gave it up: it is not held against the primary any more.
+// waiver keeps the claims of a member when an operator gave them up: they are not held against the primary any more.
 type waiver struct {
 	node   string
 	number lsn.TimelineID
 	at     lsn.LSN
 }
 
-// word is what an operator has said of a primary that lost WAL: follow it, and give up what it lacks, which is named
+// word is an operator's word on a primary that lost WAL: follow it, and give up the WAL that it lacks, which is named
 // (ruling R48).
 type word struct {
 	lack
@@ -314,8 +314,8 @@ func (w *world) mixes(p *proxy, s *server) bool {
 	return true
 }
 
-// spared reports whether p still has what was given up elsewhere, and has not heard of that: whoever has shown
-// elsewhere that it has none of it would get it here, and nobody could know (ADR 0070).
+// spared reports whether p still has WAL that was given up elsewhere, and has not heard of that. A standby that has
+// shown elsewhere that it has none of it would get it here, and nobody could know (ADR 0070).
 func (w *world) spared(p *proxy) bool {
 	if w.fault == LossUnheard {
 		return false

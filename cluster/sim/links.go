@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// client is what attaches to a proxy: a standby, or another proxy.
+// client attaches to a proxy: a standby, or another proxy.
 type client interface {
 	num() int
 	label() string
@@ -47,7 +47,7 @@ func (w *world) attach(p *proxy, c client) {
 	})
 }
 
-// segment is how far ahead of the proxy a standby may be: it asks for the start of a segment.
+// segment bounds the lead of a standby over the proxy: it asks for the start of a segment.
 const segment = 150
 
 // accept is START_REPLICATION.
@@ -194,7 +194,7 @@ func (d *downlink) lost() {
 	d.p.step()
 }
 
-// dropped is what the client hears when the proxy ended it.
+// dropped tells the client that the proxy ended the stream.
 func (d *downlink) dropped() {
 	d.gone[1] = true
 	if *d.c.slot() == d {

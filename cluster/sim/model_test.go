@@ -14,9 +14,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// The exhaustive model: two proxies p0 and p1 with a store each, standby a behind p0 and b behind p1, one
-// change of the rule, one failover by the recipe, crashes of the proxies. Every order of everything is visited, and
-// every report asks the real ledger. Positions are 1 to levels.
+// The exhaustive model has two proxies p0 and p1 with a store each, standby a behind p0 and b behind p1. There is one
+// change of the rule, one failover by the recipe, and crashes of the proxies. Every order of everything is visited,
+// and every report asks the real ledger. Positions are 1 to levels.
 //
 //	insert, flush, ack ─► learn (late or never) ─► report ─► acknowledged ≤ fork, always
 //	change the rule ─► learn                        fence, stop, promote
@@ -39,7 +39,7 @@ type point struct {
 	fork        uint8 // 0: no promotion yet
 }
 
-// limitKey is all that the limits of a proxy depend on.
+// limitKey is all that the covered positions of a proxy depend on.
 type limitKey struct {
 	p                        int
 	store, standby, kStandby uint8
@@ -53,7 +53,7 @@ type model struct {
 	rules            [2]string
 	broken           string
 	limits           map[limitKey]uint8
-	demand           [2]quorum.Demand
+	ruleOf           [2]quorum.Rule
 	stores, standbys bool            // a rule names such voters: what is not named need not be known
 	seen             map[point]point // state to the one that it was reached from
 	queue            []point
@@ -66,14 +66,14 @@ func newModel(t *testing.T, levels uint8, before, after, broken string) *model {
 		limits: map[limitKey]uint8{}, seen: map[point]point{},
 	}
 	for i, r := range m.rules {
-		d, err := ledger.Parse(vote.Demand{Names: r})
+		d, err := ledger.Parse(vote.RuleText{Names: r})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.demand[i] = d
+		m.ruleOf[i] = d
 		for p := range 2 {
-			m.stores = m.stores || quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(p), Store: true}) > 0
-			m.standbys = m.standbys || quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(p)}) > 0
+			m.stores = m.stores || quorum.Priority(d.Names, quorum.Voter{Name: proxyName(p), Store: true}) > 0
+			m.standbys = m.standbys || quorum.Priority(d.Names, quorum.Voter{Name: standbyName(p)}) > 0
 		}
 	}
 	return m
@@ -182,16 +182,16 @@ func (m *model) report(s point, p int) {
 
 // covered is G1 by counting disks.
 func (m *model) covered(s point, p int, report uint8) {
-	d, n := m.demand[s.rule[p]], 0
+	d, n := m.ruleOf[s.rule[p]], 0
 	for i := range 2 {
-		if s.standby[i] >= report && quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(i)}) > 0 {
+		if s.standby[i] >= report && quorum.Priority(d.Names, quorum.Voter{Name: standbyName(i)}) > 0 {
 			n++
 		}
-		if s.store[i] >= report && quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(i), Store: true}) > 0 {
+		if s.store[i] >= report && quorum.Priority(d.Names, quorum.Voter{Name: proxyName(i), Store: true}) > 0 {
 			n++
 		}
 	}
-	if n < int(d.Rule.Count) && m.bad == "" {
+	if n < int(d.Names.Count) && m.bad == "" {
 		m.bad = fmt.Sprintf("p%d reports %d under %q, held by %d: %+v", p, report, m.rules[s.rule[p]], n, s)
 	}
 }
@@ -208,7 +208,7 @@ func (m *model) limit(k limitKey) uint8 {
 		}
 	}
 	rule := func(i uint8) vote.Rule {
-		return vote.Rule{Demand: vote.Demand{Names: m.rules[i]}, Generation: uint64(i) + 1}
+		return vote.Rule{RuleText: vote.RuleText{Names: m.rules[i]}, Generation: uint64(i) + 1}
 	}
 	tli := func(fenced bool) lsn.TimelineID {
 		if fenced {
@@ -221,7 +221,7 @@ func (m *model) limit(k limitKey) uint8 {
 		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: tli(k.fenced),
 	})
 	must(err)
-	l.SetLine(1, vote.Mark{Never: true}) // there is one line only
+	l.SetHistory(1, vote.Fingerprint{Never: true}) // there is one line only
 	position := func(n uint8) lsn.LSN { return lsn.LSN(n) }
 	for i, v := range []struct {
 		kind vote.Kind
@@ -237,7 +237,7 @@ func (m *model) limit(k limitKey) uint8 {
 	if k.kRule > 0 {
 		key := func(i uint64) vote.Key { return vote.Key{Node: other, Incarnation: i} }
 		must(l.Merge(now, vote.State{
-			Node: other, Boot: 1, Seq: 1, Line: 1, Mark: vote.Mark{Never: true}, Fenced: tli(k.kFenced), Rule: rule(k.kRule - 1),
+			Node: other, Boot: 1, Seq: 1, HistoryHash: 1, FirstWAL: vote.Fingerprint{Never: true}, Fenced: tli(k.kFenced), Rule: rule(k.kRule - 1),
 			Sessions: []vote.Session{
 				{Key: key(1), Kind: vote.Standby, Name: standbyName(1 - k.p), System: system},
 				{Key: key(2), Kind: vote.Store, Name: other, System: system},
@@ -254,7 +254,7 @@ func (m *model) limit(k limitKey) uint8 {
 	if k.silent {
 		now = now.Add(time.Hour)
 	}
-	return uint8(min(l.Limits(now, system, 1).Flush, lsn.LSN(m.levels)))
+	return uint8(min(l.Evaluated(now, system, 1).Flush, lsn.LSN(m.levels)))
 }
 
 // operate: a change of the rule while nothing is fenced; a fence; a standby is stopped.
@@ -307,9 +307,9 @@ func (m *model) question(s point, candidate int) tail.Question {
 		p := tail.Proxy{Holder: tail.Holder{
 			Name: proxyName(i), ID: uint64(i + 2), Store: true, Final: s.fenced[i], End: lsn.LSN(s.store[i]),
 		}}
-		p.Demands = []quorum.Demand{m.demand[s.rule[i]]}
+		p.Rules = []quorum.Rule{m.ruleOf[s.rule[i]]}
 		if !s.settled[i] && m.broken != "unsettled" {
-			p.Demands = append(p.Demands, m.demand[0])
+			p.Rules = append(p.Rules, m.ruleOf[0])
 		}
 		q.Proxies = append(q.Proxies, p)
 	}

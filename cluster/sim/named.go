@@ -38,8 +38,8 @@ func (p *proxy) named(at lsn.LSN) (x compare.Pair) {
 }
 
 // bytes is the store as it is compared: whatever it has ends with a complete record.
-func (p *proxy) bytes() compare.Own {
-	return compare.Own{
+func (p *proxy) bytes() compare.Local {
+	return compare.Local{
 		Timeline: p.number(), Oldest: p.oldest, Received: p.received, Complete: p.received, SegSize: segSize,
 		HashAt: p.hashAt,
 	}

@@ -8,10 +8,10 @@ import (
 
 // operator changes rules, and fails over by the recipe.
 type operator struct {
-	id     int
-	demand vote.Demand   // what all proxies should have
-	busy   bool          // between the first fence and the promotion nothing else is changed
-	known  map[int]place // ends that are final: nobody there votes beyond them on this timeline
+	id       int
+	ruleText vote.RuleText // what all proxies should have
+	busy     bool          // between the first fence and the promotion nothing else is changed
+	known    map[int]place // ends that are final: nobody there votes beyond them on this timeline
 }
 
 // rollOut writes the rule into the configuration of every proxy it may: one that missed a fence keeps its
@@ -19,12 +19,13 @@ type operator struct {
 func (w *world) rollOut() {
 	for _, p := range w.proxies {
 		current := p.tli == w.official && p.fenced < w.number(w.official)
-		if w.op.busy || !p.up || p.kept != nil || !current || !w.bothWays(w.op.id, p.id) || p.wanted.Same(w.op.demand) {
+		has := p.wanted.Same(w.op.ruleText)
+		if w.op.busy || !p.up || p.kept != nil || !current || !w.bothWays(w.op.id, p.id) || has {
 			continue
 		}
 		w.after(w.between(1, 500), func() {
 			if !w.op.busy && p.up && p.tli == w.official && p.fenced < w.number(w.official) {
-				p.wanted = w.op.demand
+				p.wanted = w.op.ruleText
 				p.obey()
 				p.step()
 			}
@@ -107,7 +108,7 @@ func (w *world) decide(old lsn.TimelineID) {
 	}
 }
 
-// question is what replproxy tail asks, with the knowledge of this operator; the candidate's end is final even
+// question makes the question of replproxy tail from the knowledge of this operator; the candidate's end is final even
 // while it runs.
 func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	var q tail.Question
@@ -131,12 +132,12 @@ func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	for _, p := range w.proxies {
 		x := tail.Proxy{Holder: holder(p.id, p.name, true)}
 		rule := p.own().rule
-		demands := []vote.Demand{rule.Demand, p.wanted}
-		if !rule.Settled && w.fault != IgnoresBefore {
+		demands := []vote.RuleText{rule.RuleText, p.wanted}
+		if !rule.Established && w.fault != IgnoresBefore {
 			demands = append(demands, rule.Before)
 		}
 		for _, v := range demands {
-			x.Demands = append(x.Demands, w.parsed(v))
+			x.Rules = append(x.Rules, w.parsed(v))
 		}
 		q.Proxies = append(q.Proxies, x)
 	}

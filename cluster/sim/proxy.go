@@ -20,19 +20,19 @@ type proxy struct {
 	skew int64 // of its clock
 
 	disk
-	kept     *disk       // another one is mounted meanwhile, an empty one
-	unproven bool        // nobody has said yet whether p's name is known
-	release  int         // the highest message version that it speaks
-	wanted   vote.Demand // what its configuration file says
-	had      place       // by the store that was wiped last, for the checks: no rule helps against that
+	kept     *disk         // another one is mounted meanwhile, an empty one
+	unproven bool          // nobody has said yet whether p's name is known
+	release  int           // the highest message version that it speaks
+	wanted   vote.RuleText // what its configuration file says
+	had      place         // by the store that was wiped last, for the checks: no rule helps against that
 
 	// In memory.
-	aside    uint64             // the loss whose WAL the store has until it is restarted
-	inUse    ledger.Limits      // of the newest evaluation
-	cover    ledger.Covered     // see bounded
-	others   map[string]account // what they said last
-	boots    map[string]uint64  // of each member that was heard: with a new one its connection is another
-	equal    map[string]lsn.LSN // how far each was compared equal at the last look
+	aside    uint64                  // the loss whose WAL the store has until it is restarted
+	inUse    ledger.Evaluation       // of the newest evaluation
+	cover    ledger.Covered          // see bounded
+	others   map[string]memberStatus // what they said last
+	boots    map[string]uint64       // of each member that was heard: with a new one its connection is another
+	equal    map[string]lsn.LSN      // how far each was compared equal at the last look
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
@@ -74,9 +74,9 @@ func (p *proxy) start() {
 		return
 	}
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
-	p.shadow, p.others, p.boots = map[string]*shadow{}, map[string]account{}, map[string]uint64{}
+	p.shadow, p.others, p.boots = map[string]*shadow{}, map[string]memberStatus{}, map[string]uint64{}
 	p.equal = map[string]lsn.LSN{}
-	p.aside, p.inUse, p.cover = 0, ledger.Limits{}, ledger.Covered{}
+	p.aside, p.inUse, p.cover = 0, ledger.Evaluation{}, ledger.Covered{}
 	p.store = p.w.rng.Uint64() | 1
 	p.must(led.Attach(p.clock(), p.store, vote.Store, "", system))
 	if p.w.fault == NoCompare {
@@ -102,7 +102,7 @@ func (p *proxy) must(err error) {
 func (p *proxy) obey() {
 	r, err := p.led.NextRule(p.wanted, p.number(), max(p.received, p.reported), false)
 	p.must(err)
-	if err == nil && !r.Same(p.rule.Demand) {
+	if err == nil && !r.Same(p.rule.RuleText) {
 		p.w.log("%s takes rule %q, zones %q, from %v", p.name, r.Names, r.Spread, r.From)
 		p.rule = r
 		p.must(p.led.SetRule(p.effective(r)))
@@ -181,7 +181,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 }
 
 func (p *proxy) storeAck() {
-	p.led.SetLine(p.w.line(p.tli, p.received))
+	p.led.SetHistory(p.w.line(p.tli, p.received))
 	a := ledger.Ack{
 		Incarnation: p.store, Timeline: p.number(), Received: p.received,
 		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
@@ -214,7 +214,7 @@ func (p *proxy) broadcast() {
 	}
 	b, older, err := vote.AppendState(nil, s)
 	p.must(err)
-	a := p.account()
+	a := p.memberStatus()
 	p.tell(newMessage(b, older), func(q *proxy) {
 		q.others[p.name] = a
 		q.hearLosses(p.name, a.losses)
@@ -262,7 +262,7 @@ func (p *proxy) hear(from *proxy, boot uint64, m any) {
 	p.step()
 }
 
-// step is what follows from whatever has just happened: report, tell, make durable.
+// step does all that follows from an event: report, tell, make durable.
 func (p *proxy) step() {
 	if !p.up || p.unproven || p.w.bad != nil {
 		return
@@ -278,11 +278,11 @@ func (p *proxy) step() {
 	}
 	lim := &p.inUse
 	p.led.Evaluate(lim, p.clock(), system, p.number())
-	if reports && p.led.Settle(*lim, p.number(), p.received) {
-		p.rule.Settled, p.rule.Before = true, vote.Demand{}
+	if reports && p.led.Establish(*lim, p.number(), p.received) {
+		p.rule.Established, p.rule.Before = true, vote.RuleText{}
 		p.broadcast()
 	}
-	if !p.rule.Settled {
+	if !p.rule.Established {
 		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.number()))
 	}
 	p.note(lim.Progress)

@@ -66,14 +66,14 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 	for range w.op.id + 1 {
 		w.blocked = append(w.blocked, make([]bool, w.op.id+1))
 	}
-	w.op.demand = w.anyDemand()
+	w.op.ruleText = w.anyRule()
 	w.servers[0].primary = true
 	for _, s := range w.servers {
 		s.names = w.anyNames()
 	}
 	for _, p := range w.proxies {
-		p.wanted = w.op.demand
-		p.rule = vote.Rule{Demand: p.wanted, Generation: 1, Settled: true}
+		p.wanted = w.op.ruleText
+		p.rule = vote.Rule{RuleText: p.wanted, Generation: 1, Established: true}
 	}
 	for _, p := range w.proxies {
 		p.start()
@@ -85,7 +85,7 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 	w.after(100, w.clients)
 	w.after(500, w.tidyUp)
 	w.after(w.between(500, 2500), w.nemesis)
-	w.after(settleAfter, w.settle)
+	w.after(calmAfter, w.endTrouble)
 	return w
 }
 
@@ -101,8 +101,8 @@ func (w *world) anyNames() syncrep.Rule {
 	return r
 }
 
-// anyDemand is a rule that can be satisfied while one voter is the primary.
-func (w *world) anyDemand() vote.Demand {
+// anyRule is a rule that can be satisfied while one voter is the primary.
+func (w *world) anyRule() vote.RuleText {
 	var names []string
 	zones := []vote.Zone{{Name: "east"}, {Name: "west"}}
 	label := func(name string) {
@@ -133,7 +133,7 @@ func (w *world) anyDemand() vote.Demand {
 	if w.chance(3) {
 		r.Method = syncrep.First
 	}
-	d := vote.Demand{Names: r.String()}
+	d := vote.RuleText{Names: r.String()}
 	if w.chance(3) && w.inZone(zones[0]) > 1 && w.inZone(zones[1]) > 1 {
 		d.Spread, d.Zones = "ANY 2 (east, west)", zones
 		if w.chance(2) {
@@ -143,7 +143,7 @@ func (w *world) anyDemand() vote.Demand {
 	return d
 }
 
-// inZone is how many servers are in z; one of them may be the primary.
+// inZone counts the servers in z; one of them may be the primary.
 func (w *world) inZone(z vote.Zone) (n int) {
 	for _, s := range w.servers {
 		if slices.Contains(z.Voters, s.name) {
@@ -217,7 +217,7 @@ func (w *world) nemesis() {
 		w.log("clock of %s jumps", p.name)
 	case 8:
 		if !w.op.busy {
-			w.op.demand = w.anyDemand()
+			w.op.ruleText = w.anyRule()
 		}
 	case 9:
 		if !p.up && !w.op.busy {
@@ -241,7 +241,7 @@ func (w *world) nemesis() {
 			}
 		}
 		if w.chance(6) && !w.op.busy { // the failover meets a rule that has just changed
-			w.op.demand = w.anyDemand()
+			w.op.ruleText = w.anyRule()
 			w.rollOut()
 		}
 		w.after(w.between(0, 400), w.failover)
@@ -264,8 +264,8 @@ func (w *world) heal() {
 	}
 }
 
-// settle ends the trouble: from here on everything must come back by itself and the operator's routine.
-func (w *world) settle() {
+// endTrouble ends the trouble: from here on everything must come back by itself and the operator's routine.
+func (w *world) endTrouble() {
 	w.calm = true
 	w.heal()
 	for _, p := range w.proxies {
@@ -298,7 +298,7 @@ func (w *world) rescue() {
 	w.after(duration-w.now-1, func() {
 		if w.acked[w.official] <= acked {
 			w.violated(ErrStuck, "no commit gets through on timeline %d under %q (zones %q), with everybody back",
-				w.official, w.op.demand.Names, w.op.demand.Spread)
+				w.official, w.op.ruleText.Names, w.op.ruleText.Spread)
 		}
 	})
 }

@@ -21,9 +21,9 @@ import (
 //	primary ══► p0 ══► p1    p0 dies    primary ══► p1    is acknowledged, kept and possible:
 //	slot p0, slot p1 ─► WAL that is kept                  covered by disks, no gap, and in the end everything
 //
-// Checked in each state: a report is held by disks, by the rules of both where they know each other's; on one
-// connection none goes back; no acknowledged commit is missing on the line of the primary; whoever takes over finds
-// all WAL from the end of its store on; and from each state there is a way to one in which all is acknowledged.
+// Each state is checked. A report is held by disks, by the rules of both where they know each other's; on one
+// connection none goes back. No acknowledged commit is missing on the line of the primary. Whoever takes over finds
+// all WAL from the end of its store on. From each state there is a way to one in which all is acknowledged.
 
 // spot is a position and its timeline: on 1 or, with the bit, on 2.
 type spot uint8
@@ -62,7 +62,7 @@ const (
 	fromMember
 )
 
-// askKey is all that the limits of a proxy depend on.
+// askKey is all that the covered positions of a proxy depend on.
 type askKey struct {
 	p                                          int
 	recv, store, standby, knowStandby, knowSto spot
@@ -74,7 +74,7 @@ type takeover struct {
 	t      *testing.T
 	levels uint8
 	rules  [2]string
-	demand [2]quorum.Demand
+	ruleOf [2]quorum.Rule
 	named  struct{ standbys, stores bool } // what no rule names need not be known
 	broken string
 
@@ -93,14 +93,14 @@ func newTakeover(t *testing.T, before, after, broken string) *takeover {
 		limits: map[askKey]uint8{}, number: map[scene]int32{},
 	}
 	for i, r := range m.rules {
-		d, err := ledger.Parse(vote.Demand{Names: r})
+		d, err := ledger.Parse(vote.RuleText{Names: r})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.demand[i] = d
+		m.ruleOf[i] = d
 		for p := range 2 {
-			m.named.stores = m.named.stores || quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(p), Store: true}) > 0
-			m.named.standbys = m.named.standbys || quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(p)}) > 0
+			m.named.stores = m.named.stores || quorum.Priority(d.Names, quorum.Voter{Name: proxyName(p), Store: true}) > 0
+			m.named.standbys = m.named.standbys || quorum.Priority(d.Names, quorum.Voter{Name: standbyName(p)}) > 0
 		}
 	}
 	return m
@@ -366,16 +366,16 @@ func (m *takeover) check(s scene, p int, told uint8, silent bool) {
 	}
 	holds := func(at spot) bool { return at.at() >= told && (told <= s.fork || at&second == s.line()) }
 	for _, r := range rules {
-		d, n := m.demand[r], 0
+		d, n := m.ruleOf[r], 0
 		for i := range 2 {
-			if !s.isPrimary(i) && holds(s.standby[i]) && quorum.Priority(d.Rule, quorum.Voter{Name: standbyName(i)}) > 0 {
+			if !s.isPrimary(i) && holds(s.standby[i]) && quorum.Priority(d.Names, quorum.Voter{Name: standbyName(i)}) > 0 {
 				n++
 			}
-			if holds(s.store[i]) && quorum.Priority(d.Rule, quorum.Voter{Name: proxyName(i), Store: true}) > 0 {
+			if holds(s.store[i]) && quorum.Priority(d.Names, quorum.Voter{Name: proxyName(i), Store: true}) > 0 {
 				n++
 			}
 		}
-		if n < int(d.Rule.Count) {
+		if n < int(d.Names.Count) {
 			m.violated(m.now, "p%d reports %d under %q, held by %d", p, told, m.rules[r], n)
 		}
 	}
@@ -390,7 +390,7 @@ func (m *takeover) ask(k askKey) uint8 {
 		}
 	}
 	rule := func(i uint8) vote.Rule {
-		return vote.Rule{Demand: vote.Demand{Names: m.rules[i]}, Generation: uint64(i) + 1}
+		return vote.Rule{RuleText: vote.RuleText{Names: m.rules[i]}, Generation: uint64(i) + 1}
 	}
 	var fenced lsn.TimelineID
 	if k.fenced {
@@ -401,8 +401,8 @@ func (m *takeover) ask(k askKey) uint8 {
 		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: fenced,
 	})
 	must(err)
-	known := vote.Mark{Never: true}
-	l.SetLine(1, known) // a timeline's number says which line it is
+	known := vote.Fingerprint{Never: true}
+	l.SetHistory(1, known) // a timeline's number says which line it is
 	line := k.recv.tli()
 	seen := func(at spot) lsn.TimelineID {
 		if m.broken == "any timeline" {
@@ -427,7 +427,7 @@ func (m *takeover) ask(k askKey) uint8 {
 		Incarnation: 2, Timeline: line, Received: position(k.recv), Progress: lsn.Progress{Write: position(k.recv), Flush: position(k.store)}, Streaming: true,
 	})
 	if k.knowRule > 0 {
-		state := vote.State{Node: other, Boot: 1, Seq: 1, Line: 1, Mark: known, Fenced: fenced, Rule: rule(k.knowRule - 1)}
+		state := vote.State{Node: other, Boot: 1, Seq: 1, HistoryHash: 1, FirstWAL: known, Fenced: fenced, Rule: rule(k.knowRule - 1)}
 		if m.broken == "own rule only" {
 			state.Rule = rule(k.rule)
 		}
@@ -451,7 +451,7 @@ func (m *takeover) ask(k askKey) uint8 {
 	if k.silent {
 		now = now.Add(time.Hour)
 	}
-	return uint8(min(l.Limits(now, system, line).Flush, lsn.LSN(m.levels)))
+	return uint8(min(l.Evaluated(now, system, line).Flush, lsn.LSN(m.levels)))
 }
 
 // promote: both proxies are fenced, the candidate is fed, and its line is the primary's from here on. Connections to

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// disk is what a proxy has in its data_dir.
+// disk has the content of a proxy's data_dir.
 type disk struct {
 	boot       uint64
 	rule       vote.Rule

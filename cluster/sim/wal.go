@@ -8,8 +8,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// fork is where a line of WAL left its parent. A line is what bytes there are; its timeline's number is all that a
-// server says of it, and two lines may have one: of two promotions, or of a server that lost WAL and wrote other.
+// fork marks the position at which a line of WAL left its parent. A line identifies bytes; a server knows only the
+// number of its timeline. Two lines may have one number: of two promotions, or of a server that lost WAL and wrote
+// other.
 type fork struct {
 	parent lsn.TimelineID // a line
 	at     lsn.LSN
@@ -28,7 +29,7 @@ func (w *world) fork(line lsn.TimelineID) (*fork, bool) {
 	return &w.forks[line], true
 }
 
-// begins is where a line that is not the first one left its parent.
+// begins returns the position at which a line that is not the first one left its parent.
 func (w *world) begins(line lsn.TimelineID) lsn.LSN { return w.forks[line].at }
 
 // place is the end of some WAL. tli is a line, known to this world only.
@@ -56,7 +57,7 @@ func (w *world) holds(have, want place) bool {
 	}
 }
 
-// common is how much of p lies on the line of tli.
+// common returns the part of p that lies on the line of tli.
 func (w *world) common(p place, tli lsn.TimelineID) place {
 	for {
 		for line := (place{tli, everywhere}); ; {
@@ -108,13 +109,14 @@ type step struct {
 	at     lsn.LSN
 }
 
-// history is what the history file of a line's timeline says, the newest first.
+// history returns the content of a line's history file, the newest step first.
 func (w *world) history(line lsn.TimelineID) []step { return w.forks[line].history }
 
 // begun is the line with which a line's timeline began.
 func (w *world) begun(line lsn.TimelineID) lsn.TimelineID { return w.forks[line].begun }
 
-// left is where the history of a line leaves a timeline's number: everywhere for its own. false: it never had it.
+// left returns the position at which the history of a line leaves a timeline's number: everywhere for its own. false:
+// it never had it.
 func (w *world) left(line, number lsn.TimelineID) (lsn.LSN, bool) {
 	if w.number(line) == number {
 		return everywhere, true
@@ -141,14 +143,14 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 }
 
 // line is vote.State.Line and Mark of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
-func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Mark) {
+func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
 	print, begun := w.forks[of].print, w.begun(of)
 	f, later := w.fork(begun)
 	switch {
 	case !later:
-		return print, vote.Mark{Never: true}
+		return print, vote.Fingerprint{Never: true}
 	case has <= f.at: // how it begins has yet to come
-		return print, vote.Mark{}
+		return print, vote.Fingerprint{}
 	}
-	return print, vote.Mark{Print: uint64(begun)}
+	return print, vote.Fingerprint{Hash: uint64(begun)}
 }

@@ -16,7 +16,7 @@ import (
 // Virtual time, in milliseconds.
 const (
 	duration      = 22_000 // of one seed
-	settleAfter   = 14_000 // then nothing breaks any more, and commits must get through
+	calmAfter     = 14_000 // then nothing breaks any more, and commits must get through
 	timeout       = 1_600  // wal_sender_timeout and wal_receiver_timeout
 	tick          = 300    // of servers and proxies: status interval, signs of life, reconnects
 	maxTraceLines = 200
@@ -35,7 +35,7 @@ type world struct {
 	servers []*server
 	proxies []*proxy
 	blocked [][]bool // from, to; the operator is the last
-	calm    bool     // the settling phase
+	calm    bool     // the phase without faults
 
 	forks    []fork // by line; the first two are no forks
 	demands  []parsed
@@ -167,7 +167,7 @@ type message struct {
 
 func newMessage(b []byte, older int) message { return message{b, older, &[link.Newest + 1]any{}} }
 
-// decoded is what a member reads in a message version, of which there is the same for all.
+// decoded returns the message as a member reads it in a message version, the same for all.
 func (m message) decoded(version int) (any, error) {
 	if m.read[version] == nil {
 		x, err := vote.Decode(m.b, version)
@@ -179,13 +179,13 @@ func (m message) decoded(version int) (any, error) {
 	return m.read[version], nil
 }
 
-// parsed is a demand that was parsed.
+// parsed is a ruleText that was parsed.
 type parsed struct {
-	vote.Demand
-	is quorum.Demand
+	vote.RuleText
+	is quorum.Rule
 }
 
-func (w *world) parsed(v vote.Demand) quorum.Demand {
+func (w *world) parsed(v vote.RuleText) quorum.Rule {
 	for i := range w.demands {
 		if w.demands[i].Same(v) {
 			return w.demands[i].is

@@ -12,27 +12,27 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Member is what is known of one proxy of the cluster. Account.Node is always set.
+// Member has the knowledge of one proxy of the cluster. Status.Node is always set.
 type Member struct {
-	Account Account
-	Said    bool // Account is more than a name
+	Status  MemberStatus
+	Said    bool // Status is more than a name
 	Reached bool
-	Age     float64 // seconds since Account came
-	Had     lsn.LSN // as much of Account.Timeline its store is known to have had
-	// Past is what it said was acknowledged before it went over to Account.Timeline, or lost its store.
+	Age     float64 // seconds since Status came
+	Had     lsn.LSN // as much of Status.Timeline its store is known to have had
+	// Past has the positions that it had acknowledged before it left Status.Timeline, or lost its store.
 	Past []lsn.Point
 	// Heard: its rule is known, which is Rule.
 	Heard     bool
 	Rule      vote.Rule
 	Contested bool // two live holders of its name
 	Relapsed  bool // its boot number was used before
-	// Other is a position below which its WAL of Account.Timeline is other WAL than that of the member that is asked;
-	// Uncompared says that it is not known to be the same as far as both have it (ruling R32).
+	// Other is a position below which its WAL of Status.Timeline differs from that of the asked member. Uncompared is
+	// true until both are known to be equal as far as they go (ruling R32).
 	Other      lsn.LSN
 	Uncompared bool
 }
 
-// Ask is what an operator wants to know.
+// Ask is an operator's question.
 type Ask struct {
 	Timeline  lsn.TimelineID     // that is left; 0: the highest of any proxy
 	Candidate string             // folded; "": every standby
@@ -50,7 +50,7 @@ type Tail struct {
 
 // Row is a proxy.
 type Row struct {
-	Account
+	MemberStatus
 	Reached bool    `json:"reached"`
 	Age     float64 `json:"age_seconds"`
 	Rule    string  `json:"rule"`
@@ -78,9 +78,9 @@ func Look(members []Member, ask Ask) Tail {
 	l.timeline()
 	for _, m := range members {
 		l.tail.Proxies = append(l.tail.Proxies, l.describe(m))
-		for _, s := range m.Account.Standbys {
+		for _, s := range m.Status.Standbys {
 			if m.Reached && !l.isMember(s.Name) {
-				l.tail.Standbys = append(l.tail.Standbys, Attached{s, m.Account.Node})
+				l.tail.Standbys = append(l.tail.Standbys, Attached{s, m.Status.Node})
 			}
 		}
 	}
@@ -96,20 +96,20 @@ func (l *look) timeline() {
 	l.tail.Timeline = l.ask.Timeline
 	for _, m := range l.members {
 		if l.ask.Timeline == 0 {
-			l.tail.Timeline = max(l.tail.Timeline, m.Account.Timeline)
+			l.tail.Timeline = max(l.tail.Timeline, m.Status.Timeline)
 		}
 	}
 	for _, m := range l.members {
-		if m.Account.Timeline == l.tail.Timeline {
-			l.tail.Begin = max(l.tail.Begin, m.Account.Begin)
+		if m.Status.Timeline == l.tail.Timeline {
+			l.tail.Begin = max(l.tail.Begin, m.Status.Begin)
 		}
 	}
 }
 
 // describe says what is known of a proxy, and whether its end is final.
 func (l *look) describe(m Member) Row {
-	a, t := m.Account, l.tail.Timeline
-	r := Row{Account: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.Demand)}
+	a, t := m.Status, l.tail.Timeline
+	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.RuleText)}
 	_, vouched := l.ask.Ends[vote.Fold(a.Node)]
 	switch {
 	case vouched:
@@ -122,7 +122,7 @@ func (l *look) describe(m Member) Row {
 		r.Why = "its boot number was used before: its data_dir is an old copy, or was lost"
 	case a.Timeline == 0:
 		r.Why = "its store is empty"
-	case a.System != l.members[0].Account.System:
+	case a.System != l.members[0].Status.System:
 		r.Why = "it has WAL of another system"
 	case a.Fenced < t:
 		r.Why = "not fenced"
@@ -136,9 +136,9 @@ func (l *look) describe(m Member) Row {
 		r.Why = fmt.Sprintf("two servers were promoted to timeline %s: here it begins at %s, elsewhere not", t, a.Begin)
 	case a.Timeline == t && m.Other != lsn.Invalid:
 		r.Why = fmt.Sprintf("it has other WAL than %s below %s: two servers wrote on timeline %s",
-			l.members[0].Account.Node, m.Other, t)
+			l.members[0].Status.Node, m.Other, t)
 	case a.Timeline == t && m.Uncompared:
-		r.Why = "its WAL is not compared with that of " + l.members[0].Account.Node + " yet"
+		r.Why = "its WAL is not compared with that of " + l.members[0].Status.Node + " yet"
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
 		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:
@@ -151,8 +151,8 @@ func (l *look) describe(m Member) Row {
 // about another, and whose commits count only the operator knows.
 func (l *look) forked() bool {
 	for _, m := range l.members {
-		a := m.Account
-		here := a.System == l.members[0].Account.System && a.Timeline == l.tail.Timeline
+		a := m.Status
+		here := a.System == l.members[0].Status.System && a.Timeline == l.tail.Timeline
 		if here && a.Begin != lsn.Invalid && a.Begin != l.tail.Begin {
 			return true
 		}
@@ -160,12 +160,12 @@ func (l *look) forked() bool {
 	return false
 }
 
-// acknowledged is what may have been, by all that is remembered of reports and of what rules covered. Where no voter
-// has lost WAL that it voted for, final ends reach it.
+// acknowledged returns the highest position that may have been acknowledged, by all that is remembered of reports and
+// of covered positions. Where no voter has lost WAL that it voted for, final ends reach it.
 func (l *look) acknowledged() (at lsn.LSN) {
 	for _, m := range l.members {
-		for _, p := range slices.Concat(m.Account.Acked(), m.Past) {
-			if p.System == l.members[0].Account.System && p.Timeline == l.tail.Timeline {
+		for _, p := range slices.Concat(m.Status.Acked(), m.Past) {
+			if p.System == l.members[0].Status.System && p.Timeline == l.tail.Timeline {
 				at = max(at, p.LSN)
 			}
 		}
@@ -187,7 +187,7 @@ func (l *look) holder(r Row) Holder {
 func (l *look) id() uint64 { l.ids++; return l.ids }
 
 func (l *look) isMember(folded string) bool {
-	return slices.ContainsFunc(l.members, func(m Member) bool { return vote.Fold(m.Account.Node) == folded })
+	return slices.ContainsFunc(l.members, func(m Member) bool { return vote.Fold(m.Status.Node) == folded })
 }
 
 // candidates are the names that a verdict is wanted of.
@@ -211,12 +211,12 @@ func (l *look) question(candidate string) Question {
 	for i, r := range l.tail.Proxies {
 		p := Proxy{Holder: l.holder(r), Unheard: !l.members[i].Heard}
 		if !p.Final && !p.Unheard {
-			p.Demands = demands(l.members[i].Rule)
+			p.Rules = rulesOf(l.members[i].Rule)
 		}
-		for _, d := range p.Demands {
+		for _, d := range p.Rules {
 			for _, name := range voterNames(d) {
 				if name == syncrep.Wildcard {
-					anybody = max(anybody, int(min(d.Rule.Count, vote.MaxSessions)))
+					anybody = max(anybody, int(min(d.Names.Count, vote.MaxSessions)))
 				} else if !l.isMember(name) {
 					sessions[name] = 1
 				}
@@ -250,15 +250,15 @@ func (l *look) question(candidate string) Question {
 // someStandby is one that only * names.
 const someStandby = "(any other standby)"
 
-// sessions counts them by name. A session at a proxy that is not reached may be the same standby's as one at a
-// proxy that is, which it has moved to; two at proxies that are reached are two.
+// sessions counts them by name. A session at a proxy that is not reached may be an earlier one of a standby that has
+// moved to a reached one. Two sessions at reached proxies are two standbys.
 func (l *look) sessions() map[string]int {
 	n := map[string]int{}
 	for _, s := range l.tail.Standbys {
 		n[s.Name]++
 	}
 	for _, m := range l.members {
-		for _, s := range m.Account.Standbys {
+		for _, s := range m.Status.Standbys {
 			if n[s.Name] == 0 && !l.isMember(s.Name) {
 				n[s.Name] = 1
 			}
@@ -267,29 +267,29 @@ func (l *look) sessions() map[string]int {
 	return n
 }
 
-// demands are all on which commits under r may rest. Rules come checked from the ledger.
-func demands(r vote.Rule) (all []quorum.Demand) {
-	texts := []vote.Demand{r.Demand}
-	if !r.Settled && r.Generation > 0 {
+// rulesOf returns all rules on which commits under r may rest. Rules come checked from the ledger.
+func rulesOf(r vote.Rule) (all []quorum.Rule) {
+	texts := []vote.RuleText{r.RuleText}
+	if !r.Established && r.Generation > 0 {
 		texts = append(texts, r.Before)
 	}
 	for _, text := range texts {
 		d, err := ledger.Parse(text)
 		if err != nil {
-			d = quorum.Demand{} // satisfied by nobody: a gap
+			d = quorum.Rule{} // satisfied by nobody: a gap
 		}
 		all = append(all, d)
 	}
 	return all
 }
 
-// voterNames are the folded names in a demand.
-func voterNames(d quorum.Demand) (names []string) {
-	for _, n := range d.Rule.Names {
+// voterNames are the folded names in a rule.
+func voterNames(d quorum.Rule) (names []string) {
+	for _, n := range d.Names.Names {
 		names = append(names, vote.Fold(n))
 	}
 	for _, n := range sortedKeys(d.Zones) {
-		if quorum.Priority(d.Rule, quorum.Voter{Name: n}) > 0 {
+		if quorum.Priority(d.Names, quorum.Voter{Name: n}) > 0 {
 			names = append(names, n)
 		}
 	}
@@ -305,7 +305,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-func ruleText(d vote.Demand) string {
+func ruleText(d vote.RuleText) string {
 	if d.Spread == "" {
 		return d.Names
 	}

@@ -16,22 +16,22 @@ func at(name string, flush lsn.LSN) Standby {
 	return Standby{Name: name, Timeline: 3, Sent: flush, Write: flush, Flush: flush, Apply: flush}
 }
 
-// fenced is a proxy on timeline 3, which begins at 50, with a settled rule.
+// fenced is a proxy on timeline 3, which begins at 50, with an established rule.
 func fenced(name, rule string, end lsn.LSN, standbys ...Standby) Member {
 	return Member{
-		Account: Account{
+		Status: MemberStatus{
 			Node: name, Fenced: 3, Timeline: 3, Begin: 50, Received: end, Written: end, Flushed: end, Standbys: standbys,
 		},
 		Said: true, Reached: true, Heard: true,
-		Rule: vote.Rule{Demand: vote.Demand{Names: rule}, Generation: 1, Settled: true},
+		Rule: vote.Rule{RuleText: vote.RuleText{Names: rule}, Generation: 1, Established: true},
 	}
 }
 
 func with(m Member, f func(*Member)) Member { f(&m); return m }
 
-func open(m *Member)    { m.Account.Fenced = 2 }
-func away(m *Member)    { m.Reached, m.Account.Fenced = false, 2 }
-func unheard(m *Member) { *m = Member{Account: Account{Node: m.Account.Node}} }
+func open(m *Member)    { m.Status.Fenced = 2 }
+func away(m *Member)    { m.Reached, m.Status.Fenced = false, 2 }
+func unheard(m *Member) { *m = Member{Status: MemberStatus{Node: m.Status.Node}} }
 
 func TestLook(t *testing.T) {
 	const any2 = "ANY 2 (s1, s2, s3)"
@@ -50,7 +50,7 @@ func TestLook(t *testing.T) {
 		{"another has it", []Member{fenced("a", any2, 90, at("s1", 90)), fenced("b", any2, 100)}, Ask{},
 			"to 0/64 by a, which it is attached to and which takes it from b"},
 		{"written counts: remote_write may rest on it", []Member{fenced("a", any2, 100, at("s1", 100)),
-			with(fenced("b", any2, 100), func(m *Member) { m.Account.Written, m.Account.Received = 110, 120 })}, Ask{},
+			with(fenced("b", any2, 100), func(m *Member) { m.Status.Written, m.Status.Received = 110, 120 })}, Ask{},
 			"proven after it has been fed from 0/64 to 0/6E by a, which it is attached to and which takes it from b"},
 		{"another has it, and it is nowhere", []Member{fenced("a", any2, 90), fenced("b", any2, 100)},
 			Ask{Ends: map[string]lsn.LSN{"s1": 90}}, "to 0/64 from b: attach it to a proxy, or give it that store's files"},
@@ -58,7 +58,7 @@ func TestLook(t *testing.T) {
 			with(fenced("b", any2, 100), func(m *Member) { m.Reached = false })}, Ask{},
 			"NOT PROVEN: nobody who is reached has WAL up to 0/64"},
 		{"behind the beginning", []Member{with(fenced("a", any2, 0, at("s1", 40)), func(m *Member) {
-			m.Account.Flushed, m.Account.Received = 50, 50
+			m.Status.Flushed, m.Status.Received = 50, 50
 		})}, Ask{}, "proven after it has been fed from 0/28 to 0/32 by a"},
 		{"still on the timeline before", []Member{fenced("a", any2, 100, Standby{Name: "s1", Timeline: 2, Flush: 100})},
 			Ask{}, "proven after it has been fed from 0/0 to 0/64 by a"},
@@ -78,13 +78,13 @@ func TestLook(t *testing.T) {
 			"b: has said nothing since this proxy started, and it is not reached, and its rule is not known"},
 		{"a rule not settled", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(with(fenced("b", "ANY 2 (s1, s2)", 90), away), func(m *Member) {
-				m.Rule.Settled, m.Rule.Before = false, vote.Demand{Names: "ANY 1 (s2)"}
+				m.Rule.Established, m.Rule.Before = false, vote.RuleText{Names: "ANY 1 (s2)"}
 			})}, Ask{}, "ANY 1 (s2) may have been satisfied by b, s2,"},
 		{"the same, settled", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "ANY 2 (s1, s2)", 90), away)},
 			Ask{}, "proven"},
 		{"no rule", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "", 90), away)}, Ask{},
 			"without a rule its own store releases commits"},
-		{"a damaged store", []Member{with(fenced("a", any2, 100, at("s1", 100)), func(m *Member) { m.Account.Owed = 120 })}, Ask{},
+		{"a damaged store", []Member{with(fenced("a", any2, 100, at("s1", 100)), func(m *Member) { m.Status.Owed = 120 })}, Ask{},
 			"a: its store is damaged up to 0/78, and ANY 2 (s1, s2, s3) may have been satisfied by a, s2, s3"},
 		{"two holders of a name", []Member{with(fenced("a", any2, 100, at("s1", 100)), func(m *Member) { m.Contested = true })},
 			Ask{}, "a: two nodes hold its name"},
@@ -95,31 +95,31 @@ func TestLook(t *testing.T) {
 		{"not attached", []Member{fenced("a", any2, 100)}, Ask{Candidate: "s1"}, "NOT PROVEN: it is not attached"},
 		{"its end is given", []Member{fenced("a", any2, 100)}, Ask{Candidate: "s1", Ends: map[string]lsn.LSN{"s1": 100}}, "proven"},
 		{"a proxy is no candidate", []Member{fenced("s1", any2, 100)}, Ask{Candidate: "s1"}, "NOT PROVEN: it is a proxy's name"},
-		{"an empty store", []Member{with(fenced("a", any2, 0), func(m *Member) { m.Account.Timeline = 0 })}, Ask{Candidate: "s1"},
+		{"an empty store", []Member{with(fenced("a", any2, 0), func(m *Member) { m.Status.Timeline = 0 })}, Ask{Candidate: "s1"},
 			"NOT PROVEN: no proxy that is reached has WAL"},
 		{"a timeline that was left before", []Member{fenced("a", "ANY 1 (s1)", 100, Standby{Name: "s1", Timeline: 2, Flush: 40})},
 			Ask{Timeline: 2}, "NOT PROVEN: "},
 		{"a timeline that one has left", []Member{fenced("a", "ANY 1 (s1)", 100, at("s1", 100)),
-			with(fenced("b", "ANY 1 (s1)", 60), func(m *Member) { m.Account.Timeline, m.Account.Fenced = 4, 4 })},
+			with(fenced("b", "ANY 1 (s1)", 60), func(m *Member) { m.Status.Timeline, m.Status.Fenced = 4, 4 })},
 			Ask{Timeline: 3}, "b is on timeline 4 already"},
 		{"another system", []Member{fenced("a", "ANY 1 (s2)", 100, at("s1", 100)),
-			with(fenced("b", "ANY 1 (s2)", 100), func(m *Member) { m.Account.System = 8 })},
+			with(fenced("b", "ANY 1 (s2)", 100), func(m *Member) { m.Status.System = 8 })},
 			Ask{}, "b: it has WAL of another system, and ANY 1 (s2) may have been satisfied by b, s2"},
 		{"a store that lacks what it reported", []Member{fenced("b", any2, 90, at("s1", 90)),
-			with(fenced("a", "ANY 2 (a, s1, s2)", 80), func(m *Member) { m.Account.Promised = 100 })}, Ask{},
+			with(fenced("a", "ANY 2 (a, s1, s2)", 80), func(m *Member) { m.Status.Promised = 100 })}, Ask{},
 			"a: its store lacks WAL that it had: up to 0/64, and ANY 2 (a, s1, s2) may have been satisfied by a, s2"},
 		{"a store that lacks what it had", []Member{fenced("b", any2, 90, at("s1", 90)),
 			with(fenced("a", "ANY 2 (a, s1, s2)", 80), func(m *Member) { m.Had = 100 })}, Ask{},
 			"a: its store lacks WAL that it had: up to 0/64, and"},
 		{"it was reported by one that is away", []Member{fenced("a", any2, 90, at("s1", 90), at("s2", 90)),
-			with(fenced("b", "ANY 2 (s1, s2)", 90), func(m *Member) { away(m); m.Account.Promised = 100 })},
+			with(fenced("b", "ANY 2 (s1, s2)", 90), func(m *Member) { away(m); m.Status.Promised = 100 })},
 			Ask{Ends: map[string]lsn.LSN{"s2": 90}}, "NOT PROVEN: nobody who is reached has WAL up to 0/64"},
-		{"a rule was seen to cover it", []Member{with(fenced("a", any2, 90, at("s1", 90)), func(m *Member) { m.Account.Covered = 100 }),
+		{"a rule was seen to cover it", []Member{with(fenced("a", any2, 90, at("s1", 90)), func(m *Member) { m.Status.Covered = 100 }),
 			fenced("b", any2, 90)}, Ask{}, "NOT PROVEN: nobody who is reached has WAL up to 0/64"},
-		{"and the candidate has it", []Member{with(fenced("a", any2, 90, at("s1", 100)), func(m *Member) { m.Account.Covered = 100 }),
+		{"and the candidate has it", []Member{with(fenced("a", any2, 90, at("s1", 100)), func(m *Member) { m.Status.Covered = 100 }),
 			fenced("b", any2, 90)}, Ask{}, "proven: it has flushed 0/64"},
 		{"a rule covered that on another timeline", []Member{fenced("a", any2, 90, at("s1", 90)), with(fenced("b", any2, 90),
-			func(m *Member) { m.Account.Timeline, m.Account.Covered, m.Account.Promised = 2, 100, 100 })}, Ask{}, "proven: it has"},
+			func(m *Member) { m.Status.Timeline, m.Status.Covered, m.Status.Promised = 2, 100, 100 })}, Ask{}, "proven: it has"},
 		{"a proxy has other WAL", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 100), func(m *Member) { m.Other = 95 })}, Ask{Candidate: "s1"},
 			"b: it has other WAL than a below 0/5F: two servers wrote on timeline 3, and"},
@@ -130,13 +130,13 @@ func TestLook(t *testing.T) {
 			with(fenced("b", any2, 100), func(m *Member) { m.Uncompared = true })}, Ask{Candidate: "s1"},
 			"b: its WAL is not compared with that of a yet, and"},
 		{"a proxy does not know where the timeline begins", []Member{fenced("a", any2, 100, at("s1", 100)),
-			with(fenced("b", any2, 100), func(m *Member) { m.Account.Begin = 0 })}, Ask{Candidate: "s1"},
+			with(fenced("b", any2, 100), func(m *Member) { m.Status.Begin = 0 })}, Ask{Candidate: "s1"},
 			"b: it does not know where timeline 3 begins, and"},
 		{"two servers were promoted to one timeline", []Member{fenced("a", any2, 100, at("s1", 100)),
-			with(fenced("b", any2, 90), func(m *Member) { m.Account.Begin = 40 })}, Ask{},
+			with(fenced("b", any2, 90), func(m *Member) { m.Status.Begin = 40 })}, Ask{},
 			"a: two servers were promoted to timeline 3: here it begins at 0/32, elsewhere not, and"},
 		{"a proxy that has not followed yet", []Member{fenced("a", any2, 100, at("s1", 100)),
-			with(fenced("b", any2, 900), func(m *Member) { m.Account.Timeline = 2 })}, Ask{}, "proven"},
+			with(fenced("b", any2, 900), func(m *Member) { m.Status.Timeline = 2 })}, Ask{}, "proven"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.ask.Candidate = "s1"
@@ -166,7 +166,7 @@ func TestRows(t *testing.T) {
 }
 
 func TestAccount(t *testing.T) {
-	a := fenced("a", "", 100, Standby{Name: "s1", Replied: time.Unix(1e9, 0).UTC()}).Account
+	a := fenced("a", "", 100, Standby{Name: "s1", Replied: time.Unix(1e9, 0).UTC()}).Status
 	b, older, err := Encode(a)
 	b = b[:older]
 	if err != nil {

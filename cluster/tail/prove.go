@@ -18,12 +18,12 @@ type Holder struct {
 // Proxy may have told a primary something.
 type Proxy struct {
 	Holder
-	// Demands are all on which a report of it may rest, now and before.
-	Demands []quorum.Demand
+	// Rules are all on which a report of it may rest, now and before.
+	Rules   []quorum.Rule
 	Unheard bool // they are not known
 }
 
-// Question is whether nothing acknowledged can be lost. Standbys are all that may have voted, the candidate,
+// Question asks whether a promotion loses nothing acknowledged. Standbys are all that may have voted, the candidate,
 // whose end is final, among them.
 type Question struct {
 	Begin    lsn.LSN // of the timeline that is left; 0: it is the first
@@ -31,12 +31,12 @@ type Question struct {
 	Standbys []Holder
 }
 
-// Gap is why nothing is proven: a proxy that is not fenced could have released commits that only holders of
+// Gap is a reason why nothing is proven: a proxy that is not fenced could have released commits that only holders of
 // unknown end have.
 type Gap struct {
 	Proxy   string
-	Unheard bool          // its rule is not known
-	Demand  quorum.Demand // that those of unknown end can satisfy
+	Unheard bool        // its rule is not known
+	Rule    quorum.Rule // that those of unknown end can satisfy
 }
 
 // Proof is the answer. Without gaps a candidate that holds the line up to Target has every acknowledged commit.
@@ -46,9 +46,9 @@ type Proof struct {
 	Unknown []Holder // without a final end
 }
 
-// Prove is the arithmetic of a promotion. A proxy with a final end has reported nothing beyond it. Of any other
-// one, the voters of unknown end must be unable to satisfy each of its demands; then a final one has the commit.
-// The beginning counts too: until something is acknowledged on a timeline, it holds what was acknowledged before.
+// Prove is the arithmetic of a promotion. A proxy with a final end has reported nothing beyond it. Of any other one,
+// the voters of unknown end must be unable to satisfy each of its rules; then a final one has the commit. The
+// beginning counts too: until something is acknowledged on a timeline, it holds what was acknowledged before.
 func (q Question) Prove() Proof {
 	p := Proof{Target: q.Begin}
 	var finals, ends lsn.LSN // of all, of proxies
@@ -79,9 +79,9 @@ func (q Question) Prove() Proof {
 		if x.Unheard {
 			p.Gaps = append(p.Gaps, Gap{Proxy: x.Name, Unheard: true})
 		}
-		for _, d := range x.Demands {
+		for _, d := range x.Rules {
 			if d.Satisfiable(unknown) {
-				p.Gaps = append(p.Gaps, Gap{Proxy: x.Name, Demand: d})
+				p.Gaps = append(p.Gaps, Gap{Proxy: x.Name, Rule: d})
 			}
 		}
 	}

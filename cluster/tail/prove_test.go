@@ -11,9 +11,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-func demandOf(t *testing.T, names string) quorum.Demand {
+func demandOf(t *testing.T, names string) quorum.Rule {
 	t.Helper()
-	d, err := ledger.Parse(vote.Demand{Names: names})
+	d, err := ledger.Parse(vote.RuleText{Names: names})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestProve(t *testing.T) {
 				return Holder{Name: name, ID: id, Final: true, End: end}
 			}
 			for _, name := range sortedKeys(c.proxies) {
-				p := Proxy{Holder: holder(name, c.proxies[name]), Demands: []quorum.Demand{demandOf(t, c.rule)}}
+				p := Proxy{Holder: holder(name, c.proxies[name]), Rules: []quorum.Rule{demandOf(t, c.rule)}}
 				p.Store = true
 				q.Proxies = append(q.Proxies, p)
 			}
@@ -72,8 +72,8 @@ func TestProve(t *testing.T) {
 	}
 }
 
-// What a manager without any proxy's help must do: under ANY k of n standbys, hear n - k + 1 of them for the last
-// time and promote the one that has most; one less proves nothing.
+// A manager without any proxy's help must hear, under ANY k of n standbys, n - k + 1 of them for the last time. It
+// then promotes the one that has most. One less proves nothing.
 func TestHowManyToHear(t *testing.T) {
 	for n := 1; n <= 7; n++ {
 		for k := 1; k <= n; k++ {
@@ -84,7 +84,7 @@ func TestHowManyToHear(t *testing.T) {
 			rule := demandOf(t, fmt.Sprintf("ANY %d (%s)", k, strings.Join(names, ", ")))
 			for heard := range n + 1 {
 				q := Question{Proxies: []Proxy{{
-					Holder: Holder{Name: "a", ID: 100, Store: true}, Demands: []quorum.Demand{rule},
+					Holder: Holder{Name: "a", ID: 100, Store: true}, Rules: []quorum.Rule{rule},
 				}}}
 				for i, name := range names {
 					q.Standbys = append(q.Standbys, Holder{Name: name, ID: uint64(i), Final: i < heard, End: lsn.LSN(i + 1)})

@@ -11,7 +11,7 @@ import (
 // TestReleaseIsTold: members say which version they run, to those who skip what they do not know, and not more than a
 // name's length of it.
 func TestReleaseIsTold(t *testing.T) {
-	b, older, err := Encode(Account{Node: "b", Release: "v0.2.0"})
+	b, older, err := Encode(MemberStatus{Node: "b", Release: "v0.2.0"})
 	if err != nil || bytes.Contains(b[:older], []byte("v0.2.0")) {
 		t.Fatalf("%v: message version 1 has %s", err, b[:older])
 	}
@@ -21,7 +21,7 @@ func TestReleaseIsTold(t *testing.T) {
 	if a, err := Decode("b", adds-1, b[:older]); err != nil || a.Release != "" {
 		t.Errorf("%q, %v", a.Release, err)
 	}
-	b, _, err = Encode(Account{Node: "b", Release: strings.Repeat("v", 1000)})
+	b, _, err = Encode(MemberStatus{Node: "b", Release: strings.Repeat("v", 1000)})
 	if err != nil {
 		t.Fatal(err)
 	}

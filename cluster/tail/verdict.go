@@ -60,7 +60,7 @@ func (l *look) verdict(name string) Verdict {
 	case timeline > l.tail.Timeline:
 		v = v.because(fmt.Sprintf("it is on timeline %s, beyond the one that is left", timeline))
 	}
-	if i := slices.IndexFunc(l.members, func(m Member) bool { return m.Account.Node == v.Proxy }); i > 0 && !vouched {
+	if i := slices.IndexFunc(l.members, func(m Member) bool { return m.Status.Node == v.Proxy }); i > 0 && !vouched {
 		if m := l.members[i]; m.Other != lsn.Invalid || m.Uncompared {
 			v = v.because("it is attached to " + v.Proxy + ": " + l.tail.Proxies[i].Why)
 		}
@@ -129,7 +129,7 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	switch {
 	case g.Unheard:
 		return fmt.Sprintf("%s, and its rule is not known: %s", head, todo)
-	case g.Demand.Rule.Empty():
+	case g.Rule.Names.Empty():
 		return fmt.Sprintf("%s, and without a rule its own store releases commits: %s", head, todo)
 	}
 	var names []string
@@ -139,7 +139,7 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 		}
 	}
 	return fmt.Sprintf("%s, and %s may have been satisfied by %s, whose ends are not final: %s; or stop standbys and "+
-		"say --end NAME=LSN of each", head, g.Demand.Rule, strings.Join(names, ", "), todo)
+		"say --end NAME=LSN of each", head, g.Rule.Names, strings.Join(names, ", "), todo)
 }
 
 // Of is the verdict on a candidate by its folded name.

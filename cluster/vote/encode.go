@@ -13,7 +13,7 @@ import (
 // The first two bytes of an encoding: the version of all of it, then what it is.
 const (
 	version    = 1
-	versionOn  = 2 // a State with a Line
+	versionOn  = 2 // a State with a HistoryHash
 	tagReport  = 'R'
 	tagState   = 'S'
 	tagHashes  = 'H'
@@ -40,13 +40,13 @@ const skips = 2
 //	        version 2 of the messages adds: at hash silent host; silent is in
 //	        microseconds since 1970, 0 for none
 //	State   1 'S' node boot seq fenced flags rule n(2) n×(incarnation kind name system), or
-//	        2 'S' line mark and the same
-//	        version 2 of the messages adds: flags(1), 1 is Mark.Never, key run
+//	        2 'S' history firstwal and the same
+//	        version 2 of the messages adds: flags(1), 1 is FirstWAL.Never, key run
 //	Hashes  1 'H' oldest n(2) n×(timeline at hash), from version 2 on
 //	Asks    1 'Q' n n×(node timeline at), from version 2 on
 //	Lives   1 'L' n n×(node key boot run flag), from version 2 on
-//	rule    generation timeline from flags demand before
-//	demand  names(2) spread(2) n n×(zone n n×voter)
+//	rule    generation timeline from flags text before
+//	text    names(2) spread(2) n n×(zone n n×voter)
 
 // AppendReport appends the encoding of r in the newest message version, or fails when r is outside the bounds. The
 // first older bytes of it are what version 1 has.
@@ -104,9 +104,9 @@ func AppendLives(b []byte, all Lives) ([]byte, error) {
 // AppendState is AppendReport for a State.
 func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	e := encoder{b: append(b, version, tagState)}
-	if s.Line != 0 {
+	if s.HistoryHash != 0 {
 		e.b[len(b)] = versionOn
-		e.u64(s.Line, s.Mark.Print)
+		e.u64(s.HistoryHash, s.FirstWAL.Hash)
 	}
 	e.name(s.Node)
 	e.u64(s.Boot, s.Seq)
@@ -124,7 +124,7 @@ func AppendState(b []byte, s State) (all []byte, older int, err error) {
 		e.u64(uint64(x.System))
 	}
 	older = len(e.b) - len(b)
-	e.flag(s.Mark.Never)
+	e.flag(s.FirstWAL.Never)
 	e.u64(s.Key, s.Run)
 	if len(e.b)-len(b) > MaxStateSize {
 		e.fail("a state of %d bytes", len(e.b)-len(b))
@@ -237,12 +237,12 @@ func (e *encoder) rule(r Rule) {
 	e.u64(r.Generation)
 	e.u32(uint32(r.Timeline))
 	e.u64(uint64(r.From))
-	e.flag(r.Settled)
-	e.demand(r.Demand)
-	e.demand(r.Before)
+	e.flag(r.Established)
+	e.ruleText(r.RuleText)
+	e.ruleText(r.Before)
 }
 
-func (e *encoder) demand(d Demand) {
+func (e *encoder) ruleText(d RuleText) {
 	e.text(d.Names)
 	e.text(d.Spread)
 	e.count8(len(d.Zones), MaxZones)
@@ -358,9 +358,9 @@ func (d *decoder) lives() (all Lives) {
 // longState reads a State of either form, in a message version.
 func (d *decoder) longState(form byte, message int) State {
 	var line uint64
-	var mark Mark
+	var mark Fingerprint
 	if form == versionOn {
-		if line, mark.Print = d.u64(), d.u64(); line == 0 {
+		if line, mark.Hash = d.u64(), d.u64(); line == 0 {
 			d.fail("no line")
 		}
 	}
@@ -371,7 +371,7 @@ func (d *decoder) longState(form byte, message int) State {
 			s.Key, s.Run = d.u64(), d.u64()
 		}
 	}
-	s.Line, s.Mark = line, mark
+	s.HistoryHash, s.FirstWAL = line, mark
 	return s
 }
 
@@ -394,13 +394,13 @@ func (d *decoder) state() State {
 }
 
 func (d *decoder) rule() Rule {
-	r := Rule{Generation: d.u64(), Timeline: lsn.TimelineID(d.u32()), From: d.lsn(), Settled: d.flag()}
-	r.Demand, r.Before = d.demand(), d.demand()
+	r := Rule{Generation: d.u64(), Timeline: lsn.TimelineID(d.u32()), From: d.lsn(), Established: d.flag()}
+	r.RuleText, r.Before = d.ruleText(), d.ruleText()
 	return r
 }
 
-func (d *decoder) demand() Demand {
-	r := Demand{Names: d.text(), Spread: d.text()}
+func (d *decoder) ruleText() RuleText {
+	r := RuleText{Names: d.text(), Spread: d.text()}
 	for range d.count8(MaxZones) {
 		z := Zone{Name: d.name()}
 		for range d.count8(MaxZones) {

@@ -17,7 +17,7 @@ const (
 	MaxZones    = 64      // of a rule, and of voters in one of its zones
 )
 
-// Kind is what a voter is.
+// Kind tells standbys from stores.
 type Kind uint8
 
 // The kinds.
@@ -40,7 +40,7 @@ type Key struct {
 	Incarnation uint64
 }
 
-// Session is what does not change while a session lasts. Name is folded (see [Fold]).
+// Session identifies a session; it does not change while the session lasts. Name is folded (see [Fold]).
 type Session struct {
 	Key
 	Kind   Kind
@@ -61,39 +61,39 @@ type Report struct {
 	Bytes compare.Pair
 	// Silent is set while the session is asked whether its standby has left it for a younger one of its name.
 	Silent Silence
-	// Distinct are incarnations of sessions of the same Name that this session is proven not to be the
-	// predecessor of: it received WAL that was sent after its node knew of them (ruling R6).
+	// Distinct lists incarnations of sessions of the same Name whose successor this session is proven not to be. It
+	// received WAL that was sent after its node knew of them (ruling R6).
 	Distinct []uint64
 }
 
-// Silence says since when a session is silent that is asked whether its standby has left it. Host is where it
-// comes from, "" for a unix socket or when it is not known.
+// Silence says since when a session is silent that is asked whether its standby has left it. Host is the address of
+// its client, "" for a unix socket or when it is not known.
 type Silence struct {
 	Since time.Time // of its last message, in microseconds; zero: it is not asked
 	Host  string    // at most MaxName bytes
 }
 
-// Demand is what has to be true of a position before it may be reported. Names is in the syntax of
-// synchronous_standby_names, Spread in the same syntax over the zones, ANY only; "" demands nothing.
-type Demand struct {
+// RuleText is a rule as it is configured. Names is in the syntax of synchronous_standby_names, Spread in the same
+// syntax over the zones, ANY only; "" is no rule.
+type RuleText struct {
 	Names  string
 	Spread string
 	Zones  []Zone
 }
 
-// Rule is the demand of one node, as configured there, and since when.
+// Rule is the rule of one node, as configured there, with its generation and beginning.
 type Rule struct {
-	Demand
+	RuleText
 	// Generation rises with each change and is persisted: a higher one supersedes what silent members
 	// had. 0: this node never had a rule.
 	Generation uint64
 	// From is the highest position that the node had reported, on Timeline, when it took the rule.
 	Timeline lsn.TimelineID
 	From     lsn.LSN
-	// Settled: the demand has covered From, so it now covers whatever this node ever reported. Until then
-	// commits up to From rest on Before, the last demand that was settled (ruling R9).
-	Settled bool
-	Before  Demand
+	// Established: the rule has covered From, so it now covers whatever this node ever reported. Until then commits up
+	// to From rest on Before, the last rule that was established (ruling R9).
+	Established bool
+	Before      RuleText
 }
 
 // Zone is a label and the voters that carry it, by name. A voter outside all zones counts for none.
@@ -115,8 +115,8 @@ type Asks []struct {
 	At       lsn.LSN
 }
 
-// Same reports whether both demand the same, in the same words.
-func (r Demand) Same(o Demand) bool {
+// Same reports whether both say the same, in the same words.
+func (r RuleText) Same(o RuleText) bool {
 	if r.Names != o.Names || r.Spread != o.Spread || len(r.Zones) != len(o.Zones) {
 		return false
 	}
@@ -142,13 +142,13 @@ type State struct {
 	// nor for any below it (ruling R2); 0 for none.
 	Fenced   lsn.TimelineID
 	Upstream bool // holds an upstream stream, so it wants the Reports
-	// Line is a fingerprint of the timeline that the node's store is on, and of how it came there: two servers may
-	// have been promoted to one number. 0: not known, which is no line. Mark tells two apart that were promoted at one
-	// position.
-	Line     uint64
-	Mark     Mark
-	Rule     Rule
-	Sessions []Session
+	// HistoryHash is a fingerprint of the way by which the node's store came to its timeline: two servers may have
+	// been promoted to one number. 0: not known, which equals nothing. FirstWAL tells two apart that were promoted at
+	// one position.
+	HistoryHash uint64
+	FirstWAL    Fingerprint
+	Rule        Rule
+	Sessions    []Session
 }
 
 // Life is a start of a node as another one knows it: the newest that it has heard of.
@@ -161,20 +161,22 @@ type Life struct {
 // Lives are all that a node knows of.
 type Lives []Life // at most MaxMembers
 
-// Mark is a fingerprint of the first WAL of a timeline, as a store has it. "Not yet" and "never" are two values: the
-// zero Mark is not known yet, and what is not known never counts (ruling R32).
-type Mark struct {
-	Print uint64 // 0: none
+// Fingerprint is a hash of the first WAL of a timeline, as a store has it. "Not yet" and "never" are two values: the
+// zero Fingerprint is not known yet, and what is not known never counts (ruling R32).
+type Fingerprint struct {
+	Hash uint64 // 0: none
 	// Never: it will not be known, because the store does not have that WAL or the timeline is the first one. A member
 	// of message version 1 does not tell that from not yet.
 	Never bool
 }
 
 // Known reports whether a store has said all that it will.
-func (m Mark) Known() bool { return m.Print != 0 || m.Never }
+func (m Fingerprint) Known() bool { return m.Hash != 0 || m.Never }
 
 // Differs reports whether two stores have different first WAL.
-func (m Mark) Differs(o Mark) bool { return m.Print != o.Print && m.Print != 0 && o.Print != 0 }
+func (m Fingerprint) Differs(o Fingerprint) bool {
+	return m.Hash != o.Hash && m.Hash != 0 && o.Hash != 0
+}
 
 // Newer reports whether s replaces o, both of one node.
 func (s State) Newer(o State) bool {

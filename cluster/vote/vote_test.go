@@ -22,8 +22,8 @@ func full() (Report, State) {
 	s := State{
 		Node: "proxy_a", Boot: 9, Seq: 10, Fenced: 11, Upstream: true,
 		Rule: Rule{
-			Generation: 12, Timeline: 13, From: 14, Settled: true, Before: Demand{Names: "s1", Zones: []Zone{{Name: "z"}}},
-			Demand: Demand{
+			Generation: 12, Timeline: 13, From: 14, Established: true, Before: RuleText{Names: "s1", Zones: []Zone{{Name: "z"}}},
+			RuleText: RuleText{
 				Names: "ANY 2 (s1, s2, proxy_a)", Spread: "ANY 2 (*)",
 				Zones: []Zone{{"east", []string{"s1", "proxy_a"}}, {"west", []string{"s2"}}},
 			},
@@ -34,9 +34,9 @@ func full() (Report, State) {
 }
 
 // neverMarked has what version 2 adds.
-func neverMarked(s State) State { s.Line, s.Mark = 18, Mark{Never: true}; return s }
+func neverMarked(s State) State { s.HistoryHash, s.FirstWAL = 18, Fingerprint{Never: true}; return s }
 
-func onLine(s State) State { s.Line, s.Mark = 18, Mark{Print: 19}; return s }
+func onLine(s State) State { s.HistoryHash, s.FirstWAL = 18, Fingerprint{Hash: 19}; return s }
 
 // encode gives the bytes of version 1.
 func encode(t testing.TB, m any) []byte {
@@ -73,7 +73,7 @@ func TestRoundTrip(t *testing.T) {
 		if got, err := Decode(append(whole, "of a release to come"...), 2); err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%+v and more\nbecame %+v, %v", m, got, err)
 		}
-		if s, ok := m.(State); ok && s.Mark.Never {
+		if s, ok := m.(State); ok && s.FirstWAL.Never {
 			continue // version 1 does not say it
 		}
 		got, err := Decode(b, 1)

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/grammar"
 )
 
-// Golden is what servers said: text → version → outcome.
+// Golden has the servers' answers: text → version → outcome.
 type Golden map[string]map[grammar.Version]string
 
 // ReadGolden reads the golden file of a folder. A folder without one has an empty Golden.

@@ -39,8 +39,8 @@ func describe(e *pgerror.Error) string {
 	return s
 }
 
-// Command is what the parser says of a replication command. A physical CREATE_REPLICATION_SLOT is
-// asked for its name too, because the server looks at that before it looks at any state.
+// Command returns the parser's outcome for a replication command. A physical CREATE_REPLICATION_SLOT is asked for its
+// name too, because the server looks at that before it looks at any state.
 func Command(d grammar.Dialect, text string) string {
 	c, notices, err := d.Parse(text)
 	if slot, ok := c.(*grammar.CreateSlot); ok && err == nil && !slot.Logical {
@@ -52,7 +52,7 @@ func Command(d grammar.Dialect, text string) string {
 	return Outcome(notices, pgerror.From(err))
 }
 
-// Rule is what the parser says of a value of synchronous_standby_names.
+// Rule returns the parser's outcome for a value of synchronous_standby_names.
 func Rule(text string) string {
 	_, err := syncrep.Parse(text)
 	return Outcome(nil, pgerror.From(err))

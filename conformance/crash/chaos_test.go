@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// chaosTime is how long an ordinary run lasts; REPLPROXY_SOAK prolongs it.
+// chaosTime is the length of an ordinary run; REPLPROXY_SOAK prolongs it.
 const chaosTime = time.Minute
 
 // chaos is a primary, a proxy, a second one behind it, and standbys that wander between the two.

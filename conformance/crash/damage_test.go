@@ -104,7 +104,7 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// stored is what the proxy, which is stopped, told the primary's slot that it had flushed.
+// stored returns the position that the proxy, which is stopped, told the primary's slot that it had flushed.
 func stored(t *testing.T, primary *pgtest.Server) lsn.LSN {
 	t.Helper()
 	at, err := lsn.Parse(primary.Scalar(t, "SELECT restart_lsn FROM pg_replication_slots WHERE slot_type = 'physical'"))

@@ -198,7 +198,7 @@ func pids(st admin.Status) map[string]int32 {
 	return m
 }
 
-// replyTime is when the primary heard last from a walsender's client.
+// replyTime returns the time of the last message that the primary heard from a walsender's client.
 func replyTime(t *testing.T, primary *pgtest.Server, pid string) time.Time {
 	t.Helper()
 	text := primary.Scalar(t, fmt.Sprintf(

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// killRounds is how often the proxy is killed in an ordinary run.
+// killRounds is the number of times that the proxy is killed in an ordinary run.
 const killRounds = 20
 
 // The proxy is killed with -9 under load, again and again, and the standbys are restarted now and then.

@@ -27,10 +27,10 @@ type use struct {
 	segments                      int
 }
 
-// TestMonths: what months do to a proxy, one after the other as fast as it goes: sessions that come and leave or break
-// off, slots made and dropped, standbys and archivers that stop, reloads, new certificates, segments, timelines. When
-// all is quiet again memory, goroutines, descriptors and files are what they were. `make soak WHAT=months` does that for
-// DURATION.
+// TestMonths plays months of a proxy's life, one thing after the other as fast as it goes. Sessions come and leave or
+// break off, slots are made and dropped, standbys and archivers stop. There are reloads, new certificates, segments
+// and timelines. When all is quiet again memory, goroutines, descriptors and files are what they were. `make soak
+// WHAT=months` does that for DURATION.
 func TestMonths(t *testing.T) {
 	m := newMonths(t)
 	for range 3 { // what is made once has been made

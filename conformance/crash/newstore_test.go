@@ -12,8 +12,8 @@ import (
 )
 
 // A proxy whose data_dir is empty, as where its volume is not mounted, does not begin a new store while its slot on
-// the primary says that there was one: exit code 2, again and again, until the operator says that a new one is meant.
-// A store whose wal directory alone is gone knows itself, and begins anew.
+// the primary says that there was one. It ends with exit code 2, again and again, until the operator says that a new
+// one is meant. A store whose wal directory alone is gone knows itself, and begins anew.
 func TestNewStoreIsMeant(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
@@ -70,8 +70,9 @@ func TestFirstStartWithoutPrimary(t *testing.T) {
 	p.Restart(t)
 }
 
-// A member of a cluster that has lost what it promised does not come back under its name: without its key, with a new
-// one, or without its memory, also after the others were restarted. Its own memory, brought back, is as good as before.
+// A member of a cluster that has lost its promises does not come back under its name: without its key, with a new one,
+// or without its memory. That holds after the others were restarted as well. Its own memory, brought back, is as good
+// as before.
 func TestNewStoreInCluster(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.Usual(t).Primary(t)

@@ -43,7 +43,7 @@ func TestUpstreamRestartUnderLoad(t *testing.T) {
 	}, 18)
 }
 
-// proxyAway is how long the proxy is stopped in an ordinary run; REPLPROXY_SOAK prolongs it.
+// proxyAway is the time for which the proxy is stopped in an ordinary run; REPLPROXY_SOAK prolongs it.
 const proxyAway = 6 * time.Second
 
 // The proxy is stopped for a while under load, and the primary keeps nothing for it but what its slot asks

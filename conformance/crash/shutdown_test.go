@@ -45,9 +45,9 @@ func stopFast(t *testing.T, primary *pgtest.Server, m *scene.Meter) (checkpoint 
 	return checkpoint, messages
 }
 
-// A primary's fast shutdown with all, one and none of the standbys attached to the proxy: it completes as
-// promptly and as quietly as with a standby of its own, and its shutdown checkpoint reaches every standby. So
-// a standby behind the proxy can take over, and the old primary comes back behind the proxy, without a rewind.
+// A primary's fast shutdown with all, one and none of the standbys attached to the proxy. It completes as promptly and
+// as quietly as with a standby of its own, and its shutdown checkpoint reaches every standby. So a standby behind the
+// proxy can take over, and the old primary comes back behind the proxy, without a rewind.
 func TestPrimaryFastShutdown(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)
@@ -107,9 +107,9 @@ func TestPrimaryFastShutdown(t *testing.T) {
 	c.Follows(t, c.Candidate, 2, append(standbys[1:], c.Primary)...)
 }
 
-// The proxy's own SIGTERM, in PostgreSQL's order: a session that is in a transaction ends it, one that goes on
-// and on is cut off in the end, the stream from the primary flows meanwhile, and whatever was acknowledged
-// to those sessions reaches the standbys before they are told that this is the end.
+// The proxy's own SIGTERM, in PostgreSQL's order: a session in a transaction ends it, and one that goes on and on is
+// cut off in the end. The stream from the primary flows meanwhile. All that was acknowledged to those sessions reaches
+// the standbys before they are told that this is the end.
 func TestProxyStopsInOrder(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

@@ -90,8 +90,8 @@ func TestStandbyRestartedKilledCaughtUp(t *testing.T) {
 	})
 }
 
-// Slots of the proxy hold WAL in its store, and survive its restart: a standby that was away for longer
-// than wal.keep_size catches up with a slot, and is told PostgreSQL's words without one.
+// Slots of the proxy hold WAL in its store, and survive its restart. A standby that was away for longer than
+// wal.keep_size catches up with a slot, and is told PostgreSQL's words without one.
 func TestSlotHoldsWAL(t *testing.T) {
 	s := scene.NewSiteWith(t, pgtest.Usual(t), pgtest.ProxyOptions{Config: "wal:\n  keep_size: 32MB\n"})
 	s.CreateSlot(t, "with_slot")

@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// A copy of the primary that lacks WAL is refused beside it. While the primary is streamed from nobody needs the word
-// that gives WAL up, and it would be obeyed as soon as the primary is away for a moment: it is not taken, and one that
+// A copy of the primary that lacks WAL is refused beside it. While the primary is streamed from, the word that gives
+// WAL up is not taken. Nobody needs it, and it would be obeyed as soon as the primary is away for a moment. One that
 // was said before the primary came back is void.
 func TestNothingIsGivenUpWhileThePrimaryStreams(t *testing.T) {
 	t.Parallel()

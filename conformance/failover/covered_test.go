@@ -19,12 +19,13 @@ import (
 const (
 	coveredRule = "synchronous_standby_names: 'ANY 1 (v1, v2)'\n"
 	reportHeld  = "standbys: {\"report_*\": {send_when: covered}}\n"
-	// behind is how far the voter is behind the store when the primary dies: more than any message.
+	// behind is the distance of the voter from the end of the store when the primary dies: more than any message.
 	behind = 1 << 20
 )
 
-// TestCoveredStandbyFollows: the primary dies amid a bulk load while the voter is behind, which is promoted. A standby that does not vote, but gets WAL no sooner than the rule covers it, follows without pg_rewind and
-// equals the new primary. `make soak WHAT=covered` tells that story 50 times.
+// TestCoveredStandbyFollows: the primary dies amid a bulk load while the voter is behind, which is promoted. A standby
+// that does not vote, but gets WAL no sooner than the rule covers it, follows without pg_rewind and equals the new
+// primary. `make soak WHAT=covered` plays that 50 times.
 func TestCoveredStandbyFollows(t *testing.T) {
 	t.Parallel()
 	n, began := stories(t, 2), time.Now()

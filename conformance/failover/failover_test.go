@@ -42,9 +42,9 @@ func freeze(t *testing.T, s *pgtest.Server) (thaw func()) {
 	return thaw
 }
 
-// A failover to a server that lacks WAL which the proxy has, and has sent: the proxy follows and moves
-// that WAL aside. A standby that is behind the fork is led on without losing its connection; one that is
-// beyond is refused as PostgreSQL refuses it, and comes back after pg_rewind through the proxy.
+// A failover to a server that lacks WAL which the proxy has, and has sent: the proxy follows and moves that WAL aside.
+// A standby that is behind the fork is led on without losing its connection. One that is beyond is refused as
+// PostgreSQL refuses it, and comes back after pg_rewind through the proxy.
 func TestFailoverForkBelow(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
@@ -91,8 +91,8 @@ func TestFailoverForkBelow(t *testing.T) {
 	})
 }
 
-// A planned switchover needs no rewind: the old primary's shutdown checkpoint reaches every standby, one
-// of them is promoted, and the old primary comes back as a standby behind the proxy.
+// A planned switchover needs no rewind. The old primary's shutdown checkpoint reaches every standby, one of them is
+// promoted, and the old primary comes back as a standby behind the proxy.
 func TestSwitchover(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()

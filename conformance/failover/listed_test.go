@@ -12,9 +12,9 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// TestLogInBySCRAMAmongHosts: conninfo lists all servers, none has TLS, and sslmode is the default, prefer. The primary
-// is dead, the others answer as standbys: a standby that was restarted is let in by what is known of its role (ruling
-// R33), and status and check say that there is no primary.
+// TestLogInBySCRAMAmongHosts: conninfo lists all servers, none has TLS, and sslmode is the default, prefer. The
+// primary is dead, the others answer as standbys. A standby that was restarted is let in by the cached answer about
+// its role (ruling R33), and status and check say that there is no primary.
 func TestLogInBySCRAMAmongHosts(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 15)

@@ -144,8 +144,8 @@ func TestPrimaryLostWAL(t *testing.T) {
 	}
 }
 
-// A lone proxy whose store was emptied refuses the primary that lost WAL by what it had promised, and after a restart
-// too, when the primary has overtaken that by other WAL. The operator's word ends it, for good.
+// A lone proxy whose store was emptied refuses the primary that lost WAL, by its own promises. It does so after a
+// restart too, when the primary has overtaken that position by other WAL. The operator's word ends it, for good.
 func TestEmptiedLoneStoreRemembersLostWAL(t *testing.T) {
 	t.Parallel()
 	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{Config: scene.RuleFile("ANY 1 (s1)")})
@@ -332,8 +332,8 @@ func newForgetful(t *testing.T) *forgetful {
 	return c
 }
 
-// A proxy whose store was emptied does not follow a server that lacks acknowledged WAL, be it by its own file promised
-// or by what the other member says; no commit on that server is released by it.
+// A proxy whose store was emptied does not follow a server that lacks acknowledged WAL, by its own file promised or by
+// another member's word. It releases no commit on that server.
 func TestEmptyStoreFollowsNoStaleServer(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []string{"wal", "wal and promised", "all but the key"} {

@@ -49,8 +49,8 @@ func TestDropsBesideTheReleaseBefore(t *testing.T) {
 	}
 }
 
-// TestBootBesideTheReleaseBefore: boot numbers were times. A member that comes to this release with an older copy of its
-// data_dir counts again, by a number above the one that it had then; and again when it goes back.
+// TestBootBesideTheReleaseBefore: boot numbers were times. A member that comes to this release with an older copy of
+// its data_dir counts again, by a number above its last one. It does so again when it goes back.
 func TestBootBesideTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// recipeSite is a primary whose commits wait for one of the proxies, standbys s1, s2, … behind them, and the
+// recipeSite is a primary whose commits wait for one of the proxies, and standbys s1, s2, … behind them. It has the
 // scripts of docs/failover.md, for which a host is the name of a proxy.
 type recipeSite struct {
 	*scene.Recipe

@@ -92,8 +92,8 @@ func (c *siblings) hides(t *testing.T) {
 	c.Proxy.Signal(syscall.SIGCONT)
 }
 
-// refusesRival lets the rival come, while the candidate is away: the proxy says why it does not follow, and
-// nothing of the rival reaches the standby, which goes on with the candidate.
+// refusesRival lets the rival come while the candidate is away. The proxy says why it does not follow, and nothing of
+// the rival reaches the standby, which goes on with the candidate.
 func (c *siblings) refusesRival(t *testing.T, why string) {
 	t.Helper()
 	at := scene.Status(t, c.Proxy).Store.Received

@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// A cluster is upgraded member by member from the release before, the puller first, back, and the other one first:
-// commits go on at every step, with a voter behind a member of either release (ruling R39).
+// A cluster is upgraded member by member from the release before, the puller first, back, and the other one first.
+// Commits go on at every step, with a voter behind a member of either release (ruling R39).
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	_, before := pgtest.PreviousRelease(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// One proxy pulls from the primary, the others stream from it; when it dies another one takes over, without
-// a gap, although the primary keeps no WAL but what the slots of the three hold (rulings R7, R21, R25).
+// One proxy pulls from the primary, the others stream from it. When it dies another one takes over without a gap,
+// although the primary keeps no more WAL than the slots of the three hold (rulings R7, R21, R25).
 func TestOnePuller(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 0", "max_wal_size = 64MB"))
@@ -69,8 +69,8 @@ func TestOnePuller(t *testing.T) {
 	}
 }
 
-// A member with an empty store that follows another one serves walsenders from the moment on at which it is ready, also
-// where one of the hosts is down: they wait until it has found the primary. That its slot there is made is no loss.
+// A member with an empty store that follows another one serves walsenders as soon as it is ready. Where one of the
+// hosts is down they wait until it has found the primary. That its slot there is made is no loss.
 func TestFollowerServesAtOnce(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

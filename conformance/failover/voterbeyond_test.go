@@ -30,7 +30,7 @@ func waitRefused(t *testing.T, s *pgtest.Server, n int) {
 }
 
 // A primary that has lost WAL is accepted. The voter that has the lost WAL does not count, whichever proxy it comes to
-// and however often the proxies are restarted, and gets nothing: its next records would fit what the primary writes
+// and however often the proxies are restarted. It gets nothing: its next records would fit what the primary writes
 // now. Made anew it counts.
 func TestVoterBeyondAcceptedLoss(t *testing.T) {
 	t.Parallel()
@@ -109,8 +109,8 @@ func TestVoterBeyondAcceptedLoss(t *testing.T) {
 	}
 }
 
-// The primary was set back while the proxies were stopped, and has written on, beyond where a standby ended within the
-// lost WAL, before a proxy asked it where it is: the standby has other WAL, and none of its votes counts. One that
+// The primary was set back while the proxies were stopped. Before a proxy asked it for its position, it has written on
+// beyond the end of a standby within the lost WAL. The standby has other WAL, and none of its votes counts. One that
 // ended before the histories part goes on.
 func TestVoterWithinLossBelowThePrimary(t *testing.T) {
 	t.Parallel()
@@ -172,8 +172,8 @@ func TestVoterWithinLossBelowThePrimary(t *testing.T) {
 	pgtest.EqualData(t, primary, before)
 }
 
-// A standby that is made anew, by pg_basebackup through the proxy, while the primary is still at positions that it had
-// lost once can't be told from an old one: it waits for the operator's word, and keeps it over a restart.
+// A standby is made anew, by pg_basebackup through the proxy, while the primary is still at positions that it had lost
+// once. It can't be told from an old one, so it waits for the operator's word, and keeps it over a restart.
 func TestMadeAnewAmidTheLoss(t *testing.T) {
 	t.Parallel()
 	c := newLossy(t, func(p *pgtest.Server) {
@@ -206,7 +206,7 @@ func TestMadeAnewAmidTheLoss(t *testing.T) {
 	pgtest.EqualData(t, c.Primary, anew)
 }
 
-// standing is why a voter counts or does not.
+// standing returns the reason why a voter counts or does not.
 func standing(st admin.Status, name string) string {
 	for _, v := range st.Quorum.Voters {
 		if v.Name == name {

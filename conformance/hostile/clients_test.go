@@ -13,7 +13,7 @@ import (
 const (
 	minCases = 60 // of the issue
 
-	// offered is what pgbench is asked for: well below what two cores do with ten standbys.
+	// offered is the load for pgbench: well below the power of two cores with ten standbys.
 	offered = 100
 
 	// The windows of an ordinary run, which only shows its figures, and those of a soak, which judges them.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// commands are what a client that has logged in as a physical walsender sends instead of good ones. All but
-// those that say otherwise leave the session in order, and that is tried.
+// commands are sent, instead of good ones, by a client that has logged in as a physical walsender. All but those that
+// say otherwise leave the session in order, and that is tried.
 func commands() []attack {
 	var all []attack
 	add := func(name, want string, b ...[]byte) *attack {

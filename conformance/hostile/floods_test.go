@@ -11,7 +11,8 @@ import (
 const (
 	// halfOpen connections are held at once: more than the proxy holds, fewer than this process may have open.
 	halfOpen = 5000
-	// crowd is how many walsenders begin a log-in and leave it there, and how many cancel requests come at once.
+	// crowd is the number of walsenders that begin a log-in and leave it there, and of cancel requests that come at
+	// once.
 	crowd = 300
 	// elsewhere is the address of a crowd whose log-ins wait for their turn: addresses take turns.
 	elsewhere = "127.0.0.66"

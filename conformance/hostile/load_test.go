@@ -13,8 +13,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// bench is pgbench through the proxy. It is asked for less than the machine can do: what is measured is
-// whether honest clients are served, not who gets the processors of a machine that the attackers run on too.
+// bench is pgbench through the proxy. Its load is below the power of the machine: the test asks whether honest clients
+// are served, not who gets the processors that the attackers use too.
 type bench struct {
 	cmd     *exec.Cmd
 	seconds chan float64  // transactions of each second that has passed
@@ -96,7 +96,7 @@ func (b *bench) stop(t *testing.T) {
 	<-b.ended
 }
 
-// window is what honest clients got done in some time.
+// window counts the work of honest clients in some time.
 type window struct {
 	seconds      float64
 	transactions float64
@@ -137,7 +137,7 @@ func (w *world) measure(t *testing.T, b *bench, seconds int) (m window) {
 	return m
 }
 
-// flushed is how far each standby is, by name.
+// flushed returns the flush position of each standby, by name.
 func (w *world) flushed(t *testing.T) map[string]lsn.LSN {
 	t.Helper()
 	at := map[string]lsn.LSN{}

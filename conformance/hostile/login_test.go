@@ -75,7 +75,7 @@ func logIns() []attack {
 	return all
 }
 
-// recording is what an honest client answered in another session.
+// recording returns an honest client's answers in another session.
 func (p *peer) recording() [][]byte {
 	if p.err != nil {
 		return nil

@@ -21,18 +21,19 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// bound is how long an answer may take, on a machine that does much else.
+// bound is the time within which an answer must come on a busy machine.
 const bound = 30 * time.Second
 
 // attack is one named case.
 type attack struct {
 	name string
 	play func(p *peer)
-	// want is what comes back, in order; then the case is over. A SQLSTATE is an error; ready, copy, copyin and
-	// copyout are those messages; asked, continue, final, ok and negotiate are of a log-in; stream is a message of
-	// a stream; closed is the end of the connection, 200 and the like answers of http. "": play has looked itself.
+	// want lists the answers in order; then the case is over. A SQLSTATE is an error; ready, copy, copyin and copyout
+	// are those messages. The words asked, continue, final, ok and negotiate are of a log-in, and stream is a message
+	// of a stream. The word closed is the end of the connection, 200 and the like are answers of http. "": play has
+	// looked itself.
 	want string
-	// postgres is what PostgreSQL answers, where it is not the same; "-": it is not asked.
+	// postgres is PostgreSQL's answer, where it is not the same; "-": it is not asked.
 	postgres string
 	// heavy cases are played once and not again and again.
 	heavy bool
@@ -67,7 +68,7 @@ type peer struct {
 	closers []io.Closer
 }
 
-// form is what the server is expected to speak.
+// form is the language that the server is expected to speak.
 type form int
 
 const (

@@ -44,24 +44,24 @@ func ports() []attack {
 	http("profiles that are not served", "404", "GET /debug/pprof/heap HTTP/1.1\r\n"+end)
 	http("100 requests at once", strings.Repeat("200 ", 100), strings.Repeat("GET /healthz HTTP/1.1\r\n"+end, 100))
 
-	door := func(name string, play func(p *peer)) {
+	port := func(name string, play func(p *peer)) {
 		all = append(all, attack{name: "cluster: " + name, want: "closed", postgres: "-", play: func(p *peer) {
 			p.form = speaksBytes
 			p.dial(p.w.cluster)
 			play(p)
 		}})
 	}
-	door("garbage", func(p *peer) { p.send([]byte("\xde\xad\xbe\xef\xde\xad\xbe\xef")) })
-	door("memberlist in clear", func(p *peer) { p.send([]byte("\x06\x00\x00\x00\x04name")) })
-	door("ClientHello of 16 MB", func(p *peer) { p.send([]byte("\x16\x03\x01\x40\x00\x01\xff\xff\xff"), make([]byte, 1<<17)) })
-	door("half a record", func(p *peer) { p.send([]byte("\x16\x03\x01\x02\x00\x01")).half() })
-	door("TLS 1.2", func(p *peer) {
+	port("garbage", func(p *peer) { p.send([]byte("\xde\xad\xbe\xef\xde\xad\xbe\xef")) })
+	port("memberlist in clear", func(p *peer) { p.send([]byte("\x06\x00\x00\x00\x04name")) })
+	port("ClientHello of 16 MB", func(p *peer) { p.send([]byte("\x16\x03\x01\x40\x00\x01\xff\xff\xff"), make([]byte, 1<<17)) })
+	port("half a record", func(p *peer) { p.send([]byte("\x16\x03\x01\x02\x00\x01")).half() })
+	port("TLS 1.2", func(p *peer) {
 		p.knock(&tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"replproxy-link/1"}})
 	})
-	door("no certificate", func(p *peer) { p.knock(&tls.Config{NextProtos: []string{"replproxy-link/1"}}) })
-	door("certificate of a stranger by a member's name", func(p *peer) { p.knock(p.stranger("replproxy-link/1")) })
-	door("certificate of a stranger, to stream", func(p *peer) { p.knock(p.stranger("postgresql")) })
-	door("a protocol of nobody", func(p *peer) { p.knock(&tls.Config{NextProtos: []string{"h2"}}) })
+	port("no certificate", func(p *peer) { p.knock(&tls.Config{NextProtos: []string{"replproxy-link/1"}}) })
+	port("certificate of a stranger by a member's name", func(p *peer) { p.knock(p.stranger("replproxy-link/1")) })
+	port("certificate of a stranger, to stream", func(p *peer) { p.knock(p.stranger("postgresql")) })
+	port("a protocol of nobody", func(p *peer) { p.knock(&tls.Config{NextProtos: []string{"h2"}}) })
 
 	all = append(all, attack{name: "cluster: packets of garbage", want: "", postgres: "-", play: func(p *peer) {
 		conn, err := net.Dial("udp", p.w.cluster)

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// streams are what a standby sends while it streams.
+// streams are sent by a standby while it streams.
 func streams() []attack {
 	var all []attack
 	add := func(name, want string, b ...[]byte) *attack {

@@ -20,15 +20,15 @@ import (
 const (
 	lanes = 4 // proxies that are lied to beside each other: mostly they wait
 
-	// mostMemory is what a proxy may have taken at any time: its tail of WAL is 64 MB of it.
+	// mostMemory bounds the memory of a proxy at any time: its tail of WAL is 64 MB of it.
 	mostMemory = 400 << 20
 
-	// patience is how long the proxy may take to say what is wrong, and to follow again.
+	// patience is the time within which the proxy must name the fault, and follow again.
 	patience = 2 * time.Minute // an upstream that is refused is asked again every half a minute
 )
 
-// TestHostileUpstream lets the primary say other things than it does. Each time the proxy must name what is wrong
-// (or go on, where nothing is), and be as it was when the lies are over: its store equals the primary's WAL, and so
+// TestHostileUpstream lets the primary say other things than it does. Each time the proxy must name the fault (or go
+// on, where there is none), and be as before when the lies are over. Its store then equals the primary's WAL, and so
 // does its standby.
 func TestHostileUpstream(t *testing.T) {
 	in := pgtest.Need(t, 15)
@@ -59,8 +59,9 @@ func TestHostileUpstream(t *testing.T) {
 	done.Wait()
 	stop()
 	for _, s := range stages {
-		// A standby that took WAL whose records do not check goes on to believe its walreceiver's position, ends it
-		// when it reads that WAL again, and so may never be sent the right bytes. A restart forgets the position.
+		// A standby that took WAL whose records do not check goes on to believe its walreceiver's position and ends
+		// the walreceiver when it reads that WAL again. So it may never be sent the right bytes. A restart forgets the
+		// position.
 		s.standby.Stop(t, pgtest.Immediate)
 		s.standby.Start(t)
 		pgtest.WaitCaughtUp(t, primary, s.standby)
@@ -158,7 +159,7 @@ func (s *stage) try(t *testing.T, l lie) {
 	}
 }
 
-// since is what the proxy has said, but for what it says of the connections that a case begins with cutting.
+// since returns the log since a position, without the lines about connections that a case cuts at its beginning.
 func (s *stage) since(said int) string {
 	var lines []string
 	for line := range strings.Lines(s.proxy.Log()[said:]) {

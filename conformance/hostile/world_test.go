@@ -21,7 +21,7 @@ const (
 	standbys = 10
 )
 
-// world is what the attacked proxy works for.
+// world has the clients and standbys of the attacked proxy.
 type world struct {
 	in       *pgtest.Install
 	primary  *pgtest.Server
@@ -108,7 +108,7 @@ func (w *world) verifyStore(t *testing.T, proxy *pgtest.Proxy) {
 	}
 }
 
-// size is how large the proxy's process is.
+// size has the figures of the proxy's process.
 type size struct{ goroutines, descriptors, resident float64 }
 
 func (w *world) size(t *testing.T) (s size) {
@@ -196,7 +196,7 @@ func (w *world) leftovers(t *testing.T) {
 	}
 }
 
-// soakTime is how long the runs of `make soak` last; 0: this is none.
+// soakTime returns the length of the runs of `make soak`; 0: this is none.
 func soakTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("REPLPROXY_SOAK")

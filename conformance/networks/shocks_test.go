@@ -15,8 +15,8 @@ const (
 	member   = "member"   // one proxy to another
 )
 
-// shock is something that happens to a leg. bounds are how long commits may wait once it is over, by the kind of leg, as
-// docs/networks.md has them; a kind without one is not hit. long shocks are for soaks.
+// shock is something that happens to a leg. bounds has the longest wait of commits once it is over, by the kind of
+// leg, as docs/networks.md has them; a kind without one is not hit. long shocks are for soaks.
 type shock struct {
 	name   string
 	do     func(g *scene.Leg, rng *rand.Rand)

@@ -16,8 +16,8 @@ import (
 const (
 	// keepSize is wal.keep_size of the proxies and wal_keep_size of the servers, in segments of 16 MB.
 	keepSize = 4
-	// mostSegments bounds what a proxy or a primary may have on disk when all is well: what is kept, spare segments,
-	// those between two checkpoints, and what the slowest standby of a story lacks.
+	// mostSegments bounds the segments of a proxy or a primary when all is well. Those are kept ones, spare ones,
+	// those between two checkpoints, and those that the slowest standby of a story lacks.
 	mostSegments = 40
 )
 

@@ -17,8 +17,8 @@ import (
 var commandLine = regexp.MustCompile(`^\s*(\$ )?(sudo |bin/)?(replproxy|psql|make|go|ssh|scp|pg_\w+|systemctl|curl|kill|export) ` +
 	`|^\s*(ALTER|SELECT|CREATE|DROP|GRANT|REVOKE) |^\s*\w+_command\s*=`)
 
-// TestBlocks: every block of README.md and docs is run by a test of this package, as it is printed, or says why it is
-// not; what is no command is a text. A command stands in a block, not in an indented line.
+// TestBlocks: every block of README.md and docs is run by a test of this package, as it is printed, or gives a reason
+// why it is not. A block that is no command is a text. A command stands in a block, not in an indented line.
 func TestBlocks(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	more, err2 := filepath.Glob("../../*.md")

@@ -18,8 +18,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// estate holds what README.md and docs/quorum.md leave behind: a primary db1, standbys s1 to s3 whose primary_conninfo
-// was set by ALTER SYSTEM, proxies that know all four servers and have one rule, and the operator's own machine.
+// estate is the world after README.md and docs/quorum.md: a primary db1, standbys s1 to s3 whose primary_conninfo was
+// set by ALTER SYSTEM, and the operator's own machine. Its proxies know all four servers and have one rule.
 type estate struct {
 	*house
 	operator *machine

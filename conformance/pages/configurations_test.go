@@ -17,8 +17,8 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// TestConfigurations: each piece of a configuration that a page shows is one, with a name and an upstream beside it: an
-// unknown key, a rule or a line of access that cannot be read ends check before it asks anybody.
+// TestConfigurations: each piece of a configuration on a page is valid with a name and an upstream beside it. An
+// unknown key, or a rule or line of access that cannot be read, ends check before it asks anybody.
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

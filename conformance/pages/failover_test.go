@@ -13,8 +13,9 @@ import (
 // fencedSoon bounds the time until a living proxy is fenced, whatever the others do.
 const fencedSoon = 5 * time.Second
 
-// TestPromoteWithAFrozenHost promotes by promote.sh while the first proxy's host is frozen: the living one is fenced at
-// once, and the end of a standby that was made to leave takes the place of the other fence. Then the old primary returns.
+// TestPromoteWithAFrozenHost promotes by promote.sh while the first proxy's host is frozen. The living one is fenced
+// at once, and the end of a standby that was made to leave takes the place of the other fence. Then the old primary
+// returns.
 func TestPromoteWithAFrozenHost(t *testing.T) {
 	t.Parallel()
 	e, page := newEstate(t, "ANY 2 (s1, s2, s3)", "proxy_a", "proxy_b"), scene.OpenPage(t, "docs/failover.md")
@@ -82,8 +83,9 @@ func TestPromoteWithAFrozenHost(t *testing.T) {
 	}
 }
 
-// TestPrePromoteAndFeed asks the hook for managers about a standby that lacks acknowledged WAL and can't log in any more:
-// while a proxy's host is frozen, while that one is down, before the standby is fed from files, and after.
+// TestPrePromoteAndFeed asks the hook for managers about a standby that lacks acknowledged WAL and can't log in any
+// more. It asks while a proxy's host is frozen, while that one is down, before the standby is fed from files, and
+// after.
 func TestPrePromoteAndFeed(t *testing.T) {
 	t.Parallel()
 	e, page := newEstate(t, "ANY 1 (s2, s3)", "proxy_a", "proxy_b"), scene.OpenPage(t, "docs/failover.md")
@@ -139,8 +141,9 @@ func TestPrePromoteAndFeed(t *testing.T) {
 	load.waitProgress(t, 30)
 }
 
-// TestPromoteFurthest promotes by positions alone while the old primary lives and one standby's host is frozen: too few
-// that left are refused, and follow again; enough are not, and the old primary acknowledges nothing any more.
+// TestPromoteFurthest promotes by positions alone while the old primary lives and one standby's host is frozen. Too
+// few that left are refused, and follow again. Enough are not refused, and the old primary acknowledges nothing any
+// more.
 func TestPromoteFurthest(t *testing.T) {
 	t.Parallel()
 	e, page := newEstate(t, "ANY 2 (s1, s2, s3)", "proxy_a"), scene.OpenPage(t, "docs/failover.md")

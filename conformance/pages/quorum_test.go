@@ -15,8 +15,8 @@ import (
 // credentials names the directory into which systemd puts the credentials of packaging/replproxy.service.
 const credentials = "/run/credentials/replproxy.service"
 
-// TestQuorumKey makes the key of a cluster as docs/quorum.md says, and starts proxies with it: as the unit does, with
-// root's file as a credential; and with root's file that a group may read. Root's alone is refused, with the remedy.
+// TestQuorumKey makes the key of a cluster as docs/quorum.md says, and starts proxies with it. They get root's file as
+// a credential, as the unit does, or as a file that a group may read. Root's alone is refused, with the remedy.
 func TestQuorumKey(t *testing.T) {
 	t.Parallel()
 	h, page := newHouse(t), scene.OpenPage(t, "docs/quorum.md")

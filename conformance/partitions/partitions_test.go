@@ -13,13 +13,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// stormTime is how long faults come and go before each promotion of a story.
+// stormTime is the time for which faults come and go before each promotion of a story.
 const stormTime = 4 * time.Second
 
-// A bank pays while proxies and standbys are killed, stopped and cut off from each other; then the primary
-// dies, or lives on where the operator cannot reach it, and the recipe promotes a standby. Nothing that
-// was acknowledged is lost, what was acknowledged at remote_apply was visible, and commits resume.
-// One story in an ordinary run; `make soak` goes on with the next seeds.
+// A bank pays while proxies and standbys are killed, stopped and cut off from each other. Then the primary dies, or
+// lives on out of the operator's reach, and the recipe promotes a standby. Nothing that was acknowledged is lost, what
+// was acknowledged at remote_apply was visible, and commits resume. One story in an ordinary run; `make soak` goes on
+// with the next seeds.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	seed, began, paid, told := scene.FirstSeed(t), time.Now(), 0, map[string]int{}
@@ -222,7 +222,7 @@ func (o *operator) candidates() (all []*standbyHost) {
 	return all
 }
 
-// fork is where a timeline begins.
+// fork is the beginning of a timeline.
 func (w *world) fork(t *testing.T, tli lsn.TimelineID) lsn.LSN {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(w.primary.WALDir(), tli.HistoryFileName()))

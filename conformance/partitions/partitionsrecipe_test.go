@@ -29,7 +29,7 @@ type operator struct {
 	how  []string
 }
 
-// end is how far a store or a standby has WAL. A standby's is that of its last whole record.
+// end is the end of the WAL of a store or a standby. A standby's is that of its last whole record.
 type end struct {
 	tli lsn.TimelineID
 	at  lsn.LSN

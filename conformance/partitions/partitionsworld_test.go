@@ -51,7 +51,7 @@ type standbyHost struct {
 	retired atomic.Bool // it was made a primary
 }
 
-// law is what a commit waits for.
+// law is the condition for which a commit waits.
 type law struct {
 	rule    string   // of the proxies
 	names   []string // that it counts
@@ -59,7 +59,7 @@ type law struct {
 	levels  []string // of synchronous_commit that it can satisfy
 }
 
-// need is how many of its names every law's rule waits for.
+// need is the number of its names for which every law's rule waits.
 const need = 2
 
 var (
@@ -132,7 +132,7 @@ func (w *world) startProxies(t *testing.T) {
 	}
 	conninfo := fmt.Sprintf("host=%s port=%s user=postgres dbname=postgres password=%s sslmode=disable connect_timeout=2",
 		strings.Join(addresses, ","), strings.Join(ports, ","), scene.PartitionsPassword)
-	const door = 7946
+	const clusterPort = 7946
 	var binds []string
 	for _, name := range proxyNames {
 		p := pgtest.StartProxy(t, pgtest.ProxyOptions{
@@ -140,7 +140,7 @@ func (w *world) startProxies(t *testing.T) {
 		})
 		t.Cleanup(func() { w.signal(p, syscall.SIGCONT) }) // or it could not end
 		w.proxies = append(w.proxies, p)
-		binds = append(binds, fmt.Sprintf("%s:%d", w.hosts[name].Addr, door))
+		binds = append(binds, fmt.Sprintf("%s:%d", w.hosts[name].Addr, clusterPort))
 	}
 	for i, config := range pgtest.Cluster(t, binds, w.proxies...) {
 		w.proxies[i].Configure(t, scene.RuleFile(w.law.rule)+config)

@@ -27,7 +27,7 @@ type Authority struct {
 
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	who  account
+	who  osUser
 	dir  string
 }
 

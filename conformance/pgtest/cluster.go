@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Cluster makes keys for proxies that were started with Stopped, and returns what each one's file has to say
-// to be a member of their cluster: "cluster:" and what belongs to it. binds are host:port, one each.
+// Cluster makes keys for proxies that were started with Stopped. It returns for each one the part of its file that
+// makes it a member of their cluster: "cluster:" and its keys. binds are host:port, one each.
 func Cluster(t testing.TB, binds []string, proxies ...*Proxy) (configs []string) {
 	t.Helper()
 	var members []string

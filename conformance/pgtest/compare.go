@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// EqualData compares all that users can see in two servers (roles, databases, and in each database the
-// catalog's size, every table's rows and every sequence's state) and fails the test where they differ.
-// It does not wait: see WaitCaughtUp. Nobody may write meanwhile.
+// EqualData compares all that users can see in two servers, and fails the test where they differ. That is roles and
+// databases, and in each database the catalog's size, every table's rows and every sequence's state. It does not wait:
+// see WaitCaughtUp. Nobody may write meanwhile.
 func EqualData(t testing.TB, a, b *Server) {
 	t.Helper()
 	da, db := a.Fingerprint(t), b.Fingerprint(t)

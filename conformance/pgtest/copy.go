@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// copyTree copies folder from to the new folder to, for the account. Paths (relative to from) for
-// which skip says true are left out; a skipped folder is made, but empty. Files that vanish meanwhile
-// are left out as well, as base backups allow.
-func copyTree(from, to string, who account, skip func(rel string) bool) error {
+// copyTree copies folder from to the new folder to, for that user. Paths (relative to from) for which skip says true
+// are left out; a skipped folder is made, but empty. Files that vanish meanwhile are left out as well, as base backups
+// allow.
+func copyTree(from, to string, who osUser, skip func(rel string) bool) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path != from {
 			return nil
@@ -48,7 +48,7 @@ func copyTree(from, to string, who account, skip func(rel string) bool) error {
 	})
 }
 
-func copyFile(from, to string, who account) error {
+func copyFile(from, to string, who osUser) error {
 	in, err := os.Open(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -65,8 +65,8 @@ func copyFile(from, to string, who account) error {
 	return errors.Join(err, out.Close(), who.own(to))
 }
 
-// writeFile writes a file that belongs to the account.
-func writeFile(path string, content []byte, who account) error {
+// writeFile writes a file that belongs to that user.
+func writeFile(path string, content []byte, who osUser) error {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ type Install struct {
 	Version    string // as PostgreSQL prints it, e.g. "15.20"
 	Bin        string // folder of postgres and initdb
 	label      string // "15", "15npm"
-	who        account
+	who        osUser
 }
 
 // Need returns the installed PostgreSQL of a major version, 15 being Debian's. It fails the test when
@@ -82,7 +82,7 @@ func ForSomeMajors(t *testing.T, f func(t *testing.T, in *Install), majors ...in
 	ForEachMajor(t, f, majors...)
 }
 
-// onlyMajor is what MajorEnv says, 0 when that is nothing.
+// onlyMajor returns the value of MajorEnv, 0 when that is empty.
 func onlyMajor(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv(MajorEnv)

@@ -126,7 +126,7 @@ func (h *Host) run(f func() error) error {
 	return h.ns.enter(f)
 }
 
-// address is where a server on the host listens.
+// address returns the address of a server on the host.
 func (h *Host) address() string {
 	if h == nil {
 		return "127.0.0.1"

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// logTail is how much of a log a failed test shows: enough for the end of a crash report.
+// logTail is the part of a log that a failed test shows: enough for the end of a crash report.
 const logTail = 8 << 10
 
-// dataRace is how the race detector begins to speak.
+// dataRace begins a report of the race detector.
 const dataRace = "WARNING: DATA RACE"
 
 // boring are log lines of which a proxy's every log-in makes dozens.

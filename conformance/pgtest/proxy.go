@@ -54,15 +54,15 @@ type Proxy struct {
 	options ProxyOptions
 	bin     string
 	older   bool // bin is that of another release
-	who     account
+	who     osUser
 	logPath string
 	proc    *process
 	killed  bool // by the test, so the exit code says nothing
 }
 
-// StartProxy runs replproxy in front of a server and waits until it is ready. At the end of the test it
-// is asked to stop; a test also fails when that takes too long or ends with an exit code other than 0,
-// and when the log has a panic or a data race.
+// StartProxy runs replproxy in front of a server and waits until it is ready. At the end of the test it is asked to
+// stop. A test also fails when that takes too long or ends with an exit code other than 0, and when the log has a
+// panic or a data race.
 func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 	t.Helper()
 	who := serverAccount(t)
@@ -175,8 +175,8 @@ func (p *Proxy) access() (args []string) {
 	return args
 }
 
-// TrustLoopback is rules of access that let in who comes by TCP over loopback though the server asks nothing, as
-// these servers do by default; about everybody else the server decides, as it does without rules.
+// TrustLoopback has rules of access that let in whoever comes by TCP over loopback though the server asks nothing, as
+// these servers do by default. About everybody else the server decides, as it does without rules.
 func TrustLoopback() []string {
 	return []string{
 		"host all,replication all 127.0.0.0/8 trust", "host all,replication all ::1/128 trust",

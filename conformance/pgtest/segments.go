@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// WALDir is where a server keeps its segments.
+// WALDir returns a server's folder of segments.
 func (s *Server) WALDir() string { return filepath.Join(s.Dir, "pg_wal") }
 
 // SegSize asks a server for its wal_segment_size.
@@ -95,9 +95,9 @@ func firstDifference(a, b string, n int64) (int64, error) {
 	return n, nil
 }
 
-// TakeWAL gives a stopped server the segments of another folder, from the one that holds since on, and the
-// timelines' histories, in place of its own: what an operator does with scp. The folder must have at least
-// as much of each as the server.
+// TakeWAL gives a stopped server the segments of another folder, from the one that holds since on, and the timelines'
+// histories. They replace its own, as when an operator copies them by scp. The folder must have at least as much of
+// each as the server.
 func (s *Server) TakeWAL(t testing.TB, dir string, since lsn.LSN) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

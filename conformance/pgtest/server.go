@@ -281,7 +281,7 @@ func (s *Server) Conninfo(extra ...string) string {
 	return conninfo(s.host.address(), s.Port, s.Password, extra)
 }
 
-// near is how the test itself reaches the server.
+// near returns the conninfo by which the test itself reaches the server.
 func (s *Server) near(extra ...string) string {
 	if s.host != nil {
 		return s.SocketConninfo(extra...)

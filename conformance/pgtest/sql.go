@@ -15,7 +15,7 @@ import (
 // queryTimeout bounds one helper query: long enough for a checksum over 100 MB beside a busy test.
 const queryTimeout = 2 * time.Minute
 
-// Null is how a NULL is shown in a result, as COPY does.
+// Null shows a NULL in a result, as COPY does.
 const Null = `\N`
 
 // Query connects to conninfo, runs one or more statements in the simple protocol, and returns the rows

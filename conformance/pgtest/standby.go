@@ -73,7 +73,7 @@ func (s *Server) cloneByBaseBackup(t testing.TB, so StandbyOptions) {
 		"--checkpoint=fast", "--no-sync")
 }
 
-// cloneByCopy is what pg_basebackup -X fetch does, with the files copied from folder to folder.
+// cloneByCopy makes a standby as pg_basebackup -X fetch does, with the files copied from folder to folder.
 func (s *Server) cloneByCopy(t testing.TB, so StandbyOptions) error {
 	t.Helper()
 	conn := so.From.Connect(t)

@@ -16,9 +16,8 @@ import (
 	"time"
 )
 
-// newDataDir fills dir (which must not exist) with a fresh cluster of its own system identifier.
-// initdb takes one to two seconds, so it runs once per version and arguments on a machine, and its
-// result is copied.
+// newDataDir fills dir (which must not exist) with a fresh cluster of its own system identifier. initdb takes one to
+// two seconds. It runs once per version and arguments on a machine, and its result is copied.
 func (in *Install) newDataDir(dir string, initArgs []string) error {
 	template, err := in.template(initArgs)
 	if err != nil {
@@ -116,9 +115,9 @@ func ownedBy(info os.FileInfo, uid int) bool {
 	return ok && int(stat.Uid) == uid
 }
 
-// newSystemID gives a cluster that has never run another system identifier: in pg_control (first
-// eight bytes, guarded by a CRC-32C whose place differs by version and is found by trying) and in the
-// long page headers that begin its segments.
+// newSystemID gives a cluster that has never run another system identifier. It stands in pg_control and in the long
+// page headers that begin its segments. In pg_control it is the first eight bytes, guarded by a CRC-32C whose place
+// differs by version and is found by trying.
 func newSystemID(dataDir string) error {
 	control := filepath.Join(dataDir, "global", "pg_control")
 	b, err := os.ReadFile(control)

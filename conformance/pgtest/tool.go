@@ -10,14 +10,13 @@ import (
 	"time"
 )
 
-// toolGrace is how long a client program may take to end after the SIGTERM that a cancelled context
-// sends it, before it is killed.
+// toolGrace is the time for a client program to end after the SIGTERM that a cancelled context sends it, before it is
+// killed.
 const toolGrace = 5 * time.Second
 
-// Tool returns a command that runs one of Debian's client programs (version 15) as the servers' user,
-// in folder dir (which that user must be able to enter), with nothing of this process's environment.
-// A name with a slash is the path of any other program. It is ended when the test ends at the latest.
-// The caller may set Stdin, Stdout and more Env.
+// Tool returns a command that runs one of Debian's client programs (version 15) as the servers' user, in folder dir,
+// with nothing of this process's environment. That user must be able to enter dir. A name with a slash is the path of
+// any other program. It is ended when the test ends at the latest. The caller may set Stdin, Stdout and more Env.
 func (in *Install) Tool(t testing.TB, dir, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	return in.ToolContext(t.Context(), dir, name, args...)

@@ -12,7 +12,7 @@ import (
 // Volume is a small file system of its own, in memory, that ends with its test. Only root can make one.
 type Volume struct {
 	Dir string // belongs to the user of the servers
-	who account
+	who osUser
 }
 
 // NewVolume mounts a volume of size bytes. Make it before what lives on it, so that it ends after that.

@@ -8,19 +8,19 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// pollInterval is how often a condition is looked at: short beside what tests wait for, long beside
-// what a look costs.
+// pollInterval is the interval between looks at a condition: short beside the waits of tests, long beside the cost of
+// a look.
 const pollInterval = 20 * time.Millisecond
 
-// leastLooks is the part of the looks of an idle machine, one in so many, before which WaitFor does not give up: where
-// even the test comes forward slowly the servers have not had that time either.
+// leastLooks is the part of the looks of an idle machine, one in so many, before which WaitFor does not give up. Where
+// even the test comes forward slowly, the servers have not had that time either.
 const leastLooks = 4
 
-// ReplayTimeout is how long a standby may take to catch up with what tests write.
+// ReplayTimeout bounds the time for a standby to catch up with the WAL of tests.
 const ReplayTimeout = 90 * time.Second
 
-// WaitFor looks at a condition until it holds and fails the test when that takes longer than timeout, and as many looks
-// as an idle machine gets in a fraction of that, or when the condition returns an error. what completes the sentence
+// WaitFor looks at a condition until it holds. It fails the test when the condition returns an error, or when timeout
+// has passed together with as many looks as an idle machine gets in a fraction of it. what completes the sentence
 // "timed out waiting for …".
 func WaitFor(t testing.TB, timeout time.Duration, what string, condition func() (bool, error)) {
 	t.Helper()

@@ -54,8 +54,8 @@ func sweep(root string) {
 	}
 }
 
-// TempDir returns a new folder that belongs to the user of the servers and is removed at the end of
-// the test. t.TempDir will not do: only root can enter it when tests run as root.
+// TempDir returns a new folder that belongs to the user of the servers and is removed at the end of the test.
+// t.TempDir will not do: only root can enter it when tests run as root.
 func (in *Install) TempDir(t testing.TB) string {
 	t.Helper()
 	return tempDir(t, in.who)
@@ -77,7 +77,7 @@ func (in *Install) LetRead(t testing.TB, path string) {
 	}
 }
 
-func tempDir(t testing.TB, who account) string {
+func tempDir(t testing.TB, who osUser) string {
 	t.Helper()
 	parent, dir, err := makeTemp()
 	for errors.Is(err, os.ErrNotExist) { // a parallel test has just removed the empty parent

@@ -15,10 +15,10 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// TestCoveredHoldsStandbysAlone: while the voter stands still, a standby that does not vote is held at what the rule
-// covers, also after a restart of the proxy, and by wal-fetch too. pg_basebackup and pg_receivewal come to their end all
-// the same, under the standby's name too; a standby that was made so and is ahead is named. A name that enters the rule
-// is sent all.
+// TestCoveredHoldsStandbysAlone: while the voter stands still, a standby that does not vote is held at the covered
+// position. That holds after a restart of the proxy, and for wal-fetch too. pg_basebackup and pg_receivewal come to
+// their end all the same, under the standby's name too; a standby that was made so and is ahead is named. A name that
+// enters the rule is sent all.
 func TestCoveredHoldsStandbysAlone(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

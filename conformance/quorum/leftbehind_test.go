@@ -99,8 +99,8 @@ func heldBy(t *testing.T, proxy *pgtest.Proxy) {
 	})
 }
 
-// A standby whose connection was forgotten on the way is back at once, and its old session says nothing more: it is
-// ended, and commits go on, within 5 s rather than after wal_sender_timeout.
+// A standby whose connection was forgotten on the way is back at once, and its old session says nothing more. That one
+// is ended, and commits go on within 5 s rather than after wal_sender_timeout.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
 	for name, slot := range map[string]string{"WithoutSlot": "", "WithSlot": "s1"} {
@@ -146,8 +146,8 @@ func TestLeftBehindElsewhere(t *testing.T) {
 	}
 }
 
-// The same beside a member of the release before. Where that has the younger session, the older one is ended as soon; it
-// ends none itself, so an older one there lasts for wal_sender_timeout, as long as on a primary.
+// The same beside a member of the release before. Where that has the younger session, the older one is ended as soon.
+// It ends none itself, so an older one there lasts for wal_sender_timeout, as long as on a primary.
 func TestLeftBehindBesideTheReleaseBefore(t *testing.T) {
 	t.Parallel()
 	_, before := pgtest.PreviousRelease(t)

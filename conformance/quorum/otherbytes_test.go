@@ -14,9 +14,9 @@ import (
 )
 
 // Two servers of one system go on from one position on the same timeline, as after a revert, and two proxies of one
-// cluster follow different ones. Number, fork and beginning agree; the bytes do not. What b's store and the standby behind it
-// have is beyond each commit at a's server by its position, and is other WAL: it releases nothing there, now or in b's
-// next life, and proves nothing (ruling R32).
+// cluster follow different ones. Number, fork and beginning agree; the bytes do not. By its positions the WAL of b's
+// store and of the standby behind it is beyond each commit at a's server, but it is other WAL. It releases nothing
+// there, now or in b's next life, and proves nothing (ruling R32).
 func TestOtherBytesDoNotVote(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

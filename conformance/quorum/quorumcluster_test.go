@@ -27,8 +27,8 @@ func voterOver(name, node string) func(admin.QuorumVoter) bool {
 	return func(v admin.QuorumVoter) bool { return v.Name == name && v.Node == node && v.Standing == admin.Counts }
 }
 
-// One quorum over standbys behind two proxies: the primary takes either proxy's word, each counts the
-// standbys of both, and a proxy alone does not report what only the other's standby could make true.
+// One quorum over standbys behind two proxies: the primary takes either proxy's word, and each counts the standbys of
+// both. A proxy alone does not report what only the other's standby could make true.
 func TestTwoProxiesOneQuorum(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
@@ -110,8 +110,9 @@ func TestLoneRestart(t *testing.T) {
 	s.Begin(t, "on").Released(t)
 }
 
-// The rule is taken away in the whole cluster: refused by SIGHUP, and by drop-rule while the primary waits for a proxy,
-// done by drop-rule --force, respected until the last proxy has done it, and not back after a restart.
+// The rule is taken away in the whole cluster. SIGHUP refuses that, and so does drop-rule while the primary waits for
+// a proxy. drop-rule --force does it. The rule is respected until the last proxy has done it, and is not back after a
+// restart.
 func TestDropRule(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t)
@@ -146,8 +147,8 @@ func TestDropRule(t *testing.T) {
 	s.Begin(t, "on").Released(t)
 }
 
-// Proxies that have no rule report as soon as they have heard each other, on the connection that they began
-// with: that nothing may be reported before is no rule, and the slot does not change hands.
+// Proxies that have no rule report as soon as they have heard each other, on the connection that they began with.
+// Nothing may be reported before, but that is no rule, and the slot does not change hands.
 func TestClusterWithoutRule(t *testing.T) {
 	in := pgtest.Usual(t)
 	primary := in.Primary(t)
@@ -164,8 +165,8 @@ func TestClusterWithoutRule(t *testing.T) {
 	}
 }
 
-// The shared key is changed while both proxies run; afterwards one that comes back with the new key alone is
-// heard, and a file that is no key file changes nothing.
+// The shared key is changed while both proxies run. Afterwards one that comes back with the new key alone is heard,
+// and a file that is no key file changes nothing.
 func TestKeyRotation(t *testing.T) {
 	in := pgtest.Usual(t)
 	all := proxies(t, in, in.Primary(t), "", "a", "b")

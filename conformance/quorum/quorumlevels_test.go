@@ -12,8 +12,8 @@ func flushOf(r scene.StandbyRow) lsn.LSN { return r.Flush }
 
 func applyOf(r scene.StandbyRow) lsn.LSN { return r.Replay }
 
-// A commit on the primary waits until the proxy's rule is covered and no longer: at each level by what
-// that level means, and by itself again when standbys come back.
+// A commit on the primary waits until the proxy's rule is covered and no longer. Each level waits for its own
+// position, and goes on by itself when standbys come back.
 func TestCommitWaitsForTheRule(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		s := newQuorumSite(t, in, "ANY 2 (s1, s2, s3)", 3)

@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// While a rule cannot be satisfied commits wait, through a kill -9 of the proxy as well, status names who
-// is missing, and they are released by themselves when standbys are back. FIRST moves on to the next
-// standby when the one before is gone, and returns.
+// While a rule cannot be satisfied commits wait, through a kill -9 of the proxy as well, and status names who is
+// missing. They are released by themselves when standbys are back. FIRST moves on to the next standby when the one
+// before is gone, and returns.
 func TestCommitsWaitAndResume(t *testing.T) {
 	s := newQuorumSite(t, pgtest.Usual(t), "FIRST 1 (s1, s2)", 2)
 	s.Begin(t, "on").Released(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// A rule over zones, set by SIGHUP: what two standbys of one site have is not enough any more, and the
-// zone that is missing is named, whether its standby is behind or gone.
+// A rule over zones, set by SIGHUP: two standbys of one site are not enough any more. The zone that is missing is
+// named, whether its standby is behind or gone.
 func TestZones(t *testing.T) {
 	s := newQuorumSite(t, pgtest.Usual(t), "ANY 2 (s1, s2, s3)", 3)
 	s.WaitStates(t, "s1 quorum 1", "s2 quorum 1", "s3 quorum 1")

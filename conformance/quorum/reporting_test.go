@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// The rule is not satisfied for long: commits wait, the primary keeps no WAL for that (the proxy's slot
-// follows its store), and a proxy that was killed meanwhile goes on without a gap. Then the voter comes.
+// The rule is not satisfied for long: commits wait, and the primary keeps no WAL for that (the proxy's slot follows
+// its store). A proxy that was killed meanwhile goes on without a gap. Then the voter comes.
 func TestRuleUnsatisfiedForLong(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()

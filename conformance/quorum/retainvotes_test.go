@@ -12,9 +12,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A member without standbys of its own keeps no more WAL than others do: none for a vote that no rule counts, and none
-// that a standby at another member has flushed; what nobody applies stays, and status says so long before the disk is
-// full (ruling R40).
+// A member without standbys of its own keeps no more WAL than others do. It keeps none for a vote that no rule counts,
+// and none that a standby at another member has flushed. WAL that nobody applies stays, and status says so long before
+// the disk is full (ruling R40).
 func TestMemberWithoutStandbys(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

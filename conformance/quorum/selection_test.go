@@ -90,7 +90,7 @@ func (h *history) query(sql string) [][]string {
 	return rows
 }
 
-// end is how far the primary has flushed.
+// end returns the flush position of the primary.
 func (h *history) end() lsn.LSN {
 	h.t.Helper()
 	at, err := lsn.Parse(h.query("SELECT pg_current_wal_flush_lsn()")[0][0])
@@ -329,7 +329,7 @@ func (h *history) compareReleases() {
 // than PostgreSQL (ruling R6).
 func (h *history) compareLedger(res quorum.Result) {
 	h.t.Helper()
-	l, err := votes.New(votes.Options{Node: "proxy", Rule: vote.Rule{Demand: vote.Demand{Names: h.rule.String()}}})
+	l, err := votes.New(votes.Options{Node: "proxy", Rule: vote.Rule{RuleText: vote.RuleText{Names: h.rule.String()}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func (h *history) compareLedger(res quorum.Result) {
 			Progress: s.at, Streaming: s.streams,
 		})
 	}
-	if got := l.Limits(now, 1, 1).Progress; got != res.Positions {
+	if got := l.Evaluated(now, 1, 1).Progress; got != res.Positions {
 		h.t.Fatalf("the ledger covers %+v, PostgreSQL %+v, after\n%s", got, res.Positions, h.story())
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// Nothing of ours keeps the primary from stopping (ruling R38): smart as fast, with a rule, in a cluster that
-// pulls through one member, and with roles asked for by SQL. A smart stop waits for each SQL session.
+// Nothing of ours keeps the primary from stopping (ruling R38): smart as fast, with a rule, and in a cluster that
+// pulls through one member. Roles that are asked for by SQL do not either. A smart stop waits for each SQL session.
 func TestPrimaryStopsWhateverIsAsked(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

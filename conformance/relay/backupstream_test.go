@@ -19,15 +19,15 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// backupStream is what a server answers to BASE_BACKUP, told so that two of an idle server are equal.
+// backupStream is a server's answer to BASE_BACKUP, told so that two of an idle server are equal.
 type backupStream struct {
 	shape    []string            // kinds of messages in order, repeated ones once; of results columns and tags
 	files    map[string][32]byte // content of each file, by archive and name
 	manifest []byte
 }
 
-// BASE_BACKUP of 16 to 18, and incremental ones of 17 and 18 after UPLOAD_MANIFEST, by a client of our own, as Debian's
-// pg_basebackup does not take these servers: what comes through the proxy is what comes from the primary.
+// BASE_BACKUP of 16 to 18, and incremental ones of 17 and 18 after UPLOAD_MANIFEST: the bytes through the proxy are
+// those from the primary. The client is our own, as Debian's pg_basebackup does not take these servers.
 func TestBaseBackupStream(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()

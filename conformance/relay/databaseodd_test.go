@@ -84,7 +84,7 @@ func cut(message []byte) (pieces [][]byte) {
 }
 
 // TestDatabaseSessionEnds: a stream of WAL to a session on a database ends by CancelRequest, with its backend at the
-// primary, with its client, and with the proxy, each as PostgreSQL's would.
+// primary, with its client, and with the proxy. Each end is as PostgreSQL's would be.
 func TestDatabaseSessionEnds(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 17)

@@ -92,7 +92,7 @@ func (s *rawSession) ask(query string) string {
 
 func queryOf(query string) []byte { return wire.AppendFrame(nil, 'Q', append([]byte(query), 0)) }
 
-// position is what the second column of the first row says.
+// identify returns the position in the second column of the first row.
 func (s *rawSession) identify() (at lsn.LSN) {
 	s.t.Helper()
 	s.say(queryOf("IDENTIFY_SYSTEM"))
@@ -391,8 +391,8 @@ func TestDatabaseSessionSlots(t *testing.T) {
 	}
 }
 
-// TestQueryWithinUpload: a Query that a physical walsender sends while the primary takes a manifest is not executed there,
-// although the manifest is no good and COPY has ended; it is answered after the error.
+// TestQueryWithinUpload: a Query that a physical walsender sends while the primary takes a manifest is not executed
+// there, although the manifest is no good and COPY has ended. It is answered after the error.
 func TestQueryWithinUpload(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 17)

@@ -18,11 +18,11 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// randomSessions is how many sessions a server and a proxy have in an ordinary run.
+// randomSessions is the number of sessions of a server and a proxy in an ordinary run.
 const randomSessions = 100
 
-// sessionCommands are what random sessions ask; @ is where the server's WAL ended before. What they leave behind is
-// the same on both sides. None starts a base backup.
+// sessionCommands are the commands of random sessions; @ is the end of the server's WAL before. What they leave behind
+// is the same on both sides. None starts a base backup.
 var sessionCommands = strings.Split(strings.ReplaceAll(strings.TrimSpace(`
 IDENTIFY_SYSTEM|IDENTIFY_SYSTEM;|IDENTIFY_SYSTEM aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 SHOW server_version|SHOW wal_segment_size|SHOW no_such|SHOW Server_Version|SHOW application_name|SHOW a.b|SHOW
@@ -40,8 +40,8 @@ START_REPLICATION SLOT r2 PHYSICAL @ TIMELINE 1
 BASE_BACKUP (|BASE_BACKUP (nonsense)|BASE_BACKUP NONSENSE|BASE_BACKUP (target 'nowhere')|BASE_BACKUP (max_rate 1)
 UPLOAD_MANIFEST x||;| |SELECT 1|BEGIN|'x|"x|identify_system|--`), "\n", "|"), "|")
 
-// TestRandomWalsenderSessions says the same random messages, all at once, to a server and to a proxy in front of
-// another one: both say the same up to positions and the system's identifier.
+// TestRandomWalsenderSessions sends the same random messages, all at once, to a server and to a proxy in front of
+// another one. Both answer the same up to positions and the system's identifier.
 func TestRandomWalsenderSessions(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		settings := pgtest.Settings("wal_level = logical", "log_min_messages = fatal")
@@ -61,7 +61,7 @@ func TestRandomWalsenderSessions(t *testing.T) {
 	})
 }
 
-// databaseCommands are what random sessions on a database ask beside sessionCommands.
+// databaseCommands are the commands of random sessions on a database beside sessionCommands.
 var databaseCommands = append(strings.Split(strings.ReplaceAll(strings.TrimSpace(`
 SELECT 1; SELECT 2|BEGIN|BEGIN|COMMIT|ROLLBACK|SELECT 1/0|SAVEPOINT s|SET application_name = 'other'|SHOW application_name
 SET LOCAL application_name = 'local'|show application_name|RESET application_name|SET client_encoding = 'LATIN1'

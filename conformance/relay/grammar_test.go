@@ -164,7 +164,7 @@ func (a *asker) hangUp() {
 	}
 }
 
-// answer is what one query brought before ReadyForQuery.
+// answer has the messages of one query before ReadyForQuery.
 type answer struct {
 	notices  []*pgerror.Error
 	err      *pgerror.Error
@@ -225,9 +225,9 @@ func (a *asker) exchange() (answer, error) {
 	}
 }
 
-// command is the outcome of a replication command. What the scanner, the grammar and the option lists
-// refuse is an error, what the server's state refuses is accepted, after a look at the name or
-// position that the message repeats.
+// command is the outcome of a replication command. An error of the scanner, the grammar or the option lists is an
+// error. An error of the server's state means that the command was accepted, after a look at the name or position that
+// the message repeats.
 func (a *asker) command(text string) (string, error) {
 	got, err := a.query(text)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/replproxy/replproxy/grammar"
 )
 
-// randomTexts is how many texts of each language a server is asked about in an ordinary run.
+// randomTexts is the number of texts of each language about which a server is asked in an ordinary run.
 const randomTexts = 300
 
 // TestDifferentialRandom asks servers of every major about texts that nobody thought of: random tokens, and

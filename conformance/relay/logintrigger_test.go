@@ -12,8 +12,9 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// TestLoginTriggerSpeaks: what a login event trigger says has any size, and reaches the client as it does directly, by
-// relay and by scram, from regular sessions and from walsenders on a database. So does the error that it ends one with.
+// TestLoginTriggerSpeaks: the notices of a login event trigger have any size, and reach the client as they do
+// directly. That holds by relay and by scram, for regular sessions and for walsenders on a database. So does the error
+// that it ends one with.
 func TestLoginTriggerSpeaks(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 17)

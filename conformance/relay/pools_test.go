@@ -18,11 +18,11 @@ import (
 const (
 	// poolTimeout is a client's connect_timeout, poolPause its pause before it tries again.
 	poolTimeout, poolPause = 5 * time.Second, time.Second
-	// poolRatio is how much later than direct the last client may be back; the allowance is for a machine whose cores the
-	// clients share with both servers.
+	// poolRatio bounds the delay of the last client against a direct connection; the allowance is for a machine whose
+	// cores the clients share with both servers.
 	poolRatio, poolAllowance = 1.3, time.Second
-	// poolLimit is when a crowd counts as not coming back: where logging in takes longer than a client's patience, all of
-	// them give up and try again for ever. Through the proxy that must not happen.
+	// poolLimit is the time after which a crowd counts as not coming back. Where logging in takes longer than a
+	// client's patience, all of them give up and try again for ever. Through the proxy that must not happen.
 	poolLimit = 2 * time.Minute
 )
 
@@ -71,8 +71,8 @@ func TestPoolsReturn(t *testing.T) {
 	}
 }
 
-// lastBack stops the primary, lets n clients try to log in at a port until they are in, starts it again after a while,
-// and returns how long after that the last one was in; false: not all were within poolLimit.
+// lastBack stops the primary, lets n clients try to log in at a port until they are in, and starts it again after a
+// while. It returns how long after that the last one was in; false: not all were within poolLimit.
 func lastBack(t *testing.T, primary *pgtest.Server, port, n int, down time.Duration) (time.Duration, bool) {
 	t.Helper()
 	primary.Stop(t, pgtest.Fast)

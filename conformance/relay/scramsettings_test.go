@@ -12,7 +12,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// shownSettings is what a physical walsender is shown after its log-in with these settings, or why it is refused.
+// shownSettings returns the settings that a physical walsender is shown after its log-in with these settings, or the
+// refusal.
 func shownSettings(t *testing.T, conninfo string, settings map[string]string) string {
 	t.Helper()
 	cfg, err := pgconn.ParseConfig(conninfo)

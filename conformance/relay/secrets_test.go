@@ -19,9 +19,9 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// TestSecretsStayInside plants a word that can be found again in every setting that holds a secret and looks for it, and for
-// parts of the private keys, in all that the program says: log at debug level, status, metrics, page, console, errors
-// of a reload, output of status and check. The http port has TLS and a token meanwhile.
+// TestSecretsStayInside plants a word in every setting that holds a secret. It looks for that word, and for parts of
+// the private keys, in all output of the program. That is the log at debug level, status, metrics, page, console,
+// errors of a reload, and the commands status and check. The http port has TLS and a token meanwhile.
 func TestSecretsStayInside(t *testing.T) {
 	const password, token, conninfoPassword = "PLANTEDpassfile7321", "PLANTEDtoken0123456789", "PLANTEDconninfo7321"
 	in := pgtest.Need(t, 15)
@@ -132,7 +132,7 @@ func reloadFails(t *testing.T, proxy *pgtest.Proxy, get func(path, bearer string
 	return body
 }
 
-// output is what a command prints, whatever its exit code.
+// output returns the output of a command, whatever its exit code.
 func output(t *testing.T, proxy *pgtest.Proxy, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -16,9 +16,10 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// TestSecretsOfAClusterStayInside is TestSecretsStayInside for what a cluster with auth.method: scram has: the keys of the
-// gossip, the nodes' private keys, verifiers from the primary and from auth.users_file, the secret of unknown roles,
-// and a password from the environment. Files are broken meanwhile, and at the end a proxy is made to dump its stacks.
+// TestSecretsOfAClusterStayInside is TestSecretsStayInside for a cluster with auth.method: scram. Its secrets are the
+// keys of the gossip, the nodes' private keys, verifiers from the primary and from auth.users_file, the secret of
+// unknown roles, and a password from the environment. Files are broken meanwhile, and at the end a proxy is made to
+// dump its stacks.
 func TestSecretsOfAClusterStayInside(t *testing.T) {
 	const password, planted = "PLANTEDenvironment7321", "PLANTEDinTheFile7321"
 	in := pgtest.Need(t, 15)

@@ -37,8 +37,8 @@ func NewSleeperIn(t *testing.T, in *pgtest.Install, dataDir, wal string, setting
 	return s
 }
 
-// WaitGone waits until the store has all WAL of the primary and does not reach back to the standby, by
-// far more than the few segments that the tests ask to see fetched.
+// WaitGone waits until the store has all WAL of the primary and does not reach back to the standby. It is short by far
+// more than the few segments that the tests expect to be fetched.
 func (s *sleeper) WaitGone(t *testing.T) {
 	t.Helper()
 	const gap = 20 << 20

@@ -32,8 +32,8 @@ func Spoil(t *testing.T, proxy *pgtest.Proxy, size lsn.SegSize, at lsn.LSN) {
 	}
 }
 
-// LoseTail lets a primary of system, which is down, lose what its WAL has behind the last complete record before end,
-// as when its disk had no more of it, and gives where that record ends.
+// LoseTail takes from a primary of system, which is down, the WAL behind the last complete record before end, as when
+// its disk had no more of it. It returns the end of that record.
 func LoseTail(t *testing.T, primary *pgtest.Server, system lsn.SystemID, size lsn.SegSize, end lsn.LSN) lsn.LSN {
 	t.Helper()
 	path := func(at lsn.LSN) string { return filepath.Join(primary.WALDir(), size.FileName(1, size.Segno(at))) }

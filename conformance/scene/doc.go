@@ -1,6 +1,6 @@
-// Package scene has what the scenarios of more than one package of conformance need: a primary with a proxy and its
-// standbys in place, load, the questions that are asked afterwards, and small steps such as "wait until the rule can be
-// satisfied".
+// Package scene has the common parts of the scenarios of conformance: a primary with a proxy and its standbys in
+// place, load, and the questions that are asked afterwards. It also has small steps such as "wait until the rule can
+// be satisfied".
 //
 //	NewSite, NewQuorumSite, NewSCRAMSite ──► Site ──► StartLoad … Verify
 //	ClusterOf ──► several proxies with one quorum

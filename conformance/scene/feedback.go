@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// horizon is what the primary keeps for the proxy.
+// horizon returns the xmin values that the primary keeps for the proxy.
 func (s *Site) horizon(t *testing.T, slot string) string {
 	t.Helper()
 	sql := "SELECT min(backend_xmin::text) FROM pg_stat_replication WHERE state = 'streaming'"

@@ -28,7 +28,7 @@ func FirstSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// SoakTime is how long `make soak` wants a test to last at least.
+// SoakTime returns the least length that `make soak` wants of a test.
 func SoakTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("REPLPROXY_SOAK")

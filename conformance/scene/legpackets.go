@@ -14,11 +14,11 @@ const maxPacket = 64 << 10
 // lost, as the network loses it.
 func (g *Leg) Packets(t testing.TB) *Leg {
 	t.Helper()
-	door, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.Port})
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.Port})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = door.Close() })
+	t.Cleanup(func() { _ = socket.Close() })
 	to, err := net.ResolveUDPAddr("udp", g.to)
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func (g *Leg) Packets(t testing.TB) *Leg {
 	g.all.Go(func() {
 		buf := make([]byte, maxPacket)
 		for {
-			n, from, err := door.ReadFromUDP(buf)
+			n, from, err := socket.ReadFromUDP(buf)
 			if err != nil {
 				for _, w := range ways {
 					_ = w.Close()
@@ -40,7 +40,7 @@ func (g *Leg) Packets(t testing.TB) *Leg {
 					continue
 				}
 				ways[from.String()] = way
-				g.all.Go(func() { g.back(door, way, from) })
+				g.all.Go(func() { g.back(socket, way, from) })
 			}
 			g.packet(buf[:n], func(b []byte) { _, _ = way.Write(b) })
 		}
@@ -49,12 +49,12 @@ func (g *Leg) Packets(t testing.TB) *Leg {
 }
 
 // back passes answers.
-func (g *Leg) back(door, way *net.UDPConn, to *net.UDPAddr) {
+func (g *Leg) back(socket, way *net.UDPConn, to *net.UDPAddr) {
 	buf := make([]byte, maxPacket)
 	for {
 		n, err := way.Read(buf)
 		if err == nil {
-			g.packet(buf[:n], func(b []byte) { _, _ = door.WriteToUDP(b, to) })
+			g.packet(buf[:n], func(b []byte) { _, _ = socket.WriteToUDP(b, to) })
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {

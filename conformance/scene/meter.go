@@ -14,8 +14,8 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Meter stands between a receiver of WAL and a server, passes on everything, and counts the keepalives of
-// the one and the status updates of the other, and the bytes of WAL that a connection had brought before.
+// Meter stands between a receiver of WAL and a server and passes on everything. It counts the keepalives of the one,
+// the status updates of the other, and the bytes of WAL that a connection had brought before.
 type Meter struct {
 	Port                       int
 	Keepalives, Replies, Again atomic.Int64

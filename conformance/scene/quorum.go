@@ -83,8 +83,8 @@ func (c *Commit) Released(t *testing.T) {
 	}
 }
 
-// Held fails the test unless a commit waits although the named standbys have all of it: the proxy has
-// heard them say so, and has had the time of several reports to tell the primary.
+// Held fails the test unless a commit waits although the named standbys have all of it. The proxy has heard that from
+// them, and has had the time of several reports to tell the primary.
 func (s *QuorumSite) Held(t *testing.T, c *Commit, column func(row StandbyRow) lsn.LSN, names ...string) {
 	t.Helper()
 	pgtest.WaitFor(t, time.Minute, strings.Join(names, ", ")+" to have the commit", func() (bool, error) {

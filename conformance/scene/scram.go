@@ -65,7 +65,7 @@ func (s *ScramSite) Through(words ...string) string {
 	return s.Proxy.Conninfo(append(append([]string(nil), s.Words...), words...)...)
 }
 
-// Refusal is what a physical walsender that asks sql is told; "" if it is answered.
+// Refusal returns the error that a physical walsender which asks sql gets; "" if it is answered.
 func (s *ScramSite) Refusal(t *testing.T, sql string, words ...string) string {
 	t.Helper()
 	_, err := pgtest.Query(t.Context(), s.Through(append([]string{"replication=true"}, words...)...), sql)

@@ -60,8 +60,8 @@ func Command(t *testing.T, proxy *pgtest.Proxy, sql string) [][]string {
 	return proxy.SQL(t, sql, "replication=true")
 }
 
-// Attached waits until exactly these standbys stream from a proxy, and returns what it shows of them: a
-// standby that has replayed all may have found that in its own copy, and be on its way still.
+// Attached waits until exactly these standbys stream from a proxy, and returns their rows. A standby that has replayed
+// all may have found that in its own copy, and be on its way still.
 func Attached(t *testing.T, proxy *pgtest.Proxy, names ...string) (rows []admin.Standby) {
 	t.Helper()
 	want := slices.Sorted(slices.Values(names))

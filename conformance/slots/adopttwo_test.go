@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// Two standbys ask two proxies of a cluster for one slot of the primary at the same moment: one proxy takes it
-// over, and the other says who has it, as a primary would say to the second standby (R16, R17).
+// Two standbys ask two proxies of a cluster for one slot of the primary at the same moment. One proxy takes it over,
+// and the other says who has it, as a primary would say to the second standby (R16, R17).
 func TestSlotAdoptedByOneOfTwoProxies(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"))

@@ -46,9 +46,9 @@ func TestSleptPastRetentionWithANewSlot(t *testing.T) {
 	}
 }
 
-// TestSleptThroughFailover: a standby slept past retention and past a failover. What it needs of the old
-// timeline, up to the fork within a segment, the store has no more: it comes from the new primary, and the
-// standby goes on over the fork.
+// TestSleptThroughFailover: a standby slept past retention and past a failover. The store lacks the WAL of the old
+// timeline that it needs, up to the fork within a segment. That comes from the new primary, and the standby goes on
+// over the fork.
 func TestSleptThroughFailover(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)

@@ -11,10 +11,10 @@ import (
 
 const feedbackRows = "1000"
 
-// TestFeedback: what transactions on standbys behind the proxy can see is kept by the primary's VACUUM, as long
-// as they run, through whatever happens to the proxy's connection, and who holds it is shown. A standby
-// without slot that goes gives it free, one with a slot does not, until feedback.max_age says so. The
-// upstream has a slot for the proxy, or has not.
+// TestFeedback: rows that transactions on standbys behind the proxy can see are kept by the primary's VACUUM as long
+// as they run. That holds through all breaks of the proxy's connection, and the holder is shown. A standby without
+// slot that goes gives it free, one with a slot does not, until feedback.max_age says so. The upstream has a slot for
+// the proxy, or has not.
 func TestFeedback(t *testing.T) {
 	for _, slot := range []string{"replproxy_proxy", ""} {
 		t.Run("slot="+slot, func(t *testing.T) {

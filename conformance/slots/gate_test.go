@@ -22,8 +22,8 @@ func gatedPrimary(more ...string) pgtest.Option {
 	return pgtest.Settings(append(more, "wal_level = logical", "synchronized_standby_slots = 'gate'")...)
 }
 
-// TestRuleGate: a logical walsender on the primary waits for what the rule covers, with no WARNING, and goes on when a
-// standby behind the proxy has it; the primary's fast stop waits for the same.
+// TestRuleGate: a logical walsender on the primary waits until the rule covers its WAL, with no WARNING. It goes on
+// when a standby behind the proxy has that WAL, and the primary's fast stop waits for the same.
 func TestRuleGate(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()

@@ -23,8 +23,9 @@ type gateStory struct {
 // killings counts the kills of the primary in an ordinary run; REPLPROXY_SOAK tells stories for that long.
 const killings = 3
 
-// TestRuleGateStories: the primary is killed amid a bulk load again and again and restarted, or the proxy, which has the
-// gate, and at last the voter is promoted as it is. No row is doubled at the subscriber, and none is missing (ruling R45).
+// TestRuleGateStories: amid a bulk load the primary is killed and restarted again and again, or the proxy, which has
+// the gate. At last the voter is promoted as it is. No row is doubled at the subscriber, and none is missing (ruling
+// R45).
 func TestRuleGateStories(t *testing.T) {
 	t.Parallel()
 	seed, until := scene.FirstSeed(t), time.Now().Add(scene.SoakTime(t))

@@ -17,8 +17,8 @@ import (
 // patient settles long after each step, so that nothing that a test sees is due to that.
 const patient = "feedback: {settle: 5min}\n"
 
-// TestHorizonOutlivesUs: what a standby's slot needs is borne by the primary at every moment, whatever becomes of the
-// proxy, its stream and its rule, although its standby is away (ruling R44).
+// TestHorizonOutlivesUs: the primary bears the horizon of a standby's slot at every moment, whatever becomes of the
+// proxy, its stream and its rule, although the standby is away (ruling R44).
 func TestHorizonOutlivesUs(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()

@@ -56,8 +56,9 @@ func TestOwnSlotLost(t *testing.T) {
 	}, 14, 18)
 }
 
-// Somebody drops the proxy's slot on the primary, or makes another one of its name: with a rule, where it is not in
-// use, while the proxy runs; without one while it does not. It comes back where the store ends, and it is said.
+// Somebody drops the proxy's slot on the primary, or makes another one of its name. With a rule, where it is not in
+// use, that happens while the proxy runs; without one while it does not. It comes back where the store ends, and it is
+// said.
 func TestOwnSlotDropped(t *testing.T) {
 	t.Parallel()
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {

@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// Two proxies are cut off from each other, not from the primary, and each has a standby that wants slot x: one
-// waits as long as the other's proxy is heard, then both are served. When the cut is mended one has the slot, both
-// proxies say which, and the other standby gets it when that one leaves.
+// Two proxies are cut off from each other, not from the primary, and each has a standby that wants slot x. One waits
+// as long as the other's proxy is heard, then both are served. When the cut is mended one has the slot, both proxies
+// say which, and the other standby gets it when that one leaves.
 func TestSlotsInAPartition(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Need(t, 15)

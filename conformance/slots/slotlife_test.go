@@ -44,8 +44,8 @@ func startPhysical(t *testing.T, p *pgtest.Proxy, start string, extra ...string)
 	}
 }
 
-// A standby with a slot and hot_standby_feedback is promoted (ruling R41): its slot holds neither vacuum nor WAL
-// back on what it has become, while the other standby's goes on holding. Who comes back with it holds again.
+// A standby with a slot and hot_standby_feedback is promoted (ruling R41). Its slot holds back neither vacuum nor WAL
+// on the new primary, while the other standby's goes on holding. Who comes back with it holds again.
 func TestPromotedStandbysSlot(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)
@@ -86,8 +86,8 @@ func TestPromotedStandbysSlot(t *testing.T) {
 	}
 }
 
-// A slot that was taken over is held to the limits that others have, although its WAL was never in the store, and it
-// is let go when the primary's is gone.
+// A slot that was taken over has the limits of others, although its WAL was never in the store. It is let go when the
+// primary's is gone.
 func TestAdoptedSlotBelowTheStore(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)
@@ -162,8 +162,8 @@ func TestAutoCreatedForNothing(t *testing.T) {
 	}
 }
 
-// A reload of the primary changes wal_sender_timeout for standbys that are attached, as it does directly, but for one
-// that asked for its own; and SHOW answers with it after a stream.
+// A reload of the primary changes wal_sender_timeout for standbys that are attached, as it does directly, but not for
+// one that asked for its own. SHOW answers with it after a stream.
 func TestChangedSenderTimeout(t *testing.T) {
 	t.Parallel()
 	s := scene.NewSite(t, pgtest.Usual(t), pgtest.Settings("wal_sender_timeout = 60s"))

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// documentedSlot is how docs/runbook.md makes a lost slot again.
+// documentedSlot makes a lost slot again as docs/runbook.md says.
 func documentedSlot(t *testing.T, name, conninfo string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/runbook.md")

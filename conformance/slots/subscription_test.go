@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// A subscription through the proxy goes on after a failover: its slot has been synchronised to the standby behind the
+// A subscription through the proxy goes on after a failover. Its slot has been synchronised to the standby behind the
 // proxy, by the mirror of that standby's slot, and the subscriber finds the new primary at the same address.
 func TestSubscriptionThroughFailover(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// A standby that is away keeps its slot's WAL when another one with its cluster_name is promoted (ruling R41): on one
+// A standby that is away keeps its slot's WAL when another one with its cluster_name is promoted (ruling R41). On one
 // host, with Debian's '15/main' on both, nothing but primary_slot_name tells them apart.
 func TestPromotionOfATwin(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ func DeviationsOf(major int) *Deviations {
 	return d
 }
 
-// Apply is what the proxy shall answer where PostgreSQL gives these answers, one list of lines per step.
+// Apply returns the answers of the proxy where PostgreSQL gives these answers, one list of lines per step.
 func (d *Deviations) Apply(trace, exchange string, answers [][]string) [][]string {
 	out := make([][]string, len(answers))
 	for i, lines := range answers {

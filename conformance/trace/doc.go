@@ -15,17 +15,17 @@
 //	? Z                                   read up to a message: Z, c, E, k (keepalive), w (WAL), end, close
 //	    C IDENTIFY_SYSTEM                 an answer; after "  14 15:" it is those majors' only
 //
-// Messages are Q, P, B, D, E, C, F, H, S, X, c, d, f, p as in the protocol, startup[/3.2], ssl, gss,
-// status, feedback, bytes, eof, scram (first, then the password), cancel and interrupt (another session;
-// the second until it is heard). $flush, $segment, $unaligned, $fork, $before_fork and $sent are positions;
-// sql> and do> act beside the protocol.
+// Messages are Q, P, B, D, E, C, F, H, S, X, c, d, f, p as in the protocol, startup[/3.2], ssl, gss, status, feedback,
+// bytes and eof. The others are scram (first, then the password), cancel, and interrupt (another session; the second
+// until it is heard). $flush, $segment, $unaligned, $fork, $before_fork and $sent are positions; sql> and do> act
+// beside the protocol.
 //
-// Shown of a message are its type and all fields in their order. Set aside, because two servers or two
-// runs cannot agree on them: positions other than 0/0, times, process ids, cancel keys but for their
-// length, nonces and salts, the system identifier, names of snapshots; F, L and R of errors, which point
-// into PostgreSQL's sources; the order of neighbouring ParameterStatus messages, which 16 and later do not
-// keep; the number of neighbouring CopyData messages of one kind; WAL that comes when nobody waits for it.
-// Of WAL and keepalives remains whether they go on where they should and where pieces are cut.
+// Shown of a message are its type and all fields in their order. Two servers or two runs cannot agree on some things,
+// which are set aside. They are positions other than 0/0, times, process ids, cancel keys but for their length, nonces
+// and salts, the system identifier, and names of snapshots. So are F, L and R of errors, which point into PostgreSQL's
+// sources, and the order of neighbouring ParameterStatus messages, which 16 and later do not keep. The number of
+// neighbouring CopyData messages of one kind does not count either, nor WAL that comes when nobody waits for it. Of
+// WAL and keepalives remains whether they go on where they should and where pieces are cut.
 //
 // Invariants:
 //

@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/trace"
 )
 
-// walsenderErrors are the errors and notices that a walsender can give, by what gives them: the command
-// language (facts B1 to B4), physical streaming (E1 to E7), and slots and log-in where those two name them.
+// walsenderErrors are the errors and notices that a walsender can give, by their source. That is the command language
+// (facts B1 to B4), physical streaming (E1 to E7), and slots and log-in where those two name them.
 func walsenderErrors() map[string][]string {
 	return map[string][]string{
 		"messages": {
@@ -107,10 +107,10 @@ func walsenderErrors() map[string][]string {
 
 // What PostgreSQL has a text for, but no client can be given by it, is not among them:
 //
-//   - 55000 "cannot execute new commands while WAL sender is in stopping mode": a walsender that streams is told
-//     that a stop is near and exits when its stream ends, however that ends; one that does not stream is
-//     terminated (57P01). So none of them comes to another command. The proxy says it of a command that had
-//     arrived before the stop (TestCommandDuringStop in proxy/physical).
+//   - 55000 "cannot execute new commands while WAL sender is in stopping mode": a walsender that streams is told that
+//     a stop is near, and exits when its stream ends. One that does not stream is terminated (57P01). So none of them
+//     comes to another command. The proxy says it of a command that had arrived before the stop (TestCommandDuringStop
+//     in proxy/physical).
 //   - 42622 "replication slot name ... is too long": a longer name was cut before, with the notice above.
 //
 // 57P03 "shutting down" and 53300 "sorry, too many clients already" are the server's to whoever connects.

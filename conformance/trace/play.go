@@ -56,7 +56,7 @@ func (p *play) hangUp() {
 	}
 }
 
-// cancelInterval is how often a CancelRequest is repeated.
+// cancelInterval is the interval at which a CancelRequest is repeated.
 const cancelInterval = 50 * time.Millisecond
 
 // stepForm is "name> words": the session (one of them may have no name), how to act, on what.

@@ -15,8 +15,8 @@ import (
 // mechanism is the only one that a server offers without TLS.
 const mechanism = "SCRAM-SHA-256"
 
-// scram is the client's side of an exchange (RFC 5802, without channel binding), whose verifier of the
-// server is of no interest here: the server's last message is shown by its shape.
+// scram is the client's side of an exchange (RFC 5802, without channel binding). The server's proof is of no interest
+// here: its last message is shown by its shape.
 type scram struct {
 	nonce  string
 	server string // its first message

@@ -185,7 +185,7 @@ func (s *session) receive() (message, error) {
 	return m, err
 }
 
-// tidy puts neighbouring ParameterStatus messages into one order (from 16 on a server has none) and
+// tidy puts neighbouring ParameterStatus messages into one order, as a server of 16 or later has none. It puts
 // neighbouring CopyData of one kind into one line, since their number is a matter of time.
 func tidy(lines []string) []string {
 	isParameter := func(line string) bool { return strings.HasPrefix(line, "S ") }
@@ -214,8 +214,8 @@ var (
 	startsAt = regexp.MustCompile(`START_REPLICATION .*?([0-9A-Fa-f]+/[0-9A-Fa-f]+)`)
 )
 
-// normal hides what two servers, or two runs, cannot have in common: positions but 0/0, process ids,
-// the system identifier; and server_version, which stands at the top of a trace file.
+// normal hides values that differ between two servers or two runs: positions but 0/0, process ids, the system
+// identifier. It hides server_version, which stands at the top of a trace file, as well.
 func (t *Target) normal(line string) string {
 	line = anyLSN.ReplaceAllStringFunc(line, func(at string) string {
 		if at == "0/0" {

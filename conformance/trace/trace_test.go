@@ -18,9 +18,9 @@ var update = flag.Bool("update", false, "record the traces from live servers")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// subjects are the trace files in the order in which they are played: "lost" makes the primary forget
-// WAL that others need, "limits" starts it anew, after "stop" there is no server any more, the one of "starting" never
-// has started, and that of "recovering" is a standby.
+// subjects are the trace files in the order in which they are played. In "lost" the primary forgets WAL that others
+// need, and "limits" starts it anew. After "stop" there is no server any more; that of "starting" never has started,
+// and that of "recovering" is a standby.
 func subjects() []string {
 	return []string{
 		"startup", "commands", "messages", "slots", "stream", "timelines", "backup", "database", "lost", "limits",

@@ -150,7 +150,7 @@ func (w *world) startSlowly(t *testing.T) {
 	}
 }
 
-// readFork is where timeline 1 ended: the second word of the history file.
+// readFork returns the end of timeline 1: the second word of the history file.
 func (w *world) readFork(t *testing.T) lsn.LSN {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(w.primary.WALDir(), "00000002.history"))

@@ -44,7 +44,7 @@ func TimeOf(t time.Time) Time { return Time(t.UnixMicro() - pgEpoch) }
 // Time converts back, in UTC.
 func (t Time) Time() time.Time { return time.UnixMicro(int64(t) + pgEpoch).UTC() }
 
-// XLogData carries WAL: Data is the bytes [Start, Start+len(Data)). WALEnd is how far the sender
+// XLogData carries WAL: Data is the bytes [Start, Start+len(Data)). WALEnd is the position up to which the sender
 // could send now, not the end of this message (facts E2).
 type XLogData struct {
 	Start, WALEnd lsn.LSN
@@ -101,8 +101,8 @@ func DecodePrimaryKeepalive(p []byte) (PrimaryKeepalive, error) {
 	}, nil
 }
 
-// StatusUpdate is what a standby reports of itself, each position "last byte + 1", 0 for none.
-// write may be below flush and may go backward after a reconnect (facts F3).
+// StatusUpdate reports a standby's positions, each "last byte + 1", 0 for none. write may be below flush and may go
+// backward after a reconnect (facts F3).
 type StatusUpdate struct {
 	lsn.Progress
 	SentAt         Time

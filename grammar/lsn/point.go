@@ -13,10 +13,10 @@ type Point struct {
 // String prints timeline and position: "0/3000060 on timeline 1".
 func (p Point) String() string { return fmt.Sprintf("%s on timeline %s", p.LSN, p.Timeline) }
 
-// Lack tells whether a server on the history's timeline, with WAL of it up to end, lacks some of the WAL that leads to
-// p, a position in the same system; from is where it begins to. Where the history does not lead through p's
-// timeline, all of that timeline is lacking and from is 0. Where p's timeline is not known it is taken for the one that
-// the history leaves first.
+// Lack reports whether a server on the history's timeline, with WAL of it up to end, lacks WAL that leads to p, a
+// position in the same system. from is the first position that it lacks. Where the history does not lead through p's
+// timeline, all of that timeline is lacking and from is 0. Where p's timeline is not known it is taken for the one
+// that the history leaves first.
 func (h History) Lack(end LSN, p Point) (from LSN, lacks bool) {
 	switch fork, _, ancestor := h.SwitchPoint(p.Timeline); {
 	case p.LSN == Invalid:

@@ -87,7 +87,7 @@ func (s SegSize) ParseFileName(name string) (tli TimelineID, segno uint64, ok bo
 	return TimelineID(t), uint64(hi)*s.perID() + uint64(lo), true
 }
 
-// perID is how many segments share the upper half of an LSN (XLogSegmentsPerXLogId).
+// perID returns the number of segments that share the upper half of an LSN (XLogSegmentsPerXLogId).
 func (s SegSize) perID() uint64 { return (1 << 32) / uint64(s) }
 
 // parseHex8 reads exactly eight upper-case hexadecimal digits.

@@ -90,8 +90,8 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Describe is err's text with the DETAIL and HINT of the Error in it, if there is one: for logs and
-// status, where an operator wants all that the server said.
+// Describe returns err's text with the DETAIL and HINT of the Error in it, if there is one. Logs and status show it,
+// where an operator wants all that the server said.
 func Describe(err error) string {
 	text := err.Error()
 	var e *Error

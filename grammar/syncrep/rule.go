@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Method is how the standbys that count are chosen.
+// Method tells by what the standbys that count are chosen.
 type Method uint8
 
 // The methods.
@@ -54,8 +54,8 @@ func (r Rule) String() string {
 	return b.String()
 }
 
-// Priority is PostgreSQL's sync_priority of a standby: 0 if the rule does not name it, else 1 for
-// ANY and the position of the first matching name, from 1, for FIRST (facts C2).
+// Priority returns PostgreSQL's sync_priority of a standby: 0 if the rule does not name it, 1 for ANY. For FIRST it is
+// the position of the first matching name, from 1 (facts C2).
 func (r Rule) Priority(applicationName string) int {
 	for i, n := range r.Names {
 		if n != Wildcard && !equalFold(n, applicationName) {

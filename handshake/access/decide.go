@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Facts are what a decision looks at.
+// Facts has the properties of a connection that rules look at.
 type Facts struct {
 	// Physical is a walsender without a database: it matches the keyword replication only.
 	Physical bool
@@ -20,7 +20,7 @@ type Facts struct {
 	Networks func() []netip.Prefix
 }
 
-// Decision is what becomes of a connection.
+// Decision is the result of the rules for one connection.
 type Decision struct {
 	// Method says who verifies the client; Reject comes with a Refusal.
 	Method Method
@@ -29,7 +29,7 @@ type Decision struct {
 	// ClientCert (verify-ca, verify-full) and ClientName (cn, dn) are the rule's own demand, which holds
 	// instead of tls.clientcert; "" when it has none.
 	ClientCert, ClientName string
-	// Refusal is what the client is told; nil when it may go on. Its cause, for the log, names the rule.
+	// Refusal is the error for the client; nil lets it go on. Its cause, for the log, names the rule.
 	Refusal *pgerror.Error
 }
 

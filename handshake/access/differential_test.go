@@ -187,7 +187,7 @@ func (a attempt) params() handshake.Params {
 	return p
 }
 
-// ask is what the server says first: the method, or the refusal.
+// ask returns the server's first answer: the method, or the refusal.
 func ask(t *testing.T, s *pgtest.Server, a attempt) string {
 	t.Helper()
 	c := dial(t, s, a)
@@ -224,7 +224,7 @@ func text(e *pgerror.Error) string {
 	return fmt.Sprint(e.Severity, " ", e.Code, " ", e.Message, " ", e.Detail, " ", e.Hint)
 }
 
-// decide is what the rules say of a connection like that; outcome is the kind of it.
+// decide returns the rules' answer to such a connection; outcome is its kind.
 func decide(rules *access.Rules, a attempt) (said, outcome string) {
 	class := handshake.Regular
 	switch {

@@ -7,9 +7,9 @@ import (
 
 // Bounds of what is parsed. Every connection walks the list.
 const (
-	// MaxRules is how many rules a list may have; real pg_hba.conf files have a few dozen.
+	// MaxRules bounds the rules of a list; real pg_hba.conf files have a few dozen.
 	MaxRules = 2000
-	// MaxRule is how many bytes a rule may have.
+	// MaxRule bounds the bytes of a rule.
 	MaxRule = 10240
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Method is what a rule, or the absence of rules, decides.
+// Method is the decision of a rule, or of the absence of rules.
 type Method uint8
 
 // The methods.
@@ -82,7 +82,7 @@ func (r *Rules) AdmitPhysical() bool {
 	})
 }
 
-// Len is how many rules there are.
+// Len returns the number of rules.
 func (r *Rules) Len() int {
 	if r == nil {
 		return 0
@@ -166,7 +166,7 @@ func (r *Rules) Verified() (users []string) {
 	return users
 }
 
-// Error is what is wrong with one rule.
+// Error describes a fault of one rule.
 type Error struct {
 	Rule    int    // from 1
 	Offset  int    // of the byte in the rule where it begins

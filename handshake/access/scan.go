@@ -12,7 +12,7 @@ type token struct {
 // is reports whether the token is the keyword word: quoted it is a name.
 func (t token) is(word string) bool { return !t.quoted && t.text == word }
 
-// field is what stands between blanks: one or more tokens with commas between them.
+// field has the tokens between two blanks: one, or more with commas between them.
 type field []token
 
 // scanner cuts a rule into fields as next_field_expand of hba.c does. A comma joins what follows it,

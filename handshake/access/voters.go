@@ -28,8 +28,8 @@ type owner struct {
 //	NAME cert SUBJECT
 //
 // with "quotes" around what has blanks. SUBJECT with a = is a distinguished name as clientname=DN compares it, as in
-// CN=s1,O=x; without one it is a common name, of which the first counts, as at the log-in. Several lines about one
-// name allow each of them. certs: some line is about a certificate. The error names the line's number.
+// CN=s1,O=x. Without one it is a common name; the first one of the certificate counts, as at the log-in. Several lines
+// about one name allow each of them. certs: some line is about a certificate. The error names the line's number.
 func ParseVoters(lines []string) (v *Voters, certs bool, err error) {
 	if len(lines) > MaxVoters {
 		return nil, false, fmt.Errorf("more than %d lines", MaxVoters)
@@ -101,8 +101,8 @@ func (o owner) is(user string, cert *x509.Certificate) bool {
 	return o.name == handshake.CN(cert)
 }
 
-// Refuse is the refusal of a stream under a name that is bound to others, or nil. user has logged in; cert is what the
-// client has shown and this proxy has verified, nil for none.
+// Refuse returns the refusal of a stream under a name that is bound to others, or nil. user has logged in; cert was
+// shown by the client and verified here, nil for none.
 func (v *Voters) Refuse(name, user string, cert *x509.Certificate) *pgerror.Error {
 	if v == nil {
 		return nil

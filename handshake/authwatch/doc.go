@@ -14,9 +14,9 @@
 //  1. AuthenticationOk is passed on only if this client answered a question of the primary before
 //     it, or a rule says that the client is trusted (rulings R1, R34). Loopback is no exception: the
 //     primary may have judged by ident or peer, and so judged the proxy.
-//  2. A client that speaks in clear never sees a channel-binding mechanism, and one that speaks TLS
-//     to a proxy that speaks TLS to the primary is refused in words before its binding fails in
-//     silence, unless both show one certificate (ruling R25, facts A7).
+//  2. A client that speaks in clear never sees a channel-binding mechanism. A TLS client, with TLS to the primary as
+//     well, is refused in words before its binding fails in silence, unless both connections show one certificate
+//     (ruling R25, facts A7).
 //
 // Pure but for one mutex: no I/O, no clock, no goroutine. Each direction may have its own goroutine.
 package authwatch

@@ -33,8 +33,8 @@ func withoutPlus(body []byte) []byte {
 	return append(out, rest...)
 }
 
-// SameCertificate reports whether a client that was shown a certificate (DER, nil without TLS) would
-// see the same one at the server behind upstream: its channel binding covers that and nothing else.
+// SameCertificate reports whether a client that was shown a certificate (DER, nil without TLS) would see the same one
+// at the server behind upstream. Its channel binding covers that and nothing else.
 func SameCertificate(shown []byte, upstream net.Conn) bool {
 	secure, ok := upstream.(*tls.Conn)
 	if !ok || len(shown) == 0 {

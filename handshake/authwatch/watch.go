@@ -36,7 +36,7 @@ type Legs struct {
 	Physical               bool // the client is a physical walsender
 }
 
-// Step is what a frame from the primary means for the exchange.
+// Step tells what a frame from the primary does to the exchange.
 type Step uint8
 
 // The steps. Before Authenticated the client owes or awaits an answer; after it the primary may

@@ -13,17 +13,17 @@ const (
 	// maxUnknown bounds the names that are remembered for not being roles. A flood of others costs a
 	// question each, on the one connection.
 	maxUnknown = 1000
-	// refreshPart of cache_max_age is how old a role gets before it is asked for unasked: standbys stay
-	// connected for months, and what is known of their role must not be too old on the day of the failure.
+	// refreshPart of cache_max_age is the age at which a role is asked for without a log-in. Standbys stay connected
+	// for months, and the answer must not be too old on the day of the failure.
 	refreshPart = 8
-	// expectAgain is how often an expected role that does not exist is asked for: it may be made later.
+	// expectAgain is the interval at which an expected role that does not exist is asked for: it may be made later.
 	expectAgain = time.Minute
-	// suspicion is how young an answer may be for a wrong proof not to cast doubt on it: so many questions
-	// a second are all that guessing passwords causes.
+	// suspicion is the age below which a wrong proof casts no doubt on an answer. It bounds the questions that
+	// guessing passwords causes.
 	suspicion = time.Second
 )
 
-// entry is what the primary said of one name, and when.
+// entry is the primary's answer about one name, and its time.
 type entry struct {
 	Role    Role      `json:"role"`
 	Asked   time.Time `json:"asked"`
@@ -31,11 +31,11 @@ type entry struct {
 	suspect bool // a client has failed by it: the password may have changed
 }
 
-// maxSkew is how far a clock may have been set back, over a restart, for what was asked before to be of use: what a
-// clock that is steered may go back. Beyond it nobody says the truth, the clock or the file.
+// maxSkew bounds the time by which a clock may have been set back over a restart; a steered clock stays within it.
+// Beyond it neither the clock nor the file tells the truth, and times from before the restart are not used.
 const maxSkew = time.Second
 
-// age is how long ago the primary was asked; beyond measure when that lies in the future.
+// age returns the time since the primary was asked; beyond measure when that lies in the future.
 func (e *entry) age(now time.Time) time.Duration {
 	age := now.Sub(e.Asked)
 	if age < -maxSkew {
@@ -44,7 +44,7 @@ func (e *entry) age(now time.Time) time.Duration {
 	return max(age, 0)
 }
 
-// cache is what is remembered. It is pure: the caller brings the time.
+// cache keeps the answers by name. It is pure: the caller brings the time.
 type cache struct {
 	ttl, maxAge time.Duration
 	entries     map[string]*entry
@@ -59,7 +59,8 @@ func newCache(ttl, maxAge time.Duration) *cache {
 	return &cache{ttl: ttl, maxAge: maxAge, entries: map[string]*entry{}}
 }
 
-// look is what is remembered of a name. fresh: it need not be asked for; usable: it may be used if it can't be.
+// look returns the remembered answer for a name. fresh: it need not be asked for; usable: it may be used if it can't
+// be.
 func (c *cache) look(name string, now time.Time) (f Found, fresh, usable bool) {
 	e := c.entries[name]
 	if e == nil {

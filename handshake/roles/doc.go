@@ -1,5 +1,5 @@
-// Package roles knows who may log in when the proxy verifies clients itself (auth.method: scram): each role's
-// verifier and attributes, from a file or from the primary, kept for the time when the primary is down.
+// Package roles knows who may log in when the proxy verifies clients itself (auth.method: scram). It keeps each role's
+// verifier and attributes, from a file or from the primary, for the time when the primary is down.
 //
 //	Find ──► auth.users_file ── has the role ──► Found
 //	  │            │ has not
@@ -26,5 +26,5 @@
 //  5. A file that is damaged, or that others may read, is not used: the cache is then empty, and that is said.
 //  6. No secret is in an error, a log line or a status.
 //
-// cache is the pure core, Keeper the shell around it.
+// cache is the pure core, Lookup the shell around it.
 package roles

@@ -10,16 +10,16 @@ const (
 	// maxQueue bounds the questions that wait, of roles and of names of which nothing is known: a log-in beyond it is
 	// refused.
 	maxQueue = 256
-	// askWait is how long a log-in waits for an answer, staleWait while no primary is there.
+	// askWait bounds a log-in's wait for an answer, staleWait the wait while no primary is there.
 	askWait   = 10 * time.Second
 	staleWait = 2 * time.Second
-	// downAgain is how often it is looked whether the walreceiver has found out that no primary is there.
+	// downAgain is the interval at which a log-in asks whether the walreceiver has found that no primary is there.
 	downAgain = 50 * time.Millisecond
 )
 
 // Find says who name is. It blocks while the primary is asked, 10 seconds at most, or until ctx ends, and for as long
-// whatever is known of the name: see [Keeper.hold].
-func (k *Keeper) Find(ctx context.Context, name string) Found {
+// whatever is known of the name: see [Lookup.hold].
+func (k *Lookup) Find(ctx context.Context, name string) Found {
 	r, filed := k.users.find(name)
 	if k.o.Query == "" {
 		return Found{Role: r, Known: filed, Certain: true}
@@ -58,7 +58,7 @@ func (k *Keeper) Find(ctx context.Context, name string) Found {
 }
 
 // answered waits for a question: askWait, or staleWait where the walreceiver says that no primary is there.
-func (k *Keeper) answered(ctx context.Context, q *flight) bool {
+func (k *Lookup) answered(ctx context.Context, q *flight) bool {
 	timer := time.NewTimer(staleWait)
 	defer timer.Stop()
 	for first := true; ; first = false {
@@ -82,10 +82,10 @@ func (k *Keeper) answered(ctx context.Context, q *flight) bool {
 	}
 }
 
-// unasked is what f is worth without an answer of the primary: something only while the primary is down or its word
-// is void (ruling R33). One that is there and busy, or refuses, is no reason to believe what it said before. Where only
+// unasked returns f as it may be used without an answer of the primary: only while the primary is down or its word is
+// void (ruling R33). One that is there and busy, or refuses, is no reason to believe what it said before. Where only
 // the walreceiver has not found out yet that it is down, that is waited for, staleWait at most.
-func (k *Keeper) unasked(ctx context.Context, f Found, usable bool) Found {
+func (k *Lookup) unasked(ctx context.Context, f Found, usable bool) Found {
 	timeout := time.NewTimer(staleWait)
 	defer timeout.Stop()
 	again := time.NewTicker(downAgain)
@@ -126,13 +126,13 @@ func sleep(ctx context.Context, until time.Time) {
 }
 
 // holdUntil blocks until then, or until ctx ends. The last of it is a wait of its own: how late a timer fires depends
-// on how long its processor had nothing to do, and a name that was asked for would otherwise be told by it.
+// on how long its processor had nothing to do. Otherwise that would tell which name was asked for.
 func holdUntil(ctx context.Context, then time.Time) {
 	sleep(ctx, then.Add(-minHold))
 	sleep(ctx, then)
 }
 
-// fallback is what f is worth when the primary was not asked.
+// fallback returns f as it may be used when the primary was not asked.
 func fallback(f Found, certain, usable bool) Found {
 	if !usable && !certain {
 		return Found{FromPrimary: true}
@@ -141,9 +141,9 @@ func fallback(f Found, certain, usable bool) Found {
 	return f
 }
 
-// askLocked joins the question for name, or puts it: before those about strangers when something is known of the name,
-// so that a crowd of invented names holds up no role.
-func (k *Keeper) askLocked(name string, known bool) (*flight, bool) {
+// askLocked joins the question for name, or asks it. Questions about known names go before those about strangers, so
+// that a crowd of invented names holds up no role.
+func (k *Lookup) askLocked(name string, known bool) (*flight, bool) {
 	if q := k.flights[name]; q != nil {
 		return q, true
 	}

@@ -7,8 +7,8 @@ const (
 	minHold = 2 * time.Millisecond
 	// maxHold bounds it: a primary that is far away shall not make every log-in slow.
 	maxHold = 100 * time.Millisecond
-	// holdPart is the part of the way that the time goes down at each question that took less, holdStep how many times
-	// longer it gets at one that took more: a single slow answer does not make log-ins slow.
+	// holdPart is the part by which the hold shrinks at each question that took less, holdStep the factor by which it
+	// grows at one that took more. A single slow answer so does not make log-ins slow.
 	holdPart = 64
 	holdStep = 4
 	// holdMargin is the part of a question's time that is added, so that few of the next ones come later.
@@ -17,8 +17,9 @@ const (
 	holdRung = 4
 )
 
-// holdFor is how long answers are held back after a question that took so long: about the slowest of the last ones, so
-// that few come later. At any moment it is the same for all names, and so tells nothing of one.
+// holdFor returns the time for which answers are held back, after a question that took so long. It is about the
+// slowest of the last ones, so that few come later. At any moment it is the same for all names, and so tells nothing
+// of one.
 func holdFor(now, took time.Duration) time.Duration {
 	want := min(max(took+took/holdMargin, minHold), maxHold, holdStep*now)
 	if want >= now {
@@ -28,7 +29,7 @@ func holdFor(now, took time.Duration) time.Duration {
 }
 
 // rung rounds a time up to one of a few. The time that answers are held back for changes with each question, whatever
-// the name, and somebody who asks names in turns would see in the medians whose questions change it.
+// the name. Somebody who asks names in turns would see in the medians whose questions change it.
 func rung(hold time.Duration) time.Duration {
 	for d := minHold; ; d += d / holdRung {
 		if d >= min(hold, maxHold) {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// bare is a keeper whose questions the test answers.
-func bare() *Keeper {
+// bare is a lookup whose questions the test answers.
+func bare() *Lookup {
 	no := func() bool { return false }
-	return &Keeper{o: Options{Query: "q", Down: no, Fenced: no}, users: &users{path: "", all: map[string]Role{}},
+	return &Lookup{o: Options{Query: "q", Down: no, Fenced: no}, users: &users{path: "", all: map[string]Role{}},
 		first: make(chan *flight, 1), queue: make(chan *flight, 1),
 		flights: map[string]*flight{}, cache: newCache(time.Minute, time.Hour), hold: minHold}
 }

@@ -20,8 +20,8 @@ const (
 	askTimeout       = 8 * time.Second
 )
 
-// params are what the connection says beside what each SQL session of ours says ([upstream.Config.Connect]),
-// by which the names in the query mean the same and a time has one form.
+// params returns the settings of the connection besides those of each SQL session of ours ([upstream.Config.Connect]).
+// With them names in the query mean the same everywhere, and a time has one form.
 func params() map[string]string {
 	return map[string]string{
 		"application_name": "replproxy auth", "statement_timeout": statementTimeout, "options": "",
@@ -31,7 +31,7 @@ func params() map[string]string {
 // errAnswer is an answer that auth.query must not give.
 var errAnswer = errors.New("unusable answer")
 
-// columns are what the query has to return, by name.
+// columns lists the columns that the query has to return.
 var columns = []string{"rolpassword", "rolcanlogin", "rolreplication", "rolsuper", "rolvaliduntil"}
 
 // ask runs the query for one name.

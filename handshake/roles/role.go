@@ -17,7 +17,7 @@ type Secret string
 // Format shows nothing of the secret.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "********") }
 
-// Role is what a source says of one role.
+// Role is a source's answer about one role.
 type Role struct {
 	Name        string    `json:"name"`
 	Secret      Secret    `json:"secret"` // "" is none
@@ -40,8 +40,8 @@ type Found struct {
 	Asked bool
 }
 
-// Verifier is what a client that says to be this role has to meet. why is the reason, for the log, that it can
-// not: then there is none, and PostgreSQL goes through the motions.
+// Verifier returns the verifier for a client that says to be this role. If the role can not log in, why is the reason
+// for the log and v is a mock: PostgreSQL goes through the motions, too.
 func (f Found) Verifier(now time.Time) (v scramauth.Verifier, why string) {
 	switch {
 	case !f.Known && !f.Certain:

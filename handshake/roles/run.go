@@ -12,29 +12,29 @@ import (
 )
 
 const (
-	// tick is how often it is looked whether something has to be kept or asked for again.
+	// tick is the interval at which the cache is saved and roles are asked for again, where that is due.
 	tick = time.Second
-	// keepTimes is how often times of answers are kept when nothing else has changed: a small part of any
+	// keepTimes is the interval at which times of answers are saved when nothing else has changed: a small part of any
 	// cache_max_age.
 	keepTimes = time.Minute
-	// pause is how long nobody waits for a primary that could not be asked.
+	// pause is the time for which nobody waits for a primary that could not be asked.
 	pause = 2 * time.Second
-	// maxRound is how long a connection is used for questions that follow each other: one that is always in use
-	// keeps the primary from stopping (ruling R38).
+	// maxRound bounds the use of one connection for questions that follow each other. A connection that is always in
+	// use keeps the primary from stopping (ruling R38).
 	maxRound = time.Second
-	// perTick is how many roles are asked for again in one go.
+	// perTick bounds the roles that are asked for again in one go.
 	perTick = 16
 )
 
 // asker is the connection to the primary. Run owns it.
 type asker struct {
-	k      *Keeper
+	k      *Lookup
 	conn   *upstream.Session
 	opened time.Time
 }
 
 // Run answers questions until ctx ends, and keeps the answers.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Lookup) Run(ctx context.Context) error {
 	a := &asker{k: k}
 	defer a.close()
 	ticker := time.NewTicker(tick)
@@ -69,7 +69,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // stop answers what is left.
-func (k *Keeper) stop() {
+func (k *Lookup) stop() {
 	for {
 		select {
 		case q := <-k.first:
@@ -112,7 +112,7 @@ func (a *asker) answer(ctx context.Context, q *flight) {
 	k.finish(q, err)
 }
 
-func (k *Keeper) finish(q *flight, err error) {
+func (k *Lookup) finish(q *flight, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	q.err = err
@@ -167,7 +167,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	return nil
 }
 
-// shareMock asks for the proxy's own role, once, before the first answer is used: see [Keeper.shareOwn].
+// shareMock asks for the proxy's own role, once, before the first answer is used: see [Lookup.shareOwn].
 func (a *asker) shareMock(ctx context.Context) {
 	k := a.k
 	k.mu.Lock()

@@ -9,12 +9,13 @@ import (
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
-// The secret that the salts of unknown roles are made of is the same at all proxies, or two of them would tell which
-// roles there are: of a role both show the primary's salt. It is derived once of what they share, and kept.
+// The salts of unknown roles are made of a secret that is the same at all proxies. Otherwise two of them would tell
+// which roles there are, since for a role both show the primary's salt. It is derived once of what they share, and
+// kept.
 const (
-	// clusterFile has what was derived of the cluster's key, ownFile of the verifier of the role by which the proxy
-	// logs in, which all proxies that log in as it can ask for, with a data directory that is new as well. mockFile,
-	// which the first release knows, has this proxy's own secret, for as long as there is nothing better.
+	// clusterFile has the secret derived from the cluster's key. ownFile has the one derived from the verifier of the
+	// role by which the proxy logs in. Each proxy that logs in as it can ask for that, even with a new data directory.
+	// mockFile, which the first release knows, has this proxy's own secret for as long as there is nothing better.
 	clusterFile = "mock_cluster"
 	ownFile     = "mock_shared"
 	// sharedLabel sets what is derived apart from other uses of the same secret.
@@ -48,7 +49,7 @@ func openMock(dir string, cluster []byte) (mock []byte, final bool, err error) {
 
 // shareOwn derives the secret of the verifier of the proxy's own role, if it has one, and keeps it. It is tried once
 // after each start.
-func (k *Keeper) shareOwn(own Role, known bool) {
+func (k *Lookup) shareOwn(own Role, known bool) {
 	var mock []byte
 	if v, err := scramauth.ParseVerifier(string(own.Secret)); known && err == nil {
 		mock = derive(append(v.StoredKey[:], v.ServerKey[:]...))

@@ -65,7 +65,7 @@ func sanitize(c byte) string {
 	return fmt.Sprintf("0x%02x", c)
 }
 
-// maxQuoted is how much of a client's text PostgreSQL quotes.
+// maxQuoted bounds the part of a client's text that PostgreSQL quotes.
 const maxQuoted = 30
 
 // sanitizeText is the beginning of a text with every byte that is not printable replaced.

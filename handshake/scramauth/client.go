@@ -24,10 +24,10 @@ var (
 	ErrBinding   = errors.New("the primary cannot bind the log-in to the channel")
 )
 
-// Keys are what a client that was verified here can prove upstream.
+// Keys has the keys by which a client that was verified here can be logged in upstream.
 type Keys struct{ ClientKey, ServerKey Key }
 
-// Leg is what a Client knows of its connection.
+// Leg describes a Client's connection.
 type Leg struct {
 	TLS      bool
 	EndPoint []byte // [EndPoint] of the server's certificate; nil where there is none
@@ -74,9 +74,9 @@ const (
 	kindSASLFinal    = 12
 )
 
-// Step takes the body of an 'R' of the server and gives the body of the 'p' to answer with, nil for none.
-// ok: it was AuthenticationOk, after the server has proved itself. ErrUnasked: it was AuthenticationOk out of
-// the blue, whose worth is for the caller to judge.
+// Step takes the body of an 'R' of the server and returns the body of the 'p' to answer with, nil for none. ok: it was
+// AuthenticationOk, after the server has proved itself. ErrUnasked: it was AuthenticationOk out of the blue, whose
+// worth is for the caller to judge.
 func (c *Client) Step(body []byte) (answer []byte, ok bool, err error) {
 	if len(body) < 4 {
 		return nil, false, ErrServer

@@ -1,13 +1,13 @@
-// Package scramauth is SCRAM-SHA-256 on both sides of the proxy: it verifies a client by PostgreSQL's own
-// verifier, and logs in upstream as that client with the key that the client's proof gave away.
+// Package scramauth is SCRAM-SHA-256 on both sides of the proxy. It verifies a client by PostgreSQL's own verifier,
+// and logs in upstream as that client with the key that the client's proof gave away.
 //
 //	client ──proof──► Server ──ClientKey──► Client ──proof──► primary
 //	                    ▲                      │
 //	   SCRAM-SHA-256$i:salt$StoredKey:ServerKey└─ checks the primary's signature by ServerKey
 //
-// A proof is ClientKey XOR HMAC(StoredKey, messages). Whoever knows StoredKey and sees a right proof knows
-// ClientKey, and with it can make proofs of his own: no password is needed, and none is ever seen. That is
-// why a verifier and a proof together are worth a password, and why neither is ever logged.
+// A proof is ClientKey XOR HMAC(StoredKey, messages). Whoever knows StoredKey and sees a right proof knows ClientKey,
+// and with it can make proofs of his own: no password is needed, and none is ever seen. A verifier and a proof
+// together are therefore worth a password, and neither is ever logged.
 //
 // The exchange is ours and not a library's for three reasons: libraries throw ClientKey away, none takes one
 // as a client, and their errors are not PostgreSQL's.

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 )
 
-// Mock is the verifier of a role that cannot log in: what a client sees of it does not tell it from a real
-// one. secret belongs to this proxy, so that a name's salt is the same each time and nobody's guess.
+// Mock returns the verifier of a role that cannot log in; a client can't tell it from a real one. secret belongs to
+// this proxy, so that a name's salt is the same each time and nobody's guess.
 func Mock(secret []byte, user string, iterations int) Verifier {
 	return Verifier{Iterations: iterations, Salt: mac(secret, user)[:saltSize]}
 }

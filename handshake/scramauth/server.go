@@ -16,7 +16,7 @@ import (
 // MaxMessage is PostgreSQL's limit of the body of a client's SASL message.
 const MaxMessage = 1024
 
-// NonceSize is how many random bytes a nonce is made of, as in PostgreSQL.
+// NonceSize is the number of random bytes in a nonce, as in PostgreSQL.
 const NonceSize = 18
 
 // Nonce is the text of a nonce of NonceSize random bytes.
@@ -50,8 +50,8 @@ const (
 	finished
 )
 
-// NewServer verifies by v; doomed: it will not succeed whatever the client proves. endPoint is [EndPoint] of
-// the certificate that the client saw, nil for none. nonce is fresh and the caller's.
+// NewServer verifies by v; doomed: it will not succeed whatever the client proves. endPoint is [EndPoint] of the
+// certificate that the client saw, nil for none. nonce is fresh and made by the caller.
 func NewServer(v Verifier, doomed bool, endPoint []byte, nonce string) *Server {
 	return &Server{verifier: v, doomed: doomed, endPoint: endPoint, nonce: nonce}
 }
@@ -101,7 +101,7 @@ func (s *Server) Step(body []byte) (answer []byte, done bool, err error) {
 	return nil, false, malformed("The exchange is over.")
 }
 
-// ClientKey is what the proof gave away, once Step was done.
+// ClientKey returns the key that the proof gave away, once Step was done.
 func (s *Server) ClientKey() Key { return s.clientKey }
 
 // initial takes a SASLInitialResponse apart; present is false when it brings no message.
@@ -172,44 +172,6 @@ func (s *Server) first(message string) error {
 	return nil
 }
 
-// bindingFlag reads the flag of the gs2 header.
-func (s *Server) bindingFlag(a *attrs) error {
-	s.flag = a.next()
-	switch s.flag {
-	case 'n', 'y':
-		if s.plus {
-			return malformed("The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not " +
-				"include channel binding data.")
-		}
-		if s.flag == 'y' && s.endPoint != nil {
-			return pgerror.Fatal(pgerror.InvalidAuthorization, "SCRAM channel binding negotiation error").
-				WithDetail("The client supports SCRAM channel binding but thinks the server does not.  " +
-					"However, this server does support channel binding.")
-		}
-		a.skip()
-	case 'p':
-		if !s.plus {
-			return malformed("The client selected SCRAM-SHA-256 without channel binding, but the SCRAM " +
-				"message includes channel binding data.")
-		}
-		name, more, _ := strings.Cut(a.rest, ",")
-		if len(name) < 2 || name[1] != '=' {
-			return malformed(`Expected character "=" for attribute "%c".`, 'p')
-		}
-		if name[2:] != bindingType {
-			return pgerror.Fatal(pgerror.ProtocolViolation,
-				"unsupported SCRAM channel-binding type \"%s\"", sanitizeText(name[2:]))
-		}
-		if len(name) == len(a.rest) {
-			return malformed(`Unexpected attribute "%s" in client-first-message.`, sanitize(0))
-		}
-		a.rest = "," + more
-	default:
-		return malformed(`Unexpected channel-binding flag "%s".`, sanitize(s.flag))
-	}
-	return nil
-}
-
 // final reads the client-final-message, judges the proof and signs.
 func (s *Server) final(message string) ([]byte, error) {
 	a := attrs{message}
@@ -251,20 +213,4 @@ func (s *Server) final(message string) ([]byte, error) {
 	s.clientKey = key
 	signature := keyMAC(s.verifier.ServerKey, s.clientFirstBare, s.serverFirst, bare)
 	return []byte("v=" + base64.StdEncoding.EncodeToString(signature[:])), nil
-}
-
-// judgeBinding compares the client's channel binding with what it has to be.
-func (s *Server) judgeBinding(given string) error {
-	if !s.plus {
-		if given != base64.StdEncoding.EncodeToString([]byte{s.flag, ',', ','}) {
-			return pgerror.Fatal(pgerror.ProtocolViolation,
-				"unexpected SCRAM channel-binding attribute in client-final-message")
-		}
-		return nil
-	}
-	want := base64.StdEncoding.EncodeToString(append([]byte("p="+bindingType+",,"), s.endPoint...))
-	if subtle.ConstantTimeCompare([]byte(want), []byte(given)) != 1 {
-		return pgerror.Fatal(pgerror.InvalidAuthorization, "SCRAM channel binding check failed")
-	}
-	return nil
 }

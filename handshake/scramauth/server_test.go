@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// keysOf is what RFC 5802 derives from a password.
+// keysOf derives the keys of RFC 5802 from a password.
 func keysOf(t testing.TB, password string, salt []byte, count int) (client, server Key) {
 	t.Helper()
 	salted, err := pbkdf2.Key(sha256.New, password, salt, count, 32)
@@ -36,7 +36,7 @@ func verifierOf(t testing.TB, password string, salt []byte, count int) Verifier 
 	return Verifier{Iterations: count, Salt: salt, StoredKey: sha256.Sum256(client[:]), ServerKey: server}
 }
 
-// text is what PostgreSQL stores.
+// text returns the verifier as PostgreSQL stores it.
 func (v Verifier) text() string {
 	b := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", v.Iterations, b(v.Salt), b(v.StoredKey[:]), b(v.ServerKey[:]))

@@ -31,7 +31,7 @@ type Key [32]byte
 // Format shows nothing of the key.
 func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "********") }
 
-// Verifier is what a server keeps of a password.
+// Verifier is a server's record of a password.
 type Verifier struct {
 	Iterations           int
 	Salt                 []byte

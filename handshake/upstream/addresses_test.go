@@ -13,7 +13,7 @@ func leads(t *testing.T, conninfo string, addresses ...string) *Config {
 	t.Helper()
 	r := *mustParse(t, conninfo).last.Load()
 	r.dial.lookup = func(context.Context, string) ([]string, error) { return addresses, nil }
-	c := &Config{fixed: true, verdict: &verdict{}, trusts: map[site]*trust{}}
+	c := &Config{fixed: true, current: &currentPrimary{}, trusts: map[site]*trust{}}
 	c.adopt(&r)
 	return c
 }

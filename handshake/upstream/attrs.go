@@ -40,7 +40,7 @@ func parseSessionAttrs(text string, hosts int) (sessionAttrs, error) {
 	}
 }
 
-// judge says whether a server that reports these parameters will do.
+// judge reports whether a server that reports these parameters will do.
 func (a sessionAttrs) judge(status func(name string) string) error {
 	if a == attrsAny {
 		return nil

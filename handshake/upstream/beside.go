@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Patience bounds the wait for an answer before the question is put once more, beside the first, over a
-// connection of its own: a NAT or a firewall forgets connections without a word. An answer comes within milliseconds,
-// and that of a primary that is slow is still waited for.
+// Patience bounds the wait for an answer before the question is put once more, beside the first, over a new
+// connection. A NAT or a firewall forgets connections without a word. An answer comes within milliseconds, and that of
+// a primary that is slow is still waited for.
 const Patience = time.Second
 
 // Beside runs ask, and once more with again set when nothing has come of it after [Patience]. What answers first

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// DefaultConnectTimeout bounds the attempt at one endpoint, log-in included, when conninfo has no
-// connect_timeout (or 0, libpq's "forever"): long enough for a loaded server, short enough that a
-// host which drops packets does not hide the next one.
+// DefaultConnectTimeout bounds the attempt at one endpoint, log-in included, when conninfo has no connect_timeout (or
+// 0, libpq's "forever"). It is long enough for a loaded server, and short enough that a host which drops packets does
+// not hide the next one.
 const DefaultConnectTimeout = 10 * time.Second
 
 // Config is a conninfo. What it points to, files and names, is read anew for each connection, as libpq does
 // (ruling R47): what cannot be read makes that connection fail, and no other.
 type Config struct {
-	verdict *verdict
+	current *currentPrimary
 	last    atomic.Pointer[reading] // what was read last: what methods show that do not connect
 
 	mu     sync.Mutex      // one reads at a time
@@ -28,11 +28,11 @@ type Config struct {
 	trusts map[site]*trust // of all endpoints that there were
 }
 
-// Parse reads a conninfo string: libpq keywords or a URI, several hosts allowed, completed from the
-// service file, the environment and libpq's defaults. target_session_attrs defaults to any for one
-// host and primary for several (ruling R29). The error never holds a password.
+// Parse reads a conninfo string: libpq keywords or a URI, several hosts allowed. The service file, the environment and
+// libpq's defaults complete it. target_session_attrs defaults to any for one host and primary for several (ruling
+// R29). The error never holds a password.
 func Parse(conninfo string) (*Config, error) {
-	c := &Config{text: conninfo, verdict: &verdict{}, trusts: map[site]*trust{}}
+	c := &Config{text: conninfo, current: &currentPrimary{}, trusts: map[site]*trust{}}
 	if _, err := c.read(); err != nil {
 		return nil, fmt.Errorf("parse conninfo: %w", err)
 	}
@@ -49,7 +49,7 @@ func (c *Config) Replace(with *Config) {
 	c.text = text
 	c.adopt(&r)
 	c.mu.Unlock()
-	c.verdict.forget()
+	c.current.forget()
 }
 
 // libraryError drops the conninfo that the library's error quotes.

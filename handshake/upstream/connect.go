@@ -20,20 +20,19 @@ import (
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
-// replicationDatabase is what a physical walsender connection names as its database: the server
-// ignores it, the passfile matches it (facts F1).
+// replicationDatabase is the database name of a physical walsender connection: the server ignores it, the passfile
+// matches it (facts F1).
 const replicationDatabase = "replication"
 
 // maxLoginMessage bounds one message during the log-in, in bytes: authentication data and settings
 // are small, and the peer is not authenticated yet.
 const maxLoginMessage = 1 << 20
 
-// Connect logs in as the proxy itself, with conninfo's user and credentials. params are added to the
-// startup packet (replication=true, application_name=…) and win over conninfo's settings; "database"
-// replaces dbname. A session that is not for replication is for a round of SQL and is closed after it (ruling
-// R38): its statements and its pauses are bounded at the server, and what the role's settings say is overridden.
-// A server that target_session_attrs does not want is passed over. The session must
-// be closed. The error is a *[ConnectError].
+// Connect logs in as the proxy itself, with conninfo's user and credentials. params are added to the startup packet
+// (replication=true, application_name=…) and win over conninfo's settings; "database" replaces dbname. A session that
+// is not for replication is for a round of SQL and is closed after it (ruling R38). Its statements and pauses are
+// bounded at the server, and the settings of the role are overridden. A server that target_session_attrs does not want
+// is passed over. The session must be closed. The error is a *[ConnectError].
 func (c *Config) Connect(ctx context.Context, params map[string]string) (*Session, error) {
 	r, err := c.read()
 	if err != nil {
@@ -68,8 +67,8 @@ func (c *Config) ConnectTo(ctx context.Context, e Endpoint, params map[string]st
 	return r.login(ctx, e, params, attrsAny)
 }
 
-// skip reports whether an earlier attempt makes e pointless: its address did not answer, or its
-// server refused for a reason that TLS or the lack of it does not change.
+// skip reports whether an earlier attempt makes e pointless. That is so when its address did not answer, or its server
+// refused for a reason that has nothing to do with TLS.
 func (e *ConnectError) skip(next Endpoint) bool {
 	if e.unreachable(next) {
 		return true
@@ -150,7 +149,7 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 		PID: h.PID, Key: h.SecretKey, Endpoint: e.reached(h.Conn),
 	}
 	if bySQL {
-		if err := s.settle(ctx); err != nil {
+		if err := s.setTimeouts(ctx); err != nil {
 			s.Close()
 			return nil, errHeard{err}
 		}
@@ -158,8 +157,8 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 	return s, nil
 }
 
-// libraryConfig is the library's configuration for one endpoint. unread is why the password file was not
-// read although it is there: the log-in may well need none.
+// libraryConfig is the library's configuration for one endpoint. unread is the error of the password file that is
+// there and was not read: the log-in may well need none.
 func (r *reading) libraryConfig(e Endpoint, params map[string]string) (cfg *pgconn.Config, unread error) {
 	cfg = r.base.Copy()
 	cfg.Host, cfg.Port, cfg.Fallbacks = e.Host, e.Port, nil

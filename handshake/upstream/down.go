@@ -18,8 +18,8 @@ type errSilent struct{ error }
 // Unwrap is the failure.
 func (e errSilent) Unwrap() error { return e.error }
 
-// Down reports whether err, of an attempt to log in, says that no server answered as one that is up (ruling R33):
-// nothing came, the connection was closed without a byte, or it refused with 57P01, 57P02 or 57P03. Of several servers
+// Down reports whether err, of an attempt to log in, shows that no server is up there (ruling R33). Either nothing
+// came, or the connection was closed without a byte, or it was refused with 57P01, 57P02 or 57P03. Of several servers
 // all must be so. One that is there and is not wanted by its role says nothing about the one that is, and one in
 // recovery is no primary. A server that has no TLS and is asked in clear next has not answered by that. Any other
 // answer, 53300 too, is a live server's: whose role is not known may be the primary.
@@ -69,8 +69,8 @@ func silent(err error) bool {
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// ourOwn reports whether it is we who have no descriptor, port or memory for the attempt, or a unix socket's queue of
-// connections that is full: neither says that nobody is there.
+// ourOwn reports whether this machine has no descriptor, port or memory for the attempt, or the queue of a unix socket
+// is full. Neither shows that nobody is there.
 func ourOwn(err error) bool {
 	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EAGAIN, unix.EADDRNOTAVAIL} {
 		if errors.Is(err, e) {

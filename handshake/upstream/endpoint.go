@@ -45,7 +45,7 @@ func (e Endpoint) String() string {
 	return address
 }
 
-// target is what a dialer takes.
+// target returns the arguments for a dialer.
 func (e Endpoint) target() (network, address string) {
 	network, address = pgconn.NetworkAddress(e.Host, e.Port)
 	if e.Addr != "" && network != "unix" {
@@ -79,7 +79,7 @@ func isAddress(s string) bool {
 // order is the endpoints to try: the current one first, at the address where it is while that is sure, then all. One
 // that is not sure is looked up anew: a name may lead to another server now.
 func (r *reading) order() []Endpoint {
-	cur, known, sure := r.verdict.get()
+	cur, known, sure := r.current.get()
 	i := slices.IndexFunc(r.endpoints, func(e Endpoint) bool {
 		return e.sameServer(cur) && e.TLS() == cur.TLS() && (e.Addr == "" || e.Addr == cur.Addr)
 	})

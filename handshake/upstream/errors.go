@@ -77,13 +77,13 @@ func (e *ConnectError) Unwrap() []error {
 	return errs
 }
 
-// unreadable is why no endpoint was tried: conninfo, or what it points to, cannot be read now. That says nothing about
-// a server.
+// unreadable returns the error when no endpoint was tried because conninfo, or a file that it names, cannot be read
+// now. That says nothing about a server.
 func unreadable(err error) *ConnectError {
 	return &ConnectError{Attempts: []Attempt{{Err: fmt.Errorf("read upstream conninfo: %w", err)}}}
 }
 
-// describe is how an error names an endpoint.
+// describe names an endpoint in errors.
 func (e Endpoint) describe() string {
 	if e.Unix() {
 		_, path := e.target()

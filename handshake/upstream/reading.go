@@ -26,7 +26,7 @@ type reading struct {
 	password  string // explicit; "" means passfile
 	passfile  string
 	fallback  string // fallback_application_name
-	verdict   *verdict
+	current   *currentPrimary
 }
 
 // site is a server as configured. TLS to it is made by one trust, whichever reading an endpoint is of.
@@ -66,7 +66,7 @@ func (c *Config) read() (*reading, error) {
 
 // adopt makes r the last reading. The caller holds mu.
 func (c *Config) adopt(r *reading) {
-	r.verdict = c.verdict
+	r.current = c.current
 	r.endpoints = slices.Clone(r.endpoints)
 	for i, e := range r.endpoints {
 		if e.tls == nil {

@@ -55,7 +55,7 @@ type Result struct {
 	Tag     string
 }
 
-// Answer is what one command got: its results up to the error, if there was one.
+// Answer has the results of one command up to the error, if there was one.
 type Answer struct {
 	Results []Result
 	Err     error

@@ -5,13 +5,13 @@ import (
 	"maps"
 )
 
-// DefaultDatabase is where SQL sessions of our own log in when conninfo, service file and environment name no
+// DefaultDatabase is the database for SQL sessions of our own when conninfo, service file and environment name no
 // dbname. libpq's default, a database of the role's name, rarely exists; this one does nearly everywhere. It is
 // decided here alone.
 const DefaultDatabase = "postgres"
 
-// Bounds on an SQL session of our own, in PostgreSQL's units, set at the server: it ends there even when this
-// process stands still, so that none keeps a server from stopping (ruling R38).
+// Bounds on an SQL session of our own, in PostgreSQL's units, set at the server. It ends there even when this process
+// stands still, so that none keeps a server from stopping (ruling R38).
 const (
 	// statementTimeout bounds one statement: each reads a few rows of views or moves one slot. Advancing a slot on
 	// a server that replays takes the longest.
@@ -54,8 +54,8 @@ func asSQL(params map[string]string) map[string]string {
 	return all
 }
 
-// settle takes from an SQL session the one time-out that cannot be said at its start, as 14 to 16 do not know it.
-func (s *Session) settle(ctx context.Context) error {
+// setTimeouts takes from an SQL session the one time-out that cannot be said at its start, as 14 to 16 do not know it.
+func (s *Session) setTimeouts(ctx context.Context) error {
 	if versionOf(s.Parameters["server_version"]) < transactionTimeoutSince {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// What our SQL does and reads is the same whatever the settings of the role, in a database too, and conninfo's options
-// say, and the session is bounded at the server.
+// Our SQL reads the same whatever the settings of the role, also in a database, and conninfo's options say. The
+// session is bounded at the server.
 func TestRoleSettingsDoNotReachOurSQL(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t)

@@ -95,7 +95,7 @@ func (r *reading) connectAll(ctx context.Context, groups [][]Endpoint, params ma
 	return slices.DeleteFunc(found, func(s *Session) bool { return s == nil }), failed
 }
 
-// ErrLate is why a server has no session although it may be there: another one answered well before.
+// ErrLate is the error of a server that has no session because another one answered well before.
 var ErrLate = errors.New("server did not answer while another one had")
 
 // connectAmong tries endpoints in order until one does.

@@ -83,7 +83,7 @@ func TestDialPrimary(t *testing.T) {
 	first, second := role(t, "off"), role(t, "off")
 	c := parseHosts(t, "", first, second)
 	if _, err := c.DialPrimary(t.Context(), 0); !errors.Is(err, ErrNoPrimary) {
-		t.Fatalf("before a verdict: %v", err)
+		t.Fatalf("before SetCurrent: %v", err)
 	}
 	dial := func(wait time.Duration) <-chan int {
 		got := make(chan int, 1)

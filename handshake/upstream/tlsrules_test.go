@@ -99,7 +99,8 @@ func TestSSLModes(t *testing.T) {
 	}
 }
 
-// TestTLSRules are what libpq refuses before it connects, and what it finds in ~/.postgresql.
+// TestTLSRules checks the TLS keywords that libpq refuses before it connects, and the files that it finds in
+// ~/.postgresql.
 func TestTLSRules(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)

@@ -1,5 +1,5 @@
-// Package crowd decides who gets what when there is not enough for all: who makes room when a place is wanted and all
-// are taken, whether one who has much may take more, who is remembered as honest, and which lines are logged.
+// Package crowd decides who gets what when there is not enough for all. It picks who makes room when all places are
+// taken, whether one who has much may take more, who is remembered as honest, and which lines are logged.
 //
 //	Crowd    members that have not proved anything: when all places are taken, the oldest one goes of the
 //	         origin that has most, so that a crowd pushes out its own

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// ipv6Net is what one subscriber of IPv6 has, in bits.
+// ipv6Net is the prefix of one IPv6 subscriber's network, in bits.
 const ipv6Net = 64
 
 // Origin returns what the limits take for one peer: an address of IPv4, or a network of IPv6. Of what is no TCP

@@ -3,7 +3,7 @@ package crowd
 import "time"
 
 const (
-	// quotaLines is how many lines pass per quotaWindow: enough to see who it is, and no disk fills by them.
+	// quotaLines bounds the lines that pass per quotaWindow: enough to see who it is, and no disk fills by them.
 	quotaLines  = 20
 	quotaWindow = 10 * time.Second
 )

@@ -38,8 +38,8 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Prepare makes dir when it is missing, closes one that is ours and empty to others, as initdb does, and judges it
-// then: nobody else can put anything there any more. It must be called before anything below dir is read.
+// Prepare makes dir when it is missing. It closes one that is ours and empty to others, as initdb does. Only then it
+// judges dir, when nobody else can put anything there any more. It must be called before anything below dir is read.
 func Prepare(dir string) error { return prepare(dir, empty) }
 
 // prepare is Prepare, which asks whether a directory is empty by isEmpty.

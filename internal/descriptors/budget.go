@@ -8,14 +8,15 @@ import (
 )
 
 const (
-	// Reserve is what clients leave to the store and the rest of the proxy: segments that are written, flushed and
-	// read, spare ones, slots, what is promised, the walreceiver, links with members, http.
+	// Reserve is the number of descriptors that clients leave to the rest of the proxy. It covers segments that are
+	// written, flushed and read, spare ones, slots, small files, the walreceiver, links with members, and http.
 	Reserve = 96
 	// Least is the fewest with which a proxy starts: it uses about thirty before the first client comes.
 	Least = 64
 	// reservePart bounds the reserve where there are few: it is no more than this part of all.
 	reservePart = 3
-	// perSession is what a relayed session takes: the client's socket, the primary's, and half a pipe each way.
+	// perSession is the number of descriptors of a relayed session: the client's socket, the primary's, and half a
+	// pipe each way.
 	perSession = 4
 )
 

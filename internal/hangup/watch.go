@@ -20,8 +20,8 @@ const (
 
 // Watch tells hear what becomes of conn's peer until stop is called, which returns once hear is not called any more
 // and may be called again. Until then nobody else may read conn or set its read deadline; stop leaves that at none.
-// ahead says that bytes of the peer have been read and not been answered yet: they count as unread. A connection that
-// is no socket is not watched.
+// ahead: bytes of the peer have been read and not been answered yet, and count as unread. A connection that is no
+// socket is not watched.
 func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
 	under, secure := conn, false
 	if t, ok := conn.(*tls.Conn); ok {

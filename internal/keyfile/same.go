@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Same reports whether a file looks as it did before: content, mode and owner, since a file that could not be used for
-// its owner can be used once chown has run. nil is a file that is not there.
+// Same reports whether a file looks as it did before: content, mode and owner. The owner counts, since a file that
+// could not be used for its owner can be used once chown has run. nil is a file that is not there.
 func Same(was, now fs.FileInfo) bool {
 	if was == nil || now == nil {
 		return was == nil && now == nil

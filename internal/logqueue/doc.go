@@ -1,5 +1,5 @@
-// Package logqueue stands between whoever logs and whoever reads the log, so that a reader that stands still
-// (a suspended pipe, a hung journald, a full terminal) holds up nobody else (ruling R46).
+// Package logqueue stands between the writers of the log and its reader. A reader that stands still (a suspended pipe,
+// a hung journald, a full terminal) then holds up nobody else (ruling R46).
 //
 //	slog handler ──Write──► Queue (bounded, copied) ──Run, one goroutine──► stderr
 //	                          │ full: dropped, counted

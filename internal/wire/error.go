@@ -33,9 +33,9 @@ func AppendError(b []byte, e *pgerror.Error) []byte {
 	return AppendFrame(b, typ, append(body, 0))
 }
 
-// ParseError reads the body of an ErrorResponse or NoticeResponse. Fields it does not know (file,
-// line, routine) are left out; the severity is the one that is never localised where the server
-// sends it. ok is false when the body is not a field list.
+// ParseError reads the body of an ErrorResponse or NoticeResponse. Fields it does not know (file, line, routine) are
+// left out. The severity is the one that is never localised, where the server sends it. ok is false when the body is
+// not a field list.
 func ParseError(body []byte) (e *pgerror.Error, ok bool) {
 	e = &pgerror.Error{}
 	for len(body) > 0 {

@@ -77,7 +77,7 @@ func (r *Reader) Discard(n int) error {
 	return noEOF(err)
 }
 
-// Buffered is how many bytes have been read ahead.
+// Buffered returns the number of bytes that have been read ahead.
 func (r *Reader) Buffered() int { return r.r.Buffered() }
 
 func noEOF(err error) error {

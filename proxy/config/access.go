@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/access"
 )
 
-// accessProblems are what is wrong with the rules, each with its place.
+// accessProblems returns the faults of the rules, each with its place.
 func (c *Config) accessProblems() Errors {
 	errs := c.rulesProblems("access", 0, c.Access)
 	first := 0 // of the listener's rules among the texts of the key

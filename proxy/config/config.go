@@ -125,7 +125,7 @@ type Zone struct {
 	Voters []string
 }
 
-// Cluster is how proxies find each other.
+// Cluster has the keys by which proxies find each other.
 type Cluster struct {
 	Bind, Advertise string
 	Join            []string
@@ -168,7 +168,7 @@ const DefaultMaxUpstreamWalsenders = 2
 // MethodSCRAM is auth.method: scram.
 const MethodSCRAM = "scram"
 
-// DefaultCacheTTL is how long a revoked role may still get in: as long as an operator waits to see it work.
+// DefaultCacheTTL is the time for which a revoked role may still get in: as long as an operator waits to see it work.
 // DefaultCacheMaxAge lasts through a night in which the primary stays down.
 const (
 	DefaultCacheTTL    = 30 * time.Second

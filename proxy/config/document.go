@@ -29,7 +29,7 @@ type found struct {
 	items []*token.Position // of each text, where there is a list
 }
 
-// origin is where a key was set last.
+// origin names the place that set a key last.
 type origin struct {
 	flag  string
 	at    *token.Position
@@ -258,7 +258,7 @@ func (d *document) at(p *token.Position, key, message string) *Error {
 	return e
 }
 
-// maxTypo is how many letters may differ for a key to be suggested.
+// maxTypo bounds the letters that may differ for a key to be suggested.
 const maxTypo = 3
 
 // nearest is the known key or section that looks most like path, or "".

@@ -52,8 +52,8 @@ func (e Errors) Error() string {
 	return strings.Join(all, "\n")
 }
 
-// cut takes the rest of the line away, beyond the next colon, unless it is a known key's: it may be what somebody took
-// for a key of this program, a password perhaps, or a line of another file.
+// cut takes the rest of the line away, beyond the next colon, unless it belongs to a known key. It may be a password
+// under a misspelt key, or a line of another file.
 func (e *Error) cut() *Error {
 	line := []rune(e.source)
 	keep := min(len(line), e.Column)

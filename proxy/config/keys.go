@@ -26,8 +26,8 @@ const (
 	restart = false
 )
 
-// listenAccess is what entries of listen say beside their address. It is a key of its own, because it
-// can change without a restart.
+// listenAccess stands for the access rules of the entries of listen. It is a key of its own, because it can change
+// without a restart.
 const listenAccess = "listen.access"
 
 // keys is the whole contract of the configuration, in the order of the reference file.

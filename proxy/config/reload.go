@@ -3,9 +3,9 @@ package config
 // Change is a key whose value is not the one in force. The values are as in the file, without secrets.
 type Change struct{ Key, Old, New string }
 
-// Reload is what reading the configuration again does to the one that runs: next is running with the
-// keys of read that can change without a restart, applied are those of them that differ, and pending are
-// the keys that differ and need one. All three are new; neither argument is changed.
+// Reload compares the running configuration with the one that was read. next is running with the keys of read that can
+// change without a restart. applied lists those of them that differ, pending the keys that differ and need a restart.
+// All three are new; neither argument is changed.
 func Reload(running, read *Config) (next *Config, applied, pending []Change) {
 	c := *read
 	next = &c

@@ -129,7 +129,7 @@ func nameProblem(name string) string {
 	return ""
 }
 
-// tlsProblems are what the tls keys say against each other, by key; the files are looked at later.
+// tlsProblems returns contradictions among the tls keys, by key; the files are looked at later.
 func tlsProblems(t TLS) map[string]string {
 	all := map[string]string{}
 	if t.Mode != "off" {
@@ -159,7 +159,7 @@ func tlsProblems(t TLS) map[string]string {
 	return all
 }
 
-// authProblems are what the auth keys say against each other, by key.
+// authProblems returns contradictions among the auth keys, by key.
 func authProblems(a Auth) map[string]string {
 	all := map[string]string{}
 	if a.Method != MethodSCRAM {
@@ -202,7 +202,7 @@ func tcpProblem(a string) string {
 	return ""
 }
 
-// ruleProblem is what PostgreSQL would say about the setting, and the usual cause of it (R23).
+// ruleProblem returns PostgreSQL's error for the setting, and its usual cause (R23).
 func ruleProblem(text string) string {
 	_, err := syncrep.Parse(text)
 	if err == nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
-// value is how one key is read from text and printed. Lists take all their items at once, because
-// a flag or a file replaces the whole list and never appends to the default.
+// value reads one key from text and prints it. Lists take all their items at once, because a flag or a file replaces
+// the whole list and never appends to the default.
 type value struct {
 	list  bool
 	lists bool // a mapping of lists; its texts are name, zero byte, item

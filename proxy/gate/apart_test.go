@@ -23,7 +23,8 @@ func begun(t *testing.T, g *Gate, from string) (k *Ticket, reclaimed <-chan stru
 }
 
 // TestKnownClientsThinkApart: log-ins of an address that logged in last time are not limited by the places while they
-// answer, but by half of what the primary has left; strangers are, and silent ones.
+// answer, but by half of the walsenders that the primary has left. Strangers and silent ones are limited by the
+// places.
 func TestKnownClientsThinkApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for primary, apart := range map[int]int{3: 0, 10: 3, 50: 16, 1000: 16} {
@@ -65,8 +66,8 @@ func TestKnownClientsThinkApart(t *testing.T) {
 	})
 }
 
-// TestSilenceApartIsShort: who is apart and says nothing is no better off than others: it goes when it is due and the
-// walreceiver waits, or somebody else does, and is a stranger then.
+// TestSilenceApartIsShort: a client that is apart and says nothing is no better off than others. It goes when it is
+// due and the walreceiver waits, or somebody else does, and is a stranger then.
 func TestSilenceApartIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(2)

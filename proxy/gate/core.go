@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ticketState is where a log-in stands with the gate.
+// ticketState is the state of a log-in at the gate.
 //
 //	waiting ──granted──► busy ◄──► yielding ──reclaimed──► reclaimed
 //	   │                  │ ▲          │ ▲                    │
@@ -32,8 +32,8 @@ const answeredShare = 2
 // Ticket is one log-in's place at the gate. All fields belong to the gate's mutex but granted.
 type Ticket struct {
 	state ticketState
-	// due is when it may be taken back if somebody waits; until when it is taken back anyway, zero
-	// for never. Both only while yielding.
+	// due is the time at which it may be taken back if somebody waits; until the time at which it is taken back
+	// anyway, zero for never. Both only while yielding.
 	due, until time.Time
 	reclaim    func()
 	from       string        // the client's address: addresses take turns
@@ -64,10 +64,10 @@ type core struct {
 	queue       []*Ticket
 	yielding    map[*Ticket]struct{}
 	turn        uint64 // number of the last grant
-	accounts    accounts
+	accounts    usages
 }
 
-// decision is what the shell has to do after a step.
+// decision tells the shell what to do after a step.
 type decision struct {
 	grant   []*Ticket
 	reclaim []*Ticket
@@ -77,7 +77,7 @@ type decision struct {
 func newCore(limit int) *core {
 	return &core{
 		limit: limit, counted: newPool(), answered: newPool(),
-		pending: map[*Ticket]struct{}{}, yielding: map[*Ticket]struct{}{}, accounts: newAccounts(),
+		pending: map[*Ticket]struct{}{}, yielding: map[*Ticket]struct{}{}, accounts: newUsages(),
 	}
 }
 
@@ -141,8 +141,8 @@ const apartShare = 8
 
 func (c *core) mostApart() int { return min(apartShare*c.limit, c.spare/2) }
 
-// mayBeApart reports whether there is room apart for t: its client has proved itself, or it has answered a question and
-// its address logged in last time, so that what it owes is a round trip away. A stranger has to do both.
+// mayBeApart reports whether there is room apart for t. Its client has proved itself, or it has answered a question
+// and its address logged in last time, so that its next answer is a round trip away. A stranger has to do both.
 func (c *core) mayBeApart(t *Ticket) bool {
 	return (t.proved || t.spoke && c.accounts.known.Has(t.from)) && c.apart < c.mostApart()
 }
@@ -269,8 +269,8 @@ func (c *core) wanted(t *Ticket) bool {
 	return false
 }
 
-// pick takes the next one out of the queue: the first of the address that comes first (accounts.before), of those
-// that may take a place; nil for none. Whoever may have left comes after all others. Of an address whose clients sit on
+// pick takes the next one out of the queue: the first of the address that comes first (usages.before), of those that
+// may take a place; nil for none. Whoever may have left comes after all others. Of an address whose clients sit on
 // their places most are the last that came: the others have most likely nothing to say, however many.
 func (c *core) pick() *Ticket {
 	best := -1

@@ -51,7 +51,7 @@ func (g *Gate) limitLocked() {
 	g.core.spare = g.most - g.core.limit
 }
 
-// Limit is how many log-ins may run at a time now; 0 when the primary has no walsender to spare.
+// Limit returns the number of log-ins that may run now; 0 when the primary has no walsender to spare.
 func (g *Gate) Limit() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -215,9 +215,9 @@ func holds(t *Ticket) bool {
 	return false
 }
 
-// Answer says that the holder's client has said what it had to say, as far as can be seen, and the primary has not: a
-// server that takes long over it must not keep others waiting. The place is free for others as soon as there is room
-// among those that wait for the primary, which are answeredShare times as many. Yield and Busy count it again. It
+// Answer notes that the holder's client has said all that it had to say, as far as can be seen, and the primary has
+// not. A server that takes long over it must not keep others waiting. The place is free for others as soon as there is
+// room among those that wait for the primary, which are answeredShare times as many. Yield and Busy count it again. It
 // reports false when the place has been reclaimed.
 func (g *Gate) Answer(t *Ticket) bool {
 	g.mu.Lock()

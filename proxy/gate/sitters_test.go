@@ -95,8 +95,8 @@ func TestGateSittersDoNotStarveOthers(t *testing.T) {
 	}
 }
 
-// An address that logged in lately waits for two due times at most, whatever it used before and however many
-// addresses are silent, be it always the same or, each time, others that nobody has seen before.
+// An address that logged in lately waits for two due times at most, whatever it used before. The number of silent
+// addresses does not matter, nor whether they are the same ones each time.
 func TestKnownPassesSitters(t *testing.T) {
 	const logIns = 10
 	for _, places := range []int{1, 2, 4} {
@@ -158,8 +158,8 @@ func TestCrowdOfOneAddress(t *testing.T) {
 	}
 }
 
-// inDebt lets an address log in and hold all places that it may have for a minute, most of it while nobody waits, as sessions do
-// whose connection to the primary idles.
+// inDebt lets an address log in and hold all places that it may have for a minute, most of it while nobody waits.
+// Sessions whose connection to the primary idles do so.
 func (m *model) inDebt(from string) {
 	m.arrive(from, m.limit-m.limit/4)
 	held := m.working

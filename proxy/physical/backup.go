@@ -89,7 +89,7 @@ func columns(row []byte) (values []string) {
 	return values
 }
 
-// awaitEnd waits until the store has the WAL up to the end of a base backup: the primary may have been left meanwhile,
+// awaitEnd waits until the store has the WAL up to the end of a base backup. The primary may have been left meanwhile,
 // and then the WAL that the client gets from here is another's (ruling R43). A *pgerror.Error ends the session.
 func (h *Handler) awaitEnd(ctx context.Context, b *backup, end lsn.Point) error {
 	if h.o.Followed == nil || end.LSN == lsn.Invalid {

@@ -9,9 +9,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// CaughtUp names the setting that a physical walsender may SHOW of this proxy itself: "on" when it has all WAL that its
-// primary had when it was asked just now, or its timeline is fenced. Other servers, and release v0.1.0, know no such
-// setting.
+// CaughtUp names the setting that a physical walsender may SHOW of this proxy itself. It is "on" when the store has
+// all WAL that its primary had when it was asked just now, or when its timeline is fenced. Other servers, and release
+// v0.1.0, know no such setting.
 const CaughtUp = "replproxy.caught_up"
 
 // catchUp bounds the wait for WAL that the primary has and the store has not yet: in an intact stream milliseconds.

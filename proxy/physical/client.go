@@ -18,7 +18,7 @@ import (
 const (
 	clientReadAhead = 8 << 10
 	outputFlush     = 32 << 10
-	// passPiece is what one read takes of a base backup: one of the primary's pieces.
+	// passPiece is the size of one read of a base backup: one of the primary's pieces.
 	passPiece = 32 << 10
 )
 
@@ -93,10 +93,10 @@ func interruptible(ctx context.Context, setDeadline func(time.Time) error, op fu
 	return err
 }
 
-// listen reads frames in the background until handle says that it has had enough (the header then
-// waits for next) or stop is called, which ends the contexts that both get. gone hears of a client that went away
-// (errClientGone) or sent what can be no frame (wire.ErrFrame as well), which next meets again; of one that took its
-// leave before as well. stop returns once nobody reads any more; it may be called again.
+// listen reads frames in the background until handle has had enough (the header then waits for next), or until stop is
+// called, which ends the contexts of both. gone hears of a client that went away (errClientGone), or that sent bytes
+// which are no frame (wire.ErrFrame as well); next meets that again. It also hears of one that took its leave before.
+// stop returns once nobody reads any more; it may be called again.
 func (c *client) listen(
 	parent context.Context, gone func(context.Context, error), handle func(context.Context, wire.Header) (more bool),
 ) (stop func()) {

@@ -161,8 +161,8 @@ func TestWalreceiverReturnsBeforeOthers(t *testing.T) {
 	}
 }
 
-// Ruling R31: a refusal that has nothing to do with our own log-ins is passed on as the primary says it, at once, also
-// while the walreceiver is refused as well.
+// Ruling R31: a refusal that has nothing to do with our own log-ins is passed on as the primary says it, at once. That
+// holds also while the walreceiver is refused.
 func TestRefusalThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	for _, max := range []string{"0", "1"} {
@@ -191,8 +191,8 @@ func TestRefusalThatIsNotOurs(t *testing.T) {
 	}
 }
 
-// A walsender's client that leaves while it waits for its turn leaves the queue, also behind bytes that it sent ahead,
-// and one that may have left goes after those that are there.
+// A walsender's client that leaves while it waits for its turn leaves the queue, also behind bytes that it sent ahead.
+// One that may have left goes after those that are there.
 func TestGoneWalsendersLeaveTheQueue(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))

@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// primaryBuffer is what one read takes of a primary that streams changes.
+	// primaryBuffer is the size of one read of a primary that streams changes.
 	primaryBuffer = 64 << 10
-	// leaveTimeout is how long the client may take to close after the primary has, and the primary to end after the
-	// client broke: what it said last may still be unread.
+	// leaveTimeout bounds the time for the client to close after the primary has, and for the primary to end after the
+	// client broke: its last bytes may still be unread.
 	leaveTimeout = 10 * time.Second
 	// maxHeld bounds what the primary says unasked, parameters and notices, while a command is answered here.
 	maxHeld = 64 << 10

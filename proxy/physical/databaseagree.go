@@ -9,10 +9,10 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// admits refuses a command about the stored WAL, wherever it is answered: to a client that could not have come in as a
-// physical walsender (ruling R35), and where the session's server is not the one whose WAL is stored. The session is
-// that server's: SQL and logical decoding, which take nothing from here, go on (docs/adr/0072). In a transaction, by
-// status, a timeline's history can't be asked for: the question would end it.
+// admits refuses a command about the stored WAL, wherever it is answered. It refuses a client that could not have come
+// in as a physical walsender (ruling R35). It also refuses when the session's server is not the one whose WAL is
+// stored. The session is that server's: SQL and logical decoding, which take nothing from here, go on (docs/adr/0072).
+// In a transaction, by status, a timeline's history can't be asked for: the question would end it.
 func (d *database) admits(ctx context.Context, status byte) (refusal *pgerror.Error, err error) {
 	if e := d.physical(); e != nil {
 		return e, nil

@@ -21,8 +21,8 @@ type hearing struct {
 	frame []byte // the message that is kept whole; empty: it goes through as it comes
 }
 
-// hear passes what the primary says to the client, piece by piece as it comes, and keeps whole only the few messages
-// that say where the talk is. nil: the primary has ended in order.
+// hear passes the primary's messages to the client, piece by piece as they come. It keeps whole only the few that
+// change the state of the talk. nil: the primary has ended in order.
 func (d *database) hear() error {
 	var m hearing
 	buf := make([]byte, primaryBuffer)

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// maxLead is how much of a Query is read before it is known whether it is SQL: a long one goes through piecemeal.
+	// maxLead bounds the part of a Query that is read before it is known whether it is SQL: a long one goes through
+	// piecemeal.
 	maxLead = 16 << 10
 	// maxKeyword is longer than any first word of a replication command.
 	maxKeyword = 64
@@ -32,8 +33,8 @@ func errReserved(name string) *pgerror.Error {
 		WithHint("Set another application_name for this session.")
 }
 
-// commandAhead judges by the beginning of a Query's body of size bytes whether it is a replication command. undecided:
-// what has been read is blank, so that it may be one.
+// commandAhead tells from the beginning of a Query's body of size bytes whether it is a replication command.
+// undecided: only blanks have been read, so it may be one.
 func commandAhead(dialect grammar.Dialect, lead []byte, size int) (is, undecided bool) {
 	if len(bytes.TrimLeft(lead, " \t\n\r\f\v")) < maxKeyword && len(lead) < size {
 		return false, true

@@ -34,7 +34,7 @@ func (d *database) listen(ctx context.Context) error {
 			return d.last(h, true)
 		case drop:
 			err = d.s.client.r.Discard(h.Size)
-		case judge:
+		case execute:
 			err = d.query(ctx, h)
 		}
 		if err != nil {
@@ -59,7 +59,7 @@ func (d *database) next() (wire.Header, error) {
 }
 
 // turn waits until the message can be judged; wait: it never can.
-func (d *database) turn(h wire.Header) verdict {
+func (d *database) turn(h wire.Header) action {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
@@ -67,11 +67,11 @@ func (d *database) turn(h wire.Header) verdict {
 			return wait
 		}
 		v := d.talk.say(h.Type, h.Size)
-		if v != wait && v != settle {
+		if v != wait && v != probe {
 			return v
 		}
-		if v == settle {
-			d.talk.settle()
+		if v == probe {
+			d.talk.probed()
 			d.out = append(wire.AppendHeader(d.out, 'Q', 1), 0)
 		}
 		if len(d.out) == 0 {

@@ -36,10 +36,10 @@
 //  6. A session holds bounded memory: a command of at most 1 MB, pieces of 32 kB of a base backup.
 //
 //  7. No byte of a session on a database reaches the primary where it would execute a physical stream or make a
-//     physical slot, and none streams there under a name that counts (ruling R35).
+//     physical slot. None streams there under a name that counts (ruling R35).
 //
-//  8. What the primary answers over the link is of the system and history of the stored WAL, or is refused; a base
-//     backup ends when the WAL up to there is stored (ruling R43, docs/adr/0072).
+//  8. The primary's answers over the link must be of the system and history of the stored WAL, or are refused. A base
+//     backup ends when the WAL up to its end is stored (ruling R43, docs/adr/0072).
 //
 // One goroutine runs a session. While it waits for the primary or the hub, a second one listens to
 // the client: answers and uploads go through it, and a client that has left is noticed. A session on a

@@ -55,8 +55,8 @@ func (w *world) waitGate(t *testing.T, what string, is func(running, apart, wait
 	})
 }
 
-// TestFarStandbysAnswerTogether: of an address that is known many log-ins are with their clients at a time, as far as the
-// primary has walsenders to spare; of one that is not only auth.max_upstream_walsenders.
+// TestFarStandbysAnswerTogether: of a known address many log-ins are with their clients at a time, as far as the
+// primary has walsenders to spare. Of an unknown one only auth.max_upstream_walsenders are.
 func TestFarStandbysAnswerTogether(t *testing.T) {
 	t.Parallel()
 	const far = 10

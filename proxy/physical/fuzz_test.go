@@ -114,7 +114,7 @@ func (h *smallHub) StartReplication(_ context.Context, r fanout.StartRequest, _ 
 	}
 }
 
-// noSession is what the server knows of it: nothing.
+// noSession is a connection of which the server knows nothing.
 type noSession struct{}
 
 func (noSession) ID() proxy.SessionID                       { return 1 }
@@ -131,8 +131,8 @@ func (noSession) SetUpstream(*relay.Upstream)               {}
 func (noSession) OnCancel([]byte, func()) (withdraw func()) { return func() {} }
 
 // FuzzSession lets a client that has logged in say anything, COPY included, as a walsender of each major and as a
-// console. Properties: the session ends; the client reads whole messages of known types; each command ends in one
-// ReadyForQuery; an error leaves no temporary slot; what is answered is bounded by what was said.
+// console. Properties: the session ends, and the client reads whole messages of known types. Each command ends in one
+// ReadyForQuery, and an error leaves no temporary slot. The size of the answers is bounded by that of the commands.
 func FuzzSession(f *testing.F) {
 	query := func(s string) []byte { return wire.AppendFrame(nil, 'Q', append([]byte(s), 0)) }
 	for _, b := range [][]byte{

@@ -19,8 +19,8 @@ type Handler struct {
 	o Options
 	// known is a position up to which the primary has WAL, as base backups told. It only grows.
 	known atomic.Uint64
-	// starts are what the primary makes of clients' settings.
-	starts *verdicts
+	// starts keeps the primary's answers about clients' settings.
+	starts *settingsAnswers
 	offers offers
 }
 
@@ -31,7 +31,7 @@ func New(o Options) (*Handler, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	return &Handler{o: o, starts: newVerdicts()}, nil
+	return &Handler{o: o, starts: newSettingsAnswers()}, nil
 }
 
 // ServeWalsender logs the client in to the primary and answers its commands until it leaves. When ctx
@@ -41,8 +41,8 @@ func (h *Handler) ServeWalsender(ctx context.Context, req *handshake.Request, se
 	return h.serve(ctx, req, server, nil)
 }
 
-// ServeConsole logs the client in to the primary as a walsender, which says that the role may see
-// replication, lets that connection go and answers queries by Options.Console until the client leaves.
+// ServeConsole logs the client in to the primary as a walsender, which proves that the role may see replication. It
+// lets that connection go and answers queries by Options.Console until the client leaves.
 func (h *Handler) ServeConsole(ctx context.Context, req *handshake.Request, server *proxy.Session) error {
 	return h.serve(ctx, req.Walsender(), server, h.o.Console)
 }

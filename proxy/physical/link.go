@@ -18,9 +18,8 @@ import (
 // which bypass it.
 const linkReadAhead = 16 << 10
 
-// link is the session's own connection to the primary, logged in as its client: made by the log-in,
-// used for commands that are not virtualised, and closed as soon as it is not needed, because the
-// primary counts it as a walsender.
+// link is the session's own connection to the primary, logged in as its client. The log-in makes it and commands that
+// are not virtualised use it. It is closed as soon as it is not needed, because the primary counts it as a walsender.
 //
 // The gate's ticket says who may touch it: the session while it is busy or lent, nobody but close
 // once it has been reclaimed.

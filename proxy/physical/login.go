@@ -114,7 +114,7 @@ func (l *login) setTicket(t *gate.Ticket) {
 	l.ticket = t
 }
 
-// cause is why the log-in was broken off.
+// cause returns the reason why the log-in was broken off.
 func (l *login) cause(parent context.Context) error {
 	cause := context.Cause(l.ctx)
 	switch {
@@ -325,9 +325,9 @@ func (l *login) awaitAsk(ctx context.Context) (asked bool) {
 	}
 }
 
-// loginMessage remembers what a message of the primary says about the session, and replaces the
-// cancel key: the client gets the session's virtual pid with a key that replproxy made, as long as
-// the primary's (4 bytes in protocol 3.0, 32 in 3.2).
+// loginMessage remembers the session's state from a message of the primary, and replaces the cancel key. The client
+// gets the session's virtual pid with a key that replproxy made, as long as the primary's (4 bytes in protocol 3.0, 32
+// in 3.2).
 func (s *session) loginMessage(l *link, typ byte, body []byte) ([]byte, error) {
 	switch typ {
 	case 'S':

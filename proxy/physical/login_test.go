@@ -100,8 +100,8 @@ func TestUnprovenLogInIsRefused(t *testing.T) {
 	})
 }
 
-// A primary without a free walsender is asked again where another log-in of ours has one, which is taken back if it can
-// be spared, and the client never knows (R31).
+// A primary without a free walsender is asked again where another log-in of ours has one. That one is taken back if it
+// can be spared, and the client never knows (R31).
 func TestFullPrimaryIsRetried(t *testing.T) {
 	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"), pgtest.Settings("max_wal_senders = 3"))
 	w := newWorld(t, primary, worldOptions{idleKeep: readTimeout})
@@ -181,8 +181,8 @@ func startup(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
-// sayHello sends the startup packet of a physical walsender, with an option of the protocol: what the primary says first
-// cannot be foretold then, so its log-in waits for a place before it is asked anything.
+// sayHello sends the startup packet of a physical walsender, with an option of the protocol. The primary's first
+// message cannot be foretold then, so its log-in waits for a place before it is asked anything.
 func sayHello(t testing.TB, conn net.Conn) {
 	t.Helper()
 	m := &pgproto3.StartupMessage{

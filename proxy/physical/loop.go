@@ -15,8 +15,8 @@ import (
 // errOver ends a session that needs no more words.
 var errOver = errors.New("session over")
 
-// loop reads messages and answers them as a walsender of PostgreSQL does (facts B1). ctx ends when
-// the server stops: then commands that are already here are refused, and an idle session is ended.
+// loop reads messages and answers them as a walsender of PostgreSQL does (facts B1). ctx ends when the server stops:
+// then commands that have already come are refused, and an idle session is ended.
 func (s *session) loop(ctx context.Context) error {
 	skip := false // until Sync, after an error in the extended protocol
 	for {

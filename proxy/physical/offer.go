@@ -21,9 +21,9 @@ const maxOffers = 1000
 // kindSASL is AuthenticationSASL (facts A7).
 const kindSASL = 10
 
-// offers remembers what the primary asked walsenders' log-ins for, so that a client can be asked before it has a place
-// there: a far one then holds a walsender of the primary for one round trip, not for two. A question is the same for
-// all roles, those that do not exist too, unless pg_hba.conf has several methods; then it is told for each role.
+// offers remembers the primary's questions to walsenders' log-ins, so that a client can be asked before it has a place
+// there. A far client then holds a walsender of the primary for one round trip, not for two. A question is the same
+// for all roles, those that do not exist too, unless pg_hba.conf has several methods; then it is told for each role.
 type offers struct {
 	mu    sync.Mutex
 	by    map[string]string // AuthenticationSASL's body; "": the primary asks otherwise
@@ -111,26 +111,26 @@ type foretold struct {
 // enter waits for a place at the gate. A client that can be asked before that is: as soon as another log-in has shown
 // what the primary asks, also while it waits. Then it waits with its answer. told is nil for one that was not asked.
 func (l *login) enter() (t *gate.Ticket, told *foretold, err error) {
-	door := l.s.h.o.Gate
+	places := l.s.h.o.Gate
 	for {
 		news := l.s.h.offers.changed()
 		question, body := l.foreseen()
 		if question != nil {
 			if t != nil {
-				door.Leave(t)
+				places.Leave(t)
 			}
 			l.late = nil
 			if told, err = l.foretell(question, body); err != nil {
 				return nil, nil, err
 			}
 			l.late = errQueue()
-			t = door.Enter(l.s.server.Origin(), "")
+			t = places.Enter(l.s.server.Origin(), "")
 			l.setTicket(t)
-			return t, told, door.Wait(l.ctx, t)
+			return t, told, places.Wait(l.ctx, t)
 		}
 		l.late = errQueue()
 		if t == nil {
-			t = door.Enter(l.s.server.Origin(), "")
+			t = places.Enter(l.s.server.Origin(), "")
 			l.setTicket(t)
 		}
 		select {
@@ -138,7 +138,7 @@ func (l *login) enter() (t *gate.Ticket, told *foretold, err error) {
 			return t, nil, nil
 		case <-news:
 		case <-l.ctx.Done():
-			door.Leave(t)
+			places.Leave(t)
 			return nil, nil, context.Cause(l.ctx)
 		}
 	}

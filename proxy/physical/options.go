@@ -12,28 +12,29 @@ import (
 )
 
 const (
-	// DefaultIdleKeep is how long the connection to the primary of a session that is logged in but
-	// silent is kept for commands that only the primary answers. Tools send their next command
-	// within milliseconds; a person at a prompt may lose it and is told to reconnect.
+	// DefaultIdleKeep is the time for which the connection to the primary of a silent, logged-in session is kept for
+	// commands that only the primary answers. Tools send their next command within milliseconds; a person at a prompt
+	// may lose it and is told to reconnect.
 	DefaultIdleKeep = 10 * time.Second
-	// idleGrace is how long it is kept even when others wait for a place: BASE_BACKUP follows the
-	// log-in by a few round trips.
+	// idleGrace is the time for which it is kept even when others wait for a place: BASE_BACKUP follows the log-in by
+	// a few round trips.
 	idleGrace = 500 * time.Millisecond
-	// spareGrace is how long it is kept when others wait once a client has begun as a standby does, by IDENTIFY_SYSTEM:
-	// START_REPLICATION is next, and needs none. A program that is near gets its BASE_BACKUP through all the same.
+	// spareGrace is the time for which it is kept when others wait once a client has begun as a standby does, by
+	// IDENTIFY_SYSTEM: START_REPLICATION is next, and needs none. A program that is near gets its BASE_BACKUP through
+	// all the same.
 	spareGrace = 20 * time.Millisecond
-	// startGrace is how long it is kept after START_REPLICATION when nobody waits: a start that fails
-	// does so at once.
+	// startGrace is the time for which it is kept after START_REPLICATION when nobody waits: a start that fails does
+	// so at once.
 	startGrace = 100 * time.Millisecond
-	// answerDue is how long a client may think about a question of the primary while others wait,
-	// or the walreceiver does: its walsender is taken from them and it has proved nothing yet.
+	// answerDue is the time for which a client may think about a question of the primary while others wait, or the
+	// walreceiver does. Its walsender is taken from them, and it has proved nothing yet.
 	answerDue = 5 * time.Second
 	// dialTimeout bounds one way to the primary, all its hosts included.
 	dialTimeout = 10 * time.Second
 	// fullFor bounds how long a log-in that found no free walsender (53300) is tried again (ruling R31).
 	fullFor = 5 * time.Second
-	// retryFirst and retryMax bound the wait before a log-in that found no free walsender (53300) is
-	// tried again: quick, for a walsender that is just ending, and never a flood of forks.
+	// retryFirst and retryMax bound the wait before a log-in that found no free walsender (53300) is tried again. It
+	// is short, for a walsender that is just ending, and never causes a flood of forks.
 	retryFirst = 50 * time.Millisecond
 	retryMax   = time.Second
 	// closeTimeout bounds the wait for the primary to end its side. When it has, its walsender is
@@ -56,9 +57,9 @@ const (
 	maxParameters = 64
 )
 
-// DefaultMaxUpstreamWalsenders is how many log-ins of walsenders may hold a connection to the
-// primary at a time (auth.max_upstream_walsenders): each takes a walsender there before it has
-// proved anything (facts A6), and the primary has ten by default.
+// DefaultMaxUpstreamWalsenders bounds the log-ins of walsenders that hold a connection to the primary
+// (auth.max_upstream_walsenders). Each takes a walsender there before it has proved anything (facts A6), and the
+// primary has ten by default.
 const DefaultMaxUpstreamWalsenders = 2
 
 // NewGate admits at most max log-ins at a time; below 1 means [DefaultMaxUpstreamWalsenders]. Until
@@ -80,7 +81,7 @@ type Options struct {
 	Gate     *gate.Gate
 	// Settings may be nil: then SHOW is answered by the session's own connection only.
 	Settings Settings
-	// Parameters are what the primary reports of itself, for members of the cluster; nil serves none.
+	// Parameters returns the parameters that the primary reports, for members of the cluster; nil serves none.
 	Parameters func() map[string]string
 	// Followed judges the servers that sessions are connected to; nil: all belong to the stored WAL.
 	Followed Followed
@@ -98,10 +99,11 @@ type Options struct {
 	Voters func() *access.Voters
 	Logger *slog.Logger
 
-	// ConnectWait is how long a client waits while the proxy has yet to hear from its primary; nil: not at all.
+	// ConnectWait returns the time for which a client waits while the proxy has yet to hear from its primary; nil: not
+	// at all.
 	ConnectWait func() time.Duration
-	// PrimaryWait is how long a log-in may wait now for a primary to be known; nil: not at all. Most walsenders come
-	// again by themselves.
+	// PrimaryWait returns the time for which a log-in may wait now for a primary to be known; nil: not at all. Most
+	// walsenders come again by themselves.
 	PrimaryWait func() time.Duration
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration

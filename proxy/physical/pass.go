@@ -14,8 +14,8 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// lastWords is how long a command that is broken off may take to reach the end of a message, so that
-// the client can be told. A throttled base backup pauses inside of them for a second.
+// lastWords bounds the time for a broken-off command to reach the end of a message, so that the client can be told. A
+// throttled base backup pauses inside of them for a second.
 const lastWords = 2 * time.Second
 
 // errLinkLost: the connection to the primary broke before it answered anything.
@@ -63,10 +63,9 @@ type passing struct {
 	over      atomic.Bool     // the primary has ended COPY by an error
 }
 
-// forward sends a command on and passes everything back until ReadyForQuery. The link is busy when
-// it is called, and idle or closed when it returns. Pressure goes back by itself: nothing is read
-// from the primary while the client does not take what was read before. errLinkLost means that the
-// client has seen nothing and can be answered otherwise.
+// forward sends a command on and passes everything back until ReadyForQuery. The link is busy when it is called, and
+// idle or closed when it returns. Pressure goes back by itself: nothing is read from the primary while the client has
+// bytes to take. errLinkLost means that the client has seen nothing and can be answered otherwise.
 func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command, query string) error {
 	ctx, fail := context.WithCancelCause(context.Background())
 	defer fail(nil)
@@ -258,8 +257,8 @@ func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 	return err == nil
 }
 
-// leave tells the primary of a Query within COPY without what it asks: COPY may have ended by an error that has not
-// been heard of, and then the Query is this proxy's to answer, after that error (ruling R35).
+// leave tells the primary of a Query within COPY without its text. COPY may have ended by an error that has not been
+// heard of, and then the Query is this proxy's to answer, after that error (ruling R35).
 func (p *passing) leave() (more bool) {
 	if _, err := p.s.link.up.Conn.Write(wire.AppendFrame(nil, 'Q', []byte{0})); err != nil {
 		p.fail(fmt.Errorf("%w: upload: %w", errClientGone, err))
@@ -267,8 +266,9 @@ func (p *passing) leave() (more bool) {
 	return false
 }
 
-// unreadable hears that the client has gone, or sent what can be no frame. The latter matters now only if the primary
-// waits for what comes, and its end, which may be of its own side only, if the command would keep a walsender busy.
+// unreadable hears that the client has gone, or sent what can be no frame. Bytes that are no frame matter now only if
+// the primary waits for them. The client's end, which may be of its own side only, matters only if the command would
+// keep a walsender busy.
 func (p *passing) unreadable(ctx context.Context, err error) {
 	end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if errors.Is(err, wire.ErrFrame) || end && p.brief {

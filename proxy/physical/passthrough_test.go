@@ -223,8 +223,8 @@ func TestPrimaryDiesUnderTheLink(t *testing.T) {
 	}
 }
 
-// A link that the primary ended while it was idle costs the session nothing: the FATAL was not meant
-// for the client's next command, and nothing of the broken attempt lingers.
+// A link that the primary ended while it was idle costs the session nothing. The FATAL was not meant for the client's
+// next command, and nothing of the broken attempt lingers.
 func TestPrimaryEndsAnIdleLink(t *testing.T) {
 	primary := pgtest.Need(t, 15).Primary(t, pgtest.SCRAM("secret"))
 	w := newWorld(t, primary, worldOptions{idleKeep: time.Minute})

@@ -42,7 +42,7 @@ type Settings func() map[string]string
 // primary refuses is a *pgerror.Error. It blocks, at most as long as ctx.
 type AskPrimary func(ctx context.Context, query string) ([]string, error)
 
-// Session is what the server knows of a connection; [proxy.Session] is one.
+// Session gives the server's knowledge of a connection; [proxy.Session] is one.
 type Session interface {
 	ID() proxy.SessionID
 	PID() int32

@@ -19,27 +19,26 @@ type frame struct {
 	body []byte
 }
 
-// maxPrelude is how many messages may come before the primary's first question or refusal: 'v' and
-// notices.
+// maxPrelude bounds the messages before the primary's first question or refusal: 'v' and notices.
 const maxPrelude = 16
 
 // errFull is a primary without a free walsender.
 var errFull = errors.New("no free walsender")
 
-// reach dials and sends the client's startup packet until the primary has a walsender for it, and
-// returns what the primary said first. Nothing has been passed to the client then, so a primary that
-// is full (53300) is asked again without the client's knowledge, for fullFor at most and only while another
-// log-in of ours has a walsender there or had one just now (ruling R31). Otherwise what it says has nothing to do
-// with us, and is passed on. On success l.link owns the ticket.
+// reach dials and sends the client's startup packet until the primary has a walsender for it, and returns what the
+// primary said first. Nothing has been passed to the client then, so a primary that is full (53300) is asked again
+// without the client's knowledge. That goes on for fullFor at most, and only while another log-in of ours has a
+// walsender there or had one just now (ruling R31). Otherwise what it says has nothing to do with us, and is passed
+// on. On success l.link owns the ticket.
 func (l *login) reach(t *gate.Ticket) ([]frame, error) {
-	door := l.s.h.o.Gate
+	places := l.s.h.o.Gate
 	until := time.Now().Add(fullFor)
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
-		if err := door.WaitOpen(l.ctx); err != nil {
+		if err := places.WaitOpen(l.ctx); err != nil {
 			return nil, err
 		}
-		ours := door.Others(t)
-		first, err := l.attempt(t, func() bool { return time.Until(until) > wait && (ours || door.Others(t)) })
+		ours := places.Others(t)
+		first, err := l.attempt(t, func() bool { return time.Until(until) > wait && (ours || places.Others(t)) })
 		if !errors.Is(err, errFull) {
 			if err == nil {
 				l.late = nil
@@ -48,7 +47,7 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 		}
 		l.late = pgerror.From(err)
 		if wait == retryFirst {
-			defer door.Short()()
+			defer places.Short()()
 		}
 		if err := pauseFor(l.ctx, wait); err != nil {
 			return nil, err
@@ -87,7 +86,7 @@ func (l *login) attempt(t *gate.Ticket, again func() bool) ([]frame, error) {
 	return first, nil
 }
 
-// startup is what the primary gets: the client's own packet. For a client that was answered here it asks for
+// startup returns the packet for the primary: the client's own. For a client that was answered here it asks for
 // protocol 3.0, which every server has.
 func (s *session) startup() []byte {
 	if s.server.Verified() == nil {

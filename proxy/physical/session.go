@@ -101,8 +101,7 @@ func noteParameter(known map[string]string, body []byte) {
 	}
 }
 
-// cancel is what a CancelRequest with the session's key does: it ends the command that runs, and
-// nothing when none does.
+// cancel ends the command that runs, as a CancelRequest with the session's key asks; without one it does nothing.
 func (s *session) cancel() { s.cancelled() }
 
 // cancelled is cancel, and reports whether a command ran.
@@ -145,7 +144,7 @@ func (s *session) begin(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// info is what the hub shows of the session while it streams.
+// info returns the session's entry for the hub while it streams.
 func (s *session) info() fanout.SessionInfo {
 	addr := ""
 	if a := s.client.conn.RemoteAddr(); a != nil && a.Network() != "unix" {

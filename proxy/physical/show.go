@@ -33,9 +33,8 @@ func (s *session) show(parent, ctx context.Context, before []byte, c *grammar.Sh
 	return s.send(s.ready(appendResult(before, "SHOW", showColumns(name), text(setting))))
 }
 
-// isProgram reports whether the client is pg_basebackup or pg_receivewal, by its name or, where that is another one, as
-// pg_basebackup -R gives the standby's: since version 11 they ask for data_directory_mode on each connection, which no
-// server does.
+// isProgram reports whether the client is pg_basebackup or pg_receivewal. Its name may be another one, as pg_basebackup
+// -R gives the standby's. Since version 11 both ask for data_directory_mode on each connection, which no server does.
 func (s *session) isProgram() bool {
 	switch s.parameters["application_name"] {
 	case "pg_basebackup", "pg_receivewal":

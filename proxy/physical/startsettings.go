@@ -19,7 +19,7 @@ const (
 	// askSettings bounds the question to the primary what it makes of a client's settings, the wait for other
 	// questions included: the log-in waits for it.
 	askSettings = 3 * time.Second
-	// askPause is how long nothing is asked after a question that got no answer.
+	// askPause is the time for which nothing is asked after a question that got no answer.
 	askPause = 5 * time.Second
 	// maxKnownSettings bounds what is remembered of answers: clients are few kinds of programs. A startup packet has
 	// at most 10,000 bytes, most have some hundred.
@@ -48,7 +48,7 @@ func (s *session) applySettings(v *roles.Verified) ([]*pgerror.Error, *pgerror.E
 	if len(foreign) == 0 {
 		return notices, misplaced
 	}
-	shown, refusal := s.h.starts.judge(context.Background(), s.h.o.AskPrimary, foreign, s.parameters)
+	shown, refusal := s.h.starts.answer(context.Background(), s.h.o.AskPrimary, foreign, s.parameters)
 	if refusal != nil && (refusal.Code != pgerror.InsufficientPrivilege || !v.Role.Superuser) {
 		return notices, refusal.AsFatal()
 	}
@@ -84,29 +84,30 @@ func cleanName(name string, major int) string {
 	return string(b)
 }
 
-// verdicts are what the primary makes of settings: its own words, remembered, so that standbys come back while it is
+// settingsAnswers keeps the primary's answers about settings, in its own words. Standbys then come back while it is
 // down as they did before, and a crowd that comes back asks once.
-type verdicts struct {
+type settingsAnswers struct {
 	asking chan struct{} // holds a token while somebody asks
 
 	mu     sync.Mutex
-	known  map[string]settled
+	known  map[string]settingsAnswer
 	silent time.Time // nothing is asked before
 }
 
-// settled is one verdict.
-type settled struct {
+// settingsAnswer is one answer.
+type settingsAnswer struct {
 	shown   []string // as SHOW would print them, in the order of the settings
 	refusal *pgerror.Error
 }
 
-func newVerdicts() *verdicts {
-	return &verdicts{asking: make(chan struct{}, 1), known: map[string]settled{}}
+func newSettingsAnswers() *settingsAnswers {
+	return &settingsAnswers{asking: make(chan struct{}, 1), known: map[string]settingsAnswer{}}
 }
 
-// judge is what a primary that shows defaults to others makes of settings; nothing where that is not known and cannot
-// be asked now.
-func (k *verdicts) judge(ctx context.Context, ask AskPrimary, settings []handshake.Param, defaults map[string]string,
+// answer returns the shown values of settings, or the refusal, of a primary that shows defaults to others; nothing
+// where that is not known and cannot be asked now.
+func (k *settingsAnswers) answer(
+	ctx context.Context, ask AskPrimary, settings []handshake.Param, defaults map[string]string,
 ) ([]string, *pgerror.Error) {
 	query := settingsQuery(settings, defaults)
 	key := defaults["server_version"] + query
@@ -125,7 +126,7 @@ func (k *verdicts) judge(ctx context.Context, ask AskPrimary, settings []handsha
 		return v.shown, v.refusal
 	}
 	row, err := ask(ctx, query)
-	v := settled{refusal: refusalOf(err)}
+	v := settingsAnswer{refusal: refusalOf(err)}
 	skip := len(row) - len(settings)
 	if err == nil && skip >= 0 {
 		v.shown = row[skip:]
@@ -146,8 +147,8 @@ func (k *verdicts) judge(ctx context.Context, ask AskPrimary, settings []handsha
 	return v.shown, v.refusal
 }
 
-// find is a verdict that is known; ok is also that nothing can be asked now.
-func (k *verdicts) find(key string) (settled, bool) {
+// find returns an answer that is known; ok is also that nothing can be asked now.
+func (k *settingsAnswers) find(key string) (settingsAnswer, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	v, ok := k.known[key]

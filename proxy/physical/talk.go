@@ -2,7 +2,7 @@ package physical
 
 import "bytes"
 
-// stand is where the primary is in its talk with a database walsender, as far as has been heard.
+// stand is the state of the primary in its talk with a database walsender, as far as has been heard.
 type stand uint8
 
 const (
@@ -20,21 +20,21 @@ const (
 	standSkipping
 )
 
-// verdict is what is to be done with a message of the client.
-type verdict uint8
+// action tells what to do with a message of the client.
+type action uint8
 
 const (
-	passOn  verdict = iota // goes to the primary as it is
-	wait                   // until something else has been heard
-	judge                  // a Query that the primary, or this proxy, would execute now
-	drop                   // the primary would skip it, and must not execute it by mistake
-	settle                 // a Query comes where it may be part of COPY or not: see talk.settle
-	passEnd                // goes to the primary, and is the last that does
+	passOn  action = iota // goes to the primary as it is
+	wait                  // until something else has been heard
+	execute               // a Query that the primary, or this proxy, would execute now
+	drop                  // the primary would skip it, and must not execute it by mistake
+	probe                 // a Query comes where it may be part of COPY or not: see talk.probed
+	passEnd               // goes to the primary, and is the last that does
 )
 
 // talk follows what a database walsender and its primary say, message by message (facts B1, E6). It knows at each
-// message of the client whether the primary would execute it now: not before all that came before it is answered, and
-// COPY may end at any time by an error of the primary that is still under way. It is pure; its owner locks.
+// message of the client whether the primary would execute it now. It would not before all earlier ones are answered,
+// and COPY may end at any time by an error that is still under way. It is pure; its owner locks.
 type talk struct {
 	at stand
 	// status is the transaction status of the last ReadyForQuery.
@@ -51,9 +51,9 @@ type talk struct {
 
 func newTalk() *talk { return &talk{status: 'I'} }
 
-// say judges the client's next message, whose body has size bytes. A verdict other than wait and settle is taken as
-// carried out; judge becomes busy by run.
-func (t *talk) say(typ byte, size int) verdict {
+// say judges the client's next message, whose body has size bytes. An action other than wait and probe is taken as
+// carried out; execute becomes busy by run.
+func (t *talk) say(typ byte, size int) action {
 	switch {
 	case t.at == standBusy || t.at == standLeft:
 		return wait
@@ -72,15 +72,15 @@ func (t *talk) say(typ byte, size int) verdict {
 		}
 		return passOn
 	case typ == 'Q' && t.stray:
-		return settle
+		return probe
 	case typ == 'Q':
-		return judge
+		return execute
 	}
 	t.ready(typ, size)
 	return passOn
 }
 
-// ready is what a message other than Query does to a primary that waits for a command.
+// ready notes the effect of a message other than Query on a primary that waits for a command.
 func (t *talk) ready(typ byte, size int) {
 	switch {
 	case typ == 'F' || typ == 'S':
@@ -92,7 +92,7 @@ func (t *talk) ready(typ byte, size int) {
 	}
 }
 
-func (t *talk) sayInCopyIn(typ byte) verdict {
+func (t *talk) sayInCopyIn(typ byte) action {
 	switch typ {
 	case 'd', 'H':
 	case 'c', 'f':
@@ -100,20 +100,20 @@ func (t *talk) sayInCopyIn(typ byte) verdict {
 	case 'S':
 		t.stray = true
 	case 'Q':
-		return settle
+		return probe
 	default:
 		t.at, t.left = standLeft, typ
 	}
 	return passOn
 }
 
-func (t *talk) sayInCopyBoth(typ byte) verdict {
+func (t *talk) sayInCopyBoth(typ byte) action {
 	switch typ {
 	case 'd':
 	case 'c':
 		t.at = standBusy
 	case 'Q':
-		return settle
+		return probe
 	default:
 		t.at, t.left = standLeft, typ
 	}
@@ -123,9 +123,9 @@ func (t *talk) sayInCopyBoth(typ byte) verdict {
 // run notes that the Query which was judged goes to the primary.
 func (t *talk) run() { t.at = standBusy }
 
-// settle notes that an empty Query goes to the primary. Within COPY that is the end of the session, as any Query is;
+// probed notes that an empty Query goes to the primary. Within COPY that is the end of the session, as any Query is;
 // after it the answer shows that all has been answered.
-func (t *talk) settle() { t.at, t.asked = standBusy, true }
+func (t *talk) probed() { t.at, t.asked = standBusy, true }
 
 // ours reports whether a message of the primary answers our own empty Query.
 func (t *talk) ours(typ byte) bool {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// backend is what PostgreSQL does with the messages of a walsender on a database, as far as it matters here. What it
-// says is heard later.
+// backend handles messages as PostgreSQL's walsender on a database does, as far as it matters here. What it says is
+// heard later.
 type backend struct {
 	at       stand // standReady, standCopyIn, standCopyBoth or standSkipping
 	over     bool
@@ -69,8 +69,8 @@ func (b *backend) fail() {
 	}
 }
 
-// TestTalk: whatever a client says, pipelined, and whenever COPY fails, nothing that is to be answered here reaches a
-// backend that would execute it, what is answered here is answered when nothing else is owed, and all gets its turn.
+// TestTalk: the client pipelines anything, and COPY fails at any time. Nothing that is to be answered here reaches a
+// backend that would execute it. It is answered here when nothing else is owed, and all gets its turn.
 func TestTalk(t *testing.T) {
 	for seed := range uint64(20_000) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -91,8 +91,8 @@ func TestTalk(t *testing.T) {
 					hear()
 				}
 				v := k.say(typ, 0)
-				if v == settle {
-					k.settle()
+				if v == probe {
+					k.probed()
 					b.take('Q', -1)
 				}
 				if v == wait && len(b.said) == 0 && b.over {
@@ -101,17 +101,17 @@ func TestTalk(t *testing.T) {
 				if v == wait && len(b.said) == 0 && tries > 100 {
 					t.Fatalf("seed %d: %c waits for ever: %+v, %+v", seed, typ, k, b)
 				}
-				if v == wait || v == settle {
+				if v == wait || v == probe {
 					continue
 				}
-				if v == judge && text == ours {
+				if v == execute && text == ours {
 					if b.at != standReady || len(b.said) > 0 {
 						t.Fatalf("seed %d: answered too early: %+v, %+v", seed, k, b)
 					}
-				} else if v == judge {
+				} else if v == execute {
 					k.run()
 				}
-				if v != drop && (v != judge || text != ours) {
+				if v != drop && (v != execute || text != ours) {
 					b.take(typ, text)
 				}
 				break

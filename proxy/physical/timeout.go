@@ -22,7 +22,7 @@ func (s *session) walSenderTimeout() (timeout time.Duration, own bool) {
 	return DefaultWalSenderTimeout, false
 }
 
-// units are how many milliseconds a unit has, and to how many a fraction of it is rounded: the next smaller unit.
+// units has for each unit its milliseconds, and those of the next smaller unit, to which fractions are rounded.
 var units = map[string]struct{ scale, to float64 }{
 	"": {1, 1}, "us": {1e-3, 1}, "ms": {1, 1}, "s": {1e3, 1}, "min": {60e3, 1e3}, "h": {3600e3, 60e3},
 	"d": {86400e3, 3600e3},

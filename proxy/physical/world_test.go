@@ -85,7 +85,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	}
 	rules, err := access.Parse(o.access)
 	must(t, err)
-	admit := &access.Keeper{}
+	admit := &access.Current{}
 	admit.Set(access.Set{Default: access.Policy{Rules: rules}})
 	w.server, err = proxy.New(proxy.Options{
 		Access:    admit,

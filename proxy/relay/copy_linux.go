@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayInLoop gives both sockets to a loop and waits until it is done with them. ok is false, and
-// nothing has happened, when a connection is no plain socket or there is no loop.
+// relayInLoop gives both sockets to a loop and waits until it is done with them. When a connection is no plain socket,
+// or there is no loop, ok is false and nothing has happened.
 func relayInLoop(ctx context.Context, l *loop, o *Options) (ok bool, err error) {
 	plainClient, clientTCP := socket(o.Client)
 	plainUpstream, upstreamTCP := socket(o.Upstream.Conn)

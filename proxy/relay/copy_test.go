@@ -71,8 +71,8 @@ func TestSmallMessages(t *testing.T) {
 	})
 }
 
-// Both directions at once, in writes of every size, with a reader that stops now and then: what
-// arrives is what was sent, and as much is counted.
+// Both directions at once, in writes of every size, with a reader that stops now and then. The same bytes arrive that
+// were sent, and as many are counted.
 func TestBulkBothWays(t *testing.T) {
 	inEachWay(t, func(t *testing.T, s *session, _ context.CancelCauseFunc) {
 		data := make([]byte, 24<<20)

@@ -7,13 +7,12 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 const (
 	// copyBuffer holds what one read takes: the longest record of TLS.
 	copyBuffer = 16 << 10
-	// quietBuffer is what a direction holds while little comes: an ordinary statement or a row.
+	// quietBuffer is the size of a direction's buffer while little comes: an ordinary statement or a row.
 	quietBuffer = 512
 	// bulkRead keeps a direction at whole buffers: the server fills records of 8 kB while it has more.
 	bulkRead = 4 << 10
@@ -118,16 +117,4 @@ func (d *direction) writeError(err error) error {
 		to = Primary
 	}
 	return &SideError{Side: to, Err: fmt.Errorf("write: %w", err)}
-}
-
-// closeWrite ends the direction towards c: FIN, or close_notify.
-func closeWrite(c net.Conn) error {
-	if h, ok := c.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
-	}
-	return nil
-}
-
-func gone(err error) bool {
-	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }

@@ -42,8 +42,8 @@ func NewEngine() (*Engine, error) {
 	return e, nil
 }
 
-// Loops is how many processors of Go's scheduler the loops may keep for themselves while they are
-// busy: the program should have so many more than it has without the engine (runtime.GOMAXPROCS).
+// Loops returns the number of processors of Go's scheduler that the loops may keep for themselves while they are busy.
+// The program should have so many more than it has without the engine (runtime.GOMAXPROCS).
 func (e *Engine) Loops() int { return len(e.loops) }
 
 // Run serves the loops until ctx is done; sessions that are left then lose their connections. It

@@ -33,7 +33,7 @@ type SideError struct {
 // Error names the side.
 func (e *SideError) Error() string { return fmt.Sprintf("%s: %v", e.Side, e.Err) }
 
-// Unwrap is what the connection said.
+// Unwrap returns the connection's error.
 func (e *SideError) Unwrap() error { return e.Err }
 
 // ErrAgain is a primary that takes no connections now. Nothing has been sent to the client nor read from

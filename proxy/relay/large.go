@@ -9,12 +9,13 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// largeHead is how much of a large message is kept to be looked at: of an error the fields that matter come first.
+// largeHead bounds the part of a large message that is kept to be looked at: the fields of an error that matter come
+// first.
 const largeHead = 4 << 10
 
-// large passes the primary's next message if it is one that may be of any size once the client has authenticated: what
-// a login event trigger says, or a parameter. head is the beginning of its body. It goes through piece by piece; the
-// memory for it is bounded. false: the next message is an ordinary one, or there is none.
+// large passes the primary's next message if it may be of any size once the client has authenticated: the notice of a
+// login event trigger, or a parameter. head is the beginning of its body. It goes through piece by piece; the memory
+// for it is bounded. false: the next message is an ordinary one, or there is none.
 func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 	h, err := l.upstream.r.Peek(headerSize)
 	if err != nil {
@@ -50,7 +51,7 @@ func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 	return typ, head, true, nil
 }
 
-// maxMessage is what PostgreSQL can send at most: its buffers have less than 1 GB (MaxAllocSize).
+// maxMessage is the largest message of PostgreSQL: its buffers have less than 1 GB (MaxAllocSize).
 const maxMessage = 1<<30 - 1
 
 // largeRefusal is the end of a log-in by an error that has been passed on.

@@ -17,7 +17,7 @@ type Legs struct {
 	PID      uint32
 	// ClientAhead and UpstreamAhead have been read of them already, and not been passed on.
 	ClientAhead, UpstreamAhead []byte
-	// Parameters are what the primary reported during the log-in.
+	// Parameters has the parameters that the primary reported during the log-in.
 	Parameters map[string]string
 	// Proven: the client has answered a question of the primary, or proved itself to us. Else a rule lets it in.
 	Proven bool

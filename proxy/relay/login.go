@@ -20,7 +20,7 @@ import (
 // end with one that needs none.
 const maxQueuedAsks = 4
 
-// loginFlush is how much of a log-in is written at once: all of an honest one's. A primary that talks without
+// loginFlush bounds the part of a log-in that is written at once: all of an honest one's. A primary that talks without
 // pause costs no more memory, and its client sees it.
 const loginFlush = 32 << 10
 

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// loopBuffer is what one read may take; one buffer serves all sessions of a loop.
+	// loopBuffer is the size of one read; one buffer serves all sessions of a loop.
 	loopBuffer = 64 << 10
-	// loopEvents is how many events one wait returns.
+	// loopEvents bounds the events that one wait returns.
 	loopEvents = 128
-	// busyWait is how long, in milliseconds, a loop that has just moved bytes waits for more on its own
-	// thread and processor. It bounds what the scheduler may have to wait for them if it cannot interrupt
-	// the wait by signal (GODEBUG=asyncpreemptoff=1), and what an idle loop holds.
+	// busyWait is the time in milliseconds for which a loop that has just moved bytes waits for more on its own thread
+	// and processor. It bounds what the scheduler may have to wait for them if it cannot interrupt the wait by signal
+	// (GODEBUG=asyncpreemptoff=1), and what an idle loop holds.
 	busyWait = 5
-	// turnReads is how many reads one session may make before the others have their turn.
+	// turnReads bounds the reads of one session before the others have their turn.
 	turnReads = 4
 )
 
@@ -142,10 +142,10 @@ func (l *loop) endAll() {
 	}
 }
 
-// wait asks for events: without waiting when some flow still has data. A busy loop waits without
-// telling the scheduler, as rawRead does: to hand the processor over and to get it back costs more
-// than moving a message. The scheduler's signals interrupt that wait, so a collection of garbage is
-// not held up by it; a loop to which nothing comes for busyWait goes on waiting as any other goroutine.
+// wait asks for events: without waiting when some flow still has data. A busy loop waits without telling the
+// scheduler, as rawRead does: to hand the processor over and to get it back costs more than moving a message. The
+// scheduler's signals interrupt that wait, so it does not hold up a collection of garbage. A loop to which nothing
+// comes for busyWait goes on waiting as any other goroutine.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	switch {
 	case len(l.again) > 0:

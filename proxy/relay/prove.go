@@ -120,7 +120,7 @@ func (l *login) prove(o *Options) (failed error) {
 			if !authenticated {
 				continue
 			}
-		case typ == 'v': // the client's version was settled before
+		case typ == 'v': // the client's version was fixed before
 			continue
 		case typ == 'E':
 			l.out = wire.AppendFrame(l.out, typ, body)

@@ -17,8 +17,8 @@ const (
 	// DefaultLoginTimeout bounds the client's answers: authentication_timeout, counted again after the startup
 	// packet as PostgreSQL does. How long the primary takes has no bound here, as it has none for a direct client.
 	DefaultLoginTimeout = time.Minute
-	// endTimeout is how long the client may take to close after the server has closed, and the server to take what
-	// the client says meanwhile. A client that read the end answers at once; one that is gone must not hold a session.
+	// endTimeout bounds the time for the client to close after the server has closed, and for the server to take the
+	// client's last bytes. A client that read the end answers at once; one that is gone must not hold a session.
 	endTimeout = 10 * time.Second
 	// hangUpTimeout and hangUpBytes bound a polite good-bye to a primary whose log-in was refused
 	// here. What it sends until it has read the Terminate is a few parameter statuses.
@@ -31,7 +31,7 @@ const (
 type Options struct {
 	Client    net.Conn
 	ClientTLS bool
-	// Certificate is what a client within TLS was shown, in DER.
+	// Certificate is the certificate, in DER, that a client within TLS was shown.
 	Certificate []byte
 	Upstream    *Upstream
 	// Engine copies after the log-in; nil copies by goroutines.
@@ -50,8 +50,8 @@ type Options struct {
 	Trusted bool
 	// LoginTimeout bounds the client's answers in all, and each write of the log-in. 0 is the default.
 	LoginTimeout time.Duration
-	// Again is asked when the primary takes no connections now (57P03), or hangs up, before the client has
-	// been sent anything: true ends Run with [ErrAgain]. nil passes on what the primary says.
+	// Again is asked when the primary takes no connections now (57P03), or hangs up, before the client has been sent
+	// anything. true ends Run with [ErrAgain]; nil passes the primary's message on.
 	Again func() bool
 	// On is told whose turn it is during the log-in; nil is nobody. It must not block.
 	On func(Event)
@@ -181,8 +181,8 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 	return o.Verified != nil || l.watch.Proven(), err
 }
 
-// leave ends the side of the primary and waits until it has noticed, up to the time of a log-in: until then it has a
-// process for a client that has gone, and a crowd of those must not be more than one of those that wait.
+// leave ends the side of the primary and waits until it has noticed, up to the time of a log-in. Until then the
+// primary has a process for a client that has gone. A crowd of those must not be larger than one of waiting clients.
 func (l *login) leave(ctx context.Context) {
 	half, ok := l.upstream.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
@@ -194,7 +194,7 @@ func (l *login) leave(ctx context.Context) {
 	}
 }
 
-// ended is what the client is told when ctx ended the log-in: its cause, if it has words for the client.
+// ended returns the error for the client when ctx ended the log-in: its cause, if that has words for the client.
 func ended(cause error) *pgerror.Error {
 	var e *pgerror.Error
 	if errors.As(cause, &e) {

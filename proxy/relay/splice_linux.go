@@ -7,7 +7,7 @@ const (
 	pipeSize = 256 << 10
 	// smallSplice ends bulk mode: below it a read and a write cost less than two splices.
 	smallSplice = 16 << 10
-	// sparePipes is how many idle pipes a loop keeps.
+	// sparePipes bounds the idle pipes that a loop keeps.
 	sparePipes = 8
 )
 

@@ -28,8 +28,8 @@ func diskWarnings(s *admin.Status) []string {
 	return nil
 }
 
-// votedWarnings say early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40): once
-// it is as much as wal.keep_size again, or half of what may still be written.
+// votedWarnings warn early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40). They
+// do once it is as much as wal.keep_size again, or half of the room that is left.
 func votedWarnings(s *admin.Status, wal config.WAL) []string {
 	space := ledger.Space{
 		Known: s.Store.VolumeBytes > 0, Free: s.Store.FreeBytes, MinFree: s.Limits.MinFree,

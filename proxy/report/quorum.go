@@ -12,12 +12,12 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// quorumStatus is why a commit waits.
+// quorumStatus returns the reasons why a commit waits.
 func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
 	q := admin.Quorum{
 		Rule: s.Rule, Spread: s.Spread, Violations: s.Counters.Violations,
 		Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{},
-		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unsettled,
+		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unestablished,
 		Withdrawn: s.Withdrawn,
 		Awaited:   s.Awaited, Forgotten: s.Forgotten,
 	}
@@ -97,7 +97,7 @@ func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
 	return all
 }
 
-// behind is how far a position is behind the end of WAL; nil where there is no position.
+// behind returns the distance of a position from the end of WAL; nil where there is no position.
 func behind(position, end lsn.LSN) *int64 {
 	if position == lsn.Invalid {
 		return nil

@@ -31,8 +31,8 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 	return s
 }
 
-// idleStatus says which of the primary's idle slots are looked after here, or by a member that is heard: a member that
-// does not stream from the primary keeps its slot there all the same (ruling R7).
+// idleStatus returns the primary's idle slots, and whether they are looked after here or by a member that is heard. A
+// member that does not stream from the primary keeps its slot there all the same (ruling R7).
 func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idle {
 	own := map[string]string{}
 	if c != nil {
@@ -79,11 +79,11 @@ func mirrorsWarnings(m walreceiver.MirrorState) []string {
 		"and max_replication_slots there"}
 }
 
-// showDrops is how long a status warns of a slot that somebody dropped: long enough for an operator to see it the
-// next morning, as who drops slots does it again.
+// showDrops is the time for which a status warns of a slot that somebody dropped. An operator sees it the next
+// morning: who drops slots does it again.
 const showDrops = 24 * time.Hour
 
-// dropsOf is how often slots of ours were dropped on the primary by somebody else, by name.
+// dropsOf counts by name how often somebody else dropped slots of ours on the primary.
 func dropsOf(r walreceiver.Status, own realslot.ProxySlotStatus, mirrors map[string]realslot.Drops,
 ) map[string]realslot.Drops {
 	all := maps.Clone(mirrors)

@@ -18,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// Snapshot is what the parts of a proxy say at one moment.
+// Snapshot has the states of the parts of a proxy at one moment.
 type Snapshot struct {
 	Config          *config.Config // in force
 	InForce         admin.Config   // how it came into force
@@ -67,7 +67,7 @@ type Snapshot struct {
 // Volume is that of data_dir, in bytes; all 0 where it cannot be asked.
 type Volume struct{ Total, Free int64 }
 
-// Store is what the store says of itself.
+// Store has the state of the store.
 type Store struct {
 	walstore.Positions
 	Identity     walstore.Identity // zero before the first stream
@@ -84,7 +84,7 @@ type Slot struct {
 	Unconfirmed []string // members that may not know of it
 }
 
-// Cluster is what is known of the other members beside their votes.
+// Cluster has the knowledge of the other members beside their votes.
 type Cluster struct {
 	Links    link.Status
 	Unshared map[string]string // why slots are not shared with a member

@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// certificateEnds is how long before the end of the certificate a warning begins: most are renewed
-// 30 days before, so one that is not has been forgotten.
+// certificateEnds is the time before the end of the certificate at which a warning begins. Most are renewed 30 days
+// before, so one that is not has been forgotten.
 const certificateEnds = 14 * 24 * time.Hour
 
 func tlsStatus(s clienttls.Status) admin.TLS {

@@ -42,8 +42,8 @@ const (
 	followsReported = "reported"
 )
 
-// slotOnPrimary says how much WAL the primary keeps for us (ruling R8): as it says itself when the slot is
-// held by SQL, else by what a rule lets be reported.
+// slotOnPrimary tells how much WAL the primary keeps for us (ruling R8). It is the primary's figure when the slot is
+// held by SQL, else the one that follows from a rule's positions.
 func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.ProxySlotStatus) {
 	switch {
 	case r.Slot == "":

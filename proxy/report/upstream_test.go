@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// TestLostWALElsewhere: while the primary is followed nobody is told to give up what a copy of it lacks; while a primary
-// is refused, and WAL comes from a member or not at all, that is the way out.
+// TestLostWALElsewhere: while the primary is followed nobody is told to give up WAL that a copy of it lacks. While a
+// primary is refused, and WAL comes from a member or not at all, that is the way out.
 func TestLostWALElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

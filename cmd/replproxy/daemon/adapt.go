@@ -52,7 +52,7 @@ func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool)
 }
 
 // knownOf is what the primary says of itself, or said last: with auth.method: scram that outlives a restart.
-func knownOf(receiver *walsource.Supply, verifier *roles.Keeper) func() (parameters, settings map[string]string) {
+func knownOf(receiver *walsource.Supply, verifier *roles.Lookup) func() (parameters, settings map[string]string) {
 	if verifier != nil {
 		return verifier.Shown
 	}
@@ -95,7 +95,7 @@ type followed struct {
 func (f followed) Final() bool { return f.fenced() }
 
 // rolesOf is a keeper as the server takes it: no keeper is no Roles.
-func rolesOf(k *roles.Keeper) proxy.Roles {
+func rolesOf(k *roles.Lookup) proxy.Roles {
 	if k == nil {
 		return nil
 	}

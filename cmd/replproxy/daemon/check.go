@@ -41,7 +41,7 @@ func CheckRule(c *config.Config) error {
 }
 
 // judge reads what the configuration names; what is wrong with it is unusable configuration.
-func judge(c *config.Config) (up *upstream.Config, secure *clienttls.Keeper, err error) {
+func judge(c *config.Config) (up *upstream.Config, secure *clienttls.Reloader, err error) {
 	if up, err = parseUpstream(c); err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func parseUpstream(c *config.Config) (*upstream.Config, error) {
 }
 
 // openTLS reads the files that the tls keys name; what is wrong with them is unusable configuration.
-func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
+func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Reloader, error) {
 	k, err := clienttls.New(tlsSettings(c), log)
 	var file *clienttls.FileError
 	if errors.As(err, &file) {
@@ -75,7 +75,7 @@ func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Keeper, error) {
 }
 
 // openRoles is who verifies clients here, by o and the configuration; nil with auth.method: relay.
-func openRoles(c *config.Config, o roles.Options) (*roles.Keeper, error) {
+func openRoles(c *config.Config, o roles.Options) (*roles.Lookup, error) {
 	if c.Auth.Method != config.MethodSCRAM {
 		return nil, nil
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // openHTTP reads the certificate and the token of the http port; nil for what is not configured.
-func openHTTP(c *config.Config, log *slog.Logger) (secure *clienttls.Keeper, token *admin.Token, err error) {
+func openHTTP(c *config.Config, log *slog.Logger) (secure *clienttls.Reloader, token *admin.Token, err error) {
 	unusable := func(key string, err error) error {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(key, err))}
 	}
@@ -53,7 +53,7 @@ func httpHosts(c *config.Config) []string {
 }
 
 // configOf is where the http port has its certificate from, nil for none.
-func configOf(k *clienttls.Keeper) func() *tls.Config {
+func configOf(k *clienttls.Reloader) func() *tls.Config {
 	if k == nil {
 		return nil
 	}

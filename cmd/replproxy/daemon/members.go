@@ -30,13 +30,13 @@ type membership struct {
 	keys    *gossip.Keys
 	outbox  *link.Outbox
 
-	node   *cluster.Node
-	door   *link.Door
-	wal    *link.Listener // what other members stream WAL over
-	gossip *gossip.Gossip
-	link   *link.Link
-	puller *puller.Puller
-	slots  *sharing.Sharing
+	node     *cluster.Node
+	listener *link.Listener
+	wal      *link.ProtocolListener // what other members stream WAL over
+	gossip   *gossip.Gossip
+	link     *link.Link
+	puller   *puller.Puller
+	slots    *sharing.Sharing
 }
 
 // newMembership reads keys and names; p are the options of the puller that are not of the configuration.
@@ -107,26 +107,26 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 		return nil, err
 	}
 	m.node = node
-	m.door = link.NewDoor(tcp, m.self, m.members, log)
-	m.wal = m.door.Listen(puller.Protocol)
+	m.listener = link.NewListener(tcp, m.self, m.members, log)
+	m.wal = m.listener.Listen(puller.Protocol)
 	for _, protocol := range sharing.Protocols() {
-		m.door.Handle(protocol, func(ctx context.Context, member string, conn net.Conn) {
+		m.listener.Handle(protocol, func(ctx context.Context, member string, conn net.Conn) {
 			m.slots.Serve(ctx, member, protocol, conn)
 		})
 	}
 	m.gossip, err = gossip.New(gossip.Options{
-		Node: m.self, Members: m.members, Door: m.door, Packets: udp, Advertise: c.Cluster.Advertise,
+		Node: m.self, Members: m.members, Listener: m.listener, Packets: udp, Advertise: c.Cluster.Advertise,
 		Join: c.Cluster.Join, Keys: m.keys, Logger: log,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cluster.advertise: %w", err), tcp.Close(), udp.Close())
 	}
 	m.link = link.New(link.Options{
-		Node: m.self, Members: m.members, Door: m.door, Directory: m.gossip, Outbox: m.outbox,
+		Node: m.self, Members: m.members, Listener: m.listener, Directory: m.gossip, Outbox: m.outbox,
 		Sink: m.puller.Sink(node.Peers()), Logger: log,
 	})
 	return []stage{
-		{"door", m.door.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run},
+		{"door", m.listener.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run},
 		{"sharing", m.slots.Run},
 	}, nil
 }

@@ -81,7 +81,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	}
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
-		Timeout: cluster.MemberTimeout, Demand: demand(c), Logger: p.part("cluster"),
+		Timeout: cluster.MemberTimeout, Rule: demand(c), Logger: p.part("cluster"),
 		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver, p.Version) },
 		History: p.store.History, LossHeard: p.lossHeard,
@@ -224,7 +224,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	p.bindVoters(c)
-	p.access = &access.Keeper{}
+	p.access = &access.Current{}
 	p.access.Set(c.AccessSet())
 	p.tls, err = openTLS(c, p.part("tls"))
 	return err

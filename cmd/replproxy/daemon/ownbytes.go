@@ -12,12 +12,12 @@ import (
 
 // line is what the other members are told of the timeline of p; nothing while it has yet to be read how that begins,
 // which is not done here.
-func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64, mark vote.Mark) {
+func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64, mark vote.Fingerprint) {
 	b := s.begun.Load()
 	if !b.Of(system, p.Timeline) {
 		h := s.store.History()
 		if h.Timeline != p.Timeline || p.Timeline == 0 {
-			return 0, vote.Mark{} // it is about to change
+			return 0, vote.Fingerprint{} // it is about to change
 		}
 		b = cluster.Begin(system, h, walstore.BeginningSize)
 		s.begun.Store(b)

@@ -67,9 +67,9 @@ type parts struct {
 	handler  *physical.Handler
 
 	// openAuth
-	verifier *roles.Keeper // nil with auth.method: relay
-	tls      *clienttls.Keeper
-	access   *access.Keeper
+	verifier *roles.Lookup // nil with auth.method: relay
+	tls      *clienttls.Reloader
+	access   *access.Current
 	voters   atomic.Pointer[access.Voters]
 
 	// openDoors

@@ -17,8 +17,8 @@ import (
 )
 
 // demand is the rule as it is configured, in the same words wherever the same is meant.
-func demand(c *config.Config) vote.Demand {
-	d := vote.Demand{Names: c.SynchronousStandbyNames, Spread: c.SynchronousStandbyZones.Rule}
+func demand(c *config.Config) vote.RuleText {
+	d := vote.RuleText{Names: c.SynchronousStandbyNames, Spread: c.SynchronousStandbyZones.Rule}
 	for _, z := range c.SynchronousStandbyZones.Zones {
 		var voters []string
 		for _, v := range z.Voters {
@@ -47,7 +47,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
 		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
-		Owed: max(repair.To, s.store.Promised().Owes), Line: line, Mark: mark,
+		Owed: max(repair.To, s.store.Promised().Owes), HistoryHash: line, FirstWAL: mark,
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
 type reporterQuorum struct{ *cluster.Node }
 
 func (q reporterQuorum) Limits() walreceiver.Limits {
-	p, ruled := q.Node.Limits()
+	p, ruled := q.Node.Reportable()
 	return walreceiver.Limits{Progress: p, Ruled: ruled}
 }
 

@@ -151,7 +151,7 @@ func (s *settings) reload(drop bool) error {
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
 func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) error {
-	set := func() error { return p.node.SetDemand(demand(c)) }
+	set := func() error { return p.node.SetRule(demand(c)) }
 	if drop {
 		set = p.node.DropRule
 	}

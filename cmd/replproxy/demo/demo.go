@@ -52,8 +52,8 @@ type demo struct {
 }
 
 type proxy struct {
-	name             string
-	port, http, door int // door: for the other proxies
+	name                    string
+	port, http, clusterPort int // clusterPort: for the other proxies
 	*process
 }
 
@@ -145,7 +145,7 @@ func (d *demo) prepare() (err error) {
 	}
 	d.primaryPort, ports = ports[0], ports[1:]
 	for _, name := range names {
-		d.proxies = append(d.proxies, &proxy{name: name, port: ports[0], http: ports[1], door: ports[2]})
+		d.proxies = append(d.proxies, &proxy{name: name, port: ports[0], http: ports[1], clusterPort: ports[2]})
 		ports = ports[3:]
 	}
 	for i, port := range ports {

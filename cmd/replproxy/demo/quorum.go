@@ -61,7 +61,7 @@ func (d *demo) configureCluster(ctx context.Context) (string, error) {
 			return "", err
 		}
 		members = append(members, strconv.Quote(strings.TrimSpace(string(line))))
-		doors = append(doors, fmt.Sprintf("127.0.0.1:%d", p.door))
+		doors = append(doors, fmt.Sprintf("127.0.0.1:%d", p.clusterPort))
 	}
 	key := strings.Repeat("A", 43) + "=\n" // 32 bytes in base64; this gossip does not leave the machine
 	if err := d.write("gossip.key", key); err != nil {

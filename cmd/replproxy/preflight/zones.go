@@ -28,14 +28,14 @@ func zoneChecks(s Setup) []Check {
 			all = append(all, v)
 		}
 	}
-	for _, name := range d.Rule.Names {
+	for _, name := range d.Names.Names {
 		add(name)
 	}
 	for _, z := range s.Demand.Zones {
 		for _, name := range z.Voters {
 			add(name)
 			v := quorum.Voter{Name: name, Store: slices.Contains(stores, name)}
-			if quorum.Priority(d.Rule, v) == 0 {
+			if quorum.Priority(d.Names, v) == 0 {
 				unnamed = append(unnamed, name)
 			}
 		}

@@ -12,9 +12,9 @@ import (
 )
 
 func TestTailGolden(t *testing.T) {
-	rule := vote.Rule{Demand: vote.Demand{Names: "ANY 2 (s1, s2, s3)"}, Generation: 1, Settled: true}
-	account := func(node string, fenced bool, standbys ...tail.Standby) tail.Account {
-		a := tail.Account{
+	rule := vote.Rule{RuleText: vote.RuleText{Names: "ANY 2 (s1, s2, s3)"}, Generation: 1, Established: true}
+	account := func(node string, fenced bool, standbys ...tail.Standby) tail.MemberStatus {
+		a := tail.MemberStatus{
 			Node: node, Timeline: 2, Begin: 0x3000000, Received: 0x5000100, Written: 0x5000100, Flushed: 0x5000100,
 			Standbys: standbys,
 		}
@@ -30,9 +30,9 @@ func TestTailGolden(t *testing.T) {
 		}
 	}
 	doc := tail.Look([]tail.Member{
-		{Account: account("proxy_a", true, standby("s1", 0x5000000)), Said: true, Reached: true, Heard: true, Rule: rule},
-		{Account: account("proxy_b", false, standby("s2", 0x5000100)), Said: true, Heard: true, Rule: rule, Age: 42.4},
-		{Account: tail.Account{Node: "proxy_c"}},
+		{Status: account("proxy_a", true, standby("s1", 0x5000000)), Said: true, Reached: true, Heard: true, Rule: rule},
+		{Status: account("proxy_b", false, standby("s2", 0x5000100)), Said: true, Heard: true, Rule: rule, Age: 42.4},
+		{Status: tail.MemberStatus{Node: "proxy_c"}},
 	}, tail.Ask{})
 	var b bytes.Buffer
 	Tail(&b, &doc, now)

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Max limits nothing: what an empty rule gives for write and flush.
+// Max bounds nothing: what an empty rule gives for write and flush.
 const Max = lsn.LSN(math.MaxUint64)
 
 // Why says what keeps a position from being covered, apart from the voters' positions.
@@ -19,16 +19,16 @@ type Why string
 
 // The reasons.
 const (
-	Undurable   Why = "the rule is not durable yet"
-	Uncompared  Why = "no other member has been heard since the start"
-	Fenced      Why = "this node is fenced on this timeline"
-	Contested   Why = "two nodes hold a name"
-	OldCopy     Why = "a member came with a boot number that was used before"
-	NotHeard    Why = "FIRST waits for a member that has not been heard since the start"
-	FirstFenced Why = "FIRST waits: a member is fenced on this timeline"
-	FirstLine   Why = "FIRST waits: a member with standbys on this timeline has another history of it"
-	Unsatisfied Why = "fewer candidates than the rule counts"
-	Broken      Why = "an inequality was violated"
+	Undurable    Why = "the rule is not durable yet"
+	Uncompared   Why = "no other member has been heard since the start"
+	Fenced       Why = "this node is fenced on this timeline"
+	Contested    Why = "two nodes hold a name"
+	OldCopy      Why = "a member came with a boot number that was used before"
+	NotHeard     Why = "FIRST waits for a member that has not been heard since the start"
+	FirstFenced  Why = "FIRST waits: a member is fenced on this timeline"
+	FirstHistory Why = "FIRST waits: a member with standbys on this timeline has another history of it"
+	Unsatisfied  Why = "fewer candidates than the rule counts"
+	Broken       Why = "an inequality was violated"
 )
 
 // Hold is a reason, and the node that it concerns where there is one.
@@ -37,42 +37,42 @@ type Hold struct {
 	Node string
 }
 
-// Verdict is one demand in use: who has it, what it covers, what holds it back.
-type Verdict struct {
+// RuleInUse is one rule in use: who has it, what it covers, what holds it back.
+type RuleInUse struct {
 	Rule   vote.Rule
 	Nodes  []string
 	Result quorum.Result
 	Voters []quorum.Voter
 	Holds  []Hold
-	// Free is what the voters that are not held cover, see quorum.Voter: a column at 0 moves no more.
+	// Free has the positions that the voters cover which are not held, see quorum.Voter: a column at 0 moves no more.
 	Free lsn.Progress
 }
 
-// Limits are the largest positions that may be reported. With an empty rule they are Max, Max and 0: what
-// the store has, and no apply (ruling R24).
-type Limits struct {
+// Evaluation has the largest positions that may be reported. With an empty rule they are Max, Max and 0: what the store
+// has, and no apply (ruling R24).
+type Evaluation struct {
 	lsn.Progress
 	Holds []Hold // on everything; while there is one, the positions are 0
-	Rules []Verdict
+	Rules []RuleInUse
 	Ruled bool // one of Rules is not empty
 }
 
-// Limits evaluates everything that is known at now, for reports to a primary of system on timeline t.
-func (l *Ledger) Limits(now time.Time, system lsn.SystemID, t lsn.TimelineID) (lim Limits) {
+// Evaluated evaluates everything that is known at now, for reports to a primary of system on timeline t.
+func (l *Ledger) Evaluated(now time.Time, system lsn.SystemID, t lsn.TimelineID) (lim Evaluation) {
 	l.Evaluate(&lim, now, system, t)
 	return lim
 }
 
-// Evaluate is Limits in the memory that lim has already: whoever asks again at each report allocates nothing.
-func (l *Ledger) Evaluate(lim *Limits, now time.Time, system lsn.SystemID, t lsn.TimelineID) {
-	*lim = Limits{
+// Evaluate is Evaluated in the memory that lim has already: whoever asks again at each report allocates nothing.
+func (l *Ledger) Evaluate(lim *Evaluation, now time.Time, system lsn.SystemID, t lsn.TimelineID) {
+	*lim = Evaluation{
 		Progress: lsn.Progress{Write: Max, Flush: Max, Apply: Max},
 		Holds:    l.holds(lim.Holds[:0], t), Rules: l.inUse(lim.Rules[:0], now),
 	}
 	for i := range lim.Rules {
 		v := &lim.Rules[i]
-		d := &l.members[v.Nodes[0]].demand
-		if d.Rule.Empty() {
+		d := &l.members[v.Nodes[0]].rule
+		if d.Names.Empty() {
 			v.Result = quorum.Result{Positions: lsn.Progress{Write: Max, Flush: Max}, Satisfied: true}
 			v.Free = v.Result.Positions
 		} else {
@@ -80,7 +80,7 @@ func (l *Ledger) Evaluate(lim *Limits, now time.Time, system lsn.SystemID, t lsn
 				l.look(now, system, t)
 				lim.Ruled = true
 			}
-			l.judge(v, d, t)
+			l.evaluateRule(v, d, t)
 		}
 		lim.Progress = quorum.Least(lim.Progress, v.Result.Positions)
 	}
@@ -90,7 +90,7 @@ func (l *Ledger) Evaluate(lim *Limits, now time.Time, system lsn.SystemID, t lsn
 }
 
 // Clone returns l with a memory of its own.
-func (l Limits) Clone() Limits {
+func (l Evaluation) Clone() Evaluation {
 	l.Holds, l.Rules = slices.Clone(l.Holds), slices.Clone(l.Rules)
 	for i := range l.Rules {
 		v := &l.Rules[i]
@@ -99,16 +99,16 @@ func (l Limits) Clone() Limits {
 	return l
 }
 
-// Before is what the demand covers that was in force before the own rule, as long as that was not settled when
-// it was taken: what does not leave a trace of its own must not be reported on less.
+// Before returns the positions that the rule before this node's covers, if that one was not established when this
+// node's was taken. A rule that leaves no trace of its own must not allow more than its predecessor.
 func (l *Ledger) Before(now time.Time, system lsn.SystemID, t lsn.TimelineID) lsn.Progress {
-	if l.before.Rule.Empty() {
+	if l.before.Names.Empty() {
 		return lsn.Progress{Write: Max, Flush: Max, Apply: Max}
 	}
 	l.look(now, system, t)
 	v := &l.judged
-	*v = Verdict{Voters: v.Voters[:0], Holds: v.Holds[:0]}
-	l.judge(v, &l.before, t)
+	*v = RuleInUse{Voters: v.Voters[:0], Holds: v.Holds[:0]}
+	l.evaluateRule(v, &l.before, t)
 	return v.Result.Positions
 }
 
@@ -118,8 +118,8 @@ func (l *Ledger) look(now time.Time, system lsn.SystemID, t lsn.TimelineID) {
 }
 
 // judge fills in what d covers of what look has found. Whatever holds it covers nothing.
-func (l *Ledger) judge(v *Verdict, d *quorum.Demand, t lsn.TimelineID) {
-	first := ranks(d.Rule)
+func (l *Ledger) evaluateRule(v *RuleInUse, d *quorum.Rule, t lsn.TimelineID) {
+	first := ranks(d.Names)
 	v.Voters = voters(v.Voters[:0], l.views, first)
 	v.Result = d.Evaluate(v.Voters)
 	v.Free = v.Result.Positions
@@ -131,7 +131,7 @@ func (l *Ledger) judge(v *Verdict, d *quorum.Demand, t lsn.TimelineID) {
 	}
 	if !v.Result.Satisfied {
 		v.Holds = append(v.Holds, Hold{Why: Unsatisfied})
-	} else if !d.Holds(v.Voters, v.Result.Positions) {
+	} else if !d.Covers(v.Voters, v.Result.Positions) {
 		l.counters.Violations++
 		v.Holds = append(v.Holds, Hold{Why: Broken})
 	}
@@ -160,20 +160,20 @@ func ranks(r syncrep.Rule) bool { return r.Method == syncrep.First }
 
 // inUse appends to out, which is empty, the different demands that a position has to satisfy, each with the nodes that
 // have it.
-func (l *Ledger) inUse(out []Verdict, now time.Time) []Verdict {
+func (l *Ledger) inUse(out []RuleInUse, now time.Time) []RuleInUse {
 	own := l.own()
 	for _, m := range l.all {
 		if !m.heard || l.silent(now, m) && m.state.Rule.Generation < own.state.Rule.Generation {
 			continue
 		}
 		i := 0
-		for i < len(out) && !out[i].Rule.Same(m.state.Rule.Demand) {
+		for i < len(out) && !out[i].Rule.Same(m.state.Rule.RuleText) {
 			i++
 		}
 		if i == len(out) {
 			out = slices.Grow(out, 1)[:i+1]
 			v := &out[i]
-			*v = Verdict{Rule: m.state.Rule, Nodes: v.Nodes[:0], Voters: v.Voters[:0], Holds: v.Holds[:0]}
+			*v = RuleInUse{Rule: m.state.Rule, Nodes: v.Nodes[:0], Voters: v.Voters[:0], Holds: v.Holds[:0]}
 		}
 		out[i].Nodes = append(out[i].Nodes, m.state.Node)
 	}
@@ -182,23 +182,24 @@ func (l *Ledger) inUse(out []Verdict, now time.Time) []Verdict {
 
 // Awaited are the members that do not speak and without whom lim would be more: those whom an operator may
 // have to forget. By name.
-func (l *Ledger) Awaited(now time.Time, lim Limits) (names []string) {
+func (l *Ledger) Awaited(now time.Time, lim Evaluation) (names []string) {
 	uncompared := slices.ContainsFunc(lim.Holds, func(h Hold) bool { return h.Why == Uncompared })
 	for _, name := range l.names()[1:] {
 		m := l.members[name]
 		if m.forgotten || l.Lives(now, name) {
 			continue
 		}
-		if !m.heard && uncompared || slices.ContainsFunc(lim.Rules, func(v Verdict) bool { return l.delays(v, name) }) {
+		delayed := func(v RuleInUse) bool { return l.delays(v, name) }
+		if !m.heard && uncompared || slices.ContainsFunc(lim.Rules, delayed) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// delays reports whether a demand needs a word of a silent member: only that one has it, or it is FIRST
-// and the member has not said that its standbys are gone.
-func (l *Ledger) delays(v Verdict, name string) bool {
+// delays reports whether a rule waits for a silent member. It does if only that member has the rule. FIRST waits also
+// until the member says that its standbys are gone.
+func (l *Ledger) delays(v RuleInUse, name string) bool {
 	if v.Rule.Names == "" {
 		return false
 	}
@@ -206,8 +207,8 @@ func (l *Ledger) delays(v Verdict, name string) bool {
 	if slices.Contains(v.Nodes, name) && !slices.Contains(v.Nodes, l.o.Node) {
 		return true
 	}
-	d, err := Parse(v.Rule.Demand)
-	return err == nil && ranks(d.Rule) && (!m.heard || len(m.state.Sessions) > 0)
+	d, err := Parse(v.Rule.RuleText)
+	return err == nil && ranks(d.Names) && (!m.heard || len(m.state.Sessions) > 0)
 }
 
 // names are the members', the own one first, then by name.
@@ -255,8 +256,8 @@ func (l *Ledger) firstHolds(holds []Hold, t lsn.TimelineID) []Hold {
 			holds = append(holds, Hold{NotHeard, name})
 		case m.heard && t != 0 && m.state.Fenced >= t:
 			holds = append(holds, Hold{FirstFenced, name})
-		case l.strange(m) && l.votesOn(m, t):
-			holds = append(holds, Hold{FirstLine, name})
+		case l.otherHistory(m) && l.votesOn(m, t):
+			holds = append(holds, Hold{FirstHistory, name})
 		}
 	}
 	return holds

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/internal/afterlock"
 )
 
-// Options of a Keeper.
+// Options of a Lookup.
 type Options struct {
 	Upstream *upstream.Config // where the proxy logs in as itself
 	Query    string           // auth.query; "" asks nobody
@@ -20,7 +20,7 @@ type Options struct {
 	Dir      string           // of our own, made when missing
 	TTL      time.Duration    // auth.cache_ttl
 	MaxAge   time.Duration    // auth.cache_max_age
-	// Shown is what the primary reports of itself to a walsender, and its settings as SHOW has them; empty
+	// Shown returns the parameters that the primary reports to a walsender, and its settings as SHOW has them; empty
 	// while nothing is known. They are kept beside the roles, for sessions that begin while it is down.
 	Shown func() (parameters, settings map[string]string)
 	// Shared is a secret that all proxies of a cluster have; nil: there is no cluster.
@@ -32,8 +32,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Keeper answers who may log in. Make it with [Open]; Find may be called from any goroutine, while Run runs.
-type Keeper struct {
+// Lookup answers who may log in. Make it with [Open]; Find may be called from any goroutine, while Run runs.
+type Lookup struct {
 	o     Options
 	log   *slog.Logger
 	users *users
@@ -65,8 +65,8 @@ type flight struct {
 }
 
 // Open reads what is kept and starts nothing. What is wrong with the users file is a *[FileError].
-func Open(o Options) (*Keeper, error) {
-	k := &Keeper{
+func Open(o Options) (*Lookup, error) {
+	k := &Lookup{
 		o: o, log: o.Logger, first: make(chan *flight, maxQueue), queue: make(chan *flight, maxQueue),
 		flights: map[string]*flight{}, hold: minHold,
 		cache: newCache(o.TTL, o.MaxAge), iterations: scramauth.DefaultIterations,
@@ -102,36 +102,36 @@ func Open(o Options) (*Keeper, error) {
 
 // Doubt says that a client has failed by what f was worth, or that the primary has refused it: the password
 // may have been changed, and the next log-in asks.
-func (k *Keeper) Doubt(name string) {
+func (k *Lookup) Doubt(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cache.doubt(name, time.Now())
 }
 
-// Mock is what a client that cannot succeed is shown.
-func (k *Keeper) Mock(name string) scramauth.Verifier {
+// Mock returns the verifier that is shown to a client that cannot succeed.
+func (k *Lookup) Mock(name string) scramauth.Verifier {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return scramauth.Mock(k.mock, name, k.iterations)
 }
 
 // Tune changes how long answers hold.
-func (k *Keeper) Tune(ttl, maxAge time.Duration) {
+func (k *Lookup) Tune(ttl, maxAge time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cache.ttl, k.cache.maxAge = ttl, maxAge
 }
 
-// Expect says who is going to log in: those roles are asked for before, so that a standby can come to a proxy
-// for the first time while the primary is down.
-func (k *Keeper) Expect(names []string) {
+// Expect names the roles that are going to log in. They are asked for in advance, so that a standby can come to a
+// proxy for the first time while the primary is down.
+func (k *Lookup) Expect(names []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cache.expected, k.cache.missed = names, time.Time{}
 }
 
 // Shown is Options.Shown, or what it was when something was known last. The maps are not changed.
-func (k *Keeper) Shown() (parameters, settings map[string]string) {
+func (k *Lookup) Shown() (parameters, settings map[string]string) {
 	parameters, settings = k.o.Shown()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -144,7 +144,7 @@ func (k *Keeper) Shown() (parameters, settings map[string]string) {
 	return parameters, settings
 }
 
-// Status is what pages show.
+// Status has the figures for pages.
 type Status struct {
 	Roles     int       // that are remembered
 	InFile    int       // of auth.users_file
@@ -157,7 +157,7 @@ type Status struct {
 }
 
 // Status is now.
-func (k *Keeper) Status() Status {
+func (k *Lookup) Status() Status {
 	n, fileErr := k.users.status()
 	down, fenced := k.o.Down(), k.o.Fenced()
 	k.mu.Lock()
@@ -177,7 +177,7 @@ func (k *Keeper) Status() Status {
 
 // snapshot takes what is to be kept, if it differs from what was taken last. timesToo: a change of times only
 // counts as well.
-func (k *Keeper) snapshot(timesToo bool) (kept, bool) {
+func (k *Lookup) snapshot(timesToo bool) (kept, bool) {
 	parameters, settings := k.o.Shown()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -197,7 +197,7 @@ func (k *Keeper) snapshot(timesToo bool) (kept, bool) {
 }
 
 // save keeps a snapshot; when it can't, the next one is tried again.
-func (k *Keeper) save(timesToo bool) {
+func (k *Lookup) save(timesToo bool) {
 	s, changed := k.snapshot(timesToo)
 	if !changed {
 		return

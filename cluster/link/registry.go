@@ -2,45 +2,45 @@ package link
 
 import "time"
 
-// verdict is what becomes of a connection.
-type verdict int
+// admission tells what happens to a connection that asks to speak for a name.
+type admission int
 
 const (
-	welcome  verdict = iota // it speaks for its peer
-	wait                    // another run of the same name may still be alive: ask again
-	conflict                // two runs of one name are alive: neither is heard
-	replaced                // a newer connection of the same run speaks
+	admitted admission = iota // it speaks for its peer
+	wait                      // another run of the same name may still be alive: ask again
+	conflict                  // two runs of one name are alive: neither is heard
+	replaced                  // a newer connection of the same run speaks
 )
 
 // conflictHold is for how long a name is not heard after two runs of it were alive at once. Longer
 // than a dialer's longest pause, so that two that go on dialling never get a turn.
 const conflictHold = 10 * time.Second
 
-// seat is one peer's place.
-type seat struct {
+// nameHolder is the connection that speaks for one peer.
+type nameHolder struct {
 	run, conn  uint64    // who speaks: the start of the process, the connection; conn 0: nobody
-	challenger uint64    // another run that asks for the seat; 0: none
+	challenger uint64    // another run that asks for the name; 0: none
 	until      time.Time // the name is not heard before
 	last       uint64    // the run that asked last while the name was not heard
 }
 
-// roster decides which connection speaks for which peer. It is pure: events and time in, verdicts out.
-type roster struct {
-	seats map[string]*seat
+// nameRegistry decides which connection speaks for which peer. It is pure: events and time in, admissions out.
+type nameRegistry struct {
+	holders map[string]*nameHolder
 }
 
-func (r *roster) seat(peer string) *seat {
-	s := r.seats[peer]
+func (r *nameRegistry) holder(peer string) *nameHolder {
+	s := r.holders[peer]
 	if s == nil {
-		s = &seat{}
-		r.seats[peer] = s
+		s = &nameHolder{}
+		r.holders[peer] = s
 	}
 	return s
 }
 
-// arrive asks for the peer's seat for a connection, again until the answer is not wait.
-func (r *roster) arrive(now time.Time, peer string, run, conn uint64) verdict {
-	s := r.seat(peer)
+// arrive asks for the peer's name for a connection, again until the answer is not wait.
+func (r *nameRegistry) arrive(now time.Time, peer string, run, conn uint64) admission {
+	s := r.holder(peer)
 	switch {
 	case now.Before(s.until):
 		if run != s.last { // both are still there
@@ -49,7 +49,7 @@ func (r *roster) arrive(now time.Time, peer string, run, conn uint64) verdict {
 		return conflict
 	case s.conn == 0 || s.run == run:
 		s.run, s.conn, s.challenger = run, conn, 0
-		return welcome
+		return admitted
 	default:
 		s.challenger = run
 		return wait
@@ -57,8 +57,8 @@ func (r *roster) arrive(now time.Time, peer string, run, conn uint64) verdict {
 }
 
 // speak says that something came on a connection.
-func (r *roster) speak(now time.Time, peer string, conn uint64) verdict {
-	s := r.seat(peer)
+func (r *nameRegistry) speak(now time.Time, peer string, conn uint64) admission {
+	s := r.holder(peer)
 	switch {
 	case s.conn != conn:
 		return replaced
@@ -66,13 +66,13 @@ func (r *roster) speak(now time.Time, peer string, conn uint64) verdict {
 		s.until, s.last = now.Add(conflictHold), s.run
 		return conflict
 	}
-	return welcome
+	return admitted
 }
 
 // leave says that a connection ended, or that a challenger gave up. It reports whether nobody speaks
 // for the peer any more.
-func (r *roster) leave(peer string, run, conn uint64) bool {
-	s := r.seat(peer)
+func (r *nameRegistry) leave(peer string, run, conn uint64) bool {
+	s := r.holder(peer)
 	if s.challenger == run {
 		s.challenger = 0
 	}

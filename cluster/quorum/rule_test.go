@@ -10,9 +10,9 @@ import (
 
 var sites = map[string]string{"a": "east", "b": "east", "c": "west", "p": "west"}
 
-func demand(t testing.TB, names, spread string) Demand {
+func ruleFrom(t testing.TB, names, spread string) Rule {
 	t.Helper()
-	return Demand{Rule: rule(t, names), Spread: rule(t, spread), Zones: sites}
+	return Rule{Names: rule(t, names), Spread: rule(t, spread), Zones: sites}
 }
 
 func TestSpread(t *testing.T) {
@@ -28,7 +28,7 @@ func TestSpread(t *testing.T) {
 		{"ANY 1 (*)", "ANY 1 (west)", "a 9 9 9; c 30 20 10 catchup", "none"},
 		{"ANY 3 (*)", "ANY 1 (east)", "a 9 9 9; b 8 8 8", "none"},
 	} {
-		d := demand(t, c.names, c.spread)
+		d := ruleFrom(t, c.names, c.spread)
 		if err := d.Check(); err != nil {
 			t.Errorf("%q with %q: %v", c.names, c.spread, err)
 		}
@@ -37,11 +37,11 @@ func TestSpread(t *testing.T) {
 		got := "none"
 		if res.Satisfied {
 			got = fmt.Sprintf("%d %d %d", uint64(res.Positions.Write), uint64(res.Positions.Flush), uint64(res.Positions.Apply))
-			if !d.Holds(vs, res.Positions) {
+			if !d.Covers(vs, res.Positions) {
 				t.Errorf("%q with %q: Holds denies %s", c.names, c.spread, got)
 			}
 			res.Positions.Flush++
-			if d.Holds(vs, res.Positions) {
+			if d.Covers(vs, res.Positions) {
 				t.Errorf("%q with %q: Holds agrees to more than %s", c.names, c.spread, got)
 			}
 		}
@@ -57,7 +57,7 @@ func TestUnusableSpread(t *testing.T) {
 		{"ANY 1 (*)", "FIRST 1 (east, west)"},
 		{"ANY 1 (*)", "ANY 1 (north)"},
 	} {
-		if err := demand(t, c.names, c.spread).Check(); !errors.Is(err, ErrSpread) {
+		if err := ruleFrom(t, c.names, c.spread).Check(); !errors.Is(err, ErrSpread) {
 			t.Errorf("%q with %q: %v", c.names, c.spread, err)
 		}
 	}
@@ -94,11 +94,11 @@ func TestSatisfiable(t *testing.T) {
 		{"ANY 1 (*)", "", some("p"), false},
 		{"", "", nil, true},
 	} {
-		if got := demand(t, c.names, c.spread).Satisfiable(c.voters); got != c.want {
+		if got := ruleFrom(t, c.names, c.spread).Satisfiable(c.voters); got != c.want {
 			t.Errorf("%q with %q by %+v: %v", c.names, c.spread, c.voters, got)
 		}
 	}
-	if (Demand{Rule: syncrep.Rule{}}).Satisfiable(nil) != true {
+	if (Rule{Names: syncrep.Rule{}}).Satisfiable(nil) != true {
 		t.Error("an empty rule is satisfied by nobody")
 	}
 }

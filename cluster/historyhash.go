@@ -8,10 +8,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Line is a fingerprint of a timeline and of where it and its ancestors began. Of two servers that were promoted to
-// one number, each knows another one, unless both left at the same position: then the bytes differ
-// (vote.State.Mark).
-func Line(h lsn.History) uint64 {
+// HistoryHash returns a fingerprint of a timeline and of where it and its ancestors began. Of two servers that were
+// promoted to one number, each knows another one, unless both left at the same position: then the bytes differ
+// (vote.State.FirstWAL).
+func HistoryHash(h lsn.History) uint64 {
 	f := fnv.New64a()
 	b := binary.BigEndian.AppendUint32(nil, uint32(h.Timeline))
 	for _, p := range h.Parents {
@@ -28,15 +28,15 @@ type Beginning struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID
 	marked   lsn.LSN // once WAL is received up to here, what it begins with can be read
-	line     uint64
-	mark     vote.Mark
+	history  uint64
+	firstWAL vote.Fingerprint
 }
 
 // Begin returns the beginning of h's timeline, of which the first size bytes make the mark. Where its first WAL was is
 // not known of every timeline: then no mark ever comes.
 func Begin(system lsn.SystemID, h lsn.History, size lsn.LSN) *Beginning {
-	b := &Beginning{system: system, timeline: h.Timeline, marked: h.Begin() + size, line: Line(h)}
-	b.mark.Never = h.Begin() == lsn.Invalid
+	b := &Beginning{system: system, timeline: h.Timeline, marked: h.Begin() + size, history: HistoryHash(h)}
+	b.firstWAL.Never = h.Begin() == lsn.Invalid
 	return b
 }
 
@@ -47,19 +47,19 @@ func (b *Beginning) Of(system lsn.SystemID, t lsn.TimelineID) bool {
 
 // Said returns what the other members are told while WAL is received up to received. That is nothing while a mark that
 // could be read was not: a member of message version 1 would take no mark for one that never comes.
-func (b *Beginning) Said(received lsn.LSN) (line uint64, mark vote.Mark) {
+func (b *Beginning) Said(received lsn.LSN) (history uint64, firstWAL vote.Fingerprint) {
 	if b.Due(received) {
-		return 0, vote.Mark{}
+		return 0, vote.Fingerprint{}
 	}
-	return b.line, b.mark
+	return b.history, b.firstWAL
 }
 
 // Due reports whether the mark can be read, and was not yet.
-func (b *Beginning) Due(received lsn.LSN) bool { return !b.mark.Known() && received >= b.marked }
+func (b *Beginning) Due(received lsn.LSN) bool { return !b.firstWAL.Known() && received >= b.marked }
 
 // Marked returns b with a mark; a print of 0: none will ever be known.
 func (b *Beginning) Marked(print uint64) *Beginning {
 	known := *b
-	known.mark = vote.Mark{Print: print, Never: print == 0}
+	known.firstWAL = vote.Fingerprint{Hash: print, Never: print == 0}
 	return &known
 }

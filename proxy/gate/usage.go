@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	// halving is how often half of what an address has used is forgotten, and with it, in the end, the address.
+	// halving is the interval at which the use of an address is halved; in the end the address is forgotten.
 	halving = 20 * time.Second
-	// forgotten is what counts as nothing, so that accounts do not stay for ever.
+	// forgotten is the use that counts as nothing, so that addresses do not stay for ever.
 	forgotten = 10 * time.Millisecond
-	// sitting is how long a client that gave up without a log-in may have owed answers and not count as one that
-	// sits on places: a program answers within milliseconds.
+	// sitting is the time for which a client that gave up without a log-in may have owed answers before it counts as
+	// one that sits on places. A program answers within milliseconds.
 	sitting = time.Second
-	// satFor is how long one that sat is remembered for it: so many accounts as can sit within that time stay.
+	// satFor is the time for which an address that sat is remembered. It bounds how many such addresses stay.
 	satFor = 5 * time.Minute
-	// oldestEvery is how many grants of an address that sat there are for one in the order of arrival; the others go to
-	// the last that came.
+	// oldestEvery is the number of grants to an address that sat of which one goes by the order of arrival; the others
+	// go to the last that came.
 	oldestEvery = 4
 	// maxShare bounds how far known addresses and strangers are behind each other, and so how long one kind goes
 	// first: one due time.
 	maxShare = 5 * time.Second
 )
 
-// account is what one client address has of the places.
-type account struct {
+// usage counts one client address's use of the places.
+type usage struct {
 	waiting, held int
 	used          time.Duration // how long places were held while others waited, lately
 	sat           time.Time     // when its last place ended without a log-in after [sitting]; zero: it did not
@@ -33,10 +33,10 @@ type account struct {
 	oldest        int           // grants since the last one in the order of arrival, while it sat
 }
 
-// before reports whether an address that waits goes before another one of its kind: who holds fewer places, then who
-// did not sit on its last one, then who has used them for less time, then whose last grant is longer ago. So an
-// address whose clients sit on their places keeps one at most while others wait that hold none.
-func (a *account) before(b *account) bool {
+// before reports whether an address that waits goes before another one of its kind. First goes who holds fewer places,
+// then who did not sit on its last one. After that less use goes first, and then the longer wait since the last grant.
+// So an address whose clients sit on their places keeps one at most while others wait that hold none.
+func (a *usage) before(b *usage) bool {
 	switch {
 	case a.held != b.held:
 		return a.held < b.held
@@ -48,36 +48,36 @@ func (a *account) before(b *account) bool {
 	return a.turn < b.turn
 }
 
-// accounts are those of all addresses that wait, hold a place, or held one within a few halvings: as many as the
-// gate can have let through in that time.
+// usages are those of all addresses that wait, hold a place, or held one within a few halvings: as many as the gate
+// can have let through in that time.
 //
 // Addresses are of two kinds: those whose clients logged in last time, and strangers. When both wait the kind goes
 // first that has used the places for less time. Log-ins take milliseconds and silent strangers a due time each, so
 // whoever is known passes any number of strangers, and strangers can't be starved.
-type accounts struct {
-	of     map[string]*account
-	hold   map[string]*account // those with a place
+type usages struct {
+	of     map[string]*usage
+	hold   map[string]*usage // those with a place
 	known  crowd.Known[string]
 	share  time.Duration // what the known have used more than strangers
 	now    time.Time
 	halved time.Time
 }
 
-func newAccounts() accounts {
-	return accounts{of: map[string]*account{}, hold: map[string]*account{}}
+func newUsages() usages {
+	return usages{of: map[string]*usage{}, hold: map[string]*usage{}}
 }
 
-func (s *accounts) get(from string) *account {
+func (s *usages) get(from string) *usage {
 	a := s.of[from]
 	if a == nil {
-		a = &account{}
+		a = &usage{}
 		s.of[from] = a
 	}
 	return a
 }
 
 // before reports whether address a, which waits, goes before b.
-func (s *accounts) before(a, b string) bool {
+func (s *usages) before(a, b string) bool {
 	if known := s.known.Has(a); known != s.known.Has(b) {
 		return known == (s.share <= 0)
 	}
@@ -85,7 +85,7 @@ func (s *accounts) before(a, b string) bool {
 }
 
 // held changes how many places from holds.
-func (s *accounts) held(from string, by int) {
+func (s *usages) held(from string, by int) {
 	a := s.get(from)
 	if a.held += by; a.held > 0 {
 		s.hold[from] = a
@@ -96,14 +96,14 @@ func (s *accounts) held(from string, by int) {
 
 // loggedIn notes that a client of from proved itself, or that it gave its place up without, having owed answers for
 // so long.
-func (s *accounts) loggedIn(from string) {
+func (s *usages) loggedIn(from string) {
 	s.known.Add(from)
 	if a := s.of[from]; a != nil {
 		a.sat = time.Time{}
 	}
 }
 
-func (s *accounts) failed(from string, owed time.Duration) {
+func (s *usages) failed(from string, owed time.Duration) {
 	if owed >= sitting {
 		s.known.Drop(from)
 		s.get(from).sat = s.now
@@ -111,13 +111,13 @@ func (s *accounts) failed(from string, owed time.Duration) {
 }
 
 // gaveUp takes one out that waits.
-func (s *accounts) gaveUp(from string) {
+func (s *usages) gaveUp(from string) {
 	a := s.get(from)
 	a.waiting--
 	s.forget(from, a)
 }
 
-func (s *accounts) forget(from string, a *account) {
+func (s *usages) forget(from string, a *usage) {
 	if a.used < forgotten && a.held == 0 && a.waiting == 0 && a.sat.IsZero() {
 		delete(s.of, from)
 	}
@@ -125,7 +125,7 @@ func (s *accounts) forget(from string, a *account) {
 
 // at lets time pass: whoever holds places uses them, which counts while somebody waits. It comes before each change
 // of who holds one or waits.
-func (s *accounts) at(now time.Time, contended bool) {
+func (s *usages) at(now time.Time, contended bool) {
 	passed := now.Sub(s.now)
 	if s.now.IsZero() {
 		passed, s.halved = 0, now
@@ -146,7 +146,7 @@ func (s *accounts) at(now time.Time, contended bool) {
 	}
 }
 
-func (s *accounts) charge(passed time.Duration) {
+func (s *usages) charge(passed time.Duration) {
 	for from, a := range s.hold {
 		use := passed * time.Duration(a.held)
 		a.used += use

@@ -13,7 +13,7 @@ func TestAnotherHistory(t *testing.T) {
 	for rule, strange := range map[string]string{"ANY 2 (s1, s2)": "0 0 0", "ANY 2 (s1, b)": "0 0 0", "FIRST 1 (s2, s1)": "0 0 0"} {
 		w := newWorld(t, rule, "a", "b")
 		for _, n := range []string{"a", "b"} {
-			w.nodes[n].SetLine(11, never)
+			w.nodes[n].SetHistory(11, never)
 		}
 		w.attach("a", "s1")
 		w.attach("b", "s2")
@@ -24,19 +24,19 @@ func TestAnotherHistory(t *testing.T) {
 		covered := map[string]string{"ANY 2 (s1, s2)": "40 40 40", "ANY 2 (s1, b)": "40 40 0", "FIRST 1 (s2, s1)": "50 50 50"}[rule]
 		w.want("a", covered)
 		for _, line := range []uint64{12, 0} { // another one; it has not said yet which
-			w.nodes["b"].SetLine(line, never)
+			w.nodes["b"].SetHistory(line, never)
 			w.gossip()
 			w.want("a", strange)
 		}
-		w.nodes["a"].SetLine(11, vote.Mark{Print: 1})
-		w.nodes["b"].SetLine(11, vote.Mark{Print: 2}) // promoted at one position
+		w.nodes["a"].SetHistory(11, vote.Fingerprint{Hash: 1})
+		w.nodes["b"].SetHistory(11, vote.Fingerprint{Hash: 2}) // promoted at one position
 		w.gossip()
 		w.want("a", strange)
-		w.nodes["b"].SetLine(11, never) // its store was begun later
+		w.nodes["b"].SetHistory(11, never) // its store was begun later
 		w.gossip()
 		w.want("a", covered)
-		w.nodes["a"].SetLine(12, never)
-		w.nodes["b"].SetLine(12, never)
+		w.nodes["a"].SetHistory(12, never)
+		w.nodes["b"].SetHistory(12, never)
 		w.gossip()
 		w.want("a", covered)
 	}
@@ -46,10 +46,10 @@ func TestAnotherHistory(t *testing.T) {
 // the other one says, also where neither knows it. Of a member of message version 1, which can't say "not yet", it is
 // taken as that release did.
 func TestUnknownIsNotEqual(t *testing.T) {
-	notYet, one := vote.Mark{}, vote.Mark{Print: 1}
+	notYet, one := vote.Fingerprint{}, vote.Fingerprint{Hash: 1}
 	for name, c := range map[string]struct {
 		ownLine, line uint64
-		own, other    vote.Mark
+		own, other    vote.Fingerprint
 		version       int
 		want          Standing
 	}{
@@ -62,8 +62,8 @@ func TestUnknownIsNotEqual(t *testing.T) {
 		"neither knows its line":  {0, 0, never, never, 2, NotCompared},
 		"its line is not known":   {11, 0, never, never, 2, NotCompared},
 		"the own is not known":    {0, 11, never, never, 2, NotCompared},
-		"another line":            {11, 12, never, never, 2, OtherLine},
-		"another beginning":       {11, 11, one, vote.Mark{Print: 2}, 2, OtherLine},
+		"another line":            {11, 12, never, never, 2, OtherHistory},
+		"another beginning":       {11, 11, one, vote.Fingerprint{Hash: 2}, 2, OtherHistory},
 		"version 1 has no mark":   {11, 11, one, notYet, 1, Counts},
 		"version 1, ours not yet": {11, 11, notYet, one, 1, NotCompared},
 		"version 1, no line":      {0, 0, never, notYet, 1, NotCompared},
@@ -72,13 +72,13 @@ func TestUnknownIsNotEqual(t *testing.T) {
 		w.attach("b", "s2")
 		a := w.nodes["a"]
 		a.Speaks("b", c.version)
-		a.SetLine(c.ownLine, c.own)
-		w.nodes["b"].SetLine(c.line, c.other)
+		a.SetHistory(c.ownLine, c.own)
+		w.nodes["b"].SetHistory(c.line, c.other)
 		w.ack("b", "s2", 50)
 		if got := a.Views(w.now, system, 1)[0].Standing; got != c.want {
 			t.Errorf("%s: %s", name, got)
 		}
-		if counts := a.Limits(w.now, system, 1).Flush == 50; counts != (c.want == Counts) {
+		if counts := a.Evaluated(w.now, system, 1).Flush == 50; counts != (c.want == Counts) {
 			t.Errorf("%s: counts %v", name, counts)
 		}
 	}
@@ -87,15 +87,15 @@ func TestUnknownIsNotEqual(t *testing.T) {
 // TestLeftBehind: a member that has stayed on the timeline before has no votes on this one, and holds up nobody.
 func TestLeftBehind(t *testing.T) {
 	w := newWorld(t, "FIRST 1 (s2, s1)", "a", "b")
-	w.nodes["a"].SetLine(12, never)
-	w.nodes["b"].SetLine(11, never)
+	w.nodes["a"].SetHistory(12, never)
+	w.nodes["b"].SetHistory(11, never)
 	w.attach("b", "s2")
 	w.ack("b", "s2", 50) // on timeline 1
 	w.attach("a", "s1")
 	w.nodes["a"].Ack(w.now, Ack{
 		Incarnation: w.keys["a/s1"], Timeline: 2, Received: 60, Sent: 60, Progress: lsn.Progress{Write: 60, Flush: 60, Apply: 60}, Streaming: true,
 	})
-	if l := w.nodes["a"].Limits(w.now, system, 2); l.Flush != 60 {
+	if l := w.nodes["a"].Evaluated(w.now, system, 2); l.Flush != 60 {
 		t.Errorf("%+v", l)
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,14 +9,66 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// fencesFile says of which systems the promise in memoryFile speaks (ruling R48), one a line with the highest timeline
-// that is fenced there, behind a line with the format and the boot that wrote it; and the CRC-32C of that. Release
-// v0.1.0 does not write it: whenever it does not fit memoryFile, that promise is about every system, which is always
-// safe.
+// fencePoll is the interval at which a fence asks whether the store has flushed all that it had received.
+const fencePoll = 10 * time.Millisecond
+
+// Ending is a fenced node's answer: the promise, and how far its store is durable.
+type Ending struct {
+	Node     string         `json:"node"`
+	System   lsn.SystemID   `json:"system_identifier"` // that the promise is about; 0: every one
+	Fenced   lsn.TimelineID `json:"fenced"`
+	Timeline lsn.TimelineID `json:"timeline"`
+	Flushed  lsn.LSN        `json:"flushed_lsn"`
+}
+
+// Fence promises durably never again to vote or report for timelines up to t of the store's system (ruling R2). While
+// the store has no system it promises that for every one. It withdraws the votes of the standbys that this node
+// serves. It blocks until the store has flushed all that it had received, and returns that position. A promise is
+// never taken back.
+func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
+	var fenced lsn.TimelineID
+	system := n.o.Store.Positions().System
+	err := n.change(func(r *record) error {
+		r.Fenced = max(r.Fenced, t)
+		return nil
+	}, func() {
+		n.fences = n.fences.with(system, t)
+		n.ledger.Fence(t)
+		fenced = n.ledger.State().Fenced
+	})
+	if err != nil {
+		return Ending{}, err
+	}
+	n.noteFences()
+	n.log.Warn("fenced: this proxy never again votes or reports for these timelines", "up_to_timeline", fenced,
+		"system", system)
+	goal := n.o.Store.Positions()
+	tick := time.NewTicker(fencePoll)
+	defer tick.Stop()
+	for {
+		p := n.o.Store.Positions()
+		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
+			n.publishMemberStatus(time.Now())
+			return Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Ending{}, fmt.Errorf("fenced, but the store has not flushed %s: %w",
+				goal.Received, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// fencesFile lists the systems that the promise in memoryFile is about (ruling R48). Its first line has the format and
+// the boot that wrote it. Each further line has a system and the highest timeline that is fenced there; a CRC-32C ends
+// the file. Release v0.1.0 does not write it: whenever it does not fit memoryFile, that promise is about every system,
+// which is always safe.
 const (
 	fencesFile   = "fences"
 	fencesFormat = "#replproxy-fences/1"

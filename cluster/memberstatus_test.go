@@ -11,12 +11,12 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A member's account comes over the link, with its fence; what it says after the fence is final, and its rule
-// counts while it has said nothing.
+// A member's status comes over the link, with its fence; what it says after the fence is final, and its rule counts
+// while it has said nothing.
 func TestTailOverTheLink(t *testing.T) {
 	store := newFakeStore(100)
 	a, err := New(Options{
-		Name: "a", Demand: vote.Demand{Names: "ANY 1 (s1, s2)"}, Store: store, Members: []string{"b"}, Outbox: link.NewOutbox(),
+		Name: "a", Rule: vote.RuleText{Names: "ANY 1 (s1, s2)"}, Store: store, Members: []string{"b"}, Outbox: link.NewOutbox(),
 		Details: func() Details {
 			return Details{Timeline: 1, Standbys: []tail.Standby{{Name: "s1", Timeline: 1, Flush: 110}}}
 		},
@@ -39,25 +39,25 @@ func TestTailOverTheLink(t *testing.T) {
 	if err := deliver(t, a, "b", stateOf("b", "ANY 1 (s1, s2)", 1)); err != nil {
 		t.Fatal(err)
 	}
-	say := func(account tail.Account) error {
+	say := func(account tail.MemberStatus) error {
 		b, _, err := tail.Encode(account)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
+		return a.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
 	}
-	if err := say(tail.Account{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
+	if err := say(tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
 		t.Fatal(err)
 	}
 	want("b is not fenced: run")
-	if err := say(tail.Account{Node: "b", System: 7, Fenced: 1, Timeline: 1, Received: 130, Flushed: 120}); err != nil {
+	if err := say(tail.MemberStatus{Node: "b", System: 7, Fenced: 1, Timeline: 1, Received: 130, Flushed: 120}); err != nil {
 		t.Fatal(err)
 	}
 	want("proven after it has been fed from 0/6E to 0/78 by a, which it is attached to and which takes it from b")
 	if from := a.TailFrom(); from != "b" {
 		t.Errorf("the tail comes from %q", from)
 	}
-	if err := say(tail.Account{Node: "c"}); err == nil {
+	if err := say(tail.MemberStatus{Node: "c"}); err == nil {
 		t.Error("b speaks for c")
 	}
 	if got := a.Tail(tail.Ask{}).Proxies[1]; got.Flushed != 120 || !got.Reached || !got.Final {
@@ -71,15 +71,15 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 	const rule, acksAlone = "ANY 2 (b, s2)", "its account had not come yet, only acks"
 	for _, c := range []struct {
 		name  string
-		again tail.Account
+		again tail.MemberStatus
 		want  string
 	}{
-		{"removed, and fed from here", tail.Account{Begin: 40, Received: 80, Flushed: 80},
+		{"removed, and fed from here", tail.MemberStatus{Begin: 40, Received: 80, Flushed: 80},
 			"b: its store lacks WAL that it had: up to 0/5A"},
-		{"restored", tail.Account{Received: 85, Flushed: 85, Promised: 85},
+		{"restored", tail.MemberStatus{Received: 85, Flushed: 85, Promised: 85},
 			"b: its store lacks WAL that it had: up to 0/5A"},
-		{acksAlone, tail.Account{Received: 85, Flushed: 85}, "nobody who is reached has WAL up to 0/5A"},
-		{"it is whole", tail.Account{Received: 90, Flushed: 90, Promised: 90},
+		{acksAlone, tail.MemberStatus{Received: 85, Flushed: 85}, "nobody who is reached has WAL up to 0/5A"},
+		{"it is whole", tail.MemberStatus{Received: 90, Flushed: 90, Promised: 90},
 			"proven after it has been fed from 0/50 to 0/5A by a, which it is attached to and which takes it from b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,12 +94,12 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			say := func(a tail.Account) {
+			say := func(a tail.MemberStatus) {
 				t.Helper()
 				a.Node, a.System, a.Timeline, a.Written = "b", 7, 1, a.Flushed
 				b, _, err := tail.Encode(a)
 				if err == nil {
-					err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemAccount}, b)
+					err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -114,7 +114,7 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 			hear(store)
 			wantLimits(t, n, 90, 90, 0)
 			if c.name != acksAlone {
-				say(tail.Account{Received: 90, Flushed: 90, Promised: 90})
+				say(tail.MemberStatus{Received: 90, Flushed: 90, Promised: 90})
 			}
 			again := stateOf("b", rule, 1) // it comes back, and is fenced
 			again.Boot, again.Fenced = 2, 1

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// account is the operating system user that servers, client programs and the proxy run as.
-type account struct {
+// osUser is the operating system user that servers, client programs and the proxy run as.
+type osUser struct {
 	uid, gid int
 	change   bool // this process is root and must become that user
 }
 
-func serverAccount(t testing.TB) account {
+func serverAccount(t testing.TB) osUser {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		return account{uid: os.Geteuid(), gid: os.Getegid()}
+		return osUser{uid: os.Geteuid(), gid: os.Getegid()}
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -28,16 +28,16 @@ func serverAccount(t testing.TB) account {
 		uid, err1 := strconv.Atoi(u.Uid)
 		gid, err2 := strconv.Atoi(u.Gid)
 		if err1 == nil && err2 == nil && uid != 0 {
-			return account{uid: uid, gid: gid, change: true}
+			return osUser{uid: uid, gid: gid, change: true}
 		}
 	}
 	t.Fatal("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
-	return account{}
+	return osUser{}
 }
 
-// prepare makes a command run as the account, in a process group of its own, with a small
-// environment and with sig as its end should this process die first.
-func (a account) prepare(cmd *exec.Cmd, dir string, sig syscall.Signal, env ...string) {
+// prepare makes a command run as that user, in a process group of its own, with a small environment and with sig as
+// its end should this process die first.
+func (a osUser) prepare(cmd *exec.Cmd, dir string, sig syscall.Signal, env ...string) {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: sig}
 	if a.change {
 		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid), Groups: []uint32{uint32(a.gid)}}
@@ -54,8 +54,8 @@ func (a account) prepare(cmd *exec.Cmd, dir string, sig syscall.Signal, env ...s
 	}, env...)
 }
 
-// own gives a file or folder to the account.
-func (a account) own(path string) error {
+// own gives a file or folder to that user.
+func (a osUser) own(path string) error {
 	if !a.change {
 		return nil
 	}

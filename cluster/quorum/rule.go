@@ -9,25 +9,25 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Demand is a rule and, if Spread is not empty, a second rule over zones. A zone has reached what the
-// furthest of its voters has reached; a position is covered when both rules cover it. Zones maps the
-// folded name of a voter to its zone.
-type Demand struct {
-	Rule, Spread syncrep.Rule
-	Zones        map[string]string
+// Rule is a rule over names and, if Spread is not empty, a second rule over zones. A zone has reached what the
+// furthest of its voters has reached; a position is covered when both rules cover it. Zones maps the folded name of a
+// voter to its zone.
+type Rule struct {
+	Names, Spread syncrep.Rule
+	Zones         map[string]string
 }
 
 // ErrSpread reports a rule over zones that can't be used.
 var ErrSpread = errors.New("unusable rule over zones")
 
-// Check finds what is wrong with the zones: without a rule they mean nothing, FIRST over zones would not
-// be monotone in knowledge, and a zone without voters could never ack.
-func (d Demand) Check() error {
+// Check finds faults of the zones. Without a rule they mean nothing, FIRST over zones would not be monotone in
+// knowledge, and a zone without voters could never ack.
+func (d Rule) Check() error {
 	if d.Spread.Empty() {
 		return nil
 	}
 	switch {
-	case d.Rule.Empty():
+	case d.Names.Empty():
 		return fmt.Errorf("%w: it needs a rule over names beside it", ErrSpread)
 	case d.Spread.Method != syncrep.Any && int(d.Spread.Count) < len(d.Spread.Names):
 		return fmt.Errorf("%w: zones have no priority, say ANY", ErrSpread)
@@ -40,7 +40,7 @@ func (d Demand) Check() error {
 	return nil
 }
 
-func (d Demand) hasZone(name string) bool {
+func (d Rule) hasZone(name string) bool {
 	for _, z := range d.Zones {
 		if (syncrep.Rule{Names: []string{name}}).Priority(z) > 0 {
 			return true
@@ -49,9 +49,9 @@ func (d Demand) hasZone(name string) bool {
 	return false
 }
 
-// Evaluate gives the largest position of each column that the demand covers; see [Evaluate].
-func (d Demand) Evaluate(voters []Voter) Result {
-	res := Evaluate(d.Rule, voters)
+// Evaluate gives the largest position of each column that the rule covers; see [Evaluate].
+func (d Rule) Evaluate(voters []Voter) Result {
+	res := Evaluate(d.Names, voters)
 	if d.Spread.Empty() || !res.Satisfied {
 		return res
 	}
@@ -65,10 +65,10 @@ func (d Demand) Evaluate(voters []Voter) Result {
 }
 
 // furthest appends a voter for each zone that has a candidate to zones, which is empty.
-func (d Demand) furthest(zones []Voter, voters []Voter) []Voter {
+func (d Rule) furthest(zones []Voter, voters []Voter) []Voter {
 	for _, v := range voters {
 		zone, labelled := d.Zones[v.Name]
-		if !labelled || !candidate(v) || Priority(d.Rule, v) == 0 {
+		if !labelled || !candidate(v) || Priority(d.Names, v) == 0 {
 			continue
 		}
 		i := slices.IndexFunc(zones, func(z Voter) bool { return z.Name == zone })
@@ -88,9 +88,9 @@ func Least(a, b lsn.Progress) lsn.Progress {
 	return lsn.Progress{Write: min(a.Write, b.Write), Flush: min(a.Flush, b.Flush), Apply: min(a.Apply, b.Apply)}
 }
 
-// Holds checks a result by counting, apart from how it was computed: at least Count candidates have
+// Covers checks a result by counting, apart from how it was computed: at least Count candidates have
 // reached it in each column, and so have the zones. Whoever reports a position asks this first.
-func (d Demand) Holds(voters []Voter, p lsn.Progress) bool {
+func (d Rule) Covers(voters []Voter, p lsn.Progress) bool {
 	var room [few]Voter
 	var zones []Voter
 	if !d.Spread.Empty() {
@@ -102,7 +102,7 @@ func (d Demand) Holds(voters []Voter, p lsn.Progress) bool {
 			continue
 		}
 		spread := d.Spread.Empty() || enough(d.Spread, zones, column, at)
-		if !spread || !enough(d.Rule, voters, column, at) {
+		if !spread || !enough(d.Names, voters, column, at) {
 			return false
 		}
 	}
@@ -119,12 +119,12 @@ func enough(rule syncrep.Rule, voters []Voter, column func(lsn.Progress) lsn.LSN
 	return n >= need(rule)
 }
 
-// Satisfiable reports whether voters alone, wherever they are, could ever cover a position. Commits that
-// were released by a demand are all at the others' highest end if these voters can't (ruling R2).
-func (d Demand) Satisfiable(voters []Voter) bool {
+// Satisfiable reports whether voters alone, wherever they are, could ever cover a position. Commits that were released
+// by a rule are all at the others' highest end if these voters can't (ruling R2).
+func (d Rule) Satisfiable(voters []Voter) bool {
 	anywhere := slices.Clone(voters)
 	for i := range anywhere {
 		anywhere[i].Streaming, anywhere[i].Positions = true, lsn.Progress{Write: 1, Flush: 1, Apply: 1}
 	}
-	return d.Rule.Empty() || d.Evaluate(anywhere).Satisfied
+	return d.Names.Empty() || d.Evaluate(anywhere).Satisfied
 }

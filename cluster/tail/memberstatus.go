@@ -14,9 +14,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Account is what a proxy says of itself and of the standbys attached to it. Fenced was read before the
-// positions: of a fenced timeline it never reported anything beyond Written, nor will it.
-type Account struct {
+// MemberStatus is the state of a proxy and of the standbys attached to it, as it tells the others. Fenced was read
+// before the positions: of a fenced timeline it never reported anything beyond Written, nor will it.
+type MemberStatus struct {
 	Node     string         `json:"node"`
 	System   lsn.SystemID   `json:"system_identifier"`
 	Fenced   lsn.TimelineID `json:"fenced"`
@@ -41,8 +41,8 @@ type Account struct {
 	CompleteHash uint64 `json:"complete_hash,omitzero"`
 	// Lost is the WAL that a primary which it refuses has come back without; nil: it refuses none for that.
 	Lost *Lost `json:"lost,omitempty"`
-	// Asks is a question to all others for an account made after it; 0: none. Answers are by node the newest
-	// question that it had heard before it looked at itself.
+	// Asks is a question to all others for a status made after it; 0: none. Answers are by node the newest question
+	// that it had heard before it looked at itself.
 	Asks    uint64            `json:"asks,omitzero"`
 	Answers map[string]uint64 `json:"answers,omitempty"`
 	// GivenUp is WAL that was given up, and who may still have it.
@@ -75,7 +75,7 @@ type Standby struct {
 }
 
 // Acked returns what it says was acknowledged to a primary: reported by itself, or covered by a rule that it saw.
-func (a Account) Acked() (all []lsn.Point) {
+func (a MemberStatus) Acked() (all []lsn.Point) {
 	if a.Promised != lsn.Invalid {
 		all = append(all, lsn.Point{System: a.System, Timeline: cmp.Or(a.PromisedOn, a.Timeline), LSN: a.Promised})
 	}
@@ -85,17 +85,17 @@ func (a Account) Acked() (all []lsn.Point) {
 	return all
 }
 
-// adds is the first message version in which an account may be more than one object.
+// adds is the first message version in which a status may be more than one object.
 const adds = 2
 
-// ErrAccount reports bytes that are no account.
-var ErrAccount = errors.New("no account of a proxy")
+// ErrStatus reports bytes that are no member status.
+var ErrStatus = errors.New("no account of a proxy")
 
 // Encode gives at most about 800 kB, as much as a member's item may have: standbys beyond vote.MaxSessions,
 // which have no vote either, are left out.
 //
 // The first older bytes of it are what message version 1 has.
-func Encode(a Account) (b []byte, older int, err error) {
+func Encode(a MemberStatus) (b []byte, older int, err error) {
 	a.Standbys = a.Standbys[:min(len(a.Standbys), vote.MaxSessions)]
 	added := struct {
 		Complete     lsn.LSN        `json:"complete_lsn,omitzero"`
@@ -126,7 +126,7 @@ func Encode(a Account) (b []byte, older int, err error) {
 
 // Decode reads what the member node has encoded and said in a message version (cluster/link). From version 2 on a
 // second object may follow, with what that version added, and after it what is not known here.
-func Decode(node string, version int, b []byte) (a Account, err error) {
+func Decode(node string, version int, b []byte) (a MemberStatus, err error) {
 	if version < adds {
 		err = json.Unmarshal(b, &a)
 	} else {
@@ -138,15 +138,15 @@ func Decode(node string, version int, b []byte) (a Account, err error) {
 		}
 	}
 	if err != nil {
-		return Account{}, fmt.Errorf("%w: %w", ErrAccount, err)
+		return MemberStatus{}, fmt.Errorf("%w: %w", ErrStatus, err)
 	}
 	if a.Node != node || len(a.Standbys) > vote.MaxSessions || len(a.Answers) > vote.MaxMembers {
-		return Account{}, fmt.Errorf("%w: node %q, %d standbys", ErrAccount, a.Node, len(a.Standbys))
+		return MemberStatus{}, fmt.Errorf("%w: node %q, %d standbys", ErrStatus, a.Node, len(a.Standbys))
 	}
 	a.Release = a.Release[:min(len(a.Release), vote.MaxName)]
 	for _, s := range a.Standbys {
 		if len(s.Name) > vote.MaxName || s.Name != vote.Fold(s.Name) {
-			return Account{}, fmt.Errorf("%w: application_name %q", ErrAccount, s.Name)
+			return MemberStatus{}, fmt.Errorf("%w: application_name %q", ErrStatus, s.Name)
 		}
 	}
 	return a, nil

@@ -53,23 +53,23 @@ func TestHealthChecksAtTheDoor(t *testing.T) {
 		knock(true, "")
 	}
 	knock(false, "GET / HTTP/1.1\r\n\r\n")
-	for end := time.Now().Add(time.Minute); b.Door.Refused() == 0 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); b.Listener.Refused() == 0 && time.Now().Before(end); {
 		<-time.After(time.Millisecond)
 	}
-	a.put(t, 1, 7, "through") // when that is, the door has seen those before it
+	a.put(t, 1, 7, "through") // when that is, the listener has seen those before it
 	a.phone.set(b.peer())
 	b.phone.set(a.peer())
 	b.book.wait(t, "item", func() bool { return b.book.items["proxy_a"][ID{1, 7}] == "through" })
-	if n := b.Door.Refused(); n != 1 {
+	if n := b.Listener.Refused(); n != 1 {
 		t.Errorf("%d refused, one has been", n)
 	}
 }
 
-// A crowd at the door pushes out its own: the connection of another address stays, however long it takes, and one of an
-// address of which a member came before stays even when each of the crowd has an address of its own.
+// A crowd pushes out its own connections. A connection of another address stays, however long it takes. One from an
+// address of a known member stays even when each connection of the crowd has its own address.
 func TestCrowdAtTheDoorPushesOutItsOwn(t *testing.T) {
 	for _, addresses := range []int{1, 10 * maxHandshakes} {
-		var h hall
+		var h pendingHandshakes
 		slow := &guest{ip: net.IPv4(10, 0, 0, 1)}
 		leave := h.enter(slow)
 		if addresses > 1 {
@@ -81,7 +81,7 @@ func TestCrowdAtTheDoorPushesOutItsOwn(t *testing.T) {
 			h.enter(&guest{ip: net.IPv4(10, 1, byte(i%addresses/256), byte(i%addresses))})
 		}
 		if slow.closed || h.conns.Len() > maxHandshakes {
-			t.Errorf("%d addresses: closed %v, %d in the hall", addresses, slow.closed, h.conns.Len())
+			t.Errorf("%d addresses: closed %v, %d pending", addresses, slow.closed, h.conns.Len())
 		}
 		leave(true)
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A member that follows another server of the same timeline number acknowledges other WAL: its standby counts when it
-// is known to be on the same line, not before, and no more when either has left that.
+// A member that follows another server of the same timeline number acknowledges other WAL. Its standby counts only
+// while both are known to have the same history.
 func TestOtherLine(t *testing.T) {
 	history := func(text string) uint64 {
 		h, err := lsn.ParseHistory(2, []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Line(h)
+		return HistoryHash(h)
 	}
 	right, stale := history("1\t0/64\tpromoted\n"), history("1\t0/50\tby mistake\n")
 	n := memberNode(t, "ANY 1 (s2)")
@@ -25,7 +25,7 @@ func TestOtherLine(t *testing.T) {
 	on := func(line uint64) {
 		store.move(2, 100)
 		store.mu.Lock()
-		store.p.Line = line
+		store.p.HistoryHash = line
 		store.mu.Unlock()
 	}
 	on(right)
@@ -36,7 +36,7 @@ func TestOtherLine(t *testing.T) {
 		t.Helper()
 		seq++
 		s := stateOf("b", "ANY 1 (s2)", seq, 9)
-		s.Line = line
+		s.HistoryHash = line
 		if err := errors.Join(deliver(t, n, "b", s), deliver(t, n, "b", r)); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestOtherLine(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 	say(stale)
 	wantLimits(t, n, 0, 0, 0)
-	if v := n.Status().Voters[1]; v.Standing != ledger.OtherLine {
+	if v := n.Status().Voters[1]; v.Standing != ledger.OtherHistory {
 		t.Errorf("%+v", v)
 	}
 	say(right)
@@ -54,12 +54,12 @@ func TestOtherLine(t *testing.T) {
 	wantLimits(t, n, 0, 0, 0)
 	on(right)
 	wantLimits(t, n, 90, 90, 90)
-	if s := n.ledger.State(); s.Line != right {
-		t.Errorf("the others are told %x", s.Line)
+	if s := n.ledger.State(); s.HistoryHash != right {
+		t.Errorf("the others are told %x", s.HistoryHash)
 	}
 }
 
-// A line is of the whole way, and of no use as proof when it is not known.
+// The fingerprint is of the whole way, and of no use as proof when it is not known.
 func TestLine(t *testing.T) {
 	seen := map[uint64]bool{0: true}
 	for _, h := range []lsn.History{
@@ -68,15 +68,15 @@ func TestLine(t *testing.T) {
 		{Timeline: 3, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}}},
 		{Timeline: 3, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}, {Timeline: 2, Switch: 200}}},
 	} {
-		if seen[Line(h)] {
+		if seen[HistoryHash(h)] {
 			t.Errorf("%+v", h)
 		}
-		seen[Line(h)] = true
+		seen[HistoryHash(h)] = true
 	}
 }
 
-// A member whose data_dir was restored, on a machine whose clock was set back, has lower boots than are known here: it
-// has no votes, and does not keep the sessions of the one before alive by being heard.
+// The data_dir of a member was restored on a machine whose clock was set back, so its boots are lower than those known
+// here. It has no votes, and being heard does not keep its earlier sessions alive.
 func TestOlderBoot(t *testing.T) {
 	n := memberNode(t, "ANY 1 (s2)")
 	s := stateOf("b", "ANY 1 (s2)", 1, 9)
@@ -109,20 +109,20 @@ func TestBeginningIsSaid(t *testing.T) {
 		print    int // -1: not read
 		received lsn.LSN
 		said     bool
-		mark     vote.Mark
+		mark     vote.Fingerprint
 	}{
-		"begun and not there yet":   {second, -1, 1099, true, vote.Mark{}},
-		"there and not read":        {second, -1, 1100, false, vote.Mark{}},
-		"read":                      {second, 5, 1100, true, vote.Mark{Print: 5}},
-		"read, and cannot be known": {second, 0, 2000, true, vote.Mark{Never: true}},
-		"the first timeline":        {lsn.History{Timeline: 1}, -1, 5000, true, vote.Mark{Never: true}},
+		"begun and not there yet":   {second, -1, 1099, true, vote.Fingerprint{}},
+		"there and not read":        {second, -1, 1100, false, vote.Fingerprint{}},
+		"read":                      {second, 5, 1100, true, vote.Fingerprint{Hash: 5}},
+		"read, and cannot be known": {second, 0, 2000, true, vote.Fingerprint{Never: true}},
+		"the first timeline":        {lsn.History{Timeline: 1}, -1, 5000, true, vote.Fingerprint{Never: true}},
 	} {
 		b := Begin(system, c.h, size)
 		if c.print >= 0 {
 			b = b.Marked(uint64(c.print))
 		}
 		line, mark := b.Said(c.received)
-		if (line == Line(c.h)) != c.said || mark != c.mark || b.Due(c.received) == c.said {
+		if (line == HistoryHash(c.h)) != c.said || mark != c.mark || b.Due(c.received) == c.said {
 			t.Errorf("%s: line %x, mark %+v, due %t", name, line, mark, b.Due(c.received))
 		}
 	}

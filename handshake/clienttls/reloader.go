@@ -46,9 +46,9 @@ type Settings struct {
 	MinVersion                      string // TLSv1.2 (also "") or TLSv1.3
 }
 
-// Keeper holds what is in force. It may be used by many goroutines; nothing of it blocks beyond reading
-// small files.
-type Keeper struct {
+// Reloader holds the settings in force. It may be used by many goroutines; nothing of it blocks beyond reading small
+// files.
+type Reloader struct {
 	log *slog.Logger
 
 	mu       afterlock.Mutex
@@ -60,14 +60,14 @@ type Keeper struct {
 }
 
 // New reads the files. The error is a *[FileError].
-func New(s Settings, log *slog.Logger) (*Keeper, error) {
-	k := &Keeper{log: log}
+func New(s Settings, log *slog.Logger) (*Reloader, error) {
+	k := &Reloader{log: log}
 	return k, k.Set(s)
 }
 
 // Set puts s into force for connections from now on and reads its files anew. After an error, a
 // *[FileError], what was before stays in force.
-func (k *Keeper) Set(s Settings) error {
+func (k *Reloader) Set(s Settings) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	seen := stampsOf(s)
@@ -84,7 +84,7 @@ func (k *Keeper) Set(s Settings) error {
 
 // Config is for one connection that begins now; nil: there is no TLS. It must not be changed. Files
 // that have changed since the last one are read.
-func (k *Keeper) Config() *tls.Config {
+func (k *Reloader) Config() *tls.Config {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.config == nil {
@@ -98,7 +98,7 @@ func (k *Keeper) Config() *tls.Config {
 }
 
 // reload reads the files anew. The caller holds mu.
-func (k *Keeper) reload() {
+func (k *Reloader) reload() {
 	config, err := load(k.set)
 	k.err = err
 	if err != nil {
@@ -113,8 +113,8 @@ func (k *Keeper) reload() {
 	})
 }
 
-// Certificate is what clients see, in DER; nil without TLS.
-func (k *Keeper) Certificate() []byte {
+// Certificate returns the certificate that clients see, in DER; nil without TLS.
+func (k *Reloader) Certificate() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.config == nil {
@@ -123,7 +123,7 @@ func (k *Keeper) Certificate() []byte {
 	return k.config.Certificates[0].Certificate[0]
 }
 
-// Status is what is in force.
+// Status describes the settings and certificate in force.
 type Status struct {
 	Mode       string
 	ClientCert string    // "" when no certificate is asked for
@@ -135,7 +135,7 @@ type Status struct {
 }
 
 // Status is for pages and logs; without TLS only Mode is set.
-func (k *Keeper) Status() Status {
+func (k *Reloader) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := Status{Mode: k.set.Mode}

@@ -12,12 +12,12 @@ import (
 // that restarts is noticed at once by human standards.
 const redialPause = 100 * time.Millisecond
 
-// ErrNoPrimary is why a client is not connected although hosts answer: which of them is the primary is
-// not known at the moment.
+// ErrNoPrimary refuses a client although hosts answer, because the walreceiver is not sure now which of them is the
+// primary.
 var ErrNoPrimary = errors.New("none of the upstream hosts is known to be the primary now")
 
-// verdict is which endpoint the walreceiver found to be the right one. The zero value knows none.
-type verdict struct {
+// currentPrimary holds the endpoint that the walreceiver found to be the right one. The zero value knows none.
+type currentPrimary struct {
 	mu      sync.Mutex
 	current Endpoint
 	said    settings // by which it was found
@@ -26,7 +26,7 @@ type verdict struct {
 	changed chan struct{} // closed at the next change; made by who waits
 }
 
-func (v *verdict) set(e Endpoint, known, sure bool) {
+func (v *currentPrimary) set(e Endpoint, known, sure bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if known {
@@ -40,21 +40,21 @@ func (v *verdict) set(e Endpoint, known, sure bool) {
 }
 
 // forget is for another list of hosts.
-func (v *verdict) forget() {
+func (v *currentPrimary) forget() {
 	v.mu.Lock()
 	v.current, v.known = Endpoint{}, false
 	v.mu.Unlock()
 	v.set(Endpoint{}, false, false)
 }
 
-func (v *verdict) get() (e Endpoint, known, sure bool) {
+func (v *currentPrimary) get() (e Endpoint, known, sure bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.current, v.known, v.sure
 }
 
 // wait gives a channel that is closed at the next change.
-func (v *verdict) wait() <-chan struct{} {
+func (v *currentPrimary) wait() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.changed == nil {
@@ -63,14 +63,14 @@ func (v *verdict) wait() <-chan struct{} {
 	return v.changed
 }
 
-// SetCurrent publishes the endpoint that the walreceiver found to be the primary: it is tried first from
-// now on, at the very address that the walreceiver reached, and with several servers by clients only it.
+// SetCurrent publishes the endpoint that the walreceiver found to be the primary. From now on it is tried first, at
+// the very address that the walreceiver reached. With several servers clients are connected only to it.
 func (c *Config) SetCurrent(e Endpoint) {
 	said := c.last.Load().said
-	c.verdict.mu.Lock()
-	c.verdict.said = said
-	c.verdict.mu.Unlock()
-	c.verdict.set(e, true, true)
+	c.current.mu.Lock()
+	c.current.said = said
+	c.current.mu.Unlock()
+	c.current.set(e, true, true)
 }
 
 // LeadsElsewhere reports whether with leads elsewhere, or as somebody else, than what the current endpoint was found
@@ -78,31 +78,31 @@ func (c *Config) SetCurrent(e Endpoint) {
 // that are there outlive them.
 func (c *Config) LeadsElsewhere(with *Config) bool {
 	said := c.last.Load().said
-	c.verdict.mu.Lock()
-	defer c.verdict.mu.Unlock()
-	if c.verdict.sure {
-		said = c.verdict.said
+	c.current.mu.Lock()
+	defer c.current.mu.Unlock()
+	if c.current.sure {
+		said = c.current.said
 	}
 	return !maps.Equal(said, with.last.Load().said)
 }
 
 // DoubtCurrent says that the walreceiver has lost its connection: whether that endpoint is still the
 // primary has to be found out anew. It goes on being tried first.
-func (c *Config) DoubtCurrent() { c.verdict.set(Endpoint{}, false, false) }
+func (c *Config) DoubtCurrent() { c.current.set(Endpoint{}, false, false) }
 
-// Current is what SetCurrent published last.
+// Current returns the endpoint that SetCurrent published last.
 func (c *Config) Current() (Endpoint, bool) {
-	e, known, _ := c.verdict.get()
+	e, known, _ := c.current.get()
 	return e, known
 }
 
-// DialPrimary connects for a client like [Config.DialRaw], but waits up to wait for a primary. With
-// several servers, of which one role is wanted, only the one that the walreceiver is sure of will do: a
-// standby, or an old primary that has come back, would take the client just as well.
+// DialPrimary connects for a client like [Config.DialRaw], but waits up to wait for a primary. With several servers,
+// of which one role is wanted, only the one that the walreceiver is sure of will do. A standby, or an old primary that
+// has come back, would take the client just as well.
 func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn, error) {
 	until := time.Now().Add(wait)
 	for {
-		changed := c.verdict.wait() // before looking, so that nothing is missed in between
+		changed := c.current.wait() // before looking, so that nothing is missed in between
 		rc, err := c.dialSure(ctx)
 		left := time.Until(until)
 		if err == nil || left <= 0 || ctx.Err() != nil {
@@ -133,7 +133,7 @@ func (c *Config) dialSure(ctx context.Context) (*RawConn, error) {
 	if r.attrs == attrsAny || len(r.byServer()) == 1 {
 		return r.dialRaw(ctx)
 	}
-	e, _, sure := c.verdict.get()
+	e, _, sure := c.current.get()
 	if !sure {
 		return nil, ErrNoPrimary
 	}

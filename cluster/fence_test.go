@@ -19,7 +19,7 @@ func TestFenceNamesItsSystem(t *testing.T) {
 		p := store.Positions()
 		p.System = system
 		store.set(p)
-		n, err := New(Options{Name: "a", Demand: vote.Demand{Names: "ANY 1 (s1)"}, Store: store, Dir: dir})
+		n, err := New(Options{Name: "a", Rule: vote.RuleText{Names: "ANY 1 (s1)"}, Store: store, Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}

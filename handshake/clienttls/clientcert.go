@@ -9,10 +9,10 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 )
 
-// Admit judges a request by the connection it came over: nil, or a FATAL 28000 as pg_hba.conf would
-// give with hostssl, clientcert and clientname. clientCert and clientName are an access rule's own, which hold
-// instead of the settings unless they are "". Cancel requests and unix sockets pass.
-func (k *Keeper) Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error {
+// Admit judges a request by the connection it came over. It returns nil, or a FATAL 28000 as pg_hba.conf would give
+// with hostssl, clientcert and clientname. clientCert and clientName come from an access rule and override the
+// settings unless they are "". Cancel requests and unix sockets pass.
+func (k *Reloader) Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error {
 	k.mu.Lock()
 	s := k.set
 	k.mu.Unlock()

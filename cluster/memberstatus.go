@@ -12,11 +12,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// accountEvery is how often the others are told an account while WAL streams in. Fenced or without an upstream,
-// when somebody may be waiting for it, it is told at every look.
-const accountEvery = 5 * time.Second
+// memberStatusEvery is the interval at which the others are told this node's status while WAL streams in. Fenced or
+// without an upstream, when somebody may be waiting for it, it is told at every look.
+const memberStatusEvery = 5 * time.Second
 
-// Details are what an account has beyond the node's own knowledge.
+// Details adds to a member's status the parts that the node does not know itself.
 type Details struct {
 	Begin    lsn.LSN // of Timeline
 	Timeline lsn.TimelineID
@@ -27,39 +27,39 @@ type Details struct {
 	Release  string     // version of replproxy
 }
 
-// accounts are what the members have said of themselves; guarded by Node.mu.
-type accounts struct {
-	heard map[string]heardAccount
-	told  []byte // the own one, as in the outbox
+// memberStatuses keeps the newest status of each member; guarded by Node.mu.
+type memberStatuses struct {
+	heard map[string]heardStatus
+	told  []byte // this node's, as in the outbox
 	at    time.Time
 }
 
-type heardAccount struct {
-	tail.Account
+type heardStatus struct {
+	tail.MemberStatus
 	at      time.Time
 	version int // of the message that it came in
 	// coveredEnds: a record ends at Covered. Release v0.1.0, and a member that has not received so far, can't say that.
 	coveredEnds bool
 	had         lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
-	// past is what it said that it knew of other timelines: the newest maxPast.
+	// past has the positions that it reported for other timelines: the newest maxPast.
 	past []Known
 }
 
-// maxPast bounds what is remembered of a member that changes its timeline, or loses its store, again and again: more
-// promotions than that between a commit and the question where it is are no failover.
+// maxPast bounds the positions that are remembered of one member. One that changes its timeline or loses its store
+// again and again costs no more. A failover does not promote that often between a commit and the question where it is.
 const maxPast = 16
 
 // hear takes over what peer has said.
-func (a *accounts) hear(now time.Time, peer string, version int, b []byte) error {
+func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte) error {
 	account, err := tail.Decode(peer, version, b)
 	if err != nil {
 		return err
 	}
 	if a.heard == nil {
-		a.heard = map[string]heardAccount{}
+		a.heard = map[string]heardStatus{}
 	}
-	heard := heardAccount{
-		Account: account, at: now, version: version, had: max(account.Flushed, account.Promised),
+	heard := heardStatus{
+		MemberStatus: account, at: now, version: version, had: max(account.Flushed, account.Promised),
 		coveredEnds: account.Covered <= account.Complete,
 	}
 	was := a.heard[peer]
@@ -100,9 +100,9 @@ func remember(past, more []Known) []Known {
 	return past
 }
 
-// account is the own one. The promise is read before the positions, which so are beyond all that was ever
+// memberStatus returns this node's. The promise is read before the positions, which so are beyond all that was ever
 // reported under it. It may wait for the disk. The caller does not hold mu.
-func (n *Node) account() tail.Account {
+func (n *Node) memberStatus() tail.MemberStatus {
 	n.mu.Lock()
 	fenced, covered, losses := n.ledger.State().Fenced, n.covered, n.losses
 	givenUp := losses.Told(n.keeps)
@@ -113,7 +113,7 @@ func (n *Node) account() tail.Account {
 		d = n.o.Details()
 	}
 	p := n.o.Store.Positions()
-	a := tail.Account{
+	a := tail.MemberStatus{
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
 		Lost: d.Lost, GivenUp: givenUp, Release: d.Release,
@@ -139,10 +139,10 @@ func (n *Node) account() tail.Account {
 	return a
 }
 
-// recordEnd rounds at, a position of p.Timeline, down to the end of a record: what others do with it may be to judge a
-// server that has all records, and rightly not the beginning of the next one (ruling R36). They may lack the WAL that
-// it takes to round it, so they are told what is rounded. A position that is not stored here stays as it is, and so
-// does one that can't be read: more is the safe side. It may wait for the disk. The caller does not hold mu.
+// recordEnd rounds at, a position of p.Timeline, down to the end of a record. Others judge servers by it: a server
+// that has all records, but not the beginning of the next one, is complete (ruling R36). They may lack the WAL that it
+// takes to round it, so they are told what is rounded. A position that is not stored here stays as it is, and so does
+// one that can't be read: more is the safe side. It may wait for the disk. The caller does not hold mu.
 func (n *Node) recordEnd(p Positions, at lsn.LSN) lsn.LSN {
 	if at <= p.Oldest || at > p.Received {
 		return at
@@ -154,33 +154,33 @@ func (n *Node) recordEnd(p Positions, at lsn.LSN) lsn.LSN {
 	return end
 }
 
-// publishAccount tells the others the own account when it has changed and it is time. The caller does not
-// hold mu.
-func (n *Node) publishAccount(now time.Time) {
+// publishMemberStatus tells the others this node's status when it has changed and it is time. The caller does not hold
+// mu.
+func (n *Node) publishMemberStatus(now time.Time) {
 	n.mu.Lock()
-	soon := n.ledger.State().Fenced < n.o.Store.Positions().Timeline && now.Sub(n.accounts.at) < accountEvery
+	soon := n.ledger.State().Fenced < n.o.Store.Positions().Timeline && now.Sub(n.statuses.at) < memberStatusEvery
 	n.mu.Unlock()
 	if !soon || !n.o.Store.Streams() {
-		n.tellAccount(now)
+		n.tellMemberStatus(now)
 	}
 }
 
-// tellAccount tells the others the own account when it has changed. The caller does not hold mu.
-func (n *Node) tellAccount(now time.Time) {
+// tellMemberStatus tells the others this node's status when it has changed. The caller does not hold mu.
+func (n *Node) tellMemberStatus(now time.Time) {
 	if n.o.Outbox == nil {
 		return
 	}
 	n.telling.Lock()
 	defer n.telling.Unlock()
-	a := n.account()
+	a := n.memberStatus()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	b, older, err := tail.Encode(a)
-	if err != nil || bytes.Equal(b, n.accounts.told) {
+	if err != nil || bytes.Equal(b, n.statuses.told) {
 		return
 	}
-	n.accounts.told, n.accounts.at = b, now
-	n.put(link.ID{Kind: itemAccount}, func(to []byte) ([]byte, int, error) {
+	n.statuses.told, n.statuses.at = b, now
+	n.put(link.ID{Kind: itemMemberStatus}, func(to []byte) ([]byte, int, error) {
 		return append(to, b...), older, nil
 	})
 }
@@ -189,36 +189,36 @@ func (n *Node) tellAccount(now time.Time) {
 func (n *Node) Release(member string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.accounts.heard[member].Release
+	return n.statuses.heard[member].Release
 }
 
 // Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node
 // knows. It may wait for the disk, to find where records end.
 func (n *Node) Tail(ask tail.Ask) tail.Tail {
-	own := n.account()
+	own := n.memberStatus()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
 	var members []tail.Member
 	for _, m := range n.ledger.Members(now) {
 		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested, Relapsed: m.Relapsed}
-		x.Account.Node = m.Node
-		if a, said := n.accounts.heard[m.Node]; said {
-			x.Account, x.Said, x.Age, x.Had, x.Past = a.Account, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
+		x.Status.Node = m.Node
+		if a, said := n.statuses.heard[m.Node]; said {
+			x.Status, x.Said, x.Age, x.Had, x.Past = a.MemberStatus, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
 		}
 		if m.Node == n.o.Name {
-			x.Account, x.Said = own, true
+			x.Status, x.Said = own, true
 		} else if x.Said {
-			x.Other, x.Uncompared = n.otherWAL(own, x.Account)
+			x.Other, x.Uncompared = n.otherWAL(own, x.Status)
 		}
 		members = append(members, x)
 	}
 	return tail.Look(members, ask)
 }
 
-// otherWAL says how another member's WAL compares with the own: a position below which it is other WAL, and whether
-// it is not known to be the same as far as both have it. The caller holds mu.
-func (n *Node) otherWAL(own, other tail.Account) (differs lsn.LSN, uncompared bool) {
+// otherWAL compares another member's WAL with this node's. Below differs the two are known to differ. uncompared is
+// true until they are known to be equal as far as both have WAL. The caller holds mu.
+func (n *Node) otherWAL(own, other tail.MemberStatus) (differs lsn.LSN, uncompared bool) {
 	i := slices.IndexFunc(n.ledger.Bytes(), func(b ledger.Bytes) bool { return b.Node == other.Node })
 	if i < 0 || own.Timeline == 0 || own.Timeline != other.Timeline || own.System != other.System {
 		return lsn.Invalid, false // other reasons say what that means
@@ -227,8 +227,8 @@ func (n *Node) otherWAL(own, other tail.Account) (differs lsn.LSN, uncompared bo
 	return b.Differs, b.Hashes && b.Differs == lsn.Invalid && b.Equal < min(own.Complete, other.Complete)
 }
 
-// TailFrom is the member that has most of the WAL which this node's store lacks of a timeline that both are fenced
-// on, so that a candidate which is attached here can be fed; "" when there is none.
+// TailFrom returns the member that has most of the WAL which this node's store lacks. Both must be fenced on that
+// timeline. A candidate that is attached here can then be fed; "" means that no member has more.
 func (n *Node) TailFrom() (member string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -238,10 +238,10 @@ func (n *Node) TailFrom() (member string) {
 	}
 	most := own.Received
 	for _, m := range n.ledger.Members(time.Now()) {
-		a, said := n.accounts.heard[m.Node]
+		a, said := n.statuses.heard[m.Node]
 		same := a.System == own.System && a.Timeline == own.Timeline && a.Fenced >= own.Timeline
-		x := tail.Account{System: own.System, Timeline: own.Timeline, Complete: own.Complete}
-		differs, uncompared := n.otherWAL(x, a.Account)
+		x := tail.MemberStatus{System: own.System, Timeline: own.Timeline, Complete: own.Complete}
+		differs, uncompared := n.otherWAL(x, a.MemberStatus)
 		ours := differs == lsn.Invalid && !uncompared
 		if said && m.Reached && !m.Contested && !m.Relapsed && same && ours && a.Received > most {
 			member, most = m.Node, a.Received

@@ -39,15 +39,15 @@ func (s Set) All() (all []*Rules) {
 	return all
 }
 
-// Keeper holds the set in force. Its methods may be called from any goroutine; the zero value lets the
-// primary decide for all.
-type Keeper struct{ set atomic.Pointer[Set] }
+// Current holds the set in force. Its methods may be called from any goroutine; the zero value lets the primary decide
+// for all.
+type Current struct{ set atomic.Pointer[Set] }
 
 // Set puts s into force for connections from now on. It must not be changed any more.
-func (k *Keeper) Set(s Set) { k.set.Store(&s) }
+func (k *Current) Set(s Set) { k.set.Store(&s) }
 
 // Decide judges a request that came through the listener at that address. It must not be a cancel request.
-func (k *Keeper) Decide(listener string, r *handshake.Request) Decision {
+func (k *Current) Decide(listener string, r *handshake.Request) Decision {
 	s := k.set.Load()
 	if s == nil {
 		return Policy{}.Decide(FactsOf(r))

@@ -1,0 +1,36 @@
+package replproxy
+
+import (
+	"os"
+	"regexp"
+	"testing"
+)
+
+// places names for each behaviour the file that has it, and the function that does it. A newcomer who looks at the
+// tree alone guesses that file first.
+var places = []struct{ behaviour, file, function string }{
+	{"SIGHUP changes the rule", "cluster/rule.go", "SetRule"},
+	{"fence", "cluster/fence.go", "Fence"},
+	{"a member is forgotten", "cluster/forget.go", "Forget"},
+	{"channel binding refused", "handshake/scramauth/channelbinding.go", "judgeBinding"},
+	{"vote expires", "cluster/ledger/expire.go", "silent"},
+	{"half-close", "proxy/relay/halfclose.go", "closeWrite"},
+	{"certificate demanded", "handshake/clienttls/clientcert.go", "Admit"},
+	{"cancel request", "proxy/cancel.go", "cancel"},
+	{"two sessions of one name", "cluster/ledger/samename.go", "voters"},
+}
+
+// TestFirstGuess: the file of each behaviour exists and holds the function.
+func TestFirstGuess(t *testing.T) {
+	for _, p := range places {
+		text, err := os.ReadFile(p.file)
+		if err != nil {
+			t.Errorf("%s: %v", p.behaviour, err)
+			continue
+		}
+		declares := regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?` + regexp.QuoteMeta(p.function) + `\(`)
+		if !declares.Match(text) {
+			t.Errorf("%s: %s has no function %s", p.behaviour, p.file, p.function)
+		}
+	}
+}
