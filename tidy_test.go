@@ -163,36 +163,6 @@ func callee(c *ast.CallExpr) string {
 	return ""
 }
 
-// TestWords bans synonyms: one thing has one name, and it is PostgreSQL's.
-func TestWords(t *testing.T) {
-	banned := map[string]string{
-		"replica": "standby", "replicas": "standbys", "follower": "standby", "followers": "standbys",
-		"slave": "standby", "slaves": "standbys", "leader": "primary", "master": "primary",
-	}
-	for _, s := range sources(t) {
-		if s.path == "tidy_test.go" {
-			continue
-		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			id, ok := n.(*ast.Ident)
-			if !ok {
-				return true
-			}
-			if better, bad := banned[strings.ToLower(id.Name)]; bad {
-				t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
-			}
-			return true
-		})
-		for _, g := range s.file.Comments {
-			for _, w := range strings.FieldsFunc(strings.ToLower(g.Text()), func(r rune) bool { return r < 'a' || r > 'z' }) {
-				if better, bad := banned[w]; bad && w != "replica" { // "replica identity" is PostgreSQL's own term
-					t.Errorf("%s: comment says %q: say %q", s.fset.Position(g.Pos()), w, better)
-				}
-			}
-		}
-	}
-}
-
 // calls lists the selector calls of a file, each followed by a blank.
 func calls(s source) string {
 	var b strings.Builder

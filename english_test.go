@@ -1,0 +1,189 @@
+package replproxy
+
+import (
+	"go/ast"
+	"go/token"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// maxWords bounds a sentence. A longer one has more than one condition.
+const maxWords = 30
+
+// still has the folders that are not rewritten yet, with what is left below them. A number only ever goes down.
+var still = map[string]faults{
+	"cmd/replproxy": {riddles: 65, long: 28},
+	"fanout":        {riddles: 172, long: 195},
+	"proxy/admin":   {riddles: 5, long: 6},
+}
+
+// stillBelow returns the folder of still that has dir below it.
+func stillBelow(dir string) string {
+	for folder := range still {
+		if dir == folder || strings.HasPrefix(dir, folder+"/") {
+			return folder
+		}
+	}
+	return dir
+}
+
+// faults counts sentences by kind.
+type faults struct {
+	riddles int // "X is what …": say what it does
+	long    int
+}
+
+// unread are the pages that TestPlainPages does not read: what was written once and is not written anew.
+var unread = []string{"CHANGELOG.md", "docs/soak.md"}
+
+var (
+	riddle    = regexp.MustCompile(`^\w[\w.]* (?:is|are) (?:what|who|where|how|whom|whether|when|why)\b`)
+	sentence  = regexp.MustCompile(`[.!?][)"”\]]*\s+`)
+	listItem  = regexp.MustCompile(`^\s*(?:\d+\.|[-*])\s+`)
+	directive = regexp.MustCompile(`^//\w`)
+	codeSpan  = regexp.MustCompile("`[^`]*`")
+	oldADR    = regexp.MustCompile(`^docs/adr/00[0-6]\d|^docs/adr/007\d`)
+)
+
+// TestPlainEnglish: a comment begins with the name and a verb, and a sentence of it has one condition.
+func TestPlainEnglish(t *testing.T) {
+	found := map[string]faults{}
+	for _, s := range sources(t) {
+		dir := stillBelow(s.dir)
+		for _, g := range s.file.Comments {
+			f := found[dir]
+			tell := func(format string, words ...any) {
+				if still[dir] == (faults{}) {
+					t.Errorf("%s: "+format, append([]any{s.fset.Position(g.Pos())}, words...)...)
+				}
+			}
+			for _, text := range paragraphs(g) {
+				if riddle.MatchString(text) {
+					f.riddles++
+					tell("%q reads as a riddle: begin with the name and a verb that says what it does", text)
+				}
+				for _, x := range sentence.Split(text, -1) {
+					if n := len(strings.Fields(x)); n > maxWords {
+						f.long++
+						tell("a sentence of %d words, at most %d: %q", n, maxWords, x)
+					}
+				}
+			}
+			found[dir] = f
+		}
+	}
+	for dir := range maps.Keys(still) {
+		if found[dir] == (faults{}) {
+			t.Errorf("%s has no faults left: it needs no line", dir)
+		}
+	}
+	for dir, n := range found {
+		if allowed := still[dir]; allowed != (faults{}) && (n.riddles > allowed.riddles || n.long > allowed.long) {
+			t.Errorf("%s has %+v faults, more than the %+v that it had", dir, n, allowed)
+		}
+	}
+}
+
+// paragraphs returns the prose of a comment, each paragraph and item of a list in one line. What is indented by a tab
+// is a picture.
+func paragraphs(g *ast.CommentGroup) (all []string) {
+	var text []string
+	end := func() {
+		if len(text) > 0 {
+			all = append(all, strings.Join(text, " "))
+		}
+		text = nil
+	}
+	for _, c := range g.List {
+		line, ok := strings.CutPrefix(c.Text, "//")
+		switch {
+		case !ok, directive.MatchString(c.Text) && strings.Contains(c.Text, ":"): // go:embed and the like
+			continue
+		case strings.TrimSpace(line) == "", strings.HasPrefix(line, "\t"):
+			end()
+			continue
+		case listItem.MatchString(line):
+			end()
+			line = listItem.ReplaceAllString(line, "")
+		}
+		text = append(text, strings.TrimSpace(line))
+	}
+	end()
+	return all
+}
+
+// TestPlainPages: the same for documents. A cell of a table stands for itself, and so does a step of a list.
+func TestPlainPages(t *testing.T) {
+	for _, p := range pages(t) {
+		if !strings.HasSuffix(p.path, ".md") || slices.Contains(unread, p.path) || oldADR.MatchString(p.path) {
+			continue
+		}
+		for _, text := range prose(p.text) {
+			for _, x := range sentence.Split(text, -1) {
+				if n := len(strings.Fields(codeSpan.ReplaceAllString(x, "code"))); n > maxWords && !slices.Contains(longPages, p.path) {
+					t.Errorf("%s: a sentence of %d words, at most %d: %q", p.path, n, maxWords, x)
+				}
+			}
+		}
+	}
+}
+
+// longPages are pages that have longer sentences still.
+var longPages = []string{"docs/postgresql.md", "docs/rulings.md", "docs/runbook.md", "docs/walstore-format.md"}
+
+// prose returns the paragraphs, steps of lists and cells of tables of a page, without blocks of code.
+func prose(page string) (all []string) {
+	var text []string
+	end := func() {
+		if len(text) > 0 {
+			all = append(all, strings.Join(text, " "))
+		}
+		text = nil
+	}
+	code := false
+	for line := range strings.Lines(page) {
+		bare := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(bare, "```"):
+			code = !code
+			end()
+		case code:
+		case bare == "", strings.HasPrefix(bare, "#"):
+			end()
+		case strings.HasPrefix(bare, "|"):
+			end()
+			for cell := range strings.SplitSeq(bare, "|") {
+				for piece := range strings.SplitSeq(cell, "<br>") {
+					all = append(all, strings.TrimSpace(piece))
+				}
+			}
+		case listItem.MatchString(line):
+			end()
+			text = append(text, listItem.ReplaceAllString(bare, ""))
+		default:
+			text = append(text, bare)
+		}
+	}
+	end()
+	return all
+}
+
+// TestPlainEnglishSees shows both tests what they must find.
+func TestPlainEnglishSees(t *testing.T) {
+	long := strings.Repeat("word ", maxWords+1)
+	g := &ast.CommentGroup{}
+	for _, line := range []string{"// X is what a riddle", "// says.", "//", "//\t" + long, "//  1. " + long, "//go:embed x"} {
+		g.List = append(g.List, &ast.Comment{Slash: token.NoPos, Text: line})
+	}
+	all := paragraphs(g)
+	if len(all) != 2 || !riddle.MatchString(all[0]) || len(strings.Fields(all[1])) != maxWords+1 {
+		t.Errorf("of a comment is read %q", all)
+	}
+	if all := prose("# a\n\nOne\ntwo.\n\n```sh\n" + long + "\n```\n| a | b<br>c |\n- d\n  e\n"); !slices.Equal(all, []string{
+		"One two.", "", "a", "b", "c", "", "d e"}) {
+		t.Errorf("of a page is read %q", all)
+	}
+}
