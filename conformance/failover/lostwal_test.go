@@ -172,8 +172,8 @@ func TestEmptiedLoneStoreRemembersLostWAL(t *testing.T) {
 	}
 }
 
-// A lone proxy whose store was emptied recognises the primary by what the store had of it: the right one is followed, one
-// that lost WAL is refused also where it has written more than that before it is first seen. The operator's word ends it.
+// A lone proxy whose store was emptied recognises the primary by what the store had of it. The right one is followed. One
+// that lost WAL is refused, also where it has written more than that before it is first seen. The operator's word ends it.
 func TestEmptiedLoneStoreRecognisesThePrimary(t *testing.T) {
 	t.Parallel()
 	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{Config: scene.RuleFile("ANY 1 (s1)")})
