@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // askPatience bounds Ask's wait for answers. A member that is up answers within a round trip and what its disk
@@ -16,11 +18,11 @@ type asking struct {
 	num      uint64            // of the question; 0: none yet
 	asked    map[string]uint64 // by member, its newest question
 	answered chan struct{}     // closed at each status that is heard
-	wanted   chan struct{}     // one slot: a question came
+	wanted   nudge.Chan        // a question came
 }
 
 func newAsking() asking {
-	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
+	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: nudge.New()}
 }
 
 // hear notes the question in a status of member, and that somebody may have got an answer.
@@ -31,10 +33,7 @@ func (q *asking) hear(member string, asks uint64) {
 		return
 	}
 	q.asked[member] = asks
-	select {
-	case q.wanted <- struct{}{}:
-	default:
-	}
+	q.wanted.Wake()
 }
 
 // Ask returns when every member that can be reached has said, after the call, what it has and what it reported, so

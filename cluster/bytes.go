@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 const (
@@ -30,13 +31,13 @@ type names struct {
 	asked  map[string]compare.Pair // what the others ask of this node, answered once Sum is known
 	equal  map[string]lsn.LSN      // how far each was equal at the last look
 	told   map[byte][]byte         // items as they are in the outbox
-	wanted chan struct{}           // one slot: hashes have to be read from the disk
+	wanted nudge.Chan              // hashes have to be read from the disk
 }
 
 func newNames() names {
 	return names{
 		read: map[compare.Pair]uint64{}, asked: map[string]compare.Pair{}, told: map[byte][]byte{},
-		wanted: make(chan struct{}, 1),
+		wanted: nudge.New(),
 	}
 }
 
@@ -122,7 +123,7 @@ func (n *Node) compare(p Positions) {
 }
 
 // want lets Run read hashes from the disk.
-func (n *Node) want() { signal(n.names.wanted) }
+func (n *Node) want() { n.names.wanted.Wake() }
 
 // readHashes reads this store's hashes that are wanted and not at hand. It may wait for the disk. The caller does not
 // hold mu.

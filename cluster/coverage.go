@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // Coverage tells which WAL of a timeline the rules in use cover, and which names of standbys they count.
@@ -24,7 +25,7 @@ type Coverage struct {
 // coverage remembers that; guarded by Node.mu.
 type coverage struct {
 	wanted bool
-	moved  chan struct{} // one slot
+	moved  nudge.Chan
 	ledger.Covered
 
 	names      []string // of the rules in use
@@ -33,7 +34,7 @@ type coverage struct {
 }
 
 func newCoverage() coverage {
-	return coverage{moved: make(chan struct{}, 1), votes: func(string) bool { return false }}
+	return coverage{moved: nudge.New(), votes: func(string) bool { return false }}
 }
 
 // WantCoverage says whether CoverageMoved is to get tokens and what was covered is to be remembered.
@@ -41,7 +42,7 @@ func (n *Node) WantCoverage(wanted bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.coverage.wanted = wanted; wanted {
-		signal(n.coverage.moved)
+		n.coverage.moved.Wake()
 	}
 }
 

@@ -32,7 +32,7 @@ func (n *Node) Forget(member string) error {
 		if refused = refusal(); refused == nil { // or it is back: saveKnown remembers that
 			refused = n.ledger.Forget(member)
 			n.lives.forget(member)
-			signal(n.lives.wanted) // it may be the last that a new node waits for
+			n.lives.wanted.Wake() // it may be the last that a new node waits for
 		}
 	})
 	if err = errors.Join(err, refused); err == nil {

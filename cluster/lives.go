@@ -11,6 +11,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // ErrKnown ends a node that knows of no earlier life while another member does (Options.New): what it promised is
@@ -24,7 +25,7 @@ type lives struct {
 	answers map[string]vote.Life // of each other member that has said what it knows of this node
 	told    []byte               // the item as it is in the outbox
 	saved   []byte               // the file
-	wanted  chan struct{}        // one slot: an answer has come
+	wanted  nudge.Chan           // an answer has come
 }
 
 // past is the newest life of another member, with Boot 0 when it was forgotten.
@@ -36,7 +37,7 @@ type past struct {
 }
 
 func newLives(known []vote.Life, members []string) lives {
-	l := lives{of: map[string]*past{}, answers: map[string]vote.Life{}, wanted: make(chan struct{}, 1)}
+	l := lives{of: map[string]*past{}, answers: map[string]vote.Life{}, wanted: nudge.New()}
 	for _, x := range known {
 		if slices.Contains(members, x.Node) {
 			l.of[x.Node] = &past{Life: x}
@@ -154,7 +155,7 @@ func (n *Node) answer(peer string, x vote.Life) {
 		return
 	}
 	n.lives.answers[peer] = x
-	signal(n.lives.wanted)
+	n.lives.wanted.Wake()
 }
 
 // answered acts on the others' answers. A new node is let in, or ends. A node whose boot number was used takes a
@@ -186,7 +187,7 @@ func (n *Node) answered() error {
 		err := n.change(func(x *record) error { x.Boot = r.boot; return nil }, func() { n.ledger.Reboot(r.boot) })
 		if err == nil {
 			n.noteFences() // which go by the boot number
-			signal(n.lives.wanted)
+			n.lives.wanted.Wake()
 		}
 		return err
 	}

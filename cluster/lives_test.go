@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // runLinked runs nodes and their links until the function that it returns.
@@ -141,10 +142,10 @@ func TestLivesRule(t *testing.T) {
 func TestNewNodeForgets(t *testing.T) {
 	dir := t.TempDir()
 	for _, forgets := range []bool{true, false} {
-		noted := make(chan struct{}, 1)
+		noted := nudge.New()
 		n, err := New(Options{
 			Name: "a", Members: []string{"b"}, Rule: vote.RuleText{Names: knownRule}, Store: newFakeStore(100), Dir: dir,
-			New: true, Proven: func() error { signal(noted); return nil },
+			New: true, Proven: func() error { noted.Wake(); return nil },
 		})
 		if err != nil {
 			t.Fatal(err)

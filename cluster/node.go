@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/afterlock"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // Positions are those of this node's own store, of one moment; 0 is none.
@@ -93,8 +94,8 @@ type Options struct {
 type Node struct {
 	o       Options
 	log     *slog.Logger
-	changed chan struct{} // one slot
-	toSave  chan struct{} // one slot: this node's rule covers its beginning, which is to be remembered
+	changed nudge.Chan
+	toSave  nudge.Chan // this node's rule covers its beginning, which is to be remembered
 
 	save   func([]byte) error // makes it durable
 	saving sync.Mutex         // held over I/O; taken before mu; rule and fence change under both
@@ -176,7 +177,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	n := &Node{
-		o: o, log: o.Logger, changed: make(chan struct{}, 1), toSave: make(chan struct{}, 1),
+		o: o, log: o.Logger, changed: nudge.New(), toSave: nudge.New(),
 		save: save, saved: r.saved, forgotten: r.ledger.Forgotten(), ledger: r.ledger, stale: true, waiting: waits{},
 		early: map[vote.Key]vote.Report{}, lives: newLives(known, o.Members),
 		fresh: o.New, unproven: r.silent,
@@ -187,7 +188,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 	n.tellBeyond(o.Store.Positions())
 	n.publishLives(n.began)
 	if n.fresh || n.unproven {
-		signal(n.lives.wanted) // who would answer may be forgotten, or nobody has to
+		n.lives.wanted.Wake() // who would answer may be forgotten, or nobody has to
 	}
 	return n, nil
 }
@@ -265,7 +266,7 @@ func (n *Node) Reportable() (p lsn.Progress, ruled bool) {
 	l := n.evaluate(time.Now())
 	p = n.reportable(l)
 	if n.coverage.wanted && n.coverage.Note(n.at.System, n.at.Timeline, l.Ruled, p) {
-		signal(n.coverage.moved)
+		n.coverage.moved.Wake()
 	}
 	return p, l.Ruled
 }
@@ -291,7 +292,7 @@ func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 			n.before = n.ledger.Before(now, p.System, p.Timeline)
 		}
 		if n.ledger.Establish(n.last, p.Timeline, p.Received) {
-			signal(n.toSave)
+			n.toSave.Wake()
 		}
 	}
 	n.at = p
@@ -354,16 +355,8 @@ func (n *Node) Withdrawn() bool {
 func (n *Node) touch() {
 	n.stale = true
 	n.publish()
-	signal(n.changed)
+	n.changed.Wake()
 	if n.coverage.wanted {
-		signal(n.coverage.moved)
-	}
-}
-
-// signal puts a token into a one-slot channel unless one is there.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		n.coverage.moved.Wake()
 	}
 }

@@ -124,10 +124,10 @@ func (p Peers) state(s vote.State) (err error) {
 		n.ledger.Relapse(s.Node, false)
 		if n.lives.note(now, lifeOf(s)) {
 			n.publishLives(now)
-			signal(n.toSave)
+			n.toSave.Wake()
 		}
 		if back {
-			signal(n.toSave)
+			n.toSave.Wake()
 		}
 		n.retain(now) // its rule may count this node's store
 		for _, x := range s.Sessions {

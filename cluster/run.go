@@ -46,7 +46,7 @@ func (n *Node) Run(ctx context.Context) error {
 				n.log.Error("cannot remember which WAL was given up, retrying", "err", err)
 			}
 			if again {
-				signal(n.lives.wanted)
+				n.lives.wanted.Wake()
 			}
 		case <-n.toSave:
 			n.saveKnown()

@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // coveredLook spaces the looks at what is covered that nobody asked for: after an error of the disk.
@@ -25,7 +26,7 @@ type horizon struct {
 // nobody is to be bounded.
 type covering struct {
 	now   atomic.Pointer[horizon]
-	again chan struct{} // one slot: whoever is bounded, or is to be, has changed
+	again nudge.Chan // whoever is bounded, or is to be, has changed
 
 	mu         sync.Mutex // held over Bound, so that the newest word stands
 	generation uint64     // of Votes as it was used last
@@ -33,7 +34,7 @@ type covering struct {
 }
 
 func newCovering() *covering {
-	return &covering{again: make(chan struct{}, 1), bounded: map[*session]struct{}{}}
+	return &covering{again: nudge.New(), bounded: map[*session]struct{}{}}
 }
 
 // covers reports whether anybody may have to be bounded.
@@ -68,10 +69,7 @@ func (h *Hub) wantRule() {
 		return
 	}
 	h.o.Rule.Want(h.covers())
-	select {
-	case h.covering.again <- struct{}{}:
-	default:
-	}
+	h.covering.again.Wake()
 }
 
 // boundAll bounds all who are attached. The caller holds covering.mu.

@@ -8,6 +8,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/internal/afterlock"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // mergePause is how long after a merge what standbys say is not merged again: a merge looks at all of them, and one
@@ -18,9 +19,9 @@ const mergePause = 100 * time.Millisecond
 // feedback holds the merged hot standby feedback for the walreceiver, and the part of it that slots bear for who keeps
 // the proxy's own slot on the primary.
 type feedback struct {
-	changed chan struct{} // one slot
-	horizon chan struct{} // one slot: what slots bear has changed
-	later   chan struct{} // one slot: something is to be merged after the pause
+	changed nudge.Chan
+	horizon nudge.Chan // what slots bear has changed
+	later   nudge.Chan // something is to be merged after the pause
 
 	mu       afterlock.Mutex
 	merged   merged
@@ -34,7 +35,7 @@ type feedback struct {
 }
 
 func newFeedback() *feedback {
-	return &feedback{changed: make(chan struct{}, 1), horizon: make(chan struct{}, 1), later: make(chan struct{}, 1)}
+	return &feedback{changed: nudge.New(), horizon: nudge.New(), later: nudge.New()}
 }
 
 // Feedback is what the standbys together need, to be sent upstream: the oldest xmin and the oldest
@@ -103,8 +104,8 @@ func (f *feedback) settle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.settled = true
-	f.nudge()
-	token(f.horizon)
+	f.changed.Wake()
+	f.horizon.Wake()
 }
 
 // forgetEarly is for another primary, which has been told nothing yet (R41).
@@ -112,17 +113,7 @@ func (f *feedback) forgetEarly() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.early = f.slots
-	token(f.horizon)
-}
-
-func (f *feedback) nudge() { token(f.changed) }
-
-// token puts one into a one-slot channel, unless one is there.
-func token(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	f.horizon.Wake()
 }
 
 // heardFeedback takes what one standby has said. Its cost does not depend on how many standbys and slots there are:
@@ -138,7 +129,7 @@ func (h *Hub) heardFeedback(name string, v Feedback) {
 	f.lower(name, v, copyboth.FullXID(h.tuning.Load().FeedbackMaxAge))
 	if !f.stale {
 		f.stale = true
-		token(f.later)
+		f.later.Wake()
 	}
 }
 
@@ -157,7 +148,7 @@ func (f *feedback) lower(name string, v Feedback, maxAge copyboth.FullXID) {
 		m.CatalogXmin, m.catalogOf = catalog, name
 	}
 	if m.Feedback != before {
-		f.nudge()
+		f.changed.Wake()
 	}
 }
 
@@ -205,11 +196,11 @@ func (h *Hub) mergeLocked() {
 	changed := now.Feedback != f.merged.Feedback
 	f.merged = now
 	if changed {
-		f.nudge()
+		f.changed.Wake()
 	}
 	borne := merge(slots, next, copyboth.FullXID(maxAge)).Feedback
 	if borne != f.slots || f.merges == 1 {
-		token(f.horizon)
+		f.horizon.Wake()
 	}
 	f.slots = borne
 	f.early.Xmin = olderOf(f.early.Xmin, borne.Xmin)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -66,11 +67,11 @@ func Accept(ctx context.Context, conn net.Conn, o Options) (*Request, error) {
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, fmt.Errorf("set startup deadline: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := deadline.By(ctx, conn.SetDeadline)
 	a := &acceptor{conn: conn, core: Core{NewestMinor: o.NewestMinor}, tls: o.TLS}
 	req, err := a.accept()
 	switch {
-	case !stop():
+	case stop():
 		return nil, fmt.Errorf("read startup packet: %w", context.Cause(ctx))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("%w after %s", ErrTimeout, timeout)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // cancelTimeout bounds the wait for a turn and the sending together.
@@ -92,8 +93,7 @@ func (s *Server) cancelAtPrimary(ctx context.Context, raw []byte) error {
 		return fmt.Errorf("dial primary: %w", err)
 	}
 	defer up.Conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = up.Conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer deadline.By(ctx, up.Conn.SetDeadline)()
 	if _, err := up.Conn.Write(raw); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}

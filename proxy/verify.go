@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/scramauth"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -50,15 +51,14 @@ func (s *Server) verify(ctx context.Context, req *handshake.Request) (*roles.Ver
 	ctx, done := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
 	defer done()
 	conn := req.Conn
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
+	if end, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(end)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := deadline.By(ctx, conn.SetDeadline)
 	v, err := s.exchange(ctx, req)
-	if stop() {
-		_ = conn.SetDeadline(time.Time{})
-	} else if !errors.Is(err, errHungUp) { // ctx struck, whatever else seems to be wrong
-		_ = conn.SetDeadline(time.Time{})
+	struck := stop()
+	_ = conn.SetDeadline(time.Time{})
+	if struck && !errors.Is(err, errHungUp) { // whatever else seems to be wrong
 		told := errAuthenticationTimeout()
 		if context.Cause(ctx) != context.DeadlineExceeded {
 			told = errShutdown()
@@ -139,11 +139,11 @@ func (s *Server) find(ctx context.Context, conn net.Conn, name string) (found ro
 		found = s.o.Roles.Find(ctx, name)
 		return ctx.Err()
 	})
-	if deadline, ok := ctx.Deadline(); ok { // of verify, which the watch has taken away
-		_ = conn.SetReadDeadline(deadline)
+	if end, ok := ctx.Deadline(); ok { // of verify, which the watch has taken away
+		_ = conn.SetReadDeadline(end)
 	}
 	if ctx.Err() != nil {
-		_ = conn.SetDeadline(time.Unix(1, 0))
+		_ = conn.SetDeadline(deadline.Past())
 	}
 	if errors.Is(err, errHungUp) {
 		return found, err

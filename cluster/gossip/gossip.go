@@ -17,6 +17,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/identity"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 const (
@@ -61,7 +62,7 @@ type Gossip struct {
 	Options
 	pace      pace
 	transport *transport
-	changed   chan struct{}
+	changed   nudge.Chan
 	refused   atomic.Uint64
 	stopping  atomic.Bool
 
@@ -75,7 +76,7 @@ func New(o Options) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gossip{Options: o, pace: usual(), changed: make(chan struct{}, 1), live: map[string]string{}}
+	g := &Gossip{Options: o, pace: usual(), changed: nudge.New(), live: map[string]string{}}
 	g.transport = newTransport(o, ip, port)
 	o.Listener.Handle(streamProtocol, g.transport.serve)
 	return g, nil
@@ -157,21 +158,14 @@ func (g *Gossip) up(n *memberlist.Node) {
 	g.mu.Lock()
 	g.live[n.Name] = n.FullAddress().Addr
 	g.mu.Unlock()
-	g.nudge()
+	g.changed.Wake()
 }
 
 func (g *Gossip) down(name string) {
 	g.mu.Lock()
 	delete(g.live, name)
 	g.mu.Unlock()
-	g.nudge()
-}
-
-func (g *Gossip) nudge() {
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
+	g.changed.Wake()
 }
 
 // config is memberlist's for a LAN, with time for links between sites.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // ID names an item of one sender.
@@ -37,7 +39,7 @@ type Outbox struct {
 	items      map[ID]*item
 	bytes      int         // of all payloads
 	tombstones []tombstone // oldest first
-	readers    map[chan struct{}]struct{}
+	readers    map[nudge.Chan]struct{}
 }
 
 type item struct {
@@ -63,7 +65,7 @@ func (it *item) in(message int) (payload []byte, has bool) {
 // NewOutbox is empty.
 func NewOutbox() *Outbox {
 	// Version 0 is nobody's: it asks for a snapshot.
-	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[chan struct{}]struct{}{}}
+	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[nudge.Chan]struct{}{}}
 }
 
 // Put replaces an item that is the same in all message versions. encode appends the payload to b, under the
@@ -133,16 +135,13 @@ func (o *Outbox) remove(id ID) {
 
 func (o *Outbox) wake() {
 	for c := range o.readers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+		c.Wake()
 	}
 }
 
 // watch gives a channel that gets a token after changes, and the way to end that.
 func (o *Outbox) watch() (<-chan struct{}, func()) {
-	c := make(chan struct{}, 1)
+	c := nudge.New()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.readers[c] = struct{}{}

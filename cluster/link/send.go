@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/identity"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // sender keeps one peer supplied.
@@ -23,11 +24,11 @@ type sender struct {
 	last    string
 	strange bool // it speaks none of our versions
 	// again has room for one token: the peer has just shown that it is there, so the pause ends.
-	again chan struct{}
+	again nudge.Chan
 }
 
 func newSender(l *Link, p Peer) *sender {
-	return &sender{link: l, peer: p, again: make(chan struct{}, 1)}
+	return &sender{link: l, peer: p, again: nudge.New()}
 }
 
 // keep connects, again and again with growing pauses, until ctx ends. A member that comes back connects to us
@@ -89,10 +90,7 @@ func (l *Link) dialAgain(peer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.senders[peer]; s != nil && !s.up {
-		select {
-		case s.again <- struct{}{}:
-		default:
-		}
+		s.again.Wake()
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // interruptible is a context that ends at the first SIGINT or SIGTERM. stop gives the signals back.
@@ -57,17 +59,14 @@ func twoStage(parent context.Context) (soft, hard context.Context, stop func()) 
 func daemonSignals() (hangups <-chan struct{}, stop func()) {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
-	tokens := make(chan struct{}, 1)
+	tokens := nudge.New()
 	signal.Notify(signals, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
 			case <-signals:
-				select {
-				case tokens <- struct{}{}:
-				default:
-				}
+				tokens.Wake()
 			case <-done:
 				return
 			}

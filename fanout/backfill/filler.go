@@ -14,6 +14,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 const (
@@ -88,7 +89,7 @@ type Status struct {
 type Filler struct {
 	o     Options
 	log   *slog.Logger
-	nudge chan struct{}
+	nudge nudge.Chan
 
 	mu      sync.Mutex
 	sources []Source
@@ -128,7 +129,7 @@ func New(o Options) *Filler {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Filler{
-		o: o, log: o.Logger, sources: o.Sources, nudge: make(chan struct{}, 1),
+		o: o, log: o.Logger, sources: o.Sources, nudge: nudge.New(),
 		waits: make(map[lsn.LSN]*Wait), failed: make(map[lsn.LSN]*Wait),
 	}
 }
@@ -157,10 +158,7 @@ func (f *Filler) Need(pos lsn.LSN) *Wait {
 	f.waits[seg.Start] = w
 	f.queue = append(f.queue, w)
 	f.status.Waiting = len(f.waits)
-	select {
-	case f.nudge <- struct{}{}:
-	default:
-	}
+	f.nudge.Wake()
 	return w
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 const (
@@ -59,8 +60,8 @@ type Keeper struct {
 
 	looking atomic.Pointer[looking]
 	made    atomic.Pointer[server] // where the mirrors are; nil: nowhere yet
-	nudge   chan struct{}          // one slot: look soon
-	changed chan struct{}          // one slot: made has changed
+	nudge   nudge.Chan             // look soon
+	changed nudge.Chan             // made has changed
 
 	mirrored map[string]server // by slot: where Run saw its mirror at the last look
 
@@ -73,7 +74,7 @@ type Keeper struct {
 func New(o Options) *Keeper {
 	k := &Keeper{
 		o: o, said: map[string]string{}, drops: map[string]Drops{},
-		nudge: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		nudge: nudge.New(), changed: nudge.New(),
 	}
 	k.Tune(Tuning{o.Policy, o.Mirror})
 	return k
@@ -265,7 +266,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 	}
 	if was := k.made.Load(); !lacking && (was == nil || *was != w) {
 		k.made.Store(&w)
-		signal(k.changed)
+		k.changed.Wake()
 	}
 	return nil
 }

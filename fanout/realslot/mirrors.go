@@ -36,7 +36,7 @@ func (k *Keeper) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineI
 		if l := k.looking.Load(); l != nil && l.at != w {
 			l.stop(errNotFollowed)
 		}
-		signal(k.nudge)
+		k.nudge.Wake()
 	}
 	return ready
 }
@@ -54,14 +54,6 @@ func (k *Keeper) mirrors() bool {
 	return k.tuning.Load().Mirror == Presence && slices.ContainsFunc(k.o.Slots.List(), func(v slot.Info) bool {
 		return !v.Temporary && v.Name != k.o.ProxySlot && !v.Foreign
 	})
-}
-
-// signal puts a token into a one-slot channel unless one is there.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // countDrops compares the mirrors with those of the look before: one that has gone from the same server was dropped

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 const (
@@ -19,8 +21,8 @@ const (
 // member has the connection on which another proxy of the cluster is asked, and what is known of what that proxy has.
 type member struct {
 	name  string
-	nudge chan struct{} // one slot
-	turn  chan struct{} // one slot: whoever has put a token in owns conn
+	nudge nudge.Chan
+	turn  chan struct{} // room for one: whoever has put a token in owns conn
 	conn  net.Conn      // nil: none
 	// version is the message version that was agreed on for conn.
 	version byte
@@ -40,7 +42,7 @@ type member struct {
 
 func newMember(name string) *member {
 	return &member{
-		name: name, nudge: make(chan struct{}, 1), turn: make(chan struct{}, 1), said: map[string]shared.State{},
+		name: name, nudge: nudge.New(), turn: make(chan struct{}, 1), said: map[string]shared.State{},
 		kept: map[string]bool{}, saidWe: map[string]bool{}, why: "not reached yet",
 	}
 }
@@ -64,8 +66,7 @@ func (m *member) call(ctx context.Context, members Members, msg shared.Message) 
 		m.mu.Unlock()
 	}
 	conn := m.conn
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
+	stop := deadline.By(ctx, func(time.Time) error { return conn.Close() })
 	err := write(conn, m.version, msg)
 	var answer shared.Message
 	if err == nil {
@@ -74,7 +75,7 @@ func (m *member) call(ctx context.Context, members Members, msg shared.Message) 
 	if err == nil && answer.Wish != msg.Wish {
 		err = shared.ErrEncoding
 	}
-	if err != nil || ctx.Err() != nil {
+	if struck := stop(); err != nil || struck {
 		_ = m.conn.Close()
 		m.conn = nil
 	}

@@ -109,10 +109,7 @@ func (s *Sharing) Run(ctx context.Context) error {
 		case <-s.o.Slots.Changed():
 		}
 		for _, m := range s.members {
-			select {
-			case m.nudge <- struct{}{}:
-			default:
-			}
+			m.nudge.Wake()
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (t *Table) remove(e *entry) error {
 		delete(t.slots, e.name)
 		if remembers {
 			t.remember(tombstone)
-			signal(t.changed)
+			t.changed.Wake()
 		}
 	} else {
 		e.dropping, e.dirty = false, true // the file may be gone: the next Persist restores it

@@ -34,7 +34,7 @@ func (t *Table) guard(e *entry, pid int32) *Guard {
 	g := &Guard{t: t, e: e}
 	e.active, e.remote, e.guard = pid, 0, g
 	t.note(e)
-	signal(t.changed)
+	t.changed.Wake()
 	return g
 }
 
@@ -46,7 +46,7 @@ func (g *Guard) Release() {
 		g.e.release()
 		g.t.outlived(g.e)
 		g.t.note(g.e)
-		signal(g.t.changed)
+		g.t.changed.Wake()
 	}
 	g.e = nil
 }

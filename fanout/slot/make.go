@@ -78,7 +78,7 @@ func (t *Table) create(e *entry) error {
 		return ioError("create", name, err)
 	}
 	t.note(e)
-	signal(t.changed)
+	t.changed.Wake()
 	return nil
 }
 

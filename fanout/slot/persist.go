@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // tempSuffix marks a file that is being written. No slot name holds a dot.
@@ -24,7 +25,7 @@ func ioError(verb, name string, err error) error {
 // whose name is not the one inside, is an error that names it (invariant 6). It starts nothing.
 func Open(dir string, o Options) (*Table, error) {
 	t := &Table{
-		fs: o.FS, max: o.Max, node: o.Node, changed: make(chan struct{}, 1),
+		fs: o.FS, max: o.Max, node: o.Node, changed: nudge.New(),
 		slots: map[string]*entry{}, tombstones: map[string]*entry{}, pending: map[string]pending{},
 	}
 	if t.fs == nil {

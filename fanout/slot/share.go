@@ -26,14 +26,6 @@ func (t *Table) note(e *entry) {
 // Changed has one slot and gets a token when the other members should hear something at once.
 func (t *Table) Changed() <-chan struct{} { return t.changed }
 
-// signal puts a token into a one-slot channel unless one is there.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // has is what is known of a name. The caller holds mu.
 func (t *Table) has(name string) shared.State {
 	switch e, g := t.slots[name], t.tombstones[name]; {
@@ -161,7 +153,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 		t.outlived(e)
 	}
 	if met == shared.Claimed || met == shared.Yielded {
-		signal(t.changed)
+		t.changed.Wake()
 	}
 	t.mu.Unlock()
 	if evict != nil {

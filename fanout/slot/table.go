@@ -8,6 +8,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // DefaultMax is how many slots a table holds when Options.Max is 0. A slot costs a file and one
@@ -28,7 +29,7 @@ type Table struct {
 	fs      FS     // its calls are serialised by io
 	max     int    // fixed
 	node    string // fixed
-	changed chan struct{}
+	changed nudge.Chan
 
 	io sync.Mutex // held around file operations, never inside mu
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // live holds what reader, reporter and Status share about the stream of one connection. The reader
@@ -16,11 +17,11 @@ type live struct {
 	heard       atomic.Int64 // since begin, last byte; atomics only, as it moves with every read
 	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
 	upstreamEnd atomic.Uint64
-	fed         atomic.Bool   // feedback was sent
-	patience    atomic.Int64  // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
-	kick        chan struct{} // one slot: reporter, look again
-	ended       atomic.Bool   // a shutdown checkpoint ends the WAL, and the gate withholds what the upstream waits for
-	ends        chan struct{} // one slot: ended has become true
+	fed         atomic.Bool  // feedback was sent
+	patience    atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
+	kick        nudge.Chan   // reporter, look again
+	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the gate withholds what the upstream waits for
+	ends        nudge.Chan   // ended has become true
 	totals      *totals
 
 	mu      sync.Mutex
@@ -33,7 +34,7 @@ type live struct {
 type totals struct{ pings, reports, shutdownReleases atomic.Uint64 }
 
 func newLive(t *totals) *live {
-	return &live{begin: time.Now(), kick: make(chan struct{}, 1), ends: make(chan struct{}, 1), totals: t}
+	return &live{begin: time.Now(), kick: nudge.New(), ends: nudge.New(), totals: t}
 }
 
 // timeout notes the upstream's present wal_sender_timeout.
@@ -47,10 +48,7 @@ func (l *live) end(yes bool) {
 	if l.ended.Swap(yes) || !yes {
 		return
 	}
-	select {
-	case l.ends <- struct{}{}:
-	default:
-	}
+	l.ends.Wake()
 }
 
 func (l *live) receivedEnd() lsn.LSN { return lsn.LSN(l.received.Load()) }
@@ -105,9 +103,4 @@ func (l *live) reported() lsn.Progress {
 }
 
 // wake nudges the reporter; one token is enough.
-func (l *live) wake() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
-}
+func (l *live) wake() { l.kick.Wake() }

@@ -3,6 +3,8 @@ package walsender
 import (
 	"errors"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // A blocked write must notice that time passes, that the proxy drains and that the standby is gone. All
@@ -80,7 +82,7 @@ func (s *Sender) poke() {
 	}
 	s.poked = true
 	if s.out.resumable {
-		_ = s.o.Conn.Net.SetWriteDeadline(time.Unix(1, 0))
+		_ = s.o.Conn.Net.SetWriteDeadline(deadline.Past())
 	}
 	s.wake()
 }
@@ -107,9 +109,4 @@ func (s *Sender) hurry(left time.Duration) {
 }
 
 // wake makes the send loop look around when it waits.
-func (s *Sender) wake() {
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
+func (s *Sender) wake() { s.nudge.Wake() }

@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -111,7 +112,7 @@ func (s *Sender) stopReplies(done <-chan struct{}) {
 		return
 	default:
 	}
-	_ = s.o.Conn.Net.SetReadDeadline(time.Unix(1, 0))
+	_ = s.o.Conn.Net.SetReadDeadline(deadline.Past())
 	<-done
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // DefaultDrainTimeout is how long a draining sender waits for the standby to confirm the last byte.
@@ -50,7 +51,7 @@ type Options struct {
 type Sender struct {
 	// Fixed after construction.
 	o     Options
-	nudge chan struct{} // one slot: the replies loop has work for the send loop
+	nudge nudge.Chan // the replies loop has work for the send loop
 
 	// Owned by the send loop.
 	out    *frameWriter
@@ -83,7 +84,7 @@ func New(o Options) *Sender {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = DefaultDrainTimeout
 	}
-	s := &Sender{o: o, nudge: make(chan struct{}, 1)}
+	s := &Sender{o: o, nudge: nudge.New()}
 	s.out = newFrameWriter(o.Conn.Net, s.arm, s.blocked)
 	s.core = newCore(o.Plan, o.Session.WalSenderTimeout, o.SegSize, o.DrainTimeout, time.Now())
 	s.core.state, s.core.unjudged = Startup, o.Judge != nil

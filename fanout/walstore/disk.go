@@ -76,9 +76,9 @@ func (s *Store) writeStep() (bool, error) {
 		s.stages.cur = nil
 	}
 	s.mu.Unlock()
-	signal(s.syncC)
+	s.syncC.Wake()
 	if paused {
-		signal(s.spaceC)
+		s.spaceC.Wake()
 	}
 	s.watch.nudge(MovedWritten)
 	return true, nil
@@ -116,7 +116,7 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	s.dirty = append(s.dirty, f)
 	s.mu.Unlock()
 	s.stages.cur = f
-	signal(s.housekeepingC) // a spare was used
+	s.housekeepingC.Wake() // a spare was used
 	return f, nil
 }
 
@@ -152,7 +152,7 @@ func (s *Store) syncStep() (bool, error) {
 	s.mu.Lock()
 	s.synced = target
 	s.mu.Unlock()
-	signal(s.markC)
+	s.markC.Wake()
 	return true, s.closeSynced(target)
 }
 
@@ -178,7 +178,7 @@ func (s *Store) closeSynced(synced lsn.LSN) error {
 		}
 	}
 	if len(old) > 0 {
-		signal(s.writeC) // it may wait for maxUnsynced
+		s.writeC.Wake() // it may wait for maxUnsynced
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (s *Store) markStep() (bool, error) {
 	s.mu.Unlock()
 	s.repaired()
 	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
-		signal(s.housekeepingC)
+		s.housekeepingC.Wake()
 	}
 	s.watch.nudge(MovedFlushed)
 	return true, nil

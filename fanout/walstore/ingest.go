@@ -204,7 +204,7 @@ func (s *Store) publishReceived(end lsn.LSN) error {
 	s.pos.Received = end
 	s.pos.Complete = max(s.pos.Complete, s.in.framer.Complete())
 	s.mu.Unlock()
-	signal(s.writeC)
+	s.writeC.Wake()
 	s.watch.nudge(MovedReceived)
 	return nil
 }

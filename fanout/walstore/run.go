@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // Run moves WAL from memory to disk until ctx ends, then writes and flushes everything received by
@@ -22,8 +23,8 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.stage(stop, s.markC, s.markStep) })
 	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.keepLock(stop) })
-	for _, c := range []chan struct{}{s.writeC, s.syncC, s.markC, s.housekeepingC} {
-		signal(c)
+	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.housekeepingC} {
+		c.Wake()
 	}
 	var err error
 	select {
@@ -80,11 +81,11 @@ func (s *Store) keepLock(stop <-chan struct{}) {
 }
 
 // stage repeats step whenever it is nudged.
-func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bool, error)) {
+func (s *Store) stage(stop <-chan struct{}, wake nudge.Chan, step func() (bool, error)) {
 	full := false // of the disk, at the last try
-	again := time.AfterFunc(noSpaceRetry, func() { signal(nudge) })
+	again := time.AfterFunc(noSpaceRetry, wake.Wake)
 	defer again.Stop()
-	for s.waitFor(stop, nudge) {
+	for s.waitFor(stop, wake) {
 		err := s.exhaust(step)
 		if err == nil {
 			if full {
@@ -104,7 +105,7 @@ func (s *Store) stage(stop <-chan struct{}, nudge chan struct{}, step func() (bo
 			s.sayFull(err)
 		}
 		full = true
-		signal(s.housekeepingC) // slots may have let go of something
+		s.housekeepingC.Wake() // slots may have let go of something
 		again.Reset(noSpaceRetry)
 	}
 }
@@ -129,13 +130,13 @@ func (s *Store) exhaust(step func() (bool, error)) error {
 }
 
 // waitFor reports whether the nudge came before the end.
-func (s *Store) waitFor(stop <-chan struct{}, nudge <-chan struct{}) bool {
+func (s *Store) waitFor(stop, wake <-chan struct{}) bool {
 	select {
 	case <-stop:
 		return false
 	case <-s.failed:
 		return false
-	case <-nudge:
+	case <-wake:
 		return true
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // Store keeps one system's WAL. Its methods may be called from any goroutine, except those of the
@@ -35,8 +36,7 @@ type Store struct {
 	full     atomic.Int32  // stages that wait for space
 	failed   chan struct{} // closed when err is set
 
-	// Nudges, one slot each.
-	writeC, syncC, markC, housekeepingC, spaceC chan struct{}
+	writeC, syncC, markC, housekeepingC, spaceC nudge.Chan
 
 	in     ingest // owned by the stream's goroutine
 	hashes hashes
@@ -77,8 +77,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, fs: o.FS, dir: o.Dir, walDir: filepath.Join(o.Dir, walDirName), log: o.Logger,
 		failed: make(chan struct{}),
-		writeC: make(chan struct{}, 1), syncC: make(chan struct{}, 1), markC: make(chan struct{}, 1),
-		housekeepingC: make(chan struct{}, 1), spaceC: make(chan struct{}, 1),
+		writeC: nudge.New(), syncC: nudge.New(), markC: nudge.New(), housekeepingC: nudge.New(), spaceC: nudge.New(),
 		histories: make(map[lsn.TimelineID]storedHistory),
 	}
 	s.keepSize.Store(o.KeepSize)
@@ -157,7 +156,7 @@ func (s *Store) adopted(id Identity) {
 	s.segs = newSegments(s.fs, s.walDir, id.SegSize)
 	s.in.checker.Source, s.in.framer.Source = id.source(), id.source()
 	s.identity.Store(&id)
-	signal(s.housekeepingC)
+	s.housekeepingC.Wake()
 }
 
 func (s *Store) segLen() lsn.LSN { return lsn.LSN(s.segs.size) }
@@ -212,13 +211,13 @@ func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
 // Positions only. Set it before Run, or WAL that slots need may be removed.
 func (s *Store) SetRetention(oldest func() lsn.LSN) {
 	s.slots.Store(&oldest)
-	signal(s.housekeepingC)
+	s.housekeepingC.Wake()
 }
 
 // SetKeepSize changes Options.KeepSize; any goroutine may. WAL that is beyond a lower one goes at once.
 func (s *Store) SetKeepSize(bytes int64) {
 	s.keepSize.Store(bytes)
-	signal(s.housekeepingC)
+	s.housekeepingC.Wake()
 }
 
 // fail ends the store with its first cause. Everybody who waits is woken.

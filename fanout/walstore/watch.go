@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // Mask chooses what a watcher is woken for.
@@ -22,7 +24,7 @@ const (
 // from the start. Take the token first and read [Store.Positions] after it: then none is lost.
 type Watcher struct {
 	mask Mask
-	c    chan struct{}
+	c    nudge.Chan
 	set  *watchers
 }
 
@@ -40,8 +42,8 @@ type watchers struct {
 }
 
 func (s *watchers) add(mask Mask) *Watcher {
-	w := &Watcher{mask: mask, c: make(chan struct{}, 1), set: s}
-	w.c <- struct{}{}
+	w := &Watcher{mask: mask, c: nudge.New(), set: s}
+	w.c.Wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := append(slices.Clone(s.all()), w)
@@ -68,15 +70,7 @@ func (s *watchers) all() []*Watcher {
 func (s *watchers) nudge(m Mask) {
 	for _, w := range s.all() {
 		if w.mask&m != 0 {
-			signal(w.c)
+			w.c.Wake()
 		}
-	}
-}
-
-// signal puts a token into a one-slot channel unless one is there.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // cancelTimeout bounds a cancel request when ctx does not: PostgreSQL handles it in milliseconds, and
@@ -28,8 +30,7 @@ func (c *Config) Cancel(ctx context.Context, e Endpoint, raw []byte) error {
 		return fmt.Errorf("send cancel request to %s: %w", e, err)
 	}
 	defer rc.Close()
-	stop := context.AfterFunc(ctx, func() { rc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer deadline.By(ctx, rc.SetDeadline)()
 	if _, err = rc.Write(raw); err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(rc, maxLoginMessage))
 	}

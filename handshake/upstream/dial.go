@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // RawConn is a connection on which nothing has been said yet, except TLS where sslmode asks for it.
@@ -100,7 +102,7 @@ func plainReason(err error) error {
 // byte is read in the clear: what follows it belongs to the TLS handshake, so a server (or somebody in
 // between) cannot smuggle plain text behind its answer.
 func startTLS(ctx context.Context, conn net.Conn, e Endpoint) (*tls.Conn, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := deadline.By(ctx, conn.SetDeadline)
 	defer stop()
 	if !e.direct {
 		answer, err := askTLS(conn)
@@ -108,7 +110,7 @@ func startTLS(ctx context.Context, conn net.Conn, e Endpoint) (*tls.Conn, error)
 		case err != nil:
 			return nil, err
 		case answer == 'N' && e.plainNext:
-			if !stop() {
+			if stop() {
 				return nil, context.Cause(ctx)
 			}
 			return nil, nil
@@ -122,7 +124,7 @@ func startTLS(ctx context.Context, conn net.Conn, e Endpoint) (*tls.Conn, error)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	if !stop() {
+	if stop() {
 		return nil, context.Cause(ctx)
 	}
 	return secure, nil

@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -131,10 +132,10 @@ func (s *Session) Close() error {
 // until makes I/O on the session end when ctx does. The returned func ends the watch and turns an I/O
 // error caused by it into the context's cause.
 func (s *Session) until(ctx context.Context) func(error) error {
-	stop := context.AfterFunc(ctx, func() { s.Conn.SetDeadline(time.Unix(1, 0)) })
+	stop := deadline.By(ctx, s.Conn.SetDeadline)
 	return func(err error) error {
-		if !stop() && err == nil {
-			return context.Cause(ctx) // the deadline may strike at any moment from now on
+		if stop() && err == nil {
+			return context.Cause(ctx) // the session is of no use any more
 		}
 		if err != nil && ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)

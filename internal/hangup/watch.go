@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // News tells what became of a client.
@@ -48,7 +50,7 @@ func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
 		})
 	}()
 	return sync.OnceFunc(func() {
-		_ = under.SetReadDeadline(time.Unix(1, 0))
+		_ = under.SetReadDeadline(deadline.Past())
 		<-done
 		_ = under.SetReadDeadline(time.Time{})
 	})

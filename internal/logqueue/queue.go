@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/nudge"
 )
 
 // maxBytes bounds the lines that wait: about a thousand, more than a start or a storm of sessions logs before a reader
@@ -20,7 +22,7 @@ type Options struct {
 // Queue is an io.Writer of whole lines for slog's handlers. Any goroutine may use it.
 type Queue struct {
 	o     Options
-	more  chan struct{} // one slot: there are lines, or the end has come
+	more  nudge.Chan    // there are lines, or the end has come
 	ended chan struct{} // closed when Run has returned
 
 	mu      sync.Mutex // held for copying only
@@ -38,7 +40,7 @@ type batch struct {
 
 // New makes a queue. It starts nothing: lines wait until Run writes them.
 func New(o Options) *Queue {
-	return &Queue{o: o, more: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &Queue{o: o, more: nudge.New(), ended: make(chan struct{})}
 }
 
 // Write takes one line over. It never blocks for the reader. It always reports success: a line for which there is no
@@ -58,12 +60,7 @@ func (q *Queue) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (q *Queue) wake() {
-	select {
-	case q.more <- struct{}{}:
-	default:
-	}
-}
+func (q *Queue) wake() { q.more.Wake() }
 
 // Dropped returns how many lines were dropped since the start, for lack of room or because writing them failed.
 func (q *Queue) Dropped() uint64 {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -76,15 +77,9 @@ func (c *client) skip(ctx context.Context, n int) error {
 // interruptible runs op, which blocks on a connection until its deadline, and sets the deadline into
 // the past when ctx ends. The deadline is none when it returns.
 func interruptible(ctx context.Context, setDeadline func(time.Time) error, op func() error) error {
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		// Only a closed connection refuses, and then op ends by itself.
-		_ = setDeadline(time.Unix(1, 0))
-	})
+	stop := deadline.By(ctx, setDeadline)
 	err := op()
-	if !stop() {
-		<-done
+	if stop() {
 		_ = setDeadline(time.Time{})
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {

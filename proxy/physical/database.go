@@ -14,6 +14,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -88,10 +89,10 @@ func (h *Handler) ServeDatabase(ctx context.Context, req *handshake.Request, ser
 
 // serve runs both directions until both have ended.
 func (d *database) serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		past := time.Unix(1, 0)
-		_, _ = d.legs.Client.SetDeadline(past), d.up.SetDeadline(past)
+	stop := deadline.By(ctx, func(at time.Time) error {
+		err := errors.Join(d.legs.Client.SetDeadline(at), d.up.SetDeadline(at))
 		d.s.interrupt(errShutdown())
+		return err
 	})
 	waits, left := context.WithCancel(ctx)
 	defer left()
@@ -109,13 +110,13 @@ func (d *database) serve(ctx context.Context) error {
 		_ = closeWrite(d.up) // which may still answer
 	case errors.As(said, &owed), errors.Is(said, errOver), errors.Is(said, errClientGone):
 		left()
-		_ = d.up.SetDeadline(time.Unix(1, 0)) // nobody is left to answer
+		_ = d.up.SetDeadline(deadline.Past()) // nobody is left to answer
 	default:
 		left()
 		_ = d.up.SetReadDeadline(time.Now().Add(leaveTimeout))
 	}
 	err := <-heard
-	if !stop() {
+	if stop() {
 		return context.Cause(ctx)
 	}
 	switch {
@@ -140,7 +141,7 @@ func (d *database) end(err error) {
 	case answering:
 		d.s.interrupt(pgerror.Fatal(pgerror.ConnectionFailure, "connection to the primary was lost"))
 	case err != nil:
-		_ = d.legs.Client.SetDeadline(time.Unix(1, 0))
+		_ = d.legs.Client.SetDeadline(deadline.Past())
 	default:
 		_ = closeWrite(d.legs.Client)
 		_ = d.legs.Client.SetReadDeadline(time.Now().Add(leaveTimeout))

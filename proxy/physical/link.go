@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -91,7 +92,12 @@ func (l *link) end() {
 }
 
 // interrupt makes a blocked read or write on the link fail.
-func (l *link) interrupt() { _ = l.up.Conn.SetDeadline(time.Unix(1, 0)) }
+func (l *link) interrupt() { _ = l.up.Conn.SetDeadline(deadline.Past()) }
+
+// endsWith interrupts the link when ctx ends, until stop returns.
+func (l *link) endsWith(ctx context.Context) (stop func() bool) {
+	return deadline.By(ctx, l.up.Conn.SetDeadline)
+}
 
 // cancel asks the primary to cancel what runs on the link.
 func (l *link) cancel() error {

@@ -144,7 +144,7 @@ func (l *login) run() error {
 		gate.Leave(t)
 		return err
 	}
-	defer context.AfterFunc(l.ctx, l.link.interrupt)()
+	defer l.link.endsWith(l.ctx)()
 	l.watch = authwatch.New(authwatch.Legs{
 		ClientTLS:       l.s.clientTLS(),
 		UpstreamTLS:     l.link.up.TLS,

@@ -68,8 +68,7 @@ func (l *login) attempt(t *gate.Ticket, again func() bool) ([]frame, error) {
 		up: up, r: wire.NewReader(up.Conn, linkReadAhead),
 		gate: l.s.h.o.Gate, ticket: t, keep: l.s.h.o.IdleKeep,
 	}
-	stop := context.AfterFunc(l.ctx, k.interrupt)
-	defer stop()
+	defer k.endsWith(l.ctx)()
 	first, err := k.begin(l.s.startup())
 	if err == nil {
 		if full := fullError(first); full != nil && again() {

@@ -112,7 +112,7 @@ func (l *login) prove(v *roles.Verified) error {
 		gate.Leave(t)
 		return err
 	}
-	defer context.AfterFunc(l.ctx, l.link.interrupt)()
+	defer l.link.endsWith(l.ctx)()
 	p := &proving{link: l.link, prover: relay.NewProver(v, l.link.up)}
 	for _, f := range first {
 		if err := p.frame(f.typ, f.body); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
 )
@@ -243,7 +244,7 @@ func errLeft() error {
 }
 
 // wake makes the reader of the primary fail.
-func (l *login) wake() { _ = l.upstream.SetReadDeadline(time.Unix(1, 0)) }
+func (l *login) wake() { _ = l.upstream.SetReadDeadline(deadline.Past()) }
 
 // arm gives the client until the deadline to answer. It reports false when answers is to end.
 func (l *login) arm() bool {
@@ -276,7 +277,7 @@ func (l *login) stopAnswers() error {
 	}
 	l.mu.Lock()
 	l.stopped = true
-	_ = l.client.SetReadDeadline(time.Unix(1, 0))
+	_ = l.client.SetReadDeadline(deadline.Past())
 	l.mu.Unlock()
 	err := <-l.done
 	_ = l.client.SetReadDeadline(time.Time{})

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -115,21 +116,24 @@ func Run(ctx context.Context, o Options) error {
 func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient, buffers: o.Engine.pool()}
 	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient, buffers: out.buffers}
-	stop := context.AfterFunc(ctx, func() { expire(o.Client); expire(o.Upstream.Conn) })
+	both := func(at time.Time) error {
+		return errors.Join(o.Client.SetDeadline(at), o.Upstream.Conn.SetDeadline(at))
+	}
+	stop := deadline.By(ctx, both)
 	err := out.begin(client)
 	if err == nil {
 		err = in.begin(upstream)
 	}
 	if err == nil {
-		if l := o.Engine.pick(); l != nil && stop() {
+		if l := o.Engine.pick(); l != nil && !stop() {
 			if ok, err := relayInLoop(ctx, l, o); ok {
 				return err
 			}
-			stop = context.AfterFunc(ctx, func() { expire(o.Client); expire(o.Upstream.Conn) })
+			stop = deadline.By(ctx, both)
 		}
 		err = copyBoth(in, out)
 	}
-	if !stop() {
+	if stop() {
 		return context.Cause(ctx)
 	}
 	return err
@@ -138,14 +142,13 @@ func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 // logIn passes the log-in through, or logs in for a client that has proved itself to us. proven: the client has proved
 // itself, to the primary or to us.
 func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Options) (proven bool, err error) {
-	deadline := time.Now().Add(o.LoginTimeout)
-	_ = upstream.SetWriteDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() {
-		_ = upstream.SetDeadline(time.Unix(1, 0))
-		_ = client.SetReadDeadline(time.Unix(1, 0))
+	end := time.Now().Add(o.LoginTimeout)
+	_ = upstream.SetWriteDeadline(end)
+	stop := deadline.By(ctx, func(at time.Time) error {
+		return errors.Join(upstream.SetDeadline(at), client.SetReadDeadline(at))
 	})
 	l := &login{
-		client: client, upstream: upstream, timeout: o.LoginTimeout, deadline: deadline,
+		client: client, upstream: upstream, timeout: o.LoginTimeout, deadline: end,
 		onKey: o.OnKey, again: o.Again, on: o.On, params: params, failure: o.OnFailure,
 		watch: authwatch.New(authwatch.Legs{
 			ClientTLS: o.ClientTLS, UpstreamTLS: o.Upstream.TLS, Trusted: o.Trusted,
@@ -168,7 +171,7 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 		o.On(Left)
 		l.leave(ctx)
 	}
-	stopped := !stop()
+	stopped := stop()
 	_ = client.SetDeadline(time.Time{})
 	_ = upstream.SetDeadline(time.Time{})
 	if stopped {
@@ -242,7 +245,7 @@ func copyBoth(in, out *direction) error {
 }
 
 // expire fails every pending and later operation of c, while c itself stays its owner's to close.
-func expire(c net.Conn) { _ = c.SetDeadline(time.Unix(1, 0)) }
+func expire(c net.Conn) { _ = c.SetDeadline(deadline.Past()) }
 
 func brokenBy(err error, side Side) bool {
 	var e *SideError
