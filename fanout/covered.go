@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/nudge"
@@ -115,13 +116,13 @@ func (h *Hub) RunCovered(ctx context.Context) error {
 	}
 	look := time.NewTicker(coveredLook)
 	defer look.Stop()
-	var store walsender.Watcher // nil while nobody may have to be bounded
+	var store *walstore.Watcher // nil while nobody may have to be bounded
 	more, failed := false, false
 	for {
 		var received <-chan struct{}
 		var tick <-chan time.Time
 		if h.covers() && store == nil {
-			store = h.o.Store.Watch()
+			store = h.o.Store.Watch(walstore.MovedReceived | walstore.MovedTimeline)
 			defer store.Close()
 		}
 		if more {

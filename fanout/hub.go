@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -24,6 +26,7 @@ const (
 // Options of New. Store and Slots are required.
 type Options struct {
 	Store           Store
+	Fill            *backfill.Filler // fetches WAL that Store lacks while somebody wants to read it; nil: nobody does
 	Slots           *slot.Table
 	Voters          Voters        // nil: all are async
 	AutoCreateSlots bool          // START_REPLICATION SLOT x creates x
@@ -86,7 +89,7 @@ func New(o Options) *Hub {
 	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback(), covering: newCovering()}
 	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.KeepPromoted, o.Covered})
 	o.Store.SetRetention(h.retainFrom)
-	h.began = o.Store.Positions().Timeline
+	h.began = o.Store.Served().Timeline
 	h.mergeFeedback() // what slots of absent standbys hold
 	h.wantRule()
 	return h
@@ -107,7 +110,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer persist.Stop()
 	settled := time.NewTimer(h.o.FeedbackSettle)
 	defer settled.Stop()
-	timeline := h.o.Store.WatchTimeline()
+	timeline := h.o.Store.Watch(walstore.MovedTimeline)
 	defer timeline.Close()
 	followed := h.followTimeline(0)
 	resettled := time.NewTimer(h.o.FeedbackSettle) // after each switch

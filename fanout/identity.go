@@ -3,8 +3,8 @@ package fanout
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -25,12 +25,12 @@ func errNoStore() error {
 // Identify is who this proxy stands for: system, current timeline, and the received end on it, from
 // which START_REPLICATION succeeds (R28). 57P03 until the store has a stream.
 func (h *Hub) Identify() (Identity, error) {
-	system, _, ok := h.o.Store.Identity()
-	pos := h.o.Store.Positions()
-	if !ok || pos.Received == lsn.Invalid {
+	id, ok := h.o.Store.Identity()
+	pos := h.o.Store.Served()
+	if !ok || pos.End == lsn.Invalid {
 		return Identity{}, errNoStore()
 	}
-	return Identity{System: system, Timeline: pos.Timeline, XLogPos: pos.Received}, nil
+	return Identity{System: id.System, Timeline: pos.Timeline, XLogPos: pos.End}, nil
 }
 
 // TimelineHistory is the answer to TIMELINE_HISTORY: file name and content. A timeline without a
@@ -38,11 +38,11 @@ func (h *Hub) Identify() (Identity, error) {
 func (h *Hub) TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error) {
 	name = tli.HistoryFileName()
 	content, err = h.o.Store.HistoryFile(tli)
-	if errors.Is(err, fs.ErrNotExist) && tli > 1 && h.o.Store.History().Contains(tli) {
+	if errors.Is(err, walstore.ErrNoHistory) && tli > 1 && h.o.Store.History().Contains(tli) {
 		// There is one, which a server once wrote: "no such file" would be taken for "no such timeline".
 		return "", nil, pgerror.New(pgerror.IOError, "could not read file \"pg_wal/%s\": the store has lost it", name)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, walstore.ErrNoHistory) {
 		return "", nil, pgerror.New(pgerror.UndefinedFile,
 			`could not open file "pg_wal/%s": No such file or directory`, name)
 	}

@@ -43,8 +43,8 @@ func (h *Hub) LostSlots() int64 { return h.lost.Load() }
 func (h *Hub) bounds() slot.Bounds {
 	l := h.tuning.Load().Limits
 	b := slot.Bounds{KeepSize: l.KeepSize, MaxKeep: slot.NoLimit, IdleTimeout: l.IdleTimeout}
-	if _, seg, ok := h.o.Store.Identity(); ok {
-		b.SegSize, b.Oldest, b.Received = seg, h.o.Store.Oldest(), h.o.Store.Positions().Received
+	if id, ok := h.o.Store.Identity(); ok {
+		b.SegSize, b.Oldest, b.Received = id.SegSize, h.o.Store.Oldest(), h.o.Store.Served().End
 	}
 	if l.Enforce {
 		b.MaxKeep = l.MaxKeep

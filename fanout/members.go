@@ -135,11 +135,11 @@ func (h *Hub) keptBy(name string) []string {
 
 // KeepsWAL reports whether this proxy keeps the WAL that a slot needs.
 func (h *Hub) KeepsWAL(s slot.Info) bool {
-	_, seg, ok := h.o.Store.Identity()
+	id, ok := h.o.Store.Identity()
 	if s.Lost != slot.NotLost || s.Unkept || !ok {
 		return false
 	}
-	return s.Restart == lsn.Invalid || seg.Segno(s.Restart) >= seg.Segno(h.o.Store.Oldest())
+	return s.Restart == lsn.Invalid || id.SegSize.Segno(s.Restart) >= id.SegSize.Segno(h.o.Store.Oldest())
 }
 
 // SlotsHeard is to be called after slots of other members were heard of: they hold xmin, too.

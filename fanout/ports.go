@@ -4,29 +4,30 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walsender"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Store is what the hub needs of the WAL store; NewStore makes one of a *walstore.Store. Methods may
-// be called from any goroutine.
+// Store has what the hub needs of the WAL store; *[walstore.Store] is one. Methods may be called from any goroutine.
 type Store interface {
 	walsender.Store
-	// Identity is the adopted system; false when nothing was adopted yet.
-	Identity() (lsn.SystemID, lsn.SegSize, bool)
-	// Oldest is the first position that the store can still serve. It comes after any removal that has
+	// Identity returns the adopted system; false when nothing was adopted yet.
+	Identity() (walstore.Identity, bool)
+	// Oldest returns the first position that the store can still serve. It comes after any removal that has
 	// asked what is needed before the call: what SetRetention's function answers from then on is there.
 	Oldest() lsn.LSN
-	// HistoryFile is the content of a timeline's history file; fs.ErrNotExist inside the error when
-	// the store has none.
+	// HistoryFile returns the content of a timeline's history file; [walstore.ErrNoHistory] when the store has none.
 	HistoryFile(lsn.TimelineID) ([]byte, error)
-	// LastComplete is the end of the last complete record at or below at, a position of t, or of the end of what is
-	// received on it. For that end it costs nothing, else it may wait for the disk.
+	// LastComplete returns the end of the last complete record at or below at, a position of t, or of the end of what
+	// is received on it. For that end it costs nothing, else it may wait for the disk.
 	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
-	// WatchTimeline wakes when the current timeline changed since the last wake-up, and at first.
-	WatchTimeline() walsender.Watcher
 	// SetRetention gives the function that tells from where WAL is needed; Invalid: nowhere.
 	SetRetention(func() lsn.LSN)
+	// NewReader and NewPatientReader open WAL of a timeline at a position. The first Next of a patient reader reports
+	// what is missing, and can be repeated once that was fetched.
+	NewReader(lsn.TimelineID, lsn.LSN) (*walstore.Reader, error)
+	NewPatientReader(lsn.TimelineID, lsn.LSN) (*walstore.Reader, error)
 }
 
 // Voters counts what the standbys report. Attach may be called from any goroutine.

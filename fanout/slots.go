@@ -40,7 +40,7 @@ func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 	if !r.ReserveWAL {
 		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary}, pid)
 	}
-	return h.reserve(h.o.Store.Positions().Received, func(restart lsn.LSN) error {
+	return h.reserve(h.o.Store.Served().End, func(restart lsn.LSN) error {
 		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary, Restart: restart}, pid)
 	})
 }
@@ -49,13 +49,13 @@ func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 // No WAL is removed from before the store is asked until the slot is there: PostgreSQL, which can't hold
 // its checkpointer back, looks again afterwards instead (ReplicationSlotReserveWal).
 func (h *Hub) reserve(at lsn.LSN, create func(restart lsn.LSN) error) error {
-	_, seg, ok := h.o.Store.Identity()
+	id, ok := h.o.Store.Identity()
 	if !ok || at == lsn.Invalid {
 		return errNoStore()
 	}
 	h.reserving.Add(1)
 	defer h.reserving.Add(-1)
-	return create(max(seg.Floor(at), h.o.Store.Oldest()))
+	return create(max(id.SegSize.Floor(at), h.o.Store.Oldest()))
 }
 
 // ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
@@ -108,11 +108,11 @@ func (h *Hub) DropTemporary(pid int32) { h.o.Slots.DropTemporary(pid) }
 // needs then must be held from there. followed is the timeline for which that was done last, 0 at
 // first: then only positions that the store can't have are moved.
 func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
-	pos, history := h.o.Store.Positions(), h.o.Store.History()
+	pos, history := h.o.Store.Served(), h.o.Store.History()
 	if pos.Timeline == followed || pos.Timeline == 0 || pos.Timeline != history.Timeline {
 		return followed // nothing new, or half of it: the next wake-up shows the whole
 	}
-	limit := pos.Received
+	limit := pos.End
 	if followed != 0 {
 		if at, _, ok := history.SwitchPoint(followed); ok {
 			limit = at
@@ -144,7 +144,7 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, who SessionInfo) 
 			return nil, false, err
 		}
 		if !adopted && h.tuning.Load().AutoCreateSlots {
-			err := h.reserve(min(r.At, h.o.Store.Positions().Received), func(restart lsn.LSN) error {
+			err := h.reserve(min(r.At, h.o.Store.Served().End), func(restart lsn.LSN) error {
 				return h.makeSlot(ctx, slot.Seed{Name: r.Slot, Restart: restart}, pid)
 			})
 			if err != nil && !isDuplicate(err) {

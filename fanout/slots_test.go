@@ -31,7 +31,7 @@ func (r *racing) SetRetention(oldest func() lsn.LSN) {
 // start is chosen and the one in which it is there. It does not, and goes when the slot is dropped.
 func TestSlotAgainstRetention(t *testing.T) {
 	w := newWorldKeeping(t, 0, nil).adopt().feed(100_000)
-	race := &racing{Store: NewStore(w.store)}
+	race := &racing{Store: w.store}
 	hub := New(Options{Store: race, Slots: w.slots, AutoCreateSlots: true}) // does not run: nobody else asks
 	for _, name := range []string{"made", "by_start"} {
 		retained := func() {

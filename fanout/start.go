@@ -52,8 +52,8 @@ const refusesLost grammar.Version = 180000
 // the upstream first: what is received after the drain began is not sent.
 func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn,
 ) (_ *NextTimeline, failed error) {
-	_, seg, ok := h.o.Store.Identity()
-	if !ok || h.o.Store.Positions().Received == lsn.Invalid {
+	id, ok := h.o.Store.Identity()
+	if !ok || h.o.Store.Served().End == lsn.Invalid {
 		return nil, errNoStore()
 	}
 	guard, made, err := h.acquireSlot(ctx, r, who)
@@ -95,12 +95,8 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if h.o.Voters != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voters.Attach(who.ApplicationName)
 	}
-	var store walsender.Store = h.o.Store
-	if filled, ok := h.o.Store.(walStore); ok && r.StoreOnly {
-		store = filled.unfilled()
-	}
 	o := walsender.Options{
-		Conn: c, Session: who, Store: store, Plan: plan, SegSize: seg,
+		Conn: c, Session: who, Store: h.o.Store, Open: h.open(!r.StoreOnly), Plan: plan, SegSize: id.SegSize,
 		Sink: session, Sane: h.saneFeedback, DrainTimeout: h.o.DrainTimeout,
 		Covered: h.coveredOn,
 	}

@@ -12,19 +12,19 @@ func (h *Hub) VotedFrom() lsn.LSN {
 	if h.o.VotedFrom == nil {
 		return lsn.Invalid
 	}
-	return h.o.VotedFrom(h.o.Store.Positions().Timeline)
+	return h.o.VotedFrom(h.o.Store.Served().Timeline)
 }
 
 // VotedBytes is how much WAL of whole segments is kept for no other reason than that this store voted for
 // it. flushed is the store's.
 func (h *Hub) VotedBytes(flushed lsn.LSN) int64 {
 	votes := h.VotedFrom()
-	_, seg, ok := h.o.Store.Identity()
+	id, ok := h.o.Store.Identity()
 	if !ok || votes == lsn.Invalid {
 		return 0
 	}
 	other := flushed
-	if keep, end := lsn.LSN(h.tuning.Load().Limits.KeepSize), h.o.Store.Positions().Received; end > keep {
+	if keep, end := lsn.LSN(h.tuning.Load().Limits.KeepSize), h.o.Store.Served().End; end > keep {
 		other = min(other, end-keep)
 	} else {
 		return 0
@@ -32,6 +32,7 @@ func (h *Hub) VotedBytes(flushed lsn.LSN) int64 {
 	if slots := h.o.Slots.Oldest(); slots != lsn.Invalid {
 		other = min(other, slots)
 	}
+	seg := id.SegSize
 	from := seg.Floor(max(votes, h.o.Store.Oldest()))
 	return int64(max(seg.Floor(other), from) - from)
 }

@@ -77,7 +77,7 @@ func (w *world) start(change func(*Options)) {
 		w.t.Fatal(err)
 	}
 	o := Options{
-		Store: NewStore(w.store), Slots: w.slots, Voters: w.acks, DrainTimeout: patience,
+		Store: w.store, Slots: w.slots, Voters: w.acks, DrainTimeout: patience,
 		FeedbackSettle: time.Nanosecond, PersistInterval: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -25,10 +27,10 @@ func drop(conn net.Conn) {
 // allocating.
 type loopReader struct {
 	fakeReader
-	chunk Chunk
+	chunk walstore.Chunk
 }
 
-func (r *loopReader) Next(limit lsn.LSN, max int) (Chunk, error) {
+func (r *loopReader) Next(limit lsn.LSN, max int) (walstore.Chunk, error) {
 	c := r.chunk
 	c.Start, c.End = r.at, min(limit, r.at+lsn.LSN(r.chunk.Len()))
 	r.at = c.End
@@ -38,7 +40,7 @@ func (r *loopReader) Next(limit lsn.LSN, max int) (Chunk, error) {
 // loopStore is a store without end.
 type loopStore struct {
 	*fakeStore
-	chunk Chunk
+	chunk walstore.Chunk
 }
 
 func (s *loopStore) NewReader(_ lsn.TimelineID, at lsn.LSN) (Reader, error) {
@@ -50,9 +52,9 @@ func (s *loopStore) NewReader(_ lsn.TimelineID, at lsn.LSN) (Reader, error) {
 
 func newLoopStore(t testing.TB, disk bool, message int) *loopStore {
 	s := newFakeStore(t, base, maxPayload)
-	c := Chunk{Start: base, End: base + lsn.LSN(message)}
+	c := walstore.Chunk{Start: base, End: base + lsn.LSN(message)}
 	if disk {
-		c.File = s.onDisk(t).file
+		c.File = &vfs.OSFile{File: s.onDisk(t).file}
 	} else {
 		c.Mem = [2][]byte{s.wal[:message/2], s.wal[message/2 : message]}
 	}
@@ -73,7 +75,7 @@ func TestNoAllocations(t *testing.T) {
 				defer client.Close()
 				s := New(Options{
 					Conn: Conn{Net: server}, Session: Session{WalSenderTimeout: time.Minute},
-					Store: store, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize,
+					Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize,
 				})
 				one := func() {
 					store.received += lsn.LSN(message)
@@ -112,7 +114,7 @@ func BenchmarkSender(b *testing.B) {
 				defer client.Close()
 				s := New(Options{
 					Conn: Conn{Net: server}, Session: Session{WalSenderTimeout: time.Minute},
-					Store: store, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize,
+					Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize,
 				})
 				b.SetBytes(int64(message))
 				b.ReportAllocs()

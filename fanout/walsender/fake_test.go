@@ -16,6 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -32,7 +34,7 @@ type fakeStore struct {
 	mu       sync.Mutex
 	history  lsn.History
 	received lsn.LSN
-	watchers []*fakeWatcher
+	watchers walstore.Watchers
 	readers  int
 	fail     error // of the next Next
 }
@@ -45,8 +47,8 @@ func newFakeStore(t testing.TB, base lsn.LSN, size int) *fakeStore {
 	t.Cleanup(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.readers != 0 || len(s.watchers) != 0 {
-			t.Errorf("%d readers and %d watchers are left open", s.readers, len(s.watchers))
+		if s.readers != 0 || s.watchers.Len() != 0 {
+			t.Errorf("%d readers and %d watchers are left open", s.readers, s.watchers.Len())
 		}
 	})
 	return s
@@ -84,19 +86,12 @@ func (s *fakeStore) fork(at lsn.LSN) {
 	s.nudge()
 }
 
-func (s *fakeStore) nudge() {
-	for _, w := range s.watchers {
-		select {
-		case w.c <- struct{}{}:
-		default:
-		}
-	}
-}
+func (s *fakeStore) nudge() { s.watchers.Nudge(walstore.MovedReceived) }
 
-func (s *fakeStore) Positions() Positions {
+func (s *fakeStore) Served() walstore.Served {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Positions{Timeline: s.history.Timeline, Received: s.received}
+	return walstore.Served{Timeline: s.history.Timeline, End: s.received}
 }
 
 func (s *fakeStore) History() lsn.History {
@@ -105,26 +100,7 @@ func (s *fakeStore) History() lsn.History {
 	return s.history
 }
 
-type fakeWatcher struct {
-	s *fakeStore
-	c chan struct{}
-}
-
-func (s *fakeStore) Watch() Watcher {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := &fakeWatcher{s, make(chan struct{}, 1)}
-	s.watchers = append(s.watchers, w)
-	return w
-}
-
-func (w *fakeWatcher) C() <-chan struct{} { return w.c }
-
-func (w *fakeWatcher) Close() {
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	w.s.watchers = slices.DeleteFunc(w.s.watchers, func(x *fakeWatcher) bool { return x == w })
-}
+func (s *fakeStore) Watch(m walstore.Mask) *walstore.Watcher { return s.watchers.Add(m) }
 
 type fakeReader struct {
 	s  *fakeStore
@@ -141,15 +117,15 @@ func (s *fakeStore) NewReader(_ lsn.TimelineID, at lsn.LSN) (Reader, error) {
 	return &fakeReader{s, at}, nil
 }
 
-func (r *fakeReader) Next(limit lsn.LSN, max int) (Chunk, error) {
+func (r *fakeReader) Next(limit lsn.LSN, max int) (walstore.Chunk, error) {
 	end := min(limit, r.at+lsn.LSN(max))
 	if end < limit {
 		end = end.PageStart()
 	}
-	c := Chunk{Start: r.at, End: end}
+	c := walstore.Chunk{Start: r.at, End: end}
 	off := int(r.at - r.s.base)
 	if r.s.file != nil {
-		c.File, c.Offset = r.s.file, int64(off)
+		c.File, c.FileOffset = &vfs.OSFile{File: r.s.file}, int64(off)
 	} else {
 		half := c.Len() / 2 // two slices, as at the edge of the store's blocks
 		c.Mem[0], c.Mem[1] = r.s.wal[off:off+half], r.s.wal[off+half:off+c.Len()]
@@ -158,11 +134,10 @@ func (r *fakeReader) Next(limit lsn.LSN, max int) (Chunk, error) {
 	return c, nil
 }
 
-func (r *fakeReader) Close() error {
+func (r *fakeReader) Close() {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.s.readers--
-	return nil
 }
 
 // standby is a scripted walreceiver: the client's end of a connection that a Sender serves.
@@ -198,7 +173,7 @@ func attach(t testing.TB, store *fakeStore, su setup) *standby {
 	s := New(Options{
 		Conn:    Conn{server, wire.NewReader(server, 4096)},
 		Session: Session{PID: 7, WalSenderTimeout: su.timeout},
-		Store:   store, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Sink: su.sink, Judge: su.judge,
+		Store:   store, Open: store.NewReader, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Sink: su.sink, Judge: su.judge,
 		DrainTimeout: 2 * time.Second,
 	})
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -56,7 +57,7 @@ func (w *frameWriter) frame(typ byte, body []byte) error {
 }
 
 // wal writes one 'w' message.
-func (w *frameWriter) wal(c Chunk, walEnd lsn.LSN, now copyboth.Time) error {
+func (w *frameWriter) wal(c *walstore.Chunk, walEnd lsn.LSN, now copyboth.Time) error {
 	head := wire.AppendHeader(w.head[:0], 'd', copyboth.XLogDataHeaderSize+c.Len())
 	head = copyboth.XLogData{Start: c.Start, WALEnd: walEnd, SentAt: now}.AppendHeader(head)
 	if !w.resumable {
@@ -106,7 +107,7 @@ func (w *frameWriter) resume(err error) error {
 
 // fromFile writes one chunk that lies in a file: the header, then the bytes by sendfile where the
 // connection is a socket.
-func (w *frameWriter) fromFile(head []byte, c Chunk) error {
+func (w *frameWriter) fromFile(head []byte, c *walstore.Chunk) error {
 	if !w.file.begin(head, c) {
 		return w.whole(head, c)
 	}
@@ -128,14 +129,14 @@ func (w *frameWriter) fromFile(head []byte, c Chunk) error {
 }
 
 // whole puts the message together and writes it at once: TLS makes at least one record of each write.
-func (w *frameWriter) whole(head []byte, c Chunk) error {
+func (w *frameWriter) whole(head []byte, c *walstore.Chunk) error {
 	if w.copyBuf == nil {
 		w.copyBuf = make([]byte, 0, frameHeader+maxPayload)
 	}
 	b := append(append(append(w.copyBuf[:0], head...), c.Mem[0]...), c.Mem[1]...)
 	if c.File != nil {
 		b = b[:len(head)+c.Len()]
-		if n, err := c.File.ReadAt(b[len(head):], c.Offset); n < c.Len() {
+		if n, err := c.File.ReadAt(b[len(head):], c.FileOffset); n < c.Len() {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}

@@ -47,7 +47,7 @@ func FuzzReplies(f *testing.F) {
 		conn := scriptConn{in: bytes.NewReader(in)}
 		s := New(Options{
 			Conn: Conn{conn, wire.NewReader(conn, 4096)}, Session: Session{WalSenderTimeout: time.Minute},
-			Store: store, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize, Slot: r, Sink: r,
+			Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize, Slot: r, Sink: r,
 		})
 		if _, err := s.decide(); err != nil {
 			t.Fatal(err)

@@ -1,50 +1,33 @@
 package walsender
 
 import (
-	"io"
 	"net"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Store is where the WAL comes from. All methods may be called from any goroutine.
+// Store has the WAL; *[walstore.Store] is one. All methods may be called from any goroutine.
 type Store interface {
-	// Positions is the current timeline and the end of what is received on it, of one moment. Cheap.
-	Positions() Positions
-	// History is the ancestry of the current timeline. It may be newer than an earlier Positions.
+	// Served returns the current timeline and how far it may be read, of one moment. It must be cheap.
+	Served() walstore.Served
+	// History returns the ancestry of the current timeline. It may be newer than an earlier Served.
 	History() lsn.History
-	// NewReader opens WAL of tli at start. An error of the removed or damaged kind is a
-	// *pgerror.Error with PostgreSQL's text.
-	NewReader(tli lsn.TimelineID, start lsn.LSN) (Reader, error)
-	// Watch wakes when received or the timeline moved since the last wake-up; none is lost.
-	Watch() Watcher
+	// Watch wakes when something of the mask moved since the last wake-up; none is lost.
+	Watch(walstore.Mask) *walstore.Watcher
 }
 
-// Positions is what a sender needs to know of the store.
-type Positions struct {
-	Timeline lsn.TimelineID
-	Received lsn.LSN
-	// Held: Received is a fork that is known, beyond which nothing is sent any more, not the received end (ruling R3).
-	Held bool
-}
-
-// Watcher is a wake-up with one slot.
-type Watcher interface {
-	C() <-chan struct{}
-	Close()
-}
-
-// Reader is one sender's cursor in the store; it belongs to one goroutine.
+// Reader is one sender's cursor in the store. It belongs to one goroutine.
 type Reader interface {
-	// Next is the WAL at the cursor, at most max bytes and not beyond limit, and moves the cursor. What
-	// max cuts ends at a page boundary. A chunk without bytes means that the cursor is at limit. A
+	// Next returns the WAL at the cursor, at most maxBytes and not beyond limit, and moves the cursor; see
+	// [walstore.Reader.Next]. An error of the removed or damaged kind is a *pgerror.Error with PostgreSQL's text. A
 	// *PendingError asks for patience.
-	Next(limit lsn.LSN, max int) (Chunk, error)
+	Next(limit lsn.LSN, maxBytes int) (walstore.Chunk, error)
 	// Close lets go of what the cursor holds in the store.
-	Close() error
+	Close()
 }
 
 // PendingError is what a reader says about WAL that is being fetched: call Next again once Done is
@@ -52,18 +35,6 @@ type Reader interface {
 type PendingError struct{ Done <-chan struct{} }
 
 func (e *PendingError) Error() string { return "WAL is being fetched" }
-
-// Chunk is a piece of WAL [Start, End), in memory or in one file. Memory is immutable and stays valid;
-// a file stays open until the next call of the reader.
-type Chunk struct {
-	Start, End lsn.LSN
-	Mem        [2][]byte
-	File       io.ReaderAt // nil: Mem; a *os.File can be sent without copying
-	Offset     int64       // of Start in File
-}
-
-// Len is the size in bytes.
-func (c Chunk) Len() int { return int(c.End - c.Start) }
 
 // Slot is the replication slot that the standby uses; see package slot. Methods must not block.
 type Slot interface {

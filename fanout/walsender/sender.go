@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -30,6 +31,8 @@ type Options struct {
 	Conn    Conn
 	Session Session
 	Store   Store
+	// Open opens WAL of a timeline of Store at a position. Its errors are those of [Reader.Next].
+	Open    func(lsn.TimelineID, lsn.LSN) (Reader, error)
 	Plan    Plan
 	SegSize lsn.SegSize
 	Slot    Slot
@@ -102,7 +105,7 @@ func New(o Options) *Sender {
 // ctx with cause [ErrDrain] drains; a *pgerror.Error as cause is returned; any other is FATAL 57P01.
 // The deadlines of the connection are used and are off when Run returns.
 func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
-	watch := s.o.Store.Watch()
+	watch := s.o.Store.Watch(walstore.MovedReceived | walstore.MovedTimeline)
 	defer watch.Close()
 	s.mu.Lock()
 	now := time.Now()
@@ -126,7 +129,7 @@ func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
 		s.stopReplies(repliesDone)
 	}
 	if s.reader != nil {
-		err = errors.Join(err, s.reader.Close())
+		s.reader.Close()
 	}
 	err = s.finish(act, err)
 	s.mu.Lock()
@@ -164,7 +167,7 @@ func (s *Sender) admissible() error {
 }
 
 // stream is the send loop: the only writer of the connection.
-func (s *Sender) stream(watch Watcher) (action, error) {
+func (s *Sender) stream(watch *walstore.Watcher) (action, error) {
 	s.mu.Lock()
 	s.core.state = Catchup
 	s.mu.Unlock()
@@ -273,7 +276,7 @@ func (s *Sender) position() lsn.LSN {
 // whatever is pending fills messages of the largest size.
 func (s *Sender) send(limit lsn.LSN) error {
 	err := s.open()
-	var c Chunk
+	var c walstore.Chunk
 	if err == nil {
 		c, err = s.reader.Next(limit, maxPayload)
 	}
@@ -292,7 +295,7 @@ func (s *Sender) send(limit lsn.LSN) error {
 	s.mu.Lock()
 	s.core.sends(c.End)
 	s.mu.Unlock()
-	if err := s.out.wal(c, limit, copyboth.TimeOf(time.Now())); err != nil {
+	if err := s.out.wal(&c, limit, copyboth.TimeOf(time.Now())); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
 // fileWriter sends one frame whose body lies in a file without bringing the bytes into this process:
@@ -37,12 +39,12 @@ func (w *fileWriter) init(conn net.Conn) {
 }
 
 // begin prepares to send c after head; false when connection or file cannot be used so.
-func (w *fileWriter) begin(head []byte, c Chunk) bool {
-	file, ok := c.File.(*os.File)
+func (w *fileWriter) begin(head []byte, c *walstore.Chunk) bool {
+	file, ok := c.OSFile()
 	if !ok || w.raw == nil {
 		return false
 	}
-	w.head, w.file, w.offset, w.rest, w.err = head, file, c.Offset, c.Len(), nil
+	w.head, w.file, w.offset, w.rest, w.err = head, file, c.FileOffset, c.Len(), nil
 	w.total = len(head) + w.rest
 	return true
 }

@@ -8,7 +8,7 @@ import (
 
 // observe tells the core where the horizon is. The caller holds mu.
 func (s *Sender) observe(now time.Time) error {
-	pos := s.o.Store.Positions()
+	pos := s.o.Store.Served()
 	if pos.Timeline != s.current {
 		if err := s.switched(pos.Timeline, now); err != nil {
 			return err
@@ -18,7 +18,7 @@ func (s *Sender) observe(now time.Time) error {
 	if s.bounded {
 		bound = s.o.Covered(pos.Timeline)
 	}
-	return s.core.available(pos.Received, bound, pos.Held, now)
+	return s.core.available(pos.End, bound, pos.Held, now)
 }
 
 // outdated reports whether WAL up to limit is no longer to be sent.
@@ -54,15 +54,13 @@ func (s *Sender) open() error {
 	s.reopen = false
 	s.mu.Unlock()
 	if s.reader != nil && again {
-		if err := s.reader.Close(); err != nil {
-			return err
-		}
+		s.reader.Close()
 		s.reader = nil
 	}
 	if s.reader != nil {
 		return nil
 	}
-	r, err := s.o.Store.NewReader(s.o.Plan.Timeline, at)
+	r, err := s.o.Open(s.o.Plan.Timeline, at)
 	if err == nil {
 		s.reader = r
 	}

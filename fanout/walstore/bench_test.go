@@ -128,12 +128,12 @@ func BenchmarkNext(b *testing.B) {
 func BenchmarkNudge(b *testing.B) {
 	for _, n := range []int{16, 1024} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			var set watchers
+			var set Watchers
 			for range n {
-				set.add(MovedReceived)
+				set.Add(MovedReceived)
 			}
 			for b.Loop() {
-				set.nudge(MovedReceived)
+				set.Nudge(MovedReceived)
 			}
 		})
 	}

@@ -80,7 +80,7 @@ func (s *Store) writeStep() (bool, error) {
 	if paused {
 		s.spaceC.Wake()
 	}
-	s.watch.nudge(MovedWritten)
+	s.watch.Nudge(MovedWritten)
 	return true, nil
 }
 
@@ -205,7 +205,7 @@ func (s *Store) markStep() (bool, error) {
 	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
 		s.housekeepingC.Wake()
 	}
-	s.watch.nudge(MovedFlushed)
+	s.watch.Nudge(MovedFlushed)
 	return true, nil
 }
 

@@ -14,7 +14,7 @@ func (s *Store) HoldBack(fork lsn.LSN) {
 	}
 	s.held = fork
 	s.mu.Unlock()
-	s.watch.nudge(MovedReceived)
+	s.watch.Nudge(MovedReceived)
 }
 
 // Release lets go of what is held back, up to to; Invalid: all of it. Histories that leave the timeline below are not
@@ -27,17 +27,24 @@ func (s *Store) Release(to lsn.LSN) {
 	}
 	s.mu.Unlock()
 	if more {
-		s.watch.nudge(MovedReceived)
+		s.watch.Nudge(MovedReceived)
 	}
 }
 
-// Served gives the current timeline and how far readers may read it; held: that is a fork beyond which WAL is held
-// back, not the received end.
-func (s *Store) Served() (tli lsn.TimelineID, end lsn.LSN, held bool) {
+// Served tells how far readers may read the current timeline.
+type Served struct {
+	Timeline lsn.TimelineID
+	End      lsn.LSN // the received end, or less when Held
+	// Held: End is a fork that is known, beyond which WAL is held back (ruling R3).
+	Held bool
+}
+
+// Served returns how far readers may read, all of one moment. It is cheap.
+func (s *Store) Served() Served {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held != lsn.Invalid && s.held < s.pos.Received {
-		return s.pos.Timeline, s.held, true
+		return Served{s.pos.Timeline, s.held, true}
 	}
-	return s.pos.Timeline, s.pos.Received, false
+	return Served{Timeline: s.pos.Timeline, End: s.pos.Received}
 }

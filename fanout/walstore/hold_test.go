@@ -59,8 +59,8 @@ func TestHoldBack(t *testing.T) {
 	for _, from := range []lsn.LSN{g.Start(), low, high, g.End() - 10} {
 		ends(from, low)
 	}
-	if _, end, held := s.Served(); end != low || !held {
-		t.Fatalf("served up to %s, %v", end, held)
+	if got := s.Served(); got.End != low || !got.Held {
+		t.Fatalf("served up to %s, %v", got.End, got.Held)
 	}
 	if _, err := s.ReadHash(1, g.End()); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestHoldBack(t *testing.T) {
 	putHistory(t, s, next)
 	start(t, s, 2, testSeg.Floor(high))
 	ends(g.Start(), high)
-	if _, end, held := s.Served(); end != high || held {
-		t.Fatalf("on the new timeline served up to %s, %v", end, held)
+	if got := s.Served(); got.End != high || got.Held {
+		t.Fatalf("on the new timeline served up to %s, %v", got.End, got.Held)
 	}
 }

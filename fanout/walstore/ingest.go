@@ -205,7 +205,7 @@ func (s *Store) publishReceived(end lsn.LSN) error {
 	s.pos.Complete = max(s.pos.Complete, s.in.framer.Complete())
 	s.mu.Unlock()
 	s.writeC.Wake()
-	s.watch.nudge(MovedReceived)
+	s.watch.Nudge(MovedReceived)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (s *Store) DropIncomplete() (lsn.LSN, error) {
 	if err := s.cutBack(end); err != nil {
 		return pos.Received, fmt.Errorf("drop the beginning of a record: %w", err)
 	}
-	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed)
+	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed)
 	s.log.Warn("the beginning of a record is dropped: the primary has given that record up",
 		"timeline", uint32(pos.Timeline), "complete_lsn", end, "end_lsn", pos.Received)
 	return end, nil

@@ -30,7 +30,7 @@ type Store struct {
 	identity atomic.Pointer[Identity]
 	segs     *segments
 
-	watch    watchers
+	watch    Watchers
 	slots    atomic.Pointer[func() lsn.LSN]
 	keepSize atomic.Int64  // Options.KeepSize, then SetKeepSize's
 	full     atomic.Int32  // stages that wait for space
@@ -204,7 +204,7 @@ func (s *Store) Err() error {
 }
 
 // Watch makes a wake-up for what m names. Close it when done.
-func (s *Store) Watch(m Mask) *Watcher { return s.watch.add(m) }
+func (s *Store) Watch(m Mask) *Watcher { return s.watch.Add(m) }
 
 // SetRetention sets the function that gives the oldest position that slots need, Invalid for none.
 // It is called from the store's goroutines, under a lock: it must not wait, and of the store it may ask
@@ -231,7 +231,7 @@ func (s *Store) fail(cause error) error {
 	}
 	err := s.err
 	s.mu.Unlock()
-	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
+	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	return err
 }
 

@@ -72,7 +72,7 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	s.giveUpRepair(tli, end)
 	s.setEnd(h, s.start, oldest, end, r)
 	s.in.checker.Resume(last)
-	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
+	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	if partial {
 		s.dropPartial(pos.Timeline, fork, pos.Received)
 	}

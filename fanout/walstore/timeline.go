@@ -136,7 +136,7 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 		return fmt.Errorf("note the oldest segment: %w", err)
 	}
 	s.setEnd(h, at, at, at, &resumption{framer: s.newFramer()})
-	s.watch.nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
+	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	return nil
 }
 

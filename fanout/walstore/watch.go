@@ -25,7 +25,7 @@ const (
 type Watcher struct {
 	mask Mask
 	c    nudge.Chan
-	set  *watchers
+	set  *Watchers
 }
 
 // C is the channel of tokens, always the same one.
@@ -34,14 +34,16 @@ func (w *Watcher) C() <-chan struct{} { return w.c }
 // Close ends the wake-ups. It may be called more than once.
 func (w *Watcher) Close() { w.set.remove(w) }
 
-// watchers is the set of all watchers. nudge takes no lock and, for a watcher whose token still
-// lies there because it is busy, costs one look at its slot; only the others cost a send.
-type watchers struct {
+// Watchers wakes all watchers of one thing. The zero value has none. Methods may be called from any goroutine. Nudge
+// takes no lock and, for a watcher whose token still lies there because it is busy, costs one look at its slot; only
+// the others cost a send.
+type Watchers struct {
 	mu   sync.Mutex
 	list atomic.Pointer[[]*Watcher] // replaced, never changed
 }
 
-func (s *watchers) add(mask Mask) *Watcher {
+// Add makes a watcher for what mask names, with a token. Close it when done.
+func (s *Watchers) Add(mask Mask) *Watcher {
 	w := &Watcher{mask: mask, c: nudge.New(), set: s}
 	w.c.Wake()
 	s.mu.Lock()
@@ -51,23 +53,26 @@ func (s *watchers) add(mask Mask) *Watcher {
 	return w
 }
 
-func (s *watchers) remove(w *Watcher) {
+func (s *Watchers) remove(w *Watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := slices.DeleteFunc(slices.Clone(s.all()), func(o *Watcher) bool { return o == w })
 	s.list.Store(&next)
 }
 
-func (s *watchers) all() []*Watcher {
+func (s *Watchers) all() []*Watcher {
 	if p := s.list.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-// nudge wakes whoever watches for m. It is called after the new positions were published, so a
-// watcher that misses this token (its slot was full) reads them when it takes the old one.
-func (s *watchers) nudge(m Mask) {
+// Len returns how many watchers are not closed.
+func (s *Watchers) Len() int { return len(s.all()) }
+
+// Nudge wakes whoever watches for m. Call it after the new positions were published: a watcher that misses this token
+// (its slot was full) reads them when it takes the old one.
+func (s *Watchers) Nudge(m Mask) {
 	for _, w := range s.all() {
 		if w.mask&m != 0 {
 			w.c.Wake()

@@ -64,7 +64,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	must(t, err)
 	slots, err := slot.Open(filepath.Join(dir, "slots"), slot.Options{})
 	must(t, err)
-	w.hub = fanout.New(fanout.Options{Store: fanout.NewStore(w.store), Slots: slots, Logger: log})
+	w.hub = fanout.New(fanout.Options{Store: w.store, Slots: slots, Logger: log})
 	w.receiver, err = walsource.New(walsource.Options{
 		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate,
 		Options: walreceiver.Options{Slot: "proxy_a", Logger: log},

@@ -151,7 +151,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	}
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
-		Store: fanout.NewFilledStore(p.store, p.filler), Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
+		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
