@@ -62,17 +62,23 @@ func (s *Store) moveAside(old lsn.TimelineID, fork lsn.LSN) {
 // dropPartial removes the segments of timeline old that hold nothing but the beginning of a record, from fork to
 // end. The segment of the fork stays, as that of any timeline that was left.
 func (s *Store) dropPartial(old lsn.TimelineID, fork, end lsn.LSN) {
-	first := fork
-	if !s.segs.size.IsStart(fork) {
-		first = s.segs.size.Floor(fork) + s.segLen()
-	}
-	for _, k := range s.unlistBeyond(old, first) {
-		if err := s.segs.drop(k, false); err != nil {
-			s.log.Warn("cannot remove a segment with the beginning of a record", "segment", s.segs.name(k), "err", err)
-		}
-	}
+	s.dropBeyond(old, fork, "cannot remove a segment with the beginning of a record")
 	s.log.Info("the beginning of a record is left behind: the new timeline begins where the last complete one ends",
 		"timeline", uint32(old), "fork_lsn", fork, "end_lsn", end)
+}
+
+// dropBeyond removes the segments of timeline tli that begin at or beyond end. One that stays is out of the index, and
+// overwritten when WAL comes there; warning says so in the log.
+func (s *Store) dropBeyond(tli lsn.TimelineID, end lsn.LSN, warning string) {
+	first := end
+	if !s.segs.size.IsStart(end) {
+		first = s.segs.size.Floor(end) + s.segLen()
+	}
+	for _, k := range s.unlistBeyond(tli, first) {
+		if err := s.segs.drop(k, false); err != nil {
+			s.log.Warn(warning, "segment", s.segs.name(k), "err", err)
+		}
+	}
 }
 
 // unlistBeyond takes the segments of timeline old that reach beyond fork out of the index.

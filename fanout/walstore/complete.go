@@ -53,6 +53,7 @@ type resumption struct {
 	framer walformat.Framer
 	blind  bool      // the WAL before the end is gone: where records end is not known
 	hash   hashState // up to the end
+	header []byte    // of the last page before the end; nil: that page is not stored
 }
 
 // resumeAt reads what is needed to go on at end, which is stored.
@@ -80,6 +81,9 @@ func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
 	}
 	r.hash = r.first
 	_, _ = r.hash.sum.Write(r.page)
+	if r.header, err = s.lastHeader(end); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 

@@ -53,65 +53,16 @@ func (s *Store) DropIncomplete() (lsn.LSN, error) {
 	defer s.stages.sync.Unlock()
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
-	if err := s.cutBack(end); err != nil {
+	r, err := s.resumeAt(end)
+	if err == nil {
+		err = s.endAt(s.History(), s.Positions().Oldest, end, r)
+	}
+	if err != nil {
 		return pos.Received, fmt.Errorf("drop the beginning of a record: %w", err)
 	}
+	s.dropBeyond(pos.Timeline, end, "cannot remove a segment with a part of a record")
 	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed)
 	s.log.Warn("the beginning of a record is dropped: the primary has given that record up",
 		"timeline", uint32(pos.Timeline), "complete_lsn", end, "end_lsn", pos.Received)
 	return end, nil
-}
-
-// cutBack makes end, which is stored, the end of the current timeline. The locks of all stages are held.
-func (s *Store) cutBack(end lsn.LSN) error {
-	h, pos, _ := s.readState()
-	r, err := s.resumeAt(end)
-	if err != nil {
-		return err
-	}
-	last, err := s.lastHeader(end)
-	if err != nil {
-		return err
-	}
-	if err := s.stages.mark.write(mark{Timeline: h.Timeline, LSN: end, Start: s.start}); err != nil {
-		return s.fail(err)
-	}
-	old := s.leaveFiles()
-	s.setEnd(h, s.start, pos.Oldest, end, r)
-	s.in.checker.Resume(last)
-	s.unseal(h.Timeline, end)
-	if old != nil {
-		return s.fail(old)
-	}
-	return nil
-}
-
-// unseal takes back that segments of timeline tli are complete which reach beyond end, and removes those that begin
-// there.
-func (s *Store) unseal(tli lsn.TimelineID, end lsn.LSN) {
-	s.mu.Lock()
-	var keep []sealJob
-	for _, job := range s.sealed {
-		if job.end <= end {
-			keep = append(keep, job)
-		}
-	}
-	s.sealed = keep
-	s.mu.Unlock()
-	x, first := s.segs, end
-	if !x.size.IsStart(end) {
-		first = x.size.Floor(end) + s.segLen()
-		k := segKey{tli, x.size.Segno(end)}
-		if err := x.remove(x.name(k) + digestSuffix); err != nil {
-			s.log.Warn("cannot remove the digest of a segment that goes on", "segment", x.name(k), "err", err)
-		}
-		x.mu.Lock()
-		delete(x.verified, k)
-		x.mu.Unlock()
-	}
-	for _, k := range s.unlistBeyond(tli, first) {
-		if err := x.drop(k, false); err != nil {
-			s.log.Warn("cannot remove a segment with a part of a record", "segment", x.name(k), "err", err)
-		}
-	}
 }

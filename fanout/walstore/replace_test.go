@@ -98,3 +98,64 @@ func TestNothingIncomplete(t *testing.T) {
 		t.Fatalf("%s, %v, %+v", at, err, s.Positions())
 	}
 }
+
+// TestReplacedSegmentSurvivesPowerLoss: what replaces the beginning of a record in a segment that had a digest is found
+// again after a power loss at any step, and is not called damaged by what the segment held before.
+func TestReplacedSegmentSurvivesPowerLoss(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 7))
+	old := newGen()
+	old.Fill(old.Start()+5<<19, rnd)
+	whole := old.Record(100).End
+	old.Record(3<<20 + 500_000)
+	again := old.Again(whole)
+	again.Record(3000)
+	again.Fill(again.End()+5<<20, rnd)
+	end := testSeg.Floor(whole) + lsn.LSN(testSeg)
+	for stop := 0; ; stop++ { // calls of the file system until the machine stops
+		disk := vfs.NewMem()
+		fault := vfs.NewFault(disk)
+		s := openMem(t, fault)
+		begin(t, s, old)
+		sendUpTo(t, s, old, (old.End() - 1).PageStart())
+		drain(t, s)
+		if err := s.housekeepingStep(); err != nil { // the digest of a segment that is complete only as bytes
+			t.Fatal(err)
+		}
+		left := stop
+		fault.Set(func(vfs.Op, string) error {
+			if left--; left < 0 {
+				return errCut
+			}
+			return nil
+		})
+		_, err := s.DropIncomplete()
+		if err == nil {
+			fault.Set(nil)
+			start(t, s, 1, again.Start())
+			sendUpTo(t, s, again, end)
+			drain(t, s)
+		}
+		for seed := range uint64(3) {
+			_ = s.Close()
+			after := openMem(t, disk.Crash(rand.New(rand.NewPCG(seed, uint64(stop)))))
+			p := after.Positions()
+			if p.Received < whole || err == nil && p.Received < end {
+				r, owed := after.Repairing()
+				t.Fatalf("stopped at call %d (%v), seed %d: %+v, whole %s, end %s, owed %v %+v", stop, err, seed, p, whole, end, owed, r)
+			}
+			if _, err := after.DropIncomplete(); err != nil {
+				t.Fatal(err)
+			}
+			if after.Positions().Received < end {
+				start(t, after, 1, again.Start())
+				sendUpTo(t, after, again, end)
+				drain(t, after)
+			}
+			readAll(t, after, again, 1, again.Start(), end)
+			_ = after.Close()
+		}
+		if err == nil {
+			return
+		}
+	}
+}

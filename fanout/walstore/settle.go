@@ -53,11 +53,6 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 		return err
 	}
 	s.setEnd(h, m.Start, oldest, end, r)
-	last, err := s.lastHeader(end)
-	if err != nil {
-		return err
-	}
-	s.in.checker.Resume(last)
 	s.findUnsealed(h, end) // 11
 	if _, noted := s.readOldest(); !noted {
 		if err := s.noteOldest(oldest); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -54,10 +55,6 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	if err != nil {
 		return err
 	}
-	last, err := s.lastHeader(end)
-	if err != nil {
-		return err
-	}
 	// The beginning of a record is no WAL that could be missed (ruling R36).
 	lacks, partial := fork < pos.Complete, fork < pos.Received && fork >= pos.Complete
 	if lacks {
@@ -65,13 +62,10 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 			return err
 		}
 	}
-	if err := s.stages.mark.write(mark{Timeline: tli, LSN: end, Start: s.start}); err != nil {
-		return s.fail(err) // which of the two timelines the disk has is unknown now
+	if err := s.endAt(h, oldest, end, r); err != nil {
+		return err
 	}
-	old := s.leaveFiles()
 	s.giveUpRepair(tli, end)
-	s.setEnd(h, s.start, oldest, end, r)
-	s.in.checker.Resume(last)
 	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	if partial {
 		s.dropPartial(pos.Timeline, fork, pos.Received)
@@ -81,9 +75,6 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 			"timeline", uint32(pos.Timeline), "new_timeline", uint32(tli), "fork_lsn", fork, "end_lsn", pos.Received,
 			"bytes", uint64(pos.Received-fork), "directory", s.asideDir(pos.Timeline, fork))
 		s.moveAside(pos.Timeline, fork)
-	}
-	if old != nil {
-		return s.fail(old)
 	}
 	return nil
 }
@@ -128,6 +119,54 @@ func (s *Store) forkFile(k segKey, end lsn.LSN) error {
 		return fmt.Errorf("copy the segment of the fork: %w", err)
 	}
 	x.add(k)
+	return nil
+}
+
+// endAt makes end, which is stored, the durable end from which the store goes on as r says, on the timeline of h: that
+// of a switch, or the same one, cut back. The locks of all stages are held. Its steps are in the order in which a crash
+// after any of them leaves a store that is right:
+//
+//  1. The digest of the segment that goes on is removed, durably. After the mark it would call what replaces the
+//     segment's old bytes damaged when the power fails before it is written anew; a segment without one is walked.
+//  2. The mark says where the store ends. Up to here the store goes on as it was; after an error of the mark nobody
+//     knows which end the disk has, so the store fails.
+//  3. The files being written are left, and the state in memory follows.
+//
+// What lies beyond end is the caller's to remove or to move aside, afterwards: recovery finds it and knows it for that.
+func (s *Store) endAt(h lsn.History, oldest, end lsn.LSN, r *resumption) error {
+	if err := s.unseal(h.Timeline, end); err != nil {
+		return err
+	}
+	if err := s.stages.mark.write(mark{Timeline: h.Timeline, LSN: end, Start: s.start}); err != nil {
+		return s.fail(err)
+	}
+	left := s.leaveFiles()
+	s.setEnd(h, s.start, oldest, end, r)
+	if left != nil {
+		return s.fail(left)
+	}
+	return nil
+}
+
+// unseal takes back that segments are complete which reach beyond end. The segment that goes on on timeline tli loses
+// its digest, durably.
+func (s *Store) unseal(tli lsn.TimelineID, end lsn.LSN) error {
+	x := s.segs
+	if k := (segKey{tli, x.size.Segno(end)}); !x.size.IsStart(end) {
+		err := x.remove(x.name(k) + digestSuffix)
+		if err == nil {
+			err = s.fs.SyncDir(s.walDir)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot remove the digest of a segment that goes on: %w", err)
+		}
+		x.mu.Lock()
+		delete(x.verified, k)
+		x.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.sealed = slices.DeleteFunc(s.sealed, func(job sealJob) bool { return job.end > end })
+	s.mu.Unlock()
 	return nil
 }
 

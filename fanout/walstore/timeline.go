@@ -154,4 +154,5 @@ func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption)
 	s.hashes.cut(end)
 	s.tail.reset(end, r)
 	s.in.block, s.in.framer, s.in.hash = nil, r.framer, r.hash
+	s.in.checker.Resume(r.header)
 }
