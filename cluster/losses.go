@@ -121,7 +121,7 @@ func (n *Node) concerns(l loss.Loss, p Positions) bool {
 // storeAt describes the store at p. The caller holds mu.
 func (n *Node) storeAt(p Positions) loss.Store {
 	return loss.Store{
-		Concerns: func(l loss.Loss) bool { return n.concerns(l, p) }, Streams: n.o.Store.Streams,
+		Concerns: func(l loss.Loss) bool { return n.concerns(l, p) }, Brings: n.brings,
 		Received: p.Received, Aside: n.aside,
 	}
 }
@@ -132,8 +132,19 @@ func (n *Node) adoptLosses() {
 	if len(n.losses) == 0 {
 		return
 	}
-	if at := n.storeAt(n.o.Store.Positions()); at.Streams() {
-		n.losses = n.losses.Streams(at.Concerns)
+	n.losses = n.losses.Streams(n.storeAt(n.o.Store.Positions()))
+}
+
+// brings reports whether the store streams from where WAL was written instead of l, as far as that is known. The caller
+// holds mu.
+func (n *Node) brings(l loss.Loss) bool {
+	switch member, ok := n.o.Store.Streams(); {
+	case !ok:
+		return false
+	case member == "":
+		return true
+	default:
+		return n.statuses.heard[member].GivenUp.Brings(l)
 	}
 }
 

@@ -99,6 +99,56 @@ func TestAsideFeedsNobody(t *testing.T) {
 	}
 }
 
+// TestMemberBringsWhatItSays: a proxy that streams from a member takes its WAL for what was written instead of lost WAL
+// only when the member says so. The member may have the lost WAL itself: it has not heard, or is not restarted yet.
+func TestMemberBringsWhatItSays(t *testing.T) {
+	open := func(name string, s *fakeStore) *Node {
+		n, err := New(Options{
+			Name: name, Store: s, Members: []string{"a", "b", "c"}, Outbox: link.NewOutbox(),
+			History: func() lsn.History { return lsn.History{Timeline: s.Positions().Timeline} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	fed, feeds := newFakeStore(100), newFakeStore(100)
+	fed.from, feeds.idle = "c", true
+	a, b, c := open("a", newFakeStore(60)), open("b", fed), open("c", feeds)
+	tell := func(from *Node) {
+		t.Helper()
+		x, _, err := tail.Encode(from.memberStatus())
+		if err == nil {
+			err = b.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemMemberStatus}, x)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.adoptLosses()
+	}
+	give := func(n *Node, aside bool) {
+		if err := n.GiveUp(7, 1, 60, 100, nil, aside); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give(a, false)
+	tell(a)
+	tell(c)
+	if !b.Parted(1, 60) {
+		t.Error("the member has not heard of the loss: it may send the lost WAL")
+	}
+	give(c, true)
+	tell(c)
+	if !b.Parted(1, 60) || b.losses[0].Own {
+		t.Error("the member has the lost WAL until its next start")
+	}
+	c.aside = 0
+	tell(c)
+	if b.Parted(1, 60) || !b.AsksFirst(loss.Who{Name: "s1"}) || !b.losses[0].Own {
+		t.Error("the member says that it has what was written instead")
+	}
+}
+
 // TestLossesAreTold: a member hears from another one that WAL was given up. It refuses standbys only when it has the
 // WAL that was written instead, and tells the others who was made anew. It does not say that it was told so itself.
 func TestLossesAreTold(t *testing.T) {
@@ -173,9 +223,9 @@ type unasked struct {
 	t *testing.T
 }
 
-func (s unasked) Streams() bool {
+func (s unasked) Streams() (string, bool) {
 	s.t.Error("the store is asked whether it streams before there is anything that could")
-	return false
+	return "", false
 }
 
 // TestStreamsIsNotAskedAtTheStart: the receiver is made after the node.

@@ -105,7 +105,7 @@ func remember(past, more []Known) []Known {
 func (n *Node) memberStatus() tail.MemberStatus {
 	n.mu.Lock()
 	fenced, covered, losses := n.ledger.State().Fenced, n.covered, n.losses
-	givenUp := losses.Told(n.keeps)
+	givenUp := losses.Told(n.keeps, n.aside)
 	asks, answers := n.asking.num, maps.Clone(n.asking.asked)
 	n.mu.Unlock()
 	var d Details
@@ -160,7 +160,7 @@ func (n *Node) publishMemberStatus(now time.Time) {
 	n.mu.Lock()
 	soon := n.ledger.State().Fenced < n.o.Store.Positions().Timeline && now.Sub(n.statuses.at) < memberStatusEvery
 	n.mu.Unlock()
-	if !soon || !n.o.Store.Streams() {
+	if _, streams := n.o.Store.Streams(); !soon || !streams {
 		n.tellMemberStatus(now)
 	}
 }

@@ -41,8 +41,9 @@ func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 // LastComplete and Sealed never block for long.
 type Store interface {
 	Positions() Positions
-	// Streams reports whether WAL is coming in: a store that nothing reaches is no candidate.
-	Streams() bool
+	// Streams reports whether WAL is coming in, and from which member; "" is a server. A store that nothing reaches is
+	// no candidate.
+	Streams() (member string, ok bool)
 	// Moved has one slot and gets a token when written, flushed or the timeline moved.
 	Moved() <-chan struct{}
 	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
@@ -315,9 +316,10 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	if n.own == 0 {
 		return
 	}
+	_, streams := n.o.Store.Streams()
 	r, news := n.ledger.Ack(now, ledger.Ack{
 		Incarnation: n.own, Timeline: p.Timeline, Received: p.Received,
-		Progress: lsn.Progress{Write: p.Written, Flush: p.Flushed}, Streaming: n.o.Store.Streams() && !n.withdrawn,
+		Progress: lsn.Progress{Write: p.Written, Flush: p.Flushed}, Streaming: streams && !n.withdrawn,
 		Bytes: n.nameBytes(p),
 	})
 	if news {

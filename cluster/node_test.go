@@ -22,6 +22,7 @@ type fakeStore struct {
 	mu    sync.Mutex
 	p     Positions
 	idle  bool
+	from  string        // the member that it streams from
 	other atomic.Uint64 // its bytes are others'
 	cold  atomic.Bool   // hashes are to be had from the disk only
 	bad   atomic.Bool   // nothing can be read
@@ -53,9 +54,9 @@ func (s *fakeStore) Positions() Positions {
 	return s.p
 }
 
-func (s *fakeStore) Streams() bool          { return !s.idle }
-func (s *fakeStore) Moved() <-chan struct{} { return s.moved }
-func (s *fakeStore) Learn()                 {}
+func (s *fakeStore) Streams() (string, bool) { return s.from, !s.idle }
+func (s *fakeStore) Moved() <-chan struct{}  { return s.moved }
+func (s *fakeStore) Learn()                  {}
 
 // HashAt names the same bytes at all stores whose other is the same.
 func (s *fakeStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {

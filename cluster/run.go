@@ -80,7 +80,8 @@ func (n *Node) look(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.last.Progress
-	n.ledger.SetUpstream(n.o.Store.Streams())
+	_, streams := n.o.Store.Streams()
+	n.ledger.SetUpstream(streams)
 	n.publish()
 	n.publishLives(now)
 	n.stale = true

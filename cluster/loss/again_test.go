@@ -14,7 +14,7 @@ func TestAskedUntilAllKeepIt(t *testing.T) {
 	who, members := Who{"s1", "h", ""}, []string{"b", "c"}
 	a := given()
 	hear := func(member string, o Loss, on bool) {
-		a, _ = a.Hear(member, Set{o}.Told(func(Loss) bool { return on }))
+		a, _ = a.Hear(member, Set{o}.Told(func(Loss) bool { return on }, 0))
 	}
 	pass := func(first lsn.LSN, want bool) {
 		t.Helper()
@@ -62,7 +62,7 @@ func TestAcceptedAtOnce(t *testing.T) {
 	for range 2 {
 		for i := range all {
 			for j := range all {
-				all[i], _ = all[i].Hear(string(rune('x'+j)), all[j].Told(kept))
+				all[i], _ = all[i].Hear(string(rune('x'+j)), all[j].Told(kept, 0))
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func TestAcceptedAtOnce(t *testing.T) {
 	}
 	all[0], _ = all[0].GiveUp(Loss{ID: 9, System: sys, Timeline: 2, From: from, To: to}, nil)
 	for i := 1; i < 3; i++ {
-		if all[i], _ = all[i].Hear("x", all[0].Told(kept)); len(all[i]) != 2 || all[i][1].Own {
+		if all[i], _ = all[i].Hear("x", all[0].Told(kept, 0)); len(all[i]) != 2 || all[i][1].Own {
 			t.Errorf("the next loss, at proxy %d: %+v", i, all[i])
 		}
 	}

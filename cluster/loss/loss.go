@@ -44,6 +44,8 @@ type Loss struct {
 	// Kept: whoever says this has it on its disk. Heard are the members that have said so.
 	Kept  bool     `json:"kept,omitempty"`
 	Heard []string `json:"heard,omitempty"`
+	// Instead: whoever says this has, or gets, WAL that was written instead.
+	Instead bool `json:"instead,omitempty"`
 }
 
 // Set are all losses that are known, the oldest first. The zero Set is empty.
@@ -296,10 +298,10 @@ func (l Loss) equal(o Loss) bool {
 		slices.Equal(l.Heard, o.Heard)
 }
 
-// Streams is s of a proxy that streams: of the losses that concern its WAL it gets what was written instead.
-func (s Set) Streams(concerns func(Loss) bool) Set {
+// Streams is s of a proxy to whose store WAL comes in that was written instead: it is known to have it from now on.
+func (s Set) Streams(at Store) Set {
 	for i, l := range s {
-		if !l.Own && concerns(l) {
+		if !l.Own && at.Concerns(l) && at.Brings(l) {
 			s = slices.Clone(s)
 			s[i].Own = true
 		}
@@ -307,13 +309,20 @@ func (s Set) Streams(concerns func(Loss) bool) Set {
 	return s
 }
 
-// Told is s as members are told of it; kept are those of s that are on disk.
-func (s Set) Told(kept func(Loss) bool) Set {
+// Told is s as members are told of it. kept are those of s that are on disk, aside is [Store.Aside].
+func (s Set) Told(kept func(Loss) bool, aside uint64) Set {
 	s = slices.Clone(s)
-	for i := range s {
-		s[i].Own, s[i].Heard, s[i].Kept = false, nil, kept(s[i])
+	for i, l := range s {
+		s[i].Instead = l.Own && l.ID != aside
+		s[i].Own, s[i].Heard, s[i].Kept = false, nil, kept(l)
 	}
 	return s
+}
+
+// Brings reports whether a member that says s brings WAL that was written instead of l. One that does not say so may
+// have the lost WAL itself.
+func (s Set) Brings(l Loss) bool {
+	return slices.ContainsFunc(s, func(x Loss) bool { return x.Instead && x.one(l) })
 }
 
 // MadeAnew takes the operator's word that a standby was made anew; known: there is a loss of which it was asked, or of

@@ -87,7 +87,7 @@ func TestMadeAnewIsSaid(t *testing.T) {
 // One loss stays one, also when each proxy accepts it itself.
 func TestMerge(t *testing.T) {
 	a := given("s1", "s2")
-	b, news := Set(nil).Hear("a", a.Told(kept))
+	b, news := Set(nil).Hear("a", a.Told(kept, 0))
 	if !news || b[0].Own || !slices.Equal(b[0].Suspects(), []string{"s1", "s2"}) {
 		t.Fatalf("%t %+v", news, b)
 	}
@@ -98,12 +98,12 @@ func TestMerge(t *testing.T) {
 	}
 	for range 2 {
 		b, _ = b.Hear("a", Set{passed})
-		a, _ = a.Hear("b", b.Told(kept))
+		a, _ = a.Hear("b", b.Told(kept, 0))
 	}
 	if !slices.Equal(a[0].Suspects(), []string{"s2", "s3"}) || !a[0].Own || !slices.Equal(a[0].Suspects(), b[0].Suspects()) {
 		t.Errorf("%+v, %+v", a, b)
 	}
-	if _, news := b.Hear("a", a.Told(kept)); news {
+	if _, news := b.Hear("a", a.Told(kept, 0)); news {
 		t.Error("nothing is new")
 	}
 	// The next loss at the same positions is another one: it says nothing of who was made anew after the first.
@@ -131,7 +131,7 @@ func TestBounds(t *testing.T) {
 		s, _ = s.GiveUp(lo, []string{"s" + fmt.Sprint(i)})
 		s[i].Anew, s[i].Passed = []string{"both", fmt.Sprint("n", i)}, []string{fmt.Sprint("p", i)}
 	}
-	all := s.Told(kept)
+	all := s.Told(kept, 0)
 	s, _ = s.GiveUp(Loss{ID: 99, System: sys, Timeline: 3, From: 1000, To: 1050}, nil)
 	if o := s[0]; len(s) != MaxLosses || o.ID != 2 || o.From != 0 || o.To != 150 || len(o.Suspects()) != 2 ||
 		!slices.Equal(o.Anew, []string{"both"}) || len(o.Passed) != 0 || !slices.Equal(o.Also, []uint64{1}) {

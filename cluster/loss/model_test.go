@@ -150,7 +150,7 @@ func (w *world) hear(p, from *proxy) {
 	if w.broken == "told before it is kept" {
 		kept = func(Loss) bool { return true }
 	}
-	p.set, _ = p.set.Hear(from.name, from.set.Told(kept))
+	p.set, _ = p.set.Hear(from.name, from.set.Told(kept, 0))
 	for _, l := range p.set {
 		for _, s := range w.all {
 			if s.at == p && !p.follows && !l.Own && lsn.LSN(len(s.wal)) <= l.From {
@@ -168,8 +168,8 @@ func (w *world) step() {
 			w.primary = append(w.primary, w.era)
 		}
 	case 2, 3:
-		if p.follows {
-			p.wal, p.set = slices.Clone(w.primary), p.set.Streams(func(Loss) bool { return true })
+		if yes := func(Loss) bool { return true }; p.follows {
+			p.wal, p.set = slices.Clone(w.primary), p.set.Streams(Store{Concerns: yes, Brings: yes})
 		}
 	case 4, 5, 6:
 		if s.at == nil {

@@ -10,20 +10,22 @@ import (
 // Store describes a proxy's store, as far as losses of WAL go.
 type Store struct {
 	Concerns func(Loss) bool // WAL beyond a loss is WAL of the store's history
-	Streams  func() bool     // asked only where a loss concerns the store
+	// Brings reports whether WAL comes in from where it was written instead of a loss: from a server, or from a member
+	// that has it, see [Set.Brings]. It is asked only where the loss concerns the store.
+	Brings   func(Loss) bool
 	Received lsn.LSN
 	Aside    uint64 // ID of the loss whose WAL the store has until its next start; 0: none
 }
 
 // Instead reports whether the store has, or is about to get, the WAL that was written instead of the lost WAL. No
 // standby with the lost WAL may then be fed from it. A member that has not been told so goes on with the lost WAL.
-func (s Store) Instead(l Loss) bool { return s.Concerns(l) && (l.Own || s.Streams()) }
+func (s Store) Instead(l Loss) bool { return s.Concerns(l) && (l.Own || s.Brings(l)) }
 
 // Lost reports whether the store still has what was lost: another proxy was told to give it up, this one was not, or
 // has not been restarted since.
 func (s Store) Lost(l Loss) bool {
 	told := l.Own && l.ID != s.Aside
-	return s.Concerns(l) && !told && !s.Streams() && s.Received > l.From
+	return s.Concerns(l) && !told && !s.Brings(l) && s.Received > l.From
 }
 
 // Asks reports whether a session of who is to say what it has before it gets WAL of the store.

@@ -17,7 +17,9 @@ type memberStatus struct {
 
 func (p *proxy) memberStatus() memberStatus {
 	kept := func(loss.Loss) bool { return true }
-	a := memberStatus{number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept)}
+	a := memberStatus{
+		number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept, p.aside),
+	}
 	if p.reportedOn == a.number {
 		a.reported = p.reported
 	}

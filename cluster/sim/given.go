@@ -161,7 +161,10 @@ func (p *proxy) history() lsn.History {
 func (p *proxy) lossStore() loss.Store {
 	return loss.Store{
 		Concerns: func(l loss.Loss) bool { return p.tli != 0 && l.In(p.history()) },
-		Streams:  func() bool { return p.upstream != nil || p.link != nil }, Received: p.received, Aside: p.aside,
+		Brings: func(l loss.Loss) bool {
+			return p.upstream != nil || p.link != nil && p.others[p.link.p.name].losses.Brings(l)
+		},
+		Received: p.received, Aside: p.aside,
 	}
 }
 

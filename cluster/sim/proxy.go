@@ -335,7 +335,7 @@ func (p *proxy) tick() {
 		d.tick()
 	}
 	if p.upstream != nil || p.link != nil {
-		p.losses = p.losses.Streams(p.lossStore().Concerns)
+		p.losses = p.losses.Streams(p.lossStore())
 	}
 	p.seek()
 	if p.link != nil && (p.w.now-p.link.clientHeard > timeout || p.w.chance(40)) {

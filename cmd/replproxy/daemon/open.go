@@ -85,7 +85,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver, p.Version) },
 		History: p.store.History, LossHeard: p.lossHeard,
-		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streaming},
+		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streams},
 		OwnKey: key, New: p.fresh.asks(asksMembers),
 		Proven: func() error { return p.fresh.answered(asksMembers) },
 	})

@@ -115,6 +115,8 @@ func (p *parts) room() (int64, bool) { return room(p.settings.now()) }
 
 func (p *parts) streaming() bool { return p.receiver.State() == walreceiver.Streaming }
 
+func (p *parts) streams() (member string, ok bool) { return p.receiver.Streams() }
+
 func (p *parts) following() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) {
 	return p.receiver.Following()
 }

@@ -34,7 +34,7 @@ func demand(c *config.Config) vote.RuleText {
 type ownStore struct {
 	store   *walstore.Store
 	watch   *walstore.Watcher
-	streams func() bool
+	streams func() (member string, ok bool)
 	begun   atomic.Pointer[cluster.Beginning]
 	digest  atomic.Pointer[map[walstore.Segment]uint64] // read from disk, a few
 }
@@ -51,7 +51,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	}
 }
 
-func (s *ownStore) Streams() bool { return s.streams() }
+func (s *ownStore) Streams() (member string, ok bool) { return s.streams() }
 
 func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
 
