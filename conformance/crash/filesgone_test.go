@@ -37,6 +37,11 @@ func TestSegmentFilesGone(t *testing.T) {
 		}
 	}
 	mb := lsn.LSN(size)
+	digest := filepath.Join(s.Proxy.DataDir, "wal", size.FileName(1, size.Segno(from+4*mb))+".xxh")
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "a digest", func() (bool, error) {
+		_, err := os.Stat(digest)
+		return err == nil, nil
+	})
 	if code := s.Proxy.Terminate(t); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}

@@ -91,6 +91,7 @@ func (s *Store) unlistBeyond(old lsn.TimelineID, fork lsn.LSN) []segKey {
 		if k.tli == old && x.size.Start(k.segno)+s.segLen() > fork {
 			keys = append(keys, k)
 			delete(x.have, k)
+			delete(x.unread, k)
 		}
 	}
 	x.closeIdle(func(k segKey) bool { return x.have[k] })

@@ -218,6 +218,7 @@ func (r *Reader) useFile(h lsn.History, segno uint64) error {
 	var err error
 	if ok {
 		r.file, err = x.acquire(k)
+		delete(x.unread, k)
 	} else {
 		err = &RemovedError{Segment: x.size.FileName(r.tli, segno)}
 	}

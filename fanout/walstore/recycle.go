@@ -54,7 +54,9 @@ func (s *Store) Oldest() lsn.LSN {
 
 // unlist takes the removable segments out of the index, and moves Positions.Oldest. Slots are asked under
 // the same lock, see [Store.Oldest], and after pos was read: a slot that is made from now on begins at or
-// above it. reuse says which may become spares: a file that is still open somewhere must keep its content.
+// above it. reuse says which may become spares. A file that is open must keep its content. So must one that anybody has
+// read since it was made, or may have read before this process began. sendfile puts the file's own pages into a socket,
+// and there they stay until the client has read them.
 func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey, reuse []bool) {
 	x := s.segs
 	x.mu.Lock()
@@ -90,7 +92,8 @@ func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey,
 	}
 	x.closeIdle(func(k segKey) bool { return x.have[k] })
 	for _, k := range gone {
-		reuse = append(reuse, x.open[k] == nil)
+		reuse = append(reuse, x.open[k] == nil && x.unread[k])
+		delete(x.unread, k)
 	}
 	return gone, reuse
 }

@@ -22,6 +22,7 @@ type segments struct {
 
 	mu        sync.Mutex
 	have      map[segKey]bool
+	unread    map[segKey]bool // of have, those whose file nobody can have in a socket, see unlist
 	open      map[segKey]*openFile
 	verified  map[segKey]time.Time // see verified.go
 	imported  lsn.LSN              // the lowest of late, see import.go; kept until importedUntil
@@ -38,6 +39,7 @@ func newSegments(fs FS, dir string, size lsn.SegSize) *segments {
 	return &segments{
 		fs: fs, dir: dir, size: size,
 		have:     make(map[segKey]bool),
+		unread:   make(map[segKey]bool),
 		open:     make(map[segKey]*openFile),
 		verified: make(map[segKey]time.Time),
 		readers:  make(map[*Reader]struct{}),
@@ -90,6 +92,9 @@ func (x *segments) add(k segKey) {
 // else a new one that the file system fills with zeros as it is read. The name is not durable yet.
 func (x *segments) create(k segKey) (vfs.File, error) {
 	path := x.path(x.name(k))
+	x.mu.Lock()
+	x.unread[k] = true
+	x.mu.Unlock()
 	spare, ok := x.takeSpare()
 	if !ok {
 		return x.createCold(path)
