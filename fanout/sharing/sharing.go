@@ -188,7 +188,7 @@ func (s *Sharing) say(ctx context.Context, m *member, msg shared.Message) error 
 func (s *Sharing) entries() []shared.Entry {
 	keeps := map[string]bool{}
 	for _, i := range s.o.Slots.List() {
-		keeps[i.Name] = s.o.Keeps(i)
+		keeps[i.Name] = !i.Temporary && s.o.Keeps(i)
 	}
 	var all []shared.Entry
 	for _, st := range s.o.Slots.Shared() {

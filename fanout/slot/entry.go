@@ -52,7 +52,7 @@ func (t *Table) info(e *entry) Info {
 	i := Info{
 		Name: e.name, Temporary: e.temporary, ActivePID: e.holder(), Restart: e.restart,
 		Xmin: e.xmin, CatalogXmin: e.catalog, Lost: e.lost, Real: e.real, Created: e.created.Time(),
-		Owner: e.owner, Foreign: t.foreign(e), Unkept: e.unkept,
+		Owner: t.ownerOf(e), Foreign: t.foreign(e), Unkept: e.unkept,
 		User: e.user,
 	}
 	if e.lost == WALRemoved {

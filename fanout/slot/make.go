@@ -113,7 +113,9 @@ func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
 	default:
 		e.active = owner
 	}
-	delete(t.tombstones, e.name)
+	if !e.temporary { // which other members never hear of: the drop of a slot of that name they must
+		delete(t.tombstones, e.name)
+	}
 	t.slots[e.name] = e
 	return nil
 }

@@ -10,8 +10,20 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// foreign: another member's session used it last.
-func (t *Table) foreign(e *entry) bool { return t.node != "" && e.owner != "" && e.owner != t.node }
+// ownerOf returns the member whose session used a slot last. It is "" for a proxy alone, whatever a cluster that it has
+// left knew. The caller holds mu.
+func (t *Table) ownerOf(e *entry) string {
+	if t.node == "" {
+		return ""
+	}
+	return e.owner
+}
+
+// foreign reports whether another member's session used a slot last. The caller holds mu.
+func (t *Table) foreign(e *entry) bool {
+	owner := t.ownerOf(e)
+	return owner != "" && owner != t.node
+}
 
 // note says that this proxy has changed what a cluster shares of e. The caller holds mu.
 func (t *Table) note(e *entry) {

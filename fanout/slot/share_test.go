@@ -64,8 +64,12 @@ func TestJoinAndLeaveCluster(t *testing.T) {
 		if !slices.Equal(names, []string{"mine", "theirs"}) || again.Oldest() != 50 {
 			t.Errorf("%v, oldest %s", names, again.Oldest())
 		}
-		if s, _ := again.Read("theirs"); s.ActivePID != 0 {
+		s, _ := again.Read("theirs")
+		if s.ActivePID != 0 {
 			t.Errorf("a session that nobody has told of: %+v", s)
+		}
+		if inCluster := again.node != ""; s.Foreign != inCluster || (s.Owner != "") != inCluster {
+			t.Errorf("whose it is, in a cluster %v: %+v", inCluster, s)
 		}
 		if s := again.Known("gone"); !s.Dropped || s.Generation != 2 {
 			t.Errorf("the tombstone: %+v", s)
@@ -201,6 +205,20 @@ func TestTemporaryStaysHere(t *testing.T) {
 	table.DropTemporary(1)
 	if _, met := table.Meet(shared.State{Name: "x", Generation: 1, Owner: "b", Stamp: 1}); met != shared.Took {
 		t.Error("not taken when the name was free")
+	}
+}
+
+// A temporary slot that has the name of a dropped one does not bring that back: the drop is remembered.
+func TestTemporaryKeepsTombstone(t *testing.T) {
+	table := openShared(t, t.TempDir(), 0)
+	table.Meet(shared.State{Name: "x", Generation: 3, Owner: "b", Stamp: 1, Dropped: true})
+	must(t, table.Create("x", true, 10, 1))
+	if s := table.Known("x"); !s.Dropped {
+		t.Errorf("forgotten for a temporary slot: %+v", s)
+	}
+	table.DropTemporary(1)
+	if now, met := table.Meet(shared.State{Name: "x", Generation: 2, Owner: "b", Stamp: 9}); met != shared.Kept || !now.Dropped {
+		t.Errorf("a member that has not heard of the drop brought it back: %+v", now)
 	}
 }
 

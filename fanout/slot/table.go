@@ -35,7 +35,7 @@ type Table struct {
 
 	mu         sync.Mutex
 	slots      map[string]*entry
-	tombstones map[string]*entry  // of dropped slots that a cluster shared; no name is in both
+	tombstones map[string]*entry  // of dropped slots that a cluster shared; only a temporary slot has a name of one
 	pending    map[string]pending // what other members are being asked for
 	expired    []string           // files of tombstones that are forgotten
 	// confirmed tells which drops all members know of, see SetConfirmed.

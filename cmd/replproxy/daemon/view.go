@@ -85,7 +85,7 @@ func (v *view) stored() report.Store {
 func (v *view) shared(name string) (all []report.Slot) {
 	for _, row := range v.hub.Slots() {
 		s := report.Slot{SlotRow: row}
-		if row.Owner != "" && v.members != nil {
+		if row.Owner != "" {
 			s.KeptBy, s.Unconfirmed = v.members.slots.KeptBy(row.Name), v.members.slots.Unconfirmed(row.Name)
 			if v.hub.KeepsWAL(row.Info) {
 				s.KeptBy = append(s.KeptBy, name)
