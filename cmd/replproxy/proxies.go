@@ -37,7 +37,8 @@ func controlFlags(cmd *cobra.Command) func(path string) ([]byte, error) {
 	}
 }
 
-// tailSource is how a proxy is asked: by its control socket, or by HTTP.
+// tailSource returns a function that fetches path from a proxy once. It goes by HTTP if via has an address, otherwise
+// by the control socket in the proxy's data_dir.
 func tailSource(cmd *cobra.Command, file, dir string, via *ask.HTTP, path string) (
 	func(context.Context) ([]byte, error), error,
 ) {

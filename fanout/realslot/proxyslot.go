@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// proxySlotInterval is how often the own slot is looked at and advanced, also to where it is, so that it does not
-	// count as idle: what the primary keeps for it is at most this much old, beside what the store has not
-	// flushed. Each look is a log-in.
+	// proxySlotInterval spaces the looks at this proxy's slot. Each look is a log-in, and advances the slot even to
+	// where it is, so that it does not count as idle. The slot therefore lags what the store has flushed by no more
+	// than this time.
 	proxySlotInterval = 5 * time.Second
-	// proxySlotBytes is how much WAL the store flushes before the slot is advanced earlier: four segments of the usual
-	// size, little on any disk.
+	// proxySlotBytes advances the slot earlier, once the store has flushed this many bytes: four segments of the usual
+	// size.
 	proxySlotBytes = 64 << 20
-	// proxySlotTick is how often it is looked here whether a look there is due.
+	// proxySlotTick spaces the checks whether a look is due. They ask nobody.
 	proxySlotTick = time.Second
 )
 
@@ -31,7 +31,7 @@ type Dialer interface {
 	ConnectTo(ctx context.Context, e upstream.Endpoint, params map[string]string) (*upstream.Session, error)
 }
 
-// ProxySlotOptions are what NewProxySlot needs, all of it.
+// ProxySlotOptions holds everything that NewProxySlot needs. Fields without a "nil" of their own must be set.
 type ProxySlotOptions struct {
 	Upstream Dialer
 	Slot     string
@@ -42,8 +42,9 @@ type ProxySlotOptions struct {
 	// Fed reports whether the present stream has said the standbys' feedback: until then what the slot bears of it from
 	// earlier stays.
 	Fed func() bool
-	// Horizon is what standbys' slots need of the primary, which the slot bears beyond our end (ruling R44); false: it
-	// is not to be raised to it yet. HorizonChanged gets a token when it may have changed. nil: none.
+	// Horizon returns the oldest xmin and catalog_xmin that standbys' slots need of the primary. The slot bears them
+	// when this proxy has ended, too (ruling R44). False: the slot is not to be raised to it yet. nil: there is none.
+	// HorizonChanged gets a token when it may have changed.
 	Horizon        func() (Horizon, bool)
 	HorizonChanged func() <-chan struct{}
 	// Elsewhere reports whether another member of the cluster streams from the primary, and bears it. nil: never.

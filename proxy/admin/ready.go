@@ -10,8 +10,8 @@ import (
 // asks for a reply only then (as PostgreSQL's does): on an idle primary every answer comes that late.
 const pingGrace = 2 * time.Second
 
-// refusedGrace is how long a proxy of several hosts stays ready while the one that is there is refused for its WAL: the
-// primary may be restarted beside it. With one host there is nothing to wait for.
+// refusedGrace bounds how long a proxy of several hosts stays ready while a host that it reaches is refused for its
+// WAL. The primary may be restarting meanwhile. A proxy of one host stops being ready at once.
 const refusedGrace = 10 * time.Second
 
 // Readiness decides /readyz: the listeners are up, and WAL or a keepalive came within half of

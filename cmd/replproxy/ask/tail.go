@@ -21,7 +21,7 @@ func TailPath(timeline, candidate string, ends []string) (string, error) {
 	return "/tail?" + url.Values{"timeline": {timeline}, "candidate": {candidate}, "end": ends}.Encode(), nil
 }
 
-// tailInterval is how often --wait asks.
+// tailInterval spaces the questions of --wait.
 const tailInterval = 500 * time.Millisecond
 
 // Tail asks until the candidate is proven or wait is over, and says to progress what has changed meanwhile. The

@@ -13,7 +13,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// Word is what an operator says about WAL that is to be given up, in the data_dir of a proxy that runs or not.
+// Word gives up WAL, or takes that back, on behalf of an operator. It writes to the data_dir of a proxy, whether that
+// runs or not.
 type Word struct{ a acceptance }
 
 // OpenWord looks for the data_dir of a proxy in dir.

@@ -13,7 +13,8 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// details are what an account of this proxy has beyond the node's own knowledge.
+// details returns the parts of this proxy's member status that the node does not know itself. They come from the store,
+// the attached standbys and the stream.
 func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsource.Supply, release string,
 ) cluster.Details {
 	complete := store.Positions().Complete

@@ -12,12 +12,12 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// ballotInterval is how often it is asked whether the store can afford to vote: as slots are held to their limits,
-// which comes first.
+// ballotInterval spaces the looks at the volume. Slots are held to their limits as often, so that a slot is invalidated
+// before the vote is withdrawn.
 const ballotInterval = time.Second
 
-// ballot withdraws the vote of this proxy's store when the volume is out of space and WAL that may be nowhere
-// but in stores that voted for it could be removed only: then it stops voting instead of deleting (R4).
+// ballot withdraws the vote of this proxy's store instead of deleting WAL that was voted for (R4). It does so when the
+// volume is out of space and nothing else is left to remove. The vote comes back with the space.
 type ballot struct {
 	store    *walstore.Store
 	hub      *fanout.Hub

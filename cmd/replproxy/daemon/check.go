@@ -74,7 +74,8 @@ func openTLS(c *config.Config, log *slog.Logger) (*clienttls.Reloader, error) {
 	return k, err
 }
 
-// openRoles is who verifies clients here, by o and the configuration; nil with auth.method: relay.
+// openRoles opens the cache of roles by which clients are verified. It completes o by the configuration. With
+// auth.method: relay it returns nil.
 func openRoles(c *config.Config, o roles.Options) (*roles.Lookup, error) {
 	if c.Auth.Method != config.MethodSCRAM {
 		return nil, nil
@@ -100,7 +101,7 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 	}
 }
 
-// setup is what the proxy is going to do; certificate is what its clients see.
+// setup tells preflight how the proxy is configured. certificate is the one that clients see, in DER; nil without TLS.
 func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
 	return preflight.Setup{
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),

@@ -23,7 +23,7 @@ import (
 const (
 	// ControlSocket takes commands that change something: whoever may write to data_dir may use it.
 	ControlSocket = "control.sock"
-	// maxSocketPath is what fits into a sockaddr_un.
+	// maxSocketPath bounds the path of a Unix socket, in bytes: sun_path of Linux has 108 with the final zero.
 	maxSocketPath = 107
 	// controlIdle bounds a connection that asks nothing.
 	controlIdle = 5 * time.Second

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// Options are what a command line says beside the configuration.
+// Options holds the command line's part of what Run needs, and the way to read the configuration.
 type Options struct {
 	// Load reads the configuration, its file and flags, at the start and at each SIGHUP.
 	Load func() (*config.Config, error)

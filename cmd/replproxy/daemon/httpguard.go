@@ -52,7 +52,7 @@ func httpHosts(c *config.Config) []string {
 	return names
 }
 
-// configOf is where the http port has its certificate from, nil for none.
+// configOf returns the function that gives each connection to the http port its TLS configuration, nil for none.
 func configOf(k *clienttls.Reloader) func() *tls.Config {
 	if k == nil {
 		return nil

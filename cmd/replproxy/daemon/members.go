@@ -23,7 +23,7 @@ import (
 // clusterDir is the part of data_dir that holds a node's key and what it must not forget.
 func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }
 
-// membership is how this proxy reaches the others; nil without a cluster.
+// membership holds the connections of this proxy to the other members, and its own key. Without a cluster it is nil.
 type membership struct {
 	self    *identity.Node
 	members *identity.Members

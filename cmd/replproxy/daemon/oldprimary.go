@@ -38,8 +38,8 @@ func (p *parts) oldPrimary(e upstream.Endpoint) {
 		"sessions", n)
 }
 
-// primaryServer is how the primary would appear as a standby. Nothing is known of it without a stream: what was read
-// last may be of another server that was tried.
+// primaryServer returns the names by which the primary would appear as a standby. It returns the zero value while no
+// stream runs, because the settings that were read last may be those of another server that was tried.
 func (p *parts) primaryServer() (of slot.Primary) {
 	at, _, _, following := p.following()
 	r := p.receiver.Status()

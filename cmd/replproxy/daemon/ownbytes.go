@@ -10,8 +10,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// line is what the other members are told of the timeline of p; nothing while it has yet to be read how that begins,
-// which is not done here.
+// line returns the hash of the history and the fingerprint of the first WAL of p's timeline, as the other members are
+// told them. It never reads from disk. Both are zero while the store's history is of another timeline. They are zero,
+// too, from when the first WAL is there until [ownStore.Learn] has read it.
 func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64, mark vote.Fingerprint) {
 	b := s.begun.Load()
 	if !b.Of(system, p.Timeline) {
