@@ -29,6 +29,7 @@ type tlsRules struct {
 	rootFile  string         // what libpq looks for without sslrootcert
 	system    *x509.CertPool // of sslrootcert=system, else nil
 	cert, key string         // of the client; "": none
+	unread    error          // why nobody could look whether there is a certificate in ~/.postgresql
 	encrypted bool           // the key needs sslpassword: it is read once, by the library
 	revoked   crl.Source
 }
@@ -84,15 +85,20 @@ func (s settings) tlsRules() (tlsRules, error) {
 
 // ownCertificate finds the client's certificate and its key; dir is ~/.postgresql, "": there is none. As in libpq a
 // certificate that is not there is none, also one that is named: the server decides whether it lets in without. One
-// without its key is an error.
+// without its key is an error. A daemon that was started from another user's shell has a home that it may not read.
+// That is an error only when a server asks for a certificate, as in libpq, since nobody named the file.
 func (r *tlsRules) ownCertificate(s settings, dir string) error {
 	cert, key := s["sslcert"], s["sslkey"]
-	if cert == "" && dir != "" {
+	found := cert == "" && dir != ""
+	if found {
 		cert = filepath.Join(dir, "postgresql.crt")
 	}
 	_, err := os.Stat(cert)
 	switch {
 	case cert == "", errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return nil
+	case err != nil && found:
+		r.unread = fmt.Errorf("could not open certificate file %q: %w", cert, err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("could not open certificate file %q: %w", cert, err)
@@ -131,7 +137,7 @@ func (r tlsRules) apply(c *tls.Config) error {
 			return r.notRevoked(st, roots)
 		}
 	}
-	if r.cert != "" && !r.encrypted {
+	if r.unread != nil || r.cert != "" && !r.encrypted {
 		c.Certificates = nil
 		c.GetClientCertificate = r.certificate
 	}
@@ -162,6 +168,9 @@ func (r tlsRules) notRevoked(st tls.ConnectionState, roots *x509.CertPool) error
 // certificate reads the client's own for each connection, as libpq does: certificates are renewed while
 // a daemon runs. It is shown whatever authorities the server names.
 func (r tlsRules) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if r.unread != nil {
+		return nil, r.unread
+	}
 	chain, err := os.ReadFile(r.cert)
 	if err != nil {
 		return nil, fmt.Errorf("could not open certificate file: %w", err)

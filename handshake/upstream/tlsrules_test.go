@@ -171,6 +171,40 @@ func TestTLSRules(t *testing.T) {
 	refused("sslmode=verify-full sslcertmode=disable", "certificate revocation list")
 }
 
+// TestHomeOfSomebodyElse: a daemon that was started with sudo or setpriv has the home of another user, which it may not
+// read. As with libpq only a server that asks for a certificate lets it feel that, and a file that conninfo names
+// is an error at once. A link to itself is as unreadable as root's home, for root as well.
+func TestHomeOfSomebodyElse(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	if err := os.Symlink(".postgresql", filepath.Join(home, ".postgresql")); err != nil {
+		t.Fatal(err)
+	}
+	a := pgtest.NewAuthority(t, "a")
+	asks := tlsPeer(t, a.Issue(t, pkix.Name{}, "127.0.0.1"), nil)
+	plain := tlsPeer(t, nil, nil)
+	for _, tc := range []struct {
+		port        int
+		words, want string
+	}{
+		{plain, "", ""}, {plain, "sslmode=disable", ""}, {asks, "sslmode=disable", ""}, {asks, "", ""}, // prefer: in clear
+		{asks, "sslmode=require sslcertmode=disable", ""},
+		{asks, "sslmode=require", "could not open certificate file"},
+		{plain, "sslcert=" + filepath.Join(home, ".postgresql", "own.crt"), "could not open certificate file"},
+	} {
+		c, err := Parse(conninfoFor(tc.port, tc.words))
+		if err == nil {
+			var s *Session
+			if s, err = c.Connect(t.Context(), nil); err == nil {
+				s.Close()
+			}
+		}
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%q: %v, want %q", tc.words, err, tc.want)
+		}
+	}
+}
+
 // TestOwnCertificate: it is read for each log-in, shown whatever the server asks for, and never on a
 // client's leg (ruling R1).
 func TestOwnCertificate(t *testing.T) {
