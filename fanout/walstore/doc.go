@@ -31,7 +31,8 @@
 //  6. After a failed write of the mark or a failed fsync nothing is published any more.
 //  7. A segment file is removed when no reader, slot, keep size or recovery needs it (no reader, while
 //     the volume is short); a reader is registered before it looks, and files leave the index before
-//     they leave the disk. A file that was read is never written over: it may be in a socket.
+//     they leave the disk. What sendfile may have put into a socket is never written over: a file that was
+//     read becomes no other segment, and what lies beyond the last complete record is copied, see [Chunk.OSFile].
 //  8. Memory is bounded: the tail by its size (AppendFrom waits), a reader by one chunk; so are the
 //     files that wait for fsync.
 //  9. No byte of a complete segment is served longer than verifiedFor after it was compared with its

@@ -20,15 +20,18 @@ type Chunk struct {
 	Mem        [2][]byte
 	File       vfs.File
 	FileOffset int64
+	rewritable bool // see OSFile
 }
 
 // Len is the number of bytes; 0 means that the reader is at its limit.
 func (c *Chunk) Len() int { return int(c.End - c.Start) }
 
-// OSFile is the operating system's file behind File; false for a chunk in memory and for other
-// file systems.
+// OSFile is the operating system's file behind File, from which sendfile may take the chunk; false for a chunk in
+// memory and for other file systems. A chunk that reaches beyond the last complete record is to be copied, so it is
+// false too. The file is written over there when the primary gives that record up, also after kill -9. The pages that
+// sendfile took may still be in a socket then.
 func (c *Chunk) OSFile() (*os.File, bool) {
-	if f, ok := c.File.(*vfs.OSFile); ok {
+	if f, ok := c.File.(*vfs.OSFile); ok && !c.rewritable {
 		return f.File, true
 	}
 	return nil, false
@@ -148,9 +151,11 @@ func (r *Reader) Next(limit lsn.LSN, maxBytes int) (Chunk, error) {
 	// What left the tail is written; so is what a file chunk may hold beyond that.
 	end = min(end, s.pos.Written)
 	h := s.history
-	flushed := s.pos.Flushed
+	flushed, complete := s.pos.Flushed, s.pos.Complete
 	s.mu.Unlock()
-	return r.nextFile(h, end, flushed)
+	c, err := r.nextFile(h, end, flushed)
+	c.rewritable = c.End > complete
+	return c, err
 }
 
 // cut shortens [at, end) to maxBytes, at a page boundary.
