@@ -20,8 +20,8 @@ import (
 )
 
 // TestLogReaderStandsStill is R46: whoever reads the log stops, and nobody but the log notices. Commits under a rule,
-// log-ins, a voter that comes back, the http address and an orderly end go on; what was dropped is counted, and said
-// once there is a reader again.
+// log-ins, a voter that comes back, the http address and an orderly end go on. Dropped lines are counted, and the log
+// says how many there were once there is a reader again.
 func TestLogReaderStandsStill(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {

@@ -15,13 +15,12 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
-// sameWish is how long after the first signal another one does not count: timeout, a shell or a supervisor that ends
-// a process and its group sends two at once, and nobody who wants to hurry is quicker.
+// sameWish bounds the time in which a further signal counts as the first one. timeout, a shell or a supervisor that
+// ends a process and its group sends two at once. Nobody who wants to hurry sends a second one as quickly.
 const sameWish = 500 * time.Millisecond
 
-// twoStage is a pair of contexts: soft ends at the first SIGINT or SIGTERM, which asks for an orderly
-// end, hard at the second one that comes sameWish later, which does not wait. stop gives the signals back and
-// ends both.
+// twoStage returns two contexts. soft ends at the first SIGINT or SIGTERM, which asks for an orderly end. hard ends at
+// one that comes sameWish after the first or later, and asks not to wait. stop gives the signals back and ends both.
 func twoStage(parent context.Context) (soft, hard context.Context, stop func()) {
 	soft, endSoft := context.WithCancel(parent)
 	hard, endHard := context.WithCancel(parent)

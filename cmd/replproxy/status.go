@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// watchInterval is how often --watch asks.
+	// watchInterval spaces the questions of --watch.
 	watchInterval = time.Second
 	// clearScreen moves the cursor home and erases what is there.
 	clearScreen = "\x1b[H\x1b[2J"

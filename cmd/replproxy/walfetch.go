@@ -12,9 +12,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// Exit codes of a restore_command: from 1 to 125 say that the file is not there, so recovery goes on
-// without it or ends; more than 125 stop the server, which loses nothing (PostgreSQL's
-// wait_result_is_any_signal).
+// Exit codes of a restore_command. With 1 to 125 the file is not there: recovery goes on without it, or ends. More than
+// 125 stops the server, which loses nothing (PostgreSQL's wait_result_is_any_signal).
 const (
 	exitAbsent = 1
 	exitStop   = 255

@@ -1,5 +1,5 @@
-// Package ask is how commands reach a proxy that runs: those that change something by the control socket in its
-// data_dir, which only its user and root may use, the others by that or by its http port.
+// Package ask reaches a proxy that runs, on behalf of a command. Commands that change something go by the control
+// socket in its data_dir, which only its user and root may use. The others go by that socket or by its http port.
 //
 //	fence, forget, drop-rule, made-anew ──► Control ──► control.sock ──► daemon
 //	tail, check ───────────────────────────┘

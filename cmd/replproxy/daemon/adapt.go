@@ -22,7 +22,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// limits are what clients can have.
+// limits returns the bounds on clients' connections and log-ins that c sets.
 func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxConnections: c.Limits.MaxConnections, MaxPerAddress: c.Limits.MaxConnectionsPerAddress,
@@ -51,7 +51,8 @@ func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool)
 	})
 }
 
-// knownOf is what the primary says of itself, or said last: with auth.method: scram that outlives a restart.
+// knownOf returns a function that gives the primary's parameters and settings, as it said them last. With auth.method:
+// scram they are kept on disk and outlive a restart.
 func knownOf(receiver *walsource.Supply, verifier *roles.Lookup) func() (parameters, settings map[string]string) {
 	if verifier != nil {
 		return verifier.Shown
@@ -102,7 +103,7 @@ func rolesOf(k *roles.Lookup) proxy.Roles {
 	return k
 }
 
-// slotLimits is how much WAL slots may hold (R19).
+// slotLimits returns the bounds on the WAL that slots hold (R19).
 func slotLimits(c *config.Config) fanout.Limits {
 	l := fanout.Limits{
 		KeepSize: int64(c.WAL.KeepSize), Enforce: true, MaxKeep: int64(c.WAL.MaxSlotWALKeepSize.Size),
@@ -115,7 +116,7 @@ func slotLimits(c *config.Config) fanout.Limits {
 	return l
 }
 
-// room is what may still be written to the volume; false: that can't be known.
+// room returns how many bytes may still be written to the volume of data_dir. False: the volume can't be asked.
 func room(c *config.Config) (int64, bool) {
 	total, free, err := preflight.Volume(c.DataDir)
 	return walstore.Room(total, free, c.WAL.MinFree.Of(total)), err == nil

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// adviseTick is how often it is looked whether there is something new to ask for.
+	// adviseTick spaces the checks whether the primary is to be asked again. They stay within this process.
 	adviseTick = 2 * time.Second
-	// adviseInterval is how often the primary's settings are asked for anyway: an operator who
-	// changes synchronous_standby_names sees the warning while still at it.
+	// adviseInterval bounds the age of the primary's settings. An operator who changes synchronous_standby_names sees
+	// the warning while still at it.
 	adviseInterval = 30 * time.Second
 	// adviseTimeout bounds one round of questions.
 	adviseTimeout = 20 * time.Second

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// feedInterval is how often it is looked whether another fenced member has more.
+// feedInterval spaces the checks whether another fenced member has more WAL than this proxy.
 const feedInterval = 500 * time.Millisecond
 
 // feeder streams the tail of a fenced timeline from the member that has most of it, so that a candidate is

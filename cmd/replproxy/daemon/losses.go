@@ -53,8 +53,9 @@ func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) err
 			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
 }
 
-// giveUp notes, before the proxy follows a primary that lost WAL, who may have that WAL, and ends their sessions, as
-// those of who has none: they are asked when they are back. With aside the store has it until the next start.
+// giveUp notes who may have WAL that the primary has lost, and ends the sessions of those standbys. It must be called
+// before the proxy follows that primary. It ends the sessions of standbys without such WAL as well: they are judged by
+// their first report when they are back. With aside the store keeps that WAL until the next start.
 func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {

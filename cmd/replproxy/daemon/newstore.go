@@ -19,8 +19,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// unprovenFile in [clusterDir] has the words of what is still to be asked before a new data_dir counts as one: it may
-// be the empty directory below a volume that is not mounted. Without the file nothing is to be asked.
+// unprovenFile lists in [clusterDir] the questions that are open before a new data_dir counts as one. It may be the
+// empty directory below a volume that is not mounted. Without the file no question is open.
 const unprovenFile = "unproven"
 
 // The words of unprovenFile.
@@ -184,8 +184,8 @@ func (n *newStore) Run(ctx context.Context) error {
 	}
 }
 
-// refuseKeyless refuses a cluster's member that has no key here while cluster.members has one of its name, before
-// anything is written: with the key its fence and its rule are gone.
+// refuseKeyless refuses a cluster's member without a key here while cluster.members has a key of its name. With the key
+// its fence and its rule are gone. It must be called before anything is written.
 func refuseKeyless(c *config.Config) error {
 	if c.Cluster.Bind == "" {
 		return nil

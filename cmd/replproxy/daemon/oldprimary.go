@@ -14,7 +14,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// errOldPrimary is why a relayed session is refused by upstream.leave_old_primary.
+// errOldPrimary refuses a relayed session while upstream.leave_old_primary forbids the followed primary.
 var errOldPrimary = errors.New("the primary that is followed is an old one, a server on a higher timeline is there")
 
 // newPrimaryOnly is a dialer for relayed sessions, which an old primary gets no more where the operator says so.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// operator is who has connected to the control socket, as the kernel says.
+// operator holds the credentials of a process that has connected to the control socket. The kernel says them.
 type operator struct {
 	uid, pid int64 // -1: not known
 }

@@ -40,8 +40,8 @@ func (s *ownStore) Learn() {
 	}
 }
 
-// sealedRead is how many segments' digests are read from disk when none is remembered, after a start: the newest, as
-// others remember more.
+// sealedRead bounds how many segments' digests one call of Sealed takes beyond those in the store's memory. After a
+// start there are none. The newest are enough, because the other members remember more.
 const sealedRead = 4
 
 // HashAt returns a hash of this proxy's WAL from memory.

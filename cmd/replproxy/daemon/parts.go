@@ -110,7 +110,7 @@ func (p *parts) close(err *error) {
 	}
 }
 
-// room is how much of the volume WAL may still take; see [room].
+// room calls [room] with the configuration in force.
 func (p *parts) room() (int64, bool) { return room(p.settings.now()) }
 
 func (p *parts) streaming() bool { return p.receiver.State() == walreceiver.Streaming }
@@ -130,7 +130,8 @@ func (p *parts) runNode(ctx context.Context) error {
 	return err
 }
 
-// stages are what runs, in the order in which it is started: what others need runs first and ends last.
+// stages lists the parts that run, in the order in which they are started. A part that others need is started earlier
+// and ended later.
 func (p *parts) stages() []stage {
 	var all []stage
 	if p.page != nil {

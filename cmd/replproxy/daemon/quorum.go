@@ -98,7 +98,7 @@ func (v standbyVoter) State() fanout.SyncState {
 	return fanout.SyncState{State: state, Priority: priority}
 }
 
-// known is what the cluster knows, as the walreceiver asks for it.
+// known adapts [cluster.Node.Known] to the walreceiver's types.
 func known(n *cluster.Node) func() ([]walsource.Known, string) {
 	return func() (all []walsource.Known, unheard string) {
 		known, unheard := n.Known()

@@ -74,8 +74,8 @@ func sdNotify(state string) error {
 	return err
 }
 
-// noCore is the limit by which Linux writes no core file and starts no handler of core_pattern either: those are given
-// whole cores whatever the limit, except at 1, by which handlers keep from dumping themselves (core(5)).
+// noCore limits core files to one byte. By that value Linux writes no core file and starts no handler of core_pattern.
+// With any other limit, 0 too, a handler gets a whole core; 1 keeps handlers from dumping themselves (core(5)).
 const noCore = 1
 
 // withoutCores forbids core dumps of this process and its children: passwords, keys and WAL are in its memory.

@@ -53,8 +53,9 @@ func receiverTimeout(c *config.Config) time.Duration {
 	return c.Upstream.ReceiverTimeout
 }
 
-// heardFromSource returns the time at which something last came from the primary, at: by way of a member that streams
-// from there its keepalives come whether it hears the primary or not.
+// heardFromSource returns the time at which something last came from the primary. at is that of the last message on the
+// stream. A member that streams from the primary sends keepalives whether it hears the primary or not. If it says that
+// the primary is silent, the start of the silence is returned. A nil m returns at.
 func (m *membership) heardFromSource(member string, at time.Time) time.Time {
 	if m == nil || member == "" || at.IsZero() {
 		return at

@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// account is who the processes run as. PostgreSQL refuses root.
+// account holds the operating system user whose processes run PostgreSQL, which refuses root. The zero value keeps the
+// present user.
 type account struct {
 	name     string
 	uid, gid uint32

@@ -15,7 +15,7 @@ import (
 // needed are the programs of PostgreSQL that the demo calls.
 var needed = []string{"initdb", "postgres", "pg_basebackup", "pgbench"}
 
-// places are where packages put PostgreSQL's programs, besides PATH.
+// places lists the directories where packages put PostgreSQL's programs, besides PATH.
 var places = []string{
 	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/usr/local/opt/postgresql*/bin",
 	"/opt/homebrew/opt/postgresql*/bin",

@@ -16,7 +16,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// startLimit is how long a server or the proxy may take to answer, on a loaded machine.
+// startLimit bounds the wait until a started server or proxy answers. A loaded machine may need most of it.
 const startLimit = time.Minute
 
 // superuser owns the primary, role is what the proxy and the standbys log in as.
@@ -96,7 +96,7 @@ func (d *demo) startPrimary(ctx context.Context) (detail string, err error) {
 	return "PostgreSQL " + version, err
 }
 
-// label is what a proxy is called in what the demo prints.
+// label returns the name of a proxy in the demo's output.
 func (p *proxy) label() string {
 	if p.name == proxyName {
 		return "replproxy"

@@ -30,7 +30,7 @@ const (
 	maxStatus = 4 << 20
 )
 
-// tally is what the summary needs: the extremes over the whole load.
+// tally holds the summary's figures: the extremes over the whole load.
 type tally struct {
 	began, ended   time.Time
 	walFrom, walTo lsn.LSN
@@ -207,7 +207,7 @@ func lastProgress(log string) string {
 	return tps
 }
 
-// walPosition is where the primary's WAL ends.
+// walPosition asks the primary for the end of its WAL.
 func (d *demo) walPosition(ctx context.Context) (lsn.LSN, error) {
 	rows, err := d.query(ctx, d.primaryPort, "SELECT pg_current_wal_lsn()")
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// killAfter is how long a process may take to end after it was asked, before it is killed.
+// killAfter bounds the wait for a process to end after it was asked. Then it is killed.
 const killAfter = 10 * time.Second
 
-// logTail is how much of a log is shown when a process failed.
+// logTail bounds how much of a failed process's log is shown, in bytes.
 const logTail = 2000
 
 // starter starts children from one thread that lives as long as it does: Linux sends a child its
@@ -145,7 +145,7 @@ func (d *demo) spawn(name string, sig syscall.Signal, program string, args ...st
 	return p, nil
 }
 
-// pollInterval is how often a condition is looked at.
+// pollInterval spaces the tries of a condition.
 const pollInterval = 100 * time.Millisecond
 
 // errNotYet is a condition that has not come.

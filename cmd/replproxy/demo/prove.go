@@ -10,10 +10,10 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 )
 
-// catchUpLimit is how long standbys may need for what is left after the load.
+// catchUpLimit bounds the wait for standbys to replay the rest after the load.
 const catchUpLimit = time.Minute
 
-// tables are what pgbench writes to.
+// tables lists the tables that pgbench writes to.
 var tables = []string{"pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history"}
 
 // fingerprint is SQL that sums up a table, whatever the order of its rows.

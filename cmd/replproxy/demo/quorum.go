@@ -157,7 +157,8 @@ func (d *demo) turn() {
 	}
 }
 
-// waiting is what the primary says of its commits. Those that wait are not in pgbench's history yet.
+// waiting asks the primary how many commits wait, for how many seconds at most, and how many have returned. Those that
+// wait are not in pgbench's history yet.
 const waiting = "SELECT count(*), coalesce(extract(epoch FROM max(clock_timestamp() - state_change)), 0), " +
 	"(SELECT count(*) FROM pgbench_history) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
@@ -213,7 +214,7 @@ func (c *cut) look(on bool, waits, done int, longest time.Duration) error {
 	return nil
 }
 
-// behind is how far the first proxy's flush position is from being covered.
+// behind says how far the rule's flush position lags the first proxy's own; "" where it does not.
 func behind(st *admin.Status) string {
 	for _, l := range st.Quorum.Levels {
 		if l.Position == "flush" && l.Behind != nil && *l.Behind > 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// Advise is what "replproxy run" warns about, at start and while it runs, and what /status shows
-// (R1, R27). behind are the application_names of the standbys attached to this proxy.
+// Advise returns the warnings of "replproxy run", at start and while it runs, which /status shows, too (R1, R27).
+// behind are the application_names of the standbys attached to this proxy. It is pure.
 func Advise(s Setup, f Facts, behind []string) []string {
 	var all []string
 	if text, known := f.Settings["synchronous_standby_names"]; known {
@@ -89,8 +89,8 @@ func namesakes(s Setup, f Facts) string {
 		syncrep.QuoteName(s.Name))
 }
 
-// proxy reports whether a name is this proxy's, or another member's: one that does not pull now is not seen by the
-// primary, and is named for the time when it does.
+// proxy reports whether a name is that of this proxy or of another member. The primary does not see a member that does
+// not pull now, which is named for the time when it does.
 func (s Setup) proxy(name string) bool {
 	is := func(n string) bool { return strings.EqualFold(n, name) }
 	return is(s.Name) || slices.ContainsFunc(s.Members, is)

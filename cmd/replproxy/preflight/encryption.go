@@ -2,8 +2,8 @@ package preflight
 
 import "fmt"
 
-// encryption shows both legs, and warns where SCRAM meets TLS on both of them (R25): a client that
-// binds to the channel binds to this proxy's certificate, and the primary expects its own.
+// encryption shows both legs, and warns where SCRAM meets TLS on both of them (R25). A client that binds to the channel
+// binds to this proxy's certificate, and the primary expects its own.
 func encryption(s Setup, f Facts) Check {
 	c := Check{Name: "tls", Level: OK, Text: "in clear to the primary"}
 	if f.SSL != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/access"
 )
 
-// Setup is what the proxy is going to do.
+// Setup describes how the proxy is configured. Fields without a remark hold the configuration's value.
 type Setup struct {
 	Name                  string // application_name upstream
 	User                  string // role upstream
@@ -39,7 +39,7 @@ type Setup struct {
 	LoopbackOnly          bool            // every listener is a loopback address or a unix socket
 }
 
-// Facts is what was found. A zero value is unknown.
+// Facts holds what Gather found. A zero value is unknown.
 type Facts struct {
 	Replication error // why a walsender connection failed; nil = it works
 	SQL         error // why an SQL connection failed; nil = it works
@@ -84,7 +84,7 @@ type Slot struct {
 	Held                  int64  // bytes of WAL from restart_lsn on; -1: it reserves nothing
 }
 
-// Disk is what is known about data_dir.
+// Disk holds the facts about data_dir and its volume. Total and Free are bytes of the volume.
 type Disk struct {
 	Err         error // it cannot be used
 	Exists      bool

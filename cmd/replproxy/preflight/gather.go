@@ -16,14 +16,13 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// applicationName is what the two connections of Gather call themselves, so that they are not
-// counted as walsenders in use.
+// applicationName names the two connections of Gather on the server, so that they are not counted as walsenders in use.
 const applicationName = "replproxy check"
 
 // probeTimeout bounds the log-in that is never finished: the server answers its first message at once.
 const probeTimeout = 5 * time.Second
 
-// settings is what is asked by SHOW. An unknown one is left out of the facts.
+// settings lists the parameters that are asked for by SHOW. One that the server does not know is left out of the facts.
 var settings = []string{
 	"wal_level", "max_wal_senders", "max_replication_slots", "synchronous_standby_names", "wal_segment_size",
 	"wal_sender_timeout", "synchronous_commit", newSlots,

@@ -11,7 +11,8 @@ import (
 // relay is the log-in method that needs the primary.
 const relay = "relay"
 
-// ruleChecks are what a rule of this proxy asks of its surroundings; none without a rule.
+// ruleChecks judges whether the primary and the other settings suit the proxy's own rule. It returns none without a
+// rule.
 func ruleChecks(s Setup, f Facts) []Check {
 	if s.Rule == "" {
 		return nil
@@ -39,7 +40,7 @@ func ruleChecks(s Setup, f Facts) []Check {
 	return checks
 }
 
-// ruleAdvice is what "replproxy run" says about the rule and the primary's settings.
+// ruleAdvice returns the warnings of "replproxy run" about the rule and the primary's settings.
 func ruleAdvice(s Setup, f Facts) (all []string) {
 	setting := f.Settings["synchronous_standby_names"]
 	names, err := syncrep.Parse(setting)

@@ -35,7 +35,7 @@ func (s Setup) trusts() bool {
 	return false
 }
 
-// narrower is what to do about trust.
+// narrower is the remedy for a doubtful trust rule.
 const narrower = "Name the addresses of single clients with trust, or let the primary ask for scram-sha-256: " +
 	"see docs/access.md"
 

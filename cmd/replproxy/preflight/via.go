@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// notAllNamed tells that the primary waits for some members of a cluster of which it sees only the one that
-// streams from it: after a takeover, or already, commits would wait for ever.
+// notAllNamed warns when the primary waits for some members of a cluster and not for all. It sees only the member that
+// streams from it. While that is one without a name in synchronous_standby_names, commits wait for ever.
 func notAllNamed(s Setup, f Facts) string {
 	rule, err := syncrep.Parse(f.Settings["synchronous_standby_names"])
 	if err != nil || !s.ViaCluster {

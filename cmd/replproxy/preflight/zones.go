@@ -11,7 +11,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// zoneChecks are what a rule over zones asks for; none without one.
+// zoneChecks judges whether the rule's voters are in enough zones, and whether the rule names the voters of each zone.
+// It returns none without a rule over zones.
 func zoneChecks(s Setup) []Check {
 	d, err := ledger.Parse(s.Demand)
 	if err != nil || d.Spread.Empty() {

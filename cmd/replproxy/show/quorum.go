@@ -58,7 +58,7 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 	t.Flush()
 }
 
-// zones are how far each zone is.
+// zones prints a table of the zones: their positions and how far each lags.
 func zones(w io.Writer, all []admin.QuorumZone, now time.Time) {
 	if len(all) == 0 {
 		return

@@ -16,7 +16,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/physical"
 )
 
-// applicationName is how the fetch shows among the proxy's standbys.
+// applicationName names the fetch among the proxy's standbys.
 const applicationName = "replproxy wal-fetch"
 
 // dialect renders commands that have not changed since.
@@ -161,8 +161,8 @@ func ask(ctx context.Context, s *upstream.Session, command string, columns int) 
 	return res[0].Rows[0], nil
 }
 
-// absent tells a file that is not there from other failures: it has been removed and nobody has it, the timeline is
-// not in the proxy's history, or it ended within the segment.
+// absent marks err with ErrAbsent if the file is nowhere to be had. It was removed, its timeline is not in the proxy's
+// history, or the timeline ended within the segment. Other errors are returned as they are.
 func absent(err error) error {
 	if err != nil && backfill.Absent(err) {
 		return fmt.Errorf("%w: %w", ErrAbsent, err)
