@@ -2,7 +2,7 @@ package admin
 
 import "time"
 
-// Auth is who verifies clients. Everything but Method belongs to scram.
+// Auth shows by which method clients are verified. Everything but Method is zero with relay.
 type Auth struct {
 	Method    string    `json:"method" doc:"auth.method: relay, or scram"`
 	Roles     int       `json:"roles" doc:"roles that are known of the primary, for the time when it is down"`

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Cluster is how this proxy reaches the others. The counters begin with the process.
+// Cluster shows the connections of this proxy to the other members. The counters begin with the process.
 type Cluster struct {
 	Peers   []Peer `json:"peers" doc:"all configured proxies but this one, by name"`
 	Refused uint64 `json:"refused_total" doc:"connections that did not prove a member's name"`

@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/internal/crowd"
 )
 
-// guests bounds the open connections of the server. A new one beyond the limit is served all the same: of those that
-// are quiet the one makes room that has been so for longest, of the address that has most, so that nobody keeps probes
-// and scrapers out by connections that say nothing. Only if none is quiet a request does.
+// guests bounds the open connections of the server. A new one beyond the limit is served all the same, and another one
+// is closed for it. The victim is the quiet connection that has been quiet for longest, of the address that has most. A
+// busy one is closed only if none is quiet. Connections that say nothing therefore keep no probe and no scraper out.
 type guests struct {
 	limit int
 

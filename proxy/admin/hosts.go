@@ -12,8 +12,8 @@ import (
 // anyHost among the names allows all.
 const anyHost = "*"
 
-// hosts are the names by which a browser may ask in clear. A page of another site can point a name of its own at this
-// address (DNS rebinding), and its scripts then read what is served here, but its requests say that name.
+// hosts lists the names by which a browser may ask in clear. A page of another site can point a name of its own at this
+// address (DNS rebinding). Its scripts then could read what is served here, but their requests say that name.
 type hosts []string
 
 // allow reports whether a request may be answered. An address is no name, and localhost is nobody's. Over TLS the

@@ -30,9 +30,14 @@ var (
 	classes        = []string{"regular", "physical", "logical", "starting"}
 )
 
-// RefusalReasons are why connections become no session: silent (it said nothing, a health check most often),
-// startup (nothing that PostgreSQL would go on with), timeout, crowded (dropped for others before it had
-// logged in), access (a rule, tls.mode or clientcert), and the limits of connections, of an address and of log-ins.
+// RefusalReasons lists why connections become no session, in the order of proxy.Reasons:
+//
+//   - silent: it said nothing, as health checks do
+//   - startup: it said nothing that PostgreSQL would go on with, or TLS failed
+//   - timeout: it sent no startup packet within authentication_timeout
+//   - crowded: it was dropped for others before it had logged in
+//   - access: a rule, tls.mode or clientcert refused it
+//   - connections, address, logins: the limits of all connections, of one address and of log-ins
 func RefusalReasons() []string {
 	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
 }

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// pingGrace is added to the limit, because a walreceiver that has heard nothing for half of its timeout
-// asks for a reply only then (as PostgreSQL's does): on an idle primary every answer comes that late.
+// pingGrace is added to the limit. On an idle primary every answer comes late, because a walreceiver asks for a reply
+// only when it has heard nothing for half of its timeout (as PostgreSQL's does).
 const pingGrace = 2 * time.Second
 
 // refusedGrace bounds how long a proxy of several hosts stays ready while a host that it reaches is refused for its
 // WAL. The primary may be restarting meanwhile. A proxy of one host stops being ready at once.
 const refusedGrace = 10 * time.Second
 
-// Readiness decides /readyz: the listeners are up, and WAL or a keepalive came within half of
-// wal_receiver_timeout, from a server whose WAL can be taken; that one is of another system is known at once, and so is
-// that the only host was refused. It is a function of the snapshot, so the page and the probe agree. The reason is for
-// people; "" when ready.
+// Readiness decides /readyz. A proxy is ready when its listeners are up and it takes the WAL of its upstream. WAL or a
+// keepalive must have come within half of wal_receiver_timeout. A server of another system, or a refusal by the only
+// host, ends readiness at once.
+//
+// It is a function of the snapshot, so the page and the probe agree. The reason is for people; "" when ready.
 func Readiness(s *Status) (bool, string) {
 	half := time.Duration(s.Limits.WalReceiverTimeout * float64(time.Second) / 2)
 	age, stopped := s.Now.Sub(s.Upstream.LastMessageAt), s.Now.Sub(s.Upstream.StoppedSince)

@@ -2,7 +2,7 @@ package admin
 
 import "time"
 
-// MaxSSL is how many rows of ssl the status shows, walsenders first: it is asked for every second.
+// MaxSSL bounds the rows of ssl in the status, which may be asked for every second. Walsenders come first.
 const MaxSSL = 200
 
 // TLS is encryption towards clients.
