@@ -9,14 +9,14 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// asideDir is where WAL of timeline old beyond fork goes.
+// asideDir returns the directory to which WAL of timeline old beyond fork is moved.
 func (s *Store) asideDir(old lsn.TimelineID, fork lsn.LSN) string {
 	return filepath.Join(s.dir, divergedName, fmt.Sprintf("%s-%X-%X", old, uint32(fork>>32), uint32(fork)))
 }
 
-// announceAside makes the directory of a move that is about to be decided, durably. After a crash it
-// tells recovery that the segment of the fork holds WAL beyond it and must be moved too: a timeline
-// that was left at its very end keeps its last segment where it is.
+// announceAside makes the directory of a move, durably, before the move is decided. After a crash the directory tells
+// recovery that the segment of the fork holds WAL beyond it, which must be moved, too. Without the directory the
+// timeline was left at its very end, and its last segment stays where it is.
 func (s *Store) announceAside(old lsn.TimelineID, fork lsn.LSN) error {
 	dir := s.asideDir(old, fork)
 	if err := s.fs.MkdirAll(dir); err != nil {

@@ -8,14 +8,15 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// LastComplete gives the end of the last complete record at or below position at of timeline tli, the current one or
-// an ancestor; of a position beyond what is received or beyond where tli was left, that of the end. It is what is
-// compared across servers, members and lives of a server: no commit rests on the beginning of a record, and another
-// server may have other bytes there (ruling R36). Where no record ends between the oldest stored position and at, it
-// is the oldest position.
+// LastComplete returns the end of the last complete record at or below position at of timeline tli, the current one or
+// an ancestor. A position beyond the received WAL, or beyond the point where tli was left, counts as that end. Where no
+// record ends between the oldest stored position and at, the oldest position is returned.
 //
-// For the received end it costs nothing, see [Positions].Complete; else it reads stored WAL, from disk where it must:
-// two pages, or from the beginning of a long record on. Any goroutine may call it.
+// Servers, members and lives of a server are compared at such ends. No commit rests on the beginning of a record, and
+// another server may have other bytes there (ruling R36).
+//
+// For the received end it costs nothing, see [Positions].Complete. Otherwise it reads stored WAL, from disk where it
+// must: two pages, or from the beginning of a long record on. Any goroutine may call it.
 //
 // Errors: *[TimelineError], [ErrNotAdopted], those of reading.
 func (s *Store) LastComplete(tli lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
@@ -45,7 +46,7 @@ func (s *Store) LastComplete(tli lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
 	return pos.Oldest, nil
 }
 
-// resumption is what a stream needs to go on at a durable end.
+// resumption holds the state with which a stream goes on at a durable end.
 type resumption struct {
 	page   []byte // of the end's page, before the end
 	before known  // hash up to that page

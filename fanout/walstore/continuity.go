@@ -9,10 +9,10 @@ import (
 // be in the tail. A longer record is known by its page's rem_len only.
 const continuityMost = 1 << 20
 
-// continuityCheck tells another history from the stored one where a stream goes on at the end of what is stored with
-// nothing sent again, so that there are no bytes to compare: the upstream has removed the segment before. It looks at
-// the link between records. A record that goes on behind the stored end has the length and the checksum that its
-// beginning says. The first record that begins behind the stored end names the one before it.
+// continuityCheck tells another history from the stored one where no bytes can be compared. That is so when a stream
+// goes on at the end of the stored WAL and nothing is sent again, because the upstream has removed the segment before.
+// The check looks at the link between records. A record that goes on behind the stored end has the length and the
+// checksum that its beginning says. The first record that begins behind the stored end names the one before it.
 type continuityCheck struct {
 	at    lsn.LSN // the stored end
 	walk  *walformat.Walker

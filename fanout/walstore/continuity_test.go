@@ -35,8 +35,8 @@ func across() map[string]func(g *walstoretest.Generator, boundary lsn.LSN) {
 	}
 }
 
-// A stream that goes on at a segment boundary where nothing is sent again is taken when it is the same
-// server's, whatever lies across the boundary, and refused when another record leads there.
+// A stream that goes on at a segment boundary where nothing is sent again is taken when it is the same server's,
+// whatever lies across the boundary. It is refused when another record leads there.
 func TestContinuity(t *testing.T) {
 	for name, cross := range across() {
 		t.Run(name, func(t *testing.T) {

@@ -135,8 +135,8 @@ func TestDirIsMovedAway(t *testing.T) {
 	}
 }
 
-// A data directory that is reached by a symbolic link is the one that the link leads to, and a lock file that is there
-// says nothing about who has it when it is a directory.
+// A data directory that is reached by a symbolic link is the one that the link leads to. A lock file that is a
+// directory says nothing about who holds it.
 func TestDirByLink(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink("real", filepath.Join(dir, "link")); err != nil {
@@ -317,8 +317,8 @@ func TestDamagedSegmentIsNotServed(t *testing.T) {
 	}
 }
 
-// TestSpareFilesAreNotKept: a power loss may have taken back the name of a segment and left its WAL, which
-// belongs to a history that was never followed, under the name of a spare file.
+// TestSpareFilesAreNotKept: after a power loss a spare file may hold WAL of a history that was never followed. The
+// power loss has taken back the name that the file had as a segment.
 func TestSpareFilesAreNotKept(t *testing.T) {
 	const spare = "/data/wal/spare.900"
 	var disk *vfs.Mem

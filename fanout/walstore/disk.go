@@ -11,14 +11,14 @@ import (
 	"github.com/replproxy/replproxy/internal/descriptors"
 )
 
-// stages are the three steps from memory to durable, each with its own lock, so that they overlap:
-// WAL is written while older WAL is being synced while the mark of still older WAL is written.
+// stages moves WAL from memory to disk in three steps. Each has its own lock, so that they overlap: WAL is written
+// while older WAL is synced while the mark of still older WAL is written.
 //
 //	received ──writeStep──► written ──syncStep──► synced ──markStep──► flushed
 //
-// A step does one piece of work, or says that there is none. The goroutines of Run call the steps
-// when nudged; StartStream and the tests call them themselves. Locks are taken in this order:
-// write, sync, mark, segments.mu, Store.mu.
+// A step does one piece of work, or reports that there is none. The goroutines of Run call the steps when nudged;
+// StartStream and the tests call them themselves. Locks are taken in this order: write, sync, mark, segments.mu,
+// Store.mu.
 type stages struct {
 	write sync.Mutex
 	cur   *segFile // the file being written

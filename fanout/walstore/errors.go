@@ -149,7 +149,7 @@ func (e *DamagedError) Error() string {
 // Is makes errors.Is(err, ErrDamaged) true.
 func (e *DamagedError) Is(t error) bool { return t == ErrDamaged }
 
-// failedError is what every call returns after the store has failed; it wraps the cause.
+// failedError is returned by every call after the store has failed. It wraps the cause, and is [ErrFailed].
 type failedError struct{ cause error }
 
 func (e *failedError) Error() string        { return "the store has failed: " + e.cause.Error() }

@@ -22,8 +22,8 @@ type openFile struct {
 	damage error      // once found, of this file for good
 }
 
-// maxIdle is how many files without a reader stay open: a standby that goes back and forth between
-// the tail and the disk finds its segment still open.
+// maxIdle bounds the open files without a reader. A standby that goes back and forth between the tail and the disk
+// finds its segment still open.
 const maxIdle = 8
 
 // acquire opens k or takes another reference. x.mu is held.

@@ -15,8 +15,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestSlowFsync: while fsync hangs, WAL goes on being received, written and served; what waits for it is
-// bounded in memory and in open files, nothing of it is called flushed, and all goes on by itself.
+// TestSlowFsync: while fsync hangs, WAL goes on being received, written and served. Memory and open files of the WAL
+// that waits for it are bounded, none of that WAL is called flushed, and all goes on by itself.
 func TestSlowFsync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := vfs.NewFault(vfs.NewMem())

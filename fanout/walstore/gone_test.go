@@ -26,9 +26,9 @@ func goneStore(t *testing.T) (*vfs.Mem, *Store, *walstoretest.Generator) {
 	return fsys, s, g
 }
 
-// TestSegmentFilesGone: segment files that somebody removed, with or without their sidecars, while the store runs or
-// while it is stopped, are damage that is fetched: they make no hole below which slots are lost, nobody gets other
-// bytes for them, and what retention removed is not looked for.
+// TestSegmentFilesGone: segment files that somebody removes are damage that is fetched, with or without their sidecars,
+// while the store runs or while it is stopped. They make no hole below which slots are lost, and nobody gets other
+// bytes for them. Segments that retention removed are not looked for.
 func TestSegmentFilesGone(t *testing.T) {
 	name := func(i uint64, suffix string) string { return "/data/wal/" + testSeg.FileName(1, i) + suffix }
 	for what, c := range map[string]struct {

@@ -8,9 +8,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// HashAt gives the hash at position at of timeline tli, the current one or an ancestor, from memory; false: it is
-// not received yet, not of that timeline, or too old, then [Store.ReadHash] has it. Any goroutine may call it; it
-// waits for nothing and allocates nothing.
+// HashAt returns the hash at position at of timeline tli, the current one or an ancestor, from memory. False: the
+// position is not received yet, not of that timeline, or too old. For an old one [Store.ReadHash] has it. Any goroutine
+// may call it; it waits for nothing and allocates nothing.
 //
 // Inside an incomplete record hashes of servers may differ (ruling R36): compare them at the end of a record.
 func (s *Store) HashAt(tli lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) {
@@ -114,9 +114,9 @@ func (s *Store) readPieces(from, to lsn.LSN, f func([]byte)) error {
 	return nil
 }
 
-// Sealed lists the digests of complete segments that end beyond after, oldest first: those that are remembered,
-// at most the newest 256 (see [Store.SealedDigest] for others), as soon as they are received. The end of an
-// XLOG_SWITCH's segment is hashed as the zeros that are stored there.
+// Sealed lists the remembered digests of complete segments that end beyond after, oldest first. They are there as soon
+// as the segment is received. At most the newest 256 are remembered; see [Store.SealedDigest] for others. The segment
+// of an XLOG_SWITCH is hashed with the zeros that are stored behind it.
 func (s *Store) Sealed(after lsn.LSN) []SegmentDigest {
 	s.mu.Lock()
 	defer s.mu.Unlock()

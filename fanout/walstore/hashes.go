@@ -5,20 +5,19 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// The hash at a position is the xxhash64 of the bytes of its segment from the first one up to it; at the end of a
-// segment, of the whole segment, which is its digest. It names WAL by its bytes, where a timeline number and a
-// position do not (ruling R32).
+// The hash at a position is the xxhash64 of its segment's bytes from the first one up to it. At the end of a segment it
+// covers the whole segment, and is called the segment's digest. It names WAL by its bytes, where a timeline number and
+// a position do not (ruling R32).
 //
-// It is computed as WAL is received, before anybody can read that WAL. Each page of the tail has the state of the
-// hash before it, so the hash at any position of the tail costs less than a page of hashing; below the tail the
-// state before each block is remembered for hashedBlocks of them.
+// It is computed as WAL is received, before anybody can read that WAL. Each page of the tail has the state of the hash
+// before it, so the hash at any position of the tail costs less than a page of hashing. Below the tail the state before
+// each block is remembered for hashedBlocks of them.
 
-// hashedBlocks is how many states below the tail are remembered, one per block: those of a segment of the
-// largest size.
+// hashedBlocks bounds the remembered states below the tail, one per block: those of a segment of the largest size.
 const hashedBlocks = 1024
 
-// sealedKept is how many digests of complete segments are remembered: more than a member falls behind by before
-// it is asked to look on disk.
+// sealedKept bounds the remembered digests of complete segments. A member that falls behind by more is asked to look on
+// disk.
 const sealedKept = 256
 
 // SegmentDigest is the hash of a whole segment.
@@ -52,7 +51,7 @@ func (h *hashState) begin() {
 	h.ok = true
 }
 
-// hashes are what is remembered below the tail. Guarded by Store.mu.
+// hashes remembers the hashes of WAL below the tail. Guarded by Store.mu.
 type hashes struct {
 	blocks [hashedBlocks]blockHash // by number of the block, modulo
 	sealed []SegmentDigest         // ascending, at most sealedKept

@@ -2,9 +2,9 @@ package walstore
 
 import "github.com/replproxy/replproxy/grammar/lsn"
 
-// HoldBack stops readers at fork: a history is known that leaves the current timeline there, and what lies beyond
-// never leaves this store again if that history is followed (ruling R3). A reader that is beyond it gets nothing. It
-// ends when the store follows a new timeline, or by [Store.Release]; of several forks the lowest holds. Any
+// HoldBack stops readers at fork: a reader beyond it gets nothing. Call it when a history is known that leaves the
+// current timeline there. If that history is followed, WAL beyond the fork never leaves this store again (ruling R3).
+// Of several forks the lowest holds. The hold ends with [Store.Release], or when the store follows a new timeline. Any
 // goroutine may call it; it waits for nothing.
 func (s *Store) HoldBack(fork lsn.LSN) {
 	s.mu.Lock()

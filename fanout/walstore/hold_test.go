@@ -8,7 +8,7 @@ import (
 )
 
 // TestHoldBack: no reader gets WAL beyond a fork that is held back, from memory or from disk, and the store itself
-// reads what it must; the lowest of several forks holds, until it is released, or a new timeline is followed.
+// reads what it must. The lowest of several forks holds, until it is released or a new timeline is followed.
 func TestHoldBack(t *testing.T) {
 	s := openMem(t, vfs.NewMem())
 	g := newGen()

@@ -17,8 +17,8 @@ import (
 // importSuffix names a segment that is being fetched; a start removes what a crash left of it.
 const importSuffix = ".import" + vfs.TempSuffix
 
-// importGrace is how long a segment that was fetched is kept although nobody reads it: a standby
-// whose connection broke is back within wal_retrieve_retry_interval (5 s), some after a restart.
+// importGrace keeps a fetched segment although nobody reads it. A standby whose connection broke is back within
+// wal_retrieve_retry_interval (5 s), some only after a restart.
 const importGrace = 2 * time.Minute
 
 // Segment is one whole segment [Start, End) in the form in which Timeline has it.
@@ -27,9 +27,9 @@ type Segment struct {
 	Start, End lsn.LSN
 }
 
-// SegmentOf gives the segment that holds pos, as the current history sees it: of a segment in which
-// a timeline was left, the file of the timeline that follows, which holds both. false: the segment is
-// not complete and flushed here yet, or there is no WAL at all.
+// SegmentOf returns the segment that holds pos, as the current history sees it. Of a segment in which a timeline was
+// left it is the file of the timeline that follows, which holds both. False: the segment is not complete and flushed
+// here yet, or there is no WAL at all.
 func (s *Store) SegmentOf(pos lsn.LSN) (Segment, bool) {
 	h, at, _ := s.readState()
 	if at.Timeline == 0 || pos == lsn.Invalid {
@@ -76,13 +76,13 @@ func (s *Store) Check(g Segment) error {
 	return s.verify(o)
 }
 
-// Import reads segment g from r, and puts it in the place of a damaged or missing one: durable, under
-// its name, when Import returns nil. The bytes must be those of this system and timeline page by page;
-// they must hash to what the store once had when its digest is still there, else their records must be
-// whole and join those of the neighbours. One import runs at a time.
+// Import reads segment g from r and puts it in the place of a damaged or missing one. When it returns nil the segment
+// is durable under its name. The bytes must be those of this system and timeline page by page. They must hash to the
+// stored digest of the segment. If that is gone, their records must be whole and join those of the neighbours. One
+// import runs at a time: others wait.
 //
-// Errors: *[PageError], *[DivergedError], *[DamagedError] when records don't join, io.ErrUnexpectedEOF
-// when r ends early, those of r and of the disk. After an error nothing has changed.
+// Errors: *[PageError], *[DivergedError], *[DamagedError] when records don't join, io.ErrUnexpectedEOF when r ends
+// early, those of r and of the disk. After an error nothing has changed.
 func (s *Store) Import(g Segment, r io.Reader) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -194,8 +194,8 @@ func (s *Store) digestOf(g Segment) (digest, bool) {
 	return d, err == nil && d.Start == g.Start && d.Length == uint64(s.segs.size)
 }
 
-// joins walks the records of the staged file f from the last page of the segment before g, if that is
-// stored, into the segment behind it, as far as that is.
+// joins walks the records of the staged file f. It begins in the last page of the segment before g, if that is stored,
+// and goes on into the segment behind g, as far as that is stored.
 func (s *Store) joins(f vfs.File, g Segment) error {
 	h, pos, _ := s.readState()
 	stored := &pages{s: s, h: h}

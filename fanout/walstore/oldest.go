@@ -12,10 +12,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// The file `oldest` says from where on segments were not removed by retention: one that is not there was lost, is
-// fetched again as a damaged one is, and makes no hole below which slots are lost. It has the shape of the mark.
-// Without it (an older release had the store, or it could not be written) a segment counts as lost when it has a
-// sidecar: retention removes that first.
+// The file `oldest` has the position below which retention removed segments. A segment above it that is not there was
+// lost. It is fetched again as a damaged one is, and makes no hole below which slots are lost. The file has the shape
+// of the mark. Without it, because an older release had the store or it could not be written, a segment counts as lost
+// when it has a sidecar: retention removes that first.
 const (
 	oldestName   = "oldest"
 	oldestMagic  = "RPXL"

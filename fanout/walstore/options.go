@@ -14,12 +14,11 @@ type FS = vfs.FS
 
 // The bounds of a store.
 const (
-	// BlockSize is the unit in which the tail takes and frees memory: big enough that a block is
-	// made once per eight of the largest messages (128 KiB), small enough that it divides every
-	// segment, so that no block lies in two files.
+	// BlockSize is the unit in which the tail takes and frees memory. A block is made once per eight of the largest
+	// messages (128 KiB). It divides every segment, so that no block lies in two files.
 	BlockSize = 1 << 20
-	// DefaultTailSize is how much of the newest WAL stays in memory: half a second of WAL at the
-	// 128 MB/s of a busy primary, so that a standby which pauses for less never reads from disk.
+	// DefaultTailSize bounds the newest WAL in memory, in bytes. It is half a second of WAL at the 128 MB/s of a busy
+	// primary, so that a standby which pauses for less never reads from disk.
 	DefaultTailSize = 64 << 20
 	// MinTailSize leaves room for a message that lies in two blocks while two others are written.
 	MinTailSize = 4 * BlockSize
@@ -32,19 +31,18 @@ const (
 	// maxRecycled bounds the removed segments kept for reuse, as the disk space they hold is
 	// nobody's.
 	maxRecycled = 4
-	// maxUnsynced bounds the segment files that are written and not yet synced, each an open
-	// descriptor: while an fsync hangs, the writer waits, and the stream when the tail is full.
+	// maxUnsynced bounds the segment files that are written and not yet synced, each an open descriptor. While an fsync
+	// hangs the writer waits at this number. The stream waits once the tail is full.
 	maxUnsynced = 32
-	// noSpaceRetry is how long the writer waits on a full disk before it tries again: soon enough
-	// to use space that is freed, late enough not to spin.
+	// noSpaceRetry spaces the writer's tries on a full disk: soon enough to use space that is freed, late enough not to
+	// spin.
 	noSpaceRetry = time.Second
-	// retentionInterval is how often removal is considered when no segment was completed: slots
-	// move while WAL does not.
+	// retentionInterval spaces the removals of segments while no segment is completed: slots move while WAL does not.
 	retentionInterval = 10 * time.Second
 )
 
-// spareTarget is how many segment files are kept ready: one that is put in place while the next is
-// made. Of big ones a single one, they take long to fill and as long to be used up.
+// spareTarget returns how many segment files are kept ready: one that is put in place while the next is made. One big
+// file is enough, because it takes long to fill.
 func spareTarget(size lsn.SegSize) int {
 	if size >= bigSegment {
 		return 1
@@ -52,22 +50,21 @@ func spareTarget(size lsn.SegSize) int {
 	return 2
 }
 
-// Options is what a store needs to know. Only Dir is mandatory.
+// Options configures a store. Only Dir is mandatory.
 type Options struct {
 	// Dir is the data directory. WAL goes to Dir/wal; the store owns Dir/lock, Dir/replproxy.meta
 	// and Dir/diverged too. Others may add files of their own once Open returned.
 	Dir string
-	// SetAside is the folder below Dir/diverged to which Open moves all WAL that is stored, before it reads any: the
+	// SetAside names the folder below Dir/diverged to which Open moves all stored WAL before it reads any, because the
 	// operator has given it up (ruling R32). "": none. Where an Open was cut short the next one moves the rest.
 	SetAside string
-	// AsideFrom is where the WAL that is set aside begins to be given up: nothing beyond it is promised any more.
+	// AsideFrom is the position from which the WAL that is set aside was given up. No promise beyond it holds any more.
 	AsideFrom lsn.Point
 	// FS is the file system; nil is the operating system's.
 	FS FS
 	// TailSize bounds the memory of the tail in bytes; 0 is DefaultTailSize.
 	TailSize int64
-	// KeepSize is how many bytes of WAL before the received end are kept although nobody needs
-	// them (keep_size).
+	// KeepSize keeps this many bytes of WAL before the received end although nobody needs them (keep_size).
 	KeepSize int64
 	// Short reports that the volume has too little free. While it does, readers hold no WAL: a slow
 	// one must not fill the disk. Slots and KeepSize still do. It may look at the disk; nil is never.
@@ -101,22 +98,23 @@ func (o *Options) applyDefaults() error {
 	return nil
 }
 
-// Identity is what makes the WAL of two servers comparable at all.
+// Identity names the system and the format of WAL. Only WAL of one identity can be compared.
 type Identity struct {
 	System      lsn.SystemID
 	SegSize     lsn.SegSize
 	ServerMajor int // 14 to 18; the magic of WAL pages is per major
 }
 
-// Positions is where the store stands. Always Oldest ≤ Flushed ≤ Written ≤ Received and Complete ≤ Received; all
-// are Invalid, and Timeline 0, until the first stream began.
+// Positions holds the positions of the store, all at one moment. Always Oldest ≤ Flushed ≤ Written ≤ Received and
+// Complete ≤ Received. All are Invalid, and Timeline 0, until the first stream began.
 type Positions struct {
 	Timeline lsn.TimelineID
 	Oldest   lsn.LSN // the first position from which everything up to Received can be read
 	Received lsn.LSN // in memory
 	Written  lsn.LSN // write(2) returned: survives the end of the process
 	Flushed  lsn.LSN // fsynced, and so is the mark that says so: survives power loss
-	// Complete is the end of the last complete record at or below Received (ruling R36): what lies beyond is the
-	// beginning of a record, on which nothing can rest. Before the first record's end it is where the store begins.
+	// Complete is the end of the last complete record at or below Received (ruling R36). Beyond it lies the beginning
+	// of a record, on which no commit can rest. Before the first record's end it is the position where the store
+	// begins.
 	Complete lsn.LSN
 }

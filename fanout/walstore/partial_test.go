@@ -66,8 +66,8 @@ func TestForkInsideARecord(t *testing.T) {
 	}
 }
 
-// TestCrashAmidASwitch: a primary that crashed while it wrote the zeros behind an XLOG_SWITCH sends other bytes
-// there, after the restart or all the time; here are zeros, and it is followed (ruling R37).
+// TestCrashAmidASwitch: a primary that crashed while it wrote the zeros behind an XLOG_SWITCH sends other bytes there,
+// after the restart or all the time. Here are zeros, and the primary is followed (ruling R37).
 func TestCrashAmidASwitch(t *testing.T) {
 	g := newGen()
 	g.Fill(g.Start()+5<<18, rand.New(rand.NewPCG(1, 1)))

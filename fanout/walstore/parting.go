@@ -5,9 +5,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Difference gives the first position at which sent, WAL of the current timeline that begins at at, differs from what
-// is stored; differs is false when all of it is the same. All of it must be received. Bytes behind an XLOG_SWITCH are
-// not compared. It may wait for the disk. Any goroutine may call it.
+// Difference returns the first position at which sent differs from the stored WAL. sent is WAL of the current timeline
+// that begins at at, and all of it must be received here. differs is false when all of it is the same. Bytes behind an
+// XLOG_SWITCH are not compared. It may wait for the disk. Any goroutine may call it.
 //
 // Errors: those of reading.
 func (s *Store) Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, err error) {
@@ -18,8 +18,8 @@ func (s *Store) Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool, er
 	return s.difference(at, sent, stored)
 }
 
-// Dated reports whether the stored WAL from from, a segment's beginning, to to has the end of a transaction, as a
-// complete record: it says when that was, in microseconds, so two histories that both have these bytes had not parted
+// Dated reports whether the stored WAL in [from, to) has a complete record that ends a transaction. from is a segment's
+// beginning. Such a record has its time, in microseconds, so two histories that both have these bytes had not parted
 // before. It may wait for the disk. Any goroutine may call it.
 //
 // Errors: those of reading.

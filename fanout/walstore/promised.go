@@ -25,7 +25,8 @@ type Promise struct {
 	Timeline lsn.TimelineID
 	// Print names WAL that the store had, for one that is emptied and can't compare bytes. Zero: nothing is known.
 	Print Print
-	// Owes is how far WAL must come again before the end of the store says anything (ruling R42). 0: nothing is owed.
+	// Owes is the position up to which WAL must come again before the end of the store says anything (ruling R42). 0:
+	// nothing is owed.
 	Owes lsn.LSN
 }
 
@@ -39,15 +40,15 @@ type Print struct {
 // NewHash begins the hash of a segment: written from its first byte up to a position, it is that of [Store.HashAt].
 func NewHash() hash.Hash64 { return xxhash.New() }
 
-// promised is the promise as it is on disk.
+// promised holds the promise that is on disk.
 type promised struct {
 	mu  sync.Mutex
 	now Promise
 	seq uint64 // 0: there is no file
 }
 
-// Promised is what [Store.SetPromised] made durable last: no position beyond At was ever reported under a rule.
-// After a start that finds [PromisedAll] it is the end of what was recovered. Any goroutine may call it.
+// Promised returns the promise that [Store.SetPromised] made durable last: no position beyond At was ever reported
+// under a rule. After a start that finds [PromisedAll] it is the end of the recovered WAL. Any goroutine may call it.
 func (s *Store) Promised() Promise {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
@@ -154,8 +155,8 @@ func (s *Store) writePromiseSlot(path string, next Promise) error {
 	return errors.Join(err, f.Close())
 }
 
-// readPromised reads the bound, makes PromisedAll the end of what was recovered, and says of which timeline the bound
-// is now: a store that has gone over to another one left nothing behind that it had not given up.
+// readPromised reads the bound from disk. It replaces PromisedAll by the end of the recovered WAL. If the store has
+// gone over to another timeline since, the bound ends at the fork: nothing was left behind that was not given up.
 func (s *Store) readPromised() error {
 	path := filepath.Join(s.dir, promisedName)
 	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)

@@ -21,8 +21,9 @@ func newestOfRelease010(file []byte) (seq uint64, at lsn.LSN, err error) {
 	return seq, at, err
 }
 
-// TestPromiseForms: what says all that there is to say is read by this release, and by v0.1.0 while nothing is owed;
-// what v0.1.0 writes is read here, also over a file of this release. The bytes are those of docs/walstore-format.md.
+// TestPromiseForms: a promise with every field is read by this release, and by v0.1.0 while nothing is owed. A file of
+// v0.1.0 is read here, also one that was written over a file of this release. The bytes are those of
+// docs/walstore-format.md.
 func TestPromiseForms(t *testing.T) {
 	all := Promise{At: 0x1122334455667788, System: 0x0102030405060708, Timeline: 0x0A0B0C0D}
 	all.Print = Print{Timeline: 0x05060708, LSN: 0x1122334455660000, Sum: 0x2122232425262728}
@@ -80,7 +81,7 @@ func TestPromiseForms(t *testing.T) {
 	}
 }
 
-// TestPromiseOwing: what is owed survives crashes, is paid by what is flushed, and falls with what is given up; at no
+// TestPromiseOwing: the debt survives crashes, is paid by flushed WAL, and falls with WAL that is given up. At no
 // moment does v0.1.0 find an older bound than the newest.
 func TestPromiseOwing(t *testing.T) {
 	for seed := range uint64(100) {

@@ -11,10 +11,11 @@ import (
 
 // Chunk is consecutive WAL [Start, End), in memory or in one file.
 //
-// In memory: Mem[0] then Mem[1], the second empty unless the chunk lies in two blocks. The bytes
-// never change and stay as long as they are referenced. In a file: Len bytes from FileOffset, all
-// in one segment; File is shared with other readers and valid until the next call on the Reader, so
-// use ReadAt, or sendfile with an explicit offset on [Chunk.OSFile].
+// In memory it is Mem[0] then Mem[1], the second empty unless the chunk lies in two blocks. The bytes never change, and
+// stay as long as they are referenced.
+//
+// In a file it is Len bytes from FileOffset, all in one segment. Other readers share File, and it is valid until the
+// next call on the Reader. Use ReadAt therefore, or sendfile with an explicit offset on [Chunk.OSFile].
 type Chunk struct {
 	Start, End lsn.LSN
 	Mem        [2][]byte
@@ -61,11 +62,14 @@ type Reader struct {
 	own  bool // the store's: what is held back is read all the same
 }
 
-// NewReader makes a reader of timeline tli, the current one or an ancestor, that begins at at. A
-// position ahead of the received end is allowed, Next then gives nothing until it is reached.
+// NewReader makes a reader of timeline tli, the current one or an ancestor, that begins at at. A position ahead of the
+// received end is allowed: Next gives nothing until it is reached.
 //
-// Errors: *[RemovedError] when the segment of at is not stored; *[TimelineError] when tli is not in
-// the history of the current timeline, or was left before at; [ErrNotAdopted] for an empty store.
+// Errors:
+//
+//   - *[RemovedError] when the segment of at is not stored
+//   - *[TimelineError] when tli is not in the history of the current timeline, or was left before at
+//   - [ErrNotAdopted] for an empty store
 func (s *Store) NewReader(tli lsn.TimelineID, at lsn.LSN) (*Reader, error) {
 	return s.newReader(tli, at, true)
 }
@@ -104,7 +108,7 @@ func (s *Store) newReader(tli lsn.TimelineID, at lsn.LSN, there bool) (*Reader, 
 // Timeline is the timeline that the reader reads.
 func (r *Reader) Timeline() lsn.TimelineID { return r.tli }
 
-// Pos is where the next chunk begins.
+// Pos returns the start of the next chunk.
 func (r *Reader) Pos() lsn.LSN { return r.pos }
 
 // Close ends the reader's hold on WAL and its last chunk. It may be called more than once.
@@ -117,10 +121,9 @@ func (r *Reader) Close() {
 	r.file = nil
 }
 
-// Next gives the WAL that follows, at most maxBytes bytes (at least a page) and not beyond limit, the
-// received end, or the point where the reader's timeline was left, whichever is lowest. When
-// maxBytes cuts, it cuts at a page boundary (facts E4). It never waits for WAL; it may wait for the disk. In
-// the tail it costs no allocation.
+// Next returns the WAL that follows, at most maxBytes bytes, or a page if that is more. It stops at the lowest of
+// limit, the received end, and the point where the reader's timeline was left. A cut by maxBytes is at a page boundary
+// (facts E4). It never waits for WAL; it may wait for the disk. In the tail it costs no allocation.
 //
 // Errors: *[DamagedError] when the segment fails verification, *[RemovedError], [ErrFailed].
 func (r *Reader) Next(limit lsn.LSN, maxBytes int) (Chunk, error) {
@@ -187,8 +190,8 @@ func (r *Reader) nextFile(h lsn.History, end, flushed lsn.LSN) (Chunk, error) {
 	return c, nil
 }
 
-// whole reports damage when the reader's file ends before to: it was cut since it was verified, and what is sent out
-// of it must not stop in the middle of a message.
+// whole reports damage when the reader's file ends before to, because it was cut since it was verified. A message that
+// is sent out of it must not stop in the middle.
 func (r *Reader) whole(to lsn.LSN) error {
 	x, k := r.s.segs, r.file.key
 	size, err := r.file.f.Size()

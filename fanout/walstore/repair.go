@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Repair is WAL [From, To) that was durable here once and was found damaged at a start: the store ended
-// at From then, claims and serves nothing beyond what it holds, and the stream brings the rest again.
+// Repair is WAL [From, To) that was durable here once and was found damaged at a start. The store then ended at From.
+// It claims and serves nothing beyond its end, and the stream brings the rest again.
 type Repair struct {
 	From, To lsn.LSN
 	Damage   error // what was found; of an earlier start only its place is known

@@ -6,9 +6,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// ReplacedError: the byte at LSN, sent on the current timeline, differs from the byte stored, and all that is complete
-// lies before it: a server that has crashed gave its last record up, and has written another one (ruling R36). See
-// [Store.DropIncomplete].
+// ReplacedError says that the byte at LSN, sent on the current timeline, differs from the stored one, and that every
+// complete record ends before it. A server that has crashed gave its last record up, and has written another one
+// (ruling R36). See [Store.DropIncomplete].
 type ReplacedError struct {
 	Timeline lsn.TimelineID
 	LSN      lsn.LSN
@@ -30,9 +30,8 @@ func (s *Store) differs(at lsn.LSN) error {
 }
 
 // DropIncomplete goes back to the end of the last complete record, durably, so that another record can take the place
-// of the one whose beginning lies behind it; that is where it leaves the store. Positions go back. The stream is over;
-// nobody may read what is dropped: end the readers first. It waits for the disk. Call it from the goroutine of
-// AppendFrom.
+// of the one that begins there. It returns the end of the store. Positions go back, and the stream is over. End all
+// readers before: nobody may read the dropped bytes. It waits for the disk. Call it from the goroutine of AppendFrom.
 //
 // Errors: those of the disk, [ErrFailed].
 func (s *Store) DropIncomplete() (lsn.LSN, error) {

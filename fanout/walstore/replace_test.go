@@ -99,8 +99,8 @@ func TestNothingIncomplete(t *testing.T) {
 	}
 }
 
-// TestReplacedSegmentSurvivesPowerLoss: what replaces the beginning of a record in a segment that had a digest is found
-// again after a power loss at any step, and is not called damaged by what the segment held before.
+// TestReplacedSegmentSurvivesPowerLoss: a record that replaces another one's beginning, in a segment that had a digest,
+// is found again after a power loss at any step. The segment's earlier digest does not make it damaged.
 func TestReplacedSegmentSurvivesPowerLoss(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 7))
 	old := newGen()

@@ -46,8 +46,9 @@ func (s *Store) Run(ctx context.Context) error {
 const lockInterval = 2 * time.Second
 
 // keepLock makes the lock's file anew when somebody has removed it, until stop. The directory is locked all the time,
-// but release v0.1.0 looks at the file alone: one that was quicker has the store, and this one ends, as a postmaster
-// without its postmaster.pid does. It ends too when its path leads elsewhere: what it writes next would go there.
+// but release v0.1.0 looks at the file alone. If such a process was quicker it has the store, and this one ends, as a
+// postmaster without its postmaster.pid does. This one ends, too, when its path leads elsewhere: its next write would
+// go there.
 func (s *Store) keepLock(stop <-chan struct{}) {
 	tick := time.NewTicker(lockInterval)
 	defer tick.Stop()

@@ -50,9 +50,8 @@ func (x *segments) name(k segKey) string { return x.size.FileName(k.tli, k.segno
 
 func (x *segments) path(name string) string { return filepath.Join(x.dir, name) }
 
-// find gives the file that holds segment segno as timeline t saw it: t's own, or that of the newest
-// later timeline of the history, which begins as a copy of t's up to the switch (facts H3).
-// x.mu is held.
+// find returns the file that holds segment segno as timeline t saw it. That is t's own, or the file of the newest later
+// timeline of the history, which begins as a copy of t's up to the switch (facts H3). x.mu is held.
 func (x *segments) find(h lsn.History, t lsn.TimelineID, segno uint64) (segKey, bool) {
 	if k := (segKey{h.Timeline, segno}); h.Timeline >= t && x.have[k] {
 		return k, true
@@ -88,8 +87,8 @@ func (x *segments) add(k segKey) {
 	x.have[k] = true
 }
 
-// create puts a file of the right size under k's name and opens it: a spare one when there is one,
-// else a new one that the file system fills with zeros as it is read. The name is not durable yet.
+// create puts a file of the right size under k's name and opens it. It takes a spare one when there is one, otherwise
+// it makes a new one that reads as zeros. The name is not durable yet.
 func (x *segments) create(k segKey) (vfs.File, error) {
 	path := x.path(x.name(k))
 	x.mu.Lock()

@@ -64,8 +64,8 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	return nil
 }
 
-// rewrite (9) writes the WAL beyond the mark once more and syncs it: a process that died may have
-// seen an fsync fail, after which the kernel calls its pages clean though the disk lacks them.
+// rewrite (9) writes the WAL beyond the mark once more and syncs it. A process that died may have seen an fsync fail.
+// After that the kernel calls its pages clean though the disk lacks them.
 func (s *Store) rewrite(h lsn.History, m mark, end lsn.LSN) error {
 	x := s.segs
 	buf := make([]byte, hashBuffer)

@@ -161,7 +161,8 @@ func (s *Store) adopted(id Identity) {
 
 func (s *Store) segLen() lsn.LSN { return lsn.LSN(s.segs.size) }
 
-// source is what pages and records of this system are checked against. in.checker's is the writer's alone.
+// source returns the values that pages and records of this system are checked against. in.checker's is the writer's
+// alone.
 func (id *Identity) source() walformat.Source {
 	return walformat.Source{System: id.System, SegSize: id.SegSize, Major: id.ServerMajor}
 }
@@ -171,7 +172,7 @@ func (s *Store) walker(tli lsn.TimelineID) *walformat.Walker {
 	return &walformat.Walker{Source: s.identity.Load().source(), Timeline: tli}
 }
 
-// Positions is where the store stands, all at one moment.
+// Positions returns the positions of the store, all at one moment. Any goroutine may call it.
 func (s *Store) Positions() Positions {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +236,7 @@ func (s *Store) fail(cause error) error {
 	return err
 }
 
-// endOf is how far timeline t can be read. s.mu is held.
+// endOf returns the end of the WAL of timeline t that can be read. s.mu is held.
 func (s *Store) endOf(t lsn.TimelineID) lsn.LSN {
 	if at, _, historic := s.history.SwitchPoint(t); historic {
 		return min(at, s.pos.Received)
@@ -243,7 +244,7 @@ func (s *Store) endOf(t lsn.TimelineID) lsn.LSN {
 	return s.pos.Received
 }
 
-// readState is what NewReader needs, all at one moment.
+// readState returns the state for NewReader, all at one moment.
 func (s *Store) readState() (h lsn.History, pos Positions, low lsn.LSN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -122,17 +122,17 @@ func (s *Store) forkFile(k segKey, end lsn.LSN) error {
 	return nil
 }
 
-// endAt makes end, which is stored, the durable end from which the store goes on as r says, on the timeline of h: that
-// of a switch, or the same one, cut back. The locks of all stages are held. Its steps are in the order in which a crash
-// after any of them leaves a store that is right:
+// endAt makes end, which is stored, the durable end from which the store goes on as r says. h is the history of the
+// timeline that is switched to, or the same one, cut back. The locks of all stages are held. A crash after any of its
+// steps leaves a store that is right:
 //
-//  1. The digest of the segment that goes on is removed, durably. After the mark it would call what replaces the
-//     segment's old bytes damaged when the power fails before it is written anew; a segment without one is walked.
-//  2. The mark says where the store ends. Up to here the store goes on as it was; after an error of the mark nobody
-//     knows which end the disk has, so the store fails.
-//  3. The files being written are left, and the state in memory follows.
+// 1. The digest of the segment that goes on is removed, durably. With the digest in place after the mark, a power loss
+// would make new bytes in that segment count as damage. A segment without a digest is walked.
+// 2. The mark says where the store ends. Up to here the store goes on as it was. After an error of the mark nobody
+// knows which end the disk has, so the store fails.
+// 3. The files being written are left, and the state in memory follows.
 //
-// What lies beyond end is the caller's to remove or to move aside, afterwards: recovery finds it and knows it for that.
+// The caller removes or moves aside the WAL beyond end, afterwards. Recovery recognises it by the mark.
 func (s *Store) endAt(h lsn.History, oldest, end lsn.LSN, r *resumption) error {
 	if err := s.unseal(h.Timeline, end); err != nil {
 		return err

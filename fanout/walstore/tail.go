@@ -5,13 +5,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// block is BlockSize bytes of WAL in memory, aligned like the WAL itself. Bytes below the
-// received position never change again, so any number of readers share them without a lock; only
-// the ingest goroutine writes above it. The garbage collector frees a block when the tail and the
-// last reader have let go: reusing it earlier would put wrong WAL under somebody's eyes.
+// block is BlockSize bytes of WAL in memory, aligned like the WAL itself. Bytes below the received position never
+// change, so any number of readers share them without a lock. Only the ingest goroutine writes above it. The garbage
+// collector frees a block after the tail and the last reader. A block must not be reused earlier: a reader would get
+// other WAL.
 //
-// sums[i] hashes the segment from its first byte to the block's page i, and is there once that page has bytes;
-// whole is the hash of the segment that ends with the block. Both as far as hashed is set, see hashes.go.
+// sums[i] hashes the segment from its first byte to the block's page i, and is there once that page has bytes. whole is
+// the hash of the segment that ends with the block. Both are valid if hashed is set, see hashes.go.
 type block struct {
 	start  lsn.LSN
 	buf    []byte

@@ -6,10 +6,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A segment that was compared with its digest counts as good for verifiedFor, and in proportion longer
-// when it is larger than verifiedSize; then it is compared again, also while it is being read. So what
-// a disk loses is served for no longer than this, a reader that crawls included, and a segment costs at
-// most 1.6 MB of hashing per second, however many standbys read it.
+// A segment that was compared with its digest counts as good for verifiedFor, and in proportion longer when it is
+// larger than verifiedSize. Then it is compared again, also while it is being read. Damage on disk is therefore served
+// for no longer than this, even to a slow reader. A segment costs at most 1.6 MB of hashing per second, however many
+// standbys read it.
 const (
 	verifiedFor  = 10 * time.Second
 	verifiedSize = 16 << 20

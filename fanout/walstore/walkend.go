@@ -15,10 +15,9 @@ import (
 // readAhead is the piece in which the walk reads files.
 const readAhead = 32 * lsn.PageSize
 
-// findEnd (7, 8) finds where valid WAL ends. The bytes below the mark are known to be there, so up
-// to the mark the walk may find nothing wrong, only WAL that goes on beyond it; after the mark it
-// ends where recovery of PostgreSQL would end, or at the first byte that no checksum covers. An end
-// below the mark comes with the damage that is there.
+// findEnd (7, 8) finds the end of valid WAL. The bytes below the mark were durable, so up to the mark every record must
+// be valid, and WAL may only go on beyond it. After the mark the walk ends where recovery of PostgreSQL would end, or
+// at the first byte that no checksum covers. An end below the mark is returned with the damage that was found there.
 func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	w := s.walker(h.Timeline)
 	p := &pages{s: s, h: h}
@@ -70,11 +69,12 @@ func (s *Store) walkToMark(w *walformat.Walker, p *pages, h lsn.History, m mark)
 	return 0, nil, nil
 }
 
-// placeWalk (7) puts the walk at a record that begins at or before first, the start of the segment of
-// the mark's last byte, so that everything from there on is covered by a checksum: in the last page of
-// the segment before or, when records are long, from the start of it or of an earlier one. Otherwise
-// (nothing is before it, or the zeros behind an XLOG_SWITCH are) it begins with the first record of the
-// segment; a walk that is short then has no record that begins before the mark.
+// placeWalk (7) puts the walk at a record that begins at or before first, the start of the segment of the mark's last
+// byte. Everything from there on is then covered by a checksum. The record is in the last page of the segment before,
+// or where records are long, in that segment or an earlier one.
+//
+// If nothing is stored before first, or the zeros behind an XLOG_SWITCH are, the walk begins with the first record of
+// the segment. A walk that is short then has no record that begins before the mark.
 func (s *Store) placeWalk(w *walformat.Walker, h lsn.History, m mark, first lsn.LSN) error {
 	for at := first; at > m.Start; {
 		before := s.segs.size.Floor(at - 1)
@@ -96,8 +96,9 @@ func (s *Store) placeWalk(w *walformat.Walker, h lsn.History, m mark, first lsn.
 	return err
 }
 
-// safeEnd is where the store ends when damage was found at at: of a segment before first only a part
-// was walked, and the stream compares what it brings again with what is stored before the end.
+// safeEnd returns the position at which the store ends when damage was found at at. Of a segment before first only a
+// part was walked, so the store ends at that segment's start. The stream compares WAL that
+// comes again with the WAL that is stored before this end.
 func (s *Store) safeEnd(at, first lsn.LSN, m mark) lsn.LSN {
 	if at < first {
 		at = s.segs.size.Floor(at)

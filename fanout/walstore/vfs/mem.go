@@ -11,11 +11,10 @@ import (
 	"sync"
 )
 
-// Mem is a file system in memory that can crash. [Mem.Kill] is the end of the process: what was
-// written stays. [Mem.Crash] is power loss: what was synced stays, the rest stays in part, torn at
-// sectors; of the names changed since the last SyncDir a prefix in order stays, as in a journal.
-// Both give the file system that the next process finds; the old one and its files refuse
-// everything from then on. Safe for concurrent use.
+// Mem is a file system in memory that can crash. [Mem.Kill] is the end of the process: everything written stays.
+// [Mem.Crash] is power loss. Synced bytes stay; the others stay in part, torn at sectors. Of the names changed since
+// the last SyncDir a prefix in order stays, as in a journal. Both return the file system that the next process finds.
+// The old one and its files refuse everything from then on. Safe for concurrent use.
 type Mem struct {
 	mu      sync.Mutex
 	dead    bool
@@ -50,7 +49,7 @@ func (c change) apply(names map[string]*inode) {
 	}
 }
 
-// errDead is what a process sees that lives on in a test after its crash.
+// errDead is returned to a process that lives on in a test after its crash.
 var errDead = fmt.Errorf("this file system has crashed: %w", fs.ErrClosed)
 
 // NewMem makes an empty file system; its root directories "/" and "." exist.
@@ -272,8 +271,8 @@ func (l *memLock) Close() error {
 	return nil
 }
 
-// FailSync does to the named file what a failed fsync does: the bytes written since the last one
-// are in memory only, and no later Sync will write them unless they are written again.
+// FailSync makes the fsync of the named file fail, as on a broken disk. The bytes written since the last fsync are in
+// memory only, and no later Sync writes them unless they are written again.
 func (m *Mem) FailSync(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

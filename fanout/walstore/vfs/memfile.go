@@ -104,11 +104,11 @@ func (c *content) sync() {
 	clear(c.dirty)
 }
 
-// lose is what a kernel does when writing back fails: the pages count as clean, and only memory
-// has them.
+// lose forgets which pages are dirty, as a kernel does when writing back fails: only memory has them then.
 func (c *content) lose() { clear(c.dirty) }
 
-// afterCrash is what the disk has: the stable bytes, and each sector written since with even odds.
+// afterCrash returns the content of the disk: the stable bytes, and each sector written since with even odds. With a
+// nil rnd no sector written since is there.
 func (c *content) afterCrash(rnd *rand.Rand) content {
 	size := c.stableSize
 	if rnd != nil && rnd.IntN(2) == 0 {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// contract is what every FS must do, run against each of them.
+// contract tests the promises of FS. It runs against each implementation.
 func contract(t *testing.T, fsys FS, dir string) {
 	must := func(err error) {
 		t.Helper()

@@ -7,13 +7,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Framer follows records by their lengths, without reading them: it knows at any moment where the last
-// complete record ends (ruling R36), and where WAL ends because of an XLOG_SWITCH (ruling R37). The bytes are
-// fed in order, in pieces of any size within a page. The zero Framer with a Source may begin at any page; a
-// copy is a snapshot. It allocates nothing and looks at the headers only, so it goes along with a stream.
+// Framer follows records by their lengths, without reading them. It knows at any moment where the last complete record
+// ends (ruling R36), and where WAL ends because of an XLOG_SWITCH (ruling R37). The bytes are fed in order, in pieces
+// of any size within a page. The zero Framer with a Source may begin at any page; a copy is a snapshot. It allocates
+// nothing and looks at the headers only, so a stream can feed it.
 //
-// No checksum is read but that of an XLOG_SWITCH. Bytes that are no WAL make the Framer lost until the next page
-// from which it can go on; while it is lost every position counts as the end of a record.
+// No checksum is read but that of an XLOG_SWITCH. Bytes that are no WAL make the Framer lost until the next page from
+// which it can go on. While it is lost every position counts as the end of a record.
 type Framer struct {
 	Source Source
 

@@ -18,7 +18,7 @@ func feed(f *walformat.Framer, g *walstoretest.Generator, from, to lsn.LSN, rnd 
 	}
 }
 
-// lastComplete is what a Framer must say of g's WAL up to at.
+// lastComplete returns the position that a Framer must find in g's WAL up to at.
 func lastComplete(g *walstoretest.Generator, at lsn.LSN) lsn.LSN {
 	end := lsn.Invalid
 	for _, r := range g.Records() {

@@ -110,7 +110,7 @@ func (h *Header) Append(b []byte) []byte {
 	return b
 }
 
-// ErrPage is what every *[PageError] is, for errors.Is.
+// ErrPage matches every *[PageError] in errors.Is.
 var ErrPage = errors.New("invalid WAL page")
 
 // PageError names the header field at page LSN that is not as it must be.

@@ -35,7 +35,7 @@ func dirPages(dir string, size lsn.SegSize, tli lsn.TimelineID) walformat.PageFu
 	}
 }
 
-// firstSegment is where a server's pg_wal begins.
+// firstSegment returns the start of the first segment in a server's pg_wal.
 func firstSegment(t *testing.T, dir string, size lsn.SegSize) lsn.LSN {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -51,9 +51,9 @@ func firstSegment(t *testing.T, dir string, size lsn.SegSize) lsn.LSN {
 	return 0
 }
 
-// TestRealServers walks the WAL of every major, with all that a short life brings (full pages,
-// records over many pages, switches, recycled segments behind the end), after a crash and after an
-// orderly end, and finds the end that the server itself reported.
+// TestRealServers walks the WAL of every major, after a crash and after an orderly end, and finds the end that the
+// server itself reported. The WAL has full pages, records over many pages, switches, and recycled segments behind the
+// end.
 func TestRealServers(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"),

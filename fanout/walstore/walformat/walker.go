@@ -45,8 +45,8 @@ type Walker struct {
 	// Limit, when not Invalid, is the end of the bytes that exist: a record that needs more ends
 	// the walk with ErrShort. It may be raised after that, and Next called again.
 	Limit lsn.LSN
-	// StopAtBroken ends the walk at a record that was given up and overwritten: no checksum covers
-	// its bytes, so after a power loss they may be torn and nothing would tell.
+	// StopAtBroken ends the walk at a record that was given up and overwritten. No checksum covers its bytes: after a
+	// power loss they may be torn, and the walk would not notice.
 	StopAtBroken bool
 
 	pos   lsn.LSN // where the next record, its page's header, or a zero byte is
@@ -90,7 +90,7 @@ func (w *Walker) Start(at lsn.LSN) (lsn.LSN, error) {
 	}
 }
 
-// Pos is how far valid WAL reaches: the end of the last record, or of the zeros verified since.
+// Pos returns the end of the valid WAL: of the last record, or of the zeros verified since.
 func (w *Walker) Pos() lsn.LSN { return w.pos }
 
 // Next reads and checks one record. The error is an *[EndError], or what Pages returned.
