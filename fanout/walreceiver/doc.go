@@ -35,14 +35,14 @@
 //
 //  4. WAL with a gap before it never reaches the store.
 //
-//  5. An unchanged report is repeated at the status interval, for pings a few times a second at most
-//     (but at once when it is the position that a shutting-down walsender waits for), and in any case
-//     before the upstream loses patience (ruling R19).
+//  5. An unchanged report is repeated at the status interval, and in any case before the upstream loses patience
+//     (ruling R19). Pings get an unchanged answer a few times a second at most. The answer is given at once when a
+//     shutting-down walsender waits for that position.
 //
-//  6. What is reported under a rule was promised durably before (ruling R3).
+//  6. A position that is reported under a rule was promised durably before (ruling R3).
 //
-//  7. Under a rule the slot follows what the store has flushed, not the reports, where the upstream lets
-//     us do that (ruling R8): first the slot reserves WAL there, then the stream begins.
+//  7. Under a rule the slot follows the WAL that the store has flushed, not the reports, where the upstream lets us do
+//     that (ruling R8). First the slot reserves WAL there, then the stream begins.
 //
 //  8. A primary is told nothing before the mirrors of slots are there, for a bounded time (ruling R18).
 //

@@ -10,8 +10,8 @@ import (
 type feedbackCore struct {
 	interval time.Duration // at least this between two messages, unless protection would be lost
 	slotless bool          // without a slot the upstream holds one horizon only
-	// borne is what the stream's slot bore when the connection began: until the feedback is settled nothing is said
-	// that would raise it.
+	// borne is the feedback that the stream's slot bore when the connection began. Until the feedback is settled
+	// nothing is said that would raise it.
 	borne copyboth.HotStandbyFeedback
 	begun bool
 	last  copyboth.HotStandbyFeedback

@@ -50,8 +50,8 @@ type mirrorGate struct {
 	state MirrorState
 }
 
-// begin notes that a stream from p begins. A server that has been waited for is not waited for again,
-// and nobody waits where it does not write: on a timeline that it has left, or at a member of the cluster.
+// begin notes that a stream from p begins. A server that has been waited for is not waited for again. Nobody waits
+// where the server does not write: on a timeline that it has left, or at a member of the cluster.
 func (g *mirrorGate) begin(p place, writes bool, now time.Time) {
 	if p != g.on {
 		g.on, g.until, g.open = p, now.Add(mirrorWait), !writes

@@ -15,9 +15,9 @@ const (
 	DefaultTimeout        = 60 * time.Second // wal_receiver_timeout
 	// assumedSenderTimeout is taken for the upstream's wal_sender_timeout when it does not tell.
 	assumedSenderTimeout = 60 * time.Second
-	// greetAfter is the time without a message after which a new stream requests a reply. WAL
-	// usually comes at once, but an idle upstream has nothing to send to one that resumes exactly at a
-	// segment's start, and would say so after half its wal_sender_timeout: too late for readiness.
+	// greetAfter is the time without a message after which a new stream requests a reply. WAL usually comes at once. An
+	// idle upstream has none for a stream that resumes exactly at a segment's start. It would say so after half its
+	// wal_sender_timeout, which is too late for readiness.
 	greetAfter = 200 * time.Millisecond
 )
 

@@ -14,8 +14,8 @@ import (
 type Store interface {
 	Positions() walstore.Positions
 	AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) error
-	// HoldBack keeps WAL of the current timeline beyond a fork that is known from everybody, until it is released, or
-	// until the store is on a new timeline; Invalid is no fork.
+	// HoldBack keeps WAL of the current timeline beyond a known fork from everybody. It ends by Release, or when the
+	// store is on a new timeline. Invalid is no fork.
 	HoldBack(fork lsn.LSN)
 	Paused() bool
 	// Promised and SetPromised are the durable bound of what was reported under a rule.

@@ -13,18 +13,18 @@ import (
 // narrowed to them: so rarely that its fsync costs nobody anything.
 const narrowAfter = 5 * time.Second
 
-// promise is the highest position that was ever reported under a rule, and a bound of it that survives a
-// crash (ruling R3). While reports move, the bound is "all that is stored", so that none of them waits
-// for an fsync of its own; when they stand still, or the stream has ended, it is the exact position:
+// promise is the highest position that was ever reported under a rule, and a bound of it that survives a crash (ruling
+// R3). While reports move, the bound is "all that is stored", so that none of them waits for an fsync of its own. When
+// they stand still, or the stream has ended, it is the exact position:
 //
 //	    report beyond the bound: fsync, then report
 //	exact ─────────────────────────────────────────► all that is stored
 //	      ◄─────────────────────────────────────────
 //	    narrowAfter without a higher report, end of the stream
 //
-// The bound may be too high, never too low: too low would let acknowledged WAL be left behind, too high
-// asks an operator once too often, after a crash alone. Any goroutine may call the methods: at the first
-// WAL of a timeline the reader lowers it beside the one that reports.
+// The bound may be too high, never too low: too low would let acknowledged WAL be left behind, too high asks an
+// operator once too often, after a crash alone. Any goroutine may call the methods: at the first WAL of a timeline the
+// reader lowers it beside the one that reports.
 type promise struct {
 	store Store
 	high  atomic.Uint64
@@ -79,8 +79,9 @@ func (p *promise) narrowLocked() error {
 	return nil
 }
 
-// rest is narrow for a stream that goes on: where all that was received is reported the bound stays, so that the next
-// report waits for no fsync, and the file names the newest WAL by its bytes.
+// rest is called when reports stand still while the stream goes on. While some received WAL is not reported, it narrows
+// the bound. Otherwise it keeps the bound, so that the next report waits for no fsync, and renews the hash by which the
+// file names the newest WAL. It waits for an fsync.
 func (p *promise) rest(received lsn.LSN) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -47,10 +47,10 @@ func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
 	return max(covered.Write, covered.Flush, covered.Apply)
 }
 
-// shutdownRelease reports whether the upstream shuts down and waits for nothing but this report (ruling R11): its
-// WAL ends with a shutdown checkpoint, the store has flushed it, and a ping that came after it asks for
-// exactly this position. The record also ends crash recovery; no session waits then either, as none
-// survived, and what is written afterwards lies beyond it.
+// shutdownRelease reports whether the upstream shuts down and waits for nothing but this report (ruling R11). Its WAL
+// then ends with a shutdown checkpoint, which the store has flushed. A ping that came after it asks for exactly this
+// position. The record also ends crash recovery. No session waits then either, as none survived, and WAL that is
+// written afterwards lies beyond it.
 func (v *view) shutdownRelease() bool {
 	return v.pings > 0 && v.received != lsn.Invalid &&
 		v.checkpoint == v.received && v.pingEnd == v.received && v.flushed >= v.received

@@ -94,8 +94,8 @@ func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	}
 }
 
-// history is a random course of connections, timelines, quorum, disk and pings against one core at a
-// time, and what may be said in it by rules R11 and R12, told apart from how the core decides.
+// history is a random course of connections, timelines, quorum, disk and pings against one core at a time. It works out
+// which reports rulings R11 and R12 allow, apart from the core's own decisions.
 type history struct {
 	t    *testing.T
 	seed uint64

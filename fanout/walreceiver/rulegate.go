@@ -93,9 +93,9 @@ func (st *Stream) ungate(why error) {
 	st.r.Update(func(s *Status) { s.Gated = false })
 }
 
-// lookForStop returns why the upstream is to be left because it shuts down, nil when ctx ends: the disk is stuck,
-// or the rule withholds at the gate what it waits for. A new connection tells: a server whose walsender serves us
-// refuses it with 57P03 for no other reason.
+// lookForStop returns why the upstream is to be left because it shuts down, nil when ctx ends. It is needed where no
+// report can release the upstream: the disk is stuck, or the rule withholds at the gate the WAL that the upstream waits
+// for. A new connection tells: a server whose walsender serves us refuses it with 57P03 for no other reason.
 func (st *Stream) lookForStop(ctx context.Context) error {
 	r, live := st.r, st.live
 	var c stuck

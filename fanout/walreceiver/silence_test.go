@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Where another member can take over, a silent upstream is asked for a reply early, and again after each time that it
-// fell silent; the connection ends by wal_receiver_timeout as always.
+// Where another member can take over, a silent upstream is asked for a reply early, and again each time that it falls
+// silent. The connection ends by wal_receiver_timeout as always.
 func TestUneasyCore(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	c := core{timeout: time.Minute, uneasy: 2 * time.Second, interval: time.Hour, sent: now, heard: now}

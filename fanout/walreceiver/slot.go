@@ -33,9 +33,9 @@ func (st *Stream) PrepareSlot(ctx context.Context) (SlotStart, error) {
 	return st.srv.Slot, err
 }
 
-// prepareSlot makes sure that the slot exists and reserves WAL, and notes in srv where it begins
-// (15+). A slot of that name that reserves nothing protects nothing: nobody but this proxy uses it,
-// so it is made anew (facts G: an invalidated slot lets one stream and loses WAL all the same).
+// prepareSlot makes sure that the slot exists and reserves WAL, and notes in srv where it begins (15+). A slot of that
+// name that reserves nothing protects nothing, and nobody but this proxy uses it, so it is made anew. An invalidated
+// slot would let one stream and lose WAL all the same (facts G).
 func (st *Stream) prepareSlot(ctx context.Context) (SlotState, error) {
 	r, srv := st.r, &st.srv
 	if r.o.Slot == "" {
@@ -97,9 +97,9 @@ func mayUse(ask func(exists bool) error, exists bool) error {
 const droppedBySomebody = "somebody dropped the slot on the primary: it was made anew; tell who manages slots there " +
 	"to leave it alone (Patroni: ignore_slots)"
 
-// judgeSlot explains why the slot had to be made: if it was there before, somebody dropped it. That is known
-// of the server that had it at the connection before; after a start, of a primary of the timeline that the store
-// ends on, which was streamed from before, when the slot had the same name.
+// judgeSlot explains why the slot had to be made: if it was there before, somebody dropped it. It was there before on
+// the server of the connection before. After a start it was there on a primary of the timeline that the store ends on,
+// if the slot had the same name then.
 func (st *Stream) judgeSlot(state SlotState) SlotState {
 	r, e := st.r, st.conn.Endpoint()
 	at, have := r.slotAt, r.o.Store.Positions()

@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are
-// apart (ruling R8): the slot follows what the store has flushed, whatever the reports say.
+// SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are apart (ruling
+// R8). The slot follows the WAL that the store has flushed, whatever the reports say.
 type SlotKeeper interface {
 	// Hold makes sure that the slot exists on the server at e and reserves WAL, tells from where, and
 	// advances it from then on, until Release. It may make the slot anew.

@@ -93,8 +93,8 @@ func (st *Stream) newReporter() *reporter {
 }
 
 // slotFloor returns the position below which no flush is to be reported, so that it moves no slot back (ruling R12).
-// Where restart_lsn is not told, what is durable here is at or beyond it, unless the server's timeline left
-// that before: there only the common part is WAL that the slot can stand for.
+// Where restart_lsn is not told, the durable WAL here ends at or beyond it, and its end is returned. If the server's
+// timeline left that WAL before, only the common part is WAL that the slot can stand for: the fork is returned.
 func slotFloor(have walstore.Positions, srv Server) lsn.LSN {
 	if srv.Slot.Restart != 0 {
 		return srv.Slot.Restart

@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// unchangedGap is the least time between two answers that say the same: a primary that shuts
-// down pings without pause (facts E7), and five answers a second keep its walsender alive.
+// unchangedGap is the least time between two answers that say the same. A primary that shuts down pings without pause
+// (facts E7), and five answers a second keep its walsender alive.
 const unchangedGap = 200 * time.Millisecond
 
 // due returns the time at which the unchanged report is repeated; zero: never.
