@@ -13,17 +13,18 @@ var ErrInvariant = errors.New("report invariant violated")
 
 // view is the input of a step of the core.
 type view struct {
-	received         lsn.LSN // end of the WAL that arrived on this connection
-	written, flushed lsn.LSN // of the store
-	limits           Limits
-	paused           bool      // the store makes the reader wait for its disk
-	heard            time.Time // when the upstream's last byte arrived
-	pings            uint64    // how many replies the upstream has requested
-	pingEnd          lsn.LSN   // WAL end of the last such ping
-	checkpoint       lsn.LSN   // end of the shutdown checkpoint with which the received WAL ends; 0: it does not
-	messages         bool      // WAL or a keepalive has come on this connection
-	held             bool      // nothing may be reported to a primary yet, see mirrorGate
-	final            bool      // we are about to leave: say what there is to say
+	received         lsn.LSN      // end of the WAL that arrived on this connection
+	written, flushed lsn.LSN      // of the store
+	limits           lsn.Progress // what may be reported, see [Quorum]
+	ruled            bool         // a rule is in use
+	paused           bool         // the store makes the reader wait for its disk
+	heard            time.Time    // when the upstream's last byte arrived
+	pings            uint64       // how many replies the upstream has requested
+	pingEnd          lsn.LSN      // WAL end of the last such ping
+	checkpoint       lsn.LSN      // end of the shutdown checkpoint with which the received WAL ends; 0: it does not
+	messages         bool         // WAL or a keepalive has come on this connection
+	held             bool         // nothing may be reported to a primary yet, see mirrorGate
+	final            bool         // we are about to leave: say what there is to say
 }
 
 // action is the output of a step: send Report if Send, end the connection if Expired, step again at Wake at the

@@ -13,7 +13,7 @@ import (
 var t0 = time.Unix(1_000_000, 0)
 
 // free limits nothing but apply, as without a quorum.
-var free = NoLimits()
+var free = unlimited()
 
 func newCore() *core {
 	return &core{interval: 10 * time.Second, senderTimeout: 60 * time.Second, timeout: 60 * time.Second, sent: t0, heard: t0}
@@ -68,11 +68,11 @@ func TestFlushIsHeldBackBelowTheSlot(t *testing.T) {
 func TestQuorumLimits(t *testing.T) {
 	c := newCore()
 	v := at(1000, 900, 800)
-	v.limits = Limits{Progress: lsn.Progress{Write: 700, Flush: 600, Apply: 5000}, Ruled: true}
+	v.limits, v.ruled = lsn.Progress{Write: 700, Flush: 600, Apply: 5000}, true
 	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 700, Flush: 600, Apply: 800}) {
 		t.Errorf("%+v", a)
 	}
-	v.limits = Limits{Progress: lsn.Progress{Write: 650, Flush: 850, Apply: 0}, Ruled: true} // a new rule covers less: what was said stays said
+	v.limits = lsn.Progress{Write: 650, Flush: 850, Apply: 0} // a new rule covers less: what was said stays said
 	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 700, Flush: 800, Apply: 800}) {
 		t.Errorf("%+v", a)
 	}

@@ -53,7 +53,7 @@ func FuzzStream(f *testing.F) {
 				t.Fatalf("received %s, stored %s", got, st.end)
 			}
 			v := view{received: in.live.receivedEnd(), written: st.end, flushed: st.end, heard: t0,
-				limits: NoLimits()}
+				limits: unlimited()}
 			v.pings, v.pingEnd = in.live.lastPing()
 			if a, err := c.step(t0, v); err != nil || a.Report.Flush > st.end {
 				t.Fatalf("%+v, %v", a, err)

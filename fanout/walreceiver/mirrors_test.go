@@ -75,7 +75,7 @@ func TestNothingIsReportedWhileHeld(t *testing.T) {
 			t.Errorf("%+v %v, expected %s", a.Report, err, want)
 		}
 	}
-	v := view{received: 100, written: 100, flushed: 100, limits: NoLimits(), held: true, heard: now}
+	v := view{received: 100, written: 100, flushed: 100, limits: unlimited(), held: true, heard: now}
 	step(v, 0)
 	v.held = false
 	step(v, 100)

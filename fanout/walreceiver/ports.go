@@ -27,10 +27,12 @@ type Store interface {
 	Watch(walstore.Mask) *walstore.Watcher
 }
 
-// Quorum decides how much may be reported. Limits must be cheap and is called from the reporter on
-// every wake-up; Changed is one-slot and gets a token whenever Limits may have changed.
+// Quorum decides how much may be reported. Reportable must be cheap and is called from the reporter on
+// every wake-up; Changed is one-slot and gets a token whenever Reportable may have changed.
 type Quorum interface {
-	Limits() Limits
+	// Reportable returns the largest positions that may be reported. ruled: a rule is in use. Positions can be withheld
+	// without one too: before rules were compared with another proxy, or by a fence.
+	Reportable() (p lsn.Progress, ruled bool)
 	Changed() <-chan struct{}
 }
 

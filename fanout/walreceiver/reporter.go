@@ -74,7 +74,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	now := time.Now()
 	v, opens := rp.view(now)
 	v.final = final
-	if rp.choice && !final && v.limits.Ruled != rp.ruled {
+	if rp.choice && !final && v.ruled != rp.ruled {
 		return wake, ErrRuleChanged
 	}
 	if d := rp.live.patience.Load(); d > 0 {
@@ -161,9 +161,9 @@ func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	v.messages = !rp.live.lastMessage().IsZero()
 	p := rp.store.Positions()
 	v.written, v.flushed = p.Written, p.Flushed
-	v.limits = NoLimits()
+	v.limits = unlimited()
 	if rp.quorum != nil {
-		v.limits = rp.quorum.Limits()
+		v.limits, v.ruled = rp.quorum.Reportable()
 	}
 	if !rp.core.recovery {
 		v.held, opens = rp.mirrors.holds(now)

@@ -9,16 +9,8 @@ import (
 // noLimit is the largest LSN: as a limit it limits nothing.
 const noLimit = lsn.LSN(math.MaxUint64)
 
-// Limits are the positions that may be reported, one per column. [NoLimits] are those without a rule.
-type Limits struct {
-	lsn.Progress
-	// Ruled: a rule is in use. Positions can be withheld without one too: before rules were compared with
-	// another proxy, or by a fence.
-	Ruled bool
-}
-
-// NoLimits returns the limits without a rule: the store's own positions are reported, and apply 0 (ruling R24).
-func NoLimits() Limits { return Limits{Progress: lsn.Progress{Write: noLimit, Flush: noLimit}} }
+// unlimited returns what may be reported without a rule: the store's own positions, and apply 0 (ruling R24).
+func unlimited() lsn.Progress { return lsn.Progress{Write: noLimit, Flush: noLimit} }
 
 // covered returns the positions that the rule and the store let be reported. Apply stays within what is flushed here,
 // so that every position that a commit can have waited for, remote_write's apart, survives in this store.
@@ -28,7 +20,7 @@ func (c *core) covered(v view) lsn.Progress {
 	case c.recovery:
 		limits.Write, limits.Flush = noLimit, noLimit
 	case v.held:
-		limits = Limits{}
+		limits = lsn.Progress{}
 	}
 	return lsn.Progress{
 		Write: min(v.written, v.received, limits.Write),
@@ -41,7 +33,7 @@ func (c *core) covered(v view) lsn.Progress {
 // can have waited for it. Neither can one on an upstream in recovery. What was promised before is not
 // repeated: the operator may have given it up since.
 func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
-	if !v.limits.Ruled || c.recovery {
+	if !v.ruled || c.recovery {
 		return 0
 	}
 	return max(covered.Write, covered.Flush, covered.Apply)

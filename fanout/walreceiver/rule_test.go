@@ -15,26 +15,32 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
+// given is what a rule of the test's own lets be reported.
+type given struct {
+	lsn.Progress
+	ruled bool
+}
+
 // rule is a Quorum of the test's own.
 type rule struct {
 	mu      sync.Mutex
-	now     Limits
+	now     given
 	changed chan struct{}
 }
 
-func newRule(l Limits) *rule { return &rule{now: l, changed: make(chan struct{}, 1)} }
+func newRule(g given) *rule { return &rule{now: g, changed: make(chan struct{}, 1)} }
 
-func (r *rule) Limits() Limits {
+func (r *rule) Reportable() (lsn.Progress, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.now
+	return r.now.Progress, r.now.ruled
 }
 
 func (r *rule) Changed() <-chan struct{} { return r.changed }
 
-func (r *rule) set(l Limits) {
+func (r *rule) set(g given) {
 	r.mu.Lock()
-	r.now = l
+	r.now = g
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
@@ -43,15 +49,13 @@ func (r *rule) set(l Limits) {
 }
 
 // upTo covers write and flush up to at.
-func upTo(at lsn.LSN) Limits {
-	return Limits{Progress: lsn.Progress{Write: at, Flush: at}, Ruled: true}
-}
+func upTo(at lsn.LSN) given { return given{lsn.Progress{Write: at, Flush: at}, true} }
 
 // Every condition of R11 is needed, and then exactly the end is reported, at once, and not promised.
 func TestShutdownRelease(t *testing.T) {
 	shutdown := func() view {
 		v := at(1000, 1000, 1000)
-		v.limits, v.checkpoint, v.pings, v.pingEnd = upTo(700), 1000, 1, 1000
+		v.limits, v.ruled, v.checkpoint, v.pings, v.pingEnd = upTo(700).Progress, true, 1000, 1, 1000
 		return v
 	}
 	for name, change := range map[string]func(*view){
@@ -88,7 +92,7 @@ func TestShutdownRelease(t *testing.T) {
 
 func TestNothingIsWithheldFromAStandby(t *testing.T) {
 	c, v := newCore(), at(1000, 900, 800)
-	c.recovery, v.limits = true, Limits{Progress: lsn.Progress{Write: 100, Flush: 100, Apply: 50}, Ruled: true}
+	c.recovery, v.limits, v.ruled = true, lsn.Progress{Write: 100, Flush: 100, Apply: 50}, true
 	if a := step(t, c, 0, v); a.Report != (lsn.Progress{Write: 900, Flush: 800, Apply: 50}) || a.Promise != 0 || a.Release {
 		t.Errorf("%+v", a)
 	}
@@ -155,9 +159,10 @@ func (h *history) event() {
 		v.flushed = v.written
 	case 6:
 		p := lsn.Progress{Write: v.flushed + some(), Flush: max(v.flushed, 100) - 100 + some(), Apply: some() * 20}
-		v.limits = Limits{Progress: p, Ruled: h.rnd.IntN(4) > 0}
+		v.limits, v.ruled = p, h.rnd.IntN(4) > 0
 	case 7:
-		v.limits = []Limits{NoLimits(), {}, upTo(0), upTo(v.received)}[h.rnd.IntN(4)]
+		g := []given{{Progress: unlimited()}, {}, upTo(0), upTo(v.received)}[h.rnd.IntN(4)]
+		v.limits, v.ruled = g.Progress, g.ruled
 	case 8:
 		v.pings, v.pingEnd = v.pings+1, v.received-min(v.received, some()/50)
 		if h.pinged.IsZero() {
@@ -199,7 +204,7 @@ func (h *history) step() {
 	h.pinged = time.Time{}
 	h.covered = lsn.Progress{Write: max(h.covered.Write, allowed.Write), Flush: max(h.covered.Flush, allowed.Flush),
 		Apply: max(h.covered.Apply, allowed.Apply)}
-	if h.v.limits.Ruled && !h.c.recovery {
+	if h.v.ruled && !h.c.recovery {
 		h.ruled = max(h.ruled, allowed.Write, allowed.Flush, allowed.Apply)
 	}
 	r, end := a.Report, h.v.received

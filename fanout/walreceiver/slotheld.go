@@ -26,7 +26,13 @@ type SlotKeeper interface {
 var ErrRuleChanged = errors.New("the rule was set or taken away: streaming begins anew, as the slot changes hands")
 
 // Ruled reports whether a rule limits the reports. Any goroutine may call it.
-func (r *Receiver) Ruled() bool { return r.o.Quorum != nil && r.o.Quorum.Limits().Ruled }
+func (r *Receiver) Ruled() bool {
+	if r.o.Quorum == nil {
+		return false
+	}
+	_, ruled := r.o.Quorum.Reportable()
+	return ruled
+}
 
 // holdSlot gives the slot to the keeper when there is a rule. Where that can't be done, it follows the
 // reports, and what that costs the primary is shown.

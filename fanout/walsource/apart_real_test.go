@@ -129,7 +129,7 @@ func TestRealRuleKeepsNoWALOnThePrimary(t *testing.T) {
 func TestRealRuleIsSet(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t)
-		s, q := openStore(t, t.TempDir()), newRule(walreceiver.NoLimits())
+		s, q := openStore(t, t.TempDir()), newRule(free())
 		next := srv.Scalar(t, "SELECT pg_snapshot_xmax(pg_current_snapshot())")
 		var xid uint64
 		if _, err := fmt.Sscan(next, &xid); err != nil {
@@ -152,7 +152,7 @@ func TestRealRuleIsSet(t *testing.T) {
 		if st := r.Status(); !st.SlotApart || !own.Status().Held {
 			t.Errorf("%+v", st)
 		}
-		q.set(walreceiver.NoLimits())
+		q.set(free())
 		follows("the slot to bear it again", func() bool { return slotFlag(t, srv, "active AND xmin = '"+next+"'") == "1" })
 		end := load(t, srv, 100)
 		follows("the slot to follow the reports", func() bool { return slotFlag(t, srv, "restart_lsn >= '"+end.String()+"'") == "1" })

@@ -157,7 +157,7 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 	})
 	t.Run("acceptance", func(t *testing.T) {
 		operator.say(2)
-		q.set(walreceiver.Limits{})
+		q.set(given{})
 		s := openStore(t, dir)
 		r := receive(t, conninfo, s, with)
 		at := load(t, candidate, 100)

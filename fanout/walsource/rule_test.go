@@ -5,32 +5,37 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
+// given is what a rule of the test's own lets be reported.
+type given struct {
+	lsn.Progress
+	ruled bool
+}
+
 // rule is a Quorum of the test's own.
 type rule struct {
 	mu      sync.Mutex
-	now     walreceiver.Limits
+	now     given
 	changed chan struct{}
 }
 
-func newRule(l walreceiver.Limits) *rule { return &rule{now: l, changed: make(chan struct{}, 1)} }
+func newRule(g given) *rule { return &rule{now: g, changed: make(chan struct{}, 1)} }
 
-func (r *rule) Limits() walreceiver.Limits {
+func (r *rule) Reportable() (lsn.Progress, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.now
+	return r.now.Progress, r.now.ruled
 }
 
 func (r *rule) Changed() <-chan struct{} { return r.changed }
 
-func (r *rule) set(l walreceiver.Limits) {
+func (r *rule) set(g given) {
 	r.mu.Lock()
-	r.now = l
+	r.now = g
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
@@ -38,10 +43,11 @@ func (r *rule) set(l walreceiver.Limits) {
 	}
 }
 
+// free withholds nothing.
+func free() given { return given{Progress: lsn.Progress{Write: noLimit, Flush: noLimit}} }
+
 // upTo covers write and flush up to at.
-func upTo(at lsn.LSN) walreceiver.Limits {
-	return walreceiver.Limits{Progress: lsn.Progress{Write: at, Flush: at}, Ruled: true}
-}
+func upTo(at lsn.LSN) given { return given{lsn.Progress{Write: at, Flush: at}, true} }
 
 // TestRuleHoldsAfterAPromotion: a standby becomes a primary without a new connection. From then on the
 // rule limits the reports, and also when the server does not tell any more.

@@ -171,7 +171,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	p.receiver, err = walsource.New(walsource.Options{
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
-			Keeper: p.own, RuleGate: gate, Quorum: reporterQuorum{p.node}, Feedback: p.hub.UpstreamFeedback(),
+			Keeper: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.keeper, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,

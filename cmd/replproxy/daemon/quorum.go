@@ -9,7 +9,6 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/fanout"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -54,14 +53,6 @@ func (s *ownStore) Positions() cluster.Positions {
 func (s *ownStore) Streams() (member string, ok bool) { return s.streams() }
 
 func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
-
-// reporterQuorum is the node as the walreceiver sees it.
-type reporterQuorum struct{ *cluster.Node }
-
-func (q reporterQuorum) Limits() walreceiver.Limits {
-	p, ruled := q.Node.Reportable()
-	return walreceiver.Limits{Progress: p, Ruled: ruled}
-}
 
 // coveringRule is the node as the hub asks it what is covered.
 type coveringRule struct{ node *cluster.Node }

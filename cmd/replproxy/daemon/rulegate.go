@@ -11,14 +11,16 @@ func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 	if c.Slots.RuleGate == "" {
 		return nil
 	}
-	quorum := reporterQuorum{p.node}
 	pulls := p.members != nil && c.Upstream.Via == config.ViaCluster
 	return realslot.NewRuleGate(realslot.RuleGateOptions{
 		Upstream: p.upstream, Slot: c.Slots.RuleGate, Name: c.Name, Logger: p.part("slots"),
-		Usable:  func() bool { return p.receiver.GateUsable() },
-		Used:    func() bool { return p.receiver.Gated() },
-		Covered: func() lsn.LSN { return min(quorum.Limits().Flush, p.store.Positions().Flushed) },
-		Pulls:   func() bool { return pulls },
-		Free:    func() { p.receiver.GateFree() },
+		Usable: func() bool { return p.receiver.GateUsable() },
+		Used:   func() bool { return p.receiver.Gated() },
+		Covered: func() lsn.LSN {
+			reportable, _ := p.node.Reportable()
+			return min(reportable.Flush, p.store.Positions().Flushed)
+		},
+		Pulls: func() bool { return pulls },
+		Free:  func() { p.receiver.GateFree() },
 	})
 }
