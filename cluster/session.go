@@ -6,6 +6,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 const (
@@ -29,30 +30,30 @@ type Session struct {
 // Session makes a handle, which costs nothing before its first report. name is the application_name as it was given.
 func (n *Node) Session(name string) *Session { return &Session{n: n, name: name} }
 
-// Report takes what the standby says at now. The handle's own incarnation stands for that of a; Received is filled in.
-// Calls must not overlap.
-func (s *Session) Report(now time.Time, a ledger.Ack) {
+// Report takes what the standby said at a time of WAL of t, as it said it, and how far its session had sent it such
+// WAL; see ledger.Ack. Calls must not overlap.
+func (s *Session) Report(at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.Progress, streaming bool) {
 	id := s.incarnation.Load()
-	if id == 0 && now.Sub(s.tried) >= attachAgain {
+	if id == 0 && at.Sub(s.tried) >= attachAgain {
 		id = s.n.Attach(s.name)
-		s.tried = now
+		s.tried = at
 		s.incarnation.Store(id)
 	}
 	if id == 0 {
 		return
 	}
-	a.Incarnation, a.At = id, now
-	s.n.Ack(a)
+	s.n.Ack(ledger.Ack{Incarnation: id, At: at, Timeline: t, Sent: sent, Progress: said, Streaming: streaming})
 }
 
 // Counts reports whether a rule of a member counts the name.
 func (s *Session) Counts() bool { return s.n.Counted(s.name) }
 
-// Doubted says that the session is asked, since then, whether its standby has left it for a younger one of its name. A
-// Report that came after ends that.
-func (s *Session) Doubted(since time.Time, silent vote.Silence) {
+// Doubted says that the session is asked, since then, whether its standby has left it for a younger one of its name.
+// silent is the time of its last message, host its client's address, "" for a unix socket. A Report that came after
+// ends that.
+func (s *Session) Doubted(since, silent time.Time, host string) {
 	if id := s.incarnation.Load(); id != 0 {
-		s.n.doubted(id, since, silent)
+		s.n.doubted(id, since, vote.Silence{Since: silent, Host: host})
 	}
 }
 

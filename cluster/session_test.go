@@ -4,10 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
+
+// say is a standby that has nothing yet.
+func say(s *Session, now time.Time) { s.Report(now, 0, 0, lsn.Progress{}, false) }
 
 // TestVoteComesLater: a session that came when there were too many votes later, without a new connection.
 func TestVoteComesLater(t *testing.T) {
@@ -15,19 +17,19 @@ func TestVoteComesLater(t *testing.T) {
 	var all []*Session
 	for range vote.MaxSessions { // one is this node's store's
 		s := n.Session("s")
-		s.Report(now, ledger.Ack{})
+		say(s, now)
 		all = append(all, s)
 	}
 	votes := func(s *Session) bool { return s.incarnation.Load() != 0 }
 	late := n.Session("s")
-	if late.Report(now, ledger.Ack{}); votes(late) {
+	if say(late, now); votes(late) {
 		t.Fatal("there is room for one more than vote.MaxSessions")
 	}
 	all[0].Release()
-	if late.Report(now.Add(attachAgain-1), ledger.Ack{}); votes(late) {
+	if say(late, now.Add(attachAgain-1)); votes(late) {
 		t.Error("tried again at once")
 	}
-	if late.Report(now.Add(attachAgain), ledger.Ack{}); !votes(late) {
+	if say(late, now.Add(attachAgain)); !votes(late) {
 		t.Error("never tried again")
 	}
 }
@@ -37,9 +39,7 @@ func TestSessionState(t *testing.T) {
 	n := newNode(t, "FIRST 1 (s1, s2)", newFakeStore(100))
 	s1, s2, s3 := n.Session("s1"), n.Session("s2"), n.Session("s2")
 	for _, s := range []*Session{s1, s2} {
-		s.Report(time.Now(), ledger.Ack{
-			Timeline: 1, Sent: 90, Progress: lsn.Progress{Write: 90, Flush: 90, Apply: 90}, Streaming: true,
-		})
+		s.Report(time.Now(), 1, 90, lsn.Progress{Write: 90, Flush: 90, Apply: 90}, true)
 	}
 	for _, c := range []struct {
 		s        *Session

@@ -17,7 +17,7 @@
 //
 //  1. IDENTIFY_SYSTEM shows a position at which START_REPLICATION is accepted at that moment (R28).
 //  2. A sender never sends beyond its horizon: what is received on its timeline, or the switch point.
-//  3. Positions that leave the hub (Voter, slots) are at most what this proxy has received.
+//  3. Positions that leave the hub are at most what this proxy has received: in slots, and the bound of a vote.
 //  4. WAL is kept from the oldest slot on, also from a slot's older state that a crash would restore.
 //  5. A standby that is bounded (send_when: covered) is sent no byte beyond the last record that the rule covers.
 //  6. Merged feedback is offered only when every slot's last xmin is in it (R20).

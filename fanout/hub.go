@@ -25,10 +25,12 @@ const (
 
 // Options of New. Store and Slots are required.
 type Options struct {
-	Store           Store
-	Fill            *backfill.Filler // fetches WAL that Store lacks while somebody wants to read it; nil: nobody does
-	Slots           *slot.Table
-	Voters          Voters        // nil: all are async
+	Store Store
+	Fill  *backfill.Filler // fetches WAL that Store lacks while somebody wants to read it; nil: nobody does
+	Slots *slot.Table
+	// Voter begins the vote of a standby's session, by its application_name. Any goroutine calls it. nil: all are
+	// async.
+	Voter           func(applicationName string) Voter
 	AutoCreateSlots bool          // START_REPLICATION SLOT x creates x
 	DrainTimeout    time.Duration // 0: walsender.DefaultDrainTimeout
 	FeedbackSettle  time.Duration // 0: DefaultFeedbackSettle

@@ -30,12 +30,6 @@ type Store interface {
 	NewPatientReader(lsn.TimelineID, lsn.LSN) (*walstore.Reader, error)
 }
 
-// Voters counts what the standbys report. Attach may be called from any goroutine.
-type Voters interface {
-	// Attach begins a session of a standby. Its handle counts for nothing before the first report.
-	Attach(applicationName string) Voter
-}
-
 // Losses tells of WAL that was given up, which a standby may still have instead of what is sent here now (ruling R32).
 // Any goroutine may call it.
 type Losses interface {
@@ -47,27 +41,20 @@ type Losses interface {
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }
 
-// Voter is one session's handle. Report is called by the session's replies loop, one call at a time, State, Counts and
-// Doubted by any goroutine, Release once, after the last Report. None may block.
+// Voter is one session's handle, which counts for nothing before the first Report. The sender calls Report, one call
+// at a time, and any goroutine State, Counts and Doubted. Release is called once, after the last Report. None may
+// block.
 type Voter interface {
-	Report(Ack)
-	State() SyncState
+	walsender.Voter
+	// State returns what the rule makes of the standby, in the words of pg_stat_replication: sync_state (async,
+	// potential, sync or quorum) and sync_priority (0: async).
+	State() (state string, priority int)
 	// Counts reports whether a rule counts the name.
 	Counts() bool
 	// Doubted says that the session is asked, since then, whether its standby has left it; silent is the time of its
 	// last message, host where it comes from, "" for a unix socket. A Report that came after since ends that.
 	Doubted(since, silent time.Time, host string)
 	Release()
-}
-
-// Ack is one status update; see [walsender.Ack]. A vote is also bounded by Sent (R6). SaidWrite is not clamped: a
-// standby that has more than it was sent has it from elsewhere. 0 is "no position", not "nothing".
-type Ack = walsender.Ack
-
-// SyncState is what the rule makes of a standby, in the words of pg_stat_replication.
-type SyncState struct {
-	State    string // async, potential, sync or quorum
-	Priority int    // 0: async
 }
 
 // Rule covers WAL. Methods may be called from any goroutine and don't block for long.

@@ -116,16 +116,16 @@ func (h *Hub) Standbys() []Standby {
 			continue
 		}
 		st := s.sender.Status()
-		sync := SyncState{State: "async"}
+		syncState, priority := "async", 0
 		if s.voter != nil {
-			sync = s.voter.State()
+			syncState, priority = s.voter.State()
 		}
 		rows = append(rows, Standby{
 			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,
 			ClientAddr: s.who.ClientAddr, BackendStart: s.who.Started, State: st.State,
 			Timeline: st.Timeline, Sent: st.Sent, Progress: st.Progress,
 			WriteLag: st.WriteLag, FlushLag: st.FlushLag, ApplyLag: st.ApplyLag,
-			LastReply: st.LastReply, SyncState: sync.State, SyncPriority: sync.Priority, Slot: s.slot,
+			LastReply: st.LastReply, SyncState: syncState, SyncPriority: priority, Slot: s.slot,
 			Bytes: st.Bytes, FromDisk: st.FromDisk,
 			AboveReceived: st.AboveReceived, AboveSent: st.AboveSent, Feedback: st.Feedback,
 			Bounded: st.Bounded, Covered: st.Horizon,

@@ -91,14 +91,15 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	if plan.Nothing() {
 		return &plan.Next, nil
 	}
-	session := &session{h: h, who: who, slot: r.Slot, whole: r.Whole}
-	if h.o.Voters != nil && !who.Member { // which votes by its own store (ruling R21)
-		session.voter = h.o.Voters.Attach(who.ApplicationName)
-	}
+	session := &session{who: who, slot: r.Slot, whole: r.Whole}
 	o := walsender.Options{
 		Conn: c, Session: who, Store: h.o.Store, Open: h.open(!r.StoreOnly), Plan: plan, SegSize: id.SegSize,
-		Sink: session, Sane: h.saneFeedback, DrainTimeout: h.o.DrainTimeout,
-		Covered: h.coveredOn,
+		Feedback: func(f Feedback) { h.heardFeedback(who.ApplicationName, f) }, Sane: h.saneFeedback,
+		DrainTimeout: h.o.DrainTimeout, Covered: h.coveredOn,
+	}
+	if h.o.Voter != nil && !who.Member { // which votes by its own store (ruling R21)
+		session.voter = h.o.Voter(who.ApplicationName)
+		o.Voter = session.voter
 	}
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)
@@ -122,6 +123,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	h.bind(session)
 	next, err := session.sender.Run(ctx)
+	h.streamed(session)
 	if st := sender.Status(); letIn {
 		h.o.Losses.Left(who, r.Slot, st.Timeline, min(max(st.Write, st.Flush, st.Apply), st.Sent))
 	}
@@ -175,25 +177,11 @@ func (h *Hub) detach(g *registration) {
 	h.mergeFeedback()
 }
 
-// session is one attached standby: the sink of its sender and a row of the registry. Immutable.
+// session is one attached standby, a row of the registry. Immutable.
 type session struct {
-	h      *Hub
 	who    SessionInfo
 	slot   string
 	whole  bool  // see [StartRequest]
 	voter  Voter // nil: nobody counts
 	sender *walsender.Sender
 }
-
-// Ack passes a status update on under the standby's name.
-func (s *session) Ack(a walsender.Ack) {
-	if a.State == walsender.Streaming {
-		s.h.stranded.streams(s.who.ApplicationName)
-	}
-	if s.voter != nil {
-		s.voter.Report(a)
-	}
-}
-
-// Feedback tells the hub; what it merges is read from the sender or the slot.
-func (s *session) Feedback(f walsender.Feedback) { s.h.heardFeedback(s.who.ApplicationName, f) }

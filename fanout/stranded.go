@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walsender"
@@ -32,7 +31,6 @@ type Stranded struct {
 
 // strandeds are those seen of late, by application_name.
 type strandeds struct {
-	any  atomic.Bool // so that reports of others cost no lock
 	mu   sync.Mutex
 	rows map[string]Stranded
 }
@@ -49,23 +47,44 @@ func (s *strandeds) strand(name string, t lsn.TimelineID, has lsn.LSN, next Next
 		return false
 	}
 	s.rows[name] = Stranded{name, has, t, next.Start, next.Timeline, now}
-	s.any.Store(true)
 	return !known
 }
 
-// streams takes name off: it streams the present timeline.
-func (s *strandeds) streams(name string) {
-	if !s.any.Load() {
-		return
-	}
+// streams takes name off if it was noted before then: it streamed the present timeline at that time.
+func (s *strandeds) streams(name string, then time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.rows, name)
-	s.any.Store(len(s.rows) > 0)
+	if row, noted := s.rows[name]; noted && then.After(row.seen) {
+		delete(s.rows, name)
+	}
+}
+
+func (s *strandeds) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rows) == 0
+}
+
+// streamed takes off the name of a session whose standby has said since that it streams.
+func (h *Hub) streamed(s *session) {
+	if st := s.sender.Status(); st.State == walsender.Streaming {
+		h.stranded.streams(s.who.ApplicationName, st.LastReply)
+	}
+}
+
+// allStreamed does that for all who are attached. A report itself costs nothing for it.
+func (h *Hub) allStreamed() {
+	if h.stranded.none() {
+		return
+	}
+	for _, s := range h.registry.sessions() {
+		h.streamed(s)
+	}
 }
 
 // Stranded lists standbys that have WAL which the present timeline lacks, by name.
 func (h *Hub) Stranded() (all []Stranded) {
+	h.allStreamed()
 	s := &h.stranded
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +102,11 @@ func (h *Hub) Stranded() (all []Stranded) {
 // strand looks at what a standby of a timeline that was left at next has: has is what it applied, or where it wants
 // to go on.
 func (h *Hub) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeline) {
-	if has <= next.Start || !h.stranded.strand(name, t, has, next, time.Now()) {
+	if has <= next.Start {
+		return
+	}
+	h.allStreamed()
+	if !h.stranded.strand(name, t, has, next, time.Now()) {
 		return
 	}
 	h.log.Warn("a standby has WAL that the new timeline lacks: it needs pg_rewind, or to be made anew", "standby", name,

@@ -13,7 +13,7 @@ import (
 // TestStranded: a standby with WAL beyond a fork is named until it streams the new timeline, or is not seen any more;
 // one that ends at the fork is none.
 func TestStranded(t *testing.T) {
-	h := &Hub{log: slog.New(slog.DiscardHandler)}
+	h := &Hub{log: slog.New(slog.DiscardHandler), registry: newRegistry()}
 	next := &NextTimeline{Timeline: 2, Start: 100}
 	at := func(apply int) walsender.Status {
 		st := walsender.Status{Timeline: 1}
@@ -29,11 +29,12 @@ func TestStranded(t *testing.T) {
 		all[0].Timeline != 1 || all[0].Next != 2 {
 		t.Fatalf("%+v", all)
 	}
-	h.stranded.streams("another")
+	h.stranded.streams("another", time.Now())
+	h.stranded.streams("beyond", time.Now().Add(-time.Minute))
 	if len(h.Stranded()) != 1 {
-		t.Fatal("taken off by another")
+		t.Fatal("taken off by another, or by what was said before")
 	}
-	h.stranded.streams("beyond")
+	h.stranded.streams("beyond", time.Now())
 	if len(h.Stranded()) != 0 {
 		t.Fatal("still named")
 	}

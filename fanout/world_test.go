@@ -18,7 +18,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/replproxy/replproxy/fanout/slot"
-	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/copyboth"
@@ -77,7 +76,7 @@ func (w *world) start(change func(*Options)) {
 		w.t.Fatal(err)
 	}
 	o := Options{
-		Store: w.store, Slots: w.slots, Voters: w.acks, DrainTimeout: patience,
+		Store: w.store, Slots: w.slots, Voter: w.acks.attach, DrainTimeout: patience,
 		FeedbackSettle: time.Nanosecond, PersistInterval: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -171,11 +170,12 @@ type ackLog struct {
 }
 
 type namedAck struct {
-	Ack
+	lsn.Progress
+	Sent lsn.LSN
 	Name string
 }
 
-func (l *ackLog) Attach(name string) Voter { return loggedVoter{l, name} }
+func (l *ackLog) attach(name string) Voter { return loggedVoter{l, name} }
 func (l *ackLog) all() []namedAck          { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.acks) }
 
 type loggedVoter struct {
@@ -183,15 +183,15 @@ type loggedVoter struct {
 	name string
 }
 
-func (v loggedVoter) Report(a Ack) {
+func (v loggedVoter) Report(_ time.Time, _ lsn.TimelineID, sent lsn.LSN, said lsn.Progress, _ bool) {
 	v.l.mu.Lock()
 	defer v.l.mu.Unlock()
-	v.l.acks = append(v.l.acks, namedAck{a, v.name})
+	v.l.acks = append(v.l.acks, namedAck{said, sent, v.name})
 }
 
 func (v loggedVoter) Counts() bool                     { return false }
 func (v loggedVoter) Doubted(_, _ time.Time, _ string) {}
-func (v loggedVoter) State() SyncState                 { return SyncState{State: "quorum", Priority: 1} }
+func (v loggedVoter) State() (string, int)             { return "quorum", 1 }
 func (v loggedVoter) Release() {
 	v.l.mu.Lock()
 	defer v.l.mu.Unlock()
@@ -331,8 +331,6 @@ func (w *world) waitFor(what string, ok func() bool) {
 }
 
 const copyBoth = `W "\x00\x00\x00"`
-
-var _ walsender.Sink = (*session)(nil)
 
 // readSlot is what a client reads of a slot that it may read.
 func (w *world) readSlot(name string) (SlotState, bool) {

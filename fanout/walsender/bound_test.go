@@ -30,12 +30,12 @@ func TestBoundStream(t *testing.T) {
 	if p.c.state != Streaming {
 		t.Errorf("state %s with all that is covered", p.c.state)
 	}
-	if got, _ := p.reply(0x3000128, 0x3000128, 0x3000128, false); got.Flush != 0x3000128 || p.c.above != (counters{}) {
-		t.Errorf("clamped to %s, counted %+v", got.Flush, p.c.above)
+	if got, _ := p.reply(0x3000128, 0x3000128, 0x3000128, false); got != 0x3000128 || p.c.above != (counters{}) {
+		t.Errorf("clamped to %s, counted %+v", got, p.c.above)
 	}
 	// It has more from elsewhere: its slot follows, as that of any other.
-	if got, _ := p.reply(0x3008000, 0x3008000, 0x3000128, false); got.Flush != 0x3008000 || p.c.above.received != 0 {
-		t.Errorf("clamped to %s, counted %+v", got.Flush, p.c.above)
+	if got, _ := p.reply(0x3008000, 0x3008000, 0x3000128, false); got != 0x3008000 || p.c.above.received != 0 {
+		t.Errorf("clamped to %s, counted %+v", got, p.c.above)
 	}
 	p.later(idleKeepalive).want(doKeepalive)
 	p.bound(0x3009000, NoBound) // its name has entered the rule

@@ -160,9 +160,9 @@ func (c *core) clientDone(now time.Time) {
 // heard is any message of the standby.
 func (c *core) heard(now time.Time) { c.lastReply, c.pinged, c.doubt = now, false, doubt{} }
 
-// reply takes a status update and returns it clamped to what this proxy has (R28). wake: the send
-// side has something to do about it.
-func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.StatusUpdate, wake bool) {
+// reply takes a status update. flush is what the standby flushed, as far as this proxy has the WAL (R28). wake: the
+// send side has something to do about it.
+func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (flush lsn.LSN, wake bool) {
 	c.heard(now)
 	c.report, c.reported = r, true
 	// Only the second report in a row that all is applied comes of the standby's clock: one that is busy says the same
@@ -184,12 +184,10 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (clamped copyboth.S
 	if top > c.handed {
 		c.above.sent++
 	}
-	clamped = r
-	clamped.Progress = r.Progress.UpTo(c.end)
 	if r.ReplyRequested {
 		c.owed = true
 	}
-	return clamped, c.owed || c.draining
+	return min(r.Flush, c.end), c.owed || c.draining
 }
 
 // had is what a report of the standby may speak of: what it was sent or said that it has, as far as that is WAL of this

@@ -3,7 +3,7 @@
 //	store ──wake──► send loop ──'w' 'k' 'c'──► standby
 //	                   │  ▲ nudge                 │
 //	                   ▼  │                       ▼
-//	                  core (pure) ◄── replies loop ──'r' 'h' 'c'──► slot, sink
+//	                  core (pure) ◄── replies loop ──'r' 'h' 'c'──► slot, voter
 //
 // The core decides: event and time in, one action out. Around it two thin shells: the send loop is
 // the only writer of the connection, the replies loop its only reader. They share the core under one
@@ -19,7 +19,8 @@
 //  1. A message starts at sent, ends at or below the horizon, and only then sent moves.
 //  2. The end of a current timeline never goes back, unless WAL beyond a fork is held back. Nothing beyond the horizon
 //     is sent, and a stream that is beyond waits: without bound, where it is not beyond the end.
-//  3. Slot and sink get positions at or below the end; what the standby claims beyond is counted.
+//  3. The slot gets positions at or below the end, the voter a bound below it; what the standby claims beyond is
+//     counted.
 //  4. Once part of a frame is out, only the rest of it follows, or the connection is closed.
 //  5. A stream ends with CopyDone only together with a next timeline, or when the standby began it.
 //  6. The standby's clock stands still while this process does: its own stalls drop nobody (K29).

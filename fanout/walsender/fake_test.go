@@ -158,7 +158,7 @@ type setup struct {
 	plan    Plan
 	timeout time.Duration
 	slot    Slot
-	sink    Sink
+	votes   *recorder
 	judge   func(lsn.Progress) error
 	conns   func(t testing.TB) (server, client net.Conn)
 }
@@ -170,12 +170,16 @@ func attach(t testing.TB, store *fakeStore, su setup) *standby {
 		su.conns = tcpPair
 	}
 	server, client := su.conns(t)
-	s := New(Options{
+	o := Options{
 		Conn:    Conn{server, wire.NewReader(server, 4096)},
 		Session: Session{PID: 7, WalSenderTimeout: su.timeout},
-		Store:   store, Open: store.NewReader, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Sink: su.sink, Judge: su.judge,
+		Store:   store, Open: store.NewReader, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Judge: su.judge,
 		DrainTimeout: 2 * time.Second,
-	})
+	}
+	if su.votes != nil {
+		o.Voter, o.Feedback = su.votes, su.votes.heard
+	}
+	s := New(o)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := &standby{
 		t: t, conn: client, frames: wire.NewReader(client, 256<<10), store: store, sender: s,

@@ -26,7 +26,7 @@ func (c scriptConn) SetReadDeadline(time.Time) error  { return nil }
 func (c scriptConn) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzReplies feeds the replies loop anything. Properties: it ends, without panic; it keeps no more of a
-// frame than its fields; whatever leaves it for slot and sink is within the horizon; the end is either
+// frame than its fields; whatever leaves it for slot and voter is within the horizon; the end is either
 // PostgreSQL's protocol violation, the end of the session, or CopyDone.
 func FuzzReplies(f *testing.F) {
 	status := copyboth.StatusUpdate{Progress: lsn.Progress{Write: 1, Flush: base + 7, Apply: 1 << 63}, SentAt: 5, ReplyRequested: true}.Append(nil)
@@ -47,15 +47,20 @@ func FuzzReplies(f *testing.F) {
 		conn := scriptConn{in: bytes.NewReader(in)}
 		s := New(Options{
 			Conn: Conn{conn, wire.NewReader(conn, 4096)}, Session: Session{WalSenderTimeout: time.Minute},
-			Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize, Slot: r, Sink: r,
+			Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize, Slot: r, Voter: r, Feedback: r.heard,
 		})
 		if _, err := s.decide(); err != nil {
 			t.Fatal(err)
 		}
 		s.replies()
 		for _, a := range r.acks {
-			if top := max(a.Write, a.Flush, a.Apply); top > base+100 {
-				t.Fatalf("ack at %s went through", top)
+			if a.sent > base+100 {
+				t.Fatalf("a vote up to %s went through", a.sent)
+			}
+		}
+		for _, l := range r.flush {
+			if l > base+100 {
+				t.Fatalf("flush %s went through", l)
 			}
 		}
 		for _, x := range r.xmins {

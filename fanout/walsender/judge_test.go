@@ -19,7 +19,7 @@ func TestJudge(t *testing.T) {
 		var said lsn.Progress
 		no := pgerror.New(pgerror.ObjectNotInPrerequisite, "no")
 		r := &recorder{}
-		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, sink: r,
+		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, votes: r,
 			judge: func(p lsn.Progress) error {
 				if said = p; refused {
 					return no

@@ -42,22 +42,14 @@ type Slot interface {
 	SetXmin(xmin, catalog copyboth.FullXID)
 }
 
-// Sink hears what the standby says, in order, from the replies loop. Methods must not block.
-type Sink interface {
-	Ack(Ack)
-	Feedback(Feedback)
-}
-
-// Ack is a status update, clamped to what this proxy has (R28). Sent bounds what the session can vouch
-// for: a vote never exceeds it (R6); the message that is being written is in it, as its end may be
-// reported before the write has returned. SaidWrite is not clamped.
-type Ack struct {
-	Timeline lsn.TimelineID
-	Sent     lsn.LSN
-	lsn.Progress
-	SaidWrite lsn.LSN
-	State     State
-	At        time.Time
+// Voter counts what the standby has. Methods must not block.
+type Voter interface {
+	// Report takes a status update, in order, from the replies loop. said is what the standby said at a time, not
+	// clamped: one that has more than it was sent has it from elsewhere. 0 is "no position", not "nothing". sent bounds
+	// what the session can vouch for, WAL of t that this proxy has: a vote never exceeds it (R6, R28). The message that
+	// is being written is in it, as its end may be reported before the write has returned. streaming: the standby has
+	// caught up once.
+	Report(at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.Progress, streaming bool)
 }
 
 // Feedback is the standby's oldest needed transactions; 0 imposes nothing.

@@ -158,8 +158,8 @@ func errShort(cause error) error {
 	return pgerror.New(pgerror.ProtocolViolation, "insufficient data left in message").WithCause(cause)
 }
 
-// statusUpdate books a reply and passes it on: to the slot, which follows every non-zero flush, and to
-// the sink. Both get positions clamped to what this proxy has (R28).
+// statusUpdate notes a reply and tells the slot, which follows every non-zero flush as far as this proxy has the WAL
+// (R28), and who counts votes. What follows from a vote is done on this goroutine.
 func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	if !s.judged(m) {
 		return
@@ -171,20 +171,17 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 		s.mu.Unlock()
 		return
 	}
-	clamped, wake := s.core.reply(m, now)
-	ack := Ack{
-		Timeline: s.core.plan.Timeline, Sent: s.core.had(), State: s.core.state, At: now,
-		Progress: clamped.Progress, SaidWrite: m.Write,
-	}
+	flush, wake := s.core.reply(m, now)
+	timeline, sent, streaming := s.core.plan.Timeline, s.core.had(), s.core.state >= Streaming
 	s.mu.Unlock()
 	if wake {
 		s.wake()
 	}
-	if s.o.Slot != nil && ack.Flush != lsn.Invalid {
-		s.o.Slot.Confirm(ack.Flush)
+	if s.o.Slot != nil && flush != lsn.Invalid {
+		s.o.Slot.Confirm(flush)
 	}
-	if s.o.Sink != nil {
-		s.o.Sink.Ack(ack)
+	if s.o.Voter != nil {
+		s.o.Voter.Report(now, timeline, sent, m.Progress, streaming)
 	}
 }
 
@@ -228,8 +225,8 @@ func (s *Sender) feedback(m copyboth.HotStandbyFeedback, now time.Time) {
 	if s.o.Slot != nil && !insane {
 		s.o.Slot.SetXmin(f.Xmin, f.CatalogXmin)
 	}
-	if s.o.Sink != nil {
-		s.o.Sink.Feedback(f)
+	if s.o.Feedback != nil {
+		s.o.Feedback(f)
 	}
 }
 

@@ -26,7 +26,7 @@ var (
 	ErrDrain = errors.New("draining")
 )
 
-// Options of New. Everything but Slot, Sink, Judge and DrainTimeout is required.
+// Options of New. Everything but Slot, Voter, Feedback, Judge and DrainTimeout is required.
 type Options struct {
 	Conn    Conn
 	Session Session
@@ -36,7 +36,10 @@ type Options struct {
 	Plan    Plan
 	SegSize lsn.SegSize
 	Slot    Slot
-	Sink    Sink
+	Voter   Voter // nil: nobody counts
+	// Feedback is told what the standby says of its oldest needed transactions, from the replies loop. It must not
+	// block. nil: nobody is.
+	Feedback func(Feedback)
 	// Judge is told the first status update, before any WAL is sent; an error refuses the standby. It may block. nil:
 	// the stream begins at once.
 	Judge func(lsn.Progress) error

@@ -433,12 +433,21 @@ func TestDeadPeerInBubble(t *testing.T) {
 	}
 }
 
-// recorder is a slot and a sink.
+// ack is a status update as the voter is told it.
+type ack struct {
+	lsn.Progress
+	at        time.Time
+	timeline  lsn.TimelineID
+	sent      lsn.LSN
+	streaming bool
+}
+
+// recorder is a slot and a voter, and hears feedback.
 type recorder struct {
 	mu    sync.Mutex
 	flush []lsn.LSN
 	xmins []Feedback
-	acks  []Ack
+	acks  []ack
 	fbs   []Feedback
 }
 
@@ -448,15 +457,20 @@ func (r *recorder) SetXmin(x, c copyboth.FullXID) {
 	defer r.mu.Unlock()
 	r.xmins = append(r.xmins, Feedback{x, c})
 }
-func (r *recorder) Ack(a Ack)           { r.mu.Lock(); defer r.mu.Unlock(); r.acks = append(r.acks, a) }
-func (r *recorder) Feedback(f Feedback) { r.mu.Lock(); defer r.mu.Unlock(); r.fbs = append(r.fbs, f) }
+func (r *recorder) Report(at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.Progress, streaming bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acks = append(r.acks, ack{said, at, t, sent, streaming})
+}
+func (r *recorder) heard(f Feedback) { r.mu.Lock(); defer r.mu.Unlock(); r.fbs = append(r.fbs, f) }
 
-// TestSlotAndSink: the slot follows every non-zero flush, even backward, never beyond what is received.
-func TestSlotAndSink(t *testing.T) {
+// TestSlotAndVoter: the slot follows every non-zero flush, even backward, never beyond what is received. The voter is
+// told what the standby said, and up to where that counts.
+func TestSlotAndVoter(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
 	store.receive(base + 0x1000)
 	r := &recorder{}
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, sink: r})
+	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, votes: r})
 	c.expect(copyBoth)
 	c.until(base + 0x1000)
 	for _, f := range []lsn.LSN{base + 0x800, 0, base + 0x9000, base + 0x400} {
@@ -472,7 +486,7 @@ func TestSlotAndSink(t *testing.T) {
 	if want := []Feedback{{700, 0}}; !slices.Equal(r.xmins, want) || !slices.Equal(r.fbs, want) {
 		t.Errorf("feedback %v, %v", r.xmins, r.fbs)
 	}
-	if a := r.acks[2]; a.Flush != base+0x1000 || a.Sent != base+0x1000 || a.Timeline != 1 {
+	if a := r.acks[2]; a.Flush != base+0x9000 || a.sent != base+0x1000 || a.timeline != 1 || !a.streaming || a.at.IsZero() {
 		t.Errorf("%+v", a)
 	}
 	if st := c.sender.Status(); st.AboveReceived != 1 || st.AboveSent != 1 {
@@ -486,7 +500,7 @@ func TestReportAfterFork(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
 	store.receive(base + 0x1000)
 	r := &recorder{}
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, sink: r})
+	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute, slot: r, votes: r})
 	c.expect(copyBoth)
 	c.until(base + 0x1000)
 	store.mu.Lock() // as fork does, but nobody is told

@@ -152,7 +152,8 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
-		Voters: standbyVoters{p.node}, Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
+		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
+		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),

@@ -3,13 +3,10 @@ package daemon
 import (
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/replproxy/replproxy/cluster"
-	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/fanout"
-	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -62,32 +59,6 @@ func (r coveringRule) Coverage() fanout.Coverage { return fanout.Coverage(r.node
 func (r coveringRule) Moved() <-chan struct{} { return r.node.CoverageMoved() }
 
 func (r coveringRule) Want(wanted bool) { r.node.WantCoverage(wanted) }
-
-// standbyVoters is the node as the hub sees it.
-type standbyVoters struct{ node *cluster.Node }
-
-func (v standbyVoters) Attach(name string) fanout.Voter { return standbyVoter{v.node.Session(name)} }
-
-// standbyVoter is one session.
-type standbyVoter struct{ *cluster.Session }
-
-func (v standbyVoter) Report(a fanout.Ack) {
-	said := a.Progress
-	said.Write = a.SaidWrite
-	v.Session.Report(a.At, ledger.Ack{
-		Timeline: a.Timeline, Sent: a.Sent, Progress: said,
-		Streaming: a.State == walsender.Streaming || a.State == walsender.Stopping,
-	})
-}
-
-func (v standbyVoter) Doubted(since, silent time.Time, host string) {
-	v.Session.Doubted(since, vote.Silence{Since: silent, Host: host})
-}
-
-func (v standbyVoter) State() fanout.SyncState {
-	state, priority := v.Session.State()
-	return fanout.SyncState{State: state, Priority: priority}
-}
 
 // known adapts [cluster.Node.Known] to the walreceiver's types.
 func known(n *cluster.Node) func() ([]walsource.Known, string) {
