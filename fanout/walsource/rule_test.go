@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// given is what a rule of the test's own lets be reported.
+// given has the positions that a rule of the test's own lets be reported.
 type given struct {
 	lsn.Progress
 	ruled bool
