@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -84,14 +85,27 @@ func (c *Config) adopt(r *reading) {
 	c.last.Store(r)
 }
 
+// ownPassfile returns the password file that is used without passfile and PGPASSFILE, "" when there is none to look at.
+// A daemon that was started with sudo or setpriv may have another user's home, which it may not search. As in libpq a
+// file that is there and refuses us is still an error.
+func ownPassfile() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	file := filepath.Join(home, ".pgpass")
+	if _, err := os.Stat(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return file
+}
+
 func build(s settings) (*reading, error) {
 	if s["host"] == "" && s["hostaddr"] != "" {
 		s["host"] = s["hostaddr"]
 	}
 	if s["passfile"] == "" {
-		if home, err := os.UserHomeDir(); err == nil {
-			s["passfile"] = filepath.Join(home, ".pgpass")
-		}
+		s["passfile"] = ownPassfile()
 	}
 	rules, err := s.tlsRules()
 	if err != nil {

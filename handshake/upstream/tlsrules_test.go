@@ -180,6 +180,12 @@ func TestHomeOfSomebodyElse(t *testing.T) {
 	if err := os.Symlink(".postgresql", filepath.Join(home, ".postgresql")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink(".pgpass", filepath.Join(home, ".pgpass")); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Parse(conninfoFor(1, "")); err != nil || c.Passfile() != "" {
+		t.Errorf("a password file that nobody can look at: %v", err)
+	}
 	a := pgtest.NewAuthority(t, "a")
 	asks := tlsPeer(t, a.Issue(t, pkix.Name{}, "127.0.0.1"), nil)
 	plain := tlsPeer(t, nil, nil)
