@@ -8,8 +8,8 @@ import (
 
 // bears returns the horizon of the slot that the stream is about to use, if the slot must not be raised yet. Such a
 // slot may bear the feedback of standbys without a slot from before the start. The zero value allows every horizon. It
-// is returned, too, if the slot can't be asked: a primary that crashed may have forgotten the horizon that slots are
-// known to need, so that is said at once (ruling R44).
+// is also returned if the slot can't be asked. The horizon that slots are known to need is then said at once, because a
+// primary that crashed may have forgotten it (ruling R44).
 func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback) {
 	r := st.r
 	merged := mergedOf(r.o.Feedback)

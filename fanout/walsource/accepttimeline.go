@@ -65,8 +65,8 @@ func (r *Supply) setAside(err error, e *LackError, heard []lsn.LSN) error {
 	return fmt.Errorf("%w: %w", err, errSetAside)
 }
 
-// diverged explains that a server sent other WAL than what is stored, from p on: one that writes this timeline itself
-// has come back without what is stored, and has gone on (ruling R32).
+// diverged explains err, by which a server sent other WAL from p on than the stored one. If the server writes this
+// timeline itself, it has come back without WAL that is stored, and has gone on (ruling R32).
 func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, srv server, p startPoint) error {
 	var d *walstore.DivergedError
 	have := r.o.Store.Positions()

@@ -22,10 +22,10 @@ func errGoingOver(format string, args ...any) *pgerror.Error {
 	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").WithDetail(format, args...)
 }
 
-// Judge takes note of what is known now. The judge that it gives says why the server at w, which was asked after that,
-// would not give what belongs to the stored WAL (ruling R43): 57P03 while the store may yet go over to the server's
-// history, else the reason for which the server is not followed; nil: it does belong. Any goroutine may call both.
-// They may read the disk.
+// Judge takes note of the known WAL, and returns a function that judges a server at w by it. The server must be asked
+// for w after Judge was called. The function returns nil if the server would give WAL that belongs to the stored WAL
+// (ruling R43). It returns 57P03 while the store may yet go over to the server's history, otherwise the reason for
+// which the server is not followed. Any goroutine may call both. They may read the disk.
 func (r *Supply) Judge() func(w Whereabouts) error {
 	b := r.grounds()
 	return func(w Whereabouts) error {
@@ -73,7 +73,7 @@ func (w Whereabouts) candidate() (candidate, error) {
 	return candidate{host: w.Endpoint, srv: srv}, err
 }
 
-// elsewhere refuses a server of the right system and timeline that is not the one whose WAL is stored: its WAL was
+// elsewhere refuses a server of the right system and timeline that is not the one whose WAL is stored. Its WAL was
 // found to differ, or WAL comes from another server that writes this timeline.
 func (r *Supply) elsewhere(w Whereabouts) error {
 	st := r.Status()

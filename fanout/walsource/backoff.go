@@ -7,10 +7,10 @@ const (
 	firstRetry = 200 * time.Millisecond // a restarting primary is back within seconds
 	maxRetry   = 5 * time.Second        // wal_retrieve_retry_interval
 	slowRetry  = 15 * time.Second       // after a refusal that only an operator can lift
-	// quickRetry follows the loss of a connection that had streamed: most often the server restarts
-	// or has moved, and each moment of waiting is a moment of standbys without WAL.
+	// quickRetry follows the loss of a connection that had streamed. Most often the server restarts or has moved, and
+	// standbys are without WAL meanwhile.
 	quickRetry = 20 * time.Millisecond
-	// steady is how long a connection must have streamed for its loss to count as a first one.
+	// steady is the time that a connection must have streamed for its loss to count as a first one.
 	steady = time.Second
 )
 

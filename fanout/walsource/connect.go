@@ -24,8 +24,8 @@ type errPermanent struct{ error }
 
 func (e errPermanent) Unwrap() error { return e.error }
 
-// identify asks the server who it is and what it has, compares that with the store, and stores what
-// must be stored before WAL is: the identity and the timeline histories.
+// identify asks the server for its identity and its WAL, and compares them with the store. It stores the identity and
+// the timeline histories, which must be there before WAL is.
 func (r *Supply) identify(ctx context.Context, s Conn) (server, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
@@ -65,8 +65,8 @@ func newServer(s Conn) server {
 	}
 }
 
-// askWhere asks a server for its system, timeline and position, and once more where the first answer says that it
-// has lost WAL: by nothing less than two is a primary refused.
+// askWhere asks a server for its system, timeline and position. If the answer says that it has lost WAL, it asks once
+// more: a primary is refused by two answers only.
 func (r *Supply) askWhere(ctx context.Context, s Conn, srv *server, k knowledge) error {
 	err := identifySystem(ctx, s, srv)
 	if err == nil {

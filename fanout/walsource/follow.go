@@ -164,9 +164,9 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	return p, r.startStream(p, srv.history)
 }
 
-// startStream lets the store take WAL from p on, of a timeline in h. Only now the history of h's own timeline
-// is stored: of one that was never followed, because it lacks acknowledged WAL or its server died, nothing may
-// stay that speaks against another server which is promoted to the same number, or leads a standby there.
+// startStream lets the store take WAL from p on, of a timeline in h. The history of h's own timeline is stored here and
+// no earlier. A timeline may never be followed, because it lacks acknowledged WAL or its server died. Its history must
+// neither speak against another server that is promoted to the same number, nor lead a standby there.
 func (r *Supply) startStream(p startPoint, h lsn.History) error {
 	before := r.o.Store.Positions().Timeline
 	if p.timeline == h.Timeline && r.own != nil {

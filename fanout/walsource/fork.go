@@ -15,9 +15,9 @@ func forkBelow(have walstore.Positions, srv server) lsn.LSN {
 	return lsn.Invalid
 }
 
-// heed holds back what lies beyond the fork of a history from the moment that it is known (ruling R3): whoever got it
-// would have WAL that the new timeline lacks. Then either the store follows, or the server is refused, or another one
-// is chosen, and what need not be held back is let go.
+// heed holds back WAL beyond the fork of a history from the moment that the history is known (ruling R3). A standby
+// that got it would have WAL that the new timeline lacks. Later the store follows, or the server is refused, or another
+// one is chosen; then WAL that need not be held back is released.
 func (r *Supply) heed(srv server) (fork lsn.LSN) {
 	fork = forkBelow(r.o.Store.Positions(), srv)
 	r.o.Store.HoldBack(fork)

@@ -31,9 +31,9 @@ func (r *Supply) viaMember(ctx context.Context) (Conn, error) {
 	return s, err
 }
 
-// lookAfterPrimary does what a stream from the primary does besides bringing WAL, for as long as the stream
-// comes from a member: clients are sent to the primary, and our slot there follows what the store has
-// flushed, so that a takeover finds all WAL that is missing here (ruling R7). stop waits for its end.
+// lookAfterPrimary does the other work of a stream from the primary, for as long as the stream comes from a member.
+// Clients are sent to the primary. This proxy's slot there follows the WAL that the store has flushed, so that a
+// takeover finds all WAL that is missing here (ruling R7). stop waits for its end.
 func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
@@ -106,8 +106,8 @@ func (r *Supply) holdThere(ctx context.Context, e upstream.Endpoint) (bool, erro
 	return true, nil
 }
 
-// Finding reports whether WAL comes from a member, and the primary is being looked for and has yet to be found, or not:
-// who wants to go there may wait for that. Any goroutine may ask.
+// Finding reports whether the primary is still being looked for while WAL comes from a member. A client that wants to
+// go there may wait for the result. Any goroutine may ask.
 func (r *Supply) Finding() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,8 +18,8 @@ func promotedAt(fork string) map[string][]byte {
 	}
 }
 
-// TestOtherServerOfARefusedNumber: what is known of a timeline that was not followed is no reason against the
-// server that is promoted to the same number instead (ruling R3: "promote a server that has this WAL").
+// TestOtherServerOfARefusedNumber: the history of a timeline that was not followed does not speak against another
+// server that is promoted to the same number. Ruling R3 tells an operator to "promote a server that has this WAL".
 func TestOtherServerOfARefusedNumber(t *testing.T) {
 	w, m := newWalsender(t, promotedAt("0/1000050")), newMemStore()
 	m.start, m.data, m.promised = lsn.LSN(0x1000000), make([]byte, 0x80), lsn.LSN(0x1000070)
@@ -65,8 +65,8 @@ func TestServerDiesBeforeItsTimelineIsReached(t *testing.T) {
 	})
 }
 
-// TestForkIsHeeded: from the moment that a history is known that leaves the stored timeline below the end, WAL beyond
-// the fork is held back; a server that is refused, or one that is on the stored timeline, lets it go (ruling R3).
+// TestForkIsHeeded: WAL beyond a fork is held back from the moment that a history is known which leaves the stored
+// timeline there. A server that is refused, or one that is on the stored timeline, releases it (ruling R3).
 func TestForkIsHeeded(t *testing.T) {
 	w, m := newWalsender(t, promotedAt("0/1000050")), newMemStore()
 	m.start, m.data = lsn.LSN(0x1000000), make([]byte, 0x80)

@@ -10,9 +10,9 @@ import (
 // errReplaced: the last record that was received was not whole, and the server has given it up.
 var errReplaced = errors.New("the server has given up the record with which stored WAL ended: streaming begins anew")
 
-// givenUpRecord reports whether srv, which writes the stored timeline itself, has less than it had sent, and all
-// records that were whole: it has crashed, and will write another record there. Where it had sent whole pages of the
-// old one it keeps them, and has as much.
+// givenUpRecord reports whether srv, which writes the stored timeline itself, has less WAL than it had sent, and still
+// all records that were whole. It has then crashed, and will write another record there. A server that had sent whole
+// pages of the old record keeps them: it does not have less.
 func givenUpRecord(have walstore.Positions, srv server) bool {
 	return have.Timeline == srv.timeline && !srv.inRecovery() && !srv.virtual && have.Complete > have.Oldest &&
 		srv.xlogpos < have.Received && srv.xlogpos >= have.Complete

@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// A primary that has less than it sent has crashed, and has given up what was not whole; what others have less says
-// nothing, and where a record is missing it is no such thing.
+// A primary that has less than it sent has crashed, and has given up the record that was not whole. A server in
+// recovery or a proxy that has less says nothing. A primary that lacks a whole record has not just crashed.
 func TestGivenUpRecord(t *testing.T) {
 	have := walstore.Positions{Timeline: 2, Oldest: 0x1000, Complete: 0x8000, Received: 0x9000}
 	primary := server{timeline: 2, xlogpos: 0x8000, settings: map[string]string{inHotStandby: "off"}}

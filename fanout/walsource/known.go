@@ -31,15 +31,15 @@ type knowledge struct {
 	all     []Known
 	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
 	unheard string      // a member that may soon say more; "": none
-	// have is the end of this proxy's own WAL: up to there the bytes of a stream tell whether a primary has lost WAL.
+	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
 	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
 }
 
-// Whoever answers first must not decide alone: a proxy that has just started waits so long for members that it
-// has not heard, who may know of WAL that a server lacks. Links are up within a second where members run.
+// The first server that answers must not decide alone. A proxy that has just started waits this long for members that
+// it has not heard, because they may know of WAL that a server lacks. Links are up within a second where members run.
 const (
 	listenFirst = 2 * time.Second
 	listenPause = 50 * time.Millisecond
@@ -77,8 +77,8 @@ func (r *Supply) knowledge() (k knowledge) {
 		k.partings = *partings
 	}
 	add(Known{Point: here, Complete: true}, lsn.Point{})
-	// Of an empty store it is not known whether a record ends there, and a primary that crashed may have a little
-	// less; but one that was set back must not be followed. "All that was stored" is no position of an empty store.
+	// An empty store does not know whether a record ends there. A primary that crashed may have a little less, but one
+	// that was set back must not be followed. "All that was stored" is no position of an empty store.
 	own := r.promisedPoint()
 	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
 	add(Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
@@ -105,9 +105,9 @@ func (r *Supply) knowledge() (k knowledge) {
 	return k
 }
 
-// inquire asks the others before the store changes over to another timeline: what they said last may be some seconds
-// old, and acknowledged WAL must not be left. What is heard only now may be beyond what a server that goes on had
-// when it was asked where it is, so it counts for other timelines than the server's.
+// inquire asks the other members before the store changes over to another timeline. Their last words may be some
+// seconds old, and acknowledged WAL must not be left. An answer that is heard only now counts for other timelines than
+// the server's: the server may have gone on since it was asked for its position.
 func (r *Supply) inquire(ctx context.Context, have walstore.Positions, srv *server) {
 	if r.o.Ask == nil || r.o.Others == nil || have.Timeline == srv.timeline {
 		return
@@ -208,9 +208,9 @@ func (e *LackError) refusal() error {
 // noLimit is the largest LSN: what ends there lacks nothing.
 const noLimit = lsn.LSN(math.MaxUint64)
 
-// minRecord is the length of the shortest record, in bytes: its header (PostgreSQL's SizeOfXLogRecord). Records may be
-// long, but short ones may be in what looks like the beginning of one: of a position that nobody could round, as
-// release v0.1.0 says them, no more than this is left out.
+// minRecord is the length of the shortest record, in bytes: its header (PostgreSQL's SizeOfXLogRecord). It bounds how
+// much may lie beyond the last complete record at a position that nobody could round, as release v0.1.0 says them.
+// Records may be long, but what looks like the beginning of a long one may hold short ones.
 const minRecord = 24
 
 // lack returns the known WAL that srv lacks; nil: none. Acknowledged WAL must be in its history (ruling R3). A server
@@ -259,8 +259,8 @@ func (k knowledge) refuses(x Known, srv server) bool {
 	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
 }
 
-// lostWAL remembers that srv was refused, by the WAL that this proxy has or had, for WAL that it has lost: an empty
-// store can't tell by bytes, and a position is reached again by other WAL, that of the commits that wait above all.
+// lostWAL remembers that srv was refused for WAL that it has lost, by the WAL that this proxy has or had. An empty
+// store can't tell by bytes. The position is reached again by other WAL, most likely that of the commits that wait.
 func (r *Supply) lostWAL(srv server, err error) {
 	var e *LackError
 	if !errors.As(err, &e) || !e.Lost || e.By != "" {

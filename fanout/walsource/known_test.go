@@ -6,8 +6,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// A position where no record is known to end refuses a fork below it, but for a rest that no record fits into: short
-// ones may be in what looks like the beginning of a long one. On the server's own timeline it proves nothing.
+// A position where no record is known to end refuses a fork below it. It allows only a rest that no record fits into,
+// because what looks like the beginning of a long record may hold short ones. On the server's own timeline it proves
+// nothing.
 func TestLackOfWhatIsNotRounded(t *testing.T) {
 	const fork = lsn.LSN(0x5000)
 	promoted := server{system: 7, timeline: 2, xlogpos: fork + 500, history: lsn.History{

@@ -7,8 +7,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestLostWALStaysLost: a primary that was refused for WAL that it has lost is refused when it has written as much other
-// WAL since, here and at a member that has only the word of the one who saw it. A store with that WAL tells by bytes.
+// TestLostWALStaysLost: a primary that was refused for lost WAL stays refused when it has written as much other WAL
+// since. That holds here, and at a member that knows of it only by the word of the one who saw it. A store with that
+// WAL tells by bytes.
 func TestLostWALStaysLost(t *testing.T) {
 	const sys, from, to = 7, lsn.LSN(0x3000100), lsn.LSN(0x3000F18)
 	lost := Known{
@@ -95,9 +96,9 @@ func TestLostWALIsForgiven(t *testing.T) {
 	}
 }
 
-// TestWordEndsWithTheStream: once a server is streamed from, what was accepted before is over, also where another server
-// is refused beside it: that one would be followed as soon as this one is away for a moment. A word that is being obeyed
-// is not.
+// TestWordEndsWithTheStream: once a server is streamed from, an operator's earlier word is over. That holds also where
+// another server is refused beside it, which would be followed as soon as this one is away for a moment. A word that is
+// being obeyed is not over.
 func TestWordEndsWithTheStream(t *testing.T) {
 	lack := &LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}
 	for name, c := range map[string]struct {

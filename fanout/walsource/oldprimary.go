@@ -10,8 +10,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// lookHigher lies between two looks at the hosts that are not streamed from: each costs a log-in at each of them, and a
-// relayed session writes into the past for so long at most before it is said.
+// lookHigher spaces the looks at the hosts that are not streamed from. Each costs a log-in at each of them. For this
+// long at most a relayed session may write to an old primary before that is said.
 const lookHigher = 2 * time.Second
 
 // Higher is a server that the next election would prefer to the one that is streamed from, which therefore is an old

@@ -26,9 +26,9 @@ type Options struct {
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary
-	// Restore continues the store with archived WAL up to until at most, where the upstream has removed what
-	// follows the store's end; it tells how many segments came, and why no more did. nil: there is no archive.
-	// It is called by the goroutine of Run, between connections.
+	// Restore continues the store with archived WAL up to until at most, where the upstream has removed the WAL that
+	// follows the store's end. It returns the number of segments that came, and why no more did. nil: there is no
+	// archive. The goroutine of Run calls it, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
 	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
 	// about to be replaced. nil: there are none.

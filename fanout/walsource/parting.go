@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// partingMost bounds how far back WAL is compared to find where a primary that has lost WAL took another way:
-	// sixteen segments of the usual size, which take a fast link a second. One segment is always read.
+	// partingMost bounds how far back WAL is compared, in bytes, to find where a primary that has lost WAL took another
+	// way. Sixteen segments of the usual size take a fast link a second. One segment is always read.
 	partingMost lsn.LSN = 256 << 20
 	// partingPatience bounds how long that may take. What is not found in time is taken for not known.
 	partingPatience = 15 * time.Second
-	// partingPause is how long nothing is read again after a look that did not tell: it may read partingMost.
+	// partingPause spaces the looks at a server where a look did not tell: each may read partingMost.
 	partingPause = time.Minute
 	// walsenderPause lies between two tries to get a walsender where none is left.
 	walsenderPause = 250 * time.Millisecond
@@ -37,10 +37,10 @@ type parting struct {
 	cut      bool // the look took its session with it: it is not repeated at once, not for an operator's word either
 }
 
-// part finds where WAL of a primary that has lost WAL and the stored WAL part: with less than that it was when it came
-// back, and it has written on before it was first asked. It compares bytes, from the end of what both have back to a
-// segment that begins alike. The word of an operator is not used before it has looked anew, since the server may
-// have been set back again. Whatever keeps it from comparing leaves the position unknown.
+// part finds where WAL of a primary that has lost WAL and the stored WAL part. The server's position does not tell: it
+// came back with less, and has written on before it was first asked. part compares bytes, from the end of the common
+// WAL back to a segment that begins alike. An operator's word is not used before part has looked anew, since the server
+// may have been set back again. If it can't compare, the position stays unknown.
 //
 // It uses s, idle at the server, which may have no other walsender left. nil: it waits for one of its own, within
 // partingPatience.

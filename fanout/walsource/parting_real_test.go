@@ -11,9 +11,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestRealHistoriesPart: on the timelines of a primary that was promoted, and with no walsender but the one that asks,
-// a loss begins where the stored bytes and the primary's part: at the end of the record before them, although no
-// transaction has ended for many segments.
+// TestRealHistoriesPart: a loss begins where the stored bytes and the primary's part, at the end of the record before
+// them. That is found although no transaction has ended for many segments, on the timelines of a primary that was
+// promoted, and with no walsender but the one that asks.
 func TestRealHistoriesPart(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 1GB",

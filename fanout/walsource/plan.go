@@ -27,9 +27,9 @@ type server struct {
 
 // inRecovery reports whether no commit waits there. Unknown is no.
 //
-// SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby), and a server that was in
-// recovery then can't begin to commit within the timeline that is streamed: a promotion ends it. Not so
-// behind a proxy, which may go over to another server of that timeline, a primary even, without a word to us.
+// SHOW computes in_hot_standby when it is asked (guc: show_in_hot_standby). A server that was in recovery then can't
+// begin to commit within the timeline that is streamed, because a promotion ends it. A proxy may go over to another
+// server of that timeline without a word to us, even to a primary.
 func (s *server) inRecovery() bool { return s.settings[inHotStandby] == "on" && !s.virtual }
 
 // facts returns what a stream from srv depends on.
@@ -58,9 +58,9 @@ type resumption struct {
 	lacking lsn.LSN
 }
 
-// planStart decides where to stream from: the segment that holds the last complete record of what is stored, on the
-// timeline that leads on from there; for an empty store where the slot begins, else where the server
-// is (ruling R31). A refusal is a *pgerror.Error in PostgreSQL's words.
+// planStart decides where to stream from (ruling R31). With stored WAL that is the segment of the last complete record,
+// on the timeline that leads on from there. An empty store starts where the slot begins, otherwise where the server is.
+// A refusal is a *pgerror.Error in PostgreSQL's words.
 func planStart(have walstore.Positions, srv server, again resumption) (startPoint, error) {
 	if have.Timeline == 0 {
 		if srv.slotRestart != 0 && srv.history.Contains(srv.slotTLI) {
@@ -88,10 +88,10 @@ func planStart(have walstore.Positions, srv server, again resumption) (startPoin
 	return startPoint{next, srv.seg.Floor(fork)}, nil
 }
 
-// overlap returns the start of the segment with the last stored byte, where PostgreSQL starts, or the one before: only
-// a complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32), and not
-// one that has come back with less of it, or was promoted to the same timeline number at the same position. The header
-// of a segment and the beginning of a record are the same everywhere.
+// overlap returns the start of the segment with the last stored byte, where PostgreSQL starts, or the one before. Only
+// a complete record that is sent again proves that this server is the one whose WAL is stored (ruling R32). It could
+// have come back with less WAL, or have been promoted to the same timeline number at the same position. The header of a
+// segment and the beginning of a record are the same everywhere.
 func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
 	end := srv.seg.Floor(have.Received)
 	record := again.record

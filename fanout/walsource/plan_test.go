@@ -153,8 +153,8 @@ func TestVersionNum(t *testing.T) {
 	}
 }
 
-// TestPromisedEndsWithARecord: what must not be left behind ends with the last complete record of what was reported,
-// by this proxy or another one: the beginning of the next one may be lacking (ruling R36).
+// TestPromisedEndsWithARecord: WAL that must not be left behind ends with the last complete record that this proxy or
+// another one reported. The beginning of the next one may be lacking (ruling R36).
 func TestPromisedEndsWithARecord(t *testing.T) {
 	g := walstoretest.New(walstoretest.Config{SegSize: lsn.MinSegSize})
 	fork := g.Record(100).End

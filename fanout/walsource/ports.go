@@ -90,7 +90,7 @@ type Via interface {
 
 // Primary finds the primary while the stream comes from another proxy.
 type Primary interface {
-	// Watch looks for the server of that system on that timeline, calls found at once and every few
-	// seconds as long as it is there, and returns why it is not, or when ctx ends.
+	// Watch looks for the server of that system on that timeline. It calls found at once and every few seconds as long
+	// as the server is there. It returns when ctx ends, or with the reason for which the server is not there.
 	Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID, found func(upstream.Endpoint)) error
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// PrimaryDown reports whether no primary is there, as far as this receiver can tell (ruling R33): there is no stream
-// from it, and the last attempt got no answer, or one of a server that stops or starts. The end of a stream itself
-// leaves it open until the next attempt, and is counted as no answer. While WAL comes from a member of the cluster
-// it is about the connection that looks after the primary. Any goroutine may ask.
+// PrimaryDown reports whether no primary is there, as far as this receiver can tell (ruling R33). There is then no
+// stream from it, and the last attempt got no answer, or one of a server that stops or starts. The end of a stream
+// counts as no answer until the next attempt. While WAL comes from a member of the cluster, the connection that looks
+// after the primary decides. Any goroutine may ask.
 func (r *Supply) PrimaryDown() bool {
 	if member, streams := r.rcv.Streams(); member == "" && streams {
 		return false

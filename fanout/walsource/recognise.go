@@ -14,10 +14,10 @@ type errUntold struct{ error }
 
 func (e errUntold) Unwrap() error { return e.error }
 
-// recognise refuses a primary whose WAL is not what an emptied store had of it, by the hash in the file promised: it
-// has lost WAL, and has written at least as much other WAL before it was first seen (ruling R32). It reads the WAL of
-// the primary from the beginning of a segment. One that has removed that segment cannot be told from another, and is
-// followed.
+// recognise refuses a primary whose WAL has another hash than an emptied store had of it, by the file promised. Such a
+// primary has lost WAL, and has written at least as much other WAL before it was first seen (ruling R32). recognise
+// reads the WAL of the primary from the beginning of a segment. A primary that has removed that segment cannot be told
+// from another, and is followed.
 func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstore.Positions) error {
 	was := r.o.Store.Promised()
 	p := was.Print

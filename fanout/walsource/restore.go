@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// restorable returns the end of the WAL that may come from an archive where srv has removed it, as a standby of it
-// would restore it: whole segments of the way that both have in common, to which srv no longer writes.
+// restorable returns the end of the WAL that may come from an archive where srv has removed it, as a standby of srv
+// would restore it. That WAL is whole segments of the common history, to which srv no longer writes.
 func restorable(have walstore.Positions, srv server) lsn.LSN {
 	until := srv.seg.Floor(srv.xlogpos)
 	if fork, _, ok := srv.history.SwitchPoint(have.Timeline); ok {

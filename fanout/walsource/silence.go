@@ -28,8 +28,8 @@ const (
 	silenceLook = 250 * time.Millisecond
 )
 
-// Silence returns the time in which a stream brought nothing although a reply was requested; 0: the server is not
-// silent, or no server is streamed from, or nobody could take over. unanswered: the server has not answered other
+// Silence returns the time in which a stream brought nothing although a reply was requested. 0: the server is not
+// silent, or no server is streamed from, or no member could take over. unanswered: the server has not answered other
 // connections either. Any goroutine may ask.
 func (r *Supply) Silence() (silence time.Duration, unanswered bool) {
 	r.mu.Lock()

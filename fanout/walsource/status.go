@@ -48,11 +48,11 @@ func (r *Supply) GateUsable() bool { return r.rcv.GateUsable() }
 // Gated reports whether the present stream uses slots.rule_gate. Any goroutine may call it.
 func (r *Supply) Gated() bool { return r.rcv.Gated() }
 
-// Following tells which server and timeline the stored WAL is streamed from; false while there is no
-// stream, or the store has not gone over to its timeline yet: then what it has flushed says nothing about
-// that server. A server that has removed the WAL which the store lacks is followed as well: our slot is
-// looked after there, so that no more goes. While a member of the cluster is streamed from, it is the primary
-// that is followed. Any goroutine may ask.
+// Following returns the server and timeline that the stored WAL is streamed from. False while there is no stream, or
+// the store has not gone over to its timeline yet: its flushed WAL says nothing about that server then.
+//
+// A server that has removed the WAL which the store lacks is followed as well, and our slot is looked after there, so
+// that no more goes. While a member of the cluster is streamed from, the primary is returned. Any goroutine may ask.
 func (r *Supply) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, ok bool) {
 	e, system, t, member, flows := r.rcv.Follows()
 	r.mu.Lock()

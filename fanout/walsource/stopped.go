@@ -10,8 +10,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// heals is the time that a stream must go on, unless it brings new WAL, before what had stopped it counts as
-// over: one that fails again does so as soon as it comes to the place.
+// heals is the time that a stream must go on before the reason for a stop counts as over, unless the stream brings new
+// WAL. A stream that fails again does so as soon as it comes to the place.
 const heals = 15 * time.Second
 
 // Stop names the reason for which no more WAL comes until somebody acts: to try again does not help.
@@ -81,8 +81,8 @@ func (s *Stop) over(st *walreceiver.Status, received lsn.LSN, now time.Time) boo
 	return !s.astray && (received > s.end || st.State == walreceiver.Streaming && now.Sub(st.Since) > heals)
 }
 
-// astray notes what came of the search for the primary while WAL comes from a member: that a server of another system
-// is in its place is known at once (ruling R43). nil: it was found.
+// astray notes the result of the search for the primary while WAL comes from a member. A server of another system in
+// its place is known at once (ruling R43). nil: it was found.
 func (r *Supply) astray(err error, now time.Time) {
 	r.locked(func() {
 		switch was := r.stopped != nil && r.stopped.astray; {

@@ -12,8 +12,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// TestStoppedForGood: what trying again does not mend is told from what may pass, stays told while the same comes again
-// and between the tries, and is over when WAL comes, or a stream goes on.
+// TestStoppedForGood: errors that trying again does not mend are told from those that may pass. The stop stays shown
+// while the same error comes again, and between the tries. It is over when WAL comes, or a stream goes on.
 func TestStoppedForGood(t *testing.T) {
 	for _, c := range []struct {
 		err  error

@@ -198,8 +198,8 @@ func (r *Supply) Reconnect() { r.anew(errAgain) }
 // Redirect does the same because Options.Via says otherwise now.
 func (r *Supply) Redirect() { r.anew(errRedirect) }
 
-// SlotLost notes that the primary has invalidated the slot, which a stream goes on without noticing, and
-// 14 does not say on a walsender connection (facts K53): the slot is made anew. Any goroutine may.
+// SlotLost has the slot made anew, because the primary has invalidated it. A stream goes on without noticing that, and
+// 14 does not say it on a walsender connection (facts K53). Any goroutine may call it.
 func (r *Supply) SlotLost() { r.anew(errSlotLost) }
 
 // GateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.

@@ -9,9 +9,9 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// vouch finds out whether the primary at e, which writes timeline t of system, has all WAL that is known of it, before
-// clients are sent there while WAL comes from a member. It asks by SQL, so it takes no walsender, and twice before
-// it refuses, as the one that streams does (ruling R32).
+// vouch finds out whether a primary has all known WAL, before clients are sent there while WAL comes from a member. The
+// primary at e writes timeline t of system. It is asked by SQL, which takes no walsender, and twice before it is
+// refused, as the one that streams is (ruling R32).
 func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
