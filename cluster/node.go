@@ -85,7 +85,7 @@ type Options struct {
 	Logger  *slog.Logger  // nil: discards
 	OwnKey  uint64        // a fingerprint of the node's key; 0: it has none
 	// New: this node knows of no earlier life. Until a member has answered that it knows of none either it has no vote
-	// and reports nothing; one that does ends [Node.Run] with [ErrKnown].
+	// and reports nothing; one that does ends [Node.Run] with [ErrKnown]. What it may serve [Node.Newcomer] says.
 	New bool
 	// Proven is told, again after an error, that no member knows the name of a node that is New; nil: nobody.
 	Proven func() error
@@ -150,6 +150,7 @@ type Node struct {
 	kept      loss.Set     // what the disk has of it
 	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
 	beyond    []string     // of losses: who has some of it, as far as the ledger knows
+	newcomer  newcomer
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -186,6 +187,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		asking: newAsking(), coverage: newCoverage(), losses: losses, kept: losses, fences: r.fences,
 		fenced: o.Store.Positions().System,
 	}
+	n.newcomer.waits = unproven(o)
 	n.tellBeyond(o.Store.Positions())
 	n.publishLives(n.began)
 	if n.fresh || n.unproven {

@@ -41,6 +41,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.readHashes()
 			n.publishHashes(true)
 			n.look(now)
+			n.takesLosses(now)
 			n.saveKnown() // when it failed before
 			if err := n.saveLosses(); err != nil {
 				n.log.Error("cannot remember which WAL was given up, retrying", "err", err)

@@ -35,6 +35,10 @@ type Status struct {
 	Counters           ledger.Counters
 	// GivenUp are losses of WAL that the store's history had.
 	GivenUp loss.Set
+	// Newcomer: no standby is served from a data_dir that is new. Unheard are the members that have yet to say which
+	// WAL was given up, see [Node.Newcomer].
+	Newcomer bool
+	Unheard  []string
 	// Bytes compares each other member's WAL with this store, by name.
 	Bytes []ledger.Bytes
 }
@@ -81,6 +85,9 @@ func (n *Node) Status() Status {
 		Bytes:        n.ledger.Bytes(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
 		Awaited: n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
+	}
+	if s.Newcomer = n.newcomer.waits; s.Newcomer {
+		s.Unheard = n.unheard(now)
 	}
 	for _, l := range n.losses {
 		if n.concerns(l, n.at) {

@@ -22,9 +22,20 @@ func errNoStore() error {
 		WithDetail("replproxy has not received WAL from the primary yet.")
 }
 
+// heldBack returns why nobody is served yet; nil: they are.
+func (h *Hub) heldBack() error {
+	if h.o.Losses == nil {
+		return nil
+	}
+	return h.o.Losses.Known()
+}
+
 // Identify is who this proxy stands for: system, current timeline, and the received end on it, from
-// which START_REPLICATION succeeds (R28). 57P03 until the store has a stream.
+// which START_REPLICATION succeeds (R28). 57P03 until the store has a stream, and may be served.
 func (h *Hub) Identify() (Identity, error) {
+	if err := h.heldBack(); err != nil {
+		return Identity{}, err
+	}
 	id, ok := h.o.Store.Identity()
 	pos := h.o.Store.Served()
 	if !ok || pos.End == lsn.Invalid {

@@ -33,6 +33,9 @@ type Store interface {
 // Losses tells of WAL that was given up, which a standby may still have instead of what is sent here now (ruling R32).
 // Any goroutine may call it.
 type Losses interface {
+	// Known reports whether it is known here which WAL was given up. An error, in PostgreSQL's words, holds everybody
+	// back: one that asks again may be let in. It does not block.
+	Known() error
 	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
 	Asks(who SessionInfo, slot string) bool
 	// Judge takes what it reported first; an error, in PostgreSQL's words, refuses it. It may wait for the disk.

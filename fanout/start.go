@@ -52,6 +52,9 @@ const refusesLost grammar.Version = 180000
 // the upstream first: what is received after the drain began is not sent.
 func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn,
 ) (_ *NextTimeline, failed error) {
+	if err := h.heldBack(); err != nil {
+		return nil, err
+	}
 	id, ok := h.o.Store.Identity()
 	if !ok || h.o.Store.Served().End == lsn.Invalid {
 		return nil, errNoStore()

@@ -40,9 +40,8 @@
 // store is wiped only when all that it had is promised. With a member of message version 1, which has no hashes,
 // nobody has other WAL at the same positions, and nothing is given up. ADR 0070 names a price, which is not paid here.
 // A standby that has shown to one proxy that it has no lost WAL does not go to one that still has it. One that has
-// more of it than anybody is known to have had gets nothing. A base backup waits until no proxy has lost WAL. A proxy
-// on an empty data_dir serves nobody before a member has answered; the real one does (ADR 0071). Positions inside
-// records, disk space and standbys that attach to the primary itself are not here either.
+// more of it than anybody is known to have had gets nothing. A base backup waits until no proxy has lost WAL. Positions
+// inside records, disk space and standbys that attach to the primary itself are not here either.
 //
 // A [Fault] breaks one thing on purpose; TestFaults shows by which seed each is found, with the odds of all worlds.
 // Everything is replayed by its seed: the order of maps never decides anything.

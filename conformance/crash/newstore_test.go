@@ -1,12 +1,14 @@
 package crash
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
 )
@@ -123,4 +125,65 @@ func TestNewStoreInCluster(t *testing.T) {
 	refused("--new-store")
 	b.SetArgs("--new-store")
 	refused("A new store needs a new name")
+}
+
+// A member that has lost its memory has forgotten which WAL was given up, and a new one has never heard of it. Both serve
+// no standby before another member has said it: they say for whom they wait, and relay SQL. An operator who has
+// forgotten the others is not waited for.
+func TestNewMemberServesNobodyUnheard(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	all := scene.ClusterThat(t, pgtest.ProxyOptions{Upstream: primary.Conninfo()}, "upstream: {connect_wait: 1s}\n", "a", "b", "c")
+	held := func(p *pgtest.Proxy, want string) {
+		t.Helper()
+		p.StartNoWait(t)
+		pgtest.WaitFor(t, time.Minute, "what it waits for", func() (bool, error) {
+			_, body, err := p.Get(t.Context(), "/readyz")
+			return err == nil && strings.Contains(string(body), want), nil
+		})
+		conn := pgtest.Connect(t, p.Conninfo("replication=true"))
+		for _, command := range []string{"IDENTIFY_SYSTEM", "START_REPLICATION 0/1000000"} {
+			_, err := pgtest.QueryConn(t.Context(), conn, command)
+			var refused *pgconn.PgError
+			if !errors.As(err, &refused) || refused.Code != "57P03" || !strings.Contains(refused.Detail, want) {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+		if rows := p.SQL(t, "SELECT 1"); len(rows) != 1 {
+			t.Errorf("%d rows through the relay", len(rows))
+		}
+		if s := scene.Status(t, p); !strings.Contains(s.HeldBack, want) || len(s.Warnings) == 0 {
+			t.Errorf("%q, %q", s.HeldBack, s.Warnings)
+		}
+	}
+	b := all[1]
+	for _, p := range all {
+		p.Terminate(t)
+	}
+	names, err := filepath.Glob(filepath.Join(b.DataDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, filepath.Join(b.DataDir, "cluster", "node")) {
+		if filepath.Base(name) == "cluster" {
+			continue // it has the key
+		}
+		if err := os.RemoveAll(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.SetArgs("--new-store")
+	held(b, "from a or c")
+	all[0].Start(t)
+	if code := b.WaitExit(t); code != 2 || !strings.Contains(b.Log(), "knows a proxy b") {
+		t.Fatalf("exit code %d, a knows it\n%s", code, b.Log())
+	}
+	all[0].Terminate(t)
+	held(b, "from a or c")
+	b.Program(t, "forget", "a", "--data-dir", b.DataDir)
+	b.Program(t, "forget", "c", "--data-dir", b.DataDir)
+	b.WaitReady(t)
+	if rows := scene.Command(t, b, "IDENTIFY_SYSTEM"); len(rows) != 1 {
+		t.Errorf("%d rows", len(rows))
+	}
 }

@@ -148,6 +148,7 @@ func TestReadiness(t *testing.T) {
 			s.Upstream.RefusedSince, s.Upstream.Hosts, s.Upstream.Stopped = now.Add(-11*time.Second), 2, "WAL differs"
 			s.Upstream.StoppedSince = now
 		}, "no WAL is taken from the upstream: WAL differs"},
+		{"a new data_dir", func(s *Status) { s.HeldBack = "b has yet to say" }, "standbys are not served yet: b has yet to say"},
 		{"stopping", func(s *Status) { s.Stopping = true }, "stopping"},
 		{"not listening", func(s *Status) { s.Listen = nil }, "not listening yet"},
 	} {

@@ -14,9 +14,9 @@ const pingGrace = 2 * time.Second
 // WAL. The primary may be restarting meanwhile. A proxy of one host stops being ready at once.
 const refusedGrace = 10 * time.Second
 
-// Readiness decides /readyz. A proxy is ready when its listeners are up and it takes the WAL of its upstream. WAL or a
-// keepalive must have come within half of wal_receiver_timeout. A server of another system, or a refusal by the only
-// host, ends readiness at once.
+// Readiness decides /readyz. A proxy is ready when its listeners are up, and it takes and serves the WAL of its
+// upstream. WAL or a keepalive must have come within half of wal_receiver_timeout. A server of another system, or a
+// refusal by the only host, ends readiness at once.
 //
 // It is a function of the snapshot, so the page and the probe agree. The reason is for people; "" when ready.
 func Readiness(s *Status) (bool, string) {
@@ -43,6 +43,8 @@ func Readiness(s *Status) (bool, string) {
 			reason += ": " + s.Upstream.LastError
 		}
 		return false, reason
+	case s.HeldBack != "":
+		return false, "standbys are not served yet: " + s.HeldBack
 	}
 	return true, ""
 }

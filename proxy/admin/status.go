@@ -16,6 +16,7 @@ type Status struct {
 	Now        time.Time `json:"now" doc:"when this snapshot was taken, by the proxy's clock"`
 	Ready      bool      `json:"ready" doc:"what /readyz says"`
 	NotReady   string    `json:"not_ready,omitempty" doc:"why it is not ready, in words"`
+	HeldBack   string    `json:"held_back,omitempty" doc:"why no standby is served yet; absent: they are"`
 	Stopping   bool      `json:"stopping" doc:"an orderly stop has begun"`
 	Listen     []string  `json:"listen" doc:"addresses for clients and standbys"`
 	Upstream   Upstream  `json:"upstream" doc:"the one connection to the primary that streams WAL"`

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -27,6 +28,29 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 		}
 	}
 	return all
+}
+
+// HeldBack says why no standby is served from a new data_dir, see [cluster.Node.Newcomer]; "": they are.
+func HeldBack(newcomer bool, unheard []string) string {
+	switch {
+	case !newcomer:
+		return ""
+	case len(unheard) == 0:
+		return "data_dir is new, and while no WAL comes in it is not known whether it has WAL that was given up"
+	}
+	return "data_dir is new, and has yet to hear which WAL was given up, from " + strings.Join(unheard, " or ")
+}
+
+// heldBackWarnings tell what an operator can do about that.
+func heldBackWarnings(why string, unheard []string) []string {
+	switch {
+	case why == "":
+		return nil
+	case len(unheard) == 0:
+		return []string{"no standby is served: " + why}
+	}
+	return []string{fmt.Sprintf("no standby is served: %s: start one of them; only if each is gone for good, say so: "+
+		"replproxy forget %s", why, unheard[0])}
 }
 
 // acceptedWarnings tell of a word that is not used yet.

@@ -18,3 +18,21 @@ func TestAcceptedIsWarnedOf(t *testing.T) {
 		t.Errorf("none: %q", w)
 	}
 }
+
+// TestHeldBackIsWarnedOf: that a new data_dir serves nobody is said, with for whom it waits.
+func TestHeldBackIsWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		newcomer bool
+		unheard  []string
+		want     string
+	}{
+		{false, nil, ""},
+		{true, []string{"b", "c"}, "from b or c: start one of them; only if each is gone for good, say so: replproxy forget b"},
+		{true, nil, "no standby is served: data_dir is new, and while no WAL comes in"},
+	} {
+		w := heldBackWarnings(HeldBack(c.newcomer, c.unheard), c.unheard)
+		if (len(w) == 0) != (c.want == "") || len(w) > 0 && !strings.Contains(w[0], c.want) {
+			t.Errorf("%+v: %q", c, w)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/internal/tcpopt"
+	"github.com/replproxy/replproxy/proxy/report"
 )
 
 // losses is the node as the hub sees it.
@@ -16,6 +17,16 @@ type losses struct{ node *cluster.Node }
 
 func whoIs(who fanout.SessionInfo, slot string) loss.Who {
 	return loss.Who{Name: who.ApplicationName, Host: tcpopt.Host(who.ClientAddr), Slot: slot}
+}
+
+// Known holds standbys back while a new data_dir may have forgotten which WAL was given up (ADR 0082).
+func (l losses) Known() error {
+	members, waits := l.node.Newcomer()
+	if !waits {
+		return nil
+	}
+	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
+		WithDetail("replproxy's %s.", report.HeldBack(waits, members))
 }
 
 func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
