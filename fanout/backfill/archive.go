@@ -20,15 +20,15 @@ import (
 // commandLimit bounds one run of the restore command: a segment from a slow object store.
 const commandLimit = 5 * time.Minute
 
-// commandGrace is how long a command that was told to end may still hold its output.
+// commandGrace bounds how long a command that was told to end may still hold its output.
 const commandGrace = 2 * time.Second
 
-// maxOutput is how much of a failed command's output is told, in bytes.
+// maxOutput bounds the output of a failed command in the log, in bytes.
 const maxOutput = 500
 
-// Archive runs restore_command for one segment after another, as PostgreSQL does: %f is the name of
-// the file, %p where to put it, %r the oldest file still needed, %% a percent sign; exit code 0 and a
-// file of the right size mean that it is there.
+// Archive runs restore_command for one segment after another, as PostgreSQL does. %f is the name of the file, %p the
+// path to put it at, %r the oldest file still needed, %% a percent sign. The segment is there after exit code 0 and
+// with a file of the right size.
 type Archive struct {
 	Command string
 	Dir     string // of this proxy alone; the file lies there until it is imported

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// maxAhead is how much WAL one fetch brings at most, in bytes: enough that the price of a
-	// connection does not count, little enough for any volume that holds a keep_size.
+	// maxAhead bounds the WAL that one fetch brings, in bytes. The price of a connection does not count against so
+	// much, and any volume that holds a keep_size has room for it.
 	maxAhead = 512 << 20
-	// retryAfter is how long a failure answers for its segment. Standbys retry every 5 s
+	// retryAfter is the time for which a failure answers for its segment. Standbys retry every 5 s
 	// (wal_retrieve_retry_interval); 16 of them shall not cost 16 walsenders each time.
 	retryAfter = 4 * time.Second
 	// maxFailures bounds what is remembered of failures; beyond it, all is forgotten.

@@ -21,8 +21,8 @@ const (
 	commandTimeout = 20 * time.Second
 	// silence bounds the time without a byte while WAL is owed: wal_receiver_timeout's default.
 	silence = 60 * time.Second
-	// spareBefore is how many walsenders must be free before one is taken: ours and one for somebody else
-	// (ruling R25). spareAfter must be free once it is ours: somebody else may have been quicker.
+	// spareBefore walsenders must be free before one is taken: ours and one for somebody else (ruling R25). spareAfter
+	// must be free once it is ours: somebody else may have been quicker.
 	spareBefore, spareAfter = 2, 1
 	// maxControl bounds every message that carries no WAL, in bytes.
 	maxControl = 1 << 20

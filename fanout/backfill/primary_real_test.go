@@ -25,8 +25,8 @@ func (r rival) Connect(ctx context.Context, params map[string]string) (*upstream
 	return r.Config.Connect(ctx, params)
 }
 
-// TestLastWalsenderIsLeft is ruling R25, also when somebody else is quicker: between the question whether
-// two walsenders are free and our log-in another one takes one of them, and ours is given back.
+// TestLastWalsenderIsLeft is ruling R25, also when somebody else is quicker. Two walsenders are free when we ask, and
+// another client takes one of them before our log-in. Ours is given back.
 func TestLastWalsenderIsLeft(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.Settings("max_wal_senders = 2"), pgtest.InitArgs("--wal-segsize=1"))

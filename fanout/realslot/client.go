@@ -16,11 +16,11 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// applicationName is how the side connections show in pg_stat_activity.
+// applicationName names the side connections in pg_stat_activity.
 const applicationName = "replproxy slots"
 
-// stopPause is how long a server that lets nobody in, because it stops or starts, is left alone (ruling R38): a
-// look is a log-in, which it refuses. It is less than a slot that is gone may go unnoticed.
+// stopPause is the time without a question to a server that lets nobody in, because it stops or starts (ruling R38):
+// each look is a log-in, which it refuses. A slot that is gone may go unnoticed for longer.
 const stopPause = 8 * time.Second
 
 // stopping reports whether a server refused because it stops, or has not started yet.
@@ -30,7 +30,7 @@ func stopping(err error) bool {
 		e.Code == pgerror.CannotConnectNow)
 }
 
-// restUntil is when a server that was asked at now, and answered err, may be asked again.
+// restUntil returns the time at which a server that was asked at now, and answered err, may be asked again.
 func restUntil(now time.Time, err error) time.Time {
 	if stopping(err) {
 		return now.Add(stopPause)
@@ -38,7 +38,7 @@ func restUntil(now time.Time, err error) time.Time {
 	return now
 }
 
-// Primary is how to reach the primary; *upstream.Config is one.
+// Primary logs in to the primary; *upstream.Config is one.
 type Primary interface {
 	Connector
 	Dialer
@@ -75,9 +75,9 @@ const (
 		"FROM pg_catalog.pg_replication_slots WHERE NOT temporary ORDER BY slot_name"
 )
 
-// reloaded are the settings that a primary may change by a reload while the stream goes on, which tells nothing of
-// it, and that are shown to standbys or hold for their sessions. What is set for our role, or for the database, says
-// nothing of a walsender's.
+// reloaded lists settings that a primary may change by a reload while the stream goes on, and that are shown to
+// standbys or hold for their sessions. The stream tells nothing of such a change. A value that is set for our role, or
+// for the database, is left out, as it says nothing of a walsender's.
 var reloaded = []string{"wal_sender_timeout", "wal_keep_size", "max_slot_wal_keep_size", "synchronous_standby_names"}
 
 // lookSettings asks for them in the words of SHOW.
@@ -185,8 +185,8 @@ func moment(ctx context.Context, c Connector, name string, start lsn.LSN, messag
 	}
 	defer s.Close()
 	command := fmt.Sprintf("START_REPLICATION SLOT %s PHYSICAL %s", grammar.QuoteIdent(name), start)
-	// All at once: the walsender reads this before it has sent any WAL, in state catchup, so it is no
-	// synchronous standby for a moment, not even where synchronous_standby_names is '*'.
+	// All messages go at once: the walsender reads them in state catchup, before it has sent any WAL. It is therefore
+	// no synchronous standby for a moment, not even where synchronous_standby_names is '*'.
 	var ahead []byte
 	for _, m := range messages {
 		ahead = wire.AppendFrame(ahead, 'd', m)

@@ -36,7 +36,7 @@ type Real struct {
 	ProxySlot         bool // it is the proxy's own, and nobody else's to use; the rest may not be known
 }
 
-// verb is what is done to a slot of the primary.
+// verb names an action on a slot of the primary.
 type verb uint8
 
 const (
@@ -196,7 +196,8 @@ type shownSlot struct {
 	walsenders int       // that are free there
 }
 
-// target is where the slot is to be: where the store is durable. Forsaken, it holds back nothing of what there is.
+// target returns the position to which the slot is to be moved: the end of the durable WAL of the store. A forsaken
+// slot goes to the primary's end, and holds back nothing of the WAL there.
 func (s shownSlot) target(flushed lsn.LSN, forsaken bool) lsn.LSN {
 	if forsaken {
 		return max(flushed, s.end)

@@ -1,6 +1,6 @@
-// Package realslot deals with the slots that are really on the primary and bear the name of one of
-// this proxy's slots: a standby's from before it was moved behind the proxy, which is taken over
-// (ruling R16), and mirrors, made so that others find the name there (R18).
+// Package realslot deals with the slots on the primary that bear the name of one of this proxy's slots. A standby's
+// slot from before it was moved behind the proxy is taken over (ruling R16). Mirrors are made so that others find the
+// name there (R18).
 //
 //	START_REPLICATION SLOT x ──► Find ──► an SQL session ──► pg_replication_slots
 //	                               │ not active
@@ -21,14 +21,15 @@
 // What holds always:
 //
 //  1. A slot that is active on the primary is never touched.
-//  2. A slot that this proxy neither took over nor made is never touched; the mirror of another member's slot
-//     is advanced, as that member may be dead, and no more (presence).
-//  3. The primary's slot is advanced at most to what this store has flushed, and not before the WAL from
-//     the own slot's restart_lsn is here and its xmin is held on the primary by this proxy's feedback.
+//  2. A slot that this proxy neither took over nor made is never touched. The one exception is the mirror of another
+//     member's slot: it is advanced, as that member may be dead, and no more is done to it (presence).
+//  3. The primary's slot is advanced at most to the end of the WAL that this store has flushed. It is not advanced
+//     before the WAL from the restart_lsn of this proxy's slot is here, and the standby's xmin is held on the primary
+//     by this proxy's feedback.
 //  4. The gate is never ahead of what the rule covers, not even when it is made. One that was invalidated is made anew
 //     once the rule covers what the primary surely has.
-//  5. No server's slots are moved, made or dropped but those of the one that the store is filled from, of
-//     the same system and timeline, asked on the session that does it: [Following].
+//  5. Slots are moved, made or dropped only on the server that the store is filled from, of the same system and
+//     timeline. The session that does it asks for them first: [Following].
 //  6. That a slot was made by this proxy is durable before it is made.
 //  7. Each session on the primary lasts for one round of questions, and a server that stops or starts is left alone
 //     for a while (ruling R38).

@@ -2,12 +2,12 @@ package realslot
 
 import "time"
 
-// DroppedBySomebody is what the log says when a slot that was ours on a primary is gone without our doing. A manager
-// that drops what it does not know is the usual reason: Patroni does so on the primary, each loop_wait.
+// DroppedBySomebody is logged when a slot that was ours on a primary is gone without our doing. The usual reason is a
+// manager that drops slots it does not know: Patroni does so on the primary, each loop_wait.
 const DroppedBySomebody = "somebody dropped the slot on the primary: it was made anew; tell who manages slots there " +
 	"to leave it alone (Patroni: ignore_slots)"
 
-// sayDropsEvery is how often the log says it: a manager may drop the slot whenever it is made.
+// sayDropsEvery spaces the log lines about drops of a slot: a manager may drop the slot whenever it is made.
 const sayDropsEvery = time.Minute
 
 // Drops counts how often somebody else dropped a slot of ours, and says when last. The zero value: never.

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// watchInterval is how often a primary is asked whether it still is the one: clients are sent to it.
+	// watchInterval spaces the questions whether a primary still is the one: clients are sent to it.
 	watchInterval = 2 * time.Second
-	// stopPatience is how long the primary may let nobody in before it is looked for anew: one that stops smart
-	// still serves who is there, and nobody takes over meanwhile.
+	// stopPatience is the time for which the primary may let nobody in before it is looked for anew. One that stops
+	// smart still serves its sessions, and nobody takes over meanwhile.
 	stopPatience = 10 * time.Second
-	// otherPatience is how long the other hosts have to log us in once one has.
+	// otherPatience bounds how long the other hosts may take to log us in once one has.
 	otherPatience = time.Second
 )
 
@@ -31,10 +31,10 @@ type Finder struct {
 	Upstream Servers
 }
 
-// Watch logs in at all hosts, chooses the server that has the system and writes on timeline t, and calls found
-// at once and then every watchInterval, each time over a session that ends with the question (ruling R38), until
-// that server is not the one any more, which is the error, or ctx ends. One that lets nobody in because it stops
-// or starts is the one for stopPatience more. It blocks.
+// Watch logs in at all hosts and chooses the server that has the system and writes on timeline t. It calls found at
+// once and then every watchInterval, each time over a session that ends with the question (ruling R38). It blocks until
+// ctx ends or that server is not the one any more, which is the error. A server that lets nobody in because it stops or
+// starts counts as the one for stopPatience more.
 func (f Finder) Watch(ctx context.Context, system lsn.SystemID, t lsn.TimelineID, found func(upstream.Endpoint),
 ) error {
 	w := server{system: system, timeline: t}

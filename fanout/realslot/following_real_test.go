@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// TestRealOtherServersAreLeftAlone: SQL reaches a server, but it is not the one that the store is filled
-// from, or not on that timeline, or nothing streams: no slot of it is made, moved or dropped there.
+// TestRealOtherServersAreLeftAlone: no slot is made, moved or dropped on a server that SQL reaches and that is not the
+// one that the store is filled from. The same holds on another timeline, and while nothing streams.
 func TestRealOtherServersAreLeftAlone(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		srv := in.Primary(t)

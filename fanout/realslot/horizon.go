@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// raiseInterval is how often the own slot is told a newer horizon: dead rows stay that much longer. Each time costs
-	// the primary two log-ins.
+	// raiseInterval spaces the messages that give this proxy's slot a newer horizon: dead rows stay that much longer.
+	// Each costs the primary two log-ins.
 	raiseInterval = time.Minute
 	// tellPause is the least time between two tellings, also of an older horizon: a standby that changes its mind
 	// without pause must not make a log-in of each.
@@ -88,9 +88,9 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 // newer reports whether b holds back less than a.
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
-// need returns what the slot lacks of the horizon. Where another member of the cluster streams from the primary, or the
-// stream has a slot as its gate, the horizon is that one's to bear: what ours bears from before goes on until another
-// slot there does.
+// need returns the part of the horizon that the slot lacks. Another slot bears the horizon where another member of the
+// cluster streams from the primary, or the stream has a slot as its gate. Until another slot there does, ours goes on
+// to bear what it bears.
 func (o *ProxySlot) need(own shownSlot, last bool) need {
 	n := need{have: own.horizon, last: last, settled: true}
 	if o.o.Horizon != nil {

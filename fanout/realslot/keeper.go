@@ -19,13 +19,14 @@ import (
 )
 
 const (
-	// keepInterval is how often the primary's slots are looked after: what it holds for them is at most
-	// this much old, and an idle_replication_slot_timeout of the least value (1 s) is not meant for them.
+	// keepInterval spaces the looks at the primary's slots. WAL that the primary holds for them is at most this much
+	// old. It is too long for an idle_replication_slot_timeout of the least value (1 s).
 	keepInterval = 5 * time.Second
-	// keepTick is how often it is looked here whether a look there is due, and how soon after a start mirrors are made.
+	// keepTick spaces the checks here whether a look at the primary is due. It is also the time after a start until
+	// mirrors are made.
 	keepTick = time.Second
-	// idleInterval is how often the primary is asked when no slot needs it, for its next transaction ID and for
-	// settings that a reload has changed.
+	// idleInterval spaces the questions to the primary while no slot needs any. They ask for its next transaction ID
+	// and for settings that a reload has changed.
 	idleInterval = 10 * time.Second
 	// askTimeout bounds one round of questions, connecting included.
 	askTimeout = 10 * time.Second
@@ -46,7 +47,7 @@ type Options struct {
 	Settled       func() bool // feedback is sent upstream
 	ProxySlotLost func()      // told while the primary shows the own slot as lost; nil: nobody is
 	Apart         func() bool // the own slot does not bear what slots need, see [ProxySlot]; nil: it does
-	// Settings is told those of the primary that a reload may have changed, as SHOW has them; nil: nobody is.
+	// Settings is told the primary's settings that a reload may have changed, as SHOW has them. nil: nobody is.
 	Settings func(map[string]string)
 	Logger   *slog.Logger
 }
@@ -80,7 +81,7 @@ func New(o Options) *Keeper {
 	return k
 }
 
-// Tuning is what may change while a keeper runs.
+// Tuning holds the options that may change while a keeper runs.
 type Tuning struct {
 	Policy Policy
 	Mirror Mirror
@@ -95,8 +96,8 @@ func (k *Keeper) NextXID() (copyboth.FullXID, bool) {
 	return copyboth.FullXID(x), x != 0
 }
 
-// Idle are the primary's slots from which nobody streams there, other than this proxy's own, as they were
-// at the last look, at most half a minute ago; nil: never seen.
+// Idle lists the primary's slots from which nobody streams there, other than this proxy's own. It shows the last look,
+// which is at most half a minute old; nil: there was none.
 func (k *Keeper) Idle() []Idle {
 	if all := k.idle.Load(); all != nil {
 		return *all
@@ -199,7 +200,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// interval is how long after a round the next one is due.
+// interval returns the time after a round at which the next one is due.
 func (k *Keeper) interval() time.Duration {
 	tuning := k.tuning.Load()
 	every := idleInterval

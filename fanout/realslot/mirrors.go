@@ -56,8 +56,8 @@ func (k *Keeper) mirrors() bool {
 	})
 }
 
-// countDrops compares the mirrors with those of the look before: one that has gone from the same server was dropped
-// by somebody else, since what we drop is no mirror any more. Only Run calls it.
+// countDrops compares the mirrors with those of the look before. One that has gone from the same server was dropped by
+// somebody else, because a slot that we drop is no mirror any more. Only Run calls it.
 func (k *Keeper) countDrops(w server, virtual []slot.Info, real map[string]Real) {
 	seen := map[string]server{}
 	for _, v := range virtual {

@@ -33,8 +33,8 @@ func (p silent) ConnectTo(ctx context.Context, e upstream.Endpoint, _ map[string
 	return nil, errors.New("refused")
 }
 
-// TestWaitedForServerGoesFirst: the round at a primary that has died without a word ends at once when
-// mirrors are waited for at the next one, where they are tried again until they are made.
+// TestWaitedForServerGoesFirst: the round at a primary that has died without a word ends at once when mirrors are
+// waited for at the next primary. There they are tried again until they are made.
 func TestWaitedForServerGoesFirst(t *testing.T) {
 	slots, err := slot.Open(t.TempDir(), slot.Options{})
 	if err == nil {

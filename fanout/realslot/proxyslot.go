@@ -175,7 +175,7 @@ func (o *ProxySlot) Run(ctx context.Context) error {
 	if o.o.HorizonChanged != nil {
 		horizon = o.o.HorizonChanged()
 	}
-	ours := false // d.of is where the slot was held when the server was followed last
+	ours := false // the slot was held at d.of when the server was followed last
 	for {
 		select {
 		case <-ctx.Done():

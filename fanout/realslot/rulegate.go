@@ -35,9 +35,9 @@ type RuleGateOptions struct {
 	Logger   *slog.Logger
 }
 
-// RuleGate looks after the slot of slots.rule_gate (ruling R45): one of the primary's synchronized_standby_slots, which
-// the stream of one member of the cluster uses, so that it follows what the rule covers. [ProxySlot] calls it at each
-// of its rounds. Methods may be called from any goroutine.
+// RuleGate looks after the slot of slots.rule_gate (ruling R45), one of the primary's synchronized_standby_slots. The
+// stream of one member of the cluster uses it, so that it follows the position that the rule covers. [ProxySlot] calls
+// it at each of its rounds. Methods may be called from any goroutine.
 type RuleGate struct {
 	o RuleGateOptions
 

@@ -35,9 +35,10 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 	})
 }
 
-// Claim asks the other members for what session pid wants of a slot, and gives the state that stands for their
-// consent, for one of the Claimed methods of slot.Table or Retract. Who attaches says its application_name. Errors are
-// PostgreSQL's; slot.ErrDoubted is the cause of one that may soon be over.
+// Claim asks the other members whether session pid may have its wish for a slot, and returns the state that stands for
+// their consent. Pass it to one of the Claimed methods of slot.Table, or to Retract. A session that attaches gives its
+// application_name. Errors are PostgreSQL's; slot.ErrDoubted is the cause of one that may soon be over. It waits for
+// members, at most askTimeout for each of a few tries.
 func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name, application string, pid int32) (shared.State, error) {
 	s.introduced(ctx)
 	var said shared.State

@@ -16,7 +16,7 @@ import (
 const (
 	// silence ends a connection on which nothing is asked: everything is said again more often.
 	silence = 3 * resyncInterval
-	// maxConns is how many connections a member may have here: one, and those that it has given up.
+	// maxConns bounds the connections that a member may have here: one, and those that it has given up.
 	maxConns = 4
 	// lengthSize is the frame's header: how many bytes of message follow.
 	lengthSize = 4

@@ -16,19 +16,20 @@ import (
 const (
 	// protocolPrefix and a message version are an ALPN name under which members talk about slots.
 	protocolPrefix = "replproxy-slots/"
-	// tellInterval is how often others hear how far slots have moved: what they keep is that much older.
+	// tellInterval spaces the messages that say how far slots have moved. WAL that the other members keep is that much
+	// older.
 	tellInterval = time.Second
 	// resyncInterval repeats everything, should a mistake of ours ever lose something.
 	resyncInterval = 30 * time.Second
 	// askTimeout bounds what a session waits for members: far below a standby's patience, far above what
 	// a busy member takes.
 	askTimeout = 3 * time.Second
-	// lookInterval is how often it is looked whether a member can be reached.
+	// lookInterval spaces the checks whether a member can be reached.
 	lookInterval = 250 * time.Millisecond
-	// DefaultIntroduction is how long after the start a claim waits for members that were not reached yet: what
-	// this one has on disk may be old. A link is up within a second.
+	// DefaultIntroduction bounds how long after the start a claim waits for members that were not reached yet, because
+	// the state on this one's disk may be old. A link is up within a second.
 	DefaultIntroduction = 5 * time.Second
-	// tries is how often a claim is made anew because somebody knew more.
+	// tries bounds how often a claim is made anew because somebody knew more.
 	tries = 5
 )
 
@@ -63,8 +64,9 @@ type Options struct {
 	Members Members
 	// Keeps reports whether this proxy keeps the WAL of a slot.
 	Keeps func(slot.Info) bool
-	// Wanted asks the session that streams from a slot here whether it lives, when one of another member with that
-	// application_name and backend pid wants the slot, and reports whether that is open. It must not block. nil: never.
+	// Wanted is called when a session of another member wants a slot from which a session here streams. The other
+	// session has that application_name and backend pid. If the one here may have been left by the same standby it is
+	// asked whether it lives, and doubted is true until that is known. It must not block. nil: never.
 	Wanted func(slot, application string, pid int32) (doubted bool)
 	// Heard is called after something was taken over. It must not block.
 	Heard        func()

@@ -276,8 +276,8 @@ func TestOneNamespace(t *testing.T) {
 	w.must(b.create("x"))
 }
 
-// A member that is cut off: its slots can be used once it is not heard, and when it is back it learns what
-// became of them, and ends its own session where another one lives.
+// A member that is cut off: its slots can be used once it is not heard. When it is back it learns their new state, and
+// ends its own session where another one lives.
 func TestTakeoverAndReturn(t *testing.T) {
 	w := newWorld(t, "a", "b", "c")
 	a, b, c := w.all["a"], w.all["b"], w.all["c"]

@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// A drop is remembered until every member knows of it, however many come after it; when there is no room for more such
-// memories no slot is made, and a drop still is one.
+// A drop is remembered until every member knows of it, however many come after it. When there is no room for more
+// tombstones no slot is made, and a slot can still be dropped.
 func TestDropsAreRememberedUntilConfirmed(t *testing.T) {
 	const most = 8
 	w := newWorldOf(t, time.Nanosecond, most, "a", "b", "c")
