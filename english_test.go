@@ -15,7 +15,7 @@ const maxWords = 30
 
 // still has the folders that are not rewritten yet, with what is left below them. A number only ever goes down.
 var still = map[string]faults{
-	"fanout": {riddles: 57, long: 51},
+	"fanout": {riddles: 37, long: 26},
 }
 
 // stillBelow returns the folder of still that has dir below it.

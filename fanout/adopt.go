@@ -87,10 +87,10 @@ func errTooFar(name string) *pgerror.Error {
 		WithHint("Let its standby catch up from the primary itself, or raise wal.max_slot_wal_keep_size.")
 }
 
-// replaceLost makes way for a slot of the primary that has the name of one that is lost here and was made after the
-// loss, as managers and operators do it by SQL (ruling R41); exists is whether the lost one stays. One that was taken
-// over here, and is not lost there, is dropped there when it is lost here, unless slots.adopted says keep: then it
-// holds the WAL still.
+// replaceLost makes way for a slot of the primary that has the name of one that is lost here. Managers and operators
+// make such a slot by SQL, after the loss (ruling R41). exists reports whether the lost one stays. A slot that was
+// taken over is dropped on the primary once it is lost here, so the lost one stays. With slots.adopted: keep the
+// primary's still holds the WAL, and takes its place.
 func (h *Hub) replaceLost(ctx context.Context, was slot.Info, pid int32) (exists bool, err error) {
 	real, there, err := h.onPrimary(ctx, was.Name)
 	switch {
@@ -108,8 +108,8 @@ func (h *Hub) replaceLost(ctx context.Context, was slot.Info, pid int32) (exists
 	return false, nil
 }
 
-// ErrProxySlot refuses what would be done to the proxy's own slot on the primary: it holds the WAL that this proxy is
-// still to receive, whether or not the primary shows it as active.
+// ErrProxySlot refuses to use the proxy's own slot on the primary. That slot holds the WAL that this proxy is still to
+// receive, whether or not the primary shows it as active.
 func ErrProxySlot(name string) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectInUse, `replication slot "%s" is in use`, name).
 		WithDetail("It is replproxy's own slot on the primary.")

@@ -86,7 +86,7 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// A slot of the primary that holds more than is allowed here would be lost at once: it is not taken over, so the
+// A slot of the primary that holds more WAL than is allowed here would be lost at once. It is not taken over, so the
 // primary's stays as it is (ruling R16).
 func TestAdoptBeyondTheLimit(t *testing.T) {
 	for _, limit := range []int64{2 * int64(testSeg), slot.Auto} {

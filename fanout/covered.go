@@ -170,9 +170,10 @@ func (h *Hub) follow() (more, failed bool) {
 	return more, failed
 }
 
-// horizon returns the bound of held standbys' WAL by c: up to the last complete record that is covered (ruling
-// R36: on the beginning of one no commit rests, and another primary may go on there with other bytes), and up to the
-// timeline's own beginning, as a timeline that is followed has all that was covered before. It may wait for the disk.
+// horizon returns the bound of held standbys' WAL by c: the end of the last complete record that is covered. No commit
+// rests on the beginning of a record, and another primary may go on there with other bytes (ruling R36). The bound is
+// never below the timeline's own beginning, because a timeline that is followed has all WAL that was covered before.
+// more reports that the rule covers more than is received. It may wait for the disk.
 func (h *Hub) horizon(c Coverage) (to horizon, more bool, err error) {
 	to = horizon{timeline: c.Timeline, at: c.At, known: c.At != lsn.Invalid}
 	if c.At == walsender.NoBound {
@@ -193,9 +194,9 @@ func (h *Hub) horizon(c Coverage) (to horizon, more bool, err error) {
 // FetchName is the application_name of wal-fetch, a restore_command: whose it is, is not known.
 const FetchName = "replproxy wal-fetch"
 
-// Fetchable is Identify for wal-fetch: of the current timeline it may have what everybody may have, so that no standby
-// gets by its restore_command what its stream would not give it. A voter gets the rest by its stream. 57P03 while it
-// is not known what is covered: to say that the rest is not there would end a recovery.
+// Fetchable is Identify for wal-fetch. Of the current timeline it returns the end of the WAL that the rule covers: no
+// standby shall get by its restore_command WAL that its stream would not give it. A voter gets the rest by its stream.
+// The error is 57P03 while the covered position is not known: to say that the rest is not there would end a recovery.
 func (h *Hub) Fetchable() (Identity, error) {
 	id, err := h.Identify()
 	if err != nil || !h.covers() {

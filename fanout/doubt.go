@@ -12,21 +12,21 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// A standby that comes back over a new connection may have left its session before behind one that is silently dead,
-// and that one holds its vote (ruling R6) and its slot. So when a session of a name begins to stream, here or at
-// another member, or wants a slot that an older one of its name holds, the older ones are asked whether they live, and
-// end when they say nothing (walsender.Sender.Doubt, docs/adr/0076).
+// A standby that comes back over a new connection may have left its earlier session behind, on a connection that is
+// silently dead. That session holds its vote (ruling R6) and its slot. Older sessions of a name are therefore asked
+// whether they live, and end when they say nothing (walsender.Sender.Doubt, docs/adr/0076). They are asked when a
+// session of the name begins to stream, here or at another member, or wants a slot that an older one holds.
 
 const (
-	// maxEndings is how many sessions of one name are ended so within wal_sender_timeout: a standby that comes back
-	// twice leaves no more, and two living servers of one name do not end each other in turn.
+	// maxEndings bounds the sessions of one name that are ended so within wal_sender_timeout. A standby that comes back
+	// twice leaves no more. Two living servers of one name do not end each other in turn.
 	maxEndings = 2
 	// endingsWithin is that time where wal_sender_timeout is disabled: PostgreSQL's default.
 	endingsWithin = time.Minute
-	// startSlack is how much longer than walsender.DoubtPatience a START waits for its slot: until the session that
-	// held it is gone, at another member too.
+	// startSlack is added to walsender.DoubtPatience while a START waits for its slot: until the session that held it
+	// is gone, at another member too.
 	startSlack = 1500 * time.Millisecond
-	// startPoll is how often it looks whether the slot is free.
+	// startPoll spaces its looks whether the slot is free.
 	startPoll = 100 * time.Millisecond
 )
 
@@ -101,8 +101,9 @@ func (h *Hub) BeganElsewhere(names []string) {
 	}
 }
 
-// Wanted reports whether the session that streams from a slot may have been left by its standby, whose younger session
-// wants the slot: it has the name, and the backend pid by. It is asked then whether it lives.
+// Wanted asks the session that streams from a slot whether it lives, if it may have been left by its standby. A younger
+// session of that standby wants the slot: it has the name, and the backend pid by. Wanted reports whether the older
+// session is doubted.
 func (h *Hub) Wanted(slotName, name string, by int32) (doubted bool) {
 	for _, s := range h.registry.sessions() {
 		if s.slot == slotName && sameName(s.who.ApplicationName, name) {

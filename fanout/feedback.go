@@ -11,9 +11,9 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// mergePause is how long after a merge what standbys say is not merged again: a merge looks at all of them, and one
-// that changes its mind without pause must not cost more for it. A value that asks for more than was asked for before
-// is taken over at once all the same, since the primary may remove rows at any moment.
+// mergePause spaces the merges of standbys' feedback. A merge looks at all standbys, and one that changes its mind
+// without pause must not cost more for it. A value that asks for more than before is taken over at once all the same,
+// since the primary may remove rows at any moment.
 const mergePause = 100 * time.Millisecond
 
 // feedback holds the merged hot standby feedback for the walreceiver, and the part of it that slots bear for who keeps
@@ -38,10 +38,12 @@ func newFeedback() *feedback {
 	return &feedback{changed: nudge.New(), horizon: nudge.New(), later: nudge.New()}
 }
 
-// Feedback is what the standbys together need, to be sent upstream: the oldest xmin and the oldest
-// catalog_xmin of all attached standbys and of all slots, also those of absent standbys. Zero means
-// that nobody needs anything. false: not everybody had the time to come back since the start, so it is what slots
-// bear, which are durable, and nothing that the primary holds is to be raised to it (R20, R44).
+// Feedback returns the common needs of the standbys, to be sent upstream. They are the oldest xmin and the oldest
+// catalog_xmin of all attached standbys and of all slots, also those of absent standbys. Zero means that nobody needs
+// anything.
+//
+// False: not everybody had the time to come back since the start. The values are those of slots alone, which are
+// durable. Nothing that the primary holds is to be raised to them (R20, R44).
 func (h *Hub) Feedback() (Feedback, bool) {
 	f := h.feedback
 	f.mu.Lock()
@@ -73,7 +75,7 @@ func (h *Hub) HorizonChanged() <-chan struct{} { return h.feedback.horizon }
 // FeedbackChanged has a token after Feedback changed. One slot, for one consumer.
 func (h *Hub) FeedbackChanged() <-chan struct{} { return h.feedback.changed }
 
-// FeedbackStatus is what became of the standbys' feedback, for /status.
+// FeedbackStatus shows the result of the last merge, for /status.
 type FeedbackStatus struct {
 	Settled bool // it is sent upstream
 	Feedback
@@ -232,7 +234,7 @@ func (h *Hub) saneFeedback(f Feedback) bool {
 	return sane(f.Xmin, next) && sane(f.CatalogXmin, next)
 }
 
-// fresh is what is in now and was not before.
+// fresh returns the names that are in now and not in before.
 func fresh(now, before []string) (names []string) {
 	for _, n := range now {
 		if !slices.Contains(before, n) {
@@ -268,11 +270,11 @@ func (h *Hub) feedbackValues() (slotless, slots []demand, insane []string) {
 	return slotless, slots, insane
 }
 
-// maxXIDAge is how old an xmin can be: 32-bit transaction IDs compare within half of their circle.
+// maxXIDAge bounds the age of an xmin: 32-bit transaction IDs compare within half of their circle.
 const maxXIDAge = 1 << 31
 
-// xidSlack is how far beyond the last known next transaction ID a value may be: standbys are asked all
-// the time, the primary every few seconds. What is insane is off by whole epochs.
+// xidSlack bounds how far beyond the last known next transaction ID a value may be. Standbys are asked all the time,
+// the primary every few seconds. An insane value is off by whole epochs.
 const xidSlack = 1 << 24
 
 // merged is the outcome of a merge.
@@ -283,10 +285,10 @@ type merged struct {
 	insane, capped    []string // who was left out, and whose value was made newer
 }
 
-// merge is the oldest of the valid values, xmin and catalog_xmin apart (facts F5). 64-bit values
-// need no circle. A value that the primary would find insane, newer than next or older than 2^31
-// before it, would make it ignore the whole message, so it is left out and named (R20). maxAge (0: off)
-// bounds how far before next one standby can hold. Without next (0) nothing can be judged.
+// merge returns the oldest of the valid values, xmin and catalog_xmin apart (facts F5). 64-bit values need no circle. A
+// value is insane to the primary if it is newer than next or older than 2^31 before it. It would make the primary
+// ignore the whole message, so it is left out and named (R20). maxAge (0: off) bounds how far before next one standby
+// can hold. Without next (0) nothing can be judged.
 func merge(values []demand, next, maxAge copyboth.FullXID) (m merged) {
 	for _, v := range values {
 		if !sane(v.Xmin, next) || !sane(v.CatalogXmin, next) {

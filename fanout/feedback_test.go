@@ -80,8 +80,8 @@ func TestInsaneFeedbackIsNamed(t *testing.T) {
 	}
 }
 
-// TestFeedbackStorm: a standby that changes its mind without pause has all of them merged ten times a second, not at each
-// message; what asks for more is taken over at once, and the last word counts.
+// TestFeedbackStorm: a standby that changes its mind without pause has all of them merged ten times a second, not at
+// each message. A value that asks for more is taken over at once, and the last word counts.
 func TestFeedbackStorm(t *testing.T) {
 	w := newWorld(t, nil).adopt().feed(1000)
 	calm, mad := w.standby(1, StartRequest{At: w.gen.Start()}), w.standby(2, StartRequest{At: w.gen.Start()})

@@ -11,8 +11,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// TestRemovedIsSaidOfAFact: "has already been removed" is said when everybody answered that the WAL is not there, and
-// else that it could not be fetched: wal-fetch, and with it a recovery, takes the first for the end of WAL.
+// TestRemovedIsSaidOfAFact: "has already been removed" is said when everybody answered that the WAL is not there.
+// Otherwise the error says that it could not be fetched. wal-fetch, and with it a recovery, takes the first for the end
+// of WAL.
 func TestRemovedIsSaidOfAFact(t *testing.T) {
 	removed := &walstore.RemovedError{Segment: "000000010000000000000002"}
 	damaged := &walstore.DamagedError{File: "000000010000000000000002"}

@@ -14,12 +14,11 @@ import (
 )
 
 const (
-	// DefaultPersistInterval is how often moved slots are written. A crash gives back this much of
-	// their progress, and retention lags behind by as much WAL.
+	// DefaultPersistInterval spaces the writes of moved slots. A crash gives back this much of their progress, and
+	// retention lags behind by as much WAL.
 	DefaultPersistInterval = 5 * time.Second
-	// DefaultFeedbackSettle is how long after the start no feedback is offered, so that standbys
-	// without a slot can come back and say theirs first (R20): wal_receiver_status_interval (10 s)
-	// and wal_retrieve_retry_interval (5 s).
+	// DefaultFeedbackSettle is the time after the start in which no feedback is offered. Standbys without a slot can
+	// come back and say theirs first (R20): wal_receiver_status_interval (10 s) and wal_retrieve_retry_interval (5 s).
 	DefaultFeedbackSettle = 15 * time.Second
 )
 
@@ -43,15 +42,15 @@ type Options struct {
 	Members         Members       // nil: nobody shares the slots
 	Limits          Limits        // of the WAL that slots hold
 	Losses          Losses        // nil: no WAL was ever given up
-	// VotedFrom is from where on WAL of a timeline may be nowhere but in stores that voted for it (ruling R4), so
-	// that none goes; Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
+	// VotedFrom returns the position from which on WAL of a timeline may be nowhere but in stores that voted for it
+	// (ruling R4). Such WAL is kept. Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
 	VotedFrom func(lsn.TimelineID) lsn.LSN
 	Rule      Rule                      // nil: nobody is bounded by what it covers
 	Covered   func(standby string) bool // who is sent only what the rule covers, by application_name; nil: nobody
 	Logger    *slog.Logger              // nil: discards
 }
 
-// Tuning is what may change while a hub runs.
+// Tuning holds the options that may change while a hub runs.
 type Tuning struct {
 	AutoCreateSlots bool
 	FeedbackMaxAge  uint64

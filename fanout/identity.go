@@ -30,8 +30,8 @@ func (h *Hub) heldBack() error {
 	return h.o.Losses.Known()
 }
 
-// Identify is who this proxy stands for: system, current timeline, and the received end on it, from
-// which START_REPLICATION succeeds (R28). 57P03 until the store has a stream, and may be served.
+// Identify returns the system that this proxy stands for, its current timeline, and the received end on it, from which
+// START_REPLICATION succeeds (R28). The error is 57P03 until the store has a stream, and until WAL may be served.
 func (h *Hub) Identify() (Identity, error) {
 	if err := h.heldBack(); err != nil {
 		return Identity{}, err

@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// limitsInterval is how often slots are held to their limits. A disk of 1 GB/s writes that much in
-// between, which whoever computes Limits.Room counts in.
+// limitsInterval spaces the looks whether slots keep to their limits. A disk of 1 GB/s writes that much in between,
+// which Limits.Room must count in.
 const limitsInterval = time.Second
 
 // Limits bound the WAL that slots hold; the zero value bounds nothing.
@@ -16,7 +16,8 @@ type Limits struct {
 	KeepSize int64 // wal.keep_size, as the store has it
 	MaxKeep  int64 // max_slot_wal_keep_size in bytes, or slot.NoLimit or slot.Auto; needs Enforce
 	Enforce  bool  // MaxKeep counts
-	// Room is what may still be written to the volume, for slot.Auto; false: not known, nothing is lost.
+	// Room returns how many bytes may still be written to the volume, for slot.Auto. False: not known, and no slot is
+	// lost.
 	Room        func() (int64, bool)
 	IdleTimeout time.Duration // 0: off
 }
@@ -37,7 +38,7 @@ func (h *Hub) Slots() []SlotRow {
 	return rows
 }
 
-// LostSlots is how many slots were lost since the start.
+// LostSlots counts the slots that were lost since the start.
 func (h *Hub) LostSlots() int64 { return h.lost.Load() }
 
 func (h *Hub) bounds() slot.Bounds {

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// dropPoll is how often DROP_REPLICATION_SLOT WAIT looks whether a slot of a cluster has become free.
+// dropPoll spaces the looks of DROP_REPLICATION_SLOT WAIT whether a slot of a cluster has become free.
 const dropPoll = 250 * time.Millisecond
 
 // Members are the other proxies of a cluster, which share the persistent slots; *sharing.Sharing is one. What

@@ -54,8 +54,8 @@ type Voter interface {
 	State() (state string, priority int)
 	// Counts reports whether a rule counts the name.
 	Counts() bool
-	// Doubted says that the session is asked, since then, whether its standby has left it; silent is the time of its
-	// last message, host where it comes from, "" for a unix socket. A Report that came after since ends that.
+	// Doubted says that the session is asked, since then, whether its standby has left it. silent is the time of its
+	// last message, host the host that it comes from, "" for a unix socket. A Report that came after since ends that.
 	Doubted(since, silent time.Time, host string)
 	Release()
 }

@@ -21,12 +21,13 @@ type SlotState struct {
 	RestartTimeline lsn.TimelineID // of RestartLSN in the current history
 }
 
-// CreateSlot creates a physical slot for session pid. With ReserveWAL it holds WAL from the start of
-// the segment that is being received: a backup that starts after this begins at a checkpoint whose
-// redo position the primary has yet to write, or just wrote, and its receiver asks from the start of
-// that segment. A name that the primary has is taken, as the slot there is to be taken over, not
-// forgotten; a primary that can't be asked has none. 57P03 when there is no WAL to reserve yet; else
-// package slot's errors.
+// CreateSlot creates a physical slot for session pid. With ReserveWAL the slot holds WAL from the start of the segment
+// that is being received. A backup that starts after this begins at a checkpoint whose redo position the primary has
+// yet to write, or just wrote. Its receiver asks from the start of that segment.
+//
+// A name that the primary has is refused as a duplicate, because the slot there is to be taken over, not forgotten. A
+// primary that can't be asked counts as having none. The error is 57P03 when there is no WAL to reserve yet, otherwise
+// one of package slot's.
 func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 	if _, here := h.known(ctx, r.Name); !here && !r.Temporary {
 		_, there, err := h.onPrimary(ctx, r.Name)
@@ -103,10 +104,10 @@ func (h *Hub) DropSlot(ctx context.Context, name string, wait bool, pid int32) e
 // session's end and after every ERROR that it sends (facts B1).
 func (h *Hub) DropTemporary(pid int32) { h.o.Slots.DropTemporary(pid) }
 
-// followTimeline brings slots back to where the history of a new timeline has left the one before: a
-// standby beyond that point returns, by pg_rewind or a new copy, from below it, and the WAL that it
-// needs then must be held from there. followed is the timeline for which that was done last, 0 at
-// first: then only positions that the store can't have are moved.
+// followTimeline brings slots back to the position at which the history of a new timeline has left the one before. A
+// standby beyond that point returns from below it, by pg_rewind or a new copy, and needs WAL from there. followed is
+// the timeline for which that was done last. It is 0 at first: then only positions that the store can't have are moved.
+// The result is the next followed.
 func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
 	pos, history := h.o.Store.Served(), h.o.Store.History()
 	if pos.Timeline == followed || pos.Timeline == 0 || pos.Timeline != history.Timeline {

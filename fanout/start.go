@@ -21,8 +21,8 @@ type StartRequest struct {
 	Slot     string // "": none
 	At       lsn.LSN
 	Timeline lsn.TimelineID // 0: the current one
-	// Known is a position up to which the primary surely has WAL, Invalid when nothing is known: a
-	// start up to it is waited for, however far this store is behind.
+	// Known is a position up to which the primary surely has WAL, Invalid when nothing is known. A start up to it is
+	// waited for, however far this store is behind.
 	Known lsn.LSN
 	// StoreOnly: nothing that the store lacks is fetched for it. So that two proxies do not ask each other
 	// for what neither has.
@@ -146,8 +146,8 @@ func unserved(err error, s *walsender.Sender) bool {
 	return err != nil && !errors.Is(err, walsender.ErrSessionOver) && (s == nil || s.Status().Bytes == 0)
 }
 
-// unmake drops the slot that auto_create made for a START that was refused: its standby, if it is one, asks for
-// another position or another slot, and nobody would use this one (ruling R41).
+// unmake drops the slot that auto_create made for a START that was refused. Its standby, if it is one, asks for another
+// position or another slot, and nobody would use this one (ruling R41).
 func (h *Hub) unmake(ctx context.Context, name string, pid int32) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unmakeTimeout)
 	defer cancel()

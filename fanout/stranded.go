@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// strandedFor is how long a standby that is not seen again is named: one that is stuck comes back within
-	// wal_retrieve_retry_interval (5 s), one that is rewound under another name does not.
+	// strandedFor is the time for which a standby that is not seen again is named. One that is stuck comes back within
+	// wal_retrieve_retry_interval (5 s). One that is rewound under another name does not.
 	strandedFor = 5 * time.Minute
 	// maxStranded bounds how many are named.
 	maxStranded = 100
 )
 
-// Stranded is a standby that has WAL which the present timeline lacks: PostgreSQL goes on asking for the timeline that
+// Stranded is a standby that has WAL which the present timeline lacks. PostgreSQL goes on asking for the timeline that
 // was left, in silence, until pg_rewind has taken that WAL away.
 type Stranded struct {
 	ApplicationName string

@@ -15,8 +15,8 @@ func (h *Hub) VotedFrom() lsn.LSN {
 	return h.o.VotedFrom(h.o.Store.Served().Timeline)
 }
 
-// VotedBytes is how much WAL of whole segments is kept for no other reason than that this store voted for
-// it. flushed is the store's.
+// VotedBytes returns how much WAL of whole segments is kept for no other reason than that this store voted for it.
+// flushed is the store's.
 func (h *Hub) VotedBytes(flushed lsn.LSN) int64 {
 	votes := h.VotedFrom()
 	id, ok := h.o.Store.Identity()

@@ -332,7 +332,7 @@ func (w *world) waitFor(what string, ok func() bool) {
 
 const copyBoth = `W "\x00\x00\x00"`
 
-// readSlot is what a client reads of a slot that it may read.
+// readSlot reads a slot as a client does that may read it.
 func (w *world) readSlot(name string) (SlotState, bool) {
 	w.t.Helper()
 	st, ok, err := w.hub.ReadSlot(w.t.Context(), name)
