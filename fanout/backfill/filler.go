@@ -69,7 +69,7 @@ type Source interface {
 type Options struct {
 	Store   Store
 	Sources []Source // tried in order
-	// Room is what may be written to the volume, in bytes; nil or false: not known, any amount.
+	// Room returns how many bytes may still be written to the volume; nil or false: not known, any amount.
 	Room   func() (int64, bool)
 	Logger *slog.Logger
 }
