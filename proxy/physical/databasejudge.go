@@ -187,7 +187,13 @@ func (d *database) execute(parent context.Context, cmd grammar.Command, notices 
 	if e := d.physical(); e != nil {
 		return s.fail(before, e)
 	}
-	var err error
+	err := s.awaitFirst(parent, ctx, cmd)
+	if errors.Is(err, errClientGone) {
+		return err
+	}
+	if err != nil {
+		return s.fail(before, err)
+	}
 	switch c := cmd.(type) {
 	case *grammar.StartPhysical:
 		return s.startPhysical(parent, ctx, before, c)

@@ -18,10 +18,16 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 	primary := pgtest.Usual(t).Primary(t)
 	const starting = "the database system is starting up"
 	hasty := newWorld(t, primary, worldOptions{noReceiver: true, connectWait: 200 * time.Millisecond})
-	began := time.Now()
-	_, err := pgtest.Query(t.Context(), hasty.conninfo("replication=true"), "IDENTIFY_SYSTEM")
-	if err == nil || !strings.Contains(err.Error(), starting) || time.Since(began) < 200*time.Millisecond {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	for _, c := range [][2]string{
+		{"replication=true", "IDENTIFY_SYSTEM"}, {"replication=true", "START_REPLICATION 0/1000000"},
+		{"replication=database", "START_REPLICATION 0/1000000"},
+		{"replication=database", "CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)"},
+	} {
+		began := time.Now()
+		_, err := pgtest.Query(t.Context(), hasty.conninfo(c[0]), c[1])
+		if err == nil || !strings.Contains(err.Error(), starting) || time.Since(began) < 200*time.Millisecond {
+			t.Errorf("%s, %s, after %v: %v", c[0], c[1], time.Since(began), err)
+		}
 	}
 
 	w := newWorld(t, primary, worldOptions{noReceiver: true, connectWait: time.Hour})
@@ -31,11 +37,14 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 		_, err := pgtest.Query(ctx, w.conninfo("replication=true", "application_name=leaves"), "IDENTIFY_SYSTEM")
 		left <- err
 	}()
-	commands := []string{"IDENTIFY_SYSTEM", "CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)"}
+	commands := [][2]string{
+		{"replication=true", "IDENTIFY_SYSTEM"}, {"replication=true", "CREATE_REPLICATION_SLOT s PHYSICAL (RESERVE_WAL)"},
+		{"replication=database", "CREATE_REPLICATION_SLOT d PHYSICAL (RESERVE_WAL)"},
+	}
 	got := make(chan error, len(commands))
 	for _, command := range commands {
 		go func() {
-			rows, err := pgtest.Query(t.Context(), w.conninfo("replication=true"), command)
+			rows, err := pgtest.Query(t.Context(), w.conninfo(command[0]), command[1])
 			if err == nil && len(rows) != 1 {
 				err = context.Canceled
 			}
@@ -46,12 +55,12 @@ func TestFirstWALIsWaitedFor(t *testing.T) {
 		t.Helper()
 		pgtest.WaitFor(t, readTimeout, "sessions", func() (bool, error) { return len(w.server.Sessions()) == n, nil })
 	}
-	sessions(3)
+	sessions(4)
 	leave()
 	if <-left == nil {
 		t.Error("a command was answered before there was WAL")
 	}
-	sessions(2)
+	sessions(3)
 	select {
 	case err := <-got:
 		t.Fatalf("a command did not wait: %v", err)
@@ -83,7 +92,12 @@ func TestFirstWALIsNotAwaitedBeyondAStop(t *testing.T) {
 	must(t, gone.conn.Close())
 	pgtest.WaitFor(t, readTimeout, "the session's end", func() (bool, error) { return len(w.server.Sessions()) == 0, nil })
 	plain, leaving := waiting(), waiting(&pgproto3.Terminate{})
+	within := connect(t, w.conninfo(), "replication=database")
+	within.send(&pgproto3.Query{String: "CREATE_REPLICATION_SLOT d PHYSICAL (RESERVE_WAL)"})
 	w.stopServer()
+	if got := within.transcript(); got != "closed" {
+		t.Errorf("on a database: %s", got)
+	}
 	for _, s := range []*script{plain, leaving} {
 		// A command that came when the server had begun to stop is refused.
 		if got := s.transcript(); !strings.Contains(got, "57P01") && !strings.Contains(got, "55000") {

@@ -89,7 +89,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	admit.Set(access.Set{Default: access.Policy{Rules: rules}})
 	w.server, err = proxy.New(proxy.Options{
 		Access:    admit,
-		Listeners: listeners, Upstream: dialer(config), Physical: handler, Logger: log,
+		Listeners: listeners, Upstream: dialer(config), Physical: handler, Database: handler, Logger: log,
 		AuthenticationTimeout: o.authTimeout, PhysicalGrace: 10 * time.Second, DrainGrace: time.Second,
 	})
 	must(t, err)
