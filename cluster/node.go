@@ -106,6 +106,7 @@ type Node struct {
 	savedLosses []byte // the same of losses
 
 	mu      afterlock.Mutex // never held over I/O
+	report  func()          // see OnReport
 	ledger  *ledger.Ledger
 	own     uint64 // incarnation of this node's store; 0: not attached yet
 	full    bool   // told that there are too many sessions
@@ -222,16 +223,40 @@ func (n *Node) Ack(a ledger.Ack) {
 	if p.Timeline == a.Timeline {
 		a.Received = p.Received
 	}
+	if report := n.ack(p, a); report != nil {
+		report()
+	}
+}
+
+// ack takes the report, and returns what its goroutine has to do next; nil: nothing.
+func (n *Node) ack(p Positions, a ledger.Ack) (next func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.heedFence(p)
 	if p.Timeline == a.Timeline {
 		a.Bytes = n.nameBytes(p)
 	}
-	if r, news := n.ledger.Ack(time.Now(), a); news {
-		n.publishReport(r)
-		n.moved()
+	r, news := n.ledger.Ack(time.Now(), a)
+	if !news {
+		return nil
 	}
+	n.publishReport(r)
+	switch {
+	case n.report == nil:
+		n.moved()
+	case n.matters():
+		n.noteNews()
+		return n.report
+	}
+	return nil
+}
+
+// OnReport has report called after the report of a standby that this node serves, on the goroutine that brought it,
+// when Reportable may have changed by it. Changed gets no token for that. report must not wait; it may ask Reportable.
+func (n *Node) OnReport(report func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.report = report
 }
 
 // doubted notes that an own session is asked whether its standby has left it.
@@ -333,10 +358,13 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 // moved makes whoever reports look again because of a report. Without a rule in use none changes the positions; a
 // change of the rules is told by touch. The caller holds mu.
 func (n *Node) moved() {
-	if n.stale || n.last.Ruled {
+	if n.matters() {
 		n.touch()
 	}
 }
+
+// matters reports whether a report can change the positions. The caller holds mu.
+func (n *Node) matters() bool { return n.stale || n.last.Ruled }
 
 // Withdraw stops this store's vote, or starts it again. A store votes no more while its only free space is taken by
 // WAL that may be nowhere but in stores that voted for it (ruling R4).
@@ -357,9 +385,14 @@ func (n *Node) Withdrawn() bool {
 
 // touch makes whoever reports look again, here and elsewhere. The caller holds mu.
 func (n *Node) touch() {
+	n.noteNews()
+	n.changed.Wake()
+}
+
+// noteNews does that, but for the report to the upstream. The caller holds mu.
+func (n *Node) noteNews() {
 	n.stale = true
 	n.publish()
-	n.changed.Wake()
 	if n.coverage.wanted {
 		n.coverage.moved.Wake()
 	}

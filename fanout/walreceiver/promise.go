@@ -61,6 +61,22 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	return nil
 }
 
+// raise is cover where that waits for nothing. false: cover it.
+func (p *promise) raise(at lsn.LSN, now time.Time) bool {
+	if !p.mu.TryLock() {
+		return false
+	}
+	defer p.mu.Unlock()
+	if at > p.bound {
+		return false
+	}
+	if at > p.highest() {
+		p.high.Store(uint64(at))
+		p.moved = now
+	}
+	return true
+}
+
 // narrow narrows the bound to what was reported.
 func (p *promise) narrow() error {
 	p.mu.Lock()

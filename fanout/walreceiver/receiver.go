@@ -2,9 +2,9 @@ package walreceiver
 
 import (
 	"log/slog"
-	"time"
-
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -18,6 +18,8 @@ type Receiver struct {
 	log     *slog.Logger
 	promise *promise
 	totals  totals
+	// reporting is the reporter of the stream that copies now, or copied last; nil: none has yet.
+	reporting atomic.Pointer[reporter]
 
 	// Owned by the goroutine that runs streams, one after another.
 	mirrors  mirrorGate

@@ -4,14 +4,21 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// reporter is the only writer of a connection in COPY mode.
+// reporter tells the upstream what may be told. Whoever holds mu is the only writer of a connection in COPY mode: run,
+// or a goroutine that calls [Receiver.ReportNow].
 type reporter struct {
+	mu      sync.Mutex
+	running bool      // run does, so that others may write
+	failed  error     // of a write by another goroutine than run's
+	wakes   time.Time // when run looks again if nothing happens; zero: never
+
 	conn     Conn
 	store    Store
 	quorum   Quorum
@@ -45,6 +52,8 @@ func (rp *reporter) run(ctx context.Context) error {
 	if rp.mirrors.mirrors != nil {
 		mirrored = rp.mirrors.mirrors.Changed()
 	}
+	rp.runs(true)
+	defer rp.runs(false)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -69,10 +78,25 @@ func (rp *reporter) run(ctx context.Context) error {
 	}
 }
 
+// runs notes whether run does.
+func (rp *reporter) runs(yes bool) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	rp.running = yes
+}
+
 // step sends what is due, and returns the time of the next look.
 func (rp *reporter) step(final bool) (wake time.Time, err error) {
+	rp.mu.Lock()
+	defer rp.mu.Unlock()
+	if rp.failed != nil {
+		return wake, rp.failed
+	}
 	now := time.Now()
 	v, opens := rp.view(now)
+	if v.withholdsFromShutdown() {
+		v.checkpoint = rp.checkpointAt(v.received)
+	}
 	v.final = final
 	if rp.choice && !final && v.ruled != rp.ruled {
 		return wake, ErrRuleChanged
@@ -97,13 +121,8 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if err != nil {
 		return wake, err
 	}
-	if a.Send {
-		m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
-		rp.buf = m.Append(rp.buf[:0])
-		if err := rp.send(); err != nil {
-			return wake, err
-		}
-		rp.live.tell(a.Report)
+	if err := rp.report(now, a); err != nil {
+		return wake, err
 	}
 	if rp.merged != nil && !final {
 		due, err := rp.sendFeedback(now)
@@ -117,7 +136,22 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 		rp.log.Info("a shutdown checkpoint ends the upstream's WAL: it is confirmed beyond the rule, "+
 			"as no commit can wait then", "lsn", a.Report.Flush, "covered_lsn", v.limits.Flush)
 	}
+	rp.wakes = wake
 	return wake, nil
+}
+
+// report sends the report of an action, if there is one. The caller holds mu.
+func (rp *reporter) report(now time.Time, a action) error {
+	if !a.Send {
+		return nil
+	}
+	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
+	rp.buf = m.Append(rp.buf[:0])
+	if err := rp.send(); err != nil {
+		return err
+	}
+	rp.live.tell(a.Report)
+	return nil
 }
 
 // narrow narrows the promise when it is time for that.
@@ -154,7 +188,8 @@ func (rp *reporter) send() error {
 }
 
 // view reads received before the store's positions: what the store has is then never less than what
-// goes with it, and min in the core does the rest. At opens it is another one, if nothing else comes.
+// goes with it, and min in the core does the rest. At opens it is another one, if nothing else comes. The
+// caller holds mu.
 func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	v = view{received: rp.live.receivedEnd(), paused: rp.store.Paused(), heard: rp.live.heardAt()}
 	v.pings, v.pingEnd = rp.live.lastPing()
@@ -167,9 +202,6 @@ func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	}
 	if !rp.core.recovery {
 		v.held, opens = rp.mirrors.holds(now)
-	}
-	if (v.held || v.limits.Flush < v.received) && v.pings > 0 && v.pingEnd == v.received && v.flushed >= v.received {
-		v.checkpoint = rp.checkpointAt(v.received)
 	}
 	return v, opens
 }

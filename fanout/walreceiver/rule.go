@@ -39,6 +39,12 @@ func (c *core) promise(v view, covered lsn.Progress) lsn.LSN {
 	return max(covered.Write, covered.Flush, covered.Apply)
 }
 
+// withholdsFromShutdown reports whether the upstream may be one that shuts down and waits for what is withheld from it:
+// then it matters with which record the WAL ends.
+func (v *view) withholdsFromShutdown() bool {
+	return (v.held || v.limits.Flush < v.received) && v.pings > 0 && v.pingEnd == v.received && v.flushed >= v.received
+}
+
 // shutdownRelease reports whether the upstream shuts down and waits for nothing but this report (ruling R11). Its WAL
 // then ends with a shutdown checkpoint, which the store has flushed. A ping that came after it asks for exactly this
 // position. The record also ends crash recovery. No session waits then either, as none survived, and WAL that is

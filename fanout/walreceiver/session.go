@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -31,12 +32,20 @@ const (
 
 // Session is the [Conn] of a walsender session over PostgreSQL's protocol.
 type Session struct {
-	s   *upstream.Session
-	buf []byte // of Send
+	s      *upstream.Session
+	buf    []byte // of Send
+	socket socket
 }
 
 // Over returns the Session of a logged-in connection, which it closes.
-func Over(s *upstream.Session) *Session { return &Session{s: s} }
+func Over(s *upstream.Session) *Session {
+	c, conn := &Session{s: s}, s.Conn
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	c.socket.open(conn)
+	return c
+}
 
 // Endpoint returns the server's, with the address reached.
 func (c *Session) Endpoint() upstream.Endpoint { return c.s.Endpoint }
@@ -86,6 +95,9 @@ func (c *Session) write(b []byte, patience time.Duration) error {
 	_, err := c.s.Conn.Write(b)
 	return err
 }
+
+// Writable asks the kernel whether the socket takes a message now.
+func (c *Session) Writable() bool { return c.socket.writable() }
 
 // Interrupt lets reads end at once.
 func (c *Session) Interrupt() { c.s.Conn.SetReadDeadline(time.Unix(1, 0)) }

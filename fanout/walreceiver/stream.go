@@ -150,6 +150,7 @@ func (st *Stream) Copy(ctx context.Context, c Copy) (next StartPoint, err error)
 		close(unblocked)
 	})
 	reporting := make(chan error, 1)
+	r.reporting.Store(rp)
 	go func() {
 		err := rp.run(sctx)
 		cancel(err)

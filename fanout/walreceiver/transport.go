@@ -12,7 +12,8 @@ import (
 // (src/backend/replication) has connect, receive, send and disconnect; whoever logs in, or opens a directory, has
 // connected. [Session] is the one over PostgreSQL's protocol. Sockets are known to implementations only.
 //
-// Methods are called by one goroutine, but that between Start and End another one calls Send, and any calls Interrupt.
+// Methods are called by one goroutine. Between Start and End others call Writable and Send, one at a time, and any
+// calls Interrupt.
 // An error that is no *pgerror.Error leaves a Conn unusable but for Disconnect.
 type Conn interface {
 	// Endpoint returns where the connection leads. It is the same for the life of the Conn.
@@ -29,6 +30,9 @@ type Conn interface {
 	io.Reader
 	// Send sends a message of the standby, a status update or feedback. It blocks for patience at most.
 	Send(message []byte, patience time.Duration) error
+	// Writable reports whether Send would not block for a status update. It does not block; false: it may, or that is
+	// not known.
+	Writable() bool
 	// Interrupt makes a Receive or Read that blocks return an error, and all that follow.
 	Interrupt()
 	// End answers the end of a timeline, for which Receive returned 'c', and returns what follows it.

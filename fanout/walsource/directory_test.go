@@ -47,6 +47,7 @@ func (d *directory) SSL() *handshake.SSL               { return nil }
 func (d *directory) Slots(int) walreceiver.Slots       { return nil }
 func (d *directory) Interrupt()                        { d.once.Do(func() { close(d.interrupted) }) }
 func (d *directory) Leave()                            {}
+func (d *directory) Writable() bool                    { return true }
 func (d *directory) Break(context.Context, bool) error { return nil }
 func (d *directory) Disconnect() error                 { return nil }
 func (d *directory) Read(p []byte) (int, error)        { return d.wal.Read(p) }

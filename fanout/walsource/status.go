@@ -39,6 +39,9 @@ func (r *Supply) Streams() (member string, ok bool) { return r.rcv.Streams() }
 // Changed takes over settings of the upstream that were changed while it is streamed from, as SHOW has them.
 func (r *Supply) Changed(settings map[string]string) { r.rcv.Changed(settings) }
 
+// Reporter returns the function that reports what has become reportable, see [walreceiver.Receiver.ReportNow].
+func (r *Supply) Reporter() func() { return r.rcv.ReportNow }
+
 // FeedbackDue has the upstream told of feedback that has changed. Any goroutine may call it.
 func (r *Supply) FeedbackDue() { r.rcv.FeedbackDue() }
 

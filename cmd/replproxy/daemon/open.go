@@ -181,7 +181,11 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions,
 		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	p.node.OnReport(p.receiver.Reporter())
+	return nil
 }
 
 // openAuth makes what judges clients and speaks to them before they are let in, and the walsender.

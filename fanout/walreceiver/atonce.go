@@ -1,0 +1,48 @@
+package walreceiver
+
+import "time"
+
+// ReportNow reports what has become reportable, on the caller's goroutine: whoever has heard the report of a standby
+// needs nobody else to tell the primary. What would wait for the disk, for the socket or for the reporter is left to
+// the reporter, which is woken. Any goroutine may call it. Without a stream it does nothing.
+func (r *Receiver) ReportNow() {
+	if rp := r.reporting.Load(); rp != nil && !rp.atOnce(time.Now()) {
+		rp.live.wake()
+	}
+}
+
+// atOnce reports what has become reportable. false: run is to look, as this has reported nothing, or as run has to look
+// again earlier than it would.
+func (rp *reporter) atOnce(now time.Time) bool {
+	if !rp.mu.TryLock() {
+		return false
+	}
+	defer rp.mu.Unlock()
+	if !rp.running {
+		return true
+	}
+	if rp.failed != nil || rp.core.gated || !rp.core.recovery && !rp.mirrors.open {
+		return false
+	}
+	v, _ := rp.view(now)
+	covered := rp.core.covered(v)
+	target, err := rp.core.target(v, covered)
+	switch {
+	case err != nil, rp.choice && v.ruled != rp.ruled, v.withholdsFromShutdown():
+		return false
+	case target == rp.core.last:
+		return true
+	case !rp.conn.Writable() || !rp.promise.raise(rp.core.promise(v, covered), now):
+		return false
+	}
+	a, err := rp.core.step(now, v)
+	if err != nil || a.Expired {
+		return false
+	}
+	if err := rp.report(now, a); err != nil {
+		rp.failed = err
+		return false
+	}
+	next := earliest(a.Wake, rp.promise.narrowAt(v.received))
+	return next.IsZero() || !rp.wakes.IsZero() && !next.Before(rp.wakes)
+}
