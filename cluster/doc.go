@@ -1,14 +1,15 @@
 // Package cluster is what several proxies know of each other: which standbys hold which WAL, and what
 // position a rule in the syntax of synchronous_standby_names covers.
 //
-//	fanout.Voters ──(cmd)──► Session ──► Node ──► ledger (pure) ──► quorum (pure)
-//	own store ──────────────► Run ────────────────►  │   ▲ acks of other proxies: link, identity; who is up: gossip
-//	                                                  └──► Reportable, Changed ──(cmd)──► walreceiver.Quorum
-//	                                                  └──► Status: why does this commit wait?
+//	fanout.Voter ──► Session ──► Node ──► ledger (pure) ──► quorum (pure)
+//	own store ─────► Run ──────────────►  │   ▲ acks of other proxies: link, identity; who is up: gossip
+//	                                      ├──► OnReport: on the goroutine of a Report
+//	                                      ├──► Reportable, Changed ──► walreceiver.Quorum
+//	                                      └──► Status: why does this commit wait?
 //
-// The Node is the thin shell: a lock around the ledger, the clock, the wake-ups. The reporter is woken by Changed and
-// calls Reportable, which evaluates the rules at that moment. An ack so needs no goroutine between a standby's socket
-// and the primary's.
+// The Node is the thin shell: a lock around the ledger, the clock, the wake-ups. Whoever reports to the upstream calls
+// Reportable, which evaluates the rules at that moment. It does so on the goroutine of a Report, by OnReport, or woken
+// by Changed. An ack so needs no goroutine between a standby's socket and the primary's.
 //
 // Invariants:
 //
