@@ -14,8 +14,8 @@
 //
 // A [Receiver] keeps what outlives a connection, a [Stream] the state of one. While a [Stream] copies, one goroutine
 // reads and feeds the store, and another one writes reports. They share a few atomics and one-slot channels. A
-// goroutine that brings a standby's report may write the report that follows from it (atonce.go, [Receiver.ReportNow]):
-// one lock, never waited for by it, makes each of them the only writer.
+// goroutine that brings a standby's report may write the report that follows from it (atonce.go,
+// [Receiver.ReportNow]). One lock makes each of them the only writer, and that goroutine never waits for it.
 //
 // WAL comes by a [Conn], the walreceiver API of PostgreSQL's README: connect, receive, send, disconnect. [Session] is
 // the one over PostgreSQL's protocol (session.go, identify.go, slotcommands.go, decode.go); nothing else knows of
