@@ -59,8 +59,8 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	if h.tooFar(real) {
 		return false, errTooFar(name)
 	}
-	a := slot.Adoption{Name: name, Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
-	if err := h.adoptSlot(ctx, a, pid); err != nil {
+	seed := slot.Seed{Restart: real.Restart, Xmin: real.Xmin, CatalogXmin: real.CatalogXmin}
+	if err := h.makeSlot(ctx, name, seed, pid, h.o.Slots.Adopt); err != nil {
 		if isDuplicate(err) {
 			err = nil // another session was quicker
 		}

@@ -84,6 +84,9 @@ func New(o Options) *Hub {
 	if o.PersistInterval <= 0 {
 		o.PersistInterval = DefaultPersistInterval
 	}
+	if o.Members == nil {
+		o.Members = nobody{o.Slots}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -384,7 +385,9 @@ func TestFeedbackIsMerged(t *testing.T) {
 func TestRunSavesAtTheEnd(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.PersistInterval = 1 << 40 }).adopt().feed(1000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
-	g, err := w.slots.Acquire("a", 1)
+	claim, _, err := w.slots.Propose(shared.Attach, "a", 1)
+	w.must(err)
+	g, err := w.slots.Acquire(claim, 1)
 	w.must(err)
 	g.Confirm(w.fed)
 	w.shutdown()

@@ -74,7 +74,7 @@ func (h *Hub) enforce(now time.Time) {
 		if v.Lose == slot.NotLost {
 			continue
 		}
-		if v.Lose == slot.WALRemoved && (all[i].Foreign || len(h.keptBy(all[i].Name)) > 0) {
+		if v.Lose == slot.WALRemoved && (all[i].Foreign || len(h.sharing(all[i]).KeptBy(all[i].Name)) > 0) {
 			h.o.Slots.Keep(all[i].Name, false)
 			lost++
 			h.log.Warn("the WAL of a slot is not kept here any more: other members of the cluster may keep it",

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// dropPoll spaces the looks of DROP_REPLICATION_SLOT WAIT whether a slot of a cluster has become free.
+// dropPoll spaces the looks of DROP_REPLICATION_SLOT WAIT whether a slot is free that another member's session uses.
 const dropPoll = 250 * time.Millisecond
 
 // Members are the other proxies of a cluster, which share the persistent slots; *sharing.Sharing is one. What
@@ -29,46 +29,48 @@ type Members interface {
 	KeptBy(name string) []string
 }
 
-// known is the state of a slot. Members are asked for one that is not here: it may be a moment old.
+// nobody is Members where there are none, and of what other members do not hear of: it agrees at once.
+type nobody struct{ slots *slot.Table }
+
+func (nobody) Ask(context.Context, string) {}
+
+func (n nobody) Claim(_ context.Context, w shared.Wish, name, _ string, pid int32) (shared.State, error) {
+	claim, _, err := n.slots.Propose(w, name, pid)
+	return claim, err
+}
+
+func (nobody) Told(context.Context, string) {}
+
+func (nobody) KeptBy(string) []string { return nil }
+
+// sharing returns who agrees to what a session wants of a slot: a temporary one is nobody else's.
+func (h *Hub) sharing(s slot.Info) Members {
+	if s.Temporary {
+		return nobody{h.o.Slots}
+	}
+	return h.o.Members
+}
+
+// known returns the state of a slot. Members are asked for one that is not here: it may be a moment old.
 func (h *Hub) known(ctx context.Context, name string) (slot.Info, bool) {
 	info, ok := h.o.Slots.Read(name)
-	if !ok && h.o.Members != nil && name != "" {
+	if !ok && name != "" {
 		h.o.Members.Ask(ctx, name)
 		info, ok = h.o.Slots.Read(name)
 	}
 	return info, ok
 }
 
-// makeSlot makes a slot; it is everywhere when it returns, as far as members can be reached.
-func (h *Hub) makeSlot(ctx context.Context, s slot.Seed, pid int32) error {
-	return h.claimed(ctx, s.Name, pid, s.Temporary, func(claim *shared.State) error {
-		if claim == nil {
-			return h.o.Slots.Create(s.Name, s.Temporary, s.Restart, pid)
-		}
-		return h.o.Slots.MakeClaimed(*claim, s, pid)
-	})
-}
-
-func (h *Hub) adoptSlot(ctx context.Context, a slot.Adoption, pid int32) error {
-	return h.claimed(ctx, a.Name, pid, false, func(claim *shared.State) error {
-		if claim == nil {
-			return h.o.Slots.Adopt(a, pid)
-		}
-		return h.o.Slots.AdoptClaimed(*claim, a, pid)
-	})
-}
-
-// claimed creates with the members' consent, nil where none is needed.
-func (h *Hub) claimed(ctx context.Context, name string, pid int32, own bool, create func(*shared.State) error) error {
-	if h.o.Members == nil || own {
-		return create(nil)
-	}
+// makeSlot makes a persistent slot by Create or Adopt of slot.Table. It is everywhere when makeSlot returns, as far as
+// members can be reached.
+func (h *Hub) makeSlot(ctx context.Context, name string, s slot.Seed, pid int32,
+	create func(shared.State, slot.Seed, int32) error,
+) error {
 	claim, err := h.o.Members.Claim(ctx, shared.Create, name, "", pid)
 	if err != nil {
 		return err
 	}
-	if err := create(&claim); err != nil {
-		h.o.Slots.Retract(claim)
+	if err := create(claim, s, pid); err != nil {
 		return err
 	}
 	h.o.Members.Told(ctx, name)
@@ -77,20 +79,16 @@ func (h *Hub) claimed(ctx context.Context, name string, pid int32, own bool, cre
 
 // takeSlot makes a slot active for a session, wherever it was used before.
 func (h *Hub) takeSlot(ctx context.Context, name string, who SessionInfo) (*slot.Guard, error) {
-	pid := who.PID
-	info, ok := h.o.Slots.Read(name)
-	if h.o.Members == nil || !ok || info.Temporary {
-		return h.o.Slots.Acquire(name, pid)
-	}
-	claim, err := h.o.Members.Claim(ctx, shared.Attach, name, who.ApplicationName, pid)
+	info, _ := h.o.Slots.Read(name)
+	claim, err := h.sharing(info).Claim(ctx, shared.Attach, name, who.ApplicationName, who.PID)
 	if err != nil {
 		return nil, err
 	}
-	if info.Lost == slot.WALRemoved && len(h.keptBy(name)) > 0 {
+	if info.Lost == slot.WALRemoved && len(h.sharing(info).KeptBy(name)) > 0 {
 		h.o.Slots.Revive(name)
 		h.log.Info("a slot whose WAL was given up here is used again: other members keep it", "slot", name)
 	}
-	guard, err := h.o.Slots.AcquireClaimed(claim, pid)
+	guard, err := h.o.Slots.Acquire(claim, who.PID)
 	if err == nil && info.Foreign {
 		h.log.Info("took a slot over from another member", "slot", name, "member", info.Owner,
 			"restart_lsn", info.Restart)
@@ -98,21 +96,19 @@ func (h *Hub) takeSlot(ctx context.Context, name string, who SessionInfo) (*slot
 	return guard, err
 }
 
-// dropSlot drops a slot for all members. was is what is known of it, the zero Info for nothing.
+// dropSlot drops a slot for all members; with wait once nobody uses it. was is what is known of it, the zero Info for
+// nothing.
 func (h *Hub) dropSlot(ctx context.Context, was slot.Info, name string, wait bool, pid int32) error {
-	if h.o.Members == nil || was.Name == "" || was.Temporary {
-		return h.o.Slots.Drop(ctx, name, wait, pid)
-	}
 	tick := time.NewTicker(dropPoll)
 	defer tick.Stop()
 	for {
-		claim, err := h.o.Members.Claim(ctx, shared.Drop, name, "", pid)
+		freed := h.o.Slots.Freed(name)
+		claim, err := h.sharing(was).Claim(ctx, shared.Drop, name, "", pid)
 		if err == nil {
-			if err = h.o.Slots.DropClaimed(claim, pid); err == nil {
-				h.o.Members.Told(ctx, name)
+			if err = h.o.Slots.Drop(claim, pid); err == nil {
+				h.sharing(was).Told(ctx, name)
 				return nil
 			}
-			h.o.Slots.Retract(claim)
 		}
 		if refusal := (*pgerror.Error)(nil); !wait || !errors.As(err, &refusal) || refusal.Code != pgerror.ObjectInUse {
 			return err
@@ -120,17 +116,10 @@ func (h *Hub) dropSlot(ctx context.Context, was slot.Info, name string, wait boo
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-tick.C:
+		case <-freed:
+		case <-tick.C: // a session at another member may have let go of it
 		}
 	}
-}
-
-// keptBy are the members that keep the WAL of a slot.
-func (h *Hub) keptBy(name string) []string {
-	if h.o.Members == nil {
-		return nil
-	}
-	return h.o.Members.KeptBy(name)
 }
 
 // KeepsWAL reports whether this proxy keeps the WAL that a slot needs.

@@ -38,12 +38,16 @@ func (h *Hub) CreateSlot(ctx context.Context, r SlotRequest, pid int32) error {
 			return slot.ErrExists(r.Name)
 		}
 	}
-	if !r.ReserveWAL {
-		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary}, pid)
+	create := func(restart lsn.LSN) error {
+		if r.Temporary {
+			return h.o.Slots.CreateTemporary(r.Name, restart, pid)
+		}
+		return h.makeSlot(ctx, r.Name, slot.Seed{Restart: restart}, pid, h.o.Slots.Create)
 	}
-	return h.reserve(h.o.Store.Served().End, func(restart lsn.LSN) error {
-		return h.makeSlot(ctx, slot.Seed{Name: r.Name, Temporary: r.Temporary, Restart: restart}, pid)
-	})
+	if !r.ReserveWAL {
+		return create(lsn.Invalid)
+	}
+	return h.reserve(h.o.Store.Served().End, create)
 }
 
 // reserve has a slot made that begins at the start of at's segment, or with what the store holds of it.
@@ -87,7 +91,9 @@ func (h *Hub) HasSlot(ctx context.Context, name string) bool {
 	return ok
 }
 
-// DropSlot drops a slot for session pid; see [slot.Table.Drop].
+// DropSlot drops a slot for session pid. When it returns nil the removal is durable. A slot that is active for another
+// session is 55006, or is waited for when wait is set (DROP_REPLICATION_SLOT … WAIT): until ctx ends, whose cause is
+// then returned.
 func (h *Hub) DropSlot(ctx context.Context, name string, wait bool, pid int32) error {
 	was, _ := h.known(ctx, name)
 	err := h.dropSlot(ctx, was, name, wait, pid)
@@ -146,7 +152,7 @@ func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, who SessionInfo) 
 		}
 		if !adopted && h.tuning.Load().AutoCreateSlots {
 			err := h.reserve(min(r.At, h.o.Store.Served().End), func(restart lsn.LSN) error {
-				return h.makeSlot(ctx, slot.Seed{Name: r.Slot, Restart: restart}, pid)
+				return h.makeSlot(ctx, r.Slot, slot.Seed{Restart: restart}, pid, h.o.Slots.Create)
 			})
 			if err != nil && !isDuplicate(err) {
 				return nil, false, err

@@ -1,10 +1,15 @@
 package fanout
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // racing is a store in which something happens after a slot's maker has asked what is there.
@@ -64,4 +69,45 @@ func TestSlotAgainstRetention(t *testing.T) {
 			t.Errorf("%s: nothing is removed any more", name)
 		}
 	}
+}
+
+// DROP_REPLICATION_SLOT … WAIT ends the moment a session of this proxy lets go of the slot, or when the client is tired.
+func TestDropWaits(t *testing.T) {
+	w := newWorld(t, nil).adopt().feed(1000)
+	synctest.Test(t, func(t *testing.T) {
+		hub := New(Options{Store: w.store, Slots: w.slots}) // does not run: the clock is this test's
+		w.must(hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
+		refused(t, hub.DropSlot(t.Context(), "none", true, 2), pgerror.UndefinedObject, `replication slot "none" does not exist`)
+		g, _, err := hub.acquireSlot(t.Context(), StartRequest{Slot: "a"}, SessionInfo{PID: 1})
+		w.must(err)
+		refused(t, hub.DropSlot(t.Context(), "a", false, 2), pgerror.ObjectInUse, `replication slot "a" is active for PID 1`)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 3)
+		go func() { ended <- hub.DropSlot(ctx, "a", true, 2) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Fatalf("does not wait: %v", err)
+		default:
+		}
+		canceled := pgerror.New(pgerror.QueryCanceled, "canceling statement due to user request")
+		cancel(canceled)
+		if err := <-ended; !errors.Is(err, canceled) {
+			t.Fatal(err)
+		}
+		go func() { ended <- hub.DropSlot(t.Context(), "a", true, 3) }()
+		go func() { ended <- hub.DropSlot(t.Context(), "a", true, 4) }()
+		time.Sleep(dropPoll / 2)
+		released := time.Now()
+		g.Release()
+		one, two := <-ended, <-ended
+		if (one == nil) == (two == nil) {
+			t.Fatal(one, two)
+		}
+		refused(t, errors.Join(one, two), pgerror.UndefinedObject, `replication slot "a" does not exist`)
+		if late := time.Since(released); late > 0 {
+			t.Errorf("dropped %v after it was free", late)
+		}
+	})
 }

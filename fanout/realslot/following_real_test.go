@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
-	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -35,13 +34,7 @@ func TestRealOtherServersAreLeftAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slots, err := slot.Open(t.TempDir(), slot.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := slots.Create("a", false, end, 0); err != nil {
-			t.Fatal(err)
-		}
+		slots := slotsWith(t, "a", end)
 		right := server{s.Endpoint, lsn.SystemID(id), 1}
 		now, streams := right, true
 		following := func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) {

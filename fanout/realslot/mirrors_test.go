@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -33,16 +34,27 @@ func (p silent) ConnectTo(ctx context.Context, e upstream.Endpoint, _ map[string
 	return nil, errors.New("refused")
 }
 
-// TestWaitedForServerGoesFirst: the round at a primary that has died without a word ends at once when mirrors are
-// waited for at the next primary. There they are tried again until they are made.
-func TestWaitedForServerGoesFirst(t *testing.T) {
+// slotsWith returns a table with one slot.
+func slotsWith(t *testing.T, name string, restart lsn.LSN) *slot.Table {
+	t.Helper()
 	slots, err := slot.Open(t.TempDir(), slot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, _, err := slots.Propose(shared.Create, name, 1)
 	if err == nil {
-		err = slots.Create("a", false, 100, 0)
+		err = slots.Create(claim, slot.Seed{Restart: restart}, 1)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return slots
+}
+
+// TestWaitedForServerGoesFirst: the round at a primary that has died without a word ends at once when mirrors are
+// waited for at the next primary. There they are tried again until they are made.
+func TestWaitedForServerGoesFirst(t *testing.T) {
+	slots := slotsWith(t, "a", 100)
 	synctest.Test(t, func(t *testing.T) {
 		dead, next := upstream.Endpoint{Host: "dead"}, upstream.Endpoint{Host: "next"}
 		var promoted atomic.Bool
@@ -75,7 +87,11 @@ func TestWaitedForServerGoesFirst(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := k.o.Slots.Drop(t.Context(), "a", false, 0); err != nil || !k.Ready(next, 7, 2) {
+		claim, _, err := k.o.Slots.Propose(shared.Drop, "a", 1)
+		if err == nil {
+			err = k.o.Slots.Drop(claim, 1)
+		}
+		if err != nil || !k.Ready(next, 7, 2) {
 			t.Error("without a slot there is none to wait for", err)
 		}
 	})

@@ -35,8 +35,8 @@ func (s *Sharing) Told(ctx context.Context, name string) {
 	})
 }
 
-// Claim asks the other members whether session pid may have its wish for a slot, and returns the state that stands for
-// their consent. Pass it to one of the Claimed methods of slot.Table, or to Retract. A session that attaches gives its
+// Claim asks the other members whether session pid may have its wish for a slot, and returns the claim to
+// which they agree. Pass it to Create, Adopt, Acquire, Drop or Retract of slot.Table. A session that attaches gives its
 // application_name. Errors are PostgreSQL's; slot.ErrDoubted is the cause of one that may soon be over. It waits for
 // members, at most askTimeout for each of a few tries.
 func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name, application string, pid int32) (shared.State, error) {

@@ -3,7 +3,7 @@
 //
 //	hub: CREATE, START, DROP ──► Claim ──┬── "may I?" ──► each member that can be reached
 //	                                     ▼                        │ accepted, or why not
-//	                       slot.Table.Propose … Claimed ◄─ shared.Tally
+//	                       slot.Table.Propose … Acquire ◄─ shared.Tally
 //	                                     │
 //	        Told: now, Run: each second  └── "so it is" ─► Serve at each member ──► slot.Table.Meet
 //

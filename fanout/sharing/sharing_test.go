@@ -209,7 +209,7 @@ func (w *world) runAll() {
 func (m *proxy) create(name string) error {
 	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Create, name, "", 1)
 	if err == nil {
-		err = m.slots.MakeClaimed(claim, slot.Seed{Name: name, Restart: 100}, 1)
+		err = m.slots.Create(claim, slot.Seed{Restart: 100}, 1)
 	}
 	m.sharing.Told(m.w.t.Context(), name)
 	return err
@@ -220,13 +220,13 @@ func (m *proxy) attach(name string, pid int32) (*slot.Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.slots.AcquireClaimed(claim, pid)
+	return m.slots.Acquire(claim, pid)
 }
 
 func (m *proxy) drop(name string) error {
 	claim, err := m.sharing.Claim(m.w.t.Context(), shared.Drop, name, "", 9)
 	if err == nil {
-		err = m.slots.DropClaimed(claim, 9)
+		err = m.slots.Drop(claim, 9)
 	}
 	m.sharing.Told(m.w.t.Context(), name)
 	return err
@@ -328,11 +328,13 @@ func TestStartsWithOldState(t *testing.T) {
 	w := newWorldThat(t, patience, "a", "b")
 	a, b := w.all["a"], w.all["b"]
 	w.part("a", true, true)
-	w.must(a.slots.Create("x", false, 50, 1))
+	made, _, err := a.slots.Propose(shared.Create, "x", 1)
+	w.must(err)
+	w.must(a.slots.Create(made, slot.Seed{Restart: 50}, 1))
 	b.slots.Meet(a.slots.Known("x"))
 	claim, _, err := b.slots.Propose(shared.Attach, "x", 7)
 	w.must(err)
-	g, err := b.slots.AcquireClaimed(claim, 7)
+	g, err := b.slots.Acquire(claim, 7)
 	w.must(err)
 	g.Confirm(900)
 	asked := make(chan error, 1)

@@ -1,25 +1,12 @@
 package slot
 
-import (
-	"github.com/replproxy/replproxy/grammar/copyboth"
-	"github.com/replproxy/replproxy/grammar/lsn"
-)
+import "github.com/replproxy/replproxy/fanout/slot/shared"
 
-// Adoption is a slot of the primary that is taken over (R16).
-type Adoption struct {
-	Name              string
-	Restart           lsn.LSN
-	Xmin, CatalogXmin copyboth.FullXID
-}
-
-// Adopt makes a persistent slot of a slot of the primary, durable when it returns nil. Errors are
-// those of Create.
-func (t *Table) Adopt(a Adoption, pid int32) error {
-	return t.make(a.seed(), pid, nil)
-}
-
-func (a Adoption) seed() Seed {
-	return Seed{Name: a.Name, Restart: a.Restart, Xmin: a.Xmin, CatalogXmin: a.CatalogXmin, Real: Adopted}
+// Adopt makes a persistent slot of a slot of the primary (R16), whose restart_lsn, xmin and catalog_xmin s has. It is
+// durable when it returns nil. Errors are those of Create.
+func (t *Table) Adopt(claim shared.State, s Seed, pid int32) error {
+	s.Real = Adopted
+	return t.Create(claim, s, pid)
 }
 
 // SetReal notes durably what the slot of this name on the primary is to this one; false when there is

@@ -2,7 +2,6 @@ package slot
 
 import (
 	"github.com/replproxy/replproxy/fanout/slot/shared"
-	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -12,31 +11,29 @@ type pending struct {
 	pid   int32
 }
 
-// Propose is the offer that session pid makes to the other members for what it wants, and what is known of the
-// slot. Until Retract or one of the Claimed methods the name is taken. Errors are PostgreSQL's, of what is
-// known here: 42704, 42710, 53400, 42602, and 55006 for a session of this proxy.
+// Propose returns the claim of session pid to what it wants of a slot, and what is known of the slot. Whoever shares
+// the slots agrees to the claim, or does not; where there are no other members it stands at once. Then it is for
+// Create, Adopt, Acquire or Drop, or for Retract. Until one of these the name is taken. The claim to a temporary slot
+// has a name only: nobody else has heard of it. Errors are PostgreSQL's, of what is known here: 42704, 42710, 53400,
+// 42602, 42622, and 55006 for a session of this proxy.
 func (t *Table) Propose(w shared.Wish, name string, pid int32) (claim, have shared.State, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, asked := t.slots[name], t.pending[name]
 	switch {
 	case w == shared.Create:
-		if err := grammar.ValidateSlotName(name); err != nil {
+		if err := t.vacant(name); err != nil {
 			return claim, have, err
-		}
-		if e != nil || asked.pid != 0 {
-			return claim, have, ErrExists(name)
-		}
-		if len(t.slots) >= t.max {
-			return claim, have, errFull()
 		}
 		if t.crowded() {
 			return claim, have, t.errCrowded()
 		}
 	case e == nil:
 		return claim, have, errMissing(name)
-	case e.active != 0:
-		return claim, have, errActive(name, e.active)
+	case e.usedBesides(pid):
+		return claim, have, errActive(name, e.holder())
+	case e.temporary:
+		return shared.State{Name: name}, have, nil
 	case asked.pid != 0:
 		return claim, have, errActive(name, asked.pid)
 	}
@@ -54,19 +51,34 @@ func (t *Table) Propose(w shared.Wish, name string, pid int32) (claim, have shar
 func (t *Table) Retract(claim shared.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pending[claim.Name].claim == claim {
-		delete(t.pending, claim.Name)
-	}
+	t.settle(claim)
 }
 
-// redeem ends a proposal that nobody minds; false: it was beaten meanwhile. The caller holds mu.
-func (t *Table) redeem(claim shared.State) bool {
-	stands := t.pending[claim.Name].claim == claim && shared.Compare(t.has(claim.Name), claim) < 0
-	if t.pending[claim.Name].claim == claim {
-		delete(t.pending, claim.Name)
+// settle ends a proposal. It reports whether the claim stands: it was not beaten meanwhile. The caller holds mu.
+func (t *Table) settle(claim shared.State) bool {
+	if t.pending[claim.Name].claim != claim {
+		return false
 	}
-	return stands
+	delete(t.pending, claim.Name)
+	return shared.Compare(t.has(claim.Name), claim) < 0
 }
+
+// redeem ends a proposal and returns the slot that session pid may use now. It fails with 42704 when the slot is gone,
+// and with 55006 when the claim was beaten or another session uses the slot. The caller holds mu.
+func (t *Table) redeem(claim shared.State, pid int32) (*entry, error) {
+	stands := t.settle(claim)
+	e := t.slots[claim.Name]
+	switch {
+	case e == nil:
+		return nil, errMissing(claim.Name)
+	case !stands && !e.temporary, e.usedBesides(pid):
+		return nil, errActive(claim.Name, e.holder())
+	}
+	return e, nil
+}
+
+// usedBesides reports whether a session of this proxy keeps session pid from using the slot. The caller holds mu.
+func (e *entry) usedBesides(pid int32) bool { return e.active != 0 || e.temporary && e.session != pid }
 
 // Offer answers another member's proposal; said is the state that stands in its way.
 func (t *Table) Offer(w shared.Wish, o shared.State, hears func(string) bool) (why shared.Why, said shared.State) {
@@ -81,51 +93,4 @@ func (t *Table) Offer(w shared.Wish, o shared.State, hears func(string) bool) (w
 		return why, side.Pending
 	}
 	return why, side.Have
-}
-
-// AcquireClaimed is Acquire of a slot to which all who were asked have agreed. 55006 when the claim was beaten.
-func (t *Table) AcquireClaimed(claim shared.State, pid int32) (*Guard, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	stands := t.redeem(claim)
-	e := t.slots[claim.Name]
-	switch {
-	case e == nil:
-		return nil, errMissing(claim.Name)
-	case !stands || e.active != 0:
-		return nil, errActive(claim.Name, e.holder())
-	}
-	e.generation, e.owner, e.stamp = claim.Generation, claim.Owner, claim.Stamp
-	return t.guard(e, pid), nil
-}
-
-// MakeClaimed makes a persistent slot to which all who were asked have agreed.
-func (t *Table) MakeClaimed(claim shared.State, s Seed, pid int32) error {
-	return t.make(s, pid, &claim)
-}
-
-// AdoptClaimed is Adopt in the same way.
-func (t *Table) AdoptClaimed(claim shared.State, a Adoption, pid int32) error {
-	return t.make(a.seed(), pid, &claim)
-}
-
-// DropClaimed drops a slot to which all who were asked have agreed. 55006 when the claim was beaten.
-func (t *Table) DropClaimed(claim shared.State, pid int32) error {
-	t.mu.Lock()
-	stands := t.redeem(claim)
-	e := t.slots[claim.Name]
-	var err error
-	switch {
-	case e == nil:
-		err = errMissing(claim.Name)
-	case !stands || e.active != 0:
-		err = errActive(claim.Name, e.holder())
-	default:
-		e.active, e.dropping = pid, true
-	}
-	t.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return t.remove(e)
 }

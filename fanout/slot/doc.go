@@ -6,6 +6,10 @@
 //	'r'    ──► │        (memory, at once)                 │ ──► data_dir/slots/<name>  (Persist, lazily)
 //	DROP   ──► └──────────────────────────────────────────┘
 //
+// CREATE, START and DROP are two steps each. Propose gives a claim, to which whoever shares the slots agrees: a cluster
+// after asking its members (package sharing), a proxy alone at once. Create, Adopt, Acquire or Drop redeem it. A
+// temporary slot is made in one step, and its claims concern nobody else.
+//
 // Rules, names and errors are PostgreSQL's (facts G). What holds always:
 //
 //  1. A name is taken from the moment its creation begins until its removal is durable.

@@ -1,81 +1,52 @@
 package slot
 
-import (
-	"context"
-	"time"
+import "github.com/replproxy/replproxy/fanout/slot/shared"
 
-	"github.com/replproxy/replproxy/grammar/copyboth"
-)
-
-// Drop removes a slot; when it returns nil the removal is durable. A slot that is active for another
-// session is 55006, or is waited for when wait is set (DROP_REPLICATION_SLOT … WAIT): until ctx ends,
-// whose cause is then returned.
-func (t *Table) Drop(ctx context.Context, name string, wait bool, pid int32) error {
-	for {
-		e, freed, err := t.claim(name, wait, pid)
-		if err != nil {
-			return err
-		}
-		if e != nil {
-			return t.remove(e)
-		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+// Drop removes the slot that session pid has claimed. When it returns nil the removal is durable. 42704 when the slot
+// is gone, 55006 when the claim was beaten.
+func (t *Table) Drop(claim shared.State, pid int32) error {
+	e, err := t.beginDrop(claim, pid)
+	if err != nil || e.temporary {
+		return err
 	}
+	return t.remove(e)
 }
 
-// claim makes pid the holder of the slot that it is about to drop. Without entry and error the
-// caller waits for the channel.
-func (t *Table) claim(name string, wait bool, pid int32) (*entry, <-chan struct{}, error) {
+// beginDrop makes session pid the holder of the slot that it is about to drop. A temporary slot is gone then.
+func (t *Table) beginDrop(claim shared.State, pid int32) (*entry, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.slots[name]
-	if e == nil {
-		return nil, nil, errMissing(name)
+	e, err := t.redeem(claim, pid)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.temporary:
+		delete(t.slots, e.name)
+		e.release()
+	default:
+		e.active, e.dropping = pid, true
 	}
-	if h := e.holder(); h != 0 && (h != pid || e.active != 0) {
-		if !wait {
-			return nil, nil, errActive(name, h)
-		}
-		if e.freed == nil {
-			e.freed = make(chan struct{})
-		}
-		return nil, e.freed, nil
-	}
-	e.active, e.dropping = pid, true
-	return e, nil, nil
+	return e, nil
 }
 
+// remove makes the removal of a slot durable: by a tombstone for members that do not know yet, without a file where
+// there are none.
 func (t *Table) remove(e *entry) error {
-	tombstone := record{name: e.name, dropped: true, owner: t.node, stamp: 1, created: copyboth.TimeOf(time.Now())}
 	t.mu.Lock()
-	tombstone.generation = e.generation + 1
+	gone := t.tombstone(e.name, e.generation+1)
 	t.mu.Unlock()
-	remembers := t.node != "" && !e.temporary
-	var err error
-	if !e.temporary {
-		t.io.Lock()
-		if remembers {
-			err = t.write(tombstone)
-		} else {
-			err = t.fs.Remove(e.name)
-		}
-		if err == nil {
-			err = t.fs.SyncDir()
-		}
-		t.io.Unlock()
+	t.io.Lock()
+	err := t.write(gone)
+	if err == nil {
+		err = t.fs.SyncDir()
 	}
+	t.io.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
 		delete(t.slots, e.name)
-		if remembers {
-			t.remember(tombstone)
-			t.changed.Wake()
-		}
+		t.remember(gone, true)
+		t.changed.Wake()
 	} else {
 		e.dropping, e.dirty = false, true // the file may be gone: the next Persist restores it
 	}
@@ -84,6 +55,21 @@ func (t *Table) remove(e *entry) error {
 		return ioError("drop", e.name, err)
 	}
 	return nil
+}
+
+// Freed returns a channel that is closed when a session of this proxy lets go of a slot next, or the slot is gone. It
+// is nil when there is no such slot. Whoever waits for a slot calls it before it looks whether the slot is free.
+func (t *Table) Freed(name string) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.slots[name]
+	if e == nil {
+		return nil
+	}
+	if e.freed == nil {
+		e.freed = make(chan struct{})
+	}
+	return e.freed
 }
 
 // DropTemporary removes the temporary slots of session pid: at its end and after every ERROR in it

@@ -90,11 +90,15 @@ type record struct {
 	lost    Cause
 	real    Real
 
-	// Of what a cluster shares, see package shared; zero without a cluster.
+	// What members share, see package shared. A file has the first two only where there is an owner.
 	generation, stamp uint64
-	owner             string
-	dropped           bool // a tombstone
+	owner             string // "": of a proxy alone, or temporary
+	dropped           bool   // a tombstone
 }
+
+// shared reports whether members share the slot: their files are of version 3. A proxy that has left its cluster keeps
+// the ones from there so.
+func (r record) shared() bool { return r.owner != "" }
 
 // holds is the position from which WAL is held, Invalid for none.
 func (r record) holds() lsn.LSN {
@@ -141,7 +145,7 @@ func (r *record) setFlags(f uint16) {
 
 func (r record) encode() []byte {
 	version, size, crc := uint16(fileVersion), fileSize, offCRC
-	if r.generation != 0 {
+	if r.shared() {
 		version, size, crc = fileShared, sharedSize, offSharedCRC
 	}
 	b := make([]byte, size)
@@ -155,7 +159,7 @@ func (r record) encode() []byte {
 	be.PutUint64(b[offCatalog:], uint64(r.catalog))
 	be.PutUint64(b[offCreated:], uint64(r.created))
 	copy(b[offName:offReserved], r.name)
-	if r.generation != 0 {
+	if r.shared() {
 		be.PutUint64(b[offGeneration:], r.generation)
 		be.PutUint64(b[offStamp:], r.stamp)
 		copy(b[offOwner:offSharedReserved], r.owner)

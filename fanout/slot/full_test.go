@@ -31,7 +31,7 @@ func TestFullVolume(t *testing.T) {
 			}
 			table := at(false)
 			for _, name := range []string{"dropped", "moved"} {
-				if err := table.Create(name, false, 100, 1); err != nil {
+				if err := create(table, name, false, 100, 1); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -39,10 +39,10 @@ func TestFullVolume(t *testing.T) {
 				t.Fatal(err)
 			}
 			table = at(true)
-			if err := table.Drop(t.Context(), "dropped", false, 1); err != nil {
+			if err := drop(table, "dropped", 1); err != nil {
 				t.Error(err)
 			}
-			g, err := table.Acquire("moved", 1)
+			g, err := acquire(table, "moved", 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func TestFullVolume(t *testing.T) {
 			if err := table.Persist(); err != nil || table.Oldest() != 200 {
 				t.Errorf("%v, WAL is held from %s", err, table.Oldest())
 			}
-			if err := table.Create("made", false, 100, 1); err == nil {
+			if err := create(table, "made", false, 100, 1); err == nil {
 				t.Error("a slot was made without room")
 			}
 			table = at(false)

@@ -1,6 +1,7 @@
 package slot
 
 import (
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -14,28 +15,21 @@ type Guard struct {
 	taken bool
 }
 
-// Acquire makes the slot active for session pid: 42704 when it does not exist, 55006 when another
-// session holds it. A temporary slot can be acquired by its owner only.
-func (t *Table) Acquire(name string, pid int32) (*Guard, error) {
+// Acquire makes the slot that session pid has claimed active for it: 42704 when it is gone, 55006 when the claim was
+// beaten.
+func (t *Table) Acquire(claim shared.State, pid int32) (*Guard, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.slots[name]
-	if e == nil {
-		return nil, errMissing(name)
+	e, err := t.redeem(claim, pid)
+	if err != nil {
+		return nil, err
 	}
-	if h := e.holder(); h != 0 && (h != pid || e.active != 0) {
-		return nil, errActive(name, h)
-	}
-	return t.guard(e, pid), nil
-}
-
-// guard makes the slot active. The caller holds mu.
-func (t *Table) guard(e *entry, pid int32) *Guard {
 	g := &Guard{t: t, e: e}
+	e.generation, e.owner, e.stamp = claim.Generation, claim.Owner, claim.Stamp
 	e.active, e.remote, e.guard = pid, 0, g
 	t.note(e)
 	t.changed.Wake()
-	return g
+	return g, nil
 }
 
 // Release makes the slot inactive. It may be called more than once.

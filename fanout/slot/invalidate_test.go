@@ -39,11 +39,11 @@ func TestInvalidate(t *testing.T) {
 	dir := t.TempDir()
 	table := open(t, dir, 0)
 	for name, restart := range map[string]lsn.LSN{"a": 100, "b": 200, "c": 300} {
-		if err := table.Create(name, false, restart, 1); err != nil {
+		if err := create(table, name, false, restart, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	g, err := table.Acquire("a", 7)
+	g, err := acquire(table, "a", 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestInvalidateOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Create("a", false, 100, 1); err != nil {
+	if err := create(table, "a", false, 100, 1); err != nil {
 		t.Fatal(err)
 	}
 	disk.failing = true
@@ -108,10 +108,10 @@ func TestInvalidateOnAFullDisk(t *testing.T) {
 func TestAdoptAndSetReal(t *testing.T) {
 	dir := t.TempDir()
 	table := open(t, dir, 2)
-	if err := table.Adopt(Adoption{Name: "s1", Restart: 100, Xmin: 7, CatalogXmin: 8}, 1); err != nil {
+	if err := adopt(table, "s1", Seed{Restart: 100, Xmin: 7, CatalogXmin: 8}, 1); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, table.Adopt(Adoption{Name: "s1"}, 1), pgerror.DuplicateObject, `replication slot "s1" already exists`, "")
+	refused(t, adopt(table, "s1", Seed{}, 1), pgerror.DuplicateObject, `replication slot "s1" already exists`, "")
 	want := Info{Name: "s1", Restart: 100, Xmin: 7, CatalogXmin: 8, Real: Adopted}
 	after := open(t, dir, 0)
 	got, _ := after.Read("s1")

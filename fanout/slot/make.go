@@ -15,47 +15,92 @@ func ErrExists(name string) error {
 	return pgerror.New(pgerror.DuplicateObject, `replication slot "%s" already exists`, name)
 }
 
-// Create makes a slot that begins to hold WAL at restart (Invalid: reserves nothing). A persistent
-// slot is durable when it returns; a temporary one belongs to session owner until DropTemporary.
-// Errors are PostgreSQL's: 42602, 42622, 42710, 53400 (facts G); a disk error is not.
-func (t *Table) Create(name string, temporary bool, restart lsn.LSN, owner int32) error {
-	return t.make(Seed{Name: name, Temporary: temporary, Restart: restart}, owner, nil)
-}
-
-// Seed is a slot that is to be made.
+// Seed is what a slot begins with. The zero value holds nothing.
 type Seed struct {
-	Name              string
-	Temporary         bool
-	Restart           lsn.LSN
+	Restart           lsn.LSN // Invalid: it reserves nothing
 	Xmin, CatalogXmin copyboth.FullXID
 	Real              Real
 }
 
-// make makes a slot; claim is what the other members of a cluster have agreed to, nil without any.
-func (t *Table) make(s Seed, owner int32, claim *shared.State) error {
-	e := &entry{temporary: s.Temporary, saved: s.Restart, since: time.Now(), life: t.lives()}
-	e.record = record{
-		name: s.Name, restart: s.Restart, xmin: s.Xmin, catalog: s.CatalogXmin, real: s.Real,
-		created: copyboth.TimeOf(time.Now()),
-	}
-	if err := t.reserve(e, owner, claim); err != nil || s.Temporary {
+// Create makes the persistent slot that session pid has claimed. It is durable when it returns nil. Errors are
+// PostgreSQL's: 42710, also when the claim was beaten, and 53400 (facts G); a disk error is not.
+func (t *Table) Create(claim shared.State, s Seed, pid int32) error {
+	made, err := t.reserve(claim, s, pid)
+	if err != nil {
 		return err
 	}
-	return t.create(e)
+	return t.commit(made)
 }
 
-// lives is the present life of the primary.
-func (t *Table) lives() uint64 {
+// CreateTemporary makes a slot that belongs to a session until DropTemporary. It has no file, and no other member hears
+// of it. Errors are PostgreSQL's: 42602, 42622, 42710, 53400 (facts G).
+func (t *Table) CreateTemporary(name string, restart lsn.LSN, session int32) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.life
+	if err := t.vacant(name); err != nil {
+		return err
+	}
+	e := t.newEntry(name, Seed{Restart: restart})
+	e.temporary, e.session = true, session
+	t.slots[name] = e
+	return nil
 }
 
-// create makes a reserved slot durable and lets go of it.
-func (t *Table) create(e *entry) error {
-	name := e.name
+// vacant returns nil when a slot of a name can be made, or why not: 42602, 42622, 42710, 53400. The caller holds mu.
+func (t *Table) vacant(name string) error {
+	if err := grammar.ValidateSlotName(name); err != nil {
+		return err
+	}
+	if _, asked := t.pending[name]; asked || t.slots[name] != nil {
+		return ErrExists(name)
+	}
+	if len(t.slots) >= t.max {
+		return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
+			WithHint(`Free one or increase "max_replication_slots".`)
+	}
+	return nil
+}
+
+// newEntry returns the entry of a slot that begins. The caller holds mu.
+func (t *Table) newEntry(name string, s Seed) *entry {
+	now := time.Now()
+	return &entry{saved: s.Restart, since: now, life: t.life, record: record{
+		name: name, restart: s.Restart, xmin: s.Xmin, catalog: s.CatalogXmin, real: s.Real,
+		created: copyboth.TimeOf(now),
+	}}
+}
+
+// reserve takes the name. The slot stays active for its creator until it is durable.
+func (t *Table) reserve(claim shared.State, s Seed, pid int32) (made unsaved, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stands := t.settle(claim)
+	if err := t.vacant(claim.Name); err != nil {
+		return made, err
+	}
+	if t.crowded() {
+		return made, t.errCrowded()
+	}
+	if !stands {
+		return made, ErrExists(claim.Name) // somebody else was quicker, and the next look shows it
+	}
+	known := t.has(claim.Name).Generation
+	if known == 0 {
+		known = t.lowestGeneration()
+	}
+	e := t.newEntry(claim.Name, s)
+	e.active = pid
+	e.generation, e.owner, e.stamp = known+1, claim.Owner, 1
+	delete(t.tombstones, e.name)
+	t.slots[e.name] = e
+	return unsaved{e, e.record}, nil
+}
+
+// commit makes a reserved slot durable and lets go of it.
+func (t *Table) commit(made unsaved) error {
+	e, name := made.e, made.r.name
 	t.io.Lock()
-	err := t.write(e.record)
+	err := t.write(made.r)
 	if err == nil {
 		err = t.fs.SyncDir()
 	}
@@ -70,57 +115,11 @@ func (t *Table) create(e *entry) error {
 	e.release()
 	if err != nil {
 		delete(t.slots, name)
-		if t.node != "" { // what it was made from, or nothing that anybody has heard of
-			t.remember(record{
-				name: name, dropped: true, generation: e.generation, owner: t.node, stamp: 1, created: e.created,
-			}).dirty = true
-		}
+		// What it was made from, or nothing that anybody has heard of.
+		t.remember(t.tombstone(name, e.generation), false)
 		return ioError("create", name, err)
 	}
 	t.note(e)
 	t.changed.Wake()
 	return nil
-}
-
-// reserve takes the name. A persistent slot stays active for its creator until it is durable.
-func (t *Table) reserve(e *entry, owner int32, claim *shared.State) error {
-	if err := grammar.ValidateSlotName(e.name); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, asked := t.pending[e.name]; t.slots[e.name] != nil || asked && claim == nil {
-		return ErrExists(e.name)
-	}
-	if len(t.slots) >= t.max {
-		return errFull()
-	}
-	if t.node != "" && !e.temporary && t.crowded() {
-		return t.errCrowded()
-	}
-	switch {
-	case e.temporary:
-		e.session = owner
-	case claim != nil && !t.redeem(*claim):
-		return ErrExists(e.name) // somebody else was quicker, and the next look shows it
-	case t.node != "":
-		e.active = owner
-		have := t.has(e.name).Generation
-		if have == 0 {
-			have = t.lowestGeneration()
-		}
-		e.generation, e.owner, e.stamp = have+1, t.node, 1
-	default:
-		e.active = owner
-	}
-	if !e.temporary { // which other members never hear of: the drop of a slot of that name they must
-		delete(t.tombstones, e.name)
-	}
-	t.slots[e.name] = e
-	return nil
-}
-
-func errFull() error {
-	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
-		WithHint(`Free one or increase "max_replication_slots".`)
 }

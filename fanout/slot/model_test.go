@@ -1,7 +1,6 @@
 package slot
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -63,7 +62,7 @@ func (m *model) step(t *testing.T, table *Table, rnd *rand.Rand) {
 	s := m.slots[name]
 	switch rnd.IntN(4) {
 	case 0:
-		err := table.Create(name, false, at, 1)
+		err := create(table, name, false, at, 1)
 		if err == nil {
 			m.slots[name] = &modelSlot{at, map[lsn.LSN]bool{at: true}}
 			delete(m.maybe, name)
@@ -71,7 +70,7 @@ func (m *model) step(t *testing.T, table *Table, rnd *rand.Rand) {
 			m.maybe[name] = true
 		}
 	case 1:
-		err := table.Drop(context.Background(), name, false, 1)
+		err := drop(table, name, 1)
 		if err == nil {
 			delete(m.slots, name)
 			delete(m.maybe, name)
@@ -79,7 +78,7 @@ func (m *model) step(t *testing.T, table *Table, rnd *rand.Rand) {
 			m.maybe[name] = true
 		}
 	case 2:
-		if g, err := table.Acquire(name, 1); err == nil {
+		if g, err := acquire(table, name, 1); err == nil {
 			g.Confirm(at)
 			s.now, s.possible[at] = at, true
 			g.Release()

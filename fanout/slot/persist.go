@@ -27,6 +27,7 @@ func Open(dir string, o Options) (*Table, error) {
 	t := &Table{
 		fs: o.FS, max: o.Max, node: o.Node, changed: nudge.New(),
 		slots: map[string]*entry{}, tombstones: map[string]*entry{}, pending: map[string]pending{},
+		confirmed: noneToKnow,
 	}
 	if t.fs == nil {
 		t.fs = osDir(dir)
@@ -65,21 +66,25 @@ func (t *Table) load(name string) error {
 		return damaged("it holds slot %q", r.name)
 	}
 	e := &entry{record: r, saved: r.holds(), since: time.Now()}
-	switch {
-	case r.dropped:
+	if r.dropped {
 		t.tombstones[name] = e
 		return nil
-	case t.node != "" && r.owner == "": // of before there was a cluster
-		e.generation, e.owner, e.stamp, e.dirty = 1, t.node, 1, true
+	}
+	if !r.shared() { // it begins here, in a cluster or alone
+		e.generation, e.owner, e.stamp = 1, t.node, 1
+		e.dirty = e.shared()
 	}
 	t.slots[name] = e
 	return nil
 }
 
-// write makes the file of r durable up to its name, which SyncDir completes. The caller holds io. Where there is no
-// room for one more file, the one that is there is overwritten: a slot that can't be dropped or advanced holds the WAL
-// that fills the volume.
+// write makes the file of r durable up to its name, which SyncDir completes. A dropped slot that nobody shares has no
+// file. The caller holds io. Where there is no room for one more file, the one that is there is overwritten: a slot
+// that can't be dropped or advanced holds the WAL that fills the volume.
 func (t *Table) write(r record) error {
+	if r.dropped && !r.shared() {
+		return t.fs.Remove(r.name)
+	}
 	b := r.encode()
 	err := t.fs.WriteSync(r.name+tempSuffix, b)
 	if err == nil {

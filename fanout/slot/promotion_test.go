@@ -11,10 +11,10 @@ func TestXminBelongsToOnePrimary(t *testing.T) {
 	table := open(t, t.TempDir(), 0)
 	guards := map[string]*Guard{}
 	for _, name := range []string{"gone", "silent", "stays"} {
-		if err := table.Create(name, false, 100, 1); err != nil {
+		if err := create(table, name, false, 100, 1); err != nil {
 			t.Fatal(err)
 		}
-		g, err := table.Acquire(name, 7)
+		g, err := acquire(table, name, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,10 +47,10 @@ func TestXminBelongsToOnePrimary(t *testing.T) {
 func TestUnreserve(t *testing.T) {
 	dir := t.TempDir()
 	table := open(t, dir, 0)
-	if err := table.Create("a", false, 100, 1); err != nil {
+	if err := create(table, "a", false, 100, 1); err != nil {
 		t.Fatal(err)
 	}
-	g, err := table.Acquire("a", 7)
+	g, err := acquire(table, "a", 7)
 	if err != nil {
 		t.Fatal(err)
 	}

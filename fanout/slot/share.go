@@ -25,9 +25,9 @@ func (t *Table) foreign(e *entry) bool {
 	return owner != "" && owner != t.node
 }
 
-// note says that this proxy has changed what a cluster shares of e. The caller holds mu.
+// note says that this proxy has changed what members share of e, if they do. The caller holds mu.
 func (t *Table) note(e *entry) {
-	if t.node == "" || e.temporary {
+	if !e.shared() {
 		return
 	}
 	if e.dirty = true; !t.foreign(e) {
@@ -107,7 +107,7 @@ func (t *Table) Shared() []shared.State {
 	defer t.mu.Unlock()
 	var all []shared.State
 	for _, e := range t.slots {
-		if !e.temporary && e.generation != 0 {
+		if e.shared() {
 			all = append(all, e.state())
 		}
 	}
@@ -140,7 +140,7 @@ func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	switch {
 	case met == shared.Kept:
 	case next.Dropped:
-		t.remember(t.recordOf(next)).dirty = true
+		t.remember(t.recordOf(next), false)
 		if e != nil {
 			delete(t.slots, o.Name)
 			e.release()

@@ -44,14 +44,14 @@ func TestSharedFormat(t *testing.T) {
 // A proxy that joins a cluster brings its slots along; one that leaves it keeps all of them.
 func TestJoinAndLeaveCluster(t *testing.T) {
 	dir := t.TempDir()
-	must(t, open(t, dir, 0).Create("mine", false, 100, 1))
+	must(t, create(open(t, dir, 0), "mine", false, 100, 1))
 	table := openShared(t, dir, 0)
 	if s := table.Known("mine"); s.Owner != "a" || s.Generation != 1 || s.Restart != 100 {
 		t.Fatalf("%+v", s)
 	}
 	table.Meet(shared.State{Name: "theirs", Generation: 3, Owner: "b", Stamp: 1, ActivePID: 4, Restart: 50})
-	must(t, table.Create("gone", false, 10, 1))
-	must(t, table.Drop(t.Context(), "gone", false, 1))
+	must(t, create(table, "gone", false, 10, 1))
+	must(t, drop(table, "gone", 1))
 	if s, _ := table.Read("theirs"); !s.Foreign || s.ActivePID != 4 || table.Oldest() != 50 {
 		t.Errorf("%+v, oldest %s", s, table.Oldest())
 	}
@@ -76,10 +76,36 @@ func TestJoinAndLeaveCluster(t *testing.T) {
 		}
 	}
 	alone := open(t, dir, 0)
-	must(t, alone.Create("gone", false, 10, 1))
-	must(t, alone.Drop(t.Context(), "theirs", false, 1))
+	must(t, create(alone, "gone", false, 10, 1))
+	must(t, drop(alone, "theirs", 1))
 	if s := open(t, dir, 0).List(); len(s) != 2 || s[0].Name != "gone" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// What a proxy did after it had left its cluster is newer than what members know of before, when it is back.
+func TestBackInTheCluster(t *testing.T) {
+	dir := t.TempDir()
+	table := openShared(t, dir, 0)
+	must(t, create(table, "mine", false, 100, 1))
+	theirs := shared.State{Name: "theirs", Generation: 3, Owner: "b", Stamp: 1, Restart: 50}
+	table.Meet(theirs)
+	must(t, table.Persist())
+	mine := table.Known("mine")
+	alone := open(t, dir, 0)
+	for _, name := range []string{"mine", "theirs"} {
+		g, err := acquire(alone, name, 7)
+		must(t, err)
+		g.Confirm(500)
+		g.Release()
+	}
+	must(t, alone.Persist())
+	table = openShared(t, dir, 0)
+	for _, before := range []shared.State{mine, theirs} {
+		now, met := table.Meet(before)
+		if met != shared.Kept || now.Restart != 500 || now.Owner != before.Owner {
+			t.Errorf("%+v is %+v after a member has told of before", before, now)
+		}
 	}
 }
 
@@ -89,8 +115,8 @@ func TestTombstonesAreBounded(t *testing.T) {
 	table := openShared(t, dir, 3)
 	for i := range 5 {
 		name := fmt.Sprintf("s%d", i)
-		must(t, table.Create(name, false, 10, 1))
-		must(t, table.Drop(t.Context(), name, false, 1))
+		must(t, create(table, name, false, 10, 1))
+		must(t, drop(table, name, 1))
 	}
 	must(t, table.Persist())
 	files, err := os.ReadDir(dir)
@@ -116,15 +142,15 @@ func TestNameBeginsAboveWhatIsForgotten(t *testing.T) {
 	table.Meet(shared.State{Name: "x", Generation: 40, Owner: "b", Stamp: 1, Dropped: true})
 	for i := range 5 {
 		name := fmt.Sprintf("s%d", i)
-		must(t, table.Create(name, false, 10, 1))
-		must(t, table.Drop(t.Context(), name, false, 1))
+		must(t, create(table, name, false, 10, 1))
+		must(t, drop(table, name, 1))
 		must(t, table.Persist())
 		table = openShared(t, dir, 3)
 	}
 	if g := table.Known("x"); g.Generation != 0 {
 		t.Fatalf("it is remembered: %+v", g)
 	}
-	must(t, table.Create("x", false, 10, 1))
+	must(t, create(table, "x", false, 10, 1))
 	if s := table.Known("x"); s.Generation <= 40 {
 		t.Errorf("%+v", s)
 	}
@@ -136,23 +162,23 @@ func TestUnconfirmedTombstoneStays(t *testing.T) {
 	table.SetConfirmed(func() func(shared.State) bool {
 		return func(s shared.State) bool { return s.Name != "old" }
 	})
-	drop := func(name string) {
+	dropped := func(name string) {
 		t.Helper()
-		must(t, table.Create(name, false, 10, 1))
-		must(t, table.Drop(t.Context(), name, false, 1))
+		must(t, create(table, name, false, 10, 1))
+		must(t, drop(table, name, 1))
 	}
-	drop("old")
+	dropped("old")
 	for i := range 9 {
-		drop(fmt.Sprintf("s%d", i))
+		dropped(fmt.Sprintf("s%d", i))
 	}
 	if !table.Known("old").Dropped || len(table.Shared()) != 3 {
 		t.Errorf("%+v", table.Shared())
 	}
 	table.SetConfirmed(func() func(shared.State) bool { return func(shared.State) bool { return false } })
 	for i := range 3 { // 2*3 together
-		drop(fmt.Sprintf("t%d", i))
+		dropped(fmt.Sprintf("t%d", i))
 	}
-	if err := table.Create("one_more", false, 10, 1); !isCode(err, pgerror.ConfigurationLimit) {
+	if err := create(table, "one_more", false, 10, 1); !isCode(err, pgerror.ConfigurationLimit) {
 		t.Errorf("%v", err)
 	}
 	if _, met := table.Meet(shared.State{Name: "u", Generation: 1, Owner: "b", Stamp: 1, Dropped: true}); met != shared.Kept {
@@ -166,21 +192,10 @@ func TestDroppedElsewhere(t *testing.T) {
 	table := openShared(t, dir, 0)
 	table.Meet(shared.State{Name: "x", Generation: 3, Owner: "b", Stamp: 1, ActivePID: 4, Restart: 50})
 	must(t, table.Persist())
-	waited := make(chan error, 1)
-	go func() { waited <- table.Drop(t.Context(), "x", true, 1) }()
-	for deadline := time.Now().Add(time.Minute); ; {
-		table.mu.Lock()
-		waits := table.slots["x"].freed != nil
-		table.mu.Unlock()
-		if waits {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("DROP WAIT does not wait")
-		}
-	}
+	waits := table.Freed("x")
 	table.Meet(shared.State{Name: "x", Generation: 4, Owner: "b", Stamp: 1, Dropped: true})
-	if err := <-waited; !isCode(err, pgerror.UndefinedObject) {
+	<-waits
+	if err := drop(table, "x", 1); !isCode(err, pgerror.UndefinedObject) {
 		t.Errorf("%v", err)
 	}
 	must(t, table.Persist())
@@ -195,7 +210,7 @@ func TestDroppedElsewhere(t *testing.T) {
 // Temporary slots are nobody else's business, and names of theirs stay theirs.
 func TestTemporaryStaysHere(t *testing.T) {
 	table := openShared(t, t.TempDir(), 0)
-	must(t, table.Create("x", true, 10, 1))
+	must(t, create(table, "x", true, 10, 1))
 	if len(table.Shared()) != 0 {
 		t.Errorf("%+v", table.Shared())
 	}
@@ -212,7 +227,7 @@ func TestTemporaryStaysHere(t *testing.T) {
 func TestTemporaryKeepsTombstone(t *testing.T) {
 	table := openShared(t, t.TempDir(), 0)
 	table.Meet(shared.State{Name: "x", Generation: 3, Owner: "b", Stamp: 1, Dropped: true})
-	must(t, table.Create("x", true, 10, 1))
+	must(t, create(table, "x", true, 10, 1))
 	if s := table.Known("x"); !s.Dropped {
 		t.Errorf("forgotten for a temporary slot: %+v", s)
 	}
@@ -225,7 +240,7 @@ func TestTemporaryKeepsTombstone(t *testing.T) {
 // What is lost here is not lost where it is kept: it is not held here, and is again when its WAL is here.
 func TestUnkept(t *testing.T) {
 	table := openShared(t, t.TempDir(), 0)
-	must(t, table.Create("x", false, 0x3000000, 1))
+	must(t, create(table, "x", false, 0x3000000, 1))
 	b := Bounds{SegSize: 0x1000000, Oldest: 0x5000000, Received: 0x8000000, MaxKeep: NoLimit}
 	judge := func() Verdict { return b.Judge(table.List(), time.Now())[0] }
 	if v := judge(); v.Lose != WALRemoved {

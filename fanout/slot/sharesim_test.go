@@ -31,11 +31,40 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 // is cut, mended and slow to notice, with offers and news in any order. After each step: no session begins while
 // another one of the slot lives at a proxy that can be asked; a session's restart_lsn is what it reported or
 // found; what everybody durably knows to be dropped stays dropped. In the end all agree.
+//
+// The same goes for a cluster of one, and for a proxy without a cluster. There every claim stands, and after each
+// step the slots are those that were made and not dropped.
 func TestSharedSlotsSimulated(t *testing.T) {
-	var did [numEvents]int
 	seeds, first := number(t, "REPLPROXY_SLOT_SEEDS", shareSeeds), number(t, "REPLPROXY_SEED", 1)
+	figures := fmt.Sprintf("%d seeds from %d", seeds, first)
+	for _, kind := range []struct {
+		what  string
+		nodes []string
+		never []int // events
+	}{
+		{"three proxies", []string{"a", "b", "c"}, nil},
+		{"a cluster of one", []string{"a"}, []int{tookOver, wasBusy, hadYielded, hadClaimed}},
+		{"no cluster", []string{""}, []int{tookOver, wasBusy, hadYielded, hadClaimed, allKnewDrop}},
+	} {
+		did := simulateSharing(t, kind.nodes, first, seeds)
+		figures += "; " + kind.what
+		for event, n := range did {
+			if never := slices.Contains(kind.never, event); never && n > 0 {
+				t.Errorf("%s: %s happened", kind.what, events[event])
+			} else if !never && n < int(seeds)/50 {
+				t.Errorf("%s: %s happened %d times only", kind.what, events[event], n)
+			} else if !never {
+				figures += fmt.Sprintf(", %d %s", n, events[event])
+			}
+		}
+	}
+	t.Logf("soak: %s", figures)
+}
+
+// simulateSharing returns what happened.
+func simulateSharing(t *testing.T, nodes []string, first, seeds uint64) (did [numEvents]int) {
 	for seed := first; seed < first+seeds; seed++ {
-		w := newShareWorld(t, seed)
+		w := newShareWorld(t, seed, nodes)
 		for range 300 {
 			w.step()
 			w.check()
@@ -45,15 +74,7 @@ func TestSharedSlotsSimulated(t *testing.T) {
 			did[i] += n
 		}
 	}
-	events := [numEvents]string{"taken over", "busy", "created", "dropped", "yielded", "claimed again", "drop known to all"}
-	figures := fmt.Sprintf("%d seeds from %d", seeds, first)
-	for event, n := range did {
-		figures += fmt.Sprintf(", %d %s", n, events[event])
-		if n < int(seeds)/50 {
-			t.Errorf("%s happened %d times only", events[event], n)
-		}
-	}
-	t.Logf("soak: %s", figures)
+	return did
 }
 
 // What a simulation is worth is what happens in it.
@@ -65,8 +86,13 @@ const (
 	hadYielded
 	hadClaimed
 	allKnewDrop
+	hadSession
 	numEvents
 )
+
+var events = [numEvents]string{
+	"taken over", "busy", "created", "dropped", "yielded", "claimed again", "drop known to all", "attached",
+}
 
 type shareWorld struct {
 	t          *testing.T
@@ -83,6 +109,7 @@ type shareWorld struct {
 	tombstones map[string]uint64          // generation of a tombstone that all have on disk
 	saved      [3]map[string]shared.State // what a disk surely has
 	top        map[string]lsn.LSN         // the highest position of any session
+	there      map[string]bool            // made and not dropped; for a single proxy
 	trail      []string
 	did        [numEvents]int
 }
@@ -118,13 +145,13 @@ type shareClaim struct {
 	disturbed   bool // the network changed meanwhile
 }
 
-func newShareWorld(t *testing.T, seed uint64) *shareWorld {
+func newShareWorld(t *testing.T, seed uint64, nodes []string) *shareWorld {
 	w := &shareWorld{
 		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), now: 1000, created: map[string][]uint64{},
-		tombstones: map[string]uint64{}, top: map[string]lsn.LSN{},
+		tombstones: map[string]uint64{}, top: map[string]lsn.LSN{}, there: map[string]bool{},
 	}
-	for i := range 3 {
-		n := &shareNode{i: i, name: string(rune('a' + i)), disk: newMemFS(seed + uint64(i)<<32)}
+	for i, name := range nodes {
+		n := &shareNode{i: i, name: name, disk: newMemFS(seed + uint64(i)<<32)}
 		w.nodes = append(w.nodes, n)
 		w.start(n)
 	}
@@ -172,10 +199,18 @@ func (w *shareWorld) persist(n *shareNode) {
 	for _, s := range n.table.Shared() {
 		w.saved[n.i][s.Name] = s
 	}
+	for file, b := range n.disk.now {
+		if n.name == "" && (len(b) != fileSize || !w.there[file]) {
+			w.fail("file %s of %d bytes", file, len(b))
+		}
+	}
 }
 
+// alone reports whether there is nobody to ask.
+func (w *shareWorld) alone() bool { return len(w.nodes) == 1 }
+
 func (w *shareWorld) step() {
-	n := w.nodes[w.rnd.IntN(3)]
+	n := w.nodes[w.rnd.IntN(len(w.nodes))]
 	name := []string{"x", "y"}[w.rnd.IntN(2)]
 	switch e := w.rnd.IntN(100); {
 	case e < 4:
@@ -199,7 +234,7 @@ func (w *shareWorld) step() {
 	case e < 58:
 		w.report(n, name)
 	case e < 70:
-		w.gossip(n.i, w.rnd.IntN(3), n.table.Shared())
+		w.gossip(n.i, w.rnd.IntN(len(w.nodes)), n.table.Shared())
 	case e < 82 && len(w.news) > 0:
 		w.deliver(w.rnd.IntN(len(w.news)))
 	case len(w.claims) > 0:
@@ -208,7 +243,7 @@ func (w *shareWorld) step() {
 }
 
 func (w *shareWorld) network() {
-	a, b := w.rnd.IntN(3), w.rnd.IntN(3)
+	a, b := w.rnd.IntN(len(w.nodes)), w.rnd.IntN(len(w.nodes))
 	if a == b {
 		return
 	}
@@ -244,7 +279,7 @@ func (w *shareWorld) propose(n *shareNode, wish shared.Wish, name string) {
 	}
 	w.note("%s proposes %d of %s: %+v", n.name, wish, name, claim)
 	c := &shareClaim{wish: wish, at: n, pid: w.pids, claim: claim, have: have, tally: shared.NewTally(wish, have)}
-	for i := range 3 {
+	for i := range w.nodes {
 		if i != n.i {
 			c.ask = append(c.ask, i)
 		}
@@ -283,27 +318,36 @@ func (w *shareWorld) proceed(c *shareClaim) {
 
 func (w *shareWorld) commit(c *shareClaim) {
 	n, name := c.at, c.claim.Name
+	was := n.table.Known(name)
+	var g *Guard
+	var err error
 	switch c.wish {
 	case shared.Create:
-		if n.table.MakeClaimed(c.claim, Seed{Name: name, Restart: w.now}, c.pid) != nil {
-			return
+		err = n.table.Create(c.claim, Seed{Restart: w.now}, c.pid)
+	case shared.Drop:
+		err = n.table.Drop(c.claim, c.pid)
+	case shared.Attach:
+		g, err = n.table.Acquire(c.claim, c.pid)
+	}
+	if err != nil {
+		if w.alone() {
+			w.fail("a claim that nobody could beat: %v", err)
 		}
+		return
+	}
+	switch c.wish {
+	case shared.Create:
 		w.did[wasCreated]++
 		w.created[name] = append(w.created[name], n.table.Known(name).Generation)
 		w.top[name] = max(w.top[name], w.now)
 		w.saved[n.i][name] = n.table.Known(name)
+		w.there[name] = true
 	case shared.Drop:
-		if n.table.DropClaimed(c.claim, c.pid) != nil {
-			return
-		}
 		w.did[wasDropped]++
 		w.saved[n.i][name] = n.table.Known(name)
+		w.there[name] = false
 	case shared.Attach:
-		was := n.table.Known(name)
-		g, err := n.table.AcquireClaimed(c.claim, c.pid)
-		if err != nil {
-			return
-		}
+		w.did[hadSession]++
 		for _, o := range w.nodes {
 			if o != n && o.live[name] != nil && !c.disturbed && w.connected(n.i, o.i) {
 				w.fail("a session of %s begins at %s while one lives at %s", name, n.name, o.name)
@@ -317,7 +361,7 @@ func (w *shareWorld) commit(c *shareClaim) {
 		n.live[name] = s
 	}
 	w.note("%s has done %d of %s: %+v", n.name, c.wish, name, n.table.Known(name))
-	for i := range 3 {
+	for i := range w.nodes {
 		w.gossip(n.i, i, []shared.State{n.table.Known(name)})
 	}
 }
@@ -389,6 +433,9 @@ func (w *shareWorld) check() {
 				continue
 			}
 			s := n.table.Known(name)
+			if w.alone() && s.Exists() != w.there[name] {
+				w.fail("%s is there: %v, it should be: %v", name, s.Exists(), w.there[name])
+			}
 			if s.Exists() && (s.Restart == lsn.Invalid || s.Restart > w.top[name]) {
 				w.fail("%s at %s holds from %s, nobody reported beyond %s", name, n.name, s.Restart, w.top[name])
 			}

@@ -19,12 +19,12 @@ const DefaultMax = 1024
 type Options struct {
 	FS  FS  // nil: the directory dir of the operating system
 	Max int // slots, temporary ones included; 0: DefaultMax
-	// Node is this proxy's name in a cluster, whose members share their persistent slots; "": no cluster.
+	// Node is this proxy's name in a cluster, whose members share their persistent slots; "": it is alone.
 	Node string
 }
 
-// Table holds all slots of a proxy. Safe for concurrent use. Only Create and Drop of persistent slots
-// and Persist wait for the disk.
+// Table holds all slots of a proxy. Safe for concurrent use. Only Create, Adopt, Drop, SetReal, Invalidate and Persist
+// wait for the disk.
 type Table struct {
 	fs      FS     // its calls are serialised by io
 	max     int    // fixed

@@ -2,14 +2,14 @@ package slot
 
 import (
 	"bytes"
-	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 
+	"github.com/replproxy/replproxy/fanout/slot/shared"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -40,39 +40,39 @@ const nameHint = "Replication slot names may only contain lower case letters, nu
 func TestCreateRefusals(t *testing.T) {
 	table := open(t, t.TempDir(), 2)
 	long := strings.Repeat("x", maxName)
-	if err := table.Create(long, false, 0, 1); err != nil {
+	if err := create(table, long, false, 0, 1); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, table.Create("", false, 0, 1), pgerror.InvalidName, `replication slot name "" is too short`, "")
-	refused(t, table.Create(long+"x", false, 0, 1), pgerror.NameTooLong, `replication slot name "`+long+`x" is too long`, "")
+	refused(t, create(table, "", false, 0, 1), pgerror.InvalidName, `replication slot name "" is too short`, "")
+	refused(t, create(table, long+"x", false, 0, 1), pgerror.NameTooLong, `replication slot name "`+long+`x" is too long`, "")
 	for _, name := range []string{"A", "a-b", "a b", "ä", "a\x00", "../a", "a.tmp"} {
-		refused(t, table.Create(name, false, 0, 1), pgerror.InvalidName,
+		refused(t, create(table, name, false, 0, 1), pgerror.InvalidName,
 			`replication slot name "`+name+`" contains invalid character`, nameHint)
 	}
-	refused(t, table.Create(long, true, 0, 1), pgerror.DuplicateObject, `replication slot "`+long+`" already exists`, "")
-	if err := table.Create("b", true, 0, 1); err != nil {
+	refused(t, create(table, long, true, 0, 1), pgerror.DuplicateObject, `replication slot "`+long+`" already exists`, "")
+	if err := create(table, "b", true, 0, 1); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, table.Create("c", true, 0, 1), pgerror.ConfigurationLimit, "all replication slots are in use",
+	refused(t, create(table, "c", true, 0, 1), pgerror.ConfigurationLimit, "all replication slots are in use",
 		`Free one or increase "max_replication_slots".`)
-	refused(t, table.Create("b", true, 0, 1), pgerror.DuplicateObject, `replication slot "b" already exists`, "")
+	refused(t, create(table, "b", true, 0, 1), pgerror.DuplicateObject, `replication slot "b" already exists`, "")
 }
 
 func TestActive(t *testing.T) {
 	table := open(t, t.TempDir(), 0)
-	if err := table.Create("a", false, 100, 1); err != nil {
+	if err := create(table, "a", false, 100, 1); err != nil {
 		t.Fatal(err)
 	}
-	_, err := table.Acquire("b", 1)
+	_, err := acquire(table, "b", 1)
 	refused(t, err, pgerror.UndefinedObject, `replication slot "b" does not exist`, "")
-	g, err := table.Acquire("a", 4194305)
+	g, err := acquire(table, "a", 4194305)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const active = `replication slot "a" is active for PID 4194305`
-	_, err = table.Acquire("a", 2)
+	_, err = acquire(table, "a", 2)
 	refused(t, err, pgerror.ObjectInUse, active, "")
-	refused(t, table.Drop(t.Context(), "a", false, 2), pgerror.ObjectInUse, active, "")
+	refused(t, drop(table, "a", 2), pgerror.ObjectInUse, active, "")
 	if i, _ := table.Read("a"); i.ActivePID != 4194305 || i.Restart != 100 {
 		t.Errorf("%+v", i)
 	}
@@ -89,25 +89,25 @@ func TestActive(t *testing.T) {
 	if i, _ := table.Read("a"); i.ActivePID != 0 || i.Restart != 50 || i.Inactive.IsZero() {
 		t.Errorf("%+v", i)
 	}
-	if err := table.Drop(t.Context(), "a", false, 2); err != nil {
+	if err := drop(table, "a", 2); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, table.Drop(t.Context(), "a", true, 2), pgerror.UndefinedObject, `replication slot "a" does not exist`, "")
+	refused(t, drop(table, "a", 2), pgerror.UndefinedObject, `replication slot "a" does not exist`, "")
 }
 
 func TestTemporary(t *testing.T) {
 	dir := t.TempDir()
 	table := open(t, dir, 0)
-	if err := table.Create("tmp", true, 100, 7); err != nil {
+	if err := create(table, "tmp", true, 100, 7); err != nil {
 		t.Fatal(err)
 	}
 	if i, _ := table.Read("tmp"); i.ActivePID != 7 || !i.Temporary {
 		t.Errorf("a temporary slot is active for its session: %+v", i)
 	}
-	_, err := table.Acquire("tmp", 8)
+	_, err := acquire(table, "tmp", 8)
 	refused(t, err, pgerror.ObjectInUse, `replication slot "tmp" is active for PID 7`, "")
-	refused(t, table.Drop(t.Context(), "tmp", false, 8), pgerror.ObjectInUse, `replication slot "tmp" is active for PID 7`, "")
-	g, err := table.Acquire("tmp", 7)
+	refused(t, drop(table, "tmp", 8), pgerror.ObjectInUse, `replication slot "tmp" is active for PID 7`, "")
+	g, err := acquire(table, "tmp", 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,41 +132,111 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-func TestDropWaits(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		table := open(t, dir, 0)
-		if err := table.Create("a", false, 100, 1); err != nil {
-			t.Fatal(err)
+// Whoever has asked for it is told when a slot is let go of, and when it is gone.
+func TestFreed(t *testing.T) {
+	table := open(t, t.TempDir(), 0)
+	if table.Freed("a") != nil {
+		t.Error("there is no such slot")
+	}
+	must(t, create(table, "a", false, 100, 1))
+	free := table.Freed("a")
+	g, err := acquire(table, "a", 1)
+	must(t, err)
+	select {
+	case <-free:
+		t.Fatal("it is in use")
+	default:
+	}
+	g.Release()
+	<-free
+	free = table.Freed("a")
+	must(t, drop(table, "a", 1))
+	<-free
+	must(t, create(table, "tmp", true, 100, 7))
+	free = table.Freed("tmp")
+	table.DropTemporary(7)
+	<-free
+}
+
+// countedDir counts what is asked of a directory.
+type countedDir struct {
+	osDir
+	calls []string
+}
+
+func (d *countedDir) WriteSync(name string, b []byte) error {
+	d.calls = append(d.calls, fmt.Sprintf("write %d", len(b)))
+	return d.osDir.WriteSync(name, b)
+}
+
+func (d *countedDir) Rename(from, to string) error {
+	d.calls = append(d.calls, "rename")
+	return d.osDir.Rename(from, to)
+}
+
+func (d *countedDir) Remove(name string) error {
+	d.calls = append(d.calls, "remove")
+	return d.osDir.Remove(name)
+}
+
+func (d *countedDir) SyncDir() error {
+	d.calls = append(d.calls, "sync")
+	return d.osDir.SyncDir()
+}
+
+// A proxy alone waits for its disk as often as it must: once for the file and once for its name, and for nothing when
+// a session begins or ends. Its files are those that v0.1.0 writes.
+func TestDiskOfOneAlone(t *testing.T) {
+	disk := &countedDir{osDir: osDir(t.TempDir())}
+	table, err := Open("", Options{FS: disk})
+	must(t, err)
+	var g *Guard
+	for _, step := range []struct {
+		what, calls string
+		do          func() error
+	}{
+		{"create", "write 128, rename, sync", func() error { return create(table, "a", false, 100, 1) }},
+		{"attach", "", func() (err error) { g, err = acquire(table, "a", 1); return err }},
+		{"save", "", table.Persist},
+		{"report and save", "write 128, rename, sync", func() error { g.Confirm(200); return table.Persist() }},
+		{"leave and save", "", func() error { g.Release(); return table.Persist() }},
+		{"drop", "remove, sync", func() error { return drop(table, "a", 1) }},
+		{"save", "", table.Persist},
+	} {
+		disk.calls = nil
+		must(t, step.do())
+		if calls := strings.Join(disk.calls, ", "); calls != step.calls {
+			t.Errorf("%s: %s, expected %s", step.what, calls, step.calls)
 		}
-		g, err := table.Acquire("a", 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		ended := make(chan error, 3)
-		go func() { ended <- table.Drop(ctx, "a", true, 2) }()
-		synctest.Wait()
-		select {
-		case err := <-ended:
-			t.Fatalf("does not wait: %v", err)
-		default:
-		}
-		canceled := pgerror.New(pgerror.QueryCanceled, "canceling statement due to user request")
-		cancel(canceled)
-		if err := <-ended; !errors.Is(err, canceled) {
-			t.Fatal(err)
-		}
-		go func() { ended <- table.Drop(t.Context(), "a", true, 3) }()
-		go func() { ended <- table.Drop(t.Context(), "a", true, 4) }()
-		synctest.Wait()
-		g.Release()
-		one, two := <-ended, <-ended
-		if (one == nil) == (two == nil) {
-			t.Fatal(one, two)
-		}
-		refused(t, errors.Join(one, two), pgerror.UndefinedObject, `replication slot "a" does not exist`, "")
-	})
+	}
+	if left, err := os.ReadDir(string(disk.osDir)); err != nil || len(left) > 0 || len(table.Shared()) > 0 {
+		t.Errorf("left behind: %v, %v", left, table.Shared())
+	}
+}
+
+// A claim is good once, and not when the slot has changed hands.
+func TestClaimsAreUsedOnce(t *testing.T) {
+	table := open(t, t.TempDir(), 0)
+	must(t, create(table, "a", false, 100, 1))
+	claim, _, err := table.Propose(shared.Attach, "a", 1)
+	must(t, err)
+	_, _, err = table.Propose(shared.Attach, "a", 2)
+	refused(t, err, pgerror.ObjectInUse, `replication slot "a" is active for PID 1`, "")
+	g, err := table.Acquire(claim, 1)
+	must(t, err)
+	g.Release()
+	if _, err = table.Acquire(claim, 1); err == nil {
+		t.Error("a claim was used twice")
+	}
+	retracted, _, err := table.Propose(shared.Drop, "a", 1)
+	must(t, err)
+	table.Retract(retracted)
+	if err := table.Drop(retracted, 1); err == nil {
+		t.Error("a claim that was retracted was used")
+	}
+	must(t, drop(table, "a", 2))
+	_, _, err = table.Propose(shared.Drop, "a", 2)
+	refused(t, err, pgerror.UndefinedObject, `replication slot "a" does not exist`, "")
 }
 
 // TestDropAgainstPersist: a slot that is being dropped is not written again by a Persist between the
@@ -177,16 +247,16 @@ func TestDropAgainstPersist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Create("a", false, 100, 1); err != nil {
+	if err := create(table, "a", false, 100, 1); err != nil {
 		t.Fatal(err)
 	}
-	g, _ := table.Acquire("a", 1)
+	g, _ := acquire(table, "a", 1)
 	g.Confirm(200)
 	g.Release()
-	e, _, err := table.claim("a", false, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	claim, _, err := table.Propose(shared.Drop, "a", 1)
+	must(t, err)
+	e, err := table.beginDrop(claim, 1)
+	must(t, err)
 	if err := disk.Remove("a"); err != nil { // what remove does first
 		t.Fatal(err)
 	}
@@ -204,10 +274,10 @@ func TestDropAgainstPersist(t *testing.T) {
 func TestSurvivesRestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "slots")
 	table := open(t, dir, 0)
-	if err := table.Create("a", false, 100, 1); err != nil {
+	if err := create(table, "a", false, 100, 1); err != nil {
 		t.Fatal(err)
 	}
-	g, _ := table.Acquire("a", 1)
+	g, _ := acquire(table, "a", 1)
 	g.Confirm(300)
 	g.SetXmin(1<<32|5, 6)
 	if o := table.Oldest(); o != 100 {
@@ -234,7 +304,7 @@ func TestOpenNamesTheDamagedFile(t *testing.T) {
 	dir := t.TempDir()
 	table := open(t, dir, 0)
 	for _, name := range []string{"a", "b"} {
-		if err := table.Create(name, false, 100, 1); err != nil {
+		if err := create(table, name, false, 100, 1); err != nil {
 			t.Fatal(err)
 		}
 	}

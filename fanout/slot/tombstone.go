@@ -2,8 +2,10 @@ package slot
 
 import (
 	"slices"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/slot/shared"
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -12,18 +14,31 @@ import (
 // before others. One that a member does not know of stays. There is room for that: slots and tombstones are 2*max
 // together at most, as many as a message has, since no slot is made when they are, and a drop makes one of the other.
 
-// SetConfirmed sets what tells, at one moment, whether all other members know of a drop; nil: there are none to know.
-// It is called under the table's lock and must not call the table. Set it before the table is used.
+// SetConfirmed sets what tells, at one moment, whether all other members know of a drop; before that they do, as where
+// there are none. It is called under the table's lock and must not call the table. Set it before the table is used.
 func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f }
 
-// remember keeps a tombstone, in place of an earlier one. The caller holds mu.
-func (t *Table) remember(r record) *entry {
+// noneToKnow tells whether all other members know of a drop where there are no others.
+func noneToKnow() func(shared.State) bool { return func(shared.State) bool { return true } }
+
+// tombstone returns what is left of a slot that this proxy drops.
+func (t *Table) tombstone(name string, generation uint64) record {
+	return record{
+		name: name, dropped: true, generation: generation, owner: t.node, stamp: 1,
+		created: copyboth.TimeOf(time.Now()),
+	}
+}
+
+// remember keeps a tombstone, in place of an earlier one; saved says that its file is written. One that nobody shares
+// is not kept. The caller holds mu.
+func (t *Table) remember(r record, saved bool) {
+	if !r.shared() {
+		return
+	}
 	if t.tombstones[r.name] == nil {
 		t.forget(t.max - 1)
 	}
-	e := &entry{record: r}
-	t.tombstones[r.name] = e
-	return e
+	t.tombstones[r.name] = &entry{record: r, dirty: !saved}
 }
 
 // forget lets confirmed tombstones go until there are most. The one of the highest generation stays: a name that
@@ -33,10 +48,7 @@ func (t *Table) forget(most int) {
 	if len(t.tombstones) <= most {
 		return
 	}
-	known := func(shared.State) bool { return true }
-	if t.confirmed != nil {
-		known = t.confirmed()
-	}
+	known := t.confirmed()
 	var top *entry
 	var all []*entry
 	for _, g := range t.tombstones {

@@ -1,5 +1,7 @@
 package shared
 
+import "cmp"
+
 // Wish is what a message is about.
 type Wish uint8
 
@@ -11,10 +13,11 @@ const (
 	Drop
 )
 
-// Next is the state that node self writes, when nobody minds, for what it wants of a slot of which it knows s.
+// Next returns the state that node self writes, when nobody minds, for what it wants of a slot of which it knows s. A
+// node that is alone has no name: it goes on in that of the last owner, which only a cluster that it has left knows.
 func (s State) Next(w Wish, name, self string, pid int32) State {
 	next := s
-	next.Name, next.Generation, next.Owner, next.Stamp = name, s.Generation+1, self, 1
+	next.Name, next.Generation, next.Owner, next.Stamp = name, s.Generation+1, cmp.Or(self, s.Owner), 1
 	next.ActivePID = pid
 	switch w {
 	case Create:
