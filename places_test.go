@@ -9,6 +9,10 @@ import (
 // places names for each behaviour the file that has it, and the function that does it. A newcomer who looks at the
 // tree alone guesses that file first.
 var places = []struct{ behaviour, file, function string }{
+	{"slot invalidated by size", "fanout/slot/invalidate.go", "Invalidate"},
+	{"slot adopted", "fanout/slot/adopt.go", "Adopt"},
+	{"segment recycled", "fanout/walstore/recycle.go", "retain"},
+	{"keepalive reply throttled", "fanout/walreceiver/throttle.go", "due"},
 	{"SIGHUP changes the rule", "cluster/rule.go", "SetRule"},
 	{"fence", "cluster/fence.go", "Fence"},
 	{"a member is forgotten", "cluster/forget.go", "Forget"},
