@@ -148,12 +148,15 @@ func (n *Node) brings(l loss.Loss) bool {
 	}
 }
 
-// Parted reports whether a session that was sent WAL of t up to at must get no more. That is so when this store still
-// has the lost WAL and the session has none of it yet.
-func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) bool {
+// Parted returns why a session that was sent WAL of t up to at must get no more; nil: it may. That is so when this
+// store still has the lost WAL and the session has none of it yet.
+func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.losses.Parted(t, at, n.storeAt(n.o.Store.Positions()))
+	if !n.losses.Parted(t, at, n.storeAt(n.o.Store.Positions())) {
+		return nil
+	}
+	return loss.Over()
 }
 
 // Beyond is a session that has WAL up to a position; see [Node.GiveUp].
@@ -210,10 +213,17 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 	return n.losses.Asks(who, n.storeAt(n.o.Store.Positions()))
 }
 
-// Judge takes what a session of who has reported first, before it got any WAL. It returns the loss of WAL because of
-// which it must not get any, nil: none: the standby may still have that WAL, or, with here, this proxy does. It may
-// wait for the disk.
-func (n *Node) Judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
+// Judge takes what a session of who has reported first, before it got any WAL. An error, in PostgreSQL's words, is the
+// reason for which it must not get any: WAL was given up that the standby may still have, or this proxy. It may wait
+// for the disk.
+func (n *Node) Judge(who loss.Who, said lsn.Progress) error {
+	if l, here := n.judge(who, said); l != nil {
+		return l.Refusal(here, who.Name, said)
+	}
+	return nil
+}
+
+func (n *Node) judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
 	n.mu.Lock()
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
 	x := n.losses.Judge(who, f, n.storeAt(n.o.Store.Positions()), n.others())

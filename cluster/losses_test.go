@@ -41,7 +41,7 @@ func TestGiveUp(t *testing.T) {
 	report(n, s1, 1, 100)
 	report(n, s2, 1, 60)
 	judge := func(n *Node, name string, at lsn.LSN) *loss.Loss {
-		l, _ := n.Judge(loss.Who{Name: name}, all(at))
+		l, _ := n.judge(loss.Who{Name: name}, all(at))
 		return l
 	}
 	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1") == nil {
@@ -90,11 +90,11 @@ func TestAsideFeedsNobody(t *testing.T) {
 	}
 	who := loss.Who{Name: "s1"}
 	for at, here := range map[lsn.LSN]bool{50: true, 60: true, 80: false, 101: true} {
-		if l, is := n.Judge(who, all(at)); l == nil || is != here || !n.AsksFirst(who) {
+		if l, is := n.judge(who, all(at)); l == nil || is != here || !n.AsksFirst(who) {
 			t.Errorf("a standby at %s: %+v, %t", at, l, is)
 		}
 	}
-	if !n.Parted(1, 60) || n.Parted(1, 61) {
+	if n.Parted(1, 60) == nil || n.Parted(1, 61) != nil {
 		t.Error("one that is attached and has none of it goes on")
 	}
 }
@@ -134,17 +134,17 @@ func TestMemberBringsWhatItSays(t *testing.T) {
 	give(a, false)
 	tell(a)
 	tell(c)
-	if !b.Parted(1, 60) {
+	if b.Parted(1, 60) == nil {
 		t.Error("the member has not heard of the loss: it may send the lost WAL")
 	}
 	give(c, true)
 	tell(c)
-	if !b.Parted(1, 60) || b.losses[0].Own {
+	if b.Parted(1, 60) == nil || b.losses[0].Own {
 		t.Error("the member has the lost WAL until its next start")
 	}
 	c.aside = 0
 	tell(c)
-	if b.Parted(1, 60) || !b.AsksFirst(loss.Who{Name: "s1"}) || !b.losses[0].Own {
+	if b.Parted(1, 60) != nil || !b.AsksFirst(loss.Who{Name: "s1"}) || !b.losses[0].Own {
 		t.Error("the member says that it has what was written instead")
 	}
 }
@@ -182,13 +182,13 @@ func TestLossesAreTold(t *testing.T) {
 	b.o.LossHeard = func() { heard++ }
 	tell(a, b)
 	tell(a, b)
-	if heard != 1 || !b.Parted(1, 60) || b.Parted(1, 61) || b.Parted(2, 60) || a.Parted(1, 60) {
+	if heard != 1 || b.Parted(1, 60) == nil || b.Parted(1, 61) != nil || b.Parted(2, 60) != nil || a.Parted(1, 60) != nil {
 		t.Errorf("heard %d times, or somebody who has none of the lost WAL still gets it", heard)
 	}
 	b.wantMarked(t, "s1")
 	who := loss.Who{Name: "s1", Host: "h"}
 	for at, refused := range map[lsn.LSN]bool{60: true, 61: false, 100: false, 101: true} {
-		if l, here := b.Judge(who, all(at)); !b.AsksFirst(who) || (l != nil) != refused || here != refused {
+		if l, here := b.judge(who, all(at)); !b.AsksFirst(who) || (l != nil) != refused || here != refused {
 			t.Errorf("a proxy that has the lost WAL itself, a standby at %s: %+v, %t", at, l, here)
 		}
 	}
@@ -197,7 +197,7 @@ func TestLossesAreTold(t *testing.T) {
 		at      lsn.LSN
 		refused bool
 	}{{90, true}, {101, false}} {
-		if l, here := b.Judge(who, all(c.at)); (l != nil) != c.refused || here {
+		if l, here := b.judge(who, all(c.at)); (l != nil) != c.refused || here {
 			t.Errorf("what the standby says at %s is not heeded: %+v", c.at, l)
 		}
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
-	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -84,7 +82,7 @@ func (a *advisor) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, adviseTimeout)
 	defer cancel()
 	f := preflight.GatherSQL(ctx, a.upstream, a.setup())
-	if ctx.Err() != nil || f.SQL != nil && !keepsOut(f.SQL) {
+	if ctx.Err() != nil || f.SQL != nil && !upstream.ShutOut(f.SQL) {
 		return // it passes: what was true stays
 	}
 	if !a.tested {
@@ -94,20 +92,6 @@ func (a *advisor) look(ctx context.Context) {
 	f.Disk.Slots = slots
 	a.since, a.behind, a.slots, a.asked = st.Since, behind, slots, time.Now()
 	a.publish(f, st.Settings["synchronous_standby_names"])
-}
-
-// keepsOut reports whether the primary has refused the role, or the database. A primary that stops, or has no
-// connection left, refuses everybody, and says nothing about the role.
-func keepsOut(err error) bool {
-	var refusal *pgerror.Error
-	if !errors.As(err, &refusal) || len(refusal.Code) < 2 {
-		return false
-	}
-	switch refusal.Code[:2] {
-	case "28", "3D", "42": // authorization, no such database, no CONNECT privilege
-		return true
-	}
-	return false
 }
 
 // attached is the names of the standbys behind this proxy, sorted, each once.

@@ -7,7 +7,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy/report"
 )
@@ -34,34 +33,11 @@ func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 }
 
 func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
-	x, here := l.node.Judge(whoIs(who, slot), first)
-	switch {
-	case here && x.Own:
-		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"this proxy still has WAL beyond %s of timeline %s, which was given up", x.From, x.Timeline).
-			WithHint("Restart the proxy: it then sets that WAL aside.")
-	case here:
-		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"this proxy still has WAL beyond %s of timeline %s, which was given up on another one", x.From, x.Timeline).
-			WithHint("Give it up here too: replproxy accept-timeline %s.", x.Timeline)
-	case x != nil:
-		return errBeyond(who.ApplicationName, max(first.Write, first.Flush, first.Apply), x.Timeline, x.From, x.To)
-	}
-	return nil
+	return l.node.Judge(whoIs(who, slot), first)
 }
 
 func (l losses) Left(who fanout.SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN) {
 	l.node.Left(whoIs(who, slot), t, reported)
-}
-
-// errBeyond refuses a standby that may have WAL which was given up.
-func errBeyond(name string, has lsn.LSN, t lsn.TimelineID, from, to lsn.LSN) error {
-	return pgerror.New(pgerror.ObjectNotInPrerequisite,
-		"standby \"%s\" may have WAL beyond %s of timeline %s, which was given up", name, from, t).
-		WithDetail("It has WAL up to %s. The primary has come back without what it had up to %s, and has written "+
-			"other WAL since.", has, to).
-		WithHint("Make it anew from a base backup that begins beyond %s; if it is made anew already, say so: "+
-			"replproxy made-anew %s.", to, syncrep.QuoteName(name))
 }
 
 // giveUp notes who may have WAL that the primary has lost, and ends the sessions of those standbys. It must be called
@@ -76,14 +52,9 @@ func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	if err := p.node.GiveUp(e.System, e.Of, e.From, e.To, attached, aside); err != nil {
 		return err
 	}
+	given := loss.Loss{Timeline: e.Of, From: e.From, To: e.To}
 	p.hub.EndThose(func(h fanout.Having) error {
-		switch {
-		case h.Timeline != e.Of:
-			return nil
-		case h.LSN <= e.From:
-			return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
-		}
-		return errBeyond(h.ApplicationName, h.LSN, e.Of, e.From, e.To)
+		return given.Ends(h.ApplicationName, h.Timeline, h.LSN)
 	})
 	return nil
 }
@@ -91,10 +62,5 @@ func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 // lossHeard ends sessions that could take WAL from here which was given up elsewhere: they are judged when they are
 // back.
 func (p *parts) lossHeard() {
-	p.hub.EndThose(func(h fanout.Having) error {
-		if !p.node.Parted(h.Timeline, h.LSN) {
-			return nil
-		}
-		return pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command")
-	})
+	p.hub.EndThose(func(h fanout.Having) error { return p.node.Parted(h.Timeline, h.LSN) })
 }

@@ -1,4 +1,4 @@
-package daemon
+package upstream
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// TestKeepsOut: only what the primary says of the role, or the database, is taken for "may not log in for SQL".
-func TestKeepsOut(t *testing.T) {
+// TestShutOut: only what the primary says of the role, or the database, is taken for "may not log in for SQL".
+func TestShutOut(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[pgerror.Code]bool{
 		pgerror.InvalidAuthorization:  true,
@@ -20,11 +20,11 @@ func TestKeepsOut(t *testing.T) {
 		pgerror.TooManyConnections:    false,
 		"":                            false,
 	} {
-		if got := keepsOut(fmt.Errorf("connection failed: %w", pgerror.Fatal(code, "no"))); got != want {
+		if got := ShutOut(fmt.Errorf("connection failed: %w", pgerror.Fatal(code, "no"))); got != want {
 			t.Errorf("%s: %v", code, got)
 		}
 	}
-	if keepsOut(io.EOF) {
+	if ShutOut(io.EOF) {
 		t.Error("a connection that was cut")
 	}
 }
