@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -44,7 +46,7 @@ func TestGiveUp(t *testing.T) {
 		l, _ := n.judge(loss.Who{Name: name}, all(at))
 		return l
 	}
-	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1") == nil {
+	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1", false) == nil {
 		t.Error("nothing was given up, and somebody is asked")
 	}
 	if err := n.GiveUp(7, 1, 60, 80, []Beyond{{Name: "s3", Timeline: 1, LSN: 110}, {Name: "s4", Timeline: 1, LSN: 50}, {Name: "s5", Timeline: 2, LSN: 110}}, false); err != nil {
@@ -69,7 +71,7 @@ func TestGiveUp(t *testing.T) {
 	wantLimits(t, n, 100, 100, 100)
 	n = start()
 	n.wantMarked(t, "s3")
-	if err := n.MadeAnew("S3"); err != nil || n.AsksFirst(loss.Who{Name: "s3"}) {
+	if err := n.MadeAnew("S3", false); err != nil || n.AsksFirst(loss.Who{Name: "s3"}) {
 		t.Error(err)
 	}
 	n = start()
@@ -232,5 +234,57 @@ func (s unasked) Streams() (string, bool) {
 func TestStreamsIsNotAskedAtTheStart(t *testing.T) {
 	if _, err := New(Options{Name: "a", Store: unasked{newFakeStore(100), t}}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMadeAnewWaitsForTheMembers: a standby that is said to be made anew is asked nowhere any more. So the word is
+// refused while a member has not said that it knows of the loss, or still has the lost WAL. An operator who insists is
+// obeyed, and one who has forgotten that member is not asked.
+func TestMadeAnewWaitsForTheMembers(t *testing.T) {
+	b, n := openMember(t, t.TempDir(), "", "a"), openMember(t, t.TempDir(), "", "b")
+	behind := b.o.Store.(*fakeStore)
+	behind.idle = true
+	if err := n.GiveUp(7, 1, 60, 90, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(want string) {
+		t.Helper()
+		var u *UnreadyError
+		if err := n.MadeAnew("s1", false); !errors.As(err, &u) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, expected %q", err, want)
+		}
+		if !n.AsksFirst(loss.Who{Name: "s1"}) {
+			t.Error("it is not asked any more")
+		}
+	}
+	refused("b has heard which WAL was given up: start it")
+	saysStatus(t, n, "b", link.Newest, b)
+	refused("b has heard which WAL was given up: start it")
+	saysStatus(t, b, "a", link.Newest, n)
+	if err := b.saveLosses(); err != nil {
+		t.Fatal(err)
+	}
+	saysStatus(t, n, "b", link.Newest, b)
+	refused("b does not say that it has given that WAL up")
+	behind.idle = false
+	b.adoptLosses()
+	saysStatus(t, n, "b", link.Newest, b)
+	if err := n.MadeAnew("s1", false); err != nil || n.AsksFirst(loss.Who{Name: "s1"}) {
+		t.Errorf("b has what was written instead: %v", err)
+	}
+
+	n = openMember(t, t.TempDir(), "", "b")
+	if err := n.GiveUp(7, 1, 60, 90, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.MadeAnew("s1", true); err != nil || n.AsksFirst(loss.Who{Name: "s1"}) {
+		t.Errorf("forced: %v", err)
+	}
+	refusedAgain := n.MadeAnew("s2", false)
+	if err := n.Forget("b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.MadeAnew("s2", false); err != nil || refusedAgain == nil {
+		t.Errorf("b is forgotten: %v, before %v", err, refusedAgain)
 	}
 }

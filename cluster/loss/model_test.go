@@ -102,6 +102,16 @@ func (w *world) others(p *proxy) (names []string) {
 	return names
 }
 
+// has reports whether a member has what was written instead of a loss.
+func (w *world) has(member string, l Loss) bool {
+	for _, p := range w.proxies {
+		if p.name == member {
+			return p.set.Told(p.kept, 0).Brings(l)
+		}
+	}
+	return false
+}
+
 // leave is the end of a session.
 func (w *world) leave(s *standby) {
 	p, reported := s.at, s.reported
@@ -193,8 +203,9 @@ func (w *world) step() {
 			others := slices.ContainsFunc(w.all, func(o *standby) bool {
 				return o.who.Name == s.who.Name && !prefix(w.primary, o.wal)
 			})
-			heard := !slices.ContainsFunc(p.set, func(l Loss) bool { return !l.Settled(w.others(p)) })
-			if !others && heard { // as the command says
+			at := Store{Concerns: func(Loss) bool { return true }}
+			u := p.set.Unready(at, w.others(p), func(m string, l Loss) bool { return w.has(m, l) })
+			if ready := len(u.Unheard)+len(u.Lost) == 0; !others && (ready || w.broken == "an operator is obeyed at once") {
 				p.set, _ = p.set.MadeAnew(s.who.Name)
 			}
 		}
@@ -264,6 +275,7 @@ func TestModel(t *testing.T) {
 		"", "no first report", "one standby speaks for its name", "forgotten by a restart",
 		"lost WAL is served", "who passes is never asked again",
 		"what was sent is taken for what it has", "told before it is kept",
+		"an operator is obeyed at once",
 	} {
 		found, seeds := false, uint64(2000)
 		if broken != "" {

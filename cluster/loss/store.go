@@ -96,6 +96,29 @@ func (all Set) Left(who Who, t lsn.TimelineID, at lsn.LSN, s Store) Set {
 	return all
 }
 
+// Unready are members that could feed lost WAL to a standby which was made anew amid the loss.
+type Unready struct {
+	Unheard []string // they have not said that they have the loss on their disk
+	Lost    []string // they have, and may still have the lost WAL
+}
+
+// Unready returns the members because of which nobody may say yet that a standby is made anew: whoever has that word is
+// asked no more. instead reports whether a member says that it has, or gets, the WAL that was written instead.
+func (all Set) Unready(s Store, members []string, instead func(member string, l Loss) bool) (u Unready) {
+	for _, l := range all {
+		for _, m := range members {
+			switch {
+			case !s.Concerns(l):
+			case !has(l.Heard, m):
+				u.Unheard = add(u.Unheard, m)
+			case !instead(m, l):
+				u.Lost = add(u.Lost, m)
+			}
+		}
+	}
+	return u
+}
+
 // Reached is WAL of a timeline that a server is known to have had.
 type Reached struct {
 	Name     string // of a standby; "": a store

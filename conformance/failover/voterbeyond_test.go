@@ -2,6 +2,10 @@ package failover
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +208,79 @@ func TestMadeAnewAmidTheLoss(t *testing.T) {
 		c.Proxy.Restart(t)
 	}
 	pgtest.EqualData(t, c.Primary, anew)
+}
+
+// A standby that was made anew amid the loss is named by the operator. While a member has not heard of the loss, or still
+// has the lost WAL, that is refused: a standby that is asked no more could get lost WAL there.
+func TestMadeAnewWaitsForMembers(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	all := scene.ClusterOf(t, primary.Conninfo(), "", "a", "b")
+	a, b := all[0], all[1]
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	a.WaitReady(t)
+	b.WaitReady(t)
+	primary.Exec(t, "INSERT INTO q SELECT * FROM generate_series(1, 1000)")
+	for _, p := range all {
+		flushed(t, p, primary.CurrentLSN(t))
+	}
+	primary.Stop(t, pgtest.Immediate)
+	b.Terminate(t)
+	revert(t)
+	primary.Start(t)
+	giveUp := func(p *pgtest.Proxy) {
+		t.Helper()
+		waitLack(t, p)
+		p.Program(t, "accept-timeline", "1", "--data-dir", p.DataDir)
+		scene.Logged(t, p.Name, p.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+		p.Restart(t)
+	}
+	refused := func(why string) {
+		t.Helper()
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the refusal", func() (bool, error) {
+			said := toldInVain(t, a, "/made-anew?name=s1")
+			return strings.Contains(said, why) && strings.Contains(said, "--force"), nil
+		})
+	}
+	giveUp(a)
+	refused("it is not known that b has heard which WAL was given up: start it")
+	b.StartNoWait(t)
+	refused("b does not say that it has given that WAL up, too")
+	giveUp(b)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "a to hear that b has given it up", func() (bool, error) {
+		return toldInVain(t, a, "/made-anew?name=s1") == "", nil
+	})
+	b.Terminate(t)
+	a.Restart(t) // it has heard nothing of b since
+	refused("b does not say that it has given that WAL up, too")
+	a.Program(t, "made-anew", "--force", "s2", "--data-dir", a.DataDir)
+}
+
+// toldInVain tells a proxy something by its control socket and returns why it was refused; "": it was not.
+func toldInVain(t *testing.T, p *pgtest.Proxy, path string) string {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(p.DataDir, "control.sock"))
+		},
+	}}
+	r, err := client.Post("http://proxy"+path, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode == http.StatusOK {
+		return ""
+	}
+	return string(body)
 }
 
 // standing returns the reason why a voter counts or does not.

@@ -90,7 +90,12 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 	mux.HandleFunc("POST /made-anew", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm() // what can't be read is no name
 		for _, name := range r.Form["name"] {
-			if err := node.MadeAnew(name); err != nil {
+			err := node.MadeAnew(name, r.Form.Get("force") != "")
+			if errors.As(err, new(*cluster.UnreadyError)) {
+				http.Error(w, err.Error(), http.StatusConflict)
+				return
+			}
+			if err != nil {
 				answer(w, err)
 				return
 			}
