@@ -12,8 +12,8 @@ import (
 // There is no such bound for the first: an operator forgets members that are gone.
 const othersMost = 10 * time.Second
 
-// newcomer says whether a node that knows of no earlier life may serve standbys. It may have forgotten which WAL was
-// given up (ADR 0082). Guarded by Node.mu.
+// newcomer says whether a node that may have forgotten which WAL was given up may serve standbys (ADR 0082). Guarded by
+// Node.mu.
 type newcomer struct {
 	waits bool
 	since time.Time // when the first member had said it; zero: none has
@@ -75,7 +75,11 @@ func (n *Node) takesLosses(now time.Time) {
 	if !ready {
 		return
 	}
-	if err := n.saveLosses(); err != nil {
+	err := n.saveLosses()
+	if err == nil && n.o.Informed != nil {
+		err = n.o.Informed()
+	}
+	if err != nil {
 		n.log.Error("cannot remember which WAL was given up, retrying", "err", err)
 		return
 	}

@@ -15,7 +15,7 @@ import (
 func newcomerOf(t *testing.T, s Store, others ...string) *Node {
 	t.Helper()
 	n, err := New(Options{
-		Name: "a", Members: others, Store: s, Dir: t.TempDir(), Outbox: link.NewOutbox(), New: true,
+		Name: "a", Members: others, Store: s, Dir: t.TempDir(), Outbox: link.NewOutbox(), New: true, Newcomer: true,
 		History: func() lsn.History { return lsn.History{Timeline: s.Positions().Timeline} },
 	})
 	if err != nil {

@@ -85,10 +85,14 @@ type Options struct {
 	Logger  *slog.Logger  // nil: discards
 	OwnKey  uint64        // a fingerprint of the node's key; 0: it has none
 	// New: this node knows of no earlier life. Until a member has answered that it knows of none either it has no vote
-	// and reports nothing; one that does ends [Node.Run] with [ErrKnown]. What it may serve [Node.Newcomer] says.
+	// and reports nothing; one that does ends [Node.Run] with [ErrKnown].
 	New bool
 	// Proven is told, again after an error, that no member knows the name of a node that is New; nil: nobody.
 	Proven func() error
+	// Newcomer: this node may have forgotten which WAL was given up, see [Node.Newcomer]. Informed is told, again after
+	// an error, that it knows; nil: nobody.
+	Newcomer bool
+	Informed func() error
 }
 
 // Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
@@ -188,7 +192,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		asking: newAsking(), coverage: newCoverage(), losses: losses, kept: losses, fences: r.fences,
 		fenced: o.Store.Positions().System,
 	}
-	n.newcomer.waits = unproven(o)
+	n.newcomer.waits = o.Newcomer && len(o.Members) > 0
 	n.tellBeyond(o.Store.Positions())
 	n.publishLives(n.began)
 	if n.fresh || n.unproven {

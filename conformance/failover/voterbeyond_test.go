@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -208,6 +209,61 @@ func TestMadeAnewAmidTheLoss(t *testing.T) {
 		c.Proxy.Restart(t)
 	}
 	pgtest.EqualData(t, c.Primary, anew)
+}
+
+// A proxy begins for the first time after a loss was given up, and hears no other member. A standby that has the lost
+// WAL comes to it first, and gets nothing: not before the proxy has heard of the loss, and not afterwards.
+func TestNewMemberHearsOfTheLoss(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	var all []*pgtest.Proxy
+	var binds []string
+	for _, name := range []string{"a", "b", "c"} {
+		all = append(all, pgtest.StartProxy(t, pgtest.ProxyOptions{
+			Name: name, Upstream: primary.Conninfo(), Config: "{}\n", Stopped: true,
+		}))
+		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
+	}
+	for i, cluster := range pgtest.Cluster(t, binds, all...) {
+		all[i].Configure(t, "upstream: {connect_wait: 1s}\n"+cluster)
+	}
+	a, b, c := all[0], all[1], all[2]
+	a.StartNoWait(t)
+	b.StartNoWait(t)
+	b.WaitReady(t)
+	b.Terminate(t)
+	a.Restart(t) // alone: that it has heard is remembered
+	s1 := scene.StandbyOf(t, primary, a, "s1", "", pgtest.Settings("wal_retrieve_retry_interval = 200ms"))
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	a.WaitReady(t)
+	primary.Exec(t, "INSERT INTO q SELECT generate_series(1, 1000)")
+	pgtest.WaitCaughtUp(t, primary, s1)
+	lost := primary.CurrentLSN(t)
+	flushed(t, a, lost)
+	primary.Stop(t, pgtest.Immediate)
+	revert(t)
+	primary.Start(t)
+	waitLack(t, a)
+	a.Program(t, "accept-timeline", "1", "--data-dir", a.DataDir)
+	scene.Logged(t, a.Name, a.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	s1.Set(t, "primary_conninfo = '"+c.Conninfo("application_name=s1")+"'")
+	s1.Reload()
+	a.Restart(t)
+	a.Terminate(t)
+	for primary.CurrentLSN(t) <= lost { // what is written now lies where the standby would go on
+		primary.Exec(t, "INSERT INTO q SELECT -1 FROM generate_series(1, 100)")
+	}
+	c.StartNoWait(t)
+	scene.Logged(t, s1.Name, s1.Log, "has yet to hear which WAL was given up, from a or b")
+	a.StartNoWait(t)
+	waitRefused(t, s1, 1)
+	c.WaitReady(t)
+	if got := s1.Scalar(t, "SELECT count(*) FROM q WHERE n = -1"); got != "0" {
+		t.Errorf("the standby has %s rows of the other history", got)
+	}
 }
 
 // A standby that was made anew amid the loss is named by the operator. While a member has not heard of the loss, or still

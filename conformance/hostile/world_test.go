@@ -46,7 +46,13 @@ func newWorld(t *testing.T) *world {
 	cluster := pgtest.Cluster(t, []string{w.cluster, "127.0.0.1:1"}, w.proxy, absent)
 	w.proxy.Configure(t, fmt.Sprintf("tls: {mode: allow, cert_file: %s, key_file: %s}\n%s",
 		cert.CertFile, cert.KeyFile, cluster[0]))
-	w.proxy.Start(t)
+	w.proxy.StartNoWait(t)
+	pgtest.WaitFor(t, time.Minute, "the proxy to wait for the absent member", func() (bool, error) {
+		_, body, err := w.proxy.Get(t.Context(), "/readyz")
+		return err == nil && strings.Contains(string(body), "from absent"), nil
+	})
+	w.proxy.Program(t, "forget", "absent", "--data-dir", w.proxy.DataDir)
+	w.proxy.WaitReady(t)
 	for i := range standbys {
 		so := pgtest.StandbyOptions{From: w.primary, PrimaryConninfo: w.proxy.Conninfo()}
 		w.standbys = append(w.standbys, w.in.Standby(t, so, pgtest.Name(fmt.Sprintf("standby_%d", i)), pgtest.Stopped()))

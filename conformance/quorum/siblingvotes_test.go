@@ -94,9 +94,10 @@ func apart(t *testing.T, ofA, ofB *pgtest.Server, rule string) (a, b *pgtest.Pro
 		all[i].Configure(t, scene.RuleFile(rule)+cluster)
 	}
 	for _, p := range all {
-		p.Start(t)
+		p.StartNoWait(t)
 		pgtest.WaitFor(t, time.Minute, p.Name+" to stream", func() (bool, error) {
-			return scene.Status(t, p).Upstream.State == admin.Streaming, nil
+			code, _, err := p.Get(t.Context(), "/healthz")
+			return err == nil && code == 200 && scene.Status(t, p).Upstream.State == admin.Streaming, nil
 		})
 	}
 	return all[0], all[1]

@@ -27,6 +27,7 @@ const unprovenFile = "unproven"
 const (
 	asksSlot    = "slot"    // whether the primary has this proxy's slot
 	asksMembers = "members" // whether other members know this proxy's name
+	asksLosses  = "losses"  // which WAL was given up, as far as other members know
 )
 
 // newStore holds the questions of a data_dir that knows of no earlier life. Methods may be called from any goroutine.
@@ -54,7 +55,7 @@ func openNewStore(c *config.Config, insist bool, log *slog.Logger) (*newStore, e
 	n.name = openSlotName(c.DataDir, n.slot, log)
 	isNew := len(words) > 0
 	words = slices.DeleteFunc(words, func(w string) bool {
-		return w == asksSlot && n.slot == "" || w == asksMembers && !hasOthers(c)
+		return w == asksSlot && n.slot == "" || w != asksSlot && !hasOthers(c)
 	})
 	if insist && slices.Contains(words, asksSlot) {
 		log.Warn("a new store is begun, as the operator says", "data_dir", c.DataDir)
@@ -78,9 +79,9 @@ func (n *newStore) read() ([]string, error) {
 	}
 	known, err := walstore.Exists(n.dir)
 	if known || err != nil {
-		return []string{asksMembers}, err
+		return []string{asksMembers, asksLosses}, err
 	}
-	return []string{asksSlot, asksMembers}, nil
+	return []string{asksSlot, asksMembers, asksLosses}, nil
 }
 
 // isNewStore reports whether run would ask for --new-store where the primary has this proxy's slot. A directory that

@@ -87,7 +87,9 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		History: p.store.History, LossHeard: p.lossHeard,
 		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streams},
 		OwnKey: key, New: p.fresh.asks(asksMembers),
-		Proven: func() error { return p.fresh.answered(asksMembers) },
+		Proven:   func() error { return p.fresh.answered(asksMembers) },
+		Newcomer: p.fresh.asks(asksLosses),
+		Informed: func() error { return p.fresh.answered(asksLosses) },
 	})
 	if errors.Is(err, ledger.ErrRefused) {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}

@@ -39,9 +39,14 @@ func (d *demo) build(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, p := range d.proxies { // all at once: the first of a new cluster waits for the second
+		if err := d.startProxy(p); err != nil {
+			return err
+		}
+	}
 	for _, p := range d.proxies {
-		start := func(ctx context.Context) (string, error) { return d.startProxy(ctx, p) }
-		if err := d.step(ctx, fmt.Sprintf("start %s on port %d", p.label(), p.port), start); err != nil {
+		ready := func(ctx context.Context) (string, error) { return p.awaitReady(ctx) }
+		if err := d.step(ctx, fmt.Sprintf("start %s on port %d", p.label(), p.port), ready); err != nil {
 			return err
 		}
 	}
@@ -110,16 +115,17 @@ func (d *demo) upstream() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable", d.primaryPort, role)
 }
 
-func (d *demo) startProxy(ctx context.Context, p *proxy) (detail string, err error) {
+func (d *demo) startProxy(p *proxy) (err error) {
 	args := []string{"run", "--upstream", d.upstream(), "--listen", fmt.Sprintf("127.0.0.1:%d", p.port),
 		"--http", p.httpAddress(), "--data-dir", d.path(p.name + "-data"), "--name", p.name}
 	if d.o.Quorum {
 		args = append(args, "-c", d.path(p.name+".yml"))
 	}
 	p.process, err = d.spawn(p.label(), syscall.SIGTERM, d.path("replproxy"), args...)
-	if err != nil {
-		return "", err
-	}
+	return err
+}
+
+func (p *proxy) awaitReady(ctx context.Context) (detail string, err error) {
 	err = await(ctx, startLimit, p.process, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.httpAddress()+"/readyz", nil)
 		if err != nil {
