@@ -38,12 +38,8 @@ test: setup ## every deterministic test, real servers included (PKG=, RUN= narro
 race: setup ## the same with the race detector, in the proxies that tests start as well
 	REPLPROXY_RACE=1 go test -race -timeout $(RACE_TIMEOUT) $(if $(RUN),-run '$(RUN)') $(PKG)
 
-check: bin/staticcheck ## gofmt, vet, staticcheck, list of licences
-	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
-	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
-	go vet $(PKG)
-	bin/staticcheck $(PKG)
-	cd tools && go vet ./... && go test ./... && go run ./licences -root ..
+check: ## gofmt, vet, staticcheck, list of licences: the one that fails names itself
+	@scripts/check $(PKG)
 
 deps: ## write deps.txt, the list of modules and licences that `make check` holds
 	cd tools && go run ./licences -root .. -write
@@ -73,5 +69,5 @@ clean: ## remove what make made here
 	rm -rf bin
 	go clean -testcache
 
-bin/staticcheck bin/govulncheck &: tools/go.mod tools/go.sum
-	cd tools && go build -o ../bin/ tool
+bin/govulncheck: tools/go.mod tools/go.sum
+	cd tools && go build -o ../bin/ golang.org/x/vuln/cmd/govulncheck

@@ -24,8 +24,10 @@ func TestNothingStrikesLate(t *testing.T) {
 		stop := By(ctx, late)
 		cancel()
 		synctest.Wait() // it has begun
-		if !stop() || !stop() {
-			t.Error("stop does not say that the deadline was set")
+		for range 2 {
+			if !stop() {
+				t.Error("stop does not say that the deadline was set")
+			}
 		}
 		last = time.Time{}
 		time.Sleep(time.Hour)
