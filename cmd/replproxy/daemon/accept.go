@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/durable"
@@ -15,66 +16,48 @@ import (
 
 // Word gives up WAL, or takes that back, on behalf of an operator. It writes to the data_dir of a proxy, whether that
 // runs or not.
-type Word struct{ a acceptance }
+type Word struct{ a wordFiles }
 
 // OpenWord looks for the data_dir of a proxy in dir.
 func OpenWord(dir string) (Word, error) {
 	if _, err := os.Stat(filepath.Join(dir, "replproxy.meta")); err != nil {
 		return Word{}, fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
 	}
-	return Word{acceptance{dir: dir, log: slog.New(slog.DiscardHandler)}}, nil
+	return Word{wordFiles{dir: dir, log: slog.New(slog.DiscardHandler)}}, nil
 }
 
 // Loses reports whether what waits to be accepted is WAL that the primary of timeline t has lost itself: a proxy that
 // has it must be restarted then.
-func (w Word) Loses(t lsn.TimelineID) bool { return w.a.read(lackingName).isLoss(t) }
+func (w Word) Loses(t lsn.TimelineID) bool { return w.a.read(lackingName).IsLoss(t) }
 
 // Say accepts what the server on timeline t lacks, with force also what it will be found to lack. running is the status
 // of the proxy, zero: it does not run.
 func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status) error {
-	return w.a.say(t, force, needless(running))
+	u := &running.Upstream
+	needless := acceptance.Needless(u.State == admin.Streaming && u.Stopped == "", u.Member != "", u.Endpoint,
+		running.Store.Timeline)
+	return w.a.say(t, force, needless)
 }
 
 // Revoke takes the word back, if it is not used yet.
 func (w Word) Revoke(t lsn.TimelineID) error { return w.a.revoke(t) }
 
-// needless says why no WAL is to be given up while a proxy streams from a server itself; nil: it does not. The word
-// would be obeyed as soon as that server is away for a moment (ruling R48). A stream from a member says nothing of the
-// primary, which may be refused meanwhile.
-func needless(s *admin.Status) error {
-	u := &s.Upstream
-	if u.State != admin.Streaming || u.Member != "" || u.Stopped != "" {
-		return nil
-	}
-	return fmt.Errorf("the proxy streams from %s, on timeline %s: nothing is to be given up, and the server that "+
-		"lacks WAL would be followed as soon as this one is away for a moment; stop the one that is not to be "+
-		"the primary (--force accepts it all the same)", u.Endpoint, s.Store.Timeline)
-}
-
-// say writes the word for the lack that waits. A word that needless speaks against is about whatever is to come.
-func (a acceptance) say(t lsn.TimelineID, force bool, needless error) error {
-	w := a.read(lackingName)
-	if needless != nil && !force {
-		return needless
-	}
-	if w.kind != saidWord || w.timeline != t || needless != nil {
-		if !force {
-			return errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
-				"(--force accepts what is to come)")
-		}
+// say writes the word for the lack that waits, see [acceptance.Say].
+func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
+	w, err := acceptance.Say(a.read(lackingName), t, force, needless, func() (lsn.SystemID, error) {
 		id, _, err := walstore.ReadIdentity(a.dir)
-		if err != nil {
-			return err
-		}
-		w = word{kind: forcedWord, system: id.System, timeline: t}
+		return id.System, err
+	})
+	if err != nil {
+		return err
 	}
 	return durable.WriteFile(readable{}, filepath.Join(a.dir, acceptName), []byte(w.String()+"\n"))
 }
 
 // revoke takes an unused word back.
-func (a acceptance) revoke(t lsn.TimelineID) error {
-	if w := a.read(acceptName); w.timeline != t || !w.open() {
-		return errors.New("there is no such word, or it is used")
+func (a wordFiles) revoke(t lsn.TimelineID) error {
+	if err := a.read(acceptName).Revocable(t); err != nil {
+		return err
 	}
 	return os.Remove(filepath.Join(a.dir, acceptName))
 }

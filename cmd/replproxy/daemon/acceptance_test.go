@@ -7,15 +7,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-func newAcceptance(t *testing.T) acceptance {
-	return acceptance{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
+func newAcceptance(t *testing.T) wordFiles {
+	return wordFiles{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
 }
 
-func (a acceptance) put(t *testing.T, text string) {
+func (a wordFiles) put(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(a.dir, acceptName), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -104,10 +105,10 @@ func TestWordIsVoid(t *testing.T) {
 		a.Waits(0, c.before)
 		a.put(t, c.word+"\n")
 		a.Waits(c.followed, c.now)
-		if a.read(acceptName).open() != c.holds {
+		if a.read(acceptName).Open() != c.holds {
 			t.Errorf("%s: holds is %t", name, !c.holds)
 		}
-		if c.holds != (a.revoke(a.read(acceptName).timeline) == nil) || a.read(acceptName).open() {
+		if c.holds != (a.revoke(a.read(acceptName).Timeline) == nil) || a.read(acceptName).Open() {
 			t.Errorf("%s: it is not taken back", name)
 		}
 	}
@@ -132,19 +133,7 @@ func TestRefusedOutlivesARestart(t *testing.T) {
 	if err := a.Use(lost, nil, true); err != nil || a.Refused() != nil {
 		t.Errorf("%v: what is given up is refused", err)
 	}
-	if err := a.write(lackingName, wordFor(lost)); err != nil || a.Refused() != nil { // a crash in between
+	if err := a.write(lackingName, acceptance.For(lost)); err != nil || a.Refused() != nil { // a crash in between
 		t.Errorf("%v: what is given up is refused", err)
-	}
-}
-
-// TestWordIsReadAgain: what is written is what is read.
-func TestWordIsReadAgain(t *testing.T) {
-	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
-		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7",
-		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
-		w, err := parseWord(text + "\n")
-		if err != nil || w.String() != text {
-			t.Errorf("%q is read as %q, %v", text, w, err)
-		}
 	}
 }

@@ -43,7 +43,7 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if p.fresh, err = openNewStore(c, p.NewStore, p.log); err != nil {
 		return openFailed(c, err)
 	}
-	aside, from, done := acceptance{dir: c.DataDir, log: p.log}.setAside()
+	aside, from, done := wordFiles{dir: c.DataDir, log: p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
 		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside, AsideFrom: from,
 		Short: func() bool { left, known := p.room(); return known && left < 0 },
@@ -179,7 +179,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
-		Accept: acceptance{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
+		Accept: wordFiles{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
 		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions,
 		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})

@@ -57,7 +57,7 @@ func (v *view) snapshot() report.Snapshot {
 		auth := v.verifier.Status()
 		x.Auth = &auth
 	}
-	word := acceptance{dir: c.DataDir, log: v.log}
+	word := wordFiles{dir: c.DataDir, log: v.log}
 	x.Accepted = word.unused()
 	if l := x.Stream.Lack; l != nil && l.Lost {
 		x.Restart = word.waitsForRestart()

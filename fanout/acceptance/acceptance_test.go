@@ -1,0 +1,183 @@
+package acceptance
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+var (
+	forked = &walsource.LackError{System: 7, Timeline: 3, From: 0x3000060, To: 0x5000000, Of: 2}
+	lost   = &walsource.LackError{System: 7, Timeline: 2, From: 0x3000060, To: 0x5000000, Of: 2, Lost: true}
+)
+
+func word(t *testing.T, text string) Word {
+	t.Helper()
+	w, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// TestWordIsReadAgain: what is written is what is read.
+func TestWordIsReadAgain(t *testing.T) {
+	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
+		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7",
+		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
+		w, err := Parse(text + "\n")
+		if err != nil || w.String() != text {
+			t.Errorf("%q is read as %q, %v", text, w, err)
+		}
+	}
+}
+
+// TestNoWord: a line that is cut off, or of another form, says nothing.
+func TestNoWord(t *testing.T) {
+	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "2 0/1 0/5000000 of x", "2 in 7", "2 force in 0",
+		"2 0/3000060 0/5000000 in 7", "2 0/1 0/2 by b"} {
+		if w, err := Parse(text); err == nil || w.Kind != None {
+			t.Errorf("%q is a word: %+v", text, w)
+		}
+	}
+}
+
+// TestCovers: a word accepts what it is about, and no more.
+func TestCovers(t *testing.T) {
+	on, more, other := *lost, *lost, *forked
+	on.From += 0x1000 // the primary writes on
+	more.To++
+	other.System = 8
+	for name, c := range map[string]struct {
+		word  string
+		e     *walsource.LackError
+		waits Word
+		want  bool
+	}{
+		"nothing waits":               {"2 force", nil, Word{}, false},
+		"the loss":                    {"2 0/3000060 0/5000000 of 2", lost, Word{}, true},
+		"the primary writes on":       {"2 0/3000060 0/5000000 of 2", &on, Word{}, true},
+		"more is lost":                {"2 0/3000060 0/5000000 of 2", &more, Word{}, false},
+		"another timeline":            {"2 0/3000060 0/5000000 of 2", forked, Word{}, false},
+		"forced":                      {"3 force", forked, Word{}, true},
+		"forced, of this system":      {"3 force in 7", forked, Word{}, true},
+		"forced, of another system":   {"3 force in 7", &other, Word{}, false},
+		"of v0.1.0, it waited":        {"3", forked, For(forked), true},
+		"of v0.1.0, nothing waited":   {"3", forked, Word{}, false},
+		"of v0.1.0, on its timeline":  {"2", lost, For(lost), false},
+		"used":                        {"2 0/3000060 0/5000000", lost, Word{}, false},
+		"of a fork that came earlier": {"3 0/3000061 0/5000000 of 2", forked, Word{}, false},
+	} {
+		if got := word(t, c.word).Covers(c.e, c.waits); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestVoid: a word that was not used ends with what it was about.
+func TestVoid(t *testing.T) {
+	more := *lost
+	more.To++
+	for name, c := range map[string]struct {
+		word     string
+		was      *walsource.LackError
+		followed lsn.TimelineID
+		now      *walsource.LackError
+		void     bool
+	}{
+		"the same":                   {"2 0/3000060 0/5000000 of 2", lost, 0, lost, false},
+		"more is lost":               {"2 0/3000060 0/5000000 of 2", lost, 0, &more, true},
+		"another server beside":      {"3 0/3000060 0/5000000 of 2", forked, 0, lost, false},
+		"followed by itself":         {"2 0/3000060 0/5000000 of 2", lost, 2, nil, true},
+		"forced, before it comes":    {"2 force", nil, 1, nil, false},
+		"forced, followed by itself": {"2 force", nil, 2, nil, true},
+		"of v0.1.0, it waited":       {"3", forked, 0, forked, false},
+		"of v0.1.0, nothing waits":   {"3", nil, 1, nil, true},
+		"used":                       {"2 0/3000060 0/5000000", lost, 2, nil, false},
+	} {
+		if got := word(t, c.word).Void(c.followed, c.now, For(c.was)); got != c.void {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestSay: an operator accepts what is refused. Anything else takes force, and is about one system then.
+func TestSay(t *testing.T) {
+	needless, unread := Needless(true, false, "host=p", 2), errors.New("not read")
+	if needless == nil || Needless(false, false, "host=p", 2) != nil || Needless(true, true, "", 2) != nil {
+		t.Fatal("a stream from a server, and that alone, makes a word needless")
+	}
+	for name, c := range map[string]struct {
+		waits    Word
+		t        lsn.TimelineID
+		force    bool
+		needless error
+		read     error
+		want     string
+		err      error
+	}{
+		"what is refused":         {For(lost), 2, false, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
+		"by force, too":           {For(lost), 2, true, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
+		"another timeline":        {For(lost), 3, false, nil, nil, "", errNothing},
+		"another one, by force":   {For(lost), 3, true, nil, nil, "3 force in 9", nil},
+		"nothing is refused":      {Word{}, 3, false, nil, nil, "", errNothing},
+		"needless":                {For(lost), 2, false, needless, nil, "", needless},
+		"needless, by force":      {For(lost), 2, true, needless, nil, "2 force in 9", nil},
+		"the store is not read":   {Word{}, 2, true, nil, unread, "", unread},
+		"nothing, and not needed": {Word{}, 2, false, needless, nil, "", needless},
+	} {
+		w, err := Say(c.waits, c.t, c.force, c.needless, func() (lsn.SystemID, error) { return 9, c.read })
+		if !errors.Is(err, c.err) || err == nil && w.String() != c.want {
+			t.Errorf("%s: %q, %v", name, w, err)
+		}
+	}
+}
+
+// TestUse: what was used is given up, for what members had said until then, and is set aside once.
+func TestUse(t *testing.T) {
+	w := Use(lost, []lsn.LSN{0x4000000, 0x5000000}, true)
+	for at, want := range map[lsn.LSN]bool{0x4000000: true, 0x5000000: true, 0x4000001: false, 0x3000060: false} {
+		if w.GivesUp(lsn.Point{Timeline: 2, LSN: at}) != want || w.GivesUp(lsn.Point{Timeline: 1, LSN: at}) {
+			t.Errorf("%s is given up: %t", at, !want)
+		}
+	}
+	name, from, after := w.SetAside()
+	if name != "2-0-3000060-lost" || from != (lsn.Point{Timeline: 2, LSN: 0x3000060}) || after.String() != "2 0/3000060 0/5000000 0/4000000 0/5000000" {
+		t.Errorf("aside goes to %q from %s, and %q stands", name, from, after)
+	}
+	if name, _, _ := after.SetAside(); name != "" {
+		t.Errorf("the next start sets aside too, to %q", name)
+	}
+	for text, open := range map[string]bool{"2": true, "2 force": true, "2 0/1 0/2 of 2": true, "2 0/1 0/2": false} {
+		if w := word(t, text); (w.Revocable(2) == nil) != open || w.Revocable(3) == nil {
+			t.Errorf("%q can be taken back: %t", text, !open)
+		}
+	}
+}
+
+// TestRefused: what a member said, the member says again; what is given up is refused no more.
+func TestRefused(t *testing.T) {
+	heard := *lost
+	heard.By = "b"
+	other := *lost
+	other.To++
+	for name, c := range map[string]struct {
+		waits *walsource.LackError
+		said  Word
+		known bool
+	}{
+		"nothing":        {nil, Word{}, false},
+		"a loss":         {lost, Word{}, true},
+		"a fork":         {forked, Word{}, false},
+		"a member's":     {&heard, Word{}, false},
+		"given up":       {lost, Use(lost, nil, false), false},
+		"another one is": {lost, Use(&other, nil, false), true},
+		"accepted":       {lost, For(lost), true},
+	} {
+		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *lost {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}

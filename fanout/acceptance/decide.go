@@ -1,0 +1,122 @@
+package acceptance
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// What an operator is told whose word is not taken.
+var (
+	errNothing = errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
+		"(--force accepts what is to come)")
+	errNoWord = errors.New("there is no such word, or it is used")
+)
+
+// Say returns the word of an operator who accepts the server on timeline t while waits is refused. needless speaks
+// against it, nil: nothing does. With force the word is about whatever is to come where nothing is refused, or where it
+// is needless; system is asked then which system that is about.
+func Say(waits Word, t lsn.TimelineID, force bool, needless error, system func() (lsn.SystemID, error)) (Word, error) {
+	about := waits.Kind == Said && waits.Timeline == t && needless == nil
+	switch {
+	case about:
+		return waits, nil
+	case !force && needless != nil:
+		return Word{}, needless
+	case !force:
+		return Word{}, errNothing
+	}
+	of, err := system()
+	return Word{Kind: Forced, System: of, Timeline: t}, err
+}
+
+// Needless returns why no WAL is to be given up while a proxy streams from a server itself, at an endpoint and on a
+// timeline; nil: it does not. The word would be obeyed as soon as that server is away for a moment (ruling R48). A
+// stream from a member says nothing of the primary, which may be refused meanwhile.
+func Needless(streams, fromMember bool, endpoint string, t lsn.TimelineID) error {
+	if !streams || fromMember {
+		return nil
+	}
+	return fmt.Errorf("the proxy streams from %s, on timeline %s: nothing is to be given up, and the server that "+
+		"lacks WAL would be followed as soon as this one is away for a moment; stop the one that is not to be "+
+		"the primary (--force accepts it all the same)", endpoint, t)
+}
+
+// Revocable returns why an operator cannot take back a word about timeline t; nil: it is w, and not used yet.
+func (w Word) Revocable(t lsn.TimelineID) error {
+	if w.Timeline != t || !w.Open() {
+		return errNoWord
+	}
+	return nil
+}
+
+// Refused returns the loss that this proxy refused last by WAL of its own, unless it is given up; nil: none. waits is
+// refused now, said was accepted last.
+func Refused(waits, said Word) *walsource.LackError {
+	if waits.Kind != Said || !waits.IsLoss(waits.Timeline) || waits.By != "" ||
+		said.Kind == Used && said.Timeline == waits.Of && said.To == waits.To {
+		return nil
+	}
+	return &walsource.LackError{
+		System: waits.System, Timeline: waits.Timeline, From: waits.From, To: waits.To, Of: waits.Of, Lost: true,
+	}
+}
+
+// SetAside returns the name under which a start has to set the store's WAL aside, and where what is given up begins.
+// "": it has not. after is the word that stands once that is done.
+func (w Word) SetAside() (name string, from lsn.Point, after Word) {
+	if !w.Aside {
+		return "", lsn.Point{}, w
+	}
+	after = w
+	after.Aside = false
+	name = fmt.Sprintf("%s-%X-%X-lost", w.Timeline, uint32(w.From>>32), uint32(w.From))
+	return name, lsn.Point{Timeline: w.Timeline, LSN: w.From}, after
+}
+
+// IsLoss reports whether w is about WAL that the primary of timeline t has lost itself.
+func (w Word) IsLoss(t lsn.TimelineID) bool {
+	return w.Kind == Said && w.Timeline == t && w.Of == t
+}
+
+// Open reports whether w is not used yet.
+func (w Word) Open() bool { return w.Kind != None && w.Kind != Used }
+
+// Covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
+// where that begins moves.
+func (w Word) Covers(e *walsource.LackError, waits Word) bool {
+	if e == nil || w.Timeline != e.Timeline || w.System != 0 && e.System != 0 && w.System != e.System {
+		return false
+	}
+	switch w.Kind {
+	case Forced:
+		return true
+	case Bare:
+		return !e.Lost && waits.Kind == Said && waits.Timeline == e.Timeline
+	case Said:
+		return w.Of == e.Of && e.To <= w.To && (e.Lost || e.From >= w.From)
+	}
+	return false
+}
+
+// Void reports whether w is over: the proxy follows a server by itself, or e waits now, nil: nothing, and was that of
+// the look before.
+func (w Word) Void(followed lsn.TimelineID, e *walsource.LackError, was Word) bool {
+	switch {
+	case !w.Open():
+		return false
+	case w.Kind == Forced:
+		return e == nil && followed >= w.Timeline
+	case w.Kind == Bare:
+		return e == nil || was.Kind != Said || was.Timeline != w.Timeline || e.Lost
+	}
+	return e == nil || e.Timeline == w.Timeline && !w.Covers(e, was)
+}
+
+// GivesUp reports whether p is a position that a member had said before it was given up. What it says later is new.
+func (w Word) GivesUp(p lsn.Point) bool {
+	return w.Kind == Used && w.Timeline == p.Timeline && slices.Contains(w.Heard, p.LSN)
+}
