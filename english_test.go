@@ -3,7 +3,6 @@ package replproxy
 import (
 	"go/ast"
 	"go/token"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,27 +11,6 @@ import (
 
 // maxWords bounds a sentence. A longer one has more than one condition.
 const maxWords = 30
-
-// still has the folders that are not rewritten yet, with what is left below them. A number only ever goes down.
-var still = map[string]faults{
-	"fanout": {riddles: 37, long: 26},
-}
-
-// stillBelow returns the folder of still that has dir below it.
-func stillBelow(dir string) string {
-	for folder := range still {
-		if dir == folder || strings.HasPrefix(dir, folder+"/") {
-			return folder
-		}
-	}
-	return dir
-}
-
-// faults counts sentences by kind.
-type faults struct {
-	riddles int // "X is what …": say what it does
-	long    int
-}
 
 // unread are the pages that TestPlainPages does not read: what was written once and is not written anew.
 var unread = []string{"CHANGELOG.md", "docs/soak.md"}
@@ -49,39 +27,19 @@ var (
 
 // TestPlainEnglish: a comment begins with the name and a verb, and a sentence of it has one condition.
 func TestPlainEnglish(t *testing.T) {
-	found := map[string]faults{}
 	for _, s := range sources(t) {
-		dir := stillBelow(s.dir)
 		for _, g := range s.file.Comments {
-			f := found[dir]
-			tell := func(format string, words ...any) {
-				if still[dir] == (faults{}) {
-					t.Errorf("%s: "+format, append([]any{s.fset.Position(g.Pos())}, words...)...)
-				}
-			}
 			for _, text := range paragraphs(g) {
 				if riddle.MatchString(text) {
-					f.riddles++
-					tell("%q reads as a riddle: begin with the name and a verb that says what it does", text)
+					t.Errorf("%s: %q reads as a riddle: begin with the name and a verb that says what it does",
+						s.fset.Position(g.Pos()), text)
 				}
 				for _, x := range sentence.Split(text, -1) {
 					if n := len(strings.Fields(x)); n > maxWords {
-						f.long++
-						tell("a sentence of %d words, at most %d: %q", n, maxWords, x)
+						t.Errorf("%s: a sentence of %d words, at most %d: %q", s.fset.Position(g.Pos()), n, maxWords, x)
 					}
 				}
 			}
-			found[dir] = f
-		}
-	}
-	for dir := range maps.Keys(still) {
-		if found[dir] == (faults{}) {
-			t.Errorf("%s has no faults left: it needs no line", dir)
-		}
-	}
-	for dir, n := range found {
-		if allowed := still[dir]; allowed != (faults{}) && (n.riddles > allowed.riddles || n.long > allowed.long) {
-			t.Errorf("%s has %+v faults, more than the %+v that it had", dir, n, allowed)
 		}
 	}
 }

@@ -28,23 +28,23 @@ const (
 	Lost       Status = "lost"
 )
 
-// Bounds is what limits the WAL that slots hold, and where the store stands.
+// Bounds limits the WAL that slots hold. SegSize, Oldest and Received describe the store.
 type Bounds struct {
 	SegSize          lsn.SegSize
 	Oldest, Received lsn.LSN // what the store has
 	KeepSize         int64   // kept without slots
 	MaxKeep          int64   // bytes, NoLimit or Auto
-	// Room is what may still be written to the volume, under Auto: free space above the share that
-	// stays free and above what is written until the next look.
+	// Room is the number of bytes that may still be written to the volume, under Auto. It leaves out the share that
+	// stays free and the WAL that is written until the next look.
 	Room        int64
 	IdleTimeout time.Duration // 0: off
 }
 
-// Verdict is what Bounds say about one slot.
+// Verdict says what Bounds mean for one slot.
 type Verdict struct {
 	Status Status // "": the slot reserves nothing
 	Lose   Cause  // not NotLost: it is to be invalidated now
-	// Safe is how many bytes may be written before the slot is lost (safe_wal_size), when SafeKnown.
+	// Safe is the number of bytes that may be written before the slot is lost (safe_wal_size), when SafeKnown.
 	Safe      int64
 	SafeKnown bool
 	Keep      bool // it is unkept, and its WAL is here all the same: keep it
@@ -105,7 +105,7 @@ func (b Bounds) idle(s Info, now time.Time) bool {
 		now.Sub(s.Inactive) >= b.IdleTimeout
 }
 
-// behind is how many segments before the one that is written now the slot begins.
+// behind returns by how many segments the slot's restart_lsn lags the segment that is written now.
 func (b Bounds) behind(s Info) int64 {
 	return int64(b.SegSize.Segno(b.Received)) - int64(b.SegSize.Segno(s.Restart))
 }

@@ -80,7 +80,7 @@ const (
 // ErrDamaged reports a slot file whose content cannot be trusted. The error names the file.
 var ErrDamaged = errors.New("damaged slot file")
 
-// record is what a file holds of a slot.
+// record holds the content of a slot's file.
 type record struct {
 	name    string
 	restart lsn.LSN

@@ -20,8 +20,8 @@ type FS interface {
 	Read(name string, limit int) ([]byte, error)
 	// WriteSync makes the file hold exactly b and durable. The name itself may still be lost.
 	WriteSync(name string, b []byte) error
-	// Overwrite does so with a file that exists and has the size of b, which is within one sector, without room for
-	// more: a power loss leaves the old content or the new.
+	// Overwrite does the same to a file that exists and has the size of b, which lies within one sector. It needs no
+	// more room. A power loss leaves the old content or the new.
 	Overwrite(name string, b []byte) error
 	// Rename replaces to by from, at once for whoever looks.
 	Rename(from, to string) error

@@ -59,7 +59,7 @@ func (g *Guard) OnLost(evict func()) {
 	}
 }
 
-// Lost is why the slot holds nothing any more, NotLost while it does.
+// Lost returns the reason for which the slot holds nothing any more, NotLost while it does.
 func (g *Guard) Lost() Cause {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()

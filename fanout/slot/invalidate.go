@@ -5,11 +5,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Invalidate makes a slot lost: it holds nothing any more, and the session that streams is ended.
-// wal_removed leaves no restart_lsn (facts G). It waits for the disk; when the file cannot be written,
-// because the disk is full above all, the slot lets go of its WAL all the same: after a crash it is
-// found lost again as soon as its WAL is gone. The slot as it was is returned; false: there is no such
-// slot, or it was lost before.
+// Invalidate makes a slot lost: it holds nothing any more, and the session that streams is ended. wal_removed leaves no
+// restart_lsn (facts G). It waits for the disk. The slot releases its WAL even when the file cannot be written, which a
+// full disk causes. After a crash it is then found lost again as soon as its WAL is gone. The slot as it was is
+// returned; false: there is no such slot, or it was lost before.
 func (t *Table) Invalidate(name string, cause Cause) (was Info, done bool, err error) {
 	t.mu.Lock()
 	e := t.slots[name]

@@ -15,7 +15,7 @@ func ErrExists(name string) error {
 	return pgerror.New(pgerror.DuplicateObject, `replication slot "%s" already exists`, name)
 }
 
-// Seed is what a slot begins with. The zero value holds nothing.
+// Seed holds the values with which a slot begins. The zero value holds nothing.
 type Seed struct {
 	Restart           lsn.LSN // Invalid: it reserves nothing
 	Xmin, CatalogXmin copyboth.FullXID

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// errCrash is what every call returns after the machine lost power.
+// errCrash is returned by every call after the machine lost power.
 var errCrash = errors.New("power lost")
 
 // memFS is a directory that can lose power: content is durable after WriteSync, names after SyncDir.

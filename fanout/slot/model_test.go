@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// model is what the table promised: per name the restart_lsns that a restart may bring back.
+// model remembers the table's promises: per name the restart_lsns that a restart may bring back.
 type model struct {
 	slots  map[string]*modelSlot
 	maybe  map[string]bool // a create or drop failed: both outcomes are right after a crash

@@ -20,9 +20,9 @@ func ioError(verb, name string, err error) error {
 	return fmt.Errorf("%s replication slot %q: %w", verb, name, err)
 }
 
-// Open reads the slots of dir, making the directory when it is missing. Files that were being
-// written are removed; files that cannot be slots are left alone; a slot file that is damaged, or
-// whose name is not the one inside, is an error that names it (invariant 6). It starts nothing.
+// Open reads the slots of dir, making the directory when it is missing. Files that were being written are removed.
+// Files that cannot be slots are left alone. A slot file that is damaged, or that has another name inside than its own,
+// is an error that names it (invariant 6). Open starts nothing.
 func Open(dir string, o Options) (*Table, error) {
 	t := &Table{
 		fs: o.FS, max: o.Max, node: o.Node, changed: nudge.New(),
@@ -79,8 +79,8 @@ func (t *Table) load(name string) error {
 }
 
 // write makes the file of r durable up to its name, which SyncDir completes. A dropped slot that nobody shares has no
-// file. The caller holds io. Where there is no room for one more file, the one that is there is overwritten: a slot
-// that can't be dropped or advanced holds the WAL that fills the volume.
+// file. The caller holds io. Where there is no room for one more file, the file that is there is overwritten. A slot
+// that can't be dropped or advanced would go on holding the WAL that fills the volume.
 func (t *Table) write(r record) error {
 	if r.dropped && !r.shared() {
 		return t.fs.Remove(r.name)

@@ -19,11 +19,11 @@ type Primary struct {
 }
 
 const (
-	// promotedWithin is how long before it was seen to be the primary a server can have left its slot: it leaves when
-	// it is promoted, and a proxy finds it a few tries later.
+	// promotedWithin bounds how long before a server was seen to be the primary it can have left its slot. It leaves
+	// the slot when it is promoted, and a proxy finds it a few tries later.
 	promotedWithin = time.Minute
-	// promotedAfter is how long after that its session can have ended. It ends before the server writes WAL as the
-	// primary; the time is for a machine under load.
+	// promotedAfter bounds how long after that its session can have ended. The session ends before the server writes
+	// WAL as the primary; the time is for a machine under load.
 	promotedAfter = 10 * time.Second
 )
 

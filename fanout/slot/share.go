@@ -38,7 +38,7 @@ func (t *Table) note(e *entry) {
 // Changed has one slot and gets a token when the other members should hear something at once.
 func (t *Table) Changed() <-chan struct{} { return t.changed }
 
-// has is what is known of a name. The caller holds mu.
+// has returns the state that is known of a name. The caller holds mu.
 func (t *Table) has(name string) shared.State {
 	switch e, g := t.slots[name], t.tombstones[name]; {
 	case e != nil && !e.temporary:
@@ -118,7 +118,7 @@ func (t *Table) Shared() []shared.State {
 	return all
 }
 
-// Known is what is known of a name; the zero State: nothing.
+// Known returns the state that is known of a name; the zero State: nothing. Any goroutine may call it.
 func (t *Table) Known(name string) shared.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// shareSeeds is how many simulated clusters share slots, from REPLPROXY_SEED on; REPLPROXY_SLOT_SEEDS changes it.
+// shareSeeds counts the simulated clusters that share slots, from REPLPROXY_SEED on; REPLPROXY_SLOT_SEEDS changes it.
 const shareSeeds = 500
 
 func number(t *testing.T, variable string, otherwise uint64) uint64 {
@@ -27,13 +27,17 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSharedSlotsSimulated runs the real tables of three proxies over disks that lose power and a network that
-// is cut, mended and slow to notice, with offers and news in any order. After each step: no session begins while
-// another one of the slot lives at a proxy that can be asked; a session's restart_lsn is what it reported or
-// found; what everybody durably knows to be dropped stays dropped. In the end all agree.
+// TestSharedSlotsSimulated runs the real tables of three proxies, with offers and news in any order. Disks lose power;
+// the network is cut, mended and slow to notice. After each step:
 //
-// The same goes for a cluster of one, and for a proxy without a cluster. There every claim stands, and after each
-// step the slots are those that were made and not dropped.
+//   - No session begins while another one of the slot lives at a proxy that can be asked.
+//   - A session's restart_lsn is the one that it reported or found.
+//   - A slot that everybody durably knows to be dropped stays dropped.
+//
+// In the end all agree.
+//
+// The same goes for a cluster of one, and for a proxy without a cluster. There every claim stands, and after each step
+// the slots are those that were made and not dropped.
 func TestSharedSlotsSimulated(t *testing.T) {
 	seeds, first := number(t, "REPLPROXY_SLOT_SEEDS", shareSeeds), number(t, "REPLPROXY_SEED", 1)
 	figures := fmt.Sprintf("%d seeds from %d", seeds, first)
@@ -183,7 +187,7 @@ func (w *shareWorld) connected(a, b int) bool {
 	return w.nodes[a].up && w.nodes[b].up && !w.cut[a][b]
 }
 
-// hears is what a node's link says: a cut is noticed late, a death at once.
+// hears reports whether a node's link says that another one is up. A cut is noticed late, a death at once.
 func (w *shareWorld) hears(n int) func(string) bool {
 	return func(name string) bool {
 		o := int(name[0] - 'a')

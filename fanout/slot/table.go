@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// DefaultMax is how many slots a table holds when Options.Max is 0. A slot costs a file and one
-// fsync per Persist; far more standbys than this belong behind cascading proxies.
+// DefaultMax bounds the slots of a table when Options.Max is 0. A slot costs a file and one fsync per Persist; far more
+// standbys than this belong behind cascading proxies.
 const DefaultMax = 1024
 
 // Options of Open. The zero value is usable.
@@ -89,8 +89,8 @@ func (t *Table) Oldest() lsn.LSN {
 	return oldest
 }
 
-// Rewind moves every restart_lsn beyond limit back to it, in memory at once and on disk with the next
-// Persist, and names the slots: the WAL beyond limit is no longer what it was.
+// Rewind moves every restart_lsn beyond limit back to it, in memory at once and on disk with the next Persist. It
+// returns the names of those slots. WAL beyond limit has been replaced by other WAL.
 func (t *Table) Rewind(limit lsn.LSN) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

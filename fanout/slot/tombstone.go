@@ -10,9 +10,11 @@ import (
 )
 
 // Tombstones remember dropped slots, so that a member that has not heard of the drop does not bring the slot back. A
-// table keeps as many as it may have slots, those that every member knows of going first, the one dropped longest ago
-// before others. One that a member does not know of stays. There is room for that: slots and tombstones are 2*max
-// together at most, as many as a message has, since no slot is made when they are, and a drop makes one of the other.
+// table keeps as many as it may have slots. Beyond that one that every member knows of goes, the one dropped longest
+// ago first. One that a member does not know of stays.
+//
+// There is room for that. Slots and tombstones are 2*max together at most, which is as many as a message has. No slot
+// is made beyond that number, and a drop makes one of the other.
 
 // SetConfirmed sets what tells, at one moment, whether all other members know of a drop; before that they do, as where
 // there are none. It is called under the table's lock and must not call the table. Set it before the table is used.

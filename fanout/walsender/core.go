@@ -14,14 +14,13 @@ const (
 	// idleKeepalive is the longest silence toward a standby, whatever wal_sender_timeout says: a
 	// walreceiver asks after 30 s and gives up after 60 (facts E5, K31).
 	idleKeepalive = 15 * time.Second
-	// aheadMax is how long a start position up to one segment above the horizon is waited for (R28), or
-	// one that the primary surely has.
-	// It is half of the default wal_receiver_timeout; keepalives flow meanwhile.
+	// aheadMax bounds the wait for a start position that is up to one segment above the horizon (R28), or that the
+	// primary surely has. It is half of the default wal_receiver_timeout; keepalives flow meanwhile.
 	aheadMax = 30 * time.Second
-	// stallSlack is how late a shell may come back before the core takes it for a stall of this
-	// process, whose time is not held against the standby (K29).
+	// stallSlack is the delay from which the core takes a shell that comes back late for a stall of this process. The
+	// time of a stall is not held against the standby (K29).
 	stallSlack = time.Second
-	// writeTick is how long a write to the standby may block before the core is asked again.
+	// writeTick bounds how long a write to the standby may block before the core is asked again.
 	writeTick = 5 * time.Second
 	// silentMax ends a standby that takes no byte and says nothing although wal_sender_timeout is
 	// disabled: a peer that died without a trace must not hold a goroutine and WAL forever.
@@ -165,8 +164,8 @@ func (c *core) heard(now time.Time) { c.lastReply, c.pinged, c.doubt = now, fals
 func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (flush lsn.LSN, wake bool) {
 	c.heard(now)
 	c.report, c.reported = r, true
-	// Only the second report in a row that all is applied comes of the standby's clock: one that is busy says the same
-	// write position again as flush and apply follow.
+	// Only the second report in a row that all is applied was sent because the standby's clock said so. A busy standby
+	// says the same write position again as flush and apply follow.
 	all := r.Apply == c.sent
 	for i, pos := range [3]lsn.LSN{r.Write, r.Flush, r.Apply} {
 		c.lags[i].confirmed(pos, all && c.applied, now)
@@ -190,8 +189,8 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (flush lsn.LSN, wak
 	return min(r.Flush, c.end), c.owed || c.draining
 }
 
-// had is what a report of the standby may speak of: what it was sent or said that it has, as far as that is WAL of this
-// proxy. A start ahead of the end, and what lies beyond a fork that has come meanwhile, is not.
+// had returns the highest position that a report of the standby may speak of. That is WAL of this proxy that it was
+// sent or said that it has. A start ahead of the end is not counted, nor is WAL beyond a fork that has come meanwhile.
 func (c *core) had() lsn.LSN { return min(c.handed, c.end) }
 
 // sends notes that a message up to end is about to be written.

@@ -422,8 +422,8 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// TestCoreHeldBack: WAL beyond a fork that is known is not sent any more. A stream that is below it goes up to it, one
-// that is beyond it waits, and both go on when the timeline is left there, or when it is not after all.
+// TestCoreHeldBack: WAL beyond a fork that is known is not sent any more. A stream below the fork goes up to it, one
+// beyond it waits. Both go on when the timeline is left there, or when it turns out that it is not.
 func TestCoreHeldBack(t *testing.T) {
 	const fork, received lsn.LSN = 0x3001000, 0x3002000
 	hold := func(p *play, held bool) {

@@ -28,12 +28,12 @@ func (s *Sender) SetTimeout(d time.Duration) {
 	s.poke()
 }
 
-// lastWrite is how long a message that is under way may take once the session has to end: a standby that reads
+// lastWrite bounds how long a message that is under way may take once the session has to end. A standby that reads
 // takes it in a moment, and can then be told why.
 const lastWrite = 2 * time.Second
 
-// arm prepares for a write: it refuses when the standby is gone and renews the deadline when less than
-// half of it is left, so that most messages cost no timer.
+// arm prepares for a write. It refuses when the standby is gone. It renews the deadline when less than half of it is
+// left, so that most messages cost no timer.
 func (s *Sender) arm() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// next is what to do now. Between two calls the shell does it and says so.
+// next returns the action to be done now. The shell does it, and says so by the next call.
 func (c *core) next(now time.Time) action {
 	c.forgiveStall(now)
 	a := c.decide(now)

@@ -1,4 +1,4 @@
-// Package walsender is WAL out: one Sender per standby, from CopyBothResponse to the end of COPY.
+// Package walsender sends WAL: one Sender per standby, from CopyBothResponse to the end of COPY.
 //
 //	store ──wake──► send loop ──'w' 'k' 'c'──► standby
 //	                   │  ▲ nudge                 │
@@ -11,10 +11,13 @@
 //
 //	startup ──'W'──► catchup ──sent = horizon──► streaming ──drain──► stopping
 //
-// Cut-through: what the store has received is sent at once, not when it is flushed. Positions: sent
-// is the next byte to send, the end is that of the WAL that there is (received, or the switch point of a historic
-// timeline), the horizon is the end of what may be sent: the end, or below it what a rule covers, for a standby that
-// is bounded. What holds always, and fails the sender, not the process, when broken:
+// Cut-through: WAL is sent as soon as the store has received it, not when it is flushed. The positions are:
+//
+//   - sent, the next byte to send
+//   - the end of the WAL that there is: received, or the switch point of a historic timeline
+//   - the horizon, the end of the WAL that may be sent: the end, or for a bounded standby the covered position below it
+//
+// What holds always, and fails the sender, not the process, when broken:
 //
 //  1. A message starts at sent, ends at or below the horizon, and only then sent moves.
 //  2. The end of a current timeline never goes back, unless WAL beyond a fork is held back. Nothing beyond the horizon

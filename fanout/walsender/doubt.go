@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// A session is doubted when a younger one of its standby's name has begun, or waits for its slot: the standby may have
-// left it behind a connection that is silently dead, and until it ends it holds the vote of its name (ruling R6) and
-// its slot. It is asked, and ends when it says nothing and its socket does not move:
+// A session is doubted when a younger one of its standby's name has begun, or waits for its slot. The standby may have
+// left it behind a connection that is silently dead. Until it ends it holds the vote of its name (ruling R6) and its
+// slot. It is asked, and ends when it says nothing and its socket does not move:
 //
 //	Doubt ──ping──► standby ──► a byte: spared
 //	                   └──────► DoubtPatience of nothing: over, if may allows it
 
 const (
-	// DoubtPatience is how long a doubted session may be silent: a standby that stands still for a moment, or syncs to
-	// a slow disk, answers within it, and commits that wait for its younger session go on within 5 s.
+	// DoubtPatience bounds the silence of a doubted session. A standby that stands still for a moment, or syncs to a
+	// slow disk, answers within it. Commits that wait for its younger session go on within 5 s.
 	DoubtPatience = 3 * time.Second
-	// doubtTick is how often a doubted session is looked at: what it adds to DoubtPatience.
+	// doubtTick spaces the looks at a doubted session. It adds as much to DoubtPatience.
 	doubtTick = 250 * time.Millisecond
 )
 
@@ -65,10 +65,12 @@ func (c *core) lookedAt(l look, now time.Time) (left bool) {
 	return now.Sub(d.moved) >= DoubtPatience
 }
 
-// Doubt asks whether the standby is still there: a younger session of its name, with the backend pid by, has begun or
-// waits. It ends the stream when DoubtPatience has passed without a byte or a move of its socket, as soon as may allows
-// that: it is asked under a lock and must not block. since is the time of the doubt, and silent that of the last
-// message; false: the session has answered by, or is over. Any goroutine may call it; it does not block.
+// Doubt asks whether the standby is still there, because a younger session of its name has begun or waits. by is that
+// session's backend pid. It ends the stream once DoubtPatience has passed without a byte or a move of its socket, and
+// may allows that. may is called under a lock and must not block.
+//
+// since is the time of the doubt, silent that of the last message. False: the session has answered by, or is over. Any
+// goroutine may call it; it does not block.
 func (s *Sender) Doubt(by int32, may func() bool) (since, silent time.Time, doubted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,8 +19,8 @@ func streaming(t *testing.T, conns func(testing.TB) (net.Conn, net.Conn)) *stand
 	return c
 }
 
-// A session that its standby has left is asked, and ends when it says nothing: at once when it is allowed, on whatever
-// kind of connection, also in the middle of a write that blocks. Nothing of this waits for wal_sender_timeout.
+// A session that its standby has left is asked, and ends when it says nothing. It ends at once when that is allowed, on
+// any kind of connection, also in the middle of a write that blocks. Nothing of this waits for wal_sender_timeout.
 func TestDoubtEndsWhoIsSilent(t *testing.T) {
 	blocked := func(t *testing.T) *standby {
 		store := newFakeStore(t, base, 64<<20)

@@ -148,8 +148,8 @@ func (w *frameWriter) whole(head []byte, c *walstore.Chunk) error {
 	return w.flush()
 }
 
-// deadline is when a write that begins now is interrupted to ask the core. A connection that cannot be
-// resumed gets the whole time at once.
+// deadline returns the time at which a write that begins now is interrupted to ask the core. A connection that cannot
+// be resumed gets the whole time at once.
 func (w *frameWriter) deadline(now time.Time, timeout time.Duration) time.Time {
 	switch {
 	case w.resumable:

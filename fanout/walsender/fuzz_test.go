@@ -25,9 +25,9 @@ func (c scriptConn) SetDeadline(time.Time) error      { return nil }
 func (c scriptConn) SetReadDeadline(time.Time) error  { return nil }
 func (c scriptConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzReplies feeds the replies loop anything. Properties: it ends, without panic; it keeps no more of a
-// frame than its fields; whatever leaves it for slot and voter is within the horizon; the end is either
-// PostgreSQL's protocol violation, the end of the session, or CopyDone.
+// FuzzReplies feeds the replies loop anything. It ends, without panic, and keeps no more of a frame than its fields.
+// Every position that it passes to slot and voter is within the horizon. The end is PostgreSQL's protocol violation,
+// the end of the session, or CopyDone.
 func FuzzReplies(f *testing.F) {
 	status := copyboth.StatusUpdate{Progress: lsn.Progress{Write: 1, Flush: base + 7, Apply: 1 << 63}, SentAt: 5, ReplyRequested: true}.Append(nil)
 	feedback := copyboth.HotStandbyFeedback{SentAt: 5, Xmin: 1<<32 | 735, CatalogXmin: 2}.Append(nil)

@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// lagSamples bounds the memory of one lag tracker. When it is full every other sample goes and new ones
-// come half as often: a standby hours behind costs no more than one at rest, its lag is only coarser.
+// lagSamples bounds the memory of one lag tracker. When it is full every other sample goes and new ones come half as
+// often. A standby hours behind costs no more than one at rest; its lag is only coarser.
 const lagSamples = 256
 
 // LagUnknown is the lag of a standby that has nothing outstanding, or has not reported.

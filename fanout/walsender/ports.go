@@ -30,8 +30,8 @@ type Reader interface {
 	Close()
 }
 
-// PendingError is what a reader says about WAL that is being fetched: call Next again once Done is
-// closed. The sender keeps the standby attached meanwhile.
+// PendingError says that a reader waits for WAL that is being fetched: call Next again once Done is closed. The sender
+// keeps the standby attached meanwhile.
 type PendingError struct{ Done <-chan struct{} }
 
 func (e *PendingError) Error() string { return "WAL is being fetched" }
@@ -65,7 +65,7 @@ type Conn struct {
 	Frames *wire.Reader
 }
 
-// Session is who the standby is.
+// Session describes the standby's session.
 type Session struct {
 	PID              int32
 	User             string

@@ -14,8 +14,8 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// DefaultDrainTimeout is how long a draining sender waits for the standby to confirm the last byte.
-// A shutdown of the proxy must end within the time that service managers give (90 s).
+// DefaultDrainTimeout bounds how long a draining sender waits for the standby to confirm the last byte. A shutdown of
+// the proxy must end within the time that service managers give (90 s).
 const DefaultDrainTimeout = 20 * time.Second
 
 var (
@@ -47,9 +47,9 @@ type Options struct {
 	// primary. It must not block. nil: all is.
 	Sane         func(Feedback) bool
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
-	// Covered is how far a standby that is bounded may be sent WAL of the current timeline, in the place of what is
-	// received (see [Sender.Bound]); [NoBound]: as far as others. It is called under a lock and must not block. Whoever
-	// moves it nudges. nil: never bounded.
+	// Covered returns the end of the WAL of the current timeline that a bounded standby may be sent, in the place of
+	// the received end (see [Sender.Bound]). [NoBound]: as far as others. It is called under a lock and must not block.
+	// Whoever moves it nudges. nil: never bounded.
 	Covered func(lsn.TimelineID) lsn.LSN
 }
 

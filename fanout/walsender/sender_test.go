@@ -305,8 +305,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelWhileWriteBlocks: part of a message is out. A standby that takes the rest is told why the stream ends;
-// for one that does not nothing but the close may follow, unless the socket had room for the rest.
+// TestCancelWhileWriteBlocks: part of a message is out. A standby that takes the rest is told why the stream ends. One
+// that does not may only see the close, unless the socket had room for the rest.
 func TestCancelWhileWriteBlocks(t *testing.T) {
 	for _, tc := range []struct{ disk, reads bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 		disk := tc.disk

@@ -13,9 +13,9 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// fileWriter sends one frame whose body lies in a file without bringing the bytes into this process:
-// the header with MSG_MORE, so that it shares a packet with the data, then sendfile at an explicit
-// offset, so that senders may share the file. The zero value is not usable.
+// fileWriter sends one frame whose body lies in a file, without bringing the bytes into this process. The header goes
+// with MSG_MORE, so that it shares a packet with the data. sendfile uses an explicit offset, so that senders may share
+// the file. The zero value is not usable.
 type fileWriter struct {
 	raw  syscall.RawConn // nil: the connection is no socket
 	step func(fd uintptr) bool

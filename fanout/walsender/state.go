@@ -1,6 +1,6 @@
 package walsender
 
-// State is what pg_stat_replication.state shows of a walsender. It only moves downward in this list.
+// State has the values that pg_stat_replication.state shows of a walsender. It only moves downward in this list.
 type State uint8
 
 // The states (facts E8); a proxy never takes backups itself, so "backup" is missing.

@@ -2,7 +2,7 @@ package shared
 
 import "cmp"
 
-// Wish is what a message is about.
+// Wish names the action that a message asks for or tells of.
 type Wish uint8
 
 // A Tell says what is so; the others ask whether it may be.
@@ -40,7 +40,7 @@ const (
 	Busy         // a session here uses the slot, or asks for it with a better right
 )
 
-// Side is what a node has of one slot when something arrives.
+// Side holds the facts that a node has about one slot when a message arrives.
 type Side struct {
 	Self    string
 	Have    State // zero: nothing
@@ -67,7 +67,7 @@ func (s Side) Offer(w Wish, o State) Why {
 	return Accepted
 }
 
-// Met is what a node does about a state that it is told.
+// Met says what a node does about a state that it is told.
 type Met uint8
 
 // The ways of Meet.

@@ -1,5 +1,5 @@
-// Package shared is what the proxies of a cluster agree on about their slots: one namespace, in which each
-// slot has one owner at a time, the proxy whose session uses it or used it last (ruling R17).
+// Package shared decides on the slots that the proxies of a cluster share: one namespace, in which each slot has one
+// owner at a time. The owner is the proxy whose session uses the slot or used it last (ruling R17).
 //
 //	START x at proxy_b                        proxy_a, proxy_c
 //	  Next(Attach): generation + 1, owner b
@@ -8,9 +8,9 @@
 //	  won: the state is written at b
 //	  ── "so it is" (Tell, State) ─────────►  Side.Meet: the greater state stays
 //
-// A state is written by its owner only, and everybody keeps the greatest that it has heard of. Nobody is
-// elected: who can't be heard is gone around, and what can go wrong by that is how much WAL is kept, never
-// whose WAL a standby gets (ADR 0060).
+// A state is written by its owner only, and everybody keeps the greatest that it has heard of. Nobody is elected, and a
+// member that can't be heard is not waited for. Too much or too little WAL may be kept by that, but a standby never
+// gets other WAL (ADR 0060).
 //
 // Invariants:
 //

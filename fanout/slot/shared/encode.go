@@ -42,7 +42,7 @@ type Entry struct {
 	Doubted bool
 }
 
-// Message is what one proxy says to another; the answer to it is one as well, of the same wish.
+// Message is sent by one proxy to another. The answer to it is a Message as well, of the same wish.
 type Message struct {
 	Wish Wish
 	// All: it has every slot of the sender; in a question it asks for the same.
@@ -65,8 +65,8 @@ const (
 )
 
 // Append appends the encoding of m in a message version, or fails when m is outside the bounds. In version 1 a byte
-// more is an error; from version 2 on what a later release adds is skipped: flags, what follows an entry's known
-// fields, what follows the entries.
+// more is an error. From version 2 on a reader skips additions of a later release: flags, bytes behind an entry's known
+// fields, and bytes behind the entries.
 func Append(b []byte, version byte, m Message) ([]byte, error) {
 	if len(m.Entries) > MaxEntries || m.Wish > Drop {
 		return nil, fmt.Errorf("%w: %d entries, wish %d", ErrEncoding, len(m.Entries), m.Wish)

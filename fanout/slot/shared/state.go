@@ -10,7 +10,7 @@ import (
 // MaxGeneration bounds what is believed: one more with every attachment, a thousand a second for 8,000 years.
 const MaxGeneration = 1 << 48
 
-// Real is what the slot of this name on the primary is to the slot: slot.Real in one byte.
+// Real relates the slot to the primary's slot of its name: slot.Real in one byte.
 type Real uint8
 
 // The relations to the primary's slot.

@@ -1,6 +1,6 @@
 package shared
 
-// Outcome is what became of an offer.
+// Outcome is the result of an offer.
 type Outcome uint8
 
 // The outcomes.
