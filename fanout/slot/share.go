@@ -11,7 +11,7 @@ import (
 )
 
 // ownerOf returns the member whose session used a slot last. It is "" for a proxy alone, whatever a cluster that it has
-// left knew. The caller holds mu.
+// left knew (docs/adr/0084). The caller holds mu.
 func (t *Table) ownerOf(e *entry) string {
 	if t.node == "" {
 		return ""
