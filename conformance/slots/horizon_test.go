@@ -97,6 +97,7 @@ func TestHorizonNeverTakesTheLastWalsender(t *testing.T) {
 	next := consume(t, s.Primary)
 	s.CreateSlot(t, "b")
 	standby := scene.Claim(t, s.Proxy.Conninfo(), "b", "b")
+	pgtest.WaitStreaming(t, s.Primary, 1) // what the log-ins used is free again
 	other := scene.Claim(t, s.Primary.Conninfo(), "other", "")
 	pgtest.WaitStreaming(t, s.Primary, 2)
 	standby.Needs(t, next-9, 0)
