@@ -1,0 +1,86 @@
+package failover
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The primary dies with all proxies, and a standby that lacks acknowledged commits is promoted by mistake. Proxy c, and a
+// standby behind it, lack them as well. Whichever proxy is back first, and second, and third: a and b, which know of the
+// commits, do not follow. After one of them c does not either, and no commit of the wrong primary is acknowledged. Alone
+// c waits for them as long as a member takes to be heard, and then follows: they could be gone with the primary.
+func TestPromotedByMistakeWhileProxiesReturn(t *testing.T) {
+	for _, order := range []string{"abc", "acb", "bac", "bca", "cab", "cba"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			promotedByMistake(t, order)
+		})
+	}
+}
+
+func promotedByMistake(t *testing.T, order string) {
+	in := pgtest.Need(t, 15)
+	const waitsFor = "synchronous_standby_names = 'ANY 1 (a, b, c)'"
+	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_retrieve_retry_interval = 200ms")
+	primary := in.Primary(t, settings)
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	standby := func(name string) *pgtest.Server {
+		return in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name(name))
+	}
+	s1, wrong, s3 := standby("s1"), standby("wrong"), standby("s3")
+	all := scene.ClusterOf(t, scene.Hosts(primary, wrong), scene.RuleFile("ANY 1 (s1, s3)"), "a", "b", "c")
+	follow := func(s *pgtest.Server, p *pgtest.Proxy) {
+		s.Set(t, "primary_conninfo = '"+p.Conninfo("application_name="+s.Name)+"'", waitsFor)
+		s.Reload()
+		scene.Attached(t, p, s.Name)
+	}
+	follow(s1, all[0])
+	follow(wrong, all[1])
+	follow(s3, all[2])
+	scene.WaitSatisfiable(t, all...)
+	primary.Set(t, waitsFor)
+	primary.Reload()
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, primary, s3)
+	all[2].Kill9(t) // c, and s3 behind it
+	pgtest.WaitCaughtUp(t, primary, wrong)
+	wrong.Stop(t, pgtest.Fast)
+	primary.Exec(t, "INSERT INTO q SELECT generate_series(2, 1000)") // acknowledged
+	acked := primary.CurrentLSN(t)
+	pgtest.WaitCaughtUp(t, primary, s1)
+	for _, p := range all[:2] {
+		flushed(t, p, acked)
+	}
+	primary.Kill9(t)
+	all[0].Kill9(t)
+	all[1].Kill9(t)
+	wrong.Start(t)
+	wrong.Promote(t)
+	for _, name := range order {
+		p := all[name-'a']
+		p.StartNoWait(t)
+		pgtest.WaitFor(t, time.Minute, p.Name+" to have looked at the wrong primary", func() (bool, error) {
+			_, body, err := p.Get(t.Context(), "/status")
+			return err == nil && (strings.Contains(string(body), `"lack":`) || strings.Contains(string(body), `"state": "streaming"`)), nil
+		})
+	}
+	for _, p := range all[:2] {
+		if l := waitLack(t, p).Upstream.Lack; l.To == lsn.Invalid {
+			t.Errorf("%s: %+v", p.Name, l)
+		}
+	}
+	if order[0] == 'c' {
+		return
+	}
+	if l := waitLack(t, all[2]).Upstream.Lack; l.To == lsn.Invalid {
+		t.Errorf("c: %+v", l)
+	}
+	if releases(t, wrong, "INSERT INTO q VALUES (-1)", 3*time.Second) {
+		t.Error("a commit of the wrong primary is acknowledged")
+	}
+}
