@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/newstore"
 	"github.com/replproxy/replproxy/cluster/puller"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
@@ -86,10 +87,10 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver, p.Version) },
 		History: p.store.History, LossHeard: p.lossHeard,
 		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streams},
-		OwnKey: key, New: p.fresh.asks(asksMembers),
-		Proven:   func() error { return p.fresh.answered(asksMembers) },
-		Newcomer: p.fresh.asks(asksLosses),
-		Informed: func() error { return p.fresh.answered(asksLosses) },
+		OwnKey: key, New: p.fresh.asks(newstore.Members),
+		Proven:   func() error { return p.fresh.answered(newstore.Members) },
+		Newcomer: p.fresh.asks(newstore.Losses),
+		Informed: func() error { return p.fresh.answered(newstore.Losses) },
 	})
 	if errors.Is(err, ledger.ErrRefused) {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}
