@@ -185,13 +185,13 @@ func (g *glue) look() {
 		g.fail("the file: %v", err)
 		return
 	}
-	demands := []vote.RuleText{s.Rule.RuleText}
+	texts := []vote.RuleText{s.Rule.RuleText}
 	if unestablished(s.Rule) {
-		demands = append(demands, s.Rule.Before)
+		texts = append(texts, s.Rule.Before)
 	}
 	for at := range g.ever {
 		held := false
-		for _, d := range demands {
+		for _, d := range texts {
 			held = held || g.holds(d, at)
 		}
 		if !held {

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// PrimarySlots are the slots that are really on the primary; *realslot.Keeper is one.
+// PrimarySlots are the slots that are really on the primary; *realslot.Maintainer is one.
 type PrimarySlots interface {
 	// Find waits for the primary, for a bounded time. false: there is no such slot.
 	Find(ctx context.Context, name string) (realslot.Real, bool, error)

@@ -244,19 +244,19 @@ func fresh(now, before []string) (names []string) {
 	return names
 }
 
-// demand is the feedback of one standby or slot.
-type demand struct {
+// namedFeedback is the feedback of one standby or slot.
+type namedFeedback struct {
 	name string
 	Feedback
 }
 
 // feedbackValues are those of standbys without slot, apart from those of all slots, used or not: the slot of an
 // attached standby holds what it reported. Standbys whose last value was insane are named.
-func (h *Hub) feedbackValues() (slotless, slots []demand, insane []string) {
+func (h *Hub) feedbackValues() (slotless, slots []namedFeedback, insane []string) {
 	for _, s := range h.registry.sessions() {
 		st := s.sender.Status()
 		if s.slot == "" {
-			slotless = append(slotless, demand{s.who.ApplicationName, st.Feedback})
+			slotless = append(slotless, namedFeedback{s.who.ApplicationName, st.Feedback})
 		}
 		if st.Insane {
 			insane = append(insane, s.who.ApplicationName)
@@ -264,7 +264,7 @@ func (h *Hub) feedbackValues() (slotless, slots []demand, insane []string) {
 	}
 	for _, s := range h.o.Slots.List() {
 		if s.Lost == slot.NotLost {
-			slots = append(slots, demand{s.Name, Feedback{Xmin: s.Xmin, CatalogXmin: s.CatalogXmin}})
+			slots = append(slots, namedFeedback{s.Name, Feedback{Xmin: s.Xmin, CatalogXmin: s.CatalogXmin}})
 		}
 	}
 	return slotless, slots, insane
@@ -289,7 +289,7 @@ type merged struct {
 // value is insane to the primary if it is newer than next or older than 2^31 before it. It would make the primary
 // ignore the whole message, so it is left out and named (R20). maxAge (0: off) bounds how far before next one standby
 // can hold. Without next (0) nothing can be judged.
-func merge(values []demand, next, maxAge copyboth.FullXID) (m merged) {
+func merge(values []namedFeedback, next, maxAge copyboth.FullXID) (m merged) {
 	for _, v := range values {
 		if !sane(v.Xmin, next) || !sane(v.CatalogXmin, next) {
 			m.insane = append(m.insane, v.name)

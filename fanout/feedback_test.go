@@ -14,33 +14,33 @@ import (
 
 func TestMerge(t *testing.T) {
 	const next = 5<<32 | 1000
-	d := func(name string, x, c uint64) demand { return demand{name, fb(x, c)} }
+	d := func(name string, x, c uint64) namedFeedback { return namedFeedback{name, fb(x, c)} }
 	none := merged{}
 	for _, tc := range []struct {
 		name      string
-		in        []demand
+		in        []namedFeedback
 		next, age uint64
 		want      merged
 	}{
 		{"nobody", nil, next, 0, none},
-		{"columns apart", []demand{d("a", next-1, next-9), d("b", next-5, 0)}, next, 0,
+		{"columns apart", []namedFeedback{d("a", next-1, next-9), d("b", next-5, 0)}, next, 0,
 			merged{fb(next-5, next-9), 0, "b", "a", nil, nil}},
-		{"over the epoch", []demand{d("a", 5<<32|3, 0), d("b", 4<<32|0xfffffff0, 0)}, next, 0,
+		{"over the epoch", []namedFeedback{d("a", 5<<32|3, 0), d("b", 4<<32|0xfffffff0, 0)}, next, 0,
 			merged{fb(4<<32|0xfffffff0, 0), 0, "b", "", nil, nil}},
-		{"a little newer than was known", []demand{d("a", next+xidSlack, 0)}, next, 0,
+		{"a little newer than was known", []namedFeedback{d("a", next+xidSlack, 0)}, next, 0,
 			merged{fb(next+xidSlack, 0), 0, "a", "", nil, nil}},
-		{"too new", []demand{d("a", next+xidSlack+1, 0), d("b", next, 0)}, next, 0,
+		{"too new", []namedFeedback{d("a", next+xidSlack+1, 0), d("b", next, 0)}, next, 0,
 			merged{fb(next, 0), 0, "b", "", []string{"a"}, nil}},
-		{"an epoch too old", []demand{d("a", next-1<<32, 0), d("b", next, 0)}, next, 0,
+		{"an epoch too old", []namedFeedback{d("a", next-1<<32, 0), d("b", next, 0)}, next, 0,
 			merged{fb(next, 0), 0, "b", "", []string{"a"}, nil}},
-		{"too old", []demand{d("a", next-1<<31, 0), d("b", next-1<<31+1, 0)}, next, 0,
+		{"too old", []namedFeedback{d("a", next-1<<31, 0), d("b", next-1<<31+1, 0)}, next, 0,
 			merged{fb(next-1<<31+1, 0), 0, "b", "", []string{"a"}, nil}},
-		{"insane catalog_xmin", []demand{d("a", next-3, next+1<<40), d("b", 0, next-2)}, next, 0,
+		{"insane catalog_xmin", []namedFeedback{d("a", next-3, next+1<<40), d("b", 0, next-2)}, next, 0,
 			merged{fb(0, next-2), 0, "", "b", []string{"a"}, nil}},
-		{"next unknown", []demand{d("a", 1<<60, 0), d("b", 7, 0)}, 0, 100, merged{fb(7, 0), 0, "b", "", nil, nil}},
-		{"age cap", []demand{d("a", next-101, next-50), d("b", next-100, next-99)}, next, 100,
+		{"next unknown", []namedFeedback{d("a", 1<<60, 0), d("b", 7, 0)}, 0, 100, merged{fb(7, 0), 0, "b", "", nil, nil}},
+		{"age cap", []namedFeedback{d("a", next-101, next-50), d("b", next-100, next-99)}, next, 100,
 			merged{fb(next-100, next-99), 0, "a", "b", nil, []string{"a"}}},
-		{"age cap at an epoch's first", []demand{d("a", next-2000, 0)}, next, 999,
+		{"age cap at an epoch's first", []namedFeedback{d("a", next-2000, 0)}, next, 999,
 			merged{fb(5<<32|3, 0), 0, "a", "", nil, []string{"a"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

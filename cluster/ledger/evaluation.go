@@ -158,7 +158,7 @@ func withoutHeld(voters []quorum.Voter) (free []quorum.Voter, some bool) {
 // ranks reports whether knowing of more voters can lower the result.
 func ranks(r syncrep.Rule) bool { return r.Method == syncrep.First }
 
-// inUse appends to out, which is empty, the different demands that a position has to satisfy, each with the nodes that
+// inUse appends to out, which is empty, the different rules that a position has to satisfy, each with the nodes that
 // have it.
 func (l *Ledger) inUse(out []RuleInUse, now time.Time) []RuleInUse {
 	own := l.own()

@@ -132,11 +132,11 @@ func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	for _, p := range w.proxies {
 		x := tail.Proxy{Holder: holder(p.id, p.name, true)}
 		rule := p.own().rule
-		demands := []vote.RuleText{rule.RuleText, p.wanted}
+		texts := []vote.RuleText{rule.RuleText, p.wanted}
 		if !rule.Established && w.fault != IgnoresBefore {
-			demands = append(demands, rule.Before)
+			texts = append(texts, rule.Before)
 		}
-		for _, v := range demands {
+		for _, v := range texts {
 			x.Rules = append(x.Rules, w.parsed(v))
 		}
 		q.Proxies = append(q.Proxies, x)

@@ -38,7 +38,7 @@ type world struct {
 	calm    bool     // the phase without faults
 
 	forks    []fork // by line; the first two are no forks
-	demands  []parsed
+	texts    []parsed
 	official lsn.TimelineID             // the newest timeline that the recipe made, or the first
 	given    []lsn.TimelineID           // lines of primaries that lost WAL and were accepted all the same
 	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each that nobody has given up
@@ -186,16 +186,16 @@ type parsed struct {
 }
 
 func (w *world) parsed(v vote.RuleText) quorum.Rule {
-	for i := range w.demands {
-		if w.demands[i].Same(v) {
-			return w.demands[i].is
+	for i := range w.texts {
+		if w.texts[i].Same(v) {
+			return w.texts[i].is
 		}
 	}
 	d, err := ledger.Parse(v)
 	if err != nil {
 		w.violated(ErrInternal, "rule %q: %v", v.Names, err)
 	}
-	w.demands = append(w.demands, parsed{v, d})
+	w.texts = append(w.texts, parsed{v, d})
 	return d
 }
 

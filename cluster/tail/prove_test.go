@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-func demandOf(t *testing.T, names string) quorum.Rule {
+func ruleOf(t *testing.T, names string) quorum.Rule {
 	t.Helper()
 	d, err := ledger.Parse(vote.RuleText{Names: names})
 	if err != nil {
@@ -58,7 +58,7 @@ func TestProve(t *testing.T) {
 				return Holder{Name: name, ID: id, Final: true, End: end}
 			}
 			for _, name := range sortedKeys(c.proxies) {
-				p := Proxy{Holder: holder(name, c.proxies[name]), Rules: []quorum.Rule{demandOf(t, c.rule)}}
+				p := Proxy{Holder: holder(name, c.proxies[name]), Rules: []quorum.Rule{ruleOf(t, c.rule)}}
 				p.Store = true
 				q.Proxies = append(q.Proxies, p)
 			}
@@ -81,7 +81,7 @@ func TestHowManyToHear(t *testing.T) {
 			for i := range n {
 				names = append(names, fmt.Sprintf("s%d", i))
 			}
-			rule := demandOf(t, fmt.Sprintf("ANY %d (%s)", k, strings.Join(names, ", ")))
+			rule := ruleOf(t, fmt.Sprintf("ANY %d (%s)", k, strings.Join(names, ", ")))
 			for heard := range n + 1 {
 				q := Question{Proxies: []Proxy{{
 					Holder: Holder{Name: "a", ID: 100, Store: true}, Rules: []quorum.Rule{rule},

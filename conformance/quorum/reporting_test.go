@@ -42,7 +42,7 @@ func TestRuleUnsatisfiedForLong(t *testing.T) {
 		s.Standbys[0].Start(t)
 		c.Released(t)
 		s.Verify(t, s.Standbys...)
-		if st := scene.Status(t, s.Proxy).Upstream; st.Promised < c.At || st.SlotRecreated != 0 || st.LetGo != 0 {
+		if st := scene.Status(t, s.Proxy).Upstream; st.Promised < c.At || st.SlotRecreated != 0 || st.Releases != 0 {
 			t.Errorf("%+v", st)
 		}
 	}, 14, 18)
@@ -62,7 +62,7 @@ func TestPrimaryStopsWithVotersMissing(t *testing.T) {
 		t.Error("the commit was acknowledged")
 	}
 	after := scene.Status(t, s.Proxy).Upstream
-	if after.LetGo != before.LetGo+1 || after.Promised != before.Promised || after.Reports-before.Reports > 200 {
+	if after.Releases != before.Releases+1 || after.Promised != before.Promised || after.Reports-before.Reports > 200 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	s.Primary.Start(t)

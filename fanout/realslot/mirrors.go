@@ -19,7 +19,7 @@ type looking struct {
 
 // lookAt is a round that ends as soon as another server's mirrors are waited for: one that has died without
 // a word would answer nothing for askTimeout.
-func (k *Keeper) lookAt(ctx context.Context, w server) error {
+func (k *Maintainer) lookAt(ctx context.Context, w server) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	k.looking.Store(&looking{w, stop})
@@ -29,7 +29,7 @@ func (k *Keeper) lookAt(ctx context.Context, w server) error {
 
 // Ready reports whether the mirrors of all slots have been made on a server and timeline, or none is
 // wanted. What is not ready is looked after soon, if that server is followed.
-func (k *Keeper) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) bool {
+func (k *Maintainer) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) bool {
 	w := server{e, system, t}
 	ready := k.ready(w)
 	if !ready {
@@ -41,16 +41,16 @@ func (k *Keeper) Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineI
 	return ready
 }
 
-func (k *Keeper) ready(w server) bool {
+func (k *Maintainer) ready(w server) bool {
 	made := k.made.Load()
 	return made != nil && *made == w || !k.mirrors()
 }
 
 // Changed has one slot and gets a token when Ready has become true.
-func (k *Keeper) Changed() <-chan struct{} { return k.changed }
+func (k *Maintainer) Changed() <-chan struct{} { return k.changed }
 
 // mirrors reports whether any slot is to be mirrored.
-func (k *Keeper) mirrors() bool {
+func (k *Maintainer) mirrors() bool {
 	return k.tuning.Load().Mirror == Presence && slices.ContainsFunc(k.o.Slots.List(), func(v slot.Info) bool {
 		return !v.Temporary && v.Name != k.o.ProxySlot && !v.Foreign
 	})
@@ -58,7 +58,7 @@ func (k *Keeper) mirrors() bool {
 
 // countDrops compares the mirrors with those of the look before. One that has gone from the same server was dropped by
 // somebody else, because a slot that we drop is no mirror any more. Only Run calls it.
-func (k *Keeper) countDrops(w server, virtual []slot.Info, real map[string]Real) {
+func (k *Maintainer) countDrops(w server, virtual []slot.Info, real map[string]Real) {
 	seen := map[string]server{}
 	for _, v := range virtual {
 		if v.Real != slot.Mirrored || v.Foreign {
@@ -81,7 +81,7 @@ func (k *Keeper) countDrops(w server, virtual []slot.Info, real map[string]Real)
 }
 
 // Drops are the mirrors that somebody else dropped since the start, by name.
-func (k *Keeper) Drops() map[string]Drops {
+func (k *Maintainer) Drops() map[string]Drops {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return maps.Clone(k.drops)

@@ -13,7 +13,7 @@ import (
 func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback) {
 	r := st.r
 	merged := mergedOf(r.o.Feedback)
-	if merged == nil || st.slotless() || r.o.Keeper == nil {
+	if merged == nil || st.slotless() || r.o.HeldSlot == nil {
 		return borne
 	}
 	if _, settled := merged(); settled {
@@ -24,7 +24,7 @@ func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	borne, err := r.o.Keeper.Bears(ctx, st.conn.Endpoint())
+	borne, err := r.o.HeldSlot.Bears(ctx, st.conn.Endpoint())
 	if err != nil {
 		r.log.Debug("cannot ask what the slot bears", "slot", r.o.Slot, "err", err)
 	}
@@ -33,10 +33,10 @@ func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback)
 
 // catalogBeside returns the catalog_xmin of our own slot while the stream does without it.
 func (st *Stream) catalogBeside() copyboth.FullXID {
-	if st.r.o.Keeper == nil || st.member {
+	if st.r.o.HeldSlot == nil || st.member {
 		return 0
 	}
-	return st.r.o.Keeper.CatalogXmin()
+	return st.r.o.HeldSlot.CatalogXmin()
 }
 
 // FeedbackDue has the reporter look again at what the upstream is told of feedback. Any goroutine may call it.

@@ -31,11 +31,11 @@ type Options struct {
 	// EarlierSlot is the name that Slot had when the store was used before; "": the same, or it is not known.
 	EarlierSlot string
 
-	Keeper   SlotKeeper // holds the slot while a rule limits the reports; nil: the slot follows them
-	RuleGate RuleGate   // a slot that the stream uses, needs Keeper; nil: none
-	Quorum   Quorum     // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
-	Feedback Feedback   // merged hot standby feedback; nil sends none
-	Mirrors  Mirrors    // reports to a primary begin once they are there; nil: there are none
+	HeldSlot HeldSlot // holds the slot while a rule limits the reports; nil: the slot follows them
+	RuleGate RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
+	Quorum   Quorum   // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
+	Feedback Feedback // merged hot standby feedback; nil sends none
+	Mirrors  Mirrors  // reports to a primary begin once they are there; nil: there are none
 
 	// Probe logs in at the server at e beside the stream, and out again: a server that stops refuses that. It is set
 	// by whoever connects.

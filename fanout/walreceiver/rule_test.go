@@ -236,7 +236,7 @@ func (h *history) step() {
 
 // TestReportsObeyTheRulings: R11 and R12 in 1,000 random histories.
 func TestReportsObeyTheRulings(t *testing.T) {
-	letGo := 0
+	releases := 0
 	for seed := range uint64(1000) {
 		h := &history{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 2)), now: t0}
 		h.v = at(1000, 1000, 1000)
@@ -247,12 +247,12 @@ func TestReportsObeyTheRulings(t *testing.T) {
 			before := h.last.Flush
 			h.step()
 			if h.last.Flush > max(before, h.covered.Flush) {
-				letGo++
+				releases++
 			}
 		}
 	}
-	if letGo < 100 {
-		t.Errorf("R11 was met %d times only", letGo)
+	if releases < 100 {
+		t.Errorf("R11 was met %d times only", releases)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// SlotKeeper holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are apart (ruling
+// HeldSlot holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are apart (ruling
 // R8). The slot follows the WAL that the store has flushed, whatever the reports say.
-type SlotKeeper interface {
+type HeldSlot interface {
 	// Hold makes sure that the slot exists on the server at e and reserves WAL, tells from where, and
 	// advances it from then on, until Release. It may make the slot anew.
 	Hold(ctx context.Context, e upstream.Endpoint) (restart lsn.LSN, err error)
@@ -34,17 +34,17 @@ func (r *Receiver) Ruled() bool {
 	return ruled
 }
 
-// holdSlot gives the slot to the keeper when there is a rule. Where that can't be done, it follows the
+// holdSlot has HeldSlot hold the slot when there is a rule. Where that can't be done, it follows the
 // reports, and what that costs the primary is shown.
 func (st *Stream) holdSlot(ctx context.Context) {
 	r := st.r
 	st.ruled, st.apart = r.Ruled(), false
-	if r.o.Slot == "" || r.o.Keeper == nil || !st.ruled && r.o.RuleGate == nil || st.foreign {
+	if r.o.Slot == "" || r.o.HeldSlot == nil || !st.ruled && r.o.RuleGate == nil || st.foreign {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	restart, err := r.o.Keeper.Hold(ctx, st.conn.Endpoint())
+	restart, err := r.o.HeldSlot.Hold(ctx, st.conn.Endpoint())
 	if err != nil {
 		r.log.Warn("the slot cannot be advanced by SQL: it follows the reports, and the primary keeps WAL "+
 			"while the rule is not satisfied", "slot", r.o.Slot, "err", err)

@@ -84,7 +84,7 @@ func (st *Stream) Close() {
 	}
 	st.stop()
 	if st.apart && !st.member {
-		st.r.o.Keeper.Release()
+		st.r.o.HeldSlot.Release()
 	}
 }
 

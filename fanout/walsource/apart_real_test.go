@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// receiveApart is receive with a keeper of the slot, which runs until the test or stop ends it.
+// receiveApart is receive with a held slot, which is advanced until the test or stop ends it.
 func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Options)) (*running, *realslot.ProxySlot) {
 	t.Helper()
 	up, err := upstream.Parse(conninfo)
@@ -30,7 +30,7 @@ func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Op
 		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	r = receive(t, conninfo, s, func(o *Options) {
-		o.Keeper = own
+		o.HeldSlot = own
 		set(o)
 	})
 	ctx, cancel := context.WithCancel(context.Background())

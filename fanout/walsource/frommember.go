@@ -83,7 +83,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 			r.silent(upstream.Down(err))
 			r.o.Upstream.DoubtCurrent()
 			if held {
-				r.o.Keeper.Release()
+				r.o.HeldSlot.Release()
 			}
 			complain(err)
 		}
@@ -93,12 +93,12 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 
 // holdThere takes the slot at e into SQL's care. Another session may still hold it: then it is tried again.
 func (r *Supply) holdThere(ctx context.Context, e upstream.Endpoint) (bool, error) {
-	if r.o.Slot == "" || r.o.Keeper == nil {
+	if r.o.Slot == "" || r.o.HeldSlot == nil {
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	restart, err := r.o.Keeper.Hold(ctx, e)
+	restart, err := r.o.HeldSlot.Hold(ctx, e)
 	if err != nil {
 		return false, err
 	}

@@ -94,8 +94,8 @@ func TestForkIsHeeded(t *testing.T) {
 	}
 }
 
-// TestRefusedForkIsLetGo: what acknowledged WAL a refused server lacks is still for standbys.
-func TestRefusedForkIsLetGo(t *testing.T) {
+// TestRefusedForkIsReleased: what acknowledged WAL a refused server lacks is still for standbys.
+func TestRefusedForkIsReleased(t *testing.T) {
 	w, m := newWalsender(t, promotedAt("0/1000050")), newMemStore()
 	m.start, m.data, m.promised, m.held = lsn.LSN(0x1000000), make([]byte, 0x80), lsn.LSN(0x1000070), 0x1000050
 	m.pos = walstore.Positions{

@@ -124,7 +124,7 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return float64(s.Upstream.Reports) })},
 	{"replproxy_walreceiver_shutdown_releases_total",
 		"Reports beyond the rule that let an upstream shut down.", "", nil, counter,
-		single(func(s *Status) float64 { return float64(s.Upstream.LetGo) })},
+		single(func(s *Status) float64 { return float64(s.Upstream.Releases) })},
 	{"replproxy_walreceiver_lacking_bytes",
 		"Alarm: acknowledged WAL that a new timeline lacks, which is therefore not followed.", "", nil, gauge,
 		func(s *Status, emit func(string, float64)) {

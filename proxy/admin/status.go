@@ -104,7 +104,7 @@ type Upstream struct {
 	Higher        *Higher   `json:"higher,omitempty" doc:"a server that shows the followed one to be an old primary"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`
 	Reports       int64     `json:"reports_total" doc:"status updates sent"`
-	LetGo         int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
+	Releases      int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
 	Reconnects    int64     `json:"reconnects" doc:"connections that were lost since the start"`
 	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
 }

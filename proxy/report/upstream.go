@@ -20,7 +20,7 @@ func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upst
 		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
-		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), LetGo: int64(r.ShutdownReleases),
+		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), Releases: int64(r.ShutdownReleases),
 		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors), RefusedSince: r.RefusedSince,
 	}
 	if l := r.Lack; l != nil {

@@ -95,7 +95,7 @@ type followed struct {
 
 func (f followed) Final() bool { return f.fenced() }
 
-// rolesOf is a keeper as the server takes it: no keeper is no Roles.
+// rolesOf passes the lookup on as the server takes it: nil stays nil.
 func rolesOf(k *roles.Lookup) proxy.Roles {
 	if k == nil {
 		return nil

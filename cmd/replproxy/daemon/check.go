@@ -34,7 +34,7 @@ func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Chec
 
 // CheckRule finds what is wrong with the rule as a whole.
 func CheckRule(c *config.Config) error {
-	if _, err := ledger.Parse(demand(c)); err != nil {
+	if _, err := ledger.Parse(ruleText(c)); err != nil {
 		return c.At(zonesKey, err)
 	}
 	return nil
@@ -107,7 +107,7 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
 		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
-		Demand: demand(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate,
+		RuleText: ruleText(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate,
 		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
 		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c),

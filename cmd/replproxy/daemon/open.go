@@ -82,7 +82,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	}
 	p.node, err = cluster.New(cluster.Options{
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
-		Timeout: cluster.MemberTimeout, Rule: demand(c), Logger: p.part("cluster"),
+		Timeout: cluster.MemberTimeout, Rule: ruleText(c), Logger: p.part("cluster"),
 		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
 		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver, p.Version) },
 		History: p.store.History, LossHeard: p.lossHeard,
@@ -129,7 +129,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Borne:          func() { p.receiver.FeedbackDue() },
 		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
 	})
-	p.keeper = realslot.New(realslot.Options{
+	p.maintainer = realslot.New(realslot.Options{
 		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
 		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
@@ -153,7 +153,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		mates = p.members.slots
 	}
 	p.hub = fanout.New(fanout.Options{
-		Primary: p.keeper, NextXID: p.keeper.NextXID, Members: mates,
+		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: mates,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
 		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
@@ -175,8 +175,8 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	p.receiver, err = walsource.New(walsource.Options{
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
-			Keeper: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
-			Mirrors: p.keeper, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
+			HeldSlot: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
+			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,

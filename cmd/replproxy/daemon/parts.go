@@ -53,13 +53,13 @@ type parts struct {
 	feeder  *feeder // nil without a cluster
 
 	// openSlots
-	sources *walsource.Ladder
-	archive *archive
-	filler  *backfill.Filler
-	own     *realslot.ProxySlot
-	ruled   *realslot.RuleGate // nil without slots.rule_gate
-	keeper  *realslot.Keeper
-	hub     *fanout.Hub
+	sources    *walsource.Ladder
+	archive    *archive
+	filler     *backfill.Filler
+	own        *realslot.ProxySlot
+	ruled      *realslot.RuleGate // nil without slots.rule_gate
+	maintainer *realslot.Maintainer
+	hub        *fanout.Hub
 
 	// openStream
 	gate     *gate.Gate
@@ -143,8 +143,8 @@ func (p *parts) stages() []stage {
 	all = append(all,
 		stage{"store", p.store.Run}, stage{"backfill", p.filler.Run}, stage{"hub", p.hub.Run},
 		stage{"covered", p.hub.RunCovered},
-		stage{"slots", p.keeper.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.runNode},
-		stage{"ballot", (&ballot{p.store, p.hub, p.node, p.settings, p.part("cluster")}).Run},
+		stage{"slots", p.maintainer.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.runNode},
+		stage{"store vote", (&storeVote{p.store, p.hub, p.node, p.settings, p.part("cluster")}).Run},
 		stage{"walreceiver", p.receiver.Run}, stage{"advisor", p.advisor.Run})
 	all = append(all, p.memberParts...)
 	if p.verifier != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// demand is the rule as it is configured, in the same words wherever the same is meant.
-func demand(c *config.Config) vote.RuleText {
+// ruleText returns the configured rule, in the same words wherever the same is meant.
+func ruleText(c *config.Config) vote.RuleText {
 	d := vote.RuleText{Names: c.SynchronousStandbyNames, Spread: c.SynchronousStandbyZones.Rule}
 	for _, z := range c.SynchronousStandbyZones.Zones {
 		var voters []string

@@ -151,7 +151,7 @@ func (s *settings) reload(drop bool) error {
 
 // apply is settings.apply. What changes is harmless to set to the same value again.
 func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) error {
-	set := func() error { return p.node.SetRule(demand(c)) }
+	set := func() error { return p.node.SetRule(ruleText(c)) }
 	if drop {
 		set = p.node.DropRule
 	}
@@ -169,7 +169,9 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		KeepPromoted: c.Slots.Promoted == "keep", Covered: c.CoversAny(),
 	})
 	p.node.RetainUntil(c.WAL.RetainUntil)
-	p.keeper.Tune(realslot.Tuning{Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror)})
+	p.maintainer.Tune(realslot.Tuning{
+		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
+	})
 	p.gate.SetMax(c.Auth.MaxUpstreamWalsenders)
 	if tlsErr := p.tls.Set(tlsSettings(c)); tlsErr != nil { // they were good a moment ago
 		p.advisor.log.Error("the TLS settings were not changed: the ones before stay in force", "err", tlsErr)

@@ -34,7 +34,7 @@ func (v *view) snapshot() report.Snapshot {
 		LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
 		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),
-		Own: v.own.Status(), Drops: v.keeper.Drops(), Idle: v.keeper.Idle(),
+		Own: v.own.Status(), Drops: v.maintainer.Drops(), Idle: v.maintainer.Idle(),
 		Standbys: v.hub.Standbys(), Stranded: v.hub.Stranded(), Slots: v.shared(c.Name), LostSlots: v.hub.LostSlots(),
 		Left: v.hub.LeftSlots(), Feedback: v.hub.FeedbackStatus(),
 		Sessions: v.server.Sessions(), Counts: v.server.Counts(), TLS: v.tls.Status(),

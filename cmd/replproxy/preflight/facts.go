@@ -24,7 +24,7 @@ type Setup struct {
 	Mirror                string          // slots.mirror
 	RuleGate              string          // slots.rule_gate
 	Rule                  string          // own synchronous_standby_names
-	Demand                vote.RuleText   // the same with zones
+	RuleText              vote.RuleText   // the same with zones
 	AuthMethod            string          // auth.method
 	AuthQuery             string          // auth.query
 	AccessRules           int             // how many, of all listeners

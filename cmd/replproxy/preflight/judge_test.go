@@ -306,7 +306,7 @@ func TestLookAtDisk(t *testing.T) {
 func zoned(rule, spread string) func(*Setup, *Facts) {
 	return func(s *Setup, _ *Facts) {
 		s.Rule, s.Members = rule, []string{"proxy_b"}
-		s.Demand = vote.RuleText{Names: rule, Spread: spread, Zones: []vote.Zone{
+		s.RuleText = vote.RuleText{Names: rule, Spread: spread, Zones: []vote.Zone{
 			{Name: "east", Voters: []string{"s1", "s2"}}, {Name: "west", Voters: []string{"proxy_b"}},
 		}}
 	}

@@ -14,11 +14,11 @@ import (
 // zoneChecks judges whether the rule's voters are in enough zones, and whether the rule names the voters of each zone.
 // It returns none without a rule over zones.
 func zoneChecks(s Setup) []Check {
-	d, err := ledger.Parse(s.Demand)
+	d, err := ledger.Parse(s.RuleText)
 	if err != nil || d.Spread.Empty() {
 		return nil
 	}
-	c := Check{Name: "rule and zones", Level: OK, Text: s.Demand.Spread}
+	c := Check{Name: "rule and zones", Level: OK, Text: s.RuleText.Spread}
 	var all []quorum.Voter
 	var unnamed []string
 	stores := append(slices.Clone(s.Members), s.Name)
@@ -32,7 +32,7 @@ func zoneChecks(s Setup) []Check {
 	for _, name := range d.Names.Names {
 		add(name)
 	}
-	for _, z := range s.Demand.Zones {
+	for _, z := range s.RuleText.Zones {
 		for _, name := range z.Voters {
 			add(name)
 			v := quorum.Voter{Name: name, Store: slices.Contains(stores, name)}
@@ -44,7 +44,7 @@ func zoneChecks(s Setup) []Check {
 	switch {
 	case !d.Satisfiable(all):
 		c.Level, c.Text = Fail, fmt.Sprintf("the voters that %s names are in too few zones for %s: no commit is ever "+
-			"released", s.Rule, s.Demand.Spread)
+			"released", s.Rule, s.RuleText.Spread)
 		c.Remedy = "Give voters of the rule to more zones, or ask for fewer."
 	case len(unnamed) > 0:
 		c.Level, c.Text = Warn, fmt.Sprintf("%s in synchronous_standby_zones: the rule does not name it, so it counts "+

@@ -12,13 +12,13 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
-// ballotInterval spaces the looks at the volume. Slots are held to their limits as often, so that a slot is invalidated
-// before the vote is withdrawn.
-const ballotInterval = time.Second
+// storeVoteInterval spaces the looks at the volume. Slots are held to their limits as often, so that a slot is
+// invalidated before the vote is withdrawn.
+const storeVoteInterval = time.Second
 
-// ballot withdraws the vote of this proxy's store instead of deleting WAL that was voted for (R4). It does so when the
-// volume is out of space and nothing else is left to remove. The vote comes back with the space.
-type ballot struct {
+// storeVote withdraws the vote of this proxy's store instead of deleting WAL that was voted for (R4). It does so when
+// the volume is out of space and nothing else is left to remove. The vote comes back with the space.
+type storeVote struct {
 	store    *walstore.Store
 	hub      *fanout.Hub
 	node     *cluster.Node
@@ -27,8 +27,8 @@ type ballot struct {
 }
 
 // Run looks until ctx ends.
-func (b *ballot) Run(ctx context.Context) error {
-	tick := time.NewTicker(ballotInterval)
+func (b *storeVote) Run(ctx context.Context) error {
+	tick := time.NewTicker(storeVoteInterval)
 	defer tick.Stop()
 	withdrawn := false
 	for {
@@ -53,7 +53,7 @@ func (b *ballot) Run(ctx context.Context) error {
 	}
 }
 
-func (b *ballot) look() ledger.Space {
+func (b *storeVote) look() ledger.Space {
 	c := b.settings.now()
 	total, free, err := preflight.Volume(c.DataDir)
 	id, _ := b.store.Identity()

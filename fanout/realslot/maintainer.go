@@ -52,8 +52,8 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// Keeper looks after the primary's slots. Methods may be called from any goroutine.
-type Keeper struct {
+// Maintainer looks after the primary's slots. Methods may be called from any goroutine.
+type Maintainer struct {
 	o      Options
 	tuning atomic.Pointer[Tuning]
 	next   atomic.Uint64
@@ -71,9 +71,9 @@ type Keeper struct {
 	drops map[string]Drops  // of mirrors, by somebody else
 }
 
-// New makes a keeper. It starts nothing.
-func New(o Options) *Keeper {
-	k := &Keeper{
+// New makes a Maintainer. It starts nothing.
+func New(o Options) *Maintainer {
+	k := &Maintainer{
 		o: o, said: map[string]string{}, drops: map[string]Drops{},
 		nudge: nudge.New(), changed: nudge.New(),
 	}
@@ -81,24 +81,24 @@ func New(o Options) *Keeper {
 	return k
 }
 
-// Tuning holds the options that may change while a keeper runs.
+// Tuning holds the options that may change while a Maintainer runs.
 type Tuning struct {
 	Policy Policy
 	Mirror Mirror
 }
 
 // Tune replaces these two of [Options]. The next round of Run acts on it.
-func (k *Keeper) Tune(t Tuning) { k.tuning.Store(&t) }
+func (k *Maintainer) Tune(t Tuning) { k.tuning.Store(&t) }
 
 // NextXID is the primary's next transaction ID as it was seconds ago; false: never told.
-func (k *Keeper) NextXID() (copyboth.FullXID, bool) {
+func (k *Maintainer) NextXID() (copyboth.FullXID, bool) {
 	x := k.next.Load()
 	return copyboth.FullXID(x), x != 0
 }
 
 // Idle lists the primary's slots from which nobody streams there, other than this proxy's own. It shows the last look,
 // which is at most half a minute old; nil: there was none.
-func (k *Keeper) Idle() []Idle {
+func (k *Maintainer) Idle() []Idle {
 	if all := k.idle.Load(); all != nil {
 		return *all
 	}
@@ -107,7 +107,7 @@ func (k *Keeper) Idle() []Idle {
 
 // Find looks for a slot on the primary; false: there is none. It waits for the primary, at most askTimeout. The
 // proxy's own is there whether or not the primary can be asked.
-func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
+func (k *Maintainer) Find(ctx context.Context, name string) (Real, bool, error) {
 	r, exists, err := k.find(ctx, name)
 	if name != "" && (name == k.o.ProxySlot || name == k.o.Gate) {
 		r.ProxySlot = true
@@ -116,7 +116,7 @@ func (k *Keeper) Find(ctx context.Context, name string) (Real, bool, error) {
 	return r, exists, err
 }
 
-func (k *Keeper) find(ctx context.Context, name string) (Real, bool, error) {
+func (k *Maintainer) find(ctx context.Context, name string) (Real, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var to Connector = k.o.Upstream
@@ -142,7 +142,7 @@ func (k *Keeper) find(ctx context.Context, name string) (Real, bool, error) {
 
 // Dropped drops the primary's slot after the one here was: a mirror, or one that is kept advanced. What
 // fails is logged, since such a slot holds WAL on the primary from now on.
-func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
+func (k *Maintainer) Dropped(ctx context.Context, was slot.Info) {
 	if was.Real == slot.NoReal || was.Real == slot.Adopted && k.tuning.Load().Policy != Advance {
 		return
 	}
@@ -155,11 +155,11 @@ func (k *Keeper) Dropped(ctx context.Context, was slot.Info) {
 }
 
 // Keeps reports whether the primary's slot of one that was taken over is left as it was.
-func (k *Keeper) Keeps(was slot.Info) bool {
+func (k *Maintainer) Keeps(was slot.Info) bool {
 	return was.Real == slot.Adopted && k.tuning.Load().Policy == Keep
 }
 
-func (k *Keeper) drop(ctx context.Context, name string) error {
+func (k *Maintainer) drop(ctx context.Context, name string) error {
 	w, err := k.o.Following.now()
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (k *Keeper) drop(ctx context.Context, name string) error {
 }
 
 // Run looks after the slots until ctx ends, while there is a server that is followed.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Maintainer) Run(ctx context.Context) error {
 	tick := time.NewTicker(keepTick)
 	defer tick.Stop()
 	var last, rest time.Time
@@ -201,7 +201,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // interval returns the time after a round at which the next one is due.
-func (k *Keeper) interval() time.Duration {
+func (k *Maintainer) interval() time.Duration {
 	tuning := k.tuning.Load()
 	every := idleInterval
 	if w, err := k.o.Following.now(); err == nil && !k.ready(w) {
@@ -221,7 +221,7 @@ func (k *Keeper) interval() time.Duration {
 }
 
 // round looks once at w and does what is to be done, over a session that ends with it (ruling R38).
-func (k *Keeper) round(ctx context.Context, w server) error {
+func (k *Maintainer) round(ctx context.Context, w server) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := sql(ctx, pinned{k.o.Upstream, w.at})
@@ -275,7 +275,7 @@ func (k *Keeper) round(ctx context.Context, w server) error {
 var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")
 
 // act takes a step; flushed is a position whose WAL the primary has.
-func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a step, flushed lsn.LSN) error {
+func (k *Maintainer) act(ctx context.Context, c Connector, s *upstream.Session, a step, flushed lsn.LSN) error {
 	switch a.verb {
 	case foreign:
 		return errForeign
@@ -315,7 +315,7 @@ func (k *Keeper) act(ctx context.Context, c Connector, s *upstream.Session, a st
 }
 
 // complain logs an error once, until it is another one or gone.
-func (k *Keeper) complain(name string, err error) {
+func (k *Maintainer) complain(name string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	text := ""
