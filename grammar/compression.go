@@ -121,7 +121,7 @@ func checkLong(value string, hasValue bool) string {
 	return `value for compression option "long" must be a Boolean value`
 }
 
-// check looks at whether the options suit the algorithm.
+// check returns why the options do not suit the algorithm, in PostgreSQL's words; "" when they do.
 func (s *compressionSpec) check() string {
 	quoted := `compression algorithm "` + s.algorithm + `"`
 	if msg := s.checkLevel(quoted); msg != "" {

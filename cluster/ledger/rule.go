@@ -97,7 +97,7 @@ func (l *Ledger) Establish(lim Evaluation, t lsn.TimelineID, received lsn.LSN) b
 	return true
 }
 
-// Confirmation lists the members at which this node's rule is not in force.
+// Confirmation lists the members that keep this node's rule from being in force. The zero value: the rule is in force.
 type Confirmation struct {
 	// Missing are the configured members that have not said, since this node started, that they have the same rule. A
 	// commit may still be released by one of them on less.

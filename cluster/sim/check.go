@@ -70,7 +70,8 @@ func (p *proxy) check(u *uplink, t lsn.Progress) {
 	}
 }
 
-// covered holds a report to the disks themselves.
+// covered fails the world if a report rises to a position that ruleText does not cover. It judges by the WAL on the
+// disks of all servers and stores, not by what anybody has said.
 func (p *proxy) covered(u *uplink, t lsn.Progress, ruleText vote.RuleText) {
 	d := p.w.parsed(ruleText)
 	for _, c := range []struct {

@@ -44,7 +44,7 @@ const (
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
-// Faults are all of them.
+// Faults lists every Fault, for the test that must find each of them.
 func Faults() []Fault {
 	return []Fault{
 		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,

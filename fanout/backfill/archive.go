@@ -66,7 +66,8 @@ func (w *restored) Close() error {
 	return err
 }
 
-// Read gives WAL; io.EOF at the end of what was asked for.
+// Read returns WAL of the segments that Open was asked for, one after the other. At the end of one it runs the command
+// for the next, and blocks for it. io.EOF: all segments were read.
 func (w *restored) Read(p []byte) (int, error) {
 	for w.f != nil {
 		n, err := w.f.Read(p)

@@ -75,7 +75,8 @@ func (e *entry) holder() int32 {
 	return e.remote
 }
 
-// held is the lowest restart_lsn that memory or, after a crash, the file can show. Invalid: none.
+// held returns the lowest restart_lsn that the slot may turn out to have: in memory, or in its file after a crash. WAL
+// from there on must be kept. Invalid: the slot reserves none.
 func (e *entry) held() lsn.LSN {
 	if e.unkept {
 		return lsn.Invalid

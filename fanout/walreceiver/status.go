@@ -135,7 +135,8 @@ func (r *Receiver) setState(s State) {
 	})
 }
 
-// setLive publishes the stream whose atomics Status reads, and keeps its last values when it ends.
+// setLive names the stream from which Status reads the newest positions. nil: the stream has ended, and Status keeps
+// showing its last values. One goroutine at a time may call it.
 func (r *Receiver) setLive(l *live) {
 	last := r.Status()
 	r.mu.Lock()

@@ -88,7 +88,8 @@ func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
 	return r, nil
 }
 
-// wholeBefore gives the digest of the segment that ends at at, if that is at hand.
+// wholeBefore returns the digest of the segment that ends at at, from memory or its sidecar. It is not known if neither
+// has it: the segment itself is not read.
 func (s *Store) wholeBefore(at lsn.LSN) known {
 	if at == lsn.Invalid {
 		return known{}

@@ -31,7 +31,7 @@ func (s *Store) Release(to lsn.LSN) {
 	}
 }
 
-// Served tells how far readers may read the current timeline.
+// Served holds the end up to which readers may read the current timeline.
 type Served struct {
 	Timeline lsn.TimelineID
 	End      lsn.LSN // the received end, or less when Held

@@ -53,7 +53,7 @@ func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	return appendVersion(b, promisedMagic, promisedPrint, seq, print)
 }
 
-// promiseFile is a new file, whose slots have the sequences seq-1 and seq.
+// promiseFile returns the content of a new file, whose slots have the sequences seq-1 and seq.
 func promiseFile(seq uint64, p Promise) []byte {
 	b := make([]byte, 2*slotStride)
 	for i := seq - 1; i <= seq; i++ {

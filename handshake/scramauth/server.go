@@ -101,7 +101,8 @@ func (s *Server) Step(body []byte) (answer []byte, done bool, err error) {
 	return nil, false, malformed("The exchange is over.")
 }
 
-// ClientKey returns the key that the proof gave away, once Step was done.
+// ClientKey returns the ClientKey that the client's proof revealed. It is a secret: with it the proxy logs in as this
+// role. It is valid once Step has reported success.
 func (s *Server) ClientKey() Key { return s.clientKey }
 
 // initial takes a SASLInitialResponse apart; present is false when it brings no message.

@@ -36,7 +36,8 @@ type Followed interface {
 // the server. It blocks.
 type asking func(query string) (row []string, refused *pgerror.Error, err error)
 
-// physicalMatter are the commands whose answer belongs to the stored WAL.
+// physicalMatter reports whether the answer to cmd belongs to the stored WAL. Such an answer must not come from a
+// server of another history.
 func physicalMatter(cmd grammar.Command) bool {
 	switch c := cmd.(type) {
 	case *grammar.StartPhysical, *grammar.ReadSlot:

@@ -232,8 +232,9 @@ func (d *database) refuseLogical(ctx context.Context, name string) *pgerror.Erro
 	return pgerror.New(pgerror.ObjectNotInPrerequisite, "cannot use physical replication slot for logical decoding")
 }
 
-// spoil has the primary take part in an error that is answered here: as after any error of a walsender its transaction
-// is aborted, and its temporary slots are dropped. It gives what belongs before ReadyForQuery.
+// spoil makes the primary fail a command, because this proxy answers one with an error. As after any error of a
+// walsender the primary then aborts the session's transaction and drops its temporary slots. spoil waits for the
+// primary. It returns the messages, such as notices, that the client is to get before ReadyForQuery.
 func (d *database) spoil() ([]byte, error) {
 	a, err := d.ask(`DROP_REPLICATION_SLOT "replproxy has answered with an error"`)
 	if err != nil {

@@ -120,7 +120,7 @@ func (s *session) passCancel(cancelled context.Context) (stop func()) {
 	}
 }
 
-// long are the commands that run longer than others should wait for a place at the gate.
+// long reports whether cmd runs longer than others should wait for a place at the gate.
 func long(cmd grammar.Command) bool {
 	switch cmd.(type) {
 	case *grammar.BaseBackup, *grammar.UploadManifest:

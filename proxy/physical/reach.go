@@ -118,7 +118,8 @@ func (l *link) begin(startup []byte) ([]frame, error) {
 	return nil, errors.New("too many messages before the first question")
 }
 
-// fullError is the primary's refusal for want of a walsender or a connection, nil for anything else.
+// fullError returns the primary's refusal for lack of a walsender or a connection (53300). It returns nil for any other
+// answer. first must not be empty.
 func fullError(first []frame) *pgerror.Error {
 	last := first[len(first)-1]
 	if last.typ != 'E' {

@@ -24,8 +24,9 @@ func TailPath(timeline, candidate string, ends []string) (string, error) {
 // tailInterval spaces the questions of --wait.
 const tailInterval = 500 * time.Millisecond
 
-// Tail asks until the candidate is proven or wait is over, and says to progress what has changed meanwhile. The
-// candidate is an application_name.
+// Tail asks until the candidate is proven or wait is over, and returns the last answer. A candidate that is not proven
+// is no error. It writes to progress when the candidate's state changes. candidate is an application_name. The first
+// question that fails ends it with an error, and so does the end of ctx.
 func Tail(ctx context.Context, progress io.Writer, ask func(context.Context) ([]byte, error), candidate string,
 	wait time.Duration,
 ) (t tail.Tail, err error) {

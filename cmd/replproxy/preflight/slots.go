@@ -110,8 +110,8 @@ func openGates(s Setup, f Facts) string {
 
 const shutGates = "Take them out of synchronized_standby_slots: slots.rule_gate is for that list."
 
-// idleSlots shows what holds WAL on the primary without anybody who streams it (R16): after a standby was
-// moved behind the proxy that may be its old slot.
+// idleSlots warns of slots that hold WAL on the primary while nobody streams from them (R16). After a standby was moved
+// behind the proxy such a slot may be its old one.
 func idleSlots(s Setup, f Facts) Check {
 	c := Check{Name: "idle slots", Level: OK, Text: "nobody's slot holds WAL on the primary"}
 	own := append([]string{s.Slot, s.RuleGate}, s.MemberSlots...) // each member advances its own
