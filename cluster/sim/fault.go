@@ -41,6 +41,7 @@ const (
 	HorizonReceived  Fault = "a covered standby gets what is received"
 	HorizonByOne     Fault = "a covered standby gets what one voter has"
 	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
+	EmptyDirServes   Fault = "a proxy serves standbys from an empty data_dir before a member has answered"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -51,7 +52,7 @@ func Faults() []Fault {
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard,
-		HorizonReceived, HorizonByOne, EmptyDirVotes,
+		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes,
 	}
 }
 

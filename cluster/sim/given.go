@@ -215,7 +215,7 @@ func (s *server) who() loss.Who { return loss.Who{Name: s.name, Host: strconv.It
 
 // judges takes the first report of a standby and reports whether it may get WAL.
 func (p *proxy) judges(s *server) bool {
-	if p.unproven { // it may have forgotten what was given up
+	if p.unproven && p.w.fault != EmptyDirServes { // it may have forgotten what was given up
 		return false
 	}
 	at := p.lossStore()

@@ -118,6 +118,7 @@ var mutants = []mutant{
 	{HorizonReceived, ErrAhead, true},
 	{HorizonByOne, ErrAhead, false},
 	{EmptyDirVotes, ErrLost, false},
+	{EmptyDirServes, ErrMixed, false},
 }
 
 // TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.
