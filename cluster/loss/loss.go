@@ -151,6 +151,12 @@ func (l Loss) Parted(f First) bool {
 	return f.applies() && (f.highest() <= l.From || f.highest() > l.To)
 }
 
+// Renewed reports whether a server of who is known to have WAL that was written instead: it must get no more from a
+// proxy that still has the lost WAL. It was named by the operator, has passed for good, or was fed elsewhere.
+func (l Loss) Renewed(who Who, f First) bool {
+	return f.applies() && f.highest() > l.From && (!l.Asks(who) || l.Upto[who.key()] > l.From)
+}
+
 // addAnew is Anew with name: one that had none of that WAL is as good. Of too many such names are forgotten.
 func (l Loss) addAnew(name string) []string {
 	if len(l.Anew) < MaxNames || has(l.Anew, name) {

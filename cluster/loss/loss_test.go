@@ -190,3 +190,31 @@ func TestLossBeginsAtTheLowestTold(t *testing.T) {
 		}
 	}
 }
+
+// TestRenewedGetsNoLostWAL: a standby amid the loss is fed by a proxy that still has the lost WAL, as it may have some
+// of it. One that is known to have what was written instead is not, nor is one that the operator has named.
+func TestRenewedGetsNoLostWAL(t *testing.T) {
+	amid, who := at(from+100), Who{"s1", "10.0.0.1", ""}
+	behind := Store{
+		Concerns: func(Loss) bool { return true }, Brings: func(Loss) bool { return false }, Received: to,
+	}
+	heard := func(tell func(Set) Set) Set {
+		told := tell(given())
+		s, _ := Set(nil).Hear("b", told.Told(kept, 0))
+		return s
+	}
+	for name, c := range map[string]struct {
+		set     Set
+		refused bool
+	}{
+		"nothing is known":          {heard(func(s Set) Set { return s }), false},
+		"the operator has named it": {heard(func(s Set) Set { s, _ = s.MadeAnew("s1"); return s }), true},
+		"it was fed elsewhere":      {heard(func(s Set) Set { s[0] = s[0].Left(who, from+50); return s }), true},
+		"it has passed for good":    {heard(func(s Set) Set { s[0], _ = s[0].Judge(who, at(from), nil); return s }), true},
+		"another one has":           {heard(func(s Set) Set { s[0], _ = s[0].Judge(Who{"s2", "", ""}, at(from), nil); return s }), false},
+	} {
+		if j := c.set.Judge(who, amid, behind, nil); (j.Refused != nil) != c.refused || c.refused && !j.Here {
+			t.Errorf("%s: %+v", name, j)
+		}
+	}
+}

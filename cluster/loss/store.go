@@ -65,7 +65,7 @@ type Judgement struct {
 func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) {
 	j.Set = slices.Clone(all)
 	for i, l := range all {
-		if s.Lost(l) && l.Parted(f) {
+		if s.Lost(l) && (l.Parted(f) || l.Renewed(who, f)) {
 			if j.Refused == nil {
 				j.Refused, j.Here = &all[i], true
 			}
