@@ -87,7 +87,7 @@ func (a *Authority) Issue(t testing.TB, subject pkix.Name, hosts ...string) *Cer
 	}
 	base, err := os.MkdirTemp(a.dir, "")
 	if err == nil {
-		err = a.who.own(base)
+		err = a.who.Own(base)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func copyTree(from, to string, who osUser, skip func(rel string) bool) error {
 			if err := os.Mkdir(target, 0o700); err != nil {
 				return err
 			}
-			if err := who.own(target); err != nil {
+			if err := who.Own(target); err != nil {
 				return err
 			}
 			if skipped {
@@ -62,7 +62,7 @@ func copyFile(from, to string, who osUser) error {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close(), who.own(to))
+	return errors.Join(err, out.Close(), who.Own(to))
 }
 
 // writeFile writes a file that belongs to that user.
@@ -70,5 +70,5 @@ func writeFile(path string, content []byte, who osUser) error {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return err
 	}
-	return who.own(path)
+	return who.Own(path)
 }

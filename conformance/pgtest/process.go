@@ -3,16 +3,16 @@ package pgtest
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/child"
 )
 
 // logTail is the part of a log that a failed test shows: enough for the end of a crash report.
@@ -24,69 +24,24 @@ const dataRace = "WARNING: DATA RACE"
 // boring are log lines of which a proxy's every log-in makes dozens.
 var boring = regexp.MustCompile(`(?m)^.* (STATEMENT:  |received replication command: )SHOW .*\n`)
 
-// process is a running program whose output goes to files. Its one goroutine reaps it.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed once it is reaped
-	err  error         // valid after done
-}
+// process is a running program whose output goes to files.
+type process struct{ *child.Process }
 
 // startProcess starts a program that writes to logPath, and its errors to stderr unless that is nil.
 func startProcess(cmd *exec.Cmd, logPath string, stderr *os.File) (*process, error) {
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	if stderr != nil {
-		cmd.Stderr = stderr
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
-	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-func (p *process) alive() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
-func (p *process) signal(sig syscall.Signal) {
-	_ = p.cmd.Process.Signal(sig) // fails only when it has ended already
-}
-
-// wait reports whether the process ended within the timeout.
-func (p *process) wait(timeout time.Duration) bool {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-p.done:
-		return true
-	case <-timer.C:
-		return false
-	}
+	p, err := child.Start(cmd, logPath, stderr, nil)
+	return &process{p}, err
 }
 
 // kill9 kills the process and its children at once, as a crash of the machine would, and returns when
 // all are gone. PostgreSQL's children leave the process group, so they are looked up.
 func (p *process) kill9() {
-	children := childrenOf(p.cmd.Process.Pid)
-	p.signal(syscall.SIGKILL)
+	children := childrenOf(p.PID())
+	p.Signal(syscall.SIGKILL)
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	<-p.done
+	<-p.Done()
 	for _, pid := range children {
 		waitGone(pid)
 	}

@@ -239,8 +239,8 @@ func (p *Proxy) StartNoWait(t testing.TB) {
 func (p *Proxy) WaitReady(t testing.TB) {
 	t.Helper()
 	WaitFor(t, proxyStartTimeout, p.Name+" to be ready", func() (bool, error) {
-		if !p.proc.alive() {
-			return false, fmt.Errorf("%s has ended: %w", p.Name, p.proc.err)
+		if !p.proc.Alive() {
+			return false, fmt.Errorf("%s has ended: %w", p.Name, p.proc.Err())
 		}
 		code, _, err := p.Get(t.Context(), "/readyz")
 		return err == nil && code == http.StatusOK, nil
@@ -248,10 +248,10 @@ func (p *Proxy) WaitReady(t testing.TB) {
 }
 
 // Running reports whether the process runs.
-func (p *Proxy) Running() bool { return p.proc != nil && p.proc.alive() }
+func (p *Proxy) Running() bool { return p.proc != nil && p.proc.Alive() }
 
 // PID is the process id.
-func (p *Proxy) PID() int { return p.proc.cmd.Process.Pid }
+func (p *Proxy) PID() int { return p.proc.PID() }
 
 // Kill9 kills the process and returns when it is gone.
 func (p *Proxy) Kill9(t testing.TB) {
@@ -270,7 +270,7 @@ func (p *Proxy) Terminate(t testing.TB) int {
 		t.Fatalf("%s does not run", p.Name)
 	}
 	p.killed = true
-	p.proc.signal(syscall.SIGTERM)
+	p.proc.Signal(syscall.SIGTERM)
 	return p.WaitExit(t)
 }
 
@@ -278,14 +278,14 @@ func (p *Proxy) Terminate(t testing.TB) int {
 func (p *Proxy) WaitExit(t testing.TB) int {
 	t.Helper()
 	p.killed = true
-	if !p.proc.wait(proxyStopTimeout) {
+	if !p.proc.Wait(proxyStopTimeout) {
 		t.Fatalf("%s did not end within %v", p.Name, proxyStopTimeout)
 	}
-	return p.proc.cmd.ProcessState.ExitCode()
+	return p.proc.ExitCode()
 }
 
 // Signal sends the process a signal.
-func (p *Proxy) Signal(sig syscall.Signal) { p.proc.signal(sig) }
+func (p *Proxy) Signal(sig syscall.Signal) { p.proc.Signal(sig) }
 
 // Restart is Terminate and Start.
 func (p *Proxy) Restart(t testing.TB) {
@@ -368,17 +368,17 @@ func (p *Proxy) end(t testing.TB) {
 	if p.proc == nil {
 		return
 	}
-	if p.proc.alive() {
-		p.proc.signal(syscall.SIGTERM)
-		if !p.proc.wait(proxyStopTimeout) {
+	if p.proc.Alive() {
+		p.proc.Signal(syscall.SIGTERM)
+		if !p.proc.Wait(proxyStopTimeout) {
 			t.Errorf("%s did not stop within %v", p.Name, proxyStopTimeout)
-			p.proc.signal(syscall.SIGQUIT) // the stacks of all goroutines go to the log
-			if !p.proc.wait(httpTimeout) {
+			p.proc.Signal(syscall.SIGQUIT) // the stacks of all goroutines go to the log
+			if !p.proc.Wait(httpTimeout) {
 				p.proc.kill9()
 			}
 		}
 	}
-	if code := p.proc.cmd.ProcessState.ExitCode(); code != 0 && !p.killed {
+	if code := p.proc.ExitCode(); code != 0 && !p.killed {
 		t.Errorf("%s ended with exit code %d", p.Name, code)
 	}
 	log := p.Log()

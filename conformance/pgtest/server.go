@@ -142,7 +142,7 @@ func (s *Server) Set(t testing.TB, lines ...string) {
 }
 
 // Reload makes a running server read its configuration again.
-func (s *Server) Reload() { s.proc.signal(syscall.SIGHUP) }
+func (s *Server) Reload() { s.proc.Signal(syscall.SIGHUP) }
 
 // Start starts a stopped server and waits until it accepts connections.
 func (s *Server) Start(t testing.TB) {
@@ -155,8 +155,8 @@ func (s *Server) Start(t testing.TB) {
 func (s *Server) WaitReady(t testing.TB) {
 	t.Helper()
 	WaitFor(t, startTimeout, s.Name+" to accept connections", func() (bool, error) {
-		if !s.proc.alive() {
-			return false, fmt.Errorf("%s has ended: %w", s.Name, s.proc.err)
+		if !s.proc.Alive() {
+			return false, fmt.Errorf("%s has ended: %w", s.Name, s.proc.Err())
 		}
 		return s.status() == "ready", nil
 	})
@@ -185,7 +185,7 @@ func (s *Server) StartNoWait(t testing.TB) {
 // "stopping"; "" without one or when it is of an earlier postmaster.
 func (s *Server) status() string {
 	lines := s.pidFile()
-	if len(lines) < 8 || lines[0] != strconv.Itoa(s.proc.cmd.Process.Pid) {
+	if len(lines) < 8 || lines[0] != strconv.Itoa(s.proc.PID()) {
 		return ""
 	}
 	return strings.TrimSpace(lines[7])
@@ -200,10 +200,10 @@ func (s *Server) pidFile() []string {
 }
 
 // Running reports whether the server's process runs.
-func (s *Server) Running() bool { return s.proc != nil && s.proc.alive() }
+func (s *Server) Running() bool { return s.proc != nil && s.proc.Alive() }
 
 // PID is the postmaster's process id.
-func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
+func (s *Server) PID() int { return s.proc.PID() }
 
 // Stop stops the server and waits for its end. A fast stop of a primary waits for its walsenders.
 func (s *Server) Stop(t testing.TB, mode StopMode) {
@@ -211,8 +211,8 @@ func (s *Server) Stop(t testing.TB, mode StopMode) {
 	if !s.Running() {
 		t.Fatalf("%s does not run", s.Name)
 	}
-	s.proc.signal(syscall.Signal(mode))
-	if !s.proc.wait(stopTimeout) {
+	s.proc.Signal(syscall.Signal(mode))
+	if !s.proc.Wait(stopTimeout) {
 		t.Fatalf("%s did not stop within %v", s.Name, stopTimeout)
 	}
 }
@@ -253,8 +253,8 @@ func (s *Server) Log() string {
 // end is the last act of every server: quick, and it leaves nothing behind.
 func (s *Server) end() {
 	if s.Running() {
-		s.proc.signal(syscall.SIGQUIT)
-		if !s.proc.wait(stopTimeout) {
+		s.proc.Signal(syscall.SIGQUIT)
+		if !s.proc.Wait(stopTimeout) {
 			s.proc.kill9()
 		}
 	}

@@ -74,7 +74,7 @@ func (in *Install) initdb(name string, initArgs []string) error {
 func (in *Install) templateRoot() (string, error) {
 	var failed error
 	for _, dir := range []string{cacheDir(), os.TempDir()} {
-		root := filepath.Join(dir, "rpt-template-"+strconv.Itoa(in.who.uid))
+		root := filepath.Join(dir, "rpt-template-"+strconv.Itoa(in.who.UID))
 		err := in.makeTemplateRoot(dir, root)
 		if err == nil {
 			return root, nil
@@ -87,7 +87,7 @@ func (in *Install) templateRoot() (string, error) {
 func (in *Install) makeTemplateRoot(parent, root string) error {
 	info, err := os.Lstat(root)
 	if err == nil {
-		if !info.IsDir() || !ownedBy(info, in.who.uid) {
+		if !info.IsDir() || !ownedBy(info, in.who.UID) {
 			return fmt.Errorf("%s belongs to somebody else", root)
 		}
 		return nil
@@ -96,7 +96,7 @@ func (in *Install) makeTemplateRoot(parent, root string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Chmod(half, 0o755), in.who.own(half)); err != nil {
+	if err := errors.Join(os.Chmod(half, 0o755), in.who.Own(half)); err != nil {
 		return errors.Join(err, os.Remove(half))
 	}
 	err = os.Rename(half, root)

@@ -27,7 +27,7 @@ func (in *Install) NewVolume(t testing.TB, size string) *Volume {
 			t.Errorf("unmount %s: %v", v.Dir, err)
 		}
 	})
-	if err := in.who.own(v.Dir); err != nil {
+	if err := in.who.Own(v.Dir); err != nil {
 		t.Fatalf("give volume away: %v", err)
 	}
 	return v

@@ -64,7 +64,7 @@ func (in *Install) TempDir(t testing.TB) string {
 // Give gives a file or a folder to the user of the servers.
 func (in *Install) Give(t testing.TB, path string) {
 	t.Helper()
-	if err := in.who.own(path); err != nil {
+	if err := in.who.Own(path); err != nil {
 		t.Fatalf("give %s away: %v", path, err)
 	}
 }
@@ -72,7 +72,7 @@ func (in *Install) Give(t testing.TB, path string) {
 // LetRead gives a file to root, and lets the group of the servers' user read it.
 func (in *Install) LetRead(t testing.TB, path string) {
 	t.Helper()
-	if err := errors.Join(os.Chown(path, 0, in.who.gid), os.Chmod(path, 0o640)); err != nil {
+	if err := errors.Join(os.Chown(path, 0, in.who.GID), os.Chmod(path, 0o640)); err != nil {
 		t.Fatalf("let others read %s: %v", path, err)
 	}
 }
@@ -92,7 +92,7 @@ func tempDir(t testing.TB, who osUser) string {
 		}
 		_ = os.Remove(parent) // the last one out; fails while others are in
 	})
-	if err := who.own(dir); err != nil {
+	if err := who.Own(dir); err != nil {
 		t.Fatalf("give test folder away: %v", err)
 	}
 	return dir

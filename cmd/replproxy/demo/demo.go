@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/child"
 )
 
 // Options say what to build. Zero values are the defaults.
@@ -120,8 +122,8 @@ func (d *demo) prepare() (err error) {
 	if d.bin, err = findBinaries(d.o.Bindir); err != nil {
 		return err
 	}
-	if d.who, err = chooseAccount(); err != nil {
-		return err
+	if d.who.Account, err = child.Unprivileged(); err != nil {
+		return fmt.Errorf("%w: run the demo as an ordinary user", err)
 	}
 	if d.dir, err = os.MkdirTemp("", "replproxy-demo-"); err != nil {
 		return err
@@ -131,8 +133,8 @@ func (d *demo) prepare() (err error) {
 		return err
 	}
 	as := ""
-	if d.who.drop {
-		as = ", running as " + d.who.name
+	if d.who.Name != "" {
+		as = ", running as " + d.who.Name
 	}
 	d.say("PostgreSQL in %s, everything in %s%s\n", d.bin, d.dir, as)
 	names := []string{proxyName}

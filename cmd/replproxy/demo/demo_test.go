@@ -119,8 +119,8 @@ func TestCleanUpEndsWhatIgnoresSignals(t *testing.T) {
 	if err := d.cleanUp(); err == nil || !strings.Contains(err.Error(), "kept") {
 		t.Errorf("got %v", err)
 	}
-	if !p.ended() || strings.Join(order, " ") != "last first" {
-		t.Errorf("ended %v, order %v", p.ended(), order)
+	if p.Alive() || strings.Join(order, " ") != "last first" {
+		t.Errorf("ended %v, order %v", !p.Alive(), order)
 	}
 }
 

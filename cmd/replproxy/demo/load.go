@@ -62,9 +62,9 @@ func (d *demo) load(ctx context.Context) error {
 	stop := d.o.Stop
 	for {
 		select {
-		case <-bench.done:
+		case <-bench.Done():
 			d.tally.ended = time.Now()
-			if bench.err != nil && stop != nil {
+			if bench.Err() != nil && stop != nil {
 				return bench.failure()
 			}
 			d.tally.walTo, err = d.walPosition(ctx)
@@ -72,7 +72,7 @@ func (d *demo) load(ctx context.Context) error {
 		case <-stop:
 			stop = nil
 			d.letGoOn()
-			bench.stop(syscall.SIGINT)
+			bench.Stop(syscall.SIGINT, killAfter)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
@@ -92,7 +92,7 @@ func (d *demo) tick(ctx context.Context, bench *process) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	for _, p := range d.processes() {
-		if p.ended() {
+		if !p.Alive() {
 			return p.failure()
 		}
 	}

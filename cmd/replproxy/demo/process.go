@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/child"
 )
 
 // killAfter bounds the wait for a process to end after it was asked. Then it is killed.
@@ -45,38 +47,16 @@ func (s *starter) close() { close(s.jobs) }
 
 // process is a child that has been started.
 type process struct {
+	*child.Process
 	name string
-	cmd  *exec.Cmd
 	log  string
-	done chan struct{} // closed at its end
-	err  error         // then: how it ended
-}
-
-// stop sends a signal, waits, and kills what does not listen.
-func (p *process) stop(sig syscall.Signal) {
-	_ = p.cmd.Process.Signal(sig) // an error means that it has ended
-	select {
-	case <-p.done:
-	case <-time.After(killAfter):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // failure is the error of a process that should not have ended, with the end of its log.
 func (p *process) failure() error {
 	how := "ended"
-	if p.err != nil {
-		how = p.err.Error()
+	if err := p.Err(); err != nil {
+		how = err.Error()
 	}
 	return fmt.Errorf("%s: %s\n%s", p.name, how, tail(p.log))
 }
@@ -90,58 +70,51 @@ func tail(path string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
 }
 
-// command prepares a program of this demo: account, directory, a clean environment, output to a log.
-func (d *demo) command(ctx context.Context, name, program string, args ...string) (*exec.Cmd, *os.File, error) {
+// command prepares a program of this demo: account, directory, a clean environment.
+func (d *demo) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = d.dir
-	cmd.SysProcAttr = d.who.attributes()
+	cmd.SysProcAttr = d.who.Attributes(syscall.SIGKILL)
 	cmd.Env = []string{
 		"PATH=" + d.bin + ":/usr/bin:/bin", "HOME=" + d.dir, "LC_ALL=C", "TZ=UTC", "PGPASSFILE=" + d.path("pgpass"),
 		"PGCONNECT_TIMEOUT=10",
 	}
-	log, err := os.OpenFile(d.path(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	return cmd
+}
+
+// start starts a program whose output goes to a log.
+func (d *demo) start(name string, cmd *exec.Cmd) (*process, error) {
+	log := d.path(name + ".log")
+	p, err := child.Start(cmd, log, nil, d.starter.start)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	return cmd, log, nil
+	return &process{p, name, log}, nil
 }
 
 // run runs a program to its end. ctx kills it.
 func (d *demo) run(ctx context.Context, name, program string, args ...string) error {
-	cmd, log, err := d.command(ctx, name, program, args...)
+	p, err := d.start(name, d.command(ctx, program, args...))
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	if err := d.starter.start(cmd); err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
-	}
-	if err := cmd.Wait(); err != nil {
+	<-p.Done()
+	if err := p.Err(); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("%s: %w\n%s", name, err, tail(d.path(name+".log")))
+		return fmt.Errorf("%s: %w\n%s", name, err, tail(p.log))
 	}
 	return nil
 }
 
 // spawn starts a program that runs until sig, which the end of the demo sends.
 func (d *demo) spawn(name string, sig syscall.Signal, program string, args ...string) (*process, error) {
-	cmd, log, err := d.command(context.Background(), name, program, args...)
+	p, err := d.start(name, d.command(context.Background(), program, args...))
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	if err := d.starter.start(cmd); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	p := &process{name: name, cmd: cmd, log: log.Name(), done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
-	d.atEnd(func() error { p.stop(sig); return nil })
+	d.atEnd(func() error { p.Stop(sig, killAfter); return nil })
 	return p, nil
 }
 
@@ -164,7 +137,7 @@ func await(ctx context.Context, limit time.Duration, p *process, condition func(
 		}
 		select {
 		case <-tick.C:
-		case <-p.done:
+		case <-p.Done():
 			return p.failure()
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not get there within %s: %w\n%s", p.name, limit, err, tail(p.log))

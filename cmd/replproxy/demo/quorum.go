@@ -138,7 +138,7 @@ func cutNow(elapsed, length time.Duration) bool {
 func (d *demo) letGoOn() {
 	for _, p := range d.proxies[1:] {
 		if p.process != nil {
-			_ = p.cmd.Process.Signal(syscall.SIGCONT) // an error means that it has ended
+			p.Signal(syscall.SIGCONT)
 		}
 	}
 	d.cut.on = false
@@ -150,7 +150,7 @@ func (d *demo) turn() {
 	case on && !d.cut.on:
 		d.cut.on, d.cut.looks = true, 0
 		for _, p := range d.proxies[1:] {
-			_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+			p.Signal(syscall.SIGSTOP)
 		}
 	case !on && d.cut.on:
 		d.letGoOn()
