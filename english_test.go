@@ -44,6 +44,50 @@ func TestPlainEnglish(t *testing.T) {
 	}
 }
 
+// TestCommentsBeginWithTheName: the comment of a function, or of a type or value that is declared alone, begins with
+// its name. One that came along when the name was changed describes something that is not there.
+func TestCommentsBeginWithTheName(t *testing.T) {
+	read := 0
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			name, doc := documented(d)
+			if name == "" || strings.TrimSpace(doc.Text()) == "" { // go:embed alone has no text
+				continue
+			}
+			read++
+			first, _, _ := strings.Cut(strings.TrimSpace(doc.Text()), " ")
+			if strings.TrimRight(first, ":,'s\n") != strings.TrimRight(name, "s") {
+				t.Errorf("%s: the comment of %s begins with %q", s.fset.Position(doc.Pos()), name, first)
+			}
+		}
+	}
+	if read < 3000 {
+		t.Errorf("%d comments were read", read)
+	}
+}
+
+// documented returns the name and the comment of a declaration of one thing; "": it declares several, or nothing.
+func documented(d ast.Decl) (name string, doc *ast.CommentGroup) {
+	switch x := d.(type) {
+	case *ast.FuncDecl:
+		return x.Name.Name, x.Doc
+	case *ast.GenDecl:
+		if x.Lparen.IsValid() || len(x.Specs) != 1 {
+			return "", nil
+		}
+		switch spec := x.Specs[0].(type) {
+		case *ast.TypeSpec:
+			return spec.Name.Name, x.Doc
+		case *ast.ValueSpec:
+			return spec.Names[0].Name, x.Doc
+		}
+	}
+	return "", nil
+}
+
 // paragraphs returns the prose of a comment, each paragraph and item of a list in one line. What is indented by a tab
 // is a picture.
 func paragraphs(g *ast.CommentGroup) (all []string) {

@@ -18,8 +18,8 @@ import (
 // forgotten, and so it must not vote under that name.
 var ErrKnown = errors.New("this node is new, and its name is not")
 
-// lives holds what this node knows of other members' starts, durably, and what they know of its own. A boot number is
-// never one that was used before, whatever the clock says (ADR 0071). Guarded by Node.mu.
+// lives holds the starts of other members that this node knows, durably, and their answers about its own. A boot number
+// is never one that was used before, whatever the clock says (ADR 0071). Guarded by Node.mu.
 type lives struct {
 	of      map[string]*past
 	answers map[string]vote.Life // of each other member that has said what it knows of this node
@@ -110,7 +110,7 @@ func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 	return all
 }
 
-// ruling says what becomes of a node by what the others know of it.
+// startCheck is the result of comparing this node's start with the starts that the other members know.
 type startCheck struct {
 	refused string // by a member that knows the name of a node that is new
 	clash   string // a member hears another life of this node
@@ -149,7 +149,8 @@ func (n *Node) hearLives(peer string, all vote.Lives) {
 	}
 }
 
-// answer notes what a member knows of this node; the zero Life: nothing, or it can't say. The caller holds mu.
+// answer takes a member's answer: the life of this node that it knows. The zero Life: it knows none, or can't say. The
+// caller holds mu.
 func (n *Node) answer(peer string, x vote.Life) {
 	if was, said := n.lives.answers[peer]; said && was == x {
 		return

@@ -26,8 +26,8 @@ const (
 	// for names of nobody.
 	forgottenFormat = "#replproxy-forgotten/1"
 	formatMark      = "#"
-	// livesFile has what is known of the other members' starts: after a line with its format one of name, key, boot
-	// and run for each, and the CRC-32C of that. Without it nobody is known.
+	// livesFile lists the known starts of other members. After a line with its format it has name, key, boot and run,
+	// one line for each, and the CRC-32C of that. Without it nobody is known.
 	livesFile   = "members"
 	livesFormat = "#replproxy-members/1"
 )

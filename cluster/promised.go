@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// covered is the highest position that a rule ever covered here on one timeline since the start: another
-// member that heard the same acks may have reported it. Guarded by Node.mu.
+// highestCovered is the highest position that a rule covered here on one timeline since the start. Another member that
+// heard the same acks may have reported it. Guarded by Node.mu.
 type highestCovered struct {
 	timeline lsn.TimelineID
 	at       lsn.LSN

@@ -13,8 +13,8 @@ type retained struct {
 	from     lsn.LSN
 }
 
-// RetainUntil says how many standbys must have flushed WAL that this node's store voted for before it may go
-// (wal.retain_until_standbys, ruling R4); 0: it may.
+// RetainUntil sets how many standbys must have flushed WAL that this node's store voted for before it may be removed
+// (wal.retain_until_standbys, ruling R4). 0: none need to.
 func (n *Node) RetainUntil(standbys int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -32,7 +32,7 @@ func (c *columns) look(now time.Time, p lsn.Progress, end lsn.LSN) {
 // waits are those of each session, and under the zero Key those of the reportable positions.
 type waits map[vote.Key]*columns
 
-// look notes where everybody is. The caller holds n.mu.
+// look takes the positions of every session at now. The caller holds n.mu.
 func (w waits) look(now time.Time, n *Node) {
 	seen := map[vote.Key]bool{{}: true}
 	w.of(vote.Key{}).look(now, n.last.Progress, n.at.Received)

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Store has what the hub needs of the WAL store; *[walstore.Store] is one. Methods may be called from any goroutine.
+// Store is the hub's view of the WAL store; *[walstore.Store] is one. Methods may be called from any goroutine.
 type Store interface {
 	walsender.Store
 	// Identity returns the adopted system; false when nothing was adopted yet.

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// PrimaryServer tells how the server that is the primary now would appear as a standby: its primary_slot_name and
+// PrimaryServer returns the names by which the present primary would appear as a standby: its primary_slot_name and
 // cluster_name, and the host at which it is reached. Zero: not known.
 type PrimaryServer func() slot.Primary
 

@@ -58,7 +58,7 @@ func (h *Hub) SetSenderTimeout(d time.Duration) {
 	}
 }
 
-// Having tells how far a session's WAL goes: what it was sent here, or said that it has.
+// Having is the end of a session's WAL: of that which it was sent here, or has reported.
 type Having struct {
 	ApplicationName string
 	Timeline        lsn.TimelineID

@@ -99,8 +99,8 @@ func (h *Hub) Stranded() (all []Stranded) {
 	return all
 }
 
-// strand looks at what a standby of a timeline that was left at next has: has is what it applied, or where it wants
-// to go on.
+// strand names a standby as stranded if it has WAL beyond next, where timeline t was left. has is the position that it
+// applied, or from which it wants to go on.
 func (h *Hub) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeline) {
 	if has <= next.Start {
 		return

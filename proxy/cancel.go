@@ -19,7 +19,7 @@ const cancelTimeout = 10 * time.Second
 // sendCancel delivers a CancelRequest, as it came, to whoever issued the key.
 type sendCancel func(ctx context.Context, raw []byte) error
 
-// cancels knows where each key was issued. The zero value is ready.
+// cancels maps issued cancel keys to the servers that issued them. The zero value is ready.
 type cancels struct {
 	mu    sync.Mutex
 	byPID map[uint32][]*cancelKey

@@ -173,7 +173,8 @@ func (s *Server) startup(req *handshake.Request, session *Session) []byte {
 	return packet
 }
 
-// refusal hears what the primary says against a client that was verified here.
+// refusal returns the function that is called when the primary refuses a client that was verified here. It has the role
+// asked for again. nil: the client was not verified here.
 func (s *Server) refusal(session *Session) func() {
 	if session.verified == nil {
 		return nil

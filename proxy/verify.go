@@ -19,7 +19,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Roles knows who may log in; [roles.Lookup] is one. Methods are called from many goroutines.
+// Roles finds the roles that may log in; [roles.Lookup] is one. Methods are called from many goroutines.
 type Roles interface {
 	// Find may ask the primary; ctx ends that.
 	Find(ctx context.Context, name string) roles.Found

@@ -31,7 +31,7 @@ type Local struct {
 	HashAt func(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
 }
 
-// Peer holds what one other member's bytes were found to be. The zero value knows nothing.
+// Peer holds the result of comparing one other member's bytes with this node's. The zero value: nothing is compared.
 type Peer struct {
 	timeline lsn.TimelineID // this node's, which the rest is about
 	begun    bool           // from is known

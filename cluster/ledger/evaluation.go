@@ -14,7 +14,7 @@ import (
 // Max bounds nothing: what an empty rule gives for write and flush.
 const Max = lsn.LSN(math.MaxUint64)
 
-// Why says what keeps a position from being covered, apart from the voters' positions.
+// Why names a reason for which a position is not covered, apart from the voters' positions.
 type Why string
 
 // The reasons.
@@ -117,7 +117,8 @@ func (l *Ledger) look(now time.Time, system lsn.SystemID, t lsn.TimelineID) {
 	l.views = l.appendViews(l.views[:0], now, system, t)
 }
 
-// judge fills in what d covers of what look has found. Whatever holds it covers nothing.
+// evaluateRule computes the positions that rule d covers, out of the voters that look has found. A position that
+// something in Holds keeps back is not covered.
 func (l *Ledger) evaluateRule(v *RuleInUse, d *quorum.Rule, t lsn.TimelineID) {
 	first := ranks(d.Names)
 	v.Voters = voters(v.Voters[:0], l.views, first)

@@ -109,8 +109,8 @@ func (l *Ledger) Fence(t lsn.TimelineID) {
 	}
 }
 
-// SetFence says what was promised for the system that this node's store is of. It is for a store that takes WAL of
-// another system than before: for one system a promise is never taken back, see [Ledger.Fence].
+// SetFence replaces the fence, and reports whether it was another one. It is for a store that takes WAL of another
+// system than before. For one system a fence is never lowered, see [Ledger.Fence].
 func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
 	own := l.own()
 	if own.state.Fenced == t {

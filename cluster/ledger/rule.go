@@ -106,7 +106,7 @@ type Confirmation struct {
 	Unestablished []string
 }
 
-// Confirmed says who has confirmed this node's rule. It is in force when nobody is missing or unestablished.
+// Confirmed compares the members' rules with this node's. The rule is in force when nobody is missing or unestablished.
 func (l *Ledger) Confirmed() (c Confirmation) {
 	own := l.own().state.Rule
 	for _, name := range l.names() {

@@ -41,7 +41,7 @@ type Listener struct {
 	lines   crowd.Quota // of log lines that anybody who reaches the port can cause
 }
 
-// NewDoor serves l from Run on.
+// NewListener makes a Listener that serves l once it runs.
 func NewListener(l net.Listener, node *identity.Node, members *identity.Members, log *slog.Logger) *Listener {
 	return &Listener{
 		listener: l, node: node, members: members, log: log,

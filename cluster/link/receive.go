@@ -34,7 +34,7 @@ func (l *Link) receive(ctx context.Context, peer string, version int, conn net.C
 	l.Logger.Warn("ended a member's connection", "member", peer, "from", conn.RemoteAddr(), "err", err)
 }
 
-// understood notes what was not understood of a peer, and "" when everything was.
+// understood notes why a peer could not be understood; "": it was.
 func (l *Link) understood(peer, strange string) {
 	p := l.peer(peer)
 	l.mu.Lock()

@@ -2,7 +2,7 @@ package link
 
 import "time"
 
-// admission tells what happens to a connection that asks to speak for a name.
+// admission is the decision on a connection that asks to speak for a name.
 type admission int
 
 const (

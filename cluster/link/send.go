@@ -146,7 +146,8 @@ func (s *sender) once(ctx context.Context) error {
 // noCommonProtocol is the text of the TLS error when the other end serves none of the offered protocols.
 const noCommonProtocol = "tls: no application protocol"
 
-// foreign says what it means that the other end speaks none of the versions up to newest.
+// foreign wraps err in errForeign if the other end speaks none of the versions up to newest. Other errors stay as they
+// are.
 func foreign(err error, newest int) error {
 	if strings.Contains(err.Error(), noCommonProtocol) {
 		return fmt.Errorf("%w: it speaks none of %d to %d, as this proxy does", errForeign, Oldest, newest)

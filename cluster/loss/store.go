@@ -50,7 +50,7 @@ func (all Set) Suspects(s Store) (names []string) {
 	return slices.Compact(names)
 }
 
-// Judgement tells what follows from a session's first report.
+// Judgement is the decision on a session, by its first report.
 type Judgement struct {
 	Set Set
 	// Refused is the loss because of which the session must not get WAL; nil: none. With Here the store has the lost

@@ -47,7 +47,7 @@ func Of(remembers, store bool) Questions {
 	return Questions{Slot, Members, Losses}
 }
 
-// Advice tells what the operator is to hear of his word that a new store is meant.
+// Advice selects the log line about an operator's word that a new store is meant.
 type Advice int
 
 // What there is to be said.

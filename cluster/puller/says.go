@@ -22,7 +22,7 @@ type Source struct {
 	Unanswered bool
 }
 
-// says holds what a member tells the others.
+// says holds a member's message to the others.
 type says struct {
 	pulls     bool
 	letsGo    bool // it has given the primary up for whoever reaches it, or wants it

@@ -108,7 +108,7 @@ func chosen(c []ranked, rule syncrep.Rule, voters []Voter) []ranked {
 	return c
 }
 
-// Columns of a position.
+// write, flush and apply pick one column of the positions.
 func write(p lsn.Progress) lsn.LSN { return p.Write }
 func flush(p lsn.Progress) lsn.LSN { return p.Flush }
 func apply(p lsn.Progress) lsn.LSN { return p.Apply }

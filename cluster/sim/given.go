@@ -157,7 +157,7 @@ func (p *proxy) history() lsn.History {
 	return h
 }
 
-// store is p's as losses look at it.
+// lossStore returns p's store as package loss sees it.
 func (p *proxy) lossStore() loss.Store {
 	return loss.Store{
 		Concerns: func(l loss.Loss) bool { return p.tli != 0 && l.In(p.history()) },

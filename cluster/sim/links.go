@@ -271,7 +271,7 @@ func (p *proxy) connect(s *server) {
 	p.step()
 }
 
-// feed is the primary's walsender; it sends a sign of life when there is nothing else.
+// feed sends the primary's flushed WAL as its walsender does, or a keepalive when there is none.
 func (u *uplink) feed() {
 	u.sent = u.s.flushed
 	end := u.sent

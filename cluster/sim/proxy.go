@@ -359,7 +359,7 @@ func (p *proxy) tick() {
 	p.ask()
 }
 
-// The client's side of a downlink to another proxy.
+// num and the methods after it are the client's side of a downlink to another proxy.
 func (p *proxy) num() int { return p.id }
 func (p *proxy) label() string {
 	if p.w.fault == HiddenMember {

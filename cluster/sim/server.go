@@ -154,7 +154,7 @@ func (s *server) tick() {
 	}
 }
 
-// The client's side of a downlink.
+// num and the methods after it are the client's side of a downlink.
 func (s *server) num() int         { return s.id }
 func (s *server) label() string    { return s.name }
 func (s *server) slot() **downlink { return &s.link }

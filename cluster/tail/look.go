@@ -106,7 +106,7 @@ func (l *look) timeline() {
 	}
 }
 
-// describe says what is known of a proxy, and whether its end is final.
+// describe returns the row of a proxy, with whether its end is final, and why.
 func (l *look) describe(m Member) Row {
 	a, t := m.Status, l.tail.Timeline
 	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.RuleText)}

@@ -118,7 +118,7 @@ func (l *look) row(g Gap) Row {
 	return l.tail.Proxies[slices.IndexFunc(l.tail.Proxies, func(r Row) bool { return vote.Fold(r.Node) == g.Proxy })]
 }
 
-// explain says what a gap is and what closes it.
+// explain words a gap and the way to close it.
 func (l *look) explain(g Gap, unknown []Holder) string {
 	row := l.row(g)
 	todo := fmt.Sprintf("fence it and say --end %s=LSN with the end that the fence prints", row.Node)

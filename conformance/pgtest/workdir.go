@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// A unix socket's path has at most 107 bytes, and PostgreSQL's own part of it takes about 20.
+// maxRootLength bounds the root's path, in bytes. A unix socket's path has at most 107, and PostgreSQL's own part of it
+// takes about 20.
 const maxRootLength = 60
 
 const workPrefix = "rpt-" // rpt-<pid> holds all folders of one test process

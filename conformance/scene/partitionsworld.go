@@ -2,5 +2,6 @@ package scene
 
 import ()
 
-// PartitionsPassword is needed because a proxy lends nobody its address (ruling R1).
+// PartitionsPassword is the roles' password. Without one nobody gets in, because a proxy lends nobody its address
+// (ruling R1).
 const PartitionsPassword = "geheim"

@@ -38,8 +38,8 @@ func (f Following) still(w server) bool {
 	return err == nil && now == w
 }
 
-// askServer tells who a server is. The timeline of a primary is that of the WAL it writes: the control
-// file's is as old as the last checkpoint. A standby tells none; nothing is committed there.
+// askServer asks a server for its system and timeline. The timeline of a primary is that of the WAL it writes, because
+// the control file's is as old as the last checkpoint. A standby returns none; nothing is committed there.
 const askServer = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), " +
 	"CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN " +
 	"pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END"

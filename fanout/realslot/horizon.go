@@ -37,7 +37,7 @@ type bearing struct {
 	told   time.Time // when it was told any
 }
 
-// need holds what a slot bears and what it should bear.
+// need compares the horizon that a slot bears with the one that it should bear.
 type need struct {
 	have, want Horizon
 	settled    bool // what it bears may be raised: everybody had the time to come back, and the stream bears the rest

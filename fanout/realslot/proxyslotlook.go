@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// lookWalsenders tells how many walsenders the server has to spare.
+// lookWalsenders asks for the number of walsenders that the server has to spare.
 const lookWalsenders = "SELECT pg_catalog.current_setting('max_wal_senders')::int - " +
 	"(SELECT count(*) FROM pg_catalog.pg_stat_get_wal_senders())"
 

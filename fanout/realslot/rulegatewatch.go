@@ -26,7 +26,7 @@ type gateWatch struct {
 	taken time.Time // when streaming was begun anew for it last
 }
 
-// gateView holds what is known at one moment.
+// gateView holds the facts about the gate at one moment.
 type gateView struct {
 	gate     gateSlot
 	used     bool    // by this proxy's stream

@@ -106,7 +106,7 @@ func (m *member) met() bool {
 	return m.known
 }
 
-// failed notes how telling went, and reports whether that is news that is bad.
+// failed takes the result of telling m; nil: it worked. It reports whether err is news, and sets when to try again.
 func (m *member) failed(now time.Time, err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,7 +145,7 @@ func (m *member) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
 	return news
 }
 
-// told notes what was said to it, and answered.
+// told notes a message that m has answered.
 func (m *member) told(now time.Time, msg shared.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +158,7 @@ func (m *member) told(now time.Time, msg shared.Message) {
 	}
 }
 
-// heard notes what it has.
+// heard notes the states that m says it has.
 func (m *member) heard(msg shared.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

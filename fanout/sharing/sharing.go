@@ -163,7 +163,7 @@ func (s *Sharing) introduced(ctx context.Context) {
 	}
 }
 
-// tell says what a member has not confirmed yet, or everything when it is time for that.
+// tell sends m the states that it has not confirmed yet, or all of them when a resync is due. It waits for the answer.
 func (s *Sharing) tell(ctx context.Context, m *member) error {
 	all := m.wantsAll(time.Now())
 	entries := m.lacks(s.entries(), all)

@@ -40,7 +40,7 @@ type Bounds struct {
 	IdleTimeout time.Duration // 0: off
 }
 
-// Verdict says what Bounds mean for one slot.
+// Verdict is the result of applying Bounds to one slot.
 type Verdict struct {
 	Status Status // "": the slot reserves nothing
 	Lose   Cause  // not NotLost: it is to be invalidated now

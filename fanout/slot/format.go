@@ -67,7 +67,7 @@ const (
 	IdleTimeout Cause = "idle_timeout"
 )
 
-// Real says what the slot of the same name on the primary is to this one.
+// Real relates the slot to the primary's slot of the same name.
 type Real string
 
 // The relations to the primary's slot.

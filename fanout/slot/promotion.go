@@ -9,7 +9,7 @@ type User struct {
 	Timeline lsn.TimelineID // that it asked for; 0: it named none
 }
 
-// UsedBy notes who uses the slot. It is kept in memory only.
+// UsedBy notes the user of the slot. It is kept in memory only.
 func (g *Guard) UsedBy(u User) {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()

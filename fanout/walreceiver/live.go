@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// live holds what reader, reporter and Status share about the stream of one connection. The reader
-// writes it, except for what was reported.
+// live holds the state of one connection's stream that reader, reporter and Status share. The reader writes it, except
+// for the reported positions.
 type live struct {
 	begin       time.Time // of the connection; the base of heard and message, which keep its monotonic clock
 	received    atomic.Uint64

@@ -69,7 +69,7 @@ func (r *Receiver) Connecting() {
 // Disconnected notes that an attempt has ended.
 func (r *Receiver) Disconnected() { r.setState(Disconnected) }
 
-// LoggedIn notes whom the attempt has logged in at: a server, or a member of the cluster.
+// LoggedIn notes the server that the attempt has logged in at; member names it if it is one of the cluster.
 func (r *Receiver) LoggedIn(e upstream.Endpoint, member string, ssl *handshake.SSL) {
 	r.Update(func(st *Status) { st.Endpoint, st.Member, st.SSL = e, member, ssl })
 }

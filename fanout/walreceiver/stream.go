@@ -15,7 +15,7 @@ import (
 // ErrTimelineEnded: the server ended the COPY, a newer timeline follows.
 var ErrTimelineEnded = errors.New("end of timeline")
 
-// Server holds what the server of a connection said of itself, as far as a stream depends on it.
+// Server holds the facts that the server of a connection told, as far as a stream depends on them.
 type Server struct {
 	System   lsn.SystemID
 	Timeline lsn.TimelineID

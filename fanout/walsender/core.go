@@ -34,7 +34,7 @@ var ErrTimeout = errors.New("terminating walsender process due to replication ti
 // ErrInvariant reports a broken inequality between positions: a bug, which ends this sender only.
 var ErrInvariant = errors.New("walsender invariant broken")
 
-// Kind says what the shell does next.
+// kind names the shell's next action.
 type kind uint8
 
 const (

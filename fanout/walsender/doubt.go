@@ -24,7 +24,7 @@ const (
 // ErrLeft is the end of a session that its standby has left, as far as can be known.
 var ErrLeft = errors.New("a younger session of its standby has begun, and this one says nothing")
 
-// doubt holds what is known of a session that is asked whether it lives. The zero doubt is none.
+// doubt holds the state of asking a session whether it lives. The zero doubt: it is not asked.
 type doubt struct {
 	since time.Time
 	moved time.Time // its silence counts from here

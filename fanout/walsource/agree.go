@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Whereabouts holds what a server says of itself on a connection that is not the stream's, such as a client's own.
+// Whereabouts holds a server's answers on a connection that is not the stream's, such as a client's own.
 type Whereabouts struct {
 	Endpoint   string // as its String has it
 	System     lsn.SystemID

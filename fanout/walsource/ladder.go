@@ -133,7 +133,7 @@ func (l *Ladder) Status() []SourceStatus {
 	return append([]SourceStatus(nil), l.all...)
 }
 
-// counted notes what comes of a giver of segments.
+// counted counts the bytes that a source of segments brings, and notes its last error.
 type counted struct {
 	backfill.Source
 	l *Ladder

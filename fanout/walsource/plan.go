@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// server holds what the upstream said about itself.
+// server holds the upstream's answers about itself.
 type server struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID

@@ -37,7 +37,7 @@ func (r *Supply) DownSince() (since time.Time, down bool) {
 	return since, true
 }
 
-// silent notes what the last attempt to reach the primary came to.
+// silent notes whether the last attempt to reach the primary went unanswered.
 func (r *Supply) silent(yes bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

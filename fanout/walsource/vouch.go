@@ -48,7 +48,7 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 	return lack.refusal()
 }
 
-// vouched shows what a primary lacks to which no clients are sent; nil: nothing.
+// vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.
 func (r *Supply) vouched(t lsn.TimelineID, lack *LackError) {
 	if r.o.Accept != nil {
 		r.o.Accept.Waits(t, lack)

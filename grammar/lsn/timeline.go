@@ -127,7 +127,7 @@ func (h History) Contains(t TimelineID) bool {
 	return ok
 }
 
-// SwitchPoint tells where ancestor t was left and which timeline holds the byte there. It reports
+// SwitchPoint returns the position at which ancestor t was left, and the timeline that holds the byte there. It reports
 // false for the history's own timeline and for timelines outside the ancestry.
 func (h History) SwitchPoint(t TimelineID) (at LSN, next TimelineID, ok bool) {
 	for i, e := range h.Parents {

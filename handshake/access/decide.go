@@ -22,7 +22,7 @@ type Facts struct {
 
 // Decision is the result of the rules for one connection.
 type Decision struct {
-	// Method says who verifies the client; Reject comes with a Refusal.
+	// Method verifies the client; Reject comes with a Refusal.
 	Method Method
 	// Rule is the number of the rule that matched, 0 when none did.
 	Rule int

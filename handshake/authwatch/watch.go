@@ -28,7 +28,7 @@ const (
 	kindSASLFinal    = 12
 )
 
-// Legs says what an observer of both connections knows.
+// Legs describes the two connections of a log-in.
 type Legs struct {
 	ClientTLS, UpstreamTLS bool
 	SameCertificate        bool // the client sees the primary's own (see [SameCertificate])
@@ -36,7 +36,7 @@ type Legs struct {
 	Physical               bool // the client is a physical walsender
 }
 
-// Step tells what a frame from the primary does to the exchange.
+// Step classifies a frame of the primary by its effect on the exchange.
 type Step uint8
 
 // The steps. Before Authenticated the client owes or awaits an answer; after it the primary may

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// rolesFile has what the primary said: a line with the format and the SHA-256 of the rest, then JSON.
+	// rolesFile keeps the primary's answers: a line with the format and the SHA-256 of the rest, then JSON.
 	rolesFile = "roles"
-	// mockFile has the secret that the salts of unknown roles are made of.
+	// mockFile keeps the secret from which the salts of unknown roles are made.
 	mockFile = "mock_secret"
 
 	format     = "replproxy-auth-1"

@@ -86,7 +86,7 @@ type errHeard struct{ error }
 // Unwrap is the failure.
 func (e errHeard) Unwrap() error { return e.error }
 
-// listening notes what came first over a connection: a byte, plus one.
+// listening notes the first byte that came over a connection, plus one.
 type listening struct {
 	net.Conn
 	first *atomic.Int32

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgservicefile"
 )
 
-// handling says who deals with a keyword.
+// handling names the part of this program that deals with a keyword.
 type handling int
 
 const (

@@ -16,7 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// reading holds what a conninfo and all that it points to said at one moment. It is not changed once it is adopted.
+// reading holds the content of a conninfo and of all files that it points to, at one moment. It is not changed once it
+// is adopted.
 type reading struct {
 	said      settings       // complete
 	base      *pgconn.Config // one host's worth of library settings; host and TLS are set per attempt

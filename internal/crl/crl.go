@@ -19,7 +19,7 @@ const (
 	maxFiles = 1000
 )
 
-// Source says where the lists are: a file of PEM blocks, a directory of such files, or both. The zero value has none.
+// Source names the lists: a file of PEM blocks, a directory of such files, or both. The zero value has none.
 type Source struct{ File, Dir string }
 
 // Set reports whether there is a file or a directory.

@@ -10,7 +10,7 @@ import (
 // TempSuffix ends the name of a file that is not finished. One that a crash has left is replaced by the next write.
 const TempSuffix = ".tmp"
 
-// File has what a write needs of an open file.
+// File is the part of an open file that a write needs.
 type File interface {
 	io.WriterAt
 	io.Closer
@@ -18,7 +18,7 @@ type File interface {
 	Sync() error
 }
 
-// FS has what a write needs of a file system whose files are F.
+// FS is the part of a file system that a write needs. Its files are F.
 type FS[F File] interface {
 	// Create makes an empty file that only its owner may read.
 	Create(name string) (F, error)

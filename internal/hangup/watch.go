@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/internal/deadline"
 )
 
-// News tells what became of a client.
+// News reports a change of a client's connection.
 type News uint8
 
 // The news. One that is greater may follow.

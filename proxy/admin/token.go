@@ -29,7 +29,7 @@ type Token struct {
 	sum  [sha256.Size]byte // of the token: all sums have one length, so comparing takes one time
 }
 
-// OpenToken reads the file.
+// OpenToken reads the token from the file at path. The error says why the file cannot be used.
 func OpenToken(path string, log *slog.Logger) (*Token, error) {
 	t := &Token{path: path, log: log}
 	t.seen, _ = os.Stat(path)

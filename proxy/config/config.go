@@ -46,7 +46,7 @@ type ListenerAccess struct {
 	Rules   []string
 }
 
-// Upstream says where the primary is and which slot is ours there.
+// Upstream configures the way to the primary, and this proxy's slot there.
 type Upstream struct {
 	Conninfo    string
 	Slot        SlotChoice
@@ -97,8 +97,8 @@ type TLS struct {
 	ClientName                      string // cn or dn
 }
 
-// Auth says who verifies clients. MaxUpstreamWalsenders bounds the log-ins that take a walsender on
-// the primary at one time (R13).
+// Auth configures how clients are verified. MaxUpstreamWalsenders bounds the log-ins that take a walsender on the
+// primary at one time (R13).
 type Auth struct {
 	Method, Query, UsersFile string
 	CacheTTL                 time.Duration // so long what is known of a role holds

@@ -20,7 +20,7 @@ const (
 	standSkipping
 )
 
-// action tells what to do with a message of the client.
+// action decides on a message of the client.
 type action uint8
 
 const (

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// copyBuffer holds what one read takes: the longest record of TLS.
+	// copyBuffer is the size of one read, in bytes: the longest record of TLS.
 	copyBuffer = 16 << 10
 	// quietBuffer is the size of a direction's buffer while little comes: an ordinary statement or a row.
 	quietBuffer = 512

@@ -177,7 +177,7 @@ func (l *loop) answer() {
 	}
 }
 
-// event notes what epoll says of a socket and moves what can move.
+// event takes epoll's events of a socket, and moves the bytes that can move.
 func (l *loop) event(e *end, events uint32) {
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		e.hup = true

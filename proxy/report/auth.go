@@ -5,7 +5,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// authStatus says who is let in by whom; s is nil with auth.method: relay.
+// authStatus shows by which method clients are verified; s is nil with auth.method: relay.
 func authStatus(s *roles.Status) admin.Auth {
 	if s == nil {
 		return admin.Auth{Method: "relay"}

@@ -20,7 +20,7 @@ const (
 	gateUnknown   = "unknown"
 )
 
-// gateStatus says who uses the gate, and what it holds (ruling R8).
+// gateStatus shows the user of the gate, and the WAL that it holds (ruling R8).
 func gateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGateStatus) {
 	if st == nil {
 		return

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// sessionCounts says how many clients there are, and what became of the others.
+// sessionCounts counts the clients by class, and the refused ones by reason.
 func sessionCounts(counts proxy.Counts, all []proxy.SessionInfo) admin.Sessions {
 	s := admin.Sessions{
 		StartingN: counts.Starting, Accepted: counts.Accepted, Refused: counts.Refused, RefusedBy: map[string]int64{},

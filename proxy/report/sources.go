@@ -5,7 +5,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// sourcesStatus tells where WAL comes from. streaming: it does now.
+// sourcesStatus lists the sources of WAL. streaming: WAL comes now.
 func sourcesStatus(all []walsource.SourceStatus, streaming bool) (rows []admin.Origin) {
 	for _, s := range all {
 		rows = append(rows, admin.Origin{

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// storeStatus says where the store stands, and what it has room for.
+// storeStatus shows the store's positions, and the room on its volume.
 func storeStatus(x *Snapshot) admin.Store {
 	s := admin.Store{
 		Dir: x.Config.DataDir, Timeline: x.Store.Timeline, Oldest: x.Store.Oldest, Received: x.Store.Received,

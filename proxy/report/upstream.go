@@ -42,8 +42,8 @@ const (
 	followsReported = "reported"
 )
 
-// slotOnPrimary tells how much WAL the primary keeps for us (ruling R8). It is the primary's figure when the slot is
-// held by SQL, else the one that follows from a rule's positions.
+// slotOnPrimary shows how much WAL the primary keeps for this proxy (ruling R8). It is the primary's figure when the
+// slot is held by SQL, otherwise it is computed from the rule's positions.
 func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.ProxySlotStatus) {
 	switch {
 	case r.Slot == "":

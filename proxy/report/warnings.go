@@ -2,7 +2,7 @@ package report
 
 import "slices"
 
-// grade says how bad what a warning is about is. Status lists the worst first.
+// grade ranks warnings by their consequence. Status lists the worst first.
 type grade int
 
 const (

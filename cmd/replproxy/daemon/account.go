@@ -33,8 +33,8 @@ func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsour
 	return d
 }
 
-// lostWAL says what the primary that is refused has lost, by this proxy's own WAL; nil: nothing. What others have said
-// is left to them.
+// lostWAL returns the WAL that the refused primary has lost, as this proxy's own WAL shows; nil: nothing. Losses that
+// other members have reported are theirs to tell.
 func lostWAL(s walsource.Status) *tail.Lost {
 	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
 		return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}

@@ -181,7 +181,7 @@ func Identity(c *config.Config) (string, error) {
 	return n.Line(), nil
 }
 
-// status says how the other members are heard; nil without a cluster.
+// status returns the connections to the other members; nil without a cluster.
 func (m *membership) status() *report.Cluster {
 	if m == nil {
 		return nil

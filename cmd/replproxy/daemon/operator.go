@@ -15,7 +15,7 @@ type operator struct {
 // operatorKey finds an operator in the context of a connection.
 type operatorKey struct{}
 
-// withOperator notes who has connected.
+// withOperator adds the credentials of the other end of c to ctx.
 func withOperator(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, operatorKey{}, operatorOf(c))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// Level says how bad it is.
+// Level grades a check.
 type Level string
 
 // The levels, as "replproxy check" prints them.

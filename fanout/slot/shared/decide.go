@@ -67,7 +67,7 @@ func (s Side) Offer(w Wish, o State) Why {
 	return Accepted
 }
 
-// Met says what a node does about a state that it is told.
+// Met is a node's decision on a state that it is told.
 type Met uint8
 
 // The ways of Meet.
@@ -78,7 +78,7 @@ const (
 	Claimed            // the session here goes on, under a state that is greater than both
 )
 
-// Meet gives what node s has after it was told o, and what that means for its session.
+// Meet returns the state that node s has after it was told o, and the decision that its session follows.
 func (s Side) Meet(o State) (State, Met) {
 	switch {
 	case Compare(o, s.Have) <= 0:

@@ -63,7 +63,7 @@ var ErrHeld = errors.New("lock is held")
 // ErrMoved reports a lock whose directory is not found under its name any more: it was moved, replaced or unmounted.
 var ErrMoved = errors.New("the directory was moved away, replaced or unmounted")
 
-// HeldError says who has the lock. PID is 0 when it could not be read.
+// HeldError names the process that has the lock. PID is 0 when it could not be read.
 type HeldError struct {
 	Name string
 	PID  int

@@ -259,10 +259,10 @@ type memLock struct {
 	name string
 }
 
-// Close lets go of the lock.
 // Keep implements [Lock].
 func (l *memLock) Keep() error { return nil }
 
+// Close releases the lock.
 func (l *memLock) Close() error {
 	m := l.File.(*memFile).m
 	m.mu.Lock()

@@ -110,7 +110,7 @@ func lockFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// held says who has a lock, by its file.
+// held reads from a lock's file which process has it.
 func held(name string) *HeldError {
 	pid := 0
 	if text, err := os.ReadFile(name); err == nil {

@@ -33,7 +33,7 @@ func Magic(major int) (uint16, bool) {
 	return m, ok
 }
 
-// Source says what every page of a cluster has in common.
+// Source holds the values that every page of one PostgreSQL installation has in common.
 type Source struct {
 	System  lsn.SystemID
 	SegSize lsn.SegSize

@@ -22,8 +22,8 @@ var (
 	ErrBroken = errors.New("record was given up")          // only with StopAtBroken
 )
 
-// EndError says where and why a walk ended: everything before At is valid WAL, the record or the
-// zeros that follow are not. It wraps one of the reasons.
+// EndError ends a walk at At and wraps one of the reasons. Everything before At is valid WAL; the record or the zeros
+// that follow are not.
 type EndError struct {
 	At     lsn.LSN
 	Reason error
