@@ -42,6 +42,7 @@ type Status struct {
 	Member      string            // the member of the cluster that it is; "": a server
 	SSL         *handshake.SSL    // of that connection; nil in clear, or to a member
 	Since       time.Time         // of State
+	Ended       time.Time         // of the last stream that brought something, or the first failure; zero: neither
 	LastMessage time.Time         // last WAL message or keepalive; zero before the first
 	System      lsn.SystemID
 	Timeline    lsn.TimelineID // that is streamed
@@ -131,6 +132,9 @@ func (r *Receiver) setState(s State) {
 	r.Update(func(st *Status) {
 		if st.State != s {
 			st.State, st.Since = s, now
+		}
+		if s == Disconnected && (st.Ended.IsZero() || st.LastMessage.After(st.Ended)) {
+			st.Ended = now
 		}
 	})
 }

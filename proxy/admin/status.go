@@ -70,7 +70,7 @@ type Upstream struct {
 	State         string    `json:"state" doc:"disconnected, connecting or streaming"`
 	Endpoint      string    `json:"endpoint,omitempty" doc:"host:port or socket of the server in use or tried last"`
 	Member        string    `json:"member,omitempty" doc:"member of the cluster that it is; absent: the primary"`
-	Since         time.Time `json:"since,omitzero" doc:"when the state was entered"`
+	Since         time.Time `json:"since,omitzero" doc:"when the state began; without a stream: the first failure"`
 	LastMessageAt time.Time `json:"last_message_at,omitzero" doc:"when WAL or a keepalive came last"`
 	ServerVersion string    `json:"server_version,omitempty" doc:"server_version of the upstream"`
 	Slot          string    `json:"slot,omitempty" doc:"physical slot that is used there"`

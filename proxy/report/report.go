@@ -59,6 +59,9 @@ func Status(x *Snapshot) admin.Status {
 func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	c, satisfiable := x.Config, x.Votes.Levels[1].Satisfiable
 	var w warnings
+	if s.Upstream.Stopped == "" && s.Upstream.Lack == nil { // those have warnings of their own
+		w.add(stops, followsWarnings(x.Stream.Status, x.LastMessage, s.Now)...)
+	}
 	w.add(loses, slotWarnings(x.Slots)...)
 	w.add(loses, memberWarnings(s)...)
 	w.add(loses, sharedSlotWarnings(s)...)

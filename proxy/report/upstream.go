@@ -16,8 +16,8 @@ import (
 
 func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upstream {
 	u := admin.Upstream{
-		Member: r.Member,
-		State:  string(r.State), Since: r.Since, LastMessageAt: r.LastMessage, ServerVersion: r.ServerVersion,
+		Member: r.Member, ServerVersion: r.ServerVersion,
+		State: string(r.State), Since: stateSince(r.Status), LastMessageAt: r.LastMessage,
 		Slot: r.Slot, SlotState: string(r.SlotState), ReportedWrite: r.Reported.Write, ReportedFlush: r.Reported.Flush,
 		ReportedApply: r.Reported.Apply, Reconnects: int64(r.Reconnects), LastError: r.LastError,
 		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), Releases: int64(r.ShutdownReleases),

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy/report"
 )
 
 const (
@@ -118,11 +118,7 @@ func (a *advisor) publish(f preflight.Facts, atConnect string) {
 		f.Settings["synchronous_standby_names"] = atConnect
 	}
 	now := preflight.Advise(a.setup(), f, a.behind)
-	if f.SQL != nil {
-		now = append(now, fmt.Sprintf("the primary's settings are known only from the moment the proxy connected, "+
-			"because its role may not log in for SQL (%v): "+
-			"changes of synchronous_standby_names are not noticed; give it a line for SQL in pg_hba.conf", f.SQL))
-	}
+	now = append(now, report.SQLWarnings(f.SQL)...)
 	if now == nil {
 		now = []string{}
 	}
