@@ -26,6 +26,17 @@ type Ending struct {
 	Flushed  lsn.LSN        `json:"flushed_lsn"`
 }
 
+// Fenceable returns why a fence up to t may not be meant; nil: servers are there on t. seen is the highest timeline on
+// which the stream has found one.
+func (n *Node) Fenceable(t, seen lsn.TimelineID) error {
+	known := max(n.Highest(), seen)
+	if t <= known {
+		return nil
+	}
+	return fmt.Errorf("timeline %s is above timeline %s, the highest that is known here; a fence is for good, and "+
+		"this one would hold for servers to come: say --force if it is meant", t, known)
+}
+
 // Fence promises durably never again to vote or report for timelines up to t of the store's system (ruling R2). While
 // the store has no system it promises that for every one. It withdraws the votes of the standbys that this node
 // serves. It blocks until the store has flushed all that it had received, and returns that position. A promise is

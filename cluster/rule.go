@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // SetRule changes the rule; it is durable when it is in force. It blocks for the disk. With other members
@@ -18,6 +20,22 @@ func (n *Node) SetRule(d vote.RuleText) error { return n.setRule(d, len(n.o.Memb
 // DropRule takes this node's rule away for good, as SetRule does with an empty one, because an operator says so. The
 // rules of members that are heard hold all the same; that of one that is silent is superseded.
 func (n *Node) DropRule() error { return n.setRule(vote.RuleText{}, true) }
+
+// Waits returns why a rule must not be dropped while the primary has setting for synchronous_standby_names; nil: the
+// primary waits for none of the proxies (ruling R48).
+func Waits(setting string, proxies []string) error {
+	rule, err := syncrep.Parse(setting)
+	if err != nil {
+		return nil
+	}
+	for _, name := range proxies {
+		if rule.Priority(name) > 0 {
+			return fmt.Errorf("the primary's synchronous_standby_names (%s) still waits for %s: its commits would be "+
+				"durable in a proxy's store only; change it first (--force drops the rule all the same)", setting, name)
+		}
+	}
+	return nil
+}
 
 func (n *Node) setRule(d vote.RuleText, insist bool) error {
 	var rule vote.Rule

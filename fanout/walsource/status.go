@@ -30,6 +30,15 @@ func (r *Supply) Status() Status {
 	return s
 }
 
+// Lost returns the WAL that the primary which is refused has lost itself, by what this proxy has; nil: none. What
+// members have said is left to them.
+func (s Status) Lost() *LackError {
+	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
+		return l
+	}
+	return nil
+}
+
 // State returns Status().State, cheaply.
 func (r *Supply) State() walreceiver.State { return r.rcv.State() }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/fanout"
-	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
@@ -33,13 +32,13 @@ func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsour
 	return d
 }
 
-// lostWAL returns the WAL that the refused primary has lost, as this proxy's own WAL shows; nil: nothing. Losses that
-// other members have reported are theirs to tell.
+// lostWAL converts what [walsource.Status.Lost] says.
 func lostWAL(s walsource.Status) *tail.Lost {
-	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
-		return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}
+	l := s.Lost()
+	if l == nil {
+		return nil
 	}
-	return nil
+	return &tail.Lost{System: s.System, Timeline: l.Of, From: l.From, To: l.To}
 }
 
 // tailHandler answers GET /tail: the query is an ask.

@@ -63,10 +63,8 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if known := max(node.Highest(), seen()); t > known && r.FormValue("force") == "" {
-			http.Error(w, fmt.Sprintf("timeline %s is above timeline %s, the highest that is known here; a fence is "+
-				"for good, and this one would hold for servers to come: say --force if it is meant", t, known),
-				http.StatusConflict)
+		if err := node.Fenceable(t, seen()); err != nil && r.FormValue("force") == "" {
+			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
 		ending, err := node.Fence(r.Context(), t)

@@ -2,10 +2,9 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/cluster"
 )
 
 // dropLook bounds the question to the primary whether it still waits for the proxy whose rule is to be dropped.
@@ -29,20 +28,5 @@ func (p *parts) primaryWaits(ctx context.Context) error {
 		return nil
 	}
 	c := p.settings.now()
-	return waitsFor(string(res[0].Rows[0][0]), append([]string{c.Name}, memberNames(c)...))
-}
-
-// waitsFor says that a primary with that synchronous_standby_names waits for one of the proxies.
-func waitsFor(setting string, proxies []string) error {
-	rule, err := syncrep.Parse(setting)
-	if err != nil {
-		return nil
-	}
-	for _, name := range proxies {
-		if rule.Priority(name) > 0 {
-			return fmt.Errorf("the primary's synchronous_standby_names (%s) still waits for %s: its commits would be "+
-				"durable in a proxy's store only; change it first (--force drops the rule all the same)", setting, name)
-		}
-	}
-	return nil
+	return cluster.Waits(string(res[0].Rows[0][0]), append([]string{c.Name}, memberNames(c)...))
 }
