@@ -30,6 +30,14 @@ func clusterStatus(x *Cluster) *admin.Cluster {
 	return c
 }
 
+// peersOf returns the other members; none without a cluster.
+func peersOf(s *admin.Status) []admin.Peer {
+	if s.Cluster == nil {
+		return nil
+	}
+	return s.Cluster.Peers
+}
+
 // notHeard delays the warning of a member whose connection has ended: it may be restarted.
 const notHeard = 5 * time.Second
 

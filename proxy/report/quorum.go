@@ -8,7 +8,6 @@ import (
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -67,7 +66,7 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 
 // quorumWarnings say what an operator should know about the rule: that commits can't be released, who is
 // waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
-func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
+func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
 		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
 	}
@@ -83,18 +82,7 @@ func quorumWarnings(s cluster.Status, up time.Duration) (all []string) {
 			"could be removed; it votes again when standbys have flushed that WAL (store.voted_from_lsn), or when "+
 			"there is space")
 	}
-	seen := map[string]int{}
-	for _, v := range s.Voters {
-		if v.Priority == 0 || v.Standing != ledger.Counts {
-			continue
-		}
-		if seen[v.Name]++; seen[v.Name] == 2 {
-			all = append(all, fmt.Sprintf("the rule counts %s, a name that several standbys have: they are one voter "+
-				"until each has proved to be another one; give each an application_name of its own",
-				syncrep.QuoteName(v.Name)))
-		}
-	}
-	return all
+	return append(all, sameNameWarnings(s, peers, now)...)
 }
 
 // behind returns the distance of a position from the end of WAL; nil where there is no position.

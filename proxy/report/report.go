@@ -82,7 +82,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, givenUpWarnings(s.GivenUp)...)
 	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard)...)
 	w.add(loses, standbyWarnings(c, s, x.Stream.Ruled)...)
-	w.add(stops, quorumWarnings(x.Votes, s.Now.Sub(x.Started))...)
+	w.add(stops, quorumWarnings(x.Votes, peersOf(s), s.Now, s.Now.Sub(x.Started))...)
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled)...)
 	w.add(loses, gateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)
