@@ -215,16 +215,17 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 }
 
 // Judge takes what a session of who has reported first, before it got any WAL. An error, in PostgreSQL's words, is the
-// reason for which it must not get any: WAL was given up that the standby may still have, or this proxy. It may wait
-// for the disk.
-func (n *Node) Judge(who loss.Who, said lsn.Progress) error {
-	if l, here := n.judge(who, said); l != nil {
-		return l.Refusal(here, who.Name, said)
+// reason for which it must not get any: WAL was given up that the standby may still have, or this proxy. instead
+// reports whether [Node.Left] is to be told when the session ends. It may wait for the disk.
+func (n *Node) Judge(who loss.Who, said lsn.Progress) (instead bool, err error) {
+	j := n.judge(who, said)
+	if j.Refused != nil {
+		return false, j.Refused.Refusal(j.Here, who.Name, said)
 	}
-	return nil
+	return j.Instead, nil
 }
 
-func (n *Node) judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here bool) {
+func (n *Node) judge(who loss.Who, said lsn.Progress) loss.Judgement {
 	n.mu.Lock()
 	f := loss.First{Progress: said, Voter: n.ledger.Named(who.Name)}
 	x := n.losses.Judge(who, f, n.storeAt(n.o.Store.Positions()), n.others())
@@ -240,11 +241,11 @@ func (n *Node) judge(who loss.Who, said lsn.Progress) (refused *loss.Loss, here 
 	if err := n.saveLosses(); err != nil {
 		n.log.Error("a standby may be asked again what it has", "standby", who.Name, "err", err)
 	}
-	return x.Refused, x.Here
+	return x
 }
 
-// Left takes note that a session of who, which was fed here, has ended, and has reported WAL of timeline t up to at. It
-// does not wait for the disk.
+// Left takes note that a session of who has ended, and has reported WAL of timeline t up to at. It was fed here, as
+// one of which [Node.Judge] said so. It does not wait for the disk.
 func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -43,8 +43,7 @@ func TestGiveUp(t *testing.T) {
 	report(n, s1, 1, 100)
 	report(n, s2, 1, 60)
 	judge := func(n *Node, name string, at lsn.LSN) *loss.Loss {
-		l, _ := n.judge(loss.Who{Name: name}, all(at))
-		return l
+		return n.judge(loss.Who{Name: name}, all(at)).Refused
 	}
 	if n.AsksFirst(loss.Who{Name: "s1"}) || judge(n, "s1", 90) != nil || n.MadeAnew("s1", false) == nil {
 		t.Error("nothing was given up, and somebody is asked")
@@ -92,8 +91,8 @@ func TestAsideFeedsNobody(t *testing.T) {
 	}
 	who := loss.Who{Name: "s1"}
 	for at, here := range map[lsn.LSN]bool{50: true, 60: true, 80: false, 101: true} {
-		if l, is := n.judge(who, all(at)); l == nil || is != here || !n.AsksFirst(who) {
-			t.Errorf("a standby at %s: %+v, %t", at, l, is)
+		if j := n.judge(who, all(at)); j.Refused == nil || j.Here != here || !n.AsksFirst(who) {
+			t.Errorf("a standby at %s: %+v", at, j)
 		}
 	}
 	if n.Parted(1, 60) == nil || n.Parted(1, 61) != nil {
@@ -190,8 +189,8 @@ func TestLossesAreTold(t *testing.T) {
 	b.wantMarked(t, "s1")
 	who := loss.Who{Name: "s1", Host: "h"}
 	for at, refused := range map[lsn.LSN]bool{60: true, 61: false, 100: false, 101: true} {
-		if l, here := b.judge(who, all(at)); !b.AsksFirst(who) || (l != nil) != refused || here != refused {
-			t.Errorf("a proxy that has the lost WAL itself, a standby at %s: %+v, %t", at, l, here)
+		if j := b.judge(who, all(at)); !b.AsksFirst(who) || (j.Refused != nil) != refused || j.Here != refused {
+			t.Errorf("a proxy that has the lost WAL itself, a standby at %s: %+v", at, j)
 		}
 	}
 	behind.idle = false
@@ -199,8 +198,8 @@ func TestLossesAreTold(t *testing.T) {
 		at      lsn.LSN
 		refused bool
 	}{{90, true}, {101, false}} {
-		if l, here := b.judge(who, all(c.at)); (l != nil) != c.refused || here {
-			t.Errorf("what the standby says at %s is not heeded: %+v", c.at, l)
+		if j := b.judge(who, all(c.at)); (j.Refused != nil) != c.refused || j.Here {
+			t.Errorf("what the standby says at %s is not heeded: %+v", c.at, j)
 		}
 	}
 	tell(b, a)

@@ -39,7 +39,8 @@ type Losses interface {
 	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
 	Asks(who SessionInfo, slot string) bool
 	// Judge takes what it reported first; an error, in PostgreSQL's words, refuses it. It may wait for the disk.
-	Judge(who SessionInfo, slot string, first lsn.Progress) error
+	// instead: Left is to be told of it.
+	Judge(who SessionInfo, slot string, first lsn.Progress) (instead bool, err error)
 	// Left takes how far a session that was let in has reported WAL of a timeline when it ends. It does not block.
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }

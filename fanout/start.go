@@ -108,11 +108,10 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		o.Slot = h.hold(guard, r.Slot)
 	}
 	// A member is compared by the bytes of its store.
-	letIn := false // after it was asked; read when the session is over
+	instead := false // of lost WAL it is fed what was written instead; read when the session is over
 	if l := h.o.Losses; l != nil && !r.StoreOnly && l.Asks(who, r.Slot) {
-		o.Judge = func(first lsn.Progress) error {
-			err := l.Judge(who, r.Slot, first)
-			letIn = err == nil
+		o.Judge = func(first lsn.Progress) (err error) {
+			instead, err = l.Judge(who, r.Slot, first)
 			return err
 		}
 	}
@@ -127,7 +126,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	h.bind(session)
 	next, err := session.sender.Run(ctx)
 	h.streamed(session)
-	if st := sender.Status(); letIn {
+	if st := sender.Status(); instead {
 		h.o.Losses.Left(who, r.Slot, st.Timeline, min(max(st.Write, st.Flush, st.Apply), st.Sent))
 	}
 	if !who.Member { // which sets its own WAL aside

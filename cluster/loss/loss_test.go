@@ -218,3 +218,28 @@ func TestRenewedGetsNoLostWAL(t *testing.T) {
 		}
 	}
 }
+
+// TestFedLostWAL: a session that is fed while the store has lost WAL may have got that. What it has reported when it
+// ends says nothing, though the store has what was written instead by then.
+func TestFedLostWAL(t *testing.T) {
+	who := Who{"s1", "10.0.0.1", ""}
+	store := func(brings bool) Store {
+		return Store{
+			Concerns: func(Loss) bool { return true }, Brings: func(Loss) bool { return brings }, Received: to,
+		}
+	}
+	heard, _ := Set(nil).Hear("b", given().Told(kept, 0))
+	for name, c := range map[string]struct {
+		brings  bool
+		first   lsn.LSN
+		instead bool
+	}{
+		"lost WAL":                  {false, from + 50, false},
+		"what was written instead":  {true, from, true},
+		"nothing, as it is refused": {true, from + 50, false},
+	} {
+		if j := heard.Judge(who, at(c.first), store(c.brings), nil); j.Instead != c.instead {
+			t.Errorf("%s: %+v", name, j)
+		}
+	}
+}

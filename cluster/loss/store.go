@@ -57,6 +57,9 @@ type Judgement struct {
 	// WAL, else the standby may.
 	Refused *Loss
 	Here    bool
+	// Instead reports whether the session is fed what was written instead of all lost WAL. A session that is fed while
+	// the store has lost WAL itself may have taken that, whatever the store has when it ends: see [Set.Left].
+	Instead bool
 	News    []Loss // of which a name does not count from now on
 }
 
@@ -64,6 +67,7 @@ type Judgement struct {
 // proxies, see [Loss.Judge].
 func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) {
 	j.Set = slices.Clone(all)
+	lost := slices.ContainsFunc(all, s.Lost)
 	for i, l := range all {
 		if s.Lost(l) && (l.Parted(f) || l.Renewed(who, f)) {
 			if j.Refused == nil {
@@ -82,10 +86,12 @@ func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) 
 			j.Refused = &j.Set[i]
 		}
 	}
+	j.Instead = j.Refused == nil && !lost
 	return j
 }
 
-// Left takes note that a session of who, which was fed from the store, has ended, and had reported WAL of t up to at.
+// Left takes note that a session of who has ended, and had reported WAL of t up to at. It was fed what was written
+// instead, as [Judgement] said.
 func (all Set) Left(who Who, t lsn.TimelineID, at lsn.LSN, s Store) Set {
 	all = slices.Clone(all)
 	for i, l := range all {

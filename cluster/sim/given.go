@@ -213,8 +213,8 @@ func (d *downlink) cut() {
 
 func (s *server) who() loss.Who { return loss.Who{Name: s.name, Host: strconv.Itoa(s.id)} }
 
-// judges takes the first report of a standby and reports whether it may get WAL.
-func (p *proxy) judges(s *server) bool {
+// judges takes the first report of a standby and reports whether it may get WAL. instead is of its session.
+func (p *proxy) judges(s *server, instead *bool) bool {
 	if p.unproven && p.w.fault != EmptyDirServes { // it may have forgotten what was given up
 		return false
 	}
@@ -226,6 +226,7 @@ func (p *proxy) judges(s *server) bool {
 		return true
 	}
 	j := p.losses.Judge(s.who(), loss.First{Progress: s.positions(), Voter: p.led.Named(s.name)}, at, p.members())
+	*instead = j.Instead
 	if p.losses = j.Set; p.w.fault == LossByName && j.Refused == nil {
 		p.losses, _ = p.losses.MadeAnew(s.name)
 	}

@@ -33,6 +33,7 @@ type downlink struct {
 	sent      lsn.LSN
 	acked     lsn.LSN // the most that the client has reported
 	streaming bool
+	instead   bool // a standby that is fed what was written instead of lost WAL
 	heard     int64
 
 	clientHeard int64
@@ -57,7 +58,8 @@ func (p *proxy) accept(c client) {
 		return
 	}
 	ahead := at.tli == p.tli && at.at > p.received && at.at < p.received+segment
-	if s, is := c.(*server); is && (!p.fits(at) || p.w.spared(p) || !p.judges(s)) {
+	instead := false
+	if s, is := c.(*server); is && (!p.fits(at) || p.w.spared(p) || !p.judges(s, &instead)) {
 		return
 	} else if !ahead && !p.w.holds(place{p.tli, p.received}, at) {
 		if is {
@@ -67,7 +69,7 @@ func (p *proxy) accept(c client) {
 	}
 	d := &downlink{
 		pipe: pipe{w: p.w, ids: [2]int{p.id, c.num()}}, p: p, c: c, incarnation: p.w.rng.Uint64() | 1,
-		tli: p.tli, sent: min(at.at, p.received), heard: p.w.now, clientHeard: p.w.now,
+		tli: p.tli, sent: min(at.at, p.received), heard: p.w.now, clientHeard: p.w.now, instead: instead,
 	}
 	p.w.log("%s attaches to %s at %v", c.label(), p.name, at)
 	p.w.recent = append(p.w.recent, d.incarnation)
@@ -187,7 +189,7 @@ func (d *downlink) lost() {
 	}
 	d.over, d.gone[0] = true, true
 	d.p.downs = slices.DeleteFunc(d.p.downs, func(x *downlink) bool { return x == d })
-	if s, is := d.c.(*server); is && len(d.p.losses) > 0 {
+	if s, is := d.c.(*server); is && d.instead {
 		d.p.losses = d.p.losses.Left(s.who(), d.p.w.number(d.tli), min(d.acked, d.sent), d.p.lossStore())
 	}
 	d.p.led.End(d.incarnation)

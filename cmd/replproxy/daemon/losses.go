@@ -32,7 +32,7 @@ func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 	return l.node.AsksFirst(whoIs(who, slot))
 }
 
-func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) error {
+func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) (instead bool, err error) {
 	return l.node.Judge(whoIs(who, slot), first)
 }
 
