@@ -49,6 +49,15 @@ type Config struct {
 	LoadedAt   time.Time `json:"loaded_at" doc:"when it was read last without an error"`
 	LastError  string    `json:"last_error,omitempty" doc:"why the last reload changed nothing; absent when it did"`
 	Pending    []Pending `json:"pending_restart" doc:"keys whose new value needs a restart"`
+	Refused    []Refused `json:"refused,omitempty" doc:"keys whose value in the file is refused: the running one holds"`
+}
+
+// Refused is a key whose value in the file was refused at the last reload.
+type Refused struct {
+	Key     string `json:"key" doc:"as in the file"`
+	Running string `json:"running" doc:"the value in force"`
+	New     string `json:"new" doc:"the value in the file"`
+	Why     string `json:"why" doc:"why it is refused"`
 }
 
 // Pending is a key whose value in the file, or by a flag, is not the one in force.

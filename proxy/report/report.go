@@ -69,6 +69,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(stops, streamWarnings(&s.Upstream)...)
 	w.add(stops, primaryWarnings(x.Servers, x.Down, s.Now)...)
 	w.add(loses, strandedWarnings(x.Stranded)...)
+	w.add(setUp, refusedWarnings(s.Config)...)
 	w.add(setUp, tlsWarnings(x.TLS, s.Now)...)
 	w.add(setUp, authWarnings(s.Auth)...)
 	w.add(setUp, ExposureWarnings(c, x.Profiles)...)

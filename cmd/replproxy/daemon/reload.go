@@ -112,7 +112,7 @@ func (s *settings) reload(drop bool) error {
 			s.log.Error("configuration", "error", line) // line by line, or no caret would stand where it belongs
 		}
 		failed := *was
-		failed.status.LastError = text
+		failed.status.LastError, failed.status.Refused = text, nil
 		s.state.Store(&failed)
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *settings) reload(drop bool) error {
 	s.level.Set(next.LogLevel)
 	status := was.status
 	status.Generation++
-	status.LoadedAt, status.LastError, status.Pending = time.Now(), "", []admin.Pending{}
+	status.LoadedAt, status.LastError, status.Pending, status.Refused = time.Now(), "", []admin.Pending{}, nil
 	if err = s.apply(next, up, drop); err != nil {
 		s.log.Error("the rule was not changed: the one before stays in force", "err", err)
 		status.LastError = ruleKey + ": " + err.Error()
@@ -131,7 +131,8 @@ func (s *settings) reload(drop bool) error {
 		next.SynchronousStandbyZones = was.config.SynchronousStandbyZones
 		applied = slices.DeleteFunc(applied, func(c config.Change) bool {
 			if isRule(c.Key) {
-				status.Pending = append(status.Pending, admin.Pending{Key: c.Key, Running: c.Old, New: c.New})
+				status.Refused = append(status.Refused,
+					admin.Refused{Key: c.Key, Running: c.Old, New: c.New, Why: err.Error()})
 			}
 			return isRule(c.Key)
 		})

@@ -31,8 +31,9 @@ func TestRefusedRule(t *testing.T) {
 	if e := now.status.LastError; e != ruleKey+": no space left on device" {
 		t.Errorf("last error %q", e)
 	}
-	if p := now.status.Pending; len(p) != 1 || p[0].Key != ruleKey || p[0].Running != "s1" || p[0].New != "s2" {
-		t.Errorf("pending %+v", p)
+	if p := now.status.Refused; len(p) != 1 || p[0].Key != ruleKey || p[0].Running != "s1" || p[0].New != "s2" ||
+		p[0].Why != refused.Error() || len(now.status.Pending) != 0 {
+		t.Errorf("refused %+v, pending %+v", p, now.status.Pending)
 	}
 	if strings.Contains(log.String(), "key="+ruleKey) {
 		t.Errorf("told as changed:\n%s", &log)
@@ -40,7 +41,7 @@ func TestRefusedRule(t *testing.T) {
 	refused = nil
 	_ = s.reload(false)
 	now = s.state.Load()
-	if now.config.SynchronousStandbyNames != "s2" || now.status.LastError != "" || len(now.status.Pending) > 0 {
+	if now.config.SynchronousStandbyNames != "s2" || now.status.LastError != "" || len(now.status.Refused)+len(now.status.Pending) > 0 {
 		t.Errorf("later: %+v, %+v", now.config, now.status)
 	}
 }

@@ -136,7 +136,10 @@ func configuration(t io.Writer, s *admin.Status) {
 		fmt.Fprintf(t, "\tneeds a restart: %s, now %s, then %s\n",
 			p.Key, orDash(Clean(p.Running)), orDash(Clean(p.New)))
 	}
-	if c.LastError != "" {
+	for _, r := range c.Refused {
+		fmt.Fprintf(t, "\trefused: %s, now %s, in the file %s\n", r.Key, orDash(Clean(r.Running)), orDash(Clean(r.New)))
+	}
+	if c.LastError != "" && len(c.Refused) == 0 { // a refusal is a warning, and the other keys have changed
 		first, _, _ := strings.Cut(c.LastError, "\n")
 		fmt.Fprintf(t, "\tthe last reload changed nothing: %s\n", Clean(first))
 	}

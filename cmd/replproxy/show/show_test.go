@@ -74,7 +74,9 @@ func TestStatusGolden(t *testing.T) {
 	golden(t, "starting", &admin.Status{
 		Name: "proxy_a", Version: "v1", StartedAt: now, Now: now, NotReady: "no WAL has arrived yet",
 		Upstream: admin.Upstream{State: admin.Disconnected, LastError: "connection refused"},
-		Store:    admin.Store{Paused: true},
+		Config: admin.Config{Generation: 2, LoadedAt: now, LastError: "synchronous_standby_names: no", Refused: []admin.Refused{
+			{Key: "synchronous_standby_names", Running: "ANY 2 (s1, s2)", Why: "no"}}},
+		Store: admin.Store{Paused: true},
 	})
 }
 
