@@ -64,10 +64,14 @@ func dataDirOf(cmd *cobra.Command, file, dir string) (string, error) {
 	}
 	c, err := loadConfig(cmd, file)
 	if err != nil {
-		return "", err
+		return "", withHint(err, "--data-dir DIR instead of -c goes round the file")
 	}
 	return c.DataDir, nil
 }
+
+// withHint returns err, of a configuration, with what a command can be told instead of the file. The proxy may run
+// well while its file is being edited.
+func withHint(err error, hint string) error { return fmt.Errorf("%w\nHINT: %s", err, hint) }
 
 // The environment of commands that ask the http port, for scripts that name no flags.
 const (
@@ -98,7 +102,7 @@ func fromFile(cmd *cobra.Command, a *ask.HTTP, file string) error {
 	}
 	c, err := loadConfig(cmd, file)
 	if err != nil {
-		return err
+		return withHint(err, "--http ADDRESS, the address of its http key, instead of -c goes round the file")
 	}
 	if c.HTTP == "" {
 		return usageError{fmt.Errorf("%s turns http off: its proxy tells no status", file)}
