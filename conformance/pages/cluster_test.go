@@ -42,7 +42,9 @@ func newEstate(t *testing.T, rule string, proxies ...string) *estate {
 	}
 	db1 := e.primary(t, e.machines["db1"])
 	e.servers["db1"] = db1
-	db1.Exec(t, "CREATE ROLE replproxy REPLICATION LOGIN PASSWORD '"+ownPassword+"'")
+	for _, role := range []string{"replproxy", "standby"} {
+		db1.Exec(t, "CREATE ROLE "+role+" REPLICATION LOGIN PASSWORD '"+ownPassword+"'")
+	}
 	for _, name := range servers[1:] {
 		e.servers[name] = e.standby(t, e.machines[name], db1, "wal_receiver_timeout = 5s")
 	}
@@ -51,7 +53,7 @@ func newEstate(t *testing.T, rule string, proxies ...string) *estate {
 	for i, name := range servers[1:] {
 		order := slices.Concat(proxies[min(i, len(proxies)-1):], proxies[:min(i, len(proxies)-1)])
 		e.sh(t, e.operator, fmt.Sprintf(`psql -h %s -c "ALTER SYSTEM SET primary_conninfo = 'host=%s port=6543 tcp_user_timeout=5000 `+
-			`user=replproxy application_name=%s'" -c "SELECT pg_reload_conf()"`, name, strings.Join(order, ","), name))
+			`user=standby application_name=%s'" -c "SELECT pg_reload_conf()"`, name, strings.Join(order, ","), name))
 	}
 	scene.WaitSatisfiable(t, e.proxies...)
 	for _, name := range servers {
@@ -151,15 +153,6 @@ func (e *estate) begin(t *testing.T, line string, env ...string) job {
 		t.Fatal(err)
 	}
 	return j
-}
-
-// end interrupts it.
-func (j job) end(t *testing.T) {
-	t.Helper()
-	if err := syscall.Kill(-j.cmd.Process.Pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	_ = j.cmd.Wait()
 }
 
 // counts waits until each proxy shows that these voters, and no others, count.

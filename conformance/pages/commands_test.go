@@ -14,7 +14,6 @@ func TestCommandsOfPages(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, "ANY 1 (s1, s2, s3)", "proxy_a", "proxy_b")
 	db1, s1 := e.servers["db1"], e.servers["s1"]
-	db1.Exec(t, "SET synchronous_commit = local; CREATE ROLE repl REPLICATION LOGIN PASSWORD '"+ownPassword+"'")
 	e.proxies[1].Kill9(t)
 	onProxy := func(block string) (string, error) {
 		t.Helper()
@@ -26,7 +25,7 @@ func TestCommandsOfPages(t *testing.T) {
 		t.Errorf("the console shows %s", said)
 	}
 	runbook := scene.OpenPage(t, "docs/runbook.md")
-	e.sh(t, e.operator, `psql "host=proxy port=6543 user=repl replication=true" -c 'CREATE_REPLICATION_SLOT s1 PHYSICAL'`)
+	e.sh(t, e.operator, `psql "host=proxy port=6543 user=standby replication=true" -c 'CREATE_REPLICATION_SLOT s1 PHYSICAL'`)
 	e.sh(t, e.operator, runbook.Block(t, "DROP_REPLICATION_SLOT"))
 
 	// The standby gets what it lacks by restore_command, at its start.

@@ -14,11 +14,11 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// password is that of user postgres, ownPassword that of the proxy's own role, for which pages print "…".
+// password is that of user postgres, ownPassword that of the proxies' and the standbys' roles, for which pages print "…".
 const password, ownPassword = "of-postgres", "of-replproxy"
 
 // passwords is everybody's password file.
-const passwords = "*:*:*:postgres:" + password + "\n*:*:*:replproxy:" + ownPassword + "\n*:*:*:repl:" + ownPassword + "\n"
+const passwords = "*:*:*:postgres:" + password + "\n*:*:*:replproxy:" + ownPassword + "\n*:*:*:standby:" + ownPassword + "\n"
 
 // house is machines as the pages name them, on one network.
 type house struct {
