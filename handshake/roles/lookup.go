@@ -53,6 +53,8 @@ type Lookup struct {
 	mockFinal   bool               // mock will not change
 	lastErr     error              // of the last question
 	lastAsked   time.Time
+	failed      string    // the name that lastErr is about
+	failedAt    time.Time // when that was asked for
 	questions   int64
 	failures    int64
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	// keepTimes is the interval at which times of answers are saved when nothing else has changed: a small part of any
 	// cache_max_age.
 	keepTimes = time.Minute
+	// askAgain is the age of a failure at which its name is asked for anew. Status tells of a failure that is over for
+	// no longer than that. A query that stumbles over one name leaves a line in the primary's log so often.
+	askAgain = 5 * time.Second
 	// pause is the time for which nobody waits for a primary that could not be asked.
 	pause = 2 * time.Second
 	// maxRound bounds the use of one connection for questions that follow each other. A connection that is always in
@@ -85,11 +89,9 @@ func (k *Lookup) stop() {
 // refresh asks for roles before they get too old.
 func (a *asker) refresh(ctx context.Context, now time.Time) {
 	k := a.k
+	down := k.o.Down()
 	k.mu.Lock()
-	var names []string
-	if !now.Before(k.pausedUntil) && k.o.Query != "" {
-		names = k.cache.due(now, perTick)
-	}
+	names := k.due(now, down)
 	k.mu.Unlock()
 	for _, name := range names {
 		if err := a.learn(ctx, name); err != nil {
@@ -99,6 +101,19 @@ func (a *asker) refresh(ctx context.Context, now time.Time) {
 			return
 		}
 	}
+}
+
+// due returns the names to ask for now. One is that of the last question, if it failed: nobody else may ask, and what
+// was said of the primary then may be over. down: no primary is there. The caller holds mu.
+func (k *Lookup) due(now time.Time, down bool) []string {
+	if now.Before(k.pausedUntil) || k.o.Query == "" {
+		return nil
+	}
+	names := k.cache.due(now, perTick)
+	if k.lastErr != nil && !down && now.Sub(k.failedAt) >= askAgain && !slices.Contains(names, k.failed) {
+		names = append([]string{k.failed}, names...)
+	}
+	return names
 }
 
 func (a *asker) answer(ctx context.Context, q *flight) {
@@ -149,6 +164,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 					"err", err)
 			})
 		}
+		k.failed, k.failedAt = name, now
 		if k.lastErr = err; a.conn == nil {
 			k.pausedUntil, k.awayAt = now.Add(pause), now
 		}
