@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // move is something that an operator does. It begins and ends with the cluster whole.
@@ -183,15 +186,14 @@ func dropOwnSlot(t *testing.T, w *world) {
 	s.Stop(t, pgtest.Fast)
 	p := w.Proxies[w.follows[name]]
 	slot := w.options(name).SlotName
-	pgtest.WaitFor(t, time.Minute, slot+" to be free", func() (bool, error) {
-		for _, row := range scene.Status(t, p).Slots {
-			if row.Name == slot && row.Active {
-				return false, nil
-			}
+	pgtest.WaitFor(t, time.Minute, slot+" to be dropped", func() (bool, error) {
+		_, err := pgtest.Query(t.Context(), p.Conninfo("replication=true"), "DROP_REPLICATION_SLOT "+slot)
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == string(pgerror.ObjectInUse) {
+			return false, nil // a command that the standby had sent may begin after its end
 		}
-		return true, nil
+		return true, err
 	})
-	scene.Command(t, p, "DROP_REPLICATION_SLOT "+slot)
 	w.load.WaitProgress(t, 5)
 	s.Start(t)
 }
