@@ -36,6 +36,13 @@ func startProcess(cmd *exec.Cmd, logPath string, stderr *os.File) (*process, err
 // kill9 kills the process and its children at once, as a crash of the machine would, and returns when
 // all are gone. PostgreSQL's children leave the process group, so they are looked up.
 func (p *process) kill9() {
+	p.Signal(syscall.SIGSTOP) // a backend that is forked now would be missed, and hold the shared memory
+	for range 1000 {
+		if state := procState(p.PID()); state == 'T' || state == 'Z' || state == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	children := childrenOf(p.PID())
 	p.Signal(syscall.SIGKILL)
 	for _, pid := range children {
