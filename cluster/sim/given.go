@@ -357,13 +357,15 @@ func (w *world) remake(s *server) {
 	}
 }
 
-// vouch says to a proxy that the standbys of a name are made anew, once that is true of all.
+// vouch says to a proxy that the standbys of a name are made anew, once that is true of all. One that was rewound to
+// what the new primary has as well has no lost WAL either.
 func (w *world) vouch(s *server) {
 	if !s.unsaid && !s.refused {
 		return
 	}
 	for _, o := range w.servers {
-		if o.name == s.name && (!o.up || w.apart(o.tli, w.official) != 0) {
+		rewound := w.common(o.where(), w.official).at == o.written
+		if o.name == s.name && (!o.up || w.apart(o.tli, w.official) != 0 && !rewound) {
 			return
 		}
 	}
