@@ -79,6 +79,9 @@ func inZone(d quorum.Rule, zone string, voters []quorum.Voter) (in []quorum.Vote
 func lacks(v ledger.RuleInUse) string {
 	d, err := ledger.Parse(v.Rule.RuleText)
 	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Names, v.Voters).Satisfied {
+		if v.Result.Candidates == 1 {
+			return fmt.Sprintf("%s has 1 candidate", v.Rule.Names)
+		}
 		return fmt.Sprintf("%s has %d candidates", v.Rule.Names, v.Result.Candidates)
 	}
 	var empty []string

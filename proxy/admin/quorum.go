@@ -55,7 +55,7 @@ type QuorumVoter struct {
 	Kind     string `json:"kind" doc:"standby, or store: a proxy's own WAL; empty when nobody is attached"`
 	Zone     string `json:"zone,omitempty" doc:"by synchronous_standby_zones"`
 	Node     string `json:"node,omitempty" doc:"proxy that it is attached to"`
-	Standing string `json:"standing" doc:"counts, or why it does not"`
+	Standing string `json:"standing" doc:"counts, or why it does not, as: not in the rule"`
 	State    string `json:"sync_state" doc:"async, potential, sync or quorum"`
 	Priority int    `json:"sync_priority" doc:"0 is async"`
 

@@ -36,6 +36,7 @@ func Status(x *Snapshot) admin.Status {
 		l.Restart = x.Restart
 	}
 	comparePeers(s.Cluster, x.Votes.Bytes)
+	standings(&s.Quorum, peersOf(&s), s.Now)
 	for _, b := range x.Standbys {
 		s.Standbys = append(s.Standbys, standbyStatus(b, x.Store.Received))
 	}

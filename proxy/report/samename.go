@@ -25,6 +25,21 @@ func silence(node string, peers []admin.Peer, now time.Time) (d time.Duration, s
 	return d, peers[i].Heard.IsZero() || d >= unheard
 }
 
+// standings says of voters what the ledger does not: that the rule has no place for one, or why one's report is not of
+// this timeline.
+func standings(q *admin.Quorum, peers []admin.Peer, now time.Time) {
+	for i := range q.Voters {
+		v := &q.Voters[i]
+		_, silent := silence(v.Node, peers, now)
+		switch {
+		case silent && v.Standing == string(ledger.NoReport):
+			v.Standing = fmt.Sprintf("at %s, which is not heard", v.Node)
+		case q.Rule != "" && v.Priority == 0 && v.Standing == admin.Counts:
+			v.Standing = "not in the rule"
+		}
+	}
+}
+
 // sameNameWarnings are about sessions of one name, which are one voter (R6). One that is at a silent member was most
 // likely left there by the standby that has come here.
 func sameNameWarnings(s cluster.Status, peers []admin.Peer, now time.Time) (all []string) {

@@ -44,3 +44,32 @@ func TestSameName(t *testing.T) {
 		}
 	}
 }
+
+// TestStandings: a voter that the rule does not name is said not to be in it, and one at a silent member to be there.
+func TestStandings(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	for name, c := range map[string]struct {
+		rule, node string
+		priority   int
+		standing   ledger.Standing
+		want       string
+	}{
+		"in the rule":                {"ANY 1 (s1)", "a", 1, ledger.Counts, "counts"},
+		"not in it":                  {"ANY 1 (s1)", "a", 0, ledger.Counts, "not in the rule"},
+		"no rule":                    {"", "a", 0, ledger.Counts, "counts"},
+		"not in it, and not counted": {"ANY 1 (s1)", "a", 0, ledger.Catchup, "catching up"},
+		"no report":                  {"ANY 1 (s1)", "a", 1, ledger.NoReport, "no report on this timeline"},
+		"no report, silent":          {"ANY 1 (s1)", "b", 1, ledger.NoReport, "at b, which is not heard"},
+		"held":                       {"FIRST 1 (s1)", "b", 1, ledger.Held, "held: its node is silent"},
+	} {
+		v := cluster.Voter{Priority: c.priority}
+		v.Name, v.Node, v.Standing = "s1", c.node, c.standing
+		x := Snapshot{Config: &config.Config{Name: "a"}, Now: now, Started: now, Counts: noCounts(),
+			Votes:   cluster.Status{Rule: c.rule, Voters: []cluster.Voter{v}},
+			Cluster: &Cluster{Links: link.Status{Peers: []link.PeerStatus{{Name: "b", Last: now.Add(-time.Second)}}}}}
+		if got := Status(&x).Quorum.Voters[0].Standing; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

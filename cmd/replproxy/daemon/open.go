@@ -289,7 +289,9 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + p.server.Loops())
 	p.advisor = &advisor{
 		upstream: p.upstream, setup: func() preflight.Setup {
-			return setup(p.settings.now(), p.upstream, p.tls.Certificate())
+			s := setup(p.settings.now(), p.upstream, p.tls.Certificate())
+			s.Forgotten = p.node.Forgotten()
+			return s
 		},
 		hub: p.hub, receiver: p.receiver, log: p.log,
 	}

@@ -23,7 +23,7 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	}
 	all = append(all, ruleAdvice(s, f)...)
 	if missing := notAllNamed(s, f); missing != "" {
-		all = append(all, missing+". "+nameAll)
+		all = append(all, missing+". "+nameAll(s))
 	}
 	if text := gateUnnamed(s, f); text != "" {
 		all = append(all, text+". "+nameGate)

@@ -34,6 +34,7 @@ type Setup struct {
 	TLSMode               string          // tls.mode
 	Certificate           []byte          // that clients see, in DER; nil without TLS
 	Members               []string        // the other proxies of the cluster
+	Forgotten             []string        // of them, those that an operator has removed
 	MemberSlots           []string        // their own slots on the primary, as their names make them
 	ViaCluster            bool            // upstream.via is cluster: one member streams from the primary
 	LoopbackOnly          bool            // every listener is a loopback address or a unix socket

@@ -74,7 +74,6 @@ const (
 	useScram    = "Use auth.method: scram, whose verifiers survive the primary: see docs/auth.md."
 	takeSlotOut = "Take it out of synchronized_standby_slots: slots.rule_gate is for that list."
 	countOnce   = "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count."
-	nameAll     = "Name all members there, as in ANY 1 (proxy_a, proxy_b, proxy_c)."
 )
 
 // heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a

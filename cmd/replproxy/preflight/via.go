@@ -16,10 +16,9 @@ func notAllNamed(s Setup, f Facts) string {
 		return ""
 	}
 	var missing []string
-	for _, name := range append([]string{s.Name}, s.Members...) {
-		quoted := syncrep.QuoteName(name)
-		if rule.Priority(name) == 0 && !slices.Contains(missing, quoted) {
-			missing = append(missing, quoted)
+	for _, name := range present(s) {
+		if rule.Priority(name) == 0 {
+			missing = append(missing, syncrep.QuoteName(name))
 		}
 	}
 	named := func(name string) bool { return rule.Priority(name) > 0 }
@@ -30,10 +29,29 @@ func notAllNamed(s Setup, f Facts) string {
 		"while that member streams from the primary, commits wait for ever", rule, strings.Join(missing, " and "))
 }
 
+// present are this proxy and the members that no operator has forgotten, each once.
+func present(s Setup) (names []string) {
+	for _, name := range append([]string{s.Name}, s.Members...) {
+		if !slices.Contains(names, name) && !slices.Contains(s.Forgotten, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nameAll returns what to do about a member that is not named.
+func nameAll(s Setup) string {
+	var names []string
+	for _, name := range present(s) {
+		names = append(names, syncrep.QuoteName(name))
+	}
+	return fmt.Sprintf("Name all members there, as in ANY 1 (%s).", strings.Join(names, ", "))
+}
+
 func viaChecks(s Setup, f Facts) []Check {
 	if text := notAllNamed(s, f); text != "" {
 		return []Check{{Name: "via and primary", Level: Fail, Text: text,
-			Remedy: nameAll}}
+			Remedy: nameAll(s)}}
 	}
 	return nil
 }

@@ -33,3 +33,24 @@ func TestNotAllNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestNameAll: the remedy has the members' own names, without those that an operator has forgotten.
+func TestNameAll(t *testing.T) {
+	for _, c := range []struct {
+		members, forgotten []string
+		setting, want      string // "": nothing to say
+	}{
+		{[]string{"proxy_a", "proxy_b", "proxy-c"}, nil, "proxy_a", `as in ANY 1 (proxy_a, proxy_b, "proxy-c").`},
+		{[]string{"proxy_a", "proxy_b", "proxy-c"}, []string{"proxy_b"}, "proxy_a", `as in ANY 1 (proxy_a, "proxy-c").`},
+		{[]string{"north"}, nil, "north", "as in ANY 1 (proxy_a, north)."},
+		{[]string{"proxy_a", "proxy_b"}, []string{"proxy_b"}, "proxy_a", ""},
+	} {
+		s, f := goodSetup(), goodFacts()
+		s.ViaCluster, s.Members, s.Forgotten = true, c.members, c.forgotten
+		f.Settings["synchronous_standby_names"] = c.setting
+		got := strings.Join(Advise(s, f, nil), "|")
+		if !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, "does not name") {
+			t.Errorf("%v without %v: %q, want %q", c.members, c.forgotten, got, c.want)
+		}
+	}
+}

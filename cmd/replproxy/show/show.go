@@ -114,7 +114,11 @@ func encryption(t io.Writer, s *admin.Status) {
 	clients := 0
 	for _, row := range s.SSL {
 		if row.PID == 0 {
-			fmt.Fprintf(t, "tls\tprimary: %s %s, %s\n", row.Version, row.Cipher, orDash(Clean(row.PeerDN)))
+			leg := "primary"
+			if s.Upstream.Member != "" {
+				leg = "member " + Clean(s.Upstream.Member)
+			}
+			fmt.Fprintf(t, "tls\t%s: %s %s, %s\n", leg, row.Version, row.Cipher, orDash(Clean(row.PeerDN)))
 		} else if row.Leg == "client" {
 			clients++
 		}

@@ -89,3 +89,14 @@ func TestBytes(t *testing.T) {
 }
 
 func bytesOf(n int64) *int64 { return &n }
+
+// TestLeg: the encryption of the stream is said to be the member's where a member is streamed from.
+func TestLeg(t *testing.T) {
+	for member, want := range map[string]string{"": "tls       primary: TLSv1.3 X, -\n", "proxy_b": "tls       member proxy_b: TLSv1.3 X, -\n"} {
+		var b bytes.Buffer
+		Status(&b, &admin.Status{Upstream: admin.Upstream{Member: member}, SSL: []admin.SSL{{Version: "TLSv1.3", Cipher: "X"}}})
+		if !bytes.Contains(b.Bytes(), []byte(want)) {
+			t.Errorf("from %q: want %q in\n%s", member, want, b.Bytes())
+		}
+	}
+}
