@@ -143,7 +143,7 @@ func TestReportsWithoutRule(t *testing.T) {
 		at += 8
 		store.move(1, at)
 		report(n, id, 1, at)
-		n.storeMoved(time.Now())
+		n.StoreMoved()
 		if p, ruled := n.Reportable(); p.Flush != ledger.Max || ruled {
 			t.Fatalf("%+v, a rule is in use: %v", p, ruled)
 		}

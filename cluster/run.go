@@ -20,7 +20,8 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-n.o.Store.Moved():
-			n.storeMoved(time.Now())
+			n.learn()
+			n.StoreMoved()
 		case <-n.asking.wanted:
 			n.tellMemberStatus(time.Now())
 		case <-n.lives.wanted:
@@ -55,17 +56,30 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// storeMoved wakes the reporter when this node's store's vote has changed something. The caller does not hold mu.
-func (n *Node) storeMoved(now time.Time) {
-	n.learn()
+// StoreMoved takes what this node's store has written and flushed, and has what became reportable reported, on the
+// caller's goroutine (see [Node.OnReport]). It does not wait for the disk. Run does it whenever the store's Moved has
+// a token: whoever calls it makes that unnecessary.
+func (n *Node) StoreMoved() {
+	if report := n.heedStore(time.Now()); report != nil {
+		report()
+	}
+}
+
+// heedStore returns what the caller has to do next; nil: nothing.
+func (n *Node) heedStore(now time.Time) (next func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.o.Store.Positions()
 	n.ownVote(now, p)
 	n.compare(p)
-	if n.stale || p.Timeline != n.at.Timeline {
+	news := n.stale || p.Timeline != n.at.Timeline
+	switch {
+	case news && n.report == nil:
 		n.touch()
+	case news:
+		n.noteNews()
 	}
+	return n.report // without a rule, too, what was flushed is reported
 }
 
 // learn lets the store find out how its timeline begins, for which only other members ask. Once known it costs

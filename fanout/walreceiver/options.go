@@ -41,7 +41,7 @@ type Options struct {
 	// by whoever connects.
 	Probe func(ctx context.Context, e upstream.Endpoint) error
 	// Moved gives a channel of one slot that gets a token when the store has written or flushed more, and ends that;
-	// nil: it is the store's own.
+	// nil: it is the store's own. A nil channel is for a Quorum that calls [Receiver.ReportNow] then.
 	Moved func() (moved <-chan struct{}, stop func())
 
 	StatusInterval time.Duration // 0 is the default; negative sends no periodic status

@@ -55,7 +55,7 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := done(); err != nil {
 		return err
 	}
-	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedFlushed | walstore.MovedTimeline)
+	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedTimeline) // what was flushed is told by OnFlushed
 	p.slots, err = slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
 	if err != nil {
 		return fmt.Errorf("open slots: %w", err)
@@ -177,6 +177,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
 			HeldSlot: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
+			Moved: func() (<-chan struct{}, func()) { return nil, func() {} }, // the node has it reported
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
@@ -188,6 +189,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	p.node.OnReport(p.receiver.Reporter())
+	p.store.OnFlushed(p.node.StoreMoved)
 	return nil
 }
 
