@@ -12,6 +12,9 @@ import (
 // There is no such bound for the first: an operator forgets members that are gone.
 const othersMost = 10 * time.Second
 
+// helloWithin is the time in which members that are up say it: before that nothing is wrong, and nothing is logged.
+const helloWithin = 5 * time.Second
+
 // newcomer says whether a node that may have forgotten which WAL was given up may serve standbys (ADR 0082). Guarded by
 // Node.mu.
 type newcomer struct {
@@ -64,7 +67,7 @@ func (n *Node) takesLosses(now time.Time) {
 	// it streams.
 	lost := slices.ContainsFunc(n.losses, func(l loss.Loss) bool { return at.Lost(l) })
 	ready := len(left) == 0 && !n.unproven && !lost
-	if !ready && !n.newcomer.told {
+	if !ready && !n.newcomer.told && now.Sub(n.began) >= helloWithin {
 		n.newcomer.told = true
 		n.mu.After(func() {
 			n.log.Warn("data_dir is new: no standby gets WAL before another member has said which WAL was given up",

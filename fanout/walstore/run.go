@@ -20,7 +20,7 @@ func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.stage(stop, s.writeC, s.writeStep) })
 	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
-	wg.Go(func() { s.stage(stop, s.markC, s.markStep) })
+	wg.Go(func() { s.stage(stop, s.markC, s.markAndTell) })
 	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.keepLock(stop) })
 	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.housekeepingC} {
@@ -118,6 +118,15 @@ func (s *Store) sayFull(err error) {
 		return
 	}
 	s.log.Error("the disk is full: WAL waits in memory for space, and the stream once that is used up", "err", err)
+}
+
+// markAndTell is markStep, and tells who wants to know what was flushed, see [Store.OnFlushed].
+func (s *Store) markAndTell() (bool, error) {
+	more, err := s.markStep()
+	if told := s.onFlushed.Load(); more && told != nil {
+		(*told)()
+	}
+	return more, err
 }
 
 // exhaust repeats step while there is work.
