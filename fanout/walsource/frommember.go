@@ -120,9 +120,11 @@ func (r *Supply) setFinding(yes bool) {
 	r.finding = yes
 }
 
-// setPrimary publishes where the primary is while the stream comes from a member.
+// setPrimary publishes where the primary is while the stream comes from a member. An earlier silence is over when it is
+// known.
 func (r *Supply) setPrimary(e upstream.Endpoint, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.primary, r.primaryKnown = e, known
+	r.unanswered = r.unanswered && !known
 }

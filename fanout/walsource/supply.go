@@ -251,6 +251,9 @@ func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err er
 	if err != nil {
 		return 0, err
 	}
+	if r.member == "" {
+		r.silent(false) // an earlier silence is over
+	}
 	r.stream = r.rcv.Attach(s, srv.facts(), walreceiver.Link{Member: r.member != "", Uneasy: r.uneasy()})
 	defer r.stream.Close()
 	if r.member != "" {
