@@ -26,9 +26,12 @@ func stateSince(r walreceiver.Status) time.Time {
 func followsWarnings(r walreceiver.Status, heard, now time.Time) []string {
 	since, why := stateSince(r), r.LastError
 	switch {
-	case r.State == walreceiver.Streaming && r.Member != "" && heard.Before(r.LastMessage):
-		since, why = heard, fmt.Sprintf("member %s, which is streamed from, gets none", r.Member)
-	case r.State == walreceiver.Streaming || r.Ended.IsZero():
+	case r.State == walreceiver.Streaming && r.Member != "" && !heard.IsZero() && heard.Before(r.LastMessage):
+		why = fmt.Sprintf("member %s, which is streamed from, gets none", r.Member)
+		if heard.After(since) { // else that member has just taken the stream over, and has not said so yet
+			since = heard
+		}
+	case r.State == walreceiver.Streaming || since.IsZero():
 		return nil
 	}
 	if now.Sub(since) < withoutWAL {
