@@ -131,6 +131,8 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	have := r.o.Store.Positions()
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
+		p = datedOverlap(have, *srv, p, r.lacking, r.o.Store.Dated)
+		r.tellUncompared(have, *srv, p)
 		r.inquire(ctx, have, srv)
 		r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
@@ -162,6 +164,16 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		return p, nil
 	}
 	return p, r.startStream(p, srv.history)
+}
+
+// tellUncompared logs that a primary is followed of which no stored record is seen again. It could have come back
+// without WAL that was acknowledged, and nobody can tell: the segments that would show it are removed there.
+func (r *Supply) tellUncompared(have walstore.Positions, srv server, p startPoint) {
+	if have.Timeline == 0 || p.timeline != have.Timeline || p.at < have.Complete || r.member != "" || srv.inRecovery() {
+		return
+	}
+	r.log.Warn("the primary is followed without a look whether it has lost WAL: the segment before the end of the "+
+		"stored WAL is removed there", "host", srv.endpoint, "end_lsn", have.Received)
 }
 
 // startStream lets the store take WAL from p on, of a timeline in h. The history of h's own timeline is stored here and

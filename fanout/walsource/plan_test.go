@@ -2,6 +2,8 @@ package walsource
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 const seg = lsn.LSN(16 << 20)
@@ -80,6 +83,59 @@ func TestPlanStart(t *testing.T) {
 			t.Errorf("%s: %v, expected %q", name, err, c.err)
 		case c.err == "" && (err != nil || got != c.want):
 			t.Errorf("%s: %+v, %v, expected %+v", name, got, err, c.want)
+		}
+	}
+}
+
+// TestDatedOverlap: a stream begins where the last transaction ended that is stored, if that is near. A segment behind
+// which only records without a time lie may be the same in the history of a primary that has lost WAL.
+func TestDatedOverlap(t *testing.T) {
+	const size = 16 << 20
+	seg := lsn.LSN(size)
+	h := lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 2*seg + 8}}}
+	srv := server{timeline: 2, seg: size, history: h}
+	for name, c := range map[string]struct {
+		oldest, ended, lacking, want lsn.LSN
+	}{
+		"in the segment that is sent anyway": {2 * seg, 9*seg + 5, 0, 9 * seg},
+		"in the one before":                  {2 * seg, 8*seg + 5, 0, 8 * seg},
+		"four before":                        {2 * seg, 5*seg + 5, 0, 5 * seg},
+		"further":                            {2 * seg, 4*seg + 5, 0, 9 * seg},
+		"not stored any more":                {8 * seg, 7*seg + 5, 0, 9 * seg},
+		"removed there":                      {2 * seg, 7*seg + 5, 7 * seg, 9 * seg},
+	} {
+		have := walstore.Positions{Timeline: 2, Oldest: c.oldest, Received: 9*seg + 500, Complete: 9*seg + 400}
+		dated := func(from, to lsn.LSN) (bool, error) { return from <= c.ended && c.ended < to, nil }
+		if got := datedOverlap(have, srv, startPoint{2, 9 * seg}, c.lacking, dated); got != (startPoint{2, c.want}) {
+			t.Errorf("%s: %+v, expected %s", name, got, c.want)
+		}
+	}
+	have := walstore.Positions{Timeline: 2, Oldest: 2 * seg, Received: 4*seg + 500, Complete: 4*seg + 400}
+	if got := datedOverlap(have, srv, startPoint{2, 4 * seg}, 0, func(from, _ lsn.LSN) (bool, error) {
+		return from < 2*seg, nil
+	}); got.at != 4*seg {
+		t.Errorf("before the timeline begins: %+v", got)
+	}
+}
+
+// TestUnanswered: a server whose WAL was refused here is there, so that a role is asked for at it (ruling R33).
+func TestUnanswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		err      error
+		streamed bool
+		want     bool
+	}{
+		"the connection broke":        {io.ErrUnexpectedEOF, true, true},
+		"it broke before WAL came":    {io.ErrUnexpectedEOF, false, false},
+		"its WAL differs":             {errPermanent{walstore.ErrDiverged}, true, false},
+		"its WAL leaves a gap":        {&walstore.GapError{}, true, false},
+		"its pages are of another":    {fmt.Errorf("receive: %w", walstore.ErrPage), true, false},
+		"it has ended the stream":     {pgerror.New(pgerror.InternalError, "no"), true, false},
+		"it stops":                    {pgerror.Fatal(pgerror.AdminShutdown, "terminating"), true, true},
+		"it refused, others are down": {errPermanent{pgerror.Fatal(pgerror.AdminShutdown, "terminating")}, false, false},
+	} {
+		if got := unanswered(c.err, c.streamed); got != c.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -47,7 +48,18 @@ func (r *Supply) silent(yes bool) {
 	r.unanswered = yes
 }
 
-// answered reports whether a stream ended by words of the server, other than those of one that ends.
-func answered(err error) bool {
-	return errors.As(err, new(*pgerror.Error)) && !upstream.Down(err)
+// unanswered reports whether the primary gave no answer to an attempt that ended with err. streamed: WAL came.
+//
+// A server that is there and refused is one that answers, whatever the others say. So is one whose WAL was refused
+// here: it is not down, and roles are asked for there (ruling R33). So is one that ended the stream by its own words,
+// unless they are those of a server that stops.
+func unanswered(err error, streamed bool) bool {
+	switch {
+	case errors.As(err, new(errPermanent)), errors.Is(err, walstore.ErrDiverged), errors.Is(err, walstore.ErrGap),
+		errors.Is(err, walstore.ErrPage), errors.Is(err, walstore.ErrMessageSize):
+		return false
+	case upstream.Down(err):
+		return true
+	}
+	return streamed && !errors.As(err, new(*pgerror.Error))
 }

@@ -139,9 +139,7 @@ func (r *Supply) Run(ctx context.Context) error {
 			continue
 		}
 		if r.member == "" {
-			// A server that is there and refused is one that answers, whatever the others say.
-			refused := errors.As(err, new(errPermanent))
-			r.silent(upstream.Down(err) && !refused || streamed > 0 && !answered(err))
+			r.silent(unanswered(err, streamed > 0))
 		}
 		var refusal *pgerror.Error
 		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
