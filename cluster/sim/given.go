@@ -348,7 +348,8 @@ func (w *world) remake(s *server) {
 			s.stop()
 			s.tli, s.flushed, s.written, s.applied = from.tli, from.flushed, from.flushed, from.flushed
 			s.bestWritten, s.bestApplied = s.end(), s.end()
-			s.primary, s.up, s.least, s.loose, s.refused = false, true, w.number(w.official), false, false
+			s.primary, s.up, s.least, s.refused = false, true, w.number(w.official), false
+			s.loose = true // a base backup of the primary takes all that it has, covered or not
 			s.unsaid = true
 			w.log("%s is made anew from %s at %v", s.name, from.name, s.end())
 			w.stats.MadeAnew++
