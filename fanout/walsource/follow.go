@@ -166,12 +166,14 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	return p, r.startStream(p, srv.history)
 }
 
-// tellUncompared logs that a primary is followed of which no stored record is seen again. It could have come back
+// tellUncompared notes that a primary is followed of which no stored record is seen again. It could have come back
 // without WAL that was acknowledged, and nobody can tell: the segments that would show it are removed there.
 func (r *Supply) tellUncompared(have walstore.Positions, srv server, p startPoint) {
 	if have.Timeline == 0 || p.timeline != have.Timeline || p.at < have.Complete || r.member != "" || srv.inRecovery() {
+		r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = lsn.Invalid })
 		return
 	}
+	r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = have.Received })
 	r.log.Warn("the primary is followed without a look whether it has lost WAL: the segment before the end of the "+
 		"stored WAL is removed there", "host", srv.endpoint, "end_lsn", have.Received)
 }

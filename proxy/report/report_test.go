@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/slot"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/tcpopt"
@@ -68,6 +69,17 @@ func TestSlotStatus(t *testing.T) {
 	}
 	if empty := slotStatus(fanout.SlotRow{}, 0x3000000); empty.Status != "" || empty.Active {
 		t.Errorf("got %+v", empty)
+	}
+}
+
+// TestUncompared: a primary that is followed unseen is warned of.
+func TestUncompared(t *testing.T) {
+	w := ownSlotWarnings(walreceiver.Status{Uncompared: 0x5000000}, realslot.ProxySlotStatus{})
+	if len(w) != 1 || !strings.Contains(w[0], "has removed the WAL before 0/5000000") {
+		t.Errorf("got %q", w)
+	}
+	if w := ownSlotWarnings(walreceiver.Status{}, realslot.ProxySlotStatus{}); len(w) > 0 {
+		t.Errorf("got %q", w)
 	}
 }
 
