@@ -17,7 +17,7 @@ func documentedSlot(t *testing.T, name, conninfo string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const theirs = `"host=proxy port=6543 user=repl replication=true"`
+	const theirs = `"host=proxy port=6543 user=standby replication=true"`
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "psql "+theirs) {
 			return strings.ReplaceAll(strings.Replace(line, theirs, `"`+conninfo+`"`, 1), "_SLOT s1", "_SLOT "+name)
