@@ -60,6 +60,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, l := range e.loops {
 		g.Go(l.run)
 	}
+	g.Go(func() error { // a system without loops has sessions as well
+		<-ctx.Done()
+		return nil
+	})
 	return g.Wait()
 }
 
