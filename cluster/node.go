@@ -44,7 +44,8 @@ type Store interface {
 	// Streams reports whether WAL is coming in, and from which member; "" is a server. A store that nothing reaches is
 	// no candidate.
 	Streams() (member string, ok bool)
-	// Moved has one slot and gets a token when written, flushed or the timeline moved.
+	// Moved has one slot and gets a token when written, flushed or the timeline moved, unless [Node.StoreMoved] is
+	// called for that.
 	Moved() <-chan struct{}
 	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
 	Learn()

@@ -169,7 +169,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 // tellUncompared notes that a primary is followed of which no stored record is seen again. It could have come back
 // without WAL that was acknowledged, and nobody can tell: the segments that would show it are removed there.
 func (r *Supply) tellUncompared(have walstore.Positions, srv server, p startPoint) {
-	if have.Timeline == 0 || p.timeline != have.Timeline || p.at < have.Complete || r.member != "" || srv.inRecovery() {
+	if !uncompared(have, srv, p, r.lacking) || r.member != "" || srv.inRecovery() {
 		r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = lsn.Invalid })
 		return
 	}

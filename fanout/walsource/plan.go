@@ -153,6 +153,13 @@ func datedOverlap(have walstore.Positions, srv server, p startPoint, lacking lsn
 	}
 }
 
+// uncompared reports whether a stream from p on brings no stored record again, as the server has removed lacking, the
+// segment that has the last one. Of a timeline of which nothing is stored its history tells.
+func uncompared(have walstore.Positions, srv server, p startPoint, lacking lsn.LSN) bool {
+	return lacking != lsn.Invalid && p.timeline == have.Timeline && p.at >= have.Complete &&
+		have.Complete > max(have.Oldest, beginOf(srv.history, have.Timeline))
+}
+
 // destructive reports whether p leaves WAL behind that the store has.
 func destructive(have walstore.Positions, srv server, p startPoint) bool {
 	fork, _, ok := srv.history.SwitchPoint(have.Timeline)

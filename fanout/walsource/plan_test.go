@@ -118,6 +118,27 @@ func TestDatedOverlap(t *testing.T) {
 	}
 }
 
+// TestUncompared: only a store that has records which the server has removed goes on without a comparison.
+func TestUncompared(t *testing.T) {
+	h := lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 4 * seg}}}
+	for name, c := range map[string]struct {
+		have        walstore.Positions
+		at, lacking lsn.LSN
+		want        bool
+	}{
+		"removed there":               {walstore.Positions{Timeline: 2, Oldest: 2 * seg, Complete: 7*seg - 8}, 7 * seg, 6 * seg, true},
+		"a record comes again":        {walstore.Positions{Timeline: 2, Oldest: 2 * seg, Complete: 7*seg + 80}, 7 * seg, 6 * seg, false},
+		"nothing was asked in vain":   {walstore.Positions{Timeline: 2, Oldest: 2 * seg, Complete: 7*seg - 8}, 7 * seg, 0, false},
+		"the store begins there":      {walstore.Positions{Timeline: 2, Oldest: 7 * seg}, 7 * seg, 6 * seg, false},
+		"the timeline begins there":   {walstore.Positions{Timeline: 2, Oldest: 2 * seg, Complete: 4*seg - 8}, 4 * seg, 3 * seg, false},
+		"another timeline is to come": {walstore.Positions{Timeline: 1, Oldest: 2 * seg, Complete: 4*seg - 8}, 4 * seg, 3 * seg, false},
+	} {
+		if got := uncompared(c.have, server{timeline: 2, history: h}, startPoint{2, c.at}, c.lacking); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestUnanswered: a server whose WAL was refused here is there, so that a role is asked for at it (ruling R33).
 func TestUnanswered(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -18,9 +18,9 @@ import (
 func (s *Store) Run(ctx context.Context) error {
 	stop := make(chan struct{}) // the helpers' end, after the last flush
 	var wg sync.WaitGroup
-	wg.Go(func() { s.stage(stop, s.writeC, s.writeStep) })
+	wg.Go(func() { s.stage(stop, s.writeC, s.telling(s.writeStep)) })
 	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
-	wg.Go(func() { s.stage(stop, s.markC, s.markAndTell) })
+	wg.Go(func() { s.stage(stop, s.markC, s.telling(s.markStep)) })
 	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.keepLock(stop) })
 	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.housekeepingC} {
@@ -120,13 +120,15 @@ func (s *Store) sayFull(err error) {
 	s.log.Error("the disk is full: WAL waits in memory for space, and the stream once that is used up", "err", err)
 }
 
-// markAndTell is markStep, and tells who wants to know what was flushed, see [Store.OnFlushed].
-func (s *Store) markAndTell() (bool, error) {
-	more, err := s.markStep()
-	if told := s.onFlushed.Load(); more && told != nil {
-		(*told)()
+// telling returns step, with a call of whoever is to be told after what it moved, see [Store.OnMoved].
+func (s *Store) telling(step func() (bool, error)) func() (bool, error) {
+	return func() (bool, error) {
+		more, err := step()
+		if told := s.onMoved.Load(); more && told != nil {
+			(*told)()
+		}
+		return more, err
 	}
-	return more, err
 }
 
 // exhaust repeats step while there is work.

@@ -30,13 +30,12 @@ type Store struct {
 	identity atomic.Pointer[Identity]
 	segs     *segments
 
-	watch Watchers
-	slots atomic.Pointer[func() lsn.LSN]
-	// onFlushed is called by the workers, see OnFlushed; nil: nobody is told.
-	onFlushed atomic.Pointer[func()]
-	keepSize  atomic.Int64  // Options.KeepSize, then SetKeepSize's
-	full      atomic.Int32  // stages that wait for space
-	failed    chan struct{} // closed when err is set
+	watch    Watchers
+	slots    atomic.Pointer[func() lsn.LSN]
+	onMoved  atomic.Pointer[func()] // see OnMoved; nil: nobody is told
+	keepSize atomic.Int64           // Options.KeepSize, then SetKeepSize's
+	full     atomic.Int32           // stages that wait for space
+	failed   chan struct{}          // closed when err is set
 
 	writeC, syncC, markC, housekeepingC, spaceC nudge.Chan
 
@@ -217,9 +216,9 @@ func (s *Store) SetRetention(oldest func() lsn.LSN) {
 	s.housekeepingC.Wake()
 }
 
-// OnFlushed has told called whenever Run has flushed more, on the goroutine that did it, under no lock. It must not
-// wait. Any goroutine may call OnFlushed.
-func (s *Store) OnFlushed(told func()) { s.onFlushed.Store(&told) }
+// OnMoved has told called whenever Run has written or flushed more, on the goroutine that did it, under no lock. It
+// must not wait. Any goroutine may call OnMoved.
+func (s *Store) OnMoved(told func()) { s.onMoved.Store(&told) }
 
 // SetKeepSize changes Options.KeepSize; any goroutine may. WAL that is beyond a lower one goes at once.
 func (s *Store) SetKeepSize(bytes int64) {

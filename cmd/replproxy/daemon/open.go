@@ -55,7 +55,7 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := done(); err != nil {
 		return err
 	}
-	p.moved = p.store.Watch(walstore.MovedWritten | walstore.MovedTimeline) // what was flushed is told by OnFlushed
+	p.moved = p.store.Watch(walstore.MovedTimeline) // the rest is told by OnMoved
 	p.slots, err = slot.Open(filepath.Join(c.DataDir, "slots"), slot.Options{Node: clusterNode(c)})
 	if err != nil {
 		return fmt.Errorf("open slots: %w", err)
@@ -189,7 +189,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	p.node.OnReport(p.receiver.Reporter())
-	p.store.OnFlushed(p.node.StoreMoved)
+	p.store.OnMoved(p.node.StoreMoved)
 	return nil
 }
 
