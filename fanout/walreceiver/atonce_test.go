@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -54,22 +55,8 @@ func reporting(t testing.TB, conn net.Conn, m *promises) (*Receiver, *reporter, 
 	done := make(chan error, 1)
 	go func() { done <- rp.run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	until(t, "the first report", func() bool { return rp.live.reported().Flush == 1 })
+	pgtest.WaitFor(t, time.Minute, "the first report", func() (bool, error) { return rp.live.reported().Flush == 1, nil })
 	return r, rp, q
-}
-
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("timed out: %s", what)
-		}
-	}
 }
 
 // TestReportAtOnce: who calls has reported when the call returns, without garbage; nobody else has to run for it.
@@ -115,7 +102,7 @@ func TestReportAtOnceWaitsForNothing(t *testing.T) {
 			t.Errorf("%s was reported before it was promised", got)
 		}
 		r.ReportNow()
-		until(t, "the reporter", func() bool { return rp.live.reported().Flush == 2 })
+		pgtest.WaitFor(t, time.Minute, "the reporter", func() (bool, error) { return rp.live.reported().Flush == 2, nil })
 		if rp.promise.bound != walstore.PromisedAll {
 			t.Errorf("promised %s", rp.promise.bound)
 		}
@@ -131,7 +118,7 @@ func TestReportAtOnceWaitsForNothing(t *testing.T) {
 		}
 		go io.Copy(io.Discard, there)
 		r.ReportNow()
-		until(t, "the reporter", func() bool { return rp.live.reported().Flush == 2 })
+		pgtest.WaitFor(t, time.Minute, "the reporter", func() (bool, error) { return rp.live.reported().Flush == 2, nil })
 	})
 	t.Run("the reporter", func(t *testing.T) {
 		here, there := pair(t)
@@ -141,7 +128,7 @@ func TestReportAtOnceWaitsForNothing(t *testing.T) {
 		q.set(upTo(2))
 		r.ReportNow()
 		rp.mu.Unlock()
-		until(t, "the reporter", func() bool { return rp.live.reported().Flush == 2 })
+		pgtest.WaitFor(t, time.Minute, "the reporter", func() (bool, error) { return rp.live.reported().Flush == 2, nil })
 	})
 	t.Run("no stream", func(t *testing.T) {
 		new(Receiver).ReportNow()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -142,8 +143,11 @@ func TestWayOfAReply(t *testing.T) {
 		return err
 	})
 	go io.Copy(io.Discard, there)
-	waitFor(t, "the store", func() bool { return store.Positions().Flushed == gen.End() })
-	waitFor(t, "the standby", func() bool { all := hub.Standbys(); return len(all) == 1 && all[0].Sent == gen.End() })
+	pgtest.WaitFor(t, time.Minute, "the store", func() (bool, error) { return store.Positions().Flushed == gen.End(), nil })
+	pgtest.WaitFor(t, time.Minute, "the standby", func() (bool, error) {
+		all := hub.Standbys()
+		return len(all) == 1 && all[0].Sent == gen.End(), nil
+	})
 
 	way := []string{"fanout/walreceiver", "cluster", "fanout/walsender"}
 	for at := gen.End() - 1000; at <= gen.End(); at++ { // the first one is promised durably before, by the reporter
@@ -192,19 +196,5 @@ func runAll(t *testing.T, parts ...func(context.Context) error) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = run(ctx) }()
 		t.Cleanup(func() { cancel(errors.New("test over")); <-done })
-	}
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("timed out: %s", what)
-		}
 	}
 }
