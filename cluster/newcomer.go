@@ -26,21 +26,13 @@ type newcomer struct {
 // unheard returns the members that have yet to say which WAL was given up before this node serves a standby; nil: it
 // waits for none of them. The caller holds mu.
 func (n *Node) unheard(now time.Time) (members []string) {
-	others, first := n.others(), false
-	for _, m := range others {
-		if n.hasSaidLosses(m) {
-			first = true
-		} else {
+	if first := n.newcomer.since; !first.IsZero() && now.Sub(first) >= othersMost {
+		return nil
+	}
+	for _, m := range n.others() {
+		if !n.hasSaidLosses(m) {
 			members = append(members, m)
 		}
-	}
-	switch {
-	case !first:
-		return members
-	case n.newcomer.since.IsZero():
-		n.newcomer.since = now
-	case now.Sub(n.newcomer.since) >= othersMost:
-		return nil
 	}
 	return members
 }
@@ -62,6 +54,9 @@ func (n *Node) takesLosses(now time.Time) {
 		return
 	}
 	n.adoptLosses()
+	if n.newcomer.since.IsZero() && slices.ContainsFunc(n.others(), n.hasSaidLosses) {
+		n.newcomer.since = now
+	}
 	left, at := n.unheard(now), n.storeAt(n.o.Store.Positions())
 	// What a store has that has forgotten everything is the lost WAL or what was written instead. That is known while
 	// it streams.
