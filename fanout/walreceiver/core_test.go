@@ -320,22 +320,6 @@ func TestFeedbackCore(t *testing.T) {
 	early(2*sec, fb{}, fb{}, false) // nobody has said yet that nothing is needed
 }
 
-func TestPlainFeedbackBeginsWithSomething(t *testing.T) {
-	p := &plain{}
-	merged := mergedOf(p)
-	if _, ok := merged(); ok {
-		t.Error("zeros before anything was needed may mean that it is not known yet")
-	}
-	p.now.Xmin = 5
-	if m, ok := merged(); !ok || m.Xmin != 5 {
-		t.Errorf("%+v, %v", m, ok)
-	}
-	p.now.Xmin = 0
-	if m, ok := merged(); !ok || m.Xmin != 0 {
-		t.Errorf("withdrawal: %+v, %v", m, ok)
-	}
-}
-
 // An idle upstream says nothing to one that resumes at a segment's start: it is asked, once.
 func TestFirstMessageIsAskedFor(t *testing.T) {
 	idle := view{received: 100, written: 100, flushed: 100, limits: free, heard: t0}

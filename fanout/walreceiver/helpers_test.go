@@ -41,18 +41,15 @@ func (m *promises) SetPromised(p lsn.LSN) error {
 	return nil
 }
 
-// onlyChanged can't be asked for its values.
-type onlyChanged struct{}
+// unlimited returns what may be reported without a rule: the store's own positions, and apply 0 (ruling R24).
+func unlimited() lsn.Progress { return lsn.Progress{Write: noLimit, Flush: noLimit} }
 
-func (onlyChanged) Changed() <-chan struct{} { return nil }
+// unruled is a Quorum without a rule.
+type unruled struct{}
 
-// plain is feedback that does not tell whether it is settled.
-type plain struct {
-	onlyChanged
-	now copyboth.HotStandbyFeedback
-}
+func (unruled) Reportable() (lsn.Progress, bool) { return unlimited(), false }
 
-func (p *plain) Merged() copyboth.HotStandbyFeedback { return p.now }
+func (unruled) Changed() <-chan struct{} { return nil }
 
 // repeat reads the same bytes for ever.
 type repeat struct {

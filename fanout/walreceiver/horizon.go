@@ -12,11 +12,10 @@ import (
 // primary that crashed may have forgotten it (ruling R44).
 func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback) {
 	r := st.r
-	merged := mergedOf(r.o.Feedback)
-	if merged == nil || st.slotless() || r.o.HeldSlot == nil {
+	if r.o.Feedback == nil || st.slotless() || r.o.HeldSlot == nil {
 		return borne
 	}
-	if _, settled := merged(); settled {
+	if _, settled := r.o.Feedback.Merged(); settled {
 		return borne
 	}
 	if st.gated() {

@@ -21,7 +21,7 @@ const (
 	greetAfter = 200 * time.Millisecond
 )
 
-// Options configure a Receiver. Store is required.
+// Options configure a Receiver. Store and Quorum are required.
 type Options struct {
 	Store Store
 	Slot  string // physical slot on the upstream, created when missing; "" streams without
@@ -33,16 +33,13 @@ type Options struct {
 
 	HeldSlot HeldSlot // holds the slot while a rule limits the reports; nil: the slot follows them
 	RuleGate RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
-	Quorum   Quorum   // limits what is reported; nil: the store's own positions, apply 0 (ruling R24)
+	Quorum   Quorum   // limits what is reported
 	Feedback Feedback // merged hot standby feedback; nil sends none
 	Mirrors  Mirrors  // reports to a primary begin once they are there; nil: there are none
 
 	// Probe logs in at the server at e beside the stream, and out again: a server that stops refuses that. It is set
 	// by whoever connects.
 	Probe func(ctx context.Context, e upstream.Endpoint) error
-	// Moved gives a channel of one slot that gets a token when the store has written or flushed more, and ends that;
-	// nil: it is the store's own. A nil channel is for a Quorum that calls [Receiver.ReportNow] then.
-	Moved func() (moved <-chan struct{}, stop func())
 
 	StatusInterval time.Duration // 0 is the default; negative sends no periodic status
 	Timeout        time.Duration // silence of the upstream that ends a connection; 0 is the default, negative never
@@ -53,8 +50,8 @@ func (o *Options) check() error {
 	switch {
 	case o.Store == nil:
 		return errors.New("walreceiver: no store")
-	case o.Feedback != nil && mergedOf(o.Feedback) == nil:
-		return errors.New("walreceiver: feedback without Merged")
+	case o.Quorum == nil:
+		return errors.New("walreceiver: no quorum")
 	}
 	return nil
 }

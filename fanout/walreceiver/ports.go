@@ -24,11 +24,11 @@ type Store interface {
 	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
 	// checkpoint whose checksum is right. It may read two pages.
 	EndsWithShutdownCheckpoint(end lsn.LSN) bool
-	Watch(walstore.Mask) *walstore.Watcher
 }
 
 // Quorum decides how much may be reported. Reportable must be cheap and is called from the reporter on
-// every wake-up; Changed is one-slot and gets a token whenever Reportable may have changed.
+// every wake-up; Changed is one-slot and gets a token whenever Reportable may have changed. Whoever moves the store's
+// written or flushed position has [Receiver.ReportNow] called: the reporter does not watch the store.
 type Quorum interface {
 	// Reportable returns the largest positions that may be reported. ruled: a rule is in use. Positions can be withheld
 	// without one too: before rules were compared with another proxy, or by a fence.
@@ -37,35 +37,10 @@ type Quorum interface {
 }
 
 // Feedback gives the merged hot standby feedback of all standbys. Changed is one-slot and gets a token
-// whenever it may have changed. Beside it there must be one of
-//
-//	Merged() (copyboth.HotStandbyFeedback, bool) // false: raise nothing yet that the upstream holds (R20, R44)
-//	Merged() copyboth.HotStandbyFeedback         // zeros say nothing before there was something to say
-//
-// Zero values mean that nobody needs anything.
-type Feedback interface{ Changed() <-chan struct{} }
-
-type (
-	settlingFeedback interface {
-		Merged() (copyboth.HotStandbyFeedback, bool)
-	}
-	plainFeedback interface {
-		Merged() copyboth.HotStandbyFeedback
-	}
-)
-
-// mergedOf returns the way to ask f; nil when it has neither form of Merged.
-func mergedOf(f Feedback) func() (copyboth.HotStandbyFeedback, bool) {
-	switch f := f.(type) {
-	case settlingFeedback:
-		return f.Merged
-	case plainFeedback:
-		spoken := false
-		return func() (copyboth.HotStandbyFeedback, bool) {
-			m := f.Merged()
-			spoken = spoken || m != copyboth.HotStandbyFeedback{}
-			return m, spoken
-		}
-	}
-	return nil
+// whenever it may have changed.
+type Feedback interface {
+	// Merged returns the message to send, SentAt apart. Zero values mean that nobody needs anything. false: raise
+	// nothing yet that the upstream holds (R20, R44).
+	Merged() (copyboth.HotStandbyFeedback, bool)
+	Changed() <-chan struct{}
 }

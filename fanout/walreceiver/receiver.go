@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -45,12 +44,6 @@ func New(o Options) (*Receiver, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Moved == nil {
-		o.Moved = func() (<-chan struct{}, func()) {
-			w := o.Store.Watch(walstore.MovedWritten | walstore.MovedFlushed)
-			return w.C(), w.Close
-		}
 	}
 	r := &Receiver{o: o, log: o.Logger, promise: newPromise(o.Store)}
 	r.mirrors = mirrorGate{mirrors: o.Mirrors, log: o.Logger, show: func(s MirrorState) {

@@ -22,13 +22,11 @@ type reporter struct {
 	conn     Conn
 	store    Store
 	quorum   Quorum
-	feedback Feedback
-	merged   func() (m copyboth.HotStandbyFeedback, settled bool) // nil without feedback
+	feedback Feedback // nil without
 	live     *live
 	core     core
 	hs       feedbackCore
 	catalog  func() copyboth.FullXID // what the own slot bears of catalog_xmin beside the stream
-	moved    <-chan struct{}         // written or flushed moved
 	promise  *promise
 	mirrors  *mirrorGate
 	ruled    bool    // there was a rule when the connection began
@@ -42,10 +40,7 @@ type reporter struct {
 
 // run reports until ctx ends (nil) or the connection is of no more use.
 func (rp *reporter) run(ctx context.Context) error {
-	var quorumMoved, feedbackMoved, mirrored <-chan struct{}
-	if rp.quorum != nil {
-		quorumMoved = rp.quorum.Changed()
-	}
+	var feedbackMoved, mirrored <-chan struct{}
 	if rp.feedback != nil {
 		feedbackMoved = rp.feedback.Changed()
 	}
@@ -68,9 +63,8 @@ func (rp *reporter) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-rp.moved:
 		case <-rp.live.kick:
-		case <-quorumMoved:
+		case <-rp.quorum.Changed():
 		case <-feedbackMoved:
 		case <-mirrored:
 		case <-timer.C:
@@ -124,7 +118,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if err := rp.report(now, a); err != nil {
 		return wake, err
 	}
-	if rp.merged != nil && !final {
+	if rp.feedback != nil && !final {
 		due, err := rp.sendFeedback(now)
 		if err != nil {
 			return wake, err
@@ -165,7 +159,7 @@ func (rp *reporter) narrow(now, wake time.Time, received lsn.LSN) (time.Time, er
 
 // sendFeedback sends hot standby feedback if it is due, and returns when to look again.
 func (rp *reporter) sendFeedback(now time.Time) (wake time.Time, err error) {
-	merged, settled := rp.merged()
+	merged, settled := rp.feedback.Merged()
 	out, send, wake := rp.hs.step(now, merged, settled, rp.catalog())
 	if !send {
 		return wake, nil
@@ -196,10 +190,7 @@ func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	v.messages = !rp.live.lastMessage().IsZero()
 	p := rp.store.Positions()
 	v.written, v.flushed = p.Written, p.Flushed
-	v.limits = unlimited()
-	if rp.quorum != nil {
-		v.limits, v.ruled = rp.quorum.Reportable()
-	}
+	v.limits, v.ruled = rp.quorum.Reportable()
 	if !rp.core.recovery {
 		v.held, opens = rp.mirrors.holds(now)
 	}

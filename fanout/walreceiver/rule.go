@@ -9,9 +9,6 @@ import (
 // noLimit is the largest LSN: as a limit it limits nothing.
 const noLimit = lsn.LSN(math.MaxUint64)
 
-// unlimited returns what may be reported without a rule: the store's own positions, and apply 0 (ruling R24).
-func unlimited() lsn.Progress { return lsn.Progress{Write: noLimit, Flush: noLimit} }
-
 // covered returns the positions that the rule and the store let be reported. Apply stays within what is flushed here,
 // so that every position that a commit can have waited for, remote_write's apart, survives in this store.
 func (c *core) covered(v view) lsn.Progress {

@@ -27,9 +27,6 @@ var ErrRuleChanged = errors.New("the rule was set or taken away: streaming begin
 
 // Ruled reports whether a rule limits the reports. Any goroutine may call it.
 func (r *Receiver) Ruled() bool {
-	if r.o.Quorum == nil {
-		return false
-	}
 	_, ruled := r.o.Quorum.Reportable()
 	return ruled
 }

@@ -76,11 +76,9 @@ func (st *Stream) newReporter() *reporter {
 	if writeFor <= 0 {
 		writeFor = DefaultTimeout
 	}
-	moved, stop := r.o.Moved()
-	st.stop = stop
 	return &reporter{
-		conn: st.conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live, moved: moved,
-		merged: mergedOf(r.o.Feedback), writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
+		conn: st.conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live,
+		writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
 		ruled: st.ruled, choice: r.o.Slot != "" && r.o.HeldSlot != nil && !st.member && r.o.RuleGate == nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(st.srv.Settings), timeout: r.o.Timeout,

@@ -56,7 +56,6 @@ type Stream struct {
 
 	live *live     // nil before the first START_REPLICATION
 	rp   *reporter // nil before it was answered
-	stop func()    // ends rp.moved
 }
 
 // Link describes the connection of a stream.
@@ -67,10 +66,7 @@ type Link struct {
 
 // Attach returns a stream on conn, a connection to srv, that is to be closed.
 func (r *Receiver) Attach(conn Conn, srv Server, l Link) *Stream {
-	st := &Stream{
-		r: r, conn: conn, srv: srv, member: l.Member, uneasy: l.Uneasy, ruled: r.Ruled(), apart: l.Member,
-		stop: func() {},
-	}
+	st := &Stream{r: r, conn: conn, srv: srv, member: l.Member, uneasy: l.Uneasy, ruled: r.Ruled(), apart: l.Member}
 	if st.member {
 		r.Update(func(s *Status) { s.SlotState, s.SlotLSN, s.SlotApart = SlotUnknown, lsn.Invalid, true })
 	}
@@ -82,7 +78,6 @@ func (st *Stream) Close() {
 	if err := st.r.promise.narrow(); err != nil {
 		st.r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
 	}
-	st.stop()
 	if st.apart && !st.member {
 		st.r.o.HeldSlot.Release()
 	}

@@ -156,10 +156,13 @@ func TestAnotherTransport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(Options{Upstream: up, Name: "px", Store: s, Via: d, Primary: d})
+	o := Options{Upstream: up, Name: "px", Store: s, Via: d, Primary: d}
+	o.Quorum = newRule(free())
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.OnMoved(r.Reporter())
 	x := run(t, r)
 	waitFlushed(t, s, first)
 	d.grow(g.End())

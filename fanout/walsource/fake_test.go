@@ -37,11 +37,11 @@ type memStore struct {
 	hold       bool          // write and flush nothing
 	stall      chan struct{} // AppendFrom waits for it, as for a disk
 	paused     bool
-	moved      chan struct{}
+	told       func() // after write and flush
 }
 
 func newMemStore() *memStore {
-	return &memStore{moved: make(chan struct{}, 1), histories: map[lsn.TimelineID][]byte{}}
+	return &memStore{told: func() {}, histories: map[lsn.TimelineID][]byte{}}
 }
 
 func (m *memStore) locked(f func()) {
@@ -104,27 +104,40 @@ func (m *memStore) AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n in
 	if _, err := io.ReadFull(r, b); err != nil {
 		return err
 	}
+	told, err := m.append(at, b)
+	told()
+	return err
+}
+
+// append takes b, and returns what is to be called once nothing is locked.
+func (m *memStore) append(at lsn.LSN, b []byte) (told func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at != m.next || at > m.pos.Received {
-		return &walstore.GapError{Expected: m.next, Got: at}
+		return func() {}, &walstore.GapError{Expected: m.next, Got: at}
 	}
-	m.next = at + lsn.LSN(n)
+	m.next = at + lsn.LSN(len(b))
 	m.data = append(m.data[:at-m.start], b...)
 	m.pos.Received = max(m.pos.Received, m.next)
-	if !m.hold {
-		m.flush()
+	if m.hold {
+		return func() {}, nil
 	}
-	return nil
+	m.pos.Written, m.pos.Flushed = m.pos.Received, m.pos.Received
+	return m.told, nil
 }
 
+// flush writes and flushes what was held.
 func (m *memStore) flush() {
-	m.pos.Written, m.pos.Flushed = m.pos.Received, m.pos.Received
-	select {
-	case m.moved <- struct{}{}:
-	default:
-	}
+	var told func()
+	m.locked(func() {
+		m.pos.Written, m.pos.Flushed = m.pos.Received, m.pos.Received
+		told = m.told
+	})
+	told()
 }
+
+// OnMoved has told called whenever the store has written and flushed more.
+func (m *memStore) OnMoved(told func()) { m.locked(func() { m.told = told }) }
 
 func (m *memStore) DropIncomplete() (end lsn.LSN, _ error) {
 	m.locked(func() {
@@ -166,8 +179,6 @@ func (m *memStore) Paused() (p bool) {
 	m.locked(func() { p = m.paused })
 	return p
 }
-
-func (m *memStore) Watch(walstore.Mask) *walstore.Watcher { panic("the tests replace watch") }
 
 func (m *memStore) bytes() (s string) {
 	m.locked(func() { s = string(m.data) })
@@ -389,7 +400,7 @@ type running struct {
 func start(t *testing.T, w *walsender, m *memStore, set func(*Options)) *running {
 	t.Helper()
 	o := Options{Upstream: w.config, Name: "px", Store: m, Rand: func() float64 { return 0 }}
-	o.Moved = func() (<-chan struct{}, func()) { return m.moved, func() {} }
+	o.Quorum = newRule(free())
 	if set != nil {
 		set(&o)
 	}
@@ -397,6 +408,7 @@ func start(t *testing.T, w *walsender, m *memStore, set func(*Options)) *running
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.OnMoved(r.Reporter())
 	return run(t, r)
 }
 
@@ -405,7 +417,7 @@ func with(t *testing.T, o Options) *Supply {
 	t.Helper()
 	r := &Supply{o: o, log: slog.New(slog.DiscardHandler), attempt: &attempt{}}
 	var err error
-	if r.rcv, err = walreceiver.New(walreceiver.Options{Store: o.Store}); err != nil {
+	if r.rcv, err = walreceiver.New(walreceiver.Options{Store: o.Store, Quorum: newRule(free())}); err != nil {
 		t.Fatal(err)
 	}
 	return r

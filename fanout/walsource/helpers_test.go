@@ -119,8 +119,3 @@ func (w *wordOf) GivenUp(p lsn.Point) bool {
 	defer w.mu.Unlock()
 	return w.of == p.Timeline && slices.Contains(w.heard, p.LSN)
 }
-
-// onlyChanged can't be asked for its values.
-type onlyChanged struct{}
-
-func (onlyChanged) Changed() <-chan struct{} { return nil }

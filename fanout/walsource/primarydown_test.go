@@ -14,7 +14,9 @@ func TestDownSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(Options{Upstream: up, Name: "px", Store: openStore(t, t.TempDir())})
+	o := Options{Upstream: up, Name: "px", Store: openStore(t, t.TempDir())}
+	o.Quorum = newRule(free())
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

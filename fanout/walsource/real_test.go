@@ -57,7 +57,7 @@ func receive(t *testing.T, conninfo string, s *walstore.Store, set func(*Options
 		t.Fatal(err)
 	}
 	o := Options{Upstream: up, Name: "px", Store: s}
-	o.Slot, o.Logger = "px_slot", slog.New(slog.NewTextHandler(t.Output(), nil))
+	o.Quorum, o.Slot, o.Logger = newRule(free()), "px_slot", slog.New(slog.NewTextHandler(t.Output(), nil))
 	if set != nil {
 		set(&o)
 	}
@@ -65,6 +65,7 @@ func receive(t *testing.T, conninfo string, s *walstore.Store, set func(*Options
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.OnMoved(r.Reporter())
 	return run(t, r)
 }
 

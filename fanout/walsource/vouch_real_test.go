@@ -18,10 +18,12 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, operator := primary.CurrentLSN(t), new(wordOf)
-	r, err := New(Options{Upstream: config, Name: "b", Store: newMemStore(), Accept: operator,
+	o := Options{Upstream: config, Name: "b", Store: newMemStore(), Accept: operator,
 		Others: func() ([]Known, string) {
 			return []Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, ""
-		}})
+		}}
+	o.Quorum = newRule(free())
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package physical_test
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy"
@@ -50,6 +52,15 @@ type worldOptions struct {
 	noReceiver  bool // leave the walreceiver's start to the test: world.startReceiver
 }
 
+// unruled is the quorum of a proxy without a rule (ruling R24).
+type unruled struct{}
+
+func (unruled) Reportable() (lsn.Progress, bool) {
+	return lsn.Progress{Write: math.MaxUint64, Flush: math.MaxUint64}, false
+}
+
+func (unruled) Changed() <-chan struct{} { return nil }
+
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	t.Helper()
 	if o.upstream == "" {
@@ -67,9 +78,10 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	w.hub = fanout.New(fanout.Options{Store: w.store, Slots: slots, Logger: log})
 	w.receiver, err = walsource.New(walsource.Options{
 		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate,
-		Options: walreceiver.Options{Slot: "proxy_a", Logger: log},
+		Options: walreceiver.Options{Slot: "proxy_a", Quorum: unruled{}, Logger: log},
 	})
 	must(t, err)
+	w.store.OnMoved(w.receiver.Reporter())
 	handler, err := physical.New(physical.Options{
 		Hub: w.hub, Upstream: dialer(config), Gate: w.gate, Logger: log,
 		Settings:              func() map[string]string { return w.receiver.Status().Settings },

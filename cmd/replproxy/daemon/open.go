@@ -177,7 +177,6 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
 			HeldSlot: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
-			Moved: func() (<-chan struct{}, func()) { return nil, func() {} }, // the node has it reported
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
