@@ -70,7 +70,7 @@ func (r *Supply) setAside(err error, e *LackError, heard []lsn.LSN) error {
 func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, srv server, p startPoint) error {
 	var d *walstore.DivergedError
 	have := r.o.Store.Positions()
-	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || d.LSN >= have.Complete {
+	if !errors.As(err, &d) || srv.inRecovery() || srv.virtual || p.timeline != srv.timeline || !showsLoss(have, d.LSN) {
 		return err
 	}
 	e := &LackError{

@@ -76,15 +76,22 @@ func (r *Supply) start(ctx context.Context, p startPoint) (copying bool, next st
 
 // copy takes WAL of one timeline from p on.
 func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (startPoint, error) {
+	have, unseen := r.o.Store.Positions(), lsn.Invalid
 	c := walreceiver.Copy{
 		From:   walreceiver.StartPoint{Timeline: p.timeline, At: p.at},
 		Writes: r.member == "" && p.timeline == srv.timeline,
-		Same:   func() { r.proven(s, p) },
 	}
-	if have := r.o.Store.Positions(); have.Timeline != p.timeline { // prepareStream left it to the first WAL
+	switch {
+	case have.Timeline != p.timeline: // prepareStream left it to the first WAL
 		c.Begin = func() error { return r.startStream(p, srv.history) }
-	} else {
+	case uncompared(have, srv, p, r.lacking):
+		unseen, c.Stored = have.Received, have.Received+1 // the next record's link names the last stored one
+	default:
 		c.Stored = have.Received
+	}
+	c.Same = func() {
+		r.proven(s, p)
+		r.tellUncompared(unseen, srv)
 	}
 	if r.member == "" {
 		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForSilence(ctx, s.Endpoint(), r.stream.HeardAt) })
@@ -132,7 +139,6 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	p, err := planStart(have, *srv, r.resumption(have))
 	if err == nil {
 		p = datedOverlap(have, *srv, p, r.lacking, r.o.Store.Dated)
-		r.tellUncompared(have, *srv, p)
 		r.inquire(ctx, have, srv)
 		r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
 		err = r.judge(have, *srv)
@@ -166,16 +172,18 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	return p, r.startStream(p, srv.history)
 }
 
-// tellUncompared notes that a primary is followed of which no stored record is seen again. It could have come back
-// without WAL that was acknowledged, and nobody can tell: the segments that would show it are removed there.
-func (r *Supply) tellUncompared(have walstore.Positions, srv server, p startPoint) {
-	if !uncompared(have, srv, p, r.lacking) || r.member != "" || srv.inRecovery() {
-		r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = lsn.Invalid })
-		return
+// tellUncompared notes that a primary is followed of which no stored record was seen again, up to end. Invalid: one
+// was. It could have come back without WAL that was acknowledged, and nobody can tell: the segments that would show it
+// are removed there.
+func (r *Supply) tellUncompared(end lsn.LSN, srv server) {
+	if r.member != "" || srv.inRecovery() {
+		end = lsn.Invalid
 	}
-	r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = have.Received })
-	r.log.Warn("the primary is followed without a look whether it has lost WAL: the segment before the end of the "+
-		"stored WAL is removed there", "host", srv.endpoint, "end_lsn", have.Received)
+	r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = end })
+	if end != lsn.Invalid {
+		r.log.Warn("the primary is followed without a look whether it has lost WAL: the segment before the end of the "+
+			"stored WAL is removed there", "host", srv.endpoint, "end_lsn", end)
+	}
 }
 
 // startStream lets the store take WAL from p on, of a timeline in h. The history of h's own timeline is stored here and

@@ -160,6 +160,12 @@ func uncompared(have walstore.Positions, srv server, p startPoint, lacking lsn.L
 		have.Complete > max(have.Oldest, beginOf(srv.history, have.Timeline))
 }
 
+// showsLoss reports whether other WAL at a position speaks against a complete record of the store. In or behind an
+// incomplete record it does not. Behind a store that ends with a whole record it does, by the link to that record.
+func showsLoss(have walstore.Positions, at lsn.LSN) bool {
+	return at < have.Complete || have.Complete == have.Received
+}
+
 // destructive reports whether p leaves WAL behind that the store has.
 func destructive(have walstore.Positions, srv server, p startPoint) bool {
 	fork, _, ok := srv.history.SwitchPoint(have.Timeline)

@@ -139,6 +139,23 @@ func TestUncompared(t *testing.T) {
 	}
 }
 
+// TestShowsLoss: what differs behind a whole record is that record's successor, whose link names another one.
+func TestShowsLoss(t *testing.T) {
+	for name, c := range map[string]struct {
+		complete, received, at lsn.LSN
+		want                   bool
+	}{
+		"in a complete record":           {900, 1000, 800, true},
+		"in the incomplete one":          {900, 1000, 900, false},
+		"behind the incomplete one":      {900, 1000, 1000, false},
+		"behind a store that ends whole": {1000, 1000, 1000, true},
+	} {
+		if got := showsLoss(walstore.Positions{Complete: c.complete, Received: c.received}, c.at); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestUnanswered: a server whose WAL was refused here is there, so that a role is asked for at it (ruling R33).
 func TestUnanswered(t *testing.T) {
 	for name, c := range map[string]struct {
