@@ -5,24 +5,11 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// Coverage tells which WAL of a timeline the rules in use cover, and which names of standbys they count.
-type Coverage struct {
-	Timeline lsn.TimelineID
-	// At is the furthest flush position that was reportable since coverage is wanted. Every rule in use covered it.
-	// Whatever the primary may have been told of is below it, so each server that a failover may choose has it.
-	// [ledger.Max]: there is no rule. Invalid: nothing was given yet. What R11 lets go is not in it.
-	At lsn.LSN
-	// Votes reports whether a rule in use counts standbys of that application_name, by * too.
-	Votes      func(applicationName string) bool
-	Generation uint64 // changes with Votes
-}
-
-// coverage remembers that; guarded by Node.mu.
+// coverage remembers what [Node.Coverage] tells; guarded by Node.mu.
 type coverage struct {
 	wanted bool
 	moved  nudge.Chan
@@ -49,8 +36,9 @@ func (n *Node) WantCoverage(wanted bool) {
 // CoverageMoved has one slot and gets a token when Coverage may have changed, while that is wanted.
 func (n *Node) CoverageMoved() <-chan struct{} { return n.coverage.moved }
 
-// Coverage evaluates as Reportable does.
-func (n *Node) Coverage() Coverage {
+// Coverage tells what the rules in use cover, and evaluates them as Reportable does. What R11 lets go is not in it. It
+// is the furthest since coverage is wanted.
+func (n *Node) Coverage() syncrep.Coverage {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.evaluate(time.Now())
@@ -64,10 +52,10 @@ func (n *Node) Coverage() Coverage {
 		c.names, c.votes = names, votesIn(names)
 		c.generation++
 	}
-	return Coverage{Timeline: n.at.Timeline, At: c.At, Votes: c.votes, Generation: c.generation}
+	return syncrep.Coverage{Timeline: n.at.Timeline, At: c.At, Votes: c.votes, Generation: c.generation}
 }
 
-// votesIn is [Coverage.Votes] of rules.
+// votesIn is [syncrep.Coverage.Votes] of rules.
 func votesIn(names []string) func(string) bool {
 	var rules []syncrep.Rule
 	for _, text := range names {

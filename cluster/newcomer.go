@@ -87,6 +87,13 @@ func (n *Node) takesLosses(now time.Time) {
 	n.log.Info("data_dir is new, and it is known which WAL was given up: standbys get WAL")
 }
 
+// HoldsBack returns why no standby is served from this node's store, in PostgreSQL's words; nil: they are. Any goroutine
+// may ask.
+func (n *Node) HoldsBack() error {
+	members, waits := n.Newcomer()
+	return loss.HoldBack(waits, members)
+}
+
 // Newcomer reports whether this node may have forgotten which WAL was given up: then no standby may be served from its
 // store. members have yet to say it. Any goroutine may ask.
 func (n *Node) Newcomer() (members []string, waits bool) {

@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
@@ -69,12 +70,12 @@ func (h *Hub) wantRule() {
 	if h.o.Rule == nil {
 		return
 	}
-	h.o.Rule.Want(h.covers())
+	h.o.Rule.WantCoverage(h.covers())
 	h.covering.again.Wake()
 }
 
 // boundAll bounds all who are attached. The caller holds covering.mu.
-func (h *Hub) boundAll(c Coverage) {
+func (h *Hub) boundAll(c syncrep.Coverage) {
 	h.covering.generation = c.Generation
 	for _, s := range h.registry.sessions() {
 		h.bound(s, c)
@@ -82,7 +83,7 @@ func (h *Hub) boundAll(c Coverage) {
 }
 
 // bound bounds a session or sets it free. The caller holds covering.mu.
-func (h *Hub) bound(s *session, c Coverage) {
+func (h *Hub) bound(s *session, c syncrep.Coverage) {
 	name, chosen := s.who.ApplicationName, h.tuning.Load().Covered
 	bounded := chosen != nil && !s.whole && !c.Votes(name) && (chosen(name) || name == FetchName)
 	if bounded {
@@ -134,7 +135,7 @@ func (h *Hub) RunCovered(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-h.o.Rule.Moved():
+		case <-h.o.Rule.CoverageMoved():
 		case <-h.covering.again:
 		case <-received:
 		case <-tick:
@@ -174,7 +175,7 @@ func (h *Hub) follow() (more, failed bool) {
 // rests on the beginning of a record, and another primary may go on there with other bytes (ruling R36). The bound is
 // never below the timeline's own beginning, because a timeline that is followed has all WAL that was covered before.
 // more reports that the rule covers more than is received. It may wait for the disk.
-func (h *Hub) horizon(c Coverage) (to horizon, more bool, err error) {
+func (h *Hub) horizon(c syncrep.Coverage) (to horizon, more bool, err error) {
 	to = horizon{timeline: c.Timeline, at: c.At, known: c.At != lsn.Invalid}
 	if c.At == walsender.NoBound {
 		return to, false, nil

@@ -10,12 +10,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // fakeRule covers what a test says.
 type fakeRule struct {
 	mu     sync.Mutex
-	c      Coverage
+	c      syncrep.Coverage
 	voters string // names, each between spaces
 	wanted bool
 	moved  chan struct{}
@@ -23,10 +24,10 @@ type fakeRule struct {
 }
 
 func newFakeRule() *fakeRule {
-	return &fakeRule{moved: make(chan struct{}, 1), c: Coverage{Timeline: 1}}
+	return &fakeRule{moved: make(chan struct{}, 1), c: syncrep.Coverage{Timeline: 1}}
 }
 
-func (r *fakeRule) Coverage() Coverage {
+func (r *fakeRule) Coverage() syncrep.Coverage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked++
@@ -36,9 +37,9 @@ func (r *fakeRule) Coverage() Coverage {
 	return c
 }
 
-func (r *fakeRule) Moved() <-chan struct{} { return r.moved }
+func (r *fakeRule) CoverageMoved() <-chan struct{} { return r.moved }
 
-func (r *fakeRule) Want(wanted bool) { r.mu.Lock(); r.wanted = wanted; r.mu.Unlock() }
+func (r *fakeRule) WantCoverage(wanted bool) { r.mu.Lock(); r.wanted = wanted; r.mu.Unlock() }
 
 // set covers WAL of a timeline up to at, and says so.
 func (r *fakeRule) set(t lsn.TimelineID, at lsn.LSN) {

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // Store is the hub's view of the WAL store; *[walstore.Store] is one. Methods may be called from any goroutine.
@@ -61,24 +62,12 @@ type Voter interface {
 	Release()
 }
 
-// Rule covers WAL. Methods may be called from any goroutine and don't block for long.
+// Rule covers WAL; *cluster.Node is one. Methods may be called from any goroutine and don't block for long.
 type Rule interface {
-	Coverage() Coverage
-	// Moved has one slot and gets a token when Coverage may have changed, as long as that is wanted.
-	Moved() <-chan struct{}
-	Want(bool)
-}
-
-// Coverage tells which WAL of a timeline the rules in use cover, and which standbys they count.
-type Coverage struct {
-	Timeline lsn.TimelineID
-	// At is the furthest flush position that all rules in use have covered, [walsender.NoBound] where there is no rule;
-	// Invalid: that is not known, or nothing is covered yet.
-	At lsn.LSN
-	// Votes reports whether a rule in use counts standbys of that application_name.
-	Votes func(applicationName string) bool
-	// Generation changes with what Votes says.
-	Generation uint64
+	Coverage() syncrep.Coverage
+	// CoverageMoved has one slot and gets a token when Coverage may have changed, as long as that is wanted.
+	CoverageMoved() <-chan struct{}
+	WantCoverage(bool)
 }
 
 // Feedback is hot standby feedback; 0 imposes nothing.

@@ -18,6 +18,16 @@ type Primary struct {
 	Seen     time.Time      // when it was seen to be the primary
 }
 
+// PrimaryBy returns the names by which a server would appear as a standby, by its settings and the host at which it is
+// reached. It returns the zero value for a server in recovery, and where streams is false: the settings may be another
+// server's then. Timeline and Seen are the caller's.
+func PrimaryBy(streams bool, settings map[string]string, host string) (p Primary) {
+	if !streams || settings["in_hot_standby"] == "on" {
+		return p
+	}
+	return Primary{Slot: settings["primary_slot_name"], Name: settings["cluster_name"], Host: host}
+}
+
 const (
 	// promotedWithin bounds how long before a server was seen to be the primary it can have left its slot. It leaves
 	// the slot when it is promoted, and a proxy finds it a few tries later.

@@ -5,6 +5,28 @@ import (
 	"time"
 )
 
+// TestPrimaryBy: a primary shows the names that it would have as a standby, and nobody else does.
+func TestPrimaryBy(t *testing.T) {
+	with := func(recovery string) map[string]string {
+		return map[string]string{"in_hot_standby": recovery, "primary_slot_name": "a", "cluster_name": "db2"}
+	}
+	for name, c := range map[string]struct {
+		streams  bool
+		settings map[string]string
+		want     Primary
+	}{
+		"a primary":                      {true, with("off"), Primary{Slot: "a", Name: "db2", Host: "h"}},
+		"one that does not say whether":  {true, with(""), Primary{Slot: "a", Name: "db2", Host: "h"}},
+		"one without names":              {true, map[string]string{}, Primary{Host: "h"}},
+		"a standby":                      {true, with("on"), Primary{}},
+		"no stream: it may be another's": {false, with("off"), Primary{}},
+	} {
+		if got := PrimaryBy(c.streams, c.settings, "h"); got != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // A slot is the promoted server's where nothing else can be (ruling R41): who is wrongly taken for it loses its WAL.
 func TestPromoted(t *testing.T) {
 	seen := time.Unix(1e9, 0)

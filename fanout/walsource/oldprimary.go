@@ -21,16 +21,61 @@ type Higher struct {
 	Timeline lsn.TimelineID
 }
 
-// errOldPrimary: the operator wants an old primary left as soon as another one is there.
-var errOldPrimary = errors.New("a server on a higher timeline is there: the old primary is left")
+// Leaving says what becomes of an old primary: upstream.leave_old_primary.
+type Leaving string
 
-// LeaveOldPrimary ends the stream from a server that is an old primary, so that a new election is held. It does nothing
-// while none is known to be one. Any goroutine may call it.
-func (r *Supply) LeaveOldPrimary() {
-	if _, old := r.Higher(); old {
-		r.o.Upstream.DoubtCurrent() // no client is sent there any more
-		r.anew(errOldPrimary)
+// Values of Leaving. Any other is LeaveRefuseNew.
+const (
+	LeaveWarn      Leaving = "warn"       // it is said
+	LeaveRefuseNew Leaving = "refuse_new" // and no session is relayed to it any more
+	LeaveEnd       Leaving = "end"        // and it is left, and sessions that are relayed to it are ended
+)
+
+// Refuses reports whether a new session is not to be relayed to the server that is streamed from. old: it is an old
+// primary.
+func (l Leaving) Refuses(old bool) bool { return old && l != LeaveWarn }
+
+// Ends reports whether that server is to be left, and sessions that are relayed to it are to be ended.
+func (l Leaving) Ends(old bool) bool { return old && l == LeaveEnd }
+
+var (
+	// errLeft: the operator wants an old primary left as soon as another one is there.
+	errLeft = errors.New("a server on a higher timeline is there: the old primary is left")
+	// errOldPrimary refuses a relayed session while upstream.leave_old_primary forbids the followed primary.
+	errOldPrimary = errors.New("the primary that is followed is an old one, a server on a higher timeline is there")
+)
+
+// Relayable returns why no new session is to be relayed to the server that is streamed from; nil: it may be. Any
+// goroutine may ask.
+func (r *Supply) Relayable() error {
+	if _, old := r.Higher(); r.leaving().Refuses(old) {
+		return errOldPrimary
 	}
+	return nil
+}
+
+// leaving returns what becomes of an old primary now.
+func (r *Supply) leaving() Leaving {
+	if r.o.Leaving == nil {
+		return LeaveWarn
+	}
+	return r.o.Leaving()
+}
+
+// leave ends the stream from the server at e, which is an old primary, so that a new election is held, and the sessions
+// that are relayed to it. It does so only where the operator says so.
+func (r *Supply) leave(e upstream.Endpoint) {
+	if !r.leaving().Ends(true) {
+		return
+	}
+	r.o.Upstream.DoubtCurrent() // no client is sent there any more
+	r.anew(errLeft)
+	n := 0
+	if r.o.EndRelayed != nil {
+		n = r.o.EndRelayed(e)
+	}
+	r.log.Warn("the old primary is left, and sessions that were relayed to it are ended", "upstream", e.String(),
+		"sessions", n)
 }
 
 // Higher returns the server that shows the one that is streamed from to be an old primary, if there is one. Any
@@ -59,8 +104,8 @@ func (r *Supply) lookForHigher(ctx context.Context, s Conn, srv server) {
 		case found == nil && was != nil:
 			r.log.Info("the server on a higher timeline is gone", "host", was.Host, "timeline", was.Timeline)
 		}
-		if found != nil && r.o.OldPrimary != nil {
-			r.o.OldPrimary(s.Endpoint())
+		if found != nil {
+			r.leave(s.Endpoint())
 		}
 	}
 }

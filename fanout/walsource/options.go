@@ -33,9 +33,11 @@ type Options struct {
 	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
 	// about to be replaced. nil: there are none.
 	EndSessions func(ctx context.Context)
-	// OldPrimary is told, again and again, that the server at e, which is streamed from, is an old primary; see
-	// [Supply.Higher]. nil: nobody. It must not block for long.
-	OldPrimary func(e upstream.Endpoint)
+	// Leaving returns what becomes of the server that is streamed from once it is an old primary, see
+	// [Supply.Higher]; nil: LeaveWarn. EndRelayed ends the sessions that are relayed to the server at e, and returns how many there were;
+	// nil: there are none. Neither may block for long.
+	Leaving    func() Leaving
+	EndRelayed func(e upstream.Endpoint) int
 	Gate       Gate // told when a walsender is needed (ruling R13); nil: nobody to tell
 
 	// Shared: another member of the cluster may take the stream over, so that silence of the server is noticed early;

@@ -76,6 +76,14 @@ func (r *Supply) Following() (e upstream.Endpoint, system lsn.SystemID, t lsn.Ti
 	return e, system, t, ok && r.o.Store.Positions().Timeline == t
 }
 
+// Followed returns the server that [Supply.Following] does, with its settings. streams: WAL comes from it, or by a
+// member. Without a stream the settings may be those of another server that was tried. Any goroutine may ask.
+func (r *Supply) Followed() (e upstream.Endpoint, settings map[string]string, streams bool) {
+	e, _, _, following := r.Following()
+	s := r.rcv.Status()
+	return e, s.Settings, following && s.State == walreceiver.Streaming
+}
+
 // starve notes whether the server that streamed last has removed the WAL which the store lacks.
 func (r *Supply) starve(yes bool) {
 	r.mu.Lock()

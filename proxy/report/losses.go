@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -28,17 +27,6 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 		}
 	}
 	return all
-}
-
-// HeldBack says why no standby is served from a new data_dir, see [cluster.Node.Newcomer]; "": they are.
-func HeldBack(newcomer bool, unheard []string) string {
-	switch {
-	case !newcomer:
-		return ""
-	case len(unheard) == 0:
-		return "data_dir is new, and while no WAL comes in it is not known whether it has WAL that was given up"
-	}
-	return "data_dir is new, and has yet to hear which WAL was given up, from " + strings.Join(unheard, " or ")
 }
 
 // heldBackWarnings tell what an operator can do about that.

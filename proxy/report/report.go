@@ -1,6 +1,7 @@
 package report
 
 import (
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -29,7 +30,7 @@ func Status(x *Snapshot) admin.Status {
 		Cluster:  clusterStatus(x.Cluster),
 		Feedback: feedbackStatus(x.Feedback), LostSlots: x.LostSlots,
 		Accepted: x.Accepted, GivenUp: givenUpStatus(x.Votes.GivenUp),
-		HeldBack: HeldBack(x.Votes.Newcomer, x.Votes.Unheard),
+		HeldBack: loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard),
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
 	if l := s.Upstream.Lack; l != nil && l.Lost {

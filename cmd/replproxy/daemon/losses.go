@@ -6,9 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/tcpopt"
-	"github.com/replproxy/replproxy/proxy/report"
 )
 
 // losses is the node as the hub sees it.
@@ -19,14 +17,7 @@ func whoIs(who fanout.SessionInfo, slot string) loss.Who {
 }
 
 // Known holds standbys back while a new data_dir may have forgotten which WAL was given up (ADR 0082).
-func (l losses) Known() error {
-	members, waits := l.node.Newcomer()
-	if !waits {
-		return nil
-	}
-	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
-		WithDetail("replproxy's %s.", report.HeldBack(waits, members))
-}
+func (l losses) Known() error { return l.node.HoldsBack() }
 
 func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 	return l.node.AsksFirst(whoIs(who, slot))

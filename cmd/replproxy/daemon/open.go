@@ -26,11 +26,14 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/tcpopt"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 	"github.com/replproxy/replproxy/proxy/console"
 	"github.com/replproxy/replproxy/proxy/physical"
+	"github.com/replproxy/replproxy/proxy/relay"
 )
 
 // openStore opens what lies on the disk.
@@ -148,17 +151,21 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		},
 		Logger: p.part("slots"),
 	})
-	var mates fanout.Members
+	var others fanout.Members
 	if p.members != nil {
-		mates = p.members.slots
+		others = p.members.slots
 	}
 	p.hub = fanout.New(fanout.Options{
-		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: mates,
+		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: others,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
 		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
-		Rule: coveringRule{p.node}, Covered: c.CoversAny(),
-		KeepPromoted: c.Slots.Promoted == "keep", PrimaryServer: p.primaryServer,
+		Rule: p.node, Covered: c.CoversAny(),
+		KeepPromoted: c.Slots.Promoted == "keep",
+		PrimaryServer: func() slot.Primary {
+			at, settings, streams := p.receiver.Followed()
+			return slot.PrimaryBy(streams, settings, tcpopt.Host(at.Addr))
+		},
 		Limits: slotLimits(c), FeedbackSettle: c.Feedback.Settle, FeedbackMaxAge: uint64(c.Feedback.MaxAge),
 		Logger: p.part("hub"),
 	})
@@ -181,8 +188,10 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
-		OldPrimary: p.oldPrimary, EndSessions: p.hub.EndSessions,
-		Shared: p.members != nil && c.Upstream.Via == config.ViaCluster,
+		Leaving:     func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
+		EndRelayed:  func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
+		EndSessions: p.hub.EndSessions,
+		Shared:      p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})
 	if err != nil {
 		return err
@@ -276,7 +285,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	}
 	wait := func() time.Duration { return p.settings.now().Upstream.ConnectWait }
 	p.server, err = proxy.New(proxy.Options{
-		Listeners: listeners, Upstream: p.newPrimaryOnly(p.dialer()), Physical: p.handler, Database: p.handler,
+		Listeners: listeners, Upstream: p.relayed(p.dialer()), Physical: p.handler, Database: p.handler,
 		Console: p.handler,
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
@@ -301,6 +310,16 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 
 // dialer gives clients' log-ins connections to the primary.
 func (p *parts) dialer() proxy.Dialer { return dialer(p.upstream, p.files, p.makeRoom) }
+
+// relayed is d for sessions that are relayed, where the operator lets them go to the server that is followed.
+func (p *parts) relayed(d proxy.Dialer) proxy.Dialer {
+	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
+		if err := p.receiver.Relayable(); err != nil {
+			return nil, err
+		}
+		return d.Dial(ctx, wait)
+	})
+}
 
 // makeRoom is the server's, which is made after those that ask for it.
 func (p *parts) makeRoom() bool { return p.server != nil && p.server.MakeRoom() }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -50,15 +49,6 @@ func (s *ownStore) Positions() cluster.Positions {
 func (s *ownStore) Streams() (member string, ok bool) { return s.streams() }
 
 func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
-
-// coveringRule is the node as the hub asks it what is covered.
-type coveringRule struct{ node *cluster.Node }
-
-func (r coveringRule) Coverage() fanout.Coverage { return fanout.Coverage(r.node.Coverage()) }
-
-func (r coveringRule) Moved() <-chan struct{} { return r.node.CoverageMoved() }
-
-func (r coveringRule) Want(wanted bool) { r.node.WantCoverage(wanted) }
 
 // known adapts [cluster.Node.Known] to the walreceiver's types.
 func known(n *cluster.Node) func() ([]walsource.Known, string) {
