@@ -87,8 +87,8 @@ func (n *Node) takesLosses(now time.Time) {
 	n.log.Info("data_dir is new, and it is known which WAL was given up: standbys get WAL")
 }
 
-// HoldsBack returns why no standby is served from this node's store, in PostgreSQL's words; nil: they are. Any goroutine
-// may ask.
+// HoldsBack returns why no standby is served from this node's store, in PostgreSQL's words; nil: they are. Any
+// goroutine may ask.
 func (n *Node) HoldsBack() error {
 	members, waits := n.Newcomer()
 	return loss.HoldBack(waits, members)

@@ -21,6 +21,18 @@ func (n *Node) SetRule(d vote.RuleText) error { return n.setRule(d, len(n.o.Memb
 // rules of members that are heard hold all the same; that of one that is silent is superseded.
 func (n *Node) DropRule() error { return n.setRule(vote.RuleText{}, true) }
 
+// RuleWaits returns why this node's rule must not be dropped; nil: it may be. ask returns the primary's
+// synchronous_standby_names, if it can be asked; proxies are those of the cluster. Without a rule nobody is asked.
+func (n *Node) RuleWaits(ask func() (setting string, known bool), proxies []string) error {
+	if n.Status().Rule == "" {
+		return nil
+	}
+	if setting, known := ask(); known {
+		return Waits(setting, proxies)
+	}
+	return nil
+}
+
 // Waits returns why a rule must not be dropped while the primary has setting for synchronous_standby_names; nil: the
 // primary waits for none of the proxies (ruling R48).
 func Waits(setting string, proxies []string) error {

@@ -49,8 +49,12 @@ func (r *registry) sessions() []*session {
 	return all
 }
 
-// SetSenderTimeout gives the primary's wal_sender_timeout to all sessions that did not ask for one of their own.
-func (h *Hub) SetSenderTimeout(d time.Duration) {
+// SetSenderTimeout gives the primary's wal_sender_timeout, if it is known, to all sessions that did not ask for one of
+// their own.
+func (h *Hub) SetSenderTimeout(d time.Duration, known bool) {
+	if !known {
+		return
+	}
 	for _, s := range h.registry.sessions() {
 		if !s.who.OwnTimeout {
 			s.sender.SetTimeout(d)

@@ -24,5 +24,6 @@ func HoldBack(newcomer bool, unheard []string) error {
 	if why == "" {
 		return nil
 	}
-	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").WithDetail("replproxy's %s.", why)
+	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
+		WithDetail("replproxy's %s.", why)
 }

@@ -27,7 +27,9 @@ type Options struct {
 	// others are told.
 	Follow bool
 	Heard  func() []link.PeerStatus
-	Outbox *link.Outbox
+	// OtherWAL reports whether a member has other WAL than this one: it is as good as silent.
+	OtherWAL func(member string) bool
+	Outbox   *link.Outbox
 	// System returns the system of this store; 0: it has none yet.
 	System func() lsn.SystemID
 	// Streams reports whether WAL comes in, and from which member; "" is the primary.
@@ -95,7 +97,8 @@ func (p *Puller) look(now time.Time) {
 	for _, h := range heard {
 		s := p.heard[h.Name]
 		v.Peers = append(v.Peers, Peer{
-			Name: h.Name, Live: !h.Heard.IsZero(), Pulls: s.pulls, Silent: !s.silent.IsZero(), LetsGo: s.letsGo,
+			Name: h.Name, Live: !h.Heard.IsZero() && !p.o.OtherWAL(h.Name),
+			Pulls: s.pulls, Silent: !s.silent.IsZero(), LetsGo: s.letsGo,
 			Reaches: s.connected && s.system == source.System && s.timeline == source.Timeline,
 		})
 	}
@@ -233,4 +236,17 @@ func (p *Puller) Silent(member string) (since time.Time, silent bool) {
 	default:
 		return s.silent, !s.silent.IsZero()
 	}
+}
+
+// HeardAt returns the time at which something last came from the primary. at is that of the last message on a stream
+// from member, "" is the primary. A member that streams from the primary sends keepalives whether it hears the primary
+// or not. If it says that the primary is silent, the start of the silence is returned.
+func (p *Puller) HeardAt(member string, at time.Time) time.Time {
+	if member == "" || at.IsZero() {
+		return at
+	}
+	if since, silent := p.Silent(member); silent && since.Before(at) {
+		return since
+	}
+	return at
 }

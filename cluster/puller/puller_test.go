@@ -19,6 +19,7 @@ type site struct {
 	changed   int
 	heard     []link.PeerStatus
 	source    Source
+	otherWAL  string
 }
 
 // What members of version 1 say, all of it.
@@ -32,11 +33,12 @@ func newSite(t *testing.T, follow bool) *site {
 	s := &site{heard: []link.PeerStatus{{Name: "b", Heard: time.Now()}}}
 	s.Puller = New(Options{
 		Node: "a", Follow: follow, Outbox: link.NewOutbox(), Logger: slog.New(slog.DiscardHandler),
-		Heard:   func() []link.PeerStatus { return s.heard },
-		System:  func() lsn.SystemID { return 7 },
-		Source:  func() Source { return s.source },
-		Streams: func() (string, bool) { return s.member, s.streaming },
-		Changed: func() { s.changed++ },
+		Heard:    func() []link.PeerStatus { return s.heard },
+		OtherWAL: func(member string) bool { return member == s.otherWAL },
+		System:   func() lsn.SystemID { return 7 },
+		Source:   func() Source { return s.source },
+		Streams:  func() (string, bool) { return s.member, s.streaming },
+		Changed:  func() { s.changed++ },
 	})
 	return s
 }
@@ -55,6 +57,44 @@ func TestFollowsWhoSaysThatItPulls(t *testing.T) {
 	s.look(time.Now())
 	if s.said.pulls {
 		t.Error("says that it pulls while it follows b")
+	}
+}
+
+// TestOtherWALIsNotFollowed: a member whose WAL is other WAL is as good as silent, whatever it says.
+func TestOtherWALIsNotFollowed(t *testing.T) {
+	s := newSite(t, true)
+	s.otherWAL = "b"
+	if err := s.Sink(nil).Item("b", 1, link.ID{Kind: itemPulls}, []byte(saysYes)); err != nil {
+		t.Fatal(err)
+	}
+	for now := time.Now(); !s.choice.Known; now = now.Add(time.Second) {
+		s.look(now)
+	}
+	if !s.choice.Primary() {
+		t.Errorf("chose %+v", s.choice)
+	}
+}
+
+// TestHeardAt: the sign of life of a member that streams from the primary is none of the primary.
+func TestHeardAt(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		member string
+		at     time.Time
+		silent time.Time // as b says
+		want   time.Time
+	}{
+		"the primary":               {"", now, now.Add(-time.Minute), now},
+		"nothing has come":          {"b", time.Time{}, now.Add(-time.Minute), time.Time{}},
+		"b hears it":                {"b", now, time.Time{}, now},
+		"b has not for a minute":    {"b", now, now.Add(-time.Minute), now.Add(-time.Minute)},
+		"b has not since this came": {"b", now.Add(-time.Hour), now.Add(-time.Minute), now.Add(-time.Hour)},
+	} {
+		s := newSite(t, true)
+		s.hear("b", says{pulls: true, silent: c.silent})
+		if got := s.HeardAt(c.member, c.at); !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }
 

@@ -6,12 +6,13 @@ type Feeding struct {
 	before string // the member at the last look
 }
 
-// Turn reports whether the stream is to be connected anew. streams says that WAL comes, fed that it comes from a member
-// that feeds this store; member has most of what the store lacks, "": nobody has more. Ask at each look, once.
-func (f *Feeding) Turn(streams, fed bool, member string) bool {
+// Turn reports whether the stream is to be connected anew. streams says that WAL comes, from the member from, "" is the
+// primary. feeder is the member that was asked last to feed this store; member has most of what the store lacks, "":
+// nobody has more. Ask at each look, once.
+func (f *Feeding) Turn(streams bool, from, feeder, member string) bool {
 	before := f.before
 	f.before = member
-	if fed {
+	if streams && from != "" && from == feeder {
 		return member == "" // all has come: the stream is the primary's again
 	}
 	return !streams && member != "" && member != before

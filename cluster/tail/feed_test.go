@@ -6,23 +6,24 @@ import "testing"
 // come. A stream that runs is left alone.
 func TestFeedingTurns(t *testing.T) {
 	type look struct {
-		streams, fed bool
-		member       string
+		streams      bool
+		from, member string
 		turns        bool
 	}
 	for name, looks := range map[string][]look{
-		"nobody has more":                 {{false, false, "", false}, {true, false, "", false}},
-		"the primary still sends":         {{true, false, "b", false}, {true, false, "b", false}},
-		"a member has more":               {{false, false, "b", true}, {false, false, "b", false}},
-		"it was known while WAL came":     {{true, false, "b", false}, {false, false, "b", false}},
-		"another one has more":            {{false, false, "b", true}, {false, false, "c", true}},
-		"it has no more, and has again":   {{false, false, "b", true}, {false, false, "", false}, {false, false, "b", true}},
-		"fed to the end":                  {{false, false, "b", true}, {true, true, "b", false}, {true, true, "", true}, {true, false, "", false}},
-		"another has more while it feeds": {{true, true, "b", false}, {true, true, "c", false}},
+		"nobody has more":                 {{false, "", "", false}, {true, "", "", false}},
+		"the primary still sends":         {{true, "", "b", false}, {true, "", "b", false}},
+		"a member has more":               {{false, "", "b", true}, {false, "", "b", false}},
+		"it was known while WAL came":     {{true, "", "b", false}, {false, "", "b", false}},
+		"another one has more":            {{false, "", "b", true}, {false, "", "c", true}},
+		"it has no more, and has again":   {{false, "", "b", true}, {false, "", "", false}, {false, "", "b", true}},
+		"fed to the end":                  {{false, "", "b", true}, {true, "b", "b", false}, {true, "b", "", true}, {true, "", "", false}},
+		"the member is no feeder":         {{true, "c", "", false}, {true, "c", "b", false}},
+		"another has more while it feeds": {{true, "b", "b", false}, {true, "b", "c", false}},
 	} {
 		var f Feeding
 		for i, l := range looks {
-			if got := f.Turn(l.streams, l.fed, l.member); got != l.turns {
+			if got := f.Turn(l.streams, l.from, "b", l.member); got != l.turns {
 				t.Errorf("%s, look %d: turns %t", name, i, got)
 			}
 		}

@@ -6,7 +6,7 @@
 //	                                        ▼
 //	                             Filler.Run: one fetch at a time
 //	                                        │ is it there by now? ──► done
-//	                    members ◄───────────┤ of a cluster (cmd), each from its own store only
+//	                    Members ◄───────────┤ of a cluster, each from its own store only
 //	                    Primary ◄───────────┤ one extra walsender, never the last free one
 //	                    Archive ◄───────────┘ restore_command, file by file
 //	                                        │

@@ -201,7 +201,16 @@ func (o *ProxySlot) Bearing() bool {
 
 // borneElsewhere: another member's stream bears it, or the slot that ours uses.
 func (o *ProxySlot) borneElsewhere() bool {
-	return o.o.Elsewhere != nil && o.o.Elsewhere() || o.o.Gated != nil && o.o.Gated()
+	return o.elsewhere() || o.o.Gated != nil && o.o.Gated()
+}
+
+// elsewhere reports whether this proxy streams from another member of the cluster.
+func (o *ProxySlot) elsewhere() bool {
+	if o.o.Streams == nil {
+		return false
+	}
+	member, _ := o.o.Streams()
+	return member != ""
 }
 
 // CatalogXmin returns the slot's catalog_xmin when it was seen last, while it is held; 0 is none.

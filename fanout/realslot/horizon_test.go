@@ -64,10 +64,10 @@ func TestBearingNotes(t *testing.T) {
 
 // TestElsewhere: who does not stream from the primary begins to bear nothing, and lets go once another slot bears it.
 func TestElsewhere(t *testing.T) {
-	elsewhere := true
+	member := "b"
 	o := NewProxySlot(ProxySlotOptions{
 		Horizon: func() (Horizon, bool) { return hz(7, 5), true }, Fed: func() bool { return true },
-		Elsewhere: func() bool { return elsewhere },
+		Streams: func() (string, bool) { return member, true },
 	})
 	for _, c := range []struct {
 		name   string
@@ -84,7 +84,7 @@ func TestElsewhere(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, n)
 		}
 	}
-	elsewhere = false
+	member = ""
 	if n := o.need(shownSlot{others: []Horizon{hz(1, 1)}}, false); n.want != hz(7, 5) {
 		t.Errorf("it streams from the primary: %+v", n)
 	}

@@ -45,8 +45,8 @@ type Options struct {
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
 	Store         func() (oldest, flushed lsn.LSN)
 	Settled       func() bool // feedback is sent upstream
-	ProxySlotLost func()      // told while the primary shows the own slot as lost; nil: nobody is
-	Apart         func() bool // the own slot does not bear what slots need, see [ProxySlot]; nil: it does
+	Own           *ProxySlot  // holds the own slot by SQL, in place of the stream; nil: the stream uses it
+	ProxySlotLost func()      // told while the primary shows the own slot as lost that the stream uses; nil: nobody is
 	// Settings is told the primary's settings that a reload may have changed, as SHOW has them. nil: nobody is.
 	Settings func(map[string]string)
 	Logger   *slog.Logger
@@ -239,8 +239,8 @@ func (k *Maintainer) round(ctx context.Context, w server) error {
 	k.next.Store(uint64(v.next))
 	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.ProxySlot || i.Name == k.o.Gate })
 	k.idle.Store(&v.idle)
-	if v.slots[k.o.ProxySlot].Lost && k.o.ProxySlotLost != nil {
-		k.o.ProxySlotLost()
+	if v.slots[k.o.ProxySlot].Lost && k.o.ProxySlotLost != nil && !k.o.Own.Held() {
+		k.o.ProxySlotLost() // one that is held is made anew beside the stream
 	}
 	oldest, flushed := k.o.Store()
 	if !k.o.Following.still(w) {
@@ -252,7 +252,7 @@ func (k *Maintainer) round(ctx context.Context, w server) error {
 	tuning := k.tuning.Load()
 	now := situation{
 		own: k.o.ProxySlot, policy: tuning.Policy, mirror: tuning.Mirror, settled: k.o.Settled(),
-		apart: k.o.Apart != nil && k.o.Apart(), oldest: oldest, target: flushed,
+		apart: k.o.Own.Apart(), oldest: oldest, target: flushed,
 		virtual: k.o.Slots.List(), real: v.slots,
 	}
 	k.countDrops(w, now.virtual, v.slots)

@@ -47,17 +47,18 @@ type ProxySlotOptions struct {
 	// HorizonChanged gets a token when it may have changed.
 	Horizon        func() (Horizon, bool)
 	HorizonChanged func() <-chan struct{}
-	// Elsewhere reports whether another member of the cluster streams from the primary, and bears it. nil: never.
-	Elsewhere func() bool
+	// Streams reports whether WAL comes in, and from which member of the cluster, which then bears it; "" is the
+	// primary. nil: it is.
+	Streams func() (member string, ok bool)
 	// Gated reports whether this proxy's stream bears it, by the slot that it uses. nil: never.
 	Gated func() bool
 	// Gate is looked after at each round; nil: there is none.
 	Gate *RuleGate
 	// Borne is told when what [ProxySlot.CatalogXmin] says has changed. It must not block. nil: nobody.
 	Borne func()
-	// Forsaken reports whether the primary is to keep no WAL for this proxy, whose store takes none any more and has
-	// withdrawn its vote (ruling R40). nil: never.
-	Forsaken func() bool
+	// Withdrawn reports whether this proxy's store has withdrawn its vote, and Paused whether it takes no WAL. Where
+	// both hold the primary is to keep none for it (ruling R40). nil: never.
+	Withdrawn, Paused func() bool
 	// MayUse is told whether the server has the slot, before it is made or used; an error forbids both. nil: it may be.
 	MayUse func(exists bool) error
 	Logger *slog.Logger
@@ -121,6 +122,17 @@ func (o *ProxySlot) Status() ProxySlotStatus {
 	s := o.status
 	s.Held = o.held
 	return s
+}
+
+// Held reports whether the slot is held by SQL. A nil slot is not.
+func (o *ProxySlot) Held() bool { return o != nil && o.Status().Held }
+
+// Apart reports whether the slot is held by SQL, and does not bear what standbys' slots need.
+func (o *ProxySlot) Apart() bool { return o.Held() && !o.Bearing() }
+
+// forsaken reports whether the primary is to keep no WAL for this proxy.
+func (o *ProxySlot) forsaken() bool {
+	return o.o.Withdrawn != nil && o.o.Paused != nil && o.o.Withdrawn() && o.o.Paused()
 }
 
 // Hold makes sure that the slot exists on the server at e, reserves WAL and can be advanced by SQL, and
@@ -252,7 +264,7 @@ func (o *ProxySlot) round(ctx context.Context, w server) error {
 	if err != nil {
 		return err
 	}
-	target := own.target(o.o.Flushed(), o.o.Forsaken != nil && o.o.Forsaken())
+	target := own.target(o.o.Flushed(), o.forsaken())
 	if !o.holds(w.at) || !o.o.Following.still(w) {
 		return nil // or target is of another timeline
 	}
@@ -268,7 +280,7 @@ func (o *ProxySlot) round(ctx context.Context, w server) error {
 		o.last, err = o.look(ctx, s)
 	}
 	if o.o.Gate != nil {
-		err = errors.Join(err, o.o.Gate.round(ctx, s, own, o.o.Elsewhere != nil && o.o.Elsewhere()))
+		err = errors.Join(err, o.o.Gate.round(ctx, s, own, o.elsewhere()))
 	}
 	return err
 }

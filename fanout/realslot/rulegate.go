@@ -29,7 +29,8 @@ type RuleGateOptions struct {
 	Name     string         // this proxy's application_name at the server
 	Usable   func() bool    // the present stream could use it
 	Used     func() bool    // the present stream uses it
-	Covered  func() lsn.LSN // what this proxy would report of flush
+	Covered  func() lsn.LSN // what the rule lets this proxy report of flush
+	Flushed  func() lsn.LSN // what its store has flushed
 	Pulls    func() bool    // no other member of the cluster is to stream from the server
 	Free     func()         // told that streaming is to begin anew, with the gate
 	Logger   *slog.Logger
@@ -234,7 +235,10 @@ func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot
 	if err != nil || elsewhere || !g.o.Usable() {
 		return err
 	}
-	v := gateView{gate: at, used: g.o.Used(), pulls: g.o.Pulls(), covered: g.o.Covered(), retained: own.Restart}
+	v := gateView{
+		gate: at, used: g.o.Used(), pulls: g.o.Pulls(), covered: min(g.o.Covered(), g.o.Flushed()),
+		retained: own.Restart,
+	}
 	g.mu.Lock()
 	v.lost = g.lostAt == s.Endpoint
 	if v.used && !at.lost {

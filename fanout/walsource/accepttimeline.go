@@ -56,7 +56,7 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 
 // setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.
 func (r *Supply) setAside(err error, e *LackError, heard []lsn.LSN) error {
-	if used := r.o.Accept.Use(e, heard, true); used != nil {
+	if used := r.use(e, heard, true); used != nil {
 		return used
 	}
 	r.aside = true
@@ -104,13 +104,23 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	if err := r.rcv.RenewPromise(); err != nil {
 		return err
 	}
-	if err := r.o.Accept.Use(e, r.heard, false); err != nil {
+	if err := r.use(e, r.heard, false); err != nil {
 		return err
 	}
 	r.obeyed = nil
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
 		"from_lsn", e.From, "to_lsn", e.To)
 	return nil
+}
+
+// use uses the operator's word. Whoever may have WAL that the primary has lost is known before.
+func (r *Supply) use(e *LackError, heard []lsn.LSN, aside bool) error {
+	if e.Lost && r.o.GiveUp != nil {
+		if err := r.o.GiveUp(e, aside); err != nil {
+			return err
+		}
+	}
+	return r.o.Accept.Use(e, heard, aside)
 }
 
 // resumption finds the record that is to be sent again.

@@ -18,6 +18,9 @@ type Options struct {
 
 	// Accept is the operator's word on WAL that is given up; nil: there is none.
 	Accept Acceptance
+	// GiveUp makes durable who may have WAL that the primary has lost, before the word of Accept is used. aside: this
+	// proxy's store has some of it, until the next start. nil: nobody asks for it.
+	GiveUp func(e *LackError, aside bool) error
 	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and one that may soon
 	// say so; nil: there are none. Any goroutine may ask.
 	Others func() (known []Known, unheard string)
@@ -34,8 +37,8 @@ type Options struct {
 	// about to be replaced. nil: there are none.
 	EndSessions func(ctx context.Context)
 	// Leaving returns what becomes of the server that is streamed from once it is an old primary, see
-	// [Supply.Higher]; nil: LeaveWarn. EndRelayed ends the sessions that are relayed to the server at e, and returns how many there were;
-	// nil: there are none. Neither may block for long.
+	// [Supply.Higher]; nil: LeaveWarn. EndRelayed ends the sessions that are relayed to the server at e, and returns
+	// how many there were; nil: there are none. Neither may block for long.
 	Leaving    func() Leaving
 	EndRelayed func(e upstream.Endpoint) int
 	Gate       Gate // told when a walsender is needed (ruling R13); nil: nobody to tell

@@ -102,9 +102,10 @@ type Options struct {
 	// ConnectWait returns the time for which a client waits while the proxy has yet to hear from its primary; nil: not
 	// at all.
 	ConnectWait func() time.Duration
-	// PrimaryWait returns the time for which a log-in may wait now for a primary to be known; nil: not at all. Most
-	// walsenders come again by themselves.
-	PrimaryWait func() time.Duration
+	// Finding reports whether the primary is still being looked for while WAL comes from a member of the cluster. A
+	// log-in then waits for ConnectWait until it is known. Else it does not wait: most walsenders come again by
+	// themselves. nil: it is not.
+	Finding func() bool
 	// AuthenticationTimeout bounds a log-in, the wait at the gate included.
 	AuthenticationTimeout time.Duration
 	// IdleKeep replaces DefaultIdleKeep.
@@ -124,8 +125,8 @@ func (o *Options) complete() error {
 	if o.ConnectWait == nil {
 		o.ConnectWait = func() time.Duration { return 0 }
 	}
-	if o.PrimaryWait == nil {
-		o.PrimaryWait = func() time.Duration { return 0 }
+	if o.Finding == nil {
+		o.Finding = func() bool { return false }
 	}
 	if o.Reserved == nil {
 		o.Reserved = func(string) bool { return false }

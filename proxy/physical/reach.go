@@ -55,11 +55,19 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 	}
 }
 
+// primaryWait returns the time for which a log-in may wait now for a primary to be known.
+func (h *Handler) primaryWait() time.Duration {
+	if h.o.Finding() {
+		return h.o.ConnectWait()
+	}
+	return 0
+}
+
 // attempt makes one connection. Its error wraps errFull and a *pgerror.Error when the primary is full and that may
 // pass, as again says.
 func (l *login) attempt(t *gate.Ticket, again func() bool) ([]frame, error) {
 	dial, done := context.WithTimeout(l.ctx, dialTimeout)
-	up, err := l.s.h.o.Upstream.Dial(dial, l.s.h.o.PrimaryWait())
+	up, err := l.s.h.o.Upstream.Dial(dial, l.s.h.primaryWait())
 	done()
 	if err != nil {
 		return nil, relay.Unreachable(fmt.Errorf("dial primary: %w", err))

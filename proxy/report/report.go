@@ -43,7 +43,7 @@ func Status(x *Snapshot) admin.Status {
 	}
 	for _, row := range x.Slots {
 		one := slotStatus(row.SlotRow, x.Store.Received)
-		one.KeptBy, one.Unconfirmed = row.KeptBy, row.Unconfirmed
+		one.KeptBy, one.Unconfirmed = sharers(row, c.Name)
 		s.Slots = append(s.Slots, one)
 	}
 	s.Idle = idleStatus(x.Idle, x.Slots, s.Cluster)

@@ -72,6 +72,24 @@ func TestSlotStatus(t *testing.T) {
 	}
 }
 
+// TestSharers: in a cluster it is said who keeps the WAL of a slot, this proxy too.
+func TestSharers(t *testing.T) {
+	owned := fanout.SlotRow{Info: slot.Info{Name: "a", Owner: "p2"}}
+	for name, c := range map[string]struct {
+		s                   Slot
+		keptBy, unconfirmed []string
+	}{
+		"alone":            {Slot{Kept: true}, nil, nil},
+		"a temporary slot": {Slot{Kept: true, KeptBy: []string{"p1"}, Unconfirmed: []string{"p1"}}, nil, nil},
+		"all keep it":      {Slot{SlotRow: owned, Kept: true, KeptBy: []string{"p1", "p3"}}, []string{"p1", "p2", "p3"}, nil},
+		"only the others":  {Slot{SlotRow: owned, KeptBy: []string{"p1"}, Unconfirmed: []string{"p3"}}, []string{"p1"}, []string{"p3"}},
+	} {
+		if keptBy, unconfirmed := sharers(c.s, "p2"); !slices.Equal(keptBy, c.keptBy) || !slices.Equal(unconfirmed, c.unconfirmed) {
+			t.Errorf("%s: kept by %q, unconfirmed %q", name, keptBy, unconfirmed)
+		}
+	}
+}
+
 // TestUncompared: a primary that is followed unseen is warned of.
 func TestUncompared(t *testing.T) {
 	w := ownSlotWarnings(walreceiver.Status{Uncompared: 0x5000000}, realslot.ProxySlotStatus{})

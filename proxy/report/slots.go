@@ -15,6 +15,20 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
+// sharers returns who of a cluster keeps the WAL of a slot, this proxy among them by its name, and who may not know of
+// it. A slot that nobody owns is this proxy's alone.
+func sharers(s Slot, name string) (keptBy, unconfirmed []string) {
+	if s.Owner == "" {
+		return nil, nil
+	}
+	keptBy = slices.Clone(s.KeptBy)
+	if s.Kept {
+		keptBy = append(keptBy, name)
+		slices.Sort(keptBy)
+	}
+	return keptBy, s.Unconfirmed
+}
+
 func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 	s := admin.Slot{
 		Name: row.Name, Type: "physical", Temporary: row.Temporary, Active: row.ActivePID != 0,

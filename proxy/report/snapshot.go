@@ -42,7 +42,7 @@ type Snapshot struct {
 
 	Votes    cluster.Status
 	Accepted *admin.Accepted // by an operator, not used yet; nil: nothing
-	Restart  bool            // has to come before WAL that was given up is gone
+	Restart  bool            // has to come before WAL that was given up, and that the primary has lost, is gone
 
 	Volume   Volume
 	Store    Store
@@ -80,7 +80,8 @@ type Store struct {
 // Slot is one slot of the proxy, and who of the cluster has it.
 type Slot struct {
 	fanout.SlotRow
-	KeptBy      []string // members that keep its WAL, this proxy among them
+	Kept        bool     // this proxy keeps its WAL
+	KeptBy      []string // other members that keep it; nothing without a cluster
 	Unconfirmed []string // members that may not know of it
 }
 

@@ -26,8 +26,6 @@ const (
 type wordFiles struct {
 	dir string
 	log *slog.Logger
-	// giveUp makes durable, before the word is used, who may have the lost WAL; nil: nobody asks.
-	giveUp func(e *walsource.LackError, aside bool) error
 }
 
 func (a wordFiles) read(name string) (w acceptance.Word) {
@@ -82,11 +80,6 @@ func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
 }
 
 func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside bool) error {
-	if e.Lost && a.giveUp != nil {
-		if err := a.giveUp(e, aside); err != nil {
-			return err
-		}
-	}
 	uid := -1
 	if info, err := os.Stat(filepath.Join(a.dir, acceptName)); err == nil {
 		uid = datadir.Owner(info)

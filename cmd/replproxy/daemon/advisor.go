@@ -18,9 +18,6 @@ import (
 const (
 	// adviseTick spaces the checks whether the primary is to be asked again. They stay within this process.
 	adviseTick = 2 * time.Second
-	// adviseInterval bounds the age of the primary's settings. An operator who changes synchronous_standby_names sees
-	// the warning while still at it.
-	adviseInterval = 30 * time.Second
 	// adviseTimeout bounds one round of questions.
 	adviseTimeout = 20 * time.Second
 )
@@ -30,19 +27,17 @@ const (
 type advisor struct {
 	upstream *upstream.Config
 	setup    func() preflight.Setup // as configured now
-	hub      *fanout.Hub
-	receiver *walsource.Supply
-	log      *slog.Logger
+	// generation counts how often that was read.
+	generation func() int
+	hub        *fanout.Hub
+	receiver   *walsource.Supply
+	log        *slog.Logger
 
 	warnings atomic.Pointer[[]string]
-	again    atomic.Bool // the configuration has changed
 
 	// Owned by Run.
-	behind          []string  // standbys at the last look
-	slots           []string  // slots here, then
-	since           time.Time // connection of the walreceiver at the last look
-	asked           time.Time
-	trusted, tested bool // of R1; asked once, because it takes a walsender
+	asking report.Asking
+	trust  preflight.Trust
 }
 
 // Warnings are the ones that hold now, never nil.
@@ -67,31 +62,32 @@ func (a *advisor) Run(ctx context.Context) error {
 	}
 }
 
-// look asks the primary when the walreceiver has connected anew, when other standbys are attached than
-// at the last look, and once in a while.
+// look asks the primary when it is due.
 func (a *advisor) look(ctx context.Context) {
-	st, behind := a.receiver.Status(), a.attached()
-	if st.State != walreceiver.Streaming {
-		return // not reached: /readyz tells of that, and what was true stays
-	}
-	slots := a.slotNames()
-	same := st.Since.Equal(a.since) && slices.Equal(behind, a.behind) && slices.Equal(slots, a.slots)
-	if !a.again.Swap(false) && same && time.Since(a.asked) < adviseInterval {
+	now := time.Now()
+	st, x := a.receiver.Status(), a.around()
+	if !a.asking.Due(now, x) {
 		return
 	}
+	s := a.setup()
 	ctx, cancel := context.WithTimeout(ctx, adviseTimeout)
 	defer cancel()
-	f := preflight.GatherSQL(ctx, a.upstream, a.setup())
-	if ctx.Err() != nil || f.SQL != nil && !upstream.ShutOut(f.SQL) {
+	f, ok := preflight.GatherRunning(ctx, a.upstream, s, &a.trust)
+	if !ok {
 		return // it passes: what was true stays
 	}
-	if !a.tested {
-		a.trusted, a.tested = preflight.Trusted(ctx, a.upstream)
+	f.Disk.Slots = x.Slots
+	a.asking.Answered(now, x)
+	a.publish(preflight.Advise(s, f.Completed(st.Settings), x.Standbys), report.SQLWarnings(f.SQL))
+}
+
+// around describes what advice depends on, now.
+func (a *advisor) around() report.Around {
+	st := a.receiver.Status()
+	return report.Around{
+		Streaming: st.State == walreceiver.Streaming, Since: st.Since, Generation: a.generation(),
+		Standbys: a.attached(), Slots: a.slotNames(),
 	}
-	f.Trusted, f.TrustTested = a.trusted, a.tested
-	f.Disk.Slots = slots
-	a.since, a.behind, a.slots, a.asked = st.Since, behind, slots, time.Now()
-	a.publish(f, st.Settings["synchronous_standby_names"])
 }
 
 // attached is the names of the standbys behind this proxy, sorted, each once.
@@ -111,17 +107,9 @@ func (a *advisor) slotNames() (names []string) {
 	return names
 }
 
-// publish makes the warnings that hold now visible and logs each when it appears. atConnect is the
-// setting as the walreceiver saw it, for a role that may not log in for SQL.
-func (a *advisor) publish(f preflight.Facts, atConnect string) {
-	if f.SQL != nil {
-		f.Settings["synchronous_standby_names"] = atConnect
-	}
-	now := preflight.Advise(a.setup(), f, a.behind)
-	now = append(now, report.SQLWarnings(f.SQL)...)
-	if now == nil {
-		now = []string{}
-	}
+// publish makes the warnings that hold now visible and logs each when it appears.
+func (a *advisor) publish(all ...[]string) {
+	now := append([]string{}, slices.Concat(all...)...)
 	for _, w := range now {
 		if !slices.Contains(a.Warnings(), w) {
 			a.log.Warn("configuration of the primary", "warning", w)

@@ -20,7 +20,7 @@ func (p *parts) openSources(c *config.Config) {
 		if c.Upstream.Via == config.ViaCluster {
 			all = append(all, &viaCluster{p.upstream, p.members})
 		}
-		all = append(all, &memberSource{p.upstream, p.members, c.Name})
+		all = append(all, newMemberSource(p.upstream, p.members, c.Name))
 	}
 	p.archive = &archive{dir: c.DataDir}
 	p.archive.set(c.WAL.RestoreCommand)

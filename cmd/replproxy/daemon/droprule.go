@@ -3,30 +3,29 @@ package daemon
 import (
 	"context"
 	"time"
-
-	"github.com/replproxy/replproxy/cluster"
 )
 
 // dropLook bounds the question to the primary whether it still waits for the proxy whose rule is to be dropped.
 const dropLook = 5 * time.Second
 
-// primaryWaits says why the rule must not be dropped: the primary's commits wait for it (ruling R48). nil: there is no
-// rule, the primary names no proxy of the cluster, or it cannot be asked.
+// primaryWaits says why the rule must not be dropped; see [cluster.Node.RuleWaits].
 func (p *parts) primaryWaits(ctx context.Context) error {
-	if p.node.Status().Rule == "" {
-		return nil
-	}
+	ask := func() (string, bool) { return p.primarySetting(ctx, "synchronous_standby_names") }
+	return p.node.RuleWaits(ask, append([]string{p.settings.now().Name}, memberNames(p.settings.now())...))
+}
+
+// primarySetting asks the primary for a setting; false: it cannot be asked.
+func (p *parts) primarySetting(ctx context.Context, name string) (value string, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, dropLook)
 	defer cancel()
 	s, err := p.upstream.Connect(ctx, map[string]string{"application_name": "replproxy drop-rule"})
 	if err != nil {
-		return nil
+		return "", false
 	}
 	defer s.Close()
-	res, err := s.Query(ctx, "SHOW synchronous_standby_names")
+	res, err := s.Query(ctx, "SHOW "+name)
 	if err != nil || len(res) != 1 || len(res[0].Rows) != 1 {
-		return nil
+		return "", false
 	}
-	c := p.settings.now()
-	return cluster.Waits(string(res[0].Rows[0][0]), append([]string{c.Name}, memberNames(c)...))
+	return string(res[0].Rows[0][0]), true
 }

@@ -66,9 +66,9 @@ func (f *feeder) run(receiver *walsource.Supply) func(context.Context) error {
 			}
 			from, streams := receiver.Streams()
 			f.mu.Lock()
-			fed := streams && from != "" && from == f.from
+			feeder := f.from
 			f.mu.Unlock()
-			if feeding.Turn(streams, fed, f.node.TailFrom()) {
+			if feeding.Turn(streams, from, feeder, f.node.TailFrom()) {
 				receiver.Redirect()
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/gossip"
@@ -50,7 +49,8 @@ func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	}
 	m := &membership{outbox: link.NewOutbox()}
 	p.Node, p.Follow, p.Outbox = c.Name, c.Upstream.Via == config.ViaCluster, m.outbox
-	p.Heard = m.heard
+	p.Heard = func() []link.PeerStatus { return m.link.Status().Peers }
+	p.OtherWAL = func(member string) bool { return m.node.OtherWAL(member) }
 	m.puller = puller.New(p)
 	var err error
 	if m.members, err = identity.ParseMembers(c.Cluster.Members); err != nil {
@@ -81,23 +81,22 @@ func (m *membership) others(own string) (names []string) {
 	return names
 }
 
+// live are the other members that gossip has an address of.
+func (m *membership) live(own string) (names []string) {
+	for _, p := range m.gossip.Live() {
+		if p.Name != own {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // key tells another member from a later one of its name.
 func (m *membership) key(name string) string {
 	if m == nil {
 		return ""
 	}
 	return m.members.Key(name)
-}
-
-// heard are the members as they may be streamed from: one whose WAL is other WAL is as good as silent.
-func (m *membership) heard() []link.PeerStatus {
-	peers := m.link.Status().Peers
-	for i := range peers {
-		if m.node.OtherWAL(peers[i].Name) {
-			peers[i].Heard = time.Time{}
-		}
-	}
-	return peers
 }
 
 // open listens and lets node hear and be heard. The stages end in the reverse order.

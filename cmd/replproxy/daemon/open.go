@@ -126,28 +126,21 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 			return realslot.Horizon(h), settled
 		},
 		HorizonChanged: func() <-chan struct{} { return p.hub.HorizonChanged() },
-		Elsewhere:      func() bool { member, _ := p.receiver.Streams(); return member != "" },
+		Streams:        p.streams,
 		Gate:           p.ruled,
 		Gated:          func() bool { return p.receiver.Gated() },
 		Borne:          func() { p.receiver.FeedbackDue() },
-		Forsaken:       func() bool { return p.node.Withdrawn() && p.store.Paused() },
+		Withdrawn:      func() bool { return p.node.Withdrawn() }, Paused: p.store.Paused,
 	})
 	p.maintainer = realslot.New(realslot.Options{
 		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
 		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
 		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
-		ProxySlotLost: func() {
-			if !p.own.Status().Held { // or it is made anew beside the stream
-				p.receiver.SlotLost()
-			}
-		},
-		Apart: func() bool { return p.own.Status().Held && !p.own.Bearing() },
+		Own:     p.own, ProxySlotLost: func() { p.receiver.SlotLost() },
 		Settings: func(changed map[string]string) {
 			p.receiver.Changed(changed)
-			if d, ok := p.receiver.Status().SenderTimeout(); ok {
-				p.hub.SetSenderTimeout(d)
-			}
+			p.hub.SetSenderTimeout(p.receiver.Status().SenderTimeout())
 		},
 		Logger: p.part("slots"),
 	})
@@ -187,7 +180,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
-		Accept: wordFiles{c.DataDir, p.log, p.giveUp}, Others: known(p.node), Ask: p.node.Ask,
+		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: known(p.node), Ask: p.node.Ask,
 		Leaving:     func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed:  func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
 		EndSessions: p.hub.EndSessions,
@@ -231,12 +224,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 			return console.Answer(query, &s)
 		},
 		ConnectWait: func() time.Duration { return p.settings.now().Upstream.ConnectWait },
-		PrimaryWait: func() time.Duration { // a member that follows another one is about to know it
-			if p.receiver.Finding() {
-				return p.settings.now().Upstream.ConnectWait
-			}
-			return 0
-		},
+		Finding:     p.receiver.Finding,
 	})
 	if err != nil {
 		return err
@@ -303,7 +291,8 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 			s.Forgotten = p.node.Forgotten()
 			return s
 		},
-		hub: p.hub, receiver: p.receiver, log: p.log,
+		generation: func() int { return p.settings.state.Load().status.Generation },
+		hub:        p.hub, receiver: p.receiver, log: p.log,
 	}
 	return nil
 }

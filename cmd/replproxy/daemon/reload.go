@@ -192,6 +192,5 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		p.upstream.Replace(conninfo)
 		p.receiver.Reconnect()
 	}
-	p.advisor.again.Store(true)
 	return err
 }

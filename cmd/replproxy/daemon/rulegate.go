@@ -18,9 +18,10 @@ func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 		Used:   func() bool { return p.receiver.Gated() },
 		Covered: func() lsn.LSN {
 			reportable, _ := p.node.Reportable()
-			return min(reportable.Flush, p.store.Positions().Flushed)
+			return reportable.Flush
 		},
-		Pulls: func() bool { return pulls },
-		Free:  func() { p.receiver.GateFree() },
+		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
+		Pulls:   func() bool { return pulls },
+		Free:    func() { p.receiver.GateFree() },
 	})
 }

@@ -37,7 +37,7 @@ func (m *slotMembers) Names() []string { return m.others(m.self.Name) }
 
 // Up: gossip has an address.
 func (m *slotMembers) Up(member string) bool {
-	return slices.ContainsFunc(m.gossip.Live(), func(p link.Peer) bool { return p.Name == member })
+	return slices.Contains(m.live(m.self.Name), member)
 }
 
 // Hears: the link does.

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"io"
 	"net"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
-	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -53,19 +51,6 @@ func receiverTimeout(c *config.Config) time.Duration {
 	return c.Upstream.ReceiverTimeout
 }
 
-// heardFromSource returns the time at which something last came from the primary. at is that of the last message on the
-// stream. A member that streams from the primary sends keepalives whether it hears the primary or not. If it says that
-// the primary is silent, the start of the silence is returned. A nil m returns at.
-func (m *membership) heardFromSource(member string, at time.Time) time.Time {
-	if m == nil || member == "" || at.IsZero() {
-		return at
-	}
-	if since, silent := m.puller.Silent(member); silent && since.Before(at) {
-		return since
-	}
-	return at
-}
-
 // stream is connect for a stream.
 func (m *membership) stream(ctx context.Context, up *upstream.Config, member string, params map[string]string,
 ) (walsource.Conn, error) {
@@ -86,11 +71,18 @@ func (m *membership) connect(ctx context.Context, up *upstream.Config, member st
 	return through.Connect(ctx, params)
 }
 
-// memberSource has missing or damaged WAL sent by whichever member still has it.
-type memberSource struct {
-	up      *upstream.Config
-	members *membership
-	name    string
+// memberSource is the source of segments that members have.
+type memberSource struct{ backfill.Members }
+
+// newMemberSource is for the store of the proxy called name.
+func newMemberSource(up *upstream.Config, m *membership, name string) *memberSource {
+	return &memberSource{backfill.Members{
+		All: m.others(name), Live: func() []string { return m.live(name) },
+		SameWAL: func(member string) bool { return m.node.SameWAL(member) },
+		Connect: func(ctx context.Context, member string, params map[string]string) (*upstream.Session, error) {
+			return m.connect(ctx, up, member, params)
+		},
+	}}
 }
 
 // Rung makes it a [walsource.Source].
@@ -101,33 +93,10 @@ func (m *memberSource) Stream(context.Context, map[string]string) (walsource.Con
 	return nil, nil
 }
 
-// Segments returns m for WAL that is older than the store.
+// Segments returns the members for WAL that is older than the store.
 func (m *memberSource) Segments(ahead bool) backfill.Source {
 	if ahead {
 		return nil
 	}
-	return m
-}
-
-// String names the source in messages.
-func (m *memberSource) String() string { return "members" }
-
-// Open takes the first member that begins to send. Only when each member of the cluster says so has none got the WAL.
-func (m *memberSource) Open(ctx context.Context, id walstore.Identity, r backfill.Run) (io.ReadCloser, error) {
-	var answers backfill.Answers
-	for _, peer := range m.members.gossip.Live() {
-		if peer.Name == m.name || !m.members.node.SameWAL(peer.Name) {
-			continue
-		}
-		s, failed := m.members.connect(ctx, m.up, peer.Name, map[string]string{"replication": "true"})
-		if failed == nil {
-			var stream io.ReadCloser
-			if stream, failed = backfill.Stream(ctx, s, id, r); failed == nil {
-				return stream, nil
-			}
-			_ = s.Close()
-		}
-		answers.Refused(peer.Name, failed)
-	}
-	return nil, answers.Err(m.members.others(m.name))
+	return &m.Members
 }

@@ -1,12 +1,10 @@
 package daemon
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
-	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/report"
 )
@@ -35,7 +33,7 @@ func (v *view) snapshot() report.Snapshot {
 		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),
 		Own: v.own.Status(), Drops: v.maintainer.Drops(), Idle: v.maintainer.Idle(),
-		Standbys: v.hub.Standbys(), Stranded: v.hub.Stranded(), Slots: v.shared(c.Name), LostSlots: v.hub.LostSlots(),
+		Standbys: v.hub.Standbys(), Stranded: v.hub.Stranded(), Slots: v.shared(), LostSlots: v.hub.LostSlots(),
 		Left: v.hub.LeftSlots(), Feedback: v.hub.FeedbackStatus(),
 		Sessions: v.server.Sessions(), Counts: v.server.Counts(), TLS: v.tls.Status(),
 		Cluster: v.members.status(),
@@ -44,7 +42,10 @@ func (v *view) snapshot() report.Snapshot {
 	if err == nil {
 		x.Volume = report.Volume{Total: total, Free: free}
 	}
-	x.LastMessage = v.members.heardFromSource(x.Stream.Member, x.Stream.LastMessage)
+	x.LastMessage = x.Stream.LastMessage
+	if v.members != nil {
+		x.LastMessage = v.members.puller.HeardAt(x.Stream.Member, x.LastMessage)
+	}
 	x.Down, _ = v.receiver.DownSince()
 	if h, known := v.receiver.Higher(); known {
 		x.Higher = &admin.Higher{Host: h.Host, Timeline: h.Timeline}
@@ -58,10 +59,7 @@ func (v *view) snapshot() report.Snapshot {
 		x.Auth = &auth
 	}
 	word := wordFiles{dir: c.DataDir, log: v.log}
-	x.Accepted = word.unused()
-	if l := x.Stream.Lack; l != nil && l.Lost {
-		x.Restart = word.waitsForRestart()
-	}
+	x.Accepted, x.Restart = word.unused(), word.waitsForRestart()
 	x.Now = time.Now()
 	return x
 }
@@ -72,25 +70,19 @@ func (v *view) stored() report.Store {
 		Positions: v.store.Positions(), Paused: v.store.Paused(), Full: v.store.Full(), VotedFrom: v.hub.VotedFrom(),
 	}
 	s.Identity, _ = v.store.Identity()
-	if s.VotedFrom != lsn.Invalid {
-		s.VotedBytes = v.hub.VotedBytes(s.Flushed)
-	}
+	s.VotedBytes = v.hub.VotedBytes(s.Flushed)
 	if r, ok := v.store.Repairing(); ok {
 		s.Repair = &r
 	}
 	return s
 }
 
-// shared asks for the slots, and in a cluster for who has them; name is this proxy's.
-func (v *view) shared(name string) (all []report.Slot) {
+// shared asks for the slots, and in a cluster for who has them.
+func (v *view) shared() (all []report.Slot) {
 	for _, row := range v.hub.Slots() {
-		s := report.Slot{SlotRow: row}
-		if row.Owner != "" {
+		s := report.Slot{SlotRow: row, Kept: v.hub.KeepsWAL(row.Info)}
+		if v.members != nil {
 			s.KeptBy, s.Unconfirmed = v.members.slots.KeptBy(row.Name), v.members.slots.Unconfirmed(row.Name)
-			if v.hub.KeepsWAL(row.Info) {
-				s.KeptBy = append(s.KeptBy, name)
-				slices.Sort(s.KeptBy)
-			}
 		}
 		all = append(all, s)
 	}

@@ -45,22 +45,6 @@ func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	return f
 }
 
-// GatherSQL asks what [Advise] needs over an SQL connection only, so that no walsender of the primary
-// is taken (R25).
-func GatherSQL(ctx context.Context, c *upstream.Config, s Setup) Facts {
-	f := Facts{Settings: map[string]string{}, Gateways: gateways()}
-	f.SQL = bySQL(ctx, c, s, &f)
-	return f
-}
-
-// Trusted tells whether the upstream lets the proxy's role in as a walsender without asking for a
-// proof; tested is false when that could not be found out. It takes a walsender for a moment.
-func Trusted(ctx context.Context, c *upstream.Config) (trusted, tested bool) {
-	var f Facts
-	probeTrust(ctx, c, &f)
-	return f.Trusted, f.TrustTested
-}
-
 func asWalsender(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 	conn, err := c.Connect(ctx, map[string]string{"replication": "true", "application_name": applicationName})
 	if err != nil {
