@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // checkTimeout bounds the whole preflight: several hosts that drop packets cost connect_timeout each.
@@ -40,7 +41,7 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		checks = append(checks, runningCheck(ctx, c.DataDir)...)
+		checks = append(checks, runningCheck(ctx, c)...)
 		if *asJSON {
 			err = show.JSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {
@@ -57,12 +58,12 @@ func checkCommand() *cobra.Command {
 // runningTimeout bounds the question to the proxy that runs: it answers from memory.
 const runningTimeout = 5 * time.Second
 
-// runningCheck asks the proxy that runs in dir whether WAL comes; none where none runs, or an older one, which cannot
-// be asked so.
-func runningCheck(ctx context.Context, dir string) []preflight.Check {
-	s, ok := askRunning(ctx, dir)
+// runningCheck asks the proxy that runs in data_dir whether WAL comes, commits wait and members are heard. Where none
+// runs, or an older one, which cannot be asked so, it says what is not looked at.
+func runningCheck(ctx context.Context, c *config.Config) []preflight.Check {
+	s, ok := askRunning(ctx, c.DataDir)
 	if !ok {
-		return nil
+		return preflight.NotRunning(daemon.OtherMembers(c))
 	}
 	return preflight.Running(&s)
 }

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,6 +57,9 @@ func TestLogInBySCRAMAmongHosts(t *testing.T) {
 		t.Error("check passes")
 	}
 	for want, is := range map[string]bool{"no host is a primary: docs/failover.md": true, "does not follow a primary": true,
+		fmt.Sprintf("127.0.0.1:%d is a standby, on timeline 1", beside.Port):         true,
+		fmt.Sprintf("127.0.0.1:%d is a standby, on timeline 1", back.Port):           true,
+		fmt.Sprintf("warn  upstream host              127.0.0.1:%d: ", primary.Port): true,
 		"Make the function": false, "auth.query": false, "pg_hba  ": false} {
 		if strings.Contains(string(out), want) != is {
 			t.Errorf("check: %q is %v in\n%s", want, !is, out)

@@ -43,6 +43,20 @@ func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patie
 	return sessions, nil
 }
 
+// ConnectEach is ConnectAll whatever the role of a server.
+func (c *Config) ConnectEach(ctx context.Context, params map[string]string, patience time.Duration,
+) ([]*Session, error) {
+	r, err := c.read()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	sessions, failed := r.connectAll(ctx, r.byServer(), params, patience, attrsAny)
+	if len(failed.Attempts) > 0 {
+		return sessions, failed
+	}
+	return sessions, nil
+}
+
 // ConnectOthers is ConnectAll without the server at e, as a Session has it.
 func (c *Config) ConnectOthers(ctx context.Context, e Endpoint, params map[string]string, patience time.Duration,
 ) ([]*Session, error) {

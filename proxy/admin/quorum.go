@@ -6,6 +6,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
+// CommitsWait begins the warning which says that commits wait, and for whom.
+const CommitsWait = "commits on the primary that wait for this proxy wait: "
+
 // Quorum answers why a commit waits.
 type Quorum struct {
 	Rule   string        `json:"rule" doc:"synchronous_standby_names; empty: the store's own positions are reported"`

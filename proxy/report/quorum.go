@@ -68,7 +68,7 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 // waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
 func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
-		all = append(all, fmt.Sprintf("commits on the primary that wait for this proxy wait: %s", l.Why))
+		all = append(all, admin.CommitsWait+l.Why)
 	}
 	if len(s.Awaited) > 0 && up > cluster.MemberTimeout {
 		all = append(all, fmt.Sprintf("this proxy waits for %s, which it does not hear: start it again; only if it "+

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -166,6 +167,14 @@ func memberNames(c *config.Config) (names []string) {
 		}
 	}
 	return names
+}
+
+// OtherMembers returns the names of the other members of the cluster; none without one.
+func OtherMembers(c *config.Config) []string {
+	if c.Cluster.Bind == "" {
+		return nil
+	}
+	return slices.DeleteFunc(memberNames(c), func(name string) bool { return name == c.Name })
 }
 
 // Identity returns this proxy's line for cluster.members, and makes its key when it has none.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -80,7 +79,7 @@ func isNewStore(c *config.Config) bool {
 
 // hasOthers reports whether there are other members to be asked.
 func hasOthers(c *config.Config) bool {
-	return c.Cluster.Bind != "" && slices.ContainsFunc(memberNames(c), func(name string) bool { return name != c.Name })
+	return len(OtherMembers(c)) > 0
 }
 
 func ignore(err, what error) error {

@@ -66,6 +66,7 @@ type Facts struct {
 	Derived    []string // access rules that say what the primary's pg_hba.conf does; only if there are none
 	NotDerived int      // lines of it that have no counterpart
 
+	Hosts    []Host       // of upstream.conninfo, if it names several
 	Gateways []netip.Addr // of this machine
 
 	Disk Disk

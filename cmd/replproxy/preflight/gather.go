@@ -31,13 +31,13 @@ var settings = []string{
 // newSlots came with 17.
 const newSlots = "synchronized_standby_slots"
 
-// Gather asks an upstream for everything that Judge wants. It opens a walsender connection, an SQL
-// connection and one unfinished log-in, one after the other, and closes them. It fails never: what
-// could not be asked is in the facts. It blocks for a few round trips, bounded by ctx and
-// connect_timeout.
+// Gather asks an upstream for everything that Judge wants. It opens a walsender connection, one to each host where
+// there are several, an SQL connection and one unfinished log-in, one after the other, and closes them. It fails never:
+// what could not be asked is in the facts. It blocks for a few round trips, bounded by ctx and connect_timeout.
 func Gather(ctx context.Context, c *upstream.Config, s Setup) Facts {
 	f := Facts{Settings: map[string]string{}}
 	f.Replication = asWalsender(ctx, c, s, &f)
+	f.Hosts = lookAtHosts(ctx, c)
 	f.SQL = bySQL(ctx, c, s, &f)
 	probeTrust(ctx, c, &f)
 	askAuth(ctx, c, s, &f)

@@ -38,7 +38,8 @@ const (
 
 // Judge turns facts into checks, in the order in which an operator would repair them.
 func Judge(s Setup, f Facts) []Check {
-	checks := []Check{reachable(s, f), disk(s, f)}
+	checks := append([]Check{reachable(s, f)}, hostChecks(f)...)
+	checks = append(checks, disk(s, f))
 	if f.Replication == nil {
 		checks = append(checks, version(f))
 		checks = append(checks, store(s, f)...)

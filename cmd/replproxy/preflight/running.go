@@ -2,12 +2,37 @@ package preflight
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/show"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
+// coversNothing is the time after which WAL that the rule does not cover shows that commits wait. A standby that keeps
+// up reports within wal_receiver_status_interval, which is as long.
+const coversNothing = 10 * time.Second
+
 // Running judges a proxy that runs by what it says of itself.
 func Running(s *admin.Status) []Check {
+	return slices.Concat([]Check{follows(s), commits(s)}, members(s))
+}
+
+// NotRunning tells what could not be looked at, as no proxy runs: the other members of a cluster.
+func NotRunning(members []string) []Check {
+	if len(members) == 0 {
+		return nil
+	}
+	return []Check{{
+		Name: "members", Level: Warn, Text: strings.Join(members, ", ") + ": not looked at, as this proxy does not run",
+		Remedy: "Once it runs, check says whether it hears them.",
+	}}
+}
+
+func follows(s *admin.Status) Check {
 	u := &s.Upstream
 	c := Check{Name: "running proxy", Level: OK, Text: s.Name + " streams from " + u.Endpoint}
 	refused := u.Lack != nil && u.Member != "" // the primary is, and WAL comes from a member all the same
@@ -18,5 +43,81 @@ func Running(s *admin.Status) []Check {
 		}
 		c.Remedy = "See replproxy status and docs/runbook.md, The upstream is not followed."
 	}
-	return []Check{c}
+	return c
+}
+
+// commits tells whether commits wait for the proxy, and for whom. Where the rule cannot be satisfied it says so in the
+// words of the warning in /status.
+func commits(s *admin.Status) Check {
+	c := Check{Name: "commits", Level: OK, Text: "none waits for the rule"}
+	at := slices.IndexFunc(s.Quorum.Levels, func(l admin.QuorumLevel) bool { return l.Position == "flush" })
+	switch warned := slices.IndexFunc(s.Warnings, isCommitsWait); {
+	case warned >= 0:
+		c.Level, c.Text = Fail, s.Warnings[warned]
+	case at < 0:
+		c.Text = "no rule: a commit that waits for this proxy is durable in its store only"
+		return c
+	case lags(s.Quorum.Levels[at], s.Now):
+		l := s.Quorum.Levels[at]
+		c.Level, c.Text = Fail, admin.CommitsWait+fmt.Sprintf("the rule has covered no more than %s since %s; %s",
+			show.Position(l.Quorum), l.Since.UTC().Format(time.TimeOnly), slowest(s.Quorum.Voters))
+	default:
+		return c
+	}
+	c.Remedy = "See the voters in replproxy status, and docs/runbook.md, Commits wait."
+	return c
+}
+
+func isCommitsWait(warning string) bool { return strings.HasPrefix(warning, admin.CommitsWait) }
+
+// lags reports whether a position has not been covered for so long that it is no matter of moments.
+func lags(l admin.QuorumLevel, now time.Time) bool {
+	return !l.Since.IsZero() && l.Behind != nil && *l.Behind > 0 && now.Sub(l.Since) >= coversNothing
+}
+
+// slowest names the voters that have not flushed all.
+func slowest(all []admin.QuorumVoter) string {
+	var names []string
+	for _, v := range all {
+		if v.FlushBehind != nil && *v.FlushBehind > 0 {
+			names = append(names, fmt.Sprintf("%s is %s behind", v.Name, show.Bytes(*v.FlushBehind)))
+		}
+	}
+	if names == nil {
+		return "no voter says that it is behind"
+	}
+	return strings.Join(names, ", ")
+}
+
+// members tells which other members of the cluster the proxy hears.
+func members(s *admin.Status) (checks []Check) {
+	if s.Cluster == nil {
+		return nil
+	}
+	for _, p := range s.Cluster.Peers {
+		if slices.Contains(s.Quorum.Forgotten, p.Name) {
+			continue // an operator has said that it is gone
+		}
+		c := Check{Name: "member", Level: OK, Text: p.Name + " is heard"}
+		switch {
+		case p.Heard.IsZero():
+			c.Level, c.Text = Warn, p.Name+" is not heard"
+			if !p.LastHeard.IsZero() {
+				c.Text += ", since " + p.LastHeard.UTC().Format(time.TimeOnly)
+			}
+			if p.LastError != "" {
+				c.Text += ": " + p.LastError
+			}
+			c.Remedy = "Start it, or see docs/runbook.md, The cluster."
+		case p.Strange != "":
+			c.Level, c.Text = Warn, p.Name+" cannot be understood, so nothing that it says counts: "+p.Strange
+			c.Remedy = "Give it the release of the others."
+		case p.Differs != lsn.Invalid:
+			c.Level = Fail
+			c.Text = fmt.Sprintf("%s has other WAL than this proxy, from somewhere below %s on", p.Name, p.Differs)
+			c.Remedy = "Find out which server is right, and make the store of the other member anew."
+		}
+		checks = append(checks, c)
+	}
+	return checks
 }

@@ -1,8 +1,10 @@
 package preflight
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -26,5 +28,60 @@ func TestRunningProxyFailsTheCheck(t *testing.T) {
 	s.Upstream.State, s.Upstream.LastError = string(walreceiver.Disconnected), "has lost WAL"
 	if c := Running(&s)[0]; c.Level != Fail || !strings.Contains(c.Text, "has lost WAL") || c.Remedy == "" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestRunningProxyTellsWhoIsWaitedFor: commits that wait fail the check, in the words of status.
+func TestRunningProxyTellsWhoIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	few, none := int64(100), int64(0)
+	level := func(behind *int64, since time.Time) []admin.QuorumLevel {
+		return []admin.QuorumLevel{{Position: "write"}, {Position: "flush", Quorum: 0x2000000, Behind: behind, Since: since}}
+	}
+	voters := []admin.QuorumVoter{{Name: "s1", FlushBehind: &none}, {Name: "s2", FlushBehind: &few}}
+	warning := admin.CommitsWait + "ANY 2 (s1, s2) has 1 candidates"
+	for name, c := range map[string]struct {
+		s     admin.Status
+		level Level
+		text  string
+	}{
+		"no rule":                      {admin.Status{}, OK, "no rule"},
+		"no rule, and it is not known": {admin.Status{Warnings: []string{warning}}, Fail, warning},
+		"all is covered":               {admin.Status{Quorum: admin.Quorum{Levels: level(&none, now.Add(-time.Hour))}}, OK, "none waits"},
+		"under load":                   {admin.Status{Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Second))}}, OK, "none waits"},
+		"too few voters": {admin.Status{Warnings: []string{"another", warning},
+			Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Second))}}, Fail, warning},
+		"a voter stands still": {admin.Status{Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Minute)), Voters: voters}}, Fail,
+			admin.CommitsWait + "the rule has covered no more than 0/2000000 since 01:45:40; s2 is 100 B behind"},
+	} {
+		c.s.Now = now
+		if got := Running(&c.s)[1]; got.Level != c.level || !strings.HasPrefix(got.Text, c.text) || (got.Remedy == "") != (c.level == OK) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// TestRunningProxyTellsOfMembers: each member has a line, but for those that an operator has forgotten.
+func TestRunningProxyTellsOfMembers(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	s := admin.Status{Now: now, Quorum: admin.Quorum{Forgotten: []string{"e"}}, Cluster: &admin.Cluster{Peers: []admin.Peer{
+		{Name: "a", Heard: now}, {Name: "b", LastHeard: now, LastError: "connection refused"}, {Name: "c"},
+		{Name: "d", Heard: now, Differs: 0x3000000}, {Name: "e"}, {Name: "f", Heard: now, Strange: "version 9"},
+	}}}
+	var got []string
+	for _, c := range Running(&s)[2:] {
+		got = append(got, string(c.Level)+" "+c.Text)
+	}
+	if want := []string{
+		"ok a is heard", "warn b is not heard, since 01:46:40: connection refused", "warn c is not heard",
+		"fail d has other WAL than this proxy, from somewhere below 0/3000000 on",
+		"warn f cannot be understood, so nothing that it says counts: version 9",
+	}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if c := NotRunning([]string{"b"}); len(c) != 1 || c[0].Level != Warn || NotRunning(nil) != nil {
+		t.Errorf("no proxy runs: %+v", c)
 	}
 }
