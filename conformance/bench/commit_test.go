@@ -1,13 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,9 +72,6 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// sample is one measurement: milliseconds, and transactions per second.
-type sample struct{ p50, p99, tps float64 }
-
 func middle(all []sample) (m sample) {
 	pick := func(f func(sample) float64) float64 {
 		var v []float64
@@ -87,9 +81,9 @@ func middle(all []sample) (m sample) {
 		return median(v)
 	}
 	return sample{
-		pick(func(s sample) float64 { return s.p50 }),
-		pick(func(s sample) float64 { return s.p99 }),
-		pick(func(s sample) float64 { return s.tps }),
+		p50: pick(func(s sample) float64 { return s.p50 }),
+		p99: pick(func(s sample) float64 { return s.p99 }),
+		tps: pick(func(s sample) float64 { return s.tps }),
 	}
 }
 
@@ -118,8 +112,7 @@ func newCommits(b *testing.B) *commits {
 	}
 	c.clusters = pgtest.Cluster(b, binds, c.two...)
 	c.dir = c.in.TempDir(b)
-	script := "INSERT INTO commits (pad) VALUES ('a row of no great length, as applications write them');\n"
-	if err := os.WriteFile(filepath.Join(c.dir, "commit.sql"), []byte(script), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, "commit.sql"), []byte(commitScript), 0o644); err != nil {
 		b.Fatal(err)
 	}
 	return c
@@ -184,41 +177,7 @@ func (c *commits) wait(names string) {
 	})
 }
 
-// measure runs pgbench and reads each transaction's latency from its log.
+// measure runs pgbench for a while.
 func (c *commits) measure(clients int) sample {
-	prefix := filepath.Join(c.dir, "log")
-	out := c.in.RunTool(c.b, c.dir, "pgbench", "-n", "-f", filepath.Join(c.dir, "commit.sql"), "-c", strconv.Itoa(clients),
-		"-j", strconv.Itoa(min(clients, 2)), "-T", strconv.Itoa(c.seconds), "-l", "--log-prefix="+prefix,
-		"-h", "127.0.0.1", "-p", strconv.Itoa(c.primary.Port), "-U", "postgres", "postgres")
-	m := tpsLine.FindStringSubmatch(out)
-	if m == nil {
-		c.b.Fatalf("no tps in %q", out)
-	}
-	tps, _ := strconv.ParseFloat(m[1], 64)
-	files, _ := filepath.Glob(prefix + ".*")
-	var ms []float64
-	for _, path := range files {
-		f, err := os.Open(path)
-		if err != nil {
-			c.b.Fatal(err)
-		}
-		for sc := bufio.NewScanner(f); sc.Scan(); {
-			fields := strings.Fields(sc.Text()) // client, transaction, microseconds, …
-			if len(fields) < 3 {
-				continue
-			}
-			us, err := strconv.ParseFloat(fields[2], 64)
-			if err != nil {
-				c.b.Fatalf("log of pgbench: %q", sc.Text())
-			}
-			ms = append(ms, us/1000)
-		}
-		f.Close()
-		_ = os.Remove(path)
-	}
-	if len(ms) == 0 {
-		c.b.Fatal("no transactions in pgbench's log")
-	}
-	sort.Float64s(ms)
-	return sample{ms[len(ms)/2], ms[len(ms)*99/100], tps}
+	return runPgbench(c.b, c.in, c.primary, c.dir, clients, c.seconds)
 }

@@ -23,10 +23,11 @@ const replyEvery = time.Second
 
 // receiver streams WAL and throws it away.
 type receiver struct {
-	conn  net.Conn
-	r     *wire.Reader
-	at    lsn.LSN
-	bytes int64
+	conn    net.Conn
+	r       *wire.Reader
+	at      lsn.LSN
+	bytes   int64
+	flushed lsn.LSN // what it says that it has flushed and applied; 0: nothing
 }
 
 // connectReceiver logs in as a physical walsender client and starts streaming at start.
@@ -97,7 +98,8 @@ func (r *receiver) until(target lsn.LSN) error {
 }
 
 func (r *receiver) reply() error {
-	m := copyboth.StatusUpdate{Progress: lsn.Progress{Write: r.at}, SentAt: copyboth.TimeOf(time.Now())}
+	p := lsn.Progress{Write: r.at, Flush: r.flushed, Apply: r.flushed}
+	m := copyboth.StatusUpdate{Progress: p, SentAt: copyboth.TimeOf(time.Now())}
 	_, err := r.conn.Write(wire.AppendFrame(nil, 'd', m.Append(nil)))
 	return err
 }

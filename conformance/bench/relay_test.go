@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"syscall"
 	"testing"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
-
-var tpsLine = regexp.MustCompile(`tps = ([0-9.]+) \(without initial`)
 
 // BenchmarkRelay: pgbench -S with 16 clients, straight, through HAProxy in TCP mode, through replproxy.
 func BenchmarkRelay(b *testing.B) {

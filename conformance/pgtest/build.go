@@ -24,14 +24,24 @@ func Binary(t testing.TB) string {
 	if path := os.Getenv(BinEnv); path != "" {
 		return path
 	}
-	path, err := buildBinary()
+	path, err := buildBinary("")
 	if err != nil {
 		t.Fatalf("build replproxy: %v", err)
 	}
 	return path
 }
 
-func buildBinary() (string, error) {
+// Tagged returns the path of a replproxy binary with a build tag, which is built once per test process.
+func Tagged(t testing.TB, tag string) string {
+	t.Helper()
+	path, err := buildBinary(tag)
+	if err != nil {
+		t.Fatalf("build replproxy with the tag %s: %v", tag, err)
+	}
+	return path
+}
+
+func buildBinary(tag string) (string, error) {
 	parent, err := processDir()
 	if err != nil {
 		return "", err
@@ -49,6 +59,9 @@ func buildBinary() (string, error) {
 		return "", fmt.Errorf("lock: %w", err)
 	}
 	path := filepath.Join(dir, "replproxy")
+	if tag != "" {
+		path += "-" + tag
+	}
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -56,7 +69,8 @@ func buildBinary() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-buildvcs=false", "-o", path} // the stamp needs a repository of this user
+	// The stamp of version control needs a repository of this user.
+	args := []string{"build", "-buildvcs=false", "-tags=" + tag, "-o", path}
 	if os.Getenv(RaceEnv) != "" {
 		args = append(args, "-race")
 	}

@@ -40,6 +40,7 @@ type ProxyOptions struct {
 	Stopped  bool     // leave the start to the test
 	Host     *Host    // nil: this process's network
 	Binary   string   // of another release, see [PreviousRelease]; "": this code's
+	Tag      string   // build tag of this code's binary; "": none
 	Stderr   *os.File // takes its log instead of the file that Log reads
 }
 
@@ -72,7 +73,11 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 		Port: FreePort(t), HTTPPort: FreePort(t),
 		options: o, bin: o.Binary, who: who, logPath: filepath.Join(dir, "log"),
 	}
-	if p.older = p.bin != "" && p.bin != Binary(t); p.bin == "" {
+	switch p.older = p.bin != "" && p.bin != Binary(t); {
+	case p.bin != "":
+	case o.Tag != "":
+		p.bin = Tagged(t, o.Tag)
+	default:
 		p.bin = Binary(t)
 	}
 	if p.Name == "" {

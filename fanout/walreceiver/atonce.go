@@ -1,6 +1,10 @@
 package walreceiver
 
-import "time"
+import (
+	"time"
+
+	"github.com/replproxy/replproxy/internal/stamp"
+)
 
 // ReportNow reports what has become reportable, on the caller's goroutine: whoever has heard the report of a standby
 // needs nobody else to tell the primary. What would wait for the disk, for the socket or for the reporter is left to
@@ -32,7 +36,9 @@ func (rp *reporter) atOnce(now time.Time) bool {
 		return false
 	case target == rp.core.last:
 		return true
-	case !rp.conn.Writable() || !rp.promise.raise(rp.core.promise(v, covered), now):
+	}
+	stamp.At(stamp.Reporting, target.Flush)
+	if !rp.conn.Writable() || !rp.promise.raise(rp.core.promise(v, covered), now) {
 		return false
 	}
 	a, err := rp.core.step(now, v)

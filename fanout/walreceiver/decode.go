@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/stamp"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -28,6 +29,7 @@ var (
 
 // Message is one message of a walsender.
 type Message struct {
+	arrival   stamp.Arrival
 	Kind      byte // 'w', 'k', or the frame's type: 'c', 'C', 'E', 'S', 'N'
 	Start     lsn.LSN
 	Size      int // bytes of WAL that still wait in the reader ('w')

@@ -6,6 +6,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // inbound takes messages off the wire and WAL into the store. It belongs to the reader.
@@ -71,6 +72,7 @@ func (in *inbound) wal(ctx context.Context, m Message) error {
 		}
 	}
 	end := m.Start + lsn.LSN(m.Size)
+	m.arrival.At(stamp.Readable, stamp.Read, stamp.Who{}, end)
 	in.expected = end
 	in.compared()
 	if end > in.live.receivedEnd() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // reporter tells the upstream what may be told. Whoever holds mu is the only writer of a connection in COPY mode: run,
@@ -108,6 +109,9 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if rp.core.gated {
 		rp.live.end(a.Ends)
 	}
+	if a.Send {
+		stamp.At(stamp.Reporting, a.Report.Flush)
+	}
 	if err := rp.promise.cover(a.Promise, now); err != nil {
 		return wake, err
 	}
@@ -144,6 +148,7 @@ func (rp *reporter) report(now time.Time, a action) error {
 	if err := rp.send(); err != nil {
 		return err
 	}
+	stamp.Told(a.Report.Flush)
 	rp.live.tell(a.Report)
 	return nil
 }

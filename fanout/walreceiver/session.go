@@ -73,6 +73,7 @@ func (c *Session) Start(ctx context.Context, slot string, p StartPoint) (bool, S
 // Receive reads the next message. ParameterStatus and notices are taken note of, and returned.
 func (c *Session) Receive() (Message, error) {
 	m, err := readMessage(c.s.Reader)
+	m.arrival = c.s.Arrival
 	if err == nil && (m.Kind == 'S' || m.Kind == 'N') {
 		err = c.s.Async(m.Kind, m.body)
 	}

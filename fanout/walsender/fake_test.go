@@ -171,7 +171,7 @@ func attach(t testing.TB, store *fakeStore, su setup) *standby {
 	}
 	server, client := su.conns(t)
 	o := Options{
-		Conn:    Conn{server, wire.NewReader(server, 4096)},
+		Conn:    Conn{Net: server, Frames: wire.NewReader(server, 4096)},
 		Session: Session{PID: 7, WalSenderTimeout: su.timeout},
 		Store:   store, Open: store.NewReader, Plan: su.plan, SegSize: lsn.DefaultSegSize, Slot: su.slot, Judge: su.judge,
 		DrainTimeout: 2 * time.Second,

@@ -46,7 +46,7 @@ func FuzzReplies(f *testing.F) {
 		r := &recorder{}
 		conn := scriptConn{in: bytes.NewReader(in)}
 		s := New(Options{
-			Conn: Conn{conn, wire.NewReader(conn, 4096)}, Session: Session{WalSenderTimeout: time.Minute},
+			Conn: Conn{Net: conn, Frames: wire.NewReader(conn, 4096)}, Session: Session{WalSenderTimeout: time.Minute},
 			Store: store, Open: store.NewReader, Plan: Plan{Timeline: 1, Start: base}, SegSize: lsn.DefaultSegSize, Slot: r, Voter: r, Feedback: r.heard,
 		})
 		if _, err := s.decide(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/stamp"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -61,8 +62,9 @@ type Feedback struct {
 // Conn is a standby's connection inside the walsender session. Frames reads from Net and belongs to
 // the session; a sender reads it until the end of COPY and leaves what follows in it.
 type Conn struct {
-	Net    net.Conn
-	Frames *wire.Reader
+	Arrival stamp.Arrival
+	Net     net.Conn
+	Frames  *wire.Reader
 }
 
 // Session describes the standby's session.

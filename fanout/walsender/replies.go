@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/stamp"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -137,6 +138,7 @@ func (s *Sender) standbyMessage(p []byte) error {
 		if err != nil {
 			return errShort(err)
 		}
+		s.o.Conn.Arrival.At(stamp.ReplyReadable, stamp.ReplyRead, s.who, m.Flush)
 		s.statusUpdate(m, time.Now())
 	case copyboth.TagHotStandbyFeedback:
 		m, err := copyboth.DecodeHotStandbyFeedback(p[:min(len(p), copyboth.HotStandbyFeedbackSize)])
@@ -177,6 +179,7 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 	if wake {
 		s.wake()
 	}
+	s.who.At(stamp.Asked, m.Flush)
 	if s.o.Slot != nil && flush != lsn.Invalid {
 		s.o.Slot.Confirm(flush)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/nudge"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // DefaultDrainTimeout bounds how long a draining sender waits for the standby to confirm the last byte. A shutdown of
@@ -55,6 +56,8 @@ type Options struct {
 
 // Sender streams WAL to one standby. Run is called once; Status from any goroutine at any time.
 type Sender struct {
+	who stamp.Who // fixed
+
 	// Fixed after construction.
 	o     Options
 	nudge nudge.Chan // the replies loop has work for the send loop
@@ -90,7 +93,7 @@ func New(o Options) *Sender {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = DefaultDrainTimeout
 	}
-	s := &Sender{o: o, nudge: nudge.New()}
+	s := &Sender{who: stamp.NewWho(), o: o, nudge: nudge.New()}
 	s.out = newFrameWriter(o.Conn.Net, s.arm, s.blocked)
 	s.core = newCore(o.Plan, o.Session.WalSenderTimeout, o.SegSize, o.DrainTimeout, time.Now())
 	s.core.state, s.core.unjudged = Startup, o.Judge != nil
@@ -278,6 +281,7 @@ func (s *Sender) position() lsn.LSN {
 // send writes the next message. One per system call: several in one writev measured no better, since
 // whatever is pending fills messages of the largest size.
 func (s *Sender) send(limit lsn.LSN) error {
+	s.who.At(stamp.SenderWoken, limit)
 	err := s.open()
 	var c walstore.Chunk
 	if err == nil {
@@ -301,6 +305,7 @@ func (s *Sender) send(limit lsn.LSN) error {
 	if err := s.out.wal(&c, limit, copyboth.TimeOf(time.Now())); err != nil {
 		return err
 	}
+	s.who.At(stamp.Sent, c.End)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += uint64(c.Len())

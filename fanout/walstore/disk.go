@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // stages moves WAL from memory to disk in three steps. Each has its own lock, so that they overlap: WAL is written
@@ -59,6 +60,8 @@ func (s *Store) writeStep() (bool, error) {
 	if len(piece) == 0 {
 		return false, nil
 	}
+	to := from + lsn.LSN(len(piece))
+	stamp.At(stamp.WriterWoken, to)
 	f, err := s.writeFile(segKey{tli, s.segs.size.Segno(from)}, from)
 	if f == nil || err != nil {
 		return false, err
@@ -66,7 +69,7 @@ func (s *Store) writeStep() (bool, error) {
 	if _, err := f.f.WriteAt(piece, s.segs.size.Offset(from)); err != nil {
 		return false, noSpace(fmt.Errorf("write WAL at %s: %w", from, err))
 	}
-	to := from + lsn.LSN(len(piece))
+	stamp.At(stamp.Written, to)
 	s.mu.Lock()
 	s.pos.Written = to
 	paused := s.paused
@@ -133,6 +136,7 @@ func (s *Store) syncStep() (bool, error) {
 	if done {
 		return false, nil
 	}
+	stamp.At(stamp.SyncBegun, target)
 	names := false
 	for _, f := range files {
 		if err := f.f.Sync(); err != nil {
@@ -149,6 +153,7 @@ func (s *Store) syncStep() (bool, error) {
 			f.fresh = false
 		}
 	}
+	stamp.At(stamp.Synced, target)
 	s.mu.Lock()
 	s.synced = target
 	s.mu.Unlock()
@@ -195,9 +200,11 @@ func (s *Store) markStep() (bool, error) {
 	if next.LSN == before {
 		return false, nil
 	}
+	stamp.At(stamp.MarkBegun, next.LSN)
 	if err := s.stages.mark.write(next); err != nil {
 		return false, err
 	}
+	stamp.At(stamp.Marked, next.LSN)
 	s.mu.Lock()
 	s.pos.Flushed = next.LSN
 	s.mu.Unlock()

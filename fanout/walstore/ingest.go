@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // overlapBuffer is the piece in which re-sent WAL is compared: the size of the largest message.
@@ -201,6 +202,7 @@ func (s *Store) publishReceived(end lsn.LSN) error {
 		s.mu.Unlock()
 		return err
 	}
+	stamp.At(stamp.Published, end)
 	s.pos.Received = end
 	s.pos.Complete = max(s.pos.Complete, s.in.framer.Complete())
 	s.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/internal/keyfile"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // replicationDatabase is the database name of a physical walsender connection: the server ignores it, the passfile
@@ -115,7 +116,7 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 		conn, err := r.dial.DialContext(ctx, network, address)
 		if err == nil {
 			connected.Store(true)
-			conn = &listening{conn, &first}
+			conn = &listening{conn, stamp.NewArrival(), &first}
 		}
 		return conn, err
 	}
@@ -141,11 +142,12 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 	if err != nil {
 		return nil, err
 	}
+	var arrival stamp.Arrival
 	if clear, ok := h.Conn.(*listening); ok {
-		h.Conn = clear.Conn // within TLS it stays
+		h.Conn, arrival = clear.Conn, clear.arrival // within TLS it stays
 	}
 	s := &Session{
-		Conn: h.Conn, Reader: frames.r, Parameters: maps.Clone(h.ParameterStatuses),
+		Arrival: arrival, Conn: h.Conn, Reader: frames.r, Parameters: maps.Clone(h.ParameterStatuses),
 		PID: h.PID, Key: h.SecretKey, Endpoint: e.reached(h.Conn),
 	}
 	if bySQL {

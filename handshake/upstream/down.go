@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // errSilent marks the failure of an attempt in which the server did not say a single byte.
@@ -89,12 +90,13 @@ func (e errHeard) Unwrap() error { return e.error }
 // listening notes the first byte that came over a connection, plus one.
 type listening struct {
 	net.Conn
-	first *atomic.Int32
+	arrival stamp.Arrival
+	first   *atomic.Int32
 }
 
 // Read reads.
 func (l *listening) Read(b []byte) (int, error) {
-	n, err := l.Conn.Read(b)
+	n, err := l.arrival.Read(l.Conn, b)
 	if n > 0 && l.first.Load() == 0 {
 		l.first.Store(int32(b[0]) + 1)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/stamp"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -41,6 +42,7 @@ var ErrProtocol = errors.New("protocol violation by the upstream server")
 // Session is a logged-in connection, ready for a query. Reader yields everything the server sends;
 // writes go to Conn. Between commands the owner may take both and speak by itself (COPY).
 type Session struct {
+	Arrival    stamp.Arrival // of the connection in clear
 	Conn       net.Conn
 	Reader     *wire.Reader
 	Parameters map[string]string // ParameterStatus, kept up to date while answers are read

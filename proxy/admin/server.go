@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/replproxy/replproxy/internal/descriptors"
+	"github.com/replproxy/replproxy/internal/stamp"
 )
 
 // Bounds of the HTTP server. It serves probes and a scraper, not the public.
@@ -180,10 +181,14 @@ func text(w http.ResponseWriter, code int, line string) {
 	fmt.Fprintln(w, line)
 }
 
-// profiles serves Go's profiles, but not the command line, which may hold a password.
+// profiles serves Go's profiles, but not the command line, which may hold a password. A program that was built with the
+// tag stamps has those as well.
 func profiles(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if stamp.On {
+		mux.HandleFunc("GET /debug/stamps", func(w http.ResponseWriter, _ *http.Request) { _ = stamp.Take(w) })
+	}
 }

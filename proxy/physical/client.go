@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/stamp"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -31,6 +32,7 @@ var errInterrupted = errors.New("interrupted while waiting for the client")
 
 // client is the session's connection to its client. One goroutine reads at a time, one writes.
 type client struct {
+	arrival stamp.Arrival
 	conn    net.Conn
 	r       *wire.Reader
 	pending *wire.Header // read ahead of its turn; its body is still to come
@@ -41,7 +43,8 @@ type client struct {
 }
 
 func newClient(conn net.Conn) *client {
-	return &client{conn: conn, r: wire.NewReader(conn, clientReadAhead)}
+	arrival := stamp.NewArrival()
+	return &client{arrival: arrival, conn: conn, r: wire.NewReader(arrival.Reader(conn), clientReadAhead)}
 }
 
 // next waits for the next frame's header. When ctx ends first it is errInterrupted, and reading can

@@ -220,7 +220,7 @@ func (s *session) startPhysical(parent, ctx context.Context, b []byte, c *gramma
 			Slot: c.Slot, At: c.At, Timeline: c.Timeline, Known: lsn.LSN(s.h.known.Load()), Version: s.version,
 			StoreOnly: member(s.client.conn) != "", Whole: member(s.client.conn) != "" || s.isProgram(),
 		},
-		s.info(), fanout.Conn{Net: s.client.conn, Frames: s.client.r})
+		s.info(), fanout.Conn{Arrival: s.client.arrival, Net: s.client.conn, Frames: s.client.r})
 	if errors.Is(err, fanout.ErrSessionOver) {
 		return errors.Join(errOver, err)
 	}
