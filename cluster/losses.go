@@ -136,17 +136,31 @@ func (n *Node) adoptLosses() {
 	n.losses = n.losses.Streams(n.storeAt(n.o.Store.Positions()))
 }
 
+// Begins takes note that the next WAL of the store comes from a member, or with "" from a server. empty: the store has
+// nothing yet. It is called before that WAL comes. If it takes the place of WAL that was given up, that is
+// durable when Begins returns. It may wait for the disk.
+func (n *Node) Begins(member string, empty bool) error {
+	n.mu.Lock()
+	at := n.storeAt(n.o.Store.Positions())
+	at.Brings = func(l loss.Loss) bool { return n.bringsFrom(member, l) }
+	if empty {
+		at.Received = lsn.Invalid
+	}
+	n.losses = n.losses.Begins(at)
+	n.mu.Unlock()
+	return n.saveLosses()
+}
+
 // brings reports whether the store streams from where WAL was written instead of l, as far as that is known. The caller
 // holds mu.
 func (n *Node) brings(l loss.Loss) bool {
-	switch member, ok := n.o.Store.Streams(); {
-	case !ok:
-		return false
-	case member == "":
-		return true
-	default:
-		return n.statuses.heard[member].GivenUp.Brings(l)
-	}
+	member, ok := n.o.Store.Streams()
+	return ok && n.bringsFrom(member, l)
+}
+
+// bringsFrom reports whether a member, or with "" a server, sends what was written instead of l. The caller holds mu.
+func (n *Node) bringsFrom(member string, l loss.Loss) bool {
+	return member == "" || n.statuses.heard[member].GivenUp.Brings(l)
 }
 
 // Parted returns why a session that was sent WAL of t up to at must get no more; nil: it may. That is so when this

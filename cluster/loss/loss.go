@@ -315,6 +315,14 @@ func (s Set) Streams(at Store) Set {
 	return s
 }
 
+// Begins is s of a proxy to whose store the next WAL comes in that was written instead, and which has none of the lost
+// WAL. It is to be durable before that WAL is: afterwards the store's end does not tell which of the two it has.
+func (s Set) Begins(at Store) Set {
+	none := at
+	none.Brings = func(l Loss) bool { return at.Received <= l.From && at.Brings(l) }
+	return s.Streams(none)
+}
+
 // Told is s as members are told of it. kept are those of s that are on disk, aside is [Store.Aside].
 func (s Set) Told(kept func(Loss) bool, aside uint64) Set {
 	s = slices.Clone(s)

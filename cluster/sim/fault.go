@@ -38,6 +38,7 @@ const (
 	LossForgotten    Fault = "what was given up is forgotten by a restart"
 	LossServed       Fault = "WAL that was given up elsewhere is served to who has none of it"
 	LossUnheard      Fault = "members do not hear of WAL that was given up"
+	BeginsUnsaved    Fault = "a store that takes other WAL than what was lost does not keep that"
 	HorizonReceived  Fault = "a covered standby gets what is received"
 	HorizonByOne     Fault = "a covered standby gets what one voter has"
 	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
@@ -51,7 +52,7 @@ func Faults() []Fault {
 		LooseRule, UnsyncedFlush, UnsyncedStore, NotOwnFlush, SameNameTwice, OthersRules, StaleStates, OldTimelineVotes,
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
-		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard,
+		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard, BeginsUnsaved,
 		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes,
 	}
 }

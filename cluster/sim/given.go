@@ -168,6 +168,38 @@ func (p *proxy) lossStore() loss.Store {
 	}
 }
 
+// begins makes durable, before WAL comes in from a new source, that it takes the place of what was lost. The proxy may
+// be killed before it saves anything else.
+func (p *proxy) begins(empty bool) {
+	at := p.lossStore()
+	if empty {
+		at.Received = lsn.Invalid
+	}
+	own := func(s loss.Set) (n int) {
+		for _, l := range s {
+			if l.Own {
+				n++
+			}
+		}
+		return n
+	}
+	s := p.losses.Begins(at)
+	if own(s) == own(p.losses) {
+		return
+	}
+	if p.w.fault != BeginsUnsaved {
+		p.losses = s
+	}
+	if !p.w.calm && p.w.beside.IntN(2) == 0 {
+		p.w.after(1+p.w.beside.Int64N(tick/4), func() {
+			if p.up {
+				p.crash(false)
+				p.w.after(p.w.beside.Int64N(3000), func() { p.w.restart(p) })
+			}
+		})
+	}
+}
+
 // mark tells the ledger who has WAL that was given up.
 func (p *proxy) mark() {
 	if len(p.losses) > 0 {

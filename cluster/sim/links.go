@@ -258,7 +258,8 @@ func (p *proxy) connect(s *server) {
 			s.name, p.w.begins(s.tli), p.name, p.reported)
 		return
 	}
-	if p.tli == 0 {
+	empty := p.tli == 0
+	if empty {
 		p.begin(s)
 	}
 	p.follow(s.tli)
@@ -267,6 +268,7 @@ func (p *proxy) connect(s *server) {
 		sent: p.flushed, received: p.flushed, heard: p.w.now, alive: p.w.now,
 	}
 	p.upstream = u
+	p.begins(empty)
 	s.ups = append(s.ups, u)
 	p.w.log("%s streams from %s at %v", p.name, s.name, p.end())
 	u.feed()

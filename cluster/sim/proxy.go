@@ -370,7 +370,7 @@ func (p *proxy) label() string {
 func (p *proxy) slot() **downlink              { return &p.link }
 func (p *proxy) alive() bool                   { return p.up && p.upstream == nil }
 func (p *proxy) where() place                  { return place{p.tli, p.received} }
-func (p *proxy) turned(t lsn.TimelineID)       { p.follow(t) }
+func (p *proxy) turned(t lsn.TimelineID)       { p.follow(t); p.begins(false) }
 func (p *proxy) data(_ *downlink, end lsn.LSN) { p.take(end) }
 func (p *proxy) positions() lsn.Progress {
 	return lsn.Progress{Write: p.received, Flush: p.flushed}

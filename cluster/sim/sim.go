@@ -36,7 +36,7 @@ func (w *world) run() {
 // newWorld draws the cast: two to four servers behind one to three proxies.
 func newWorld(seed uint64, fault Fault, traced bool) *world {
 	w := &world{
-		rng: rand.New(rand.NewPCG(seed, 1)), fault: fault,
+		rng: rand.New(rand.NewPCG(seed, 1)), beside: rand.New(rand.NewPCG(seed, 2)), fault: fault,
 		forks: []fork{{}, {print: 1, begun: 1}}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1, traced: traced,
 	}
 	for i := range 2 + w.rng.IntN(4) {

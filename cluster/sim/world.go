@@ -26,11 +26,12 @@ const system = lsn.SystemID(42)
 
 // world is everything; only its event loop touches it.
 type world struct {
-	rng   *rand.Rand
-	fault Fault
-	now   int64
-	queue events
-	order uint64 // breaks ties between events of one instant
+	rng    *rand.Rand
+	beside *rand.Rand // of what came later: other worlds stay as they were
+	fault  Fault
+	now    int64
+	queue  events
+	order  uint64 // breaks ties between events of one instant
 
 	servers []*server
 	proxies []*proxy

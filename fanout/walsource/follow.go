@@ -204,7 +204,11 @@ func (r *Supply) startStream(p startPoint, h lsn.History) error {
 			return err
 		}
 	}
-	return r.follows(h.Timeline)
+	if err := r.follows(h.Timeline); err != nil || r.o.Begins == nil {
+		return err
+	}
+	have := r.o.Store.Positions()
+	return r.o.Begins(r.member, have.Received == have.Oldest)
 }
 
 // streaming publishes that WAL flows.

@@ -33,6 +33,10 @@ type Options struct {
 	// follows the store's end. It returns the number of segments that came, and why no more did. nil: there is no
 	// archive. The goroutine of Run calls it, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
+	// Begins is told that the next WAL of the store comes from a member, or with "" from a server, before it does.
+	// empty: the store has nothing yet. After an error no WAL is taken. nil: nobody is told. The goroutine of Run
+	// calls it.
+	Begins func(member string, empty bool) error
 	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
 	// about to be replaced. nil: there are none.
 	EndSessions func(ctx context.Context)

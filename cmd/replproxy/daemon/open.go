@@ -183,6 +183,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: known(p.node), Ask: p.node.Ask,
 		Leaving:     func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed:  func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
+		Begins:      p.node.Begins,
 		EndSessions: p.hub.EndSessions,
 		Shared:      p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})
