@@ -29,7 +29,7 @@ var legs = []leg{
 	{"standby: wake-up of the reader, read", stamp.ReplyReadable, stamp.ReplyRead},
 	{"standby: decode the reply, look at the store", stamp.ReplyRead, stamp.Asked},
 	{"report: ledger and decision, once both are there", joined, stamp.Reporting},
-	{"report: poll, promise, write", stamp.Reporting, stamp.Reported},
+	{"report: promise, write", stamp.Reporting, stamp.Reported},
 	{"the proxy: readable to reported", stamp.Readable, stamp.Reported},
 }
 

@@ -23,7 +23,7 @@ type part struct{ name, functions string }
 
 // profileLegs tell whose work a stack is. What is within another part comes before it.
 var profileLegs = []part{
-	{"report", `walreceiver\.\(\*reporter\)\.(report|send)\b|\.Writable$`},
+	{"report", `walreceiver\.\(\*reporter\)\.(report|send|offer|finish)\b`},
 	{"ledger and decision", `cluster\.\(\*Node\)|walreceiver\.\(\*(reporter|Receiver)\)`},
 	{"disk: write", `walstore\.\(\*Store\)\.writeStep`},
 	{"disk: sync", `walstore\.\(\*Store\)\.syncStep`},

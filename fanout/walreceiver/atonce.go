@@ -1,6 +1,7 @@
 package walreceiver
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/replproxy/replproxy/internal/stamp"
@@ -25,7 +26,7 @@ func (rp *reporter) atOnce(now time.Time) bool {
 	if !rp.running {
 		return true
 	}
-	if rp.failed != nil || rp.core.gated || !rp.core.recovery && !rp.mirrors.open {
+	if rp.failed != nil || rp.left || rp.core.gated || !rp.core.recovery && !rp.mirrors.open {
 		return false
 	}
 	v, _ := rp.view(now)
@@ -38,17 +39,46 @@ func (rp *reporter) atOnce(now time.Time) bool {
 		return true
 	}
 	stamp.At(stamp.Reporting, target.Flush)
-	if !rp.conn.Writable() || !rp.promise.raise(rp.core.promise(v, covered), now) {
+	if !rp.promise.raise(rp.core.promise(v, covered), now) {
 		return false
 	}
 	a, err := rp.core.step(now, v)
 	if err != nil || a.Expired {
 		return false
 	}
-	if err := rp.report(now, a); err != nil {
+	if err := rp.offer(now, a); err != nil || rp.left {
 		rp.failed = err
 		return false
 	}
 	next := earliest(a.Wake, rp.promise.narrowAt(v.received))
 	return next.IsZero() || !rp.wakes.IsZero() && !next.Before(rp.wakes)
+}
+
+// offer sends the report of an action, if there is one, as far as the socket takes it at once. The caller holds mu.
+func (rp *reporter) offer(now time.Time, a action) error {
+	if !a.Send {
+		return nil
+	}
+	rp.encode(now, a)
+	all, err := rp.conn.Offer(rp.buf, rp.writeFor)
+	if err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	if rp.left, rp.leaves = !all, a.Report; all {
+		rp.told(a.Report)
+	}
+	return nil
+}
+
+// finish sends what offer has left, if there is something. The caller holds mu.
+func (rp *reporter) finish() error {
+	if !rp.left {
+		return nil
+	}
+	if err := rp.conn.Finish(rp.writeFor); err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	rp.left = false
+	rp.told(rp.leaves)
+	return nil
 }

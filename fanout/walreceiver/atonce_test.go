@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -116,6 +118,12 @@ func TestReportAtOnceWaitsForNothing(t *testing.T) {
 		if rp.atOnce(time.Now()) || time.Since(began) > rp.writeFor/2 {
 			t.Errorf("waited %s for a socket that is full", time.Since(began))
 		}
+		if got := rp.live.reported().Flush; got != 1 {
+			t.Errorf("%s is said to be reported, and is not", got)
+		}
+		if rp.atOnce(time.Now()) {
+			t.Error("another report overtakes the one that is left")
+		}
 		go io.Copy(io.Discard, there)
 		r.ReportNow()
 		pgtest.WaitFor(t, time.Minute, "the reporter", func() (bool, error) { return rp.live.reported().Flush == 2, nil })
@@ -149,8 +157,45 @@ func fill(t *testing.T, conn net.Conn) {
 			t.Fatal(err)
 		}
 		if _, err := conn.Write(block); err != nil {
-			return
+			break
 		}
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn() // the last few bytes, for which nobody who waits is woken
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			for n := 1; n > 0; {
+				n, _ = unix.Write(int(fd), block[:1])
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRestOfAReport: what the socket has not taken comes first, whoever writes next, and whole.
+func TestRestOfAReport(t *testing.T) {
+	for _, next := range []string{"Finish", "Leave"} {
+		here, there := pair(t)
+		c := Over(&upstream.Session{Conn: here})
+		if all, err := c.Offer([]byte("report"), time.Minute); !all || err != nil {
+			t.Fatalf("%v, %v", all, err)
+		}
+		c.rest = c.buf[3:] // as if the socket had taken no more of it
+		want := "d\x00\x00\x00\x0areport" + "\x00\x0areport"
+		if next == "Finish" {
+			if err := c.Finish(time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			go c.Leave()
+			want += "c\x00\x00\x00\x04X\x00\x00\x00\x04"
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(there, got); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", next, got, err)
+		}
+		there.Close()
 	}
 }
 

@@ -19,6 +19,8 @@ type reporter struct {
 	running bool      // run does, so that others may write
 	failed  error     // of a write by another goroutine than run's
 	wakes   time.Time // when run looks again if nothing happens; zero: never
+	left    bool      // the socket did not take all of a report by another goroutine, which leaves was to tell
+	leaves  lsn.Progress
 
 	conn     Conn
 	store    Store
@@ -87,6 +89,9 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if rp.failed != nil {
 		return wake, rp.failed
 	}
+	if err := rp.finish(); err != nil {
+		return wake, err
+	}
 	now := time.Now()
 	v, opens := rp.view(now)
 	if v.withholdsFromShutdown() {
@@ -143,14 +148,24 @@ func (rp *reporter) report(now time.Time, a action) error {
 	if !a.Send {
 		return nil
 	}
-	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
-	rp.buf = m.Append(rp.buf[:0])
+	rp.encode(now, a)
 	if err := rp.send(); err != nil {
 		return err
 	}
-	stamp.Told(a.Report.Flush)
-	rp.live.tell(a.Report)
+	rp.told(a.Report)
 	return nil
+}
+
+// encode makes the report of an action in the buffer. The caller holds mu.
+func (rp *reporter) encode(now time.Time, a action) {
+	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
+	rp.buf = m.Append(rp.buf[:0])
+}
+
+// told notes that a report is out.
+func (rp *reporter) told(p lsn.Progress) {
+	stamp.Told(p.Flush)
+	rp.live.tell(p)
 }
 
 // narrow narrows the promise when it is time for that.

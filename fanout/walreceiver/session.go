@@ -33,15 +33,17 @@ const (
 // Session is the [Conn] of a walsender session over PostgreSQL's protocol.
 type Session struct {
 	s      *upstream.Session
-	buf    []byte // of Send
+	buf    []byte // of Send and Offer
+	rest   []byte // of buf: Offer has left it
 	socket socket
+	secure bool // TLS: the socket's bytes are not ours to write
 }
 
 // Over returns the Session of a logged-in connection, which it closes.
 func Over(s *upstream.Session) *Session {
 	c, conn := &Session{s: s}, s.Conn
-	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = secure.NetConn()
+	if below, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn, c.secure = below.NetConn(), true
 	}
 	c.socket.open(conn)
 	return c
@@ -93,12 +95,29 @@ func (c *Session) write(b []byte, patience time.Duration) error {
 	if err := c.s.Conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
+	if len(c.rest) > 0 {
+		b, c.rest = append(c.rest, b...), nil
+	}
 	_, err := c.s.Conn.Write(b)
 	return err
 }
 
-// Writable asks the kernel whether the socket takes a message now.
-func (c *Session) Writable() bool { return c.socket.writable() }
+// Offer writes a CopyData message: what the socket takes in one system call, or within TLS all, if it has room.
+func (c *Session) Offer(message []byte, patience time.Duration) (all bool, err error) {
+	c.buf = append(wire.AppendHeader(c.buf[:0], 'd', len(message)), message...)
+	if c.secure && c.socket.writable() {
+		return true, c.write(c.buf, patience)
+	}
+	n := 0
+	if !c.secure {
+		n, err = c.socket.write(c.buf)
+	}
+	c.rest = c.buf[n:]
+	return len(c.rest) == 0, err
+}
+
+// Finish writes what Offer has left.
+func (c *Session) Finish(patience time.Duration) error { return c.write(nil, patience) }
 
 // Interrupt lets reads end at once.
 func (c *Session) Interrupt() { c.s.Conn.SetReadDeadline(time.Unix(1, 0)) }

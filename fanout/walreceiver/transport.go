@@ -12,8 +12,8 @@ import (
 // (src/backend/replication) has connect, receive, send and disconnect; whoever logs in, or opens a directory, has
 // connected. [Session] is the one over PostgreSQL's protocol. Sockets are known to implementations only.
 //
-// Methods are called by one goroutine. Between Start and End others call Writable and Send, one at a time, and any
-// calls Interrupt.
+// Methods are called by one goroutine. Between Start and End others call Send, Offer and Finish, one at a time, and
+// any calls Interrupt.
 // An error that is no *pgerror.Error leaves a Conn unusable but for Disconnect.
 type Conn interface {
 	// Endpoint returns where the connection leads. It is the same for the life of the Conn.
@@ -30,9 +30,12 @@ type Conn interface {
 	io.Reader
 	// Send sends a message of the standby, a status update or feedback. It blocks for patience at most.
 	Send(message []byte, patience time.Duration) error
-	// Writable reports whether Send would not block for a status update. It does not block; false: it may, or that is
-	// not known.
-	Writable() bool
+	// Offer sends as much of a message as goes out at once. all is false while a rest of it is left, which may be the
+	// whole: then Finish comes next, and no other message before it. Offer blocks only where the system has said that
+	// it does not, and for patience at most.
+	Offer(message []byte, patience time.Duration) (all bool, err error)
+	// Finish sends the rest that Offer has left. It blocks for patience at most.
+	Finish(patience time.Duration) error
 	// Interrupt makes a Receive or Read that blocks return an error, and all that follow.
 	Interrupt()
 	// End answers the end of a timeline, for which Receive returned 'c', and returns what follows it.

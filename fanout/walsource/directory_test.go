@@ -42,16 +42,17 @@ func (d *directory) Endpoint() upstream.Endpoint {
 func (d *directory) Parameters() map[string]string {
 	return map[string]string{"server_version": "18.1"}
 }
-func (d *directory) Virtual() bool                     { return false }
-func (d *directory) SSL() *handshake.SSL               { return nil }
-func (d *directory) Slots(int) walreceiver.Slots       { return nil }
-func (d *directory) Interrupt()                        { d.once.Do(func() { close(d.interrupted) }) }
-func (d *directory) Leave()                            {}
-func (d *directory) Writable() bool                    { return true }
-func (d *directory) Break(context.Context, bool) error { return nil }
-func (d *directory) Disconnect() error                 { return nil }
-func (d *directory) Read(p []byte) (int, error)        { return d.wal.Read(p) }
-func (d *directory) size() lsn.SegSize                 { return lsn.MinSegSize }
+func (d *directory) Virtual() bool                                 { return false }
+func (d *directory) SSL() *handshake.SSL                           { return nil }
+func (d *directory) Slots(int) walreceiver.Slots                   { return nil }
+func (d *directory) Interrupt()                                    { d.once.Do(func() { close(d.interrupted) }) }
+func (d *directory) Leave()                                        {}
+func (d *directory) Offer(b []byte, w time.Duration) (bool, error) { return true, d.Send(b, w) }
+func (d *directory) Finish(time.Duration) error                    { return nil }
+func (d *directory) Break(context.Context, bool) error             { return nil }
+func (d *directory) Disconnect() error                             { return nil }
+func (d *directory) Read(p []byte) (int, error)                    { return d.wal.Read(p) }
+func (d *directory) size() lsn.SegSize                             { return lsn.MinSegSize }
 func (d *directory) name(at lsn.LSN, t lsn.TimelineID) string {
 	return filepath.Join(d.path, d.size().FileName(t, d.size().Segno(at)))
 }

@@ -76,12 +76,13 @@ func (p *primary) Send(b []byte, _ time.Duration) error {
 	return nil
 }
 
-func (p *primary) Writable() bool                     { return true }
-func (p *primary) Endpoint() (e upstream.Endpoint)    { return e }
-func (p *primary) Parameters() map[string]string      { return nil }
-func (p *primary) Interrupt()                         { close(p.over) }
-func (p *primary) Leave()                             {}
-func (p *primary) Slots(int) (none walreceiver.Slots) { return none }
+func (p *primary) Offer(b []byte, d time.Duration) (bool, error) { return true, p.Send(b, d) }
+func (p *primary) Finish(time.Duration) error                    { return nil }
+func (p *primary) Endpoint() (e upstream.Endpoint)               { return e }
+func (p *primary) Parameters() map[string]string                 { return nil }
+func (p *primary) Interrupt()                                    { close(p.over) }
+func (p *primary) Leave()                                        {}
+func (p *primary) Slots(int) (none walreceiver.Slots)            { return none }
 
 // packagesOnStack returns the packages of this module that the caller's callers are in, this one apart.
 func packagesOnStack() (all []string) {
