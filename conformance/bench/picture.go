@@ -11,8 +11,8 @@ import (
 
 // Sizes of the picture in its own units.
 const (
-	pictureWidth = 900
-	labelWidth   = 250
+	pictureWidth = 960
+	labelWidth   = 310
 	figureWidth  = 130
 	rowHeight    = 19
 	panelHead    = 52
@@ -89,7 +89,7 @@ func (l *line) draw(b *strings.Builder, top int) {
 	}
 	for at := time.Duration(0); at <= end; at += step(end) {
 		stroke("grid", x(at), top+panelHead-6, x(at), bottom)
-		text(x(at), bottom+14, "small", "middle", micros(at))
+		text(x(at), bottom+14, "small", "middle", fmt.Sprint(at.Microseconds()))
 	}
 	for i, g := range drawn {
 		y := top + panelHead + i*rowHeight
