@@ -32,36 +32,59 @@ type Known struct {
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
 	From lsn.LSN
+	// Late: By had said nothing when this node's store left the timeline, so nobody has judged by it.
+	Late bool
+}
+
+// Unheard names members that have said nothing since the start of this node, and may have reported anything.
+type Unheard struct {
+	Members []string // a new timeline waits for them; nil: for nobody
+	// Alone: no member at all was heard for as long as one takes that runs. This node can then report nothing either.
+	Alone bool
 }
 
 // Known returns the positions that a server must have before it is followed (rulings R3, R32), even if this node has
 // reported nothing and its store is empty. They are those that members have and reported, on whatever timeline, and
-// those that a quorum is known to have had. unheard names a member that has said nothing since the start: it may have
-// reported anything. One that stays away longer than members take to be heard of is not waited for: it could be gone
-// with the primary. Without another member there is nothing, and nobody is unheard without a rule.
-func (n *Node) Known() (all []Known, unheard string) {
+// those that a quorum is known to have had. A member that stays away longer than members take to be heard of is not
+// waited for, once another one was heard: it could be gone with the primary. Who is alone waits until a member is
+// heard, or the operator has forgotten all of them (ADR 0086). Without another member there is nothing, and nobody is
+// unheard without a rule.
+func (n *Node) Known() (all []Known, unheard Unheard) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
 	ruled := n.evaluate(now).Ruled
-	gone := map[string]bool{}
-	for _, name := range n.ledger.Forgotten() {
-		gone[name] = true
-	}
+	silent, some := n.silent()
 	for _, name := range n.o.Members {
-		a, said := n.statuses.heard[name]
-		switch {
-		case said:
-			all = append(append(all, a.says()...), a.past...)
-		case ruled && !gone[name] && now.Sub(n.began) < n.o.Timeout:
-			unheard = name
+		if a, said := n.statuses.heard[name]; said {
+			all = append(all, n.unjudged.mark(append(a.says(), a.past...))...)
 		}
+	}
+	switch {
+	case !ruled || len(silent) == 0:
+	case now.Sub(n.began) < n.o.Timeout:
+		unheard.Members = silent
+	case !some:
+		unheard = Unheard{Members: silent, Alone: true}
 	}
 	if len(n.o.Members) > 0 && n.covered.timeline != 0 {
 		covered := lsn.Point{System: n.at.System, Timeline: n.covered.timeline, LSN: n.covered.at}
 		all = append(all, Known{Point: covered, Acked: true})
 	}
 	return all, unheard
+}
+
+// silent returns the members that have said nothing since the start, but for those that are forgotten. some: another
+// one has said something. The caller holds mu.
+func (n *Node) silent() (names []string, some bool) {
+	for _, name := range n.others() {
+		if _, said := n.statuses.heard[name]; said {
+			some = true
+		} else {
+			names = append(names, name)
+		}
+	}
+	return names, some
 }
 
 // Highest is the highest timeline that this node's store has, or that a member has or had, as far as it has said;

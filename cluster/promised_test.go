@@ -28,11 +28,11 @@ func ackedUpTo(n *Node, on lsn.TimelineID) (at lsn.LSN) {
 func TestKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := openMember(t, "", "ANY 1 (s1, s2)", "b", "c")
-		want := func(at lsn.LSN, unheard string) {
+		want := func(at lsn.LSN, unheard ...string) {
 			t.Helper()
 			got := ackedUpTo(n, n.o.Store.Positions().Timeline)
-			if _, who := n.Known(); got != at || who != unheard {
-				t.Errorf("%v, unheard %q; want %v, %q", got, who, at, unheard)
+			if _, who := n.Known(); got != at || !slices.Equal(who.Members, unheard) || who.Alone {
+				t.Errorf("%v, unheard %+v; want %v, %q", got, who, at, unheard)
 			}
 		}
 		say := func(a tail.MemberStatus) {
@@ -45,18 +45,18 @@ func TestKnown(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want(0, "c") // the last of them
+		want(0, "b", "c")
 		say(tail.MemberStatus{Node: "c", System: 7, Timeline: 1, Flushed: 99, Promised: 40})
 		want(40, "b")
 		if err := n.Forget("b"); err != nil {
 			t.Fatal(err)
 		}
-		want(40, "")
+		want(40)
 		say(tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Flushed: 99, Promised: 50})
-		want(50, "")
+		want(50)
 		say(tail.MemberStatus{Node: "b", System: 7, Timeline: 2, Flushed: 99, Promised: 70}) // it went another way
 		say(tail.MemberStatus{Node: "c", System: 8, Timeline: 1, Flushed: 99, Promised: 70})
-		want(50, "")
+		want(50)
 		if at := ackedUpTo(n, 2); at != 70 {
 			t.Errorf("b has said %v of timeline 2", at)
 		}
@@ -67,20 +67,30 @@ func TestKnown(t *testing.T) {
 		if err := deliver(t, n, "c", reportOf("c", 9)); err != nil {
 			t.Fatal(err)
 		}
-		want(90, "")
+		want(90)
 		if err := deliver(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 2)); err != nil { // the session ended
 			t.Fatal(err)
 		}
-		want(90, "")
+		want(90)
 		n.o.Store.(*fakeStore).move(2, 95)
-		want(70, "") // of the new timeline b has said that
+		want(70) // of the new timeline b has said that
 
+		n = openMember(t, "", "ANY 1 (s1, s2)", "b", "c")
+		want(0, "b", "c")
+		time.Sleep(n.o.Timeout) // both may be gone with the primary, and then an operator says so
+		if _, who := n.Known(); !who.Alone || !slices.Equal(who.Members, []string{"b", "c"}) {
+			t.Errorf("alone: %+v", who)
+		}
+		say(tail.MemberStatus{Node: "c", System: 7, Timeline: 1, Flushed: 99, Promised: 40})
+		want(40) // b may be gone
 		n = openMember(t, "", "ANY 1 (s1, s2)", "b")
-		want(0, "b")
-		time.Sleep(n.o.Timeout) // it may be gone with the primary
-		want(0, "")
+		time.Sleep(n.o.Timeout)
+		if err := n.Forget("b"); err != nil {
+			t.Fatal(err)
+		}
+		want(0)
 		n = openMember(t, "", "", "b")
-		want(0, "")
+		want(0)
 	})
 }
 

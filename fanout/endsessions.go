@@ -11,11 +11,11 @@ import (
 const endPause = 5 * time.Millisecond
 
 // EndSessions ends all sessions that stream, as a server that crashes does, and waits until they have left, votes
-// included, or ctx ends. Any goroutine may call it.
-func (h *Hub) EndSessions(ctx context.Context) {
+// included, or ctx ends. Their clients are told why. Any goroutine may call it.
+func (h *Hub) EndSessions(ctx context.Context, why string) {
 	was := h.registry.sessions()
 	cause := pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command").
-		WithDetail("The primary has given up the record that its WAL ended with, and writes another one there.")
+		WithDetail("%s", why)
 	for _, s := range was {
 		s.sender.End(cause)
 	}

@@ -37,8 +37,8 @@ func TestElect(t *testing.T) {
 	has := func(tli lsn.TimelineID, at lsn.LSN) knowledge {
 		return knowledge{all: []Known{{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, Complete: true}}}
 	}
-	most := knowledge{all: []Known{acked(1, 5*seg+101)}, unheard: "proxy_b"}
-	unknown := knowledge{unheard: "proxy_b"}
+	most := knowledge{all: []Known{acked(1, 5*seg+101)}, unheard: Unheard{Members: []string{"proxy_b"}}}
+	unknown := knowledge{unheard: Unheard{Members: []string{"proxy_b"}}}
 	empty := walstore.Positions{}
 	all := func(*LackError) bool { return true }
 	standby, proxy := one, one

@@ -83,7 +83,7 @@ func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (st
 	}
 	switch {
 	case have.Timeline != p.timeline: // prepareStream left it to the first WAL
-		c.Begin = func() error { return r.startStream(p, srv.history) }
+		c.Begin = func() error { return r.startStream(p, srv) }
 	case uncompared(have, srv, p, r.lacking):
 		unseen, c.Stored = have.Received, have.Received+1 // the next record's link names the last stored one
 	default:
@@ -169,7 +169,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		// has the WAL: stream does it then.
 		return p, nil
 	}
-	return p, r.startStream(p, srv.history)
+	return p, r.startStream(p, *srv)
 }
 
 // tellUncompared notes that a primary is followed of which no stored record was seen again, up to end. Invalid: one
@@ -186,11 +186,16 @@ func (r *Supply) tellUncompared(end lsn.LSN, srv server) {
 	}
 }
 
-// startStream lets the store take WAL from p on, of a timeline in h. The history of h's own timeline is stored here and
-// no earlier. A timeline may never be followed, because it lacks acknowledged WAL or its server died. Its history must
-// neither speak against another server that is promoted to the same number, nor lead a standby there.
-func (r *Supply) startStream(p startPoint, h lsn.History) error {
-	before := r.o.Store.Positions().Timeline
+// startStream lets the store take WAL from p on, of a timeline in srv's history. The history file of srv's timeline is
+// stored here and no earlier. A timeline may never be followed, because it lacks acknowledged WAL or its server died.
+// Its history must neither speak against another server that is promoted to the same number, nor lead a standby there.
+func (r *Supply) startStream(p startPoint, srv server) error {
+	h, before := srv.history, r.o.Store.Positions().Timeline
+	if before != p.timeline {
+		if err := r.leaveFor(srv); err != nil {
+			return err
+		}
+	}
 	if p.timeline == h.Timeline && r.own != nil {
 		if err := r.o.Store.PutHistory(h.Timeline, r.own); err != nil {
 			return fmt.Errorf("store history of timeline %s: %w", h.Timeline, err)
@@ -204,7 +209,7 @@ func (r *Supply) startStream(p startPoint, h lsn.History) error {
 			return err
 		}
 	}
-	if err := r.follows(h.Timeline); err != nil || r.o.Begins == nil {
+	if err := r.follows(h.Timeline, before); err != nil || r.o.Begins == nil {
 		return err
 	}
 	have := r.o.Store.Positions()

@@ -13,7 +13,7 @@ import (
 func TestGivenUpEnds(t *testing.T) {
 	said := []Known{{Point: lsn.Point{Timeline: 1, LSN: 0x5000000}, By: "b", Acked: true, Complete: true}}
 	operator := new(wordOf)
-	r := with(t, Options{Store: newMemStore(), Accept: operator, Others: func() ([]Known, string) { return said, "" }})
+	r := with(t, Options{Store: newMemStore(), Accept: operator, Others: func() ([]Known, Unheard) { return said, Unheard{} }})
 	primary := server{timeline: 1, history: lsn.History{Timeline: 1}, xlogpos: 0x3000060}
 	k := r.knowledge()
 	e := k.lack(primary)

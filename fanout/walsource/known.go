@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -24,13 +25,39 @@ type Known struct {
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
 	From lsn.LSN // Invalid: not known
+	// Late: By had said nothing when the store left the timeline, so it was not judged then.
+	Late bool
 }
+
+// Unheard names members that have said nothing since the start, and may have reported anything.
+type Unheard struct {
+	Members []string // a new timeline waits for them; nil: for nobody
+	Alone   bool     // no member at all was heard for as long as one takes that runs
+}
+
+// refusal says that timeline t waits; nil: it does not.
+func (u Unheard) refusal(t lsn.TimelineID) error {
+	switch {
+	case len(u.Members) == 0:
+		return nil
+	case !u.Alone:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"timeline %s %s %s has said what it reported", t, notBefore, strings.Join(u.Members, " and "))
+	}
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"timeline %s %s another member has said what it reported, and none was heard since the start", t, notBefore).
+		WithHint("Start %s. Only if each is gone for good, say so: replproxy forget %s.",
+			strings.Join(u.Members, " or "), u.Members[0])
+}
+
+// notBefore is in each refusal until a member has spoken.
+const notBefore = "is not followed before"
 
 // knowledge holds the WAL that was known of before a server was asked for its position.
 type knowledge struct {
 	all     []Known
 	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
-	unheard string      // a member that may soon say more; "": none
+	unheard Unheard     // members that may say more
 	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
@@ -48,7 +75,7 @@ const (
 // listen waits for members that are not heard yet, once after the start.
 func (r *Supply) listen(ctx context.Context) error {
 	for ; r.o.Others != nil && time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
-		if _, unheard := r.o.Others(); unheard == "" {
+		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -59,7 +86,7 @@ func (r *Supply) listen(ctx context.Context) error {
 }
 
 // knowledge collects what a server must have to be followed. What others know of a timeline that the store has left
-// is left out: it was judged when the store left it.
+// is left out: it was judged when the store left it. Members that had said nothing then are judged by whenever they do.
 func (r *Supply) knowledge() (k knowledge) {
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions()
@@ -93,7 +120,7 @@ func (r *Supply) knowledge() (k knowledge) {
 	all, k.unheard = r.o.Others()
 	past, _ := r.storedHistory(have.Timeline)
 	for _, x := range all {
-		if _, _, left := past.SwitchPoint(x.Timeline); left || r.givenUp(x.Point) {
+		if _, _, left := past.SwitchPoint(x.Timeline); left && !x.Late || r.givenUp(x.Point) {
 			continue
 		}
 		said := x.Point
@@ -113,6 +140,11 @@ func (r *Supply) inquire(ctx context.Context, have walstore.Positions, srv *serv
 		return
 	}
 	r.o.Ask(ctx)
+	r.renew(srv)
+}
+
+// renew adds to what srv is judged by the acknowledged WAL of other timelines that is known now.
+func (r *Supply) renew(srv *server) {
 	now := r.knowledge()
 	srv.known.unheard = now.unheard
 	for i, x := range now.all {
@@ -313,9 +345,8 @@ func (k knowledge) judge(have walstore.Positions, srv server) error {
 	if e := k.lack(srv); e != nil {
 		return e.refusal()
 	}
-	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows && k.unheard != "" {
-		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"timeline %s is not followed before %s has said what it reported", srv.timeline, k.unheard)
+	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
+		return k.unheard.refusal(srv.timeline)
 	}
 	return nil
 }

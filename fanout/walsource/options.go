@@ -21,9 +21,12 @@ type Options struct {
 	// GiveUp makes durable who may have WAL that the primary has lost, before the word of Accept is used. aside: this
 	// proxy's store has some of it, until the next start. nil: nobody asks for it.
 	GiveUp func(e *LackError, aside bool) error
-	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and one that may soon
+	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and those that may yet
 	// say so; nil: there are none. Any goroutine may ask.
-	Others func() (known []Known, unheard string)
+	Others func() (known []Known, unheard Unheard)
+	// Leaves is told, before the store leaves timeline t (0: it is empty). It makes durable who was not heard, whose
+	// WAL is Late from then on; nil: there are no others. It may wait for the disk.
+	Leaves func(t lsn.TimelineID) error
 	// Ask returns when Others is as new as the call, for members that answer soon; nil: there are no others.
 	Ask func(ctx context.Context)
 	// Via and Primary: the stream may come from another proxy; both or none.
@@ -37,9 +40,9 @@ type Options struct {
 	// empty: the store has nothing yet. After an error no WAL is taken. nil: nobody is told. The goroutine of Run
 	// calls it.
 	Begins func(member string, empty bool) error
-	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has: stored WAL is
-	// about to be replaced. nil: there are none.
-	EndSessions func(ctx context.Context)
+	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has. why is for
+	// them to read. nil: there are none.
+	EndSessions func(ctx context.Context, why string)
 	// Leaving returns what becomes of the server that is streamed from once it is an old primary, see
 	// [Supply.Higher]; nil: LeaveWarn. EndRelayed ends the sessions that are relayed to the server at e, and returns
 	// how many there were; nil: there are none. Neither may block for long.

@@ -270,7 +270,7 @@ func TestPromisedEndsWithARecord(t *testing.T) {
 	}
 	for _, others := range []lsn.LSN{0, received, received - 8192, g.End()} {
 		said := Known{Point: lsn.Point{System: g.Source.System, Timeline: 1, LSN: others}, By: "b", Acked: true}
-		r := with(t, Options{Store: s, Others: func() ([]Known, string) { return []Known{said}, "" }})
+		r := with(t, Options{Store: s, Others: func() ([]Known, Unheard) { return []Known{said}, Unheard{} }})
 		want := fork
 		if others > received {
 			want = others // what is not stored here is not known

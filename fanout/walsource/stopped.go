@@ -42,7 +42,7 @@ func otherWAL(err error) bool {
 }
 
 // unheard reports whether err is the refusal until a member has spoken.
-func unheard(err error) bool { return strings.Contains(err.Error(), "is not followed before") }
+func unheard(err error) bool { return strings.Contains(err.Error(), notBefore) }
 
 // foreign reports whether err says that the server is of another system.
 func foreign(err error) bool {

@@ -37,6 +37,7 @@ type Supply struct {
 	higher   atomic.Pointer[Higher]
 	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint; never changed in place
 	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
+	late     atomic.Pointer[LackError]          // see watchLate
 	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
 
 	mu         sync.Mutex
@@ -109,6 +110,9 @@ func (r *Supply) probe(ctx context.Context, e upstream.Endpoint) error {
 func (r *Supply) Run(ctx context.Context) error {
 	var wait backoff
 	r.began = time.Now()
+	if r.o.Leaves != nil {
+		defer r.beside(ctx, r.watchLate)()
+	}
 	for first := true; ; first = false {
 		if !first {
 			r.locked(func() { r.reconnects++ })
@@ -162,6 +166,17 @@ func (r *Supply) Run(ctx context.Context) error {
 		if err != nil {
 			r.asked(err)
 		}
+	}
+}
+
+// beside runs f beside the caller, and returns what ends it.
+func (r *Supply) beside(ctx context.Context, f func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() { f(ctx) })
+	return func() {
+		cancel()
+		g.Wait()
 	}
 }
 

@@ -19,8 +19,8 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 	}
 	at, operator := primary.CurrentLSN(t), new(wordOf)
 	o := Options{Upstream: config, Name: "b", Store: newMemStore(), Accept: operator,
-		Others: func() ([]Known, string) {
-			return []Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, ""
+		Others: func() ([]Known, Unheard) {
+			return []Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, Unheard{}
 		}}
 	o.Quorum = newRule(free())
 	r, err := New(o)

@@ -29,12 +29,20 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	return all
 }
 
+// heldBack says why no standby is served: for what the stored timeline lacks, or from a new data_dir; "": they are.
+func heldBack(x *Snapshot) string {
+	if x.Stream.Late != nil {
+		return x.Stream.Late.HeldBack()
+	}
+	return loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard)
+}
+
 // heldBackWarnings tell what an operator can do about that.
-func heldBackWarnings(why string, unheard []string) []string {
+func heldBackWarnings(why string, unheard []string, late bool) []string {
 	switch {
 	case why == "":
 		return nil
-	case len(unheard) == 0:
+	case late, len(unheard) == 0:
 		return []string{"no standby is served: " + why}
 	}
 	return []string{fmt.Sprintf("no standby is served: %s: start one of them; only if each is gone for good, say so: "+

@@ -152,7 +152,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: others,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
-		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
+		Losses: losses{p.node, p.late}, VotedFrom: p.node.VotedFrom,
 		Rule: p.node, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep",
 		PrimaryServer: func() slot.Primary {
@@ -172,6 +172,10 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	if p.ruled != nil {
 		gate = p.ruled
 	}
+	var leaves func(lsn.TimelineID) error
+	if p.members != nil {
+		leaves = p.node.LeaveTimeline
+	}
 	p.receiver, err = walsource.New(walsource.Options{
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
@@ -181,9 +185,9 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: known(p.node), Ask: p.node.Ask,
-		Leaving:     func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
-		EndRelayed:  func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
-		Begins:      p.node.Begins,
+		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
+		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
+		Begins:     p.node.Begins, Leaves: leaves,
 		EndSessions: p.hub.EndSessions,
 		Shared:      p.members != nil && c.Upstream.Via == config.ViaCluster,
 	})

@@ -51,12 +51,12 @@ func (s *ownStore) Streams() (member string, ok bool) { return s.streams() }
 func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
 
 // known adapts [cluster.Node.Known] to the walreceiver's types.
-func known(n *cluster.Node) func() ([]walsource.Known, string) {
-	return func() (all []walsource.Known, unheard string) {
-		known, unheard := n.Known()
+func known(n *cluster.Node) func() ([]walsource.Known, walsource.Unheard) {
+	return func() (all []walsource.Known, unheard walsource.Unheard) {
+		known, silent := n.Known()
 		for _, k := range known {
 			all = append(all, walsource.Known(k))
 		}
-		return all, unheard
+		return all, walsource.Unheard(silent)
 	}
 }

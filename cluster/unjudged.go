@@ -1,0 +1,107 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// unjudged has the members that had said nothing when this node's store left a timeline, each with the lowest such
+// timeline. What they say of it was judged by nobody, and is judged when they say it (ADR 0086). Guarded by Node.mu.
+type unjudged map[string]lsn.TimelineID
+
+// unjudgedFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it nobody
+// is left to be heard.
+const (
+	unjudgedFile   = "unjudged"
+	unjudgedFormat = "#replproxy-unjudged/1"
+)
+
+// mark marks what members say that was not judged.
+func (u unjudged) mark(all []Known) []Known {
+	for i, k := range all {
+		if from, late := u[k.By]; late && k.Acked && k.Timeline >= from {
+			all[i].Late = true
+		}
+	}
+	return all
+}
+
+// left returns u once timeline t was left while silent had said nothing.
+func (u unjudged) left(t lsn.TimelineID, silent []string) unjudged {
+	next := unjudged{}
+	for _, name := range silent {
+		next[name] = max(t, 1)
+		if was, known := u[name]; known {
+			next[name] = min(was, next[name])
+		}
+	}
+	return next
+}
+
+// LeaveTimeline makes durable, before this node's store leaves timeline t (0: it is empty), which members have said
+// nothing since the start. All that the others have said is in the answer of [Node.Known] after the call: judge by
+// that. It may wait for the disk.
+func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	n.mu.Lock()
+	silent, _ := n.silent()
+	was := n.unjudged
+	next := was.left(t, silent)
+	n.unjudged = next
+	n.mu.Unlock()
+	if maps.Equal(was, next) {
+		return nil
+	}
+	if err := memory(n.o.Dir).saveUnjudged(next); err != nil {
+		n.mu.Lock()
+		n.unjudged = was
+		n.mu.Unlock()
+		return fmt.Errorf("remember which members are not heard yet: %w", err)
+	}
+	return nil
+}
+
+// unjudged are the remembered members that were not heard.
+func (m memory) unjudged() (unjudged, error) {
+	u := unjudged{}
+	if m == "" {
+		return u, nil
+	}
+	path := filepath.Join(string(m), unjudgedFile)
+	body, err := checked(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, nil
+	}
+	if err != nil {
+		return u, err
+	}
+	format, lines, _ := strings.Cut(string(body), "\n")
+	if format != unjudgedFormat {
+		return u, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, unjudgedFormat)
+	}
+	for line := range strings.Lines(lines) {
+		var name string
+		var t lsn.TimelineID
+		if _, err := fmt.Sscanf(line, "%s %d\n", &name, &t); err != nil {
+			return unjudged{}, fmt.Errorf("%s %w: %q", path, errDamaged, line)
+		}
+		u[name] = t
+	}
+	return u, nil
+}
+
+func (m memory) saveUnjudged(u unjudged) error {
+	text := unjudgedFormat + "\n"
+	for _, name := range slices.Sorted(maps.Keys(u)) {
+		text += fmt.Sprintf("%s %d\n", name, u[name])
+	}
+	return m.write(unjudgedFile, seal([]byte(text)))
+}

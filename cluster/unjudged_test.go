@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/tail"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestUnjudged: what a member says counts against the timelines that the store left before that member had said
+// anything. That is remembered over a restart, until the store leaves one with the member heard.
+func TestUnjudged(t *testing.T) {
+	dir := t.TempDir()
+	var n *Node
+	say := func(member string, on, at lsn.LSN) {
+		t.Helper()
+		b, _, err := tail.Encode(tail.MemberStatus{
+			Node: member, System: 7, Timeline: lsn.TimelineID(on), Flushed: 99, Promised: at,
+		})
+		if err == nil {
+			err = n.Peers().Item(member, link.Newest, link.ID{Kind: itemMemberStatus}, b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave := func(on lsn.TimelineID) {
+		t.Helper()
+		if err := n.LeaveTimeline(on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := func(want ...string) {
+		t.Helper()
+		var got []string
+		all, _ := n.Known()
+		for _, k := range all {
+			if k.Late {
+				got = append(got, k.By+" "+k.Point.String())
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("late: %q, want %q", got, want)
+		}
+	}
+	n = openMember(t, dir, "ANY 1 (s1)", "b", "c")
+	say("c", 1, 40)
+	leave(1)
+	say("b", 1, 50)
+	late("b 0/32 on timeline 1")
+	say("c", 1, 60)
+	late("b 0/32 on timeline 1") // c was heard
+
+	n = openMember(t, dir, "ANY 1 (s1)", "b", "c")
+	leave(2) // neither was, since the start
+	say("b", 1, 50)
+	say("c", 1, 60) // of 1 c was judged
+	late("b 0/32 on timeline 1")
+	say("c", 2, 70)
+	late("b 0/32 on timeline 1", "c 0/46 on timeline 2")
+	leave(3)
+	late()
+
+	n = openMember(t, dir, "ANY 1 (s1)", "b", "c")
+	say("b", 1, 50)
+	late()
+	if err := n.Forget("c"); err != nil {
+		t.Fatal(err)
+	}
+	leave(3)
+	say("c", 3, 70)
+	late() // who is forgotten is not waited for
+
+	if err := os.WriteFile(filepath.Join(dir, unjudgedFile), []byte("b 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n = openMember(t, dir, "ANY 1 (s1)", "b", "c") // it is damaged
+	say("b", 1, 50)
+	late()
+}
+
+// TestUnjudgedIsDurable: a store leaves no timeline before it is on the disk who was not heard.
+func TestUnjudgedIsDurable(t *testing.T) {
+	n := openMember(t, t.TempDir(), "ANY 1 (s1)", "b")
+	if err := os.Mkdir(filepath.Join(n.o.Dir, unjudgedFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.LeaveTimeline(1); err == nil || len(n.unjudged) != 0 {
+		t.Errorf("%v: %v", err, n.unjudged)
+	}
+}

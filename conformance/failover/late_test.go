@@ -1,0 +1,101 @@
+package failover
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// Two proxies follow the wrong primary, because the one that knows of acknowledged commits which it lacks stays away
+// longer than a member takes to be heard. Once that one is back they follow no further: nothing is acknowledged, no
+// standby is served, status names who has said it, also after a restart. The operator's word lets them go on.
+func TestMemberComesLate(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Need(t, 15)
+	const waitsFor = "synchronous_standby_names = 'ANY 1 (a, b, c)'"
+	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_retrieve_retry_interval = 200ms")
+	primary := in.Primary(t, settings)
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	standby := func(name string) *pgtest.Server {
+		return in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name(name))
+	}
+	s1, wrong, s3 := standby("s1"), standby("wrong"), standby("s3")
+	all := scene.ClusterOf(t, scene.Hosts(primary, wrong), scene.RuleFile("ANY 1 (s1, s3)"), "a", "b", "c")
+	a, b, c := all[0], all[1], all[2]
+	follow(t, s1, a, waitsFor)
+	follow(t, wrong, b, waitsFor)
+	follow(t, s3, c, waitsFor)
+	scene.WaitSatisfiable(t, all...)
+	primary.Set(t, waitsFor)
+	primary.Reload()
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, primary, s3)
+	pgtest.WaitCaughtUp(t, primary, wrong)
+	wrong.Stop(t, pgtest.Fast)
+	b.Kill9(t)
+	c.Kill9(t)                                                       // and s3 behind it
+	primary.Exec(t, "INSERT INTO q SELECT generate_series(2, 1000)") // acknowledged by a and s1
+	acked := primary.CurrentLSN(t)
+	flushed(t, a, acked)
+	primary.Kill9(t)
+	a.Kill9(t)
+	wrong.Start(t)
+	wrong.Promote(t)
+	b.StartNoWait(t)
+	c.StartNoWait(t)
+	streams(t, b)
+	streams(t, c)
+	scene.Attached(t, c, "s3")
+	wrong.Exec(t, "INSERT INTO q VALUES (-1)") // a could be gone with the primary
+
+	a.StartNoWait(t)
+	waitLack(t, a)
+	for _, p := range all[1:] {
+		if l := waitLack(t, p).Upstream.Lack; l.By != "a" || l.Timeline != 2 || l.Of != 1 || l.To == lsn.Invalid {
+			t.Errorf("%s: %+v", p.Name, l)
+		}
+		servesNobody(t, p)
+	}
+	if releases(t, wrong, "INSERT INTO q VALUES (-2)", 3*time.Second) {
+		t.Error("a commit of the wrong primary is acknowledged once a is back")
+	}
+	c.Kill9(t)
+	c.StartNoWait(t)
+	waitLack(t, c)
+	servesNobody(t, c)
+
+	c.Program(t, "accept-timeline", "2", "--data-dir", c.DataDir)
+	streams(t, c)
+	scene.Attached(t, c, "s3")
+	wrong.Exec(t, "INSERT INTO q VALUES (-3)")
+}
+
+// servesNobody waits until a proxy serves no standby, as a has said what its timeline lacks.
+func servesNobody(t *testing.T, p *pgtest.Proxy) {
+	t.Helper()
+	pgtest.WaitFor(t, time.Minute, p.Name+" to let go of its standbys", func() (bool, error) {
+		s := scene.Status(t, p)
+		return len(s.Standbys) == 0 && strings.Contains(s.HeldBack, "as a has said"), nil
+	})
+}
+
+// follow has a standby stream from a proxy.
+func follow(t *testing.T, s *pgtest.Server, p *pgtest.Proxy, settings string) {
+	t.Helper()
+	s.Set(t, "primary_conninfo = '"+p.Conninfo("application_name="+s.Name)+"'", settings)
+	s.Reload()
+	scene.Attached(t, p, s.Name)
+}
+
+// streams waits until WAL comes in.
+func streams(t *testing.T, p *pgtest.Proxy) {
+	t.Helper()
+	pgtest.WaitFor(t, time.Minute, p.Name+" to stream", func() (bool, error) {
+		_, body, err := p.Get(t.Context(), "/status")
+		return err == nil && strings.Contains(string(body), `"state": "streaming"`), nil
+	})
+}

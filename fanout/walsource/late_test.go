@@ -1,0 +1,88 @@
+package walsource
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestLateLack: by the word of a member that was not heard when the store came to its timeline, that one may lack WAL
+// of those that it has left. What was judged then, or is given up, is not asked for again.
+func TestLateLack(t *testing.T) {
+	const fork = lsn.LSN(0x5000000)
+	p := func(t lsn.TimelineID, at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: t, LSN: at} }
+	for name, c := range map[string]struct {
+		said  Known
+		word  *wordOf
+		lacks bool
+	}{
+		"beyond the fork":                {Known{Point: p(1, fork+100), Acked: true, Late: true}, nil, true},
+		"the end of a record":            {Known{Point: p(1, fork+8), Acked: true, Complete: true, Late: true}, nil, true},
+		"no record fits":                 {Known{Point: p(1, fork+8), Acked: true, Late: true}, nil, false},
+		"at the fork":                    {Known{Point: p(1, fork), Acked: true, Complete: true, Late: true}, nil, false},
+		"it was heard":                   {Known{Point: p(1, fork+100), Acked: true}, nil, false},
+		"nobody acknowledged it":         {Known{Point: p(1, fork+100), Complete: true, Late: true}, nil, false},
+		"of the stored timeline":         {Known{Point: p(2, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
+		"of one that may go on from it":  {Known{Point: p(3, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
+		"the operator accepts it":        {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{open: 2}, false},
+		"the operator has given it up":   {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{of: 1, heard: []lsn.LSN{fork + 100}}, false},
+		"the operator accepts another":   {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{open: 3}, true},
+		"of another system of that name": {Known{Point: lsn.Point{System: 8, Timeline: 1, LSN: fork + 100}, Acked: true, Late: true}, nil, false},
+	} {
+		m := newMemStore()
+		m.id.System, m.pos.Timeline, m.pos.Received = 7, 2, fork+1<<10
+		m.histories[2] = []byte("1\t0/5000000\tpromoted\n")
+		c.said.By = "a"
+		o := Options{Store: m, Others: func() ([]Known, Unheard) { return []Known{c.said}, Unheard{} }}
+		if c.word != nil {
+			o.Accept = c.word
+		}
+		r := with(t, o)
+		if e := r.lateLack(); (e != nil) != c.lacks || e != nil && (e.From != fork || e.To != c.said.LSN || e.By != "a" || e.Timeline != 2) {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+// TestLateMemberEndsTheStream: a member is heard that knows of acknowledged WAL which the followed timeline lacks. The
+// stream and all sessions end, and the server is refused by that member's word.
+func TestLateMemberEndsTheStream(t *testing.T) {
+	w, m := newWalsender(t, map[string][]byte{
+		"IDENTIFY_SYSTEM":    ready(row("IDENTIFY_SYSTEM", fakeSystem, "2", "0/1000008", "NULL")),
+		"TIMELINE_HISTORY 2": ready(row("TIMELINE_HISTORY", "00000002.history", "1\t0/1000006\tpromoted\n")),
+	}), newMemStore()
+	var said atomic.Bool
+	var left []lsn.TimelineID
+	ended := make(chan struct{}, 1)
+	r := start(t, w, m, func(o *Options) {
+		o.Others = func() (all []Known, unheard Unheard) {
+			if said.Load() {
+				at := lsn.Point{Timeline: 1, LSN: 0x2000000}
+				all = append(all, Known{Point: at, By: "a", Acked: true, Complete: true, Late: true})
+			}
+			return all, unheard
+		}
+		o.Leaves = func(t lsn.TimelineID) error { left = append(left, t); return nil }
+		o.EndSessions = func(context.Context, string) {
+			select {
+			case ended <- struct{}{}:
+			default:
+			}
+		}
+	})
+	c := <-w.copies
+	c.send(xlog(fakeSeg, "abcdefgh"))
+	r.await("WAL", func(s Status) bool { return s.Received == fakeSeg+8 })
+	if len(left) != 1 || left[0] != 0 {
+		t.Errorf("timelines %v are left", left)
+	}
+	said.Store(true)
+	<-ended
+	s := r.await("the refusal", func(s Status) bool { return s.Lack != nil && s.Lack.By == "a" && s.State != "streaming" })
+	if s.Late == nil || s.Late.From != 0x1000006 {
+		t.Errorf("%+v", s.Late)
+	}
+	c.Close()
+}
