@@ -75,7 +75,7 @@ func (p *proxy) lacks(s *server) bool {
 
 // accepts reports whether p may follow the primary s. One that the recipe has made must have everything.
 func (p *proxy) accepts(s *server) bool {
-	if p.tli != 0 && !p.w.continues(p.tli, s.tli) {
+	if p.tli != 0 && (!p.w.continues(p.tli, s.tli) || s.number() != p.number() && p.alone()) {
 		return false
 	}
 	if known, lost := p.lost(s); lost || p.otherBytes(s) {

@@ -31,6 +31,9 @@
 //   - No standby gets other WAL than that which it has, where somebody was told of it (ADR 0070).
 //   - After a promotion no standby is ahead that got what was covered only (ADR 0078).
 //
+// TestBlackout plays worlds of another kind, in which nothing else happens: all proxies and the primary die. Proxies
+// come back one after another, beside a server that was promoted by mistake.
+//
 // Tests search two small models to the end: TestModel (reports, a change of the rule, a promotion) and TestTakeover
 // (streams, power loss, slots, a new upstream with less WAL).
 //

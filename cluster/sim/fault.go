@@ -43,6 +43,7 @@ const (
 	HorizonByOne     Fault = "a covered standby gets what one voter has"
 	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
 	EmptyDirServes   Fault = "a proxy serves standbys from an empty data_dir before a member has answered"
+	FollowsAlone     Fault = "a proxy follows a new timeline before it has heard another one"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -53,7 +54,7 @@ func Faults() []Fault {
 		ForgetsSilent, NoCompare, HiddenMember, ForgottenFence, EmptyFence, NoFence, NoFeed, NoBeginning, IgnoresBefore,
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard, BeginsUnsaved,
-		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes,
+		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes, FollowsAlone,
 	}
 }
 

@@ -13,12 +13,21 @@ import (
 )
 
 // Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
-func Run(seed uint64, fault Fault) (Stats, error) {
-	w := newWorld(seed, fault, false)
-	w.run()
-	if w.bad != nil {
-		w = newWorld(seed, fault, true) // the same once more, told
+func Run(seed uint64, fault Fault) (Stats, error) { return play(seed, fault, fault == FollowsAlone) }
+
+// play is Run; with dark all that happens is a blackout.
+func play(seed uint64, fault Fault, dark bool) (Stats, error) {
+	once := func(traced bool) *world {
+		w := newWorld(seed, fault, traced)
+		if dark {
+			w.darken()
+		}
 		w.run()
+		return w
+	}
+	w := once(false)
+	if w.bad != nil {
+		w = once(true) // the same once more, told
 		return w.stats, fmt.Errorf("seed %d: %w\n%s", seed, w.bad, strings.Join(w.trace, "\n"))
 	}
 	return w.stats, nil
@@ -165,7 +174,7 @@ func (w *world) clients() {
 
 // nemesis breaks something, or mends it.
 func (w *world) nemesis() {
-	if w.calm {
+	if w.calm || w.dark {
 		return
 	}
 	w.after(w.between(50, 900), w.nemesis)

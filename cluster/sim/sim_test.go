@@ -78,6 +78,26 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestBlackout plays worlds in which all proxies and the primary die, and a server is promoted by mistake: no commit is
+// acknowledged there, whoever is back first.
+func TestBlackout(t *testing.T) {
+	t.Parallel()
+	first, n := seeds(t)
+	n = max(n/4, 1)
+	var sum Stats
+	for seed := first; seed < first+n; seed++ {
+		st, err := play(seed, None, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.add(st)
+	}
+	t.Logf("soak: %d blackouts from %d: %+v", n, first, sum)
+	if n >= 100 && (sum.Mistakes < int(n/10) || sum.Promotions == 0) {
+		t.Errorf("these worlds prove little: %+v", sum)
+	}
+}
+
 // TestReplay: a seed is the whole story.
 func TestReplay(t *testing.T) {
 	t.Parallel()
@@ -138,6 +158,7 @@ var mutants = []mutant{
 	{HorizonByOne, ErrAhead, false},
 	{EmptyDirVotes, ErrLost, false},
 	{EmptyDirServes, ErrMixed, false},
+	{FollowsAlone, ErrLost, true},
 }
 
 // TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.

@@ -37,6 +37,7 @@ type world struct {
 	proxies []*proxy
 	blocked [][]bool // from, to; the operator is the last
 	calm    bool     // the phase without faults
+	dark    bool     // see darken
 
 	forks    []fork // by line; the first two are no forks
 	texts    []parsed
@@ -209,7 +210,7 @@ func (w *world) datagram(from, to *proxy, m message, with func(*proxy)) {
 	if len(m.b) == 0 {
 		return
 	}
-	boot, copies := from.boot, 1
+	boot, life, copies := from.boot, to.boot, 1
 	if !w.calm && w.chance(12) {
 		copies = w.rng.IntN(3)
 	}
@@ -219,7 +220,8 @@ func (w *world) datagram(from, to *proxy, m message, with func(*proxy)) {
 			delay = w.between(20, 3000)
 		}
 		w.after(delay, func() {
-			if to.up && w.reaches(from.id, to.id) {
+			// In a blackout it matters that a connection ends with both of its processes.
+			if to.up && (to.boot == life || !w.dark) && w.reaches(from.id, to.id) {
 				m, err := m.decoded(version)
 				if err != nil {
 					w.violated(ErrInternal, "%s can't read what %s wrote: %v", to.name, from.name, err)
