@@ -238,6 +238,14 @@ func (p *Puller) Silent(member string) (since time.Time, silent bool) {
 	}
 }
 
+// Hears reports whether a member says that it streams from the primary and hears it.
+func (p *Puller) Hears(member string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, said := p.heard[member]
+	return said && s.pulls && s.silent.IsZero()
+}
+
 // HeardAt returns the time at which something last came from the primary. at is that of the last message on a stream
 // from member, "" is the primary. A member that streams from the primary sends keepalives whether it hears the primary
 // or not. If it says that the primary is silent, the start of the silence is returned.

@@ -75,6 +75,27 @@ func TestOtherWALIsNotFollowed(t *testing.T) {
 	}
 }
 
+// TestHears: a member vouches for the primary while it says that it streams from it and hears it, and not otherwise.
+func TestHears(t *testing.T) {
+	s := newSite(t, true)
+	for name, c := range map[string]struct {
+		said  says
+		hears bool
+	}{
+		"it streams":              {says{pulls: true}, true},
+		"its stream is silent":    {says{pulls: true, silent: time.Now()}, false},
+		"it does not stream":      {says{connected: true}, false},
+		"it is not connected now": {says{}, false},
+	} {
+		if s.hear("b", c.said); s.Hears("b") != c.hears {
+			t.Errorf("%s: %t", name, !c.hears)
+		}
+	}
+	if s.Hears("c") {
+		t.Error("c has said nothing")
+	}
+}
+
 // TestHeardAt: the sign of life of a member that streams from the primary is none of the primary.
 func TestHeardAt(t *testing.T) {
 	now := time.Now()

@@ -25,6 +25,7 @@ func (r *Supply) viaMember(ctx context.Context) (Conn, error) {
 		return nil, nil
 	}
 	s, err := r.o.Via.Connect(ctx, r.params())
+	r.missed = err != nil
 	if s != nil {
 		r.member = s.Endpoint().String()
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary
+	// Hears reports whether a member that streams from the primary says that it hears it; nil: none says so.
+	Hears func(member string) bool
 	// Restore continues the store with archived WAL up to until at most, where the upstream has removed the WAL that
 	// follows the store's end. It returns the number of segments that came, and why no more did. nil: there is no
 	// archive. The goroutine of Run calls it, between connections.

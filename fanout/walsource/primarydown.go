@@ -11,9 +11,19 @@ import (
 
 // PrimaryDown reports whether no primary is there, as far as this receiver can tell (ruling R33). There is then no
 // stream from it, and the last attempt got no answer, or one of a server that stops or starts. The end of a stream
-// counts as no answer until the next attempt. While WAL comes from a member of the cluster, the connection that looks
-// after the primary decides. Any goroutine may ask.
+// counts as no answer until the next attempt. While WAL comes from a member of the cluster that says that it hears the
+// primary, the primary lives, whoever it does not answer here. Any goroutine may ask.
 func (r *Supply) PrimaryDown() bool {
+	if !r.unreached() {
+		return false
+	}
+	member, streams := r.rcv.Streams()
+	return !streams || r.o.Hears == nil || !r.o.Hears(member)
+}
+
+// unreached reports whether this receiver itself has no stream from a primary, and no answer. While WAL comes from a
+// member, the connection that looks after the primary decides.
+func (r *Supply) unreached() bool {
 	if member, streams := r.rcv.Streams(); member == "" && streams {
 		return false
 	}
@@ -22,9 +32,10 @@ func (r *Supply) PrimaryDown() bool {
 	return !r.primaryKnown && r.unanswered
 }
 
-// DownSince returns the time from which [Supply.PrimaryDown] has been true. Any goroutine may ask.
+// DownSince returns the time from which this receiver itself has found no primary, whatever a member says. Any
+// goroutine may ask.
 func (r *Supply) DownSince() (since time.Time, down bool) {
-	if !r.PrimaryDown() {
+	if !r.unreached() {
 		return time.Time{}, false
 	}
 	last := r.rcv.Status().LastMessage

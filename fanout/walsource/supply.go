@@ -63,6 +63,7 @@ type Supply struct {
 // attempt is the state of one attempt to get WAL, from the choice of a server to the end of its connection.
 type attempt struct {
 	member string              // the member of the cluster that is streamed from; "": a server
+	missed bool                // a member was to be streamed from and did not let us in: no server was asked
 	own    []byte              // history file of the server's timeline; nil: it has none
 	stream *walreceiver.Stream // nil before the server is known
 
@@ -142,14 +143,15 @@ func (r *Supply) Run(ctx context.Context) error {
 			cancel() // or another member took the gate, or the primary invalidated it: the next attempt tells
 			continue
 		}
-		if r.member == "" {
+		asked := r.member == "" && !r.missed // or err is no server's
+		if asked {
 			r.silent(unanswered(err, streamed > 0))
 		}
 		var refusal *pgerror.Error
-		if r.member == "" && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
+		if asked && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
 			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
 		}
-		if pgerror.HasCode(err, pgerror.TooManyConnections) {
+		if asked && pgerror.HasCode(err, pgerror.TooManyConnections) {
 			r.refused()
 		} else {
 			r.waiting(false)

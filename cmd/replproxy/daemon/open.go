@@ -183,7 +183,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
-		Via: p.sources, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
+		Via: p.sources, Hears: p.members.hears, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: known(p.node), Ask: p.node.Ask,
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },

@@ -51,6 +51,9 @@ func receiverTimeout(c *config.Config) time.Duration {
 	return c.Upstream.ReceiverTimeout
 }
 
+// hears reports whether a member says that it hears the primary; none does without a cluster.
+func (m *membership) hears(member string) bool { return m != nil && m.puller.Hears(member) }
+
 // stream is connect for a stream.
 func (m *membership) stream(ctx context.Context, up *upstream.Config, member string, params map[string]string,
 ) (walsource.Conn, error) {
