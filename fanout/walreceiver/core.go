@@ -150,7 +150,7 @@ func (c *core) silence(now time.Time, v view) time.Duration {
 		c.heard = now
 	}
 	if v.heard.After(c.heard) {
-		c.heard = v.heard
+		c.heard, c.asked = v.heard, false // whoever has answered is asked anew, however late that is noticed
 	}
 	d := now.Sub(c.heard)
 	if d < c.asksAfter() {

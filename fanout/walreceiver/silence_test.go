@@ -39,3 +39,26 @@ func TestUneasyCore(t *testing.T) {
 		t.Errorf("after a minute %+v, %v", a, err)
 	}
 }
+
+// TestWhoAnswersIsNotSilent: an idle upstream that answers each request is asked again before it looks silent, however
+// late timers fire.
+func TestWhoAnswersIsNotSilent(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, time.Second} {
+		now := time.Unix(1_700_000_000, 0)
+		c := core{timeout: time.Minute, uneasy: 2 * time.Second, interval: time.Hour, sent: now, heard: now}
+		v := view{heard: now, messages: true}
+		for end := now.Add(time.Minute); now.Before(end); {
+			a, err := c.step(now, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if silent := now.Sub(v.heard); silent >= 4*time.Second {
+				t.Fatalf("late by %s: not asked for %s", late, silent)
+			}
+			if a.Ask {
+				v.heard = now.Add(time.Millisecond / 2) // the answer
+			}
+			now = a.Wake.Add(late)
+		}
+	}
+}
