@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -77,6 +78,9 @@ func openFailed(c *config.Config, err error) error {
 	case errors.Is(err, walstore.ErrDamaged):
 		next = "; the store can be made anew: move data_dir away, and start with --new-store. In a cluster a new " +
 			"store needs a new name, as the old one may have promised not to vote (docs/runbook.md, A new store)"
+	case errors.Is(err, syscall.EROFS):
+		next = "; its file system is read-only for this process: under the shipped unit name it in ReadWritePaths " +
+			"(docs/runbook.md, data_dir moves)"
 	default:
 		next = "; the user that runs replproxy must be able to write to data_dir (--data-dir)"
 	}
