@@ -57,13 +57,8 @@ type Evaluation struct {
 	Ruled bool // one of Rules is not empty
 }
 
-// Evaluated evaluates everything that is known at now, for reports to a primary of system on timeline t.
-func (l *Ledger) Evaluated(now time.Time, system lsn.SystemID, t lsn.TimelineID) (lim Evaluation) {
-	l.Evaluate(&lim, now, system, t)
-	return lim
-}
-
-// Evaluate is Evaluated in the memory that lim has already: whoever asks again at each report allocates nothing.
+// Evaluate evaluates everything that is known at now, for reports to a primary of system on timeline t. It does so in
+// the memory that lim has already: whoever asks again at each report allocates nothing.
 func (l *Ledger) Evaluate(lim *Evaluation, now time.Time, system lsn.SystemID, t lsn.TimelineID) {
 	*lim = Evaluation{
 		Progress: lsn.Progress{Write: Max, Flush: Max, Apply: Max},

@@ -254,7 +254,7 @@ func (m *model) limit(k limitKey) uint8 {
 	if k.silent {
 		now = now.Add(time.Hour)
 	}
-	return uint8(min(l.Evaluated(now, system, 1).Flush, lsn.LSN(m.levels)))
+	return uint8(min(flushed(l, now, system, 1), lsn.LSN(m.levels)))
 }
 
 // operate: a change of the rule while nothing is fenced; a fence; a standby is stopped.
@@ -353,4 +353,11 @@ func TestModel(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flushed returns the flush position that l covers for a primary of system on timeline t.
+func flushed(l *ledger.Ledger, now time.Time, system lsn.SystemID, t lsn.TimelineID) lsn.LSN {
+	var lim ledger.Evaluation
+	l.Evaluate(&lim, now, system, t)
+	return lim.Flush
 }

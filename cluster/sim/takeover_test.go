@@ -451,7 +451,7 @@ func (m *takeover) ask(k askKey) uint8 {
 	if k.silent {
 		now = now.Add(time.Hour)
 	}
-	return uint8(min(l.Evaluated(now, system, line).Flush, lsn.LSN(m.levels)))
+	return uint8(min(flushed(l, now, system, line), lsn.LSN(m.levels)))
 }
 
 // promote: both proxies are fenced, the candidate is fed, and its line is the primary's from here on. Connections to

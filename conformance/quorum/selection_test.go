@@ -348,8 +348,9 @@ func (h *history) compareLedger(res quorum.Result) {
 			Progress: s.at, Streaming: s.streams,
 		})
 	}
-	if got := l.Evaluated(now, 1, 1).Progress; got != res.Positions {
-		h.t.Fatalf("the ledger covers %+v, PostgreSQL %+v, after\n%s", got, res.Positions, h.story())
+	var got votes.Evaluation
+	if l.Evaluate(&got, now, 1, 1); got.Progress != res.Positions {
+		h.t.Fatalf("the ledger covers %+v, PostgreSQL %+v, after\n%s", got.Progress, res.Positions, h.story())
 	}
 }
 

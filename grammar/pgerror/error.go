@@ -26,10 +26,8 @@ const (
 	FeatureNotSupported     Code = "0A000"
 	InvalidParameterValue   Code = "22023"
 	ActiveSQLTransaction    Code = "25001"
-	InFailedSQLTransaction  Code = "25P02"
 	InvalidAuthorization    Code = "28000"
 	InvalidPassword         Code = "28P01"
-	UndefinedDatabase       Code = "3D000"
 	InsufficientPrivilege   Code = "42501"
 	SyntaxError             Code = "42601"
 	InvalidName             Code = "42602"
@@ -50,7 +48,6 @@ const (
 	IOError                 Code = "58030"
 	UndefinedFile           Code = "58P01"
 	ConnectionFailure       Code = "08006"
-	ClientCannotConnect     Code = "08001"
 	DataCorrupted           Code = "XX001"
 	InternalError           Code = "XX000"
 )
