@@ -15,10 +15,10 @@ import (
 func (p *parts) openSources(c *config.Config) {
 	var all []walsource.Source
 	if p.members != nil {
-		p.feeder = &feeder{up: p.upstream, members: p.members, node: p.node, log: p.part("cluster")}
+		p.feeder = p.newFeeder()
 		all = append(all, p.feeder)
 		if c.Upstream.Via == config.ViaCluster {
-			all = append(all, &viaCluster{p.upstream, p.members})
+			all = append(all, p.newViaCluster())
 		}
 		all = append(all, newMemberSource(p.upstream, p.members, c.Name))
 	}

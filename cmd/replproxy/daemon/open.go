@@ -262,7 +262,7 @@ func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
 		return nil
 	}
 	p.memberParts, err = p.members.open(c, p.node, p.part("cluster"))
-	p.memberParts = append(p.memberParts, stage{"feed", p.feeder.run(p.receiver)})
+	p.memberParts = append(p.memberParts, stage{"feed", feeds(p.node, p.feeder, p.receiver)})
 	return err
 }
 

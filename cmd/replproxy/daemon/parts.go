@@ -50,7 +50,7 @@ type parts struct {
 	// openCluster
 	members *membership // nil without a cluster
 	node    *cluster.Node
-	feeder  *feeder // nil without a cluster
+	feeder  *walsource.MemberStream // nil without a cluster
 
 	// openSlots
 	sources    *walsource.Ladder

@@ -13,25 +13,20 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// viaCluster is the puller as the walreceiver sees it.
-type viaCluster struct {
-	up      *upstream.Config
-	members *membership
+// newViaCluster is the source of a stream from the member that the puller chooses.
+func (p *parts) newViaCluster() *walsource.MemberStream {
+	return &walsource.MemberStream{
+		On: walsource.RungChosen, Open: p.streamFrom, Logger: p.part("cluster"),
+		Choose: func(ctx context.Context) (string, error) {
+			choice, err := p.members.puller.Wait(ctx)
+			return choice.Member, err
+		},
+	}
 }
 
-// Rung makes it a [walsource.Source].
-func (v *viaCluster) Rung() walsource.Rung { return walsource.RungChosen }
-
-// Segments returns none: they come from any member.
-func (v *viaCluster) Segments(bool) backfill.Source { return nil }
-
-// Stream logs in at the member that is to be streamed from.
-func (v *viaCluster) Stream(ctx context.Context, params map[string]string) (walsource.Conn, error) {
-	choice, err := v.members.puller.Wait(ctx)
-	if err != nil || choice.Primary() {
-		return nil, err
-	}
-	return v.members.stream(ctx, v.up, choice.Member, params)
+// streamFrom opens a stream from a member.
+func (p *parts) streamFrom(ctx context.Context, member string, params map[string]string) (walsource.Conn, error) {
+	return p.members.stream(ctx, p.upstream, member, params)
 }
 
 // sourceOf describes this proxy's way to the primary.
