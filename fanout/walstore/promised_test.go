@@ -176,9 +176,17 @@ func TestPromisedPrint(t *testing.T) {
 			t.Fatalf("%s: %+v, %v; want %+v", to, s.Promised().Print, err, want)
 		}
 	}
-	again := openMem(t, mem.Crash(rand.New(rand.NewPCG(1, 1))))
+	after := mem.Crash(rand.New(rand.NewPCG(1, 1)))
+	again := openMem(t, after)
 	if got := again.Promised().Print; got != want {
 		t.Errorf("after a restart %+v, want %+v", got, want)
+	}
+	raw, err := vfs.ReadFile(after, filepath.Join(again.dir, promisedName), 2*slotStride)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, kept, err := newestPromise(raw); err != nil || kept.Print != want { // all that a store has which is emptied
+		t.Errorf("the file has %+v, %v, want %+v", kept.Print, err, want)
 	}
 	if err := again.SetPromised(pos.Complete - 1); err != nil || again.Promised().Print.LSN >= pos.Complete {
 		t.Errorf("given up, and named: %+v, %v", again.Promised().Print, err)

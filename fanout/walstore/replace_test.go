@@ -94,8 +94,16 @@ func TestNothingIncomplete(t *testing.T) {
 	send(t, s, g, g.Start())
 	drain(t, s)
 	before := s.Positions()
+	moved := s.Watch(MovedReceived | MovedWritten | MovedFlushed)
+	defer moved.Close()
+	<-moved.C()
 	if at, err := s.DropIncomplete(); err != nil || at != g.End() || s.Positions() != before {
 		t.Fatalf("%s, %v, %+v", at, err, s.Positions())
+	}
+	select {
+	case <-moved.C():
+		t.Error("the store was cut at its own end, and readers are told")
+	default:
 	}
 }
 
