@@ -191,6 +191,20 @@ func TestLossBeginsAtTheLowestTold(t *testing.T) {
 	}
 }
 
+// TestPartBeginsTheWhole: of losses that are one here a member tells one, which begins earlier, or nobody knows where.
+// Then all of them begin there, and who had shown something of that one is asked again.
+func TestPartBeginsTheWhole(t *testing.T) {
+	who := Who{Name: "s1"}
+	for _, from := range []lsn.LSN{40, lsn.Invalid} {
+		whole := Loss{ID: 2, Also: []uint64{1}, System: 7, Timeline: 1, From: 50, To: 90}
+		part, _ := Loss{ID: 1, System: 7, Timeline: 1, From: from, To: 60}.Judge(who, First{}, nil)
+		s, news := Set{whole}.Hear("a", Set{part})
+		if !news || len(s) != 1 || s[0].From != from || s[0].To != 90 || !s[0].Asks(who) {
+			t.Errorf("from %s: %+v", from, s)
+		}
+	}
+}
+
 // TestRenewedGetsNoLostWAL: a standby amid the loss is fed by a proxy that still has the lost WAL, as it may have some
 // of it. One that is known to have what was written instead is not, nor is one that the operator has named.
 func TestRenewedGetsNoLostWAL(t *testing.T) {
