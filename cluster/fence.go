@@ -24,6 +24,17 @@ type Ending struct {
 	Fenced   lsn.TimelineID `json:"fenced"`
 	Timeline lsn.TimelineID `json:"timeline"`
 	Flushed  lsn.LSN        `json:"flushed_lsn"`
+	// Owed is the end of WAL that it may have voted for before a crash, and lacks: its end is not known. 0: it is.
+	Owed lsn.LSN `json:"owed_lsn,omitzero"`
+}
+
+// ending makes p, of a fenced node, its answer.
+func (n *Node) ending(system lsn.SystemID, fenced lsn.TimelineID, p Positions) Ending {
+	e := Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}
+	if p.Owed > p.Flushed {
+		e.Owed = p.Owed
+	}
+	return e
 }
 
 // Fenceable returns why a fence up to t may not be meant; nil: servers are there on t. seen is the highest timeline on
@@ -65,7 +76,7 @@ func (n *Node) Fence(ctx context.Context, t lsn.TimelineID) (Ending, error) {
 		p := n.o.Store.Positions()
 		if p.Timeline != goal.Timeline || p.Flushed >= goal.Received {
 			n.publishMemberStatus(time.Now())
-			return Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}, nil
+			return n.ending(system, fenced, p), nil
 		}
 		select {
 		case <-ctx.Done():

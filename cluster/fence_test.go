@@ -71,6 +71,22 @@ func TestFenceNamesItsSystem(t *testing.T) {
 	wantLimits(t, start(10), 0, 0, 0)
 }
 
+// TestFenceOfAStoreThatOwes: the promise is made, and its answer says that the end is not known.
+func TestFenceOfAStoreThatOwes(t *testing.T) {
+	store := newFakeStore(100)
+	store.p.Owed = 180
+	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
+	if e, err := n.Fence(t.Context(), 1); err != nil || e.Fenced != 1 || e.Flushed != 100 || e.Owed != 180 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	p := store.Positions()
+	p.Received, p.Written, p.Flushed = 200, 200, 200
+	store.set(p)
+	if e, err := n.Fence(t.Context(), 1); err != nil || e.Flushed != 200 || e.Owed != 0 {
+		t.Errorf("paid: %+v, %v", e, err)
+	}
+}
+
 // TestFencesAreRead: what does not fit the promise, or can't be read, is a promise for every system.
 func TestFencesAreRead(t *testing.T) {
 	m := memory(filepath.Join(t.TempDir(), "cluster"))

@@ -29,8 +29,8 @@ type Positions struct {
 	SegSize          lsn.SegSize
 	HistoryHash      uint64 // see [HistoryHash] and vote.State; 0: not known at this moment
 	FirstWAL         vote.Fingerprint
-	// Owed is the end of what a start found damaged and the stream has yet to bring again: it was received
-	// once, and may have been reported. 0: nothing.
+	// Owed is the end of what a start found damaged, or amid a flush. The stream has yet to bring it again. It was
+	// received once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
 }
 

@@ -129,7 +129,7 @@ func (l *look) describe(m Member) Row {
 	case a.Timeline > t:
 		r.Why = "has left the timeline"
 	case a.Owed > a.Flushed:
-		r.Why = "its store is damaged up to " + a.Owed.String()
+		r.Why = "its store owes WAL up to " + a.Owed.String()
 	case a.Timeline == t && t > 1 && a.Begin == lsn.Invalid:
 		r.Why = fmt.Sprintf("it does not know where timeline %s begins", t) // so it may be another one of that number
 	case a.Timeline == t && l.forked():

@@ -25,7 +25,8 @@ type MemberStatus struct {
 	Received lsn.LSN        `json:"received_lsn,omitzero"`
 	Written  lsn.LSN        `json:"written_lsn,omitzero"`
 	Flushed  lsn.LSN        `json:"flushed_lsn,omitzero"`
-	// Owed is the end of what a start found damaged and has not come again.
+	// Owed is the end of what a start owes: it was damaged or being flushed, may have been voted for, and has not come
+	// again.
 	Owed lsn.LSN `json:"owed_lsn,omitzero"`
 	// Complete is the end of the last complete record at or below Received; 0: not said, by release v0.1.0.
 	Complete lsn.LSN `json:"complete_lsn,omitzero"`

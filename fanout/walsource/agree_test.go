@@ -35,6 +35,8 @@ func (s *judging) HistoryFile(t lsn.TimelineID) ([]byte, error) {
 
 func (s *judging) Promised() walstore.Promise { return walstore.Promise{} }
 
+func (s *judging) Repairing() (walstore.Repair, bool) { return walstore.Repair{}, false }
+
 func newJudging(t *testing.T) (*Supply, *judging) {
 	s := &judging{have: walstore.Positions{Timeline: 2, Received: 0x9000, Complete: 0x9000, Flushed: 0x9000}}
 	return with(t, Options{Store: s}), s

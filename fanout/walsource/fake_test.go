@@ -31,7 +31,8 @@ type memStore struct {
 	next       lsn.LSN
 	histories  map[lsn.TimelineID][]byte
 	promised   lsn.LSN
-	promises   int // fsyncs of it
+	owes       walstore.Repair // zero: nothing
+	promises   int             // fsyncs of it
 	held       lsn.LSN
 	checkpoint lsn.LSN       // where a shutdown checkpoint ends
 	hold       bool          // write and flush nothing
@@ -151,6 +152,11 @@ func (m *memStore) HoldBack(at lsn.LSN) {
 	if at != lsn.Invalid {
 		m.Release(at)
 	}
+}
+
+func (m *memStore) Repairing() (r walstore.Repair, owes bool) {
+	m.locked(func() { r = m.owes })
+	return r, r.To > m.Positions().Flushed
 }
 
 func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }

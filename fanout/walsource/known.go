@@ -109,6 +109,11 @@ func (r *Supply) knowledge() (k knowledge) {
 	own := r.promisedPoint()
 	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
 	add(Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
+	if owed, owes := r.o.Store.Repairing(); owes && owed.Damage == nil {
+		// It was being flushed, and may have been reported. A primary that crashed may rightly have less.
+		p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: owed.To}
+		add(Known{Point: p, Acked: true}, lsn.Point{})
+	}
 	if was := r.o.Store.Promised(); have.Timeline == 0 { // and what it surely had
 		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
 		add(Known{Point: p, Complete: true}, lsn.Point{})

@@ -3,6 +3,7 @@ package walsource
 import (
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -36,5 +37,33 @@ func TestLackOfWhatIsNotRounded(t *testing.T) {
 		if e := k.lack(promoted); (e != nil) != c.lacks {
 			t.Errorf("%s: %v", name, e)
 		}
+	}
+}
+
+// TestOwedIsNotLeftBehind: a fork below WAL that was being flushed at a crash is not followed by itself. A primary that
+// crashed with this proxy may end below it, and is.
+func TestOwedIsNotLeftBehind(t *testing.T) {
+	const end, owed = lsn.LSN(0x1005000), lsn.LSN(0x1006000)
+	m := newMemStore()
+	m.id = walstore.Identity{System: 7}
+	m.pos = walstore.Positions{Timeline: 1, Oldest: 0x1000000, Received: end, Written: end, Flushed: end, Complete: end}
+	primary := server{system: 7, timeline: 1, xlogpos: end, history: lsn.History{Timeline: 1}}
+	promoted := server{system: 7, timeline: 2, xlogpos: owed + 500, history: lsn.History{
+		Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: end + 200}},
+	}}
+	r := with(t, Options{Store: m})
+	if e := r.knowledge().lack(promoted); e != nil {
+		t.Errorf("nothing is owed: %v", e)
+	}
+	m.owes = walstore.Repair{From: end, To: owed}
+	if e := r.knowledge().lack(promoted); e == nil || e.To != owed {
+		t.Errorf("left behind: %+v", e)
+	}
+	if e := r.knowledge().lack(primary); e != nil {
+		t.Errorf("the primary itself: %v", e)
+	}
+	m.pos.Received, m.pos.Written, m.pos.Flushed, m.pos.Complete = owed, owed, owed, end
+	if e := r.knowledge().lack(promoted); e != nil {
+		t.Errorf("paid: %v", e)
 	}
 }

@@ -22,6 +22,8 @@ type Store interface {
 	StartStream(lsn.TimelineID, lsn.LSN) error
 	// DropIncomplete takes back what lies behind the last complete record.
 	DropIncomplete() (lsn.LSN, error)
+	// Repairing gives the WAL that the store owes.
+	Repairing() (walstore.Repair, bool)
 	// Release lets go up to to of what HoldBack keeps, Invalid of all.
 	Release(to lsn.LSN)
 	// LastComplete gives the end of the last complete record at or below at on a timeline (ruling R36). It may read
