@@ -21,7 +21,7 @@ var legs = []leg{
 	{"disk: write of the WAL", stamp.WriterWoken, stamp.Written},
 	{"disk: wake-up of the flusher", stamp.Written, stamp.SyncBegun},
 	{"disk: sync of the WAL", stamp.SyncBegun, stamp.Synced},
-	{"disk: wake-up of who writes the mark", stamp.Synced, stamp.MarkBegun},
+	{"disk: wake-up of who writes the mark", stamp.Written, stamp.MarkBegun},
 	{"disk: write and sync of the mark", stamp.MarkBegun, stamp.Marked},
 	{"standby: wake-up of the sender", stamp.Published, stamp.SenderWoken},
 	{"standby: write to the socket", stamp.SenderWoken, stamp.Sent},
@@ -33,13 +33,13 @@ var legs = []leg{
 	{"the proxy: readable to reported", stamp.Readable, stamp.Reported},
 }
 
-// joined stands for the later one of marked and asked: from then on a report covers the commit.
+// joined stands for the later one of flushed and asked: from then on a report covers the commit.
 const joined = stamp.Steps
 
 // when returns when a passage reached a step, or joined.
 func (p *passage) when(s stamp.Step) int64 {
 	if s == joined {
-		return max(p.times[stamp.Marked], p.times[stamp.Asked])
+		return max(p.times[stamp.Flushed], p.times[stamp.Asked])
 	}
 	return p.times[s]
 }
@@ -93,7 +93,7 @@ func lineOf(clients, standbys int, all []passage) line {
 	l.joined = over(func(p *passage) int64 { return p.when(joined) - p.times[stamp.Readable] })
 	l.lastSent = over(func(p *passage) int64 { return p.sent[len(p.sent)-1] - p.times[stamp.Readable] })
 	for i := range all {
-		if all[i].times[stamp.Marked] > all[i].times[stamp.Asked] {
+		if all[i].times[stamp.Flushed] > all[i].times[stamp.Asked] {
 			l.diskLast++
 		}
 		l.by[all[i].by]++

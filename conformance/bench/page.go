@@ -65,7 +65,7 @@ func tables(lines []line) string {
 		}
 		row(&b, cells...)
 	}
-	spans("readable to the disk's end", func(l *line) span { return l.offsets[stamp.Marked] })
+	spans("readable to the disk's end", func(l *line) span { return l.offsets[stamp.Flushed] })
 	spans("readable to the first standby's reply", func(l *line) span { return l.offsets[stamp.Asked] })
 	spans("readable to the last standby's write", func(l *line) span { return l.lastSent })
 	client := func(s sample) span {

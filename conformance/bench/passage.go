@@ -24,10 +24,11 @@ func (p *passage) complete(standbys int) bool {
 // orders are steps of which one cannot be before the other. A reply may come before the write that it answers returns.
 var orders = [][]stamp.Step{
 	{stamp.Readable, stamp.Read, stamp.Published},
-	{stamp.Published, stamp.WriterWoken, stamp.Written, stamp.SyncBegun, stamp.Synced, stamp.MarkBegun, stamp.Marked},
+	{stamp.Published, stamp.WriterWoken, stamp.Written, stamp.SyncBegun, stamp.Synced, stamp.Flushed},
+	{stamp.Written, stamp.MarkBegun, stamp.Marked, stamp.Flushed},
 	{stamp.Published, stamp.SenderWoken, stamp.Sent},
 	{stamp.SenderWoken, stamp.ReplyReadable, stamp.ReplyRead, stamp.Asked},
-	{stamp.Marked, stamp.Reporting}, {stamp.Asked, stamp.Reporting}, {stamp.Reporting, stamp.Reported},
+	{stamp.Flushed, stamp.Reporting}, {stamp.Asked, stamp.Reporting}, {stamp.Reporting, stamp.Reported},
 }
 
 // disorder returns two steps of which the later one has the earlier time; same: there are none.

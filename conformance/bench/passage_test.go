@@ -48,8 +48,8 @@ func TestPassages(t *testing.T) {
 	if got[4].complete(0) {
 		t.Error("a commit that was never there is complete")
 	}
-	got[0].times[stamp.Marked] = got[0].times[stamp.Reporting] + 1
-	if before, after, same := got[0].disorder(); same || before != stamp.Marked || after != stamp.Reporting {
+	got[0].times[stamp.Flushed] = got[0].times[stamp.Reporting] + 1
+	if before, after, same := got[0].disorder(); same || before != stamp.Flushed || after != stamp.Reporting {
 		t.Errorf("%s, %s, %v", before, after, same)
 	}
 }

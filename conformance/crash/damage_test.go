@@ -36,7 +36,7 @@ func TestDamagedWhileStopped(t *testing.T) {
 	load.WaitCommits(t, 50)
 	s.Proxy.Start(t)
 	scene.Logged(t, "the proxy", s.Proxy.Log, "stored WAL is damaged: it is neither served nor counted")
-	scene.Logged(t, "the proxy", s.Proxy.Log, "the damaged WAL was received again")
+	scene.Logged(t, "the proxy", s.Proxy.Log, "the WAL that was owed was received again")
 	load.StopLoad(t)
 	pgtest.WaitCaughtUp(t, s.Primary, attached)
 	pgtest.EqualData(t, s.Primary, attached)
@@ -84,7 +84,7 @@ func TestDamageRestoredFromArchive(t *testing.T) {
 	}
 	rename(t, away, archive)
 	scene.Logged(t, "the proxy", s.Proxy.Log, "WAL that the upstream has removed was restored from the archive")
-	scene.Logged(t, "the proxy", s.Proxy.Log, "the damaged WAL was received again")
+	scene.Logged(t, "the proxy", s.Proxy.Log, "the WAL that was owed was received again")
 	s.Proxy.WaitReady(t)
 	s.Verify(t, standby)
 	st = scene.Status(t, s.Proxy)

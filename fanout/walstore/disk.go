@@ -13,9 +13,11 @@ import (
 )
 
 // stages moves WAL from memory to disk in three steps. Each has its own lock, so that they overlap: WAL is written
-// while older WAL is synced while the mark of still older WAL is written.
+// while older WAL is synced and, beside that, the mark which names it (docs/adr/0087).
 //
-//	received ──writeStep──► written ──syncStep──► synced ──markStep──► flushed
+//	                      ┌──syncStep──► synced ─┐
+//	received ──writeStep──► written              ├─ both ──► flushed
+//	                      └──markStep──► marked ─┘
 //
 // A step does one piece of work, or reports that there is none. The goroutines of Run call the steps when nudged;
 // StartStream and the tests call them themselves. Locks are taken in this order: write, sync, mark, segments.mu,
@@ -79,7 +81,9 @@ func (s *Store) writeStep() (bool, error) {
 		s.stages.cur = nil
 	}
 	s.mu.Unlock()
+	s.moved.Store(true)
 	s.syncC.Wake()
+	s.markC.Wake()
 	if paused {
 		s.spaceC.Wake()
 	}
@@ -121,99 +125,6 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	s.stages.cur = f
 	s.housekeepingC.Wake() // a spare was used
 	return f, nil
-}
-
-// syncStep makes durable what is written. After an error nothing can be said about any of it.
-func (s *Store) syncStep() (bool, error) {
-	s.stages.sync.Lock()
-	defer s.stages.sync.Unlock()
-	s.mu.Lock()
-	target := s.pos.Written
-	done := target == s.synced
-	files := append(s.stages.syncing[:0], s.dirty...)
-	s.stages.syncing = files
-	s.mu.Unlock()
-	if done {
-		return false, nil
-	}
-	stamp.At(stamp.SyncBegun, target)
-	names := false
-	for _, f := range files {
-		if err := f.f.Sync(); err != nil {
-			return false, fmt.Errorf("flush WAL: %w", err)
-		}
-		names = names || f.fresh
-	}
-	if names {
-		if err := s.fs.SyncDir(s.walDir); err != nil {
-			// To open it may fail for want of a descriptor; then nothing was asked of it.
-			return false, noSpace(fmt.Errorf("flush WAL directory: %w", err))
-		}
-		for _, f := range files {
-			f.fresh = false
-		}
-	}
-	stamp.At(stamp.Synced, target)
-	s.mu.Lock()
-	s.synced = target
-	s.mu.Unlock()
-	s.markC.Wake()
-	return true, s.closeSynced(target)
-}
-
-// closeSynced closes the files that lie wholly below synced.
-func (s *Store) closeSynced(synced lsn.LSN) error {
-	s.mu.Lock()
-	var old []*segFile
-	keep := s.dirty[:0:0]
-	for _, f := range s.dirty {
-		if f.end <= synced {
-			old = append(old, f)
-		} else {
-			keep = append(keep, f)
-		}
-	}
-	if len(old) > 0 {
-		s.dirty = keep
-	}
-	s.mu.Unlock()
-	for _, f := range old {
-		if err := f.f.Close(); err != nil {
-			return fmt.Errorf("close segment: %w", err)
-		}
-	}
-	if len(old) > 0 {
-		s.writeC.Wake() // it may wait for maxUnsynced
-	}
-	return nil
-}
-
-// markStep writes the mark for what was synced and publishes it as flushed (ruling R10: the mark
-// comes first).
-func (s *Store) markStep() (bool, error) {
-	s.stages.markMu.Lock()
-	defer s.stages.markMu.Unlock()
-	s.mu.Lock()
-	next := mark{Timeline: s.pos.Timeline, LSN: s.synced, Start: s.start}
-	before := s.pos.Flushed
-	s.mu.Unlock()
-	if next.LSN == before {
-		return false, nil
-	}
-	stamp.At(stamp.MarkBegun, next.LSN)
-	if err := s.stages.mark.write(next); err != nil {
-		return false, err
-	}
-	stamp.At(stamp.Marked, next.LSN)
-	s.mu.Lock()
-	s.pos.Flushed = next.LSN
-	s.mu.Unlock()
-	s.repaired()
-	if s.segs.size.Segno(before) != s.segs.size.Segno(next.LSN) {
-		s.housekeepingC.Wake()
-	}
-	s.watch.Nudge(MovedFlushed)
-	return true, nil
 }
 
 // errNoSpace marks an error after which the same write can be tried again. One of fsync can't.

@@ -13,7 +13,7 @@ func TestFormatsRoundTrip(t *testing.T) {
 	if got, err := decodeDigest(d.append(nil)); err != nil || got != d {
 		t.Fatalf("digest: %+v, %v", got, err)
 	}
-	m := mark{Timeline: 0x11223344, LSN: 0x5566778899AABBCC, Start: 0x0102030405060708}
+	m := settledMark(0x11223344, 0x5566778899AABBCC, 0x0102030405060708)
 	if p := m.append(nil); len(p) != markLength || decodeMark(p) != m {
 		t.Fatalf("mark: %+v", decodeMark(p))
 	}
@@ -42,7 +42,7 @@ func TestFormatsOnDisk(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		{"mark slot", appendSlot(nil, markMagic, 7, mark{2, 0x3000060, 0x1000000}.append(nil)),
+		{"mark slot", appendSlot(nil, markMagic, 7, settledMark(2, 0x3000060, 0x1000000).append(nil)),
 			"RPXK\x01\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00" +
 				"\x60\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x02\x00\x00\x00"},
 		{"meta slot", appendSlot(nil, metaMagic, 1, encodeMeta(Identity{0x0102030405060708, 16 << 20, 15})),
@@ -70,7 +70,7 @@ func FuzzDigest(f *testing.F) {
 }
 
 func FuzzMark(f *testing.F) {
-	f.Add(slotFileContent(markMagic, mark{1, 2, 3}.append(nil)))
+	f.Add(slotFileContent(markMagic, settledMark(1, 2, 3).append(nil)))
 	f.Add(make([]byte, 2*slotStride))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		seq, p, err := newestSlot(file, markMagic, markLength)

@@ -89,6 +89,8 @@ type model struct {
 	noSync bool
 	full   bool // the disk
 	rots   int  // bytes that were changed at rest
+	owed   owedModel
+	within []string // the stages that run now, each beside the one before
 	mutant mutant
 }
 
@@ -177,6 +179,8 @@ func (m *model) step() {
 
 func (m *model) stage(name string, step func() (bool, error)) {
 	m.note("%s", name)
+	m.within = append(m.within, name)
+	defer func() { m.within = m.within[:len(m.within)-1] }()
 	if _, err := step(); !m.may(name, err) && !errors.Is(err, errNoSpace) {
 		_ = m.s.fail(err) // as Run does
 	}
@@ -417,6 +421,12 @@ func (m *model) hook(op vfs.Op, name string) error {
 	if m.calls > 0 {
 		m.calls--
 	}
+	if op == vfs.OpSync && !m.noSync {
+		m.beside()
+	}
+	if m.calls == 0 {
+		return errCut
+	}
 	if m.noSync && op == vfs.OpSync {
 		m.disk.FailSync(name)
 		return m.mutant.failedSync()
@@ -433,6 +443,10 @@ func (m *model) hook(op vfs.Op, name string) error {
 func (m *model) reopen() {
 	m.fault = vfs.NewFault(m.disk)
 	m.fault.Set(m.hook)
+	if m.mutant.before != nil {
+		m.mutant.before(m)
+	}
+	was, marked := m.readMark()
 	keep := []int64{0, 1 << 19, 1 << 40}[m.rnd.IntN(3)]
 	s, err := Open(context.Background(), Options{
 		Dir: "/data", FS: m.fault, TailSize: MinTailSize, KeepSize: keep, Short: m.mutant.short,
@@ -473,6 +487,9 @@ func (m *model) reopen() {
 		m.fatalf("recovered positions differ: %+v", p)
 	}
 	m.told = p
+	if marked {
+		m.checkOwed(was, p)
+	}
 	m.sabotage()
 	m.compare(p.Oldest, p.Received)
 	m.readHashes(p)

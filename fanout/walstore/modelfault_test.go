@@ -92,6 +92,7 @@ type mutant struct {
 	rotten   bool           // bytes rot at each crash
 	short    func() bool    // Options.Short
 	after    func(m *model) // each step
+	before   func(m *model) // each start
 }
 
 func (u *mutant) failedSync() error {
@@ -149,6 +150,18 @@ var mutants = []mutant{
 		m.s.pos.Flushed = max(m.s.pos.Flushed, m.s.synced)
 		m.s.mu.Unlock()
 	}},
+	{name: "4 flushed is published before the sync of the WAL", after: func(m *model) {
+		m.s.mu.Lock()
+		m.s.pos.Flushed = max(m.s.pos.Flushed, m.s.marked)
+		m.s.mu.Unlock()
+	}},
+	{name: "4 what is owed is served and voted for", before: func(m *model) {
+		m.changeMark(func(k *mark) { k.Sum = m.sumOnDisk(k.LSN) })
+	}},
+	{name: "4 what is owed counts as damage", before: func(m *model) {
+		m.changeMark(func(k *mark) { k.Sure = k.LSN })
+	}},
+	{name: "4 what is owed is forgotten", hook: lie(vfs.OpRename, func(base string) bool { return base == owedName })},
 	{name: "5 writes never reach the file", hook: lie(vfs.OpWrite, isSegmentName)},
 	{name: "6 a failed fsync is overheard", deafSync: true},
 	{name: "7 readers hold nothing", short: func() bool { return true }},

@@ -49,9 +49,9 @@ func (s *Store) readOldest() (lsn.LSN, bool) {
 }
 
 // findLost lists segments that are gone and were not removed by this store: they count as stored and damaged. Below
-// the segment of the mark's last byte only; that one and what follows recovery looks at.
+// the segment of the last byte that was sure only; that one and what follows recovery looks at.
 func (s *Store) findLost(h lsn.History, m mark) error {
-	first := s.segs.size.Segno(max(m.LSN, 1) - 1)
+	first := s.segs.size.Segno(max(m.Sure, 1) - 1)
 	from := first
 	if at, ok := s.readOldest(); ok {
 		from = s.segs.size.Segno(max(at, m.Start))

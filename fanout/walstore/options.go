@@ -34,6 +34,8 @@ const (
 	// maxUnsynced bounds the segment files that are written and not yet synced, each an open descriptor. While an fsync
 	// hangs the writer waits at this number. The stream waits once the tail is full.
 	maxUnsynced = 32
+	// maxAhead bounds how far the mark is ahead of what is synced, and with it what a start may find owed.
+	maxAhead = 1 << 20
 	// noSpaceRetry spaces the writer's tries on a full disk: soon enough to use space that is freed, late enough not to
 	// spin.
 	noSpaceRetry = time.Second

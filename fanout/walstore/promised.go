@@ -156,7 +156,8 @@ func (s *Store) writePromiseSlot(path string, next Promise) error {
 }
 
 // readPromised reads the bound from disk. It replaces PromisedAll by the end of the recovered WAL. If the store has
-// gone over to another timeline since, the bound ends at the fork: nothing was left behind that was not given up.
+// gone over to another timeline since, the bound ends at the fork: nothing was left behind that was not given up. WAL
+// that was being flushed does not raise it: nobody knows whether a record ends there (docs/adr/0087).
 func (s *Store) readPromised() error {
 	path := filepath.Join(s.dir, promisedName)
 	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)
@@ -187,7 +188,7 @@ func (s *Store) readPromised() error {
 	}
 	if to == PromisedAll {
 		to = pos.Received
-		if r, owed := s.Repairing(); owed {
+		if r, owes := s.Repairing(); owes && r.Damage != nil {
 			to = max(to, r.To) // was stored, and will be again
 		}
 	}

@@ -58,7 +58,7 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 	if err != nil {
 		return err
 	}
-	if damaged != nil {
+	if end < m.LSN {
 		s.owe(m, damaged)
 	}
 	// Steps 9 to 11 read the last page before the end; a segment that is damaged there is no end.
@@ -252,15 +252,15 @@ func (s *Store) readMark() (mark, bool, error) {
 	if err != nil && err != io.EOF {
 		return mark{}, false, fmt.Errorf("read mark: %w", err)
 	}
-	seq, payload, err := newestSlot(raw[:n], markMagic, markLength)
+	seq, m, err := newestMark(raw[:n])
 	if err != nil {
 		return mark{}, false, &DamagedError{File: path, Reason: "neither slot is valid: " + err.Error()}
 	}
-	s.stages.mark.seq, s.stages.mark.last = seq, decodeMark(payload)
-	if m := s.stages.mark.last; m.Timeline == 0 || m.LSN < m.Start || m.Start == 0 {
+	if !m.possible() {
 		return mark{}, false, &DamagedError{File: path, Reason: fmt.Sprintf("impossible mark %+v", m)}
 	}
-	return s.stages.mark.last, true, nil
+	s.stages.mark.seq, s.stages.mark.last = seq, m
+	return m, true, nil
 }
 
 // createMark makes the mark of a store that begins.

@@ -52,6 +52,13 @@ func (s *Store) Oldest() lsn.LSN {
 	return s.Positions().Oldest
 }
 
+// sureUpTo returns where recovery begins to look, at most at: what the durable mark calls sure.
+func (s *Store) sureUpTo(at lsn.LSN) lsn.LSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(at, s.sure)
+}
+
 // unlist takes the removable segments out of the index, and moves Positions.Oldest. Slots are asked under
 // the same lock, see [Store.Oldest], and after pos was read: a slot that is made from now on begins at or
 // above it. reuse says which may become spares. A file that is open must keep its content. So must one that anybody has
@@ -67,7 +74,7 @@ func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey,
 	}
 	r := retention{
 		segSize: x.size, slots: slots, keepSize: s.keepSize.Load(),
-		received: pos.Received, mark: pos.Flushed,
+		received: pos.Received, mark: s.sureUpTo(pos.Flushed),
 	}
 	if !short {
 		for rd := range x.readers {

@@ -9,15 +9,17 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Repair is WAL [From, To) that was durable here once and was found damaged at a start. The store then ended at From.
-// It claims and serves nothing beyond its end, and the stream brings the rest again.
+// Repair is WAL [From, To) that a start owes: it was here once and may have been reported. The store then ended at
+// From. It claims and serves nothing beyond its end, and the stream brings the rest again.
 type Repair struct {
 	From, To lsn.LSN
-	Damage   error // what was found; of an earlier start only its place is known
+	// Damage says what was found of WAL that was durable, of an earlier start its place alone. nil: that WAL was being
+	// flushed, and it is not known whether it had been reported.
+	Damage error
 }
 
-// The file that remembers a repair over restarts has the shape of the mark: LSN is To, Start is where
-// damage was found first.
+// The file that remembers a repair over restarts has the shape of the mark in version 1: LSN is To, Start is where
+// damage was found first, 0 for none.
 const (
 	owedName  = "owed"
 	owedMagic = "RPXO"
@@ -33,17 +35,19 @@ func (s *Store) Repairing() (Repair, bool) {
 	return *s.repair, true
 }
 
-// owe notes durably, before the mark m is lowered, that WAL up to it was there. An older note that
-// reaches further stays.
+// owe notes durably, before the mark m is lowered, that WAL up to it may have been there. damaged nil: it was being
+// flushed. An older note that reaches further stays.
 func (s *Store) owe(m mark, damaged *DamagedError) {
 	if old, ok := s.readOwed(); ok && old.Timeline == m.Timeline && old.LSN >= m.LSN {
 		return
 	}
-	note := mark{Timeline: m.Timeline, LSN: m.LSN, Start: damaged.LSN}
+	note := mark{Timeline: m.Timeline, LSN: m.LSN}
+	if damaged != nil {
+		note.Start = damaged.LSN
+	}
 	if err := vfs.WriteFile(s.fs, s.walPath(owedName), slotFileContent(owedMagic, note.append(nil))); err != nil {
 		// On a full disk; what is claimed depends on the mark alone.
-		s.log.Error("cannot note for the next start that WAL is damaged", "err", err,
-			"from_lsn", damaged.LSN, "to_lsn", m.LSN)
+		s.log.Error("cannot note for the next start that WAL is owed", "err", err, "to_lsn", m.LSN)
 	}
 }
 
@@ -64,21 +68,29 @@ func (s *Store) resumeRepair(m mark, damaged *DamagedError) error {
 	pos := s.Positions()
 	note, ok := s.readOwed()
 	switch {
-	case damaged != nil && (!ok || note.Timeline != m.Timeline || note.LSN < m.LSN):
-		note = m // a newer note could not be written
+	case m.LSN > pos.Flushed && (!ok || note.Timeline != m.Timeline || note.LSN < m.LSN):
+		note = mark{Timeline: m.Timeline, LSN: m.LSN} // a newer note could not be written
 	case !ok:
 		return nil
 	}
 	if note.Timeline != pos.Timeline || note.LSN <= pos.Flushed {
 		return s.segs.remove(owedName)
 	}
-	r := &Repair{From: pos.Flushed, To: note.LSN, Damage: fmt.Errorf("stored WAL was damaged at %s", note.Start)}
-	if damaged != nil {
+	r := &Repair{From: pos.Flushed, To: note.LSN}
+	switch {
+	case damaged != nil:
 		r.Damage = damaged
+	case note.Start != lsn.Invalid:
+		r.Damage = fmt.Errorf("stored WAL was damaged at %s", note.Start)
 	}
 	s.mu.Lock()
 	s.repair = r
 	s.mu.Unlock()
+	if r.Damage == nil {
+		s.log.Warn("WAL that was being flushed is not there: it is neither served nor counted until it was received "+
+			"again", "from_lsn", r.From, "to_lsn", r.To)
+		return nil
+	}
 	s.log.Error("stored WAL is damaged: it is neither served nor counted until it was received again",
 		"err", r.Damage, "from_lsn", r.From, "to_lsn", r.To)
 	return nil
@@ -94,7 +106,7 @@ func (s *Store) repaired() {
 	}
 	s.repair = nil
 	s.mu.Unlock()
-	s.log.Info("the damaged WAL was received again", "from_lsn", r.From, "to_lsn", r.To)
+	s.log.Info("the WAL that was owed was received again", "from_lsn", r.From, "to_lsn", r.To)
 	s.forgetOwed()
 }
 
@@ -109,7 +121,7 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 		return
 	}
 	if r.To > end {
-		s.log.Error("damaged WAL is not repaired: the new timeline lacks it",
+		s.log.Error("WAL that is owed does not come again: the new timeline lacks it",
 			"new_timeline", uint32(tli), "fork_lsn", end, "to_lsn", r.To)
 	}
 	s.forgetOwed()
@@ -118,6 +130,6 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 // forgetOwed removes the note. One that stays is removed by the next start.
 func (s *Store) forgetOwed() {
 	if err := s.fs.Remove(s.walPath(owedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("cannot remove the note of damaged WAL", "err", err)
+		s.log.Warn("cannot remove the note of WAL that is owed", "err", err)
 	}
 }

@@ -18,11 +18,12 @@ func (e *ReplacedError) Error() string {
 	return fmt.Sprintf("the incomplete last record of timeline %s is another one from %s on", e.Timeline, e.LSN)
 }
 
-// differs words a difference at at: what no commit can rest on may be replaced.
+// differs words a difference at at: what no commit can rest on may be replaced. Not so where WAL was damaged: behind
+// the last complete record others were durable.
 func (s *Store) differs(at lsn.LSN) error {
 	pos := s.Positions()
 	if at >= pos.Complete && pos.Complete < pos.Received && pos.Complete > pos.Oldest && s.in.tli == pos.Timeline {
-		if _, repairing := s.Repairing(); !repairing {
+		if r, owes := s.Repairing(); !owes || r.Damage == nil {
 			return &ReplacedError{Timeline: s.in.tli, LSN: at}
 		}
 	}

@@ -21,7 +21,7 @@ type retention struct {
 	slots    lsn.LSN   // the oldest position that slots need; Invalid: none
 	keepSize int64     // bytes before the received end
 	received lsn.LSN
-	mark     lsn.LSN // the segment of the mark is where recovery begins
+	mark     lsn.LSN // what the mark calls sure: its segment is where recovery begins
 }
 
 // keepFrom is the lowest position that must stay readable.

@@ -19,7 +19,7 @@ func (s *Store) Run(ctx context.Context) error {
 	stop := make(chan struct{}) // the helpers' end, after the last flush
 	var wg sync.WaitGroup
 	wg.Go(func() { s.stage(stop, s.writeC, s.telling(s.writeStep)) })
-	wg.Go(func() { s.stage(stop, s.syncC, s.syncStep) })
+	wg.Go(func() { s.stage(stop, s.syncC, s.telling(s.syncStep)) })
 	wg.Go(func() { s.stage(stop, s.markC, s.telling(s.markStep)) })
 	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.keepLock(stop) })
@@ -124,7 +124,7 @@ func (s *Store) sayFull(err error) {
 func (s *Store) telling(step func() (bool, error)) func() (bool, error) {
 	return func() (bool, error) {
 		more, err := step()
-		if told := s.onMoved.Load(); more && told != nil {
+		if told := s.onMoved.Load(); told != nil && s.moved.Swap(false) {
 			(*told)()
 		}
 		return more, err

@@ -43,7 +43,7 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	}
 	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
 	// only.
-	if err := s.stages.mark.write(mark{Timeline: m.Timeline, LSN: end, Start: m.Start}); err != nil {
+	if err := s.stages.mark.write(settledMark(m.Timeline, end, m.Start)); err != nil {
 		return err
 	}
 	oldest := s.segs.oldest(h, end)
@@ -64,12 +64,12 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	return nil
 }
 
-// rewrite (9) writes the WAL beyond the mark once more and syncs it. A process that died may have seen an fsync fail.
-// After that the kernel calls its pages clean though the disk lacks them.
+// rewrite (9) writes the WAL that the mark does not call durable once more and syncs it. A process that died may have
+// seen an fsync fail. After that the kernel calls its pages clean though the disk lacks them.
 func (s *Store) rewrite(h lsn.History, m mark, end lsn.LSN) error {
 	x := s.segs
 	buf := make([]byte, hashBuffer)
-	for at := m.LSN; at < end; {
+	for at := m.Sure; at < end; {
 		segno := x.size.Segno(at)
 		k, ok := x.find(h, h.TimelineOf(at), segno)
 		if !ok {

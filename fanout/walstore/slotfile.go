@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -25,7 +24,6 @@ const (
 	slotHeaderLen = 16
 	slotHashLen   = 8
 	slotVersion   = 1
-	maxPayload    = 64 // longest payload of any kind
 )
 
 // errSlot reports a slot that was never written, is torn, or is of another kind.
@@ -101,56 +99,4 @@ func decodeMeta(p []byte) Identity {
 		SegSize:     lsn.SegSize(binary.LittleEndian.Uint32(p[8:])),
 		ServerMajor: int(binary.LittleEndian.Uint32(p[12:])),
 	}
-}
-
-// mark is the durable low-water mark (ruling R10): WAL of Timeline is in the store, flushed, up to
-// LSN; no flushed position beyond it was ever published. Start is where the store's first stream
-// began: there is no WAL before it.
-type mark struct {
-	Timeline lsn.TimelineID
-	LSN      lsn.LSN
-	Start    lsn.LSN
-}
-
-const (
-	markName   = "mark"
-	markMagic  = "RPXK"
-	markLength = 8 + 8 + 4
-)
-
-func (m mark) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(m.LSN))
-	b = binary.LittleEndian.AppendUint64(b, uint64(m.Start))
-	return binary.LittleEndian.AppendUint32(b, uint32(m.Timeline))
-}
-
-func decodeMark(p []byte) mark {
-	return mark{
-		LSN:      lsn.LSN(binary.LittleEndian.Uint64(p)),
-		Start:    lsn.LSN(binary.LittleEndian.Uint64(p[8:])),
-		Timeline: lsn.TimelineID(binary.LittleEndian.Uint32(p[16:])),
-	}
-}
-
-// markFile is the open mark. One goroutine at a time.
-type markFile struct {
-	f    vfs.File
-	seq  uint64
-	last mark
-	buf  [slotHeaderLen + maxPayload + slotHashLen]byte
-	body [maxPayload]byte
-}
-
-// write makes m durable in the slot that does not hold the last one.
-func (m *markFile) write(next mark) error {
-	seq := m.seq + 1
-	slot := appendSlot(m.buf[:0], markMagic, seq, next.append(m.body[:0]))
-	if _, err := m.f.WriteAt(slot, int64(seq%2)*slotStride); err != nil {
-		return noSpace(fmt.Errorf("write mark: %w", err)) // the same slot again: the other one is good
-	}
-	if err := m.f.Sync(); err != nil {
-		return fmt.Errorf("flush mark: %w", err)
-	}
-	m.seq, m.last = seq, next
-	return nil
 }

@@ -35,6 +35,7 @@ type Store struct {
 	onMoved  atomic.Pointer[func()] // see OnMoved; nil: nobody is told
 	keepSize atomic.Int64           // Options.KeepSize, then SetKeepSize's
 	full     atomic.Int32           // stages that wait for space
+	moved    atomic.Bool            // written or flushed has, and OnMoved's function was not told
 	failed   chan struct{}          // closed when err is set
 
 	writeC, syncC, markC, housekeepingC, spaceC nudge.Chan
@@ -49,7 +50,10 @@ type Store struct {
 	// Hot state; every section under mu is short and does no I/O.
 	mu      sync.Mutex
 	pos     Positions
-	synced  lsn.LSN // fsynced, the mark does not say so yet
+	syncing lsn.LSN // what the last fsync covers, or will when it returns
+	synced  lsn.LSN // fsynced
+	marked  lsn.LSN // how far the durable mark reaches,
+	sure    lsn.LSN // and up to where it says that WAL was fsynced
 	start   lsn.LSN // where the first stream began
 	tail    tail
 	history lsn.History

@@ -129,7 +129,7 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
-	if err := s.createMark(mark{Timeline: tli, LSN: at, Start: at}); err != nil {
+	if err := s.createMark(settledMark(tli, at, at)); err != nil {
 		return err
 	}
 	if err := s.noteOldest(at); err != nil {
@@ -144,7 +144,8 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.history, s.start, s.synced, s.held = h, start, end, lsn.Invalid
+	s.history, s.start, s.held = h, start, lsn.Invalid
+	s.syncing, s.synced, s.marked, s.sure = end, end, end, end
 	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end, Complete: oldest}
 	if c := r.framer.Complete(); c != lsn.Invalid {
 		s.pos.Complete = c

@@ -7,6 +7,7 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -15,10 +16,38 @@ import (
 // readAhead is the piece in which the walk reads files.
 const readAhead = 32 * lsn.PageSize
 
-// findEnd (7, 8) finds the end of valid WAL. The bytes below the mark were durable, so up to the mark every record must
-// be valid, and WAL may only go on beyond it. After the mark the walk ends where recovery of PostgreSQL would end, or
-// at the first byte that no checksum covers. An end below the mark is returned with the damage that was found there.
+// findEnd (7, 8) finds the end of valid WAL. What was sure when the mark was written must be there. What was synced
+// beside the mark is there if it hashes to what the mark says, or as far as its records are valid. An end below what
+// was sure is returned with the damage that was found there. One that is not, and lies below the mark, is of a sync
+// that did not come back, as far as anybody knows.
 func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
+	end, damaged, err := s.findEndFrom(ctx, h, settledMark(m.Timeline, m.Sure, m.Start))
+	if err != nil || damaged != nil || end >= m.LSN || !s.hashesTo(h, m) {
+		return end, damaged, err
+	}
+	return s.findEndFrom(ctx, h, settledMark(m.Timeline, m.LSN, m.Start))
+}
+
+// hashesTo reports whether the stored WAL is what m was written for.
+func (s *Store) hashesTo(h lsn.History, m mark) bool {
+	sum := xxhash.New()
+	p := &pages{s: s, h: h}
+	defer s.segs.closeUnused()
+	defer p.close()
+	for at := s.segs.size.Floor(m.LSN - 1); at < m.LSN; at += lsn.PageSize {
+		b, err := p.page(at)
+		if err != nil {
+			return false
+		}
+		_, _ = sum.Write(b[:min(lsn.PageSize, m.LSN-at)])
+	}
+	return sum.Sum64() == m.Sum
+}
+
+// findEndFrom finds it when all bytes below the mark were durable: up to there every record must be valid, and WAL may
+// only go on beyond it. After the mark the walk ends where recovery of PostgreSQL would end, or at the first byte that
+// no checksum covers.
+func (s *Store) findEndFrom(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	w := s.walker(h.Timeline)
 	p := &pages{s: s, h: h}
 	defer s.segs.closeUnused() // what comes next may replace files

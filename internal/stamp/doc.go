@@ -2,9 +2,10 @@
 // was built with the tag stamps. Without the tag its functions are empty, and the compiler leaves nothing of them.
 //
 //	upstream ─► Readable ─► Read ─► Published
-//	                                  ├─► WriterWoken ─► Written ─► SyncBegun ─► Synced ─► MarkBegun ─► Marked ─┐
-//	                                  └─► SenderWoken ─► Sent ─► ReplyReadable ─► ReplyRead ─► Asked ───────────┤
-//	upstream ◄── Reported ◄── Reporting ◄───────────────────────────────────────────────────────────────────────┘
+//	                                  │                              ┌─► SyncBegun ─► Synced ─┐
+//	                                  ├─► WriterWoken ─► Written ────┴─► MarkBegun ─► Marked ─┴─► Flushed ─┐
+//	                                  └─► SenderWoken ─► Sent ─► ReplyReadable ─► ReplyRead ─► Asked ──────┤
+//	upstream ◄── Reported ◄── Reporting ◄──────────────────────────────────────────────────────────────────┘
 //
 // A stamp says that a step has reached a position. Which stamp is a commit's follows from its position: the first one
 // of the step at or beyond the end of the commit's record.

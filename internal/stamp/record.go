@@ -21,7 +21,8 @@ const (
 	SyncBegun                 // the goroutine that syncs has found it
 	Synced                    // fdatasync of the WAL returned
 	MarkBegun                 // the goroutine that writes the mark has found it
-	Marked                    // the mark is durable: flushed moves
+	Marked                    // the mark is durable
+	Flushed                   // both are: flushed moves
 	SenderWoken               // a standby's send loop has found it
 	Sent                      // the write to that standby's socket returned
 	ReplyReadable             // the last packet of the reply that confirms its flush was in the socket
@@ -34,7 +35,7 @@ const (
 
 var names = [Steps]string{
 	"readable", "read", "published",
-	"writer woken", "written", "sync begun", "data synced", "mark begun", "mark synced",
+	"writer woken", "written", "sync begun", "data synced", "mark begun", "mark synced", "flushed",
 	"sender woken", "sent", "reply readable", "reply read", "ledger asked", "reporting", "reported",
 }
 

@@ -176,7 +176,7 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return truth(s.Store.Paused) })},
 	{"replproxy_walstore_disk_full_state", "1 while received WAL can't be written for lack of space.", "", nil, gauge,
 		single(func(s *Status) float64 { return truth(s.Store.DiskFull) })},
-	{"replproxy_walstore_repair_bytes", "Stored WAL that was found damaged and not received again yet.", "", nil, gauge,
+	{"replproxy_walstore_repair_bytes", "Stored WAL that is owed and not received again yet.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(max(s.Store.RepairTo, s.Store.Flushed) - s.Store.Flushed) })},
 	{"replproxy_walstore_voted_bytes", "WAL that is kept for no other reason than that this store voted for it.",
 		"", nil, gauge, single(func(s *Status) float64 { return float64(s.Store.VotedBytes) })},

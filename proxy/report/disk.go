@@ -48,8 +48,12 @@ func repairWarnings(r *walstore.Repair, lastError string) []string {
 	if r == nil {
 		return nil
 	}
-	text := fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until it "+
-		"was received again", r.From, r.To, r.Damage)
+	text := fmt.Sprintf("WAL from %s to %s was being flushed when this proxy's machine stopped, and is not there: it "+
+		"is neither served nor reported until it was received again", r.From, r.To)
+	if r.Damage != nil {
+		text = fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until "+
+			"it was received again", r.From, r.To, r.Damage)
+	}
 	if lastError != "" {
 		text += "; the upstream does not send it now: " + lastError
 	}

@@ -1,0 +1,121 @@
+package walstore
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// mark bounds what was published as flushed (ruling R10): WAL of Timeline up to LSN, and nothing beyond it. Up to Sure
+// that WAL was durable when the mark was written. The rest was synced beside the mark. Start is where the store's
+// first stream began: there is no WAL before it.
+//
+//	Start           Sure            LSN
+//	├───────────────┼───────────────┤
+//	     durable      being synced, in one segment, at most maxAhead
+//
+// Sum is the hash of LSN's segment up to LSN (see [Store.HashAt]), by which a start knows that all of it is there.
+// It says nothing where Sure is LSN.
+type mark struct {
+	Timeline lsn.TimelineID
+	LSN      lsn.LSN
+	Start    lsn.LSN
+	Sure     lsn.LSN
+	Sum      uint64
+}
+
+// settledMark returns the mark of WAL that is durable up to at.
+func settledMark(tli lsn.TimelineID, at, start lsn.LSN) mark {
+	return mark{Timeline: tli, LSN: at, Start: start, Sure: at}
+}
+
+// The file has two slots, each of which holds the mark in two forms of one sequence, in one sector:
+//
+//	 0                               44      64                      104
+//	┌───────────────────────────────┬───────┬───────────────────────┐
+//	│ version 1: LSN, Start, Timeline│ zeros │ version 2: Sure, Sum  │
+//	└───────────────────────────────┴───────┴───────────────────────┘
+//
+// Version 2 adds to version 1 of the same sequence. Without it Sure is LSN: release v0.1.0 writes and reads the first
+// only. It takes WAL that is missing between Sure and LSN for damage, and has it sent again.
+const (
+	markName      = "mark"
+	markMagic     = "RPXK"
+	markLength    = 8 + 8 + 4 // of version 1
+	markVersion   = 2
+	markMoreAt    = 64 // where version 2 begins
+	markMore      = 8 + 8
+	markSlotBytes = markMoreAt + slotHeaderLen + markMore + slotHashLen
+)
+
+// append adds the payload of version 1.
+func (m mark) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.LSN))
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.Start))
+	return binary.LittleEndian.AppendUint32(b, uint32(m.Timeline))
+}
+
+// decodeMark decodes the payload of version 1.
+func decodeMark(p []byte) mark {
+	at, start := lsn.LSN(binary.LittleEndian.Uint64(p)), lsn.LSN(binary.LittleEndian.Uint64(p[8:]))
+	return settledMark(lsn.TimelineID(binary.LittleEndian.Uint32(p[16:])), at, start)
+}
+
+// encodeMark encodes one slot into b, which is of zeros or holds an older one.
+func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
+	var payload [markLength]byte
+	appendSlot(b[:0], markMagic, seq, m.append(payload[:0]))
+	more := binary.LittleEndian.AppendUint64(payload[:0], uint64(m.Sure))
+	more = binary.LittleEndian.AppendUint64(more, m.Sum)
+	appendVersion(b[markMoreAt:markMoreAt], markMagic, markVersion, seq, more)
+}
+
+// newestMark picks the valid mark of the higher sequence from a file's content.
+func newestMark(file []byte) (newest uint64, m mark, err error) {
+	err = errSlot
+	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {
+		slot := file[off:min(len(file), off+markSlotBytes)]
+		seq, payload, e := decodeSlot(slot, markMagic, markLength)
+		if e != nil || err == nil && seq <= newest {
+			continue
+		}
+		newest, m, err = seq, decodeMark(payload), nil
+		if len(slot) < markSlotBytes {
+			continue
+		}
+		again, more, e := decodeVersion(slot[markMoreAt:], markMagic, markVersion, markMore)
+		if e == nil && again == seq {
+			m.Sure, m.Sum = lsn.LSN(binary.LittleEndian.Uint64(more)), binary.LittleEndian.Uint64(more[8:])
+		}
+	}
+	return newest, m, err
+}
+
+// possible reports whether m can have been written by a store.
+func (m mark) possible() bool {
+	return m.Timeline != 0 && m.Start != 0 && m.Start <= m.Sure && m.Sure <= m.LSN
+}
+
+// markFile is the open mark. One goroutine at a time.
+type markFile struct {
+	f    vfs.File
+	seq  uint64
+	last mark
+	slot [markSlotBytes]byte
+}
+
+// write makes m durable in the slot that does not hold the last one.
+func (m *markFile) write(next mark) error {
+	seq := m.seq + 1
+	encodeMark(&m.slot, seq, next)
+	if _, err := m.f.WriteAt(m.slot[:], int64(seq%2)*slotStride); err != nil {
+		return noSpace(fmt.Errorf("write mark: %w", err)) // the same slot again: the other one is good
+	}
+	if err := m.f.Sync(); err != nil {
+		return fmt.Errorf("flush mark: %w", err)
+	}
+	m.seq, m.last = seq, next
+	return nil
+}
