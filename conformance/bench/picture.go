@@ -63,9 +63,11 @@ func step(end time.Duration) time.Duration {
 	}
 }
 
-// draw draws one panel at a height. The axis ends at the p99 of the report: what is later is cut off.
+// draw draws one panel at a height. The axis ends at the p99 of the report, or at three times its p50 if that is less.
+// A longer tail is cut off there: its figure tells.
 func (l *line) draw(b *strings.Builder, top int) {
-	end := max(l.offsets[stamp.Reported].p99, time.Microsecond)
+	whole := l.offsets[stamp.Reported]
+	end := max(min(whole.p99, 3*whole.p50), time.Microsecond)
 	room := pictureWidth - labelWidth - figureWidth
 	x := func(d time.Duration) float64 {
 		return labelWidth + float64(room)*float64(min(max(d, 0), end))/float64(end)
@@ -78,7 +80,6 @@ func (l *line) draw(b *strings.Builder, top int) {
 	if l.clients == 1 {
 		clients = "1 client"
 	}
-	whole := l.offsets[stamp.Reported]
 	text(8, top+18, "title", "start", fmt.Sprintf("%s: %s µs from readable to reported (p50), %s (p99)",
 		clients, micros(whole.p50), micros(whole.p99)))
 	text(labelWidth, top+38, "small", "start", "µs since the bytes were readable")

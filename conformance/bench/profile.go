@@ -38,7 +38,7 @@ var profileLegs = []part{
 // systemCalls tell which one a stack ends with, by the function that makes it.
 var systemCalls = []part{
 	{"read", `^syscall\.read$|[rR]ecvmsg`},
-	{"write, writev", `^syscall\.write$|\.writev$|[sS]endmsg|[sS]endfile`},
+	{"write, writev", `^(syscall|.*unix)\.write$|\.writev$|[sS]endmsg|[sS]endfile`},
 	{"pwrite", `\.[pP]write`},
 	{"fdatasync", `\.F(data)?sync$`},
 	{"poll", `unix\.[pP]?[pP]oll$`},
