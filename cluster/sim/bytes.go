@@ -101,7 +101,9 @@ func (p *proxy) otherBytes(s *server) bool {
 // wipe empties the WAL directory of a proxy that is down; what it has promised, its rule and its fence stay.
 func (p *proxy) wipe() {
 	p.w.log("the WAL of %s is gone, it had %v and has reported %v", p.name, p.end(), p.reported)
-	p.had = p.end()
+	if p.tli != 0 { // else it is wiped once more
+		p.had = p.end()
+	}
 	p.tli, p.received, p.flushed, p.oldest = 0, 0, 0, 0
 	p.w.stats.Wiped++
 }

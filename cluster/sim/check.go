@@ -91,7 +91,7 @@ func (p *proxy) covered(u *uplink, t lsn.Progress, ruleText vote.RuleText) {
 		want := place{u.tli, c.next}
 		var holders []quorum.Voter
 		for _, s := range p.w.servers {
-			if s == u.s && s.primary {
+			if s == u.s && s.primary && slices.Contains(s.ups, u) { // a dead one may be a standby by now
 				continue
 			}
 			if p.w.holds(c.standby(s), want) || c.alsoFlushed && p.w.holds(s.end(), want) {

@@ -216,7 +216,8 @@ func (w *world) tidyUp() {
 		on := w.common(s.end(), w.official)
 		w.log("%s is rewound from %v to %v", s.name, s.end(), on)
 		s.tli, s.flushed, s.written, s.applied = on.tli, on.at, on.at, on.at
-		s.primary, s.up, s.least, s.loose = false, true, w.number(w.official), false
+		s.loose = s.primary // it has written its WAL itself, covered or not
+		s.primary, s.up, s.least = false, true, w.number(w.official)
 		w.stats.Rewinds++
 	}
 	for _, p := range w.proxies {
