@@ -13,7 +13,7 @@ import (
 )
 
 // unjudged has the members that had said nothing when this node's store left a timeline, each with the lowest such
-// timeline. What they say of it was judged by nobody, and is judged when they say it (ADR 0086). Guarded by Node.mu.
+// timeline. What they say of it was judged by nobody, and is told when they say it (ADR 0086). Guarded by Node.mu.
 type unjudged map[string]lsn.TimelineID
 
 // unjudgedFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it nobody

@@ -132,6 +132,9 @@ func (p *Peer) Step(o Local) (changed bool) {
 	if p.differs != lsn.Invalid && o.SegSize.Floor(p.differs-1) < p.later(o) {
 		p.differs = lsn.Invalid // what was different is in neither store any more, or not in both
 	}
+	if p.begun && p.equal < p.later(o) { // what would come next is not in both either: it begins where both have WAL
+		p.begun, p.from, p.equal = false, lsn.Invalid, lsn.Invalid
+	}
 	if !p.begun {
 		p.begin(o)
 	}

@@ -44,13 +44,6 @@ func (m *promises) SetPromised(p lsn.LSN) error {
 // unlimited returns what may be reported without a rule: the store's own positions, and apply 0 (ruling R24).
 func unlimited() lsn.Progress { return lsn.Progress{Write: noLimit, Flush: noLimit} }
 
-// unruled is a Quorum without a rule.
-type unruled struct{}
-
-func (unruled) Reportable() (lsn.Progress, bool) { return unlimited(), false }
-
-func (unruled) Changed() <-chan struct{} { return nil }
-
 // repeat reads the same bytes for ever.
 type repeat struct {
 	msg []byte

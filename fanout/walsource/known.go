@@ -25,7 +25,7 @@ type Known struct {
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
 	From lsn.LSN // Invalid: not known
-	// Late: By had said nothing when the store left the timeline, so it was not judged then.
+	// Late: By had said nothing when the store left the timeline, see watchLate.
 	Late bool
 }
 
@@ -125,7 +125,7 @@ func (r *Supply) knowledge() (k knowledge) {
 	all, k.unheard = r.o.Others()
 	past, _ := r.storedHistory(have.Timeline)
 	for _, x := range all {
-		if _, _, left := past.SwitchPoint(x.Timeline); left && !x.Late || r.givenUp(x.Point) {
+		if _, _, left := past.SwitchPoint(x.Timeline); left || r.givenUp(x.Point) {
 			continue
 		}
 		said := x.Point

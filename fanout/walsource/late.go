@@ -2,19 +2,13 @@ package walsource
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
 // lookLate spaces the looks at what members say that were not heard when the store left a timeline.
 const lookLate = 250 * time.Millisecond
-
-// errLate ends a stream of a timeline that lacks acknowledged WAL, as a member has said since it was followed.
-var errLate = errors.New("a member that was not heard before has said which WAL this timeline lacks")
 
 // leaves makes durable which members have said nothing before the store leaves timeline t.
 func (r *Supply) leaves(t lsn.TimelineID) error {
@@ -25,7 +19,7 @@ func (r *Supply) leaves(t lsn.TimelineID) error {
 }
 
 // leaveFor notes who has said nothing before the store leaves its timeline for one of srv, and judges srv by all that
-// others have said until then. What they say after that is judged by watchLate.
+// others have said until then. What they say after that watchLate tells.
 func (r *Supply) leaveFor(srv server) error {
 	have := r.o.Store.Positions()
 	if err := r.leaves(have.Timeline); err != nil {
@@ -69,39 +63,15 @@ func (r *Supply) lateLack() *LackError {
 }
 
 // watchLate looks until ctx ends whether members that were not heard when the store left a timeline tell of WAL that it
-// should not have left. From then on nothing more of the stored timeline leaves here: sessions end, the stream does,
-// and so nothing is reported. The next attempt refuses the server in the usual words.
+// may not have left. It only says so. What a member may have reported is a bound after a crash, not evidence. The
+// primary that is followed may have all that was acknowledged.
 func (r *Supply) watchLate(ctx context.Context) {
 	for pause(ctx, lookLate) == nil {
 		e, was := r.lateLack(), r.late.Load()
 		r.late.Store(e)
-		switch {
-		case e != nil && was == nil:
-			r.log.Error("the stored timeline lacks acknowledged WAL, no more of it is followed, served or reported",
-				"err", e.Error(), "member", e.By, "timeline", e.Timeline)
-			r.anew(errLate)
-		case e == nil && was != nil:
-			r.log.Info("the stored timeline is served again", "timeline", was.Timeline)
-		}
-		if e != nil { // also who was about to be let in
-			r.endSessions(ctx, fmt.Sprintf("In the stored WAL %s, as %s has said.", e.Error(), e.By))
+		if e != nil && (was == nil || *was != *e) {
+			r.log.Warn("a member that was away when this timeline was followed may have acknowledged WAL that it lacks",
+				"member", e.By, "timeline", e.Timeline, "of_timeline", e.Of, "from_lsn", e.From, "to_lsn", e.To)
 		}
 	}
-}
-
-// HoldsBack returns why no standby may be served from the store, in PostgreSQL's words, by which it asks again. The
-// stored timeline lacks acknowledged WAL, as a member has said since it was followed. nil: it does not, as far as is
-// known. Any goroutine may ask.
-func (r *Supply) HoldsBack() error {
-	e := r.late.Load()
-	if e == nil {
-		return nil
-	}
-	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
-		WithDetail("replproxy's %s.", e.HeldBack())
-}
-
-// HeldBack says so of WAL that the stored timeline lacks.
-func (e *LackError) HeldBack() string {
-	return fmt.Sprintf("stored %s, as %s has said since it was followed", e.Error(), e.By)
 }

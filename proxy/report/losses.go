@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -29,24 +30,27 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	return all
 }
 
-// heldBack says why no standby is served: for what the stored timeline lacks, or from a new data_dir; "": they are.
-func heldBack(x *Snapshot) string {
-	if x.Stream.Late != nil {
-		return x.Stream.Late.HeldBack()
-	}
-	return loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard)
-}
-
-// heldBackWarnings tell what an operator can do about that.
-func heldBackWarnings(why string, unheard []string, late bool) []string {
+// heldBackWarnings tell what an operator can do about standbys that are not served.
+func heldBackWarnings(why string, unheard []string) []string {
 	switch {
 	case why == "":
 		return nil
-	case late, len(unheard) == 0:
+	case len(unheard) == 0:
 		return []string{"no standby is served: " + why}
 	}
 	return []string{fmt.Sprintf("no standby is served: %s: start one of them; only if each is gone for good, say so: "+
 		"replproxy forget %s", why, unheard[0])}
+}
+
+// lateWarnings tell of a member that was away when the stored timeline was followed.
+func lateWarnings(e *walsource.LackError) []string {
+	if e == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s was away when timeline %s was followed, and may have acknowledged WAL of "+
+		"timeline %s from %s to %s that it lacks: look whether a commit is missing; "+
+		"if none is: replproxy accept-timeline %s on %s",
+		e.By, e.Timeline, e.Of, e.From, e.To, e.Timeline, e.By)}
 }
 
 // acceptedWarnings tell of a word that is not used yet.

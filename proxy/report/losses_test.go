@@ -31,7 +31,7 @@ func TestHeldBackIsWarnedOf(t *testing.T) {
 		{true, []string{"b", "c"}, "from b or c: start one of them; only if each is gone for good, say so: replproxy forget b"},
 		{true, nil, "no standby is served: data_dir is new, and while no WAL comes in"},
 	} {
-		w := heldBackWarnings(loss.HeldBack(c.newcomer, c.unheard), c.unheard, false)
+		w := heldBackWarnings(loss.HeldBack(c.newcomer, c.unheard), c.unheard)
 		if (len(w) == 0) != (c.want == "") || len(w) > 0 && !strings.Contains(w[0], c.want) {
 			t.Errorf("%+v: %q", c, w)
 		}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -29,7 +30,7 @@ func Status(x *Snapshot) admin.Status {
 		Cluster:  clusterStatus(x.Cluster),
 		Feedback: feedbackStatus(x.Feedback), LostSlots: x.LostSlots,
 		Accepted: x.Accepted, GivenUp: givenUpStatus(x.Votes.GivenUp),
-		HeldBack: heldBack(x),
+		HeldBack: loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard),
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
 	if l := s.Upstream.Lack; l != nil && l.Lost {
@@ -82,7 +83,8 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, leftWarnings(x.Left, s.Slots)...)
 	w.add(loses, acceptedWarnings(s.Accepted)...)
 	w.add(loses, givenUpWarnings(s.GivenUp)...)
-	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard, x.Stream.Late != nil)...)
+	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard)...)
+	w.add(loses, lateWarnings(x.Stream.Late)...)
 	w.add(loses, standbyWarnings(c, s, x.Stream.Ruled)...)
 	w.add(stops, quorumWarnings(x.Votes, peersOf(s), s.Now, s.Now.Sub(x.Started))...)
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)

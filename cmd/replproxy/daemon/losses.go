@@ -10,31 +10,14 @@ import (
 )
 
 // losses is the node as the hub sees it.
-type losses struct {
-	node *cluster.Node
-	late func() error // why nobody is served, for what the stored timeline lacks
-}
+type losses struct{ node *cluster.Node }
 
 func whoIs(who fanout.SessionInfo, slot string) loss.Who {
 	return loss.Who{Name: who.ApplicationName, Host: tcpopt.Host(who.ClientAddr), Slot: slot}
 }
 
-// Known holds standbys back while a new data_dir may have forgotten which WAL was given up (ADR 0082). It does so too
-// while the stored timeline is one that should not have been followed (ADR 0086).
-func (l losses) Known() error {
-	if err := l.late(); err != nil {
-		return err
-	}
-	return l.node.HoldsBack()
-}
-
-// late returns what [walsource.Supply.HoldsBack] does, nil before there is one.
-func (p *parts) late() error {
-	if p.receiver == nil {
-		return nil
-	}
-	return p.receiver.HoldsBack()
-}
+// Known holds standbys back while a new data_dir may have forgotten which WAL was given up (ADR 0082).
+func (l losses) Known() error { return l.node.HoldsBack() }
 
 func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 	return l.node.AsksFirst(whoIs(who, slot))

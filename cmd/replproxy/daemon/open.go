@@ -152,7 +152,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: others,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
-		Losses: losses{p.node, p.late}, VotedFrom: p.node.VotedFrom,
+		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		Rule: p.node, Covered: c.CoversAny(),
 		KeepPromoted: c.Slots.Promoted == "keep",
 		PrimaryServer: func() slot.Primary {
