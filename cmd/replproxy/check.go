@@ -37,11 +37,11 @@ func checkCommand() *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
-		checks, err := daemon.Check(ctx, c, *file)
+		checks, facts, err := daemon.Check(ctx, c, *file)
 		if err != nil {
 			return err
 		}
-		checks = append(checks, runningCheck(ctx, c)...)
+		checks = append(checks, runningCheck(ctx, c, facts)...)
 		if *asJSON {
 			err = show.JSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {
@@ -60,12 +60,12 @@ const runningTimeout = 5 * time.Second
 
 // runningCheck asks the proxy that runs in data_dir whether WAL comes, commits wait and members are heard. Where none
 // runs, or an older one, which cannot be asked so, it says what is not looked at.
-func runningCheck(ctx context.Context, c *config.Config) []preflight.Check {
+func runningCheck(ctx context.Context, c *config.Config, primary preflight.Facts) []preflight.Check {
 	s, ok := askRunning(ctx, c.DataDir)
 	if !ok {
 		return preflight.NotRunning(daemon.OtherMembers(c))
 	}
-	return preflight.Running(&s)
+	return preflight.Running(&s, primary)
 }
 
 // askRunning gives the status of the proxy that runs in dir; false: none does, or it cannot be asked.

@@ -19,17 +19,18 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// Check judges what Run would find: the configuration, the upstream and the data directory. file is that of the
+// Check judges what Run would find: the configuration, the upstream and the data directory. It returns what it found at
+// the upstream, too. file is that of the
 // configuration, "" for none.
-func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Check, error) {
+func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Check, preflight.Facts, error) {
 	up, secure, err := judge(c)
 	if err != nil {
-		return nil, err
+		return nil, preflight.Facts{}, err
 	}
 	s := setup(c, up, secure.Certificate())
 	facts := preflight.Gather(ctx, up, s)
 	s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
-	return append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...), nil
+	return append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...), facts, nil
 }
 
 // CheckRule finds what is wrong with the rule as a whole.

@@ -49,6 +49,16 @@ func lookAtHosts(ctx context.Context, c *upstream.Config) (all []Host) {
 	return all
 }
 
+// timelineOf returns the timeline of the server that the other checks are about; "": it did not say.
+func (f Facts) timelineOf() string {
+	for _, h := range f.Hosts {
+		if h.Endpoint == f.Endpoint {
+			return h.Timeline
+		}
+	}
+	return ""
+}
+
 // hostChecks judges the servers of upstream.conninfo beside the one that the other checks are about.
 func hostChecks(f Facts) (checks []Check) {
 	for _, h := range f.Hosts {
@@ -71,7 +81,11 @@ func hostChecks(f Facts) (checks []Check) {
 		case f.Replication == nil && !f.Standby:
 			c.Level = Warn
 			c.Text = fmt.Sprintf("%s is a primary too, on timeline %s", h.Endpoint, h.Timeline)
-			c.Remedy = "Stop the one that is not the primary: docs/failover.md, Both run."
+			c.Remedy = "If it is another server, stop the one that is not the primary: docs/failover.md, Both run."
+			if h.Timeline == f.timelineOf() {
+				c.Text += ", or another name of " + f.Endpoint
+				c.Remedy = "If it is the same server, name it once in upstream.conninfo. " + c.Remedy
+			}
 		default:
 			c.Text = fmt.Sprintf("%s is a primary, on timeline %s", h.Endpoint, h.Timeline)
 		}

@@ -16,7 +16,9 @@ func TestHosts(t *testing.T) {
 		"a standby":       {Host{Endpoint: "db2:5432", Standby: true, System: "1", Timeline: "3"}, OK, "db2:5432 is a standby, on timeline 3"},
 		"one that is off": {Host{Endpoint: "db2:5432", Err: errors.New("connection refused")}, Warn, "db2:5432: connection refused"},
 		"another system":  {Host{Endpoint: "db2:5432", System: "2", Timeline: "1"}, Fail, "db2:5432 is another database system (2) than db1:5432 (1)"},
-		"a primary too":   {Host{Endpoint: "db2:5432", System: "1", Timeline: "2"}, Warn, "db2:5432 is a primary too, on timeline 2"},
+		"the same server, perhaps": {Host{Endpoint: "db1.lan:5432", System: "1", Timeline: "1"}, Warn,
+			"db1.lan:5432 is a primary too, on timeline 1, or another name of db1:5432"},
+		"a primary too": {Host{Endpoint: "db2:5432", System: "1", Timeline: "2"}, Warn, "db2:5432 is a primary too, on timeline 2"},
 	} {
 		f := goodFacts()
 		f.Hosts = []Host{{Endpoint: f.Endpoint, System: "1", Timeline: "1"}, c.host}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -16,9 +17,21 @@ import (
 // up reports within wal_receiver_status_interval, which is as long.
 const coversNothing = 10 * time.Second
 
-// Running judges a proxy that runs by what it says of itself.
-func Running(s *admin.Status) []Check {
-	return slices.Concat([]Check{follows(s), commits(s)}, members(s))
+// Running judges a proxy that runs by what it says of itself. Where the primary's commits wait for nobody, by its
+// synchronous_standby_names, that they would wait is no failure yet.
+func Running(s *admin.Status, primary Facts) []Check {
+	c := commits(s)
+	if c.Level == Fail && primary.waitsForNobody() {
+		c.Level, c.Remedy = Warn, "The primary waits for nobody now. Before it waits for this proxy: "+c.Remedy
+	}
+	return slices.Concat([]Check{follows(s), c}, members(s))
+}
+
+// waitsForNobody reports whether synchronous_standby_names of the primary is known and empty.
+func (f Facts) waitsForNobody() bool {
+	setting, known := f.Settings["synchronous_standby_names"]
+	rule, err := syncrep.Parse(setting)
+	return known && (err != nil || rule.Empty())
 }
 
 // NotRunning tells what could not be looked at, as no proxy runs: the other members of a cluster.

@@ -14,19 +14,19 @@ import (
 func TestRunningProxyFailsTheCheck(t *testing.T) {
 	t.Parallel()
 	s := admin.Status{Name: "p", Upstream: admin.Upstream{State: admin.Streaming, Endpoint: "db1:5432"}}
-	if c := Running(&s)[0]; c.Level != OK {
+	if c := Running(&s, Facts{})[0]; c.Level != OK {
 		t.Errorf("%+v", c)
 	}
 	s.Upstream.Lack, s.Upstream.LastError = &admin.Lack{Lost: true}, "has lost WAL"
-	if c := Running(&s)[0]; c.Level != OK {
+	if c := Running(&s, Facts{})[0]; c.Level != OK {
 		t.Errorf("another host is refused, not this one: %+v", c)
 	}
 	s.Upstream.Member = "proxy_b"
-	if c := Running(&s)[0]; c.Level != Fail || !strings.Contains(c.Text, "has lost WAL") {
+	if c := Running(&s, Facts{})[0]; c.Level != Fail || !strings.Contains(c.Text, "has lost WAL") {
 		t.Errorf("%+v", c)
 	}
 	s.Upstream.State, s.Upstream.LastError = string(walreceiver.Disconnected), "has lost WAL"
-	if c := Running(&s)[0]; c.Level != Fail || !strings.Contains(c.Text, "has lost WAL") || c.Remedy == "" {
+	if c := Running(&s, Facts{})[0]; c.Level != Fail || !strings.Contains(c.Text, "has lost WAL") || c.Remedy == "" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -56,8 +56,15 @@ func TestRunningProxyTellsWhoIsWaitedFor(t *testing.T) {
 			admin.CommitsWait + "the rule has covered no more than 0/2000000 since 01:45:40; s2 is 100 B behind"},
 	} {
 		c.s.Now = now
-		if got := Running(&c.s)[1]; got.Level != c.level || !strings.HasPrefix(got.Text, c.text) || (got.Remedy == "") != (c.level == OK) {
+		if got := Running(&c.s, Facts{})[1]; got.Level != c.level || !strings.HasPrefix(got.Text, c.text) || (got.Remedy == "") != (c.level == OK) {
 			t.Errorf("%s: %+v", name, got)
+		}
+		waits, nobody := c.level, Facts{Settings: map[string]string{"synchronous_standby_names": ""}}
+		if waits == Fail {
+			waits = Warn
+		}
+		if got := Running(&c.s, nobody)[1]; got.Level != waits {
+			t.Errorf("%s, and the primary waits for nobody: %+v", name, got)
 		}
 	}
 }
@@ -71,7 +78,7 @@ func TestRunningProxyTellsOfMembers(t *testing.T) {
 		{Name: "d", Heard: now, Differs: 0x3000000}, {Name: "e"}, {Name: "f", Heard: now, Strange: "version 9"},
 	}}}
 	var got []string
-	for _, c := range Running(&s)[2:] {
+	for _, c := range Running(&s, Facts{})[2:] {
 		got = append(got, string(c.Level)+" "+c.Text)
 	}
 	if want := []string{
