@@ -23,7 +23,7 @@ const (
 	unjudgedFormat = "#replproxy-unjudged/1"
 )
 
-// mark marks what members say that was not judged.
+// mark marks what a member says now that was not judged. What it said before it left a timeline itself is past.
 func (u unjudged) mark(all []Known) []Known {
 	for i, k := range all {
 		if from, late := u[k.By]; late && k.Acked && k.Timeline >= from {
