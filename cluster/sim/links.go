@@ -251,8 +251,10 @@ func (p *proxy) connect(s *server) {
 		return
 	}
 	p.refused = lack{}
-	if at, had := p.w.left(s.tli, p.reportedOn); had && len(p.w.given) > 0 {
-		p.reported = min(p.reported, at) // the operator says here too that it was given up
+	if len(p.w.given) > 0 { // the operator says here too that it was given up, whoever had reported it
+		if at, had := p.w.left(s.tli, p.reportedOn); had {
+			p.reported = min(p.reported, at)
+		}
 	} else if p.lacks(s) {
 		p.w.violated(ErrLost, "%s, made by the recipe at %v, lacks WAL that was reported, by %s up to %v",
 			s.name, p.w.begins(s.tli), p.name, p.reported)

@@ -36,6 +36,7 @@ var onceFailed = map[uint64]string{
 	1088621: "WAL of a member was taken for what was written instead of lost WAL",
 	2051835: "a covered standby was made anew from the primary itself, with WAL that is not covered yet",
 	2024475: "nobody said that a standby was made anew which was rewound, after a loss that nothing is known of",
+	5044424: "a proxy that had reported nothing itself held members' reports of what was given up against a new primary",
 	4065941: "a report that went to a dead primary, which had been rewound and had voted, was not covered by its vote",
 	4061369: "what a store had that was wiped twice was forgotten",
 	4022601: "a rewound primary was ahead by WAL that it had written itself",
