@@ -76,8 +76,8 @@ func fetched(err error, name string) error {
 		from = "--from: "
 	}
 	err = fmt.Errorf("fetch %s: %s%s", name, from, pgerror.Describe(err))
-	if _, standby := os.Stat("standby.signal"); standby == nil {
-		return err
+	if walfetch.StopsRecovery(".") {
+		return stopError{err}
 	}
-	return stopError{err}
+	return err
 }

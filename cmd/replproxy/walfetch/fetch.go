@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/replproxy/replproxy/fanout/backfill"
@@ -53,6 +55,13 @@ func Fetch(ctx context.Context, proxy Connector, name, path string) error {
 		return historyFile(ctx, s, tli, path)
 	}
 	return segment(ctx, s, name, path)
+}
+
+// StopsRecovery reports whether a server in data directory dir must not go on when WAL could not be asked for. A
+// standby may: it tries again by itself. A recovery to a point would take the WAL for its end.
+func StopsRecovery(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "standby.signal"))
+	return err != nil
 }
 
 // looksLikeSegment: the segment size, which says what is valid, is not known yet.
