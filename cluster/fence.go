@@ -28,6 +28,20 @@ type Ending struct {
 	Owed lsn.LSN `json:"owed_lsn,omitzero"`
 }
 
+// Final says what the fence has shown. The error says it of a node whose end is not known.
+func (e Ending) Final() (text string, err error) {
+	of := ""
+	if e.System != 0 {
+		of = " of system " + e.System.String()
+	}
+	if e.Owed != 0 {
+		return "", fmt.Errorf("%s is fenced up to timeline %s%s; its store is durable up to %s on timeline %s and "+
+			"owes WAL up to %s: its end is not known", e.Node, e.Fenced, of, e.Flushed, e.Timeline, e.Owed)
+	}
+	return fmt.Sprintf("%s is fenced up to timeline %s; its store is durable up to %s on timeline %s%s",
+		e.Node, e.Fenced, e.Flushed, e.Timeline, of), nil
+}
+
 // ending makes p, of a fenced node, its answer.
 func (n *Node) ending(system lsn.SystemID, fenced lsn.TimelineID, p Positions) Ending {
 	e := Ending{Node: n.o.Name, System: system, Fenced: fenced, Timeline: p.Timeline, Flushed: p.Flushed}

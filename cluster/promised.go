@@ -32,7 +32,7 @@ type Known struct {
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
 	From lsn.LSN
-	// Late: By had said nothing when this node's store left the timeline, so nobody has judged by it.
+	// Late: By had said nothing when this node's store left the timeline, so it was not judged by.
 	Late bool
 }
 

@@ -30,17 +30,11 @@ func fenceCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		of := ""
-		if e.System != 0 {
-			of = " of system " + e.System.String()
+		text, err := e.Final()
+		if err == nil {
+			fmt.Fprintln(cmd.OutOrStdout(), text)
 		}
-		if e.Owed != 0 {
-			return fmt.Errorf("%s is fenced up to timeline %s%s; its store is durable up to %s on timeline %s and "+
-				"owes WAL up to %s: its end is not known", e.Node, e.Fenced, of, e.Flushed, e.Timeline, e.Owed)
-		}
-		text := "%s is fenced up to timeline %s; its store is durable up to %s on timeline %s%s\n"
-		fmt.Fprintf(cmd.OutOrStdout(), text, e.Node, e.Fenced, e.Flushed, e.Timeline, of)
-		return nil
+		return err
 	}
 	return cmd
 }

@@ -86,7 +86,8 @@ func (r *Supply) listen(ctx context.Context) error {
 }
 
 // knowledge collects what a server must have to be followed. What others know of a timeline that the store has left
-// is left out: it was judged when the store left it. Members that had said nothing then are judged by whenever they do.
+// is left out: it was judged when the store left it. What members say later that had said nothing then is told, see
+// watchLate.
 func (r *Supply) knowledge() (k knowledge) {
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions()
