@@ -97,6 +97,27 @@ func (s *Store) markStep() (bool, error) {
 	return true, nil
 }
 
+// settleMark writes at a clean stop that all WAL up to the mark is sure: nothing is on its way any more. So the next
+// start misses a segment that was removed meanwhile where it is asked for, and not as the end of the store.
+func (s *Store) settleMark() error {
+	s.stages.markMu.Lock()
+	defer s.stages.markMu.Unlock()
+	s.mu.Lock()
+	m := mark{Timeline: s.pos.Timeline, Start: s.start, Sure: s.synced, LSN: s.synced}
+	ahead := s.sure < m.Sure && s.marked == m.Sure
+	s.mu.Unlock()
+	if !ahead {
+		return nil
+	}
+	if err := s.stages.mark.write(m); err != nil {
+		return s.fail(err)
+	}
+	s.mu.Lock()
+	s.sure = m.Sure
+	s.mu.Unlock()
+	return nil
+}
+
 // nextMark returns the mark to be written; false: there is none before a sync returns. It is ahead of what was synced
 // by no more than the sync covers that goes on, or begins. Ahead it lies in one segment, whose hash says at a start
 // whether the WAL is there. Where the hash is not known the mark waits for the sync. stages.markMu is held, so nothing

@@ -39,6 +39,9 @@ func (s *Store) Run(ctx context.Context) error {
 	if failed := s.Err(); failed != nil {
 		return failed
 	}
+	if err == nil {
+		err = s.settleMark()
+	}
 	return err
 }
 
