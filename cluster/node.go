@@ -157,7 +157,7 @@ type Node struct {
 	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
 	beyond    []string     // of losses: who has some of it, as far as the ledger knows
 	newcomer  newcomer
-	unjudged  unjudged // members that had said nothing when the store left a timeline
+	late      lateMembers // members that had said nothing when the store left a timeline
 }
 
 // New makes a node from what it remembers, and makes what it remembers durable. It starts nothing.
@@ -185,7 +185,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	late, err := memory(o.Dir).unjudged()
+	late, err := memory(o.Dir).late()
 	if errors.Is(err, errDamaged) {
 		o.Logger.Error("which members were not heard before a timeline was left is not known: none", "err", err)
 	} else if err != nil {
@@ -198,7 +198,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		fresh: o.New, unproven: r.silent,
 		establishing: unestablished(r.ledger.State().Rule), began: time.Now(), names: newNames(),
 		asking: newAsking(), coverage: newCoverage(), losses: losses, kept: losses, fences: r.fences,
-		fenced: o.Store.Positions().System, unjudged: late,
+		fenced: o.Store.Positions().System, late: late,
 	}
 	n.newcomer.waits = o.Newcomer && len(o.Members) > 0
 	n.tellBeyond(o.Store.Positions())

@@ -57,7 +57,7 @@ func (n *Node) Known() (all []Known, unheard Unheard) {
 	silent, some := n.silent()
 	for _, name := range n.o.Members {
 		if a, said := n.statuses.heard[name]; said {
-			all = append(append(all, n.unjudged.mark(a.says())...), a.past...)
+			all = append(append(all, n.late.mark(a.says())...), a.past...)
 		}
 	}
 	switch {

@@ -14,25 +14,9 @@ import (
 // reached, and the primary may have all. They say so, also after a restart, until the operator has given that WAL up.
 func TestMemberComesLate(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Need(t, 15)
-	const waitsFor = "synchronous_standby_names = 'ANY 1 (a, b, c)'"
-	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_retrieve_retry_interval = 200ms")
-	primary := in.Primary(t, settings)
-	primary.Exec(t, "CREATE TABLE q (n int)")
-	standby := func(name string) *pgtest.Server {
-		return in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name(name))
-	}
-	s1, wrong, s3 := standby("s1"), standby("wrong"), standby("s3")
-	all := scene.ClusterOf(t, scene.Hosts(primary, wrong), scene.RuleFile("ANY 1 (s1, s3)"), "a", "b", "c")
-	a, b, c := all[0], all[1], all[2]
-	follow(t, s1, a, waitsFor)
-	follow(t, wrong, b, waitsFor)
-	follow(t, s3, c, waitsFor)
-	scene.WaitSatisfiable(t, all...)
-	primary.Set(t, waitsFor)
-	primary.Reload()
-	primary.Exec(t, "INSERT INTO q VALUES (1)")
-	pgtest.WaitCaughtUp(t, primary, s3)
+	m := newMistake(t)
+	primary, wrong, a, b, c := m.primary, m.wrong, m.all[0], m.all[1], m.all[2]
+	pgtest.WaitCaughtUp(t, primary, m.s3)
 	pgtest.WaitCaughtUp(t, primary, wrong)
 	wrong.Stop(t, pgtest.Fast)
 	b.Kill9(t)
@@ -53,7 +37,7 @@ func TestMemberComesLate(t *testing.T) {
 
 	a.StartNoWait(t)
 	waitLack(t, a)
-	for _, p := range all[1:] {
+	for _, p := range m.all[1:] {
 		warnsOfA(t, p)
 	}
 	wrong.Exec(t, "INSERT INTO q VALUES (-2)")
@@ -65,7 +49,7 @@ func TestMemberComesLate(t *testing.T) {
 
 	a.Program(t, "accept-timeline", "2", "--data-dir", a.DataDir)
 	streams(t, a)
-	for _, p := range all[1:] {
+	for _, p := range m.all[1:] {
 		pgtest.WaitFor(t, time.Minute, p.Name+" to have nothing to say of a", func() (bool, error) {
 			return !strings.Contains(strings.Join(scene.Status(t, p).Warnings, "\n"), "was away when"), nil
 		})

@@ -269,16 +269,7 @@ func TestOvertakenLostWALIsGivenUp(t *testing.T) {
 	c.overtake(t)
 	c.Proxy.StartNoWait(t)
 	c.refused(t)
-	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
-	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
-	c.Proxy.Terminate(t)
-	c.Proxy.Start(t)
-	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
-	pgtest.WaitCaughtUp(t, c.Primary, anew)
-	pgtest.EqualData(t, c.Primary, anew)
-	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
-		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
-	}
+	c.givesUp(t)
 }
 
 // A primary without fsync is killed, and its machine with it: what its kernel had not written yet is gone.
@@ -418,5 +409,21 @@ func TestOtherMemberKnowsOfLostWAL(t *testing.T) {
 	s1.Promote(t)
 	if rows := s1.Scalar(t, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM q"); rows != "1 2 3" {
 		t.Errorf("the promoted standby has %s", rows)
+	}
+}
+
+// givesUp gives the operator's word: the store's WAL is set aside at the next start, and a standby of the primary as it
+// is now follows through the proxy.
+func (c *lossy) givesUp(t *testing.T) {
+	t.Helper()
+	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
+	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
+	c.Proxy.Terminate(t)
+	c.Proxy.Start(t)
+	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
+	pgtest.WaitCaughtUp(t, c.Primary, anew)
+	pgtest.EqualData(t, c.Primary, anew)
+	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
+		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
 	}
 }

@@ -56,14 +56,5 @@ func TestLostWALShownByALink(t *testing.T) {
 		!strings.Contains(st.Upstream.LastError, words) || !strings.Contains(strings.Join(st.Warnings, "\n"), words) {
 		t.Errorf("%+v, %s, %q", l, st.Upstream.LastError, st.Warnings)
 	}
-	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
-	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
-	c.Proxy.Terminate(t)
-	c.Proxy.Start(t)
-	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
-	pgtest.WaitCaughtUp(t, c.Primary, anew)
-	pgtest.EqualData(t, c.Primary, anew)
-	if st := scene.Status(t, c.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
-		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
-	}
+	c.givesUp(t)
 }

@@ -26,24 +26,39 @@ func TestPromotedByMistakeWhileProxiesReturn(t *testing.T) {
 // alone is in the last error of a proxy that has waited for others as long as one takes to be heard, in vain.
 const alone = "and none was heard since the start"
 
-func promotedByMistake(t *testing.T, order string) {
+// mistake is a primary with three standbys, each behind a proxy of one rule: s1 behind a, wrong, which is no voter,
+// behind b, and s3 behind c.
+type mistake struct {
+	primary, s1, wrong, s3 *pgtest.Server
+	all                    []*pgtest.Proxy
+}
+
+// newMistake starts them. The primary waits for the rule, and has a row.
+func newMistake(t *testing.T) *mistake {
+	t.Helper()
 	in := pgtest.Need(t, 15)
 	const waitsFor = "synchronous_standby_names = 'ANY 1 (a, b, c)'"
 	settings := pgtest.Settings("wal_keep_size = 1GB", "wal_retrieve_retry_interval = 200ms")
-	primary := in.Primary(t, settings)
-	primary.Exec(t, "CREATE TABLE q (n int)")
+	m := &mistake{primary: in.Primary(t, settings)}
+	m.primary.Exec(t, "CREATE TABLE q (n int)")
 	standby := func(name string) *pgtest.Server {
-		return in.Standby(t, pgtest.StandbyOptions{From: primary}, settings, pgtest.Name(name))
+		return in.Standby(t, pgtest.StandbyOptions{From: m.primary}, settings, pgtest.Name(name))
 	}
-	s1, wrong, s3 := standby("s1"), standby("wrong"), standby("s3")
-	all := scene.ClusterOf(t, scene.Hosts(primary, wrong), scene.RuleFile("ANY 1 (s1, s3)"), "a", "b", "c")
-	follow(t, s1, all[0], waitsFor)
-	follow(t, wrong, all[1], waitsFor)
-	follow(t, s3, all[2], waitsFor)
-	scene.WaitSatisfiable(t, all...)
-	primary.Set(t, waitsFor)
-	primary.Reload()
-	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	m.s1, m.wrong, m.s3 = standby("s1"), standby("wrong"), standby("s3")
+	m.all = scene.ClusterOf(t, scene.Hosts(m.primary, m.wrong), scene.RuleFile("ANY 1 (s1, s3)"), "a", "b", "c")
+	for i, s := range []*pgtest.Server{m.s1, m.wrong, m.s3} {
+		follow(t, s, m.all[i], waitsFor)
+	}
+	scene.WaitSatisfiable(t, m.all...)
+	m.primary.Set(t, waitsFor)
+	m.primary.Reload()
+	m.primary.Exec(t, "INSERT INTO q VALUES (1)")
+	return m
+}
+
+func promotedByMistake(t *testing.T, order string) {
+	m := newMistake(t)
+	primary, s1, wrong, s3, all := m.primary, m.s1, m.wrong, m.s3, m.all
 	pgtest.WaitCaughtUp(t, primary, s3)
 	all[2].Kill9(t) // c, and s3 behind it
 	pgtest.WaitCaughtUp(t, primary, wrong)

@@ -88,23 +88,23 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	return err
 }
 
-// follows notes that the store takes WAL of timeline t, after that of timeline before: what the operator has accepted
-// for that is given up now.
-func (r *Supply) follows(t, before lsn.TimelineID) error {
+// follows notes that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
+func (r *Supply) follows(t lsn.TimelineID) error {
 	e := r.obeyed
 	if e == nil || e.Timeline != t {
 		return nil
 	}
-	if err := r.lower(e, before); err != nil {
+	kept := e.From
+	if e.Lost && kept == lsn.Invalid {
+		kept = r.behind // it has that much, whether the same or not
+	}
+	if err := r.rcv.GiveUp(kept); err != nil {
 		return err // first: after a crash here the word still holds
 	}
 	if err := r.rcv.RenewPromise(); err != nil {
 		return err
 	}
 	if err := r.use(e, r.heard, false); err != nil {
-		return err
-	}
-	if err := r.leaves(t); err != nil { // who was heard is judged
 		return err
 	}
 	r.obeyed = nil
@@ -121,19 +121,6 @@ func (r *Supply) use(e *LackError, heard []lsn.LSN, aside bool) error {
 		}
 	}
 	return r.o.Accept.Use(e, heard, aside)
-}
-
-// lower takes e out of what was promised. A store may have been on e's timeline already, when a member first told of
-// WAL which that one lacks. It has promised none of it.
-func (r *Supply) lower(e *LackError, before lsn.TimelineID) error {
-	kept := e.From
-	switch {
-	case !e.Lost && before == e.Timeline:
-		return nil
-	case e.Lost && kept == lsn.Invalid:
-		kept = r.behind // it has that much, whether the same or not
-	}
-	return r.rcv.GiveUp(kept)
 }
 
 // resumption finds the record that is to be sent again.

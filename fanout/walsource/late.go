@@ -10,23 +10,15 @@ import (
 // lookLate spaces the looks at what members say that were not heard when the store left a timeline.
 const lookLate = 250 * time.Millisecond
 
-// leaves makes durable which members have said nothing before the store leaves timeline t.
-func (r *Supply) leaves(t lsn.TimelineID) error {
-	if r.o.Leaves == nil {
-		return nil
-	}
-	return r.o.Leaves(t)
-}
-
 // leaveFor notes who has said nothing before the store leaves its timeline for one of srv, and judges srv by all that
 // others have said until then. What they say after that watchLate tells.
 func (r *Supply) leaveFor(srv server) error {
-	have := r.o.Store.Positions()
-	if err := r.leaves(have.Timeline); err != nil {
-		return err
-	}
-	if r.o.Others == nil {
+	if r.o.Leaves == nil {
 		return nil
+	}
+	have := r.o.Store.Positions()
+	if err := r.o.Leaves(have.Timeline); err != nil {
+		return err
 	}
 	r.renew(&srv)
 	return r.judge(have, srv)
@@ -36,9 +28,6 @@ func (r *Supply) leaveFor(srv server) error {
 // nil: none, or the operator has given it up. Only WAL of timelines counts that it leaves: whether another
 // one that it does not know goes on from it can't be told here.
 func (r *Supply) lateLack() *LackError {
-	if r.o.Others == nil {
-		return nil
-	}
 	all, _ := r.o.Others()
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions().Timeline
@@ -55,11 +44,7 @@ func (r *Supply) lateLack() *LackError {
 			k.all = append(k.all, x)
 		}
 	}
-	e := k.lack(server{system: id.System, timeline: have, xlogpos: noLimit, history: past})
-	if r.accepted(e) {
-		return nil
-	}
-	return e
+	return k.lack(server{system: id.System, timeline: have, xlogpos: noLimit, history: past})
 }
 
 // watchLate looks until ctx ends whether members that were not heard when the store left a timeline tell of WAL that it

@@ -26,9 +26,7 @@ func TestLateLack(t *testing.T) {
 		"nobody acknowledged it":         {Known{Point: p(1, fork+100), Complete: true, Late: true}, nil, false},
 		"of the stored timeline":         {Known{Point: p(2, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
 		"of one that may go on from it":  {Known{Point: p(3, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
-		"the operator accepts it":        {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{open: 2}, false},
 		"the operator has given it up":   {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{of: 1, heard: []lsn.LSN{fork + 100}}, false},
-		"the operator accepts another":   {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{open: 3}, true},
 		"of another system of that name": {Known{Point: lsn.Point{System: 8, Timeline: 1, LSN: fork + 100}, Acked: true, Late: true}, nil, false},
 	} {
 		m := newMemStore()

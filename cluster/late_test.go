@@ -11,9 +11,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestUnjudged: what a member says counts against the timelines that the store left before that member had said
+// TestLateMembers: what a member says counts against the timelines that the store left before that member had said
 // anything. That is remembered over a restart, until the store leaves one with the member heard.
-func TestUnjudged(t *testing.T) {
+func TestLateMembers(t *testing.T) {
 	dir := t.TempDir()
 	var n *Node
 	say := func(member string, on, at lsn.LSN) {
@@ -75,7 +75,7 @@ func TestUnjudged(t *testing.T) {
 	say("c", 3, 70)
 	late() // who is forgotten is not waited for
 
-	if err := os.WriteFile(filepath.Join(dir, unjudgedFile), []byte("b 1"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, lateFile), []byte("b 1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n = openMember(t, dir, "ANY 1 (s1)", "b", "c") // it is damaged
@@ -83,13 +83,13 @@ func TestUnjudged(t *testing.T) {
 	late()
 }
 
-// TestUnjudgedIsDurable: a store leaves no timeline before it is on the disk who was not heard.
-func TestUnjudgedIsDurable(t *testing.T) {
+// TestLateMembersAreKept: a store leaves no timeline before it is on the disk who was not heard.
+func TestLateMembersAreKept(t *testing.T) {
 	n := openMember(t, t.TempDir(), "ANY 1 (s1)", "b")
-	if err := os.Mkdir(filepath.Join(n.o.Dir, unjudgedFile), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(n.o.Dir, lateFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.LeaveTimeline(1); err == nil || len(n.unjudged) != 0 {
-		t.Errorf("%v: %v", err, n.unjudged)
+	if err := n.LeaveTimeline(1); err == nil || len(n.late) != 0 {
+		t.Errorf("%v: %v", err, n.late)
 	}
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// unjudged has the members that had said nothing when this node's store left a timeline, each with the lowest such
+// lateMembers are the members that had said nothing when this node's store left a timeline, each with the lowest such
 // timeline. What they say of it was judged by nobody, and is told when they say it (ADR 0086). Guarded by Node.mu.
-type unjudged map[string]lsn.TimelineID
+type lateMembers map[string]lsn.TimelineID
 
-// unjudgedFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it nobody
-// is left to be heard.
+// lateFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it none is
+// late.
 const (
-	unjudgedFile   = "unjudged"
-	unjudgedFormat = "#replproxy-unjudged/1"
+	lateFile   = "late"
+	lateFormat = "#replproxy-late/1"
 )
 
 // mark marks what a member says now that was not judged. What it said before it left a timeline itself is past.
-func (u unjudged) mark(all []Known) []Known {
+func (u lateMembers) mark(all []Known) []Known {
 	for i, k := range all {
 		if from, late := u[k.By]; late && k.Acked && k.Timeline >= from {
 			all[i].Late = true
@@ -34,8 +34,8 @@ func (u unjudged) mark(all []Known) []Known {
 }
 
 // left returns u once timeline t was left while silent had said nothing.
-func (u unjudged) left(t lsn.TimelineID, silent []string) unjudged {
-	next := unjudged{}
+func (u lateMembers) left(t lsn.TimelineID, silent []string) lateMembers {
+	next := lateMembers{}
 	for _, name := range silent {
 		next[name] = max(t, 1)
 		if was, known := u[name]; known {
@@ -53,29 +53,29 @@ func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
 	defer n.saving.Unlock()
 	n.mu.Lock()
 	silent, _ := n.silent()
-	was := n.unjudged
+	was := n.late
 	next := was.left(t, silent)
-	n.unjudged = next
+	n.late = next
 	n.mu.Unlock()
 	if maps.Equal(was, next) {
 		return nil
 	}
-	if err := memory(n.o.Dir).saveUnjudged(next); err != nil {
+	if err := memory(n.o.Dir).saveLate(next); err != nil {
 		n.mu.Lock()
-		n.unjudged = was
+		n.late = was
 		n.mu.Unlock()
 		return fmt.Errorf("remember which members are not heard yet: %w", err)
 	}
 	return nil
 }
 
-// unjudged are the remembered members that were not heard.
-func (m memory) unjudged() (unjudged, error) {
-	u := unjudged{}
+// late returns the members that are remembered as late.
+func (m memory) late() (lateMembers, error) {
+	u := lateMembers{}
 	if m == "" {
 		return u, nil
 	}
-	path := filepath.Join(string(m), unjudgedFile)
+	path := filepath.Join(string(m), lateFile)
 	body, err := checked(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return u, nil
@@ -84,24 +84,24 @@ func (m memory) unjudged() (unjudged, error) {
 		return u, err
 	}
 	format, lines, _ := strings.Cut(string(body), "\n")
-	if format != unjudgedFormat {
-		return u, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, unjudgedFormat)
+	if format != lateFormat {
+		return u, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, lateFormat)
 	}
 	for line := range strings.Lines(lines) {
 		var name string
 		var t lsn.TimelineID
 		if _, err := fmt.Sscanf(line, "%s %d\n", &name, &t); err != nil {
-			return unjudged{}, fmt.Errorf("%s %w: %q", path, errDamaged, line)
+			return lateMembers{}, fmt.Errorf("%s %w: %q", path, errDamaged, line)
 		}
 		u[name] = t
 	}
 	return u, nil
 }
 
-func (m memory) saveUnjudged(u unjudged) error {
-	text := unjudgedFormat + "\n"
+func (m memory) saveLate(u lateMembers) error {
+	text := lateFormat + "\n"
 	for _, name := range slices.Sorted(maps.Keys(u)) {
 		text += fmt.Sprintf("%s %d\n", name, u[name])
 	}
-	return m.write(unjudgedFile, seal([]byte(text)))
+	return m.write(lateFile, seal([]byte(text)))
 }
