@@ -1,6 +1,7 @@
 package walstore
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -98,7 +99,8 @@ func (s *Store) markStep() (bool, error) {
 }
 
 // settleMark writes at a clean stop that all WAL up to the mark is sure: nothing is on its way any more. So the next
-// start misses a segment that was removed meanwhile where it is asked for, and not as the end of the store.
+// start misses a segment that was removed meanwhile where it is asked for, and not as the end of the store. On a full
+// disk the mark stays as it is, which is right as well.
 func (s *Store) settleMark() error {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
@@ -109,7 +111,10 @@ func (s *Store) settleMark() error {
 	if !ahead {
 		return nil
 	}
-	if err := s.stages.mark.write(m); err != nil {
+	switch err := s.stages.mark.write(m); {
+	case errors.Is(err, errNoSpace):
+		return nil
+	case err != nil:
 		return s.fail(err)
 	}
 	s.mu.Lock()
