@@ -7,7 +7,7 @@ import (
 )
 
 // closeWrite ends the direction towards c, while the other one goes on: by FIN, or close_notify. Sessions in a loop do
-// it by shutdown (pair_linux.go).
+// it by shutdown (halfclose_linux.go).
 func closeWrite(c net.Conn) error {
 	if h, ok := c.(interface{ CloseWrite() error }); ok {
 		return h.CloseWrite()
