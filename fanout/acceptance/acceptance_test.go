@@ -170,13 +170,14 @@ func TestRefused(t *testing.T) {
 	}{
 		"nothing":        {nil, Word{}, false},
 		"a loss":         {lost, Word{}, true},
-		"a fork":         {forked, Word{}, false},
+		"a fork":         {forked, Word{}, true},
+		"it is given up": {forked, Use(forked, nil, false), false},
 		"a member's":     {&heard, Word{}, false},
 		"given up":       {lost, Use(lost, nil, false), false},
 		"another one is": {lost, Use(&other, nil, false), true},
 		"accepted":       {lost, For(lost), true},
 	} {
-		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *lost {
+		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *c.waits {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}

@@ -53,15 +53,17 @@ func (w Word) Revocable(t lsn.TimelineID) error {
 	return nil
 }
 
-// Refused returns the loss that this proxy refused last by WAL of its own, unless it is given up; nil: none. waits is
-// refused now, said was accepted last.
+// Refused returns what this proxy refused last, unless it is given up; nil: nothing. waits is refused now, said was
+// accepted last. A loss that a member told of is left to that member.
 func Refused(waits, said Word) *walsource.LackError {
-	if waits.Kind != Said || !waits.IsLoss(waits.Timeline) || waits.By != "" ||
+	lost := waits.IsLoss(waits.Timeline)
+	if waits.Kind != Said || lost && waits.By != "" ||
 		said.Kind == Used && said.Timeline == waits.Of && said.To == waits.To {
 		return nil
 	}
 	return &walsource.LackError{
-		System: waits.System, Timeline: waits.Timeline, From: waits.From, To: waits.To, Of: waits.Of, Lost: true,
+		System: waits.System, Timeline: waits.Timeline, From: waits.From, To: waits.To, Of: waits.Of,
+		Lost: lost, By: waits.By,
 	}
 }
 

@@ -119,11 +119,16 @@ func (r *Supply) knowledge() (k knowledge) {
 		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
 		add(Known{Point: p, Complete: true}, lsn.Point{})
 	}
-	if r.o.Others == nil {
+	var all []Known
+	if r.o.Others != nil {
+		all, k.unheard = r.o.Others()
+	}
+	if x := r.remembered(all); x != nil {
+		all = append(all, *x)
+	}
+	if len(all) == 0 {
 		return k
 	}
-	var all []Known
-	all, k.unheard = r.o.Others()
 	past, _ := r.storedHistory(have.Timeline)
 	for _, x := range all {
 		if _, _, left := past.SwitchPoint(x.Timeline); left || r.givenUp(x.Point) {
@@ -316,16 +321,32 @@ func (r *Supply) lostWAL(srv server, err error) {
 // anyEndpoint stands for whichever server was refused before this start.
 const anyEndpoint = ""
 
-// recall takes up what was refused before this start: a store that is emptied meanwhile can't tell by bytes, and the
-// primary may have written as much other WAL since.
+// recall takes up what was refused before this start. A store that is emptied meanwhile can't tell by bytes, and the
+// primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by now.
 func (r *Supply) recall() {
 	if r.o.Accept == nil {
 		return
 	}
-	if e := r.o.Accept.Refused(); e != nil && e.Lost {
-		p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
-		r.lost.Store(&map[string]Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
+	e := r.o.Accept.Refused()
+	if e == nil || e.To == walstore.PromisedAll { // that is no position
+		return
 	}
+	p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
+	if e.Lost {
+		r.lost.Store(&map[string]Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
+		return
+	}
+	r.recalled.Store(&Known{Point: p, By: e.By, Acked: true, Complete: true})
+}
+
+// remembered returns the acknowledged WAL for which a server was refused before this start. It counts until a server is
+// followed, or the member that knew of it has spoken again. nil: none.
+func (r *Supply) remembered(said []Known) *Known {
+	x := r.recalled.Load()
+	if x == nil || x.By != "" && slices.ContainsFunc(said, func(k Known) bool { return k.By == x.By }) {
+		return nil
+	}
+	return x
 }
 
 // forgive forgets what the server at endpoint was refused for: it is streamed from.
@@ -335,6 +356,7 @@ func (r *Supply) forgive(endpoint string) {
 		delete(all, endpoint)
 		r.partings.Store(&all)
 	}
+	r.recalled.Store(nil)
 	was := r.lost.Load()
 	if was == nil {
 		return

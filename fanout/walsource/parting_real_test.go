@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -49,6 +50,9 @@ func partAndLook(t *testing.T, srv *pgtest.Server) {
 	s := openStore(t, dir)
 	operator := new(wordOf)
 	r := receive(t, srv.Conninfo(), s, func(o *Options) { o.Slot, o.Accept = "", operator })
+	r.await("the stream, so that the store has a transaction before the loss", func(st Status) bool {
+		return st.State == walreceiver.Streaming
+	})
 	load(t, srv, 10)
 	srv.Exec(t, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 100000)) FROM generate_series(1, 40)")
 	srv.Exec(t, "CHECKPOINT") // all that is written is complete

@@ -114,8 +114,8 @@ func TestWordIsVoid(t *testing.T) {
 	}
 }
 
-// TestRefusedOutlivesARestart: a loss that was refused by this proxy's own WAL is known at the next start, until it is
-// given up or a server is followed. What a member said, the member says again.
+// TestRefusedOutlivesARestart: what was refused is known at the next start, until it is given up or a server is followed.
+// A loss that a member told of, the member tells again.
 func TestRefusedOutlivesARestart(t *testing.T) {
 	heard := *lost
 	heard.By = "b"
@@ -123,9 +123,9 @@ func TestRefusedOutlivesARestart(t *testing.T) {
 	for _, c := range []struct {
 		waits *walsource.LackError
 		known bool
-	}{{nil, false}, {lost, true}, {forked, false}, {&heard, false}, {lost, true}} {
+	}{{nil, false}, {lost, true}, {forked, true}, {&heard, false}, {lost, true}} {
 		a.Waits(0, c.waits)
-		if e := a.Refused(); (e != nil) != c.known || e != nil && *e != *lost {
+		if e := a.Refused(); (e != nil) != c.known || e != nil && *e != *c.waits {
 			t.Errorf("%+v waits: %+v", c.waits, e)
 		}
 	}

@@ -1,0 +1,50 @@
+package walsource
+
+import (
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestRefusalOutlivesARestart: acknowledged WAL that a server lacked before the start is held against it until the member
+// that knew of it has spoken again, whatever that says, or a server is followed.
+func TestRefusalOutlivesARestart(t *testing.T) {
+	const fork = lsn.LSN(0x3000060)
+	was := &LackError{System: 7, Timeline: 2, From: fork, To: 0x3800000, Of: 1, By: "a"}
+	wrong := server{
+		system: 7, timeline: 2, xlogpos: 0x4000000, endpoint: "db2:5432",
+		history: lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fork}}},
+	}
+	says := func(by string) Known {
+		return Known{Point: lsn.Point{System: 7, Timeline: 1, LSN: fork}, By: by, Acked: true, Complete: true}
+	}
+	for name, c := range map[string]struct {
+		refused *LackError
+		said    []Known
+		lacks   bool
+	}{
+		"alone":                         {was, nil, true},
+		"another member has spoken":     {was, []Known{says("b")}, true},
+		"the one that knew of it has":   {was, []Known{says("b"), says("a")}, false},
+		"nothing was refused":           {nil, nil, false},
+		"this proxy knew of it by acks": {&LackError{System: 7, Timeline: 2, From: fork, To: 0x3800000, Of: 1}, []Known{says("a")}, true},
+	} {
+		r := with(t, Options{
+			Store: newMemStore(), Accept: &wordOf{refused: c.refused},
+			Others: func() ([]Known, Unheard) { return c.said, Unheard{} },
+		})
+		r.recall()
+		e := r.knowledge().lack(wrong)
+		if (e != nil) != c.lacks || e != nil && *e != *c.refused {
+			t.Errorf("%s: %+v", name, e)
+		}
+		right := wrong
+		right.timeline, right.history = 3, lsn.History{Timeline: 3, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 0x3900000}}}
+		if e := r.knowledge().lack(right); e != nil {
+			t.Errorf("%s: a server that has it is refused: %+v", name, e)
+		}
+		if r.forgive("db3:5432"); r.knowledge().lack(wrong) != nil {
+			t.Errorf("%s: it is held against others once a server is followed", name)
+		}
+	}
+}
