@@ -52,7 +52,7 @@ func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
-	silent, _ := n.silent()
+	silent, _ := n.silent(n.o.Members) // also one that is forgotten: it may come back
 	was := n.late
 	next := was.left(t, silent)
 	n.late = next

@@ -73,7 +73,7 @@ func TestLateMembers(t *testing.T) {
 	}
 	leave(3)
 	say("c", 3, 70)
-	late() // who is forgotten is not waited for
+	late("c 0/46 on timeline 3") // it is not waited for, and told of
 
 	if err := os.WriteFile(filepath.Join(dir, lateFile), []byte("b 1"), 0o600); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func (n *Node) Known() (all []Known, unheard Unheard) {
 	defer n.mu.Unlock()
 	now := time.Now()
 	ruled := n.evaluate(now).Ruled
-	silent, some := n.silent()
+	silent, some := n.silent(n.others())
 	for _, name := range n.o.Members {
 		if a, said := n.statuses.heard[name]; said {
 			all = append(append(all, n.late.mark(a.says())...), a.past...)
@@ -74,10 +74,10 @@ func (n *Node) Known() (all []Known, unheard Unheard) {
 	return all, unheard
 }
 
-// silent returns the members that have said nothing since the start, but for those that are forgotten. some: another
-// one has said something. The caller holds mu.
-func (n *Node) silent() (names []string, some bool) {
-	for _, name := range n.others() {
+// silent returns those of members that have said nothing since the start. some: another one has said something. The
+// caller holds mu.
+func (n *Node) silent(members []string) (names []string, some bool) {
+	for _, name := range members {
 		if _, said := n.statuses.heard[name]; said {
 			some = true
 		} else {

@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestRefusalOutlivesARestart: acknowledged WAL that a server lacked before the start is held against it until the member
-// that knew of it has spoken again, whatever that says, or a server is followed.
+// TestRefusalOutlivesARestart: acknowledged WAL that a server lacked before the start is held against it. That ends when
+// the member that knew of it has spoken again, whatever it says, or when a server is followed.
 func TestRefusalOutlivesARestart(t *testing.T) {
 	const fork = lsn.LSN(0x3000060)
 	was := &LackError{System: 7, Timeline: 2, From: fork, To: 0x3800000, Of: 1, By: "a"}
