@@ -27,11 +27,12 @@ type Session struct {
 	tried       time.Time     // when there were too many sessions for it to vote; of Report
 }
 
-// Session makes a handle, which costs nothing before its first report. name is the application_name as it was given.
+// Session returns a handle for one standby's session. name is its application_name as the standby gave it. The session
+// takes no room in the ledger before its first report.
 func (n *Node) Session(name string) *Session { return &Session{n: n, name: name} }
 
-// Report takes what the standby said at a time of WAL of t, as it said it, and how far its session had sent it such
-// WAL; see ledger.Ack. Calls must not overlap.
+// Report takes positions that the standby reported at the time at for timeline t, and sent, the end of the WAL of t
+// that was sent to it; see [ledger.Ack]. Calls must not overlap.
 func (s *Session) Report(at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.Progress, streaming bool) {
 	id := s.incarnation.Load()
 	if id == 0 && at.Sub(s.tried) >= attachAgain {
@@ -45,12 +46,12 @@ func (s *Session) Report(at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.
 	s.n.Ack(ledger.Ack{Incarnation: id, At: at, Timeline: t, Sent: sent, Progress: said, Streaming: streaming})
 }
 
-// Counts reports whether a rule of a member counts the name.
+// Counts reports whether a rule in use, of this node or of a member, names the standby.
 func (s *Session) Counts() bool { return s.n.Counted(s.name) }
 
-// Doubted says that the session is asked, since then, whether its standby has left it for a younger one of its name.
-// silent is the time of its last message, host its client's address, "" for a unix socket. A Report that came after
-// ends that.
+// Doubted says that this session may be a remainder: a younger session of its name has come, and since then the standby
+// here is asked to answer. silent is the time of its last message, and host the address of its client, "" for a unix
+// socket. The next Report ends the doubt.
 func (s *Session) Doubted(since, silent time.Time, host string) {
 	if id := s.incarnation.Load(); id != 0 {
 		s.n.doubted(id, since, vote.Silence{Since: silent, Host: host})
@@ -77,13 +78,13 @@ func (s *Session) Release() {
 	}
 }
 
-// states are those of all sessions at one time.
+// states holds the sync states of all sessions, as they were at the time at.
 type states struct {
 	at  time.Time
 	all map[uint64]Voter
 }
 
-// recentStates returns the states of all sessions, computed anew when they are older than statesFor.
+// recentStates returns the sync states of all sessions, by incarnation. They are at most statesFor old.
 func (n *Node) recentStates(now time.Time) map[uint64]Voter {
 	if s := n.states.Load(); s != nil && now.Sub(s.at) < statesFor {
 		return s.all

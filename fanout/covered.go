@@ -192,7 +192,8 @@ func (h *Hub) horizon(c syncrep.Coverage) (to horizon, more bool, err error) {
 	return to, more, err
 }
 
-// FetchName is the application_name of wal-fetch, a restore_command: whose it is, is not known.
+// FetchName is the application_name that wal-fetch, a restore_command, gives itself. It does not tell which standby
+// runs it: what it gets is bounded by the rule for every standby.
 const FetchName = "replproxy wal-fetch"
 
 // Fetchable is Identify for wal-fetch. Of the current timeline it returns the end of the WAL that the rule covers: no

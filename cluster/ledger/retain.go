@@ -20,8 +20,8 @@ type safe struct {
 	flushed  map[string]lsn.LSN
 }
 
-// note takes a standby's flush. Of more than until names the lowest is forgotten: positions of a name only grow, so it
-// comes back when it counts.
+// note remembers the flush position of the standby called name. It keeps the until highest positions, by name. A
+// standby that was dropped for its low position is taken in again by a later, higher one.
 func (s *safe) note(name string, flush lsn.LSN, until int) {
 	s.flushed[name] = max(s.flushed[name], flush)
 	for len(s.flushed) > max(until, 1) {
@@ -35,7 +35,8 @@ func (s *safe) note(name string, flush lsn.LSN, until int) {
 	}
 }
 
-// from is the position beyond which fewer than until standbys have flushed.
+// from returns the position up to which at least until standbys have flushed. Everything: fewer than until have
+// reported one.
 func (s *safe) from(until int) lsn.LSN {
 	if len(s.flushed) < until {
 		return Everything

@@ -1,20 +1,21 @@
 package sim
 
-// darken makes w a world in which nothing happens but a blackout, see blackout.
+// darken sets up a seed of the kind "blackout": instead of random faults there is one accident, which begins after 2 to
+// 4 seconds; see blackout.
 func (w *world) darken() {
 	w.dark = true
 	w.after(w.between(2000, 4000), w.blackout)
 }
 
-// alone reports whether p, which may not report then, has heard no other proxy since its start. Those that an operator
-// has forgotten don't count.
+// alone reports whether p is in a cluster and has heard no other proxy since its start. Then p may not report. Members
+// that an operator has forgotten do not count.
 func (p *proxy) alone() bool {
 	return p.w.fault != FollowsAlone && len(p.others) == 0 && len(p.members()) > 0
 }
 
-// blackout is an accident: one proxy and one standby die, a little later the primary and all other proxies. That
-// standby is promoted by mistake, without commits that were acknowledged meanwhile. The first proxy does not know of
-// them either, and is back long before the others.
+// blackout stops one proxy and one standby, and a little later crashes the primary and all other proxies (endOfAll).
+// The standby lacks commits that were acknowledged in between, and is promoted by mistake. The first proxy does not
+// know of those commits either, and starts long before the others. It must not follow that standby.
 func (w *world) blackout() {
 	var wrong *server
 	for _, i := range w.rng.Perm(len(w.servers)) {
@@ -32,6 +33,8 @@ func (w *world) blackout() {
 	w.after(w.between(500, 1500), func() { w.endOfAll(first, wrong) })
 }
 
+// endOfAll crashes all that runs, promotes wrong by mistake, and starts the proxies again one by one, first before the
+// others.
 func (w *world) endOfAll(first *proxy, wrong *server) {
 	for _, s := range w.servers {
 		if s.primary && s.up {
@@ -43,7 +46,8 @@ func (w *world) endOfAll(first *proxy, wrong *server) {
 			p.crash(w.chance(2))
 		}
 	}
-	// What it lacks all others must know: who has heard one that does not know may follow.
+	// Each other proxy must know of WAL that wrong lacks. Else the first could rightly follow once it has heard from
+	// one that knows of none.
 	all := wrong.tli == w.official
 	for _, p := range w.proxies {
 		all = all && (p == first || p.reportedOn == wrong.number() && p.reported > wrong.flushed)

@@ -67,7 +67,7 @@ func StartMeter(t *testing.T, port int) *Meter {
 	return m
 }
 
-// Conninfo is that of the server, through the meter.
+// Conninfo returns a connection string for the server behind the meter, by way of the meter.
 func (m *Meter) Conninfo() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", m.Port)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// AccessFile has in the configuration file what pgtest gives as arguments, which the release before does not know.
+// AccessFile returns the access rules that pgtest gives as arguments, as lines of a configuration file. The release
+// before does not know the arguments.
 func AccessFile() string {
 	return "access:\n  - \"" + strings.Join(pgtest.TrustLoopback(), "\"\n  - \"") + "\"\n"
 }
@@ -20,14 +21,15 @@ func ClusterOf(t *testing.T, upstream, config string, names ...string) []*pgtest
 	return ClusterThat(t, pgtest.ProxyOptions{Upstream: upstream}, config, names...)
 }
 
-// ClusterThat is clusterOf with other options.
+// ClusterThat starts a cluster of proxies that have the options o, upstream among them, and config in common.
 func ClusterThat(t *testing.T, o pgtest.ProxyOptions, config string, names ...string) []*pgtest.Proxy {
 	t.Helper()
 	upstream := o.Upstream
 	return ClusterEach(t, o, config, func(string) string { return upstream }, names...)
 }
 
-// ClusterEach is ClusterThat with another upstream for each name.
+// ClusterEach starts a cluster of proxies as ClusterThat does, each with the upstream that upstream returns for its
+// name.
 func ClusterEach(t *testing.T, o pgtest.ProxyOptions, config string, upstream func(name string) string,
 	names ...string) []*pgtest.Proxy {
 	t.Helper()

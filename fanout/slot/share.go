@@ -67,9 +67,9 @@ func (e *entry) state() shared.State {
 	return s
 }
 
-// take makes e what s says. The caller holds mu.
+// take overwrites the slot e with the state s, which another member wrote. The caller holds mu.
 func (t *Table) take(e *entry, s shared.State) {
-	if s.ActivePID != 0 { // who uses it says it to the present primary, and its owner lets go as this member does
+	if s.ActivePID != 0 { // the standby that uses it reports its xmin to the present primary
 		e.life = t.life
 	}
 	e.generation, e.owner, e.stamp, e.dropped = s.Generation, s.Owner, s.Stamp, s.Dropped

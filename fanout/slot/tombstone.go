@@ -20,7 +20,8 @@ import (
 // there are none. It is called under the table's lock and must not call the table. Set it before the table is used.
 func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f }
 
-// noneToKnow tells whether all other members know of a drop where there are no others.
+// noneToKnow returns the function that [Table.SetConfirmed] wants, for a table that is shared with nobody. All others
+// know of every drop, since there are none.
 func noneToKnow() func(shared.State) bool { return func(shared.State) bool { return true } }
 
 // tombstone returns what is left of a slot that this proxy drops.

@@ -81,7 +81,7 @@ func (s *Sender) reply() (more bool, err error) {
 	return true, s.standbyMessage(body)
 }
 
-// readError is a failed read; inside: of a frame's body.
+// readError returns the error of the replies loop for a read that failed. inside: the read was of a frame's body.
 func (s *Sender) readError(err error, inside bool) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if inside {
@@ -95,7 +95,8 @@ func (s *Sender) readError(err error, inside bool) error {
 	return over("read from standby: %w", err)
 }
 
-// within notes that part of a frame is gone when the loop ends by err, which is no ERROR.
+// within returns err, and notes that the replies loop ended by it when a frame was read in part. The connection cannot
+// take a command then. Use it only for errors that end the session anyway.
 func (s *Sender) within(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

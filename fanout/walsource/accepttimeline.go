@@ -10,7 +10,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// errSetAside: the operator has accepted that a primary has lost WAL which this store has. A store does not go back.
+// errSetAside says that the operator has accepted the loss of WAL that this proxy's own store has. A store only grows:
+// to begin anew without that WAL takes a restart.
 var errSetAside = errors.New("it is accepted, and this proxy's own store has that WAL: restart the proxy, " +
 	"it then sets its WAL aside and begins anew")
 
@@ -19,15 +20,17 @@ func (r *Supply) accepted(e *LackError) bool {
 	return e != nil && r.o.Accept != nil && r.o.Accept.Accepted(e)
 }
 
-// waits notes that e is refused while timeline t is followed; 0: none is.
+// waits notes on disk that e is refused while timeline t is followed, so that accept-timeline can name it. t may be 0
+// and e nil: no timeline, no refusal. Nothing is noted when the store is to be set aside at the next start.
 func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
 	if r.o.Accept != nil && !r.aside {
 		r.o.Accept.Waits(t, e)
 	}
 }
 
-// endWord ends what the operator has accepted, as timeline t is streamed from a server that has all that is known; also
-// where another server is refused beside it. A word that is being obeyed is used with the first WAL.
+// endWord removes what the operator has accepted and what was refused, because timeline t is streamed from a server
+// that lacks nothing. A refusal of another server that is still shown is noted again. What r.obeyed holds is left
+// alone: follows uses it when its first WAL comes.
 func (r *Supply) endWord(t lsn.TimelineID) {
 	if r.obeyed != nil {
 		return
@@ -113,7 +116,9 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	return nil
 }
 
-// use uses the operator's word. Whoever may have WAL that the primary has lost is known before.
+// use carries out accept-timeline: it makes durable that the WAL in e is given up, and that the operator's word has
+// been used. If a primary has lost that WAL, GiveUp first makes durable which standbys and members may still have it.
+// For heard and aside see [Acceptance].
 func (r *Supply) use(e *LackError, heard []lsn.LSN, aside bool) error {
 	if e.Lost && r.o.GiveUp != nil {
 		if err := r.o.GiveUp(e, aside); err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// errCut ends a look after which its session is of no use.
+// errCut wraps the error of a look that left its session unusable, amid a message or a command.
 type errCut struct{ error }
 
 func (e errCut) Unwrap() error { return e.error }
 
-// compare reads WAL [from, to) of the server of s and gives the first position where the stored WAL is different. See
-// look for s.
+// compare reads the WAL [from, to) from the server of s and returns the first position at which the stored WAL differs.
+// For s see look.
 func (r *Supply) compare(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
 ) (d lsn.LSN, differ bool, err error) {
 	err = look(ctx, s, t, from, to, func(at lsn.LSN, sent []byte) (more bool, err error) {
@@ -30,8 +30,8 @@ func (r *Supply) compare(ctx context.Context, s Conn, t lsn.TimelineID, from, to
 	return d, differ, nil
 }
 
-// look gives WAL [from, to) of the server of s to f, piece by piece, as long as that wants more. It takes no slot, and
-// reports nothing. Afterwards s is ready for a command, unless the error is an errCut.
+// look reads the WAL [from, to) from the server of s and calls f with each piece, until f wants no more. It uses no
+// slot and reports no positions. Afterwards s is ready for a command, unless the error is an errCut.
 func look(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
 	f func(at lsn.LSN, sent []byte) (more bool, err error),
 ) error {
@@ -64,7 +64,7 @@ func look(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
 	return nil
 }
 
-// readWAL reads the next message with WAL, which begins at at.
+// readWAL returns the WAL of the next XLogData message, which must begin at at.
 func readWAL(s Conn, at lsn.LSN) ([]byte, error) {
 	for {
 		m, err := s.Receive()
@@ -86,7 +86,8 @@ func readWAL(s Conn, at lsn.LSN) ([]byte, error) {
 	}
 }
 
-// cutUnlessRefused is err of a command, which leaves a session usable only when it is the server's refusal.
+// cutUnlessRefused returns err, the error of a command. It is wrapped in errCut unless it is an ERROR of the server,
+// after which the session takes further commands.
 func cutUnlessRefused(err error) error {
 	if e := (*pgerror.Error)(nil); errors.As(err, &e) && !e.IsFatal() {
 		return err
@@ -94,7 +95,7 @@ func cutUnlessRefused(err error) error {
 	return errCut{err}
 }
 
-// either is err, or else other.
+// either returns err; if that is nil, other.
 func either(err, other error) error {
 	if err != nil {
 		return err

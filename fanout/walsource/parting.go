@@ -82,7 +82,8 @@ func (r *Supply) part(ctx context.Context, s Conn, at upstream.Endpoint, srv *se
 	srv.known.partings = all
 }
 
-// compareWith is compareBack by s, or by a session that it opens.
+// compareWith does what compareBack does, in the session s or, if that is nil, in one of its own. It waits for a
+// walsender of the server if there is none left.
 func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, srv server,
 	size lsn.SegSize) (lsn.LSN, error) {
 	for s == nil {
@@ -100,7 +101,7 @@ func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, s
 	return r.compareBack(ctx, s, srv, size)
 }
 
-// compareBack gives the end of the last record that the server of s and the store both have.
+// compareBack returns the end of the last record that the server of s and the store both have.
 func (r *Supply) compareBack(ctx context.Context, s Conn, srv server, size lsn.SegSize) (lsn.LSN, error) {
 	have := r.o.Store.Positions()
 	end := min(srv.xlogpos, have.Received)
@@ -134,7 +135,8 @@ func (r *Supply) compareBack(ctx context.Context, s Conn, srv server, size lsn.S
 	}
 }
 
-// parting returns what is known of the server at endpoint.
+// parting returns the place at which the WAL of the server at endpoint and the stored WAL part, for that system and
+// timeline. The zero parting: nothing is known of it.
 func (k knowledge) parting(endpoint string, system lsn.SystemID, t lsn.TimelineID) parting {
 	if p := k.partings[endpoint]; p.system == system && p.timeline == t {
 		return p
@@ -163,7 +165,8 @@ func (k knowledge) since(endpoint string, e *LackError) {
 	}
 }
 
-// lowest is the lower one of those that are known.
+// lowest returns the lower one of two positions. Invalid stands for a position that is not known: then it is the other
+// one.
 func lowest(a, b lsn.LSN) lsn.LSN {
 	if a == lsn.Invalid || b == lsn.Invalid {
 		return max(a, b)

@@ -76,7 +76,8 @@ func (r *Supply) refuse(err error, now time.Time) {
 	})
 }
 
-// over reports whether a stream has gone on since.
+// over reports whether the reason for the stop is gone. It is, once received is beyond the position at which the stream
+// stopped, or the stream of st has gone on for longer than heals.
 func (s *Stop) over(st *walreceiver.Status, received lsn.LSN, now time.Time) bool {
 	return !s.astray && (received > s.end || st.State == walreceiver.Streaming && now.Sub(st.Since) > heals)
 }

@@ -192,7 +192,7 @@ func (e *Error) Text() string {
 // Errors are at most one for each rule.
 type Errors []*Error
 
-// Error is one paragraph for each.
+// Error returns one line for each of the errors.
 func (e Errors) Error() string {
 	all := make([]string, len(e))
 	for i, x := range e {

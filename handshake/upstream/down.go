@@ -16,7 +16,7 @@ import (
 // errSilent marks the failure of an attempt in which the server did not say a single byte.
 type errSilent struct{ error }
 
-// Unwrap is the failure.
+// Unwrap returns the error of the attempt.
 func (e errSilent) Unwrap() error { return e.error }
 
 // Down reports whether err, of an attempt to log in, shows that no server is up there (ruling R33). Either nothing
@@ -37,6 +37,8 @@ func Down(err error) bool {
 	return Down(errors.Unwrap(err))
 }
 
+// down reports whether every attempt shows that no server is up, but for servers that are passed over by their role. It
+// is false if all were passed over, unless one was refused as a standby.
 func (e *ConnectError) down() bool {
 	down := false
 	for _, a := range e.telling() {
@@ -53,7 +55,9 @@ func (e *ConnectError) down() bool {
 	return down
 }
 
-// silent is Down of one attempt.
+// silent reports whether the error of one attempt shows that no server is up at its endpoint; see [Down], which asks it
+// for each. That is so if nothing was heard in time, or nobody listens. It is so, too, if the server says that it shuts
+// down, has crashed or starts (57P01 to 57P03).
 func silent(err error) bool {
 	var refusal *pgerror.Error
 	if errors.As(err, &refusal) {
@@ -84,17 +88,17 @@ func ourOwn(err error) bool {
 // errHeard marks the failure of an attempt in which the server had begun to answer.
 type errHeard struct{ error }
 
-// Unwrap is the failure.
+// Unwrap returns the error of the attempt.
 func (e errHeard) Unwrap() error { return e.error }
 
-// listening notes the first byte that came over a connection, plus one.
+// listening is a connection that stores the first byte that was read from it, plus one, in first. 0: nothing was read.
 type listening struct {
 	net.Conn
 	arrival stamp.Arrival
 	first   *atomic.Int32
 }
 
-// Read reads.
+// Read reads from the connection and notes its first byte.
 func (l *listening) Read(b []byte) (int, error) {
 	n, err := l.arrival.Read(l.Conn, b)
 	if n > 0 && l.first.Load() == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Attempt is one endpoint that did not do.
+// Attempt names an endpoint that was tried, and the reason for which no session with it was kept.
 type Attempt struct {
 	Endpoint Endpoint
 	Err      error
@@ -21,12 +21,13 @@ type Attempt struct {
 // reach each reason; a server's refusal is a *pgerror.Error.
 type ConnectError struct{ Attempts []Attempt }
 
-// errRefusedTLS is a server without TLS.
+// errRefusedTLS says that a server answered SSLRequest with 'N': it has no TLS.
 var errRefusedTLS = errors.New("server refused TLS connection")
 
-// telling is the attempts without those that another one at the same address has made pointless: with sslmode prefer
-// and allow each server is tried twice. What a server is by its role counts alone; that it has no TLS says nothing
-// beside what it says in clear; and silence is told once.
+// telling returns the attempts that say something of their own. With sslmode prefer and allow a server is tried twice,
+// with TLS and in clear, and one of the two may add nothing. An attempt that found out the server's role (in recovery
+// or not) stands for both. If only one of them failed for want of TLS, the other one stands for both. If the server was
+// silent in both, the later one does.
 func (e *ConnectError) telling() (all []Attempt) {
 	for i, a := range e.Attempts {
 		pointless := slices.ContainsFunc(e.Attempts, func(b Attempt) bool {
@@ -48,7 +49,7 @@ func (a Attempt) sameAddress(b Attempt) bool {
 	return one == other
 }
 
-// Error lists host, port and reason of each attempt that tells something.
+// Error lists host, port and reason of each attempt that says something of its own, see telling.
 func (e *ConnectError) Error() string {
 	if len(e.Attempts) == 0 {
 		return "connect to upstream: no endpoint was tried"
@@ -68,7 +69,7 @@ func (e *ConnectError) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Unwrap gives the reasons.
+// Unwrap returns the reasons of all attempts.
 func (e *ConnectError) Unwrap() []error {
 	errs := make([]error, len(e.Attempts))
 	for i, a := range e.Attempts {

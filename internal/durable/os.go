@@ -61,7 +61,7 @@ func MakeDir(dir string) error {
 	return nil
 }
 
-// removed is an error of a removal, without the one that nothing was there.
+// removed returns the error of a removal; nil if there was nothing to remove.
 func removed(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -43,7 +43,7 @@ func (e *Error) Error() string {
 // Errors is every problem that was found, in the order of the file.
 type Errors []*Error
 
-// Error is one problem per paragraph.
+// Error returns one paragraph for each of the problems.
 func (e Errors) Error() string {
 	all := make([]string, len(e))
 	for i, x := range e {

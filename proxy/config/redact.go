@@ -63,7 +63,8 @@ func extent(mark, rest string) int {
 	return len(bare)
 }
 
-// quotedExtent is the length of a quoted text, which goes to the end where it is not clear where it ends.
+// quotedExtent returns the length of the quoted text at the start of s, in bytes, with its quotes. If no closing quote
+// can be made out, the text takes all of s, so that too much is hidden rather than too little.
 func quotedExtent(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {

@@ -155,7 +155,8 @@ func (t *talk) hear(typ, status byte) {
 	}
 }
 
-// copying notes the beginning of COPY, unless our own Query is on its way already.
+// copying notes that the primary has begun a COPY, for the client's command. If a Query of this proxy is on its way,
+// that one is waited for instead.
 func (t *talk) copying(s stand) {
 	if t.at == standBusy && !t.asked {
 		t.at = s

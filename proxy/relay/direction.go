@@ -18,7 +18,8 @@ const (
 	bulkRead = 4 << 10
 )
 
-// buffers lends whole ones to directions that have much to copy.
+// buffers is a pool of buffers of copyBuffer bytes. A direction takes one while much comes, and makes do with
+// quietBuffer otherwise.
 type buffers struct{ sync.Pool }
 
 func newBuffers() *buffers {

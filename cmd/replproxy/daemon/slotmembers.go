@@ -32,22 +32,22 @@ type slotMembers struct {
 	node *cluster.Node
 }
 
-// Names are the other members.
+// Names returns the names of the other members.
 func (m *slotMembers) Names() []string { return m.others(m.self.Name) }
 
-// Up: gossip has an address.
+// Up reports whether gossip knows an address at which the member is up.
 func (m *slotMembers) Up(member string) bool {
 	return slices.Contains(m.live(m.self.Name), member)
 }
 
-// Hears: the link does.
+// Hears reports whether the link to the member has had an answer.
 func (m *slotMembers) Hears(member string) bool {
 	return slices.ContainsFunc(m.link.Status().Peers, func(p link.PeerStatus) bool {
 		return p.Name == member && !p.Heard.IsZero()
 	})
 }
 
-// Forgotten are those of replproxy forget.
+// Forgotten returns the names of the members that an operator has removed (replproxy forget).
 func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
 
 // Open connects over the cluster's port.

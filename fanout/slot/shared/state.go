@@ -37,13 +37,14 @@ type State struct {
 	Created    copyboth.Time // of a tombstone: when it was dropped
 }
 
-// Exists: a slot that has not been dropped.
+// Exists reports whether there is such a slot: it was made, and not dropped since.
 func (s State) Exists() bool { return s.Generation != 0 && !s.Dropped }
 
-// Compare orders all states of one name. Within a generation a tombstone is above a slot: who has a session
-// claims the slot again, and without one nobody brings it back. Owners are ordered by name. What one owner
-// wrote is ordered by Stamp. Below that nothing differs, unless somebody lied or a disk was put back: then
-// what holds more is above.
+// Compare orders all states of one name: the greater one counts. A higher Generation is greater, and within one a
+// tombstone is greater than a slot. A standby that uses the slot claims it again with a higher generation. Without a
+// standby nobody brings the slot back. Then Owner decides by name, and Stamp among the states that one owner wrote.
+// States that are alike so far are alike in all, unless a member lied or an older data_dir was put back. Then the one
+// that holds more back on the primary is greater.
 func Compare(a, b State) int {
 	return cmp.Or(
 		cmp.Compare(a.Generation, b.Generation),
@@ -60,7 +61,7 @@ func Compare(a, b State) int {
 	)
 }
 
-// Merge is the greater of two states of one name.
+// Merge returns the greater of two states of one name, by Compare.
 func Merge(a, b State) State {
 	if Compare(a, b) < 0 {
 		return b
@@ -68,7 +69,7 @@ func Merge(a, b State) State {
 	return a
 }
 
-// first puts the true one above.
+// first compares two flags for Compare: true is greater.
 func first(a, b bool) int {
 	switch {
 	case a == b:
@@ -79,5 +80,6 @@ func first(a, b bool) int {
 	return -1
 }
 
-// holding puts the lower one above; 0 holds nothing.
+// holding compares two positions or transaction IDs for Compare. The lower one holds more WAL or rows back on the
+// primary, and is greater. 0 holds nothing back, and is the least.
 func holding(a, b uint64) int { return cmp.Compare(b-1, a-1) }
