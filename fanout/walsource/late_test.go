@@ -2,15 +2,19 @@ package walsource
 
 import (
 	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestLateLack: by the word of a member that was not heard when the store came to its timeline, that one may lack WAL
+// TestLateLacks: by the word of a member that was not heard when the store came to its timeline, that one may lack WAL
 // of those that it has left. What was judged then, or is given up, is not asked for again.
-func TestLateLack(t *testing.T) {
+func TestLateLacks(t *testing.T) {
 	const fork = lsn.LSN(0x5000000)
 	p := func(t lsn.TimelineID, at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: t, LSN: at} }
 	for name, c := range map[string]struct {
@@ -38,8 +42,9 @@ func TestLateLack(t *testing.T) {
 			o.Accept = c.word
 		}
 		r := with(t, o)
-		if e := r.lateLack(); (e != nil) != c.lacks || e != nil && (e.From != fork || e.To != c.said.LSN || e.By != "a" || e.Timeline != 2) {
-			t.Errorf("%s: %+v", name, e)
+		want := []LackError{{System: 7, Timeline: 2, From: fork, To: c.said.LSN, Of: 1, By: "a"}}
+		if got := r.lateLacks(); c.lacks && !slices.Equal(got, want) || !c.lacks && got != nil {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }
@@ -72,9 +77,60 @@ func TestLateMemberIsTold(t *testing.T) {
 	}
 	said.Store(true)
 	s := r.await("the member's word", func(s Status) bool { return s.Late != nil })
-	if s.Late.From != 0x1000006 || s.Late.By != "a" || s.Lack != nil {
+	if s.Late[0].From != 0x1000006 || s.Late[0].By != "a" || s.Lack != nil {
 		t.Errorf("%+v, %+v", s.Late, s.Lack)
 	}
 	c.send(xlog(fakeSeg+8, "ijkl"))
 	c.awaitFlush(fakeSeg + 12)
+}
+
+// TestLateMemberIsLoggedOnce: members that follow the old primary go on, and what they may have acknowledged rises with
+// each commit there. Each is logged once, and again when another timeline is concerned, or when it had been over.
+func TestLateMemberIsLoggedOnce(t *testing.T) {
+	const fork = lsn.LSN(0x5000000)
+	m := newMemStore()
+	m.id.System, m.pos.Timeline, m.pos.Received = 7, 3, fork+1<<20
+	m.histories[3] = []byte("1\t0/5000000\tpromoted\n2\t0/6000000\tpromoted\n")
+	says, logged := map[string]lsn.Point{}, lateFacts{}
+	var log strings.Builder
+	r := with(t, Options{Store: m, Others: func() (all []Known, _ Unheard) {
+		for _, name := range slices.Sorted(maps.Keys(says)) {
+			all = append(all, Known{Point: says[name], By: name, Acked: true, Late: true})
+		}
+		return all, Unheard{}
+	}})
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	look := func(what string, want ...string) {
+		t.Helper()
+		log.Reset()
+		r.lookLate(logged)
+		lines := strings.Count(log.String(), "\n")
+		for _, words := range want {
+			if !strings.Contains(log.String(), words) {
+				t.Errorf("%s: %q is not logged", what, words)
+			}
+		}
+		if lines != len(want) {
+			t.Errorf("%s: %d lines, not %d:\n%s", what, lines, len(want), log.String())
+		}
+	}
+	goOn := func(name string, timeline lsn.TimelineID, by lsn.LSN) {
+		p := says[name]
+		says[name] = lsn.Point{System: 7, Timeline: timeline, LSN: max(p.LSN, fork) + by}
+	}
+	look("nobody")
+	goOn("b", 1, 100)
+	look("b", "member=b timeline=3 of_timeline=1")
+	goOn("c", 1, 200)
+	look("c", "member=c")
+	for _, name := range []string{"b", "c", "b"} { // each is the furthest once
+		goOn(name, 1, 1000)
+		look(name + " goes on")
+	}
+	goOn("c", 2, 0x2000000)
+	look("c is on another one", "member=c timeline=3 of_timeline=2")
+	delete(says, "b")
+	look("b has given it up")
+	goOn("b", 1, 100)
+	look("b again", "member=b")
 }

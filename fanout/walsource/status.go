@@ -1,6 +1,7 @@
 package walsource
 
 import (
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
@@ -15,8 +16,8 @@ type Status struct {
 	Lack       *LackError // a timeline that is not followed because it lacks acknowledged WAL
 	Stop       *Stop      // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
 	Reconnects int        // connections begun after the first
-	// Late: a member that was not heard when the stored timeline was followed may have acknowledged WAL that it lacks.
-	Late *LackError
+	// Late: members that were not heard when the stored timeline was followed may have acknowledged WAL that it lacks.
+	Late []LackError
 	// RefusedSince is the first refusal of a server for its WAL since one was streamed from; zero: there was none.
 	RefusedSince time.Time
 }
@@ -26,7 +27,9 @@ func (r *Supply) Status() Status {
 	s := Status{Status: r.rcv.Status()}
 	r.locked(func() { s.Lack, s.Stop, s.Reconnects = r.lacks, r.stopped, r.reconnects })
 	r.locked(func() { s.RefusedSince = r.refusedSince })
-	s.Late = r.late.Load()
+	if late := r.late.Load(); late != nil {
+		s.Late = slices.Clone(*late)
+	}
 	if s.Stop != nil && s.Stop.over(&s.Status, r.o.Store.Positions().Received, time.Now()) {
 		s.Stop = nil
 	}

@@ -38,7 +38,7 @@ type Supply struct {
 	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint; never changed in place
 	recalled atomic.Pointer[Known]              // see recall; nil: nothing
 	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
-	late     atomic.Pointer[LackError]          // see watchLate
+	late     atomic.Pointer[[]LackError]        // see watchLate; never changed in place
 	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
 
 	mu         sync.Mutex

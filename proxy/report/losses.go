@@ -42,15 +42,15 @@ func heldBackWarnings(why string, unheard []string) []string {
 		"replproxy forget %s", why, unheard[0])}
 }
 
-// lateWarnings tell of a member that was away when the stored timeline was followed.
-func lateWarnings(e *walsource.LackError) []string {
-	if e == nil {
-		return nil
+// lateWarnings tell of members that were away when the stored timeline was followed.
+func lateWarnings(late []walsource.LackError) (all []string) {
+	for _, e := range late {
+		all = append(all, fmt.Sprintf("%s was away when timeline %s was followed, and may have acknowledged WAL of "+
+			"timeline %s from %s to %s that it lacks: look whether a commit is missing; "+
+			"if none is: replproxy accept-timeline %s on %s",
+			e.By, e.Timeline, e.Of, e.From, e.To, e.Timeline, e.By))
 	}
-	return []string{fmt.Sprintf("%s was away when timeline %s was followed, and may have acknowledged WAL of "+
-		"timeline %s from %s to %s that it lacks: look whether a commit is missing; "+
-		"if none is: replproxy accept-timeline %s on %s",
-		e.By, e.Timeline, e.Of, e.From, e.To, e.Timeline, e.By)}
+	return all
 }
 
 // acceptedWarnings tell of a word that is not used yet.

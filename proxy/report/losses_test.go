@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -35,5 +36,18 @@ func TestHeldBackIsWarnedOf(t *testing.T) {
 		if (len(w) == 0) != (c.want == "") || len(w) > 0 && !strings.Contains(w[0], c.want) {
 			t.Errorf("%+v: %q", c, w)
 		}
+	}
+}
+
+// TestLateMembersAreWarnedOf: each member that was away is named, with where the operator says that nothing is missing.
+func TestLateMembersAreWarnedOf(t *testing.T) {
+	late := []walsource.LackError{{Timeline: 3, Of: 1, From: 16, To: 32, By: "b"}, {Timeline: 3, Of: 2, From: 16, To: 48, By: "c"}}
+	w := lateWarnings(late)
+	if len(w) != 2 || !strings.Contains(w[0], "from 0/10 to 0/20") || !strings.HasSuffix(w[0], "accept-timeline 3 on b") ||
+		!strings.Contains(w[1], "timeline 2 from") || !strings.HasSuffix(w[1], "accept-timeline 3 on c") {
+		t.Errorf("%q", w)
+	}
+	if w := lateWarnings(nil); w != nil {
+		t.Errorf("nobody: %q", w)
 	}
 }
