@@ -32,10 +32,14 @@ type Beginning struct {
 	firstWAL vote.Fingerprint
 }
 
-// Begin returns the beginning of h's timeline, of which the first size bytes make the mark. Where its first WAL was is
-// not known of every timeline: then no mark ever comes.
-func Begin(system lsn.SystemID, h lsn.History, size lsn.LSN) *Beginning {
-	b := &Beginning{system: system, timeline: h.Timeline, marked: h.Begin() + size, history: HistoryHash(h)}
+// Begin returns the beginning of timeline t, whose history h should be. The first size bytes of its WAL make the mark.
+// Where its first WAL was is not known of every timeline: then no mark ever comes. nil: h is of another timeline, since
+// the store is about to change over, or t is 0.
+func Begin(system lsn.SystemID, t lsn.TimelineID, h lsn.History, size lsn.LSN) *Beginning {
+	if h.Timeline != t || t == 0 {
+		return nil
+	}
+	b := &Beginning{system: system, timeline: t, marked: h.Begin() + size, history: HistoryHash(h)}
 	b.firstWAL.Never = h.Begin() == lsn.Invalid
 	return b
 }
@@ -46,16 +50,18 @@ func (b *Beginning) Of(system lsn.SystemID, t lsn.TimelineID) bool {
 }
 
 // Said returns what the other members are told while WAL is received up to received. That is nothing while a mark that
-// could be read was not: a member of message version 1 would take no mark for one that never comes.
+// could be read was not: a member of message version 1 would take no mark for one that never comes. nil says nothing.
 func (b *Beginning) Said(received lsn.LSN) (history uint64, firstWAL vote.Fingerprint) {
-	if b.Due(received) {
+	if b == nil || b.Due(received) {
 		return 0, vote.Fingerprint{}
 	}
 	return b.history, b.firstWAL
 }
 
-// Due reports whether the mark can be read, and was not yet.
-func (b *Beginning) Due(received lsn.LSN) bool { return !b.firstWAL.Known() && received >= b.marked }
+// Due reports whether the mark can be read, and was not yet. That of nil never can.
+func (b *Beginning) Due(received lsn.LSN) bool {
+	return b != nil && !b.firstWAL.Known() && received >= b.marked
+}
 
 // Marked returns b with a mark; a print of 0: none will ever be known.
 func (b *Beginning) Marked(print uint64) *Beginning {

@@ -117,7 +117,7 @@ func TestBeginningIsSaid(t *testing.T) {
 		"read, and cannot be known": {second, 0, 2000, true, vote.Fingerprint{Never: true}},
 		"the first timeline":        {lsn.History{Timeline: 1}, -1, 5000, true, vote.Fingerprint{Never: true}},
 	} {
-		b := Begin(system, c.h, size)
+		b := Begin(system, c.h.Timeline, c.h, size)
 		if c.print >= 0 {
 			b = b.Marked(uint64(c.print))
 		}
@@ -126,8 +126,14 @@ func TestBeginningIsSaid(t *testing.T) {
 			t.Errorf("%s: line %x, mark %+v, due %t", name, line, mark, b.Due(c.received))
 		}
 	}
-	b := Begin(system, second, size)
+	b := Begin(system, second.Timeline, second, size)
 	if !b.Of(system, 2) || b.Of(8, 2) || b.Of(system, 1) || (*Beginning)(nil).Of(system, 2) {
 		t.Error("it is another timeline's")
+	}
+	for t2, h := range map[lsn.TimelineID]lsn.History{1: second, 3: second, 0: {}} {
+		b := Begin(system, t2, h, size)
+		if line, mark := b.Said(5000); b != nil || b.Due(5000) || line != 0 || mark != (vote.Fingerprint{}) {
+			t.Errorf("timeline %s with the history of %s begins: %+v", t2, h.Timeline, b)
+		}
 	}
 }

@@ -280,10 +280,3 @@ func (p *Peer) Asks(o Local) (at lsn.LSN) {
 	}
 	return lsn.Invalid
 }
-
-// Newest returns the last n of pairs, the oldest first, that end at or below complete. The bytes of a segment that
-// ends within a record may yet be others (ruling R36). It changes pairs.
-func Newest(pairs []Pair, complete lsn.LSN, n int) []Pair {
-	pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return p.At > complete })
-	return pairs[max(0, len(pairs)-n):]
-}

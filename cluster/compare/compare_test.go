@@ -294,17 +294,3 @@ func TestBeyondTheLastRecord(t *testing.T) {
 		t.Errorf("lacks %v", p.Lacks())
 	}
 }
-
-// TestNewest: what ends beyond the last complete record is not told, and of the rest the newest are.
-func TestNewest(t *testing.T) {
-	pairs := []Pair{{1, 10, 1}, {1, 20, 2}, {1, 30, 3}}
-	for _, c := range []struct {
-		complete lsn.LSN
-		n, from  int
-		want     int
-	}{{30, 3, 0, 3}, {30, 2, 1, 2}, {29, 2, 0, 2}, {29, 1, 1, 1}, {9, 3, 0, 0}, {30, 0, 3, 0}} {
-		if got := Newest(slices.Clone(pairs), c.complete, c.n); !slices.Equal(got, pairs[c.from:c.from+c.want]) {
-			t.Errorf("%d below %s: %v", c.n, c.complete, got)
-		}
-	}
-}

@@ -32,7 +32,8 @@ func (s *Store) HashAt(tli lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) {
 	return state.Sum64(), true
 }
 
-// ReadHash is HashAt for any position that is stored; it may read a segment from disk.
+// ReadHash is HashAt for any position that is stored; it may read a segment from disk. Up to the end of a complete
+// segment it takes the digest that is kept beside it.
 //
 // Errors: *[TimelineError], *[GapError] when at is not received yet, [ErrNotAdopted], those of reading.
 func (s *Store) ReadHash(tli lsn.TimelineID, at lsn.LSN) (uint64, error) {
@@ -49,6 +50,11 @@ func (s *Store) ReadHash(tli lsn.TimelineID, at lsn.LSN) (uint64, error) {
 		return 0, &TimelineError{Timeline: tli, Current: pos.Timeline, Reason: "it is not in the history"}
 	case at > end || at == lsn.Invalid:
 		return 0, &GapError{Expected: end, Got: at}
+	}
+	if g, complete := s.SegmentOf(at - 1); complete && g.Timeline == tli && g.End == at {
+		if d, ok := s.digestOf(g); ok {
+			return d.Sum, nil
+		}
 	}
 	sum, err := s.hashTo(at)
 	if err != nil {

@@ -31,7 +31,6 @@ type ownStore struct {
 	watch   *walstore.Watcher
 	streams func() (member string, ok bool)
 	begun   atomic.Pointer[cluster.Beginning]
-	digest  atomic.Pointer[map[walstore.Segment]uint64] // read from disk, a few
 }
 
 func (s *ownStore) Positions() cluster.Positions {
