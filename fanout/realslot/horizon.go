@@ -148,8 +148,7 @@ func (o *ProxySlot) tell(ctx context.Context, c Connector, own shownSlot, last b
 		start = own.Restart
 	}
 	if err := moment(ctx, c, o.o.Slot, start, messages...); err != nil {
-		return false, fmt.Errorf("have the slot bear xmin %d and catalog_xmin %d: %w",
-			say[len(say)-1].Xmin, say[len(say)-1].CatalogXmin, err)
+		return false, fmt.Errorf("have the slot bear what standbys' slots need: %w", err)
 	}
 	o.bearing.said(now, own.horizon, say[len(say)-1])
 	return true, nil

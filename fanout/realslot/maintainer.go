@@ -314,13 +314,13 @@ func (k *Maintainer) act(ctx context.Context, c Connector, s *upstream.Session, 
 	return nil
 }
 
-// complain logs an error once, until it is another one or gone.
+// complain logs an error once, until it is gone, or another one by more than its positions.
 func (k *Maintainer) complain(name string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = lsn.WithoutPositions(err.Error())
 	}
 	if text != "" && text != k.said[name] {
 		k.o.Logger.Warn("cannot look after slots on the primary: what they hold there stays", "slot", name, "err", err)

@@ -336,8 +336,8 @@ func (o *ProxySlot) connect(ctx context.Context, e upstream.Endpoint) (*upstream
 	return sql(ctx, pinned{o.o.Upstream, e})
 }
 
-// complain shows and logs an error once, until it is another one or gone. A slot that can't be told what to bear is
-// another matter than one that can't be moved.
+// complain shows an error, and logs it once, until it is gone, or another one by more than its positions. A slot that
+// can't be told what to bear is another matter than one that can't be moved.
 func (o *ProxySlot) complain(ctx context.Context, err error) {
 	text, tell := "", errors.Is(err, errTell)
 	if err != nil && ctx.Err() == nil {
@@ -355,7 +355,7 @@ func (o *ProxySlot) complain(ctx context.Context, err error) {
 	o.status.Err, o.status.TellErr = moves, tells
 	o.mu.Unlock()
 	switch {
-	case text == "" || text == said:
+	case text == "" || lsn.WithoutPositions(text) == lsn.WithoutPositions(said):
 	case tell:
 		o.o.Logger.Warn("the slot on the primary does not bear what standbys' slots need: that ends with the stream",
 			"slot", o.o.Slot, "err", text)

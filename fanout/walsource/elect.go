@@ -224,12 +224,13 @@ func (r *Supply) ask(ctx context.Context, s Conn, k knowledge) candidate {
 	return c
 }
 
-// logRefusal says once that a host is refused, and again when the reason changes.
+// logRefusal says once that a host is refused, and again when the reason changes by more than its positions.
 func (r *Supply) logRefusal(host string, err error) {
 	text := pgerror.Describe(err)
-	if r.refusals[host] == text {
+	reason := lsn.WithoutPositions(text)
+	if r.refusals[host] == reason {
 		return
 	}
-	r.refusals[host] = text
+	r.refusals[host] = reason
 	r.log.Error("upstream host refused", "host", host, "err", text)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
@@ -41,7 +42,7 @@ func (r *Supply) startRefused(err error, srv server, p startPoint) error {
 	return err
 }
 
-// failed shows and logs why a connection ended; the same reason is logged once a minute.
+// failed shows and logs why a connection ended; the same reason is logged once a minute, wherever its positions are.
 func (r *Supply) failed(err error) {
 	text := pgerror.Describe(err)
 	if errors.As(err, &r.lack); r.lack != nil {
@@ -51,10 +52,11 @@ func (r *Supply) failed(err error) {
 	r.locked(func() { r.lacks = r.lack })
 	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = text })
 	r.stop(err, text, time.Now())
-	if text == r.lastLog && time.Since(r.logged) < repeatLog {
+	reason := lsn.WithoutPositions(text)
+	if reason == r.lastLog && time.Since(r.logged) < repeatLog {
 		return
 	}
-	r.lastLog, r.logged = text, time.Now()
+	r.lastLog, r.logged = reason, time.Now()
 	switch {
 	case errors.Is(err, walreceiver.ErrUpstreamShutdown):
 		r.log.Info("upstream is shutting down", "err", text)

@@ -46,7 +46,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 			if err == nil || ctx.Err() != nil {
 				return
 			}
-			if text := pgerror.Describe(err); text != said {
+			if text := lsn.WithoutPositions(pgerror.Describe(err)); text != said {
 				said = text
 				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
 			}

@@ -1,0 +1,50 @@
+package walsource
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+)
+
+// TestRefusalIsLoggedOnce: a member goes on reporting what the refused servers lack, or a server's position moves. That
+// is the same reason, and logged as such. Another timeline, or another member that knows of it, is another one.
+func TestRefusalIsLoggedOnce(t *testing.T) {
+	const fork = lsn.LSN(0x5000000)
+	var log strings.Builder
+	r := with(t, Options{Store: newMemStore()})
+	r.log, r.refusals = slog.New(slog.NewTextHandler(&log, nil)), map[string]string{}
+	lacks := func(timeline lsn.TimelineID, to lsn.LSN, by string) error {
+		return (&LackError{System: 7, Timeline: timeline, From: fork, To: to, Of: 1, By: by}).refusal()
+	}
+	ahead := func(end lsn.LSN) error {
+		return fmt.Errorf("start: %w", pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"requested starting point %s is ahead of the WAL flush position of this server %s", fork, end))
+	}
+	for name, said := range map[string]func(error){
+		"of the attempt": r.failed,
+		"of a host":      func(err error) { r.logRefusal("h:5432", err) },
+	} {
+		for _, c := range []struct {
+			err   error
+			lines int
+		}{
+			{lacks(2, fork+100, "c"), 1},
+			{lacks(2, fork+200, "c"), 0},
+			{lacks(2, fork+300, "d"), 1},
+			{lacks(3, fork+300, "d"), 1},
+			{lacks(3, fork+400, "d"), 0},
+			{ahead(fork - 100), 1},
+			{ahead(fork - 50), 0},
+		} {
+			log.Reset()
+			said(c.err)
+			if n := strings.Count(log.String(), "\n"); n != c.lines {
+				t.Errorf("%s, %v: %d lines, not %d", name, c.err, n, c.lines)
+			}
+		}
+	}
+}
