@@ -103,6 +103,30 @@ func TestVoid(t *testing.T) {
 	}
 }
 
+// TestLook: what is refused is noted when it is something else, and a word that is over is removed, each by itself.
+func TestLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		word       string
+		was        *walsource.LackError
+		followed   lsn.TimelineID
+		now        *walsource.LackError
+		void, note bool
+	}{
+		"nothing was, and is, refused":         {"2 force", nil, 1, nil, false, false},
+		"a server is refused":                  {"2 0/3000060 0/5000000 of 2", nil, 0, lost, false, true},
+		"it still is":                          {"2 0/3000060 0/5000000 of 2", lost, 0, lost, false, false},
+		"another one is":                       {"3 0/3000060 0/5000000 of 2", forked, 0, lost, false, true},
+		"none is any more":                     {"2 0/3000060 0/5000000 of 2", lost, 2, nil, true, true},
+		"none is, and the word came too late":  {"2 0/3000060 0/5000000 of 2", nil, 2, nil, true, false},
+		"what was given up is refused no more": {"2 0/3000060 0/5000000", lost, 2, nil, false, true},
+	} {
+		got := word(t, c.word).At(c.followed, c.now, For(c.was))
+		if got.Void != c.void || got.Note != c.note || got.Lacking.String() != For(c.now).String() {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // TestSay: an operator accepts what is refused. Anything else takes force, and is about one system then.
 func TestSay(t *testing.T) {
 	needless, unread := Needless(true, false, "host=p", 2), errors.New("not read")

@@ -118,6 +118,20 @@ func (w Word) Void(followed lsn.TimelineID, e *walsource.LackError, was Word) bo
 	return e == nil || e.Timeline == w.Timeline && !w.Covers(e, was)
 }
 
+// Look says what a look at the servers changes in the two files of words.
+type Look struct {
+	Void    bool // the operator's word is over: it is to be removed, and if that fails nothing else is to change
+	Note    bool // what is refused has changed: Lacking is to be noted
+	Lacking Word // about what is refused now; the zero Word: nothing is
+}
+
+// At returns what changes when e is refused, nil: nothing, and timeline followed is followed, 0: none. w is the
+// operator's word, and was is noted as refused by the look before.
+func (w Word) At(followed lsn.TimelineID, e *walsource.LackError, was Word) Look {
+	now := For(e)
+	return Look{Void: w.Void(followed, e, was), Note: now.String() != was.String(), Lacking: now}
+}
+
 // GivesUp reports whether p is a position that a member had said before it was given up. What it says later is new.
 func (w Word) GivesUp(p lsn.Point) bool {
 	return w.Kind == Used && w.Timeline == p.Timeline && slices.Contains(w.Heard, p.LSN)

@@ -63,8 +63,9 @@ func (a wordFiles) Accepted(e *walsource.LackError) bool {
 }
 
 func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
-	w, was := a.read(acceptName), a.read(lackingName)
-	if w.Void(followed, e, was) {
+	w := a.read(acceptName)
+	look := w.At(followed, e, a.read(lackingName))
+	if look.Void {
 		a.log.Warn("an accepted timeline is void: nothing is refused there, or it is about another loss",
 			"timeline", w.Timeline, "accepted", w.String())
 		if err := a.write(acceptName, acceptance.Word{}); err != nil {
@@ -72,8 +73,8 @@ func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
 			return // the lack that waits stays as it is, and so the word is void at the next look too
 		}
 	}
-	if now := acceptance.For(e); now.String() != was.String() {
-		if err := a.write(lackingName, now); err != nil {
+	if look.Note {
+		if err := a.write(lackingName, look.Lacking); err != nil {
 			a.log.Error("cannot note which timeline is refused: accept-timeline will not know it", "err", err)
 		}
 	}

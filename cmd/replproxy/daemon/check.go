@@ -36,7 +36,7 @@ func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Chec
 // CheckRule finds what is wrong with the rule as a whole.
 func CheckRule(c *config.Config) error {
 	if _, err := ledger.Parse(ruleText(c)); err != nil {
-		return c.At(zonesKey, err)
+		return c.At(config.ZonesKey, err)
 	}
 	return nil
 }

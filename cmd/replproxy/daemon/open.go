@@ -96,7 +96,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Informed: func() error { return p.fresh.answered(newstore.Losses) },
 	})
 	if errors.Is(err, ledger.ErrRefused) {
-		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(ruleKey, err))}
+		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(config.RuleKey, err))}
 	}
 	if err != nil {
 		return err

@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,18 +30,6 @@ type settings struct {
 	drops chan chan<- error // asks for the rule to be taken away
 
 	state atomic.Pointer[inForce]
-}
-
-// The keys of the rule can be refused, by other members or the disk, when all were found to be right. They
-// are taken or refused together.
-const (
-	ruleKey  = "synchronous_standby_names"
-	zonesKey = "synchronous_standby_zones.rule"
-)
-
-// isRule reports whether a key is part of the rule.
-func isRule(key string) bool {
-	return key == ruleKey || strings.HasPrefix(key, strings.TrimSuffix(zonesKey, "rule"))
 }
 
 // inForce is one state of the settings.
@@ -86,10 +72,6 @@ func (s *settings) notify(state string) {
 	}
 }
 
-// errRuleInFile refuses to drop a rule that would be back at the next reload.
-var errRuleInFile = errors.New("synchronous_standby_names is not empty in the configuration: empty it first, " +
-	"or the rule would be back at the next reload")
-
 // dropRule takes the rule away, in a cluster too.
 func (s *settings) dropRule(ctx context.Context) error {
 	answer := make(chan error, 1)
@@ -116,8 +98,10 @@ func (s *settings) reload(drop bool) error {
 		s.state.Store(&failed)
 		return err
 	}
-	if drop && read.SynchronousStandbyNames != "" {
-		return errRuleInFile
+	if drop {
+		if err := read.DropsRule(); err != nil {
+			return err
+		}
 	}
 	next, applied, pending := config.Reload(was.config, read)
 	s.level.Set(next.LogLevel)
@@ -126,16 +110,13 @@ func (s *settings) reload(drop bool) error {
 	status.LoadedAt, status.LastError, status.Pending, status.Refused = time.Now(), "", []admin.Pending{}, nil
 	if err = s.apply(next, up, drop); err != nil {
 		s.log.Error("the rule was not changed: the one before stays in force", "err", err)
-		status.LastError = ruleKey + ": " + err.Error()
-		next.SynchronousStandbyNames = was.config.SynchronousStandbyNames
-		next.SynchronousStandbyZones = was.config.SynchronousStandbyZones
-		applied = slices.DeleteFunc(applied, func(c config.Change) bool {
-			if isRule(c.Key) {
-				status.Refused = append(status.Refused,
-					admin.Refused{Key: c.Key, Running: c.Old, New: c.New, Why: err.Error()})
-			}
-			return isRule(c.Key)
-		})
+		status.LastError = config.RuleKey + ": " + err.Error()
+		var refused []config.Change
+		applied, refused = next.KeepRule(was.config, applied)
+		for _, c := range refused {
+			status.Refused = append(status.Refused,
+				admin.Refused{Key: c.Key, Running: c.Old, New: c.New, Why: err.Error()})
+		}
 	}
 	for _, c := range applied {
 		s.log.Info("configuration changed", "key", c.Key, "old", c.Old, "new", c.New)

@@ -28,14 +28,14 @@ func TestRefusedRule(t *testing.T) {
 	if now.config.SynchronousStandbyNames != "s1" || now.config.LogLevel != slog.LevelDebug {
 		t.Errorf("in force: %+v", now.config)
 	}
-	if e := now.status.LastError; e != ruleKey+": no space left on device" {
+	if e := now.status.LastError; e != config.RuleKey+": no space left on device" {
 		t.Errorf("last error %q", e)
 	}
-	if p := now.status.Refused; len(p) != 1 || p[0].Key != ruleKey || p[0].Running != "s1" || p[0].New != "s2" ||
+	if p := now.status.Refused; len(p) != 1 || p[0].Key != config.RuleKey || p[0].Running != "s1" || p[0].New != "s2" ||
 		p[0].Why != refused.Error() || len(now.status.Pending) != 0 {
 		t.Errorf("refused %+v, pending %+v", p, now.status.Pending)
 	}
-	if strings.Contains(log.String(), "key="+ruleKey) {
+	if strings.Contains(log.String(), "key="+config.RuleKey) {
 		t.Errorf("told as changed:\n%s", &log)
 	}
 	refused = nil
@@ -59,7 +59,7 @@ func TestDropRule(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	if err := s.dropRule(t.Context()); !errors.Is(err, errRuleInFile) || dropped {
+	if err := s.dropRule(t.Context()); !errors.Is(err, config.ErrRuleInFile) || dropped {
 		t.Errorf("dropped %v, %v", dropped, err)
 	}
 	inFile = ""
