@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/replproxy/replproxy/fanout/backfill"
@@ -14,7 +15,7 @@ import (
 // Rung names a kind of place that WAL comes from.
 type Rung string
 
-// The rungs of the ladder, in the order in which they are asked.
+// The rungs of the ladder. A member costs the primary nothing, and an archive may be slow.
 const (
 	RungFenced  Rung = "fenced member" // the one with most of the tail of a fenced timeline
 	RungChosen  Rung = "chosen member" // the one that upstream.via: cluster chose
@@ -22,6 +23,9 @@ const (
 	RungPrimary Rung = "primary"       // of upstream.conninfo
 	RungArchive Rung = "archive"       // wal.restore_command
 )
+
+// rungs returns the rungs in the order in which they are asked.
+func rungs() []Rung { return []Rung{RungFenced, RungChosen, RungMember, RungPrimary, RungArchive} }
 
 // Source is one place that WAL can come from: as a stream that goes on, as whole segments, or both.
 type Source interface {
@@ -53,10 +57,13 @@ type Ladder struct {
 	all []SourceStatus // of each of sources
 }
 
-// NewLadder returns a ladder of sources, which are in the order of their rungs.
+// NewLadder returns a ladder of sources, which it asks in the order of their rungs.
 func NewLadder(sources ...Source) *Ladder {
-	l := &Ladder{sources: sources}
-	for _, s := range sources {
+	order := rungs()
+	l := &Ladder{sources: slices.SortedStableFunc(slices.Values(sources), func(a, b Source) int {
+		return slices.Index(order, a.Rung()) - slices.Index(order, b.Rung())
+	})}
+	for _, s := range l.sources {
 		l.all = append(l.all, SourceStatus{Rung: s.Rung()})
 	}
 	return l

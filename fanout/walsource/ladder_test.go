@@ -43,7 +43,7 @@ func TestLadder(t *testing.T) {
 	fenced, chosen := &place{rung: RungFenced}, &place{rung: RungChosen}
 	member, primary := &place{rung: RungMember, wal: "abc"}, &place{rung: RungPrimary, wal: "d"}
 	archive := &place{rung: RungArchive}
-	l := NewLadder(fenced, chosen, member, primary, archive)
+	l := NewLadder(archive, primary, member, chosen, fenced)
 	streams := func() (r Rung) {
 		for _, s := range l.Status() {
 			if s.Streams {
@@ -94,5 +94,29 @@ func TestLadder(t *testing.T) {
 	if _, err := l.Segments()[1].Open(t.Context(), walstore.Identity{}, backfill.Run{}); err == nil ||
 		l.Status()[3].LastError != "no walsender is free" {
 		t.Errorf("%v %+v", err, l.Status()[3])
+	}
+}
+
+// TestSegmentSources: members and the primary give what is older than the store, an archive also what continues it, and
+// none of them a stream.
+func TestSegmentSources(t *testing.T) {
+	archive := NewArchive(t.TempDir(), "")
+	older := &OlderSegments{On: RungMember, From: &backfill.Members{}}
+	for _, s := range []Source{archive, older} {
+		if c, err := s.Stream(t.Context(), nil); c != nil || err != nil {
+			t.Errorf("%s streams: %v, %v", s.Rung(), c, err)
+		}
+	}
+	if archive.Segments(false) != nil || archive.Segments(true) != nil {
+		t.Error("an archive without a command has segments")
+	}
+	if older.Segments(false) != older.From || older.Segments(true) != nil {
+		t.Error("a member does not give what is older than the store, or gives what continues it")
+	}
+	archive.SetCommand("cp %f %p")
+	back, ok := archive.Segments(false).(*backfill.Archive)
+	ahead, too := archive.Segments(true).(*backfill.Archive)
+	if !ok || !too || back.Command != "cp %f %p" || ahead.Command != back.Command || back.Prefix == ahead.Prefix {
+		t.Errorf("%+v, %+v: two that run at once need a file each", back, ahead)
 	}
 }

@@ -133,6 +133,9 @@ type Cluster struct {
 	Members         []string // name and public key of each proxy, this one included
 }
 
+// Pulls reports whether one member of the cluster streams from the primary for all. It needs a cluster.
+func (u *Upstream) Pulls() bool { return u.Via == ViaCluster }
+
 // SlotName is the physical slot on the primary, "" for none.
 func (c *Config) SlotName() string {
 	if c.Upstream.Slot.Chosen {

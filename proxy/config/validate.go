@@ -69,7 +69,7 @@ func (c *Config) validate() Errors {
 		}
 	}
 	if m := c.Cluster; m.Bind == "" {
-		if c.Upstream.Via == ViaCluster {
+		if c.Upstream.Pulls() {
 			bad("upstream.via", "needs a cluster: cluster.bind is not set")
 		}
 		for key, set := range map[string]bool{"cluster.advertise": m.Advertise != "", "cluster.join": len(m.Join) > 0,

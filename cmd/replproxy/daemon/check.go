@@ -115,7 +115,7 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		Access:  c.AccessSet().All(),
 		UnixLeg: slices.ContainsFunc(up.Endpoints(), upstream.Endpoint.Unix),
 		Members: memberNames(c), MemberSlots: memberSlots(c), LoopbackOnly: tcpopt.LoopbackOnly(c.Listen),
-		ViaCluster: c.Upstream.Via == config.ViaCluster,
+		ViaCluster: c.Upstream.Pulls(),
 	}
 }
 

@@ -49,7 +49,7 @@ func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(key, err))}
 	}
 	m := &membership{outbox: link.NewOutbox()}
-	p.Node, p.Follow, p.Outbox = c.Name, c.Upstream.Via == config.ViaCluster, m.outbox
+	p.Node, p.Follow, p.Outbox = c.Name, c.Upstream.Pulls(), m.outbox
 	p.Heard = func() []link.PeerStatus { return m.link.Status().Peers }
 	p.OtherWAL = func(member string) bool { return m.node.OtherWAL(member) }
 	m.puller = puller.New(p)

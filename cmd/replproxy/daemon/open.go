@@ -189,7 +189,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
 		Begins:     p.node.Begins, Leaves: leaves,
 		EndSessions: p.hub.EndSessions,
-		Shared:      p.members != nil && c.Upstream.Via == config.ViaCluster,
+		Shared:      c.Upstream.Pulls(),
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ type parts struct {
 
 	// openSlots
 	sources    *walsource.Ladder
-	archive    *archive
+	archive    *walsource.ArchiveSegments
 	filler     *backfill.Filler
 	own        *realslot.ProxySlot
 	ruled      *realslot.RuleGate // nil without slots.rule_gate

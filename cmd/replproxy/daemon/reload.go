@@ -144,7 +144,7 @@ func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) er
 		c = &kept
 	}
 	p.store.SetKeepSize(int64(c.WAL.KeepSize))
-	p.archive.set(c.WAL.RestoreCommand)
+	p.archive.SetCommand(c.WAL.RestoreCommand)
 	p.filler.SetSources(p.sources.Segments()...)
 	p.hub.Tune(fanout.Tuning{
 		AutoCreateSlots: c.Slots.AutoCreate, FeedbackMaxAge: uint64(c.Feedback.MaxAge), Limits: slotLimits(c),

@@ -11,7 +11,6 @@ func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 	if c.Slots.RuleGate == "" {
 		return nil
 	}
-	pulls := p.members != nil && c.Upstream.Via == config.ViaCluster
 	return realslot.NewRuleGate(realslot.RuleGateOptions{
 		Upstream: p.upstream, Slot: c.Slots.RuleGate, Name: c.Name, Logger: p.part("slots"),
 		Usable: func() bool { return p.receiver.GateUsable() },
@@ -21,7 +20,7 @@ func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 			return reportable.Flush
 		},
 		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
-		Pulls:   func() bool { return pulls },
+		Pulls:   c.Upstream.Pulls,
 		Free:    func() { p.receiver.GateFree() },
 	})
 }

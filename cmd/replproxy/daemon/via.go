@@ -69,32 +69,13 @@ func (m *membership) connect(ctx context.Context, up *upstream.Config, member st
 	return through.Connect(ctx, params)
 }
 
-// memberSource is the source of segments that members have.
-type memberSource struct{ backfill.Members }
-
-// newMemberSource is for the store of the proxy called name.
-func newMemberSource(up *upstream.Config, m *membership, name string) *memberSource {
-	return &memberSource{backfill.Members{
+// segments is the source of segments that members have, for the store of the proxy called name.
+func (m *membership) segments(up *upstream.Config, name string) *backfill.Members {
+	return &backfill.Members{
 		All: m.others(name), Live: func() []string { return m.live(name) },
 		SameWAL: func(member string) bool { return m.node.SameWAL(member) },
 		Connect: func(ctx context.Context, member string, params map[string]string) (*upstream.Session, error) {
 			return m.connect(ctx, up, member, params)
 		},
-	}}
-}
-
-// Rung makes it a [walsource.Source].
-func (m *memberSource) Rung() walsource.Rung { return walsource.RungMember }
-
-// Stream opens none: whom to stream from is chosen.
-func (m *memberSource) Stream(context.Context, map[string]string) (walsource.Conn, error) {
-	return nil, nil
-}
-
-// Segments returns the members for WAL that is older than the store.
-func (m *memberSource) Segments(ahead bool) backfill.Source {
-	if ahead {
-		return nil
 	}
-	return &m.Members
 }
