@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // What a member says of itself unasked is some seconds old while WAL streams in. Before a node follows another timeline
@@ -27,7 +28,7 @@ func TestAskMembers(t *testing.T) {
 		}
 		knows := func(at lsn.LSN) bool {
 			known, _ := a.Known()
-			return slices.ContainsFunc(known, func(k Known) bool { return k.By == "b" && k.Acked && k.LSN == at })
+			return slices.ContainsFunc(known, func(k knownwal.Known) bool { return k.By == "b" && k.Acked && k.LSN == at })
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup

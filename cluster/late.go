@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // lateMembers are the members that had said nothing when this node's store left a timeline, each with the lowest such
@@ -24,7 +25,7 @@ const (
 )
 
 // mark marks what a member says now that was not judged. What it said before it left a timeline itself is past.
-func (u lateMembers) mark(all []Known) []Known {
+func (u lateMembers) mark(all []knownwal.Known) []knownwal.Known {
 	for i, k := range all {
 		if from, late := u[k.By]; late && k.Acked && k.Timeline >= from {
 			all[i].Late = true

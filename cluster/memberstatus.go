@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // memberStatusEvery is the interval at which the others are told this node's status while WAL streams in. Fenced or
@@ -42,7 +43,7 @@ type heardStatus struct {
 	coveredEnds bool
 	had         lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
 	// past has the positions that it reported for other timelines: the newest maxPast.
-	past []Known
+	past []knownwal.Known
 }
 
 // maxPast bounds the positions that are remembered of one member. One that changes its timeline or loses its store
@@ -78,13 +79,13 @@ func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte)
 }
 
 // remember adds what is known to what was: the highest of a kind and timeline stays.
-func remember(past, more []Known) []Known {
+func remember(past, more []knownwal.Known) []knownwal.Known {
 	past = slices.Clone(past)
 	for _, k := range more {
 		if k.Lost {
 			continue // it is about a server, and holds while the member says so
 		}
-		i := slices.IndexFunc(past, func(x Known) bool {
+		i := slices.IndexFunc(past, func(x knownwal.Known) bool {
 			return x.System == k.System && x.Timeline == k.Timeline && x.Acked == k.Acked && x.Complete == k.Complete
 		})
 		if i >= 0 {
@@ -94,7 +95,7 @@ func remember(past, more []Known) []Known {
 		}
 	}
 	for len(past) > maxPast { // what was acknowledged goes last
-		i := max(0, slices.IndexFunc(past, func(k Known) bool { return !k.Acked }))
+		i := max(0, slices.IndexFunc(past, func(k knownwal.Known) bool { return !k.Acked }))
 		past = slices.Delete(past, i, i+1)
 	}
 	return past

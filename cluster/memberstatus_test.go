@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // A member's status comes over the link, with its fence; what it says after the fence is final, and its rule counts
@@ -137,10 +138,10 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 
 // What a member said was acknowledged is not forgotten for what it merely had, on however many timelines.
 func TestAcknowledgedIsRememberedLongest(t *testing.T) {
-	acked := Known{Point: lsn.Point{System: 1, Timeline: 1, LSN: 100}, By: "b", Acked: true}
-	past := remember(nil, []Known{acked})
+	acked := knownwal.Known{Point: lsn.Point{System: 1, Timeline: 1, LSN: 100}, By: "b", Acked: true}
+	past := remember(nil, []knownwal.Known{acked})
 	for tli := range lsn.TimelineID(3 * maxPast) {
-		past = remember(past, []Known{{Point: lsn.Point{System: 1, Timeline: tli + 2, LSN: 200}, By: "b", Complete: true}})
+		past = remember(past, []knownwal.Known{{Point: lsn.Point{System: 1, Timeline: tli + 2, LSN: 200}, By: "b", Complete: true}})
 	}
 	if len(past) != maxPast || !slices.Contains(past, acked) {
 		t.Errorf("%d are remembered: %+v", len(past), past)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // highestCovered is the highest position that a rule covered here on one timeline since the start. Another member that
@@ -22,34 +23,13 @@ func (c *highestCovered) note(t lsn.TimelineID, p lsn.Progress) {
 	c.at = max(c.at, c.durable, p.Write)
 }
 
-// Known is WAL that the cluster has or had, as far as this node knows; see [Node.Known].
-type Known struct {
-	lsn.Point
-	By    string // the member that has said so; "": this node, by the acks that it has seen
-	Acked bool   // it was reported under a rule, or a rule covered it
-	// Complete: a record ends there. Other positions may lie inside one.
-	Complete bool
-	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
-	Lost bool
-	From lsn.LSN
-	// Late: By had said nothing when this node's store left the timeline, so it was not judged by.
-	Late bool
-}
-
-// Unheard names members that have said nothing since the start of this node, and may have reported anything.
-type Unheard struct {
-	Members []string // a new timeline waits for them; nil: for nobody
-	// Alone: no member at all was heard for as long as one takes that runs. This node can then report nothing either.
-	Alone bool
-}
-
 // Known returns the positions that a server must have before it is followed (rulings R3, R32), even if this node has
 // reported nothing and its store is empty. They are those that members have and reported, on whatever timeline, and
 // those that a quorum is known to have had. A member that stays away longer than members take to be heard of is not
 // waited for, once another one was heard: it could be gone with the primary. Who is alone waits until a member is
 // heard, or the operator has forgotten all of them (ADR 0086). Without another member there is nothing, and nobody is
 // unheard without a rule.
-func (n *Node) Known() (all []Known, unheard Unheard) {
+func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
@@ -65,11 +45,11 @@ func (n *Node) Known() (all []Known, unheard Unheard) {
 	case now.Sub(n.began) < n.o.Timeout:
 		unheard.Members = silent
 	case !some:
-		unheard = Unheard{Members: silent, Alone: true}
+		unheard = knownwal.Unheard{Members: silent, Alone: true}
 	}
 	if len(n.o.Members) > 0 && n.covered.timeline != 0 {
 		covered := lsn.Point{System: n.at.System, Timeline: n.covered.timeline, LSN: n.covered.at}
-		all = append(all, Known{Point: covered, Acked: true})
+		all = append(all, knownwal.Known{Point: covered, Acked: true})
 	}
 	return all, unheard
 }
@@ -103,10 +83,10 @@ func (n *Node) Highest() lsn.TimelineID {
 }
 
 // says returns the positions that the member claims now.
-func (a *heardStatus) says() (all []Known) {
+func (a *heardStatus) says() (all []knownwal.Known) {
 	if a.Complete != lsn.Invalid {
 		has := lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Complete}
-		all = append(all, Known{Point: has, By: a.Node, Complete: true})
+		all = append(all, knownwal.Known{Point: has, By: a.Node, Complete: true})
 	}
 	for i, p := range a.Acked() {
 		// Release v0.1.0, which does not say where its last record ends, does not stop at the end of one.
@@ -114,17 +94,17 @@ func (a *heardStatus) says() (all []Known) {
 		if i == 0 && a.Promised != lsn.Invalid {
 			stops = a.Complete != lsn.Invalid || a.PromisedOn != 0
 		}
-		all = append(all, Known{Point: p, By: a.Node, Acked: true, Complete: stops})
+		all = append(all, knownwal.Known{Point: p, By: a.Node, Acked: true, Complete: stops})
 	}
 	if l := a.Lost; l != nil {
 		p := lsn.Point{System: l.System, Timeline: l.Timeline, LSN: l.To}
-		all = append(all, Known{Point: p, By: a.Node, Complete: true, Lost: true, From: l.From})
+		all = append(all, knownwal.Known{Point: p, By: a.Node, Complete: true, Lost: true, From: l.From})
 	}
 	return all
 }
 
 // acked are the positions that were acknowledged.
-func acked(known []Known) (all []lsn.Point) {
+func acked(known []knownwal.Known) (all []lsn.Point) {
 	for _, k := range known {
 		if k.Acked {
 			all = append(all, k.Point)

@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // ackedUpTo is the highest position of a timeline of system 7 that n knows to be acknowledged.
@@ -108,17 +109,17 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := func(all ...Known) {
+	want := func(all ...knownwal.Known) {
 		t.Helper()
 		if got, _ := n.Known(); !slices.Equal(got, all) {
 			t.Errorf("%+v\nwant %+v", got, all)
 		}
 	}
 	point := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
-	has := Known{Point: point(88), By: "b", Complete: true}
-	reported := Known{Point: point(70), By: "b", Acked: true, Complete: true}
+	has := knownwal.Known{Point: point(88), By: "b", Complete: true}
+	reported := knownwal.Known{Point: point(70), By: "b", Acked: true, Complete: true}
 	say(tail.MemberStatus{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70, Covered: 89}) // of WAL that it has not received
-	covered := Known{Point: point(89), By: "b", Acked: true}
+	covered := knownwal.Known{Point: point(89), By: "b", Acked: true}
 	want(has, reported, covered)
 	say(tail.MemberStatus{Timeline: 1, Flushed: 90, Complete: 89, Promised: 70, Covered: 75}) // by a status later it started anew
 	has.LSN = 89
@@ -171,7 +172,7 @@ func TestCoveredEndsARecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, _ := b.Known()
-		i := slices.IndexFunc(all, func(k Known) bool { return k.Acked })
+		i := slices.IndexFunc(all, func(k knownwal.Known) bool { return k.Acked })
 		if c.says != 0 && (i < 0 || all[i].LSN != c.says || all[i].Complete != c.ends) {
 			t.Errorf("%s: known is %+v", name, all)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 func TestElect(t *testing.T) {
@@ -31,14 +32,14 @@ func TestElect(t *testing.T) {
 	knows3 := func(tli lsn.TimelineID) (lsn.History, bool) { return fork3, tli == 3 }
 	nobody := func(*LackError) bool { return false }
 	nothing := knowledge{}
-	acked := func(tli lsn.TimelineID, at lsn.LSN) Known {
-		return Known{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, By: "proxy_b", Acked: true, Complete: true}
+	acked := func(tli lsn.TimelineID, at lsn.LSN) knownwal.Known {
+		return knownwal.Known{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, By: "proxy_b", Acked: true, Complete: true}
 	}
 	has := func(tli lsn.TimelineID, at lsn.LSN) knowledge {
-		return knowledge{all: []Known{{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, Complete: true}}}
+		return knowledge{all: []knownwal.Known{{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, Complete: true}}}
 	}
-	most := knowledge{all: []Known{acked(1, 5*seg+101)}, unheard: Unheard{Members: []string{"proxy_b"}}}
-	unknown := knowledge{unheard: Unheard{Members: []string{"proxy_b"}}}
+	most := knowledge{all: []knownwal.Known{acked(1, 5*seg+101)}, unheard: knownwal.Unheard{Members: []string{"proxy_b"}}}
+	unknown := knowledge{unheard: knownwal.Unheard{Members: []string{"proxy_b"}}}
 	empty := walstore.Positions{}
 	all := func(*LackError) bool { return true }
 	standby, proxy := one, one
@@ -81,7 +82,7 @@ func TestElect(t *testing.T) {
 		"what others had of another way": {grounds{on(1, 6*seg), ours, none, has(2, 9*seg), nobody}, []candidate{one}, "one", ""},
 		"an empty store, a stale server": {grounds{empty, ours, none, most, nobody}, []candidate{three}, "",
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
-		"an empty store, an old primary": {grounds{empty, ours, none, knowledge{all: []Known{acked(3, 9*seg)}}, nobody},
+		"an empty store, an old primary": {grounds{empty, ours, none, knowledge{all: []knownwal.Known{acked(3, 9*seg)}}, nobody},
 			[]candidate{one}, "", "timeline 1 lacks acknowledged WAL of timeline 3, up to 0/9000000"},
 		"an empty store, a primary that lost WAL": {grounds{empty, ours, none, has(1, 9*seg+1), nobody}, []candidate{one, three},
 			"three", "has lost WAL"},

@@ -6,14 +6,15 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // TestGivenUpEnds: what is given up is what members had said until then. What they say later counts, on the same
 // timeline and at positions that were lost once.
 func TestGivenUpEnds(t *testing.T) {
-	said := []Known{{Point: lsn.Point{Timeline: 1, LSN: 0x5000000}, By: "b", Acked: true, Complete: true}}
+	said := []knownwal.Known{{Point: lsn.Point{Timeline: 1, LSN: 0x5000000}, By: "b", Acked: true, Complete: true}}
 	operator := new(wordOf)
-	r := with(t, Options{Store: newMemStore(), Accept: operator, Others: func() ([]Known, Unheard) { return said, Unheard{} }})
+	r := with(t, Options{Store: newMemStore(), Accept: operator, Others: func() ([]knownwal.Known, knownwal.Unheard) { return said, knownwal.Unheard{} }})
 	primary := server{timeline: 1, history: lsn.History{Timeline: 1}, xlogpos: 0x3000060}
 	k := r.knowledge()
 	e := k.lack(primary)
@@ -39,7 +40,7 @@ func TestGivenUpEnds(t *testing.T) {
 // TestEmptyStorePromise: what an empty store had reported may end within a record, and all of it is no position.
 func TestEmptyStorePromise(t *testing.T) {
 	at := lsn.Point{Timeline: 1, LSN: walstore.PromisedAll}
-	k := knowledge{all: []Known{{Point: at, Acked: true}}}
+	k := knowledge{all: []knownwal.Known{{Point: at, Acked: true}}}
 	if e := k.lack(server{timeline: 1, history: lsn.History{Timeline: 1}, xlogpos: 0x3000060}); e != nil {
 		t.Errorf("the own timeline: %v", e)
 	}

@@ -13,30 +13,11 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
-// Known is WAL that somebody in the cluster has or had.
-type Known struct {
-	lsn.Point
-	By    string // the member that has said so; "": this proxy
-	Acked bool   // a primary was told under a rule that it is safe, or a rule covered it
-	// Complete: a record ends at the point. Elsewhere a primary that crashed may rightly have less (ruling R36).
-	Complete bool
-	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
-	Lost bool
-	From lsn.LSN // Invalid: not known
-	// Late: By had said nothing when the store left the timeline, see watchLate.
-	Late bool
-}
-
-// Unheard names members that have said nothing since the start, and may have reported anything.
-type Unheard struct {
-	Members []string // a new timeline waits for them; nil: for nobody
-	Alone   bool     // no member at all was heard for as long as one takes that runs
-}
-
-// refusal says that timeline t waits; nil: it does not.
-func (u Unheard) refusal(t lsn.TimelineID) error {
+// waitsFor returns why timeline t is not followed before members of u have spoken; nil: it waits for none.
+func waitsFor(u knownwal.Unheard, t lsn.TimelineID) error {
 	switch {
 	case len(u.Members) == 0:
 		return nil
@@ -55,12 +36,12 @@ const notBefore = "is not followed before"
 
 // knowledge holds the WAL that was known of before a server was asked for its position.
 type knowledge struct {
-	all     []Known
-	said    []lsn.Point // of each of all as its member has said it; zero: it is this proxy's own
-	unheard Unheard     // members that may say more
+	all     []knownwal.Known
+	said    []lsn.Point      // of each of all as its member has said it; zero: it is this proxy's own
+	unheard knownwal.Unheard // members that may say more
 	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
-	lost map[string]Known // by endpoint: what servers were refused for since they were streamed from last
+	lost map[string]knownwal.Known // by endpoint: what servers were refused for since they were streamed from last
 	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
 }
@@ -91,7 +72,7 @@ func (r *Supply) listen(ctx context.Context) error {
 func (r *Supply) knowledge() (k knowledge) {
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions()
-	add := func(x Known, said lsn.Point) {
+	add := func(x knownwal.Known, said lsn.Point) {
 		if x.LSN != lsn.Invalid {
 			k.all, k.said = append(k.all, x), append(k.said, said)
 		}
@@ -104,22 +85,22 @@ func (r *Supply) knowledge() (k knowledge) {
 	if partings := r.partings.Load(); partings != nil {
 		k.partings = *partings
 	}
-	add(Known{Point: here, Complete: true}, lsn.Point{})
+	add(knownwal.Known{Point: here, Complete: true}, lsn.Point{})
 	// An empty store does not know whether a record ends there. A primary that crashed may have a little less, but one
 	// that was set back must not be followed. "All that was stored" is no position of an empty store.
 	own := r.promisedPoint()
 	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
-	add(Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
+	add(knownwal.Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
 	if owed, owes := r.o.Store.Repairing(); owes && owed.Damage == nil {
 		// It was being flushed, and may have been reported. A primary that crashed may rightly have less.
 		p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: owed.To}
-		add(Known{Point: p, Acked: true}, lsn.Point{})
+		add(knownwal.Known{Point: p, Acked: true}, lsn.Point{})
 	}
 	if was := r.o.Store.Promised(); have.Timeline == 0 { // and what it surely had
 		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
-		add(Known{Point: p, Complete: true}, lsn.Point{})
+		add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	}
-	var all []Known
+	var all []knownwal.Known
 	if r.o.Others != nil {
 		all, k.unheard = r.o.Others()
 	}
@@ -297,7 +278,7 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 
 // refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much
 // other WAL since, for all that can be told here: a store that has that WAL itself tells by its bytes.
-func (k knowledge) refuses(x Known, srv server) bool {
+func (k knowledge) refuses(x knownwal.Known, srv server) bool {
 	shown := k.have.Timeline == x.Timeline && k.have.LSN >= x.LSN
 	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
 }
@@ -309,12 +290,12 @@ func (r *Supply) lostWAL(srv server, err error) {
 	if !errors.As(err, &e) || !e.Lost || e.By != "" {
 		return
 	}
-	all := map[string]Known{}
+	all := map[string]knownwal.Known{}
 	if was := r.lost.Load(); was != nil {
 		all = maps.Clone(*was)
 	}
 	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
-	all[srv.endpoint] = Known{Point: p, Complete: true, Lost: true, From: e.From}
+	all[srv.endpoint] = knownwal.Known{Point: p, Complete: true, Lost: true, From: e.From}
 	r.lost.Store(&all)
 }
 
@@ -333,17 +314,17 @@ func (r *Supply) recall() {
 	}
 	p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
 	if e.Lost {
-		r.lost.Store(&map[string]Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
+		r.lost.Store(&map[string]knownwal.Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
 		return
 	}
-	r.recalled.Store(&Known{Point: p, By: e.By, Acked: true, Complete: true})
+	r.recalled.Store(&knownwal.Known{Point: p, By: e.By, Acked: true, Complete: true})
 }
 
 // remembered returns the acknowledged WAL for which a server was refused before this start. It counts until a server is
 // followed, or the member that knew of it has spoken again. nil: none.
-func (r *Supply) remembered(said []Known) *Known {
+func (r *Supply) remembered(said []knownwal.Known) *knownwal.Known {
 	x := r.recalled.Load()
-	if x == nil || x.By != "" && slices.ContainsFunc(said, func(k Known) bool { return k.By == x.By }) {
+	if x == nil || x.By != "" && slices.ContainsFunc(said, func(k knownwal.Known) bool { return k.By == x.By }) {
 		return nil
 	}
 	return x
@@ -374,7 +355,7 @@ func (k knowledge) judge(have walstore.Positions, srv server) error {
 		return e.refusal()
 	}
 	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
-		return k.unheard.refusal(srv.timeline)
+		return waitsFor(k.unheard, srv.timeline)
 	}
 	return nil
 }

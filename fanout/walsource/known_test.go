@@ -5,6 +5,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // A position where no record is known to end refuses a fork below it. It allows only a rest that no record fits into,
@@ -33,7 +34,7 @@ func TestLackOfWhatIsNotRounded(t *testing.T) {
 		"of the same timeline":             {2, fork + 501, true, true, true},
 		"of that, inside a record perhaps": {2, fork + 600, true, false, false},
 	} {
-		k := knowledge{all: []Known{{Point: lsn.Point{System: 7, Timeline: c.on, LSN: c.at}, By: "b", Acked: c.acked, Complete: c.ends}}}
+		k := knowledge{all: []knownwal.Known{{Point: lsn.Point{System: 7, Timeline: c.on, LSN: c.at}, By: "b", Acked: c.acked, Complete: c.ends}}}
 		if e := k.lack(promoted); (e != nil) != c.lacks {
 			t.Errorf("%s: %v", name, e)
 		}

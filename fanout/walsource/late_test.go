@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // TestLateLacks: by the word of a member that was not heard when the store came to its timeline, that one may lack WAL
@@ -18,26 +19,26 @@ func TestLateLacks(t *testing.T) {
 	const fork = lsn.LSN(0x5000000)
 	p := func(t lsn.TimelineID, at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: t, LSN: at} }
 	for name, c := range map[string]struct {
-		said  Known
+		said  knownwal.Known
 		word  *wordOf
 		lacks bool
 	}{
-		"beyond the fork":                {Known{Point: p(1, fork+100), Acked: true, Late: true}, nil, true},
-		"the end of a record":            {Known{Point: p(1, fork+8), Acked: true, Complete: true, Late: true}, nil, true},
-		"no record fits":                 {Known{Point: p(1, fork+8), Acked: true, Late: true}, nil, false},
-		"at the fork":                    {Known{Point: p(1, fork), Acked: true, Complete: true, Late: true}, nil, false},
-		"it was heard":                   {Known{Point: p(1, fork+100), Acked: true}, nil, false},
-		"nobody acknowledged it":         {Known{Point: p(1, fork+100), Complete: true, Late: true}, nil, false},
-		"of the stored timeline":         {Known{Point: p(2, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
-		"of one that may go on from it":  {Known{Point: p(3, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
-		"the operator has given it up":   {Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{of: 1, heard: []lsn.LSN{fork + 100}}, false},
-		"of another system of that name": {Known{Point: lsn.Point{System: 8, Timeline: 1, LSN: fork + 100}, Acked: true, Late: true}, nil, false},
+		"beyond the fork":                {knownwal.Known{Point: p(1, fork+100), Acked: true, Late: true}, nil, true},
+		"the end of a record":            {knownwal.Known{Point: p(1, fork+8), Acked: true, Complete: true, Late: true}, nil, true},
+		"no record fits":                 {knownwal.Known{Point: p(1, fork+8), Acked: true, Late: true}, nil, false},
+		"at the fork":                    {knownwal.Known{Point: p(1, fork), Acked: true, Complete: true, Late: true}, nil, false},
+		"it was heard":                   {knownwal.Known{Point: p(1, fork+100), Acked: true}, nil, false},
+		"nobody acknowledged it":         {knownwal.Known{Point: p(1, fork+100), Complete: true, Late: true}, nil, false},
+		"of the stored timeline":         {knownwal.Known{Point: p(2, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
+		"of one that may go on from it":  {knownwal.Known{Point: p(3, fork+1<<20), Acked: true, Complete: true, Late: true}, nil, false},
+		"the operator has given it up":   {knownwal.Known{Point: p(1, fork+100), Acked: true, Late: true}, &wordOf{of: 1, heard: []lsn.LSN{fork + 100}}, false},
+		"of another system of that name": {knownwal.Known{Point: lsn.Point{System: 8, Timeline: 1, LSN: fork + 100}, Acked: true, Late: true}, nil, false},
 	} {
 		m := newMemStore()
 		m.id.System, m.pos.Timeline, m.pos.Received = 7, 2, fork+1<<10
 		m.histories[2] = []byte("1\t0/5000000\tpromoted\n")
 		c.said.By = "a"
-		o := Options{Store: m, Others: func() ([]Known, Unheard) { return []Known{c.said}, Unheard{} }}
+		o := Options{Store: m, Others: func() ([]knownwal.Known, knownwal.Unheard) { return []knownwal.Known{c.said}, knownwal.Unheard{} }}
 		if c.word != nil {
 			o.Accept = c.word
 		}
@@ -59,10 +60,10 @@ func TestLateMemberIsTold(t *testing.T) {
 	var said atomic.Bool
 	var left []lsn.TimelineID
 	r := start(t, w, m, func(o *Options) {
-		o.Others = func() (all []Known, unheard Unheard) {
+		o.Others = func() (all []knownwal.Known, unheard knownwal.Unheard) {
 			if said.Load() {
 				at := lsn.Point{Timeline: 1, LSN: 0x2000000}
-				all = append(all, Known{Point: at, By: "a", Acked: true, Complete: true, Late: true})
+				all = append(all, knownwal.Known{Point: at, By: "a", Acked: true, Complete: true, Late: true})
 			}
 			return all, unheard
 		}
@@ -93,11 +94,11 @@ func TestLateMemberIsLoggedOnce(t *testing.T) {
 	m.histories[3] = []byte("1\t0/5000000\tpromoted\n2\t0/6000000\tpromoted\n")
 	says, logged := map[string]lsn.Point{}, lateFacts{}
 	var log strings.Builder
-	r := with(t, Options{Store: m, Others: func() (all []Known, _ Unheard) {
+	r := with(t, Options{Store: m, Others: func() (all []knownwal.Known, _ knownwal.Unheard) {
 		for _, name := range slices.Sorted(maps.Keys(says)) {
-			all = append(all, Known{Point: says[name], By: name, Acked: true, Late: true})
+			all = append(all, knownwal.Known{Point: says[name], By: name, Acked: true, Late: true})
 		}
-		return all, Unheard{}
+		return all, knownwal.Unheard{}
 	}})
 	r.log = slog.New(slog.NewTextHandler(&log, nil))
 	look := func(what string, want ...string) {

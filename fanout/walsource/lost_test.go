@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // TestLostWALStaysLost: a primary that was refused for lost WAL stays refused when it has written as much other WAL
@@ -12,12 +13,12 @@ import (
 // WAL tells by bytes.
 func TestLostWALStaysLost(t *testing.T) {
 	const sys, from, to = 7, lsn.LSN(0x3000100), lsn.LSN(0x3000F18)
-	lost := Known{
+	lost := knownwal.Known{
 		Point: lsn.Point{System: sys, Timeline: 1, LSN: to}, Complete: true, Lost: true, From: from,
 	}
 	said := lost
 	said.By = "b"
-	mine := func(endpoint string) map[string]Known { return map[string]Known{endpoint: lost} }
+	mine := func(endpoint string) map[string]knownwal.Known { return map[string]knownwal.Known{endpoint: lost} }
 	primary := server{
 		system: sys, timeline: 1, xlogpos: to + 0x1000, history: lsn.History{Timeline: 1}, endpoint: "db1:5432",
 	}
@@ -34,13 +35,13 @@ func TestLostWALStaysLost(t *testing.T) {
 	}{
 		"an empty store saw it itself":     {knowledge{lost: mine("db1:5432")}, primary, "", true},
 		"it was another host":              {knowledge{lost: mine("db2:5432")}, primary, "", false},
-		"an empty store is told":           {knowledge{all: []Known{said}}, primary, "b", true},
-		"a store that ends below is told":  {knowledge{all: []Known{said}, have: has(from)}, primary, "b", true},
-		"a store that has the WAL":         {knowledge{all: []Known{said}, have: has(to)}, primary, "", false},
-		"another system":                   {knowledge{all: []Known{said}}, other, "", false},
-		"a proxy judges itself":            {knowledge{all: []Known{said}}, proxy, "", false},
-		"a standby":                        {knowledge{all: []Known{said}}, recovering, "", false},
-		"a server that was promoted since": {knowledge{all: []Known{said}}, promoted, "", false},
+		"an empty store is told":           {knowledge{all: []knownwal.Known{said}}, primary, "b", true},
+		"a store that ends below is told":  {knowledge{all: []knownwal.Known{said}, have: has(from)}, primary, "b", true},
+		"a store that has the WAL":         {knowledge{all: []knownwal.Known{said}, have: has(to)}, primary, "", false},
+		"another system":                   {knowledge{all: []knownwal.Known{said}}, other, "", false},
+		"a proxy judges itself":            {knowledge{all: []knownwal.Known{said}}, proxy, "", false},
+		"a standby":                        {knowledge{all: []knownwal.Known{said}}, recovering, "", false},
+		"a server that was promoted since": {knowledge{all: []knownwal.Known{said}}, promoted, "", false},
 		"nobody has ever seen that":        {knowledge{}, primary, "", false},
 	} {
 		e := c.k.lack(c.srv)
@@ -123,9 +124,9 @@ func TestWordEndsWithTheStream(t *testing.T) {
 // where the primary was when it was asked. Up to where the store ends is used only where nobody knows better.
 func TestLossBeginsWhereHistoriesPart(t *testing.T) {
 	p := func(at lsn.LSN) lsn.Point { return lsn.Point{System: 7, Timeline: 1, LSN: at} }
-	had := Known{Point: p(0x9000), By: "b", Complete: true}
-	told := func(from lsn.LSN) Known {
-		return Known{Point: p(0x9000), By: "b", Complete: true, Lost: true, From: from}
+	had := knownwal.Known{Point: p(0x9000), By: "b", Complete: true}
+	told := func(from lsn.LSN) knownwal.Known {
+		return knownwal.Known{Point: p(0x9000), By: "b", Complete: true, Lost: true, From: from}
 	}
 	own := func(at lsn.LSN, exact bool) map[string]parting {
 		return map[string]parting{"db1": {system: 7, timeline: 1, at: at, exact: exact}}
@@ -137,16 +138,16 @@ func TestLossBeginsWhereHistoriesPart(t *testing.T) {
 		k    knowledge
 		from lsn.LSN
 	}{
-		"nobody has compared":              {knowledge{all: []Known{had}}, lsn.Invalid},
-		"a member could not":               {knowledge{all: []Known{had, told(lsn.Invalid)}}, lsn.Invalid},
-		"this proxy has":                   {knowledge{all: []Known{had, told(lsn.Invalid)}, partings: own(0x5000, true)}, 0x5000},
-		"the member's is lower":            {knowledge{all: []Known{had, told(0x4000)}, partings: own(0x5000, true)}, 0x4000},
-		"the own one is":                   {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, true)}, 0x5000},
-		"the store ends before":            {knowledge{all: []Known{had, told(0x6000)}, partings: own(0x5000, false)}, 0x6000},
-		"it does, and no member says more": {knowledge{all: []Known{had}, partings: own(0x5000, false)}, 0x5000},
-		"a member has said so once": {knowledge{all: []Known{had}, partings: map[string]parting{"db1": {
+		"nobody has compared":              {knowledge{all: []knownwal.Known{had}}, lsn.Invalid},
+		"a member could not":               {knowledge{all: []knownwal.Known{had, told(lsn.Invalid)}}, lsn.Invalid},
+		"this proxy has":                   {knowledge{all: []knownwal.Known{had, told(lsn.Invalid)}, partings: own(0x5000, true)}, 0x5000},
+		"the member's is lower":            {knowledge{all: []knownwal.Known{had, told(0x4000)}, partings: own(0x5000, true)}, 0x4000},
+		"the own one is":                   {knowledge{all: []knownwal.Known{had, told(0x6000)}, partings: own(0x5000, true)}, 0x5000},
+		"the store ends before":            {knowledge{all: []knownwal.Known{had, told(0x6000)}, partings: own(0x5000, false)}, 0x6000},
+		"it does, and no member says more": {knowledge{all: []knownwal.Known{had}, partings: own(0x5000, false)}, 0x5000},
+		"a member has said so once": {knowledge{all: []knownwal.Known{had}, partings: map[string]parting{"db1": {
 			system: 7, timeline: 1, at: 0x5000, told: 0x6000}}}, 0x6000},
-		"not known here": {knowledge{all: []Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
+		"not known here": {knowledge{all: []knownwal.Known{had, told(0x6000)}, partings: own(lsn.Invalid, false)}, 0x6000},
 	} {
 		if e := c.k.lack(srv); e == nil || !e.Lost || e.From != c.from || e.To != 0x9000 {
 			t.Errorf("%s: %+v", name, e)

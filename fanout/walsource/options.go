@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // Options configure a Supply. Upstream, Name and Store are required. Of the walreceiver's, Probe is set by New.
@@ -23,7 +24,7 @@ type Options struct {
 	GiveUp func(e *LackError, aside bool) error
 	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and those that may yet
 	// say so; nil: there are none. Any goroutine may ask.
-	Others func() (known []Known, unheard Unheard)
+	Others func() (known []knownwal.Known, unheard knownwal.Unheard)
 	// Leaves is told, before the store leaves timeline t (0: it is empty). It makes durable who was not heard, whose
 	// WAL is Late from then on; nil: there are no others. It may wait for the disk.
 	Leaves func(t lsn.TimelineID) error

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 const seg = lsn.LSN(16 << 20)
@@ -269,8 +270,8 @@ func TestPromisedEndsWithARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, others := range []lsn.LSN{0, received, received - 8192, g.End()} {
-		said := Known{Point: lsn.Point{System: g.Source.System, Timeline: 1, LSN: others}, By: "b", Acked: true}
-		r := with(t, Options{Store: s, Others: func() ([]Known, Unheard) { return []Known{said}, Unheard{} }})
+		said := knownwal.Known{Point: lsn.Point{System: g.Source.System, Timeline: 1, LSN: others}, By: "b", Acked: true}
+		r := with(t, Options{Store: s, Others: func() ([]knownwal.Known, knownwal.Unheard) { return []knownwal.Known{said}, knownwal.Unheard{} }})
 		want := fork
 		if others > received {
 			want = others // what is not stored here is not known

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // TestRefusalOutlivesARestart: acknowledged WAL that a server lacked before the start is held against it. That ends when
@@ -15,23 +16,23 @@ func TestRefusalOutlivesARestart(t *testing.T) {
 		system: 7, timeline: 2, xlogpos: 0x4000000, endpoint: "db2:5432",
 		history: lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fork}}},
 	}
-	says := func(by string) Known {
-		return Known{Point: lsn.Point{System: 7, Timeline: 1, LSN: fork}, By: by, Acked: true, Complete: true}
+	says := func(by string) knownwal.Known {
+		return knownwal.Known{Point: lsn.Point{System: 7, Timeline: 1, LSN: fork}, By: by, Acked: true, Complete: true}
 	}
 	for name, c := range map[string]struct {
 		refused *LackError
-		said    []Known
+		said    []knownwal.Known
 		lacks   bool
 	}{
 		"alone":                         {was, nil, true},
-		"another member has spoken":     {was, []Known{says("b")}, true},
-		"the one that knew of it has":   {was, []Known{says("b"), says("a")}, false},
+		"another member has spoken":     {was, []knownwal.Known{says("b")}, true},
+		"the one that knew of it has":   {was, []knownwal.Known{says("b"), says("a")}, false},
 		"nothing was refused":           {nil, nil, false},
-		"this proxy knew of it by acks": {&LackError{System: 7, Timeline: 2, From: fork, To: 0x3800000, Of: 1}, []Known{says("a")}, true},
+		"this proxy knew of it by acks": {&LackError{System: 7, Timeline: 2, From: fork, To: 0x3800000, Of: 1}, []knownwal.Known{says("a")}, true},
 	} {
 		r := with(t, Options{
 			Store: newMemStore(), Accept: &wordOf{refused: c.refused},
-			Others: func() ([]Known, Unheard) { return c.said, Unheard{} },
+			Others: func() ([]knownwal.Known, knownwal.Unheard) { return c.said, knownwal.Unheard{} },
 		})
 		r.recall()
 		e := r.knowledge().lack(wrong)

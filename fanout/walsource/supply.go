@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // Supply keeps the store supplied with WAL.
@@ -35,11 +36,11 @@ type Supply struct {
 	logged   time.Time
 
 	higher   atomic.Pointer[Higher]
-	lost     atomic.Pointer[map[string]Known]   // see lostWAL: by endpoint; never changed in place
-	recalled atomic.Pointer[Known]              // see recall; nil: nothing
-	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
-	late     atomic.Pointer[[]LackError]        // see watchLate; never changed in place
-	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
+	lost     atomic.Pointer[map[string]knownwal.Known] // see lostWAL: by endpoint; never changed in place
+	recalled atomic.Pointer[knownwal.Known]            // see recall; nil: nothing
+	partings atomic.Pointer[map[string]parting]        // see part: by endpoint; never changed in place
+	late     atomic.Pointer[[]LackError]               // see watchLate; never changed in place
+	seen     atomic.Uint32                             // the highest timeline on which a server of the system was
 
 	mu         sync.Mutex
 	reconnects int        // attempts begun after the first

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // TestRealPrimaryIsVouchedFor: a proxy that streams from a member sends its clients to no primary that has lost WAL.
@@ -19,8 +20,8 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 	}
 	at, operator := primary.CurrentLSN(t), new(wordOf)
 	o := Options{Upstream: config, Name: "b", Store: newMemStore(), Accept: operator,
-		Others: func() ([]Known, Unheard) {
-			return []Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, Unheard{}
+		Others: func() ([]knownwal.Known, knownwal.Unheard) {
+			return []knownwal.Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, knownwal.Unheard{}
 		}}
 	o.Quorum = newRule(free())
 	r, err := New(o)

@@ -184,7 +184,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
 		Via: p.sources, Hears: p.members.hears, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
-		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: known(p.node), Ask: p.node.Ask,
+		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: p.node.Known, Ask: p.node.Ask,
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
 		Begins:     p.node.Begins, Leaves: leaves,

@@ -6,7 +6,6 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -48,14 +47,3 @@ func (s *ownStore) Positions() cluster.Positions {
 func (s *ownStore) Streams() (member string, ok bool) { return s.streams() }
 
 func (s *ownStore) Moved() <-chan struct{} { return s.watch.C() }
-
-// known adapts [cluster.Node.Known] to the walreceiver's types.
-func known(n *cluster.Node) func() ([]walsource.Known, walsource.Unheard) {
-	return func() (all []walsource.Known, unheard walsource.Unheard) {
-		known, silent := n.Known()
-		for _, k := range known {
-			all = append(all, walsource.Known(k))
-		}
-		return all, walsource.Unheard(silent)
-	}
-}
