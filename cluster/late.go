@@ -18,7 +18,7 @@ import (
 type lateMembers map[string]lsn.TimelineID
 
 // lateFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it none is
-// late.
+// late. It serves a warning only: one that can't be read, or is of a later release, counts as none.
 const (
 	lateFile   = "late"
 	lateFormat = "#replproxy-late/1"
@@ -70,7 +70,7 @@ func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
 	return nil
 }
 
-// late returns the members that are remembered as late.
+// late returns the members that are remembered as late. With an error there are none.
 func (m memory) late() (lateMembers, error) {
 	u := lateMembers{}
 	if m == "" {

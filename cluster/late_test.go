@@ -1,10 +1,14 @@
 package cluster
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
@@ -81,6 +85,44 @@ func TestLateMembers(t *testing.T) {
 	n = openMember(t, dir, "ANY 1 (s1)", "b", "c") // it is damaged
 	say("b", 1, 50)
 	late()
+}
+
+// TestLateFileIsNoReasonNotToStart: the list serves a warning only. One that can't be read, or is of a later release, is
+// said to be ignored, and stays as it is until a timeline is left. Files with promises in them refuse the start.
+func TestLateFileIsNoReasonNotToStart(t *testing.T) {
+	later := func(format string) string { return string(seal([]byte(format + "/2\nb 1 and more\n"))) }
+	for _, c := range []struct {
+		file, content string // "" is a directory in the file's place
+		starts        bool
+	}{
+		{lateFile, later("#replproxy-late"), true},
+		{lateFile, "", true},
+		{lossesFile, later("#replproxy-given-up"), false},
+		{livesFile, later("#replproxy-members"), false},
+		{forgottenFile, later("#replproxy-forgotten"), false},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, c.file)
+		err := os.WriteFile(path, []byte(c.content), 0o600)
+		if c.content == "" {
+			err = errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		_, err = New(Options{
+			Name: "a", Store: newFakeStore(100), Members: []string{"b"}, Outbox: link.NewOutbox(), Dir: dir,
+			Timeout: time.Minute, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		said := strings.Contains(log.String(), `level=WARN msg="which members were not heard`)
+		if (err == nil) != c.starts || said != c.starts {
+			t.Errorf("%s, %q: %v, %s", c.file, c.content, err, log.String())
+		}
+		if content, _ := os.ReadFile(path); string(content) != c.content {
+			t.Errorf("%s has become %q", c.file, content)
+		}
+	}
 }
 
 // TestLateMembersAreKept: a store leaves no timeline before it is on the disk who was not heard.

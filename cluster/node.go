@@ -186,10 +186,8 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	late, err := memory(o.Dir).late()
-	if errors.Is(err, errDamaged) {
-		o.Logger.Error("which members were not heard before a timeline was left is not known: none", "err", err)
-	} else if err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
+	if err != nil { // also of a later release: the list serves a warning, and is no reason not to start
+		o.Logger.Warn("which members were not heard before a timeline was left is not known: none", "err", err)
 	}
 	n := &Node{
 		o: o, log: o.Logger, changed: nudge.New(), toSave: nudge.New(),
