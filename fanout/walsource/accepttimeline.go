@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -55,6 +56,20 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 		return r.setAside(err, e, r.heard)
 	}
 	return nil
+}
+
+// givenUp reports whether the operator has given up what a member said at p, and has gone on saying since.
+func (r *Supply) givenUp(p lsn.Point) bool { return r.o.Accept != nil && r.o.Accept.GivenUp(p) }
+
+// heardOf returns the positions that members had named of the WAL in e.
+func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
+	for i, x := range k.all {
+		said, givenUp := k.said[i].LSN, x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To
+		if givenUp && said != lsn.Invalid && !slices.Contains(heard, said) {
+			heard = append(heard, said)
+		}
+	}
+	return heard
 }
 
 // setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.

@@ -1,0 +1,118 @@
+package walsource
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/knownwal"
+)
+
+// LackError refuses a server that lacks WAL which is known, as no server that follows the stored WAL would.
+type LackError struct {
+	System   lsn.SystemID   // of the server
+	Timeline lsn.TimelineID // of the server
+	From, To lsn.LSN        // what is missing; From 0: the whole timeline Of, or not known of what is Lost
+	Of       lsn.TimelineID // that To is a position of; 0: of some timeline before
+	// Lost: the server has written To itself, on this timeline, and has come back without it (ruling R32).
+	Lost bool
+	By   string // the member that knows of it; "": this proxy
+}
+
+func (e *LackError) Error() string {
+	switch {
+	case e.Lost && e.From == lsn.Invalid:
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on",
+			e.To, e.Timeline)
+	case e.Lost:
+		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s", e.From, e.To, e.Timeline)
+	case e.To == walstore.PromisedAll:
+		return fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, nobody knows how far",
+			e.Timeline, e.Of)
+	case e.From == lsn.Invalid:
+		return fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s, up to %s", e.Timeline, e.Of, e.To)
+	}
+	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
+}
+
+// refusal returns e with advice.
+func (e *LackError) refusal() error {
+	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
+	if e.By != "" {
+		err = err.WithDetail("%s knows of it.", e.By)
+	}
+	if e.Lost {
+		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: "+
+			"replproxy accept-timeline %s.", e.Timeline)
+	}
+	return err.WithHint("Promote a server that has this WAL, or give it up: replproxy accept-timeline %s.", e.Timeline)
+}
+
+// noLimit is the largest LSN: what ends there lacks nothing.
+const noLimit = lsn.LSN(math.MaxUint64)
+
+// minRecord is the length of the shortest record, in bytes: its header (PostgreSQL's SizeOfXLogRecord). It bounds how
+// much may lie beyond the last complete record at a position that nobody could round, as release v0.1.0 says them.
+// Records may be long, but what looks like the beginning of a long one may hold short ones.
+const minRecord = 24
+
+// lack returns the known WAL that srv lacks; nil: none. Acknowledged WAL must be in its history (ruling R3). A server
+// that writes its timeline itself has all that anybody ever had of it: it never sends what it has not flushed. One in
+// recovery and a proxy may be behind; what a proxy streams from it has judged itself.
+func (k knowledge) lack(srv server) (worst *LackError) {
+	end := srv.xlogpos
+	if srv.inRecovery() || srv.virtual {
+		end = noLimit
+	}
+	all := k.all
+	for _, at := range []string{srv.endpoint, anyEndpoint} {
+		if x, was := k.lost[at]; was {
+			all = append(slices.Clip(all), x)
+		}
+	}
+	for _, x := range all {
+		if x.Lost {
+			if worst == nil && end != noLimit && k.refuses(x, srv) {
+				worst = &LackError{From: x.From, To: x.LSN, Of: x.Timeline, Lost: true, By: x.By}
+			}
+			continue
+		}
+		from, lacks := srv.history.Lack(end, x.Point)
+		lost := x.Timeline == srv.timeline
+		switch {
+		case !lacks, x.System != 0 && x.System != srv.system:
+		case lost && !x.Complete, !lost && !x.Acked:
+		case !x.Complete && from != lsn.Invalid && x.LSN-from < minRecord: // no record ends behind the fork
+		case worst == nil || worst.To < x.LSN:
+			worst = &LackError{From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	worst.System, worst.Timeline = srv.system, srv.timeline
+	k.since(srv.endpoint, worst)
+	return worst
+}
+
+// refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much
+// other WAL since, for all that can be told here: a store that has that WAL itself tells by its bytes.
+func (k knowledge) refuses(x knownwal.Known, srv server) bool {
+	shown := k.have.Timeline == x.Timeline && k.have.LSN >= x.LSN
+	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
+}
+
+// judge refuses srv where it lacks WAL, or where a member that is not heard yet may know of such WAL. have is what the
+// store has.
+func (k knowledge) judge(have walstore.Positions, srv server) error {
+	if e := k.lack(srv); e != nil {
+		return e.refusal()
+	}
+	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
+		return waitsFor(k.unheard, srv.timeline)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package walsource
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
+)
+
+// lostWAL remembers that srv was refused for WAL that it has lost, by the WAL that this proxy has or had. An empty
+// store can't tell by bytes. The position is reached again by other WAL, most likely that of the commits that wait.
+func (r *Supply) lostWAL(srv server, err error) {
+	var e *LackError
+	if !errors.As(err, &e) || !e.Lost || e.By != "" {
+		return
+	}
+	all := map[string]knownwal.Known{}
+	if was := r.lost.Load(); was != nil {
+		all = maps.Clone(*was)
+	}
+	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
+	all[srv.endpoint] = knownwal.Known{Point: p, Complete: true, Lost: true, From: e.From}
+	r.lost.Store(&all)
+}
+
+// anyEndpoint stands for whichever server was refused before this start.
+const anyEndpoint = ""
+
+// recall takes up what was refused before this start. A store that is emptied meanwhile can't tell by bytes, and the
+// primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by now.
+func (r *Supply) recall() {
+	if r.o.Accept == nil {
+		return
+	}
+	e := r.o.Accept.Refused()
+	if e == nil || e.To == walstore.PromisedAll { // that is no position
+		return
+	}
+	p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
+	if e.Lost {
+		r.lost.Store(&map[string]knownwal.Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
+		return
+	}
+	r.recalled.Store(&knownwal.Known{Point: p, By: e.By, Acked: true, Complete: true})
+}
+
+// remembered returns the acknowledged WAL for which a server was refused before this start. It counts until a server is
+// followed, or the member that knew of it has spoken again. nil: none.
+func (r *Supply) remembered(said []knownwal.Known) *knownwal.Known {
+	x := r.recalled.Load()
+	if x == nil || x.By != "" && slices.ContainsFunc(said, func(k knownwal.Known) bool { return k.By == x.By }) {
+		return nil
+	}
+	return x
+}
+
+// forgive forgets what the server at endpoint was refused for: it is streamed from.
+func (r *Supply) forgive(endpoint string) {
+	if was := r.partings.Load(); was != nil {
+		all := maps.Clone(*was)
+		delete(all, endpoint)
+		r.partings.Store(&all)
+	}
+	r.recalled.Store(nil)
+	was := r.lost.Load()
+	if was == nil {
+		return
+	}
+	all := maps.Clone(*was)
+	delete(all, endpoint)
+	delete(all, anyEndpoint)
+	r.lost.Store(&all)
+}

@@ -1,0 +1,49 @@
+package walsource
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/knownwal"
+)
+
+// waitsFor returns why timeline t is not followed before members of u have spoken; nil: it waits for none.
+func waitsFor(u knownwal.Unheard, t lsn.TimelineID) error {
+	switch {
+	case len(u.Members) == 0:
+		return nil
+	case !u.Alone:
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"timeline %s %s %s has said what it reported", t, notBefore, strings.Join(u.Members, " and "))
+	}
+	return pgerror.New(pgerror.ObjectNotInPrerequisite,
+		"timeline %s %s another member has said what it reported, and none was heard since the start", t, notBefore).
+		WithHint("Start %s. Only if each is gone for good, say so: replproxy forget %s.",
+			strings.Join(u.Members, " or "), u.Members[0])
+}
+
+// notBefore is in each refusal until a member has spoken.
+const notBefore = "is not followed before"
+
+// The first server that answers must not decide alone. A proxy that has just started waits this long for members that
+// it has not heard, because they may know of WAL that a server lacks. Links are up within a second where members run.
+const (
+	listenFirst = 2 * time.Second
+	listenPause = 50 * time.Millisecond
+)
+
+// listen waits for members that are not heard yet, once after the start.
+func (r *Supply) listen(ctx context.Context) error {
+	for ; r.o.Others != nil && time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
+		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
