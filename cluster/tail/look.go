@@ -110,10 +110,10 @@ func (l *look) timeline() {
 func (l *look) describe(m Member) Row {
 	a, t := m.Status, l.tail.Timeline
 	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.RuleText)}
-	_, vouched := l.ask.Ends[vote.Fold(a.Node)]
+	end, vouched := l.ask.Ends[vote.Fold(a.Node)]
 	switch {
 	case vouched:
-		r.Final, r.Why = true, "its end was given"
+		r.Final, r.Why = true, fmt.Sprintf("at %s, as you said", end)
 	case !m.Said:
 		r.Why = "has said nothing since this proxy started"
 	case m.Contested:

@@ -53,7 +53,7 @@ func TestLook(t *testing.T) {
 			with(fenced("b", any2, 100), func(m *Member) { m.Status.Written, m.Status.Received = 110, 120 })}, Ask{},
 			"proven after it has been fed from 0/64 to 0/6E by a, which it is attached to and which takes it from b"},
 		{"another has it, and it is nowhere", []Member{fenced("a", any2, 90), fenced("b", any2, 100)},
-			Ask{Ends: map[string]lsn.LSN{"s1": 90}}, "to 0/64 from b: attach it to a proxy, or give it that store's files"},
+			Ask{Ends: map[string]lsn.LSN{"s1": 90}}, "to 0/64 from b: attach it to a proxy, or give it that store's files; as you said for s1"},
 		{"that one is gone", []Member{fenced("a", any2, 90, at("s1", 90)),
 			with(fenced("b", any2, 100), func(m *Member) { m.Reached = false })}, Ask{},
 			"NOT PROVEN: nobody who is reached has WAL up to 0/64"},
@@ -65,11 +65,11 @@ func TestLook(t *testing.T) {
 		{"b may go on", []Member{fenced("a", any2, 100, at("s1", 100), at("s2", 100)), with(fenced("b", any2, 90), away)}, Ask{},
 			"b: not fenced, and it is not reached, and ANY 2 (s1, s2, s3) may have been satisfied by b, s2, s3, whose ends are not final"},
 		{"s2 is held", []Member{fenced("a", any2, 100, at("s1", 100), at("s2", 100)), with(fenced("b", any2, 90), away)},
-			Ask{Ends: map[string]lsn.LSN{"s2": 100}}, "proven: it has flushed 0/64"},
+			Ask{Ends: map[string]lsn.LSN{"s2": 100}}, "proven: it has flushed 0/64, and nothing that was acknowledged lies beyond 0/64, as you said for s2"},
 		{"s2 is held, and has more than anybody", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), away)},
 			Ask{Ends: map[string]lsn.LSN{"s2": 120}}, "NOT PROVEN: nobody who is reached has WAL up to 0/78"},
 		{"b was fenced by hand", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), away)},
-			Ask{Ends: map[string]lsn.LSN{"b": 90}}, "proven"},
+			Ask{Ends: map[string]lsn.LSN{"b": 90}}, "beyond 0/64, as you said for b"},
 		{"stores are the quorum", []Member{fenced("a", "ANY 2 (a, b, c)", 100, at("s1", 100)),
 			fenced("b", "ANY 2 (a, b, c)", 80), with(fenced("c", "ANY 2 (a, b, c)", 90), away)}, Ask{}, "proven"},
 		{"anybody may be behind *", []Member{fenced("a", "ANY 1 (*)", 100, at("s1", 100)), with(fenced("b", "ANY 1 (*)", 90), away)},
@@ -148,6 +148,14 @@ func TestLook(t *testing.T) {
 				t.Errorf("%+v", v)
 			}
 		})
+	}
+}
+
+// TestEndsThatWereGiven: the row of a proxy whose end is the operator's word says so.
+func TestEndsThatWereGiven(t *testing.T) {
+	all := Look([]Member{fenced("a", "", 100), {Status: MemberStatus{Node: "C"}}}, Ask{Ends: map[string]lsn.LSN{"c": 0x50}})
+	if r := all.Proxies[1]; !r.Final || r.Why != "at 0/50, as you said" {
+		t.Errorf("%+v", r)
 	}
 }
 

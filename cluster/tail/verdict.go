@@ -22,14 +22,15 @@ type Verdict struct {
 	State  string   `json:"state"`
 	Proxy  string   `json:"proxy,omitempty"` // that it is attached to
 	At     lsn.LSN  `json:"flush_lsn,omitzero"`
-	Target lsn.LSN  `json:"target_lsn,omitzero"` // what it must have flushed
-	From   []string `json:"from,omitempty"`      // proxies that have it
-	Why    []string `json:"why,omitempty"`       // not proven, and what to do
+	Target lsn.LSN  `json:"target_lsn,omitzero"`   // what it must have flushed
+	From   []string `json:"from,omitempty"`        // proxies that have it
+	Said   []string `json:"as_said_for,omitempty"` // whose ends the operator has given
+	Why    []string `json:"why,omitempty"`         // not proven, and what to do
 }
 
 // verdict judges a candidate by its folded name.
 func (l *look) verdict(name string) Verdict {
-	v := Verdict{Name: name, State: NotProven}
+	v := Verdict{Name: name, State: NotProven, Said: sortedKeys(l.ask.Ends)}
 	if l.isMember(name) {
 		return v.because("it is a proxy's name")
 	}
@@ -156,8 +157,8 @@ func (t Tail) Of(name string) (Verdict, bool) {
 func (v Verdict) String() string {
 	switch v.State {
 	case Proven:
-		return fmt.Sprintf("%s: proven: it has flushed %s, and nothing that was acknowledged lies beyond %s",
-			v.Name, v.At, v.Target)
+		return fmt.Sprintf("%s: proven: it has flushed %s, and nothing that was acknowledged lies beyond %s%s",
+			v.Name, v.At, v.Target, v.said(","))
 	case ToBeFed:
 		how := "by " + v.Proxy + ", which it is attached to"
 		switch {
@@ -166,9 +167,18 @@ func (v Verdict) String() string {
 		case v.From[0] != v.Proxy:
 			how += " and which takes it from " + strings.Join(v.From, " or ")
 		}
+		how += v.said(";")
 		return fmt.Sprintf("%s: proven after it has been fed from %s to %s %s", v.Name, v.At, v.Target, how)
 	}
 	return fmt.Sprintf("%s: NOT PROVEN: %s", v.Name, strings.Join(v.Why, "; "))
+}
+
+// said returns whose word the verdict rests on, behind a separator; "": nobody's.
+func (v Verdict) said(separator string) string {
+	if len(v.Said) == 0 {
+		return ""
+	}
+	return separator + " as you said for " + strings.Join(v.Said, " and ")
 }
 
 // Proves reports whether the candidate of that application_name is proven, or is none of those that were asked for.
