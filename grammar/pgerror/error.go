@@ -78,10 +78,10 @@ func Notice(code Code, format string, args ...any) *Error {
 	return &Error{Severity: SeverityNotice, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Error renders message and SQLSTATE, and the cause for the log. It never goes on the wire.
+// Error renders message and SQLSTATE, and for the log the cause, if that says more. It never goes on the wire.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
-	if e.cause != nil {
+	if e.cause != nil && e.cause.Error() != e.Message {
 		s += ": " + e.cause.Error()
 	}
 	return s

@@ -44,6 +44,9 @@ func TestWithCopies(t *testing.T) {
 	if got := full.Error(); got != "m (SQLSTATE 42704): EOF" {
 		t.Errorf("%s", got)
 	}
+	if got := base.WithCause(errors.New("m")).Error(); got != "m (SQLSTATE 42704)" { // that says nothing more
+		t.Errorf("%s", got)
+	}
 	if errors.Unwrap(base) != nil {
 		t.Errorf("a cause from nowhere: %v", errors.Unwrap(base))
 	}

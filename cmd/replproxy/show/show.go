@@ -21,7 +21,7 @@ const Runbook = "https://github.com/replproxy/replproxy/blob/main/docs/runbook.m
 func Status(w io.Writer, s *admin.Status) {
 	state := "ready"
 	if !s.Ready {
-		state = "not ready: " + s.NotReady
+		state = "not ready: " + once(s, s.NotReady)
 	}
 	fmt.Fprintf(w, "%s, %s, up %s, version %s\n\n", Clean(s.Name), Clean(state), since(s.StartedAt, s.Now), s.Version)
 	t := table(w)
@@ -35,7 +35,7 @@ func Status(w io.Writer, s *admin.Status) {
 	configuration(t, s)
 	t.Flush()
 	for _, warning := range s.Warnings {
-		fmt.Fprintf(w, "warning  %s\n", Clean(warning))
+		fmt.Fprintf(w, "warning  %s\n", Clean(once(s, warning)))
 	}
 	if len(s.Warnings) > 0 {
 		fmt.Fprintf(w, "what to do: %s\n", Runbook)
@@ -87,11 +87,42 @@ func upstream(t io.Writer, s *admin.Status) {
 		line += " (" + Clean(u.SlotState) + ")"
 	}
 	fmt.Fprintf(t, "upstream\t%s\n", line)
-	if u.LastError != "" && u.State != admin.Streaming {
-		fmt.Fprintf(t, "\tlast error: %s\n", Clean(u.LastError))
+	const label = "last error: "
+	head := label
+	for _, text := range hostErrors(s) {
+		fmt.Fprintf(t, "\t%s%s\n", head, Clean(text))
+		head = strings.Repeat(" ", len(label))
 	}
 	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
+}
+
+// hostErrors are the reasons why no WAL comes, one for each host of the upstream; none: WAL comes.
+func hostErrors(s *admin.Status) (all []string) {
+	text := s.Upstream.LastError
+	if text == "" || s.Upstream.State == admin.Streaming {
+		return nil
+	}
+	for {
+		next := -1
+		for _, begin := range []string{"; connection to server at ", "; upstream host "} {
+			if i := strings.Index(text, begin); i >= 0 && (next < 0 || i < next) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return append(all, text)
+		}
+		all, text = append(all, text[:next]), text[next+len("; "):]
+	}
+}
+
+// once returns text without the reasons of several hosts, which have lines of their own.
+func once(s *admin.Status, text string) string {
+	if len(hostErrors(s)) < 2 {
+		return text
+	}
+	return strings.ReplaceAll(text, s.Upstream.LastError, "see last error")
 }
 
 // accepted is a word of accept-timeline that is not used yet.

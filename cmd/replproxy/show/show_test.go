@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,31 @@ func TestStatusGolden(t *testing.T) {
 			{Key: "synchronous_standby_names", Running: "ANY 2 (s1, s2)", Why: "no"}}},
 		Store: admin.Store{Paused: true},
 	})
+}
+
+// TestErrorOfHosts: where several hosts fail each has a line, once. Elsewhere in the document it is referred to.
+func TestErrorOfHosts(t *testing.T) {
+	one, two := `connection to server at "db1", port 5432 failed: FATAL:  no; DETAIL: d; more`, `upstream host db2:5432 is refused: m`
+	const lost = "; HINT: Promote."
+	s := &admin.Status{
+		NotReady: "no WAL has arrived yet: " + one + "; " + two + lost, Warnings: []string{"no WAL since 1: " + one + "; " + two + lost},
+		Upstream: admin.Upstream{State: admin.Disconnected, LastError: one + "; " + two + lost},
+	}
+	var b bytes.Buffer
+	Status(&b, s)
+	for _, want := range []string{
+		"not ready: no WAL has arrived yet: see last error, up", "warning  no WAL since 1: see last error\n",
+		"          last error: " + one + "\n                      " + two + lost + "\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("want %q in\n%s", want, b.String())
+		}
+	}
+	s.Upstream.LastError, s.NotReady, s.Warnings = one, "no WAL has arrived yet: "+one, nil
+	b.Reset()
+	if Status(&b, s); !strings.Contains(b.String(), "not ready: no WAL has arrived yet: "+one) {
+		t.Errorf("one host:\n%s", b.String())
+	}
 }
 
 func TestBytes(t *testing.T) {
