@@ -10,6 +10,20 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
+// TestRefusalSaysWhatIsABound: acknowledged WAL is known as a bound after a crash, WAL that a primary has lost is not.
+func TestRefusalSaysWhatIsABound(t *testing.T) {
+	for text, e := range map[string]LackError{
+		"timeline 2 lacks acknowledged WAL from 0/10 to 0/20 (SQLSTATE 55000); DETAIL: After a crash all that was stored " +
+			"counts as acknowledged.; HINT: Promote a": {Timeline: 2, From: 16, To: 32, Of: 1},
+		"(SQLSTATE 55000); DETAIL: c knows of it. After a crash all that was": {Timeline: 2, From: 16, To: 32, Of: 1, By: "c"},
+		"of timeline 2 (SQLSTATE 55000); DETAIL: c knows of it.; HINT: Stop":  {Timeline: 2, From: 16, To: 32, Of: 2, Lost: true, By: "c"},
+	} {
+		if got := pgerror.Describe(e.refusal()); !strings.Contains(got, text) {
+			t.Errorf("%q is not in %q", text, got)
+		}
+	}
+}
+
 // TestRefusalIsLoggedOnce: a member goes on reporting what the refused servers lack, or a server's position moves. That
 // is the same reason, and logged as such. Another timeline, or another member that knows of it, is another one.
 func TestRefusalIsLoggedOnce(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -41,8 +42,15 @@ func (e *LackError) Error() string {
 // refusal returns e with advice.
 func (e *LackError) refusal() error {
 	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
+	var detail []string
 	if e.By != "" {
-		err = err.WithDetail("%s knows of it.", e.By)
+		detail = append(detail, e.By+" knows of it.")
+	}
+	if !e.Lost { // else it is known by the bytes
+		detail = append(detail, "After a crash all that was stored counts as acknowledged.")
+	}
+	if len(detail) > 0 {
+		err = err.WithDetail("%s", strings.Join(detail, " "))
 	}
 	if e.Lost {
 		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: "+

@@ -147,16 +147,16 @@ func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 	case l.To == walstore.PromisedAll:
 		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
 			"nobody knows how far, and is not followed: promote a server that has it, "+
-			"or give it up by replproxy accept-timeline %s",
+			"or give it up by replproxy accept-timeline %s (after a crash all that was stored counts as acknowledged)",
 			l.Timeline, l.Of, l.Timeline))
 	case l.From == lsn.Invalid:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
-			"promote a server that has it, or give it up by replproxy accept-timeline %s",
-			l.Timeline, l.Of, l.Timeline))
+			"promote a server that has it, or give it up by replproxy accept-timeline %s "+
+			"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.Of, l.Timeline))
 	default:
 		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s and is not followed: "+
-			"promote a server that has it, or give it up by replproxy accept-timeline %s",
-			l.Timeline, l.From, l.To, l.Timeline))
+			"promote a server that has it, or give it up by replproxy accept-timeline %s "+
+			"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.From, l.To, l.Timeline))
 	}
 	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
 		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+

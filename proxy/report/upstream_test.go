@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
@@ -25,6 +26,19 @@ func TestLostWALElsewhere(t *testing.T) {
 		got := strings.Join(ruleWarnings(&u, false), "")
 		if !strings.Contains(got, "has lost WAL") || strings.Contains(got, "accept-timeline") != c.accepts {
 			t.Errorf("%s from %q: %q", c.state, c.member, got)
+		}
+	}
+}
+
+// TestLackIsABound: who is told that a server lacks acknowledged WAL is told how far that can be relied upon.
+func TestLackIsABound(t *testing.T) {
+	t.Parallel()
+	for _, l := range []admin.Lack{
+		{Timeline: 2, Of: 1, From: 16, To: 32}, {Timeline: 2, Of: 3, To: 32}, {Timeline: 2, Of: 1, To: walstore.PromisedAll},
+	} {
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &l}, true), "")
+		if !strings.Contains(got, "is not followed") || !strings.HasSuffix(got, "(after a crash all that was stored counts as acknowledged)") {
+			t.Errorf("%+v: %q", l, got)
 		}
 	}
 }
