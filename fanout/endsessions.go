@@ -10,12 +10,13 @@ import (
 // endPause lies between two looks whether sessions have ended.
 const endPause = 5 * time.Millisecond
 
-// EndSessions ends all sessions that stream, as a server that crashes does, and waits until they have left, votes
-// included, or ctx ends. Their clients are told why. Any goroutine may call it.
-func (h *Hub) EndSessions(ctx context.Context, why string) {
+// EndSessions ends all sessions that stream, as a server that crashes does, because the stored record that their WAL
+// ends with is replaced (ruling R36). It waits until they have left, votes included, or ctx ends. Any goroutine may
+// call it.
+func (h *Hub) EndSessions(ctx context.Context) {
 	was := h.registry.sessions()
 	cause := pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command").
-		WithDetail("%s", why)
+		WithDetail("The primary has given up the record that its WAL ended with, and writes another one there.")
 	for _, s := range was {
 		s.sender.End(cause)
 	}

@@ -18,13 +18,13 @@ var errSetAside = errors.New("it is accepted, and this proxy's own store has tha
 
 // accepted reports whether the operator wants a server followed although it lacks e.
 func (r *Supply) accepted(e *LackError) bool {
-	return e != nil && r.o.Accept != nil && r.o.Accept.Accepted(e)
+	return e != nil && r.o.Accept.Accepted(e)
 }
 
 // waits notes on disk that e is refused while timeline t is followed, so that accept-timeline can name it. t may be 0
 // and e nil: no timeline, no refusal. Nothing is noted when the store is to be set aside at the next start.
 func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
-	if r.o.Accept != nil && !r.aside {
+	if !r.aside {
 		r.o.Accept.Waits(t, e)
 	}
 }
@@ -59,7 +59,7 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 }
 
 // givenUp reports whether the operator has given up what a member said at p, and has gone on saying since.
-func (r *Supply) givenUp(p lsn.Point) bool { return r.o.Accept != nil && r.o.Accept.GivenUp(p) }
+func (r *Supply) givenUp(p lsn.Point) bool { return r.o.Accept.GivenUp(p) }
 
 // heardOf returns the positions that members had named of the WAL in e.
 func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
@@ -135,7 +135,7 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 // been used. If a primary has lost that WAL, GiveUp first makes durable which standbys and members may still have it.
 // For heard and aside see [Acceptance].
 func (r *Supply) use(e *LackError, heard []lsn.LSN, aside bool) error {
-	if e.Lost && r.o.GiveUp != nil {
+	if e.Lost {
 		if err := r.o.GiveUp(e, aside); err != nil {
 			return err
 		}

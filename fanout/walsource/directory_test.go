@@ -159,7 +159,7 @@ func TestAnotherTransport(t *testing.T) {
 	}
 	o := Options{Upstream: up, Name: "px", Store: s, Via: d, Primary: d}
 	o.Quorum = newRule(free())
-	r, err := New(o)
+	r, err := New(alone(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -410,7 +410,7 @@ func start(t *testing.T, w *walsender, m *memStore, set func(*Options)) *running
 	if set != nil {
 		set(&o)
 	}
-	r, err := New(o)
+	r, err := New(alone(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func start(t *testing.T, w *walsender, m *memStore, set func(*Options)) *running
 // with returns a Supply that is asked and does not run.
 func with(t *testing.T, o Options) *Supply {
 	t.Helper()
-	r := &Supply{o: o, log: slog.New(slog.DiscardHandler), attempt: &attempt{}}
+	r := &Supply{o: alone(o), log: slog.New(slog.DiscardHandler), attempt: &attempt{}}
 	var err error
 	if r.rcv, err = walreceiver.New(walreceiver.Options{Store: o.Store, Quorum: newRule(free())}); err != nil {
 		t.Fatal(err)

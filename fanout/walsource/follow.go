@@ -209,7 +209,7 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 			return err
 		}
 	}
-	if err := r.follows(h.Timeline); err != nil || r.o.Begins == nil {
+	if err := r.follows(h.Timeline); err != nil {
 		return err
 	}
 	have := r.o.Store.Positions()

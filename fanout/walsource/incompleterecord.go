@@ -22,23 +22,13 @@ func givenUpRecord(have walstore.Positions, srv server) bool {
 // sessions that may have been sent it end first, and those that came meanwhile: their standbys begin at a segment's
 // start again. What was promised of it falls before that, or a crash in between would make it WAL that is lacking.
 func (r *Supply) replaced(ctx context.Context) error {
-	r.endSessions(ctx, givenUpWhy)
+	r.o.EndSessions(ctx)
 	if err := r.rcv.GiveUp(r.o.Store.Positions().Complete); err != nil {
 		return err
 	}
 	if _, err := r.o.Store.DropIncomplete(); err != nil {
 		return err
 	}
-	r.endSessions(ctx, givenUpWhy)
+	r.o.EndSessions(ctx)
 	return errReplaced
-}
-
-// givenUpWhy tells the sessions that end why they do.
-const givenUpWhy = "The primary has given up the record that its WAL ended with, and writes another one there."
-
-// endSessions ends who is sent WAL, and waits for that.
-func (r *Supply) endSessions(ctx context.Context, why string) {
-	if r.o.EndSessions != nil {
-		r.o.EndSessions(ctx, why)
-	}
 }

@@ -54,10 +54,8 @@ func (r *Supply) knowledge() (k knowledge) {
 		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
 		add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	}
-	var all []knownwal.Known
-	if r.o.Others != nil {
-		all, k.unheard = r.o.Others()
-	}
+	all, unheard := r.o.Others()
+	k.unheard = unheard
 	if x := r.remembered(all); x != nil {
 		all = append(all, *x)
 	}
@@ -82,7 +80,7 @@ func (r *Supply) knowledge() (k knowledge) {
 // seconds old, and acknowledged WAL must not be left. An answer that is heard only now counts for other timelines than
 // the server's: the server may have gone on since it was asked for its position.
 func (r *Supply) inquire(ctx context.Context, have walstore.Positions, srv *server) {
-	if r.o.Ask == nil || r.o.Others == nil || have.Timeline == srv.timeline {
+	if have.Timeline == srv.timeline {
 		return
 	}
 	r.o.Ask(ctx)

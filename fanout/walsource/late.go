@@ -15,9 +15,6 @@ const lateInterval = 250 * time.Millisecond
 // leaveFor notes who has said nothing before the store leaves its timeline for one of srv, and judges srv by all that
 // others have said until then. What they say after that watchLate tells.
 func (r *Supply) leaveFor(srv server) error {
-	if r.o.Leaves == nil {
-		return nil
-	}
 	have := r.o.Store.Positions()
 	if err := r.o.Leaves(have.Timeline); err != nil {
 		return err

@@ -68,7 +68,7 @@ func TestLateMemberIsTold(t *testing.T) {
 			return all, unheard
 		}
 		o.Leaves = func(t lsn.TimelineID) error { left = append(left, t); return nil }
-		o.EndSessions = func(context.Context, string) { t.Error("sessions are ended") }
+		o.EndSessions = func(context.Context) { t.Error("sessions are ended") }
 	})
 	c := <-w.copies
 	c.send(xlog(fakeSeg, "abcdefgh"))

@@ -48,32 +48,21 @@ var (
 // Relayable returns why no new session is to be relayed to the server that is streamed from; nil: it may be. Any
 // goroutine may ask.
 func (r *Supply) Relayable() error {
-	if _, old := r.Higher(); r.leaving().Refuses(old) {
+	if _, old := r.Higher(); r.o.Leaving().Refuses(old) {
 		return errOldPrimary
 	}
 	return nil
 }
 
-// leaving returns what becomes of an old primary now.
-func (r *Supply) leaving() Leaving {
-	if r.o.Leaving == nil {
-		return LeaveWarn
-	}
-	return r.o.Leaving()
-}
-
 // leave ends the stream from the server at e, which is an old primary, so that a new election is held, and the sessions
 // that are relayed to it. It does so only where the operator says so.
 func (r *Supply) leave(e upstream.Endpoint) {
-	if !r.leaving().Ends(true) {
+	if !r.o.Leaving().Ends(true) {
 		return
 	}
 	r.o.Upstream.DoubtCurrent() // no client is sent there any more
 	r.anew(errLeft)
-	n := 0
-	if r.o.EndRelayed != nil {
-		n = r.o.EndRelayed(e)
-	}
+	n := r.o.EndRelayed(e)
 	r.log.Warn("the old primary is left, and sessions that were relayed to it are ended", "upstream", e.String(),
 		"sessions", n)
 }

@@ -10,48 +10,47 @@ import (
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
-// Options configure a Supply. Upstream, Name and Store are required. Of the walreceiver's, Probe is set by New.
+// Options configure a Supply. All are required but those that say otherwise. Of the walreceiver's, Probe is set by New.
 type Options struct {
 	walreceiver.Options
 	Upstream *upstream.Config
 	Name     string // application_name at the upstream
 	Store    Store  // the walreceiver's too
 
-	// Accept is the operator's word on WAL that is given up; nil: there is none.
+	// Accept is the operator's word on WAL that is given up.
 	Accept Acceptance
 	// GiveUp makes durable who may have WAL that the primary has lost, before the word of Accept is used. aside: this
-	// proxy's store has some of it, until the next start. nil: nobody asks for it.
+	// proxy's store has some of it, until the next start.
 	GiveUp func(e *LackError, aside bool) error
-	// Others is the WAL that other proxies of a cluster have, or may have reported under a rule, and those that may yet
-	// say so; nil: there are none. Any goroutine may ask.
+	// Others returns the WAL that other proxies of a cluster have, or may have reported under a rule, and those that
+	// may yet say so. Any goroutine may ask.
 	Others func() (known []knownwal.Known, unheard knownwal.Unheard)
 	// Leaves is told, before the store leaves timeline t (0: it is empty). It makes durable who was not heard, whose
-	// WAL is Late from then on; nil: there are no others. It may wait for the disk.
+	// WAL is Late from then on. It may wait for the disk.
 	Leaves func(t lsn.TimelineID) error
-	// Ask returns when Others is as new as the call, for members that answer soon; nil: there are no others.
+	// Ask returns when Others is as new as the call, for members that answer soon.
 	Ask func(ctx context.Context)
 	// Via and Primary: the stream may come from another proxy; both or none.
 	Via     Via
 	Primary Primary
-	// Hears reports whether a member that streams from the primary says that it hears it; nil: none says so.
+	// Hears reports whether a member that streams from the primary says that it hears it.
 	Hears func(member string) bool
 	// Restore continues the store with archived WAL up to until at most, where the upstream has removed the WAL that
-	// follows the store's end. It returns the number of segments that came, and why no more did. nil: there is no
+	// follows the store's end. It returns the number of segments that came, and why no more did: 0 and nil without an
 	// archive. The goroutine of Run calls it, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
 	// Begins is told that the next WAL of the store comes from a member, or with "" from a server, before it does.
-	// empty: the store has nothing yet. After an error no WAL is taken. nil: nobody is told. The goroutine of Run
-	// calls it.
+	// empty: the store has nothing yet. After an error no WAL is taken. The goroutine of Run calls it.
 	Begins func(member string, empty bool) error
-	// EndSessions ends all sessions that are sent stored WAL and waits until they have ended, or ctx has. why is for
-	// them to read. nil: there are none.
-	EndSessions func(ctx context.Context, why string)
+	// EndSessions ends all sessions that are sent stored WAL, because its last record is replaced, and waits until they
+	// have ended, or ctx has.
+	EndSessions func(ctx context.Context)
 	// Leaving returns what becomes of the server that is streamed from once it is an old primary, see
-	// [Supply.Higher]; nil: LeaveWarn. EndRelayed ends the sessions that are relayed to the server at e, and returns
-	// how many there were; nil: there are none. Neither may block for long.
+	// [Supply.Higher]. EndRelayed ends the sessions that are relayed to the server at e, and returns how many there
+	// were. Neither may block for long.
 	Leaving    func() Leaving
 	EndRelayed func(e upstream.Endpoint) int
-	Gate       Gate // told when a walsender is needed (ruling R13); nil: nobody to tell
+	Gate       Gate // told when a walsender is needed (ruling R13)
 
 	// Shared: another member of the cluster may take the stream over, so that silence of the server is noticed early;
 	// see [Supply.Silence].

@@ -18,7 +18,7 @@ func (r *Supply) PrimaryDown() bool {
 		return false
 	}
 	member, streams := r.rcv.Streams()
-	return !streams || r.o.Hears == nil || !r.o.Hears(member)
+	return !streams || !r.o.Hears(member)
 }
 
 // unreached reports whether this receiver itself has no stream from a primary, and no answer. While WAL comes from a

@@ -22,7 +22,7 @@ func TestDownSince(t *testing.T) {
 	}
 	o := Options{Upstream: up, Name: "px", Store: openStore(t, t.TempDir())}
 	o.Quorum = newRule(free())
-	r, err := New(o)
+	r, err := New(alone(o))
 	if err != nil {
 		t.Fatal(err)
 	}

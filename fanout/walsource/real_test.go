@@ -61,7 +61,7 @@ func receive(t *testing.T, conninfo string, s *walstore.Store, set func(*Options
 	if set != nil {
 		set(&o)
 	}
-	r, err := New(o)
+	r, err := New(alone(o))
 	if err != nil {
 		t.Fatal(err)
 	}

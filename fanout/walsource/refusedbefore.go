@@ -32,9 +32,6 @@ const anyEndpoint = ""
 // recall takes up what was refused before this start. A store that is emptied meanwhile can't tell by bytes, and the
 // primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by now.
 func (r *Supply) recall() {
-	if r.o.Accept == nil {
-		return
-	}
 	e := r.o.Accept.Refused()
 	if e == nil || e.To == walstore.PromisedAll { // that is no position
 		return

@@ -22,7 +22,7 @@ func restorable(have walstore.Positions, srv server) lsn.LSN {
 // restore has the WAL that the upstream lacks brought from the archive after cause ended a connection, and
 // tells whether any came. The next connection begins behind it: what the upstream has is streamed.
 func (r *Supply) restore(ctx context.Context, cause error) (bool, error) {
-	if r.o.Restore == nil || r.gone == lsn.Invalid {
+	if r.gone == lsn.Invalid {
 		return false, cause
 	}
 	from := r.o.Store.Positions().Received

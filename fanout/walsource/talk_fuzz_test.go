@@ -61,7 +61,7 @@ func FuzzTalk(f *testing.F) {
 		before, id := m.pos, m.id
 		o := Options{Upstream: config, Name: "px", Store: m}
 		o.Slot, o.Quorum = "s", newRule(free())
-		r, err := New(o)
+		r, err := New(alone(o))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ const (
 
 // listen waits for members that are not heard yet, once after the start.
 func (r *Supply) listen(ctx context.Context) error {
-	for ; r.o.Others != nil && time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
+	for ; time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
 		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
 			return nil
 		}

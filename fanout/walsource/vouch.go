@@ -50,8 +50,6 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.
 func (r *Supply) vouched(t lsn.TimelineID, lack *LackError) {
-	if r.o.Accept != nil {
-		r.o.Accept.Waits(t, lack)
-	}
+	r.o.Accept.Waits(t, lack)
 	r.locked(func() { r.lacks = lack })
 }

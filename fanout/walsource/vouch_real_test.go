@@ -24,7 +24,7 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 			return []knownwal.Known{{Point: lsn.Point{Timeline: 1, LSN: at}, By: "a", Complete: true}}, knownwal.Unheard{}
 		}}
 	o.Quorum = newRule(free())
-	r, err := New(o)
+	r, err := New(alone(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/physical"
@@ -61,6 +62,15 @@ func (unruled) Reportable() (lsn.Progress, bool) {
 
 func (unruled) Changed() <-chan struct{} { return nil }
 
+// noWord is an operator who says nothing.
+type noWord struct{}
+
+func (noWord) Accepted(*walsource.LackError) bool              { return false }
+func (noWord) Waits(lsn.TimelineID, *walsource.LackError)      {}
+func (noWord) Refused() *walsource.LackError                   { return nil }
+func (noWord) Use(*walsource.LackError, []lsn.LSN, bool) error { return nil }
+func (noWord) GivenUp(lsn.Point) bool                          { return false }
+
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	t.Helper()
 	if o.upstream == "" {
@@ -77,8 +87,18 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	must(t, err)
 	w.hub = fanout.New(fanout.Options{Store: w.store, Slots: slots, Logger: log})
 	w.receiver, err = walsource.New(walsource.Options{
-		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate,
-		Options: walreceiver.Options{Slot: "proxy_a", Quorum: unruled{}, Logger: log},
+		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate, Accept: noWord{},
+		GiveUp:      func(*walsource.LackError, bool) error { return nil },
+		Others:      func() ([]knownwal.Known, knownwal.Unheard) { return nil, knownwal.Unheard{} },
+		Leaves:      func(lsn.TimelineID) error { return nil },
+		Ask:         func(context.Context) {},
+		Hears:       func(string) bool { return false },
+		Restore:     func(context.Context, lsn.LSN) (int, error) { return 0, nil },
+		Begins:      func(string, bool) error { return nil },
+		EndSessions: w.hub.EndSessions,
+		Leaving:     func() walsource.Leaving { return walsource.LeaveWarn },
+		EndRelayed:  func(upstream.Endpoint) int { return 0 },
+		Options:     walreceiver.Options{Slot: "proxy_a", Quorum: unruled{}, Logger: log},
 	})
 	must(t, err)
 	w.store.OnMoved(w.receiver.Reporter())

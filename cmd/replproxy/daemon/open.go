@@ -172,10 +172,6 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	if p.ruled != nil {
 		gate = p.ruled
 	}
-	var leaves func(lsn.TimelineID) error
-	if p.members != nil {
-		leaves = p.node.LeaveTimeline
-	}
 	p.receiver, err = walsource.New(walsource.Options{
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
@@ -187,7 +183,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: p.node.Known, Ask: p.node.Ask,
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
-		Begins:     p.node.Begins, Leaves: leaves,
+		Begins:     p.node.Begins, Leaves: p.node.LeaveTimeline,
 		EndSessions: p.hub.EndSessions,
 		Shared:      c.Upstream.Pulls(),
 	})

@@ -1,0 +1,64 @@
+package walsource
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/knownwal"
+)
+
+// silent is an operator who says nothing.
+type silentOperator struct{}
+
+func (silentOperator) Accepted(*LackError) bool              { return false }
+func (silentOperator) Waits(lsn.TimelineID, *LackError)      {}
+func (silentOperator) Refused() *LackError                   { return nil }
+func (silentOperator) Use(*LackError, []lsn.LSN, bool) error { return nil }
+func (silentOperator) GivenUp(lsn.Point) bool                { return false }
+
+// openGate is a gate at which nobody waits.
+type openGate struct{}
+
+func (openGate) WalreceiverWaiting(bool) {}
+func (openGate) WalreceiverRefused()     {}
+
+// alone returns o of a proxy without a cluster, an archive, an operator and sessions, but for those that o has.
+func alone(o Options) Options {
+	if o.Accept == nil {
+		o.Accept = silentOperator{}
+	}
+	if o.GiveUp == nil {
+		o.GiveUp = func(*LackError, bool) error { return nil }
+	}
+	if o.Others == nil {
+		o.Others = func() ([]knownwal.Known, knownwal.Unheard) { return nil, knownwal.Unheard{} }
+	}
+	if o.Leaves == nil {
+		o.Leaves = func(lsn.TimelineID) error { return nil }
+	}
+	if o.Ask == nil {
+		o.Ask = func(context.Context) {}
+	}
+	if o.Hears == nil {
+		o.Hears = func(string) bool { return false }
+	}
+	if o.Restore == nil {
+		o.Restore = func(context.Context, lsn.LSN) (int, error) { return 0, nil }
+	}
+	if o.Begins == nil {
+		o.Begins = func(string, bool) error { return nil }
+	}
+	if o.EndSessions == nil {
+		o.EndSessions = func(context.Context) {}
+	}
+	if o.Leaving == nil {
+		o.Leaving = func() Leaving { return LeaveWarn }
+	}
+	if o.EndRelayed == nil {
+		o.EndRelayed = func(upstream.Endpoint) int { return 0 }
+	}
+	o.Gate = cmp.Or[Gate](o.Gate, openGate{})
+	return o
+}
