@@ -12,7 +12,7 @@ import (
 const glossary = "docs/glossary.md"
 
 var (
-	ourWord   = regexp.MustCompile("(?m)^\\| \\*\\*([^*]+)\\*\\* \\| .* \\| ([^|]*) \\| (?:`([A-Z]\\w*)`)? ?\\|$")
+	ourWord   = regexp.MustCompile("(?m)^\\| \\*\\*([^*]+)\\*\\* \\| .* \\| ([^|]*) \\| (?:`([A-Za-z]\\w*)`)? ?\\|$")
 	givenUp   = regexp.MustCompile(`(?m)^\| (\w+) \| ([^|]+) \|$`)
 	inPackage = regexp.MustCompile("`([a-z/]+)`")
 )

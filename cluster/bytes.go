@@ -117,7 +117,7 @@ func (n *Node) compare(p Positions) {
 	if n.ledger.Compare(n.localWAL(p)) {
 		n.stale = true
 	}
-	if n.ledger.Lacks() != nil {
+	if n.ledger.ToRead() != nil {
 		n.want()
 	}
 }
@@ -130,7 +130,7 @@ func (n *Node) want() { n.names.wanted.Wake() }
 func (n *Node) readHashes() {
 	p := n.o.Store.Positions()
 	n.mu.Lock()
-	lacks := n.ledger.Lacks()
+	lacks := n.ledger.ToRead()
 	_, named := n.hashAt(p.Timeline, p.Complete)
 	n.mu.Unlock()
 	failed, read := false, false

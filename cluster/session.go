@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// attachAgain is the pause after which a session without a vote asks again. A report comes at least every
+	// attachAgain is the time after which a session without a vote asks again. A report comes at least every
 	// wal_receiver_status_interval, 10 s by default, and asking costs a lock.
 	attachAgain = time.Second
 	// statesFor is the time for which an answer of State is reused, so that a list of many sessions computes it once.

@@ -292,7 +292,7 @@ func satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
 		}
 		switch r := d.Result; {
 		case !r.Satisfied:
-			all = append(all, lacks(d))
+			all = append(all, unsatisfied(d))
 		case len(d.Holds) == 0 && positions(d.Free)[column] == lsn.Invalid && held(d) != "" &&
 			positions(r.Positions)[column] != lsn.Invalid:
 			all = append(all, held(d))

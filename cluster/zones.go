@@ -75,8 +75,8 @@ func inZone(d quorum.Rule, zone string, voters []quorum.Voter) (in []quorum.Vote
 	return in
 }
 
-// lacks says why a rule that is not satisfied is not: too few candidates, or zones without any.
-func lacks(v ledger.RuleInUse) string {
+// unsatisfied says why a rule that is not satisfied is not: too few candidates, or zones without any.
+func unsatisfied(v ledger.RuleInUse) string {
 	d, err := ledger.Parse(v.Rule.RuleText)
 	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Names, v.Voters).Satisfied {
 		if v.Result.Candidates == 1 {

@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// endPause lies between two looks whether sessions have ended.
-const endPause = 5 * time.Millisecond
+// endDelay lies between two looks whether sessions have ended.
+const endDelay = 5 * time.Millisecond
 
 // EndSessions ends all sessions that stream, as a server that crashes does, because the stored record that their WAL
 // ends with is replaced (ruling R36). It waits until they have left, votes included, or ctx ends. Any goroutine may
@@ -20,7 +20,7 @@ func (h *Hub) EndSessions(ctx context.Context) {
 	for _, s := range was {
 		s.sender.End(cause)
 	}
-	for tick := time.NewTicker(endPause); h.registry.hasAny(was); {
+	for tick := time.NewTicker(endDelay); h.registry.hasAny(was); {
 		select {
 		case <-ctx.Done():
 			tick.Stop()

@@ -11,17 +11,17 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// mergePause spaces the merges of standbys' feedback. A merge looks at all standbys, and one that changes its mind
+// mergeDelay spaces the merges of standbys' feedback. A merge looks at all standbys, and one that changes its mind
 // without pause must not cost more for it. A value that asks for more than before is taken over at once all the same,
 // since the primary may remove rows at any moment.
-const mergePause = 100 * time.Millisecond
+const mergeDelay = 100 * time.Millisecond
 
 // feedback holds the merged hot standby feedback for the walreceiver, and the part of it that slots bear for who keeps
 // the proxy's own slot on the primary.
 type feedback struct {
 	changed nudge.Chan
 	horizon nudge.Chan // what slots bear has changed
-	later   nudge.Chan // something is to be merged after the pause
+	later   nudge.Chan // something is to be merged after the delay
 
 	mu       afterlock.Mutex
 	merged   merged
@@ -48,7 +48,7 @@ func (h *Hub) Feedback() (Feedback, bool) {
 	f := h.feedback
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.stale && time.Since(f.mergedAt) >= mergePause {
+	if f.stale && time.Since(f.mergedAt) >= mergeDelay {
 		h.mergeLocked()
 	}
 	if !f.settled {
@@ -119,12 +119,12 @@ func (f *feedback) forgetEarly() {
 }
 
 // heardFeedback takes what one standby has said. Its cost does not depend on how many standbys and slots there are:
-// they are merged once in mergePause.
+// they are merged once in mergeDelay.
 func (h *Hub) heardFeedback(name string, v Feedback) {
 	f := h.feedback
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.mergedAt) >= mergePause {
+	if time.Since(f.mergedAt) >= mergeDelay {
 		h.mergeLocked()
 		return
 	}
@@ -154,7 +154,7 @@ func (f *feedback) lower(name string, v Feedback, maxAge copyboth.FullXID) {
 	}
 }
 
-// mergeStale merges what was said within the pause.
+// mergeStale merges what was said within the delay.
 func (h *Hub) mergeStale() {
 	f := h.feedback
 	f.mu.Lock()

@@ -102,7 +102,7 @@ func TestFeedbackStorm(t *testing.T) {
 		f, _ := w.hub.UpstreamFeedback().Merged()
 		return f.Xmin == 850
 	})
-	if n, most := merges()-before, 10+2*uint64(time.Since(begun)/mergePause); n > most {
+	if n, most := merges()-before, 10+2*uint64(time.Since(begun)/mergeDelay); n > most {
 		t.Errorf("%d merges for %d messages, at most %d", n, messages, most)
 	}
 }

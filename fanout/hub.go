@@ -125,7 +125,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	limits := time.NewTicker(limitsInterval)
 	defer limits.Stop()
-	merge := time.NewTimer(mergePause)
+	merge := time.NewTimer(mergeDelay)
 	defer merge.Stop()
 	failing := false
 	h.enforce(time.Now())
@@ -134,7 +134,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), h.o.Slots.Persist())
 		case <-h.feedback.later:
-			merge.Reset(mergePause)
+			merge.Reset(mergeDelay)
 		case <-merge.C:
 			h.mergeStale()
 		case <-settled.C:

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// roomPause is the pause before the next client is let in after somebody had to make room: that is done then.
-const roomPause = time.Millisecond
+// roomDelay is the time before the next client is let in after somebody had to make room: that is done then.
+const roomDelay = time.Millisecond
 
 // MakeRoom ends a connection that has not sent its startup packet or has not logged in, so that its descriptors are
 // free in a moment. It is one of the address that has most of both kinds together, so that a crowd pushes out its own

@@ -19,9 +19,9 @@ import (
 // connection after 10 to 30 seconds; they should hear from us before.
 const dialTimeout = 10 * time.Second
 
-// redialPause lies between two log-ins at a primary that takes no connections yet: one that has started is
+// redialDelay lies between two log-ins at a primary that takes no connections yet: one that has started is
 // noticed at once by human standards.
-const redialPause = 100 * time.Millisecond
+const redialDelay = 100 * time.Millisecond
 
 // route sends a session to the room that serves its class.
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
@@ -79,11 +79,11 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 	defer turn.over()
 	began := time.Now()
 	until := s.outage.until(session.began, began, s.o.ConnectWait())
-	again := func() bool { return time.Until(until) > redialPause }
-	for pause := time.Duration(0); ; pause = redialPause {
+	again := func() bool { return time.Until(until) > redialDelay }
+	for delay := time.Duration(0); ; delay = redialDelay {
 		var up *relay.Upstream
 		err := attended(ctx, session.conn, closedGrace, nil, func(ctx context.Context) (err error) {
-			up, err = s.dial(ctx, pause, until)
+			up, err = s.dial(ctx, delay, until)
 			return err
 		})
 		switch {
@@ -179,13 +179,13 @@ func (s *Server) refusal(session *Session) func() {
 	if session.verified == nil {
 		return nil
 	}
-	return func() { s.o.Roles.Doubt(session.user) }
+	return func() { s.o.Roles.Suspect(session.user) }
 }
 
-// dial connects after a pause. It waits for a primary until a time, and is done dialTimeout after that.
-func (s *Server) dial(ctx context.Context, pause time.Duration, until time.Time) (*relay.Upstream, error) {
-	if pause > 0 {
-		timer := time.NewTimer(pause)
+// dial connects after a delay. It waits for a primary until a time, and is done dialTimeout after that.
+func (s *Server) dial(ctx context.Context, delay time.Duration, until time.Time) (*relay.Upstream, error) {
+	if delay > 0 {
+		timer := time.NewTimer(delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:

@@ -183,7 +183,7 @@ func (s *Server) warnShort(conn net.Conn) {
 // somebody makes room; if nobody can, conn is not served.
 func (s *Server) begin(conn net.Conn, at string) {
 	if s.o.Tight(conn) {
-		defer time.Sleep(roomPause)
+		defer time.Sleep(roomDelay)
 		if !s.MakeRoom() {
 			s.refusals.add(ReasonCrowded)
 			s.warnShort(conn)

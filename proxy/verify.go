@@ -26,7 +26,7 @@ type Roles interface {
 	// Mock is the verifier that a client without hope is shown.
 	Mock(name string) scramauth.Verifier
 	// Doubt says that a client failed by what Find said of name.
-	Doubt(name string)
+	Suspect(name string)
 }
 
 // maxSteps bounds a SCRAM exchange: the mechanism alone, the first message, the last one.
@@ -155,7 +155,7 @@ func (s *Server) find(ctx context.Context, conn net.Conn, name string) (found ro
 // long. While the primary cannot be asked nobody knows whether the proof would be right there.
 func (s *Server) wrongPassword(ctx context.Context, user string, found roles.Found, why string) *pgerror.Error {
 	if !found.Asked {
-		s.o.Roles.Doubt(user)
+		s.o.Roles.Suspect(user)
 	}
 	unasked := !found.Certain && why != "" // nobody could say what the proof has to be, so it may be right
 	found = s.o.Roles.Find(ctx, user)

@@ -19,7 +19,7 @@ type nobody struct{}
 
 func (nobody) Find(context.Context, string) roles.Found { return roles.Found{Certain: true} }
 func (nobody) Mock(string) scramauth.Verifier           { return scramauth.Verifier{Iterations: 4096} }
-func (nobody) Doubt(string)                             {}
+func (nobody) Suspect(string)                           {}
 
 // lateConn sets the deadline of an ended context as late as a scheduler may: once somebody has taken the deadlines
 // away, or after lateWait.

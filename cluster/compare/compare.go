@@ -45,7 +45,7 @@ type Peer struct {
 	waiting  []Pair  // of reports, ascending
 	list     []Pair
 
-	lacks   []Pair  // pairs whose own hash is not at hand
+	toRead  []Pair  // pairs whose own hash is not at hand
 	news    bool    // something came since the last Step
 	reached lsn.LSN // what this node's store had received at the last Step
 	open    bool    // a hash differed where a record was not complete yet
@@ -128,7 +128,7 @@ func (p *Peer) Step(o Local) (changed bool) {
 		return changed
 	}
 	equal, differs := p.Equal(), p.differs
-	p.news, p.open, p.reached, p.lacks = false, false, o.Received, p.lacks[:0]
+	p.news, p.open, p.reached, p.toRead = false, false, o.Received, p.toRead[:0]
 	if p.differs != lsn.Invalid && o.SegSize.Floor(p.differs-1) < p.later(o) {
 		p.differs = lsn.Invalid // what was different is in neither store any more, or not in both
 	}
@@ -157,7 +157,7 @@ func (p *Peer) Again() { p.news = true }
 func (p *Peer) Unread(x Pair) {
 	gone := func(y Pair) bool { return y == x }
 	p.waiting, p.list = slices.DeleteFunc(p.waiting, gone), slices.DeleteFunc(p.list, gone)
-	p.lacks = slices.DeleteFunc(p.lacks, gone)
+	p.toRead = slices.DeleteFunc(p.toRead, gone)
 }
 
 // later returns the start of the segment in which the later of both stores begins.
@@ -185,7 +185,7 @@ func (p *Peer) begin(o Local) {
 			p.open = true // it is not read yet: its bytes may be replaced
 			continue
 		case !ok:
-			p.lacks = append(p.lacks, x)
+			p.toRead = append(p.toRead, x)
 		case sum == x.Sum:
 			p.start(x.At - lsn.LSN(o.SegSize))
 			p.equal = x.At
@@ -213,7 +213,7 @@ func (p *Peer) extend(o Local) {
 		case !ok && x.At > o.Complete:
 			p.open = true // it is not read yet: its bytes may be replaced
 		case !ok:
-			p.lacks = append(p.lacks, x)
+			p.toRead = append(p.toRead, x)
 		case sum == x.Sum:
 			p.equal = max(p.equal, x.At)
 			if p.equal >= p.differs {
@@ -256,8 +256,8 @@ func (p *Peer) drop(o Local) {
 	})
 }
 
-// Lacks are pairs that wait for this store's hash at their position, which has to be read.
-func (p *Peer) Lacks() []Pair { return p.lacks }
+// ToRead returns the pairs that wait for this store's hash at their position, which has to be read.
+func (p *Peer) ToRead() []Pair { return p.toRead }
 
 // Asks is a position at which the member's hash would tell more than what it has said; Invalid: none. It is one that
 // both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.

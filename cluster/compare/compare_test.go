@@ -215,7 +215,7 @@ func TestModel(t *testing.T) {
 		}
 		look := func() {
 			p.Step(o())
-			for _, x := range slices.Clone(p.Lacks()) {
+			for _, x := range slices.Clone(p.ToRead()) {
 				cold[x.At] = true
 				p.Again()
 			}
@@ -285,12 +285,12 @@ func TestBeyondTheLastRecord(t *testing.T) {
 	p.Report(pair(w, 4*s+10))
 	p.List(2*s, sealed(w, 3, 4))
 	p.Step(o)
-	if p.Equal() != 3*s || len(p.Lacks()) != 0 {
-		t.Errorf("equal up to %v, lacks %v", p.Equal(), p.Lacks())
+	if p.Equal() != 3*s || len(p.ToRead()) != 0 {
+		t.Errorf("equal up to %v, lacks %v", p.Equal(), p.ToRead())
 	}
 	o.Complete = o.Received
 	p.Step(o)
-	if !slices.Equal(p.Lacks(), []Pair{pair(w, 4*s)}) {
-		t.Errorf("lacks %v", p.Lacks())
+	if !slices.Equal(p.ToRead(), []Pair{pair(w, 4*s)}) {
+		t.Errorf("lacks %v", p.ToRead())
 	}
 }

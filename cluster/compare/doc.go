@@ -3,7 +3,7 @@
 //
 //	reports, sealed segments, answers: (timeline, position, hash) ──► Peer ──► Equal, Differs
 //	own store: hash at a position ──────────────────────────────────►  │
-//	                                                                   └──► Lacks: what to read from disk,
+//	                                                                   └──► ToRead: what to read from disk,
 //	                                                                        Asks: what to ask the member
 //
 // A hash covers the bytes from the beginning of its segment up to its position. An equal pair therefore covers that

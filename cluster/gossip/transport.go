@@ -17,7 +17,7 @@ const (
 	// streamProtocol is the ALPN name of memberlist's streams.
 	streamProtocol = "replproxy-gossip/1"
 	maxPacket      = 64 << 10 // a UDP datagram
-	readPause      = 10 * time.Millisecond
+	readDelay      = 10 * time.Millisecond
 )
 
 // transport carries packets by UDP and streams by the listener. memberlist owns the ends of its channels.
@@ -68,7 +68,7 @@ func (t *transport) read() {
 			return
 		case err != nil: // an ICMP answer to something that we sent; should it last, not at full speed
 			select {
-			case <-time.After(readPause):
+			case <-time.After(readDelay):
 			case <-t.stopped:
 				return
 			}

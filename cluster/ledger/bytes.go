@@ -31,11 +31,11 @@ func (l *Ledger) Compare(o compare.Local) (changed bool) {
 	return changed
 }
 
-// Lacks are, by member, pairs that wait for this store's hash, which has to be read.
-func (l *Ledger) Lacks() map[string][]compare.Pair {
+// ToRead returns, by member, the pairs that wait for this store's hash, which has to be read.
+func (l *Ledger) ToRead() map[string][]compare.Pair {
 	var all map[string][]compare.Pair
 	for name, m := range l.members {
-		if x := m.bytes.Lacks(); l.hashes(m) && len(x) > 0 {
+		if x := m.bytes.ToRead(); l.hashes(m) && len(x) > 0 {
 			if all == nil {
 				all = map[string][]compare.Pair{}
 			}

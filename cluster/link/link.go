@@ -31,7 +31,7 @@ const (
 )
 
 // Recovery is the longest time for which a reachable peer goes unheard after its connection broke silently. It is the
-// time to notice that, then a dial that hangs, then the pause before the next dial.
+// time to notice that, then a dial that hangs, then the delay before the next dial.
 const Recovery = silence + dialTimeout + lastBackoff
 
 // Peer is a proxy that is up, and its address.

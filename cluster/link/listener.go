@@ -123,8 +123,8 @@ func (d *Listener) serve(ctx context.Context, raw net.Conn, config *tls.Config, 
 // saidNothing reports whether a peer left before it began, by FIN or by RST, as health checks do: nobody was refused.
 func saidNothing(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

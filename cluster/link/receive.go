@@ -100,7 +100,7 @@ func (l *Link) take(ctx context.Context, peer string, version int, p *inbound, r
 		case conflict:
 			return 0, errClash
 		}
-		pause(ctx, heartbeat/4)
+		sleep(ctx, heartbeat/4)
 		if ctx.Err() != nil || time.Now().After(deadline) {
 			l.leave(peer, p, run, me)
 			return 0, errReplaced

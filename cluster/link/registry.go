@@ -13,7 +13,7 @@ const (
 )
 
 // conflictHold is for how long a name is not heard after two runs of it were alive at once. Longer
-// than a dialer's longest pause, so that two that go on dialling never get a turn.
+// than a dialer's longest delay, so that two that go on dialling never get a turn.
 const conflictHold = 10 * time.Second
 
 // nameHolder is the connection that speaks for one peer.

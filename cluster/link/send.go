@@ -23,7 +23,7 @@ type sender struct {
 	version int
 	last    string
 	strange bool // it speaks none of our versions
-	// again has room for one token: the peer has just shown that it is there, so the pause ends.
+	// again has room for one token: the peer has just shown that it is there, so the delay ends.
 	again nudge.Chan
 }
 
@@ -85,7 +85,7 @@ func (s *sender) rest(ctx context.Context, d time.Duration) (early bool) {
 	return false
 }
 
-// dialAgain ends the pause of the sender to a peer that is not connected to.
+// dialAgain ends the delay of the sender to a peer that is not connected to.
 func (l *Link) dialAgain(peer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	wantRatio               = 0.9
 
 	attackers   = 2
-	attackPause = 20 * time.Millisecond // between two cases of one attacker
+	attackDelay = 20 * time.Millisecond // between two cases of one attacker
 
 	// Peers of each kind that send a byte a second: in a soak more than there are places for log-ins.
 	fewSlow, manySlow = 1, 4
@@ -132,7 +132,7 @@ func (w *world) attack(t *testing.T, cases []attack) (stop func() (played int64)
 				}
 				played.Add(1)
 				select {
-				case <-time.After(attackPause):
+				case <-time.After(attackDelay):
 				case <-ctx.Done():
 				}
 			}

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// poolTimeout is a client's connect_timeout, poolPause its pause before it tries again.
-	poolTimeout, poolPause = 5 * time.Second, time.Second
+	// poolTimeout is a client's connect_timeout, poolDelay its pause before it tries again.
+	poolTimeout, poolDelay = 5 * time.Second, time.Second
 	// poolRatio bounds the delay of the last client against a direct connection; the allowance is for a machine whose
 	// cores the clients share with both servers.
 	poolRatio, poolAllowance = 1.3, time.Second
@@ -30,7 +30,7 @@ const (
 // for the first. REPLPROXY_POOLS (sizes, such as "20 60 200 1000") makes it the long run that compares medians of five
 // with the same clients without a proxy.
 func TestPoolsReturn(t *testing.T) {
-	sizes, rounds, down := []int{40}, 1, 2*poolPause
+	sizes, rounds, down := []int{40}, 1, 2*poolDelay
 	if text := os.Getenv("REPLPROXY_POOLS"); text != "" {
 		sizes, rounds, down = nil, 5, 12*time.Second
 		for _, word := range strings.Fields(text) {
@@ -85,7 +85,7 @@ func lastBack(t *testing.T, primary *pgtest.Server, port, n int, down time.Durat
 				select {
 				case <-end:
 					return
-				case <-time.After(poolPause):
+				case <-time.After(poolDelay):
 				}
 			}
 			back[i] = time.Now()

@@ -16,8 +16,8 @@ import (
 const (
 	ledgerTable = "CREATE TABLE ledger (worker text, n bigint, at timestamptz, pad text, PRIMARY KEY (worker, n))"
 
-	// ledgerPause lies between two commits of a worker, so that half an hour's rows can be compared.
-	ledgerPause = 5 * time.Millisecond
+	// ledgerDelay lies between two commits of a worker, so that half an hour's rows can be compared.
+	ledgerDelay = 5 * time.Millisecond
 	// ledgerTimeout bounds one statement: a server that is paused or down for a moment is waited for.
 	ledgerTimeout = time.Minute
 )
@@ -101,7 +101,7 @@ func (w *ledgerWorker) run(ctx context.Context, gate *sync.RWMutex) {
 		}
 		cancel()
 		select {
-		case <-time.After(ledgerPause):
+		case <-time.After(ledgerDelay):
 		case <-ctx.Done():
 		}
 	}

@@ -19,9 +19,9 @@ import (
 // applicationName names the side connections in pg_stat_activity.
 const applicationName = "replproxy slots"
 
-// stopPause is the time without a question to a server that lets nobody in, because it stops or starts (ruling R38):
+// stopDelay is the time without a question to a server that lets nobody in, because it stops or starts (ruling R38):
 // each look is a log-in, which it refuses. A slot that is gone may go unnoticed for longer.
-const stopPause = 8 * time.Second
+const stopDelay = 8 * time.Second
 
 // stopping reports whether a server refused because it stops, or has not started yet.
 func stopping(err error) bool {
@@ -33,7 +33,7 @@ func stopping(err error) bool {
 // restUntil returns the time at which a server that was asked at now, and answered err, may be asked again.
 func restUntil(now time.Time, err error) time.Time {
 	if stopping(err) {
-		return now.Add(stopPause)
+		return now.Add(stopDelay)
 	}
 	return now
 }

@@ -16,9 +16,9 @@ const (
 	// raiseInterval spaces the messages that give this proxy's slot a newer horizon: dead rows stay that much longer.
 	// Each costs the primary two log-ins.
 	raiseInterval = time.Minute
-	// tellPause is the least time between two tellings, also of an older horizon: a standby that changes its mind
+	// tellDelay is the least time between two tellings, also of an older horizon: a standby that changes its mind
 	// without pause must not make a log-in of each.
-	tellPause = time.Second
+	tellDelay = time.Second
 	// lastTelling bounds what is said to the slot when the proxy ends.
 	lastTelling = 3 * time.Second
 )
@@ -48,7 +48,7 @@ type need struct {
 // the first one, is told at once. A newer one, or none, comes when it has been a while since the last such.
 // PostgreSQL lets a slot's value only rise, so where it is to fall none is said first, and for that column alone.
 func (b *bearing) step(now time.Time, n need) (say []Horizon) {
-	if !n.last && now.Sub(b.told) < tellPause {
+	if !n.last && now.Sub(b.told) < tellDelay {
 		return nil
 	}
 	raise := n.settled && (n.last || now.Sub(b.raised) >= raiseInterval)

@@ -14,7 +14,7 @@ func hz(xmin, catalog uint64) Horizon {
 
 // TestBearing: what the own slot is told, and when.
 func TestBearing(t *testing.T) {
-	long, short := time.Hour, 2*tellPause
+	long, short := time.Hour, 2*tellDelay
 	for _, c := range []struct {
 		name       string
 		have, want Horizon
@@ -37,7 +37,7 @@ func TestBearing(t *testing.T) {
 		{"it does not rise before it is settled", hz(7, 5), hz(9, 5), long, long, true, false, nil},
 		{"nor go", hz(7, 5), hz(0, 0), long, long, true, true, nil},
 		{"it rises before the end", hz(7, 5), hz(9, 5), short, short, false, true, []Horizon{hz(9, 5)}},
-		{"not without a pause", hz(9, 5), hz(7, 5), long, tellPause / 2, false, false, nil},
+		{"not without a pause", hz(9, 5), hz(7, 5), long, tellDelay / 2, false, false, nil},
 		{"over the epoch", hz(1<<32|3, 0), hz(0xfffffff0, 0), long, long, false, false, []Horizon{hz(0, 0), hz(0xfffffff0, 0)}},
 	} {
 		now := time.Now()

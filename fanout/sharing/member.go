@@ -133,8 +133,8 @@ func (m *member) wantsAll(now time.Time) bool {
 	return now.Sub(m.all) >= resyncInterval
 }
 
-// lacks are the entries that the member has not confirmed as they are; with all: every one.
-func (m *member) lacks(entries []shared.Entry, all bool) (news []shared.Entry) {
+// unconfirmed returns the entries that the member has not confirmed as they are; with all: every one.
+func (m *member) unconfirmed(entries []shared.Entry, all bool) (news []shared.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {

@@ -166,7 +166,7 @@ func (s *Sharing) introduced(ctx context.Context) {
 // tell sends m the states that it has not confirmed yet, or all of them when a resync is due. It waits for the answer.
 func (s *Sharing) tell(ctx context.Context, m *member) error {
 	all := m.wantsAll(time.Now())
-	entries := m.lacks(s.entries(), all)
+	entries := m.unconfirmed(s.entries(), all)
 	if len(entries) == 0 && !all {
 		return nil
 	}

@@ -14,9 +14,9 @@ const (
 	// answers from memory or from one small file.
 	commandTimeout = 30 * time.Second
 	// slotBusyWait bounds how long a connection waits for a slot that an older session holds; then
-	// it gives its walsender back and tries anew. slotBusyPause lies between two tries.
+	// it gives its walsender back and tries anew. slotBusyDelay lies between two tries.
 	slotBusyWait  = 5 * time.Second
-	slotBusyPause = 250 * time.Millisecond
+	slotBusyDelay = 250 * time.Millisecond
 )
 
 // Start asks for WAL from p on. copying false: the timeline ended where we are, next names the new one.
@@ -57,7 +57,7 @@ func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying b
 			return copying, next, err
 		}
 		st.r.Update(func(s *Status) { s.SlotState, s.LastError = SlotBusy, err.Error() })
-		if err := pause(ctx, slotBusyPause); err != nil {
+		if err := sleep(ctx, slotBusyDelay); err != nil {
 			return false, next, err
 		}
 	}
@@ -103,8 +103,8 @@ func slotFloor(have walstore.Positions, srv Server) lsn.LSN {
 	return have.Flushed
 }
 
-// pause waits for d or the end of ctx, whose cause it returns.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits for d or the end of ctx, whose cause it returns.
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

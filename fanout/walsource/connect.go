@@ -160,8 +160,8 @@ func fetchHistory(ctx context.Context, s Conn, t lsn.TimelineID) ([]byte, error)
 	return s.TimelineHistory(ctx, t)
 }
 
-// pause waits for d or the end of ctx, whose cause it returns.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits for d or the end of ctx, whose cause it returns.
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

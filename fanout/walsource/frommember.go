@@ -51,10 +51,10 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
 			}
 		}
-		for r.o.Store.Positions().Timeline == 0 && pause(ctx, firstLook) == nil {
+		for r.o.Store.Positions().Timeline == 0 && sleep(ctx, firstLook) == nil {
 			continue // nothing has come yet
 		}
-		for ; ctx.Err() == nil; _ = pause(ctx, lookAgain) {
+		for ; ctx.Err() == nil; _ = sleep(ctx, lookAgain) {
 			t := r.o.Store.Positions().Timeline
 			held, vouched := false, false
 			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {
@@ -82,7 +82,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 				r.astray(err, time.Now())
 			}
 			r.silent(upstream.Down(err))
-			r.o.Upstream.DoubtCurrent()
+			r.o.Upstream.UnsetCurrent()
 			if held {
 				r.o.HeldSlot.Release()
 			}

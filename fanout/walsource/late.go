@@ -82,7 +82,7 @@ func (f lateFacts) news(lacks []LackError) (fresh []LackError) {
 // primary that is followed may have all that was acknowledged.
 func (r *Supply) watchLate(ctx context.Context) {
 	logged := lateFacts{}
-	for pause(ctx, lateInterval) == nil {
+	for sleep(ctx, lateInterval) == nil {
 		r.lookLate(logged)
 	}
 }

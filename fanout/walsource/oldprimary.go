@@ -60,7 +60,7 @@ func (r *Supply) leave(e upstream.Endpoint) {
 	if !r.o.Leaving().Ends(true) {
 		return
 	}
-	r.o.Upstream.DoubtCurrent() // no client is sent there any more
+	r.o.Upstream.UnsetCurrent() // no client is sent there any more
 	r.anew(errLeft)
 	n := r.o.EndRelayed(e)
 	r.log.Warn("the old primary is left, and sessions that were relayed to it are ended", "upstream", e.String(),
@@ -82,7 +82,7 @@ func (r *Supply) lookForHigher(ctx context.Context, s Conn, srv server) {
 	if r.o.Upstream.Servers() == 1 || srv.inRecovery() {
 		return
 	}
-	for pause(ctx, lookHigher) == nil {
+	for sleep(ctx, lookHigher) == nil {
 		found := r.preferred(ctx, s.Endpoint(), srv)
 		switch was := r.higher.Swap(found); {
 		case ctx.Err() != nil:

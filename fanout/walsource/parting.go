@@ -20,10 +20,10 @@ const (
 	partingMost lsn.LSN = 256 << 20
 	// partingPatience bounds how long that may take. What is not found in time is taken for not known.
 	partingPatience = 15 * time.Second
-	// partingPause spaces the looks at a server where a look did not tell: each may read partingMost.
-	partingPause = time.Minute
-	// walsenderPause lies between two tries to get a walsender where none is left.
-	walsenderPause = 250 * time.Millisecond
+	// partingDelay spaces the looks at a server where a look did not tell: each may read partingMost.
+	partingDelay = time.Minute
+	// walsenderDelay lies between two tries to get a walsender where none is left.
+	walsenderDelay = 250 * time.Millisecond
 )
 
 // parting marks where the WAL of a server and the stored WAL part, at the end of the last record that both have.
@@ -52,7 +52,7 @@ func (r *Supply) part(ctx context.Context, s Conn, at upstream.Endpoint, srv *se
 		return
 	}
 	was := srv.known.parting(srv.endpoint, srv.system, srv.timeline)
-	known := was.exact && was.asked <= srv.xlogpos || time.Since(was.looked) < partingPause
+	known := was.exact && was.asked <= srv.xlogpos || time.Since(was.looked) < partingDelay
 	if known && (was.cut || !r.accepted(e)) {
 		return
 	}
@@ -95,7 +95,7 @@ func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, s
 			break
 		}
 		// That of the stream which has just broken may be there still.
-		if !pgerror.HasCode(err, pgerror.TooManyConnections) || pause(ctx, walsenderPause) != nil {
+		if !pgerror.HasCode(err, pgerror.TooManyConnections) || sleep(ctx, walsenderDelay) != nil {
 			return lsn.Invalid, err
 		}
 	}

@@ -55,7 +55,7 @@ func (r *Supply) lookForSilence(ctx context.Context, e upstream.Endpoint, heardA
 	defer r.setSilence(time.Time{}, false)
 	var listened time.Time // until then nobody could have heard anything
 	failed, again := 0, time.Time{}
-	for pause(ctx, silenceLook) == nil {
+	for sleep(ctx, silenceLook) == nil {
 		now := time.Now()
 		if r.o.Store.Paused() {
 			listened = now

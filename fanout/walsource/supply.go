@@ -149,7 +149,7 @@ func (r *Supply) Run(ctx context.Context) error {
 		}
 		var refusal *pgerror.Error
 		if asked && (!errors.As(err, &refusal) || refusal.Severity != pgerror.SeverityError) {
-			r.o.Upstream.DoubtCurrent() // a server that only refuses a command is still the one
+			r.o.Upstream.UnsetCurrent() // a server that only refuses a command is still the one
 		}
 		if asked && pgerror.HasCode(err, pgerror.TooManyConnections) {
 			r.refused()
@@ -159,7 +159,7 @@ func (r *Supply) Run(ctx context.Context) error {
 		// With several hosts the next look may find another one.
 		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
 		d := wait.next(streamed, permanent, r.o.Rand())
-		err = pause(attempt, d)
+		err = sleep(attempt, d)
 		cancel()
 		if err != nil && ctx.Err() != nil {
 			r.waiting(false)

@@ -32,12 +32,12 @@ const notBefore = "is not followed before"
 // it has not heard, because they may know of WAL that a server lacks. Links are up within a second where members run.
 const (
 	listenFirst = 2 * time.Second
-	listenPause = 50 * time.Millisecond
+	listenDelay = 50 * time.Millisecond
 )
 
 // listen waits for members that are not heard yet, once after the start.
 func (r *Supply) listen(ctx context.Context) error {
-	for ; time.Since(r.began) < listenFirst; _ = pause(ctx, listenPause) {
+	for ; time.Since(r.began) < listenFirst; _ = sleep(ctx, listenDelay) {
 		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
 			return nil
 		}

@@ -28,8 +28,8 @@ func TestFailedIsAskedAgain(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
-	k.lastErr, k.failedAt, k.pausedUntil = gone, t0.Add(-askAgain), t0.Add(1)
+	k.lastErr, k.failedAt, k.retryAt = gone, t0.Add(-askAgain), t0.Add(1)
 	if got := k.due(t0, false); got != nil {
-		t.Errorf("paused: %q", got)
+		t.Errorf("early: %q", got)
 	}
 }

@@ -135,8 +135,8 @@ func (c *cache) forgetUnknown() {
 	c.unknown = 0
 }
 
-// doubt says that a client has failed by what is remembered of name.
-func (c *cache) doubt(name string, now time.Time) {
+// suspect says that a client has failed by what is remembered of name.
+func (c *cache) suspect(name string, now time.Time) {
 	if e := c.entries[name]; e != nil && now.Sub(e.Asked) >= suspicion {
 		e.suspect = true
 	}

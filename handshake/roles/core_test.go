@@ -34,22 +34,22 @@ func TestCacheHoldsAsLongAsItMay(t *testing.T) {
 }
 
 // A wrong password makes the next log-in ask, but guessing asks no more than once a second.
-func TestDoubt(t *testing.T) {
+func TestSuspect(t *testing.T) {
 	c := newCache(time.Minute, time.Hour)
 	c.learn("a", Role{Name: "a"}, true, t0)
-	c.doubt("a", t0.Add(suspicion-1))
+	c.suspect("a", t0.Add(suspicion-1))
 	if _, fresh, _ := c.look("a", t0.Add(suspicion)); !fresh {
-		t.Error("doubted what was asked just now")
+		t.Error("suspected what was asked just now")
 	}
-	c.doubt("a", t0.Add(suspicion))
+	c.suspect("a", t0.Add(suspicion))
 	if _, fresh, usable := c.look("a", t0.Add(suspicion)); fresh || !usable {
-		t.Error("not doubted, or not usable while the primary is down")
+		t.Error("not suspected, or not usable while the primary is down")
 	}
 	c.learn("a", Role{Name: "a"}, true, t0.Add(2*suspicion))
 	if _, fresh, _ := c.look("a", t0.Add(2*suspicion)); !fresh {
-		t.Error("doubted after it was asked")
+		t.Error("suspected after it was asked")
 	}
-	c.doubt("b", t0)
+	c.suspect("b", t0)
 }
 
 func TestCacheIsBounded(t *testing.T) {

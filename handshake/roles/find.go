@@ -26,7 +26,7 @@ func (k *Lookup) Find(ctx context.Context, name string) Found {
 	}
 	k.mu.Lock()
 	now := time.Now()
-	paused, away := now.Before(k.pausedUntil), !k.awayAt.IsZero() && now.Sub(k.awayAt) < max(pause, k.cache.ttl)
+	early, away := now.Before(k.retryAt), !k.awayAt.IsZero() && now.Sub(k.awayAt) < max(retryAfter, k.cache.ttl)
 	f, fresh, usable := k.cache.look(name, now)
 	if filed {
 		f, fresh, usable = Found{Role: r, Known: true}, true, true
@@ -34,12 +34,12 @@ func (k *Lookup) Find(ctx context.Context, name string) Found {
 	until := now.Add(rung(k.hold))
 	if fresh || !utf8.ValidString(name) {
 		k.mu.Unlock()
-		if !paused {
+		if !early {
 			holdUntil(ctx, until)
 		}
 		return fallback(f, !away, usable || fresh)
 	}
-	if paused {
+	if early {
 		k.mu.Unlock()
 		return k.unasked(ctx, f, usable)
 	}

@@ -40,7 +40,7 @@ func TestFindTakesAsLong(t *testing.T) {
 				t.Errorf("%q: %v, %+v", name, took, f)
 			}
 		}
-		k.awayAt, k.pausedUntil, k.silent = time.Now(), time.Now().Add(pause), true
+		k.awayAt, k.retryAt, k.silent = time.Now(), time.Now().Add(retryAfter), true
 		k.o.Down = func() bool { return true }
 		for _, name := range []string{"known", "nobody", "unheard of either"} {
 			began := time.Now()

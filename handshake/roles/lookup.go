@@ -40,23 +40,23 @@ type Lookup struct {
 	first chan *flight // questions about roles that are known, asked first
 	queue chan *flight // and those about other names
 
-	mu          afterlock.Mutex
-	cache       *cache
-	flights     map[string]*flight // questions under way, by name
-	pausedUntil time.Time          // nobody waits for the primary before
-	awayAt      time.Time          // when it could not be reached last; zero: it was reached since
-	silent      bool               // no primary answered the last question, or one that stops or starts
-	hold        time.Duration      // every answer is held back until so long after its question
-	iterations  int                // the primary's scram_iterations
-	mock        []byte             // the secret that the salts of unknown roles are made of
-	shown       kept               // Parameters and Settings only
-	mockFinal   bool               // mock will not change
-	lastErr     error              // of the last question
-	lastAsked   time.Time
-	failed      string    // the name that lastErr is about
-	failedAt    time.Time // when that was asked for
-	questions   int64
-	failures    int64
+	mu         afterlock.Mutex
+	cache      *cache
+	flights    map[string]*flight // questions under way, by name
+	retryAt    time.Time          // nobody waits for the primary before
+	awayAt     time.Time          // when it could not be reached last; zero: it was reached since
+	silent     bool               // no primary answered the last question, or one that stops or starts
+	hold       time.Duration      // every answer is held back until so long after its question
+	iterations int                // the primary's scram_iterations
+	mock       []byte             // the secret that the salts of unknown roles are made of
+	shown      kept               // Parameters and Settings only
+	mockFinal  bool               // mock will not change
+	lastErr    error              // of the last question
+	lastAsked  time.Time
+	failed     string    // the name that lastErr is about
+	failedAt   time.Time // when that was asked for
+	questions  int64
+	failures   int64
 }
 
 // flight is one question; others that want to know the same wait for it.
@@ -102,12 +102,12 @@ func Open(o Options) (*Lookup, error) {
 	return k, nil
 }
 
-// Doubt says that a client has failed by what f was worth, or that the primary has refused it: the password
+// Suspect says that a client has failed by what f was worth, or that the primary has refused it: the password
 // may have been changed, and the next log-in asks.
-func (k *Lookup) Doubt(name string) {
+func (k *Lookup) Suspect(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.cache.doubt(name, time.Now())
+	k.cache.suspect(name, time.Now())
 }
 
 // Mock returns the verifier that is shown to a client that cannot succeed.

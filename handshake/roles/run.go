@@ -21,8 +21,8 @@ const (
 	// askAgain is the age of a failure at which its name is asked for anew. Status tells of a failure that is over for
 	// no longer than that. A query that stumbles over one name leaves a line in the primary's log so often.
 	askAgain = 5 * time.Second
-	// pause is the time for which nobody waits for a primary that could not be asked.
-	pause = 2 * time.Second
+	// retryAfter is the time for which nobody waits for a primary that could not be asked.
+	retryAfter = 2 * time.Second
 	// maxRound bounds the use of one connection for questions that follow each other. A connection that is always in
 	// use keeps the primary from stopping (ruling R38).
 	maxRound = time.Second
@@ -106,7 +106,7 @@ func (a *asker) refresh(ctx context.Context, now time.Time) {
 // due returns the names to ask for now. One is that of the last question, if it failed: nobody else may ask, and what
 // was said of the primary then may be over. down: no primary is there. The caller holds mu.
 func (k *Lookup) due(now time.Time, down bool) []string {
-	if now.Before(k.pausedUntil) || k.o.Query == "" {
+	if now.Before(k.retryAt) || k.o.Query == "" {
 		return nil
 	}
 	names := k.cache.due(now, perTick)
@@ -119,9 +119,9 @@ func (k *Lookup) due(now time.Time, down bool) []string {
 func (a *asker) answer(ctx context.Context, q *flight) {
 	k := a.k
 	k.mu.Lock()
-	paused, err := time.Now().Before(k.pausedUntil), k.lastErr
+	early, err := time.Now().Before(k.retryAt), k.lastErr
 	k.mu.Unlock()
-	if !paused || err == nil {
+	if !early || err == nil {
 		err = a.learn(ctx, q.name)
 	}
 	k.finish(q, err)
@@ -166,7 +166,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 		}
 		k.failed, k.failedAt = name, now
 		if k.lastErr = err; a.conn == nil {
-			k.pausedUntil, k.awayAt = now.Add(pause), now
+			k.retryAt, k.awayAt = now.Add(retryAfter), now
 		}
 	}
 	if err != nil {
@@ -175,7 +175,7 @@ func (a *asker) learn(ctx context.Context, name string) error {
 	if k.lastErr != nil {
 		k.mu.After(func() { k.log.Info("the primary answers for roles again") })
 	}
-	k.lastErr, k.lastAsked, k.pausedUntil, k.awayAt, k.silent = nil, now, time.Time{}, time.Time{}, false
+	k.lastErr, k.lastAsked, k.retryAt, k.awayAt, k.silent = nil, now, time.Time{}, time.Time{}, false
 	k.cache.learn(name, r, known, now)
 	if n, err := strconv.Atoi(iterations); err == nil && n > 0 && n != k.iterations {
 		k.iterations, k.cache.changed = n, true

@@ -150,7 +150,7 @@ func TestServiceLeadsElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
-	c.DoubtCurrent()
+	c.UnsetCurrent()
 	if c.LeadsElsewhere(mustParse(t, "service=main sslmode=disable")) {
 		t.Error("nothing was found since the file was read, and the walreceiver is to be told")
 	}
@@ -170,7 +170,7 @@ func TestNamesAreLookedUpAnew(t *testing.T) {
 	if list := r.order(); len(list) != 2 || list[0].Addr != e.Addr || list[1].Addr != "" {
 		t.Errorf("while the stream comes: %+v", list)
 	}
-	c.DoubtCurrent()
+	c.UnsetCurrent()
 	if list := r.order(); len(list) != 1 || list[0].Addr != "" {
 		t.Errorf("after it: %+v", list)
 	}

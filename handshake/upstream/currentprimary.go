@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// redialPause lies between two tries of a server that does not answer while a client waits: a server
+// redialDelay lies between two tries of a server that does not answer while a client waits: a server
 // that restarts is noticed at once by human standards.
-const redialPause = 100 * time.Millisecond
+const redialDelay = 100 * time.Millisecond
 
 // ErrNoPrimary refuses a client although hosts answer, because the walreceiver is not sure now which of them is the
 // primary.
@@ -86,9 +86,9 @@ func (c *Config) LeadsElsewhere(with *Config) bool {
 	return !maps.Equal(said, with.last.Load().said)
 }
 
-// DoubtCurrent says that the walreceiver has lost its connection: whether that endpoint is still the
+// UnsetCurrent says that the walreceiver has lost its connection: whether that endpoint is still the
 // primary has to be found out anew. It goes on being tried first.
-func (c *Config) DoubtCurrent() { c.current.set(Endpoint{}, false, false) }
+func (c *Config) UnsetCurrent() { c.current.set(Endpoint{}, false, false) }
 
 // Current returns the endpoint that SetCurrent published last.
 func (c *Config) Current() (Endpoint, bool) {
@@ -108,11 +108,11 @@ func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn,
 		if err == nil || left <= 0 || ctx.Err() != nil {
 			return rc, err
 		}
-		pause := left
+		delay := left
 		if !errors.Is(err, ErrNoPrimary) {
-			pause = min(left, redialPause)
+			delay = min(left, redialDelay)
 		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(delay)
 		select {
 		case <-changed:
 		case <-timer.C:

@@ -25,7 +25,7 @@ func TestReplace(t *testing.T) {
 	defer listener.Close()
 	c := mustParse(t, "host=192.0.2.1,192.0.2.2 user=a connect_timeout=1")
 	c.SetCurrent(c.Endpoints()[1])
-	c.DoubtCurrent() // nobody is known to be the primary: clients wait
+	c.UnsetCurrent() // nobody is known to be the primary: clients wait
 	waiting := make(chan error, 1)
 	go func() {
 		rc, err := c.DialPrimary(t.Context(), time.Minute)

@@ -104,7 +104,7 @@ func TestDialPrimary(t *testing.T) {
 	if port := <-got; port != second {
 		t.Errorf("port %d, expected %d", port, second)
 	}
-	c.DoubtCurrent()
+	c.UnsetCurrent()
 	if e, known := c.Current(); !known || int(e.Port) != second {
 		t.Error("a doubted endpoint is still tried first by the walreceiver")
 	}

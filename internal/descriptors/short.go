@@ -15,11 +15,11 @@ import (
 // again. Only what opens something fails so, never an fsync.
 func IsShort(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
-// firstPause and lastPause bound the wait after a failed accept: long enough not to spin, short enough that nobody
+// firstDelay and lastDelay bound the wait after a failed accept: long enough not to spin, short enough that nobody
 // notices once it is over.
 const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = time.Second
+	firstDelay = 5 * time.Millisecond
+	lastDelay  = time.Second
 )
 
 // patient is a listener that outlives the failure to accept a connection.
@@ -41,16 +41,16 @@ func Patient(l net.Listener, log *slog.Logger) net.Listener {
 // Accept blocks until there is a connection or the listener is closed. One goroutine at a time may call it.
 func (p *patient) Accept() (net.Conn, error) {
 	var lines crowd.Quota
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
 		conn, err := p.Listener.Accept()
 		if err == nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
 		}
 		if dropped, ok := lines.Admit(time.Now()); ok {
-			p.log.Warn("cannot accept connections", "listen", p.Addr().String(), "err", err, "retry_in", pause,
+			p.log.Warn("cannot accept connections", "listen", p.Addr().String(), "err", err, "retry_in", delay,
 				"lines_dropped", dropped)
 		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
 		case <-p.closed:

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// agreePause lies between two questions to a server to whose history the store may yet go over.
-	agreePause = 100 * time.Millisecond
+	// agreeDelay lies between two questions to a server to whose history the store may yet go over.
+	agreeDelay = 100 * time.Millisecond
 	// maxHistory bounds a history file: one line of some fifty bytes for each promotion there ever was.
 	maxHistory = 8 << 20
 	// highestPID is that of a real server process, on Linux: the sessions of a proxy have higher ones (ruling R31).
@@ -73,7 +73,7 @@ func (h *Handler) agree(ctx context.Context, ask asking, w *walsource.Whereabout
 			continue
 		}
 		waiting()
-		if err := pauseFor(ctx, agreePause); err != nil {
+		if err := pauseFor(ctx, agreeDelay); err != nil {
 			return nil, err
 		}
 	}

@@ -14,8 +14,8 @@ import (
 const (
 	// endDue bounds the wait for the WAL up to the end of a base backup, which an intact stream brings in milliseconds.
 	endDue = time.Minute
-	// endPause lies between two looks for it.
-	endPause = 20 * time.Millisecond
+	// endDelay lies between two looks for it.
+	endDelay = 20 * time.Millisecond
 )
 
 // backup follows the answer to a BASE_BACKUP (facts I2): the first row is where it begins, the one after the files
@@ -103,7 +103,7 @@ func (h *Handler) awaitEnd(ctx context.Context, b *backup, end lsn.Point) error 
 		if e.Code != pgerror.CannotConnectNow || !time.Now().Before(until) {
 			return e.AsFatal()
 		}
-		if err := pauseFor(ctx, endPause); err != nil {
+		if err := pauseFor(ctx, endDelay); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func (p *passing) answerCaughtUp() error {
 			p.begun = true
 			return p.s.client.put(appendReady(caughtUpRow(err == nil)))
 		}
-		if err := pauseFor(p.ctx, endPause); err != nil {
+		if err := pauseFor(p.ctx, endDelay); err != nil {
 			return err
 		}
 	}

@@ -55,10 +55,10 @@ type database struct {
 	// writing: hear writes to the client. answering: the session does, and what hear has is held.
 	writing, answering bool
 	held               []byte
-	aside              *aside  // an exchange of our own with the primary; nil: none
-	backup             *backup // whose answer is heard; nil: none
-	ended              bool    // the primary says no more
-	endErr             error   // why; nil: it ended in order
+	own                *ownQuery // an exchange of our own with the primary; nil: none
+	backup             *backup   // whose answer is heard; nil: none
+	ended              bool      // the primary says no more
+	endErr             error     // why; nil: it ended in order
 }
 
 // ServeDatabase serves a logical walsender that has logged in. An error that is owed to the client is marked by

@@ -49,7 +49,7 @@ func (d *database) askingWithin(query string) (row []string, refused *pgerror.Er
 }
 
 // first is the first value of the first row, "" for none.
-func (a *aside) first() string {
+func (a *ownQuery) first() string {
 	if len(a.row) == 0 {
 		return ""
 	}

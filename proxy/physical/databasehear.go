@@ -99,7 +99,7 @@ func (d *database) matters(typ byte, size int) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return size <= maxSmall && (d.backup.looksAt(typ) || d.answering) || size <= maxHistory && d.aside != nil
+	return size <= maxSmall && (d.backup.looksAt(typ) || d.answering) || size <= maxHistory && d.own != nil
 }
 
 // message passes one whole message, and notes what it says.
@@ -116,9 +116,9 @@ func (d *database) message(frame []byte) error {
 		defer d.mu.Unlock()
 		return nil // what was interrupted tells the client
 	}
-	if d.aside != nil && (failed == nil || !failed.IsFatal()) {
+	if d.own != nil && (failed == nil || !failed.IsFatal()) {
 		defer d.mu.Unlock()
-		return d.asideMessage(typ, body, frame)
+		return d.ownMessage(typ, body, frame)
 	}
 	ours, end := d.talk.ours(typ), lsn.Point{}
 	if d.backup.looksAt(typ) {
@@ -194,17 +194,17 @@ func (d *database) hold(b []byte) error {
 	return nil
 }
 
-// aside is a Query of our own and what the primary answers: nothing of it is for the client.
-type aside struct {
+// ownQuery is a Query of our own and what the primary answers: nothing of it is for the client.
+type ownQuery struct {
 	row    []string       // the first
 	failed *pgerror.Error // nil: it did not
 	unsaid []byte         // parameters and notices, which are for the client
 	status byte           // of ReadyForQuery; 0: it is still to come
 }
 
-// asideMessage notes a part of the answer to our own Query. The caller holds mu.
-func (d *database) asideMessage(typ byte, body, frame []byte) error {
-	a := d.aside
+// ownMessage notes a part of the answer to our own Query. The caller holds mu.
+func (d *database) ownMessage(typ byte, body, frame []byte) error {
+	a := d.own
 	switch typ {
 	case 'S':
 		d.parameter(body)
@@ -220,7 +220,7 @@ func (d *database) asideMessage(typ byte, body, frame []byte) error {
 			a.status = body[0]
 		}
 		d.talk.hear('Z', a.status)
-		d.aside = nil
+		d.own = nil
 		d.changed.Broadcast()
 	}
 	if len(a.unsaid) > maxHeld {
@@ -230,10 +230,10 @@ func (d *database) asideMessage(typ byte, body, frame []byte) error {
 }
 
 // ask sends a Query of our own to a primary that waits for one, and waits for the answer. nil: the primary has ended.
-func (d *database) ask(query string) (*aside, error) {
-	a := &aside{}
+func (d *database) ask(query string) (*ownQuery, error) {
+	a := &ownQuery{}
 	d.mu.Lock()
-	d.aside = a
+	d.own = a
 	d.talk.run()
 	d.mu.Unlock()
 	d.out = wire.AppendFrame(d.out, 'Q', append([]byte(query), 0))
@@ -242,10 +242,10 @@ func (d *database) ask(query string) (*aside, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.aside != nil && !d.ended {
+	for d.own != nil && !d.ended {
 		d.changed.Wait()
 	}
-	if d.aside != nil {
+	if d.own != nil {
 		return nil, &relay.SideError{Side: relay.Primary, Err: errors.New("ended while it was asked")}
 	}
 	return a, nil

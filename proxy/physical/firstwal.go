@@ -9,9 +9,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// firstPause lies between two looks for what the primary has yet to tell a proxy that has just started: within a few
+// firstDelay lies between two looks for what the primary has yet to tell a proxy that has just started: within a few
 // tenths of a second it has.
-const firstPause = 20 * time.Millisecond
+const firstDelay = 20 * time.Millisecond
 
 // awaitFirst waits while the proxy has no WAL at all, as clients wait for a primary: up to connect_wait, from the
 // first command of the session that needs it on. Then the command says that the database system is starting up. A
@@ -47,7 +47,7 @@ func (s *session) awaitPrimary(parent, ctx context.Context, known func() bool) e
 	}
 	watched, done := s.watched(parent, ctx)
 	defer done()
-	tick := time.NewTicker(firstPause)
+	tick := time.NewTicker(firstDelay)
 	defer tick.Stop()
 	for !known() && time.Now().Before(s.until) {
 		select {

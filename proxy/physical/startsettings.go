@@ -19,8 +19,8 @@ const (
 	// askSettings bounds the question to the primary what it makes of a client's settings, the wait for other
 	// questions included: the log-in waits for it.
 	askSettings = 3 * time.Second
-	// askPause is the time for which nothing is asked after a question that got no answer.
-	askPause = 5 * time.Second
+	// askDelay is the time for which nothing is asked after a question that got no answer.
+	askDelay = 5 * time.Second
 	// maxKnownSettings bounds what is remembered of answers: clients are few kinds of programs. A startup packet has
 	// at most 10,000 bytes, most have some hundred.
 	maxKnownSettings = 256
@@ -136,7 +136,7 @@ func (k *settingsAnswers) answer(
 	if v.shown == nil && v.refusal == nil {
 		var said *pgerror.Error
 		if !errors.As(err, &said) || said.IsFatal() {
-			k.silent = time.Now().Add(askPause)
+			k.silent = time.Now().Add(askDelay)
 		}
 		return nil, nil
 	}

@@ -40,8 +40,8 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	if c := trust(s, f); f.TrustTested && c.Level != OK {
 		all = append(all, c.Text+". "+c.Remedy)
 	}
-	for _, doubt := range trusting(s, f.Gateways) {
-		all = append(all, doubt+". "+narrower)
+	for _, finding := range trusting(s, f.Gateways) {
+		all = append(all, finding+". "+narrower)
 	}
 	return all
 }

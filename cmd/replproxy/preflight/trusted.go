@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// trusting judges the access rules that say trust (ruling R34), one text for each doubt. gateways are the routers
+// trusting judges the access rules that say trust (ruling R34), one text for each. gateways are the routers
 // of this machine: who comes through one that translates addresses has the gateway's.
-func trusting(s Setup, gateways []netip.Addr) (doubts []string) {
+func trusting(s Setup, gateways []netip.Addr) (texts []string) {
 	for _, rules := range s.Access {
 		for _, g := range gateways {
 			if n := rules.Trusts(g); n > 0 {
-				doubts = append(doubts, fmt.Sprintf("access rule %d says trust for %s, a gateway of this machine: "+
+				texts = append(texts, fmt.Sprintf("access rule %d says trust for %s, a gateway of this machine: "+
 					"whoever comes through it may have that address", n, g))
 			}
 		}
 		if n := rules.FirstTrust(); n > 0 && s.UnixLeg {
-			doubts = append(doubts, fmt.Sprintf("access rule %d says trust, and the primary is reached over its unix "+
+			texts = append(texts, fmt.Sprintf("access rule %d says trust, and the primary is reached over its unix "+
 				"socket: where pg_hba.conf says peer there, such a client gets what this proxy's operating system "+
 				"user gets", n))
 		}
 	}
-	return doubts
+	return texts
 }
 
 // trusts reports whether some rule says trust.
@@ -41,9 +41,9 @@ const narrower = "Name the addresses of single clients with trust, or let the pr
 
 // trustedClients is trusting as a check; none where no rule is doubtful.
 func trustedClients(s Setup, f Facts) []Check {
-	doubts := trusting(s, f.Gateways)
-	if len(doubts) == 0 {
+	texts := trusting(s, f.Gateways)
+	if len(texts) == 0 {
 		return nil
 	}
-	return []Check{{"access trust", Warn, strings.Join(doubts, "; "), narrower + "."}}
+	return []Check{{"access trust", Warn, strings.Join(texts, "; "), narrower + "."}}
 }
