@@ -126,6 +126,7 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 		return err
 	}
 	r.obeyed = nil
+	r.o.Store.GiveUpRepair()
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
 		"from_lsn", e.From, "to_lsn", e.To)
 	return nil

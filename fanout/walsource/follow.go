@@ -84,7 +84,7 @@ func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (st
 	switch {
 	case have.Timeline != p.timeline: // prepareStream left it to the first WAL
 		c.Begin = func() error { return r.startStream(p, srv) }
-	case uncompared(have, srv, p, r.lacking):
+	case !r.recognised && uncompared(have, srv, p, r.lacking):
 		unseen, c.Stored = have.Received, have.Received+1 // the next record's link names the last stored one
 	default:
 		c.Stored = have.Received
@@ -174,7 +174,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 
 // tellUncompared notes that a primary is followed of which no stored record was seen again, up to end. Invalid: one
 // was. It could have come back without WAL that was acknowledged, and nobody can tell: the segments that would show it
-// are removed there.
+// are removed there, or gone here.
 func (r *Supply) tellUncompared(end lsn.LSN, srv server) {
 	if r.member != "" || srv.inRecovery() {
 		end = lsn.Invalid
@@ -182,7 +182,7 @@ func (r *Supply) tellUncompared(end lsn.LSN, srv server) {
 	r.rcv.Update(func(st *walreceiver.Status) { st.Uncompared = end })
 	if end != lsn.Invalid {
 		r.log.Warn("the primary is followed without a look whether it has lost WAL: the segment before the end of the "+
-			"stored WAL is removed there", "host", srv.endpoint, "end_lsn", end)
+			"stored WAL is removed there, or gone here", "host", srv.endpoint, "end_lsn", end)
 	}
 }
 

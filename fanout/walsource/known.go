@@ -50,10 +50,9 @@ func (r *Supply) knowledge() (k knowledge) {
 		p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: owed.To}
 		add(knownwal.Known{Point: p, Acked: true}, lsn.Point{})
 	}
-	if was := r.o.Store.Promised(); have.Timeline == 0 { // and what it surely had
-		p := lsn.Point{System: was.System, Timeline: was.Print.Timeline, LSN: was.Print.LSN}
-		add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
-	}
+	had, system, _ := r.had(have) // and what this proxy surely had
+	p := lsn.Point{System: system, Timeline: had.Timeline, LSN: had.LSN}
+	add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	all, unheard := r.o.Others()
 	k.unheard = unheard
 	if x := r.remembered(all); x != nil {

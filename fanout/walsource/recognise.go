@@ -14,17 +14,18 @@ type errUntold struct{ error }
 
 func (e errUntold) Unwrap() error { return e.error }
 
-// recognise refuses a primary whose WAL has another hash than an emptied store had of it, by the file promised. Such a
-// primary has lost WAL, and has written at least as much other WAL before it was first seen (ruling R32). recognise
-// reads the WAL of the primary from the beginning of a segment. A primary that has removed that segment cannot be told
-// from another, and is followed.
+// recognise refuses a primary whose WAL has another hash than this store had of it, where no bytes can be compared. An
+// emptied store knows it by the file promised, and one that owes WAL by its mark. Such a primary has lost WAL, and
+// has written at least as much other WAL before it was first seen (ruling R32). recognise reads the WAL of the primary
+// from the beginning of a segment. A primary that has removed that segment cannot be told from another, and is
+// followed.
 func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstore.Positions) error {
-	was := r.o.Store.Promised()
-	p := was.Print
+	p, system, to := r.had(have)
+	r.recognised = false
 	switch {
-	case have.Timeline != 0, p == walstore.Print{}, r.obeyed != nil:
+	case p == walstore.Print{}, r.obeyed != nil:
 		return nil
-	case was.System != srv.system, p.Timeline != srv.timeline, p.LSN > srv.xlogpos:
+	case system != srv.system, p.Timeline != srv.timeline, p.LSN > srv.xlogpos:
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
@@ -38,21 +39,37 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstor
 	})
 	switch {
 	case pgerror.HasCode(err, pgerror.UndefinedFile):
-		r.log.Warn("the primary is followed without a look whether it has lost WAL: what the emptied store had "+
-			"of it is removed there", "host", srv.endpoint, "lsn", p.LSN)
+		r.log.Warn("the primary is followed without a look whether it has lost WAL: what this proxy had "+
+			"of it, and has no more, is removed there", "host", srv.endpoint, "lsn", p.LSN)
 		return nil
 	case err != nil:
-		return errUntold{fmt.Errorf("compare the primary with what the emptied store had: %w", err)}
+		return errUntold{fmt.Errorf("compare the primary with what this proxy had: %w", err)}
 	case h.Sum64() == p.Sum:
+		r.recognised = true
 		return nil
 	}
-	lack := &LackError{System: srv.system, Timeline: srv.timeline, To: p.LSN, Of: p.Timeline, Lost: true}
-	if was.At != walstore.PromisedAll {
-		lack.To = max(lack.To, was.At)
-	}
+	lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline, Lost: true}
 	if r.accepted(lack) {
 		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
 		return nil
 	}
 	return lack.refusal()
+}
+
+// had names WAL of a system that the store had and has no more, and returns how far it went. Zero: there is none, or
+// nothing is known of it.
+func (r *Supply) had(have walstore.Positions) (p walstore.Print, system lsn.SystemID, to lsn.LSN) {
+	if have.Timeline == 0 {
+		was := r.o.Store.Promised()
+		if to = was.Print.LSN; was.At != walstore.PromisedAll {
+			to = max(to, was.At)
+		}
+		return was.Print, was.System, to
+	}
+	owed, owes := r.o.Store.Repairing()
+	if !owes || owed.Print.LSN <= have.Received || owed.Print.Timeline != have.Timeline {
+		return walstore.Print{}, 0, lsn.Invalid
+	}
+	id, _ := r.o.Store.Identity()
+	return owed.Print, id.System, owed.Print.LSN
 }

@@ -74,6 +74,8 @@ type attempt struct {
 	heard  []lsn.LSN  // what members had said of it
 	behind lsn.LSN    // where that server was
 	gone   lsn.LSN    // restorable is up to here what the upstream has removed; Invalid: it has all
+
+	recognised bool // the server has WAL that this proxy had and has no more, see recognise
 }
 
 // New checks o and returns a Supply that does nothing until [Supply.Run].

@@ -105,7 +105,7 @@ func (s *Store) settleMark() error {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
 	s.mu.Lock()
-	m := mark{Timeline: s.pos.Timeline, Start: s.start, Sure: s.synced, LSN: s.synced}
+	m := mark{Timeline: s.pos.Timeline, Start: s.start, Sure: s.synced, LSN: s.synced, Print: s.stages.mark.last.Print}
 	ahead := s.sure < m.Sure && s.marked == m.Sure
 	s.mu.Unlock()
 	if !ahead {
@@ -142,7 +142,28 @@ func (s *Store) nextMark() (mark, bool) {
 	if sum, ok := s.HashAt(m.Timeline, ahead); ok && ahead > m.Sure {
 		m.LSN, m.Sum = ahead, sum
 	}
-	return m, m.LSN > marked
+	if m.LSN <= marked {
+		return mark{}, false
+	}
+	m.Print = s.printBelow(m)
+	return m, true
+}
+
+// printBelow names the last complete record at or below m.LSN, if it is the last of all and in memory, and otherwise
+// the one that the mark before named.
+func (s *Store) printBelow(m mark) Print {
+	s.mu.Lock()
+	at, oldest := s.pos.Complete, s.pos.Oldest
+	s.mu.Unlock()
+	if at > oldest && at <= m.LSN {
+		if sum, ok := s.HashAt(m.Timeline, at); ok {
+			return Print{Timeline: m.Timeline, LSN: at, Sum: sum}
+		}
+	}
+	if last := s.stages.mark.last.Print; last.Timeline == m.Timeline {
+		return last
+	}
+	return Print{}
 }
 
 // publishFlushed raises flushed to where the mark is, once the sync of that WAL has returned (ruling R10). Until then

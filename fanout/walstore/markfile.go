@@ -18,12 +18,16 @@ import (
 //
 // Sum is the hash of LSN's segment up to LSN (see [Store.HashAt]), by which a start knows that all of it is there.
 // It says nothing where Sure is LSN.
+//
+// Print names a record's end at or below LSN. A store that finds less than that knows by it whether a primary has the
+// WAL that is missing. Zero: nothing is known.
 type mark struct {
 	Timeline lsn.TimelineID
 	LSN      lsn.LSN
 	Start    lsn.LSN
 	Sure     lsn.LSN
 	Sum      uint64
+	Print    Print
 }
 
 // settledMark returns the mark of WAL that is durable up to at.
@@ -31,15 +35,16 @@ func settledMark(tli lsn.TimelineID, at, start lsn.LSN) mark {
 	return mark{Timeline: tli, LSN: at, Start: start, Sure: at}
 }
 
-// The file has two slots, each of which holds the mark in two forms of one sequence, in one sector:
+// The file has two slots, each of which holds the mark in three forms of one sequence, in one sector:
 //
-//	 0                               44      64                      104
-//	┌───────────────────────────────┬───────┬───────────────────────┐
-//	│ version 1: LSN, Start, Timeline│ zeros │ version 2: Sure, Sum  │
-//	└───────────────────────────────┴───────┴───────────────────────┘
+//	 0                               44      64                     104     128               172
+//	┌───────────────────────────────┬───────┬──────────────────────┬───────┬─────────────────┐
+//	│ version 1: LSN, Start, Timeline│ zeros │ version 2: Sure, Sum │ zeros │ version 3: Print│
+//	└───────────────────────────────┴───────┴──────────────────────┴───────┴─────────────────┘
 //
-// Version 2 adds to version 1 of the same sequence. Without it Sure is LSN: release v0.1.0 writes and reads the first
-// only. It takes WAL that is missing between Sure and LSN for damage, and has it sent again.
+// Versions 2 and 3 add to version 1 of the same sequence. Without 2 Sure is LSN, without 3 there is no Print: release
+// v0.1.0 writes and reads the first only. It takes WAL that is missing between Sure and LSN for damage, and has it sent
+// again.
 const (
 	markName      = "mark"
 	markMagic     = "RPXK"
@@ -47,7 +52,7 @@ const (
 	markVersion   = 2
 	markMoreAt    = 64 // where version 2 begins
 	markMore      = 8 + 8
-	markSlotBytes = markMoreAt + slotHeaderLen + markMore + slotHashLen
+	markSlotBytes = printAt + printSlotLen
 )
 
 // append adds the payload of version 1.
@@ -70,6 +75,7 @@ func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
 	more := binary.LittleEndian.AppendUint64(payload[:0], uint64(m.Sure))
 	more = binary.LittleEndian.AppendUint64(more, m.Sum)
 	appendVersion(b[markMoreAt:markMoreAt], markMagic, markVersion, seq, more)
+	appendPrint(b[:printAt], markMagic, seq, m.Print)
 }
 
 // newestMark picks the valid mark of the higher sequence from a file's content.
@@ -89,6 +95,7 @@ func newestMark(file []byte) (newest uint64, m mark, err error) {
 		if e == nil && again == seq {
 			m.Sure, m.Sum = lsn.LSN(binary.LittleEndian.Uint64(more)), binary.LittleEndian.Uint64(more[8:])
 		}
+		m.Print = decodePrint(slot, markMagic, seq)
 	}
 	return newest, m, err
 }

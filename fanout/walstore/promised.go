@@ -30,13 +30,6 @@ type Promise struct {
 	Owes lsn.LSN
 }
 
-// Print names WAL by its bytes: Sum is the hash at LSN, the end of a complete record (see [Store.HashAt]).
-type Print struct {
-	Timeline lsn.TimelineID
-	LSN      lsn.LSN
-	Sum      uint64
-}
-
 // NewHash begins the hash of a segment: written from its first byte up to a position, it is that of [Store.HashAt].
 func NewHash() hash.Hash64 { return xxhash.New() }
 

@@ -35,7 +35,7 @@ func TestPromiseForms(t *testing.T) {
 	}
 	const print = "RPXP\x03\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x66\x55\x44\x33\x22\x11" +
 		"\x28\x27\x26\x25\x24\x23\x22\x21" + "\x08\x07\x06\x05"
-	if got := string(file[promisedPrintAt:][:len(print)]); got != print {
+	if got := string(file[printAt:][:len(print)]); got != print {
 		t.Errorf("version 3 is %q", got)
 	}
 	// A slot without one, over a slot that had one.

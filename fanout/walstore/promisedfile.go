@@ -25,10 +25,7 @@ const (
 	promisedVersion   = 2
 	promisedAt        = 64 // where version 2 begins
 	promisedMore      = 8 + 8 + 8 + 4
-	promisedPrint     = 3
-	promisedPrintAt   = 128 // where version 3 begins
-	promisedPrintLen  = 8 + 8 + 4
-	promisedSlotBytes = promisedPrintAt + slotHeaderLen + promisedPrintLen + slotHashLen
+	promisedSlotBytes = printAt + printSlotLen
 )
 
 // appendPromise encodes one slot.
@@ -46,11 +43,7 @@ func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	if p.Print == (Print{}) {
 		return b
 	}
-	b = append(b, make([]byte, start+promisedPrintAt-len(b))...)
-	print := binary.LittleEndian.AppendUint64(nil, uint64(p.Print.LSN))
-	print = binary.LittleEndian.AppendUint64(print, p.Print.Sum)
-	print = binary.LittleEndian.AppendUint32(print, uint32(p.Print.Timeline))
-	return appendVersion(b, promisedMagic, promisedPrint, seq, print)
+	return appendPrint(append(b, make([]byte, start+printAt-len(b))...), promisedMagic, seq, p.Print)
 }
 
 // promiseFile returns the content of a new file, whose slots have the sequences seq-1 and seq.
@@ -91,15 +84,6 @@ func decodePromise(b []byte) (seq uint64, p Promise, err error) {
 	p.At, p.Owes = lsn.LSN(binary.LittleEndian.Uint64(more)), lsn.LSN(binary.LittleEndian.Uint64(more[8:]))
 	p.System = lsn.SystemID(binary.LittleEndian.Uint64(more[16:]))
 	p.Timeline = lsn.TimelineID(binary.LittleEndian.Uint32(more[24:]))
-	if len(b) < promisedPrintAt {
-		return again, p, nil
-	}
-	third, print, failed := decodeVersion(b[promisedPrintAt:], promisedMagic, promisedPrint, promisedPrintLen)
-	if failed == nil && third == again {
-		p.Print = Print{
-			LSN: lsn.LSN(binary.LittleEndian.Uint64(print)), Sum: binary.LittleEndian.Uint64(print[8:]),
-			Timeline: lsn.TimelineID(binary.LittleEndian.Uint32(print[16:])),
-		}
-	}
+	p.Print = decodePrint(b, promisedMagic, again)
 	return again, p, nil
 }

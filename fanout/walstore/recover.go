@@ -58,18 +58,19 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 	if err != nil {
 		return err
 	}
+	owed := s.readOwed()
 	if end < m.LSN {
-		s.owe(m, damaged)
+		owed = s.owe(m, end, damaged)
 	}
 	// Steps 9 to 11 read the last page before the end; a segment that is damaged there is no end.
 	for err = s.settle(h, m, end); errors.As(err, &damaged) && end > m.Start; err = s.settle(h, m, end) {
-		s.owe(m, damaged)
 		end = max(s.segs.size.Floor(end-1), m.Start)
+		owed = s.owe(m, end, damaged)
 	}
 	if err != nil {
 		return err
 	}
-	return s.resumeRepair(m, damaged)
+	return s.resumeRepair(owed, damaged)
 }
 
 // takeDir locks the directory (1) and refuses one that is not ours (2).

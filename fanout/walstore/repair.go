@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -13,17 +12,14 @@ import (
 // From. It claims and serves nothing beyond its end, and the stream brings the rest again.
 type Repair struct {
 	From, To lsn.LSN
-	// Damage says what was found of WAL that was durable, of an earlier start its place alone. nil: that WAL was being
-	// flushed, and it is not known whether it had been reported.
+	// Damage says what was found of WAL that was durable, of an earlier start its place alone. nil: what is missing
+	// now was being flushed, and it is not known whether it had been reported.
 	Damage error
-}
+	// Print names WAL that the store had, a record's end at or below To. Zero: nothing is known.
+	Print Print
 
-// The file that remembers a repair over restarts has the shape of the mark in version 1: LSN is To, Start is where
-// damage was found first, 0 for none.
-const (
-	owedName  = "owed"
-	owedMagic = "RPXO"
-)
+	durable lsn.LSN // once the store has flushed as far Damage is over
+}
 
 // Repairing is the repair that goes on; false: there is none.
 func (s *Store) Repairing() (Repair, bool) {
@@ -32,56 +28,29 @@ func (s *Store) Repairing() (Repair, bool) {
 	if s.repair == nil {
 		return Repair{}, false
 	}
-	return *s.repair, true
+	r := *s.repair
+	if s.pos.Flushed >= r.durable {
+		r.Damage = nil
+	}
+	return r, true
 }
 
-// owe notes durably, before the mark m is lowered, that WAL up to it may have been there. damaged nil: it was being
-// flushed. An older note that reaches further stays.
-func (s *Store) owe(m mark, damaged *DamagedError) {
-	if old, ok := s.readOwed(); ok && old.Timeline == m.Timeline && old.LSN >= m.LSN {
-		return
-	}
-	note := mark{Timeline: m.Timeline, LSN: m.LSN}
-	if damaged != nil {
-		note.Start = damaged.LSN
-	}
-	if err := vfs.WriteFile(s.fs, s.walPath(owedName), slotFileContent(owedMagic, note.append(nil))); err != nil {
-		// On a full disk; what is claimed depends on the mark alone.
-		s.log.Error("cannot note for the next start that WAL is owed", "err", err, "to_lsn", m.LSN)
-	}
-}
-
-func (s *Store) readOwed() (mark, bool) {
-	raw, err := vfs.ReadFile(s.fs, s.walPath(owedName), 2*slotStride)
-	if err != nil {
-		return mark{}, false
-	}
-	_, payload, err := newestSlot(raw, owedMagic, markLength)
-	if err != nil {
-		return mark{}, false // it only explains
-	}
-	return decodeMark(payload), true
-}
-
-// resumeRepair begins the repair of what is owed, found now (damaged, below m) or at an earlier start.
-func (s *Store) resumeRepair(m mark, damaged *DamagedError) error {
+// resumeRepair begins the repair of d, whose damage, if it has any, was found now or at an earlier start.
+func (s *Store) resumeRepair(d debt, damaged *DamagedError) error {
 	pos := s.Positions()
-	note, ok := s.readOwed()
 	switch {
-	case m.LSN > pos.Flushed && (!ok || note.Timeline != m.Timeline || note.LSN < m.LSN):
-		note = mark{Timeline: m.Timeline, LSN: m.LSN} // a newer note could not be written
-	case !ok:
+	case d == debt{}:
 		return nil
-	}
-	if note.Timeline != pos.Timeline || note.LSN <= pos.Flushed {
+	case d.Timeline != pos.Timeline || d.To <= pos.Flushed:
 		return s.segs.remove(owedName)
 	}
-	r := &Repair{From: pos.Flushed, To: note.LSN}
+	r := &Repair{From: pos.Flushed, To: d.To, Print: d.Print, durable: d.Durable}
 	switch {
+	case pos.Flushed >= d.Durable:
 	case damaged != nil:
 		r.Damage = damaged
-	case note.Start != lsn.Invalid:
-		r.Damage = fmt.Errorf("stored WAL was damaged at %s", note.Start)
+	default:
+		r.Damage = fmt.Errorf("stored WAL was damaged at %s", d.Damaged)
 	}
 	s.mu.Lock()
 	s.repair = r
@@ -124,6 +93,20 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 		s.log.Error("WAL that is owed does not come again: the new timeline lacks it",
 			"new_timeline", uint32(tli), "fork_lsn", end, "to_lsn", r.To)
 	}
+	s.forgetOwed()
+}
+
+// GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's. Any
+// goroutine may call it; it waits for the disk.
+func (s *Store) GiveUpRepair() {
+	s.mu.Lock()
+	r := s.repair
+	s.repair = nil
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
 	s.forgetOwed()
 }
 

@@ -41,11 +41,6 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	if err := s.rewrite(h, m, end); err != nil { // 9
 		return err
 	}
-	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
-	// only.
-	if err := s.stages.mark.write(settledMark(m.Timeline, end, m.Start)); err != nil {
-		return err
-	}
 	oldest := s.segs.oldest(h, end)
 	s.setEnd(h, m.Start, oldest, end, &resumption{}) // so that it can be read
 	r, err := s.resumeAt(end)
@@ -53,6 +48,13 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 		return err
 	}
 	s.setEnd(h, m.Start, oldest, end, r)
+	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
+	// only.
+	next := settledMark(m.Timeline, end, m.Start)
+	next.Print = s.printAtEnd(m.Print)
+	if err := s.stages.mark.write(next); err != nil {
+		return err
+	}
 	s.findUnsealed(h, end) // 11
 	if _, noted := s.readOldest(); !noted {
 		if err := s.noteOldest(oldest); err != nil {
@@ -62,6 +64,23 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	s.log.Info("store recovered",
 		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
 	return nil
+}
+
+// printAtEnd names the last complete record of what was recovered. was is the mark's, which may say so already;
+// otherwise WAL of a segment is read. Zero: it is not known.
+func (s *Store) printAtEnd(was Print) Print {
+	pos := s.Positions()
+	switch {
+	case pos.Complete <= pos.Oldest:
+		return Print{}
+	case was.LSN == pos.Complete && was.Timeline == pos.Timeline:
+		return was
+	}
+	sum, err := s.ReadHash(pos.Timeline, pos.Complete)
+	if err != nil {
+		return Print{} // of that segment its readers will know
+	}
+	return Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
 }
 
 // rewrite (9) writes the WAL that the mark does not call durable once more and syncs it. A process that died may have

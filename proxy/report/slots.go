@@ -150,8 +150,9 @@ func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
 // ownSlotWarnings tell of a slot that the primary keeps no WAL by, or that cannot be looked after.
 func ownSlotWarnings(r walreceiver.Status, own realslot.ProxySlotStatus) (all []string) {
 	if r.Uncompared != lsn.Invalid {
-		all = append(all, fmt.Sprintf("the primary is followed without a look whether it has lost WAL: it has removed "+
-			"the WAL before %s, where the store ended: see that it has the commits from before", r.Uncompared))
+		all = append(all, fmt.Sprintf("the primary is followed without a look whether it has lost WAL: the WAL before "+
+			"%s, where the store ended, is removed there or gone here: see that it has the commits from before",
+			r.Uncompared))
 	}
 	if r.SlotState == walreceiver.SlotForeign {
 		all = append(all, fmt.Sprintf("slot %s on the primary is a logical one, which replproxy did not make: the "+

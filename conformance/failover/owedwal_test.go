@@ -1,0 +1,103 @@
+package failover
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/conformance/scene"
+)
+
+// removeNewest removes the newest n segments of a proxy's store, whose process has ended.
+func removeNewest(t *testing.T, p *pgtest.Proxy, n int) {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(p.DataDir, "wal", strings.Repeat("[0-9A-F]", 24)))
+	if err != nil || len(all) <= n {
+		t.Fatalf("%d segments are stored: %v", len(all), err)
+	}
+	slices.Sort(all)
+	for _, name := range all[len(all)-n:] {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A store that finds less WAL than it had does not take whatever comes in its place. It recognises the primary by a
+// hash. The right one is followed without a warning. One that has lost that WAL is refused, also where it has written
+// more since than the store had. The operator's word ends that.
+func TestOwingStoreRecognisesThePrimary(t *testing.T) {
+	t.Parallel()
+	insert := func(p *pgtest.Server) { p.Exec(t, "INSERT INTO t SELECT 3 FROM generate_series(1, 3000)") }
+	segment := func(p *pgtest.Server) {
+		insert(p)
+		p.Exec(t, "SELECT pg_switch_wal()")
+		insert(p)
+	}
+	for name, c := range map[string]struct {
+		ahead func(*pgtest.Server)
+		kill  bool
+		gone  int  // the newest segments of the store
+		lost  bool // by the primary too
+	}{
+		"the open one": {insert, false, 1, false},
+		"the open one and the one before, killed": {segment, true, 2, false},
+		"the open one, lost":                      {insert, false, 1, true},
+		"the open one, killed and lost":           {insert, true, 1, true},
+		"the open one and the one before, lost":   {segment, false, 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLossy(t, c.ahead, pgtest.ProxyOptions{})
+			if c.kill {
+				l.Proxy.Kill9(t)
+			} else {
+				l.Proxy.Terminate(t)
+			}
+			removeNewest(t, l.Proxy, c.gone)
+			if c.lost {
+				l.revert(t)
+			}
+			l.Primary.Start(t)
+			l.overtake(t)
+			l.Proxy.StartNoWait(t)
+			if !c.lost {
+				l.followed(t)
+				return
+			}
+			if lack := waitLack(t, l.Proxy).Upstream.Lack; !lack.Lost || lack.To > l.lost || lack.Timeline != 1 {
+				t.Errorf("%+v, %s was lost", lack, l.lost)
+			}
+			if rows := l.s1.Scalar(t, "SELECT count(*) FROM t WHERE n = 100"); rows != "0" {
+				t.Errorf("the standby has %s rows of the other history", rows)
+			}
+			l.Proxy.Terminate(t)
+			l.Proxy.StartNoWait(t)
+			waitLack(t, l.Proxy)
+			l.s1.Stop(t, pgtest.Fast)
+			l.Proxy.Program(t, "accept-timeline", "1", "--data-dir", l.Proxy.DataDir)
+			l.Proxy.WaitReady(t)
+			l.Proxy.Restart(t)
+			anew := scene.StandbyOf(t, l.Primary, l.Proxy, "anew", "")
+			pgtest.WaitCaughtUp(t, l.Primary, anew)
+			pgtest.EqualData(t, l.Primary, anew)
+			if st := scene.Status(t, l.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
+				t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
+			}
+		})
+	}
+}
+
+// followed looks that the proxy follows the primary, that nothing warns of it, and that the standby has what it has.
+func (c *lossy) followed(t *testing.T) {
+	t.Helper()
+	c.Proxy.WaitReady(t)
+	pgtest.WaitCaughtUp(t, c.Primary, c.s1)
+	pgtest.EqualData(t, c.Primary, c.s1)
+	if w := strings.Join(scene.Status(t, c.Proxy).Warnings, "\n"); strings.Contains(w, "without a look") {
+		t.Errorf("%s", w)
+	}
+}

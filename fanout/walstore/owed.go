@@ -1,0 +1,118 @@
+package walstore
+
+import (
+	"encoding/binary"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// debt remembers over restarts that WAL of Timeline up to To was here and is not. It is there until all of that came
+// again.
+type debt struct {
+	Timeline lsn.TimelineID
+	To       lsn.LSN
+	// Durable is the position up to which WAL was durable, and part of it is damaged, first found at Damaged. What is
+	// missing beyond was being flushed, for all that is known. Both are Invalid where nothing was found damaged.
+	Durable, Damaged lsn.LSN
+	// Print names a record's end at or below To by its bytes. Zero: nothing is known.
+	Print Print
+}
+
+// with returns the debt after a start that found the mark m, and WAL up to end only. damaged nil: what is missing was
+// being flushed. A debt that was paid up to end, or is of another timeline, is over. Of one that is not all stays: that
+// WAL was durable is not forgotten because other WAL is owed as well.
+func (d debt) with(m mark, end lsn.LSN, damaged *DamagedError) debt {
+	if d.Timeline != m.Timeline || d.To <= end {
+		d = debt{Timeline: m.Timeline}
+	}
+	if d.Durable <= end {
+		d.Durable, d.Damaged = lsn.Invalid, lsn.Invalid
+	}
+	d.To = max(d.To, m.LSN)
+	if damaged != nil {
+		if d.Damaged == lsn.Invalid {
+			d.Damaged = damaged.LSN
+		}
+		d.Durable = max(d.Durable, m.LSN)
+	}
+	if m.Print.LSN > d.Print.LSN {
+		d.Print = m.Print
+	}
+	return d
+}
+
+// The file has the shape of the mark. In version 1, all that v0.1.0 knows, LSN is To and Start is Damaged. Version 2
+// has Durable, version 3 Print. Without version 2 Durable is To where there is damage.
+const (
+	owedName    = "owed"
+	owedMagic   = "RPXO"
+	owedVersion = 2
+	owedMoreAt  = 64
+	owedMore    = 8
+)
+
+// file returns the content of the file: both slots hold d.
+func (d debt) file() []byte {
+	b := make([]byte, 2*slotStride)
+	first := mark{Timeline: d.Timeline, LSN: d.To, Start: d.Damaged}.append(nil)
+	for i := range uint64(2) {
+		slot, seq := b[i*slotStride:], i+1
+		appendSlot(slot[:0], owedMagic, seq, first)
+		more := binary.LittleEndian.AppendUint64(nil, uint64(d.Durable))
+		appendVersion(slot[owedMoreAt:owedMoreAt], owedMagic, owedVersion, seq, more)
+		appendPrint(slot[:printAt], owedMagic, seq, d.Print)
+	}
+	return b
+}
+
+// decodeDebt decodes the content of the file; false: there is no debt in it.
+func decodeDebt(file []byte) (d debt, ok bool) {
+	newest := uint64(0)
+	for off := 0; off < len(file); off += slotStride {
+		slot := file[off:]
+		seq, payload, err := decodeSlot(slot, owedMagic, markLength)
+		if err != nil || seq <= newest {
+			continue
+		}
+		m := decodeMark(payload)
+		d, newest, ok = debt{Timeline: m.Timeline, To: m.LSN, Damaged: m.Start}, seq, true
+		if d.Damaged != lsn.Invalid {
+			d.Durable = d.To
+		}
+		if len(slot) < printAt {
+			continue
+		}
+		again, more, err := decodeVersion(slot[owedMoreAt:], owedMagic, owedVersion, owedMore)
+		if err == nil && again == seq {
+			d.Durable = lsn.LSN(binary.LittleEndian.Uint64(more))
+		}
+		d.Print = decodePrint(slot, owedMagic, seq)
+	}
+	return d, ok
+}
+
+// readOwed reads the debt of an earlier start; zero: there is none. A file that can't be read counts as none: what is
+// claimed depends on the mark alone.
+func (s *Store) readOwed() debt {
+	raw, err := vfs.ReadFile(s.fs, s.walPath(owedName), 2*slotStride)
+	if err != nil {
+		return debt{}
+	}
+	d, _ := decodeDebt(raw)
+	return d
+}
+
+// owe notes durably, before the mark m is lowered to end, that WAL up to it may have been there, and returns the debt.
+// It is right also where it could not be noted.
+func (s *Store) owe(m mark, end lsn.LSN, damaged *DamagedError) debt {
+	was := s.readOwed()
+	d := was.with(m, end, damaged)
+	if d == was {
+		return d
+	}
+	if err := vfs.WriteFile(s.fs, s.walPath(owedName), d.file()); err != nil { // on a full disk
+		s.log.Error("cannot note for the next start that WAL is owed", "err", err, "to_lsn", d.To)
+	}
+	return d
+}
