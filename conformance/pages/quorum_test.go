@@ -23,17 +23,20 @@ func TestQuorumKey(t *testing.T) {
 	db1 := h.machine(t, "db1")
 	primary := h.primary(t, db1)
 	primary.Exec(t, "CREATE ROLE replproxy REPLICATION LOGIN PASSWORD '"+ownPassword+"'")
-	file := page.Block(t, "key_file:")
+	files := []string{
+		page.Block(t, "key_file:") + "data_dir: /var/lib/replproxy\nupstream: {conninfo: host=db1 user=replproxy}\n",
+		page.Block(t, "name: proxy_b"), // whole
+	}
 	var machines []*machine
 	var members []string
-	for _, name := range []string{"proxy_a", "proxy_b"} {
+	for i, name := range []string{"proxy_a", "proxy_b"} {
 		m := h.machine(t, name)
 		machines = append(machines, m)
 		run := filepath.Join(m.dir, "run")
 		mkdir(t, run, "credentials/replproxy.service")
 		m.Bind("/run", run)
 		// The beginning of the file is enough for the line of members.
-		h.write(t, name+"/etc/replproxy.yml", configFor(file, name), 0o644)
+		h.write(t, name+"/etc/replproxy.yml", files[i], 0o644)
 		line := h.sh(t, m, "replproxy identity -c /etc/replproxy/replproxy.yml")
 		members = append(members, strings.TrimSpace(line))
 	}
@@ -48,13 +51,10 @@ func TestQuorumKey(t *testing.T) {
 	h.write(t, "proxy_b/etc/gossip.key", string(content), 0o600)
 
 	for i, m := range machines {
-		text := configFor(file, m.Name)
+		text := files[i]
 		for j, name := range []string{"proxy_a", "proxy_b"} {
 			text = strings.ReplaceAll(text, fmt.Sprintf(`"%s ed25519:…"`, name), `"`+members[j]+`"`)
-			text = strings.ReplaceAll(text, fmt.Sprintf("10.0.0.%d", j+1), machines[j].Addr)
-		}
-		if i == 1 { // the page shows the first one's
-			text = strings.NewReplacer("bind: "+machines[0].Addr, "bind: "+m.Addr, machines[1].Addr+`:7946"]`, machines[0].Addr+`:7946"]`).Replace(text)
+			text = strings.ReplaceAll(text, fmt.Sprintf("10.0.0.%d:", j+1), machines[j].Addr+":")
 		}
 		text = "http: " + m.Addr + ":6580\nhttp_hosts: [" + m.Name + "]\n" + text
 		h.write(t, m.Name+"/etc/replproxy.yml", text, 0o644)
@@ -81,10 +81,4 @@ func TestQuorumKey(t *testing.T) {
 		})
 		listed(t, m)
 	}
-}
-
-// configFor is the page's file with what it leaves to other pages.
-func configFor(file, name string) string {
-	return strings.Replace(file, "name: proxy_a", "name: "+name, 1) +
-		"data_dir: /var/lib/replproxy\nupstream: {conninfo: host=db1 user=replproxy}\n"
 }
