@@ -70,7 +70,7 @@ func TestReadme(t *testing.T) {
 	primary.Exec(t, "CREATE TABLE t AS SELECT generate_series(1, 1000)")
 	pgtest.WaitCaughtUp(t, primary, standby)
 	pgtest.EqualData(t, primary, standby)
-	if rows := pgtest.WaitStreaming(t, primary, 1); rows[0].ApplicationName != "proxy" {
+	if rows := pgtest.WaitStreaming(t, primary, 1); rows[0].ApplicationName != "proxy_a" {
 		t.Errorf("the primary has the walsender %+v", rows[0])
 	}
 }
