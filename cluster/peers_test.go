@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -94,6 +95,12 @@ func TestPeersRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLimits(t, n, 0, 0, 0)
+	if why := n.Status().Levels[flush].Why; why != "ANY 2 (s1, s2) (the rule of b) has 1 candidate" {
+		t.Errorf("the stricter rule is not said to be b's: %q", why)
+	}
+	if o := n.Status().Others(); len(o) != 1 || o[0].Rule.Names != "ANY 2 (s1, s2)" || !slices.Equal(o[0].Nodes, []string{"b"}) {
+		t.Errorf("rules of others: %+v", o)
+	}
 	if err := deliver(t, n, "b", reportOf("b", 5)); err != nil {
 		t.Fatal(err)
 	}

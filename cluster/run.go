@@ -115,7 +115,7 @@ func (n *Node) tell() {
 	if n.ledger.State().Rule.Names == "" {
 		return
 	}
-	ok, why := satisfiable(n.last, flush)
+	ok, why := n.satisfiable(n.last, flush)
 	switch {
 	case !ok && why != n.told:
 		n.mu.After(func() {

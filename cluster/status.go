@@ -25,6 +25,7 @@ type Status struct {
 	Holds  []ledger.Hold // on everything
 	// Rules are the rules in use; more than one while nodes differ.
 	Rules []ledger.RuleInUse
+	node  string
 	// Withdrawn: this node's store does not vote, see [Node.Withdraw].
 	Withdrawn bool
 	// Confirmation lists the members at which the rule is not in force yet (ruling R9).
@@ -41,6 +42,16 @@ type Status struct {
 	Unheard  []string
 	// Bytes compares each other member's WAL with this store, by name.
 	Bytes []ledger.Bytes
+}
+
+// Others returns the rules in use that this node does not have. Each holds as well: the strictest is in the way.
+func (s Status) Others() (all []ledger.RuleInUse) {
+	for _, d := range s.Rules {
+		if d.Rule.Names != "" && !slices.Contains(d.Nodes, s.node) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // Level is one column: what a commit with synchronous_commit remote_write, on or remote_apply waits for.
@@ -81,7 +92,7 @@ func (n *Node) Status() Status {
 	limits := n.evaluate(now).Clone()
 	n.waiting.look(now, n)
 	s := Status{
-		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, Counters: n.ledger.Counters(),
+		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, node: n.o.Name, Counters: n.ledger.Counters(),
 		Bytes:        n.ledger.Bytes(),
 		Confirmation: n.ledger.Confirmed(), Withdrawn: n.withdrawn,
 		Awaited: n.ledger.Awaited(now, limits), Forgotten: n.ledger.Forgotten(),
@@ -106,7 +117,7 @@ func (n *Node) Status() Status {
 	}
 	for i, position := range positions(given) {
 		s.Levels[i] = Level{Position: position, Since: n.since(vote.Key{}, i, position)}
-		s.Levels[i].Satisfiable, s.Levels[i].Why = satisfiable(limits, i)
+		s.Levels[i].Satisfiable, s.Levels[i].Why = n.satisfiable(limits, i)
 	}
 	return s
 }
@@ -276,7 +287,7 @@ const (
 )
 
 // satisfiable reports whether every rule in use can cover a position in a column with who is there.
-func satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
+func (n *Node) satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
 	var all []string
 	for _, h := range l.Holds {
 		all = append(all, describe(h))
@@ -292,16 +303,25 @@ func satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
 		}
 		switch r := d.Result; {
 		case !r.Satisfied:
-			all = append(all, unsatisfied(d))
+			all = append(all, unsatisfied(d, n.whose(d)))
 		case len(d.Holds) == 0 && positions(d.Free)[column] == lsn.Invalid && held(d) != "" &&
 			positions(r.Positions)[column] != lsn.Invalid:
 			all = append(all, held(d))
 		case len(d.Holds) == 0 && positions(r.Positions)[column] == lsn.Invalid:
-			all = append(all, fmt.Sprintf("%s: too few of its %d candidates report %s",
-				d.Rule.Names, r.Candidates, [3]string{write: "write", flush: "flush", apply: "apply"}[column]))
+			all = append(all, fmt.Sprintf("%s%s: too few of its %d candidates report %s",
+				d.Rule.Names, n.whose(d), r.Candidates,
+				[3]string{write: "write", flush: "flush", apply: "apply"}[column]))
 		}
 	}
 	return len(all) == 0, strings.Join(all, "; ")
+}
+
+// whose names the members that have a rule which this node has not, as an apposition; "": this one has it too.
+func (n *Node) whose(d ledger.RuleInUse) string {
+	if slices.Contains(d.Nodes, n.o.Name) {
+		return ""
+	}
+	return " (the rule of " + strings.Join(d.Nodes, " and ") + ")"
 }
 
 // held says which voters of a rule are held, and by what; "" when none is.

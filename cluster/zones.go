@@ -75,14 +75,15 @@ func inZone(d quorum.Rule, zone string, voters []quorum.Voter) (in []quorum.Vote
 	return in
 }
 
-// unsatisfied says why a rule that is not satisfied is not: too few candidates, or zones without any.
-func unsatisfied(v ledger.RuleInUse) string {
+// unsatisfied says why a rule that is not satisfied is not: too few candidates, or zones without any. whose is said of
+// the rule.
+func unsatisfied(v ledger.RuleInUse, whose string) string {
 	d, err := ledger.Parse(v.Rule.RuleText)
 	if err != nil || d.Spread.Empty() || !quorum.Evaluate(d.Names, v.Voters).Satisfied {
 		if v.Result.Candidates == 1 {
-			return fmt.Sprintf("%s has 1 candidate", v.Rule.Names)
+			return fmt.Sprintf("%s%s has 1 candidate", v.Rule.Names, whose)
 		}
-		return fmt.Sprintf("%s has %d candidates", v.Rule.Names, v.Result.Candidates)
+		return fmt.Sprintf("%s%s has %d candidates", v.Rule.Names, whose, v.Result.Candidates)
 	}
 	var empty []string
 	for _, z := range v.Rule.Zones {
@@ -90,5 +91,6 @@ func unsatisfied(v ledger.RuleInUse) string {
 			empty = append(empty, z.Name)
 		}
 	}
-	return fmt.Sprintf("the rule over zones, %s: nobody counts in %s", v.Rule.Spread, strings.Join(empty, ", "))
+	return fmt.Sprintf("the rule over zones, %s%s: nobody counts in %s", v.Rule.Spread, whose,
+		strings.Join(empty, ", "))
 }

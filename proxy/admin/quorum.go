@@ -18,6 +18,8 @@ type Quorum struct {
 
 	Zones []QuorumZone `json:"zones,omitempty" doc:"how far each zone is; absent without a rule over zones"`
 
+	Others []QuorumRule `json:"other_rules,omitempty" doc:"rules of others that hold as well"`
+
 	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
 	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
 
@@ -26,6 +28,13 @@ type Quorum struct {
 	Forgotten []string `json:"forgotten,omitempty" doc:"proxies that an operator has removed and that are not back"`
 
 	Violations uint64 `json:"violations_total" doc:"broken inequalities: nothing was reported instead. Should be 0"`
+}
+
+// QuorumRule is a rule that this proxy does not have, and others do.
+type QuorumRule struct {
+	Rule    string   `json:"rule" doc:"synchronous_standby_names there"`
+	Spread  string   `json:"zones_rule,omitempty" doc:"synchronous_standby_zones.rule there"`
+	Proxies []string `json:"proxies" doc:"whose it is"`
 }
 
 // QuorumLevel is one position of the rule.

@@ -36,6 +36,9 @@ func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
 		}
 		q.Levels = append(q.Levels, level)
 	}
+	for _, r := range s.Others() {
+		q.Others = append(q.Others, admin.QuorumRule{Rule: r.Rule.Names, Spread: r.Rule.Spread, Proxies: r.Nodes})
+	}
 	for _, z := range s.Zones {
 		q.Zones = append(q.Zones, admin.QuorumZone{
 			Name: z.Name, Wanted: z.Wanted, Candidates: z.Candidates,

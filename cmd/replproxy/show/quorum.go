@@ -25,6 +25,14 @@ func Quorum(w io.Writer, q *admin.Quorum, now time.Time) {
 	if q.Spread != "" {
 		fmt.Fprintf(w, "zones    %s\n", Clean(q.Spread))
 	}
+	for _, o := range q.Others {
+		text := Clean(o.Rule)
+		if o.Spread != "" {
+			text += ", zones " + Clean(o.Spread)
+		}
+		fmt.Fprintf(w, "and      %s, the rule of %s: what waits has to satisfy that, too\n", text,
+			strings.Join(o.Proxies, " and "))
+	}
 	if len(q.Unconfirmed) > 0 {
 		fmt.Fprintf(w, "not in force yet: not confirmed by %s\n", strings.Join(q.Unconfirmed, ", "))
 	}

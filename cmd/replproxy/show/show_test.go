@@ -61,7 +61,7 @@ func TestStatusGolden(t *testing.T) {
 		Quorum: admin.Quorum{Rule: "ANY 2 (s1, s2)", Spread: "ANY 2 (*)", Zones: []admin.QuorumZone{
 			{Name: "east", Wanted: true, Candidates: 1, Write: 0x5000200, Flush: 0x5000100, Behind: bytesOf(256), Since: now.Add(-time.Minute)},
 			{Name: "west", Wanted: true},
-		}, Awaited: []string{"proxy_b"}, Forgotten: []string{"proxy_c"}, Levels: []admin.QuorumLevel{
+		}, Others: []admin.QuorumRule{{Rule: "ANY 2 (s1, s2, s3)", Spread: "ANY 1 (*)", Proxies: []string{"proxy_b", "proxy_c"}}}, Awaited: []string{"proxy_b"}, Forgotten: []string{"proxy_c"}, Levels: []admin.QuorumLevel{
 			{Position: "write", Commit: "remote_write", Quorum: 0x5000200, Reported: 0x5000100, Satisfiable: true},
 			{Position: "flush", Commit: "on", Quorum: 0x5000100, Reported: 0x5000000, Behind: bytesOf(256), Since: now.Add(-time.Minute),
 				Satisfiable: true},
