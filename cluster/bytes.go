@@ -49,7 +49,7 @@ func (n *Node) localWAL(p Positions) compare.Local {
 	}
 }
 
-// hashAt is an own hash that is at hand. The caller holds mu.
+// hashAt returns an own hash that is at hand. The caller holds mu.
 func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 	if sum, ok := n.o.Store.HashAt(t, at); ok {
 		return sum, true

@@ -116,7 +116,7 @@ const anySystem lsn.SystemID = 0
 // fences are the promises not to vote or report for timelines up to a number, by system (ruling R2).
 type fences map[lsn.SystemID]lsn.TimelineID
 
-// of is the highest timeline that is fenced in a system; of none, as in an empty store, any fence counts.
+// of returns the highest timeline that is fenced in a system; of none, as in an empty store, any fence counts.
 func (f fences) of(system lsn.SystemID) lsn.TimelineID {
 	if system == anySystem {
 		return f.highest()
@@ -141,7 +141,7 @@ func (f fences) with(system lsn.SystemID, t lsn.TimelineID) fences {
 	return f
 }
 
-// fences are the promises whose highest, as memoryFile has it, is highest, written by boot.
+// fences returns the promises whose highest, as memoryFile has it, is highest, written by boot.
 func (m memory) fences(boot uint64, highest lsn.TimelineID) (fences, error) {
 	every := fences{}
 	if highest > 0 {

@@ -58,7 +58,7 @@ func (n *Node) Recall(member string) error {
 	return err
 }
 
-// Forgotten are the members that an operator has removed and that have not been heard since.
+// Forgotten returns the members that an operator has removed and that have not been heard since.
 func (n *Node) Forgotten() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -98,7 +98,7 @@ func (l *lives) forget(name string) {
 	}
 }
 
-// known are all lives, by name, with whether they are heard.
+// known returns all lives, by name, with whether they are heard.
 func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 	var all []vote.Life
 	for _, p := range l.of {
@@ -136,7 +136,7 @@ func (l *lives) check(own vote.Life, isNew bool) (r startCheck) {
 // unproven reports whether a node has to wait for another member's answer.
 func unproven(o Options) bool { return o.New && len(o.Members) > 0 }
 
-// life is this node's. The caller holds mu.
+// life returns the life of this node. The caller holds mu.
 func (n *Node) life() vote.Life { return lifeOf(n.ledger.State()) }
 
 // hearLives takes over what a member knows of this node. The caller holds mu.

@@ -85,7 +85,7 @@ func (n *Node) keeps(l loss.Loss) bool {
 	return slices.ContainsFunc(n.kept, func(k loss.Loss) bool { return k.ID == l.ID && k.From == l.From })
 }
 
-// others are the members that may serve standbys: those that are not forgotten. The caller holds mu.
+// others returns the members that may serve standbys: those that are not forgotten. The caller holds mu.
 func (n *Node) others() []string {
 	gone := n.ledger.Forgotten()
 	return slices.DeleteFunc(slices.Clone(n.o.Members), func(m string) bool { return slices.Contains(gone, m) })

@@ -186,7 +186,7 @@ func (n *Node) tellMemberStatus(now time.Time) {
 	})
 }
 
-// Release is the version of replproxy that a member runs, as it has said; "": v0.1.0, or it has said nothing.
+// Release returns the version of replproxy that a member runs, as it has said; "": v0.1.0, or it has said nothing.
 func (n *Node) Release(member string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

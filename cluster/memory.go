@@ -40,8 +40,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // memory is a directory with a memoryFile; "" remembers nothing.
 type memory string
 
-// load is the remembered state; the zero State when there is none. Damage is an error: a node that has
-// forgotten its promise must not vote.
+// load returns the remembered state; the zero State when there is none. Damage is an error: a node that has forgotten
+// its promise must not vote.
 func (m memory) load() (s vote.State, err error) {
 	if m == "" {
 		return s, nil
@@ -80,7 +80,7 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// forgotten are the remembered names of removed members. keyOf is a member's present key: who has another one is
+// forgotten returns the remembered names of removed members. keyOf is a member's present key: who has another one is
 // another member of that name.
 func (m memory) forgotten(keyOf func(string) string) (names []string, err error) {
 	if m == "" {
@@ -109,7 +109,7 @@ func (m memory) forgotten(keyOf func(string) string) (names []string, err error)
 	return names, nil
 }
 
-// lives are the remembered starts of other members.
+// lives returns the remembered starts of other members.
 func (m memory) lives() (all []vote.Life, err error) {
 	if m == "" {
 		return nil, nil
@@ -145,7 +145,7 @@ func encodeLives(all []vote.Life) []byte {
 	return seal([]byte(b.String()))
 }
 
-// checked is a file without its checksum, which is right.
+// checked returns a file without its checksum, which is right.
 func checked(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -160,7 +160,7 @@ func checked(path string) ([]byte, error) {
 
 func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)) }
 
-// encode is a state as it is saved, and as it is compared.
+// encode returns a state as it is saved, and as it is compared.
 func encode(s vote.State) ([]byte, error) {
 	s.Seq, s.Upstream, s.HistoryHash, s.FirstWAL, s.Sessions = 0, false, 0, vote.Fingerprint{}, nil
 	b, older, err := vote.AppendState(nil, s)

@@ -34,7 +34,7 @@ type Positions struct {
 	Owed lsn.LSN
 }
 
-// reported is a bound of what was ever reported: nothing ever exceeded what the store has had.
+// reported returns a bound of what was ever reported: nothing ever exceeded what the store has had.
 func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
 
 // Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn, ReadHash,

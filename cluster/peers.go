@@ -140,8 +140,8 @@ func (p Peers) state(s vote.State) (err error) {
 	return err
 }
 
-// beginning are the names of a rule under which a State has standbys' sessions that were not known. The caller holds
-// mu.
+// beginning returns the names of a rule under which a State has standbys' sessions that were not known. The caller
+// holds mu.
 func (n *Node) beginning(s vote.State) (names []string) {
 	if n.o.Began == nil {
 		return nil

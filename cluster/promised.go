@@ -67,7 +67,7 @@ func (n *Node) silent(members []string) (names []string, some bool) {
 	return names, some
 }
 
-// Highest is the highest timeline that this node's store has, or that a member has or had, as far as it has said;
+// Highest returns the highest timeline that this node's store has, or that a member has or had, as far as it has said;
 // 1 is always there.
 func (n *Node) Highest() lsn.TimelineID {
 	highest := max(n.o.Store.Positions().Timeline, 1)
@@ -103,7 +103,7 @@ func (a *heardStatus) says() (all []knownwal.Known) {
 	return all
 }
 
-// acked are the positions that were acknowledged.
+// acked returns the positions that were acknowledged.
 func acked(known []knownwal.Known) (all []lsn.Point) {
 	for _, k := range known {
 		if k.Acked {

@@ -158,7 +158,7 @@ func (n *Node) Counted(name string) bool {
 	return n.ledger.Counted(name)
 }
 
-// rule is this node's, parsed. The caller holds mu.
+// rule returns this node's, parsed. The caller holds mu.
 func (n *Node) rule() syncrep.Rule {
 	r, err := syncrep.Parse(n.ledger.State().Rule.Names)
 	if err != nil {
@@ -167,7 +167,7 @@ func (n *Node) rule() syncrep.Rule {
 	return r
 }
 
-// since is the moment from which on one is behind; zero when not. The caller holds mu.
+// since returns the moment from which on one is behind; zero when not. The caller holds mu.
 func (n *Node) since(key vote.Key, column int, position lsn.LSN) time.Time {
 	if position >= n.at.Received {
 		return time.Time{}
@@ -175,7 +175,7 @@ func (n *Node) since(key vote.Key, column int, position lsn.LSN) time.Time {
 	return n.waiting.of(key)[column].since
 }
 
-// voters are all sessions, then the names without one. The caller holds mu.
+// voters returns all sessions, then the names without one. The caller holds mu.
 func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Evaluation) (all []Voter) {
 	chosen := map[uint64]bool{}
 	for _, d := range limits.Rules {
@@ -219,8 +219,8 @@ func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Evaluation
 	return all
 }
 
-// heldNames are the names of which an older session may be left behind, and what to say of that: the younger one is one
-// voter with it (ruling R6).
+// heldNames returns the names of which an older session may be left behind, and what to say of that: the younger one
+// is one voter with it (ruling R6).
 func heldNames(views []ledger.View) map[string]ledger.Standing {
 	held := map[string]ledger.Standing{}
 	since := map[string]time.Time{}
@@ -234,7 +234,7 @@ func heldNames(views []ledger.View) map[string]ledger.Standing {
 	return held
 }
 
-// labels are the zones of this node's rule's voters. The caller holds mu.
+// labels returns the zones of this node's rule's voters. The caller holds mu.
 func (n *Node) labels() map[string]string {
 	d, err := ledger.Parse(n.ledger.State().Rule.RuleText)
 	if err != nil {
@@ -243,8 +243,8 @@ func (n *Node) labels() map[string]string {
 	return d.Zones
 }
 
-// syncState is the word of pg_stat_replication: while there are no more candidates than the rule counts,
-// all of them are sync.
+// syncState returns the word of pg_stat_replication: while there are no more candidates than the rule counts, all of
+// them are sync.
 func syncState(rule syncrep.Rule, v Voter, chosen map[uint64]bool, candidates int) string {
 	switch {
 	case v.Priority == 0:
@@ -259,7 +259,7 @@ func syncState(rule syncrep.Rule, v Voter, chosen map[uint64]bool, candidates in
 	return Potential
 }
 
-// absent are the names of the rule that no session has. The caller holds mu.
+// absent returns the names of the rule that no session has. The caller holds mu.
 func (n *Node) absent(rule syncrep.Rule, present []Voter) (all []Voter) {
 	for i, name := range rule.Names {
 		here := func(v Voter) bool { return v.Name == vote.Fold(name) }

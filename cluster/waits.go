@@ -54,7 +54,7 @@ func (w waits) of(key vote.Key) *columns {
 	return w[key]
 }
 
-// positionsOf are a report's, none when it is of another timeline.
+// positionsOf returns the positions of a report, none when it is of another timeline.
 func positionsOf(r vote.Report, t lsn.TimelineID) lsn.Progress {
 	if r.Timeline != t {
 		return lsn.Progress{}

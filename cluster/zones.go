@@ -21,7 +21,7 @@ type Zone struct {
 	Since      [3]time.Time // behind the end of WAL in write, flush, apply since; zero: it is not
 }
 
-// zonesOf are the zones of this node's rule; none without a rule over zones.
+// zonesOf returns the zones of this node's rule; none without a rule over zones.
 func zonesOf(rule vote.RuleText, judged []ledger.RuleInUse, voters []Voter) (all []Zone) {
 	i := slices.IndexFunc(judged, func(v ledger.RuleInUse) bool { return v.Rule.Same(rule) })
 	d, err := ledger.Parse(rule)
@@ -64,7 +64,7 @@ func furthest(zone string, voters []Voter) (since [3]time.Time) {
 	return since
 }
 
-// inZone are the candidates that a rule names and that carry the label.
+// inZone returns the candidates that a rule names and that carry the label.
 func inZone(d quorum.Rule, zone string, voters []quorum.Voter) (in []quorum.Voter) {
 	for _, v := range voters {
 		candidate := v.Streaming && v.Positions.Flush != lsn.Invalid

@@ -57,8 +57,8 @@ func (h *Hub) Feedback() (Feedback, bool) {
 	return f.merged.Feedback, true
 }
 
-// Horizon is the part of Feedback that slots bear, and that a slot on the primary is to bear beyond our end (R44). The
-// flag is Feedback's.
+// Horizon returns the part of Feedback that slots bear, and that a slot on the primary is to bear beyond our end
+// (R44). The flag is Feedback's.
 func (h *Hub) Horizon() (Feedback, bool) {
 	f := h.feedback
 	f.mu.Lock()
@@ -86,7 +86,7 @@ type FeedbackStatus struct {
 	LeftOutTotal          uint64           // values that began to be left out since the start
 }
 
-// FeedbackStatus is a snapshot of the newest merge.
+// FeedbackStatus returns a snapshot of the newest merge.
 func (h *Hub) FeedbackStatus() FeedbackStatus {
 	f := h.feedback
 	f.mu.Lock()
@@ -209,7 +209,7 @@ func (h *Hub) mergeLocked() {
 	f.early.CatalogXmin = olderOf(f.early.CatalogXmin, borne.CatalogXmin)
 }
 
-// olderOf is the older of two, where 0 is none.
+// olderOf returns the older of two, where 0 is none.
 func olderOf(a, b copyboth.FullXID) copyboth.FullXID {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -217,7 +217,7 @@ func olderOf(a, b copyboth.FullXID) copyboth.FullXID {
 	return a
 }
 
-// nextXID is the primary's next transaction; 0: not known.
+// nextXID returns the primary's next transaction; 0: not known.
 func (h *Hub) nextXID() copyboth.FullXID {
 	if h.o.NextXID != nil {
 		if x, known := h.o.NextXID(); known {
@@ -250,7 +250,7 @@ type namedFeedback struct {
 	Feedback
 }
 
-// feedbackValues are those of standbys without slot, apart from those of all slots, used or not: the slot of an
+// feedbackValues returns the feedback of standbys without slot, and that of all slots, used or not: the slot of an
 // attached standby holds what it reported. Standbys whose last value was insane are named.
 func (h *Hub) feedbackValues() (slotless, slots []namedFeedback, insane []string) {
 	for _, s := range h.registry.sessions() {
@@ -330,7 +330,7 @@ type UpstreamFeedback struct{ h *Hub }
 // UpstreamFeedback is [Hub.Feedback] and [Hub.FeedbackChanged] for the walreceiver.
 func (h *Hub) UpstreamFeedback() UpstreamFeedback { return UpstreamFeedback{h} }
 
-// Merged is the message to send, SentAt apart; false: nothing that the primary holds is to be raised to it.
+// Merged returns the message to send, SentAt apart; false: nothing that the primary holds is to be raised to it.
 func (u UpstreamFeedback) Merged() (copyboth.HotStandbyFeedback, bool) {
 	f, settled := u.h.Feedback()
 	return copyboth.HotStandbyFeedback{Xmin: f.Xmin, CatalogXmin: f.CatalogXmin}, settled

@@ -44,8 +44,8 @@ func (h *Hub) Identify() (Identity, error) {
 	return Identity{System: id.System, Timeline: pos.Timeline, XLogPos: pos.End}, nil
 }
 
-// TimelineHistory is the answer to TIMELINE_HISTORY: file name and content. A timeline without a
-// history file, such as 1, is 58P01.
+// TimelineHistory returns the answer to TIMELINE_HISTORY: file name and content. A timeline without a history file,
+// such as 1, is 58P01.
 func (h *Hub) TimelineHistory(tli lsn.TimelineID) (name string, content []byte, err error) {
 	name = tli.HistoryFileName()
 	content, err = h.o.Store.HistoryFile(tli)

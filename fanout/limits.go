@@ -28,7 +28,7 @@ type SlotRow struct {
 	slot.Verdict
 }
 
-// Slots is the state of all slots, by name.
+// Slots returns the state of all slots, by name.
 func (h *Hub) Slots() []SlotRow {
 	all := h.o.Slots.List()
 	rows := make([]SlotRow, len(all))

@@ -81,8 +81,8 @@ func (h *Hub) lookForPromoted(timeline lsn.TimelineID, settled bool) {
 	h.o.Store.SetRetention(h.retainFrom) // there may be something to remove
 }
 
-// usedByPrimary is the slot that the server which is the primary now used last, where that is shown. The caller holds
-// left.mu.
+// usedByPrimary returns the slot that the server which is the primary now used last, where that is shown. The caller
+// holds left.mu.
 func (h *Hub) usedByPrimary(all []slot.Info, timeline lsn.TimelineID) (name string, shown bool) {
 	if h.o.PrimaryServer == nil {
 		return "", false
@@ -98,7 +98,7 @@ func (h *Hub) usedByPrimary(all []slot.Info, timeline lsn.TimelineID) (name stri
 	return slot.Promoted(all, slotless, p)
 }
 
-// LeftSlots are the slots that nobody has used since another server became the primary, by name.
+// LeftSlots returns the slots that nobody has used since another server became the primary, by name.
 func (h *Hub) LeftSlots() (left []LeftSlot) {
 	h.left.mu.Lock()
 	defer h.left.mu.Unlock()

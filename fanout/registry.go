@@ -111,7 +111,7 @@ type Standby struct {
 	Covered       lsn.LSN
 }
 
-// Standbys is one row per attached standby, by PID. Members of the cluster that stream from here are none.
+// Standbys returns one row per attached standby, by PID. Members of the cluster that stream from here are none.
 func (h *Hub) Standbys() []Standby {
 	sessions := h.registry.sessions()
 	rows := make([]Standby, 0, len(sessions))

@@ -63,8 +63,8 @@ func (h *Hub) reserve(at lsn.LSN, create func(restart lsn.LSN) error) error {
 	return create(max(id.SegSize.Floor(at), h.o.Store.Oldest()))
 }
 
-// ReadSlot is the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that
-// is not here it waits for the primary, which may have it; a logical one is 0A000.
+// ReadSlot returns the state of a slot; false (a row of NULLs, no error) when there is none. For a slot that is not
+// here it waits for the primary, which may have it; a logical one is 0A000.
 func (h *Hub) ReadSlot(ctx context.Context, name string) (SlotState, bool, error) {
 	info, ok := h.known(ctx, name)
 	if !ok {

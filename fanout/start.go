@@ -155,7 +155,7 @@ func (h *Hub) unmake(ctx context.Context, name string, pid int32) {
 	}
 }
 
-// hostOf is an address without its port; "" for a unix socket.
+// hostOf returns an address without its port; "" for a unix socket.
 func hostOf(addr string) string {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -164,7 +164,7 @@ func hostOf(addr string) string {
 	return host
 }
 
-// userOf is a session as a slot's user, on the timeline that it asked for.
+// userOf returns a session as a slot's user, on the timeline that it asked for.
 func userOf(who SessionInfo, timeline lsn.TimelineID) slot.User {
 	return slot.User{Name: who.ApplicationName, Host: hostOf(who.ClientAddr), Timeline: timeline}
 }

@@ -65,7 +65,7 @@ func (d Dialect) Parse(text string) (Command, []*pgerror.Error, error) {
 	return c, p.scanner.notices, nil
 }
 
-// cString is the text up to its first NUL.
+// cString returns the text up to its first NUL.
 func cString(s string) string {
 	s, _, _ = strings.Cut(s, "\x00")
 	return s

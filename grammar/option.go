@@ -57,7 +57,7 @@ func (p *parser) option() option {
 	return o
 }
 
-// str is the value as text; a number is written in decimal.
+// str returns the value as text; a number is written in decimal.
 func (o option) str() (string, *pgerror.Error) {
 	switch o.kind {
 	case valueString:
@@ -99,5 +99,5 @@ func syntaxf(format string, args ...any) *pgerror.Error {
 	return pgerror.New(pgerror.SyntaxError, format, args...)
 }
 
-// errConflict is the answer of slot commands to a repeated option, or to one of the other kind of slot.
+// errConflict returns the answer of slot commands to a repeated option, or to one of the other kind of slot.
 func errConflict() *pgerror.Error { return syntaxf("conflicting or redundant options") }

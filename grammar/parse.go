@@ -117,7 +117,7 @@ func (p *parser) pluginOptions() []PluginOption {
 
 func (p *parser) ident() string { return p.expect(tokIdent).text }
 
-// peek is the next token; after an error it is the end.
+// peek returns the next token; after an error it is the end.
 func (p *parser) peek() token {
 	if p.err != nil {
 		return token{kind: tokEOF}

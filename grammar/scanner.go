@@ -143,8 +143,8 @@ func clipUTF8(s string, limit int) int {
 	return n
 }
 
-// lsnLength is the length of the LSN that s begins with, 0 if it begins with none. The longest match
-// wins, so an LSN beats the number or identifier that its first half would be.
+// lsnLength returns the length of the LSN that s begins with, 0 if it begins with none. The longest match wins, so an
+// LSN beats the number or identifier that its first half would be.
 func lsnLength(s string) int {
 	hi := span(s, isHex)
 	if hi == 0 || hi >= len(s) || s[hi] != '/' {

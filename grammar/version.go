@@ -6,10 +6,10 @@ import "strconv"
 // releases after 18 as the newest that is known.
 type Version int
 
-// Major is the release without its minor number.
+// Major returns the release without its minor number.
 func (v Version) Major() int { return int(v) / 10000 }
 
-// Minor is the minor release.
+// Minor returns the minor release.
 func (v Version) Minor() int { return int(v) % 10000 }
 
 // String prints major.minor.

@@ -33,8 +33,8 @@ type Options struct {
 	NewestMinor uint16
 }
 
-// NewestMinor is the newest minor version of protocol 3 that a server knows, by its server_version_num
-// (facts A4); 0 is a server that nothing is known of.
+// NewestMinor returns the newest minor version of protocol 3 that a server knows, by its server_version_num (facts
+// A4); 0 is a server that nothing is known of.
 func NewestMinor(serverVersionNum int) uint16 {
 	if serverVersionNum >= 180000 {
 		return 2
@@ -48,7 +48,7 @@ type RefusedError struct {
 	Conn net.Conn
 }
 
-// Error is the refusal's text and SQLSTATE.
+// Error returns the refusal's text and SQLSTATE.
 func (e *RefusedError) Error() string { return "refused: " + e.Err.Error() }
 
 // Unwrap is the *pgerror.Error that the client got.
@@ -173,7 +173,7 @@ func refuse(conn net.Conn, r *Refusal) error {
 	return &RefusedError{Err: r.Err, Conn: conn}
 }
 
-// append is the refusal on the wire.
+// append returns the refusal on the wire.
 func (r *Refusal) append(b []byte) []byte {
 	if r.V2 {
 		b = append(b, 'E')

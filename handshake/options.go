@@ -111,7 +111,7 @@ func errSwitch(word string) *pgerror.Error {
 		WithHint(`Try "postgres --help" for more information.`)
 }
 
-// switchSettings are the settings behind one switch. A dash inside a name stands for an underscore.
+// switchSettings returns the settings behind one switch. A dash inside a name stands for an underscore.
 func switchSettings(letter byte, argument string) ([]Param, *pgerror.Error) {
 	one := func(name, value string) ([]Param, *pgerror.Error) { return []Param{{name, value}}, nil }
 	switch letter {
@@ -165,7 +165,7 @@ func switchSettings(letter byte, argument string) ([]Param, *pgerror.Error) {
 	return nil, nil // of no effect on a backend
 }
 
-// named is the setting whose key the argument begins with; nil for none.
+// named returns the setting whose key the argument begins with; nil for none.
 func named(argument string, names map[string]string, value string) []Param {
 	for key, name := range names {
 		if strings.HasPrefix(argument, key) {
@@ -193,7 +193,7 @@ func debugSettings(argument string) []Param {
 	return set
 }
 
-// leadingNumber is the number that a text begins with, 0 for none.
+// leadingNumber returns the number that a text begins with, 0 for none.
 func leadingNumber(s string) int {
 	digits := strings.TrimPrefix(strings.TrimLeft(s, " \t\n\v\f\r"), "+")
 	n := 0

@@ -20,7 +20,7 @@ const (
 	Cancel                             // a CancelRequest: no reply, ever
 )
 
-// String is the class in lower-case words, good for logs and metric labels.
+// String returns the class in lower-case words, good for logs and metric labels.
 func (c Class) String() string {
 	switch c {
 	case Regular:
@@ -41,8 +41,8 @@ type Param struct{ Name, Value string }
 // Params are the startup parameters in the client's order, repetitions included.
 type Params []Param
 
-// Get is the value of the last parameter called exactly name, "" when there is none: a repeated
-// parameter overrides the earlier one, as in PostgreSQL.
+// Get returns the value of the last parameter called exactly name, "" when there is none: a repeated parameter
+// overrides the earlier one, as in PostgreSQL.
 func (p Params) Get(name string) string {
 	for i := len(p) - 1; i >= 0; i-- {
 		if p[i].Name == name {
@@ -52,7 +52,7 @@ func (p Params) Get(name string) string {
 	return ""
 }
 
-// Walsender is the request of a regular backend turned into that of a physical walsender.
+// Walsender returns the request of a regular backend turned into that of a physical walsender.
 func (r *Request) Walsender() *Request {
 	w := *r
 	w.Class = PhysicalWalsender
@@ -91,11 +91,11 @@ type Request struct {
 // maxNameBytes is NAMEDATALEN-1: longer user and database names are cut (facts A2).
 const maxNameBytes = 63
 
-// User is the user name as the server will see it: cut to 63 bytes.
+// User returns the user name as the server will see it: cut to 63 bytes.
 func (r *Request) User() string { return truncate(r.Params.Get("user")) }
 
-// Database is the database name as the server will see it: the user name when absent, empty for a
-// physical walsender, cut to 63 bytes.
+// Database returns the database name as the server will see it: the user name when absent, empty for a physical
+// walsender, cut to 63 bytes.
 func (r *Request) Database() string {
 	if r.Class == PhysicalWalsender {
 		return ""
@@ -106,15 +106,15 @@ func (r *Request) Database() string {
 	return r.User()
 }
 
-// ApplicationName is the client's own, "" when it gave none; it may also come in options.
+// ApplicationName returns the client's own, "" when it gave none; it may also come in options.
 func (r *Request) ApplicationName() string {
 	v, _ := r.Setting("application_name")
 	return v
 }
 
-// Settings are the server settings that the startup packet asks for, in PostgreSQL's order: those within options, then
-// the parameters. A later one wins. refusal is not nil where a backend takes no such words in options: it is FATAL, and
-// all are the settings that are judged before it.
+// Settings returns the server settings that the startup packet asks for, in PostgreSQL's order: those within options,
+// then the parameters. A later one wins. refusal is not nil where a backend takes no such words in options: it is
+// FATAL, and all are the settings that are judged before it.
 func (r *Request) Settings() (all []Param, refusal *pgerror.Error) {
 	all, refusal = optionSettings(SplitOptions(r.Params.Get("options")))
 	if refusal != nil {
@@ -128,9 +128,9 @@ func (r *Request) Settings() (all []Param, refusal *pgerror.Error) {
 	return all, nil
 }
 
-// Setting is the value of a server setting that the startup packet asks for, as a parameter or
-// within options (-c name=value, --name=value). A parameter wins over options and a later one over
-// an earlier one; names are compared without case, as PostgreSQL does.
+// Setting returns the value of a server setting that the startup packet asks for, as a parameter or within options (-c
+// name=value, --name=value). A parameter wins over options and a later one over an earlier one; names are compared
+// without case, as PostgreSQL does.
 func (r *Request) Setting(name string) (string, bool) {
 	for i := len(r.Params) - 1; i >= 0; i-- {
 		if p := r.Params[i]; !reserved(p.Name) && strings.EqualFold(p.Name, name) {

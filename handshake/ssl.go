@@ -37,10 +37,10 @@ func SSLOf(conn net.Conn) *SSL {
 	return s
 }
 
-// DN is a certificate's subject as PostgreSQL compares it with clientname=DN: in the form of RFC 2253.
+// DN returns a certificate's subject as PostgreSQL compares it with clientname=DN: in the form of RFC 2253.
 func DN(c *x509.Certificate) string { return subjectOf(c).String() }
 
-// CN is the first common name of a certificate's subject, "" for none.
+// CN returns the first common name of a certificate's subject, "" for none.
 func CN(c *x509.Certificate) string {
 	for _, rdn := range subjectOf(c) {
 		for _, a := range rdn {

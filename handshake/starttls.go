@@ -15,8 +15,8 @@ const ALPN = "postgresql"
 // most that is thrown away here before the switch.
 const clearBuffer = 8192
 
-// config is the TLS configuration for this connection, nil for none: a unix socket has no TLS, nor has
-// TLS another one inside.
+// config returns the TLS configuration for this connection, nil for none: a unix socket has no TLS, nor has TLS
+// another one inside.
 func (a *acceptor) config() *tls.Config {
 	_, secure := a.conn.(*tls.Conn)
 	if a.tls == nil || secure || a.conn.LocalAddr().Network() == "unix" {

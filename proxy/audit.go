@@ -55,7 +55,7 @@ func hold(ctx context.Context, d time.Duration) {
 	}
 }
 
-// subjectOf is the distinguished name of the certificate that a client has shown, "" for none.
+// subjectOf returns the distinguished name of the certificate that a client has shown, "" for none.
 func subjectOf(conn net.Conn) string {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {

@@ -23,7 +23,7 @@ const (
 	reasons
 )
 
-// Reasons are the reasons' words, in their order.
+// Reasons returns the reasons' words, in their order.
 func Reasons() []string {
 	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
 }
@@ -33,7 +33,7 @@ type refusals [reasons]atomic.Int64
 
 func (r *refusals) add(why Reason) { r[why].Add(1) }
 
-// counts are the totals, by the order of Reasons, and their sum.
+// counts returns the totals, by the order of Reasons, and their sum.
 func (r *refusals) counts() (all []int64, sum int64) {
 	for i := range r {
 		n := r[i].Load()

@@ -81,7 +81,7 @@ func (s *Server) Loops() int { return s.engine.Loops() }
 // Ready is closed once Run serves the listeners.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Sessions are the living sessions, oldest first.
+// Sessions returns the living sessions, oldest first.
 func (s *Server) Sessions() []SessionInfo {
 	all := s.sessions.list()
 	infos := make([]SessionInfo, len(all))
@@ -106,7 +106,7 @@ func (s *Server) EndRelayed(name string) (n int) {
 	return n
 }
 
-// Counts are the totals now.
+// Counts returns the totals now.
 func (s *Server) Counts() Counts {
 	s.starting.mu.Lock()
 	n := s.starting.conns.Len()

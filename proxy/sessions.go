@@ -33,7 +33,7 @@ const (
 	StateEnding                 // told to end
 )
 
-// String is the state's word.
+// String returns the state's word.
 func (s State) String() string {
 	switch s {
 	case StateStarting:
@@ -108,11 +108,11 @@ type SessionInfo struct {
 	ToClient        int64
 }
 
-// ID is the session's number.
+// ID returns the session's number.
 func (s *Session) ID() SessionID { return s.id }
 
-// PID is the session's virtual backend pid: positive, above 2^22, of no other living session of this
-// proxy, and of no other proxy with another node number (ruling R31).
+// PID returns the session's virtual backend pid: positive, above 2^22, of no other living session of this proxy, and
+// of no other proxy with another node number (ruling R31).
 func (s *Session) PID() int32 { return s.pid }
 
 // Access returns the decision that let the session in.
@@ -122,7 +122,7 @@ func (s *Session) Access() access.Decision { return s.access }
 // physical walsender would have had.
 func (s *Session) PhysicalAccess() access.Decision { return s.physical }
 
-// Verified is the role that the client has proved to be, here; nil: the primary verifies. The client has been
+// Verified returns the role that the client has proved to be, here; nil: the primary verifies. The client has been
 // sent everything up to AuthenticationSASLFinal.
 func (s *Session) Verified() *roles.Verified { return s.verified }
 
@@ -185,7 +185,7 @@ func (s *Session) cancelHere(send func(context.Context, []byte) error) func(cont
 	}
 }
 
-// Info is the session now.
+// Info returns the session now.
 func (s *Session) Info() SessionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +198,7 @@ func (s *Session) Info() SessionInfo {
 	}
 }
 
-// addrString is an address as pg_stat_activity's readers expect it: "[local]" for a unix socket.
+// addrString returns an address as pg_stat_activity's readers expect it: "[local]" for a unix socket.
 func addrString(a net.Addr) string {
 	if a == nil || a.Network() == "unix" {
 		return "[local]"
@@ -320,7 +320,7 @@ func (t *sessions) take(s *Session) {
 	t.pids.release(s.pid)
 }
 
-// list is every session at this moment, oldest first.
+// list returns every session at this moment, oldest first.
 func (t *sessions) list() []*Session {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -23,8 +23,8 @@ func (u *unproven) remove(s *Session) {
 	s.unproven = nil
 }
 
-// pick is the oldest of those that will do from the address that has most, so that a crowd pushes out its own; nil
-// for none.
+// pick returns the oldest of those that will do from the address that has most, so that a crowd pushes out its own;
+// nil for none.
 func (u *unproven) pick(will func(*Session) bool) *Session {
 	victim := u.crowd.Victim(func(m *crowd.Member[*Session, netip.Prefix]) bool { return will(m.Value) })
 	if victim == nil {

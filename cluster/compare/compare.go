@@ -62,7 +62,7 @@ func (p *Peer) Equal() lsn.LSN {
 // From returns the beginning of the comparison.
 func (p *Peer) From() lsn.LSN { return p.from }
 
-// Differs is a position below which the bytes are others; Invalid: none is known.
+// Differs returns a position below which the bytes are others; Invalid: none is known.
 func (p *Peer) Differs() lsn.LSN { return p.differs }
 
 // Begin forgets what was compared, for a new connection. A difference stays.
@@ -225,7 +225,7 @@ func (p *Peer) extend(o Local) {
 	}
 }
 
-// candidates are the pairs that this node's store has reached, ascending.
+// candidates returns the pairs that this node's store has reached, ascending.
 func (p *Peer) candidates(o Local) (all []Pair) {
 	for _, list := range [][]Pair{p.list, p.waiting} {
 		for _, x := range list {
@@ -259,8 +259,8 @@ func (p *Peer) drop(o Local) {
 // ToRead returns the pairs that wait for this store's hash at their position, which has to be read.
 func (p *Peer) ToRead() []Pair { return p.toRead }
 
-// Asks is a position at which the member's hash would tell more than what it has said; Invalid: none. It is one that
-// both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.
+// Asks returns a position at which the member's hash would tell more than what it has said; Invalid: none. It is one
+// that both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.
 func (p *Peer) Asks(o Local) (at lsn.LSN) {
 	if !p.listed || o.Timeline == 0 || p.timeline != o.Timeline || p.complete <= p.equal && p.differs == lsn.Invalid {
 		return lsn.Invalid

@@ -82,7 +82,7 @@ func New(o Options) (*Gossip, error) {
 	return g, nil
 }
 
-// Live are the configured members that are up, without this proxy, by name.
+// Live returns the configured members that are up, without this proxy, by name.
 func (g *Gossip) Live() []link.Peer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -234,7 +234,7 @@ func (a alive) NotifyAlive(n *memberlist.Node) error {
 	return nil
 }
 
-// advertised is the address that others are told.
+// advertised returns the address that others are told.
 func advertised(addr string, own net.Addr) (net.IP, int, error) {
 	tcp, ok := own.(*net.TCPAddr)
 	if !ok {

@@ -72,7 +72,7 @@ func (k *Keys) read() ([][]byte, error) {
 	return keys, nil
 }
 
-// ring is a keyring with the present keys.
+// ring returns a keyring with the present keys.
 func (k *Keys) ring() *memberlist.Keyring {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -83,7 +83,7 @@ func (k *Keys) ring() *memberlist.Keyring {
 	return r
 }
 
-// First is the key that encrypts. It must not be changed.
+// First returns the key that encrypts. It must not be changed.
 func (k *Keys) First() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()

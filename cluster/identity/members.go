@@ -68,7 +68,7 @@ func ValidName(name string) error {
 	return nil
 }
 
-// Names are all members, sorted.
+// Names returns all members, sorted.
 func (m *Members) Names() []string {
 	names := make([]string, 0, len(m.keys))
 	for n := range m.keys {
@@ -93,7 +93,7 @@ func (m *Members) Key(name string) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// owner is the member with this public key.
+// owner returns the member with this public key.
 func (m *Members) owner(key ed25519.PublicKey) (string, bool) {
 	for name, keys := range m.keys {
 		for _, k := range keys {

@@ -13,7 +13,7 @@ import (
 // ErrStranger reports a peer that is no member, or another one than was meant.
 var ErrStranger = errors.New("peer is not the cluster member it should be")
 
-// Server is the TLS configuration that accepts members only and speaks one of protocols (ALPN).
+// Server returns the TLS configuration that accepts members only and speaks one of protocols (ALPN).
 func Server(n *Node, m *Members, protocols ...string) *tls.Config {
 	c := config(n, protocols)
 	c.ClientAuth = tls.RequireAnyClientCert
@@ -24,8 +24,8 @@ func Server(n *Node, m *Members, protocols ...string) *tls.Config {
 	return c
 }
 
-// Client is the TLS configuration that connects to the member called name; "" for any member, when
-// only an address is known. Of several protocols the server chooses one.
+// Client returns the TLS configuration that connects to the member called name; "" for any member, when only an
+// address is known. Of several protocols the server chooses one.
 func Client(n *Node, m *Members, name string, protocols ...string) *tls.Config {
 	c := config(n, protocols)
 	// The usual verification asks for an authority and host names; VerifyConnection compares the key.
@@ -52,7 +52,7 @@ func config(n *Node, protocols []string) *tls.Config {
 	}
 }
 
-// Peer is the member at the other end of a connection.
+// Peer returns the member at the other end of a connection.
 func (m *Members) Peer(cs tls.ConnectionState) (string, error) {
 	if len(cs.PeerCertificates) != 1 {
 		return "", fmt.Errorf("%w: %d certificates", ErrStranger, len(cs.PeerCertificates))

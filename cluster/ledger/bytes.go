@@ -78,7 +78,7 @@ type Bytes struct {
 	Differs lsn.LSN // a position below which it is other WAL; Invalid: none is known
 }
 
-// Bytes are those of the other members, by name.
+// Bytes returns what is known of the bytes of each other member's WAL, by name.
 func (l *Ledger) Bytes() (all []Bytes) {
 	for _, name := range l.names()[1:] {
 		m := l.members[name]

@@ -176,8 +176,8 @@ func (l *Ledger) inUse(out []RuleInUse, now time.Time) []RuleInUse {
 	return out
 }
 
-// Awaited are the members that do not speak and without whom lim would be more: those whom an operator may
-// have to forget. By name.
+// Awaited returns the members that do not speak and without whom lim would be more: those whom an operator may have to
+// forget. By name.
 func (l *Ledger) Awaited(now time.Time, lim Evaluation) (names []string) {
 	uncompared := slices.ContainsFunc(lim.Holds, func(h Hold) bool { return h.Why == Uncompared })
 	for _, name := range l.names()[1:] {
@@ -207,7 +207,7 @@ func (l *Ledger) delays(v RuleInUse, name string) bool {
 	return err == nil && ranks(d.Names) && (!m.heard || len(m.state.Sessions) > 0)
 }
 
-// names are the members', the own one first, then by name.
+// names returns the names of the members, this node's first, then by name.
 func (l *Ledger) names() (names []string) {
 	for _, m := range l.all {
 		names = append(names, m.state.Node)

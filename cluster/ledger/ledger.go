@@ -302,7 +302,7 @@ func (l *Ledger) Recall(node string) {
 	}
 }
 
-// Forgotten are the members that an operator has removed and that have not been heard since, by name.
+// Forgotten returns the members that an operator has removed and that have not been heard since, by name.
 func (l *Ledger) Forgotten() (names []string) {
 	for _, name := range l.names()[1:] {
 		if l.members[name].forgotten {
@@ -334,5 +334,5 @@ func (l *Ledger) Reboot(boot uint64) {
 	own.state.Seq++
 }
 
-// Counters are those of this ledger since it began.
+// Counters returns what this ledger has counted since it was made.
 func (l *Ledger) Counters() Counters { return l.counters }

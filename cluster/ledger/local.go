@@ -149,11 +149,11 @@ func (l *Ledger) SetUpstream(holds bool) {
 	}
 }
 
-// State is this node's State, for the others. It is to be sent when its Seq has changed, to a member that connects
-// (followed by Reports), and as a sign of life.
+// State returns this node's State, for the others. It is to be sent when its Seq has changed, to a member that
+// connects (followed by Reports), and as a sign of life.
 func (l *Ledger) State() vote.State { return l.own().state }
 
-// Reports are the newest of all own sessions that have one, for a member that connects.
+// Reports returns the newest of all own sessions that have one, for a member that connects.
 func (l *Ledger) Reports() (reports []vote.Report) {
 	for _, x := range l.own().state.Sessions {
 		if s := l.sessions[x.Key]; s.report.Seq > 0 {

@@ -16,7 +16,7 @@ type Member struct {
 	Rule      vote.Rule
 }
 
-// Members are all configured nodes, this node's first, then by name.
+// Members returns all configured nodes, this node's first, then by name.
 func (l *Ledger) Members(now time.Time) (all []Member) {
 	for _, name := range l.names() {
 		m := l.members[name]

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// prove is the incarnations of other sessions of s's name whose predecessor s is proven not to be.
+// prove returns the incarnations of other sessions of s's name whose predecessor s is proven not to be.
 //
 //	     met: how far s was sent and had ──┐
 //	learned of t ─────────► report 1 ──────┴──► WAL beyond it sent to s ──► report 2 with write beyond it

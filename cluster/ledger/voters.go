@@ -48,7 +48,7 @@ type View struct {
 	Attached, Moved time.Time
 }
 
-// Views are all known sessions, ordered by name, node, incarnation.
+// Views returns all known sessions, ordered by name, node, incarnation.
 func (l *Ledger) Views(now time.Time, system lsn.SystemID, t lsn.TimelineID) []View {
 	return l.appendViews(make([]View, 0, len(l.sessions)), now, system, t)
 }

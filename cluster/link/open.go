@@ -25,7 +25,7 @@ func (l *Link) Open(ctx context.Context, member string, protocols ...string) (ne
 	return nil, "", fmt.Errorf("member %s is not up", member)
 }
 
-// agreed is the protocol of a TLS connection.
+// agreed returns the protocol of a TLS connection.
 func agreed(conn net.Conn) string { return conn.(*tls.Conn).ConnectionState().NegotiatedProtocol }
 
 // Member is a connection of a member that proved its name at a listener.
@@ -35,7 +35,7 @@ type Member struct {
 	end  func()
 }
 
-// Member is the name.
+// Member returns the name of the member at the other end.
 func (m *Member) Member() string { return m.name }
 
 // Close closes the connection. It may be called again.

@@ -54,7 +54,7 @@ type tombstone struct {
 	version uint64
 }
 
-// in is the payload as links of a message version get it; false: they do not get the item.
+// in returns the payload as links of a message version get it; false: they do not get the item.
 func (it *item) in(message int) (payload []byte, has bool) {
 	if message > Oldest {
 		return it.payload, true

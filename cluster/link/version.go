@@ -19,10 +19,10 @@ const (
 
 const protocolPrefix = "replproxy-link/"
 
-// Protocol is the ALPN name of links of a message version; a Listener may serve others beside them.
+// Protocol returns the ALPN name of links of a message version; a Listener may serve others beside them.
 func Protocol(version int) string { return protocolPrefix + strconv.Itoa(version) }
 
-// protocols are the ALPN names of all versions up to newest, best first.
+// protocols returns the ALPN names of all versions up to newest, best first.
 func protocols(newest int) (names []string) {
 	for v := newest; v >= Oldest; v-- {
 		names = append(names, Protocol(v))
@@ -30,7 +30,7 @@ func protocols(newest int) (names []string) {
 	return names
 }
 
-// versionOf is the version of a protocol that was agreed on.
+// versionOf returns the version of a protocol that was agreed on.
 func versionOf(protocol string) int {
 	v, err := strconv.Atoi(strings.TrimPrefix(protocol, protocolPrefix))
 	if err != nil {

@@ -78,7 +78,7 @@ func (l Loss) In(h lsn.History) bool {
 	return left && fork > l.From
 }
 
-// Suspects are the names that do not count.
+// Suspects returns the names that do not count.
 func (l Loss) Suspects() (names []string) {
 	for _, name := range l.Beyond {
 		if !l.anew(name) {
@@ -131,7 +131,7 @@ func (l Loss) Left(who Who, at lsn.LSN) Loss {
 	return l
 }
 
-// addUpto is a with b, up to MaxNames: whoever is left out has to be made anew when it comes back amid the loss.
+// addUpto adds b to a, up to MaxNames: whoever is left out has to be made anew when it comes back amid the loss.
 func addUpto(a, b map[string]lsn.LSN) map[string]lsn.LSN {
 	both := maps.Clone(a)
 	for k, at := range b {
@@ -202,7 +202,7 @@ func (l Loss) one(o Loss) bool {
 	return l.ID == o.ID || slices.Contains(l.Also, o.ID) || l.Num != 0 && l.Num == o.Num && l.same(o)
 }
 
-// next is the number of the next loss of a timeline.
+// next returns the number of the next loss of a timeline.
 func (s Set) next(system lsn.SystemID, t lsn.TimelineID) int {
 	n := 0
 	for _, l := range s {
@@ -255,7 +255,7 @@ func (s Set) room(system lsn.SystemID) Set {
 	return append(Set{one}, s[2:]...)
 }
 
-// both are the names that two lists have.
+// both returns the names that two lists have.
 func both(a, b []string) (names []string) {
 	for _, name := range a {
 		if has(b, name) {

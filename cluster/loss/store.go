@@ -39,7 +39,7 @@ func (all Set) Parted(t lsn.TimelineID, at lsn.LSN, s Store) bool {
 	return slices.ContainsFunc(all, func(l Loss) bool { return t == l.Timeline && at <= l.From && s.Lost(l) })
 }
 
-// Suspects are the names that do not count for the store's WAL, folded and sorted.
+// Suspects returns the names that do not count for the store's WAL, folded and sorted.
 func (all Set) Suspects(s Store) (names []string) {
 	for _, l := range all {
 		if s.Concerns(l) {
@@ -132,8 +132,8 @@ type Reached struct {
 	LSN      lsn.LSN
 }
 
-// Beyond are the names of those known to have had WAL of a timeline beyond from, and the end of what anybody had, which
-// is to at least.
+// Beyond returns the names of those known to have had WAL of a timeline beyond from, and the end of what anybody had,
+// which is to at least.
 func Beyond(known []Reached, t lsn.TimelineID, from, to lsn.LSN) (names []string, end lsn.LSN) {
 	for _, k := range known {
 		if k.Timeline == t && k.LSN > from {

@@ -169,8 +169,8 @@ func (c *Core) choose(now time.Time, to Choice) {
 	c.choice, c.good, c.pulled = to, now, now
 }
 
-// best is the member with the highest rank that pulls and can be followed, one whose source is silent only if there
-// is no other; "" when there is none.
+// best returns the member with the highest rank that pulls and can be followed, one whose source is silent only if
+// there is no other; "" when there is none.
 func (c *Core) best(v View) (best string) {
 	better := c.better(v)
 	for _, p := range v.Peers {

@@ -162,14 +162,14 @@ func (p *Puller) Wait(ctx context.Context) (Choice, error) {
 	}
 }
 
-// Status is the choice, and since when.
+// Status returns the choice, and since when.
 func (p *Puller) Status() (Choice, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.choice, p.since
 }
 
-// String is the choice in a log.
+// String returns the choice in a log.
 func (c Choice) String() string {
 	switch {
 	case !c.Known:

@@ -113,7 +113,8 @@ func write(p lsn.Progress) lsn.LSN { return p.Write }
 func flush(p lsn.Progress) lsn.LSN { return p.Flush }
 func apply(p lsn.Progress) lsn.LSN { return p.Apply }
 
-// nth is the n-th largest value of one column of those in c: the position that n voters have reached. room is empty.
+// nth returns the n-th largest value of one column of those in c: the position that n voters have reached. room is
+// empty.
 func nth(room []lsn.LSN, voters []Voter, c []ranked, n int, column func(lsn.Progress) lsn.LSN) lsn.LSN {
 	for _, x := range c {
 		room = append(room, column(voters[x.at].Positions))

@@ -83,7 +83,7 @@ func (d Rule) furthest(zones []Voter, voters []Voter) []Voter {
 	return zones
 }
 
-// Least is the lower of each column.
+// Least returns the lower of each column.
 func Least(a, b lsn.Progress) lsn.Progress {
 	return lsn.Progress{Write: min(a.Write, b.Write), Flush: min(a.Flush, b.Flush), Apply: min(a.Apply, b.Apply)}
 }

@@ -51,7 +51,7 @@ func (p *proxy) note(given lsn.Progress) {
 	}
 }
 
-// horizon is the end of the WAL that bounded sessions get: of a timeline that was left all, its end must come.
+// horizon returns the end of the WAL that bounded sessions get: of a timeline that was left all, its end must come.
 func (p *proxy) horizon() lsn.LSN {
 	end := p.w.forks[p.w.begun(p.tli)].at
 	if p.cover.Timeline == p.number() {

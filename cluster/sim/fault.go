@@ -58,7 +58,7 @@ func Faults() []Fault {
 	}
 }
 
-// effective is the rule that the ledger is given.
+// effective returns the rule that the ledger is given.
 func (p *proxy) effective(r vote.Rule) vote.Rule {
 	if p.w.fault != LooseRule {
 		return r

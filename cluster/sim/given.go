@@ -148,7 +148,7 @@ func (p *proxy) begunAnew() {
 	p.aside, p.setAside = 0, 0
 }
 
-// history is that of p's store as a history file has it.
+// history returns the history of p's store, as a history file has it.
 func (p *proxy) history() lsn.History {
 	h := lsn.History{Timeline: p.number()}
 	for _, s := range slices.Backward(p.w.history(p.tli)) {
@@ -227,7 +227,7 @@ func (p *proxy) hearLosses(member string, said loss.Set) {
 	}
 }
 
-// members are the other proxies, but for those that are forgotten.
+// members returns the other proxies, but for those that are forgotten.
 func (p *proxy) members() (names []string) {
 	for _, q := range p.w.proxies {
 		if q != p && !p.forgot[q.name] {
@@ -312,7 +312,8 @@ func (w *world) revertedFrom(s *server) bool {
 	return ok && s.primary && s.tli != w.official && f.parent == w.official && f.number == w.number(w.official)
 }
 
-// apart is the line of a primary that was accepted, of which one of two lines is and the other one is not; 0: none.
+// apart returns the line of a primary that was accepted, of which one of two lines is and the other one is not; 0:
+// none.
 func (w *world) apart(a, b lsn.TimelineID) lsn.TimelineID {
 	for _, g := range w.given {
 		if w.descends(a, g) != w.descends(b, g) {

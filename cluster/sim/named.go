@@ -12,7 +12,7 @@ import (
 // segSize holds all WAL of a world in one segment: a hash covers it from the beginning.
 const segSize = lsn.MinSegSize
 
-// sum is the hash of the WAL of a line up to a position: the same for two lines that part later.
+// sum returns the hash of the WAL of a line up to a position: the same for two lines that part later.
 func (w *world) sum(line lsn.TimelineID, at lsn.LSN) uint64 {
 	for f, ok := w.fork(line); ok && at <= f.at; f, ok = w.fork(line) {
 		line = f.parent
@@ -20,7 +20,7 @@ func (w *world) sum(line lsn.TimelineID, at lsn.LSN) uint64 {
 	return uint64(line)<<32 | uint64(at)
 }
 
-// hashAt is the hash of p's WAL of timeline number up to a position.
+// hashAt returns the hash of p's WAL of timeline number up to a position.
 func (p *proxy) hashAt(number lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) {
 	if number != p.number() || at > p.received {
 		return 0, false
@@ -28,7 +28,7 @@ func (p *proxy) hashAt(number lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) 
 	return p.w.sum(p.tli, at), true
 }
 
-// named is the name of p's WAL up to a position; none of an empty store.
+// named returns the name of p's WAL up to a position; none of an empty store.
 func (p *proxy) named(at lsn.LSN) (x compare.Pair) {
 	sum, ok := p.hashAt(p.number(), at)
 	if !ok || at == lsn.Invalid {
@@ -37,7 +37,7 @@ func (p *proxy) named(at lsn.LSN) (x compare.Pair) {
 	return compare.Pair{Timeline: p.number(), At: at, Sum: sum}
 }
 
-// bytes is the store as it is compared: whatever it has ends with a complete record.
+// bytes returns the store as it is compared: whatever it has ends with a complete record.
 func (p *proxy) bytes() compare.Local {
 	return compare.Local{
 		Timeline: p.number(), Oldest: p.oldest, Received: p.received, Complete: p.received, SegSize: segSize,

@@ -46,7 +46,7 @@ func (p *proxy) clock() time.Time { return p.w.clock(p.skew) }
 func (p *proxy) furthest() place  { return p.best }
 func (p *proxy) end() place       { return place{p.tli, p.flushed} }
 
-// number is that of the timeline.
+// number returns the number of the timeline.
 func (p *proxy) number() lsn.TimelineID { return p.w.number(p.tli) }
 
 // start is the beginning of a process on what the disk holds.

@@ -49,7 +49,7 @@ func (s *server) furthestApplied() place { return s.bestApplied }
 
 func (s *server) end() place { return place{s.tli, s.flushed} }
 
-// number is that of the timeline.
+// number returns the number of the timeline.
 func (s *server) number() lsn.TimelineID { return s.w.number(s.tli) }
 
 // insert is a commit of some client on a running primary.

@@ -98,7 +98,7 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 	return w
 }
 
-// anyNames is a primary's rule over the proxies.
+// anyNames returns a primary's rule over the proxies.
 func (w *world) anyNames() syncrep.Rule {
 	r := syncrep.Rule{Method: syncrep.Any, Count: 1}
 	if w.chance(4) {
@@ -110,7 +110,7 @@ func (w *world) anyNames() syncrep.Rule {
 	return r
 }
 
-// anyRule is a rule that can be satisfied while one voter is the primary.
+// anyRule returns a rule that can be satisfied while one voter is the primary.
 func (w *world) anyRule() vote.RuleText {
 	var names []string
 	zones := []vote.Zone{{Name: "east"}, {Name: "west"}}

@@ -21,7 +21,7 @@ type fork struct {
 	begun   lsn.TimelineID
 }
 
-// fork is that of a line; false: it is the first one, or none.
+// fork returns the fork at which a line begins; false: it is the first one, or none.
 func (w *world) fork(line lsn.TimelineID) (*fork, bool) {
 	if line < 2 {
 		return nil, false
@@ -78,7 +78,7 @@ func (w *world) common(p place, tli lsn.TimelineID) place {
 	}
 }
 
-// number is that of a line's timeline; 0 of none.
+// number returns the number of a line's timeline; 0: there is no such line.
 func (w *world) number(line lsn.TimelineID) lsn.TimelineID {
 	if f, ok := w.fork(line); ok {
 		return f.number
@@ -112,7 +112,7 @@ type step struct {
 // history returns the content of a line's history file, the newest step first.
 func (w *world) history(line lsn.TimelineID) []step { return w.forks[line].history }
 
-// begun is the line with which a line's timeline began.
+// begun returns the line with which a line's timeline began.
 func (w *world) begun(line lsn.TimelineID) lsn.TimelineID { return w.forks[line].begun }
 
 // left returns the position at which the history of a line leaves a timeline's number: everywhere for its own. false:

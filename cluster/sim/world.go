@@ -113,7 +113,7 @@ func (w *world) after(d int64, do func()) {
 	w.queue.push(event{w.now + d, w.order, do})
 }
 
-// between is a random number in [a, b].
+// between returns a random number in [a, b].
 func (w *world) between(a, b int64) int64 { return a + w.rng.Int64N(b-a+1) }
 
 // chance is true once in n.

@@ -173,7 +173,7 @@ func (l *look) acknowledged() (at lsn.LSN) {
 	return at
 }
 
-// holder is the store of a row.
+// holder returns the store of a row.
 func (l *look) holder(r Row) Holder {
 	h := Holder{Name: vote.Fold(r.Node), ID: l.id(), Store: true, Final: r.Final}
 	if end, vouched := l.ask.Ends[h.Name]; vouched {
@@ -190,7 +190,7 @@ func (l *look) isMember(folded string) bool {
 	return slices.ContainsFunc(l.members, func(m Member) bool { return vote.Fold(m.Status.Node) == folded })
 }
 
-// candidates are the names that a verdict is wanted of.
+// candidates returns the names that a verdict is wanted of.
 func (l *look) candidates() (names []string) {
 	if l.ask.Candidate != "" {
 		return []string{l.ask.Candidate}
@@ -283,7 +283,7 @@ func rulesOf(r vote.Rule) (all []quorum.Rule) {
 	return all
 }
 
-// voterNames are the folded names in a rule.
+// voterNames returns the folded names in a rule.
 func voterNames(d quorum.Rule) (names []string) {
 	for _, n := range d.Names.Names {
 		names = append(names, vote.Fold(n))

@@ -46,8 +46,8 @@ type Proof struct {
 	Unknown []Holder // without a final end
 }
 
-// Prove is the arithmetic of a promotion. A proxy with a final end has reported nothing beyond it. Of any other one,
-// the voters of unknown end must be unable to satisfy each of its rules; then a final one has the commit. The
+// Prove returns the arithmetic of a promotion. A proxy with a final end has reported nothing beyond it. Of any other
+// one, the voters of unknown end must be unable to satisfy each of its rules; then a final one has the commit. The
 // beginning counts too: until something is acknowledged on a timeline, it holds what was acknowledged before.
 func (q Question) Prove() Proof {
 	p := Proof{Target: q.Begin}

@@ -114,7 +114,7 @@ func (v Verdict) because(why string) Verdict {
 // unfenced reports whether a proxy is left that could be fenced, and is not.
 func (l *look) unfenced(r Row) bool { return r.Reached && !r.Final && r.Fenced < l.tail.Timeline }
 
-// row is the proxy of a gap.
+// row returns the proxy of a gap.
 func (l *look) row(g Gap) Row {
 	return l.tail.Proxies[slices.IndexFunc(l.tail.Proxies, func(r Row) bool { return vote.Fold(r.Node) == g.Proxy })]
 }
@@ -143,7 +143,7 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 		"say --end NAME=LSN of each", head, g.Rule.Names, strings.Join(names, ", "), todo)
 }
 
-// Of is the verdict on a candidate by its folded name.
+// Of returns the verdict on a candidate by its folded name.
 func (t Tail) Of(name string) (Verdict, bool) {
 	for _, v := range t.Candidates {
 		if v.Name == name {
@@ -153,7 +153,7 @@ func (t Tail) Of(name string) (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// String is the verdict in a line.
+// String returns the verdict in a line.
 func (v Verdict) String() string {
 	switch v.State {
 	case Proven:

@@ -26,7 +26,7 @@ const (
 	Store               // a proxy's own WAL store, voting under the node's name; never applies
 )
 
-// String is the kind's name in status and logs.
+// String returns the kind's name in status and logs.
 func (k Kind) String() string {
 	if k == Store {
 		return "store"
@@ -183,8 +183,8 @@ func (s State) Newer(o State) bool {
 	return s.Boot > o.Boot || s.Boot == o.Boot && s.Seq > o.Seq
 }
 
-// Fold is a name as it is compared: ASCII letters in lower case, as PostgreSQL compares
-// application_name with synchronous_standby_names (facts C2).
+// Fold returns a name as it is compared: ASCII letters in lower case, as PostgreSQL compares application_name with
+// synchronous_standby_names (facts C2).
 func Fold(name string) string {
 	b := []byte(name)
 	for i, c := range b {

@@ -57,7 +57,7 @@ func tailSource(cmd *cobra.Command, file, dir string, via *ask.HTTP, path string
 	}, nil
 }
 
-// dataDirOf is the data_dir of the proxy that a command is for.
+// dataDirOf returns the data_dir of the proxy that a command is for.
 func dataDirOf(cmd *cobra.Command, file, dir string) (string, error) {
 	if file == "" {
 		return cmp.Or(dir, config.DefaultDataDir), nil

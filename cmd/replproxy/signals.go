@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// interruptible is a context that ends at the first SIGINT or SIGTERM. stop gives the signals back.
+// interruptible returns a context that ends at the first SIGINT or SIGTERM. stop gives the signals back.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }

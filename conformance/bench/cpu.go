@@ -11,7 +11,7 @@ import (
 // clockTick is the unit of /proc/PID/stat on Linux: USER_HZ is 100 everywhere Go runs.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime is the user and system time that process pid has used so far.
+// cpuTime returns the user and system time that process pid has used so far.
 func cpuTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -30,8 +30,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, nil
 }
 
-// schedTime is the time on CPU in nanoseconds (/proc/PID/schedstat): finer than clockTick, and what
-// short runs are measured with.
+// schedTime returns the time on CPU in nanoseconds (/proc/PID/schedstat): finer than clockTick, and what short runs
+// are measured with.
 func schedTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	if err != nil {

@@ -154,7 +154,7 @@ func recordEnd(at lsn.LSN, size int) lsn.LSN {
 	}
 }
 
-// cpu is the time that the proxy's threads have run.
+// cpu returns the time that the proxy's threads have run.
 func (g *gateway) cpu() time.Duration {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", g.proxy.PID()))
 	if err != nil || len(tasks) == 0 {

@@ -80,7 +80,7 @@ func (l lanes) first(s stamp.Step, who int32, at lsn.LSN) (stamp.Record, bool) {
 	return list[i], true
 }
 
-// standbys are the numbers of those that got WAL.
+// standbys returns the numbers of those that got WAL.
 func (l lanes) standbys() (all []int32) {
 	for k := range l {
 		if k.step == stamp.Sent {

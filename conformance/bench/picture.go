@@ -52,7 +52,8 @@ func picture(lines []line) string {
 	return b.String()
 }
 
-// step is the distance of marks on an axis that ends at end: 1, 2 or 5 times a power of ten, at most eight of them.
+// step returns the distance of marks on an axis that ends at end: 1, 2 or 5 times a power of ten, at most eight of
+// them.
 func step(end time.Duration) time.Duration {
 	for s := time.Microsecond; ; s *= 10 {
 		for _, m := range []time.Duration{1, 2, 5} {

@@ -57,7 +57,7 @@ var others = []part{
 	{"libraries", ``},
 }
 
-// compiled are the patterns of a list.
+// compiled returns the patterns of a list.
 func compiled(parts []part) (all []*regexp.Regexp) {
 	for _, p := range parts {
 		all = append(all, regexp.MustCompile(p.functions))

@@ -39,7 +39,7 @@ next:
 	return b.String()
 }
 
-// Unescape is the inverse of Escape.
+// Unescape returns the inverse of Escape.
 func Unescape(line string) (string, error) {
 	var b strings.Builder
 next:

@@ -16,7 +16,7 @@ const (
 	Build = "build"
 )
 
-// Outcome is one line: the notices in their order, then the error, or Accepted for nil.
+// Outcome returns one line: the notices in their order, then the error, or Accepted for nil.
 func Outcome(notices []*pgerror.Error, err *pgerror.Error) string {
 	var parts []string
 	for _, n := range notices {

@@ -64,8 +64,8 @@ func (s *Server) databaseFingerprint(t testing.TB, db string) []string {
 	return lines
 }
 
-// sequenceState is the value up to which a sequence has written WAL: a standby shows that as last_value,
-// a primary shows the value that it gave out last.
+// sequenceState returns the value up to which a sequence has written WAL: a standby shows that as last_value, a
+// primary shows the value that it gave out last.
 func sequenceState(sequence string) string {
 	return "SELECT last_value + log_cnt * (SELECT seqincrement FROM pg_sequence WHERE seqrelid = '" +
 		sequence + "'::regclass), is_called FROM " + sequence

@@ -80,7 +80,7 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	return h.run(cmd.Start)
 }
 
-// Enter is the beginning of a command line that runs on the host, as root and from any place of this machine.
+// Enter returns the beginning of a command line that runs on the host, as root and from any place of this machine.
 func (h *Host) Enter() []string {
 	return append([]string{"nsenter", "--net=" + h.ns.path()}, h.furnished("")...)
 }

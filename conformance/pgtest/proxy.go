@@ -161,7 +161,7 @@ func (p *Proxy) args() []string {
 		"--name", p.Name), append(p.access(), p.options.Args...)...)
 }
 
-// access is the rules that are given as arguments. A file or arguments with rules of their own, or a proxy that
+// access returns the rules that are given as arguments. A file or arguments with rules of their own, or a proxy that
 // verifies clients itself, get none; nor does another release, which may not know the flag.
 func (p *Proxy) access() (args []string) {
 	if p.older {
@@ -255,7 +255,7 @@ func (p *Proxy) WaitReady(t testing.TB) {
 // Running reports whether the process runs.
 func (p *Proxy) Running() bool { return p.proc != nil && p.proc.Alive() }
 
-// PID is the process id.
+// PID returns the process id.
 func (p *Proxy) PID() int { return p.proc.PID() }
 
 // Kill9 kills the process and returns when it is gone.

@@ -37,7 +37,7 @@ func PreviousRelease(t testing.TB) (Release, string) {
 	return r, path
 }
 
-// previousRelease is the newest one whose code is not the present one; the newest one when all are.
+// previousRelease returns the newest one whose code is not the present one; the newest one when all are.
 func previousRelease(root string) (Release, error) {
 	text, err := os.ReadFile(filepath.Join(root, releasesFile))
 	if err != nil {

@@ -181,8 +181,8 @@ func (s *Server) StartNoWait(t testing.TB) {
 	}
 }
 
-// status is the last line of postmaster.pid: "starting", "ready", "standby" (not yet consistent) or
-// "stopping"; "" without one or when it is of an earlier postmaster.
+// status returns the last line of postmaster.pid: "starting", "ready", "standby" (not yet consistent) or "stopping";
+// "" without one or when it is of an earlier postmaster.
 func (s *Server) status() string {
 	lines := s.pidFile()
 	if len(lines) < 8 || lines[0] != strconv.Itoa(s.proc.PID()) {
@@ -202,7 +202,7 @@ func (s *Server) pidFile() []string {
 // Running reports whether the server's process runs.
 func (s *Server) Running() bool { return s.proc != nil && s.proc.Alive() }
 
-// PID is the postmaster's process id.
+// PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.proc.PID() }
 
 // Stop stops the server and waits for its end. A fast stop of a primary waits for its walsenders.

@@ -131,19 +131,19 @@ func Connect(t testing.TB, conninfo string) *pgconn.PgConn {
 	return conn
 }
 
-// CurrentLSN is the end of the WAL that a primary has written and flushed.
+// CurrentLSN returns the end of the WAL that a primary has written and flushed.
 func (s *Server) CurrentLSN(t testing.TB) lsn.LSN {
 	t.Helper()
 	return s.lsn(t, "SELECT pg_current_wal_flush_lsn()")
 }
 
-// ReplayLSN is the position up to which a standby has replayed; 0 before it has replayed anything.
+// ReplayLSN returns the position up to which a standby has replayed; 0 before it has replayed anything.
 func (s *Server) ReplayLSN(t testing.TB) lsn.LSN {
 	t.Helper()
 	return s.lsn(t, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
 }
 
-// ReceivedLSN is the position up to which a standby has flushed what it received.
+// ReceivedLSN returns the position up to which a standby has flushed what it received.
 func (s *Server) ReceivedLSN(t testing.TB) lsn.LSN {
 	t.Helper()
 	return s.lsn(t, "SELECT coalesce(pg_last_wal_receive_lsn(), '0/0')")

@@ -33,10 +33,10 @@ func (in *Install) NewVolume(t testing.TB, size string) *Volume {
 	return v
 }
 
-// DataDir is a folder on the volume for a proxy to make.
+// DataDir returns a folder on the volume for a proxy to make.
 func (v *Volume) DataDir() string { return filepath.Join(v.Dir, "data") }
 
-// strange is the file of somebody else.
+// strange returns the file of somebody else.
 func (v *Volume) strange() string { return filepath.Join(v.Dir, "strange") }
 
 // Fill lets a file that has nothing to do with the proxy take everything but leave bytes.

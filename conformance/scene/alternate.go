@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// Alternate is a port behind which connections go to the proxies in turn, as behind a load balancer, and how
-// many each got.
+// Alternate returns a port behind which connections go to the proxies in turn, as behind a load balancer, and how many
+// each got.
 func Alternate(t *testing.T, to []*pgtest.Proxy) (port int, counts func() []int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

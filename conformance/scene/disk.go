@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// OnVolume is a site whose proxy has a small volume.
+// OnVolume returns a site whose proxy has a small volume.
 func OnVolume(t *testing.T, in *pgtest.Install, size, config string, settings ...string) (*Site, *pgtest.Volume) {
 	t.Helper()
 	v := in.NewVolume(t, size)
@@ -17,7 +17,7 @@ func OnVolume(t *testing.T, in *pgtest.Install, size, config string, settings ..
 	return s, v
 }
 
-// Metric is the value of one line of /metrics.
+// Metric returns the value of one line of /metrics.
 func Metric(t *testing.T, proxy *pgtest.Proxy, name string) string {
 	t.Helper()
 	_, body, err := proxy.Get(t.Context(), "/metrics")

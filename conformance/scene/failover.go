@@ -19,7 +19,7 @@ type Cluster struct {
 	Proxy              *pgtest.Proxy
 }
 
-// Hosts is a conninfo of several servers.
+// Hosts returns a conninfo of several servers.
 func Hosts(servers ...*pgtest.Server) string {
 	var names, ports []string
 	for _, s := range servers {
@@ -60,7 +60,7 @@ func (c *Cluster) Follows(t *testing.T, primary *pgtest.Server, tli lsn.Timeline
 	}
 }
 
-// Sessions are the pids of the proxy's walsender sessions, by standby.
+// Sessions returns the pids of the proxy's walsender sessions, by standby.
 func (c *Cluster) Sessions(t *testing.T) map[string]int32 {
 	t.Helper()
 	m := map[string]int32{}

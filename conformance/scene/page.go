@@ -22,7 +22,7 @@ type Block struct {
 	Text string
 }
 
-// Blocks are the blocks of a page, whose path begins at the repository's root.
+// Blocks returns the blocks of a page, whose path begins at the repository's root.
 func Blocks(t testing.TB, page string) (all []Block) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("..", "..", page))
@@ -44,7 +44,7 @@ func Blocks(t testing.TB, page string) (all []Block) {
 	return all
 }
 
-// Tests are the tests that run a block.
+// Tests returns the tests that run a block.
 func (b *Block) Tests() []string {
 	if strings.HasPrefix(b.Info, "norun:") {
 		return nil
@@ -80,7 +80,7 @@ func OpenPage(t *testing.T, path string) *Page {
 	return p
 }
 
-// Block is the text of the block that contains words.
+// Block returns the text of the block that contains words.
 func (p *Page) Block(t *testing.T, words string) string {
 	t.Helper()
 	for i, b := range p.todo {

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// Sessions are the pids of the walsenders of a proxy, by standby.
+// Sessions returns the pids of the walsenders of a proxy, by standby.
 func (s *Site) Sessions(t *testing.T) map[string]int32 {
 	t.Helper()
 	return (&Cluster{Proxy: s.Proxy}).Sessions(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// AuthFunction is the one of docs/auth.md.
+// AuthFunction returns the function of docs/auth.md that reads verifiers.
 func AuthFunction(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/auth.md")

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// ProxySlot is a slot as /status shows it.
+// ProxySlot returns a slot as /status shows it.
 func ProxySlot(t *testing.T, proxy *pgtest.Proxy, name string) admin.Slot {
 	t.Helper()
 	for _, s := range Status(t, proxy).Slots {

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// Puller is the proxy whose walsender the primary has, once it has one and the others stream from that.
+// Puller returns the proxy whose walsender the primary has, once it has one and the others stream from that.
 func Puller(t *testing.T, primary *pgtest.Server, all []*pgtest.Proxy) *pgtest.Proxy {
 	t.Helper()
 	var found *pgtest.Proxy

@@ -78,7 +78,7 @@ func (d *Deviations) line(trace, exchange, line string) []string {
 	return []string{line}
 }
 
-// Unmet are the deviations that no answer called for: they are to be taken out of the table.
+// Unmet returns the deviations that no answer called for: they are to be taken out of the table.
 func (d *Deviations) Unmet() []Deviation {
 	var unmet []Deviation
 	for i, met := range d.met {

@@ -86,7 +86,7 @@ func (c *cursor) take(n int) []byte {
 func (c *cursor) int16() int16 { return int16(binary.BigEndian.Uint16(c.take(2))) }
 func (c *cursor) int32() int32 { return int32(binary.BigEndian.Uint32(c.take(4))) }
 
-// text is a string up to its NUL, escaped so that it stays on one line.
+// text returns a string up to its NUL, escaped so that it stays on one line.
 func (c *cursor) text() string {
 	end := bytes.IndexByte(c.b, 0)
 	if end < 0 {

@@ -147,7 +147,7 @@ func (p *play) dial() (*session, error) {
 	return &session{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// session is the named one, which is dialled when it is new.
+// session returns the named one, which is dialled when it is new.
 func (p *play) session(name string) (*session, error) {
 	if s := p.sessions[name]; s != nil {
 		return s, nil

@@ -22,7 +22,7 @@ type scram struct {
 	server string // its first message
 }
 
-// first is the message that chooses the mechanism.
+// first returns the message that chooses the mechanism.
 func (c *scram) first() []byte {
 	c.nonce = rand.Text()
 	message := "n,," + c.bare()
@@ -64,7 +64,7 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// shape is a SCRAM message without what is random: the names of its attributes, and the rounds.
+// shape returns a SCRAM message without what is random: the names of its attributes, and the rounds.
 func shape(message string) string {
 	var names []string
 	for _, a := range strings.Split(message, ",") {

@@ -61,7 +61,7 @@ func encode(words string) ([]byte, error) {
 	return nil, fmt.Errorf("unknown message %q", words)
 }
 
-// status is a standby's report: its one position, and whether it wants an answer.
+// status returns a standby's report: its one position, and whether it wants an answer.
 func status(words string) ([]byte, error) {
 	at, reply, _ := strings.Cut(words, " ")
 	pos, err := lsn.Parse(at)
@@ -75,7 +75,7 @@ func status(words string) ([]byte, error) {
 	return frame('d', string(r.Append(nil))), nil
 }
 
-// startup is a startup packet: "startup user=a replication=true", or "startup/3.7 …".
+// startup returns a startup packet: "startup user=a replication=true", or "startup/3.7 …".
 func startup(version, words string) ([]byte, error) {
 	code := uint32(protocol3)
 	if version != "" {

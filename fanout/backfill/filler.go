@@ -176,7 +176,7 @@ func (f *Filler) from() []Source {
 	return f.sources
 }
 
-// Status is the filler now.
+// Status returns the filler now.
 func (f *Filler) Status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -204,7 +204,7 @@ func (f *Filler) Run(ctx context.Context) error {
 	return nil
 }
 
-// next is the oldest wait.
+// next returns the oldest wait.
 func (f *Filler) next() *Wait {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -133,7 +133,7 @@ func look(ctx context.Context, s *upstream.Session) (view, error) {
 	return v, nil
 }
 
-// number is a value of the server's own making; NULL is 0.
+// number returns a value of the server's own making; NULL is 0.
 func number(text []byte, bits int) uint64 {
 	n, err := strconv.ParseUint(string(text), 10, bits)
 	if err != nil {
@@ -170,7 +170,7 @@ func withdraw(ctx context.Context, c Connector, name string, start, target lsn.L
 	return moment(ctx, c, name, start, position(target), copyboth.HotStandbyFeedback{}.Append(nil))
 }
 
-// position is a report that moves a slot to target.
+// position returns a report that moves a slot to target.
 func position(target lsn.LSN) []byte {
 	p := lsn.Progress{Write: target, Flush: target, Apply: target}
 	return copyboth.StatusUpdate{Progress: p}.Append(nil)

@@ -75,7 +75,7 @@ func (f Finder) again(ctx context.Context, w server) error {
 	return nil
 }
 
-// find is the session of the server that is w. The others are closed.
+// find returns the session of the server that is w. The others are closed.
 func (f Finder) find(ctx context.Context, w server) (*upstream.Session, error) {
 	sessions, err := f.Upstream.ConnectAll(ctx, map[string]string{"application_name": applicationName}, otherPatience)
 	var chosen *upstream.Session

@@ -90,7 +90,7 @@ type Tuning struct {
 // Tune replaces these two of [Options]. The next round of Run acts on it.
 func (k *Maintainer) Tune(t Tuning) { k.tuning.Store(&t) }
 
-// NextXID is the primary's next transaction ID as it was seconds ago; false: never told.
+// NextXID returns the primary's next transaction ID as it was seconds ago; false: never told.
 func (k *Maintainer) NextXID() (copyboth.FullXID, bool) {
 	x := k.next.Load()
 	return copyboth.FullXID(x), x != 0

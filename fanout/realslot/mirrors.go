@@ -80,7 +80,7 @@ func (k *Maintainer) countDrops(w server, virtual []slot.Info, real map[string]R
 	k.mirrored = seen
 }
 
-// Drops are the mirrors that somebody else dropped since the start, by name.
+// Drops returns the mirrors that somebody else dropped since the start, by name.
 func (k *Maintainer) Drops() map[string]Drops {
 	k.mu.Lock()
 	defer k.mu.Unlock()

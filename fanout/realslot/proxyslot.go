@@ -115,7 +115,7 @@ func (o *ProxySlot) take(ctx context.Context) (give func(), err error) {
 	}
 }
 
-// Status is the present state.
+// Status returns the present state.
 func (o *ProxySlot) Status() ProxySlotStatus {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -309,8 +309,8 @@ func (o *ProxySlot) move(
 	return o.look(ctx, s) // the status is what came of it
 }
 
-// where is the server that is followed, and whether the slot is held there. An error: the stream is about to begin, or
-// to end.
+// where returns the server that is followed, and whether the slot is held there. An error: the stream is about to
+// begin, or to end.
 func (o *ProxySlot) where() (w server, held bool, err error) {
 	w, err = o.o.Following.now()
 	return w, err == nil && o.holds(w.at), err

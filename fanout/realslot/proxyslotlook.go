@@ -16,8 +16,8 @@ import (
 const lookWalsenders = "SELECT pg_catalog.current_setting('max_wal_senders')::int - " +
 	"(SELECT count(*) FROM pg_catalog.pg_stat_get_wal_senders())"
 
-// Holder is the process of the server that has the slot of that name, for a refusal's words; 0: nobody, or it could not
-// be asked in time. It blocks for the network, askTimeout at most.
+// Holder returns the process of the server that has the slot of that name, for a refusal's words; 0: nobody, or it
+// could not be asked in time. It blocks for the network, askTimeout at most.
 func Holder(c Connector, slot string) int32 {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()

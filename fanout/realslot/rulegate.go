@@ -73,7 +73,7 @@ func NewRuleGate(o RuleGateOptions) *RuleGate {
 	return &RuleGate{o: o, status: RuleGateStatus{Slot: o.Slot}}
 }
 
-// Status is the present state.
+// Status returns the present state.
 func (g *RuleGate) Status() RuleGateStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()

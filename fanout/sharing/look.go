@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot/shared"
 )
 
-// KeptBy are the members that are heard and have said that they keep the WAL of a slot.
+// KeptBy returns the members that are heard and have said that they keep the WAL of a slot.
 func (s *Sharing) KeptBy(name string) (members []string) {
 	for _, member := range s.names {
 		if s.members[member].keeps(name) && s.o.Members.Hears(member) {
@@ -16,7 +16,7 @@ func (s *Sharing) KeptBy(name string) (members []string) {
 	return members
 }
 
-// Unconfirmed are the members, forgotten ones apart, that are not known to know what is known here of a slot.
+// Unconfirmed returns the members, forgotten ones apart, that are not known to know what is known here of a slot.
 func (s *Sharing) Unconfirmed(name string) (members []string) {
 	known, gone := s.o.Slots.Known(name), s.o.Members.Forgotten()
 	for _, member := range s.names {
@@ -37,7 +37,7 @@ func (s *Sharing) confirmed() func(shared.State) bool {
 	}
 }
 
-// Dropped are the slots whose removal not every member has confirmed, by name.
+// Dropped returns the slots whose removal not every member has confirmed, by name.
 func (s *Sharing) Dropped() (names []string) {
 	for _, st := range s.o.Slots.Shared() {
 		if st.Dropped && len(s.Unconfirmed(st.Name)) > 0 {
@@ -47,7 +47,7 @@ func (s *Sharing) Dropped() (names []string) {
 	return names
 }
 
-// Failing are the members with which slots are not shared now, and why.
+// Failing returns the members with which slots are not shared now, and why.
 func (s *Sharing) Failing() map[string]string {
 	all := map[string]string{}
 	for _, m := range s.members {

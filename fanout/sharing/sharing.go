@@ -45,7 +45,7 @@ type Members interface {
 	Forgotten() []string
 }
 
-// Protocols are the ALPN names under which members talk about slots, best first: one per message version.
+// Protocols returns the ALPN names under which members talk about slots, best first: one per message version.
 func Protocols() (names []string) {
 	for v := byte(shared.Newest); v >= shared.Oldest; v-- {
 		names = append(names, protocolPrefix+strconv.Itoa(int(v)))
@@ -53,7 +53,7 @@ func Protocols() (names []string) {
 	return names
 }
 
-// versionOf is the message version of one of Protocols.
+// versionOf returns the message version of one of Protocols.
 func versionOf(protocol string) byte {
 	return shared.Newest - byte(slices.Index(Protocols(), protocol))
 }

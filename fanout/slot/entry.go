@@ -64,7 +64,7 @@ func (t *Table) info(e *entry) Info {
 	return i
 }
 
-// holder is the session that the slot is active for: a temporary slot always has one (facts G).
+// holder returns the session that the slot is active for: a temporary slot always has one (facts G).
 func (e *entry) holder() int32 {
 	switch {
 	case e.active != 0:

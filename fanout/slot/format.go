@@ -100,7 +100,7 @@ type record struct {
 // the ones from there so.
 func (r record) shared() bool { return r.owner != "" }
 
-// holds is the position from which WAL is held, Invalid for none.
+// holds returns the position from which WAL is held, Invalid for none.
 func (r record) holds() lsn.LSN {
 	if r.lost != NotLost || r.dropped {
 		return lsn.Invalid

@@ -92,7 +92,7 @@ func (t *Table) take(e *entry, s shared.State) {
 	e.dirty = true
 }
 
-// side is this member in a decision about a name. The caller holds mu.
+// side returns this member in a decision about a name. The caller holds mu.
 func (t *Table) side(name string, hears func(string) bool) shared.Side {
 	e := t.slots[name]
 	return shared.Side{
@@ -101,7 +101,7 @@ func (t *Table) side(name string, hears func(string) bool) shared.Side {
 	}
 }
 
-// Shared is every slot that members share, and every tombstone, by name.
+// Shared returns every slot that members share, and every tombstone, by name.
 func (t *Table) Shared() []shared.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()

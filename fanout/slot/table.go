@@ -52,7 +52,7 @@ func errActive(name string, pid int32) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectInUse, `replication slot "%s" is active for PID %d`, name, pid)
 }
 
-// Read is the state of a slot; false when there is none.
+// Read returns the state of a slot; false when there is none.
 func (t *Table) Read(name string) (Info, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,7 +63,7 @@ func (t *Table) Read(name string) (Info, bool) {
 	return t.info(e), true
 }
 
-// List is the state of all slots, by name.
+// List returns the state of all slots, by name.
 func (t *Table) List() []Info {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,8 +75,8 @@ func (t *Table) List() []Info {
 	return all
 }
 
-// Oldest is the position from which the store must keep WAL for the slots (invariant 4); Invalid
-// when no slot holds any.
+// Oldest returns the position from which the store must keep WAL for the slots (invariant 4); Invalid when no slot
+// holds any.
 func (t *Table) Oldest() lsn.LSN {
 	t.mu.Lock()
 	defer t.mu.Unlock()

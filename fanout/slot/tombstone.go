@@ -117,7 +117,7 @@ func (t *Table) errCrowded() error {
 		WithHint("Start the member that is missing, or name it to \"replproxy forget\" when it is gone for good.")
 }
 
-// takeExpired are the files that go. The caller holds io.
+// takeExpired returns the files that go. The caller holds io.
 func (t *Table) takeExpired() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -84,7 +84,7 @@ func (t *lagTracker) between(pos lsn.LSN, now time.Time) bool {
 	return true
 }
 
-// value is the lag, or LagUnknown.
+// value returns the lag, or LagUnknown.
 func (t *lagTracker) value() time.Duration {
 	if !t.known {
 		return LagUnknown

@@ -23,7 +23,7 @@ type Status struct {
 	Horizon                      lsn.LSN       // as the sender saw it last
 }
 
-// Status is the state of this moment.
+// Status returns the state of this moment.
 func (s *Sender) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ type Whereabouts struct {
 	Virtual    bool // it is a proxy
 }
 
-// errGoingOver is the refusal while the store changes over to another timeline.
+// errGoingOver returns the refusal while the store changes over to another timeline.
 func errGoingOver(format string, args ...any) *pgerror.Error {
 	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").WithDetail(format, args...)
 }

@@ -58,7 +58,7 @@ func (s *Store) pagesAcross(at lsn.LSN) walformat.PageFunc {
 	}
 }
 
-// tailPage is a page of the tail, published or not. It is gone from there at the earliest when the tail is full.
+// tailPage returns a page of the tail, published or not. It is gone from there at the earliest when the tail is full.
 func (s *Store) tailPage(at lsn.LSN) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

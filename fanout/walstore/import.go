@@ -41,7 +41,7 @@ func (s *Store) SegmentOf(pos lsn.LSN) (Segment, bool) {
 	return g, g.End <= at.Flushed
 }
 
-// Name is the segment's file name.
+// Name returns the segment's file name.
 func (s *Store) Name(g Segment) string { return s.segs.name(s.keyOf(g)) }
 
 func (s *Store) keyOf(g Segment) segKey { return segKey{g.Timeline, s.segs.size.Segno(g.Start)} }

@@ -24,10 +24,10 @@ type Chunk struct {
 	rewritable bool // see OSFile
 }
 
-// Len is the number of bytes; 0 means that the reader is at its limit.
+// Len returns the number of bytes; 0 means that the reader is at its limit.
 func (c *Chunk) Len() int { return int(c.End - c.Start) }
 
-// OSFile is the operating system's file behind File, from which sendfile may take the chunk; false for a chunk in
+// OSFile returns the operating system's file behind File, from which sendfile may take the chunk; false for a chunk in
 // memory and for other file systems. A chunk that reaches beyond the last complete record is to be copied, so it is
 // false too. The file is written over there when the primary gives that record up, also after kill -9. The pages that
 // sendfile took may still be in a socket then.
@@ -105,7 +105,7 @@ func (s *Store) newReader(tli lsn.TimelineID, at lsn.LSN, there bool) (*Reader, 
 	return r, nil
 }
 
-// Timeline is the timeline that the reader reads.
+// Timeline returns the timeline that the reader reads.
 func (r *Reader) Timeline() lsn.TimelineID { return r.tli }
 
 // Pos returns the start of the next chunk.

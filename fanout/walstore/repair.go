@@ -21,7 +21,7 @@ type Repair struct {
 	durable lsn.LSN // once the store has flushed as far Damage is over
 }
 
-// Repairing is the repair that goes on; false: there is none.
+// Repairing returns the repair that goes on; false: there is none.
 func (s *Store) Repairing() (Repair, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

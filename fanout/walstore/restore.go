@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// NextSegment is the whole segment with which the stored WAL goes on: the one that holds its end. false:
-// there is no WAL yet.
+// NextSegment returns the whole segment with which the stored WAL goes on: the one that holds its end. false: there is
+// no WAL yet.
 func (s *Store) NextSegment() (Segment, bool) {
 	pos := s.Positions()
 	if pos.Timeline == 0 {

@@ -24,7 +24,7 @@ type retention struct {
 	mark     lsn.LSN // what the mark calls sure: its segment is where recovery begins
 }
 
-// keepFrom is the lowest position that must stay readable.
+// keepFrom returns the lowest position that must stay readable.
 func (r *retention) keepFrom() lsn.LSN {
 	// Recovery walks from the segment before a mark that lies on a boundary.
 	keep := r.segSize.Floor(max(r.mark, 1) - 1)

@@ -72,7 +72,7 @@ func newestSlot(file []byte, magic string, payloadLen int) (seq uint64, payload 
 	return seq, payload, err
 }
 
-// slotFileContent is a new file: both slots hold payload.
+// slotFileContent returns a new file: both slots hold payload.
 func slotFileContent(magic string, payload []byte) []byte {
 	b := make([]byte, 2*slotStride)
 	appendSlot(b[:0], magic, 1, payload)

@@ -184,7 +184,7 @@ func (s *Store) Positions() Positions {
 	return s.pos
 }
 
-// History is the ancestry of the current timeline; the zero History before the first stream.
+// History returns the ancestry of the current timeline; the zero History before the first stream.
 func (s *Store) History() lsn.History {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ type Watcher struct {
 	set  *Watchers
 }
 
-// C is the channel of tokens, always the same one.
+// C returns the channel of tokens, always the same one.
 func (w *Watcher) C() <-chan struct{} { return w.c }
 
 // Close ends the wake-ups. It may be called more than once.

@@ -94,10 +94,10 @@ func (l *LSN) UnmarshalText(b []byte) error {
 	return err
 }
 
-// PageStart is the position of the first byte of the page that holds l.
+// PageStart returns the position of the first byte of the page that holds l.
 func (l LSN) PageStart() LSN { return l - l%PageSize }
 
-// PageOffset is the distance from the start of the page that holds l.
+// PageOffset returns the distance from the start of the page that holds l.
 func (l LSN) PageOffset() int { return int(l % PageSize) }
 
 // IsPageStart reports whether l is the first byte of a page.

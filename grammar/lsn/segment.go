@@ -51,29 +51,29 @@ func (s SegSize) String() string {
 	return strconv.FormatUint(uint64(s>>20), 10) + "MB"
 }
 
-// Segno is the number of the segment that holds l.
+// Segno returns the number of the segment that holds l.
 func (s SegSize) Segno(l LSN) uint64 { return uint64(l) / uint64(s) }
 
-// Start is the first position of segment segno.
+// Start returns the first position of segment segno.
 func (s SegSize) Start(segno uint64) LSN { return LSN(segno * uint64(s)) }
 
-// Floor is the first position of the segment that holds l.
+// Floor returns the first position of the segment that holds l.
 func (s SegSize) Floor(l LSN) LSN { return l - l%LSN(s) }
 
-// Offset is the distance of l from the start of its segment.
+// Offset returns the distance of l from the start of its segment.
 func (s SegSize) Offset(l LSN) int64 { return int64(l % LSN(s)) }
 
 // IsStart reports whether l is the first position of a segment.
 func (s SegSize) IsStart(l LSN) bool { return l%LSN(s) == 0 }
 
-// FileName is the name of a segment in pg_wal: timeline, then the segment number in two parts.
+// FileName returns the name of a segment in pg_wal: timeline, then the segment number in two parts.
 func (s SegSize) FileName(tli TimelineID, segno uint64) string {
 	per := s.perID()
 	return fmt.Sprintf("%08X%08X%08X", uint32(tli), segno/per, segno%per)
 }
 
-// ParseFileName is the inverse of FileName. It reports false for anything that is not exactly the
-// name of a segment of this size, such as history files, ".partial" files and digests.
+// ParseFileName returns the inverse of FileName. It reports false for anything that is not exactly the name of a
+// segment of this size, such as history files, ".partial" files and digests.
 func (s SegSize) ParseFileName(name string) (tli TimelineID, segno uint64, ok bool) {
 	if len(name) != 24 {
 		return 0, 0, false

@@ -13,10 +13,10 @@ type TimelineID uint32
 // String prints the number in decimal, as PostgreSQL's messages do.
 func (t TimelineID) String() string { return strconv.FormatUint(uint64(t), 10) }
 
-// HistoryFileName is the name of the timeline's history file in pg_wal.
+// HistoryFileName returns the name of the timeline's history file in pg_wal.
 func (t TimelineID) HistoryFileName() string { return fmt.Sprintf("%08X.history", uint32(t)) }
 
-// ParseHistoryFileName is the inverse of HistoryFileName; false for any other name.
+// ParseHistoryFileName returns the inverse of HistoryFileName; false for any other name.
 func ParseHistoryFileName(name string) (TimelineID, bool) {
 	digits, found := strings.CutSuffix(name, ".history")
 	if !found {
@@ -110,7 +110,7 @@ func parseHistoryLine(line string) (HistoryEntry, error) {
 	return HistoryEntry{Timeline: TimelineID(t), Switch: at, Reason: reason}, nil
 }
 
-// Begin is the position where the history's own timeline begins; 0 for a timeline without parent.
+// Begin returns the position where the history's own timeline begins; 0 for a timeline without parent.
 func (h History) Begin() LSN {
 	if n := len(h.Parents); n > 0 {
 		return h.Parents[n-1].Switch
@@ -144,7 +144,7 @@ func (h History) SwitchPoint(t TimelineID) (at LSN, next TimelineID, ok bool) {
 	return 0, 0, false
 }
 
-// TimelineOf is the timeline whose range [begin, end) holds the byte at l.
+// TimelineOf returns the timeline whose range [begin, end) holds the byte at l.
 func (h History) TimelineOf(l LSN) TimelineID {
 	for _, e := range h.Parents {
 		if l < e.Switch {

@@ -63,17 +63,17 @@ type Error struct {
 	cause    error
 }
 
-// New is an ERROR.
+// New returns an ERROR.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Severity: SeverityError, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Fatal is a FATAL: the session ends after it.
+// Fatal returns a FATAL: the session ends after it.
 func Fatal(code Code, format string, args ...any) *Error {
 	return &Error{Severity: SeverityFatal, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Notice is a NOTICE with a code, such as the one about truncated identifiers.
+// Notice returns a NOTICE with a code, such as the one about truncated identifiers.
 func Notice(code Code, format string, args ...any) *Error {
 	return &Error{Severity: SeverityNotice, Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -113,28 +113,28 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code && t.Message == e.Message
 }
 
-// WithDetail is a copy of e with DETAIL.
+// WithDetail returns a copy of e with DETAIL.
 func (e *Error) WithDetail(format string, args ...any) *Error {
 	c := *e
 	c.Detail = fmt.Sprintf(format, args...)
 	return &c
 }
 
-// WithHint is a copy of e with HINT.
+// WithHint returns a copy of e with HINT.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	c := *e
 	c.Hint = fmt.Sprintf(format, args...)
 	return &c
 }
 
-// WithCause is a copy of e that wraps err for the log; the peer never sees it.
+// WithCause returns a copy of e that wraps err for the log; the peer never sees it.
 func (e *Error) WithCause(err error) *Error {
 	c := *e
 	c.cause = err
 	return &c
 }
 
-// AsFatal is a copy of e that ends the session.
+// AsFatal returns a copy of e that ends the session.
 func (e *Error) AsFatal() *Error {
 	c := *e
 	c.Severity = SeverityFatal

@@ -17,7 +17,8 @@ var fileCodes = map[syscall.Errno]Code{
 	syscall.EIO: IOError,
 }
 
-// ofFile is the error of a file that the operating system did not let us use, in PostgreSQL's words; nil: it is none.
+// ofFile returns the error of a file that the operating system did not let us use, in PostgreSQL's words; nil: it is
+// none.
 func ofFile(err error) *Error {
 	var path *fs.PathError
 	var errno syscall.Errno

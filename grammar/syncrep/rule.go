@@ -14,7 +14,7 @@ const (
 	Any                 // any Count of them
 )
 
-// String is the method's keyword.
+// String returns the method's keyword.
 func (m Method) String() string {
 	if m == Any {
 		return "ANY"

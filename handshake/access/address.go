@@ -68,7 +68,7 @@ func (p *parser) address() (address, *Error) {
 	return address{addr: addr, mask: mask}, nil
 }
 
-// maskOf is a prefix's length as an address with ones.
+// maskOf returns a prefix's length as an address with ones.
 func maskOf(p netip.Prefix) netip.Addr {
 	b := make([]byte, p.Addr().BitLen()/8)
 	for i := range p.Bits() {

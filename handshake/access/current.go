@@ -16,7 +16,7 @@ type Set struct {
 	Listeners map[string]Policy
 }
 
-// Verified are the roles that rules of any listener name with scram-sha-256.
+// Verified returns the roles that rules of any listener name with scram-sha-256.
 func (s Set) Verified() []string {
 	users := s.Default.Rules.Verified()
 	for _, p := range s.Listeners {
@@ -26,7 +26,7 @@ func (s Set) Verified() []string {
 	return slices.Compact(users)
 }
 
-// All is the rules of the default and of each listener that has some.
+// All returns the rules of the default and of each listener that has some.
 func (s Set) All() (all []*Rules) {
 	if s.Default.Rules.Len() > 0 {
 		all = append(all, s.Default.Rules)

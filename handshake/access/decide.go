@@ -41,7 +41,7 @@ type Policy struct {
 	SCRAM bool
 }
 
-// Decide is the first rule that matches, as PostgreSQL reads them.
+// Decide returns the first rule that matches, as PostgreSQL reads them.
 func (p Policy) Decide(f Facts) Decision {
 	if p.Rules.Len() == 0 {
 		return p.unruled(f)
@@ -58,7 +58,7 @@ func (p Policy) Decide(f Facts) Decision {
 	return Decision{Refusal: f.noEntry().WithCause(reason("no access rule matches"))}
 }
 
-// unruled is the decision where there are no rules.
+// unruled returns the decision where there are no rules.
 func (p Policy) unruled(f Facts) Decision {
 	switch {
 	case !p.SCRAM:

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/handshake"
 )
 
-// FactsOf are those of a request that is no cancel request.
+// FactsOf returns the facts about a request that is no cancel request.
 func FactsOf(r *handshake.Request) Facts {
 	_, secure := r.Conn.(*tls.Conn)
 	f := Facts{
@@ -22,8 +22,7 @@ func FactsOf(r *handshake.Request) Facts {
 	return f
 }
 
-// networks are the addresses of this machine's interfaces. On an error there are none, so that nobody
-// matches.
+// networks returns the addresses of this machine's interfaces. On an error there are none, so that nobody matches.
 func networks() []netip.Prefix {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

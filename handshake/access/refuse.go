@@ -22,7 +22,7 @@ func (f *Facts) noEntry() *pgerror.Error {
 		f.host(), f.User, f.Database, f.encryption()).WithHint(ours)
 }
 
-// rejected is its refusal where one with reject does.
+// rejected returns the refusal of a rule with reject.
 func (f *Facts) rejected() *pgerror.Error {
 	if f.Physical {
 		return pgerror.Fatal(pgerror.InvalidAuthorization,

@@ -19,7 +19,7 @@ const (
 	Trust
 )
 
-// String is the method's word in a rule.
+// String returns the method's word in a rule.
 func (m Method) String() string {
 	switch m {
 	case Relay:
@@ -90,7 +90,7 @@ func (r *Rules) Len() int {
 	return len(r.rules)
 }
 
-// number is that of the first rule that is so, 0 for none.
+// number returns the number of the first rule that is so, from 1 on; 0 for none.
 func (r *Rules) number(is func(*rule) bool) int {
 	for i := range r.Len() {
 		if is(&r.rules[i].rule) {
@@ -151,7 +151,7 @@ func (r *Rules) FirstCertificate() int {
 	return r.number(func(r *rule) bool { return r.clientCert != "" })
 }
 
-// Verified are the roles that rules with scram-sha-256 name, each once.
+// Verified returns the roles that rules with scram-sha-256 name, each once.
 func (r *Rules) Verified() (users []string) {
 	for i := range r.Len() {
 		if r.rules[i].method != SCRAM {
@@ -175,13 +175,13 @@ type Error struct {
 	line    string
 }
 
-// Error is the message, and the rule with a caret under it.
+// Error returns the message, and the rule with a caret under it.
 func (e *Error) Error() string {
 	return fmt.Sprintf("rule %d: %s\n    %s\n    %s^", e.Rule, e.Text(),
 		strings.ReplaceAll(e.line, "\t", " "), strings.Repeat(" ", e.Offset))
 }
 
-// Text is the message with its hint.
+// Text returns the message with its hint.
 func (e *Error) Text() string {
 	if e.Hint == "" {
 		return e.Message

@@ -24,7 +24,7 @@ type scanner struct {
 
 func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-// next is the next field, nil at the end of the line or at a comment.
+// next returns the next field, nil at the end of the line or at a comment.
 func (s *scanner) next() (field, *Error) {
 	var f field
 	for comma := true; comma; {
@@ -37,7 +37,7 @@ func (s *scanner) next() (field, *Error) {
 	return f, nil
 }
 
-// token is the next token and whether a comma follows it; nil at the end.
+// token returns the next token and whether a comma follows it; nil at the end.
 func (s *scanner) token() (t *token, comma bool, err *Error) {
 	for s.pos < len(s.line) && (blank(s.line[s.pos]) || s.line[s.pos] == ',') {
 		s.pos++

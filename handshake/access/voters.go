@@ -78,7 +78,7 @@ func words(line string) (all []string) {
 	return all
 }
 
-// fold is a name as PostgreSQL compares application_name with a rule: ASCII letters in lower case.
+// fold returns a name as PostgreSQL compares application_name with a rule: ASCII letters in lower case.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {

@@ -154,7 +154,7 @@ func protocolError(what string) error {
 	return pgerror.Fatal(pgerror.ProtocolViolation, "the primary sent %s during log-in", what)
 }
 
-// Unproven is the FATAL for a client of whom the primary has asked no proof. The hint's rule matches a physical
+// Unproven returns the FATAL for a client of whom the primary has asked no proof. The hint's rule matches a physical
 // walsender, or any other client.
 func Unproven(physical bool) *pgerror.Error {
 	database := "all"

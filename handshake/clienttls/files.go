@@ -20,7 +20,7 @@ type FileError struct {
 	Err error
 }
 
-// Error is the reason, which names the file.
+// Error returns the reason, which names the file.
 func (e *FileError) Error() string { return e.Err.Error() }
 
 // Unwrap is the reason.
@@ -84,7 +84,7 @@ func load(s Settings) (*tls.Config, error) {
 	return c, nil
 }
 
-// minVersion is the number of a version's word.
+// minVersion returns the number of a version's word.
 func minVersion(word string) uint16 {
 	if word == TLS13 {
 		return tls.VersionTLS13

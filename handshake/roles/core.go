@@ -168,7 +168,7 @@ func (c *cache) due(now time.Time, n int) []string {
 	return names[:min(n, len(names))]
 }
 
-// keep is the roles to be kept on disk, by name.
+// keep returns the roles to be kept on disk, by name.
 func (c *cache) keep() []entry {
 	var all []entry
 	for _, e := range c.entries {

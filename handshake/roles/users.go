@@ -25,7 +25,7 @@ type users struct {
 // FileError is a users file that cannot be used.
 type FileError struct{ Err error }
 
-// Error is the reason, which names the file.
+// Error returns the reason, which names the file.
 func (e *FileError) Error() string { return e.Err.Error() }
 
 // Unwrap is the reason.

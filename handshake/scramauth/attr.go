@@ -11,7 +11,7 @@ import (
 // zero byte: Server has looked.
 type attrs struct{ rest string }
 
-// next is the first byte of what is left, 0 at the end.
+// next returns the first byte of what is left, 0 at the end.
 func (a *attrs) next() byte {
 	if a.rest == "" {
 		return 0
@@ -57,7 +57,7 @@ func malformed(detail string, args ...any) *pgerror.Error {
 	return pgerror.Fatal(pgerror.ProtocolViolation, "malformed SCRAM message").WithDetail(detail, args...)
 }
 
-// sanitize is one byte in printable form, as PostgreSQL prints it.
+// sanitize returns one byte in printable form, as PostgreSQL prints it.
 func sanitize(c byte) string {
 	if printable(c) {
 		return fmt.Sprintf("'%c'", c)
@@ -68,7 +68,7 @@ func sanitize(c byte) string {
 // maxQuoted bounds the part of a client's text that PostgreSQL quotes.
 const maxQuoted = 30
 
-// sanitizeText is the beginning of a text with every byte that is not printable replaced.
+// sanitizeText returns the beginning of a text with every byte that is not printable replaced.
 func sanitizeText(s string) string {
 	b := []byte(s[:min(len(s), maxQuoted)])
 	for i, c := range b {

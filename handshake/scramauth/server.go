@@ -19,7 +19,7 @@ const MaxMessage = 1024
 // NonceSize is the number of random bytes in a nonce, as in PostgreSQL.
 const NonceSize = 18
 
-// Nonce is the text of a nonce of NonceSize random bytes.
+// Nonce returns the text of a nonce of NonceSize random bytes.
 func Nonce(random []byte) string { return base64.StdEncoding.EncodeToString(random) }
 
 // ErrProof is a proof that is not right, or cannot be: the caller has PostgreSQL's words for a wrong password.
@@ -56,7 +56,7 @@ func NewServer(v Verifier, doomed bool, endPoint []byte, nonce string) *Server {
 	return &Server{verifier: v, doomed: doomed, endPoint: endPoint, nonce: nonce}
 }
 
-// Offer is the list of mechanisms as AuthenticationSASL has it.
+// Offer returns the list of mechanisms as AuthenticationSASL has it.
 func (s *Server) Offer() []byte {
 	list := Mechanism + "\x00\x00"
 	if s.endPoint != nil {

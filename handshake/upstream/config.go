@@ -83,7 +83,7 @@ func hideSecrets(err error, s settings) error {
 	return errors.New(text)
 }
 
-// User is the role that the proxy itself logs in as.
+// User returns the role that the proxy itself logs in as.
 func (c *Config) User() string { return c.last.Load().base.User }
 
 // Database is conninfo's dbname, or [DefaultDatabase]: where SQL sessions of our own log in.

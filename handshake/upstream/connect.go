@@ -159,7 +159,7 @@ func (r *reading) login(ctx context.Context, e Endpoint, params map[string]strin
 	return s, nil
 }
 
-// libraryConfig is the library's configuration for one endpoint. unread is the error of the password file that is
+// libraryConfig returns the library's configuration for one endpoint. unread is the error of the password file that is
 // there and was not read: the log-in may well need none.
 func (r *reading) libraryConfig(e Endpoint, params map[string]string) (cfg *pgconn.Config, unread error) {
 	cfg = r.base.Copy()

@@ -190,7 +190,7 @@ func quoteKeyword(name string) string {
 	return strconv.Quote(name)
 }
 
-// render is the keyword form, every value quoted.
+// render returns the keyword form, every value quoted.
 func (s settings) render(names []string) string {
 	var b strings.Builder
 	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)

@@ -76,8 +76,8 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// order is the endpoints to try: the current one first, at the address where it is while that is sure, then all. One
-// that is not sure is looked up anew: a name may lead to another server now.
+// order returns the endpoints to try: the current one first, at the address where it is while that is sure, then all.
+// One that is not sure is looked up anew: a name may lead to another server now.
 func (r *reading) order() []Endpoint {
 	cur, known, sure := r.current.get()
 	i := slices.IndexFunc(r.endpoints, func(e Endpoint) bool {

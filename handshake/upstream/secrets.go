@@ -7,7 +7,7 @@ func HasPassword(conninfo string) bool {
 	return err == nil && (s["password"] != "" || s["sslpassword"] != "")
 }
 
-// Passfile is the password file that a log-in looks into, "" when it has a password without one. The file may be
+// Passfile returns the password file that a log-in looks into, "" when it has a password without one. The file may be
 // missing.
 func (c *Config) Passfile() string {
 	r := c.last.Load()

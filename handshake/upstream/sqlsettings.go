@@ -63,7 +63,7 @@ func (s *Session) setTimeouts(ctx context.Context) error {
 	return err
 }
 
-// versionOf is the major version in a server_version such as "17.2 (Debian 17.2-1)" or "18beta1"; 0 for none.
+// versionOf returns the major version in a server_version such as "17.2 (Debian 17.2-1)" or "18beta1"; 0 for none.
 func versionOf(text string) (major int) {
 	for _, c := range text {
 		if c < '0' || c > '9' || major > 1000 {

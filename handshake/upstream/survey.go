@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Servers is the number of servers that conninfo names.
+// Servers returns the number of servers that conninfo names.
 func (c *Config) Servers() int { return len(c.last.Load().byServer()) }
 
 // byServer groups the endpoints by the server they lead to, in the order in which they are tried.

@@ -26,7 +26,7 @@ const (
 // Error is a data directory that is refused: PostgreSQL's message and detail where it has them, and what to do.
 type Error struct{ Message, Detail, Hint string }
 
-// Error is the three in one line.
+// Error returns the three in one line.
 func (e *Error) Error() string {
 	text := e.Message
 	if e.Detail != "" {

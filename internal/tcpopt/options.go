@@ -71,8 +71,8 @@ func (o Options) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return d.DialContext(ctx, network, address)
 }
 
-// Network is that of a literal address, tcp4 or tcp6: with it 0.0.0.0 and [::] listen as in PostgreSQL, for one family
-// each. Of a name, or no host, it is tcp.
+// Network returns the network of a literal address, tcp4 or tcp6. With it 0.0.0.0 and [::] listen as in PostgreSQL, for
+// one family each. Of a name, or no host, it is tcp.
 func Network(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)

@@ -92,7 +92,7 @@ var linkMetrics = []metric{
 		single(func(s *Status) float64 { return float64(s.cluster().Clashes) })},
 }
 
-// cluster is the zero Cluster without one.
+// cluster returns the zero Cluster without one.
 func (s *Status) cluster() Cluster {
 	if s.Cluster == nil {
 		return Cluster{}

@@ -320,7 +320,7 @@ func longest(s *Status, of func(*Standby) *float64) float64 {
 	return most
 }
 
-// forgotten are the primary's idle slots that neither this proxy nor a member that is heard looks after.
+// forgotten returns the primary's idle slots that neither this proxy nor a member that is heard looks after.
 func forgotten(s *Status) (n int, held int64) {
 	for _, i := range s.Idle {
 		if i.Real == "" && i.Member == "" {

@@ -43,7 +43,7 @@ func section(b *strings.Builder, path string, t reflect.Type) {
 	}
 }
 
-// kindOf is a type in JSON's words, and the struct inside when there is one to describe.
+// kindOf returns a type in JSON's words, and the struct inside when there is one to describe.
 func kindOf(t reflect.Type) (string, reflect.Type) {
 	switch t.String() {
 	case "time.Time":

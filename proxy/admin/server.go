@@ -108,7 +108,7 @@ func (s *Server) config(*tls.ClientHelloInfo) (*tls.Config, error) {
 	return c, nil
 }
 
-// status is one snapshot with the readiness filled in.
+// status returns one snapshot with the readiness filled in.
 func (s *Server) status() *Status {
 	st := s.o.Source.Status()
 	st.Ready, st.NotReady = Readiness(&st)

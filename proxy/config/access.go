@@ -40,7 +40,7 @@ func (c *Config) rulesProblems(key string, first int, lines []string) (errs Erro
 	return errs
 }
 
-// AccessSet is the rules as they are decided by.
+// AccessSet returns the rules as they are decided by.
 func (c *Config) AccessSet() access.Set {
 	policy := func(lines []string) access.Policy {
 		rules, _ := access.Parse(lines) // which validate has done before

@@ -136,7 +136,7 @@ type Cluster struct {
 // Pulls reports whether one member of the cluster streams from the primary for all. It needs a cluster.
 func (u *Upstream) Pulls() bool { return u.Via == ViaCluster }
 
-// SlotName is the physical slot on the primary, "" for none.
+// SlotName returns the physical slot on the primary, "" for none.
 func (c *Config) SlotName() string {
 	if c.Upstream.Slot.Chosen {
 		return c.Upstream.Slot.Name
@@ -188,7 +188,7 @@ const DefaultReceiverTimeout = time.Minute
 // DefaultConnectWait outlasts a failover without a human in it, and is no longer than drivers wait.
 const DefaultConnectWait = 10 * time.Second
 
-// Default is the configuration without file and flags, except for the name, which needs the host.
+// Default returns the configuration without file and flags, except for the name, which needs the host.
 func Default() *Config {
 	return &Config{
 		Listen:  []string{DefaultListen},

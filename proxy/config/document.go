@@ -232,7 +232,7 @@ func (d *document) lists(k key, node ast.Node) Errors {
 	return errs
 }
 
-// scalar is a value's text as it was written; the key decides what it means, so `1` can be a name.
+// scalar returns a value's text as it was written; the key decides what it means, so `1` can be a name.
 func scalar(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -248,7 +248,7 @@ func scalar(n ast.Node) (string, error) {
 	return "", errors.New("expected a single value")
 }
 
-// at is an error with its line.
+// at returns an error with its line.
 func (d *document) at(p *token.Position, key, message string) *Error {
 	e := &Error{File: d.name, Key: key, Message: message}
 	if p != nil && p.Line >= 1 && p.Line <= len(d.lines) {
@@ -261,7 +261,7 @@ func (d *document) at(p *token.Position, key, message string) *Error {
 // maxTypo bounds the letters that may differ for a key to be suggested.
 const maxTypo = 3
 
-// nearest is the known key or section that looks most like path, or "".
+// nearest returns the known key or section that looks most like path, or "".
 func nearest(path string) string {
 	best, distance := "", maxTypo+1
 	for _, k := range keys {

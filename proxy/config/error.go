@@ -17,7 +17,7 @@ type Error struct {
 	source       string // the line itself, without secrets
 }
 
-// Error is the place, the key and the message; with a line, the line and a caret under it.
+// Error returns the place, the key and the message; with a line, the line and a caret under it.
 func (e *Error) Error() string {
 	var b strings.Builder
 	switch {

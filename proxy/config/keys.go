@@ -171,7 +171,7 @@ type Flag struct {
 	List                bool // repeatable
 }
 
-// Flags are the flags of the commands that take a configuration, in the order of the file.
+// Flags returns the flags of the commands that take a configuration, in the order of the file.
 func Flags() []Flag {
 	var all []Flag
 	defaults := Default()

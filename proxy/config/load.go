@@ -107,7 +107,7 @@ func (c *Config) at(key, message string) *Error {
 	return &Error{File: c.file.name, Key: key, Message: message}
 }
 
-// atItem is an error about one text of a list, offset bytes into it where the file has it as it is.
+// atItem returns an error about one text of a list, offset bytes into it where the file has it as it is.
 func (c *Config) atItem(key string, item, offset int, message string) *Error {
 	o := c.origins[key]
 	if o.flag != "" || item >= len(o.items) {
@@ -127,7 +127,7 @@ func (c *Config) atItem(key string, item, offset int, message string) *Error {
 	return e
 }
 
-// text is one of a list as the file has it.
+// text returns one text of a list as the file has it.
 func (c *Config) text(key string, item int) string {
 	for _, f := range c.file.found {
 		if f.key.id() == key && item < len(f.texts) {

@@ -116,7 +116,7 @@ func (s Share) String() string {
 	return s.Size.String()
 }
 
-// Of is the number of bytes that the share means on a volume of total bytes.
+// Of returns the number of bytes that the share means on a volume of total bytes.
 func (s Share) Of(total int64) int64 {
 	if s.Percent != 0 {
 		return int64(float64(total) * s.Percent / 100)

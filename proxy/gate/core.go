@@ -299,8 +299,8 @@ func (c *core) pick() *Ticket {
 	return t
 }
 
-// newest is the last that came of those that have the address of the one at i, may take a place, and are no more likely
-// to have left.
+// newest returns the last that came of those that have the address of the one at i, may take a place, and are no more
+// likely to have left.
 func (c *core) newest(i int) int {
 	for j := len(c.queue) - 1; j > i; j-- {
 		t := c.queue[j]
@@ -311,7 +311,7 @@ func (c *core) newest(i int) int {
 	return i
 }
 
-// byDue are the tickets that can be spared, the one that is due first in front.
+// byDue returns the tickets that can be spared, the one that is due first in front.
 func (c *core) byDue() []*Ticket {
 	return slices.SortedFunc(maps.Keys(c.yielding), func(a, b *Ticket) int { return a.due.Compare(b.due) })
 }

@@ -308,7 +308,7 @@ type Status struct {
 	Held     bool // the walreceiver connects: nobody is let in
 }
 
-// Status is the gate now.
+// Status returns the gate now.
 func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -69,7 +69,7 @@ func backupPoint(row []byte) (p lsn.Point) {
 	return lsn.Point{Timeline: lsn.TimelineID(t), LSN: at}
 }
 
-// columns are the values of a DataRow, "" for NULL, as many as there are whole.
+// columns returns the values of a DataRow, "" for NULL, as many as there are whole.
 func columns(row []byte) (values []string) {
 	if len(row) < 2 {
 		return nil

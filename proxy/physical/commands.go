@@ -150,9 +150,9 @@ func (s *session) dropSlot(parent, ctx context.Context, b []byte, c *grammar.Dro
 	return appendComplete(b, "DROP_REPLICATION_SLOT"), nil
 }
 
-// watched is the context of a command that waits: it ends with ctx, with the client's going away and with the server's
-// stop, parent, each with its reason. What the client sends meanwhile is left for after done, which returns when nobody
-// reads any more.
+// watched returns the context of a command that waits: it ends with ctx, with the client's going away and with the
+// server's stop, parent, each with its reason. What the client sends meanwhile is left for after done, which returns
+// when nobody reads any more.
 func (s *session) watched(parent, ctx context.Context) (watched context.Context, done func()) {
 	watched, end := context.WithCancelCause(ctx)
 	stop := s.client.listen(watched, ifGone(end), holdBack)
@@ -177,7 +177,7 @@ func ifGone(fail context.CancelCauseFunc) func(context.Context, error) {
 	}
 }
 
-// shownBy is the certificate that a client has shown and that was verified, nil for none.
+// shownBy returns the certificate that a client has shown and that was verified, nil for none.
 func shownBy(conn net.Conn) *x509.Certificate {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {

@@ -48,7 +48,7 @@ func (d *database) askingWithin(query string) (row []string, refused *pgerror.Er
 	return d.asking(query)
 }
 
-// first is the first value of the first row, "" for none.
+// first returns the first value of the first row, "" for none.
 func (a *ownQuery) first() string {
 	if len(a.row) == 0 {
 		return ""

@@ -125,7 +125,7 @@ func (d *database) refusedThere() error {
 	return d.flush()
 }
 
-// streamsAs is the application_name that the primary would count a stream of this session under. The primary is
+// streamsAs returns the application_name that the primary would count a stream of this session under. The primary is
 // asked: settings of roles and databases, options and SQL all set it.
 func (d *database) streamsAs() (string, error) {
 	a, err := d.ask("SHOW application_name")

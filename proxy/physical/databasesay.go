@@ -43,7 +43,7 @@ func (d *database) listen(ctx context.Context) error {
 	}
 }
 
-// next is the client's next message. What is for the primary is on its way before that is waited for.
+// next returns the client's next message. What is for the primary is on its way before that is waited for.
 func (d *database) next() (wire.Header, error) {
 	c := d.s.client
 	if h := c.pending; h != nil {

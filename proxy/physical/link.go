@@ -109,7 +109,7 @@ func (l *link) cancel() error {
 	return l.up.Cancel(ctx, cancelRequest(l.pid, l.key))
 }
 
-// cancelRequest is a CancelRequest as a client sends it (facts A5).
+// cancelRequest returns a CancelRequest as a client sends it (facts A5).
 func cancelRequest(pid uint32, key []byte) []byte {
 	const code = 80877102
 	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(key)))

@@ -101,7 +101,7 @@ func (s *session) logIn(parent context.Context) error {
 	return nil
 }
 
-// place is the ticket, nil before there is one. The client's listener asks, too.
+// place returns the ticket, nil before there is one. The client's listener asks, too.
 func (l *login) place() *gate.Ticket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -248,8 +248,8 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 	return false, nil
 }
 
-// read is the primary's next message; its body is valid until the next read. Once the client has authenticated, what
-// the primary reports may have any size: then the body is nil and still to be read.
+// read returns the primary's next message; its body is valid until the next read. Once the client has authenticated,
+// what the primary reports may have any size: then the body is nil and still to be read.
 func (l *login) read() (wire.Header, []byte, error) {
 	h, err := l.link.r.Next()
 	if err == nil && l.in && h.Size > authwatch.MaxQuestion && strings.IndexByte("NSE", h.Type) >= 0 {

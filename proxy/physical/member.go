@@ -16,8 +16,8 @@ import (
 // for every version.
 const ownKey = 4
 
-// member is the name of the member of the cluster at the other end of a connection that has proved it; ""
-// for everybody else.
+// member returns the name of the member of the cluster at the other end of a connection that has proved it; "" for
+// everybody else.
 func member(conn net.Conn) string {
 	if m, ok := conn.(interface{ Member() string }); ok {
 		return m.Member()

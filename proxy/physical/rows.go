@@ -96,7 +96,7 @@ func appendDataRow(b []byte, values ...value) []byte {
 	return wire.AppendFrame(b, 'D', body)
 }
 
-// appendResult is a whole result of one row: description, row, completion.
+// appendResult returns a whole result of one row: description, row, completion.
 func appendResult(b []byte, tag string, cols []column, values ...value) []byte {
 	return appendComplete(appendDataRow(appendRowDescription(b, cols), values...), tag)
 }

@@ -68,7 +68,7 @@ func (s *session) applySettings(v *roles.Verified) ([]*pgerror.Error, *pgerror.E
 	return notices, nil
 }
 
-// cleanName is an application_name as the server shows it (facts A8).
+// cleanName returns an application_name as the server shows it (facts A8).
 func cleanName(name string, major int) string {
 	var b []byte
 	for i := range len(name) {
@@ -155,7 +155,7 @@ func (k *settingsAnswers) find(key string) (settingsAnswer, bool) {
 	return v, ok || time.Now().Before(k.silent)
 }
 
-// refusalOf is an error that says that the settings are no good at the start of any session; nil for others.
+// refusalOf returns an error that says that the settings are no good at the start of any session; nil for others.
 func refusalOf(err error) *pgerror.Error {
 	var e *pgerror.Error
 	if !errors.As(err, &e) || e.IsFatal() {
@@ -186,5 +186,5 @@ func settingsQuery(settings []handshake.Param, defaults map[string]string) strin
 	return b.String()
 }
 
-// literal is a string of SQL with standard_conforming_strings.
+// literal returns a string of SQL with standard_conforming_strings.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// walSenderTimeout is the wal_sender_timeout of a session: what its startup packet asks for, what
-// the primary has, or PostgreSQL's default (trap K51). 0 is none.
-// own: it is the packet's.
+// walSenderTimeout returns the wal_sender_timeout of a session: what its startup packet asks for, what the primary
+// has, or PostgreSQL's default (trap K51). 0 is none. own: it is the packet's.
 func (s *session) walSenderTimeout() (timeout time.Duration, own bool) {
 	if text, ok := s.req.Setting("wal_sender_timeout"); ok {
 		if d, ok := parseMilliseconds(text); ok {

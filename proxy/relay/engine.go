@@ -82,7 +82,7 @@ func (e *Engine) pool() *buffers {
 	return e.buffers
 }
 
-// pick is the next loop in turn, nil when there is none.
+// pick returns the next loop in turn, nil when there is none.
 func (e *Engine) pick() *loop {
 	if e == nil || len(e.loops) == 0 {
 		return nil

@@ -16,7 +16,7 @@ const (
 	Primary
 )
 
-// String is the side's word.
+// String returns the side's word.
 func (s Side) String() string {
 	if s == Client {
 		return "client"
@@ -48,7 +48,7 @@ type RefusedError struct {
 	listening bool // the primary has not refused and takes a Terminate
 }
 
-// Error is the refusal's text.
+// Error returns the refusal's text.
 func (e *RefusedError) Error() string {
 	if e.Told {
 		return "refused by the primary: " + e.Err.Error()
@@ -68,8 +68,8 @@ var (
 		"terminating connection due to administrator command")
 )
 
-// Unreachable is the FATAL 57P03 for a client whose primary cannot be reached. The detail is coarse:
-// the client is not authenticated, addresses stay in the log.
+// Unreachable returns the FATAL 57P03 for a client whose primary cannot be reached. The detail is coarse: the client
+// is not authenticated, addresses stay in the log.
 func Unreachable(cause error) *pgerror.Error {
 	return errUnreachable.WithCause(cause).WithDetail("%s", dialDetail(cause))
 }

@@ -33,7 +33,7 @@ func newLegs(client, upstream *leg, params parameters, proven bool, pid uint32, 
 	}
 }
 
-// ahead is a copy of what was read ahead.
+// ahead returns a copy of what was read ahead.
 func (l *leg) ahead() []byte {
 	b, _ := l.r.Peek(l.r.Buffered())
 	return bytes.Clone(b)

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// givenUpStatus are the losses of WAL that still concern somebody.
+// givenUpStatus returns the losses of WAL that still concern somebody.
 func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
 	for _, l := range all {
 		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})

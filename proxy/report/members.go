@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// clusterStatus is the picture of the links; nil without a cluster.
+// clusterStatus returns the picture of the links; nil without a cluster.
 func clusterStatus(x *Cluster) *admin.Cluster {
 	if x == nil {
 		return nil

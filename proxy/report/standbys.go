@@ -39,7 +39,7 @@ func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
 	return s
 }
 
-// seconds is a lag for the document; a negative one is not known.
+// seconds returns a lag for the document; a negative one is not known.
 func seconds(d time.Duration) *float64 {
 	if d < 0 {
 		return nil

@@ -22,7 +22,7 @@ func tlsStatus(s clienttls.Status) admin.TLS {
 	}
 }
 
-// sslRows are the encrypted legs, the stream first, then walsenders, then the others by age.
+// sslRows returns the encrypted legs, the stream first, then walsenders, then the others by age.
 func sslRows(stream *handshake.SSL, sessions []proxy.SessionInfo) []admin.SSL {
 	all := []admin.SSL{}
 	add := func(pid int32, user, leg string, s *handshake.SSL) {

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/identity"
 )
 
-// Node is a proxy with a new key.
+// Node returns a proxy with a new key.
 func Node(t testing.TB, name string) *identity.Node {
 	t.Helper()
 	n, err := identity.Open(filepath.Join(t.TempDir(), name), name)
@@ -20,7 +20,7 @@ func Node(t testing.TB, name string) *identity.Node {
 	return n
 }
 
-// Members is the list of a cluster that has these proxies.
+// Members returns the list of a cluster that has these proxies.
 func Members(t testing.TB, nodes ...*identity.Node) *identity.Members {
 	t.Helper()
 	var lines []string

@@ -101,7 +101,7 @@ func (a wordFiles) Refused() *walsource.LackError {
 	return acceptance.Refused(a.read(lackingName), a.read(acceptName))
 }
 
-// unused is the word that still waits for its server; nil: none does.
+// unused returns the word that still waits for its server; nil: none does.
 func (a wordFiles) unused() *admin.Accepted {
 	w := a.read(acceptName)
 	if !w.Open() {

@@ -40,7 +40,7 @@ type advisor struct {
 	trust  preflight.Trust
 }
 
-// Warnings are the ones that hold now, never nil.
+// Warnings returns the warnings that hold now, never nil.
 func (a *advisor) Warnings() []string {
 	if w := a.warnings.Load(); w != nil {
 		return *w
@@ -90,7 +90,7 @@ func (a *advisor) around() report.Around {
 	}
 }
 
-// attached is the names of the standbys behind this proxy, sorted, each once.
+// attached returns the names of the standbys behind this proxy, sorted, each once.
 func (a *advisor) attached() []string {
 	var names []string
 	for _, s := range a.hub.Standbys() {

@@ -128,7 +128,7 @@ func accessRules(c *config.Config) int {
 	return n
 }
 
-// memberSlots are the slots of the other members on the primary, unless their upstream.slot says another name.
+// memberSlots returns the slots of the other members on the primary, unless their upstream.slot says another name.
 func memberSlots(c *config.Config) (all []string) {
 	for _, name := range memberNames(c) {
 		all = append(all, config.DefaultSlot(name))

@@ -38,8 +38,8 @@ func openSecret(c *config.Config, up *upstream.Config, file string) (remedy stri
 	return "", nil
 }
 
-// exposureChecks are the same as lines of check, and what run refuses because of a secret, or because user, by its id,
-// is root.
+// exposureChecks returns the same as lines of check, and what run refuses because of a secret, or because user, by its
+// id, is root.
 func exposureChecks(c *config.Config, up *upstream.Config, file string, user int) (all []preflight.Check) {
 	if remedy, err := openSecret(c, up, file); err != nil {
 		text := "upstream.conninfo: " + err.Error()

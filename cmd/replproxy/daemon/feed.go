@@ -12,9 +12,9 @@ import (
 // feedInterval spaces the checks whether another fenced member has more WAL than this proxy.
 const feedInterval = 500 * time.Millisecond
 
-// newFeeder is the source of the tail of a fenced timeline: the member that has most of it, so that a candidate is fed
-// to whichever proxy it is attached. Neither of the two votes or reports any more. Before and after it has no stream to
-// give.
+// newFeeder returns the source of the tail of a fenced timeline: the member that has most of it, so that a candidate
+// is fed to whichever proxy it is attached. Neither of the two votes or reports any more. Before and after it has no
+// stream to give.
 func (p *parts) newFeeder() *walsource.MemberStream {
 	return &walsource.MemberStream{
 		On:     walsource.RungFenced,

@@ -39,8 +39,8 @@ func openHTTP(c *config.Config, log *slog.Logger) (secure *clienttls.Reloader, t
 	return secure, token, nil
 }
 
-// httpHosts are the names by which the http port may be asked: those that are configured, this machine's own, and the
-// one that http itself names.
+// httpHosts returns the names by which the http port may be asked: those that are configured, this machine's own, and
+// the one that http itself names.
 func httpHosts(c *config.Config) []string {
 	names := slices.Clone(c.HTTPHosts)
 	if own, err := os.Hostname(); err == nil {

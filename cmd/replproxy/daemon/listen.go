@@ -49,7 +49,7 @@ func listenCluster(ctx context.Context, address string) (net.Listener, net.Packe
 	return tcp, udp, nil
 }
 
-// addresses are the ones for clients, as the configuration writes them.
+// addresses returns the addresses for clients, as the configuration writes them.
 func (d *doors) addresses() []string {
 	all := make([]string, len(d.clients))
 	for i, l := range d.clients {

@@ -20,7 +20,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/report"
 )
 
-// clusterDir is the part of data_dir that holds a node's key and what it must not forget.
+// clusterDir returns the part of data_dir that holds a node's key and what it must not forget.
 func clusterDir(dataDir string) string { return filepath.Join(dataDir, "cluster") }
 
 // membership holds the connections of this proxy to the other members, and its own key. Without a cluster it is nil.
@@ -69,7 +69,7 @@ func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	return m, nil
 }
 
-// others are the names of the other members.
+// others returns the names of the other members.
 func (m *membership) others(own string) (names []string) {
 	if m == nil {
 		return nil
@@ -82,7 +82,7 @@ func (m *membership) others(own string) (names []string) {
 	return names
 }
 
-// live are the other members that gossip has an address of.
+// live returns the other members that gossip has an address of.
 func (m *membership) live(own string) (names []string) {
 	for _, p := range m.gossip.Live() {
 		if p.Name != own {
@@ -143,7 +143,7 @@ func readKeys(c *config.Config) error {
 	return err
 }
 
-// secret is one that all members have; nil without a cluster.
+// secret returns a secret that all members have; nil without a cluster.
 func (m *membership) secret() []byte {
 	if m == nil {
 		return nil
@@ -159,7 +159,7 @@ func (m *membership) rekey() error {
 	return m.keys.Reload()
 }
 
-// memberNames are the names in cluster.members.
+// memberNames returns the names in cluster.members.
 func memberNames(c *config.Config) (names []string) {
 	for _, line := range c.Cluster.Members {
 		if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); name != "" {

@@ -91,7 +91,7 @@ func (p *parts) bindVoters(c *config.Config) {
 	}
 }
 
-// part is the logger of one part.
+// part returns the logger of one part.
 func (p *parts) part(name string) *slog.Logger { return p.log.With("part", name) }
 
 // close closes what does not run and keeps the first error. The store, which all use, is last.

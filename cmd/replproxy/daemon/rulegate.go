@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// ruleGate is the slot of slots.rule_gate; nil: none is named.
+// ruleGate returns the slot of slots.rule_gate; nil: none is named.
 func (p *parts) ruleGate(c *config.Config) *realslot.RuleGate {
 	if c.Slots.RuleGate == "" {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// clusterNode is this proxy's name among those that share slots; "" without a cluster.
+// clusterNode returns this proxy's name among those that share slots; "" without a cluster.
 func clusterNode(c *config.Config) string {
 	if c.Cluster.Bind == "" {
 		return ""

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// newViaCluster is the source of a stream from the member that the puller chooses.
+// newViaCluster returns the source of a stream from the member that the puller chooses.
 func (p *parts) newViaCluster() *walsource.MemberStream {
 	return &walsource.MemberStream{
 		On: walsource.RungChosen, Open: p.streamFrom, Logger: p.part("cluster"),
@@ -69,7 +69,7 @@ func (m *membership) connect(ctx context.Context, up *upstream.Config, member st
 	return through.Connect(ctx, params)
 }
 
-// segments is the source of segments that members have, for the store of the proxy called name.
+// segments returns the source of segments that members have, for the store of the proxy called name.
 func (m *membership) segments(up *upstream.Config, name string) *backfill.Members {
 	return &backfill.Members{
 		All: m.others(name), Live: func() []string { return m.live(name) },

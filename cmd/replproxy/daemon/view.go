@@ -16,7 +16,7 @@ type view struct {
 	stopping atomic.Bool
 }
 
-// Status is one snapshot as a document; see [admin.Source].
+// Status returns one snapshot as a document; see [admin.Source].
 func (v *view) Status() admin.Status {
 	x := v.snapshot()
 	return report.Status(&x)

@@ -24,8 +24,8 @@ var places = []string{
 // ErrNoPostgreSQL says that there is nothing to demonstrate with.
 var ErrNoPostgreSQL = errors.New("PostgreSQL's server and client programs were not found on this machine")
 
-// findBinaries is the directory that has every needed program: bindir when it is given, else PATH,
-// else the newest version that a package left.
+// findBinaries returns the directory that has every needed program: bindir when it is given, else PATH, else the
+// newest version that a package left.
 func findBinaries(bindir string) (string, error) {
 	if bindir != "" {
 		if missing := missingIn(bindir); len(missing) > 0 {
@@ -68,7 +68,7 @@ func missingIn(dir string) []string {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// versionOf is the first number in a path, 0 for none.
+// versionOf returns the first number in a path, 0 for none.
 func versionOf(path string) int {
 	n, _ := strconv.Atoi(digits.FindString(path))
 	return n

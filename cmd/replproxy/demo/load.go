@@ -193,7 +193,7 @@ func describeSenders(rows [][]string) string {
 
 var progress = regexp.MustCompile(`progress: [0-9.]+ s, ([0-9.]+) tps`)
 
-// lastProgress is the newest tps of pgbench's log, "-" before the first.
+// lastProgress returns the newest tps of pgbench's log, "-" before the first.
 func lastProgress(log string) string {
 	b, err := os.ReadFile(log)
 	if err != nil {

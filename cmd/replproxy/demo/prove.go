@@ -116,7 +116,7 @@ func (d *demo) summary(transactions string, caughtUp time.Duration) {
 	}, "\n"))
 }
 
-// counted is a number with its noun.
+// counted returns a number with its noun.
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

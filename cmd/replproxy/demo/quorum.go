@@ -37,7 +37,7 @@ var ErrReleased = errors.New("a commit was released while the voters were cut of
 
 func quorumProxies() []string { return []string{"proxy_a", "proxy_b", "proxy_c"} }
 
-// rule is the proxies': a majority of the standbys.
+// rule returns the proxies': a majority of the standbys.
 func (d *demo) rule() string {
 	names := make([]string, len(d.standbys))
 	for i, s := range d.standbys {

@@ -46,7 +46,7 @@ func Advise(s Setup, f Facts, behind []string) []string {
 	return all
 }
 
-// syncTraps are the two traps of moving standbys behind a proxy (R27).
+// syncTraps returns the two traps of moving standbys behind a proxy (R27).
 func syncTraps(s Setup, setting string, behind []string, direct []Walsender) []string {
 	rule, err := syncrep.Parse(setting)
 	if err != nil || rule.Empty() {

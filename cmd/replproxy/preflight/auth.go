@@ -70,7 +70,7 @@ func derive(rows [][]string) (lines []string, left int) {
 	return lines, left
 }
 
-// names is a column as a rule has it.
+// names returns a column as a rule has it.
 func names(column string) string {
 	all := strings.Split(column, "\n")
 	for i, n := range all {

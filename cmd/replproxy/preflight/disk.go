@@ -71,7 +71,7 @@ func slotsIn(dir string) (names []string) {
 	return names
 }
 
-// Volume is the size of the volume that holds dir, and what an ordinary user may still take.
+// Volume returns the size of the volume that holds dir, and what an ordinary user may still take.
 func Volume(dir string) (total, free int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

@@ -96,7 +96,7 @@ type Disk struct {
 	Store walstore.Identity
 }
 
-// code is the SQLSTATE in an error's chain, "" when the server did not speak.
+// code returns the SQLSTATE in an error's chain, "" when the server did not speak.
 func code(err error) pgerror.Code {
 	var e *pgerror.Error
 	if errors.As(err, &e) {

@@ -164,7 +164,7 @@ func probeTrust(ctx context.Context, c *upstream.Config, f *Facts) {
 	}
 }
 
-// startup is a StartupMessage of protocol 3.0 for a walsender.
+// startup returns a StartupMessage of protocol 3.0 for a walsender.
 func startup(user string) []byte {
 	b := []byte{0, 0, 0, 0, 0, 3, 0, 0}
 	for _, s := range []string{"user", user, "replication", "true", "application_name", applicationName} {
@@ -175,7 +175,7 @@ func startup(user string) []byte {
 	return b
 }
 
-// rows is the last result as texts, NULL as "".
+// rows returns the last result as texts, NULL as "".
 func rows(res []upstream.Result) [][]string {
 	if len(res) == 0 {
 		return nil

@@ -80,7 +80,7 @@ const (
 // primary that shuts down for them.
 func heldBySlot(s Setup, f Facts) bool { return s.Slot != "" && slices.Contains(waitedFor(f), s.Slot) }
 
-// waitedFor are the slots whose standbys the primary's logical walsenders wait for.
+// waitedFor returns the slots whose standbys the primary's logical walsenders wait for.
 func waitedFor(f Facts) (slots []string) {
 	for _, name := range strings.Split(f.Settings[newSlots], ",") {
 		slots = append(slots, strings.Trim(name, ` "`))
@@ -113,7 +113,7 @@ func countedTwice(s Setup, f Facts) string {
 		"it is counted more than once, and is no safer for it", rule, strings.Join(proxies, " and "))
 }
 
-// sharedNames are the names in a rule that several walsenders have (R6).
+// sharedNames returns the names in a rule that several walsenders have (R6).
 func sharedNames(rule string, direct []Walsender) (shared []string) {
 	r, err := syncrep.Parse(rule)
 	if err != nil {

@@ -29,7 +29,7 @@ func notAllNamed(s Setup, f Facts) string {
 		"while that member streams from the primary, commits wait for ever", rule, strings.Join(missing, " and "))
 }
 
-// present are this proxy and the members that no operator has forgotten, each once.
+// present returns this proxy and the members that no operator has forgotten, each once.
 func present(s Setup) (names []string) {
 	for _, name := range append([]string{s.Name}, s.Members...) {
 		if !slices.Contains(names, name) && !slices.Contains(s.Forgotten, name) {

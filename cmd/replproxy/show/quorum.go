@@ -101,7 +101,7 @@ func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
 	t.Flush()
 }
 
-// behind is a distance, "-" where there is none.
+// behind returns a distance, "-" where there is none.
 func behind(n *int64) string {
 	if n == nil {
 		return "-"

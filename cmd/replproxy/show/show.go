@@ -97,7 +97,7 @@ func upstream(t io.Writer, s *admin.Status) {
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
 }
 
-// hostErrors are the reasons why no WAL comes, one for each host of the upstream; none: WAL comes.
+// hostErrors returns the reasons why no WAL comes, one for each host of the upstream; none: WAL comes.
 func hostErrors(s *admin.Status) (all []string) {
 	text := s.Upstream.LastError
 	if text == "" || s.Upstream.State == admin.Streaming {
@@ -266,7 +266,7 @@ func Position(l lsn.LSN) string {
 	return l.String()
 }
 
-// Lag is a time in seconds for a narrow column, a dash while it is not known.
+// Lag returns a time in seconds for a narrow column, a dash while it is not known.
 func Lag(seconds *float64) string {
 	switch {
 	case seconds == nil:
@@ -301,5 +301,5 @@ func Clean(s string) string {
 	}, s)
 }
 
-// Bytes is an amount for readers.
+// Bytes returns an amount for readers.
 func Bytes(n int64) string { return config.Size(n).Short() }

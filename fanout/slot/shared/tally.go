@@ -45,9 +45,9 @@ func (t *Tally) Silent(node string, heard bool) {
 	}
 }
 
-// Outcome is the answer of all; with Refused the state that stands in the way. An owner that is not heard is
-// gone around, one that is heard and does not answer is not, while a session of it is known. What an owner
-// says itself is newer than what others have heard of it.
+// Outcome returns the answer of all; with Refused the state that stands in the way. An owner that is not heard is gone
+// around, one that is heard and does not answer is not, while a session of it is known. What an owner says itself is
+// newer than what others have heard of it.
 func (t *Tally) Outcome() (Outcome, State) {
 	switch t.worst {
 	case Busy, Exists:

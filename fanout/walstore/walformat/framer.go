@@ -37,7 +37,7 @@ const (
 	frameLost
 )
 
-// Complete is the end of the last complete record at or below what was fed; behind an XLOG_SWITCH the end of its
+// Complete returns the end of the last complete record at or below what was fed; behind an XLOG_SWITCH the end of its
 // segment once that was fed. Invalid: there was none yet.
 func (f *Framer) Complete() lsn.LSN {
 	if f.state != frameLost {

@@ -27,7 +27,7 @@ const (
 // magics is XLOG_PAGE_MAGIC of each major release; it is fixed within one (facts H2).
 var magics = map[int]uint16{13: 0xD106, 14: 0xD10D, 15: 0xD110, 16: 0xD113, 17: 0xD116, 18: 0xD118}
 
-// Magic is the page magic of a major release; false for one this package does not know.
+// Magic returns the page magic of a major release; false for one this package does not know.
 func Magic(major int) (uint16, bool) {
 	m, ok := magics[major]
 	return m, ok
@@ -57,7 +57,7 @@ type Header struct {
 	PageSize uint32
 }
 
-// Len is the header's length in bytes.
+// Len returns the header's length in bytes.
 func (h *Header) Len() int {
 	if h.Info&LongHeader != 0 {
 		return LongHeaderLen
@@ -127,8 +127,7 @@ func (e *PageError) Error() string {
 // Is makes errors.Is(err, ErrPage) true.
 func (e *PageError) Is(target error) bool { return target == ErrPage }
 
-// HeaderLenAt is the length of the header of the page that starts at at: long on the first page of
-// a segment.
+// HeaderLenAt returns the length of the header of the page that starts at at: long on the first page of a segment.
 func (s Source) HeaderLenAt(at lsn.LSN) int {
 	if s.SegSize.IsStart(at) {
 		return LongHeaderLen

@@ -58,13 +58,13 @@ func New(c Config) *Generator {
 	}
 }
 
-// Timeline is the timeline of the pages that are made next.
+// Timeline returns the timeline of the pages that are made next.
 func (g *Generator) Timeline() lsn.TimelineID { return g.tli }
 
-// Start is the first position.
+// Start returns the first position.
 func (g *Generator) Start() lsn.LSN { return g.start }
 
-// End is the position behind the last record, as a server's flush position would show it.
+// End returns the position behind the last record, as a server's flush position would show it.
 func (g *Generator) End() lsn.LSN { return g.start + lsn.LSN(len(g.buf)) }
 
 // Bytes gives the WAL [from, to).
@@ -152,10 +152,10 @@ func (g *Generator) Again(at lsn.LSN) *Generator {
 	return &f
 }
 
-// History is the ancestry of the timeline.
+// History returns the ancestry of the timeline.
 func (g *Generator) History() lsn.History { return g.history }
 
-// HistoryFile is the content of the timeline's history file; empty for the first timeline.
+// HistoryFile returns the content of the timeline's history file; empty for the first timeline.
 func (g *Generator) HistoryFile() []byte { return []byte(g.lines) }
 
 func (g *Generator) last() lsn.LSN {

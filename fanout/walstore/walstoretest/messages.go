@@ -16,7 +16,7 @@ type Message struct {
 	Data []byte
 }
 
-// End is the position behind the message.
+// End returns the position behind the message.
 func (m Message) End() lsn.LSN { return m.At + lsn.LSN(len(m.Data)) }
 
 // Messages cuts the WAL from from to the end as a walsender does: at most MaxSend bytes, cut at page
