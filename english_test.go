@@ -69,6 +69,21 @@ func TestCommentsBeginWithTheName(t *testing.T) {
 	}
 }
 
+// TestFunctionsDoSomething: the comment of a function says what it does ("X returns the …"), not what it is.
+func TestFunctionsDoSomething(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || s.test || f.Doc == nil {
+				continue
+			}
+			if words := strings.Fields(f.Doc.Text()); len(words) > 1 && slices.Contains([]string{"is", "are"}, words[1]) {
+				t.Errorf("%s: %q: say what it does or returns", s.fset.Position(f.Pos()), strings.Join(words[:2], " "))
+			}
+		}
+	}
+}
+
 // documented returns the name and the comment of a declaration of one thing; "": it declares several, or nothing.
 func documented(d ast.Decl) (name string, doc *ast.CommentGroup) {
 	switch x := d.(type) {

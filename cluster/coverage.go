@@ -55,7 +55,7 @@ func (n *Node) Coverage() syncrep.Coverage {
 	return syncrep.Coverage{Timeline: n.at.Timeline, At: c.At, Votes: c.votes, Generation: c.generation}
 }
 
-// votesIn is [syncrep.Coverage.Votes] of rules.
+// votesIn returns a function that reports whether names has a name, for [syncrep.Coverage.Votes].
 func votesIn(names []string) func(string) bool {
 	var rules []syncrep.Rule
 	for _, text := range names {

@@ -131,7 +131,7 @@ func (f fences) highest() (t lsn.TimelineID) {
 	return t
 }
 
-// with is f and a promise more.
+// with returns f and the promise about timelines of system up to t.
 func (f fences) with(system lsn.SystemID, t lsn.TimelineID) fences {
 	f = maps.Clone(f)
 	if f == nil {

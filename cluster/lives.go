@@ -72,7 +72,7 @@ func (l *lives) note(now time.Time, x vote.Life) (news bool) {
 	return news
 }
 
-// connected is told that the name is heard anew: whose life that is its State says.
+// connected notes that the name is heard anew. Whose life that is, its State says.
 func (l *lives) connected(name string) {
 	if p := l.of[name]; p != nil {
 		p.speaks, p.contested = false, false

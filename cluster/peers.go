@@ -29,7 +29,7 @@ type Peers struct{ n *Node }
 // Peers makes the sink.
 func (n *Node) Peers() Peers { return Peers{n} }
 
-// Up is the first that is heard of a peer's only holder.
+// Up notes that a peer is heard by its only connection.
 func (p Peers) Up(peer string, version int) {
 	p.locked(func(n *Node) {
 		n.ledger.Contest(peer, false)
@@ -43,7 +43,7 @@ func (p Peers) Up(peer string, version int) {
 	})
 }
 
-// Heard is any sign of life.
+// Heard notes a sign of life of a peer.
 func (p Peers) Heard(peer string) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
@@ -169,7 +169,7 @@ func (p Peers) report(r vote.Report) {
 	}
 }
 
-// Gone is the end of an item. That a session has ended, the next State says.
+// Gone notes that a peer has withdrawn an item. That a session has ended, the next State says.
 func (p Peers) Gone(peer string, id link.ID) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
@@ -178,7 +178,7 @@ func (p Peers) Gone(peer string, id link.ID) {
 	}
 }
 
-// Down is silence, which is judged by its length.
+// Down notes that no connection to the peer is there any more. How long it is silent decides what it counts for.
 func (p Peers) Down(peer string) {
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()

@@ -85,7 +85,7 @@ func recall(o Options, m memory, save func([]byte) error) (r recalled, err error
 	return r, r.ledger.SetRule(was.Rule)
 }
 
-// keyOf is [Options.Key]; "": none.
+// keyOf returns the member's key by [Options.Key]; "": none is configured.
 func (o *Options) keyOf(member string) string {
 	if o.Key == nil {
 		return ""

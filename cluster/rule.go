@@ -129,7 +129,7 @@ func (n *Node) reportable(l ledger.Evaluation) lsn.Progress {
 	return p
 }
 
-// upTo is p up to the beginning of r. The caller holds mu.
+// upTo returns p, at most up to where r began. The caller holds mu.
 func (n *Node) upTo(r vote.Rule, p lsn.Progress) lsn.Progress {
 	if r.Timeline != n.at.Timeline {
 		return lsn.Progress{}

@@ -122,7 +122,7 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// SyncStates are sync_state and sync_priority of the sessions that this node serves, by incarnation.
+// SyncStates returns sync_state and sync_priority of the sessions that this node serves, by incarnation.
 func (n *Node) SyncStates() map[uint64]Voter {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -22,8 +22,8 @@ func (n *Node) RetainUntil(standbys int) {
 	n.retain(time.Now())
 }
 
-// VotedFrom is from where on WAL of timeline t is kept because this node's store votes; Invalid: for votes nothing is.
-// It is at most a second old, takes no lock and may be called with any.
+// VotedFrom returns the position from which on WAL of timeline t is kept because this node's store votes; Invalid: for
+// votes nothing is. It is at most a second old, takes no lock and may be called with any.
 func (n *Node) VotedFrom(t lsn.TimelineID) lsn.LSN {
 	r := n.retained.Load()
 	switch {

@@ -42,7 +42,8 @@ func zonesOf(rule vote.RuleText, judged []ledger.RuleInUse, voters []Voter) (all
 	return all
 }
 
-// furthest is since when all voters of a zone that count have been behind: the moment of the last of them.
+// furthest returns, by level, the time since which all voters of a zone that count have been behind: the moment of the
+// last of them.
 func furthest(zone string, voters []Voter) (since [3]time.Time) {
 	var reached [3]bool
 	for _, v := range voters {

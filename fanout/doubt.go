@@ -90,7 +90,7 @@ func (h *Hub) beganHere(younger *session) {
 	}
 }
 
-// BeganElsewhere is to be called when sessions with these names of a rule have begun at another member.
+// BeganElsewhere notes that sessions with these names of a rule have begun at another member.
 func (h *Hub) BeganElsewhere(names []string) {
 	for _, s := range h.registry.sessions() {
 		for _, name := range names {
@@ -113,7 +113,7 @@ func (h *Hub) Wanted(slotName, name string, by int32) (doubted bool) {
 	return false
 }
 
-// takeSlotLeft is takeSlot, and waits while the session that has the slot may have been left by the same standby.
+// takeSlotLeft takes the slot, and waits while the session that has it may have been left by the same standby.
 func (h *Hub) takeSlotLeft(ctx context.Context, name string, who SessionInfo) (*slot.Guard, error) {
 	tick := time.NewTicker(startPoll)
 	defer tick.Stop()

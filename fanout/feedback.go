@@ -110,7 +110,7 @@ func (f *feedback) settle() {
 	f.horizon.Wake()
 }
 
-// forgetEarly is for another primary, which has been told nothing yet (R41).
+// forgetEarly forgets what was sent early: another primary has been told nothing yet (R41).
 func (f *feedback) forgetEarly() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -313,7 +313,7 @@ func sane(x, next copyboth.FullXID) bool {
 	return x == 0 || next == 0 || x <= next+xidSlack && next < x+maxXIDAge
 }
 
-// capAge is x, or the oldest that maxAge allows.
+// capAge returns x, or the oldest that maxAge allows.
 func capAge(x, next, maxAge copyboth.FullXID) copyboth.FullXID {
 	if x == 0 || maxAge == 0 || next <= maxAge || x >= next-maxAge {
 		return x
@@ -327,7 +327,7 @@ func capAge(x, next, maxAge copyboth.FullXID) copyboth.FullXID {
 // UpstreamFeedback is the merged feedback in the form that a walreceiver asks for.
 type UpstreamFeedback struct{ h *Hub }
 
-// UpstreamFeedback is [Hub.Feedback] and [Hub.FeedbackChanged] for the walreceiver.
+// UpstreamFeedback returns [Hub.Feedback] and [Hub.FeedbackChanged] for the walreceiver.
 func (h *Hub) UpstreamFeedback() UpstreamFeedback { return UpstreamFeedback{h} }
 
 // Merged returns the message to send, SentAt apart; false: nothing that the primary holds is to be raised to it.

@@ -24,7 +24,8 @@ func (h *Hub) hold(g *slot.Guard, name string) *hold {
 	return &hold{Guard: g, h: h, name: name, last: math.MaxUint64}
 }
 
-// Confirm is [slot.Guard.Confirm]. While the slot moves backward nothing is removed, as in reserve.
+// Confirm confirms the slot's position by [slot.Guard.Confirm]. While the slot moves backward nothing is removed, as in
+// reserve.
 func (s *hold) Confirm(flush lsn.LSN) {
 	if flush >= s.last {
 		s.last = flush

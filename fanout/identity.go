@@ -16,7 +16,7 @@ type Identity struct {
 	XLogPos  lsn.LSN
 }
 
-// errNoStore is the refusal until the first WAL from the primary is here.
+// errNoStore returns the refusal until the first WAL from the primary is here.
 func errNoStore() error {
 	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
 		WithDetail("replproxy has not received WAL from the primary yet.")

@@ -131,5 +131,5 @@ func (h *Hub) KeepsWAL(s slot.Info) bool {
 	return s.Restart == lsn.Invalid || id.SegSize.Segno(s.Restart) >= id.SegSize.Segno(h.o.Store.Oldest())
 }
 
-// SlotsHeard is to be called after slots of other members were heard of: they hold xmin, too.
+// SlotsHeard merges feedback anew after slots of other members were heard of: they hold xmin, too.
 func (h *Hub) SlotsHeard() { h.mergeFeedback() }

@@ -30,7 +30,7 @@ type LeftSlot struct {
 	Released bool           // it holds no WAL beyond wal.keep_size
 }
 
-// switched is called once the store follows another server's timeline: what slots hold by xmin was said to the one
+// switched takes note that the store follows another server's timeline: what slots hold by xmin was said to the one
 // before. Who is shown to have been promoted has its slot let go.
 func (h *Hub) switched(timeline lsn.TimelineID) {
 	h.left.mu.Lock()
@@ -42,8 +42,8 @@ func (h *Hub) switched(timeline lsn.TimelineID) {
 	h.lookForPromoted(timeline, false)
 }
 
-// resettled is called FeedbackSettle later: who follows the new timeline has said what it needs, and a promoted
-// server whose session still stood is gone.
+// resettled runs FeedbackSettle later: who follows the new timeline has said what it needs, and a promoted server whose
+// session still stood is gone.
 func (h *Hub) resettled(timeline lsn.TimelineID) {
 	h.o.Slots.Settled()
 	h.mergeFeedback()

@@ -61,8 +61,9 @@ func (w *walReader) pending(err error) error {
 	return &walsender.PendingError{Done: w.wait.Done()}
 }
 
-// fetchError is readError for WAL that was looked for in vain, and why. "Removed" is said only when everybody has
-// answered that it is not there: who is told that takes it for the end of WAL.
+// fetchError returns the error for WAL that was looked for in vain: err as readError has it, with the reason why no
+// source gave it. "Removed" is said only when everybody has answered that it is not there: who is told that takes it
+// for the end of WAL.
 func fetchError(err, why error) error {
 	var removed *walstore.RemovedError
 	if errors.As(err, &removed) && !errors.Is(why, backfill.ErrUnavailable) && !errors.Is(why, backfill.ErrNoRoom) {

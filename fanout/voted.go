@@ -7,7 +7,7 @@ import (
 // everything as a position to keep WAL from keeps all of it.
 const everything lsn.LSN = 1
 
-// VotedFrom is from where WAL is kept because this store votes; Invalid: it does not.
+// VotedFrom returns the position from which WAL is kept because this store votes; Invalid: it does not.
 func (h *Hub) VotedFrom() lsn.LSN {
 	if h.o.VotedFrom == nil {
 		return lsn.Invalid
@@ -37,8 +37,8 @@ func (h *Hub) VotedBytes(flushed lsn.LSN) int64 {
 	return int64(max(seg.Floor(other), from) - from)
 }
 
-// retainFrom is from where the store keeps WAL: for slots, and for standbys that have yet to flush what
-// stores voted for. The latter is subject to no cap. While a slot is being made, nothing goes.
+// retainFrom returns the position from which the store keeps WAL: for slots, and for standbys that have yet to flush
+// what stores voted for. The latter is subject to no cap. While a slot is being made, nothing goes.
 func (h *Hub) retainFrom() lsn.LSN {
 	if h.reserving.Load() > 0 {
 		return everything

@@ -60,7 +60,7 @@ func (p *parser) body() (c Command, check func() *pgerror.Error) {
 	return nil, nil
 }
 
-// dottedName is identifiers joined with dots; blanks around the dots are dropped.
+// dottedName reads identifiers joined with dots; blanks around the dots are dropped.
 func (p *parser) dottedName() string {
 	name := []byte(p.ident())
 	for p.accept(".") {
@@ -95,7 +95,7 @@ func (p *parser) start() Command {
 	return c
 }
 
-// pluginOptions is a list in parentheses: names are identifiers, values quoted strings.
+// pluginOptions reads a list in parentheses: names are identifiers, values quoted strings.
 func (p *parser) pluginOptions() []PluginOption {
 	if !p.accept("(") {
 		return nil

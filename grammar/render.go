@@ -114,7 +114,7 @@ func (c *AlterSlot) render(r *renderer) {
 	r.flush()
 }
 
-// String is true, false, or empty for Unset.
+// String returns true, false, or empty for Unset.
 func (s Setting) String() string { return [...]string{"", "false", "true"}[s%3] }
 
 func (c *StartPhysical) render(r *renderer) {

@@ -78,7 +78,7 @@ func (s *scanner) skipBlanks() {
 	s.rest = strings.TrimLeft(s.rest, blanks)
 }
 
-// word is a keyword, which is upper case, or an identifier, which is folded to lower case.
+// word reads a keyword, which is upper case, or an identifier, which is folded to lower case.
 func (s *scanner) word() token {
 	w := s.take(span(s.rest, isIdentCont))
 	if isKeyword(w, s.d.Version) {

@@ -51,7 +51,7 @@ type RefusedError struct {
 // Error returns the refusal's text and SQLSTATE.
 func (e *RefusedError) Error() string { return "refused: " + e.Err.Error() }
 
-// Unwrap is the *pgerror.Error that the client got.
+// Unwrap returns the *pgerror.Error that the client got.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Accept reads the startup phase of conn, which stays the caller's to close whatever happens. It

@@ -29,10 +29,10 @@ func (s *Server) audited(ctx context.Context, session *Session, log *slog.Logger
 	}
 }
 
-// Refused is told that the log-in has failed, before the client is. It counts that, says it in the log within a quota,
-// and blocks for auth.delay, or until the session is to end, so that guesses are slow. Only a client's own failure
-// counts: a SQLSTATE of class 28, or a wrong proof whatever its SQLSTATE, as during an outage of the primary. Other
-// refusals, and those of one that has logged in, pass at once.
+// Refused notes that the log-in has failed, before the client is told. It counts that, says it in the log within a
+// quota, and blocks for auth.delay, or until the session is to end, so that guesses are slow. Only a client's own
+// failure counts: a SQLSTATE of class 28, or a wrong proof whatever its SQLSTATE, as during an outage of the primary.
+// Other refusals, and those of one that has logged in, pass at once.
 func (s *Session) Refused(e *pgerror.Error) {
 	if e == nil || s.proved.Load() || s.onRefused == nil {
 		return

@@ -30,7 +30,7 @@ func (s *Server) groupOf(c handshake.Class) *group {
 	return s.relays
 }
 
-// drain is the shutdown, in PostgreSQL's order:
+// drain shuts down in PostgreSQL's order:
 //
 //  1. Stop accepting: the listeners are closed.
 //  2. Connections that have not said who they are end, and so do cancel requests.

@@ -49,8 +49,8 @@ func owed(err error) *pgerror.Error {
 	return nil
 }
 
-// respond is the only place where an error becomes an ErrorResponse. It also lets the client read it
-// before the socket is closed.
+// respond sends an error as an ErrorResponse, and is the only place that does. It also lets the client read it before
+// the socket is closed.
 func respond(conn net.Conn, e *pgerror.Error) {
 	_ = conn.SetDeadline(time.Now().Add(tellTimeout))
 	if _, err := conn.Write(wire.AppendError(nil, e)); err == nil {

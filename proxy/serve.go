@@ -134,8 +134,8 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 	}
 }
 
-// logEnd is the one line about a session's end. Losing a client is everyday life. Only so many are written about those
-// that have not logged in.
+// logEnd writes the one line about a session's end. Losing a client is everyday life. Only so many are written about
+// those that have not logged in.
 func (s *Server) logEnd(log *slog.Logger, session *Session, err error) {
 	info := session.Info()
 	why := "closed"
@@ -155,8 +155,8 @@ func (s *Server) logEnd(log *slog.Logger, session *Session, err error) {
 	}
 }
 
-// logRefused is the one line about a connection that became no session. Anybody who reaches the port can cause them, so
-// that only so many are written. A peer that said nothing is a health check.
+// logRefused writes the one line about a connection that became no session. Anybody who reaches the port can cause
+// them, so that only so many are written. A peer that said nothing is a health check.
 func (s *Server) logRefused(conn net.Conn, err error) {
 	attrs := []any{"peer", addrString(conn.RemoteAddr()), "err", err}
 	if errors.Is(err, handshake.ErrNoData) {

@@ -78,7 +78,7 @@ func New(o Options) (*Server, error) {
 // Loops returns the number of processors of Go's scheduler that the relay may keep for itself (relay.Engine.Loops).
 func (s *Server) Loops() int { return s.engine.Loops() }
 
-// Ready is closed once Run serves the listeners.
+// Ready returns a channel that is closed once Run serves the listeners.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Sessions returns the living sessions, oldest first.

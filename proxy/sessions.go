@@ -126,8 +126,8 @@ func (s *Session) PhysicalAccess() access.Decision { return s.physical }
 // sent everything up to AuthenticationSASLFinal.
 func (s *Session) Verified() *roles.Verified { return s.verified }
 
-// Origin is whose turn at a gate the session takes: its client's address, or network of IPv6. All clients of unix
-// sockets are one.
+// Origin returns the key for the session's turn at a gate: its client's address, or network of IPv6. All clients of
+// unix sockets are one.
 func (s *Session) Origin() string { return origin(s.clientAddr).String() }
 
 // SetState moves the session forward; a step back is ignored. A session that is active has logged in.
@@ -175,7 +175,8 @@ func (s *Session) OnCancel(key []byte, f func()) (withdraw func()) {
 // whether it ended a command, and must not block; otherwise the primary gets the request.
 func (s *Session) OnCancelHere(f func() bool) { s.here.Store(&f) }
 
-// cancelHere is send behind what OnCancelHere was given.
+// cancelHere returns a function that cancels what runs in the proxy itself, by the function that OnCancelHere was
+// given, and otherwise sends the request by send.
 func (s *Session) cancelHere(send func(context.Context, []byte) error) func(context.Context, []byte) error {
 	return func(ctx context.Context, raw []byte) error {
 		if f := s.here.Load(); f != nil && (*f)() {

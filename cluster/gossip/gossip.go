@@ -94,7 +94,7 @@ func (g *Gossip) Live() []link.Peer {
 	return live
 }
 
-// Changed is one-slot and gets a token when Live may have changed.
+// Changed returns a channel of one slot that gets a token when Live may have changed.
 func (g *Gossip) Changed() <-chan struct{} { return g.changed }
 
 // Refused counts the strangers whose claim to be a member was turned down.
@@ -168,7 +168,7 @@ func (g *Gossip) down(name string) {
 	g.changed.Wake()
 }
 
-// config is memberlist's for a LAN, with time for links between sites.
+// config returns memberlist's configuration for a LAN, with time for links between sites.
 func (g *Gossip) config() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name = g.Node.Name

@@ -62,7 +62,7 @@ func (it *item) in(message int) (payload []byte, has bool) {
 	return it.payload[:max(0, it.older)], it.older >= 0
 }
 
-// NewOutbox is empty.
+// NewOutbox returns an empty Outbox.
 func NewOutbox() *Outbox {
 	// Version 0 is nobody's: it asks for a snapshot.
 	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[nudge.Chan]struct{}{}}
@@ -78,8 +78,8 @@ func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
 	})
 }
 
-// PutLonger is Put for an item to which version 2 added something: encode says as well how many bytes of the payload
-// a link of version 1 gets. Negative: it does not get the item, then or later.
+// PutLonger puts an item to which version 2 added something: encode says as well how many bytes of the payload a link
+// of version 1 gets. Negative: it does not get the item, then or later.
 func (o *Outbox) PutLonger(id ID, encode func(b []byte) (payload []byte, older int, err error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

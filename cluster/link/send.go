@@ -101,7 +101,7 @@ func (s *sender) state(version int, last string) {
 	s.up, s.version, s.last = version > 0, version, last
 }
 
-// once is one connection, from dialling to its end.
+// once makes one connection and serves it from dialling to its end.
 func (s *sender) once(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

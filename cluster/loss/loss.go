@@ -157,7 +157,7 @@ func (l Loss) Renewed(who Who, f First) bool {
 	return f.applies() && f.highest() > l.From && (!l.Asks(who) || l.Upto[who.key()] > l.From)
 }
 
-// addAnew is Anew with name: one that had none of that WAL is as good. Of too many such names are forgotten.
+// addAnew returns Anew with name, which had none of that WAL or was made anew. Of too many such names are forgotten.
 func (l Loss) addAnew(name string) []string {
 	if len(l.Anew) < MaxNames || has(l.Anew, name) {
 		return add(l.Anew, name)
@@ -304,7 +304,8 @@ func (l Loss) equal(o Loss) bool {
 		slices.Equal(l.Heard, o.Heard)
 }
 
-// Streams is s of a proxy to whose store WAL comes in that was written instead: it is known to have it from now on.
+// Streams returns s for a proxy to whose store WAL comes in that was written instead: it is known to have it from now
+// on.
 func (s Set) Streams(at Store) Set {
 	for i, l := range s {
 		if !l.Own && at.Concerns(l) && at.Brings(l) {
@@ -315,15 +316,15 @@ func (s Set) Streams(at Store) Set {
 	return s
 }
 
-// Begins is s of a proxy to whose store the next WAL comes in that was written instead, and which has none of the lost
-// WAL. It is to be durable before that WAL is: afterwards the store's end does not tell which of the two it has.
+// Begins returns s for a proxy to whose store the next WAL comes in that was written instead, and which has none of the
+// lost WAL. It is to be durable before that WAL is: afterwards the store's end does not tell which of the two it has.
 func (s Set) Begins(at Store) Set {
 	none := at
 	none.Brings = func(l Loss) bool { return at.Received <= l.From && at.Brings(l) }
 	return s.Streams(none)
 }
 
-// Told is s as members are told of it. kept are those of s that are on disk, aside is [Store.Aside].
+// Told returns s as members are told of it. kept are those of s that are on disk, aside is [Store.Aside].
 func (s Set) Told(kept func(Loss) bool, aside uint64) Set {
 	s = slices.Clone(s)
 	for i, l := range s {

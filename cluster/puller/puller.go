@@ -223,8 +223,8 @@ func (p *Puller) hear(peer string, said says) {
 	p.heard[peer] = said
 }
 
-// Silent is since when nothing comes to a member from the primary, as it says; false: something does, or it has not
-// said anything. What a relay says by itself is no sign of life of its source.
+// Silent returns the time since which nothing comes to a member from the primary, as it says; false: something does, or
+// it has not said anything. What a relay says by itself is no sign of life of its source.
 func (p *Puller) Silent(member string) (since time.Time, silent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -35,8 +35,8 @@ func need(r syncrep.Rule) int { return int(r.Count) }
 // candidate reports whether v can vote at all (facts C3).
 func candidate(v Voter) bool { return v.Streaming && (v.AtZero || v.Positions.Flush != lsn.Invalid) }
 
-// Priority is PostgreSQL's sync_priority of a voter, 0 if the rule does not name it. The wildcard names
-// standbys only.
+// Priority returns PostgreSQL's sync_priority of a voter, 0 if the rule does not name it. The wildcard names standbys
+// only.
 func Priority(rule syncrep.Rule, v Voter) int {
 	for i, n := range rule.Names {
 		if v.Store && n == syncrep.Wildcard || (syncrep.Rule{Names: []string{n}}).Priority(v.Name) == 0 {

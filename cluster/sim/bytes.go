@@ -127,8 +127,8 @@ func (w *world) reverted() bool {
 	})
 }
 
-// stale is a promotion by mistake, of a standby that lacks what every proxy has promised: nobody may follow it. The
-// next one by the recipe gets the same number.
+// stale promotes by mistake a standby that lacks what every proxy has promised: nobody may follow it. The next one by
+// the recipe gets the same number.
 func (w *world) stale() {
 	least := everywhere
 	for _, p := range w.proxies {
@@ -153,7 +153,7 @@ func (w *world) stale() {
 // owes reports whether p has less than it has reported: its end is not final.
 func (p *proxy) owes() bool { return p.received < p.reported && p.w.fault != WipedIsFinal }
 
-// begin is the first WAL of an empty store: from the start of the segment that s is writing.
+// begin makes the first WAL of an empty store: from the start of the segment that s is writing.
 func (p *proxy) begin(s *server) {
 	p.tli, p.oldest = s.tli, s.flushed-min(s.flushed, p.w.offset(s.flushed))
 	p.received, p.flushed = p.oldest, p.oldest

@@ -169,7 +169,7 @@ func (p *proxy) checkFirst(flush lsn.LSN) {
 	}
 }
 
-// acknowledged is told of every commit that a primary released.
+// acknowledged notes each commit that a primary released.
 func (w *world) acknowledged(c place) {
 	w.acked[c.tli] = max(w.acked[c.tli], c.at)
 	if !w.holds(place{w.official, everywhere}, c) {

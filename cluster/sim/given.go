@@ -136,7 +136,7 @@ func (p *proxy) isWaived(node string, number lsn.TimelineID, at lsn.LSN) bool {
 	return slices.Contains(p.waived, waiver{node, number, at})
 }
 
-// begunAnew is a start that sets aside what was given up.
+// begunAnew sets aside, as p starts, the WAL that was given up.
 func (p *proxy) begunAnew() {
 	if p.setAside == 0 {
 		return
@@ -271,8 +271,8 @@ func (p *proxy) judges(s *server, instead *bool) bool {
 	return j.Refused == nil
 }
 
-// accept is the operator's word on a primary that has come back with less, to one proxy after another: it is followed,
-// and what it lacks is given up. All of them have to refuse it by then, and nobody else to be a primary.
+// accept gives the operator's word on a primary that has come back with less, to one proxy after another: it is
+// followed, and what it lacks is given up. All of them have to refuse it by then, and nobody else to be a primary.
 func (w *world) accept(s *server) {
 	if !s.up || w.op.busy || w.mixed() || !w.revertedFrom(s) {
 		return

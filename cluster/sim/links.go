@@ -51,7 +51,7 @@ func (w *world) attach(p *proxy, c client) {
 // segment bounds the lead of a standby over the proxy: it asks for the start of a segment.
 const segment = 150
 
-// accept is START_REPLICATION.
+// accept answers START_REPLICATION.
 func (p *proxy) accept(c client) {
 	at := c.where()
 	if p.tli == 0 || at.tli == 0 {
@@ -117,7 +117,7 @@ func (d *downlink) arrived(tli lsn.TimelineID, end lsn.LSN, bounded bool) {
 	}
 }
 
-// turn is the end of a timeline: the client follows to the next one, or finds that it can't.
+// turn ends a timeline: the client follows to the next one, or finds that it can't.
 func (d *downlink) turn(old, next lsn.TimelineID) {
 	d.send(1, func() {
 		if !d.mine() {
@@ -137,7 +137,7 @@ func (d *downlink) turn(old, next lsn.TimelineID) {
 	})
 }
 
-// status is the client's report of where it is.
+// status sends the client's report of where it is.
 func (d *downlink) status() {
 	p := d.c.positions()
 	d.send(0, func() { d.report(p) })
@@ -163,7 +163,7 @@ func (d *downlink) report(r lsn.Progress) {
 	}
 }
 
-// tick is the walsender's timer.
+// tick runs the walsender's timer.
 func (d *downlink) tick() {
 	if d.w.now-d.heard > timeout {
 		d.close(0, d.dropped)
@@ -174,7 +174,7 @@ func (d *downlink) tick() {
 	d.send(1, func() { d.clientHeard = d.w.now })
 }
 
-// leave is the client's end of it.
+// leave ends the connection at the client.
 func (d *downlink) leave() {
 	if *d.c.slot() == d {
 		*d.c.slot() = nil
@@ -182,7 +182,7 @@ func (d *downlink) leave() {
 	d.close(1, d.lost)
 }
 
-// lost is the end of it at the proxy.
+// lost ends the connection at the proxy.
 func (d *downlink) lost() {
 	if d.over {
 		return
@@ -290,7 +290,7 @@ func (u *uplink) feed() {
 	})
 }
 
-// told is a report that arrives at the primary.
+// told takes a report that arrives at the primary.
 func (u *uplink) told(t lsn.Progress) {
 	u.alive = u.w.now
 	if u.s.up && u.s.primary && slices.Contains(u.s.ups, u) {

@@ -33,7 +33,7 @@ func (w *world) rollOut() {
 	}
 }
 
-// failover is the recipe: fence, stop, prove, feed, promote.
+// failover follows the recipe: fence, stop, prove, feed, promote.
 func (w *world) failover() {
 	if w.op.busy {
 		return
@@ -194,8 +194,7 @@ func (w *world) promote(s *server, old lsn.TimelineID, end place) {
 	w.ahead(old)
 }
 
-// tidyUp is the operator's routine: old primaries and standbys beyond a fork are rewound, rules are
-// rolled out.
+// tidyUp does the operator's routine: old primaries and standbys beyond a fork are rewound, rules are rolled out.
 func (w *world) tidyUp() {
 	w.after(w.between(500, 1500), w.tidyUp)
 	for _, s := range w.servers {

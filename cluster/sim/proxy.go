@@ -49,7 +49,7 @@ func (p *proxy) end() place       { return place{p.tli, p.flushed} }
 // number returns the number of the timeline.
 func (p *proxy) number() lsn.TimelineID { return p.w.number(p.tli) }
 
-// start is the beginning of a process on what the disk holds.
+// start begins a process on what the disk holds.
 func (p *proxy) start() {
 	p.boot++
 	p.begunAnew()
@@ -139,7 +139,7 @@ func (p *proxy) hang(c *pipe, end int, silently bool, fin func()) {
 	}
 }
 
-// take is WAL up to end, from whichever upstream.
+// take stores WAL up to end, from whichever upstream.
 func (p *proxy) take(end lsn.LSN) {
 	if end <= p.received {
 		return
@@ -312,7 +312,7 @@ func (p *proxy) step() {
 	u.send(0, func() { u.told(t) })
 }
 
-// fence is the operator's order: durable, withdrawn, and everything received is synced.
+// fence carries out the operator's order: durable, withdrawn, and everything received is synced.
 func (p *proxy) fence(t lsn.TimelineID) place {
 	p.fenced = max(p.fenced, t)
 	if p.w.fault != EmptyFence {

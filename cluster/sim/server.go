@@ -52,7 +52,7 @@ func (s *server) end() place { return place{s.tli, s.flushed} }
 // number returns the number of the timeline.
 func (s *server) number() lsn.TimelineID { return s.w.number(s.tli) }
 
-// insert is a commit of some client on a running primary.
+// insert writes a commit of some client on a running primary.
 func (s *server) insert() {
 	s.flushed += lsn.LSN(s.w.between(10, 100))
 	s.written, s.applied = s.flushed, s.flushed
@@ -94,7 +94,7 @@ func (s *server) release() {
 	s.waiting = left
 }
 
-// crash is a power loss: what was not synced is gone, sessions are half open.
+// crash takes the power away: what was not synced is gone, sessions are half open.
 func (s *server) crash() {
 	s.w.log("%s crashes at %v", s.name, s.end())
 	s.w.stats.Crashes++
@@ -111,7 +111,7 @@ func (s *server) crash() {
 	s.ups = nil
 }
 
-// stop is a clean stop: everything is synced, sessions end.
+// stop stops the server cleanly: everything is synced, sessions end.
 func (s *server) stop() {
 	s.w.log("%s is stopped at %v", s.name, s.end())
 	s.flushed = s.written
@@ -124,7 +124,7 @@ func (s *server) stop() {
 	s.ups, s.waiting, s.up = nil, nil, false
 }
 
-// tick is a server's timer: a primary's signs of life; a standby's status, timeout, reconnect.
+// tick runs a server's timer: a primary's signs of life; a standby's status, timeout, reconnect.
 func (s *server) tick() {
 	s.w.after(s.w.between(tick/2, tick), s.tick)
 	if !s.up {

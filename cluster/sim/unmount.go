@@ -52,7 +52,7 @@ func (p *proxy) mount() {
 	}
 }
 
-// own is p's data_dir, wherever it is.
+// own returns p's data_dir, wherever it is mounted.
 func (p *proxy) own() *disk {
 	if p.kept != nil {
 		return p.kept
@@ -60,7 +60,7 @@ func (p *proxy) own() *disk {
 	return &p.disk
 }
 
-// answered is told whether a member knows p's name: then one that knows of no earlier life ends, and somebody looks at
+// answered notes whether a member knows p's name: then one that knows of no earlier life ends, and somebody looks at
 // its volume.
 func (p *proxy) answered(known bool) {
 	if !p.unproven {

@@ -142,7 +142,7 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 	return slices.Equal(before, all)
 }
 
-// line is vote.State.Line and Mark of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
+// line returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
 func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
 	print, begun := w.forks[of].print, w.begun(of)
 	f, later := w.fork(begun)

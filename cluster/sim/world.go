@@ -116,7 +116,7 @@ func (w *world) after(d int64, do func()) {
 // between returns a random number in [a, b].
 func (w *world) between(a, b int64) int64 { return a + w.rng.Int64N(b-a+1) }
 
-// chance is true once in n.
+// chance returns true once in n.
 func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
 
 func (w *world) clock(skew int64) time.Time {

@@ -203,7 +203,8 @@ func (l *look) candidates() (names []string) {
 	return names
 }
 
-// question is asked with the end of candidate as final: whatever it votes for it has.
+// question returns the input of a proof which takes the end of candidate for final: whatever candidate votes for, it
+// has.
 func (l *look) question(candidate string) Question {
 	q := Question{Begin: l.tail.Begin}
 	sessions := map[string]int{} // by name; one that nobody has may be somewhere

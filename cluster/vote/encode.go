@@ -77,7 +77,7 @@ func AppendHashes(b []byte, h Hashes) ([]byte, error) {
 	return e.b, e.err
 }
 
-// AppendAsks is AppendHashes for Asks.
+// AppendAsks appends Asks, as AppendHashes does Hashes.
 func AppendAsks(b []byte, asks Asks) ([]byte, error) {
 	e := encoder{b: append(b, version, tagAsks)}
 	e.count8(len(asks), MaxMembers)
@@ -89,7 +89,7 @@ func AppendAsks(b []byte, asks Asks) ([]byte, error) {
 	return e.b, e.err
 }
 
-// AppendLives is AppendHashes for Lives.
+// AppendLives appends Lives, as AppendHashes does Hashes.
 func AppendLives(b []byte, all Lives) ([]byte, error) {
 	e := encoder{b: append(b, version, tagLives)}
 	e.count8(len(all), MaxMembers)
@@ -101,7 +101,7 @@ func AppendLives(b []byte, all Lives) ([]byte, error) {
 	return e.b, e.err
 }
 
-// AppendState is AppendReport for a State.
+// AppendState appends a State, as AppendReport does a Report.
 func AppendState(b []byte, s State) (all []byte, older int, err error) {
 	e := encoder{b: append(b, version, tagState)}
 	if s.HistoryHash != 0 {

@@ -63,7 +63,7 @@ func fetchFrom(conninfo string) string {
 	return conninfo
 }
 
-// fetched is the outcome as restore_command wants it.
+// fetched returns the outcome as restore_command wants it.
 func fetched(err error, name string) error {
 	switch {
 	case err == nil:

@@ -171,7 +171,7 @@ func create(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa
 	return der
 }
 
-// Files are copies of a certificate and its key that belong to this process, for tests within it.
+// Files writes copies of a certificate and its key that belong to this process, for tests within it.
 func (c *Certificate) Files(t testing.TB) (cert, key string) {
 	t.Helper()
 	dir := t.TempDir()

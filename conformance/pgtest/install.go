@@ -52,8 +52,8 @@ func NeedNPM15(t testing.TB) *Install {
 	return need(t, "15npm")
 }
 
-// Usual is Need for a test of which one major version is enough in an ordinary run: 15, or the one that
-// MajorEnv says.
+// Usual returns the servers of one major for a test that needs no more in an ordinary run: 15, or the one that MajorEnv
+// says.
 func Usual(t testing.TB) *Install {
 	t.Helper()
 	if major := onlyMajor(t); major != 0 {
@@ -62,7 +62,7 @@ func Usual(t testing.TB) *Install {
 	return Need(t, toolsMajor)
 }
 
-// Any is Usual for a test that takes any major version by chance: intN gives a number below its argument.
+// Any returns the servers of a major by chance, for a test that takes any: intN gives a number below its argument.
 func Any(t testing.TB, intN func(int) int) *Install {
 	t.Helper()
 	chosen := Majors()[intN(len(Majors()))] // with MajorEnv as well, so that a seed means the same choices
@@ -72,8 +72,8 @@ func Any(t testing.TB, intN func(int) int) *Install {
 	return Need(t, chosen)
 }
 
-// ForSomeMajors is ForEachMajor for a test that could run on all majors, of which these are enough in an
-// ordinary run. With MajorEnv it runs on that one, among these or not.
+// ForSomeMajors runs a test that could run on all majors, on those that are enough in an ordinary run. With MajorEnv it
+// runs on that one, among these or not.
 func ForSomeMajors(t *testing.T, f func(t *testing.T, in *Install), majors ...int) {
 	t.Helper()
 	if major := onlyMajor(t); major != 0 {
@@ -151,5 +151,5 @@ func (in *Install) HasTools() bool { return in.Major == toolsMajor }
 // HasBaseBackup reports whether the pg_basebackup that there is works with a server of this version.
 func (in *Install) HasBaseBackup() bool { return in.Major <= toolsMajor }
 
-// HasReceiveWAL is HasBaseBackup for pg_receivewal.
+// HasReceiveWAL reports whether there is a pg_receivewal for tests.
 func (in *Install) HasReceiveWAL() bool { return in.Major <= toolsMajor }

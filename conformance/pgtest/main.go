@@ -9,9 +9,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main is the TestMain of a package whose tests use servers. It runs them without libpq's environment, which would
-// change the meaning of a conninfo. It removes the files that outlive single tests (the built replproxy), and fails
-// the process when a goroutine is left over. It does not return.
+// Main runs the tests of a package that uses servers, as its TestMain. It runs them without libpq's environment, which
+// would change the meaning of a conninfo. It removes the files that outlive single tests (the built replproxy), and
+// fails the process when a goroutine is left over. It does not return.
 func Main(m *testing.M) {
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "PG") {

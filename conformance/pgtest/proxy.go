@@ -292,7 +292,7 @@ func (p *Proxy) WaitExit(t testing.TB) int {
 // Signal sends the process a signal.
 func (p *Proxy) Signal(sig syscall.Signal) { p.proc.Signal(sig) }
 
-// Restart is Terminate and Start.
+// Restart ends the proxy by Terminate and starts it again.
 func (p *Proxy) Restart(t testing.TB) {
 	t.Helper()
 	if code := p.Terminate(t); code != 0 {
@@ -301,7 +301,7 @@ func (p *Proxy) Restart(t testing.TB) {
 	p.Start(t)
 }
 
-// Become is Terminate and Start of another release, with the same files.
+// Become ends the proxy by Terminate and starts another release, with the same files.
 func (p *Proxy) Become(t testing.TB, binary string) {
 	t.Helper()
 	if code := p.Terminate(t); code != 0 {

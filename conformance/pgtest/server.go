@@ -250,7 +250,7 @@ func (s *Server) Log() string {
 	return string(text)
 }
 
-// end is the last act of every server: quick, and it leaves nothing behind.
+// end stops the server at the end of its test: quick, and it leaves nothing behind.
 func (s *Server) end() {
 	if s.Running() {
 		s.proc.Signal(syscall.SIGQUIT)
@@ -289,7 +289,7 @@ func (s *Server) near(extra ...string) string {
 	return s.Conninfo(extra...)
 }
 
-// SocketConninfo is Conninfo over the unix socket, where everybody is trusted.
+// SocketConninfo returns a connection string for the unix socket, where everybody is trusted.
 func (s *Server) SocketConninfo(extra ...string) string {
 	return conninfo(s.SocketDir, s.Port, "", extra)
 }

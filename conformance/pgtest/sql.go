@@ -29,7 +29,7 @@ func Query(ctx context.Context, conninfo, sql string) ([][]string, error) {
 	return QueryConn(ctx, conn, sql)
 }
 
-// QueryConn is Query on a connection that is open, replication connections included.
+// QueryConn runs statements as Query does, on a connection that is open, replication connections included.
 func QueryConn(ctx context.Context, conn *pgconn.PgConn, sql string) ([][]string, error) {
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
@@ -82,13 +82,13 @@ func mustQuery(t testing.TB, name, conninfo, sql string) [][]string {
 	return rows
 }
 
-// Exec is SQL for statements whose rows do not matter.
+// Exec runs statements whose rows do not matter.
 func (s *Server) Exec(t testing.TB, sql string, extra ...string) {
 	t.Helper()
 	s.SQL(t, sql, extra...)
 }
 
-// QueryRow is SQL for exactly one row.
+// QueryRow runs a statement that returns exactly one row.
 func (s *Server) QueryRow(t testing.TB, sql string, extra ...string) []string {
 	t.Helper()
 	rows := s.SQL(t, sql, extra...)
@@ -98,7 +98,7 @@ func (s *Server) QueryRow(t testing.TB, sql string, extra ...string) []string {
 	return rows[0]
 }
 
-// Scalar is SQL for exactly one value.
+// Scalar runs a statement that returns exactly one value.
 func (s *Server) Scalar(t testing.TB, sql string, extra ...string) string {
 	t.Helper()
 	row := s.QueryRow(t, sql, extra...)

@@ -136,7 +136,7 @@ func (s *Server) copyWAL(t testing.TB, conn *pgconn.PgConn, from *Server, label 
 	return nil
 }
 
-// notInBackup is the list of pg_basebackup: what a running server owns for itself. Skipped folders are
+// notInBackup reports whether pg_basebackup leaves a file out: a running server owns it for itself. Skipped folders are
 // made empty, those in pg_wal included.
 func notInBackup(rel string) bool {
 	switch rel {

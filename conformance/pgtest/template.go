@@ -70,7 +70,8 @@ func (in *Install) initdb(name string, initArgs []string) error {
 	return os.Rename(half, name)
 }
 
-// templateRoot is beside the servers, or in the temporary folder where that is not writable.
+// templateRoot returns the folder of templates: beside the servers, or in the temporary folder where that is not
+// writable.
 func (in *Install) templateRoot() (string, error) {
 	var failed error
 	for _, dir := range []string{cacheDir(), os.TempDir()} {

@@ -22,7 +22,7 @@ func (in *Install) Tool(t testing.TB, dir, name string, args ...string) *exec.Cm
 	return in.ToolContext(t.Context(), dir, name, args...)
 }
 
-// ToolContext is Tool for a command that ends with ctx, by SIGTERM.
+// ToolContext returns a command as Tool does, which ends with ctx, by SIGTERM.
 func (in *Install) ToolContext(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	if !strings.Contains(name, "/") {
 		name = filepath.Join(debianBin, name)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Counts is "3 kill9, 1 fast", by name.
+// Counts returns "3 kill9, 1 fast", by name.
 func Counts(of map[string]int) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(of)) {

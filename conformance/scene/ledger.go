@@ -112,8 +112,8 @@ func (w *ledgerWorker) run(ctx context.Context, gate *sync.RWMutex) {
 	}
 }
 
-// insert is row n: small, now and then large enough to span WAL pages, random so that TOAST does not
-// compress it away.
+// insert returns SQL that inserts row n: small, now and then large enough to span WAL pages, random so that TOAST does
+// not compress it away.
 func (w *ledgerWorker) insert(n int) string {
 	md5s := 5
 	if n%50 == 0 {

@@ -77,7 +77,7 @@ func NewLeg(t testing.TB, to string, seed uint64) *Leg {
 	return g
 }
 
-// LegTo is NewLeg to a port of this machine.
+// LegTo returns a leg to a port of this machine, as NewLeg does.
 func LegTo(t testing.TB, port int, seed uint64) *Leg {
 	return NewLeg(t, fmt.Sprintf("127.0.0.1:%d", port), seed)
 }

@@ -121,7 +121,7 @@ func (f *File) majors() []int {
 	return all
 }
 
-// major is 15 of "15.20".
+// major returns 15 for "15.20".
 func major(version string) int {
 	text, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(text)

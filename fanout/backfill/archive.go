@@ -109,7 +109,7 @@ func (w *restored) next() error {
 	return err
 }
 
-// run is one run of the command. The whole process group is ended with ctx.
+// run runs the command once. The whole process group is ended with ctx.
 func (a *Archive) run(ctx context.Context, name, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()

@@ -107,10 +107,10 @@ type Wait struct {
 	at   time.Time // once done
 }
 
-// Done is closed when the segment can be read or Err says why not.
+// Done returns a channel that is closed when the segment can be read or Err says why not.
 func (w *Wait) Done() <-chan struct{} { return w.done }
 
-// Err is nil while the wait goes on, and after it when the segment can be read.
+// Err returns why the segment can't be read; nil while the wait goes on, and when it can be.
 func (w *Wait) Err() error {
 	select {
 	case <-w.done:

@@ -234,7 +234,7 @@ func (w *stream) control(h wire.Header) error {
 	return fmt.Errorf("%w: message type %q", errProtocol, h.Type)
 }
 
-// reply is a sign of life without any position: synchronous replication leaves it out (facts C3).
+// reply sends a sign of life without any position: synchronous replication leaves it out (facts C3).
 func (w *stream) reply() error {
 	m := copyboth.StatusUpdate{SentAt: copyboth.TimeOf(time.Now())}
 	b := m.Append(wire.AppendHeader(nil, 'd', copyboth.StatusUpdateSize))

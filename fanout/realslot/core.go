@@ -143,7 +143,7 @@ func (s *situation) mirrored(r Real) verb {
 	return none
 }
 
-// adopted is for a slot whose needs this proxy serves and holds by itself.
+// adopted decides about a slot whose needs this proxy serves and holds by itself.
 func (s *situation) adopted(r Real) verb {
 	switch {
 	case s.policy == Drop:

@@ -17,8 +17,8 @@ type looking struct {
 	stop context.CancelCauseFunc
 }
 
-// lookAt is a round that ends as soon as another server's mirrors are waited for: one that has died without
-// a word would answer nothing for askTimeout.
+// lookAt makes a round that ends as soon as another server's mirrors are waited for: one that has died without a word
+// would answer nothing for askTimeout.
 func (k *Maintainer) lookAt(ctx context.Context, w server) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -138,7 +138,7 @@ func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, err
 	return at, nil
 }
 
-// Take is asked before a stream from the server at e begins; see walreceiver.RuleGate.
+// Take takes the gate before a stream from the server at e begins; see walreceiver.RuleGate.
 func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	name string, restart lsn.LSN, borne copyboth.HotStandbyFeedback, err error,
 ) {
@@ -276,7 +276,7 @@ func (g *RuleGate) asked(now time.Time, err error) {
 	}
 }
 
-// StopsFor is for how long the server has let nobody in because it stops; 0: it does.
+// StopsFor returns the time for which the server has let nobody in because it stops; 0: it does.
 func (g *RuleGate) StopsFor(now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

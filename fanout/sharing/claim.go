@@ -67,7 +67,7 @@ func (s *Sharing) Claim(ctx context.Context, w shared.Wish, name, application st
 	return shared.State{}, inUse(name, said)
 }
 
-// inUse is 55006, and says where.
+// inUse returns 55006, and says where.
 func inUse(name string, s shared.State) *pgerror.Error {
 	err := slot.ErrActive(name, s.ActivePID)
 	if s.Owner != "" {

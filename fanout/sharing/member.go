@@ -47,7 +47,7 @@ func newMember(name string) *member {
 	}
 }
 
-// call is one question and its answer. Questions go one after the other; ctx bounds all of it.
+// call asks one question and returns its answer. Questions go one after the other; ctx bounds all of it.
 func (m *member) call(ctx context.Context, members Members, msg shared.Message) (shared.Message, error) {
 	select {
 	case m.turn <- struct{}{}:

@@ -186,7 +186,7 @@ func (s *Sharing) say(ctx context.Context, m *member, msg shared.Message) error 
 	return nil
 }
 
-// entries is everything that is shared, as it is told.
+// entries returns everything that is shared, as it is told.
 func (s *Sharing) entries() []shared.Entry {
 	keeps := map[string]bool{}
 	for _, i := range s.o.Slots.List() {

@@ -39,7 +39,7 @@ func (t *Table) Invalidate(name string, cause Cause) (was Info, done bool, err e
 	return was, true, err
 }
 
-// ErrLost is the refusal of PostgreSQL 18 to use an invalidated slot (facts E1).
+// ErrLost returns the refusal of PostgreSQL 18 to use an invalidated slot (facts E1).
 func ErrLost(name string, cause Cause) error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite, `can no longer access replication slot "%s"`, name).
 		WithDetail(`This replication slot has been invalidated due to "%s".`, cause)

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// ErrExists is 42710.
+// ErrExists returns 42710: there is a slot of that name.
 func ErrExists(name string) error {
 	return pgerror.New(pgerror.DuplicateObject, `replication slot "%s" already exists`, name)
 }

@@ -15,7 +15,7 @@ import (
 // tempSuffix marks a file that is being written. No slot name holds a dot.
 const tempSuffix = ".tmp"
 
-// ioError is a disk error with what was being done to which slot.
+// ioError returns a disk error with what was being done to which slot.
 func ioError(verb, name string, err error) error {
 	return fmt.Errorf("%s replication slot %q: %w", verb, name, err)
 }

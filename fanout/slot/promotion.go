@@ -18,9 +18,9 @@ func (g *Guard) UsedBy(u User) {
 	}
 }
 
-// Switched is to be called when another server has become the primary: what a slot holds of xmin belongs to the
-// life of the one before (ruling R41). A slot that no session holds lets its xmin go now. One that a session holds
-// lets it go when that ends without having said it anew. catalog_xmin stays until [Table.Settled].
+// Switched begins another life of the primary, because another server has become it: what a slot holds of xmin belongs
+// to the life of the one before (ruling R41). A slot that no session holds lets its xmin go now. One that a session
+// holds lets it go when that ends without having said it anew. catalog_xmin stays until [Table.Settled].
 func (t *Table) Switched() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -198,7 +198,7 @@ func (t *Table) Revive(name string) {
 	}
 }
 
-// ErrActive is 55006.
+// ErrActive returns 55006: the slot is in use.
 func ErrActive(name string, pid int32) *pgerror.Error { return errActive(name, pid) }
 
 // ErrDoubted is the cause of a 55006 while the session that has the slot is asked whether its standby has left it.

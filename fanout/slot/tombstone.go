@@ -109,7 +109,7 @@ func (t *Table) takes(o shared.State) bool {
 	return o.Generation == 0 || t.tombstones[o.Name] != nil || !t.crowded()
 }
 
-// errCrowded is the refusal of a slot that could not be dropped for good.
+// errCrowded returns the refusal of a slot that could not be dropped for good.
 func (t *Table) errCrowded() error {
 	return pgerror.New(pgerror.ConfigurationLimit, "all replication slots are in use").
 		WithDetail("%d dropped slots are remembered, because not every member of the cluster knows of their removal.",

@@ -61,7 +61,7 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	return nil
 }
 
-// raise is cover where that waits for nothing. false: cover it.
+// raise raises the promise where that waits for nothing, and reports whether it did; see cover. false: cover it.
 func (p *promise) raise(at lsn.LSN, now time.Time) bool {
 	if !p.mu.TryLock() {
 		return false
@@ -95,9 +95,9 @@ func (p *promise) narrowLocked() error {
 	return nil
 }
 
-// rest is called when reports stand still while the stream goes on. While some received WAL is not reported, it narrows
-// the bound. Otherwise it keeps the bound, so that the next report waits for no fsync, and renews the hash by which the
-// file names the newest WAL. It waits for an fsync.
+// rest adapts the promise when reports stand still while the stream goes on. While some received WAL is not reported,
+// it narrows the bound. Otherwise it keeps the bound, so that the next report waits for no fsync, and renews the hash
+// by which the file names the newest WAL. It waits for an fsync.
 func (p *promise) rest(received lsn.LSN) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -150,13 +150,13 @@ func (c *core) drain(now time.Time) {
 	}
 }
 
-// clientDone is the standby's CopyDone.
+// clientDone takes the standby's CopyDone.
 func (c *core) clientDone(now time.Time) {
 	c.heard(now)
 	c.doneReceived = true
 }
 
-// heard is any message of the standby.
+// heard takes note of any message of the standby.
 func (c *core) heard(now time.Time) { c.lastReply, c.pinged, c.doubt = now, false, doubt{} }
 
 // reply takes a status update. flush is what the standby flushed, as far as this proxy has the WAL (R28). wake: the
@@ -209,8 +209,8 @@ func (c *core) sentWAL(start, end, limit lsn.LSN, now time.Time) error {
 // wrote notes any other message.
 func (c *core) wrote(now time.Time) { c.lastSent, c.due = now, time.Time{} }
 
-// blocked is called at least every writeTick while a write does not get on. It returns the error
-// that ends the stream, or nil to go on trying.
+// blocked judges a write that does not get on; it is called at least every writeTick. It returns the error that ends
+// the stream, or nil to go on trying.
 func (c *core) blocked(now time.Time) error {
 	c.forgiveStall(now)
 	c.due = now.Add(writeTick)

@@ -61,7 +61,7 @@ func (s *Sender) finishing(now time.Time) bool {
 	return s.out.partial && now.Before(s.endBy) && !errors.Is(s.end, ErrSessionOver)
 }
 
-// blocked is asked when a write hit its deadline: nil to go on with the rest.
+// blocked judges a write that hit its deadline: nil to go on with the rest.
 func (s *Sender) blocked() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -48,7 +48,7 @@ func (c *core) decide(now time.Time) action {
 	return c.stream(now)
 }
 
-// stream is decide for a stream in which nothing but WAL is due.
+// stream decides for a stream in which nothing but WAL is due.
 func (c *core) stream(now time.Time) action {
 	switch {
 	case !c.unjudged:
@@ -88,7 +88,7 @@ func (c *core) stream(now time.Time) action {
 // beyond what it may be sent, but not beyond what is here, is.
 func (c *core) ahead() bool { return c.sent > c.end && !c.held }
 
-// idle is for a stream that has nothing to send.
+// idle decides for a stream that has nothing to send.
 func (c *core) idle(now time.Time) action {
 	if now.Sub(c.lastSent) >= idleKeepalive {
 		return action{kind: doKeepalive}
@@ -120,7 +120,7 @@ func (c *core) drained(now time.Time) action {
 	return c.wait(now)
 }
 
-// wait is until the earliest moment at which next would answer something else by itself.
+// wait returns a wait until the earliest moment at which next would answer something else by itself.
 func (c *core) wait(now time.Time) action {
 	until := now.Add(idleKeepalive)
 	sooner := func(t time.Time) {

@@ -23,7 +23,7 @@ const (
 	maxReply    = 64
 )
 
-// replies is the replies loop: the only reader of the connection, until CopyDone or an error.
+// replies runs the replies loop: the only reader of the connection, until CopyDone or an error.
 func (s *Sender) replies() {
 	for {
 		more, err := s.reply()
@@ -38,7 +38,7 @@ func (s *Sender) replies() {
 	}
 }
 
-// over is an end of the session without a message to the standby.
+// over returns an error that ends the session without a message to the standby.
 func over(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrSessionOver, fmt.Errorf(format, args...))
 }

@@ -172,7 +172,7 @@ func (s *Sender) admissible() error {
 	return nil
 }
 
-// stream is the send loop: the only writer of the connection.
+// stream runs the send loop: the only writer of the connection.
 func (s *Sender) stream(watch *walstore.Watcher) (action, error) {
 	s.mu.Lock()
 	s.core.state = Catchup
@@ -199,7 +199,7 @@ func (s *Sender) stream(watch *walstore.Watcher) (action, error) {
 	}
 }
 
-// interrupt is the end of Run's context: a drain, or the end of the stream.
+// interrupt ends the loops at the end of Run's context: a drain, or the end of the stream.
 func (s *Sender) interrupt(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ const (
 	Stopping               // the proxy drains: sends what is left, then ends
 )
 
-// String is PostgreSQL's word.
+// String returns PostgreSQL's word.
 func (s State) String() string {
 	switch s {
 	case Startup:

@@ -79,7 +79,7 @@ func (s *Store) findLost(h lsn.History, m mark) error {
 	return nil
 }
 
-// missing is the damage of a segment that has no file.
+// missing returns the damage of a segment that has no file.
 func (x *segments) missing(k segKey) error {
 	return &DamagedError{File: x.name(k), LSN: x.size.Start(k.segno), Reason: "it is missing", cause: fs.ErrNotExist}
 }

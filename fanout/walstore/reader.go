@@ -74,9 +74,8 @@ func (s *Store) NewReader(tli lsn.TimelineID, at lsn.LSN) (*Reader, error) {
 	return s.newReader(tli, at, true)
 }
 
-// NewPatientReader is NewReader for a caller that can have a missing segment fetched: the first Next
-// reports *[RemovedError] instead, and can be repeated after an Import. What is fetched meanwhile is
-// not removed.
+// NewPatientReader returns a reader as NewReader does, for a caller that can have a missing segment fetched: the first
+// Next reports *[RemovedError] instead, and can be repeated after an Import. What is fetched meanwhile is not removed.
 func (s *Store) NewPatientReader(tli lsn.TimelineID, at lsn.LSN) (*Reader, error) {
 	return s.newReader(tli, at, false)
 }

@@ -20,7 +20,7 @@ const (
 	divergedName = "diverged"
 )
 
-// open is recovery. The numbers are those of docs/walstore-format.md, "Recovery".
+// open recovers the store from what its directory has. The numbers are those of docs/walstore-format.md, "Recovery".
 func (s *Store) open(ctx context.Context) error {
 	if err := s.takeDir(); err != nil { // steps 1 and 2
 		return err

@@ -42,8 +42,8 @@ func (s *Store) retain() error {
 	return x.fs.SyncDir(x.dir)
 }
 
-// Oldest is Positions().Oldest, after any removal that has asked what slots need: whoever says first that
-// he needs WAL, and then asks, has everything from here on.
+// Oldest returns Positions().Oldest, after any removal that has asked what slots need: whoever says first that he needs
+// WAL, and then asks, has everything from here on.
 func (s *Store) Oldest() lsn.LSN {
 	if _, ok := s.Identity(); ok {
 		s.segs.mu.Lock()

@@ -202,7 +202,7 @@ func (s *Store) Paused() bool {
 // tail is full too, then it is Paused.
 func (s *Store) Full() bool { return s.full.Load() > 0 }
 
-// Err is the failure that ended the store, nil while it works.
+// Err returns the failure that ended the store, nil while it works.
 func (s *Store) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

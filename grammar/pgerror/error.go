@@ -104,7 +104,7 @@ func Describe(err error) string {
 	return text
 }
 
-// Unwrap is the cause given to WithCause, or nil.
+// Unwrap returns the cause given to WithCause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is an Error of the same SQLSTATE and message.

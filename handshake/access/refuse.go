@@ -10,7 +10,7 @@ func (r reason) Error() string { return string(r) }
 // ours tells whose rules these are: by the words, PostgreSQL's, one would look into the primary's pg_hba.conf.
 const ours = "These are replproxy's own rules, access in its configuration, not the primary's pg_hba.conf."
 
-// noEntry is PostgreSQL's refusal where no line of pg_hba.conf matches.
+// noEntry returns PostgreSQL's refusal where no line of pg_hba.conf matches.
 func (f *Facts) noEntry() *pgerror.Error {
 	if f.Physical {
 		return pgerror.Fatal(pgerror.InvalidAuthorization,

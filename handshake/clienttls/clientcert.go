@@ -54,7 +54,7 @@ func (s Settings) admit(r *handshake.Request) *pgerror.Error {
 	return nil
 }
 
-// noEntry is PostgreSQL's refusal when only hostssl lines match.
+// noEntry returns PostgreSQL's refusal when only hostssl lines match.
 func noEntry(r *handshake.Request) *pgerror.Error {
 	host, _, err := net.SplitHostPort(r.Conn.RemoteAddr().String())
 	if err != nil {

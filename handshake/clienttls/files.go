@@ -23,7 +23,7 @@ type FileError struct {
 // Error returns the reason, which names the file.
 func (e *FileError) Error() string { return e.Err.Error() }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *FileError) Unwrap() error { return e.Err }
 
 // load makes the configuration of new connections. The error is a *FileError.

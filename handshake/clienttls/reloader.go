@@ -82,8 +82,8 @@ func (k *Reloader) Set(s Settings) error {
 	return nil
 }
 
-// Config is for one connection that begins now; nil: there is no TLS. It must not be changed. Files
-// that have changed since the last one are read.
+// Config returns the TLS configuration for one connection that begins now; nil: there is no TLS. It must not be
+// changed. Files that have changed since the last one are read.
 func (k *Reloader) Config() *tls.Config {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -134,7 +134,7 @@ type Status struct {
 	LastError  string // why the files as they are now are not in use
 }
 
-// Status is for pages and logs; without TLS only Mode is set.
+// Status returns what pages and logs show; without TLS only Mode is set.
 func (k *Reloader) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()

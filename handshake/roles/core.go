@@ -142,8 +142,7 @@ func (c *cache) suspect(name string, now time.Time) {
 	}
 }
 
-// due is up to n roles that should be asked for again, the oldest first. What is too old for any use is
-// dropped.
+// due returns up to n roles that should be asked for again, the oldest first. What is too old for any use is dropped.
 func (c *cache) due(now time.Time, n int) []string {
 	var names []string
 	limit := max(c.ttl, c.maxAge/refreshPart)

@@ -132,7 +132,7 @@ func (k *Lookup) Expect(names []string) {
 	k.cache.expected, k.cache.missed = names, time.Time{}
 }
 
-// Shown is Options.Shown, or what it was when something was known last. The maps are not changed.
+// Shown returns Options.Shown, or what it was when something was known last. The maps are not changed.
 func (k *Lookup) Shown() (parameters, settings map[string]string) {
 	parameters, settings = k.o.Shown()
 	k.mu.Lock()
@@ -158,7 +158,7 @@ type Status struct {
 	FileError string // why the users file as it is now is not in use
 }
 
-// Status is now.
+// Status returns the present state.
 func (k *Lookup) Status() Status {
 	n, fileErr := k.users.status()
 	down, fenced := k.o.Down(), k.o.Fenced()

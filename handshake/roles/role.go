@@ -63,7 +63,7 @@ func (f Found) Verifier(now time.Time) (v scramauth.Verifier, why string) {
 	return v, why
 }
 
-// MayLogIn is PostgreSQL's refusal of a role that has proved itself, or nil.
+// MayLogIn returns PostgreSQL's refusal of a role that has proved itself, or nil.
 func (r Role) MayLogIn() *pgerror.Error {
 	if r.Login {
 		return nil
@@ -71,7 +71,7 @@ func (r Role) MayLogIn() *pgerror.Error {
 	return pgerror.Fatal(pgerror.InvalidAuthorization, "role \"%s\" is not permitted to log in", r.Name)
 }
 
-// MayReplicate is PostgreSQL's refusal of a walsender, by version, or nil.
+// MayReplicate returns PostgreSQL's refusal of a walsender, by version, or nil.
 func (r Role) MayReplicate(v grammar.Version) *pgerror.Error {
 	switch {
 	case r.Superuser || r.Replication:

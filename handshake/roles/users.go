@@ -28,7 +28,7 @@ type FileError struct{ Err error }
 // Error returns the reason, which names the file.
 func (e *FileError) Error() string { return e.Err.Error() }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *FileError) Unwrap() error { return e.Err }
 
 // openUsers reads the file; "" is none.

@@ -19,7 +19,7 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// keyMAC is HMAC over the three messages of an exchange, joined as RFC 5802 joins them.
+// keyMAC returns HMAC over the three messages of an exchange, joined as RFC 5802 joins them.
 func keyMAC(k Key, clientFirstBare, serverFirst, clientFinalBare string) (out Key) {
 	copy(out[:], mac(k[:], clientFirstBare, ",", serverFirst, ",", clientFinalBare))
 	return out

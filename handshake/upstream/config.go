@@ -69,7 +69,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// hideSecrets is the second line of defence behind errors that do not quote values at all.
+// hideSecrets removes secrets from errors. It is the second line of defence behind errors that do not quote values at
+// all.
 func hideSecrets(err error, s settings) error {
 	text := err.Error()
 	for _, name := range []string{"password", "sslpassword"} {
@@ -86,10 +87,10 @@ func hideSecrets(err error, s settings) error {
 // User returns the role that the proxy itself logs in as.
 func (c *Config) User() string { return c.last.Load().base.User }
 
-// Database is conninfo's dbname, or [DefaultDatabase]: where SQL sessions of our own log in.
+// Database returns conninfo's dbname, or [DefaultDatabase]: where SQL sessions of our own log in.
 func (c *Config) Database() string { return c.last.Load().base.Database }
 
-// ChannelBinding is libpq's channel_binding: disable, prefer or require.
+// ChannelBinding returns libpq's channel_binding: disable, prefer or require.
 func (c *Config) ChannelBinding() string { return c.last.Load().base.ChannelBinding }
 
 // ConnectTimeout bounds the attempt at one endpoint.

@@ -59,7 +59,7 @@ func (c *Config) Connect(ctx context.Context, params map[string]string) (*Sessio
 	return nil, failed
 }
 
-// ConnectTo is Connect to the server at e only, as a Session has it, whatever its role.
+// ConnectTo logs in as Connect does, at the server at e only, as a Session has it, whatever its role.
 func (c *Config) ConnectTo(ctx context.Context, e Endpoint, params map[string]string) (*Session, error) {
 	r, err := c.read()
 	if err != nil {
@@ -191,9 +191,9 @@ func (r *reading) libraryConfig(e Endpoint, params map[string]string) (cfg *pgco
 	return cfg, unread
 }
 
-// passwordFor is conninfo's password, else the passfile's for this very host, by the first of the
-// databases that has one. The file is read anew each time: passwords change while a daemon runs.
-// One that others may read is not used, as libpq does.
+// passwordFor returns conninfo's password, else the passfile's for this very host, by the first of the databases that
+// has one. The file is read anew each time: passwords change while a daemon runs. One that others may read is not used,
+// as libpq does.
 func (r *reading) passwordFor(e Endpoint, databases ...string) (password string, unread error) {
 	if r.password != "" {
 		return r.password, nil

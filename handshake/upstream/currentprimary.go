@@ -39,7 +39,7 @@ func (v *currentPrimary) set(e Endpoint, known, sure bool) {
 	}
 }
 
-// forget is for another list of hosts.
+// forget forgets the current primary, for another list of hosts.
 func (v *currentPrimary) forget() {
 	v.mu.Lock()
 	v.current, v.known = Endpoint{}, false

@@ -89,7 +89,7 @@ func (d dialer) open(ctx context.Context, e Endpoint, timeout time.Duration) (*R
 	return &RawConn{Conn: secure, TLS: true, Endpoint: e}, nil
 }
 
-// plainReason is the innermost text of a dial error: the address stands beside it already.
+// plainReason returns the innermost text of a dial error: the address stands beside it already.
 func plainReason(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
@@ -142,8 +142,8 @@ func askTLS(conn net.Conn) (byte, error) {
 	return answer[0], nil
 }
 
-// serverAuthOnly is cfg without anything that would identify us: the client's own log-in must not
-// ride on the proxy's certificate (ruling R1).
+// serverAuthOnly returns cfg without anything that would identify us: the client's own log-in must not ride on the
+// proxy's certificate (ruling R1).
 func serverAuthOnly(cfg *tls.Config) *tls.Config {
 	cfg = cfg.Clone()
 	cfg.Certificates = nil

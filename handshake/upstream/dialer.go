@@ -68,8 +68,8 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	return d.tcp.Dial(ctx, network, address)
 }
 
-// addresses is e once for each address that its name leads to, in the resolver's order. As in libpq they are tried one
-// after the other, each for connect_timeout.
+// addresses returns e once for each address that its name leads to, in the resolver's order. As in libpq they are tried
+// one after the other, each for connect_timeout.
 func (r *reading) addresses(ctx context.Context, e Endpoint) ([]Endpoint, error) {
 	if e.Addr != "" || e.Unix() || r.dial.instead != nil || isAddress(e.Host) {
 		return []Endpoint{e}, nil

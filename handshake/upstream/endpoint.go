@@ -36,7 +36,7 @@ func (e Endpoint) tlsConfig() *tls.Config {
 	return e.tls.config.Load()
 }
 
-// String is host:port, or the socket's path; without a port it is the name of what Through leads to.
+// String returns host:port, or the socket's path; without a port it is the name of what Through leads to.
 func (e Endpoint) String() string {
 	if e.Port == 0 {
 		return e.Host
@@ -54,7 +54,7 @@ func (e Endpoint) target() (network, address string) {
 	return network, address
 }
 
-// reached is e with the address that conn found.
+// reached returns e with the address that conn found.
 func (e Endpoint) reached(conn net.Conn) Endpoint {
 	if a := conn.RemoteAddr(); a != nil && !e.Unix() {
 		e.Addr = a.String()

@@ -146,8 +146,8 @@ func (s *Session) until(ctx context.Context) func(error) error {
 	}
 }
 
-// QueryBound is Query by the extended protocol: one statement whose $1, $2 … are args, bound as text. Nothing
-// of args becomes part of the statement.
+// QueryBound runs one statement by the extended protocol, whose $1, $2 … are args, bound as text. Nothing of args
+// becomes part of the statement.
 func (s *Session) QueryBound(ctx context.Context, statement string, args ...string) ([]Result, error) {
 	b := wire.AppendFrame(nil, 'P', append(append([]byte{0}, statement...), 0, 0, 0))
 	bind := binary.BigEndian.AppendUint16([]byte{0, 0, 0, 0}, uint16(len(args)))

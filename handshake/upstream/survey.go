@@ -43,7 +43,7 @@ func (c *Config) ConnectAll(ctx context.Context, params map[string]string, patie
 	return sessions, nil
 }
 
-// ConnectEach is ConnectAll whatever the role of a server.
+// ConnectEach logs in as ConnectAll does, whatever the role of a server.
 func (c *Config) ConnectEach(ctx context.Context, params map[string]string, patience time.Duration,
 ) ([]*Session, error) {
 	r, err := c.read()
@@ -57,7 +57,7 @@ func (c *Config) ConnectEach(ctx context.Context, params map[string]string, pati
 	return sessions, nil
 }
 
-// ConnectOthers is ConnectAll without the server at e, as a Session has it.
+// ConnectOthers logs in as ConnectAll does, but not at the server at e, as a Session has it.
 func (c *Config) ConnectOthers(ctx context.Context, e Endpoint, params map[string]string, patience time.Duration,
 ) ([]*Session, error) {
 	r, err := c.read()

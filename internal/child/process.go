@@ -45,7 +45,7 @@ func Start(cmd *exec.Cmd, logPath string, stderr *os.File, start func(*exec.Cmd)
 // PID returns the number of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed once the process has ended.
+// Done returns a channel that is closed once the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Err returns how the process ended, as [exec.Cmd.Wait] does. It is valid once Done is closed.

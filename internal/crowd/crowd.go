@@ -52,7 +52,7 @@ func (c *Crowd[M, K]) Victim(will func(*Member[M, K]) bool) *Member[M, K] {
 	return c.VictimBy(c.Of, will)
 }
 
-// VictimBy is Victim where count says how many an origin has, in several crowds for example.
+// VictimBy chooses as Victim does, where count says how many an origin has, in several crowds for example.
 func (c *Crowd[M, K]) VictimBy(count func(K) int, will func(*Member[M, K]) bool) *Member[M, K] {
 	var victim *Member[M, K]
 	for e := c.members.Front(); e != nil; e = e.Next() {

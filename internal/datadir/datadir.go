@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 // judges dir, when nobody else can put anything there any more. It must be called before anything below dir is read.
 func Prepare(dir string) error { return prepare(dir, empty) }
 
-// prepare is Prepare, which asks whether a directory is empty by isEmpty.
+// prepare does what Prepare does, and asks isEmpty whether a directory is empty.
 func prepare(dir string, isEmpty func(string) bool) error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return err

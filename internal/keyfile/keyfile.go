@@ -66,10 +66,10 @@ func ReadPasswords(path string) ([]byte, error) {
 	return b, nil
 }
 
-// ReadSecret is ReadPasswords for other secrets. The error does not name the file.
+// ReadSecret reads a secret as ReadPasswords reads passwords. The error does not name the file.
 func ReadSecret(path string) ([]byte, error) { return secret(path, false) }
 
-// ReadShared is ReadSecret for one that an administrator puts there: root may let a group read it, as a private key.
+// ReadShared reads a secret that an administrator puts there: root may let a group read it, as a private key.
 func ReadShared(path string) ([]byte, error) { return secret(path, true) }
 
 func secret(path string, group bool) ([]byte, error) {

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// ownerOf is ourselves: there are no owners to compare.
+// ownerOf returns this process's user: there are no owners to compare.
 func ownerOf(fs.FileInfo) int { return os.Geteuid() }

@@ -29,7 +29,7 @@ type guest struct {
 
 func newGuests(limit int) *guests { return &guests{limit: limit, open: map[net.Conn]*guest{}} }
 
-// note is the server's ConnState.
+// note takes the server's ConnState.
 func (g *guests) note(conn net.Conn, state http.ConnState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

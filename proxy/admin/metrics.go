@@ -349,14 +349,14 @@ func newCollector(status func() *Status) *collector {
 	return c
 }
 
-// Describe is part of prometheus.Collector.
+// Describe describes the metrics, for prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d
 	}
 }
 
-// Collect is part of prometheus.Collector.
+// Collect reads the metrics, for prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.status()
 	for i, m := range metrics {
@@ -370,7 +370,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// MetricsPage is docs/metrics.md.
+// MetricsPage returns docs/metrics.md.
 func MetricsPage() string {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nServed at `/metrics`. This page is generated from the table in " +

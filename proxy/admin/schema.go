@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// StatusPage is docs/status.md, made from the tags of [Status].
+// StatusPage returns docs/status.md, made from the tags of [Status].
 func StatusPage() string {
 	var b strings.Builder
 	b.WriteString("# The status document\n\n" +

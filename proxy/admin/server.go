@@ -101,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// config is for one connection: the client listeners' files, with HTTP's protocol.
+// config returns the TLS configuration of one connection: the client listeners' files, with HTTP's protocol.
 func (s *Server) config(*tls.ClientHelloInfo) (*tls.Config, error) {
 	c := s.o.TLS().Clone()
 	c.NextProtos = []string{"http/1.1"}

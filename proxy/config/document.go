@@ -275,7 +275,7 @@ func nearest(path string) string {
 	return best
 }
 
-// editDistance is Levenshtein's, for short ASCII texts.
+// editDistance returns Levenshtein's distance of two short ASCII texts.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

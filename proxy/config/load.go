@@ -93,7 +93,7 @@ func (c *Config) given(key string) bool { o := c.origins[key]; return o.flag != 
 // FromFlag reports whether a key's value is a flag's.
 func (c *Config) FromFlag(key string) bool { return c.origins[key].flag != "" }
 
-// At is an error about a key's value that another package found, with the place where it was set.
+// At returns an error about a key's value that another package found, with the place where it was set.
 func (c *Config) At(key string, err error) error { return c.at(key, err.Error()) }
 
 func (c *Config) at(key, message string) *Error {

@@ -8,8 +8,8 @@ const maxIdentifier = 63
 // slotPrefix begins the name of the slot on the primary.
 const slotPrefix = "replproxy_"
 
-// DefaultSlot is replproxy_<name> as a legal slot name: lower case letters, digits, underscores,
-// at most 63 bytes (facts G).
+// DefaultSlot returns replproxy_<name> as a legal slot name: lower case letters, digits, underscores, at most 63 bytes
+// (facts G).
 func DefaultSlot(name string) string {
 	return cut(slotPrefix+plain(name), maxIdentifier)
 }

@@ -29,7 +29,7 @@ func (c *Config) Covered(name string) bool {
 	return false
 }
 
-// CoversAny is [Config.Covered], nil when no entry holds anybody.
+// CoversAny returns [Config.Covered], nil when no entry holds anybody.
 func (c *Config) CoversAny() func(name string) bool {
 	for _, s := range c.Standbys {
 		if s.SendWhen == SendCovered {
@@ -63,7 +63,7 @@ func matches(pattern, name string) bool {
 	return true
 }
 
-// foldASCII is lower case as PostgreSQL compares names: of ASCII letters only.
+// foldASCII returns lower case as PostgreSQL compares names: of ASCII letters only.
 func foldASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -73,7 +73,7 @@ func foldASCII(s string) string {
 	}, s)
 }
 
-// standbys are printed as they are written in the file.
+// standbys returns the value of a list of standbys, which is printed as it is written in the file.
 func standbys(p *[]StandbyRule) value {
 	return value{
 		maps: true, field: p,

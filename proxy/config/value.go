@@ -46,7 +46,8 @@ func texts(p *[]string) value {
 	}
 }
 
-// listenerRules are texts of address, zero byte, rule; an address alone is a listener with an empty list.
+// listenerRules returns the value of texts of address, zero byte, rule; an address alone is a listener with an empty
+// list.
 func listenerRules(p *[]ListenerAccess) value {
 	return value{
 		lists: true, field: p,
@@ -73,7 +74,7 @@ func listenerRules(p *[]ListenerAccess) value {
 	}
 }
 
-// zones are printed as they are written in the file.
+// zones returns the value of zones, which are printed as they are written in the file.
 func zones(p *[]Zone) value {
 	return value{
 		lists: true, field: p,
@@ -127,7 +128,7 @@ func boolean(p *bool) value {
 	}, func() string { return strconv.FormatBool(*p) })
 }
 
-// mirror is a boolean, where true means presence, or one of the kinds.
+// mirror returns the value of a boolean, where true means presence, or of one of the kinds.
 func mirror(p *string) value {
 	v := enum(p, "false", "presence")
 	words := v.set

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// list is one row for each struct and one column for each of its fields.
+// list renders one row for each struct and one column for each of its fields.
 func list[T any](all []T) Table {
 	t := Table{}
 	typ := reflect.TypeFor[T]()
@@ -28,7 +28,7 @@ func list[T any](all []T) Table {
 	return t
 }
 
-// pairs is one row for each field that is no list of objects, those of objects as "store.oldest_lsn".
+// pairs returns one row for each field that is no list of objects, those of objects as "store.oldest_lsn".
 func pairs(s *admin.Status) Table {
 	t := Table{Columns: []string{"name", "value"}}
 	flatten(&t, "", reflect.ValueOf(*s))
@@ -51,13 +51,13 @@ func flatten(t *Table, prefix string, v reflect.Value) {
 	}
 }
 
-// tag is a field's name in the document, and whether it is absent there when it is zero.
+// tag returns a field's name in the document, and whether it is absent there when it is zero.
 func tag(f reflect.StructField) (name string, absent bool) {
 	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 	return name, strings.HasPrefix(options, "omit")
 }
 
-// render is a value as PostgreSQL would print it; NULL for what the document leaves out.
+// render returns a value as PostgreSQL would print it; NULL for what the document leaves out.
 func render(v reflect.Value, f reflect.StructField) *string {
 	if _, absent := tag(f); absent && v.IsZero() {
 		return nil

@@ -129,7 +129,7 @@ func (g *Gate) Wait(ctx context.Context, t *Ticket) error {
 	}
 }
 
-// Granted is closed once t has had its place.
+// Granted returns a channel that is closed once t has had its place.
 func (t *Ticket) Granted() <-chan struct{} { return t.granted }
 
 // Last lets all others go first that wait: the client of t may have left.

@@ -26,7 +26,7 @@ type backup struct {
 	files bool // some have been copied
 }
 
-// newBackup is nil for other commands.
+// newBackup returns the state of a base backup that cmd begins; nil for other commands.
 func newBackup(cmd grammar.Command) *backup {
 	c, ok := cmd.(*grammar.BaseBackup)
 	if !ok {
@@ -54,8 +54,8 @@ func (b *backup) hear(typ byte, body []byte) (begin, end lsn.Point) {
 	return begin, end
 }
 
-// backupPoint is recptr and tli, the columns of the first and the last row of a base backup; Invalid when the row is
-// another.
+// backupPoint returns recptr and tli, the columns of the first and the last row of a base backup; Invalid when the row
+// is another.
 func backupPoint(row []byte) (p lsn.Point) {
 	fields := columns(row)
 	if len(fields) < 2 {

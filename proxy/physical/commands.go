@@ -167,8 +167,8 @@ func (s *session) watched(parent, ctx context.Context) (watched context.Context,
 // holdBack leaves what the client sends during a command for after it.
 func holdBack(context.Context, wire.Header) (more bool) { return false }
 
-// ifGone is for a command that needs nothing of the client: what can be no frame is looked at after it, as PostgreSQL
-// does.
+// ifGone returns a function that fails a command which needs nothing of the client, once the client has left. What can
+// be no frame is looked at after the command, as PostgreSQL does.
 func ifGone(fail context.CancelCauseFunc) func(context.Context, error) {
 	return func(_ context.Context, err error) {
 		if !errors.Is(err, wire.ErrFrame) {

@@ -40,7 +40,7 @@ func (d *database) asking(query string) (row []string, refused *pgerror.Error, e
 	return a.row, a.failed, d.tell(a.unsaid)
 }
 
-// askingWithin is asking within a transaction: what would end it is not asked, as if the primary had refused it.
+// askingWithin asks within a transaction: what would end it is not asked, as if the primary had refused it.
 func (d *database) askingWithin(query string) (row []string, refused *pgerror.Error, err error) {
 	if query != "IDENTIFY_SYSTEM" {
 		return nil, pgerror.New(pgerror.ActiveSQLTransaction, "%s cannot run inside a transaction block", query), nil

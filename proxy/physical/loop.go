@@ -64,15 +64,15 @@ func lostClient(err error) error {
 	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
-// known are the messages that a frontend may send to a backend.
+// known reports whether a frontend may send such a message to a backend.
 func known(typ byte) bool { return bytes.IndexByte([]byte("QFXBPCEDHSdcf"), typ) >= 0 }
 
-// short are the messages that PostgreSQL, since 14, takes to be garbage when they are long: it ends the
-// session without a word.
+// short reports whether PostgreSQL, since 14, takes such a message to be garbage when it is long: it ends the session
+// without a word.
 func short(typ byte) bool { return bytes.IndexByte([]byte("XCDEHScf"), typ) >= 0 }
 
-// answered are the messages that get an answer; Flush has nothing to flush, and Copy* outside of
-// COPY is left over from one that ended in an error.
+// answered reports whether a message gets an answer; Flush has nothing to flush, and Copy* outside of COPY is left over
+// from one that ended in an error.
 func answered(h wire.Header) bool {
 	return bytes.IndexByte([]byte("dcf"), h.Type) < 0 && (h.Type != 'H' || h.Size > 0)
 }

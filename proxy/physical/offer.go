@@ -63,7 +63,7 @@ func (o *offers) note(user string, body []byte) {
 	o.by[user], o.last = offer, offer
 }
 
-// changed is closed once something else may be foretold than before it was called.
+// changed returns a channel that is closed once something else may be foretold than before it was called.
 func (o *offers) changed() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,7 +73,7 @@ func (o *offers) changed() <-chan struct{} {
 	return o.news
 }
 
-// forget is for a primary that asks otherwise now.
+// forget forgets what was foretold: the primary asks otherwise now.
 func (o *offers) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -94,8 +94,8 @@ func (o *offers) foretell(user string) []byte {
 	return []byte(offer)
 }
 
-// errAsksOtherwise is for a client that was asked for a proof that the primary does not want any more. It is that of a
-// primary that starts: a client comes again.
+// errAsksOtherwise returns the error for a client that was asked for a proof that the primary does not want any more.
+// It is that of a primary that starts: a client comes again.
 func errAsksOtherwise() *pgerror.Error {
 	return pgerror.Fatal(pgerror.CannotConnectNow, "the primary asks for another proof than it did before").
 		WithHint("Log in again.")

@@ -67,7 +67,7 @@ type value []byte
 
 func text(s string) value { return value(s) }
 
-// null is SQL's NULL.
+// null returns SQL's NULL.
 func null() value { return nil }
 
 func appendRowDescription(b []byte, cols []column) []byte {
@@ -105,10 +105,10 @@ func appendComplete(b []byte, tag string) []byte {
 	return wire.AppendFrame(b, 'C', append([]byte(tag), 0))
 }
 
-// appendReady is ReadyForQuery of a session that is in no transaction.
+// appendReady appends ReadyForQuery of a session that is in no transaction.
 func appendReady(b []byte) []byte { return wire.AppendFrame(b, 'Z', []byte{'I'}) }
 
-// ready is ReadyForQuery. Only a session on a database may be in a transaction.
+// ready appends ReadyForQuery. Only a session on a database may be in a transaction.
 func (s *session) ready(b []byte) []byte {
 	if s.database == nil {
 		return appendReady(b)

@@ -104,7 +104,7 @@ func noteParameter(known map[string]string, body []byte) {
 // cancel ends the command that runs, as a CancelRequest with the session's key asks; without one it does nothing.
 func (s *session) cancel() { s.cancelled() }
 
-// cancelled is cancel, and reports whether a command ran.
+// cancelled ends the command that runs, and reports whether one did.
 func (s *session) cancelled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

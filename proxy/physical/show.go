@@ -68,7 +68,7 @@ func lookUp(settings map[string]string, name string) (canonical, setting string,
 	return "", "", false
 }
 
-// errReconnect is for what only the session's own connection to the primary could answer.
+// errReconnect returns the error for what only the session's own connection to the primary could answer.
 func errReconnect(c grammar.Command) *pgerror.Error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite,
 		"cannot execute %s: this session's connection to the primary is closed", c.Tag()).

@@ -90,8 +90,8 @@ func (s *session) open(parent context.Context, v *roles.Verified) error {
 	return &e
 }
 
-// prove is run for a client that was verified here: the primary's questions are answered, and the client hears
-// nothing of it.
+// prove logs in for a client that was verified here: the primary's questions are answered, and the client hears nothing
+// of it.
 func (l *login) prove(v *roles.Verified) error {
 	gate := l.s.h.o.Gate
 	l.s.h.learnLimit()

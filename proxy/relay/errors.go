@@ -56,7 +56,7 @@ func (e *RefusedError) Error() string {
 	return e.Err.Error()
 }
 
-// Unwrap is the *pgerror.Error.
+// Unwrap returns the *pgerror.Error.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // PostgreSQL has no words for a primary that cannot be reached, the code is what it answers while it

@@ -54,7 +54,7 @@ func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 // maxMessage is the largest message of PostgreSQL: its buffers have less than 1 GB (MaxAllocSize).
 const maxMessage = 1<<30 - 1
 
-// largeRefusal is the end of a log-in by an error that has been passed on.
+// largeRefusal returns the error of a log-in that ended with an ErrorResponse which has been passed on.
 func largeRefusal(head []byte) error {
 	e, _ := wire.ParseError(head) // as far as it is there
 	return &RefusedError{Err: e, Told: true}

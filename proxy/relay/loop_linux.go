@@ -193,7 +193,7 @@ func (l *loop) event(e *end, events uint32) {
 	}
 }
 
-// guard is pump, with a panic kept within the session.
+// guard calls pump, and keeps a panic within the session.
 func (l *loop) guard(p *pair, f *flow) {
 	defer func() {
 		if v := recover(); v != nil {

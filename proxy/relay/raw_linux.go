@@ -6,23 +6,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawRead is read(2) without telling Go's scheduler: on a non-blocking socket it does not block, and
-// to give the processor away and get it back costs more than the call.
+// rawRead calls read(2) without telling Go's scheduler: on a non-blocking socket it does not block, and to give the
+// processor away and get it back costs more than the call.
 func rawRead(fd int, b []byte) (int, error) {
 	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	return rawResult(n, e)
 }
 
-// rawWrite is write(2), in the same way.
+// rawWrite calls write(2), in the same way.
 func rawWrite(fd int, b []byte) (int, error) {
 	n, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	return rawResult(n, e)
 }
 
-// rawEpollWait is epoll_wait(2), in the same way. Unlike the others it blocks, for milliseconds at
-// most: whoever calls it keeps the thread and its processor for so long, unless a signal comes (EINTR).
+// rawEpollWait calls epoll_wait(2), in the same way. Unlike the others it blocks, for milliseconds at most: whoever
+// calls it keeps the thread and its processor for so long, unless a signal comes (EINTR).
 func rawEpollWait(ep int, events []unix.EpollEvent, milliseconds int) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(milliseconds), 0, 0)

@@ -59,7 +59,8 @@ func comparePeers(c *admin.Cluster, all []ledger.Bytes) {
 	}
 }
 
-// memberWarnings are about members whose words do not arrive (ruling R39), or are about other WAL (ruling R32).
+// memberWarnings returns warnings about members whose words do not arrive (ruling R39), or are about other WAL (ruling
+// R32).
 func memberWarnings(s *admin.Status) (all []string) {
 	if s.Cluster == nil {
 		return nil
@@ -89,7 +90,7 @@ func memberWarnings(s *admin.Status) (all []string) {
 	return all
 }
 
-// sharedSlotWarnings are about slots that not all members treat alike.
+// sharedSlotWarnings returns warnings about slots that not all members treat alike.
 func sharedSlotWarnings(s *admin.Status) (all []string) {
 	for _, slot := range s.Slots {
 		if slot.Owner != "" && slot.Reason == "" && len(slot.KeptBy) == 0 {

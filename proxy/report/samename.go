@@ -40,8 +40,8 @@ func standings(q *admin.Quorum, peers []admin.Peer, now time.Time) {
 	}
 }
 
-// sameNameWarnings are about sessions of one name, which are one voter (R6). One that is at a silent member was most
-// likely left there by the standby that has come here.
+// sameNameWarnings returns warnings about sessions of one name, which are one voter (R6). One that is at a silent
+// member was most likely left there by the standby that has come here.
 func sameNameWarnings(s cluster.Status, peers []admin.Peer, now time.Time) (all []string) {
 	nodes := map[string][]string{}
 	var names []string

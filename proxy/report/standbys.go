@@ -48,8 +48,8 @@ func seconds(d time.Duration) *float64 {
 	return &s
 }
 
-// standbyWarnings are about send_when: covered: whom it does not hold although an entry seems to say so, and who has
-// more than it lets him have. ruled: a rule is in use.
+// standbyWarnings returns warnings about send_when: covered: whom it does not hold although an entry seems to say so,
+// and who has more than it lets him have. ruled: a rule is in use.
 func standbyWarnings(c *config.Config, s *admin.Status, ruled bool) (all []string) {
 	if c.CoversAny() == nil {
 		return nil

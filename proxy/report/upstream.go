@@ -115,7 +115,7 @@ func strandedWarnings(all []fanout.Stranded) (w []string) {
 	return w
 }
 
-// lossWarning is about a primary that has lost WAL.
+// lossWarning returns a warning about a primary that has lost WAL.
 func lossWarning(l *admin.Lack) string {
 	switch {
 	case l.Restart && l.From == lsn.Invalid:
@@ -134,7 +134,7 @@ func lossWarning(l *admin.Lack) string {
 		l.From, l.To, l.Timeline, l.Timeline)
 }
 
-// ruleWarnings are about what a rule costs the primary, and about WAL that was acknowledged under it.
+// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
 func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:

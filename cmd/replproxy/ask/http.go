@@ -46,7 +46,7 @@ func (a *HTTP) Base() (string, error) {
 	return scheme + net.JoinHostPort(host, port), nil
 }
 
-// client is for one question.
+// client returns an HTTP client for one question.
 func (a *HTTP) client() (*http.Client, error) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	if a.CAFile != "" {

@@ -113,7 +113,7 @@ func openControl(dir string, node *cluster.Node, set *settings, seen func() lsn.
 	return &control{descriptors.Patient(l, log), server}, nil
 }
 
-// answer is an empty document, or why not.
+// answer writes an empty document, or why not.
 func answer(w http.ResponseWriter, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

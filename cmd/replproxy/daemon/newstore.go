@@ -127,8 +127,8 @@ func (n *newStore) answered(x newstore.Question) error {
 	return n.write(n.open.Answered(x))
 }
 
-// mayUse is told whether the primary has this proxy's slot, before it is made or used. An error forbids both, and
-// ends the process: the slot is that of a store which is elsewhere.
+// mayUse takes whether the primary has this proxy's slot, before that is made or used. An error forbids both, and ends
+// the process: the slot is that of a store which is elsewhere.
 func (n *newStore) mayUse(exists bool) error {
 	n.mu.Lock()
 	open := n.open

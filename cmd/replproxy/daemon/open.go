@@ -301,7 +301,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 // dialer gives clients' log-ins connections to the primary.
 func (p *parts) dialer() proxy.Dialer { return dialer(p.upstream, p.files, p.makeRoom) }
 
-// relayed is d for sessions that are relayed, where the operator lets them go to the server that is followed.
+// relayed returns d for sessions that are relayed, where the operator lets them go to the server that is followed.
 func (p *parts) relayed(d proxy.Dialer) proxy.Dialer {
 	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
 		if err := p.receiver.Relayable(); err != nil {
@@ -311,5 +311,5 @@ func (p *parts) relayed(d proxy.Dialer) proxy.Dialer {
 	})
 }
 
-// makeRoom is the server's, which is made after those that ask for it.
+// makeRoom ends a session of the server to free descriptors. The server is made after those that ask for it.
 func (p *parts) makeRoom() bool { return p.server != nil && p.server.MakeRoom() }

@@ -38,7 +38,7 @@ func (s *ownStore) Learn() {
 // HashAt returns a hash of this proxy's WAL from memory.
 func (s *ownStore) HashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) { return s.store.HashAt(t, at) }
 
-// ReadHash is HashAt, from disk where it must.
+// ReadHash returns a hash of this proxy's WAL, from disk where it must.
 func (s *ownStore) ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error) {
 	return s.store.ReadHash(t, at)
 }

@@ -83,7 +83,7 @@ func (s *settings) dropRule(ctx context.Context) error {
 	}
 }
 
-// reload is one SIGHUP: everything that can change does, or nothing. drop: the rule is to be taken away.
+// reload carries out one SIGHUP: everything that can change does, or nothing. drop: the rule is to be taken away.
 func (s *settings) reload(drop bool) error {
 	was := s.state.Load()
 	read, up, err := s.read()
@@ -131,7 +131,7 @@ func (s *settings) reload(drop bool) error {
 	return err
 }
 
-// apply is settings.apply. What changes is harmless to set to the same value again.
+// apply puts c into force in every part, see settings.apply. What changes is harmless to set to the same value again.
 func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) error {
 	set := func() error { return p.node.SetRule(ruleText(c)) }
 	if drop {

@@ -58,7 +58,7 @@ func prepareDataDir(c *config.Config) error {
 	return nil
 }
 
-// refuseRoot is PostgreSQL's refusal to run as root, nil for other users and where the operator insists.
+// refuseRoot returns PostgreSQL's refusal to run as root, nil for other users and where the operator insists.
 func refuseRoot(user int, allowed bool) error {
 	if user != 0 || allowed {
 		return nil

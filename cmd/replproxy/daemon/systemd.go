@@ -56,8 +56,8 @@ func (v *view) tell(state string) {
 // read.
 const notifyTimeout = time.Second
 
-// sdNotify is [daemon.SdNotify], which has no bound: a systemd that stands still would hold up a reload or a stop.
-// Without a socket it does nothing.
+// sdNotify does what [daemon.SdNotify] does, which has no bound: a systemd that stands still would hold up a reload or
+// a stop. Without a socket it does nothing.
 func sdNotify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {

@@ -38,7 +38,7 @@ func sourceOf(r *walsource.Supply) (s puller.Source) {
 	return s
 }
 
-// receiverTimeout is upstream.receiver_timeout as the walreceiver takes it.
+// receiverTimeout returns upstream.receiver_timeout as the walreceiver takes it.
 func receiverTimeout(c *config.Config) time.Duration {
 	if c.Upstream.ReceiverTimeout <= 0 {
 		return -1
@@ -49,7 +49,7 @@ func receiverTimeout(c *config.Config) time.Duration {
 // hears reports whether a member says that it hears the primary; none does without a cluster.
 func (m *membership) hears(member string) bool { return m != nil && m.puller.Hears(member) }
 
-// stream is connect for a stream.
+// stream opens a connection to the member for a stream.
 func (m *membership) stream(ctx context.Context, up *upstream.Config, member string, params map[string]string,
 ) (walsource.Conn, error) {
 	s, err := m.connect(ctx, up, member, params)

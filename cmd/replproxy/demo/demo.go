@@ -66,8 +66,8 @@ type standby struct {
 	*process
 }
 
-// Run is the whole demo. It blocks until everything it made is gone. ctx ends it at once, Stop in
-// order. The error is the first thing that went wrong.
+// Run runs the whole demo. It blocks until everything it made is gone. ctx ends it at once, Stop in order. The error is
+// the first thing that went wrong.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Standbys == 0 {
 		o.Standbys = DefaultStandbys

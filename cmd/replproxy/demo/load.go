@@ -171,7 +171,7 @@ func (d *demo) draw(st *admin.Status, senders [][]string, tps string) {
 	d.say("%s", b.String())
 }
 
-// line is one line per second for logs and pipes.
+// line prints one line per second for logs and pipes.
 func (d *demo) line(st *admin.Status, senders [][]string, tps string) {
 	parts := []string{fmt.Sprintf("%5.1f s  %s tps  %s  received %s", time.Since(d.tally.began).Seconds(), tps,
 		describeSenders(senders), show.Position(st.Store.Received))}

@@ -52,7 +52,7 @@ type process struct {
 	log  string
 }
 
-// failure is the error of a process that should not have ended, with the end of its log.
+// failure returns the error of a process that should not have ended, with the end of its log.
 func (p *process) failure() error {
 	how := "ended"
 	if err := p.Err(); err != nil {

@@ -16,7 +16,7 @@ const catchUpLimit = time.Minute
 // tables lists the tables that pgbench writes to.
 var tables = []string{"pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history"}
 
-// fingerprint is SQL that sums up a table, whatever the order of its rows.
+// fingerprint returns SQL that sums up a table, whatever the order of its rows.
 func fingerprint(table string) string {
 	return "SELECT count(*) || ' rows, sum ' || coalesce(sum(hashtextextended(x::text, 0)::numeric), 0) " +
 		"FROM " + table + " x"
@@ -124,7 +124,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// oneWalsender is the point of it all, so it is an error when it does not hold.
+// oneWalsender returns an error unless the primary has one walsender: that is the point of it all.
 func (d *demo) oneWalsender() error {
 	if d.o.Quorum {
 		return d.waited()

@@ -234,7 +234,7 @@ func (d *demo) drawQuorum(st *admin.Status, tps, state, commits string) {
 	d.say("%s", b.String())
 }
 
-// waited is the point of this demo, so it is an error when it was not seen.
+// waited returns an error unless commits were seen to wait: that is the point of this demo.
 func (d *demo) waited() error {
 	if d.cut.longest == 0 || !d.cut.resumed {
 		if d.stopped() {

@@ -116,8 +116,8 @@ func attached(direct []Walsender, name string) bool {
 	return false
 }
 
-// syncNames is R27 as a check. Which standbys will be behind the proxy is not known beforehand, so a
-// name that the primary does not see now is told as a risk.
+// syncNames returns R27 as a check. Which standbys will be behind the proxy is not known beforehand, so a name that the
+// primary does not see now is told as a risk.
 func syncNames(s Setup, f Facts) Check {
 	c := Check{Name: "synchronous_standby_names"}
 	setting, known := f.Settings[c.Name]
@@ -154,7 +154,7 @@ func syncNames(s Setup, f Facts) Check {
 	return c
 }
 
-// trust is R1's warning: the primary lets this host in without asking for anything.
+// trust returns R1's warning: the primary lets this host in without asking for anything.
 func trust(s Setup, f Facts) Check {
 	c := Check{Name: "pg_hba", Level: OK, Text: "the primary asks for a proof when this host logs in"}
 	if !f.Trusted {

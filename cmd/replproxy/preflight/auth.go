@@ -93,7 +93,7 @@ func address(addr, mask string) string {
 	return addr + " " + mask
 }
 
-// authChecks are about who verifies clients; none with relay, for which trust speaks.
+// authChecks returns checks of who verifies clients; none with relay, for which trust speaks.
 func authChecks(s Setup, f Facts) (checks []Check) {
 	if s.AuthMethod != scram {
 		return nil
@@ -116,7 +116,7 @@ func authChecks(s Setup, f Facts) (checks []Check) {
 	return append(checks, c, accessCheck(s, f))
 }
 
-// accessCheck is R15: the primary's pg_hba.conf is not asked about physical walsenders.
+// accessCheck returns R15's warning: the primary's pg_hba.conf is not asked about physical walsenders.
 func accessCheck(s Setup, f Facts) Check {
 	c := Check{Name: "access", Level: OK, Text: fmt.Sprintf("%d rules", s.AccessRules)}
 	if s.AccessPhysical {

@@ -4,5 +4,5 @@ package preflight
 
 import "net/netip"
 
-// gateways are not looked up here.
+// gateways returns none: they are not looked up on this system.
 func gateways() []netip.Addr { return nil }

@@ -76,8 +76,8 @@ const (
 	countOnce   = "Use ANY 1 (…) or FIRST 1 (…) over proxies with one rule, and let the rule count."
 )
 
-// heldBySlot is the end of R11: logical walsenders of the primary would wait for the rule as well, and a
-// primary that shuts down for them.
+// heldBySlot reports the end of R11: logical walsenders of the primary would wait for the rule as well, and a primary
+// that shuts down for them.
 func heldBySlot(s Setup, f Facts) bool { return s.Slot != "" && slices.Contains(waitedFor(f), s.Slot) }
 
 // waitedFor returns the slots whose standbys the primary's logical walsenders wait for.

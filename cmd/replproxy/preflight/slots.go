@@ -92,7 +92,8 @@ func gateUnnamed(s Setup, f Facts) string {
 const nameGate = "Set synchronized_standby_slots on the primary, and reload there; the subscriptions need " +
 	"failover = true."
 
-// openGates are mirrors that the primary takes for standbys, though they say what this proxy has (R18).
+// openGates returns a text about mirrors that the primary takes for standbys, though they say what this proxy has
+// (R18).
 func openGates(s Setup, f Facts) string {
 	var names []string
 	for _, name := range waitedFor(f) {

@@ -39,7 +39,7 @@ func (s Setup) trusts() bool {
 const narrower = "Name the addresses of single clients with trust, or let the primary ask for scram-sha-256: " +
 	"see docs/access.md"
 
-// trustedClients is trusting as a check; none where no rule is doubtful.
+// trustedClients returns a check of what trusting finds; none where no rule is doubtful.
 func trustedClients(s Setup, f Facts) []Check {
 	texts := trusting(s, f.Gateways)
 	if len(texts) == 0 {

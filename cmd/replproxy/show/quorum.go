@@ -81,7 +81,7 @@ func zones(w io.Writer, all []admin.QuorumZone, now time.Time) {
 	t.Flush()
 }
 
-// cluster are the links with the other proxies.
+// cluster prints the links with the other proxies.
 func cluster(w io.Writer, c *admin.Cluster, now time.Time) {
 	if c == nil {
 		return

@@ -54,7 +54,7 @@ func Status(w io.Writer, s *admin.Status) {
 	}
 }
 
-// idle are the slots that hold WAL on the primary itself.
+// idle prints the slots that hold WAL on the primary itself.
 func idle(w io.Writer, all []admin.Idle) {
 	t := table(w)
 	fmt.Fprintln(t, "idle on the primary\ttype\trestart\theld\tstatus\there")
@@ -125,7 +125,7 @@ func once(s *admin.Status, text string) string {
 	return strings.ReplaceAll(text, s.Upstream.LastError, "see last error")
 }
 
-// accepted is a word of accept-timeline that is not used yet.
+// accepted prints a word of accept-timeline that is not used yet.
 func accepted(t io.Writer, a *admin.Accepted) {
 	switch {
 	case a == nil:
@@ -137,7 +137,7 @@ func accepted(t io.Writer, a *admin.Accepted) {
 	}
 }
 
-// encryption is shown when there is some, and who verifies when it is not the primary.
+// encryption prints the encrypted connections when there are some, and who verifies when it is not the primary.
 func encryption(t io.Writer, s *admin.Status) {
 	if s.Auth.Method == "scram" {
 		fmt.Fprintf(t, "auth\tscram: %d roles known of the primary, %d in the file\n", s.Auth.Roles, s.Auth.InFile)
@@ -160,7 +160,7 @@ func encryption(t io.Writer, s *admin.Status) {
 	}
 }
 
-// configuration is shown after a reload only.
+// configuration prints what a reload has changed, after a reload only.
 func configuration(t io.Writer, s *admin.Status) {
 	c := s.Config
 	if c.Generation < 2 && c.LastError == "" {
@@ -258,7 +258,7 @@ func slots(w io.Writer, all []admin.Slot) {
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
-// Position is X/X, or a dash while it is not known.
+// Position returns X/X, or a dash while it is not known.
 func Position(l lsn.LSN) string {
 	if l == lsn.Invalid {
 		return "-"

@@ -26,7 +26,7 @@ func NewTally(w Wish, have State) *Tally {
 	return &Tally{wish: w, have: have, agreed: map[string]bool{}, seen: map[string]State{}}
 }
 
-// Answer is a member's; said is what it has, or asks for itself.
+// Answer takes a member's answer; said is what it has, or asks for itself.
 func (t *Tally) Answer(node string, why Why, said State) {
 	switch {
 	case why == Accepted:
@@ -38,7 +38,7 @@ func (t *Tally) Answer(node string, why Why, said State) {
 	}
 }
 
-// Silent is a member that has not answered in time, or can't be reached; heard: it lives all the same.
+// Silent notes a member that has not answered in time, or can't be reached; heard: it lives all the same.
 func (t *Tally) Silent(node string, heard bool) {
 	if node == t.have.Owner && heard {
 		t.heard = true

@@ -57,7 +57,7 @@ func (c *Checker) Page(at lsn.LSN, tli lsn.TimelineID, page []byte) error {
 	return nil
 }
 
-// NotZeros is the error for bytes in the page at at, behind zeros that must last.
+// NotZeros returns the error for bytes in the page at at, behind zeros that must last.
 func NotZeros(at lsn.LSN) error {
 	return &PageError{LSN: at, Field: "content", Expected: "zeros up to the end of the segment", Got: "other bytes"}
 }
