@@ -1,15 +1,8 @@
 package cluster
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
@@ -17,73 +10,6 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
-
-// lossesFile has the losses of WAL that are accepted, as JSON after a line that names the format, and the CRC-32C of
-// that. Release v0.1.0 leaves it alone.
-const (
-	lossesFile   = "given-up"
-	lossesFormat = "#replproxy-given-up/1\n"
-)
-
-func (m memory) losses() (s loss.Set, err error) {
-	if m == "" {
-		return nil, nil
-	}
-	path := filepath.Join(string(m), lossesFile)
-	body, err := checked(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		text, ok := bytes.CutPrefix(body, []byte(lossesFormat))
-		if !ok {
-			return nil, fmt.Errorf("%s has another format than %q", path, lossesFormat)
-		}
-		err = json.Unmarshal(text, &s)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: which standbys may have WAL that was given up is not known. "+
-			"Remove the file when all of them are made anew", err)
-	}
-	return s, nil
-}
-
-func encodeLosses(s loss.Set) ([]byte, error) {
-	b, err := json.Marshal(s)
-	return seal(append([]byte(lossesFormat), b...)), err
-}
-
-// saveLosses makes the losses durable when they have changed. The caller does not hold mu.
-func (n *Node) saveLosses() error {
-	n.saving.Lock()
-	defer n.saving.Unlock()
-	n.mu.Lock()
-	s := n.losses
-	n.mu.Unlock()
-	return n.writeLosses(s)
-}
-
-// writeLosses makes s durable. The caller holds saving.
-func (n *Node) writeLosses(s loss.Set) error {
-	b, err := encodeLosses(s)
-	if err != nil || bytes.Equal(b, n.savedLosses) || len(s) == 0 && n.savedLosses == nil {
-		return err
-	}
-	if err := memory(n.o.Dir).write(lossesFile, b); err != nil {
-		return fmt.Errorf("remember which WAL was given up: %w", err)
-	}
-	n.savedLosses = b
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.kept = s
-	n.statuses.at = time.Time{}
-	return nil
-}
-
-// keeps reports whether l is on the disk as it is here. The caller holds mu.
-func (n *Node) keeps(l loss.Loss) bool {
-	return slices.ContainsFunc(n.kept, func(k loss.Loss) bool { return k.ID == l.ID && k.From == l.From })
-}
 
 // others returns the members that may serve standbys: those that are not forgotten. The caller holds mu.
 func (n *Node) others() []string {
@@ -267,47 +193,6 @@ func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
 	if len(s) > 0 {
 		n.setLosses(s)
 	}
-}
-
-// UnreadyError refuses an operator's word that a standby is made anew: a member could feed it lost WAL.
-type UnreadyError struct{ loss.Unready }
-
-func (e *UnreadyError) Error() string {
-	var why []string
-	if m := strings.Join(e.Unheard, " and "); m != "" {
-		why = append(why, fmt.Sprintf("it is not known that %s has heard which WAL was given up: start it, or, if it "+
-			"is gone for good, say so: replproxy forget %s", m, e.Unheard[0]))
-	}
-	if m := strings.Join(e.Lost, " and "); m != "" {
-		why = append(why, fmt.Sprintf("%s does not say that it has given that WAL up, too: replproxy accept-timeline "+
-			"there, and restart it", m))
-	}
-	return strings.Join(why, "; ") + ": a standby that goes there could get lost WAL, and its votes would count " +
-		"(--force says it all the same)"
-}
-
-// MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. Unless it is
-// forced it is refused by an [UnreadyError] while another member could feed lost WAL to that standby. It blocks for the
-// disk.
-func (n *Node) MadeAnew(name string, force bool) error {
-	n.mu.Lock()
-	n.adoptLosses()
-	u := n.losses.Unready(n.storeAt(n.o.Store.Positions()), n.others(), func(m string, l loss.Loss) bool {
-		return n.statuses.heard[m].GivenUp.Brings(l)
-	})
-	if len(u.Unheard)+len(u.Lost) > 0 && !force {
-		n.mu.Unlock()
-		return &UnreadyError{u}
-	}
-	s, known := n.losses.MadeAnew(name)
-	if known {
-		n.setLosses(s)
-	}
-	n.mu.Unlock()
-	if !known {
-		return errors.New("no WAL was given up that a standby could have: nobody is asked")
-	}
-	return n.saveLosses()
 }
 
 // hearLosses merges what a member says of WAL that was given up. The caller holds mu; it is made durable at the next

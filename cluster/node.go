@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/loss"
@@ -18,49 +17,6 @@ import (
 	"github.com/replproxy/replproxy/internal/afterlock"
 	"github.com/replproxy/replproxy/internal/nudge"
 )
-
-// Positions are those of this node's own store, of one moment; 0 is none.
-type Positions struct {
-	System                     lsn.SystemID
-	Timeline                   lsn.TimelineID
-	Received, Written, Flushed lsn.LSN
-	// Oldest is the first position of the store, Complete the end of the last complete record that was received.
-	Oldest, Complete lsn.LSN
-	SegSize          lsn.SegSize
-	HistoryHash      uint64 // see [HistoryHash] and vote.State; 0: not known at this moment
-	FirstWAL         vote.Fingerprint
-	// Owed is the end of what a start found damaged, or amid a flush. The stream has yet to bring it again. It was
-	// received once, and may have been reported. 0: nothing.
-	Owed lsn.LSN
-}
-
-// reported returns a bound of what was ever reported: nothing ever exceeded what the store has had.
-func (p Positions) reported() lsn.LSN { return max(p.Received, p.Owed) }
-
-// Store is this node's own WAL store. Methods may be called from any goroutine; all but Learn, ReadHash,
-// LastComplete and Sealed never block for long.
-type Store interface {
-	Positions() Positions
-	// Streams reports whether WAL is coming in, and from which member; "" is a server. A store that nothing reaches is
-	// no candidate.
-	Streams() (member string, ok bool)
-	// Moved has one slot and gets a token when written, flushed or the timeline moved, unless [Node.StoreMoved] is
-	// called for that.
-	Moved() <-chan struct{}
-	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
-	Learn()
-	// HashAt returns the hash of the WAL of at's segment from its first byte up to at, of the current timeline or an
-	// ancestor. ok is false when it is not in memory. It does not block.
-	HashAt(t lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool)
-	// ReadHash is HashAt for everything that is stored. It may wait for the disk.
-	ReadHash(t lsn.TimelineID, at lsn.LSN) (uint64, error)
-	// LastComplete is the end of the last complete record at or below at, a position of t that is stored (ruling R36).
-	// It may wait for the disk.
-	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
-	// Sealed are the hashes of the newest whole segments up to Positions.Complete, n at most, oldest first. It may wait
-	// for the disk.
-	Sealed(n int) []compare.Pair
-}
 
 // Options of New. Name and Store are required.
 type Options struct {
@@ -205,91 +161,6 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 		n.lives.wanted.Wake() // who would answer may be forgotten, or nobody has to
 	}
 	return n, nil
-}
-
-// Attach begins a session of a standby that this node serves and returns its incarnation, never used
-// before. 0: there are too many sessions, and this one has no vote.
-func (n *Node) Attach(name string) uint64 {
-	id := rand.Uint64() | 1
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	err := n.ledger.Attach(time.Now(), id, vote.Standby, name, n.o.Store.Positions().System)
-	if err != nil {
-		if !n.full {
-			n.mu.After(func() { n.log.Warn("a standby has no vote", "application_name", name, "err", err) })
-		}
-		n.full = true
-		return 0
-	}
-	n.touch()
-	return id
-}
-
-// Ack takes a report of an own session. Received is filled in here.
-func (n *Node) Ack(a ledger.Ack) {
-	// The position is read after the session's: what was sent then is received now.
-	p := n.o.Store.Positions()
-	a.Received = a.Sent
-	if p.Timeline == a.Timeline {
-		a.Received = p.Received
-	}
-	if report := n.ack(p, a); report != nil {
-		report()
-	}
-}
-
-// ack takes the report, and returns what its goroutine has to do next; nil: nothing.
-func (n *Node) ack(p Positions, a ledger.Ack) (next func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.heedFence(p)
-	if p.Timeline == a.Timeline {
-		a.Bytes = n.nameBytes(p)
-	}
-	r, news := n.ledger.Ack(time.Now(), a)
-	if !news {
-		return nil
-	}
-	n.publishReport(r)
-	switch {
-	case n.report == nil:
-		n.moved()
-	case n.matters():
-		n.noteNews()
-		return n.report
-	}
-	return nil
-}
-
-// OnReport has report called after the report of a standby that this node serves, on the goroutine that brought it,
-// when Reportable may have changed by it. Changed gets no token for that. report must not wait; it may ask Reportable.
-func (n *Node) OnReport(report func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.report = report
-}
-
-// doubted notes that an own session is asked whether its standby has left it.
-func (n *Node) doubted(incarnation uint64, since time.Time, silent vote.Silence) {
-	silent.Since = silent.Since.UTC().Truncate(time.Microsecond)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if r, news := n.ledger.Doubt(incarnation, since, silent); news {
-		n.publishReport(r)
-		n.moved()
-	}
-}
-
-// Gone ends a session.
-func (n *Node) Gone(incarnation uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.ledger.End(incarnation)
-	n.full = false
-	if n.o.Outbox != nil {
-		n.o.Outbox.Delete(link.ID{Kind: itemReport, Num: incarnation})
-	}
-	n.touch()
 }
 
 // Changed has one slot and gets a token when Reportable may have changed.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -43,8 +42,10 @@ type proxy struct {
 }
 
 func (p *proxy) clock() time.Time { return p.w.clock(p.skew) }
-func (p *proxy) furthest() place  { return p.best }
-func (p *proxy) end() place       { return place{p.tli, p.flushed} }
+
+func (p *proxy) furthest() place { return p.best }
+
+func (p *proxy) end() place { return place{p.tli, p.flushed} }
 
 // number returns the number of the timeline.
 func (p *proxy) number() lsn.TimelineID { return p.w.number(p.tli) }
@@ -180,138 +181,6 @@ func (p *proxy) follow(t lsn.TimelineID) {
 	p.storeAck()
 }
 
-func (p *proxy) storeAck() {
-	p.led.SetHistory(p.w.line(p.tli, p.received))
-	a := ledger.Ack{
-		Incarnation: p.store, Timeline: p.number(), Received: p.received,
-		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},
-		Streaming: true, Bytes: p.named(p.received),
-	}
-	if p.w.fault == UnsyncedStore {
-		a.Flush = a.Write
-	}
-	r, send := p.led.Ack(p.clock(), a)
-	if send {
-		p.publish(r)
-	}
-	if p.link != nil {
-		p.link.status()
-	}
-}
-
-// publish sends a report to every other node.
-func (p *proxy) publish(r vote.Report) {
-	b, older, err := vote.AppendReport(nil, r)
-	p.must(err)
-	p.tell(newMessage(b, older), nil)
-}
-
-func (p *proxy) broadcast() {
-	s := p.led.State()
-	p.said = s.Seq
-	if s.Rule.Generation > p.rule.Generation {
-		p.rule.Generation = s.Rule.Generation
-	}
-	b, older, err := vote.AppendState(nil, s)
-	p.must(err)
-	a := p.memberStatus()
-	p.tell(newMessage(b, older), func(q *proxy) {
-		q.others[p.name] = a
-		q.hearLosses(p.name, a.losses)
-		q.answered(p.knows[q.name])
-	})
-	p.tell(p.hashes(), nil)
-	for _, r := range p.led.Reports() {
-		p.publish(r)
-	}
-}
-
-// tell sends a message to every other node. What with does there comes with it.
-func (p *proxy) tell(m message, with func(*proxy)) {
-	if p.unproven {
-		return
-	}
-	for _, q := range p.w.proxies {
-		if q != p {
-			p.w.datagram(p, q, m, with)
-		}
-	}
-}
-
-// hear takes a message that another node has sent since it started for the boot-th time.
-func (p *proxy) hear(from *proxy, boot uint64, m any) {
-	if _, state := m.(vote.State); !state && boot != p.boots[from.name] {
-		return // its connection is another one now, or the State that begins it has yet to come
-	}
-	p.notice(m)
-	switch m := m.(type) {
-	case vote.State:
-		p.knows[from.name] = true
-		p.connected(from, m.Boot)
-		p.must(p.led.Merge(p.clock(), p.bend(m)))
-	case vote.Hashes:
-		p.led.Hashes(from.name, m.Oldest, m.Pairs)
-	case vote.Asks:
-		p.answer(from, m)
-		return
-	case vote.Report:
-		if !p.led.Report(p.clock(), p.twist(m)) {
-			return
-		}
-	}
-	p.step()
-}
-
-// step does all that follows from an event: report, tell, make durable.
-func (p *proxy) step() {
-	if !p.up || p.unproven || p.w.bad != nil {
-		return
-	}
-	if p.led.State().Seq != p.said {
-		p.broadcast()
-	}
-	p.compare()
-	u := p.upstream
-	reports := u != nil && u.tli == p.tli
-	if !reports && !p.bounds() {
-		return
-	}
-	lim := &p.inUse
-	p.led.Evaluate(lim, p.clock(), system, p.number())
-	if reports && p.led.Establish(*lim, p.number(), p.received) {
-		p.rule.Established, p.rule.Before = true, vote.RuleText{}
-		p.broadcast()
-	}
-	if !p.rule.Established {
-		lim.Progress = quorum.Least(lim.Progress, p.led.Before(p.clock(), system, p.number()))
-	}
-	p.note(lim.Progress)
-	if c := p.led.Counters(); c.Violations > 0 {
-		p.w.violated(ErrInternal, "%s: %+v", p.name, c)
-	}
-	if !reports {
-		return
-	}
-	t := lsn.Progress{
-		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
-		Apply: min(p.flushed, u.received, lim.Apply),
-	}
-	if p.w.fault == NotOwnFlush {
-		t.Flush = min(u.received, lim.Flush)
-	}
-	t = lsn.Progress{
-		Write: max(t.Write, u.last.Write), Flush: max(t.Flush, u.last.Flush), Apply: max(t.Apply, u.last.Apply),
-	}
-	if t == u.last {
-		return
-	}
-	p.check(u, t)
-	u.last = t
-	p.reported, p.reportedOn = max(p.reported, t.Flush, t.Apply), p.number()
-	p.w.stats.Reports++
-	u.send(0, func() { u.told(t) })
-}
-
 // fence carries out the operator's order: durable, withdrawn, and everything received is synced.
 func (p *proxy) fence(t lsn.TimelineID) place {
 	p.fenced = max(p.fenced, t)
@@ -361,17 +230,24 @@ func (p *proxy) tick() {
 
 // num and the methods after it are the client's side of a downlink to another proxy.
 func (p *proxy) num() int { return p.id }
+
 func (p *proxy) label() string {
 	if p.w.fault == HiddenMember {
 		return "standby_" + p.name
 	}
 	return p.name
 }
-func (p *proxy) slot() **downlink              { return &p.link }
-func (p *proxy) alive() bool                   { return p.up && p.upstream == nil }
-func (p *proxy) where() place                  { return place{p.tli, p.received} }
-func (p *proxy) turned(t lsn.TimelineID)       { p.follow(t); p.begins(false) }
+
+func (p *proxy) slot() **downlink { return &p.link }
+
+func (p *proxy) alive() bool { return p.up && p.upstream == nil }
+
+func (p *proxy) where() place { return place{p.tli, p.received} }
+
+func (p *proxy) turned(t lsn.TimelineID) { p.follow(t); p.begins(false) }
+
 func (p *proxy) data(_ *downlink, end lsn.LSN) { p.take(end) }
+
 func (p *proxy) positions() lsn.Progress {
 	return lsn.Progress{Write: p.received, Flush: p.flushed}
 }
