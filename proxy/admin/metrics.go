@@ -1,9 +1,7 @@
 package admin
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -29,18 +27,6 @@ var (
 	walStatuses    = []string{"reserved", "extended", "unreserved", "lost"}
 	classes        = []string{"regular", "physical", "logical", "starting"}
 )
-
-// RefusalReasons lists why connections become no session, in the order of proxy.Reasons:
-//
-//   - silent: it said nothing, as health checks do
-//   - startup: it said nothing that PostgreSQL would go on with, or TLS failed
-//   - timeout: it sent no startup packet within authentication_timeout
-//   - crowded: it was dropped for others before it had logged in
-//   - access: a rule, tls.mode or clientcert refused it
-//   - connections, address, logins: the limits of all connections, of one address and of log-ins
-func RefusalReasons() []string {
-	return []string{"silent", "startup", "timeout", "crowded", "access", "connections", "address", "logins"}
-}
 
 // metrics is every metric of a proxy, rendered to docs/metrics.md.
 var metrics = slices.Concat(proxyMetrics, quorumMetrics, linkMetrics, sharedSlotMetrics)
@@ -289,106 +275,4 @@ var proxyMetrics = []metric{
 				}
 			}
 		}},
-}
-
-func single(f func(*Status) float64) func(*Status, func(string, float64)) {
-	return func(s *Status, emit func(string, float64)) { emit("", f(s)) }
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func maxLagBytes(s *Status) float64 {
-	lag := int64(0)
-	for i := range s.Standbys {
-		lag = max(lag, s.Standbys[i].LagBytes)
-	}
-	return float64(lag)
-}
-
-func longest(s *Status, of func(*Standby) *float64) float64 {
-	most := 0.0
-	for i := range s.Standbys {
-		if v := of(&s.Standbys[i]); v != nil {
-			most = max(most, *v)
-		}
-	}
-	return most
-}
-
-// forgotten returns the primary's idle slots that neither this proxy nor a member that is heard looks after.
-func forgotten(s *Status) (n int, held int64) {
-	for _, i := range s.Idle {
-		if i.Real == "" && i.Member == "" {
-			n++
-			held = max(held, i.HeldBytes)
-		}
-	}
-	return n, held
-}
-
-// collector makes the table a prometheus.Collector. Each scrape takes one snapshot.
-type collector struct {
-	status func() *Status
-	descs  []*prometheus.Desc
-}
-
-func newCollector(status func() *Status) *collector {
-	c := &collector{status: status}
-	for _, m := range metrics {
-		var labels []string
-		if m.label != "" {
-			labels = []string{m.label}
-		}
-		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, labels, nil))
-	}
-	return c
-}
-
-// Describe describes the metrics, for prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range c.descs {
-		ch <- d
-	}
-}
-
-// Collect reads the metrics, for prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := c.status()
-	for i, m := range metrics {
-		m.read(s, func(label string, v float64) {
-			var labels []string
-			if m.label != "" {
-				labels = []string{label}
-			}
-			ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, v, labels...)
-		})
-	}
-}
-
-// MetricsPage returns docs/metrics.md.
-func MetricsPage() string {
-	var b strings.Builder
-	b.WriteString("# Metrics\n\nServed at `/metrics`. This page is generated from the table in " +
-		"`proxy/admin/metrics.go`\n(`go test ./proxy/admin -update`). " +
-		"Label values come from the lists below, never from clients.\n" +
-		"The Go runtime's and the process's own metrics (`go_*`, `process_*`) are served beside them.\n" +
-		"A scrape configuration is in [packaging/prometheus.yml](../packaging/prometheus.yml), alerts in " +
-		"[packaging/alerts.yml](../packaging/alerts.yml), what to do in [runbook.md](runbook.md).\n\n" +
-		"| Name | Type | Label | Meaning |\n|---|---|---|---|\n")
-	for _, m := range metrics {
-		kind, label := "gauge", ""
-		if m.kind == counter {
-			kind = "counter"
-		}
-		if m.label != "" {
-			label = fmt.Sprintf("`%s`: %s", m.label, strings.Join(m.values, ", "))
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, kind, label, m.help)
-	}
-	return b.String()
 }
