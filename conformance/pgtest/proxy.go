@@ -1,16 +1,11 @@
 package pgtest
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,115 +98,6 @@ func StartProxy(t testing.TB, o ProxyOptions) *Proxy {
 		p.Start(t)
 	}
 	return p
-}
-
-func (p *Proxy) configPath() string { return filepath.Join(p.SocketDir, "replproxy.yml") }
-
-// SetArgs replaces [ProxyOptions.Args] from the next start on.
-func (p *Proxy) SetArgs(args ...string) { p.options.Args = args }
-
-// Configure replaces the content of the file for -c, which [ProxyOptions.Config] had begun.
-func (p *Proxy) Configure(t testing.TB, content string) {
-	t.Helper()
-	if p.options.Config == "" {
-		t.Fatalf("%s was started without a file", p.Name)
-	}
-	if err := writeFile(p.configPath(), []byte(content), p.who); err != nil {
-		t.Fatalf("configure %s: %v", p.Name, err)
-	}
-}
-
-// Config returns the content of the file for -c.
-func (p *Proxy) Config(t testing.TB) string {
-	t.Helper()
-	content, err := os.ReadFile(p.configPath())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-// Replace changes a text in the file for -c.
-func (p *Proxy) Replace(t testing.TB, old, with string) {
-	t.Helper()
-	content, err := os.ReadFile(p.configPath())
-	if err != nil || !strings.Contains(string(content), old) {
-		t.Fatalf("no %q in %s: %v", old, p.configPath(), err)
-	}
-	p.Configure(t, strings.ReplaceAll(string(content), old, with))
-}
-
-func (p *Proxy) args() []string {
-	args := []string{"run"}
-	if p.options.Config != "" {
-		args = append(args, "-c", p.configPath())
-	}
-	if p.options.Upstream != "" {
-		args = append(args, "--upstream", p.options.Upstream)
-	}
-	if p.options.Socket {
-		args = append(args, "--listen", "unix:"+p.SocketDir)
-	}
-	if !p.options.NoListen {
-		args = append(args, "--listen", fmt.Sprintf("%s:%d", p.options.Host.address(), p.Port))
-	}
-	return append(append(args,
-		"--http", fmt.Sprintf("%s:%d", p.options.Host.address(), p.HTTPPort),
-		"--data-dir", p.DataDir,
-		"--name", p.Name), append(p.access(), p.options.Args...)...)
-}
-
-// access returns the rules that are given as arguments. A file or arguments with rules of their own, or a proxy that
-// verifies clients itself, get none; nor does another release, which may not know the flag.
-func (p *Proxy) access() (args []string) {
-	if p.older {
-		return nil
-	}
-	rules := p.options.Access
-	file, _ := os.ReadFile(p.configPath()) // as it is now; without one there are no rules in it
-	said := string(file) + strings.Join(p.options.Args, "\n")
-	if rules == nil && !strings.Contains(said, "access:") && !strings.Contains(said, "method: scram") &&
-		!slices.Contains(p.options.Args, "--access") {
-		rules = TrustLoopback()
-	}
-	for _, r := range rules {
-		args = append(args, "--access", r)
-	}
-	return args
-}
-
-// TrustLoopback has rules of access that let in whoever comes by TCP over loopback though the server asks nothing, as
-// these servers do by default. About everybody else the server decides, as it does without rules.
-func TrustLoopback() []string {
-	return []string{
-		"host all,replication all 127.0.0.0/8 trust", "host all,replication all ::1/128 trust",
-		"host all,replication all all relay", "local all,replication all relay",
-	}
-}
-
-// Program runs another command of replproxy as the proxy's user, on its host, and returns what it prints.
-func (p *Proxy) Program(t testing.TB, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(p.bin, args...)
-	p.who.prepare(cmd, p.SocketDir, syscall.SIGKILL, p.options.Env...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := p.options.Host.Start(cmd)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		t.Fatalf("replproxy %s: %v\n%s", strings.Join(args, " "), err, &out)
-	}
-	return out.String()
-}
-
-// WriteFile makes a file that belongs to the proxy's user.
-func (p *Proxy) WriteFile(t testing.TB, path, content string) {
-	t.Helper()
-	if err := writeFile(path, []byte(content), p.who); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Start starts a stopped proxy, with the same ports and data directory, and waits until it is ready.
@@ -309,64 +195,6 @@ func (p *Proxy) Become(t testing.TB, binary string) {
 	}
 	p.bin, p.older = binary, binary != Binary(t)
 	p.Start(t)
-}
-
-// Log returns what all runs of this proxy have logged so far.
-func (p *Proxy) Log() string {
-	text, err := os.ReadFile(p.logPath)
-	if err != nil {
-		return ""
-	}
-	return string(text)
-}
-
-// Get asks the HTTP listener.
-func (p *Proxy) Get(ctx context.Context, path string) (code int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
-	defer cancel()
-	url := fmt.Sprintf("http://%s:%d%s", p.options.Host.address(), p.HTTPPort, path)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	transport := &http.Transport{DisableKeepAlives: true} // leaves no goroutine
-	if p.options.Host != nil {
-		transport.DialContext = p.options.Host.dial
-	}
-	client := &http.Client{Transport: transport}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, body, err
-}
-
-// Status decodes the JSON of /status into a value.
-func (p *Proxy) Status(t testing.TB, into any) {
-	t.Helper()
-	code, body, err := p.Get(t.Context(), "/status")
-	if err == nil && code != http.StatusOK {
-		err = fmt.Errorf("HTTP status %d", code)
-	}
-	if err == nil {
-		err = json.Unmarshal(body, into)
-	}
-	if err != nil {
-		t.Fatalf("status of %s: %v", p.Name, err)
-	}
-}
-
-// Conninfo returns a libpq connection string for the proxy; extra is appended, and later keywords win.
-func (p *Proxy) Conninfo(extra ...string) string {
-	return conninfo(p.options.Host.address(), p.Port, p.options.Password, extra)
-}
-
-// SQL runs statements through the proxy, as [Server.SQL].
-func (p *Proxy) SQL(t testing.TB, sql string, extra ...string) [][]string {
-	t.Helper()
-	return mustQuery(t, p.Name, p.Conninfo(extra...), sql)
 }
 
 func (p *Proxy) end(t testing.TB) {

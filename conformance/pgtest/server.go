@@ -11,24 +11,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Bounds on a server's start and stop: generous, because two cores may run many of them at once.
 const (
 	startTimeout = 90 * time.Second
 	stopTimeout  = 4 * time.Minute
-)
-
-// StopMode is PostgreSQL's way to stop, by the signal that asks for it.
-type StopMode syscall.Signal
-
-// The modes of pg_ctl stop.
-const (
-	Smart     = StopMode(syscall.SIGTERM)
-	Fast      = StopMode(syscall.SIGINT)
-	Immediate = StopMode(syscall.SIGQUIT)
 )
 
 // Server is one PostgreSQL server, running or not, that ends with its test.
@@ -205,42 +193,6 @@ func (s *Server) Running() bool { return s.proc != nil && s.proc.Alive() }
 // PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.proc.PID() }
 
-// Stop stops the server and waits for its end. A fast stop of a primary waits for its walsenders.
-func (s *Server) Stop(t testing.TB, mode StopMode) {
-	t.Helper()
-	if !s.Running() {
-		t.Fatalf("%s does not run", s.Name)
-	}
-	s.proc.Signal(syscall.Signal(mode))
-	if !s.proc.Wait(stopTimeout) {
-		t.Fatalf("%s did not stop within %v", s.Name, stopTimeout)
-	}
-}
-
-// Kill9 kills all processes of the server at once and waits until they are gone.
-func (s *Server) Kill9(t testing.TB) {
-	t.Helper()
-	if !s.Running() {
-		t.Fatalf("%s does not run", s.Name)
-	}
-	s.proc.kill9()
-}
-
-// Restart stops the server (fast) and starts it again.
-func (s *Server) Restart(t testing.TB) {
-	t.Helper()
-	s.Stop(t, Fast)
-	s.Start(t)
-}
-
-// Promote makes a standby a primary and waits until it is one.
-func (s *Server) Promote(t testing.TB) {
-	t.Helper()
-	if got := s.Scalar(t, "SELECT pg_promote(true, 60)"); got != "t" {
-		t.Fatalf("%s was not promoted", s.Name)
-	}
-}
-
 // Log returns what the server has logged so far.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(s.logPath)
@@ -248,58 +200,4 @@ func (s *Server) Log() string {
 		return ""
 	}
 	return string(text)
-}
-
-// end stops the server at the end of its test: quick, and it leaves nothing behind.
-func (s *Server) end() {
-	if s.Running() {
-		s.proc.Signal(syscall.SIGQUIT)
-		if !s.proc.Wait(stopTimeout) {
-			s.proc.kill9()
-		}
-	}
-	s.removeSharedMemory()
-}
-
-// removeSharedMemory removes the System V segment of a server that was killed. Its id is the second
-// number in the seventh line of postmaster.pid, a file that a clean stop removes.
-func (s *Server) removeSharedMemory() {
-	lines := s.pidFile()
-	if len(lines) < 7 {
-		return
-	}
-	if fields := strings.Fields(lines[6]); len(fields) == 2 {
-		if id, err := strconv.Atoi(fields[1]); err == nil {
-			_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
-		}
-	}
-}
-
-// Conninfo returns a libpq connection string for the server over TCP; extra is appended, and later
-// keywords win.
-func (s *Server) Conninfo(extra ...string) string {
-	return conninfo(s.host.address(), s.Port, s.Password, extra)
-}
-
-// near returns the conninfo by which the test itself reaches the server.
-func (s *Server) near(extra ...string) string {
-	if s.host != nil {
-		return s.SocketConninfo(extra...)
-	}
-	return s.Conninfo(extra...)
-}
-
-// SocketConninfo returns a connection string for the unix socket, where everybody is trusted.
-func (s *Server) SocketConninfo(extra ...string) string {
-	return conninfo(s.SocketDir, s.Port, "", extra)
-}
-
-func conninfo(host string, port int, password string, extra []string) string {
-	words := []string{
-		"host=" + host, fmt.Sprintf("port=%d", port), "user=postgres", "dbname=postgres", "sslmode=disable",
-	}
-	if password != "" {
-		words = append(words, "password="+password)
-	}
-	return strings.Join(append(words, extra...), " ")
 }

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/replproxy/replproxy/cmd/replproxy/show"
-	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -129,39 +126,6 @@ func version(f Facts) Check {
 	return c
 }
 
-const storeName = "data_dir and upstream"
-
-// store compares the WAL in data_dir with the upstream, as run does before it streams: none if there is no WAL yet.
-func store(s Setup, f Facts) []Check {
-	have, what := f.Disk.Store, ""
-	seg, err := lsn.ParseSegSize(f.Settings["wal_segment_size"])
-	switch {
-	case have == walstore.Identity{}:
-		return nil
-	case f.System != have.System.String():
-		what = fmt.Sprintf("database system %s, but the upstream is %s", have.System, f.System)
-	case err == nil && seg != have.SegSize:
-		what = fmt.Sprintf("segments of %s, but the upstream's have %s", have.SegSize, seg)
-	case f.Major != 0 && f.Major != have.ServerMajor:
-		what = fmt.Sprintf("PostgreSQL %d, but the upstream is %d", have.ServerMajor, f.Major)
-	default:
-		return []Check{{Name: storeName, Level: OK, Text: "the WAL in data_dir is of this database system"}}
-	}
-	return []Check{{storeName, Fail, "the WAL in " + s.DataDir + " is of " + what + ": run streams nothing",
-		"Correct upstream.conninfo or data_dir. Where the primary was made anew or upgraded: move data_dir away, " +
-			"and make the standbys anew."}}
-}
-
-// keepSize compares what is kept with what it is kept in; none where it is at least one segment.
-func keepSize(s Setup, f Facts) []Check {
-	seg, err := lsn.ParseSegSize(f.Settings["wal_segment_size"])
-	if err != nil || s.KeepSize >= int64(seg) {
-		return nil
-	}
-	return []Check{{"wal.keep_size", Warn, fmt.Sprintf("%s is less than one segment of the primary (%s)",
-		show.Bytes(s.KeepSize), seg), "Say at least one segment, better some: standbys that return need them."}}
-}
-
 // role passes whenever a walsender connection does: the server checks REPLICATION at log-in.
 func role(f Facts) Check {
 	c := Check{Name: "role", Level: OK, Text: "may log in, has REPLICATION, pg_hba.conf lets physical replication in"}
@@ -219,106 +183,6 @@ func headroom(s Setup, f Facts) Check {
 		c.Remedy = fmt.Sprintf("Raise max_wal_senders to %d or more, or expect log-ins of standbys to wait.", used+need)
 	default:
 		c.Level = OK
-	}
-	return c
-}
-
-func slot(s Setup, f Facts) Check {
-	c := Check{Name: "slot"}
-	if s.Slot == "" {
-		c.Level, c.Text = Warn, "none (upstream.slot is empty)"
-		c.Remedy = "After a break the primary may have removed WAL that the proxy needs: " +
-			"raise wal_keep_size, or name a slot."
-		return c
-	}
-	if f.SQL != nil {
-		return slotWithoutSQL(s, f)
-	}
-	for _, have := range f.Slots {
-		if have.Name == s.Slot {
-			return existingSlot(s, have)
-		}
-	}
-	most, err := strconv.Atoi(f.Settings["max_replication_slots"])
-	free := most - len(f.Slots)
-	c.Text = fmt.Sprintf("%q does not exist yet and will be created; %d of %d free", s.Slot, max(0, free), most)
-	switch {
-	case err != nil:
-		c.Level, c.Text = Warn, fmt.Sprintf("%q does not exist yet; how many are free is unknown", s.Slot)
-		c.Remedy = "Make sure that max_replication_slots leaves room for one."
-	case free < 1:
-		c.Level, c.Remedy = Fail, "Raise max_replication_slots (needs a restart), or drop a slot that is not used."
-	default:
-		c.Level = OK
-	}
-	return c
-}
-
-func slotWithoutSQL(s Setup, f Facts) Check {
-	if f.SlotAsked && f.SlotFound && s.NewStore {
-		return slotOfAnotherStore(s)
-	}
-	if f.SlotAsked && f.SlotFound {
-		return Check{Name: "slot", Level: OK, Text: fmt.Sprintf("%q exists", s.Slot)}
-	}
-	text := fmt.Sprintf("%q: whether it exists is unknown without SQL", s.Slot)
-	if f.SlotAsked {
-		text = fmt.Sprintf("%q does not exist yet; how many are free is unknown without SQL", s.Slot)
-	}
-	return Check{"slot", Warn, text,
-		"Make sure that max_replication_slots leaves room for it; it is created when missing."}
-}
-
-// slotOfAnotherStore: run does not use the slot of a store that is not in data_dir.
-func slotOfAnotherStore(s Setup) Check {
-	return Check{"slot", Fail, fmt.Sprintf("%q exists, but data_dir has no store yet", s.Slot),
-		"Is the volume of data_dir mounted, and the name no other proxy's? If a new store is meant: " +
-			"replproxy run --new-store, once."}
-}
-
-func existingSlot(s Setup, have Slot) Check {
-	c := Check{Name: "slot", Level: OK, Text: fmt.Sprintf("%q exists", have.Name)}
-	switch {
-	case have.Type != "physical":
-		c.Level, c.Text = Fail, fmt.Sprintf("%q is a %s slot", have.Name, have.Type)
-		c.Remedy = "Name another one in upstream.slot."
-	case s.NewStore:
-		return slotOfAnotherStore(s)
-	case have.Active:
-		c.Level, c.Text = Warn, fmt.Sprintf("%q is in use", have.Name)
-		c.Remedy = "Fine when this proxy runs already; if not, another one has the same name: " +
-			"set name or upstream.slot."
-	case have.WALStatus == "lost" || have.WALStatus == "unreserved":
-		c.Level = Warn
-		c.Text = fmt.Sprintf("%q is %s: the primary may have removed WAL that it held", have.Name, have.WALStatus)
-		c.Remedy = "Raise max_slot_wal_keep_size on the primary; the proxy tells when WAL is missing."
-	}
-	return c
-}
-
-// disk judges data_dir by what a full store needs.
-func disk(s Setup, f Facts) Check {
-	c := Check{Name: "data_dir"}
-	if f.Disk.Err != nil {
-		c.Level, c.Text = Fail, f.Disk.Err.Error()
-		c.Remedy = "Name an empty directory in data_dir (--data-dir), or one that a replproxy made, " +
-			"which the user that runs replproxy may write to."
-		return c
-	}
-	need := s.KeepSize + s.MinFree
-	c.Text = fmt.Sprintf("%s, %s free of %s", s.DataDir, show.Bytes(f.Disk.Free), show.Bytes(f.Disk.Total))
-	if !f.Disk.Exists {
-		c.Text += ", will be made"
-	}
-	if c.Level = OK; f.Disk.Free < need && !f.Disk.Exists {
-		c.Level = Warn
-		c.Remedy = fmt.Sprintf("keep_size and min_free together are %s: "+
-			"use a larger volume or a smaller keep_size.", show.Bytes(need))
-	}
-	if f.Disk.Exists && f.Disk.Free < s.MinFree {
-		c.Level = Warn
-		c.Remedy = fmt.Sprintf("Less than min_free (%s) is free: "+
-			"use a larger volume or a smaller keep_size.", show.Bytes(s.MinFree))
 	}
 	return c
 }
