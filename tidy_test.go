@@ -19,8 +19,8 @@ const module = "github.com/replproxy/replproxy"
 
 // The limits that a reader feels. A file near them is asked whether it is still one idea.
 const (
-	maxCodeLines = 600
-	maxTestLines = 1000
+	maxCodeLines = 300
+	maxTestLines = 400 // a table may be long
 	maxColumns   = 120
 )
 
