@@ -77,7 +77,8 @@ func TestFunctionsDoSomething(t *testing.T) {
 			if !ok || s.test || f.Doc == nil {
 				continue
 			}
-			if words := strings.Fields(f.Doc.Text()); len(words) > 1 && slices.Contains([]string{"is", "are"}, words[1]) {
+			words := strings.Fields(f.Doc.Text())
+			if len(words) > 1 && (slices.Contains([]string{"is", "are"}, words[1]) || strings.HasSuffix(words[0], ":")) {
 				t.Errorf("%s: %q: say what it does or returns", s.fset.Position(f.Pos()), strings.Join(words[:2], " "))
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Positions are those of this node's own store, of one moment; 0 is none.
+// Positions holds the positions of this node's own store at one moment; 0: there is none.
 type Positions struct {
 	System                     lsn.SystemID
 	Timeline                   lsn.TimelineID

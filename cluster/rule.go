@@ -71,7 +71,8 @@ func (n *Node) setRule(d vote.RuleText, insist bool) error {
 // unestablished reports whether a rule has yet to cover what was reported before it.
 func unestablished(r vote.Rule) bool { return r.Generation > 0 && !r.Established }
 
-// saveKnown remembers what the ledger has found out, and lets go what waited for that.
+// saveKnown writes to disk whether the rule is established, which forgotten members are back, and the lives that were
+// heard. Once it is on disk that the rule is established, reports may go beyond the position at which it began.
 func (n *Node) saveKnown() {
 	n.saving.Lock()
 	defer n.saving.Unlock()

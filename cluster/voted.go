@@ -7,7 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// retained is from where on WAL of a timeline is kept because this node's store votes; Invalid: it does not.
+// retained holds the position from which on WAL of a timeline is kept because this node's store votes; Invalid: none is
+// kept for that.
 type retained struct {
 	timeline lsn.TimelineID
 	from     lsn.LSN

@@ -29,7 +29,8 @@ func (c *columns) look(now time.Time, p lsn.Progress, end lsn.LSN) {
 	}
 }
 
-// waits are those of each session, and under the zero Key those of the reportable positions.
+// waits holds, for each session, since when it has not reached what there is, and under the zero Key the same of the
+// reportable positions.
 type waits map[vote.Key]*columns
 
 // look takes the positions of every session at now. The caller holds n.mu.

@@ -72,8 +72,8 @@ func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {
 	return true, nil
 }
 
-// tooFar: taken over, the slot would be lost at once for the WAL that it holds, and with it the primary's own. That one
-// can serve its standby still.
+// tooFar reports whether the slot would be lost as soon as it is taken over, for the WAL that it holds, and the
+// primary's own slot with it. Left there, that one can serve its standby still.
 func (h *Hub) tooFar(real realslot.Real) bool {
 	taken := slot.Info{Name: real.Name, Restart: real.Restart, Real: slot.Adopted}
 	all := append(h.o.Slots.List(), taken)

@@ -29,7 +29,7 @@ type Stranded struct {
 	seen            time.Time
 }
 
-// strandeds are those seen of late, by application_name.
+// strandeds holds the standbys that were seen stranded of late, by application_name.
 type strandeds struct {
 	mu   sync.Mutex
 	rows map[string]Stranded

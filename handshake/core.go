@@ -140,7 +140,8 @@ func (c *Core) negotiate(minor uint16, params Params) *Negotiate {
 	return negotiate(minor, c.NewestMinor, params)
 }
 
-// negotiate: servers up to 17 know 3.0 only, 18 answers with the lower of both versions.
+// negotiate returns the message by which a server refuses a minor protocol version or options that it does not know;
+// nil: it knows all. Servers up to 17 know 3.0 only, 18 answers with the lower of both versions.
 func negotiate(minor, newest uint16, params Params) *Negotiate {
 	var options []string
 	for _, p := range params {

@@ -35,7 +35,7 @@ const maxSteps = 3
 // errLength is a message that is longer than any.
 var errLength = errors.New("invalid message length")
 
-// errGuess is in the chain of what a client is told whose proof is not right, or could not be.
+// errGuess marks the error that a client is told whose proof is not right, or could not be.
 var errGuess = errors.New("the proof is wrong")
 
 // isGuess reports whether err is about a wrong proof, whatever SQLSTATE the client gets.

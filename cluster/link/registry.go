@@ -12,8 +12,8 @@ const (
 	replaced                  // a newer connection of the same run speaks
 )
 
-// conflictHold is for how long a name is not heard after two runs of it were alive at once. Longer
-// than a dialer's longest delay, so that two that go on dialling never get a turn.
+// conflictHold bounds the time for which a name is not heard after two runs of it were alive at once. Longer than a
+// dialer's longest delay, so that two that go on dialling never get a turn.
 const conflictHold = 10 * time.Second
 
 // nameHolder is the connection that speaks for one peer.

@@ -16,7 +16,7 @@ const (
 	Losses  Question = "losses"  // which WAL was given up, as far as other members know
 )
 
-// Questions are those that are open; none: the data_dir counts.
+// Questions lists the questions that are open; none: the data_dir counts.
 type Questions []Question
 
 // Parse reads a file of questions.

@@ -50,7 +50,7 @@ type View struct {
 	Peers      []Peer // the other members
 }
 
-// Choice is from whom to stream.
+// Choice names the server or member to stream from.
 type Choice struct {
 	Known  bool   // false: nobody for the moment, it will be known within seconds
 	Member string // "": the primary

@@ -127,7 +127,7 @@ func enough(d quorum.Rule, holders []quorum.Voter) bool {
 	return n >= int(d.Names.Count) && (d.Spread.Empty() || len(zones) >= int(d.Spread.Count))
 }
 
-// checkFirst: under FIRST the voter of highest priority that is known to be attached anywhere counts
+// checkFirst checks a report under FIRST: the voter of highest priority that is known to be attached anywhere counts
 // (ruling R5).
 func (p *proxy) checkFirst(flush lsn.LSN) {
 	d := p.w.parsed(p.rule.RuleText)

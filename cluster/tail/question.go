@@ -67,7 +67,7 @@ func (l *look) question(candidate string) Question {
 	return q
 }
 
-// someStandby is one that only * names.
+// someStandby stands for a standby that only * names.
 const someStandby = "(any other standby)"
 
 // sessions counts them by name. A session at a proxy that is not reached may be an earlier one of a standby that has

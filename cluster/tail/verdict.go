@@ -16,7 +16,7 @@ const (
 	NotProven = "not proven"
 )
 
-// Verdict is on one candidate. Promote it when it is Proven, on no other word.
+// Verdict says whether one candidate may be promoted. Promote it when it is Proven, on no other word.
 type Verdict struct {
 	Name   string   `json:"application_name"`
 	State  string   `json:"state"`

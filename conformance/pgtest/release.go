@@ -15,7 +15,7 @@ import (
 // releasesFile names the releases, a line "version, commit" each, oldest first.
 const releasesFile = "RELEASES"
 
-// Release is one that was made.
+// Release names a release that was made.
 type Release struct{ Version, Commit string }
 
 // PreviousRelease returns the binary of the release before this code, which is built once per test process out of

@@ -31,7 +31,7 @@ func (s *QuorumSite) WaitSync(t *testing.T) {
 	s.Primary.Exec(t, "CHECKPOINT") // commits wait once the checkpointer has read the setting: it does before it works
 }
 
-// Commit is one that may have to wait.
+// Commit runs a commit that may have to wait.
 type Commit struct {
 	pid  uint32
 	At   lsn.LSN // its record ends at or before it

@@ -24,7 +24,8 @@ func Reload(t *testing.T, proxy *pgtest.Proxy, content string) admin.Config {
 	return now
 }
 
-// ConnectWait: without it a client is refused while the primary is away, with it it waits.
+// ConnectWait checks upstream.connect_wait while the primary is away: without it a client is refused, with it the
+// client waits.
 func (s *Site) ConnectWait(t *testing.T) {
 	t.Helper()
 	file := func(wait string) string {

@@ -35,7 +35,7 @@ func table() []Deviation {
 	}
 }
 
-// Deviations are those of one major version, and which of them were met. Not safe for concurrent use.
+// Deviations holds the deviations of one major version, and which of them were met. Not safe for concurrent use.
 type Deviations struct {
 	all []Deviation
 	met []bool

@@ -116,15 +116,16 @@ func (s *situation) verb(v slot.Info, r Real, exists bool) verb {
 	return none
 }
 
-// given: what was taken over, or is mirrored, is lost here, and so its needs are served nowhere any more. One that is
-// made anew on the primary is another one.
+// given reports whether the primary's slot is there for a slot that was taken over or is mirrored, and is lost here.
+// Then nobody serves its needs any more. A slot of that name that is made anew on the primary is another one.
 func (s *situation) given(v slot.Info, r Real) bool {
 	ours := v.Real == slot.Mirrored || v.Real == slot.Adopted && s.policy != Keep
 	return ours && v.Lost != slot.NotLost && r.ActivePID == 0 && !r.Logical
 }
 
-// follows: the mirror of another member's slot would hold WAL back for as long as that member is dead. One that
-// only has to be there may be moved by anybody; made and dropped it is by the slot's owner, who knows of drops.
+// follows reports whether a mirror is to be moved, also one of another member's slot: else it would hold WAL back for
+// as long as that member is dead. Any member may move a mirror that only has to be there. It is made and dropped by the
+// slot's owner, who knows of drops.
 func (s *situation) follows(v slot.Info, r Real) bool {
 	return s.mirror == Presence && v.Real == slot.Mirrored && v.Lost == slot.NotLost && !r.Logical && !r.Lost &&
 		r.ActivePID == 0 && r.Restart != lsn.Invalid && r.Restart <= s.target
@@ -157,7 +158,7 @@ func (s *situation) adopted(r Real) verb {
 	return none
 }
 
-// covered: the WAL from restart_lsn on is in the store, and the primary holds the slot's xmin for this
+// covered reports whether the WAL from restart_lsn on is in the store, and the primary holds the slot's xmin for this
 // proxy (invariant 3).
 func (s *situation) covered(v slot.Info) bool {
 	if s.target == lsn.Invalid || v.Restart != lsn.Invalid && v.Restart < s.oldest || v.Restart > s.target {
@@ -173,7 +174,7 @@ func (s *situation) covered(v slot.Info) bool {
 	return holds(own.Xmin, v.Xmin) && holds(own.CatalogXmin, v.CatalogXmin)
 }
 
-// holds: what is held on the primary is not newer than what is needed.
+// holds reports whether the transaction ID that is held on the primary is not newer than the needed one.
 func holds(held, needed copyboth.FullXID) bool { return needed == 0 || held != 0 && held <= needed }
 
 // full gives a 32-bit xmin its epoch: it is not newer than next and less than 2^31 older.

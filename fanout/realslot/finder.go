@@ -19,7 +19,7 @@ const (
 	otherPatience = time.Second
 )
 
-// Servers are those that may be the primary; *upstream.Config is one.
+// Servers lists the servers that may be the primary; *upstream.Config does.
 type Servers interface {
 	Dialer
 	ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*upstream.Session, error)

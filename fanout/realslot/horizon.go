@@ -193,12 +193,14 @@ func (o *ProxySlot) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.Ho
 	return copyboth.HotStandbyFeedback{Xmin: own.horizon.Xmin, CatalogXmin: own.horizon.CatalogXmin}, err
 }
 
-// Bearing reports whether the slot is told what it is to bear: by this proxy, and without an error.
+// Bearing reports whether this proxy itself tells the slot which xmin and catalog_xmin it is to hold back on the
+// primary, and has had no error from that.
 func (o *ProxySlot) Bearing() bool {
 	return o.Status().TellErr == "" && !o.borneElsewhere()
 }
 
-// borneElsewhere: another member's stream bears it, or the slot that ours uses.
+// borneElsewhere reports whether another member's stream bears the horizon, or the rule gate that this proxy's stream
+// uses.
 func (o *ProxySlot) borneElsewhere() bool {
 	return o.elsewhere() || o.o.Gated != nil && o.o.Gated()
 }

@@ -119,7 +119,8 @@ func readProxySlot(name string, answers []upstream.Answer) (own shownSlot, st Pr
 	return own, st, nil
 }
 
-// errNotOurs: somebody made a slot of our name that is none of ours, and so ours holds nothing.
+// errNotOurs returns the error for a slot of this proxy's name that somebody else made, a logical or temporary one: no
+// slot of this proxy's own holds WAL then.
 func errNotOurs(name string, s shownSlot) error {
 	kind := "logical"
 	if s.temporary {

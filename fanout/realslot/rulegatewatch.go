@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// gatePatience is for how long another member's stream may hold the gate although it covers less than ours: votes
-// reach one member a little earlier than another all the time. It is also the least time between two takings.
+// gatePatience bounds the time for which another member's stream may hold the gate although it covers less than ours.
+// Votes reach one member a little earlier than another all the time. It is also the least time between two takings.
 const gatePatience = 10 * time.Second
 
 // gateMove names what a proxy that does not use the gate does about it.

@@ -92,14 +92,14 @@ func (m *member) close() {
 	}
 }
 
-// due: it is time to tell, or to try again; nudged: there are news that do not wait.
+// due reports whether it is time to tell the member, or to try again; nudged: there are news that do not wait.
 func (m *member) due(now time.Time, nudged bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !now.Before(m.again) && (nudged || m.why != "" || now.Sub(m.last) >= tellInterval)
 }
 
-// met: it was reached since the start.
+// met reports whether the member was reached since the start.
 func (m *member) met() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

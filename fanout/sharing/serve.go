@@ -89,7 +89,8 @@ func (s *Sharing) answer(m *member, msg shared.Message) shared.Message {
 	return out
 }
 
-// mayAsk: a member asks for itself only. It may tell what others have written.
+// mayAsk reports whether a message asks for its sender only. A member may tell what others have written, but not ask
+// for them.
 func (m *member) mayAsk(msg shared.Message) bool {
 	return msg.Wish == shared.Tell ||
 		!slices.ContainsFunc(msg.Entries, func(e shared.Entry) bool { return e.Owner != m.name })

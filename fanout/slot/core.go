@@ -85,13 +85,13 @@ func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
 	return vs
 }
 
-// awaited: the WAL of an adopted slot that the store never had is still held on the primary. It has the limits
-// that others have, and is lost when the primary's slot is gone, which makes it one of ours alone (ruling R41).
+// awaited reports whether the WAL of an adopted slot that the store never had is still held on the primary. It has the
+// limits that others have, and is lost when the primary's slot is gone, which makes it one of ours alone (ruling R41).
 func (b Bounds) awaited(s Info) bool {
 	return s.Real == Adopted && b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest)
 }
 
-// fits: the WAL of a slot that another member keeps is here, and within the limits.
+// fits reports whether the WAL of a slot that another member keeps is here, and within the limits.
 func (b Bounds) fits(s Info) bool {
 	if b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest) {
 		return false

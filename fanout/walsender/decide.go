@@ -96,8 +96,8 @@ func (c *core) idle(now time.Time) action {
 	return c.wait(now)
 }
 
-// farAhead: nothing has been sent yet, and the start is not waited for. (A fork puts the end below
-// what was sent as well.)
+// farAhead reports whether the standby starts more than a segment beyond the WAL that is here, which is not waited for.
+// It is asked before anything was sent: a fork also puts the end below what was sent.
 func (c *core) farAhead() bool {
 	return c.ahead() && c.sent == c.plan.Start && !c.plan.Historic &&
 		c.sent-c.end > lsn.LSN(c.segSize) && c.sent > c.plan.Known

@@ -92,7 +92,8 @@ func (b grounds) judge(c candidate) error {
 	return b.known.judge(b.have, srv)
 }
 
-// contradiction: two servers that would both do, but are not one cluster.
+// contradiction returns an error if two servers that would both do are not of one cluster: of two systems, or promoted
+// to one timeline from different positions. nil: they are.
 func contradiction(a, b candidate) error {
 	switch {
 	case a.srv.system != b.srv.system:

@@ -25,7 +25,7 @@ func waitsFor(u knownwal.Unheard, t lsn.TimelineID) error {
 			strings.Join(u.Members, " or "), u.Members[0])
 }
 
-// notBefore is in each refusal until a member has spoken.
+// notBefore is part of each refusal of a timeline that waits for a member to speak, and tells it from others.
 const notBefore = "is not followed before"
 
 // The first server that answers must not decide alone. A proxy that has just started waits this long for members that

@@ -189,7 +189,7 @@ func (e *Error) Text() string {
 	return e.Message + "; " + e.Hint
 }
 
-// Errors are at most one for each rule.
+// Errors holds at most one error for each rule.
 type Errors []*Error
 
 // Error returns one line for each of the errors.

@@ -71,7 +71,7 @@ func noEntry(r *handshake.Request) *pgerror.Error {
 	return e.WithHint("replproxy has tls.mode: require. Use sslmode=require or stronger.")
 }
 
-// mismatch is for the log.
+// mismatch tells the log which name of a certificate is not the user's.
 type mismatch struct{ what, name string }
 
 func (m mismatch) Error() string {

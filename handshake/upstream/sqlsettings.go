@@ -23,9 +23,9 @@ const (
 	transactionTimeoutSince = 17
 )
 
-// sqlSettings is with what an SQL session of our own begins, so that our statements mean the same whatever the
-// role, the database, conninfo's options or the server's files say. Every role may set these, on 14 to 18. What
-// target_session_attrs judges by, default_transaction_read_only, is left as it is: we write to no table.
+// sqlSettings begin each SQL session of our own, so that our statements mean the same whatever the role, the database,
+// conninfo's options or the server's files say. Every role may set these, on 14 to 18. What target_session_attrs judges
+// by, default_transaction_read_only, is left as it is: we write to no table.
 var sqlSettings = map[string]string{
 	"statement_timeout":                   statementTimeout,
 	"lock_timeout":                        "0",

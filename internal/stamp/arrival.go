@@ -18,7 +18,7 @@ import (
 // Arrival holds when bytes came over a connection. One goroutine at a time reads and asks.
 type Arrival struct{ a *arrival }
 
-// arrival is of one connection. Only TCP in clear has the kernel's times.
+// arrival holds when bytes came over one connection. Only TCP in clear has the kernel's times.
 type arrival struct {
 	raw      syscall.RawConn
 	asked    bool // the kernel was asked for time stamps
@@ -105,7 +105,7 @@ type reader struct {
 
 func (r reader) Read(p []byte) (int, error) { return r.x.Read(r.conn, p) }
 
-// At notes for a position that its last bytes were readable, and were read, by the last read.
+// At notes when the last bytes up to position at became readable, and when the last read has read them.
 func (x Arrival) At(readable, read Step, w Who, at lsn.LSN) {
 	if x.a == nil || x.a.readable == 0 || !noting.Load() {
 		return

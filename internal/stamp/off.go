@@ -42,5 +42,5 @@ func (Arrival) Read(conn net.Conn, p []byte) (int, error) { return conn.Read(p) 
 // Reader returns a reader from the connection.
 func (Arrival) Reader(conn net.Conn) io.Reader { return conn }
 
-// At notes for a position that its last bytes were readable, and were read, by the last read.
+// At notes when the last bytes up to position at became readable, and when the last read has read them.
 func (Arrival) At(readable, read Step, w Who, at lsn.LSN) {}

@@ -15,8 +15,8 @@ const (
 	MaxCount = 127
 )
 
-// Options are those of one connection. Zero values are the system's, so the zero Options have keepalive as the system
-// has it, which is what a backend and libpq have by default.
+// Options holds the options of one TCP connection. Zero values are the system's, so the zero Options have keepalive as
+// the system has it, which is what a backend and libpq have by default.
 type Options struct {
 	NoKeepAlive    bool
 	Idle, Interval time.Duration // whole seconds

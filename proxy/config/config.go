@@ -182,7 +182,7 @@ const (
 // wal_receiver_status_interval (10 s) and wal_retrieve_retry_interval (5 s).
 const DefaultFeedbackSettle = 15 * time.Second
 
-// DefaultReceiverTimeout is that of PostgreSQL's wal_receiver_timeout.
+// DefaultReceiverTimeout is the default of PostgreSQL's wal_receiver_timeout.
 const DefaultReceiverTimeout = time.Minute
 
 // DefaultConnectWait outlasts a failover without a human in it, and is no longer than drivers wait.

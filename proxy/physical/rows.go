@@ -26,7 +26,7 @@ type column struct {
 func textColumn(name string) column { return column{name, oidText, -1, -1} }
 func int8Column(name string) column { return column{name, oidInt8, -1, 8} }
 
-// identifyColumns: the timeline is int4 through 15, int8 since (facts D).
+// identifyColumns returns the columns of IDENTIFY_SYSTEM. The timeline is int4 through 15, int8 since (facts D).
 func identifyColumns(v grammar.Version) []column {
 	timeline := column{"timeline", oidInt4, -1, 4}
 	if v.Major() >= 16 {
@@ -35,7 +35,7 @@ func identifyColumns(v grammar.Version) []column {
 	return []column{textColumn("systemid"), timeline, textColumn("xlogpos"), textColumn("dbname")}
 }
 
-// historyColumns: the type modifier is 0 through 15 (facts D).
+// historyColumns returns the columns of TIMELINE_HISTORY. The type modifier is 0 through 15 (facts D).
 func historyColumns(v grammar.Version) []column {
 	cols := []column{textColumn("filename"), textColumn("content")}
 	if v.Major() < 16 {
@@ -44,7 +44,7 @@ func historyColumns(v grammar.Version) []column {
 	return cols
 }
 
-// showColumns: the one column is called as the setting.
+// showColumns returns the one column of SHOW, which is called as the setting.
 func showColumns(name string) []column { return []column{textColumn(name)} }
 
 func createSlotColumns() []column {

@@ -94,7 +94,7 @@ type settingsAnswers struct {
 	silent time.Time // nothing is asked before
 }
 
-// settingsAnswer is one answer.
+// settingsAnswer holds what the primary answered about the settings of a startup packet.
 type settingsAnswer struct {
 	shown   []string // as SHOW would print them, in the order of the settings
 	refusal *pgerror.Error

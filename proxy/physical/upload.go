@@ -77,7 +77,8 @@ func (p *passing) unreadable(ctx context.Context, err error) {
 	p.fail(err)
 }
 
-// broken ends the link and words the end of a command that did not come to its own.
+// broken closes the connection to the primary and returns the error with which a command ends that was not answered to
+// its end.
 func (p *passing) broken(err error) error {
 	link, client := p.s.link, p.s.client
 	link.loggedIn = false // it may stand inside a message: no Terminate

@@ -39,7 +39,7 @@ func (l *leg) ahead() []byte {
 	return bytes.Clone(b)
 }
 
-// parameters are those of one log-in; nil remembers nothing.
+// parameters holds the parameters of one log-in; nil remembers nothing.
 type parameters map[string]string
 
 // note remembers the body of a ParameterStatus.

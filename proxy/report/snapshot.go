@@ -64,7 +64,7 @@ type Snapshot struct {
 	Cluster *Cluster // nil without one
 }
 
-// Volume is that of data_dir, in bytes; all 0 where it cannot be asked.
+// Volume holds the size of the volume of data_dir, and what is free of it, in bytes; all 0 where it cannot be asked.
 type Volume struct{ Total, Free int64 }
 
 // Store has the state of the store.

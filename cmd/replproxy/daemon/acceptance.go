@@ -22,7 +22,8 @@ const (
 	lackingName = "lacking-timeline" // what is refused now, so that the operator's word can say what it is about
 )
 
-// wordFiles are those files, as the walreceiver asks about the operator's word; see [walsource.Acceptance].
+// wordFiles reads and writes those files for the walreceiver, which asks about the operator's word; see
+// [walsource.Acceptance].
 type wordFiles struct {
 	dir string
 	log *slog.Logger

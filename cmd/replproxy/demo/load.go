@@ -83,7 +83,7 @@ func (d *demo) load(ctx context.Context) error {
 	}
 }
 
-// senders are those that send WAL: a standby's log-in is checked by the primary (R25), has a walsender
+// senders selects the walsenders that send WAL: a standby's log-in is checked by the primary (R25), has a walsender
 // there meanwhile, and gives it up before it streams.
 const senders = "SELECT application_name, state FROM pg_stat_replication WHERE state <> 'startup'"
 

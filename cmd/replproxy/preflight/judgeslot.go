@@ -51,7 +51,7 @@ func slotWithoutSQL(s Setup, f Facts) Check {
 		"Make sure that max_replication_slots leaves room for it; it is created when missing."}
 }
 
-// slotOfAnotherStore: run does not use the slot of a store that is not in data_dir.
+// slotOfAnotherStore returns a failure: run does not use the slot of a store that is not in data_dir.
 func slotOfAnotherStore(s Setup) Check {
 	return Check{"slot", Fail, fmt.Sprintf("%q exists, but data_dir has no store yet", s.Slot),
 		"Is the volume of data_dir mounted, and the name no other proxy's? If a new store is meant: " +

@@ -64,7 +64,8 @@ func StopsRecovery(dir string) bool {
 	return err != nil
 }
 
-// looksLikeSegment: the segment size, which says what is valid, is not known yet.
+// looksLikeSegment reports whether name has the form of a segment's name. Whether it is a valid one depends on the
+// segment size, which is not known yet.
 func looksLikeSegment(name string) bool {
 	if len(name) != 24 {
 		return false

@@ -32,7 +32,7 @@ type FS interface {
 	Lock(name string) (Lock, error)
 }
 
-// Lock is one that is held until it is closed.
+// Lock holds a lock of a file until it is closed.
 type Lock interface {
 	io.Closer
 	// Keep makes the lock's file anew when somebody has removed it. When another process has a lock on a file of its
