@@ -44,9 +44,9 @@ func (s *Store) hashesTo(h lsn.History, m mark) bool {
 	return sum.Sum64() == m.Sum
 }
 
-// findEndFrom finds it when all bytes below the mark were durable: up to there every record must be valid, and WAL may
-// only go on beyond it. After the mark the walk ends where recovery of PostgreSQL would end, or at the first byte that
-// no checksum covers.
+// findEndFrom finds the end if all bytes below the mark m were durable: up to there every record must be valid, and WAL
+// may only go on beyond it. After the mark the walk ends where recovery of PostgreSQL would end, or at the first byte
+// that no checksum covers.
 func (s *Store) findEndFrom(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	w := s.walker(h.Timeline)
 	p := &pages{s: s, h: h}

@@ -40,7 +40,8 @@ func (e *SideError) Unwrap() error { return e.Err }
 // it, so that the same log-in can be tried on another connection.
 var ErrAgain = errors.New("the primary takes no connections now")
 
-// RefusedError ends a log-in. Unless Told, the client stands between two frames and is owed Err.
+// RefusedError says that a log-in ended without a session. If Told is set, the client has been sent an ErrorResponse.
+// Otherwise it has been sent whole messages only, and the caller sends it Err.
 type RefusedError struct {
 	Err  *pgerror.Error
 	Told bool

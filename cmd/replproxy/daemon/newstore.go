@@ -154,7 +154,7 @@ func (n *newStore) refuse(err error) error {
 	return err
 }
 
-// Run ends with why the store must not be used.
+// Run blocks until ctx ends, or until it turns out that the store must not be used. It returns why.
 func (n *newStore) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

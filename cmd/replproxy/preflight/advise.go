@@ -116,8 +116,9 @@ func attached(direct []Walsender, name string) bool {
 	return false
 }
 
-// syncNames returns R27 as a check. Which standbys will be behind the proxy is not known beforehand, so a name that the
-// primary does not see now is told as a risk.
+// syncNames judges the primary's synchronous_standby_names by the names of the proxies and of the standbys behind them
+// (R27). Which standbys will be behind the proxy is not known beforehand, so a name that the primary does not see now
+// is told as a risk.
 func syncNames(s Setup, f Facts) Check {
 	c := Check{Name: "synchronous_standby_names"}
 	setting, known := f.Settings[c.Name]
@@ -154,7 +155,7 @@ func syncNames(s Setup, f Facts) Check {
 	return c
 }
 
-// trust returns R1's warning: the primary lets this host in without asking for anything.
+// trust returns a warning if the primary lets this host in without asking for anything (R1).
 func trust(s Setup, f Facts) Check {
 	c := Check{Name: "pg_hba", Level: OK, Text: "the primary asks for a proof when this host logs in"}
 	if !f.Trusted {

@@ -116,7 +116,7 @@ func authChecks(s Setup, f Facts) (checks []Check) {
 	return append(checks, c, accessCheck(s, f))
 }
 
-// accessCheck returns R15's warning: the primary's pg_hba.conf is not asked about physical walsenders.
+// accessCheck says that the primary's pg_hba.conf is not asked about physical walsenders (R15).
 func accessCheck(s Setup, f Facts) Check {
 	c := Check{Name: "access", Level: OK, Text: fmt.Sprintf("%d rules", s.AccessRules)}
 	if s.AccessPhysical {

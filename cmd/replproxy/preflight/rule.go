@@ -65,7 +65,7 @@ func ruleAdvice(s Setup, f Facts) (all []string) {
 	return all
 }
 
-// relayWithRule is R14.
+// relayWithRule warns that candidates can't log in anew once the primary is dead (ruling R14).
 const relayWithRule = "there is a rule, but log-ins are relayed (auth.method: relay): after the primary's death " +
 	"no standby can log in here, so a candidate that is not attached then cannot fetch the WAL that was acknowledged"
 
