@@ -81,8 +81,9 @@ func (n *Node) nameBytes(p Positions) compare.Pair {
 	return n.names.own
 }
 
-// seal tells the others of segments that have become whole: what is reported of the next one joins to them. The end of
-// one lies inside a record as a rule, whose bytes may be others until it is complete (ruling R36). The caller holds mu.
+// seal tells the others the hashes of segments that have become whole. A member compares them with its own, and goes on
+// with the hashes that reports name in the segment after them. The end of one lies inside a record as a rule, whose
+// bytes may be others until it is complete (ruling R36). The caller holds mu.
 func (n *Node) seal(p Positions) {
 	if n.names.seeded != p.Timeline || len(n.names.sealed) == 0 {
 		if p.Complete >= p.Oldest+lsn.LSN(p.SegSize) {

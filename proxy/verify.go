@@ -32,7 +32,7 @@ type Roles interface {
 // maxSteps bounds a SCRAM exchange: the mechanism alone, the first message, the last one.
 const maxSteps = 3
 
-// errLength is a message that is longer than any.
+// errLength refuses a message of a log-in that is longer than any that a client sends there.
 var errLength = errors.New("invalid message length")
 
 // errGuess marks the error that a client is told whose proof is not right, or could not be.

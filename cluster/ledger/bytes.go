@@ -21,7 +21,7 @@ func (l *Ledger) Has(node string, x compare.Pair) {
 }
 
 // Compare compares the members' WAL with the own store's as it is now, as far as that is at hand, and reports whether
-// that may have changed what counts. Do it before Covered: what is not compared is nothing.
+// that may have changed what counts. Do it before Covered: WAL that is not compared does not count.
 func (l *Ledger) Compare(o compare.Local) (changed bool) {
 	for _, m := range l.all[1:] {
 		if l.hashes(m) && m.bytes.Step(o) {

@@ -72,7 +72,7 @@ func (s *sender) keep(ctx context.Context) {
 	}
 }
 
-// rest waits, or until ctx ends; early: the peer has shown that it is there.
+// rest waits for d, or until ctx ends; early: the peer has shown that it is there.
 func (s *sender) rest(ctx context.Context, d time.Duration) (early bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -15,7 +15,7 @@ type Holder struct {
 	End   lsn.LSN // 0: nothing of this timeline
 }
 
-// Proxy may have told a primary something.
+// Proxy is a proxy that may have reported WAL to a primary, as the proof takes it.
 type Proxy struct {
 	Holder
 	// Rules are all on which a report of it may rest, now and before.

@@ -111,7 +111,7 @@ func dropsOf(r walreceiver.Status, own realslot.ProxySlotStatus, mirrors map[str
 	return all
 }
 
-// droppedWarnings say who may have done it, and how to stop that.
+// droppedWarnings warns of mirrors that somebody else dropped on the primary, says who that may be, and how to stop it.
 func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(drops)) {
 		if d := drops[name]; now.Sub(d.Last) < showDrops {
