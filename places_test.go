@@ -2,6 +2,7 @@ package replproxy
 
 import (
 	"os"
+	"path"
 	"regexp"
 	"testing"
 )
@@ -38,5 +39,29 @@ func TestFirstGuess(t *testing.T) {
 		if !declares.Match(text) {
 			t.Errorf("%s: %s has no function %s", p.behaviour, p.file, p.function)
 		}
+	}
+}
+
+var goFile = regexp.MustCompile(`(?:[\w.]+/)*\w+\.go\b`)
+
+// TestFilesThatCommentsName: a comment that sends its reader to a file names one that is there, beside it or from the
+// root.
+func TestFilesThatCommentsName(t *testing.T) {
+	seen := 0
+	for _, s := range sources(t) {
+		for _, g := range s.file.Comments {
+			for _, name := range goFile.FindAllString(g.Text(), -1) {
+				seen++
+				if _, err := os.Stat(path.Join(s.dir, name)); err == nil {
+					continue
+				}
+				if _, err := os.Stat(name); err != nil {
+					t.Errorf("%s: there is no %s", s.fset.Position(g.Pos()), name)
+				}
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("%d names were found", seen)
 	}
 }

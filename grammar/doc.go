@@ -13,7 +13,7 @@
 // Invariants:
 //
 //  1. Parse accepts a text exactly when a server of that version executes it (the differential
-//     corpus in testdata and conformance/grammar_test.go hold this against live servers).
+//     corpus in testdata and conformance/relay/grammar_test.go hold this against live servers).
 //  2. Parse(Render(c)) equals c for every c that Parse returned, of the same version.
 //  3. Memory is linear in the length of the text; nothing panics on any input.
 //

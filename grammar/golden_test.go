@@ -14,7 +14,7 @@ import (
 const leastCommands = 400
 
 // TestGolden holds the parser against what servers of every major said (recorded by
-// conformance/grammar_test.go, which also asks them again).
+// conformance/relay/grammar_test.go, which also asks them again).
 func TestGolden(t *testing.T) {
 	for _, c := range []struct {
 		dir      string

@@ -4,8 +4,9 @@
 //
 //	     whom to follow                                from where
 //	elect.go: who continues the store?          ladder.go: fenced member, chosen member,
-//	known.go, parting.go: what must it have?               any member, primary, archive
-//	accepttimeline.go: what is given up?        plan.go: which timeline, which segment first?
+//	known.go, lack.go: what must it have?                  any member, primary, archive
+//	parting.go: since where does it lack it?    plan.go: which timeline, which segment first?
+//	accepttimeline.go: what is given up?                    │
 //	            │                                           │
 //	            ▼                                           ▼
 //	       connect.go: who is it? ──────────────► follow.go: timeline after timeline

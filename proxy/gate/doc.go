@@ -27,5 +27,5 @@
 //
 //  5. Whoever may have left goes after all others.
 //
-// core.go decides and is pure; [Gate] has the lock, the channels and the timer.
+// core.go and pick.go decide and are pure; [Gate] has the lock, the channels and the timer.
 package gate

@@ -1,7 +1,8 @@
 // Package daemon is the proxy that "replproxy run" starts: it plugs the rooms together, runs them and ends them in
 // order.
 //
-//	New ──► Run ──► serve (daemon.go): open.go, store → cluster → slots, hub → walreceiver → log-in → doors → server
+//	New ──► Run ──► serve (daemon.go): open.go, store → cluster → slots, hub → walreceiver
+//	                 │                 openclients.go, log-in → doors → server
 //	                 │                 parts.go, what runs, in order; stages.go, how it is started and ended
 //	                 ├── reload.go     the same again at SIGHUP
 //	                 ├── control.go    what an operator tells it
