@@ -165,15 +165,21 @@ func headroom(s Setup, f Facts) Check {
 		c.Remedy = fmt.Sprintf("Make sure that %d are free for this proxy.", need)
 		return c
 	}
-	used := 0
+	own := 0 // when the proxy runs already
 	for _, w := range f.Walsenders {
-		if w.ApplicationName != s.Name { // our own, when the proxy runs already
-			used++
+		if w.ApplicationName == s.Name {
+			own++
 		}
 	}
-	free := most - used
-	c.Text = fmt.Sprintf("%d of %d free, this proxy needs 1 and up to %d more for log-ins",
-		max(0, free), most, s.MaxUpstreamWalsenders)
+	used := len(f.Walsenders) - own
+	free := most - used // for this proxy: what it has, and what nobody has
+	if own > 0 {
+		c.Text = fmt.Sprintf("%d of %d free beside the one that this proxy has, it needs up to %d more for log-ins",
+			max(0, free-own), most, s.MaxUpstreamWalsenders)
+	} else {
+		c.Text = fmt.Sprintf("%d of %d free, this proxy needs 1 and up to %d more for log-ins",
+			max(0, free), most, s.MaxUpstreamWalsenders)
+	}
 	switch {
 	case free < 1:
 		c.Level = Fail

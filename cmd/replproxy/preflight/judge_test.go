@@ -127,7 +127,10 @@ func TestJudge(t *testing.T) {
 		{"no senders", func(_ *Setup, f *Facts) { f.Settings["max_wal_senders"] = "1" }, "max_wal_senders", Fail, "Raise"},
 		{"our own sender", func(_ *Setup, f *Facts) {
 			f.Settings["max_wal_senders"], f.Walsenders = "3", []Walsender{{"proxy_a", "streaming"}}
-		}, "max_wal_senders", OK, "3 of 3 free"},
+		}, "max_wal_senders", OK, "2 of 3 free beside the one that this proxy has"},
+		{"our own sender is the last", func(_ *Setup, f *Facts) {
+			f.Settings["max_wal_senders"], f.Walsenders = "2", []Walsender{{"proxy_a", "streaming"}, {"s1", "streaming"}}
+		}, "max_wal_senders", Warn, "0 of 2 free beside the one that this proxy has"},
 		{"less than a segment", func(s *Setup, f *Facts) { s.KeepSize, f.Settings["wal_segment_size"] = 1<<20, "16MB" }, "wal.keep_size", Warn, "less than one segment"},
 		{"no slot", func(s *Setup, _ *Facts) { s.Slot = "" }, "slot", Warn, "wal_keep_size"},
 		{"slot missing", func(*Setup, *Facts) {}, "slot", OK, "10 of 10 free"},
