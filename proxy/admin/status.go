@@ -233,6 +233,7 @@ type Idle struct {
 	Status    string  `json:"wal_status,omitempty" doc:"as the primary shows it"`
 	Real      string  `json:"real,omitempty" doc:"adopted or mirrored by this proxy; absent: not here"`
 	Member    string  `json:"member,omitempty" doc:"the member, if it is heard, that advances it as its own"`
+	Absent    string  `json:"absent_member,omitempty" doc:"the member, if it is not heard, that goes on from it"`
 }
 
 // Feedback is hot_standby_feedback of all standbys together. Transactions are xid8.

@@ -138,14 +138,15 @@ func TestRefusalReasons(t *testing.T) {
 	}
 }
 
-// TestIdleStatus: a slot that another member keeps on the primary is its own, as long as that member is heard.
+// TestIdleStatus: a slot that another member keeps on the primary is its own. While that member is not heard nobody moves
+// it, and it will be used again.
 func TestIdleStatus(t *testing.T) {
 	idle := []realslot.Idle{{Name: "replproxy_proxy_b"}, {Name: "replproxy_proxy_c"}, {Name: "s1"}, {Name: "s2"}}
 	rows := []Slot{{SlotRow: fanout.SlotRow{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}}
 	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Unix(1e9, 0)}, {Name: "proxy_c"}}}
 	got := idleStatus(idle, rows, c)
-	for i, want := range []admin.Idle{{Member: "proxy_b"}, {}, {}, {Real: "adopted"}} {
-		if got[i].Member != want.Member || got[i].Real != want.Real {
+	for i, want := range []admin.Idle{{Member: "proxy_b"}, {Absent: "proxy_c"}, {}, {Real: "adopted"}} {
+		if got[i].Member != want.Member || got[i].Absent != want.Absent || got[i].Real != want.Real {
 			t.Errorf("%s: %+v", got[i].Name, got[i])
 		}
 	}

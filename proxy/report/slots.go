@@ -45,21 +45,23 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 	return s
 }
 
-// idleStatus returns the primary's idle slots, and whether they are looked after here or by a member that is heard. A
-// member that does not stream from the primary keeps its slot there all the same (ruling R7).
+// idleStatus returns the primary's idle slots, and whether they are looked after here or by a member that is heard, or
+// are one's that is not. A member that does not stream by its slot keeps it there all the same (rulings R7 and R8).
 func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idle {
-	own := map[string]string{}
+	member, absent := map[string]string{}, map[string]string{}
 	if c != nil {
 		for _, p := range c.Peers {
-			if !p.Heard.IsZero() {
-				own[config.DefaultSlot(p.Name)] = p.Name
+			of := member
+			if p.Heard.IsZero() {
+				of = absent
 			}
+			of[config.DefaultSlot(p.Name)] = p.Name
 		}
 	}
 	all := []admin.Idle{}
 	for _, i := range idle {
 		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes,
-			Status: i.WALStatus, Member: own[i.Name]}
+			Status: i.WALStatus, Member: member[i.Name], Absent: absent[i.Name]}
 		if at := slices.IndexFunc(rows, func(r Slot) bool { return r.Name == i.Name }); at >= 0 {
 			s.Real = string(rows[at].Real)
 		}

@@ -44,19 +44,25 @@ func Status(w io.Writer, s *admin.Status) {
 		fmt.Fprintln(w)
 		slots(w, s.Slots)
 	}
-	if len(s.Idle) > 0 {
-		fmt.Fprintln(w)
-		idle(w, s.Idle)
-	}
+	idle(w, s.Idle)
 }
 
-// idle prints the slots that hold WAL on the primary itself.
+// idle prints the slots that hold WAL on the primary itself. Those that a member moves as its own are in use.
 func idle(w io.Writer, all []admin.Idle) {
+	all = slices.DeleteFunc(slices.Clone(all), func(i admin.Idle) bool { return i.Member != "" })
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
 	t := table(w)
 	fmt.Fprintln(t, "idle on the primary\ttype\trestart\theld\tstatus\there")
 	for _, i := range all {
+		here := i.Real
+		if i.Absent != "" {
+			here = Clean(i.Absent) + " goes on from it, and is not heard"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			i.Name, i.Type, Position(i.Restart), Bytes(i.HeldBytes), orDash(i.Status), orDash(i.Real+Clean(i.Member)))
+			i.Name, i.Type, Position(i.Restart), Bytes(i.HeldBytes), orDash(i.Status), orDash(here))
 	}
 	t.Flush()
 }
