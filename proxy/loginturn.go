@@ -54,11 +54,12 @@ func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Contex
 		s.logins.Know(from)
 	}
 	ticket := s.logins.Enter(from, to)
-	limited, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
-	defer stop()
-	err := attended(limited, session.conn, 0, func() { s.logins.Last(ticket) }, func(ctx context.Context) error {
-		return s.logins.Wait(ctx, ticket)
-	})
+	var err error
+	select {
+	case <-ticket.Granted(): // as nearly always
+	default:
+		err = s.awaitTurn(ctx, session, ticket)
+	}
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, nil, Tell(errShutdown().WithCause(context.Cause(ctx)))
@@ -72,6 +73,15 @@ func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Contex
 	}
 	ctx, revoke := context.WithCancelCause(ctx)
 	return ctx, &turn{gate: s.logins, ticket: ticket, revoke: revoke}, nil
+}
+
+// awaitTurn waits for a place that is not to be had at once. It gives ticket up unless it returns nil.
+func (s *Server) awaitTurn(ctx context.Context, session *Session, ticket *gate.Ticket) error {
+	limited, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
+	defer stop()
+	return attended(limited, session.conn, 0, func() { s.logins.Last(ticket) }, func(ctx context.Context) error {
+		return s.logins.Wait(ctx, ticket)
+	})
 }
 
 // over gives the place back and ends the context.

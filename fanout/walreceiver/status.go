@@ -108,6 +108,13 @@ func (r *Receiver) State() State {
 	return r.status.State
 }
 
+// ServerVersionNum returns Status().ServerVersionNum, cheaply.
+func (r *Receiver) ServerVersionNum() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.ServerVersionNum
+}
+
 // Follows returns the server and the timeline that the stream is of, and the member of the cluster that it is; "": it
 // is none. flows is true while WAL comes. Any goroutine may call it.
 func (r *Receiver) Follows() (e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID, member string, flows bool) {

@@ -48,6 +48,9 @@ func (s Status) Lost() *LackError {
 // State returns Status().State, cheaply.
 func (r *Supply) State() walreceiver.State { return r.rcv.State() }
 
+// ServerVersionNum returns Status().ServerVersionNum, cheaply.
+func (r *Supply) ServerVersionNum() int { return r.rcv.ServerVersionNum() }
+
 // Streams reports whether WAL comes in, and from which member of the cluster; "" is a server.
 func (r *Supply) Streams() (member string, ok bool) { return r.rcv.Streams() }
 

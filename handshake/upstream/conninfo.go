@@ -190,10 +190,12 @@ func quoteKeyword(name string) string {
 	return strconv.Quote(name)
 }
 
+// escape makes a value fit between quotes.
+var escape = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
 // render returns the keyword form, every value quoted.
 func (s settings) render(names []string) string {
 	var b strings.Builder
-	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	for _, n := range names {
 		if v, ok := s[n]; ok {
 			b.WriteString(n + "='" + escape.Replace(v) + "' ")

@@ -20,10 +20,14 @@ const (
 	Gone                   // nobody is there to be answered
 )
 
+// lookAfter is the time after which a watch begins. Nearly all waits are over by then, and cost a timer. A goroutine
+// that looks, and is ended at once, costs two wake-ups of threads.
+const lookAfter = 10 * time.Millisecond
+
 // Watch tells hear what becomes of conn's peer until stop is called, which returns once hear is not called any more
 // and may be called again. Until then nobody else may read conn or set its read deadline; stop leaves that at none.
 // ahead: bytes of the peer have been read and not been answered yet, and count as unread. A connection that is no
-// socket is not watched.
+// socket is not watched. What happens in the first moment is heard after it.
 func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
 	under, secure := conn, false
 	if t, ok := conn.(*tls.Conn); ok {
@@ -38,7 +42,7 @@ func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
 		return func() {}
 	}
 	done := make(chan struct{})
-	go func() {
+	begin := time.AfterFunc(lookAfter, func() {
 		defer close(done)
 		var said News
 		_ = raw.Read(func(fd uintptr) bool { // again after each event
@@ -48,10 +52,12 @@ func Watch(conn net.Conn, ahead bool, hear func(News)) (stop func()) {
 			}
 			return said == Gone
 		})
-	}()
+	})
 	return sync.OnceFunc(func() {
-		_ = under.SetReadDeadline(deadline.Past())
-		<-done
+		if !begin.Stop() {
+			_ = under.SetReadDeadline(deadline.Past())
+			<-done
+		}
 		_ = under.SetReadDeadline(time.Time{})
 	})
 }

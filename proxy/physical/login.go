@@ -188,9 +188,11 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 		now := time.Now()
 		l.link.gate.Yield(l.link.ticket, now.Add(answerDue), time.Time{}, func() { l.fail(errAnswerDue()) })
 	}
-	if e, ok := wire.ParseError(body); ok && step == authwatch.Refused {
-		l.link.gate.Leave(l.link.ticket) // nobody waits for the client's punishment
-		l.s.server.Refused(e)
+	if step == authwatch.Refused {
+		if e, ok := wire.ParseError(body); ok {
+			l.link.gate.Leave(l.link.ticket) // nobody waits for the client's punishment
+			l.s.server.Refused(e)
+		}
 	}
 	if body, err = l.s.loginMessage(l.link, typ, body); err != nil {
 		return false, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -94,8 +95,10 @@ func (l *login) frames() (failed error) {
 		if typ == 'S' {
 			l.params.note(body)
 		}
-		if e, ok := wire.ParseError(body); ok && step == authwatch.Refused && l.failure != nil {
-			l.failure(e)
+		if step == authwatch.Refused && l.failure != nil {
+			if e, ok := wire.ParseError(body); ok {
+				l.failure(e)
+			}
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
 		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
@@ -124,26 +127,15 @@ func (l *login) frames() (failed error) {
 // endIfLeft ends the log-in when the client leaves while the primary prepares the session, which may take as long as
 // it likes. The func that it returns ends the watch, and puts the client's end in place of what followed from it.
 func (l *login) endIfLeft() (over func(*error)) {
-	gone, stop := l.watchClient()
-	ended, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-gone:
-			l.wake()
-		case <-ended:
-		}
-	}()
+	var left atomic.Bool
+	stop := l.watchClient(func() {
+		left.Store(true)
+		l.wake()
+	})
 	return func(err *error) {
 		stop()
-		close(ended)
-		<-done
-		select {
-		case <-gone:
-			if isTimeout(*err) {
-				*err = errLeft()
-			}
-		default:
+		if left.Load() && isTimeout(*err) {
+			*err = errLeft()
 		}
 	}
 }
@@ -154,8 +146,11 @@ func notYet(typ byte, body []byte, err error) bool {
 	if err != nil {
 		return !isTimeout(err) && !errors.Is(err, wire.ErrFrame)
 	}
+	if typ != 'E' {
+		return false
+	}
 	e, ok := wire.ParseError(body)
-	return typ == 'E' && ok && e.Code == pgerror.CannotConnectNow
+	return ok && e.Code == pgerror.CannotConnectNow
 }
 
 // lost words the loss of the primary for the client.

@@ -65,8 +65,8 @@ func (l *login) answers(asks <-chan struct{}) error {
 // await blocks until there is a question. It fails when the client leaves before, and reports false when there will
 // be none.
 func (l *login) await(asks <-chan struct{}) (asked bool, err error) {
-	gone, stop := l.watchClient()
-	defer stop()
+	gone := make(chan struct{})
+	defer l.watchClient(func() { close(gone) })()
 	select {
 	case _, asked = <-asks:
 		return asked, nil
@@ -75,16 +75,15 @@ func (l *login) await(asks <-chan struct{}) (asked bool, err error) {
 	}
 }
 
-// watchClient watches whether the client is there, while nobody reads from it. gone is closed when it is not. One that
+// watchClient watches whether the client is there, while nobody reads from it. gone is called when it is not. One that
 // has only ended its side is answered, as PostgreSQL does, but holds up nobody.
-func (l *login) watchClient() (gone <-chan struct{}, stop func()) {
-	left := make(chan struct{})
-	return left, hangup.Watch(l.client.Conn, l.client.r.Buffered() > 0, func(n hangup.News) {
+func (l *login) watchClient(gone func()) (stop func()) {
+	return hangup.Watch(l.client.Conn, l.client.r.Buffered() > 0, func(n hangup.News) {
 		switch n {
 		case hangup.Closed:
 			l.on(Left)
 		case hangup.Gone:
-			close(left)
+			gone()
 		}
 	})
 }

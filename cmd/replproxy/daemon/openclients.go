@@ -102,7 +102,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 		TLS:     p.tls, Node: p.members.number(c.Name), Access: p.access, Roles: rolesOf(p.verifier),
 		Limits: limits(c), AuthenticationTimeout: c.Limits.AuthenticationTimeout,
 		ConnectWait: wait, Tight: p.files.Tight, Logger: p.part("proxy"),
-		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.Status().ServerVersionNum) },
+		NewestMinor: func() uint16 { return handshake.NewestMinor(p.receiver.ServerVersionNum()) },
 	})
 	if err != nil {
 		return err
