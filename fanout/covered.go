@@ -42,7 +42,8 @@ func newCovering() *covering {
 // covers reports whether anybody may have to be bounded.
 func (h *Hub) covers() bool { return h.o.Rule != nil && h.tuning.Load().Covered != nil }
 
-// bind bounds a session that has been attached, or not, before it is sent anything.
+// bind decides up to where a session is sent WAL (send_when: covered), before it is sent anything. The session may be
+// attached already or not.
 func (h *Hub) bind(s *session) {
 	if !h.covers() {
 		return
@@ -52,7 +53,7 @@ func (h *Hub) bind(s *session) {
 	h.bound(s, h.o.Rule.Coverage())
 }
 
-// bindAll does that for all, once more.
+// bindAll decides up to where each attached session is sent WAL, because the rule or the configuration is another one.
 func (h *Hub) bindAll() {
 	if h.o.Rule == nil {
 		return

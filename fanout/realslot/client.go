@@ -80,7 +80,7 @@ const (
 // for the database, is left out, as it says nothing of a walsender's.
 var reloaded = []string{"wal_sender_timeout", "wal_keep_size", "max_slot_wal_keep_size", "synchronous_standby_names"}
 
-// lookSettings asks for them in the words of SHOW.
+// lookSettings returns the query for the reloaded settings, with values as SHOW has them.
 func lookSettings() string {
 	names := make([]string, len(reloaded))
 	for i, n := range reloaded {
@@ -95,7 +95,7 @@ func sql(ctx context.Context, c Connector) (*upstream.Session, error) {
 	return c.Connect(ctx, map[string]string{"application_name": applicationName})
 }
 
-// look asks for everything in one round trip.
+// look asks for the next transaction ID, the slots and the reloaded settings in one round trip.
 func look(ctx context.Context, s *upstream.Session) (view, error) {
 	answers, err := s.QueryAll(ctx, lookNext, lookSlots, lookSettings())
 	if err != nil {

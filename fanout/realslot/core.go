@@ -57,7 +57,7 @@ type action struct {
 	name string
 }
 
-// situation is all that decides.
+// situation holds all by which it is decided what is to be done about a slot.
 type situation struct {
 	own     string // the proxy's own slot on the primary, "" for none
 	apart   bool   // the own slot is held by SQL and does not bear what slots need

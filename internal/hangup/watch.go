@@ -13,7 +13,7 @@ import (
 // News reports a change of a client's connection.
 type News uint8
 
-// The news. One that is greater may follow.
+// The news of a connection. A greater one may follow a lesser, never the other way round.
 const (
 	Ended  News = iota + 1 // it sends nothing more, and what it sent is unread
 	Closed                 // it sends nothing more, and all that it sent has been read

@@ -31,7 +31,8 @@ func (d *database) admits(ctx context.Context, status byte) (refusal *pgerror.Er
 	return refusal, err
 }
 
-// asking puts a Query of our own to the primary; see [asking].
+// asking puts a Query of our own to the primary, between those of the client, and returns the first row of its answer;
+// see [asking].
 func (d *database) asking(query string) (row []string, refused *pgerror.Error, err error) {
 	a, err := d.ask(query)
 	if err != nil {
