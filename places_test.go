@@ -12,7 +12,6 @@ import (
 var places = []struct{ behaviour, file, function string }{
 	{"slot invalidated by size", "fanout/slot/invalidate.go", "Invalidate"},
 	{"slot adopted", "fanout/slot/adopt.go", "Adopt"},
-	{"slot adopted", "fanout/adopt.go", "adopt"},
 	{"segment recycled", "fanout/walstore/recycle.go", "retain"},
 	{"keepalive reply throttled", "fanout/walreceiver/throttle.go", "due"},
 	{"SIGHUP changes the rule", "cluster/rule.go", "SetRule"},
@@ -26,7 +25,6 @@ var places = []struct{ behaviour, file, function string }{
 	{"certificate demanded", "handshake/clienttls/clientcert.go", "Admit"},
 	{"cancel request", "proxy/cancel.go", "cancel"},
 	{"two sessions of one name", "cluster/ledger/samename.go", "voters"},
-	{"two sessions of one name", "proxy/report/samename.go", "sameNameWarnings"},
 }
 
 // TestFirstGuess: the file of each behaviour exists and holds the function.

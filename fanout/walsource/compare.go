@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -71,6 +73,10 @@ func readWAL(s Conn, at lsn.LSN) ([]byte, error) {
 		switch {
 		case err != nil:
 			return nil, walreceiver.StreamError(err)
+		case m.Kind == 'k' && m.WantReply:
+			if err := s.Send(nothingYet(time.Now()), partingPatience); err != nil {
+				return nil, walreceiver.StreamError(err)
+			}
 		case m.Kind == 'k', m.Kind == 'N', m.Kind == 'S':
 			continue
 		case m.Kind == 'E':
@@ -84,6 +90,13 @@ func readWAL(s Conn, at lsn.LSN) ([]byte, error) {
 		}
 		return sent, nil
 	}
+}
+
+// nothingYet returns the reply of a standby that has nothing yet. The server waits for one as long as
+// wal_sender_timeout, and takes no position from it.
+func nothingYet(now time.Time) []byte {
+	m := copyboth.StatusUpdate{SentAt: copyboth.TimeOf(now)}
+	return m.Append(nil)
 }
 
 // cutUnlessRefused returns err, the error of a command. It is wrapped in errCut unless it is an ERROR of the server,

@@ -140,11 +140,10 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	if err == nil {
 		p = datedOverlap(have, *srv, p, r.lacking, r.o.Store.Dated)
 		r.inquire(ctx, have, srv)
-		r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
-		err = r.judge(have, *srv)
-	}
-	if err == nil {
-		err = r.recognise(ctx, s, *srv, have)
+		if err = r.recognise(ctx, s, srv, have); err == nil {
+			r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
+			err = r.judge(have, *srv)
+		}
 	}
 	if err != nil {
 		r.lostWAL(*srv, err)

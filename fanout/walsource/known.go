@@ -43,7 +43,10 @@ func (r *Supply) knowledge() (k knowledge) {
 	// An empty store does not know whether a record ends there. A primary that crashed may have a little less, but one
 	// that was set back must not be followed. "All that was stored" is no position of an empty store.
 	own := r.promisedPoint()
-	exact := have.Timeline != 0 || own.LSN != walstore.PromisedAll
+	exact := own.LSN <= have.Received
+	if have.Timeline == 0 {
+		exact = own.LSN != walstore.PromisedAll
+	}
 	add(knownwal.Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
 	if owed, owes := r.o.Store.Repairing(); owes && owed.Damage == nil {
 		// It was being flushed, and may have been reported. A primary that crashed may rightly have less.

@@ -3,8 +3,10 @@ package walsource
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -14,12 +16,14 @@ type errUntold struct{ error }
 
 func (e errUntold) Unwrap() error { return e.error }
 
-// recognise refuses a primary whose WAL has another hash than this store had of it, where no bytes can be compared. An
-// emptied store knows it by the file promised, and one that owes WAL by its mark. Such a primary has lost WAL, and
-// has written at least as much other WAL before it was first seen (ruling R32). recognise reads the WAL of the primary
-// from the beginning of a segment. A primary that has removed that segment cannot be told from another, and is
-// followed.
-func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstore.Positions) error {
+// recognise looks whether a primary has WAL that this store had and has no more, where no bytes can be compared. An
+// emptied store knows it by the file promised, and one that owes WAL by its mark. A primary without it has lost WAL,
+// and has written at least as much other WAL before it was first seen (ruling R32). That is remembered, as any loss.
+// One that has it is not refused for what was found at its address before: another volume may be mounted there.
+//
+// It reads the WAL of the primary from the beginning of a segment. A primary that has removed that segment cannot be
+// told from another, and is followed.
+func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walstore.Positions) error {
 	p, system, to := r.had(have)
 	r.recognised = false
 	switch {
@@ -29,14 +33,12 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstor
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
+	case r.stranger.at == srv.endpoint && r.stranger.print == p && time.Since(r.stranger.looked) < partingDelay:
+		return nil // it is refused, and the operator may accept that
 	}
-	ctx, cancel := context.WithTimeout(ctx, partingPatience)
-	defer cancel()
-	h := walstore.NewHash()
-	err := look(ctx, s, p.Timeline, srv.seg.Floor(p.LSN-1), p.LSN, func(_ lsn.LSN, sent []byte) (bool, error) {
-		_, err := h.Write(sent)
-		return true, err
-	})
+	r.log.Info("looking whether the primary has WAL that this proxy had and has no more", "host", srv.endpoint,
+		"from_lsn", srv.seg.Floor(p.LSN-1), "to_lsn", p.LSN)
+	sum, err := hashOf(ctx, s, *srv, p)
 	switch {
 	case pgerror.HasCode(err, pgerror.UndefinedFile):
 		r.log.Warn("the primary is followed without a look whether it has lost WAL: what this proxy had "+
@@ -44,16 +46,49 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv server, have walstor
 		return nil
 	case err != nil:
 		return errUntold{fmt.Errorf("compare the primary with what this proxy had: %w", err)}
-	case h.Sum64() == p.Sum:
-		r.recognised = true
-		return nil
 	}
-	lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline, Lost: true}
-	if r.accepted(lack) {
-		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
-		return nil
+	if r.recognised = sum == p.Sum; r.recognised {
+		r.pardon(*srv, lsn.Point{System: system, Timeline: p.Timeline, LSN: to})
+	} else {
+		r.stranger = stranger{srv.endpoint, p, time.Now()}
+		lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline, Lost: true}
+		r.lostWAL(*srv, lack)
 	}
-	return lack.refusal()
+	srv.known.lost = *r.lost.Load()
+	return nil
+}
+
+// stranger is the server that was found last not to have WAL that this proxy had.
+type stranger struct {
+	at     string
+	print  walstore.Print
+	looked time.Time
+}
+
+// hashOf returns the hash of the WAL of srv up to p, as [walstore.Store.HashAt] has it. It takes as long as WAL comes:
+// a segment may be large and the link slow.
+func hashOf(ctx context.Context, s Conn, srv server, p walstore.Print) (uint64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(partingPatience, func() { cancel(context.DeadlineExceeded) })
+	defer silence.Stop()
+	h := walstore.NewHash()
+	source := walformat.Source{System: srv.system, SegSize: srv.seg, Major: srv.version / 10000}
+	framer := walformat.Framer{Source: source}
+	err := look(ctx, s, p.Timeline, srv.seg.Floor(p.LSN-1), p.LSN, func(at lsn.LSN, sent []byte) (bool, error) {
+		silence.Reset(partingPatience)
+		for len(sent) > 0 {
+			piece := sent[:min(len(sent), lsn.PageSize-at.PageOffset())]
+			// Behind an XLOG_SWITCH is no WAL. The store has zeros there (ruling R37).
+			clear(piece[framer.Feed(at, piece):])
+			if _, err := h.Write(piece); err != nil {
+				return false, err
+			}
+			at, sent = at+lsn.LSN(len(piece)), sent[len(piece):]
+		}
+		return true, nil
+	})
+	return h.Sum64(), err
 }
 
 // had names WAL of a system that the store had and has no more, and returns how far it went. Zero: there is none, or

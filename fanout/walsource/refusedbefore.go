@@ -54,6 +54,21 @@ func (r *Supply) remembered(said []knownwal.Known) *knownwal.Known {
 	return x
 }
 
+// pardon forgets that a server at srv's address, or any before the start, was refused for WAL up to had. srv has it.
+func (r *Supply) pardon(srv server, had lsn.Point) {
+	all := map[string]knownwal.Known{}
+	if was := r.lost.Load(); was != nil {
+		all = maps.Clone(*was)
+	}
+	for _, at := range []string{srv.endpoint, anyEndpoint} {
+		x := all[at]
+		if x.Timeline == had.Timeline && x.LSN <= had.LSN && (x.System == 0 || x.System == had.System) {
+			delete(all, at)
+		}
+	}
+	r.lost.Store(&all)
+}
+
 // forgive forgets what the server at endpoint was refused for: it is streamed from.
 func (r *Supply) forgive(endpoint string) {
 	if was := r.partings.Load(); was != nil {

@@ -28,9 +28,10 @@ type Supply struct {
 	// Owned by Run.
 	*attempt // the present one
 	began    time.Time
-	lacking  lsn.LSN           // a start before the end of the store that failed
-	aside    bool              // the operator has given up WAL that the store has
-	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
+	lacking  lsn.LSN          // a start before the end of the store that failed
+	aside    bool             // the operator has given up WAL that the store has
+	avoid    map[string]error // hosts whose WAL was found to differ, until no other host is left
+	stranger stranger
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time

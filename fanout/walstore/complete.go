@@ -110,7 +110,21 @@ func (s *Store) newFramer() walformat.Framer {
 // frameAt gives a Framer that was fed the stored WAL before end, from as near as it takes to know where the
 // record before end begins.
 func (s *Store) frameAt(end lsn.LSN) (walformat.Framer, error) {
-	oldest := s.Positions().Oldest
+	return s.frameFrom(s.Positions().Oldest, end)
+}
+
+// completeWithin returns the end of the last complete record at or below end, if it ends within reach of it. Invalid:
+// it does not, or it can't be read.
+func (s *Store) completeWithin(end, reach lsn.LSN) lsn.LSN {
+	f, err := s.frameFrom(max(s.Positions().Oldest, (end-min(end, reach)).PageStart()), end)
+	if err != nil || f.Lost() {
+		return lsn.Invalid
+	}
+	return f.Complete()
+}
+
+// frameFrom does what frameAt does, with the stored WAL from oldest on: the beginning of a page or of the store.
+func (s *Store) frameFrom(oldest, end lsn.LSN) (walformat.Framer, error) {
 	for back := lsn.LSN(2 * lsn.PageSize); ; back *= 2 {
 		from := max(oldest, (end - min(end, back)).PageStart())
 		f, next := s.newFramer(), from

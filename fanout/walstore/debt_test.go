@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -208,5 +210,72 @@ func TestOwedIsNamed(t *testing.T) {
 		if sum, err := s.ReadHash(1, want.LSN); err != nil || sum != want.Sum {
 			t.Errorf("received again it has %x, %v", sum, err)
 		}
+	}
+}
+
+// TestOwedIsNamedUnderLoad: more WAL is received before a mark is written, so that the last complete record of all never
+// lies below it. Each mark names the last one that does.
+func TestOwedIsNamedUnderLoad(t *testing.T) {
+	disk, g := vfs.NewMem(), newGen()
+	for g.End() < g.Start()+2<<20 {
+		g.Record(3000)
+	}
+	s := openMem(t, disk)
+	begin(t, s, g)
+	all := g.Messages(g.Start(), nil)
+	appendMessage(t, s, all[0])
+	for _, m := range all[1:] {
+		for _, f := range []func() (bool, error){
+			s.writeStep, func() (bool, error) { appendMessage(t, s, m); return false, nil }, s.markStep, s.syncStep, s.markStep,
+		} {
+			if _, err := f(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k := s.stages.mark.last
+		if want := lastRecord(g, k.LSN); k.Print.LSN != want || k.Print.Sum != sumOf(g, want) || k.LSN == g.Start() {
+			t.Fatalf("the mark at %s names %+v, the last record ends at %s", k.LSN, k.Print, want)
+		}
+	}
+}
+
+// TestDebtOnAFullDisk: the note can't be written, so the mark stays where it was. The next start owes the same, and one that
+// has space again notes it before it goes on.
+func TestDebtOnAFullDisk(t *testing.T) {
+	disk, g := vfs.NewMem(), newGen()
+	s := openMem(t, disk)
+	for g.End() < g.Start()+3<<20-100_000 { // no switch, behind which there are zeros
+		g.Record(3000)
+	}
+	begin(t, s, g)
+	send(t, s, g, g.Start())
+	drain(t, s)
+	disk = disk.Kill()
+	dropNewest(t, disk, 1)
+	var first Repair
+	for start := range 2 {
+		fault := vfs.NewFault(disk)
+		fault.Set(func(op vfs.Op, name string) error {
+			if op == vfs.OpWrite && filepath.Ext(name) == vfs.TempSuffix || op == vfs.OpAllocate {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		s = openMem(t, fault)
+		r, owes := s.Repairing()
+		if !owes || r.Damage == nil || r.Print == (Print{}) || start > 0 && (r.To != first.To || r.Print != first.Print) {
+			t.Fatalf("start %d: %+v, %v; first %+v", start, r, owes, first)
+		}
+		first, disk = r, disk.Kill()
+	}
+	s = openMem(t, disk)
+	at := testSeg.Floor(s.Positions().Received)
+	start(t, s, 1, at)
+	half := first.From + (first.To-first.From)/2
+	appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, half)})
+	drain(t, s)
+	s = openMem(t, disk.Kill())
+	if r, owes := s.Repairing(); !owes || r.To != first.To || r.Print != first.Print || s.Positions().Flushed < half-lsn.PageSize {
+		t.Fatalf("after a part of it came: %+v, %v, %+v", r, owes, s.Positions())
 	}
 }

@@ -29,8 +29,9 @@ type stages struct {
 	sync    sync.Mutex
 	syncing []*segFile // reused by each syncStep
 
-	markMu sync.Mutex
-	mark   markFile
+	markMu  sync.Mutex
+	mark    markFile
+	unnoted *debt // to be noted before a lower mark is written; nil: none is
 
 	housekeeping sync.Mutex // housekeeping.go
 }

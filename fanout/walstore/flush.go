@@ -86,6 +86,9 @@ func (s *Store) markStep() (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	if err := s.noteDebt(); err != nil {
+		return false, err
+	}
 	stamp.At(stamp.MarkBegun, next.LSN)
 	if err := s.stages.mark.write(next); err != nil {
 		return false, err
@@ -149,18 +152,21 @@ func (s *Store) nextMark() (mark, bool) {
 	return m, true
 }
 
-// printBelow names the last complete record at or below m.LSN, if it is the last of all and in memory, and otherwise
-// the one that the mark before named.
+// printBelow names the last complete record at or below m.LSN by what is in memory, and otherwise the one that the mark
+// before named.
 func (s *Store) printBelow(m mark) Print {
 	s.mu.Lock()
 	at, oldest := s.pos.Complete, s.pos.Oldest
 	s.mu.Unlock()
-	if at > oldest && at <= m.LSN {
+	if at > m.LSN { // more was received meanwhile, as always under load
+		at = s.completeWithin(m.LSN, printReach)
+	}
+	if at > oldest {
 		if sum, ok := s.HashAt(m.Timeline, at); ok {
 			return Print{Timeline: m.Timeline, LSN: at, Sum: sum}
 		}
 	}
-	if last := s.stages.mark.last.Print; last.Timeline == m.Timeline {
+	if last := s.stages.mark.last.Print; last.Timeline == m.Timeline && last.LSN <= m.LSN {
 		return last
 	}
 	return Print{}

@@ -36,6 +36,9 @@ const (
 	maxUnsynced = 32
 	// maxAhead bounds how far the mark is ahead of what is synced, and with it what a start may find owed.
 	maxAhead = 1 << 20
+	// printReach bounds how far back from a mark the end of a record is looked for, to name it. It is read from memory
+	// with each mark under load, and a longer record is rare.
+	printReach = 16 * lsn.PageSize
 	// noSpaceRetry spaces the writer's tries on a full disk: soon enough to use space that is freed, late enough not to
 	// spin.
 	noSpaceRetry = time.Second

@@ -2,6 +2,7 @@ package walstore
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -104,15 +105,30 @@ func (s *Store) readOwed() debt {
 }
 
 // owe notes durably, before the mark m is lowered to end, that WAL up to it may have been there, and returns the debt.
-// It is right also where it could not be noted.
+// On a full disk the debt is right, and noteDebt has to be called again before a lower mark is written.
 func (s *Store) owe(m mark, end lsn.LSN, damaged *DamagedError) debt {
 	was := s.readOwed()
 	d := was.with(m, end, damaged)
 	if d == was {
 		return d
 	}
-	if err := vfs.WriteFile(s.fs, s.walPath(owedName), d.file()); err != nil { // on a full disk
+	s.stages.unnoted = &d
+	if err := s.noteDebt(); err != nil {
 		s.log.Error("cannot note for the next start that WAL is owed", "err", err, "to_lsn", d.To)
 	}
 	return d
+}
+
+// noteDebt writes the debt that could not be noted yet, if there is one. Until then the mark stays where it is, so that
+// the next start finds the same. stages.markMu is held, or nothing runs yet.
+func (s *Store) noteDebt() error {
+	d := s.stages.unnoted
+	if d == nil {
+		return nil
+	}
+	if err := vfs.WriteFile(s.fs, s.walPath(owedName), d.file()); err != nil {
+		return noSpace(fmt.Errorf("note that WAL is owed: %w", err))
+	}
+	s.stages.unnoted = nil
+	return nil
 }

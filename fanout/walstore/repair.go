@@ -99,10 +99,13 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 // GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's. Any
 // goroutine may call it; it waits for the disk.
 func (s *Store) GiveUpRepair() {
+	s.stages.markMu.Lock()
+	defer s.stages.markMu.Unlock()
 	s.mu.Lock()
 	r := s.repair
 	s.repair = nil
 	s.mu.Unlock()
+	s.stages.unnoted = nil
 	if r == nil {
 		return
 	}

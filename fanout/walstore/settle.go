@@ -52,6 +52,9 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	// only.
 	next := settledMark(m.Timeline, end, m.Start)
 	next.Print = s.printAtEnd(m.Print)
+	if s.stages.unnoted != nil {
+		next = m
+	}
 	if err := s.stages.mark.write(next); err != nil {
 		return err
 	}

@@ -134,6 +134,9 @@ func (s *Store) forkFile(k segKey, end lsn.LSN) error {
 //
 // The caller removes or moves aside the WAL beyond end, afterwards. Recovery recognises it by the mark.
 func (s *Store) endAt(h lsn.History, oldest, end lsn.LSN, r *resumption) error {
+	if err := s.noteDebt(); err != nil {
+		return err
+	}
 	if err := s.unseal(h.Timeline, end); err != nil {
 		return err
 	}
