@@ -279,3 +279,53 @@ func TestDebtOnAFullDisk(t *testing.T) {
 		t.Fatalf("after a part of it came: %+v, %v, %+v", r, owes, s.Positions())
 	}
 }
+
+// TestPromisedNamesWhatIsOwed: the newest segment is lost, and at a later start all of the others. The file promised goes
+// on naming what was lost first.
+func TestPromisedNamesWhatIsOwed(t *testing.T) {
+	for _, amid := range []bool{false, true} { // reports
+		disk, g := vfs.NewMem(), newGen()
+		s := openMem(t, disk)
+		g.Fill(g.Start()+3<<20+300_000, rand.New(rand.NewPCG(7, 8)))
+		begin(t, s, g)
+		sendUpTo(t, s, g, g.Start()+2<<20)
+		drain(t, s)
+		if err := s.SetPromised(PromisedAll); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range g.Messages(g.Start()+2<<20, nil) {
+			appendMessage(t, s, m)
+		}
+		drain(t, s)
+		want := s.Positions().Complete
+		if !amid {
+			if err := s.SetPromised(want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disk = disk.Kill()
+		dropNewest(t, disk, 1)
+		s = openMem(t, disk)
+		if p := s.Promised(); p.Print.LSN != want || p.At < want {
+			t.Errorf("amid reports %v: %+v was promised, want the name of %s", amid, p, want)
+		}
+		disk = disk.Kill()
+		dropAll(t, disk)
+		s = openMem(t, disk)
+		if p := s.Promised(); s.Positions().Timeline != 0 || p.Print.LSN != want || p.Print.Sum != sumOf(g, want) {
+			t.Errorf("amid reports %v, emptied: %+v was promised, want the name of %s", amid, p, want)
+		}
+	}
+}
+
+// dropAll removes all that is in the WAL directory.
+func dropAll(t *testing.T, disk *vfs.Mem) {
+	t.Helper()
+	names, err := disk.ReadDir("/data/wal")
+	for _, name := range names {
+		err = errors.Join(err, disk.Remove("/data/wal/"+name))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

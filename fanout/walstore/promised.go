@@ -67,7 +67,10 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 		if pos.Flushed >= next.Owes {
 			next.Owes = 0
 		}
-		if print != (Print{}) || !s.holds(next.Print) {
+		switch owed := s.owedName(next.Print, to); {
+		case owed != Print{}:
+			next.Print = owed
+		case print != (Print{}) || !s.holds(next.Print):
 			next.Print = print
 		}
 	}
@@ -100,6 +103,19 @@ func (s *Store) holds(p Print) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return p.LSN > s.pos.Oldest && s.mayHash(p.Timeline, p.LSN)
+}
+
+// owedName returns the name of what the store owes up to to, by the debt or by was, the one promised before. Until it
+// came, nothing else tells a primary that has it. Zero: nothing is owed there.
+func (s *Store) owedName(was Print, to lsn.LSN) (name Print) {
+	r, owes := s.Repairing()
+	pos := s.Positions()
+	for _, p := range []Print{was, r.Print} {
+		if owes && p.Timeline == pos.Timeline && p.LSN > max(pos.Received, name.LSN) && p.LSN <= min(to, r.To) {
+			name = p
+		}
+	}
+	return name
 }
 
 // savePromise writes next; the caller holds the lock. While the form stays the same one slot is written. When it
