@@ -1,7 +1,6 @@
 package walsource
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -59,6 +58,11 @@ func alone(o Options) Options {
 	if o.EndRelayed == nil {
 		o.EndRelayed = func(upstream.Endpoint) int { return 0 }
 	}
-	o.Gate = cmp.Or[Gate](o.Gate, openGate{})
+	if o.Via == nil {
+		o.Via = NewLadder()
+	}
+	if o.Gate == nil {
+		o.Gate = openGate{}
+	}
 	return o
 }

@@ -21,9 +21,6 @@ const (
 // viaMember logs in at the member of the cluster to stream from; nil: at the primary, as always.
 func (r *Supply) viaMember(ctx context.Context) (Conn, error) {
 	r.member = ""
-	if r.o.Via == nil {
-		return nil, nil
-	}
 	s, err := r.o.Via.Connect(ctx, r.params())
 	r.missed = err != nil
 	if s != nil {

@@ -30,7 +30,7 @@ type Options struct {
 	Leaves func(t lsn.TimelineID) error
 	// Ask returns when Others is as new as the call, for members that answer soon.
 	Ask func(ctx context.Context)
-	// Via and Primary: the stream may come from another proxy; both or none.
+	// Via opens the stream from another proxy where there is one to be had. Primary watches the primary meanwhile.
 	Via     Via
 	Primary Primary
 	// Hears reports whether a member that streams from the primary says that it hears it.
@@ -67,8 +67,6 @@ func (o *Options) check() error {
 		return errors.New("walsource: no store")
 	case o.Name == "":
 		return errors.New("walsource: no name")
-	case (o.Via == nil) != (o.Primary == nil):
-		return errors.New("walsource: via without primary")
 	}
 	return nil
 }
