@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -54,12 +55,14 @@ func (c *Chunk) Bytes(b []byte) ([]byte, error) {
 // Reader is one consumer's cursor. WAL from the start of its last chunk on is not removed until the
 // Reader moved on or was closed. One goroutine at a time.
 type Reader struct {
-	s    *Store
-	tli  lsn.TimelineID
-	pos  lsn.LSN
-	hold atomic.Uint64 // where the last chunk began: only this is shared, with retention
-	file *openFile
-	own  bool // the store's: what is held back is read all the same
+	s      *Store
+	tli    lsn.TimelineID
+	pos    lsn.LSN
+	hold   atomic.Uint64 // where the last chunk began: only this is shared, with retention
+	file   *openFile
+	opened time.Time // when the reader came to file
+	asked  bool      // the segment behind file has been thought of, see ahead.go
+	own    bool      // the store's: what is held back is read all the same
 }
 
 // NewReader makes a reader of timeline tli, the current one or an ancestor, that begins at at. A position ahead of the
@@ -176,7 +179,7 @@ func (r *Reader) nextFile(h lsn.History, end, flushed lsn.LSN) (Chunk, error) {
 	if err := r.useFile(h, segno); err != nil {
 		return Chunk{}, err
 	}
-	if r.sealed(h, segEnd, flushed) {
+	if r.s.isSealed(h, r.file.key, flushed) {
 		if err := r.s.verify(r.file); err != nil {
 			return Chunk{}, err
 		}
@@ -186,6 +189,7 @@ func (r *Reader) nextFile(h lsn.History, end, flushed lsn.LSN) (Chunk, error) {
 	}
 	c := Chunk{Start: r.pos, End: min(end, segEnd), File: r.file.f, FileOffset: x.size.Offset(r.pos)}
 	r.pos = c.End
+	r.askAhead(c.Start, h, flushed)
 	return c, nil
 }
 
@@ -203,12 +207,13 @@ func (r *Reader) whole(to lsn.LSN) error {
 	return &DamagedError{File: x.name(k), LSN: to, Reason: fmt.Sprintf("it has %d bytes (%v)", size, err)}
 }
 
-// sealed reports whether the reader's file is complete on disk.
-func (r *Reader) sealed(h lsn.History, segEnd, flushed lsn.LSN) bool {
-	if at, _, historic := h.SwitchPoint(r.file.key.tli); historic {
-		return segEnd <= at
+// isSealed reports whether the segment in file k is complete on disk.
+func (s *Store) isSealed(h lsn.History, k segKey, flushed lsn.LSN) bool {
+	end := s.segs.size.Start(k.segno) + s.segLen()
+	if at, _, historic := h.SwitchPoint(k.tli); historic {
+		return end <= at
 	}
-	return segEnd <= flushed
+	return end <= flushed
 }
 
 // useFile makes r.file the file of segment segno.
@@ -225,6 +230,7 @@ func (r *Reader) useFile(h lsn.History, segno uint64) error {
 	var err error
 	if ok {
 		r.file, err = x.acquire(k)
+		r.opened, r.asked = time.Now(), false
 		delete(x.unread, k)
 	} else {
 		err = &RemovedError{Segment: x.size.FileName(r.tli, segno)}

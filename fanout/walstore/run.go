@@ -22,6 +22,7 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.stage(stop, s.syncC, s.telling(s.syncStep)) })
 	wg.Go(func() { s.stage(stop, s.markC, s.telling(s.markStep)) })
 	wg.Go(func() { s.housekeep(stop) })
+	wg.Go(func() { s.verifyAhead(stop) })
 	wg.Go(func() { s.keepLock(stop) })
 	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.housekeepingC} {
 		c.Wake()

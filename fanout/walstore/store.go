@@ -39,6 +39,7 @@ type Store struct {
 	failed   chan struct{}          // closed when err is set
 
 	writeC, syncC, markC, housekeepingC, spaceC nudge.Chan
+	aheadC                                      chan segKey // see ahead.go
 
 	in     ingest // owned by the stream's goroutine
 	hashes hashes
@@ -83,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o: o, fs: o.FS, dir: o.Dir, walDir: filepath.Join(o.Dir, walDirName), log: o.Logger,
 		failed: make(chan struct{}),
 		writeC: nudge.New(), syncC: nudge.New(), markC: nudge.New(), housekeepingC: nudge.New(), spaceC: nudge.New(),
+		aheadC:    make(chan segKey, aheadAsked),
 		histories: make(map[lsn.TimelineID]storedHistory),
 	}
 	s.keepSize.Store(o.KeepSize)
