@@ -47,7 +47,6 @@ func TestOwedStories(t *testing.T) {
 					break
 				}
 				appendMessage(t, s, m)
-				at = m.End()
 				for rnd.IntN(3) > 0 {
 					f := []func() (bool, error){s.writeStep, s.writeStep, s.syncStep, s.markStep}[rnd.IntN(4)]
 					if _, err := f(); err != nil {
