@@ -20,6 +20,10 @@ func TestMemberBeginsAnew(t *testing.T) {
 			p.List(seg, []Pair{same(5 * seg), {1, 6 * seg, 99}})
 			p.Report(Pair{1, 6*seg + 90, 98})
 		},
+		"a report had other bytes": func(p *Peer) {
+			p.List(seg, []Pair{same(5 * seg)})
+			p.Report(Pair{1, 5*seg + 90, 98})
+		},
 		"its WAL was the same": func(p *Peer) {
 			p.List(seg, []Pair{same(5 * seg)})
 			p.Report(same(5*seg + 90))

@@ -130,17 +130,9 @@ func (p *Peer) Step(o Local) (changed bool) {
 	equal, differs := p.Equal(), p.differs
 	p.news, p.open, p.reached, p.toRead = false, false, o.Received, p.toRead[:0]
 	if p.differs != lsn.Invalid && o.SegSize.Floor(p.differs-1) < p.later(o) {
-		p.differs = lsn.Invalid // what was different is in neither store any more, or not in both
+		p.differs = lsn.Invalid // it is not in both stores any more, and found again if hashes at hand show it
 	}
-	if p.begun && p.equal < p.later(o) { // what would come next is not in both either: it begins where both have WAL
-		p.begun, p.from, p.equal = false, lsn.Invalid, lsn.Invalid
-	}
-	if !p.begun {
-		p.begin(o)
-	}
-	if p.begun {
-		p.extend(o)
-	}
+	p.compare(o)
 	p.drop(o)
 	return changed || p.Equal() != equal || p.differs != differs
 }
@@ -190,14 +182,18 @@ func (p *Peer) begin(o Local) {
 			p.start(x.At - lsn.LSN(o.SegSize))
 			p.equal = x.At
 		default:
-			if p.found(o, x); p.differs != lsn.Invalid {
-				p.start(x.At - lsn.LSN(o.SegSize))
+			if p.found(o, x); p.differs == lsn.Invalid {
+				continue // its bytes may be replaced
 			}
+			p.start(x.At - lsn.LSN(o.SegSize))
 		}
 		return
 	}
-	if end := min(o.Received, p.complete); end > p.later(o) && o.SegSize.Floor(end-1) == p.later(o) {
-		p.start(p.later(o)) // there is no whole segment that both have
+	for _, end := range [2]lsn.LSN{min(o.Received, p.complete), min(o.Complete, p.complete)} {
+		if end > p.later(o) && o.SegSize.Floor(end-1) == p.later(o) {
+			p.start(p.later(o)) // there is no whole segment that both have
+			return
+		}
 	}
 }
 
@@ -265,18 +261,22 @@ func (p *Peer) Asks(o Local) (at lsn.LSN) {
 	if !p.listed || o.Timeline == 0 || p.timeline != o.Timeline || p.complete <= p.equal && p.differs == lsn.Invalid {
 		return lsn.Invalid
 	}
-	if !p.begun {
-		at = o.SegSize.Floor(min(o.Received, p.complete))
-		if at <= p.later(o) {
-			return lsn.Invalid
+	if !p.begun || p.gap(o) {
+		at = min(o.Complete, p.complete)
+		if end := o.SegSize.Floor(at); end > p.later(o) {
+			return end
+		}
+		if at <= p.later(o) || !p.begun {
+			return lsn.Invalid // else its report begins the comparison
 		}
 		return at
 	}
-	if end := o.SegSize.Floor(p.equal) + lsn.LSN(o.SegSize); end <= min(o.Received, p.complete) {
+	if end := o.SegSize.Floor(p.equal) + lsn.LSN(o.SegSize); end <= min(o.Complete, p.complete) {
 		return end
 	}
-	if at = min(o.Complete, p.complete); at > p.equal || p.differs != lsn.Invalid {
-		return at
+	at = min(o.Complete, p.complete)
+	if at <= p.equal && p.differs == lsn.Invalid || !o.may(o.Timeline, at) {
+		return lsn.Invalid
 	}
-	return lsn.Invalid
+	return at
 }

@@ -17,8 +17,10 @@
 //  1. What is not compared yet is nothing: neither equal nor different.
 //  2. Equal never passes a gap, and never a position beyond what this node's store has received.
 //  3. A difference counts at the end of a record that both have complete (ruling R36). It stays, over connections too,
-//     until the bytes at it are found equal, or neither store has them any more.
-//  4. Everything that is remembered is bounded: maxWaiting pairs of reports, MaxList others.
+//     until the bytes at it are found equal, or a store has them no more and no hash at hand shows them.
+//  4. Equal falls with a new connection, on another timeline and where other bytes are found: not where a store has
+//     removed WAL. Behind a gap that nothing can close it is kept until the comparison has begun anew.
+//  5. Everything that is remembered is bounded: maxWaiting pairs of reports, MaxList others.
 //
 // Pure: no clock, no I/O; this node's store's hashes come from a function that does not block. Not safe for concurrent
 // use.
