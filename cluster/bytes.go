@@ -24,6 +24,7 @@ type names struct {
 	own    compare.Pair            // at the end of the last complete record, as far as known
 	sealed []compare.Pair          // of this store's newest whole segments, sealedTold at most, ascending
 	seeded lsn.TimelineID          // the timeline on which sealed goes on; 0: it was not read yet
+	on     lsn.TimelineID          // the store's, of which read is
 	read   map[compare.Pair]uint64 // own hashes from the disk, by Pair without Sum
 	asked  map[string]compare.Pair // what the others ask of this node, answered once Sum is known
 	equal  map[string]lsn.LSN      // how far each was equal at the last look
@@ -40,6 +41,7 @@ func newNames() names {
 
 // localWAL returns this node's store as it is compared. The caller holds mu.
 func (n *Node) localWAL(p Positions) compare.Local {
+	n.names.of(p.Timeline)
 	return compare.Local{
 		Timeline: p.Timeline, Oldest: p.Oldest, Received: p.Received, Complete: p.Complete, SegSize: p.SegSize,
 		HashAt: n.hashAt,
@@ -55,8 +57,20 @@ func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 	return sum, ok
 }
 
-// remembered keeps a hash that was read. The caller holds mu.
-func (n *Node) remembered(x compare.Pair, sum uint64) {
+// of makes t the timeline whose hashes are remembered. Those that were read before may not be in its history.
+func (n *names) of(t lsn.TimelineID) {
+	if n.on != t {
+		n.on = t
+		clear(n.read)
+	}
+}
+
+// remembered keeps a hash that was read while the store was on timeline on. The caller holds mu.
+func (n *Node) remembered(on lsn.TimelineID, x compare.Pair, sum uint64) {
+	if n.o.Store.Positions().Timeline != on {
+		return
+	}
+	n.names.of(on)
 	if len(n.names.read) >= maxRead {
 		clear(n.names.read)
 	}
@@ -136,7 +150,7 @@ func (n *Node) readHashes() {
 		sum, err := n.o.Store.ReadHash(p.Timeline, p.Complete)
 		if failed = err != nil; !failed {
 			n.mu.Lock()
-			n.remembered(compare.Pair{Timeline: p.Timeline, At: p.Complete}, sum)
+			n.remembered(p.Timeline, compare.Pair{Timeline: p.Timeline, At: p.Complete}, sum)
 			n.mu.Unlock()
 		}
 	}
@@ -148,7 +162,7 @@ func (n *Node) readHashes() {
 			sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
 			n.mu.Lock()
 			if err == nil {
-				n.remembered(x, sum)
+				n.remembered(p.Timeline, x, sum)
 			}
 			n.ledger.Read(member, x, err == nil)
 			n.mu.Unlock()
