@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster/compare"
@@ -53,8 +54,10 @@ func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 	if sum, ok := n.o.Store.HashAt(t, at); ok {
 		return sum, true
 	}
-	sum, ok := n.names.read[compare.Pair{Timeline: t, At: at}]
-	return sum, ok
+	if sum, ok := n.names.read[compare.Pair{Timeline: t, At: at}]; ok {
+		return sum, true
+	}
+	return n.names.ofSealed(compare.Pair{Timeline: t, At: at})
 }
 
 // of makes t the timeline whose hashes are remembered. Those that were read before may not be in its history.
@@ -63,6 +66,19 @@ func (n *names) of(t lsn.TimelineID) {
 		n.on = t
 		clear(n.read)
 	}
+}
+
+// ofSealed returns the hash at x of a segment that was told to the others, and which the store may have removed since.
+func (n *names) ofSealed(x compare.Pair) (uint64, bool) {
+	if n.seeded != n.on {
+		return 0, false // what was told on another timeline may not be in the history of this one
+	}
+	byEnd := func(p compare.Pair, at lsn.LSN) int { return cmp.Compare(p.At, at) }
+	i, _ := slices.BinarySearchFunc(n.sealed, x.At, byEnd)
+	if i == len(n.sealed) || n.sealed[i].At != x.At || n.sealed[i].Timeline != x.Timeline {
+		return 0, false
+	}
+	return n.sealed[i].Sum, true
 }
 
 // remembered keeps a hash that was read while the store was on timeline on. The caller holds mu.
