@@ -9,9 +9,10 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 )
 
-// Forget removes a member on an operator's word that it is gone (ruling R5), durably: it is not waited for,
-// what it has said is dropped. It blocks for the disk. One that lives is refused; one that is heard again
-// counts again, and so it is remembered. Errors of the ledger wrap [ledger.ErrRefused].
+// Forget removes a member on an operator's word that it is gone (ruling R5), durably. It is not waited for, and not
+// told of as late. Its reports are dropped, and what it had reported is held against servers until a restart. It blocks
+// for the disk. One that lives is refused; one that is heard again counts again, and so it is remembered. Errors of the
+// ledger wrap [ledger.ErrRefused].
 func (n *Node) Forget(member string) error {
 	refusal := func() error {
 		switch {
@@ -32,6 +33,7 @@ func (n *Node) Forget(member string) error {
 		if refused = refusal(); refused == nil { // or it is back: saveKnown remembers that
 			refused = n.ledger.Forget(member)
 			n.lives.forget(member)
+			n.statuses.forget(member)
 			n.lives.wanted.Wake() // it may be the last that a new node waits for
 		}
 	})

@@ -13,24 +13,29 @@ import (
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
+
+// says has a member say what it reported on a timeline.
+func says(t *testing.T, n *Node, member string, on lsn.TimelineID, at lsn.LSN) {
+	t.Helper()
+	b, _, err := tail.Encode(tail.MemberStatus{Node: member, System: 7, Timeline: on, Flushed: 99, Promised: at})
+	if err == nil {
+		err = n.Peers().Item(member, link.Newest, link.ID{Kind: itemMemberStatus}, b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // TestLateMembers: what a member says counts against the timelines that the store left before that member had said
 // anything. That is remembered over a restart, until the store leaves one with the member heard.
 func TestLateMembers(t *testing.T) {
 	dir := t.TempDir()
 	var n *Node
-	say := func(member string, on, at lsn.LSN) {
+	say := func(member string, on lsn.TimelineID, at lsn.LSN) {
 		t.Helper()
-		b, _, err := tail.Encode(tail.MemberStatus{
-			Node: member, System: 7, Timeline: lsn.TimelineID(on), Flushed: 99, Promised: at,
-		})
-		if err == nil {
-			err = n.Peers().Item(member, link.Newest, link.ID{Kind: itemMemberStatus}, b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		says(t, n, member, on, at)
 	}
 	leave := func(on lsn.TimelineID) {
 		t.Helper()
@@ -85,6 +90,31 @@ func TestLateMembers(t *testing.T) {
 	n = openMember(t, dir, "ANY 1 (s1)", "b", "c") // it is damaged
 	say("b", 1, 50)
 	late()
+}
+
+// TestLateMemberIsForgotten: an operator says of a late member that it is gone for good. Nobody is asked to look for what it
+// may have acknowledged any more, until it is heard again. It is held against servers as before.
+func TestLateMemberIsForgotten(t *testing.T) {
+	n := openMember(t, t.TempDir(), "ANY 1 (s1)", "b", "c")
+	late := func(what string, want bool) {
+		t.Helper()
+		all, _ := n.Known()
+		all = slices.DeleteFunc(all, func(k knownwal.Known) bool { return k.By != "b" })
+		if len(all) != 1 || all[0].LSN != 50 || all[0].Late != want {
+			t.Errorf("%s: %+v", what, all)
+		}
+	}
+	if err := n.LeaveTimeline(1); err != nil {
+		t.Fatal(err)
+	}
+	says(t, n, "b", 1, 50)
+	late("it is heard", true)
+	if err := n.Forget("b"); err != nil {
+		t.Fatal(err)
+	}
+	late("it is forgotten", false)
+	says(t, n, "b", 1, 50)
+	late("it is back", true)
 }
 
 // TestLateFileIsNoReasonNotToStart: the list serves a warning only. One that can't be read, or is of a later release, is

@@ -37,7 +37,11 @@ func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 	silent, some := n.silent(n.others())
 	for _, name := range n.o.Members {
 		if a, said := n.statuses.heard[name]; said {
-			all = append(append(all, n.late.mark(a.says())...), a.past...)
+			claims := a.says()
+			if !a.gone {
+				claims = n.late.mark(claims)
+			}
+			all = append(append(all, claims...), a.past...)
 		}
 	}
 	switch {
