@@ -1,19 +1,23 @@
 package failover
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // Two proxies refuse the wrong primary by the word of a third one, which dies. They refuse it after a restart as well,
-// one beside the other, or one beside another that ran on. The third one's word is asked for anew when it is back.
+// one beside the other, or one beside another that ran on. The third one's word is asked for anew when it is back. It may
+// have lost its store, and not know up to where it had reported.
 func TestRefusalIsRecalled(t *testing.T) {
 	t.Parallel()
-	for _, both := range []bool{true, false} {
-		t.Run(map[bool]string{true: "both", false: "one"}[both], func(t *testing.T) {
+	for _, restarts := range []string{"both", "one", "one, by the word of an emptied store"} {
+		t.Run(restarts, func(t *testing.T) {
 			t.Parallel()
 			m := newMistake(t)
 			a, b, c := m.all[0], m.all[1], m.all[2]
@@ -24,8 +28,17 @@ func TestRefusalIsRecalled(t *testing.T) {
 			c.Kill9(t)
 			m.primary.Exec(t, "INSERT INTO q SELECT generate_series(2, 1000)") // acknowledged by a and s1
 			flushed(t, a, m.primary.CurrentLSN(t))
+			emptied := restarts != "both" && restarts != "one"
+			if emptied { // while it reports, before the stream has ended
+				a.Kill9(t)
+				if err := os.RemoveAll(filepath.Join(a.DataDir, "wal")); err != nil {
+					t.Fatal(err)
+				}
+			}
 			m.primary.Kill9(t)
-			a.Kill9(t)
+			if !emptied {
+				a.Kill9(t)
+			}
 			m.wrong.Start(t)
 			m.wrong.Promote(t)
 			a.StartNoWait(t)
@@ -33,12 +46,12 @@ func TestRefusalIsRecalled(t *testing.T) {
 			b.StartNoWait(t)
 			c.StartNoWait(t)
 			for _, p := range []*pgtest.Proxy{b, c} {
-				if l := waitLack(t, p).Upstream.Lack; l.By != "a" || l.To == lsn.Invalid {
+				if l := waitLack(t, p).Upstream.Lack; l.By != "a" || l.To == lsn.Invalid || (l.To == walstore.PromisedAll) != emptied {
 					t.Errorf("%s: %+v", p.Name, l)
 				}
 			}
 			a.Kill9(t)
-			if both {
+			if restarts == "both" {
 				b.Kill9(t)
 				b.StartNoWait(t)
 			}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -187,19 +188,23 @@ func TestRefused(t *testing.T) {
 	heard.By = "b"
 	other := *lost
 	other.To++
+	unknown := *forked // nobody knows how far
+	unknown.To, unknown.By = walstore.PromisedAll, "b"
 	for name, c := range map[string]struct {
 		waits *walsource.LackError
 		said  Word
 		known bool
 	}{
-		"nothing":        {nil, Word{}, false},
-		"a loss":         {lost, Word{}, true},
-		"a fork":         {forked, Word{}, true},
-		"it is given up": {forked, Use(forked, nil, false), false},
-		"a member's":     {&heard, Word{}, false},
-		"given up":       {lost, Use(lost, nil, false), false},
-		"another one is": {lost, Use(&other, nil, false), true},
-		"accepted":       {lost, For(lost), true},
+		"its end is not known":          {&unknown, Word{}, true},
+		"its end is not known, give up": {&unknown, Use(&unknown, nil, false), false},
+		"nothing":                       {nil, Word{}, false},
+		"a loss":                        {lost, Word{}, true},
+		"a fork":                        {forked, Word{}, true},
+		"it is given up":                {forked, Use(forked, nil, false), false},
+		"a member's":                    {&heard, Word{}, false},
+		"given up":                      {lost, Use(lost, nil, false), false},
+		"another one is":                {lost, Use(&other, nil, false), true},
+		"accepted":                      {lost, For(lost), true},
 	} {
 		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *c.waits {
 			t.Errorf("%s: %+v", name, e)

@@ -33,15 +33,16 @@ const anyEndpoint = ""
 // primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by now.
 func (r *Supply) recall() {
 	e := r.o.Accept.Refused()
-	if e == nil || e.To == walstore.PromisedAll { // that is no position
-		return
+	unknown := e != nil && e.To == walstore.PromisedAll // it is no position: of its own timeline it proves nothing
+	if e == nil || unknown && e.By == "" {
+		return // what this proxy has promised itself it still knows
 	}
 	p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
 	if e.Lost {
 		r.lost.Store(&map[string]knownwal.Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
 		return
 	}
-	r.recalled.Store(&knownwal.Known{Point: p, By: e.By, Acked: true, Complete: true})
+	r.recalled.Store(&knownwal.Known{Point: p, By: e.By, Acked: true, Complete: !unknown})
 }
 
 // remembered returns the acknowledged WAL for which a server was refused before this start. It counts until a server is
