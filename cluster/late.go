@@ -8,54 +8,82 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
-// lateMembers are the members that had said nothing when this node's store left a timeline, each with the lowest such
-// timeline. What they say of it was judged by nobody, and is told when they say it (ADR 0086). Guarded by Node.mu.
-type lateMembers map[string]lsn.TimelineID
+// lateMembers are the members whose word was lacking when this node's store left a timeline. What they say of it was
+// judged by nobody, and is told when they say it (ADR 0086). Guarded by Node.mu.
+type lateMembers map[string]late
 
-// lateFile lists them, one a line, after a line with its format and before the CRC-32C of that. Without it none is
-// late. It serves a warning only: one that can't be read, or is of a later release, counts as none.
+// late says what of a member's word was not judged.
+type late struct {
+	from lsn.TimelineID // the lowest timeline that was left without it
+	// run is that of a member which had spoken and was away: it may have gone on reporting. Once it is another run, its
+	// word is a bound, which is higher after nearly every crash. 0: it had said nothing, and all that it says is told.
+	run uint64
+}
+
+// lateFile lists them, one a line with timeline and run, if that is known, after a line with its format and before the
+// CRC-32C of that. Without it none is late. It serves a warning only: one that can't be read, or is of a later release,
+// counts as none.
 const (
 	lateFile   = "late"
 	lateFormat = "#replproxy-late/1"
 )
 
-// mark marks what a member says now that was not judged. What it said before it left a timeline itself is past.
-func (u lateMembers) mark(all []knownwal.Known) []knownwal.Known {
+// mark marks what a member says now that was not judged; run is its run, 0: not known. What it said before it left a
+// timeline itself is past.
+func (u lateMembers) mark(all []knownwal.Known, run uint64) []knownwal.Known {
 	for i, k := range all {
-		if from, late := u[k.By]; late && k.Acked && k.Timeline >= from {
+		if x, late := u[k.By]; late && k.Acked && k.Timeline >= x.from && (x.run == 0 || x.run == run) {
 			all[i].Late = true
 		}
 	}
 	return all
 }
 
-// left returns u once timeline t was left while silent had said nothing.
-func (u lateMembers) left(t lsn.TimelineID, silent []string) lateMembers {
+// left returns u once timeline t was left while silent had said nothing, and away, by their runs, were not reached.
+func (u lateMembers) left(t lsn.TimelineID, silent []string, away map[string]uint64) lateMembers {
 	next := lateMembers{}
+	for name, run := range away {
+		next[name] = late{from: max(t, 1), run: run}
+	}
 	for _, name := range silent {
-		next[name] = max(t, 1)
+		x := late{from: max(t, 1)}
 		if was, known := u[name]; known {
-			next[name] = min(was, next[name])
+			x.from = min(was.from, x.from)
 		}
+		next[name] = x
 	}
 	return next
 }
 
+// away returns the runs of members that have spoken, and have not answered the newest question. The caller holds mu.
+func (n *Node) away() map[string]uint64 {
+	runs := map[string]uint64{}
+	for _, m := range n.ledger.Members(time.Now()) {
+		a, said := n.statuses.heard[m.Node]
+		answered := m.Reached && n.asking.num != 0 && a.Answers[n.o.Name] == n.asking.num
+		if m.Node != n.o.Name && said && a.run != 0 && !answered {
+			runs[m.Node] = a.run
+		}
+	}
+	return runs
+}
+
 // LeaveTimeline makes durable, before this node's store leaves timeline t (0: it is empty), which members have said
-// nothing since the start. All that the others have said is in the answer of [Node.Known] after the call: judge by
-// that. It may wait for the disk.
+// nothing since the start, or are away. All that the others have said is in the answer of [Node.Known] after the call:
+// judge by that. It may wait for the disk.
 func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	n.mu.Lock()
 	silent, _ := n.silent(n.o.Members) // also one that is forgotten: it may come back
 	was := n.late
-	next := was.left(t, silent)
+	next := was.left(t, silent, n.away())
 	n.late = next
 	n.mu.Unlock()
 	if maps.Equal(was, next) {
@@ -89,12 +117,20 @@ func (m memory) late() (lateMembers, error) {
 		return u, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, lateFormat)
 	}
 	for line := range strings.Lines(lines) {
-		var name string
-		var t lsn.TimelineID
-		if _, err := fmt.Sscanf(line, "%s %d\n", &name, &t); err != nil {
+		var x late
+		f := strings.Fields(line)
+		if len(f) == 2 {
+			f = append(f, "0")
+		}
+		bad := len(f) != 3
+		if !bad {
+			_, err := fmt.Sscanf(f[1]+" "+f[2], "%d %d", &x.from, &x.run)
+			bad = err != nil
+		}
+		if bad {
 			return lateMembers{}, fmt.Errorf("%s %w: %q", path, errDamaged, line)
 		}
-		u[name] = t
+		u[f[0]] = x
 	}
 	return u, nil
 }
@@ -102,7 +138,11 @@ func (m memory) late() (lateMembers, error) {
 func (m memory) saveLate(u lateMembers) error {
 	text := lateFormat + "\n"
 	for _, name := range slices.Sorted(maps.Keys(u)) {
-		text += fmt.Sprintf("%s %d\n", name, u[name])
+		text += fmt.Sprintf("%s %d", name, u[name].from)
+		if u[name].run != 0 {
+			text += fmt.Sprintf(" %d", u[name].run)
+		}
+		text += "\n"
 	}
 	return m.write(lateFile, seal([]byte(text)))
 }

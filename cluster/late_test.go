@@ -92,8 +92,8 @@ func TestLateMembers(t *testing.T) {
 	late()
 }
 
-// TestLateMemberIsForgotten: an operator says of a late member that it is gone for good. Nobody is asked to look for what it
-// may have acknowledged any more, until it is heard again. It is held against servers as before.
+// TestLateMemberIsForgotten: an operator says of a late member that it is gone for good. Nobody is asked any more to look
+// for what it may have acknowledged, until it is heard again. It is held against servers as before.
 func TestLateMemberIsForgotten(t *testing.T) {
 	n := openMember(t, t.TempDir(), "ANY 1 (s1)", "b", "c")
 	late := func(what string, want bool) {

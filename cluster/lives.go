@@ -98,6 +98,14 @@ func (l *lives) forget(name string) {
 	}
 }
 
+// run returns the run of a member that speaks; 0: not known.
+func (l *lives) run(name string) uint64 {
+	if p := l.of[name]; p != nil && p.speaks {
+		return p.Run
+	}
+	return 0
+}
+
 // known returns all lives, by name, with whether they are heard.
 func (l *lives) known(now time.Time, timeout time.Duration) []vote.Life {
 	var all []vote.Life

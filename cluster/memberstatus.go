@@ -42,6 +42,7 @@ type heardStatus struct {
 	// coveredEnds: a record ends at Covered. Release v0.1.0, and a member that has not received so far, can't say that.
 	coveredEnds bool
 	had         lsn.LSN // by all that it said of this timeline: less now means that its store was lost, or restored
+	run         uint64  // of the member's process that said it; 0: not known
 	gone        bool    // an operator has said so since: it is held against servers, and nobody is told that it is late
 	// past has the positions that it reported for other timelines: the newest maxPast.
 	past []knownwal.Known
@@ -77,6 +78,14 @@ func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte)
 	}
 	a.heard[peer] = heard
 	return nil
+}
+
+// ran notes whose run it is that a member's status comes from.
+func (a *memberStatuses) ran(member string, run uint64) {
+	if heard, said := a.heard[member]; said {
+		heard.run = run
+		a.heard[member] = heard
+	}
 }
 
 // forget notes an operator's word that a member is gone, until it says something again.

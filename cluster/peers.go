@@ -62,6 +62,7 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 		err := p.n.statuses.hear(time.Now(), peer, version, payload)
 		a := p.n.statuses.heard[peer]
 		if err == nil {
+			p.n.statuses.ran(peer, p.n.lives.run(peer))
 			p.n.asking.hear(peer, a.Asks)
 		}
 		if err == nil && a.CompleteHash != 0 {
@@ -122,6 +123,7 @@ func (p Peers) state(s vote.State) (err error) {
 			n.mu.After(func() { n.o.Began(began) })
 		}
 		n.ledger.Relapse(s.Node, false)
+		n.statuses.ran(s.Node, s.Run)
 		if n.lives.note(now, lifeOf(s)) {
 			n.publishLives(now)
 			n.toSave.Wake()

@@ -39,7 +39,7 @@ func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 		if a, said := n.statuses.heard[name]; said {
 			claims := a.says()
 			if !a.gone {
-				claims = n.late.mark(claims)
+				claims = n.late.mark(claims, a.run)
 			}
 			all = append(append(all, claims...), a.past...)
 		}
