@@ -211,8 +211,22 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 	if err := r.follows(h.Timeline); err != nil {
 		return err
 	}
+	if err := r.boundPromise(before, p, srv); err != nil {
+		return err
+	}
 	have := r.o.Store.Positions()
 	return r.o.Begins(r.member, have.Received == have.Oldest)
+}
+
+// boundPromise gives a promise an end that has none, as the store was emptied amid reports. It begins anew from a
+// primary that was judged, and so has all that was reported. That ends where the primary's WAL did. before is the
+// store's timeline until then.
+func (r *Supply) boundPromise(before lsn.TimelineID, p startPoint, srv server) error {
+	primary := r.member == "" && !srv.inRecovery() && !srv.virtual
+	if before != 0 || p.timeline != srv.timeline || !primary || r.rcv.Promised() != walstore.PromisedAll {
+		return nil
+	}
+	return r.rcv.GiveUp(srv.xlogpos)
 }
 
 // streaming publishes that WAL flows.

@@ -1,6 +1,7 @@
 package walsource
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"sync"
@@ -19,6 +20,7 @@ type memStore struct {
 	next       lsn.LSN
 	histories  map[lsn.TimelineID][]byte
 	promised   lsn.LSN
+	had        lsn.TimelineID  // of promised, while the store is empty
 	owes       walstore.Repair // zero: nothing
 	promises   int             // fsyncs of it
 	held       lsn.LSN
@@ -152,7 +154,7 @@ func (m *memStore) GiveUpRepair() { m.locked(func() { m.owes = walstore.Repair{}
 func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }
 
 func (m *memStore) Promised() (p walstore.Promise) {
-	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: m.pos.Timeline} })
+	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: cmp.Or(m.pos.Timeline, m.had)} })
 	return p
 }
 
