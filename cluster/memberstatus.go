@@ -69,13 +69,16 @@ func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte)
 	heard.past = was.past
 	if was.System == account.System && was.Timeline == account.Timeline {
 		heard.had = max(heard.had, was.had)
-		heard.Promised = max(account.Promised, was.Promised)
+		if was.Promised != allStored || account.Promised == lsn.Invalid {
+			heard.Promised = max(account.Promised, was.Promised)
+		}
 		if was.Covered > account.Covered {
 			heard.Covered, heard.coveredEnds = was.Covered, was.coveredEnds
 		}
 	} else {
 		heard.past = remember(was.past, was.says())
 	}
+	heard.past = ended(heard.past, account)
 	a.heard[peer] = heard
 	return nil
 }

@@ -1,8 +1,12 @@
 package cluster
 
 import (
+	"cmp"
+	"math"
+	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
@@ -86,6 +90,21 @@ func (n *Node) Highest() lsn.TimelineID {
 	return highest
 }
 
+// allStored stands for all WAL. A member says it whose store was emptied amid reports: nobody knows how far they went.
+const allStored = lsn.LSN(math.MaxUint64)
+
+// ended returns past without what had no end on the timeline for which a member says a position now. It has begun its
+// store anew since, from a primary that had all of it.
+func ended(past []knownwal.Known, says tail.MemberStatus) []knownwal.Known {
+	on := cmp.Or(says.PromisedOn, says.Timeline)
+	if says.Promised == lsn.Invalid || says.Promised == allStored {
+		return past
+	}
+	return slices.DeleteFunc(past, func(k knownwal.Known) bool {
+		return k.Acked && k.LSN == allStored && k.Timeline == on && (k.System == 0 || k.System == says.System)
+	})
+}
+
 // says returns the positions that the member claims now.
 func (a *heardStatus) says() (all []knownwal.Known) {
 	if a.Complete != lsn.Invalid {
@@ -96,7 +115,7 @@ func (a *heardStatus) says() (all []knownwal.Known) {
 		// Release v0.1.0, which does not say where its last record ends, does not stop at the end of one.
 		stops := a.coveredEnds
 		if i == 0 && a.Promised != lsn.Invalid {
-			stops = a.Complete != lsn.Invalid || a.PromisedOn != 0
+			stops = (a.Complete != lsn.Invalid || a.PromisedOn != 0) && a.Promised != allStored
 		}
 		all = append(all, knownwal.Known{Point: p, By: a.Node, Acked: true, Complete: stops})
 	}

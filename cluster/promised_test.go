@@ -134,6 +134,32 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	}
 }
 
+// TestAllThatWasStoredIsNoRecordsEnd: a member's store was emptied amid reports, and nobody knows how far they went. That
+// is no position, by which a primary of the same timeline could have lost WAL. It ends when the member says one.
+func TestAllThatWasStoredIsNoRecordsEnd(t *testing.T) {
+	n := openMember(t, "", "", "b")
+	for _, a := range []tail.MemberStatus{
+		{Promised: allStored, PromisedOn: 1},
+		{Timeline: 1, Flushed: 90, Complete: 88, Promised: allStored},
+		{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70},
+	} {
+		a.Node, a.System = "b", 7
+		b, _, err := tail.Encode(a)
+		if err == nil {
+			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _ := n.Known()
+		for _, k := range all {
+			if k.Acked && (k.LSN != a.Promised || k.Timeline != 1 || k.Complete == (k.LSN == allStored)) {
+				t.Errorf("%+v: %+v", a, k)
+			}
+		}
+	}
+}
+
 // A member rounds the position that rules covered down to the end of a record, as far as it has the WAL. One that lags
 // can't round it, and would refuse a server that has every record (ruling R36).
 func TestCoveredEndsARecord(t *testing.T) {
