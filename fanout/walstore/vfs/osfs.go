@@ -20,7 +20,7 @@ const (
 type OS struct{}
 
 // OSFile is a file of the operating system. The *os.File inside serves sendfile(2) with an explicit
-// offset: the file is shared, so nobody may move its own offset.
+// offset: the file is shared, and its own offset says nothing, as Size moves it.
 type OSFile struct{ *os.File }
 
 func openOS(name string, flag int) (File, error) {
@@ -80,8 +80,7 @@ func (f *OSFile) Sync() error {
 	}
 }
 
-// Size implements [File]. It asks by lseek(2), which costs half of what Stat does and allocates nothing. Nobody reads
-// or writes where the file stands.
+// Size implements [File]. It asks by lseek(2), which costs half of what Stat does and allocates nothing.
 func (f *OSFile) Size() (int64, error) { return f.Seek(0, io.SeekEnd) }
 
 // Allocate implements [File]. A file system without fallocate(2) gets a hole instead.
