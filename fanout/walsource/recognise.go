@@ -29,7 +29,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	switch {
 	case p == walstore.Print{}, r.obeyed != nil:
 		return nil
-	case system != srv.system, p.Timeline != srv.timeline, p.LSN > srv.xlogpos:
+	case system != srv.system, !srv.history.Contains(p.Timeline), lacksPoint(*srv, p):
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
@@ -47,15 +47,28 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	case err != nil:
 		return errUntold{fmt.Errorf("compare the primary with what this proxy had: %w", err)}
 	}
-	if r.recognised = sum == p.Sum; r.recognised {
+	lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline}
+	lack.Lost = lack.Of == lack.Timeline
+	switch r.recognised = sum == p.Sum; {
+	case r.recognised:
 		r.pardon(*srv, lsn.Point{System: system, Timeline: p.Timeline, LSN: to})
-	} else {
+	case lack.Lost:
 		r.stranger = stranger{srv.endpoint, p, time.Now()}
-		lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline, Lost: true}
 		r.lostWAL(*srv, lack)
+	case r.accepted(lack): // it lost that WAL before it was promoted
+		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
+		return nil
+	default:
+		return lack.refusal()
 	}
 	srv.known.lost = *r.lost.Load()
 	return nil
+}
+
+// lacksPoint reports whether srv's history and position say that it has no WAL at p.
+func lacksPoint(srv server, p walstore.Print) bool {
+	_, lacks := srv.history.Lack(srv.xlogpos, lsn.Point{System: srv.system, Timeline: p.Timeline, LSN: p.LSN})
+	return lacks
 }
 
 // stranger is the server that was found last not to have WAL that this proxy had.

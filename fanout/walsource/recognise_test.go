@@ -135,6 +135,29 @@ func TestRecognise(t *testing.T) {
 	})
 }
 
+// TestRecogniseAPromotedOne: a server that lost WAL, wrote more and was promoted then is on a timeline that begins beyond
+// what was lost. Its bytes tell.
+func TestRecogniseAPromotedOne(t *testing.T) {
+	g, p := someWAL()
+	r, srv := owing(t, g, p)
+	srv.timeline = 2
+	for fork, looks := range map[lsn.LSN]bool{p.LSN + 1000: true, p.LSN: true, p.LSN - 1: false} {
+		srv.history = lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fork}}}
+		wrong := newSender(g.Bytes(g.Start(), g.End()))
+		wrong.wal[len(wrong.wal)-100]++
+		err := r.recognise(t.Context(), wrong, &srv, r.o.Store.Positions())
+		var e *LackError
+		refused := errors.As(err, &e) && e.Timeline == 2 && e.Of == 1 && e.To == p.LSN && !e.Lost
+		if refused != looks || (wrong.starts > 0) != looks {
+			t.Errorf("fork at %s: %v, looked %d times", fork, err, wrong.starts)
+		}
+		right := newSender(g.Bytes(g.Start(), g.End()))
+		if err := r.recognise(t.Context(), right, &srv, r.o.Store.Positions()); err != nil || r.recognised != looks {
+			t.Errorf("fork at %s, the right one: %v, recognised %v", fork, err, r.recognised)
+		}
+	}
+}
+
 // TestRecogniseWaitsForWAL: a look takes as long as WAL comes, and the server hears of it. It ends where nothing comes
 // any more, and is tried again.
 func TestRecogniseWaitsForWAL(t *testing.T) {
