@@ -23,6 +23,7 @@ type ingest struct {
 	framer     walformat.Framer // of what was received
 	hash       hashState        // of what was received, from its segment's first byte on
 	continuity *continuityCheck // nil: what comes is compared with what is stored, or nothing is
+	hold       lsn.LSN          // what comes is held back up to here, see holdOwed; Invalid: nothing is
 	block      *block           // the tail's block that holds the received end
 	scratch    []byte           // sent and stored bytes of an overlap, made when there is one
 }
@@ -77,12 +78,20 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	if err := s.fill(ctx, at, end, r); err != nil {
 		return err
 	}
+	if end < s.in.hold {
+		s.in.next = end
+		return nil
+	}
+	at, s.in.hold = received, lsn.Invalid // with all that was held back
 	checker, framer := s.in.checker, s.in.framer
 	if err := s.checkPages(&checker, &framer, at, end); err != nil {
 		return err
 	}
 	continuity, err := s.in.continuity.check(end)
 	if err != nil {
+		return err
+	}
+	if err := s.checkOwed(at, end); err != nil {
 		return err
 	}
 	s.hashReceived(at, end)

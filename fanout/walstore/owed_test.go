@@ -171,9 +171,28 @@ func TestOwedIsNoPromise(t *testing.T) {
 // TestReplacedWhileOwing: the primary lost power too, and writes another record where the last one that is whole ends.
 // That is no other history because of what was being flushed.
 func TestReplacedWhileOwing(t *testing.T) {
-	disk, g, _, ahead := amidAFlush(t)
-	s := openMem(t, disk.Crash(nil))
+	disk, g := vfs.NewMem(), newGen()
+	s := openMem(t, disk)
+	for range 20 {
+		g.Record(3000)
+	}
+	g.Record(20 * lsn.PageSize)
+	begin(t, s, g)
+	sure := lastRecord(g, g.End()-1) + 3*lsn.PageSize // within the long record, and so is ahead
+	ahead := sure + 2*lsn.PageSize
+	appendMessage(t, s, walstoretest.Message{At: g.Start(), Data: g.Bytes(g.Start(), sure)})
+	drain(t, s)
+	appendMessage(t, s, walstoretest.Message{At: sure, Data: g.Bytes(sure, ahead)})
+	for _, f := range []func() (bool, error){s.writeStep, s.markStep} {
+		if _, err := f(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openMem(t, disk.Crash(nil))
 	p := s.Positions()
+	if r, owes := s.Repairing(); !owes || r.To != ahead {
+		t.Fatalf("owes %+v", r)
+	}
 	if p.Complete >= p.Received {
 		t.Fatalf("no record was cut: %+v", p)
 	}

@@ -31,6 +31,7 @@ func (s *Store) AppendSegment(ctx context.Context, g Segment, r io.Reader) error
 	if err := s.StartStream(g.Timeline, g.Start); err != nil {
 		return err
 	}
+	s.in.hold = 0 // it is one segment, and more may be owed
 	s.importing.Lock()
 	defer s.importing.Unlock()
 	temp := s.walPath(s.Name(g) + importSuffix)

@@ -1,0 +1,43 @@
+package walstore
+
+import "github.com/replproxy/replproxy/grammar/lsn"
+
+// A store that owes WAL takes none in its place that is not the same. What comes is held back, in memory, up to the
+// record that the debt names. Nobody reads it and nothing is reported of it before its hash was compared. The tail may
+// be too small for that. Then WAL is taken as it comes, and the hash is compared when it is there.
+
+// holdOwed has the stream that begins held back up to the named record, where the tail has room for that.
+func (s *Store) holdOwed() {
+	r, owes := s.Repairing()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	blocks := int((r.Print.LSN-min(r.Print.LSN, s.pos.Written))/BlockSize) + 3 // it may begin and end within one
+	if s.in.hold = lsn.Invalid; owes && r.Print.Timeline == s.in.tli && blocks <= s.tail.max {
+		s.in.hold = r.Print.LSN
+	}
+}
+
+// checkOwed compares WAL [at, end), which is in the tail and not published, with the name of what is owed, if that ends
+// in it. at is where the received WAL ends.
+func (s *Store) checkOwed(at, end lsn.LSN) error {
+	r, owes := s.Repairing()
+	p, h := r.Print, s.in.hash
+	if !owes || p.Timeline != s.in.tli || p.LSN <= at || p.LSN > end {
+		return nil
+	}
+	for from := at; from < p.LSN; {
+		if s.segs.size.IsStart(from) {
+			h.begin()
+		}
+		if !h.ok {
+			return nil // the WAL before is gone
+		}
+		stop := min(p.LSN, from.PageStart()+lsn.PageSize)
+		_, _ = h.sum.Write(s.streamBytes(from, stop))
+		from = stop
+	}
+	if h.sum.Sum64() != p.Sum {
+		return &DivergedError{Timeline: s.in.tli, LSN: at}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package walstore
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// lostNewest returns a store that had all of g's WAL, some records more than two segments, and owes the newest n.
+func lostNewest(t *testing.T, n int) (*Store, *vfs.Mem, *walstoretest.Generator) {
+	t.Helper()
+	disk, g := vfs.NewMem(), newGen()
+	for g.End() < g.Start()+2<<20+300_000 {
+		g.Record(3000)
+	}
+	s := openMem(t, disk)
+	begin(t, s, g)
+	send(t, s, g, g.Start())
+	drain(t, s)
+	disk = disk.Kill()
+	dropNewest(t, disk, n)
+	return openMem(t, disk), disk, g
+}
+
+// others returns WAL that parts from g's in the middle of its last segment.
+func others(g *walstoretest.Generator, rnd *rand.Rand) *walstoretest.Generator {
+	at := lastRecord(g, g.Source.SegSize.Floor(g.End())+150_000)
+	x := g.Again(at)
+	x.Fill(g.End()+1<<20, rnd)
+	return x
+}
+
+// take sends g's WAL from at on, in messages of random size, until an error or g's end.
+func take(t *testing.T, s *Store, g *walstoretest.Generator, at lsn.LSN, each func()) (err error) {
+	t.Helper()
+	start(t, s, 1, at)
+	for _, m := range g.Messages(at, nil) {
+		if err = s.AppendFrom(t.Context(), m.At, bytes.NewReader(m.Data), len(m.Data)); err != nil {
+			return err
+		}
+		if each != nil {
+			each()
+		}
+	}
+	return nil
+}
+
+// TestOwedIsHeldBack: other WAL in the place of what is owed is neither stored nor read by anybody. The right WAL is
+// taken afterwards, as if nothing had come, also from where a stream was cut.
+func TestOwedIsHeldBack(t *testing.T) {
+	for n := 1; n <= 2; n++ {
+		s, disk, g := lostNewest(t, n)
+		before := s.Positions()
+		wrong := others(g, rand.New(rand.NewPCG(1, 2)))
+		at := testSeg.Floor(before.Received)
+		for range 2 {
+			var d *DivergedError
+			if err := take(t, s, wrong, at, func() { drain(t, s) }); !errors.As(err, &d) || d.LSN != before.Received {
+				t.Fatalf("%d gone: %v", n, err)
+			}
+			if p := s.Positions(); p != before {
+				t.Fatalf("%d gone: %+v, before %+v", n, p, before)
+			}
+			start(t, s, 1, at)
+			half := walstoretest.Message{At: at, Data: g.Bytes(at, before.Received+50_000)}
+			appendMessage(t, s, half) // a cut
+		}
+		if r, owes := s.Repairing(); !owes || s.Positions() != before {
+			t.Fatalf("%d gone: %+v", n, r)
+		}
+		if err := take(t, s, g, at, nil); err != nil {
+			t.Fatalf("%d gone: the right one: %v", n, err)
+		}
+		drain(t, s)
+		if r, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
+			t.Fatalf("%d gone: %+v, %+v", n, r, s.Positions())
+		}
+		readAll(t, s, g, 1, at, g.End())
+		if sum, err := s.ReadHash(1, lastRecord(g, g.End())); err != nil || sum != sumOf(g, lastRecord(g, g.End())) {
+			t.Errorf("%d gone: hashed wrong: %v", n, err)
+		}
+		if all := s.Sealed(0); len(all) > 3 {
+			t.Errorf("%d gone: %d digests of two segments: %+v", n, len(all), all)
+		}
+		s = reopen(t, s, disk)
+		readAll(t, s, g, 1, at, g.End())
+	}
+}
+
+// TestOwedBeyondTheTail: more is owed than the tail has room for. It is taken as it comes, and other WAL is refused where
+// the debt names a record at the latest.
+func TestOwedBeyondTheTail(t *testing.T) {
+	const size = lsn.SegSize(16 << 20)
+	disk, g := vfs.NewMem(), walstoretest.New(walstoretest.Config{SegSize: size})
+	for g.End() < g.Start()+24<<20 {
+		g.Record(3000)
+	}
+	s := openMem(t, disk)
+	begin(t, s, g)
+	for _, m := range g.Messages(g.Start(), nil) {
+		appendMessage(t, s, m)
+		drain(t, s)
+	}
+	disk = disk.Kill()
+	dropNewest(t, disk, 1)
+	s = openMem(t, disk)
+	before := s.Positions()
+	var d *DivergedError
+	err := take(t, s, others(g, rand.New(rand.NewPCG(1, 2))), size.Floor(before.Received), func() { drain(t, s) })
+	if p := s.Positions(); !errors.As(err, &d) || p.Received <= before.Received || p.Received > g.End() {
+		t.Errorf("%v: %+v, before %+v", err, p, before)
+	}
+}
