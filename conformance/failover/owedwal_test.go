@@ -1,11 +1,13 @@
 package failover
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
@@ -99,5 +101,61 @@ func (c *lossy) followed(t *testing.T) {
 	pgtest.EqualData(t, c.Primary, c.s1)
 	if w := strings.Join(scene.Status(t, c.Proxy).Warnings, "\n"); strings.Contains(w, "without a look") {
 		t.Errorf("%s", w)
+	}
+}
+
+// A member that owes WAL does not take other WAL from a member that follows the primary which has lost it. It releases no
+// commit there, and its standby gets nothing of it.
+func TestOwingMemberTakesNoOtherWAL(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	rule := scene.RuleFile("ANY 1 (s1)") + "upstream:\n  via: cluster\n"
+	all := scene.ClusterOf(t, primary.Conninfo(), rule, "a", "b")
+	a, b := all[0], all[1]
+	s1 := scene.StandbyOf(t, primary, b, "s1", "")
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, primary, s1)
+	a.Terminate(t)
+	primary.Stop(t, pgtest.Immediate)
+	revert := primary.Snapshot(t)
+	primary.Start(t)
+	b.WaitReady(t)
+	scene.WaitSatisfiable(t, b)
+	primary.Exec(t, "INSERT INTO q SELECT generate_series(2, 3000)") // acknowledged
+	pgtest.WaitCaughtUp(t, primary, s1)
+	lost := primary.CurrentLSN(t)
+	flushed(t, b, lost)
+	s1.Stop(t, pgtest.Fast)
+	b.Terminate(t)
+	primary.Stop(t, pgtest.Immediate)
+	removeNewest(t, b, 1)
+	revert(t)
+	primary.Start(t)
+	for primary.CurrentLSN(t) <= lost+1<<20 {
+		primary.Exec(t, "SET synchronous_commit = local; INSERT INTO q SELECT -100 FROM generate_series(1, 3000)")
+	}
+	a.StartNoWait(t) // it has nothing that was lost
+	b.StartNoWait(t)
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "b to refuse what it is sent", func() (bool, error) {
+		_, body, err := b.Get(t.Context(), "/status")
+		refused := strings.Contains(string(body), "differs") || strings.Contains(string(body), `"lack":`)
+		return err == nil && refused, nil
+	})
+	s1.Start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := pgtest.Query(ctx, primary.Conninfo(), "INSERT INTO q VALUES (-1)"); err == nil {
+		t.Error("a commit on the primary that lost WAL returned")
+	}
+	if rows := s1.Scalar(t, "SELECT count(*) FROM q"); rows != "3000" {
+		t.Errorf("the standby has %s rows", rows)
+	}
+	if st := scene.Status(t, b); st.Store.Flushed >= lost {
+		t.Errorf("b has WAL up to %s, %s was lost", st.Store.Flushed, lost)
 	}
 }
