@@ -139,7 +139,8 @@ func TestOwingMemberTakesNoOtherWAL(t *testing.T) {
 	for primary.CurrentLSN(t) <= lost+1<<20 {
 		primary.Exec(t, "SET synchronous_commit = local; INSERT INTO q SELECT -100 FROM generate_series(1, 3000)")
 	}
-	a.StartNoWait(t) // it has nothing that was lost
+	a.StartNoWait(t) // it has nothing that was lost, and b, which knows, is away
+	a.WaitReady(t)
 	b.StartNoWait(t)
 	pgtest.WaitFor(t, pgtest.ReplayTimeout, "b to refuse what it is sent", func() (bool, error) {
 		_, body, err := b.Get(t.Context(), "/status")

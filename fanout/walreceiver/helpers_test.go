@@ -33,6 +33,7 @@ type promises struct {
 
 func (m *promises) Positions() walstore.Positions { return m.pos }
 func (m *promises) Paused() bool                  { return false }
+func (m *promises) EndHold() error                { return nil }
 func (m *promises) Promised() walstore.Promise    { return walstore.Promise{At: m.promised} }
 
 func (m *promises) SetPromised(p lsn.LSN) error {

@@ -204,6 +204,9 @@ func (st *Stream) endTimeline(ctx context.Context) (StartPoint, error) {
 	if err != nil {
 		return StartPoint{}, fmt.Errorf("end streaming: %w", err)
 	}
+	if err := st.r.o.Store.EndHold(); err != nil {
+		return StartPoint{}, fmt.Errorf("take the end of a timeline: %w", err)
+	}
 	have := st.r.o.Store.Positions()
 	if have.Received > next.At {
 		st.r.o.Store.HoldBack(next.At)

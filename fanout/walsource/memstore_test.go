@@ -173,6 +173,8 @@ func (m *memStore) EndsWithShutdownCheckpoint(end lsn.LSN) (yes bool) {
 	return yes
 }
 
+func (m *memStore) EndHold() error { return nil }
+
 func (m *memStore) Paused() (p bool) {
 	m.locked(func() { p = m.paused })
 	return p

@@ -82,7 +82,12 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 		s.in.next = end
 		return nil
 	}
-	at, s.in.hold = received, lsn.Invalid // with all that was held back
+	s.in.hold = lsn.Invalid
+	return s.take(received, end)
+}
+
+// take checks WAL [at, end), which is in the tail and follows what is received, and publishes it.
+func (s *Store) take(at, end lsn.LSN) error {
 	checker, framer := s.in.checker, s.in.framer
 	if err := s.checkPages(&checker, &framer, at, end); err != nil {
 		return err

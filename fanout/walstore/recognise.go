@@ -17,6 +17,20 @@ func (s *Store) holdOwed() {
 	}
 }
 
+// EndHold takes what is held back, because the timeline of the stream ends there at its server. That WAL is in the
+// history that goes on, and the named record is not. Call it from the goroutine of AppendFrom.
+//
+// Errors: those of AppendFrom.
+func (s *Store) EndHold() error {
+	received := s.Positions().Received
+	if s.in.hold = lsn.Invalid; !s.in.started || s.in.next <= received {
+		return nil
+	}
+	err := s.take(received, s.in.next)
+	s.in.started = err == nil
+	return err
+}
+
 // checkOwed compares WAL [at, end), which is in the tail and not published, with the name of what is owed, if that ends
 // in it. at is where the received WAL ends.
 func (s *Store) checkOwed(at, end lsn.LSN) error {

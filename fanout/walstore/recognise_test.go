@@ -116,3 +116,78 @@ func TestOwedBeyondTheTail(t *testing.T) {
 		t.Errorf("%v: %+v, before %+v", err, p, before)
 	}
 }
+
+// TestForkWithinWhatIsOwed: the server left the timeline between the store's end and the named record. What it sends up to
+// there is taken when the timeline has ended, and the next one goes on.
+func TestForkWithinWhatIsOwed(t *testing.T) {
+	s, _, g := lostNewest(t, 1)
+	p := s.Positions()
+	r, _ := s.Repairing()
+	fork := lastRecord(g, p.Received+150_000)
+	if fork <= p.Received || fork >= r.Print.LSN {
+		t.Fatalf("fork %s, have %+v, owes %+v", fork, p, r)
+	}
+	old := testSeg.Floor(p.Received)
+	start(t, s, 1, old)
+	for at := old; at < fork; at += min(fork-at, 50_000) {
+		appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, at+min(fork-at, 50_000))})
+	}
+	drain(t, s)
+	if s.Positions() != p {
+		t.Fatalf("not held back: %+v", s.Positions())
+	}
+	if err := s.EndHold(); err != nil || s.Positions().Received != fork {
+		t.Fatalf("the timeline ended at %s, received is %s: %v", fork, s.Positions().Received, err)
+	}
+	x := g.Fork(fork, 2)
+	for range 50 {
+		x.Record(3000)
+	}
+	putHistory(t, s, x)
+	start(t, s, 2, testSeg.Floor(fork))
+	send(t, s, x, testSeg.Floor(fork))
+	drain(t, s)
+	if _, owes := s.Repairing(); owes || s.Positions().Flushed != x.End() {
+		t.Errorf("%+v, owes %v", s.Positions(), owes)
+	}
+	readAll(t, s, x, 2, testSeg.Floor(fork), x.End())
+}
+
+// TestGivenUpIsNotHeldBack: the operator has given up what is owed when the stream has begun. What comes is the primary's.
+func TestGivenUpIsNotHeldBack(t *testing.T) {
+	s, _, g := lostNewest(t, 1)
+	p := s.Positions()
+	at := testSeg.Floor(p.Received)
+	start(t, s, 1, at)
+	s.GiveUpRepair()
+	end := lastRecord(g, p.Received+150_000)
+	appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, end)})
+	drain(t, s)
+	if got := s.Positions(); got.Flushed != end {
+		t.Errorf("WAL came up to %s, flushed is %s", end, got.Flushed)
+	}
+}
+
+// TestOwedFromAnArchive: a segment from an archive with other WAL is refused whole, and the right one is taken then.
+func TestOwedFromAnArchive(t *testing.T) {
+	s, _, g := lostNewest(t, 1)
+	p := s.Positions()
+	x := g.Again(lastRecord(g, p.Received+150_000))
+	for _, w := range []*walstoretest.Generator{x, g} {
+		for w.End() < testSeg.Floor(p.Received)+lsn.LSN(testSeg)+1 {
+			w.Record(3100)
+		}
+	}
+	n, _ := s.NextSegment()
+	var d *DivergedError
+	if err := s.AppendSegment(t.Context(), n, bytes.NewReader(x.Bytes(n.Start, n.End))); !errors.As(err, &d) || s.Positions() != p {
+		t.Fatalf("%v, %+v", err, s.Positions())
+	}
+	if err := s.AppendSegment(t.Context(), n, bytes.NewReader(g.Bytes(n.Start, n.End))); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, s)
+	if _, owes := s.Repairing(); owes || s.Positions().Flushed != n.End {
+		t.Errorf("%+v, owes %v", s.Positions(), owes)
+	}
+}

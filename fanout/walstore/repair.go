@@ -96,9 +96,10 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 	s.forgetOwed()
 }
 
-// GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's. Any
-// goroutine may call it; it waits for the disk.
+// GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's, and is
+// not held back. Call it from the goroutine of AppendFrom; it waits for the disk.
 func (s *Store) GiveUpRepair() {
+	s.in.hold = lsn.Invalid
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
 	s.mu.Lock()

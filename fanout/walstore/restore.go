@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // NextSegment returns the whole segment with which the stored WAL goes on: the one that holds its end. false: there is
@@ -37,6 +39,9 @@ func (s *Store) AppendSegment(ctx context.Context, g Segment, r io.Reader) error
 	temp := s.walPath(s.Name(g) + importSuffix)
 	_, err := s.stageFile(temp, g, r)
 	if err == nil {
+		err = s.checkOwedIn(temp, g)
+	}
+	if err == nil {
 		err = s.appendFile(ctx, temp, g)
 	}
 	s.in.started = false
@@ -59,4 +64,25 @@ func (s *Store) appendFile(ctx context.Context, name string, g Segment) error {
 		at += n
 	}
 	return errors.Join(err, f.Close())
+}
+
+// checkOwedIn compares the file of g with the name of what is owed, if that is in g.
+func (s *Store) checkOwedIn(name string, g Segment) error {
+	r, owes := s.Repairing()
+	p := r.Print
+	if !owes || p.Timeline != g.Timeline || p.LSN <= g.Start || p.LSN > g.End {
+		return nil
+	}
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return err
+	}
+	h := xxhash.New()
+	if err := errors.Join(hashFile(h, f, int64(p.LSN-g.Start)), f.Close()); err != nil {
+		return err
+	}
+	if h.Sum64() != p.Sum {
+		return &DivergedError{Timeline: g.Timeline, LSN: r.From}
+	}
+	return nil
 }
