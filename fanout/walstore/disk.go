@@ -3,6 +3,7 @@ package walstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"syscall"
 
@@ -110,7 +111,7 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	if off := x.size.Offset(at); off == 0 {
 		f.fresh = true
 		f.f, err = x.create(k)
-	} else if f.f, err = s.fs.OpenWrite(x.path(x.name(k))); err == nil {
+	} else if f.f, err = s.goOn(k, at); err == nil {
 		err = f.f.Allocate(int64(x.size)) // damage may have cut it
 	}
 	if err != nil {
@@ -126,6 +127,19 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	s.stages.cur = f
 	s.housekeepingC.Wake() // a spare was used
 	return f, nil
+}
+
+// goOn opens the file of segment k, which has WAL up to at. If the file is lost in which a timeline began, the WAL
+// before is in that of the timeline before, and the file is made anew.
+func (s *Store) goOn(k segKey, at lsn.LSN) (vfs.File, error) {
+	path := s.segs.path(s.segs.name(k))
+	f, err := s.fs.OpenWrite(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.forkFile(k, at); err == nil {
+			f, err = s.fs.OpenWrite(path)
+		}
+	}
+	return f, err
 }
 
 // errNoSpace marks an error after which the same write can be tried again. One of fsync can't.
