@@ -33,7 +33,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
-	case r.stranger.at == srv.endpoint && r.stranger.print == p && time.Since(r.stranger.looked) < partingDelay:
+	case r.unlike.at == srv.endpoint && r.unlike.print == p && time.Since(r.unlike.looked) < partingDelay:
 		return nil // it is refused, and the operator may accept that
 	}
 	r.log.Info("looking whether the primary has WAL that this proxy had and has no more", "host", srv.endpoint,
@@ -53,7 +53,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	case r.recognised:
 		r.pardon(*srv, lsn.Point{System: system, Timeline: p.Timeline, LSN: to})
 	case lack.Lost:
-		r.stranger = stranger{srv.endpoint, p, time.Now()}
+		r.unlike = unlike{srv.endpoint, p, time.Now()}
 		r.lostWAL(*srv, lack)
 	case r.accepted(lack): // it lost that WAL before it was promoted
 		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
@@ -71,8 +71,8 @@ func lacksPoint(srv server, p walstore.Print) bool {
 	return lacks
 }
 
-// stranger is the server that was found last not to have WAL that this proxy had.
-type stranger struct {
+// unlike holds the server that was found last not to have WAL that this proxy had.
+type unlike struct {
 	at     string
 	print  walstore.Print
 	looked time.Time
@@ -104,8 +104,8 @@ func hashOf(ctx context.Context, s Conn, srv server, p walstore.Print) (uint64, 
 	return h.Sum64(), err
 }
 
-// had names WAL of a system that the store had and has no more, and returns how far it went. Zero: there is none, or
-// nothing is known of it.
+// had names WAL of a system that the store had and has no more, and returns up to where it is lost if a primary has
+// other WAL. An emptied store may have promised more than is named. Zero: there is none, or nothing is known of it.
 func (r *Supply) had(have walstore.Positions) (p walstore.Print, system lsn.SystemID, to lsn.LSN) {
 	if have.Timeline == 0 {
 		was := r.o.Store.Promised()

@@ -17,12 +17,19 @@ func (r *Supply) lostWAL(srv server, err error) {
 	if !errors.As(err, &e) || !e.Lost || e.By != "" {
 		return
 	}
+	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
+	r.changeLost(func(all map[string]knownwal.Known) {
+		all[srv.endpoint] = knownwal.Known{Point: p, Complete: true, Lost: true, From: e.From}
+	})
+}
+
+// changeLost has change change what is remembered of servers that were refused, by endpoint.
+func (r *Supply) changeLost(change func(all map[string]knownwal.Known)) {
 	all := map[string]knownwal.Known{}
 	if was := r.lost.Load(); was != nil {
 		all = maps.Clone(*was)
 	}
-	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
-	all[srv.endpoint] = knownwal.Known{Point: p, Complete: true, Lost: true, From: e.From}
+	change(all)
 	r.lost.Store(&all)
 }
 
@@ -57,17 +64,14 @@ func (r *Supply) remembered(said []knownwal.Known) *knownwal.Known {
 
 // pardon forgets that a server at srv's address, or any before the start, was refused for WAL up to had. srv has it.
 func (r *Supply) pardon(srv server, had lsn.Point) {
-	all := map[string]knownwal.Known{}
-	if was := r.lost.Load(); was != nil {
-		all = maps.Clone(*was)
-	}
-	for _, at := range []string{srv.endpoint, anyEndpoint} {
-		x := all[at]
-		if x.Timeline == had.Timeline && x.LSN <= had.LSN && (x.System == 0 || x.System == had.System) {
-			delete(all, at)
+	r.changeLost(func(all map[string]knownwal.Known) {
+		for _, at := range []string{srv.endpoint, anyEndpoint} {
+			x := all[at]
+			if x.Timeline == had.Timeline && x.LSN <= had.LSN && (x.System == 0 || x.System == had.System) {
+				delete(all, at)
+			}
 		}
-	}
-	r.lost.Store(&all)
+	})
 }
 
 // forgive forgets what the server at endpoint was refused for: it is streamed from.
@@ -78,12 +82,8 @@ func (r *Supply) forgive(endpoint string) {
 		r.partings.Store(&all)
 	}
 	r.recalled.Store(nil)
-	was := r.lost.Load()
-	if was == nil {
-		return
-	}
-	all := maps.Clone(*was)
-	delete(all, endpoint)
-	delete(all, anyEndpoint)
-	r.lost.Store(&all)
+	r.changeLost(func(all map[string]knownwal.Known) {
+		delete(all, endpoint)
+		delete(all, anyEndpoint)
+	})
 }

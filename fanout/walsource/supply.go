@@ -31,7 +31,7 @@ type Supply struct {
 	lacking  lsn.LSN          // a start before the end of the store that failed
 	aside    bool             // the operator has given up WAL that the store has
 	avoid    map[string]error // hosts whose WAL was found to differ, until no other host is left
-	stranger stranger
+	unlike   unlike
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time

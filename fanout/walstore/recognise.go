@@ -4,7 +4,8 @@ import "github.com/replproxy/replproxy/grammar/lsn"
 
 // A store that owes WAL takes none in its place that is not the same. What comes is held back, in memory, up to the
 // record that the debt names. Nobody reads it and nothing is reported of it before its hash was compared. The tail may
-// be too small for that. Then WAL is taken as it comes, and the hash is compared when it is there.
+// be too small for that. Then WAL is taken as it comes, and the hash is compared when it is there. So are segments of
+// an archive that lie before that record.
 
 // holdOwed has the stream that begins held back up to the named record, where the tail has room for that.
 func (s *Store) holdOwed() {

@@ -82,10 +82,7 @@ func (s *Store) repaired() {
 // giveUpRepair ends a repair because the new timeline tli begins at end: what is owed beyond it is in no
 // history any more.
 func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
-	s.mu.Lock()
-	r := s.repair
-	s.repair = nil
-	s.mu.Unlock()
+	r := s.dropRepair()
 	if r == nil {
 		return
 	}
@@ -102,16 +99,21 @@ func (s *Store) GiveUpRepair() {
 	s.in.hold = lsn.Invalid
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
+	if r := s.dropRepair(); r != nil {
+		s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
+		s.forgetOwed()
+	}
+}
+
+// dropRepair ends the repair, also one that could not be noted yet, and returns it; nil: none went on. stages.markMu is
+// held.
+func (s *Store) dropRepair() *Repair {
+	s.stages.unnoted = nil
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	r := s.repair
 	s.repair = nil
-	s.mu.Unlock()
-	s.stages.unnoted = nil
-	if r == nil {
-		return
-	}
-	s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
-	s.forgetOwed()
+	return r
 }
 
 // forgetOwed removes the note. One that stays is removed by the next start.

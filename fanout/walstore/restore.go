@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // NextSegment returns the whole segment with which the stored WAL goes on: the one that holds its end. false: there is
@@ -33,7 +34,7 @@ func (s *Store) AppendSegment(ctx context.Context, g Segment, r io.Reader) error
 	if err := s.StartStream(g.Timeline, g.Start); err != nil {
 		return err
 	}
-	s.in.hold = 0 // it is one segment, and more may be owed
+	s.in.hold = lsn.Invalid // it is one segment, and more may be owed
 	s.importing.Lock()
 	defer s.importing.Unlock()
 	temp := s.walPath(s.Name(g) + importSuffix)

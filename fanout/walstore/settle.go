@@ -52,7 +52,7 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	// only.
 	next := settledMark(m.Timeline, end, m.Start)
 	next.Print = s.printAtEnd(m.Print)
-	if s.stages.unnoted != nil {
+	if s.stages.unnoted != nil { // a lower mark would let the next start forget what is owed
 		next = m
 	}
 	if err := s.stages.mark.write(next); err != nil {
