@@ -12,6 +12,7 @@ import (
 var places = []struct{ behaviour, file, function string }{
 	{"slot invalidated by size", "fanout/slot/invalidate.go", "Invalidate"},
 	{"slot adopted", "fanout/slot/adopt.go", "Adopt"},
+	{"slot adopted", "fanout/adopt.go", "adopt"},
 	{"segment recycled", "fanout/walstore/recycle.go", "retain"},
 	{"keepalive reply throttled", "fanout/walreceiver/throttle.go", "due"},
 	{"SIGHUP changes the rule", "cluster/rule.go", "SetRule"},
@@ -25,11 +26,22 @@ var places = []struct{ behaviour, file, function string }{
 	{"certificate demanded", "handshake/clienttls/clientcert.go", "Admit"},
 	{"cancel request", "proxy/cancel.go", "cancel"},
 	{"two sessions of one name", "cluster/ledger/samename.go", "voters"},
+	{"two sessions of one name", "proxy/report/samename.go", "sameNameWarnings"},
 }
 
-// TestFirstGuess: the file of each behaviour exists and holds the function.
+// searches lists what a newcomer looks for, and in how many rooms each of them is at least: a line of places that
+// vanishes is noticed.
+var searches = map[string]int{
+	"slot invalidated by size": 1, "slot adopted": 2, "SIGHUP changes the rule": 2, "fence": 1, "segment recycled": 1,
+	"keepalive reply throttled": 1, "channel binding refused": 1, "vote expires": 1, "half-close": 2,
+	"certificate demanded": 1, "cancel request": 1, "two sessions of one name": 2,
+}
+
+// TestFirstGuess: the file of each behaviour exists and holds the function, and none of the searches is left out.
 func TestFirstGuess(t *testing.T) {
+	lines := map[string]int{}
 	for _, p := range places {
+		lines[p.behaviour]++
 		text, err := os.ReadFile(p.file)
 		if err != nil {
 			t.Errorf("%s: %v", p.behaviour, err)
@@ -38,6 +50,11 @@ func TestFirstGuess(t *testing.T) {
 		declares := regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?` + regexp.QuoteMeta(p.function) + `\(`)
 		if !declares.Match(text) {
 			t.Errorf("%s: %s has no function %s", p.behaviour, p.file, p.function)
+		}
+	}
+	for behaviour, rooms := range searches {
+		if lines[behaviour] < rooms {
+			t.Errorf("%s: places has %d lines of it, %d are expected", behaviour, lines[behaviour], rooms)
 		}
 	}
 }
