@@ -17,7 +17,7 @@ type Override struct {
 	Values []string
 }
 
-// Load reads file ("" = none), lets overrides win, refuses what is not built, and validates. What the keys notYet
+// Load reads file ("" = none), lets overrides win, and validates. What the keys notYet
 // say, or that they say nothing, is no error. The error is [Errors], or wraps the file system's error when the file
 // cannot be read.
 func Load(file string, overrides []Override, notYet ...string) (*Config, error) {
@@ -68,7 +68,7 @@ func load(d *document, overrides []Override, notYet ...string) (*Config, error) 
 		c.Name = defaultName(os.Hostname())
 	}
 	if len(errs) == 0 {
-		errs = slices.DeleteFunc(append(c.unsupported(), c.validate()...), func(e *Error) bool {
+		errs = slices.DeleteFunc(c.validate(), func(e *Error) bool {
 			return slices.Contains(notYet, e.Key)
 		})
 	}
@@ -139,16 +139,4 @@ func (c *Config) text(key string, item int) string {
 		}
 	}
 	return ""
-}
-
-// unsupported refuses every key whose feature does not exist yet, unless it holds its default (R26).
-func (c *Config) unsupported() Errors {
-	var errs Errors
-	defaults := Default()
-	for _, k := range keys {
-		if !k.ready && k.of(c).get() != k.of(defaults).get() {
-			errs = append(errs, c.at(k.id(), "not supported yet: leave it out"))
-		}
-	}
-	return errs
 }

@@ -177,31 +177,6 @@ func TestNoFileNeeded(t *testing.T) {
 	}
 }
 
-// TestUnbuiltIsRefused is R26: the list of what is known and does not exist yet. A feature that is
-// built moves its key out of this list, in the same commit.
-func TestUnbuiltIsRefused(t *testing.T) {
-	unbuilt := map[string]string{}
-	for _, k := range keys {
-		value, listed := unbuilt[k.path]
-		if listed == k.ready {
-			t.Errorf("%s: ready is %v, listed as unbuilt: %v", k.id(), k.ready, listed)
-			continue
-		}
-		if k.ready != later {
-			continue
-		}
-		section, leaf, nested := strings.Cut(k.path, ".")
-		content := k.path + ": " + value
-		if nested {
-			content = section + ":\n  " + leaf + ": " + value
-		}
-		_, err := loadText(t, content)
-		if err == nil || !strings.Contains(err.Error(), k.path+": not supported yet") {
-			t.Errorf("%s: %v", content, err)
-		}
-	}
-}
-
 // TestTLSKeys: what the tls keys say against each other.
 func TestTLSKeys(t *testing.T) {
 	const files = "cert_file: /c, key_file: /k"
