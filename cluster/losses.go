@@ -125,8 +125,9 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	return n.writeLosses(s)
 }
 
-// reached lists who is known to have which WAL of t: sessions everywhere, and stores under no name. The caller holds
-// mu.
+// reached lists who is known to have had WAL, and up to where: sessions of all nodes, and stores, whose Name is empty.
+// Each entry has the timeline of its own; not only t's are listed. By t it is judged which sessions are members'
+// stores. The caller holds mu.
 func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 	now, p := time.Now(), n.o.Store.Positions()
 	for _, v := range n.ledger.Views(now, p.System, t) {

@@ -11,7 +11,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// voters returns all sessions, then the names without one. The caller holds mu.
+// voters returns the sessions of all nodes, each with its standing, priority and sync_state as status shows them.
+// Behind them come the names of rule that no session has, as Absent. limits is the present evaluation of the rules. The
+// caller holds mu.
 func (n *Node) voters(now time.Time, rule syncrep.Rule, limits ledger.Evaluation) (all []Voter) {
 	chosen := map[uint64]bool{}
 	for _, d := range limits.Rules {

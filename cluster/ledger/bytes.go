@@ -90,7 +90,8 @@ func (l *Ledger) Bytes() (all []Bytes) {
 	return all
 }
 
-// Differs reports whether a member is known to have other WAL than this node's store at the same positions.
+// Differs reports whether a member is known to have other WAL than this node's store at the same positions. It is false
+// also while nothing was compared, and of a member that need not show its WAL by hashes.
 func (l *Ledger) Differs(node string) bool {
 	m := l.members[node]
 	return m != nil && l.hashes(m) && m.bytes.Differs() != lsn.Invalid

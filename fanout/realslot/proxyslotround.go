@@ -11,7 +11,9 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// proxySlotDue tells when the own slot is to be looked at. The zero value says at once. It is pure.
+// proxySlotDue decides when the next look at this proxy's slot is due. At another server it is at once. Otherwise it is
+// proxySlotInterval after the last one, earlier once proxySlotBytes more are flushed, or something is to be told. A
+// server that stops is left alone for a while. The zero value has looked nowhere. It is pure.
 type proxySlotDue struct {
 	last, rest time.Time
 	of         server

@@ -228,8 +228,10 @@ func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at gateSlot) e
 	return err
 }
 
-// round looks after the gate over s, at a server where own is this proxy's slot. Elsewhere is whether another member
-// streams from the server, and this proxy from that.
+// round looks at the gate over s, a session at the server on which own is this proxy's slot. It drops a gate that was
+// invalidated. It takes one that is free or held wrongly: who holds it is ended, and streaming begins anew with it.
+// With elsewhere, this proxy streams from another member: then it only looks, as while the stream could not use the
+// gate. It blocks for gateFreeWait at most, beside the questions.
 func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot, elsewhere bool) error {
 	at, err := g.look(ctx, s)
 	if err != nil || elsewhere || !g.o.Usable() {

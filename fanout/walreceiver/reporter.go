@@ -228,7 +228,8 @@ func (rp *reporter) checkpointAt(end lsn.LSN) lsn.LSN {
 	return lsn.Invalid
 }
 
-// carry prepares for the next timeline on the same connection, which left the present one at fork.
+// carry prepares for the next timeline on the same connection, which begins at fork on the present one. What was
+// reported and received is cut at fork, and at the end of what is flushed. run must not be running.
 func (rp *reporter) carry(fork lsn.LSN) {
 	p := rp.store.Positions()
 	rp.core.carry(min(fork, p.Flushed))

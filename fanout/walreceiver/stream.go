@@ -27,7 +27,8 @@ type Server struct {
 	Slot     SlotStart
 }
 
-// SlotStart is the position of a slot; the zero value: no slot, nothing reserved, or not told (14).
+// SlotStart holds the restart_lsn of a slot on the server, and the timeline of that position. The zero value: there is
+// no slot, it reserves no WAL, or the server did not say. PostgreSQL 14 does not: it has no READ_REPLICATION_SLOT.
 type SlotStart struct {
 	Restart  lsn.LSN
 	Timeline lsn.TimelineID
@@ -97,7 +98,7 @@ func (st *Stream) HeardAt() time.Time { return st.live.heardAt() }
 // Said returns the highest position that was reported on this connection.
 func (st *Stream) Said() lsn.LSN { return st.rp.core.said() }
 
-// Carry prepares for the next timeline, which left the present one at fork.
+// Carry prepares for the next timeline, which begins at fork on the present one. Call it between two copies.
 func (st *Stream) Carry(fork lsn.LSN) { st.rp.carry(fork) }
 
 // Flows publishes that WAL of timeline t flows, so that Status reads the stream's positions.

@@ -35,7 +35,8 @@ type entry struct {
 // Beyond it neither the clock nor the file tells the truth, and times from before the restart are not used.
 const maxSkew = time.Second
 
-// age returns the time since the primary was asked; beyond measure when that lies in the future.
+// age returns the time since the primary was asked. A time in the future counts as now, maxSkew ahead at most. One
+// further ahead gives the longest duration there is, so that the answer is not used.
 func (e *entry) age(now time.Time) time.Duration {
 	age := now.Sub(e.Asked)
 	if age < -maxSkew {

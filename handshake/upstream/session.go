@@ -75,8 +75,9 @@ func (s *Session) Query(ctx context.Context, command string) ([]Result, error) {
 	return a[0].Results, a[0].Err
 }
 
-// QueryAll sends all commands at once and reads their answers in order: one round trip. The error is
-// the session's; refusals are in the answers.
+// QueryAll sends all commands at once, and blocks until it has read their answers in order: one round trip. A refusal
+// of a command is no error: it stands in that command's answer, and after an ERROR the session goes on. After an error,
+// such as the end of ctx, the session is unusable.
 func (s *Session) QueryAll(ctx context.Context, commands ...string) ([]Answer, error) {
 	done := s.until(ctx)
 	err := s.send(commands...)

@@ -47,7 +47,9 @@ func caughtUpRow(on bool) []byte {
 	return appendResult(nil, "SHOW", showColumns(CaughtUp), text(value))
 }
 
-// answerCaughtUp answers in place of the primary, which was asked where it is.
+// answerCaughtUp answers SHOW replproxy.caught_up in place of the primary, whose position link.at has since agree asked
+// for it. It blocks until the store has all WAL up to there, catchUp at most: then the answer is off. It returns an
+// error when the command is broken off, or the client takes nothing.
 func (p *passing) answerCaughtUp() error {
 	w := p.s.link.at
 	for until := time.Now().Add(catchUp); ; {

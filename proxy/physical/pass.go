@@ -82,7 +82,8 @@ func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command
 		s.link.lend()
 	}
 	err := p.run(query)
-	// Stopped in any case: its deadlines must not strike a session that goes on.
+	// Stopped in any case: its deadlines must not strike a session that goes on. Where it has begun already it is not
+	// waited for: broken closes the link then, and the session has only last words to say.
 	if whole := stopBreak(); err != nil || !whole {
 		return p.broken(err)
 	}
