@@ -69,6 +69,27 @@ func TestCommentsBeginWithTheName(t *testing.T) {
 	}
 }
 
+// TestOwnHasAnOwner: "this proxy's store" says whose it is, which "own" behind an article does not.
+func TestOwnHasAnOwner(t *testing.T) {
+	read := 0
+	for _, p := range cited(t) {
+		if slices.Contains(unread, p.path) {
+			continue
+		}
+		read++
+		text := strings.Join(strings.Fields(strings.ToLower(p.text)), " ")
+		for rest, found := text, true; found; {
+			_, rest, found = strings.Cut(rest, "the "+"own ")
+			if found {
+				t.Errorf("%s: \"the own …\": say whose: %q", p.path, "own "+rest[:min(len(rest), 40)])
+			}
+		}
+	}
+	if read < 3000 {
+		t.Errorf("%d texts were read", read)
+	}
+}
+
 // TestFunctionsDoSomething: the comment of a function says what it does ("X returns the …"), not what it is.
 func TestFunctionsDoSomething(t *testing.T) {
 	for _, s := range sources(t) {

@@ -217,7 +217,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	if n.own == 0 && p.System != 0 {
 		n.own = rand.Uint64() | 1
 		if err := n.ledger.Attach(now, n.own, vote.Store, n.o.Name, p.System); err != nil {
-			n.mu.After(func() { n.log.Error("the own store has no vote", "err", err) })
+			n.mu.After(func() { n.log.Error("this proxy's store has no vote", "err", err) })
 		}
 		n.publish()
 	}

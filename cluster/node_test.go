@@ -310,7 +310,7 @@ func TestChanged(t *testing.T) {
 		select {
 		case <-n.Changed():
 		default:
-			t.Fatal("the own store's fsync woke nobody")
+			t.Fatal("this proxy's store's fsync woke nobody")
 		}
 		wantLimits(t, n, 120, 120, 0)
 		cancel()

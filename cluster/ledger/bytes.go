@@ -20,7 +20,7 @@ func (l *Ledger) Has(node string, x compare.Pair) {
 	}
 }
 
-// Compare compares the members' WAL with the own store's as it is now, as far as that is at hand, and reports whether
+// Compare compares the members' WAL with this proxy's as it is now, as far as that is at hand, and reports whether
 // that may have changed what counts. Do it before Covered: WAL that is not compared does not count.
 func (l *Ledger) Compare(o compare.Local) (changed bool) {
 	for _, m := range l.all[1:] {

@@ -43,7 +43,7 @@ type Counters struct {
 type Ledger struct {
 	o        Options
 	members  map[string]*member
-	all      []*member // the same: the own one first, then by name
+	all      []*member // the same: this proxy first, then by name
 	sessions map[vote.Key]*session
 	ordered  []*session                            // the same, as Views are ordered
 	sharing  map[sessionName]map[vote.Key]*session // the same, by name: an ack is compared with those of its name only

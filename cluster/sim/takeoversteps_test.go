@@ -123,7 +123,7 @@ func (m *takeover) report(s scene, p int) {
 	}
 }
 
-// check is G1 by counting disks, under the own rule and that of the other while it is heard.
+// check is G1 by counting disks, under its own rule and that of the other while it is heard.
 func (m *takeover) check(s scene, p int, told uint8, silent bool) {
 	if told < s.told[p] {
 		m.violated(m.now, "p%d reports %d after %d on one connection", p, told, s.told[p])

@@ -106,7 +106,7 @@ func TestSlotSynchronisation(t *testing.T) {
 }
 
 // README's role and conninfo, without dbname and with no privilege but REPLICATION: slots of the primary are taken over,
-// and the own slot is advanced under a rule.
+// and this proxy's slot is advanced under a rule.
 func TestRoleOfREADME(t *testing.T) {
 	t.Parallel()
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {
@@ -116,7 +116,7 @@ func TestRoleOfREADME(t *testing.T) {
 			Upstream: fmt.Sprintf("host=127.0.0.1 port=%d user=replproxy", primary.Port),
 			Config:   scene.RuleFile("ANY 1 (nobody)"),
 		})}
-		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the own slot to be advanced by SQL", func() (bool, error) {
+		pgtest.WaitFor(t, pgtest.ReplayTimeout, "this proxy's slot to be advanced by SQL", func() (bool, error) {
 			up := scene.Status(t, s.Proxy).Upstream
 			return up.SlotFollows == "flushed" && up.SlotStatus == "reserved", nil
 		})

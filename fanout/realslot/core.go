@@ -60,7 +60,7 @@ type action struct {
 // situation holds all by which it is decided what is to be done about a slot.
 type situation struct {
 	own     string // the proxy's own slot on the primary, "" for none
-	apart   bool   // the own slot is held by SQL and does not bear what slots need
+	apart   bool   // this proxy's slot is held by SQL and does not bear what slots need
 	policy  Policy
 	mirror  Mirror
 	settled bool    // feedback is sent
@@ -211,8 +211,8 @@ func (s shownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != 
 // ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
 func (s shownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
 
-// decide returns what the own slot needs: to be made anew, to be put where the store is or back to there, to follow
-// target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
+// decide returns what this proxy's slot needs: to be made anew, to be put where the store is or back to there, to
+// follow target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
 func (s shownSlot) decide(target lsn.LSN) verb {
 	switch {
 	case !s.ours():

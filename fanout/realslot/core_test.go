@@ -28,7 +28,7 @@ func TestDecide(t *testing.T) {
 		{"xmin is not held at all", nil, adopted, []Real{idle, {Name: own}}, nil},
 		{"the proxy's own slot is missing", nil, adopted, []Real{idle}, nil},
 		{"the proxy has no slot", func(s *situation) { s.own = "" }, adopted, []Real{idle}, []action{{clear, "a"}}},
-		{"the own slot is apart", func(s *situation) { s.apart = true }, adopted, []Real{idle, {Name: own}},
+		{"this proxy's slot is apart", func(s *situation) { s.apart = true }, adopted, []Real{idle, {Name: own}},
 			[]action{{clear, "a"}}},
 		{"catalog_xmin is not held", nil, slot.Info{Name: "a", Real: slot.Adopted, Restart: 300, CatalogXmin: 7},
 			[]Real{idle, held}, nil},

@@ -30,8 +30,8 @@ func (h Horizon) message() []byte {
 	return copyboth.HotStandbyFeedback{Xmin: h.Xmin, CatalogXmin: h.CatalogXmin}.Append(nil)
 }
 
-// bearing decides when the own slot is told what standbys' slots bear (ruling R44). It is pure. The zero value has told
-// nothing.
+// bearing decides when this proxy's slot is told what standbys' slots bear (ruling R44). It is pure. The zero value has
+// told nothing.
 type bearing struct {
 	raised time.Time // when the slot was told a newer horizon last
 	told   time.Time // when it was told any

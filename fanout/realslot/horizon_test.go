@@ -12,7 +12,7 @@ func hz(xmin, catalog uint64) Horizon {
 	return Horizon{copyboth.FullXID(xmin), copyboth.FullXID(catalog)}
 }
 
-// TestBearing: what the own slot is told, and when.
+// TestBearing: what this proxy's slot is told, and when.
 func TestBearing(t *testing.T) {
 	long, short := time.Hour, 2*tellDelay
 	for _, c := range []struct {

@@ -43,8 +43,8 @@ type Options struct {
 	// Store is the oldest position of the store, and what it has flushed; Invalid: nothing yet.
 	Store         func() (oldest, flushed lsn.LSN)
 	Settled       func() bool // feedback is sent upstream
-	Own           *ProxySlot  // holds the own slot by SQL, in place of the stream; nil: the stream uses it
-	ProxySlotLost func()      // told while the primary shows the own slot as lost that the stream uses; nil: nobody is
+	Own           *ProxySlot  // holds this proxy's slot by SQL, in place of the stream; nil: the stream uses it
+	ProxySlotLost func()      // told while the primary shows the stream's slot as lost; nil: nobody is
 	// Settings is told the primary's settings that a reload may have changed, as SHOW has them. nil: nobody is.
 	Settings func(map[string]string)
 	Logger   *slog.Logger

@@ -79,7 +79,7 @@ type ProxySlot struct {
 	status ProxySlotStatus
 }
 
-// ProxySlotStatus is the own slot as the primary showed it last.
+// ProxySlotStatus is this proxy's slot as the primary showed it last.
 type ProxySlotStatus struct {
 	Held      bool    // by SQL, now
 	Known     bool    // the rest is

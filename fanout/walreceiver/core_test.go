@@ -301,10 +301,10 @@ func TestFeedbackCore(t *testing.T) {
 		t.Errorf("without a slot the horizon is one: %+v", out)
 	}
 	if out, send, _ := c.step(t0.Add(sec), fb{Xmin: 9, CatalogXmin: 7}, true, 7); !send || out != (fb{Xmin: 9}) {
-		t.Errorf("the own slot bears catalog_xmin: %+v", out)
+		t.Errorf("this proxy's slot bears catalog_xmin: %+v", out)
 	}
 	if out, send, _ := c.step(t0.Add(sec), fb{Xmin: 9, CatalogXmin: 6}, true, 7); !send || out.Xmin != 6 {
-		t.Errorf("the own slot does not bear that much: %+v", out)
+		t.Errorf("this proxy's slot does not bear that much: %+v", out)
 	}
 
 	c = feedbackCore{interval: sec, borne: fb{Xmin: 50}}

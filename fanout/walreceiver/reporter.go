@@ -29,7 +29,7 @@ type reporter struct {
 	live     *live
 	core     core
 	hs       feedbackCore
-	catalog  func() copyboth.FullXID // what the own slot bears of catalog_xmin beside the stream
+	catalog  func() copyboth.FullXID // what this proxy's slot bears of catalog_xmin beside the stream
 	promise  *promise
 	mirrors  *mirrorGate
 	ruled    bool    // there was a rule when the connection began

@@ -29,7 +29,7 @@ type Status struct {
 	Sources    []Origin  `json:"wal_sources" doc:"where WAL comes from, in the order in which it is asked for"`
 	Standbys   []Standby `json:"standbys" doc:"attached walsenders, shaped like pg_stat_replication"`
 	Slots      []Slot    `json:"slots" doc:"slots of this proxy, shaped like pg_replication_slots"`
-	Idle       []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not the own one"`
+	Idle       []Idle    `json:"primary_idle_slots" doc:"the primary's slots that nobody uses there; not this proxy's"`
 	Feedback   Feedback  `json:"feedback" doc:"hot_standby_feedback of all standbys together"`
 	LostSlots  int64     `json:"lost_slots_total" doc:"slots lost since the start"`
 	Sessions   Sessions  `json:"sessions" doc:"client connections by class"`

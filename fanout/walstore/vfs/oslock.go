@@ -87,7 +87,7 @@ func (l *osLock) Close() error {
 
 func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// lockFile takes name, made when missing, and writes the own pid into it.
+// lockFile takes name, made when missing, and writes this process's pid into it.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|datadir.NoFollow, fileMode)
 	if err != nil {
