@@ -104,6 +104,21 @@ func (s *Store) readOwed() debt {
 	return d
 }
 
+// tookOther reports whether the store, which ends at end, has other WAL than what it owed. Where it could not be held
+// back it came up to the named record or beyond. Then the debt is not paid.
+func (s *Store) tookOther(d debt, end lsn.LSN) bool {
+	p := d.Print
+	if p.LSN == lsn.Invalid || p.Timeline != s.Positions().Timeline || p.LSN > end {
+		return false
+	}
+	sum, err := s.ReadHash(p.Timeline, p.LSN)
+	if err != nil || sum == p.Sum {
+		return false // of what can't be read its readers will know
+	}
+	s.log.Error("the WAL that came in the place of what is owed is other WAL: it is received again", "lsn", p.LSN)
+	return true
+}
+
 // owe notes durably, before the mark m is lowered to end, that WAL up to it may have been there, and returns the debt.
 // On a full disk the debt is right, and noteDebt has to be called again before a lower mark is written.
 func (s *Store) owe(m mark, end lsn.LSN, damaged *DamagedError) debt {

@@ -191,3 +191,34 @@ func TestOwedFromAnArchive(t *testing.T) {
 		t.Errorf("%+v, owes %v", s.Positions(), owes)
 	}
 }
+
+// TestOtherWALIsNoPayment: where nothing could be held back other WAL was taken, and a switch ends it beyond the named
+// record. The next start goes on owing, and takes the right WAL.
+func TestOtherWALIsNoPayment(t *testing.T) {
+	s, disk, g := lostNewest(t, 1)
+	r, _ := s.Repairing()
+	at := testSeg.Floor(s.Positions().Received)
+	x := g.Again(lastRecord(g, at+100_000))
+	x.Record(3000)
+	end := x.Switch().End
+	start(t, s, 1, at)
+	s.in.hold = lsn.Invalid // as with a small tail
+	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	drain(t, s)
+	for range 2 {
+		s = openMem(t, disk.Kill())
+		again, owes := s.Repairing()
+		if !owes || again.To < r.To || again.Print != r.Print || s.Positions().Received > at {
+			t.Fatalf("%+v, %v, %+v; it owed %+v", s.Positions(), owes, again, r)
+		}
+		disk = disk.Kill()
+	}
+	s = openMem(t, disk)
+	if err := take(t, s, g, at, nil); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, s)
+	if _, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
+		t.Errorf("%+v, owes %v", s.Positions(), owes)
+	}
+}

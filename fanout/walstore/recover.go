@@ -67,6 +67,11 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 		end = max(s.segs.size.Floor(end-1), m.Start)
 		owed = s.owe(m, end, damaged)
 	}
+	if err == nil && s.tookOther(owed, end) {
+		end = max(s.segs.size.Floor(owed.Print.LSN-1), m.Start)
+		owed = s.owe(mark{Timeline: m.Timeline, LSN: owed.To}, end, nil)
+		err = s.settle(h, m, end)
+	}
 	if err != nil {
 		return err
 	}
