@@ -41,23 +41,17 @@ func acceptTimelineCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		did := "timeline %d is accepted: a proxy that runs follows within half a minute; until then status shows the " +
-			"word, and --revoke takes it back\n"
-		if word.Loses(lsn.TimelineID(n)) {
-			did = "timeline %d is accepted: a proxy whose own store has none of that WAL follows within half a " +
-				"minute; any other must be restarted, it then sets its WAL aside\n"
-		}
+		var did string
 		if *revoke {
-			did = "timeline %d is not accepted any more\n"
-			err = word.Revoke(lsn.TimelineID(n))
+			did, err = word.Revoke(lsn.TimelineID(n))
 		} else {
 			running, _ := askRunning(cmd.Context(), dir) // one that does not run streams nothing
-			err = word.Say(lsn.TimelineID(n), *force, &running)
+			did, err = word.Say(lsn.TimelineID(n), *force, &running)
 		}
 		if err != nil {
 			return fmt.Errorf("accept timeline %d: %w", n, err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), did, n)
+		fmt.Fprintln(cmd.OutOrStdout(), did)
 		return nil
 	}
 	return cmd

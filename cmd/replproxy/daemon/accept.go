@@ -26,21 +26,32 @@ func OpenWord(dir string) (Word, error) {
 	return Word{wordFiles{dir: dir, log: slog.New(slog.DiscardHandler)}}, nil
 }
 
-// Loses reports whether what waits to be accepted is WAL that the primary of timeline t has lost itself: a proxy that
-// has it must be restarted then.
-func (w Word) Loses(t lsn.TimelineID) bool { return w.a.read(lackingName).IsLoss(t) }
-
 // Say accepts what the server on timeline t lacks, with force also what it will be found to lack. running is the status
-// of the proxy, zero: it does not run.
-func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status) error {
+// of the proxy, zero: it does not run. did tells the operator what follows. A proxy that has WAL which the primary of
+// timeline t has lost itself must be restarted.
+func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status) (did string, err error) {
+	lost := w.a.read(lackingName).IsLoss(t) // as it was before the word
 	u := &running.Upstream
 	needless := acceptance.Needless(u.State == admin.Streaming && u.Stopped == "", u.Member != "", u.Endpoint,
 		running.Store.Timeline)
-	return w.a.say(t, force, needless)
+	if err := w.a.say(t, force, needless); err != nil {
+		return "", err
+	}
+	if lost {
+		return fmt.Sprintf("timeline %d is accepted: a proxy whose own store has none of that WAL follows within half "+
+			"a minute; any other must be restarted, it then sets its WAL aside", t), nil
+	}
+	return fmt.Sprintf("timeline %d is accepted: a proxy that runs follows within half a minute; until then status "+
+		"shows the word, and --revoke takes it back", t), nil
 }
 
-// Revoke takes the word back, if it is not used yet.
-func (w Word) Revoke(t lsn.TimelineID) error { return w.a.revoke(t) }
+// Revoke takes the word back, if it is not used yet. did tells the operator so.
+func (w Word) Revoke(t lsn.TimelineID) (did string, err error) {
+	if err := w.a.revoke(t); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("timeline %d is not accepted any more", t), nil
+}
 
 // say writes the word for the lack that waits, see [acceptance.Say].
 func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
