@@ -36,9 +36,10 @@ type login struct {
 	failure          func(*pgerror.Error) // hears a refusal before the client does; may be nil
 	params           parameters           // what the primary reports
 
-	out  []byte        // frames for the client, not yet written
-	asks chan struct{} // one per question; nil once answers was stopped
-	done chan error    // the end of answers
+	out   []byte        // frames for the client, not yet written
+	begun bool          // the client knows of this primary
+	asks  chan struct{} // one per question; nil once answers was stopped
+	done  chan error    // the end of answers
 
 	mu      sync.Mutex // guards the client's read deadline and stopped
 	stopped bool       // answers is to end
@@ -57,26 +58,11 @@ func (l *login) run() error {
 }
 
 func (l *login) frames() (failed error) {
-	begun := false // once it is, the client knows of this primary
 	for {
-		if l.asks == nil { // it has authenticated
-			switch typ, head, ok, err := l.large(); {
-			case err != nil:
-				return err
-			case ok && typ == 'E':
-				return largeRefusal(head)
-			case ok:
-				continue
-			}
-		}
-		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
-		if !begun && l.again != nil && notYet(typ, body, err) && l.again() {
-			return ErrAgain
-		}
+		typ, body, err := l.next(l.asks == nil, nil)
 		if err != nil {
-			return l.lost(err)
+			return err
 		}
-		begun = begun || typ != 'v'
 		step, body, err := l.watch.FromUpstream(typ, body)
 		if err != nil {
 			return &RefusedError{Err: pgerror.From(err).AsFatal(), listening: true}
@@ -102,7 +88,7 @@ func (l *login) frames() (failed error) {
 		}
 		l.out = wire.AppendFrame(l.out, typ, body)
 		waits := step != authwatch.Pass && step != authwatch.Authenticated // for the client
-		if waits || begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
+		if waits || l.begun && l.upstream.r.Buffered() == 0 || len(l.out) >= loginFlush {
 			if err := l.flush(); err != nil {
 				return err
 			}
@@ -123,6 +109,37 @@ func (l *login) frames() (failed error) {
 			}
 		}
 	}
+}
+
+// next returns the primary's next message. Once the client has authenticated, large ones are passed on before it.
+// refused hears that one of these was an error; it may be nil. The error is the log-in's: [ErrAgain] before the client
+// knows of the primary, or what the client is to be told.
+func (l *login) next(authenticated bool, refused func()) (typ byte, body []byte, err error) {
+	for authenticated {
+		typ, head, ok, err := l.large()
+		if err != nil {
+			return 0, nil, err
+		}
+		if !ok {
+			break
+		}
+		if typ != 'E' {
+			continue
+		}
+		if refused != nil {
+			refused()
+		}
+		return 0, nil, largeRefusal(head)
+	}
+	typ, body, err = l.upstream.frame(authwatch.MaxQuestion)
+	if !l.begun && l.again != nil && notYet(typ, body, err) && l.again() {
+		return 0, nil, ErrAgain
+	}
+	if err != nil {
+		return 0, nil, l.lost(err)
+	}
+	l.begun = l.begun || typ != 'v'
+	return typ, body, nil
 }
 
 // endIfLeft ends the log-in when the client leaves while the primary prepares the session, which may take as long as

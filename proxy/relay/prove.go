@@ -7,7 +7,6 @@ import (
 	"errors"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
-	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/scramauth"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -73,29 +72,12 @@ func (p *Prover) Step(body []byte) (frame []byte, ok bool, err error) {
 func (l *login) prove(o *Options) (failed error) {
 	defer l.endIfLeft()(&failed)
 	p := NewProver(o.Verified, o.Upstream)
-	begun, authenticated := false, false
+	authenticated := false
 	for {
-		if authenticated {
-			switch typ, head, ok, err := l.large(); {
-			case err != nil:
-				return err
-			case ok && typ == 'E':
-				if o.OnRefusal != nil {
-					o.OnRefusal()
-				}
-				return largeRefusal(head)
-			case ok:
-				continue
-			}
-		}
-		typ, body, err := l.upstream.frame(authwatch.MaxQuestion)
-		if !begun && l.again != nil && notYet(typ, body, err) && l.again() {
-			return ErrAgain
-		}
+		typ, body, err := l.next(authenticated, o.OnRefusal)
 		if err != nil {
-			return l.lost(err)
+			return err
 		}
-		begun = begun || typ != 'v'
 		switch {
 		case typ == 'R' && !authenticated:
 			var answer []byte
