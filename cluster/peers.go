@@ -16,7 +16,7 @@ const (
 	itemState        byte = 1
 	itemReport       byte = 2
 	itemMemberStatus byte = 4 // see memberstatus.go; 3 is cluster/puller's
-	itemHashes       byte = 5 // see hashestold.go; from message version 2 on
+	itemHashes       byte = 5 // see publishhashes.go; from message version 2 on
 	itemAsks         byte = 6
 	itemLives        byte = 7 // see lives.go; from message version 2 on
 	itemNewest            = itemLives

@@ -83,7 +83,7 @@ func (p *proxy) ask() {
 		equal[m.Node] = m.Equal
 		was, looked := p.equal[m.Node]
 		if at, has := more[m.Node]; has && looked && was == m.Equal {
-			asks = append(asks, vote.Asks{{Node: m.Node, Timeline: p.number(), At: at}}...)
+			asks = append(asks, vote.Ask{Node: m.Node, Timeline: p.number(), At: at})
 		}
 	}
 	p.equal = equal

@@ -109,7 +109,10 @@ type Hashes struct {
 }
 
 // Asks are positions at which a node wants to know others' hashes.
-type Asks []struct {
+type Asks []Ask
+
+// Ask is one of them.
+type Ask struct {
 	Node     string // that is asked
 	Timeline lsn.TimelineID
 	At       lsn.LSN

@@ -91,7 +91,7 @@ func (n *Node) ask(p Positions) (asks vote.Asks) {
 		equal[m.Node] = m.Equal
 		was, looked := n.names.equal[m.Node]
 		if at, more := now[m.Node]; more && looked && was == m.Equal {
-			asks = append(asks, vote.Asks{{Node: m.Node, Timeline: p.Timeline, At: at}}...)
+			asks = append(asks, vote.Ask{Node: m.Node, Timeline: p.Timeline, At: at})
 		}
 	}
 	n.names.equal = equal
