@@ -148,3 +148,39 @@ func TestADRIndex(t *testing.T) {
 		numbers = append(numbers, n)
 	}
 }
+
+// firstWithAllParts is the number from which on an ADR has all parts of the template. Older ones are not written anew.
+const firstWithAllParts = 82
+
+// TestADRParts: a decision says what the template in the index asks for: above all what it costs, what else there was,
+// and how we would know that it was wrong.
+func TestADRParts(t *testing.T) {
+	title := regexp.MustCompile(`(?m)^\*\*([^*]+)\*\*`)
+	_, template, _ := strings.Cut(read(t, "docs/adr/README.md"), "\n```\n")
+	template, _, _ = strings.Cut(template, "\n```\n")
+	parts := title.FindAllStringSubmatch(template, -1)
+	if len(parts) < 5 {
+		t.Fatalf("the template has %d parts", len(parts))
+	}
+	files, err := filepath.Glob("docs/adr/[0-9]*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	for _, path := range files {
+		number, _, _ := strings.Cut(filepath.Base(path), "-")
+		if n, err := strconv.Atoi(number); err != nil || n < firstWithAllParts {
+			continue
+		}
+		looked++
+		text := read(t, path)
+		for _, part := range parts {
+			if !strings.Contains(text, "\n"+part[0]) {
+				t.Errorf("%s has no part %q", path, part[1])
+			}
+		}
+	}
+	if looked < 7 {
+		t.Errorf("%d decisions were read", looked)
+	}
+}
