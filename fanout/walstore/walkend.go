@@ -176,6 +176,7 @@ type pages struct {
 	segno   uint64
 	o       *openFile
 	from    walformat.PageFunc
+	limit   lsn.LSN // where the timeline of that file was left; Invalid: it was not
 	missing lsn.LSN // a page that was asked for and is in no file
 }
 
@@ -193,9 +194,16 @@ func (p *pages) page(at lsn.LSN) ([]byte, error) {
 		}
 		p.o, p.segno, p.from = o, segno, filePages(o.f, p.s.segs.size.Start(segno))
 	}
+	if p.limit != lsn.Invalid && at >= p.limit {
+		p.missing = at // what the file has there is of no timeline of the history
+		return nil, io.EOF
+	}
 	b, err := p.from(at)
 	if errors.Is(err, io.EOF) {
 		p.missing = at // the file is short
+	}
+	if p.limit != lsn.Invalid && err == nil && at+lsn.PageSize > p.limit {
+		clear(b[p.limit-at:]) // the page is in a buffer of this walk
 	}
 	return b, err
 }
@@ -209,6 +217,7 @@ func (p *pages) open(at lsn.LSN, segno uint64) (*openFile, error) {
 		p.missing = at
 		return nil, io.EOF
 	}
+	p.limit, _, _ = p.h.SwitchPoint(k.tli)
 	o, err := x.acquire(k)
 	if errors.Is(err, ErrDamaged) {
 		p.missing = at
