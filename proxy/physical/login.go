@@ -198,8 +198,7 @@ func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 		return false, err
 	}
 	err = l.s.client.put(wire.AppendFrame(nil, typ, body))
-	waits := step != authwatch.Pass && step != authwatch.Authenticated // for the client
-	if err == nil && (waits || l.link.r.Buffered() == 0) {
+	if err == nil && (step != authwatch.Pass || l.link.r.Buffered() == 0) {
 		err = l.s.client.flush()
 	}
 	if err != nil {
