@@ -35,6 +35,9 @@ func scramPrimary(t *testing.T, in *pgtest.Install) *pgtest.Server {
 const scramFile = "auth: {method: scram, query: 'SELECT * FROM replproxy.auth($1)', cache_ttl: 200ms}\n" +
 	"access: [host replication standby 127.0.0.1/32 scram-sha-256, host replication gone 127.0.0.1/32 scram-sha-256]\n"
 
+// forgotten is longer than the cache_ttl of scramFile: what was answered before is asked anew.
+const forgotten = time.Second
+
 // provenStandby is s1 behind a proxy, whose role proves itself.
 func provenStandby(t *testing.T, from *pgtest.Server, of *pgtest.Proxy) *pgtest.Server {
 	t.Helper()
@@ -93,11 +96,15 @@ func TestFrozenPostmaster(t *testing.T) {
 	if err := logIn(t, proxy, "gone"); err != nil {
 		t.Fatal(err)
 	}
+	known := time.Now()
 	session := primary.Connect(t)
 
 	thaw := freezeDoor(t, primary)
 	since := time.Now()
 	revoke(t, session)
+	pgtest.WaitFor(t, time.Minute, "the answer of before to be over", func() (bool, error) {
+		return time.Since(known) > forgotten, nil
+	})
 	stale.Start(t) // it answers, and has not got the rows of the ledger
 	stale.Promote(t)
 	for time.Since(since) < frozen {
