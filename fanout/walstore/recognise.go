@@ -7,13 +7,17 @@ import "github.com/replproxy/replproxy/grammar/lsn"
 // be too small for that. Then WAL is taken as it comes, and the hash is compared when it is there. So are segments of
 // an archive that lie before that record.
 
-// holdOwed has the stream that begins held back up to the named record, where the tail has room for that.
-func (s *Store) holdOwed() {
+// expectOwed has the stream that begins compared with what is owed, and held back up to there where the tail has room.
+func (s *Store) expectOwed() {
 	r, owes := s.Repairing()
+	if s.in.owed, s.in.hold = (Print{}), lsn.Invalid; !owes || r.Print.Timeline != s.in.tli {
+		return
+	}
+	s.in.owed = r.Print
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	blocks := int((r.Print.LSN-min(r.Print.LSN, s.pos.Written))/BlockSize) + 3 // it may begin and end within one
-	if s.in.hold = lsn.Invalid; owes && r.Print.Timeline == s.in.tli && blocks <= s.tail.max {
+	if blocks <= s.tail.max {
 		s.in.hold = r.Print.LSN
 	}
 }
@@ -35,9 +39,8 @@ func (s *Store) EndHold() error {
 // checkOwed compares WAL [at, end), which is in the tail and not published, with the name of what is owed, if that ends
 // in it. at is where the received WAL ends.
 func (s *Store) checkOwed(at, end lsn.LSN) error {
-	r, owes := s.Repairing()
-	p, h := r.Print, s.in.hash
-	if !owes || p.Timeline != s.in.tli || p.LSN <= at || p.LSN > end {
+	p, h := s.in.owed, s.in.hash
+	if p.LSN <= at || p.LSN > end {
 		return nil
 	}
 	for from := at; from < p.LSN; {

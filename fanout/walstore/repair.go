@@ -96,7 +96,7 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 // GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's, and is
 // not held back. Call it from the goroutine of AppendFrom; it waits for the disk.
 func (s *Store) GiveUpRepair() {
-	s.in.hold = lsn.Invalid
+	s.in.owed, s.in.hold = Print{}, lsn.Invalid
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
 	if r := s.dropRepair(); r != nil {

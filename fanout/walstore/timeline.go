@@ -118,7 +118,7 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 		return fmt.Errorf("start stream: %w", err)
 	}
 	s.in.started, s.in.tli, s.in.next, s.in.block = true, tli, at, nil
-	s.holdOwed()
+	s.expectOwed()
 	return nil
 }
 
