@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -101,20 +98,9 @@ func (n *Node) LeaveTimeline(t lsn.TimelineID) error {
 // late returns the members that are remembered as late. With an error there are none.
 func (m memory) late() (lateMembers, error) {
 	u := lateMembers{}
-	if m == "" {
-		return u, nil
-	}
-	path := filepath.Join(string(m), lateFile)
-	body, err := checked(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return u, nil
-	}
+	path, lines, err := m.text(lateFile, lateFormat)
 	if err != nil {
 		return u, err
-	}
-	format, lines, _ := strings.Cut(string(body), "\n")
-	if format != lateFormat {
-		return u, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, lateFormat)
 	}
 	for line := range strings.Lines(lines) {
 		var x late

@@ -109,22 +109,31 @@ func (m memory) forgotten(keyOf func(string) string) (names []string, err error)
 	return names, nil
 }
 
-// lives returns the remembered starts of other members.
-func (m memory) lives() (all []vote.Life, err error) {
+// text returns what a file has behind the line with its format, and the file's path. "": there is no such file.
+func (m memory) text(file, format string) (path, text string, err error) {
 	if m == "" {
-		return nil, nil
+		return "", "", nil
 	}
-	path := filepath.Join(string(m), livesFile)
+	path = filepath.Join(string(m), file)
 	body, err := checked(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return path, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return path, "", err
 	}
-	format, lines, _ := strings.Cut(string(body), "\n")
-	if format != livesFormat {
-		return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, format, livesFormat)
+	found, text, _ := strings.Cut(string(body), "\n")
+	if found != format {
+		return path, "", fmt.Errorf("%s has format %s, this replproxy knows %s", path, found, format)
+	}
+	return path, text, nil
+}
+
+// lives returns the remembered starts of other members.
+func (m memory) lives() (all []vote.Life, err error) {
+	path, lines, err := m.text(livesFile, livesFormat)
+	if err != nil {
+		return nil, err
 	}
 	for line := range strings.Lines(lines) {
 		var x vote.Life

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
-	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
@@ -85,23 +84,15 @@ func hashOf(ctx context.Context, s Conn, srv server, p walstore.Print) (uint64, 
 	defer cancel(nil)
 	silence := time.AfterFunc(partingPatience, func() { cancel(context.DeadlineExceeded) })
 	defer silence.Stop()
-	h := walstore.NewHash()
-	source := walformat.Source{System: srv.system, SegSize: srv.seg, Major: srv.version / 10000}
-	framer := walformat.Framer{Source: source}
-	err := look(ctx, s, p.Timeline, srv.seg.Floor(p.LSN-1), p.LSN, func(at lsn.LSN, sent []byte) (bool, error) {
+	begin := srv.seg.Floor(p.LSN - 1)
+	id := walstore.Identity{System: srv.system, SegSize: srv.seg, ServerMajor: srv.version / 10000}
+	h := walstore.NewSentHash(id, begin)
+	err := look(ctx, s, p.Timeline, begin, p.LSN, func(_ lsn.LSN, sent []byte) (bool, error) {
 		silence.Reset(partingPatience)
-		for len(sent) > 0 {
-			piece := sent[:min(len(sent), lsn.PageSize-at.PageOffset())]
-			// Behind an XLOG_SWITCH is no WAL. The store has zeros there (ruling R37).
-			clear(piece[framer.Feed(at, piece):])
-			if _, err := h.Write(piece); err != nil {
-				return false, err
-			}
-			at, sent = at+lsn.LSN(len(piece)), sent[len(piece):]
-		}
+		h.Add(sent)
 		return true, nil
 	})
-	return h.Sum64(), err
+	return h.Sum(), err
 }
 
 // had names WAL of a system that the store had and has no more, and returns up to where it is lost if a primary has

@@ -101,9 +101,10 @@ func someWAL() (*walstoretest.Generator, walstore.Print) {
 }
 
 func printOf(g *walstoretest.Generator, at lsn.LSN) walstore.Print {
-	h := walstore.NewHash()
-	h.Write(g.Bytes(g.Start(), at))
-	return walstore.Print{Timeline: 1, LSN: at, Sum: h.Sum64()}
+	id := walstore.Identity{System: g.Source.System, SegSize: g.Source.SegSize, ServerMajor: g.Source.Major}
+	h := walstore.NewSentHash(id, g.Start())
+	h.Add(bytes.Clone(g.Bytes(g.Start(), at)))
+	return walstore.Print{Timeline: 1, LSN: at, Sum: h.Sum()}
 }
 
 // TestRecognise: a primary with other WAL has lost what this proxy had. That is remembered, and not looked at again at

@@ -3,6 +3,8 @@ package walstore
 import (
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
+	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -13,6 +15,35 @@ type Print struct {
 	LSN      lsn.LSN
 	Sum      uint64
 }
+
+// SentHash hashes WAL of one segment as a server sends it, from its first byte on. It has the hash that [Store.HashAt]
+// has of the same WAL. One goroutine at a time.
+type SentHash struct {
+	at     lsn.LSN // where the next bytes begin
+	framer walformat.Framer
+	sum    xxhash.Digest
+}
+
+// NewSentHash begins the hash of the segment of id's system at at.
+func NewSentHash(id Identity, at lsn.LSN) *SentHash {
+	h := &SentHash{at: at, framer: walformat.Framer{Source: id.source()}}
+	h.sum.Reset()
+	return h
+}
+
+// Add takes the next bytes. Those behind an XLOG_SWITCH are no WAL, and become zeros in sent, as in the store (ruling
+// R37).
+func (h *SentHash) Add(sent []byte) {
+	for len(sent) > 0 {
+		piece := sent[:min(len(sent), lsn.PageSize-h.at.PageOffset())]
+		clear(piece[h.framer.Feed(h.at, piece):])
+		_, _ = h.sum.Write(piece)
+		h.at, sent = h.at+lsn.LSN(len(piece)), sent[len(piece):]
+	}
+}
+
+// Sum returns the hash of what was added.
+func (h *SentHash) Sum() uint64 { return h.sum.Sum64() }
 
 // A print is version 3 of a slot of `mark`, `owed` and `promised`. It adds to the other versions of the same sequence.
 const (

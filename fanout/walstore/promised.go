@@ -3,13 +3,11 @@ package walstore
 import (
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"math"
 	"path/filepath"
 	"sync"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -29,9 +27,6 @@ type Promise struct {
 	// nothing is owed.
 	Owes lsn.LSN
 }
-
-// NewHash begins the hash of a segment: written from its first byte up to a position, it is that of [Store.HashAt].
-func NewHash() hash.Hash64 { return xxhash.New() }
 
 // promised holds the promise that is on disk.
 type promised struct {
