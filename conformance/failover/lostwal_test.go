@@ -219,33 +219,52 @@ func TestLostWALAfterACrashWithoutFsync(t *testing.T) {
 	c.refused(t)
 }
 
+// awayMember are two proxies of one rule, of which a is away. Its standby s1 is behind b. What the primary writes from
+// now on is lost by revert, once it is stopped.
+type awayMember struct {
+	*scene.Site
+	a, b   *pgtest.Proxy
+	s1     *pgtest.Server
+	revert func(testing.TB)
+}
+
+// newAwayMember makes them; more goes into both configuration files.
+func newAwayMember(t *testing.T, more string) *awayMember {
+	t.Helper()
+	in := pgtest.Usual(t)
+	c := &awayMember{Site: &scene.Site{In: in, Primary: in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))}}
+	c.Primary.Exec(t, "CREATE TABLE q (n int)")
+	all := scene.ClusterOf(t, c.Primary.Conninfo(), scene.RuleFile("ANY 1 (s1)")+more, "a", "b")
+	c.a, c.b = all[0], all[1]
+	c.s1 = scene.StandbyOf(t, c.Primary, c.b, "s1", "")
+	c.Primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	c.Primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	c.Primary.Exec(t, "INSERT INTO q VALUES (1)")
+	pgtest.WaitCaughtUp(t, c.Primary, c.s1)
+	c.a.Terminate(t)
+	c.Primary.Stop(t, pgtest.Immediate)
+	c.revert = c.Primary.Snapshot(t)
+	c.Primary.Start(t)
+	c.b.WaitReady(t)
+	scene.WaitSatisfiable(t, c.b)
+	return c
+}
+
 // One member was down when the primary lost WAL, so that its own store says nothing; the other one knows. The lost WAL
 // is the only one that a promotion is proven with.
 func TestOtherMemberKnowsOfLostWAL(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Usual(t)
-	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
-	primary.Exec(t, "CREATE TABLE q (n int)")
-	all := scene.ClusterOf(t, primary.Conninfo(), scene.RuleFile("ANY 1 (s1)"), "a", "b")
-	a, b := all[0], all[1]
-	s1 := scene.StandbyOf(t, primary, b, "s1", "")
-	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
-	primary.Reload()
-	scene.WaitSatisfiable(t, all...)
-	primary.Exec(t, "INSERT INTO q VALUES (1)")
-	a.Terminate(t)
-	primary.Stop(t, pgtest.Immediate)
-	revert := primary.Snapshot(t)
-	primary.Start(t)
-	b.WaitReady(t)
-	scene.WaitSatisfiable(t, b)
+	c := newAwayMember(t, "")
+	primary, a, b, s1 := c.Primary, c.a, c.b, c.s1
+	all := []*pgtest.Proxy{a, b}
 	primary.Exec(t, "INSERT INTO q VALUES (2)")
 	primary.Exec(t, "SELECT pg_switch_wal()")
 	primary.Exec(t, "INSERT INTO q VALUES (3)")
 	pgtest.WaitCaughtUp(t, primary, s1)
 	lost := primary.CurrentLSN(t)
 	primary.Stop(t, pgtest.Immediate)
-	revert(t)
+	c.revert(t)
 	primary.Start(t)
 	a.StartNoWait(t)
 	for _, p := range all {
@@ -274,14 +293,19 @@ func TestOtherMemberKnowsOfLostWAL(t *testing.T) {
 	}
 }
 
-// givesUp gives the operator's word: the store's WAL is set aside at the next start, and a standby of the primary as it
-// is now follows through the proxy.
+// givesUp gives the operator's word: the store's WAL is set aside at the next start, and the proxy goes on.
 func (c *lossy) givesUp(t *testing.T) {
 	t.Helper()
 	c.Proxy.Program(t, "accept-timeline", "1", "--data-dir", c.Proxy.DataDir)
 	scene.Logged(t, "the proxy", c.Proxy.Log, "WAL is given up that this proxy's own store has: restart the proxy")
 	c.Proxy.Terminate(t)
 	c.Proxy.Start(t)
+	c.goesOn(t)
+}
+
+// goesOn looks that one loss is given up, and that a standby of the primary as it is now follows through the proxy.
+func (c *lossy) goesOn(t *testing.T) {
+	t.Helper()
 	anew := scene.StandbyOf(t, c.Primary, c.Proxy, "anew", "")
 	pgtest.WaitCaughtUp(t, c.Primary, anew)
 	pgtest.EqualData(t, c.Primary, anew)

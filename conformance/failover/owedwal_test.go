@@ -83,12 +83,7 @@ func TestOwingStoreRecognisesThePrimary(t *testing.T) {
 			l.Proxy.Program(t, "accept-timeline", "1", "--data-dir", l.Proxy.DataDir)
 			l.Proxy.WaitReady(t)
 			l.Proxy.Restart(t)
-			anew := scene.StandbyOf(t, l.Primary, l.Proxy, "anew", "")
-			pgtest.WaitCaughtUp(t, l.Primary, anew)
-			pgtest.EqualData(t, l.Primary, anew)
-			if st := scene.Status(t, l.Proxy); st.Upstream.Lack != nil || len(st.GivenUp) != 1 {
-				t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
-			}
+			l.goesOn(t)
 		})
 	}
 }
@@ -108,24 +103,8 @@ func (c *lossy) followed(t *testing.T) {
 // commit there, and its standby gets nothing of it.
 func TestOwingMemberTakesNoOtherWAL(t *testing.T) {
 	t.Parallel()
-	in := pgtest.Usual(t)
-	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
-	primary.Exec(t, "CREATE TABLE q (n int)")
-	rule := scene.RuleFile("ANY 1 (s1)") + "upstream:\n  via: cluster\n"
-	all := scene.ClusterOf(t, primary.Conninfo(), rule, "a", "b")
-	a, b := all[0], all[1]
-	s1 := scene.StandbyOf(t, primary, b, "s1", "")
-	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
-	primary.Reload()
-	scene.WaitSatisfiable(t, all...)
-	primary.Exec(t, "INSERT INTO q VALUES (1)")
-	pgtest.WaitCaughtUp(t, primary, s1)
-	a.Terminate(t)
-	primary.Stop(t, pgtest.Immediate)
-	revert := primary.Snapshot(t)
-	primary.Start(t)
-	b.WaitReady(t)
-	scene.WaitSatisfiable(t, b)
+	c := newAwayMember(t, "upstream:\n  via: cluster\n")
+	primary, a, b, s1 := c.Primary, c.a, c.b, c.s1
 	primary.Exec(t, "INSERT INTO q SELECT generate_series(2, 3000)") // acknowledged
 	pgtest.WaitCaughtUp(t, primary, s1)
 	lost := primary.CurrentLSN(t)
@@ -134,7 +113,7 @@ func TestOwingMemberTakesNoOtherWAL(t *testing.T) {
 	b.Terminate(t)
 	primary.Stop(t, pgtest.Immediate)
 	removeNewest(t, b, 1)
-	revert(t)
+	c.revert(t)
 	primary.Start(t)
 	for primary.CurrentLSN(t) <= lost+1<<20 {
 		primary.Exec(t, "SET synchronous_commit = local; INSERT INTO q SELECT -100 FROM generate_series(1, 3000)")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -28,23 +29,29 @@ func verifiedAt(s *Store, segno uint64) time.Time {
 	return s.segs.verified[segKey{1, segno}]
 }
 
+// behind returns a store that runs on fsys until stop, and a reader that is twelve segments behind.
+func behind(t *testing.T, fsys FS) (s *Store, g *walstoretest.Generator, r *Reader, stop func() error) {
+	t.Helper()
+	s, g = openMem(t, fsys), newGen()
+	stop = run(t, s)
+	g.Fill(g.Start()+12<<20, rand.New(rand.NewPCG(3, 3)))
+	begin(t, s, g)
+	for _, m := range g.Messages(g.Start(), nil) {
+		appendMessage(t, s, m)
+	}
+	synctest.Wait()
+	r, err := s.NewReader(1, g.Start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, g, r, stop
+}
+
 // TestVerifiedAhead: a reader in the second half of a segment has the next one compared with its digest meanwhile. That
 // is no reading that keeps the file from becoming another segment.
 func TestVerifiedAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := openMem(t, vfs.NewMem())
-		stop := run(t, s)
-		g := newGen()
-		g.Fill(g.Start()+12<<20, rand.New(rand.NewPCG(3, 3)))
-		begin(t, s, g)
-		for _, m := range g.Messages(g.Start(), nil) {
-			appendMessage(t, s, m)
-		}
-		synctest.Wait()
-		r, err := s.NewReader(1, g.Start())
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, g, r, stop := behind(t, vfs.NewMem())
 		defer r.Close()
 		first := s.segs.size.Segno(g.Start())
 		readTo(t, r, g.Start()+256<<10)
@@ -79,19 +86,7 @@ func TestVerifiedAhead(t *testing.T) {
 func TestDamageAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := vfs.NewMem()
-		s := openMem(t, fsys)
-		stop := run(t, s)
-		g := newGen()
-		g.Fill(g.Start()+12<<20, rand.New(rand.NewPCG(3, 3)))
-		begin(t, s, g)
-		for _, m := range g.Messages(g.Start(), nil) {
-			appendMessage(t, s, m)
-		}
-		synctest.Wait()
-		r, err := s.NewReader(1, g.Start())
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, g, r, stop := behind(t, fsys)
 		defer r.Close()
 		next := g.Start() + 1<<20
 		f, err := fsys.OpenWrite(s.segs.path(s.segs.name(segKey{1, s.segs.size.Segno(next)})))
