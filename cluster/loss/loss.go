@@ -87,9 +87,12 @@ func (l Loss) Suspects() (names []string) {
 
 func (l Loss) anew(name string) bool { return has(l.Anew, name) || has(l.Said, name) }
 
-// Asks reports whether a session of who is to say what it has before it gets WAL.
+// Asks reports whether a session of who is to say what it has before it gets WAL. One that has passed is asked as long
+// as its name does not count: it may have been the base backup of the standby that comes now.
 func (l Loss) Asks(who Who) bool {
-	return !has(l.Said, vote.Fold(who.Name)) && !has(l.Passed, who.key())
+	name := vote.Fold(who.Name)
+	suspect := has(l.Beyond, name) && !has(l.Anew, name)
+	return !has(l.Said, name) && (suspect || !has(l.Passed, who.key()))
 }
 
 // Judge takes what a session of who reports first; refused: it may have the lost WAL, and gets nothing. members are the

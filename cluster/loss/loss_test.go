@@ -45,7 +45,7 @@ func TestJudge(t *testing.T) {
 		"made anew too early":       {[]string{"s1"}, at(to - 100), true, true, true},
 		"pg_basebackup":             {nil, written(to - 1), false, false, true},
 		"pg_receivewal that votes":  {nil, First{written(to - 1).Progress, true}, false, true, true},
-		"pg_receivewal, known":      {[]string{"s1"}, First{written(to + 1).Progress, true}, false, true, false},
+		"pg_receivewal, known":      {[]string{"s1"}, First{written(to + 1).Progress, true}, false, true, true},
 		"it says nothing":           {[]string{"s1"}, First{}, false, true, true},
 		"applies, does not flush":   {nil, First{Progress: lsn.Progress{Write: to, Apply: to}}, true, true, true},
 		"the write alone is beyond": {nil, First{Progress: lsn.Progress{Write: to, Flush: from, Apply: from}}, true, true, true},
@@ -69,6 +69,19 @@ func TestOneStandbyDoesNotSpeakForOthers(t *testing.T) {
 		t.Fatalf("%t %+v", no, l3)
 	} else if l4, no := l3.Judge(anew, at(to-1), nil); no {
 		t.Fatalf("it is asked again: %+v", l4)
+	}
+}
+
+// TestBaseBackupPassesFirst: pg_basebackup streams by the name and the slot of the standby that it makes anew, and passes.
+// The standby shows itself afterwards, and counts.
+func TestBaseBackupPassesFirst(t *testing.T) {
+	db1 := Who{"db1", "127.0.0.1", "db1"}
+	l, refused := given("db1")[0].Judge(db1, written(to+100), nil)
+	if refused || !slices.Equal(l.Suspects(), []string{"db1"}) {
+		t.Fatalf("the base backup: %t %+v", refused, l)
+	}
+	if l, refused = l.Judge(db1, at(to+200), nil); refused || len(l.Suspects()) > 0 || l.Asks(db1) {
+		t.Errorf("the standby: %t %+v", refused, l)
 	}
 }
 
