@@ -79,7 +79,7 @@ func (s *Server) takeTurn(ctx context.Context, session *Session) (context.Contex
 func (s *Server) awaitTurn(ctx context.Context, session *Session, ticket *gate.Ticket) error {
 	limited, stop := context.WithTimeout(ctx, s.o.AuthenticationTimeout)
 	defer stop()
-	return attended(limited, session.conn, 0, func() { s.logins.Last(ticket) }, func(ctx context.Context) error {
+	return attended(limited, session.conn, nil, func() { s.logins.Last(ticket) }, func(ctx context.Context) error {
 		return s.logins.Wait(ctx, ticket)
 	})
 }
@@ -121,18 +121,29 @@ func (t *turn) slow() {
 	}
 }
 
+// grace is the time that a client has, from when it is first seen to have ended its side, over several waits.
+type grace struct{ ends time.Time } // zero: it has not ended its side
+
+// left returns what is left of the grace of a client that has ended its side.
+func (g *grace) left(now time.Time) time.Duration {
+	if g.ends.IsZero() {
+		g.ends = now.Add(closedGrace)
+	}
+	return g.ends.Sub(now)
+}
+
 // attended runs f while it watches conn's client, of which nothing is read meanwhile: f's context ends with errHungUp
-// when the client has gone. One that has only ended its side counts as gone after the grace. ended is called when it
-// says nothing more but what it said is unread; nil is nobody.
+// when the client has gone. One that has only ended its side counts as gone after its grace, nil being none. ended is
+// called when it says nothing more but what it said is unread; nil is nobody.
 func attended(
-	ctx context.Context, conn net.Conn, grace time.Duration, ended func(), f func(context.Context) error,
+	ctx context.Context, conn net.Conn, grace *grace, ended func(), f func(context.Context) error,
 ) error {
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	stop := hangup.Watch(conn, false, func(n hangup.News) {
 		switch {
-		case n == hangup.Closed && grace > 0:
-			timer := time.AfterFunc(grace, func() { leave(errHungUp) })
+		case n == hangup.Closed && grace != nil:
+			timer := time.AfterFunc(grace.left(time.Now()), func() { leave(errHungUp) })
 			context.AfterFunc(ctx, func() { timer.Stop() })
 		case n != hangup.Ended:
 			leave(errHungUp)

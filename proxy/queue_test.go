@@ -127,32 +127,33 @@ func TestTheLivingAreServedFirst(t *testing.T) {
 // byte. Those are: while the primary is dialled, starts up, is silent after the startup packet, or thinks about an
 // answer, and between AuthenticationOk and ReadyForQuery.
 func TestGoneWhileItWaitsForThePrimary(t *testing.T) {
-	silence := make(chan struct{})
-	defer close(silence)
-	says := func(what string, answer bool) proxy.Dialer {
-		return scripted(t, func(c net.Conn) {
-			if _, err := readPacket(c); err != nil {
-				return
-			}
-			_, _ = c.Write([]byte(what))
-			if answer {
-				_, _ = c.Read(make([]byte, 100))
-			}
-			if strings.Contains(what, "57P03") {
-				return
-			}
-			// As a backend that is stuck it does not notice that its client has gone; it ends when the test lets it.
-			<-silence
-		})
+	type dialer func(t *testing.T, silence chan struct{}) proxy.Dialer
+	says := func(what string, answer bool) dialer {
+		return func(t *testing.T, silence chan struct{}) proxy.Dialer {
+			return scripted(t, func(c net.Conn) {
+				if _, err := readPacket(c); err != nil {
+					return
+				}
+				_, _ = c.Write([]byte(what))
+				if answer {
+					_, _ = c.Read(make([]byte, 100))
+				}
+				if strings.Contains(what, "57P03") {
+					return
+				}
+				// As a backend that is stuck it does not notice that its client has gone; it ends when the test lets it.
+				<-silence
+			})
+		}
 	}
 	starting := "E\x00\x00\x00\x29SFATAL\x00VFATAL\x00C57P03\x00Mnot yet\x00\x00"
 	starting = starting[:4] + string(rune(len(starting)-1)) + starting[5:]
 	for _, tc := range []struct {
 		name   string
-		dialer proxy.Dialer
+		dialer dialer
 		behind string // what the client says behind its startup packet
 	}{
-		{"dial", newGatekept(t), ""},
+		{"dial", func(t *testing.T, _ chan struct{}) proxy.Dialer { return newGatekept(t) }, ""},
 		{"starting up", says(starting, false), ""},
 		{"silence", says("", false), ""},
 		{"answered", says("R\x00\x00\x00\x08\x00\x00\x00\x03", true), "p\x00\x00\x00\x07pw\x00"},
@@ -161,7 +162,9 @@ func TestGoneWhileItWaitsForThePrimary(t *testing.T) {
 		for _, reset := range []bool{false, true} {
 			t.Run(fmt.Sprint(tc.name, " reset ", reset), func(t *testing.T) {
 				t.Parallel()
-				w := start(t, proxy.Options{Upstream: tc.dialer, Limits: proxy.Limits{MaxLogins: 1},
+				silence := make(chan struct{})
+				defer close(silence)
+				w := start(t, proxy.Options{Upstream: tc.dialer(t, silence), Limits: proxy.Limits{MaxLogins: 1},
 					Access: rules(t, "host all all all trust"), ConnectWait: func() time.Duration { return time.Hour }})
 				c := dial(t, w.tcp(), hello)
 				switch tc.name {

@@ -80,9 +80,10 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 	began := time.Now()
 	until := s.outage.until(session.began, began, s.o.ConnectWait())
 	again := func() bool { return time.Until(until) > redialDelay }
+	var left grace
 	for delay := time.Duration(0); ; delay = redialDelay {
 		var up *relay.Upstream
-		err := attended(ctx, session.conn, closedGrace, nil, func(ctx context.Context) (err error) {
+		err := attended(ctx, session.conn, &left, nil, func(ctx context.Context) (err error) {
 			up, err = s.dial(ctx, delay, until)
 			return err
 		})
