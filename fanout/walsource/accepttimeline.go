@@ -119,6 +119,9 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	if err := r.rcv.GiveUp(kept); err != nil {
 		return err // first: after a crash here the word still holds
 	}
+	if err := r.o.Store.GiveUpRepair(); err != nil {
+		return err // before the promise, which goes on naming what is owed
+	}
 	if err := r.rcv.RenewPromise(); err != nil {
 		return err
 	}
@@ -126,7 +129,6 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 		return err
 	}
 	r.obeyed = nil
-	r.o.Store.GiveUpRepair()
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
 		"from_lsn", e.From, "to_lsn", e.To)
 	return nil

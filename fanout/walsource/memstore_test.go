@@ -149,7 +149,10 @@ func (m *memStore) Repairing() (r walstore.Repair, owes bool) {
 	return r, r.To > m.Positions().Flushed
 }
 
-func (m *memStore) GiveUpRepair() { m.locked(func() { m.owes = walstore.Repair{} }) }
+func (m *memStore) GiveUpRepair() error {
+	m.locked(func() { m.owes = walstore.Repair{} })
+	return nil
+}
 
 func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }
 

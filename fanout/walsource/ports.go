@@ -24,8 +24,8 @@ type Store interface {
 	DropIncomplete() (lsn.LSN, error)
 	// Repairing gives the WAL that the store owes.
 	Repairing() (walstore.Repair, bool)
-	// GiveUpRepair forgets what the store owes.
-	GiveUpRepair()
+	// GiveUpRepair forgets, durably, what the store owes.
+	GiveUpRepair() error
 	// Release lets go up to to of what HoldBack keeps, Invalid of all.
 	Release(to lsn.LSN)
 	// LastComplete gives the end of the last complete record at or below at on a timeline (ruling R36). It may read

@@ -32,7 +32,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
-	case r.unlike.at == srv.endpoint && r.unlike.print == p && time.Since(r.unlike.looked) < partingDelay:
+	case r.unlike.same(*srv, p) && time.Since(r.unlike.looked) < partingDelay:
 		return nil // it is refused, and the operator may accept that
 	}
 	r.log.Info("looking whether the primary has WAL that this proxy had and has no more", "host", srv.endpoint,
@@ -52,7 +52,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	case r.recognised:
 		r.pardon(*srv, lsn.Point{System: system, Timeline: p.Timeline, LSN: to})
 	case lack.Lost:
-		r.unlike = unlike{srv.endpoint, p, time.Now()}
+		r.unlike = unlike{srv.endpoint, srv.timeline, p, time.Now()}
 		r.lostWAL(*srv, lack)
 	case r.accepted(lack): // it lost that WAL before it was promoted
 		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
@@ -72,9 +72,15 @@ func lacksPoint(srv server, p walstore.Print) bool {
 
 // unlike holds the server that was found last not to have WAL that this proxy had.
 type unlike struct {
-	at     string
-	print  walstore.Print
-	looked time.Time
+	at       string
+	timeline lsn.TimelineID // on a later one, that the WAL is lost refuses nobody
+	print    walstore.Print
+	looked   time.Time
+}
+
+// same reports whether srv is that server, on that timeline, and p the WAL that was looked for.
+func (u unlike) same(srv server, p walstore.Print) bool {
+	return u.at == srv.endpoint && u.timeline == srv.timeline && u.print == p
 }
 
 // hashOf returns the hash of the WAL of srv up to p, as [walstore.Store.HashAt] has it. It takes as long as WAL comes:

@@ -159,6 +159,42 @@ func TestRecogniseAPromotedOne(t *testing.T) {
 	}
 }
 
+// emptied is a store that had WAL, named by was.
+type emptied struct {
+	*memStore
+	was walstore.Promise
+}
+
+func (e emptied) Promised() walstore.Promise { return e.was }
+
+// TestPromotedAfterItWasRefused: an emptied store has refused a primary that lost WAL. The server is promoted then, with a
+// fork beyond what it lost: it is looked at again, also where that was done a moment ago.
+func TestPromotedAfterItWasRefused(t *testing.T) {
+	for _, wait := range []time.Duration{time.Second, 2 * partingDelay} {
+		synctest.Test(t, func(t *testing.T) {
+			g, p := someWAL()
+			m := emptied{newMemStore(), walstore.Promise{At: p.LSN, System: 7, Timeline: 1, Print: p}}
+			r := with(t, Options{Store: m})
+			r.log = slog.New(slog.DiscardHandler)
+			srv := server{system: 7, timeline: 1, xlogpos: g.End() + 1<<20, history: lsn.History{Timeline: 1}, seg: 1 << 20,
+				version: 150000, endpoint: "db1:5432", known: r.knowledge()}
+			wrong := newSender(g.Bytes(g.Start(), g.End()))
+			wrong.wal[len(wrong.wal)-100]++
+			have := m.Positions()
+			if err := errors.Join(r.recognise(t.Context(), wrong, &srv, have), r.judge(have, srv)); err == nil {
+				t.Fatal("a primary that lost WAL is followed")
+			}
+			time.Sleep(wait)
+			r.attempt = &attempt{}
+			srv.timeline, srv.known = 2, r.knowledge()
+			srv.history = lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: p.LSN + 1000}}}
+			if err := errors.Join(r.recognise(t.Context(), wrong, &srv, have), r.judge(have, srv)); err == nil {
+				t.Errorf("%s later it is on timeline 2, and is followed", wait)
+			}
+		})
+	}
+}
+
 // TestRecogniseWaitsForWAL: a look takes as long as WAL comes, and the server hears of it. It ends where nothing comes
 // any more, and is tried again.
 func TestRecogniseWaitsForWAL(t *testing.T) {

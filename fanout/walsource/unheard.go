@@ -35,17 +35,17 @@ const (
 	listenDelay = 50 * time.Millisecond
 )
 
-// listen waits for members that are not heard yet, once after the start, and asks those that are. What they have said
-// of themselves is some seconds old, and what they have acknowledged since must not be lacking.
+// listen waits for members that are not heard yet, once after the start. Before each connection it asks those that are:
+// what they have said of themselves is some seconds old, and what they have acknowledged since must not be lacking.
 func (r *Supply) listen(ctx context.Context) error {
 	for ; time.Since(r.began) < listenFirst; _ = sleep(ctx, listenDelay) {
 		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
-			r.o.Ask(ctx)
-			return nil
+			break
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
+	r.o.Ask(ctx)
 	return nil
 }

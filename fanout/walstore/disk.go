@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -129,17 +130,39 @@ func (s *Store) writeFile(k segKey, at lsn.LSN) (*segFile, error) {
 	return f, nil
 }
 
-// goOn opens the file of segment k, which has WAL up to at. If the file is lost in which a timeline began, the WAL
-// before is in that of the timeline before, and the file is made anew.
+// goOn opens the file of segment k, which has WAL up to at. If that file is lost, and the store ends no later than its
+// timeline began, all of that WAL is in files of older timelines: it is made anew.
 func (s *Store) goOn(k segKey, at lsn.LSN) (vfs.File, error) {
 	path := s.segs.path(s.segs.name(k))
 	f, err := s.fs.OpenWrite(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = s.forkFile(k, at); err == nil {
-			f, err = s.fs.OpenWrite(path)
-		}
+	if !errors.Is(err, fs.ErrNotExist) || at > s.History().Begin() || s.segs.lists(k) {
+		return f, err
 	}
-	return f, err
+	if err := s.remakeFork(k, at); err != nil {
+		return nil, err
+	}
+	return s.fs.OpenWrite(path)
+}
+
+// remakeFork makes the file of segment k with the WAL of older timelines up to end, durably: all of it or nothing.
+func (s *Store) remakeFork(k segKey, end lsn.LSN) error {
+	temp := s.walPath(s.segs.name(k) + vfs.TempSuffix)
+	f, err := s.fs.Create(temp)
+	if err != nil {
+		return noSpace(err)
+	}
+	if err = errors.Join(s.copyUpTo(f, k, end), f.Close()); err == nil {
+		err = s.fs.Rename(temp, s.segs.path(s.segs.name(k)))
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.walDir)
+	}
+	if err != nil {
+		err = fmt.Errorf("make the segment of the fork anew: %w", err)
+		return noSpace(errors.Join(err, s.segs.remove(filepath.Base(temp))))
+	}
+	s.segs.add(k)
+	return nil
 }
 
 // errNoSpace marks an error after which the same write can be tried again. One of fsync can't.

@@ -61,7 +61,7 @@ func (s *Store) findLost(h lsn.History, m mark) error {
 		s.log.Warn("a stored WAL segment is gone, it is fetched when it is asked for", "segment", s.segs.name(k))
 	}
 	for segno := from; segno < first; segno++ {
-		if !s.has(h, s.segs.size.Start(segno)) {
+		if !s.has(h, s.segs.size.Start(segno+1)-1) { // where a timeline was left, the file of the one that follows
 			lost(segKey{h.TimelineOf(s.segs.size.Start(segno+1) - 1), segno})
 		}
 	}
@@ -72,7 +72,7 @@ func (s *Store) findLost(h lsn.History, m mark) error {
 	for _, name := range names {
 		t, segno, ok := s.segs.size.ParseFileName(strings.TrimSuffix(name, digestSuffix))
 		sidecar := filepath.Ext(name) == digestSuffix && ok
-		if sidecar && segno < first && h.Contains(t) && !s.has(h, s.segs.size.Start(segno)) {
+		if sidecar && segno < first && h.Contains(t) && !s.has(h, s.segs.size.Start(segno+1)-1) {
 			lost(segKey{t, segno})
 		}
 	}

@@ -159,7 +159,9 @@ func TestGivenUpIsNotHeldBack(t *testing.T) {
 	p := s.Positions()
 	at := testSeg.Floor(p.Received)
 	start(t, s, 1, at)
-	s.GiveUpRepair()
+	if err := s.GiveUpRepair(); err != nil {
+		t.Fatal(err)
+	}
 	end := lastRecord(g, p.Received+150_000)
 	appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, end)})
 	drain(t, s)
@@ -220,5 +222,34 @@ func TestOtherWALIsNoPayment(t *testing.T) {
 	drain(t, s)
 	if _, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
 		t.Errorf("%+v, owes %v", s.Positions(), owes)
+	}
+}
+
+// TestOtherWALAndDamage: other WAL was taken, as above, and the segment before has rotted. Each start finds both, owes what
+// it owed, and goes back to where both are right.
+func TestOtherWALAndDamage(t *testing.T) {
+	s, disk, g := lostNewest(t, 1)
+	r, _ := s.Repairing()
+	at := testSeg.Floor(s.Positions().Received)
+	x := g.Again(lastRecord(g, at+100_000))
+	x.Record(3000)
+	end := x.Switch().End
+	start(t, s, 1, at)
+	s.in.hold = lsn.Invalid // as with a small tail
+	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	drain(t, s)
+	_ = s.settleMark()
+	if err := s.housekeepingStep(); err != nil {
+		t.Fatal(err)
+	}
+	disk = disk.Kill()
+	flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(at-1)), 100_000)
+	for range 2 {
+		s = openMem(t, disk)
+		if again, owes := s.Repairing(); !owes || again.Print != r.Print {
+			t.Errorf("owes %+v, it owed %+v", again, r)
+		}
+		_ = s.Close()
+		disk = disk.Kill()
 	}
 }

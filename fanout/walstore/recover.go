@@ -62,17 +62,7 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 	if end < m.LSN {
 		owed = s.owe(m, end, damaged)
 	}
-	// Steps 9 to 11 read the last page before the end; a segment that is damaged there is no end.
-	for err = s.settle(h, m, end); errors.As(err, &damaged) && end > m.Start; err = s.settle(h, m, end) {
-		end = max(s.segs.size.Floor(end-1), m.Start)
-		owed = s.owe(m, end, damaged)
-	}
-	if err == nil && s.tookOther(owed, end) {
-		end = max(s.segs.size.Floor(owed.Print.LSN-1), m.Start)
-		owed = s.owe(mark{Timeline: m.Timeline, LSN: owed.To}, end, nil)
-		err = s.settle(h, m, end)
-	}
-	if err != nil {
+	if owed, damaged, err = s.settleAt(h, m, end, owed, damaged); err != nil {
 		return err
 	}
 	return s.resumeRepair(owed, damaged)

@@ -94,15 +94,29 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 }
 
 // GiveUpRepair ends a repair because the operator has given that WAL up. What comes instead is the primary's, and is
-// not held back. Call it from the goroutine of AppendFrom; it waits for the disk.
-func (s *Store) GiveUpRepair() {
-	s.in.owed, s.in.hold = Print{}, lsn.Invalid
+// not held back. It is durable when nil is returned: a start that found the note would take that WAL for other WAL.
+// After an error of the disk the store goes on owing. Call it from the goroutine of AppendFrom; it waits for the disk.
+func (s *Store) GiveUpRepair() error {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
-	if r := s.dropRepair(); r != nil {
-		s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
-		s.forgetOwed()
+	r := s.dropRepair()
+	if r == nil {
+		s.in.owed, s.in.hold = Print{}, lsn.Invalid
+		return nil
 	}
+	err := s.segs.remove(owedName)
+	if err == nil {
+		err = s.fs.SyncDir(s.walDir)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.repair = r
+		s.mu.Unlock()
+		return fmt.Errorf("give up WAL that is owed: %w", err)
+	}
+	s.in.owed, s.in.hold = Print{}, lsn.Invalid
+	s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
+	return nil
 }
 
 // dropRepair ends the repair, also one that could not be noted yet, and returns it; nil: none went on. stages.markMu is

@@ -48,6 +48,13 @@ func newSegments(fs FS, dir string, size lsn.SegSize) *segments {
 
 func (x *segments) name(k segKey) string { return x.size.FileName(k.tli, k.segno) }
 
+// lists reports whether segment k has a file, as far as is known here.
+func (x *segments) lists(k segKey) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.have[k]
+}
+
 func (x *segments) path(name string) string { return filepath.Join(x.dir, name) }
 
 // find returns the file that holds segment segno as timeline t saw it. That is t's own, or the file of the newest later

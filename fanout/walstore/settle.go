@@ -36,6 +36,28 @@ func (s *Store) dropUnpublished(h lsn.History, m mark) error {
 	return nil
 }
 
+// settleAt does steps 9 to 11 at end, or below it. They read the last page before the end: a segment that is damaged
+// there is no end. Neither is one that has other WAL in the place of what is owed, which d is. It returns what is owed
+// now, and the damage that was found last.
+func (s *Store) settleAt(
+	h lsn.History, m mark, end lsn.LSN, d debt, damaged *DamagedError,
+) (debt, *DamagedError, error) {
+	for {
+		err := s.settle(h, m, end)
+		switch {
+		case errors.As(err, &damaged) && end > m.Start:
+			end = max(s.segs.size.Floor(end-1), m.Start)
+			d = s.owe(m, end, damaged)
+		case err == nil && s.tookOther(d, end):
+			end = max(s.segs.size.Floor(d.Print.LSN-1), m.Start)
+			m.LSN, m.Print = d.To, Print{} // what came instead is neither owed nor a name of it
+			d = s.owe(m, end, nil)
+		default:
+			return d, damaged, err
+		}
+	}
+}
+
 // settle (9 to 11) makes what recovery found durable, publishes it, and notes what is left to do.
 func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	if err := s.rewrite(h, m, end); err != nil { // 9

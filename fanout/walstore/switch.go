@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -102,17 +103,7 @@ func (s *Store) forkFile(k segKey, end lsn.LSN) error {
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, min(n, hashBuffer))
-	for off := int64(0); off < n && err == nil; off += int64(len(buf)) {
-		part := buf[:min(int64(len(buf)), n-off)]
-		if err = s.readStored(x.size.Start(k.segno)+lsn.LSN(off), part); err == nil {
-			_, err = f.WriteAt(part, off)
-		}
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
+	if err = s.copyUpTo(f, k, end); err == nil {
 		err = s.fs.SyncDir(s.walDir)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -120,6 +111,23 @@ func (s *Store) forkFile(k segKey, end lsn.LSN) error {
 	}
 	x.add(k)
 	return nil
+}
+
+// copyUpTo copies the stored WAL of segment k up to end to f, and syncs it.
+func (s *Store) copyUpTo(f vfs.File, k segKey, end lsn.LSN) error {
+	begin := s.segs.size.Start(k.segno)
+	buf := make([]byte, min(end-begin, hashBuffer))
+	for at := begin; at < end; {
+		part := buf[:min(lsn.LSN(len(buf)), end-at)]
+		if err := s.readStored(at, part); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(part, s.segs.size.Offset(at)); err != nil {
+			return err
+		}
+		at += lsn.LSN(len(part))
+	}
+	return f.Sync()
 }
 
 // endAt makes end, which is stored, the durable end from which the store goes on as r says. h is the history of the
