@@ -109,9 +109,9 @@ func (r *Supply) copyFailed(ctx context.Context, err error, s Conn, srv server, 
 	case errors.As(err, new(*walstore.ReplacedError)):
 		return r.replaced(ctx)
 	case errors.Is(err, walstore.ErrDiverged):
-		r.avoid[s.Endpoint().String()] = err
 		s.Disconnect() // its walsender may be the only one
 		err = r.diverged(ctx, err, s.Endpoint(), srv, p)
+		r.avoid[s.Endpoint().String()] = err
 		r.lostWAL(srv, err)
 		return errPermanent{err}
 	}

@@ -82,9 +82,10 @@ func sinceLook(u *admin.Upstream, end lsn.LSN) {
 	}
 }
 
-// streamWarnings tell of a stream that trying again does not bring back.
+// streamWarnings tell of a stream that trying again does not bring back. WAL that the server has lost is told of by
+// ruleWarnings.
 func streamWarnings(u *admin.Upstream) []string {
-	if u.Stopped == "" {
+	if u.Stopped == "" || u.Lack != nil && u.Lack.Lost && !u.Foreign {
 		return nil
 	}
 	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}

@@ -81,3 +81,20 @@ func TestAwayWarnings(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestLossIsOneWarning: a stream that ended as the primary has lost WAL is told of by the loss, with what to do, and not
+// by the bytes that differ. Whoever is refused for another system is told of beside it.
+func TestLossIsOneWarning(t *testing.T) {
+	t.Parallel()
+	lost := &admin.Lack{Timeline: 1, Of: 1, From: 16, To: 32, Lost: true}
+	for _, c := range []struct {
+		lack    *admin.Lack
+		foreign bool
+		want    int
+	}{{lost, false, 0}, {lost, true, 1}, {nil, false, 1}, {&admin.Lack{Timeline: 2, Of: 1, To: 32}, false, 1}} {
+		u := admin.Upstream{Stopped: "WAL sent at 0/10 on timeline 1 differs from what is stored", Lack: c.lack, Foreign: c.foreign}
+		if got := streamWarnings(&u); len(got) != c.want {
+			t.Errorf("%+v, foreign %t: %q", c.lack, c.foreign, got)
+		}
+	}
+}
