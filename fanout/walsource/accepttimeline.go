@@ -11,11 +11,6 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// errSetAside says that the operator has accepted the loss of WAL that this proxy's own store has. A store only grows:
-// to begin anew without that WAL takes a restart.
-var errSetAside = errors.New("it is accepted, and this proxy's own store has that WAL: restart the proxy, " +
-	"it then sets its WAL aside and begins anew")
-
 // accepted reports whether the operator wants a server followed although it lacks e.
 func (r *Supply) accepted(e *LackError) bool {
 	return e != nil && r.o.Accept.Accepted(e)
@@ -24,7 +19,7 @@ func (r *Supply) accepted(e *LackError) bool {
 // waits notes on disk that e is refused while timeline t is followed, so that accept-timeline can name it. t may be 0
 // and e nil: no timeline, no refusal. Nothing is noted when the store is to be set aside at the next start.
 func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
-	if !r.aside {
+	if !r.aside.Load() {
 		r.o.Accept.Waits(t, e)
 	}
 }
@@ -46,14 +41,11 @@ func (r *Supply) endWord(t lsn.TimelineID) {
 func (r *Supply) judge(have walstore.Positions, srv server) error {
 	err, e := srv.known.judge(have, srv), srv.known.lack(srv)
 	if err == nil || !r.accepted(e) {
-		if r.aside && err != nil {
-			err = fmt.Errorf("%w: %w", err, errSetAside)
-		}
 		return err
 	}
 	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
-		return r.setAside(err, e, r.heard)
+		return r.setAside(e, r.heard)
 	}
 	return nil
 }
@@ -72,15 +64,15 @@ func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
 	return heard
 }
 
-// setAside obeys the operator where the store has WAL that is given up: at the next start. err says what it has.
-func (r *Supply) setAside(err error, e *LackError, heard []lsn.LSN) error {
+// setAside obeys the operator where the store has WAL that is given up: at the next start. Until then it refuses e.
+func (r *Supply) setAside(e *LackError, heard []lsn.LSN) error {
 	if used := r.use(e, heard, true); used != nil {
 		return used
 	}
-	r.aside = true
+	r.aside.Store(true)
 	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
 		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
-	return fmt.Errorf("%w: %w", err, errSetAside)
+	return e.refusal(true)
 }
 
 // diverged explains err, by which a server sent other WAL from p on than the stored one. If the server writes this
@@ -96,14 +88,11 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	}
 	r.part(ctx, nil, at, &srv, e)
 	srv.known.since(srv.endpoint, e)
-	err = fmt.Errorf("%w: %w", err, e.refusal())
-	switch {
-	case r.aside:
-		return fmt.Errorf("%w: %w", err, errSetAside)
-	case r.accepted(e):
-		return r.setAside(err, e, srv.known.heardOf(e))
+	refusal := e.refusal(r.aside.Load())
+	if !r.aside.Load() && r.accepted(e) {
+		refusal = r.setAside(e, srv.known.heardOf(e))
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, refusal)
 }
 
 // follows notes that the store takes WAL of timeline t: what the operator has accepted for that is given up now.

@@ -13,6 +13,7 @@ type knowledge struct {
 	all     []knownwal.Known
 	said    []lsn.Point      // of each of all as its member has said it; zero: it is this proxy's own
 	unheard knownwal.Unheard // members that may say more
+	aside   bool             // see Supply.aside
 	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost map[string]knownwal.Known // by endpoint: what servers were refused for since they were streamed from last
@@ -32,7 +33,7 @@ func (r *Supply) knowledge() (k knowledge) {
 		}
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
-	k.have = here
+	k.have, k.aside = here, r.aside.Load()
 	if lost := r.lost.Load(); lost != nil {
 		k.lost = *lost
 	}

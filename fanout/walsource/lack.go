@@ -39,8 +39,9 @@ func (e *LackError) Error() string {
 	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
 }
 
-// refusal returns e with advice.
-func (e *LackError) refusal() error {
+// refusal returns e with advice. given: the operator has given that WAL up, and this proxy's own store has it. A store
+// only grows: to begin anew without that WAL takes a restart.
+func (e *LackError) refusal(given bool) error {
 	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
 	var detail []string
 	if e.By != "" {
@@ -52,7 +53,11 @@ func (e *LackError) refusal() error {
 	if len(detail) > 0 {
 		err = err.WithDetail("%s", strings.Join(detail, " "))
 	}
-	if e.Lost {
+	switch {
+	case given:
+		return err.WithHint("It is accepted, and this proxy's own store has that WAL: restart the proxy, " +
+			"it then sets its WAL aside and begins anew.")
+	case e.Lost:
 		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: "+
 			"replproxy accept-timeline %s.", e.Timeline)
 	}
@@ -117,7 +122,7 @@ func (k knowledge) refuses(x knownwal.Known, srv server) bool {
 // store has.
 func (k knowledge) judge(have walstore.Positions, srv server) error {
 	if e := k.lack(srv); e != nil {
-		return e.refusal()
+		return e.refusal(k.aside)
 	}
 	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
 		return waitsFor(k.unheard, srv.timeline)

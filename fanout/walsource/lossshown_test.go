@@ -57,3 +57,32 @@ func TestLossIsShownAtEachAttempt(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptedLossAsksForTheRestart: once a loss is accepted that this proxy's own store has, no refusal advises to accept
+// it. Each says that the restart is what is left, whether bytes or the position told.
+func TestAcceptedLossAsksForTheRestart(t *testing.T) {
+	word := &wordOf{}
+	r, host, srv, p := setBack(t, word)
+	diverged := &walstore.DivergedError{Timeline: 1, LSN: p.at + 0x30}
+	judged := func() error {
+		shorter := srv
+		shorter.xlogpos, shorter.known = p.at+0x100, r.knowledge()
+		return r.judge(r.o.Store.Positions(), shorter)
+	}
+	has := &directory{path: host.path, system: 7, end: p.at + 0x100, interrupted: make(chan struct{})}
+	elected := func() error {
+		clear(r.avoid)
+		return refused(t, r, has)
+	}
+	differs := func() error { return r.copyFailed(t.Context(), diverged, host, srv, p) }
+	for _, first := range []func() error{differs, judged} {
+		r.aside.Store(false)
+		word.say(1)
+		for i, err := range []error{first(), differs(), refused(t, r, host), judged(), elected()} {
+			text := pgerror.Describe(err)
+			if !errors.As(err, new(*LackError)) || strings.Contains(text, "accept-timeline") || !strings.Contains(text, "restart the proxy") {
+				t.Errorf("%d: %s", i, text)
+			}
+		}
+	}
+}

@@ -77,13 +77,13 @@ func TestLostWALOutlivesARestart(t *testing.T) {
 func TestLostWALIsForgiven(t *testing.T) {
 	r := &Supply{}
 	srv := server{system: 7, timeline: 1, endpoint: "db1:5432"}
-	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal())
-	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal())
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal(false))
+	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal(false))
 	if r.lost.Load() != nil {
 		t.Fatal("a member's word, or a timeline that lacks WAL, is remembered as the server's loss")
 	}
 	r.forgive("db1:5432")
-	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal())
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal(false))
 	if k := (*r.lost.Load())["db1:5432"]; !k.Lost || k.LSN != 2 || k.From != 1 {
 		t.Fatalf("%+v", k)
 	}

@@ -58,7 +58,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
 		return nil
 	default:
-		return lack.refusal()
+		return lack.refusal(srv.known.aside)
 	}
 	srv.known.lost = *r.lost.Load()
 	return nil

@@ -29,13 +29,13 @@ type Supply struct {
 	*attempt // the present one
 	began    time.Time
 	lacking  lsn.LSN          // a start before the end of the store that failed
-	aside    bool             // the operator has given up WAL that the store has
 	avoid    map[string]error // hosts whose WAL was found to differ, until no other host is left
 	unlike   unlike
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time
 
+	aside    atomic.Bool // the operator has given up WAL that the store has
 	higher   atomic.Pointer[Higher]
 	lost     atomic.Pointer[map[string]knownwal.Known] // see lostWAL: by endpoint; never changed in place
 	recalled atomic.Pointer[knownwal.Known]            // see recall; nil: nothing

@@ -45,7 +45,7 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 		return nil
 	}
 	r.vouched(t, lack)
-	return lack.refusal()
+	return lack.refusal(r.aside.Load())
 }
 
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.

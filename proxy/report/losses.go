@@ -53,6 +53,18 @@ func lateWarnings(late []walsource.LackError) (all []string) {
 	return all
 }
 
+// covers reports whether a server that lacks l will be followed by a's word. v0.1.0's says of which timeline it is, and
+// is about no loss.
+func covers(a *admin.Accepted, l *admin.Lack) bool {
+	switch {
+	case a == nil || a.Timeline != l.Timeline:
+		return false
+	case a.To == lsn.Invalid:
+		return a.Forced || !l.Lost
+	}
+	return a.Of == l.Of && l.To <= a.To
+}
+
 // acceptedWarnings tell of a word that is not used yet.
 func acceptedWarnings(a *admin.Accepted) []string {
 	switch {

@@ -51,3 +51,30 @@ func TestLateMembersAreWarnedOf(t *testing.T) {
 		t.Errorf("nobody: %q", w)
 	}
 }
+
+// TestAcceptedLackAsksForNothing: what is accepted is told of with what is waited for, and not with the advice to accept
+// it. A word about something else changes nothing.
+func TestAcceptedLackAsksForNothing(t *testing.T) {
+	forked := admin.Lack{Timeline: 3, Of: 2, From: 16, To: 32}
+	lost := admin.Lack{Timeline: 3, Of: 3, To: 32, Lost: true}
+	for name, c := range map[string]struct {
+		lack    admin.Lack
+		word    *admin.Accepted
+		advised bool
+	}{
+		"nobody accepts it":         {forked, nil, true},
+		"it is accepted":            {forked, &admin.Accepted{Timeline: 3, From: 16, To: 32, Of: 2}, false},
+		"the loss is":               {lost, &admin.Accepted{Timeline: 3, To: 32, Of: 3}, false},
+		"whatever it lacks":         {lost, &admin.Accepted{Timeline: 3, Forced: true}, false},
+		"by v0.1.0":                 {forked, &admin.Accepted{Timeline: 3}, false},
+		"by v0.1.0, no loss of WAL": {lost, &admin.Accepted{Timeline: 3}, true},
+		"less is":                   {lost, &admin.Accepted{Timeline: 3, To: 31, Of: 3}, true},
+		"another timeline is":       {forked, &admin.Accepted{Timeline: 4, Forced: true}, true},
+	} {
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &c.lack}, false, c.word), "")
+		if strings.Contains(got, "by replproxy accept-timeline 3") != c.advised ||
+			strings.Contains(got, "is not followed yet: ") == c.advised {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -135,14 +135,18 @@ func lossWarning(l *admin.Lack) string {
 		l.From, l.To, l.Timeline, l.Timeline)
 }
 
-// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
-func ruleWarnings(u *admin.Upstream, ruled bool) (all []string) {
+// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it. word
+// is an operator's that is not used yet; nil: none is.
+func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:
 	case l.Lost && u.State == string(walreceiver.Streaming) && u.Member == "":
 		// From another server: to give that WAL up would be wrong.
 		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
 			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))
+	case covers(word, l):
+		all = append(all, fmt.Sprintf("the server on timeline %s is not followed yet: that it lacks WAL is accepted, "+
+			"and this proxy looks at it again within half a minute", l.Timeline))
 	case l.Lost:
 		all = append(all, lossWarning(l))
 	case l.To == walstore.PromisedAll:
