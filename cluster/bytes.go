@@ -22,20 +22,20 @@ const (
 
 // names keeps hashes of WAL: this node's, and those that others ask for; guarded by Node.mu.
 type names struct {
-	own    compare.Pair            // at the end of the last complete record, as far as known
-	sealed []compare.Pair          // of this store's newest whole segments, sealedTold at most, ascending
-	seeded lsn.TimelineID          // the timeline on which sealed goes on; 0: it was not read yet
-	on     lsn.TimelineID          // the store's, of which read is
-	read   map[compare.Pair]uint64 // own hashes from the disk, by Pair without Sum
-	asked  map[string]compare.Pair // what the others ask of this node, answered once Sum is known
-	equal  map[string]lsn.LSN      // how far each was equal at the last look
-	told   map[byte][]byte         // items as they are in the outbox
-	wanted nudge.Chan              // hashes have to be read from the disk
+	own    lsn.Print            // at the end of the last complete record, as far as known
+	sealed []lsn.Print          // of this store's newest whole segments, sealedTold at most, ascending
+	seeded lsn.TimelineID       // the timeline on which sealed goes on; 0: it was not read yet
+	on     lsn.TimelineID       // the store's, of which read is
+	read   map[lsn.Print]uint64 // own hashes from the disk, by Print without Sum
+	asked  map[string]lsn.Print // what the others ask of this node, answered once Sum is known
+	equal  map[string]lsn.LSN   // how far each was equal at the last look
+	told   map[byte][]byte      // items as they are in the outbox
+	wanted nudge.Chan           // hashes have to be read from the disk
 }
 
 func newNames() names {
 	return names{
-		read: map[compare.Pair]uint64{}, asked: map[string]compare.Pair{}, told: map[byte][]byte{},
+		read: map[lsn.Print]uint64{}, asked: map[string]lsn.Print{}, told: map[byte][]byte{},
 		wanted: nudge.New(),
 	}
 }
@@ -54,10 +54,10 @@ func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 	if sum, ok := n.o.Store.HashAt(t, at); ok {
 		return sum, true
 	}
-	if sum, ok := n.names.read[compare.Pair{Timeline: t, At: at}]; ok {
+	if sum, ok := n.names.read[lsn.Print{Timeline: t, LSN: at}]; ok {
 		return sum, true
 	}
-	return n.names.ofSealed(compare.Pair{Timeline: t, At: at})
+	return n.names.ofSealed(lsn.Print{Timeline: t, LSN: at})
 }
 
 // of makes t the timeline whose hashes are remembered. Those that were read before may not be in its history.
@@ -69,20 +69,20 @@ func (n *names) of(t lsn.TimelineID) {
 }
 
 // ofSealed returns the hash at x of a segment that was told to the others, and which the store may have removed since.
-func (n *names) ofSealed(x compare.Pair) (uint64, bool) {
+func (n *names) ofSealed(x lsn.Print) (uint64, bool) {
 	if n.seeded != n.on {
 		return 0, false // what was told on another timeline may not be in the history of this one
 	}
-	byEnd := func(p compare.Pair, at lsn.LSN) int { return cmp.Compare(p.At, at) }
-	i, _ := slices.BinarySearchFunc(n.sealed, x.At, byEnd)
-	if i == len(n.sealed) || n.sealed[i].At != x.At || n.sealed[i].Timeline != x.Timeline {
+	byEnd := func(p lsn.Print, at lsn.LSN) int { return cmp.Compare(p.LSN, at) }
+	i, _ := slices.BinarySearchFunc(n.sealed, x.LSN, byEnd)
+	if i == len(n.sealed) || n.sealed[i].LSN != x.LSN || n.sealed[i].Timeline != x.Timeline {
 		return 0, false
 	}
 	return n.sealed[i].Sum, true
 }
 
 // remembered keeps a hash that was read while the store was on timeline on. The caller holds mu.
-func (n *Node) remembered(on lsn.TimelineID, x compare.Pair, sum uint64) {
+func (n *Node) remembered(on lsn.TimelineID, x lsn.Print, sum uint64) {
 	if n.o.Store.Positions().Timeline != on {
 		return
 	}
@@ -90,23 +90,23 @@ func (n *Node) remembered(on lsn.TimelineID, x compare.Pair, sum uint64) {
 	if len(n.names.read) >= maxRead {
 		clear(n.names.read)
 	}
-	n.names.read[compare.Pair{Timeline: x.Timeline, At: x.At}] = sum
+	n.names.read[lsn.Print{Timeline: x.Timeline, LSN: x.LSN}] = sum
 }
 
 // nameBytes returns the hash by which reports name the WAL at p, or none while it is not at hand. The caller holds mu.
-func (n *Node) nameBytes(p Positions) compare.Pair {
+func (n *Node) nameBytes(p Positions) lsn.Print {
 	if len(n.o.Members) == 0 || p.Complete == lsn.Invalid {
-		return compare.Pair{}
+		return lsn.Print{}
 	}
-	if own := n.names.own; own.Timeline == p.Timeline && own.At == p.Complete {
+	if own := n.names.own; own.Timeline == p.Timeline && own.LSN == p.Complete {
 		return own
 	}
 	sum, ok := n.hashAt(p.Timeline, p.Complete)
 	if !ok {
 		n.want()
-		return compare.Pair{}
+		return lsn.Print{}
 	}
-	n.names.own = compare.Pair{Timeline: p.Timeline, At: p.Complete, Sum: sum}
+	n.names.own = lsn.Print{Timeline: p.Timeline, LSN: p.Complete, Sum: sum}
 	n.seal(p)
 	return n.names.own
 }
@@ -122,14 +122,14 @@ func (n *Node) seal(p Positions) {
 		return
 	}
 	told := len(n.names.sealed)
-	for at := n.names.sealed[told-1].At + lsn.LSN(p.SegSize); at <= p.Complete; at += lsn.LSN(p.SegSize) {
+	for at := n.names.sealed[told-1].LSN + lsn.LSN(p.SegSize); at <= p.Complete; at += lsn.LSN(p.SegSize) {
 		sum, ok := n.hashAt(p.Timeline, at)
 		if !ok {
 			n.names.seeded = 0 // it is read anew
 			n.want()
 			break
 		}
-		n.names.sealed = append(n.names.sealed, compare.Pair{Timeline: p.Timeline, At: at, Sum: sum})
+		n.names.sealed = append(n.names.sealed, lsn.Print{Timeline: p.Timeline, LSN: at, Sum: sum})
 	}
 	if len(n.names.sealed) > told {
 		n.names.sealed = slices.Clone(n.names.sealed[max(0, len(n.names.sealed)-sealedTold):])
@@ -166,16 +166,16 @@ func (n *Node) readHashes() {
 		sum, err := n.o.Store.ReadHash(p.Timeline, p.Complete)
 		if failed = err != nil; !failed {
 			n.mu.Lock()
-			n.remembered(p.Timeline, compare.Pair{Timeline: p.Timeline, At: p.Complete}, sum)
+			n.remembered(p.Timeline, lsn.Print{Timeline: p.Timeline, LSN: p.Complete}, sum)
 			n.mu.Unlock()
 		}
 	}
-	for member, pairs := range lacks {
-		for _, x := range pairs[:min(len(pairs), readAtOnce)] {
-			if x.At > p.Complete {
+	for member, prints := range lacks {
+		for _, x := range prints[:min(len(prints), readAtOnce)] {
+			if x.LSN > p.Complete {
 				continue // its bytes may yet be replaced
 			}
-			sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
+			sum, err := n.o.Store.ReadHash(x.Timeline, x.LSN)
 			n.mu.Lock()
 			if err == nil {
 				n.remembered(p.Timeline, x, sum)
@@ -198,7 +198,7 @@ func (n *Node) readHashes() {
 // stamp gives own reports whose bytes were not at hand when they were made, or not complete, a name. The caller holds
 // mu.
 func (n *Node) stamp(p Positions) {
-	if x := n.nameBytes(p); x.At != lsn.Invalid {
+	if x := n.nameBytes(p); x.LSN != lsn.Invalid {
 		for _, r := range n.ledger.Stamp(x) {
 			n.publishReport(r)
 		}

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/identity/identitytest"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
@@ -110,12 +109,12 @@ func TestSealedUpToTheLastRecord(t *testing.T) {
 	n.o.Store.(*fakeStore).move(1, p.Received)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.names.sealed, n.names.seeded = []compare.Pair{{Timeline: 1, At: 2 * size, Sum: uint64(2 * size)}}, 1
+	n.names.sealed, n.names.seeded = []lsn.Print{{Timeline: 1, LSN: 2 * size, Sum: uint64(2 * size)}}, 1
 	if n.seal(p); len(n.names.sealed) != 1 {
 		t.Errorf("told of %v", n.names.sealed)
 	}
 	p.Complete = p.Received
-	if n.seal(p); len(n.names.sealed) != 2 || n.names.sealed[1].At != 3*size {
+	if n.seal(p); len(n.names.sealed) != 2 || n.names.sealed[1].LSN != 3*size {
 		t.Errorf("told of %v", n.names.sealed)
 	}
 }
@@ -141,7 +140,7 @@ func TestHashesThatWait(t *testing.T) {
 		store.within(100, c.complete)
 		n.Peers().Up("b", link.Newest)
 		named := reportOf("b", 9)
-		named.Bytes = compare.Pair{Timeline: 1, At: 90, Sum: 90}
+		named.Bytes = lsn.Print{Timeline: 1, LSN: 90, Sum: 90}
 		for _, m := range []any{stateOf("b", "ANY 1 (s2)", 1, 9), named} {
 			if err := deliver(t, n, "b", m); err != nil {
 				t.Fatal(err)

@@ -3,7 +3,6 @@ package cluster
 import (
 	"testing"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -20,7 +19,7 @@ func TestHashesOfRemovedSegments(t *testing.T) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for end := 2 * size; end <= 4*size; end += size {
-		n.names.sealed = append(n.names.sealed, compare.Pair{Timeline: 1, At: end, Sum: uint64(end)})
+		n.names.sealed = append(n.names.sealed, lsn.Print{Timeline: 1, LSN: end, Sum: uint64(end)})
 	}
 	n.names.seeded = 1
 	store.move(1, 5*size)
@@ -48,10 +47,10 @@ func TestHashesOfALeftTimeline(t *testing.T) {
 	store.cold.Store(true)
 	store.move(1, 3*size)
 	n.Peers().Up("b", link.Newest)
-	list := []compare.Pair{{Timeline: 1, At: 2 * size, Sum: uint64(2 * size)}}
+	list := []lsn.Print{{Timeline: 1, LSN: 2 * size, Sum: uint64(2 * size)}}
 	hear := func() {
 		n.mu.Lock()
-		n.hearHashes("b", vote.Hashes{Oldest: size, Pairs: list})
+		n.hearHashes("b", vote.Hashes{Oldest: size, Prints: list})
 		n.mu.Unlock()
 		_, _ = n.Reportable()
 	}

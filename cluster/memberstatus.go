@@ -154,8 +154,8 @@ func (n *Node) memberStatus() tail.MemberStatus {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if x := n.nameBytes(p); x.At != lsn.Invalid {
-		a.Complete, a.CompleteHash = x.At, x.Sum
+	if x := n.nameBytes(p); x.LSN != lsn.Invalid {
+		a.Complete, a.CompleteHash = x.LSN, x.Sum
 	}
 	a.Asks, a.Answers = asks, answers
 	return a

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -86,7 +85,7 @@ func (s *fakeStore) within(received, complete lsn.LSN) {
 	s.mu.Unlock()
 }
 
-func (s *fakeStore) Sealed(int) []compare.Pair { return nil }
+func (s *fakeStore) Sealed(int) []lsn.Print { return nil }
 
 func newNode(t *testing.T, rule string, store Store) *Node {
 	t.Helper()

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -46,5 +45,5 @@ type Store interface {
 	LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error)
 	// Sealed are the hashes of the newest whole segments up to Positions.Complete, n at most, oldest first. It may wait
 	// for the disk.
-	Sealed(n int) []compare.Pair
+	Sealed(n int) []lsn.Print
 }

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // The items that a node publishes: one State, one Report per session under its incarnation, one member status.
@@ -66,7 +66,7 @@ func (p Peers) Item(peer string, version int, id link.ID, payload []byte) error 
 			p.n.asking.hear(peer, a.Asks)
 		}
 		if err == nil && a.CompleteHash != 0 {
-			p.n.ledger.Has(peer, compare.Pair{Timeline: a.Timeline, At: a.Complete, Sum: a.CompleteHash})
+			p.n.ledger.Has(peer, lsn.Print{Timeline: a.Timeline, LSN: a.Complete, Sum: a.CompleteHash})
 		}
 		if err == nil {
 			p.n.hearLosses(peer, p.n.statuses.heard[peer].GivenUp)

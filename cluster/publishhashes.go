@@ -22,7 +22,7 @@ func (n *Node) publishHashes(ask bool) {
 	seeded := n.names.seeded == p.Timeline && len(n.names.sealed) > 0
 	asked := maps.Clone(n.names.asked)
 	n.mu.Unlock()
-	var sealed []compare.Pair
+	var sealed []lsn.Print
 	if !seeded {
 		sealed = n.o.Store.Sealed(sealedTold)
 	}
@@ -30,7 +30,7 @@ func (n *Node) publishHashes(ask bool) {
 		if x.Sum != 0 {
 			continue
 		}
-		sum, err := n.o.Store.ReadHash(x.Timeline, x.At)
+		sum, err := n.o.Store.ReadHash(x.Timeline, x.LSN)
 		if err != nil {
 			continue // what is asked for is not here: the asker finds out by what else is said
 		}
@@ -43,7 +43,7 @@ func (n *Node) publishHashes(ask bool) {
 		n.names.sealed, n.names.seeded = sealed, p.Timeline
 	}
 	for member, x := range asked {
-		if now := n.names.asked[member]; now.Timeline == x.Timeline && now.At == x.At {
+		if now := n.names.asked[member]; now.Timeline == x.Timeline && now.LSN == x.LSN {
 			n.names.asked[member] = x
 		}
 	}
@@ -59,10 +59,10 @@ func (n *Node) tellHashes(p Positions) {
 	if n.o.Outbox == nil {
 		return
 	}
-	h := vote.Hashes{Oldest: p.Oldest, Pairs: slices.Clone(n.names.sealed)}
+	h := vote.Hashes{Oldest: p.Oldest, Prints: slices.Clone(n.names.sealed)}
 	for _, member := range slices.Sorted(maps.Keys(n.names.asked)) {
-		if x := n.names.asked[member]; x.Sum != 0 && len(h.Pairs) < compare.MaxList {
-			h.Pairs = append(h.Pairs, x)
+		if x := n.names.asked[member]; x.Sum != 0 && len(h.Prints) < compare.MaxList {
+			h.Prints = append(h.Prints, x)
 		}
 	}
 	n.tellOnce(itemHashes, func(b []byte) ([]byte, error) { return vote.AppendHashes(b, h) })
@@ -102,7 +102,7 @@ func (n *Node) ask(p Positions) (asks vote.Asks) {
 func (n *Node) hearHashes(peer string, m any) {
 	switch m := m.(type) {
 	case vote.Hashes:
-		n.ledger.Hashes(peer, m.Oldest, m.Pairs)
+		n.ledger.Hashes(peer, m.Oldest, m.Prints)
 		n.touch()
 	case vote.Asks:
 		was := n.names.asked[peer]
@@ -111,8 +111,8 @@ func (n *Node) hearHashes(peer string, m any) {
 			if a.Node != n.o.Name {
 				continue
 			}
-			if was.Timeline != a.Timeline || was.At != a.At {
-				was = compare.Pair{Timeline: a.Timeline, At: a.At}
+			if was.Timeline != a.Timeline || was.LSN != a.At {
+				was = lsn.Print{Timeline: a.Timeline, LSN: a.At}
 			}
 			n.names.asked[peer] = was
 			n.want()

@@ -14,18 +14,18 @@ func TestMemberBeginsAnew(t *testing.T) {
 		Timeline: 1, Oldest: seg, Received: 12*seg + 400, Complete: 12*seg + 400, SegSize: lsn.SegSize(seg),
 		HashAt: func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return uint64(at), true },
 	}
-	same := func(at lsn.LSN) Pair { return Pair{1, at, uint64(at)} }
+	same := func(at lsn.LSN) lsn.Print { return lsn.Print{Timeline: 1, LSN: at, Sum: uint64(at)} }
 	for name, before := range map[string]func(p *Peer){
 		"other bytes were found": func(p *Peer) {
-			p.List(seg, []Pair{same(5 * seg), {1, 6 * seg, 99}})
-			p.Report(Pair{1, 6*seg + 90, 98})
+			p.List(seg, []lsn.Print{same(5 * seg), {Timeline: 1, LSN: 6 * seg, Sum: 99}})
+			p.Report(lsn.Print{Timeline: 1, LSN: 6*seg + 90, Sum: 98})
 		},
 		"a report had other bytes": func(p *Peer) {
-			p.List(seg, []Pair{same(5 * seg)})
-			p.Report(Pair{1, 5*seg + 90, 98})
+			p.List(seg, []lsn.Print{same(5 * seg)})
+			p.Report(lsn.Print{Timeline: 1, LSN: 5*seg + 90, Sum: 98})
 		},
 		"its WAL was the same": func(p *Peer) {
-			p.List(seg, []Pair{same(5 * seg)})
+			p.List(seg, []lsn.Print{same(5 * seg)})
 			p.Report(same(5*seg + 90))
 		},
 	} {
@@ -38,7 +38,7 @@ func TestMemberBeginsAnew(t *testing.T) {
 				p.List(0, nil)
 				p.Step(o)
 			}
-			p.List(10*seg, []Pair{same(11 * seg), same(12 * seg)})
+			p.List(10*seg, []lsn.Print{same(11 * seg), same(12 * seg)})
 			p.Report(same(12*seg + 400))
 			if changed := p.Step(o); !changed || p.Equal() != 12*seg+400 || p.Differs() != lsn.Invalid {
 				t.Errorf("%s, restarted %t: equal up to %s, differs at %s", name, restarted, p.Equal(), p.Differs())

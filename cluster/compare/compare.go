@@ -8,19 +8,12 @@ import (
 )
 
 const (
-	// maxWaiting bounds the pairs of reports that are ahead of this store. The lowest are kept, so that a busy member
+	// maxWaiting bounds the prints of reports that are ahead of this store. The lowest are kept, so that a busy member
 	// is compared at all. The newest are kept too, for the last commit of a quiet one.
 	maxWaiting = 32
 	// MaxList bounds what a member lists: its newest sealed segments, and answers.
 	MaxList = 128
 )
-
-// Pair names the bytes of a segment from its first one up to At.
-type Pair struct {
-	Timeline lsn.TimelineID
-	At       lsn.LSN // Invalid: there is none
-	Sum      uint64
-}
 
 // Local is this node's store at one moment.
 type Local struct {
@@ -39,16 +32,16 @@ type Peer struct {
 	equal    lsn.LSN        // up to here; from: nothing is compared yet
 	differs  lsn.LSN        // somewhere below it bytes are others; Invalid: not known to be so
 
-	listed   bool    // list and oldest have come since the connection began
-	oldest   lsn.LSN // of the member's store
-	complete lsn.LSN // the highest At of a report on timeline
-	waiting  []Pair  // of reports, ascending
-	list     []Pair
+	listed   bool        // list and oldest have come since the connection began
+	oldest   lsn.LSN     // of the member's store
+	complete lsn.LSN     // the highest At of a report on timeline
+	waiting  []lsn.Print // of reports, ascending
+	list     []lsn.Print
 
-	toRead  []Pair  // pairs whose own hash is not at hand
-	news    bool    // something came since the last Step
-	reached lsn.LSN // what this node's store had received at the last Step
-	open    bool    // a hash differed where a record was not complete yet
+	toRead  []lsn.Print // prints whose own hash is not at hand
+	news    bool        // something came since the last Step
+	reached lsn.LSN     // what this node's store had received at the last Step
+	open    bool        // a hash differed where a record was not complete yet
 }
 
 // Equal returns up to where the member's bytes are ours; Invalid: not compared.
@@ -70,14 +63,14 @@ func (p *Peer) Begin() {
 	*p = Peer{timeline: p.timeline, differs: p.differs}
 }
 
-// Report takes the pair of a report.
-func (p *Peer) Report(x Pair) {
-	if x.At == lsn.Invalid || x.Timeline < p.timeline {
+// Report takes the print of a report.
+func (p *Peer) Report(x lsn.Print) {
+	if x.LSN == lsn.Invalid || x.Timeline < p.timeline {
 		return
 	}
 	if x.Timeline == p.timeline {
-		p.complete = max(p.complete, x.At)
-		if x.At <= p.equal && p.differs == lsn.Invalid {
+		p.complete = max(p.complete, x.LSN)
+		if x.LSN <= p.equal && p.differs == lsn.Invalid {
 			return
 		}
 	}
@@ -95,13 +88,13 @@ func (p *Peer) Report(x Pair) {
 	p.news = true
 }
 
-func order(a, b Pair) int {
-	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.At, b.At))
+func order(a, b lsn.Print) int {
+	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.LSN, b.LSN))
 }
 
 // List takes what the member lists now: where its store begins, and hashes, of which those at the ends of segments
 // are of whole segments.
-func (p *Peer) List(oldest lsn.LSN, list []Pair) {
+func (p *Peer) List(oldest lsn.LSN, list []lsn.Print) {
 	p.listed, p.oldest, p.news = true, oldest, true
 	p.list = slices.Clone(list[:min(len(list), MaxList)])
 	slices.SortFunc(p.list, order)
@@ -119,7 +112,7 @@ func (p *Peer) Step(o Local) (changed bool) {
 		*p = Peer{timeline: o.Timeline, listed: p.listed, oldest: p.oldest, waiting: keep, list: p.list, news: true}
 		for _, x := range keep {
 			if x.Timeline == o.Timeline {
-				p.complete = max(p.complete, x.At)
+				p.complete = max(p.complete, x.LSN)
 			}
 		}
 		changed = true
@@ -137,17 +130,17 @@ func (p *Peer) Step(o Local) (changed bool) {
 	return changed || p.Equal() != equal || p.differs != differs
 }
 
-// overtaken reports whether this node's store has reached a pair that waits since the last Step.
+// overtaken reports whether this node's store has reached a print that waits since the last Step.
 func (p *Peer) overtaken(received lsn.LSN) bool {
-	return slices.ContainsFunc(p.waiting, func(x Pair) bool { return p.reached < x.At && x.At <= received })
+	return slices.ContainsFunc(p.waiting, func(x lsn.Print) bool { return p.reached < x.LSN && x.LSN <= received })
 }
 
 // Again makes the next Step compare: an own hash that was lacking is at hand.
 func (p *Peer) Again() { p.news = true }
 
-// Unread takes back a pair whose own hash can't be had.
-func (p *Peer) Unread(x Pair) {
-	gone := func(y Pair) bool { return y == x }
+// Unread takes back a print whose own hash can't be had.
+func (p *Peer) Unread(x lsn.Print) {
+	gone := func(y lsn.Print) bool { return y == x }
 	p.waiting, p.list = slices.DeleteFunc(p.waiting, gone), slices.DeleteFunc(p.list, gone)
 	p.toRead = slices.DeleteFunc(p.toRead, gone)
 }
@@ -166,26 +159,26 @@ func (p *Peer) begin(o Local) {
 		return
 	}
 	for _, x := range slices.Backward(p.list) {
-		if !o.SegSize.IsStart(x.At) || x.At > o.Received || x.At-lsn.LSN(o.SegSize) < p.later(o) {
+		if !o.SegSize.IsStart(x.LSN) || x.LSN > o.Received || x.LSN-lsn.LSN(o.SegSize) < p.later(o) {
 			continue
 		}
 		if x.Timeline > o.Timeline {
 			continue
 		}
-		switch sum, ok := o.HashAt(x.Timeline, x.At); {
-		case !ok && x.At > o.Complete:
+		switch sum, ok := o.HashAt(x.Timeline, x.LSN); {
+		case !ok && x.LSN > o.Complete:
 			p.open = true // it is not read yet: its bytes may be replaced
 			continue
 		case !ok:
 			p.toRead = append(p.toRead, x)
 		case sum == x.Sum:
-			p.start(x.At - lsn.LSN(o.SegSize))
-			p.equal = x.At
+			p.start(x.LSN - lsn.LSN(o.SegSize))
+			p.equal = x.LSN
 		default:
 			if p.found(o, x); p.differs == lsn.Invalid {
 				continue // its bytes may be replaced
 			}
-			p.start(x.At - lsn.LSN(o.SegSize))
+			p.start(x.LSN - lsn.LSN(o.SegSize))
 		}
 		return
 	}
@@ -199,19 +192,19 @@ func (p *Peer) begin(o Local) {
 
 func (p *Peer) start(at lsn.LSN) { p.begun, p.from, p.equal = true, at, at }
 
-// extend compares pairs in ascending order as long as they join.
+// extend compares prints in ascending order as long as they join.
 func (p *Peer) extend(o Local) {
 	for _, x := range p.candidates(o) {
-		if x.At <= p.equal && p.differs == lsn.Invalid || o.SegSize.Floor(x.At-1) > p.equal {
+		if x.LSN <= p.equal && p.differs == lsn.Invalid || o.SegSize.Floor(x.LSN-1) > p.equal {
 			continue
 		}
-		switch sum, ok := o.HashAt(x.Timeline, x.At); {
-		case !ok && x.At > o.Complete:
+		switch sum, ok := o.HashAt(x.Timeline, x.LSN); {
+		case !ok && x.LSN > o.Complete:
 			p.open = true // it is not read yet: its bytes may be replaced
 		case !ok:
 			p.toRead = append(p.toRead, x)
 		case sum == x.Sum:
-			p.equal = max(p.equal, x.At)
+			p.equal = max(p.equal, x.LSN)
 			if p.equal >= p.differs {
 				p.differs = lsn.Invalid
 			}
@@ -221,39 +214,39 @@ func (p *Peer) extend(o Local) {
 	}
 }
 
-// candidates returns the pairs that this node's store has reached, ascending.
-func (p *Peer) candidates(o Local) (all []Pair) {
-	for _, list := range [][]Pair{p.list, p.waiting} {
+// candidates returns the prints that this node's store has reached, ascending.
+func (p *Peer) candidates(o Local) (all []lsn.Print) {
+	for _, list := range [][]lsn.Print{p.list, p.waiting} {
 		for _, x := range list {
-			if x.At <= o.Received && x.At > p.from && x.Timeline <= o.Timeline {
+			if x.LSN <= o.Received && x.LSN > p.from && x.Timeline <= o.Timeline {
 				all = append(all, x)
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b Pair) int { return cmp.Compare(a.At, b.At) })
+	slices.SortFunc(all, func(a, b lsn.Print) int { return cmp.Compare(a.LSN, b.LSN) })
 	return all
 }
 
 // found notes a difference where both have a complete record at or beyond it: before, the bytes may yet be replaced.
-func (p *Peer) found(o Local, x Pair) {
+func (p *Peer) found(o Local, x lsn.Print) {
 	switch {
-	case x.At > o.Complete || x.At > p.complete:
+	case x.LSN > o.Complete || x.LSN > p.complete:
 		p.open = true
-	case p.differs == lsn.Invalid || x.At < p.differs:
-		p.differs = x.At
+	case p.differs == lsn.Invalid || x.LSN < p.differs:
+		p.differs = x.LSN
 	}
 }
 
-// drop forgets pairs of reports that say nothing any more.
+// drop forgets prints of reports that say nothing any more.
 func (p *Peer) drop(o Local) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(x Pair) bool {
-		behind := x.At <= p.equal && p.differs == lsn.Invalid
+	p.waiting = slices.DeleteFunc(p.waiting, func(x lsn.Print) bool {
+		behind := x.LSN <= p.equal && p.differs == lsn.Invalid
 		return x.Timeline < o.Timeline || x.Timeline == o.Timeline && behind
 	})
 }
 
-// ToRead returns the pairs that wait for this store's hash at their position, which has to be read.
-func (p *Peer) ToRead() []Pair { return p.toRead }
+// ToRead returns the prints that wait for this store's hash at their position, which has to be read.
+func (p *Peer) ToRead() []lsn.Print { return p.toRead }
 
 // Asks returns a position at which the member's hash would tell more than what it has said; Invalid: none. It is one
 // that both have, as far as is known here. Ask when it has been the same for a while: mostly it comes by itself.

@@ -37,7 +37,7 @@ func (w *wal) sum(at lsn.LSN) uint64 {
 	return h + uint64(at)
 }
 
-func pair(w *wal, at lsn.LSN) Pair { return Pair{Timeline: 1, At: at, Sum: w.sum(at)} }
+func printOf(w *wal, at lsn.LSN) lsn.Print { return lsn.Print{Timeline: 1, LSN: at, Sum: w.sum(at)} }
 
 func own(w *wal, oldest, received, complete lsn.LSN) Local {
 	return Local{
@@ -48,9 +48,9 @@ func own(w *wal, oldest, received, complete lsn.LSN) Local {
 
 const s = lsn.LSN(seg)
 
-func sealed(w *wal, ends ...lsn.LSN) (list []Pair) {
+func sealed(w *wal, ends ...lsn.LSN) (list []lsn.Print) {
 	for _, n := range ends {
-		list = append(list, pair(w, n*s))
+		list = append(list, printOf(w, n*s))
 	}
 	return list
 }
@@ -61,7 +61,7 @@ func TestStep(t *testing.T) {
 	for name, c := range map[string]struct {
 		theirs             *wal
 		oldest             lsn.LSN // theirs
-		list               []Pair
+		list               []lsn.Print
 		reports            []lsn.LSN
 		own                Local
 		from, equal, other lsn.LSN
@@ -84,7 +84,7 @@ func TestStep(t *testing.T) {
 	} {
 		p := &Peer{}
 		for _, at := range c.reports {
-			p.Report(pair(c.theirs, at))
+			p.Report(printOf(c.theirs, at))
 		}
 		if c.oldest > 0 {
 			p.List(c.oldest, c.list)
@@ -106,7 +106,7 @@ func TestDifferenceStays(t *testing.T) {
 	p := &Peer{}
 	say := func(w *wal, oldest lsn.LSN) {
 		p.List(oldest, sealed(w, 3, 4, 5, 6))
-		p.Report(pair(w, 6*s+400))
+		p.Report(printOf(w, 6*s+400))
 		p.Step(o)
 		p.Step(o)
 	}
@@ -120,7 +120,7 @@ func TestDifferenceStays(t *testing.T) {
 	}
 	p.Begin()
 	p.List(2*s, sealed(other, 3, 4)) // it says nothing about where it differed
-	p.Report(pair(other, 6*s+400))
+	p.Report(printOf(other, 6*s+400))
 	if p.Step(o); p.Differs() != 6*s || p.Asks(o) != 6*s {
 		t.Fatalf("%+v, asks %s", p, p.Asks(o))
 	}
@@ -141,9 +141,9 @@ func TestTimeline(t *testing.T) {
 	o := own(same, 2*s, 5*s+500, 5*s+500)
 	p := &Peer{}
 	p.List(2*s, sealed(same, 4, 5))
-	p.Report(pair(same, 5*s+400))
+	p.Report(printOf(same, 5*s+400))
 	p.Step(o)
-	ahead := pair(same, 5*s+450)
+	ahead := printOf(same, 5*s+450)
 	ahead.Timeline = 2
 	p.Report(ahead)
 	if p.Step(o); p.Equal() != 5*s+400 {
@@ -153,9 +153,9 @@ func TestTimeline(t *testing.T) {
 	if !p.Step(o) || p.Equal() != 5*s+450 {
 		t.Errorf("%s", p.Equal())
 	}
-	p.Report(pair(same, 5*s+460))
+	p.Report(printOf(same, 5*s+460))
 	if len(p.waiting) != 0 {
-		t.Errorf("a pair of a timeline that is left waits: %v", p.waiting)
+		t.Errorf("a print of a timeline that is left waits: %v", p.waiting)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestBusyMember(t *testing.T) {
 	p.List(2*s, sealed(same, 3))
 	at := 3*s + 10
 	for i := range 5000 {
-		p.Report(pair(same, at+1000))
+		p.Report(printOf(same, at+1000))
 		if len(p.waiting) > maxWaiting {
 			t.Fatalf("%d wait", len(p.waiting))
 		}
@@ -204,19 +204,19 @@ func TestModel(t *testing.T) {
 			return x
 		}
 		list := func() {
-			var l []Pair
+			var l []lsn.Print
 			for at := seg.Floor(theirs); at > 2*s && len(l) < 3; at -= s {
-				l = append(l, pair(b, at))
+				l = append(l, printOf(b, at))
 			}
 			if asks := p.Asks(o()); asks != lsn.Invalid && asks <= theirs {
-				l = append(l, pair(b, asks))
+				l = append(l, printOf(b, asks))
 			}
 			p.List(2*s, l)
 		}
 		look := func() {
 			p.Step(o())
 			for _, x := range slices.Clone(p.ToRead()) {
-				cold[x.At] = true
+				cold[x.LSN] = true
 				p.Again()
 			}
 			p.Step(o())
@@ -234,7 +234,7 @@ func TestModel(t *testing.T) {
 			case 2, 3:
 				theirs += lsn.LSN(rng.Uint64N(uint64(s) / 3))
 			case 4, 5:
-				p.Report(pair(b, theirs))
+				p.Report(printOf(b, theirs))
 			case 6:
 				if rng.IntN(3) == 0 {
 					list()
@@ -255,7 +255,7 @@ func TestModel(t *testing.T) {
 		end, theirs = max(end, theirs)+s+1, max(end, theirs)+s+1
 		for range 20 {
 			list()
-			p.Report(pair(b, theirs))
+			p.Report(printOf(b, theirs))
 			look()
 		}
 		if same := forked == everywhere; same && p.Equal() != theirs || !same && p.Differs() == lsn.Invalid {
@@ -270,7 +270,7 @@ func ExamplePeer() {
 	w := &wal{}
 	var p Peer
 	p.List(2*s, sealed(w, 3))
-	p.Report(pair(w, 3*s+100))
+	p.Report(printOf(w, 3*s+100))
 	p.Step(own(w, 2*s, 3*s+100, 3*s+100))
 	fmt.Println(p.From() == 2*s, p.Equal() == 3*s+100)
 	// Output: true true
@@ -282,7 +282,7 @@ func TestBeyondTheLastRecord(t *testing.T) {
 	w, p := &wal{}, &Peer{}
 	o := own(w, 2*s, 4*s+10, 4*s-50)
 	o.HashAt = func(_ lsn.TimelineID, at lsn.LSN) (uint64, bool) { return w.sum(at), at == 3*s }
-	p.Report(pair(w, 4*s+10))
+	p.Report(printOf(w, 4*s+10))
 	p.List(2*s, sealed(w, 3, 4))
 	p.Step(o)
 	if p.Equal() != 3*s || len(p.ToRead()) != 0 {
@@ -290,7 +290,7 @@ func TestBeyondTheLastRecord(t *testing.T) {
 	}
 	o.Complete = o.Received
 	p.Step(o)
-	if !slices.Equal(p.ToRead(), []Pair{pair(w, 4*s)}) {
+	if !slices.Equal(p.ToRead(), []lsn.Print{printOf(w, 4*s)}) {
 		t.Errorf("lacks %v", p.ToRead())
 	}
 }

@@ -6,8 +6,8 @@
 //	                                                                   └──► ToRead: what to read from disk,
 //	                                                                        Asks: what to ask the member
 //
-// A hash covers the bytes from the beginning of its segment up to its position. An equal pair therefore covers that
-// part of one segment, and pairs join to a run without a gap:
+// A hash covers the bytes from the beginning of its segment up to its position. An equal print therefore covers that
+// part of one segment, and prints join to a run without a gap:
 //
 //	    seal     seal     seal  report
 //	──────┼────────┼────────┼─────┤      equal up to here, compared from the first seal's beginning on
@@ -20,7 +20,7 @@
 //     until the bytes at it are found equal, or a store has them no more and no hash at hand shows them.
 //  4. Equal falls with a new connection, on another timeline and where other bytes are found: not where a store has
 //     removed WAL. Behind a gap that nothing can close it is kept until the comparison has begun anew.
-//  5. Everything that is remembered is bounded: maxWaiting pairs of reports, MaxList others.
+//  5. Everything that is remembered is bounded: maxWaiting prints of reports, MaxList others.
 //
 // Pure: no clock, no I/O; this node's store's hashes come from a function that does not block. Not safe for concurrent
 // use.

@@ -20,7 +20,7 @@ func (p *Peer) compare(o Local) {
 	}
 }
 
-// gap reports whether the comparison can never go on from where it has come to. A pair that joins takes the member's
+// gap reports whether the comparison can never go on from where it has come to. A print that joins takes the member's
 // hash and this node's own in the segment that comes next. Once a store has removed that segment, only hashes that are
 // said already, or are in memory, are left.
 func (p *Peer) gap(o Local) bool {
@@ -28,9 +28,9 @@ func (p *Peer) gap(o Local) bool {
 	if at >= p.later(o) {
 		return false // both have the segment
 	}
-	for _, list := range [][]Pair{p.list, p.waiting} {
+	for _, list := range [][]lsn.Print{p.list, p.waiting} {
 		for _, x := range list {
-			if x.At > p.equal && o.SegSize.Floor(x.At-1) <= p.equal && x.Timeline <= o.Timeline && p.tells(o, x) {
+			if x.LSN > p.equal && o.SegSize.Floor(x.LSN-1) <= p.equal && x.Timeline <= o.Timeline && p.tells(o, x) {
 				return false
 			}
 		}
@@ -41,16 +41,16 @@ func (p *Peer) gap(o Local) bool {
 	return !o.may(o.Timeline, at+lsn.LSN(o.SegSize))
 }
 
-// tells reports whether a pair that joins tells something, now or once this node's own hash is there.
-func (p *Peer) tells(o Local, x Pair) bool {
-	if x.At > o.Complete {
+// tells reports whether a print that joins tells something, now or once this node's own hash is there.
+func (p *Peer) tells(o Local, x lsn.Print) bool {
+	if x.LSN > o.Complete {
 		return true // its bytes are not there yet, or may be replaced
 	}
-	sum, known := o.HashAt(x.Timeline, x.At)
+	sum, known := o.HashAt(x.Timeline, x.LSN)
 	if !known {
-		return o.may(x.Timeline, x.At)
+		return o.may(x.Timeline, x.LSN)
 	}
-	has := o.SegSize.Floor(x.At-1) >= o.SegSize.Floor(p.oldest) // else it is of a store that the member has no more
+	has := o.SegSize.Floor(x.LSN-1) >= o.SegSize.Floor(p.oldest) // else it is of a store that the member has no more
 	return sum == x.Sum || has
 }
 

@@ -151,23 +151,25 @@ func (w *told) grow(x *storedWAL, to lsn.LSN) {
 	}
 }
 
-func (w *told) pair(at lsn.LSN) Pair { return Pair{1, at, w.theirs.sum(at)} }
+func (w *told) printOf(at lsn.LSN) lsn.Print {
+	return lsn.Print{Timeline: 1, LSN: at, Sum: w.theirs.sum(at)}
+}
 
 func (w *told) report() {
 	if at := w.theirs.complete; w.theirs.onDisk(at) || w.theirs.inMemory(at) {
-		x := w.pair(at)
+		x := w.printOf(at)
 		w.says = append(w.says, func() { w.p.Report(x) })
 	}
 }
 
 func (w *told) list() {
-	var all []Pair
+	var all []lsn.Print
 	x := w.theirs
 	for at := seg.Floor(x.complete); at > 2*s && len(all) < listed && (x.onDisk(at) || x.inMemory(at)); at -= s {
-		all = append(all, w.pair(at))
+		all = append(all, w.printOf(at))
 	}
 	if at := w.asked; at != lsn.Invalid && at <= x.complete && (x.onDisk(at) || x.inMemory(at)) {
-		all = append(all, w.pair(at))
+		all = append(all, w.printOf(at))
 	}
 	w.says = append(w.says, func() { w.p.List(x.oldest, all) })
 }
@@ -194,8 +196,8 @@ func (w *told) look() {
 		w.fails("nobody is told that it has changed")
 	}
 	for _, x := range slices.Clone(w.p.ToRead()) {
-		if w.own.onDisk(x.At) {
-			w.read[x.At] = true
+		if w.own.onDisk(x.LSN) {
+			w.read[x.LSN] = true
 		} else {
 			w.p.Unread(x)
 		}

@@ -7,14 +7,14 @@ import (
 )
 
 // Hashes takes what a member lists of its store, see compare.Peer.
-func (l *Ledger) Hashes(node string, oldest lsn.LSN, list []compare.Pair) {
+func (l *Ledger) Hashes(node string, oldest lsn.LSN, list []lsn.Print) {
 	if m := l.members[node]; m != nil && m != l.own() {
 		m.bytes.List(oldest, list)
 	}
 }
 
 // Has takes what a member says that it has, apart from reports.
-func (l *Ledger) Has(node string, x compare.Pair) {
+func (l *Ledger) Has(node string, x lsn.Print) {
 	if m := l.members[node]; m != nil && m != l.own() {
 		m.bytes.Report(x)
 	}
@@ -31,22 +31,22 @@ func (l *Ledger) Compare(o compare.Local) (changed bool) {
 	return changed
 }
 
-// ToRead returns, by member, the pairs that wait for this store's hash, which has to be read.
-func (l *Ledger) ToRead() map[string][]compare.Pair {
-	var all map[string][]compare.Pair
+// ToRead returns, by member, the prints that wait for this store's hash, which has to be read.
+func (l *Ledger) ToRead() map[string][]lsn.Print {
+	var all map[string][]lsn.Print
 	for name, m := range l.members {
 		if x := m.bytes.ToRead(); l.hashes(m) && len(x) > 0 {
 			if all == nil {
-				all = map[string][]compare.Pair{}
+				all = map[string][]lsn.Print{}
 			}
-			all[name] = append([]compare.Pair(nil), x...)
+			all[name] = append([]lsn.Print(nil), x...)
 		}
 	}
 	return all
 }
 
-// Read says that an own hash which a member's pair waits for is at hand now, or can't be had.
-func (l *Ledger) Read(node string, x compare.Pair, ok bool) {
+// Read says that an own hash which a member's print waits for is at hand now, or can't be had.
+func (l *Ledger) Read(node string, x lsn.Print, ok bool) {
 	if m := l.members[node]; m != nil {
 		if !ok {
 			m.bytes.Unread(x)
@@ -99,12 +99,12 @@ func (l *Ledger) Differs(node string) bool {
 
 // Stamp names the WAL of this node's reports by x, the hash at the end of the last complete record. Reports that have
 // no name, or one below their positions, get it. The result is for the other members.
-func (l *Ledger) Stamp(x compare.Pair) (reports []vote.Report) {
+func (l *Ledger) Stamp(x lsn.Print) (reports []vote.Report) {
 	for _, own := range l.own().state.Sessions {
 		s := l.sessions[own.Key]
 		r := &s.report
 		highest := max(r.Write, r.Flush, r.Apply)
-		if r.Seq == 0 || r.Timeline != x.Timeline || r.Bytes.At >= highest || r.Bytes.At >= x.At {
+		if r.Seq == 0 || r.Timeline != x.Timeline || r.Bytes.LSN >= highest || r.Bytes.LSN >= x.LSN {
 			continue
 		}
 		r.Bytes, r.Seq = x, r.Seq+1

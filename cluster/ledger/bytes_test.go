@@ -3,7 +3,6 @@ package ledger
 import (
 	"testing"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -83,7 +82,7 @@ func TestVotesUpToWhatIsEqual(t *testing.T) {
 	w.nodes["b"].Ack(w.now, Ack{
 		Incarnation: w.keys["b/s2"], Timeline: 1, Received: 2000, Sent: 2000,
 		Progress: lsn.Progress{Write: 1500, Flush: 1500, Apply: 1500}, Streaming: true,
-		Bytes: compare.Pair{Timeline: 1, At: 2000, Sum: w.sum("b", 2000)},
+		Bytes: lsn.Print{Timeline: 1, LSN: 2000, Sum: w.sum("b", 2000)},
 	})
 	w.sent = 1600
 	w.gossip()

@@ -130,7 +130,7 @@ func (w *world) ack(node, name string, at lsn.LSN) {
 	w.nodes[node].Ack(w.now, Ack{At: w.now,
 		Incarnation: w.keys[node+"/"+name], Timeline: 1, Received: w.sent, Sent: w.sent,
 		Progress: lsn.Progress{Write: at, Flush: at, Apply: at}, Streaming: true,
-		Bytes: compare.Pair{Timeline: 1, At: w.sent, Sum: w.sum(node, w.sent)},
+		Bytes: lsn.Print{Timeline: 1, LSN: w.sent, Sum: w.sum(node, w.sent)},
 	})
 	w.gossip()
 }

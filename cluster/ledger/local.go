@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -18,9 +17,9 @@ type Ack struct {
 	Timeline       lsn.TimelineID
 	Received, Sent lsn.LSN
 	lsn.Progress
-	At        time.Time    // when it said so; see Doubt
-	Streaming bool         // walsender state streaming or stopping; a store: its stream runs
-	Bytes     compare.Pair // what this node has, see vote.Report
+	At        time.Time // when it said so; see Doubt
+	Streaming bool      // walsender state streaming or stopping; a store: its stream runs
+	Bytes     lsn.Print // what this node has, see vote.Report
 }
 
 // Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session

@@ -3,7 +3,6 @@ package sim
 import (
 	"slices"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -148,7 +147,7 @@ func (d *downlink) report(r lsn.Progress) {
 		return
 	}
 	d.heard, d.acked = d.w.now, max(d.acked, r.Write, r.Flush, r.Apply)
-	received, bytes := d.sent, compare.Pair{}
+	received, bytes := d.sent, lsn.Print{}
 	if d.tli == d.p.tli {
 		received = d.p.received
 		bytes = d.p.named(received)

@@ -29,12 +29,12 @@ func (p *proxy) hashAt(number lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) 
 }
 
 // named returns the name of p's WAL up to a position; none of an empty store.
-func (p *proxy) named(at lsn.LSN) (x compare.Pair) {
+func (p *proxy) named(at lsn.LSN) (x lsn.Print) {
 	sum, ok := p.hashAt(p.number(), at)
 	if !ok || at == lsn.Invalid {
-		return compare.Pair{}
+		return lsn.Print{}
 	}
-	return compare.Pair{Timeline: p.number(), At: at, Sum: sum}
+	return lsn.Print{Timeline: p.number(), LSN: at, Sum: sum}
 }
 
 // bytes returns the store as it is compared: whatever it has ends with a complete record.
@@ -69,8 +69,8 @@ func (p *proxy) compare() {
 }
 
 // hashes says where the store begins, and what was asked for. Members of message version 1 don't get it.
-func (p *proxy) hashes(answers ...compare.Pair) message {
-	b, err := vote.AppendHashes(nil, vote.Hashes{Oldest: p.oldest, Pairs: answers})
+func (p *proxy) hashes(answers ...lsn.Print) message {
+	b, err := vote.AppendHashes(nil, vote.Hashes{Oldest: p.oldest, Prints: answers})
 	p.must(err)
 	return newMessage(b, 0)
 }
@@ -97,7 +97,7 @@ func (p *proxy) ask() {
 // answer tells a member the hash that it asks for, if it is here.
 func (p *proxy) answer(to *proxy, asks vote.Asks) {
 	for _, a := range asks {
-		if x := p.named(a.At); a.Node == p.name && x.Timeline == a.Timeline && x.At != lsn.Invalid {
+		if x := p.named(a.At); a.Node == p.name && x.Timeline == a.Timeline && x.LSN != lsn.Invalid {
 			p.w.datagram(p, to, p.hashes(x), nil)
 		}
 	}

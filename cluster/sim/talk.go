@@ -76,7 +76,7 @@ func (p *proxy) hear(from *proxy, boot uint64, m any) {
 		p.connected(from, m.Boot)
 		p.must(p.led.Merge(p.clock(), p.bend(m)))
 	case vote.Hashes:
-		p.led.Hashes(from.name, m.Oldest, m.Pairs)
+		p.led.Hashes(from.name, m.Oldest, m.Prints)
 	case vote.Asks:
 		p.answer(from, m)
 		return

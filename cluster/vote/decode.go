@@ -21,13 +21,13 @@ func Decode(b []byte, message int) (any, error) {
 	case b[0] == version && b[1] == tagReport:
 		r := d.report()
 		if message >= skips && d.err == nil && len(d.b) > 0 {
-			r.Bytes = compare.Pair{Timeline: r.Timeline, At: d.lsn(), Sum: d.u64()}
+			r.Bytes = lsn.Print{Timeline: r.Timeline, LSN: d.lsn(), Sum: d.u64()}
 			if d.err == nil && len(d.b) > 0 {
 				r.Silent = d.silence()
 			}
 		}
-		if r.Bytes.At == lsn.Invalid {
-			r.Bytes = compare.Pair{}
+		if r.Bytes.LSN == lsn.Invalid {
+			r.Bytes = lsn.Print{}
 		}
 		m = r
 	case b[0] == version && b[1] == tagHashes && message >= skips:
@@ -129,7 +129,7 @@ func (d *decoder) hashes() Hashes {
 		if d.err != nil {
 			break
 		}
-		h.Pairs = append(h.Pairs, compare.Pair{Timeline: lsn.TimelineID(d.u32()), At: d.lsn(), Sum: d.u64()})
+		h.Prints = append(h.Prints, lsn.Print{Timeline: lsn.TimelineID(d.u32()), LSN: d.lsn(), Sum: d.u64()})
 	}
 	return h
 }

@@ -58,7 +58,7 @@ func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 	e.count8(len(r.Distinct), MaxDistinct)
 	e.u64(r.Distinct...)
 	older = len(e.b) - len(b)
-	e.u64(uint64(r.Bytes.At), r.Bytes.Sum)
+	e.u64(uint64(r.Bytes.LSN), r.Bytes.Sum)
 	e.silence(r.Silent)
 	return e.b, older, e.err
 }
@@ -67,10 +67,10 @@ func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 func AppendHashes(b []byte, h Hashes) ([]byte, error) {
 	e := encoder{b: append(b, version, tagHashes)}
 	e.u64(uint64(h.Oldest))
-	e.count16(len(h.Pairs), compare.MaxList)
-	for _, p := range h.Pairs {
+	e.count16(len(h.Prints), compare.MaxList)
+	for _, p := range h.Prints {
 		e.u32(uint32(p.Timeline))
-		e.u64(uint64(p.At), p.Sum)
+		e.u64(uint64(p.LSN), p.Sum)
 	}
 	return e.b, e.err
 }

@@ -3,7 +3,6 @@ package vote
 import (
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/compare"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -57,8 +56,8 @@ type Report struct {
 	lsn.Progress
 	Streaming bool // has caught up once since it attached; a store: its stream runs
 	// Bytes names the WAL that its node had, at the end of a complete record at or above the positions, or of the last
-	// one (rulings R32, R36). At Invalid: message version 1, or not known.
-	Bytes compare.Pair
+	// one (rulings R32, R36). LSN Invalid: message version 1, or not known.
+	Bytes lsn.Print
 	// Silent is set while the session is asked whether its standby has left it for a younger one of its name.
 	Silent Silence
 	// Distinct lists incarnations of sessions of the same Name whose successor this session is proven not to be. It
@@ -105,7 +104,7 @@ type Zone struct {
 // Hashes name WAL of a node's store: where it begins, the newest sealed segments, and what it was asked for.
 type Hashes struct {
 	Oldest lsn.LSN
-	Pairs  []compare.Pair // at most compare.MaxList
+	Prints []lsn.Print // at most compare.MaxList
 }
 
 // Asks are positions at which a node wants to know others' hashes.

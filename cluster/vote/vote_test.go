@@ -94,11 +94,11 @@ func TestRoundTrip(t *testing.T) {
 // What version 2 added is nothing in version 1, and what follows it is skipped.
 func TestRoundTripOfVersion2(t *testing.T) {
 	r, _ := full()
-	r.Bytes = compare.Pair{Timeline: r.Timeline, At: 8, Sum: 9}
+	r.Bytes = lsn.Print{Timeline: r.Timeline, LSN: 8, Sum: 9}
 	silent := r
 	silent.Silent = Silence{Since: time.UnixMicro(10).UTC(), Host: "10.0.0.1"}
 	for _, m := range []any{
-		r, silent, Hashes{}, Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}, {Timeline: 5, At: 6, Sum: 7}}},
+		r, silent, Hashes{}, Hashes{Oldest: 1, Prints: []lsn.Print{{Timeline: 2, LSN: 3, Sum: 4}, {Timeline: 5, LSN: 6, Sum: 7}}},
 		Asks(nil), Asks{{Node: "proxy_b", Timeline: 1, At: 2}, {Node: "proxy_c", Timeline: 3, At: 4}},
 	} {
 		b, older := encodeBoth(t, m)
@@ -120,7 +120,7 @@ func TestRoundTripOfVersion2(t *testing.T) {
 			}
 		}
 	}
-	if _, err := AppendHashes(nil, Hashes{Pairs: make([]compare.Pair, compare.MaxList+1)}); !errors.Is(err, ErrEncoding) {
+	if _, err := AppendHashes(nil, Hashes{Prints: make([]lsn.Print, compare.MaxList+1)}); !errors.Is(err, ErrEncoding) {
 		t.Errorf("too many: %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, r))
 	f.Add(encode(f, s))
 	f.Add(encode(f, onLine(s)))
-	for _, m := range []any{Hashes{Oldest: 1, Pairs: []compare.Pair{{Timeline: 2, At: 3, Sum: 4}}}, Asks{{Node: "a", At: 2}}} {
+	for _, m := range []any{Hashes{Oldest: 1, Prints: []lsn.Print{{Timeline: 2, LSN: 3, Sum: 4}}}, Asks{{Node: "a", At: 2}}} {
 		b, _ := encodeBoth(f, m)
 		f.Add(b)
 	}

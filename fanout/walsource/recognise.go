@@ -26,7 +26,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	p, system, to := r.had(have)
 	r.recognised = false
 	switch {
-	case p == walstore.Print{}, r.obeyed != nil:
+	case p == lsn.Print{}, r.obeyed != nil:
 		return nil
 	case system != srv.system, !srv.history.Contains(p.Timeline), lacksPoint(*srv, p):
 		return nil // judged by system, history and position
@@ -65,7 +65,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 }
 
 // lacksPoint reports whether srv's history and position say that it has no WAL at p.
-func lacksPoint(srv server, p walstore.Print) bool {
+func lacksPoint(srv server, p lsn.Print) bool {
 	_, lacks := srv.history.Lack(srv.xlogpos, lsn.Point{System: srv.system, Timeline: p.Timeline, LSN: p.LSN})
 	return lacks
 }
@@ -74,18 +74,18 @@ func lacksPoint(srv server, p walstore.Print) bool {
 type unlike struct {
 	at       string
 	timeline lsn.TimelineID // on a later one, that the WAL is lost refuses nobody
-	print    walstore.Print
+	print    lsn.Print
 	looked   time.Time
 }
 
 // same reports whether srv is that server, on that timeline, and p the WAL that was looked for.
-func (u unlike) same(srv server, p walstore.Print) bool {
+func (u unlike) same(srv server, p lsn.Print) bool {
 	return u.at == srv.endpoint && u.timeline == srv.timeline && u.print == p
 }
 
 // hashOf returns the hash of the WAL of srv up to p, as [walstore.Store.HashAt] has it. It takes as long as WAL comes:
 // a segment may be large and the link slow.
-func hashOf(ctx context.Context, s Conn, srv server, p walstore.Print) (uint64, error) {
+func hashOf(ctx context.Context, s Conn, srv server, p lsn.Print) (uint64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(partingPatience, func() { cancel(context.DeadlineExceeded) })
@@ -103,7 +103,7 @@ func hashOf(ctx context.Context, s Conn, srv server, p walstore.Print) (uint64, 
 
 // had names WAL of a system that the store had and has no more, and returns up to where it is lost if a primary has
 // other WAL. An emptied store may have promised more than is named. Zero: there is none, or nothing is known of it.
-func (r *Supply) had(have walstore.Positions) (p walstore.Print, system lsn.SystemID, to lsn.LSN) {
+func (r *Supply) had(have walstore.Positions) (p lsn.Print, system lsn.SystemID, to lsn.LSN) {
 	if have.Timeline == 0 {
 		was := r.o.Store.Promised()
 		if to = was.Print.LSN; was.At != walstore.PromisedAll {
@@ -113,7 +113,7 @@ func (r *Supply) had(have walstore.Positions) (p walstore.Print, system lsn.Syst
 	}
 	owed, owes := r.o.Store.Repairing()
 	if !owes || owed.Print.LSN <= have.Received || owed.Print.Timeline != have.Timeline {
-		return walstore.Print{}, 0, lsn.Invalid
+		return lsn.Print{}, 0, lsn.Invalid
 	}
 	id, _ := r.o.Store.Identity()
 	return owed.Print, id.System, owed.Print.LSN

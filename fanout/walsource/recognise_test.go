@@ -74,7 +74,7 @@ func (s *sender) Break(context.Context, bool) error { return nil }
 func (s *sender) Interrupt() { close(s.broken) }
 
 // owing is a store that owes WAL, named by p, and a primary that has written more.
-func owing(t *testing.T, g *walstoretest.Generator, p walstore.Print) (*Supply, server) {
+func owing(t *testing.T, g *walstoretest.Generator, p lsn.Print) (*Supply, server) {
 	t.Helper()
 	m := newMemStore()
 	m.id = walstore.Identity{System: 7, SegSize: 1 << 20, ServerMajor: 15}
@@ -92,7 +92,7 @@ func owing(t *testing.T, g *walstoretest.Generator, p walstore.Print) (*Supply, 
 }
 
 // someWAL generates WAL from the start of a segment on, and names its last record.
-func someWAL() (*walstoretest.Generator, walstore.Print) {
+func someWAL() (*walstoretest.Generator, lsn.Print) {
 	g := walstoretest.New(walstoretest.Config{SegSize: 1 << 20})
 	for range 100 {
 		g.Record(3000)
@@ -100,11 +100,11 @@ func someWAL() (*walstoretest.Generator, walstore.Print) {
 	return g, printOf(g, g.End())
 }
 
-func printOf(g *walstoretest.Generator, at lsn.LSN) walstore.Print {
+func printOf(g *walstoretest.Generator, at lsn.LSN) lsn.Print {
 	id := walstore.Identity{System: g.Source.System, SegSize: g.Source.SegSize, ServerMajor: g.Source.Major}
 	h := walstore.NewSentHash(id, g.Start())
 	h.Add(bytes.Clone(g.Bytes(g.Start(), at)))
-	return walstore.Print{Timeline: 1, LSN: at, Sum: h.Sum()}
+	return lsn.Print{Timeline: 1, LSN: at, Sum: h.Sum()}
 }
 
 // TestRecognise: a primary with other WAL has lost what this proxy had. That is remembered, and not looked at again at
@@ -251,7 +251,7 @@ func TestOwnPromiseIsNoRecordsEnd(t *testing.T) {
 		m := newMemStore()
 		m.id = walstore.Identity{System: 7}
 		m.pos = walstore.Positions{Timeline: 1, Oldest: 0x1000000, Received: end, Written: end, Flushed: end, Complete: end}
-		m.owes = walstore.Repair{From: end, To: to, Print: walstore.Print{Timeline: 1, LSN: print, Sum: 5}}
+		m.owes = walstore.Repair{From: end, To: to, Print: lsn.Print{Timeline: 1, LSN: print, Sum: 5}}
 		if m.promised = end; damaged {
 			m.owes.Damage, m.promised = walstore.ErrDamaged, to // as a start says
 		}

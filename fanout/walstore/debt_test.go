@@ -16,7 +16,7 @@ import (
 // TestDebtWith: what is owed grows, and what was durable is not forgotten because other WAL is owed as well.
 func TestDebtWith(t *testing.T) {
 	hole := &DamagedError{LSN: 40}
-	print := func(at lsn.LSN) Print { return Print{Timeline: 1, LSN: at, Sum: uint64(at)} }
+	print := func(at lsn.LSN) lsn.Print { return lsn.Print{Timeline: 1, LSN: at, Sum: uint64(at)} }
 	at := func(l lsn.LSN) mark { return mark{Timeline: 1, LSN: l, Print: print(l - 1)} }
 	for name, c := range map[string]struct {
 		was     debt
@@ -48,7 +48,7 @@ func TestDebtWith(t *testing.T) {
 // docs/walstore-format.md.
 func TestDebtForms(t *testing.T) {
 	d := debt{Timeline: 2, To: 0x3000060, Durable: 0x3000028, Damaged: 0x1000010,
-		Print: Print{Timeline: 2, LSN: 0x3000050, Sum: 0x0102030405060708}}
+		Print: lsn.Print{Timeline: 2, LSN: 0x3000050, Sum: 0x0102030405060708}}
 	file := d.file()
 	const durable = "RPXO\x02\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x28\x00\x00\x03\x00\x00\x00\x00"
 	const print = "RPXO\x03\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00" +
@@ -183,7 +183,7 @@ func TestOwedIsNamed(t *testing.T) {
 		begin(t, s, g)
 		send(t, s, g, g.Start())
 		drain(t, s)
-		want := Print{Timeline: 1, LSN: s.Positions().Complete}
+		want := lsn.Print{Timeline: 1, LSN: s.Positions().Complete}
 		want.Sum, _ = s.HashAt(1, want.LSN)
 		if clean {
 			if err := s.settleMark(); err != nil {
@@ -262,7 +262,7 @@ func TestDebtOnAFullDisk(t *testing.T) {
 		})
 		s = openMem(t, fault)
 		r, owes := s.Repairing()
-		if !owes || r.Damage == nil || r.Print == (Print{}) || start > 0 && (r.To != first.To || r.Print != first.Print) {
+		if !owes || r.Damage == nil || r.Print == (lsn.Print{}) || start > 0 && (r.To != first.To || r.Print != first.Print) {
 			t.Fatalf("start %d: %+v, %v; first %+v", start, r, owes, first)
 		}
 		first, disk = r, disk.Kill()

@@ -154,7 +154,7 @@ func (s *Store) nextMark() (mark, bool) {
 
 // printBelow names the last complete record at or below m.LSN by what is in memory, and otherwise the one that the mark
 // before named.
-func (s *Store) printBelow(m mark) Print {
+func (s *Store) printBelow(m mark) lsn.Print {
 	s.mu.Lock()
 	at, oldest := s.pos.Complete, s.pos.Oldest
 	s.mu.Unlock()
@@ -163,13 +163,13 @@ func (s *Store) printBelow(m mark) Print {
 	}
 	if at > oldest {
 		if sum, ok := s.HashAt(m.Timeline, at); ok {
-			return Print{Timeline: m.Timeline, LSN: at, Sum: sum}
+			return lsn.Print{Timeline: m.Timeline, LSN: at, Sum: sum}
 		}
 	}
 	if last := s.stages.mark.last.Print; last.Timeline == m.Timeline && last.LSN <= m.LSN {
 		return last
 	}
-	return Print{}
+	return lsn.Print{}
 }
 
 // publishFlushed raises flushed to where the mark is, once the sync of that WAL has returned (ruling R10). Until then

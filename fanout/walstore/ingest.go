@@ -23,7 +23,7 @@ type ingest struct {
 	framer     walformat.Framer // of what was received
 	hash       hashState        // of what was received, from its segment's first byte on
 	continuity *continuityCheck // nil: what comes is compared with what is stored, or nothing is
-	owed       Print            // what is owed in the stream's timeline, see expectOwed; zero: nothing is
+	owed       lsn.Print        // what is owed in the stream's timeline, see expectOwed; zero: nothing is
 	hold       lsn.LSN          // what comes is held back up to here; Invalid: nothing is
 	block      *block           // the tail's block that holds the received end
 	scratch    []byte           // sent and stored bytes of an overlap, made when there is one

@@ -27,7 +27,7 @@ type mark struct {
 	Start    lsn.LSN
 	Sure     lsn.LSN
 	Sum      uint64
-	Print    Print
+	Print    lsn.Print
 }
 
 // settledMark returns the mark of WAL that is durable up to at.

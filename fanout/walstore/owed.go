@@ -17,7 +17,7 @@ type debt struct {
 	// missing beyond was being flushed, for all that is known. Both are Invalid where nothing was found damaged.
 	Durable, Damaged lsn.LSN
 	// Print names a record's end at or below To by its bytes. Zero: nothing is known.
-	Print Print
+	Print lsn.Print
 }
 
 // with returns the debt after a start that found the mark m, and WAL up to end only. damaged nil: what is missing was

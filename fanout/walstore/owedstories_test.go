@@ -89,7 +89,7 @@ func TestOwedStories(t *testing.T) {
 			p := s.Positions()
 			r, owes := s.Repairing()
 			say := fmt.Sprintf("seed %d life %d: told %+v, now %+v, owes %+v %v", seed, life, told, p, r, owes)
-			if owes && r.Print != (Print{}) {
+			if owes && r.Print != (lsn.Print{}) {
 				if want := sumOf(g, r.Print.LSN); want != r.Print.Sum || r.Print.Timeline != 1 {
 					t.Fatalf("%s: print %+v, want %x", say, r.Print, want)
 				}

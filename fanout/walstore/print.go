@@ -8,14 +8,6 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Print names WAL by its bytes: Sum is the hash at LSN, the end of a complete record (see [Store.HashAt]). By it a
-// store that has lost WAL recognises whoever has it. Zero: nothing is known.
-type Print struct {
-	Timeline lsn.TimelineID
-	LSN      lsn.LSN
-	Sum      uint64
-}
-
 // SentHash hashes WAL of one segment as a server sends it, from its first byte on. It has the hash that [Store.HashAt]
 // has of the same WAL. One goroutine at a time.
 type SentHash struct {
@@ -54,7 +46,7 @@ const (
 )
 
 // appendPrint encodes p behind a slot's first printAt bytes.
-func appendPrint(b []byte, magic string, seq uint64, p Print) []byte {
+func appendPrint(b []byte, magic string, seq uint64, p lsn.Print) []byte {
 	var payload [printLen]byte
 	print := binary.LittleEndian.AppendUint64(payload[:0], uint64(p.LSN))
 	print = binary.LittleEndian.AppendUint64(print, p.Sum)
@@ -63,15 +55,15 @@ func appendPrint(b []byte, magic string, seq uint64, p Print) []byte {
 }
 
 // decodePrint returns the print in a slot whose other versions have sequence seq; zero: there is none of that sequence.
-func decodePrint(slot []byte, magic string, seq uint64) Print {
+func decodePrint(slot []byte, magic string, seq uint64) lsn.Print {
 	if len(slot) < printAt {
-		return Print{}
+		return lsn.Print{}
 	}
 	found, print, err := decodeVersion(slot[printAt:], magic, printVersion, printLen)
 	if err != nil || found != seq {
-		return Print{}
+		return lsn.Print{}
 	}
-	return Print{
+	return lsn.Print{
 		LSN: lsn.LSN(binary.LittleEndian.Uint64(print)), Sum: binary.LittleEndian.Uint64(print[8:]),
 		Timeline: lsn.TimelineID(binary.LittleEndian.Uint32(print[16:])),
 	}

@@ -22,7 +22,7 @@ type Promise struct {
 	System   lsn.SystemID
 	Timeline lsn.TimelineID
 	// Print names WAL that the store had, for one that is emptied and can't compare bytes. Zero: nothing is known.
-	Print Print
+	Print lsn.Print
 	// Owes is the position up to which WAL must come again before the end of the store says anything (ruling R42). 0:
 	// nothing is owed.
 	Owes lsn.LSN
@@ -55,7 +55,7 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 	next := s.promised.now
 	next.At, next.Owes = to, min(next.Owes, to)
 	if next.Print.LSN > to {
-		next.Print = Print{}
+		next.Print = lsn.Print{}
 	}
 	if pos.Timeline != 0 { // an empty store keeps what it has lost
 		next.System, next.Timeline = id.System, pos.Timeline
@@ -63,9 +63,9 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 			next.Owes = 0
 		}
 		switch owed := s.owedName(next.Print, to); {
-		case owed != Print{}:
+		case owed != lsn.Print{}:
 			next.Print = owed
-		case print != (Print{}) || !s.holds(next.Print):
+		case print != (lsn.Print{}) || !s.holds(next.Print):
 			next.Print = print
 		}
 	}
@@ -74,27 +74,27 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 
 // printUpTo names the last complete record up to to by what is in memory: it is asked for on the way of a report. Zero:
 // it is not known.
-func (s *Store) printUpTo(pos Positions, to lsn.LSN) Print {
+func (s *Store) printUpTo(pos Positions, to lsn.LSN) lsn.Print {
 	at := pos.Complete
 	if pos.Timeline == 0 || at <= pos.Oldest {
-		return Print{}
+		return lsn.Print{}
 	}
 	if to < at {
 		var err error
 		if at, err = s.LastComplete(pos.Timeline, to); err != nil || at <= pos.Oldest {
-			return Print{}
+			return lsn.Print{}
 		}
 	}
 	sum, ok := s.HashAt(pos.Timeline, at)
 	if !ok {
-		return Print{}
+		return lsn.Print{}
 	}
-	return Print{Timeline: pos.Timeline, LSN: at, Sum: sum}
+	return lsn.Print{Timeline: pos.Timeline, LSN: at, Sum: sum}
 }
 
 // holds reports whether p is a position of the WAL that is stored now: else it is of an earlier life, whose WAL was
 // compared, or given up.
-func (s *Store) holds(p Print) bool {
+func (s *Store) holds(p lsn.Print) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return p.LSN > s.pos.Oldest && s.mayHash(p.Timeline, p.LSN)
@@ -102,10 +102,10 @@ func (s *Store) holds(p Print) bool {
 
 // owedName returns the name of what the store owes up to to, by the debt or by was, the one promised before. Until it
 // came, nothing else tells a primary that has it. Zero: nothing is owed there.
-func (s *Store) owedName(was Print, to lsn.LSN) (name Print) {
+func (s *Store) owedName(was lsn.Print, to lsn.LSN) (name lsn.Print) {
 	r, owes := s.Repairing()
 	pos := s.Positions()
-	for _, p := range []Print{was, r.Print} {
+	for _, p := range []lsn.Print{was, r.Print} {
 		if owes && p.Timeline == pos.Timeline && p.LSN > max(pos.Received, name.LSN) && p.LSN <= min(to, r.To) {
 			name = p
 		}
@@ -178,7 +178,7 @@ func (s *Store) readPromised() error {
 	s.promised.seq, s.promised.now = seq, now
 	if s.o.SetAside != "" && now.At > s.o.AsideFrom.LSN {
 		now.At, now.Owes = s.o.AsideFrom.LSN, min(now.Owes, s.o.AsideFrom.LSN)
-		now.Timeline, now.Print = s.o.AsideFrom.Timeline, Print{}
+		now.Timeline, now.Print = s.o.AsideFrom.Timeline, lsn.Print{}
 		if err := s.savePromise(now); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func newestOfRelease010(file []byte) (seq uint64, at lsn.LSN, err error) {
 // docs/walstore-format.md.
 func TestPromiseForms(t *testing.T) {
 	all := Promise{At: 0x1122334455667788, System: 0x0102030405060708, Timeline: 0x0A0B0C0D}
-	all.Print = Print{Timeline: 0x05060708, LSN: 0x1122334455660000, Sum: 0x2122232425262728}
+	all.Print = lsn.Print{Timeline: 0x05060708, LSN: 0x1122334455660000, Sum: 0x2122232425262728}
 	file := promiseFile(8, all)
 	const want = "RPXP\x02\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00" + "\x88\x77\x66\x55\x44\x33\x22\x11" +
 		"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x08\x07\x06\x05\x04\x03\x02\x01" + "\x0d\x0c\x0b\x0a"
@@ -40,7 +40,7 @@ func TestPromiseForms(t *testing.T) {
 	}
 	// A slot without one, over a slot that had one.
 	bare := all
-	bare.Print = Print{}
+	bare.Print = lsn.Print{}
 	over := slices.Clone(file)
 	copy(over[slotStride:], appendPromise(nil, 9, bare))
 	if seq, p, err := newestPromise(over); seq != 9 || p != bare || err != nil {
@@ -170,7 +170,7 @@ func TestPromisedPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
+	want := lsn.Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
 	for _, to := range []lsn.LSN{pos.Flushed, PromisedAll} {
 		if err := s.SetPromised(to); err != nil || s.Promised().Print != want {
 			t.Fatalf("%s: %+v, %v; want %+v", to, s.Promised().Print, err, want)

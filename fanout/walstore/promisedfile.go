@@ -40,7 +40,7 @@ func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	more = binary.LittleEndian.AppendUint32(more, uint32(p.Timeline))
 	start := len(b)
 	b = appendVersion(append(b, first...), promisedMagic, promisedVersion, seq, more)
-	if p.Print == (Print{}) {
+	if p.Print == (lsn.Print{}) {
 		return b
 	}
 	return appendPrint(append(b, make([]byte, start+printAt-len(b))...), promisedMagic, seq, p.Print)

@@ -10,7 +10,7 @@ import "github.com/replproxy/replproxy/grammar/lsn"
 // expectOwed has the stream that begins compared with what is owed, and held back up to there where the tail has room.
 func (s *Store) expectOwed() {
 	r, owes := s.Repairing()
-	if s.in.owed, s.in.hold = (Print{}), lsn.Invalid; !owes || r.Print.Timeline != s.in.tli {
+	if s.in.owed, s.in.hold = (lsn.Print{}), lsn.Invalid; !owes || r.Print.Timeline != s.in.tli {
 		return
 	}
 	s.in.owed = r.Print

@@ -16,7 +16,7 @@ type Repair struct {
 	// now was being flushed, and it is not known whether it had been reported.
 	Damage error
 	// Print names WAL that the store had, a record's end at or below To. Zero: nothing is known.
-	Print Print
+	Print lsn.Print
 
 	durable lsn.LSN // once the store has flushed as far Damage is over
 }
@@ -101,7 +101,7 @@ func (s *Store) GiveUpRepair() error {
 	defer s.stages.markMu.Unlock()
 	r := s.dropRepair()
 	if r == nil {
-		s.in.owed, s.in.hold = Print{}, lsn.Invalid
+		s.in.owed, s.in.hold = lsn.Print{}, lsn.Invalid
 		return nil
 	}
 	err := s.segs.remove(owedName)
@@ -114,7 +114,7 @@ func (s *Store) GiveUpRepair() error {
 		s.mu.Unlock()
 		return fmt.Errorf("give up WAL that is owed: %w", err)
 	}
-	s.in.owed, s.in.hold = Print{}, lsn.Invalid
+	s.in.owed, s.in.hold = lsn.Print{}, lsn.Invalid
 	s.log.Warn("WAL that is owed is given up", "from_lsn", r.From, "to_lsn", r.To)
 	return nil
 }

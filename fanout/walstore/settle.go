@@ -50,7 +50,7 @@ func (s *Store) settleAt(
 			d = s.owe(m, end, damaged)
 		case err == nil && s.tookOther(d, end):
 			end = max(s.segs.size.Floor(d.Print.LSN-1), m.Start)
-			m.LSN, m.Print = d.To, Print{} // what came instead is neither owed nor a name of it
+			m.LSN, m.Print = d.To, lsn.Print{} // what came instead is neither owed nor a name of it
 			d = s.owe(m, end, nil)
 		default:
 			return d, damaged, err
@@ -93,19 +93,19 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 
 // printAtEnd names the last complete record of what was recovered. was is the mark's, which may say so already;
 // otherwise WAL of a segment is read. Zero: it is not known.
-func (s *Store) printAtEnd(was Print) Print {
+func (s *Store) printAtEnd(was lsn.Print) lsn.Print {
 	pos := s.Positions()
 	switch {
 	case pos.Complete <= pos.Oldest:
-		return Print{}
+		return lsn.Print{}
 	case was.LSN == pos.Complete && was.Timeline == pos.Timeline:
 		return was
 	}
 	sum, err := s.ReadHash(pos.Timeline, pos.Complete)
 	if err != nil {
-		return Print{} // of that segment its readers will know
+		return lsn.Print{} // of that segment its readers will know
 	}
-	return Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
+	return lsn.Print{Timeline: pos.Timeline, LSN: pos.Complete, Sum: sum}
 }
 
 // rewrite (9) writes the WAL that the mark does not call durable once more and syncs it. A process that died may have

@@ -1,5 +1,5 @@
 // Package lsn holds the numbers of PostgreSQL replication: positions in WAL, segments,
-// timelines and their histories, and the identity of a system.
+// timelines and their histories, the identity of a system, and names of WAL by its hash.
 //
 //	          segment 0/3000000 (16 MB)            segment 0/4000000
 //	─────────┬──────┬──────┬─ … ─┬──────┬─────────┬──────┬──────

@@ -49,20 +49,20 @@ func (s *ownStore) LastComplete(t lsn.TimelineID, at lsn.LSN) (lsn.LSN, error) {
 }
 
 // Sealed returns the newest complete segments by their hashes, the oldest first: those in memory, and a few from disk.
-func (s *ownStore) Sealed(n int) (pairs []compare.Pair) {
+func (s *ownStore) Sealed(n int) (prints []lsn.Print) {
 	p := s.store.Positions() // before the digests: what ends below Complete stays as it is (ruling R36)
 	for _, d := range s.store.Sealed(lsn.Invalid) {
-		pairs = append(pairs, compare.Pair{Timeline: d.Timeline, At: d.End, Sum: d.Sum})
+		prints = append(prints, lsn.Print{Timeline: d.Timeline, LSN: d.End, Sum: d.Sum})
 	}
-	pairs = compare.Newest(pairs, p.Complete, n)
+	prints = compare.Newest(prints, p.Complete, n)
 	id, _ := s.store.Identity()
-	for _, end := range compare.Unread(pairs, id.SegSize, p.Oldest, min(p.Flushed, p.Complete), n) {
+	for _, end := range compare.Unread(prints, id.SegSize, p.Oldest, min(p.Flushed, p.Complete), n) {
 		g, there := s.store.SegmentOf(end - 1)
 		sum, err := s.store.SealedDigest(g)
 		if !there || err != nil {
 			break
 		}
-		pairs = slices.Insert(pairs, 0, compare.Pair{Timeline: g.Timeline, At: g.End, Sum: sum})
+		prints = slices.Insert(prints, 0, lsn.Print{Timeline: g.Timeline, LSN: g.End, Sum: sum})
 	}
-	return pairs
+	return prints
 }
