@@ -224,7 +224,7 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 	var members []tail.Member
 	for _, m := range n.ledger.Members(now) {
 		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested, Relapsed: m.Relapsed}
-		x.Status.Node = m.Node
+		x.Status.Node, x.Silent = m.Node, m.Silence.Seconds()
 		if a, said := n.statuses.heard[m.Node]; said {
 			x.Status, x.Said, x.Age, x.Had, x.Past = a.MemberStatus, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
 		}

@@ -15,6 +15,7 @@ type Member struct {
 	Said    bool // Status is more than a name
 	Reached bool
 	Age     float64 // seconds since Status came
+	Silent  float64 // seconds since it was heard; 0: this proxy itself, or it was not heard at all
 	Had     lsn.LSN // as much of Status.Timeline its store is known to have had
 	// Past has the positions that it had acknowledged before it left Status.Timeline, or lost its store.
 	Past []lsn.Point
@@ -50,6 +51,7 @@ type Row struct {
 	MemberStatus
 	Reached bool    `json:"reached"`
 	Age     float64 `json:"age_seconds"`
+	Silent  float64 `json:"silent_seconds,omitzero"`
 	Rule    string  `json:"rule"`
 	Final   bool    `json:"final"` // its end
 	Why     string  `json:"why"`   // in words
@@ -106,7 +108,7 @@ func (l *look) timeline() {
 // describe returns the row of a proxy, with whether its end is final, and why.
 func (l *look) describe(m Member) Row {
 	a, t := m.Status, l.tail.Timeline
-	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Rule: ruleText(m.Rule.RuleText)}
+	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Silent: m.Silent, Rule: ruleText(m.Rule.RuleText)}
 	end, vouched := l.ask.Ends[vote.Fold(a.Node)]
 	switch {
 	case vouched:

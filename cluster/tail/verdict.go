@@ -53,8 +53,7 @@ func (l *look) verdict(name string) Verdict {
 	case l.tail.Timeline > 1 && l.tail.Begin == lsn.Invalid:
 		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins", l.tail.Timeline))
 	case sessions > 1 && !vouched:
-		v = v.because(fmt.Sprintf("%d standbys have this name: give each one of its own, or stop the others and say "+
-			"--end %s=LSN", sessions, name))
+		v = v.because(l.sameName(name, sessions))
 	case sessions == 0 && !vouched:
 		v = v.because("it is not attached to a proxy that is reached: attach it, or say --end " + name +
 			"=LSN, the end of its WAL")
@@ -71,14 +70,17 @@ func (l *look) verdict(name string) Verdict {
 			v = v.because(fmt.Sprintf("%s is on timeline %s already: that is the one to leave", r.Node, r.Timeline))
 		}
 		if l.unfenced(r) { // what can be fenced is fenced first (ruling R2)
-			v = v.because(fmt.Sprintf("%s is not fenced: run replproxy fence --timeline %s there",
-				r.Node, l.tail.Timeline))
+			why := fmt.Sprintf("%s is not fenced: run replproxy fence --timeline %s there", r.Node, l.tail.Timeline)
+			if quiet := silence(r); quiet != "" {
+				why += "; " + quiet + ": " + gone(r.Node)
+			}
+			v = v.because(why)
 		}
 	}
 	proof := l.question(name).Prove()
 	v.Target = max(proof.Target, l.acknowledged())
 	for _, g := range proof.Gaps {
-		if l.unfenced(l.row(g)) {
+		if l.unfenced(l.row(g.Proxy)) {
 			continue
 		}
 		v = v.because(l.explain(g, proof.Unknown))
@@ -97,7 +99,7 @@ func (l *look) verdict(name string) Verdict {
 	}
 	if len(v.From) == 0 {
 		return v.because(fmt.Sprintf("nobody who is reached has WAL up to %s: reach the proxy or standby that has it, "+
-			"or promote that standby", v.Target))
+			"or promote that standby%s", v.Target, l.holders(v)))
 	}
 	if slices.Contains(v.From, v.Proxy) {
 		v.From = []string{v.Proxy}
@@ -114,18 +116,19 @@ func (v Verdict) because(why string) Verdict {
 // unfenced reports whether a proxy is left that could be fenced, and is not.
 func (l *look) unfenced(r Row) bool { return r.Reached && !r.Final && r.Fenced < l.tail.Timeline }
 
-// row returns the proxy of a gap.
-func (l *look) row(g Gap) Row {
-	return l.tail.Proxies[slices.IndexFunc(l.tail.Proxies, func(r Row) bool { return vote.Fold(r.Node) == g.Proxy })]
+// row returns the proxy of a folded name, which must be one.
+func (l *look) row(folded string) Row {
+	return l.tail.Proxies[slices.IndexFunc(l.tail.Proxies, func(r Row) bool { return vote.Fold(r.Node) == folded })]
 }
 
 // explain words a gap and the way to close it.
 func (l *look) explain(g Gap, unknown []Holder) string {
-	row := l.row(g)
+	row := l.row(g.Proxy)
 	todo := fmt.Sprintf("fence it and say --end %s=LSN with the end that the fence prints", row.Node)
 	head := row.Node + ": " + row.Why
 	if !row.Reached {
 		head += ", and it is not reached"
+		todo += ", or where its reports end if it is gone for good (" + goneForGood + ")"
 	}
 	switch {
 	case g.Unheard:
