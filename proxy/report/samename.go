@@ -41,21 +41,23 @@ func standings(q *admin.Quorum, peers []admin.Peer, now time.Time) {
 }
 
 // sameNameWarnings returns warnings about sessions of one name, which are one voter (R6). One that is at a silent
-// member was most likely left there by the standby that has come here.
+// member was most likely left there by the standby that has come here. One that has not reported since another began
+// may have been left as well: nothing is said until it has.
 func sameNameWarnings(s cluster.Status, peers []admin.Peer, now time.Time) (all []string) {
-	nodes := map[string][]string{}
+	sessions := map[string][]cluster.Voter{}
 	var names []string
 	for _, v := range s.Voters {
 		if v.Priority == 0 || v.Standing != ledger.Counts {
 			continue
 		}
-		if nodes[v.Name] = append(nodes[v.Name], v.Node); len(nodes[v.Name]) == 2 {
+		if sessions[v.Name] = append(sessions[v.Name], v); len(sessions[v.Name]) == 2 {
 			names = append(names, v.Name)
 		}
 	}
 	for _, name := range names {
 		held := false
-		for _, node := range nodes[name] {
+		for _, v := range sessions[name] {
+			node := v.Node
 			d, silent := silence(node, peers, now)
 			if !silent {
 				continue
@@ -71,11 +73,23 @@ func sameNameWarnings(s cluster.Status, peers []admin.Peer, now time.Time) (all 
 			}
 			all = append(all, text)
 		}
-		if !held {
+		if !held && liveTwice(sessions[name]) {
 			all = append(all, fmt.Sprintf("the rule counts %s, a name that several standbys have: they are one voter "+
 				"until each has proved to be another one; give each an application_name of its own",
 				syncrep.QuoteName(name)))
 		}
 	}
 	return all
+}
+
+// liveTwice reports whether a session has reported since a younger one of its name began.
+func liveTwice(all []cluster.Voter) bool {
+	for _, older := range all {
+		for _, younger := range all {
+			if older.Attached.Before(younger.Attached) && older.Moved.After(younger.Attached) {
+				return true
+			}
+		}
+	}
+	return false
 }
