@@ -9,10 +9,15 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// satisfiable reports whether every rule in use can cover a position in a column with who is there.
+// satisfiable reports whether every rule in use can cover a position in a column with who is there. That no member has
+// been heard comes last in why: it is so at every start.
 func (n *Node) satisfiable(l ledger.Evaluation, column int) (ok bool, why string) {
-	var all []string
+	var all, last []string
 	for _, h := range l.Holds {
+		if h.Why == ledger.Uncompared {
+			last = append(last, describe(h))
+			continue
+		}
 		all = append(all, describe(h))
 	}
 	for _, d := range l.Rules {
@@ -36,6 +41,7 @@ func (n *Node) satisfiable(l ledger.Evaluation, column int) (ok bool, why string
 				[3]string{write: "write", flush: "flush", apply: "apply"}[column]))
 		}
 	}
+	all = append(all, last...)
 	return len(all) == 0, strings.Join(all, "; ")
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +72,10 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 // waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
 func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
+		if unheard := notHeardYet(s.Forgotten, peers); len(unheard) > 0 && up <= cluster.MemberTimeout {
+			all = append(all, fmt.Sprintf("not heard yet, %s after the start: %s; commits may wait for no other reason",
+				up.Round(time.Second), strings.Join(unheard, ", ")))
+		}
 		all = append(all, admin.CommitsWait+l.Why)
 	}
 	if len(s.Awaited) > 0 && up > cluster.MemberTimeout {
@@ -86,6 +91,16 @@ func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time
 			"there is space")
 	}
 	return append(all, sameNameWarnings(s, peers, now)...)
+}
+
+// notHeardYet returns the members that were not heard since the start, without those that an operator has forgotten.
+func notHeardYet(forgotten []string, peers []admin.Peer) (names []string) {
+	for _, p := range peers {
+		if p.Heard.IsZero() && p.LastHeard.IsZero() && !slices.Contains(forgotten, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // behind returns the distance of a position from the end of WAL; nil where there is no position.

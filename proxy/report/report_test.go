@@ -101,8 +101,8 @@ func TestUncompared(t *testing.T) {
 	}
 }
 
-// TestStatusOfNothing: before anything is known the document has lists, no positions and one reason to wait, and what
-// was advised is not changed.
+// TestStatusOfNothing: before anything is known the document has lists, no positions, whom it has not heard yet and one
+// reason to wait. What was advised is not changed.
 func TestStatusOfNothing(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	advice := make([]string, 1, 9)
@@ -119,7 +119,8 @@ func TestStatusOfNothing(t *testing.T) {
 	if s.Store.System != "" || s.Store.VotedBytes != 0 || s.Auth.Method != "relay" || s.Upstream.Gate != "" {
 		t.Errorf("%+v", s)
 	}
-	if len(s.Warnings) != 2 || s.Warnings[1] != "a trap" || !strings.HasPrefix(s.Warnings[0], "commits on the primary") {
+	if len(s.Warnings) != 3 || s.Warnings[2] != "a trap" || !strings.HasPrefix(s.Warnings[1], "commits on the primary") ||
+		!strings.HasPrefix(s.Warnings[0], "not heard yet, 0s after the start: b;") {
 		t.Errorf("%q", s.Warnings)
 	}
 	x.Now = now.Add(time.Hour)
