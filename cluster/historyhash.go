@@ -27,19 +27,19 @@ func HistoryHash(h lsn.History) uint64 {
 type Beginning struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID
-	marked   lsn.LSN // once WAL is received up to here, what it begins with can be read
+	readable lsn.LSN // once WAL is received up to here, what it begins with can be read
 	history  uint64
 	firstWAL vote.Fingerprint
 }
 
-// Begin returns the beginning of timeline t, whose history h should be. The first size bytes of its WAL make the mark.
-// Where its first WAL was is not known of every timeline: then no mark ever comes. nil: h is of another timeline, since
-// the store is about to change over, or t is 0.
+// Begin returns the beginning of timeline t, whose history h should be. The fingerprint of its first WAL is that of
+// size bytes. Where its first WAL was is not known of every timeline: then that fingerprint never comes. nil: h is of
+// another timeline, since the store is about to change over, or t is 0.
 func Begin(system lsn.SystemID, t lsn.TimelineID, h lsn.History, size lsn.LSN) *Beginning {
 	if h.Timeline != t || t == 0 {
 		return nil
 	}
-	b := &Beginning{system: system, timeline: t, marked: h.Begin() + size, history: HistoryHash(h)}
+	b := &Beginning{system: system, timeline: t, readable: h.Begin() + size, history: HistoryHash(h)}
 	b.firstWAL.Never = h.Begin() == lsn.Invalid
 	return b
 }
@@ -49,8 +49,9 @@ func (b *Beginning) Of(system lsn.SystemID, t lsn.TimelineID) bool {
 	return b != nil && b.system == system && b.timeline == t
 }
 
-// Said returns what the other members are told while WAL is received up to received. That is nothing while a mark that
-// could be read was not: a member of message version 1 would take no mark for one that never comes. nil says nothing.
+// Said returns what the other members are told while WAL is received up to received. That is nothing while
+// first WAL that could be read was not: a member of message version 1 would take no fingerprint for one that never
+// comes. nil says nothing.
 func (b *Beginning) Said(received lsn.LSN) (history uint64, firstWAL vote.Fingerprint) {
 	if b == nil || b.Due(received) {
 		return 0, vote.Fingerprint{}
@@ -58,14 +59,14 @@ func (b *Beginning) Said(received lsn.LSN) (history uint64, firstWAL vote.Finger
 	return b.history, b.firstWAL
 }
 
-// Due reports whether the mark can be read, and was not yet. That of nil never can.
+// Due reports whether the first WAL can be read, and was not yet. That of nil never can.
 func (b *Beginning) Due(received lsn.LSN) bool {
-	return b != nil && !b.firstWAL.Known() && received >= b.marked
+	return b != nil && !b.firstWAL.Known() && received >= b.readable
 }
 
-// Marked returns b with a mark; a print of 0: none will ever be known.
-func (b *Beginning) Marked(print uint64) *Beginning {
+// WithFirstWAL returns b with the fingerprint of its first WAL; a hash of 0: none will ever be known. b stays as it is.
+func (b *Beginning) WithFirstWAL(hash uint64) *Beginning {
 	known := *b
-	known.firstWAL = vote.Fingerprint{Hash: print, Never: print == 0}
+	known.firstWAL = vote.Fingerprint{Hash: hash, Never: hash == 0}
 	return &known
 }

@@ -11,32 +11,32 @@ import (
 
 // A member that follows another server of the same timeline number acknowledges other WAL. Its standby counts only
 // while both are known to have the same history.
-func TestOtherLine(t *testing.T) {
-	history := func(text string) uint64 {
+func TestMemberOfAnotherHistory(t *testing.T) {
+	hashOf := func(text string) uint64 {
 		h, err := lsn.ParseHistory(2, []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return HistoryHash(h)
 	}
-	right, stale := history("1\t0/64\tpromoted\n"), history("1\t0/50\tby mistake\n")
+	right, stale := hashOf("1\t0/64\tpromoted\n"), hashOf("1\t0/50\tby mistake\n")
 	n := memberNode(t, "ANY 1 (s2)")
 	store := n.o.Store.(*fakeStore)
-	on := func(line uint64) {
+	on := func(history uint64) {
 		store.move(2, 100)
 		store.mu.Lock()
-		store.p.HistoryHash = line
+		store.p.HistoryHash = history
 		store.mu.Unlock()
 	}
 	on(right)
 	r := reportOf("b", 9)
 	r.Timeline = 2
 	seq := uint64(0)
-	say := func(line uint64) {
+	say := func(history uint64) {
 		t.Helper()
 		seq++
 		s := stateOf("b", "ANY 1 (s2)", seq, 9)
-		s.HistoryHash = line
+		s.HistoryHash = history
 		if err := errors.Join(deliver(t, n, "b", s), deliver(t, n, "b", r)); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestOtherLine(t *testing.T) {
 }
 
 // The fingerprint is of the whole way, and of no use as proof when it is not known.
-func TestLine(t *testing.T) {
+func TestHistoryHash(t *testing.T) {
 	seen := map[uint64]bool{0: true}
 	for _, h := range []lsn.History{
 		{}, {Timeline: 1}, {Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}}},
@@ -100,16 +100,17 @@ func TestOlderBoot(t *testing.T) {
 	wantLimits(t, n, 90, 90, 90)
 }
 
-// TestBeginningIsSaid: a member is told of a timeline when its mark is known, or cannot be known yet, and not between.
+// TestBeginningIsSaid: a member is told of a timeline when the fingerprint of its first WAL is known, or
+// cannot be known yet, and not between.
 func TestBeginningIsSaid(t *testing.T) {
 	second := lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 1000}}}
 	const system, size = 7, 100
 	for name, c := range map[string]struct {
 		h        lsn.History
-		print    int // -1: not read
+		hash     int // -1: not read
 		received lsn.LSN
 		said     bool
-		mark     vote.Fingerprint
+		firstWAL vote.Fingerprint
 	}{
 		"begun and not there yet":   {second, -1, 1099, true, vote.Fingerprint{}},
 		"there and not read":        {second, -1, 1100, false, vote.Fingerprint{}},
@@ -118,12 +119,12 @@ func TestBeginningIsSaid(t *testing.T) {
 		"the first timeline":        {lsn.History{Timeline: 1}, -1, 5000, true, vote.Fingerprint{Never: true}},
 	} {
 		b := Begin(system, c.h.Timeline, c.h, size)
-		if c.print >= 0 {
-			b = b.Marked(uint64(c.print))
+		if c.hash >= 0 {
+			b = b.WithFirstWAL(uint64(c.hash))
 		}
-		line, mark := b.Said(c.received)
-		if (line == HistoryHash(c.h)) != c.said || mark != c.mark || b.Due(c.received) == c.said {
-			t.Errorf("%s: line %x, mark %+v, due %t", name, line, mark, b.Due(c.received))
+		history, firstWAL := b.Said(c.received)
+		if (history == HistoryHash(c.h)) != c.said || firstWAL != c.firstWAL || b.Due(c.received) == c.said {
+			t.Errorf("%s: history %x, first WAL %+v, due %t", name, history, firstWAL, b.Due(c.received))
 		}
 	}
 	b := Begin(system, second.Timeline, second, size)
@@ -132,7 +133,7 @@ func TestBeginningIsSaid(t *testing.T) {
 	}
 	for t2, h := range map[lsn.TimelineID]lsn.History{1: second, 3: second, 0: {}} {
 		b := Begin(system, t2, h, size)
-		if line, mark := b.Said(5000); b != nil || b.Due(5000) || line != 0 || mark != (vote.Fingerprint{}) {
+		if history, firstWAL := b.Said(5000); b != nil || b.Due(5000) || history != 0 || firstWAL != (vote.Fingerprint{}) {
 			t.Errorf("timeline %s with the history of %s begins: %+v", t2, h.Timeline, b)
 		}
 	}

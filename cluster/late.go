@@ -31,9 +31,9 @@ const (
 	lateFormat = "#replproxy-late/1"
 )
 
-// mark marks what a member says now that was not judged; run is its run, 0: not known. What it said before it left a
-// timeline itself is past.
-func (u lateMembers) mark(all []knownwal.Known, run uint64) []knownwal.Known {
+// noteLate sets Late in all where a member says now what was not judged, and returns all. run is the run of the member,
+// 0: not known. What it said before it left a timeline itself is past.
+func (u lateMembers) noteLate(all []knownwal.Known, run uint64) []knownwal.Known {
 	for i, k := range all {
 		if x, late := u[k.By]; late && k.Acked && k.Timeline >= x.from && (x.run == 0 || x.run == run) {
 			all[i].Late = true

@@ -43,7 +43,7 @@ func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 		if a, said := n.statuses.heard[name]; said {
 			claims := a.says()
 			if !a.gone {
-				claims = n.late.mark(claims, a.run)
+				claims = n.late.noteLate(claims, a.run)
 			}
 			all = append(append(all, claims...), a.past...)
 		}

@@ -23,8 +23,8 @@ func TestAnotherHistory(t *testing.T) {
 		w.ack("b", "b", 40)
 		covered := map[string]string{"ANY 2 (s1, s2)": "40 40 40", "ANY 2 (s1, b)": "40 40 0", "FIRST 1 (s2, s1)": "50 50 50"}[rule]
 		w.want("a", covered)
-		for _, line := range []uint64{12, 0} { // another one; it has not said yet which
-			w.nodes["b"].SetHistory(line, never)
+		for _, history := range []uint64{12, 0} { // another one; it has not said yet which
+			w.nodes["b"].SetHistory(history, never)
 			w.gossip()
 			w.want("a", strange)
 		}
@@ -48,32 +48,32 @@ func TestAnotherHistory(t *testing.T) {
 func TestUnknownIsNotEqual(t *testing.T) {
 	notYet, one := vote.Fingerprint{}, vote.Fingerprint{Hash: 1}
 	for name, c := range map[string]struct {
-		ownLine, line uint64
-		own, other    vote.Fingerprint
-		version       int
-		want          Standing
+		ownHistory, history uint64
+		own, other          vote.Fingerprint
+		version             int
+		want                Standing
 	}{
-		"both know":               {11, 11, one, one, 2, Counts},
-		"neither will ever":       {11, 11, never, never, 2, Counts},
-		"the own will not":        {11, 11, never, one, 2, Counts},
-		"it does not know yet":    {11, 11, one, notYet, 2, NotCompared},
-		"we do not know yet":      {11, 11, notYet, one, 2, NotCompared},
-		"neither knows yet":       {11, 11, notYet, notYet, 2, NotCompared},
-		"neither knows its line":  {0, 0, never, never, 2, NotCompared},
-		"its line is not known":   {11, 0, never, never, 2, NotCompared},
-		"the own is not known":    {0, 11, never, never, 2, NotCompared},
-		"another line":            {11, 12, never, never, 2, OtherHistory},
-		"another beginning":       {11, 11, one, vote.Fingerprint{Hash: 2}, 2, OtherHistory},
-		"version 1 has no mark":   {11, 11, one, notYet, 1, Counts},
-		"version 1, ours not yet": {11, 11, notYet, one, 1, NotCompared},
-		"version 1, no line":      {0, 0, never, notYet, 1, NotCompared},
+		"both know":                 {11, 11, one, one, 2, Counts},
+		"neither will ever":         {11, 11, never, never, 2, Counts},
+		"the own will not":          {11, 11, never, one, 2, Counts},
+		"it does not know yet":      {11, 11, one, notYet, 2, NotCompared},
+		"we do not know yet":        {11, 11, notYet, one, 2, NotCompared},
+		"neither knows yet":         {11, 11, notYet, notYet, 2, NotCompared},
+		"neither knows its history": {0, 0, never, never, 2, NotCompared},
+		"its history is not known":  {11, 0, never, never, 2, NotCompared},
+		"the own is not known":      {0, 11, never, never, 2, NotCompared},
+		"another history":           {11, 12, never, never, 2, OtherHistory},
+		"another beginning":         {11, 11, one, vote.Fingerprint{Hash: 2}, 2, OtherHistory},
+		"version 1 has no flag":     {11, 11, one, notYet, 1, Counts},
+		"version 1, ours not yet":   {11, 11, notYet, one, 1, NotCompared},
+		"version 1, no history":     {0, 0, never, notYet, 1, NotCompared},
 	} {
 		w := newWorld(t, "ANY 1 (s2)", "a", "b")
 		w.attach("b", "s2")
 		a := w.nodes["a"]
 		a.Speaks("b", c.version)
-		a.SetHistory(c.ownLine, c.own)
-		w.nodes["b"].SetHistory(c.line, c.other)
+		a.SetHistory(c.ownHistory, c.own)
+		w.nodes["b"].SetHistory(c.history, c.other)
 		w.ack("b", "s2", 50)
 		if got := a.Views(w.now, system, 1)[0].Standing; got != c.want {
 			t.Errorf("%s: %s", name, got)

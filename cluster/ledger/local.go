@@ -122,12 +122,12 @@ func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
 
 // SetHistory takes the fingerprints of this store's history, see vote.State. What members with another one report of
 // the same timeline does not count. Say it before Evaluate is called for that timeline.
-func (l *Ledger) SetHistory(line uint64, mark vote.Fingerprint) (news bool) {
+func (l *Ledger) SetHistory(history uint64, firstWAL vote.Fingerprint) (news bool) {
 	own := l.own()
-	if own.state.HistoryHash == line && own.state.FirstWAL == mark {
+	if own.state.HistoryHash == history && own.state.FirstWAL == firstWAL {
 		return false
 	}
-	own.state.HistoryHash, own.state.FirstWAL = line, mark
+	own.state.HistoryHash, own.state.FirstWAL = history, firstWAL
 	own.state.Seq++
 	return true
 }

@@ -66,7 +66,7 @@ func TestRetain(t *testing.T) {
 	nothing("another timeline", func(w *world) {
 		ack(w, "s1", Ack{Timeline: 2, Sent: 90, Progress: lsn.Progress{Write: 90, Flush: 90, Apply: 90}})
 	})
-	nothing("another line", func(w *world) { w.nodes["b"].SetHistory(2, never); w.ack("b", "s1", 90) })
+	nothing("another history", func(w *world) { w.nodes["b"].SetHistory(2, never); w.ack("b", "s1", 90) })
 	nothing("not known yet", func(w *world) { w.nodes["b"].SetHistory(1, vote.Fingerprint{}); w.ack("b", "s1", 90) })
 	nothing("two holders", func(w *world) { w.nodes["a"].Contest("b", true); w.ack("b", "s1", 90) })
 	nothing("a member that can't be asked", func(w *world) { w.nodes["a"].Speaks("b", 1); w.ack("b", "s1", 90) })

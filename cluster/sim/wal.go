@@ -16,9 +16,9 @@ type fork struct {
 	at     lsn.LSN
 	number lsn.TimelineID
 
-	history []step // what the history file of the line's timeline says, the newest first
-	print   uint64 // of that
-	begun   lsn.TimelineID
+	history     []step // what the history file of the line's timeline says, the newest first
+	fingerprint uint64 // of that
+	begun       lsn.TimelineID
 }
 
 // fork returns the fork at which a line begins; false: it is the first one, or none.
@@ -95,9 +95,9 @@ func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID)
 	} else {
 		f.begun = w.begun(parent)
 	}
-	f.print = uint64(number)
+	f.fingerprint = uint64(number)
 	for _, s := range f.history {
-		f.print = f.print*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
+		f.fingerprint = f.fingerprint*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
 	}
 	w.forks = append(w.forks, f)
 	return line
@@ -142,15 +142,16 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 	return slices.Equal(before, all)
 }
 
-// line returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
-func (w *world) line(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
-	print, begun := w.forks[of].print, w.begun(of)
+// fingerprints returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins,
+// by bytes.
+func (w *world) fingerprints(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
+	history, begun := w.forks[of].fingerprint, w.begun(of)
 	f, later := w.fork(begun)
 	switch {
 	case !later:
-		return print, vote.Fingerprint{Never: true}
+		return history, vote.Fingerprint{Never: true}
 	case has <= f.at: // how it begins has yet to come
-		return print, vote.Fingerprint{}
+		return history, vote.Fingerprint{}
 	}
-	return print, vote.Fingerprint{Hash: uint64(begun)}
+	return history, vote.Fingerprint{Hash: uint64(begun)}
 }

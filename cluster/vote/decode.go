@@ -157,21 +157,21 @@ func (d *decoder) lives() (all Lives) {
 
 // longState reads a State of either form, in a message version.
 func (d *decoder) longState(form byte, message int) State {
-	var line uint64
-	var mark Fingerprint
+	var history uint64
+	var firstWAL Fingerprint
 	if form == versionOn {
-		if line, mark.Hash = d.u64(), d.u64(); line == 0 {
+		if history, firstWAL.Hash = d.u64(), d.u64(); history == 0 {
 			d.fail("no line")
 		}
 	}
 	s := d.state()
 	if message >= skips && d.err == nil && len(d.b) > 0 {
-		mark.Never = d.take(1)[0]&1 != 0
+		firstWAL.Never = d.take(1)[0]&1 != 0
 		if len(d.b) > 0 {
 			s.Key, s.Run = d.u64(), d.u64()
 		}
 	}
-	s.HistoryHash, s.FirstWAL = line, mark
+	s.HistoryHash, s.FirstWAL = history, firstWAL
 	return s
 }
 

@@ -12,7 +12,7 @@ const BeginningSize = 64
 // Beginning returns a fingerprint of the first WAL of the current timeline, by which two that were begun at one
 // position by two servers differ. 0 and known: there is none, because the store does not have that WAL or it is
 // timeline 1. Not known: it has not come yet, or can't be read now. It may read from the disk.
-func (s *Store) Beginning() (print uint64, known bool) {
+func (s *Store) Beginning() (hash uint64, known bool) {
 	h, pos := s.History(), s.Positions()
 	begin := h.Begin()
 	switch {

@@ -10,9 +10,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// line returns the hash of the history and the fingerprint of the first WAL of p's timeline, as the other members are
-// told them; see [cluster.Beginning]. It never reads from disk: [ownStore.Learn] does.
-func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64, mark vote.Fingerprint) {
+// fingerprints returns the hash of the history and the fingerprint of the first WAL of p's timeline, as the other
+// members are told them; see [cluster.Beginning]. 0 and zero: they are told nothing now. It never reads from disk:
+// [ownStore.Learn] does.
+func (s *ownStore) fingerprints(system lsn.SystemID, p walstore.Positions) (history uint64, firstWAL vote.Fingerprint) {
 	b := s.begun.Load()
 	if !b.Of(system, p.Timeline) {
 		b = cluster.Begin(system, p.Timeline, s.store.History(), walstore.BeginningSize)
@@ -24,14 +25,14 @@ func (s *ownStore) line(system lsn.SystemID, p walstore.Positions) (line uint64,
 // Learn reads how the timeline begins, once.
 func (s *ownStore) Learn() {
 	id, _ := s.store.Identity()
-	s.line(id.System, s.store.Positions())
+	s.fingerprints(id.System, s.store.Positions())
 	b := s.begun.Load()
 	if !b.Due(s.store.Positions().Received) {
 		return
 	}
-	print, read := s.store.Beginning()
+	hash, read := s.store.Beginning()
 	if read && b.Of(id.System, s.store.Positions().Timeline) { // else it is asked again
-		s.begun.CompareAndSwap(b, b.Marked(print))
+		s.begun.CompareAndSwap(b, b.WithFirstWAL(hash))
 	}
 }
 

@@ -36,11 +36,11 @@ func (s *ownStore) Positions() cluster.Positions {
 	id, _ := s.store.Identity()
 	p := s.store.Positions()
 	repair, _ := s.store.Repairing() // after the positions: what is repaired since is received
-	line, mark := s.line(id.System, p)
+	history, firstWAL := s.fingerprints(id.System, p)
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
 		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
-		Owed: max(repair.To, s.store.Promised().Owes), HistoryHash: line, FirstWAL: mark,
+		Owed: max(repair.To, s.store.Promised().Owes), HistoryHash: history, FirstWAL: firstWAL,
 	}
 }
 
