@@ -81,6 +81,7 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	}
 	if end < s.in.hold {
 		s.in.next = end
+		s.heldOwed.Store(uint64(end))
 		return nil
 	}
 	s.in.hold = lsn.Invalid
@@ -89,6 +90,7 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 
 // take checks WAL [at, end), which is in the tail and follows what is received, and publishes it.
 func (s *Store) take(at, end lsn.LSN) error {
+	s.heldOwed.Store(uint64(lsn.Invalid))
 	checker, framer := s.in.checker, s.in.framer
 	if err := s.checkPages(&checker, &framer, at, end); err != nil {
 		return err

@@ -10,6 +10,7 @@ import "github.com/replproxy/replproxy/grammar/lsn"
 // expectOwed has the stream that begins compared with what is owed, and held back up to there where the tail has room.
 func (s *Store) expectOwed() {
 	r, owes := s.Repairing()
+	s.heldOwed.Store(uint64(lsn.Invalid))
 	if s.in.owed, s.in.hold = (lsn.Print{}), lsn.Invalid; !owes || r.Print.Timeline != s.in.tli {
 		return
 	}
@@ -21,6 +22,10 @@ func (s *Store) expectOwed() {
 		s.in.hold = r.Print.LSN
 	}
 }
+
+// HeldOwed returns up to where owed WAL has come that is held back, Invalid where none is. It is of the stream that
+// goes on, or of the last one. Any goroutine may call it.
+func (s *Store) HeldOwed() lsn.LSN { return lsn.LSN(s.heldOwed.Load()) }
 
 // EndHold takes what is held back, because the timeline of the stream ends there at its server. That WAL is in the
 // history that goes on, and the named record is not. Call it from the goroutine of AppendFrom.

@@ -68,7 +68,9 @@ func TestOwedIsHeldBack(t *testing.T) {
 			}
 			start(t, s, 1, at)
 			half := walstoretest.Message{At: at, Data: g.Bytes(at, before.Received+50_000)}
-			appendMessage(t, s, half) // a cut
+			if appendMessage(t, s, half); s.HeldOwed() != before.Received+50_000 { // a cut
+				t.Errorf("%d gone: held up to %s", n, s.HeldOwed())
+			}
 		}
 		if r, owes := s.Repairing(); !owes || s.Positions() != before {
 			t.Fatalf("%d gone: %+v", n, r)
@@ -77,7 +79,7 @@ func TestOwedIsHeldBack(t *testing.T) {
 			t.Fatalf("%d gone: the right one: %v", n, err)
 		}
 		drain(t, s)
-		if r, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
+		if r, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() || s.HeldOwed() != lsn.Invalid {
 			t.Fatalf("%d gone: %+v, %+v", n, r, s.Positions())
 		}
 		readAll(t, s, g, 1, at, g.End())

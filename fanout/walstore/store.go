@@ -35,6 +35,7 @@ type Store struct {
 	onMoved  atomic.Pointer[func()] // see OnMoved; nil: nobody is told
 	keepSize atomic.Int64           // Options.KeepSize, then SetKeepSize's
 	full     atomic.Int32           // stages that wait for space
+	heldOwed atomic.Uint64          // see HeldOwed
 	moved    atomic.Bool            // written or flushed has, and OnMoved's function was not told
 	failed   chan struct{}          // closed when err is set
 

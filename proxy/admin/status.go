@@ -166,6 +166,7 @@ type Store struct {
 	Paused      bool           `json:"paused" doc:"true while receiving waits for the disk"`
 	DiskFull    bool           `json:"disk_full" doc:"true while received WAL can't be written for lack of space"`
 	RepairTo    lsn.LSN        `json:"repair_to_lsn,omitzero" doc:"end of WAL that is owed and received again"`
+	HeldTo      lsn.LSN        `json:"held_to_lsn,omitzero" doc:"end of what came of it, taken once its hash is known"`
 	VotedFrom   lsn.LSN        `json:"voted_from_lsn,omitzero" doc:"kept from here for standbys, as this store votes"`
 	VotedBytes  int64          `json:"voted_bytes" doc:"what is kept for no other reason than that"`
 	VolumeBytes int64          `json:"volume_bytes,omitempty" doc:"size of the volume of data_dir"`

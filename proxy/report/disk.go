@@ -5,6 +5,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -43,8 +44,8 @@ func votedWarnings(s *admin.Status, wal config.WAL) []string {
 		"bounds that; attach standbys, or take this proxy out of the rule", short(space.Voted), wal.RetainUntil)}
 }
 
-// repairWarnings say what is missing and what to do should it not come by itself.
-func repairWarnings(r *walstore.Repair, lastError string) []string {
+// repairWarnings say what is missing, up to where it has come and is held back, and why it does not come.
+func repairWarnings(r *walstore.Repair, held lsn.LSN, lastError string) []string {
 	if r == nil {
 		return nil
 	}
@@ -53,6 +54,9 @@ func repairWarnings(r *walstore.Repair, lastError string) []string {
 	if r.Damage != nil {
 		text = fmt.Sprintf("stored WAL from %s to %s was found damaged (%v): it is neither served nor reported until "+
 			"it was received again", r.From, r.To, r.Damage)
+	}
+	if held != lsn.Invalid {
+		text += fmt.Sprintf("; it has come up to %s, and is taken when it is known to be the same", held)
 	}
 	if lastError != "" {
 		text += "; the upstream does not send it now: " + lastError

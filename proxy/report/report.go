@@ -67,7 +67,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, slotWarnings(x.Slots)...)
 	w.add(loses, memberWarnings(s)...)
 	w.add(loses, sharedSlotWarnings(s)...)
-	w.add(loses, repairWarnings(x.Store.Repair, s.Upstream.LastError)...)
+	w.add(loses, repairWarnings(x.Store.Repair, x.Store.Held, s.Upstream.LastError)...)
 	w.add(stops, streamWarnings(&s.Upstream)...)
 	w.add(stops, primaryWarnings(x.Servers, x.Down, s.Now)...)
 	w.add(loses, strandedWarnings(x.Stranded)...)

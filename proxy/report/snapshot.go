@@ -73,6 +73,7 @@ type Store struct {
 	Identity     walstore.Identity // zero before the first stream
 	Paused, Full bool
 	Repair       *walstore.Repair // nil: none goes on
+	Held         lsn.LSN          // WAL of it that has come and is not taken yet ends here; Invalid: none has
 	VotedFrom    lsn.LSN          // WAL from here on is kept for votes alone; Invalid: none is
 	VotedBytes   int64            // of it
 }

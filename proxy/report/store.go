@@ -20,7 +20,7 @@ func storeStatus(x *Snapshot) admin.Store {
 		s.VotedFrom, s.VotedBytes = max(at, s.Oldest), x.Store.VotedBytes
 	}
 	if r := x.Store.Repair; r != nil {
-		s.RepairTo = r.To
+		s.RepairTo, s.HeldTo = r.To, x.Store.Held
 	}
 	return s
 }

@@ -72,7 +72,7 @@ func (v *view) stored() report.Store {
 	s.Identity, _ = v.store.Identity()
 	s.VotedBytes = v.hub.VotedBytes(s.Flushed)
 	if r, ok := v.store.Repairing(); ok {
-		s.Repair = &r
+		s.Repair, s.Held = &r, v.store.HeldOwed()
 	}
 	return s
 }
