@@ -126,7 +126,8 @@ func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
 		}
 	}
 	for _, name := range h.o.Slots.Rewind(limit) {
-		h.log.Warn("slot was ahead of the new timeline's history, it holds WAL from there now",
+		h.log.Warn("the standby of a slot has WAL that the present timeline, or this store, lacks: if it does not "+
+			"come back by itself it needs pg_rewind, or is made anew; the slot holds WAL from restart_lsn on",
 			"slot", name, "timeline", uint32(pos.Timeline), "restart_lsn", limit)
 	}
 	return pos.Timeline

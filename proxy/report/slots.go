@@ -125,7 +125,7 @@ func droppedWarnings(drops map[string]realslot.Drops, now time.Time) (all []stri
 	return all
 }
 
-// leftWarnings name the slots that a change of the primary has left without a user.
+// leftWarnings name the slots that a change of the primary has left without a user, once they keep WAL.
 func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
 	for _, l := range left {
 		held := int64(0)
@@ -137,6 +137,7 @@ func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
 			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now: it "+
 				"keeps WAL only within wal.keep_size until that server is a standby again; drop it if it will not be",
 				l.Name, l.Timeline))
+		case held == 0:
 		case l.Promoted:
 			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now, and "+
 				"keeps %d bytes of WAL (slots.promoted: keep); drop it if that server will not be a standby again",

@@ -41,7 +41,11 @@ func TestSlotWarnings(t *testing.T) {
 		t.Error(said)
 	}
 	left := leftWarnings([]fanout.LeftSlot{{Name: "a", Timeline: 2, Promoted: true, Released: true},
-		{Name: "b", Timeline: 2, Promoted: true}, {Name: "c", Timeline: 2}}, []admin.Slot{{Name: "b", HeldBytes: 7}})
+		{Name: "b", Timeline: 2, Promoted: true}, {Name: "c", Timeline: 2}, {Name: "d", Timeline: 2},
+		{Name: "e", Timeline: 2, Promoted: true}}, []admin.Slot{{Name: "b", HeldBytes: 7}, {Name: "c", HeldBytes: 8}, {Name: "d"}, {Name: "e"}})
+	if len(left) != 3 {
+		t.Fatalf("slots that keep nothing are told of: %q", left)
+	}
 	for i, words := range []string{"keeps WAL only within wal.keep_size", "keeps 7 bytes of WAL (slots.promoted: keep)", "slot c has not been used"} {
 		if !strings.Contains(left[i], words) {
 			t.Errorf("%q has no %q", left[i], words)
