@@ -10,9 +10,6 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// Runbook has every warning and what it asks for.
-const Runbook = "https://github.com/replproxy/replproxy/blob/main/docs/runbook.md"
-
 // Status prints the whole document.
 func Status(w io.Writer, s *admin.Status) {
 	state := "ready"
@@ -33,8 +30,8 @@ func Status(w io.Writer, s *admin.Status) {
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(w, "warning  %s\n", Clean(once(s, warning)))
 	}
-	if len(s.Warnings) > 0 {
-		fmt.Fprintf(w, "what to do: %s\n", Runbook)
+	for _, at := range remedies(s.Warnings) {
+		fmt.Fprintf(w, "what to do: %s\n", at)
 	}
 	Quorum(w, &s.Quorum, s.Now)
 	cluster(w, s.Cluster, s.Now)
