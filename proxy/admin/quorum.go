@@ -9,6 +9,9 @@ import (
 // CommitsWait begins the warning which says that commits wait, and for whom.
 const CommitsWait = "commits on the primary that wait for this proxy wait: "
 
+// NotHeardYet begins the warning of a proxy that has just started, and names who may yet be heard.
+const NotHeardYet = "not heard yet, "
+
 // Quorum answers why a commit waits.
 type Quorum struct {
 	Rule   string        `json:"rule" doc:"synchronous_standby_names; empty: the store's own positions are reported"`

@@ -73,8 +73,8 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
 		if unheard := notHeardYet(s.Forgotten, peers); len(unheard) > 0 && up <= cluster.MemberTimeout {
-			all = append(all, fmt.Sprintf("not heard yet, %s after the start: %s; commits may wait for no other reason",
-				up.Round(time.Second), strings.Join(unheard, ", ")))
+			all = append(all, admin.NotHeardYet+fmt.Sprintf("%s after the start: %s; commits may wait for no other "+
+				"reason", up.Round(time.Second), strings.Join(unheard, ", ")))
 		}
 		all = append(all, admin.CommitsWait+l.Why)
 	}

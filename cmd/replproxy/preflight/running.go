@@ -78,8 +78,13 @@ func commits(s *admin.Status) Check {
 		return c
 	}
 	c.Remedy = "See the voters in replproxy status, and docs/runbook.md, Commits wait."
+	if i := slices.IndexFunc(s.Warnings, isNotHeardYet); i >= 0 {
+		c.Remedy = "Ask again in 15 s: " + s.Warnings[i] + ". Or see" + strings.TrimPrefix(c.Remedy, "See")
+	}
 	return c
 }
+
+func isNotHeardYet(warning string) bool { return strings.HasPrefix(warning, admin.NotHeardYet) }
 
 func isCommitsWait(warning string) bool { return strings.HasPrefix(warning, admin.CommitsWait) }
 

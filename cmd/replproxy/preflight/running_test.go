@@ -69,6 +69,17 @@ func TestRunningProxyTellsWhoIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestCommitsRightAfterTheStart: who has not been heard yet is named with what to do, since commits may wait for no other
+// reason.
+func TestCommitsRightAfterTheStart(t *testing.T) {
+	t.Parallel()
+	unheard := admin.NotHeardYet + "3s after the start: b"
+	s := admin.Status{Now: time.Unix(1e9, 0), Warnings: []string{unheard, admin.CommitsWait + "ANY 2 (s1, s2) has 1 candidate"}}
+	if c := Running(&s, Facts{})[1]; c.Level != Fail || !strings.HasPrefix(c.Remedy, "Ask again in 15 s: "+unheard+". Or see ") {
+		t.Errorf("%+v", c)
+	}
+}
+
 // TestRunningProxyTellsOfMembers: each member has a line, but for those that an operator has forgotten.
 func TestRunningProxyTellsOfMembers(t *testing.T) {
 	t.Parallel()
