@@ -93,7 +93,7 @@ func TestAdoptBeyondTheLimit(t *testing.T) {
 		p := &primarySlots{slots: map[string]realslot.Real{}}
 		w := newWorld(t, func(o *Options) {
 			o.Primary = p
-			o.Limits = Limits{Enforce: true, MaxKeep: limit, Room: func() (int64, bool) { return -3 * int64(testSeg), true }}
+			o.Limits = SlotLimits{Enforce: true, MaxKeep: limit, Room: func() (int64, bool) { return -3 * int64(testSeg), true }}
 		}).adopt().feed(5 * int(testSeg))
 		at := w.gen.Start()
 		p.slots["far"] = realslot.Real{Name: "far", Restart: at, Xmin: 700}

@@ -40,7 +40,7 @@ type Options struct {
 	PrimaryServer   PrimaryServer // nil: not known
 	KeepPromoted    bool          // a promoted server's slot goes on holding WAL (R41)
 	Members         Members       // nil: nobody shares the slots
-	Limits          Limits        // of the WAL that slots hold
+	Limits          SlotLimits    // of the WAL that slots hold
 	Losses          Losses        // nil: no WAL was ever given up
 	// VotedFrom returns the position from which on WAL of a timeline may be nowhere but in stores that voted for it
 	// (ruling R4). Such WAL is kept. Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
@@ -54,7 +54,7 @@ type Options struct {
 type Tuning struct {
 	AutoCreateSlots bool
 	FeedbackMaxAge  uint64
-	Limits          Limits
+	Limits          SlotLimits
 	KeepPromoted    bool
 	Covered         func(standby string) bool
 }

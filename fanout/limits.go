@@ -8,11 +8,11 @@ import (
 )
 
 // limitsInterval spaces the looks whether slots keep to their limits. A disk of 1 GB/s writes that much in between,
-// which Limits.Room must count in.
+// which SlotLimits.Room must count in.
 const limitsInterval = time.Second
 
-// Limits bound the WAL that slots hold; the zero value bounds nothing.
-type Limits struct {
+// SlotLimits bound the WAL that slots hold; the zero value bounds nothing.
+type SlotLimits struct {
 	KeepSize int64 // wal.keep_size, as the store has it
 	MaxKeep  int64 // max_slot_wal_keep_size in bytes, or slot.NoLimit or slot.Auto; needs Enforce
 	Enforce  bool  // MaxKeep counts

@@ -19,7 +19,7 @@ const adminShutdown = "terminating connection due to administrator command"
 func TestSlotIsLost(t *testing.T) {
 	var out syncBuffer
 	w := newWorldKeeping(t, 0, func(o *Options) {
-		o.Limits = Limits{Enforce: true, MaxKeep: 2 * int64(testSeg)}
+		o.Limits = SlotLimits{Enforce: true, MaxKeep: 2 * int64(testSeg)}
 		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	}).adopt().feed(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1))
@@ -69,7 +69,7 @@ func TestFullDiskLosesTheFurthest(t *testing.T) {
 	var room atomic.Int64
 	room.Store(1 << 30)
 	w := newWorldKeeping(t, 0, func(o *Options) {
-		o.Limits = Limits{Enforce: true, MaxKeep: slot.Auto, Room: func() (int64, bool) { return room.Load(), true }}
+		o.Limits = SlotLimits{Enforce: true, MaxKeep: slot.Auto, Room: func() (int64, bool) { return room.Load(), true }}
 	}).adopt().feed(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "far", ReserveWAL: true}, 1))
 	w.feed(3 * int(testSeg))

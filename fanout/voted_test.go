@@ -10,7 +10,7 @@ import (
 
 // TestVotedWALIsKept: neither keep_size nor the limit of slots frees WAL that only stores voted for.
 func TestVotedWALIsKept(t *testing.T) {
-	limits := Limits{Enforce: true, MaxKeep: 2 << 20}
+	limits := SlotLimits{Enforce: true, MaxKeep: 2 << 20}
 	var from atomic.Uint64
 	from.Store(uint64(everything))
 	w := newWorldKeeping(t, 0, func(o *Options) {
@@ -40,7 +40,7 @@ func TestVotedWALIsKept(t *testing.T) {
 		t.Errorf("kept for votes once a standby has half: %d bytes", got)
 	}
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "there", ReserveWAL: true}, 9))
-	w.hub.Tune(Tuning{Limits: Limits{KeepSize: 1 << 30}})
+	w.hub.Tune(Tuning{Limits: SlotLimits{KeepSize: 1 << 30}})
 	if got := w.hub.VotedBytes(w.fed); got != 0 {
 		t.Errorf("kept for votes, beyond keep_size: %d bytes", got)
 	}

@@ -17,11 +17,11 @@ func (silentOperator) Refused() *LackError                   { return nil }
 func (silentOperator) Use(*LackError, []lsn.LSN, bool) error { return nil }
 func (silentOperator) GivenUp(lsn.Point) bool                { return false }
 
-// openGate is a gate at which nobody waits.
-type openGate struct{}
+// noLogins are those of a proxy at which nobody logs in.
+type noLogins struct{}
 
-func (openGate) WalreceiverWaiting(bool) {}
-func (openGate) WalreceiverRefused()     {}
+func (noLogins) WalreceiverWaiting(bool) {}
+func (noLogins) WalreceiverRefused()     {}
 
 // alone returns o of a proxy without a cluster, an archive, an operator and sessions, but for those that o has.
 func alone(o Options) Options {
@@ -61,8 +61,8 @@ func alone(o Options) Options {
 	if o.Via == nil {
 		o.Via = NewLadder()
 	}
-	if o.Gate == nil {
-		o.Gate = openGate{}
+	if o.Logins == nil {
+		o.Logins = noLogins{}
 	}
 	return o
 }

@@ -129,12 +129,12 @@ func TestBusySlotIsAwaited(t *testing.T) {
 	}
 }
 
-func TestGateIsHeldWhileAWalsenderIsWanted(t *testing.T) {
+func TestLoginsAreHeldWhileAWalsenderIsWanted(t *testing.T) {
 	w, m := newWalsender(t, map[string][]byte{
 		"IDENTIFY_SYSTEM": fail("FATAL", "53300", "number of requested standby connections exceeds max_wal_senders"),
 	}), newMemStore()
 	g := &gate{}
-	r := start(t, w, m, func(o *Options) { o.Gate = g })
+	r := start(t, w, m, func(o *Options) { o.Logins = g })
 	r.await("refusal", func(s Status) bool { return s.Reconnects > 1 })
 	if !g.seen.Load() {
 		t.Error("the gate was never told")

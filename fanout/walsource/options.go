@@ -50,7 +50,7 @@ type Options struct {
 	// were. Neither may block for long.
 	Leaving    func() Leaving
 	EndRelayed func(e upstream.Endpoint) int
-	Gate       Gate // told when a walsender is needed (ruling R13)
+	Logins     Logins // told when a walsender is needed (ruling R13)
 
 	// Shared: another member of the cluster may take the stream over, so that silence of the server is noticed early;
 	// see [Supply.Silence].

@@ -57,9 +57,9 @@ type Acceptance interface {
 	GivenUp(p lsn.Point) bool
 }
 
-// Gate is told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed
-// log-ins let it go first. It is told the present state, often the same twice, from one goroutine.
-type Gate interface {
+// Logins are told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed log-ins let it
+// go first. They are told the present state, often the same twice, from one goroutine. *gate.Gate is meant.
+type Logins interface {
 	WalreceiverWaiting(waiting bool)
 	// WalreceiverRefused comes instead when the upstream had no walsender left: log-ins that hold some are to let
 	// go of them first, and if there are none nobody need wait.

@@ -233,10 +233,10 @@ func (r *Supply) anew(cause error) {
 
 // waiting tells the gate whether relayed log-ins should let us go first. Between attempts that is only
 // so when the upstream had no walsender left: any other failure would hold them up for nothing.
-func (r *Supply) waiting(on bool) { r.o.Gate.WalreceiverWaiting(on) }
+func (r *Supply) waiting(on bool) { r.o.Logins.WalreceiverWaiting(on) }
 
 // refused tells the gate that the upstream had no walsender left.
-func (r *Supply) refused() { r.o.Gate.WalreceiverRefused() }
+func (r *Supply) refused() { r.o.Logins.WalreceiverRefused() }
 
 // connection makes one connection, from log-in to its end. streamed is the time in which WAL could flow.
 func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err error) {

@@ -87,7 +87,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	must(t, err)
 	w.hub = fanout.New(fanout.Options{Store: w.store, Slots: slots, Logger: log})
 	w.receiver, err = walsource.New(walsource.Options{
-		Upstream: config, Name: "proxy_a", Store: w.store, Gate: w.gate, Accept: noWord{},
+		Upstream: config, Name: "proxy_a", Store: w.store, Logins: w.gate, Accept: noWord{},
 		Via:         walsource.NewLadder(),
 		GiveUp:      func(*walsource.LackError, bool) error { return nil },
 		Others:      func() ([]knownwal.Known, knownwal.Unheard) { return nil, knownwal.Unheard{} },

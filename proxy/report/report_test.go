@@ -64,7 +64,7 @@ func TestSlotStatus(t *testing.T) {
 	if lost := slotStatus(row, 0x3000000); lost.Status != "lost" || lost.HeldBytes != 0 || lost.Reason != "idle_timeout" {
 		t.Errorf("got %+v", lost)
 	}
-	if w := slotWarnings([]Slot{{SlotRow: row}, {}}); len(w) != 1 || !strings.HasPrefix(w[0], "slot b is lost (idle_timeout)") {
+	if w := slotWarnings([]SharedSlot{{SlotRow: row}, {}}); len(w) != 1 || !strings.HasPrefix(w[0], "slot b is lost (idle_timeout)") {
 		t.Errorf("got %q", w)
 	}
 	if empty := slotStatus(fanout.SlotRow{}, 0x3000000); empty.Status != "" || empty.Active {
@@ -76,13 +76,13 @@ func TestSlotStatus(t *testing.T) {
 func TestSharers(t *testing.T) {
 	owned := fanout.SlotRow{Info: slot.Info{Name: "a", Owner: "p2"}}
 	for name, c := range map[string]struct {
-		s                   Slot
+		s                   SharedSlot
 		keptBy, unconfirmed []string
 	}{
-		"alone":            {Slot{Kept: true}, nil, nil},
-		"a temporary slot": {Slot{Kept: true, KeptBy: []string{"p1"}, Unconfirmed: []string{"p1"}}, nil, nil},
-		"all keep it":      {Slot{SlotRow: owned, Kept: true, KeptBy: []string{"p1", "p3"}}, []string{"p1", "p2", "p3"}, nil},
-		"only the others":  {Slot{SlotRow: owned, KeptBy: []string{"p1"}, Unconfirmed: []string{"p3"}}, []string{"p1"}, []string{"p3"}},
+		"alone":            {SharedSlot{Kept: true}, nil, nil},
+		"a temporary slot": {SharedSlot{Kept: true, KeptBy: []string{"p1"}, Unconfirmed: []string{"p1"}}, nil, nil},
+		"all keep it":      {SharedSlot{SlotRow: owned, Kept: true, KeptBy: []string{"p1", "p3"}}, []string{"p1", "p2", "p3"}, nil},
+		"only the others":  {SharedSlot{SlotRow: owned, KeptBy: []string{"p1"}, Unconfirmed: []string{"p3"}}, []string{"p1"}, []string{"p3"}},
 	} {
 		if keptBy, unconfirmed := sharers(c.s, "p2"); !slices.Equal(keptBy, c.keptBy) || !slices.Equal(unconfirmed, c.unconfirmed) {
 			t.Errorf("%s: kept by %q, unconfirmed %q", name, keptBy, unconfirmed)
@@ -143,7 +143,7 @@ func TestRefusalReasons(t *testing.T) {
 // it, and it will be used again.
 func TestIdleStatus(t *testing.T) {
 	idle := []realslot.Idle{{Name: "replproxy_proxy_b"}, {Name: "replproxy_proxy_c"}, {Name: "s1"}, {Name: "s2"}}
-	rows := []Slot{{SlotRow: fanout.SlotRow{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}}
+	rows := []SharedSlot{{SlotRow: fanout.SlotRow{Info: slot.Info{Name: "s2", Real: slot.Adopted}}}}
 	c := &admin.Cluster{Peers: []admin.Peer{{Name: "proxy_b", Heard: time.Unix(1e9, 0)}, {Name: "proxy_c"}}}
 	got := idleStatus(idle, rows, c)
 	for i, want := range []admin.Idle{{Member: "proxy_b"}, {Absent: "proxy_c"}, {}, {Real: "adopted"}} {

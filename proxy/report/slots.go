@@ -17,7 +17,7 @@ import (
 
 // sharers returns who of a cluster keeps the WAL of a slot, this proxy among them by its name, and who may not know of
 // it. A slot that nobody owns is this proxy's alone.
-func sharers(s Slot, name string) (keptBy, unconfirmed []string) {
+func sharers(s SharedSlot, name string) (keptBy, unconfirmed []string) {
 	if s.Owner == "" {
 		return nil, nil
 	}
@@ -47,7 +47,7 @@ func slotStatus(row fanout.SlotRow, received lsn.LSN) admin.Slot {
 
 // idleStatus returns the primary's idle slots, and whether they are looked after here or by a member that is heard, or
 // are one's that is not. A member that does not stream by its slot keeps it there all the same (rulings R7 and R8).
-func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idle {
+func idleStatus(idle []realslot.Idle, rows []SharedSlot, c *admin.Cluster) []admin.Idle {
 	member, absent := map[string]string{}, map[string]string{}
 	if c != nil {
 		for _, p := range c.Peers {
@@ -62,7 +62,7 @@ func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idl
 	for _, i := range idle {
 		s := admin.Idle{Name: i.Name, Type: i.Type, Restart: i.Restart, HeldBytes: i.HeldBytes,
 			Status: i.WALStatus, Member: member[i.Name], Absent: absent[i.Name]}
-		if at := slices.IndexFunc(rows, func(r Slot) bool { return r.Name == i.Name }); at >= 0 {
+		if at := slices.IndexFunc(rows, func(r SharedSlot) bool { return r.Name == i.Name }); at >= 0 {
 			s.Real = string(rows[at].Real)
 		}
 		all = append(all, s)
@@ -71,7 +71,7 @@ func idleStatus(idle []realslot.Idle, rows []Slot, c *admin.Cluster) []admin.Idl
 }
 
 // slotWarnings name the slots whose standbys need an operator.
-func slotWarnings(rows []Slot) (all []string) {
+func slotWarnings(rows []SharedSlot) (all []string) {
 	for _, r := range rows {
 		if r.Lost != slot.NotLost {
 			all = append(all, fmt.Sprintf("slot %s is lost (%s): stop its standby, drop it and create it again; "+

@@ -51,7 +51,7 @@ type Snapshot struct {
 
 	Standbys  []fanout.Standby
 	Stranded  []fanout.Stranded
-	Slots     []Slot
+	Slots     []SharedSlot
 	LostSlots int64
 	Left      []fanout.LeftSlot
 	Feedback  fanout.FeedbackStatus
@@ -78,8 +78,8 @@ type Store struct {
 	VotedBytes   int64            // of it
 }
 
-// Slot is one slot of the proxy, and who of the cluster has it.
-type Slot struct {
+// SharedSlot is one slot of the proxy, and who of the cluster has it.
+type SharedSlot struct {
 	fanout.SlotRow
 	Kept        bool     // this proxy keeps its WAL
 	KeptBy      []string // other members that keep it; nothing without a cluster

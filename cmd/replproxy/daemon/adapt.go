@@ -104,8 +104,8 @@ func rolesOf(k *roles.Lookup) proxy.Roles {
 }
 
 // slotLimits returns the bounds on the WAL that slots hold (R19).
-func slotLimits(c *config.Config) fanout.Limits {
-	l := fanout.Limits{
+func slotLimits(c *config.Config) fanout.SlotLimits {
+	l := fanout.SlotLimits{
 		KeepSize: int64(c.WAL.KeepSize), Enforce: true, MaxKeep: int64(c.WAL.MaxSlotWALKeepSize.Size),
 		IdleTimeout: c.Slots.IdleTimeout,
 	}

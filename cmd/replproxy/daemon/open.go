@@ -167,7 +167,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 			HeldSlot: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
-		Upstream: p.upstream, Name: c.Name, Store: p.store, Gate: p.gate,
+		Upstream: p.upstream, Name: c.Name, Store: p.store, Logins: p.gate,
 		Via: p.sources, Hears: p.members.hears, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: p.node.Known, Ask: p.node.Ask,
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },

@@ -78,9 +78,9 @@ func (v *view) stored() report.Store {
 }
 
 // shared asks for the slots, and in a cluster for who has them.
-func (v *view) shared() (all []report.Slot) {
+func (v *view) shared() (all []report.SharedSlot) {
 	for _, row := range v.hub.Slots() {
-		s := report.Slot{SlotRow: row, Kept: v.hub.KeepsWAL(row.Info)}
+		s := report.SharedSlot{SlotRow: row, Kept: v.hub.KeepsWAL(row.Info)}
 		if v.members != nil {
 			s.KeptBy, s.Unconfirmed = v.members.slots.KeptBy(row.Name), v.members.slots.Unconfirmed(row.Name)
 		}
