@@ -123,6 +123,9 @@ func (s *Store) tookOther(d debt, end lsn.LSN) bool {
 // On a full disk the debt is right, and noteDebt has to be called again before a lower mark is written.
 func (s *Store) owe(m mark, end lsn.LSN, damaged *DamagedError) debt {
 	was := s.readOwed()
+	if s.cameDamaged(m.Print, damaged) {
+		m.Print = lsn.Print{} // no server has those bytes
+	}
 	d := was.with(m, end, damaged)
 	if d == was {
 		return d
@@ -132,6 +135,32 @@ func (s *Store) owe(m mark, end lsn.LSN, damaged *DamagedError) debt {
 		s.log.Error("cannot note for the next start that WAL is owed", "err", err, "to_lsn", d.To)
 	}
 	return d
+}
+
+// cameDamaged reports whether the bytes that p names, the damaged ones among them, are those that are stored. Then no
+// disk has changed them: the WAL was damaged when it came.
+func (s *Store) cameDamaged(p lsn.Print, damaged *DamagedError) bool {
+	x := s.segs
+	if damaged == nil || p.LSN <= damaged.LSN || x.size.Segno(p.LSN-1) != x.size.Segno(damaged.LSN) {
+		return false
+	}
+	begin := x.size.Floor(p.LSN - 1)
+	stored, err := s.fs.Open(x.path(x.size.FileName(p.Timeline, x.size.Segno(begin))))
+	if err != nil {
+		return false
+	}
+	defer stored.Close()
+	id, _ := s.Identity()
+	h, buf := NewSentHash(id, begin), make([]byte, hashBuffer)
+	for at := begin; at < p.LSN; {
+		part := buf[:min(lsn.LSN(len(buf)), p.LSN-at)]
+		if _, err := stored.ReadAt(part, x.size.Offset(at)); err != nil {
+			return false
+		}
+		h.Add(part)
+		at += lsn.LSN(len(part))
+	}
+	return h.Sum() == p.Sum
 }
 
 // noteDebt writes the debt that could not be noted yet, if there is one. Until then the mark stays where it is, so that

@@ -227,6 +227,47 @@ func TestOtherWALIsNoPayment(t *testing.T) {
 	}
 }
 
+// TestWALThatCameDamaged: a record was damaged on its way, and whole ones followed it. A start finds that, and the debt
+// names no bytes that no server has: the right WAL is taken. Where the disk did it, they are the primary's and are named.
+func TestWALThatCameDamaged(t *testing.T) {
+	for _, disk := range []bool{false, true} {
+		mem, g := vfs.NewMem(), newGen()
+		for g.End() < g.Start()+2<<20+300_000 {
+			g.Record(3000)
+		}
+		sent, bad := g.Again(g.End()), g.Start()+2<<20+100_000
+		if !disk {
+			sent.Bytes(bad, bad+1)[0] ^= 0x40
+		}
+		s := openMem(t, mem)
+		begin(t, s, g)
+		give(t, s, sent, g.Start(), g.End())
+		if err := s.settleMark(); err != nil {
+			t.Fatal(err)
+		}
+		mem = mem.Kill()
+		if disk {
+			flip(mem, "wal/"+testSeg.FileName(1, testSeg.Segno(bad)), testSeg.Offset(bad))
+		}
+		for range 2 {
+			s = openMem(t, mem)
+			r, owes := s.Repairing()
+			if !owes || r.Damage == nil || (r.Print.LSN > s.Positions().Received) != disk {
+				t.Fatalf("damaged by the disk %v: owes %v %+v, has %+v", disk, owes, r, s.Positions())
+			}
+			mem = mem.Kill()
+		}
+		s = openMem(t, mem)
+		if err := take(t, s, g, testSeg.Floor(s.Positions().Received), nil); err != nil {
+			t.Fatalf("damaged by the disk %v: %v", disk, err)
+		}
+		drain(t, s)
+		if _, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
+			t.Errorf("damaged by the disk %v: %+v, owes %v", disk, s.Positions(), owes)
+		}
+	}
+}
+
 // TestOtherWALAndDamage: other WAL was taken, as above, and the segment before has rotted. Each start finds both, owes what
 // it owed, and goes back to where both are right.
 func TestOtherWALAndDamage(t *testing.T) {

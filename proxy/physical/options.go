@@ -24,8 +24,8 @@ const (
 	// all the same.
 	spareGrace = 20 * time.Millisecond
 	// startGrace is the time for which it is kept after START_REPLICATION when nobody waits: a start that fails does
-	// so at once.
-	startGrace = 100 * time.Millisecond
+	// so at once, and on a busy machine a moment later.
+	startGrace = time.Second
 	// answerDue is the time for which a client may think about a question of the primary while others wait, or the
 	// walreceiver does. Its walsender is taken from them, and it has proved nothing yet.
 	answerDue = 5 * time.Second
