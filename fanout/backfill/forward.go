@@ -3,23 +3,15 @@ package backfill
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// End is the part of *walstore.Store at whose end WAL is put.
-type End interface {
-	Identity() (walstore.Identity, bool)
-	NextSegment() (walstore.Segment, bool)
-	AppendSegment(ctx context.Context, g walstore.Segment, r io.Reader) error
-}
-
-// Forward continues s, whose upstream lacks the WAL that follows, with whole segments from src that end
-// at or below until, as long as there are some. It tells how many came, and why no more did; nil: all up
-// to until are there. Nothing else may write to s meanwhile.
-func Forward(ctx context.Context, s End, src Source, until lsn.LSN) (segments int, err error) {
+// Forward continues s, whose upstream lacks the WAL that follows, with whole segments from src that end at or below
+// until, as long as there are some. It returns how many came, and why no more did; nil: all up to until are there. It
+// blocks while segments come, and until ctx ends. Nothing else may write to s meanwhile.
+func Forward(ctx context.Context, s *walstore.Store, src Source, until lsn.LSN) (segments int, err error) {
 	id, ok := s.Identity()
 	for ; ok; segments++ {
 		seg, some := s.NextSegment()

@@ -19,16 +19,9 @@ const (
 	otherPatience = time.Second
 )
 
-// Servers lists the servers that may be the primary; *upstream.Config does.
-type Servers interface {
-	Dialer
-	ConnectAll(ctx context.Context, params map[string]string, patience time.Duration) ([]*upstream.Session, error)
-}
-
-// Finder finds the primary over SQL, for a proxy that does not stream from it. The zero value with its
-// fields set is ready.
+// Finder finds the primary over SQL, for a proxy that does not stream from it. It is ready once Upstream is set.
 type Finder struct {
-	Upstream Servers
+	Upstream *upstream.Config // the servers that may be the primary
 }
 
 // Watch logs in at all hosts and chooses the server that has the system and writes on timeline t. It calls found at

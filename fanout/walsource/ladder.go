@@ -121,7 +121,7 @@ func (l *Ladder) segments(ahead bool) (all []backfill.Source) {
 
 // Restore continues store with whole segments up to until at most, where a stream can't. It returns how many came, and
 // why no more did.
-func (l *Ladder) Restore(ctx context.Context, store backfill.End, until lsn.LSN) (segments int, err error) {
+func (l *Ladder) Restore(ctx context.Context, store *walstore.Store, until lsn.LSN) (segments int, err error) {
 	for _, from := range l.segments(true) {
 		var n int
 		n, err = backfill.Forward(ctx, store, from, until)
