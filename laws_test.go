@@ -23,8 +23,8 @@ var (
 	rulingPattern = regexp.MustCompile(`\b[Rr]ulings? ((?:R\d+)(?:(?:,| and) R\d+)*)|\((R\d+(?:, R\d+)*)\)`)
 	factPattern   = regexp.MustCompile(`\bfacts? ([A-K]\d*(?:(?:, | and | to )[A-K]\d*)*)(?:[^A-Za-z0-9]|$)`)
 	numberPattern = regexp.MustCompile(`[A-Z]\d*`)
-	lawPattern    = regexp.MustCompile(`(?m)^- (?:\*\*)?([IG]\d)\b`)
-	citedLaw      = regexp.MustCompile(`\b([IG]\d)\b`)
+	lawPattern    = regexp.MustCompile(`(?m)^- (?:\*\*)?([IG]\d+)\b`)
+	citedLaw      = regexp.MustCompile(`\b([IG]\d+)\b`)
 	elsewhere     = regexp.MustCompile(`\b(?:pg-facts|design|peers|style)\.md\b`)
 )
 

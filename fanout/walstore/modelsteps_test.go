@@ -25,6 +25,15 @@ func (m *model) publish() {
 	if p.Timeline != 0 && (p.Oldest > p.Flushed || p.Flushed > p.Written || p.Written > p.Received) {
 		m.fatalf("positions out of order: %+v", p)
 	}
+	if p.Complete > p.Received {
+		m.fatalf("a record is complete beyond what was received: %+v", p)
+	}
+	m.s.mu.Lock()
+	sure, mark, now := m.s.sure, m.s.marked, m.s.pos
+	m.s.mu.Unlock()
+	if p.Timeline != 0 && (sure > mark || mark > now.Written || now.Flushed > mark) {
+		m.fatalf("sure up to %s, the mark at %s, and %+v", sure, mark, now)
+	}
 	if p.Timeline == m.told.Timeline && (p.Received < m.told.Received || p.Written < m.told.Written ||
 		p.Flushed < m.told.Flushed || p.Oldest < m.told.Oldest) {
 		m.fatalf("positions went back: %+v", p)
