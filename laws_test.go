@@ -25,6 +25,7 @@ var (
 	numberPattern = regexp.MustCompile(`[A-Z]\d*`)
 	lawPattern    = regexp.MustCompile(`(?m)^- (?:\*\*)?([IG]\d+)\b`)
 	citedLaw      = regexp.MustCompile(`\b([IG]\d+)\b`)
+	sourceFile    = regexp.MustCompile("`(?:[a-z_]+/)+[\\w-]+\\.[chly]\\b")
 	elsewhere     = regexp.MustCompile(`\b(?:pg-facts|design|peers|style)\.md\b`)
 )
 
@@ -104,6 +105,20 @@ func TestLaws(t *testing.T) {
 		if k.seen < k.atLeast {
 			t.Errorf("only %d citations of %s were found: a pattern is broken", k.seen, k.page)
 		}
+	}
+}
+
+// TestFactsHaveSources: each fact names a file of PostgreSQL that decides it, with its folder, so that a reader of
+// another version can look again.
+func TestFactsHaveSources(t *testing.T) {
+	sections := strings.Split(read(t, facts), "\n### ")[1:]
+	for _, s := range sections {
+		if title, _, _ := strings.Cut(s, "\n"); !sourceFile.MatchString(s) {
+			t.Errorf("%s: %q names no source file of PostgreSQL", facts, title)
+		}
+	}
+	if len(sections) < 35 {
+		t.Errorf("%s: %d facts were read", facts, len(sections))
 	}
 }
 

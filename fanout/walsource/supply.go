@@ -216,8 +216,8 @@ func (r *Supply) Reconnect() { r.anew(errAgain) }
 // Redirect does the same because Options.Via says otherwise now.
 func (r *Supply) Redirect() { r.anew(errRedirect) }
 
-// SlotLost has the slot made anew, because the primary has invalidated it. A stream goes on without noticing that, and
-// 14 does not say it on a walsender connection (facts K53). Any goroutine may call it.
+// SlotLost has the slot made anew, because the primary has invalidated it. Until 17 a stream begins on such a slot all
+// the same, and 14 does not say it on a walsender connection (facts K53). Any goroutine may call it.
 func (r *Supply) SlotLost() { r.anew(errSlotLost) }
 
 // GateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
