@@ -313,3 +313,27 @@ func (c *lossy) goesOn(t *testing.T) {
 		t.Errorf("%+v, %+v", st.Upstream.Lack, st.GivenUp)
 	}
 }
+
+// One of several hosts is a primary that has lost WAL, and has written more since. It is refused for that at each try,
+// also at those in which its bytes are not looked at again.
+func TestLossIsToldAmongSeveralHosts(t *testing.T) {
+	t.Parallel()
+	c := newLossy(t, func(*pgtest.Server) {}, pgtest.ProxyOptions{})
+	c.Proxy.Terminate(t)
+	c.revert(t)
+	c.Primary.Start(t)
+	c.overtake(t)
+	c.Proxy.SetArgs("--upstream", scene.Hosts(c.Primary, c.s1))
+	c.Proxy.StartNoWait(t)
+	first := waitLack(t, c.Proxy).Upstream.Reconnects
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "three more tries", func() (bool, error) {
+		st := scene.Status(t, c.Proxy)
+		if text := st.Upstream.LastError; text != "" && !strings.Contains(text, "the primary has lost WAL from ") {
+			t.Fatalf("after %d tries: %s", st.Upstream.Reconnects, text)
+		}
+		if st.Upstream.Lack != nil && strings.Contains(strings.Join(st.Warnings, "\n"), "stopped for good") {
+			t.Errorf("the loss has a warning of its own: %q", st.Warnings)
+		}
+		return st.Upstream.Reconnects >= first+3, nil
+	})
+}
