@@ -141,11 +141,7 @@ func TestHashesThatWait(t *testing.T) {
 		n.Peers().Up("b", link.Newest)
 		named := reportOf("b", 9)
 		named.Bytes = lsn.Print{Timeline: 1, LSN: 90, Sum: 90}
-		for _, m := range []any{stateOf("b", "ANY 1 (s2)", 1, 9), named} {
-			if err := deliver(t, n, "b", m); err != nil {
-				t.Fatal(err)
-			}
-		}
+		hears(t, n, "b", stateOf("b", "ANY 1 (s2)", 1, 9), named)
 		n.mu.Lock()
 		n.hearHashes("b", vote.Hashes{})
 		n.mu.Unlock()

@@ -56,9 +56,7 @@ func TestForget(t *testing.T) {
 		}
 	}
 
-	if err := deliver(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1))
 	wantLimits(t, n, 0, 0, 0) // its rule holds
 	wantAwaited(t, n, nil, []string{"c"})
 	if err := n.Forget("b"); !errors.Is(err, ledger.ErrRefused) {
@@ -138,19 +136,13 @@ func TestAwaited(t *testing.T) {
 		for rule, awaited := range map[string][]string{"ANY 1 (s1, s2)": nil, "FIRST 1 (s2, s1)": {"b"}} {
 			n := memberNode(t, rule)
 			report(n, n.Attach("s1"), 1, 80)
-			for _, m := range []any{stateOf("b", rule, 1, 5), reportOf("b", 5)} {
-				if err := deliver(t, n, "b", m); err != nil {
-					t.Fatal(err)
-				}
-			}
+			hears(t, n, "b", stateOf("b", rule, 1, 5), reportOf("b", 5))
 			wantAwaited(t, n, nil, nil)
 			time.Sleep(2 * time.Minute)
 			wantAwaited(t, n, awaited, nil)
 		}
 		n := memberNode(t, "ANY 1 (s1)")
-		if err := deliver(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1)); err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1))
 		time.Sleep(2 * time.Minute)
 		wantAwaited(t, n, []string{"b"}, nil) // its stricter rule is no older than ours
 		if err := n.Forget("b"); err != nil {
@@ -165,9 +157,7 @@ func TestDropRule(t *testing.T) {
 	dir := t.TempDir()
 	n := openMember(t, dir, "ANY 1 (s1)", "b")
 	report(n, n.Attach("s1"), 1, 80)
-	if err := deliver(t, n, "b", stateOf("b", "ANY 1 (s1)", 1)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", stateOf("b", "ANY 1 (s1)", 1))
 	if err := n.SetRule(vote.RuleText{}); !errors.Is(err, ledger.ErrRefused) {
 		t.Fatalf("an empty rule beside another's: %v", err)
 	}
@@ -179,9 +169,7 @@ func TestDropRule(t *testing.T) {
 	}
 	s := stateOf("b", "", 2)
 	s.Rule.Generation = 2
-	if err := deliver(t, n, "b", s); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", s)
 	n.Reportable() // finds it established
 	n.saveKnown()
 	if p, ruled := n.Reportable(); p.Flush != ledger.Max || ruled {

@@ -19,13 +19,7 @@ import (
 // says has a member say what it reported on a timeline.
 func says(t *testing.T, n *Node, member string, on lsn.TimelineID, at lsn.LSN) {
 	t.Helper()
-	b, _, err := tail.Encode(tail.MemberStatus{Node: member, System: 7, Timeline: on, Flushed: 99, Promised: at})
-	if err == nil {
-		err = n.Peers().Item(member, link.Newest, link.ID{Kind: itemMemberStatus}, b)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, member, tail.MemberStatus{Node: member, System: 7, Timeline: on, Flushed: 99, Promised: at})
 }
 
 // TestLateMembers: what a member says counts against the timelines that the store left before that member had said

@@ -34,20 +34,12 @@ func TestMemberIsCutOff(t *testing.T) {
 			s := stateOf("b", rule, 1)
 			s.Run, s.Boot = run, boot
 			n.Peers().Up("b", link.Newest)
-			if err := deliver(t, n, "b", s); err != nil {
-				t.Fatal(err)
-			}
+			hears(t, n, "b", s)
 			a := tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Flushed: 99, Promised: at}
 			if c.answers {
 				a.Answers = map[string]uint64{"a": 3}
 			}
-			b, _, err := tail.Encode(a)
-			if err == nil {
-				err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			hears(t, n, "b", a)
 		}
 		n.asking.num = 3
 		hear(c.run, 1, 40)
@@ -86,9 +78,7 @@ func TestRunComesWithTheState(t *testing.T) {
 			t.Errorf("%s: %+v", what, all)
 		}
 	}
-	if err := deliver(t, n, "b", s); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", s)
 	says(t, n, "b", 1, 40)
 	if err := n.LeaveTimeline(1); err != nil {
 		t.Fatal(err)
@@ -97,9 +87,7 @@ func TestRunComesWithTheState(t *testing.T) {
 	n.Peers().Up("b", link.Newest)
 	says(t, n, "b", 1, 90)
 	late("its run is not known", false)
-	if err := deliver(t, n, "b", s); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", s)
 	late("it is the same", true)
 	if n.Peers().Down("b"); n.late["b"].run != 5 {
 		t.Errorf("%+v", n.late)

@@ -40,9 +40,7 @@ func livesPair(t *testing.T, boot uint64, dir string, change func(*Options)) (a,
 	if boot > 0 {
 		s := vote.State{Node: "b", Boot: boot, Seq: 1, Rule: vote.Rule{Generation: 1, Established: true}}
 		s.Rule.Names = knownRule
-		if err := deliver(t, a.Node, "b", s); err != nil {
-			t.Fatal(err)
-		}
+		hears(t, a.Node, "b", s)
 		a.saveKnown()
 		a = newLinked(t, ida, m, "b", knownRule, link.Newest, short, home)
 	}
@@ -96,9 +94,7 @@ func TestNewNode(t *testing.T) {
 		o.New, o.Proven = true, func() error { noted.Store(true); return nil }
 	})
 	report(b.Node, b.Attach("s2"), 1, 80)
-	if err := deliver(t, b.Node, "a", stateOf("a", knownRule, 1)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, b.Node, "a", stateOf("a", knownRule, 1))
 	wantLimits(t, b.Node, 0, 0, 0)
 	defer runLinked(t.Context(), a, b)()
 	waitUntil(t, a, func() bool { p, _ := a.Reportable(); return p.Flush == 80 })

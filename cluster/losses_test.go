@@ -118,13 +118,7 @@ func TestMemberBringsWhatItSays(t *testing.T) {
 	a, b, c := open("a", newFakeStore(60)), open("b", fed), open("c", feeds)
 	tell := func(from *Node) {
 		t.Helper()
-		x, _, err := tail.Encode(from.memberStatus())
-		if err == nil {
-			err = b.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemMemberStatus}, x)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		hears(t, b, from.o.Name, from.memberStatus())
 		b.adoptLosses()
 	}
 	give := func(n *Node, aside bool) {
@@ -168,13 +162,7 @@ func TestLossesAreTold(t *testing.T) {
 	a, b := open("a", "b", newFakeStore(60)), open("b", "a", behind)
 	tell := func(from, to *Node) {
 		t.Helper()
-		x, _, err := tail.Encode(from.memberStatus())
-		if err == nil {
-			err = to.Peers().Item(from.o.Name, link.Newest, link.ID{Kind: itemMemberStatus}, x)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		hears(t, to, from.o.Name, from.memberStatus())
 	}
 	if err := a.GiveUp(7, 1, 60, 100, []Beyond{{Name: "s1", Timeline: 1, LSN: 100}}, false); err != nil {
 		t.Fatal(err)

@@ -37,15 +37,9 @@ func TestTailOverTheLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("b: has said nothing since this proxy started, and it is not reached, and its rule is not known")
-	if err := deliver(t, a, "b", stateOf("b", "ANY 1 (s1, s2)", 1)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, a, "b", stateOf("b", "ANY 1 (s1, s2)", 1))
 	say := func(account tail.MemberStatus) error {
-		b, _, err := tail.Encode(account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
+		return deliver(t, a, "b", account)
 	}
 	if err := say(tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
 		t.Fatal(err)
@@ -91,20 +85,12 @@ func TestTailOfAStoreThatForgot(t *testing.T) {
 			}
 			hear := func(m any) {
 				t.Helper()
-				if err := deliver(t, n, "b", m); err != nil {
-					t.Fatal(err)
-				}
+				hears(t, n, "b", m)
 			}
 			say := func(a tail.MemberStatus) {
 				t.Helper()
 				a.Node, a.System, a.Timeline, a.Written = "b", 7, 1, a.Flushed
-				b, _, err := tail.Encode(a)
-				if err == nil {
-					err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				hears(t, n, "b", a)
 			}
 			s := stateOf("b", rule, 1, 9)
 			s.Sessions = append(s.Sessions, vote.Session{Key: vote.Key{Node: "b", Incarnation: 8}, Kind: vote.Store, Name: "b", System: 7})

@@ -52,9 +52,7 @@ func TestStartWithoutRoom(t *testing.T) {
 				}
 				n.establishing = false // not what is tested here
 				if c.members != nil {
-					if err := deliver(t, n, "b", stateOf("b", c.rule, 1)); err != nil {
-						t.Fatal(err)
-					}
+					hears(t, n, "b", stateOf("b", c.rule, 1))
 				}
 				report(n, n.Attach("s1"), 1, 100)
 				for range 2 {

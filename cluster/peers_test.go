@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/link"
+	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -37,6 +38,7 @@ func stateOf(node, rule string, seq uint64, sessions ...uint64) vote.State {
 	return s
 }
 
+// deliver brings n one item of a member, in the newest message version, and returns what n says to it.
 func deliver(t *testing.T, n *Node, peer string, m any) error {
 	t.Helper()
 	var id link.ID
@@ -49,11 +51,26 @@ func deliver(t *testing.T, n *Node, peer string, m any) error {
 	case vote.Report:
 		id = link.ID{Kind: itemReport, Num: m.Incarnation}
 		b, _, err = vote.AppendReport(nil, m)
+	case tail.MemberStatus:
+		id.Kind = itemMemberStatus
+		b, _, err = tail.Encode(m)
+	default:
+		t.Fatalf("nobody sends a %T", m)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n.Peers().Item(peer, link.Newest, id, b)
+}
+
+// hears brings n items of a member, each of which it has to take.
+func hears(t *testing.T, n *Node, peer string, items ...any) {
+	t.Helper()
+	for _, m := range items {
+		if err := deliver(t, n, peer, m); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func reportOf(node string, id uint64) vote.Report {
@@ -74,15 +91,9 @@ func TestPeersItems(t *testing.T) {
 		if reportFirst {
 			items[0], items[1] = items[1], items[0]
 		}
-		for _, m := range items {
-			if err := deliver(t, n, "b", m); err != nil {
-				t.Fatal(err)
-			}
-		}
+		hears(t, n, "b", items...)
 		wantLimits(t, n, 80, 80, 80)
-		if err := deliver(t, n, "b", stateOf("b", rule, 2)); err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "b", stateOf("b", rule, 2))
 		wantLimits(t, n, 0, 0, 0)
 	}
 }
@@ -91,9 +102,7 @@ func TestPeersItems(t *testing.T) {
 func TestPeersRules(t *testing.T) {
 	n := memberNode(t, "ANY 1 (s1, s2)")
 	report(n, n.Attach("s1"), 1, 80)
-	if err := deliver(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1, 5)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", stateOf("b", "ANY 2 (s1, s2)", 1, 5))
 	wantLimits(t, n, 0, 0, 0)
 	if why := n.Status().Levels[flush].Why; why != "ANY 2 (s1, s2) (the rule of b) has 1 candidate" {
 		t.Errorf("the stricter rule is not said to be b's: %q", why)
@@ -101,9 +110,7 @@ func TestPeersRules(t *testing.T) {
 	if o := n.Status().Others(); len(o) != 1 || o[0].Rule.Names != "ANY 2 (s1, s2)" || !slices.Equal(o[0].Nodes, []string{"b"}) {
 		t.Errorf("rules of others: %+v", o)
 	}
-	if err := deliver(t, n, "b", reportOf("b", 5)); err != nil {
-		t.Fatal(err)
-	}
+	hears(t, n, "b", reportOf("b", 5))
 	wantLimits(t, n, 80, 80, 80)
 	n.Peers().Conflict("b")
 	wantLimits(t, n, 0, 0, 0)
@@ -129,9 +136,7 @@ func TestRuled(t *testing.T) {
 		flush lsn.LSN
 		ruled bool
 	}{{"", ledger.Max, false}, {"s2", 0, true}, {"", ledger.Max, false}} {
-		if err := deliver(t, n, "b", stateOf("b", c.rule, uint64(i+1))); err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "b", stateOf("b", c.rule, uint64(i+1)))
 		want(c.flush, c.ruled)
 	}
 	if err := n.SetRule(vote.RuleText{Names: "s1"}); err != nil {

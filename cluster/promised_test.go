@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/tail"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/knownwal"
@@ -38,13 +37,7 @@ func TestKnown(t *testing.T) {
 		}
 		say := func(a tail.MemberStatus) {
 			t.Helper()
-			b, _, err := tail.Encode(a)
-			if err == nil {
-				err = n.Peers().Item(a.Node, link.Newest, link.ID{Kind: itemMemberStatus}, b)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			hears(t, n, a.Node, a)
 		}
 		want(0, "b", "c")
 		say(tail.MemberStatus{Node: "c", System: 7, Timeline: 1, Flushed: 99, Promised: 40})
@@ -62,16 +55,10 @@ func TestKnown(t *testing.T) {
 			t.Errorf("b has said %v of timeline 2", at)
 		}
 
-		if err := deliver(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 1, 9)); err != nil {
-			t.Fatal(err)
-		}
-		if err := deliver(t, n, "c", reportOf("c", 9)); err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 1, 9))
+		hears(t, n, "c", reportOf("c", 9))
 		want(90)
-		if err := deliver(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 2)); err != nil { // the session ended
-			t.Fatal(err)
-		}
+		hears(t, n, "c", stateOf("c", "ANY 1 (s1, s2)", 2)) // the session ended
 		want(90)
 		n.o.Store.(*fakeStore).move(2, 95)
 		want(70) // of the new timeline b has said that
@@ -101,13 +88,7 @@ func TestKnownOfAnEmptiedStore(t *testing.T) {
 	say := func(a tail.MemberStatus) {
 		t.Helper()
 		a.Node, a.System = "b", 7
-		b, _, err := tail.Encode(a)
-		if err == nil {
-			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "b", a)
 	}
 	want := func(all ...knownwal.Known) {
 		t.Helper()
@@ -144,13 +125,7 @@ func TestAllThatWasStoredIsNoRecordsEnd(t *testing.T) {
 		{Timeline: 1, Flushed: 90, Complete: 88, Promised: 70},
 	} {
 		a.Node, a.System = "b", 7
-		b, _, err := tail.Encode(a)
-		if err == nil {
-			err = n.Peers().Item("b", link.Newest, link.ID{Kind: itemMemberStatus}, b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		hears(t, n, "b", a)
 		all, _ := n.Known()
 		for _, k := range all {
 			if k.Acked && (k.LSN != a.Promised || k.Timeline != 1 || k.Complete == (k.LSN == allStored)) {
@@ -190,13 +165,7 @@ func TestCoveredEndsARecord(t *testing.T) {
 			t.Errorf("%s: it says %v, expected %v", name, said.Covered, c.says)
 		}
 		said.Node = "c"
-		bytes, _, err := tail.Encode(said)
-		if err == nil {
-			err = b.Peers().Item("c", link.Newest, link.ID{Kind: itemMemberStatus}, bytes)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		hears(t, b, "c", said)
 		all, _ := b.Known()
 		i := slices.IndexFunc(all, func(k knownwal.Known) bool { return k.Acked })
 		if c.says != 0 && (i < 0 || all[i].LSN != c.says || all[i].Complete != c.ends) {
