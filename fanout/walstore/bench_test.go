@@ -170,11 +170,7 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 	}
 	step := func() {
 		appendOne()
-		for _, f := range []func() (bool, error){s.writeStep, s.syncStep} {
-			if _, err := f(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		steps(t, s.writeStep, s.syncStep)
 	}
 	step()
 	if got := testing.AllocsPerRun(20, step); got > 3 { // the file system in memory makes pages

@@ -1,7 +1,6 @@
 package walstore
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
@@ -116,11 +115,7 @@ func TestDamageOutlivesALaterDebt(t *testing.T) {
 	appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, below)})
 	drain(t, s)
 	appendMessage(t, s, walstoretest.Message{At: below, Data: g.Bytes(below, beyond)})
-	for _, f := range []func() (bool, error){s.writeStep, s.markStep} {
-		if _, err := f(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	steps(t, s.writeStep, s.markStep)
 	disk = disk.Crash(nil)
 	s = openMem(t, disk)
 	r, owes := s.Repairing()
@@ -141,14 +136,7 @@ func TestDamageOutlivesALaterDebt(t *testing.T) {
 	s = openMem(t, disk.Kill())
 	again := g.Again(s.Positions().Complete)
 	again.Fill(beyond+100_000, rand.New(rand.NewPCG(3, 4)))
-	start(t, s, 1, again.Start())
-	var err error
-	for _, m := range again.Messages(again.Start(), nil) {
-		if err = s.AppendFrom(t.Context(), m.At, bytes.NewReader(m.Data), len(m.Data)); err != nil {
-			break
-		}
-	}
-	if !errors.As(err, new(*DivergedError)) {
+	if err := take(t, s, again, again.Start(), nil); !errors.As(err, new(*DivergedError)) {
 		t.Errorf("other WAL below what was told: %v", err)
 	}
 }
@@ -163,7 +151,7 @@ func TestDamageUnderADebt(t *testing.T) {
 		t.Fatal(r, owes)
 	}
 	disk = disk.Kill()
-	flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(g.Start())), int64(sure-g.Start())-9000)
+	rotBelow(disk, g, sure)
 	for start := range 2 {
 		s = openMem(t, disk)
 		if r, owes := s.Repairing(); !owes || r.Damage == nil || s.Positions().Flushed >= sure {
@@ -181,8 +169,7 @@ func TestOwedIsNamed(t *testing.T) {
 		s := openMem(t, disk)
 		g.Fill(g.Start()+3<<20, rand.New(rand.NewPCG(7, 8)))
 		begin(t, s, g)
-		send(t, s, g, g.Start())
-		drain(t, s)
+		store(t, s, g, g.Start())
 		want := lsn.Print{Timeline: 1, LSN: s.Positions().Complete}
 		want.Sum, _ = s.HashAt(1, want.LSN)
 		if clean {
@@ -203,10 +190,7 @@ func TestOwedIsNamed(t *testing.T) {
 			disk = disk.Kill()
 		}
 		s = openMem(t, disk)
-		at := testSeg.Floor(s.Positions().Received)
-		start(t, s, 1, at)
-		send(t, s, g, at)
-		drain(t, s)
+		receiveAgain(t, s, g)
 		if sum, err := s.ReadHash(1, want.LSN); err != nil || sum != want.Sum {
 			t.Errorf("received again it has %x, %v", sum, err)
 		}
@@ -225,13 +209,9 @@ func TestOwedIsNamedUnderLoad(t *testing.T) {
 	all := g.Messages(g.Start(), nil)
 	appendMessage(t, s, all[0])
 	for _, m := range all[1:] {
-		for _, f := range []func() (bool, error){
-			s.writeStep, func() (bool, error) { appendMessage(t, s, m); return false, nil }, s.markStep, s.syncStep, s.markStep,
-		} {
-			if _, err := f(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		steps(t, s.writeStep)
+		appendMessage(t, s, m)
+		steps(t, s.markStep, s.syncStep, s.markStep)
 		k := s.stages.mark.last
 		if want := lastRecord(g, k.LSN); k.Print.LSN != want || k.Print.Sum != sumOf(g, want) || k.LSN == g.Start() {
 			t.Fatalf("the mark at %s names %+v, the last record ends at %s", k.LSN, k.Print, want)
@@ -247,8 +227,7 @@ func TestDebtOnAFullDisk(t *testing.T) {
 		g.Record(3000)
 	}
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	disk = disk.Kill()
 	dropNewest(t, disk, 1)
 	var first Repair
@@ -268,10 +247,7 @@ func TestDebtOnAFullDisk(t *testing.T) {
 		first, disk = r, disk.Kill()
 	}
 	s = openMem(t, disk)
-	at := testSeg.Floor(s.Positions().Received)
-	start(t, s, 1, at)
-	send(t, s, g, at)
-	drain(t, s)
+	receiveAgain(t, s, g)
 	if r, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
 		t.Fatalf("all of it came: %+v, %v, %+v", r, owes, s.Positions())
 	}

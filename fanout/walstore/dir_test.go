@@ -209,8 +209,7 @@ func damage(t *testing.T, spoil func(m *vfs.Mem)) (*Store, lsn.LSN, error) {
 		g.Record(3000)
 	}
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}

@@ -61,10 +61,7 @@ func TestSegmentOfTheForkIsGone(t *testing.T) {
 		loseFork(t, disk, fork)
 		for life := range 3 {
 			s := openMem(t, disk)
-			at := testSeg.Floor(s.Positions().Received)
-			start(t, s, 2, at)
-			send(t, s, g, at)
-			drain(t, s)
+			receiveAgain(t, s, g)
 			if s.Positions().Flushed != g.End() {
 				t.Fatalf("%d bytes past the fork, start %d: %+v, want %s", c.past, life, s.Positions(), g.End())
 			}

@@ -172,8 +172,7 @@ func TestSlowReaderHoldsNothingWhenShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	for _, want := range []bool{false, true} {
 		short.Store(want)
 		if err := s.housekeepingStep(); err != nil {

@@ -18,8 +18,7 @@ func goneStore(t *testing.T) (*vfs.Mem, *Store, *walstoretest.Generator) {
 	g := newGen()
 	g.Fill(g.Start()+8<<20+300_000, rand.New(rand.NewPCG(3, 3)))
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +160,7 @@ func TestHistoryFileGone(t *testing.T) {
 		send(t, s, old, old.Start())
 		putHistory(t, s, g)
 		start(t, s, 2, testSeg.Floor(fork))
-		send(t, s, g, testSeg.Floor(fork))
-		drain(t, s)
+		store(t, s, g, testSeg.Floor(fork))
 		there := func() {
 			t.Helper()
 			b, err := vfs.ReadFile(fsys, gone, 1000)

@@ -64,6 +64,31 @@ func send(t testing.TB, s *Store, g *walstoretest.Generator, from lsn.LSN) {
 	}
 }
 
+// store sends g's WAL from from on, and has all of it flushed.
+func store(t testing.TB, s *Store, g *walstoretest.Generator, from lsn.LSN) {
+	t.Helper()
+	send(t, s, g, from)
+	drain(t, s)
+}
+
+// receiveAgain has a start go on as a walreceiver does, from the beginning of the segment of the store's end to g's end.
+func receiveAgain(t testing.TB, s *Store, g *walstoretest.Generator) {
+	t.Helper()
+	at := testSeg.Floor(s.Positions().Received)
+	start(t, s, g.Timeline(), at)
+	store(t, s, g, at)
+}
+
+// steps takes steps of the stages, each of which has to succeed.
+func steps(t testing.TB, all ...func() (bool, error)) {
+	t.Helper()
+	for _, step := range all {
+		if _, err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func appendMessage(t testing.TB, s *Store, m walstoretest.Message) {
 	t.Helper()
 	if err := s.AppendFrom(context.Background(), m.At, bytes.NewReader(m.Data), len(m.Data)); err != nil {

@@ -16,8 +16,7 @@ func TestHoldBack(t *testing.T) {
 		g.Record(3000)
 	}
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	records := g.Records()
 	low, high := records[len(records)/10].End, records[len(records)-5].End
 	watch := s.Watch(MovedReceived)

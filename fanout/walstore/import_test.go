@@ -28,8 +28,7 @@ func lateStore(t *testing.T, fsys FS) (*Store, *walstoretest.Generator) {
 		t.Fatal(err)
 	}
 	start(t, s, 1, g.Start()+8<<20)
-	send(t, s, g, g.Start()+8<<20)
-	drain(t, s)
+	store(t, s, g, g.Start()+8<<20)
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,7 @@ func TestSentWALKeepsItsBytes(t *testing.T) {
 	g := newGen()
 	g.Fill(g.Start()+8<<20, rand.New(rand.NewPCG(1, 1)))
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	from := g.Start() + 1<<20
 	r, err := s.NewReader(1, from)
 	if err != nil {
@@ -43,8 +42,7 @@ func TestSentWALKeepsItsBytes(t *testing.T) {
 		}
 		at := g.End()
 		g.Fill(at+4<<20, rand.New(rand.NewPCG(2, 2)))
-		send(t, s, g, at)
-		drain(t, s)
+		store(t, s, g, at)
 	}
 	if s.Positions().Oldest <= from {
 		t.Fatal("the segment is still there")
@@ -102,8 +100,7 @@ func TestSentBeginningOfARecordKeepsItsBytes(t *testing.T) {
 			r.Close()
 			s = drop(t, s, dir)
 			start(t, s, 1, testSeg.Floor(whole))
-			send(t, s, again, testSeg.Floor(whole))
-			drain(t, s)
+			store(t, s, again, testSeg.Floor(whole))
 			got := make([]byte, c.Len())
 			if _, err := io.ReadFull(standby, got); err != nil {
 				t.Fatal(err)
@@ -121,8 +118,7 @@ func TestOnlyWhatMayBeRewrittenIsCopied(t *testing.T) {
 	g.Fill(g.Start()+5<<20, rand.New(rand.NewPCG(5, 9)))
 	s := openIn(t, t.TempDir())
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	_ = s.Close()
 	s = openIn(t, s.dir)
 	r, err := s.NewReader(1, g.Start())

@@ -1,7 +1,6 @@
 package walstore
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -61,9 +60,7 @@ func amidAFlush(t *testing.T) (disk *vfs.Mem, g *walstoretest.Generator, sure, a
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.markStep(); err != nil {
-		t.Fatal(err)
-	}
+	steps(t, s.markStep)
 	if p := s.Positions(); p.Flushed != sure || s.marked != ahead {
 		t.Fatalf("%+v, marked %s, sure %s", p, s.marked, sure)
 	}
@@ -101,8 +98,7 @@ func TestOwedAfterPowerLoss(t *testing.T) {
 		s = openMem(t, disk)
 		at := testSeg.Floor(check(s, sure, ahead))
 		start(t, s, 1, at)
-		send(t, s, g, at)
-		drain(t, s)
+		store(t, s, g, at)
 		if r, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
 			t.Fatalf("not paid: %+v, %+v", r, s.Positions())
 		}
@@ -129,6 +125,11 @@ func TestMarkAheadIsWhole(t *testing.T) {
 	readAll(t, s, g, 1, g.Start(), ahead)
 }
 
+// rotBelow changes a byte of g's first segment, more than a page below sure.
+func rotBelow(disk *vfs.Mem, g *walstoretest.Generator, sure lsn.LSN) {
+	flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(g.Start())), int64(sure-g.Start())-9000)
+}
+
 // TestDamageBelowWhatIsSure: a mark that is ahead hides no damage of older WAL.
 func TestDamageBelowWhatIsSure(t *testing.T) {
 	for _, power := range []bool{false, true} {
@@ -136,7 +137,7 @@ func TestDamageBelowWhatIsSure(t *testing.T) {
 		if disk = disk.Kill(); power {
 			disk = disk.Crash(nil)
 		}
-		flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(g.Start())), int64(sure-g.Start())-9000)
+		rotBelow(disk, g, sure)
 		s := openMem(t, disk)
 		if r, owes := s.Repairing(); !owes || r.Damage == nil || r.To != ahead || s.Positions().Received >= sure {
 			t.Errorf("power loss %v: owes %+v, %+v; sure %s, ahead %s", power, r, s.Positions(), sure, ahead)
@@ -159,7 +160,7 @@ func TestOwedIsNoPromise(t *testing.T) {
 		}
 		disk = disk.Crash(nil)
 		if damaged {
-			flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(g.Start())), int64(sure-g.Start())-9000)
+			rotBelow(disk, g, sure)
 		}
 		s := openMem(t, disk)
 		if at := s.Promised().At; !damaged && at != s.Positions().Received || damaged && at != ahead {
@@ -183,11 +184,7 @@ func TestReplacedWhileOwing(t *testing.T) {
 	appendMessage(t, s, walstoretest.Message{At: g.Start(), Data: g.Bytes(g.Start(), sure)})
 	drain(t, s)
 	appendMessage(t, s, walstoretest.Message{At: sure, Data: g.Bytes(sure, ahead)})
-	for _, f := range []func() (bool, error){s.writeStep, s.markStep} {
-		if _, err := f(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	steps(t, s.writeStep, s.markStep)
 	s = openMem(t, disk.Crash(nil))
 	p := s.Positions()
 	if r, owes := s.Repairing(); !owes || r.To != ahead {
@@ -198,22 +195,14 @@ func TestReplacedWhileOwing(t *testing.T) {
 	}
 	again := g.Again(p.Complete)
 	again.Fill(ahead+100_000, rand.New(rand.NewPCG(3, 4)))
-	start(t, s, 1, again.Start())
-	var err error
-	for _, m := range again.Messages(again.Start(), nil) {
-		if err = s.AppendFrom(t.Context(), m.At, bytes.NewReader(m.Data), len(m.Data)); err != nil {
-			break
-		}
-	}
-	if !errors.As(err, new(*ReplacedError)) {
+	if err := take(t, s, again, again.Start(), nil); !errors.As(err, new(*ReplacedError)) {
 		t.Fatalf("got %v", err)
 	}
 	if end, err := s.DropIncomplete(); err != nil || end != p.Complete {
 		t.Fatalf("%s, %v", end, err)
 	}
 	start(t, s, 1, again.Start())
-	send(t, s, again, again.Start())
-	drain(t, s)
+	store(t, s, again, again.Start())
 	if r, owes := s.Repairing(); owes || s.Positions().Flushed != again.End() {
 		t.Fatalf("owes %+v, %+v", r, s.Positions())
 	}
@@ -230,23 +219,17 @@ func TestPublishedIsFoundAgain(t *testing.T) {
 	}
 	begin(t, s, g)
 	first, second := g.Start()+8*lsn.PageSize, g.Start()+10*lsn.PageSize
-	step := func(f func() (bool, error)) {
-		if _, err := f(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	appendMessage(t, s, walstoretest.Message{At: g.Start(), Data: g.Bytes(g.Start(), first)})
-	step(s.writeStep)
+	steps(t, s.writeStep)
 	fault.Set(func(op vfs.Op, _ string) error {
 		if op == vfs.OpSyncDir { // the WAL's own sync has returned
 			fault.Set(nil)
 			appendMessage(t, s, walstoretest.Message{At: first, Data: g.Bytes(first, second)})
-			step(s.writeStep)
-			step(s.markStep)
+			steps(t, s.writeStep, s.markStep)
 		}
 		return nil
 	})
-	step(s.syncStep)
+	steps(t, s.syncStep)
 	told := s.Positions()
 	if told.Flushed != first || told.Written != second {
 		t.Fatalf("%+v, want %s flushed and %s written", told, first, second)
@@ -268,11 +251,7 @@ func TestRetentionKeepsWhatAStartLooksAt(t *testing.T) {
 	sendUpTo(t, s, g, boundary)
 	drain(t, s)
 	appendMessage(t, s, walstoretest.Message{At: boundary, Data: g.Bytes(boundary, boundary+lsn.PageSize)})
-	for _, f := range []func() (bool, error){s.writeStep, s.markStep, s.syncStep} {
-		if _, err := f(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	steps(t, s.writeStep, s.markStep, s.syncStep)
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,7 @@ func TestForkInsideARecord(t *testing.T) {
 			if p := s.Positions(); p != want {
 				t.Fatalf("behind the fork: %+v, want %+v", p, want)
 			}
-			send(t, s, g, testSeg.Floor(fork))
-			drain(t, s)
+			store(t, s, g, testSeg.Floor(fork))
 			check := func() {
 				t.Helper()
 				readAll(t, s, g, 1, g.Start(), fork)

@@ -90,8 +90,7 @@ func TestPromiseOwing(t *testing.T) {
 		s := openMem(t, mem)
 		begin(t, s, g)
 		g.Record(3000)
-		send(t, s, g, s.Positions().Received)
-		drain(t, s)
+		store(t, s, g, s.Positions().Received)
 		flushed := s.Positions().Flushed
 		ahead := flushed + 50
 		save := func(p Promise) {
@@ -163,8 +162,7 @@ func TestPromisedPrint(t *testing.T) {
 	s := openMem(t, mem)
 	begin(t, s, g)
 	g.Record(3000)
-	send(t, s, g, s.Positions().Received)
-	drain(t, s)
+	store(t, s, g, s.Positions().Received)
 	pos := s.Positions()
 	sum, err := s.ReadHash(pos.Timeline, pos.Complete)
 	if err != nil {

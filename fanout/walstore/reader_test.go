@@ -18,8 +18,7 @@ func bigStore(t *testing.T, fsys FS) (*Store, lsn.LSN, lsn.LSN) {
 		g.Record(2000)
 	}
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,7 @@ func lostNewest(t *testing.T, n int) (*Store, *vfs.Mem, *walstoretest.Generator)
 	}
 	s := openMem(t, disk)
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	disk = disk.Kill()
 	dropNewest(t, disk, n)
 	return openMem(t, disk), disk, g
@@ -147,8 +146,7 @@ func TestForkWithinWhatIsOwed(t *testing.T) {
 	}
 	putHistory(t, s, x)
 	start(t, s, 2, testSeg.Floor(fork))
-	send(t, s, x, testSeg.Floor(fork))
-	drain(t, s)
+	store(t, s, x, testSeg.Floor(fork))
 	if _, owes := s.Repairing(); owes || s.Positions().Flushed != x.End() {
 		t.Errorf("%+v, owes %v", s.Positions(), owes)
 	}

@@ -30,8 +30,7 @@ func ownedStore(t *testing.T, long bool) (*vfs.Mem, *walstoretest.Generator) {
 		g.Record(3000)
 	}
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +121,7 @@ func checkRepair(t *testing.T, fsys FS, g *walstoretest.Generator, from lsn.LSN)
 	if again, ok := s.Repairing(); !ok || again.To != g.End() {
 		t.Fatalf("after a crash: %+v", again)
 	}
-	at = testSeg.Floor(s.Positions().Received)
-	start(t, s, 1, at)
-	send(t, s, g, at)
-	drain(t, s)
+	receiveAgain(t, s, g)
 	if _, ok := s.Repairing(); ok || s.Positions().Flushed != g.End() {
 		t.Fatalf("not repaired: %+v", s.Positions())
 	}
@@ -187,8 +183,7 @@ func TestAppendSegment(t *testing.T) {
 			}
 			at := g.Start() + 6<<20
 			start(t, s, 1, at)
-			send(t, s, g, at)
-			drain(t, s)
+			store(t, s, g, at)
 			s = reopen(t, s, m)
 			readAll(t, s, g, 1, g.Start(), g.End())
 			names, _ := m.ReadDir("/data/wal")
@@ -248,8 +243,7 @@ func TestRepairAtAFork(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, s, 2, at)
-	send(t, s, next, at)
-	drain(t, s)
+	store(t, s, next, at)
 	if _, ok := s.Repairing(); ok || s.Positions().Flushed != next.End() {
 		t.Fatalf("%+v", s.Positions())
 	}

@@ -57,8 +57,7 @@ func TestRecordIsReplaced(t *testing.T) {
 			}
 			for range 2 {
 				start(t, s, 1, testSeg.Floor(s.Positions().Received))
-				send(t, s, again, testSeg.Floor(s.Positions().Received))
-				drain(t, s)
+				store(t, s, again, testSeg.Floor(s.Positions().Received))
 				if err := s.housekeepingStep(); err != nil {
 					t.Fatal(err)
 				}
@@ -91,8 +90,7 @@ func TestNothingIncomplete(t *testing.T) {
 	g.Fill(g.Start()+5<<18, rand.New(rand.NewPCG(1, 2)))
 	s := openMem(t, vfs.NewMem())
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	before := s.Positions()
 	moved := s.Watch(MovedReceived | MovedWritten | MovedFlushed)
 	defer moved.Close()

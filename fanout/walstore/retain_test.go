@@ -60,8 +60,7 @@ func TestRetentionOfAStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	step := func(oldest lsn.LSN) {
 		t.Helper()
 		if err := s.housekeepingStep(); err != nil {
@@ -116,8 +115,7 @@ func TestOldestWaitsForRemoval(t *testing.T) {
 	g := newGen()
 	g.Fill(g.Start()+10<<20, rand.New(rand.NewPCG(1, 1)))
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	answer := make(chan lsn.LSN, 1)
 	s.SetRetention(func() lsn.LSN {
 		go func() { answer <- s.Oldest() }()
@@ -142,8 +140,7 @@ func TestRecycledSegmentsHideNothing(t *testing.T) {
 	g := newGen()
 	g.Fill(g.Start()+8<<20, rand.New(rand.NewPCG(1, 1)))
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	if err := s.housekeepingStep(); err != nil { // recycles
 		t.Fatal(err)
 	}
@@ -163,8 +160,7 @@ func TestRecycledSegmentsHideNothing(t *testing.T) {
 		fsys = vfs.NewMem()
 		s = openMem(t, fsys, func(o *Options) { o.KeepSize = 0 })
 		begin(t, s, g)
-		send(t, s, g, g.Start())
-		drain(t, s)
+		store(t, s, g, g.Start())
 		if err := s.housekeepingStep(); err != nil {
 			t.Fatal(err)
 		}

@@ -25,11 +25,7 @@ func TestCleanStopSettlesTheMark(t *testing.T) {
 		begin(t, s, g)
 		end := g.Start() + 8*lsn.PageSize
 		appendMessage(t, s, walstoretest.Message{At: g.Start(), Data: g.Bytes(g.Start(), end)})
-		for _, f := range []func() (bool, error){s.writeStep, s.markStep, s.syncStep} {
-			if _, err := f(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		steps(t, s.writeStep, s.markStep, s.syncStep)
 		if p := s.Positions(); p.Flushed != end || s.sure >= end {
 			t.Fatalf("%+v, sure %s", p, s.sure)
 		}

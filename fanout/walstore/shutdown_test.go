@@ -74,8 +74,7 @@ func TestPromisedAfterCrashes(t *testing.T) {
 		sure := lsn.LSN(0)
 		for range 1 + rnd.IntN(4) {
 			g.Record(100 + rnd.IntN(3000))
-			send(t, s, g, s.Positions().Received)
-			drain(t, s)
+			store(t, s, g, s.Positions().Received)
 			flushed := s.Positions().Flushed
 			to := flushed - lsn.LSN(rnd.IntN(100))
 			if rnd.IntN(2) == 0 {

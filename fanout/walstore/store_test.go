@@ -46,8 +46,7 @@ func TestStoreServesWhatItReceived(t *testing.T) {
 	before := g.End()
 	g.Fill(g.End()+3<<20, rand.New(rand.NewPCG(2, 2)))
 	begin(t, s, newGenAt(g, testSeg.Floor(before)))
-	send(t, s, g, testSeg.Floor(before))
-	drain(t, s)
+	store(t, s, g, testSeg.Floor(before))
 	readAll(t, s, g, 1, g.Start(), g.End())
 }
 
@@ -120,8 +119,7 @@ func TestZerosAfterSwitch(t *testing.T) {
 	g.Switch()
 	g.Record(100)
 	begin(t, s, g)
-	send(t, s, g, g.Start())
-	drain(t, s)
+	store(t, s, g, g.Start())
 	readAll(t, s, g, 1, g.Start(), g.End())
 
 	// Whatever a primary that crashed has behind the switch, here are zeros (ruling R37).
@@ -154,8 +152,7 @@ func TestDivergedOverlap(t *testing.T) {
 			g := newGen()
 			g.Record(50_000)
 			begin(t, s, g)
-			send(t, s, g, g.Start())
-			drain(t, s)
+			store(t, s, g, g.Start())
 			if where == "disk" {
 				s = reopen(t, s, fsys)
 			}
@@ -219,8 +216,7 @@ func TestSegmentSizes(t *testing.T) {
 				g.Record(30_000)
 			}
 			begin(t, s, g)
-			send(t, s, g, g.Start())
-			drain(t, s)
+			store(t, s, g, g.Start())
 			s = reopen(t, s, fsys)
 			if got := s.Positions(); got.Received != g.End() || got.Oldest != g.Start() {
 				t.Fatalf("recovered %+v, want [%s, %s)", got, g.Start(), g.End())
