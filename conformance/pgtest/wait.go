@@ -46,13 +46,15 @@ func WaitFor(t testing.TB, timeout time.Duration, what string, condition func() 
 // (yet) is waited for as well.
 func (s *Server) WaitReplay(t testing.TB, at lsn.LSN) {
 	t.Helper()
-	sql := "SELECT coalesce(pg_last_wal_replay_lsn() >= '" + at.String() + "', false)"
-	WaitFor(t, ReplayTimeout, s.Name+" to replay "+at.String(), func() (bool, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
-		defer cancel()
-		rows, err := Query(ctx, s.near(), sql)
-		return err == nil && len(rows) == 1 && rows[0][0] == "t", nil
-	})
+	WaitFor(t, ReplayTimeout, s.Name+" to replay "+at.String(), func() (bool, error) { return s.Replayed(t, at), nil })
+}
+
+// Replayed reports whether a standby has replayed up to at. One that does not answer has not.
+func (s *Server) Replayed(t testing.TB, at lsn.LSN) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), queryTimeout)
+	defer cancel()
+	rows, err := Query(ctx, s.near(), "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+at.String()+"', false)")
+	return err == nil && len(rows) == 1 && rows[0][0] == "t"
 }
 
 // WaitCaughtUp waits until a standby has replayed all that its primary has written by now.
