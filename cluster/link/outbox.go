@@ -78,8 +78,9 @@ func (o *Outbox) Put(id ID, encode func(b []byte) ([]byte, error)) error {
 	})
 }
 
-// PutLonger puts an item to which version 2 added something: encode says as well how many bytes of the payload a link
-// of version 1 gets. Negative: it does not get the item, then or later.
+// PutLonger replaces an item as Put does, one to which version 2 added something. encode returns as well how many bytes
+// of the payload a link of version 1 gets. Negative: it does not get the item, then or later. Any goroutine may call
+// it; it waits for no link.
 func (o *Outbox) PutLonger(id ID, encode func(b []byte) (payload []byte, older int, err error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

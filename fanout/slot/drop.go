@@ -2,8 +2,9 @@ package slot
 
 import "github.com/replproxy/replproxy/fanout/slot/shared"
 
-// Drop removes the slot that session pid has claimed. When it returns nil the removal is durable. 42704 when the slot
-// is gone, 55006 when the claim was beaten.
+// Drop removes the slot that session pid has claimed. When it returns nil the removal is durable, for which it waits
+// for the disk. 42704: the slot is gone. 55006: the claim was beaten. After an error of the disk the slot is there, and
+// free. Any goroutine may call it.
 func (t *Table) Drop(claim shared.State, pid int32) error {
 	e, err := t.beginDrop(claim, pid)
 	if err != nil || e.temporary {

@@ -213,7 +213,8 @@ func (r *Supply) newAttempt(ctx context.Context) (context.Context, func()) {
 // what Options.Upstream says now. Any goroutine may.
 func (r *Supply) Reconnect() { r.anew(errAgain) }
 
-// Redirect does the same because Options.Via says otherwise now.
+// Redirect ends the present connection in order, or the wait for the next try, because Options.Via says otherwise now.
+// It returns before the next connection is tried. Any goroutine may call it.
 func (r *Supply) Redirect() { r.anew(errRedirect) }
 
 // SlotLost has the slot made anew, because the primary has invalidated it. Until 17 a stream begins on such a slot all

@@ -88,7 +88,8 @@ func (s *Store) append(ctx context.Context, at lsn.LSN, r io.Reader, n int) erro
 	return s.take(received, end)
 }
 
-// take checks WAL [at, end), which is in the tail and follows what is received, and publishes it.
+// take checks WAL [at, end), which is in the tail and follows what is received, and publishes it. After an error
+// nothing of it is received, and the stream is over. Only the stream's goroutine may call it. It waits for no disk.
 func (s *Store) take(at, end lsn.LSN) error {
 	s.heldOwed.Store(uint64(lsn.Invalid))
 	checker, framer := s.in.checker, s.in.framer

@@ -113,7 +113,8 @@ type markFile struct {
 	slot [markSlotBytes]byte
 }
 
-// write makes m durable in the slot that does not hold the last one.
+// write makes next durable in the slot that does not hold the last one, and waits for the disk. After an error a start
+// finds next or the one before. After [errNoSpace] it may be called again. The caller holds stages.markMu.
 func (m *markFile) write(next mark) error {
 	seq := m.seq + 1
 	encodeMark(&m.slot, seq, next)

@@ -262,7 +262,9 @@ func (a *asker) put(ctx context.Context, h heard, name string) (_ heard, err err
 	return h, err
 }
 
-// rest closes the connection unless another question waits: none of ours waits idle at the primary (ruling R38).
+// rest closes the connection unless another question waits: none of ours waits idle at the primary (ruling R38). One
+// that is older than maxRound is closed all the same. It does nothing without a connection. Only Run's goroutine calls
+// it.
 func (a *asker) rest() {
 	if a.conn != nil && (len(a.k.first)+len(a.k.queue) == 0 || time.Since(a.opened) >= maxRound) {
 		a.close()

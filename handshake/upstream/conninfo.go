@@ -10,8 +10,9 @@ import (
 // settings maps libpq keywords to values.
 type settings map[string]string
 
-// parseConninfo reads libpq's two spellings. Errors name keywords, never values: a value in the
-// wrong place may be the password.
+// parseConninfo returns the settings that text names in either spelling of libpq, keywords or a URI. It adds no
+// defaults and reads no environment, and does not check that libpq knows a keyword. Errors name keywords, never values:
+// a value in the wrong place may be the password.
 func parseConninfo(text string) (settings, error) {
 	if strings.IndexByte(text, 0) >= 0 {
 		return nil, errors.New("conninfo holds a NUL byte")

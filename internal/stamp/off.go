@@ -24,7 +24,7 @@ func Take(io.Writer) error { return nil }
 // Who tells the sessions of standbys apart.
 type Who struct{}
 
-// NewWho returns the next session's.
+// NewWho returns a value for a session that begins. Here all are the same.
 func NewWho() Who { return Who{} }
 
 // At notes that a step has reached a position for a standby.

@@ -75,7 +75,7 @@ func Take(w io.Writer) error {
 // Who tells the sessions of standbys apart.
 type Who struct{ number int32 }
 
-// NewWho returns the next session's.
+// NewWho returns a value for a session that begins, which no other session has. Any goroutine may call it.
 func NewWho() Who { return Who{last.Add(1)} }
 
 // At notes that a step has reached a position for a standby.

@@ -175,8 +175,9 @@ func refusalOf(err error) *pgerror.Error {
 // cantChangeNow is the SQLSTATE of a setting that needs another moment, cant_change_runtime_param.
 const cantChangeNow pgerror.Code = "55P02"
 
-// settingsQuery has each of the settings made for the length of this query, which gives them as SHOW does. Before them
-// comes what they change in part: DateStyle is an output and an order.
+// settingsQuery returns a query that makes each of the settings for its own length. Its one row has them as SHOW does,
+// a column each, in their order. Before them comes DateStyle by defaults, of which a setting may change a part alone:
+// the output or the order. Names and values are quoted.
 func settingsQuery(settings []handshake.Param, defaults map[string]string) string {
 	var b strings.Builder
 	b.WriteString("SELECT pg_catalog.set_config('DateStyle', " + literal(defaults["DateStyle"]) + ", true)")

@@ -90,8 +90,9 @@ func (s *session) open(parent context.Context, v *roles.Verified) error {
 	return &e
 }
 
-// prove logs in for a client that was verified here: the primary's questions are answered, and the client hears nothing
-// of it.
+// prove logs in to the primary for a client that was verified here, and answers the primary's questions by v. The
+// client hears nothing of it. It blocks until the primary is ready, also while the log-in waits for its turn, and until
+// l.ctx ends. After nil l.link is idle. After an error the caller closes l.link, if there is one.
 func (l *login) prove(v *roles.Verified) error {
 	gate := l.s.h.o.Gate
 	l.s.h.learnLimit()

@@ -142,10 +142,10 @@ func (l *loop) endAll() {
 	}
 }
 
-// wait asks for events: without waiting when some flow still has data. A busy loop waits without telling the
-// scheduler, as rawRead does: to hand the processor over and to get it back costs more than moving a message. The
-// scheduler's signals interrupt that wait, so it does not hold up a collection of garbage. A loop to which nothing
-// comes for busyWait goes on waiting as any other goroutine.
+// wait fills events and returns how many came: 0 after a signal, or when none came in time. It does not block when some
+// flow still has data. A busy loop waits without telling the scheduler, as rawRead does: to hand the processor over and
+// to get it back costs more than moving a message. The scheduler's signals interrupt that wait, so it does not hold up
+// a collection of garbage. A loop to which nothing comes for busyWait goes on waiting as any other goroutine.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	switch {
 	case len(l.again) > 0:

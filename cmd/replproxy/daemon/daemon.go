@@ -34,7 +34,8 @@ type Daemon struct {
 	upstream *upstream.Config
 }
 
-// New reads the configuration and what it names. An [UnusableError] is the operator's to mend.
+// New returns a daemon by the configuration as it is now, with the files that it names. It starts and opens nothing and
+// touches no data_dir: Run does. An [UnusableError] is the operator's to mend.
 func New(o Options) (*Daemon, error) {
 	c, up, err := o.read()
 	if err == nil {

@@ -117,7 +117,8 @@ func (n *newStore) asks(x newstore.Question) bool {
 	return n.open.Has(x)
 }
 
-// answered makes durable that a question has its answer.
+// answered makes durable that a question has its answer, and does nothing when it was not open. It waits for the disk;
+// after an error the question stays open. Any goroutine may call it.
 func (n *newStore) answered(x newstore.Question) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -24,7 +24,8 @@ type storeVote struct {
 	settings *settings
 }
 
-// Run looks until ctx ends.
+// Run has the node look each storeVoteInterval whether the volume has room for what was voted for. It blocks until ctx
+// ends, and returns nil then. Call it once.
 func (b *storeVote) Run(ctx context.Context) error {
 	tick := time.NewTicker(storeVoteInterval)
 	defer tick.Stop()
