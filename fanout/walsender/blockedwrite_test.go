@@ -23,7 +23,7 @@ func TestCancelWhileWriteBlocks(t *testing.T) {
 			store.onDisk(t)
 		}
 		store.receive(base + 64<<20)
-		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+		c := attachAtBase(t, store)
 		c.expect(copyBoth)
 		const looks = 100 // a busy machine may let the sender stand still for a while
 		stuck, same := lsn.LSN(0), 0
@@ -91,7 +91,7 @@ func TestShortFile(t *testing.T) {
 	short.wal = short.wal[:100_000]
 	short.onDisk(t)
 	short.receive(base + 1<<20)
-	c := attach(t, short, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, short)
 	if err := c.ended(); !errors.Is(err, ErrSessionOver) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestDoubtEndsWhoIsSilent(t *testing.T) {
 	blocked := func(t *testing.T) *standby {
 		store := newFakeStore(t, base, 64<<20)
 		store.receive(base + 64<<20)
-		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+		c := attachAtBase(t, store)
 		c.expect(copyBoth)
 		return c
 	}
@@ -99,7 +99,7 @@ func TestDoubtSparesWhoReads(t *testing.T) {
 	t.Parallel()
 	store := newFakeStore(t, base, 64<<20)
 	store.receive(base + 64<<20)
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, store)
 	c.expect(copyBoth)
 	c.sender.Doubt(1, always)
 	buf, pace := make([]byte, 256<<10), time.NewTicker(50*time.Millisecond) // 5 MB/s of 64 MB

@@ -163,6 +163,12 @@ type setup struct {
 	conns   func(t testing.TB) (server, client net.Conn)
 }
 
+// attachAtBase attaches a standby that streams timeline 1 from base on, over TCP, with a minute of wal_sender_timeout.
+func attachAtBase(t testing.TB, store *fakeStore) *standby {
+	t.Helper()
+	return attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+}
+
 // attach starts a sender and reads its CopyBothResponse.
 func attach(t testing.TB, store *fakeStore, su setup) *standby {
 	t.Helper()

@@ -59,7 +59,7 @@ func TestChunking(t *testing.T) {
 func TestKeepaliveOnRequest(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
 	store.receive(base + 100)
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, store)
 	c.expect(copyBoth, "w 0/3000000 +100 end 0/3000064")
 	c.reply(0, 0, 0, true)
 	c.expect("k 0/3000064 false")
@@ -107,7 +107,7 @@ func TestTimelineSwitchWhileStreaming(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			store := newFakeStore(t, base, 1<<20)
 			store.receive(base + 0x1000)
-			c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+			c := attachAtBase(t, store)
 			c.expect(copyBoth, "w 0/3000000 +4096 end 0/3001000")
 			store.fork(tc.at)
 			c.expect(append(tc.more, `c ""`)...)
@@ -119,7 +119,7 @@ func TestTimelineSwitchWhileStreaming(t *testing.T) {
 	}
 	t.Run("gone from the history", func(t *testing.T) {
 		store := newFakeStore(t, base, 1<<20)
-		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+		c := attachAtBase(t, store)
 		c.expect(copyBoth)
 		store.mu.Lock()
 		store.history = lsn.History{Timeline: 9}
@@ -153,7 +153,7 @@ func TestRefusedReplies(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			store := newFakeStore(t, base, 1<<20)
-			c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+			c := attachAtBase(t, store)
 			c.expect(copyBoth)
 			c.write(tc.typ, tc.body)
 			err := c.ended()
@@ -172,7 +172,7 @@ func TestRefusedReplies(t *testing.T) {
 // TestLongReplyIsBounded: PostgreSQL ignores what follows the fields; we do too, without storing it.
 func TestLongReplyIsBounded(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, store)
 	c.expect(copyBoth)
 	body := append(copyboth.StatusUpdate{Progress: lsn.Progress{Write: 5}, ReplyRequested: true}.Append(nil), make([]byte, 1<<20)...)
 	c.write('d', body)
@@ -188,7 +188,7 @@ func TestErrorAfterCopyBoth(t *testing.T) {
 	store.receive(base + 100)
 	removed := pgerror.New(pgerror.UndefinedFile, "requested WAL segment %s has already been removed", "000000010000000000000003")
 	store.fail = removed
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, store)
 	c.expect(copyBoth)
 	if err := c.ended(); !errors.Is(err, removed) || errors.Is(err, ErrSessionOver) {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestAheadOfHorizon(t *testing.T) {
 func TestDrain(t *testing.T) {
 	store := newFakeStore(t, base, 1<<20)
 	store.receive(base + 0x1000)
-	c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	c := attachAtBase(t, store)
 	c.expect(copyBoth, "w 0/3000000 +4096 end 0/3001000")
 	c.cancel(fmt.Errorf("shutdown: %w", ErrDrain))
 	c.expect("k 0/3001000 true")
@@ -292,7 +292,7 @@ func TestCancel(t *testing.T) {
 		{pgerror.New(pgerror.QueryCanceled, "canceling statement due to user request"), pgerror.QueryCanceled},
 	} {
 		store := newFakeStore(t, base, 1<<20)
-		c := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+		c := attachAtBase(t, store)
 		c.expect(copyBoth)
 		c.cancel(tc.cause)
 		if e := pgerror.From(c.ended()); e.Code != tc.want {
@@ -304,8 +304,8 @@ func TestCancel(t *testing.T) {
 // TestSlowStandbyDelaysNobody: one reads nothing at all, the other gets everything meanwhile.
 func TestSlowStandbyDelaysNobody(t *testing.T) {
 	store := newFakeStore(t, base, 32<<20)
-	slow := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
-	fast := attach(t, store, setup{plan: Plan{Timeline: 1, Start: base}, timeout: time.Minute})
+	slow := attachAtBase(t, store)
+	fast := attachAtBase(t, store)
 	fast.expect(copyBoth)
 	slow.expect(copyBoth)
 	for end := base; end < base+32<<20; {
