@@ -32,7 +32,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
-	case r.unlike.same(*srv, p) && time.Since(r.unlike.looked) < partingDelay:
+	case r.unlike.same(*srv, p) && time.Since(r.unlike.looked) < partingDelay && srv.known.lack(*srv).reaches(to):
 		return nil // it is refused, and the operator may accept that
 	}
 	r.log.Info("looking whether the primary has WAL that this proxy had and has no more", "host", srv.endpoint,
@@ -82,6 +82,9 @@ type unlike struct {
 func (u unlike) same(srv server, p lsn.Print) bool {
 	return u.at == srv.endpoint && u.timeline == srv.timeline && u.print == p
 }
+
+// reaches reports whether e refuses a server for all that it lacks up to to.
+func (e *LackError) reaches(to lsn.LSN) bool { return e != nil && e.To >= to }
 
 // hashOf returns the hash of the WAL of srv up to p, as [walstore.Store.HashAt] has it. It takes as long as WAL comes:
 // a segment may be large and the link slow.
