@@ -2,6 +2,7 @@ package walsource
 
 import (
 	"context"
+	"slices"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -59,7 +60,7 @@ func (r *Supply) knowledge() (k knowledge) {
 	add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	all, unheard := r.o.Others()
 	k.unheard = unheard
-	if x := r.remembered(all); x != nil {
+	if x := r.remembered(all); x != nil && !k.has(*x) {
 		all = append(all, *x)
 	}
 	if len(all) == 0 {
@@ -77,6 +78,14 @@ func (r *Supply) knowledge() (k knowledge) {
 		add(x, said)
 	}
 	return k
+}
+
+// has reports whether x, which was recalled, is what this proxy itself still knows to be acknowledged. A recalled
+// refusal does not say whether a record ends there, and this proxy's own knowledge does.
+func (k knowledge) has(x knownwal.Known) bool {
+	return x.By == "" && slices.ContainsFunc(k.all, func(own knownwal.Known) bool {
+		return own.Acked && own.Timeline == x.Timeline && own.LSN == x.LSN
+	})
 }
 
 // inquire asks the other members before the store changes over to another timeline. Their last words may be some
