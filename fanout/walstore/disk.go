@@ -151,7 +151,11 @@ func (s *Store) remakeFork(k segKey, end lsn.LSN) error {
 	if err != nil {
 		return noSpace(err)
 	}
-	if err = errors.Join(s.copyUpTo(f, k, end), f.Close()); err == nil {
+	err = f.Allocate(int64(s.segs.size)) // a short file reads as damage
+	if err == nil {
+		err = s.copyUpTo(f, k, end)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = s.fs.Rename(temp, s.segs.path(s.segs.name(k)))
 	}
 	if err == nil {

@@ -76,6 +76,20 @@ func (x *segments) forget(o *openFile) {
 	_ = o.f.Close() // only ever read
 }
 
+// reopen makes whoever reads k from now on open its file anew, and verify it. x.mu is held.
+func (x *segments) reopen(k segKey) {
+	delete(x.verified, k)
+	o := x.open[k]
+	if o == nil {
+		return
+	}
+	x.idle = slices.DeleteFunc(x.idle, func(i *openFile) bool { return i == o })
+	delete(x.open, k)
+	if o.refs == 0 {
+		x.forget(o)
+	}
+}
+
 // closeIdle closes the files that nobody reads and that keep lets go; from then on, when the store
 // is closed, none stays open without a reader. x.mu is held.
 func (x *segments) closeIdle(keep func(segKey) bool) {

@@ -3,10 +3,12 @@ package walstore
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // instead returns WAL that came in the place of what s owes, and that goes on beyond it.
@@ -94,5 +96,80 @@ func TestGivenUpIsNotPromised(t *testing.T) {
 		disk = disk.Kill()
 		dropAll(t, disk)
 		s = openMem(t, disk)
+	}
+}
+
+// TestNotGivenUpIsNotForgotten: the note of a debt could not be written, on a full disk, and to give the debt up fails as
+// well. The mark stays above what is there, so the next start goes on owing.
+func TestNotGivenUpIsNotForgotten(t *testing.T) {
+	_, disk, g := lostNewest(t, 1)
+	disk = disk.Kill()
+	_ = disk.Remove("/data/wal/" + owedName)
+	dropNewest(t, disk, 1)
+	fault := vfs.NewFault(disk)
+	fault.Set(func(op vfs.Op, name string) error {
+		if strings.Contains(name, owedName) && op != vfs.OpRemove {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s := openMem(t, fault)
+	owed, _ := s.Repairing()
+	fault.Set(func(op vfs.Op, _ string) error {
+		if op == vfs.OpSyncDir {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	if err := s.GiveUpRepair(); err == nil {
+		t.Fatal("given up")
+	}
+	fault.Set(nil)
+	at := testSeg.Floor(s.Positions().Received)
+	start(t, s, 1, at)
+	s.in.hold = lsn.Invalid // as with a small tail
+	appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, owed.Print.LSN-100_000)})
+	drain(t, s)
+	s = openMem(t, disk.Kill())
+	if again, owes := s.Repairing(); !owes || again.Print != owed.Print {
+		t.Errorf("owed %+v, now %v %+v, %+v", owed, owes, again, s.Positions())
+	}
+}
+
+// TestDigestOfWhatWasGivenUp: the newest segment is lost, and the one before, which was sealed, has rotted. The debt is
+// given up, other WAL fills that segment, and the process is killed. The old digest does not speak of it.
+func TestDigestOfWhatWasGivenUp(t *testing.T) {
+	disk, g := vfs.NewMem(), newGen()
+	for g.End() < g.Start()+4<<20+300_000 {
+		g.Record(3000)
+	}
+	s := openMem(t, disk)
+	begin(t, s, g)
+	give(t, s, g, g.Start(), g.End())
+	if err := s.housekeepingStep(); err != nil {
+		t.Fatal(err)
+	}
+	disk = disk.Kill()
+	dropNewest(t, disk, 1)
+	flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(g.End())-1), int64(testSeg)-3000)
+	s = openMem(t, disk)
+	at := testSeg.Floor(s.Positions().Received)
+	r, _ := s.Repairing()
+	x := g.Again(lastRecord(g, at+100_000))
+	for x.End() < r.To+2<<20 {
+		x.Record(3100)
+	}
+	if err := s.GiveUpRepair(); err != nil {
+		t.Fatal(err)
+	}
+	give(t, s, x, at, x.End())
+	for range 2 {
+		disk = disk.Kill()
+		s = openMem(t, disk)
+		end := at + lsn.LSN(testSeg)
+		if sum, err := s.ReadHash(1, end); err != nil || sum != sumOf(x, end) {
+			t.Errorf("the hash at %s is not that of the stored WAL: %v", end, err)
+		}
+		readAll(t, s, x, 1, at, x.End())
 	}
 }

@@ -274,14 +274,7 @@ func (s *Store) replace(temp string, g Segment, sum uint64) error {
 // renewed makes readers open k's file anew and keeps the segment for importGrace. x.mu is held.
 func (x *segments) renewed(k segKey, at lsn.LSN, now time.Time) {
 	x.have[k] = true
-	delete(x.verified, k)
-	if o := x.open[k]; o != nil {
-		x.idle = slices.DeleteFunc(x.idle, func(i *openFile) bool { return i == o })
-		delete(x.open, k)
-		if o.refs == 0 {
-			x.forget(o)
-		}
-	}
+	x.reopen(k)
 	if x.imported == lsn.Invalid || at < x.imported || now.After(x.importedUntil) {
 		x.imported = at
 	}

@@ -104,10 +104,9 @@ func (s *Store) readOwed() debt {
 	return d
 }
 
-// tookOther reports whether the store, which ends at end, has other WAL than what it owed. Where it could not be held
+// tookOther reports whether the store, which ends at end, has other WAL than what p names. Where it could not be held
 // back it came up to the named record or beyond. Then the debt is not paid.
-func (s *Store) tookOther(d debt, end lsn.LSN) bool {
-	p := d.Print
+func (s *Store) tookOther(p lsn.Print, end lsn.LSN) bool {
 	if p.LSN == lsn.Invalid || p.Timeline != s.Positions().Timeline || p.LSN > end {
 		return false
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -292,5 +294,66 @@ func TestOtherWALAndDamage(t *testing.T) {
 		}
 		_ = s.Close()
 		disk = disk.Kill()
+	}
+}
+
+// TestOtherWALIsNotServed: other WAL was taken, a start goes back behind it, and the right WAL comes. Who reads it gets
+// that, and not what the start has read: the file is another one.
+func TestOtherWALIsNotServed(t *testing.T) {
+	s, disk, g := lostNewest(t, 1)
+	at := testSeg.Floor(s.Positions().Received)
+	x := g.Again(lastRecord(g, at+100_000))
+	x.Record(3000)
+	end := x.Switch().End
+	start(t, s, 1, at)
+	s.in.hold = lsn.Invalid // as with a small tail
+	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	drain(t, s)
+	s = openMem(t, disk.Kill())
+	if err := s.housekeepingStep(); err != nil { // a spare is there
+		t.Fatal(err)
+	}
+	for g.End() < at+8<<20 {
+		g.Record(3000)
+	}
+	give(t, s, g, s.Positions().Received, g.End())
+	readAll(t, s, g, 1, at, at+lsn.LSN(testSeg))
+	if err := s.housekeepingStep(); err != nil {
+		t.Fatal(err)
+	}
+	readAll(t, s, g, 1, at, at+lsn.LSN(testSeg))
+}
+
+// TestOtherWALAndNoNote: other WAL was taken, and the debt could not be noted. The mark says what it said, and the next
+// start finds that what is stored is not what it names.
+func TestOtherWALAndNoNote(t *testing.T) {
+	_, disk, g := lostNewest(t, 0)
+	disk = disk.Kill()
+	dropNewest(t, disk, 1)
+	fault := vfs.NewFault(disk)
+	fault.Set(func(op vfs.Op, name string) error {
+		if op == vfs.OpWrite && strings.Contains(name, owedName) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s := openMem(t, fault)
+	owed, owes := s.Repairing()
+	if !owes || s.stages.unnoted == nil {
+		t.Fatalf("%v %+v", owes, owed)
+	}
+	at := testSeg.Floor(s.Positions().Received)
+	x := g.Again(lastRecord(g, at+100_000))
+	x.Record(3000)
+	end := x.Switch().End
+	start(t, s, 1, at)
+	s.in.hold = lsn.Invalid // as with a small tail
+	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	if err := s.drain(); !errors.Is(err, errNoSpace) {
+		t.Fatal(err)
+	}
+	s = openMem(t, disk.Kill())
+	if again, owes := s.Repairing(); !owes || again.Print != owed.Print {
+		t.Errorf("it owed %+v, and now %v %+v: %+v", owed, owes, again, s.Positions())
 	}
 }

@@ -99,6 +99,7 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 func (s *Store) GiveUpRepair() error {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
+	unnoted := s.stages.unnoted
 	r := s.dropRepair()
 	if r == nil {
 		s.in.owed, s.in.hold = lsn.Print{}, lsn.Invalid
@@ -110,7 +111,7 @@ func (s *Store) GiveUpRepair() error {
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.repair = r
+		s.repair, s.stages.unnoted = r, unnoted
 		s.mu.Unlock()
 		return fmt.Errorf("give up WAL that is owed: %w", err)
 	}

@@ -100,6 +100,7 @@ func (x *segments) create(k segKey) (vfs.File, error) {
 	path := x.path(x.name(k))
 	x.mu.Lock()
 	x.unread[k] = true
+	x.reopen(k) // a start may have read what was there
 	x.mu.Unlock()
 	spare, ok := x.takeSpare()
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -42,15 +43,19 @@ func (s *Store) dropUnpublished(h lsn.History, m mark) error {
 func (s *Store) settleAt(
 	h lsn.History, m mark, end lsn.LSN, d debt, damaged *DamagedError,
 ) (debt, *DamagedError, error) {
+	defer s.segs.closeUnused() // what comes next may replace files
 	for {
 		err := s.settle(h, m, end)
 		switch {
 		case errors.As(err, &damaged) && end > m.Start:
 			end = max(s.segs.size.Floor(end-1), m.Start)
 			d = s.owe(m, end, damaged)
-		case err == nil && s.tookOther(d, end):
+		case err == nil && s.tookOther(d.Print, end):
 			end = max(s.segs.size.Floor(d.Print.LSN-1), m.Start)
 			m.LSN, m.Print = d.To, lsn.Print{} // what came instead is neither owed nor a name of it
+			d = s.owe(m, end, nil)
+		case err == nil && s.tookOther(m.Print, end): // the debt could not be noted, so the mark stayed
+			end = max(s.segs.size.Floor(m.Print.LSN-1), m.Start)
 			d = s.owe(m, end, nil)
 		default:
 			return d, damaged, err
@@ -72,6 +77,9 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	s.setEnd(h, m.Start, oldest, end, r)
 	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
 	// only.
+	if err := s.dropDigests(end); err != nil {
+		return err
+	}
 	next := settledMark(m.Timeline, end, m.Start)
 	next.Print = s.printAtEnd(m.Print)
 	if s.stages.unnoted != nil { // a lower mark would let the next start forget what is owed
@@ -80,6 +88,7 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	if err := s.stages.mark.write(next); err != nil {
 		return err
 	}
+	s.sealed = nil
 	s.findUnsealed(h, end) // 11
 	if _, noted := s.readOldest(); !noted {
 		if err := s.noteOldest(oldest); err != nil {
@@ -88,6 +97,35 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	}
 	s.log.Info("store recovered",
 		"timeline", uint32(h.Timeline), "mark_lsn", m.LSN, "end_lsn", end, "oldest_lsn", oldest)
+	return nil
+}
+
+// dropDigests removes, durably, the digests of segments that reach beyond end, where damage was found. Other WAL may
+// take the place of what they are of.
+func (s *Store) dropDigests(end lsn.LSN) error {
+	x := s.segs
+	names, err := s.fs.ReadDir(s.walDir)
+	if err != nil {
+		return fmt.Errorf("look for digests beyond the end: %w", err)
+	}
+	dropped := false
+	for _, name := range names {
+		segment, isDigest := strings.CutSuffix(name, digestSuffix)
+		_, segno, ok := x.size.ParseFileName(segment)
+		if !isDigest || !ok || x.size.Start(segno)+s.segLen() <= end {
+			continue
+		}
+		if err := x.remove(name); err != nil {
+			return fmt.Errorf("cannot remove the digest of a segment that goes on: %w", err)
+		}
+		dropped = true
+	}
+	if !dropped {
+		return nil
+	}
+	if err := s.fs.SyncDir(s.walDir); err != nil {
+		return fmt.Errorf("cannot remove the digest of a segment that goes on: %w", err)
+	}
 	return nil
 }
 

@@ -107,7 +107,7 @@ func (s *Store) walkToMark(w *walformat.Walker, p *pages, h lsn.History, m mark)
 func (s *Store) placeWalk(w *walformat.Walker, h lsn.History, m mark, first lsn.LSN) error {
 	for at := first; at > m.Start; {
 		before := s.segs.size.Floor(at - 1)
-		if !s.has(h, before) {
+		if !s.has(h, before+s.segLen()-1) { // where a timeline was left, the file of the one that follows
 			break
 		}
 		if at == first {
