@@ -44,6 +44,9 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 		return err
 	}
 	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
+	if lost := srv.known.differed(srv); lost != nil {
+		r.lostBefore = lost.upTo(e)
+	}
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
 		return r.setAside(e, r.heard)
 	}
@@ -95,17 +98,19 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	return fmt.Errorf("%w: %w", err, refusal)
 }
 
-// follows notes that the store takes WAL of timeline t: what the operator has accepted for that is given up now.
-func (r *Supply) follows(t lsn.TimelineID) error {
+// follows notes that the store takes WAL in history h: what the operator has accepted for that is given up now. before
+// is the store's timeline until then, 0: it was empty.
+func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	e := r.obeyed
-	if e == nil || e.Timeline != t {
+	if e == nil || e.Timeline != h.Timeline {
 		return nil
 	}
-	kept := e.From
-	if e.Lost && kept == lsn.Invalid {
-		kept = r.behind // it has that much, whether the same or not
+	if r.lostBefore != nil { // before the debt is given up, which names it: standbys with it must get nothing more
+		if err := r.o.GiveUp(r.lostBefore, false); err != nil {
+			return err
+		}
 	}
-	if err := r.rcv.GiveUp(kept); err != nil {
+	if err := r.rcv.GiveUp(r.kept(e, h, before)); err != nil {
 		return err // first: after a crash here the word still holds
 	}
 	if err := r.o.Store.GiveUpRepair(); err != nil {
@@ -117,10 +122,28 @@ func (r *Supply) follows(t lsn.TimelineID) error {
 	if err := r.use(e, r.heard, false); err != nil {
 		return err
 	}
-	r.obeyed = nil
-	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", t, "of_timeline", e.Of,
-		"from_lsn", e.From, "to_lsn", e.To)
+	r.obeyed, r.lostBefore = nil, nil
+	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", h.Timeline, "of_timeline",
+		e.Of, "from_lsn", e.From, "to_lsn", e.To)
 	return nil
+}
+
+// kept returns up to where WAL stays promised when e is given up for a server of history h. Where nobody knows since
+// where the server lacks WAL, that is what the store had and goes on to have. Of an emptied store it is the highest
+// position up to which the server may have it.
+func (r *Supply) kept(e *LackError, h lsn.History, before lsn.TimelineID) lsn.LSN {
+	fork, _, ancestor := h.SwitchPoint(e.Of)
+	switch {
+	case e.From != lsn.Invalid:
+		return e.From
+	case e.Lost:
+		return r.behind // it has that much, whether the same or not
+	case before != 0:
+		return r.o.Store.Positions().Received // StartStream has left behind what lies beyond the fork
+	case ancestor:
+		return min(fork, r.behind)
+	}
+	return lsn.Invalid
 }
 
 // use carries out accept-timeline: it makes durable that the WAL in e is given up, and that the operator's word has

@@ -208,7 +208,7 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 			return err
 		}
 	}
-	if err := r.follows(h.Timeline); err != nil {
+	if err := r.follows(h, before); err != nil {
 		return err
 	}
 	if err := r.boundPromise(before, p, srv); err != nil {

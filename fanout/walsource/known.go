@@ -20,6 +20,7 @@ type knowledge struct {
 	lost map[string]knownwal.Known // by endpoint: what servers were refused for since they were streamed from last
 	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
+	unlike   map[string]unlike // what looks have found a moment ago, by endpoint
 }
 
 // knowledge collects what a server must have to be followed. What others know of a timeline that the store has left
@@ -35,12 +36,8 @@ func (r *Supply) knowledge() (k knowledge) {
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
 	k.have, k.aside = here, r.aside.Load()
-	if lost := r.lost.Load(); lost != nil {
-		k.lost = *lost
-	}
-	if partings := r.partings.Load(); partings != nil {
-		k.partings = *partings
-	}
+	had, system, _ := r.had(have)
+	r.remember(&k, had)
 	add(knownwal.Known{Point: here, Complete: true}, lsn.Point{})
 	// An empty store does not know whether a record ends there. A primary that crashed may have a little less, but one
 	// that was set back must not be followed. "All that was stored" is no position of an empty store.
@@ -55,8 +52,7 @@ func (r *Supply) knowledge() (k knowledge) {
 		p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: owed.To}
 		add(knownwal.Known{Point: p, Acked: true}, lsn.Point{})
 	}
-	had, system, _ := r.had(have) // and what this proxy surely had
-	p := lsn.Point{System: system, Timeline: had.Timeline, LSN: had.LSN}
+	p := lsn.Point{System: system, Timeline: had.Timeline, LSN: had.LSN} // it surely had that
 	add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	all, unheard := r.o.Others()
 	k.unheard = unheard

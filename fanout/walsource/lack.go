@@ -88,7 +88,8 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	}
 	for _, x := range all {
 		if x.Lost {
-			if worst == nil && end != noLimit && k.refuses(x, srv) {
+			farther := worst == nil || worst.Lost && x.By == "" && worst.To < x.LSN
+			if farther && end != noLimit && k.refuses(x, srv) {
 				worst = &LackError{From: x.From, To: x.LSN, Of: x.Timeline, Lost: true, By: x.By}
 			}
 			continue
@@ -103,7 +104,7 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 			worst = &LackError{From: from, To: x.LSN, Of: x.Timeline, Lost: lost, By: x.By}
 		}
 	}
-	if worst == nil {
+	if worst = worst.join(k.differed(srv)); worst == nil {
 		return nil
 	}
 	worst.System, worst.Timeline = srv.system, srv.timeline

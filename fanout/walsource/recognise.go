@@ -32,7 +32,7 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		return nil // judged by system, history and position
 	case srv.inRecovery(), srv.virtual, r.member != "":
 		return nil
-	case r.unlike.same(*srv, p) && time.Since(r.unlike.looked) < partingDelay && srv.known.lack(*srv).reaches(to):
+	case r.lookedAt(*srv, p) && srv.known.lack(*srv).reaches(to):
 		return nil // it is refused, and the operator may accept that
 	}
 	r.log.Info("looking whether the primary has WAL that this proxy had and has no more", "host", srv.endpoint,
@@ -48,19 +48,12 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 	}
 	lack := &LackError{System: srv.system, Timeline: srv.timeline, To: to, Of: p.Timeline}
 	lack.Lost = lack.Of == lack.Timeline
-	switch r.recognised = sum == p.Sum; {
-	case r.recognised:
+	if r.recognised = sum == p.Sum; r.recognised {
 		r.pardon(*srv, lsn.Point{System: system, Timeline: p.Timeline, LSN: to})
-	case lack.Lost:
-		r.unlike = unlike{srv.endpoint, srv.timeline, p, time.Now()}
-		r.lostWAL(*srv, lack)
-	case r.accepted(lack): // it lost that WAL before it was promoted
-		r.obeyed, r.heard, r.behind = lack, srv.known.heardOf(lack), srv.xlogpos
-		return nil
-	default:
-		return lack.refusal(srv.known.aside)
+	} else {
+		r.differs(*srv, p, lack)
 	}
-	srv.known.lost = *r.lost.Load()
+	r.remember(&srv.known, p)
 	return nil
 }
 
@@ -69,22 +62,6 @@ func lacksPoint(srv server, p lsn.Print) bool {
 	_, lacks := srv.history.Lack(srv.xlogpos, lsn.Point{System: srv.system, Timeline: p.Timeline, LSN: p.LSN})
 	return lacks
 }
-
-// unlike holds the server that was found last not to have WAL that this proxy had.
-type unlike struct {
-	at       string
-	timeline lsn.TimelineID // on a later one, that the WAL is lost refuses nobody
-	print    lsn.Print
-	looked   time.Time
-}
-
-// same reports whether srv is that server, on that timeline, and p the WAL that was looked for.
-func (u unlike) same(srv server, p lsn.Print) bool {
-	return u.at == srv.endpoint && u.timeline == srv.timeline && u.print == p
-}
-
-// reaches reports whether e refuses a server for all that it lacks up to to.
-func (e *LackError) reaches(to lsn.LSN) bool { return e != nil && e.To >= to }
 
 // hashOf returns the hash of the WAL of srv up to p, as [walstore.Store.HashAt] has it. It takes as long as WAL comes:
 // a segment may be large and the link slow.

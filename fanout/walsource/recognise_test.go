@@ -140,22 +140,30 @@ func TestRecognise(t *testing.T) {
 // what was lost. Its bytes tell.
 func TestRecogniseAPromotedOne(t *testing.T) {
 	g, p := someWAL()
-	r, srv := owing(t, g, p)
-	srv.timeline = 2
 	for fork, looks := range map[lsn.LSN]bool{p.LSN + 1000: true, p.LSN: true, p.LSN - 1: false} {
-		srv.history = lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fork}}}
-		wrong := newSender(g.Bytes(g.Start(), g.End()))
-		wrong.wal[len(wrong.wal)-100]++
-		err := r.recognise(t.Context(), wrong, &srv, r.o.Store.Positions())
-		var e *LackError
-		refused := errors.As(err, &e) && e.Timeline == 2 && e.Of == 1 && e.To == p.LSN && !e.Lost
-		if refused != looks || (wrong.starts > 0) != looks {
-			t.Errorf("fork at %s: %v, looked %d times", fork, err, wrong.starts)
-		}
-		right := newSender(g.Bytes(g.Start(), g.End()))
-		if err := r.recognise(t.Context(), right, &srv, r.o.Store.Positions()); err != nil || r.recognised != looks {
-			t.Errorf("fork at %s, the right one: %v, recognised %v", fork, err, r.recognised)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			r, srv := owing(t, g, p)
+			have := r.o.Store.Positions()
+			srv.timeline, srv.history = 2, forkedAt(fork)
+			wrong := newSender(g.Bytes(g.Start(), g.End()))
+			wrong.wal[len(wrong.wal)-100]++
+			for range 2 { // the second time it is remembered
+				srv.known = r.knowledge()
+				err := errors.Join(r.recognise(t.Context(), wrong, &srv, have), r.judge(have, srv))
+				var e *LackError
+				refused := errors.As(err, &e) && e.Timeline == 2 && e.Of == 1 && e.To == p.LSN && !e.Lost
+				if refused != looks || (wrong.starts == 1) != looks {
+					t.Errorf("fork at %s: %v, looked %d times", fork, err, wrong.starts)
+				}
+			}
+			time.Sleep(partingDelay)
+			right := newSender(g.Bytes(g.Start(), g.End()))
+			srv.known = r.knowledge()
+			err := errors.Join(r.recognise(t.Context(), right, &srv, have), r.judge(have, srv))
+			if err != nil || r.recognised != looks {
+				t.Errorf("fork at %s, the right one: %v, recognised %v", fork, err, r.recognised)
+			}
+		})
 	}
 }
 

@@ -64,6 +64,7 @@ func (r *Supply) remembered(said []knownwal.Known) *knownwal.Known {
 
 // pardon forgets that a server at srv's address, or any before the start, was refused for WAL up to had. srv has it.
 func (r *Supply) pardon(srv server, had lsn.Point) {
+	r.changeUnlike(func(all map[string]unlike) { delete(all, srv.endpoint) })
 	r.changeLost(func(all map[string]knownwal.Known) {
 		for _, at := range []string{srv.endpoint, anyEndpoint} {
 			x := all[at]
@@ -82,6 +83,7 @@ func (r *Supply) forgive(endpoint string) {
 		r.partings.Store(&all)
 	}
 	r.recalled.Store(nil)
+	r.changeUnlike(func(all map[string]unlike) { delete(all, endpoint) })
 	r.changeLost(func(all map[string]knownwal.Known) {
 		delete(all, endpoint)
 		delete(all, anyEndpoint)

@@ -28,9 +28,8 @@ type Supply struct {
 	// Owned by Run.
 	*attempt // the present one
 	began    time.Time
-	lacking  lsn.LSN          // a start before the end of the store that failed
-	avoid    map[string]error // hosts whose WAL was found to differ, until no other host is left
-	unlike   unlike
+	lacking  lsn.LSN           // a start before the end of the store that failed
+	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time
@@ -40,6 +39,7 @@ type Supply struct {
 	lost     atomic.Pointer[map[string]knownwal.Known] // see lostWAL: by endpoint; never changed in place
 	recalled atomic.Pointer[knownwal.Known]            // see recall; nil: nothing
 	partings atomic.Pointer[map[string]parting]        // see part: by endpoint; never changed in place
+	unlike   atomic.Pointer[map[string]unlike]         // see recognise: by endpoint; never changed in place
 	late     atomic.Pointer[[]LackError]               // see watchLate; never changed in place
 	seen     atomic.Uint32                             // the highest timeline on which a server of the system was
 
@@ -74,7 +74,9 @@ type attempt struct {
 	obeyed *LackError // the operator has accepted it, and the server is about to be followed
 	heard  []lsn.LSN  // what members had said of it
 	behind lsn.LSN    // where that server was
-	gone   lsn.LSN    // restorable is up to here what the upstream has removed; Invalid: it has all
+	// lostBefore is WAL of an earlier timeline that it had lost before it was promoted; nil: none is known.
+	lostBefore *LackError
+	gone       lsn.LSN // restorable is up to here what the upstream has removed; Invalid: it has all
 
 	recognised bool // the server has WAL that this proxy had and has no more, see recognise
 }

@@ -1,0 +1,112 @@
+package walsource
+
+import (
+	"maps"
+	"time"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// unlike holds that a server was found not to have WAL that this proxy had.
+type unlike struct {
+	lack   LackError // of the server on its timeline at that time; on a later one it is looked at again
+	print  lsn.Print
+	looked time.Time
+}
+
+// fresh reports whether the look is so young that it is not repeated. Another server may be at that address by now.
+func (u unlike) fresh() bool { return time.Since(u.looked) < partingDelay }
+
+// same reports whether srv may be that server, on that timeline, and p the WAL that was looked for.
+func (u unlike) same(srv server, p lsn.Print) bool {
+	return u.lack.System == srv.system && u.lack.Timeline == srv.timeline && u.print == p
+}
+
+// differs notes by lack that srv was found not to have the WAL that p names.
+func (r *Supply) differs(srv server, p lsn.Print, lack *LackError) {
+	r.changeUnlike(func(all map[string]unlike) { all[srv.endpoint] = unlike{*lack, p, time.Now()} })
+	if lack.Lost {
+		r.lostWAL(srv, lack)
+	}
+}
+
+// changeUnlike has change change what the last looks have found, by endpoint.
+func (r *Supply) changeUnlike(change func(all map[string]unlike)) {
+	all := map[string]unlike{}
+	if was := r.unlike.Load(); was != nil {
+		all = maps.Clone(*was)
+	}
+	change(all)
+	r.unlike.Store(&all)
+}
+
+// lookedAt reports whether srv was looked at a moment ago, and did not have the WAL that p names.
+func (r *Supply) lookedAt(srv server, p lsn.Print) bool {
+	all := r.unlike.Load()
+	if all == nil {
+		return false
+	}
+	u, known := (*all)[srv.endpoint]
+	return known && u.fresh() && u.same(srv, p)
+}
+
+// remember puts into k what was found out about servers before. had is the WAL that they are looked at for now.
+func (r *Supply) remember(k *knowledge, had lsn.Print) {
+	if lost := r.lost.Load(); lost != nil {
+		k.lost = *lost
+	}
+	if partings := r.partings.Load(); partings != nil {
+		k.partings = *partings
+	}
+	k.unlike = nil
+	if all := r.unlike.Load(); all != nil {
+		k.unlike = maps.Clone(*all)
+		maps.DeleteFunc(k.unlike, func(_ string, u unlike) bool { return !u.fresh() || u.print != had })
+	}
+}
+
+// differed returns what srv lacks that was promoted after it had lost WAL, by a look at its bytes. nil: nothing was
+// found. A primary that lost WAL of its own timeline is in k.lost.
+func (k knowledge) differed(srv server) *LackError {
+	u, known := k.unlike[srv.endpoint]
+	if !known || u.lack.Lost || u.lack.System != srv.system || u.lack.Timeline != srv.timeline {
+		return nil
+	}
+	return &u.lack
+}
+
+// join returns one refusal that has e and other, either of which may be nil: a word that the operator gives for it
+// covers both. Of different timelines it is the one that reaches farther.
+func (e *LackError) join(other *LackError) *LackError {
+	switch {
+	case e == nil && other == nil:
+		return nil
+	case e == nil:
+		both := *other
+		return &both
+	case other == nil:
+		return e
+	case e.Of != other.Of && e.To < other.To:
+		return other.join(nil)
+	case e.Of != other.Of:
+		return e
+	}
+	both := *e
+	if both.From = min(e.From, other.From); other.To > e.To {
+		both.To, both.By = other.To, other.By
+	}
+	return &both
+}
+
+// upTo returns e, which may end farther where other does. An end that nobody knows is none.
+func (e *LackError) upTo(other *LackError) *LackError {
+	far := *e
+	if other.Of == e.Of && other.To != walstore.PromisedAll {
+		far.To = max(far.To, other.To)
+	}
+	return &far
+}
+
+// reaches reports whether e refuses a server for all that it lacks up to to.
+func (e *LackError) reaches(to lsn.LSN) bool { return e != nil && e.To >= to }
