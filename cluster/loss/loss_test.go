@@ -258,14 +258,15 @@ func TestFedLostWAL(t *testing.T) {
 	heard, _ := Set(nil).Hear("b", given().Told(kept, 0))
 	for name, c := range map[string]struct {
 		brings  bool
-		first   lsn.LSN
+		first   First
 		instead bool
 	}{
-		"lost WAL":                  {false, from + 50, false},
-		"what was written instead":  {true, from, true},
-		"nothing, as it is refused": {true, from + 50, false},
+		"lost WAL":                  {false, at(from + 50), false},
+		"what was written instead":  {true, at(from), true},
+		"nothing, as it is refused": {true, at(from + 50), false},
+		"a base backup":             {true, written(from + 50), false}, // and the standby of that name comes back
 	} {
-		if j := heard.Judge(who, at(c.first), store(c.brings), nil); j.Instead != c.instead {
+		if j := heard.Judge(who, c.first, store(c.brings), nil); j.Instead != c.instead {
 			t.Errorf("%s: %+v", name, j)
 		}
 	}

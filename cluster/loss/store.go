@@ -57,8 +57,9 @@ type Judgement struct {
 	// WAL, else the standby may.
 	Refused *Loss
 	Here    bool
-	// Instead reports whether the session is fed what was written instead of all lost WAL. A session that is fed while
-	// the store has lost WAL itself may have taken that, whatever the store has when it ends: see [Set.Left].
+	// Instead reports whether the session is a server's, and is fed what was written instead of all lost WAL. A session
+	// that is fed while the store has lost WAL itself may have taken that, whatever the store has when it ends: see
+	// [Set.Left]. What a base backup has got says nothing of the standby of its name.
 	Instead bool
 	News    []Loss // of which a name does not count from now on
 }
@@ -86,7 +87,7 @@ func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) 
 			j.Refused = &j.Set[i]
 		}
 	}
-	j.Instead = j.Refused == nil && !lost
+	j.Instead = j.Refused == nil && !lost && f.applies()
 	return j
 }
 
