@@ -122,26 +122,15 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 	if len(sessions) == 0 {
 		return nil, err
 	}
-	all := make([]candidate, len(sessions))
+	all, asked := make([]candidate, len(sessions)), make([]Conn, len(sessions))
 	b := r.grounds()
 	var asking sync.WaitGroup
 	for i, s := range sessions {
-		asking.Go(func() { all[i] = r.interview(ctx, walreceiver.Over(s), b.known) })
+		asked[i] = walreceiver.Over(s)
+		asking.Go(func() { all[i] = r.interview(ctx, asked[i], b.known) })
 	}
 	asking.Wait()
-	best, refused := elect(b, all)
-	if best < 0 {
-		for i := range all { // nobody is waiting for the one that is followed
-			if c := &all[i]; c.err == nil {
-				c.srv.known = b.known
-				r.part(ctx, walreceiver.Over(sessions[i]), sessions[i].Endpoint, &c.srv, b.known.lack(c.srv))
-			}
-		}
-		if p := r.partings.Load(); p != nil {
-			b.known.partings = *p
-		}
-		best, refused = elect(b, all)
-	}
+	best, refused := r.choose(ctx, b, all, asked)
 	if best < 0 {
 		clear(r.avoid) // nothing else is left: they get another chance
 		r.o.Store.Release(lsn.Invalid)
@@ -169,7 +158,7 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 	if best < 0 {
 		return nil, errPermanent{err}
 	}
-	return walreceiver.Over(sessions[best]), nil
+	return asked[best], nil
 }
 
 // params returns those of the log-in as a walreceiver.

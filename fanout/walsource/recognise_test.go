@@ -73,6 +73,10 @@ func (s *sender) Break(context.Context, bool) error { return nil }
 
 func (s *sender) Interrupt() { close(s.broken) }
 
+func (s *sender) Settings(context.Context, []string) (map[string]string, error) {
+	return map[string]string{"wal_segment_size": "1MB", "server_version_num": "150000"}, nil
+}
+
 // owing is a store that owes WAL, named by p, and a primary that has written more.
 func owing(t *testing.T, g *walstoretest.Generator, p lsn.Print) (*Supply, server) {
 	t.Helper()
