@@ -98,17 +98,26 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	return fmt.Errorf("%w: %w", err, refusal)
 }
 
+// tellLost makes durable who may have WAL that the server of history h had lost before it was promoted, if the operator
+// has accepted that. It does so while the store still has a name for that WAL, by its debt or by being empty.
+func (r *Supply) tellLost(h lsn.History) error {
+	e := r.obeyed
+	if e == nil || e.Timeline != h.Timeline || r.lostBefore == nil {
+		return nil
+	}
+	err := r.o.GiveUp(r.lostBefore, false)
+	if err == nil {
+		r.lostBefore = nil
+	}
+	return err
+}
+
 // follows notes that the store takes WAL in history h: what the operator has accepted for that is given up now. before
 // is the store's timeline until then, 0: it was empty.
 func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	e := r.obeyed
 	if e == nil || e.Timeline != h.Timeline {
 		return nil
-	}
-	if r.lostBefore != nil { // before the debt is given up, which names it: standbys with it must get nothing more
-		if err := r.o.GiveUp(r.lostBefore, false); err != nil {
-			return err
-		}
 	}
 	if err := r.rcv.GiveUp(r.kept(e, h, before)); err != nil {
 		return err // first: after a crash here the word still holds
@@ -122,7 +131,7 @@ func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	if err := r.use(e, r.heard, false); err != nil {
 		return err
 	}
-	r.obeyed, r.lostBefore = nil, nil
+	r.obeyed = nil
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", h.Timeline, "of_timeline",
 		e.Of, "from_lsn", e.From, "to_lsn", e.To)
 	return nil

@@ -200,6 +200,9 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 			return fmt.Errorf("store history of timeline %s: %w", h.Timeline, err)
 		}
 	}
+	if err := r.tellLost(h); err != nil {
+		return err
+	}
 	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}
