@@ -173,3 +173,36 @@ func TestDigestOfWhatWasGivenUp(t *testing.T) {
 		readAll(t, s, x, 1, at, x.End())
 	}
 }
+
+// TestGivenUpDoesNotComeBack: a page has rotted, and the WAL behind it is still on the disk. It is given up, and other WAL
+// comes. The process or the machine stops before that parts from the old, or where a record ends as one of the old did.
+// The next start ends where the new WAL does.
+func TestGivenUpDoesNotComeBack(t *testing.T) {
+	for name, c := range map[string]struct{ parts, ends lsn.LSN }{ // from where the store ended
+		"before the other WAL parts": {100_000, 50_000}, "records of the same sizes": {20_000, 100_000},
+	} {
+		s, disk, g := lostNewest(t, 0)
+		end := s.Positions().Flushed
+		disk = disk.Kill()
+		flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(end)), 100_000)
+		s = openMem(t, disk)
+		r, _ := s.Repairing()
+		p := s.Positions()
+		x := g.Again(lastRecord(g, p.Received+c.parts))
+		for x.End() < r.To {
+			x.Record(3000)
+		}
+		if err := s.GiveUpRepair(); err != nil {
+			t.Fatal(err)
+		}
+		to := lastRecord(x, p.Received+c.ends)
+		give(t, s, x, p.Received, to)
+		told := s.Positions()
+		for _, after := range []*vfs.Mem{disk.Crash(nil), disk.Kill()} {
+			s := openMem(t, after)
+			if q := s.Positions(); q.Received != told.Received {
+				t.Errorf("%s: told %s, it owed up to %s, and now ends at %s", name, told.Flushed, r.To, q.Received)
+			}
+		}
+	}
+}

@@ -44,19 +44,23 @@ func (s *Store) settleAt(
 	h lsn.History, m mark, end lsn.LSN, d debt, damaged *DamagedError,
 ) (debt, *DamagedError, error) {
 	defer s.segs.closeUnused() // what comes next may replace files
-	for {
+	for other := false; ; {
 		err := s.settle(h, m, end)
 		switch {
 		case errors.As(err, &damaged) && end > m.Start:
 			end = max(s.segs.size.Floor(end-1), m.Start)
 			d = s.owe(m, end, damaged)
 		case err == nil && s.tookOther(d.Print, end):
+			other = true
 			end = max(s.segs.size.Floor(d.Print.LSN-1), m.Start)
 			m.LSN, m.Print = d.To, lsn.Print{} // what came instead is neither owed nor a name of it
 			d = s.owe(m, end, nil)
 		case err == nil && s.tookOther(m.Print, end): // the debt could not be noted, so the mark stayed
+			other = true
 			end = max(s.segs.size.Floor(m.Print.LSN-1), m.Start)
 			d = s.owe(m, end, nil)
+		case err == nil && other:
+			return d, damaged, s.wipe(end)
 		default:
 			return d, damaged, err
 		}
