@@ -44,7 +44,7 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 		return err
 	}
 	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
-	if lost := srv.known.differed(srv); lost != nil {
+	if lost := srv.known.differed(srv); lost != nil && !lost.Lost {
 		r.lostBefore = lost.upTo(e)
 	}
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {

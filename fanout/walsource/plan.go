@@ -32,6 +32,9 @@ type server struct {
 // server of that timeline without a word to us, even to a primary.
 func (s *server) inRecovery() bool { return s.settings[inHotStandby] == "on" && !s.virtual }
 
+// sendsOthers reports whether srv sends WAL that another server writes.
+func (s *server) sendsOthers() bool { return s.inRecovery() || s.virtual }
+
 // facts returns what a stream from srv depends on.
 func (s *server) facts() walreceiver.Server {
 	return walreceiver.Server{

@@ -47,7 +47,8 @@ type lostAndPromoted struct {
 	srv   server
 	fork  lsn.LSN
 	wal   []byte
-	claim lsn.LSN // acknowledged, as member b says; 0: it says nothing
+	as    func(*lostAndPromoted) // at each attempt; nil: the server is a primary
+	claim lsn.LSN                // acknowledged, as member b says; 0: it says nothing
 	gave  []LackError
 	named bool // the store had a name for that WAL when the loss was told
 	looks int
@@ -95,7 +96,9 @@ func (x *lostAndPromoted) start() {
 // try makes one attempt, as prepareStream does, and returns what the server is refused for; nil: it is followed.
 func (x *lostAndPromoted) try() (e *LackError) {
 	x.t.Helper()
-	x.attempt = &attempt{}
+	if x.attempt = (&attempt{}); x.as != nil {
+		x.as(x)
+	}
 	srv, s, have := x.srv, newSender(x.wal), x.store.Positions()
 	srv.known = x.knowledge()
 	err := x.recognise(x.t.Context(), s, &srv, have)

@@ -20,6 +20,8 @@ func (e errUntold) Unwrap() error { return e.error }
 // and has written at least as much other WAL before it was first seen (ruling R32). That is remembered, as any loss.
 // One that has it is not refused for what was found at its address before: another volume may be mounted there.
 //
+// An emptied store looks at whoever sends WAL: a member, a proxy or a standby may follow a primary that lost it.
+//
 // It reads the WAL of the primary from the beginning of a segment. A primary that has removed that segment cannot be
 // told from another, and is followed.
 func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walstore.Positions) error {
@@ -30,8 +32,8 @@ func (r *Supply) recognise(ctx context.Context, s Conn, srv *server, have walsto
 		return nil
 	case system != srv.system, !srv.history.Contains(p.Timeline), lacksPoint(*srv, p):
 		return nil // judged by system, history and position
-	case srv.inRecovery(), srv.virtual, r.member != "":
-		return nil
+	case have.Timeline != 0 && (srv.sendsOthers() || r.member != ""):
+		return nil // what comes is held back, and compared then
 	case r.lookedAt(*srv, p) && srv.known.lack(*srv).reaches(to):
 		return nil // it is refused, and the operator may accept that
 	}
