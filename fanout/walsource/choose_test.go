@@ -101,11 +101,11 @@ func TestElectionPassesOverTheLost(t *testing.T) {
 		if x.try() == nil {
 			t.Fatal("a server that lost WAL is followed")
 		}
-		for range 2 {
+		for range 2 { // however long an attempt takes
 			if best, refused := x.elects(x.wal, right, x.srv); best != 0 {
 				t.Errorf("%d is elected: %v", best, refused)
 			}
-			time.Sleep(slowRetry)
+			time.Sleep(partingDelay)
 		}
 	})
 }

@@ -20,7 +20,7 @@ type knowledge struct {
 	lost map[string]knownwal.Known // by endpoint: what servers were refused for since they were streamed from last
 	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
-	unlike   map[string]unlike // what looks have found a moment ago, by endpoint
+	unlike   map[string]unlike // what the last looks have found, by endpoint
 }
 
 // knowledge collects what a server must have to be followed. What others know of a timeline that the store has left

@@ -15,6 +15,10 @@ type unlike struct {
 	looked time.Time
 }
 
+// unlikeFor bounds how long a look counts at elections: so long another host is taken. It outlasts the waits between
+// attempts. When the server is tried, it is looked at again sooner.
+const unlikeFor = 2 * partingDelay
+
 // fresh reports whether the look is so young that it is not repeated. Another server may be at that address by now.
 func (u unlike) fresh() bool { return time.Since(u.looked) < partingDelay }
 
@@ -62,7 +66,9 @@ func (r *Supply) remember(k *knowledge, had lsn.Print) {
 	k.unlike = nil
 	if all := r.unlike.Load(); all != nil {
 		k.unlike = maps.Clone(*all)
-		maps.DeleteFunc(k.unlike, func(_ string, u unlike) bool { return !u.fresh() || u.print != had })
+		maps.DeleteFunc(k.unlike, func(_ string, u unlike) bool {
+			return time.Since(u.looked) >= unlikeFor || u.print != had
+		})
 	}
 }
 
