@@ -46,6 +46,7 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
 	if lost := srv.known.differed(srv); lost != nil && !lost.Lost {
 		r.lostBefore = lost.upTo(e)
+		r.lostBefore.From = r.lostSince
 	}
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
 		return r.setAside(e, r.heard)

@@ -33,7 +33,6 @@ func TestElectionLooksAtTheRefused(t *testing.T) {
 		for _, again := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				x := promotedLost(t, empty)
-				x.mem.start, x.mem.data = senderStart, x.wal[:x.mem.pos.Received-min(x.mem.pos.Received, senderStart)]
 				right := bytes.Clone(x.wal)
 				right[len(right)-100]--
 				x.srv.timeline, x.srv.history = 1, lsn.History{Timeline: 1}

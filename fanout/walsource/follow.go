@@ -142,6 +142,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		r.inquire(ctx, have, srv)
 		if err = r.recognise(ctx, s, srv, have); err == nil {
 			r.part(ctx, s, s.Endpoint(), srv, srv.known.lack(*srv))
+			r.partBefore(ctx, s, *srv, have)
 			err = r.judge(have, *srv)
 		}
 	}

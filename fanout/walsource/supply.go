@@ -76,6 +76,7 @@ type attempt struct {
 	behind lsn.LSN    // where that server was
 	// lostBefore is WAL of an earlier timeline that it had lost before it was promoted; nil: none is known.
 	lostBefore *LackError
+	lostSince  lsn.LSN // where that begins, see partBefore; Invalid: not known
 	gone       lsn.LSN // restorable is up to here what the upstream has removed; Invalid: it has all
 
 	recognised bool // the server has WAL that this proxy had and has no more, see recognise

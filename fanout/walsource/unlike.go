@@ -13,6 +13,7 @@ type unlike struct {
 	lack   LackError // of the server on its timeline at that time; on a later one it is looked at again
 	print  lsn.Print
 	looked time.Time
+	cut    bool // a comparison took its session with it: it is not repeated, see partBefore
 }
 
 // unlikeFor bounds how long a look counts at elections: so long another host is taken. It outlasts the waits between
@@ -29,7 +30,8 @@ func (u unlike) same(srv server, p lsn.Print) bool {
 
 // differs notes by lack that srv was found not to have the WAL that p names.
 func (r *Supply) differs(srv server, p lsn.Print, lack *LackError) {
-	r.changeUnlike(func(all map[string]unlike) { all[srv.endpoint] = unlike{*lack, p, time.Now()} })
+	found := unlike{lack: *lack, print: p, looked: time.Now()}
+	r.changeUnlike(func(all map[string]unlike) { all[srv.endpoint] = found })
 	if lack.Lost {
 		r.lostWAL(srv, lack)
 	}
