@@ -114,8 +114,11 @@ func showLog(t testing.TB, name, path string) {
 		return
 	}
 	text = boring.ReplaceAll(text, nil)
-	if at := bytes.Index(text, []byte(dataRace)); at >= 0 && at < len(text)-logTail {
-		t.Logf("log of %s, the beginning of its first data race:\n%s", name, text[at:min(len(text), at+logTail)])
+	for _, bad := range []string{dataRace, "\npanic: ", "\nfatal error: "} {
+		if at := bytes.Index(text, []byte(bad)); at >= 0 && at < len(text)-logTail {
+			from := text[at:min(len(text), at+logTail)]
+			t.Logf("log of %s, from its first %q on:\n%s", name, strings.TrimSpace(bad), from)
+		}
 	}
 	if len(text) > logTail {
 		text = text[len(text)-logTail:]

@@ -82,7 +82,7 @@ func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (st
 		Writes: r.member == "" && p.timeline == srv.timeline,
 	}
 	switch {
-	case have.Timeline != p.timeline: // prepareStream left it to the first WAL
+	case have.Timeline < p.timeline: // prepareStream left it to the first WAL
 		c.Begin = func() error { return r.startStream(p, srv) }
 	case !r.recognised && uncompared(have, srv, p, r.lacking):
 		unseen, c.Stored = have.Received, have.Received+1 // the next record's link names the last stored one
@@ -191,7 +191,7 @@ func (r *Supply) tellUncompared(end lsn.LSN, srv server) {
 // Its history must neither speak against another server that is promoted to the same number, nor lead a standby there.
 func (r *Supply) startStream(p startPoint, srv server) error {
 	h, before := srv.history, r.o.Store.Positions().Timeline
-	if before != p.timeline {
+	if before < p.timeline {
 		if err := r.leaveFor(srv); err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}
-	if fork, _, ok := h.SwitchPoint(before); ok && before != p.timeline {
+	if fork, _, ok := h.SwitchPoint(before); ok && before < p.timeline {
 		if err := r.rcv.GiveUp(fork); err != nil {
 			return err
 		}

@@ -76,7 +76,7 @@ func planStart(have walstore.Positions, srv server, again resumption) (startPoin
 			"highest timeline %s of the primary is behind recovery timeline %s", srv.timeline, have.Timeline)
 	}
 	if have.Timeline == srv.timeline {
-		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
+		return onItsTimeline(startPoint{have.Timeline, overlap(have, srv, again)}, srv), nil
 	}
 	fork, next, ok := srv.history.SwitchPoint(have.Timeline)
 	switch {
@@ -85,10 +85,19 @@ func planStart(have walstore.Positions, srv server, again resumption) (startPoin
 			"requested timeline %s is not in this server's history", have.Timeline).
 			WithHint("The upstream took another way at an earlier timeline: it does not continue what is stored.")
 	case have.Received < fork:
-		return startPoint{have.Timeline, overlap(have, srv, again)}, nil
+		return onItsTimeline(startPoint{have.Timeline, overlap(have, srv, again)}, srv), nil
 	}
 	// At the fork, or beyond it: then the store moves aside what the new timeline lacks, or refuses to.
 	return startPoint{next, srv.seg.Floor(fork)}, nil
+}
+
+// onItsTimeline returns p on the timeline whose file has that segment. Where damage was found the stored WAL may end
+// below the segment in which its timeline began: no server has a file of it there (walreceiver: tliOfPointInHistory).
+func onItsTimeline(p startPoint, srv server) startPoint {
+	if p.at < srv.seg.Floor(beginOf(srv.history, p.timeline)) {
+		p.timeline = srv.history.TimelineOf(p.at)
+	}
+	return p
 }
 
 // overlap returns the start of the segment with the last stored byte, where PostgreSQL starts, or the one before. Only

@@ -287,3 +287,22 @@ func TestPromisedEndsWithARecord(t *testing.T) {
 		}
 	}
 }
+
+// TestStartBelowTheTimeline: a store on timeline 2 ends below the segment in which that began. A server has that segment
+// as one of timeline 1 only.
+func TestStartBelowTheTimeline(t *testing.T) {
+	have := walstore.Positions{
+		Timeline: 2, Oldest: 0x100000, Received: 0x200000, Written: 0x200000, Flushed: 0x200000, Complete: 0x1FF000,
+	}
+	left := lsn.HistoryEntry{Timeline: 1, Switch: 0x349C60}
+	for _, h := range []lsn.History{
+		{Timeline: 2, Parents: []lsn.HistoryEntry{left}},
+		{Timeline: 3, Parents: []lsn.HistoryEntry{left, {Timeline: 2, Switch: 0x400000}}},
+	} {
+		srv := server{timeline: h.Timeline, xlogpos: 0x500000, seg: 1 << 20, history: h}
+		p, err := planStart(have, srv, resumption{record: 0x1FE000})
+		if want := (startPoint{1, 0x200000}); err != nil || p != want {
+			t.Errorf("a server on timeline %s is asked for %+v, %v, want %+v", h.Timeline, p, err, want)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (s *Store) writeStep() (bool, error) {
 	s.stages.write.Lock()
 	defer s.stages.write.Unlock()
 	s.mu.Lock()
-	from, tli := s.pos.Written, s.pos.Timeline
+	from, h := s.pos.Written, s.history
 	piece := s.tail.piece(from, s.pos.Received)
 	s.mu.Unlock()
 	if len(piece) == 0 {
@@ -67,7 +67,7 @@ func (s *Store) writeStep() (bool, error) {
 	}
 	to := from + lsn.LSN(len(piece))
 	stamp.At(stamp.WriterWoken, to)
-	f, err := s.writeFile(segKey{tli, s.segs.size.Segno(from)}, from)
+	f, err := s.writeFile(segKey{h.TimelineOf(s.segs.size.Floor(from) + s.segLen() - 1), s.segs.size.Segno(from)}, from)
 	if f == nil || err != nil {
 		return false, err
 	}

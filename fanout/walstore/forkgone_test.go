@@ -234,3 +234,60 @@ func TestStopWhileTheForkIsMade(t *testing.T) {
 		}
 	}
 }
+
+// TestDamageBelowTheFork: shortly after a failover the segment before the one in which the timeline began has rotted, or
+// that one is lost as well. The store ends below the new timeline's first segment. It takes the older timeline, up to
+// where that was left, and then the new one.
+func TestDamageBelowTheFork(t *testing.T) {
+	for name, c := range map[string]struct {
+		sealed, lost bool
+		at           int64
+	}{
+		"last page":                   {false, false, 1<<20 - 3000},
+		"last page, sealed":           {true, false, 1<<20 - 3000},
+		"last page, fork lost":        {false, true, 1<<20 - 3000},
+		"anywhere, sealed, fork lost": {true, true, 100_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk, g, fork := forked(t, 0, 1000)
+			if c.sealed {
+				if err := openMem(t, disk).housekeepingStep(); err != nil {
+					t.Fatal(err)
+				}
+				disk = disk.Kill()
+			}
+			before := testSeg.Floor(fork) - 1
+			flip(disk, "wal/"+testSeg.FileName(1, testSeg.Segno(before)), c.at)
+			if c.lost {
+				loseFork(t, disk, fork)
+				_ = disk.Remove("/data/wal/" + testSeg.FileName(1, testSeg.Segno(fork)))
+			}
+			s := openMem(t, disk)
+			at := testSeg.Floor(s.Positions().Received)
+			if at >= testSeg.Floor(fork) {
+				t.Fatalf("it ends at %s, in the segment of the fork", at)
+			}
+			if n, _ := s.NextSegment(); n.Timeline != 1 {
+				t.Errorf("an archive is asked for %s", s.Name(n))
+			}
+			start(t, s, 1, at)
+			for ; at < fork; at += min(fork-at, 100_000) {
+				appendMessage(t, s, walstoretest.Message{At: at, Data: g.Bytes(at, at+min(fork-at, 100_000))})
+				drain(t, s)
+			}
+			if err := s.AppendFrom(t.Context(), fork, bytes.NewReader(g.Bytes(fork, fork+8)), 8); !errors.Is(err, ErrGap) {
+				t.Errorf("WAL of timeline 1 beyond the fork: %v", err)
+			}
+			give(t, s, g, fork, g.End())
+			for range 2 {
+				checkStored(t, s, g)
+				readAll(t, s, g, 2, testSeg.Floor(fork), g.End())
+				if _, owes := s.Repairing(); owes || s.Positions().Flushed != g.End() {
+					t.Errorf("%+v, owes %v", s.Positions(), owes)
+				}
+				disk = disk.Kill()
+				s = openMem(t, disk)
+			}
+		})
+	}
+}

@@ -19,6 +19,7 @@ type ingest struct {
 	checker    walformat.Checker
 	started    bool             // StartStream succeeded
 	tli        lsn.TimelineID   // of the stream
+	left       lsn.LSN          // where an older timeline was left, see startBelow; Invalid: the stream's is not older
 	next       lsn.LSN          // where the next message begins; behind received while WAL is re-sent
 	framer     walformat.Framer // of what was received
 	hash       hashState        // of what was received, from its segment's first byte on
@@ -50,6 +51,10 @@ func (s *Store) AppendFrom(ctx context.Context, at lsn.LSN, r io.Reader, n int) 
 	}
 	if n == 0 {
 		return nil
+	}
+	if end := at + lsn.LSN(n); s.in.left != lsn.Invalid && end > s.in.left {
+		s.in.started = false
+		return &GapError{Expected: s.in.left, Got: end}
 	}
 	if err := s.append(ctx, at, r, n); err != nil {
 		s.in.started = false

@@ -18,8 +18,10 @@ func (s *Store) NextSegment() (Segment, bool) {
 	if pos.Timeline == 0 {
 		return Segment{}, false
 	}
-	start := s.segs.size.Floor(pos.Received)
-	return Segment{Timeline: pos.Timeline, Start: start, End: start + s.segLen()}, true
+	g := Segment{Start: s.segs.size.Floor(pos.Received)}
+	g.End = g.Start + s.segLen()
+	g.Timeline = s.History().TimelineOf(g.End - 1)
+	return g, true
 }
 
 // AppendSegment takes the next segment g from r, an archived file, instead of a stream: it is verified as

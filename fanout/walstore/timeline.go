@@ -81,6 +81,8 @@ func (s *Store) historyOf(tli lsn.TimelineID) (lsn.History, error) {
 //
 //   - Empty store: any segment start. A timeline above 1 needs its history (PutHistory) first.
 //   - The current timeline: at or below the received end. What is stored is compared.
+//   - An older timeline of the store's history, when the stored WAL ends below the segment in which the next one began:
+//     at or below the received end. WAL up to there is taken.
 //   - A newer timeline, whose history is stored and contains the current one: at or below the point
 //     up to which the WAL received so far belongs to it. The store is on the new timeline, durably,
 //     when StartStream returns; it may wait for the disk.
@@ -100,7 +102,7 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	pos := s.Positions()
 	var err error
-	s.in.continuity = nil
+	s.in.continuity, s.in.left = nil, lsn.Invalid
 	switch {
 	case pos.Timeline == 0:
 		err = s.begin(tli, at)
@@ -110,7 +112,7 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 			err = &GapError{Expected: s.segs.size.Floor(pos.Received), Got: at}
 		}
 	case tli < pos.Timeline:
-		err = &TimelineError{Timeline: tli, Current: pos.Timeline, Reason: "it is older"}
+		err = s.startBelow(tli, at, pos)
 	default:
 		err = s.switchTo(tli, at)
 	}
@@ -119,6 +121,21 @@ func (s *Store) StartStream(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	s.in.started, s.in.tli, s.in.next, s.in.block = true, tli, at, nil
 	s.expectOwed()
+	return nil
+}
+
+// startBelow begins the stream of an older timeline of the history. Damage has taken the store back below the segment
+// in which the next one began, and that has no file there.
+func (s *Store) startBelow(tli lsn.TimelineID, at lsn.LSN, pos Positions) error {
+	h := s.History()
+	left, _, ok := h.SwitchPoint(tli)
+	if !ok || h.TimelineOf(at) != tli || pos.Received >= s.segs.size.Floor(h.Begin()) {
+		return &TimelineError{Timeline: tli, Current: pos.Timeline, Reason: "it is older"}
+	}
+	if at > pos.Received {
+		return &GapError{Expected: s.segs.size.Floor(pos.Received), Got: at}
+	}
+	s.in.left, s.in.continuity = left, s.newContinuityCheck(tli, at)
 	return nil
 }
 

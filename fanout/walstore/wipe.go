@@ -13,11 +13,12 @@ import (
 // meanwhile.
 func (s *Store) wipe(end lsn.LSN) error {
 	x := s.segs
-	tli := s.Positions().Timeline
+	h := s.History()
+	file := func(segno uint64) segKey { return segKey{h.TimelineOf(x.size.Start(segno) + s.segLen() - 1), segno} }
 	x.mu.Lock()
 	var behind []segKey
 	for k := range x.have {
-		if k.tli == tli && x.size.Start(k.segno) >= end {
+		if k == file(k.segno) && x.size.Start(k.segno) >= end {
 			behind = append(behind, k)
 			delete(x.have, k)
 			x.reopen(k)
@@ -30,7 +31,7 @@ func (s *Store) wipe(end lsn.LSN) error {
 		}
 	}
 	if !x.size.IsStart(end) {
-		if err := s.clearFrom(segKey{tli, x.size.Segno(end)}, end); err != nil {
+		if err := s.clearFrom(file(x.size.Segno(end)), end); err != nil {
 			return fmt.Errorf("clear WAL that is not to come back: %w", err)
 		}
 	}
