@@ -49,6 +49,9 @@ func TestDescriptorsUnderAttack(t *testing.T) {
 		}
 	}
 	// Strangers of another address push out their own: a client that is slow to say who it is, and one that logs in.
+	for range 200 {
+		dial("127.0.0.3") // and says nothing
+	}
 	attack("127.0.0.2", 200)
 	slow := dial("127.0.0.1")
 	attack("127.0.0.2", 40)

@@ -32,7 +32,7 @@ func limits(c *config.Config) proxy.Limits {
 
 // dialer gives clients' log-ins a bare connection to the primary. When descriptors run short makeRoom is asked to end
 // another client's connection; it reports whether it did.
-func dialer(up *upstream.Config, files descriptors.Budget, makeRoom func() bool) proxy.Dialer {
+func dialer(up *upstream.Config, files *descriptors.Room, makeRoom func() bool) proxy.Dialer {
 	return proxy.DialerFunc(func(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
 		raw, err := up.DialPrimary(ctx, wait)
 		if err != nil {

@@ -38,7 +38,7 @@ type parts struct {
 	upstream *upstream.Config
 	queue    *logqueue.Queue // of log's lines
 	log      *slog.Logger
-	files    descriptors.Budget // of open files
+	files    *descriptors.Room // of open files
 	started  time.Time
 
 	// openStore
