@@ -16,8 +16,8 @@ var (
 	ofChildren = []string{"REPLPROXY_BIN", "REPLPROXY_TEST_CHILD"} // set by tests, for programs that they start
 )
 
-// TestDevelopersDoor: the page names each target of make, and each variable that tests and scripts take.
-func TestDevelopersDoor(t *testing.T) {
+// TestPageForDevelopers: the page names each target of make, and each variable that tests and scripts take.
+func TestPageForDevelopers(t *testing.T) {
 	page := read(t, contributing)
 	targets := target.FindAllStringSubmatch(read(t, "Makefile"), -1)
 	for _, m := range targets {

@@ -39,6 +39,37 @@ func abandoned(t *testing.T) map[string]string {
 	return words
 }
 
+// part is one word of an identifier, as capitals and underscores divide it; of HTTP each letter.
+var part = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]`)
+
+// wordsOf returns an identifier as one word, and the words that it is made of, in lower case. Each is there without its
+// plural's s as well.
+func wordsOf(identifier string) (all []string) {
+	for _, w := range append(part.FindAllString(identifier, -1), identifier) {
+		w = strings.ToLower(w)
+		all = append(all, w)
+		if one, plural := strings.CutSuffix(w, "s"); plural {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// TestWordsOf: what is made of words is seen as them.
+func TestWordsOf(t *testing.T) {
+	for identifier, want := range map[string]string{
+		"door": "door", "openDoors": "doors", "TestAtTheDoorOfALeader": "leader", "HTTPDoor": "door", "door_2": "door",
+		"mates": "mate", "slotkeeper": "slotkeeper", "SlotKeeper": "slotkeeper",
+	} {
+		if got := wordsOf(identifier); !slices.Contains(got, want) {
+			t.Errorf("%s: %q is not among %q", identifier, want, got)
+		}
+	}
+	if got := wordsOf("estimates"); slices.Contains(got, "mate") {
+		t.Errorf("estimates: %q", got)
+	}
+}
+
 // TestWords: nothing bears a name that was given up, and comments have no synonyms of PostgreSQL's words.
 func TestWords(t *testing.T) {
 	banned, names := synonyms(), abandoned(t)
@@ -51,12 +82,10 @@ func TestWords(t *testing.T) {
 			if !ok {
 				return true
 			}
-			word := strings.ToLower(id.Name)
-			if better, bad := banned[word]; bad {
-				t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
-			}
-			if better, bad := names[word]; bad {
-				t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
+			for _, word := range wordsOf(id.Name) {
+				if better := banned[word] + names[word]; better != "" {
+					t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
+				}
 			}
 			return true
 		})

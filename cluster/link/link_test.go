@@ -333,7 +333,7 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-func TestRoster(t *testing.T) {
+func TestNameRegistry(t *testing.T) {
 	now := time.Unix(1, 0)
 	r := nameRegistry{map[string]*nameHolder{}}
 	check := func(what string, got, want admission) {

@@ -9,7 +9,7 @@ import (
 )
 
 // A member gets in while more connections than are held say nothing: it does not wait for their time-out.
-func TestSilentCrowdAtTheDoor(t *testing.T) {
+func TestSilentCrowdAtTheListener(t *testing.T) {
 	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
 	m := identitytest.Members(t, na, nb)
 	a, b := start(t, na, m), start(t, nb, m)
@@ -31,7 +31,7 @@ func TestSilentCrowdAtTheDoor(t *testing.T) {
 }
 
 // A health check of the port, which ends by FIN or by RST before it says anything, is no refused connection.
-func TestHealthChecksAtTheDoor(t *testing.T) {
+func TestHealthChecksAtTheListener(t *testing.T) {
 	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
 	m := identitytest.Members(t, na, nb)
 	a, b := start(t, na, m), start(t, nb, m)
@@ -67,7 +67,7 @@ func TestHealthChecksAtTheDoor(t *testing.T) {
 
 // A crowd pushes out its own connections. A connection of another address stays, however long it takes. One from an
 // address of a known member stays even when each connection of the crowd has its own address.
-func TestCrowdAtTheDoorPushesOutItsOwn(t *testing.T) {
+func TestCrowdAtTheListenerPushesOutItsOwn(t *testing.T) {
 	for _, addresses := range []int{1, 10 * maxHandshakes} {
 		var h pendingHandshakes
 		slow := &guest{ip: net.IPv4(10, 0, 0, 1)}

@@ -52,7 +52,7 @@ func TestVersionsTalk(t *testing.T) {
 func TestForeignMember(t *testing.T) {
 	na, nb := identitytest.Node(t, "proxy_a"), identitytest.Node(t, "proxy_b")
 	m := identitytest.Members(t, na, nb)
-	a, b := start(t, na, m), startDoor(t, nb, m, "replproxy-link/99")
+	a, b := start(t, na, m), startListener(t, nb, m, "replproxy-link/99")
 	a.phone.set(Peer{"proxy_b", b})
 	deadline := time.After(longWait)
 	for a.Status().Peers[0].Strange == "" {
@@ -89,7 +89,7 @@ func TestStrangeIsNamed(t *testing.T) {
 }
 
 // startListener is a listener that serves one protocol, to nobody's use; it gives its address.
-func startDoor(t *testing.T, n *identity.Node, m *identity.Members, protocol string) string {
+func startListener(t *testing.T, n *identity.Node, m *identity.Members, protocol string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

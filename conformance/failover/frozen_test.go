@@ -53,9 +53,9 @@ func logIn(t *testing.T, p *pgtest.Proxy, role string) error {
 	return err
 }
 
-// freezeDoor stops the postmaster alone, so that nobody is let in and all sessions go on, until the returned function is
-// called, or the test ends.
-func freezeDoor(t *testing.T, server *pgtest.Server) (thaw func()) {
+// freezePostmaster stops the postmaster alone, so that nobody is let in and all sessions go on, until the returned
+// function is called, or the test ends.
+func freezePostmaster(t *testing.T, server *pgtest.Server) (thaw func()) {
 	t.Helper()
 	pid := server.PID()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -99,7 +99,7 @@ func TestFrozenPostmaster(t *testing.T) {
 	known := time.Now()
 	session := primary.Connect(t)
 
-	thaw := freezeDoor(t, primary)
+	thaw := freezePostmaster(t, primary)
 	since := time.Now()
 	revoke(t, session)
 	pgtest.WaitFor(t, time.Minute, "the answer of before to be over", func() (bool, error) {
@@ -151,7 +151,7 @@ func TestFrozenPostmasterOfACluster(t *testing.T) {
 	}
 	session := primary.Connect(t)
 
-	thaw := freezeDoor(t, primary)
+	thaw := freezePostmaster(t, primary)
 	revoke(t, session)
 	pgtest.WaitFor(t, time.Minute, "the other member to find no primary", func() (bool, error) {
 		return strings.Contains(strings.Join(scene.Status(t, other).Warnings, "\n"), "the server of upstream.conninfo does not answer"), nil

@@ -71,7 +71,7 @@ func TestOnePuller(t *testing.T) {
 
 // A member with an empty store that follows another one serves walsenders as soon as it is ready. Where one of the
 // hosts is down they wait until it has found the primary. That its slot there is made is no loss.
-func TestFollowerServesAtOnce(t *testing.T) {
+func TestViaClusterServesAtOnce(t *testing.T) {
 	t.Parallel()
 	in := pgtest.Usual(t)
 	primary := in.Primary(t)

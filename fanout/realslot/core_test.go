@@ -14,7 +14,7 @@ func TestDecide(t *testing.T) {
 	adopted := slot.Info{Name: "a", Real: slot.Adopted, Restart: 300, Xmin: 700}
 	held := Real{Name: own, ActivePID: 1, Restart: 500, Xmin: 700}
 	idle := Real{Name: "a", Restart: 200, Xmin: 690}
-	mates := slot.Info{Name: "a", Real: slot.Mirrored, Foreign: true, Restart: 300}
+	members := slot.Info{Name: "a", Real: slot.Mirrored, Foreign: true, Restart: 300}
 	for _, c := range []struct {
 		name   string
 		change func(*situation)
@@ -61,11 +61,11 @@ func TestDecide(t *testing.T) {
 			[]Real{idle, held}, []action{{foreign, "a"}}},
 		{"mirror of a logical slot's name", func(s *situation) { s.mirror = Presence },
 			slot.Info{Name: "a", Real: slot.Mirrored}, []Real{{Name: "a", Logical: true}}, []action{{foreign, "a"}}},
-		{"another member's mirror", func(s *situation) { s.mirror = Presence }, mates, []Real{idle, held}, []action{{follow, "a"}}},
-		{"another member's mirror is missing", func(s *situation) { s.mirror = Presence }, mates, []Real{held}, nil},
-		{"another member's mirror is lost", func(s *situation) { s.mirror = Presence }, mates,
+		{"another member's mirror", func(s *situation) { s.mirror = Presence }, members, []Real{idle, held}, []action{{follow, "a"}}},
+		{"another member's mirror is missing", func(s *situation) { s.mirror = Presence }, members, []Real{held}, nil},
+		{"another member's mirror is lost", func(s *situation) { s.mirror = Presence }, members,
 			[]Real{{Name: "a", Lost: true}, held}, nil},
-		{"another member's mirror is ahead", func(s *situation) { s.mirror = Presence }, mates,
+		{"another member's mirror is ahead", func(s *situation) { s.mirror = Presence }, members,
 			[]Real{{Name: "a", Restart: 501}, held}, nil},
 		{"another member's slot", func(s *situation) { s.mirror = Presence }, slot.Info{Name: "a", Foreign: true},
 			[]Real{idle, held}, nil},

@@ -102,7 +102,7 @@ func (w *world) run(f func(context.Context)) {
 	w.stop = append(w.stop, func() { cancel(); <-done })
 }
 
-// serve hears from the first bytes of each connection who calls and in which version, as a door knows by TLS.
+// serve hears from the first bytes of each connection who calls and in which version, as a listener knows by TLS.
 func (m *proxy) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

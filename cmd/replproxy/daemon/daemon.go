@@ -96,13 +96,13 @@ func (d *Daemon) serve(ctx context.Context, queue *logqueue.Queue, log *slog.Log
 	}
 	defer p.close(&err)
 	for _, open := range []func(context.Context, *config.Config) error{
-		p.openStore, p.openCluster, p.openSlots, p.openStream, p.openAuth, p.openDoors, p.openServer,
+		p.openStore, p.openCluster, p.openSlots, p.openStream, p.openAuth, p.openListeners, p.openServer,
 	} {
 		if err := open(ctx, set.now()); err != nil {
 			return err
 		}
 	}
 	set.apply = p.apply
-	announce(log, set.now(), d.upstream, p.doors, d.o.Profiles)
+	announce(log, set.now(), d.upstream, p.listeners, d.o.Profiles)
 	return runStages(ctx, p.stages())
 }

@@ -2,7 +2,7 @@
 // order.
 //
 //	New ──► Run ──► serve (daemon.go): open.go, store → cluster → slots, hub → walreceiver
-//	                 │                 openclients.go, log-in → doors → server
+//	                 │                 openclients.go, log-in → listeners → server
 //	                 │                 parts.go, what runs, in order; stages.go, how it is started and ended
 //	                 ├── reload.go     the same again at SIGHUP
 //	                 ├── control.go    what an operator tells it

@@ -12,28 +12,28 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// doors are the sockets that the proxy listens on. Those who serve them close them.
-type doors struct {
+// listeners are the sockets that the proxy listens on. Those who serve them close them.
+type listeners struct {
 	clients []net.Listener
 	http    net.Listener // nil: none
 }
 
-// openDoors binds every address. On error nothing stays open.
-func openDoors(ctx context.Context, c *config.Config) (*doors, error) {
+// openListeners binds every address. On error nothing stays open.
+func openListeners(ctx context.Context, c *config.Config) (*listeners, error) {
 	clients, err := proxy.Listen(ctx, c.Listen)
 	if err != nil {
 		return nil, err
 	}
-	d := &doors{clients: clients}
+	s := &listeners{clients: clients}
 	if c.HTTP != "" {
-		if d.http, err = tcpopt.Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for http: %w", err), d.close())
+		if s.http, err = tcpopt.Listen(ctx, tcpopt.Network(c.HTTP), c.HTTP); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for http: %w", err), s.close())
 		}
 	}
-	return d, nil
+	return s, nil
 }
 
-// listenCluster opens the door of a cluster: one TCP port, and UDP at the same address. 0.0.0.0 and [::] are of one
+// listenCluster listens for members: at one TCP port, and at UDP with the same address. 0.0.0.0 and [::] are of one
 // family each, as in listen; of a name its first address, since members are told one.
 func listenCluster(ctx context.Context, address string) (net.Listener, net.PacketConn, error) {
 	network := tcpopt.Network(address)
@@ -50,9 +50,9 @@ func listenCluster(ctx context.Context, address string) (net.Listener, net.Packe
 }
 
 // addresses returns the addresses for clients, as the configuration writes them.
-func (d *doors) addresses() []string {
-	all := make([]string, len(d.clients))
-	for i, l := range d.clients {
+func (s *listeners) addresses() []string {
+	all := make([]string, len(s.clients))
+	for i, l := range s.clients {
 		all[i] = l.Addr().String()
 		if l.Addr().Network() == "unix" {
 			all[i] = "unix:" + all[i]
@@ -61,13 +61,13 @@ func (d *doors) addresses() []string {
 	return all
 }
 
-func (d *doors) close() error {
+func (s *listeners) close() error {
 	var errs []error
-	for _, l := range d.clients {
+	for _, l := range s.clients {
 		errs = append(errs, l.Close())
 	}
-	if d.http != nil {
-		errs = append(errs, d.http.Close())
+	if s.http != nil {
+		errs = append(errs, s.http.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -35,9 +35,9 @@ func option(t *testing.T, l net.Listener, level, name int) (value int) {
 	return value
 }
 
-// TestDoorsListenAlike: http and cluster.bind have the system's keepalive, plain TCP, and one family for 0.0.0.0, as
+// TestListenersAreAlike: http and cluster.bind have the system's keepalive, plain TCP, and one family for 0.0.0.0, as
 // listen has.
-func TestDoorsListenAlike(t *testing.T) {
+func TestListenersAreAlike(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_keepalive_time")
 	if err != nil {
@@ -47,7 +47,7 @@ func TestDoorsListenAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := openDoors(t.Context(), &config.Config{HTTP: "0.0.0.0:0"})
+	d, err := openListeners(t.Context(), &config.Config{HTTP: "0.0.0.0:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

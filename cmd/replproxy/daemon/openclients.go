@@ -60,20 +60,20 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	return err
 }
 
-// openDoors listens, for clients, browsers and members.
-func (p *parts) openDoors(ctx context.Context, c *config.Config) error {
+// openListeners listens, for clients, browsers and members.
+func (p *parts) openListeners(ctx context.Context, c *config.Config) error {
 	httpTLS, token, err := openHTTP(c, p.part("admin"))
 	if err != nil {
 		return err
 	}
-	if p.doors, err = openDoors(ctx, c); err != nil {
+	if p.listeners, err = openListeners(ctx, c); err != nil {
 		return err
 	}
 	p.view = &view{parts: p}
-	if p.doors.http != nil {
+	if p.listeners.http != nil {
 		p.page = admin.New(admin.Options{
 			TLS: configOf(httpTLS), Token: token, Hosts: httpHosts(c),
-			Listener: p.doors.http, Source: p.view, Tail: tailHandler(p.node), Profiles: p.Profiles,
+			Listener: p.listeners.http, Source: p.view, Tail: tailHandler(p.node), Profiles: p.Profiles,
 			Logger: p.part("admin"),
 		})
 	}
@@ -91,7 +91,7 @@ func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	listeners := slices.Clone(p.doors.clients)
+	listeners := slices.Clone(p.listeners.clients)
 	if p.members != nil {
 		listeners = append(listeners, p.members.wal)
 	}

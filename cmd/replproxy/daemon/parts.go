@@ -72,8 +72,8 @@ type parts struct {
 	access   *access.Current
 	voters   atomic.Pointer[access.Voters]
 
-	// openDoors
-	doors       *doors
+	// openListeners
+	listeners   *listeners
 	page        *admin.Server // nil without http
 	memberParts []stage       // that hear other members
 
@@ -96,8 +96,8 @@ func (p *parts) part(name string) *slog.Logger { return p.log.With("part", name)
 
 // close closes what does not run and keeps the first error. The store, which all use, is last.
 func (p *parts) close(err *error) {
-	if p.server == nil && p.doors != nil {
-		*err = errors.Join(*err, p.doors.close()) // nobody serves them who would
+	if p.server == nil && p.listeners != nil {
+		*err = errors.Join(*err, p.listeners.close()) // nobody serves them who would
 	}
 	if p.moved != nil {
 		p.moved.Close()

@@ -16,16 +16,16 @@ import (
 )
 
 // announce says once what this proxy is, where it listens and what it stands in front of.
-func announce(log *slog.Logger, c *config.Config, up *upstream.Config, d *doors, profiles bool) {
-	for _, a := range d.addresses() {
+func announce(log *slog.Logger, c *config.Config, up *upstream.Config, open *listeners, profiles bool) {
+	for _, a := range open.addresses() {
 		log.Info("listening for applications and standbys", "listen", a)
 	}
-	if d.http != nil {
+	if open.http != nil {
 		scheme := "http://"
 		if c.HTTPCertFile != "" {
 			scheme = "https://"
 		}
-		log.Info("status page, health and metrics", "http", scheme+d.http.Addr().String()+"/")
+		log.Info("status page, health and metrics", "http", scheme+open.http.Addr().String()+"/")
 		if c.HTTPTokenFile == "" && !tcpopt.LoopbackOnly([]string{c.HTTP}) {
 			log.Warn("everybody who reaches the http address may read the status: see http_token_file", "http", c.HTTP)
 		}

@@ -28,7 +28,7 @@ func (v *view) snapshot() report.Snapshot {
 	c := set.config
 	x := report.Snapshot{
 		Config: c, InForce: set.status, Version: v.Version, Commit: v.Commit, Profiles: v.Profiles,
-		Started: v.started, Stopping: v.stopping.Load(), Listen: v.doors.addresses(),
+		Started: v.started, Stopping: v.stopping.Load(), Listen: v.listeners.addresses(),
 		LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
 		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),

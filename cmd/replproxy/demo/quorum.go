@@ -48,7 +48,7 @@ func (d *demo) rule() string {
 
 // configureCluster gives each proxy a key, and a file that names all of them and the rule.
 func (d *demo) configureCluster(ctx context.Context) (string, error) {
-	var members, doors []string
+	var members, addresses []string
 	for _, p := range d.proxies {
 		job := "identity-" + p.name
 		err := d.run(ctx, job, d.path("replproxy"), "identity", "--name", p.name, "--data-dir", d.path(p.name+"-data"),
@@ -61,7 +61,7 @@ func (d *demo) configureCluster(ctx context.Context) (string, error) {
 			return "", err
 		}
 		members = append(members, strconv.Quote(strings.TrimSpace(string(line))))
-		doors = append(doors, fmt.Sprintf("127.0.0.1:%d", p.clusterPort))
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", p.clusterPort))
 	}
 	key := strings.Repeat("A", 43) + "=\n" // 32 bytes in base64; this gossip does not leave the machine
 	if err := d.write("gossip.key", key); err != nil {
@@ -70,7 +70,8 @@ func (d *demo) configureCluster(ctx context.Context) (string, error) {
 	for i, p := range d.proxies {
 		text := fmt.Sprintf("synchronous_standby_names: %q\n"+
 			"cluster:\n  bind: %q\n  join: [%s]\n  key_file: %q\n  members: [%s]\n",
-			d.rule(), doors[i], strings.Join(quoteAll(doors), ", "), d.path("gossip.key"), strings.Join(members, ", "))
+			d.rule(), addresses[i], strings.Join(quoteAll(addresses), ", "),
+			d.path("gossip.key"), strings.Join(members, ", "))
 		if err := d.write(p.name+".yml", text); err != nil {
 			return "", err
 		}
