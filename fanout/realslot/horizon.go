@@ -202,7 +202,7 @@ func (o *ProxySlot) Bearing() bool {
 // borneElsewhere reports whether another member's stream bears the horizon, or the rule gate that this proxy's stream
 // uses.
 func (o *ProxySlot) borneElsewhere() bool {
-	return o.elsewhere() || o.o.Gated != nil && o.o.Gated()
+	return o.elsewhere() || o.o.RuleGated != nil && o.o.RuleGated()
 }
 
 // elsewhere reports whether this proxy streams from another member of the cluster.

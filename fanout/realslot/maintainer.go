@@ -36,7 +36,7 @@ type Options struct {
 	// Following: nothing is done to the slots of any other server, wherever Upstream leads.
 	Following Following
 	ProxySlot string // the proxy's own slot on the primary
-	Gate      string // the slot of slots.rule_gate there, "" for none
+	RuleGate  string // the slot of slots.rule_gate there, "" for none
 	Slots     *slot.Table
 	Policy    Policy
 	Mirror    Mirror
@@ -107,7 +107,7 @@ func (k *Maintainer) Idle() []Idle {
 // proxy's own is there whether or not the primary can be asked.
 func (k *Maintainer) Find(ctx context.Context, name string) (Real, bool, error) {
 	r, exists, err := k.find(ctx, name)
-	if name != "" && (name == k.o.ProxySlot || name == k.o.Gate) {
+	if name != "" && (name == k.o.ProxySlot || name == k.o.RuleGate) {
 		r.ProxySlot = true
 		return r, true, nil
 	}

@@ -72,7 +72,7 @@ func (k *Maintainer) round(ctx context.Context, w server) error {
 		return err
 	}
 	k.next.Store(uint64(v.next))
-	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.ProxySlot || i.Name == k.o.Gate })
+	v.idle = slices.DeleteFunc(v.idle, func(i Idle) bool { return i.Name == k.o.ProxySlot || i.Name == k.o.RuleGate })
 	k.idle.Store(&v.idle)
 	if v.slots[k.o.ProxySlot].Lost && k.o.ProxySlotLost != nil && !k.o.Own.Held() {
 		k.o.ProxySlotLost() // one that is held is made anew beside the stream

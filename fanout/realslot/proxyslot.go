@@ -47,10 +47,10 @@ type ProxySlotOptions struct {
 	// Streams reports whether WAL comes in, and from which member of the cluster, which then bears it; "" is the
 	// primary. nil: it is.
 	Streams func() (member string, ok bool)
-	// Gated reports whether this proxy's stream bears it, by the slot that it uses. nil: never.
-	Gated func() bool
-	// Gate is looked after at each round; nil: there is none.
-	Gate *RuleGate
+	// RuleGated reports whether this proxy's stream bears it, by the slot that it uses. nil: never.
+	RuleGated func() bool
+	// RuleGate is looked after at each round; nil: there is none.
+	RuleGate *RuleGate
 	// Borne is told when what [ProxySlot.CatalogXmin] says has changed. It must not block. nil: nobody.
 	Borne func()
 	// Withdrawn reports whether this proxy's store has withdrawn its vote, and Paused whether it takes no WAL. Where
@@ -205,8 +205,8 @@ func (o *ProxySlot) Run(ctx context.Context) error {
 		if now := time.Now(); d.due(now, w, o.o.Flushed(), o.tellNow(now)) {
 			err := o.round(ctx, w)
 			d.asked(now, w, o.o.Flushed(), err)
-			if o.o.Gate != nil {
-				o.o.Gate.asked(now, err)
+			if o.o.RuleGate != nil {
+				o.o.RuleGate.asked(now, err)
 			}
 			o.complain(ctx, err)
 		}

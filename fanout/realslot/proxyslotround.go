@@ -76,8 +76,8 @@ func (o *ProxySlot) round(ctx context.Context, w server) error {
 	if told {
 		o.last, err = o.look(ctx, s)
 	}
-	if o.o.Gate != nil {
-		err = errors.Join(err, o.o.Gate.round(ctx, s, own, o.elsewhere()))
+	if o.o.RuleGate != nil {
+		err = errors.Join(err, o.o.RuleGate.round(ctx, s, own, o.elsewhere()))
 	}
 	return err
 }

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// gateFreeWait bounds the wait for a slot whose walsender was told to end; gateFreeLook lies between two looks.
-	gateFreeWait = 2 * time.Second
-	gateFreeLook = 20 * time.Millisecond
+	// ruleGateFreeWait bounds the wait for a slot whose walsender was told to end; ruleGateFreeLook lies between two
+	// looks.
+	ruleGateFreeWait = 2 * time.Second
+	ruleGateFreeLook = 20 * time.Millisecond
 )
 
 // RuleGateOptions holds what NewRuleGate needs, all of it.
@@ -43,7 +44,7 @@ type RuleGate struct {
 	o RuleGateOptions
 
 	mu     sync.Mutex
-	watch  gateWatch
+	watch  ruleGateWatch
 	status RuleGateStatus
 	lostAt upstream.Endpoint // where it was invalidated, until it is used there again
 	force  bool              // the next Take ends who holds it
@@ -80,8 +81,8 @@ func (g *RuleGate) Status() RuleGateStatus {
 	return g.status
 }
 
-// gateSlot is the gate in one answer.
-type gateSlot struct {
+// ruleGateSlot is the gate in one answer.
+type ruleGateSlot struct {
 	exists, lost, foreign bool // foreign: a logical or temporary one
 	pid                   int32
 	name                  string // application_name of the session that uses it
@@ -89,10 +90,10 @@ type gateSlot struct {
 	horizon               Horizon
 }
 
-func (s gateSlot) ours() bool { return !s.foreign }
+func (s ruleGateSlot) ours() bool { return !s.foreign }
 
 // look asks for the gate.
-func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, error) {
+func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (ruleGateSlot, error) {
 	answers, err := s.QueryAll(ctx,
 		"SELECT s.active_pid, s.restart_lsn, s.xmin, s.catalog_xmin, s.wal_status, s.safe_wal_size, "+
 			"pg_catalog.pg_wal_lsn_diff("+lookEnd+", s.restart_lsn)::bigint, s.slot_type, s.temporary, "+
@@ -104,13 +105,13 @@ func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, err
 		}
 	}
 	if err != nil {
-		return gateSlot{}, fmt.Errorf("look at slot %q: %w", g.o.Slot, err)
+		return ruleGateSlot{}, fmt.Errorf("look at slot %q: %w", g.o.Slot, err)
 	}
-	var at gateSlot
+	var at ruleGateSlot
 	st := RuleGateStatus{Slot: g.o.Slot, Known: true}
 	next := copyboth.FullXID(number(answers[1].Results[0].Rows[0][0], 64))
 	for _, row := range answers[0].Results[0].Rows {
-		at = gateSlot{
+		at = ruleGateSlot{
 			exists: true, lost: string(row[4]) == "lost",
 			foreign: string(row[7]) != "physical" || string(row[8]) == "t",
 			pid:     int32(number(row[0], 32)), name: string(row[9]),
@@ -138,7 +139,9 @@ func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (gateSlot, err
 	return at, nil
 }
 
-// Take takes the gate before a stream from the server at e begins; see walreceiver.RuleGate.
+// Take asks the server at e whether the stream that begins may use the gate, and makes the gate where it is missing. It
+// ends a session that holds the gate where that is this proxy's to do. It tells the slot's name, "" if it is not to be
+// used now, its restart_lsn and what it bears.
 func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	name string, restart lsn.LSN, borne copyboth.HotStandbyFeedback, err error,
 ) {
@@ -153,7 +156,7 @@ func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	}
 	g.mu.Lock()
 	// Two that take themselves for the puller must not end each other without pause.
-	ends := g.force || at.name == g.o.Name || g.o.Pulls() && time.Since(g.ended) >= gatePatience
+	ends := g.force || at.name == g.o.Name || g.o.Pulls() && time.Since(g.ended) >= ruleGatePatience
 	lost := g.lostAt == e && !g.remake
 	g.force, g.remake = false, false
 	g.mu.Unlock()
@@ -184,8 +187,8 @@ func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 }
 
 // end ends the session that holds the gate, and waits until the gate is free.
-func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at gateSlot) (gateSlot, error) {
-	ctx, cancel := context.WithTimeout(ctx, gateFreeWait)
+func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at ruleGateSlot) (ruleGateSlot, error) {
+	ctx, cancel := context.WithTimeout(ctx, ruleGateFreeWait)
 	defer cancel()
 	g.o.Logger.Info("another session holds the slot of slots.rule_gate: it is ended", "slot", g.o.Slot,
 		"active_pid", at.pid, "application_name", at.name, "restart_lsn", at.restart)
@@ -200,7 +203,7 @@ func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at gateSlot) (g
 	g.status.Taken++
 	g.ended = time.Now()
 	g.mu.Unlock()
-	for tick := time.NewTicker(gateFreeLook); ; {
+	for tick := time.NewTicker(ruleGateFreeLook); ; {
 		if at, err = g.look(ctx, s); err != nil || at.pid == 0 {
 			tick.Stop()
 			return at, err
@@ -215,7 +218,7 @@ func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at gateSlot) (g
 }
 
 // drop removes a gate that was invalidated.
-func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at gateSlot) error {
+func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at ruleGateSlot) error {
 	if !at.lost {
 		return nil
 	}
@@ -231,13 +234,13 @@ func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at gateSlot) e
 // round looks at the gate over s, a session at the server on which own is this proxy's slot. It drops a gate that was
 // invalidated. It takes one that is free or held wrongly: who holds it is ended, and streaming begins anew with it.
 // With elsewhere, this proxy streams from another member: then it only looks, as while the stream could not use the
-// gate. It blocks for gateFreeWait at most, beside the questions.
+// gate. It blocks for ruleGateFreeWait at most, beside the questions.
 func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot, elsewhere bool) error {
 	at, err := g.look(ctx, s)
 	if err != nil || elsewhere || !g.o.Usable() {
 		return err
 	}
-	v := gateView{
+	v := ruleGateView{
 		gate: at, used: g.o.Used(), pulls: g.o.Pulls(), covered: min(g.o.Covered(), g.o.Flushed()),
 		retained: own.Restart,
 	}
@@ -249,9 +252,9 @@ func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot
 	move := g.watch.step(time.Now(), v)
 	g.mu.Unlock()
 	switch move {
-	case gateLeave:
+	case ruleGateLeave:
 		return nil
-	case gateDrop:
+	case ruleGateDrop:
 		return g.drop(ctx, s, at)
 	}
 	if at.pid != 0 { // here, where a refusal costs no stream

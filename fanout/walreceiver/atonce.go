@@ -26,7 +26,7 @@ func (rp *reporter) atOnce(now time.Time) bool {
 	if !rp.running {
 		return true
 	}
-	if rp.failed != nil || rp.left || rp.core.gated || !rp.core.recovery && !rp.mirrors.open {
+	if rp.failed != nil || rp.left || rp.core.ruleGated || !rp.core.recovery && !rp.mirrors.open {
 		return false
 	}
 	v, _ := rp.view(now)

@@ -47,8 +47,8 @@ type core struct {
 	timeout       time.Duration // wal_receiver_timeout, ≤ 0 for none
 	uneasy        time.Duration // silence after which a reply is requested, 0: half of timeout
 
-	recovery bool // the upstream is in recovery: no commit waits there, nothing is withheld
-	gated    bool // the stream uses a gate, which nothing passes that is not covered (ruling R45)
+	recovery  bool // the upstream is in recovery: no commit waits there, nothing is withheld
+	ruleGated bool // the stream uses a gate, which nothing passes that is not covered (ruling R45)
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
 	last     lsn.Progress
@@ -88,7 +88,7 @@ func (c *core) step(now time.Time, v view) (action, error) {
 	if ask := c.asksAfter(); ask > 0 && silence >= ask && !c.asked {
 		a.Send, a.Ask = true, true
 	}
-	a.Ends = c.gated && v.shutdownRelease() && covered.Flush < v.received
+	a.Ends = c.ruleGated && v.shutdownRelease() && covered.Flush < v.received
 	if c.greets(now, v) {
 		a.Send, a.Ask = true, true
 	}
@@ -123,7 +123,7 @@ func (c *core) greets(now time.Time, v view) bool {
 // never less than was.
 func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	t := covered
-	if v.shutdownRelease() && !c.gated {
+	if v.shutdownRelease() && !c.ruleGated {
 		t.Write, t.Flush = v.received, v.received
 	}
 	if t.Flush < c.floor {

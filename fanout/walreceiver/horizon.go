@@ -18,8 +18,8 @@ func (st *Stream) bears(ctx context.Context) (borne copyboth.HotStandbyFeedback)
 	if _, settled := r.o.Feedback.Merged(); settled {
 		return borne
 	}
-	if st.gated() {
-		return st.gate.borne
+	if st.ruleGated() {
+		return st.ruleGate.borne
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
@@ -31,11 +32,11 @@ type Options struct {
 	// EarlierSlot is the name that Slot had when the store was used before; "": the same, or it is not known.
 	EarlierSlot string
 
-	HeldSlot HeldSlot // holds the slot while a rule limits the reports; nil: the slot follows them
-	RuleGate RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
-	Quorum   Quorum   // limits what is reported
-	Feedback Feedback // merged hot standby feedback; nil sends none
-	Mirrors  Mirrors  // reports to a primary begin once they are there; nil: there are none
+	HeldSlot HeldSlot           // holds the slot while a rule limits the reports; nil: the slot follows them
+	RuleGate *realslot.RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
+	Quorum   Quorum             // limits what is reported
+	Feedback Feedback           // merged hot standby feedback; nil sends none
+	Mirrors  Mirrors            // reports to a primary begin once they are there; nil: there are none
 
 	// Probe logs in at the server at e beside the stream, and out again: a server that stops refuses that. It is set
 	// by whoever connects.

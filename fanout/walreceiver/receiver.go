@@ -56,7 +56,7 @@ func New(o Options) (*Receiver, error) {
 // Connecting notes that an attempt begins.
 func (r *Receiver) Connecting() {
 	r.setState(Connecting)
-	r.Update(func(st *Status) { st.Gated, st.gateUsable = false, false })
+	r.Update(func(st *Status) { st.RuleGated, st.ruleGateUsable = false, false })
 }
 
 // Disconnected notes that an attempt has ended.

@@ -111,7 +111,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	case a.Expired:
 		return wake, ErrTimeout
 	}
-	if rp.core.gated {
+	if rp.core.ruleGated {
 		rp.live.end(a.Ends)
 	}
 	if a.Send {

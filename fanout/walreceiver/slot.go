@@ -24,11 +24,11 @@ func (st *Stream) PrepareSlot(ctx context.Context) (SlotStart, error) {
 		r.slotLost = false
 		state = st.judgeSlot(state)
 		st.holdSlot(ctx)
-		st.takeGate(ctx)
+		st.takeRuleGate(ctx)
 		st.borne = st.bears(ctx)
 	}
 	r.Update(func(s *Status) {
-		s.SlotState, s.SlotLSN, s.SlotApart, s.Gated = state, st.srv.Slot.Restart, st.apart, st.gated()
+		s.SlotState, s.SlotLSN, s.SlotApart, s.RuleGated = state, st.srv.Slot.Restart, st.apart, st.ruleGated()
 	})
 	return st.srv.Slot, err
 }
@@ -130,7 +130,7 @@ func (st *Stream) judgeSlot(state SlotState) SlotState {
 
 // slotless reports whether the stream does without a slot.
 func (st *Stream) slotless() bool {
-	return !st.gated() && (st.r.o.Slot == "" || st.apart || st.foreign)
+	return !st.ruleGated() && (st.r.o.Slot == "" || st.apart || st.foreign)
 }
 
 // prepareBlind prepares the slot on 14, which can't be asked: creating tells by its refusal that there is one.

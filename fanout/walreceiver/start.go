@@ -42,15 +42,15 @@ func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying b
 	if st.slotless() {
 		slot = ""
 	}
-	if st.gated() {
-		slot = st.gate.name
+	if st.ruleGated() {
+		slot = st.ruleGate.name
 	}
 	for began := time.Now(); ; {
 		sctx, cancel := context.WithTimeout(ctx, commandTimeout)
 		copying, next, err = st.conn.Start(sctx, slot, p)
 		cancel()
-		if st.gated() && pgerror.HasCode(err, pgerror.ObjectInUse, pgerror.UndefinedObject) {
-			st.ungate(err)
+		if st.ruleGated() && pgerror.HasCode(err, pgerror.ObjectInUse, pgerror.UndefinedObject) {
+			st.giveUpRuleGate(err)
 			return st.startReplication(ctx, p)
 		}
 		if !pgerror.HasCode(err, pgerror.ObjectInUse) || time.Since(began) > slotBusyWait {
@@ -67,8 +67,8 @@ func (st *Stream) newReporter() *reporter {
 	r, now := st.r, time.Now()
 	var floor lsn.LSN
 	switch { // without a slot reports move none
-	case st.gated():
-		floor = st.gate.restart
+	case st.ruleGated():
+		floor = st.ruleGate.restart
 	case !st.slotless():
 		floor = slotFloor(r.o.Store.Positions(), st.srv)
 	}
@@ -82,7 +82,7 @@ func (st *Stream) newReporter() *reporter {
 		ruled: st.ruled, choice: r.o.Slot != "" && r.o.HeldSlot != nil && !st.member && r.o.RuleGate == nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(st.srv.Settings), timeout: r.o.Timeout,
-			uneasy: st.uneasy, gated: st.gated(),
+			uneasy: st.uneasy, ruleGated: st.ruleGated(),
 			floor: floor, sent: now, heard: now, greet: now.Add(greetAfter),
 		},
 		hs:      feedbackCore{interval: r.o.StatusInterval, slotless: st.slotless(), borne: st.borne},

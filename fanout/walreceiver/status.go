@@ -62,8 +62,8 @@ type Status struct {
 	DroppedAt time.Time // the last of them
 	SlotApart bool      // it is advanced by SQL to what is flushed, and does not follow the reports
 
-	Gated      bool // the stream uses the slot of slots.rule_gate
-	gateUsable bool // it could
+	RuleGated      bool // the stream uses the slot of slots.rule_gate
+	ruleGateUsable bool // it could
 
 	Mirrors MirrorState // on the server that is streamed from
 

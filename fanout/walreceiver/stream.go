@@ -48,12 +48,12 @@ type Stream struct {
 	srv    Server
 	member bool // it leads to a member of the cluster
 
-	uneasy  time.Duration               // see Link
-	ruled   bool                        // there was a rule when the connection began
-	apart   bool                        // the slot is held by SQL, the stream does without it
-	foreign bool                        // somebody else's slot has its name, the stream does without it
-	gate    grant                       // of slots.rule_gate
-	borne   copyboth.HotStandbyFeedback // by the stream's slot when the connection began; see bears
+	uneasy   time.Duration               // see Link
+	ruled    bool                        // there was a rule when the connection began
+	apart    bool                        // the slot is held by SQL, the stream does without it
+	foreign  bool                        // somebody else's slot has its name, the stream does without it
+	ruleGate grant                       // of slots.rule_gate
+	borne    copyboth.HotStandbyFeedback // by the stream's slot when the connection began; see bears
 
 	live *live     // nil before the first START_REPLICATION
 	rp   *reporter // nil before it was answered
@@ -86,10 +86,10 @@ func (st *Stream) Close() {
 
 // Know takes over what the server says of itself now. It reports whether slots.rule_gate can be used that could not
 // before.
-func (st *Stream) Know(srv Server) (gateFits bool) {
-	fitted := st.gateFits()
+func (st *Stream) Know(srv Server) (ruleGateFits bool) {
+	fitted := st.ruleGateFits()
 	st.srv = srv
-	return !fitted && st.gateFits()
+	return !fitted && st.ruleGateFits()
 }
 
 // HeardAt returns when the server's last byte came. Any goroutine may call it.
@@ -111,8 +111,8 @@ func (st *Stream) Flows(t lsn.TimelineID) {
 // Apart reports whether the slot is held by SQL, so that the stream does without it.
 func (st *Stream) Apart() bool { return st.apart }
 
-// Gate returns the name of the slot of slots.rule_gate that the stream uses; "": none.
-func (st *Stream) Gate() string { return st.gate.name }
+// RuleGate returns the name of the slot of slots.rule_gate that the stream uses; "": none.
+func (st *Stream) RuleGate() string { return st.ruleGate.name }
 
 // Copy describes one COPY.
 type Copy struct {

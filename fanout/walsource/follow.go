@@ -62,7 +62,7 @@ func (r *Supply) follow(ctx context.Context, s Conn, srv server) (time.Duration,
 			return streamed(), err
 		}
 		if r.stream.Know(srv.facts()) {
-			return streamed(), walreceiver.ErrGate // it was promoted in place
+			return streamed(), walreceiver.ErrRuleGate // it was promoted in place
 		}
 	}
 	return streamed(), fmt.Errorf("%w: %d timelines in a row without WAL", walreceiver.ErrProtocol, maxHops)
@@ -241,7 +241,7 @@ func (r *Supply) streaming(s Conn, p startPoint) {
 	r.lastLog = ""
 	r.log.Info("started streaming WAL from upstream", "upstream", s.Endpoint().String(),
 		"timeline", p.timeline, "start_lsn", p.at, "slot", r.o.Slot, "slot_advanced_by_sql", r.stream.Apart(),
-		"rule_gate", r.stream.Gate())
+		"rule_gate", r.stream.RuleGate())
 }
 
 // proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be

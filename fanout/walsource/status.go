@@ -63,11 +63,11 @@ func (r *Supply) Reporter() func() { return r.rcv.ReportNow }
 // FeedbackDue has the upstream told of feedback that has changed. Any goroutine may call it.
 func (r *Supply) FeedbackDue() { r.rcv.FeedbackDue() }
 
-// GateUsable reports whether the present stream could use slots.rule_gate. Any goroutine may call it.
-func (r *Supply) GateUsable() bool { return r.rcv.GateUsable() }
+// RuleGateUsable reports whether the present stream could use slots.rule_gate. Any goroutine may call it.
+func (r *Supply) RuleGateUsable() bool { return r.rcv.RuleGateUsable() }
 
-// Gated reports whether the present stream uses slots.rule_gate. Any goroutine may call it.
-func (r *Supply) Gated() bool { return r.rcv.Gated() }
+// RuleGated reports whether the present stream uses slots.rule_gate. Any goroutine may call it.
+func (r *Supply) RuleGated() bool { return r.rcv.RuleGated() }
 
 // Following returns the server and timeline that the stored WAL is streamed from. False while there is no stream, or
 // the store has not gone over to its timeline yet: its flushed WAL says nothing about that server then.

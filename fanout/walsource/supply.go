@@ -145,7 +145,7 @@ func (r *Supply) Run(ctx context.Context) error {
 			continue
 		}
 		r.failed(err)
-		if errors.Is(err, errReplaced) || r.gated() && pgerror.HasCode(err, pgerror.AdminShutdown) {
+		if errors.Is(err, errReplaced) || r.ruleGated() && pgerror.HasCode(err, pgerror.AdminShutdown) {
 			cancel() // or another member took the gate, or the primary invalidated it: the next attempt tells
 			continue
 		}
@@ -224,8 +224,8 @@ func (r *Supply) Redirect() { r.anew(errRedirect) }
 // the same, and 14 does not say it on a walsender connection (facts K53). Any goroutine may call it.
 func (r *Supply) SlotLost() { r.anew(errSlotLost) }
 
-// GateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
-func (r *Supply) GateFree() { r.anew(walreceiver.ErrGate) }
+// RuleGateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
+func (r *Supply) RuleGateFree() { r.anew(walreceiver.ErrRuleGate) }
 
 func (r *Supply) anew(cause error) {
 	r.mu.Lock()
@@ -282,8 +282,8 @@ func (r *Supply) connection(ctx context.Context) (streamed time.Duration, err er
 	return r.follow(ctx, s, srv)
 }
 
-// gated reports whether the stream of the attempt uses slots.rule_gate.
-func (r *Supply) gated() bool { return r.stream != nil && r.stream.Gate() != "" }
+// ruleGated reports whether the stream of the attempt uses slots.rule_gate.
+func (r *Supply) ruleGated() bool { return r.stream != nil && r.stream.RuleGate() != "" }
 
 func (r *Supply) locked(f func()) {
 	r.mu.Lock()

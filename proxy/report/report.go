@@ -52,7 +52,7 @@ func Status(x *Snapshot) admin.Status {
 		s.Upstream.SlotDrops += d.N
 	}
 	s.Quorum.Violations += uint64(x.Stream.InvariantViolations)
-	gateStatus(&s.Upstream, x.Stream.Status, x.Gate)
+	ruleGateStatus(&s.Upstream, x.Stream.Status, x.RuleGate)
 	warn(&s, x, drops)
 	return s
 }
@@ -89,8 +89,8 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(stops, quorumWarnings(x.Votes, peersOf(s), s.Now, s.Now.Sub(x.Started))...)
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled, s.Accepted)...)
-	w.add(loses, gateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)
-	w.add(loses, strangerWarnings(&s.Upstream, x.Gate, c.Name, s.Cluster)...)
+	w.add(loses, ruleGateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)
+	w.add(loses, strangerWarnings(&s.Upstream, x.RuleGate, c.Name, s.Cluster)...)
 	w.add(setUp, x.Advice...)
 	s.Warnings = w.worstFirst()
 }

@@ -36,7 +36,7 @@ type Snapshot struct {
 	Down        time.Time // since when no server is a primary; zero: one is, or that is not known
 	Higher      *admin.Higher
 	Own         realslot.ProxySlotStatus
-	Gate        *realslot.RuleGateStatus  // nil without slots.rule_gate
+	RuleGate    *realslot.RuleGateStatus  // nil without slots.rule_gate
 	Drops       map[string]realslot.Drops // of mirrors, by slot
 	Idle        []realslot.Idle
 

@@ -104,7 +104,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 // openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.openSources(c)
-	p.ruled = p.ruleGate(c)
+	p.ruleGate = p.newRuleGate(c)
 	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
 	p.own = realslot.NewProxySlot(realslot.ProxySlotOptions{
 		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
@@ -116,13 +116,14 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		},
 		HorizonChanged: func() <-chan struct{} { return p.hub.HorizonChanged() },
 		Streams:        p.streams,
-		Gate:           p.ruled,
-		Gated:          func() bool { return p.receiver.Gated() },
+		RuleGate:       p.ruleGate,
+		RuleGated:      func() bool { return p.receiver.RuleGated() },
 		Borne:          func() { p.receiver.FeedbackDue() },
 		Withdrawn:      func() bool { return p.node.Withdrawn() }, Paused: p.store.Paused,
 	})
 	p.maintainer = realslot.New(realslot.Options{
-		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(), Gate: c.Slots.RuleGate, Slots: p.slots,
+		Upstream: p.upstream, Following: p.following, ProxySlot: c.SlotName(),
+		RuleGate: c.Slots.RuleGate, Slots: p.slots,
 		Policy: realslot.Policy(c.Slots.Adopted), Mirror: realslot.Mirror(c.Slots.Mirror),
 		Store:   func() (oldest, flushed lsn.LSN) { at := p.store.Positions(); return at.Oldest, at.Flushed },
 		Settled: func() bool { _, settled := p.hub.Feedback(); return settled },
@@ -157,14 +158,10 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 // openStream makes what pulls WAL, from the primary or from a member that has it.
 func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
-	var gate walreceiver.RuleGate
-	if p.ruled != nil {
-		gate = p.ruled
-	}
 	p.receiver, err = walsource.New(walsource.Options{
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
-			HeldSlot: p.own, RuleGate: gate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
+			HeldSlot: p.own, RuleGate: p.ruleGate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Logins: p.gate,

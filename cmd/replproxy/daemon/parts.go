@@ -57,7 +57,7 @@ type parts struct {
 	archive    *walsource.ArchiveSegments
 	filler     *backfill.Filler
 	own        *realslot.ProxySlot
-	ruled      *realslot.RuleGate // nil without slots.rule_gate
+	ruleGate   *realslot.RuleGate // nil without slots.rule_gate
 	maintainer *realslot.Maintainer
 	hub        *fanout.Hub
 

@@ -50,9 +50,9 @@ func (v *view) snapshot() report.Snapshot {
 	if h, known := v.receiver.Higher(); known {
 		x.Higher = &admin.Higher{Host: h.Host, Timeline: h.Timeline}
 	}
-	if v.ruled != nil {
-		gate := v.ruled.Status()
-		x.Gate = &gate
+	if v.ruleGate != nil {
+		ruleGate := v.ruleGate.Status()
+		x.RuleGate = &ruleGate
 	}
 	if v.verifier != nil {
 		auth := v.verifier.Status()

@@ -12,8 +12,8 @@ import (
 func TestForeignGate(t *testing.T) {
 	t.Parallel()
 	told := walreceiver.Status{State: walreceiver.Streaming, ServerVersionNum: 170000}
-	for state, warned := range map[string]bool{gateForeign: true, gateUsed: false, gateElsewhere: false} {
-		got := strings.Join(gateWarnings(&admin.Upstream{Gate: "gate", GateState: state}, told, true), "")
+	for state, warned := range map[string]bool{ruleGateForeign: true, ruleGateUsed: false, ruleGateElsewhere: false} {
+		got := strings.Join(ruleGateWarnings(&admin.Upstream{Gate: "gate", GateState: state}, told, true), "")
 		if strings.Contains(got, "is a logical or a temporary slot") != warned {
 			t.Errorf("%s: %q", state, got)
 		}

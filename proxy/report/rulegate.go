@@ -11,57 +11,57 @@ import (
 
 // What the status says of the gate.
 const (
-	gateUsed      = "used"
-	gateElsewhere = "elsewhere" // another member's stream uses it
-	gateFree      = "free"      // nobody does
-	gateLost      = "lost"
-	gateMissing   = "missing"
-	gateForeign   = "foreign" // a logical or a temporary slot has its name
-	gateUnknown   = "unknown"
+	ruleGateUsed      = "used"
+	ruleGateElsewhere = "elsewhere" // another member's stream uses it
+	ruleGateFree      = "free"      // nobody does
+	ruleGateLost      = "lost"
+	ruleGateMissing   = "missing"
+	ruleGateForeign   = "foreign" // a logical or a temporary slot has its name
+	ruleGateUnknown   = "unknown"
 )
 
-// gateStatus shows the user of the gate, and the WAL that it holds (ruling R8).
-func gateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGateStatus) {
+// ruleGateStatus shows the user of the gate, and the WAL that it holds (ruling R8).
+func ruleGateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGateStatus) {
 	if st == nil {
 		return
 	}
-	u.Gate, u.GateState = st.Slot, gateUnknown
+	u.Gate, u.GateState = st.Slot, ruleGateUnknown
 	switch {
-	case r.Gated && r.State == walreceiver.Streaming:
-		u.GateState = gateUsed
+	case r.RuleGated && r.State == walreceiver.Streaming:
+		u.GateState = ruleGateUsed
 	case !st.Known:
 	case st.Foreign:
-		u.GateState = gateForeign
+		u.GateState = ruleGateForeign
 	case st.Lost:
-		u.GateState = gateLost
+		u.GateState = ruleGateLost
 	case !st.Exists:
-		u.GateState = gateMissing
+		u.GateState = ruleGateMissing
 	case st.ActivePID != 0:
-		u.GateState = gateElsewhere
+		u.GateState = ruleGateElsewhere
 	default:
-		u.GateState = gateFree
+		u.GateState = ruleGateFree
 	}
 	u.GateRestart, u.GateHeld, u.GateSafe, u.GateTaken = st.Restart, st.HeldBytes, st.Safe, st.Taken
 }
 
-// gateWarnings tell why logical consumers of the primary wait, and what that costs.
-func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (all []string) {
+// ruleGateWarnings tell why logical consumers of the primary wait, and what that costs.
+func ruleGateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (all []string) {
 	if u.Gate == "" || r.State != walreceiver.Streaming {
 		return nil
 	}
 	switch {
 	case r.ServerVersionNum < 170000:
 		return []string{fmt.Sprintf("slots.rule_gate needs PostgreSQL 17: %s is not used", u.Gate)}
-	case u.GateState == gateForeign:
+	case u.GateState == ruleGateForeign:
 		return []string{fmt.Sprintf("%s (slots.rule_gate) is a logical or a temporary slot on the primary: the stream "+
 			"does not use it, and logical consumers that wait for it go on waiting; name another one", u.Gate)}
-	case u.GateState == gateLost:
+	case u.GateState == ruleGateLost:
 		all = append(all, fmt.Sprintf("the primary has invalidated %s (slots.rule_gate): its logical consumers wait "+
 			"until the rule is satisfied, then it is made anew", u.Gate))
-	case u.GateState == gateUsed && r.Ruled && !satisfiable:
+	case u.GateState == ruleGateUsed && r.Ruled && !satisfiable:
 		all = append(all, fmt.Sprintf("the rule is not satisfied: logical consumers that wait for %s "+
 			"(slots.rule_gate) wait, as commits do", u.Gate))
-	case u.GateState == gateUnknown:
+	case u.GateState == ruleGateUnknown:
 		all = append(all, fmt.Sprintf("%s (slots.rule_gate) is not looked after: let the role log in for SQL", u.Gate))
 	}
 	if u.GateSafe != nil && *u.GateSafe < u.GateHeld {
@@ -74,7 +74,7 @@ func gateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (al
 // strangerWarnings name a session that uses the gate and is no proxy's: nobody sees to it that it has no more than the
 // rule covers. Node is this proxy's name.
 func strangerWarnings(u *admin.Upstream, g *realslot.RuleGateStatus, node string, c *admin.Cluster) []string {
-	if g == nil || u.GateState != gateElsewhere {
+	if g == nil || u.GateState != ruleGateElsewhere {
 		return nil
 	}
 	return strangerWarning(u.Gate, g.Holder, node, c)
