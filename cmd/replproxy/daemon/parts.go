@@ -97,7 +97,7 @@ func (p *parts) part(name string) *slog.Logger { return p.log.With("part", name)
 // close closes what does not run and keeps the first error. The store, which all use, is last.
 func (p *parts) close(err *error) {
 	if p.server == nil && p.listeners != nil {
-		*err = errors.Join(*err, p.listeners.close()) // nobody serves them who would
+		*err = errors.Join(*err, p.listeners.close()) // no server runs that would close them
 	}
 	if p.moved != nil {
 		p.moved.Close()
