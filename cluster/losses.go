@@ -104,9 +104,10 @@ func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) error {
 type Beyond = loss.Reached
 
 // GiveUp makes durable that WAL of a timeline beyond from, known up to to, is given up. Its primary has come back
-// without that WAL, and the operator has accepted it. Standbys that are known to have some of it do not count from now
-// on, attached are sessions of this proxy. With aside the store has some of it itself until the next start, and feeds
-// it to nobody who has none. It blocks for the disk.
+// without that WAL, and the operator has accepted it. to is raised to the highest position that is known of anybody.
+// Standbys that are known to have some of that WAL do not count from now on; attached are sessions of this proxy. With
+// aside the store has some of it itself until the next start, and feeds it to nobody who has none. An error says that
+// the loss is not on the disk: in memory it is in force all the same, and those votes are gone. It blocks for the disk.
 func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond, aside bool) error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
@@ -155,9 +156,9 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 	return n.losses.Asks(who, n.storeAt(n.o.Store.Positions()))
 }
 
-// Judge takes what a session of who has reported first, before it got any WAL. An error, in PostgreSQL's words, is the
-// reason for which it must not get any: WAL was given up that the standby may still have, or this proxy. instead
-// reports whether [Node.Left] is to be told when the session ends. It may wait for the disk.
+// Judge decides by the first report of a session, before it got any WAL, whether it may get some. An error, in
+// PostgreSQL's words, is the reason against it: WAL was given up that the standby may still have, or this proxy.
+// instead asks the caller to call [Node.Left] when the session ends. It may wait for the disk.
 func (n *Node) Judge(who loss.Who, said lsn.Progress) (instead bool, err error) {
 	j := n.judge(who, said)
 	if j.Refused != nil {
@@ -185,8 +186,9 @@ func (n *Node) judge(who loss.Who, said lsn.Progress) loss.Judgement {
 	return x
 }
 
-// Left takes note that a session of who has ended, and has reported WAL of timeline t up to at. It was fed here, as
-// one of which [Node.Judge] said so. It does not wait for the disk.
+// Left notes the end of a session for which [Node.Judge] returned instead: it was fed the WAL that was written in the
+// place of the lost. at is the highest position of timeline t that its standby has reported. It does not wait for the
+// disk.
 func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -113,9 +113,9 @@ func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
 }
 
 // reportable returns the positions of l that may be reported. Until it is durable that the rule covers its beginning,
-// they are at most that beginning, and at most what the rule before it covers. A rule that is dropped earlier leaves
-// no trace, so nothing may rest on it alone. The beginning is a position of the rule's timeline: of another one
-// nothing was reported before. The caller holds mu, and l is of n.at.
+// they are at most that beginning, and at most what the rule before it covers. A rule that is dropped earlier leaves no
+// trace, so nothing may rest on it alone. While the rule began on another timeline than the present one, nothing may be
+// reported. The caller holds mu, and l is of n.at.
 func (n *Node) reportable(l ledger.Evaluation) lsn.Progress {
 	p := l.Progress
 	if n.unproven {

@@ -61,9 +61,9 @@ func (w *walReader) pending(err error) error {
 	return &walsender.PendingError{Done: w.wait.Done()}
 }
 
-// fetchError returns the error for WAL that was looked for in vain: err as readError has it, with the reason why no
-// source gave it. "Removed" is said only when everybody has answered that it is not there: who is told that takes it
-// for the end of WAL.
+// fetchError returns the client's error for WAL that no source gave: err is the store's, why the reason of the fetch.
+// It says "removed" only after each source has answered that it has not got the WAL, since a standby takes that for the
+// end of WAL. WAL that a source may still have is 58030. Other errors get the form that readError gives.
 func fetchError(err, why error) error {
 	var removed *walstore.RemovedError
 	if errors.As(err, &removed) && !errors.Is(why, backfill.ErrUnavailable) && !errors.Is(why, backfill.ErrNoRoom) {

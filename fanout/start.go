@@ -140,7 +140,8 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	return next, err
 }
 
-// unserved reports whether a START ended with an error before its standby got any WAL.
+// unserved reports whether a START was refused: it ended with an error before its standby got any WAL. A session that
+// is over (walsender.ErrSessionOver) was not refused, though it may have got no WAL: false.
 func unserved(err error, s *walsender.Sender) bool {
 	return err != nil && !errors.Is(err, walsender.ErrSessionOver) && (s == nil || s.Status().Bytes == 0)
 }

@@ -148,8 +148,12 @@ func (p *Peer) Unread(x lsn.Print) {
 // later returns the start of the segment in which the later of both stores begins.
 func (p *Peer) later(o Local) lsn.LSN { return o.SegSize.Floor(max(o.Oldest, p.oldest)) }
 
-// begin finds where the comparison starts: behind the newest sealed segment that both have, or where the later of both
-// stores begins. With a known difference it starts at that.
+// begin starts the comparison at the newest sealed segment that both stores have: behind it if the hashes agree, else
+// at its beginning. With a known difference it starts at the segment of that. Without a segment that both have whole it
+// starts where the later of both stores begins, if an end of WAL of both is in that segment.
+//
+// It may return with p.begun false: call it again at the next Step. The member may not have listed its store yet, or a
+// hash of this store has to be read first (p.toRead). Bytes may still be replaced (p.open), or there is no common WAL.
 func (p *Peer) begin(o Local) {
 	if !p.listed {
 		return

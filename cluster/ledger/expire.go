@@ -2,6 +2,8 @@ package ledger
 
 import "time"
 
+// silent reports whether m was last heard more than Timeout ago: its votes have expired. This node is never silent, and
+// with a Timeout of 0 nobody is.
 func (l *Ledger) silent(now time.Time, m *member) bool {
 	return m != l.own() && l.o.Timeout > 0 && now.Sub(m.at) > l.o.Timeout
 }

@@ -50,9 +50,10 @@ func (s *safe) from(until int) lsn.LSN {
 }
 
 // Retain returns the position from which on WAL of timeline t may be nowhere but in stores that voted for it (ruling
-// R4). WAL below it was flushed by until standbys of the cluster that apply it (ruling R40). Invalid: until is 0, or
-// no rule in use counts this node's store; assume says that one does, while members have not been heard. Ask every
-// second: a session that comes and goes between two calls is not noticed, which keeps more.
+// R4). WAL below it was flushed by until standbys of the cluster that apply it (ruling R40). [Everything]: fewer
+// standbys than until have reported a flush, so keep all. Invalid: until is 0, or no rule in use counts this node's
+// store; assume says that one does, while members have not been heard. Ask every second: a session that comes and goes
+// between two calls is not noticed, which keeps more.
 func (l *Ledger) Retain(now time.Time, system lsn.SystemID, t lsn.TimelineID, until int, assume bool) lsn.LSN {
 	if l.safe.system != system || l.safe.timeline != t || l.safe.flushed == nil {
 		l.safe = safe{system, t, map[string]lsn.LSN{}}

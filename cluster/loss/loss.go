@@ -131,7 +131,8 @@ func (l Loss) Left(who Who, at lsn.LSN) Loss {
 	return l
 }
 
-// addUpto adds b to a, up to MaxNames: whoever is left out has to be made anew when it comes back amid the loss.
+// addUpto returns a copy of a with the entries of b; of a name that both have it keeps the higher position. It adds no
+// name beyond MaxNames: a standby that is left out has to be made anew when it comes back amid the loss.
 func addUpto(a, b map[string]lsn.LSN) map[string]lsn.LSN {
 	both := maps.Clone(a)
 	for k, at := range b {

@@ -17,7 +17,8 @@ type Drops struct {
 	said time.Time
 }
 
-// add counts one, and reports whether the log is to say so.
+// add counts one drop of the slot, seen at now, and reports whether to log it. It asks for a line at most once in
+// sayDropsEvery.
 func (d *Drops) add(now time.Time) bool {
 	d.N, d.Last = d.N+1, now
 	if !d.said.IsZero() && now.Sub(d.said) < sayDropsEvery {

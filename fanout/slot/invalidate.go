@@ -5,10 +5,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Invalidate makes a slot lost: it holds nothing any more, and the session that streams is ended. wal_removed leaves no
-// restart_lsn (facts G). It waits for the disk. The slot releases its WAL even when the file cannot be written, which a
-// full disk causes. After a crash it is then found lost again as soon as its WAL is gone. The slot as it was is
-// returned; false: there is no such slot, or it was lost before.
+// Invalidate makes a slot lost: it holds nothing any more, and the session that streams is ended. [Bounds.Judge] says
+// which slots are too large or idle for too long. wal_removed leaves no restart_lsn (facts G). It waits for the disk.
+// The slot releases its WAL even when the file cannot be written, which a full disk causes. After a crash it is then
+// found lost again as soon as its WAL is gone. The slot as it was is returned; false: there is no such slot, or it was
+// lost before.
 func (t *Table) Invalidate(name string, cause Cause) (was Info, done bool, err error) {
 	t.mu.Lock()
 	e := t.slots[name]

@@ -38,7 +38,7 @@ type Table struct {
 	tombstones map[string]*entry  // of dropped slots that a cluster shared; only a temporary slot has a name of one
 	pending    map[string]pending // what other members are being asked for
 	expired    []string           // files of tombstones that are forgotten
-	// confirmed tells which drops all members know of, see SetConfirmed.
+	// confirmed returns a function that reports whether all members know of a drop, see SetConfirmed.
 	confirmed func() func(shared.State) bool
 	life      uint64 // primaries that Switched has told of
 	settled   uint64 // life at the last Settled

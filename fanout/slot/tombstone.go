@@ -16,8 +16,9 @@ import (
 // There is room for that. Slots and tombstones are 2*max together at most, which is as many as a message has. No slot
 // is made beyond that number, and a drop makes one of the other.
 
-// SetConfirmed sets what tells, at one moment, whether all other members know of a drop; before that they do, as where
-// there are none. It is called under the table's lock and must not call the table. Set it before the table is used.
+// SetConfirmed sets the function that answers for all drops at one moment: what it returns reports whether all other
+// members know of a drop. Until it is set every drop counts as known, as where there are no other members. f is called
+// under the table's lock and must not call the table. Set it before the table is used.
 func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f }
 
 // noneToKnow returns the function that [Table.SetConfirmed] wants, for a table that is shared with nobody. All others

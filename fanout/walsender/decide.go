@@ -84,8 +84,8 @@ func (c *core) stream(now time.Time) action {
 	return c.idle(now)
 }
 
-// ahead reports whether the stream began beyond the end of WAL: such a one is not waited for without bound. One that is
-// beyond what it may be sent, but not beyond what is here, is.
+// ahead reports whether the stream began beyond the end of WAL. The wait for such WAL is bounded. A standby that only
+// has to wait until WAL which is here may be sent is not ahead: it is waited for without a bound.
 func (c *core) ahead() bool { return c.sent > c.end && !c.held }
 
 // idle decides for a stream that has nothing to send.

@@ -112,8 +112,9 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	return worst
 }
 
-// refuses reports whether srv is a primary that was seen without WAL up to x. It stays one when it has written as much
-// other WAL since, for all that can be told here: a store that has that WAL itself tells by its bytes.
+// refuses reports whether srv is the primary that was seen without WAL up to x. A higher position since then clears it
+// of nothing, as the WAL up to there may be other WAL. Only where this store has that WAL itself it is not refused
+// here: their bytes are compared.
 func (k knowledge) refuses(x knownwal.Known, srv server) bool {
 	shown := k.have.Timeline == x.Timeline && k.have.LSN >= x.LSN
 	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown

@@ -9,9 +9,10 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// vouch finds out whether a primary has all known WAL, before clients are sent there while WAL comes from a member. The
-// primary at e writes timeline t of system. It is asked by SQL, which takes no walsender, and twice before it is
-// refused, as the one that streams is (ruling R32).
+// vouch asks the primary at e for its position, and returns an error if it lacks known WAL that the operator has not
+// given up. Call it while WAL comes from a member, before clients are sent to that primary. It writes timeline t of
+// system. The question goes by SQL, which takes no walsender. Only two answers refuse it, as for the one that streams
+// (ruling R32). An error also says that it could not be asked. It blocks for at most interviewPatience.
 func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()

@@ -9,8 +9,9 @@ import (
 )
 
 // LastComplete returns the end of the last complete record at or below position at of timeline tli, the current one or
-// an ancestor. A position beyond the received WAL, or beyond the point where tli was left, counts as that end. Where no
-// record ends between the oldest stored position and at, the oldest position is returned.
+// an ancestor. A position beyond the received WAL, or beyond the point where tli was left, counts as that end. A
+// position at or below the oldest stored one is returned as it is. Where no record ends between the oldest stored
+// position and at, the oldest position is returned.
 //
 // Servers, members and lives of a server are compared at such ends. No commit rests on the beginning of a record, and
 // another server may have other bytes there (ruling R36).

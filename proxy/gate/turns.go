@@ -80,8 +80,8 @@ func (g *Gate) Answer(t *Ticket) bool {
 	return true
 }
 
-// Spoke says that the holder's client has answered a question. Where its address is known, it is counted apart from now
-// on while it can be spared, as one that has proved itself.
+// Spoke notes that the client of t's holder has answered a question. A ticket whose address is known to the gate counts
+// among those of known clients from now on. It does so as far as these have places of their own (ruling R13).
 func (g *Gate) Spoke(t *Ticket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

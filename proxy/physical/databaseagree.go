@@ -41,7 +41,8 @@ func (d *database) asking(query string) (row []string, refused *pgerror.Error, e
 	return a.row, a.failed, d.tell(a.unsaid)
 }
 
-// askingWithin asks within a transaction: what would end it is not asked, as if the primary had refused it.
+// askingWithin asks the primary amid a transaction of the client. It sends IDENTIFY_SYSTEM only. Any other query, SHOW
+// too, gets 25001 from here as the primary's refusal: one that the primary itself refuses would spoil the transaction.
 func (d *database) askingWithin(query string) (row []string, refused *pgerror.Error, err error) {
 	if query != "IDENTIFY_SYSTEM" {
 		return nil, pgerror.New(pgerror.ActiveSQLTransaction, "%s cannot run inside a transaction block", query), nil

@@ -39,8 +39,9 @@ type membership struct {
 	slots    *sharing.Sharing
 }
 
-// newMembership reads keys and names; p are the options of the puller that are not of the configuration.
-// Errors are.
+// newMembership reads keys and names, and opens nothing on the network. p has those options of the puller that do not
+// come from the configuration. An error names the key of the configuration that it is about. nil: there is no
+// cluster.bind.
 func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	if c.Cluster.Bind == "" {
 		return nil, nil

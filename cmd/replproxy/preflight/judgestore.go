@@ -31,7 +31,8 @@ func store(s Setup, f Facts) []Check {
 			"and make the standbys anew."}}
 }
 
-// keepSize compares what is kept with what it is kept in; none where it is at least one segment.
+// keepSize warns of a wal.keep_size below one segment of the primary. nil: it is not below, or the size of segments is
+// not known.
 func keepSize(s Setup, f Facts) []Check {
 	seg, err := lsn.ParseSegSize(f.Settings["wal_segment_size"])
 	if err != nil || s.KeepSize >= int64(seg) {
