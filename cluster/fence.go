@@ -28,7 +28,8 @@ type Ending struct {
 	Owed lsn.LSN `json:"owed_lsn,omitzero"`
 }
 
-// Final says what the fence has shown. The error says it of a node whose end is not known.
+// Final returns the fence's result in one sentence. As an error it says that the node's end is not known, since it owes
+// WAL.
 func (e Ending) Final() (text string, err error) {
 	of := ""
 	if e.System != 0 {

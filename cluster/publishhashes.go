@@ -98,7 +98,7 @@ func (n *Node) ask(p Positions) (asks vote.Asks) {
 	return asks
 }
 
-// hearHashes takes what a peer says of hashes, or asks. The caller holds mu.
+// hearHashes notes a peer's message about hashes: its list, or a question. The caller holds mu.
 func (n *Node) hearHashes(peer string, m any) {
 	switch m := m.(type) {
 	case vote.Hashes:

@@ -56,16 +56,16 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// StoreMoved takes what this node's store has written and flushed, and has what became reportable reported, on the
-// caller's goroutine (see [Node.OnReport]). It does not wait for the disk. Run does it whenever the store's Moved has
-// a token: whoever calls it makes that unnecessary.
+// StoreMoved notes the positions of this node's store as its own vote, and has what became reportable reported, on the
+// caller's goroutine (see [Node.OnReport]). It does not wait for the disk. Run does it whenever the store's Moved has a
+// token: whoever calls it makes that unnecessary.
 func (n *Node) StoreMoved() {
 	if report := n.heedStore(time.Now()); report != nil {
 		report()
 	}
 }
 
-// heedStore returns what the caller has to do next; nil: nothing.
+// heedStore returns the function that the caller has to call next, without a lock; nil: there is nothing to do.
 func (n *Node) heedStore(now time.Time) (next func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

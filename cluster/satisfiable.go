@@ -53,7 +53,7 @@ func (n *Node) whose(d ledger.RuleInUse) string {
 	return " (the rule of " + strings.Join(d.Nodes, " and ") + ")"
 }
 
-// held says which voters of a rule are held, and by what; "" when none is.
+// held lists the voters of a rule that are held, each with the reason; "": none is.
 func held(d ledger.RuleInUse) string {
 	var all []string
 	for _, v := range d.Voters {

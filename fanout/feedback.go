@@ -116,8 +116,8 @@ func (f *feedback) forgetEarly() {
 	f.horizon.Wake()
 }
 
-// heardFeedback takes what one standby has said. Its cost does not depend on how many standbys and slots there are:
-// they are merged once in mergeDelay.
+// heardFeedback notes the xmins of one standby. Its cost does not depend on how many standbys and slots there are: they
+// are merged once in mergeDelay.
 func (h *Hub) heardFeedback(name string, v Feedback) {
 	f := h.feedback
 	f.mu.Lock()

@@ -39,10 +39,10 @@ type Losses interface {
 	Known() error
 	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
 	Asks(who SessionInfo, slot string) bool
-	// Judge takes what it reported first; an error, in PostgreSQL's words, refuses it. It may wait for the disk.
-	// instead: Left is to be told of it.
+	// Judge decides by the first report of a session whether it is fed; an error, in PostgreSQL's words, refuses it. It
+	// may wait for the disk. instead: Left is to be told of it.
 	Judge(who SessionInfo, slot string, first lsn.Progress) (instead bool, err error)
-	// Left takes how far a session that was let in has reported WAL of a timeline when it ends. It does not block.
+	// Left notes up to where a session that was let in had reported WAL of a timeline when it ended. It does not block.
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }
 

@@ -18,7 +18,8 @@ type walReader struct {
 	wait *backfill.Wait   // nil: for nothing
 }
 
-// open returns what opens readers for a session; fetched says whether they have what is missing fetched.
+// open returns the function that opens a session's readers. With fetched they have missing WAL fetched from other
+// sources.
 func (h *Hub) open(fetched bool) func(lsn.TimelineID, lsn.LSN) (walsender.Reader, error) {
 	return func(t lsn.TimelineID, at lsn.LSN) (walsender.Reader, error) {
 		w := &walReader{}

@@ -196,7 +196,8 @@ func (s *Server) begin(conn net.Conn, at string) {
 	go s.serve(conn, at, leave, sync.OnceFunc(s.startups.wg.Done))
 }
 
-// tune sets what every client connection has. TCP_NODELAY is Go's default, and a backend's.
+// tune sets the keepalives and timeouts of the configuration for a client's connection. TCP_NODELAY is Go's default,
+// and a backend's.
 func (s *Server) tune(conn net.Conn) {
 	if err := s.limits.Load().TCP.Apply(conn); err != nil {
 		s.log.Debug("cannot set options of a connection", "peer", addrString(conn.RemoteAddr()), "err", err)

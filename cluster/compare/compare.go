@@ -92,8 +92,8 @@ func order(a, b lsn.Print) int {
 	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.LSN, b.LSN))
 }
 
-// List takes what the member lists now: where its store begins, and hashes, of which those at the ends of segments
-// are of whole segments.
+// List replaces the member's list: where its store begins, and hashes, of which those at the ends of segments are of
+// whole segments. Beyond MaxList they are cut off.
 func (p *Peer) List(oldest lsn.LSN, list []lsn.Print) {
 	p.listed, p.oldest, p.news = true, oldest, true
 	p.list = slices.Clone(list[:min(len(list), MaxList)])

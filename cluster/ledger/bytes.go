@@ -6,14 +6,14 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Hashes takes what a member lists of its store, see compare.Peer.
+// Hashes notes the list of a member's store: where it begins, and hashes, see [compare.Peer.List].
 func (l *Ledger) Hashes(node string, oldest lsn.LSN, list []lsn.Print) {
 	if m := l.members[node]; m != nil && m != l.own() {
 		m.bytes.List(oldest, list)
 	}
 }
 
-// Has takes what a member says that it has, apart from reports.
+// Has notes a hash of WAL that a member has, apart from its reports.
 func (l *Ledger) Has(node string, x lsn.Print) {
 	if m := l.members[node]; m != nil && m != l.own() {
 		m.bytes.Report(x)

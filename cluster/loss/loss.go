@@ -95,9 +95,9 @@ func (l Loss) Asks(who Who) bool {
 	return !has(l.Said, name) && (suspect || !has(l.Passed, who.key()))
 }
 
-// Judge takes what a session of who reports first; refused: it may have the lost WAL, and gets nothing. members are the
-// other proxies. While one of them may not know of the loss, and so may feed lost WAL to anybody, who passes is asked
-// again when it comes back.
+// Judge decides by the first report f of a session; refused: it may have the lost WAL, and gets nothing. members are
+// the other proxies. While one of them may not know of the loss, and so may feed lost WAL to anybody, a standby that
+// passes is asked again when it comes back.
 func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	name, at := vote.Fold(who.Name), f.highest()
 	switch {

@@ -64,8 +64,8 @@ type Judgement struct {
 	News    []Loss // of which a name does not count from now on
 }
 
-// Judge takes what a session of who has reported first, before it got any WAL of the store. members are the other
-// proxies, see [Loss.Judge].
+// Judge decides by the first report of a session, before it got any WAL of the store, whether it is fed. members are
+// the other proxies, see [Loss.Judge].
 func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) {
 	j.Set = slices.Clone(all)
 	lost := slices.ContainsFunc(all, s.Lost)

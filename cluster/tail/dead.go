@@ -50,8 +50,8 @@ func (l *look) sameName(name string, n int) string {
 		"and say --end %s=LSN", was, newest.Proxy, why, name)
 }
 
-// holders says which proxies that are not reached have WAL up to the position that the candidate needs, and what can be
-// done about that.
+// holders names the proxies that are not reached and have WAL up to the position that the candidate needs. Of each it
+// says what can be done.
 func (l *look) holders(v Verdict) (text string) {
 	for _, r := range l.tail.Proxies {
 		if r.Reached || r.Timeline != l.tail.Timeline || max(r.Flushed, r.Written) < v.Target {

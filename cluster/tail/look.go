@@ -90,7 +90,8 @@ func Look(members []Member, ask Ask) Tail {
 	return l.tail
 }
 
-// timeline finds which one is left, and where it begins.
+// timeline sets the timeline that is left, and its beginning: the one that was asked for, or the highest of all
+// members.
 func (l *look) timeline() {
 	l.tail.Timeline = l.ask.Timeline
 	for _, m := range l.members {

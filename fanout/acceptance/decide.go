@@ -118,14 +118,14 @@ func (w Word) Void(followed lsn.TimelineID, e *walsource.LackError, was Word) bo
 	return e == nil || e.Timeline == w.Timeline && !w.Covers(e, was)
 }
 
-// Look says what a look at the servers changes in the two files of words.
+// Look lists the changes that a look at the servers makes to the two files of words.
 type Look struct {
 	Void    bool // the operator's word is over: it is to be removed, and if that fails nothing else is to change
 	Note    bool // what is refused has changed: Lacking is to be noted
 	Lacking Word // about what is refused now; the zero Word: nothing is
 }
 
-// At returns what changes when e is refused, nil: nothing, and timeline followed is followed, 0: none. w is the
+// At returns the changes to make when e is refused, nil: nothing, and timeline followed is followed, 0: none. w is the
 // operator's word, and was is noted as refused by the look before.
 func (w Word) At(followed lsn.TimelineID, e *walsource.LackError, was Word) Look {
 	now := For(e)

@@ -182,7 +182,7 @@ func (o *ProxySlot) lastWords(ctx context.Context, w server) {
 	}
 }
 
-// Bears asks what the slot bears on the server at e. Without a slot that is none.
+// Bears asks the server at e which xmin and catalog_xmin the slot holds there. A slot that is not there holds none: 0.
 func (o *ProxySlot) Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error) {
 	s, err := o.connect(ctx, e)
 	if err != nil {

@@ -45,8 +45,8 @@ func (g *Guard) Release() {
 	g.e = nil
 }
 
-// OnLost sets what ends the session when the slot is invalidated under it, or taken over by another member;
-// it is called at most once, often from another goroutine. A slot that was lost before is no reason to call it.
+// OnLost sets the function that ends the session when the slot is invalidated under it, or taken over by another
+// member. It is called at most once, often from another goroutine. A slot that was lost before is no reason to call it.
 func (g *Guard) OnLost(evict func()) {
 	g.t.mu.Lock()
 	if g.e != nil {
@@ -80,7 +80,7 @@ func (g *Guard) Confirm(flush lsn.LSN) {
 	}
 }
 
-// SetXmin keeps what the standby's queries (xmin) and slots (catalog) still need. Both survive its
+// SetXmin keeps the xmins that the standby's queries (xmin) and slots (catalog) still need. Both survive its
 // disconnection, since the slot goes on holding them (facts F5, R20).
 func (g *Guard) SetXmin(xmin, catalog copyboth.FullXID) {
 	g.t.mu.Lock()

@@ -17,7 +17,7 @@ type Store interface {
 	// HoldBack keeps WAL of the current timeline beyond a known fork from everybody. It ends by Release, or when the
 	// store is on a new timeline. Invalid is no fork.
 	HoldBack(fork lsn.LSN)
-	// EndHold takes what is held back in the place of WAL that is owed: the timeline of the stream ends there.
+	// EndHold stores the WAL that is held back in the place of owed WAL: the timeline of the stream ends there.
 	EndHold() error
 	Paused() bool
 	// Promised and SetPromised are the durable bound of what was reported under a rule.

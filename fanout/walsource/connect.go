@@ -56,7 +56,7 @@ func (r *Supply) identify(ctx context.Context, s Conn) (server, error) {
 	return srv, nil
 }
 
-// newServer returns what a connection shows of its server without a question.
+// newServer describes the server of a connection as far as that needs no question.
 func newServer(s Conn) server {
 	return server{
 		virtual:  s.Virtual(),

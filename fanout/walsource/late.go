@@ -63,7 +63,8 @@ type lateFact struct {
 // lateFacts are those that were logged, until nothing is lacking any more by that member.
 type lateFacts map[lateFact]bool
 
-// news returns what of lacks, which is all that holds now, is to be logged, and takes it for logged.
+// news returns those of lacks that were not logged yet, and notes them as logged. lacks is all that holds now: whatever
+// is not in it any more is forgotten, by member.
 func (f lateFacts) news(lacks []LackError) (fresh []LackError) {
 	for _, e := range lacks {
 		if fact := (lateFact{e.By, e.System, e.Timeline, e.Of}); !f[fact] {

@@ -8,8 +8,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// partBefore finds where WAL that srv lost before it was promoted begins, once the operator has accepted that. It is
-// the end of the last record that srv and the store both have, of the timeline that the store is on. See part.
+// partBefore looks for the beginning of the WAL that srv lost before it was promoted, once the operator has accepted
+// that. It is the end of the last record that srv and the store both have, of the timeline that the store is on. See
+// part.
 func (r *Supply) partBefore(ctx context.Context, s Conn, srv server, have walstore.Positions) {
 	lost := srv.known.differed(srv)
 	if lost == nil || lost.Of != have.Timeline || lost.Of == srv.timeline || srv.known.unlike[srv.endpoint].cut ||

@@ -38,10 +38,10 @@ type parting struct {
 	cut      bool // the look took its session with it: it is not repeated at once, not for an operator's word either
 }
 
-// part finds where WAL of a primary that has lost WAL and the stored WAL part. The server's position does not tell: it
-// came back with less, and has written on before it was first asked. part compares bytes, from the end of the common
-// WAL back to a segment that begins alike. An operator's word is not used before part has looked anew, since the server
-// may have been set back again. If it can't compare, the position stays unknown.
+// part looks for the position at which a primary that has lost WAL and the store part. The server's position does not
+// tell: it came back with less, and has written on before it was first asked. part compares bytes, from the end of the
+// common WAL back to a segment that begins alike. An operator's word is not used before part has looked anew, since the
+// server may have been set back again. If it can't compare, the position stays unknown.
 //
 // It uses s, idle at the server, which may have no other walsender left. nil: it waits for one of its own, within
 // partingPatience.
@@ -83,7 +83,7 @@ func (r *Supply) part(ctx context.Context, s Conn, at upstream.Endpoint, srv *se
 	srv.known.partings = all
 }
 
-// compareWith does what compareBack does, in the session s or, if that is nil, in one of its own. It waits for a
+// compareWith compares as compareBack does, in the session s or, if that is nil, in one of its own. It waits for a
 // walsender of the server if there is none left.
 func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, srv server,
 	size lsn.SegSize) (lsn.LSN, error) {

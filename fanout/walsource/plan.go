@@ -35,7 +35,7 @@ func (s *server) inRecovery() bool { return s.settings[inHotStandby] == "on" && 
 // sendsOthers reports whether srv sends WAL that another server writes.
 func (s *server) sendsOthers() bool { return s.inRecovery() || s.virtual }
 
-// facts returns what a stream from srv depends on.
+// facts describes srv as the walreceiver needs it for a stream.
 func (s *server) facts() walreceiver.Server {
 	return walreceiver.Server{
 		System: s.system, Timeline: s.timeline, History: s.history, Version: s.version, Settings: s.settings,

@@ -74,8 +74,8 @@ func (r *Supply) remember(k *knowledge, had lsn.Print) {
 	}
 }
 
-// differed returns what srv lacks by a look at its bytes. nil: nothing was found, or it is a primary that lost WAL of
-// its own timeline, which is in k.lost.
+// differed returns the WAL that srv lacks by the last comparison of its bytes. nil: no difference was found, or it is a
+// primary that lost WAL of its own timeline, which is in k.lost.
 func (k knowledge) differed(srv server) *LackError {
 	u, known := k.unlike[srv.endpoint]
 	if !known || u.lack.Lost && !srv.sendsOthers() || u.lack.System != srv.system || u.lack.Timeline != srv.timeline {

@@ -58,7 +58,7 @@ type resumption struct {
 	header []byte    // of the last page before the end; nil: that page is not stored
 }
 
-// resumeAt reads what is needed to go on at end, which is stored.
+// resumeAt reads the stored bytes before end that a stream which goes on at end needs: its page, and the record there.
 func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
 	r := &resumption{page: make([]byte, end.PageOffset())}
 	low := end.PageStart()
@@ -124,7 +124,8 @@ func (s *Store) completeWithin(end, reach lsn.LSN) lsn.LSN {
 	return f.Complete()
 }
 
-// frameFrom does what frameAt does, with the stored WAL from oldest on: the beginning of a page or of the store.
+// frameFrom frames the records before end, as frameAt does, but reads no stored WAL below oldest. That is the beginning
+// of a page or of the store.
 func (s *Store) frameFrom(oldest, end lsn.LSN) (walformat.Framer, error) {
 	for back := lsn.LSN(2 * lsn.PageSize); ; back *= 2 {
 		from := max(oldest, (end - min(end, back)).PageStart())

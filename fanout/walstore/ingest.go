@@ -265,7 +265,8 @@ func (s *Store) same(at lsn.LSN, sent, stored []byte) error {
 	return err
 }
 
-// difference finds where WAL at at that was sent first differs from what is stored.
+// difference compares WAL that was sent at at with the stored bytes, and returns the first position at which they
+// differ. Bytes behind an XLOG_SWITCH are no WAL, and may differ (ruling R37). It may read the disk.
 func (s *Store) difference(at lsn.LSN, sent, stored []byte) (d lsn.LSN, differs bool, err error) {
 	for !bytes.Equal(sent, stored) {
 		n := firstDifference(sent, stored)

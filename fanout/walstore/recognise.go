@@ -27,8 +27,8 @@ func (s *Store) expectOwed() {
 // goes on, or of the last one. Any goroutine may call it.
 func (s *Store) HeldOwed() lsn.LSN { return lsn.LSN(s.heldOwed.Load()) }
 
-// EndHold takes what is held back, because the timeline of the stream ends there at its server. That WAL is in the
-// history that goes on, and the named record is not. Call it from the goroutine of AppendFrom.
+// EndHold stores the WAL that is held back, because the timeline of the stream ends there at its server. That WAL is in
+// the history that goes on, and the named record is not. Call it from the goroutine of AppendFrom.
 //
 // Errors: those of AppendFrom.
 func (s *Store) EndHold() error {

@@ -126,7 +126,7 @@ func (s *Store) newDir() error {
 	return nil
 }
 
-// foreignName finds what an interrupted first Open can't have left.
+// foreignName returns an entry that an interrupted first Open can't have left, if there is one among names.
 func foreignName(names []string) (string, bool) {
 	if slices.Contains(names, "PG_VERSION") {
 		return "PG_VERSION", true

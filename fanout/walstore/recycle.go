@@ -52,7 +52,8 @@ func (s *Store) Oldest() lsn.LSN {
 	return s.Positions().Oldest
 }
 
-// sureUpTo returns where recovery begins to look, at most at: what the durable mark calls sure.
+// sureUpTo returns the position at which the next recovery starts to check: the one that the durable mark calls sure,
+// at most at.
 func (s *Store) sureUpTo(at lsn.LSN) lsn.LSN {
 	s.mu.Lock()
 	defer s.mu.Unlock()

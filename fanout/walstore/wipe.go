@@ -8,9 +8,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// wipe makes what lies behind end, where the store ends, unreadable, durably: it is WAL that nobody shall have again. A
-// later start that goes on beyond the mark, record by record, would take it for WAL that came. No stage writes
-// meanwhile.
+// wipe makes the bytes behind end, where the store ends, unreadable, durably: nobody shall have that WAL again. A later
+// start that goes on beyond the mark, record by record, would take it for WAL that came. No stage writes meanwhile.
 func (s *Store) wipe(end lsn.LSN) error {
 	x := s.segs
 	h := s.History()

@@ -112,8 +112,8 @@ func (k *Lookup) unasked(ctx context.Context, f Found, usable bool) Found {
 	}
 }
 
-// sleep makes what is known as slow as a question: the time shall not tell which names are roles that logged in
-// lately.
+// sleep delays an answer that is known already until until, as long as a question takes. The time shall not tell which
+// names are roles that logged in lately.
 func sleep(ctx context.Context, until time.Time) {
 	d := time.Until(until)
 	if d <= 0 {

@@ -177,8 +177,8 @@ func (k *Lookup) Status() Status {
 	return s
 }
 
-// snapshot takes what is to be kept, if it differs from what was taken last. timesToo: a change of times only
-// counts as well.
+// snapshot returns the state to write to the disk, if it has changed since the last call. timesToo: a change of times
+// only counts as well.
 func (k *Lookup) snapshot(timesToo bool) (kept, bool) {
 	parameters, settings := k.o.Shown()
 	k.mu.Lock()

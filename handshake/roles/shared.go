@@ -18,7 +18,7 @@ const (
 	// mockFile, which the first release knows, has this proxy's own secret for as long as there is nothing better.
 	clusterFile = "mock_cluster"
 	ownFile     = "mock_shared"
-	// sharedLabel sets what is derived apart from other uses of the same secret.
+	// sharedLabel keeps this use of a secret apart from other uses of the same one.
 	sharedLabel = "replproxy: salts of unknown roles"
 )
 

@@ -39,8 +39,8 @@ func Parse(conninfo string) (*Config, error) {
 	return c, nil
 }
 
-// Replace puts what with says in the place of c for everybody who holds c, from their next connection on.
-// What SetCurrent said is forgotten. with must not be used otherwise afterwards.
+// Replace gives c the content of with, for everybody who holds c, from their next connection on. SetCurrent's choice is
+// forgotten. with must not be used otherwise afterwards.
 func (c *Config) Replace(with *Config) {
 	with.mu.Lock()
 	text, r := with.text, *with.last.Load()

@@ -8,8 +8,8 @@ import (
 // ipv6Net is the prefix of one IPv6 subscriber's network, in bits.
 const ipv6Net = 64
 
-// Origin returns what the limits take for one peer: an address of IPv4, or a network of IPv6. Of what is no TCP
-// address it is the zero prefix, which is not valid: all peers of unix sockets are one.
+// Origin returns the address that the limits count as one peer: one of IPv4, or a network of IPv6. An address that is
+// not TCP's gives the zero prefix, which is not valid: all peers of unix sockets are one.
 func Origin(a net.Addr) netip.Prefix {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -202,7 +202,7 @@ func level(p *slog.Level) value {
 // parseSeconds reads a time; a bare number is in seconds.
 func parseSeconds(s string) (time.Duration, error) { return ParseDuration(s, time.Second) }
 
-// parseKeepalive takes what the kernel does of PostgreSQL's tcp_keepalives_idle and tcp_keepalives_interval.
+// parseKeepalive reads tcp_keepalives_idle and tcp_keepalives_interval of PostgreSQL, within the bounds of the kernel.
 func parseKeepalive(s string) (time.Duration, error) {
 	d, err := parseSeconds(s)
 	if err == nil && (d > tcpopt.MaxIdle || d%time.Second != 0) {
@@ -211,7 +211,7 @@ func parseKeepalive(s string) (time.Duration, error) {
 	return d, err
 }
 
-// parseUserTimeout takes what PostgreSQL's tcp_user_timeout takes.
+// parseUserTimeout reads PostgreSQL's tcp_user_timeout: whole milliseconds; 0 is the system's default.
 func parseUserTimeout(s string) (time.Duration, error) {
 	d, err := ParseDuration(s, time.Millisecond)
 	switch {
@@ -223,7 +223,7 @@ func parseUserTimeout(s string) (time.Duration, error) {
 	return d, err
 }
 
-// parseLoginTime takes what PostgreSQL's authentication_timeout takes.
+// parseLoginTime reads PostgreSQL's authentication_timeout, within its bounds.
 func parseLoginTime(s string) (time.Duration, error) {
 	d, err := parseSeconds(s)
 	if err == nil && (d < time.Second || d > 10*time.Minute) {

@@ -33,7 +33,7 @@ func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Chec
 	return append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...), facts, nil
 }
 
-// CheckRule finds what is wrong with the rule as a whole.
+// CheckRule checks the rule as a whole; the error names the key that is wrong.
 func CheckRule(c *config.Config) error {
 	if _, err := ledger.Parse(ruleText(c)); err != nil {
 		return c.At(config.ZonesKey, err)

@@ -132,7 +132,8 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 	}, nil
 }
 
-// readKeys finds what is wrong with the key file, so that a reload changes everything or nothing.
+// readKeys checks the key file, so that a reload changes everything or nothing. nil: it can be used, or there is no
+// cluster.
 func readKeys(c *config.Config) error {
 	if c.Cluster.Bind == "" {
 		return nil

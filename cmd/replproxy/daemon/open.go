@@ -55,7 +55,7 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	return nil
 }
 
-// openCluster makes what counts votes, alone or with other members.
+// openCluster makes the node that counts votes, alone or with other members.
 func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	p.members, err = newMembership(c, puller.Options{
 		System:  func() lsn.SystemID { id, _ := p.store.Identity(); return id.System },
@@ -155,7 +155,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	return nil
 }
 
-// openStream makes what pulls WAL, from the primary or from a member that has it.
+// openStream makes the walreceiver, which pulls WAL from the primary or from a member that has it.
 func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 	p.gate = physical.NewGate(c.Auth.MaxUpstreamWalsenders)
 	p.receiver, err = walsource.New(walsource.Options{
