@@ -99,7 +99,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestOneMeaning: a word that the glossary gives a type names that type, in the package that it says, and no other one.
+// TestOneMeaning: a word that the glossary gives a type names that type, in the packages that it says, and no other one.
 func TestOneMeaning(t *testing.T) {
 	declared := map[string][]string{}
 	for _, s := range sources(t) {
@@ -123,8 +123,13 @@ func TestOneMeaning(t *testing.T) {
 			continue
 		}
 		types++
-		where := inPackage.FindStringSubmatch(m[2])
-		if where == nil || !slices.Equal(declared[name], where[1:]) {
+		var where []string
+		for _, p := range inPackage.FindAllStringSubmatch(m[2], -1) {
+			where = append(where, p[1])
+		}
+		slices.Sort(where)
+		slices.Sort(declared[name])
+		if len(where) == 0 || !slices.Equal(declared[name], where) {
 			t.Errorf("%s: %s is the type %s in %s, and that is declared in %q", glossary, word, name, m[2], declared[name])
 		}
 		if !strings.HasPrefix(strings.ToLower(name), strings.ToLower(strings.ReplaceAll(word, " ", ""))) {

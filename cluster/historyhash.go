@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// HistoryHash returns a fingerprint of a timeline and of where it and its ancestors began. Of two servers that were
+// HistoryHash returns a hash of a timeline and of where it and its ancestors began. Of two servers that were
 // promoted to one number, each knows another one, unless both left at the same position: then the bytes differ
 // (vote.State.FirstWAL).
 func HistoryHash(h lsn.History) uint64 {

@@ -57,7 +57,7 @@ func TestMemberOfAnotherHistory(t *testing.T) {
 	}
 }
 
-// The fingerprint is of the whole way, and of no use as proof when it is not known.
+// The hash is of the whole way, and of no use as proof when it is not known.
 func TestHistoryHash(t *testing.T) {
 	seen := map[uint64]bool{0: true}
 	for _, h := range []lsn.History{

@@ -58,7 +58,7 @@ func TestRemembers(t *testing.T) {
 }
 
 // What a new rule covers beyond its beginning is reportable only when that is durable.
-func TestSettles(t *testing.T) {
+func TestEstablishedDurably(t *testing.T) {
 	dir, store := t.TempDir(), newFakeStore(100)
 	n := openNode(t, dir, "ANY 1 (s1)", store)
 	id := n.Attach("s1")

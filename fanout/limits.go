@@ -25,7 +25,7 @@ type SlotLimits struct {
 // SlotRow is one slot in the shape of pg_replication_slots.
 type SlotRow struct {
 	slot.Info
-	slot.Verdict
+	slot.Availability
 }
 
 // Slots returns the state of all slots, by name.

@@ -120,7 +120,7 @@ func (l *Ledger) SetFence(t lsn.TimelineID) (news bool) {
 	return true
 }
 
-// SetHistory takes the fingerprints of this store's history, see vote.State. What members with another one report of
+// SetHistory takes the hashes of this store's history, see vote.State. What members with another one report of
 // the same timeline does not count. Say it before Evaluate is called for that timeline.
 func (l *Ledger) SetHistory(history uint64, firstWAL vote.Fingerprint) (news bool) {
 	own := l.own()

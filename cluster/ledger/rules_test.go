@@ -74,7 +74,7 @@ func TestRulesThatDiffer(t *testing.T) {
 	for _, n := range w.names {
 		l := w.nodes[n]
 		if !l.Establish(l.Evaluated(w.now, system, 1), 1, 60) || l.Establish(l.Evaluated(w.now, system, 1), 1, 60) {
-			t.Errorf("the rule of %s is not settled once", n)
+			t.Errorf("the rule of %s is not established once", n)
 		}
 	}
 	w.gossip()
@@ -89,17 +89,17 @@ func TestRulesThatDiffer(t *testing.T) {
 	w.want("a", "90 90 90")
 }
 
-// TestSettlesOnAnotherTimeline: beyond a fork the rule's beginning is no position of the WAL there; what was
+// TestEstablishedOnAnotherTimeline: beyond a fork the rule's beginning is no position of the WAL there; what was
 // received there is, and the rule covers no less of it.
-func TestSettlesOnAnotherTimeline(t *testing.T) {
+func TestEstablishedOnAnotherTimeline(t *testing.T) {
 	for _, c := range []struct {
 		flush, received lsn.LSN
-		settles         bool
+		establishes     bool
 	}{{30, 40, false}, {40, 40, true}, {60, 90, true}, {55, 90, false}} {
 		w := newWorld(t, "ANY 1 (s1)", "a")
 		w.setRule("a", "ANY 1 (s2)", 60)
 		lim := Evaluation{Progress: lsn.Progress{Flush: c.flush}}
-		if w.nodes["a"].Establish(lim, 2, c.received) != c.settles {
+		if w.nodes["a"].Establish(lim, 2, c.received) != c.establishes {
 			t.Errorf("%+v", c)
 		}
 	}

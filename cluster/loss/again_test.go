@@ -31,11 +31,11 @@ func TestAskedUntilAllKeepIt(t *testing.T) {
 	hear("b", a[0], true)
 	hear("c", a[0], false)
 	pass(from, true)
-	if a[0].Settled(members) || !a[0].Asks(who) {
+	if a[0].KnownToAll(members) || !a[0].Asks(who) {
 		t.Errorf("c does not keep it: %+v", a[0])
 	}
 	hear("c", a[0], true)
-	if !a[0].Settled(members) || !a[0].Asks(who) {
+	if !a[0].KnownToAll(members) || !a[0].Asks(who) {
 		t.Errorf("it passed when b and c did not keep it: %+v", a[0])
 	}
 	pass(from+51, false)
@@ -46,7 +46,7 @@ func TestAskedUntilAllKeepIt(t *testing.T) {
 	lower := a[0]
 	lower.From, lower.Passed, lower.Upto = lower.From-1000, nil, nil
 	hear("b", lower, false)
-	if a[0].Settled(members) || !a[0].Asks(who) || len(a[0].Upto) > 0 {
+	if a[0].KnownToAll(members) || !a[0].Asks(who) || len(a[0].Upto) > 0 {
 		t.Errorf("the loss begins before what others keep: %+v", a[0])
 	}
 }

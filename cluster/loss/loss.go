@@ -104,7 +104,7 @@ func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	case !l.Asks(who), at == lsn.Invalid:
 		return l, false
 	case at <= l.From, at > l.To, at <= l.Upto[who.key()]:
-		if l.Settled(members) {
+		if l.KnownToAll(members) {
 			l.Passed = addBounded(l.Passed, who.key())
 		}
 		if f.applies() {
@@ -117,9 +117,9 @@ func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	return l, f.applies()
 }
 
-// Settled reports whether all members have the loss on their disks: none of them feeds lost WAL any more to a standby
-// that has none.
-func (l Loss) Settled(members []string) bool {
+// KnownToAll reports whether all members have the loss on their disks: none of them feeds lost WAL any more to a
+// standby that has none.
+func (l Loss) KnownToAll(members []string) bool {
 	return !slices.ContainsFunc(members, func(m string) bool { return !has(l.Heard, m) })
 }
 

@@ -30,7 +30,7 @@ type point struct {
 	knowStore   [2]uint8
 	rule        [2]uint8 // 0: the old one, 1: the new one
 	from        [2]uint8
-	settled     [2]bool
+	established [2]bool
 	knowRule    [2]uint8 // what p knows of the other's rule: 0 nothing, 1 old, 2 new
 	fenced      [2]bool
 	knowFenced  [2]bool
@@ -83,7 +83,7 @@ func newModel(t *testing.T, levels uint8, before, after, broken string) *model {
 func (m *model) explore() int {
 	two := [2]uint8{1, 1}
 	first := point{
-		end: 1, store: two, standby: two, from: two, settled: [2]bool{true, true}, acked: 1,
+		end: 1, store: two, standby: two, from: two, established: [2]bool{true, true}, acked: 1,
 	}
 	m.seen[first] = first
 	for m.queue = []point{first}; len(m.queue) > 0 && m.bad == ""; m.queue = m.queue[1:] {
@@ -168,8 +168,8 @@ func (m *model) report(s point, p int) {
 			m.limits[k] = flush
 		}
 		next := s
-		if !s.settled[p] && flush >= s.from[p] {
-			next.settled[p] = true
+		if !s.established[p] && flush >= s.from[p] {
+			next.established[p] = true
 		}
 		report := min(flush, s.store[p])
 		if report > 1 {
@@ -261,7 +261,7 @@ func (m *model) limit(k limitKey) uint8 {
 func (m *model) operate(s point, p int) {
 	begun := s.fenced[0] || s.fenced[1] || s.stopped[0] || s.stopped[1]
 	if next := s; s.rule[p] == 0 && !begun {
-		next.rule[p], next.from[p], next.settled[p] = 1, s.store[p], false
+		next.rule[p], next.from[p], next.established[p] = 1, s.store[p], false
 		if m.broken == "begins too low" {
 			next.from[p] = 1
 		}
@@ -308,7 +308,7 @@ func (m *model) question(s point, candidate int) tail.Question {
 			Name: proxyName(i), ID: uint64(i + 2), Store: true, Final: s.fenced[i], End: lsn.LSN(s.store[i]),
 		}}
 		p.Rules = []quorum.Rule{m.ruleOf[s.rule[i]]}
-		if !s.settled[i] && m.broken != "unsettled" {
+		if !s.established[i] && m.broken != "unestablished" {
 			p.Rules = append(p.Rules, m.ruleOf[0])
 		}
 		q.Proxies = append(q.Proxies, p)
@@ -329,7 +329,7 @@ func TestModel(t *testing.T) {
 		{2, "FIRST 1 (a, b)", "FIRST 2 (b, a)", ""},
 		{2, "ANY 2 (a, b)", "", ""}, // drop-rule
 		{2, "", "ANY 1 (a, b)", ""},
-		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "unsettled"},
+		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "unestablished"},
 		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "begins too low"},
 		{2, "ANY 1 (a, b)", "ANY 2 (a, b)", "unfed"},
 		{2, "ANY 2 (a, b)", "ANY 1 (a, b)", "unfenced"},

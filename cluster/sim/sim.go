@@ -46,7 +46,7 @@ func (w *world) run() {
 func newWorld(seed uint64, fault Fault, traced bool) *world {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 1)), beside: rand.New(rand.NewPCG(seed, 2)), fault: fault,
-		forks: []fork{{}, {fingerprint: 1, begun: 1}}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1, traced: traced,
+		forks: []fork{{}, {historyHash: 1, begun: 1}}, acked: map[lsn.TimelineID]lsn.LSN{}, official: 1, traced: traced,
 	}
 	for i := range 2 + w.rng.IntN(4) {
 		s := &server{w: w, id: i, name: fmt.Sprintf("s%d", i), up: true, tli: 1}

@@ -7,7 +7,7 @@ import (
 )
 
 func (p *proxy) storeAck() {
-	p.led.SetHistory(p.w.fingerprints(p.tli, p.received))
+	p.led.SetHistory(p.w.hashes(p.tli, p.received))
 	a := ledger.Ack{
 		Incarnation: p.store, Timeline: p.number(), Received: p.received,
 		Progress:  lsn.Progress{Write: p.received, Flush: p.flushed},

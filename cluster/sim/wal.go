@@ -17,7 +17,7 @@ type fork struct {
 	number lsn.TimelineID
 
 	history     []step // what the history file of the line's timeline says, the newest first
-	fingerprint uint64 // of that
+	historyHash uint64 // of that
 	begun       lsn.TimelineID
 }
 
@@ -95,9 +95,9 @@ func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID)
 	} else {
 		f.begun = w.begun(parent)
 	}
-	f.fingerprint = uint64(number)
+	f.historyHash = uint64(number)
 	for _, s := range f.history {
-		f.fingerprint = f.fingerprint*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
+		f.historyHash = f.historyHash*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
 	}
 	w.forks = append(w.forks, f)
 	return line
@@ -142,10 +142,9 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 	return slices.Equal(before, all)
 }
 
-// fingerprints returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins,
-// by bytes.
-func (w *world) fingerprints(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
-	history, begun := w.forks[of].fingerprint, w.begun(of)
+// hashes returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
+func (w *world) hashes(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
+	history, begun := w.forks[of].historyHash, w.begun(of)
 	f, later := w.fork(begun)
 	switch {
 	case !later:

@@ -76,11 +76,11 @@ func TestLook(t *testing.T) {
 			Ask{}, "may have been satisfied by b, (any other standby)"},
 		{"a rule not heard", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", any2, 90), unheard)}, Ask{},
 			"b: has said nothing since this proxy started, and it is not reached, and its rule is not known"},
-		{"a rule not settled", []Member{fenced("a", any2, 100, at("s1", 100)),
+		{"a rule not established", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(with(fenced("b", "ANY 2 (s1, s2)", 90), away), func(m *Member) {
 				m.Rule.Established, m.Rule.Before = false, vote.RuleText{Names: "ANY 1 (s2)"}
 			})}, Ask{}, "ANY 1 (s2) may have been satisfied by b, s2,"},
-		{"the same, settled", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "ANY 2 (s1, s2)", 90), away)},
+		{"the same, established", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "ANY 2 (s1, s2)", 90), away)},
 			Ask{}, "proven"},
 		{"no rule", []Member{fenced("a", any2, 100, at("s1", 100)), with(fenced("b", "", 90), away)}, Ask{},
 			"without a rule its own store releases commits"},

@@ -144,7 +144,7 @@ type State struct {
 	// nor for any below it (ruling R2); 0 for none.
 	Fenced   lsn.TimelineID
 	Upstream bool // holds an upstream stream, so it wants the Reports
-	// HistoryHash is a fingerprint of the way by which the node's store came to its timeline: two servers may have
+	// HistoryHash is a hash of the way by which the node's store came to its timeline: two servers may have
 	// been promoted to one number. 0: not known, which equals nothing. FirstWAL tells two apart that were promoted at
 	// one position.
 	HistoryHash uint64

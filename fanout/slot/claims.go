@@ -51,11 +51,11 @@ func (t *Table) Propose(w shared.Wish, name string, pid int32) (claim, have shar
 func (t *Table) Retract(claim shared.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.settle(claim)
+	t.endProposal(claim)
 }
 
-// settle ends a proposal. It reports whether the claim stands: it was not beaten meanwhile. The caller holds mu.
-func (t *Table) settle(claim shared.State) bool {
+// endProposal ends a proposal. It reports whether the claim stands: it was not beaten meanwhile. The caller holds mu.
+func (t *Table) endProposal(claim shared.State) bool {
 	if t.pending[claim.Name].claim != claim {
 		return false
 	}
@@ -66,7 +66,7 @@ func (t *Table) settle(claim shared.State) bool {
 // redeem ends a proposal and returns the slot that session pid may use now. It fails with 42704 when the slot is gone,
 // and with 55006 when the claim was beaten or another session uses the slot. The caller holds mu.
 func (t *Table) redeem(claim shared.State, pid int32) (*entry, error) {
-	stands := t.settle(claim)
+	stands := t.endProposal(claim)
 	e := t.slots[claim.Name]
 	switch {
 	case e == nil:

@@ -40,8 +40,9 @@ type Bounds struct {
 	IdleTimeout time.Duration // 0: off
 }
 
-// Verdict is the result of applying Bounds to one slot.
-type Verdict struct {
+// Availability tells how the WAL of one slot stands under Bounds, as PostgreSQL's WALAvailability does, and whether the
+// slot is to be lost.
+type Availability struct {
 	Status Status // "": the slot reserves nothing
 	Lose   Cause  // not NotLost: it is to be invalidated now
 	// Safe is the number of bytes that may be written before the slot is lost (safe_wal_size), when SafeKnown.
@@ -51,8 +52,8 @@ type Verdict struct {
 }
 
 // Judge decides which slots are lost and how the others stand, in the order of all. It is pure.
-func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
-	vs := make([]Verdict, len(all))
+func (b Bounds) Judge(all []Info, now time.Time) []Availability {
+	vs := make([]Availability, len(all))
 	var holding []int
 	for i, s := range all {
 		switch {
@@ -60,14 +61,14 @@ func (b Bounds) Judge(all []Info, now time.Time) []Verdict {
 			vs[i].Status = Lost
 		case s.Restart == lsn.Invalid || b.SegSize == 0 || b.Received == lsn.Invalid:
 		case s.Unkept:
-			vs[i] = Verdict{Status: Unreserved, Keep: b.fits(s)}
+			vs[i] = Availability{Status: Unreserved, Keep: b.fits(s)}
 		case b.awaited(s):
 			vs[i].Status = Extended
 			holding = append(holding, i)
 		case b.SegSize.Segno(s.Restart) < b.SegSize.Segno(b.Oldest):
-			vs[i] = Verdict{Status: Unreserved, Lose: WALRemoved}
+			vs[i] = Availability{Status: Unreserved, Lose: WALRemoved}
 		case b.idle(s, now):
-			vs[i] = Verdict{Status: b.within(s), Lose: IdleTimeout}
+			vs[i] = Availability{Status: b.within(s), Lose: IdleTimeout}
 		default:
 			vs[i].Status = b.within(s)
 			holding = append(holding, i)
@@ -120,7 +121,7 @@ func (b Bounds) within(s Info) Status {
 }
 
 // capped applies a size: whole segments, never less than what is kept anyway, as PostgreSQL counts.
-func (b Bounds) capped(s Info, v *Verdict) {
+func (b Bounds) capped(s Info, v *Availability) {
 	keep := max(b.segments(b.MaxKeep), b.segments(b.KeepSize))
 	fail := b.SegSize.Start(b.SegSize.Segno(s.Restart) + uint64(keep) + 1)
 	v.Safe, v.SafeKnown = int64(fail)-int64(b.Received), true
@@ -131,7 +132,7 @@ func (b Bounds) capped(s Info, v *Verdict) {
 
 // furthestFirst loses slots until enough is free: the one furthest behind first, and only while that
 // frees anything. WAL that nobody holds counts as free: the store removes it without being told.
-func (b Bounds) furthestFirst(all []Info, holding []int, vs []Verdict) {
+func (b Bounds) furthestFirst(all []Info, holding []int, vs []Availability) {
 	slices.SortFunc(holding, func(i, j int) int { return cmp.Compare(all[i].Restart, all[j].Restart) })
 	floor := b.SegSize.Segno(b.Received - min(b.Received, lsn.LSN(b.KeepSize)))
 	held := b.SegSize.Segno(b.Oldest)

@@ -74,7 +74,7 @@ func (t *Table) newEntry(name string, s Seed) *entry {
 func (t *Table) reserve(claim shared.State, s Seed, pid int32) (made unsaved, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	stands := t.settle(claim)
+	stands := t.endProposal(claim)
 	if err := t.vacant(claim.Name); err != nil {
 		return made, err
 	}

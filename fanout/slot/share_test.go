@@ -242,7 +242,7 @@ func TestUnkept(t *testing.T) {
 	table := openShared(t, t.TempDir(), 0)
 	must(t, create(table, "x", false, 0x3000000, 1))
 	b := Bounds{SegSize: 0x1000000, Oldest: 0x5000000, Received: 0x8000000, MaxKeep: NoLimit}
-	judge := func() Verdict { return b.Judge(table.List(), time.Now())[0] }
+	judge := func() Availability { return b.Judge(table.List(), time.Now())[0] }
 	if v := judge(); v.Lose != WALRemoved {
 		t.Fatalf("%+v", v)
 	}

@@ -175,15 +175,15 @@ var mutants = []mutant{
 	}},
 }
 
-// verdict is a teller that remembers.
-type verdict struct{ said string }
+// remembered is a teller that remembers.
+type remembered struct{ said string }
 
-func (v *verdict) Helper() {}
+func (v *remembered) Helper() {}
 
-func (v *verdict) Failed() bool { return v.said != "" }
+func (v *remembered) Failed() bool { return v.said != "" }
 
 // Fatalf ends the story's goroutine.
-func (v *verdict) Fatalf(format string, args ...any) {
+func (v *remembered) Fatalf(format string, args ...any) {
 	v.said, _ = args[2].(string)
 	runtime.Goexit()
 }
@@ -195,7 +195,7 @@ func TestModelCatches(t *testing.T) {
 		t.Run(strings.ReplaceAll(u.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(enough) {
-				v := &verdict{}
+				v := &remembered{}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)

@@ -52,14 +52,14 @@ func TestStandbyStatus(t *testing.T) {
 
 func TestSlotStatus(t *testing.T) {
 	held := slotStatus(fanout.SlotRow{
-		Info:    slot.Info{Name: "a", ActivePID: 7, Restart: 0x1000000},
-		Verdict: slot.Verdict{Status: slot.Reserved, Safe: 5, SafeKnown: true},
+		Info:         slot.Info{Name: "a", ActivePID: 7, Restart: 0x1000000},
+		Availability: slot.Availability{Status: slot.Reserved, Safe: 5, SafeKnown: true},
 	}, 0x3000000)
 	if !held.Active || held.HeldBytes != 2<<24 || held.Status != "reserved" || *held.Safe != 5 {
 		t.Errorf("got %+v", held)
 	}
 	row := fanout.SlotRow{
-		Info: slot.Info{Name: "b", Lost: slot.IdleTimeout, Restart: 1}, Verdict: slot.Verdict{Status: slot.Lost},
+		Info: slot.Info{Name: "b", Lost: slot.IdleTimeout, Restart: 1}, Availability: slot.Availability{Status: slot.Lost},
 	}
 	if lost := slotStatus(row, 0x3000000); lost.Status != "lost" || lost.HeldBytes != 0 || lost.Reason != "idle_timeout" {
 		t.Errorf("got %+v", lost)
