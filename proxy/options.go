@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/handshake"
+	"github.com/replproxy/replproxy/handshake/clienttls"
 )
 
 const (
@@ -38,8 +39,8 @@ type Options struct {
 	Access Access
 	// Roles verifies clients whom Access sends there (auth.method: scram); nil verifies nobody.
 	Roles Roles
-	// TLS is encryption towards clients; nil: none.
-	TLS TLS
+	// TLS encrypts towards clients; nil: none. It is asked at each connection, from many goroutines.
+	TLS *clienttls.Reloader
 	// Logger is required.
 	Logger *slog.Logger
 

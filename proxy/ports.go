@@ -2,10 +2,8 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"time"
 
-	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -51,15 +49,6 @@ type DialerFunc func(ctx context.Context, wait time.Duration) (*relay.Upstream, 
 // Dial calls f.
 func (f DialerFunc) Dial(ctx context.Context, wait time.Duration) (*relay.Upstream, error) {
 	return f(ctx, wait)
-}
-
-// TLS is encryption towards clients. Methods are called from many goroutines.
-type TLS interface {
-	// Config is for one connection that begins now; nil: there is no TLS.
-	Config() *tls.Config
-	// Admit judges a request by the connection it came over: nil, or the refusal. clientCert and clientName come from
-	// an access rule, which overrides the settings; "" for none.
-	Admit(r *handshake.Request, clientCert, clientName string) *pgerror.Error
 }
 
 // Access decides who may come in and who verifies him. It is called from many goroutines, never for a cancel request

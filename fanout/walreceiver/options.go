@@ -32,7 +32,9 @@ type Options struct {
 	// EarlierSlot is the name that Slot had when the store was used before; "": the same, or it is not known.
 	EarlierSlot string
 
-	HeldSlot HeldSlot           // holds the slot while a rule limits the reports; nil: the slot follows them
+	// HeldSlot holds Slot by SQL while a rule limits the reports, so that acknowledgment and retention are apart
+	// (ruling R8). nil: the slot follows the reports.
+	HeldSlot *realslot.ProxySlot
 	RuleGate *realslot.RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
 	Quorum   Quorum             // limits what is reported
 	Feedback Feedback           // merged hot standby feedback; nil sends none

@@ -3,24 +3,7 @@ package walreceiver
 import (
 	"context"
 	"errors"
-
-	"github.com/replproxy/replproxy/grammar/copyboth"
-	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/handshake/upstream"
 )
-
-// HeldSlot holds a slot on the upstream by SQL, so that under a rule acknowledgment and retention are apart (ruling
-// R8). The slot follows the WAL that the store has flushed, whatever the reports say.
-type HeldSlot interface {
-	// Hold makes sure that the slot exists on the server at e and reserves WAL, tells from where, and
-	// advances it from then on, until Release. It may make the slot anew.
-	Hold(ctx context.Context, e upstream.Endpoint) (restart lsn.LSN, err error)
-	Release()
-	// Bears asks the server at e what the slot holds back there of xmin and catalog_xmin.
-	Bears(ctx context.Context, e upstream.Endpoint) (copyboth.HotStandbyFeedback, error)
-	// CatalogXmin returns the catalog_xmin that the slot bears while it is held; 0: none. It is cheap.
-	CatalogXmin() copyboth.FullXID
-}
 
 // ErrRuleChanged: a rule was set or taken away, the slot changes hands.
 var ErrRuleChanged = errors.New("the rule was set or taken away: streaming begins anew, as the slot changes hands")
