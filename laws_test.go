@@ -26,6 +26,8 @@ var (
 	lawPattern    = regexp.MustCompile(`(?m)^- (?:\*\*)?([IG]\d+)\b`)
 	citedLaw      = regexp.MustCompile(`\b([IG]\d+)\b`)
 	sourceFile    = regexp.MustCompile("`(?:[a-z_]+/)+[\\w-]+\\.[chly]\\b")
+	reason        = regexp.MustCompile(`\*Why:\* \S+`)
+	heldBy        = regexp.MustCompile(`\*Held by:\* (?:Test\w+|(Not built yet))`)
 	elsewhere     = regexp.MustCompile(`\b(?:pg-facts|design|peers|style)\.md\b`)
 )
 
@@ -58,9 +60,28 @@ func laws(t *testing.T, path string, pattern *regexp.Regexp) map[string]bool {
 	return known
 }
 
-// TestLaws: what is cited by a number stands on the page of its kind, and every ruling of the page is there once. A fact
-// and an invariant may have the same letter.
+// notBuilt is the ruling that may have no test, and says so.
+const notBuilt = "R42"
+
+// checkReasons fails unless each ruling says why it holds and which tests hold it. That they exist is held by
+// TestPagesNameWhatIs.
+func checkReasons(t *testing.T) {
+	t.Helper()
+	for _, section := range strings.Split(read(t, rulings), "\n### ")[1:] {
+		name, _, _ := strings.Cut(section, " ")
+		if !reason.MatchString(section) {
+			t.Errorf("%s: %s has no *Why:*", rulings, name)
+		}
+		if held := heldBy.FindStringSubmatch(section); held == nil || held[1] != "" && name != notBuilt {
+			t.Errorf("%s: %s has no *Held by:* that names a test", rulings, name)
+		}
+	}
+}
+
+// TestLaws: what is cited by a number stands on the page of its kind. Every ruling of the page is there once, with a
+// reason and tests. A fact and an invariant may have the same letter.
 func TestLaws(t *testing.T) {
+	checkReasons(t)
 	ruled := laws(t, rulings, idPattern)
 	for n := 1; n <= lastRule; n++ {
 		if id := "r" + strconv.Itoa(n); !ruled[id] {
