@@ -49,9 +49,9 @@ func (b *Beginning) Of(system lsn.SystemID, t lsn.TimelineID) bool {
 	return b != nil && b.system == system && b.timeline == t
 }
 
-// Said returns what the other members are told while WAL is received up to received. That is nothing while
-// first WAL that could be read was not: a member of message version 1 would take no fingerprint for one that never
-// comes. nil says nothing.
+// Said returns the history's hash and the first WAL's fingerprint for the other members, while WAL is received up to
+// received. Both are zero while first WAL that could be read was not: a member of message version 1 would take no
+// fingerprint for one that never comes. So they are for nil.
 func (b *Beginning) Said(received lsn.LSN) (history uint64, firstWAL vote.Fingerprint) {
 	if b == nil || b.Due(received) {
 		return 0, vote.Fingerprint{}

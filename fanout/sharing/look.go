@@ -27,7 +27,8 @@ func (s *Sharing) Unconfirmed(name string) (members []string) {
 	return members
 }
 
-// confirmed tells which states all members know of now, forgotten ones apart.
+// confirmed returns a function that reports whether all members, forgotten ones apart, know a state. It holds for this
+// moment.
 func (s *Sharing) confirmed() func(shared.State) bool {
 	gone := s.o.Members.Forgotten()
 	return func(known shared.State) bool {

@@ -66,7 +66,8 @@ type flight struct {
 	err  error
 }
 
-// Open reads what is kept and starts nothing. What is wrong with the users file is a *[FileError].
+// Open reads the users file, and the roles and the secret that Dir keeps, and starts nothing. An error about the users
+// file is a *[FileError]. Roles that can't be read are logged, and are no error.
 func Open(o Options) (*Lookup, error) {
 	k := &Lookup{
 		o: o, log: o.Logger, first: make(chan *flight, maxQueue), queue: make(chan *flight, maxQueue),

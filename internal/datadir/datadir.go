@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 // judges dir, when nobody else can put anything there any more. It must be called before anything below dir is read.
 func Prepare(dir string) error { return prepare(dir, empty) }
 
-// prepare does what Prepare does, and asks isEmpty whether a directory is empty.
+// prepare prepares dir as Prepare does; isEmpty reports whether a directory is empty.
 func prepare(dir string, isEmpty func(string) bool) error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return err

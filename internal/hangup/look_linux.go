@@ -4,7 +4,7 @@ import "golang.org/x/sys/unix"
 
 const supported = true
 
-// look returns what is known of a socket's peer now, 0 for one that is there.
+// look returns the news of a socket's peer, 0 for one that is there.
 func look(fd int, secure, ahead bool) News {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	if n, err := unix.Poll(p, 0); err != nil || n == 0 {

@@ -202,7 +202,8 @@ func level(p *slog.Level) value {
 // parseSeconds reads a time; a bare number is in seconds.
 func parseSeconds(s string) (time.Duration, error) { return ParseDuration(s, time.Second) }
 
-// parseKeepalive reads tcp_keepalives_idle and tcp_keepalives_interval of PostgreSQL, within the bounds of the kernel.
+// parseKeepalive reads PostgreSQL's tcp_keepalives_idle and tcp_keepalives_interval: whole seconds up to the kernel's
+// maximum; 0 is the system's default.
 func parseKeepalive(s string) (time.Duration, error) {
 	d, err := parseSeconds(s)
 	if err == nil && (d > tcpopt.MaxIdle || d%time.Second != 0) {

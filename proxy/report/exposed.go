@@ -8,8 +8,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// ExposureWarnings returns what is to be said about secrets that others may read without a file: in the arguments of
-// the process, or on the way to the http port. profiles are served when true.
+// ExposureWarnings returns the warnings about secrets that others may read without a file: in the arguments of the
+// process, or on the way to the http port. profiles are served when true.
 func ExposureWarnings(c *config.Config, profiles bool) (all []string) {
 	if c.FromFlag("upstream.conninfo") && upstream.HasPassword(c.Upstream.Conninfo) {
 		all = append(all, "a password is in the arguments of this process, which every user of this machine may read: "+

@@ -122,7 +122,8 @@ func (a wordFiles) waitsForRestart() bool { return a.read(acceptName).Aside }
 
 func (a wordFiles) GivenUp(p lsn.Point) bool { return a.read(acceptName).GivesUp(p) }
 
-// setAside returns what [acceptance.Word.SetAside] says of this start. done is to be called when it is done.
+// setAside returns the name under which this start has to set the store's WAL aside, as [acceptance.Word.SetAside]
+// does. Call done once that has happened: it writes the word that stands then.
 func (a wordFiles) setAside() (name string, from lsn.Point, done func() error) {
 	name, from, after := a.read(acceptName).SetAside()
 	if name == "" {

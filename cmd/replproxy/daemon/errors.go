@@ -8,7 +8,7 @@ type UnusableError struct{ Err error }
 
 func (e UnusableError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the error that says why the proxy is not to be started.
 func (e UnusableError) Unwrap() error { return e.Err }
 
 // SaidError is an error that stands in the log already.
@@ -16,7 +16,7 @@ type SaidError struct{ Err error }
 
 func (e SaidError) Error() string { return e.Err.Error() }
 
-// Unwrap returns what was said.
+// Unwrap returns the error that was logged.
 func (e SaidError) Unwrap() error { return e.Err }
 
 // errHurried ends a daemon that was told twice to end.

@@ -56,8 +56,8 @@ func (v *view) tell(state string) {
 // read.
 const notifyTimeout = time.Second
 
-// sdNotify does what [daemon.SdNotify] does, which has no bound: a systemd that stands still would hold up a reload or
-// a stop. Without a socket it does nothing.
+// sdNotify tells systemd of a state within notifyTimeout. [daemon.SdNotify] has no bound, so a systemd that stands
+// still would hold up a reload or a stop. Without a socket it does nothing.
 func sdNotify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
