@@ -20,6 +20,15 @@ func silence(r Row) string {
 	return fmt.Sprintf("it is not heard for %s", (time.Duration(r.Silent) * time.Second).Round(time.Second))
 }
 
+// empty says that a proxy has no WAL, as far as it was heard: one that died soon after its start may have got some.
+func empty(m Member) string {
+	if m.Reached && m.Silent < heartbeats {
+		return "its store is empty"
+	}
+	return fmt.Sprintf("its store was empty when it was heard last, %s ago, and may have got WAL since",
+		(time.Duration(m.Silent) * time.Second).Round(time.Second))
+}
+
 // gone tells how to go on without a proxy that does not come back.
 func gone(node string) string {
 	return fmt.Sprintf("if it is gone for good say where its reports end, --end %s=LSN (%s)", node, goneForGood)

@@ -68,3 +68,21 @@ func TestDeadMemberIsNamed(t *testing.T) {
 		t.Errorf("by the operator's word: %s", v)
 	}
 }
+
+// TestEmptyWhenItWasHeard: a proxy that died soon after its start said that its store was empty. That is not what it has.
+func TestEmptyWhenItWasHeard(t *testing.T) {
+	none := func(m *Member) { m.Status.Timeline = 0 }
+	for name, c := range map[string]struct {
+		b    Member
+		want string
+	}{
+		"it lives":          {with(fenced("b", "", 0), none), "its store is empty"},
+		"it froze":          {with(with(fenced("b", "", 0), none), quiet), "its store was empty when it was heard last, 9s ago, and may have got WAL since"},
+		"it is not reached": {with(with(with(fenced("b", "", 0), none), quiet), func(m *Member) { m.Reached = false }), "was empty when it was heard last"},
+	} {
+		all := Look([]Member{fenced("a", "", 90), c.b}, Ask{}).Proxies
+		if got := all[len(all)-1]; got.Final || !strings.Contains(got.Why, c.want) {
+			t.Errorf("%s: %q, want %q", name, got.Why, c.want)
+		}
+	}
+}

@@ -121,7 +121,7 @@ func (l *look) describe(m Member) Row {
 	case m.Relapsed:
 		r.Why = "its boot number was used before: its data_dir is an old copy, or was lost"
 	case a.Timeline == 0:
-		r.Why = "its store is empty"
+		r.Why = empty(m)
 	case a.System != l.members[0].Status.System:
 		r.Why = "it has WAL of another system"
 	case a.Fenced < t:
