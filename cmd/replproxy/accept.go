@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/replproxy/replproxy/cmd/replproxy/ask"
 	"github.com/replproxy/replproxy/cmd/replproxy/daemon"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/config"
@@ -19,6 +21,7 @@ func acceptTimelineCommand() *cobra.Command {
 			"one, or a primary that has come back with less. The proxy follows it, although commits may be lost\n" +
 			"that clients were told are safe. The word holds for the loss that is shown now, and is used once.\n" +
 			"While the proxy streams from a server itself it is refused: stop that server first, or the other one.\n" +
+			"Where a proxy is fenced on timeline N it is refused as well: no commit there is confirmed any more.\n" +
 			"Where the proxy's own store has WAL that a primary has lost, it has to be restarted.",
 		Args: cobra.ExactArgs(1),
 	}
@@ -46,7 +49,8 @@ func acceptTimelineCommand() *cobra.Command {
 			did, err = word.Revoke(lsn.TimelineID(n))
 		} else {
 			running, _ := askRunning(cmd.Context(), dir) // one that does not run streams nothing
-			did, err = word.Say(lsn.TimelineID(n), *force, &running)
+			fenced := ask.FencedOn(cmd.Context(), filepath.Join(dir, daemon.ControlSocket), lsn.TimelineID(n))
+			did, err = word.Say(lsn.TimelineID(n), *force, &running, fenced)
 		}
 		if err != nil {
 			return fmt.Errorf("accept timeline %d: %w", n, err)

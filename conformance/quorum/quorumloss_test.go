@@ -68,6 +68,10 @@ func TestFence(t *testing.T) {
 	c := s.Begin(t, "on")
 	s.Held(t, c, flushOf, "s1")
 	s.WaitWarning(t, "this node is fenced on this timeline")
+	const refused = "proxy is fenced on timeline 1, which is for good: no commit there is confirmed any more"
+	if out, err := fence("accept-timeline", "1"); err == nil || !strings.Contains(out, refused) {
+		t.Errorf("WAL is given up for a primary whose commits would wait for ever: %v, %s", err, out)
+	}
 	s.Proxy.Kill9(t)
 	s.Proxy.Start(t)
 	s.Held(t, c, flushOf, "s1")

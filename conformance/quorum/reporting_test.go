@@ -72,6 +72,24 @@ func TestPrimaryStopsWithVotersMissing(t *testing.T) {
 	s.Verify(t, standby)
 }
 
+// TestPrimaryStopsWhileFenced: a fence withholds all positions for good, and a fast stop of the primary waits for nobody.
+func TestPrimaryStopsWhileFenced(t *testing.T) {
+	s := newQuorumSite(t, pgtest.Usual(t), "ANY 1 (s1)", 1)
+	s.Primary.Set(t, "wal_sender_timeout = 0") // or a walsender's end might have that cause
+	s.Primary.Restart(t)
+	pgtest.WaitStreaming(t, s.Primary, 1)
+	s.Begin(t, "on").Released(t)
+	out, err := exec.Command(pgtest.Binary(t), "fence", "--timeline", "1", "--data-dir", s.Proxy.DataDir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := s.Begin(t, "on")
+	s.Primary.Stop(t, pgtest.Fast)
+	if <-c.Done == nil {
+		t.Error("the commit was acknowledged")
+	}
+}
+
 // A server is promoted that lacks what was acknowledged under the rule: the proxy raises an alarm and
 // does not follow it before the operator says so.
 func TestTimelineLacksAcknowledgedWAL(t *testing.T) {

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walsource"
@@ -208,6 +209,22 @@ func TestRefused(t *testing.T) {
 	} {
 		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *c.waits {
 			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+// TestFencedTimelineIsNotAccepted: a fence is for good, so nothing is given up for a primary on that timeline.
+func TestFencedTimelineIsNotAccepted(t *testing.T) {
+	if err := Fenced(nil, 2); err != nil {
+		t.Errorf("nobody is fenced: %v", err)
+	}
+	waits := For(lost)
+	for want, names := range map[string][]string{
+		"a is fenced on timeline 2, which is for good": {"a"}, "a and b are fenced on timeline 2": {"a", "b"},
+	} {
+		_, err := Say(waits, 2, false, Fenced(names, 2), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", names, err, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -43,6 +44,23 @@ func Needless(streams, fromMember bool, endpoint string, t lsn.TimelineID) error
 	return fmt.Errorf("the proxy streams from %s, on timeline %s: nothing is to be given up, and the server that "+
 		"lacks WAL would be followed as soon as this one is away for a moment; stop the one that is not to be "+
 		"the primary (--force accepts it all the same)", endpoint, t)
+}
+
+// Fenced returns why the WAL of timeline t is not to be given up where these proxies are fenced on it; nil: none is. A
+// fence is for good: what a primary writes there counts no more, so following it would leave commits waiting for ever.
+func Fenced(proxies []string, t lsn.TimelineID) error {
+	if len(proxies) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s fenced on timeline %s, which is for good: no commit there is confirmed any more; promote a "+
+		"standby that replproxy tail proves (--force accepts it all the same)", isOrAre(proxies), t)
+}
+
+func isOrAre(proxies []string) string {
+	if len(proxies) == 1 {
+		return proxies[0] + " is"
+	}
+	return strings.Join(proxies, " and ") + " are"
 }
 
 // Revocable returns why an operator cannot take back a word about timeline t; nil: it is w, and not used yet.

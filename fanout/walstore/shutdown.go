@@ -16,8 +16,9 @@ func (s *Store) EndsWithShutdownCheckpoint(end lsn.LSN) bool {
 	if !adopted || end == lsn.Invalid || end != pos.Received {
 		return false
 	}
-	from := (end - 1).PageStart()
-	if from > pos.Oldest.PageStart() {
+	last := (end - 1).PageStart()
+	from := last
+	if last > pos.Oldest.PageStart() {
 		from -= lsn.PageSize
 	}
 	page := make([]byte, lsn.PageSize)
@@ -32,7 +33,10 @@ func (s *Store) EndsWithShutdownCheckpoint(end lsn.LSN) bool {
 		},
 	}
 	if _, err := w.Start(from); err != nil {
-		return false
+		// The segment before ends with the zeros of an XLOG_SWITCH: the record begins in the last page.
+		if _, err = w.Start(last); err != nil {
+			return false
+		}
 	}
 	for {
 		if r, err := w.Next(); err != nil || r.End >= end {

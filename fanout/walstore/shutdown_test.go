@@ -60,6 +60,26 @@ func TestEndsWithShutdownCheckpoint(t *testing.T) {
 	}
 }
 
+// TestShutdownCheckpointBehindASwitch: the segment before ends with the zeros of an XLOG_SWITCH, as after a base backup,
+// and the record lies in the first page of the next one.
+func TestShutdownCheckpointBehindASwitch(t *testing.T) {
+	for _, before := range []int{0, 100, lsn.PageSize - 400} { // bytes in that page
+		g := newGen()
+		g.Record(3000)
+		g.Switch()
+		if before > 0 {
+			g.Record(before)
+		}
+		rec := g.ShutdownCheckpoint()
+		s := openMem(t, vfs.NewMem())
+		begin(t, s, g)
+		send(t, s, g, g.Start())
+		if !s.EndsWithShutdownCheckpoint(rec.End) {
+			t.Errorf("not found at %s to %s", rec.LSN, rec.End)
+		}
+	}
+}
+
 // TestPromisedAfterCrashes: whatever a crash tears, the bound is never below what was made durable, and
 // "all" becomes what was recovered, once.
 func TestPromisedAfterCrashes(t *testing.T) {

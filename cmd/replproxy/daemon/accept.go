@@ -27,13 +27,17 @@ func OpenWord(dir string) (Word, error) {
 }
 
 // Say accepts what the server on timeline t lacks, with force also what it will be found to lack. running is the status
-// of the proxy, zero: it does not run. did tells the operator what follows. A proxy that has WAL which the primary of
-// timeline t has lost itself must be restarted.
-func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status) (did string, err error) {
+// of the proxy, zero: it does not run. fenced are the proxies that are fenced on timeline t, as far as is known. did
+// tells the operator what follows. A proxy that has WAL which the primary of timeline t has lost itself must be
+// restarted.
+func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status, fenced []string) (did string, err error) {
 	lost := w.a.read(lackingName).IsLoss(t) // as it was before the word
 	u := &running.Upstream
-	needless := acceptance.Needless(u.State == admin.Streaming && u.Stopped == "", u.Member != "", u.Endpoint,
-		running.Store.Timeline)
+	needless := acceptance.Fenced(fenced, t)
+	if needless == nil {
+		needless = acceptance.Needless(u.State == admin.Streaming && u.Stopped == "", u.Member != "", u.Endpoint,
+			running.Store.Timeline)
+	}
 	if err := w.a.say(t, force, needless); err != nil {
 		return "", err
 	}
