@@ -78,9 +78,8 @@ func memberWarnings(s *admin.Status) (all []string) {
 			all = append(all, text)
 		}
 		if p.Differs != lsn.Invalid {
-			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: two "+
-				"servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts "+
-				"here. Find out which server is right, and make the store of the other member anew", p.Name, p.Differs))
+			all = append(all, fmt.Sprintf("member %s has other WAL than this proxy, from somewhere below %s on: %s",
+				p.Name, p.Differs, whyOther(lsn.Point{Timeline: s.Store.Timeline, LSN: p.Differs}, s.GivenUp)))
 		}
 		if p.Strange != "" {
 			all = append(all, fmt.Sprintf("member %s cannot be understood, so nothing that it says counts: %s",
@@ -88,6 +87,20 @@ func memberWarnings(s *admin.Status) (all []string) {
 		}
 	}
 	return all
+}
+
+// whyOther says what it means that a member has other WAL, below at, and what is to be done. Where WAL of that timeline
+// was given up one of the two has not been told, and its store is not to be made anew by hand.
+func whyOther(at lsn.Point, givenUp []admin.GivenUp) string {
+	for _, l := range givenUp {
+		if at.Timeline == l.Timeline && at.LSN > l.From {
+			return fmt.Sprintf("WAL of timeline %s was given up, and one of the two still has it: run replproxy "+
+				"accept-timeline %s there, and restart that one; nothing that this member has counts here before",
+				l.Timeline, l.Timeline)
+		}
+	}
+	return "two servers wrote on one timeline, or one lost WAL that it had; nothing that this member has counts " +
+		"here. Find out which server is right, and make the store of the other member anew"
 }
 
 // sharedSlotWarnings returns warnings about slots that not all members treat alike.

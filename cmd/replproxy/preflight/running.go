@@ -133,7 +133,7 @@ func members(s *admin.Status) (checks []Check) {
 		case p.Differs != lsn.Invalid:
 			c.Level = Fail
 			c.Text = fmt.Sprintf("%s has other WAL than this proxy, from somewhere below %s on", p.Name, p.Differs)
-			c.Remedy = "Find out which server is right, and make the store of the other member anew."
+			c.Remedy = "status says why: accept there what was given up, or make the store of the wrong one anew."
 		}
 		checks = append(checks, c)
 	}

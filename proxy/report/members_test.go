@@ -1,0 +1,35 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/proxy/admin"
+)
+
+// TestOtherWALAmidALoss: where WAL was given up, a member with other WAL has not been told, or this proxy has not. Nobody
+// is asked to make a store anew, which may be the right one.
+func TestOtherWALAmidALoss(t *testing.T) {
+	t.Parallel()
+	lost := []admin.GivenUp{{Timeline: 2, From: 0x3000000, To: 0x4000000}}
+	const anew, accept = "make the store of the other member anew", "accept-timeline 2 there, and restart that one"
+	for _, c := range []struct {
+		timeline lsn.TimelineID
+		differs  lsn.LSN
+		givenUp  []admin.GivenUp
+		want     string
+	}{
+		{2, 0x3000100, lost, accept}, {2, 0x5000000, lost, accept}, {2, 0x3000000, lost, anew}, {2, 0x3000100, nil, anew},
+		{3, 0x5000000, lost, anew},
+	} {
+		s := &admin.Status{
+			Store: admin.Store{Timeline: c.timeline}, GivenUp: c.givenUp,
+			Cluster: &admin.Cluster{Peers: []admin.Peer{{Name: "b", Differs: c.differs}}},
+		}
+		got := strings.Join(memberWarnings(s), "\n")
+		if !strings.Contains(got, c.want) || strings.Contains(got, anew) != (c.want == anew) {
+			t.Errorf("differs below %s, %+v: %q", c.differs, c.givenUp, got)
+		}
+	}
+}
