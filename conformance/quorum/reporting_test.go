@@ -61,7 +61,11 @@ func TestPrimaryStopsWithVotersMissing(t *testing.T) {
 	if <-c.Done == nil {
 		t.Error("the commit was acknowledged")
 	}
-	after := scene.Status(t, s.Proxy).Upstream
+	after := before
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, "the release to be counted", func() (bool, error) { // it may be behind the stop
+		after = scene.Status(t, s.Proxy).Upstream
+		return after.Releases > before.Releases, nil
+	})
 	if after.Releases != before.Releases+1 || after.Promised != before.Promised || after.Reports-before.Reports > 200 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
