@@ -79,11 +79,11 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 		return err
 	}
 	s.setEnd(h, m.Start, oldest, end, r)
-	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
-	// only.
 	if err := s.dropDigests(end); err != nil {
 		return err
 	}
+	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
+	// only.
 	next := settledMark(m.Timeline, end, m.Start)
 	next.Print = s.printAtEnd(m.Print)
 	if s.stages.unnoted != nil { // a lower mark would let the next start forget what is owed
