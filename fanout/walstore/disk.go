@@ -38,6 +38,23 @@ type stages struct {
 	housekeeping sync.Mutex // housekeeping.go
 }
 
+// halt waits for the end of the steps that run, housekeeping included, and lets none begin until resume is called. Call
+// it to put the end of the store back, or to wipe what lies beyond it: that changes files, the mark and the positions
+// together. A step amid that would write WAL or a mark beyond the new end, and housekeeping would remove by the old
+// positions. The locks are taken in the order in which they nest: hold none of them, nor segments.mu or Store.mu.
+func (g *stages) halt() (resume func()) {
+	g.housekeeping.Lock()
+	g.write.Lock()
+	g.sync.Lock()
+	g.markMu.Lock()
+	return func() {
+		g.markMu.Unlock()
+		g.sync.Unlock()
+		g.write.Unlock()
+		g.housekeeping.Unlock()
+	}
+}
+
 // segFile is a segment being written. f and key are fixed; fresh is guarded by stages.sync.
 type segFile struct {
 	key   segKey

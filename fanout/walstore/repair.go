@@ -97,14 +97,7 @@ func (s *Store) giveUpRepair(tli lsn.TimelineID, end lsn.LSN) {
 // not held back. It is durable when nil is returned: a start that found the note would take that WAL for other WAL.
 // After an error of the disk the store goes on owing. Call it from the goroutine of AppendFrom; it waits for the disk.
 func (s *Store) GiveUpRepair() error {
-	s.stages.housekeeping.Lock()
-	defer s.stages.housekeeping.Unlock()
-	s.stages.write.Lock()
-	defer s.stages.write.Unlock()
-	s.stages.sync.Lock()
-	defer s.stages.sync.Unlock()
-	s.stages.markMu.Lock()
-	defer s.stages.markMu.Unlock()
+	defer s.stages.halt()()
 	unnoted := s.stages.unnoted
 	r := s.dropRepair()
 	if r == nil {

@@ -45,14 +45,7 @@ func (s *Store) DropIncomplete() (lsn.LSN, error) {
 	if err := s.drain(); err != nil {
 		return pos.Received, fmt.Errorf("drop the beginning of a record: %w", err)
 	}
-	s.stages.housekeeping.Lock()
-	defer s.stages.housekeeping.Unlock()
-	s.stages.write.Lock()
-	defer s.stages.write.Unlock()
-	s.stages.sync.Lock()
-	defer s.stages.sync.Unlock()
-	s.stages.markMu.Lock()
-	defer s.stages.markMu.Unlock()
+	defer s.stages.halt()()
 	r, err := s.resumeAt(end)
 	if err == nil {
 		err = s.endAt(s.History(), s.Positions().Oldest, end, r)

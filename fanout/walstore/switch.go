@@ -36,19 +36,12 @@ func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 		}
 		return s.fail(err)
 	}
-	// Removal waits: by the positions of the timeline that ends it would take the new one's first segment.
-	s.stages.housekeeping.Lock()
-	defer s.stages.housekeeping.Unlock()
+	// Removal waits, too: by the positions of the timeline that ends it would take the new one's first segment.
+	defer s.stages.halt()()
 	oldest := s.Positions().Oldest
 	if end < oldest {
 		return &GapError{Expected: x.size.Floor(end), Got: at}
 	}
-	s.stages.write.Lock()
-	defer s.stages.write.Unlock()
-	s.stages.sync.Lock()
-	defer s.stages.sync.Unlock()
-	s.stages.markMu.Lock()
-	defer s.stages.markMu.Unlock()
 	if err := s.forkFile(segKey{tli, x.size.Segno(end)}, end); err != nil {
 		return err
 	}
