@@ -283,7 +283,7 @@ func (n names) key(code string) bool {
 	return true
 }
 
-// metric says what is wrong with a name, which may end in * and have labels.
+// metric returns the fault of a name, which may end in * and have labels.
 func (n names) metric(name string) string {
 	name, labels, _ := strings.Cut(name, "{")
 	if prefix, ok := strings.CutSuffix(name, "*"); ok {

@@ -16,7 +16,9 @@ const maxWords = 30
 var unread = []string{"CHANGELOG.md", "docs/soak.md"}
 
 var (
-	riddle    = regexp.MustCompile(`^\w[\w.]* (?:is|are) (?:what|who|where|how|whom|whether|when|why)\b`)
+	riddle    = regexp.MustCompile(`^(?:Package )?\w[\w.]* (?:is|are) (?:what|who|where|how|whom|whether|when|why)\b`)
+	whatever  = regexp.MustCompile(`^(?:Package )?(?:\w[\w.]* (\w+s)|\w[\w.]*s (\w+))` +
+		`(?: (?:over|back|up|out|in|to|on|at|for|of|with|from|by))? (?:what|who|whom|where)\b`)
 	sentence  = regexp.MustCompile(`[.!?][)"”\]]*\s+`)
 	listItem  = regexp.MustCompile(`^\s*(?:\d+\.|[-*])\s+`)
 	directive = regexp.MustCompile(`^//\w`)
@@ -25,14 +27,24 @@ var (
 	oldADR    = regexp.MustCompile(`^docs/adr/00[0-6]\d|^docs/adr/007\d`)
 )
 
+// questions are verbs behind which "who" and the like ask something: "decides who may come in".
+var questions = []string{"decides", "decide", "knows", "know"}
+
+// isRiddle reports whether a text begins as "X is what comes" or "X takes what comes", where a noun would say which
+// thing that is.
+func isRiddle(text string) bool {
+	m := whatever.FindStringSubmatch(text)
+	return riddle.MatchString(text) || m != nil && !slices.Contains(questions, m[1]+m[2])
+}
+
 // TestPlainEnglish: a comment begins with the name and a verb, and a sentence of it has one condition.
 func TestPlainEnglish(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, g := range s.file.Comments {
 			for _, text := range paragraphs(g) {
-				if riddle.MatchString(text) {
-					t.Errorf("%s: %q reads as a riddle: begin with the name and a verb that says what it does",
-						s.fset.Position(g.Pos()), text)
+				if isRiddle(text) {
+					t.Errorf("%s: %q reads as a riddle: begin with the name and a verb, and name the thing that it takes, "+
+						"returns, holds …", s.fset.Position(g.Pos()), text)
 				}
 				for _, x := range sentence.Split(text, -1) {
 					if n := len(strings.Fields(x)); n > maxWords {
@@ -215,8 +227,17 @@ func TestPlainEnglishSees(t *testing.T) {
 		g.List = append(g.List, &ast.Comment{Slash: token.NoPos, Text: line})
 	}
 	all := paragraphs(g)
-	if len(all) != 2 || !riddle.MatchString(all[0]) || len(strings.Fields(all[1])) != maxWords+1 {
+	if len(all) != 2 || !isRiddle(all[0]) || len(strings.Fields(all[1])) != maxWords+1 {
 		t.Errorf("of a comment is read %q", all)
+	}
+	for text, bad := range map[string]bool{
+		"X takes what comes.": true, "Limits bound what clients have.": true, "x takes over what a member says": true, "Package x is what": true,
+		"X finds where it is.": true, "x holds who came": true, "X decides who comes in.": false, "Package x knows who may log in": false,
+		"X reports whether it is what it was.": false, "X returns the name, and what it means": false,
+	} {
+		if isRiddle(text) != bad {
+			t.Errorf("%q: a riddle: %t", text, !bad)
+		}
 	}
 	if all := prose("# a\n\nOne\ntwo.\n\n```sh\n" + long + "\n```\n> - log: f\n| a | b<br>c |\n- d\n  e\n"); !slices.Equal(all, []string{
 		"One two.", "", "a", "b", "c", "", "d e"}) {

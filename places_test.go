@@ -29,7 +29,7 @@ var places = []struct{ behaviour, file, function string }{
 	{"two sessions of one name", "proxy/report/samename.go", "sameNameWarnings"},
 }
 
-// searches lists what a newcomer looks for, and in how many rooms each of them is at least: a line of places that
+// searches lists the searches of a newcomer, and in how many rooms each of them is at least: a line of places that
 // vanishes is noticed.
 var searches = map[string]int{
 	"slot invalidated by size": 1, "slot adopted": 2, "SIGHUP changes the rule": 2, "fence": 1, "segment recycled": 1,

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// coverage remembers what [Node.Coverage] tells; guarded by Node.mu.
+// coverage remembers the positions that [Node.Coverage] returns; guarded by Node.mu.
 type coverage struct {
 	wanted bool
 	moved  nudge.Chan
@@ -36,8 +36,8 @@ func (n *Node) WantCoverage(wanted bool) {
 // CoverageMoved has one slot and gets a token when Coverage may have changed, while that is wanted.
 func (n *Node) CoverageMoved() <-chan struct{} { return n.coverage.moved }
 
-// Coverage tells what the rules in use cover, and evaluates them as Reportable does. What R11 lets go is not in it. It
-// is the furthest since coverage is wanted.
+// Coverage returns the positions that the rules in use cover, and evaluates them as Reportable does. A release for a
+// shutdown (R11) is not in it. It is the furthest since coverage is wanted.
 func (n *Node) Coverage() syncrep.Coverage {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package cluster is what several proxies know of each other: which standbys hold which WAL, and what
+// Package cluster holds the knowledge that several proxies have of each other: which standbys hold which WAL, and what
 // position a rule in the syntax of synchronous_standby_names covers.
 //
 //	fanout.Voter ──► Session ──► Node ──► ledger (pure) ──► quorum (pure)

@@ -251,7 +251,7 @@ func (g *glue) run(steps int) error {
 	return g.bad
 }
 
-// powerLoss leaves what was flushed. The mark was ahead of it by some of what was being flushed.
+// powerLoss leaves the flushed WAL only. The mark was ahead of it by some of what was being flushed.
 func (g *glue) powerLoss(p Positions) {
 	p.Owed = max(p.Owed, p.Flushed+lsn.LSN(g.rng.IntN(int(p.Received-p.Flushed)+1)))
 	p.Received, p.Written = p.Flushed, p.Flushed

@@ -15,7 +15,7 @@ import (
 // judged by nobody, and is told when they say it (ADR 0086). Guarded by Node.mu.
 type lateMembers map[string]late
 
-// late says what of a member's word was not judged.
+// late describes the part of a member's word that was not judged.
 type late struct {
 	from lsn.TimelineID // the lowest timeline that was left without it
 	// run is that of a member which had spoken and was away: it may have gone on reporting. Once it is another run, its

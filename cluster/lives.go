@@ -147,7 +147,7 @@ func unproven(o Options) bool { return o.New && len(o.Members) > 0 }
 // life returns the life of this node. The caller holds mu.
 func (n *Node) life() vote.Life { return lifeOf(n.ledger.State()) }
 
-// hearLives takes over what a member knows of this node. The caller holds mu.
+// hearLives takes over a member's knowledge of this node's lives. The caller holds mu.
 func (n *Node) hearLives(peer string, all vote.Lives) {
 	i := slices.IndexFunc(all, func(x vote.Life) bool { return x.Node == n.o.Name })
 	if i < 0 {

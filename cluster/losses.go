@@ -126,9 +126,9 @@ func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, a
 	return n.writeLosses(s)
 }
 
-// reached lists who is known to have had WAL, and up to where: sessions of all nodes, and stores, whose Name is empty.
-// Each entry has the timeline of its own; not only t's are listed. By t it is judged which sessions are members'
-// stores. The caller holds mu.
+// reached lists sessions of all nodes and stores, each with the highest position that it is known to have had. The Name
+// of a store is empty. Each entry has the timeline of its own; not only t's are listed. By t it is judged which
+// sessions are members' stores. The caller holds mu.
 func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 	now, p := time.Now(), n.o.Store.Positions()
 	for _, v := range n.ledger.Views(now, p.System, t) {
@@ -198,8 +198,8 @@ func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
 	}
 }
 
-// hearLosses merges what a member says of WAL that was given up. The caller holds mu; it is made durable at the next
-// look, and the member says it again after a crash.
+// hearLosses merges a member's losses: WAL that was given up. The caller holds mu; it is made durable at the next look,
+// and the member says it again after a crash.
 func (n *Node) hearLosses(member string, said loss.Set) {
 	p := n.o.Store.Positions()
 	other := func(l loss.Loss) bool { return p.System != 0 && l.System != p.System }

@@ -52,7 +52,7 @@ type heardStatus struct {
 // again and again costs no more. A failover does not promote that often between a commit and the question where it is.
 const maxPast = 16
 
-// hear takes over what peer has said.
+// hear takes over an encoded status of peer.
 func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte) error {
 	account, err := tail.Decode(peer, version, b)
 	if err != nil {
@@ -99,7 +99,7 @@ func (a *memberStatuses) forget(member string) {
 	}
 }
 
-// remember adds what is known to what was: the highest of a kind and timeline stays.
+// remember adds more to past: of each kind and timeline the highest of a kind and timeline stays.
 func remember(past, more []knownwal.Known) []knownwal.Known {
 	past = slices.Clone(past)
 	for _, k := range more {
@@ -214,8 +214,8 @@ func (n *Node) Release(member string) string {
 	return n.statuses.heard[member].Release
 }
 
-// Tail answers who has which WAL, and whether candidates have every acknowledged commit, as far as this node
-// knows. It may wait for the disk, to find where records end.
+// Tail lists the WAL of each proxy and standby, and judges whether candidates have every acknowledged commit, as far as
+// this node knows. It may wait for the disk, to find where records end.
 func (n *Node) Tail(ask tail.Ask) tail.Tail {
 	own := n.memberStatus()
 	n.mu.Lock()

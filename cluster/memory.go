@@ -109,7 +109,7 @@ func (m memory) forgotten(keyOf func(string) string) (names []string, err error)
 	return names, nil
 }
 
-// text returns what a file has behind the line with its format, and the file's path. "": there is no such file.
+// text returns the content of a file behind the line with its format, and the file's path. "": there is no such file.
 func (m memory) text(file, format string) (path, text string, err error) {
 	if m == "" {
 		return "", "", nil

@@ -73,7 +73,7 @@ func TestEstablishedDurably(t *testing.T) {
 	}
 }
 
-// Status tells what is reportable, not what would be, and why.
+// Status has the reportable position, not the one that would be, and why.
 func TestStatusWhileSettling(t *testing.T) {
 	store := newFakeStore(100)
 	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
@@ -105,7 +105,7 @@ func TestForkWhileSettling(t *testing.T) {
 	report(n, id, 2, 50)
 	wantLimits(t, n, 0, 0, 0)
 	n.saveKnown()
-	wantLimits(t, n, 0, 0, 0) // s1 lacks what the fork has left
+	wantLimits(t, n, 0, 0, 0) // s1 lacks WAL beyond the fork
 	report(n, id, 2, 60)
 	wantLimits(t, n, 0, 0, 0)
 	n.saveKnown()

@@ -202,7 +202,7 @@ func (p Peers) locked(f func(*Node)) {
 	p.n.touch()
 }
 
-// publish puts what has changed slowly into the outbox. The caller holds mu.
+// publish puts changes of the items that change slowly into the outbox. The caller holds mu.
 func (n *Node) publish() {
 	if n.o.Outbox == nil || n.unproven {
 		return

@@ -54,7 +54,7 @@ func (n *Node) publishHashes(ask bool) {
 	}
 }
 
-// tellHashes publishes what is known. The caller holds mu.
+// tellHashes publishes the known hashes. The caller holds mu.
 func (n *Node) tellHashes(p Positions) {
 	if n.o.Outbox == nil {
 		return

@@ -130,7 +130,7 @@ func (n *Node) change(f func(*record) error, put func()) error {
 	return nil
 }
 
-// remember saves what the disk has otherwise. The caller holds saving.
+// remember saves the fields of r that the disk has otherwise. The caller holds saving.
 func (n *Node) remember(r record) error {
 	b, err := encode(r.State)
 	if err == nil && !bytes.Equal(b, n.saved) {

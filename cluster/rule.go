@@ -100,8 +100,8 @@ func (n *Node) saveKnown() {
 	}
 }
 
-// beginning returns where an unestablished rule begins that a start finds: at the end of all that the store has had. A
-// change whose save failed may be on the disk all the same, while the rule before it went on.
+// beginning returns the position at which an unestablished rule that a start finds begins: the end of all that the
+// store has had. A change whose save failed may be on the disk all the same, while the rule before it went on.
 func beginning(r vote.Rule, p Positions) (lsn.TimelineID, lsn.LSN) {
 	switch p.Timeline {
 	case 0: // the store was begun anew: it does not know

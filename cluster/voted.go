@@ -36,8 +36,8 @@ func (n *Node) VotedFrom(t lsn.TimelineID) lsn.LSN {
 	return r.from
 }
 
-// retain finds out what VotedFrom says. Until members that have said nothing have had the time to, their rules may
-// count this node's store. The caller holds mu.
+// retain computes the position that VotedFrom returns. Until members that have said nothing have had the time to, their
+// rules may count this node's store. The caller holds mu.
 func (n *Node) retain(now time.Time) {
 	p := n.o.Store.Positions()
 	assume := false

@@ -110,7 +110,7 @@ func (h *Hub) coveredOn(t lsn.TimelineID) lsn.LSN {
 	return lsn.Invalid // until the rule was asked
 }
 
-// RunCovered follows what the rule covers until ctx ends, and returns the cause.
+// RunCovered follows the covered position until ctx ends, and returns the cause.
 func (h *Hub) RunCovered(ctx context.Context) error {
 	if h.o.Rule == nil {
 		<-ctx.Done()
@@ -197,10 +197,10 @@ func (h *Hub) horizon(c syncrep.Coverage) (to horizon, more bool, err error) {
 // runs it: what it gets is bounded by the rule for every standby.
 const FetchName = "replproxy wal-fetch"
 
-// Fetchable returns what Identify does, for wal-fetch. Of the current timeline it returns the end of the WAL that the
-// rule covers: no standby shall get by its restore_command WAL that its stream would not give it. A voter gets the rest
-// by its stream. The error is 57P03 while the covered position is not known: to say that the rest is not there would
-// end a recovery.
+// Fetchable returns the identity for wal-fetch, as Identify does. Of the current timeline it returns the end of the WAL
+// that the rule covers: no standby shall get by its restore_command WAL that its stream would not give it. A voter gets
+// the rest by its stream. The error is 57P03 while the covered position is not known: to say that the rest is not there
+// would end a recovery.
 func (h *Hub) Fetchable() (Identity, error) {
 	id, err := h.Identify()
 	if err != nil || !h.covers() {

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// fakeRule covers what a test says.
+// fakeRule covers the position that a test sets.
 type fakeRule struct {
 	mu     sync.Mutex
 	c      syncrep.Coverage

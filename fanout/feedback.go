@@ -108,7 +108,7 @@ func (f *feedback) settle() {
 	f.horizon.Wake()
 }
 
-// forgetEarly forgets what was sent early: another primary has been told nothing yet (R41).
+// forgetEarly forgets values that were sent early: another primary has been told nothing yet (R41).
 func (f *feedback) forgetEarly() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,7 +133,7 @@ func (h *Hub) heardFeedback(name string, v Feedback) {
 	}
 }
 
-// lower takes over what asks for more than the merged value, as [merge] would. The caller holds mu.
+// lower takes over a value that asks for more than the merged one, as [merge] would. The caller holds mu.
 func (f *feedback) lower(name string, v Feedback, maxAge copyboth.FullXID) {
 	m := &f.merged
 	if !sane(v.Xmin, m.next) || !sane(v.CatalogXmin, m.next) {
@@ -152,7 +152,7 @@ func (f *feedback) lower(name string, v Feedback, maxAge copyboth.FullXID) {
 	}
 }
 
-// mergeStale merges what was said within the delay.
+// mergeStale merges feedback that came within the delay.
 func (h *Hub) mergeStale() {
 	f := h.feedback
 	f.mu.Lock()

@@ -17,7 +17,7 @@ const dropPoll = 250 * time.Millisecond
 // Members are the other proxies of a cluster, which share the persistent slots; *sharing.Sharing is one. What
 // it does takes a bounded time.
 type Members interface {
-	// Ask learns what they know of a slot.
+	// Ask learns their states of a slot.
 	Ask(ctx context.Context, name string)
 	// Claim has them agree to what a session wants of a slot; application is its application_name, "" where it does not
 	// matter. Errors are PostgreSQL's; slot.ErrDoubted in a 55006 says that the session that has the slot is asked
@@ -43,7 +43,7 @@ func (nobody) Told(context.Context, string) {}
 
 func (nobody) KeptBy(string) []string { return nil }
 
-// sharing returns who agrees to what a session wants of a slot: a temporary one is nobody else's.
+// sharing returns the members that have to agree to a change of a slot: of a temporary one nobody has to.
 func (h *Hub) sharing(s slot.Info) Members {
 	if s.Temporary {
 		return nobody{h.o.Slots}

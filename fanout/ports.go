@@ -51,7 +51,7 @@ type Losses interface {
 // block.
 type Voter interface {
 	walsender.Voter
-	// State returns what the rule makes of the standby, in the words of pg_stat_replication: sync_state (async,
+	// State returns the standing of the standby under the rule, in the words of pg_stat_replication: sync_state (async,
 	// potential, sync or quorum) and sync_priority (0: async).
 	State() (state string, priority int)
 	// Counts reports whether a rule counts the name.

@@ -34,7 +34,7 @@ type CreateSlot struct {
 	Failover   bool     // logical only, 17 and later
 }
 
-// Snapshot names what CREATE_REPLICATION_SLOT makes of the initial snapshot of a logical slot.
+// Snapshot names the treatment of a logical slot's initial snapshot by CREATE_REPLICATION_SLOT.
 type Snapshot string
 
 // The snapshot actions, spelled as in the option list. A physical slot has none, the zero value.

@@ -33,8 +33,8 @@ func plainIdent(name string) bool {
 	return true
 }
 
-// ValidateSlotName refuses what no slot can be called, with 42602 or 42622 (facts G). PostgreSQL
-// asks this when it creates a slot; everywhere else such a name is one that does not exist.
+// ValidateSlotName refuses a name that no slot can have, with 42602 or 42622 (facts G). PostgreSQL asks this when it
+// creates a slot; everywhere else such a name is one that does not exist.
 func ValidateSlotName(name string) error {
 	switch {
 	case name == "":

@@ -12,8 +12,8 @@ func replicationValue(v string) (walsender, database, ok bool) {
 	return b, false, ok
 }
 
-// parseBool accepts what PostgreSQL's boolean settings accept: prefixes without case of true, false,
-// yes and no, the words on, off and of, and 1 and 0.
+// parseBool reads a boolean as PostgreSQL's settings do: prefixes without case of true, false, yes and no, the words
+// on, off and of, and 1 and 0.
 func parseBool(v string) (value, ok bool) {
 	switch lower := strings.ToLower(v); {
 	case lower == "":

@@ -180,7 +180,7 @@ func talk(t *testing.T, c net.Conn, steps []step) string {
 	return describe(answer.Bytes())
 }
 
-// describe words what a server said: encryption answers, then frames.
+// describe renders a server's bytes: encryption answers, then frames.
 func describe(b []byte) string {
 	var out strings.Builder
 	for len(b) > 0 && b[0] == 'N' && (len(b) == 1 || b[1] != 0) {

@@ -21,7 +21,7 @@ const (
 	DefaultMaxLogins = 32
 )
 
-// Limits bound what clients can have. Zero values mean the defaults.
+// Limits bound the resources of clients. Zero values mean the defaults.
 type Limits struct {
 	// MaxConnections bounds the sessions that live at once. As in PostgreSQL walsenders are counted apart, here as
 	// many again, so that a crowd of applications locks no standby out.

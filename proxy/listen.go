@@ -82,8 +82,8 @@ func Listen(ctx context.Context, addrs []string) (_ []net.Listener, err error) {
 	return ls, nil
 }
 
-// listenTCP listens where PostgreSQL would: on all addresses of a name, of which one at least has to do. 0.0.0.0
-// stands for IPv4 alone, [::] for IPv6 alone, no host for both.
+// listenTCP listens as PostgreSQL would: on all addresses of a name, of which one at least has to do. 0.0.0.0 stands
+// for IPv4 alone, [::] for IPv6 alone, no host for both.
 func listenTCP(ctx context.Context, addr string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -124,7 +124,7 @@ func (t *turn) slow() {
 // grace is the time that a client has, from when it is first seen to have ended its side, over several waits.
 type grace struct{ ends time.Time } // zero: it has not ended its side
 
-// left returns what is left of the grace of a client that has ended its side.
+// left returns the rest of the grace of a client that has ended its side.
 func (g *grace) left(now time.Time) time.Duration {
 	if g.ends.IsZero() {
 		g.ends = now.Add(closedGrace)

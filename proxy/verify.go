@@ -133,7 +133,7 @@ func (s *Server) exchange(ctx context.Context, req *handshake.Request) (*roles.V
 	return nil, Tell(pgerror.Fatal(pgerror.ProtocolViolation, "malformed SCRAM message"))
 }
 
-// find asks what is known of a role. It may have to ask the primary, and fails when the client leaves meanwhile.
+// find looks a role up. It may have to ask the primary, and fails when the client leaves meanwhile.
 func (s *Server) find(ctx context.Context, conn net.Conn, name string) (found roles.Found, err error) {
 	err = attended(ctx, conn, &grace{}, nil, func(ctx context.Context) error {
 		found = s.o.Roles.Find(ctx, name)

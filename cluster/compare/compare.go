@@ -11,7 +11,7 @@ const (
 	// maxWaiting bounds the prints of reports that are ahead of this store. The lowest are kept, so that a busy member
 	// is compared at all. The newest are kept too, for the last commit of a quiet one.
 	maxWaiting = 32
-	// MaxList bounds what a member lists: its newest sealed segments, and answers.
+	// MaxList bounds the hashes that a member lists: of its newest sealed segments, and in answers.
 	MaxList = 128
 )
 
@@ -58,7 +58,7 @@ func (p *Peer) From() lsn.LSN { return p.from }
 // Differs returns a position below which the bytes are others; Invalid: none is known.
 func (p *Peer) Differs() lsn.LSN { return p.differs }
 
-// Begin forgets what was compared, for a new connection. A difference stays.
+// Begin starts the comparison anew, for a new connection. A difference stays.
 func (p *Peer) Begin() {
 	*p = Peer{timeline: p.timeline, differs: p.differs}
 }
@@ -100,7 +100,7 @@ func (p *Peer) List(oldest lsn.LSN, list []lsn.Print) {
 	slices.SortFunc(p.list, order)
 }
 
-// Step compares what can be. It reports whether Equal or Differs have changed.
+// Step goes on with the comparison as far as the known hashes allow. It reports whether Equal or Differs have changed.
 func (p *Peer) Step(o Local) (changed bool) {
 	if o.Timeline != p.timeline {
 		keep := p.waiting[:0]

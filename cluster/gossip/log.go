@@ -13,7 +13,8 @@ const (
 	// it cannot read, and anybody who reaches the port can send those.
 	logLines  = 20
 	logWindow = 10 * time.Second
-	// refuting begins what memberlist says at each restart, when others still take this proxy for dead: it is well.
+	// refuting begins the line that memberlist logs at each restart, when others still take this proxy for dead: it is
+	// well.
 	refuting = "Refuting a"
 )
 

@@ -1,4 +1,4 @@
-// Package identity says who a proxy is to other proxies: a name and an Ed25519 key pair, as ssh hosts
+// Package identity holds a proxy's identity, as other proxies know it: a name and an Ed25519 key pair, as ssh hosts
 // have (ruling R22).
 //
 //	data_dir/cluster/node.key ──► Node ──► self-signed certificate ──┐

@@ -91,7 +91,7 @@ func (n *Node) Fingerprint() uint64 {
 // FormatKey renders a public key as cluster.members has it.
 func FormatKey(k ed25519.PublicKey) string { return keyPrefix + base64.StdEncoding.EncodeToString(k) }
 
-// parseKey reads what FormatKey renders.
+// parseKey reads a key as FormatKey writes it.
 func parseKey(s string) (ed25519.PublicKey, error) {
 	rest, ok := strings.CutPrefix(s, keyPrefix)
 	if !ok {

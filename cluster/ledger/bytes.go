@@ -78,7 +78,7 @@ type Bytes struct {
 	Differs lsn.LSN // a position below which it is other WAL; Invalid: none is known
 }
 
-// Bytes returns what is known of the bytes of each other member's WAL, by name.
+// Bytes returns the knowledge of the bytes of each other member's WAL, sorted by name.
 func (l *Ledger) Bytes() (all []Bytes) {
 	for _, name := range l.names()[1:] {
 		m := l.members[name]

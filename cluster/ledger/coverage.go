@@ -10,8 +10,9 @@ type Covered struct {
 	At       lsn.LSN // [Max]: there is no rule; Invalid: nothing was given yet
 }
 
-// Note takes over what is given on a timeline, and reports whether At has changed. ruled says that a rule is in use. A
-// position that was covered stays so when voters leave: what they have, or had, was acknowledged.
+// Note takes over the positions given on a timeline where they are higher, and reports whether At has changed. ruled
+// says that a rule is in use. A position that was covered stays so when voters leave: what they have, or had, was
+// acknowledged.
 func (c *Covered) Note(system lsn.SystemID, t lsn.TimelineID, ruled bool, given lsn.Progress) (moved bool) {
 	was := c.At
 	switch {

@@ -1,5 +1,5 @@
-// Package ledger is what one member of the cluster knows, and what follows from it: who may vote, where
-// each voter is, and which position every rule in use covers.
+// Package ledger holds the knowledge of one member of the cluster and draws the conclusions: who may vote, where each
+// voter is, and which position every rule in use covers.
 //
 //	own standbys and store: Attach, Ack, End ──► State, Report to the others
 //	                              │

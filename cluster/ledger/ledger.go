@@ -32,7 +32,7 @@ type Options struct {
 	Forgotten []string
 }
 
-// Counters count what went wrong; they only rise.
+// Counters count events that should not happen; they only rise.
 type Counters struct {
 	States     uint64 // refused: unknown member, outside the bounds, an unusable rule
 	Reports    uint64 // for sessions that no State lists (any more)
@@ -185,8 +185,8 @@ func (l *Ledger) Speaks(node string, version int) {
 	}
 }
 
-// Forget drops what a member has said, its rule and its votes, and nothing waits for it any more, on an
-// operator's word that it is gone (ruling R5). What it says from now on counts again.
+// Forget drops all that a member has said, its rule and its votes, and nothing waits for it any more, on an operator's
+// word that it is gone (ruling R5). What it says from now on counts again.
 func (l *Ledger) Forget(node string) error {
 	if node == l.o.Node || l.members[node] == nil {
 		return fmt.Errorf("%w: %q is no other member", ErrRefused, node)
@@ -240,5 +240,5 @@ func (l *Ledger) Reboot(boot uint64) {
 	own.state.Seq++
 }
 
-// Counters returns what this ledger has counted since it was made.
+// Counters returns the counts since this ledger was made.
 func (l *Ledger) Counters() Counters { return l.counters }

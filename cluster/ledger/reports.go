@@ -63,8 +63,8 @@ func (l *Ledger) replace(now time.Time, s vote.State) {
 	}
 }
 
-// Report takes over what another member says of one of its sessions, and reports whether that changed
-// anything. A report of a session that no State lists is counted and dropped.
+// Report takes over another member's report of one of its sessions, and reports whether that changed anything. A report
+// of a session that no State lists is counted and dropped.
 func (l *Ledger) Report(now time.Time, r vote.Report) bool {
 	s := l.sessions[r.Key]
 	if s == nil || r.Node == l.o.Node || len(r.Distinct) > vote.MaxDistinct {

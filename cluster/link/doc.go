@@ -1,5 +1,5 @@
-// Package link carries what a proxy knows itself to every other proxy: directly, the newest only, and
-// over connections on which both sides have proved their names.
+// Package link carries a proxy's knowledge of itself to every other proxy: directly, the newest only, and over
+// connections on which both sides have proved their names.
 //
 //	this proxy                                              another proxy
 //	Put/Delete ──► Outbox ──┬── sender ══ TLS, ALPN link ══► Listener ── receiver ──► Sink

@@ -167,7 +167,7 @@ type PeerStatus struct {
 type Status struct {
 	Peers   []PeerStatus // all configured members but this one, by name
 	Refused uint64       // connections that did not prove a member's name
-	Garbled uint64       // connections ended for what was said on them
+	Garbled uint64       // connections ended because of a message on them
 	Clashes uint64       // times that two live proxies held one name
 }
 

@@ -49,8 +49,8 @@ func NewListener(l net.Listener, node *identity.Node, members *identity.Members,
 	}
 }
 
-// Handle names who serves a protocol, before Run. Of several that a member offers the one that was named first is
-// taken. The handler owns the connection, and returns soon after its context ended.
+// Handle registers the handler of a protocol, before Run. Of several that a member offers the one that was named first
+// is taken. The handler owns the connection, and returns soon after its context ended.
 func (d *Listener) Handle(protocol string, h func(ctx context.Context, peer string, conn net.Conn)) {
 	d.served = append(d.served, protocol)
 	d.handlers[protocol] = h

@@ -16,7 +16,7 @@ type ID struct {
 }
 
 const (
-	// MaxItems bounds what one proxy publishes: its sessions twice over, with a limit of sessions of
+	// MaxItems bounds the items that one proxy publishes: its sessions twice over, with a limit of sessions of
 	// PostgreSQL's order (max_wal_senders rarely exceeds 100).
 	MaxItems = 4096
 	// MaxPayload bounds one item: a state with its rule and all its sessions (vote.MaxStateSize).

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// ProtocolListener gives what members open at a listener for one protocol to a server that accepts. Its connections
-// are of type *[Member].
+// ProtocolListener is the net.Listener of one protocol: it accepts the connections that members open for it at a
+// [Listener]. Its connections are of type *[Member].
 type ProtocolListener struct {
 	listener *Listener
 	conns    chan *Member

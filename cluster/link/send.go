@@ -172,8 +172,8 @@ func listen(conn net.Conn, in *reader) error {
 	}
 }
 
-// pump writes what changed, everything now and then, and a heartbeat when there is nothing. When the
-// listener ended first, it gives its error back to heard.
+// pump writes changed items at once, all items now and then, and a heartbeat when there is nothing. When the listener
+// ended first, it gives its error back to heard.
 func (s *sender) pump(ctx context.Context, conn net.Conn, version int, heard chan error) error {
 	wake, stop := s.link.Outbox.watch()
 	defer stop()

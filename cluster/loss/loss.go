@@ -9,7 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// Bounds of what is kept, and told to members: all together at most 150 kB of a member status, which may have 1 MB.
+// Bounds of the losses that are kept, and told to members: all together at most 150 kB of a member status, which may
+// have 1 MB.
 const (
 	// MaxLosses: a cluster whose primary loses WAL more often than that needs another one first.
 	MaxLosses = 8

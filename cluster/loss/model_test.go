@@ -154,7 +154,7 @@ func (w *world) giveUp(p *proxy) {
 	p.save()
 }
 
-// hear merges what another proxy says; one that still has what was lost lets those go who have none of it.
+// hear merges another proxy's losses; one that still has the lost WAL lets those go who have none of it.
 func (w *world) hear(p, from *proxy) {
 	kept := from.kept
 	if w.broken == "told before it is kept" {

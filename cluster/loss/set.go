@@ -21,8 +21,8 @@ func (s Set) next(system lsn.SystemID, t lsn.TimelineID) int {
 	return n + 1
 }
 
-// GiveUp adds what this proxy gives up. known are names that are known to have WAL beyond l.From. A loss that a member
-// told of, and that this proxy was not told of yet, is the same one. id is by which it is known from now on.
+// GiveUp adds a loss that this proxy accepts. known are names that are known to have WAL beyond l.From. A loss that a
+// member told of, and that this proxy was not told of yet, is the same one. id is by which it is known from now on.
 func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	s = slices.Clone(s)
 	l.Own = true
@@ -73,7 +73,7 @@ func both(a, b []string) (names []string) {
 	return names
 }
 
-// Hear merges what a member says; news: it said something new.
+// Hear merges a member's losses; news: it said something new.
 func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 	s = slices.Clone(s)
 	for _, o := range said[:min(len(said), MaxLosses)] {

@@ -208,7 +208,7 @@ func (s sink) Gone(peer string, id link.ID) {
 	s.Sink.Gone(peer, id)
 }
 
-// Conflict forgets what a member has said whose name two hold: neither of them is followed.
+// Conflict forgets the word of a member whose name two hold: neither of them is followed.
 func (s sink) Conflict(peer string) {
 	s.p.hear(peer, says{})
 	s.Sink.Conflict(peer)

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// shadow has what one proxy was told by another one, apart from the ledger and much simpler.
+// shadow has the messages that one proxy got from another one, apart from the ledger and much simpler.
 type shadow struct {
 	state   vote.State
 	at      time.Time

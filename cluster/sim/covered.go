@@ -33,7 +33,7 @@ func (p *proxy) bounds() bool {
 	return false
 }
 
-// note remembers what is given, and feeds those who wait for that.
+// note remembers the given positions, and feeds those who wait for them.
 func (p *proxy) note(given lsn.Progress) {
 	if p.w.fault == HorizonByOne {
 		for _, r := range p.inUse.Rules {

@@ -30,8 +30,8 @@ func (p *proxy) refuse(s *server, known lsn.LSN) {
 	p.refused = l
 }
 
-// parts finds where the WAL of s and of p parts. A store that ends before that, or is empty, takes what members have
-// found, at worst that nobody knows.
+// parts finds the position at which the WAL of s and of p parts. A store that ends before that, or is empty, takes what
+// members have found, at worst that nobody knows.
 func (p *proxy) parts(s *server) lsn.LSN {
 	own := lsn.Invalid // at worst
 	if p.number() == s.number() && p.tli != 0 {
@@ -116,7 +116,7 @@ func (p *proxy) parted(d *downlink) bool {
 	return len(p.losses) > 0 && p.losses.Parted(p.w.number(d.tli), d.c.where().at, p.lossStore())
 }
 
-// hearLosses merges what another proxy says of WAL that was given up.
+// hearLosses merges another proxy's losses.
 func (p *proxy) hearLosses(member string, said loss.Set) {
 	s, news := p.losses.Hear(member, said)
 	if !news || p.w.fault == LossUnheard {

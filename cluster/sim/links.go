@@ -88,7 +88,7 @@ func (p *proxy) fits(at place) bool {
 	return had && at.at <= limit && (limit != everywhere || at.at < p.received+segment)
 }
 
-// feed sends what there is.
+// feed sends all WAL that may be sent now.
 func (d *downlink) feed() {
 	if d.tli != d.p.tli {
 		return

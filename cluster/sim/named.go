@@ -68,7 +68,8 @@ func (p *proxy) compare() {
 	}
 }
 
-// hashes says where the store begins, and what was asked for. Members of message version 1 don't get it.
+// hashes makes the message with the start of the store and the hashes that were asked for. Members of message version 1
+// don't get it.
 func (p *proxy) hashes(answers ...lsn.Print) message {
 	b, err := vote.AppendHashes(nil, vote.Hashes{Oldest: p.oldest, Prints: answers})
 	p.must(err)

@@ -144,7 +144,7 @@ func (w *world) question(old lsn.TimelineID, candidate *server) tail.Question {
 	return q
 }
 
-// candidate picks whom to promote, and up to where it is fed. Without proof only NoFence promotes.
+// candidate picks the server to promote, and the position up to which it is fed. Without proof only NoFence promotes.
 func (w *world) candidate(old lsn.TimelineID) (*server, place) {
 	for _, i := range w.rng.Perm(len(w.servers)) {
 		s := w.servers[i]

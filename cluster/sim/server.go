@@ -70,7 +70,7 @@ func (s *server) insert() {
 	}
 }
 
-// release acknowledges what s's own rule covers, as SyncRepReleaseWaiters does.
+// release acknowledges the commits that s's own rule covers, as SyncRepReleaseWaiters does.
 func (s *server) release() {
 	var voters []quorum.Voter
 	for i, u := range s.ups {

@@ -15,7 +15,7 @@ import (
 // Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
 func Run(seed uint64, fault Fault) (Stats, error) { return play(seed, fault, fault == FollowsAlone) }
 
-// play does what Run does; with dark all that happens is a blackout.
+// play plays one world, as Run does; with dark all that happens is a blackout.
 func play(seed uint64, fault Fault, dark bool) (Stats, error) {
 	once := func(traced bool) *world {
 		w := newWorld(seed, fault, traced)

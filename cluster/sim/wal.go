@@ -142,7 +142,8 @@ func (w *world) continues(have, next lsn.TimelineID) bool {
 	return slices.Equal(before, all)
 }
 
-// hashes returns what vote.State says of a line: how its timeline came to be, by numbers, and how it begins, by bytes.
+// hashes returns the history hash and the fingerprint of a branch, as vote.State has them: of the numbers of its
+// timelines, and of its first bytes.
 func (w *world) hashes(of lsn.TimelineID, has lsn.LSN) (uint64, vote.Fingerprint) {
 	history, begun := w.forks[of].historyHash, w.begun(of)
 	f, later := w.fork(begun)

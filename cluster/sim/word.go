@@ -22,7 +22,7 @@ type word struct {
 	line lsn.TimelineID
 }
 
-// obeyWord gives up what s lacks, if that is what the operator has said, and reports whether s is followed.
+// obeyWord gives up the WAL that s lacks, if the operator's word is about that WAL, and reports whether s is followed.
 func (p *proxy) obeyWord(s *server) bool {
 	x := p.word
 	if x == nil || x.number != s.number() {
@@ -78,7 +78,7 @@ func (p *proxy) obeyWord(s *server) bool {
 	return p.aside == 0
 }
 
-// waive notes what all have said of a timeline.
+// waive notes the word of all members about a timeline.
 func (p *proxy) waive(number lsn.TimelineID) {
 	for _, q := range p.w.proxies {
 		if a, heard := p.others[q.name]; heard && a.number == number {

@@ -53,7 +53,7 @@ type world struct {
 	bad    error
 }
 
-// Stats say what a run has gone through, so that a run that proves nothing is seen.
+// Stats count the events of a run, so that a run that proves nothing is seen.
 type Stats struct {
 	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds, Reverted, Wiped, Mistakes int
 	Split, Mended, Differed, Accepted, GivenUp, Refused, MadeAnew, Covered, Unmounted                         int

@@ -75,7 +75,8 @@ type Standby struct {
 	Replied  time.Time      `json:"reply_time,omitzero"`
 }
 
-// Acked returns what it says was acknowledged to a primary: reported by itself, or covered by a rule that it saw.
+// Acked returns the positions up to which it says that WAL was acknowledged to a primary: reported by itself, or
+// covered by a rule that it saw.
 func (a MemberStatus) Acked() (all []lsn.Point) {
 	if a.Promised != lsn.Invalid {
 		all = append(all, lsn.Point{System: a.System, Timeline: cmp.Or(a.PromisedOn, a.Timeline), LSN: a.Promised})
@@ -125,7 +126,7 @@ func Encode(a MemberStatus) (b []byte, older int, err error) {
 	return append(b, more...), len(b), err
 }
 
-// Decode reads what the member node has encoded and said in a message version (cluster/link). From version 2 on a
+// Decode reads the status that the member node has encoded in a message version (cluster/link). From version 2 on a
 // second object may follow, with what that version added, and after it what is not known here.
 func Decode(node string, version int, b []byte) (a MemberStatus, err error) {
 	if version < adds {

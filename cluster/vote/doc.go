@@ -1,5 +1,5 @@
-// Package vote is what the members of a cluster tell each other: who is attached where, and which
-// position each of them has.
+// Package vote has the messages by which the members of a cluster vote: who is attached where, and which position each
+// of them has.
 //
 //	node proxy_a, boot 7                                         the others
 //	  State{seq 3, rule, fenced, sessions [s1 s2 store]} ───────►  newest (boot, seq) wins; who is not in it has ended

@@ -33,7 +33,7 @@ func full() (Report, State) {
 	return r, s
 }
 
-// neverMarked has what version 2 adds.
+// neverMarked returns s with the fields that version 2 adds.
 func neverMarked(s State) State { s.HistoryHash, s.FirstWAL = 18, Fingerprint{Never: true}; return s }
 
 func onLine(s State) State { s.HistoryHash, s.FirstWAL = 18, Fingerprint{Hash: 19}; return s }

@@ -79,7 +79,7 @@ const (
 	caFileEnv    = "REPLPROXY_HTTP_CA_FILE"
 )
 
-// httpFlags adds what a command needs to ask the http port.
+// httpFlags adds the flags of a command that asks the http port.
 func httpFlags(cmd *cobra.Command, addr, help string) *ask.HTTP {
 	a := &ask.HTTP{}
 	f := cmd.Flags()

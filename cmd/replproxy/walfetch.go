@@ -55,7 +55,7 @@ func walFetchCommand() *cobra.Command {
 	return cmd
 }
 
-// fetchFrom completes what --from leaves open.
+// fetchFrom returns conninfo, or the default of wal-fetch where neither it nor PGHOST or PGPORT says anything.
 func fetchFrom(conninfo string) string {
 	if conninfo == "" && os.Getenv("PGHOST") == "" && os.Getenv("PGPORT") == "" {
 		return walFetchDefault

@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestMain removes what the harness made.
+// TestMain removes the files of the harness at the end.
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // scale shrinks the run: REPLPROXY_BENCH_MB is the WAL that a catch-up reads (default 1024).

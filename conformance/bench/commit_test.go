@@ -118,7 +118,7 @@ func newCommits(b *testing.B) *commits {
 	return c
 }
 
-// arrange stops what the layout does not need and waits until commits wait for what it has.
+// arrange stops the servers that the layout does not need and waits until commits wait for those that it has.
 func (c *commits) arrange(l layout, rule string) {
 	b := c.b
 	c.wait("")

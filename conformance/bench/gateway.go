@@ -106,7 +106,7 @@ func (g *gateway) wait(names string) {
 	})
 }
 
-// stamps returns what the proxy has noted since it was asked last. The first answer is empty.
+// stamps returns the stamps of the proxy since it was asked last. The first answer is empty.
 func (g *gateway) stamps() []stamp.Record {
 	code, body, err := g.proxy.Get(g.t.Context(), "/debug/stamps")
 	if err != nil || code != 200 {

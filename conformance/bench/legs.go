@@ -55,7 +55,7 @@ func spanOf(ns []int64) span {
 	return span{time.Duration(ns[len(ns)/2]), time.Duration(ns[len(ns)*99/100])}
 }
 
-// line holds what one run has shown.
+// line holds the figures of one run.
 type line struct {
 	clients  int
 	commits  int               // complete ones, which all figures are about

@@ -97,7 +97,7 @@ func tables(lines []line) string {
 	return b.String()
 }
 
-// each joins what f says of every line.
+// each joins the texts that f makes of every line.
 func each(lines []line, f func(*line) string, between string) string {
 	var all []string
 	for i := range lines {
@@ -106,7 +106,7 @@ func each(lines []line, f func(*line) string, between string) string {
 	return strings.Join(all, between)
 }
 
-// cpuTable returns where the CPU time of a transaction goes: legs, by what they do.
+// cpuTable returns a table of the CPU time of a transaction, by the kind of work.
 func (l *line) cpuTable() string {
 	var b strings.Builder
 	of := func(d time.Duration) time.Duration {

@@ -46,7 +46,7 @@ var systemCalls = []part{
 	{"other system calls", ``},
 }
 
-// others tell what a stack does at its end that makes no system call, by the function there.
+// others classify a stack that ends without a system call, by the function at its end.
 var others = []part{
 	{"futex", `^runtime\.futex$`},
 	{"epoll", `^runtime\.(netpoll|write1)`},
@@ -75,7 +75,7 @@ func nameOf(parts []part, functions []string) string {
 	return ""
 }
 
-// kindOf returns what a stack does at its end.
+// kindOf returns the kind of work at the end of a stack.
 func kindOf(stack []string) string {
 	const wrappers = 7 // functions between the system call's own and what it is for
 	if strings.HasSuffix(stack[0], "Syscall6") {
@@ -84,7 +84,7 @@ func kindOf(stack []string) string {
 	return nameOf(others, stack[:1])
 }
 
-// profileOf reads what `go tool pprof -traces` prints.
+// profileOf reads the output of `go tool pprof -traces`.
 func profileOf(text string) profile {
 	p := profile{cells: map[string]map[string]time.Duration{}}
 	_, text, _ = strings.Cut(text, "-+-") // behind the head

@@ -194,8 +194,7 @@ func (c *chaos) proxyFault(t *testing.T, p *pgtest.Proxy) fault {
 	return f
 }
 
-// wander changes what a standby follows, as what, and with which slot; it holds from its next start or
-// reload on.
+// wander gives a standby another upstream, name and slot; they hold from its next start or reload on.
 func (c *chaos) wander(t *testing.T, w *wanderer) {
 	t.Helper()
 	proxy, slot := c.Proxy, ""

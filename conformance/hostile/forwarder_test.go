@@ -73,7 +73,7 @@ func startForwarder(t *testing.T, to int) *forwarder {
 	return f
 }
 
-// set changes what is done to messages, and cuts what is connected.
+// set sets the edit of messages, and cuts present connections.
 func (f *forwarder) set(e edit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,7 +158,7 @@ func (f *forwarder) serve(client net.Conn) {
 	<-done
 }
 
-// up passes what the proxy says, and notes its commands.
+// up passes the proxy's messages on, and notes its commands.
 func (l *leg) up(client, server net.Conn) error {
 	r := wire.NewReader(client, 16<<10)
 	for {
@@ -183,7 +183,7 @@ func (l *leg) up(client, server net.Conn) error {
 
 var errCut = errors.New("cut")
 
-// down passes what the server says, edited.
+// down passes the server's messages on, edited.
 func (l *leg) down(server, client net.Conn, e edit) error {
 	r := wire.NewReader(server, 256<<10)
 	for {

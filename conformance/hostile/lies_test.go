@@ -346,7 +346,7 @@ func newPages(at int, to ...byte) func() edit { return headers(8192, false, at, 
 // newSegments changes the long header of a segment that is not stored yet.
 func newSegments(at int, to ...byte) func() edit { return headers(16<<20, true, at, to) }
 
-// headers leaves what the connection sends again alone: the segment that it begins with up to the store's end. The
+// headers leaves WAL that the connection sends again alone: the segment that it begins with up to the store's end. The
 // first message that is not full ends that.
 func headers(every lsn.LSN, long bool, at int, to []byte) func() edit {
 	return func() edit {

@@ -204,7 +204,7 @@ func (p *peer) honest(conninfo string, record *recorder) (*pgconn.HijackedConn, 
 	return conn.Hijack()
 }
 
-// recorder keeps what was written.
+// recorder keeps the bytes that were written.
 type recorder struct {
 	mu   sync.Mutex
 	sent []byte

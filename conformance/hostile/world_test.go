@@ -86,7 +86,7 @@ func (w *world) attached(t *testing.T) {
 	})
 }
 
-// verify asks what conformance asks after each scenario. Nobody may write meanwhile.
+// verify checks the state as after each scenario of conformance. Nobody may write meanwhile.
 func (w *world) verify(t *testing.T) {
 	t.Helper()
 	at := w.primary.CurrentLSN(t)

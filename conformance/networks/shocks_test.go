@@ -27,7 +27,7 @@ type shock struct {
 // receiver is upstream.receiver_timeout of these proxies, and the time to connect anew.
 const receiver = 10*time.Second + 5*time.Second
 
-// machine bounds what a machine that has other work may take beyond a bound.
+// machine is the time by which a machine that has other work may exceed a bound.
 const machine = 20 * time.Second
 
 // between draws a duration.

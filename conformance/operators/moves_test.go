@@ -174,7 +174,7 @@ func rename(t *testing.T, w *world) {
 	pgtest.WaitCaughtUp(t, w.primary, s)
 }
 
-// dropSlots drops what nobody uses on the primary, the proxies' own slots as well.
+// dropSlots drops the slots that nobody uses on the primary, the proxies' own slots as well.
 func dropSlots(t *testing.T, w *world) {
 	w.primary.Exec(t, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
 	w.load.WaitProgress(t, 10)

@@ -198,7 +198,7 @@ func (w *world) tell(t *testing.T, m move) {
 	w.bounded(t)
 }
 
-// end asks what is asked after a story.
+// end checks the state after a story.
 func (w *world) end(t *testing.T) (acked int64) {
 	t.Helper()
 	acked = w.load.Stop()

@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// commandLine begins what somebody could type.
+// commandLine matches the beginning of a line that somebody could type.
 var commandLine = regexp.MustCompile(`^\s*(\$ )?(sudo |bin/)?(replproxy|psql|make|go|ssh|scp|pg_\w+|systemctl|curl|kill|export) ` +
 	`|^\s*(ALTER|SELECT|CREATE|DROP|GRANT|REVOKE) |^\s*\w+_command\s*=`)
 

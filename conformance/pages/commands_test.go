@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-// TestCommandsOfPages types what the console's page, wal-fetch's, the runbook and quorum.md show, on one cluster.
+// TestCommandsOfPages types the commands of the console's page, wal-fetch's, the runbook and quorum.md on one cluster.
 func TestCommandsOfPages(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, "ANY 1 (s1, s2, s3)", "proxy_a", "proxy_b")

@@ -1,4 +1,4 @@
-// Package pages does what the documentation says, command by command, on machines as the pages name them.
+// Package pages follows the documentation, command by command, on machines as the pages name them.
 //
 //	README.md ──► db1, standby1, proxy        docs/failover.md ──► db1, s1, s2, s3, proxy_a, proxy_b, the operator's
 //

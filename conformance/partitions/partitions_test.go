@@ -175,7 +175,7 @@ func names(set map[string]bool) (all []string) {
 	return all
 }
 
-// reach ends what befell the processes of hosts within reach; the network stays as it is.
+// reach mends the processes of hosts within reach; the network stays as it is.
 func (o *operator) reach(left []affliction) (rest []affliction) {
 	for _, a := range left {
 		if a.host != "" && !o.away[a.host] {

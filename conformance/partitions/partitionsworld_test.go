@@ -38,7 +38,7 @@ type world struct {
 	began    time.Time
 }
 
-// say logs what happens, with the time in servers' logs and since the beginning.
+// say logs an event, with the time in servers' logs and since the beginning.
 func (w *world) say(t *testing.T, format string, args ...any) {
 	t.Helper()
 	now := time.Now()
@@ -182,7 +182,7 @@ func (w *world) standby(name string) *standbyHost {
 	return w.standbys[slices.IndexFunc(w.standbys, func(s *standbyHost) bool { return s.Name == name })]
 }
 
-// cut makes what one host sends to another vanish; mend ends it. Both may be called again.
+// cut makes all packets from one host to another vanish; mend ends it. Both may be called again.
 func (w *world) cut(t *testing.T, from, to string) {
 	t.Helper()
 	if key := [2]string{from, to}; !w.cuts[key] {

@@ -56,8 +56,8 @@ func (n *Network) Host(t testing.TB, name string) *Host {
 	return h
 }
 
-// Cut makes what h sends to another host vanish, and Mend ends that. What the other one sends to h still
-// arrives. Calls for a pair of hosts alternate.
+// Cut makes all packets from h to another host vanish, and Mend ends that. Those from the other one to h still arrive.
+// Calls for a pair of hosts alternate.
 func (h *Host) Cut(t testing.TB, to *Host) {
 	t.Helper()
 	h.ns.ip(t, "route add blackhole "+to.Addr+"/32")

@@ -86,8 +86,8 @@ func hbaFile(lines []string) []byte {
 	return []byte(strings.Join(append(always, lines...), "\n") + "\n")
 }
 
-// confFile holds what every server of the harness has: small, quick, talkative about replication and
-// quiet otherwise. standby is primary_conninfo and primary_slot_name.
+// confFile returns the settings of every server of the harness: small, quick, talkative about replication and quiet
+// otherwise. standby is primary_conninfo and primary_slot_name.
 func (s *Server) confFile() []byte {
 	lines := []string{
 		fmt.Sprintf("listen_addresses = '%s'", s.host.address()),

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Log returns what all runs of this proxy have logged so far.
+// Log returns the log of all runs of this proxy so far.
 func (p *Proxy) Log() string {
 	text, err := os.ReadFile(p.logPath)
 	if err != nil {

@@ -193,7 +193,7 @@ func (s *Server) Running() bool { return s.proc != nil && s.proc.Alive() }
 // PID returns the postmaster's process id.
 func (s *Server) PID() int { return s.proc.PID() }
 
-// Log returns what the server has logged so far.
+// Log returns the server's log so far.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(s.logPath)
 	if err != nil {

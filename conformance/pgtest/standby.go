@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// StandbyOptions says where a standby comes from and whom it follows.
+// StandbyOptions describe a standby: its origin and its upstream.
 type StandbyOptions struct {
 	From            *Server // is cloned; it must run
 	PrimaryConninfo string  // whom it follows; "": From

@@ -63,7 +63,7 @@ func (v *Volume) Fill(t testing.TB, leave int64) {
 	}
 }
 
-// Heal removes what Fill has made.
+// Heal removes the files that Fill has made.
 func (v *Volume) Heal(t testing.TB) {
 	t.Helper()
 	if err := os.Remove(v.strange()); err != nil {

@@ -1,4 +1,4 @@
-// Package quorum tests what is reported to a primary under a rule, against real servers.
+// Package quorum tests the reports to a primary under a rule, against real servers.
 //
 //	commit on the primary ── waits for "proxy" ──► rule ──► voters: standbys of one proxy, of several, stores
 //

@@ -22,7 +22,7 @@ import (
 // alikeCommands bounds from below how many are compared: so many were tried by hand once, and held.
 const alikeCommands = 371
 
-// longestMessage bounds what is read of one: protocol 2 has no lengths, and its text is read as one.
+// longestMessage bounds the bytes read of one message: protocol 2 has no lengths, and its text is read as one.
 const longestMessage = 1 << 20
 
 // otherwise are commands whose answer differs, and why.

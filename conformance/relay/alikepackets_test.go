@@ -63,7 +63,7 @@ func startupPackets() (all [][][]byte) {
 		[][]byte{{0, 0, 0, 3}}, [][]byte{{0, 0, 0, 4}}, [][]byte{{0, 1, 0, 0}})
 }
 
-// opening returns what a server says to packets.
+// opening returns a server's answer to packets.
 func opening(t *testing.T, port int, packets [][]byte) string {
 	t.Helper()
 	var answers []string

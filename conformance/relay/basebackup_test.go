@@ -53,7 +53,7 @@ func TestBaseBackup(t *testing.T) {
 	}, 14, 15)
 }
 
-// untar unpacks what -F tar writes, as its manual says, and returns the data directory.
+// untar unpacks the files of -F tar, as its manual says, and returns the data directory.
 func untar(t *testing.T, in *pgtest.Install, from string) string {
 	t.Helper()
 	to := from + "-unpacked"

@@ -1,4 +1,4 @@
-// Package relay tests what clients see, against real servers.
+// Package relay tests the relay of clients' sessions, against real servers.
 //
 //	psql, pgbench, pg_receivewal, pg_basebackup, pg_recvlogical, drivers ──► replproxy ──► primary
 //

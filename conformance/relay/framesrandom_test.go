@@ -229,7 +229,7 @@ var (
 	anyLength   = regexp.MustCompile(`[\x00-\x20]+`)
 )
 
-// describeHeard leaves out what is different between two servers, and WAL: how much there is changes.
+// describeHeard leaves out fields that differ between two servers, and WAL, whose amount changes.
 func describeHeard(typ byte, body string) string {
 	switch typ {
 	case 'd':

@@ -55,7 +55,7 @@ func TestLoginTriggerSpeaks(t *testing.T) {
 	}
 }
 
-// whatIsSaid sums up what a client is told when it logs in and asks for a number.
+// whatIsSaid sums up the messages to a client that logs in and asks for a number.
 func whatIsSaid(t *testing.T, conninfo string) string {
 	t.Helper()
 	cfg, err := pgconn.ParseConfig(conninfo)

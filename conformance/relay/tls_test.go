@@ -178,7 +178,7 @@ func TestDirectTLS(t *testing.T) {
 		scene.Fill(t, s.Primary, 2)
 		pgtest.WaitCaughtUp(t, s.Primary, standby)
 		scene.Fill(t, s.Primary, 2)
-		s.Proxy.Restart(t) // which sends what is left first
+		s.Proxy.Restart(t) // which sends the rest first
 		scene.Attached(t, s.Proxy, "standby")
 		pgtest.WaitCaughtUp(t, s.Primary, standby)
 		other := s.authority.Issue(t, pkix.Name{CommonName: "other"})

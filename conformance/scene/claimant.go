@@ -52,7 +52,7 @@ func Claim(t *testing.T, conninfo, name, slot string) *Claimant {
 	return c
 }
 
-// Needs says what it needs from now on; 0 is nothing.
+// Needs sets the transactions that it needs from now on; 0 is none.
 func (c *Claimant) Needs(t *testing.T, xmin, catalog uint64) {
 	t.Helper()
 	c.send(t, copyboth.HotStandbyFeedback{

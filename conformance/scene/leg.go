@@ -184,7 +184,7 @@ func (g *Leg) serve(client *net.TCPConn) {
 	both.Wait()
 }
 
-// piece holds what one read has brought; the last one of a direction has an end.
+// piece holds the bytes of one read; the last one of a direction has an end.
 type piece struct {
 	data []byte
 	due  time.Time

@@ -48,7 +48,7 @@ func (s *Recipe) Write(t *testing.T, name, script string) string {
 	return path
 }
 
-// Said collects what a program prints. It may be read while the program runs.
+// Said collects the output of a program. It may be read while the program runs.
 type Said struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -230,7 +230,7 @@ func waitsForGate(t *testing.T, primary *pgtest.Server) {
 	})
 }
 
-// subscription reads what test_decoding says, from a walsender of the primary, and confirms it.
+// subscription reads the output of test_decoding, from a walsender of the primary, and confirms it.
 type subscription struct {
 	conn  *pgconn.PgConn
 	lines chan string

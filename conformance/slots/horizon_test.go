@@ -208,7 +208,7 @@ func consume(t *testing.T, primary *pgtest.Server) uint64 {
 	return next
 }
 
-// horizonOf returns what the slot of a proxy bears there, as "xmin,catalog_xmin".
+// horizonOf returns the horizon of a proxy's slot there, as "xmin,catalog_xmin".
 func horizonOf(t *testing.T, primary *pgtest.Server, proxy string) string {
 	t.Helper()
 	rows := primary.SQL(t, "SELECT concat(xmin, ',', catalog_xmin) FROM pg_replication_slots WHERE slot_name = 'replproxy_"+

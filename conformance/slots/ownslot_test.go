@@ -43,7 +43,7 @@ func TestOwnSlotLost(t *testing.T) {
 		s.Primary.Set(t, "wal_keep_size = 1GB")
 		s.Primary.Exec(t, "SELECT pg_reload_conf()")
 		s.Primary.Exec(t, "COPY (SELECT 1) TO PROGRAM 'cp -n "+archive+"/* pg_wal/'")
-		s.Primary.Restart(t) // it remembers what it has removed
+		s.Primary.Restart(t) // it remembers the removed segments
 		pgtest.WaitFor(t, pgtest.ReplayTimeout, "the stream to go on", func() (bool, error) {
 			st := scene.Status(t, s.Proxy)
 			return st.Upstream.State == "streaming" && st.Store.Received > end, nil

@@ -21,7 +21,7 @@ type Target struct {
 	Version string // its server_version
 	// Variable is the present value of $name.
 	Variable func(ctx context.Context, name string) (string, error)
-	// Do does what a step "sql> …" or "do> …" says, outside of the protocol.
+	// Do executes a step "sql> …" or "do> …", outside of the protocol.
 	Do func(ctx context.Context, verb, words string) error
 }
 

@@ -71,8 +71,8 @@ func (w Word) Revocable(t lsn.TimelineID) error {
 	return nil
 }
 
-// Refused returns what this proxy refused last, unless it is given up; nil: nothing. waits is refused now, said was
-// accepted last. A loss that a member told of is left to that member.
+// Refused returns the lack for which this proxy refused a server last, unless it is given up; nil: none. waits is
+// refused now, said was accepted last. A loss that a member told of is left to that member.
 func Refused(waits, said Word) *walsource.LackError {
 	lost := waits.IsLoss(waits.Timeline)
 	if waits.Kind != Said || lost && waits.By != "" ||

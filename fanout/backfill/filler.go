@@ -20,7 +20,7 @@ const (
 	// retryAfter is the time for which a failure answers for its segment. Standbys retry every 5 s
 	// (wal_retrieve_retry_interval); 16 of them shall not cost 16 walsenders each time.
 	retryAfter = 4 * time.Second
-	// maxFailures bounds what is remembered of failures; beyond it, all is forgotten.
+	// maxFailures bounds the failures that are remembered; beyond it, all are forgotten.
 	maxFailures = 1000
 )
 
@@ -81,7 +81,7 @@ type Status struct {
 	LastError string // of the last failure
 }
 
-// Filler fetches what is asked for. Methods may be called from any goroutine.
+// Filler fetches segments when they are needed. Methods may be called from any goroutine.
 type Filler struct {
 	o     Options
 	log   *slog.Logger

@@ -138,7 +138,7 @@ func (f *Filler) plan(seg walstore.Segment) Run {
 	return r
 }
 
-// fetch imports what src has of r, and gives the number of segments.
+// fetch imports the segments of r that src has, and returns their number.
 func (f *Filler) fetch(ctx context.Context, src Source, id walstore.Identity, r Run, seg walstore.Segment,
 ) (n int, err error) {
 	wal, err := src.Open(ctx, id, r)

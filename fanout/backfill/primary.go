@@ -215,7 +215,7 @@ func (w *stream) message() error {
 	return nil
 }
 
-// control handles what is no CopyData.
+// control handles a message that is no CopyData.
 func (w *stream) control(h wire.Header) error {
 	body, err := w.s.Reader.Body(h.Size, maxControl)
 	if err != nil {

@@ -61,7 +61,8 @@ func (w server) ask(ctx context.Context, s *upstream.Session, command string, ba
 	return w.is(row[0], row[1], base)
 }
 
-// is compares what a server said; timeline is nil where it did not tell.
+// is compares a server's identity with w, and returns an error if it is another one; timeline is nil where it did not
+// tell.
 func (w server) is(system, timeline []byte, base int) error {
 	if id := number(system, 64); lsn.SystemID(id) != w.system {
 		return fmt.Errorf("%w: database system identifier differs between the primary and standby: %s, not %s",

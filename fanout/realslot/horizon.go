@@ -19,7 +19,7 @@ const (
 	// tellDelay is the least time between two tellings, also of an older horizon: a standby that changes its mind
 	// without pause must not make a log-in of each.
 	tellDelay = time.Second
-	// lastTelling bounds what is said to the slot when the proxy ends.
+	// lastTelling bounds the last update of the slot when the proxy ends.
 	lastTelling = 3 * time.Second
 )
 
@@ -44,8 +44,8 @@ type need struct {
 	last       bool // there will be no later time
 }
 
-// step lists what the slot is to be told now, in order; nothing: all is well, or it is not the time. An older value, or
-// the first one, is told at once. A newer one, or none, comes when it has been a while since the last such.
+// step lists the horizons to be set at the slot now, in order; none: all is well, or it is not the time. An older
+// value, or the first one, is told at once. A newer one, or none, comes when it has been a while since the last such.
 // PostgreSQL lets a slot's value only rise, so where it is to fall none is said first, and for that column alone.
 func (b *bearing) step(now time.Time, n need) (say []Horizon) {
 	if !n.last && now.Sub(b.told) < tellDelay {

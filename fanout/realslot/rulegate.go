@@ -23,7 +23,7 @@ const (
 	ruleGateFreeLook = 20 * time.Millisecond
 )
 
-// RuleGateOptions holds what NewRuleGate needs, all of it.
+// RuleGateOptions are the options of NewRuleGate; all are required.
 type RuleGateOptions struct {
 	Upstream Dialer
 	Slot     string         // its name

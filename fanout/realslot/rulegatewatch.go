@@ -11,7 +11,7 @@ import (
 // takings.
 const ruleGatePatience = 10 * time.Second
 
-// ruleGateMove names what a proxy that does not use the gate does about it.
+// ruleGateMove names the next act of a proxy that does not use the rule gate.
 type ruleGateMove uint8
 
 const (

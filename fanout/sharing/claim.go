@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// Ask learns what the other members know of a slot.
+// Ask learns the other members' states of a slot.
 func (s *Sharing) Ask(ctx context.Context, name string) {
 	s.introduced(ctx)
 	s.each(func(m *member) {

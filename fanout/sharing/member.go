@@ -14,7 +14,7 @@ import (
 const (
 	firstBackoff = 250 * time.Millisecond
 	lastBackoff  = 10 * time.Second
-	// maxSaid bounds what is remembered of what a member has said: twice what it can have at a time.
+	// maxSaid bounds the entries that are remembered of a member: twice the number that it can have at a time.
 	maxSaid = 2 * shared.MaxEntries
 )
 

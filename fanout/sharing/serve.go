@@ -57,7 +57,7 @@ func (s *Sharing) serve(member string, version byte, conn net.Conn) error {
 	}
 }
 
-// answer takes over what a member says, or judges what it asks for.
+// answer takes over a member's states, or judges its request, and returns the answer.
 func (s *Sharing) answer(m *member, msg shared.Message) shared.Message {
 	out := shared.Message{Wish: msg.Wish, All: msg.All}
 	if msg.Wish != shared.Tell {

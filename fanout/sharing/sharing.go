@@ -21,8 +21,8 @@ const (
 	tellInterval = time.Second
 	// resyncInterval repeats everything, should a mistake of ours ever lose something.
 	resyncInterval = 30 * time.Second
-	// askTimeout bounds what a session waits for members: far below a standby's patience, far above what
-	// a busy member takes.
+	// askTimeout bounds a session's wait for members: far below a standby's patience, far above the answer time of a
+	// busy member.
 	askTimeout = 3 * time.Second
 	// lookInterval spaces the checks whether a member can be reached.
 	lookInterval = 250 * time.Millisecond
@@ -199,7 +199,7 @@ func (s *Sharing) entries() []shared.Entry {
 	return all
 }
 
-// heard takes over what a member has.
+// heard takes over a member's states.
 func (s *Sharing) heard(m *member, msg shared.Message) {
 	m.heard(msg)
 	took, dropped := false, false

@@ -99,7 +99,7 @@ func (e *entry) release() {
 	e.wake()
 }
 
-// wake wakes who waits for the end of the activity. The caller holds mu.
+// wake wakes all that wait for the end of the activity. The caller holds mu.
 func (e *entry) wake() {
 	if e.freed != nil {
 		close(e.freed)

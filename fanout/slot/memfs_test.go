@@ -140,7 +140,7 @@ func (m *memFS) apply(n int) {
 	m.names = m.names[n:]
 }
 
-// reboot leaves what is durable and a random number of the names that were changed since.
+// reboot leaves durable content and a random number of the names that were changed since.
 func (m *memFS) reboot() {
 	m.apply(m.rnd.IntN(len(m.names) + 1))
 	m.names = nil

@@ -104,8 +104,8 @@ type unsaved struct {
 	r record
 }
 
-// Persist writes what changed since the last call, all slots under one sync of the directory. A slot
-// that fails stays dirty and is tried again by the next call.
+// Persist writes the slots that changed since the last call, all under one sync of the directory. A slot that fails
+// stays dirty and is tried again by the next call.
 func (t *Table) Persist() error {
 	t.io.Lock()
 	defer t.io.Unlock()

@@ -125,9 +125,9 @@ func (t *Table) Known(name string) shared.State {
 	return t.has(name)
 }
 
-// Meet takes over what another member says, if that is newer, and gives what is known then. A session that
-// has to give way to another one is ended. One that a table has no room for, for it or its tombstone, is left out:
-// whoever told it is not confirmed.
+// Meet takes over another member's state of a slot, if that is newer, and returns the state that is known then. A
+// session that has to give way to another one is ended. One that a table has no room for, for it or its tombstone, is
+// left out: whoever told it is not confirmed.
 func (t *Table) Meet(o shared.State) (now shared.State, met shared.Met) {
 	t.mu.Lock()
 	e := t.slots[o.Name]

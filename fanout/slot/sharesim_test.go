@@ -64,7 +64,7 @@ func TestSharedSlotsSimulated(t *testing.T) {
 	t.Logf("soak: %s", figures)
 }
 
-// simulateSharing returns what happened.
+// simulateSharing returns how often each event happened.
 func simulateSharing(t *testing.T, nodes []string, first, seeds uint64) (did [numEvents]int) {
 	for seed := first; seed < first+seeds; seed++ {
 		w := newShareWorld(t, seed, nodes)
@@ -234,7 +234,7 @@ func (w *shareWorld) meet(n *shareNode, s shared.State) {
 	}
 }
 
-// check looks at what must always be true.
+// check checks the invariants.
 func (w *shareWorld) check() {
 	for _, name := range []string{"x", "y"} {
 		w.dropped(name)

@@ -158,7 +158,7 @@ func TestFreed(t *testing.T) {
 	<-free
 }
 
-// countedDir counts what is asked of a directory.
+// countedDir counts the calls of a directory.
 type countedDir struct {
 	osDir
 	calls []string

@@ -25,7 +25,7 @@ func (t *Table) SetConfirmed(f func() func(shared.State) bool) { t.confirmed = f
 // know of every drop, since there are none.
 func noneToKnow() func(shared.State) bool { return func(shared.State) bool { return true } }
 
-// tombstone returns what is left of a slot that this proxy drops.
+// tombstone returns the tombstone of a slot that this proxy drops.
 func (t *Table) tombstone(name string, generation uint64) record {
 	return record{
 		name: name, dropped: true, generation: generation, owner: t.node, stamp: 1,

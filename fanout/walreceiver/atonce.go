@@ -7,16 +7,16 @@ import (
 	"github.com/replproxy/replproxy/internal/stamp"
 )
 
-// ReportNow reports what has become reportable, on the caller's goroutine: whoever has heard the report of a standby
-// needs nobody else to tell the primary. What would wait for the disk, for the socket or for the reporter is left to
-// the reporter, which is woken. Any goroutine may call it. Without a stream it does nothing.
+// ReportNow reports newly reportable positions, on the caller's goroutine: whoever has heard the report of a standby
+// needs nobody else to tell the primary. A report that would wait for the disk, for the socket or for the reporter is
+// left to the reporter, which is woken. Any goroutine may call it. Without a stream it does nothing.
 func (r *Receiver) ReportNow() {
 	if rp := r.reporting.Load(); rp != nil && !rp.atOnce(time.Now()) {
 		rp.live.wake()
 	}
 }
 
-// atOnce reports what has become reportable. false: run is to look, as this has reported nothing, or as run has to look
+// atOnce reports newly reportable positions. false: run is to look, as this has reported nothing, or as run has to look
 // again earlier than it would.
 func (rp *reporter) atOnce(now time.Time) bool {
 	if !rp.mu.TryLock() {
@@ -70,7 +70,7 @@ func (rp *reporter) offer(now time.Time, a action) error {
 	return nil
 }
 
-// finish sends what offer has left, if there is something. The caller holds mu.
+// finish sends the rest of a report that offer could not write, if there is one. The caller holds mu.
 func (rp *reporter) finish() error {
 	if !rp.left {
 		return nil

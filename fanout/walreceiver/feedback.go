@@ -18,11 +18,11 @@ type feedbackCore struct {
 	sent  time.Time
 }
 
-// step looks at what all standbys need together. settled is false while the upstream may hold more than that for
-// standbys that have not come back. catalog is what our own slot bears of catalog_xmin beside a stream without a
-// slot; 0 is none. send means that out goes now; wake is when to look again (zero: no need to). Values that are older
-// than the last sent go at once, since the primary may remove rows at any moment; newer ones, and the withdrawal by
-// zeros, at the interval.
+// step looks at the merged feedback of all standbys. settled is false while the upstream may hold more than that for
+// standbys that have not come back. catalog is what our own slot bears of catalog_xmin beside a stream without a slot;
+// 0 is none. send means that out goes now; wake is when to look again (zero: no need to). Values that are older than
+// the last sent go at once, since the primary may remove rows at any moment; newer ones, and the withdrawal by zeros,
+// at the interval.
 func (c *feedbackCore) step(now time.Time, merged copyboth.HotStandbyFeedback, settled bool, catalog copyboth.FullXID,
 ) (out copyboth.HotStandbyFeedback, send bool, wake time.Time) {
 	merged.SentAt = 0

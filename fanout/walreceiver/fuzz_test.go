@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// countStore notes where WAL went and refuses gaps, as the real one does.
+// countStore notes the positions of WAL and refuses gaps, as the real one does.
 type countStore struct {
 	Store
 	t   *testing.T

@@ -42,7 +42,7 @@ func (m *promises) SetPromised(p lsn.LSN) error {
 	return nil
 }
 
-// unlimited returns what may be reported without a rule: the store's own positions, and apply 0 (ruling R24).
+// unlimited returns the limits of a report without a rule: the store's own positions, and apply 0 (ruling R24).
 func unlimited() lsn.Progress { return lsn.Progress{Write: noLimit, Flush: noLimit} }
 
 // repeat reads the same bytes for ever.

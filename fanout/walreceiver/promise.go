@@ -129,7 +129,7 @@ func (p *promise) narrowAt(received lsn.LSN) time.Time {
 	return p.moved.Add(narrowAfter)
 }
 
-// lower forgets what lies beyond fork: the operator gave it up.
+// lower lowers the promise to fork, durably: the operator gave it up.
 func (p *promise) lower(fork lsn.LSN) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// Receiver keeps what outlives a connection: what was promised, which mirrors were waited for, where the slot was.
+// Receiver keeps the state that outlives a connection: the promise, the mirrors that were waited for, the slot's
+// position.
 type Receiver struct {
 	o       Options // fixed by New
 	log     *slog.Logger

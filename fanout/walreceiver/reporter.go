@@ -82,7 +82,7 @@ func (rp *reporter) runs(yes bool) {
 	rp.running = yes
 }
 
-// step sends what is due, and returns the time of the next look.
+// step sends a report or feedback that is due, and returns the time of the next look.
 func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	rp.mu.Lock()
 	defer rp.mu.Unlock()

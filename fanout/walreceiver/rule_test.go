@@ -301,7 +301,7 @@ func TestPromiseSettles(t *testing.T) {
 	}
 }
 
-// sink takes what the reporter writes.
+// sink takes the reporter's bytes.
 type sink struct{ net.Conn }
 
 func (sink) Write(b []byte) (int, error)        { return len(b), nil }

@@ -116,7 +116,7 @@ func (c *Session) Offer(message []byte, patience time.Duration) (all bool, err e
 	return len(c.rest) == 0, err
 }
 
-// Finish writes what Offer has left.
+// Finish writes the bytes that Offer could not write.
 func (c *Session) Finish(patience time.Duration) error { return c.write(nil, patience) }
 
 // Interrupt lets reads end at once.
@@ -174,8 +174,8 @@ func (c *Session) Disconnect() error { return c.s.Conn.Close() }
 // Slots speaks about slots by the replication commands of a server of that version.
 func (c *Session) Slots(version int) Slots { return slotCommands{c.s, grammar.Version(version)} }
 
-// nextTimeline reads what follows the end of a historic timeline: a row with the next timeline and
-// where it begins, and two CommandCompletes (facts E6).
+// nextTimeline reads the answer behind the end of a historic timeline: a row with the next timeline and where it
+// begins, and two CommandCompletes (facts E6).
 func nextTimeline(res []upstream.Result) (StartPoint, error) {
 	row, err := oneRow(res, 2)
 	if err != nil || len(res) < 2 {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Settings lists what SHOW is asked for on every new connection. The proxy answers walsenders from
-// this cache once their own upstream connection is closed (ruling R31). A server that does not know
-// one of them, or keeps it to itself, leaves it out; only the first is indispensable.
+// Settings lists the settings that are asked by SHOW on every new connection. The proxy answers walsenders from this
+// cache once their own upstream connection is closed (ruling R31). A server that does not know one of them, or keeps it
+// to itself, leaves it out; only the first is indispensable.
 func Settings() []string {
 	return []string{
 		"wal_segment_size", "server_version_num", "server_version", "data_directory_mode",
@@ -76,7 +76,7 @@ func parseTime(text string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-// SetParameters takes over what the upstream reports as ParameterStatus. Any goroutine may call it.
+// SetParameters takes over the upstream's ParameterStatus messages, by name. Any goroutine may call it.
 func (r *Receiver) SetParameters(reported map[string]string) {
 	p := maps.Clone(reported)
 	r.Update(func(s *Status) { s.Parameters = p })

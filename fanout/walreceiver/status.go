@@ -74,8 +74,8 @@ type Status struct {
 	Reports          uint64  // status updates sent
 	ShutdownReleases uint64  // reports beyond the rule that let an upstream shut down (ruling R11)
 
-	// Uncompared tells where the stored WAL ended when a primary was followed that had removed all of it, so that no
-	// stored record was seen again. Invalid: it was compared. It holds until a later stream has compared.
+	// Uncompared holds the end of the stored WAL from when a primary was followed that had removed all of it, so that
+	// no stored record was seen again. Invalid: it was compared. It holds until a later stream has compared.
 	Uncompared lsn.LSN
 
 	LastError           string // why the last attempt or connection ended; "" while none has

@@ -74,7 +74,7 @@ func (r *Receiver) Attach(conn Conn, srv Server, l Link) *Stream {
 	return st
 }
 
-// Close ends what the stream holds, but for the connection.
+// Close releases all that the stream holds, but for the connection.
 func (st *Stream) Close() {
 	if err := st.r.promise.narrow(); err != nil {
 		st.r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
@@ -84,8 +84,8 @@ func (st *Stream) Close() {
 	}
 }
 
-// Know takes over what the server says of itself now. It reports whether slots.rule_gate can be used that could not
-// before.
+// Know takes over the server's present identity and settings. It reports whether slots.rule_gate can be used that could
+// not before.
 func (st *Stream) Know(srv Server) (ruleGateFits bool) {
 	fitted := st.ruleGateFits()
 	st.srv = srv

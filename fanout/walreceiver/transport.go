@@ -16,9 +16,10 @@ import (
 // any calls Interrupt.
 // An error that is no *pgerror.Error leaves a Conn unusable but for Disconnect.
 type Conn interface {
-	// Endpoint returns where the connection leads. It is the same for the life of the Conn.
+	// Endpoint returns the endpoint of the server, with the address that was reached. It is the same for the life of the Conn.
 	Endpoint() upstream.Endpoint
-	// Parameters returns what the server reports of itself unasked. The map is the Conn's: it may change with Receive.
+	// Parameters returns the ParameterStatus messages of the server, by name. The map is the Conn's: it may change with
+	// Receive.
 	Parameters() map[string]string
 
 	// Start asks for WAL from p on, with a slot unless it is "". copying false: the timeline ends at p, and next

@@ -94,7 +94,7 @@ type core struct {
 	drainBy                time.Time
 }
 
-// counters of what a standby claimed beyond what it can have from here (R6, R28).
+// counters count positions that a standby claimed beyond those that it can have from here (R6, R28).
 type counters struct{ received, sent uint64 }
 
 func newCore(p Plan, timeout time.Duration, seg lsn.SegSize, drain time.Duration, now time.Time) *core {

@@ -43,7 +43,7 @@ type Slot interface {
 	SetXmin(xmin, catalog copyboth.FullXID)
 }
 
-// Voter counts what the standby has. Methods must not block.
+// Voter takes the standby's reports as votes. Methods must not block.
 type Voter interface {
 	// Report takes a status update, in order, from the replies loop. said is what the standby said at a time, not
 	// clamped: one that has more than it was sent has it from elsewhere. 0 is "no position", not "nothing". sent bounds

@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/internal/stamp"
 )
 
-// act writes what the core decided.
+// act writes the messages that the core decided on.
 func (s *Sender) act(a action) error {
 	switch a.kind {
 	case doSend:

@@ -42,8 +42,8 @@ type Options struct {
 	// Judge is told the first status update, before any WAL is sent; an error refuses the standby. It may block. nil:
 	// the stream begins at once.
 	Judge func(lsn.Progress) error
-	// Sane judges what a standby says of its oldest needed transactions. What is not sane changes nothing, as on a
-	// primary. It must not block. nil: all is.
+	// Sane reports whether a standby's feedback, its oldest needed transactions, is believable. Other feedback changes
+	// nothing, as on a primary. It must not block. nil: all is.
 	Sane         func(Feedback) bool
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
 	// Covered returns the end of the WAL of the current timeline that a bounded standby may be sent, in the place of

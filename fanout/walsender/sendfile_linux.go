@@ -62,7 +62,7 @@ func (w *fileWriter) write() error {
 	return w.err
 }
 
-// try writes what the socket takes; false means to wait until it takes more.
+// try writes as much as the socket takes; false means to wait until it takes more.
 func (w *fileWriter) try(fd uintptr) bool {
 	for !w.finished() {
 		switch err := w.once(int(fd)); {

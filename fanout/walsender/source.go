@@ -29,7 +29,7 @@ func (s *Sender) outdated(limit lsn.LSN) bool {
 	return err != nil || s.core.horizon < limit
 }
 
-// switched finds out what a new current timeline means for the one that is streamed.
+// switched adapts the stream to a new current timeline of the store.
 func (s *Sender) switched(current lsn.TimelineID, now time.Time) error {
 	plan := s.core.plan
 	if current != plan.Timeline {

@@ -24,9 +24,9 @@ func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
 	}
 }
 
-// endWord removes what the operator has accepted and what was refused, because timeline t is streamed from a server
-// that lacks nothing. A refusal of another server that is still shown is noted again. What r.obeyed holds is left
-// alone: follows uses it when its first WAL comes.
+// endWord removes the operator's word and the noted refusal, because timeline t is streamed from a server that lacks
+// nothing. A refusal of another server that is still shown is noted again. What r.obeyed holds is left alone: follows
+// uses it when its first WAL comes.
 func (r *Supply) endWord(t lsn.TimelineID) {
 	if r.obeyed != nil {
 		return

@@ -28,7 +28,7 @@ type candidate struct {
 	err  error  // it could not say so, or is left out for what it did before
 }
 
-// grounds hold what candidates are judged by.
+// grounds hold the facts by which candidates are judged.
 type grounds struct {
 	have     walstore.Positions
 	identity walstore.Identity // zero: nothing adopted

@@ -118,8 +118,8 @@ func (r *Supply) setFinding(yes bool) {
 	r.finding = yes
 }
 
-// setPrimary publishes where the primary is while the stream comes from a member. An earlier silence is over when it is
-// known.
+// setPrimary publishes the primary's address while the stream comes from a member. An earlier silence is over when it
+// is known.
 func (r *Supply) setPrimary(e upstream.Endpoint, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

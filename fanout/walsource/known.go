@@ -23,9 +23,9 @@ type knowledge struct {
 	unlike   map[string]unlike // what the last looks have found, by endpoint
 }
 
-// knowledge collects what a server must have to be followed. What others know of a timeline that the store has left
-// is left out: it was judged when the store left it. What members say later that had said nothing then is told, see
-// watchLate.
+// knowledge collects the WAL that a server must have to be followed. WAL that others know of a timeline that the store
+// has left is left out: it was judged when the store left it. What members say later that had said nothing then is
+// told, see watchLate.
 func (r *Supply) knowledge() (k knowledge) {
 	id, _ := r.o.Store.Identity()
 	have := r.o.Store.Positions()
@@ -95,7 +95,7 @@ func (r *Supply) inquire(ctx context.Context, have walstore.Positions, srv *serv
 	r.renew(srv)
 }
 
-// renew adds to what srv is judged by the acknowledged WAL of other timelines that is known now.
+// renew adds to the grounds for judging srv the acknowledged WAL of other timelines that is known now.
 func (r *Supply) renew(srv *server) {
 	now := r.knowledge()
 	srv.known.unheard = now.unheard

@@ -12,8 +12,8 @@ import (
 // lateInterval spaces the looks at what members say that were not heard when the store left a timeline.
 const lateInterval = 250 * time.Millisecond
 
-// leaveFor notes who has said nothing before the store leaves its timeline for one of srv, and judges srv by all that
-// others have said until then. What they say after that watchLate tells.
+// leaveFor notes the members that have said nothing before the store leaves its timeline for one of srv, and judges srv
+// by all that others have said until then. What they say after that watchLate tells.
 func (r *Supply) leaveFor(srv server) error {
 	have := r.o.Store.Positions()
 	if err := r.o.Leaves(have.Timeline); err != nil {
@@ -52,8 +52,8 @@ func (r *Supply) lateLacks() (lacks []LackError) {
 	return lacks
 }
 
-// lateFact names what is logged of a late member. Up to where it may have acknowledged WAL is no part of it: that rises
-// with each commit while the member follows another primary, and status shows it.
+// lateFact identifies a log entry about a late member. The position up to which it may have acknowledged WAL is no part
+// of it: that rises with each commit while the member follows another primary, and status shows it.
 type lateFact struct {
 	by           string
 	system       lsn.SystemID

@@ -21,7 +21,7 @@ type Higher struct {
 	Timeline lsn.TimelineID
 }
 
-// Leaving says what becomes of an old primary: upstream.leave_old_primary.
+// Leaving names the treatment of an old primary: upstream.leave_old_primary.
 type Leaving string
 
 // Values of Leaving. Any other is LeaveRefuseNew.

@@ -45,9 +45,9 @@ type Options struct {
 	// EndSessions ends all sessions that are sent stored WAL, because its last record is replaced, and waits until they
 	// have ended, or ctx has.
 	EndSessions func(ctx context.Context)
-	// Leaving returns what becomes of the server that is streamed from once it is an old primary, see
-	// [Supply.Higher]. EndRelayed ends the sessions that are relayed to the server at e, and returns how many there
-	// were. Neither may block for long.
+	// Leaving returns the treatment of the server that is streamed from once it is an old primary, see [Supply.Higher].
+	// EndRelayed ends the sessions that are relayed to the server at e, and returns how many there were. Neither may
+	// block for long.
 	Leaving    func() Leaving
 	EndRelayed func(e upstream.Endpoint) int
 	Logins     Logins // told when a walsender is needed (ruling R13)

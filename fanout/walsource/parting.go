@@ -26,7 +26,8 @@ const (
 	walsenderDelay = 250 * time.Millisecond
 )
 
-// parting marks where the WAL of a server and the stored WAL part, at the end of the last record that both have.
+// parting is the position at which the WAL of a server and the stored WAL part, at the end of the last record that both
+// have.
 type parting struct {
 	system   lsn.SystemID
 	timeline lsn.TimelineID

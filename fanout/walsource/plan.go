@@ -126,7 +126,7 @@ func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
 	return before
 }
 
-// beginOf returns where a timeline of h begins, 0 for the first.
+// beginOf returns the position at which a timeline of h begins, 0 for the first.
 func beginOf(h lsn.History, t lsn.TimelineID) (begin lsn.LSN) {
 	for _, p := range h.Parents {
 		if p.Timeline == t {
@@ -225,8 +225,8 @@ func sameWay(stored, offered lsn.History) error {
 			offered.Begin(), stored.Begin())
 }
 
-// maxTimeline bounds what is believed of IDENTIFY_SYSTEM, because every number below it may cost a
-// round trip: at a promotion an hour it is reached after eleven years.
+// maxTimeline bounds the timeline of IDENTIFY_SYSTEM that is believed, because every number below it may cost a round
+// trip: at a promotion an hour it is reached after eleven years.
 const maxTimeline = 100_000
 
 // timelinesToFetch lists those up to last whose history files are to be asked for, newest first.

@@ -20,7 +20,7 @@ type Store interface {
 	HistoryFile(lsn.TimelineID) ([]byte, error)
 	PutHistory(lsn.TimelineID, []byte) error
 	StartStream(lsn.TimelineID, lsn.LSN) error
-	// DropIncomplete takes back what lies behind the last complete record.
+	// DropIncomplete takes back the WAL behind the last complete record.
 	DropIncomplete() (lsn.LSN, error)
 	// Repairing gives the WAL that the store owes.
 	Repairing() (walstore.Repair, bool)
@@ -47,8 +47,8 @@ type Acceptance interface {
 	// Waits is told what is refused now, nil: nothing, and the timeline that is followed, 0: none. A word about
 	// anything else is void.
 	Waits(followed lsn.TimelineID, e *LackError)
-	// Refused returns what a server was refused for last, also before a restart. nil: none was since one was followed,
-	// or it was a loss that a member told of.
+	// Refused returns the lack for which a server was refused last, also before a restart. nil: none was since one was
+	// followed, or it was a loss that a member told of.
 	Refused() *LackError
 	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. With
 	// aside the store has some of that WAL: at the next start it sets all of its own aside and begins anew.

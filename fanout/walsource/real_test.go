@@ -81,7 +81,7 @@ func load(t *testing.T, srv *pgtest.Server, rows int) lsn.LSN {
 	return srv.CurrentLSN(t)
 }
 
-// equalSegments compares what the store has with the server's pg_wal, up to end.
+// equalSegments compares the stored segments with the server's pg_wal, up to end.
 func equalSegments(t *testing.T, dir string, srv *pgtest.Server, s *walstore.Store, end lsn.LSN) {
 	t.Helper()
 	id, _ := s.Identity()

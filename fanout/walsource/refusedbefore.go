@@ -36,8 +36,9 @@ func (r *Supply) changeLost(change func(all map[string]knownwal.Known)) {
 // anyEndpoint stands for whichever server was refused before this start.
 const anyEndpoint = ""
 
-// recall takes up what was refused before this start. A store that is emptied meanwhile can't tell by bytes, and the
-// primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by now.
+// recall takes up the refusal that was noted before this start. A store that is emptied meanwhile can't tell by bytes,
+// and the primary may have written as much other WAL since. The member that knows of acknowledged WAL may be away by
+// now.
 func (r *Supply) recall() {
 	e := r.o.Accept.Refused()
 	unknown := e != nil && e.To == walstore.PromisedAll // it is no position: of its own timeline it proves nothing
@@ -75,7 +76,7 @@ func (r *Supply) pardon(srv server, had lsn.Point) {
 	})
 }
 
-// forgive forgets what the server at endpoint was refused for: it is streamed from.
+// forgive forgets the refusal of the server at endpoint: it is streamed from.
 func (r *Supply) forgive(endpoint string) {
 	if was := r.partings.Load(); was != nil {
 		all := maps.Clone(*was)

@@ -40,7 +40,7 @@ func (r *Supply) Silence() (silence time.Duration, unanswered bool) {
 	return time.Since(r.silentSince), r.mute
 }
 
-// setSilence publishes what Silence says.
+// setSilence publishes the values that Silence returns.
 func (r *Supply) setSilence(since time.Time, mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,8 +38,8 @@ func (r *Reader) askAhead(at lsn.LSN, h lsn.History, flushed lsn.LSN) {
 	}
 }
 
-// verifyAhead verifies what readers are about to come to, until stop. What is wrong with it is told by the reader that
-// comes to it.
+// verifyAhead verifies the segments that readers come to next, until stop. Damage is reported by the reader that comes
+// to it.
 func (s *Store) verifyAhead(stop <-chan struct{}) {
 	for {
 		select {

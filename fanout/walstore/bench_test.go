@@ -139,7 +139,7 @@ func BenchmarkNudge(b *testing.B) {
 	}
 }
 
-// TestHotPathsAllocateNothing pins what the benchmarks show.
+// TestHotPathsAllocateNothing fails if a path that the benchmarks measure allocates.
 func TestHotPathsAllocateNothing(t *testing.T) {
 	s := openMem(t, vfs.NewMem(), func(o *Options) { o.TailSize = 64 << 20 })
 	e, g := newEndless(lsn.DefaultSegSize)

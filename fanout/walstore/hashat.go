@@ -32,8 +32,8 @@ func (s *Store) HashAt(tli lsn.TimelineID, at lsn.LSN) (sum uint64, ok bool) {
 	return state.Sum64(), true
 }
 
-// ReadHash returns what HashAt does for any position that is stored; it may read a segment from disk. Up to the end of
-// a complete segment it takes the digest that is kept beside it.
+// ReadHash returns the hash, as HashAt does, for any position that is stored; it may read a segment from disk. Up to
+// the end of a complete segment it takes the digest that is kept beside it.
 //
 // Errors: *[TimelineError], *[GapError] when at is not received yet, [ErrNotAdopted], those of reading.
 func (s *Store) ReadHash(tli lsn.TimelineID, at lsn.LSN) (uint64, error) {

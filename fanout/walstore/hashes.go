@@ -82,7 +82,7 @@ func (h *hashes) noteSealed(d SegmentDigest) {
 	h.sealed = append(h.sealed, d)
 }
 
-// cut forgets what lies beyond end.
+// cut forgets hashes beyond end.
 func (h *hashes) cut(end lsn.LSN) {
 	for i := range h.blocks {
 		if h.blocks[i].at >= end {

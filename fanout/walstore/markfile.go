@@ -8,9 +8,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// mark bounds what was published as flushed (ruling R10): WAL of Timeline up to LSN, and nothing beyond it. Up to Sure
-// that WAL was durable when the mark was written. The rest was synced beside the mark. Start is where the store's
-// first stream began: there is no WAL before it.
+// mark bounds the WAL that was published as flushed (ruling R10): WAL of Timeline up to LSN, and nothing beyond it. Up
+// to Sure that WAL was durable when the mark was written. The rest was synced beside the mark. Start is where the
+// store's first stream began: there is no WAL before it.
 //
 //	Start           Sure            LSN
 //	├───────────────┼───────────────┤

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// spoil gives what an upstream sends that crashed while it wrote the zeros behind an XLOG_SWITCH: other bytes.
+// spoil returns other bytes, as sent by an upstream that crashed while it wrote the zeros behind an XLOG_SWITCH.
 func (m *model) spoil(msg walstoretest.Message) []byte {
 	if m.looks.IntN(2) == 0 {
 		return msg.Data
@@ -25,8 +25,8 @@ func (m *model) spoil(msg walstoretest.Message) []byte {
 	return b
 }
 
-// checkHashes compares what the store says of WAL in memory with a recomputation: the newest hash, one anywhere
-// in the tail, and the end of the last complete record.
+// checkHashes compares the store's hashes of WAL in memory with a recomputation: the newest hash, one anywhere in the
+// tail, and the end of the last complete record.
 func (m *model) checkHashes(p Positions) {
 	m.t.Helper()
 	if p.Received <= m.g.Start() {

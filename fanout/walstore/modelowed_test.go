@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// owedModel holds what the store said that it owes. It goes on saying so until that is paid.
+// owedModel holds the WAL that the store said it owes. It goes on saying so until that is paid.
 type owedModel struct {
 	to       lsn.Point
 	forgiven bool // the disk was full, so that it could not be noted
@@ -65,7 +65,7 @@ func (m *model) changeMark(change func(k *mark)) {
 	}
 }
 
-// sumOnDisk hashes what is in the segment file up to at.
+// sumOnDisk hashes the segment file up to at.
 func (m *model) sumOnDisk(at lsn.LSN) uint64 {
 	k, found := segKey{}, false
 	for t := m.newest; t > 0 && !found; t-- {
@@ -80,8 +80,7 @@ func (m *model) sumOnDisk(at lsn.LSN) uint64 {
 	return xxhash.Sum64(b[:at-testSeg.Floor(at-1)])
 }
 
-// beside runs what goes on while a file is synced by one of the stages: WAL comes, is written, and the other stage
-// syncs.
+// beside runs the work beside a file's sync by one of the stages: WAL comes, is written, and the other stage syncs.
 func (m *model) beside() {
 	if len(m.within) != 1 || m.looks.IntN(2) == 0 {
 		return

@@ -19,7 +19,7 @@ func (m *model) stage(name string, step func() (bool, error)) {
 	}
 }
 
-// publish notes what anybody could have seen, and checks the invariants.
+// publish notes the positions that anybody could have seen, and checks the invariants.
 func (m *model) publish() {
 	p := m.s.Positions()
 	if p.Timeline != 0 && (p.Oldest > p.Flushed || p.Flushed > p.Written || p.Written > p.Received) {

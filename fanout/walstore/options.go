@@ -74,7 +74,7 @@ type Options struct {
 	// Short reports that the volume has too little free. While it does, readers hold no WAL: a slow
 	// one must not fill the disk. Slots and KeepSize still do. It may look at the disk; nil is never.
 	Short func() bool
-	// Logger receives what the store handles itself; nil discards it.
+	// Logger logs errors and events that the store handles itself; nil discards them.
 	Logger *slog.Logger
 }
 

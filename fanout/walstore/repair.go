@@ -12,8 +12,8 @@ import (
 // From. It claims and serves nothing beyond its end, and the stream brings the rest again.
 type Repair struct {
 	From, To lsn.LSN
-	// Damage says what was found of WAL that was durable, of an earlier start its place alone. nil: what is missing
-	// now was being flushed, and it is not known whether it had been reported.
+	// Damage describes damage of WAL that was durable; of an earlier start only its place is known. nil: what is
+	// missing now was being flushed, and it is not known whether it had been reported.
 	Damage error
 	// Print names WAL that the store had, a record's end at or below To. Zero: nothing is known.
 	Print lsn.Print

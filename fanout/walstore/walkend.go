@@ -71,8 +71,8 @@ func (s *Store) findEndFrom(ctx context.Context, h lsn.History, m mark) (lsn.LSN
 	return max(w.Pos(), m.LSN), nil, ignoreEnd(err)
 }
 
-// walkToMark verifies what is below the mark. An end says that the walk ends there: at damage or, when
-// nothing could be verified, at the mark.
+// walkToMark verifies the WAL below the mark. An end says that the walk ends there: at damage or, when nothing could be
+// verified, at the mark.
 func (s *Store) walkToMark(w *walformat.Walker, p *pages, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
 	x := s.segs
 	first := x.size.Floor(m.LSN - 1)
@@ -151,7 +151,7 @@ func isEnd(err error) bool {
 
 func isShort(err error) bool { return isEnd(err) && errors.Is(err, walformat.ErrShort) }
 
-// ignoreEnd passes what is no end of the walk.
+// ignoreEnd returns err unless it is an end of the walk, then nil.
 func ignoreEnd(err error) error {
 	if isEnd(err) {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// Mask chooses what a watcher is woken for.
+// Mask selects the events that wake a watcher.
 type Mask uint8
 
 // What can move.

@@ -1,5 +1,5 @@
-// Package copyboth is what a walsender and a walreceiver say to each other inside CopyBoth: four
-// messages, each the payload of one CopyData.
+// Package copyboth has the messages between a walsender and a walreceiver inside CopyBoth: four messages, each the
+// payload of one CopyData.
 //
 //	walsender → walreceiver        'w' XLogData      'k' PrimaryKeepalive
 //	walreceiver → walsender        'r' StatusUpdate  'h' HotStandbyFeedback

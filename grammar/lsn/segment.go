@@ -25,7 +25,7 @@ func (s SegSize) Valid() bool {
 	return s >= MinSegSize && s <= MaxSegSize && s&(s-1) == 0
 }
 
-// ParseSegSize reads what SHOW wal_segment_size answers: a number with unit B, kB, MB or GB.
+// ParseSegSize reads the answer to SHOW wal_segment_size: a number with unit B, kB, MB or GB.
 func ParseSegSize(text string) (SegSize, error) {
 	i := 0
 	for i < len(text) && '0' <= text[i] && text[i] <= '9' {

@@ -1,4 +1,4 @@
-// Package pgerror is how replproxy refuses: errors with PostgreSQL's severity, SQLSTATE and words,
+// Package pgerror has the errors with which replproxy refuses: errors with PostgreSQL's severity, SQLSTATE and words,
 // because walreceivers and people react to them.
 //
 //	cause ──► *pgerror.Error{FATAL, 57P03, "…", detail, hint} ──► ErrorResponse ──► client

@@ -91,7 +91,7 @@ func (p *parser) parenthesised() []string {
 
 func (p *parser) list() []string { return p.more([]string{p.name()}) }
 
-// more reads what follows the first name of a list.
+// more reads the rest of a list behind its first name.
 func (p *parser) more(names []string) []string {
 	for p.tok.kind == punctuation && p.tok.text == "," {
 		p.advance()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Method tells by what the standbys that count are chosen.
+// Method names the way in which the standbys that count are chosen.
 type Method uint8
 
 // The methods.

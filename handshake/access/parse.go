@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Bounds of what is parsed. Every connection walks the list.
+// Bounds of the rules that are parsed. Every connection walks the list.
 const (
 	// MaxRules bounds the rules of a list; real pg_hba.conf files have a few dozen.
 	MaxRules = 2000
@@ -168,7 +168,7 @@ func (p *parser) method() (Method, *Error) {
 	}
 }
 
-// options reads what follows the method.
+// options reads the options behind the method.
 func (p *parser) options(r *rule) *Error {
 	for {
 		f, err := p.next()

@@ -134,7 +134,7 @@ type Status struct {
 	LastError  string // why the files as they are now are not in use
 }
 
-// Status returns what pages and logs show; without TLS only Mode is set.
+// Status returns the status for pages and logs; without TLS only Mode is set.
 func (k *Reloader) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -73,7 +73,7 @@ func (c *cache) look(name string, now time.Time) (f Found, fresh, usable bool) {
 	return Found{Role: e.Role, Known: e.known, Certain: fresh, FromPrimary: true}, fresh, usable
 }
 
-// learn remembers what the primary said.
+// learn remembers the primary's answer.
 func (c *cache) learn(name string, r Role, known bool, now time.Time) {
 	before := c.entries[name]
 	switch {

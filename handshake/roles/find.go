@@ -17,10 +17,10 @@ const (
 	downAgain = 50 * time.Millisecond
 )
 
-// Find returns what is known of name: of auth.users_file, of the cache, or of the primary, which is asked then. It
-// blocks for the answer: 10 seconds at most, 2 while no primary is there. Where that is not found out yet, 2 more are
-// waited. An answer that is known takes 2 to 100 ms all the same, as long as a question: its time tells nothing of the
-// name. Only after a failed question it comes at once. The end of ctx ends each wait. Any goroutine may call it.
+// Find returns the role of name: of auth.users_file, of the cache, or of the primary, which is asked then. It blocks
+// for the answer: 10 seconds at most, 2 while no primary is there. Where that is not found out yet, 2 more are waited.
+// An answer that is known takes 2 to 100 ms all the same, as long as a question: its time tells nothing of the name.
+// Only after a failed question it comes at once. The end of ctx ends each wait. Any goroutine may call it.
 func (k *Lookup) Find(ctx context.Context, name string) Found {
 	r, filed := k.users.find(name)
 	if k.o.Query == "" {

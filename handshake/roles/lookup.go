@@ -32,7 +32,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Lookup answers who may log in. Make it with [Open]; Find may be called from any goroutine, while Run runs.
+// Lookup finds the verifiers and attributes of roles. Make it with [Open]; Find may be called from any goroutine, while
+// Run runs.
 type Lookup struct {
 	o     Options
 	log   *slog.Logger

@@ -72,7 +72,7 @@ func (k *Lookup) Run(ctx context.Context) error {
 	}
 }
 
-// stop answers what is left.
+// stop answers the questions that are left.
 func (k *Lookup) stop() {
 	for {
 		select {

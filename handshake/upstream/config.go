@@ -96,7 +96,7 @@ func (c *Config) ChannelBinding() string { return c.last.Load().base.ChannelBind
 // ConnectTimeout bounds the attempt at one endpoint.
 func (c *Config) ConnectTimeout() time.Duration { return c.last.Load().timeout }
 
-// Endpoints lists what is tried, in order: hosts times what sslmode allows.
+// Endpoints lists the attempts of a connection, in order: each host with each way that sslmode allows.
 func (c *Config) Endpoints() []Endpoint { return slices.Clone(c.last.Load().endpoints) }
 
 // String shows hosts, user and database, never a secret.

@@ -75,8 +75,7 @@ func keywordValue(text string) (value, rest string, err error) {
 	return b.String(), "", nil
 }
 
-// parseURI reads what follows postgresql:// in
-// [user[:password]@][host[:port][,...]][/dbname][?keyword=value[&...]].
+// parseURI reads the part behind postgresql:// of [user[:password]@][host[:port][,...]][/dbname][?keyword=value[&...]].
 func parseURI(text string) (settings, error) {
 	s := settings{}
 	if at := strings.IndexAny(text, "@/"); at >= 0 && text[at] == '@' {

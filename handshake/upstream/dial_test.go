@@ -18,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// echo sends back what it gets.
+// echo sends all bytes back.
 func echo(c net.Conn) { io.Copy(c, c) }
 
 func ping(t *testing.T, rc *RawConn) {

@@ -89,7 +89,7 @@ var keywords = []keyword{
 	{name: "replication", how: refused, why: "replproxy decides which of its connections replicate"},
 }
 
-// check refuses what is unknown or cannot be honoured.
+// check refuses keywords that are unknown or cannot be honoured.
 func (s settings) check() error {
 	for name, value := range s {
 		i := slices.IndexFunc(keywords, func(k keyword) bool { return k.name == name })
@@ -110,8 +110,8 @@ func (s settings) check() error {
 	return nil
 }
 
-// withDefaults adds what conninfo leaves open: first from the service file, then from the environment,
-// as libpq does.
+// withDefaults adds values for keywords that conninfo leaves open: first from the service file, then from the
+// environment, as libpq does.
 func (s settings) withDefaults() (settings, error) {
 	env := settings{}
 	for _, k := range keywords {

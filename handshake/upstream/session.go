@@ -114,8 +114,8 @@ func (s *Session) StartCopy(ctx context.Context, command string, ahead ...byte) 
 	return copying, a.Results, a.Err
 }
 
-// FinishCopy reads what follows a COPY that both sides have ended: results, then ReadyForQuery.
-// CopyData that is still on its way is dropped.
+// FinishCopy reads the messages behind a COPY that both sides have ended: results, then ReadyForQuery. CopyData that is
+// still on its way is dropped.
 func (s *Session) FinishCopy(ctx context.Context) ([]Result, error) {
 	done := s.until(ctx)
 	a, _, err := s.answer(false)

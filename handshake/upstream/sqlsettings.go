@@ -16,7 +16,7 @@ const (
 	// statementTimeout bounds one statement: each reads a few rows of views or moves one slot. Advancing a slot on
 	// a server that replays takes the longest.
 	statementTimeout = "8s"
-	// idleTimeout bounds what lies between two statements, in a transaction or not: as much as a round may take, since
+	// idleTimeout bounds the time between two statements, in a transaction or not: as much as a round may take, since
 	// another connection may do part of it.
 	idleTimeout = "10s"
 	// transactionTimeoutSince is the first major version with transaction_timeout.

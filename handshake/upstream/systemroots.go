@@ -13,8 +13,8 @@ var systemFiles = []string{
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
 }
 
-// systemRoots reads what sslrootcert=system trusts, from where OpenSSL has it, SSL_CERT_FILE and SSL_CERT_DIR first.
-// The library would read it once per process. Without any file the library's answer stands.
+// systemRoots reads the certificates that sslrootcert=system trusts, from OpenSSL's places, SSL_CERT_FILE and
+// SSL_CERT_DIR first. The library would read it once per process. Without any file the library's answer stands.
 func systemRoots() (*x509.CertPool, error) {
 	files, dirs := systemFiles, filepath.SplitList(os.Getenv("SSL_CERT_DIR"))
 	if f := os.Getenv("SSL_CERT_FILE"); f != "" {

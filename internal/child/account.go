@@ -33,8 +33,8 @@ func Unprivileged() (Account, error) {
 	return Account{}, errors.New("running as root, which PostgreSQL refuses, and there is no user postgres or nobody")
 }
 
-// Attributes returns what makes a child this account's, in a process group of its own, so that Ctrl-C does not reach
-// it. The kernel sends it end when the thread that started it ends, where it can do that.
+// Attributes returns the attributes by which a child runs as this account, in a process group of its own, so that
+// Ctrl-C does not reach it. The kernel sends it end when the thread that started it ends, where it can do that.
 func (a Account) Attributes(end syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a.Name != "" {

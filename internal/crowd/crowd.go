@@ -46,7 +46,7 @@ func (c *Crowd[M, K]) Len() int { return c.members.Len() }
 // Of returns how many of them are of an origin.
 func (c *Crowd[M, K]) Of(from K) int { return c.from[from] }
 
-// Victim returns who makes room: of the members that will do, the oldest one of the origin that has most members;
+// Victim returns the member that makes room: of those that will do, the oldest one of the origin that has most members;
 // nil for none. A nil will accepts all. It leaves the member where it is, and takes time in proportion to Len.
 func (c *Crowd[M, K]) Victim(will func(*Member[M, K]) bool) *Member[M, K] {
 	return c.VictimBy(c.Of, will)

@@ -1,8 +1,8 @@
 package crowd
 
-// Fairness bounds what one taker may have of a pool: this many times what is free beside the last place. With 3 one
-// taker gets nearly three quarters, a second one of the rest, and so on, and the last place is for one who holds none.
-// (The rule is the dynamic threshold of switches with shared buffers, Choudhury and Hahne 1998.)
+// Fairness bounds one taker's share of a pool: this many times what is free beside the last place. With 3 one taker
+// gets nearly three quarters, a second one of the rest, and so on, and the last place is for one who holds none. (The
+// rule is the dynamic threshold of switches with shared buffers, Choudhury and Hahne 1998.)
 type Fairness int
 
 // The usual ones. A taker of Wide may be made of several of Narrow: it leaves places when one of these has all it can.

@@ -123,7 +123,7 @@ func Judge(dir string, user int) error {
 	})
 }
 
-// judgeEntry judges what lies below a data directory.
+// judgeEntry judges a file or folder below a data directory.
 func judgeEntry(path string, e fs.DirEntry, user int) error {
 	const move = "Move it out of the data directory, or away."
 	switch t := e.Type(); {

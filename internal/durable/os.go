@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/internal/datadir"
 )
 
-// Modes of what is made.
+// Modes of new files and folders.
 const (
 	fileMode = 0o600
 	dirMode  = 0o700

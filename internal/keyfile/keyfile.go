@@ -26,7 +26,7 @@ const (
 		"or permissions u=rw,g=r (0640) or less if owned by root"
 )
 
-// ofRoot names what else is allowed where root's files may be open to a group.
+// ofRoot names the further mode that is allowed where root's files may be open to a group.
 var ofRoot = map[bool]string{true: ", or u=rw,g=r (0640) or less if owned by root"}
 
 // ReadServer reads a key that we show to clients. The error is PostgreSQL's.

@@ -69,7 +69,7 @@ func (q *Queue) Dropped() uint64 {
 	return q.total
 }
 
-// Run writes what comes until Close. It blocks while the reader does.
+// Run writes lines as they come until Close. It blocks while the reader does.
 func (q *Queue) Run() {
 	defer close(q.ended)
 	var b batch
@@ -88,7 +88,8 @@ func (q *Queue) Run() {
 	}
 }
 
-// take exchanges what waits for an empty batch that uses the memory of the one before. last: nothing comes any more.
+// take exchanges the waiting lines for an empty batch that uses the memory of the one before. last: nothing comes any
+// more.
 func (q *Queue) take(before batch) (b batch, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

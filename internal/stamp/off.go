@@ -18,7 +18,7 @@ func At(Step, lsn.LSN) {}
 // Told notes that the upstream was told a position, and which goroutine did it.
 func Told(lsn.LSN) {}
 
-// Take writes what was noted since the last call.
+// Take writes the stamps since the last call.
 func Take(io.Writer) error { return nil }
 
 // Who tells the sessions of standbys apart.

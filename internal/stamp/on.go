@@ -46,7 +46,7 @@ func note(r Record) {
 // At notes that a step has reached a position.
 func At(s Step, at lsn.LSN) { Who{}.At(s, at) }
 
-// Take writes what was noted since the last call, and what found no room. It is for [ReadAll].
+// Take writes the stamps since the last call, and the number of those that found no room. It is for [ReadAll].
 func Take(w io.Writer) error {
 	taking.Lock()
 	defer taking.Unlock()

@@ -65,7 +65,7 @@ func (r Record) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(r.Time))
 }
 
-// ReadAll reads what [Take] has written: the stamps in no order, and the number of those that found no room.
+// ReadAll reads the output of [Take]: the stamps in no order, and the number of those that found no room.
 func ReadAll(r io.Reader) (all []Record, lost int64, err error) {
 	b, err := io.ReadAll(r)
 	if err != nil {

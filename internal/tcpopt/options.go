@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Bounds of what the kernel takes (Linux: net/tcp.h).
+// Bounds of the values that the kernel takes (Linux: net/tcp.h).
 const (
 	MaxIdle  = 32767 * time.Second // of Idle and Interval
 	MaxCount = 127

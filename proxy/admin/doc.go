@@ -1,5 +1,5 @@
-// Package admin is what a person, a load balancer and Prometheus see of a proxy: health, readiness,
-// metrics, a status document and a page that draws it.
+// Package admin shows a proxy to people, load balancers and Prometheus: health, readiness, metrics, a status document
+// and a page that draws it.
 //
 //	hub, store, walreceiver, sessions
 //	        │ Source.Status(): one snapshot, made by cmd

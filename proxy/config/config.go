@@ -63,7 +63,7 @@ type SlotChoice struct {
 	Name   string // with Chosen: the name, "" = stream without a slot
 }
 
-// WAL bounds what the store keeps.
+// WAL bounds the WAL that the store keeps.
 type WAL struct {
 	KeepSize           Size // kept for late joiners even when no slot needs it
 	MaxSlotWALKeepSize AutoSize
@@ -107,7 +107,7 @@ type Auth struct {
 	MaxUpstreamWalsenders    int
 }
 
-// Limits bound what clients can have before and after they have logged in.
+// Limits bound the resources of clients before and after they have logged in.
 type Limits struct {
 	MaxConnections, MaxConnectionsPerAddress, MaxLogins int
 	AuthenticationTimeout                               time.Duration

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// secret finds what comes before a secret: a word of conninfo or a key of YAML that sounds like one, a URI's user, a
+// secret matches the text before a secret: a word of conninfo or a key of YAML that sounds like one, a URI's user, a
 // verifier. What begins like a host and port is none.
 var (
 	secret = regexp.MustCompile(`(?i)(?:password|passphrase|passwd|pwd|secret|token|key)["']?\s*[=:]\s*` +

@@ -1,5 +1,5 @@
-// Package console answers what is asked on connections to the database replproxy: the status document
-// as result sets, read only.
+// Package console answers queries on connections to the database replproxy: the status document as result sets, read
+// only.
 //
 //	SHOW STANDBYS; ──► Answer(text, status) ──► columns and rows, or PostgreSQL's kind of error
 //

@@ -37,7 +37,7 @@ func (g *Gate) SetPrimaryMax(n int) {
 	g.stepLocked()
 }
 
-// SetMax changes what [New] was told. Log-ins that are beyond a lower one go on.
+// SetMax changes the bound that [New] was given. Log-ins that are beyond a lower one go on.
 func (g *Gate) SetMax(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

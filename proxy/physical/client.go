@@ -15,8 +15,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Sizes of what is read ahead and written at once. Commands are short; a client that streams sends
-// 34-byte replies.
+// Sizes of reads ahead and of writes. Commands are short; a client that streams sends 34-byte replies.
 const (
 	clientReadAhead = 8 << 10
 	outputFlush     = 32 << 10

@@ -164,7 +164,7 @@ func (s *session) watched(parent, ctx context.Context) (watched context.Context,
 	}
 }
 
-// holdBack leaves what the client sends during a command for after it.
+// holdBack leaves messages that the client sends during a command for after it.
 func holdBack(context.Context, wire.Header) (more bool) { return false }
 
 // ifGone returns a function that fails a command which needs nothing of the client, once the client has left. What can

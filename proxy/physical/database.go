@@ -26,7 +26,7 @@ const (
 	// leaveTimeout bounds the time for the client to close after the primary has, and for the primary to end after the
 	// client broke: its last bytes may still be unread.
 	leaveTimeout = 10 * time.Second
-	// maxHeld bounds what the primary says unasked, parameters and notices, while a command is answered here.
+	// maxHeld bounds the primary's unasked messages, parameters and notices, while a command is answered here.
 	maxHeld = 64 << 10
 )
 

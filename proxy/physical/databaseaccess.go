@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/authwatch"
 )
 
-// physical refuses what is physical to a client that could not have come in as a physical walsender; nil admits it.
+// physical refuses physical commands to a client that could not have come in as a physical walsender; nil admits it.
 func (d *database) physical() *pgerror.Error {
 	return refusePhysical(d.s.server.PhysicalAccess(), d.legs.Proven, d.s.server.Verified() != nil)
 }

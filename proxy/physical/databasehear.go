@@ -15,7 +15,7 @@ import (
 // frameHeader is a frame's type byte and length word.
 const frameHeader = 5
 
-// hearing cuts what the primary says into messages while it goes through. It belongs to hear.
+// hearing cuts the primary's bytes into messages while they go through. It belongs to hear.
 type hearing struct {
 	left  int    // bytes of the present body that are still to come
 	frame []byte // the message that is kept whole; empty: it goes through as it comes

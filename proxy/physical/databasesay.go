@@ -119,7 +119,7 @@ func (d *database) query(ctx context.Context, h wire.Header) error {
 	return d.command(ctx, dialect, h, text)
 }
 
-// rest reads what is still to come of a body of size bytes, at most maxQuery, that begins with lead.
+// rest reads the rest of a body of size bytes, at most maxQuery, that begins with lead.
 func (d *database) rest(lead []byte, size int) ([]byte, error) {
 	if len(lead) == size {
 		return lead, nil
@@ -197,7 +197,7 @@ func (d *database) last(h wire.Header, whole bool) error {
 	return nil
 }
 
-// flush writes what is for the primary.
+// flush writes the bytes that wait for the primary.
 func (d *database) flush() error {
 	if len(d.out) == 0 {
 		return nil

@@ -186,7 +186,7 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-// check reads what the client was told; failed: the last command was refused.
+// check reads the messages to the client; failed: the last command was refused.
 func check(t *testing.T, told []byte) (failed bool) {
 	t.Helper()
 	r := wire.NewReader(bytes.NewReader(told), 4096)

@@ -40,7 +40,7 @@ func (s *session) welcome(name string) error {
 	return s.greet()
 }
 
-// learn takes over what the primary told this proxy.
+// learn takes over the primary's settings from this proxy's own stream.
 func (s *session) learn() error {
 	known := s.h.o.Parameters()
 	if known["server_version"] == "" {

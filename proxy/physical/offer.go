@@ -73,7 +73,7 @@ func (o *offers) changed() <-chan struct{} {
 	return o.news
 }
 
-// forget forgets what was foretold: the primary asks otherwise now.
+// forget forgets the foretold question: the primary asks otherwise now.
 func (o *offers) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -144,8 +144,8 @@ func (l *login) enter() (t *gate.Ticket, told *foretold, err error) {
 	}
 }
 
-// foreseen returns what the primary is going to ask, and what of it the client gets. nil: that is not known, or the
-// primary's first message would be another one, for a client that negotiates the protocol.
+// foreseen returns the question that the primary is going to ask, and the body of it that the client gets. nil: that is
+// not known, or the primary's first message would be another one, for a client that negotiates the protocol.
 func (l *login) foreseen() (question, body []byte) {
 	question = l.s.h.offers.foretell(l.s.req.User())
 	if n, _ := l.s.req.Negotiate(0); n != nil || question == nil {
@@ -178,8 +178,8 @@ func (l *login) foretell(question, body []byte) (*foretold, error) {
 	}
 }
 
-// resume goes on where the primary asks what the client has answered already. done: it did, and the answer is on its
-// way; else the message is for the client.
+// resume goes on when the primary asks a question that the client has answered already. done: it did, and the answer is
+// on its way; else the message is for the client.
 func (l *login) resume(f *foretold, said frame) (done bool, err error) {
 	if said.typ != 'R' {
 		return false, nil

@@ -52,8 +52,7 @@ const (
 	// maxSmall is the longest body of a message of the primary that is looked at rather than passed
 	// on piecemeal: errors and parameters.
 	maxSmall = 64 << 10
-	// maxParameters bounds what is remembered of the primary's ParameterStatus messages; servers send
-	// about fifteen.
+	// maxParameters bounds the ParameterStatus messages of the primary that are remembered; servers send about fifteen.
 	maxParameters = 64
 )
 
@@ -89,8 +88,8 @@ type Options struct {
 	Console Console
 	// OwnSlots are the names of the proxy's own slots on the primary; "" names none.
 	OwnSlots []string
-	// AskPrimary asks what the primary makes of the settings of clients that were verified here; nil: they are taken as
-	// they are.
+	// AskPrimary has the primary judge the settings of clients that were verified here; nil: they are taken as they
+	// are.
 	AskPrimary AskPrimary
 	// Reserved reports whether an application_name is one under which reports count: of this proxy, of another member,
 	// of a rule. Nobody but its owner may stream from the primary under it. nil: none is.

@@ -70,10 +70,10 @@ func (p *passing) ask(query string) (row []string, refused *pgerror.Error, err e
 	}
 }
 
-// awaitEnd passes on what the client has not got yet. It blocks until the store has the WAL up to end, the end of its
-// base backup, for endDue at most. end.LSN 0: there is none. A backup that brings its WAL itself does not wait. The
-// caller shows the client that end after nil only. An error is of the client's socket, of the context, or a
-// *pgerror.Error that ends the session.
+// awaitEnd passes on the primary's messages that the client has not got yet. It blocks until the store has the WAL up
+// to end, the end of its base backup, for endDue at most. end.LSN 0: there is none. A backup that brings its WAL itself
+// does not wait. The caller shows the client that end after nil only. An error is of the client's socket, of the
+// context, or a *pgerror.Error that ends the session.
 func (p *passing) awaitEnd(end lsn.Point) error {
 	if end.LSN == lsn.Invalid {
 		return nil

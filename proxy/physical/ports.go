@@ -12,9 +12,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// Hub answers what a physical walsender asks from this proxy's own store and slots; [fanout.Hub] is
-// one. Methods are called from many sessions at once. Errors that the client shall see are
-// *pgerror.Error; any other becomes XX000.
+// Hub serves a physical walsender from this proxy's own store and slots; [fanout.Hub] is one. Methods are called from
+// many sessions at once. Errors that the client shall see are *pgerror.Error; any other becomes XX000.
 type Hub interface {
 	Identify() (fanout.Identity, error)
 	Fetchable() (fanout.Identity, error) // Identify for wal-fetch

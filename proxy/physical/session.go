@@ -36,7 +36,7 @@ type session struct {
 	parameters map[string]string
 	version    grammar.Version
 	identified bool      // IDENTIFY_SYSTEM has succeeded
-	program    bool      // it asks what no server asks: it is one of PostgreSQL's client programs
+	program    bool      // it has sent a command that no server sends: it is one of PostgreSQL's client programs
 	until      time.Time // how long it waits for the proxy to hear from its primary; zero: it has not begun
 	withdraw   func()
 	status     byte // of the transaction, for a session on a database

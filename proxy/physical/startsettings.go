@@ -21,7 +21,7 @@ const (
 	askSettings = 3 * time.Second
 	// askDelay is the time for which nothing is asked after a question that got no answer.
 	askDelay = 5 * time.Second
-	// maxKnownSettings bounds what is remembered of answers: clients are few kinds of programs. A startup packet has
+	// maxKnownSettings bounds the answers that are remembered: clients are few kinds of programs. A startup packet has
 	// at most 10,000 bytes, most have some hundred.
 	maxKnownSettings = 256
 )
@@ -94,7 +94,7 @@ type settingsAnswers struct {
 	silent time.Time // nothing is asked before
 }
 
-// settingsAnswer holds what the primary answered about the settings of a startup packet.
+// settingsAnswer holds the primary's answer about the settings of a startup packet.
 type settingsAnswer struct {
 	shown   []string // as SHOW would print them, in the order of the settings
 	refusal *pgerror.Error

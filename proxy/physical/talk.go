@@ -32,9 +32,9 @@ const (
 	passEnd               // goes to the primary, and is the last that does
 )
 
-// talk follows what a database walsender and its primary say, message by message (facts B1, E6). It knows at each
-// message of the client whether the primary would execute it now. It would not before all earlier ones are answered,
-// and COPY may end at any time by an error that is still under way. It is pure; its owner locks.
+// talk follows the exchange of a database walsender and its primary, message by message (facts B1, E6). It knows at
+// each message of the client whether the primary would execute it now. It would not before all earlier ones are
+// answered, and COPY may end at any time by an error that is still under way. It is pure; its owner locks.
 type talk struct {
 	at stand
 	// status is the transaction status of the last ReadyForQuery.

@@ -11,7 +11,7 @@ import (
 type backend struct {
 	at       stand // standReady, standCopyIn, standCopyBoth or standSkipping
 	over     bool
-	said     []byte // types of what it has said and nobody has heard
+	said     []byte // types of its messages that nobody has heard
 	executed int    // replication commands that had to be answered elsewhere
 }
 

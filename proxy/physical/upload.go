@@ -16,7 +16,7 @@ import (
 // throttled base backup pauses inside of them for a second.
 const lastWords = 2 * time.Second
 
-// upload passes what the client sends while the primary copies in; anything else waits for its turn.
+// upload passes the client's data on while the primary copies in; anything else waits for its turn.
 func (p *passing) upload(ctx context.Context, h wire.Header) (more bool) {
 	select {
 	case <-ctx.Done():

@@ -34,7 +34,7 @@ type direction struct {
 	buffers  *buffers
 }
 
-// begin passes on what the log-in read ahead of src.
+// begin passes on the bytes that the log-in read ahead of src.
 func (d *direction) begin(src *leg) error {
 	n, err := src.flush(d.dst)
 	d.count.Add(int64(n))

@@ -64,7 +64,7 @@ func (l *leg) answer() (typ byte, body []byte, err error) {
 	return l.frame(authwatch.MaxAnswer)
 }
 
-// flush passes what was read ahead on to dst.
+// flush passes the bytes that were read ahead on to dst.
 func (l *leg) flush(dst net.Conn) (int, error) {
 	n := l.r.Buffered()
 	if n == 0 {

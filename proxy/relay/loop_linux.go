@@ -81,7 +81,7 @@ func (l *loop) do(f func()) bool {
 
 func (l *loop) stop() { l.do(func() { l.stopping = true }) }
 
-// close releases what a loop holds that does not run, or not any more.
+// close releases the resources of a loop that does not run, or not any more.
 func (l *loop) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +127,7 @@ func (l *loop) run() error {
 	return nil
 }
 
-// endAll ends what is left, the sessions that were about to begin included.
+// endAll ends all sessions that are left, the sessions that were about to begin included.
 func (l *loop) endAll() {
 	l.mu.Lock()
 	l.closed = true
@@ -163,7 +163,7 @@ func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	return n, err
 }
 
-// answer calls what other goroutines asked for. It comes last in a round: descriptors that were
+// answer calls the functions that other goroutines have handed over. It comes last in a round: descriptors that were
 // closed in it may be used again only now.
 func (l *loop) answer() {
 	var count [8]byte

@@ -143,7 +143,7 @@ func (l *loop) read(f *flow) {
 	}
 }
 
-// drain writes what waits for dst; false when some of it still waits or the flow is over.
+// drain writes the bytes that wait for dst; false when some of it still waits or the flow is over.
 func (l *loop) drain(f *flow) bool {
 	for len(f.pending) > 0 {
 		n, err := rawWrite(f.dst.fd, f.pending)

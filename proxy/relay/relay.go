@@ -112,7 +112,7 @@ func Run(ctx context.Context, o Options) error {
 	return copyAll(ctx, client, upstream, &o)
 }
 
-// copyAll passes on what the log-in read ahead and everything after it.
+// copyAll passes on the bytes that the log-in read ahead and everything after it.
 func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
 	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient, buffers: o.Engine.pool()}
 	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient, buffers: out.buffers}

@@ -9,7 +9,7 @@ import (
 // synchronous_standby_names sees the warning while still at it.
 const AskInterval = 30 * time.Second
 
-// Around describes what the advice about a primary depends on beside the primary itself.
+// Around holds the facts on which the advice about a primary depends, beside the primary itself.
 type Around struct {
 	Streaming  bool      // WAL comes in
 	Since      time.Time // since when

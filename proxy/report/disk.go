@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// diskWarnings say what a full volume means at the moment.
+// diskWarnings describe the consequences of a full volume at the moment.
 func diskWarnings(s *admin.Status) []string {
 	unwritten := short(int64(s.Store.Received - s.Store.Written))
 	switch {
@@ -44,7 +44,8 @@ func votedWarnings(s *admin.Status, wal config.WAL) []string {
 		"bounds that; attach standbys, or take this proxy out of the rule", short(space.Voted), wal.RetainUntil)}
 }
 
-// repairWarnings say what is missing, up to where it has come and is held back, and why it does not come.
+// repairWarnings describe WAL that is owed: how much is missing, how much has come and is held back, and why the rest
+// does not come.
 func repairWarnings(r *walstore.Repair, held lsn.LSN, lastError string) []string {
 	if r == nil {
 		return nil

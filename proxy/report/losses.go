@@ -30,7 +30,7 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	return all
 }
 
-// heldBackWarnings tell what an operator can do about standbys that are not served.
+// heldBackWarnings name the remedies for standbys that are not served.
 func heldBackWarnings(why string, unheard []string) []string {
 	switch {
 	case why == "":

@@ -89,8 +89,8 @@ func memberWarnings(s *admin.Status) (all []string) {
 	return all
 }
 
-// whyOther says what it means that a member has other WAL, below at, and what is to be done. Where WAL of that timeline
-// was given up one of the two has not been told, and its store is not to be made anew by hand.
+// whyOther describes the consequences of a member's other WAL, below at, and the remedy. Where WAL of that timeline was
+// given up one of the two has not been told, and its store is not to be made anew by hand.
 func whyOther(at lsn.Point, givenUp []admin.GivenUp) string {
 	for _, l := range givenUp {
 		if at.Timeline == l.Timeline && at.LSN > l.From {

@@ -68,8 +68,8 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 	}
 }
 
-// quorumWarnings say what an operator should know about the rule: that commits can't be released, who is
-// waited for, and that a name is shared (R6). A member gets its time to be heard after the start.
+// quorumWarnings describe the state of the rule for an operator: that commits can't be released, who is waited for, and
+// that a name is shared (R6). A member gets its time to be heard after the start.
 func quorumWarnings(s cluster.Status, peers []admin.Peer, now time.Time, up time.Duration) (all []string) {
 	if l := s.Levels[1]; !l.Satisfiable {
 		if unheard := notHeardYet(s.Forgotten, peers); len(unheard) > 0 && up <= cluster.MemberTimeout {

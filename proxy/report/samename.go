@@ -65,7 +65,7 @@ func sameNameWarnings(s cluster.Status, peers []admin.Peer, now time.Time) (all 
 			held = true
 			text := fmt.Sprintf("%s is held by its session at %s, which is not heard for %s", syncrep.QuoteName(name),
 				node, d.Round(time.Second))
-			if strings.HasPrefix(s.Rule, "FIRST") { // it waits for who is silent
+			if strings.HasPrefix(s.Rule, "FIRST") { // it waits for the silent one
 				text += ": its position counts until that proxy is heard again"
 			} else {
 				text += fmt.Sprintf(": its position counts for another %s at most",

@@ -15,8 +15,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// sharers returns who of a cluster keeps the WAL of a slot, this proxy among them by its name, and who may not know of
-// it. A slot that nobody owns is this proxy's alone.
+// sharers returns the members of a cluster that keep the WAL of a slot, this proxy among them by its name, and those
+// that may not know of it. A slot that nobody owns is this proxy's alone.
 func sharers(s SharedSlot, name string) (keptBy, unconfirmed []string) {
 	if s.Owner == "" {
 		return nil, nil

@@ -65,8 +65,8 @@ func slotOnPrimary(u *admin.Upstream, r walreceiver.Status, own realslot.ProxySl
 	}
 }
 
-// sinceLook adds what the primary has written since it was asked: while it stops or starts it answers nothing by
-// SQL, and the stream tells (ruling R38).
+// sinceLook adds the WAL that the primary has written since it was asked: while it stops or starts it answers nothing
+// by SQL, and the stream tells (ruling R38).
 func sinceLook(u *admin.Upstream, end lsn.LSN) {
 	if u.SlotRestart == lsn.Invalid || end <= u.SlotRestart {
 		return

@@ -12,7 +12,7 @@ import (
 const (
 	// Timeout bounds a question to the control socket, for the fsync of a promise and of the WAL received before it.
 	Timeout = time.Minute
-	// Unreached asks what the reason may be when nobody answers on the control socket.
+	// Unreached lists likely reasons for a control socket on which nobody answers.
 	Unreached = "is it running, are you its user or root, and is -c or --data-dir the proxy's?"
 )
 

@@ -26,10 +26,10 @@ func OpenWord(dir string) (Word, error) {
 	return Word{wordFiles{dir: dir, log: slog.New(slog.DiscardHandler)}}, nil
 }
 
-// Say accepts what the server on timeline t lacks, with force also what it will be found to lack. running is the status
-// of the proxy, zero: it does not run. fenced are the proxies that are fenced on timeline t, as far as is known. did
-// tells the operator what follows. A proxy that has WAL which the primary of timeline t has lost itself must be
-// restarted.
+// Say accepts that the server on timeline t lacks WAL, with force also WAL that it will be found to lack. running is
+// the status of the proxy, zero: it does not run. fenced are the proxies that are fenced on timeline t, as far as is
+// known. did tells the operator what follows. A proxy that has WAL which the primary of timeline t has lost itself must
+// be restarted.
 func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status, fenced []string) (did string, err error) {
 	lost := w.a.read(lackingName).IsLoss(t) // as it was before the word
 	u := &running.Upstream

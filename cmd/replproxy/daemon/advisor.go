@@ -81,7 +81,7 @@ func (a *advisor) look(ctx context.Context) {
 	a.publish(preflight.Advise(s, f.Completed(st.Settings), x.Standbys), report.SQLWarnings(f.SQL))
 }
 
-// around describes what advice depends on, now.
+// around returns the present facts on which advice depends.
 func (a *advisor) around() report.Around {
 	st := a.receiver.Status()
 	return report.Around{

@@ -19,9 +19,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// Check judges what Run would find: the configuration, the upstream and the data directory. It returns what it found at
-// the upstream, too. file is that of the
-// configuration, "" for none.
+// Check judges the configuration, the upstream and the data directory as Run would find them. It returns the facts
+// about the upstream, too. file is that of the configuration, "" for none.
 func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Check, preflight.Facts, error) {
 	up, secure, err := judge(c)
 	if err != nil {
@@ -41,7 +40,7 @@ func CheckRule(c *config.Config) error {
 	return nil
 }
 
-// judge reads what the configuration names; what is wrong with it is unusable configuration.
+// judge reads the files and settings that the configuration names. An error says that the configuration is unusable.
 func judge(c *config.Config) (up *upstream.Config, secure *clienttls.Reloader, err error) {
 	if up, err = parseUpstream(c); err != nil {
 		return nil, nil, err

@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/report"
 )
 
-// refuseOpenSecrets refuses what openSecret finds. file is the configuration's, "" for none.
+// refuseOpenSecrets returns an error for a secret that openSecret finds. file is the configuration's, "" for none.
 func refuseOpenSecrets(c *config.Config, up *upstream.Config, file string) error {
 	if remedy, err := openSecret(c, up, file); err != nil {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At("upstream.conninfo",

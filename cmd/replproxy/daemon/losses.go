@@ -31,9 +31,9 @@ func (l losses) Left(who fanout.SessionInfo, slot string, t lsn.TimelineID, repo
 	l.node.Left(whoIs(who, slot), t, reported)
 }
 
-// giveUp notes who may have WAL that the primary has lost, and ends the sessions of those standbys. It must be called
-// before the proxy follows that primary. It ends the sessions of standbys without such WAL as well: they are judged by
-// their first report when they are back. With aside the store keeps that WAL until the next start.
+// giveUp notes that WAL which the primary has lost is given up and which standbys may have it, and ends their sessions.
+// It must be called before the proxy follows that primary. It ends the sessions of standbys without such WAL as well:
+// they are judged by their first report when they are back. With aside the store keeps that WAL until the next start.
 func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	var attached []cluster.Beyond
 	p.hub.EndThose(func(h fanout.Having) error {

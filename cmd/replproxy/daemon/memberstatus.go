@@ -32,7 +32,7 @@ func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsour
 	return d
 }
 
-// lostWAL converts what [walsource.Status.Lost] says.
+// lostWAL converts [walsource.Status.Lost] for members.
 func lostWAL(s walsource.Status) *tail.Lost {
 	l := s.Lost()
 	if l == nil {

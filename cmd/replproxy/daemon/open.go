@@ -25,7 +25,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/physical"
 )
 
-// openStore opens what lies on the disk.
+// openStore opens the parts that lie on the disk.
 func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := refuseKeyless(c); err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/relay"
 )
 
-// openAuth makes what judges clients and speaks to them before they are let in, and the walsender.
+// openAuth makes the parts that judge clients and speak to them before they are let in, and the walsender.
 func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	p.verifier, err = openRoles(c, roles.Options{
 		Upstream: p.upstream, Logger: p.part("auth"), Down: p.receiver.PrimaryDown, Shared: p.members.secret(),
@@ -85,7 +85,7 @@ func (p *parts) openListeners(ctx context.Context, c *config.Config) error {
 	return err
 }
 
-// openServer makes what takes connections, and what operators ask and are told by.
+// openServer makes the parts that take connections, and those that answer and inform operators.
 func (p *parts) openServer(_ context.Context, c *config.Config) (err error) {
 	p.control, err = openControl(c.DataDir, p.node, p.settings, p.receiver.Seen, p.primaryWaits, p.view, p.log)
 	if err != nil {

@@ -94,7 +94,7 @@ func (p *parts) bindVoters(c *config.Config) {
 // part returns the logger of one part.
 func (p *parts) part(name string) *slog.Logger { return p.log.With("part", name) }
 
-// close closes what does not run and keeps the first error. The store, which all use, is last.
+// close closes the parts that have no goroutine and keeps the first error. The store, which all use, is last.
 func (p *parts) close(err *error) {
 	if p.server == nil && p.listeners != nil {
 		*err = errors.Join(*err, p.listeners.close()) // no server runs that would close them

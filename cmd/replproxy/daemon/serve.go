@@ -67,7 +67,7 @@ func refuseRoot(user int, allowed bool) error {
 		"user, as packaging/replproxy.service does, or say --allow-root where nothing else can be, as in a container")}
 }
 
-// openFailed adds what to do next to the errors of a data directory.
+// openFailed adds the remedy to the errors of a data directory.
 func openFailed(c *config.Config, err error) error {
 	next := ""
 	switch {

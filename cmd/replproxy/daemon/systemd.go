@@ -52,8 +52,8 @@ func (v *view) tell(state string) {
 	}
 }
 
-// notifyTimeout bounds what is told to systemd: its socket takes a few messages at once, and then blocks until they are
-// read.
+// notifyTimeout bounds the wait for a message to systemd: its socket takes a few messages at once, and then blocks
+// until they are read.
 const notifyTimeout = time.Second
 
 // sdNotify tells systemd of a state within notifyTimeout. [daemon.SdNotify] has no bound, so a systemd that stands

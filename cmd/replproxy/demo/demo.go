@@ -14,7 +14,7 @@ import (
 	"github.com/replproxy/replproxy/internal/child"
 )
 
-// Options say what to build. Zero values are the defaults.
+// Options describe the demo. Zero values are the defaults.
 type Options struct {
 	Bindir   string        // PostgreSQL's programs; "" = look for them
 	Program  string        // the replproxy to run; "" = this one
@@ -195,7 +195,7 @@ func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.o.Out, format, args...) }
 
-// atEnd registers what must be undone; the last one goes first.
+// atEnd registers a function for the end; the last one goes first.
 func (d *demo) atEnd(f func() error) { d.cleanups = append(d.cleanups, f) }
 
 func (d *demo) cleanUp() error {

@@ -182,7 +182,7 @@ func (d *demo) line(st *admin.Status, senders [][]string, tps string) {
 	d.say("  %s\n", strings.Join(parts, " | "))
 }
 
-// describeSenders shows what the primary sees: one walsender, whatever the number of standbys.
+// describeSenders renders the primary's pg_stat_replication: one walsender, whatever the number of standbys.
 func describeSenders(rows [][]string) string {
 	names := make([]string, len(rows))
 	for i, r := range rows {

@@ -25,7 +25,7 @@ func fingerprint(table string) string {
 // ErrNotEqual is the one thing that must not happen.
 var ErrNotEqual = errors.New("a standby differs from the primary")
 
-// introduce tells what runs, before the load.
+// introduce prints the servers and proxies that run, before the load.
 func (d *demo) introduce() {
 	d.say("\npgbench runs through port %d, the same port that the standbys stream from.\n"+
 		"  PGPASSWORD=%s psql -h 127.0.0.1 -p %d -U %s postgres\n  status page  http://%s/\n\n",

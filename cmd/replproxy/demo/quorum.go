@@ -195,8 +195,8 @@ func (d *demo) tickQuorum(ctx context.Context, st *admin.Status, tps string) err
 	return nil
 }
 
-// look compares what was committed with what was at the second look of a cut: acknowledgements that were under
-// way have arrived by then.
+// look compares the number of commits with that at the second look of a cut: acknowledgements that were under way have
+// arrived by then.
 func (c *cut) look(on bool, waits, done int, longest time.Duration) error {
 	if !on {
 		c.resumed = c.resumed || c.longest > 0 && done > c.frozen

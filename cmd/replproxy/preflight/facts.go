@@ -40,7 +40,7 @@ type Setup struct {
 	LoopbackOnly          bool            // every listener is a loopback address or a unix socket
 }
 
-// Facts holds what Gather found. A zero value is unknown.
+// Facts holds the findings of Gather. A zero value is unknown.
 type Facts struct {
 	Replication error // why a walsender connection failed; nil = it works
 	SQL         error // why an SQL connection failed; nil = it works

@@ -10,8 +10,8 @@ import (
 // asked until it is known, and not again, because it takes a walsender for a moment. The zero value has not asked.
 type Trust struct{ trusted, tested bool }
 
-// GatherRunning asks what [Advise] needs while the proxy runs. It uses an SQL connection only, so that no walsender of
-// the primary is taken (R25), but for t. ok false: the upstream could not be asked, and that may pass.
+// GatherRunning asks for the facts that [Advise] needs while the proxy runs. It uses an SQL connection only, so that no
+// walsender of the primary is taken (R25), but for t. ok false: the upstream could not be asked, and that may pass.
 func GatherRunning(ctx context.Context, c *upstream.Config, s Setup, t *Trust) (f Facts, ok bool) {
 	f = Facts{Settings: map[string]string{}, Gateways: gateways()}
 	f.SQL = bySQL(ctx, c, s, &f)

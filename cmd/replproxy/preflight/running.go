@@ -34,7 +34,7 @@ func (f Facts) waitsForNobody() bool {
 	return known && (err != nil || rule.Empty())
 }
 
-// NotRunning tells what could not be looked at, as no proxy runs: the other members of a cluster.
+// NotRunning returns the checks that were left out, as no proxy runs: of the other members of a cluster.
 func NotRunning(members []string) []Check {
 	if len(members) == 0 {
 		return nil

@@ -39,7 +39,7 @@ func present(s Setup) (names []string) {
 	return names
 }
 
-// nameAll returns what to do about a member that is not named.
+// nameAll returns the remedy for a member that is not named.
 func nameAll(s Setup) string {
 	var names []string
 	for _, name := range present(s) {

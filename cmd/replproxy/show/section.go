@@ -19,7 +19,7 @@ type quoted struct {
 	anchor  string // of the section that quotes it
 }
 
-// quotes returns what the runbook quotes, the most particular one first.
+// quotes returns the messages that the runbook quotes, the most particular one first.
 var quotes = sync.OnceValue(func() (all []quoted) {
 	anchor := ""
 	for line := range strings.Lines(docs.Runbook) {
@@ -41,15 +41,16 @@ var quotes = sync.OnceValue(func() (all []quoted) {
 	return all
 })
 
-// notInAnchors matches what a link to a heading leaves out.
+// notInAnchors matches the characters of a heading that a link to it leaves out.
 var notInAnchors = regexp.MustCompile(`[^a-z0-9_ -]`)
 
-// anchorOf returns what a link to a heading has behind #.
+// anchorOf returns the part behind # of a link to a heading.
 func anchorOf(heading string) string {
 	return strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-// remedies returns where the runbook says what warnings ask for: a section each, in their order, or the whole page.
+// remedies returns the sections of the runbook with the remedies for warnings: one each, in their order, or the whole
+// page.
 func remedies(warnings []string) (all []string) {
 	for _, w := range warnings {
 		at := Runbook

@@ -159,7 +159,7 @@ func encryption(t io.Writer, s *admin.Status) {
 	}
 }
 
-// configuration prints what a reload has changed, after a reload only.
+// configuration prints the keys that a reload has changed, after a reload only.
 func configuration(t io.Writer, s *admin.Status) {
 	c := s.Config
 	if c.Generation < 2 && c.LastError == "" {

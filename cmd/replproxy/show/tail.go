@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/tail"
 )
 
-// Tail prints who has which WAL, and a line for each candidate.
+// Tail prints the WAL of each proxy and standby, and a line for each candidate.
 func Tail(w io.Writer, t *tail.Tail, now time.Time) {
 	begin := ""
 	if t.Begin > 0 {

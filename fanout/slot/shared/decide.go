@@ -49,7 +49,7 @@ type Side struct {
 	Hears   func(node string) bool
 }
 
-// Offer judges what another node asks for.
+// Offer judges the wish of another node.
 func (s Side) Offer(w Wish, o State) Why {
 	// What is asked for was made from a state of one generation less: a tombstone of that is news, too.
 	known := Compare(s.Have, o) >= 0 || w != Create && s.Have.Dropped && s.Have.Generation+1 >= o.Generation

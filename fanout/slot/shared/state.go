@@ -7,7 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// MaxGeneration bounds what is believed: one more with every attachment, a thousand a second for 8,000 years.
+// MaxGeneration bounds the generations that are believed: one more with every attachment, a thousand a second for 8,000
+// years.
 const MaxGeneration = 1 << 48
 
 // Real relates the slot to the primary's slot of its name: slot.Real in one byte.

@@ -10,7 +10,7 @@ const (
 	Again           // somebody knew more: what they said is to be merged first
 )
 
-// Tally counts what the members answer to one offer. Make it with what is known of the slot here.
+// Tally counts the members' answers to one offer. Make it with this node's state of the slot.
 type Tally struct {
 	wish   Wish
 	have   State

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/internal/datadir"
 )
 
-// Modes of what is created: WAL holds the data of the whole cluster, so only the owner reads it.
+// Modes of new files and folders: WAL holds the data of the whole cluster, so only the owner reads it.
 const (
 	fileMode = 0o600
 	dirMode  = 0o700
