@@ -16,8 +16,8 @@ const maxWords = 30
 var unread = []string{"CHANGELOG.md", "docs/soak.md"}
 
 var (
-	riddle    = regexp.MustCompile(`^(?:Package )?\w[\w.]* (?:is|are) (?:what|who|where|how|whom|whether|when|why)\b`)
-	whatever  = regexp.MustCompile(`^(?:Package )?(?:\w[\w.]* (\w+s)|\w[\w.]*s (\w+))` +
+	riddle   = regexp.MustCompile(`^(?:Package )?\w[\w.]* (?:is|are) (?:what|who|where|how|whom|whether|when|why)\b`)
+	whatever = regexp.MustCompile(`^(?:Package )?(?:\w[\w.]* (\w+s)|\w[\w.]*s (\w+))` +
 		`(?: (?:over|back|up|out|in|to|on|at|for|of|with|from|by))? (?:what|who|whom|where)\b`)
 	sentence  = regexp.MustCompile(`[.!?][)"”\]]*\s+`)
 	listItem  = regexp.MustCompile(`^\s*(?:\d+\.|[-*])\s+`)

@@ -115,6 +115,9 @@ func TestOneMeaning(t *testing.T) {
 			}
 		}
 	}
+	if where := declared["Own"]; where != nil {
+		t.Errorf("%q: the type Own: say proxy slot", where)
+	}
 	table, _, _ := strings.Cut(read(t, glossary), "\n## Given up\n")
 	words, types := ourWord.FindAllStringSubmatch(table, -1), 0
 	for _, m := range words {

@@ -63,7 +63,7 @@ func TestTailOverTheLink(t *testing.T) {
 // A member whose store was removed, or restored from a copy, has forgotten what it voted for: its fence says
 // nothing about that. Another one remembers what it had, and what the rule covered.
 func TestTailOfAStoreThatForgot(t *testing.T) {
-	const rule, acksAlone = "ANY 2 (b, s2)", "its account had not come yet, only acks"
+	const rule, acksAlone = "ANY 2 (b, s2)", "its status had not come yet, only acks"
 	for _, c := range []struct {
 		name  string
 		again tail.MemberStatus

@@ -33,7 +33,7 @@ type Store interface {
 	// Moved has one slot and gets a token when written, flushed or the timeline moved, unless [Node.StoreMoved] is
 	// called for that.
 	Moved() <-chan struct{}
-	// Learn finds out the Line of Positions when that is not known. It may wait for the disk.
+	// Learn finds out Positions.FirstWAL when that is not known. It may wait for the disk.
 	Learn()
 	// HashAt returns the hash of the WAL of at's segment from its first byte up to at, of the current timeline or an
 	// ancestor. ok is false when it is not in memory. It does not block.

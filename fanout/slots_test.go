@@ -12,7 +12,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// racing is a store in which something happens after a slot's maker has asked what is there.
+// racing is a store in which something happens after whoever makes a slot has asked what is there.
 type racing struct {
 	Store
 	after  func()

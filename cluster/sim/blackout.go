@@ -55,7 +55,7 @@ func (w *world) endOfAll(first *proxy, wrong *server) {
 	if wrong.stopped = false; all {
 		wrong.tli = w.branch(wrong.tli, wrong.flushed, wrong.number()+1)
 		wrong.applied, wrong.primary = wrong.flushed, true
-		w.log("%s is promoted by mistake to line %d at %v", wrong.name, wrong.tli, wrong.flushed)
+		w.log("%s is promoted by mistake to branch %d at %v", wrong.name, wrong.tli, wrong.flushed)
 		w.stats.Mistakes++
 	}
 	wrong.up = true

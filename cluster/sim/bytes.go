@@ -144,7 +144,7 @@ func (w *world) stale() {
 		s.stop()
 		s.tli = w.branch(s.tli, s.flushed, s.number()+1)
 		s.applied, s.primary, s.up = s.flushed, true, true
-		w.log("%s is promoted by mistake to line %d at %v", s.name, s.tli, s.flushed)
+		w.log("%s is promoted by mistake to branch %d at %v", s.name, s.tli, s.flushed)
 		w.stats.Mistakes++
 		return
 	}

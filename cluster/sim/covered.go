@@ -63,7 +63,7 @@ func (p *proxy) horizon() lsn.LSN {
 	return end
 }
 
-// ahead looks, after a promotion that left the line old, for a standby that got no more than what was covered and has
+// ahead looks, after a promotion that left the branch old, for a standby that got no more than what was covered and has
 // more than the new primary. What it has of WAL that was lost otherwise is no matter of this.
 func (w *world) ahead(old lsn.TimelineID) {
 	for _, s := range w.servers {

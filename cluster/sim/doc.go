@@ -15,17 +15,18 @@
 //	              base backups of the standbys that had what was lost, made-anew
 //
 // The shells are small models: a proxy's store is two positions, a PostgreSQL server is three. WAL is not bytes but a
-// tree of lines: two positions are the same WAL if one lies on the other's line. Servers and the ledger are told only
-// the number of a line's timeline. Two lines may have one number: of a primary that lost WAL, or of a promotion by
-// mistake beside the one by the recipe. The hash of WAL up to a position is its line and the position. By these the
-// real comparison (cluster/compare) finds votes for other WAL (ruling R32). All WAL of a world is in one segment.
+// tree of branches: two positions are the same WAL if one lies on the other's branch. Servers and the ledger are told
+// only the number of a branch's timeline. Two branches may have one number: of a primary that lost WAL, or of a
+// promotion by mistake beside the one by the recipe. The hash of WAL up to a position is its branch and the position.
+// By these the real comparison (cluster/compare) finds votes for other WAL (ruling R32). All WAL of a world is in one
+// segment.
 //
 // Checked after every step:
 //
 //   - G1: positions that a proxy reports are on the disks of as many different voters as the rule counts (flush), or
 //     were written or applied there. Nothing is reported before rules were compared, against the rule of a live
 //     member, past a known FIRST voter, or beyond the proxy's store.
-//   - G2: a commit that a primary has acknowledged is on the line of every timeline that the recipe made. It is on
+//   - G2: a commit that a primary has acknowledged is on the branch of every timeline that the recipe made. It is on
 //     that of every primary that was accepted although it had lost WAL, too. It does not matter whether it was
 //     acknowledged before or after. Only commits that an operator gave up by that word are excepted.
 //   - No standby gets other WAL than that which it has, where somebody was told of it (ADR 0070).

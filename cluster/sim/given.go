@@ -175,13 +175,13 @@ func (p *proxy) judges(s *server, instead *bool) bool {
 	return j.Refused == nil
 }
 
-// revertedFrom reports whether s is the primary that lost WAL of the official line.
+// revertedFrom reports whether s is the primary that lost WAL of the official branch.
 func (w *world) revertedFrom(s *server) bool {
 	f, ok := w.fork(s.tli)
 	return ok && s.primary && s.tli != w.official && f.parent == w.official && f.number == w.number(w.official)
 }
 
-// apart returns the line of a primary that was accepted, of which one of two lines is and the other one is not; 0:
+// apart returns the branch of a primary that was accepted, of which one of two branches is and the other one is not; 0:
 // none.
 func (w *world) apart(a, b lsn.TimelineID) lsn.TimelineID {
 	for _, g := range w.given {
@@ -192,14 +192,14 @@ func (w *world) apart(a, b lsn.TimelineID) lsn.TimelineID {
 	return 0
 }
 
-// descends reports whether a line goes back to that of.
-func (w *world) descends(line, of lsn.TimelineID) bool {
-	for line != of {
-		f, ok := w.fork(line)
+// descends reports whether a branch goes back to that of.
+func (w *world) descends(branch, of lsn.TimelineID) bool {
+	for branch != of {
+		f, ok := w.fork(branch)
 		if !ok {
 			return false
 		}
-		line = f.parent
+		branch = f.parent
 	}
 	return true
 }
@@ -215,7 +215,7 @@ func (w *world) mixes(p *proxy, s *server) bool {
 	}) {
 		return false
 	}
-	w.violated(ErrMixed, "%s, which has %v, gets WAL from %s, which has %v; line %d was accepted at %v",
+	w.violated(ErrMixed, "%s, which has %v, gets WAL from %s, which has %v; branch %d was accepted at %v",
 		s.name, s.where(), p.name, p.where(), g, w.begins(g))
 	return true
 }

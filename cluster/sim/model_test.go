@@ -221,7 +221,7 @@ func (m *model) limit(k limitKey) uint8 {
 		Node: own, Boot: 1, Members: []string{own, other}, Timeout: time.Minute, Rule: rule(k.rule), Fenced: tli(k.fenced),
 	})
 	must(err)
-	l.SetHistory(1, vote.Fingerprint{Never: true}) // there is one line only
+	l.SetHistory(1, vote.Fingerprint{Never: true}) // there is one branch only
 	position := func(n uint8) lsn.LSN { return lsn.LSN(n) }
 	for i, v := range []struct {
 		kind vote.Kind

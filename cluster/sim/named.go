@@ -12,12 +12,12 @@ import (
 // segSize holds all WAL of a world in one segment: a hash covers it from the beginning.
 const segSize = lsn.MinSegSize
 
-// sum returns the hash of the WAL of a line up to a position: the same for two lines that part later.
-func (w *world) sum(line lsn.TimelineID, at lsn.LSN) uint64 {
-	for f, ok := w.fork(line); ok && at <= f.at; f, ok = w.fork(line) {
-		line = f.parent
+// sum returns the hash of the WAL of a branch up to a position: the same for two branches that part later.
+func (w *world) sum(branch lsn.TimelineID, at lsn.LSN) uint64 {
+	for f, ok := w.fork(branch); ok && at <= f.at; f, ok = w.fork(branch) {
+		branch = f.parent
 	}
-	return uint64(line)<<32 | uint64(at)
+	return uint64(branch)<<32 | uint64(at)
 }
 
 // hashAt returns the hash of p's WAL of timeline number up to a position.

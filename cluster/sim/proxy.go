@@ -162,7 +162,7 @@ func (p *proxy) take(end lsn.LSN) {
 	p.step()
 }
 
-// follow continues on timeline t, whose line holds at least what the caller checked.
+// follow continues on timeline t, whose branch holds at least what the caller checked.
 func (p *proxy) follow(t lsn.TimelineID) {
 	if t == p.tli {
 		return

@@ -20,7 +20,7 @@ import (
 //	slot p0, slot p1 ─► WAL that is kept                  covered by disks, no gap, and in the end everything
 //
 // Each state is checked. A report is held by disks, by the rules of both where they know each other's; on one
-// connection none goes back. No acknowledged commit is missing on the line of the primary. Whoever takes over finds
+// connection none goes back. No acknowledged commit is missing on the branch of the primary. Whoever takes over finds
 // all WAL from the end of its store on. From each state there is a way to one in which all is acknowledged.
 
 // spot is a position and its timeline: on 1 or, with the bit, on 2.
@@ -138,10 +138,10 @@ func (m *takeover) visit(to scene) {
 // look: a proxy that takes over finds all WAL from the end of its store on, and has none that its upstream lacks.
 func (m *takeover) look(i int32, s scene) {
 	for p := range 2 {
-		if s.recv[p]&second == s.line() && s.recv[p].at() > s.end {
+		if s.recv[p]&second == s.branch() && s.recv[p].at() > s.end {
 			m.violated(i, "p%d has %d, the primary of this timeline only %d", p, s.recv[p].at(), s.end)
 		}
-		if begin := s.follow(s.store[p], s.line()).at(); begin < s.low && m.broken != "one slot, no members" {
+		if begin := s.follow(s.store[p], s.branch()).at(); begin < s.low && m.broken != "one slot, no members" {
 			m.violated(i, "gap: the store of p%d ends at %d, the primary has WAL from %d on", p, begin, s.low)
 		}
 	}
@@ -219,8 +219,8 @@ func (m *takeover) steps(s scene) {
 // nothing to do with it: the states of all at once are too many.
 func (m *takeover) changes() bool { return m.rules[0] != m.rules[1] }
 
-// line is the timeline of the primary.
-func (s scene) line() spot {
+// branch returns that of the primary.
+func (s scene) branch() spot {
 	if s.fork > 0 {
 		return second
 	}

@@ -22,8 +22,8 @@ func (m *takeover) connect(s scene, p int) {
 	m.visit(crash)
 
 	next := lost
-	if m.broken != "above the fork" || s.line() == 0 {
-		next.recv[p], next.store[p] = s.follow(s.recv[p], s.line()), s.follow(s.store[p], s.line())
+	if m.broken != "above the fork" || s.branch() == 0 {
+		next.recv[p], next.store[p] = s.follow(s.recv[p], s.branch()), s.follow(s.store[p], s.branch())
 	} else {
 		next.recv[p], next.store[p] = s.recv[p]|second, s.store[p]|second
 	}
@@ -44,7 +44,7 @@ func (m *takeover) connect(s scene, p int) {
 // flow: WAL goes one step further, to the proxy, to its disk, to its standby; its slot follows its disk.
 func (m *takeover) flow(s scene, p int) {
 	o := 1 - p
-	primary := s.via[p] == fromPrimary && s.recv[p]&second == s.line() && s.recv[p].at() < s.end
+	primary := s.via[p] == fromPrimary && s.recv[p]&second == s.branch() && s.recv[p].at() < s.end
 	member := s.via[p] == fromMember && s.recv[p].tli() == s.recv[o].tli() && s.recv[p] < s.recv[o]
 	if next := s; primary || member {
 		next.recv[p]++
@@ -63,7 +63,7 @@ func (m *takeover) flow(s scene, p int) {
 			m.visit(next)
 		}
 	}
-	if next := s; s.store[p]&second == s.line() && s.slot[p] < s.store[p].at() && !m.changes() {
+	if next := s; s.store[p]&second == s.branch() && s.slot[p] < s.store[p].at() && !m.changes() {
 		next.slot[p] = s.store[p].at()
 		m.visit(next)
 	}
@@ -100,7 +100,7 @@ func (m *takeover) know(s scene, p int) {
 
 // report: p tells the primary what the ledger allows, while the other is heard or is silent.
 func (m *takeover) report(s scene, p int) {
-	if s.recv[p]&second != s.line() {
+	if s.recv[p]&second != s.branch() {
 		return
 	}
 	for _, silent := range []bool{false, true} {
@@ -138,7 +138,7 @@ func (m *takeover) check(s scene, p int, told uint8, silent bool) {
 	if s.knowRule[p] > 0 && !silent {
 		rules = append(rules, s.knowRule[p]-1)
 	}
-	holds := func(at spot) bool { return at.at() >= told && (told <= s.fork || at&second == s.line()) }
+	holds := func(at spot) bool { return at.at() >= told && (told <= s.fork || at&second == s.branch()) }
 	for _, r := range rules {
 		d, n := m.ruleOf[r], 0
 		for i := range 2 {
@@ -176,11 +176,11 @@ func (m *takeover) ask(k askKey) uint8 {
 	})
 	must(err)
 	known := vote.Fingerprint{Never: true}
-	l.SetHistory(1, known) // a timeline's number says which line it is
-	line := k.recv.tli()
+	l.SetHistory(1, known) // a timeline's number says which branch it is
+	tli := k.recv.tli()
 	seen := func(at spot) lsn.TimelineID {
 		if m.broken == "any timeline" {
-			return line
+			return tli
 		}
 		return at.tli()
 	}
@@ -188,7 +188,7 @@ func (m *takeover) ask(k askKey) uint8 {
 	if !k.ownPrimary {
 		must(l.Attach(now, 1, vote.Standby, standbyName(k.p), system))
 		at, received := position(k.standby), position(k.recv)
-		if k.standby.tli() != line {
+		if k.standby.tli() != tli {
 			received = at
 		}
 		l.Ack(now, ledger.Ack{
@@ -198,7 +198,7 @@ func (m *takeover) ask(k askKey) uint8 {
 	}
 	must(l.Attach(now, 2, vote.Store, own, system))
 	l.Ack(now, ledger.Ack{
-		Incarnation: 2, Timeline: line, Received: position(k.recv), Progress: lsn.Progress{Write: position(k.recv), Flush: position(k.store)}, Streaming: true,
+		Incarnation: 2, Timeline: tli, Received: position(k.recv), Progress: lsn.Progress{Write: position(k.recv), Flush: position(k.store)}, Streaming: true,
 	})
 	if k.knowRule > 0 {
 		state := vote.State{Node: other, Boot: 1, Seq: 1, HistoryHash: 1, FirstWAL: known, Fenced: fenced, Rule: rule(k.knowRule - 1)}
@@ -225,10 +225,10 @@ func (m *takeover) ask(k askKey) uint8 {
 	if k.silent {
 		now = now.Add(time.Hour)
 	}
-	return uint8(min(flushed(l, now, system, line), lsn.LSN(m.levels)))
+	return uint8(min(flushed(l, now, system, tli), lsn.LSN(m.levels)))
 }
 
-// promote: both proxies are fenced, the candidate is fed, and its line is the primary's from here on. Connections to
+// promote: both proxies are fenced, the candidate is fed, and its branch is the primary's from here on. Connections to
 // the old one end. The new one has all WAL, and a slot for each store.
 func (m *takeover) promote(s scene, c int) {
 	if s.fork > 0 || m.changes() {

@@ -27,7 +27,7 @@ type disk struct {
 	word     *word // of the operator, not used yet
 	waived   []waiver
 	refused  lack           // by the primary that is not followed
-	setAside lsn.TimelineID // the line that the next start goes on with; 0: as it is
+	setAside lsn.TimelineID // the branch that the next start goes on with; 0: as it is
 }
 
 func newDisk() disk { return disk{forgot: map[string]bool{}, knows: map[string]bool{}} }

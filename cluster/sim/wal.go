@@ -8,31 +8,31 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// fork marks the position at which a line of WAL left its parent. A line identifies bytes; a server knows only the
-// number of its timeline. Two lines may have one number: of two promotions, or of a server that lost WAL and wrote
+// fork marks the position at which a branch of WAL left its parent. A branch identifies bytes; a server knows only the
+// number of its timeline. Two branches may have one number: of two promotions, or of a server that lost WAL and wrote
 // other.
 type fork struct {
-	parent lsn.TimelineID // a line
+	parent lsn.TimelineID // a branch
 	at     lsn.LSN
 	number lsn.TimelineID
 
-	history     []step // what the history file of the line's timeline says, the newest first
+	history     []step // what the history file of the branch's timeline says, the newest first
 	historyHash uint64 // of that
 	begun       lsn.TimelineID
 }
 
-// fork returns the fork at which a line begins; false: it is the first one, or none.
-func (w *world) fork(line lsn.TimelineID) (*fork, bool) {
-	if line < 2 {
+// fork returns the fork at which a branch begins; false: it is the first one, or none.
+func (w *world) fork(branch lsn.TimelineID) (*fork, bool) {
+	if branch < 2 {
 		return nil, false
 	}
-	return &w.forks[line], true
+	return &w.forks[branch], true
 }
 
-// begins returns the position at which a line that is not the first one left its parent.
-func (w *world) begins(line lsn.TimelineID) lsn.LSN { return w.forks[line].at }
+// begins returns the position at which a branch that is not the first one left its parent.
+func (w *world) begins(branch lsn.TimelineID) lsn.LSN { return w.forks[branch].at }
 
-// place is the end of some WAL. tli is a line, known to this world only.
+// place is the end of some WAL. tli is a branch, known to this world only.
 type place struct {
 	tli lsn.TimelineID
 	at  lsn.LSN
@@ -57,18 +57,18 @@ func (w *world) holds(have, want place) bool {
 	}
 }
 
-// common returns the part of p that lies on the line of tli.
+// common returns the part of p that lies on the branch of tli.
 func (w *world) common(p place, tli lsn.TimelineID) place {
 	for {
-		for line := (place{tli, everywhere}); ; {
-			if line.tli == p.tli {
-				return place{p.tli, min(p.at, line.at)}
+		for branch := (place{tli, everywhere}); ; {
+			if branch.tli == p.tli {
+				return place{p.tli, min(p.at, branch.at)}
 			}
-			f, ok := w.fork(line.tli)
+			f, ok := w.fork(branch.tli)
 			if !ok {
 				break
 			}
-			line = place{f.parent, min(line.at, f.at)}
+			branch = place{f.parent, min(branch.at, f.at)}
 		}
 		f, ok := w.fork(p.tli)
 		if !ok {
@@ -78,18 +78,18 @@ func (w *world) common(p place, tli lsn.TimelineID) place {
 	}
 }
 
-// number returns the number of a line's timeline; 0: there is no such line.
-func (w *world) number(line lsn.TimelineID) lsn.TimelineID {
-	if f, ok := w.fork(line); ok {
+// number returns the number of a branch's timeline; 0: there is no such branch.
+func (w *world) number(branch lsn.TimelineID) lsn.TimelineID {
+	if f, ok := w.fork(branch); ok {
 		return f.number
 	}
-	return min(line, 1)
+	return min(branch, 1)
 }
 
-// branch makes a line that leaves parent at a position.
+// branch makes a branch that leaves parent at a position.
 func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID) lsn.TimelineID {
-	line := lsn.TimelineID(len(w.forks))
-	f := fork{parent: parent, at: at, number: number, begun: line, history: w.history(parent)}
+	branch := lsn.TimelineID(len(w.forks))
+	f := fork{parent: parent, at: at, number: number, begun: branch, history: w.history(parent)}
 	if was := w.number(parent); was != number {
 		f.history = append([]step{{was, at}}, f.history...)
 	} else {
@@ -100,7 +100,7 @@ func (w *world) branch(parent lsn.TimelineID, at lsn.LSN, number lsn.TimelineID)
 		f.historyHash = f.historyHash*1_000_003 + uint64(s.number)<<40 + uint64(s.at)
 	}
 	w.forks = append(w.forks, f)
-	return line
+	return branch
 }
 
 // step is one line of a history file: the timeline that was left, and where.
@@ -109,19 +109,19 @@ type step struct {
 	at     lsn.LSN
 }
 
-// history returns the content of a line's history file, the newest step first.
-func (w *world) history(line lsn.TimelineID) []step { return w.forks[line].history }
+// history returns the content of a branch's history file, the newest step first.
+func (w *world) history(branch lsn.TimelineID) []step { return w.forks[branch].history }
 
-// begun returns the line with which a line's timeline began.
-func (w *world) begun(line lsn.TimelineID) lsn.TimelineID { return w.forks[line].begun }
+// begun returns the branch with which a branch's timeline began.
+func (w *world) begun(branch lsn.TimelineID) lsn.TimelineID { return w.forks[branch].begun }
 
-// left returns the position at which the history of a line leaves a timeline's number: everywhere for its own. false:
+// left returns the position at which the history of a branch leaves a timeline's number: everywhere for its own. false:
 // it never had it.
-func (w *world) left(line, number lsn.TimelineID) (lsn.LSN, bool) {
-	if w.number(line) == number {
+func (w *world) left(branch, number lsn.TimelineID) (lsn.LSN, bool) {
+	if w.number(branch) == number {
 		return everywhere, true
 	}
-	for _, s := range w.history(line) {
+	for _, s := range w.history(branch) {
 		if s.number == number {
 			return s.at, true
 		}

@@ -19,7 +19,7 @@ type waiver struct {
 // (ruling R48).
 type word struct {
 	lack
-	line lsn.TimelineID
+	branch lsn.TimelineID
 }
 
 // obeyWord gives up the WAL that s lacks, if the operator's word is about that WAL, and reports whether s is followed.
@@ -29,8 +29,8 @@ func (p *proxy) obeyWord(s *server) bool {
 		return false
 	}
 	if p.w.fault == WordForAny {
-		x = &word{lack: p.refused, line: s.tli}
-	} else if p.word = nil; x.line != s.tli || p.refused.from < x.from || p.refused.to > x.to {
+		x = &word{lack: p.refused, branch: s.tli}
+	} else if p.word = nil; x.branch != s.tli || p.refused.from < x.from || p.refused.to > x.to {
 		p.w.log("the word to %s is void", p.name)
 		return false
 	}
@@ -58,7 +58,7 @@ func (p *proxy) obeyWord(s *server) bool {
 	var id uint64
 	p.losses, id = p.losses.GiveUp(l, names)
 	p.w.log("%s gives up WAL of timeline %d from %v to %v, which %v had", p.name, x.number, x.from, to, names)
-	p.reported, p.refused = min(p.reported, max(x.from, p.w.begins(x.line))), lack{}
+	p.reported, p.refused = min(p.reported, max(x.from, p.w.begins(x.branch))), lack{}
 	if own := p.w.common(p.where(), s.tli); p.tli != 0 && own.at < p.received { // until it is restarted
 		p.aside, p.setAside = id, s.tli
 		p.w.after(p.w.between(20, 500), func() {
@@ -127,10 +127,10 @@ func (w *world) accept(s *server) {
 	}
 	w.official = s.tli
 	w.given = append(w.given, s.tli)
-	for line := lsn.TimelineID(1); int(line) < len(w.forks); line++ {
-		at, ok := w.acked[line]
-		if c := w.common(place{line, at}, w.official); ok && c.at < at {
-			delete(w.acked, line)
+	for branch := lsn.TimelineID(1); int(branch) < len(w.forks); branch++ {
+		at, ok := w.acked[branch]
+		if c := w.common(place{branch, at}, w.official); ok && c.at < at {
+			delete(w.acked, branch)
 			w.acked[c.tli] = max(w.acked[c.tli], c.at)
 		}
 	}

@@ -39,10 +39,10 @@ type world struct {
 	calm    bool     // the phase without faults
 	dark    bool     // see darken
 
-	forks    []fork // by line; the first two are no forks
+	forks    []fork // by branch; the first two are no forks
 	texts    []parsed
 	official lsn.TimelineID             // the newest timeline that the recipe made, or the first
-	given    []lsn.TimelineID           // lines of primaries that lost WAL and were accepted all the same
+	given    []lsn.TimelineID           // branches of primaries that lost WAL and were accepted all the same
 	acked    map[lsn.TimelineID]lsn.LSN // the highest acknowledged commit of each that nobody has given up
 	op       operator
 	recent   []uint64 // incarnations of the youngest sessions

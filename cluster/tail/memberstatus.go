@@ -91,7 +91,7 @@ func (a MemberStatus) Acked() (all []lsn.Point) {
 const adds = 2
 
 // ErrStatus reports bytes that are no member status.
-var ErrStatus = errors.New("no account of a proxy")
+var ErrStatus = errors.New("no status of a member")
 
 // Encode gives at most about 800 kB, as much as a member's item may have: standbys beyond vote.MaxSessions,
 // which have no vote either, are left out.

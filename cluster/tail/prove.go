@@ -39,7 +39,7 @@ type Gap struct {
 	Rule    quorum.Rule // that those of unknown end can satisfy
 }
 
-// Proof is the answer. Without gaps a candidate that holds the line up to Target has every acknowledged commit.
+// Proof is the answer. Without gaps a candidate that holds the WAL up to Target has every acknowledged commit.
 type Proof struct {
 	Target  lsn.LSN
 	Gaps    []Gap

@@ -130,7 +130,7 @@ func (w *world) failover(t *testing.T, o *operator, b *bank, left []affliction) 
 	}
 	b.close()
 	b.verify(t, w.primary)
-	o.settle(t)
+	o.followAll(t)
 	w.say(t, "everybody follows")
 }
 

@@ -160,7 +160,7 @@ func TestCandidateLogsInAnew(t *testing.T) {
 	}
 	o.copy(t, anew, w.proxies[slices.Index(proxyNames, who)])
 	o.promote(t, anew)
-	o.settle(t)
+	o.followAll(t)
 	w.resumed(t, b)
 }
 
@@ -247,7 +247,7 @@ func TestStalePromotedByMistake(t *testing.T) {
 	candidate := o.prepare(t, nil)
 	o.feed(t, candidate)
 	o.promote(t, candidate)
-	o.settle(t)
+	o.followAll(t)
 	w.resumed(t, b)
 }
 

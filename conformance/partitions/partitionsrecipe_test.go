@@ -209,9 +209,9 @@ func (o *operator) promote(t *testing.T, s *standbyHost) {
 	}
 }
 
-// settle lets everybody follow the new primary. A proxy may remember a bound above what it reported
+// followAll lets everybody follow the new primary. A proxy may remember a bound above what it reported
 // (ADR 0031) and ask; the recipe has proved that nothing is lacking.
-func (o *operator) settle(t *testing.T) {
+func (o *operator) followAll(t *testing.T) {
 	t.Helper()
 	for _, s := range o.w.standbys {
 		if s.retired.Load() {

@@ -145,7 +145,7 @@ func cacheDir() string {
 }
 
 // HasTools reports whether the client programs are of this major version (pg_rewind and pg_waldump
-// demand that).
+// need that).
 func (in *Install) HasTools() bool { return in.Major == toolsMajor }
 
 // HasBaseBackup reports whether the pg_basebackup that there is works with a server of this version.

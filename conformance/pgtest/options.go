@@ -39,7 +39,7 @@ func InitArgs(args ...string) Option {
 // first one, which always trusts the unix socket: the harness needs a way in.
 func HBA(lines ...string) Option { return func(o *serverOptions) { o.hba = lines } }
 
-// SCRAM makes the server demand scram-sha-256 over TCP; password is the one of user postgres, and
+// SCRAM makes the server ask for scram-sha-256 over TCP; password is the one of user postgres, and
 // Conninfo has it.
 func SCRAM(password string) Option {
 	return func(o *serverOptions) {

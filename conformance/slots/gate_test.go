@@ -15,7 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// gated configures a proxy with a gate.
+// gated configures a proxy with a rule gate.
 const gated = "synchronous_standby_names: 'ANY 1 (s1)'\nslots: {rule_gate: gate}\nfeedback: {settle: 1s}\n"
 
 func gatedPrimary(more ...string) pgtest.Option {
@@ -68,8 +68,8 @@ func TestRuleGate(t *testing.T) {
 	}, 17, 18)
 }
 
-// TestRuleGateStop: a primary that is to stop while the rule is not satisfied does so all the same, and the gate lets
-// nothing pass that is not covered.
+// TestRuleGateStop: a primary that is to stop while the rule is not satisfied does so all the same, and the rule gate
+// lets nothing pass that is not covered.
 func TestRuleGateStop(t *testing.T) {
 	t.Parallel()
 	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, gatedPrimary())
@@ -96,8 +96,8 @@ func TestRuleGateStop(t *testing.T) {
 	words.expect(t, "not covered")
 }
 
-// TestRuleGateLost: the primary invalidates the gate while the rule is not satisfied. It is made anew once it is, the
-// stream goes on meanwhile, and nothing passes before.
+// TestRuleGateLost: the primary invalidates the rule gate while the rule is not satisfied. It is made anew once it is,
+// the stream goes on meanwhile, and nothing passes before.
 func TestRuleGateLost(t *testing.T) {
 	t.Parallel()
 	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, pgtest.InitArgs("--wal-segsize=1"),
@@ -140,7 +140,8 @@ func TestRuleGateLost(t *testing.T) {
 	})
 }
 
-// TestRuleGateHolder: one member has the gate. When it dies, or its session does nothing any more, another takes it.
+// TestRuleGateHolder: one member has the rule gate. When it dies, or its session does nothing any more, another takes
+// it.
 func TestRuleGateHolder(t *testing.T) {
 	for via, more := range map[string]string{"primary": "", "cluster": "upstream: {via: cluster}\n"} {
 		t.Run("via="+via, func(t *testing.T) {

@@ -24,8 +24,8 @@ type gateStory struct {
 const killings = 3
 
 // TestRuleGateStories: amid a bulk load the primary is killed and restarted again and again, or the proxy, which has
-// the gate. At last the voter is promoted as it is. No row is doubled at the subscriber, and none is missing (ruling
-// R45).
+// the rule gate. At last the voter is promoted as it is. No row is doubled at the subscriber, and none is missing
+// (ruling R45).
 func TestRuleGateStories(t *testing.T) {
 	t.Parallel()
 	seed, until := scene.FirstSeed(t), time.Now().Add(scene.SoakTime(t))

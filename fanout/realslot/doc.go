@@ -26,7 +26,8 @@
 //  3. The primary's slot is advanced at most to the end of the WAL that this store has flushed. It is not advanced
 //     before the WAL from the restart_lsn of this proxy's slot is here, and the standby's xmin is held on the primary
 //     by this proxy's feedback.
-//  4. The gate is never ahead of what the rule covers, not even when it is made. One that was invalidated is made anew
+//  4. The rule gate is never ahead of what the rule covers, not even when it is made. One that was invalidated is made
+//     anew
 //     once the rule covers what the primary surely has.
 //  5. Slots are moved, made or dropped only on the server that the store is filled from, of the same system and
 //     timeline. The session that does it asks for them first: [Following].

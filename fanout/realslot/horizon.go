@@ -89,8 +89,8 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
 // need returns the part of the horizon that the slot lacks. Another slot bears the horizon where another member of the
-// cluster streams from the primary, or the stream has a slot as its gate. Until another slot there does, ours goes on
-// to bear what it bears.
+// cluster streams from the primary, or the stream has a slot as its rule gate. Until another slot there does, ours goes
+// on to bear what it bears.
 func (o *ProxySlot) need(own shownSlot, last bool) need {
 	n := need{have: own.horizon, last: last, settled: true}
 	if o.o.Horizon != nil {

@@ -33,7 +33,7 @@ type RuleGateOptions struct {
 	Covered  func() lsn.LSN // what the rule lets this proxy report of flush
 	Flushed  func() lsn.LSN // what its store has flushed
 	Pulls    func() bool    // no other member of the cluster is to stream from the server
-	Free     func()         // told that streaming is to begin anew, with the gate
+	Free     func()         // told that streaming is to begin anew, with the rule gate
 	Logger   *slog.Logger
 }
 
@@ -53,7 +53,7 @@ type RuleGate struct {
 	stops  time.Time         // since when the server lets nobody in; zero: it does
 }
 
-// RuleGateStatus is the gate as the server showed it last.
+// RuleGateStatus is the rule gate as the server showed it last.
 type RuleGateStatus struct {
 	Slot      string
 	Known     bool // the rest is
@@ -81,7 +81,7 @@ func (g *RuleGate) Status() RuleGateStatus {
 	return g.status
 }
 
-// ruleGateSlot is the gate in one answer.
+// ruleGateSlot is the rule gate in one answer.
 type ruleGateSlot struct {
 	exists, lost, foreign bool // foreign: a logical or temporary one
 	pid                   int32
@@ -92,7 +92,7 @@ type ruleGateSlot struct {
 
 func (s ruleGateSlot) ours() bool { return !s.foreign }
 
-// look asks for the gate.
+// look asks for the rule gate.
 func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (ruleGateSlot, error) {
 	answers, err := s.QueryAll(ctx,
 		"SELECT s.active_pid, s.restart_lsn, s.xmin, s.catalog_xmin, s.wal_status, s.safe_wal_size, "+
@@ -139,9 +139,9 @@ func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (ruleGateSlot,
 	return at, nil
 }
 
-// Take asks the server at e whether the stream that begins may use the gate, and makes the gate where it is missing. It
-// ends a session that holds the gate where that is this proxy's to do. It tells the slot's name, "" if it is not to be
-// used now, its restart_lsn and what it bears.
+// Take asks the server at e whether the stream that begins may use the rule gate, and makes the rule gate where it is
+// missing. It ends a session that holds the rule gate where that is this proxy's to do. It tells the slot's name, "" if
+// it is not to be used now, its restart_lsn and what it bears.
 func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	name string, restart lsn.LSN, borne copyboth.HotStandbyFeedback, err error,
 ) {
@@ -186,7 +186,7 @@ func (g *RuleGate) Take(ctx context.Context, e upstream.Endpoint) (
 	return g.o.Slot, at.restart, borne, nil
 }
 
-// end ends the session that holds the gate, and waits until the gate is free.
+// end ends the session that holds the rule gate, and waits until the rule gate is free.
 func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at ruleGateSlot) (ruleGateSlot, error) {
 	ctx, cancel := context.WithTimeout(ctx, ruleGateFreeWait)
 	defer cancel()
@@ -217,7 +217,7 @@ func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at ruleGateSlot
 	}
 }
 
-// drop removes a gate that was invalidated.
+// drop removes a rule gate that was invalidated.
 func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at ruleGateSlot) error {
 	if !at.lost {
 		return nil
@@ -231,10 +231,10 @@ func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at ruleGateSlo
 	return err
 }
 
-// round looks at the gate over s, a session at the server on which own is this proxy's slot. It drops a gate that was
-// invalidated. It takes one that is free or held wrongly: who holds it is ended, and streaming begins anew with it.
-// With elsewhere, this proxy streams from another member: then it only looks, as while the stream could not use the
-// gate. It blocks for ruleGateFreeWait at most, beside the questions.
+// round looks at the rule gate over s, a session at the server on which own is this proxy's slot. It drops a rule gate
+// that was invalidated. It takes one that is free or held wrongly: who holds it is ended, and streaming begins anew
+// with it. With elsewhere, this proxy streams from another member: then it only looks, as while the stream could not
+// use the rule gate. It blocks for ruleGateFreeWait at most, beside the questions.
 func (g *RuleGate) round(ctx context.Context, s *upstream.Session, own shownSlot, elsewhere bool) error {
 	at, err := g.look(ctx, s)
 	if err != nil || elsewhere || !g.o.Usable() {

@@ -6,8 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// ruleGatePatience bounds the time for which another member's stream may hold the gate although it covers less than
-// ours. Votes reach one member a little earlier than another all the time. It is also the least time between two
+// ruleGatePatience bounds the time for which another member's stream may hold the rule gate although it covers less
+// than ours. Votes reach one member a little earlier than another all the time. It is also the least time between two
 // takings.
 const ruleGatePatience = 10 * time.Second
 
@@ -22,18 +22,18 @@ const (
 
 // ruleGateWatch decides that. It is pure. The zero value has seen nothing.
 type ruleGateWatch struct {
-	mark  lsn.LSN   // covered here, and not yet at the gate, since
+	mark  lsn.LSN   // covered here, and not yet at the rule gate, since
 	since time.Time // then
 	taken time.Time // when streaming was begun anew for it last
 }
 
-// ruleGateView holds the facts about the gate at one moment.
+// ruleGateView holds the facts about the rule gate at one moment.
 type ruleGateView struct {
 	gate     ruleGateSlot
 	used     bool    // by this proxy's stream
 	pulls    bool    // no other member is to stream from this server
 	covered  lsn.LSN // what this proxy would report of flush
-	retained lsn.LSN // from where the server surely has WAL: a gate that is put below would be invalidated at once
+	retained lsn.LSN // from where the server surely has WAL: a rule gate that is put below would be invalidated at once
 	lost     bool    // it was invalidated on this server, and not used since
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestGateWatch: what a proxy that does not use the gate does about it.
+// TestGateWatch: what a proxy that does not use the rule gate does about it.
 func TestGateWatch(t *testing.T) {
 	held := ruleGateSlot{exists: true, pid: 7, restart: 100}
 	free, missing, lost := ruleGateSlot{exists: true, restart: 100}, ruleGateSlot{}, ruleGateSlot{exists: true, lost: true}

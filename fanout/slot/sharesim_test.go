@@ -72,7 +72,7 @@ func simulateSharing(t *testing.T, nodes []string, first, seeds uint64) (did [nu
 			w.step()
 			w.check()
 		}
-		w.settle()
+		w.mend()
 		for i, n := range w.did {
 			did[i] += n
 		}
@@ -277,9 +277,9 @@ func (w *shareWorld) dropped(name string) {
 	}
 }
 
-// settle mends everything and tells everybody everything: then all know the same, and of each slot at most one
+// mend restores everything and tells everybody everything: then all know the same, and of each slot at most one
 // session lives.
-func (w *shareWorld) settle() {
+func (w *shareWorld) mend() {
 	w.cut, w.noticed, w.news, w.claims = [3][3]bool{}, [3][3]bool{}, nil, nil
 	for _, n := range w.nodes {
 		if !n.up {

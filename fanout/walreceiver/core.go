@@ -34,7 +34,7 @@ type action struct {
 	Report  lsn.Progress
 	Promise lsn.LSN // the highest position that the rule covers now: to be durable before Report is sent
 	Release bool    // Report goes beyond the rule for the first time (ruling R11)
-	Ends    bool    // the upstream would be let go, but for the gate
+	Ends    bool    // the upstream would be released, but for the rule gate
 	Ask     bool    // request a reply
 	Expired bool
 	Wake    time.Time
@@ -48,7 +48,7 @@ type core struct {
 	uneasy        time.Duration // silence after which a reply is requested, 0: half of timeout
 
 	recovery  bool // the upstream is in recovery: no commit waits there, nothing is withheld
-	ruleGated bool // the stream uses a gate, which nothing passes that is not covered (ruling R45)
+	ruleGated bool // the stream uses a rule gate, which nothing passes that is not covered (ruling R45)
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
 	last     lsn.Progress

@@ -20,7 +20,7 @@ type live struct {
 	fed         atomic.Bool  // feedback was sent
 	patience    atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
 	kick        nudge.Chan   // reporter, look again
-	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the gate withholds what the upstream waits for
+	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL withheld at the rule gate
 	ends        nudge.Chan   // ended has become true
 	totals      *totals
 
@@ -43,7 +43,7 @@ func (l *live) timeout(d time.Duration) {
 	l.wake()
 }
 
-// end notes whether the upstream seems to wait for nothing but what the gate withholds.
+// end notes whether the upstream seems to wait for nothing but what the rule gate withholds.
 func (l *live) end(yes bool) {
 	if l.ended.Swap(yes) || !yes {
 		return

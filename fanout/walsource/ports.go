@@ -58,7 +58,7 @@ type Acceptance interface {
 }
 
 // Logins are told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed log-ins let it
-// go first. They are told the present state, often the same twice, from one goroutine. *gate.Gate is meant.
+// go first. They are told the present state, often the same twice, from one goroutine. The log-in gate is meant.
 type Logins interface {
 	WalreceiverWaiting(waiting bool)
 	// WalreceiverRefused comes instead when the upstream had no walsender left: log-ins that hold some are to let

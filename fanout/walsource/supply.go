@@ -146,7 +146,7 @@ func (r *Supply) Run(ctx context.Context) error {
 		}
 		r.failed(err)
 		if errors.Is(err, errReplaced) || r.ruleGated() && pgerror.HasCode(err, pgerror.AdminShutdown) {
-			cancel() // or another member took the gate, or the primary invalidated it: the next attempt tells
+			cancel() // or another member took the rule gate, or the primary invalidated it: the next attempt tells
 			continue
 		}
 		asked := r.member == "" && !r.missed // or err is no server's
@@ -224,7 +224,7 @@ func (r *Supply) Redirect() { r.anew(errRedirect) }
 // the same, and 14 does not say it on a walsender connection (facts K53). Any goroutine may call it.
 func (r *Supply) SlotLost() { r.anew(errSlotLost) }
 
-// RuleGateFree notes that the gate may be used: streaming begins anew, with it. Any goroutine may call it.
+// RuleGateFree notes that the rule gate may be used: streaming begins anew, with it. Any goroutine may call it.
 func (r *Supply) RuleGateFree() { r.anew(walreceiver.ErrRuleGate) }
 
 func (r *Supply) anew(cause error) {
@@ -235,11 +235,11 @@ func (r *Supply) anew(cause error) {
 	}
 }
 
-// waiting tells the gate whether relayed log-ins should let us go first. Between attempts that is only
+// waiting tells the log-in gate whether relayed log-ins should let us go first. Between attempts that is only
 // so when the upstream had no walsender left: any other failure would hold them up for nothing.
 func (r *Supply) waiting(on bool) { r.o.Logins.WalreceiverWaiting(on) }
 
-// refused tells the gate that the upstream had no walsender left.
+// refused tells the log-in gate that the upstream had no walsender left.
 func (r *Supply) refused() { r.o.Logins.WalreceiverRefused() }
 
 // connection makes one connection, from log-in to its end. streamed is the time in which WAL could flow.

@@ -7,5 +7,5 @@
 // All integers are big-endian, times are microseconds since 2000-01-01 UTC. Encoders append to the
 // caller's slice and allocate nothing; decoders borrow the input and keep no reference to it
 // (XLogData.Data is the one exception: it aliases the input). Lengths are exact, as PostgreSQL's
-// walreceiver demands. Pure values, safe for concurrent use.
+// walreceiver wants them. Pure values, safe for concurrent use.
 package copyboth

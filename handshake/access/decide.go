@@ -26,7 +26,7 @@ type Decision struct {
 	Method Method
 	// Rule is the number of the rule that matched, 0 when none did.
 	Rule int
-	// ClientCert (verify-ca, verify-full) and ClientName (cn, dn) are the rule's own demand, which holds
+	// ClientCert (verify-ca, verify-full) and ClientName (cn, dn) are the rule's own requirement, which holds
 	// instead of tls.clientcert; "" when it has none.
 	ClientCert, ClientName string
 	// Refusal is the error for the client; nil lets it go on. Its cause, for the log, names the rule.

@@ -219,7 +219,7 @@ func TestAdmit(t *testing.T) {
 			if tc.clientcert == "" {
 				return
 			}
-			// An access rule's own demand holds instead of the settings, weaker or stronger.
+			// An access rule's own requirement holds instead of the settings, weaker or stronger.
 			for _, other := range []string{Optional, VerifyCA, VerifyFull} {
 				s.ClientCert, s.ClientName = other, DN
 				e := admitted(t, s, tc.client, [2]string{tc.clientcert, tc.clientname}, &handshake.Request{Class: tc.class,

@@ -22,7 +22,7 @@ const alpn = "postgresql"
 // errNoALPN is libpq's.
 var errNoALPN = errors.New("direct SSL connection was established without ALPN protocol negotiation extension")
 
-// tlsRules are the demands of libpq on its TLS keywords that the library does not make.
+// tlsRules are the requirements of libpq on its TLS keywords that the library does not make.
 type tlsRules struct {
 	mode      string // sslmode, its default applied
 	direct    bool

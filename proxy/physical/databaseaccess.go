@@ -12,7 +12,7 @@ func (d *database) physical() *pgerror.Error {
 }
 
 // refusePhysical judges a session on a database by the rules for a physical walsender: the way it came in must be
-// enough for that rule too. proven: it has proved its role to the primary or to us. verified: to us. The demands on
+// enough for that rule too. proven: it has proved its role to the primary or to us. verified: to us. Requirements of
 // the connection, TLS and certificates, are a Refusal of the decision already. What it gives is an ERROR, in the words
 // that the physical walsender would have had.
 func refusePhysical(as access.Decision, proven, verified bool) *pgerror.Error {

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// What the status says of the gate.
+// What the status says of the rule gate.
 const (
 	ruleGateUsed      = "used"
 	ruleGateElsewhere = "elsewhere" // another member's stream uses it
@@ -20,7 +20,7 @@ const (
 	ruleGateUnknown   = "unknown"
 )
 
-// ruleGateStatus shows the user of the gate, and the WAL that it holds (ruling R8).
+// ruleGateStatus shows the user of the rule gate, and the WAL that it holds (ruling R8).
 func ruleGateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGateStatus) {
 	if st == nil {
 		return
@@ -71,8 +71,8 @@ func ruleGateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool)
 	return all
 }
 
-// strangerWarnings name a session that uses the gate and is no proxy's: nobody sees to it that it has no more than the
-// rule covers. Node is this proxy's name.
+// strangerWarnings name a session that uses the rule gate and is no proxy's: nobody sees to it that it has no more than
+// the rule covers. Node is this proxy's name.
 func strangerWarnings(u *admin.Upstream, g *realslot.RuleGateStatus, node string, c *admin.Cluster) []string {
 	if g == nil || u.GateState != ruleGateElsewhere {
 		return nil

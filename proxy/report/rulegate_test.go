@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// TestForeignGate: a logical or temporary slot that has the gate's name is a warning.
+// TestForeignGate: a logical or temporary slot that has the rule gate's name is a warning.
 func TestForeignGate(t *testing.T) {
 	t.Parallel()
 	told := walreceiver.Status{State: walreceiver.Streaming, ServerVersionNum: 170000}

@@ -127,7 +127,7 @@ func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger
 		Sink: m.puller.Sink(node.Peers()), Logger: log,
 	})
 	return []stage{
-		{"door", m.listener.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run},
+		{"listener", m.listener.Run}, {"gossip", m.gossip.Run}, {"link", m.link.Run}, {"puller", m.puller.Run},
 		{"sharing", m.slots.Run},
 	}, nil
 }

@@ -315,7 +315,7 @@ func zoned(rule, spread string) func(*Setup, *Facts) {
 	}
 }
 
-// gateOf makes a slot that the primary waits for the gate.
+// gateOf makes a slot that the primary waits for the rule gate.
 func gateOf(gate Slot) func(*Setup, *Facts) {
 	return func(s *Setup, f *Facts) {
 		gate.Name = "g"

@@ -80,7 +80,7 @@ func strange(s Setup, application string) bool {
 	return application != s.Name && !slices.Contains(s.Members, application)
 }
 
-// gateUnnamed tells that nobody waits for the gate.
+// gateUnnamed tells that nobody waits for the rule gate.
 func gateUnnamed(s Setup, f Facts) string {
 	if s.RuleGate == "" || f.Standby || f.Major < 17 || slices.Contains(waitedFor(f), s.RuleGate) {
 		return ""
