@@ -69,7 +69,8 @@ func (m memory) load() (s vote.State, err error) {
 	return s, nil
 }
 
-// Remembers reports whether a node that has Options.Dir dir has run before.
+// Remembers reports whether a node that has Options.Dir dir has run before. An error is the file system's: it is not
+// known.
 func Remembers(dir string) (bool, error) { return exists(filepath.Join(dir, memoryFile)) }
 
 func exists(path string) (bool, error) {

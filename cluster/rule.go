@@ -13,8 +13,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
-// SetRule changes the rule; it is durable when it is in force. It blocks for the disk. With other members
-// an empty rule is refused while one of them has one (ruling R9). After an error the one before is in force.
+// SetRule changes the rule; it is durable when it is in force. It blocks for the disk. With other members an empty rule
+// is refused while one of them has one (ruling R9). After an error the one before is in force. Any goroutine may call
+// it.
 func (n *Node) SetRule(d vote.RuleText) error { return n.setRule(d, len(n.o.Members) == 0) }
 
 // DropRule takes this node's rule away for good, as SetRule does with an empty one, because an operator says so. The

@@ -10,7 +10,8 @@ import (
 // and well below every timeout.
 const lookInterval = time.Second
 
-// Run lets this node's store vote and keeps the time until ctx ends.
+// Run lets this node's store vote and keeps the time until ctx ends, and returns the cause. [ErrKnown] comes earlier:
+// members know an earlier life of a node that knows of none. Other faults are logged and tried again.
 func (n *Node) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()

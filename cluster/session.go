@@ -18,7 +18,7 @@ const (
 )
 
 // Session is the handle of one standby's session that this node serves. It votes from its first report on: before that
-// it has nothing to vote with.
+// it has nothing to vote with. Any goroutine may call its methods, but see Report.
 type Session struct {
 	n    *Node
 	name string

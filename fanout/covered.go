@@ -54,6 +54,7 @@ func (h *Hub) bind(s *session) {
 }
 
 // bindAll decides up to where each attached session is sent WAL, because the rule or the configuration is another one.
+// Any goroutine may call it that holds no lock of the hub.
 func (h *Hub) bindAll() {
 	if h.o.Rule == nil {
 		return
@@ -110,7 +111,8 @@ func (h *Hub) coveredOn(t lsn.TimelineID) lsn.LSN {
 	return lsn.Invalid // until the rule was asked
 }
 
-// RunCovered follows the covered position until ctx ends, and returns the cause.
+// RunCovered follows the covered position until ctx ends, and returns the cause. While it does not run, held standbys
+// get no more WAL than was covered before.
 func (h *Hub) RunCovered(ctx context.Context) error {
 	if h.o.Rule == nil {
 		<-ctx.Done()

@@ -44,8 +44,9 @@ func (w *walReader) Next(limit lsn.LSN, maxBytes int) (walstore.Chunk, error) {
 	return c, nil
 }
 
-// pending has missing or damaged WAL fetched. When that failed, or brought nothing that can be read,
-// err stands.
+// pending has missing or damaged WAL fetched, and returns a *walsender.PendingError meanwhile; it does not block. Where
+// nothing fetches, and for any other err, it returns err in PostgreSQL's form. After a fetch that failed see
+// fetchError.
 func (w *walReader) pending(err error) error {
 	if w.fill == nil || !errors.Is(err, walstore.ErrRemoved) && !errors.Is(err, walstore.ErrDamaged) {
 		return readError(err)

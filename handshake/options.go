@@ -7,8 +7,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 )
 
-// SplitOptions cuts the options parameter into command-line words at white space. A backslash takes
-// the next character literally (facts A2).
+// SplitOptions cuts the options parameter into command-line words at white space. A backslash takes the next character
+// literally (facts A2); at the end it is dropped. nil: there is no word.
 func SplitOptions(options string) []string {
 	var words []string
 	var word strings.Builder

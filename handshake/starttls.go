@@ -47,7 +47,8 @@ func (a *acceptor) switchToTLS(config *tls.Config, injected *pgerror.Error) erro
 	return nil
 }
 
-// directTLS serves a client whose first byte, which has been read, began a TLS record.
+// directTLS runs the handshake with a client whose first byte, which has been read, began a TLS record. [ErrDirectTLS]:
+// there is no TLS here. [ErrNoALPN]: the client did not name the protocol.
 func (a *acceptor) directTLS() error {
 	config := a.config()
 	if config == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -60,8 +61,7 @@ func respond(conn net.Conn, e *pgerror.Error) {
 
 // linger ends the direction to the client and waits, for a moment, until the client has ended its own.
 func linger(conn net.Conn) {
-	h, ok := conn.(interface{ CloseWrite() error })
-	if !ok || h.CloseWrite() != nil {
+	if hangup.EndSide(conn) != nil {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(lingerTimeout))

@@ -57,7 +57,7 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
-// Gossip is this proxy's view of who is up.
+// Gossip knows which members are up, as far as this proxy hears. Any goroutine may call its methods.
 type Gossip struct {
 	Options
 	pace      pace
@@ -70,7 +70,8 @@ type Gossip struct {
 	live map[string]string // addresses by name, as the events have them
 }
 
-// New registers the streams of gossip at the listener. Run starts it.
+// New registers the streams of gossip at the listener, which must not run yet. It starts nothing. An error is about
+// Options.Advertise.
 func New(o Options) (*Gossip, error) {
 	ip, port, err := advertised(o.Advertise, o.Listener.Addr())
 	if err != nil {

@@ -68,7 +68,7 @@ func Open(dir, name string) (*Node, error) {
 	return &Node{Name: name, key: key, cert: cert}, nil
 }
 
-// Exists reports whether dir has a key.
+// Exists reports whether dir has a key file, readable or not. An error is the file system's: it is not known.
 func Exists(dir string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(dir, keyFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -23,7 +23,8 @@ type Members struct {
 	keys map[string][]ed25519.PublicKey
 }
 
-// ParseMembers reads lines of cluster.members: a name, blank space, a public key.
+// ParseMembers reads lines of cluster.members: a name, blank space, a public key. A name may come again, with another
+// key of its. An error names the line. No lines give no members.
 func ParseMembers(lines []string) (*Members, error) {
 	m := &Members{keys: map[string][]ed25519.PublicKey{}}
 	for _, line := range lines {
@@ -50,7 +51,8 @@ func ParseMembers(lines []string) (*Members, error) {
 	return m, nil
 }
 
-// ValidName accepts node names: plain identifiers, so that rules name them without quotes (R23).
+// ValidName returns nil for a node name: a plain identifier in lower case, so that rules name it without quotes (R23).
+// The error says what is wrong with it.
 func ValidName(name string) error {
 	switch {
 	case name == "":

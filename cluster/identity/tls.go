@@ -52,7 +52,8 @@ func config(n *Node, protocols []string) *tls.Config {
 	}
 }
 
-// Peer returns the member at the other end of a connection.
+// Peer returns the name of the member at the other end of a connection, by its key. The error of any other is
+// [ErrStranger].
 func (m *Members) Peer(cs tls.ConnectionState) (string, error) {
 	if len(cs.PeerCertificates) != 1 {
 		return "", fmt.Errorf("%w: %d certificates", ErrStranger, len(cs.PeerCertificates))

@@ -83,7 +83,8 @@ type session struct {
 	heard, doubted time.Time
 }
 
-// New makes the ledger of a node that has just started.
+// New makes the ledger of a node that has just started. An error is about Options: a name, too many members, a rule
+// that does not parse. One goroutine at a time may call its methods.
 func New(o Options) (*Ledger, error) {
 	l := &Ledger{o: o, members: map[string]*member{}, sessions: map[vote.Key]*session{},
 		sharing: map[sessionName]map[vote.Key]*session{}}

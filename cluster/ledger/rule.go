@@ -63,7 +63,8 @@ func (l *Ledger) NextRule(d vote.RuleText, t lsn.TimelineID, reported lsn.LSN, i
 	return next, nil
 }
 
-// SetRule puts a rule into use that NextRule gave and that is durable.
+// SetRule puts a rule into use that NextRule gave and that is durable. It fails for a rule that does not parse, and
+// then changes nothing.
 func (l *Ledger) SetRule(r vote.Rule) error {
 	d, err := Parse(r.RuleText)
 	if err != nil {

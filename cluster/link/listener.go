@@ -26,8 +26,8 @@ const (
 	maxHandshakes = 32
 )
 
-// Listener is the one TCP port of a cluster: it lets members in and hands each connection to the protocol that it
-// asked for.
+// Listener is the one TCP port of a cluster: it lets members in and hands each connection to the protocol that it asked
+// for. But for Handle, its methods may be called from any goroutine.
 type Listener struct {
 	listener net.Listener
 	node     *identity.Node
@@ -62,7 +62,8 @@ func (d *Listener) Addr() net.Addr { return d.listener.Addr() }
 // Refused counts the connections that were not let in.
 func (d *Listener) Refused() uint64 { return d.refused.Load() }
 
-// Run accepts until ctx ends, which it returns after the last handler has returned.
+// Run accepts until ctx ends, and returns the cause after the last handler has returned. Another error is the
+// listener's, which it closes in any case. Call it once.
 func (d *Listener) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

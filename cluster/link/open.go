@@ -38,7 +38,8 @@ type Member struct {
 // Member returns the name of the member at the other end.
 func (m *Member) Member() string { return m.name }
 
-// Close closes the connection. It may be called again.
+// Close closes the connection, and lets its handler at the listener return. It may be called again, and then returns an
+// error.
 func (m *Member) Close() error {
 	m.end()
 	return m.Conn.Close()

@@ -68,7 +68,7 @@ func New(o Options) *Puller {
 	return p
 }
 
-// Run decides, again and again, until ctx ends.
+// Run decides, again and again, until ctx ends, and returns the cause. Without Options.Follow it keeps to the primary.
 func (p *Puller) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()

@@ -18,7 +18,8 @@ func ParseTimeline(text string) (lsn.TimelineID, error) {
 	return lsn.TimelineID(n), nil
 }
 
-// ParseAsk reads an ask as the flags of replproxy tail have it.
+// ParseAsk reads an ask as the flags of replproxy tail have it; an empty timeline or candidate asks without one. The
+// error names the flag.
 func ParseAsk(timeline, candidate string, ends []string) (ask Ask, err error) {
 	if timeline != "" {
 		if ask.Timeline, err = ParseTimeline(timeline); err != nil {

@@ -63,7 +63,8 @@ func AppendReport(b []byte, r Report) (all []byte, older int, err error) {
 	return e.b, older, e.err
 }
 
-// AppendHashes appends the encoding of h. Version 1 does not have it.
+// AppendHashes appends the encoding of h. Version 1 does not have it. It fails with [ErrEncoding] when h is outside the
+// bounds; discard what is returned with it.
 func AppendHashes(b []byte, h Hashes) ([]byte, error) {
 	e := encoder{b: append(b, version, tagHashes)}
 	e.u64(uint64(h.Oldest))

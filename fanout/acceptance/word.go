@@ -53,7 +53,8 @@ const (
 	byText    = "by"
 )
 
-// Parse reads a line.
+// Parse reads a line, with or without its end. An error is about one that is cut off or of another form, as is an empty
+// one: then no word was given.
 func Parse(text string) (w Word, err error) {
 	bad := func(err error) (Word, error) {
 		return Word{}, fmt.Errorf("%q is no accepted timeline: %w", strings.TrimSpace(text), err)

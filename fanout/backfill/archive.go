@@ -38,7 +38,8 @@ type Archive struct {
 // String names the source.
 func (a *Archive) String() string { return "restore_command" }
 
-// Open fetches the first segment; the others follow as they are read.
+// Open fetches the first segment, and blocks for the command; the others follow as they are read. It fails where the
+// archive lacks that segment. ctx bounds the whole reading.
 func (a *Archive) Open(ctx context.Context, id walstore.Identity, r Run) (io.ReadCloser, error) {
 	w := &restored{a: a, ctx: ctx, size: id.SegSize, run: r}
 	if err := w.next(); err != nil {
@@ -56,7 +57,7 @@ type restored struct {
 	f    *os.File
 }
 
-// Close removes the file.
+// Close removes the file that is being read. It may be called again.
 func (w *restored) Close() error {
 	if w.f == nil {
 		return nil

@@ -55,7 +55,8 @@ type Primary struct {
 // String names the source.
 func (p *Primary) String() string { return "primary" }
 
-// Open connects and starts the stream.
+// Open connects and starts the stream; it blocks for commandTimeout at most. ctx bounds the whole reading. It fails
+// while the walreceiver has no connection, and while the primary has too few walsenders to spare.
 func (p *Primary) Open(ctx context.Context, id walstore.Identity, r Run) (io.ReadCloser, error) {
 	if p.Ready != nil && !p.Ready() {
 		return nil, errNotConnected
@@ -151,7 +152,7 @@ type stream struct {
 	left    int // WAL of the current message that was not read yet
 }
 
-// Close gives the walsender back.
+// Close ends the session, and so gives the walsender back. It may be called again.
 func (w *stream) Close() error {
 	if !w.stop() {
 		return nil // closed already
@@ -161,7 +162,8 @@ func (w *stream) Close() error {
 	return w.s.Close()
 }
 
-// Read gives WAL; io.EOF at the end of what was asked for.
+// Read returns WAL; io.EOF at the end of what was asked for. It blocks until the primary sends, for the time of silence
+// at most. Between segments it fails once the walreceiver has lost its connection.
 func (w *stream) Read(p []byte) (int, error) {
 	if w.at >= w.end {
 		return 0, io.EOF

@@ -97,7 +97,8 @@ func New(o Options) *Sharing {
 	return s
 }
 
-// Run tells the others what changes until ctx ends, which it returns.
+// Run tells the members each change until ctx ends, and returns the cause once nobody is told any more. A member that
+// cannot be told is logged and told again.
 func (s *Sharing) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()

@@ -17,7 +17,8 @@ type Whereabouts struct {
 	XLogPos  lsn.LSN
 }
 
-// IdentifySystem asks the server where it is.
+// IdentifySystem asks the server for its system, timeline and position. It blocks until the answer or the end of ctx.
+// An answer that no server gives is [ErrProtocol].
 func (c *Session) IdentifySystem(ctx context.Context) (w Whereabouts, err error) {
 	res, err := c.s.Query(ctx, grammar.Render(&grammar.IdentifySystem{}, commandVersion))
 	if err != nil {
@@ -36,7 +37,8 @@ func (c *Session) IdentifySystem(ctx context.Context) (w Whereabouts, err error)
 	return Whereabouts{lsn.SystemID(system), lsn.TimelineID(tli), pos}, nil
 }
 
-// TimelineHistory asks for the content of a history file.
+// TimelineHistory asks for the content of t's history file. It blocks until the answer or the end of ctx. A file that
+// the server lacks is the server's error.
 func (c *Session) TimelineHistory(ctx context.Context, t lsn.TimelineID) ([]byte, error) {
 	res, err := c.s.Query(ctx, grammar.Render(&grammar.TimelineHistory{Timeline: t}, commandVersion))
 	if err != nil {

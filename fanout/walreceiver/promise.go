@@ -129,7 +129,8 @@ func (p *promise) narrowAt(received lsn.LSN) time.Time {
 	return p.moved.Add(narrowAfter)
 }
 
-// lower lowers the promise to fork, durably: the operator gave it up.
+// lower lowers the promise to fork, durably: the operator gave the rest up. After an error it is lowered in memory
+// only.
 func (p *promise) lower(fork lsn.LSN) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // Receiver keeps the state that outlives a connection: the promise, the mirrors that were waited for, the slot's
-// position.
+// position. Methods are for the goroutine that runs streams, where they do not say that any may call them.
 type Receiver struct {
 	o       Options // fixed by New
 	log     *slog.Logger
@@ -32,7 +32,8 @@ type Receiver struct {
 	live   *live // of the present stream
 }
 
-// New checks o and returns a Receiver that does nothing until [Receiver.Attach].
+// New checks o and returns a Receiver that does nothing until [Receiver.Attach]. An error is about o. Zero values of
+// the intervals and the logger become the defaults.
 func New(o Options) (*Receiver, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -74,7 +75,8 @@ func (r *Receiver) SlotLost() { r.slotLost = true }
 // Promised returns the highest position that was ever reported under a rule. Any goroutine may call it.
 func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 
-// GiveUp forgets, durably, what was promised beyond fork. Any goroutine may call it.
+// GiveUp lowers the promise to fork, durably; one below fork stays. It blocks for the disk. After an error it is
+// lowered in memory, and the disk has the old one. Any goroutine may call it.
 func (r *Receiver) GiveUp(fork lsn.LSN) error { return r.promise.lower(fork) }
 
 // RenewPromise makes the bound durable for the WAL that is stored now: it names no WAL of an earlier life of the store.

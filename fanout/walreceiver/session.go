@@ -14,6 +14,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
@@ -61,7 +62,8 @@ func (c *Session) Virtual() bool { return c.s.PID > highestPID }
 // SSL describes the connection's encryption; nil: none.
 func (c *Session) SSL() *handshake.SSL { return handshake.SSLOf(c.s.Conn) }
 
-// Start runs START_REPLICATION.
+// Start runs START_REPLICATION with the slot, "" for none. true: WAL follows. false: the timeline of p ended there, and
+// the next one begins at the StartPoint. It blocks until the answer or the end of ctx.
 func (c *Session) Start(ctx context.Context, slot string, p StartPoint) (bool, StartPoint, error) {
 	command := grammar.StartPhysical{Slot: slot, WithSlot: slot != "", At: p.At, Timeline: p.Timeline}
 	copying, res, err := c.s.StartCopy(ctx, grammar.Render(&command, commandVersion))
@@ -72,7 +74,8 @@ func (c *Session) Start(ctx context.Context, slot string, p StartPoint) (bool, S
 	return false, next, err
 }
 
-// Receive reads the next message. ParameterStatus and notices are taken note of, and returned.
+// Receive reads the next message, and blocks until one comes or [Session.Interrupt]. Read the WAL of one before the
+// next. ParameterStatus and notices are taken note of, and returned.
 func (c *Session) Receive() (Message, error) {
 	m, err := readMessage(c.s.Reader)
 	m.arrival = c.s.Arrival
@@ -82,10 +85,12 @@ func (c *Session) Receive() (Message, error) {
 	return m, err
 }
 
-// Read reads WAL of the message that was received last.
+// Read reads WAL of the message that was received last. Read no more than that message's Size: what follows it is the
+// next message.
 func (c *Session) Read(p []byte) (int, error) { return c.s.Reader.Read(p) }
 
-// Send writes a CopyData message.
+// Send writes a CopyData message, behind the rest of one that was offered. It blocks for patience at most; after an
+// error the session is of no use.
 func (c *Session) Send(message []byte, patience time.Duration) error {
 	c.buf = append(wire.AppendHeader(c.buf[:0], 'd', len(message)), message...)
 	return c.write(c.buf, patience)
@@ -116,13 +121,15 @@ func (c *Session) Offer(message []byte, patience time.Duration) (all bool, err e
 	return len(c.rest) == 0, err
 }
 
-// Finish writes the bytes that Offer could not write.
+// Finish writes the bytes that Offer could not write. It blocks for patience at most; after an error the session is of
+// no use.
 func (c *Session) Finish(patience time.Duration) error { return c.write(nil, patience) }
 
 // Interrupt lets reads end at once.
-func (c *Session) Interrupt() { c.s.Conn.SetReadDeadline(time.Unix(1, 0)) }
+func (c *Session) Interrupt() { c.s.Conn.SetReadDeadline(deadline.Past()) }
 
-// End answers CopyDone and reads the results up to ReadyForQuery.
+// End answers CopyDone and reads the results up to ReadyForQuery. It returns where the next timeline begins. It blocks
+// for patience to write, then until the end of ctx.
 func (c *Session) End(ctx context.Context, patience time.Duration) (StartPoint, error) {
 	if err := c.write(wire.AppendHeader(nil, 'c', 0), patience); err != nil {
 		return StartPoint{}, err
@@ -168,7 +175,7 @@ func (c *Session) Leave() {
 	io.Copy(io.Discard, c.s.Conn) // its end is all we wait for
 }
 
-// Disconnect closes the socket.
+// Disconnect closes the socket, without a word to the server. Any goroutine may call it: reads and writes then fail.
 func (c *Session) Disconnect() error { return c.s.Conn.Close() }
 
 // Slots speaks about slots by the replication commands of a server of that version.

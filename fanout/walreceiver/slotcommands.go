@@ -41,7 +41,8 @@ func (q slotCommands) Read(ctx context.Context, name string) (found bool, at Slo
 	return true, at, nil
 }
 
-// Create runs CREATE_REPLICATION_SLOT.
+// Create makes a physical slot that reserves WAL at once. false: a slot of the name is there. It blocks until the
+// answer or the end of ctx.
 func (q slotCommands) Create(ctx context.Context, name string) (bool, error) {
 	_, err := q.s.Query(ctx, grammar.Render(&grammar.CreateSlot{Name: name, ReserveWAL: true}, q.version))
 	if pgerror.HasCode(err, pgerror.DuplicateObject) {
@@ -53,7 +54,8 @@ func (q slotCommands) Create(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// Drop runs DROP_REPLICATION_SLOT.
+// Drop drops a slot; nil also where there is none. One that is in use is the server's error. It blocks until the answer
+// or the end of ctx.
 func (q slotCommands) Drop(ctx context.Context, name string) error {
 	_, err := q.s.Query(ctx, grammar.Render(&grammar.DropSlot{Name: name}, q.version))
 	if err != nil && !pgerror.HasCode(err, pgerror.UndefinedObject) {

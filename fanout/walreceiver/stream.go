@@ -227,7 +227,8 @@ func (st *Stream) leave() {
 	st.conn.Leave()
 }
 
-// StreamError explains the end of a byte stream.
+// StreamError returns err, with an explanation where the server closed the connection. errors.Is finds the original
+// error still.
 func StreamError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("server closed the connection unexpectedly: %w", err)

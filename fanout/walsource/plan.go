@@ -126,7 +126,8 @@ func overlap(have walstore.Positions, srv server, again resumption) lsn.LSN {
 	return before
 }
 
-// beginOf returns the position at which a timeline of h begins, 0 for the first.
+// beginOf returns the position at which a timeline of h begins, 0 for the first. t must be h's own or one of its
+// parents.
 func beginOf(h lsn.History, t lsn.TimelineID) (begin lsn.LSN) {
 	for _, p := range h.Parents {
 		if p.Timeline == t {

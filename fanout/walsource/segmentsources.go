@@ -18,7 +18,7 @@ type OlderSegments struct {
 // Rung names the place.
 func (o *OlderSegments) Rung() Rung { return o.On }
 
-// Stream opens no stream.
+// Stream returns nil, nil: this source has no stream.
 func (o *OlderSegments) Stream(context.Context, map[string]string) (Conn, error) { return nil, nil }
 
 // Segments returns the giver of segments that are older than the store.
@@ -49,7 +49,7 @@ func (a *ArchiveSegments) SetCommand(command string) { a.command.Store(&command)
 // Rung names the place.
 func (a *ArchiveSegments) Rung() Rung { return RungArchive }
 
-// Stream opens no stream.
+// Stream returns nil, nil: this source has no stream.
 func (a *ArchiveSegments) Stream(context.Context, map[string]string) (Conn, error) { return nil, nil }
 
 // Segments returns the giver of segments; nil: there is no command.

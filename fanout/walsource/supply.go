@@ -18,7 +18,8 @@ import (
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
-// Supply keeps the store supplied with WAL.
+// Supply keeps the store supplied with WAL. One goroutine calls Run; other methods may be called from any, where they
+// do not say otherwise.
 type Supply struct {
 	// Fixed by New.
 	o   Options
@@ -82,7 +83,8 @@ type attempt struct {
 	recognised bool // the server has WAL that this proxy had and has no more, see recognise
 }
 
-// New checks o and returns a Supply that does nothing until [Supply.Run].
+// New checks o and returns a Supply that does nothing until [Supply.Run]. An error is about o. A refusal of an earlier
+// life is taken from o.Accept.
 func New(o Options) (*Supply, error) {
 	if err := o.check(); err != nil {
 		return nil, err

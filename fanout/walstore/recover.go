@@ -141,7 +141,8 @@ func foreignName(names []string) (string, bool) {
 	return "", false
 }
 
-// Exists reports whether dir has been a store, with WAL or without.
+// Exists reports whether dir has been a store, with WAL or without. One that is damaged or cannot be read counts. The
+// error is always nil.
 func Exists(dir string) (bool, error) {
 	_, _, err := readMeta(vfs.OS{}, dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -89,7 +89,8 @@ func (m PrimaryKeepalive) Append(b []byte) []byte {
 	return append(b, flag(m.ReplyRequested))
 }
 
-// DecodePrimaryKeepalive reads a payload of exactly [PrimaryKeepaliveSize] bytes.
+// DecodePrimaryKeepalive reads a payload of exactly [PrimaryKeepaliveSize] bytes, tag included. Another size or tag is
+// an error.
 func DecodePrimaryKeepalive(p []byte) (PrimaryKeepalive, error) {
 	if len(p) != PrimaryKeepaliveSize || p[0] != TagPrimaryKeepalive {
 		return PrimaryKeepalive{}, wrongSize("keepalive", len(p), PrimaryKeepaliveSize)
@@ -119,7 +120,8 @@ func (m StatusUpdate) Append(b []byte) []byte {
 	return append(b, flag(m.ReplyRequested))
 }
 
-// DecodeStatusUpdate reads a payload of exactly [StatusUpdateSize] bytes.
+// DecodeStatusUpdate reads a payload of exactly [StatusUpdateSize] bytes, tag included. Another size or tag is an
+// error.
 func DecodeStatusUpdate(p []byte) (StatusUpdate, error) {
 	if len(p) != StatusUpdateSize || p[0] != TagStatusUpdate {
 		return StatusUpdate{}, wrongSize("standby status update", len(p), StatusUpdateSize)
@@ -154,7 +156,8 @@ func (m HotStandbyFeedback) Append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(m.CatalogXmin>>32))
 }
 
-// DecodeHotStandbyFeedback reads a payload of exactly [HotStandbyFeedbackSize] bytes.
+// DecodeHotStandbyFeedback reads a payload of exactly [HotStandbyFeedbackSize] bytes, tag included. Another size or tag
+// is an error.
 func DecodeHotStandbyFeedback(p []byte) (HotStandbyFeedback, error) {
 	if len(p) != HotStandbyFeedbackSize || p[0] != TagHotStandbyFeedback {
 		return HotStandbyFeedback{}, wrongSize("hot standby feedback", len(p), HotStandbyFeedbackSize)

@@ -49,7 +49,7 @@ const (
 	Ready                     // ReadyForQuery: the exchange is over
 )
 
-// Watch follows one exchange. Make it with [New].
+// Watch follows one exchange. Make it with [New]. Each side's messages may come from a goroutine of their own.
 type Watch struct {
 	legs Legs
 

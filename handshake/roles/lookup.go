@@ -119,7 +119,8 @@ func (k *Lookup) Mock(name string) scramauth.Verifier {
 	return scramauth.Mock(k.mock, name, k.iterations)
 }
 
-// Tune changes how long answers hold.
+// Tune changes how long answers hold: for ttl nobody asks again, and for maxAge they are used while the primary cannot
+// be asked. It holds for present answers, too. Any goroutine may call it.
 func (k *Lookup) Tune(ttl, maxAge time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -112,7 +112,8 @@ func (r *reading) connectAll(ctx context.Context, groups [][]Endpoint, params ma
 // ErrLate is the error of a server that has no session because another one answered well before.
 var ErrLate = errors.New("server did not answer while another one had")
 
-// connectAmong tries endpoints in order until one does.
+// connectAmong tries endpoints in order until one has a session that attrs accept. nil: none has, and the
+// *ConnectError, never nil, says why for each. It blocks until ctx ends at most.
 func (r *reading) connectAmong(ctx context.Context, list []Endpoint, params map[string]string, attrs sessionAttrs,
 ) (*Session, *ConnectError) {
 	failed := &ConnectError{}

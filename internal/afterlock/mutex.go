@@ -2,7 +2,8 @@ package afterlock
 
 import "sync"
 
-// Mutex is a sync.Mutex with work for the time when it is free again. The zero value is unlocked.
+// Mutex is a sync.Mutex with work for the time when it is free again. The zero value is unlocked. Do not copy it once
+// it was used.
 type Mutex struct {
 	mu    sync.Mutex
 	after []func()

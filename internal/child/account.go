@@ -46,7 +46,8 @@ func (a Account) Attributes(end syscall.Signal) *syscall.SysProcAttr {
 	return attr
 }
 
-// Own gives a file or folder to the account.
+// Own gives a file or folder to the account, not what is within it. It does nothing for the present user. A symbolic
+// link itself is given, not its target.
 func (a Account) Own(path string) error {
 	if a.Name == "" {
 		return nil

@@ -10,7 +10,7 @@ type Known[K comparable] struct {
 	young, old map[K]struct{}
 }
 
-// Has reports whether an origin is remembered.
+// Has reports whether an origin is remembered. It does not keep it for longer: only Add does.
 func (k *Known[K]) Has(from K) bool {
 	_, young := k.young[from]
 	_, old := k.old[from]

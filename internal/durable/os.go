@@ -29,10 +29,11 @@ func (OS) Create(name string) (*os.File, error) {
 // Rename gives a file a new name. It replaces a file or a symbolic link of that name.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 
-// Remove deletes a file.
+// Remove deletes a file or an empty folder. One that is missing is an error (fs.ErrNotExist). It is durable after
+// [OS.SyncDir].
 func (OS) Remove(name string) error { return os.Remove(name) }
 
-// SyncDir makes the names in dir durable.
+// SyncDir makes the names in dir durable, not the files' content. It blocks for the disk.
 func (OS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -10,5 +10,5 @@
 //
 // Nothing is consumed, so that whoever reads next finds every byte. Under TLS the closing alert is no byte that
 // somebody waits to have answered. Elsewhere than on Linux nothing is noticed: a client that left is found when
-// it is written to.
+// it is written to. [EndSide] is for the other direction: it ends our side.
 package hangup

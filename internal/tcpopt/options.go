@@ -56,7 +56,8 @@ func (o Options) Apply(conn net.Conn) error {
 	return errors.Join(err, bad)
 }
 
-// Dial connects with the options set before the handshake.
+// Dial connects with the options set before the handshake; a unix socket has none. It tries a name's addresses one
+// after another, and blocks until one answers or ctx ends.
 func (o Options) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	// Addresses of a name are never raced: the first that answers might be another server than the first that is named.
 	d := net.Dialer{KeepAliveConfig: o.KeepAlive(), KeepAlive: -1, FallbackDelay: -1}
@@ -85,7 +86,8 @@ func Network(address string) string {
 	return "tcp6"
 }
 
-// Listen opens a listener whose connections have what the system gives them, until [Options.Apply].
+// Listen opens a listener whose connections have what the system gives them, until [Options.Apply]. ctx bounds the
+// lookup of a name alone.
 func Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	l := net.ListenConfig{KeepAliveConfig: Options{}.KeepAlive()}
 	l.SetMultipathTCP(false)

@@ -62,7 +62,7 @@ func (r *Reader) Body(n, limit int) ([]byte, error) {
 	}
 	b := r.body[:n]
 	if _, err := io.ReadFull(r.r, b); err != nil {
-		return nil, noEOF(err)
+		return nil, NoEOF(err)
 	}
 	return b, nil
 }
@@ -71,16 +71,17 @@ func (r *Reader) Body(n, limit int) ([]byte, error) {
 // once, from the kernel to where it stays.
 func (r *Reader) Read(p []byte) (int, error) { return r.r.Read(p) }
 
-// Discard skips n bytes of the body.
+// Discard skips n bytes of the body, and blocks until they came. An end before that is io.ErrUnexpectedEOF.
 func (r *Reader) Discard(n int) error {
 	_, err := r.r.Discard(n)
-	return noEOF(err)
+	return NoEOF(err)
 }
 
 // Buffered returns the number of bytes that have been read ahead.
 func (r *Reader) Buffered() int { return r.r.Buffered() }
 
-func noEOF(err error) error {
+// NoEOF returns io.ErrUnexpectedEOF for io.EOF, which within a frame is no end, and any other error as it is.
+func NoEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

@@ -41,7 +41,8 @@ func longest(s *Status, of func(*Standby) *float64) float64 {
 	return most
 }
 
-// forgotten returns the primary's idle slots that neither this proxy nor a member that is heard looks after.
+// forgotten counts the primary's idle slots that neither this proxy nor a member that is heard looks after. held is the
+// WAL that one of them holds, in bytes: of the one that holds most.
 func forgotten(s *Status) (n int, held int64) {
 	for _, i := range s.Idle {
 		if i.Real == "" && i.Member == "" {

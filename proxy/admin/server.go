@@ -77,7 +77,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// Run serves until ctx ends, then lets answers under way finish for a moment.
+// Run serves until ctx ends, then lets answers under way finish for stopTimeout at most, and returns nil. An error
+// before that is the listener's. Call it once.
 func (s *Server) Run(ctx context.Context) error {
 	done := make(chan error, 1)
 	l := descriptors.Patient(s.o.Listener, s.o.Logger)

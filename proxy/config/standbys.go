@@ -42,7 +42,8 @@ func (c *Config) CoversAny() func(name string) bool {
 // Has reports whether the pattern has a name.
 func (s StandbyRule) Has(name string) bool { return matches(foldASCII(s.Pattern), foldASCII(name)) }
 
-// matches compares a name with a pattern in which * stands for any text.
+// matches reports whether a name is as a pattern says, in which * stands for any text, none included. Case counts: the
+// caller folds both. No other character is special.
 func matches(pattern, name string) bool {
 	parts := strings.Split(pattern, "*")
 	first, last := parts[0], parts[len(parts)-1]

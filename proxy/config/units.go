@@ -34,7 +34,8 @@ var timeUnits = []unit{
 // errOutOfRange is a number that no setting could mean.
 var errOutOfRange = errors.New("is out of range")
 
-// ParseSize reads a size in PostgreSQL's spelling.
+// ParseSize reads a size in PostgreSQL's spelling, such as 16MB. A number without a unit is in MB. A negative one, an
+// unknown unit and an overflow are errors.
 func ParseSize(text string) (Size, error) {
 	v, err := parseUnits(text, sizeUnits, mib, `"B", "kB", "MB", "GB" and "TB"`)
 	return Size(v), err

@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -107,7 +108,7 @@ func (d *database) serve(ctx context.Context) error {
 	var owed *pgerror.Error
 	switch {
 	case said == nil:
-		_ = closeWrite(d.up) // which may still answer
+		_ = hangup.EndSide(d.up) // which may still answer
 	case errors.As(said, &owed), errors.Is(said, errOver), errors.Is(said, errClientGone):
 		left()
 		_ = d.up.SetDeadline(deadline.Past()) // nobody is left to answer
@@ -143,7 +144,7 @@ func (d *database) end(err error) {
 	case err != nil:
 		_ = d.legs.Client.SetDeadline(deadline.Past())
 	default:
-		_ = closeWrite(d.legs.Client)
+		_ = hangup.EndSide(d.legs.Client)
 		_ = d.legs.Client.SetReadDeadline(time.Now().Add(leaveTimeout))
 	}
 }

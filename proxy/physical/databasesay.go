@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/internal/wire"
@@ -167,7 +166,7 @@ func (d *database) pass(h wire.Header, lead []byte) error {
 		n, err := c.r.Read(d.out[at:])
 		d.out = d.out[:at+n]
 		if left -= n; err != nil {
-			return errors.Join(d.flush(), clientLost(noEOF(err)))
+			return errors.Join(d.flush(), clientLost(wire.NoEOF(err)))
 		}
 	}
 	if len(d.out) >= outputFlush {
@@ -217,18 +216,4 @@ func clientLost(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", errClientGone, err)
-}
-
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-func closeWrite(c net.Conn) error {
-	if h, ok := c.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/hangup"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -86,7 +87,7 @@ func (l *link) end() {
 	if l.loggedIn {
 		_, _ = l.up.Conn.Write(wire.AppendFrame(nil, 'X', nil))
 	}
-	if half, ok := l.up.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+	if hangup.EndSide(l.up.Conn) == nil {
 		_, _ = io.Copy(io.Discard, l.up.Conn)
 	}
 }

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
+	"github.com/replproxy/replproxy/internal/hangup"
 )
 
 // closeWrite ends the direction towards c, while the other one goes on: by FIN, or close_notify. Sessions in a loop do
 // it by shutdown (halfclose_linux.go).
 func closeWrite(c net.Conn) error {
-	if h, ok := c.(interface{ CloseWrite() error }); ok {
-		return h.CloseWrite()
+	if err := hangup.EndSide(c); !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
-	return nil
+	return nil // its end is seen when it is closed
 }
 
 func gone(err error) bool {

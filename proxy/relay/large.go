@@ -41,7 +41,7 @@ func (l *login) large() (typ byte, head []byte, ok bool, err error) {
 		if err == nil {
 			err = l.flush()
 		} else { // inside a message nothing can be said any more
-			err = &SideError{Side: Primary, Err: fmt.Errorf("read log-in: %w", noEOF(err))}
+			err = &SideError{Side: Primary, Err: fmt.Errorf("read log-in: %w", wire.NoEOF(err))}
 		}
 		if err != nil {
 			return typ, head, true, err

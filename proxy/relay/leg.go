@@ -46,7 +46,7 @@ func (l *leg) frame(limit int) (typ byte, body []byte, err error) {
 		return typ, nil, err
 	}
 	if _, err := io.ReadFull(l.r, body); err != nil {
-		return typ, nil, noEOF(err)
+		return typ, nil, wire.NoEOF(err)
 	}
 	return typ, body, nil
 }
@@ -72,11 +72,4 @@ func (l *leg) flush(dst net.Conn) (int, error) {
 	}
 	b, _ := l.r.Peek(n)
 	return dst.Write(b)
-}
-
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -95,7 +95,8 @@ func (l *loop) close() {
 	})
 }
 
-// run serves until stop. Sessions that are left then end with errEngineStopped.
+// run serves until stop, then returns nil. Sessions that are left then end with errEngineStopped, as after an error,
+// which is of epoll.
 func (l *loop) run() error {
 	defer l.endAll()
 	var events [loopEvents]unix.EpollEvent

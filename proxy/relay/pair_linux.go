@@ -185,7 +185,8 @@ func (l *loop) want(e *end, out bool) {
 	}
 }
 
-// end closes both sockets. The session's Run returns err.
+// end closes both sockets, once; a later call does nothing. The session's Run returns err. It is called on the loop's
+// goroutine.
 func (l *loop) end(p *pair, err error) {
 	if p.over {
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/authwatch"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/internal/deadline"
+	"github.com/replproxy/replproxy/internal/hangup"
 )
 
 const (
@@ -187,8 +188,7 @@ func logIn(ctx context.Context, client, upstream *leg, params parameters, o *Opt
 // leave ends the side of the primary and waits until it has noticed, up to the time of a log-in. Until then the
 // primary has a process for a client that has gone. A crowd of those must not be larger than one of waiting clients.
 func (l *login) leave(ctx context.Context) {
-	half, ok := l.upstream.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+	if hangup.EndSide(l.upstream.Conn) != nil {
 		return
 	}
 	_ = l.upstream.SetReadDeadline(time.Now().Add(l.timeout))

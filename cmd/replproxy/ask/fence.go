@@ -22,7 +22,7 @@ func FencePath(timeline string, force bool) (string, error) {
 	return path, nil
 }
 
-// Ending reads the answer of a proxy that was fenced.
+// Ending reads the answer of a proxy that was fenced, as JSON. An error says that it is none.
 func Ending(body []byte) (e cluster.Ending, err error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return e, fmt.Errorf("read the answer of the proxy: %w", err)

@@ -79,7 +79,8 @@ func (a *HTTP) request(ctx context.Context, url string) (*http.Request, error) {
 	return req, nil
 }
 
-// Fetch asks for a path, and returns the answer.
+// Fetch asks for a path, and returns the answer's body, up to maxStatus bytes. It blocks for statusTimeout at most. Any
+// status but 200 is an error.
 func (a *HTTP) Fetch(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

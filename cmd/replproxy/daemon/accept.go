@@ -18,7 +18,7 @@ import (
 // runs or not.
 type Word struct{ a wordFiles }
 
-// OpenWord looks for the data_dir of a proxy in dir.
+// OpenWord returns the Word of the proxy whose data_dir is dir. It writes nothing, and fails where dir is none.
 func OpenWord(dir string) (Word, error) {
 	if _, err := os.Stat(filepath.Join(dir, "replproxy.meta")); err != nil {
 		return Word{}, fmt.Errorf("%s is not the data_dir of a replproxy: %w", dir, err)
@@ -82,7 +82,7 @@ func (a wordFiles) revoke(t lsn.TimelineID) error {
 // the directory cannot have that of another file changed.
 type readable struct{ durable.OS }
 
-// Create makes a new file in place of what is there.
+// Create makes a new, empty file, in place of one that is there. Its mode is 0644, whatever the umask is.
 func (r readable) Create(name string) (*os.File, error) {
 	f, err := r.OS.Create(name)
 	if err != nil {

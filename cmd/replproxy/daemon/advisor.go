@@ -48,7 +48,7 @@ func (a *advisor) Warnings() []string {
 	return []string{}
 }
 
-// Run looks until ctx ends.
+// Run asks the primary when it is due until ctx ends, then returns nil. What cannot be asked is asked again.
 func (a *advisor) Run(ctx context.Context) error {
 	tick := time.NewTicker(adviseTick)
 	defer tick.Stop()

@@ -50,7 +50,8 @@ func newSettings(c *config.Config, file string) *settings {
 
 func (s *settings) now() *config.Config { return s.state.Load().config }
 
-// Run reads the configuration again at each SIGHUP until ctx ends.
+// Run reads the configuration again at each SIGHUP until ctx ends, then returns nil. One that is unusable is logged and
+// changes nothing.
 func (s *settings) Run(ctx context.Context) error {
 	for {
 		select {

@@ -50,7 +50,8 @@ func (m *slotMembers) Hears(member string) bool {
 // Forgotten returns the names of the members that an operator has removed (replproxy forget).
 func (m *slotMembers) Forgotten() []string { return m.node.Forgotten() }
 
-// Open connects over the cluster's port.
+// Open connects to a member over the cluster's port and returns the protocol that it chose. It blocks until then, or
+// until ctx ends, and fails while the member is not up.
 func (m *slotMembers) Open(ctx context.Context, member string, protocols ...string) (net.Conn, string, error) {
 	return m.link.Open(ctx, member, protocols...)
 }

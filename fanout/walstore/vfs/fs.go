@@ -79,7 +79,8 @@ func (e *HeldError) Error() string {
 // Is makes errors.Is(err, ErrHeld) true.
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }
 
-// ReadFile reads a whole file of at most limit bytes.
+// ReadFile reads a whole file of at most limit bytes; a larger one is an error, and so is one that is missing
+// (fs.ErrNotExist).
 func ReadFile(fs FS, name string, limit int64) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {

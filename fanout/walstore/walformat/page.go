@@ -68,7 +68,8 @@ func (h *Header) Len() int {
 // ErrShortHeader reports too few bytes for a page header.
 var ErrShortHeader = errors.New("page header is cut off")
 
-// ParseHeader decodes the header at the start of b, whatever its values.
+// ParseHeader decodes the header at the start of b, whatever its values: nothing but the length is checked.
+// [ErrShortHeader]: b is too short for it.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < ShortHeaderLen {
 		return Header{}, ErrShortHeader
