@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // authorization is the class of SQLSTATEs by which a log-in fails for who the client is.
@@ -25,7 +26,7 @@ func (s *Server) audited(ctx context.Context, session *Session, log *slog.Logger
 	session.onRefused = func(e *pgerror.Error) {
 		s.failures.Add(1)
 		s.failureLines.say(log, slog.LevelWarn, "log-in failed", append(who(), "code", string(e.Code), "err", e)...)
-		hold(ctx, s.limits.Load().AuthDelay)
+		_ = deadline.Sleep(ctx, s.limits.Load().AuthDelay)
 	}
 }
 
@@ -39,19 +40,6 @@ func (s *Session) Refused(e *pgerror.Error) {
 	}
 	if isGuess(e) || strings.HasPrefix(string(e.Code), authorization) {
 		s.onRefused(e)
-	}
-}
-
-// hold blocks for d.
-func hold(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -166,15 +166,21 @@ func TestCopyBothWays(t *testing.T) {
 	}
 }
 
-func TestQueryCancelReachesItsServer(t *testing.T) {
-	s := pgtest.Need(t, 15).Primary(t)
-	w := start(t, proxy.Options{Upstream: tcpTo(s)})
-	c := pgtest.Connect(t, w.conninfo())
+// sleeping begins a query that takes a minute, and returns how it ended.
+func sleeping(t *testing.T, c *pgconn.PgConn) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Exec(t.Context(), "SELECT pg_sleep(60)").ReadAll()
 		done <- err
 	}()
+	return done
+}
+
+func TestQueryCancelReachesItsServer(t *testing.T) {
+	s := pgtest.Need(t, 15).Primary(t)
+	w := start(t, proxy.Options{Upstream: tcpTo(s)})
+	c := pgtest.Connect(t, w.conninfo())
+	done := sleeping(t, c)
 	pgtest.WaitFor(t, patience, "the query to run", func() (bool, error) {
 		rows := s.SQL(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
 		return rows[0][0] == "1", nil
@@ -257,11 +263,7 @@ func TestPrimaryThatDies(t *testing.T) {
 	s := pgtest.Need(t, 15).Primary(t)
 	w := start(t, proxy.Options{Upstream: tcpTo(s)})
 	c := pgtest.Connect(t, w.conninfo())
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.Exec(t.Context(), "SELECT pg_sleep(60)").ReadAll()
-		done <- err
-	}()
+	done := sleeping(t, c)
 	pgtest.WaitFor(t, patience, "the session", func() (bool, error) { return len(w.Sessions()) == 1, nil })
 	s.Kill9(t)
 	select {

@@ -6,27 +6,22 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/replproxy/replproxy/internal/crowd"
 )
 
-const (
-	// logLines bounds the lines of memberlist that are logged within logWindow. It says something of each packet that
-	// it cannot read, and anybody who reaches the port can send those.
-	logLines  = 20
-	logWindow = 10 * time.Second
-	// refuting begins the line that memberlist logs at each restart, when others still take this proxy for dead: it is
-	// well.
-	refuting = "Refuting a"
-)
+// refuting begins the line that memberlist logs at each restart, when others still take this proxy for dead: it is
+// well.
+const refuting = "Refuting a"
 
-// logWriter turns memberlist's lines, "date time [LEVEL] memberlist: text", into records, a bounded number.
+// logWriter turns memberlist's lines, "date time [LEVEL] memberlist: text", into records, a bounded number. memberlist
+// says something of each packet that it cannot read, and anybody who reaches the port can send those.
 type logWriter struct {
 	log *slog.Logger
 	now func() time.Time
 
-	mu      sync.Mutex
-	began   time.Time // of the window
-	said    int       // in it
-	dropped int
+	mu    sync.Mutex
+	lines crowd.Quota
 }
 
 func newLogWriter(log *slog.Logger) *logWriter { return &logWriter{log: log, now: time.Now} }
@@ -57,18 +52,8 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// admit counts a line and says whether it is logged, and how many were not since the last one that was.
 func (w *logWriter) admit() (dropped int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now := w.now(); now.Sub(w.began) >= logWindow {
-		w.began, w.said = now, 0
-	}
-	if w.said >= logLines {
-		w.dropped++
-		return 0, false
-	}
-	w.said++
-	dropped, w.dropped = w.dropped, 0
-	return dropped, true
+	return w.lines.Admit(w.now())
 }

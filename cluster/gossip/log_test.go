@@ -11,6 +11,7 @@ import (
 
 // Packets of strangers do not fill the disk with log, and what is left out is said.
 func TestLogIsBounded(t *testing.T) {
+	const lines, window = 20, 10 * time.Second // of crowd.Quota
 	var out bytes.Buffer
 	w := newLogWriter(slog.New(slog.NewTextHandler(&out, nil)))
 	now := time.Now()
@@ -21,16 +22,16 @@ func TestLogIsBounded(t *testing.T) {
 		}
 	}
 	say(10_000)
-	if n := strings.Count(out.String(), "\n"); n != logLines {
+	if n := strings.Count(out.String(), "\n"); n != lines {
 		t.Errorf("%d lines were logged", n)
 	}
 	if first, _, _ := strings.Cut(out.String(), "\n"); !strings.Contains(first, `level=WARN msg="gossip: Decrypt packet failed: 0`) {
 		t.Errorf("the first one: %s", first)
 	}
 	out.Reset()
-	now = now.Add(logWindow)
+	now = now.Add(window)
 	say(1)
-	want := fmt.Sprintf("lines_dropped=%d", 10_000-logLines)
+	want := fmt.Sprintf("lines_dropped=%d", 10_000-lines)
 	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, want) {
 		t.Errorf("want %s: %s", want, got)
 	}

@@ -121,7 +121,7 @@ func newCommits(b *testing.B) *commits {
 // arrange stops the servers that the layout does not need and waits until commits wait for those that it has.
 func (c *commits) arrange(l layout, rule string) {
 	b := c.b
-	c.wait("")
+	c.primary.WaitsFor(c.b, "")
 	for i, p := range append([]*pgtest.Proxy{c.one}, c.two...) {
 		config := "synchronous_standby_names: '" + rule + "'\n"
 		if i > 0 {
@@ -151,7 +151,7 @@ func (c *commits) arrange(l layout, rule string) {
 	if names == "" {
 		names = rule
 	}
-	c.wait(names)
+	c.primary.WaitsFor(c.b, names)
 	streams := len(l.proxies)
 	if streams == 0 {
 		streams = len(c.standbys)
@@ -166,15 +166,6 @@ func (c *commits) arrange(l layout, rule string) {
 	}
 	c.measure(1) // the first seconds of an arrangement say nothing
 	pgtest.WaitCaughtUp(b, c.primary, c.standbys[0])
-}
-
-// wait makes the primary wait for names.
-func (c *commits) wait(names string) {
-	c.primary.Set(c.b, "synchronous_standby_names = '"+names+"'")
-	c.primary.Reload()
-	pgtest.WaitFor(c.b, time.Minute, "the primary to wait for "+names, func() (bool, error) {
-		return c.primary.Scalar(c.b, "SHOW synchronous_standby_names") == names, nil
-	})
 }
 
 // measure runs pgbench for a while.

@@ -75,7 +75,7 @@ func (g *gateway) run(tag string) {
 		text := strings.ReplaceAll(string(body), `": "`, `":"`)
 		return err == nil && strings.Count(text, `"standing":"counts"`) >= sinks, nil
 	})
-	g.wait("one")
+	g.primary.WaitsFor(g.t, "one")
 }
 
 // part ends the sinks and the proxy, for which nobody waits then.
@@ -84,7 +84,7 @@ func (g *gateway) part() {
 		return
 	}
 	if g.proxy.Running() {
-		g.wait("")
+		g.primary.WaitsFor(g.t, "")
 	}
 	for _, s := range g.streams {
 		s.close()
@@ -95,15 +95,6 @@ func (g *gateway) part() {
 		g.proxy.Terminate(g.t)
 	}
 	g.proxy = nil
-}
-
-// wait makes the primary wait for names.
-func (g *gateway) wait(names string) {
-	g.primary.Set(g.t, "synchronous_standby_names = '"+names+"'")
-	g.primary.Reload()
-	pgtest.WaitFor(g.t, time.Minute, "the primary to wait for "+names, func() (bool, error) {
-		return g.primary.Scalar(g.t, "SHOW synchronous_standby_names") == names, nil
-	})
 }
 
 // stamps returns the stamps of the proxy since it was asked last. The first answer is empty.

@@ -41,23 +41,32 @@ func Tagged(t testing.TB, tag string) string {
 	return path
 }
 
-func buildBinary(tag string) (string, error) {
+// lockedDir returns a folder of this run of the tests, which it makes, locked against other test processes until unlock.
+func lockedDir(name string) (dir string, unlock func() error, err error) {
 	parent, err := processDir()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	dir := filepath.Join(parent, "bin")
+	dir = filepath.Join(parent, name)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
+		return "", nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
+		return "", nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("lock: %w", err), lock.Close())
+	}
+	return dir, lock.Close, nil
+}
+
+func buildBinary(tag string) (string, error) {
+	dir, unlock, err := lockedDir("bin")
+	if err != nil {
 		return "", err
 	}
-	defer lock.Close() // which unlocks
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock: %w", err)
-	}
+	defer unlock()
 	path := filepath.Join(dir, "replproxy")
 	if tag != "" {
 		path += "-" + tag

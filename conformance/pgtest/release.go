@@ -76,22 +76,11 @@ func git(root string, args ...string) *exec.Cmd {
 
 // buildRelease keeps the binary beside the present code's.
 func buildRelease(root string, r Release) (string, error) {
-	parent, err := processDir()
+	dir, unlock, err := lockedDir("release-"+r.Version)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(parent, "release-"+r.Version)
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close() // which unlocks
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("lock: %w", err)
-	}
+	defer unlock()
 	path, source := filepath.Join(dir, "replproxy"), filepath.Join(dir, "source")
 	if _, err := os.Stat(path); err == nil {
 		return path, nil

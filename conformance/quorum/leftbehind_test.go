@@ -32,12 +32,7 @@ func newLeaver(t *testing.T, site *scene.Site, of *pgtest.Proxy, slot string, sy
 		From: site.Primary, PrimaryConninfo: l.over(l.way, of), SlotName: slot,
 	}, pgtest.Name("s1"), pgtest.Settings("wal_retrieve_retry_interval = 100ms"))
 	scene.Attached(t, of, "s1")
-	site.Primary.Set(t, "synchronous_standby_names = '"+sync+"'")
-	site.Primary.Reload()
-	pgtest.WaitFor(t, time.Minute, "the primary to wait for the proxy", func() (bool, error) {
-		return site.Primary.Scalar(t, "SHOW synchronous_standby_names") == sync, nil
-	})
-	site.Primary.Exec(t, "CHECKPOINT")
+	site.Primary.WaitsFor(t, sync)
 	l.Begin(t, "on").Released(t)
 	return l
 }

@@ -54,12 +54,7 @@ func TestOtherBytesDoNotVote(t *testing.T) {
 		})
 	}
 	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: right, Proxy: a}}
-	right.Set(t, "synchronous_standby_names = 'a'")
-	right.Reload()
-	pgtest.WaitFor(t, time.Minute, "the primary to wait for a", func() (bool, error) {
-		return right.Scalar(t, "SHOW synchronous_standby_names") == "a", nil
-	})
-	right.Exec(t, "CHECKPOINT")
+	right.WaitsFor(t, "a")
 	c := s.Begin(t, "on")
 	s.Held(t, c, flushOf)
 	b.Restart(t)

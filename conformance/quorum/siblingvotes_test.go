@@ -58,12 +58,7 @@ func siblingVotes(t *testing.T, together bool) {
 			return v.Name == "b" && v.Node == "b" && v.Standing == "its node has another history of this timeline"
 		}), nil
 	})
-	right.Set(t, "synchronous_standby_names = 'a'")
-	right.Reload()
-	pgtest.WaitFor(t, time.Minute, "the primary to wait for a", func() (bool, error) {
-		return right.Scalar(t, "SHOW synchronous_standby_names") == "a", nil
-	})
-	right.Exec(t, "CHECKPOINT")
+	right.WaitsFor(t, "a")
 	c := s.Begin(t, "on")
 	s.Held(t, c, flushOf)
 

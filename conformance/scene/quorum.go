@@ -23,12 +23,7 @@ func RuleFile(rule string) string { return "synchronous_standby_names: '" + rule
 // WaitSync makes the primary wait for the proxy, and waits until it would.
 func (s *QuorumSite) WaitSync(t *testing.T) {
 	t.Helper()
-	s.Primary.Set(t, "synchronous_standby_names = 'proxy'")
-	s.Primary.Reload()
-	pgtest.WaitFor(t, time.Minute, "the primary to wait for the proxy", func() (bool, error) {
-		return s.Primary.Scalar(t, "SHOW synchronous_standby_names") == "proxy", nil
-	})
-	s.Primary.Exec(t, "CHECKPOINT") // commits wait once the checkpointer has read the setting: it does before it works
+	s.Primary.WaitsFor(t, "proxy")
 }
 
 // Commit runs a commit that may have to wait.

@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -57,7 +58,7 @@ func (st *Stream) startReplication(ctx context.Context, p StartPoint) (copying b
 			return copying, next, err
 		}
 		st.r.Update(func(s *Status) { s.SlotState, s.LastError = SlotBusy, err.Error() })
-		if err := sleep(ctx, slotBusyDelay); err != nil {
+		if err := deadline.Sleep(ctx, slotBusyDelay); err != nil {
 			return false, next, err
 		}
 	}
@@ -101,16 +102,4 @@ func slotFloor(have walstore.Positions, srv Server) lsn.LSN {
 		return min(have.Flushed, fork)
 	}
 	return have.Flushed
-}
-
-// sleep waits for d or the end of ctx, whose cause it returns.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -159,15 +159,3 @@ func fetchHistory(ctx context.Context, s Conn, t lsn.TimelineID) ([]byte, error)
 	defer cancel()
 	return s.TimelineHistory(ctx, t)
 }
-
-// sleep waits for d or the end of ctx, whose cause it returns.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -74,6 +74,25 @@ func newWalsender(t *testing.T, answers map[string][]byte) *walsender {
 	return w
 }
 
+// answerNext answers the next command. copies: COPY begins. ok false: no command came.
+func (w *walsender) answerNext(c net.Conn, r *wire.Reader) (copies, ok bool) {
+	h, err := r.Next()
+	if err != nil || h.Type != 'Q' {
+		return false, false
+	}
+	body, err := r.Body(h.Size, 1<<16)
+	if err != nil {
+		return false, false
+	}
+	command := strings.TrimSuffix(string(body), "\x00")
+	w.mu.Lock()
+	w.commands = append(w.commands, command)
+	answer := w.answer(command)
+	w.mu.Unlock()
+	c.Write(answer)
+	return answer[0] == 'W', true
+}
+
 func (w *walsender) serve(c net.Conn) {
 	c.SetDeadline(time.Now().Add(realWait))
 	var size [4]byte
@@ -87,23 +106,12 @@ func (w *walsender) serve(c net.Conn) {
 	c.Write(ready(wire.AppendFrame(b, 'K', binary.BigEndian.AppendUint64(nil, uint64(w.pid)<<32))))
 	r := wire.NewReader(c, 4096)
 	for {
-		h, err := r.Next()
-		if err != nil || h.Type != 'Q' {
+		copies, ok := w.answerNext(c, r)
+		if !ok {
 			c.Close()
 			return
 		}
-		body, err := r.Body(h.Size, 1<<16)
-		if err != nil {
-			c.Close()
-			return
-		}
-		command := strings.TrimSuffix(string(body), "\x00")
-		w.mu.Lock()
-		w.commands = append(w.commands, command)
-		answer := w.answer(command)
-		w.mu.Unlock()
-		c.Write(answer)
-		if answer[0] == 'W' {
+		if copies {
 			w.copies <- &copyConn{c, w.t, r}
 			return
 		}

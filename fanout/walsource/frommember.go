@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -48,10 +49,10 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 				r.log.Warn("the primary cannot be looked after while WAL comes from a member", "err", text)
 			}
 		}
-		for r.o.Store.Positions().Timeline == 0 && sleep(ctx, firstLook) == nil {
+		for r.o.Store.Positions().Timeline == 0 && deadline.Sleep(ctx, firstLook) == nil {
 			continue // nothing has come yet
 		}
-		for ; ctx.Err() == nil; _ = sleep(ctx, lookAgain) {
+		for ; ctx.Err() == nil; _ = deadline.Sleep(ctx, lookAgain) {
 			t := r.o.Store.Positions().Timeline
 			held, vouched := false, false
 			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {

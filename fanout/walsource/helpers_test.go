@@ -14,21 +14,11 @@ import (
 // commandsOn serves commands on a connection that was in COPY mode, until it is in it again.
 func (w *walsender) commandsOn(c *copyConn) {
 	for {
-		h, err := c.r.Next()
-		if err != nil {
+		copies, ok := w.answerNext(c, c.r)
+		if !ok {
 			return
 		}
-		body, err := c.r.Body(h.Size, 1<<16)
-		if err != nil || h.Type != 'Q' {
-			return
-		}
-		command := strings.TrimSuffix(string(body), "\x00")
-		w.mu.Lock()
-		w.commands = append(w.commands, command)
-		answer := w.answer(command)
-		w.mu.Unlock()
-		c.Write(answer)
-		if answer[0] == 'W' {
+		if copies {
 			w.copies <- c
 			return
 		}

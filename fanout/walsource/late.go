@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // lateInterval spaces the looks at what members say that were not heard when the store left a timeline.
@@ -83,7 +84,7 @@ func (f lateFacts) news(lacks []LackError) (fresh []LackError) {
 // primary that is followed may have all that was acknowledged.
 func (r *Supply) watchLate(ctx context.Context) {
 	logged := lateFacts{}
-	for sleep(ctx, lateInterval) == nil {
+	for deadline.Sleep(ctx, lateInterval) == nil {
 		r.lookLate(logged)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // lookHigher spaces the looks at the hosts that are not streamed from. Each costs a log-in at each of them. For this
@@ -82,7 +83,7 @@ func (r *Supply) lookForHigher(ctx context.Context, s Conn, srv server) {
 	if r.o.Upstream.Servers() == 1 || srv.inRecovery() {
 		return
 	}
-	for sleep(ctx, lookHigher) == nil {
+	for deadline.Sleep(ctx, lookHigher) == nil {
 		found := r.preferred(ctx, s.Endpoint(), srv)
 		switch was := r.higher.Swap(found); {
 		case ctx.Err() != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
@@ -96,7 +97,7 @@ func (r *Supply) compareWith(ctx context.Context, s Conn, e upstream.Endpoint, s
 			break
 		}
 		// That of the stream which has just broken may be there still.
-		if !pgerror.HasCode(err, pgerror.TooManyConnections) || sleep(ctx, walsenderDelay) != nil {
+		if !pgerror.HasCode(err, pgerror.TooManyConnections) || deadline.Sleep(ctx, walsenderDelay) != nil {
 			return lsn.Invalid, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // Where another member of the cluster can take the stream over, silence is not waited out until wal_receiver_timeout:
@@ -55,7 +56,7 @@ func (r *Supply) lookForSilence(ctx context.Context, e upstream.Endpoint, heardA
 	defer r.setSilence(time.Time{}, false)
 	var listened time.Time // until then nobody could have heard anything
 	failed, again := 0, time.Time{}
-	for sleep(ctx, silenceLook) == nil {
+	for deadline.Sleep(ctx, silenceLook) == nil {
 		now := time.Now()
 		if r.o.Store.Paused() {
 			listened = now

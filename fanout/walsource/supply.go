@@ -15,6 +15,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
@@ -167,7 +168,7 @@ func (r *Supply) Run(ctx context.Context) error {
 		// With several hosts the next look may find another one.
 		permanent := errors.As(err, new(errPermanent)) && r.o.Upstream.Servers() == 1
 		d := wait.next(streamed, permanent, r.o.Rand())
-		err = sleep(attempt, d)
+		err = deadline.Sleep(attempt, d)
 		cancel()
 		if err != nil && ctx.Err() != nil {
 			r.waiting(false)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
@@ -38,7 +39,7 @@ const (
 // listen waits for members that are not heard yet, once after the start. Before each connection it asks those that are:
 // what they have said of themselves is some seconds old, and what they have acknowledged since must not be lacking.
 func (r *Supply) listen(ctx context.Context) error {
-	for ; time.Since(r.began) < listenFirst; _ = sleep(ctx, listenDelay) {
+	for ; time.Since(r.began) < listenFirst; _ = deadline.Sleep(ctx, listenDelay) {
 		if _, unheard := r.o.Others(); len(unheard.Members) == 0 {
 			break
 		}

@@ -33,13 +33,7 @@ func TestSlowFsync(t *testing.T) {
 			}
 			return nil
 		})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for _, m := range g.Messages(g.Start(), nil) {
-				appendMessage(t, s, m)
-			}
-		}()
+		done := sendAll(t, s, g)
 		synctest.Wait()
 		p := s.Positions()
 		s.mu.Lock()
@@ -87,13 +81,7 @@ func TestFullDiskMakesRoom(t *testing.T) {
 			return err
 		})
 		stop := run(t, s)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for _, m := range g.Messages(g.Start(), nil) {
-				appendMessage(t, s, m)
-			}
-		}()
+		done := sendAll(t, s, g)
 		synctest.Wait()
 		p := s.Positions()
 		if !s.Paused() || !s.Full() || p.Flushed != p.Written || p.Written >= p.Received {
@@ -134,13 +122,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 					}
 					return nil
 				})
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					for _, m := range g.Messages(g.Start(), nil) {
-						appendMessage(t, s, m)
-					}
-				}()
+				done := sendAll(t, s, g)
 				synctest.Wait()
 				if p := s.Positions(); s.Err() != nil || !s.Full() || p.Flushed == g.End() {
 					t.Fatalf("%s, %v: %v, full %v, %+v", what, errno, s.Err(), s.Full(), p)

@@ -96,6 +96,18 @@ func appendMessage(t testing.TB, s *Store, m walstoretest.Message) {
 	}
 }
 
+// sendAll appends all of g's WAL, on a goroutine of its own. done is closed behind the last message.
+func sendAll(t testing.TB, s *Store, g *walstoretest.Generator) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, m := range g.Messages(g.Start(), nil) {
+			appendMessage(t, s, m)
+		}
+	}()
+	return ended
+}
+
 func drain(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.drain(); err != nil {

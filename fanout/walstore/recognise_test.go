@@ -196,18 +196,24 @@ func TestOwedFromAnArchive(t *testing.T) {
 	}
 }
 
-// TestOtherWALIsNoPayment: where nothing could be held back other WAL was taken, and a switch ends it beyond the named
-// record. The next start goes on owing, and takes the right WAL.
-func TestOtherWALIsNoPayment(t *testing.T) {
-	s, disk, g := lostNewest(t, 1)
-	r, _ := s.Repairing()
-	at := testSeg.Floor(s.Positions().Received)
+// takeOther has s take other WAL from at on, in the place of g's. A switch ends it behind the next record.
+func takeOther(t *testing.T, s *Store, g *walstoretest.Generator, at lsn.LSN) {
+	t.Helper()
 	x := g.Again(lastRecord(g, at+100_000))
 	x.Record(3000)
 	end := x.Switch().End
 	start(t, s, 1, at)
 	s.in.hold = lsn.Invalid // as with a small tail
 	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+}
+
+// TestOtherWALIsNoPayment: where nothing could be held back other WAL was taken, and a switch ends it beyond the named
+// record. The next start goes on owing, and takes the right WAL.
+func TestOtherWALIsNoPayment(t *testing.T) {
+	s, disk, g := lostNewest(t, 1)
+	r, _ := s.Repairing()
+	at := testSeg.Floor(s.Positions().Received)
+	takeOther(t, s, g, at)
 	drain(t, s)
 	for range 2 {
 		s = openMem(t, disk.Kill())
@@ -274,12 +280,7 @@ func TestOtherWALAndDamage(t *testing.T) {
 	s, disk, g := lostNewest(t, 1)
 	r, _ := s.Repairing()
 	at := testSeg.Floor(s.Positions().Received)
-	x := g.Again(lastRecord(g, at+100_000))
-	x.Record(3000)
-	end := x.Switch().End
-	start(t, s, 1, at)
-	s.in.hold = lsn.Invalid // as with a small tail
-	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	takeOther(t, s, g, at)
 	drain(t, s)
 	_ = s.settleMark()
 	if err := s.housekeepingStep(); err != nil {
@@ -302,12 +303,7 @@ func TestOtherWALAndDamage(t *testing.T) {
 func TestOtherWALIsNotServed(t *testing.T) {
 	s, disk, g := lostNewest(t, 1)
 	at := testSeg.Floor(s.Positions().Received)
-	x := g.Again(lastRecord(g, at+100_000))
-	x.Record(3000)
-	end := x.Switch().End
-	start(t, s, 1, at)
-	s.in.hold = lsn.Invalid // as with a small tail
-	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	takeOther(t, s, g, at)
 	drain(t, s)
 	s = openMem(t, disk.Kill())
 	if err := s.housekeepingStep(); err != nil { // a spare is there
@@ -343,12 +339,7 @@ func TestOtherWALAndNoNote(t *testing.T) {
 		t.Fatalf("%v %+v", owes, owed)
 	}
 	at := testSeg.Floor(s.Positions().Received)
-	x := g.Again(lastRecord(g, at+100_000))
-	x.Record(3000)
-	end := x.Switch().End
-	start(t, s, 1, at)
-	s.in.hold = lsn.Invalid // as with a small tail
-	appendMessage(t, s, walstoretest.Message{At: at, Data: x.Bytes(at, end)})
+	takeOther(t, s, g, at)
 	if err := s.drain(); !errors.Is(err, errNoSpace) {
 		t.Fatal(err)
 	}

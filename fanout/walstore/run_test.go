@@ -246,13 +246,7 @@ func TestDiskFull(t *testing.T) {
 			return nil
 		})
 		stop := run(t, s)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for _, m := range g.Messages(g.Start(), nil) {
-				appendMessage(t, s, m)
-			}
-		}()
+		done := sendAll(t, s, g)
 		synctest.Wait()
 		if !s.Paused() || s.Err() != nil {
 			t.Fatalf("paused %v, error %v", s.Paused(), s.Err())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 	"unicode/utf8"
+
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -112,26 +114,12 @@ func (k *Lookup) unasked(ctx context.Context, f Found, usable bool) Found {
 	}
 }
 
-// sleep delays an answer that is known already until until, as long as a question takes. The time shall not tell which
-// names are roles that logged in lately.
-func sleep(ctx context.Context, until time.Time) {
-	d := time.Until(until)
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// holdUntil blocks until then, or until ctx ends. The last of it is a wait of its own: how late a timer fires depends
-// on how long its processor had nothing to do. Otherwise that would tell which name was asked for.
+// holdUntil delays an answer that is known already until then, or until ctx ends: the time shall not tell which names
+// are roles that logged in lately. The last of it is a wait of its own: how late a timer fires depends on how long its
+// processor had nothing to do. Otherwise that would tell which name was asked for.
 func holdUntil(ctx context.Context, then time.Time) {
-	sleep(ctx, then.Add(-minHold))
-	sleep(ctx, then)
+	_ = deadline.Sleep(ctx, time.Until(then.Add(-minHold)))
+	_ = deadline.Sleep(ctx, time.Until(then))
 }
 
 // fallback returns f as it may be used when the primary was not asked.

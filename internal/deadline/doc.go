@@ -1,4 +1,4 @@
-// Package deadline ends blocked reads and writes of a connection when a context ends.
+// Package deadline ends blocked reads and writes of a connection, and pauses, when a context ends.
 //
 //	ctx ends ──► SetDeadline(Past) ──► the read or write fails with os.ErrDeadlineExceeded
 //	stop     ──► waits for that when it has begun: nothing strikes after stop has returned

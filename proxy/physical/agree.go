@@ -10,6 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -73,7 +74,7 @@ func (h *Handler) agree(ctx context.Context, ask asking, w *walsource.Whereabout
 			continue
 		}
 		waiting()
-		if err := pauseFor(ctx, agreeDelay); err != nil {
+		if err := deadline.Sleep(ctx, agreeDelay); err != nil {
 			return nil, err
 		}
 	}
@@ -110,14 +111,3 @@ func locate(ask asking, w *walsource.Whereabouts) (refused *pgerror.Error, err e
 }
 
 var errAnswer = errors.New("unexpected answer of the primary to where it is")
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 const (
@@ -103,7 +104,7 @@ func (h *Handler) awaitEnd(ctx context.Context, b *backup, end lsn.Point) error 
 		if e.Code != pgerror.CannotConnectNow || !time.Now().Before(until) {
 			return e.AsFatal()
 		}
-		if err := pauseFor(ctx, endDelay); err != nil {
+		if err := deadline.Sleep(ctx, endDelay); err != nil {
 			return err
 		}
 	}

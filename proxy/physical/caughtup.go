@@ -7,6 +7,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/deadline"
 )
 
 // CaughtUp names the setting that a physical walsender may SHOW of this proxy itself. It is "on" when the store has
@@ -58,7 +59,7 @@ func (p *passing) answerCaughtUp() error {
 			p.begun = true
 			return p.s.client.put(appendReady(caughtUpRow(err == nil)))
 		}
-		if err := pauseFor(p.ctx, endDelay); err != nil {
+		if err := deadline.Sleep(p.ctx, endDelay); err != nil {
 			return err
 		}
 	}

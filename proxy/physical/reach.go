@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/authwatch"
+	"github.com/replproxy/replproxy/internal/deadline"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/gate"
 	"github.com/replproxy/replproxy/proxy/relay"
@@ -49,7 +50,7 @@ func (l *login) reach(t *gate.Ticket) ([]frame, error) {
 		if wait == retryFirst {
 			defer places.Short()()
 		}
-		if err := pauseFor(l.ctx, wait); err != nil {
+		if err := deadline.Sleep(l.ctx, wait); err != nil {
 			return nil, err
 		}
 	}
