@@ -87,6 +87,9 @@ func New(o Options) *Hub {
 	if o.Members == nil {
 		o.Members = nobody{o.Slots}
 	}
+	if o.Losses == nil {
+		o.Losses = noLosses{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -22,18 +22,10 @@ func errNoStore() error {
 		WithDetail("replproxy has not received WAL from the primary yet.")
 }
 
-// heldBack returns why nobody is served yet; nil: they are.
-func (h *Hub) heldBack() error {
-	if h.o.Losses == nil {
-		return nil
-	}
-	return h.o.Losses.Known()
-}
-
 // Identify returns the system that this proxy stands for, its current timeline, and the received end on it, from which
 // START_REPLICATION succeeds (R28). The error is 57P03 until the store has a stream, and until WAL may be served.
 func (h *Hub) Identify() (Identity, error) {
-	if err := h.heldBack(); err != nil {
+	if err := h.o.Losses.Known(); err != nil {
 		return Identity{}, err
 	}
 	id, ok := h.o.Store.Identity()

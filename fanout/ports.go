@@ -46,6 +46,17 @@ type Losses interface {
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }
 
+// noLosses is Losses where no WAL was ever given up: nobody is asked.
+type noLosses struct{}
+
+func (noLosses) Known() error { return nil }
+
+func (noLosses) Asks(SessionInfo, string) bool { return false }
+
+func (noLosses) Judge(SessionInfo, string, lsn.Progress) (bool, error) { return false, nil }
+
+func (noLosses) Left(SessionInfo, string, lsn.TimelineID, lsn.LSN) {}
+
 // Voter is one session's handle, which counts for nothing before the first Report. The sender calls Report, one call
 // at a time, and any goroutine State, Counts and Doubted. Release is called once, after the last Report. None may
 // block.

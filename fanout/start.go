@@ -52,7 +52,7 @@ const refusesLost grammar.Version = 180000
 // the upstream first: what is received after the drain began is not sent.
 func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionInfo, c Conn,
 ) (_ *NextTimeline, failed error) {
-	if err := h.heldBack(); err != nil {
+	if err := h.o.Losses.Known(); err != nil {
 		return nil, err
 	}
 	id, ok := h.o.Store.Identity()
@@ -109,7 +109,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	// A member is compared by the bytes of its store.
 	instead := false // of lost WAL it is fed what was written instead; read when the session is over
-	if l := h.o.Losses; l != nil && !r.StoreOnly && l.Asks(who, r.Slot) {
+	if l := h.o.Losses; !r.StoreOnly && l.Asks(who, r.Slot) {
 		o.Judge = func(first lsn.Progress) (err error) {
 			instead, err = l.Judge(who, r.Slot, first)
 			return err
@@ -120,7 +120,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
 	h.beganHere(session)
-	if l := h.o.Losses; o.Judge == nil && l != nil && !r.StoreOnly && l.Asks(who, r.Slot) { // given up meanwhile
+	if o.Judge == nil && !r.StoreOnly && h.o.Losses.Asks(who, r.Slot) { // given up meanwhile
 		sender.End(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))
 	}
 	h.bind(session)
