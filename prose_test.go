@@ -50,14 +50,15 @@ var narrows = []narrow{
 // text has any more has to go.
 var ordinary = []string{
 	// gate
-	"rule gate", "rule gates", "log-in gate", "log-in gates",
+	"rule gate", "rule gates", "log-in gate", "the rule is a gate for logical consumers", "gate is not supported any more",
+	"kill9 gate chaos", "gate the primary killed", // a long run's name
 	// line
 	"one a line", "one line for", "line with its format", "line that names the format", "its first line", "further line", "takes this line",
-	"one line of a history file", "verdict in a line",
+	"one line of a history file", "verdict in a line", "has a line %q", "log line", "log lines",
 	// mark
 	"the mark was ahead of it",
 	// settle
-	"feedback is settled", "feedback that is not settled", "feedback has settled", "feedback.settle",
+	"feedback that is not settled", "feedback.settle",
 	// account
 	"an account without privileges", "an account or a data directory", "take into account",
 }
@@ -139,7 +140,7 @@ func within(dir string, folders []string) bool {
 	})
 }
 
-// find returns what stands around the first use of a word in a text, but for uses that are ordinary.
+// find returns the words around the first use of a word in a text, but for uses that are ordinary.
 func find(word *regexp.Regexp, text string, used map[string]bool) string {
 	if !word.MatchString(text) {
 		return ""

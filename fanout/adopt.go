@@ -31,7 +31,7 @@ func (h *Hub) onPrimary(ctx context.Context, name string) (realslot.Real, bool, 
 }
 
 // adopt takes a slot over that a standby used on the primary (R16): durable here before anything there changes. 55006
-// while the primary's slot is active, 55000 where its WAL is more than slots may hold here; false: there is none, or
+// while the primary's slot is active, 55000 where its WAL is more than slots may hold here. false: there is none, or
 // the primary could not be asked and slots.auto_create makes one here. WAL between its restart_lsn and what the store
 // has is asked for like any WAL that is older than the store. A logical slot is refused as PostgreSQL does.
 func (h *Hub) adopt(ctx context.Context, name string, pid int32) (bool, error) {

@@ -27,7 +27,7 @@ const (
 	NoFence          Fault = "promotion without a fence"
 	NoFeed           Fault = "promotion of a candidate that was not fed"
 	NoBeginning      Fault = "promotion of a candidate that lacks the beginning of the timeline that is left"
-	IgnoresBefore    Fault = "promotion by the new rule alone, while it is not settled"
+	IgnoresBefore    Fault = "promotion by the new rule alone, while it is not established"
 	TrustsNumbers    Fault = "a primary's WAL is ours by timeline and position"
 	AsksStoreOnly    Fault = "an empty store follows whoever has the timeline"
 	NamelessVotes    Fault = "members' votes count without their bytes"

@@ -39,7 +39,7 @@ func TestLook(t *testing.T) {
 		name    string
 		members []Member
 		ask     Ask
-		want    string // the verdict's line on s1, or what is in it
+		want    string // the verdict on s1 as text, or what is in it
 	}{
 		{"has it", []Member{fenced("a", any2, 100, at("s1", 100))}, Ask{}, "proven: it has flushed 0/64"},
 		{"no fence", []Member{with(fenced("a", "ANY 1 (s1)", 100, at("s1", 100)), open)}, Ask{},

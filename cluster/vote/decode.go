@@ -161,7 +161,7 @@ func (d *decoder) longState(form byte, message int) State {
 	var firstWAL Fingerprint
 	if form == versionOn {
 		if history, firstWAL.Hash = d.u64(), d.u64(); history == 0 {
-			d.fail("no line")
+			d.fail("no history")
 		}
 	}
 	s := d.state()

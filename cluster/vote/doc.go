@@ -13,7 +13,7 @@
 //
 //  1. A [Key] is never used again: nothing merges across two sessions, or two starts of a store.
 //  2. A Report is never above what its session was sent, nor above what its node has received.
-//  3. Decode accepts what Append wrote and nothing else, in memory bounded by the limits below.
+//  3. Decode accepts an encoding by Append and nothing else, in memory bounded by the limits below.
 //
 // Values; safe for concurrent use.
 package vote

@@ -41,7 +41,8 @@ func Tagged(t testing.TB, tag string) string {
 	return path
 }
 
-// lockedDir returns a folder of this run of the tests, which it makes, locked against other test processes until unlock.
+// lockedDir returns a folder of this run of the tests, which it makes. Other test processes that ask for it wait for
+// unlock.
 func lockedDir(name string) (dir string, unlock func() error, err error) {
 	parent, err := processDir()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -76,7 +75,7 @@ func git(root string, args ...string) *exec.Cmd {
 
 // buildRelease keeps the binary beside the present code's.
 func buildRelease(root string, r Release) (string, error) {
-	dir, unlock, err := lockedDir("release-"+r.Version)
+	dir, unlock, err := lockedDir("release-" + r.Version)
 	if err != nil {
 		return "", err
 	}

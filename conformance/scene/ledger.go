@@ -28,7 +28,7 @@ type Ledger struct {
 	cancel  context.CancelFunc
 	workers []*ledgerWorker
 	all     sync.WaitGroup
-	gate    sync.RWMutex // held for writing while paused
+	pausing sync.RWMutex // held for writing while paused
 }
 
 type ledgerWorker struct {
@@ -50,7 +50,7 @@ func StartLedger(t *testing.T, primary *pgtest.Server, conninfos map[string]stri
 	for name, conninfo := range conninfos {
 		w := &ledgerWorker{name: name, conninfo: conninfo}
 		l.workers = append(l.workers, w)
-		l.all.Go(func() { w.run(ctx, &l.gate) })
+		l.all.Go(func() { w.run(ctx, &l.pausing) })
 	}
 	t.Cleanup(func() { cancel(); l.all.Wait() })
 	return l
@@ -61,19 +61,19 @@ func (l *Ledger) Pause() (resume func()) {
 	for _, w := range l.workers {
 		w.paused.Store(true)
 	}
-	l.gate.Lock()
+	l.pausing.Lock()
 	return func() {
 		for _, w := range l.workers {
 			w.paused.Store(false)
 		}
-		l.gate.Unlock()
+		l.pausing.Unlock()
 	}
 }
 
-// run writes until ctx ends. It holds the gate while it has a connection.
-func (w *ledgerWorker) run(ctx context.Context, gate *sync.RWMutex) {
-	gate.RLock()
-	defer gate.RUnlock()
+// run writes until ctx ends. It holds pausing for reading while it has a connection.
+func (w *ledgerWorker) run(ctx context.Context, pausing *sync.RWMutex) {
+	pausing.RLock()
+	defer pausing.RUnlock()
 	var conn *pgconn.PgConn
 	for n := 1; ctx.Err() == nil; n++ {
 		if w.paused.Load() {
@@ -83,8 +83,8 @@ func (w *ledgerWorker) run(ctx context.Context, gate *sync.RWMutex) {
 				cancel()
 				conn = nil
 			}
-			gate.RUnlock()
-			gate.RLock()
+			pausing.RUnlock()
+			pausing.RLock()
 		}
 		statement, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 		var err error

@@ -15,10 +15,10 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// gated configures a proxy with a rule gate.
-const gated = "synchronous_standby_names: 'ANY 1 (s1)'\nslots: {rule_gate: gate}\nfeedback: {settle: 1s}\n"
+// ruleGated configures a proxy with a rule gate.
+const ruleGated = "synchronous_standby_names: 'ANY 1 (s1)'\nslots: {rule_gate: gate}\nfeedback: {settle: 1s}\n"
 
-func gatedPrimary(more ...string) pgtest.Option {
+func ruleGatedPrimary(more ...string) pgtest.Option {
 	return pgtest.Settings(append(more, "wal_level = logical", "synchronized_standby_slots = 'gate'")...)
 }
 
@@ -27,7 +27,7 @@ func gatedPrimary(more ...string) pgtest.Option {
 func TestRuleGate(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
-		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: gated}, gatedPrimary())
+		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: gated}, ruleGatedPrimary())
 		s.CreateSlot(t, "s1")
 		standby := s.Standby(t, "s1", "s1")
 		prepareWords(t, s.Primary)
@@ -72,7 +72,7 @@ func TestRuleGate(t *testing.T) {
 // lets nothing pass that is not covered.
 func TestRuleGateStop(t *testing.T) {
 	t.Parallel()
-	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, gatedPrimary())
+	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, ruleGatedPrimary())
 	s.CreateSlot(t, "s1")
 	standby := s.Standby(t, "s1", "s1")
 	prepareWords(t, s.Primary)
@@ -101,7 +101,7 @@ func TestRuleGateStop(t *testing.T) {
 func TestRuleGateLost(t *testing.T) {
 	t.Parallel()
 	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, pgtest.InitArgs("--wal-segsize=1"),
-		gatedPrimary("wal_keep_size = 0", "max_slot_wal_keep_size = 4MB", "max_wal_size = 4MB", "min_wal_size = 2MB"))
+		ruleGatedPrimary("wal_keep_size = 0", "max_slot_wal_keep_size = 4MB", "max_wal_size = 4MB", "min_wal_size = 2MB"))
 	s.CreateSlot(t, "s1")
 	standby := s.Standby(t, "s1", "s1")
 	prepareWords(t, s.Primary)
@@ -153,8 +153,8 @@ func TestRuleGateHolder(t *testing.T) {
 
 func testGateHolder(t *testing.T, more string) {
 	in := pgtest.Need(t, 17)
-	primary := in.Primary(t, gatedPrimary("wal_keep_size = 1GB"))
-	all := scene.ClusterOf(t, primary.Conninfo(), strings.Replace(gated, "(s1)", "(s1, s2)", 1)+more, "pa", "pb")
+	primary := in.Primary(t, ruleGatedPrimary("wal_keep_size = 1GB"))
+	all := scene.ClusterOf(t, primary.Conninfo(), strings.Replace(ruleGated, "(s1)", "(s1, s2)", 1)+more, "pa", "pb")
 	for i, p := range all { // either is enough, as the rule asks for one
 		scene.StandbyOf(t, primary, p, []string{"s1", "s2"}[i], "")
 	}

@@ -211,8 +211,8 @@ func (s shownSlot) reserves() bool { return s.exists && !s.Lost && s.Restart != 
 // ours reports whether the slot can be what we made: nobody else has made one of its name in its place.
 func (s shownSlot) ours() bool { return !s.exists || !s.Logical && !s.temporary }
 
-// decide returns the action that this proxy's slot needs: to be made anew, to be put where the store is or back to
-// there, to follow target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
+// decide returns the action that this proxy's slot needs: to be made anew, to be put where the store is, to follow
+// target, or to be touched. create stands for making it anew, foreign for one that is somebody else's.
 func (s shownSlot) decide(target lsn.LSN) verb {
 	switch {
 	case !s.ours():

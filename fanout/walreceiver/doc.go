@@ -7,7 +7,7 @@
 //	   ▲         w: header, then bytes straight into it         │ written, flushed
 //	   └─ r, h ◄── reporter ◄── core: what, when, may we? ◄─────┘
 //	                  ▲
-//	                  ├── rule.go: what the rule covers, and how an upstream that stops is let go
+//	                  ├── rule.go: what the rule covers, and how an upstream that stops is released
 //	                  ├── promise.go: made durable before it is reported
 //	                  ├── mirrors.go, slot*.go, rulegate.go: the slots that a report moves, or waits for
 //	                  └── feedback.go, horizon.go: xmin

@@ -20,7 +20,7 @@ type live struct {
 	fed         atomic.Bool  // feedback was sent
 	patience    atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
 	kick        nudge.Chan   // reporter, look again
-	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL withheld at the rule gate
+	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL at the rule gate
 	ends        nudge.Chan   // ended has become true
 	totals      *totals
 

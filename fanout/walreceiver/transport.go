@@ -16,7 +16,8 @@ import (
 // any calls Interrupt.
 // An error that is no *pgerror.Error leaves a Conn unusable but for Disconnect.
 type Conn interface {
-	// Endpoint returns the endpoint of the server, with the address that was reached. It is the same for the life of the Conn.
+	// Endpoint returns the endpoint of the server, with the address that was reached. It is the same for the life of
+	// the Conn.
 	Endpoint() upstream.Endpoint
 	// Parameters returns the ParameterStatus messages of the server, by name. The map is the Conn's: it may change with
 	// Receive.

@@ -3,7 +3,6 @@ package walsource
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/replproxy/replproxy/grammar/copyboth"

@@ -68,8 +68,8 @@ func (s *Store) mayHash(tli lsn.TimelineID, at lsn.LSN) bool {
 	return at != lsn.Invalid && s.pos.Timeline != 0 && s.history.Contains(tli) && at <= s.endOf(tli)
 }
 
-// hashTo returns the state of the hash of at's segment at the start of the page of the byte before at, and the bytes
-// that are missing from there to at. false: the tail does not know. rest is the tail's memory: do not change it.
+// hashTo returns the state of the hash of at's segment where the page of the byte before at starts. rest has the bytes
+// from there to at. false: the tail does not know. It is the tail's memory: do not change it.
 // Store.mu is held.
 func (t *tail) hashTo(at lsn.LSN) (state xxhash.Digest, rest []byte, ok bool) {
 	if at <= t.low {

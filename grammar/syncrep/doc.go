@@ -10,7 +10,7 @@
 //
 // Invariants:
 //
-//  1. Parse accepts what ALTER SYSTEM SET accepts, with its SQLSTATE, message and DETAIL otherwise.
+//  1. Parse accepts a value that ALTER SYSTEM SET accepts, and refuses others by its SQLSTATE, message and DETAIL.
 //  2. Parse(r.String()) equals r for every r that Parse returned.
 //  3. Memory is linear in the length of the text; nothing panics on any input.
 //

@@ -54,8 +54,8 @@ func MakeDir(dir string) error {
 	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// A parent that is not ours to read, such as a mount point, was made durable by whoever made it. The new directory's
-	// name in it is as durable as that file system makes it.
+	// A parent that is not ours to read, such as a mount point, was made durable by whoever made it. The new
+	// directory's name in it is as durable as that file system makes it.
 	if err := (OS{}).SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

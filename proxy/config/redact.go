@@ -33,7 +33,7 @@ func Redact(line string) string {
 	return b.String() + line
 }
 
-// extent returns the length of the secret part of rest, which follows a mark of [secret].
+// extent returns the length of the secret part of rest, which follows a match of [secret].
 func extent(mark, rest string) int {
 	switch {
 	case strings.HasPrefix(mark, "://"):

@@ -18,7 +18,7 @@
 //  2. An offer changes nothing at who is asked but that a lesser offer of its own is beaten.
 //  3. A proxy with a living session gives way to another living session only; it claims its slot again
 //     from a state that has none, a drop included.
-//  4. Decode accepts what Append wrote and nothing else, in memory bounded by MaxSize.
+//  4. Decode accepts an encoding by Append and nothing else, in memory bounded by MaxSize.
 //
 // Pure values; who hears whom is told, not looked for.
 package shared
