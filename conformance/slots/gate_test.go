@@ -27,7 +27,7 @@ func ruleGatedPrimary(more ...string) pgtest.Option {
 func TestRuleGate(t *testing.T) {
 	pgtest.ForEachMajor(t, func(t *testing.T, in *pgtest.Install) {
 		t.Parallel()
-		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: gated}, ruleGatedPrimary())
+		s := scene.NewSiteWith(t, in, pgtest.ProxyOptions{Config: ruleGated}, ruleGatedPrimary())
 		s.CreateSlot(t, "s1")
 		standby := s.Standby(t, "s1", "s1")
 		prepareWords(t, s.Primary)
@@ -72,7 +72,7 @@ func TestRuleGate(t *testing.T) {
 // lets nothing pass that is not covered.
 func TestRuleGateStop(t *testing.T) {
 	t.Parallel()
-	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, ruleGatedPrimary())
+	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: ruleGated}, ruleGatedPrimary())
 	s.CreateSlot(t, "s1")
 	standby := s.Standby(t, "s1", "s1")
 	prepareWords(t, s.Primary)
@@ -100,7 +100,7 @@ func TestRuleGateStop(t *testing.T) {
 // the stream goes on meanwhile, and nothing passes before.
 func TestRuleGateLost(t *testing.T) {
 	t.Parallel()
-	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: gated}, pgtest.InitArgs("--wal-segsize=1"),
+	s := scene.NewSiteWith(t, pgtest.Need(t, 17), pgtest.ProxyOptions{Config: ruleGated}, pgtest.InitArgs("--wal-segsize=1"),
 		ruleGatedPrimary("wal_keep_size = 0", "max_slot_wal_keep_size = 4MB", "max_wal_size = 4MB", "min_wal_size = 2MB"))
 	s.CreateSlot(t, "s1")
 	standby := s.Standby(t, "s1", "s1")
