@@ -19,6 +19,7 @@ type narrow struct {
 	say  string   // instead
 	in   []string // the folders, with those below, and pages where it is looked for; none: everywhere
 	but  []string // the folders and pages within where it has the meaning of the glossary, or is a thing of the text's own
+	ids  bool     // identifiers are not made of it either
 }
 
 // narrows lists them. Limits and slot are ordinary words in PostgreSQL's language as well: TestOneMeaning holds their types.
@@ -34,14 +35,14 @@ var narrows = []narrow{
 		"cluster", "proxy", "docs/adr/0020-two-sessions-of-one-name.md", "docs/adr/0061-a-vote-is-for-a-history.md",
 	}},
 	{name: "settle", word: "settled?|settles|settling", say: "done, mended, decided; feedback is settled, and the mark", but: []string{
-		"fanout", "conformance/slots",
-	}},
+		"fanout", "conformance/slots", "proxy/config", "proxy/admin", "proxy/report", "cmd/replproxy/daemon",
+	}, ids: true},
 	{name: "verdict", word: "verdicts?", say: "judgement; a verdict is of a candidate for promotion", but: []string{
 		"cluster/tail", "cmd/replproxy/show", "docs",
-	}},
+	}, ids: true},
 	{name: "account", word: "accounts?", say: "member status; an account is a user of the operating system", but: []string{
-		"internal/child", "cmd/replproxy/demo", "conformance/partitions", // of a bank
-	}},
+		"internal/child", "cmd/replproxy/demo", "conformance/pgtest", "conformance/partitions", // the last one's are a bank's
+	}, ids: true},
 	{name: "let go", word: "let go", say: "released for the shutdown", in: []string{"fanout/walreceiver"}},
 }
 

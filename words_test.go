@@ -73,6 +73,10 @@ func TestWordsOf(t *testing.T) {
 // TestWords: nothing bears a name that was given up, and comments have no synonyms of PostgreSQL's words.
 func TestWords(t *testing.T) {
 	banned, names := synonyms(), abandoned(t)
+	var narrow []*regexp.Regexp
+	for _, n := range narrows {
+		narrow = append(narrow, regexp.MustCompile(`^(?:`+n.word+`)$`))
+	}
 	for _, s := range sources(t) {
 		if s.path == "words_test.go" {
 			continue
@@ -85,6 +89,11 @@ func TestWords(t *testing.T) {
 			for _, word := range wordsOf(id.Name) {
 				if better := banned[word] + names[word]; better != "" {
 					t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
+				}
+				for i, n := range narrows {
+					if n.ids && !within(s.dir, n.but) && narrow[i].MatchString(word) {
+						t.Errorf("%s: %q: say %s", s.fset.Position(id.Pos()), id.Name, n.say)
+					}
 				}
 			}
 			return true

@@ -49,7 +49,7 @@ func (n *Node) localWAL(p Positions) compare.Local {
 	}
 }
 
-// hashAt returns an own hash that is at hand. The caller holds mu.
+// hashAt returns a hash of this store's WAL. false: it is not at hand and has to be read first. The caller holds mu.
 func (n *Node) hashAt(t lsn.TimelineID, at lsn.LSN) (uint64, bool) {
 	if sum, ok := n.o.Store.HashAt(t, at); ok {
 		return sum, true
@@ -69,6 +69,7 @@ func (n *names) of(t lsn.TimelineID) {
 }
 
 // ofSealed returns the hash at x of a segment that was told to the others, and which the store may have removed since.
+// false: it was not told, or is too old.
 func (n *names) ofSealed(x lsn.Print) (uint64, bool) {
 	if n.seeded != n.on {
 		return 0, false // what was told on another timeline may not be in the history of this one

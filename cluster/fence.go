@@ -142,7 +142,8 @@ func (f fences) with(system lsn.SystemID, t lsn.TimelineID) fences {
 	return f
 }
 
-// fences returns the promises whose highest, as memoryFile has it, is highest, written by boot.
+// fences returns the promises whose highest, as memoryFile has it, is highest, written by boot. A file that is missing,
+// or of another start, makes highest a promise about every system. An error is of a damaged file, and has that as well.
 func (m memory) fences(boot uint64, highest lsn.TimelineID) (fences, error) {
 	every := fences{}
 	if highest > 0 {
@@ -176,7 +177,8 @@ func (m memory) fences(boot uint64, highest lsn.TimelineID) (fences, error) {
 	return f, nil
 }
 
-// saveFences makes f durable, of a memoryFile of boot that has its highest.
+// saveFences makes f durable, of a memoryFile of boot that has its highest. It blocks for the disk. Without a fence it
+// writes nothing.
 func (m memory) saveFences(boot uint64, f fences) error {
 	if f.highest() == 0 {
 		return nil

@@ -125,7 +125,7 @@ type startCheck struct {
 	boot    uint64 // it has to take this number; 0: it has one that nobody knows of another life
 }
 
-// check judges own, which is new or not. It is pure.
+// check judges own by the answers of other members. isNew: this node knows of no earlier life of its own. It is pure.
 func (l *lives) check(own vote.Life, isNew bool) (r startCheck) {
 	for name, x := range l.answers {
 		switch {
@@ -245,7 +245,8 @@ func (n *Node) publishLives(now time.Time) {
 	}
 }
 
-// rememberLives saves the others' lives when they have changed. The caller holds saving, not mu.
+// rememberLives saves the others' lives, durably, when they have changed; after an error the next call tries again. The
+// caller holds saving, not mu.
 func (n *Node) rememberLives() error {
 	n.mu.Lock()
 	b := encodeLives(n.lives.known(time.Time{}, 0))

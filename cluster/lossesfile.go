@@ -48,7 +48,8 @@ func encodeLosses(s loss.Set) ([]byte, error) {
 	return seal(append([]byte(lossesFormat), b...)), err
 }
 
-// saveLosses makes the losses durable when they have changed. The caller does not hold mu.
+// saveLosses makes the losses durable when they have changed; after an error the next call tries again. It blocks for
+// the disk. The caller does not hold mu.
 func (n *Node) saveLosses() error {
 	n.saving.Lock()
 	defer n.saving.Unlock()
@@ -58,7 +59,7 @@ func (n *Node) saveLosses() error {
 	return n.writeLosses(s)
 }
 
-// writeLosses makes s durable. The caller holds saving.
+// writeLosses makes s durable, if it is not what the disk has. The caller holds saving.
 func (n *Node) writeLosses(s loss.Set) error {
 	b, err := encodeLosses(s)
 	if err != nil || bytes.Equal(b, n.savedLosses) || len(s) == 0 && n.savedLosses == nil {

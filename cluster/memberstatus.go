@@ -52,9 +52,9 @@ type heardStatus struct {
 // again and again costs no more. A failover does not promote that often between a commit and the question where it is.
 const maxPast = 16
 
-// hear takes over an encoded status of peer.
+// hear takes over an encoded status of peer. One that is none is [tail.ErrStatus], and the one before stays.
 func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte) error {
-	account, err := tail.Decode(peer, version, b)
+	status, err := tail.Decode(peer, version, b)
 	if err != nil {
 		return err
 	}
@@ -62,23 +62,23 @@ func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte)
 		a.heard = map[string]heardStatus{}
 	}
 	heard := heardStatus{
-		MemberStatus: account, at: now, version: version, had: max(account.Flushed, account.Promised),
-		coveredEnds: account.Covered <= account.Complete,
+		MemberStatus: status, at: now, version: version, had: max(status.Flushed, status.Promised),
+		coveredEnds: status.Covered <= status.Complete,
 	}
 	was := a.heard[peer]
 	heard.past = was.past
-	if was.System == account.System && was.Timeline == account.Timeline {
+	if was.System == status.System && was.Timeline == status.Timeline {
 		heard.had = max(heard.had, was.had)
-		if was.Promised != allStored || account.Promised == lsn.Invalid {
-			heard.Promised = max(account.Promised, was.Promised)
+		if was.Promised != allStored || status.Promised == lsn.Invalid {
+			heard.Promised = max(status.Promised, was.Promised)
 		}
-		if was.Covered > account.Covered {
+		if was.Covered > status.Covered {
 			heard.Covered, heard.coveredEnds = was.Covered, was.coveredEnds
 		}
 	} else {
 		heard.past = remember(was.past, was.says())
 	}
-	heard.past = ended(heard.past, account)
+	heard.past = ended(heard.past, status)
 	a.heard[peer] = heard
 	return nil
 }

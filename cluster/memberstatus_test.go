@@ -38,8 +38,8 @@ func TestTailOverTheLink(t *testing.T) {
 	}
 	want("b: has said nothing since this proxy started, and it is not reached, and its rule is not known")
 	hears(t, a, "b", stateOf("b", "ANY 1 (s1, s2)", 1))
-	say := func(account tail.MemberStatus) error {
-		return deliver(t, a, "b", account)
+	say := func(status tail.MemberStatus) error {
+		return deliver(t, a, "b", status)
 	}
 	if err := say(tail.MemberStatus{Node: "b", System: 7, Timeline: 1, Received: 120, Flushed: 120}); err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func (m memory) text(file, format string) (path, text string, err error) {
 	return path, text, nil
 }
 
-// lives returns the remembered starts of other members.
+// lives returns the remembered starts of other members; none where there is no file. A damaged file is an error.
 func (m memory) lives() (all []vote.Life, err error) {
 	path, lines, err := m.text(livesFile, livesFormat)
 	if err != nil {
@@ -155,7 +155,7 @@ func encodeLives(all []vote.Life) []byte {
 	return seal([]byte(b.String()))
 }
 
-// checked returns a file without its checksum, which is right.
+// checked returns a file without its checksum. errDamaged: that is wrong.
 func checked(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -170,7 +170,8 @@ func checked(path string) ([]byte, error) {
 
 func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)) }
 
-// encode returns a state as it is saved, and as it is compared.
+// encode returns a state as it is saved, and as it is compared: without what changes with commits. It fails outside the
+// bounds of a message.
 func encode(s vote.State) ([]byte, error) {
 	s.Seq, s.Upstream, s.HistoryHash, s.FirstWAL, s.Sessions = 0, false, 0, vote.Fingerprint{}, nil
 	b, older, err := vote.AppendState(nil, s)
@@ -180,10 +181,10 @@ func encode(s vote.State) ([]byte, error) {
 	return seal(b[:older]), nil
 }
 
-// save makes b durable before it returns.
+// save makes b durable before it returns; after an error the file is as before, or as b.
 func (m memory) save(b []byte) error { return m.write(memoryFile, b) }
 
-// saveForgotten does so for removed members.
+// saveForgotten does so for removed members; keyOf gives a member's key, "" for none.
 func (m memory) saveForgotten(names []string, keyOf func(string) string) error {
 	text := forgottenFormat + "\n"
 	for _, name := range names {

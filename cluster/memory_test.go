@@ -74,7 +74,7 @@ func TestEstablishedDurably(t *testing.T) {
 }
 
 // Status has the reportable position, not the one that would be, and why.
-func TestStatusWhileSettling(t *testing.T) {
+func TestStatusWhileEstablishing(t *testing.T) {
 	store := newFakeStore(100)
 	n := openNode(t, t.TempDir(), "ANY 1 (s1)", store)
 	id := n.Attach("s1")
@@ -95,7 +95,7 @@ func TestStatusWhileSettling(t *testing.T) {
 }
 
 // A fork below the beginning of a rule: a dropped rule leaves no trace, so nothing may rest on it there.
-func TestForkWhileSettling(t *testing.T) {
+func TestForkWhileEstablishing(t *testing.T) {
 	dir, store := t.TempDir(), newFakeStore(100)
 	n := openNode(t, dir, "ANY 1 (s1)", store)
 	id := n.Attach("s1")

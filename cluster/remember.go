@@ -130,7 +130,8 @@ func (n *Node) change(f func(*record) error, put func()) error {
 	return nil
 }
 
-// remember saves the fields of r that the disk has otherwise. The caller holds saving.
+// remember saves the files of r that the disk has otherwise, the state first. After an error the next call tries again.
+// The caller holds saving.
 func (n *Node) remember(r record) error {
 	b, err := encode(r.State)
 	if err == nil && !bytes.Equal(b, n.saved) {

@@ -51,7 +51,8 @@ func (h *Hub) sharing(s slot.Info) Members {
 	return h.o.Members
 }
 
-// known returns the state of a slot. Members are asked for one that is not here: it may be a moment old.
+// known returns the state of a slot. Members are asked for one that is not here: it may be a moment old. false: nobody
+// who could be asked has it, or the name is empty.
 func (h *Hub) known(ctx context.Context, name string) (slot.Info, bool) {
 	info, ok := h.o.Slots.Read(name)
 	if !ok && name != "" {

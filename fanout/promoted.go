@@ -81,8 +81,8 @@ func (h *Hub) lookForPromoted(timeline lsn.TimelineID, settled bool) {
 	h.o.Store.SetRetention(h.retainFrom) // there may be something to remove
 }
 
-// usedByPrimary returns the slot that the server which is the primary now used last, where that is shown. The caller
-// holds left.mu.
+// usedByPrimary returns the slot that the server which is the primary now used last. shown false: nothing shows which
+// one that is. The caller holds left.mu.
 func (h *Hub) usedByPrimary(all []slot.Info, timeline lsn.TimelineID) (name string, shown bool) {
 	if h.o.PrimaryServer == nil {
 		return "", false

@@ -101,7 +101,8 @@ var backupOptions = map[string]backupOption{
 	}},
 }
 
-// setOptions applies the list in order, then looks at what does not go together.
+// setOptions applies the list in order, then looks at what does not go together. The refusal is that of a server of
+// version v.
 func (c *BaseBackup) setOptions(list []option, v Version) *pgerror.Error {
 	given := map[string]bool{}
 	for _, o := range list {

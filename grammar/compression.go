@@ -51,7 +51,8 @@ type compressionSpec struct {
 	hasWorkers, hasLong bool
 }
 
-// levelRange returns the levels that the algorithm accepts; zstd's are those of libzstd 1.5.
+// levelRange returns the levels that the algorithm accepts; zstd's are those of libzstd 1.5. Any other algorithm,
+// "none" included, has the level 1 only, and byDefault 0.
 func levelRange(algorithm string) (least, most, byDefault int32) {
 	switch algorithm {
 	case "gzip":

@@ -57,7 +57,7 @@ func (p *parser) option() option {
 	return o
 }
 
-// str returns the value as text; a number is written in decimal.
+// str returns the value as text; a number is written in decimal. No value is a syntax error, in PostgreSQL's words.
 func (o option) str() (string, *pgerror.Error) {
 	switch o.kind {
 	case valueString:
@@ -68,7 +68,8 @@ func (o option) str() (string, *pgerror.Error) {
 	return "", syntaxf("%s requires a parameter", o.name)
 }
 
-// boolean reads absent, 1, true, on as true and 0, false, off as false.
+// boolean reads absent, 1, true, on as true and 0, false, off as false, without case. Any other value is a syntax
+// error.
 func (o option) boolean() (bool, *pgerror.Error) {
 	switch o.kind {
 	case valueNone:

@@ -15,7 +15,8 @@ type parser struct {
 	err     *pgerror.Error // the first error; everything after it is ignored
 }
 
-// command reads a whole text: command, optional semicolon, end.
+// command reads a whole text: command, optional semicolon, end. The first error of all is returned, and no command
+// then.
 func (p *parser) command() (Command, *pgerror.Error) {
 	c, check := p.body()
 	p.accept(";")

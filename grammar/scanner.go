@@ -87,7 +87,8 @@ func (s *scanner) word() token {
 	return token{kind: tokIdent, text: s.clip(lower(w))}
 }
 
-// quoted reads up to the closing quote; a doubled quote inside stands for one.
+// quoted reads up to the closing quote; with doubled a doubled quote inside stands for one. Without a closing quote it
+// is a syntax error, and nothing is left.
 func (s *scanner) quoted(quote byte, doubled bool) (string, *pgerror.Error) {
 	var b strings.Builder
 	for rest := s.rest[1:]; ; {

@@ -128,8 +128,8 @@ func (a *acceptor) accept() (*Request, error) {
 	}
 }
 
-// readPacket reads one packet and no byte more. The first byte is read alone, so that a TLS record
-// is known at once, whatever follows it.
+// readPacket reads one packet and no byte more. The first byte is read alone, so that a TLS record is known at once,
+// whatever follows it: [ErrDirectTLS], of the first packet alone.
 func readPacket(conn net.Conn, first bool) ([]byte, error) {
 	var word [lengthSize]byte
 	if _, err := io.ReadFull(conn, word[:1]); err != nil {

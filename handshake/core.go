@@ -111,7 +111,8 @@ func (c *Core) startup(packet []byte, version uint32, body []byte) Decision {
 	}}
 }
 
-// classify applies the replication parameter. Database is sticky, the last boolean decides.
+// classify applies the replication parameter. Database is sticky, the last boolean decides. Without one a connection is
+// regular. The refusal is PostgreSQL's, for a value that is no boolean.
 func classify(params Params) (Class, *pgerror.Error) {
 	walsender, database := false, false
 	for _, p := range params {

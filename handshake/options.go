@@ -111,7 +111,8 @@ func errSwitch(word string) *pgerror.Error {
 		WithHint(`Try "postgres --help" for more information.`)
 }
 
-// switchSettings returns the settings behind one switch. A dash inside a name stands for an underscore.
+// switchSettings returns the settings behind one switch. A dash inside a name stands for an underscore. The refusal is
+// that of a backend: for a switch that it does not have, or without its value.
 func switchSettings(letter byte, argument string) ([]Param, *pgerror.Error) {
 	one := func(name, value string) ([]Param, *pgerror.Error) { return []Param{{name, value}}, nil }
 	switch letter {

@@ -48,7 +48,8 @@ var (
 	ErrTimeout = errors.New("startup phase timed out")
 )
 
-// bodyLength checks the four bytes of a length word. maxBody bounds what is allocated for it.
+// bodyLength returns the length of a body by the four bytes of a length word, which count themselves. maxBody bounds
+// it: [ErrLength]. [ErrDirectTLS]: it is the beginning of TLS.
 func bodyLength(word []byte) (int, error) {
 	if word[0] == tlsHandshake {
 		return 0, ErrDirectTLS

@@ -130,7 +130,7 @@ func (r *Request) Settings() (all []Param, refusal *pgerror.Error) {
 
 // Setting returns the value of a server setting that the startup packet asks for, as a parameter or within options (-c
 // name=value, --name=value). A parameter wins over options and a later one over an earlier one; names are compared
-// without case, as PostgreSQL does.
+// without case, as PostgreSQL does. false: it asks for none.
 func (r *Request) Setting(name string) (string, bool) {
 	for i := len(r.Params) - 1; i >= 0; i-- {
 		if p := r.Params[i]; !reserved(p.Name) && strings.EqualFold(p.Name, name) {

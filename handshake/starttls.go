@@ -63,7 +63,8 @@ func (a *acceptor) directTLS() error {
 	return nil
 }
 
-// handshake runs under the startup phase's deadline.
+// handshake makes conn a TLS connection, which a.conn is from then on. It blocks for the client, until the startup
+// phase's deadline at most.
 func (a *acceptor) handshake(conn net.Conn, config *tls.Config) error {
 	secure := tls.Server(conn, config)
 	if err := secure.Handshake(); err != nil {

@@ -52,7 +52,8 @@ func (c *cancels) add(pid uint32, key []byte, send sendCancel) (withdraw func())
 	}
 }
 
-// find returns the way to the issuer of pid and key. Keys are compared in constant time.
+// find returns the way to the issuer of pid and key; false: no such key was issued here. Keys are compared in constant
+// time.
 func (c *cancels) find(pid uint32, key []byte) (sendCancel, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,7 +23,8 @@ const dialTimeout = 10 * time.Second
 // noticed at once by human standards.
 const redialDelay = 100 * time.Millisecond
 
-// route sends a session to the room that serves its class.
+// route sends a session to the room that serves its class, and blocks until it is over. An error that the client has to
+// be told is marked by [Tell].
 func (s *Server) route(ctx context.Context, req *handshake.Request, session *Session, log *slog.Logger) error {
 	if _, member := req.Conn.(interface{ Member() string }); member && req.Class != handshake.PhysicalWalsender {
 		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization, "members of the cluster may only stream WAL here"))
@@ -53,7 +54,8 @@ func (s *Server) route(ctx context.Context, req *handshake.Request, session *Ses
 	return nil
 }
 
-// authenticate lets the client prove itself here.
+// authenticate lets the client prove itself here, and blocks for that. After nil session.verified is set. An error that
+// the client has to be told is marked by [Tell].
 func (s *Server) authenticate(ctx context.Context, req *handshake.Request, session *Session) (err error) {
 	if s.o.Roles == nil { // accepted by SIGHUP while auth.method waits for a restart
 		return Tell(pgerror.Fatal(pgerror.InvalidAuthorization,

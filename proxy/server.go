@@ -54,7 +54,8 @@ type Counts struct {
 	Logins    gate.Status // log-ins of relayed sessions
 }
 
-// New checks the options and starts nothing.
+// New checks the options and starts nothing. An error names the option, or is of the system: the relay takes
+// descriptors.
 func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (t *sessions) add(s *Session, l Limits) (Reason, *pgerror.Error) {
 	return 0, nil
 }
 
-// kin counts the sessions that share the limit of connections.
+// kin counts the sessions that share the limit of connections: with physical the physical walsenders, else all others.
 func (t *sessions) kin(physical bool) int {
 	if physical {
 		return t.walsenders

@@ -194,7 +194,8 @@ func appendAuthentication(b []byte, kind uint32, data []byte) []byte {
 	return wire.AppendFrame(b, 'R', append(binary.BigEndian.AppendUint32(nil, kind), data...))
 }
 
-// readAnswer reads one 'p' and not a byte more.
+// readAnswer reads one 'p' and not a byte more. It blocks until the deadline that conn has. An error that the client
+// has to be told is marked by [Tell]; errHungUp: the client left, or its time is over.
 func readAnswer(conn net.Conn) ([]byte, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(conn, head[:1]); err != nil {

@@ -235,7 +235,8 @@ func (a alive) NotifyAlive(n *memberlist.Node) error {
 	return nil
 }
 
-// advertised returns the address that others are told.
+// advertised returns the address that others are told: addr, "host:port", or own where addr is "". An error is about
+// the configuration: own is no single address.
 func advertised(addr string, own net.Addr) (net.IP, int, error) {
 	tcp, ok := own.(*net.TCPAddr)
 	if !ok {

@@ -91,7 +91,7 @@ func (n *Node) Fingerprint() uint64 {
 // FormatKey renders a public key as cluster.members has it.
 func FormatKey(k ed25519.PublicKey) string { return keyPrefix + base64.StdEncoding.EncodeToString(k) }
 
-// parseKey reads a key as FormatKey writes it.
+// parseKey reads a key as FormatKey writes it; any other text is an error, which quotes it.
 func parseKey(s string) (ed25519.PublicKey, error) {
 	rest, ok := strings.CutPrefix(s, keyPrefix)
 	if !ok {
@@ -104,7 +104,8 @@ func parseKey(s string) (ed25519.PublicKey, error) {
 	return b, nil
 }
 
-// create makes a new key, durably: a crash leaves none or a whole one.
+// create makes a new key at path, durably, and returns its PEM: a crash leaves none or a whole one. dir is made where
+// it is missing.
 func create(dir, path string) ([]byte, error) {
 	if err := durable.MakeDir(dir); err != nil {
 		return nil, err
@@ -121,7 +122,8 @@ func create(dir, path string) ([]byte, error) {
 	return b, durable.WriteFile(durable.OS{}, path, b)
 }
 
-// ReadSecret reads a file that an administrator made, by the rules of a private key.
+// ReadSecret reads a file that an administrator made, by the rules of a private key: one that others may read is an
+// error, as one that is missing.
 func ReadSecret(path string) ([]byte, error) {
 	b, err := keyfile.ReadShared(path)
 	if errors.Is(err, fs.ErrPermission) {

@@ -95,7 +95,7 @@ func (m *Members) Key(name string) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// owner returns the member with this public key.
+// owner returns the member with this public key; false: it is nobody's.
 func (m *Members) owner(key ed25519.PublicKey) (string, bool) {
 	for name, keys := range m.keys {
 		for _, k := range keys {

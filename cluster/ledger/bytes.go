@@ -45,7 +45,8 @@ func (l *Ledger) ToRead() map[string][]lsn.Print {
 	return all
 }
 
-// Read says that an own hash which a member's print waits for is at hand now, or can't be had.
+// Read says that a hash of this store's WAL, which a member's print waits for, is at hand now. ok false: it can't be
+// had, and the print is passed over.
 func (l *Ledger) Read(node string, x lsn.Print, ok bool) {
 	if m := l.members[node]; m != nil {
 		if !ok {

@@ -91,7 +91,7 @@ func TestRetainOnlyVotes(t *testing.T) {
 		t.Error("nothing is kept while rules are not known")
 	}
 	b := w.nodes["b"]
-	settle := func(name string, at lsn.LSN) {
+	agree := func(name string, at lsn.LSN) {
 		t.Helper()
 		w.attach("b", name)
 		w.ack("b", name, at)
@@ -101,10 +101,10 @@ func TestRetainOnlyVotes(t *testing.T) {
 		w.gossip()
 	}
 	w.setRule("b", "ANY 1 (A, s1)", 10)
-	settle("s1", 100)
+	agree("s1", 100)
 	want("another member's rule", true)
 	w.setRule("b", "ANY 1 (s2)", 50)
 	want("its commits may rest on the one before", true)
-	settle("s2", 100)
+	agree("s2", 100)
 	want("they do not any more", false)
 }

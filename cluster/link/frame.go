@@ -64,7 +64,8 @@ type reader struct {
 	buf     []byte
 }
 
-// next reads a frame; io.EOF between frames is the end.
+// next reads a frame, whose body is good until the next call; io.EOF between frames is the end. A frame of a length or
+// type that cannot be is [ErrGarbled]. It blocks until conn's deadline.
 func (r *reader) next() (frame, error) {
 	var head [lengthSize]byte
 	if _, err := io.ReadFull(r.r, head[:]); err != nil {

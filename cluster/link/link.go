@@ -104,7 +104,8 @@ func New(o Options) *Link {
 	return l
 }
 
-// Run keeps a sender for each live member until ctx ends, whose cause it returns.
+// Run keeps a sender for each live member until ctx ends, whose cause it returns once all have ended. Members that
+// cannot be reached are tried again. Call it once.
 func (l *Link) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

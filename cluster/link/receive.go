@@ -171,7 +171,8 @@ type conversation struct {
 	fresh   map[ID]bool // what the running snapshot has; nil: none is running
 }
 
-// take passes one frame on.
+// take passes one frame on, to the sink or to what is counted. An error ends the connection: [ErrGarbled], or another
+// proxy has the name.
 func (c *conversation) take(f frame) error {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()

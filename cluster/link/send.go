@@ -101,7 +101,8 @@ func (s *sender) state(version int, last string) {
 	s.up, s.version, s.last = version > 0, version, last
 }
 
-// once makes one connection and serves it from dialling to its end.
+// once makes one connection and serves it from dialling to its end, which is always an error. It blocks as long;
+// dialTimeout bounds the beginning.
 func (s *sender) once(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,7 +148,7 @@ func (s *sender) once(ctx context.Context) error {
 const noCommonProtocol = "tls: no application protocol"
 
 // foreign wraps err in errForeign if the other end speaks none of the versions up to newest. Other errors stay as they
-// are.
+// are; nil is none.
 func foreign(err error, newest int) error {
 	if strings.Contains(err.Error(), noCommonProtocol) {
 		return fmt.Errorf("%w: it speaks none of %d to %d, as this proxy does", errForeign, Oldest, newest)
@@ -158,7 +159,7 @@ func foreign(err error, newest int) error {
 // errForeign reports a member of a release that is too far away from this one.
 var errForeign = errors.New("no common message version")
 
-// listen expects heartbeats.
+// listen expects heartbeats until there is none for the time of silence, which is an error as any other end.
 func listen(conn net.Conn, in *reader) error {
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {

@@ -18,7 +18,8 @@ func HeldBack(newcomer bool, unheard []string) string {
 	return "data_dir is new, and has yet to hear which WAL was given up, from " + strings.Join(unheard, " or ")
 }
 
-// HoldBack returns that in PostgreSQL's words, by which a standby asks again; nil: it is served.
+// HoldBack returns the reason that [HeldBack] gives in PostgreSQL's words, by which a standby asks again; nil: it is
+// served.
 func HoldBack(newcomer bool, unheard []string) error {
 	why := HeldBack(newcomer, unheard)
 	if why == "" {

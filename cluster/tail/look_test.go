@@ -173,7 +173,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-func TestAccount(t *testing.T) {
+func TestMemberStatus(t *testing.T) {
 	a := fenced("a", "", 100, Standby{Name: "s1", Replied: time.Unix(1e9, 0).UTC()}).Status
 	b, older, err := Encode(a)
 	b = b[:older]

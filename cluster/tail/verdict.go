@@ -146,7 +146,7 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 		"say --end NAME=LSN of each", head, g.Rule.Names, strings.Join(names, ", "), todo)
 }
 
-// Of returns the verdict on a candidate by its folded name.
+// Of returns the verdict on a candidate by its folded name; false: it was not judged.
 func (t Tail) Of(name string) (Verdict, bool) {
 	for _, v := range t.Candidates {
 		if v.Name == name {

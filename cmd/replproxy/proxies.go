@@ -57,7 +57,8 @@ func tailSource(cmd *cobra.Command, file, dir string, via *ask.HTTP, path string
 	}, nil
 }
 
-// dataDirOf returns the data_dir of the proxy that a command is for.
+// dataDirOf returns the data_dir of the proxy that a command is for: of its configuration file, or dir without one, or
+// the default. An error is about the file.
 func dataDirOf(cmd *cobra.Command, file, dir string) (string, error) {
 	if file == "" {
 		return cmp.Or(dir, config.DefaultDataDir), nil

@@ -187,7 +187,8 @@ func (w *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// message reads up to the WAL of the next message that has some.
+// message reads one message, up to its WAL if it has some; left is its length then. WAL that does not begin at w.at is
+// an error. It blocks until the read deadline.
 func (w *stream) message() error {
 	h, err := w.s.Reader.Next()
 	if err != nil {
@@ -217,7 +218,8 @@ func (w *stream) message() error {
 	return nil
 }
 
-// control handles a message that is no CopyData.
+// control handles a message that is no CopyData: nil for one that may come at any time. An ERROR is returned as such;
+// [ErrTimelineEnded]: the server has ended the stream.
 func (w *stream) control(h wire.Header) error {
 	body, err := w.s.Reader.Body(h.Size, maxControl)
 	if err != nil {

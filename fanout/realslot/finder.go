@@ -68,7 +68,8 @@ func (f Finder) again(ctx context.Context, w server) error {
 	return nil
 }
 
-// find returns the session of the server that is w. The others are closed.
+// find returns the session of the server that is w. The others are closed. Where none is w the error says why, of each.
+// It blocks until all have answered, or otherPatience after the first, or ctx ends.
 func (f Finder) find(ctx context.Context, w server) (*upstream.Session, error) {
 	sessions, err := f.Upstream.ConnectAll(ctx, map[string]string{"application_name": applicationName}, otherPatience)
 	var chosen *upstream.Session

@@ -62,7 +62,7 @@ func (w server) ask(ctx context.Context, s *upstream.Session, command string, ba
 }
 
 // is compares a server's identity with w, and returns an error if it is another one; timeline is nil where it did not
-// tell.
+// tell. base is that of the timeline's digits: 10 in the answer to IDENTIFY_SYSTEM, 16 in the name of a segment.
 func (w server) is(system, timeline []byte, base int) error {
 	if id := number(system, 64); lsn.SystemID(id) != w.system {
 		return fmt.Errorf("%w: database system identifier differs between the primary and standby: %s, not %s",

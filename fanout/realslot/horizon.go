@@ -88,9 +88,9 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 // newer reports whether b holds back less than a.
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
-// need returns the part of the horizon that the slot lacks. Another slot bears the horizon where another member of the
-// cluster streams from the primary, or the stream has a slot as its rule gate. Until another slot there does, ours goes
-// on to bear what it bears.
+// need returns the part of the horizon that the slot lacks. last: the proxy ends, so nothing is waited for. Another
+// slot bears the horizon where another member of the cluster streams from the primary, or the stream has a slot as its
+// rule gate. Until another slot there does, ours goes on to bear what it bears.
 func (o *ProxySlot) need(own shownSlot, last bool) need {
 	n := need{have: own.horizon, last: last, settled: true}
 	if o.o.Horizon != nil {
@@ -126,7 +126,7 @@ func (s shownSlot) othersBear(h Horizon) bool {
 var errLastWalsender = errors.New("the primary has no walsender to spare (max_wal_senders)")
 
 // tell has the slot bear what it is to bear. It needs a walsender of the primary for a moment, never the last free one
-// (ruling R25), and a slot that nobody uses. It reports whether it told anything.
+// (ruling R25), and a slot that nobody uses. It reports whether it told anything. For last see need.
 func (o *ProxySlot) tell(ctx context.Context, c Connector, own shownSlot, last bool) (bool, error) {
 	if !own.reserves() || !own.ours() || own.ActivePID != 0 {
 		return false, nil

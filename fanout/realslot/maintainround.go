@@ -12,7 +12,8 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// Run looks after the slots until ctx ends, while there is a server that is followed.
+// Run looks after the slots while there is a server that is followed, until ctx ends, then returns nil. What fails is
+// logged, and tried at a later look.
 func (k *Maintainer) Run(ctx context.Context) error {
 	tick := time.NewTicker(keepTick)
 	defer tick.Stop()
@@ -109,7 +110,8 @@ func (k *Maintainer) round(ctx context.Context, w server) error {
 
 var errForeign = errors.New("a slot of this name that replproxy did not make exists on the primary: it is left alone")
 
-// act takes a step; flushed is a position whose WAL the primary has.
+// act takes a step at the server that c and s lead to; flushed is a position whose WAL the primary has. It blocks for
+// the server and the disk. errForeign: the slot is somebody else's.
 func (k *Maintainer) act(ctx context.Context, c Connector, s *upstream.Session, a step, flushed lsn.LSN) error {
 	switch a.verb {
 	case foreign:

@@ -73,7 +73,8 @@ func (o *ProxySlot) look(ctx context.Context, s *upstream.Session) (shownSlot, e
 	return own, nil
 }
 
-// readProxySlot reads the answers of look.
+// readProxySlot reads the answers of look, whose rows have the columns of its queries. A missing answer is the zero
+// value; an error is about one that cannot be read.
 func readProxySlot(name string, answers []upstream.Answer) (own shownSlot, st ProxySlotStatus, err error) {
 	rows := func(i int) [][][]byte {
 		if i < len(answers) && len(answers[i].Results) == 1 {

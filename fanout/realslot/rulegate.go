@@ -92,7 +92,7 @@ type ruleGateSlot struct {
 
 func (s ruleGateSlot) ours() bool { return !s.foreign }
 
-// look asks for the rule gate.
+// look asks for the rule gate and remembers its status. The zero ruleGateSlot: there is none.
 func (g *RuleGate) look(ctx context.Context, s *upstream.Session) (ruleGateSlot, error) {
 	answers, err := s.QueryAll(ctx,
 		"SELECT s.active_pid, s.restart_lsn, s.xmin, s.catalog_xmin, s.wal_status, s.safe_wal_size, "+
@@ -217,7 +217,8 @@ func (g *RuleGate) end(ctx context.Context, s *upstream.Session, at ruleGateSlot
 	}
 }
 
-// drop removes a rule gate that was invalidated.
+// drop removes a rule gate that was invalidated; any other stays, and nil is returned. One that is gone by then is no
+// error.
 func (g *RuleGate) drop(ctx context.Context, s *upstream.Session, at ruleGateSlot) error {
 	if !at.lost {
 		return nil

@@ -70,7 +70,8 @@ func (t *Table) newEntry(name string, s Seed) *entry {
 	}}
 }
 
-// reserve takes the name. The slot stays active for its creator until it is durable.
+// reserve takes the name, in memory only: see commit. The slot stays active for its creator, pid, until it is durable.
+// Errors are PostgreSQL's: the name is taken or none, or there is no room.
 func (t *Table) reserve(claim shared.State, s Seed, pid int32) (made unsaved, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,7 +97,7 @@ func (t *Table) reserve(claim shared.State, s Seed, pid int32) (made unsaved, er
 	return unsaved{e, e.record}, nil
 }
 
-// commit makes a reserved slot durable and lets go of it.
+// commit makes a reserved slot durable and lets go of it. It blocks for the disk. After an error there is no such slot.
 func (t *Table) commit(made unsaved) error {
 	e, name := made.e, made.r.name
 	t.io.Lock()

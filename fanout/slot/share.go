@@ -180,7 +180,8 @@ func (t *Table) recordOf(s shared.State) record {
 	}
 }
 
-// Keep says whether the WAL of a slot is kept here; another member keeps it when it is not.
+// Keep says whether the WAL of a slot is kept here; another member keeps it when it is not. A name that nobody has is
+// ignored.
 func (t *Table) Keep(name string, keep bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

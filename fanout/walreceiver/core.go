@@ -72,7 +72,8 @@ func (c *core) carry(fork lsn.LSN) {
 // said returns the highest position that was reported.
 func (c *core) said() lsn.LSN { return max(c.last.Write, c.last.Flush, c.last.Apply) }
 
-// step looks at v. After an action with Send the report counts as sent.
+// step decides by v at now. After an action with Send the report counts as sent. An error is of an invariant that does
+// not hold: end the stream.
 func (c *core) step(now time.Time, v view) (action, error) {
 	covered := c.covered(v)
 	target, err := c.target(v, covered)

@@ -69,7 +69,8 @@ func readMessage(r *wire.Reader) (Message, error) {
 	return m, nil
 }
 
-// readCopyData reads the fixed part of a replication message of size bytes.
+// readCopyData reads the fixed part of a replication message of size bytes; the WAL of 'w', Message.Size bytes, is
+// still to be read. Any other tag or size is [ErrProtocol].
 func readCopyData(r *wire.Reader, size int) (Message, error) {
 	head, err := r.Body(min(size, copyboth.XLogDataHeaderSize), copyboth.XLogDataHeaderSize)
 	if err != nil {

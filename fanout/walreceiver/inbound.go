@@ -58,7 +58,8 @@ func (in *inbound) step(ctx context.Context) error {
 	return nil
 }
 
-// wal moves one message's WAL into the store, where it must continue what came before it.
+// wal moves one message's WAL into the store. It blocks while the store has no room, until ctx ends at most. WAL that
+// does not continue what came before it is [ErrProtocol]; other errors are the store's and the connection's.
 func (in *inbound) wal(ctx context.Context, m Message) error {
 	if m.Start != in.expected {
 		return fmt.Errorf("%w: %w", ErrProtocol, &walstore.GapError{Expected: in.expected, Got: m.Start})

@@ -43,7 +43,8 @@ func newPromise(s Store) *promise {
 
 func (p *promise) highest() lsn.LSN { return lsn.LSN(p.high.Load()) }
 
-// cover makes it durable that positions up to at may have been reported, before they are.
+// cover makes it durable that positions up to at may have been reported, before they are: after an error they must not
+// be. It blocks for the disk once, then nothing is to be written until narrow.
 func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +78,7 @@ func (p *promise) raise(at lsn.LSN, now time.Time) bool {
 	return true
 }
 
-// narrow narrows the bound to what was reported.
+// narrow narrows the bound to the highest reported position, durably. After an error it stays, which is safe.
 func (p *promise) narrow() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -75,14 +75,15 @@ func (rp *reporter) run(ctx context.Context) error {
 	}
 }
 
-// runs notes whether run does.
+// runs notes whether the goroutine of run is there. Without it ReportNow does nothing.
 func (rp *reporter) runs(yes bool) {
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
 	rp.running = yes
 }
 
-// step sends a report or feedback that is due, and returns the time of the next look.
+// step sends a report or feedback that is due, and returns the time of the next look. final: the stream ends, and what
+// may be reported is, due or not. It may block for the disk and the socket. After an error the stream is over.
 func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	rp.mu.Lock()
 	defer rp.mu.Unlock()
@@ -168,7 +169,8 @@ func (rp *reporter) told(p lsn.Progress) {
 	rp.live.tell(p)
 }
 
-// narrow narrows the promise when it is time for that.
+// narrow narrows the promise when it is time for that, which blocks for the disk. It returns the time of the next look:
+// wake, or earlier.
 func (rp *reporter) narrow(now, wake time.Time, received lsn.LSN) (time.Time, error) {
 	at := rp.promise.narrowAt(received)
 	if !at.IsZero() && !now.Before(at) {
@@ -193,7 +195,7 @@ func (rp *reporter) sendFeedback(now time.Time) (wake time.Time, err error) {
 	return wake, nil
 }
 
-// send sends the message in the buffer.
+// send sends the message in the buffer. It blocks for writeFor at most; after an error the stream is over.
 func (rp *reporter) send() error {
 	if err := rp.conn.Send(rp.buf, rp.writeFor); err != nil {
 		return fmt.Errorf("send status: %w", err)

@@ -196,7 +196,8 @@ func nextTimeline(res []upstream.Result) (StartPoint, error) {
 	return StartPoint{Timeline: lsn.TimelineID(tli), At: at}, nil
 }
 
-// oneRow returns the only row of an answer with at least columns values.
+// oneRow returns the only row of an answer, with at least columns values, of which one may be nil. Any other answer is
+// [ErrProtocol].
 func oneRow(res []upstream.Result, columns int) ([][]byte, error) {
 	if len(res) < 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) < columns {
 		return nil, fmt.Errorf("%w: expected one row with %d values", ErrProtocol, columns)

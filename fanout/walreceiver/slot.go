@@ -85,7 +85,7 @@ func (st *Stream) prepareSlot(ctx context.Context) (SlotState, error) {
 	return state, err
 }
 
-// mayUse asks ask, if there is one.
+// mayUse asks ask whether the slot may be made, or with exists used; a nil ask allows both.
 func mayUse(ask func(exists bool) error, exists bool) error {
 	if ask == nil {
 		return nil
@@ -133,7 +133,8 @@ func (st *Stream) slotless() bool {
 	return !st.ruleGated() && (st.r.o.Slot == "" || st.apart || st.foreign)
 }
 
-// prepareBlind prepares the slot on 14, which can't be asked: creating tells by its refusal that there is one.
+// prepareBlind prepares the slot on 14, which can't be asked: creating tells by its refusal that there is one. lost: it
+// is known to be invalidated, so it is dropped first. ask is that of mayUse.
 func prepareBlind(ctx context.Context, q Slots, name string, lost bool, ask func(bool) error) (SlotState, error) {
 	if lost {
 		if err := q.Drop(ctx, name); err != nil {

@@ -197,7 +197,8 @@ func (st *Stream) Copy(ctx context.Context, c Copy) (next StartPoint, err error)
 // Idle ends the publication of the stream's positions, whose last values stay.
 func (st *Stream) Idle() { st.r.setLive(nil) }
 
-// endTimeline answers the server's CopyDone and reads which timeline follows where.
+// endTimeline answers the server's CopyDone and reads which timeline follows where. It is an error if WAL came only up
+// to a lower position. It blocks for commandTimeout at most.
 func (st *Stream) endTimeline(ctx context.Context) (StartPoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()

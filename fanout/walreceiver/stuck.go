@@ -27,7 +27,8 @@ type stuck struct {
 	since   time.Time // when flushed moved last, or nothing was owed
 }
 
-// step looks at the store. received is the end of what has come.
+// step looks at the store, and returns for how long its disk has taken nothing; 0: it takes WAL, or has all. received
+// is the end of the WAL that has come. paused: the store takes no more, so WAL is owed even if received is flushed.
 func (c *stuck) step(now time.Time, received, flushed lsn.LSN, paused bool) (stands time.Duration) {
 	if c.since.IsZero() || flushed != c.flushed || flushed >= received && !paused {
 		c.flushed, c.since = flushed, now

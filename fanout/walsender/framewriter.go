@@ -74,7 +74,8 @@ func (w *frameWriter) wal(c *walstore.Chunk, walEnd lsn.LSN, now copyboth.Time) 
 	return w.flush()
 }
 
-// flush writes bufs to their end.
+// flush writes bufs to their end. It blocks until the socket has taken them, or the standby's time is over. After an
+// error a part of a message may be on its way: the session is over.
 func (w *frameWriter) flush() error {
 	for len(w.bufs) > 0 {
 		if err := w.arm(); err != nil {

@@ -125,7 +125,8 @@ func (s *Sender) clientDone() {
 	s.poke()
 }
 
-// standbyMessage handles the payload of one CopyData; bytes after the fields are ignored (facts E3).
+// standbyMessage handles the payload of one CopyData; bytes after the fields are ignored (facts E3). Too few, or
+// another tag, are a walsender's error, which ends the session.
 func (s *Sender) standbyMessage(p []byte) error {
 	if len(p) == 0 {
 		return errNoData()

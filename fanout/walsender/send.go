@@ -11,7 +11,8 @@ import (
 	"github.com/replproxy/replproxy/internal/stamp"
 )
 
-// act writes the messages that the core decided on.
+// act writes the messages that the core decided on, and blocks as the frame writer does. After an error the session is
+// over.
 func (s *Sender) act(a action) error {
 	switch a.kind {
 	case doSend:
@@ -77,7 +78,8 @@ func (s *Sender) send(limit lsn.LSN) error {
 	return s.core.sentWAL(c.Start, c.End, limit, time.Now())
 }
 
-// finish writes the last word of a stream and turns what ended it into Run's answer.
+// finish writes the last word of a stream and turns what ended it into Run's answer. err ended the stream, nil: act
+// did.
 func (s *Sender) finish(act action, err error) error {
 	if err == nil {
 		err = act.err

@@ -170,7 +170,8 @@ func (s *Sender) admissible() error {
 	return nil
 }
 
-// stream runs the send loop: the only writer of the connection.
+// stream runs the send loop: the only writer of the connection. It blocks until the stream ends, by the action that it
+// returns, or an error.
 func (s *Sender) stream(watch *walstore.Watcher) (action, error) {
 	s.mu.Lock()
 	s.core.state = Catchup
@@ -233,7 +234,8 @@ func (s *Sender) endWith(err error) {
 	s.hurry(lastWrite)
 }
 
-// decide looks at the store and asks the core.
+// decide looks at the store and asks the core for the next action. It does not block. The error is that which ended the
+// session.
 func (s *Sender) decide() (action, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

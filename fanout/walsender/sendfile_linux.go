@@ -77,7 +77,7 @@ func (w *fileWriter) try(fd uintptr) bool {
 	return true
 }
 
-// once makes one system call.
+// once makes one system call, which takes as much as the socket has room for. EAGAIN: it has none.
 func (w *fileWriter) once(fd int) error {
 	if len(w.head) > 0 {
 		n, err := unix.SendmsgN(fd, w.head, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)

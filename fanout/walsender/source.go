@@ -6,7 +6,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// observe tells the core where the horizon is. The caller holds mu.
+// observe tells the core where the horizon is. It fails where the timeline that is streamed is none of the store's any
+// more. The caller holds mu.
 func (s *Sender) observe(now time.Time) error {
 	pos := s.o.Store.Served()
 	if pos.Timeline != s.current {

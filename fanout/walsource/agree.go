@@ -57,7 +57,7 @@ func (r *Supply) Judge() func(w Whereabouts) error {
 	}
 }
 
-// candidate returns w as an election sees it.
+// candidate returns w as an election sees it. It fails if the history cannot be read.
 func (w Whereabouts) candidate() (candidate, error) {
 	srv := server{
 		system: w.System, timeline: w.Timeline, xlogpos: w.XLogPos, virtual: w.Virtual, endpoint: w.Endpoint,

@@ -66,7 +66,8 @@ func look(ctx context.Context, s Conn, t lsn.TimelineID, from, to lsn.LSN,
 	return nil
 }
 
-// readWAL returns the WAL of the next XLogData message, which must begin at at.
+// readWAL returns the WAL of the next XLogData message, which must begin at at. It blocks until one comes, answers
+// keepalives meanwhile, and fails when the stream ends.
 func readWAL(s Conn, at lsn.LSN) ([]byte, error) {
 	for {
 		m, err := s.Receive()

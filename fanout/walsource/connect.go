@@ -88,7 +88,8 @@ func identifySystem(ctx context.Context, s Conn, srv *server) error {
 	return err
 }
 
-// adopt binds an empty store to the server, once everything else about it has been accepted.
+// adopt binds an empty store to the server, durably, once everything else about it has been accepted. A store that is
+// bound already is compared; errPermanent: it is another server's.
 func (r *Supply) adopt(srv server) error {
 	id := walstore.Identity{System: srv.system, SegSize: srv.seg, ServerMajor: srv.version / 10000}
 	if err := r.o.Store.Adopt(id); err != nil {
@@ -113,7 +114,8 @@ func (r *Supply) ownHistory(ctx context.Context, s Conn, srv *server) (err error
 	return err
 }
 
-// mirrorHistories fetches the history files up to that of timeline t that the store lacks.
+// mirrorHistories fetches the history files up to that of timeline t that the store lacks, and keeps them durably. One
+// that the server lacks, too, is an error only where it is needed.
 func (r *Supply) mirrorHistories(ctx context.Context, s Conn, srv server, t lsn.TimelineID) error {
 	stored := func(t lsn.TimelineID) bool {
 		_, err := r.o.Store.HistoryFile(t)
@@ -134,7 +136,8 @@ func (r *Supply) mirrorHistories(ctx context.Context, s Conn, srv server, t lsn.
 	return nil
 }
 
-// acceptHistory reads the server's own history and holds it against the stored one of that number.
+// acceptHistory reads the server's own history. It fails if the store has another one of that number, or either cannot
+// be read.
 func (r *Supply) acceptHistory(t lsn.TimelineID, content []byte) (lsn.History, error) {
 	h, err := lsn.ParseHistory(t, content)
 	if err != nil {

@@ -174,7 +174,7 @@ func (r *Supply) grounds() grounds {
 	}
 }
 
-// storedHistory returns the history of t that the store has.
+// storedHistory returns the history of t that the store has; false: it has none.
 func (r *Supply) storedHistory(t lsn.TimelineID) (lsn.History, bool) {
 	content, err := r.o.Store.HistoryFile(t)
 	if err != nil {

@@ -19,7 +19,8 @@ const maxHops = 100
 // what it was told across timelines, a new one does not (ruling R12).
 var errSaidMore = errors.New("more was reported than the new timeline has in common: streaming begins anew")
 
-// follow streams timeline after timeline on one connection.
+// follow streams timeline after timeline on one connection, and returns for how long WAL came. It blocks until the
+// stream ends; the error says why.
 func (r *Supply) follow(ctx context.Context, s Conn, srv server) (time.Duration, error) {
 	var began time.Time
 	streamed := func() time.Duration {
@@ -74,7 +75,7 @@ func (r *Supply) start(ctx context.Context, p startPoint) (copying bool, next st
 	return copying, startPoint{at.Timeline, at.At}, err
 }
 
-// copy takes WAL of one timeline from p on.
+// copy takes WAL of one timeline from p on, and blocks until that ends. It returns where the next one begins.
 func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (startPoint, error) {
 	have, unseen := r.o.Store.Positions(), lsn.Invalid
 	c := walreceiver.Copy{
@@ -118,7 +119,8 @@ func (r *Supply) copyFailed(ctx context.Context, err error, s Conn, srv server, 
 	return r.startRefused(err, srv, p)
 }
 
-// identifyAgain asks anew after the end of a timeline: a promotion changes more than the timeline.
+// identifyAgain asks anew after the end of a timeline: a promotion changes more than the timeline. After an error srv
+// is as before.
 func (r *Supply) identifyAgain(ctx context.Context, s Conn, srv *server) error {
 	next, err := r.identify(ctx, s)
 	if err != nil {
@@ -129,7 +131,8 @@ func (r *Supply) identifyAgain(ctx context.Context, s Conn, srv *server) error {
 	return nil
 }
 
-// prepareStream gets histories and store ready for the next START_REPLICATION.
+// prepareStream gets histories and store ready for the next START_REPLICATION, and returns where it is to begin. The
+// error says why srv is not followed: it lacks WAL, or has other.
 func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startPoint, error) {
 	if err := r.ownHistory(ctx, s, srv); err != nil {
 		return startPoint{}, err

@@ -106,7 +106,7 @@ func (r *Supply) renew(srv *server) {
 	}
 }
 
-// complete returns the end of the last complete record up to p, where the store has WAL that far.
+// complete returns the end of the last complete record up to p. known false: the store does not have WAL that far.
 func (r *Supply) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, known bool) {
 	if have.Timeline == 0 || p.Timeline != have.Timeline || p.LSN > have.Received || p.LSN <= have.Oldest {
 		return p.LSN, false

@@ -68,7 +68,7 @@ func (r *Supply) leave(e upstream.Endpoint) {
 		"sessions", n)
 }
 
-// Higher returns the server that shows the one that is streamed from to be an old primary, if there is one. Any
+// Higher returns the server that shows the one that is streamed from to be an old primary; false: none does. Any
 // goroutine may ask.
 func (r *Supply) Higher() (h Higher, known bool) {
 	if p := r.higher.Load(); p != nil {

@@ -188,7 +188,8 @@ func destructive(have walstore.Positions, srv server, p startPoint) bool {
 // systemDiffers is PostgreSQL's text.
 const systemDiffers = "database system identifier differs between the primary and standby"
 
-// checkIdentity compares the server with what the store holds, before anything is written.
+// checkIdentity returns the refusal of a server whose WAL is not that of the store, by system, size of segments and
+// major version. nil: it is.
 func checkIdentity(have walstore.Identity, srv server) error {
 	switch {
 	case have.System != srv.system:

@@ -32,8 +32,8 @@ func (r *Supply) unreached() bool {
 	return !r.primaryKnown && r.unanswered
 }
 
-// DownSince returns the time from which this receiver itself has found no primary, whatever a member says. Any
-// goroutine may ask.
+// DownSince returns the time from which this receiver itself has found no primary, whatever a member says. down false:
+// it has found one, or has not looked. Any goroutine may ask.
 func (r *Supply) DownSince() (since time.Time, down bool) {
 	if !r.unreached() {
 		return time.Time{}, false

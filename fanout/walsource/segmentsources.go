@@ -21,7 +21,7 @@ func (o *OlderSegments) Rung() Rung { return o.On }
 // Stream returns nil, nil: this source has no stream.
 func (o *OlderSegments) Stream(context.Context, map[string]string) (Conn, error) { return nil, nil }
 
-// Segments returns the giver of segments that are older than the store.
+// Segments returns the giver of segments that are older than the store; nil with ahead, for those that continue it.
 func (o *OlderSegments) Segments(ahead bool) backfill.Source {
 	if ahead {
 		return nil
@@ -52,7 +52,7 @@ func (a *ArchiveSegments) Rung() Rung { return RungArchive }
 // Stream returns nil, nil: this source has no stream.
 func (a *ArchiveSegments) Stream(context.Context, map[string]string) (Conn, error) { return nil, nil }
 
-// Segments returns the giver of segments; nil: there is no command.
+// Segments returns the giver of segments, with ahead of those that continue the store; nil: there is no command.
 func (a *ArchiveSegments) Segments(ahead bool) backfill.Source {
 	command := *a.command.Load()
 	if command == "" {

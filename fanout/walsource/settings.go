@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// readSettings asks for all of them.
+// readSettings asks for all of them and sets those of srv. Without a size of segments and a version it is an error.
 func readSettings(ctx context.Context, s Conn, srv *server) (err error) {
 	if srv.settings, err = s.Settings(ctx, walreceiver.Settings()); err != nil {
 		return err

@@ -120,7 +120,8 @@ func (s *Store) renameInto(dir string, keys []segKey, err error) error {
 	return err
 }
 
-// setAside moves everything in the WAL directory to dir, as [Options].SetAside wants it.
+// setAside moves everything in the WAL directory to dir, as [Options].SetAside wants it, durably. After an error or a
+// crash a part is there: call it again.
 func (s *Store) setAside(dir string) error {
 	names, err := s.fs.ReadDir(s.walDir)
 	if err == nil {

@@ -67,7 +67,7 @@ func decodeDigest(b []byte) (digest, error) {
 // the cache.
 const hashBuffer = 256 << 10
 
-// hashFile adds the first n bytes of f to h.
+// hashFile adds the first n bytes of f to h. A shorter file is io.ErrUnexpectedEOF.
 func hashFile(h *xxhash.Digest, f vfs.File, n int64) error {
 	buf := make([]byte, min(n, hashBuffer))
 	for off := int64(0); off < n; {

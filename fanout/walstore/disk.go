@@ -197,7 +197,8 @@ func noSpace(err error) error {
 	return err
 }
 
-// drain runs the steps until everything received is flushed.
+// drain runs the steps until everything received is flushed, or one fails: the rest stays to be written. It blocks for
+// the disk.
 func (s *Store) drain() error {
 	for busy := true; busy; {
 		busy = false

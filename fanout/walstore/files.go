@@ -26,7 +26,8 @@ type openFile struct {
 // finds its segment still open.
 const maxIdle = 8
 
-// acquire opens k or takes another reference. x.mu is held.
+// acquire opens k or takes another reference; give it back by release. A missing file is a *[DamagedError]. x.mu is
+// held.
 func (x *segments) acquire(k segKey) (*openFile, error) {
 	if o := x.open[k]; o != nil {
 		if o.refs == 0 {

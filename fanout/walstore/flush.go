@@ -51,7 +51,7 @@ func (s *Store) syncStep() (bool, error) {
 	return true, s.closeSynced(target)
 }
 
-// closeSynced closes the files that lie wholly below synced.
+// closeSynced closes the files that lie wholly below synced. An error is fatal to the store, so files may be open then.
 func (s *Store) closeSynced(synced lsn.LSN) error {
 	s.mu.Lock()
 	var old []*segFile
@@ -78,7 +78,8 @@ func (s *Store) closeSynced(synced lsn.LSN) error {
 	return nil
 }
 
-// markStep writes the mark beside the sync of the WAL that it names.
+// markStep writes the mark beside the sync of the WAL that it names. false: there is none to write now. errNoSpace: it
+// can be tried again; after any other error the store has failed.
 func (s *Store) markStep() (bool, error) {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()

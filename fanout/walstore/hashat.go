@@ -107,7 +107,7 @@ func (s *Store) hashTo(at lsn.LSN) (xxhash.Digest, error) {
 	return state, err
 }
 
-// readPieces gives the stored WAL [from, to) to f, piece by piece.
+// readPieces gives the stored WAL [from, to) to f, piece by piece; f must not keep a piece. It may wait for the disk.
 func (s *Store) readPieces(from, to lsn.LSN, f func([]byte)) error {
 	buf := make([]byte, min(to-from, hashBuffer))
 	for from < to {

@@ -67,7 +67,7 @@ func (h *hashes) noteBlock(at lsn.LSN, sum *xxhash.Digest) {
 	h.blocks[at/BlockSize%hashedBlocks] = blockHash{at, *sum}
 }
 
-// block gives the state before the block that holds at.
+// block returns the state of the hash before the block that holds at; false: it is not remembered.
 func (h *hashes) block(at lsn.LSN) (xxhash.Digest, bool) {
 	at -= at % BlockSize
 	b := &h.blocks[at/BlockSize%hashedBlocks]

@@ -74,7 +74,8 @@ func (s *Store) seal(job sealJob) error {
 	return nil
 }
 
-// sumFile hashes a segment that has no digest, after its records were checked.
+// sumFile hashes a segment that has no digest, after its records were checked: a damaged one is a *[DamagedError]. It
+// waits for the disk.
 func (s *Store) sumFile(k segKey) (uint64, error) {
 	x := s.segs
 	x.mu.Lock()

@@ -104,7 +104,8 @@ func (s *Store) Import(g Segment, r io.Reader) error {
 	return nil
 }
 
-// stageFile makes the durable, verified file that replace puts in place.
+// stageFile makes the durable, verified file that replace puts in place, of the bytes of r. After an error a part of it
+// may be there. Errors are those of [Store.Import].
 func (s *Store) stageFile(temp string, g Segment, r io.Reader) (sum uint64, err error) {
 	f, err := s.fs.Create(temp)
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Store) framerBefore(at lsn.LSN) (walformat.Framer, error) {
 	return f, nil
 }
 
-// digestOf reads the digest of g as the store once had it.
+// digestOf reads the digest of g as the store once had it; false: there is none that can be read.
 func (s *Store) digestOf(g Segment) (digest, bool) {
 	raw, err := vfs.ReadFile(s.fs, s.walPath(s.Name(g)+digestSuffix), digestLen)
 	if err != nil {

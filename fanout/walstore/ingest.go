@@ -114,7 +114,8 @@ func (s *Store) take(at, end lsn.LSN) error {
 	return s.publishReceived(end)
 }
 
-// fill reads WAL [at, end) into the tail.
+// fill reads WAL [at, end) into the tail. It blocks for r, and while the tail has no room. After an error a part of it
+// is there, unpublished.
 func (s *Store) fill(ctx context.Context, at, end lsn.LSN, r io.Reader) error {
 	for at < end {
 		b, err := s.blockFor(ctx, at)
@@ -234,7 +235,8 @@ func (s *Store) publishReceived(end lsn.LSN) error {
 	return nil
 }
 
-// compare reads WAL [at, end) that is stored already and checks that it is the same.
+// compare reads WAL [at, end) that is stored already and checks that it is the same: a *[DivergedError] or
+// *[ReplacedError] says that it is not.
 func (s *Store) compare(at, end lsn.LSN, r io.Reader) error {
 	if s.in.scratch == nil {
 		s.in.scratch = make([]byte, 2*overlapBuffer)

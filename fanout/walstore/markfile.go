@@ -78,7 +78,8 @@ func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
 	appendPrint(b[:printAt], markMagic, seq, m.Print)
 }
 
-// newestMark picks the valid mark of the higher sequence from a file's content.
+// newestMark picks the valid mark of the higher sequence from a file's content. errSlot, or another error of a slot:
+// neither is valid.
 func newestMark(file []byte) (newest uint64, m mark, err error) {
 	err = errSlot
 	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {

@@ -216,7 +216,8 @@ func (s *Store) isSealed(h lsn.History, k segKey, flushed lsn.LSN) bool {
 	return end <= flushed
 }
 
-// useFile makes r.file the file of segment segno.
+// useFile makes r.file the file of segment segno, and gives the one before back. After an error there is none. A
+// segment that is not stored is [ErrRemoved].
 func (r *Reader) useFile(h lsn.History, segno uint64) error {
 	x := r.s.segs
 	x.mu.Lock()

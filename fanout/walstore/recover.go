@@ -113,7 +113,7 @@ func (s *Store) takeDir() error {
 	return nil
 }
 
-// newDir makes the directory ours, by a meta file that says "not adopted".
+// newDir makes the directory ours, durably, by a meta file that says "not adopted".
 func (s *Store) newDir() error {
 	// The directory's own name must last too; a parent that we may not read has other owners.
 	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
@@ -230,7 +230,8 @@ func (s *Store) readHistoryFrom(name string, tli lsn.TimelineID) error {
 	return nil
 }
 
-// readMark (5) opens the mark. A store that was adopted and got no WAL has none.
+// readMark (5) opens the mark. false: a store that was adopted and got no WAL has none. Without a valid one where there
+// are segments it is a *[DamagedError].
 func (s *Store) readMark() (mark, bool, error) {
 	path := s.walPath(markName)
 	f, err := s.fs.OpenWrite(path)
@@ -260,7 +261,7 @@ func (s *Store) readMark() (mark, bool, error) {
 	return m, true, nil
 }
 
-// createMark makes the mark of a store that begins.
+// createMark makes the mark of a store that begins, durably, and opens it.
 func (s *Store) createMark(m mark) error {
 	content := slotFileContent(markMagic, m.append(nil))
 	path := s.walPath(markName)

@@ -60,11 +60,11 @@ func (s *Store) sureUpTo(at lsn.LSN) lsn.LSN {
 	return min(at, s.sure)
 }
 
-// unlist takes the removable segments out of the index, and moves Positions.Oldest. Slots are asked under
-// the same lock, see [Store.Oldest], and after pos was read: a slot that is made from now on begins at or
-// above it. reuse says which may become spares. A file that is open must keep its content. So must one that anybody has
-// read since it was made, or may have read before this process began. sendfile puts the file's own pages into a socket,
-// and there they stay until the client has read them.
+// unlist takes the removable segments out of the index, and moves Positions.Oldest. short: room is short, so readers
+// hold nothing back. Slots are asked under the same lock, see [Store.Oldest], and after pos was read: a slot that is
+// made from now on begins at or above it. reuse says which may become spares. A file that is open must keep its
+// content. So must one that anybody has read since it was made, or may have read before this process began. sendfile
+// puts the file's own pages into a socket, and there they stay until the client has read them.
 func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey, reuse []bool) {
 	x := s.segs
 	x.mu.Lock()
@@ -106,8 +106,8 @@ func (s *Store) unlist(h lsn.History, pos Positions, short bool) (gone []segKey,
 	return gone, reuse
 }
 
-// drop removes k's files. Nobody has them open: k has left the index. Up to maxRecycled files are
-// kept as spares.
+// drop removes k's files. Nobody has them open: k has left the index. With reuse up to maxRecycled files are kept as
+// spares.
 func (x *segments) drop(k segKey, reuse bool) error {
 	name := x.name(k)
 	if err := x.remove(name + digestSuffix); err != nil {

@@ -54,7 +54,7 @@ func (s *Store) AppendSegment(ctx context.Context, g Segment, r io.Reader) error
 	return nil
 }
 
-// appendFile appends g out of a verified file.
+// appendFile appends g out of a verified file, as [Store.AppendFrom] does. ctx ends that.
 func (s *Store) appendFile(ctx context.Context, name string, g Segment) error {
 	f, err := s.fs.Open(name)
 	if err != nil {

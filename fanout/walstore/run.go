@@ -135,7 +135,8 @@ func (s *Store) telling(step func() (bool, error)) func() (bool, error) {
 	}
 }
 
-// exhaust repeats step while there is work.
+// exhaust repeats step while there is work. It returns the error of a step, and nil also when the store has failed
+// elsewhere.
 func (s *Store) exhaust(step func() (bool, error)) error {
 	for {
 		more, err := step()

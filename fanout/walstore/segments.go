@@ -58,7 +58,8 @@ func (x *segments) lists(k segKey) bool {
 func (x *segments) path(name string) string { return filepath.Join(x.dir, name) }
 
 // find returns the file that holds segment segno as timeline t saw it. That is t's own, or the file of the newest later
-// timeline of the history, which begins as a copy of t's up to the switch (facts H3). x.mu is held.
+// timeline of the history, which begins as a copy of t's up to the switch (facts H3). false: none is stored. x.mu is
+// held.
 func (x *segments) find(h lsn.History, t lsn.TimelineID, segno uint64) (segKey, bool) {
 	if k := (segKey{h.Timeline, segno}); h.Timeline >= t && x.have[k] {
 		return k, true
@@ -131,7 +132,7 @@ func (x *segments) createCold(path string) (vfs.File, error) {
 	return f, nil
 }
 
-// remove deletes a file that may be gone already.
+// remove deletes a file that may be gone already. The name is durably gone after a sync of the directory.
 func (x *segments) remove(name string) error {
 	if err := x.fs.Remove(x.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", name, err)

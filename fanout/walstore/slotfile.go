@@ -60,7 +60,7 @@ func decodeVersion(b []byte, magic string, version uint32, payloadLen int) (seq 
 	return binary.LittleEndian.Uint64(b[8:]), b[slotHeaderLen:n], nil
 }
 
-// newestSlot picks the valid slot with the higher sequence from a file's content.
+// newestSlot picks the valid slot with the higher sequence from a file's content. errSlot: none is valid.
 func newestSlot(file []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
 	err = errSlot
 	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {

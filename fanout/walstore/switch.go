@@ -11,7 +11,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// switchTo moves the store to a newer timeline.
+// switchTo moves the store to a newer timeline, whose WAL begins at at. It waits for the disk. Until the mark is
+// written an error leaves the store as it was.
 func (s *Store) switchTo(tli lsn.TimelineID, at lsn.LSN) error {
 	h, err := s.historyOf(tli)
 	if err != nil {
@@ -174,7 +175,8 @@ func (s *Store) unseal(tli lsn.TimelineID, end lsn.LSN) error {
 	return nil
 }
 
-// leaveFiles closes the files of the timeline that ends. The locks of all stages are held.
+// leaveFiles closes the files of the timeline that ends, all of them, and returns the errors. The locks of all stages
+// are held.
 func (s *Store) leaveFiles() error {
 	s.stages.cur = nil
 	s.mu.Lock()

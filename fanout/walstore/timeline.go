@@ -63,7 +63,8 @@ func (s *Store) HistoryFile(tli lsn.TimelineID) ([]byte, error) {
 	return nil, fmt.Errorf("timeline %s: %w", tli, ErrNoHistory)
 }
 
-// historyOf gives the ancestry of tli.
+// historyOf returns the ancestry of tli, by its stored history file; timeline 1 needs none. [ErrNoHistory]: it is not
+// stored.
 func (s *Store) historyOf(tli lsn.TimelineID) (lsn.History, error) {
 	s.histMu.Lock()
 	defer s.histMu.Unlock()

@@ -135,7 +135,7 @@ func (s *Store) safeEnd(at, first lsn.LSN, m mark) lsn.LSN {
 	return max(at, m.Start)
 }
 
-// walk reads records until there is no more.
+// walk reads records until there is no more. It always returns an error: the reason why the walk ends.
 func walk(w *walformat.Walker) error {
 	for {
 		if _, err := w.Next(); err != nil {

@@ -60,7 +60,8 @@ func (m XLogData) AppendHeader(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(m.SentAt))
 }
 
-// DecodeXLogData reads a whole payload; Data aliases p. A header alone (no data) is legal.
+// DecodeXLogData reads a whole payload; Data aliases p. A header alone (no data) is legal. A shorter one, or another
+// tag, is an error.
 func DecodeXLogData(p []byte) (XLogData, error) {
 	if len(p) < XLogDataHeaderSize || p[0] != TagXLogData {
 		return XLogData{}, wrongSize("XLogData", len(p), XLogDataHeaderSize)

@@ -85,7 +85,7 @@ func (l LSN) LogValue() slog.Value { return slog.StringValue(l.String()) }
 // MarshalText writes X/X, so that JSON documents show what PostgreSQL shows.
 func (l LSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText reads X/X.
+// UnmarshalText reads X/X; any other text wraps [ErrSyntax] and changes nothing.
 func (l *LSN) UnmarshalText(b []byte) error {
 	v, err := Parse(string(b))
 	if err == nil {

@@ -25,7 +25,8 @@ func (s SegSize) Valid() bool {
 	return s >= MinSegSize && s <= MaxSegSize && s&(s-1) == 0
 }
 
-// ParseSegSize reads the answer to SHOW wal_segment_size: a number with unit B, kB, MB or GB.
+// ParseSegSize reads the answer to SHOW wal_segment_size: a number with unit B, kB, MB or GB, of bytes without one.
+// [ErrSegSize]: it is no size that segments can have.
 func ParseSegSize(text string) (SegSize, error) {
 	i := 0
 	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
@@ -90,7 +91,7 @@ func (s SegSize) ParseFileName(name string) (tli TimelineID, segno uint64, ok bo
 // perID returns the number of segments that share the upper half of an LSN (XLogSegmentsPerXLogId).
 func (s SegSize) perID() uint64 { return (1 << 32) / uint64(s) }
 
-// parseHex8 reads exactly eight upper-case hexadecimal digits.
+// parseHex8 reads exactly eight upper-case hexadecimal digits; false for any other text.
 func parseHex8(s string) (uint32, bool) {
 	var v uint32
 	for i := 0; i < len(s); i++ {

@@ -35,7 +35,7 @@ func (s SystemID) String() string { return strconv.FormatUint(uint64(s), 10) }
 // MarshalText writes decimal text: JSON numbers lose precision above 2^53.
 func (s SystemID) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads decimal text.
+// UnmarshalText reads decimal text of 64 bits; after an error s is as before.
 func (s *SystemID) UnmarshalText(b []byte) error {
 	v, err := strconv.ParseUint(string(b), 10, 64)
 	if err == nil {

@@ -73,7 +73,7 @@ func (c *cache) look(name string, now time.Time) (f Found, fresh, usable bool) {
 	return Found{Role: e.Role, Known: e.known, Certain: fresh, FromPrimary: true}, fresh, usable
 }
 
-// learn remembers the primary's answer.
+// learn remembers the primary's answer, in place of an earlier one. known false: it has no such role.
 func (c *cache) learn(name string, r Role, known bool, now time.Time) {
 	before := c.entries[name]
 	switch {

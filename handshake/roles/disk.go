@@ -35,7 +35,7 @@ type kept struct {
 
 var errDamaged = errors.New("the file is damaged")
 
-// load reads rolesFile. No file is an empty kept.
+// load reads rolesFile. No file is an empty kept. A damaged one, or one that others may read, is an error.
 func load(dir string) (k kept, err error) {
 	b, err := keyfile.ReadPasswords(filepath.Join(dir, rolesFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,7 +67,8 @@ func encode(k kept) ([]byte, error) {
 	return append([]byte(format+" "+hex.EncodeToString(sum[:])+"\n"), body...), nil
 }
 
-// secret reads mockFile, or makes it.
+// secret reads mockFile. It makes one where there is none, or one of another size. One that others may read is an
+// error.
 func secret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, mockFile)
 	b, err := keyfile.ReadPasswords(path)
@@ -82,7 +83,7 @@ func secret(dir string) ([]byte, error) {
 	return b, err
 }
 
-// write puts a file into place as a whole and durably, for our eyes only.
+// write puts a file into place as a whole and durably, for this user's eyes only (0600). It blocks for the disk.
 func write(dir, name string, b []byte) error {
 	if err := durable.MakeDir(dir); err != nil {
 		return err

@@ -77,7 +77,8 @@ func parseLine(line string) (r Role, err error) {
 
 var errQuotes = errors.New(`expected "name" "SCRAM-SHA-256$…", each in double quotes`)
 
-// quoted reads a text in double quotes.
+// quoted reads a text in double quotes, and returns the rest of the line behind it. errQuotes: there is none, or its
+// end is missing.
 func quoted(line string) (text, rest string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] != '"' {

@@ -61,7 +61,8 @@ func (k *Lookup) Find(ctx context.Context, name string) Found {
 	return f
 }
 
-// answered waits for a question: askWait, or staleWait where the walreceiver says that no primary is there.
+// answered waits for a question: askWait, or staleWait where the walreceiver says that no primary is there. false:
+// there is no answer in that time or before the end of ctx, or the question has failed.
 func (k *Lookup) answered(ctx context.Context, q *flight) bool {
 	timer := time.NewTimer(staleWait)
 	defer timer.Stop()
@@ -122,7 +123,8 @@ func holdUntil(ctx context.Context, then time.Time) {
 	_ = deadline.Sleep(ctx, time.Until(then))
 }
 
-// fallback returns f as it may be used when the primary was not asked.
+// fallback returns f as it may be used when the primary was not asked. certain: f is right without it, as of a users
+// file. usable: it is not too old. Where it is neither, nothing is known.
 func fallback(f Found, certain, usable bool) Found {
 	if !usable && !certain {
 		return Found{FromPrimary: true}
@@ -132,7 +134,7 @@ func fallback(f Found, certain, usable bool) Found {
 }
 
 // askLocked joins the question for name, or asks it. Questions about known names go before those about strangers, so
-// that a crowd of invented names holds up no role.
+// that a crowd of invented names holds up no role. false: too many questions wait. k.mu is held.
 func (k *Lookup) askLocked(name string, known bool) (*flight, bool) {
 	if q := k.flights[name]; q != nil {
 		return q, true

@@ -34,7 +34,8 @@ var errAnswer = errors.New("unusable answer")
 // columns lists the columns that the query has to return.
 var columns = []string{"rolpassword", "rolcanlogin", "rolreplication", "rolsuper", "rolvaliduntil"}
 
-// ask runs the query for one name.
+// ask runs the query for one name. known false: the query has no row for it. It blocks until the answer or the end of
+// ctx.
 func ask(ctx context.Context, conn *upstream.Session, query, name string) (r Role, known bool, err error) {
 	res, err := conn.QueryBound(ctx, query, name)
 	if err != nil {
@@ -46,7 +47,8 @@ func ask(ctx context.Context, conn *upstream.Session, query, name string) (r Rol
 	return roleOf(name, res[0])
 }
 
-// roleOf reads the answer.
+// roleOf reads the answer, by the names of its columns. known false: it has no row. errAnswer: a column is missing,
+// there are several rows, or a value cannot be read.
 func roleOf(name string, res upstream.Result) (r Role, known bool, err error) {
 	at := map[string]int{}
 	for i, c := range res.Columns {
@@ -93,7 +95,8 @@ func roleOf(name string, res upstream.Result) (r Role, known bool, err error) {
 // ended is a time that is over for every clock.
 var ended = time.Unix(1, 0).UTC()
 
-// parseTime reads a timestamptz in ISO form and UTC. The zero time is infinity.
+// parseTime reads a timestamptz in ISO form and UTC. The zero time is infinity. A time before the zero of clocks is
+// ended. errAnswer: it is none.
 func parseTime(text string) (time.Time, error) {
 	year, _, _ := strings.Cut(text, "-")
 	n, err := strconv.Atoi(year)

@@ -37,7 +37,8 @@ type asker struct {
 	opened time.Time
 }
 
-// Run answers questions until ctx ends, and keeps the answers.
+// Run answers questions until ctx ends, and keeps the answers on the disk, also at the end; then it returns nil. What
+// fails is logged. Call it once.
 func (k *Lookup) Run(ctx context.Context) error {
 	a := &asker{k: k}
 	defer a.close()

@@ -29,7 +29,8 @@ func derive(secret []byte) []byte {
 	return h.Sum(nil)
 }
 
-// openMock finds the secret of unknown roles; final: nothing better is to come.
+// openMock finds the secret of unknown roles, or makes it; final: nothing better is to come. cluster is the secret that
+// members share, empty without a cluster.
 func openMock(dir string, cluster []byte) (mock []byte, final bool, err error) {
 	name := ownFile
 	if len(cluster) > 0 {

@@ -31,7 +31,7 @@ func (e *FileError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// openUsers reads the file; "" is none.
+// openUsers reads the file; "" is none. The error of one that is unusable is a *[FileError].
 func openUsers(path string, log *slog.Logger) (*users, error) {
 	u := &users{path: path, log: log}
 	if path == "" {
@@ -57,7 +57,8 @@ func readUsers(path string) (map[string]Role, error) {
 	return all, nil
 }
 
-// find looks a role up, in the file as it is now.
+// find looks a role up, in the file as it is now. One that cannot be used leaves in force what it said before. false:
+// it has no such role, or none is configured.
 func (u *users) find(name string) (Role, bool) {
 	if u.path == "" {
 		return Role{}, false

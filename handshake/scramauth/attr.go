@@ -22,7 +22,7 @@ func (a *attrs) next() byte {
 // skip leaves the first byte behind; there is one, or next was 0 and it is not called.
 func (a *attrs) skip() { a.rest = a.rest[1:] }
 
-// value reads attribute name.
+// value reads the value of the next attribute, which has to be name. Any other is PostgreSQL's error.
 func (a *attrs) value(name byte) (string, error) {
 	if c := a.next(); c != name {
 		return "", malformed(`Expected attribute "%c" but found "%s".`, name, sanitize(c))
@@ -30,7 +30,7 @@ func (a *attrs) value(name byte) (string, error) {
 	return a.valueOf(name)
 }
 
-// any reads whatever attribute comes.
+// any reads whatever attribute comes. No attribute is PostgreSQL's error.
 func (a *attrs) any() (name byte, value string, err error) {
 	name = a.next()
 	switch {

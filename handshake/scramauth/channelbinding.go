@@ -40,7 +40,8 @@ func EndPoint(der []byte) []byte {
 	return h.Sum(nil)
 }
 
-// bindingFlag reads the flag of the gs2 header.
+// bindingFlag reads the flag of the gs2 header. The error is PostgreSQL's, for a flag that does not go with the
+// mechanism or says that this server has no channel binding when it has.
 func (s *Server) bindingFlag(a *attrs) error {
 	s.flag = a.next()
 	switch s.flag {
@@ -78,7 +79,8 @@ func (s *Server) bindingFlag(a *attrs) error {
 	return nil
 }
 
-// judgeBinding compares the client's channel binding with what it has to be.
+// judgeBinding returns PostgreSQL's error for a channel binding, in base64, that is not the one of this connection. It
+// takes the same time for each.
 func (s *Server) judgeBinding(given string) error {
 	if !s.plus {
 		if given != base64.StdEncoding.EncodeToString([]byte{s.flag, ',', ','}) {

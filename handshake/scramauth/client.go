@@ -108,7 +108,7 @@ func (c *Client) Step(body []byte) (answer []byte, ok bool, err error) {
 	return answer, false, err
 }
 
-// first chooses the mechanism as libpq does by default: with channel binding wherever that is possible.
+// first chooses the mechanism of list as libpq does by default: with channel binding wherever that is possible.
 func (c *Client) first(list []byte) ([]byte, error) {
 	var plain, plus bool
 	for _, name := range bytes.Split(list, []byte{0}) {
@@ -136,7 +136,8 @@ func (c *Client) first(list []byte) ([]byte, error) {
 	return append(b, message...), nil
 }
 
-// final answers the server-first-message. Its salt and count are for clients that have a password.
+// final answers the server-first-message. Its salt and count are for clients that have a password. A message of another
+// form, or with another nonce, is ErrServer.
 func (c *Client) final(message string) ([]byte, error) {
 	rest, ok := strings.CutPrefix(message, "r=")
 	both, rest, ok2 := strings.Cut(rest, ",s=")
@@ -162,7 +163,8 @@ func (c *Client) final(message string) ([]byte, error) {
 	return []byte(c.finalBare + ",p=" + base64.StdEncoding.EncodeToString(proof[:])), nil
 }
 
-// verify checks the server-final-message.
+// verify checks the server-final-message: the server has proved itself when it returns nil. [ErrSignature]: it could
+// not.
 func (c *Client) verify(message string) error {
 	text, ok := strings.CutPrefix(message, "v=")
 	text, _, _ = strings.Cut(text, ",")

@@ -105,7 +105,8 @@ func (s *Server) Step(body []byte) (answer []byte, done bool, err error) {
 // role. It is valid once Step has reported success.
 func (s *Server) ClientKey() Key { return s.clientKey }
 
-// initial takes a SASLInitialResponse apart; present is false when it brings no message.
+// initial takes a SASLInitialResponse apart; present is false when it brings no message. The error is PostgreSQL's,
+// also for another mechanism.
 func (s *Server) initial(body []byte) (message []byte, present bool, err error) {
 	name, rest, ok := bytes.Cut(body, []byte{0})
 	switch {
@@ -132,7 +133,7 @@ func (s *Server) initial(body []byte) (message []byte, present bool, err error) 
 	return data, true, nil
 }
 
-// first reads the client-first-message.
+// first reads the client-first-message, and keeps the client's nonce. The error is PostgreSQL's.
 func (s *Server) first(message string) error {
 	a := attrs{message}
 	if err := s.bindingFlag(&a); err != nil {
@@ -173,7 +174,8 @@ func (s *Server) first(message string) error {
 	return nil
 }
 
-// final reads the client-final-message, judges the proof and signs.
+// final reads the client-final-message, judges the proof and signs. The error is PostgreSQL's, for a wrong proof as
+// well.
 func (s *Server) final(message string) ([]byte, error) {
 	a := attrs{message}
 	binding, err := a.value('c')

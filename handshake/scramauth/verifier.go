@@ -41,7 +41,8 @@ type Verifier struct {
 // ErrVerifier is a text that is no verifier. It does not quote the text.
 var ErrVerifier = errors.New("not a SCRAM-SHA-256 verifier")
 
-// ParseVerifier reads a verifier as pg_authid.rolpassword has it.
+// ParseVerifier reads a verifier as pg_authid.rolpassword has it. [ErrVerifier]: text is none, such as an md5 hash; the
+// error does not quote it.
 func ParseVerifier(text string) (v Verifier, err error) {
 	if len(text) > MaxVerifier {
 		return v, ErrVerifier

@@ -40,7 +40,8 @@ func parseSessionAttrs(text string, hosts int) (sessionAttrs, error) {
 	}
 }
 
-// judge reports whether a server that reports these parameters will do.
+// judge returns nil for a server that will do, by the parameters that it reports, "" for one that it does not; else the
+// reason, in libpq's words. Without in_hot_standby that is [ErrNoRole], but for attrsAny.
 func (a sessionAttrs) judge(status func(name string) string) error {
 	if a == attrsAny {
 		return nil

@@ -119,7 +119,8 @@ func parseURI(text string) (settings, error) {
 	return s, nil
 }
 
-// setHosts splits host[:port],… into the two lists that the keywords host and port take.
+// setHosts splits host[:port],… into the two lists that the keywords host and port take. An IPv6 address is in
+// brackets; an empty authority sets nothing.
 func (s settings) setHosts(authority string) error {
 	if authority == "" {
 		return nil

@@ -90,7 +90,8 @@ func (c *Config) LeadsElsewhere(with *Config) bool {
 // primary has to be found out anew. It goes on being tried first.
 func (c *Config) UnsetCurrent() { c.current.set(Endpoint{}, false, false) }
 
-// Current returns the endpoint that SetCurrent published last.
+// Current returns the endpoint that SetCurrent published last; false: none yet, or [Config.UnsetCurrent] came after it.
+// Any goroutine may ask.
 func (c *Config) Current() (Endpoint, bool) {
 	e, known, _ := c.current.get()
 	return e, known
@@ -124,7 +125,8 @@ func (c *Config) DialPrimary(ctx context.Context, wait time.Duration) (*RawConn,
 	}
 }
 
-// dialSure makes one attempt.
+// dialSure makes one attempt, at the server that is surely the primary where there are several. [ErrNoPrimary]: none
+// surely is. The error of an attempt is a *[ConnectError].
 func (c *Config) dialSure(ctx context.Context) (*RawConn, error) {
 	r, err := c.read()
 	if err != nil {

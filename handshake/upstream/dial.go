@@ -64,7 +64,8 @@ func (e *ConnectError) unreachable(next Endpoint) bool {
 	return false
 }
 
-// open connects to one endpoint and negotiates TLS where it asks for it, all within timeout.
+// open connects to one endpoint and negotiates TLS where it asks for it, all within timeout; of 0 or less nothing is
+// tried. The caller closes the connection.
 func (d dialer) open(ctx context.Context, e Endpoint, timeout time.Duration) (*RawConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -130,7 +131,8 @@ func startTLS(ctx context.Context, conn net.Conn, e Endpoint) (*tls.Conn, error)
 	return secure, nil
 }
 
-// askTLS sends SSLRequest (length 8, code 80877103) and reads the one-byte answer.
+// askTLS sends SSLRequest (length 8, code 80877103) and reads the one-byte answer, whatever it is. It blocks until
+// conn's deadline.
 func askTLS(conn net.Conn) (byte, error) {
 	if _, err := conn.Write([]byte{0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f}); err != nil {
 		return 0, err

@@ -47,7 +47,8 @@ func newDialer(s settings) (d dialer, err error) {
 	return d, nil
 }
 
-// number reads an integer keyword as libpq does; negative means 0.
+// number reads an integer keyword as libpq does; negative means 0, and otherwise is the value where it is not set. Any
+// other text is libpq's error.
 func (s settings) number(name string, otherwise int) (int, error) {
 	v, ok := s[name]
 	if !ok || v == "" {
@@ -60,7 +61,7 @@ func (s settings) number(name string, otherwise int) (int, error) {
 	return int(max(n, 0)), nil
 }
 
-// DialContext connects, with the options set before the handshake.
+// DialContext connects, with the options set before the handshake, and blocks until ctx ends at most.
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.instead != nil {
 		return d.instead(ctx)

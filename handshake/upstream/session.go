@@ -190,7 +190,8 @@ func (s *Session) write(b []byte) error {
 	return nil
 }
 
-// answer reads one command's answer.
+// answer reads one command's answer, up to ReadyForQuery or the beginning of COPY. COPY is an error without
+// copyAllowed. An ERROR of the server is a.Err, and err is nil.
 func (s *Session) answer(copyAllowed bool) (a Answer, copying bool, err error) {
 	cur, total := Result{}, 0
 	for {

@@ -4,7 +4,8 @@ import "golang.org/x/sys/unix"
 
 const supported = true
 
-// look returns the news of a socket's peer, 0 for one that is there.
+// look returns the news of a socket's peer, 0 for one that is there. secure: TLS, whose closing alert is no unread
+// byte. ahead: bytes were read that nobody has taken yet. It does not block.
 func look(fd int, secure, ahead bool) News {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	if n, err := unix.Poll(p, 0); err != nil || n == 0 {

@@ -60,7 +60,7 @@ type core struct {
 	queue       []*Ticket
 	yielding    map[*Ticket]struct{}
 	turn        uint64 // number of the last grant
-	accounts    usages
+	usage       usages
 }
 
 // decision tells the shell what to do after a step.
@@ -73,13 +73,13 @@ type decision struct {
 func newCore(limit int) *core {
 	return &core{
 		limit: limit, counted: newPool(), answered: newPool(),
-		pending: map[*Ticket]struct{}{}, yielding: map[*Ticket]struct{}{}, accounts: newUsages(),
+		pending: map[*Ticket]struct{}{}, yielding: map[*Ticket]struct{}{}, usage: newUsages(),
 	}
 }
 
 func (c *core) enqueue(t *Ticket) {
 	c.queue = append(c.queue, t)
-	c.accounts.get(t.from).waiting++
+	c.usage.get(t.from).waiting++
 }
 
 // set moves a granted ticket to another state and keeps the count. One that can be spared, and whose client is no
@@ -91,10 +91,10 @@ func (c *core) set(t *Ticket, next ticketState) {
 	switch {
 	case after && !before:
 		c.counted.add(t, 1)
-		c.accounts.held(t.from, 1)
+		c.usage.held(t.from, 1)
 	case before && !after:
 		c.counted.add(t, -1)
-		c.accounts.held(t.from, -1)
+		c.usage.held(t.from, -1)
 	}
 	switch t.state {
 	case ticketAnswered:
@@ -111,11 +111,11 @@ func (c *core) set(t *Ticket, next ticketState) {
 	t.answered = false
 	delete(c.pending, t)
 	if !t.asked.IsZero() {
-		t.owed += c.accounts.now.Sub(t.asked)
+		t.owed += c.usage.now.Sub(t.asked)
 		t.asked = time.Time{}
 	}
 	if next == ticketYielding && !t.proved {
-		t.asked = c.accounts.now
+		t.asked = c.usage.now
 	}
 	if t.leaving {
 		c.leaving--
@@ -140,7 +140,7 @@ func (c *core) mostApart() int { return min(apartShare*c.limit, c.spare/2) }
 // mayBeApart reports whether there is room apart for t. Its client has proved itself, or it has answered a question
 // and its address logged in last time, so that its next answer is a round trip away. A stranger has to do both.
 func (c *core) mayBeApart(t *Ticket) bool {
-	return (t.proved || t.spoke && c.accounts.known.Has(t.from)) && c.apart < c.mostApart()
+	return (t.proved || t.spoke && c.usage.known.Has(t.from)) && c.apart < c.mostApart()
 }
 
 func (c *core) setApart(t *Ticket, apart bool) {
@@ -167,7 +167,7 @@ func (c *core) leave(t *Ticket) {
 		for i, q := range c.queue {
 			if q == t {
 				c.queue = append(c.queue[:i], c.queue[i+1:]...)
-				c.accounts.gaveUp(t.from)
+				c.usage.gaveUp(t.from)
 				break
 			}
 		}
@@ -177,7 +177,7 @@ func (c *core) leave(t *Ticket) {
 	}
 	c.set(t, ticketDone)
 	if !t.proved {
-		c.accounts.failed(t.from, t.owed)
+		c.usage.failed(t.from, t.owed)
 	}
 }
 
@@ -194,11 +194,11 @@ func (c *core) answer(t *Ticket) {
 // prove notes that the client of a ticket has logged in.
 func (c *core) prove(t *Ticket) {
 	t.proved = true
-	c.accounts.loggedIn(t.from)
+	c.usage.loggedIn(t.from)
 }
 
 // at lets time pass. It comes before each change.
-func (c *core) at(now time.Time) { c.accounts.at(now, len(c.queue) > 0) }
+func (c *core) at(now time.Time) { c.usage.at(now, len(c.queue) > 0) }
 
 // step grants to the address whose turn it is, takes back what is due while somebody waits, the
 // walreceiver first, and says when it wants to be asked again.

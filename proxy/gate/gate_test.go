@@ -288,7 +288,7 @@ func TestGateAddressesTakeTurns(t *testing.T) {
 	}
 	c.step(time.Unix(0, 0))
 	c.step(time.Unix(0, 0).Add(halving))
-	if len(c.accounts.of) > 1 {
-		t.Errorf("remembers %v of addresses that do not wait", c.accounts.of)
+	if len(c.usage.of) > 1 {
+		t.Errorf("remembers %v of addresses that do not wait", c.usage.of)
 	}
 }

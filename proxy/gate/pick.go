@@ -30,7 +30,7 @@ func (c *core) pick() *Ticket {
 	for i, t := range c.queue {
 		switch {
 		case best >= 0 && t.last && !c.queue[best].last:
-		case best >= 0 && t.last == c.queue[best].last && !c.accounts.before(t.from, c.queue[best].from):
+		case best >= 0 && t.last == c.queue[best].last && !c.usage.before(t.from, c.queue[best].from):
 		case c.counted.fits(t, c.limit):
 			best = i
 		}
@@ -38,7 +38,7 @@ func (c *core) pick() *Ticket {
 	if best < 0 {
 		return nil
 	}
-	if a := c.accounts.get(c.queue[best].from); !a.sat.IsZero() {
+	if a := c.usage.get(c.queue[best].from); !a.sat.IsZero() {
 		if a.oldest = (a.oldest + 1) % oldestEvery; a.oldest != 0 {
 			best = c.newest(best)
 		}
@@ -46,7 +46,7 @@ func (c *core) pick() *Ticket {
 	t := c.queue[best]
 	c.queue = slices.Delete(c.queue, best, best+1)
 	c.turn++
-	a := c.accounts.get(t.from)
+	a := c.usage.get(t.from)
 	a.waiting--
 	a.turn = c.turn
 	return t

@@ -37,7 +37,7 @@ func (m *model) arrive(from string, n int) {
 		m.enqueue(tk)
 		m.arrived[tk] = m.now
 	}
-	m.settle()
+	m.rest()
 }
 
 // run lets time pass.
@@ -52,11 +52,11 @@ func (m *model) run(d time.Duration) {
 			m.last = m.now.Sub(m.began)
 		}
 		m.working = nil
-		m.settle()
+		m.rest()
 	}
 }
 
-func (m *model) settle() {
+func (m *model) rest() {
 	for again := true; again; {
 		d := m.step(m.now)
 		for _, tk := range d.grant {
@@ -142,7 +142,7 @@ func TestCrowdOfOneAddress(t *testing.T) {
 			m.at(m.now)
 			m.enqueue(tk)
 			m.arrived[tk] = m.now
-			m.settle()
+			m.rest()
 		}
 		m.arrive("s", silent)
 		m.run(2 * due) // it is known by now that they sit
@@ -172,7 +172,7 @@ func (m *model) inDebt(from string) {
 	for _, tk := range held {
 		m.leave(tk)
 	}
-	m.settle()
+	m.rest()
 }
 
 // Strangers come in beside an address that is known and asks without pause: they have half of the time.
@@ -185,14 +185,14 @@ func TestStrangersAreNotStarved(t *testing.T) {
 		m.run(10 * time.Second)
 		m.arrive("newcomer", 1)
 		m.run(2 * due)
-		if m.accounts.of["newcomer"] != nil && m.accounts.of["newcomer"].waiting > 0 {
+		if m.usage.of["newcomer"] != nil && m.usage.of["newcomer"].waiting > 0 {
 			t.Errorf("%d places: a newcomer still waits after %v", places, 2*due)
 		}
 	}
 }
 
 // What is remembered of addresses is bounded.
-func TestAccountsAreBounded(t *testing.T) {
+func TestUsageIsBounded(t *testing.T) {
 	m := newModel(4)
 	for i := range 3 * crowd.KnownHalf {
 		m.arrive(fmt.Sprint("h", i), 1)
@@ -201,7 +201,7 @@ func TestAccountsAreBounded(t *testing.T) {
 		}
 	}
 	m.run(tick)
-	if n := m.accounts.known.Len(); n > 2*crowd.KnownHalf || !m.accounts.known.Has(fmt.Sprint("h", 3*crowd.KnownHalf-1)) {
+	if n := m.usage.known.Len(); n > 2*crowd.KnownHalf || !m.usage.known.Has(fmt.Sprint("h", 3*crowd.KnownHalf-1)) {
 		t.Errorf("%d are known", n)
 	}
 	m.sits = func(string) bool { return true }
@@ -210,15 +210,15 @@ func TestAccountsAreBounded(t *testing.T) {
 	m.arrive("other", 4)
 	m.arrive("another", 4)
 	m.run(tick)
-	if m.accounts.known.Has("h6000") {
+	if m.usage.known.Has("h6000") {
 		t.Error("one who was ended for its silence is known")
 	}
 	m.sits = func(string) bool { return false }
 	for range 5 {
 		m.run(satFor)
 	}
-	if len(m.accounts.of) > 6 { // those that sit still
-		t.Errorf("%d accounts are left: %v", len(m.accounts.of), m.accounts.of)
+	if len(m.usage.of) > 6 { // those that sit still
+		t.Errorf("%d usage are left: %v", len(m.usage.of), m.usage.of)
 	}
 }
 

@@ -99,7 +99,7 @@ func (g *Gate) Prove(t *Ticket) {
 func (g *Gate) Know(from string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.core.accounts.loggedIn(from)
+	g.core.usage.loggedIn(from)
 }
 
 // Lend frees the place for others while the holder keeps its connection for a base backup.

@@ -123,8 +123,8 @@ func (s *usages) forget(from string, a *usage) {
 	}
 }
 
-// at lets time pass: whoever holds places uses them, which counts while somebody waits. It comes before each change
-// of who holds one or waits.
+// at lets time pass: whoever holds places uses them, which counts while somebody waits (contended). It comes before
+// each change of who holds one or waits.
 func (s *usages) at(now time.Time, contended bool) {
 	passed := now.Sub(s.now)
 	if s.now.IsZero() {

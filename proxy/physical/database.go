@@ -88,7 +88,8 @@ func (h *Handler) ServeDatabase(ctx context.Context, req *handshake.Request, ser
 	return d.serve(ctx)
 }
 
-// serve runs both directions until both have ended.
+// serve runs both directions until both have ended, or ctx ends. It closes neither connection. nil: it ended in order.
+// An error that the client has to be told is marked by [proxy.Tell].
 func (d *database) serve(ctx context.Context) error {
 	stop := deadline.By(ctx, func(at time.Time) error {
 		err := errors.Join(d.legs.Client.SetDeadline(at), d.up.SetDeadline(at))

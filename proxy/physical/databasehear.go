@@ -102,7 +102,8 @@ func (d *database) matters(typ byte, size int) bool {
 	return size <= maxSmall && (d.backup.looksAt(typ) || d.answering) || size <= maxHistory && d.own != nil
 }
 
-// message passes one whole message, and notes what it says.
+// message passes one whole message, or keeps it while a command is answered here, and notes what it says. It may block
+// for the client's socket, and behind a base backup for the store. An error ends the session.
 func (d *database) message(frame []byte) error {
 	typ, body := frame[0], frame[frameHeader:]
 	var failed *pgerror.Error
@@ -185,7 +186,8 @@ func (d *database) tell(b []byte) error {
 	return nil
 }
 
-// hold keeps a message for after the command that is answered here. The caller holds mu.
+// hold keeps a message for after the command that is answered here. More than maxHeld bytes wrap wire.ErrFrame. The
+// caller holds mu.
 func (d *database) hold(b []byte) error {
 	if len(d.held)+len(b) > maxHeld {
 		return fmt.Errorf("%w: the primary talks unasked", wire.ErrFrame)
@@ -202,7 +204,8 @@ type ownQuery struct {
 	status byte           // of ReadyForQuery; 0: it is still to come
 }
 
-// ownMessage notes a part of the answer to our own Query. The caller holds mu.
+// ownMessage notes a part of the answer to our own Query. A message that is none wraps wire.ErrFrame. The caller holds
+// mu.
 func (d *database) ownMessage(typ byte, body, frame []byte) error {
 	a := d.own
 	switch typ {

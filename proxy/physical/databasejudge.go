@@ -145,7 +145,8 @@ func (d *database) streamsAs() (string, error) {
 	return a.first(), nil
 }
 
-// answer runs f, which answers the client, while nobody else writes to it.
+// answer runs f, which answers the client, while nobody else writes to it, and returns its error. It blocks until
+// others have written. A primary that has ended the session leaves nothing to answer: nil.
 func (d *database) answer(parent context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	defer cancel(nil)

@@ -86,7 +86,8 @@ func (d *database) turn(h wire.Header) action {
 	}
 }
 
-// query gives one Query to whom it is for.
+// query gives one Query to whom it is for: the primary, or this proxy. It blocks until it is passed, or answered here.
+// The error ends the session.
 func (d *database) query(ctx context.Context, h wire.Header) error {
 	r := d.s.client.r
 	lead, err := d.body(min(h.Size, maxLead))
@@ -175,7 +176,8 @@ func (d *database) pass(h wire.Header, lead []byte) error {
 	return nil
 }
 
-// last passes the beginning of a message that ends the session, and reads nothing after it.
+// last passes the beginning of a message that ends the session, and reads nothing after it. whole: its header was read;
+// else the length in it cannot be. It blocks until the primary has ended the session.
 func (d *database) last(h wire.Header, whole bool) error {
 	if !whole { // it has a length that cannot be
 		d.out = append(d.out, make([]byte, frameHeader)...)

@@ -100,7 +100,8 @@ func (l *link) endsWith(ctx context.Context) (stop func() bool) {
 	return deadline.By(ctx, l.up.Conn.SetDeadline)
 }
 
-// cancel asks the primary to cancel what runs on the link.
+// cancel asks the primary to cancel the command that runs on the link, and blocks for cancelTimeout at most. nil also
+// where it gave no key.
 func (l *link) cancel() error {
 	if l.up.Cancel == nil || len(l.key) == 0 {
 		return nil

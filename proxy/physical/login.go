@@ -151,7 +151,8 @@ func (l *login) run() error {
 	}
 }
 
-// passLarge passes a message whose body is still to come. The memory for it is bounded.
+// passLarge passes a message whose body is still to come. The memory for it is bounded. errRefused: it was an
+// ErrorResponse, and the client has it.
 func (l *login) passLarge(h wire.Header) error {
 	err := l.s.client.putFrom(l.link.r, h.Type, h.Size)
 	if err == nil {
@@ -163,7 +164,8 @@ func (l *login) passLarge(h wire.Header) error {
 	return err
 }
 
-// frame judges and passes one message of the primary. over: the client may send commands.
+// frame judges and passes one message of the primary. over: the client may send commands. It may block until another
+// log-in gives its place back. An error ends the log-in.
 func (l *login) frame(typ byte, body []byte) (over bool, err error) {
 	asked := body // what is passed on may be less
 	step, body, err := l.watch.FromUpstream(typ, body)

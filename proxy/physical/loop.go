@@ -84,7 +84,7 @@ func (s *session) sync(ctx context.Context, h wire.Header) error {
 	return s.send(s.ready(nil))
 }
 
-// refuse drops a message and answers it with a 08P01.
+// refuse drops a message and answers it with a 08P01, which says text. ready: ReadyForQuery follows.
 func (s *session) refuse(ctx context.Context, h wire.Header, text string, ready bool) error {
 	if err := s.client.skip(ctx, h.Size); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (s *session) refuse(ctx context.Context, h wire.Header, text string, ready 
 	return s.fault(nil, pgerror.New(pgerror.ProtocolViolation, "%s", text), ready)
 }
 
-// query answers one simple query.
+// query answers one simple query. An ERROR is for the client and nil is returned; an error ends the session.
 func (s *session) query(ctx context.Context, h wire.Header) error {
 	body, err := s.client.body(ctx, h.Size, maxQuery)
 	if err != nil {
@@ -127,7 +127,8 @@ func (s *session) query(ctx context.Context, h wire.Header) error {
 	return s.execute(ctx, cmd, text, notices)
 }
 
-// queryText checks the body of a Query as PostgreSQL does: a string, and nothing after it.
+// queryText returns the text of a Query's body, checked as PostgreSQL does: a string, and nothing after it. The refusal
+// is 08P01.
 func queryText(body []byte) (string, *pgerror.Error) {
 	end := bytes.IndexByte(body, 0)
 	switch {
@@ -139,7 +140,7 @@ func queryText(body []byte) (string, *pgerror.Error) {
 	return string(body[:end]), nil
 }
 
-// send writes whole frames now.
+// send writes whole frames now, and blocks until the socket has them. An error is of the client's socket.
 func (s *session) send(frames []byte) error {
 	if err := s.client.put(frames); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (s *session) welcome(name string) error {
 	return s.greet()
 }
 
-// learn takes over the primary's settings from this proxy's own stream.
+// learn takes over the primary's settings from this proxy's own stream; 57P03 before there was one.
 func (s *session) learn() error {
 	known := s.h.o.Parameters()
 	if known["server_version"] == "" {
@@ -51,7 +51,7 @@ func (s *session) learn() error {
 	return nil
 }
 
-// greet tells the client that it is in.
+// greet tells the client that it is in, as a server does at the end of a log-in.
 func (s *session) greet() error {
 	b := wire.AppendFrame(nil, 'R', make([]byte, 4)) // AuthenticationOk
 	for _, p := range slices.Sorted(maps.Keys(s.parameters)) {

@@ -18,7 +18,8 @@ var errLinkLost = errors.New("connection to the primary lost")
 // errTorn: a message reached the client in part, so it cannot be told why the session ends.
 var errTorn = errors.New("broken off inside a message")
 
-// pass hands a command to the primary, on the session's own connection.
+// pass hands a command to the primary, on the session's own connection, and its answer to the client. It blocks until
+// the answer is over. An ERROR, also of this proxy, is for the client, and nil is returned.
 func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query string) error {
 	ok, err := s.linked(parent)
 	switch {

@@ -104,7 +104,8 @@ func (s *session) startup() []byte {
 	return packet
 }
 
-// begin sends the startup packet and reads up to the first message that decides something.
+// begin sends the startup packet and returns the messages up to the first one that decides something, maxPrelude at
+// most. It blocks until the deadline of the link.
 func (l *link) begin(startup []byte) ([]frame, error) {
 	if _, err := l.up.Conn.Write(startup); err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (p *pair) wait(ctx context.Context, l *loop) error {
 	}
 }
 
-// kill closes the session from outside its loop.
+// kill closes the session from outside its loop, blocks until the loop has, and returns how the session ended.
 func (p *pair) kill(l *loop, cause error) error {
 	l.do(func() { l.end(p, cause) })
 	<-p.done

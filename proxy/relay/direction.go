@@ -74,7 +74,8 @@ func (d *direction) copyPlain() error {
 	}
 }
 
-// bulk copies with a buffer of the pool for as long as it is needed.
+// bulk copies with a buffer of the pool while reads fill it, and gives the buffer back. nil: the next read is a small
+// one again.
 func (d *direction) bulk() error {
 	buf := d.buffers.Get().(*[]byte)
 	defer d.buffers.Put(buf)

@@ -28,7 +28,8 @@ type leg struct {
 
 func newLeg(c net.Conn) *leg { return &leg{Conn: c, r: bufio.NewReaderSize(c, legBuffer)} }
 
-// frame reads one frame of at most limit bytes of body, in memory of its own.
+// frame reads one frame of at most limit bytes of body, in memory of its own. A larger one, or one with an impossible
+// length, wraps wire.ErrFrame, and nothing is consumed. io.EOF: an end between frames.
 func (l *leg) frame(limit int) (typ byte, body []byte, err error) {
 	h, err := l.r.Peek(headerSize)
 	if err != nil {
@@ -64,7 +65,7 @@ func (l *leg) answer() (typ byte, body []byte, err error) {
 	return l.frame(authwatch.MaxAnswer)
 }
 
-// flush passes the bytes that were read ahead on to dst.
+// flush passes the bytes that were read ahead on to dst, and returns their number. It reads nothing more.
 func (l *leg) flush(dst net.Conn) (int, error) {
 	n := l.r.Buffered()
 	if n == 0 {

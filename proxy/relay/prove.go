@@ -18,8 +18,9 @@ type Prover struct {
 	unasked bool // the primary need not ask
 }
 
-// NewProver returns a Prover for one log-in over upstream. The primary need not ask when the client has proved itself
-// by the primary's own verifier of this very role (ruling R1).
+// NewProver returns a Prover for one log-in over upstream, of a client that has proved itself as v says; it reads and
+// writes nothing. The primary need not ask when the client has proved itself by the primary's own verifier of this very
+// role (ruling R1).
 func NewProver(v *roles.Verified, upstream *Upstream) *Prover {
 	leg := scramauth.Leg{TLS: upstream.TLS, Binding: upstream.ChannelBinding}
 	if secure, ok := upstream.Conn.(*tls.Conn); ok {

@@ -44,7 +44,8 @@ func ruleGateStatus(u *admin.Upstream, r walreceiver.Status, st *realslot.RuleGa
 	u.GateRestart, u.GateHeld, u.GateSafe, u.GateTaken = st.Restart, st.HeldBytes, st.Safe, st.Taken
 }
 
-// ruleGateWarnings tell why logical consumers of the primary wait, and what that costs.
+// ruleGateWarnings tell why logical consumers of the primary wait, and what that costs. satisfiable: enough voters are
+// there. There are none without a stream.
 func ruleGateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool) (all []string) {
 	if u.Gate == "" || r.State != walreceiver.Streaming {
 		return nil

@@ -135,8 +135,8 @@ func lossWarning(l *admin.Lack) string {
 		l.From, l.To, l.Timeline, l.Timeline)
 }
 
-// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it. word
-// is an operator's that is not used yet; nil: none is.
+// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
+// ruled: a rule is in use. word is an operator's that is not used yet; nil: none is.
 func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:

@@ -46,7 +46,8 @@ func (a *HTTP) Base() (string, error) {
 	return scheme + net.JoinHostPort(host, port), nil
 }
 
-// client returns an HTTP client for one question.
+// client returns an HTTP client for one question, which follows no redirect: nobody else gets the token. An error is
+// about the file of --http-ca-file.
 func (a *HTTP) client() (*http.Client, error) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	if a.CAFile != "" {
@@ -65,7 +66,8 @@ func (a *HTTP) client() (*http.Client, error) {
 	}}, nil
 }
 
-// request asks with the token, if there is one.
+// request returns a GET of url with the token, if there is a file of one. A file that cannot be read, or that others
+// may read, is an error.
 func (a *HTTP) request(ctx context.Context, url string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil || a.TokenFile == "" {

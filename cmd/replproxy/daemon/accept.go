@@ -49,7 +49,8 @@ func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status, fenced []
 		"shows the word, and --revoke takes it back", t), nil
 }
 
-// Revoke takes the word back, if it is not used yet. did tells the operator so.
+// Revoke takes back the word about timeline t. did tells the operator so. It is an error where no such word is, or
+// where it was used.
 func (w Word) Revoke(t lsn.TimelineID) (did string, err error) {
 	if err := w.a.revoke(t); err != nil {
 		return "", err
@@ -57,7 +58,7 @@ func (w Word) Revoke(t lsn.TimelineID) (did string, err error) {
 	return fmt.Sprintf("timeline %d is not accepted any more", t), nil
 }
 
-// say writes the word for the lack that waits, see [acceptance.Say].
+// say writes the word for the lack that waits, durably; for force and needless see [acceptance.Say].
 func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
 	w, err := acceptance.Say(a.read(lackingName), t, force, needless, func() (lsn.SystemID, error) {
 		id, _, err := walstore.ReadIdentity(a.dir)
@@ -69,7 +70,7 @@ func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
 	return durable.WriteFile(readable{}, filepath.Join(a.dir, acceptName), []byte(w.String()+"\n"))
 }
 
-// revoke takes an unused word back.
+// revoke takes an unused word back; any other is an error, as none is.
 func (a wordFiles) revoke(t lsn.TimelineID) error {
 	if err := a.read(acceptName).Revocable(t); err != nil {
 		return err

@@ -30,7 +30,8 @@ func (p *parts) openSources(c *config.Config) {
 	})
 }
 
-// restore continues the store where the primary has removed what follows; see [walsource.Options].
+// restore continues the store from other sources, up to until, where the primary has removed that WAL; see
+// [walsource.Options].
 func (p *parts) restore(ctx context.Context, until lsn.LSN) (int, error) {
 	return p.sources.Restore(ctx, p.store, until)
 }

@@ -120,7 +120,7 @@ func answer(w http.ResponseWriter, err error) {
 	}
 }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends, and breaks off answers that are under way then. An earlier end is an error.
 func (c *control) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.server.Serve(c.listener) }()

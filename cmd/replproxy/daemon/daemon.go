@@ -47,7 +47,8 @@ func New(o Options) (*Daemon, error) {
 	return &Daemon{o, newSettings(c, o.File), up}, nil
 }
 
-// read reads the configuration and judges it.
+// read reads the configuration and judges it: the files that it names, too, and who may read secrets. Nothing is in
+// force by it. An error says what is unusable.
 func (o *Options) read() (*config.Config, *upstream.Config, error) {
 	c, err := o.Load()
 	if err != nil {

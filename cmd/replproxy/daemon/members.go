@@ -101,7 +101,8 @@ func (m *membership) key(name string) string {
 	return m.members.Key(name)
 }
 
-// open listens and lets node hear and be heard. The stages end in the reverse order.
+// open listens and lets node hear and be heard, once the stages that it returns run. The stages end in the reverse
+// order. An error is of an address or the configuration.
 func (m *membership) open(c *config.Config, node *cluster.Node, log *slog.Logger) ([]stage, error) {
 	tcp, udp, err := listenCluster(context.Background(), c.Cluster.Bind)
 	if err != nil {
@@ -153,7 +154,8 @@ func (m *membership) secret() []byte {
 	return m.keys.First()
 }
 
-// rekey takes the keys of the file into use that was named at the start.
+// rekey takes the keys of the file into use that was named at the start. After an error those before stay in use. A nil
+// m has none.
 func (m *membership) rekey() error {
 	if m == nil {
 		return nil

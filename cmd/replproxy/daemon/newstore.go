@@ -56,7 +56,8 @@ func openNewStore(c *config.Config, insist bool, log *slog.Logger) (*newStore, e
 	return n, n.write(open)
 }
 
-// read returns the open questions, by the file or by what there is.
+// read returns the open questions, by the file or, where there is none, by what data_dir holds. An error is of the
+// disk: nothing is known then.
 func (n *newStore) read() (newstore.Questions, error) {
 	text, err := os.ReadFile(n.path())
 	if err == nil {

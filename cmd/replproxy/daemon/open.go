@@ -25,7 +25,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/physical"
 )
 
-// openStore opens the parts that lie on the disk.
+// openStore opens the parts that lie on the disk, and reads and repairs as a start does: it may take minutes. ctx ends
+// that.
 func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if err := refuseKeyless(c); err != nil {
 		return err

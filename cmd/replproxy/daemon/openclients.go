@@ -60,7 +60,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	return err
 }
 
-// openListeners listens, for clients, browsers and members.
+// openListeners listens, for clients and browsers. Nothing is accepted yet.
 func (p *parts) openListeners(ctx context.Context, c *config.Config) error {
 	httpTLS, token, err := openHTTP(c, p.part("admin"))
 	if err != nil {

@@ -73,7 +73,8 @@ func (s *settings) notify(state string) {
 	}
 }
 
-// dropRule takes the rule away, in a cluster too.
+// dropRule takes the rule away, in a cluster too. It blocks until [settings.Run] has done it or ctx ends; then it may
+// still be done.
 func (s *settings) dropRule(ctx context.Context) error {
 	answer := make(chan error, 1)
 	select {
@@ -133,6 +134,8 @@ func (s *settings) reload(drop bool) error {
 }
 
 // apply puts c into force in every part, see settings.apply. What changes is harmless to set to the same value again.
+// drop: the rule is taken away although members have one. After an error, which is about the rule, the rule before
+// stays, and all else is in force.
 func (p *parts) apply(c *config.Config, conninfo *upstream.Config, drop bool) error {
 	set := func() error { return p.node.SetRule(ruleText(c)) }
 	if drop {

@@ -15,7 +15,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/report"
 )
 
-// announce says once what this proxy is, where it listens and what it stands in front of.
+// announce logs once what this proxy is, where it listens and what it stands in front of, and warns of secrets that
+// others may read. profiles: they are served.
 func announce(log *slog.Logger, c *config.Config, up *upstream.Config, open *listeners, profiles bool) {
 	for _, a := range open.addresses() {
 		log.Info("listening for applications and standbys", "listen", a)
@@ -58,7 +59,8 @@ func prepareDataDir(c *config.Config) error {
 	return nil
 }
 
-// refuseRoot returns PostgreSQL's refusal to run as root, nil for other users and where the operator insists.
+// refuseRoot returns PostgreSQL's refusal to run as root. It is nil for another user, by its id, and with allowed,
+// where the operator insists.
 func refuseRoot(user int, allowed bool) error {
 	if user != 0 || allowed {
 		return nil

@@ -24,7 +24,7 @@ func (p *parts) newViaCluster() *walsource.MemberStream {
 	}
 }
 
-// streamFrom opens a stream from a member.
+// streamFrom opens a stream from a member, and blocks until that has let it in, or ctx ends.
 func (p *parts) streamFrom(ctx context.Context, member string, params map[string]string) (walsource.Conn, error) {
 	return p.members.stream(ctx, p.upstream, member, params)
 }

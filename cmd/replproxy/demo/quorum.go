@@ -196,7 +196,8 @@ func (d *demo) tickQuorum(ctx context.Context, st *admin.Status, tps string) err
 }
 
 // look compares the number of commits with that at the second look of a cut: acknowledgements that were under way have
-// arrived by then.
+// arrived by then. on: the cut goes on; done are the commits, of which some wait, longest the longest. More commits
+// amid a cut are [ErrReleased].
 func (c *cut) look(on bool, waits, done int, longest time.Duration) error {
 	if !on {
 		c.resumed = c.resumed || c.longest > 0 && done > c.frozen

@@ -13,7 +13,7 @@ import (
 
 func TestTailGolden(t *testing.T) {
 	rule := vote.Rule{RuleText: vote.RuleText{Names: "ANY 2 (s1, s2, s3)"}, Generation: 1, Established: true}
-	account := func(node string, fenced bool, standbys ...tail.Standby) tail.MemberStatus {
+	status := func(node string, fenced bool, standbys ...tail.Standby) tail.MemberStatus {
 		a := tail.MemberStatus{
 			Node: node, Timeline: 2, Begin: 0x3000000, Received: 0x5000100, Written: 0x5000100, Flushed: 0x5000100,
 			Standbys: standbys,
@@ -30,8 +30,8 @@ func TestTailGolden(t *testing.T) {
 		}
 	}
 	doc := tail.Look([]tail.Member{
-		{Status: account("proxy_a", true, standby("s1", 0x5000000)), Said: true, Reached: true, Heard: true, Rule: rule},
-		{Status: account("proxy_b", false, standby("s2", 0x5000100)), Said: true, Heard: true, Rule: rule, Age: 42.4},
+		{Status: status("proxy_a", true, standby("s1", 0x5000000)), Said: true, Reached: true, Heard: true, Rule: rule},
+		{Status: status("proxy_b", false, standby("s2", 0x5000100)), Said: true, Heard: true, Rule: rule, Age: 42.4},
 		{Status: tail.MemberStatus{Node: "proxy_c"}},
 	}, tail.Ask{})
 	var b bytes.Buffer

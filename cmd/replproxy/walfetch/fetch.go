@@ -93,7 +93,8 @@ func historyFile(ctx context.Context, s *upstream.Session, tli lsn.TimelineID, p
 	return place(path, bytes.NewReader(row[1]), int64(len(row[1])))
 }
 
-// segment streams one segment, if the proxy has the whole of it on its timeline.
+// segment streams one segment to path, if the proxy has the whole of it on its timeline; else [ErrAbsent]. [ErrName]:
+// name is none of a segment. It blocks until all has come.
 func segment(ctx context.Context, s *upstream.Session, name, path string) error {
 	row, err := ask(ctx, s, "SHOW wal_segment_size", 1)
 	if err != nil {
@@ -159,7 +160,7 @@ func caughtUp(ctx context.Context, s *upstream.Session) error {
 	return nil
 }
 
-// ask runs a command that answers one row.
+// ask runs a command that answers one row, of columns columns at least; any other answer is an error.
 func ask(ctx context.Context, s *upstream.Session, command string, columns int) ([][]byte, error) {
 	res, err := s.Query(ctx, command)
 	if err != nil {

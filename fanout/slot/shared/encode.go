@@ -111,7 +111,7 @@ func (e Entry) flags(version byte) (f byte) {
 	return f
 }
 
-// check holds an entry to its bounds, from either side.
+// check returns [ErrEncoding] for an entry outside of its bounds, before it is sent and after it came.
 func (e Entry) check() error {
 	asks := e.State == State{Name: e.Name}
 	switch {

@@ -87,7 +87,8 @@ func (l *osLock) Close() error {
 
 func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// lockFile takes name, made when missing, and writes this process's pid into it.
+// lockFile takes name, made when missing, and writes this process's pid into it. It does not wait: a *[HeldError] names
+// who has it. Closing the file gives the lock back.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|datadir.NoFollow, fileMode)
 	if err != nil {

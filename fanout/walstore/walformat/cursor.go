@@ -18,7 +18,8 @@ type cursor struct {
 	overwritten lsn.LSN // the page that says that this record was given up
 }
 
-// header reads the record header. It may lie on two pages, its length field never does.
+// header reads the record header. It may lie on two pages, its length field never does. The memory is good until the
+// next call. An *[EndError] says that the walk ends.
 func (c *cursor) header() ([]byte, error) {
 	part, err := c.take(RecordHeaderLen)
 	if err != nil {
@@ -43,7 +44,8 @@ func (c *cursor) header() ([]byte, error) {
 	return c.head[:], nil
 }
 
-// sum reads n bytes and gives their CRC-32C.
+// sum reads n bytes and returns their CRC-32C; 0 where the record was overwritten. An *[EndError] says that the walk
+// ends.
 func (c *cursor) sum(n uint32) (uint32, error) {
 	var crc uint32
 	for n > 0 {

@@ -120,7 +120,8 @@ func (w *Walker) Next() (Record, error) {
 	}
 }
 
-// skipZeros moves pos over the zeros behind an XLOG_SWITCH, page by page.
+// skipZeros moves pos over the zeros behind an XLOG_SWITCH, page by page, to the end of the segment. Other bytes are an
+// *[EndError], as the end of the WAL is.
 func (w *Walker) skipZeros() error {
 	for !w.Source.SegSize.IsStart(w.pos) {
 		start := w.pos.PageStart()
@@ -196,7 +197,7 @@ func (w *Walker) short(at lsn.LSN, detail string) error {
 	return &EndError{At: at, Reason: ErrShort, Detail: detail}
 }
 
-// bytes gives the page at at as far as Limit lets it exist.
+// bytes returns the page at at as far as Limit lets it exist. The memory is that of Pages.
 func (w *Walker) bytes(at lsn.LSN) ([]byte, error) {
 	if w.Limit != 0 && at >= w.Limit {
 		return nil, w.short(w.pos, "at "+at.String())
@@ -211,7 +212,8 @@ func (w *Walker) bytes(at lsn.LSN) ([]byte, error) {
 	return page, nil
 }
 
-// page gives the page at at with its checked header.
+// page returns the page at at with its checked header. One that is no page of this WAL, or cut off in its header, is an
+// *[EndError].
 func (w *Walker) page(at lsn.LSN) ([]byte, Header, error) {
 	b, err := w.bytes(at)
 	if err != nil {
