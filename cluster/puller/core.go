@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -24,8 +22,12 @@ const (
 	silence = 5 * time.Second
 	// grace is the time for which a member that has let the primary go waits for another one on its way there.
 	grace = 5 * time.Second
-	// detour is the time for which a member is left alone after a failed stream.
+	// detour is the time for which a member, or the primary that another one pulls from, is left alone after a failed
+	// stream.
 	detour = 30 * time.Second
+	// convalescence is the time for which a disk that takes WAL again is not relied on. By one that hangs every now
+	// and then the members would change to and fro.
+	convalescence = 10 * time.Second
 )
 
 // Peer is another member as it is seen now.
@@ -35,6 +37,8 @@ type Peer struct {
 	Pulls bool // it says that it streams from the primary
 	// Silent: it says that the primary which it streams from says nothing.
 	Silent bool
+	// Stuck: it says that its disk takes nothing of the WAL that comes, which so is not reported, and soon not taken.
+	Stuck bool
 	// Reaches: it says that it is connected to the primary of the system and timeline that this member is on.
 	Reaches bool
 	// LetsGo: it says that it has given the primary up.
@@ -45,8 +49,11 @@ type Peer struct {
 type View struct {
 	System    lsn.SystemID // 0: not known yet
 	Streaming bool         // WAL comes in from whom the last decision named
-	// Unanswered: the stream from the primary is silent, and the primary does not answer either way.
+	Reaches   bool         // this member is connected to the primary
+	Silent    bool         // the stream from the primary is silent
+	// Unanswered: the stream is silent, and the primary does not answer in other connections either.
 	Unanswered bool
+	Stuck      bool   // this member's disk takes nothing of the WAL that comes
 	Peers      []Peer // the other members
 }
 
@@ -66,8 +73,11 @@ type Core struct {
 	began   time.Time // of the wait, when there is no choice
 	good    time.Time // last moment with a stream, or of the choice
 	pulled  time.Time // last moment at which the member that is followed said that it pulls
+	able    time.Time // last moment at which the member that is followed did not say that it is stuck
 	avoided map[string]time.Time
 	shunned time.Time // until when the primary is left to whoever reaches it
+	failed  time.Time // until when the primary is left to whoever pulls, as this member got no stream from it
+	stuck   time.Time // until when this member counts as stuck
 }
 
 // NewCore begins at now.
@@ -88,6 +98,10 @@ func (c *Core) Step(now time.Time, v View) Choice {
 	if v.Streaming {
 		c.good = now
 	}
+	if v.Stuck {
+		c.stuck = now.Add(convalescence)
+	}
+	v.Stuck = c.Stuck(now)
 	switch {
 	case !c.choice.Known:
 		c.wait(now, v)
@@ -110,8 +124,9 @@ func (c *Core) wait(now time.Time, v View) {
 	}
 }
 
-// pull leaves the primary to a member with a higher rank that pulls too, or to any that does while we can't. One that
-// does not answer us it leaves to whoever reaches it, at once.
+// pull leaves the primary to a member with a higher rank that pulls too, or to any that does while our stream is poor,
+// or there is none. A good stream is not given up for a poor one. A primary that does not answer us is left to whoever
+// reaches it, at once.
 func (c *Core) pull(now time.Time, v View) {
 	if v.Unanswered && reached(v) {
 		c.shunned = now.Add(detour)
@@ -122,7 +137,13 @@ func (c *Core) pull(now time.Time, v View) {
 	if best == "" {
 		return
 	}
-	if v.Streaming && rank(v.System, best) > rank(v.System, c.self) || now.Sub(c.good) >= patience {
+	poor, better := v.Silent || v.Stuck, c.better(v)
+	switch {
+	case now.Sub(c.good) >= patience:
+		c.failed = now.Add(detour)
+		c.choose(now, Choice{true, best})
+	case !v.Streaming || !poor && !better:
+	case poor && better, rank(v.System, best) > rank(v.System, c.self):
 		c.choose(now, Choice{true, best})
 	}
 }
@@ -134,21 +155,32 @@ func (c *Core) follow(now time.Time, v View) {
 		c.leave(now, v)
 		return
 	}
-	if v.Peers[i].Pulls {
+	p := v.Peers[i]
+	if p.Pulls {
 		c.pulled = now
+	}
+	if !p.Stuck {
+		c.able = now
 	}
 	switch {
 	case now.Sub(c.good) >= patience:
 		c.avoided[c.choice.Member] = now.Add(detour)
 		c.leave(now, v)
-	case now.Sub(c.pulled) >= silence, v.Peers[i].LetsGo && !v.Peers[i].Pulls, v.Peers[i].Silent && c.better(v):
+	case now.Sub(c.pulled) >= silence, p.LetsGo && !p.Pulls, (p.Silent || p.Stuck) && c.better(v):
 		c.leave(now, v)
+	case p.Stuck && c.relieves(now, v):
+		c.choose(now, Choice{Known: true})
 	}
 }
 
-// better reports whether somebody pulls from a primary that is not silent.
-func (c *Core) better(v View) bool {
-	return slices.ContainsFunc(v.Peers, func(p Peer) bool { return p.Pulls && !p.Silent && c.usable(p) })
+// relieves reports whether it is this member's turn to pull beside the stuck one that it follows, which then leaves the
+// primary to it.
+func (c *Core) relieves(now time.Time, v View) bool {
+	if !v.Reaches || v.Stuck || now.Before(c.failed) {
+		return false
+	}
+	v.Peers = slices.DeleteFunc(slices.Clone(v.Peers), func(p Peer) bool { return !p.Reaches })
+	return now.Sub(c.able) >= c.place(v)*turn
 }
 
 // reached reports whether another member is connected to the primary.
@@ -159,6 +191,9 @@ func reached(v View) bool {
 // LetsGo reports whether the others need not wait for this member to come back to the primary.
 func (c *Core) LetsGo(now time.Time) bool { return now.Before(c.shunned) && !c.choice.Primary() }
 
+// Stuck reports whether this member's disk takes nothing of the WAL that comes, or did not until shortly before now.
+func (c *Core) Stuck(now time.Time) bool { return now.Before(c.stuck) }
+
 // leave looks for another way, without the introduction.
 func (c *Core) leave(now time.Time, v View) {
 	c.choice, c.began = Choice{}, now.Add(-introduction)
@@ -166,39 +201,5 @@ func (c *Core) leave(now time.Time, v View) {
 }
 
 func (c *Core) choose(now time.Time, to Choice) {
-	c.choice, c.good, c.pulled = to, now, now
-}
-
-// best returns the member with the highest rank that pulls and can be followed, one whose source is silent only if
-// there is no other; "" when there is none.
-func (c *Core) best(v View) (best string) {
-	better := c.better(v)
-	for _, p := range v.Peers {
-		betterYet := best == "" || rank(v.System, p.Name) > rank(v.System, best)
-		if p.Pulls && c.usable(p) && (!better || !p.Silent) && betterYet {
-			best = p.Name
-		}
-	}
-	return best
-}
-
-func (c *Core) usable(p Peer) bool {
-	_, avoided := c.avoided[p.Name]
-	return p.Live && !avoided
-}
-
-// place counts the members that go to the primary before this one.
-func (c *Core) place(v View) (n time.Duration) {
-	for _, p := range v.Peers {
-		if c.usable(p) && !p.LetsGo && rank(v.System, p.Name) > rank(v.System, c.self) {
-			n++
-		}
-	}
-	return n
-}
-
-// rank orders the members by rendezvous hash: another order for each system, so that a proxy that is in
-// several clusters does not pull for all of them.
-func rank(system lsn.SystemID, name string) uint64 {
-	return xxhash.Sum64String(system.String() + "/" + name)
+	c.choice, c.good, c.pulled, c.able = to, now, now, now
 }

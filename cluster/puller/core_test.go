@@ -17,6 +17,8 @@ type world struct {
 	dead map[int]bool
 	// mute: since when what members say to the primary, and it to them, is lost without a word.
 	mute map[int]time.Time
+	// full: since when a member's disk takes nothing.
+	full map[int]time.Time
 }
 
 type node struct {
@@ -32,7 +34,7 @@ type node struct {
 const step = 100 * time.Millisecond
 
 func newWorld(n int) *world {
-	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}}
+	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}, full: map[int]time.Time{}}
 	for i := range n {
 		name := fmt.Sprintf("proxy_%c", 'a'+i)
 		w.nodes = append(w.nodes, &node{name: name, core: NewCore(name, w.now), without: w.now})
@@ -68,7 +70,7 @@ func (w *world) tick() {
 	told := make([]Peer, len(w.nodes))
 	for i, n := range w.nodes {
 		told[i] = Peer{
-			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now),
+			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now), Stuck: n.core.Stuck(w.now),
 			Reaches: n.stream && w.both(i, w.primary()) && w.mute[i].IsZero(),
 		}
 	}
@@ -77,7 +79,10 @@ func (w *world) tick() {
 			n.pulls = false
 			continue
 		}
-		v := View{System: 7, Streaming: n.stream, Unanswered: w.silent(i) >= 10*time.Second}
+		v := View{
+			System: 7, Streaming: n.stream, Reaches: w.both(i, w.primary()) && w.mute[i].IsZero(),
+			Silent: w.silent(i) >= 4*time.Second, Unanswered: w.silent(i) >= 10*time.Second, Stuck: w.stuck(i),
+		}
 		for j := range w.nodes {
 			if i != j {
 				p := told[j]
@@ -95,10 +100,16 @@ func (w *world) tick() {
 	}
 }
 
-// fed reports whether WAL of the primary reaches i.
+// stuck reports whether it shows that the disk of i takes nothing.
+func (w *world) stuck(i int) bool {
+	at := w.full[i]
+	return !at.IsZero() && w.now.Sub(at) >= 4*time.Second
+}
+
+// fed reports whether WAL of the primary reaches i, and its disk.
 func (w *world) fed(i, hops int) bool {
 	n := w.nodes[i]
-	if !n.stream || hops > len(w.nodes) {
+	if !n.stream || hops > len(w.nodes) || !w.full[i].IsZero() {
 		return false
 	}
 	if n.choice.Primary() {
@@ -224,7 +235,11 @@ func TestWhoeverCanStreams(t *testing.T) {
 		w := newWorld(1 + r.IntN(5))
 		for range 20 {
 			i, j := r.IntN(w.primary()+1), r.IntN(w.primary()+1)
-			switch r.IntN(7) {
+			switch r.IntN(8) {
+			case 7:
+				if w.full[i] = w.now; r.IntN(2) == 0 {
+					delete(w.full, i)
+				}
 			case 6:
 				if w.mute[i] = w.now; r.IntN(2) == 0 {
 					delete(w.mute, i)
@@ -246,12 +261,13 @@ func TestWhoeverCanStreams(t *testing.T) {
 		}
 		w.run(bound)
 		for i, n := range w.nodes {
-			if !w.dead[i] && w.both(i, w.primary()) && w.mute[i].IsZero() && w.now.Sub(n.without) > 2*patience {
+			if !w.dead[i] && w.both(i, w.primary()) && w.mute[i].IsZero() && w.full[i].IsZero() &&
+				w.now.Sub(n.without) > 2*patience {
 				t.Fatalf("seed %d: %s reaches the primary and has had no WAL for %s: %+v", seed, n.name,
 					w.now.Sub(n.without), n.choice)
 			}
 		}
-		w.cut, w.mute = map[[2]int]bool{}, map[int]time.Time{}
+		w.cut, w.mute, w.full = map[[2]int]bool{}, map[int]time.Time{}, map[int]time.Time{}
 		for i := range w.nodes {
 			if w.dead[i] {
 				w.restart(i)

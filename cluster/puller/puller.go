@@ -90,7 +90,10 @@ func (p *Puller) look(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	streaming = streaming && from == p.choice.Member // or it is about to end
-	v := View{System: system, Streaming: streaming, Unanswered: source.Unanswered}
+	v := View{
+		System: system, Streaming: streaming, Reaches: source.Connected, Silent: source.Silence > 0,
+		Unanswered: source.Unanswered, Stuck: source.Stuck,
+	}
 	if !p.o.Follow {
 		heard = nil
 	}
@@ -98,7 +101,7 @@ func (p *Puller) look(now time.Time) {
 		s := p.heard[h.Name]
 		v.Peers = append(v.Peers, Peer{
 			Name: h.Name, Live: !h.Heard.IsZero() && !p.o.OtherWAL(h.Name),
-			Pulls: s.pulls, Silent: !s.silent.IsZero(), LetsGo: s.letsGo,
+			Pulls: s.pulls, Silent: !s.silent.IsZero(), Stuck: s.stuck, LetsGo: s.letsGo,
 			Reaches: s.connected && s.system == source.System && s.timeline == source.Timeline,
 		})
 	}
@@ -108,7 +111,7 @@ func (p *Puller) look(now time.Time) {
 	}
 	mine := says{
 		pulls: p.core.Pulls(streaming), letsGo: p.core.LetsGo(now),
-		connected: source.Connected, system: source.System, timeline: source.Timeline,
+		connected: source.Connected, system: source.System, timeline: source.Timeline, stuck: p.core.Stuck(now),
 	}
 	if source.Silence > 0 {
 		mine.silent = now.Add(-source.Silence)

@@ -194,7 +194,7 @@ func TestSays(t *testing.T) {
 	now := time.Now()
 	for _, s := range []says{
 		{}, {pulls: true}, {letsGo: true}, {connected: true, system: 7 << 60, timeline: 3},
-		{pulls: true, connected: true, system: 1, timeline: 2, silent: now.Add(-90 * time.Second)},
+		{pulls: true, connected: true, system: 1, timeline: 2, silent: now.Add(-90 * time.Second)}, {stuck: true},
 	} {
 		b := s.append(nil, now)
 		if got, err := read(append(b, "of a release to come"...), 2, now); err != nil || got != s {

@@ -20,6 +20,8 @@ type Source struct {
 	Silence time.Duration
 	// Unanswered: the stream is silent, and the primary has not answered in other connections either.
 	Unanswered bool
+	// Stuck: the disk takes nothing of the WAL that comes.
+	Stuck bool
 }
 
 // says holds a member's message to the others.
@@ -31,6 +33,7 @@ type says struct {
 	timeline  lsn.TimelineID
 	// silent is since when its source brings nothing, by the clock of whoever holds this; zero: it is not silent.
 	silent time.Time
+	stuck  bool // its disk takes nothing of the WAL that comes
 }
 
 // The item's payload: the version of the encoding, and whether it pulls. From message version 2 on follow flags (1)
@@ -45,6 +48,7 @@ const (
 	flagLetsGo = 1 << iota
 	flagConnected
 	flagSilent
+	flagStuck
 )
 
 func (s says) append(b []byte, now time.Time) []byte {
@@ -52,7 +56,7 @@ func (s says) append(b []byte, now time.Time) []byte {
 	if s.pulls {
 		pulls = 1
 	}
-	for i, set := range []bool{s.letsGo, s.connected, !s.silent.IsZero()} {
+	for i, set := range []bool{s.letsGo, s.connected, !s.silent.IsZero(), s.stuck} {
 		if set {
 			flags |= 1 << i
 		}
@@ -76,7 +80,7 @@ func read(b []byte, version int, now time.Time) (s says, err error) {
 		return s, nil
 	}
 	flags, b := b[olderSize], b[olderSize+1:]
-	s.letsGo, s.connected = flags&flagLetsGo != 0, flags&flagConnected != 0
+	s.letsGo, s.connected, s.stuck = flags&flagLetsGo != 0, flags&flagConnected != 0, flags&flagStuck != 0
 	s.system, s.timeline = lsn.SystemID(binary.BigEndian.Uint64(b)), lsn.TimelineID(binary.BigEndian.Uint32(b[8:]))
 	if flags&flagSilent != 0 {
 		s.silent = now.Add(-time.Duration(binary.BigEndian.Uint32(b[12:])) * time.Millisecond)

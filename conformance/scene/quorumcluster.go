@@ -33,11 +33,21 @@ func ClusterThat(t *testing.T, o pgtest.ProxyOptions, config string, names ...st
 func ClusterEach(t *testing.T, o pgtest.ProxyOptions, config string, upstream func(name string) string,
 	names ...string) []*pgtest.Proxy {
 	t.Helper()
-	o.Config, o.Stopped = "{}\n", true
+	return ClusterWith(t, config, func(name string) pgtest.ProxyOptions {
+		o.Upstream = upstream(name)
+		return o
+	}, names...)
+}
+
+// ClusterWith starts a cluster of proxies that have config in common, each with the options that it has by its name.
+func ClusterWith(t *testing.T, config string, options func(name string) pgtest.ProxyOptions, names ...string,
+) []*pgtest.Proxy {
+	t.Helper()
 	var all []*pgtest.Proxy
 	var binds []string
 	for _, name := range names {
-		o.Name, o.Upstream = name, upstream(name)
+		o := options(name)
+		o.Name, o.Config, o.Stopped = name, "{}\n", true
 		all = append(all, pgtest.StartProxy(t, o))
 		binds = append(binds, fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort(t)))
 	}

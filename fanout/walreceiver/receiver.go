@@ -20,6 +20,7 @@ type Receiver struct {
 	totals  totals
 	// reporting is the reporter of the stream that copies now, or copied last; nil: none has yet.
 	reporting atomic.Pointer[reporter]
+	looks     stuckLooks
 
 	// Owned by the goroutine that runs streams, one after another.
 	mirrors  mirrorGate

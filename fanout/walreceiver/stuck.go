@@ -2,6 +2,7 @@ package walreceiver
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -34,4 +35,30 @@ func (c *stuck) step(now time.Time, received, flushed lsn.LSN, paused bool) (sta
 		c.flushed, c.since = flushed, now
 	}
 	return now.Sub(c.since)
+}
+
+// stuckLooks holds the state of the disk as [Receiver.Stuck] saw it last.
+type stuckLooks struct {
+	mu   sync.Mutex
+	core stuck
+	last time.Time
+}
+
+// step looks at the store. Time in which nobody looked does not count: the whole process may have stood still.
+func (l *stuckLooks) step(now time.Time, received, flushed lsn.LSN, paused bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.last) > stuckLook {
+		l.core = stuck{}
+	}
+	l.last = now
+	return l.core.step(now, received, flushed, paused) >= stuckAfter
+}
+
+// Stuck reports whether the disk has taken nothing for some seconds of the WAL that has come, from whichever server. It
+// may be full, or hang, or there is no descriptor for a file. The answer rests on the calls before, so ask every second
+// at least. Any goroutine may call it.
+func (r *Receiver) Stuck() bool {
+	have, paused := r.o.Store.Positions(), r.o.Store.Paused()
+	return r.looks.step(time.Now(), have.Received, have.Flushed, paused)
 }

@@ -31,3 +31,23 @@ func TestStuck(t *testing.T) {
 		}
 	}
 }
+
+// Whoever looks again and again sees a disk that is stuck, and not that it stood still itself.
+func TestStuckLooks(t *testing.T) {
+	var l stuckLooks
+	for _, s := range []struct {
+		after    time.Duration
+		received lsn.LSN
+		stuck    bool
+	}{
+		{0, 100, false}, {time.Second, 100, false}, {3 * time.Second, 100, false}, {4 * time.Second, 100, true},
+		{5 * time.Second, 200, true},
+		{30 * time.Second, 200, false}, // nobody looked meanwhile
+		{32 * time.Second, 200, false}, {34 * time.Second, 200, true},
+		{35 * time.Second, 50, false}, // it has taken all
+	} {
+		if got := l.step(t0.Add(s.after), s.received, 50, false); got != s.stuck {
+			t.Errorf("after %s: %t", s.after, got)
+		}
+	}
+}

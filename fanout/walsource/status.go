@@ -54,6 +54,9 @@ func (r *Supply) ServerVersionNum() int { return r.rcv.ServerVersionNum() }
 // Streams reports whether WAL comes in, and from which member of the cluster; "" is a server.
 func (r *Supply) Streams() (member string, ok bool) { return r.rcv.Streams() }
 
+// Stuck reports whether the disk takes nothing of the WAL that comes, see [walreceiver.Receiver.Stuck].
+func (r *Supply) Stuck() bool { return r.rcv.Stuck() }
+
 // Changed takes over settings of the upstream that were changed while it is streamed from, as SHOW has them.
 func (r *Supply) Changed(settings map[string]string) { r.rcv.Changed(settings) }
 

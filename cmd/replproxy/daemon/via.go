@@ -35,6 +35,7 @@ func sourceOf(r *walsource.Supply) (s puller.Source) {
 		s.Connected, s.System, s.Timeline = true, system, t
 	}
 	s.Silence, s.Unanswered = r.Silence()
+	s.Stuck = r.Stuck()
 	return s
 }
 
