@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
-// Attach begins a session of a standby that this node serves and returns its incarnation, never used
-// before. 0: there are too many sessions, and this one has no vote.
+// Attach begins a session of a standby that this node serves and returns its incarnation, never used before. name is
+// its application_name; several sessions may have it. 0: there are too many sessions, and this one has no vote.
 func (n *Node) Attach(name string) uint64 {
 	id := rand.Uint64() | 1
 	n.mu.Lock()

@@ -20,7 +20,7 @@ const (
 	readAtOnce = 8
 )
 
-// names keeps hashes of WAL: this node's, and those that others ask for; guarded by Node.mu.
+// names keeps hashes of WAL: this node's, and those that others ask for; guarded by Node.mu. Make it with newNames.
 type names struct {
 	own    lsn.Print            // at the end of the last complete record, as far as known
 	sealed []lsn.Print          // of this store's newest whole segments, sealedTold at most, ascending
@@ -206,7 +206,8 @@ func (n *Node) stamp(p Positions) {
 	}
 }
 
-// OtherWAL reports whether a member's WAL was found to be other WAL than ours.
+// OtherWAL reports whether a member's WAL was found to be other WAL than ours. It is false before they were compared,
+// and of any other name.
 func (n *Node) OtherWAL(member string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -214,6 +215,7 @@ func (n *Node) OtherWAL(member string) bool {
 }
 
 // SameWAL reports whether a member's WAL may be taken into our store: where it can be compared it was found to be ours.
+// It is true of a member that need not show its WAL by hashes.
 func (n *Node) SameWAL(member string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// coverage remembers the positions that [Node.Coverage] returns; guarded by Node.mu.
+// coverage remembers the positions that [Node.Coverage] returns; guarded by Node.mu. Make it with newCoverage.
 type coverage struct {
 	wanted bool
 	moved  nudge.Chan

@@ -19,7 +19,7 @@ import (
 var ErrKnown = errors.New("this node is new, and its name is not")
 
 // lives holds the starts of other members that this node knows, durably, and their answers about its own. A boot number
-// is never one that was used before, whatever the clock says (ADR 0071). Guarded by Node.mu.
+// is never one that was used before, whatever the clock says (ADR 0071). Guarded by Node.mu. Make it with newLives.
 type lives struct {
 	of      map[string]*past
 	answers map[string]vote.Life // of each other member that has said what it knows of this node

@@ -62,8 +62,8 @@ func (n *Node) adoptLosses() {
 	n.losses = n.losses.Streams(n.storeAt(n.o.Store.Positions()))
 }
 
-// Begins takes note that the next WAL of the store comes from a member, or with "" from a server. empty: the store has
-// nothing yet. It is called before that WAL comes. If it takes the place of WAL that was given up, that is
+// Begins takes note, durably, that the next WAL of the store comes from a member, or with "" from a server. empty: the
+// store has nothing yet. It is called before that WAL comes. If it takes the place of WAL that was given up, that is
 // durable when Begins returns. It may wait for the disk.
 func (n *Node) Begins(member string, empty bool) error {
 	n.mu.Lock()

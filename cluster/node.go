@@ -52,7 +52,8 @@ type Options struct {
 	Informed func() error
 }
 
-// Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long.
+// Node is this proxy in the quorum. Methods may be called from any goroutine and never block for long. Make it with
+// [New].
 type Node struct {
 	o       Options
 	log     *slog.Logger

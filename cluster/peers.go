@@ -22,8 +22,8 @@ const (
 	itemNewest            = itemLives
 )
 
-// Peers is the node as a link sees it: link.Sink for what other members say. Their items come in any
-// order, and a Report means nothing before the State that lists its session: it waits for that.
+// Peers is the node as a link sees it: link.Sink for what other members say. A name that is no member's is ignored.
+// Their items come in any order, and a Report means nothing before the State that lists its session: it waits for that.
 type Peers struct{ n *Node }
 
 // Peers makes the sink.

@@ -141,14 +141,15 @@ func (n *Node) Fences(t lsn.TimelineID) bool {
 	return t != 0 && n.ledger.State().Fenced >= t
 }
 
-// Named reports whether an application_name is that of a member, or of a voter of a rule.
+// Named reports whether an application_name, without case, is that of a member, or of a voter of a rule.
 func (n *Node) Named(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.ledger.Named(name)
 }
 
-// Counted reports whether a rule of a member counts a standby of that application_name.
+// Counted reports whether a rule of a member, this node included, counts a standby of that application_name, without
+// case.
 func (n *Node) Counted(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

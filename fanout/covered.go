@@ -25,7 +25,7 @@ type horizon struct {
 }
 
 // covering keeps standbys at what the rule covers, so that a failover never leaves them ahead. Nothing of it runs while
-// nobody is to be bounded.
+// nobody is to be bounded. Make it with newCovering.
 type covering struct {
 	now   atomic.Pointer[horizon]
 	again nudge.Chan // whoever is bounded, or is to be, has changed

@@ -15,7 +15,7 @@ import (
 const mergeDelay = 100 * time.Millisecond
 
 // feedback holds the merged hot standby feedback for the walreceiver, and the part of it that slots bear for who keeps
-// the proxy's own slot on the primary.
+// the proxy's own slot on the primary. Make it with newFeedback.
 type feedback struct {
 	changed nudge.Chan
 	horizon nudge.Chan // what slots bear has changed

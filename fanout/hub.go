@@ -59,7 +59,7 @@ type Tuning struct {
 	Covered         func(standby string) bool
 }
 
-// Hub answers physical walsender sessions. Methods may be called from any goroutine.
+// Hub answers physical walsender sessions. Methods may be called from any goroutine. Make it with [New].
 type Hub struct {
 	o        Options
 	tuning   atomic.Pointer[Tuning]

@@ -10,7 +10,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// registry knows the attached standbys. Its size is bounded by the proxy's limit of sessions.
+// registry knows the attached standbys. Its size is bounded by the proxy's limit of sessions. Make it with newRegistry.
 type registry struct {
 	mu       sync.Mutex
 	attached map[*session]struct{}

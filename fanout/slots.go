@@ -85,7 +85,8 @@ func (h *Hub) ReadSlot(ctx context.Context, name string) (SlotState, bool, error
 	return st, true, nil
 }
 
-// HasSlot reports whether a slot is here, or at another member of the cluster.
+// HasSlot reports whether a slot is here, or at another member of the cluster. It may block for members' answers, a
+// bounded time or until ctx ends.
 func (h *Hub) HasSlot(ctx context.Context, name string) bool {
 	_, ok := h.known(ctx, name)
 	return ok

@@ -113,7 +113,7 @@ func (h *Hub) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeli
 		"timeline", uint32(t), "has_lsn", has, "fork_lsn", next.Start, "new_timeline", uint32(next.Timeline))
 }
 
-// ended looks at a session whose timeline was left.
+// ended notes whether a session whose timeline was left had more WAL than next has. nil: its timeline was not left.
 func (h *Hub) ended(name string, next *NextTimeline, st walsender.Status) {
 	if next != nil {
 		h.strand(name, st.Timeline, st.Apply, *next)

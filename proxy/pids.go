@@ -16,7 +16,7 @@ const (
 	pidLast  = 1<<pidCounterBits - 1
 )
 
-// pids hands out virtual pids that no living session has.
+// pids hands out virtual pids that no living session has. Make it with newPIDs.
 type pids struct {
 	base int32
 	next int32

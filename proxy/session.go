@@ -140,7 +140,7 @@ func (s *Session) SetState(next State) {
 	}
 }
 
-// SetApplicationName replaces the name that the startup packet gave.
+// SetApplicationName replaces the name that the startup packet gave, in status and logs. Any goroutine may call it.
 func (s *Session) SetApplicationName(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

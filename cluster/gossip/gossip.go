@@ -57,7 +57,8 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
-// Gossip knows which members are up, as far as this proxy hears. Any goroutine may call its methods.
+// Gossip knows which members are up, as far as this proxy hears. Any goroutine may call its methods. Make it with
+// [New].
 type Gossip struct {
 	Options
 	pace      pace

@@ -15,7 +15,8 @@ import (
 const refuting = "Refuting a"
 
 // logWriter turns memberlist's lines, "date time [LEVEL] memberlist: text", into records, a bounded number. memberlist
-// says something of each packet that it cannot read, and anybody who reaches the port can send those.
+// says something of each packet that it cannot read, and anybody who reaches the port can send those. Make it with
+// newLogWriter.
 type logWriter struct {
 	log *slog.Logger
 	now func() time.Time

@@ -20,7 +20,8 @@ const (
 	readDelay      = 10 * time.Millisecond
 )
 
-// transport carries packets by UDP and streams by the listener. memberlist owns the ends of its channels.
+// transport carries packets by UDP and streams by the listener. memberlist owns the ends of its channels. Make it with
+// newTransport.
 type transport struct {
 	node    *identity.Node
 	members *identity.Members

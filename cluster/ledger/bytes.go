@@ -13,7 +13,7 @@ func (l *Ledger) Hashes(node string, oldest lsn.LSN, list []lsn.Print) {
 	}
 }
 
-// Has notes a hash of WAL that a member has, apart from its reports.
+// Has notes a hash of WAL that a member has, apart from its reports. Any other name is ignored.
 func (l *Ledger) Has(node string, x lsn.Print) {
 	if m := l.members[node]; m != nil && m != l.own() {
 		m.bytes.Report(x)

@@ -179,6 +179,7 @@ func (l *Ledger) acceptable(s vote.State) error {
 }
 
 // Speaks says in which message version (cluster/link) a member's words come from now on. It begins to be compared anew.
+// Unknown names are ignored.
 func (l *Ledger) Speaks(node string, version int) {
 	if m := l.members[node]; m != nil {
 		m.version = version
@@ -202,7 +203,7 @@ func (l *Ledger) Forget(node string) error {
 	return nil
 }
 
-// Recall waits again for a member that was forgotten and has not been heard since.
+// Recall waits again for a member that was forgotten and has not been heard since. Any other name is ignored.
 func (l *Ledger) Recall(node string) {
 	if m := l.members[node]; m != nil && node != l.o.Node {
 		m.forgotten = false

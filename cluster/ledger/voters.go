@@ -118,7 +118,8 @@ func (l *Ledger) Named(name string) bool {
 	return false
 }
 
-// Counted reports whether a rule of a member counts a standby of that application_name.
+// Counted reports whether a rule of a member, this node included, counts a standby of that application_name, without
+// case.
 func (l *Ledger) Counted(name string) bool {
 	v := quorum.Voter{Name: vote.Fold(name)}
 	for _, m := range l.members {

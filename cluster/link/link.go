@@ -70,7 +70,7 @@ type Options struct {
 	Version   int // the highest message version to speak; 0: Newest
 }
 
-// Link exchanges items with all members that are up.
+// Link exchanges items with all members that are up. Make it with [New].
 type Link struct {
 	Options
 	run uint64 // this process, by a random number

@@ -27,7 +27,7 @@ const (
 )
 
 // Listener is the one TCP port of a cluster: it lets members in and hands each connection to the protocol that it asked
-// for. But for Handle, its methods may be called from any goroutine.
+// for. But for Handle, its methods may be called from any goroutine. Make it with [NewListener].
 type Listener struct {
 	listener net.Listener
 	node     *identity.Node

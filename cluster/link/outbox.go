@@ -30,8 +30,8 @@ const (
 // ErrTooMuch reports an item beyond the bounds. It was not published.
 var ErrTooMuch = errors.New("cluster item exceeds its bound")
 
-// Outbox holds the newest state of each item. Methods may be called from any goroutine and do not wait
-// for peers.
+// Outbox holds the newest state of each item. Methods may be called from any goroutine and do not wait for peers. Make
+// it with [NewOutbox].
 type Outbox struct {
 	mu         sync.Mutex
 	version    uint64 // of the newest change
@@ -62,7 +62,7 @@ func (it *item) in(message int) (payload []byte, has bool) {
 	return it.payload[:max(0, it.older)], it.older >= 0
 }
 
-// NewOutbox returns an empty Outbox.
+// NewOutbox returns an empty Outbox. It starts nothing.
 func NewOutbox() *Outbox {
 	// Version 0 is nobody's: it asks for a snapshot.
 	return &Outbox{version: 1, items: map[ID]*item{}, readers: map[nudge.Chan]struct{}{}}

@@ -23,7 +23,8 @@ func (d *Listener) Listen(protocol string) *ProtocolListener {
 	return l
 }
 
-// receive offers a connection to Accept and waits for its end, because the listener closes it then.
+// receive offers a connection to Accept and waits for its end, because the listener closes it then. It returns at once
+// when the listener of the protocol is closed or ctx ends.
 func (l *ProtocolListener) receive(ctx context.Context, peer string, conn net.Conn) {
 	over := make(chan struct{})
 	m := &Member{Conn: conn, name: peer, end: sync.OnceFunc(func() { close(over) })}

@@ -13,7 +13,7 @@ import (
 // readBuffer holds the acks of a busy moment.
 const readBuffer = 32 << 10
 
-// receive serves one connection of a member.
+// receive serves one connection of a member, and blocks until that ends, or ctx. It logs why.
 func (l *Link) receive(ctx context.Context, peer string, version int, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	err := l.hear(ctx, peer, version, conn)

@@ -14,7 +14,7 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// sender keeps one peer supplied.
+// sender keeps one peer supplied. Make it with newSender.
 type sender struct {
 	link *Link
 	peer Peer

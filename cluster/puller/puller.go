@@ -41,7 +41,7 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
-// Puller keeps the choice. Its methods may be called from any goroutine.
+// Puller keeps the choice. Its methods may be called from any goroutine. Make it with [New].
 type Puller struct {
 	o Options
 
@@ -241,7 +241,8 @@ func (p *Puller) Silent(member string) (since time.Time, silent bool) {
 	}
 }
 
-// Hears reports whether a member says that it streams from the primary and hears it.
+// Hears reports whether a member says that it streams from the primary and hears it. It is false of one that has said
+// nothing.
 func (p *Puller) Hears(member string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -81,7 +81,7 @@ type Status struct {
 	LastError string // of the last failure
 }
 
-// Filler fetches segments when they are needed. Methods may be called from any goroutine.
+// Filler fetches segments when they are needed. Methods may be called from any goroutine. Make it with [New].
 type Filler struct {
 	o     Options
 	log   *slog.Logger

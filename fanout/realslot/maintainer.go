@@ -50,7 +50,7 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// Maintainer looks after the primary's slots. Methods may be called from any goroutine.
+// Maintainer looks after the primary's slots. Methods may be called from any goroutine. Make it with [New].
 type Maintainer struct {
 	o      Options
 	tuning atomic.Pointer[Tuning]

@@ -61,8 +61,8 @@ type ProxySlotOptions struct {
 	Logger *slog.Logger
 }
 
-// ProxySlot holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be
-// called from any goroutine.
+// ProxySlot holds the proxy's own slot by SQL while the stream does without it (ruling R8). Methods may be called from
+// any goroutine. Make it with [NewProxySlot].
 type ProxySlot struct {
 	o       ProxySlotOptions
 	turn    chan struct{} // one slot: whoever uses the slot there holds it

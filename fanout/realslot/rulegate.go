@@ -39,7 +39,7 @@ type RuleGateOptions struct {
 
 // RuleGate looks after the slot of slots.rule_gate (ruling R45), one of the primary's synchronized_standby_slots. The
 // stream of one member of the cluster uses it, so that it follows the position that the rule covers. [ProxySlot] calls
-// it at each of its rounds. Methods may be called from any goroutine.
+// it at each of its rounds. Methods may be called from any goroutine. Make it with [NewRuleGate].
 type RuleGate struct {
 	o RuleGateOptions
 

@@ -19,6 +19,7 @@ const (
 )
 
 // member has the connection on which another proxy of the cluster is asked, and what is known of what that proxy has.
+// Make it with newMember.
 type member struct {
 	name  string
 	nudge nudge.Chan

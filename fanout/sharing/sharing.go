@@ -74,7 +74,7 @@ type Options struct {
 	Logger       *slog.Logger
 }
 
-// Sharing is this member among the others. Methods may be called from any goroutine.
+// Sharing is this member among the others. Methods may be called from any goroutine. Make it with [New].
 type Sharing struct {
 	o       Options
 	members map[string]*member // fixed

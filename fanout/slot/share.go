@@ -118,7 +118,8 @@ func (t *Table) Shared() []shared.State {
 	return all
 }
 
-// Known returns the state that is known of a name; the zero State: nothing. Any goroutine may call it.
+// Known returns the state that is known of a name, that of a dropped slot as well; the zero State: nothing. Any
+// goroutine may call it.
 func (t *Table) Known(name string) shared.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,7 +191,8 @@ func (t *Table) Keep(name string, keep bool) {
 	}
 }
 
-// Revive makes a slot whose WAL was given up here usable again, because another member keeps it.
+// Revive makes a slot whose WAL was given up here usable again, because another member keeps it. Any other slot stays
+// as it is.
 func (t *Table) Revive(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -24,7 +24,7 @@ type Options struct {
 }
 
 // Table holds all slots of a proxy. Safe for concurrent use. Only Create, Adopt, Drop, SetReal, Invalidate and Persist
-// wait for the disk.
+// wait for the disk. Make it with [Open].
 type Table struct {
 	fs      FS     // its calls are serialised by io
 	max     int    // fixed

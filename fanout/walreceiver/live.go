@@ -10,7 +10,7 @@ import (
 )
 
 // live holds the state of one connection's stream that reader, reporter and Status share. The reader writes it, except
-// for the reported positions.
+// for the reported positions. Make it with newLive.
 type live struct {
 	begin       time.Time // of the connection; the base of heard and message, which keep its monotonic clock
 	received    atomic.Uint64

@@ -12,7 +12,8 @@ import (
 )
 
 // Receiver keeps the state that outlives a connection: the promise, the mirrors that were waited for, the slot's
-// position. Methods are for the goroutine that runs streams, where they do not say that any may call them.
+// position. Methods are for the goroutine that runs streams, where they do not say that any may call them. Make it with
+// [New].
 type Receiver struct {
 	o       Options // fixed by New
 	log     *slog.Logger

@@ -52,7 +52,7 @@ type Options struct {
 	Covered func(lsn.TimelineID) lsn.LSN
 }
 
-// Sender streams WAL to one standby. Run is called once; Status from any goroutine at any time.
+// Sender streams WAL to one standby. Run is called once; Status from any goroutine at any time. Make it with [New].
 type Sender struct {
 	who stamp.Who // fixed
 

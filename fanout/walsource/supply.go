@@ -20,7 +20,7 @@ import (
 )
 
 // Supply keeps the store supplied with WAL. One goroutine calls Run; other methods may be called from any, where they
-// do not say otherwise.
+// do not say otherwise. Make it with [New].
 type Supply struct {
 	// Fixed by New.
 	o   Options

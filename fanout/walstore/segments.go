@@ -14,7 +14,7 @@ import (
 
 const walDirName = "wal"
 
-// segments knows which segment files exist, who reads them, and which spare files are ready.
+// segments knows which segment files exist, who reads them, and which spare files are ready. Make it with newSegments.
 type segments struct {
 	fs   FS
 	dir  string // Dir/wal

@@ -15,8 +15,8 @@ import (
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
-// Store keeps one system's WAL. Its methods may be called from any goroutine, except those of the
-// stream (StartStream, AppendFrom), which belong to one goroutine at a time.
+// Store keeps one system's WAL. Its methods may be called from any goroutine, except those of the stream (StartStream,
+// AppendFrom), which belong to one goroutine at a time. Make it with [Open].
 type Store struct {
 	// Fixed by Open.
 	o      Options

@@ -61,10 +61,10 @@ type History struct {
 // ErrHistory reports a history file that breaks the rules of PostgreSQL's timeline.c.
 var ErrHistory = errors.New("invalid timeline history")
 
-// ParseHistory reads the content of tli's history file: lines "parent<TAB>switch LSN<TAB>reason",
-// ascending in timeline; blank lines and lines that start with # are skipped. Positions need not
-// ascend: a recovery along timeline 2 that stops before 2 left 1 makes "1 0/6000000, 2 0/4004588".
-// Then 1 counts up to 0/4004588 too and 2 holds nothing, so the positions in Parents do ascend.
+// ParseHistory reads the content of tli's history file: lines "parent<TAB>switch LSN<TAB>reason", ascending in
+// timeline; blank lines and lines that start with # are skipped. Positions need not ascend: a recovery along timeline 2
+// that stops before 2 left 1 makes "1 0/6000000, 2 0/4004588". Then 1 counts up to 0/4004588 too and 2 holds nothing,
+// so the positions in Parents do ascend. An empty file has no parents. Errors wrap [ErrHistory].
 func ParseHistory(tli TimelineID, content []byte) (History, error) {
 	h := History{Timeline: tli}
 	last := TimelineID(0)

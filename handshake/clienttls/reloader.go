@@ -47,7 +47,7 @@ type Settings struct {
 }
 
 // Reloader holds the settings in force. It may be used by many goroutines; nothing of it blocks beyond reading small
-// files.
+// files. Make it with [New].
 type Reloader struct {
 	log *slog.Logger
 

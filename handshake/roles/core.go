@@ -45,7 +45,7 @@ func (e *entry) age(now time.Time) time.Duration {
 	return max(age, 0)
 }
 
-// cache keeps the answers by name. It is pure: the caller brings the time.
+// cache keeps the answers by name. It is pure: the caller brings the time. Make it with newCache.
 type cache struct {
 	ttl, maxAge time.Duration
 	entries     map[string]*entry
@@ -136,7 +136,8 @@ func (c *cache) forgetUnknown() {
 	c.unknown = 0
 }
 
-// suspect says that a client has failed by what is remembered of name.
+// suspect says that a client has failed by the remembered answer for name: it is not fresh any more. One that was asked
+// for a moment ago, or nothing, stays.
 func (c *cache) suspect(name string, now time.Time) {
 	if e := c.entries[name]; e != nil && now.Sub(e.Asked) >= suspicion {
 		e.suspect = true

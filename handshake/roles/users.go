@@ -10,8 +10,8 @@ import (
 	"github.com/replproxy/replproxy/internal/keyfile"
 )
 
-// users is auth.users_file. Files that change are read at the next question; ones that cannot be used change
-// nothing, and the log says why.
+// users is auth.users_file. Files that change are read at the next question; ones that cannot be used change nothing,
+// and the log says why. Make it with openUsers.
 type users struct {
 	path string
 	log  *slog.Logger

@@ -19,7 +19,7 @@ type Options struct {
 	Dropped func(out io.Writer, lines uint64)
 }
 
-// Queue is an io.Writer of whole lines for slog's handlers. Any goroutine may use it.
+// Queue is an io.Writer of whole lines for slog's handlers. Any goroutine may use it. Make it with [New].
 type Queue struct {
 	o     Options
 	more  nudge.Chan    // there are lines, or the end has come

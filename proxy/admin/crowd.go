@@ -13,6 +13,7 @@ import (
 // guests bounds the open connections of the server. A new one beyond the limit is served all the same, and another one
 // is closed for it. The victim is the quiet connection that has been quiet for longest, of the address that has most. A
 // busy one is closed only if none is quiet. Connections that say nothing therefore keep no probe and no scraper out.
+// Make it with newGuests.
 type guests struct {
 	limit int
 

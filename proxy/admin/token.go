@@ -18,8 +18,8 @@ import (
 // minToken keeps a token from being guessed; openssl rand -hex 16 gives 32.
 const minToken = 16
 
-// Token is the bearer token in a file that only its owner may read. It is read again when the file
-// changes; one that cannot be used leaves the one before in use. Safe for concurrent use.
+// Token is the bearer token in a file that only its owner may read. It is read again when the file changes; one that
+// cannot be used leaves the one before in use. Safe for concurrent use. Make it with [OpenToken].
 type Token struct {
 	path string
 	log  *slog.Logger

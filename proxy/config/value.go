@@ -233,7 +233,8 @@ func parseLoginTime(s string) (time.Duration, error) {
 	return d, err
 }
 
-// parseDelay takes up to a minute: who has failed holds a session for so long.
+// parseDelay reads a time from 0 to a minute, in milliseconds without a unit: who has failed holds a session for so
+// long.
 func parseDelay(s string) (time.Duration, error) {
 	d, err := ParseDuration(s, time.Millisecond)
 	if err == nil && (d < 0 || d > time.Minute) {

@@ -45,7 +45,7 @@ type Ticket struct {
 	granted    chan struct{} // closed when busy for the first time
 }
 
-// core decides who may log in. It is pure: every method takes what it needs, nothing blocks.
+// core decides who may log in. It is pure: every method takes what it needs, nothing blocks. Make it with newCore.
 type core struct {
 	limit       int                  // how many at most; 0 admits none
 	counted     pool                 // tickets busy, yielding or reclaimed

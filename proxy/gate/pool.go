@@ -3,7 +3,7 @@ package gate
 import "github.com/replproxy/replproxy/internal/crowd"
 
 // pool counts places by where their holders come from and which database they want. So neither an address nor a
-// database whose log-ins take long has all of them.
+// database whose log-ins take long has all of them. Make it with newPool.
 type pool struct {
 	n        int
 	from, to map[string]int

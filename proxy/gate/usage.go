@@ -49,7 +49,7 @@ func (a *usage) before(b *usage) bool {
 }
 
 // usages holds the usage of all addresses that wait, hold a place, or held one within a few halvings. Those are as many
-// as the gate can have let through in that time.
+// as the gate can have let through in that time. Make it with newUsages.
 //
 // Addresses are of two kinds: those whose clients logged in last time, and strangers. When both wait the kind goes
 // first that has used the places for less time. Log-ins take milliseconds and silent strangers a due time each, so

@@ -14,7 +14,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 )
 
-// Handler serves the physical walsenders of a server. It starts nothing by itself.
+// Handler serves the physical walsenders of a server. It starts nothing by itself. Make it with [New].
 type Handler struct {
 	o Options
 	// known is a position up to which the primary has WAL, as base backups told. It only grows.
@@ -42,7 +42,7 @@ func (h *Handler) ServeWalsender(ctx context.Context, req *handshake.Request, se
 }
 
 // ServeConsole logs the client in to the primary as a walsender, which proves that the role may see replication. It
-// lets that connection go and answers queries by Options.Console until the client leaves.
+// lets that connection go and answers queries by Options.Console until the client leaves, or ctx ends: then with 57P01.
 func (h *Handler) ServeConsole(ctx context.Context, req *handshake.Request, server *proxy.Session) error {
 	return h.serve(ctx, req.Walsender(), server, h.o.Console)
 }

@@ -85,7 +85,7 @@ func cleanName(name string, major int) string {
 }
 
 // settingsAnswers keeps the primary's answers about settings, in its own words. Standbys then come back while it is
-// down as they did before, and a crowd that comes back asks once.
+// down as they did before, and a crowd that comes back asks once. Make it with newSettingsAnswers.
 type settingsAnswers struct {
 	asking chan struct{} // holds a token while somebody asks
 

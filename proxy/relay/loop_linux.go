@@ -26,7 +26,7 @@ const (
 // errEngineStopped ends the sessions that outlive their engine.
 var errEngineStopped = errors.New("relay engine stopped")
 
-// loop moves the bytes of its sessions. Everything but the fields under mu belongs to run.
+// loop moves the bytes of its sessions. Everything but the fields under mu belongs to run. Make it with newLoop.
 //
 //	other goroutines ── do(func) ──► asks ── eventfd ──┐
 //	sockets ───────────────── epoll, edge-triggered ───┴─► run: read, write, splice; never blocks

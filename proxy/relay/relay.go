@@ -197,7 +197,8 @@ func (l *login) leave(ctx context.Context) {
 	}
 }
 
-// ended returns the error for the client when ctx ended the log-in: its cause, if that has words for the client.
+// ended returns the error for the client when ctx ended the log-in: its cause, if that has words for the client, else
+// that of a shutdown.
 func ended(cause error) *pgerror.Error {
 	var e *pgerror.Error
 	if errors.As(cause, &e) {

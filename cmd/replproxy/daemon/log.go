@@ -34,7 +34,8 @@ func logHandler(c *config.Config, level slog.Leveler, w io.Writer) slog.Handler 
 	return slog.NewTextHandler(w, o)
 }
 
-// lastWords says why the daemon ends by way of its log, since stderr may block. What is left is the exit code.
+// lastWords says why the daemon ends by way of its log, since stderr may block, and does not block itself. It returns a
+// [SaidError], which is left for the exit code; nil for nil.
 func lastWords(queue *logqueue.Queue, err error) error {
 	if err == nil {
 		return nil

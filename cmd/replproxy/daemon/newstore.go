@@ -23,6 +23,7 @@ import (
 const unprovenFile = "unproven"
 
 // newStore holds the questions of a data_dir that knows of no earlier life. Methods may be called from any goroutine.
+// Make it with openNewStore.
 type newStore struct {
 	dir, slot string
 	log       *slog.Logger

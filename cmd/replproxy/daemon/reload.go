@@ -16,8 +16,8 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// settings are the configuration in force, and how it is read again. Run owns the changes, any
-// goroutine may ask.
+// settings are the configuration in force, and how it is read again. Run owns the changes, any goroutine may ask. Make
+// it with newSettings.
 type settings struct {
 	read    func() (*config.Config, *upstream.Config, error) // file and flags, checked
 	hangups <-chan struct{}

@@ -16,6 +16,7 @@ import (
 const slotFile = "slot"
 
 // slotName remembers under which name the proxy had its slot. Without a file nothing is known: the name was the same.
+// Make it with openSlotName.
 type slotName struct {
 	path, now string
 	earlier   string // "": the same, or not known

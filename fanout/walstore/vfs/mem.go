@@ -14,7 +14,7 @@ import (
 // Mem is a file system in memory that can crash. [Mem.Kill] is the end of the process: everything written stays.
 // [Mem.Crash] is power loss. Synced bytes stay; the others stay in part, torn at sectors. Of the names changed since
 // the last SyncDir a prefix in order stays, as in a journal. Both return the file system that the next process finds.
-// The old one and its files refuse everything from then on. Safe for concurrent use.
+// The old one and its files refuse everything from then on. Safe for concurrent use. Make it with [NewMem].
 type Mem struct {
 	mu      sync.Mutex
 	dead    bool

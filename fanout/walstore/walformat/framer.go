@@ -87,7 +87,7 @@ func (f *Framer) Feed(at lsn.LSN, b []byte) (wal int) {
 	return len(b)
 }
 
-// skip moves on behind an XLOG_SWITCH.
+// skip moves on to to, a segment's start, over the zeros behind an XLOG_SWITCH, which are not looked at.
 func (f *Framer) skip(to lsn.LSN) {
 	if f.at = to; f.Source.SegSize.IsStart(to) {
 		f.complete, f.state = to, frameHeader
