@@ -25,7 +25,7 @@ func newAsking() asking {
 	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: nudge.New()}
 }
 
-// hear notes the question in a status of member, and that somebody may have got an answer.
+// hear notes the question in a status of member, and that somebody may have got an answer. asks 0 is no question.
 func (q *asking) hear(member string, asks uint64) {
 	close(q.answered)
 	q.answered = make(chan struct{})

@@ -132,7 +132,7 @@ func (f fences) highest() (t lsn.TimelineID) {
 	return t
 }
 
-// with returns f and the promise about timelines of system up to t.
+// with returns a copy of f, nil or not, with the promise about timelines of system up to t.
 func (f fences) with(system lsn.SystemID, t lsn.TimelineID) fences {
 	f = maps.Clone(f)
 	if f == nil {

@@ -82,7 +82,7 @@ func exists(path string) (bool, error) {
 }
 
 // forgotten returns the remembered names of removed members. keyOf is a member's present key: who has another one is
-// another member of that name.
+// another member of that name. There are none without a file, or a folder. A damaged file is an error.
 func (m memory) forgotten(keyOf func(string) string) (names []string, err error) {
 	if m == "" {
 		return nil, nil

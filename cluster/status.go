@@ -134,7 +134,7 @@ func (n *Node) SyncStates() map[uint64]Voter {
 }
 
 // Fences reports whether this node has promised never again to vote for a timeline (ruling R2): what the old primary
-// says of itself is void then. Any goroutine may ask.
+// says of itself is void then. It is false of timeline 0. Any goroutine may ask.
 func (n *Node) Fences(t lsn.TimelineID) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

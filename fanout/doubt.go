@@ -36,7 +36,8 @@ type endings struct {
 	at map[string][]time.Time
 }
 
-// allow reports whether one more may end now, and counts it.
+// allow reports whether one more session of name may end now, and counts it: maxEndings may within that time. A within
+// of 0 is endingsWithin.
 func (e *endings) allow(name string, within time.Duration, now time.Time) bool {
 	if within <= 0 {
 		within = endingsWithin
@@ -62,7 +63,8 @@ func (e *endings) allow(name string, within time.Duration, now time.Time) bool {
 	return true
 }
 
-// sameName compares names as PostgreSQL does with synchronous_standby_names.
+// sameName reports whether names are the same, as PostgreSQL compares with synchronous_standby_names, without case. ""
+// is nobody's.
 func sameName(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
 // doubt asks a session whether its standby has left it for one with the backend pid by, 0 for one of another member.

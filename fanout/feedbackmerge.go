@@ -112,7 +112,8 @@ func sane(x, next copyboth.FullXID) bool {
 	return x == 0 || next == 0 || x <= next+xidSlack && next < x+maxXIDAge
 }
 
-// capAge returns x, or the oldest that maxAge allows.
+// capAge returns x, or the oldest that maxAge allows, counted back from next. An x of 0 stays 0; a maxAge of 0 allows
+// any.
 func capAge(x, next, maxAge copyboth.FullXID) copyboth.FullXID {
 	if x == 0 || maxAge == 0 || next <= maxAge || x >= next-maxAge {
 		return x

@@ -196,7 +196,7 @@ func (s *Session) Info() SessionInfo {
 	}
 }
 
-// addrString returns an address as pg_stat_activity's readers expect it: "[local]" for a unix socket.
+// addrString returns an address as pg_stat_activity's readers expect it: "[local]" for a unix socket, and for nil.
 func addrString(a net.Addr) string {
 	if a == nil || a.Network() == "unix" {
 		return "[local]"

@@ -22,8 +22,8 @@ type Ack struct {
 	Bytes     lsn.Print // what this node has, see vote.Report
 }
 
-// Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session
-// does not vote, beyond vote.MaxSessions.
+// Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session does not
+// vote, beyond vote.MaxSessions, for an incarnation that is there, and for 0.
 func (l *Ledger) Attach(now time.Time, incarnation uint64, kind vote.Kind, name string, system lsn.SystemID) error {
 	own := l.own()
 	k := vote.Key{Node: l.o.Node, Incarnation: incarnation}

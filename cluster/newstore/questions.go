@@ -58,7 +58,7 @@ const (
 )
 
 // Begin returns the questions that a start has to ask. slot: this proxy has one on the primary. others: there are other
-// members. insists: the operator says that a new store is meant.
+// members. insists: the operator says that a new store is meant. Without open questions there is nothing to ask.
 func (q Questions) Begin(slot, others, insists bool) (Questions, Advice) {
 	open := slices.DeleteFunc(slices.Clone(q), func(x Question) bool {
 		return x == Slot && !slot || x != Slot && !others

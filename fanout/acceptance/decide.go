@@ -106,7 +106,7 @@ func (w Word) IsLoss(t lsn.TimelineID) bool {
 func (w Word) Open() bool { return w.Kind != None && w.Kind != Used }
 
 // Covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
-// where that begins moves.
+// where that begins moves. It is false for a nil e.
 func (w Word) Covers(e *walsource.LackError, waits Word) bool {
 	if e == nil || w.Timeline != e.Timeline || w.System != 0 && e.System != 0 && w.System != e.System {
 		return false

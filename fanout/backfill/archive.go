@@ -88,7 +88,8 @@ func (w *restored) Read(p []byte) (int, error) {
 	return w.f.Read(p)
 }
 
-// next runs the command for the next segment and opens what it brought.
+// next runs the command for the next segment and opens the file that it brought. It blocks for commandLimit at most.
+// [ErrAbsent]: the archive does not have it.
 func (w *restored) next() error {
 	name := w.size.FileName(w.run.Timeline, w.size.Segno(w.run.Start))
 	path := filepath.Join(w.a.Dir, cmp.Or(w.a.Prefix, "restore")+"."+name)

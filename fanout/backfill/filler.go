@@ -130,8 +130,8 @@ func New(o Options) *Filler {
 	}
 }
 
-// Need asks for the segment that holds pos, which the store can't serve: it is missing or damaged. It
-// never blocks.
+// Need asks for the segment that holds pos, which the store can't serve: it is missing or damaged. It never blocks:
+// wait for the Wait, which is over at once where nothing can be fetched.
 func (f *Filler) Need(pos lsn.LSN) *Wait {
 	seg, ok := f.o.Store.SegmentOf(pos)
 	f.mu.Lock()

@@ -174,10 +174,11 @@ func (s *situation) covered(v slot.Info) bool {
 	return holds(own.Xmin, v.Xmin) && holds(own.CatalogXmin, v.CatalogXmin)
 }
 
-// holds reports whether the transaction ID that is held on the primary is not newer than the needed one.
+// holds reports whether the transaction ID that is held on the primary is not newer than the needed one. A needed of 0
+// always is held, and a held of 0 holds nothing else.
 func holds(held, needed copyboth.FullXID) bool { return needed == 0 || held != 0 && held <= needed }
 
-// full gives a 32-bit xmin its epoch: it is not newer than next and less than 2^31 older.
+// full gives a 32-bit xmin its epoch: it is not newer than next and less than 2^31 older. 0 stays 0.
 func full(xid uint32, next copyboth.FullXID) copyboth.FullXID {
 	if xid == 0 {
 		return 0

@@ -85,7 +85,7 @@ func (b *bearing) said(now time.Time, have, to Horizon) {
 	}
 }
 
-// newer reports whether b holds back less than a.
+// newer reports whether b holds back less than a. 0 holds back nothing.
 func newer(a, b copyboth.FullXID) bool { return a != 0 && (b == 0 || b > a) }
 
 // need returns the part of the horizon that the slot lacks. last: the proxy ends, so nothing is waited for. Another

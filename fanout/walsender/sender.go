@@ -218,7 +218,8 @@ func (s *Sender) interrupt(cause error) {
 }
 
 // End refuses the standby with err, an error in PostgreSQL's words, though its stream has begun. Any goroutine may call
-// it; Run returns as soon as the message that is under way is written.
+// it; Run returns as soon as the message that is under way is written. End itself does not block, and of several errors
+// the first one counts.
 func (s *Sender) End(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

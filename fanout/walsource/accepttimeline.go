@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
 
-// accepted reports whether the operator wants a server followed although it lacks e.
+// accepted reports whether the operator wants a server followed although it lacks e; never for nil.
 func (r *Supply) accepted(e *LackError) bool {
 	return e != nil && r.o.Accept.Accepted(e)
 }

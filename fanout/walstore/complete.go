@@ -90,7 +90,7 @@ func (s *Store) resumeAt(end lsn.LSN) (*resumption, error) {
 }
 
 // wholeBefore returns the digest of the segment that ends at at, from memory or its sidecar. It is not known if neither
-// has it: the segment itself is not read.
+// has it, or at is Invalid: the segment itself is not read.
 func (s *Store) wholeBefore(at lsn.LSN) known {
 	if at == lsn.Invalid {
 		return known{}

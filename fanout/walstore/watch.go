@@ -28,7 +28,7 @@ type Watcher struct {
 	set  *Watchers
 }
 
-// C returns the channel of tokens, always the same one.
+// C returns the channel of tokens, always the same one. It is never closed: after Close nothing comes any more.
 func (w *Watcher) C() <-chan struct{} { return w.c }
 
 // Close ends the wake-ups. It may be called more than once.
@@ -70,8 +70,8 @@ func (s *Watchers) all() []*Watcher {
 // Len returns how many watchers are not closed.
 func (s *Watchers) Len() int { return len(s.all()) }
 
-// Nudge wakes whoever watches for m. Call it after the new positions were published: a watcher that misses this token
-// (its slot was full) reads them when it takes the old one.
+// Nudge wakes whoever watches for a bit of m. Call it after the new positions were published: a watcher that misses
+// this token (its slot was full) reads them when it takes the old one.
 func (s *Watchers) Nudge(m Mask) {
 	for _, w := range s.all() {
 		if w.mask&m != 0 {

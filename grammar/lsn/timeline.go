@@ -118,7 +118,7 @@ func (h History) Begin() LSN {
 	return 0
 }
 
-// Contains reports whether t is the timeline itself or one of its ancestors.
+// Contains reports whether t is the timeline itself or one of its ancestors; 0 never is.
 func (h History) Contains(t TimelineID) bool {
 	if t == h.Timeline {
 		return t != 0

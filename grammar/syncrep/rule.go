@@ -69,7 +69,7 @@ func (r Rule) Priority(applicationName string) int {
 	return 0
 }
 
-// QuoteName writes a name as Parse reads it back: plain where that is possible.
+// QuoteName writes a name as Parse reads it back: plain where that is possible, else in double quotes, as "" is.
 func QuoteName(name string) string {
 	if name == Wildcard {
 		return name

@@ -71,7 +71,7 @@ type numbered struct {
 	number int
 }
 
-// AdmitPhysical reports whether a rule lets any physical walsender in.
+// AdmitPhysical reports whether a rule lets any physical walsender in. It is false of nil, which has no rules.
 func (r *Rules) AdmitPhysical() bool {
 	if r == nil {
 		return false
@@ -82,7 +82,7 @@ func (r *Rules) AdmitPhysical() bool {
 	})
 }
 
-// Len returns the number of rules.
+// Len returns the number of rules; 0 of nil.
 func (r *Rules) Len() int {
 	if r == nil {
 		return 0

@@ -16,8 +16,8 @@ type Process struct {
 	err  error // valid after done
 }
 
-// Start starts a program that appends its output to a log, and its errors to stderr unless that is nil. start is nil,
-// or starts the program in its own way, as [exec.Cmd.Start] does.
+// Start starts a program that appends its output to a log, which it makes, and its errors to stderr, or to the log
+// where that is nil. start is nil, or starts the program in its own way, as [exec.Cmd.Start] does.
 func Start(cmd *exec.Cmd, logPath string, stderr *os.File, start func(*exec.Cmd) error) (*Process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -16,7 +16,7 @@ type Member[M any, K comparable] struct {
 	element *list.Element // nil once removed
 }
 
-// Add appends a member, which stays until Remove.
+// Add appends a member of the origin from, which stays until Remove. A value may be added twice.
 func (c *Crowd[M, K]) Add(value M, from K) *Member[M, K] {
 	if c.from == nil {
 		c.from = map[K]int{}

@@ -14,7 +14,8 @@ const (
 // whole is the largest pool that one taker may have all of.
 const whole = 3
 
-// Allows reports whether a taker who holds so many of size places may take another one, while some are free.
+// Allows reports whether a taker who holds held of size places may take another one, while free are free. One that
+// holds none may take the last one.
 func (f Fairness) Allows(held, free, size int) bool {
 	return free > 0 && (held == 0 || size <= whole || held < int(f)*(free-1))
 }

@@ -248,7 +248,7 @@ func scalar(n ast.Node) (string, error) {
 	return "", errors.New("expected a single value")
 }
 
-// at returns an error with its line.
+// at returns an error about a key with its line and column; a nil p has none. Secrets in the line are masked.
 func (d *document) at(p *token.Position, key, message string) *Error {
 	e := &Error{File: d.name, Key: key, Message: message}
 	if p != nil && p.Line >= 1 && p.Line <= len(d.lines) {

@@ -14,7 +14,8 @@ func DefaultSlot(name string) string {
 	return cut(slotPrefix+plain(name), maxIdentifier)
 }
 
-// defaultName makes a plain identifier of the host name, short enough for its slot's name.
+// defaultName makes a plain identifier of the host name, short enough for its slot's name. Without a host name, or
+// after err, it is a fixed one.
 func defaultName(host string, err error) string {
 	if err != nil || host == "" {
 		return "replproxy"

@@ -76,7 +76,7 @@ func parseUnits(text string, units []unit, base float64, valid string) (int64, e
 	return int64(v), nil
 }
 
-// String prints the largest unit that leaves a whole number, as SHOW does.
+// String prints the largest unit that leaves a whole number, as SHOW does; 0 is "0B".
 func (s Size) String() string {
 	for i := len(sizeUnits) - 1; i > 0; i-- {
 		if of := Size(sizeUnits[i].of); s != 0 && s%of == 0 {

@@ -112,8 +112,8 @@ func (c *Config) validate() Errors {
 	return errs
 }
 
-// nameProblem says why a server would change the name: application_name is cut at 63 bytes and
-// only printable ASCII stays as it is.
+// nameProblem says why a server would change the name: application_name is cut at 63 bytes and only printable ASCII
+// stays as it is. "": it would not.
 func nameProblem(name string) string {
 	if name == "" {
 		return "is empty: a proxy needs a name that the primary can show"

@@ -36,7 +36,8 @@ func newBackup(cmd grammar.Command) *backup {
 	return &backup{whole: c.WAL}
 }
 
-// looksAt reports whether a message of the answer says where the backup begins or ends, or that files were copied.
+// looksAt reports whether a message of the answer says where the backup begins or ends, or that files were copied. A
+// nil b looks at nothing.
 func (b *backup) looksAt(typ byte) bool {
 	return b != nil && (typ == 'c' || typ == 'D' && (!b.begun || b.files))
 }

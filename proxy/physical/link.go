@@ -51,7 +51,8 @@ func (l *link) giveBack() {
 	l.gate.Yield(l.ticket, due, now.Add(l.keep), l.close)
 }
 
-// spare says that the session will most likely not need the link: whoever waits gets the place after a moment.
+// spare says that the session will most likely not need the link: whoever waits gets the place after a moment. A nil l
+// is no link.
 func (l *link) spare() {
 	if l == nil {
 		return

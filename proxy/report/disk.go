@@ -45,7 +45,7 @@ func votedWarnings(s *admin.Status, wal config.WAL) []string {
 }
 
 // repairWarnings describe WAL that is owed: how much is missing, how much has come and is held back, and why the rest
-// does not come.
+// does not come. A nil r owes nothing.
 func repairWarnings(r *walstore.Repair, held lsn.LSN, lastError string) []string {
 	if r == nil {
 		return nil

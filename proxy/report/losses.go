@@ -30,7 +30,7 @@ func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	return all
 }
 
-// heldBackWarnings name the remedies for standbys that are not served.
+// heldBackWarnings name the remedies for standbys that are not served; none with a why of "".
 func heldBackWarnings(why string, unheard []string) []string {
 	switch {
 	case why == "":
@@ -65,7 +65,7 @@ func covers(a *admin.Accepted, l *admin.Lack) bool {
 	return a.Of == l.Of && l.To <= a.To
 }
 
-// acceptedWarnings tell of a word that is not used yet.
+// acceptedWarnings tell of a word that is not used yet; none for nil.
 func acceptedWarnings(a *admin.Accepted) []string {
 	switch {
 	case a == nil:

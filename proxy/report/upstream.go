@@ -175,7 +175,7 @@ func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []st
 	return all
 }
 
-// oldPrimaryWarnings say that there is another primary than the one that is followed.
+// oldPrimaryWarnings say that there is another primary than the one that is followed; none for nil.
 func oldPrimaryWarnings(h *admin.Higher, followed string) []string {
 	if h == nil {
 		return nil

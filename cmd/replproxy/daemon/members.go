@@ -70,7 +70,7 @@ func newMembership(c *config.Config, p puller.Options) (*membership, error) {
 	return m, nil
 }
 
-// others returns the names of the other members.
+// others returns the names of the other members; a nil m has none.
 func (m *membership) others(own string) (names []string) {
 	if m == nil {
 		return nil
@@ -93,7 +93,7 @@ func (m *membership) live(own string) (names []string) {
 	return names
 }
 
-// key tells another member from a later one of its name.
+// key tells another member from a later one of its name; "" without a cluster, or for one that is not listed.
 func (m *membership) key(name string) string {
 	if m == nil {
 		return ""

@@ -14,7 +14,7 @@ import (
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
-// Position returns X/X, or a dash while it is not known.
+// Position returns X/X, or a dash for 0, while it is not known.
 func Position(l lsn.LSN) string {
 	if l == lsn.Invalid {
 		return "-"
@@ -22,7 +22,7 @@ func Position(l lsn.LSN) string {
 	return l.String()
 }
 
-// Lag returns a time in seconds for a narrow column, a dash while it is not known.
+// Lag returns a time in seconds for a narrow column, a dash for nil, while it is not known.
 func Lag(seconds *float64) string {
 	switch {
 	case seconds == nil:
