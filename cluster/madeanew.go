@@ -26,8 +26,8 @@ func (e *UnreadyError) Error() string {
 }
 
 // MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. Unless it is
-// forced it is refused by an [UnreadyError] while another member could feed lost WAL to that standby. It blocks for the
-// disk.
+// forced it is refused by an [UnreadyError] while another member could feed lost WAL to that standby. It is an error,
+// too, where no WAL was given up that a standby could have. It blocks for the disk.
 func (n *Node) MadeAnew(name string, force bool) error {
 	n.mu.Lock()
 	n.adoptLosses()

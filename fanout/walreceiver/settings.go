@@ -76,7 +76,7 @@ func parseTime(text string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-// SetParameters takes over the upstream's ParameterStatus messages, by name. Any goroutine may call it.
+// SetParameters takes over a copy of the upstream's ParameterStatus messages, by name. Any goroutine may call it.
 func (r *Receiver) SetParameters(reported map[string]string) {
 	p := maps.Clone(reported)
 	r.Update(func(s *Status) { s.Parameters = p })

@@ -190,8 +190,8 @@ func (s *Store) leaveFiles() error {
 	return errors.Join(errs...)
 }
 
-// readStored fills b with the current timeline's WAL from at on, from memory or disk. All of it
-// must be below the received end.
+// readStored fills b with the current timeline's WAL from at on, from memory or disk. All of it must be below the
+// received end, else it is io.ErrUnexpectedEOF. Errors are those of a reader, such as [ErrRemoved].
 func (s *Store) readStored(at lsn.LSN, b []byte) error {
 	h, pos, _ := s.readState()
 	r, err := s.NewReader(h.TimelineOf(at), at)
