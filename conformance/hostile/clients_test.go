@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/replproxy/replproxy/conformance/scene"
 )
 
 const (
@@ -44,7 +46,7 @@ func TestHostileClients(t *testing.T) {
 		t.Errorf("%d cases", len(cases))
 	}
 	each := fewSlow
-	if soakTime(t) > 0 {
+	if scene.SoakTime(t) > 0 {
 		each = manySlow
 	}
 	stopSlow := startSlow(t.Context(), w, each)
@@ -89,7 +91,7 @@ func (w *world) try(t *testing.T, a attack) {
 func (w *world) windows(t *testing.T, b *bench, cases []attack) {
 	t.Helper()
 	seconds, pairs := shortWindow, 1
-	if soak := soakTime(t); soak > 0 {
+	if soak := scene.SoakTime(t); soak > 0 {
 		seconds = longWindow
 		pairs = max(2, int(soak.Seconds())/(2*(longWindow+2)))
 	}
@@ -110,7 +112,7 @@ func (w *world) windows(t *testing.T, b *bench, cases []attack) {
 	t.Logf("soak: %d pairs of windows of %d s, %d cases; undisturbed %v; attacked %v; "+
 		"ratios: pgbench %.2f, standbys %.2f, the slowest of them %.2f",
 		pairs, seconds, played, calm, attacked, tps, wal, slowest)
-	if soakTime(t) > 0 && min(tps, wal, slowest) < wantRatio {
+	if scene.SoakTime(t) > 0 && min(tps, wal, slowest) < wantRatio {
 		t.Errorf("less than %.2f of the undisturbed throughput", wantRatio)
 	}
 }

@@ -202,20 +202,6 @@ func (w *world) leftovers(t *testing.T) {
 	}
 }
 
-// soakTime returns the length of the runs of `make soak`; 0: this is none.
-func soakTime(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv("REPLPROXY_SOAK")
-	if text == "" {
-		return 0
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // socket is the path of the proxy's unix socket.
 func (w *world) socket() string {
 	return filepath.Join(w.proxy.SocketDir, fmt.Sprintf(".s.PGSQL.%d", w.proxy.Port))

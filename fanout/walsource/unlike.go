@@ -47,7 +47,7 @@ func (r *Supply) changeUnlike(change func(all map[string]unlike)) {
 	r.unlike.Store(&all)
 }
 
-// lookedAt reports whether srv was looked at less than unlikeFor ago, and did not have the WAL that p names.
+// lookedAt reports whether srv was looked at less than partingDelay ago, and did not have the WAL that p names.
 func (r *Supply) lookedAt(srv server, p lsn.Print) bool {
 	all := r.unlike.Load()
 	if all == nil {

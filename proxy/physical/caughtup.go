@@ -30,8 +30,6 @@ func (s *session) caughtUp(parent, ctx context.Context, before []byte, c *gramma
 	}
 	linked, err := s.linked(parent)
 	switch {
-	case errors.Is(err, errClientGone):
-		return err
 	case err != nil:
 		return s.fail(before, err)
 	case !linked:

@@ -21,9 +21,6 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	defer end()
 	before := appendNotices(nil, notices)
 	err := s.awaitFirst(parent, ctx, cmd)
-	if errors.Is(err, errClientGone) {
-		return err
-	}
 	if err != nil {
 		return s.fail(before, err)
 	}
@@ -64,13 +61,7 @@ func (s *session) execute(parent context.Context, cmd grammar.Command, text stri
 	default:
 		return s.pass(parent, ctx, cmd, text)
 	}
-	switch {
-	case errors.Is(err, errClientGone):
-		return err
-	case err != nil:
-		return s.fail(before, err)
-	}
-	return s.send(s.ready(before))
+	return s.done(before, err)
 }
 
 func errAlterPhysical() *pgerror.Error {

@@ -3,7 +3,6 @@ package physical
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -189,9 +188,6 @@ func (d *database) execute(parent context.Context, cmd grammar.Command, notices 
 		return s.fail(before, e)
 	}
 	err := s.awaitFirst(parent, ctx, cmd)
-	if errors.Is(err, errClientGone) {
-		return err
-	}
 	if err != nil {
 		return s.fail(before, err)
 	}
@@ -213,13 +209,7 @@ func (d *database) execute(parent context.Context, cmd grammar.Command, notices 
 	case *grammar.StartLogical:
 		err = d.refuseLogical(ctx, c.Slot)
 	}
-	switch {
-	case errors.Is(err, errClientGone):
-		return err
-	case err != nil:
-		return s.fail(before, err)
-	}
-	return s.send(s.ready(before))
+	return s.done(before, err)
 }
 
 // refuseLogical words why a slot of this proxy is no slot to decode from. Before 16 a slot that holds no WAL was taken

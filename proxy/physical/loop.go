@@ -148,9 +148,22 @@ func (s *session) send(frames []byte) error {
 	return s.client.flush()
 }
 
-// fail ends a command with an error after the frames that came before it. A FATAL is returned, for
-// the caller to end the session with.
-func (s *session) fail(before []byte, err error) error { return s.fault(before, err, true) }
+// done ends a command: with the frames before and ReadyForQuery, or as fail does with an err.
+func (s *session) done(before []byte, err error) error {
+	if err != nil {
+		return s.fail(before, err)
+	}
+	return s.send(s.ready(before))
+}
+
+// fail ends a command with an error after the frames that came before it. A FATAL is returned, for the caller to end
+// the session with. So is errClientGone, as nobody is there to tell.
+func (s *session) fail(before []byte, err error) error {
+	if errors.Is(err, errClientGone) {
+		return err
+	}
+	return s.fault(before, err, true)
+}
 
 func (s *session) fault(before []byte, err error, ready bool) error {
 	e := pgerror.From(err)

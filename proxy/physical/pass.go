@@ -23,8 +23,6 @@ var errTorn = errors.New("broken off inside a message")
 func (s *session) pass(parent, ctx context.Context, cmd grammar.Command, query string) error {
 	ok, err := s.linked(parent)
 	switch {
-	case errors.Is(err, errClientGone):
-		return err
 	case err != nil:
 		return s.fail(nil, err)
 	case !ok:
