@@ -51,8 +51,10 @@ func (r *Supply) identify(ctx context.Context, s Conn) (server, error) {
 		}
 	}
 	// Only now: clients are answered by them, beside the WAL that is stored (ruling R43).
-	r.rcv.SetParameters(s.Parameters())
-	r.rcv.Update(func(st *walreceiver.Status) { st.Settings = srv.settings })
+	if p := s.Parameters(); r.member == "" || toldByPrimary(p) {
+		r.rcv.SetParameters(p)
+		r.rcv.Update(func(st *walreceiver.Status) { st.Settings = srv.settings })
+	}
 	return srv, nil
 }
 

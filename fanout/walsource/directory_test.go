@@ -136,7 +136,8 @@ func (d *directory) Watch(ctx context.Context, _ lsn.SystemID, _ lsn.TimelineID,
 }
 
 // TestAnotherTransport: a transport that reads segments from a directory fills a real store, and is told what is
-// flushed. Nothing beside the transport knows of sockets.
+// flushed. Nothing beside the transport knows of sockets. What a primary said of itself before, which has a server_encoding,
+// is not replaced by a member's version that only its WAL tells.
 func TestAnotherTransport(t *testing.T) {
 	g := walstoretest.New(walstoretest.Config{SegSize: lsn.MinSegSize})
 	for range 40 {
@@ -164,6 +165,7 @@ func TestAnotherTransport(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.OnMoved(r.Reporter())
+	r.rcv.SetParameters(map[string]string{"server_version": "15.20", "server_encoding": "UTF8"})
 	x := run(t, r)
 	waitFlushed(t, s, first)
 	d.grow(g.End())
@@ -174,7 +176,8 @@ func TestAnotherTransport(t *testing.T) {
 		t.Errorf("the directory was told %+v of %s", d.reported, g.End())
 	}
 	d.mu.Unlock()
-	if st := x.Status(); st.State != walreceiver.Streaming || st.Member == "" || st.System != d.system {
+	if st := x.Status(); st.State != walreceiver.Streaming || st.Member == "" || st.System != d.system ||
+		st.Parameters["server_version"] != "15.20" {
 		t.Errorf("%+v", st)
 	}
 }

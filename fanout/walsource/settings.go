@@ -26,6 +26,10 @@ func readSettings(ctx context.Context, s Conn, srv *server) (err error) {
 	return nil
 }
 
+// toldByPrimary reports whether the parameters of a member are those that a primary reported to it. A member that has
+// not heard from one since its start has no others than its WAL tells.
+func toldByPrimary(parameters map[string]string) bool { return parameters["server_encoding"] != "" }
+
 // versionNum turns "15.20 (Debian 15.20-1)" or "18beta1" into server_version_num; 0 for no version.
 func versionNum(text string) int {
 	i := 0

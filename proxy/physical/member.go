@@ -26,13 +26,14 @@ func member(conn net.Conn) string {
 }
 
 // welcome answers the log-in of a member: it has proved who it is, and has the same WAL as we. What the
-// primary would have told it is what the primary told us. Its application_name is its node name, so that
-// it never votes by this session (ruling R21).
+// primary would have told it is what the primary told us. While that has told nothing it is what the WAL tells: the
+// primary may be gone, and this proxy have been restarted since. Its application_name is its node name, so that it
+// never votes by this session (ruling R21).
 func (s *session) welcome(name string) error {
 	if s.h.o.Parameters == nil {
 		return pgerror.Fatal(pgerror.FeatureNotSupported, "members of the cluster are not served here")
 	}
-	if err := s.learn(); err != nil {
+	if err := s.learn(); err != nil && !s.learnStored() {
 		return err
 	}
 	s.parameters["application_name"] = name
@@ -49,6 +50,19 @@ func (s *session) learn() error {
 	}
 	s.parameters = maps.Clone(known)
 	return nil
+}
+
+// learnStored takes over the few settings that the stored WAL tells; false: there is none.
+func (s *session) learnStored() bool {
+	if s.h.o.Stored == nil {
+		return false
+	}
+	known, settings := s.h.o.Stored()
+	if known["server_version"] == "" {
+		return false
+	}
+	s.parameters, s.stored = maps.Clone(known), settings
+	return true
 }
 
 // greet tells the client that it is in, as a server does at the end of a log-in.

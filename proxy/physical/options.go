@@ -82,6 +82,9 @@ type Options struct {
 	Settings Settings
 	// Parameters returns the parameters that the primary reports, for members of the cluster; nil serves none.
 	Parameters func() map[string]string
+	// Stored returns the parameters and settings of the primary that the stored WAL tells. They serve members of the
+	// cluster until the primary has told its own. nil: there are none.
+	Stored func() (parameters, settings map[string]string)
 	// Followed judges the servers that sessions are connected to; nil: all belong to the stored WAL.
 	Followed Followed
 	// Console answers the queries of ServeConsole.

@@ -34,6 +34,7 @@ type session struct {
 	// Owned by the session's goroutine.
 	link       *link // nil before the log-in, for a member of the cluster, and until one verified here needs it
 	parameters map[string]string
+	stored     map[string]string // settings that the stored WAL tells, for a member of the cluster
 	version    grammar.Version
 	identified bool      // IDENTIFY_SYSTEM has succeeded
 	program    bool      // it has sent a command that no server sends: it is one of PostgreSQL's client programs

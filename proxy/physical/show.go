@@ -53,7 +53,10 @@ func (s *session) setting(name string) (canonical, setting string, ok bool) {
 	if _, own := s.req.Setting(name); own {
 		return "", "", false
 	}
-	return lookUp(s.h.o.Settings(), name)
+	if canonical, setting, ok = lookUp(s.h.o.Settings(), name); ok {
+		return canonical, setting, true
+	}
+	return lookUp(s.stored, name)
 }
 
 func lookUp(settings map[string]string, name string) (canonical, setting string, ok bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -60,6 +61,20 @@ func knownOf(receiver *walsource.Supply, verifier *roles.Lookup) func() (paramet
 	return func() (parameters, settings map[string]string) {
 		s := receiver.Status()
 		return s.Parameters, s.Settings
+	}
+}
+
+// storedOf returns a function that gives the parameters and settings of the primary that its WAL tells, which are those
+// that another member cannot do without. Nothing is known while the store has no WAL.
+func storedOf(store *walstore.Store) func() (parameters, settings map[string]string) {
+	return func() (parameters, settings map[string]string) {
+		id, ok := store.Identity()
+		if !ok {
+			return nil, nil
+		}
+		return map[string]string{"server_version": strconv.Itoa(id.ServerMajor)}, map[string]string{
+			"server_version_num": strconv.Itoa(id.ServerMajor * 10000), "wal_segment_size": id.SegSize.String(),
+		}
 	}
 }
 

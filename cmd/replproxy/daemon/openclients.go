@@ -37,6 +37,7 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
 		Settings:   func() map[string]string { _, settings := known(); return settings },
 		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
+		Stored:     storedOf(p.store),
 		Followed:   followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
 		Reserved:   p.node.Named,
 		OwnSlots:   []string{c.SlotName(), c.Slots.RuleGate},
