@@ -153,13 +153,21 @@ func (n *Node) reached(t lsn.TimelineID) (all []Beyond) {
 func (n *Node) AsksFirst(who loss.Who) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.losses.Asks(who, n.storeAt(n.o.Store.Positions()))
+	p := n.o.Store.Positions()
+	return p.owing() || n.losses.Asks(who, n.storeAt(p))
 }
 
-// Judge decides by the first report of a session, before it got any WAL, whether it may get some. An error, in
-// PostgreSQL's words, is the reason against it: WAL was given up that the standby may still have, or this proxy.
-// instead asks the caller to call [Node.Left] when the session ends. It may wait for the disk.
-func (n *Node) Judge(who loss.Who, said lsn.Progress) (instead bool, err error) {
+// Judge decides by the first report of a session, on timeline t and before it got any WAL, whether it may get some. An
+// error, in PostgreSQL's words, is the reason against it: WAL was given up that the standby may still have, or this
+// proxy. Or this proxy owes WAL that the standby has. instead asks the caller to call [Node.Left] when the session
+// ends. It may wait for the disk.
+func (n *Node) Judge(who loss.Who, t lsn.TimelineID, said lsn.Progress) (instead bool, err error) {
+	n.mu.Lock()
+	err = n.judgeOwing(t, said)
+	n.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
 	j := n.judge(who, said)
 	if j.Refused != nil {
 		return false, j.Refused.Refusal(j.Here, who.Name, said)

@@ -114,6 +114,7 @@ type Node struct {
 	aside     uint64       // ID of the loss whose WAL the store has until the next start; 0: none
 	beyond    []string     // of losses: who has some of it, as far as the ledger knows
 	newcomer  newcomer
+	shown     shown
 	late      lateMembers // members whose word was lacking when the store left a timeline
 }
 

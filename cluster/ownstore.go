@@ -18,6 +18,9 @@ type Positions struct {
 	// Owed is the end of what a start found damaged, or amid a flush. The stream has yet to bring it again. It was
 	// received once, and may have been reported. 0: nothing.
 	Owed lsn.LSN
+	// Bound bounds the WAL that a process before may have reported, and the machine lost. It is a part of Owed (ruling
+	// R42). 0: there is nothing of that kind.
+	Bound lsn.LSN
 }
 
 // reported returns a bound of what was ever reported: nothing ever exceeded what the store has had.

@@ -59,6 +59,7 @@ func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 		covered := lsn.Point{System: n.at.System, Timeline: n.covered.timeline, LSN: n.covered.at}
 		all = append(all, knownwal.Known{Point: covered, Acked: true})
 	}
+	all = append(all, n.shown.known(n.o.Store.Positions())...)
 	return all, unheard
 }
 
@@ -118,6 +119,10 @@ func (a *heardStatus) says() (all []knownwal.Known) {
 			stops = (a.Complete != lsn.Invalid || a.PromisedOn != 0) && a.Promised != allStored
 		}
 		all = append(all, knownwal.Known{Point: p, By: a.Node, Acked: true, Complete: stops})
+	}
+	if a.Owed > a.Flushed { // it may have reported that, and no record need end there
+		owed := lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Owed}
+		all = append(all, knownwal.Known{Point: owed, By: a.Node, Acked: true})
 	}
 	if l := a.Lost; l != nil {
 		p := lsn.Point{System: l.System, Timeline: l.Timeline, LSN: l.To}

@@ -39,9 +39,9 @@ type Losses interface {
 	Known() error
 	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
 	Asks(who SessionInfo, slot string) bool
-	// Judge decides by the first report of a session whether it is fed; an error, in PostgreSQL's words, refuses it. It
-	// may wait for the disk. instead: Left is to be told of it.
-	Judge(who SessionInfo, slot string, first lsn.Progress) (instead bool, err error)
+	// Judge decides by the first report of a session, which asked for timeline t, whether it is fed; an error, in
+	// PostgreSQL's words, refuses it. It may wait for the disk. instead: Left is to be told of it.
+	Judge(who SessionInfo, slot string, t lsn.TimelineID, first lsn.Progress) (instead bool, err error)
 	// Left notes up to where a session that was let in had reported WAL of a timeline when it ended. It does not block.
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
 }
@@ -53,7 +53,9 @@ func (noLosses) Known() error { return nil }
 
 func (noLosses) Asks(SessionInfo, string) bool { return false }
 
-func (noLosses) Judge(SessionInfo, string, lsn.Progress) (bool, error) { return false, nil }
+func (noLosses) Judge(SessionInfo, string, lsn.TimelineID, lsn.Progress) (bool, error) {
+	return false, nil
+}
 
 func (noLosses) Left(SessionInfo, string, lsn.TimelineID, lsn.LSN) {}
 

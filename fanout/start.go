@@ -111,7 +111,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	instead := false // of lost WAL it is fed what was written instead; read when the session is over
 	if l := h.o.Losses; !r.StoreOnly && l.Asks(who, r.Slot) {
 		o.Judge = func(first lsn.Progress) (err error) {
-			instead, err = l.Judge(who, r.Slot, first)
+			instead, err = l.Judge(who, r.Slot, plan.Timeline, first)
 			return err
 		}
 	}

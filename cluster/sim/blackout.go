@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/replproxy/replproxy/grammar/lsn"
+
 // darken sets up a seed of the kind "blackout": instead of random faults there is one accident, which begins after 2 to
 // 4 seconds; see blackout.
 func (w *world) darken() {
@@ -26,6 +28,7 @@ func (w *world) blackout() {
 	if wrong == nil || len(w.proxies) == 1 {
 		return
 	}
+	w.stalls()
 	first := w.proxies[w.rng.IntN(len(w.proxies))]
 	first.crash(false)
 	wrong.stop()
@@ -41,16 +44,20 @@ func (w *world) endOfAll(first *proxy, wrong *server) {
 			s.crash()
 		}
 	}
+	reported := map[*proxy]lsn.LSN{}
 	for _, p := range w.proxies {
+		if p.reportedOn == wrong.number() {
+			reported[p] = p.reported
+		}
 		if p != first {
-			p.crash(w.chance(2))
+			p.crash(w.chance(2) || p.writes)
 		}
 	}
 	// Each other proxy must know of WAL that wrong lacks. Else the first could rightly follow once it has heard from
 	// one that knows of none.
 	all := wrong.tli == w.official
 	for _, p := range w.proxies {
-		all = all && (p == first || p.reportedOn == wrong.number() && p.reported > wrong.flushed)
+		all = all && (p == first || reported[p] > wrong.flushed)
 	}
 	if wrong.stopped = false; all {
 		wrong.tli = w.branch(wrong.tli, wrong.flushed, wrong.number()+1)

@@ -11,6 +11,7 @@ import (
 type memberStatus struct {
 	number             lsn.TimelineID
 	received, reported lsn.LSN // on it
+	owed               lsn.LSN // it may have reported so far; 0: only what it has
 	refused            lack
 	losses             loss.Set
 }
@@ -18,7 +19,8 @@ type memberStatus struct {
 func (p *proxy) memberStatus() memberStatus {
 	kept := func(loss.Loss) bool { return true }
 	a := memberStatus{
-		number: p.number(), received: p.received, refused: p.refused, losses: p.losses.Told(kept, p.aside),
+		number: p.number(), received: p.received, owed: p.owed, refused: p.refused,
+		losses: p.losses.Told(kept, p.aside),
 	}
 	if p.reportedOn == a.number {
 		a.reported = p.reported
@@ -38,6 +40,9 @@ func (p *proxy) lost(s *server) (known lsn.LSN, lost bool) {
 	if p.w.fault != AsksStoreOnly {
 		if p.reportedOn == s.number() {
 			known = max(known, p.reported)
+		}
+		if p.number() == s.number() {
+			known = max(known, p.shown)
 		}
 		for _, q := range p.w.proxies { // in the order of the cast
 			if a, heard := p.others[q.name]; heard && a.number == s.number() {
@@ -85,7 +90,7 @@ func (p *proxy) accepts(s *server) bool {
 		p.refuse(s, known)
 		return p.obeyWord(s)
 	}
-	return s.tli == p.w.official || !p.lacks(s)
+	return s.tli == p.w.official || !p.lacks(s) && !p.lacksOwed(s)
 }
 
 // otherBytes reports whether p and s have different WAL at the same positions of one timeline. The stream begins below
@@ -151,7 +156,9 @@ func (w *world) stale() {
 }
 
 // owes reports whether p has less than it has reported: its end is not final.
-func (p *proxy) owes() bool { return p.received < p.reported && p.w.fault != WipedIsFinal }
+func (p *proxy) owes() bool {
+	return p.received < max(p.reported, p.owed) && p.w.fault != WipedIsFinal
+}
 
 // begin makes the first WAL of an empty store: from the start of the segment that s is writing.
 func (p *proxy) begin(s *server) {

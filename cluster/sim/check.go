@@ -50,7 +50,11 @@ func (p *proxy) notice(m any) {
 
 // check looks at a report before it goes to the primary.
 func (p *proxy) check(u *uplink, t lsn.Progress) {
-	if t.Write > min(p.received, u.received) || t.Flush > min(p.flushed, u.received) || t.Apply > u.received {
+	durable := p.flushed
+	if p.writes && p.boundOn == p.w.number(u.tli) {
+		durable = max(durable, min(p.received, p.bound))
+	}
+	if t.Write > min(p.received, u.received) || t.Flush > min(durable, u.received) || t.Apply > u.received {
 		p.w.violated(ErrOwn, "%s reports %+v, but received %v and flushed %v", p.name, t, p.received, p.flushed)
 	}
 	if p.fenced >= p.w.number(u.tli) {

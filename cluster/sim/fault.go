@@ -44,6 +44,8 @@ const (
 	EmptyDirVotes    Fault = "a proxy votes from an empty data_dir under its old name"
 	EmptyDirServes   Fault = "a proxy serves standbys from an empty data_dir before a member has answered"
 	FollowsAlone     Fault = "a proxy follows a new timeline before it has heard another one"
+	BoundForgotten   Fault = "what may have been reported beyond the disk is forgotten with it"
+	MembersOwed      Fault = "a member that may have reported more than it has counts by what it has"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -55,6 +57,7 @@ func Faults() []Fault {
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard, BeginsUnsaved,
 		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes, FollowsAlone,
+		BoundForgotten, MembersOwed,
 	}
 }
 

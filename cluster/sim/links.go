@@ -58,6 +58,9 @@ func (p *proxy) accept(c client) {
 	}
 	ahead := at.tli == p.tli && at.at > p.received && at.at < p.received+segment
 	instead := false
+	if p.turnsAway(c) {
+		return
+	}
 	if s, is := c.(*server); is && (!p.fits(at) || p.w.spared(p) || !p.judges(s, &instead)) {
 		return
 	} else if !ahead && !p.w.holds(place{p.tli, p.received}, at) {

@@ -22,6 +22,7 @@ type proxy struct {
 	kept     *disk         // another one is mounted meanwhile, an empty one
 	unproven bool          // nobody has said yet whether p's name is known
 	release  int           // the highest message version that it speaks
+	writes   bool          // reports do not wait for its disk (ruling R42)
 	wanted   vote.RuleText // what its configuration file says
 	had      place         // by the store that was wiped last, for the checks: no rule helps against that
 
@@ -101,7 +102,7 @@ func (p *proxy) must(err error) {
 
 // obey takes the rule of the configuration file into use. From is all it has: it reported no more.
 func (p *proxy) obey() {
-	r, err := p.led.NextRule(p.wanted, p.number(), max(p.received, p.reported), false)
+	r, err := p.led.NextRule(p.wanted, p.number(), max(p.received, p.reported, p.owed), false)
 	p.must(err)
 	if err == nil && !r.Same(p.rule.RuleText) {
 		p.w.log("%s takes rule %q, zones %q, from %v", p.name, r.Names, r.Spread, r.From)
@@ -117,7 +118,7 @@ func (p *proxy) crash(power bool) {
 	p.w.stats.Crashes++
 	p.up = false
 	if power {
-		p.received = p.flushed
+		p.losesPower()
 	}
 	// The kernel of a killed process ends its connections; without power nobody does.
 	if p.upstream != nil {
@@ -152,9 +153,10 @@ func (p *proxy) take(end lsn.LSN) {
 	}
 	p.storeAck()
 	boot, tli := p.boot, p.tli
-	p.w.after(p.w.between(1, 40), func() {
+	p.w.after(p.w.between(1, 40)+max(0, p.stalled-p.w.now), func() {
 		if p.up && p.boot == boot && p.tli == tli {
 			p.flushed = max(p.flushed, end)
+			p.paid()
 			p.storeAck()
 			p.step()
 		}
@@ -173,6 +175,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 	}
 	p.flushed = min(p.flushed, p.received)
 	p.tli = t
+	p.owing = owing{} // what it lacks was accepted, or nothing is lacking
 	p.w.log("%s follows timeline %d at %v", p.name, t, p.received)
 	p.mark()
 	for _, d := range p.downs {

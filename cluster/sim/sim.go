@@ -13,7 +13,10 @@ import (
 )
 
 // Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
-func Run(seed uint64, fault Fault) (Stats, error) { return play(seed, fault, fault == FollowsAlone) }
+func Run(seed uint64, fault Fault) (Stats, error) {
+	dark := fault == FollowsAlone || fault == BoundForgotten || fault == MembersOwed
+	return play(seed, fault, dark)
+}
 
 // play plays one world, as Run does; with dark all that happens is a blackout.
 func play(seed uint64, fault Fault, dark bool) (Stats, error) {
@@ -64,6 +67,7 @@ func newWorld(seed uint64, fault Fault, traced bool) *world {
 		})
 		p := w.proxies[i]
 		p.tli, p.flushed, p.received, p.best = 1, 100, 100, place{1, 100}
+		p.writes = w.beside.IntN(4) == 0
 	}
 	if s := w.servers[len(w.servers)-1]; len(w.servers) > 2 && s.name != "s1" && w.chance(2) {
 		s.covered = true
@@ -194,4 +198,5 @@ func (s *Stats) add(o Stats) {
 	s.MadeAnew += o.MadeAnew
 	s.Covered += o.Covered
 	s.Unmounted += o.Unmounted
+	s.Owing += o.Owing
 }

@@ -77,7 +77,7 @@ func TestSeeds(t *testing.T) {
 	t.Logf("soak: %d seeds from %d: %+v", n, first, sum)
 	if n >= 100 && (sum.Acked < sum.Commits/10 || sum.Promotions == 0 || sum.NotProven == 0 || sum.Rules == 0 ||
 		sum.Rewinds == 0 || sum.Reverted == 0 || sum.Wiped == 0 || sum.Mistakes == 0 || sum.Split == 0 || sum.Differed == 0 || sum.Mended == 0 ||
-		sum.GivenUp == 0 || sum.Refused == 0 || sum.MadeAnew == 0 || sum.Covered == 0 || sum.Unmounted == 0) {
+		sum.GivenUp == 0 || sum.Refused == 0 || sum.MadeAnew == 0 || sum.Covered == 0 || sum.Unmounted == 0 || sum.Owing == 0) {
 		t.Errorf("these worlds prove little: %+v", sum)
 	}
 }
@@ -163,6 +163,8 @@ var mutants = []mutant{
 	{EmptyDirVotes, ErrLost, false},
 	{EmptyDirServes, ErrMixed, false},
 	{FollowsAlone, ErrLost, true},
+	{BoundForgotten, ErrLost, true},
+	{MembersOwed, ErrLost, true},
 }
 
 // TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.

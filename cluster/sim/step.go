@@ -36,9 +36,10 @@ func (p *proxy) step() {
 	if !reports {
 		return
 	}
+	safe := p.safe()
 	t := lsn.Progress{
-		Write: min(p.received, u.received, lim.Write), Flush: min(p.flushed, u.received, lim.Flush),
-		Apply: min(p.flushed, u.received, lim.Apply),
+		Write: min(p.received, u.received, lim.Write), Flush: min(safe, u.received, lim.Flush),
+		Apply: min(safe, u.received, lim.Apply),
 	}
 	if p.w.fault == NotOwnFlush {
 		t.Flush = min(u.received, lim.Flush)

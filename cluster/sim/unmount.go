@@ -23,6 +23,8 @@ type disk struct {
 	forgot     map[string]bool // the operator removed them, and they were not heard since
 	knows      map[string]bool // members that were ever heard
 
+	owing
+
 	losses   loss.Set
 	word     *word // of the operator, not used yet
 	waived   []waiver

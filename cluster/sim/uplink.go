@@ -75,6 +75,7 @@ func (p *proxy) connect(s *server) {
 	p.begins(empty)
 	s.ups = append(s.ups, u)
 	p.w.log("%s streams from %s at %v", p.name, s.name, p.end())
+	p.hears(s)
 	u.feed()
 	p.step()
 }

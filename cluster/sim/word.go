@@ -59,6 +59,7 @@ func (p *proxy) obeyWord(s *server) bool {
 	p.losses, id = p.losses.GiveUp(l, names)
 	p.w.log("%s gives up WAL of timeline %d from %v to %v, which %v had", p.name, x.number, x.from, to, names)
 	p.reported, p.refused = min(p.reported, max(x.from, p.w.begins(x.branch))), lack{}
+	p.owing = owing{}
 	if own := p.w.common(p.where(), s.tli); p.tli != 0 && own.at < p.received { // until it is restarted
 		p.aside, p.setAside = id, s.tli
 		p.w.after(p.w.between(20, 500), func() {
@@ -99,7 +100,7 @@ func (p *proxy) begunAnew() {
 	on := p.w.common(p.end(), p.setAside)
 	p.w.log("%s sets its WAL aside from %v on", p.name, on)
 	p.tli, p.received, p.flushed, p.oldest = on.tli, on.at, on.at, min(p.oldest, on.at)
-	p.reported = min(p.reported, on.at)
+	p.reported, p.owing = min(p.reported, on.at), owing{}
 	p.aside, p.setAside = 0, 0
 }
 

@@ -33,7 +33,7 @@ func (rp *reporter) atOnce(now time.Time) bool {
 	covered := rp.core.covered(v)
 	target, err := rp.core.target(v, covered)
 	switch {
-	case err != nil, rp.choice && v.ruled != rp.ruled, v.withholdsFromShutdown():
+	case err != nil, rp.begunOtherwise(v.ruled) != nil, v.withholdsFromShutdown():
 		return false
 	case target == rp.core.last:
 		return true
@@ -59,7 +59,9 @@ func (rp *reporter) offer(now time.Time, a action) error {
 	if !a.Send {
 		return nil
 	}
-	rp.encode(now, a)
+	if err := rp.encode(now, a); err != nil {
+		return err
+	}
 	all, err := rp.conn.Offer(rp.buf, rp.writeFor)
 	if err != nil {
 		return fmt.Errorf("send status: %w", err)

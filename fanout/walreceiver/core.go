@@ -15,6 +15,7 @@ var ErrInvariant = errors.New("report invariant violated")
 type view struct {
 	received         lsn.LSN      // end of the WAL that arrived on this connection
 	written, flushed lsn.LSN      // of the store
+	reportable       lsn.LSN      // of the store: from flushed to written
 	limits           lsn.Progress // what may be reported, see [Quorum]
 	ruled            bool         // a rule is in use
 	paused           bool         // the store makes the reader wait for its disk
@@ -48,6 +49,7 @@ type core struct {
 	uneasy        time.Duration // silence after which a reply is requested, 0: half of timeout
 
 	recovery  bool // the upstream is in recovery: no commit waits there, nothing is withheld
+	written   bool // reports are bounded by reportable, and not by flushed (ruling R42)
 	ruleGated bool // the stream uses a rule gate, which nothing passes that is not covered (ruling R45)
 
 	floor    lsn.LSN // no flush is reported below it (ruling R12); 0 once passed
@@ -133,10 +135,10 @@ func (c *core) target(v view, covered lsn.Progress) (lsn.Progress, error) {
 	t.Write = max(t.Write, c.last.Write)
 	t.Flush = max(t.Flush, c.last.Flush)
 	t.Apply = max(t.Apply, c.last.Apply)
-	switch {
-	case t.Write > v.written, max(t.Flush, t.Apply) > v.flushed:
-		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but the store has written %s and flushed %s",
-			ErrInvariant, t.Write, t.Flush, t.Apply, v.written, v.flushed)
+	switch safe := c.safe(v); {
+	case t.Write > v.written, max(t.Flush, t.Apply) > safe:
+		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but the store has written %s, and %s is safe",
+			ErrInvariant, t.Write, t.Flush, t.Apply, v.written, safe)
 	case max(t.Write, t.Flush, t.Apply) > v.received:
 		return t, fmt.Errorf("%w: write %s, flush %s and apply %s, but only %s was received",
 			ErrInvariant, t.Write, t.Flush, t.Apply, v.received)

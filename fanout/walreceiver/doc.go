@@ -25,7 +25,8 @@
 //
 // Invariants:
 //
-//  1. reported ≤ quorum ≤ received, reported write ≤ written, reported flush and apply ≤ flushed;
+//  1. reported ≤ quorum ≤ received, reported write ≤ written, reported flush and apply ≤ flushed, or
+//     ≤ reportable (see written.go);
 //     received counts what arrived on this connection only. The core checks before every report: a
 //     violation ends the stream, is counted, and reports nothing. Beyond the quorum goes one position
 //     only: the end of a shutdown checkpoint for which a stopping upstream waits (ruling R11).

@@ -18,6 +18,7 @@ type live struct {
 	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
 	upstreamEnd atomic.Uint64
 	fed         atomic.Bool  // feedback was sent
+	written     atomic.Bool  // Options.Written is in force for the connection
 	patience    atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
 	kick        nudge.Chan   // reporter, look again
 	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL at the rule gate

@@ -37,8 +37,11 @@ type Options struct {
 	HeldSlot *realslot.ProxySlot
 	RuleGate *realslot.RuleGate // a slot that the stream uses, needs HeldSlot; nil: none
 	Quorum   Quorum             // limits what is reported
-	Feedback Feedback           // merged hot standby feedback; nil sends none
-	Mirrors  Mirrors            // reports to a primary begin once they are there; nil: there are none
+	// Written reports whether written WAL is reported under a rule before it is flushed (wal.report, ruling R42). Any
+	// goroutine may ask. nil: never.
+	Written  func() bool
+	Feedback Feedback // merged hot standby feedback; nil sends none
+	Mirrors  Mirrors  // reports to a primary begin once they are there; nil: there are none
 
 	// Probe logs in at the server at e beside the stream, and out again: a server that stops refuses that. It is set
 	// by whoever connects.

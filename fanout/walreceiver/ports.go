@@ -23,6 +23,11 @@ type Store interface {
 	// Promised and SetPromised are the durable bound of what was reported under a rule.
 	Promised() walstore.Promise
 	SetPromised(lsn.LSN) error
+	// ReportWritten has Positions().Reportable go beyond what is flushed, until ReportFlushed (ruling R42).
+	ReportWritten() error
+	ReportFlushed()
+	// Reporting is told how far is about to be reported, while ReportWritten is in force. It waits for no disk.
+	Reporting(at lsn.LSN) error
 	// EndsWithShutdownCheckpoint reports whether end is the received end and that of a shutdown
 	// checkpoint whose checksum is right. It may read two pages.
 	EndsWithShutdownCheckpoint(end lsn.LSN) bool

@@ -31,6 +31,7 @@ type reporter struct {
 	hs       feedbackCore
 	catalog  func() copyboth.FullXID // what this proxy's slot bears of catalog_xmin beside the stream
 	promise  *promise
+	written  writtenReports
 	mirrors  *mirrorGate
 	ruled    bool    // there was a rule when the connection began
 	choice   bool    // with a rule the slot is held differently than without
@@ -94,13 +95,16 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 		return wake, err
 	}
 	now := time.Now()
+	if !final {
+		rp.reportWritten(now)
+	}
 	v, opens := rp.view(now)
 	if v.withholdsFromShutdown() {
 		v.checkpoint = rp.checkpointAt(v.received)
 	}
 	v.final = final
-	if rp.choice && !final && v.ruled != rp.ruled {
-		return wake, ErrRuleChanged
+	if err := rp.begunOtherwise(v.ruled); err != nil && !final {
+		return wake, err
 	}
 	if d := rp.live.patience.Load(); d > 0 {
 		rp.core.senderTimeout = time.Duration(d - 1)
@@ -149,7 +153,9 @@ func (rp *reporter) report(now time.Time, a action) error {
 	if !a.Send {
 		return nil
 	}
-	rp.encode(now, a)
+	if err := rp.encode(now, a); err != nil {
+		return err
+	}
 	if err := rp.send(); err != nil {
 		return err
 	}
@@ -157,10 +163,14 @@ func (rp *reporter) report(now time.Time, a action) error {
 	return nil
 }
 
-// encode makes the report of an action in the buffer. The caller holds mu.
-func (rp *reporter) encode(now time.Time, a action) {
+// encode makes the report of an action in the buffer, and has the store note it. The caller holds mu.
+func (rp *reporter) encode(now time.Time, a action) error {
 	m := copyboth.StatusUpdate{Progress: a.Report, SentAt: copyboth.TimeOf(now), ReplyRequested: a.Ask}
 	rp.buf = m.Append(rp.buf[:0])
+	if !rp.core.written {
+		return nil
+	}
+	return rp.store.Reporting(max(a.Report.Write, a.Report.Flush, a.Report.Apply))
 }
 
 // told notes that a report is out.
@@ -211,7 +221,7 @@ func (rp *reporter) view(now time.Time) (v view, opens time.Time) {
 	v.pings, v.pingEnd = rp.live.lastPing()
 	v.messages = !rp.live.lastMessage().IsZero()
 	p := rp.store.Positions()
-	v.written, v.flushed = p.Written, p.Flushed
+	v.written, v.reportable, v.flushed = p.Written, p.Reportable, p.Flushed
 	v.limits, v.ruled = rp.quorum.Reportable()
 	if !rp.core.recovery {
 		v.held, opens = rp.mirrors.holds(now)

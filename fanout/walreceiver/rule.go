@@ -10,7 +10,8 @@ import (
 const noLimit = lsn.LSN(math.MaxUint64)
 
 // covered returns the positions that the rule and the store let be reported. Apply stays within what is flushed here,
-// so that every position that a commit can have waited for, remote_write's apart, survives in this store.
+// so that every position that a commit can have waited for, remote_write's apart, survives in this store. With written,
+// what the rule covers need not be flushed here, see safe.
 func (c *core) covered(v view) lsn.Progress {
 	limits := v.limits
 	switch {
@@ -19,11 +20,23 @@ func (c *core) covered(v view) lsn.Progress {
 	case v.held:
 		limits = lsn.Progress{}
 	}
+	safe := v.flushed
+	if v.ruled {
+		safe = c.safe(v)
+	}
 	return lsn.Progress{
 		Write: min(v.written, v.received, limits.Write),
-		Flush: min(v.flushed, v.received, limits.Flush),
-		Apply: min(v.flushed, v.received, limits.Apply),
+		Flush: min(safe, v.received, limits.Flush),
+		Apply: min(safe, v.received, limits.Apply),
 	}
+}
+
+// safe returns the end of the WAL that a commit under a rule may rest on, as far as this store is concerned.
+func (c *core) safe(v view) lsn.LSN {
+	if c.written {
+		return max(v.flushed, v.reportable)
+	}
+	return v.flushed
 }
 
 // promise returns the highest position that is reported under a rule. A shutdown release is no promise: no commit

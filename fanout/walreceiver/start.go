@@ -79,7 +79,7 @@ func (st *Stream) newReporter() *reporter {
 	}
 	return &reporter{
 		conn: st.conn, store: r.o.Store, quorum: r.o.Quorum, feedback: r.o.Feedback, live: st.live,
-		writeFor: writeFor, promise: r.promise, mirrors: &r.mirrors, log: r.log,
+		writeFor: writeFor, promise: r.promise, written: st.newWritten(), mirrors: &r.mirrors, log: r.log,
 		ruled: st.ruled, choice: r.o.Slot != "" && r.o.HeldSlot != nil && !st.member && r.o.RuleGate == nil,
 		core: core{
 			interval: r.o.StatusInterval, senderTimeout: senderTimeout(st.srv.Settings), timeout: r.o.Timeout,

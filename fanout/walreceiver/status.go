@@ -69,6 +69,7 @@ type Status struct {
 
 	Fed              bool    // feedback was sent on this connection
 	Ruled            bool    // a rule limits the reports
+	Written          bool    // Options.Written is in force (ruling R42)
 	Promised         lsn.LSN // highest position ever reported under a rule
 	Pings            uint64  // replies that the upstream has requested
 	Reports          uint64  // status updates sent
@@ -96,7 +97,7 @@ func (r *Receiver) Status() Status {
 		s.Received = live.receivedEnd()
 		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())
 		s.LastMessage = live.lastMessage()
-		s.Reported, s.Fed = live.reported(), live.fed.Load()
+		s.Reported, s.Fed, s.Written = live.reported(), live.fed.Load(), live.written.Load()
 	}
 	return s
 }

@@ -76,6 +76,7 @@ func (r *Receiver) Attach(conn Conn, srv Server, l Link) *Stream {
 
 // Close releases all that the stream holds, but for the connection.
 func (st *Stream) Close() {
+	st.r.o.Store.ReportFlushed()
 	if err := st.r.promise.narrow(); err != nil {
 		st.r.log.Warn("the next start will take all stored WAL for acknowledged", "err", err)
 	}

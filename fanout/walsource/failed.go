@@ -60,7 +60,8 @@ func (r *Supply) failed(err error) {
 	switch {
 	case errors.Is(err, walreceiver.ErrUpstreamShutdown):
 		r.log.Info("upstream is shutting down", "err", text)
-	case errors.Is(err, walreceiver.ErrRuleChanged), errors.Is(err, errSaidMore), errors.Is(err, errReplaced):
+	case errors.Is(err, walreceiver.ErrRuleChanged), errors.Is(err, walreceiver.ErrReportChanged),
+		errors.Is(err, errSaidMore), errors.Is(err, errReplaced):
 		r.log.Info("connecting anew", "err", text)
 	case r.lack != nil:
 		r.log.Error("the upstream is not followed", "err", text)

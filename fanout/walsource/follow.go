@@ -164,6 +164,11 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		return p, err
 	}
 	have = r.o.Store.Positions()
+	if primary := r.member == "" && !srv.inRecovery() && !srv.virtual; primary && have.Timeline == srv.timeline {
+		if err := r.o.Store.PrimaryHas(srv.xlogpos); err != nil {
+			return p, err
+		}
+	}
 	if givenUpRecord(have, *srv) {
 		return p, r.replaced(ctx)
 	}

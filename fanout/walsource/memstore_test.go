@@ -12,6 +12,7 @@ import (
 
 // memStore is a store that keeps WAL in memory and whose disk does what the test says.
 type memStore struct {
+	primaryHas lsn.LSN
 	mu         sync.Mutex
 	id         walstore.Identity
 	pos        walstore.Positions
@@ -201,3 +202,15 @@ func (m *memStore) Difference(at lsn.LSN, sent []byte) (d lsn.LSN, differs bool,
 }
 
 func (m *memStore) Dated(from, to lsn.LSN) (bool, error) { return true, nil }
+
+func (m *memStore) ReportWritten() error { return nil }
+
+func (m *memStore) ReportFlushed() {}
+
+func (m *memStore) Reporting(lsn.LSN) error { return nil }
+
+// PrimaryHas notes the end of the WAL that the primary was said to have.
+func (m *memStore) PrimaryHas(at lsn.LSN) error {
+	m.locked(func() { m.primaryHas = at })
+	return nil
+}

@@ -24,6 +24,8 @@ type Store interface {
 	DropIncomplete() (lsn.LSN, error)
 	// Repairing gives the WAL that the store owes.
 	Repairing() (walstore.Repair, bool)
+	// PrimaryHas notes how far the WAL of a primary goes that has all that was ever reported of the stored timeline.
+	PrimaryHas(at lsn.LSN) error
 	// GiveUpRepair forgets, durably, what the store owes.
 	GiveUpRepair() error
 	// Release lets go up to to of what HoldBack keeps, Invalid of all.

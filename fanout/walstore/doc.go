@@ -23,7 +23,7 @@
 //
 // Invariants:
 //
-//  1. Oldest ≤ Flushed ≤ Written ≤ Received, on one timeline; each only grows, except that a new
+//  1. Oldest ≤ Flushed ≤ Reportable ≤ Written ≤ Received, on one timeline; each only grows, except that a new
 //     timeline begins at its fork.
 //  2. A message is received whole or not at all, and only after its page headers were checked.
 //  3. Bytes below Received never change. Whoever has a slice of a block may keep it.

@@ -187,7 +187,11 @@ func (s *Store) publishFlushed() {
 		return
 	}
 	s.pos.Flushed = now
+	raise := s.ahead.on && s.ahead.to < now+raiseBelow
 	s.mu.Unlock()
+	if raise {
+		s.oweC.Wake()
+	}
 	stamp.At(stamp.Flushed, now)
 	s.moved.Store(true)
 	s.repaired()

@@ -110,14 +110,16 @@ type Identity struct {
 	ServerMajor int // 14 to 18; the magic of WAL pages is per major
 }
 
-// Positions holds the positions of the store, all at one moment. Always Oldest ≤ Flushed ≤ Written ≤ Received and
-// Complete ≤ Received. All are Invalid, and Timeline 0, until the first stream began.
+// Positions holds the positions of the store, all at one moment. Always Oldest ≤ Flushed ≤ Reportable ≤ Written ≤
+// Received and Complete ≤ Received. All are Invalid, and Timeline 0, until the first stream began.
 type Positions struct {
 	Timeline lsn.TimelineID
 	Oldest   lsn.LSN // the first position from which everything up to Received can be read
 	Received lsn.LSN // in memory
 	Written  lsn.LSN // write(2) returned: survives the end of the process
 	Flushed  lsn.LSN // fsynced, and so is the mark that says so: survives power loss
+	// Reportable is the end of what a primary may be told under a rule: Flushed, or more after [Store.ReportWritten].
+	Reportable lsn.LSN
 	// Complete is the end of the last complete record at or below Received (ruling R36). Beyond it lies the beginning
 	// of a record, on which no commit can rest. Before the first record's end it is the position where the store
 	// begins.

@@ -39,7 +39,7 @@ func TestForkInsideARecord(t *testing.T) {
 			}
 			putHistory(t, s, g)
 			start(t, s, 2, testSeg.Floor(fork))
-			want := Positions{Timeline: 2, Oldest: g.Start(), Received: fork, Written: fork, Flushed: fork, Complete: fork}
+			want := Positions{Timeline: 2, Oldest: g.Start(), Received: fork, Written: fork, Flushed: fork, Reportable: fork, Complete: fork}
 			if p := s.Positions(); p != want {
 				t.Fatalf("behind the fork: %+v, want %+v", p, want)
 			}

@@ -58,10 +58,8 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 		next.Print = lsn.Print{}
 	}
 	if pos.Timeline != 0 { // an empty store keeps what it has lost
+		next.Owes = s.owes(next, pos)
 		next.System, next.Timeline = id.System, pos.Timeline
-		if pos.Flushed >= next.Owes {
-			next.Owes = 0
-		}
 		switch owed := s.owedName(next.Print, to); {
 		case owed != lsn.Print{}:
 			next.Print = owed
@@ -69,6 +67,57 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 			next.Print = print
 		}
 	}
+	if err := s.savePromise(next); err != nil {
+		return err
+	}
+	s.setAhead(pos.Timeline, next.Owes)
+	return nil
+}
+
+// owes returns the end of the WAL that a start owes after next was saved, of a store at pos. The caller holds the lock.
+func (s *Store) owes(next Promise, pos Positions) lsn.LSN {
+	s.mu.Lock()
+	on, history := s.ahead.on, s.history
+	bound := lsn.Invalid
+	if s.repair != nil {
+		bound = s.repair.Bound
+	}
+	s.mu.Unlock()
+	to := next.Owes
+	if fork, _, left := history.SwitchPoint(next.Timeline); left {
+		to = min(to, fork)
+	}
+	if on && next.At == PromisedAll {
+		to = pos.Flushed + reportAhead
+	}
+	if to = max(to, bound); to <= pos.Flushed {
+		return lsn.Invalid
+	}
+	return to
+}
+
+// settlePromise notes at a clean stop that nothing is owed for having been reported: all of it is flushed. On a full
+// disk the next start looks whether the machine went on, which is right as well.
+func (s *Store) settlePromise() error {
+	s.promised.mu.Lock()
+	defer s.promised.mu.Unlock()
+	next := s.promised.now
+	if r, owes := s.Repairing(); owes && r.Bound != lsn.Invalid || next.Owes == lsn.Invalid {
+		return nil
+	}
+	next.Owes = lsn.Invalid
+	if err := s.savePromise(next); err != nil && !errors.Is(noSpace(err), errNoSpace) {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// forgive makes durable that nothing is owed for having been reported: the operator has given it up.
+func (s *Store) forgive() error {
+	s.promised.mu.Lock()
+	defer s.promised.mu.Unlock()
+	next := s.promised.now
+	next.Owes = lsn.Invalid
 	return s.savePromise(next)
 }
 
@@ -187,6 +236,7 @@ func (s *Store) readPromised() error {
 	if pos.Timeline == 0 {
 		return nil // the store is empty, what was stored is not known here
 	}
+	s.oweReported(now)
 	if fork, _, ok := s.History().SwitchPoint(now.Timeline); ok && to != PromisedAll {
 		to = min(to, fork)
 	}

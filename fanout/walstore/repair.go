@@ -17,8 +17,12 @@ type Repair struct {
 	Damage error
 	// Print names WAL that the store had, a record's end at or below To. Zero: nothing is known.
 	Print lsn.Print
+	// Bound bounds the WAL that a process before may have reported, and the machine lost (ruling R42). None of it need
+	// have been there. [Store.PrimaryHas] lowers it. Invalid: there is nothing of that kind.
+	Bound lsn.LSN
 
 	durable lsn.LSN // once the store has flushed as far Damage is over
+	noted   lsn.LSN // To without Bound
 }
 
 // Repairing returns the repair that goes on; false: there is none.
@@ -44,7 +48,7 @@ func (s *Store) resumeRepair(d debt, damaged *DamagedError) error {
 	case d.Timeline != pos.Timeline || d.To <= pos.Flushed:
 		return s.segs.remove(owedName)
 	}
-	r := &Repair{From: pos.Flushed, To: d.To, Print: d.Print, durable: d.Durable}
+	r := &Repair{From: pos.Flushed, To: d.To, Print: d.Print, durable: d.Durable, noted: d.To}
 	switch {
 	case pos.Flushed >= d.Durable:
 	case damaged != nil:
@@ -105,6 +109,9 @@ func (s *Store) GiveUpRepair() error {
 		return nil
 	}
 	err := s.wipe(s.Positions().Received)
+	if err == nil {
+		err = s.forgive()
+	}
 	if err == nil {
 		err = s.segs.remove(owedName)
 	}

@@ -44,7 +44,7 @@ func TestRecordIsReplaced(t *testing.T) {
 			if at, err := s.DropIncomplete(); err != nil || at != whole {
 				t.Fatalf("DropIncomplete: %s, %v, want %s", at, err, whole)
 			}
-			want := Positions{Timeline: 1, Oldest: old.Start(), Received: whole, Written: whole, Flushed: whole, Complete: whole}
+			want := Positions{Timeline: 1, Oldest: old.Start(), Received: whole, Written: whole, Flushed: whole, Reportable: whole, Complete: whole}
 			if p := s.Positions(); p != want {
 				t.Fatalf("behind it: %+v, want %+v", p, want)
 			}

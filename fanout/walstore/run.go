@@ -21,10 +21,11 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.stage(stop, s.writeC, s.telling(s.writeStep)) })
 	wg.Go(func() { s.stage(stop, s.syncC, s.telling(s.syncStep)) })
 	wg.Go(func() { s.stage(stop, s.markC, s.telling(s.markStep)) })
+	wg.Go(func() { s.stage(stop, s.oweC, s.telling(s.aheadStep)) })
 	wg.Go(func() { s.housekeep(stop) })
 	wg.Go(func() { s.verifyAhead(stop) })
 	wg.Go(func() { s.keepLock(stop) })
-	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.housekeepingC} {
+	for _, c := range []nudge.Chan{s.writeC, s.syncC, s.markC, s.oweC, s.housekeepingC} {
 		c.Wake()
 	}
 	var err error
@@ -42,6 +43,9 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	if err == nil {
 		err = s.settleMark()
+	}
+	if err == nil {
+		err = s.settlePromise()
 	}
 	return err
 }

@@ -39,14 +39,17 @@ type Store struct {
 	moved    atomic.Bool            // written or flushed has, and OnMoved's function was not told
 	failed   chan struct{}          // closed when err is set
 
-	writeC, syncC, markC, housekeepingC, spaceC nudge.Chan
-	aheadC                                      chan segKey // see ahead.go
+	writeC, syncC, markC, oweC, housekeepingC, spaceC nudge.Chan
+	aheadC                                            chan segKey // see ahead.go
 
 	in     ingest // owned by the stream's goroutine
 	hashes hashes
 	stages stages // each part under its own lock, see disk.go
 
 	importing sync.Mutex // one Import at a time
+	lifeMu    sync.Mutex
+	life      vfs.File // open while written WAL is reported, or was; nil: it is not
+	lifeSlot  [lifeFileBytes - lifeSlotAt]byte
 	promised  promised
 
 	// Hot state; every section under mu is short and does no I/O.
@@ -62,7 +65,8 @@ type Store struct {
 	paused  bool
 	held    lsn.LSN // readers get nothing of the current timeline beyond it; Invalid: they get all
 	repair  *Repair // nil: of nothing
-	err     error   // first failure, or ErrClosed
+	ahead   aheadOfFlush
+	err     error // first failure, or ErrClosed
 	dirty   []*segFile
 	sealed  []sealJob
 
@@ -84,13 +88,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, fs: o.FS, dir: o.Dir, walDir: filepath.Join(o.Dir, walDirName), log: o.Logger,
 		failed: make(chan struct{}),
-		writeC: nudge.New(), syncC: nudge.New(), markC: nudge.New(), housekeepingC: nudge.New(), spaceC: nudge.New(),
+		writeC: nudge.New(), syncC: nudge.New(), markC: nudge.New(), oweC: nudge.New(),
+		housekeepingC: nudge.New(), spaceC: nudge.New(),
 		aheadC:    make(chan segKey, aheadAsked),
 		histories: make(map[lsn.TimelineID]storedHistory),
 	}
 	s.keepSize.Store(o.KeepSize)
 	s.tail.max = int(o.TailSize / BlockSize)
 	if err := s.open(ctx); err != nil {
+		if s.lock != nil && ctx.Err() == nil && failsDisk(err) {
+			s.forgetLife()
+		}
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.release())
 	}
 	return s, nil
@@ -120,6 +128,9 @@ func (s *Store) release() error {
 		s.segs.closeIdle(func(segKey) bool { return false })
 		s.segs.mu.Unlock()
 	}
+	s.lifeMu.Lock()
+	errs = append(errs, s.closeLife())
+	s.lifeMu.Unlock()
 	if s.stages.mark.f != nil {
 		errs = append(errs, s.stages.mark.f.Close())
 		s.stages.mark.f = nil
@@ -184,7 +195,9 @@ func (s *Store) walker(tli lsn.TimelineID) *walformat.Walker {
 func (s *Store) Positions() Positions {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pos
+	p := s.pos
+	p.Reportable = s.reportable()
+	return p
 }
 
 // History returns the ancestry of the current timeline; the zero History before the first stream.
@@ -244,6 +257,9 @@ func (s *Store) fail(cause error) error {
 	}
 	err := s.err
 	s.mu.Unlock()
+	if failsDisk(cause) {
+		s.forgetLife()
+	}
 	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed | MovedTimeline)
 	return err
 }

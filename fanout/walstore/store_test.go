@@ -36,7 +36,7 @@ func TestStoreServesWhatItReceived(t *testing.T) {
 	readAll(t, s, g, 1, g.Start()+12345, g.End()-77)
 
 	s = reopen(t, s, fsys)
-	want := Positions{Timeline: 1, Oldest: g.Start(), Received: g.End(), Written: g.End(), Flushed: g.End(),
+	want := Positions{Timeline: 1, Oldest: g.Start(), Received: g.End(), Written: g.End(), Flushed: g.End(), Reportable: g.End(),
 		Complete: g.End()}
 	if got := s.Positions(); got != want {
 		t.Fatalf("positions after reopening: %+v", got)

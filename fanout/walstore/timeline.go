@@ -163,7 +163,8 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 func (s *Store) setEnd(h lsn.History, start, oldest, end lsn.LSN, r *resumption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.history, s.start, s.held = h, start, lsn.Invalid
+	s.history, s.start, s.held, s.ahead.to = h, start, lsn.Invalid, lsn.Invalid
+	s.oweC.Wake()
 	s.syncing, s.synced, s.marked, s.sure = end, end, end, end
 	s.pos = Positions{Timeline: h.Timeline, Oldest: oldest, Received: end, Written: end, Flushed: end, Complete: oldest}
 	if c := r.framer.Complete(); c != lsn.Invalid {

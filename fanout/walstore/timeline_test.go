@@ -70,7 +70,7 @@ func TestTimelineSwitch(t *testing.T) {
 			start(t, s, 3, at)
 			<-watch.C()
 			end := min(fork, received)
-			want := Positions{Timeline: 3, Oldest: g.Start(), Received: end, Written: end, Flushed: end,
+			want := Positions{Timeline: 3, Oldest: g.Start(), Received: end, Written: end, Flushed: end, Reportable: end,
 				Complete: lastRecord(old, end)}
 			if got := s.Positions(); got != want {
 				t.Fatalf("positions after the switch: %+v, want %+v", got, want)

@@ -96,6 +96,7 @@ type Upstream struct {
 	ReportedWrite lsn.LSN   `json:"reported_write_lsn,omitzero" doc:"write position the upstream was told"`
 	ReportedFlush lsn.LSN   `json:"reported_flush_lsn,omitzero" doc:"flush position the upstream was told"`
 	ReportedApply lsn.LSN   `json:"reported_apply_lsn,omitzero" doc:"apply position told; absent without voters"`
+	ReportFollows string    `json:"report_follows,omitempty" doc:"what it follows under a rule: flushed or written"`
 	Stopped       string    `json:"stopped,omitempty" doc:"why no more WAL comes without somebody's doing"`
 	StoppedSince  time.Time `json:"stopped_since,omitzero" doc:"since when"`
 	RefusedSince  time.Time `json:"refused_since,omitzero" doc:"since when servers are refused for their WAL"`

@@ -69,6 +69,7 @@ type WAL struct {
 	MaxSlotWALKeepSize AutoSize
 	MinFree            Share  // of the volume of DataDir
 	RetainUntil        int    // applying standbys that must have WAL before a store that votes removes it (R4)
+	Report             string // what a report says is flushed: [ReportFlushed] or [ReportWritten] (R42)
 	RestoreCommand     string // brings WAL that is older than the store; "" = none
 }
 
@@ -157,6 +158,12 @@ const (
 	ViaCluster = "cluster"
 )
 
+// The values of wal.report.
+const (
+	ReportFlushed = "flushed"
+	ReportWritten = "written"
+)
+
 // DefaultListen, DefaultHTTP and DefaultDataDir are the contract's addresses and place.
 const (
 	DefaultListen  = ":6543"
@@ -199,6 +206,7 @@ func Default() *Config {
 			MaxSlotWALKeepSize: AutoSize{Auto: true},
 			MinFree:            Share{Percent: 10},
 			RetainUntil:        1,
+			Report:             ReportFlushed,
 		},
 		Slots:    Slots{Adopted: "advance", Mirror: "false", Promoted: "release"},
 		Feedback: Feedback{Settle: DefaultFeedbackSettle},

@@ -74,6 +74,8 @@ var keys = []key{
 		func(c *Config) value { return reader(&c.WAL.MinFree, parseShare) }},
 	{"wal.retain_until_standbys", "", "", reload,
 		func(c *Config) value { return integer(&c.WAL.RetainUntil, 0, 100) }},
+	{"wal.report", "", "", reload,
+		func(c *Config) value { return enum(&c.WAL.Report, ReportFlushed, ReportWritten) }},
 	{"wal.restore_command", "", "", reload,
 		func(c *Config) value { return text(&c.WAL.RestoreCommand) }},
 	{"slots.auto_create", "", "", reload,

@@ -17,6 +17,7 @@ var other = map[string]string{
 	"log_format": "json", "upstream.conninfo": "host=db2 password=geheim", "upstream.slot": "x",
 	"upstream.via": "cluster", "upstream.connect_wait": "1s", "upstream.leave_old_primary": "end", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.retain_until_standbys": "2",
+	"wal.report":                "written",
 	"wal.restore_command":       "cp %f %p", "slots.auto_create": "true", "slots.idle_timeout": "1h", "slots.adopted": "keep",
 	"slots.promoted": "keep", "slots.mirror": "presence", "slots.rule_gate": "gate", "feedback.max_age": "7", "feedback.settle": "1s", "auth.max_upstream_walsenders": "3",
 	"synchronous_standby_names": "ANY 1 (s1)", "cluster.bind": ":7946", "cluster.advertise": "10.0.0.1:7946",

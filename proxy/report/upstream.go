@@ -23,6 +23,12 @@ func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upst
 		Promised: r.Promised, Pings: int64(r.Pings), Reports: int64(r.Reports), Releases: int64(r.ShutdownReleases),
 		SlotRecreated: own.Recreated, Mirrors: string(r.Mirrors), RefusedSince: r.RefusedSince,
 	}
+	if r.Ruled {
+		u.ReportFollows = config.ReportFlushed
+	}
+	if r.Ruled && r.Written {
+		u.ReportFollows = config.ReportWritten
+	}
 	if l := r.Lack; l != nil {
 		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
 	}

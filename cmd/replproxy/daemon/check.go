@@ -107,7 +107,7 @@ func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.
 		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
 		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
-		RuleText: ruleText(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate,
+		RuleText: ruleText(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate, Report: c.WAL.Report,
 		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
 		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c),

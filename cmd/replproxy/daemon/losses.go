@@ -23,8 +23,10 @@ func (l losses) Asks(who fanout.SessionInfo, slot string) bool {
 	return l.node.AsksFirst(whoIs(who, slot))
 }
 
-func (l losses) Judge(who fanout.SessionInfo, slot string, first lsn.Progress) (instead bool, err error) {
-	return l.node.Judge(whoIs(who, slot), first)
+func (l losses) Judge(
+	who fanout.SessionInfo, slot string, t lsn.TimelineID, first lsn.Progress,
+) (instead bool, err error) {
+	return l.node.Judge(whoIs(who, slot), t, first)
 }
 
 func (l losses) Left(who fanout.SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN) {

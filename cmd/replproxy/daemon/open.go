@@ -163,6 +163,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Options: walreceiver.Options{
 			Slot: c.SlotName(), MayUse: p.fresh.mayUse, EarlierSlot: p.fresh.name.earlier,
 			HeldSlot: p.own, RuleGate: p.ruleGate, Quorum: p.node, Feedback: p.hub.UpstreamFeedback(),
+			Written: func() bool { return p.settings.now().WAL.Report == config.ReportWritten },
 			Mirrors: p.maintainer, Timeout: receiverTimeout(c), Logger: p.part("walreceiver"),
 		},
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Logins: p.gate,

@@ -40,7 +40,7 @@ func (s *ownStore) Positions() cluster.Positions {
 	return cluster.Positions{
 		System: id.System, Timeline: p.Timeline, Received: p.Received, Written: p.Written, Flushed: p.Flushed,
 		Oldest: p.Oldest, Complete: p.Complete, SegSize: id.SegSize,
-		Owed: max(repair.To, s.store.Promised().Owes), HistoryHash: history, FirstWAL: firstWAL,
+		Owed: repair.To, Bound: repair.Bound, HistoryHash: history, FirstWAL: firstWAL,
 	}
 }
 

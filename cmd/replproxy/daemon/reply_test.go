@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/slot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -101,37 +103,47 @@ func packagesOnStack() (all []string) {
 	}
 }
 
-// TestWayOfAReply: the goroutine that reads a standby's reply sends the report that follows from it, and nothing lies
-// between the walsender, the node of the cluster and the walreceiver. ARCHITECTURE.md has the way as a picture.
-func TestWayOfAReply(t *testing.T) {
+// gateway is a store, a node whose rule names the standby s, and that standby's session, between a primary that sends
+// WAL and a connection that the test answers on.
+type gateway struct {
+	gen     *walstoretest.Generator
+	store   *walstore.Store
+	primary *primary
+	standby net.Conn
+}
+
+// runGateway runs one over a file system until the test is over. written is Options.Written of the walreceiver. begun is
+// called before WAL comes.
+func runGateway(t *testing.T, fsys walstore.FS, written func() bool, begun func()) *gateway {
+	t.Helper()
 	gen := walstoretest.New(walstoretest.Config{SegSize: lsn.MinSegSize, Start: lsn.LSN(3 * lsn.MinSegSize)})
 	gen.Fill(gen.Start()+100_000, rand.New(rand.NewPCG(1, 1)))
-	store, err := walstore.Open(t.Context(), walstore.Options{Dir: t.TempDir()})
+	store, err := walstore.Open(t.Context(), walstore.Options{Dir: t.TempDir(), FS: fsys})
 	must(t, err)
-	defer store.Close()
+	t.Cleanup(func() { store.Close() })
 	must(t, store.Adopt(walstore.Identity{System: gen.Source.System, SegSize: gen.Source.SegSize, ServerMajor: gen.Source.Major}))
 	must(t, store.StartStream(gen.Timeline(), gen.Start()))
 	slots, err := slot.Open(t.TempDir(), slot.Options{})
 	must(t, err)
 	watch := store.Watch(walstore.MovedWritten | walstore.MovedFlushed)
-	defer watch.Close()
+	t.Cleanup(watch.Close)
 	node, err := cluster.New(cluster.Options{Name: "p", Rule: vote.RuleText{Names: "s"}, Store: &ownStore{
 		store: store, watch: watch, streams: func() (string, bool) { return "", true },
 	}})
 	must(t, err)
-	receiver, err := walreceiver.New(walreceiver.Options{Store: store, Quorum: node})
+	receiver, err := walreceiver.New(walreceiver.Options{Store: store, Quorum: node, Written: written})
 	must(t, err)
 	node.OnReport(receiver.ReportNow)
 	hub := fanout.New(fanout.Options{Store: store, Slots: slots, Voter: func(name string) fanout.Voter { return node.Session(name) }})
-
 	p := &primary{
 		messages: gen.Messages(gen.Start(), nil), reports: make(chan sent, 1000), over: make(chan struct{}),
 	}
 	from := walreceiver.StartPoint{Timeline: gen.Timeline(), At: gen.Start()}
 	stream := receiver.Attach(p, walreceiver.Server{}, walreceiver.Link{})
-	defer stream.Close()
+	t.Cleanup(stream.Close)
 	_, _, err = stream.Start(t.Context(), from)
 	must(t, err)
+	begun()
 	here, there := tcpPair(t)
 	runAll(t, store.Run, node.Run, func(ctx context.Context) error {
 		_, err := stream.Copy(ctx, walreceiver.Copy{From: from})
@@ -144,19 +156,32 @@ func TestWayOfAReply(t *testing.T) {
 		return err
 	})
 	go io.Copy(io.Discard, there)
-	pgtest.WaitFor(t, time.Minute, "the store", func() (bool, error) { return store.Positions().Flushed == gen.End(), nil })
 	pgtest.WaitFor(t, time.Minute, "the standby", func() (bool, error) {
 		all := hub.Standbys()
 		return len(all) == 1 && all[0].Sent == gen.End(), nil
 	})
+	return &gateway{gen: gen, store: store, primary: p, standby: there}
+}
 
+// acknowledges has the standby say that it has flushed and applied WAL up to at.
+func (g *gateway) acknowledges(t *testing.T, at lsn.LSN) {
+	t.Helper()
+	m := copyboth.StatusUpdate{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}}
+	_, err := g.standby.Write(wire.AppendFrame(nil, 'd', m.Append(nil)))
+	must(t, err)
+}
+
+// TestWayOfAReply: the goroutine that reads a standby's reply sends the report that follows from it, and nothing lies
+// between the walsender, the node of the cluster and the walreceiver. ARCHITECTURE.md has the way as a picture.
+func TestWayOfAReply(t *testing.T) {
+	g := runGateway(t, vfs.OS{}, nil, func() {})
+	end := g.gen.End()
+	pgtest.WaitFor(t, time.Minute, "the store", func() (bool, error) { return g.store.Positions().Flushed == end, nil })
 	way := []string{"fanout/walreceiver", "cluster", "fanout/walsender"}
-	for at := gen.End() - 1000; at <= gen.End(); at++ { // the first one is promised durably before, by the reporter
-		m := copyboth.StatusUpdate{Progress: lsn.Progress{Write: at, Flush: at, Apply: at}}
-		_, err := there.Write(wire.AppendFrame(nil, 'd', m.Append(nil)))
-		must(t, err)
+	for at := end - 1000; at <= end; at++ { // the first one is promised durably before, by the reporter
+		g.acknowledges(t, at)
 		for got := (sent{}); got.flush != at; {
-			got = <-p.reports
+			got = <-g.primary.reports
 			if got.flush == at && slices.Equal(got.by, way) {
 				return
 			}
@@ -166,6 +191,37 @@ func TestWayOfAReply(t *testing.T) {
 		}
 	}
 	t.Error("no report was sent by the goroutine that read the reply")
+}
+
+// TestWrittenReports: with wal.report: written a report follows the standby's while this proxy's disk hangs (ruling
+// R42). The bound that it needs is on the disk by then.
+func TestWrittenReports(t *testing.T) {
+	disk, hangs := vfs.NewFault(vfs.OS{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(hangs) })
+	t.Cleanup(release)
+	g := runGateway(t, disk, func() bool { return true }, func() {
+		disk.Set(func(op vfs.Op, name string) error {
+			if op == vfs.OpSync && strings.Contains(name, "/wal/") {
+				<-hangs
+			}
+			return nil
+		})
+		t.Cleanup(func() { disk.Set(nil) })
+	})
+	end := g.gen.End()
+	pgtest.WaitFor(t, time.Minute, "the store", func() (bool, error) { return g.store.Positions().Written == end, nil })
+	g.acknowledges(t, end)
+	for got := (sent{}); got.flush != end; {
+		select {
+		case got = <-g.primary.reports:
+		case <-time.After(time.Minute):
+			t.Fatalf("no report of %s comes while the disk hangs", end)
+		}
+	}
+	if p := g.store.Positions(); p.Flushed >= end || g.store.Promised().Owes < end {
+		t.Errorf("%+v, owes %s: the disk did not hang, or no bound is durable", p, g.store.Promised().Owes)
+	}
+	release()
 }
 
 func must(t *testing.T, err error) {

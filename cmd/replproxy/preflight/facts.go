@@ -23,6 +23,7 @@ type Setup struct {
 	MaxUpstreamWalsenders int
 	Mirror                string          // slots.mirror
 	RuleGate              string          // slots.rule_gate
+	Report                string          // wal.report
 	Rule                  string          // own synchronous_standby_names
 	RuleText              vote.RuleText   // the same with zones
 	AuthMethod            string          // auth.method

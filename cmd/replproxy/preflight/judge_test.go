@@ -205,6 +205,10 @@ func TestJudge(t *testing.T) {
 			"synchronous_standby_names", Warn, "wait for ever"},
 		{"relay and a rule", func(s *Setup, _ *Facts) { s.Rule, s.AuthMethod = "ANY 1 (s1)", "relay" }, "rule and log-in", Fail, "cannot fetch"},
 		{"rule", func(s *Setup, _ *Facts) { s.Rule = "ANY 1 (s1)" }, "rule", OK, "ANY 1 (s1)"},
+		{"wal.report", func(s *Setup, _ *Facts) { s.Rule, s.Report = "ANY 1 (s1)", "written" }, "wal.report", OK, "no commit waits"},
+		{"wal.report beside slots.rule_gate", func(s *Setup, _ *Facts) {
+			s.Rule, s.Report, s.RuleGate = "ANY 1 (s1)", "written", "gate"
+		}, "wal.report", Warn, "all the same"},
 		{"zones", zoned("ANY 2 (s1, s2, proxy_b)", "ANY 2 (*)"), "rule and zones", OK, "ANY 2 (*)"},
 		{"zones that are too few", zoned("ANY 2 (s1, s2)", "ANY 2 (*)"), "rule and zones", Fail, "too few zones"},
 		{"zones of a wildcard", zoned("ANY 2 (*, proxy_b)", "ANY 2 (*)"), "rule and zones", OK, "ANY 2 (*)"},

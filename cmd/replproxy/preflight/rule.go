@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/replproxy/replproxy/grammar/syncrep"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // relay is the log-in method that needs the primary.
@@ -22,6 +23,15 @@ func ruleChecks(s Setup, f Facts) []Check {
 		checks = append(checks, Check{Name: name, Level: level, Text: text, Remedy: remedy})
 	}
 	checks = append(checks, zoneChecks(s)...)
+	switch {
+	case s.Report != config.ReportWritten:
+	case s.RuleGate != "":
+		add("wal.report", Warn, "written, and slots.rule_gate is set: commits wait for this proxy's disk all the same",
+			"Take one of the two out: a slot that the stream uses keeps only what was reported.")
+	default:
+		add("wal.report", OK,
+			"written: no commit waits for this proxy's disk, the rule says where commits are durable", "")
+	}
 	if s.AuthMethod == relay {
 		add("rule and log-in", Fail, relayWithRule, useScram)
 	}

@@ -30,6 +30,9 @@ type FS interface {
 	// waits.
 	// A lock that somebody has is a *[HeldError].
 	Lock(name string) (Lock, error)
+	// Life names the machine's boot and the mount of dir. While it stays the same, what was written there is read
+	// again, synced or not. "": it is not known.
+	Life(dir string) string
 }
 
 // Lock holds a lock of a file until it is closed.

@@ -22,6 +22,7 @@ type Mem struct {
 	durable map[string]*inode // what a crash leaves at least
 	pending []change          // between the two, oldest first
 	locks   map[string]bool
+	crashes int // power losses so far
 }
 
 // inode is a file (or a directory, with no content).
@@ -67,7 +68,9 @@ func (m *Mem) Kill() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead = true
-	return &Mem{names: m.names, durable: m.durable, pending: m.pending, locks: map[string]bool{}}
+	return &Mem{
+		names: m.names, durable: m.durable, pending: m.pending, locks: map[string]bool{}, crashes: m.crashes,
+	}
 }
 
 // Crash cuts the power. rnd decides what survives of that which was not synced; nil: nothing does.
@@ -81,7 +84,9 @@ func (m *Mem) Crash(rnd *rand.Rand) *Mem {
 			c.apply(kept)
 		}
 	}
-	next := &Mem{names: map[string]*inode{}, durable: map[string]*inode{}, locks: map[string]bool{}}
+	next := &Mem{
+		names: map[string]*inode{}, durable: map[string]*inode{}, locks: map[string]bool{}, crashes: m.crashes + 1,
+	}
 	for _, path := range slices.Sorted(maps.Keys(kept)) { // sorted: the dice must fall alike
 		if parent := next.names[filepath.Dir(path)]; path != "/" && path != "." && parent == nil {
 			continue // its directory was not durable

@@ -226,3 +226,6 @@ func (f *memFile) Close() error {
 	f.closed = true
 	return nil
 }
+
+// Life implements [FS].
+func (m *Mem) Life(string) string { return fmt.Sprint("boot ", m.crashes) }

@@ -1,0 +1,158 @@
+package walstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// The file `life` names, durably, the life of the machine in which written WAL may have been reported (ruling R42). In
+// that life what was written to any file is read again, synced or not. So the slot behind the name, which is never
+// synced, says after the end of the process how far was reported.
+//
+//	 0                                    512               552
+//	┌────────────────────────────┬───────┬─────────────────┐
+//	│ format, boot and mount     │ zeros │ slot: LSN, tli  │
+//	└────────────────────────────┴───────┴─────────────────┘
+const (
+	lifeName      = "life"
+	lifeFormat    = "#replproxy-life/1\n"
+	lifeSlotAt    = 512
+	lifeMagic     = "RPXL"
+	lifeLength    = 8 + 4
+	lifeFileBytes = lifeSlotAt + slotHeaderLen + lifeLength + slotHashLen
+)
+
+// lifeContent returns the content of the file in a life, with at as what was reported.
+func lifeContent(life string, at lsn.Point) []byte {
+	b := make([]byte, lifeFileBytes)
+	copy(b[:lifeSlotAt], lifeFormat+life+"\n")
+	appendLifeSlot(b[lifeSlotAt:lifeSlotAt], at)
+	return b
+}
+
+func appendLifeSlot(b []byte, at lsn.Point) []byte {
+	var payload [lifeLength]byte
+	p := binary.LittleEndian.AppendUint64(payload[:0], uint64(at.LSN))
+	return appendSlot(b, lifeMagic, 1, binary.LittleEndian.AppendUint32(p, uint32(at.Timeline)))
+}
+
+// noteLife makes durable in which life of the machine written WAL may be reported from now on.
+func (s *Store) noteLife() error {
+	path := filepath.Join(s.dir, lifeName)
+	life := s.fs.Life(s.dir)
+	if life == "" {
+		return nil // a start takes a life that it does not know for another one
+	}
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	if s.life != nil && s.lifeNoted() {
+		return nil
+	}
+	err := s.closeLife()
+	if err == nil && !s.lifeNoted() {
+		err = vfs.WriteFile(s.fs, path, lifeContent(life, lsn.Point{}))
+	}
+	if err == nil {
+		s.life, err = s.fs.OpenWrite(path)
+	}
+	if err != nil {
+		return fmt.Errorf("note in which life of the machine WAL is reported: %w", err)
+	}
+	return nil
+}
+
+// closeLife closes the file. The caller holds lifeMu, or nothing runs any more.
+func (s *Store) closeLife() error {
+	f := s.life
+	if s.life = nil; f == nil {
+		return nil
+	}
+	return f.Close()
+}
+
+// Reporting notes, for the end of the process alone, that WAL up to at is about to be reported. Call it before. It
+// waits for no disk. Any goroutine may call it.
+func (s *Store) Reporting(at lsn.LSN) error {
+	pos := s.Positions()
+	if at <= pos.Flushed {
+		return nil
+	}
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	if s.life == nil {
+		return nil
+	}
+	slot := appendLifeSlot(s.lifeSlot[:0], lsn.Point{Timeline: pos.Timeline, LSN: at})
+	if _, err := s.life.WriteAt(slot, lifeSlotAt); err != nil {
+		return fmt.Errorf("note what is reported: %w", err)
+	}
+	return nil
+}
+
+// lifeNoted reports whether the process that noted its life did so in this one, and no disk has failed it. Then
+// everything that was written since is there, unless the disk fails now.
+func (s *Store) lifeNoted() bool {
+	life := s.fs.Life(s.dir)
+	noted, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, lifeName), lifeFileBytes)
+	return err == nil && life != "" && bytes.HasPrefix(noted, []byte(lifeFormat+life+"\n"))
+}
+
+// reportedInThisLife returns how far a process before has reported. known is false unless it did so in this life.
+func (s *Store) reportedInThisLife() (at lsn.Point, known bool) {
+	if !s.lifeNoted() {
+		return at, false
+	}
+	noted, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, lifeName), lifeFileBytes)
+	if err != nil || len(noted) < lifeFileBytes {
+		return at, false
+	}
+	_, p, err := decodeSlot(noted[lifeSlotAt:], lifeMagic, lifeLength)
+	if err != nil {
+		return at, false
+	}
+	at.LSN = lsn.LSN(binary.LittleEndian.Uint64(p))
+	at.Timeline = lsn.TimelineID(binary.LittleEndian.Uint32(p[8:]))
+	return at, true
+}
+
+// forgetLife has the next start owe what was reported and not flushed: a disk has failed, and what is in memory of its
+// files may be gone. It asks the disk once and takes no for an answer.
+func (s *Store) forgetLife() {
+	err := s.fs.Remove(filepath.Join(s.dir, lifeName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("cannot note that the disk has failed", "err", err)
+	}
+}
+
+// failsDisk reports whether err says that bytes which were written may be gone.
+func failsDisk(err error) bool {
+	return err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, errNoSpace) && !errors.Is(err, vfs.ErrMoved) &&
+		!errors.Is(err, vfs.ErrHeld) && !errors.As(err, new(*LockedError))
+}
+
+// lacksRecords reports whether a record ended in WAL (end, to] that was written behind the end that a start has found.
+// It ends earlier where no checksum covers what comes: at a record that was given up, or that came damaged. Without one
+// the WAL up to to is the beginning of a record, on which no commit rests (ruling R36).
+func (s *Store) lacksRecords(end, to lsn.LSN) bool {
+	f := s.in.framer
+	p := &pages{s: s, h: s.History()}
+	defer s.segs.closeUnused()
+	defer p.close()
+	for at := end; at < to; {
+		page, err := p.page(at.PageStart())
+		if err != nil {
+			return true
+		}
+		stop := min(to, at.PageStart()+lsn.PageSize)
+		f.Feed(at, page[at.PageOffset():at.PageOffset()+int(stop-at)])
+		at = stop
+	}
+	return f.Complete() > end
+}
