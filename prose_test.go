@@ -95,6 +95,13 @@ func saidTexts(t *testing.T) (all []said) {
 			all = append(all, said{where: p.path, dir: p.path, text: plain(keyValue.ReplaceAllString(p.text, ""))})
 		}
 	}
+	browser, err := filepath.Glob("proxy/admin/page/*.[hj]*") // HTML and JavaScript
+	if err != nil || len(browser) < 2 {
+		t.Fatalf("%d files of the page, %v", len(browser), err)
+	}
+	for _, path := range browser {
+		all = append(all, said{where: path, dir: path, text: plain(read(t, path))})
+	}
 	scripts, err := filepath.Glob("scripts/*")
 	if err != nil || len(scripts) < 5 {
 		t.Fatalf("%d scripts, %v", len(scripts), err)
