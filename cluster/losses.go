@@ -100,6 +100,15 @@ func (n *Node) Parted(t lsn.TimelineID, at lsn.LSN) error {
 	return loss.Over()
 }
 
+// GaveUp reports whether p, a position of this store's system, lies within WAL that was given up, and other WAL of the
+// store's history is in its place. Any goroutine may ask.
+func (n *Node) GaveUp(p lsn.Point) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := n.storeAt(n.o.Store.Positions())
+	return slices.ContainsFunc(n.losses, func(l loss.Loss) bool { return l.Has(p) && at.Instead(l) })
+}
+
 // Beyond is a session that has WAL up to a position; see [Node.GiveUp].
 type Beyond = loss.Reached
 

@@ -60,6 +60,12 @@ func TestGiveUp(t *testing.T) {
 	if v := n.Status().Voters; v[1].Name != "s1" || v[1].Standing != ledger.BeyondLoss || v[2].Standing != Absent {
 		t.Errorf("%+v", v)
 	}
+	for p, want := range map[lsn.Point]bool{{Timeline: 1, LSN: 60}: false, {Timeline: 1, LSN: 110}: true, {Timeline: 2, LSN: 100}: false,
+		{Timeline: 1, LSN: 111}: false} {
+		if n.GaveUp(p) != want {
+			t.Errorf("%+v was given up: %t", p, !want)
+		}
+	}
 	l := judge(n, "s1", 100)
 	if l == nil || l.From != 60 || l.To != 110 || judge(n, "s2", 60) != nil {
 		t.Errorf("%+v", l)

@@ -44,6 +44,9 @@ type Losses interface {
 	Judge(who SessionInfo, slot string, t lsn.TimelineID, first lsn.Progress) (instead bool, err error)
 	// Left notes up to where a session that was let in had reported WAL of a timeline when it ended. It does not block.
 	Left(who SessionInfo, slot string, t lsn.TimelineID, reported lsn.LSN)
+	// GaveUp reports whether p lies within WAL that was given up, in whose place other WAL is stored here. It does not
+	// block.
+	GaveUp(p lsn.Point) bool
 }
 
 // noLosses is Losses where no WAL was ever given up: nobody is asked.
@@ -58,6 +61,8 @@ func (noLosses) Judge(SessionInfo, string, lsn.TimelineID, lsn.Progress) (bool, 
 }
 
 func (noLosses) Left(SessionInfo, string, lsn.TimelineID, lsn.LSN) {}
+
+func (noLosses) GaveUp(lsn.Point) bool { return false }
 
 // Voter is one session's handle, which counts for nothing before the first Report. The sender calls Report, one call
 // at a time, and any goroutine State, Counts and Doubted. Release is called once, after the last Report. None may

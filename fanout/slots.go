@@ -111,29 +111,6 @@ func (h *Hub) DropSlot(ctx context.Context, name string, wait bool, pid int32) e
 // session's end and after every ERROR that it sends (facts B1).
 func (h *Hub) DropTemporary(pid int32) { h.o.Slots.DropTemporary(pid) }
 
-// followTimeline brings slots back to the position at which the history of a new timeline has left the one before. A
-// standby beyond that point returns from below it, by pg_rewind or a new copy, and needs WAL from there. followed is
-// the timeline for which that was done last. It is 0 at first: then only positions that the store can't have are moved.
-// The result is the next followed.
-func (h *Hub) followTimeline(followed lsn.TimelineID) lsn.TimelineID {
-	pos, history := h.o.Store.Served(), h.o.Store.History()
-	if pos.Timeline == followed || pos.Timeline == 0 || pos.Timeline != history.Timeline {
-		return followed // nothing new, or half of it: the next wake-up shows the whole
-	}
-	limit := pos.End
-	if followed != 0 {
-		if at, _, ok := history.SwitchPoint(followed); ok {
-			limit = at
-		}
-	}
-	for _, name := range h.o.Slots.Rewind(limit) {
-		h.log.Warn("the standby of a slot has WAL that the present timeline, or this store, lacks: if it does not "+
-			"come back by itself it needs pg_rewind, or is made anew; the slot holds WAL from restart_lsn on",
-			"slot", name, "timeline", uint32(pos.Timeline), "restart_lsn", limit)
-	}
-	return pos.Timeline
-}
-
 // acquireSlot takes the slot of a START_REPLICATION; without a name there is none to take. One that is
 // not here is taken over from the primary, or made when that is wanted: then made is true.
 func (h *Hub) acquireSlot(ctx context.Context, r StartRequest, who SessionInfo) (g *slot.Guard, made bool, err error) {

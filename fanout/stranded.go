@@ -26,6 +26,7 @@ type Stranded struct {
 	Timeline        lsn.TimelineID // that was left
 	Fork            lsn.LSN        // where it was left
 	Next            lsn.TimelineID // for this one
+	GivenUp         bool           // that WAL was given up: pg_rewind, which compares timelines only, does not see it
 	seen            time.Time
 }
 
@@ -35,18 +36,18 @@ type strandeds struct {
 	rows map[string]Stranded
 }
 
-// strand notes that name has WAL of timeline t up to has, which was left at next.Start; reports whether that is news.
-func (s *strandeds) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeline, now time.Time) bool {
+// strand notes a row; reports whether that is news.
+func (s *strandeds) strand(row Stranded) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, known := s.rows[name]
+	_, known := s.rows[row.ApplicationName]
 	if s.rows == nil {
 		s.rows = map[string]Stranded{}
 	}
 	if !known && len(s.rows) >= maxStranded {
 		return false
 	}
-	s.rows[name] = Stranded{name, has, t, next.Start, next.Timeline, now}
+	s.rows[row.ApplicationName] = row
 	return !known
 }
 
@@ -106,11 +107,21 @@ func (h *Hub) strand(name string, t lsn.TimelineID, has lsn.LSN, next NextTimeli
 		return
 	}
 	h.allStreamed()
-	if !h.stranded.strand(name, t, has, next, time.Now()) {
+	row := Stranded{
+		ApplicationName: name, Has: has, Timeline: t, Fork: next.Start, Next: next.Timeline, seen: time.Now(),
+		GivenUp: h.o.Losses.GaveUp(lsn.Point{Timeline: t, LSN: has}),
+	}
+	if !h.stranded.strand(row) {
 		return
 	}
-	h.log.Warn("a standby has WAL that the new timeline lacks: it needs pg_rewind, or to be made anew", "standby", name,
-		"timeline", uint32(t), "has_lsn", has, "fork_lsn", next.Start, "new_timeline", uint32(next.Timeline))
+	log := h.log.With("standby", name, "timeline", uint32(t), "has_lsn", has, "fork_lsn", next.Start,
+		"new_timeline", uint32(next.Timeline))
+	if row.GivenUp {
+		log.Warn("a standby has WAL that was given up, and that the new timeline lacks: it needs to be made anew by " +
+			"pg_basebackup")
+		return
+	}
+	log.Warn("a standby has WAL that the new timeline lacks: it needs pg_rewind, or to be made anew")
 }
 
 // ended notes whether a session whose timeline was left had more WAL than next has. nil: its timeline was not left.

@@ -76,6 +76,11 @@ func (l Loss) In(h lsn.History) bool {
 	return left && fork > l.From
 }
 
+// Has reports whether p, a position of the loss's system, is one that only the lost WAL reaches.
+func (l Loss) Has(p lsn.Point) bool {
+	return p.Timeline == l.Timeline && p.LSN > l.From && p.LSN <= l.To
+}
+
 // Suspects returns the names that do not count.
 func (l Loss) Suspects() (names []string) {
 	for _, name := range l.Beyond {

@@ -90,18 +90,17 @@ func (t *Table) Oldest() lsn.LSN {
 }
 
 // Rewind moves every restart_lsn beyond limit back to it, in memory at once and on disk with the next Persist. It
-// returns the names of those slots. WAL beyond limit has been replaced by other WAL.
-func (t *Table) Rewind(limit lsn.LSN) []string {
+// returns those slots as they were, by name. WAL beyond limit has been replaced by other WAL, or is not there yet.
+func (t *Table) Rewind(limit lsn.LSN) (was []Info) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var names []string
-	for name, e := range t.slots {
+	for _, e := range t.slots {
 		if e.lost == NotLost && e.restart > limit {
+			was = append(was, t.info(e))
 			e.restart, e.dirty = limit, true
 			t.note(e)
-			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return names
+	slices.SortFunc(was, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return was
 }

@@ -116,6 +116,12 @@ func primaryWarnings(servers int, since, now time.Time) []string {
 // strandedWarnings name standbys that ask for a timeline that was left, for ever.
 func strandedWarnings(all []fanout.Stranded) (w []string) {
 	for _, s := range all {
+		if s.GivenUp {
+			w = append(w, fmt.Sprintf("standby %s has WAL up to %s, which was given up, and of which timeline %s "+
+				"lacks what is beyond %s: it does not come back before it is made anew by pg_basebackup",
+				s.ApplicationName, s.Has, s.Next, s.Fork))
+			continue
+		}
 		w = append(w, fmt.Sprintf("standby %s has WAL up to %s, of which timeline %s lacks what is beyond %s: "+
 			"it does not come back before pg_rewind, or made anew", s.ApplicationName, s.Has, s.Next, s.Fork))
 	}

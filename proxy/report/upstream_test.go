@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/fanout"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -95,6 +96,18 @@ func TestLossIsOneWarning(t *testing.T) {
 		u := admin.Upstream{Stopped: "WAL sent at 0/10 on timeline 1 differs from what is stored", Lack: c.lack, Foreign: c.foreign}
 		if got := streamWarnings(&u); len(got) != c.want {
 			t.Errorf("%+v, foreign %t: %q", c.lack, c.foreign, got)
+		}
+	}
+}
+
+// TestStrandedOfLostWAL: pg_rewind is advised where only the timelines part, not where WAL was given up, which it does not
+// see.
+func TestStrandedOfLostWAL(t *testing.T) {
+	t.Parallel()
+	for givenUp, want := range map[bool]string{false: "before pg_rewind, or made anew", true: "before it is made anew by pg_basebackup"} {
+		w := strandedWarnings([]fanout.Stranded{{ApplicationName: "s1", Has: 120, Fork: 100, Next: 2, GivenUp: givenUp}})
+		if len(w) != 1 || !strings.HasSuffix(w[0], want) {
+			t.Errorf("given up %t: %q", givenUp, w)
 		}
 	}
 }

@@ -33,6 +33,8 @@ func (l losses) Left(who fanout.SessionInfo, slot string, t lsn.TimelineID, repo
 	l.node.Left(whoIs(who, slot), t, reported)
 }
 
+func (l losses) GaveUp(p lsn.Point) bool { return l.node.GaveUp(p) }
+
 // giveUp notes that WAL which the primary has lost is given up and which standbys may have it, and ends their sessions.
 // It must be called before the proxy follows that primary. It ends the sessions of standbys without such WAL as well:
 // they are judged by their first report when they are back. With aside the store keeps that WAL until the next start.
