@@ -41,7 +41,7 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		checks = append(checks, runningCheck(ctx, c, facts)...)
+		checks = runningCheck(ctx, c, facts, checks)
 		if *asJSON {
 			err = show.JSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
 		} else {
@@ -58,14 +58,17 @@ func checkCommand() *cobra.Command {
 // runningTimeout bounds the question to the proxy that runs: it answers from memory.
 const runningTimeout = 5 * time.Second
 
-// runningCheck asks the proxy that runs in data_dir whether WAL comes, commits wait and members are heard. Where none
-// runs, or an older one, which cannot be asked so, it says what is not looked at.
-func runningCheck(ctx context.Context, c *config.Config, primary preflight.Facts) []preflight.Check {
+// runningCheck asks the proxy that runs in data_dir whether WAL comes, commits wait and members are heard. It appends
+// that to checks. Where none runs, or an older one, which cannot be asked so, it says what is not looked at.
+func runningCheck(
+	ctx context.Context, c *config.Config, primary preflight.Facts, checks []preflight.Check,
+) []preflight.Check {
 	s, ok := askRunning(ctx, c.DataDir)
 	if !ok {
-		return preflight.NotRunning(daemon.OtherMembers(c))
+		return append(checks, preflight.NotRunning(daemon.OtherMembers(c))...)
 	}
-	return preflight.Running(&s, primary)
+	preflight.Heed(checks, &s)
+	return append(checks, preflight.Running(&s, primary)...)
 }
 
 // askRunning gives the status of the proxy that runs in dir; false: none does, or it cannot be asked.

@@ -64,6 +64,9 @@ func TestLostWALOutlivesARestart(t *testing.T) {
 	if e == nil || *e != *was {
 		t.Errorf("%+v", e)
 	}
+	if r.lostBy == nil || r.lostBy.Endpoint != "" || r.lostBy.LackError != *was {
+		t.Errorf("%+v is shown", r.lostBy)
+	}
 	other := primary
 	if other.system = 8; r.knowledge().lack(other) != nil {
 		t.Error("another system has lost nothing")
@@ -79,6 +82,9 @@ func TestLostWALIsForgiven(t *testing.T) {
 	srv := server{system: 7, timeline: 1, endpoint: "db1:5432"}
 	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal(false))
 	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal(false))
+	if r.lostBy == nil || r.lostBy.Endpoint != "db1:5432" || r.lostBy.By != "b" {
+		t.Fatalf("what a member tells is not shown: %+v", r.lostBy)
+	}
 	if r.lost.Load() != nil {
 		t.Fatal("a member's word, or a timeline that lacks WAL, is remembered as the server's loss")
 	}
@@ -87,7 +93,13 @@ func TestLostWALIsForgiven(t *testing.T) {
 	if k := (*r.lost.Load())["db1:5432"]; !k.Lost || k.LSN != 2 || k.From != 1 {
 		t.Fatalf("%+v", k)
 	}
+	if r.lostBy == nil || r.lostBy.To != 2 || r.lostBy.By != "" {
+		t.Fatalf("%+v is shown", r.lostBy)
+	}
 	r.forgive("db2:5432")
+	if r.lostBy != nil {
+		t.Fatalf("a server is streamed from, and %+v is shown", r.lostBy)
+	}
 	if len(*r.lost.Load()) != 1 {
 		t.Fatal("another host's")
 	}

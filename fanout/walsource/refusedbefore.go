@@ -14,7 +14,11 @@ import (
 // store can't tell by bytes. The position is reached again by other WAL, most likely that of the commits that wait.
 func (r *Supply) lostWAL(srv server, err error) {
 	var e *LackError
-	if !errors.As(err, &e) || !e.Lost || e.By != "" {
+	if !errors.As(err, &e) || !e.Lost {
+		return
+	}
+	r.locked(func() { r.lostBy = &LostBy{srv.endpoint, *e} })
+	if e.By != "" {
 		return
 	}
 	p := lsn.Point{System: srv.system, Timeline: e.Of, LSN: e.To}
@@ -47,6 +51,7 @@ func (r *Supply) recall() {
 	}
 	p := lsn.Point{System: e.System, Timeline: e.Of, LSN: e.To}
 	if e.Lost {
+		r.lostBy = &LostBy{LackError: *e}
 		r.lost.Store(&map[string]knownwal.Known{anyEndpoint: {Point: p, Complete: true, Lost: true, From: e.From}})
 		return
 	}
@@ -76,8 +81,10 @@ func (r *Supply) pardon(srv server, had lsn.Point) {
 	})
 }
 
-// forgive forgets the refusal of the server at endpoint: it is streamed from.
+// forgive forgets the refusal of the server at endpoint: it is streamed from. The loss of another one is not shown any
+// more then.
 func (r *Supply) forgive(endpoint string) {
+	r.locked(func() { r.lostBy = nil })
 	if was := r.partings.Load(); was != nil {
 		all := maps.Clone(*was)
 		delete(all, endpoint)

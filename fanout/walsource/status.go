@@ -14,6 +14,7 @@ import (
 type Status struct {
 	walreceiver.Status
 	Lack       *LackError // a timeline that is not followed because it lacks acknowledged WAL
+	LostBy     *LostBy    // what was refused last for WAL that it had lost, until a server is followed; nil: nothing
 	Stop       *Stop      // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
 	Reconnects int        // connections begun after the first
 	// Late: members that were not heard when the stored timeline was followed may have acknowledged WAL that it lacks.
@@ -22,11 +23,17 @@ type Status struct {
 	RefusedSince time.Time
 }
 
+// LostBy is WAL that a server has lost, and the server.
+type LostBy struct {
+	Endpoint string // "": it was refused before this start
+	LackError
+}
+
 // Status takes a snapshot. It never blocks for long and may be called from any goroutine.
 func (r *Supply) Status() Status {
 	s := Status{Status: r.rcv.Status()}
 	r.locked(func() { s.Lack, s.Stop, s.Reconnects = r.lacks, r.stopped, r.reconnects })
-	r.locked(func() { s.RefusedSince = r.refusedSince })
+	r.locked(func() { s.RefusedSince, s.LostBy = r.refusedSince, r.lostBy })
 	if late := r.late.Load(); late != nil {
 		s.Late = slices.Clone(*late)
 	}

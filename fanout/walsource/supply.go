@@ -48,6 +48,7 @@ type Supply struct {
 	mu         sync.Mutex
 	reconnects int        // attempts begun after the first
 	lacks      *LackError // shown
+	lostBy     *LostBy    // shown; never changed in place
 
 	refusedSince time.Time // see Status
 	stopped      *Stop     // shown

@@ -111,6 +111,7 @@ type Upstream struct {
 	GateTaken     int64     `json:"gate_taken_total" doc:"times another session was ended to use it here"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`
+	LostBy        *LostBy   `json:"lost_by,omitempty" doc:"what was refused last for lost WAL; absent: one is followed"`
 	Higher        *Higher   `json:"higher,omitempty" doc:"a server that shows the followed one to be an old primary"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`
 	Reports       int64     `json:"reports_total" doc:"status updates sent"`
@@ -123,35 +124,6 @@ type Upstream struct {
 type Higher struct {
 	Host     string         `json:"host" doc:"where it is"`
 	Timeline lsn.TimelineID `json:"timeline" doc:"its timeline"`
-}
-
-// Lack is WAL that is known and that a server does not have, which therefore is not followed.
-type Lack struct {
-	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of the server that is not followed"`
-	From     lsn.LSN        `json:"from_lsn" doc:"where it left the known WAL; 0/0: it has none of it, or nobody knows"`
-	To       lsn.LSN        `json:"to_lsn" doc:"end of the known WAL: reported under a rule, or lost by a primary"`
-	Lost     bool           `json:"lost,omitempty" doc:"the primary itself had that WAL, and came back without it"`
-	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
-	By       string         `json:"by,omitempty" doc:"member that knows of it; absent: this proxy"`
-	Restart  bool           `json:"restart,omitempty" doc:"the loss is accepted, and this proxy waits for its restart"`
-}
-
-// Accepted is an operator's word, by accept-timeline, that a server is to be followed although it lacks WAL.
-type Accepted struct {
-	System   string         `json:"system_identifier,omitempty" doc:"of that server; absent: of any"`
-	Timeline lsn.TimelineID `json:"timeline" doc:"of that server"`
-	From     lsn.LSN        `json:"from_lsn,omitzero" doc:"where what it lacks begins; absent: whatever it lacks"`
-	To       lsn.LSN        `json:"to_lsn,omitzero" doc:"where that ends"`
-	Of       lsn.TimelineID `json:"of_timeline,omitzero" doc:"timeline of that WAL"`
-	Forced   bool           `json:"forced,omitempty" doc:"said by --force, though no server was refused"`
-}
-
-// GivenUp is WAL that the primary came back without and that an operator gave up.
-type GivenUp struct {
-	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of that WAL"`
-	From     lsn.LSN        `json:"from_lsn" doc:"where it began"`
-	To       lsn.LSN        `json:"to_lsn" doc:"where it ended, as far as anybody knew"`
-	Standbys []string       `json:"standbys,omitempty" doc:"may have it: no WAL, no vote until they are made anew"`
 }
 
 // Store is the walstore's side.

@@ -61,6 +61,7 @@ func Status(x *Snapshot) admin.Status {
 func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	c, satisfiable := x.Config, x.Votes.Levels[1].Satisfiable
 	var w warnings
+	w.add(stops, goneWarnings(&s.Upstream, s.Accepted, x.Restart)...)
 	if s.Upstream.Stopped == "" && s.Upstream.Lack == nil { // those have warnings of their own
 		w.add(stops, followsWarnings(x.Stream.Status, x.LastMessage, s.Now)...)
 	}

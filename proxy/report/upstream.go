@@ -32,6 +32,9 @@ func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upst
 	if l := r.Lack; l != nil {
 		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
 	}
+	if l := r.LostBy; l != nil {
+		u.LostBy = &admin.LostBy{Host: l.Endpoint, Timeline: l.Timeline, From: l.From, To: l.To}
+	}
 	if r.Stop != nil {
 		u.Stopped, u.StoppedSince, u.Foreign = r.Stop.Why, r.Stop.Since, r.Stop.Foreign
 	}

@@ -77,6 +77,9 @@ func Passed(checks []Check) bool {
 	return true
 }
 
+// startOrPromote is the remedy where no host is a primary, see [Heed].
+const startOrPromote = "Start the primary, or promote a standby."
+
 func reachable(s Setup, f Facts) Check {
 	c := Check{Name: "upstream"}
 	if f.Replication == nil {
@@ -86,7 +89,7 @@ func reachable(s Setup, f Facts) Check {
 	c.Level, c.Text = Fail, f.Replication.Error()
 	if errors.Is(f.Replication, upstream.ErrStandby) && upstream.Down(f.Replication) {
 		c.Text = "no host is a primary: docs/failover.md (" + c.Text + ")"
-		c.Remedy = "Start the primary, or promote a standby."
+		c.Remedy = startOrPromote
 		return c
 	}
 	c.Remedy = "Check host and port of upstream.conninfo, and listen_addresses and firewalls of the primary."

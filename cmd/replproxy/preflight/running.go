@@ -55,8 +55,27 @@ func follows(s *admin.Status) Check {
 			c.Text += ": " + why
 		}
 		c.Remedy = "See replproxy status and docs/runbook.md, The upstream is not followed."
+		if u.LostBy != nil && u.Lack == nil {
+			c.Remedy = promoteInstead(u.LostBy)
+		}
 	}
 	return c
+}
+
+// Heed changes the remedy of checks by what the proxy that runs knows. That no host is a primary may be what an
+// operator wants: the one that was has lost WAL.
+func Heed(checks []Check, s *admin.Status) {
+	for i, c := range checks {
+		if c.Remedy == startOrPromote && s.Upstream.LostBy != nil && s.Upstream.State != admin.Streaming {
+			checks[i].Remedy = promoteInstead(s.Upstream.LostBy)
+		}
+	}
+}
+
+// promoteInstead returns the remedy where the primary that is gone has lost WAL.
+func promoteInstead(l *admin.LostBy) string {
+	return fmt.Sprintf("Do not start %s again, which has lost WAL up to %s of timeline %s: promote a standby that has "+
+		"that WAL (docs/failover.md, The primary has lost WAL).", cmp.Or(l.Host, "the primary"), l.To, l.Timeline)
 }
 
 // commits tells whether commits wait for the proxy, and for whom. Where the rule cannot be satisfied it says so in the

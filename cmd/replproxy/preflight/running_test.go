@@ -103,3 +103,24 @@ func TestRunningProxyTellsOfMembers(t *testing.T) {
 		t.Errorf("no proxy runs: %+v", c)
 	}
 }
+
+// TestRunningProxyKnowsOfALoss: where the primary was stopped because it has lost WAL, nobody is told to start it again.
+func TestRunningProxyKnowsOfALoss(t *testing.T) {
+	t.Parallel()
+	const advice = "Do not start db1:5432 again, which has lost WAL up to 0/4000000 of timeline 2: promote a standby"
+	s := admin.Status{Name: "p", Upstream: admin.Upstream{
+		State: admin.Disconnected, LostBy: &admin.LostBy{Host: "db1:5432", Timeline: 2, From: 0x3000000, To: 0x4000000},
+	}}
+	heed := func() []Check {
+		checks := []Check{{Name: "upstream", Level: Fail, Remedy: startOrPromote}, {Name: "role", Level: Warn, Remedy: "another"}}
+		Heed(checks, &s)
+		return append(checks, Running(&s, Facts{})...)
+	}
+	if c := heed(); !strings.HasPrefix(c[0].Remedy, advice) || c[1].Remedy != "another" || !strings.HasPrefix(c[2].Remedy, advice) {
+		t.Errorf("%+v", c)
+	}
+	s.Upstream.State = admin.Streaming
+	if c := heed(); c[0].Remedy != startOrPromote || c[2].Remedy != "" {
+		t.Errorf("one is followed: %+v", c)
+	}
+}
