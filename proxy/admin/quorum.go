@@ -9,6 +9,9 @@ import (
 // CommitsWait begins the warning which says that commits wait, and for whom.
 const CommitsWait = "commits on the primary that wait for this proxy wait: "
 
+// VotersAway begins the warning which names the voters that the rule does without.
+const VotersAway = "voters of the rule that do not count: "
+
 // NotHeardYet begins the warning of a proxy that has just started, and names who may yet be heard.
 const NotHeardYet = "not heard yet, "
 

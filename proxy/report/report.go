@@ -88,6 +88,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, lateWarnings(x.Stream.Late)...)
 	w.add(loses, standbyWarnings(c, s, x.Stream.Ruled)...)
 	w.add(stops, quorumWarnings(x.Votes, peersOf(s), s.Now, s.Now.Sub(x.Started))...)
+	w.add(loses, awayWarnings(&s.Quorum, s.Now.Sub(x.Started))...)
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled, s.Accepted)...)
 	w.add(loses, ruleGateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)

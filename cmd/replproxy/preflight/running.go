@@ -94,6 +94,10 @@ func commits(s *admin.Status) Check {
 		c.Level, c.Text = Fail, admin.CommitsWait+fmt.Sprintf("the rule has covered no more than %s since %s; %s",
 			show.Position(l.Quorum), l.Since.UTC().Format(time.TimeOnly), slowest(s.Quorum.Voters))
 	default:
+		if i := slices.IndexFunc(s.Warnings, isVotersAway); i >= 0 {
+			c.Level, c.Text = Warn, c.Text+"; "+s.Warnings[i]
+			c.Remedy = "Bring them back: see the voters in replproxy status, and docs/runbook.md, Commits wait."
+		}
 		return c
 	}
 	c.Remedy = "See the voters in replproxy status, and docs/runbook.md, Commits wait."
@@ -104,6 +108,8 @@ func commits(s *admin.Status) Check {
 }
 
 func isNotHeardYet(warning string) bool { return strings.HasPrefix(warning, admin.NotHeardYet) }
+
+func isVotersAway(warning string) bool { return strings.HasPrefix(warning, admin.VotersAway) }
 
 func isCommitsWait(warning string) bool { return strings.HasPrefix(warning, admin.CommitsWait) }
 
