@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -116,9 +117,15 @@ func sharedSlotWarnings(s *admin.Status) (all []string) {
 	}
 	for _, p := range s.Cluster.Peers {
 		if !p.Heard.IsZero() && p.Slots != "" && s.Now.Sub(s.StartedAt) > cluster.MemberTimeout {
-			all = append(all, fmt.Sprintf("slots are not shared with %s, which may be of an older version: %s",
-				p.Name, p.Slots))
+			text := "slots are not shared with %s, which may be of an older version: %s"
+			if unreached(p.Slots) {
+				text = "slots are not shared with %s, which is heard and was not reached: %s"
+			}
+			all = append(all, fmt.Sprintf(text, p.Name, p.Slots))
 		}
 	}
 	return all
 }
+
+// unreached reports whether an attempt failed before the member could say anything.
+func unreached(why string) bool { return strings.HasPrefix(why, "dial ") }

@@ -3,6 +3,7 @@ package report
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
@@ -30,6 +31,21 @@ func TestOtherWALAmidALoss(t *testing.T) {
 		got := strings.Join(memberWarnings(s), "\n")
 		if !strings.Contains(got, c.want) || strings.Contains(got, anew) != (c.want == anew) {
 			t.Errorf("differs below %s, %+v: %q", c.differs, c.givenUp, got)
+		}
+	}
+}
+
+// TestUnreachedIsNotOld: a member that could not be reached, as it was away, is not said to be of an older version.
+func TestUnreachedIsNotOld(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	for why, want := range map[string]string{
+		"dial tcp 10.0.0.2:7946: connect: connection refused": "which is heard and was not reached: dial tcp",
+		"tls: no application protocol":                        "which may be of an older version: tls",
+	} {
+		s := &admin.Status{Now: now, StartedAt: now.Add(-time.Hour), Cluster: &admin.Cluster{Peers: []admin.Peer{{Name: "b", Heard: now, Slots: why}}}}
+		if got := strings.Join(sharedSlotWarnings(s), "|"); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", why, got)
 		}
 	}
 }

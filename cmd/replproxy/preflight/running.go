@@ -7,15 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/replproxy/replproxy/cmd/replproxy/show"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// coversNothing is the time after which WAL that the rule does not cover shows that commits wait. A standby that keeps
-// up reports within wal_receiver_status_interval, which is as long.
-const coversNothing = 10 * time.Second
+// startGrace is the time after a start within which members are heard. One that is not heard then is away.
+const startGrace = 15 * time.Second
 
 // Running judges a proxy that runs by what it says of itself. Where the primary's commits wait for nobody, by its
 // synchronous_standby_names, that they would wait is no failure yet.
@@ -55,8 +53,12 @@ func follows(s *admin.Status) Check {
 			c.Text += ": " + why
 		}
 		c.Remedy = "See replproxy status and docs/runbook.md, The upstream is not followed."
-		if u.LostBy != nil && u.Lack == nil {
+		switch {
+		case u.LostBy != nil && u.Lack == nil:
 			c.Remedy = promoteInstead(u.LostBy)
+		case s.Now.Sub(s.StartedAt) < startGrace && u.LastMessageAt.IsZero():
+			c.Remedy = fmt.Sprintf("It started %s ago: ask again in 15 s. Then s%s",
+				s.Now.Sub(s.StartedAt).Round(time.Second), c.Remedy[1:])
 		}
 	}
 	return c
@@ -82,17 +84,16 @@ func promoteInstead(l *admin.LostBy) string {
 // words of the warning in /status.
 func commits(s *admin.Status) Check {
 	c := Check{Name: "commits", Level: OK, Text: "none waits for the rule"}
-	at := slices.IndexFunc(s.Quorum.Levels, func(l admin.QuorumLevel) bool { return l.Position == "flush" })
 	switch warned := slices.IndexFunc(s.Warnings, isCommitsWait); {
 	case warned >= 0:
 		c.Level, c.Text = Fail, s.Warnings[warned]
-	case at < 0:
+	case len(s.Quorum.Levels) == 0:
 		c.Text = "no rule: a commit that waits for this proxy is durable in its store only"
 		return c
-	case lags(s.Quorum.Levels[at], s.Now):
-		l := s.Quorum.Levels[at]
-		c.Level, c.Text = Fail, admin.CommitsWait+fmt.Sprintf("the rule has covered no more than %s since %s; %s",
-			show.Position(l.Quorum), l.Since.UTC().Format(time.TimeOnly), slowest(s.Quorum.Voters))
+	case s.Upstream.State != admin.Streaming:
+		c.Level, c.Text = Warn, "not known: no WAL comes, and nothing is reported to a primary that runs"
+		c.Remedy = "See running proxy."
+		return c
 	default:
 		if i := slices.IndexFunc(s.Warnings, isVotersAway); i >= 0 {
 			c.Level, c.Text = Warn, c.Text+"; "+s.Warnings[i]
@@ -112,25 +113,6 @@ func isNotHeardYet(warning string) bool { return strings.HasPrefix(warning, admi
 func isVotersAway(warning string) bool { return strings.HasPrefix(warning, admin.VotersAway) }
 
 func isCommitsWait(warning string) bool { return strings.HasPrefix(warning, admin.CommitsWait) }
-
-// lags reports whether a position has not been covered for so long that it is no matter of moments.
-func lags(l admin.QuorumLevel, now time.Time) bool {
-	return !l.Since.IsZero() && l.Behind != nil && *l.Behind > 0 && now.Sub(l.Since) >= coversNothing
-}
-
-// slowest names the voters that have not flushed all.
-func slowest(all []admin.QuorumVoter) string {
-	var names []string
-	for _, v := range all {
-		if v.FlushBehind != nil && *v.FlushBehind > 0 {
-			names = append(names, fmt.Sprintf("%s is %s behind", v.Name, show.Bytes(*v.FlushBehind)))
-		}
-	}
-	if names == nil {
-		return "no voter says that it is behind"
-	}
-	return strings.Join(names, ", ")
-}
 
 // members tells which other members of the cluster the proxy hears.
 func members(s *admin.Status) (checks []Check) {
@@ -152,6 +134,10 @@ func members(s *admin.Status) (checks []Check) {
 				c.Text += ": " + p.LastError
 			}
 			c.Remedy = "Start it, or see docs/runbook.md, The cluster."
+			if s.Now.Sub(s.StartedAt) < startGrace && p.LastHeard.IsZero() {
+				c.Remedy = "This proxy started just now: ask again in 15 s. If it is not heard then, start it, or " +
+					"see docs/runbook.md, The cluster."
+			}
 		case p.Strange != "":
 			c.Level, c.Text = Warn, p.Name+" cannot be understood, so nothing that it says counts: "+p.Strange
 			c.Remedy = "Give it the release of the others."

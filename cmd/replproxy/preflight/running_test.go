@@ -39,7 +39,6 @@ func TestRunningProxyTellsWhoIsWaitedFor(t *testing.T) {
 	level := func(behind *int64, since time.Time) []admin.QuorumLevel {
 		return []admin.QuorumLevel{{Position: "write"}, {Position: "flush", Quorum: 0x2000000, Behind: behind, Since: since}}
 	}
-	voters := []admin.QuorumVoter{{Name: "s1", FlushBehind: &none}, {Name: "s2", FlushBehind: &few}}
 	warning := admin.CommitsWait + "ANY 2 (s1, s2) has 1 candidates"
 	for name, c := range map[string]struct {
 		s     admin.Status
@@ -54,10 +53,12 @@ func TestRunningProxyTellsWhoIsWaitedFor(t *testing.T) {
 		"under load": {admin.Status{Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Second))}}, OK, "none waits"},
 		"too few voters": {admin.Status{Warnings: []string{"another", warning},
 			Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Second))}}, Fail, warning},
-		"a voter stands still": {admin.Status{Quorum: admin.Quorum{Levels: level(&few, now.Add(-time.Minute)), Voters: voters}}, Fail,
-			admin.CommitsWait + "the rule has covered no more than 0/2000000 since 01:45:40; s2 is 100 B behind"},
+		"it is not followed": {admin.Status{Upstream: admin.Upstream{State: admin.Connecting},
+			Quorum: admin.Quorum{Levels: level(&none, now.Add(-time.Hour))}}, Warn, "not known: no WAL comes"},
 	} {
-		c.s.Now = now
+		if c.s.Now = now; c.s.Upstream.State == "" {
+			c.s.Upstream.State = admin.Streaming
+		}
 		if got := Running(&c.s, Facts{})[1]; got.Level != c.level || !strings.HasPrefix(got.Text, c.text) || (got.Remedy == "") != (c.level == OK) {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -78,6 +79,23 @@ func TestCommitsRightAfterTheStart(t *testing.T) {
 	unheard := admin.NotHeardYet + "3s after the start: b"
 	s := admin.Status{Now: time.Unix(1e9, 0), Warnings: []string{unheard, admin.CommitsWait + "ANY 2 (s1, s2) has 1 candidate"}}
 	if c := Running(&s, Facts{})[1]; c.Level != Fail || !strings.HasPrefix(c.Remedy, "Ask again in 15 s: "+unheard+". Or see ") {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestCheckRightAfterTheStart: who has just started is given its time, and nobody is told to start what runs.
+func TestCheckRightAfterTheStart(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	s := admin.Status{Now: now, StartedAt: now.Add(-2 * time.Second), Upstream: admin.Upstream{State: admin.Connecting},
+		Cluster: &admin.Cluster{Peers: []admin.Peer{{Name: "b"}, {Name: "c", LastHeard: now}}}}
+	c := Running(&s, Facts{})
+	if !strings.HasPrefix(c[0].Remedy, "It started 2s ago: ask again in 15 s. Then see replproxy status") ||
+		!strings.HasPrefix(c[2].Remedy, "This proxy started just now: ask again in 15 s.") || !strings.HasPrefix(c[3].Remedy, "Start it") {
+		t.Errorf("%+v", c)
+	}
+	s.StartedAt = now.Add(-time.Minute)
+	if c := Running(&s, Facts{}); !strings.HasPrefix(c[0].Remedy, "See ") || !strings.HasPrefix(c[2].Remedy, "Start it") {
 		t.Errorf("%+v", c)
 	}
 }
