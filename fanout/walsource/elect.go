@@ -147,18 +147,27 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 		}
 		errors.As(refused[i], &r.lack)
 		r.lostWAL(all[i].srv, refused[i])
-		refusal := fmt.Errorf("upstream host %s is refused: %w", all[i].host, refused[i])
+		refusal := hostRefused(all[i].host, refused[i])
 		r.logRefusal(all[i].host, refusal)
-		if err == nil {
-			err = refusal
-		} else {
-			err = fmt.Errorf("%w; %w", refusal, err)
-		}
+		err = besideOthers(refusal, err)
 	}
 	if best < 0 {
 		return nil, errPermanent{err}
 	}
 	return asked[best], nil
+}
+
+// hostRefused says which of several hosts is refused.
+func hostRefused(host string, why error) error {
+	return fmt.Errorf("upstream host %s is refused: %w", host, why)
+}
+
+// besideOthers returns a refusal together with what came of the other hosts; nil: nothing.
+func besideOthers(refusal, others error) error {
+	if others == nil {
+		return refusal
+	}
+	return fmt.Errorf("%w; %w", refusal, others)
 }
 
 // params returns those of the log-in as a walreceiver.

@@ -86,3 +86,16 @@ func TestAcceptedLossAsksForTheRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestAdviceIsAboutTheRefused: of several hosts the one that has lost WAL is to be stopped. The advice stands behind its
+// name, not behind that of a standby which is to be promoted.
+func TestAdviceIsAboutTheRefused(t *testing.T) {
+	e := &LackError{Timeline: 1, From: 16, To: 32, Of: 1, Lost: true}
+	standby := &upstream.ConnectError{Attempts: []upstream.Attempt{{Endpoint: upstream.Endpoint{Host: "db2", Port: 5432}, Err: upstream.ErrStandby}}}
+	text := pgerror.Describe(errPermanent{besideOthers(hostRefused("db1:5432", e.refusal(false)), standby)})
+	refused, other, _ := strings.Cut(text, "; connection to server at ")
+	if !strings.HasPrefix(refused, "upstream host db1:5432 is refused: ") || !strings.Contains(refused, "HINT: Stop it") ||
+		!strings.Contains(other, "db2") || strings.Contains(other, "HINT") {
+		t.Errorf("%s", text)
+	}
+}

@@ -87,23 +87,6 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Describe returns err's text with the DETAIL and HINT of the Error in it, if there is one. Logs and status show it,
-// where an operator wants all that the server said.
-func Describe(err error) string {
-	text := err.Error()
-	var e *Error
-	if !errors.As(err, &e) {
-		return text
-	}
-	if e.Detail != "" {
-		text += "; DETAIL: " + e.Detail
-	}
-	if e.Hint != "" {
-		text += "; HINT: " + e.Hint
-	}
-	return text
-}
-
 // Unwrap returns the cause given to WithCause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 

@@ -96,6 +96,12 @@ func TestDescribe(t *testing.T) {
 		{pgerror.New(pgerror.ObjectInUse, "m"), "m (SQLSTATE 55006)"},
 		{full, "m (SQLSTATE 55006); DETAIL: d; HINT: h"},
 		{fmt.Errorf("stream WAL: %w", full), "stream WAL: m (SQLSTATE 55006); DETAIL: d; HINT: h"},
+		{fmt.Errorf("a: %w; %w", full, io.EOF), "a: m (SQLSTATE 55006); DETAIL: d; HINT: h; EOF"},
+		{fmt.Errorf("%w; a: %w; b: %w", io.EOF, full, full),
+			"EOF; a: m (SQLSTATE 55006); DETAIL: d; HINT: h; b: m (SQLSTATE 55006); DETAIL: d; HINT: h"},
+		{fmt.Errorf("%w: more", full), "m (SQLSTATE 55006): more; DETAIL: d; HINT: h"},
+		{fmt.Errorf("a: %w; b", pgerror.New(pgerror.ObjectInUse, "m").WithHint("h").WithCause(full)),
+			"a: m (SQLSTATE 55006): m (SQLSTATE 55006); HINT: h; b"},
 	} {
 		if got := pgerror.Describe(c.err); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

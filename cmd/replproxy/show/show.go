@@ -116,9 +116,10 @@ func hostErrors(s *admin.Status) (all []string) {
 	}
 }
 
-// once returns text without the reasons of several hosts, which have lines of their own.
+// once returns text without the reasons of several hosts, or one with advice: those have lines of their own.
 func once(s *admin.Status, text string) string {
-	if len(hostErrors(s)) < 2 {
+	all := hostErrors(s)
+	if len(all) == 0 || len(all) == 1 && !strings.Contains(all[0], "; HINT: ") {
 		return text
 	}
 	return strings.ReplaceAll(text, s.Upstream.LastError, "see last error")

@@ -86,15 +86,16 @@ func TestStatusGolden(t *testing.T) {
 func TestErrorOfHosts(t *testing.T) {
 	one, two := `connection to server at "db1", port 5432 failed: FATAL:  no; DETAIL: d; more`, `upstream host db2:5432 is refused: m`
 	const lost = "; HINT: Promote."
+	both := two + lost + "; " + one
 	s := &admin.Status{
-		NotReady: "no WAL has arrived yet: " + one + "; " + two + lost, Warnings: []string{"no WAL since 1: " + one + "; " + two + lost},
-		Upstream: admin.Upstream{State: admin.Disconnected, LastError: one + "; " + two + lost},
+		NotReady: "no WAL has arrived yet: " + both, Warnings: []string{"no WAL since 1: " + both},
+		Upstream: admin.Upstream{State: admin.Disconnected, LastError: both},
 	}
 	var b bytes.Buffer
 	Status(&b, s)
 	for _, want := range []string{
 		"not ready: no WAL has arrived yet: see last error, up", "warning  no WAL since 1: see last error\n",
-		"          last error: " + one + "\n                      " + two + lost + "\n",
+		"          last error: " + two + lost + "\n                      " + one + "\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("want %q in\n%s", want, b.String())
@@ -104,6 +105,11 @@ func TestErrorOfHosts(t *testing.T) {
 	b.Reset()
 	if Status(&b, s); !strings.Contains(b.String(), "not ready: no WAL has arrived yet: "+one) {
 		t.Errorf("one host:\n%s", b.String())
+	}
+	s.Upstream.LastError, s.NotReady = "m"+lost, "no WAL is taken: m"+lost
+	b.Reset()
+	if Status(&b, s); !strings.Contains(b.String(), "not ready: no WAL is taken: see last error, up") || strings.Count(b.String(), lost) != 1 {
+		t.Errorf("one host, with advice:\n%s", b.String())
 	}
 }
 
