@@ -1,6 +1,8 @@
 package loss
 
 import (
+	"fmt"
+
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -12,11 +14,11 @@ func (l Loss) Refusal(here bool, standby string, said lsn.Progress) error {
 	switch {
 	case here && l.Own:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"this proxy still has WAL beyond %s of timeline %s, which was given up", l.From, l.Timeline).
+			"this proxy still has WAL %s, which was given up", l.where()).
 			WithHint("Restart the proxy: it then sets that WAL aside.")
 	case here:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
-			"this proxy still has WAL beyond %s of timeline %s, which was given up on another one", l.From, l.Timeline).
+			"this proxy still has WAL %s, which was given up on another one", l.where()).
 			WithHint("Give it up here too: replproxy accept-timeline %s.", l.Timeline)
 	}
 	return l.refusalOf(standby, max(said.Write, said.Flush, said.Apply))
@@ -41,9 +43,17 @@ func Over() error {
 
 func (l Loss) refusalOf(standby string, has lsn.LSN) error {
 	return pgerror.New(pgerror.ObjectNotInPrerequisite,
-		"standby \"%s\" may have WAL beyond %s of timeline %s, which was given up", standby, l.From, l.Timeline).
+		"standby \"%s\" may have WAL %s, which was given up", standby, l.where()).
 		WithDetail("It has WAL up to %s. The primary has come back without what it had up to %s, and has written "+
 			"other WAL since.", has, l.To).
 		WithHint("Make it anew from a base backup that begins beyond %s; if it is made anew already, say so: "+
 			"replproxy made-anew %s.", l.To, syncrep.QuoteName(standby))
+}
+
+// where says which WAL was given up: where it begins, if that is known.
+func (l Loss) where() string {
+	if l.From == lsn.Invalid {
+		return fmt.Sprintf("of timeline %s up to %s", l.Timeline, l.To)
+	}
+	return fmt.Sprintf("beyond %s of timeline %s", l.From, l.Timeline)
 }

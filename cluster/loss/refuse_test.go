@@ -12,8 +12,8 @@ import (
 // TestRefusal: who is refused is told why, and what to do.
 func TestRefusal(t *testing.T) {
 	given := Loss{Timeline: 2, From: 100, To: 200}
-	own := given
-	own.Own = true
+	own, unknown := given, given
+	own.Own, unknown.From = true, 0
 	for name, c := range map[string]struct {
 		l    Loss
 		here bool
@@ -23,6 +23,8 @@ func TestRefusal(t *testing.T) {
 		"here, by others": {given, true, []string{"which was given up on another one", "replproxy accept-timeline 2"}},
 		"the standby": {own, false, []string{`standby "S b" may have WAL beyond 0/64 of timeline 2`, "It has WAL up to 0/96",
 			"up to 0/C8", `replproxy made-anew "S b"`}},
+		"nobody knows from where on":    {unknown, false, []string{`standby "S b" may have WAL of timeline 2 up to 0/C8, which was given up`}},
+		"here, and nobody knows either": {unknown, true, []string{"this proxy still has WAL of timeline 2 up to 0/C8, which was given up"}},
 	} {
 		err := c.l.Refusal(c.here, "S b", lsn.Progress{Write: 150, Flush: 140, Apply: 130})
 		var e *pgerror.Error

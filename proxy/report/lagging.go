@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/proxy/admin"
-	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // coversNothing is the time after which WAL that the rule does not cover shows that commits wait. A standby that keeps
@@ -41,7 +40,7 @@ func slowest(all []admin.QuorumVoter, peers []admin.Peer, now time.Time) (who st
 		if v.Priority == 0 || v.FlushBehind == nil || *v.FlushBehind == 0 {
 			continue
 		}
-		text := fmt.Sprintf("%s is %s behind", v.Name, config.Size(*v.FlushBehind).Short())
+		text := fmt.Sprintf("%s is %s behind", v.Name, short(*v.FlushBehind))
 		if _, quiet := silence(v.Node, peers, now); quiet && v.Standing == admin.Counts {
 			silent = true
 			text += fmt.Sprintf(", as %s said, which is not heard now", v.Node)

@@ -22,6 +22,13 @@ func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
 func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	for _, l := range rows {
 		for _, name := range l.Standbys {
+			if l.From == lsn.Invalid {
+				all = append(all, fmt.Sprintf("standby %s may have WAL of timeline %s up to %s, which was given up, "+
+					"nobody knows from where on: it gets no WAL and does not count until it is made anew, from a base "+
+					"backup that begins beyond that; if it is already: replproxy made-anew %s",
+					name, l.Timeline, l.To, syncrep.QuoteName(name)))
+				continue
+			}
 			all = append(all, fmt.Sprintf("standby %s may have WAL from %s to %s of timeline %s, which was given up: "+
 				"it gets no WAL and does not count until it is made anew, from a base backup that begins beyond that; "+
 				"if it is already: replproxy made-anew %s", name, l.From, l.To, l.Timeline, syncrep.QuoteName(name)))
@@ -73,6 +80,11 @@ func acceptedWarnings(a *admin.Accepted) []string {
 	case a.To == lsn.Invalid:
 		return []string{fmt.Sprintf("a server on timeline %s will be followed whatever it lacks, as an operator said: "+
 			"replproxy accept-timeline --revoke %s takes that back", a.Timeline, a.Timeline)}
+	}
+	if a.From == lsn.Invalid {
+		return []string{fmt.Sprintf("the server on timeline %s will be followed although it lacks WAL of timeline %s "+
+			"up to %s, as an operator said: replproxy accept-timeline --revoke %s takes that back",
+			a.Timeline, a.Of, a.To, a.Timeline)}
 	}
 	return []string{fmt.Sprintf("the server on timeline %s will be followed although it lacks WAL of timeline %s "+
 		"from %s to %s, as an operator said: replproxy accept-timeline --revoke %s takes that back",

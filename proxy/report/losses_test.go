@@ -78,3 +78,20 @@ func TestAcceptedLackAsksForNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownBeginningIsNoPosition: where nobody knows from where on WAL was lost that is said, and no position is named.
+func TestUnknownBeginningIsNoPosition(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string][]string{
+		"a standby": givenUpWarnings([]admin.GivenUp{{Timeline: 8, To: 0x15001AB0, Standbys: []string{"s2"}}}),
+		"a word":    acceptedWarnings(&admin.Accepted{Timeline: 8, Of: 8, To: 0x15001AB0}),
+	} {
+		if len(w) != 1 || strings.Contains(w[0], "0/0") || !strings.Contains(w[0], "timeline 8 up to 0/15001AB0") {
+			t.Errorf("%s: %q", name, w)
+		}
+	}
+	if w := givenUpWarnings([]admin.GivenUp{{Timeline: 8, From: 0x10, To: 0x20, Standbys: []string{"s2"}}}); len(w) != 1 ||
+		!strings.Contains(w[0], "from 0/10 to 0/20") {
+		t.Errorf("%q", w)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
@@ -58,7 +59,7 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 	if v.Node == "" {
 		kind = ""
 	}
-	return admin.QuorumVoter{
+	row := admin.QuorumVoter{
 		Name: v.Name, Kind: kind, Zone: v.Zone, Node: v.Node, Standing: string(v.Standing),
 		State: v.SyncState, Priority: v.Priority,
 		Write: v.Positions.Write, Flush: v.Positions.Flush, Apply: v.Positions.Apply,
@@ -66,6 +67,11 @@ func voterStatus(v cluster.Voter, end lsn.LSN) admin.QuorumVoter {
 		ApplyBehind: behind(v.Positions.Apply, end),
 		WriteSince:  utc(v.Since[0]), FlushSince: utc(v.Since[1]), ApplySince: utc(v.Since[2]),
 	}
+	if v.Kind == vote.Store && v.Standing == ledger.NodeFenced { // its last report stands still for good: none follows
+		row.WriteBehind, row.FlushBehind, row.ApplyBehind = nil, nil, nil
+		row.WriteSince, row.FlushSince, row.ApplySince = time.Time{}, time.Time{}, time.Time{}
+	}
+	return row
 }
 
 // quorumWarnings describe the state of the rule for an operator: that commits can't be released, who is waited for, and

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/cluster/ledger"
+	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
@@ -50,6 +52,28 @@ func TestNotHeardYetComesFirst(t *testing.T) {
 		if (len(w) == 0) != (c.want == "") || len(w) > 0 && (!strings.HasPrefix(w[0], c.want) ||
 			!strings.HasPrefix(w[len(w)-1], admin.CommitsWait)) {
 			t.Errorf("%s: %q, want %q first", name, w, c.want)
+		}
+	}
+}
+
+// TestFencedStoreIsNotBehind: a fenced proxy's store reports no more, so how far its last report is behind says nothing. A
+// standby at that proxy may still be fed.
+func TestFencedStoreIsNotBehind(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind     vote.Kind
+		standing ledger.Standing
+		behind   bool
+	}{
+		"its store":      {vote.Store, ledger.NodeFenced, false},
+		"a standby":      {vote.Standby, ledger.NodeFenced, true},
+		"one not fenced": {vote.Store, ledger.Counts, true},
+	} {
+		v := cluster.Voter{Positions: lsn.Progress{Write: 0x100, Flush: 0x100}, Since: [3]time.Time{1: time.Unix(1e9, 0)}}
+		v.Kind, v.Standing, v.Node = c.kind, c.standing, "a"
+		row := voterStatus(v, 0x200)
+		if (row.FlushBehind != nil) != c.behind || row.FlushSince.IsZero() == c.behind || row.Flush != 0x100 {
+			t.Errorf("%s: %+v", name, row)
 		}
 	}
 }

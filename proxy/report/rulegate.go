@@ -66,8 +66,8 @@ func ruleGateWarnings(u *admin.Upstream, r walreceiver.Status, satisfiable bool)
 		all = append(all, fmt.Sprintf("%s (slots.rule_gate) is not looked after: let the role log in for SQL", u.Gate))
 	}
 	if u.GateSafe != nil && *u.GateSafe < u.GateHeld {
-		all = append(all, fmt.Sprintf("%s (slots.rule_gate) holds %d bytes of WAL on the primary and will be lost "+
-			"after %d more (max_slot_wal_keep_size)", u.Gate, u.GateHeld, max(*u.GateSafe, 0)))
+		all = append(all, fmt.Sprintf("%s (slots.rule_gate) holds %s of WAL on the primary and will be lost "+
+			"after %s more (max_slot_wal_keep_size)", u.Gate, short(u.GateHeld), short(max(*u.GateSafe, 0))))
 	}
 	return all
 }

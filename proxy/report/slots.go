@@ -140,11 +140,11 @@ func leftWarnings(left []fanout.LeftSlot, slots []admin.Slot) (all []string) {
 		case held == 0:
 		case l.Promoted:
 			all = append(all, fmt.Sprintf("slot %s was used by the server that is the primary of timeline %s now, and "+
-				"keeps %d bytes of WAL (slots.promoted: keep); drop it if that server will not be a standby again",
-				l.Name, l.Timeline, held))
+				"keeps %s of WAL (slots.promoted: keep); drop it if that server will not be a standby again",
+				l.Name, l.Timeline, short(held)))
 		default:
-			all = append(all, fmt.Sprintf("slot %s has not been used since timeline %s began, and keeps %d bytes of "+
-				"WAL: if its standby was promoted, or is gone for good, drop it", l.Name, l.Timeline, held))
+			all = append(all, fmt.Sprintf("slot %s has not been used since timeline %s began, and keeps %s of "+
+				"WAL: if its standby was promoted, or is gone for good, drop it", l.Name, l.Timeline, short(held)))
 		}
 	}
 	return all

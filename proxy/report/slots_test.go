@@ -46,7 +46,7 @@ func TestSlotWarnings(t *testing.T) {
 	if len(left) != 3 {
 		t.Fatalf("slots that keep nothing are told of: %q", left)
 	}
-	for i, words := range []string{"keeps WAL only within wal.keep_size", "keeps 7 bytes of WAL (slots.promoted: keep)", "slot c has not been used"} {
+	for i, words := range []string{"keeps WAL only within wal.keep_size", "keeps 7 B of WAL (slots.promoted: keep)", "slot c has not been used"} {
 		if !strings.Contains(left[i], words) {
 			t.Errorf("%q has no %q", left[i], words)
 		}

@@ -180,12 +180,12 @@ func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []st
 	}
 	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
 		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+
-			"while the rule is not satisfied the primary keeps all WAL, %d bytes now; let the role log in for SQL",
-			u.Slot, u.SlotHeld))
+			"while the rule is not satisfied the primary keeps all WAL, %s now; let the role log in for SQL",
+			u.Slot, short(u.SlotHeld)))
 	}
 	if u.SlotSafe != nil && *u.SlotSafe < u.SlotHeld {
-		all = append(all, fmt.Sprintf("slot %s holds %d bytes of WAL on the primary and will be lost after %d more "+
-			"(max_slot_wal_keep_size)", u.Slot, u.SlotHeld, max(*u.SlotSafe, 0)))
+		all = append(all, fmt.Sprintf("slot %s holds %s of WAL on the primary and will be lost after %s more "+
+			"(max_slot_wal_keep_size)", u.Slot, short(u.SlotHeld), short(max(*u.SlotSafe, 0))))
 	}
 	return all
 }

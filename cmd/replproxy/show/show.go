@@ -21,8 +21,9 @@ func Status(w io.Writer, s *admin.Status) {
 	upstream(t, s)
 	store(t, s)
 	n := s.Sessions
-	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; %d accepted, %d refused\n",
-		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused)
+	fmt.Fprintf(t, "sessions\t%d regular, %d physical, %d logical, %d starting; "+
+		"%d accepted, %d refused, %d log-ins failed\n",
+		n.Regular, n.Physical, n.Logical, n.StartingN, n.Accepted, n.Refused, n.LoginFailures)
 	accepted(t, s.Accepted)
 	encryption(t, s)
 	configuration(t, s)
@@ -131,6 +132,8 @@ func accepted(t io.Writer, a *admin.Accepted) {
 	case a == nil:
 	case a.To == 0:
 		fmt.Fprintf(t, "accepted\ttimeline %s, whatever it lacks\n", a.Timeline)
+	case a.From == 0:
+		fmt.Fprintf(t, "accepted\ttimeline %s without timeline %s up to %s\n", a.Timeline, a.Of, Position(a.To))
 	default:
 		fmt.Fprintf(t, "accepted\ttimeline %s without %s to %s of timeline %s\n",
 			a.Timeline, Position(a.From), Position(a.To), a.Of)

@@ -61,5 +61,10 @@ func Tail(w io.Writer, t *tail.Tail, now time.Time) {
 	}
 	if len(t.Candidates) == 0 {
 		fmt.Fprintln(w, "no candidates: no standby is attached to a proxy that is reached")
+		for _, node := range missing {
+			fmt.Fprintf(w, "    start %s again; or, if it is gone for good, let its standbys come to another proxy, "+
+				"and say where its reports end, --end %s=LSN (docs/failover.md, A proxy is gone for good)\n",
+				node, node)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package show
 import (
 	"bytes"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +45,19 @@ func TestTailGolden(t *testing.T) {
 	}
 	if want, _ := os.ReadFile(path); !bytes.Equal(want, b.Bytes()) {
 		t.Errorf("--- got\n%s--- want\n%s", b.Bytes(), want)
+	}
+}
+
+// TestNoCandidates: where all standbys were at a proxy that is not reached, it is said how to go on without that one.
+func TestNoCandidates(t *testing.T) {
+	doc := tail.Look([]tail.Member{
+		{Status: tail.MemberStatus{Node: "proxy_a", Timeline: 2}, Said: true, Reached: true},
+		{Status: tail.MemberStatus{Node: "proxy_b", Timeline: 2}, Said: true},
+	}, tail.Ask{})
+	var b bytes.Buffer
+	Tail(&b, &doc, now)
+	if text := b.String(); !strings.Contains(text, "no candidates: ") || !strings.Contains(text, "start proxy_b again; or, ") ||
+		!strings.Contains(text, "--end proxy_b=LSN (docs/failover.md, A proxy is gone for good)") || strings.Contains(text, "start proxy_a") {
+		t.Errorf("%s", text)
 	}
 }
