@@ -181,6 +181,16 @@ func TestLossesAreTold(t *testing.T) {
 		t.Errorf("heard %d times, or somebody who has none of the lost WAL still gets it", heard)
 	}
 	b.wantMarked(t, "s1")
+	if g := b.Status().GivenUp; len(g) != 1 || g[0].Own || !slices.Equal(g[0].Elsewhere, []string{"a"}) || len(g[0].Untold) > 0 {
+		t.Errorf("who was not told does not say who was: %+v", g)
+	}
+	if err := b.saveLosses(); err != nil {
+		t.Fatal(err)
+	}
+	tell(b, a)
+	if g := a.Status().GivenUp; len(g) != 1 || !g[0].Own || len(g[0].Elsewhere) > 0 || !slices.Equal(g[0].Untold, []string{"b"}) {
+		t.Errorf("who was told does not say who was not: %+v", g)
+	}
 	who := loss.Who{Name: "s1", Host: "h"}
 	for at, refused := range map[lsn.LSN]bool{60: true, 61: false, 100: false, 101: true} {
 		if j := b.judge(who, all(at)); !b.AsksFirst(who) || (j.Refused != nil) != refused || j.Here != refused {

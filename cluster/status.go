@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
-	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -32,7 +31,7 @@ type Status struct {
 	Awaited, Forgotten []string
 	Counters           ledger.Counters
 	// GivenUp are losses of WAL that the store's history had.
-	GivenUp loss.Set
+	GivenUp []GivenUp
 	// Newcomer: no standby is served from a data_dir that is new. Unheard are the members that have yet to say which
 	// WAL was given up, see [Node.Newcomer].
 	Newcomer bool
@@ -97,11 +96,7 @@ func (n *Node) Status() Status {
 	if s.Newcomer = n.newcomer.waits; s.Newcomer {
 		s.Unheard = n.unheard(now)
 	}
-	for _, l := range n.losses {
-		if n.concerns(l, n.at) {
-			s.GivenUp = append(s.GivenUp, l)
-		}
-	}
+	s.GivenUp = n.givenUp()
 	rule := n.rule()
 	s.Rule = rule.String()
 	s.Voters = n.voters(now, rule, limits)

@@ -181,6 +181,11 @@ func TestUse(t *testing.T) {
 			t.Errorf("%q can be taken back: %t", text, !open)
 		}
 	}
+	for text, want := range map[string]error{"2 0/1 0/2 aside": errUsedAside, "2 0/1 0/2": errUsed, "3 0/1 0/2": errNoWord} {
+		if err := word(t, text).Revocable(2); !errors.Is(err, want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
 // TestRefused: what a member said, the member says again; what is given up is refused no more.

@@ -14,7 +14,11 @@ import (
 var (
 	errNothing = errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
 		"(--force accepts what is to come)")
-	errNoWord = errors.New("there is no such word, or it is used")
+	errNoWord = errors.New("there is no such word")
+	errUsed   = errors.New("it is used: that WAL is given up, and the other members have been told")
+	// errUsedAside: the store has that WAL until its next start.
+	errUsedAside = fmt.Errorf("%w. This proxy has it still; to keep it after all do not restart it: stop that "+
+		"primary, fence the proxies, and promote a server that has that WAL (docs/failover.md)", errUsed)
 )
 
 // Say returns the word of an operator who accepts the server on timeline t while waits is refused. needless speaks
@@ -65,7 +69,12 @@ func isOrAre(proxies []string) string {
 
 // Revocable returns why an operator cannot take back a word about timeline t; nil: it is w, and not used yet.
 func (w Word) Revocable(t lsn.TimelineID) error {
-	if w.Timeline != t || !w.Open() {
+	switch {
+	case w.Timeline == t && w.Kind == Used && w.Aside:
+		return errUsedAside
+	case w.Timeline == t && w.Kind == Used:
+		return errUsed
+	case w.Timeline != t || !w.Open():
 		return errNoWord
 	}
 	return nil

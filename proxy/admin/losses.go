@@ -37,4 +37,8 @@ type GivenUp struct {
 	From     lsn.LSN        `json:"from_lsn" doc:"where it began"`
 	To       lsn.LSN        `json:"to_lsn" doc:"where it ended, as far as anybody knew"`
 	Standbys []string       `json:"standbys,omitempty" doc:"may have it: no WAL, no vote until they are made anew"`
+
+	Here      bool     `json:"here" doc:"this proxy was told so, or has WAL that was written instead"`
+	Elsewhere []string `json:"elsewhere,omitempty" doc:"other members of which the same is true, as they say"`
+	Untold    []string `json:"untold,omitempty" doc:"members that have heard of it, and may have that WAL still"`
 }

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
-	"github.com/replproxy/replproxy/cluster/loss"
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
@@ -11,16 +13,35 @@ import (
 )
 
 // givenUpStatus returns the losses of WAL that still concern somebody.
-func givenUpStatus(all loss.Set) (rows []admin.GivenUp) {
+func givenUpStatus(all []cluster.GivenUp) (rows []admin.GivenUp) {
 	for _, l := range all {
-		rows = append(rows, admin.GivenUp{Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects()})
+		rows = append(rows, admin.GivenUp{
+			Timeline: l.Timeline, From: l.From, To: l.To, Standbys: l.Suspects(),
+			Here: l.Own, Elsewhere: l.Elsewhere, Untold: l.Untold,
+		})
 	}
 	return rows
 }
 
-// givenUpWarnings name the standbys that may have WAL which was given up.
+// givenUpBy names the proxies that have given up the WAL of l, where this one has not; "": none has, or it has too.
+func givenUpBy(l *admin.Lack, all []admin.GivenUp) string {
+	for _, g := range all {
+		if g.Timeline == l.Timeline && !g.Here && g.From < l.To && l.From < g.To {
+			return cmp.Or(strings.Join(g.Elsewhere, " and "), "another proxy")
+		}
+	}
+	return ""
+}
+
+// givenUpWarnings name the members that may not have been told that WAL was given up, and the standbys that may have
+// it.
 func givenUpWarnings(rows []admin.GivenUp) (all []string) {
 	for _, l := range rows {
+		if l.Here && len(l.Untold) > 0 {
+			all = append(all, fmt.Sprintf("WAL of timeline %s up to %s is given up here, and %s may have it still: "+
+				"run replproxy accept-timeline %s there too, and restart that proxy",
+				l.Timeline, l.To, strings.Join(l.Untold, " and "), l.Timeline))
+		}
 		for _, name := range l.Standbys {
 			if l.From == lsn.Invalid {
 				all = append(all, fmt.Sprintf("standby %s may have WAL of timeline %s up to %s, which was given up, "+

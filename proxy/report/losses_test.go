@@ -71,7 +71,7 @@ func TestAcceptedLackAsksForNothing(t *testing.T) {
 		"less is":                   {lost, &admin.Accepted{Timeline: 3, To: 31, Of: 3}, true},
 		"another timeline is":       {forked, &admin.Accepted{Timeline: 4, Forced: true}, true},
 	} {
-		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &c.lack}, false, c.word), "")
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &c.lack}, false, c.word, nil), "")
 		if strings.Contains(got, "by replproxy accept-timeline 3") != c.advised ||
 			strings.Contains(got, "is not followed yet: ") == c.advised {
 			t.Errorf("%s: %q", name, got)
@@ -93,5 +93,40 @@ func TestUnknownBeginningIsNoPosition(t *testing.T) {
 	if w := givenUpWarnings([]admin.GivenUp{{Timeline: 8, From: 0x10, To: 0x20, Standbys: []string{"s2"}}}); len(w) != 1 ||
 		!strings.Contains(w[0], "from 0/10 to 0/20") {
 		t.Errorf("%q", w)
+	}
+}
+
+// TestAcceptedElsewhere: where a loss is accepted on one proxy and not on another, both say so, with whom it is about. The
+// one that was not told offers both ways still, and the one that was asks nobody for anything once all were.
+func TestAcceptedElsewhere(t *testing.T) {
+	t.Parallel()
+	lack := admin.Lack{Timeline: 2, Of: 2, From: 0x10, To: 0x20, Lost: true}
+	row := func(here bool, elsewhere, untold []string) []admin.GivenUp {
+		return []admin.GivenUp{{Timeline: 2, From: 0x10, To: 0x20, Here: here, Elsewhere: elsewhere, Untold: untold}}
+	}
+	const to = "0/20 of timeline 2 and is not followed, and "
+	const rest = " has given that WAL up: give it up here too, by replproxy accept-timeline 2, or stop that primary for good " +
+		"and promote a server that has that WAL"
+	for name, c := range map[string]struct {
+		given    []admin.GivenUp
+		lossSays string
+		says     string
+	}{
+		"nobody has":          {nil, "stop it and promote a server that has that WAL, or give it up by replproxy accept-timeline 2", ""},
+		"another one has":     {row(false, []string{"proxy_a"}, nil), to + "proxy_a" + rest, ""},
+		"it is not restarted": {row(false, nil, []string{"proxy_a"}), to + "another proxy" + rest, ""},
+		"this one has":        {row(true, nil, []string{"proxy_b", "proxy_c"}), "stop it and promote", "WAL of timeline 2 up to 0/20 is given up here, and proxy_b and proxy_c may have it still: run replproxy accept-timeline 2 there too, and restart that proxy"},
+		"all have":            {row(true, []string{"proxy_b"}, nil), "stop it and promote", ""},
+	} {
+		if got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &lack}, false, nil, c.given), "|"); !strings.Contains(got, c.lossSays) {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := strings.Join(givenUpWarnings(c.given), "|"); got != c.says {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	other := lack
+	if other.From, other.To = 0x20, 0x30; givenUpBy(&other, row(false, []string{"proxy_a"}, nil)) != "" {
+		t.Error("another loss of that timeline was given up")
 	}
 }

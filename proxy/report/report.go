@@ -91,7 +91,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(stops, laggingWarnings(&s.Quorum, peersOf(s), s.Now)...)
 	w.add(loses, awayWarnings(&s.Quorum, s.Now.Sub(x.Started))...)
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
-	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled, s.Accepted)...)
+	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled, s.Accepted, s.GivenUp)...)
 	w.add(stops, unfollowedWarnings(s)...)
 	w.add(loses, ruleGateWarnings(&s.Upstream, x.Stream.Status, satisfiable)...)
 	w.add(loses, strangerWarnings(&s.Upstream, x.RuleGate, c.Name, s.Cluster)...)

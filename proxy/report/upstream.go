@@ -131,8 +131,8 @@ func strandedWarnings(all []fanout.Stranded) (w []string) {
 	return w
 }
 
-// lossWarning returns a warning about a primary that has lost WAL.
-func lossWarning(l *admin.Lack) string {
+// lossWarning returns a warning about a primary that has lost WAL. by has given that WAL up already; "": nobody has.
+func lossWarning(l *admin.Lack, by string) string {
 	switch {
 	case l.Restart && l.From == lsn.Invalid:
 		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s and is not followed yet: "+
@@ -140,6 +140,10 @@ func lossWarning(l *admin.Lack) string {
 	case l.Restart:
 		return fmt.Sprintf("the primary has lost WAL from %s to %s of timeline %s and is not followed yet: "+
 			"the loss is accepted: restart this proxy, it then sets its WAL aside", l.From, l.To, l.Timeline)
+	case by != "":
+		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s and is not followed, and %s has given "+
+			"that WAL up: give it up here too, by replproxy accept-timeline %s, or stop that primary for good and "+
+			"promote a server that has that WAL", l.To, l.Timeline, by, l.Timeline)
 	case l.From == lsn.Invalid:
 		return fmt.Sprintf("the primary has lost WAL up to %s of timeline %s, nobody knows from where on, "+
 			"and is not followed: stop it and promote a server that has that WAL, "+
@@ -151,8 +155,9 @@ func lossWarning(l *admin.Lack) string {
 }
 
 // ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
-// ruled: a rule is in use. word is an operator's that is not used yet; nil: none is.
-func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []string) {
+// ruled: a rule is in use. word is an operator's that is not used yet; nil: none is. given lists WAL that was given up
+// here or elsewhere.
+func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted, given []admin.GivenUp) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:
 	case l.Lost && u.State == string(walreceiver.Streaming) && u.Member == "":
@@ -163,7 +168,7 @@ func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted) (all []st
 		all = append(all, fmt.Sprintf("the server on timeline %s is not followed yet: that it lacks WAL is accepted, "+
 			"and this proxy looks at it again within half a minute", l.Timeline))
 	case l.Lost:
-		all = append(all, lossWarning(l))
+		all = append(all, lossWarning(l, givenUpBy(l, given)))
 	case l.To == walstore.PromisedAll:
 		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
 			"nobody knows how far, and is not followed: promote a server that has it, "+

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -42,11 +44,30 @@ func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status, fenced []
 		return "", err
 	}
 	if lost {
-		return fmt.Sprintf("timeline %d is accepted: a proxy whose own store has none of that WAL follows within half "+
-			"a minute; any other must be restarted, it then sets its WAL aside", t), nil
+		return fmt.Sprintf("timeline %d is accepted, and the word is used within half a minute: until then --revoke "+
+			"takes it back. A proxy whose own store has none of that WAL follows then; any other must be restarted, "+
+			"it then sets its WAL aside%s", t, tooAt(running)), nil
 	}
 	return fmt.Sprintf("timeline %d is accepted: a proxy that runs follows within half a minute; until then status "+
-		"shows the word, and --revoke takes it back", t), nil
+		"shows the word, and --revoke takes it back%s", t, tooAt(running)), nil
+}
+
+// tooAt names the other members of the cluster, to which the word is to be said as well; "": there are none, or the
+// proxy does not run.
+func tooAt(running *admin.Status) string {
+	if running.Cluster == nil {
+		return ""
+	}
+	var names []string
+	for _, p := range running.Cluster.Peers {
+		if !slices.Contains(running.Quorum.Forgotten, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; say it at each other proxy too: " + strings.Join(names, ", ")
 }
 
 // Revoke takes back the word about timeline t. did tells the operator so. It is an error where no such word is, or

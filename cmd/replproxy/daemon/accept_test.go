@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/internal/durable"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // swapped replaces each file, as soon as it has its name, by another name of victim.
@@ -44,5 +47,27 @@ func TestAcceptedKeepsOthersClosed(t *testing.T) {
 	info, err2 := os.Stat(victim)
 	if err != nil || err2 != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; mode of another file: %v", err, err2, info.Mode())
+	}
+}
+
+// TestAcceptedOnEachProxy: whoever accepts a loss is told which other proxies are to be told, those apart that are gone.
+func TestAcceptedOnEachProxy(t *testing.T) {
+	for name, c := range map[string]struct {
+		running admin.Status
+		want    string
+	}{
+		"it does not run": {admin.Status{}, ""},
+		"it is alone":     {admin.Status{Cluster: &admin.Cluster{}}, ""},
+		"there are others": {admin.Status{Cluster: &admin.Cluster{Peers: []admin.Peer{{Name: "b"}, {Name: "c"}, {Name: "d"}}},
+			Quorum: admin.Quorum{Forgotten: []string{"c"}}}, "; say it at each other proxy too: b, d"},
+	} {
+		w := Word{newAcceptance(t)}
+		if err := w.a.write(lackingName, acceptance.For(lost)); err != nil {
+			t.Fatal(err)
+		}
+		did, err := w.Say(2, false, &c.running, nil)
+		if err != nil || !strings.HasSuffix(did, "it then sets its WAL aside"+c.want) {
+			t.Errorf("%s: %q, %v", name, did, err)
+		}
 	}
 }

@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/cluster/loss"
+)
+
+// GivenUp is a loss of WAL that the store's history had, and what the other members say of it.
+type GivenUp struct {
+	loss.Loss
+	// Elsewhere are members that have given it up, as they say. Untold know of it and do not say so: they may have the
+	// lost WAL still. Of a member that says nothing of it nothing is known.
+	Elsewhere, Untold []string
+}
+
+// givenUp returns the losses that concern the store. The caller holds mu.
+func (n *Node) givenUp() (all []GivenUp) {
+	for _, l := range n.losses {
+		if !n.concerns(l, n.at) {
+			continue
+		}
+		row := GivenUp{Loss: l}
+		for _, m := range n.others() {
+			switch {
+			case n.statuses.heard[m].GivenUp.Brings(l):
+				row.Elsewhere = append(row.Elsewhere, m)
+			case slices.Contains(l.Heard, m):
+				row.Untold = append(row.Untold, m)
+			}
+		}
+		all = append(all, row)
+	}
+	return all
+}
