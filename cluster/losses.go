@@ -36,13 +36,23 @@ func (n *Node) tellBeyond(p Positions) {
 
 // concerns reports whether WAL beyond a loss is WAL of the store's history. The caller holds mu.
 func (n *Node) concerns(l loss.Loss, p Positions) bool {
-	if l.System != p.System {
+	if l.System != p.System || l.Void && l.Timeline != p.Timeline && !n.saidInstead(l) {
 		return false
 	}
 	if l.Timeline == p.Timeline || n.o.History == nil {
 		return l.Timeline <= p.Timeline
 	}
 	return l.In(n.o.History())
+}
+
+// saidInstead reports whether a member says that it has, or gets, what was written instead of l. The caller holds mu.
+func (n *Node) saidInstead(l loss.Loss) bool {
+	for _, a := range n.statuses.heard {
+		if a.GivenUp.Brings(l) {
+			return true
+		}
+	}
+	return false
 }
 
 // storeAt describes the store at p. The caller holds mu.
@@ -63,18 +73,40 @@ func (n *Node) adoptLosses() {
 }
 
 // Begins takes note, durably, that the next WAL of the store comes from a member, or with "" from a server. empty: the
-// store has nothing yet. It is called before that WAL comes. If it takes the place of WAL that was given up, that is
-// durable when Begins returns. It may wait for the disk.
-func (n *Node) Begins(member string, empty bool) error {
+// store has nothing yet. left is the timeline that it has just left, 0: none. It is called before that WAL comes. If
+// it takes the place of WAL that was given up, that is durable when Begins returns. kept: the store goes on with WAL
+// that it was to set aside, as the timeline that it follows has it. It may wait for the disk.
+func (n *Node) Begins(member string, empty bool, left lsn.TimelineID) (kept bool, err error) {
 	n.mu.Lock()
 	at := n.storeAt(n.o.Store.Positions())
+	if left != 0 && !empty {
+		kept = n.keptBy(at, left)
+	}
 	at.Brings = func(l loss.Loss) bool { return n.bringsFrom(member, l) }
 	if empty {
 		at.Received = lsn.Invalid
 	}
 	n.losses = n.losses.Begins(at)
 	n.mu.Unlock()
-	return n.saveLosses()
+	return kept, n.saveLosses()
+}
+
+// keptBy notes that the timeline for which the store has left another one has WAL that was given up, as
+// [loss.Set.KeptBy] does. It reports whether the next start was to set that WAL aside. The caller holds mu.
+func (n *Node) keptBy(at loss.Store, left lsn.TimelineID) (aside bool) {
+	s, kept := n.losses.KeptBy(at, left, n.saidInstead)
+	if len(kept) == 0 {
+		return false
+	}
+	if aside = slices.Contains(kept, n.aside); aside {
+		n.aside = 0
+	}
+	n.setLosses(s)
+	n.mu.After(func() {
+		n.log.Info("the timeline that is followed has WAL that was given up: nobody is asked about it any more",
+			"left_timeline", uint32(left))
+	})
+	return aside
 }
 
 // brings reports whether the store streams from where WAL was written instead of l, as far as that is known. The caller

@@ -47,6 +47,8 @@ type Loss struct {
 	Heard []string `json:"heard,omitempty"`
 	// Instead: whoever says this has, or gets, WAL that was written instead.
 	Instead bool `json:"instead,omitempty"`
+	// Void: a later timeline is followed whose history has the lost WAL, see [Set.KeptBy].
+	Void bool `json:"void,omitempty"`
 }
 
 // Who is a standby, as far as its sessions are told apart: many have one name.
@@ -192,7 +194,7 @@ func (l Loss) join(o Loss) Loss {
 	if o.From > from {
 		o.Anew, o.Passed, o.Upto = nil, nil, nil
 	}
-	l.From, l.To, l.Own = from, max(l.To, o.To), l.Own || o.Own
+	l.From, l.To, l.Own, l.Void = from, max(l.To, o.To), l.Own || o.Own, l.Void || o.Void
 	l.Beyond, l.Anew = add(l.Beyond, o.Beyond...), add(l.Anew, o.Anew...)
 	l.Said, l.Passed = add(l.Said, o.Said...), addBounded(l.Passed, o.Passed...)
 	l.Upto = addUpto(l.Upto, o.Upto)
@@ -210,7 +212,8 @@ func (l Loss) one(o Loss) bool {
 }
 
 func (l Loss) equal(o Loss) bool {
-	return l.From == o.From && l.To == o.To && slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
+	return l.From == o.From && l.To == o.To && l.Void == o.Void &&
+		slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
 		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed) && maps.Equal(l.Upto, o.Upto) &&
 		slices.Equal(l.Heard, o.Heard)
 }

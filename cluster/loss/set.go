@@ -26,7 +26,7 @@ func (s Set) next(system lsn.SystemID, t lsn.TimelineID) int {
 func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	s = slices.Clone(s)
 	l.Own = true
-	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && x.same(l) })
+	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && !x.Void && x.same(l) })
 	if i < 0 {
 		l.Num = s.next(l.System, l.Timeline)
 		s = s.room(l.System)
@@ -55,7 +55,7 @@ func (s Set) room(system lsn.SystemID) Set {
 	one := Loss{
 		ID: b.ID, System: system, Timeline: min(a.Timeline, b.Timeline), Num: max(a.Num, b.Num),
 		From: min(a.From, b.From), To: max(a.To, b.To),
-		Own: a.Own || b.Own, Beyond: add(a.Beyond, b.Beyond...),
+		Own: a.Own || b.Own, Void: a.Void && b.Void, Beyond: add(a.Beyond, b.Beyond...),
 		Anew: both(a.Anew, b.Anew), Said: both(a.Said, b.Said), Passed: both(a.Passed, b.Passed),
 	}
 	one.Also = append(append(append(one.Also, a.Also...), b.Also...), a.ID)

@@ -79,6 +79,21 @@ func (r *Supply) setAside(e *LackError, heard []lsn.LSN) error {
 	return e.refusal(true)
 }
 
+// keepAside takes an operator's word back that was used and whose WAL is not set aside yet: a server was promoted that
+// has that WAL.
+func (r *Supply) keepAside() error {
+	if !r.aside.Load() {
+		return nil
+	}
+	if err := r.o.Accept.Keep(); err != nil {
+		return err
+	}
+	r.aside.Store(false)
+	r.log.Warn("WAL that was given up is kept: the server that is followed has it, and the next start sets nothing " +
+		"aside")
+	return nil
+}
+
 // diverged explains err, by which a server sent other WAL from p on than the stored one. If the server writes this
 // timeline itself, it has come back without WAL that is stored, and has gone on (ruling R32).
 func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, srv server, p startPoint) error {

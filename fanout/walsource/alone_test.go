@@ -15,6 +15,7 @@ func (silentOperator) Accepted(*LackError) bool              { return false }
 func (silentOperator) Waits(lsn.TimelineID, *LackError)      {}
 func (silentOperator) Refused() *LackError                   { return nil }
 func (silentOperator) Use(*LackError, []lsn.LSN, bool) error { return nil }
+func (silentOperator) Keep() error                           { return nil }
 func (silentOperator) GivenUp(lsn.Point) bool                { return false }
 
 // noLogins are those of a proxy at which nobody logs in.
@@ -47,7 +48,7 @@ func alone(o Options) Options {
 		o.Restore = func(context.Context, lsn.LSN) (int, error) { return 0, nil }
 	}
 	if o.Begins == nil {
-		o.Begins = func(string, bool) error { return nil }
+		o.Begins = func(string, bool, lsn.TimelineID) (bool, error) { return false, nil }
 	}
 	if o.EndSessions == nil {
 		o.EndSessions = func(context.Context) {}

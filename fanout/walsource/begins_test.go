@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -17,15 +18,15 @@ func TestBeginsComesFirst(t *testing.T) {
 	told := make(chan bool, 2)
 	var had []lsn.LSN
 	r := start(t, w, m, func(o *Options) {
-		o.Begins = func(member string, empty bool) error {
+		o.Begins = func(member string, empty bool, left lsn.TimelineID) (bool, error) {
 			select {
 			case err := <-full:
-				return err
+				return false, err
 			default:
 			}
 			had = append(had, m.Positions().Received)
-			told <- member == "" && empty == (len(had) == 1)
-			return nil
+			told <- member == "" && empty == (len(had) == 1) && left == 0
+			return false, nil
 		}
 	})
 	refused := <-w.copies
@@ -41,5 +42,29 @@ func TestBeginsComesFirst(t *testing.T) {
 	<-w.copies
 	if first, again := <-told, <-told; !first || !again || !slices.Equal(had, []lsn.LSN{fakeSeg, fakeSeg + 3}) {
 		t.Errorf("told %t %t, at %v", first, again, had)
+	}
+}
+
+// TestKeptIsNotSetAside: the store was to set WAL aside at its next start, and follows a server that was promoted with that
+// WAL. The word is over then. That it stays is told with the timeline that was left, before any WAL comes.
+func TestKeptIsNotSetAside(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		word := &wordOf{aside: true, of: 1}
+		m := newMemStore()
+		m.id = walstore.Identity{System: 7, SegSize: lsn.SegSize(fakeSeg), ServerMajor: 15}
+		m.pos = walstore.Positions{Timeline: 1, Oldest: fakeSeg, Received: fakeSeg + 9, Written: fakeSeg + 9, Flushed: fakeSeg + 9, Complete: fakeSeg + 9}
+		var left []lsn.TimelineID
+		r := with(t, Options{Store: m, Accept: word, Begins: func(_ string, _ bool, t lsn.TimelineID) (bool, error) {
+			left = append(left, t)
+			return kept, nil
+		}})
+		r.aside.Store(true)
+		srv := server{system: 7, timeline: 2, history: lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: fakeSeg + 9}}}}
+		if err := errors.Join(r.startStream(startPoint{2, fakeSeg + 9}, srv), r.startStream(startPoint{2, fakeSeg + 9}, srv)); err != nil {
+			t.Fatal(err)
+		}
+		if r.aside.Load() == kept || word.aside == kept || !slices.Equal(left, []lsn.TimelineID{1, 0}) {
+			t.Errorf("kept %t: set aside at the next start %t and %t, left %v", kept, r.aside.Load(), word.aside, left)
+		}
 	}
 }

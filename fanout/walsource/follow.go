@@ -226,8 +226,15 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 	if err := r.boundPromise(before, p, srv); err != nil {
 		return err
 	}
-	have := r.o.Store.Positions()
-	return r.o.Begins(r.member, have.Received == have.Oldest)
+	have, left := r.o.Store.Positions(), lsn.TimelineID(0)
+	if before < p.timeline {
+		left = before
+	}
+	kept, err := r.o.Begins(r.member, have.Received == have.Oldest, left)
+	if err == nil && kept {
+		err = r.keepAside()
+	}
+	return err
 }
 
 // boundPromise gives a promise an end that has none, as the store was emptied amid reports. It begins anew from a

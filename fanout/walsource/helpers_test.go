@@ -103,6 +103,13 @@ func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
 	return nil
 }
 
+func (w *wordOf) Keep() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.aside, w.of = false, 0
+	return nil
+}
+
 func (w *wordOf) GivenUp(p lsn.Point) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -40,8 +40,10 @@ type Options struct {
 	// archive. The goroutine of Run calls it, between connections.
 	Restore func(ctx context.Context, until lsn.LSN) (segments int, err error)
 	// Begins is told that the next WAL of the store comes from a member, or with "" from a server, before it does.
-	// empty: the store has nothing yet. After an error no WAL is taken. The goroutine of Run calls it.
-	Begins func(member string, empty bool) error
+	// empty: the store has nothing yet. left is the timeline that it has just left, 0: none. After an error no WAL is
+	// taken. kept: what the next start was to set aside is in that WAL's history, and stays. The goroutine of Run
+	// calls it.
+	Begins func(member string, empty bool, left lsn.TimelineID) (kept bool, err error)
 	// EndSessions ends all sessions that are sent stored WAL, because its last record is replaced, and waits until they
 	// have ended, or ctx has.
 	EndSessions func(ctx context.Context)

@@ -55,6 +55,8 @@ type Acceptance interface {
 	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. With
 	// aside the store has some of that WAL: at the next start it sets all of its own aside and begins anew.
 	Use(e *LackError, heard []lsn.LSN, aside bool) error
+	// Keep makes durable that a word that is used with aside is over: the next start sets nothing aside.
+	Keep() error
 	// GivenUp reports whether p is what a member had said when it was given up.
 	GivenUp(p lsn.Point) bool
 }

@@ -69,6 +69,7 @@ func (noWord) Accepted(*walsource.LackError) bool              { return false }
 func (noWord) Waits(lsn.TimelineID, *walsource.LackError)      {}
 func (noWord) Refused() *walsource.LackError                   { return nil }
 func (noWord) Use(*walsource.LackError, []lsn.LSN, bool) error { return nil }
+func (noWord) Keep() error                                     { return nil }
 func (noWord) GivenUp(lsn.Point) bool                          { return false }
 
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
@@ -95,7 +96,7 @@ func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 		Ask:         func(context.Context) {},
 		Hears:       func(string) bool { return false },
 		Restore:     func(context.Context, lsn.LSN) (int, error) { return 0, nil },
-		Begins:      func(string, bool) error { return nil },
+		Begins:      func(string, bool, lsn.TimelineID) (bool, error) { return false, nil },
 		EndSessions: w.hub.EndSessions,
 		Leaving:     func() walsource.Leaving { return walsource.LeaveWarn },
 		EndRelayed:  func(upstream.Endpoint) int { return 0 },

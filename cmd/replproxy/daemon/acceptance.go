@@ -97,6 +97,9 @@ func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside bool) erro
 	return nil
 }
 
+// Keep ends a word that is used, so that the next start sets nothing aside.
+func (a wordFiles) Keep() error { return a.write(acceptName, acceptance.Word{}) }
+
 // Refused reads the loss that this proxy refused last.
 func (a wordFiles) Refused() *walsource.LackError {
 	return acceptance.Refused(a.read(lackingName), a.read(acceptName))

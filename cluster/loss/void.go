@@ -1,0 +1,27 @@
+package loss
+
+import (
+	"slices"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// KeptBy returns s for a proxy whose store leaves timeline left for a later one, with WAL in it that was given up. A
+// server was promoted that has that WAL, and where its timeline is followed nothing is lost. kept are the IDs of those
+// losses. A loss stays as it is when anybody may have got what was written instead: a member that says so, as instead
+// reports, or a standby that has shown it.
+func (s Set) KeptBy(at Store, left lsn.TimelineID, instead func(l Loss) bool) (_ Set, kept []uint64) {
+	for i, l := range s {
+		told := l.Own && l.ID != at.Aside
+		shown := len(l.Anew)+len(l.Passed)+len(l.Upto) > 0
+		if l.Timeline != left || l.Void || told || shown || at.Received <= l.From || !at.Concerns(l) || instead(l) {
+			continue
+		}
+		if kept == nil {
+			s = slices.Clone(s)
+		}
+		s[i].Void, s[i].Own = true, false
+		kept = append(kept, l.ID)
+	}
+	return s, kept
+}
