@@ -72,7 +72,8 @@ func heldNames(views []ledger.View) map[string]ledger.Standing {
 	return held
 }
 
-// labels returns the zones of this node's rule's voters. The caller holds mu.
+// labels returns the zone of each voter of this node's second rule, by its folded name; none without one. The caller
+// holds mu.
 func (n *Node) labels() map[string]string {
 	d, err := ledger.Parse(n.ledger.State().Rule.RuleText)
 	if err != nil {

@@ -27,9 +27,9 @@ func (o *outage) over() {
 	o.since = time.Time{}
 }
 
-// until returns how long a client that came at a time, and whose turn it is now, waits for the primary: for wait. The
-// time that it waited for its turn counts as far as the primary was away then, so that a crowd is told at one time
-// that there is none. Otherwise that time does not count.
+// until returns the time until which a client that came at a time, and whose turn it is now, waits for the primary: for
+// wait from now. It may be over already. The time that it waited for its turn counts as far as the primary was away
+// then, so that a crowd is told at one time that there is none. Otherwise that time does not count.
 func (o *outage) until(came, now time.Time, wait time.Duration) time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -107,7 +107,8 @@ func (e *LackError) join(other *LackError) *LackError {
 	return &both
 }
 
-// upTo returns e, which may end farther where other does. An end that nobody knows is none.
+// upTo returns a copy of e, which ends farther where other, of the same timeline, does. An end that nobody knows is
+// none. Neither may be nil.
 func (e *LackError) upTo(other *LackError) *LackError {
 	far := *e
 	if other.Of == e.Of && other.To != walstore.PromisedAll {

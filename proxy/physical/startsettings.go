@@ -147,7 +147,8 @@ func (k *settingsAnswers) answer(
 	return v.shown, v.refusal
 }
 
-// find returns an answer that is known; ok is also that nothing can be asked now.
+// find returns an answer that is known. true also where none is, with the zero answer, while the primary was silent a
+// moment ago and is not to be asked.
 func (k *settingsAnswers) find(key string) (settingsAnswer, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -25,7 +25,8 @@ func Running(s *admin.Status, primary Facts) []Check {
 	return slices.Concat([]Check{follows(s), c}, members(s))
 }
 
-// waitsForNobody reports whether synchronous_standby_names of the primary is known and empty.
+// waitsForNobody reports whether synchronous_standby_names of the primary is known and empty, or no rule that can be
+// read.
 func (f Facts) waitsForNobody() bool {
 	setting, known := f.Settings["synchronous_standby_names"]
 	rule, err := syncrep.Parse(setting)
