@@ -46,6 +46,9 @@ func TestIdentify(t *testing.T) {
 	_, _, err = w.hub.TimelineHistory(1)
 	refused(t, err, pgerror.UndefinedFile, `could not open file "pg_wal/00000001.history": No such file or directory`)
 	w.must(w.store.PutHistory(2, []byte("1\t0/3010000\twhy\n")))
+	_, _, err = w.hub.TimelineHistory(2) // of a server that is not followed yet
+	refused(t, err, pgerror.UndefinedFile, `could not open file "pg_wal/00000002.history": No such file or directory`)
+	w.must(w.store.StartStream(2, 0x3000000))
 	name, content, err := w.hub.TimelineHistory(2)
 	if name != "00000002.history" || string(content) != "1\t0/3010000\twhy\n" || err != nil {
 		t.Errorf("%s %q %v", name, content, err)

@@ -3,6 +3,7 @@ package walstore
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
@@ -18,8 +19,9 @@ type storedHistory struct {
 	content []byte
 }
 
-// PutHistory stores the history file of tli, durably before it returns. The same history again is
-// fine, another one for the same timeline is [ErrHistory]: two servers made one timeline.
+// PutHistory stores the history file of tli, durably before it returns. The same history again is fine. Another one for
+// the same timeline is [ErrHistory], as two servers made one timeline. It takes the place of one that the store never
+// went over to, whose server died before that, or was refused.
 func (s *Store) PutHistory(tli lsn.TimelineID, content []byte) error {
 	parsed, err := lsn.ParseHistory(tli, content)
 	if err != nil {
@@ -28,13 +30,15 @@ func (s *Store) PutHistory(tli lsn.TimelineID, content []byte) error {
 	if len(content) > maxHistory {
 		return fmt.Errorf("store timeline history: %d bytes, the limit is %d", len(content), maxHistory)
 	}
+	reached := s.reached()
 	s.histMu.Lock()
 	defer s.histMu.Unlock()
-	if have, ok := s.histories[tli]; ok {
-		if !sameHistory(have.parsed, parsed) {
-			return fmt.Errorf("store timeline history: %w: timeline %s", ErrHistory, tli)
-		}
+	have, ok := s.histories[tli]
+	if ok && sameHistory(have.parsed, parsed) {
 		return nil
+	}
+	if ok && tli <= reached {
+		return fmt.Errorf("store timeline history: %w: timeline %s", ErrHistory, tli)
 	}
 	for _, name := range []string{tli.HistoryFileName(), tli.HistoryFileName() + historyCopy} {
 		if err := vfs.WriteFile(s.fs, s.walPath(name), content); err != nil {
@@ -52,12 +56,26 @@ func sameHistory(a, b lsn.History) bool {
 	})
 }
 
-// HistoryFile gives the content of tli's history file; [ErrNoHistory] when it is not stored.
-// Timeline 1 has none.
+// reached returns the highest timeline that the store has WAL of, or had, when it was emptied. A history above it is of
+// a server that was about to be followed, and says nothing about the stored WAL.
+func (s *Store) reached() lsn.TimelineID {
+	if t := s.Positions().Timeline; t != 0 {
+		return t
+	}
+	p := s.Promised()
+	if p.At != lsn.Invalid && p.Timeline == 0 {
+		return math.MaxUint32 // the release that wrote it did not note that
+	}
+	return p.Timeline
+}
+
+// HistoryFile gives the content of tli's history file. [ErrNoHistory]: it is not stored, or the store has never been on
+// that timeline or a later one. Timeline 1 has none.
 func (s *Store) HistoryFile(tli lsn.TimelineID) ([]byte, error) {
+	reached := s.reached()
 	s.histMu.Lock()
 	defer s.histMu.Unlock()
-	if h, ok := s.histories[tli]; ok {
+	if h, ok := s.histories[tli]; ok && tli <= reached {
 		return bytes.Clone(h.content), nil
 	}
 	return nil, fmt.Errorf("timeline %s: %w", tli, ErrNoHistory)

@@ -145,15 +145,6 @@ func TestTimelineRefusals(t *testing.T) {
 		t.Fatalf("without history: %v", err)
 	}
 	putHistory(t, s, g)
-	if err := s.PutHistory(2, []byte("1\t0/100050\tother\n")); !errors.Is(err, ErrHistory) {
-		t.Fatalf("another history: %v", err)
-	}
-	if err := s.PutHistory(2, bytes.ReplaceAll(g.HistoryFile(), []byte("no recovery"), []byte("some"))); err != nil {
-		t.Fatalf("the same history in other words: %v", err)
-	}
-	if got, err := s.HistoryFile(2); err != nil || !bytes.Equal(got, g.HistoryFile()) {
-		t.Fatalf("HistoryFile: %q, %v", got, err)
-	}
 	if _, err := s.HistoryFile(1); !errors.Is(err, ErrNoHistory) {
 		t.Fatalf("HistoryFile(1): %v", err)
 	}
@@ -183,6 +174,59 @@ func TestTimelineRefusals(t *testing.T) {
 	}
 	if err := s.StartStream(1, testSeg.Floor(old.End())); !errors.Is(err, ErrTimeline) {
 		t.Fatalf("back to the old timeline: %v", err)
+	}
+	if err := s.PutHistory(6, []byte("1\t0/100050\tother\n")); !errors.Is(err, ErrHistory) {
+		t.Fatalf("another history: %v", err)
+	}
+	if err := s.PutHistory(6, bytes.ReplaceAll(far.HistoryFile(), []byte("no recovery"), []byte("some"))); err != nil {
+		t.Fatalf("the same history in other words: %v", err)
+	}
+	if got, err := s.HistoryFile(6); err != nil || !bytes.Equal(got, far.HistoryFile()) {
+		t.Fatalf("HistoryFile: %q, %v", got, err)
+	}
+}
+
+// TestHistoryOfATimelineNeverReached: the history of a server that was about to be followed is nobody's business until
+// the store is on that timeline, also after a restart. That of another server with the same number takes its place. A
+// store that was emptied still knows by its promise how far it had been.
+func TestHistoryOfATimelineNeverReached(t *testing.T) {
+	old := newGen()
+	old.Fill(old.Start()+3<<20, rand.New(rand.NewPCG(1, 2)))
+	first, second := old.Fork(old.Records()[len(old.Records())/2].End, 2), old.Fork(old.End(), 2)
+	disk := vfs.NewMem()
+	s := openMem(t, disk)
+	begin(t, s, old)
+	send(t, s, old, old.Start())
+	putHistory(t, s, first)
+	drain(t, s)
+	for range 2 {
+		if _, err := s.HistoryFile(2); !errors.Is(err, ErrNoHistory) {
+			t.Fatalf("it is shown: %v", err)
+		}
+		disk = disk.Kill()
+		s = openMem(t, disk)
+	}
+	putHistory(t, s, second)
+	if err := s.StartStream(2, testSeg.Floor(old.End())); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.HistoryFile(2); err != nil || !bytes.Equal(got, second.HistoryFile()) {
+		t.Fatalf("HistoryFile: %q, %v", got, err)
+	}
+	for name, c := range map[string]struct {
+		p     Promise
+		shown bool
+	}{
+		"nothing was promised": {Promise{}, false}, "on the timeline before": {Promise{At: 100, Timeline: 1}, false},
+		"there": {Promise{At: 100, Timeline: 2}, true}, "nobody knows where": {Promise{At: 100}, true},
+	} {
+		s := openMem(t, vfs.NewMem())
+		putHistory(t, s, first)
+		s.promised.now = c.p
+		_, err := s.HistoryFile(2)
+		if refused := s.PutHistory(2, second.HistoryFile()); (err == nil) != c.shown || (refused != nil) != c.shown {
+			t.Errorf("emptied, %s: %v, %v", name, err, refused)
+		}
 	}
 }
 
