@@ -28,6 +28,8 @@ type promises struct {
 	Store
 	pos      walstore.Positions
 	promised lsn.LSN
+	timeline lsn.TimelineID // of promised
+	fails    error
 	fsyncs   int
 }
 
@@ -37,7 +39,10 @@ func (m *promises) EndHold() error                { return nil }
 func (m *promises) Promised() walstore.Promise    { return walstore.Promise{At: m.promised} }
 
 func (m *promises) SetPromised(p lsn.LSN) error {
-	m.promised = p
+	if m.fails != nil {
+		return m.fails
+	}
+	m.promised, m.timeline = p, m.pos.Timeline
 	m.fsyncs++
 	return nil
 }

@@ -31,6 +31,7 @@ type promise struct {
 
 	mu    sync.Mutex // held while bound is made durable
 	bound lsn.LSN    // on disk
+	stale bool       // what is on disk may be about a timeline that the store has left
 	moved time.Time  // when high was raised last
 	named lsn.LSN    // what was reported when the file named WAL by its bytes last
 }
@@ -51,11 +52,11 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	if at <= p.highest() {
 		return nil
 	}
-	if at > p.bound {
-		if err := p.store.SetPromised(walstore.PromisedAll); err != nil {
+	if at > p.bound || p.stale {
+		if err := p.set(walstore.PromisedAll); err != nil {
 			return err
 		}
-		p.bound, p.named = walstore.PromisedAll, at
+		p.named = at
 	}
 	p.high.Store(uint64(at))
 	p.moved = now
@@ -68,7 +69,7 @@ func (p *promise) raise(at lsn.LSN, now time.Time) bool {
 		return false
 	}
 	defer p.mu.Unlock()
-	if at > p.bound {
+	if at > p.bound || p.stale && at > p.highest() {
 		return false
 	}
 	if at > p.highest() {
@@ -89,10 +90,15 @@ func (p *promise) narrowLocked() error {
 	if p.bound == p.highest() {
 		return nil
 	}
-	if err := p.store.SetPromised(p.highest()); err != nil {
+	return p.set(p.highest())
+}
+
+// set makes a bound durable, as one of the WAL that is stored now. The caller holds mu.
+func (p *promise) set(bound lsn.LSN) error {
+	if err := p.store.SetPromised(bound); err != nil {
 		return err
 	}
-	p.bound = p.highest()
+	p.bound, p.stale = bound, false
 	return nil
 }
 
@@ -106,7 +112,7 @@ func (p *promise) rest(received lsn.LSN) error {
 		return p.narrowLocked()
 	}
 	p.named = p.highest()
-	return p.store.SetPromised(p.bound)
+	return p.set(p.bound)
 }
 
 // renew writes the same bound for the WAL that is stored now: the file names no WAL of an earlier life of the store.
@@ -116,7 +122,7 @@ func (p *promise) renew() error {
 	if p.bound == lsn.Invalid {
 		return nil // nothing was ever promised
 	}
-	return p.store.SetPromised(p.bound)
+	return p.set(p.bound)
 }
 
 // narrowAt returns the time to rest; zero: never. received is the end of what a restart would take for
@@ -130,13 +136,18 @@ func (p *promise) narrowAt(received lsn.LSN) time.Time {
 	return p.moved.Add(narrowAfter)
 }
 
-// lower lowers the promise to fork, durably: the operator gave the rest up. After an error it is lowered in memory
-// only.
+// lower lowers the promise to fork, durably: the store leaves the rest, or the operator gave it up. A promise below
+// fork stays. It is noted as one of the WAL that is stored now, as the store may have changed its timeline. After an
+// error it is lowered in memory only, and noted before more is reported.
 func (p *promise) lower(fork lsn.LSN) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.bound == lsn.Invalid {
+		return nil // nothing was ever promised
+	}
+	p.stale = true
 	if p.highest() <= fork {
-		return nil
+		return p.set(p.bound)
 	}
 	p.high.Store(uint64(fork))
 	return p.narrowLocked()
