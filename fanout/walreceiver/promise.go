@@ -49,7 +49,7 @@ func (p *promise) highest() lsn.LSN { return lsn.LSN(p.high.Load()) }
 func (p *promise) cover(at lsn.LSN, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at <= p.highest() {
+	if at <= p.highest() && !p.stale {
 		return nil
 	}
 	if at > p.bound || p.stale {
@@ -58,7 +58,7 @@ func (p *promise) cover(at lsn.LSN, now time.Time) error {
 		}
 		p.named = at
 	}
-	p.high.Store(uint64(at))
+	p.high.Store(max(p.high.Load(), uint64(at)))
 	p.moved = now
 	return nil
 }
@@ -69,7 +69,7 @@ func (p *promise) raise(at lsn.LSN, now time.Time) bool {
 		return false
 	}
 	defer p.mu.Unlock()
-	if at > p.bound || p.stale && at > p.highest() {
+	if at > p.bound || p.stale {
 		return false
 	}
 	if at > p.highest() {
@@ -151,4 +151,22 @@ func (p *promise) lower(fork lsn.LSN) error {
 	}
 	p.high.Store(uint64(fork))
 	return p.narrowLocked()
+}
+
+// outdate has the next report wait until the promise is noted as one of the WAL that is stored then. It is of an
+// earlier life of the store.
+func (p *promise) outdate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stale = p.bound != lsn.Invalid
+}
+
+// end ends a promise that has no end at what is received, which has all that was ever reported. It waits for no disk:
+// there the promise is all that is stored, until it is narrowed.
+func (p *promise) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.highest() == walstore.PromisedAll {
+		p.high.Store(uint64(p.store.Positions().Received))
+	}
 }

@@ -43,3 +43,35 @@ func TestPromiseOfANewTimeline(t *testing.T) {
 		t.Error("nothing was promised, and is noted")
 	}
 }
+
+// An emptied store may have promised anything. While it begins anew the promise is noted as one of its new WAL before more
+// is reported. It ends at what is received once that has all again, for which nothing is written. One that has an end
+// keeps it.
+func TestPromiseWithoutEnd(t *testing.T) {
+	m := &promises{promised: walstore.PromisedAll}
+	m.pos.Timeline, m.pos.Received = 2, 500
+	p := newPromise(m)
+	p.outdate()
+	if p.raise(10, t0) {
+		t.Error("reported by the promise of an earlier life")
+	}
+	if err := p.cover(10, t0); err != nil || m.timeline != 2 || p.highest() != walstore.PromisedAll || !p.raise(20, t0) {
+		t.Errorf("%v, timeline %s, up to %s", err, m.timeline, p.highest())
+	}
+	n := m.fsyncs
+	p.end()
+	if p.highest() != 500 || m.promised != walstore.PromisedAll || !p.raise(510, t0) || p.highest() != 510 || m.fsyncs != n {
+		t.Errorf("it ends at %s, on disk at %s, after %d fsyncs", p.highest(), m.promised, m.fsyncs-n)
+	}
+	m.pos.Received = 600
+	if p.end(); p.highest() != 510 {
+		t.Errorf("it had an end, and has another one: %s", p.highest())
+	}
+	if err := p.narrow(); err != nil || m.promised != 510 {
+		t.Errorf("narrowed to %s, %v", m.promised, err)
+	}
+	nothing := newPromise(new(promises))
+	if nothing.outdate(); nothing.stale {
+		t.Error("nothing was promised, and is to be noted")
+	}
+}

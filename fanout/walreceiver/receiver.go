@@ -81,5 +81,13 @@ func (r *Receiver) Promised() lsn.LSN { return r.promise.highest() }
 // lowered in memory, and the disk has the old one. Any goroutine may call it.
 func (r *Receiver) GiveUp(fork lsn.LSN) error { return r.promise.lower(fork) }
 
+// OutdatePromise has the next report wait until the promise is durably one of the WAL that is stored then. Call it
+// where a store begins anew. Any goroutine may call it.
+func (r *Receiver) OutdatePromise() { r.promise.outdate() }
+
+// EndPromise ends a promise that has no end at what is received. Call it once the store has again all that was ever
+// reported. Any goroutine may call it.
+func (r *Receiver) EndPromise() { r.promise.end() }
+
 // RenewPromise makes the bound durable for the WAL that is stored now: it names no WAL of an earlier life of the store.
 func (r *Receiver) RenewPromise() error { return r.promise.renew() }

@@ -223,6 +223,9 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 	if err := r.follows(h, before); err != nil {
 		return err
 	}
+	if before == 0 && r.rcv.Promised() == walstore.PromisedAll && r.o.Store.Promised().Timeline <= p.timeline {
+		r.rcv.OutdatePromise() // what is reported next may be of another timeline than the one that is noted
+	}
 	if err := r.boundPromise(before, p, srv); err != nil {
 		return err
 	}

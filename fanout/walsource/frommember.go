@@ -54,10 +54,11 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 		}
 		for ; ctx.Err() == nil; _ = deadline.Sleep(ctx, lookAgain) {
 			t := r.o.Store.Positions().Timeline
-			held, vouched := false, false
+			held, vouched, end := false, false, lsn.Invalid
 			err := r.o.Primary.Watch(ctx, system, t, func(e upstream.Endpoint) {
 				if !vouched { // as long as Watch goes on it is the same life of the same server
-					if err := r.vouch(ctx, e, system, t); err != nil {
+					var err error
+					if end, err = r.vouch(ctx, e, system, t); err != nil {
 						complain(err)
 						r.setFinding(false)
 						return
@@ -66,6 +67,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 					r.astray(nil, time.Now())
 				}
 				r.o.Upstream.SetCurrent(e)
+				r.endPromise(t, end)
 				r.setPrimary(e, true)
 				r.setFinding(false)
 				if !held {

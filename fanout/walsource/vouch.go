@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 )
@@ -12,14 +13,16 @@ import (
 // vouch asks the primary at e for its position, and returns an error if it lacks known WAL that the operator has not
 // given up. Call it while WAL comes from a member, before clients are sent to that primary. It writes timeline t of
 // system. The question goes by SQL, which takes no walsender. Only two answers refuse it, as for the one that streams
-// (ruling R32). An error also says that it could not be asked. It blocks for at most interviewPatience.
-func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) error {
+// (ruling R32). An error also says that it could not be asked. It blocks for at most interviewPatience. end is the
+// position of a primary that lacks nothing; Invalid: it lacks what was given up.
+func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID,
+) (end lsn.LSN, err error) {
 	ctx, cancel := context.WithTimeout(ctx, interviewPatience)
 	defer cancel()
 	known := r.knowledge()
 	s, err := r.o.Upstream.ConnectTo(ctx, e, map[string]string{"application_name": r.o.Name})
 	if err != nil {
-		return fmt.Errorf("ask the primary where it is: %w", err)
+		return end, fmt.Errorf("ask the primary where it is: %w", err)
 	}
 	defer s.Close()
 	var lack *LackError
@@ -27,26 +30,36 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 	for range 2 {
 		res, err := s.Query(ctx, "SELECT pg_catalog.pg_current_wal_flush_lsn()")
 		if err != nil {
-			return fmt.Errorf("ask the primary where it is: %w", err)
+			return end, fmt.Errorf("ask the primary where it is: %w", err)
 		}
 		if len(res) != 1 || len(res[0].Rows) != 1 || len(res[0].Rows[0]) != 1 {
-			return fmt.Errorf("ask the primary where it is: %w", walreceiver.ErrProtocol)
+			return end, fmt.Errorf("ask the primary where it is: %w", walreceiver.ErrProtocol)
 		}
 		srv = server{system: system, timeline: t, history: lsn.History{Timeline: t}, endpoint: e.String(), known: known}
 		if srv.xlogpos, err = lsn.Parse(string(res[0].Rows[0][0])); err != nil {
-			return fmt.Errorf("ask the primary where it is: %w", err)
+			return end, fmt.Errorf("ask the primary where it is: %w", err)
 		}
 		if lack = known.lack(srv); lack == nil || !lack.Lost {
 			r.vouched(t, nil)
-			return nil
+			return srv.xlogpos, nil
 		}
 	}
 	r.part(ctx, nil, e, &srv, lack)
 	if lack = srv.known.lack(srv); r.accepted(lack) {
-		return nil
+		return end, nil
 	}
 	r.vouched(t, lack)
-	return lack.refusal(r.aside.Load())
+	return end, lack.refusal(r.aside.Load())
+}
+
+// endPromise gives a promise an end that has none: the store was emptied amid reports, and began anew from a member.
+// The primary had all that was reported until then, and end is a position of it since. The store has that again once it
+// has flushed WAL of timeline t up to there.
+func (r *Supply) endPromise(t lsn.TimelineID, end lsn.LSN) {
+	have := r.o.Store.Positions()
+	if end != lsn.Invalid && have.Timeline == t && have.Flushed >= end && r.rcv.Promised() == walstore.PromisedAll {
+		r.rcv.EndPromise()
+	}
 }
 
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.
