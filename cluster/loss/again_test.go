@@ -7,6 +7,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
+// instead is a store into which WAL comes that was written instead of all losses.
+var instead = Store{Concerns: kept, Brings: kept}
+
 // TestAskedUntilAllKeepIt: a member may feed lost WAL while it does not have the loss on its disk. Until then a
 // standby that passes is asked again. It passes amid the loss only as far as it was known to have the WAL that was
 // written instead.
@@ -71,10 +74,38 @@ func TestAcceptedAtOnce(t *testing.T) {
 			t.Errorf("proxy %d: %+v", i, s)
 		}
 	}
+	all[0] = all[0].Streams(instead)
 	all[0], _ = all[0].GiveUp(Loss{ID: 9, System: sys, Timeline: 2, From: from, To: to}, nil)
 	for i := 1; i < 3; i++ {
 		if all[i], _ = all[i].Hear("x", all[0].Told(kept, 0)); len(all[i]) != 2 || all[i][1].Own {
 			t.Errorf("the next loss, at proxy %d: %+v", i, all[i])
 		}
+	}
+}
+
+// TestOneWordIsOneLoss: a word is carried out again and again, as the disk is full and nothing comes instead of the lost
+// WAL. It is one loss all the time, and a standby that has nothing to do with it counts as before. Once WAL has come that
+// was written instead, what is given up there is another loss.
+func TestOneWordIsOneLoss(t *testing.T) {
+	s1 := Who{"s1", "h", ""}
+	s, _ := Set(nil).GiveUp(Loss{ID: 1, System: sys, Timeline: 2, From: from, To: to}, []string{"s1"})
+	s[0], _ = s[0].Judge(s1, at(to+100), nil)
+	s = s.Streams(instead)
+	again := func(id uint64, end lsn.LSN, name string) (known uint64) {
+		s, known = s.GiveUp(Loss{ID: id, System: sys, Timeline: 2, From: to + 1000, To: end}, []string{name})
+		return known
+	}
+	for i := range uint64(10) {
+		if id := again(100+i, to+2000+lsn.LSN(i), "s2"); id != 100 {
+			t.Fatalf("the word of loss 100 made loss %d: %+v", id, s)
+		}
+	}
+	again(200, to+2000, "s3")
+	if len(s) != 2 || s[1].To != to+2009 || !slices.Equal(s.Suspects(instead), []string{"s2", "s3"}) {
+		t.Errorf("%+v: %q do not count", s, s.Suspects(instead))
+	}
+	s = s.Streams(instead)
+	if id := again(300, to+2000, "s2"); id != 300 || len(s) != 3 {
+		t.Errorf("WAL that was written instead is lost: %d of %+v", id, s)
 	}
 }

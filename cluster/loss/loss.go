@@ -31,6 +31,8 @@ type Loss struct {
 	To   lsn.LSN `json:"to_lsn"`
 	// Own: this proxy was told so itself, or has had WAL that was written instead. It is not told to members.
 	Own bool `json:"own,omitempty"`
+	// Pending: this proxy was told so, and has had no WAL since that was written instead. It is not told to members.
+	Pending bool `json:"pending,omitempty"`
 	// Beyond are names that have had WAL beyond From, Anew those that have shown since that they have none of it.
 	Beyond []string `json:"beyond,omitempty"`
 	Anew   []string `json:"anew,omitempty"`
@@ -204,6 +206,12 @@ func (l Loss) join(o Loss) Loss {
 // same reports whether l may be what another proxy said of the loss that o is.
 func (l Loss) same(o Loss) bool {
 	return l.System == o.System && l.Timeline == o.Timeline && l.From < o.To && o.From < l.To
+}
+
+// again reports whether l may be carried out anew as o. The operator's word about it is not used up before WAL comes
+// that was written instead, which a full disk may hinder time and again.
+func (l Loss) again(o Loss) bool {
+	return l.Pending && l.System == o.System && l.Timeline == o.Timeline && l.From == o.From
 }
 
 // one reports whether l and o are one loss, known by two words about it.

@@ -120,6 +120,7 @@ func TestMerge(t *testing.T) {
 		t.Error("nothing is new")
 	}
 	// The next loss at the same positions is another one: it says nothing of who was made anew after the first.
+	b = b.Streams(instead)
 	b, _ = b.GiveUp(Loss{ID: 10, System: sys, Timeline: 2, From: from, To: to}, nil)
 	if len(b) != 2 || !b[1].Asks(Who{"s1", "h", ""}) {
 		t.Errorf("%+v", b)

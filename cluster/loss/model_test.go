@@ -150,7 +150,7 @@ func (w *world) giveUp(p *proxy) {
 		}
 	}
 	p.set, _ = p.set.GiveUp(Loss{ID: w.rnd.Uint64() | 1, System: sys, Timeline: 2, From: p.lost, To: p.to}, names)
-	p.wal, p.follows = slices.Clone(w.primary), true
+	p.wal, p.set, p.follows = slices.Clone(w.primary), p.set.Streams(instead), true
 	p.save()
 }
 

@@ -22,11 +22,14 @@ func (s Set) next(system lsn.SystemID, t lsn.TimelineID) int {
 }
 
 // GiveUp adds a loss that this proxy accepts. known are names that are known to have WAL beyond l.From. A loss that a
-// member told of, and that this proxy was not told of yet, is the same one. id is by which it is known from now on.
+// member told of, and that this proxy was not told of yet, is the same one. So is its own one until it has had WAL that
+// was written instead. id is by which it is known from now on.
 func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	s = slices.Clone(s)
 	l.Own = true
-	i := slices.IndexFunc(s, func(x Loss) bool { return !x.Own && !x.Void && x.same(l) })
+	i := slices.IndexFunc(s, func(x Loss) bool {
+		return !x.Void && (!x.Own && x.same(l) || x.again(l))
+	})
 	if i < 0 {
 		l.Num = s.next(l.System, l.Timeline)
 		s = s.room(l.System)
@@ -35,6 +38,7 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 		})
 	}
 	s[i] = s[i].join(l)
+	s[i].Pending = true
 	for _, name := range known {
 		s[i].Beyond = add(s[i].Beyond, vote.Fold(name))
 	}
@@ -77,7 +81,7 @@ func both(a, b []string) (names []string) {
 func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 	s = slices.Clone(s)
 	for _, o := range said[:min(len(said), MaxLosses)] {
-		if o.Own = false; o.ID == 0 || o.From >= o.To {
+		if o.Own, o.Pending = false, false; o.ID == 0 || o.From >= o.To {
 			continue
 		}
 		i := slices.IndexFunc(s, func(x Loss) bool { return x.one(o) })
@@ -110,9 +114,9 @@ func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 // on.
 func (s Set) Streams(at Store) Set {
 	for i, l := range s {
-		if !l.Own && at.Concerns(l) && at.Brings(l) {
+		if (!l.Own || l.Pending) && at.Concerns(l) && at.Brings(l) {
 			s = slices.Clone(s)
-			s[i].Own = true
+			s[i].Own, s[i].Pending = true, false
 		}
 	}
 	return s
@@ -131,7 +135,7 @@ func (s Set) Told(kept func(Loss) bool, aside uint64) Set {
 	s = slices.Clone(s)
 	for i, l := range s {
 		s[i].Instead = l.Own && l.ID != aside
-		s[i].Own, s[i].Heard, s[i].Kept = false, nil, kept(l)
+		s[i].Own, s[i].Pending, s[i].Heard, s[i].Kept = false, false, nil, kept(l)
 	}
 	return s
 }
