@@ -28,7 +28,7 @@ func TestConfigurations(t *testing.T) {
 		pieces []string
 	}{
 		{scene.OpenPage(t, "docs/access.md"), []string{"host    replication", "listen:"}},
-		{scene.OpenPage(t, "docs/quorum.md"), []string{"zones:", "via: cluster"}},
+		{scene.OpenPage(t, "docs/quorum.md"), []string{"report: written", "zones:", "via: cluster"}},
 	} {
 		for _, words := range c.pieces {
 			piece := c.page.Block(t, words)
