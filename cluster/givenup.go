@@ -17,7 +17,7 @@ type GivenUp struct {
 // givenUp returns the losses that concern the store. The caller holds mu.
 func (n *Node) givenUp() (all []GivenUp) {
 	for _, l := range n.losses {
-		if !n.concerns(l, n.at) {
+		if l.TakenBack || !n.concerns(l, n.at) {
 			continue
 		}
 		row := GivenUp{Loss: l}

@@ -51,6 +51,8 @@ type Loss struct {
 	Instead bool `json:"instead,omitempty"`
 	// Void: a later timeline is followed whose history has the lost WAL, see [Set.KeptBy].
 	Void bool `json:"void,omitempty"`
+	// TakenBack: the WAL is not lost. The proxy that gave it up follows a server that has it. It concerns nobody.
+	TakenBack bool `json:"taken_back,omitempty"`
 }
 
 // Who is a standby, as far as its sessions are told apart: many have one name.
@@ -214,16 +216,17 @@ func (l Loss) again(o Loss) bool {
 	return l.Pending && l.System == o.System && l.Timeline == o.Timeline && l.From == o.From
 }
 
-// one reports whether l and o are one loss, known by two words about it.
+// one reports whether l and o are one loss, known by two words about it. One word that was taken back is not the other.
 func (l Loss) one(o Loss) bool {
-	return l.ID == o.ID || slices.Contains(l.Also, o.ID) || l.Num != 0 && l.Num == o.Num && l.same(o)
+	words := l.Num != 0 && l.Num == o.Num && l.same(o) && !l.TakenBack && !o.TakenBack
+	return l.ID == o.ID || slices.Contains(l.Also, o.ID) || words
 }
 
 func (l Loss) equal(o Loss) bool {
 	return l.From == o.From && l.To == o.To && l.Void == o.Void &&
 		slices.Equal(l.Beyond, o.Beyond) && slices.Equal(l.Anew, o.Anew) &&
 		slices.Equal(l.Said, o.Said) && slices.Equal(l.Passed, o.Passed) && maps.Equal(l.Upto, o.Upto) &&
-		slices.Equal(l.Heard, o.Heard)
+		slices.Equal(l.Heard, o.Heard) && l.TakenBack == o.TakenBack
 }
 
 func has(list []string, name string) bool {

@@ -28,7 +28,7 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	s = slices.Clone(s)
 	l.Own = true
 	i := slices.IndexFunc(s, func(x Loss) bool {
-		return !x.Void && (!x.Own && x.same(l) || x.again(l))
+		return !x.Void && !x.TakenBack && (!x.Own && x.same(l) || x.again(l))
 	})
 	if i < 0 {
 		l.Num = s.next(l.System, l.Timeline)
@@ -45,14 +45,33 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 	return s, s[i].ID
 }
 
-// room makes room for one more loss of a system. It forgets a loss of another system, or else merges the two oldest
-// into one from the beginning of the first to the end of the last. Who had shown something of one of them only is
-// asked again.
+// TakeBack takes the newest loss of a timeline back that this proxy was told of and that overlaps WAL from from to to.
+// false: none is. others reports whether another proxy may have fed standbys what was written instead: then it stays.
+func (s Set) TakeBack(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, others func(Loss) bool) (Set, bool) {
+	about := Loss{System: system, Timeline: t, From: from, To: to}
+	for i := len(s) - 1; i >= 0; i-- {
+		switch l := s[i]; {
+		case !l.same(about) || l.TakenBack:
+		case l.Void:
+			return s, true // see KeptBy
+		case l.Own:
+			s = slices.Clone(s)
+			done := !others(l) && !l.shown()
+			s[i].TakenBack, s[i].Own, s[i].Pending = done, done, false // what it has is not what was written instead
+			return s, done
+		}
+	}
+	return s, false
+}
+
+// room makes room for one more loss of a system. It forgets one that is of another system, or taken back. Else it
+// merges the two oldest into one from the beginning of the first to the end of the last. Who had shown something of one
+// of them only is asked again.
 func (s Set) room(system lsn.SystemID) Set {
 	if len(s) < MaxLosses {
 		return s
 	}
-	if i := slices.IndexFunc(s, func(l Loss) bool { return l.System != system }); i >= 0 {
+	if i := slices.IndexFunc(s, func(l Loss) bool { return l.System != system || l.TakenBack }); i >= 0 {
 		return slices.Delete(s, i, i+1)
 	}
 	a, b := s[0], s[1]
@@ -85,6 +104,12 @@ func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 			continue
 		}
 		i := slices.IndexFunc(s, func(x Loss) bool { return x.one(o) })
+		if o.TakenBack {
+			if i >= 0 && !s[i].Own && !s[i].TakenBack { // else it takes back what it was told itself
+				s[i].TakenBack, news = true, true
+			}
+			continue
+		}
 		if i < 0 {
 			s = s.room(o.System)
 			i, news = len(s), true
@@ -114,7 +139,7 @@ func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 // on.
 func (s Set) Streams(at Store) Set {
 	for i, l := range s {
-		if (!l.Own || l.Pending) && at.Concerns(l) && at.Brings(l) {
+		if (!l.Own || l.Pending) && at.concerns(l) && at.Brings(l) {
 			s = slices.Clone(s)
 			s[i].Own, s[i].Pending = true, false
 		}
@@ -134,7 +159,7 @@ func (s Set) Begins(at Store) Set {
 func (s Set) Told(kept func(Loss) bool, aside uint64) Set {
 	s = slices.Clone(s)
 	for i, l := range s {
-		s[i].Instead = l.Own && l.ID != aside
+		s[i].Instead = l.Own && !l.TakenBack && l.ID != aside
 		s[i].Own, s[i].Pending, s[i].Heard, s[i].Kept = false, false, nil, kept(l)
 	}
 	return s

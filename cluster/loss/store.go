@@ -19,13 +19,15 @@ type Store struct {
 
 // Instead reports whether the store has, or is about to get, the WAL that was written instead of the lost WAL. No
 // standby with the lost WAL may then be fed from it. A member that has not been told so goes on with the lost WAL.
-func (s Store) Instead(l Loss) bool { return s.Concerns(l) && (l.Own || s.Brings(l)) }
+func (s Store) Instead(l Loss) bool { return s.concerns(l) && (l.Own || s.Brings(l)) }
+
+func (s Store) concerns(l Loss) bool { return !l.TakenBack && s.Concerns(l) }
 
 // Lost reports whether the store still has what was lost: another proxy was told to give it up, this one was not, or
 // has not been restarted since.
 func (s Store) Lost(l Loss) bool {
 	told := l.Own && l.ID != s.Aside
-	return s.Concerns(l) && !told && !s.Brings(l) && s.Received > l.From
+	return s.concerns(l) && !told && !s.Brings(l) && s.Received > l.From
 }
 
 // Asks reports whether a session of who is to say what it has before it gets WAL of the store.
@@ -42,7 +44,7 @@ func (all Set) Parted(t lsn.TimelineID, at lsn.LSN, s Store) bool {
 // Suspects returns the names that do not count for the store's WAL, folded and sorted.
 func (all Set) Suspects(s Store) (names []string) {
 	for _, l := range all {
-		if s.Concerns(l) {
+		if s.concerns(l) {
 			names = append(names, l.Suspects()...)
 		}
 	}
@@ -115,7 +117,7 @@ func (all Set) Unready(s Store, members []string, instead func(member string, l 
 	for _, l := range all {
 		for _, m := range members {
 			switch {
-			case !s.Concerns(l):
+			case !s.concerns(l):
 			case !has(l.Heard, m):
 				u.Unheard = add(u.Unheard, m)
 			case !instead(m, l):

@@ -13,8 +13,7 @@ import (
 func (s Set) KeptBy(at Store, left lsn.TimelineID, instead func(l Loss) bool) (_ Set, kept []uint64) {
 	for i, l := range s {
 		told := l.Own && l.ID != at.Aside
-		shown := len(l.Anew)+len(l.Passed)+len(l.Upto) > 0
-		if l.Timeline != left || l.Void || told || shown || at.Received <= l.From || !at.Concerns(l) || instead(l) {
+		if l.Timeline != left || l.Void || told || l.shown() || at.Received <= l.From || !at.concerns(l) || instead(l) {
 			continue
 		}
 		if kept == nil {
@@ -25,3 +24,6 @@ func (s Set) KeptBy(at Store, left lsn.TimelineID, instead func(l Loss) bool) (_
 	}
 	return s, kept
 }
+
+// shown reports whether a standby has shown that it has none of the lost WAL: it may have got what was written instead.
+func (l Loss) shown() bool { return len(l.Anew)+len(l.Passed)+len(l.Upto) > 0 }

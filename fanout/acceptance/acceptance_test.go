@@ -28,7 +28,8 @@ func word(t *testing.T, text string) Word {
 func TestWordIsReadAgain(t *testing.T) {
 	for _, text := range []string{"3", "3 force", "2 0/3000060 0/5000000 of 1", "2 0/3000060 0/5000000",
 		"3 force in 7000000000000000001", "2 0/3000060 0/5000000 of 1 in 7",
-		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000"} {
+		"2 0/3000060 0/5000000 of 1 in 7 by b", "2 0/3000060 0/5000000 of 1 by b", "2 0/3000060 0/5000000 aside", "2 0/3000060 FFFFFFFF/FFFFFFFF aside 0/4000000 0/5000000",
+		"2 0/0 0/5000000 aside end 0/6000000 has 0/4000000 0/5000000", "2 0/3000060 0/5000000 aside end 0/6000000", "2 0/3000060 0/5000000 kept"} {
 		w, err := Parse(text + "\n")
 		if err != nil || w.String() != text {
 			t.Errorf("%q is read as %q, %v", text, w, err)
@@ -38,7 +39,7 @@ func TestWordIsReadAgain(t *testing.T) {
 
 // TestNoWord: a line that is cut off, or of another form, says nothing.
 func TestNoWord(t *testing.T) {
-	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "2 0/1 0/5000000 of x", "2 in 7", "2 force in 0",
+	for _, text := range []string{"", "x", "2 x", "1 2", "1 0/1", "1 0/1 0/2 away", "1 0/1 0/2 aside end", "1 0/1 0/2 aside has x", "1 0/1 0/2 kept 0/1", "2 0/1 0/5000000 of x", "2 in 7", "2 force in 0",
 		"2 0/3000060 0/5000000 in 7", "2 0/1 0/2 by b"} {
 		if w, err := Parse(text); err == nil || w.Kind != None {
 			t.Errorf("%q is a word: %+v", text, w)
@@ -98,6 +99,7 @@ func TestVoid(t *testing.T) {
 		"of v0.1.0, it waited":       {"3", forked, 0, forked, false},
 		"of v0.1.0, nothing waits":   {"3", nil, 1, nil, true},
 		"used":                       {"2 0/3000060 0/5000000", lost, 2, nil, false},
+		"kept":                       {"2 0/3000060 0/5000000 kept", lost, 2, nil, false},
 	} {
 		if got := word(t, c.word).Void(c.followed, c.now, For(c.was)); got != c.void {
 			t.Errorf("%s: %t", name, got)
@@ -163,20 +165,27 @@ func TestSay(t *testing.T) {
 
 // TestUse: what was used is given up, for what members had said until then, and is set aside once.
 func TestUse(t *testing.T) {
-	w := Use(lost, []lsn.LSN{0x4000000, 0x5000000}, true)
+	w := Use(lost, []lsn.LSN{0x4000000, 0x5000000}, &walsource.Aside{End: 0x6000000, Has: 0x7000000})
 	for at, want := range map[lsn.LSN]bool{0x4000000: true, 0x5000000: true, 0x4000001: false, 0x3000060: false} {
 		if w.GivesUp(lsn.Point{Timeline: 2, LSN: at}) != want || w.GivesUp(lsn.Point{Timeline: 1, LSN: at}) {
 			t.Errorf("%s is given up: %t", at, !want)
 		}
 	}
-	name, from, after := w.SetAside()
-	if name != "2-0-3000060-lost" || from != (lsn.Point{Timeline: 2, LSN: 0x3000060}) || after.String() != "2 0/3000060 0/5000000 0/4000000 0/5000000" {
-		t.Errorf("aside goes to %q from %s, and %q stands", name, from, after)
+	want := walstore.Aside{Name: "2-0-3000060-lost", From: lsn.Point{Timeline: 2, LSN: 0x3000060}, Has: 0x3000060}
+	aside, after := w.SetAside(lsn.Point{})
+	if aside != want || after.String() != "2 0/3000060 0/5000000 0/4000000 0/5000000" {
+		t.Errorf("%+v is set aside, and %q stands", aside, after)
 	}
-	if name, _, _ := after.SetAside(); name != "" {
-		t.Errorf("the next start sets aside too, to %q", name)
+	unknown := *lost
+	unknown.From = lsn.Invalid
+	aside, _ = Use(&unknown, nil, &walsource.Aside{End: 0x6000000, Has: 0x4000000}).SetAside(lsn.Point{})
+	if aside.From.LSN != lsn.Invalid || aside.Has != 0x4000000 {
+		t.Errorf("nobody knows since where, the server has 0/4000000: %+v", aside)
 	}
-	for text, open := range map[string]bool{"2": true, "2 force": true, "2 0/1 0/2 of 2": true, "2 0/1 0/2": false} {
+	if aside, _ := after.SetAside(lsn.Point{}); aside != (walstore.Aside{}) {
+		t.Errorf("the next start sets aside too: %+v", aside)
+	}
+	for text, open := range map[string]bool{"2": true, "2 force": true, "2 0/1 0/2 of 2": true, "2 0/1 0/2": false, "2 0/1 0/2 kept": false} {
 		if w := word(t, text); (w.Revocable(2) == nil) != open || w.Revocable(3) == nil {
 			t.Errorf("%q can be taken back: %t", text, !open)
 		}
@@ -184,6 +193,33 @@ func TestUse(t *testing.T) {
 	for text, want := range map[string]error{"2 0/1 0/2 aside": errUsedAside, "2 0/1 0/2": errUsed, "3 0/1 0/2": errNoWord} {
 		if err := word(t, text).Revocable(2); !errors.Is(err, want) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestGoneOnSinceIsKept: a start sets aside what the operator's word is about. WAL that came since is not given up: then
+// the word is over, and keeps nothing from being a position that members say.
+func TestGoneOnSinceIsKept(t *testing.T) {
+	const used, of010 = "2 0/3000060 0/5000000 aside end 0/4000000 0/4800000", "2 0/3000060 0/5000000 aside 0/4800000"
+	for name, c := range map[string]struct {
+		word string
+		end  lsn.Point
+		kept bool
+	}{
+		"as it was":                         {used, lsn.Point{Timeline: 2, LSN: 0x4000000}, false},
+		"less was on the disk":              {used, lsn.Point{Timeline: 2, LSN: 0x3FFFF00}, false},
+		"a start was cut short":             {used, lsn.Point{}, false},
+		"it has gone on":                    {used, lsn.Point{Timeline: 2, LSN: 0x4000001}, true},
+		"on another timeline":               {used, lsn.Point{Timeline: 3, LSN: 0x3F00000}, true},
+		"its end is not known":              {of010, lsn.Point{Timeline: 2, LSN: 0x5000000}, false},
+		"its end is not known, it has gone": {of010, lsn.Point{Timeline: 2, LSN: 0x5000001}, true},
+	} {
+		aside, after := word(t, c.word).SetAside(c.end)
+		if (after.String() == "2 0/3000060 0/5000000 kept") != c.kept || (aside == walstore.Aside{}) != c.kept {
+			t.Errorf("%s: %+v is set aside, and %q stands", name, aside, after)
+		}
+		if after.GivesUp(lsn.Point{Timeline: 2, LSN: 0x4800000}) == c.kept {
+			t.Errorf("%s: what a member had said is given up: %t", name, c.kept)
 		}
 	}
 }
@@ -202,14 +238,14 @@ func TestRefused(t *testing.T) {
 		known bool
 	}{
 		"its end is not known":          {&unknown, Word{}, true},
-		"its end is not known, give up": {&unknown, Use(&unknown, nil, false), false},
+		"its end is not known, give up": {&unknown, Use(&unknown, nil, nil), false},
 		"nothing":                       {nil, Word{}, false},
 		"a loss":                        {lost, Word{}, true},
 		"a fork":                        {forked, Word{}, true},
-		"it is given up":                {forked, Use(forked, nil, false), false},
+		"it is given up":                {forked, Use(forked, nil, nil), false},
 		"a member's":                    {&heard, Word{}, false},
-		"given up":                      {lost, Use(lost, nil, false), false},
-		"another one is":                {lost, Use(&other, nil, false), true},
+		"given up":                      {lost, Use(lost, nil, nil), false},
+		"another one is":                {lost, Use(&other, nil, nil), true},
 		"accepted":                      {lost, For(lost), true},
 	} {
 		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *c.waits {

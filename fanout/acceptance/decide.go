@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -94,16 +95,35 @@ func Refused(waits, said Word) *walsource.LackError {
 	}
 }
 
-// SetAside returns the name under which a start has to set the store's WAL aside, and where what is given up begins.
-// "": it has not. after is the word that stands once that is done.
-func (w Word) SetAside() (name string, from lsn.Point, after Word) {
-	if !w.Aside {
-		return "", lsn.Point{}, w
+// SetAside returns the WAL that a start has to set aside of a store that ends at end, and the word that stands once
+// that is done. The zero Aside: none. end is zero where the store has no WAL, or where a start was cut short that set
+// it aside. The word is over where the store has gone on since it was used, on another timeline or on the same: then it
+// has WAL that nobody has given up.
+func (w Word) SetAside(end lsn.Point) (aside walstore.Aside, after Word) {
+	was := w.End
+	if was == lsn.Invalid {
+		was = w.To
+	}
+	switch {
+	case !w.Aside:
+		return walstore.Aside{}, w
+	case end.Timeline != 0 && (end.Timeline != w.Timeline || end.LSN > was):
+		return walstore.Aside{}, w.Keep()
 	}
 	after = w
-	after.Aside = false
-	name = fmt.Sprintf("%s-%X-%X-lost", w.Timeline, uint32(w.From>>32), uint32(w.From))
-	return name, lsn.Point{Timeline: w.Timeline, LSN: w.From}, after
+	after.Aside, after.End, after.Has = false, lsn.Invalid, lsn.Invalid
+	name := fmt.Sprintf("%s-%X-%X-lost", w.Timeline, uint32(w.From>>32), uint32(w.From))
+	from := lsn.Point{Timeline: w.Timeline, LSN: w.From}
+	return walstore.Aside{Name: name, From: from, Has: max(w.From, w.Has)}, after
+}
+
+// Keep returns the word that stands when the store is found to have gone on with WAL of which w says that the next
+// start sets it aside. Any other word stays as it is.
+func (w Word) Keep() Word {
+	if !w.Aside {
+		return w
+	}
+	return Word{Kind: Kept, Timeline: w.Timeline, From: w.From, To: w.To}
 }
 
 // IsLoss reports whether w is about WAL that the primary of timeline t has lost itself.
@@ -112,7 +132,7 @@ func (w Word) IsLoss(t lsn.TimelineID) bool {
 }
 
 // Open reports whether w is not used yet.
-func (w Word) Open() bool { return w.Kind != None && w.Kind != Used }
+func (w Word) Open() bool { return w.Kind != None && w.Kind != Used && w.Kind != Kept }
 
 // Covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
 // where that begins moves. It is false for a nil e.

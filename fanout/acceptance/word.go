@@ -17,10 +17,13 @@ import (
 //	N FROM TO of OF [in SYSTEM] [by MEMBER]
 //	                             accepted: the server on timeline N lacks WAL of timeline OF beyond FROM, up to TO, as
 //	                             MEMBER says, or this proxy
-//	OF FROM TO [aside] LSN...    it was used: that WAL is given up. Members had said those positions
+//	OF FROM TO [aside [end END] [has HAS]] LSN...
+//	                             it was used: that WAL is given up. Members had said those positions
+//	OF FROM TO kept              it was used with aside, and is over: the store has that WAL and keeps it
 //
-// With aside the next start sets the store's WAL aside first. Without SYSTEM, which is not known of an empty store, it
-// is about any. The zero Word is none.
+// With aside the next start sets the store's WAL aside first, which ended at END when the word was used. The server may
+// have WAL up to HAS, where FROM is not known. Without SYSTEM, which is not known of an empty store, it is about any.
+// The zero Word is none.
 type Word struct {
 	Kind     Kind
 	System   lsn.SystemID // 0: not known; of a Forced or a Said word
@@ -29,6 +32,8 @@ type Word struct {
 	Of       lsn.TimelineID // of a Said word
 	By       string         // member that knows of it; of a Said word
 	Aside    bool           // the store has some of that WAL; of a Used word
+	End      lsn.LSN        // of the store's WAL; Invalid: not known; of a word with Aside
+	Has      lsn.LSN        // the server may have WAL up to there; Invalid: up to From; of a word with Aside
 	Heard    []lsn.LSN      // positions that members had said; of a Used word
 }
 
@@ -42,6 +47,7 @@ const (
 	Forced
 	Said
 	Used
+	Kept
 )
 
 // Words of a line.
@@ -49,6 +55,9 @@ const (
 	forceText = "force"
 	ofText    = "of"
 	asideText = "aside"
+	endText   = "end"
+	hasText   = "has"
+	keptText  = "kept"
 	inText    = "in"
 	byText    = "by"
 )
@@ -96,10 +105,15 @@ func Parse(text string) (w Word, err error) {
 	} else if w.By != "" {
 		return bad(errors.New("what was used is nobody's"))
 	}
-	if len(rest) > 0 && rest[0] == asideText {
-		w.Aside, rest = true, rest[1:]
+	if len(rest) == 1 && rest[0] == keptText {
+		w.Kind, rest = Kept, nil
 	}
-	if err := errors.Join(err1, err2, err3); err != nil {
+	var err4 error
+	if len(rest) > 0 && rest[0] == asideText {
+		w.Aside = true
+		rest, err4 = w.parseAside(rest[1:])
+	}
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return bad(err)
 	}
 	for _, x := range rest {
@@ -110,6 +124,20 @@ func Parse(text string) (w Word, err error) {
 		w.Heard = append(w.Heard, at)
 	}
 	return w, nil
+}
+
+// parseAside reads the positions of END and HAS, and returns what follows.
+func (w *Word) parseAside(f []string) (rest []string, err error) {
+	for _, x := range []struct {
+		text string
+		at   *lsn.LSN
+	}{{endText, &w.End}, {hasText, &w.Has}} {
+		if err == nil && len(f) > 1 && f[0] == x.text {
+			*x.at, err = lsn.Parse(f[1])
+			f = f[2:]
+		}
+	}
+	return f, err
 }
 
 func parseTimeline(text string) (lsn.TimelineID, error) {
@@ -125,10 +153,17 @@ func For(e *walsource.LackError) Word {
 	return Word{Kind: Said, System: e.System, Timeline: e.Timeline, From: e.From, To: e.To, Of: e.Of, By: e.By}
 }
 
-// Use returns the word that was used for e, of which members had said heard. With aside the store has some of that
-// WAL.
-func Use(e *walsource.LackError, heard []lsn.LSN, aside bool) Word {
-	return Word{Kind: Used, Timeline: e.Of, From: e.From, To: e.To, Aside: aside, Heard: heard}
+// Use returns the word that was used for e, of which members had said heard. aside describes the store's own WAL, some
+// of which is given up; nil: it has none of that.
+func Use(e *walsource.LackError, heard []lsn.LSN, aside *walsource.Aside) Word {
+	w := Word{Kind: Used, Timeline: e.Of, From: e.From, To: e.To, Heard: heard}
+	if aside != nil {
+		w.Aside, w.End = true, aside.End
+		if w.From == lsn.Invalid {
+			w.Has = aside.Has
+		}
+	}
+	return w
 }
 
 // String returns the line, without its end; "" for None.
@@ -148,8 +183,17 @@ func (w Word) String() string {
 		return text
 	}
 	text := fmt.Sprintf("%s %s %s", w.Timeline, w.From, w.To)
+	if w.Kind == Kept {
+		return text + " " + keptText
+	}
 	if w.Aside {
 		text += " " + asideText
+		if w.End != lsn.Invalid {
+			text += " " + endText + " " + w.End.String()
+		}
+		if w.Has != lsn.Invalid {
+			text += " " + hasText + " " + w.Has.String()
+		}
 	}
 	for _, at := range w.Heard {
 		text += " " + at.String()

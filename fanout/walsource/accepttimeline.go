@@ -43,24 +43,41 @@ func (r *Supply) judge(have walstore.Positions, srv server) error {
 	if err == nil || !r.accepted(e) {
 		return err
 	}
-	r.obeyed, r.heard, r.behind = e, srv.known.heardOf(e), srv.xlogpos
+	r.obeyed, r.heard, r.mayHave = e, srv.known.heardOf(e, srv), e.mayHave(srv)
 	if lost := srv.known.differed(srv); lost != nil && !lost.Lost {
 		r.lostBefore = lost.upTo(e)
 		r.lostBefore.From = r.lostSince
 	}
 	if e.Lost && have.Timeline == srv.timeline && have.Complete > e.From {
-		return r.setAside(e, r.heard)
+		return r.setAside(e, srv)
 	}
 	return nil
+}
+
+// mayHave returns the position up to which srv may have the WAL of e.Of, Invalid: it has none of it. Where nobody knows
+// since where it lacks e that is where srv is: it has that much, whether the same or not.
+func (e *LackError) mayHave(srv server) lsn.LSN {
+	fork, _, ancestor := srv.history.SwitchPoint(e.Of)
+	switch {
+	case e.From != lsn.Invalid:
+		return e.From
+	case e.Lost:
+		return srv.xlogpos
+	case ancestor:
+		return min(fork, srv.xlogpos)
+	}
+	return lsn.Invalid
 }
 
 // givenUp reports whether the operator has given up what a member said at p, and has gone on saying since.
 func (r *Supply) givenUp(p lsn.Point) bool { return r.o.Accept.GivenUp(p) }
 
-// heardOf returns the positions that members had named of the WAL in e.
-func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
+// heardOf returns the positions that members had named of the WAL in e, which srv lacks. What srv may have goes on
+// counting. A member that names a loss names its end, which srv may have passed.
+func (k knowledge) heardOf(e *LackError, srv server) (heard []lsn.LSN) {
 	for i, x := range k.all {
-		said, givenUp := k.said[i].LSN, x.Timeline == e.Of && x.LSN > e.From && x.LSN <= e.To
+		beyond := x.LSN > e.mayHave(srv) || x.Lost && x.LSN > e.From
+		said, givenUp := k.said[i].LSN, x.Timeline == e.Of && beyond && x.LSN <= e.To
 		if givenUp && said != lsn.Invalid && !slices.Contains(heard, said) {
 			heard = append(heard, said)
 		}
@@ -68,30 +85,45 @@ func (k knowledge) heardOf(e *LackError) (heard []lsn.LSN) {
 	return heard
 }
 
-// setAside obeys the operator where the store has WAL that is given up: at the next start. Until then it refuses e.
-func (r *Supply) setAside(e *LackError, heard []lsn.LSN) error {
-	if used := r.use(e, heard, true); used != nil {
+// setAside obeys the operator where the store has WAL that is given up: at the next start. Until then it refuses srv,
+// which lacks e.
+func (r *Supply) setAside(e *LackError, srv server) error {
+	aside := &Aside{End: r.o.Store.Positions().Received, Has: e.mayHave(srv)}
+	if used := r.use(e, srv.known.heardOf(e, srv), aside); used != nil {
 		return used
 	}
 	r.aside.Store(true)
+	r.asideOf = e.Of
 	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
 		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
 	return e.refusal(true)
 }
 
-// keepAside takes an operator's word back that was used and whose WAL is not set aside yet: a server was promoted that
+// keepAside takes an operator's word back that was used and whose WAL is not set aside yet: a server is followed that
 // has that WAL.
 func (r *Supply) keepAside() error {
 	if !r.aside.Load() {
 		return nil
 	}
-	if err := r.o.Accept.Keep(); err != nil {
+	if err := r.o.Keep(); err != nil {
 		return err
 	}
 	r.aside.Store(false)
 	r.log.Warn("WAL that was given up is kept: the server that is followed has it, and the next start sets nothing " +
 		"aside")
 	return nil
+}
+
+// keep calls keepAside where timeline t comes from srv, which has the stored WAL. Of the timeline of that WAL only the
+// server that writes it shows that. A standby or a proxy may have the lost WAL too, and follow the primary that lost
+// it. Where srv is on a later one the store is about to leave that timeline.
+func (r *Supply) keep(srv server, t lsn.TimelineID) {
+	if t == r.asideOf && (srv.sendsOthers() || r.member != "" || srv.timeline != t) {
+		return
+	}
+	if err := r.keepAside(); err != nil {
+		r.log.Error("cannot note that WAL is kept which was given up: a restart may set it aside", "err", err)
+	}
 }
 
 // diverged explains err, by which a server sent other WAL from p on than the stored one. If the server writes this
@@ -109,7 +141,7 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	srv.known.since(srv.endpoint, e)
 	refusal := e.refusal(r.aside.Load())
 	if !r.aside.Load() && r.accepted(e) {
-		refusal = r.setAside(e, srv.known.heardOf(e))
+		refusal = r.setAside(e, srv)
 	}
 	return fmt.Errorf("%w: %w", err, refusal)
 }
@@ -135,7 +167,7 @@ func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	if e == nil || e.Timeline != h.Timeline {
 		return nil
 	}
-	if err := r.rcv.GiveUp(r.kept(e, h, before)); err != nil {
+	if err := r.rcv.GiveUp(r.kept(e, before)); err != nil {
 		return err // first: after a crash here the word still holds
 	}
 	if err := r.o.Store.GiveUpRepair(); err != nil {
@@ -144,7 +176,7 @@ func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	if err := r.rcv.RenewPromise(); err != nil {
 		return err
 	}
-	if err := r.use(e, r.heard, false); err != nil {
+	if err := r.use(e, r.heard, nil); err != nil {
 		return err
 	}
 	r.obeyed = nil
@@ -153,30 +185,22 @@ func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 	return nil
 }
 
-// kept returns up to where WAL stays promised when e is given up for a server of history h. Where nobody knows since
-// where the server lacks WAL, that is what the store had and goes on to have. Of an emptied store it is the highest
-// position up to which the server may have it.
-func (r *Supply) kept(e *LackError, h lsn.History, before lsn.TimelineID) lsn.LSN {
-	fork, _, ancestor := h.SwitchPoint(e.Of)
-	switch {
-	case e.From != lsn.Invalid:
-		return e.From
-	case e.Lost:
-		return r.behind // it has that much, whether the same or not
-	case before != 0:
+// kept returns the position up to which WAL stays promised when e is given up. Where nobody knows since where the
+// server lacks WAL, that is what the store had and goes on to have. Of an emptied store it is the highest position up
+// to which the server may have it.
+func (r *Supply) kept(e *LackError, before lsn.TimelineID) lsn.LSN {
+	if e.From == lsn.Invalid && !e.Lost && before != 0 {
 		return r.o.Store.Positions().Received // StartStream has left behind what lies beyond the fork
-	case ancestor:
-		return min(fork, r.behind)
 	}
-	return lsn.Invalid
+	return r.mayHave
 }
 
 // use carries out accept-timeline: it makes durable that the WAL in e is given up, and that the operator's word has
 // been used. If a primary has lost that WAL, GiveUp first makes durable which standbys and members may still have it.
 // For heard and aside see [Acceptance].
-func (r *Supply) use(e *LackError, heard []lsn.LSN, aside bool) error {
+func (r *Supply) use(e *LackError, heard []lsn.LSN, aside *Aside) error {
 	if e.Lost {
-		if err := r.o.GiveUp(e, aside); err != nil {
+		if err := r.o.GiveUp(e, aside != nil); err != nil {
 			return err
 		}
 	}

@@ -11,12 +11,11 @@ import (
 // silent is an operator who says nothing.
 type silentOperator struct{}
 
-func (silentOperator) Accepted(*LackError) bool              { return false }
-func (silentOperator) Waits(lsn.TimelineID, *LackError)      {}
-func (silentOperator) Refused() *LackError                   { return nil }
-func (silentOperator) Use(*LackError, []lsn.LSN, bool) error { return nil }
-func (silentOperator) Keep() error                           { return nil }
-func (silentOperator) GivenUp(lsn.Point) bool                { return false }
+func (silentOperator) Accepted(*LackError) bool                { return false }
+func (silentOperator) Waits(lsn.TimelineID, *LackError)        {}
+func (silentOperator) Refused() *LackError                     { return nil }
+func (silentOperator) Use(*LackError, []lsn.LSN, *Aside) error { return nil }
+func (silentOperator) GivenUp(lsn.Point) bool                  { return false }
 
 // noLogins are those of a proxy at which nobody logs in.
 type noLogins struct{}
@@ -31,6 +30,9 @@ func alone(o Options) Options {
 	}
 	if o.GiveUp == nil {
 		o.GiveUp = func(*LackError, bool) error { return nil }
+	}
+	if o.Keep == nil {
+		o.Keep = func() error { return nil }
 	}
 	if o.Others == nil {
 		o.Others = func() ([]knownwal.Known, knownwal.Unheard) { return nil, knownwal.Unheard{} }

@@ -49,12 +49,12 @@ func TestBeginsComesFirst(t *testing.T) {
 // WAL. The word is over then. That it stays is told with the timeline that was left, before any WAL comes.
 func TestKeptIsNotSetAside(t *testing.T) {
 	for _, kept := range []bool{false, true} {
-		word := &wordOf{aside: true, of: 1}
+		word := &wordOf{aside: &Aside{}, of: 1}
 		m := newMemStore()
 		m.id = walstore.Identity{System: 7, SegSize: lsn.SegSize(fakeSeg), ServerMajor: 15}
 		m.pos = walstore.Positions{Timeline: 1, Oldest: fakeSeg, Received: fakeSeg + 9, Written: fakeSeg + 9, Flushed: fakeSeg + 9, Complete: fakeSeg + 9}
 		var left []lsn.TimelineID
-		r := with(t, Options{Store: m, Accept: word, Begins: func(_ string, _ bool, t lsn.TimelineID) (bool, error) {
+		r := with(t, Options{Store: m, Accept: word, Keep: word.keep, Begins: func(_ string, _ bool, t lsn.TimelineID) (bool, error) {
 			left = append(left, t)
 			return kept, nil
 		}})
@@ -63,8 +63,8 @@ func TestKeptIsNotSetAside(t *testing.T) {
 		if err := errors.Join(r.startStream(startPoint{2, fakeSeg + 9}, srv), r.startStream(startPoint{2, fakeSeg + 9}, srv)); err != nil {
 			t.Fatal(err)
 		}
-		if r.aside.Load() == kept || word.aside == kept || !slices.Equal(left, []lsn.TimelineID{1, 0}) {
-			t.Errorf("kept %t: set aside at the next start %t and %t, left %v", kept, r.aside.Load(), word.aside, left)
+		if r.aside.Load() == kept || (word.aside != nil) == kept || !slices.Equal(left, []lsn.TimelineID{1, 0}) {
+			t.Errorf("kept %t: set aside at the next start %t and %t, left %v", kept, r.aside.Load(), word.aside != nil, left)
 		}
 	}
 }

@@ -85,13 +85,16 @@ func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (st
 	switch {
 	case have.Timeline < p.timeline: // prepareStream left it to the first WAL
 		c.Begin = func() error { return r.startStream(p, srv) }
+		if fork, _, leaves := srv.history.SwitchPoint(have.Timeline); leaves {
+			c.Stored = min(fork, have.Received) // StartStream leaves behind what lies beyond
+		}
 	case !r.recognised && uncompared(have, srv, p, r.lacking):
 		unseen, c.Stored = have.Received, have.Received+1 // the next record's link names the last stored one
 	default:
 		c.Stored = have.Received
 	}
 	c.Same = func() {
-		r.proven(s, p)
+		r.proven(s, srv, p)
 		r.tellUncompared(unseen, srv)
 	}
 	if r.member == "" {
@@ -264,7 +267,8 @@ func (r *Supply) streaming(s Conn, p startPoint) {
 
 // proven notes that the server has the stored WAL: an operator's word about WAL that is lacking has nothing to be
 // about. Before that its bytes may yet differ, and the word is about that.
-func (r *Supply) proven(s Conn, p startPoint) {
+func (r *Supply) proven(s Conn, srv server, p startPoint) {
+	r.keep(srv, p.timeline)
 	r.endWord(p.timeline)
 	r.forgive(s.Endpoint().String())
 	r.locked(func() { r.refusedSince = time.Time{} })

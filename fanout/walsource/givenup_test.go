@@ -21,11 +21,11 @@ func TestGivenUpEnds(t *testing.T) {
 	if e == nil || e.To != 0x5000000 {
 		t.Fatalf("%+v", e)
 	}
-	heard := k.heardOf(e)
+	heard := k.heardOf(e, primary)
 	if !slices.Equal(heard, []lsn.LSN{0x5000000}) {
 		t.Errorf("heard is %v", heard)
 	}
-	if err := operator.Use(e, heard, false); err != nil {
+	if err := operator.Use(e, heard, nil); err != nil {
 		t.Fatal(err)
 	}
 	if e := r.knowledge().lack(primary); e != nil {

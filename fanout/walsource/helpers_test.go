@@ -75,7 +75,7 @@ type wordOf struct {
 	of       lsn.TimelineID
 	from, to lsn.LSN
 	heard    []lsn.LSN
-	aside    bool
+	aside    *Aside
 	refused  *LackError // before the start
 	waited   []*LackError
 }
@@ -96,17 +96,17 @@ func (w *wordOf) Waits(_ lsn.TimelineID, e *LackError) { w.waited = append(w.wai
 
 func (w *wordOf) Refused() *LackError { return w.refused }
 
-func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside bool) error {
+func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside *Aside) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open, w.of, w.from, w.to, w.heard, w.aside = 0, e.Of, e.From, e.To, heard, aside
 	return nil
 }
 
-func (w *wordOf) Keep() error {
+func (w *wordOf) keep() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.aside, w.of = false, 0
+	w.aside, w.of = nil, 0
 	return nil
 }
 

@@ -22,6 +22,9 @@ type Options struct {
 	// GiveUp makes durable who may have WAL that the primary has lost, before the word of Accept is used. aside: this
 	// proxy's store has some of it, until the next start.
 	GiveUp func(e *LackError, aside bool) error
+	// Keep takes that back, durably, where the store has that WAL until the next start: it follows a server that has
+	// it. Without such WAL it does nothing. It may wait for the disk.
+	Keep func() error
 	// Others returns the WAL that other proxies of a cluster have, or may have reported under a rule, and those that
 	// may yet say so. Any goroutine may ask.
 	Others func() (known []knownwal.Known, unheard knownwal.Unheard)

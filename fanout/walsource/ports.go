@@ -52,13 +52,18 @@ type Acceptance interface {
 	// Refused returns the lack for which a server was refused last, also before a restart. nil: none was since one was
 	// followed, or it was a loss that a member told of.
 	Refused() *LackError
-	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. With
-	// aside the store has some of that WAL: at the next start it sets all of its own aside and begins anew.
-	Use(e *LackError, heard []lsn.LSN, aside bool) error
-	// Keep makes durable that a word that is used with aside is over: the next start sets nothing aside.
-	Keep() error
+	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. aside
+	// describes the store where it has some of that WAL, nil: it has none. At the next start it sets all of its own
+	// aside and begins anew, unless it has gone on until then.
+	Use(e *LackError, heard []lsn.LSN, aside *Aside) error
 	// GivenUp reports whether p is what a member had said when it was given up.
 	GivenUp(p lsn.Point) bool
+}
+
+// Aside describes a store that has WAL which is given up, when the operator's word about that is used.
+type Aside struct {
+	End lsn.LSN // no WAL of the store lies beyond
+	Has lsn.LSN // the server has WAL up to there, whether the same or not
 }
 
 // Logins are told that the receiver wants a walsender of the upstream's max_wal_senders, so that relayed log-ins let it

@@ -31,7 +31,7 @@ func (w *ownWord) Waits(_ lsn.TimelineID, e *LackError) {
 	w.waits = e
 }
 
-func (w *ownWord) Use(e *LackError, heard []lsn.LSN, aside bool) error {
+func (w *ownWord) Use(e *LackError, heard []lsn.LSN, aside *Aside) error {
 	w.said, w.waits = nil, nil
 	return w.wordOf.Use(e, heard, aside)
 }

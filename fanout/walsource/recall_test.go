@@ -82,7 +82,7 @@ func TestUnknownEndIsGivenUp(t *testing.T) {
 	if word.say(2); judge() != nil || r.obeyed == nil {
 		t.Fatalf("the operator's word is not obeyed: %v", judge())
 	}
-	if err := word.Use(r.obeyed, r.heard, false); err != nil {
+	if err := word.Use(r.obeyed, r.heard, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := judge(); err != nil {

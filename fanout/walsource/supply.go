@@ -35,6 +35,7 @@ type Supply struct {
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time
+	asideOf  lsn.TimelineID // of the WAL in aside
 
 	aside    atomic.Bool // the operator has given up WAL that the store has
 	higher   atomic.Pointer[Higher]
@@ -73,10 +74,10 @@ type attempt struct {
 	own    []byte              // history file of the server's timeline; nil: it has none
 	stream *walreceiver.Stream // nil before the server is known
 
-	lack   *LackError // why a server was not followed
-	obeyed *LackError // the operator has accepted it, and the server is about to be followed
-	heard  []lsn.LSN  // what members had said of it
-	behind lsn.LSN    // where that server was
+	lack    *LackError // why a server was not followed
+	obeyed  *LackError // the operator has accepted it, and the server is about to be followed
+	heard   []lsn.LSN  // what members had said of it
+	mayHave lsn.LSN    // see LackError.mayHave
 	// lostBefore is WAL of an earlier timeline that it had lost before it was promoted; nil: none is known.
 	lostBefore *LackError
 	lostSince  lsn.LSN // where that begins, see partBefore; Invalid: not known

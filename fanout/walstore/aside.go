@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
@@ -120,9 +121,17 @@ func (s *Store) renameInto(dir string, keys []segKey, err error) error {
 	return err
 }
 
-// setAside moves everything in the WAL directory to dir, as [Options].SetAside wants it, durably. After an error or a
+// setAside moves everything in the WAL directory aside, if [Options].SetAside wants it, durably. After an error or a
 // crash a part is there: call it again.
-func (s *Store) setAside(dir string) error {
+func (s *Store) setAside() error {
+	end, err := s.markedEnd()
+	if err == nil {
+		s.aside, err = s.o.SetAside(end)
+	}
+	if err != nil || s.aside.Name == "" {
+		return err
+	}
+	dir := filepath.Join(s.dir, divergedName, s.aside.Name)
 	names, err := s.fs.ReadDir(s.walDir)
 	if err == nil {
 		err = s.fs.MkdirAll(dir)
@@ -141,4 +150,35 @@ func (s *Store) setAside(dir string) error {
 	}
 	s.log.Warn("WAL that was given up is set aside, the store begins anew", "directory", dir, "files", len(names))
 	return nil
+}
+
+// limit returns the promise that p is about the WAL that comes instead of what is set aside. A name of WAL that may
+// have been given up is none of it. A promise about a later timeline is not about that WAL.
+func (a Aside) limit(p Promise) Promise {
+	if a.Name == "" || p.Timeline > a.From.Timeline {
+		return p
+	}
+	if p.At > a.Has {
+		p.At, p.Owes, p.Timeline = a.Has, min(p.Owes, a.Has), a.From.Timeline
+	}
+	if p.Print.LSN > a.From.LSN {
+		p.Print = lsn.Print{}
+	}
+	return p
+}
+
+// markedEnd returns the end of the stored WAL by the mark alone, the zero Point where there is no mark.
+func (s *Store) markedEnd() (lsn.Point, error) {
+	raw, err := vfs.ReadFile(s.fs, s.walPath(markName), 2*slotStride)
+	if errors.Is(err, fs.ErrNotExist) {
+		return lsn.Point{}, nil
+	}
+	if err != nil {
+		return lsn.Point{}, fmt.Errorf("read mark: %w", err)
+	}
+	_, m, err := newestMark(raw)
+	if err != nil {
+		return lsn.Point{}, &DamagedError{File: s.walPath(markName), Reason: "neither slot is valid: " + err.Error()}
+	}
+	return lsn.Point{Timeline: m.Timeline, LSN: m.LSN}, nil
 }

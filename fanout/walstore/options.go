@@ -60,11 +60,9 @@ type Options struct {
 	// Dir is the data directory. WAL goes to Dir/wal; the store owns Dir/lock, Dir/replproxy.meta
 	// and Dir/diverged too. Others may add files of their own once Open returned.
 	Dir string
-	// SetAside names the folder below Dir/diverged to which Open moves all stored WAL before it reads any, because the
-	// operator has given it up (ruling R32). "": none. Where an Open was cut short the next one moves the rest.
-	SetAside string
-	// AsideFrom is the position from which the WAL that is set aside was given up. No promise beyond it holds any more.
-	AsideFrom lsn.Point
+	// SetAside returns the WAL that Open sets aside before it reads any. It is asked while the directory is locked. The
+	// mark says that the stored WAL ends at end, whose System is 0; zero: there is no mark. nil: nothing is set aside.
+	SetAside func(end lsn.Point) (Aside, error)
 	// FS is the file system; nil is the operating system's.
 	FS FS
 	// TailSize bounds the memory of the tail in bytes; 0 is DefaultTailSize.
@@ -76,6 +74,13 @@ type Options struct {
 	Short func() bool
 	// Logger logs errors and events that the store handles itself; nil discards them.
 	Logger *slog.Logger
+}
+
+// Aside is all stored WAL, because an operator has given some of it up (ruling R32). The zero value is none.
+type Aside struct {
+	Name string    // of the folder below Dir/diverged. Where an Open was cut short the next one moves the rest
+	From lsn.Point // where what is given up begins; LSN Invalid: not known
+	Has  lsn.LSN   // up to there a promise holds, of the WAL that comes instead
 }
 
 func (o *Options) applyDefaults() error {
@@ -93,6 +98,9 @@ func (o *Options) applyDefaults() error {
 	}
 	if o.KeepSize < 0 {
 		return fmt.Errorf("open store: negative keep size %d", o.KeepSize)
+	}
+	if o.SetAside == nil {
+		o.SetAside = func(lsn.Point) (Aside, error) { return Aside{}, nil }
 	}
 	if o.Short == nil {
 		o.Short = func() bool { return false }

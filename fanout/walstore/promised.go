@@ -225,9 +225,7 @@ func (s *Store) readPromised() error {
 		return &DamagedError{File: path, Reason: err.Error()}
 	}
 	s.promised.seq, s.promised.now = seq, now
-	if s.o.SetAside != "" && now.At > s.o.AsideFrom.LSN {
-		now.At, now.Owes = s.o.AsideFrom.LSN, min(now.Owes, s.o.AsideFrom.LSN)
-		now.Timeline, now.Print = s.o.AsideFrom.Timeline, lsn.Print{}
+	if now = s.aside.limit(now); now != s.promised.now {
 		if err := s.savePromise(now); err != nil {
 			return err
 		}

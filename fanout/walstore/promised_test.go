@@ -145,7 +145,9 @@ func TestAsideIsNotPromised(t *testing.T) {
 			t.Fatal(err)
 		}
 		from := lsn.Point{Timeline: 1, LSN: 0x3000060}
-		s, err = Open(t.Context(), Options{Dir: dir, SetAside: "1-0-3000060-lost", AsideFrom: from})
+		s, err = Open(t.Context(), Options{Dir: dir, SetAside: func(lsn.Point) (Aside, error) {
+			return Aside{Name: "1-0-3000060-lost", From: from, Has: from.LSN}, nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -99,10 +99,8 @@ func (s *Store) takeDir() error {
 			return err
 		}
 	}
-	if s.o.SetAside != "" {
-		if err := s.setAside(filepath.Join(s.dir, divergedName, s.o.SetAside)); err != nil {
-			return err
-		}
+	if err := s.setAside(); err != nil {
+		return err
 	}
 	// Names that the last process changed may be in the kernel's memory only.
 	for _, dir := range []string{s.dir, s.walDir} {

@@ -25,6 +25,7 @@ type Store struct {
 	walDir string
 	log    *slog.Logger
 	lock   vfs.Lock
+	aside  Aside // what Open has set aside
 
 	// Set once, by Open or Adopt; segs before identity.
 	identity atomic.Pointer[Identity]

@@ -31,6 +31,13 @@ type Accepted struct {
 	Forced   bool           `json:"forced,omitempty" doc:"said by --force, though no server was refused"`
 }
 
+// Aside is WAL that an operator gave up while the store has some of it.
+type Aside struct {
+	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of that WAL"`
+	From     lsn.LSN        `json:"from_lsn" doc:"where it began; 0/0: not known"`
+	To       lsn.LSN        `json:"to_lsn" doc:"where it ended"`
+}
+
 // GivenUp is WAL that the primary came back without and that an operator gave up.
 type GivenUp struct {
 	Timeline lsn.TimelineID `json:"timeline" doc:"timeline of that WAL"`

@@ -24,6 +24,7 @@ type Status struct {
 	Cluster    *Cluster  `json:"cluster,omitempty" doc:"links with the other proxies; absent without a cluster"`
 	Store      Store     `json:"store" doc:"WAL kept on this proxy's disk"`
 	Accepted   *Accepted `json:"accepted_timeline,omitempty" doc:"an operator's word that is not used yet"`
+	Aside      *Aside    `json:"sets_aside,omitempty" doc:"WAL that is given up: the next start sets the store aside"`
 	GivenUp    []GivenUp `json:"given_up,omitempty" doc:"WAL that the primary had lost when it was followed again"`
 	Backfill   Backfill  `json:"backfill" doc:"fetching of WAL that is older than the store, or damaged in it"`
 	Sources    []Origin  `json:"wal_sources" doc:"where WAL comes from, in the order in which it is asked for"`

@@ -65,12 +65,11 @@ func (unruled) Changed() <-chan struct{} { return nil }
 // noWord is an operator who says nothing.
 type noWord struct{}
 
-func (noWord) Accepted(*walsource.LackError) bool              { return false }
-func (noWord) Waits(lsn.TimelineID, *walsource.LackError)      {}
-func (noWord) Refused() *walsource.LackError                   { return nil }
-func (noWord) Use(*walsource.LackError, []lsn.LSN, bool) error { return nil }
-func (noWord) Keep() error                                     { return nil }
-func (noWord) GivenUp(lsn.Point) bool                          { return false }
+func (noWord) Accepted(*walsource.LackError) bool                          { return false }
+func (noWord) Waits(lsn.TimelineID, *walsource.LackError)                  {}
+func (noWord) Refused() *walsource.LackError                               { return nil }
+func (noWord) Use(*walsource.LackError, []lsn.LSN, *walsource.Aside) error { return nil }
+func (noWord) GivenUp(lsn.Point) bool                                      { return false }
 
 func newWorld(t *testing.T, primary *pgtest.Server, o worldOptions) *world {
 	t.Helper()

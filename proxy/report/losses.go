@@ -23,6 +23,19 @@ func givenUpStatus(all []cluster.GivenUp) (rows []admin.GivenUp) {
 	return rows
 }
 
+// asideWarnings tell that a start sets the store aside, where the refusal l of a server does not say it.
+func asideWarnings(a *admin.Aside, l *admin.Lack) []string {
+	switch {
+	case a == nil || l != nil && l.Restart:
+		return nil
+	case a.From == lsn.Invalid:
+		return []string{fmt.Sprintf("WAL of timeline %s up to %s is given up: the next start of this proxy sets its "+
+			"WAL aside. That ends by itself when it follows a primary that has that WAL", a.Timeline, a.To)}
+	}
+	return []string{fmt.Sprintf("WAL of timeline %s from %s to %s is given up: the next start of this proxy sets its "+
+		"WAL aside. That ends by itself when it follows a primary that has that WAL", a.Timeline, a.From, a.To)}
+}
+
 // givenUpBy names the proxies that have given up the WAL of l, where this one has not; "": none has, or it has too.
 func givenUpBy(l *admin.Lack, all []admin.GivenUp) string {
 	for _, g := range all {

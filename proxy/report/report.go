@@ -29,12 +29,12 @@ func Status(x *Snapshot) admin.Status {
 		},
 		Cluster:  clusterStatus(x.Cluster),
 		Feedback: feedbackStatus(x.Feedback), LostSlots: x.LostSlots,
-		Accepted: x.Accepted, GivenUp: givenUpStatus(x.Votes.GivenUp),
+		Accepted: x.Accepted, Aside: x.Aside, GivenUp: givenUpStatus(x.Votes.GivenUp),
 		HeldBack: loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard),
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
 	if l := s.Upstream.Lack; l != nil && l.Lost {
-		l.Restart = x.Restart
+		l.Restart = x.Aside != nil
 	}
 	comparePeers(s.Cluster, x.Votes.Bytes)
 	standings(&s.Quorum, peersOf(&s), s.Now)
@@ -61,7 +61,7 @@ func Status(x *Snapshot) admin.Status {
 func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	c, satisfiable := x.Config, x.Votes.Levels[1].Satisfiable
 	var w warnings
-	w.add(stops, goneWarnings(&s.Upstream, s.Accepted, x.Restart)...)
+	w.add(stops, goneWarnings(&s.Upstream, s.Accepted, x.Aside != nil)...)
 	if s.Upstream.Stopped == "" && s.Upstream.Lack == nil { // those have warnings of their own
 		w.add(stops, followsWarnings(x.Stream.Status, x.LastMessage, s.Now)...)
 	}
@@ -83,6 +83,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, ownSlotWarnings(x.Stream.Status, x.Own)...)
 	w.add(loses, leftWarnings(x.Left, s.Slots)...)
 	w.add(loses, acceptedWarnings(s.Accepted)...)
+	w.add(loses, asideWarnings(s.Aside, s.Upstream.Lack)...)
 	w.add(loses, givenUpWarnings(s.GivenUp)...)
 	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard)...)
 	w.add(loses, lateWarnings(x.Stream.Late)...)

@@ -42,7 +42,7 @@ type Snapshot struct {
 
 	Votes    cluster.Status
 	Accepted *admin.Accepted // by an operator, not used yet; nil: nothing
-	Restart  bool            // has to come before WAL that was given up, and that the primary has lost, is gone
+	Aside    *admin.Aside    // WAL that is given up, and that the store has until the next start; nil: none
 
 	Volume   Volume
 	Store    Store

@@ -160,7 +160,7 @@ func lossWarning(l *admin.Lack, by string) string {
 func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted, given []admin.GivenUp) (all []string) {
 	switch l := u.Lack; {
 	case l == nil:
-	case l.Lost && u.State == string(walreceiver.Streaming) && u.Member == "":
+	case l.Lost && !l.Restart && u.State == string(walreceiver.Streaming) && u.Member == "":
 		// From another server: to give that WAL up would be wrong.
 		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
 			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))

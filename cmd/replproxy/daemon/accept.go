@@ -81,6 +81,10 @@ func (w Word) Revoke(t lsn.TimelineID) (did string, err error) {
 
 // say writes the word for the lack that waits, durably; for force and needless see [acceptance.Say].
 func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
+	if w := a.read(acceptName); w.Aside {
+		return fmt.Errorf("timeline %d was accepted, and the store has WAL that is given up: restart the proxy first, "+
+			"it then sets its WAL aside", w.Timeline)
+	}
 	w, err := acceptance.Say(a.read(lackingName), t, force, needless, func() (lsn.SystemID, error) {
 		id, _, err := walstore.ReadIdentity(a.dir)
 		return id.System, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/datadir"
@@ -81,7 +82,7 @@ func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
 	}
 }
 
-func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside bool) error {
+func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside *walsource.Aside) error {
 	uid := -1
 	if info, err := os.Stat(filepath.Join(a.dir, acceptName)); err == nil {
 		uid = datadir.Owner(info)
@@ -96,9 +97,6 @@ func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside bool) erro
 	}
 	return nil
 }
-
-// Keep ends a word that is used, so that the next start sets nothing aside.
-func (a wordFiles) Keep() error { return a.write(acceptName, acceptance.Word{}) }
 
 // Refused reads the loss that this proxy refused last.
 func (a wordFiles) Refused() *walsource.LackError {
@@ -120,17 +118,56 @@ func (a wordFiles) unused() *admin.Accepted {
 	return s
 }
 
-// waitsForRestart reports whether WAL is given up that this proxy's own store still has.
-func (a wordFiles) waitsForRestart() bool { return a.read(acceptName).Aside }
+// waitsForRestart returns the WAL that is given up and that this proxy's own store still has; nil: none.
+func (a wordFiles) waitsForRestart() *admin.Aside {
+	w := a.read(acceptName)
+	if !w.Aside {
+		return nil
+	}
+	return &admin.Aside{Timeline: w.Timeline, From: w.From, To: w.To}
+}
 
 func (a wordFiles) GivenUp(p lsn.Point) bool { return a.read(acceptName).GivesUp(p) }
 
-// setAside returns the name under which this start has to set the store's WAL aside, as [acceptance.Word.SetAside]
-// does. Call done once that has happened: it writes the word that stands then.
-func (a wordFiles) setAside() (name string, from lsn.Point, done func() error) {
-	name, from, after := a.read(acceptName).SetAside()
-	if name == "" {
-		return "", from, func() error { return nil }
+// keep takes back that WAL is given up which the store has until the next start. A crash in between leaves a word that
+// says so: nothing is set aside then, and keep is to be called again.
+func (a wordFiles) keep(takeBack func(t lsn.TimelineID, from, to lsn.LSN) error) error {
+	was := a.read(acceptName)
+	w := was.Keep()
+	if w.Kind != acceptance.Kept {
+		return nil
 	}
-	return name, from, func() error { return a.write(acceptName, after) }
+	if was.Kind != acceptance.Kept {
+		if err := a.note(w); err != nil {
+			return err
+		}
+	}
+	if err := takeBack(w.Timeline, w.From, w.To); err != nil {
+		return err
+	}
+	return a.write(acceptName, acceptance.Word{})
+}
+
+// note makes durable that w is over before the next start has set anything aside.
+func (a wordFiles) note(w acceptance.Word) error {
+	a.log.Warn("an accepted timeline is void: the store has gone on with the WAL that was given up",
+		"timeline", w.Timeline, "from_lsn", w.From, "to_lsn", w.To)
+	return a.write(acceptName, w)
+}
+
+// setAside returns the question of [walstore.Options], answered as [acceptance.Word.SetAside] does. A word that is over
+// is noted as such at once. Call done once the store is open: it writes the word that stands then.
+func (a wordFiles) setAside() (aside func(end lsn.Point) (walstore.Aside, error), done func() error) {
+	write := func() error { return nil }
+	aside = func(end lsn.Point) (walstore.Aside, error) {
+		w := a.read(acceptName)
+		x, after := w.SetAside(end)
+		if x.Name != "" {
+			write = func() error { return a.write(acceptName, after) }
+		} else if w.Aside {
+			return x, a.note(after)
+		}
+		return x, nil
+	}
+	return aside, func() error { return write() }
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -47,18 +48,21 @@ func TestAcceptance(t *testing.T) {
 	if a.Waits(0, &on); !a.Accepted(&on) {
 		t.Error("the word is over because the primary writes on")
 	}
-	if err := a.Use(lost, []lsn.LSN{0x4000000, 0x5000000}, true); err != nil {
+	if err := a.Use(lost, []lsn.LSN{0x4000000, 0x5000000}, &walsource.Aside{End: 0x5000000}); err != nil {
 		t.Fatal(err)
 	}
-	name, from, done := a.setAside()
-	if name != "2-0-3000060-lost" || from != (lsn.Point{Timeline: 2, LSN: 0x3000060}) || a.Accepted(lost) {
-		t.Errorf("aside goes to %q from %v", name, from)
+	if x := a.waitsForRestart(); x == nil || x.Timeline != 2 || x.To != 0x5000000 || a.say(2, true, nil) == nil {
+		t.Errorf("status has %+v, or another word takes this one's place", x)
+	}
+	aside, done := a.setAside()
+	if x, err := aside(lsn.Point{Timeline: 2, LSN: 0x5000000}); x.Name != "2-0-3000060-lost" || err != nil || a.Accepted(lost) {
+		t.Errorf("%+v is set aside, %v", x, err)
 	}
 	if err := done(); err != nil {
 		t.Fatal(err)
 	}
-	if name, _, _ := a.setAside(); name != "" {
-		t.Errorf("the next start would set aside too, to %q", name)
+	if x, err := aside(lsn.Point{}); x.Name != "" || err != nil || a.waitsForRestart() != nil {
+		t.Errorf("the next start would set aside too: %+v, %v", x, err)
 	}
 	for at, want := range map[lsn.LSN]bool{0x4000000: true, 0x5000000: true, 0x4000001: false, 0x3000060: false} {
 		if a.GivenUp(lsn.Point{Timeline: 2, LSN: at}) != want || a.GivenUp(lsn.Point{Timeline: 1, LSN: at}) {
@@ -130,10 +134,53 @@ func TestRefusedOutlivesARestart(t *testing.T) {
 		}
 	}
 	a.put(t, a.read(lackingName).String())
-	if err := a.Use(lost, nil, true); err != nil || a.Refused() != nil {
+	if err := a.Use(lost, nil, &walsource.Aside{}); err != nil || a.Refused() != nil {
 		t.Errorf("%v: what is given up is refused", err)
 	}
 	if err := a.write(lackingName, acceptance.For(lost)); err != nil || a.Refused() != nil { // a crash in between
 		t.Errorf("%v: what is given up is refused", err)
+	}
+}
+
+// TestKeptIsTakenBack: a word is over when the store has gone on with what it gives up, found out while it streams or at
+// a start. The next start sets nothing aside. Until the loss is taken back too that is tried again.
+func TestKeptIsTakenBack(t *testing.T) {
+	for name, found := range map[string]func(a wordFiles, takeBack func(lsn.TimelineID, lsn.LSN, lsn.LSN) error) error{
+		"while it streams": wordFiles.keep,
+		"at a start": func(a wordFiles, takeBack func(lsn.TimelineID, lsn.LSN, lsn.LSN) error) error {
+			aside, done := a.setAside()
+			x, err := aside(lsn.Point{Timeline: 3, LSN: 0x5000001})
+			if err = errors.Join(err, done()); err != nil || x.Name != "" {
+				t.Errorf("%+v is set aside, %v", x, err)
+			}
+			return a.keep(takeBack)
+		},
+	} {
+		a, back, failed := newAcceptance(t), 0, errors.New("the disk is full")
+		if err := a.keep(nil); err != nil {
+			t.Errorf("%s: without a word: %v", name, err)
+		}
+		if err := a.Use(lost, []lsn.LSN{0x4000000}, &walsource.Aside{End: 0x5000000}); err != nil {
+			t.Fatal(err)
+		}
+		err := found(a, func(lsn.TimelineID, lsn.LSN, lsn.LSN) error { return failed })
+		if !errors.Is(err, failed) || a.waitsForRestart() != nil || a.GivenUp(lsn.Point{Timeline: 2, LSN: 0x4000000}) {
+			t.Errorf("%s: %v, or WAL is given up", name, err)
+		}
+		aside, _ := a.setAside()
+		if x, err := aside(lsn.Point{Timeline: 2, LSN: 0x5000000}); x.Name != "" || err != nil {
+			t.Errorf("%s: a crash in between, and %+v is set aside, %v", name, x, err)
+		}
+		for range 2 {
+			err := a.keep(func(of lsn.TimelineID, from, to lsn.LSN) error {
+				if back++; of != lost.Of || from != lost.From || to != lost.To {
+					t.Errorf("%s: WAL of %d from %s to %s is kept", name, of, from, to)
+				}
+				return nil
+			})
+			if err != nil || back != 1 || a.read(acceptName).Kind != acceptance.None {
+				t.Errorf("%s: taken back %d times, %v", name, back, err)
+			}
+		}
 	}
 }

@@ -54,6 +54,13 @@ func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 	return nil
 }
 
+// keepWAL ends an operator's word about WAL that the store has until the next start, and takes the loss back: a server
+// that has that WAL is followed. A start calls it too, as a crash may have come in between. Without such a word it does
+// nothing.
+func (p *parts) keepWAL(dir string) error {
+	return wordFiles{dir: dir, log: p.log}.keep(p.node.TakeBack)
+}
+
 // lossHeard ends sessions that could take WAL from here which was given up elsewhere: they are judged when they are
 // back.
 func (p *parts) lossHeard() {

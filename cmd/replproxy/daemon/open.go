@@ -37,9 +37,9 @@ func (p *parts) openStore(ctx context.Context, c *config.Config) (err error) {
 	if p.fresh, err = openNewStore(c, p.NewStore, p.log); err != nil {
 		return openFailed(c, err)
 	}
-	aside, from, done := wordFiles{dir: c.DataDir, log: p.log}.setAside()
+	aside, done := wordFiles{dir: c.DataDir, log: p.log}.setAside()
 	p.store, err = walstore.Open(ctx, walstore.Options{
-		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside, AsideFrom: from,
+		Dir: c.DataDir, KeepSize: int64(c.WAL.KeepSize), Logger: p.part("walstore"), SetAside: aside,
 		Short: func() bool { left, known := p.room(); return known && left < 0 },
 	})
 	if err != nil {
@@ -89,6 +89,9 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		return UnusableError{fmt.Errorf("unusable configuration\n%w", c.At(config.RuleKey, err))}
 	}
 	if err != nil {
+		return err
+	}
+	if err := p.keepWAL(c.DataDir); err != nil {
 		return err
 	}
 	p.node.RetainUntil(c.WAL.RetainUntil)
@@ -169,6 +172,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Upstream: p.upstream, Name: c.Name, Store: p.store, Logins: p.gate,
 		Via: p.sources, Hears: p.members.hears, Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, Others: p.node.Known, Ask: p.node.Ask,
+		Keep:       func() error { return p.keepWAL(c.DataDir) },
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },
 		Begins:     p.node.Begins, Leaves: p.node.LeaveTimeline,

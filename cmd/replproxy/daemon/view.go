@@ -59,7 +59,7 @@ func (v *view) snapshot() report.Snapshot {
 		x.Auth = &auth
 	}
 	word := wordFiles{dir: c.DataDir, log: v.log}
-	x.Accepted, x.Restart = word.unused(), word.waitsForRestart()
+	x.Accepted, x.Aside = word.unused(), word.waitsForRestart()
 	x.Now = time.Now()
 	return x
 }
