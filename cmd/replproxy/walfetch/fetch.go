@@ -34,14 +34,9 @@ var (
 	ErrName = errors.New("is neither a WAL segment nor a timeline history file")
 )
 
-// Connector logs in to the proxy; *upstream.Config is one.
-type Connector interface {
-	Connect(ctx context.Context, params map[string]string) (*upstream.Session, error)
-}
-
-// Fetch puts the file called name to path, whose directory must exist. It blocks for as long as the WAL
+// Fetch logs in to proxy and puts the file called name to path, whose directory must exist. It blocks for as long as the WAL
 // takes, and until ctx ends.
-func Fetch(ctx context.Context, proxy Connector, name, path string) error {
+func Fetch(ctx context.Context, proxy *upstream.Config, name, path string) error {
 	tli, history := lsn.ParseHistoryFileName(name)
 	if !history && !looksLikeSegment(name) {
 		return fmt.Errorf("%q %w", name, ErrName)
