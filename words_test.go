@@ -75,7 +75,7 @@ func TestWords(t *testing.T) {
 	banned, names := synonyms(), abandoned(t)
 	var narrow []*regexp.Regexp
 	for _, n := range narrows {
-		narrow = append(narrow, regexp.MustCompile(`^(?:`+n.word+`)$`))
+		narrow = append(narrow, regexp.MustCompile(`^(?:`+n.ids+`)$`))
 	}
 	for _, s := range sources(t) {
 		if s.path == "words_test.go" {
@@ -91,7 +91,7 @@ func TestWords(t *testing.T) {
 					t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
 				}
 				for i, n := range narrows {
-					if n.ids && !within(s.dir, n.but) && narrow[i].MatchString(word) {
+					if n.ids != "" && (len(n.in) == 0 || within(s.dir, n.in)) && !within(s.dir, n.but) && narrow[i].MatchString(word) {
 						t.Errorf("%s: %q: say %s", s.fset.Position(id.Pos()), id.Name, n.say)
 					}
 				}

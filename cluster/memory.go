@@ -25,7 +25,7 @@ const (
 	// forgottenFormat is its first line. Release v0.1.0 wrote none, and names alone: it takes this line and the keys
 	// for names of nobody.
 	forgottenFormat = "#replproxy-forgotten/1"
-	formatMark      = "#"
+	formatPrefix    = "#"
 	// livesFile lists the known starts of other members. After a line with its format it has name, key, boot and run,
 	// one line for each, and the CRC-32C of that. Without it nobody is known.
 	livesFile   = "members"
@@ -99,7 +99,7 @@ func (m memory) forgotten(keyOf func(string) string) (names []string, err error)
 		f := strings.Fields(line)
 		switch {
 		case len(f) == 0:
-		case i == 0 && strings.HasPrefix(f[0], formatMark):
+		case i == 0 && strings.HasPrefix(f[0], formatPrefix):
 			if f[0] != forgottenFormat {
 				return nil, fmt.Errorf("%s has format %s, this replproxy knows %s", path, f[0], forgottenFormat)
 			}

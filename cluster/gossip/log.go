@@ -29,10 +29,10 @@ func newLogWriter(log *slog.Logger) *logWriter { return &logWriter{log: log, now
 
 func (w *logWriter) Write(b []byte) (int, error) {
 	level, text := slog.LevelInfo, bytes.TrimSpace(b)
-	for mark, l := range map[string]slog.Level{
+	for word, l := range map[string]slog.Level{
 		"[DEBUG] ": slog.LevelDebug, "[WARN] ": slog.LevelWarn, "[ERR] ": slog.LevelWarn, "[INFO] ": slog.LevelInfo,
 	} {
-		if _, after, ok := bytes.Cut(text, []byte(mark)); ok {
+		if _, after, ok := bytes.Cut(text, []byte(word)); ok {
 			level, text = l, bytes.TrimPrefix(after, []byte("memberlist: "))
 			if bytes.HasPrefix(text, []byte(refuting)) {
 				level = slog.LevelInfo

@@ -104,8 +104,8 @@ func (p *proxy) begins(empty bool) {
 	}
 }
 
-// mark tells the ledger who has WAL that was given up.
-func (p *proxy) mark() {
+// tellBeyond tells the ledger who has WAL that was given up.
+func (p *proxy) tellBeyond() {
 	if len(p.losses) > 0 {
 		p.led.SetBeyond(p.losses.Suspects(p.lossStore()))
 	}
@@ -123,7 +123,7 @@ func (p *proxy) hearLosses(member string, said loss.Set) {
 		return
 	}
 	p.losses = s
-	p.mark()
+	p.tellBeyond()
 	for _, d := range slices.Clone(p.downs) {
 		if p.parted(d) {
 			d.cut()
@@ -166,7 +166,7 @@ func (p *proxy) judges(s *server, instead *bool) bool {
 	if p.losses = j.Set; p.w.fault == LossByName && j.Refused == nil {
 		p.losses, _ = p.losses.MadeAnew(s.name)
 	}
-	p.mark()
+	p.tellBeyond()
 	if j.Refused != nil {
 		p.w.log("%s refuses %s at %v, here %v", p.name, s.name, s.where(), j.Here)
 		p.w.stats.Refused++

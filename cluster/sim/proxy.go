@@ -89,7 +89,7 @@ func (p *proxy) start() {
 		}
 	}
 	p.obey()
-	p.mark()
+	p.tellBeyond()
 	p.storeAck()
 	p.step()
 }
@@ -177,7 +177,7 @@ func (p *proxy) follow(t lsn.TimelineID) {
 	p.tli = t
 	p.owing = owing{} // what it lacks was accepted, or nothing is lacking
 	p.w.log("%s follows timeline %d at %v", p.name, t, p.received)
-	p.mark()
+	p.tellBeyond()
 	for _, d := range p.downs {
 		d.turn(old, t)
 	}

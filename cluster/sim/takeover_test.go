@@ -162,7 +162,7 @@ func (m *takeover) violated(i int32, format string, args ...any) {
 func (m *takeover) goodEnds() {
 	good := make([]bool, len(m.scenes))
 	var queue []int32
-	mark := func(i int32) {
+	add := func(i int32) {
 		if !good[i] {
 			good[i] = true
 			queue = append(queue, i)
@@ -170,12 +170,12 @@ func (m *takeover) goodEnds() {
 	}
 	for i, s := range m.scenes {
 		if s.acked == m.levels {
-			mark(int32(i))
+			add(int32(i))
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
 		for _, i := range m.back[queue[0]] {
-			mark(i)
+			add(i)
 		}
 	}
 	for i := range good {

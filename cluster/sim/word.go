@@ -74,7 +74,7 @@ func (p *proxy) obeyWord(s *server) bool {
 			d.cut()
 		}
 	}
-	p.mark()
+	p.tellBeyond()
 	p.w.stats.GivenUp++
 	return p.aside == 0
 }
@@ -178,6 +178,6 @@ func (w *world) vouch(s *server) {
 		return
 	}
 	p.losses, _ = p.losses.MadeAnew(s.name)
-	p.mark()
+	p.tellBeyond()
 	s.unsaid, s.refused = false, false
 }

@@ -30,13 +30,13 @@ type Step struct {
 	Answers map[int][]string
 }
 
-// Marks of the lines of a trace file. Lines without one are steps.
+// How the lines of a trace file begin. Others are steps.
 const (
-	markComment  = "#"
-	markServers  = "servers "
-	markExchange = "== "
-	markAnswer   = "    "
-	markMajors   = "  "
+	beginComment  = "#"
+	beginServers  = "servers "
+	beginExchange = "== "
+	beginAnswer   = "    "
+	beginMajors   = "  "
 )
 
 // Read reads a trace file.
@@ -66,18 +66,18 @@ func (r *reader) line(line string) error {
 	switch {
 	case line == "":
 		return nil
-	case strings.HasPrefix(line, markExchange):
-		r.f.Exchanges = append(exchanges, &Exchange{Name: line[len(markExchange):]})
+	case strings.HasPrefix(line, beginExchange):
+		r.f.Exchanges = append(exchanges, &Exchange{Name: line[len(beginExchange):]})
 		r.step = nil
-	case strings.HasPrefix(line, markServers):
-		r.f.Servers = strings.Fields(line[len(markServers):])
-	case strings.HasPrefix(line, markAnswer), strings.HasPrefix(line, markMajors):
+	case strings.HasPrefix(line, beginServers):
+		r.f.Servers = strings.Fields(line[len(beginServers):])
+	case strings.HasPrefix(line, beginAnswer), strings.HasPrefix(line, beginMajors):
 		return r.answer(line)
-	case len(exchanges) == 0 && strings.HasPrefix(line, markComment):
+	case len(exchanges) == 0 && strings.HasPrefix(line, beginComment):
 		r.f.Head = append(r.f.Head, line)
 	case len(exchanges) == 0:
 		return fmt.Errorf("%q stands before the first exchange", line)
-	case strings.HasPrefix(line, markComment):
+	case strings.HasPrefix(line, beginComment):
 		last := exchanges[len(exchanges)-1]
 		last.Comment = append(last.Comment, line)
 	default:
@@ -96,7 +96,7 @@ func (r *reader) answer(line string) error {
 	if r.step == nil {
 		return fmt.Errorf("%q answers nothing", line)
 	}
-	if answer, ok := strings.CutPrefix(line, markAnswer); ok {
+	if answer, ok := strings.CutPrefix(line, beginAnswer); ok {
 		for _, m := range r.majors {
 			r.step.Answers[m] = append(r.step.Answers[m], answer)
 		}
@@ -138,9 +138,9 @@ func (f *File) Write(path string) error {
 	for _, line := range f.Head {
 		b.WriteString(line + "\n")
 	}
-	b.WriteString(markServers + strings.Join(f.Servers, " ") + "\n")
+	b.WriteString(beginServers + strings.Join(f.Servers, " ") + "\n")
 	for _, e := range f.Exchanges {
-		b.WriteString("\n" + markExchange + e.Name + "\n")
+		b.WriteString("\n" + beginExchange + e.Name + "\n")
 		for _, line := range e.Comment {
 			b.WriteString(line + "\n")
 		}
@@ -158,7 +158,7 @@ func (s *Step) write(b *strings.Builder) {
 	for _, m := range slices.Sorted(maps.Keys(s.Answers)) {
 		text := ""
 		for _, line := range s.Answers[m] {
-			text += markAnswer + line + "\n"
+			text += beginAnswer + line + "\n"
 		}
 		if members[text] == nil {
 			order = append(order, text)
@@ -167,7 +167,7 @@ func (s *Step) write(b *strings.Builder) {
 	}
 	for _, text := range order {
 		if len(order) > 1 {
-			b.WriteString(markMajors + strings.Join(members[text], " ") + ":\n")
+			b.WriteString(beginMajors + strings.Join(members[text], " ") + ":\n")
 		}
 		b.WriteString(text)
 	}

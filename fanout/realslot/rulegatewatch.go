@@ -22,9 +22,9 @@ const (
 
 // ruleGateWatch decides that. It is pure. The zero value has seen nothing.
 type ruleGateWatch struct {
-	mark  lsn.LSN   // covered here, and not yet at the rule gate, since
-	since time.Time // then
-	taken time.Time // when streaming was begun anew for it last
+	wanted lsn.LSN   // covered here, and not yet at the rule gate, since
+	since  time.Time // then
+	taken  time.Time // when streaming was begun anew for it last
 }
 
 // ruleGateView holds the facts about the rule gate at one moment.
@@ -40,8 +40,8 @@ type ruleGateView struct {
 // step decides at one moment.
 func (g *ruleGateWatch) step(now time.Time, v ruleGateView) ruleGateMove {
 	behind := v.covered > v.gate.restart && v.gate.pid != 0
-	if v.used || !behind || g.mark == 0 || v.gate.restart >= g.mark {
-		g.mark, g.since = v.covered, now
+	if v.used || !behind || g.wanted == 0 || v.gate.restart >= g.wanted {
+		g.wanted, g.since = v.covered, now
 	}
 	switch {
 	case v.used || !v.gate.ours():

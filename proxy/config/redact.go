@@ -34,9 +34,9 @@ func Redact(line string) string {
 }
 
 // extent returns the length of the secret part of rest, which follows a match of [secret].
-func extent(mark, rest string) int {
+func extent(before, rest string) int {
 	switch {
-	case strings.HasPrefix(mark, "://"):
+	case strings.HasPrefix(before, "://"):
 		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 			return at
 		}
@@ -44,11 +44,11 @@ func extent(mark, rest string) int {
 			return 0
 		}
 		return len(rest)
-	case strings.HasPrefix(mark, "SCRAM"):
+	case strings.HasPrefix(before, "SCRAM"):
 		return len(rest)
 	case rest != "" && (rest[0] == '\'' || rest[0] == '"'):
 		return quotedExtent(rest)
-	case strings.Contains(mark, ":"): // in YAML a text may have blanks
+	case strings.Contains(before, ":"): // in YAML a text may have blanks
 		return len(rest)
 	}
 	n := strings.IndexAny(rest, " \t&")

@@ -112,9 +112,9 @@ func TestReferenceFileTellsWhatReloads(t *testing.T) {
 		case m == nil:
 		case m[1] == "":
 			section, ofSection = m[2]+".", comment
-			told[m[2]] = strings.Contains(comment, restartMark)
+			told[m[2]] = strings.Contains(comment, restartNote)
 		default:
-			told[section+m[2]] = strings.Contains(ofSection+comment+m[3], restartMark)
+			told[section+m[2]] = strings.Contains(ofSection+comment+m[3], restartNote)
 		}
 		comment = ""
 	}
@@ -125,4 +125,4 @@ func TestReferenceFileTellsWhatReloads(t *testing.T) {
 	}
 }
 
-const restartMark = "(change requires restart)"
+const restartNote = "(change requires restart)"

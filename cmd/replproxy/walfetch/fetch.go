@@ -34,8 +34,8 @@ var (
 	ErrName = errors.New("is neither a WAL segment nor a timeline history file")
 )
 
-// Fetch logs in to proxy and puts the file called name to path, whose directory must exist. It blocks for as long as the WAL
-// takes, and until ctx ends.
+// Fetch logs in to proxy and puts the file called name to path, whose directory must exist. It blocks for as long as
+// the WAL takes, and until ctx ends.
 func Fetch(ctx context.Context, proxy *upstream.Config, name, path string) error {
 	tli, history := lsn.ParseHistoryFileName(name)
 	if !history && !looksLikeSegment(name) {
