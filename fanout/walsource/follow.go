@@ -244,12 +244,22 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 }
 
 // boundPromise gives a promise an end that has none, as the store was emptied amid reports. It begins anew from a
-// primary that was judged, and so has all that was reported. That ends where the primary's WAL did. before is the
-// store's timeline until then.
+// primary that was judged, and so has all that was reported. That ends where the primary's WAL did. Where the store
+// begins on an older timeline that is the fork, until the primary's is reached. before is the store's timeline until
+// then.
 func (r *Supply) boundPromise(before lsn.TimelineID, p startPoint, srv server) error {
+	if p.timeline == r.begunFor.Timeline && before != 0 {
+		at := r.begunFor.LSN
+		r.begunFor = lsn.Point{}
+		return r.rcv.Owe(at)
+	}
 	primary := r.member == "" && !srv.inRecovery() && !srv.virtual
-	if before != 0 || p.timeline != srv.timeline || !primary || r.rcv.Promised() != walstore.PromisedAll {
+	if before != 0 || !primary || r.rcv.Promised() != walstore.PromisedAll {
 		return nil
+	}
+	if fork, _, older := srv.history.SwitchPoint(p.timeline); older {
+		r.begunFor = lsn.Point{Timeline: srv.timeline, LSN: srv.xlogpos}
+		return r.rcv.GiveUp(fork)
 	}
 	return r.rcv.GiveUp(srv.xlogpos)
 }
