@@ -249,6 +249,16 @@ func (n *Node) otherWAL(own, other tail.MemberStatus) (differs lsn.LSN, uncompar
 	return b.Differs, b.Hashes && b.Differs == lsn.Invalid && b.Equal < min(own.Complete, other.Complete)
 }
 
+// Final reports whether a member and this node are fenced on timeline t of this node's system. By its own words the
+// member then has no WAL of it beyond at.
+func (n *Node) Final(member string, t lsn.TimelineID, at lsn.LSN) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a, said := n.statuses.heard[member]
+	fenced := a.Fenced >= t && n.ledger.State().Fenced >= t
+	return said && fenced && a.System == n.o.Store.Positions().System && a.Timeline == t && a.Received <= at
+}
+
 // TailFrom returns the member that has most of the WAL which this node's store lacks. Both must be fenced on that
 // timeline. A candidate that is attached here can then be fed; "" means that no member has more.
 func (n *Node) TailFrom() (member string) {

@@ -20,6 +20,7 @@ type inbound struct {
 	// same is called once, when all stored WAL that is sent again, up to stored, was found to be the same.
 	same   func()
 	stored lsn.LSN
+	ends   func(at lsn.LSN) bool // see Copy
 }
 
 // Read gives the store its WAL, each piece of which is a sign of life.
@@ -46,7 +47,7 @@ func (in *inbound) step(ctx context.Context) error {
 		if m.WantReply {
 			in.live.ping(m.WALEnd)
 		}
-		return nil
+		return in.endHold()
 	case 'c':
 		return ErrTimelineEnded
 	case 'C':
@@ -85,7 +86,16 @@ func (in *inbound) wal(ctx context.Context, m Message) error {
 	if in.store.Positions().Written >= end {
 		in.live.wake()
 	}
-	return nil
+	return in.endHold()
+}
+
+// endHold stores the WAL that is held back where the sender has no more: no record there would end the hold. The store
+// goes on owing it.
+func (in *inbound) endHold() error {
+	if in.begin != nil || in.ends == nil || in.store.HeldOwed() == lsn.Invalid || !in.ends(in.expected) {
+		return nil
+	}
+	return in.store.EndHold()
 }
 
 // compared calls same once the server has proven that it has the stored WAL.

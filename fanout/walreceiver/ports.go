@@ -19,6 +19,8 @@ type Store interface {
 	HoldBack(fork lsn.LSN)
 	// EndHold stores the WAL that is held back in the place of owed WAL: the timeline of the stream ends there.
 	EndHold() error
+	// HeldOwed returns up to where WAL is held back so, Invalid where none is.
+	HeldOwed() lsn.LSN
 	Paused() bool
 	// Promised and SetPromised are the durable bound of what was reported under a rule.
 	Promised() walstore.Promise

@@ -124,6 +124,9 @@ type Copy struct {
 	// Same is called once all stored WAL that is sent again, up to Stored, was found to be the same.
 	Same   func()
 	Stored lsn.LSN
+	// Ends reports whether the sender will have no WAL beyond at. Then WAL that is held back is stored, which is no
+	// proof of what is owed. nil: nobody knows.
+	Ends func(at lsn.LSN) bool
 	// Beside run as long as the COPY does.
 	Beside []func(ctx context.Context)
 }
@@ -135,7 +138,7 @@ func (st *Stream) Copy(ctx context.Context, c Copy) (next StartPoint, err error)
 	r.mirrors.begin(place{st.conn.Endpoint(), st.srv.System, c.From.Timeline}, c.Writes, time.Now())
 	in := &inbound{
 		conn: st.conn, store: r.o.Store, live: st.live, begin: c.Begin, expected: c.From.At,
-		same: c.Same, stored: c.Stored,
+		same: c.Same, stored: c.Stored, ends: c.Ends,
 	}
 	in.compared()
 	in.reported = func() { r.SetParameters(st.conn.Parameters()) }

@@ -43,6 +43,9 @@ func alone(o Options) Options {
 	if o.Ask == nil {
 		o.Ask = func(context.Context) {}
 	}
+	if o.Final == nil {
+		o.Final = func(string, lsn.TimelineID, lsn.LSN) bool { return false }
+	}
 	if o.Hears == nil {
 		o.Hears = func(string) bool { return false }
 	}

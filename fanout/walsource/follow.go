@@ -97,6 +97,9 @@ func (r *Supply) copy(ctx context.Context, s Conn, srv server, p startPoint) (st
 		r.proven(s, srv, p)
 		r.tellUncompared(unseen, srv)
 	}
+	if member := r.member; member != "" {
+		c.Ends = func(at lsn.LSN) bool { return r.o.Final(member, p.timeline, at) }
+	}
 	if r.member == "" {
 		c.Beside = append(c.Beside, func(ctx context.Context) { r.lookForSilence(ctx, s.Endpoint(), r.stream.HeardAt) })
 	}

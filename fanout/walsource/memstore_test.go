@@ -214,3 +214,5 @@ func (m *memStore) PrimaryHas(at lsn.LSN) error {
 	m.locked(func() { m.primaryHas = at })
 	return nil
 }
+
+func (m *memStore) HeldOwed() lsn.LSN { return lsn.Invalid }

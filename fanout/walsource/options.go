@@ -36,6 +36,8 @@ type Options struct {
 	// Via opens the stream from another proxy where there is one to be had. Primary watches the primary meanwhile.
 	Via     Via
 	Primary Primary
+	// Final reports whether a member is fenced on timeline t, and has no WAL of it beyond at.
+	Final func(member string, t lsn.TimelineID, at lsn.LSN) bool
 	// Hears reports whether a member that streams from the primary says that it hears it.
 	Hears func(member string) bool
 	// Restore continues the store with archived WAL up to until at most, where the upstream has removed the WAL that
