@@ -47,11 +47,11 @@ func (s *Store) Promised() Promise {
 // reported, lower it only to what has been. What is owed falls with it, and is paid once the store has flushed
 // as far. Any goroutine may call it.
 func (s *Store) SetPromised(to lsn.LSN) error {
-	id, _ := s.Identity()
-	pos := s.Positions()
-	print := s.printUpTo(pos, to)
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
+	id, _ := s.Identity()
+	pos := s.Positions() // those of before would lower the bound of aheadStep
+	print := s.printUpTo(pos, to)
 	next := s.promised.now
 	next.At, next.Owes = to, min(next.Owes, to)
 	if next.Print.LSN > to {

@@ -65,24 +65,23 @@ func (s *Store) reportable() lsn.LSN {
 	return max(s.pos.Flushed, min(s.pos.Written, s.ahead.to))
 }
 
-// aheadStep raises the bound on disk when it is time for that, beside the flusher.
+// aheadStep raises the bound on disk when it is time for that, beside the flusher. Meanwhile another goroutine may
+// raise it, or the timeline be left. A bound in use is never lowered, nor given another timeline.
 func (s *Store) aheadStep() (bool, error) {
-	s.mu.Lock()
-	pos, a := s.pos, s.ahead
-	s.mu.Unlock()
-	if !a.on || pos.Timeline == 0 || a.to >= pos.Flushed+raiseBelow {
+	pos, due := s.aheadDue()
+	if !due {
 		return false, nil
 	}
 	print := s.printUpTo(pos, pos.Written)
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
 	next := s.promised.now
-	if next.At != PromisedAll {
-		return false, nil // that many reports at most: SetPromised says more
+	if pos, due = s.aheadDue(); !due || next.At != PromisedAll {
+		return false, nil // beyond an exact promise nothing is reported before SetPromised says more
 	}
 	id, _ := s.Identity()
 	next.System, next.Timeline, next.Owes = id.System, pos.Timeline, pos.Flushed+reportAhead
-	if print != (lsn.Print{}) {
+	if print.Timeline == pos.Timeline && print != (lsn.Print{}) {
 		next.Print = print
 	}
 	if err := s.savePromise(next); err != nil {
@@ -90,6 +89,13 @@ func (s *Store) aheadStep() (bool, error) {
 	}
 	s.setAhead(pos.Timeline, next.Owes)
 	return true, nil
+}
+
+// aheadDue reports whether the bound is to be raised for a store at pos.
+func (s *Store) aheadDue() (pos Positions, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pos, s.ahead.on && s.pos.Timeline != 0 && s.ahead.to < s.pos.Flushed+raiseBelow
 }
 
 // setAhead notes that the bound for timeline t is to on the disk.
