@@ -43,7 +43,8 @@ func appendLifeSlot(b []byte, at lsn.Point) []byte {
 	return appendSlot(b, lifeMagic, 1, binary.LittleEndian.AppendUint32(p, uint32(at.Timeline)))
 }
 
-// noteLife makes durable in which life of the machine written WAL may be reported from now on.
+// noteLife makes durable in which life of the machine written WAL may be reported from now on. After a failure of the
+// store it fails.
 func (s *Store) noteLife() error {
 	path := filepath.Join(s.dir, lifeName)
 	life := s.fs.Life(s.dir)
@@ -52,15 +53,25 @@ func (s *Store) noteLife() error {
 	}
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
-	if s.life != nil && s.lifeNoted() {
+	err := s.Err()
+	if err == nil && s.life != nil && s.lifeNoted() {
 		return nil
 	}
-	err := s.closeLife()
+	if err == nil {
+		err = s.closeLife()
+	}
 	if err == nil && !s.lifeNoted() {
-		err = vfs.WriteFile(s.fs, path, lifeContent(life, lsn.Point{}))
+		err = vfs.WriteFile(s.fs, path, lifeContent(life, s.told))
+		if failed := s.Err(); err == nil && failsDisk(failed) { // who failed it has found no file, or another one
+			s.forgetLife()
+			err = failed
+		}
 	}
 	if err == nil {
 		s.life, err = s.fs.OpenWrite(path)
+	}
+	if err == nil {
+		err = s.tell(s.told) // an earlier process may have told what was given up since: nothing is owed now
 	}
 	if err != nil {
 		return fmt.Errorf("note in which life of the machine WAL is reported: %w", err)
@@ -78,7 +89,8 @@ func (s *Store) closeLife() error {
 }
 
 // Reporting notes, for the end of the process alone, that WAL up to at is about to be reported. Call it before. It
-// waits for no disk. Any goroutine may call it.
+// waits for no disk. A connection that is new reports less than the last one did: what was noted then stays. Any
+// goroutine may call it.
 func (s *Store) Reporting(at lsn.LSN) error {
 	pos := s.Positions()
 	if at <= pos.Flushed {
@@ -86,13 +98,30 @@ func (s *Store) Reporting(at lsn.LSN) error {
 	}
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
-	if s.life == nil {
+	if s.life == nil || s.told.Timeline == pos.Timeline && at <= s.told.LSN {
 		return nil
 	}
-	slot := appendLifeSlot(s.lifeSlot[:0], lsn.Point{Timeline: pos.Timeline, LSN: at})
-	if _, err := s.life.WriteAt(slot, lifeSlotAt); err != nil {
+	return s.tell(lsn.Point{Timeline: pos.Timeline, LSN: at})
+}
+
+// untell notes that of what was reported nothing beyond end counts: it is the beginning of a record that was given up.
+func (s *Store) untell(end lsn.LSN) {
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	if s.life == nil || s.told.LSN <= end {
+		return
+	}
+	if err := s.tell(lsn.Point{Timeline: s.told.Timeline, LSN: end}); err != nil {
+		s.log.Warn("after the end of the process more may be owed than was reported", "err", err)
+	}
+}
+
+// tell writes the slot. The caller holds lifeMu.
+func (s *Store) tell(at lsn.Point) error {
+	if _, err := s.life.WriteAt(appendLifeSlot(s.lifeSlot[:0], at), lifeSlotAt); err != nil {
 		return fmt.Errorf("note what is reported: %w", err)
 	}
+	s.told = at
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (s *Store) DropIncomplete() (lsn.LSN, error) {
 	if err != nil {
 		return pos.Received, fmt.Errorf("drop the beginning of a record: %w", err)
 	}
+	s.untell(end)
 	s.dropBeyond(pos.Timeline, end, "cannot remove a segment with a part of a record")
 	s.watch.Nudge(MovedReceived | MovedWritten | MovedFlushed)
 	s.log.Warn("the beginning of a record is dropped: the primary has given that record up",

@@ -49,7 +49,8 @@ type Store struct {
 
 	importing sync.Mutex // one Import at a time
 	lifeMu    sync.Mutex
-	life      vfs.File // open while written WAL is reported, or was; nil: it is not
+	life      vfs.File  // open while written WAL is reported, or was; nil: it is not
+	told      lsn.Point // what the file says was reported, of the life that this process has noted
 	lifeSlot  [lifeFileBytes - lifeSlotAt]byte
 	promised  promised
 

@@ -160,10 +160,14 @@ func live(
 			if must(s.SetPromised(max(*told, s.Positions().Flushed))) { // reports stand still
 				must(s.SetPromised(PromisedAll))
 			}
-		default: // as the receiver does it
+		default: // as the receiver does it: on a connection that is new it begins below what was reported on the last one
 			p := s.Positions()
-			if p.Reportable > *told && s.Promised().At == PromisedAll && must(s.Reporting(p.Reportable)) {
-				*told = p.Reportable
+			at := p.Reportable
+			if rnd.IntN(2) == 0 && at > p.Flushed {
+				at -= lsn.LSN(rnd.Uint64N(uint64(at - p.Flushed)))
+			}
+			if s.Promised().At == PromisedAll && must(s.Reporting(at)) && at > *told {
+				*told = at
 				if end, err := s.LastComplete(1, *told); must(err) {
 					*complete = end
 				}

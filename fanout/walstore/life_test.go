@@ -1,0 +1,103 @@
+package walstore
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
+)
+
+// TestReportedStays: a connection that is new begins to report below what was told on the last one. The end of the process
+// must not lose that.
+func TestReportedStays(t *testing.T) {
+	g, m := newGen(), vfs.NewMem()
+	s := reporting(t, m, g)
+	g.Record(3000)
+	send(t, s, g, s.Positions().Received)
+	p := s.Positions()
+	for _, at := range []lsn.LSN{p.Written, p.Flushed + 100} {
+		if err := s.Reporting(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openMem(t, m.Kill())
+	if at, known := s.reportedInThisLife(); !known || at != (lsn.Point{Timeline: 1, LSN: p.Written}) {
+		t.Errorf("%v, %+v, told %s", known, at, p.Written)
+	}
+}
+
+// TestNoLifeAfterAFailure: a connection that begins while a disk fails notes no life of its own. The next start owes.
+func TestNoLifeAfterAFailure(t *testing.T) {
+	g, f := newGen(), vfs.NewFault(vfs.NewMem())
+	s := reporting(t, f, g)
+	g.Record(3000)
+	send(t, s, g, s.Positions().Received)
+	failed := false
+	f.Set(func(op vfs.Op, name string) error {
+		if op == vfs.OpRename && strings.Contains(name, lifeName) && !failed {
+			failed = true
+			_ = s.fail(errors.New("input/output error"))
+		}
+		return nil
+	})
+	if err := f.Remove(filepath.Join(s.dir, lifeName)); err != nil { // else it is not written again
+		t.Fatal(err)
+	}
+	_ = s.ReportWritten()
+	if !failed || s.lifeNoted() {
+		t.Errorf("failed %v: the life is noted", failed)
+	}
+	if err := s.ReportWritten(); err == nil || s.lifeNoted() {
+		t.Errorf("%v: it is noted after the failure", err)
+	}
+}
+
+// TestKilledAmidARecord: what was reported ends amid a record, on which no commit rests. However often the process ends
+// then, also once that record was given up for another one, nothing is owed.
+func TestKilledAmidARecord(t *testing.T) {
+	for name, again := range map[string]bool{"in the same process": false, "in the next one": true} {
+		t.Run(name, func(t *testing.T) {
+			g, m := newGen(), vfs.NewMem()
+			s := reporting(t, m, g)
+			whole := s.Positions().Received
+			other := g.Again(whole)
+			other.Record(3000)
+			g.Record(30000)
+			for _, msg := range g.Messages(whole, nil) {
+				msg.Data = msg.Data[:min(msg.End(), (g.End()-1).PageStart())-msg.At]
+				appendMessage(t, s, msg)
+				if _, err := s.writeStep(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Reporting(s.Positions().Written); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; again && i < 2; i++ {
+				m = m.Kill()
+				s = openMem(t, m)
+				if r, owes := s.Repairing(); owes {
+					t.Fatalf("start %d: %+v, the record begins at %s", i, r, whole)
+				}
+				start(t, s, 1, testSeg.Floor(whole))
+			}
+			if _, err := s.DropIncomplete(); err != nil {
+				t.Fatal(err)
+			}
+			start(t, s, 1, testSeg.Floor(whole))
+			send(t, s, other, testSeg.Floor(whole))
+			if err := s.SetPromised(PromisedAll); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.ReportWritten(); err != nil {
+				t.Fatal(err)
+			}
+			if r, owes := openMem(t, m.Kill()).Repairing(); owes {
+				t.Errorf("%+v, %s is stored", r, other.End())
+			}
+		})
+	}
+}
