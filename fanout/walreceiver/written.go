@@ -19,7 +19,8 @@ const writtenAgain = time.Second
 type writtenReports struct {
 	asked func() bool // Options.Written; nil: never
 	at    bool        // what it said when the connection began
-	fits  bool        // the connection is of that kind
+	suits bool        // under a rule the connection is of that kind
+	fits  bool        // it is
 	next  time.Time   // of the next try
 }
 
@@ -28,7 +29,8 @@ func (st *Stream) newWritten() writtenReports {
 	w := writtenReports{asked: st.r.o.Written}
 	if w.asked != nil {
 		w.at = w.asked()
-		w.fits = w.at && st.ruled && !st.member && !st.srv.Recovery && !st.srv.Virtual && st.slotless()
+		w.suits = w.at && !st.member && !st.srv.Recovery && !st.srv.Virtual && st.slotless()
+		w.fits = w.suits && st.ruled
 	}
 	return w
 }
@@ -62,7 +64,7 @@ func (rp *reporter) reportWritten(now time.Time) {
 // holds mu.
 func (rp *reporter) begunOtherwise(ruled bool) error {
 	switch {
-	case (rp.choice || rp.core.written) && ruled != rp.ruled:
+	case (rp.choice || rp.core.written || rp.written.suits) && ruled != rp.ruled:
 		return ErrRuleChanged
 	case rp.written.changed():
 		return ErrReportChanged

@@ -116,6 +116,27 @@ func TestWrittenWaitsForWhatIsOwed(t *testing.T) {
 	}
 }
 
+// TestRuleBeginsAnotherBound: a rule that is set where there was none begins a connection whose reports have the other
+// bound, also without a slot.
+func TestRuleBeginsAnotherBound(t *testing.T) {
+	for name, c := range map[string]struct {
+		st   Stream
+		want error
+	}{
+		"a primary": {Stream{}, ErrRuleChanged},
+		"a member":  {Stream{member: true}, nil},
+	} {
+		c.st.r = &Receiver{o: Options{Written: func() bool { return true }}}
+		rp := &reporter{written: c.st.newWritten()}
+		if err := rp.begunOtherwise(false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := rp.begunOtherwise(true); !errors.Is(err, c.want) {
+			t.Errorf("%s, a rule is set: %v", name, err)
+		}
+	}
+}
+
 // TestConnectionKeepsItsBound: a rule that is set or taken away, and wal.report, begin another connection.
 func TestConnectionKeepsItsBound(t *testing.T) {
 	says := true
