@@ -39,6 +39,8 @@ type Peer struct {
 	Silent bool
 	// Stuck: it says that its disk takes nothing of the WAL that comes, which so is not reported, and soon not taken.
 	Stuck bool
+	// Deaf: it has been silent for so long that its stream is taken for dead, whatever the primary says to others.
+	Deaf bool
 	// Reaches: it says that it is connected to the primary of the system and timeline that this member is on.
 	Reaches bool
 	// LetsGo: it says that it has given the primary up.
@@ -73,7 +75,8 @@ type Core struct {
 	began   time.Time // of the wait, when there is no choice
 	good    time.Time // last moment with a stream, or of the choice
 	pulled  time.Time // last moment at which the member that is followed said that it pulls
-	able    time.Time // last moment at which the member that is followed did not say that it is stuck
+	able    time.Time // last moment at which the member that is followed brought WAL, as far as is known
+	reached time.Time // since when this member is connected to the primary; zero: it is not
 	avoided map[string]time.Time
 	shunned time.Time // until when the primary is left to whoever reaches it
 	failed  time.Time // until when the primary is left to whoever pulls, as this member got no stream from it
@@ -102,6 +105,12 @@ func (c *Core) Step(now time.Time, v View) Choice {
 		c.stuck = now.Add(convalescence)
 	}
 	v.Stuck = c.Stuck(now)
+	switch {
+	case !v.Reaches:
+		c.reached = time.Time{}
+	case c.reached.IsZero():
+		c.reached = now
+	}
 	switch {
 	case !c.choice.Known:
 		c.wait(now, v)
@@ -159,7 +168,7 @@ func (c *Core) follow(now time.Time, v View) {
 	if p.Pulls {
 		c.pulled = now
 	}
-	if !p.Stuck {
+	if !p.Stuck && !p.Deaf {
 		c.able = now
 	}
 	switch {
@@ -168,15 +177,15 @@ func (c *Core) follow(now time.Time, v View) {
 		c.leave(now, v)
 	case now.Sub(c.pulled) >= silence, p.LetsGo && !p.Pulls, (p.Silent || p.Stuck) && c.better(v):
 		c.leave(now, v)
-	case p.Stuck && c.relieves(now, v):
+	case (p.Stuck || p.Deaf) && c.relieves(now, v):
 		c.choose(now, Choice{Known: true})
 	}
 }
 
-// relieves reports whether it is this member's turn to pull beside the stuck one that it follows, which then leaves the
-// primary to it.
+// relieves reports whether it is this member's turn to pull beside the one that it follows, which brings nothing, and
+// which then leaves the primary to it. A primary that is back after it said nothing to anybody is not that time.
 func (c *Core) relieves(now time.Time, v View) bool {
-	if !v.Reaches || v.Stuck || now.Before(c.failed) {
+	if !v.Reaches || now.Sub(c.reached) < patience || v.Stuck || now.Before(c.failed) {
 		return false
 	}
 	v.Peers = slices.DeleteFunc(slices.Clone(v.Peers), func(p Peer) bool { return !p.Reaches })

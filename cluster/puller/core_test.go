@@ -19,6 +19,8 @@ type world struct {
 	mute map[int]time.Time
 	// full: since when a member's disk takes nothing.
 	full map[int]time.Time
+	// deaf: since when the stream from the primary to a member is dead without a word. A new one works.
+	deaf map[int]time.Time
 }
 
 type node struct {
@@ -34,7 +36,8 @@ type node struct {
 const step = 100 * time.Millisecond
 
 func newWorld(n int) *world {
-	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}, full: map[int]time.Time{}}
+	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}, full: map[int]time.Time{},
+		deaf: map[int]time.Time{}}
 	for i := range n {
 		name := fmt.Sprintf("proxy_%c", 'a'+i)
 		w.nodes = append(w.nodes, &node{name: name, core: NewCore(name, w.now), without: w.now})
@@ -62,6 +65,9 @@ func (w *world) tick() {
 		}
 		was := n.stream
 		n.stream = n.choice.Known && w.both(i, from) && w.now.Sub(n.since) >= 2*step
+		if !n.stream || from != w.primary() || w.now.Sub(w.deaf[i]) >= time.Minute {
+			delete(w.deaf, i)
+		}
 		if at := w.mute[i]; from == w.primary() && !at.IsZero() { // a stream stays for receiver_timeout, none begins
 			n.stream = n.stream && was && w.now.Sub(at) < time.Minute
 		}
@@ -70,7 +76,7 @@ func (w *world) tick() {
 	told := make([]Peer, len(w.nodes))
 	for i, n := range w.nodes {
 		told[i] = Peer{
-			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now), Stuck: n.core.Stuck(w.now),
+			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now), Deaf: w.silent(i) >= deafAfter, Stuck: n.core.Stuck(w.now),
 			Reaches: n.stream && w.both(i, w.primary()) && w.mute[i].IsZero(),
 		}
 	}
@@ -81,7 +87,7 @@ func (w *world) tick() {
 		}
 		v := View{
 			System: 7, Streaming: n.stream, Reaches: w.both(i, w.primary()) && w.mute[i].IsZero(),
-			Silent: w.silent(i) >= 4*time.Second, Unanswered: w.silent(i) >= 10*time.Second, Stuck: w.stuck(i),
+			Silent: w.silent(i) >= 4*time.Second, Unanswered: w.silent(i) >= 10*time.Second && !w.mute[i].IsZero(), Stuck: w.stuck(i),
 		}
 		for j := range w.nodes {
 			if i != j {
@@ -113,17 +119,21 @@ func (w *world) fed(i, hops int) bool {
 		return false
 	}
 	if n.choice.Primary() {
-		return w.mute[i].IsZero()
+		return w.mute[i].IsZero() && w.deaf[i].IsZero()
 	}
 	return w.fed(w.index(n.choice.Member), hops+1)
 }
 
 // silent is for how long i's stream from the primary has been silent.
 func (w *world) silent(i int) time.Duration {
-	if n := w.nodes[i]; w.mute[i].IsZero() || !n.stream || !n.choice.Primary() {
+	n, at := w.nodes[i], w.mute[i]
+	if at.IsZero() {
+		at = w.deaf[i]
+	}
+	if at.IsZero() || !n.stream || !n.choice.Primary() {
 		return 0
 	}
-	return w.now.Sub(w.mute[i])
+	return w.now.Sub(at)
 }
 
 func (w *world) run(d time.Duration) {
@@ -235,7 +245,9 @@ func TestWhoeverCanStreams(t *testing.T) {
 		w := newWorld(1 + r.IntN(5))
 		for range 20 {
 			i, j := r.IntN(w.primary()+1), r.IntN(w.primary()+1)
-			switch r.IntN(8) {
+			switch r.IntN(9) {
+			case 8:
+				w.deaf[i] = w.now
 			case 7:
 				if w.full[i] = w.now; r.IntN(2) == 0 {
 					delete(w.full, i)
@@ -262,7 +274,7 @@ func TestWhoeverCanStreams(t *testing.T) {
 		w.run(bound)
 		for i, n := range w.nodes {
 			if !w.dead[i] && w.both(i, w.primary()) && w.mute[i].IsZero() && w.full[i].IsZero() &&
-				w.now.Sub(n.without) > 2*patience {
+				w.deaf[i].IsZero() && w.now.Sub(n.without) > 2*patience {
 				t.Fatalf("seed %d: %s reaches the primary and has had no WAL for %s: %+v", seed, n.name,
 					w.now.Sub(n.without), n.choice)
 			}

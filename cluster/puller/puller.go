@@ -16,6 +16,9 @@ const (
 	Protocol = "replproxy-wal/1"
 	// itemPulls is the kind of the item that tells whether this member pulls.
 	itemPulls byte = 3
+	// deafAfter is the silence after which a stream from the primary is taken for dead. It is twice the time after
+	// which it is called silent: the primary was asked for a reply, and in connections of their own.
+	deafAfter = 8 * time.Second
 	// lookInterval is the interval between decisions.
 	lookInterval = 250 * time.Millisecond
 )
@@ -102,6 +105,7 @@ func (p *Puller) look(now time.Time) {
 		v.Peers = append(v.Peers, Peer{
 			Name: h.Name, Live: !h.Heard.IsZero() && !p.o.OtherWAL(h.Name),
 			Pulls: s.pulls, Silent: !s.silent.IsZero(), Stuck: s.stuck, LetsGo: s.letsGo,
+			Deaf:    !s.silent.IsZero() && now.Sub(s.silent) >= deafAfter,
 			Reaches: s.connected && s.system == source.System && s.timeline == source.Timeline,
 		})
 	}

@@ -233,3 +233,34 @@ func TestSilentSource(t *testing.T) {
 		t.Errorf("b does not pull any more: %v, %v", silent, at)
 	}
 }
+
+// A member that follows one which brings nothing goes to the primary, if it is connected to that: by what that one says of
+// its disk, or of its stream.
+func TestRelievesWhoBringsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		says    func(now time.Time) says
+		goes    bool
+		reaches bool
+	}{
+		"it is stuck":              {func(time.Time) says { return says{pulls: true, stuck: true} }, true, true},
+		"it is silent for 9 s":     {func(now time.Time) says { return says{pulls: true, silent: now.Add(-9 * time.Second)} }, true, true},
+		"it is silent for 5 s":     {func(now time.Time) says { return says{pulls: true, silent: now.Add(-5 * time.Second)} }, false, true},
+		"the primary is not there": {func(time.Time) says { return says{pulls: true, stuck: true} }, false, false},
+		"it brings WAL":            {func(time.Time) says { return says{pulls: true} }, false, true},
+	} {
+		s := newSite(t, true)
+		s.source.Connected = c.reaches
+		s.hear("b", says{pulls: true})
+		now := time.Now()
+		s.look(now)
+		s.member, s.streaming = "b", true
+		for range 2 * patience / lookInterval {
+			now = now.Add(lookInterval)
+			s.look(now)
+		}
+		s.hear("b", c.says(now))
+		if s.look(now); s.choice.Primary() != c.goes {
+			t.Errorf("%s: chose %s", name, s.choice)
+		}
+	}
+}

@@ -168,3 +168,56 @@ func TestPoorPullersAreNotFollowed(t *testing.T) {
 		}
 	}
 }
+
+// A stream from the primary that is dead without a word, while a new one would work, as after a NAT has forgotten it, is
+// not waited for. Another member streams within 15 s, and goes on.
+func TestDeadStreamOfThePuller(t *testing.T) {
+	for n := 2; n <= 5; n++ {
+		w := newWorld(n)
+		w.run(10 * time.Second)
+		was := w.index(w.pullers()[0])
+		w.deaf[was] = w.now
+		w.run(15 * time.Second)
+		took := w.pullers()
+		for i := range w.nodes {
+			if !w.fed(i, 0) {
+				t.Errorf("%d members: %s gets no WAL 15 s after: %+v", n, w.nodes[i].name, w.nodes[i].choice)
+			}
+		}
+		w.run(2 * detour)
+		if got := w.pullers(); len(took) != 1 || !slices.Equal(got, took) || w.index(took[0]) == was {
+			t.Errorf("%d members: %q pulled, and %q later; %s did before", n, took, got, w.nodes[was].name)
+		}
+	}
+}
+
+// A primary that says nothing to anybody for a while, and then goes on, finds the same puller.
+func TestPrimaryStandsStill(t *testing.T) {
+	w := newWorld(3)
+	w.run(10 * time.Second)
+	was := w.pullers()
+	for i := range w.nodes {
+		w.mute[i] = w.now
+	}
+	w.run(20 * time.Second)
+	clear(w.mute)
+	for range int(30 * time.Second / step) {
+		if w.tick(); !slices.Equal(w.pullers(), was) {
+			t.Fatalf("%q pull, not %q", w.pullers(), was)
+		}
+	}
+}
+
+// What the puller says comes a moment after the primary is back: until then its stream seems dead.
+func TestPrimaryIsBackBeforeThePullerSaysSo(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	c := NewCore("a", now)
+	c.choose(now, Choice{true, "b"})
+	for s := range 20 {
+		v := View{System: 7, Streaming: true, Reaches: s >= 10}
+		v.Peers = []Peer{{Name: "b", Live: true, Pulls: true, Silent: s < 12, Deaf: s < 12}}
+		if got := c.Step(now.Add(time.Duration(s)*time.Second), v); got.Member != "b" {
+			t.Fatalf("after %d s: %s", s, got)
+		}
+	}
+}

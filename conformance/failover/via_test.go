@@ -205,6 +205,38 @@ func TestSilentCutOfThePuller(t *testing.T) {
 	streamsFrom()
 }
 
+// The puller's connections to the primary are forgotten on the way, as by a NAT: nobody is told, and new ones work. The
+// other member streams from the primary beside it, and commits go on within 15 s, not after receiver_timeout.
+func TestForgottenStreamOfThePuller(t *testing.T) {
+	t.Parallel()
+	in := pgtest.Usual(t)
+	primary := in.Primary(t, pgtest.Settings("wal_keep_size = 1GB"))
+	primary.Exec(t, "CREATE TABLE q (n int)")
+	ways := map[string]*scene.Leg{"a": scene.LegTo(t, primary.Port, 1), "b": scene.LegTo(t, primary.Port, 1)}
+	all := scene.ClusterEach(t, pgtest.ProxyOptions{}, scene.RuleFile("ANY 1 (s1)")+"upstream:\n  via: cluster\n",
+		func(name string) string { return primary.Conninfo() + fmt.Sprintf(" port=%d", ways[name].Port) }, "a", "b")
+	s := &scene.QuorumSite{Site: &scene.Site{In: in, Primary: primary}}
+	first := scene.Puller(t, primary, all)
+	other := all[1-slices.Index(all, first)]
+	scene.StandbyOf(t, primary, other, "s1", "")
+	primary.Set(t, "synchronous_standby_names = 'ANY 1 (a, b)'")
+	primary.Reload()
+	scene.WaitSatisfiable(t, all...)
+	s.Begin(t, "on").Released(t)
+	ways[first.Name].Forget(0)
+	began := time.Now()
+	c := s.Begin(t, "on")
+	select {
+	case err := <-c.Done:
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("commits went on after %.1f s", time.Since(began).Seconds())
+	case <-time.After(30 * time.Second): // 15 s, on a machine that is not busy
+		t.Fatal("the commit still waits")
+	}
+}
+
 // What is damaged at rest comes from another member, when the primary has removed it.
 func TestRepairFromMember(t *testing.T) {
 	in := pgtest.Usual(t)

@@ -56,9 +56,14 @@ func (l *stuckLooks) step(now time.Time, received, flushed lsn.LSN, paused bool)
 }
 
 // Stuck reports whether the disk has taken nothing for some seconds of the WAL that has come, from whichever server. It
-// may be full, or hang, or there is no descriptor for a file. The answer rests on the calls before, so ask every second
-// at least. Any goroutine may call it.
+// may be full, or hang, or there is no descriptor for a file. Where reports follow what is written, that counts. The
+// answer rests on the calls before, so ask every second at least. Any goroutine may call it.
 func (r *Receiver) Stuck() bool {
 	have, paused := r.o.Store.Positions(), r.o.Store.Paused()
+	r.mu.Lock()
+	if r.live != nil && r.live.written.Load() {
+		have.Flushed = have.Written
+	}
+	r.mu.Unlock()
 	return r.looks.step(time.Now(), have.Received, have.Flushed, paused)
 }
