@@ -180,6 +180,7 @@ func (r *Supply) follows(h lsn.History, before lsn.TimelineID) error {
 		return err
 	}
 	r.obeyed = nil
+	r.dropLost(e)
 	r.log.Warn("WAL is given up, as the operator has accepted", "timeline", h.Timeline, "of_timeline",
 		e.Of, "from_lsn", e.From, "to_lsn", e.To)
 	return nil

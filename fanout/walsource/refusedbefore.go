@@ -81,6 +81,21 @@ func (r *Supply) pardon(srv server, had lsn.Point) {
 	})
 }
 
+// dropLost forgets that servers were refused for WAL in e, which is given up now. Else the next attempt, before a
+// stream has shown a stored record, would refuse the same server for it again.
+func (r *Supply) dropLost(e *LackError) {
+	r.changeLost(func(all map[string]knownwal.Known) {
+		maps.DeleteFunc(all, func(_ string, x knownwal.Known) bool {
+			return x.Timeline == e.Of && x.LSN <= e.To && (x.System == 0 || e.System == 0 || x.System == e.System)
+		})
+	})
+	r.locked(func() {
+		if l := r.lostBy; l != nil && l.Of == e.Of && l.To <= e.To {
+			r.lostBy = nil
+		}
+	})
+}
+
 // forgive forgets the refusal of the server at endpoint: it is streamed from. The loss of another one is not shown any
 // more then.
 func (r *Supply) forgive(endpoint string) {
