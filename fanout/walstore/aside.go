@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -19,7 +20,11 @@ func (s *Store) asideDir(old lsn.TimelineID, fork lsn.LSN) string {
 // recovery that the segment of the fork holds WAL beyond it, which must be moved, too. Without the directory the
 // timeline was left at its very end, and its last segment stays where it is.
 func (s *Store) announceAside(old lsn.TimelineID, fork lsn.LSN) error {
-	dir := s.asideDir(old, fork)
+	return s.makeAside(s.asideDir(old, fork))
+}
+
+// makeAside makes a directory below Dir/diverged, durably.
+func (s *Store) makeAside(dir string) error {
 	if err := s.fs.MkdirAll(dir); err != nil {
 		return fmt.Errorf("move diverged WAL aside: %w", err)
 	}
@@ -51,8 +56,11 @@ func (s *Store) moveAside(old lsn.TimelineID, fork lsn.LSN) {
 	if len(keys) == 0 {
 		return
 	}
-	dir := s.asideDir(old, fork)
-	if err := s.renameInto(dir, keys, s.announceAside(old, fork)); err != nil {
+	dir, err := s.asideDir(old, fork), s.announceAside(old, fork)
+	if err == nil {
+		dir, err = s.freeAside(dir, s.namesOf(keys))
+	}
+	if err := s.renameInto(dir, keys, err); err != nil {
 		s.log.Error("move diverged WAL aside", "directory", dir, "err", err)
 		return
 	}
@@ -99,6 +107,31 @@ func (s *Store) unlistBeyond(old lsn.TimelineID, fork lsn.LSN) []segKey {
 	return keys
 }
 
+// freeAside makes, durably, a directory in which none of names is, and returns it: dir, or one with a number behind it.
+// What was moved aside before is never replaced.
+func (s *Store) freeAside(dir string, names []string) (string, error) {
+	for free, n := dir, 2; ; free, n = fmt.Sprintf("%s-%d", dir, n), n+1 {
+		there, err := s.fs.ReadDir(free)
+		if errors.Is(err, fs.ErrNotExist) {
+			return free, s.makeAside(free)
+		}
+		if err != nil {
+			return "", fmt.Errorf("move diverged WAL aside: %w", err)
+		}
+		if !slices.ContainsFunc(there, func(name string) bool { return slices.Contains(names, name) }) {
+			return free, nil
+		}
+	}
+}
+
+// namesOf returns the names of segments.
+func (s *Store) namesOf(keys []segKey) (names []string) {
+	for _, k := range keys {
+		names = append(names, s.segs.name(k))
+	}
+	return names
+}
+
 // renameInto moves the files of keys to dir, unless err says that there is none.
 func (s *Store) renameInto(dir string, keys []segKey, err error) error {
 	x := s.segs
@@ -134,7 +167,7 @@ func (s *Store) setAside() error {
 	dir := filepath.Join(s.dir, divergedName, s.aside.Name)
 	names, err := s.fs.ReadDir(s.walDir)
 	if err == nil {
-		err = s.fs.MkdirAll(dir)
+		dir, err = s.freeAside(dir, names)
 	}
 	for i := 0; err == nil && i < len(names); i++ {
 		err = s.fs.Rename(s.walPath(names[i]), filepath.Join(dir, names[i]))

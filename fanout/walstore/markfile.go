@@ -21,6 +21,9 @@ import (
 //
 // Print names a record's end at or below LSN. A store that finds less than that knows by it whether a primary has the
 // WAL that is missing. Zero: nothing is known.
+//
+// Unnoted is the position where a start found the end of the WAL, and could not note that the rest up to LSN is owed.
+// Then other WAL may have come in its place. Invalid: nothing is owed but what is noted.
 type mark struct {
 	Timeline lsn.TimelineID
 	LSN      lsn.LSN
@@ -28,6 +31,7 @@ type mark struct {
 	Sure     lsn.LSN
 	Sum      uint64
 	Print    lsn.Print
+	Unnoted  lsn.LSN
 }
 
 // settledMark returns the mark of WAL that is durable up to at.
@@ -35,14 +39,14 @@ func settledMark(tli lsn.TimelineID, at, start lsn.LSN) mark {
 	return mark{Timeline: tli, LSN: at, Start: start, Sure: at}
 }
 
-// The file has two slots, each of which holds the mark in three forms of one sequence, in one sector:
+// The file has two slots, each of which holds the mark in three or four forms of one sequence, in one sector:
 //
-//	 0                               44      64                     104     128               172
-//	┌───────────────────────────────┬───────┬──────────────────────┬───────┬─────────────────┐
-//	│ version 1: LSN, Start, Timeline│ zeros │ version 2: Sure, Sum │ zeros │ version 3: Print│
-//	└───────────────────────────────┴───────┴──────────────────────┴───────┴─────────────────┘
+//	 0                  44      64              104     128        172     192          224
+//	┌──────────────────┬───────┬───────────────┬───────┬──────────┬───────┬────────────┐
+//	│ 1: LSN, Start, … │ zeros │ 2: Sure, Sum  │ zeros │ 3: Print │ zeros │ 4: Unnoted │
+//	└──────────────────┴───────┴───────────────┴───────┴──────────┴───────┴────────────┘
 //
-// Versions 2 and 3 add to version 1 of the same sequence. Without 2 Sure is LSN, without 3 there is no Print: release
+// Versions 2 to 4 add to version 1 of the same sequence. Without 2 Sure is LSN, without 3 there is no Print: release
 // v0.1.0 writes and reads the first only. It takes WAL that is missing between Sure and LSN for damage, and has it sent
 // again.
 const (
@@ -52,7 +56,10 @@ const (
 	markVersion   = 2
 	markMoreAt    = 64 // where version 2 begins
 	markMore      = 8 + 8
-	markSlotBytes = printAt + printSlotLen
+	unnotedVer    = 4
+	unnotedAt     = 192 // where version 4 begins, which is there only where Unnoted is valid
+	unnotedMore   = 8
+	markSlotBytes = unnotedAt + slotHeaderLen + unnotedMore + slotHashLen
 )
 
 // append adds the payload of version 1.
@@ -76,6 +83,10 @@ func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
 	more = binary.LittleEndian.AppendUint64(more, m.Sum)
 	appendVersion(b[markMoreAt:markMoreAt], markMagic, markVersion, seq, more)
 	appendPrint(b[:printAt], markMagic, seq, m.Print)
+	if m.Unnoted != lsn.Invalid {
+		more = binary.LittleEndian.AppendUint64(payload[:0], uint64(m.Unnoted))
+		appendVersion(b[unnotedAt:unnotedAt], markMagic, unnotedVer, seq, more)
+	}
 }
 
 // newestMark picks the valid mark of the higher sequence from a file's content. errSlot, or another error of a slot:
@@ -97,6 +108,10 @@ func newestMark(file []byte) (newest uint64, m mark, err error) {
 			m.Sure, m.Sum = lsn.LSN(binary.LittleEndian.Uint64(more)), binary.LittleEndian.Uint64(more[8:])
 		}
 		m.Print = decodePrint(slot, markMagic, seq)
+		again, more, e = decodeVersion(slot[unnotedAt:], markMagic, unnotedVer, unnotedMore)
+		if e == nil && again == seq {
+			m.Unnoted = lsn.LSN(binary.LittleEndian.Uint64(more))
+		}
 	}
 	return newest, m, err
 }

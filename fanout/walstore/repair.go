@@ -108,7 +108,7 @@ func (s *Store) GiveUpRepair() error {
 		s.in.owed, s.in.hold = lsn.Print{}, lsn.Invalid
 		return nil
 	}
-	err := s.wipe(s.Positions().Received)
+	err := s.putAway(s.Positions().Received)
 	if err == nil {
 		err = s.forgive()
 	}

@@ -75,3 +75,32 @@ func TestAsidePromise(t *testing.T) {
 		}
 	}
 }
+
+// TestAsideIsNeverReplaced: WAL is given up twice, and nobody knows from where on. So the folder has one name twice. What
+// was set aside first is still there.
+func TestAsideIsNeverReplaced(t *testing.T) {
+	first := newGen()
+	disk := stored(t, first)
+	set := func(o *Options) {
+		o.SetAside = func(lsn.Point) (Aside, error) { return Aside{Name: "1-0-0-lost", From: lsn.Point{Timeline: 1}}, nil }
+	}
+	second := newGen()
+	for range 60 {
+		second.Record(3100)
+	}
+	s := openMem(t, disk, set)
+	begin(t, s, second)
+	store(t, s, second, second.Start())
+	disk = disk.Kill()
+	openMem(t, disk, set)
+	for dir, g := range map[string]*walstoretest.Generator{"1-0-0-lost": first, "1-0-0-lost-2": second} {
+		b := make([]byte, 100_000)
+		f, err := disk.Open("/data/diverged/" + dir + "/" + testSeg.FileName(1, testSeg.Segno(g.Start())))
+		if err == nil {
+			_, err = f.ReadAt(b, 0)
+		}
+		if err != nil || string(b) != string(g.Bytes(g.Start(), g.Start()+100_000)) {
+			t.Errorf("what was set aside in %s is gone: %v", dir, err)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func (s *Store) settleAt(
 ) (debt, *DamagedError, error) {
 	defer s.segs.closeUnused() // what comes next may replace files
 	for other := false; ; {
-		err := s.settle(h, m, end)
+		err := s.readable(h, m, end)
 		switch {
 		case errors.As(err, &damaged) && end > m.Start:
 			end = max(s.segs.size.Floor(end-1), m.Start)
@@ -55,21 +55,24 @@ func (s *Store) settleAt(
 			end = max(s.segs.size.Floor(d.Print.LSN-1), m.Start)
 			m.LSN, m.Print = d.To, lsn.Print{} // what came instead is neither owed nor a name of it
 			d = s.owe(m, end, nil)
-		case err == nil && s.tookOther(m.Print, end): // the debt could not be noted, so the mark stayed
+		case err == nil && m.Unnoted != lsn.Invalid && s.tookOther(m.Print, end):
 			other = true
 			end = max(s.segs.size.Floor(m.Print.LSN-1), m.Start)
 			d = s.owe(m, end, nil)
-		case err == nil && other:
-			return d, damaged, s.wipe(end)
+		case err != nil:
+			return d, damaged, err
 		default:
+			if err = s.settle(h, m, end); err == nil && other {
+				err = s.putAway(end)
+			}
 			return d, damaged, err
 		}
 	}
 }
 
-// settle (9 to 11) makes what recovery found durable, publishes it, and notes what is left to do.
-func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
-	if err := s.rewrite(h, m, end); err != nil { // 9
+// readable (9) makes the WAL up to end durable, and publishes it so that it can be read.
+func (s *Store) readable(h lsn.History, m mark, end lsn.LSN) error {
+	if err := s.rewrite(h, m, end); err != nil {
 		return err
 	}
 	oldest := s.segs.oldest(h, end)
@@ -79,6 +82,11 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 		return err
 	}
 	s.setEnd(h, m.Start, oldest, end, r)
+	return nil
+}
+
+// settle (10 and 11) makes durable where the store ends, and notes what is left to do.
+func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	if err := s.dropDigests(end); err != nil {
 		return err
 	}
@@ -88,12 +96,14 @@ func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
 	next.Print = s.printAtEnd(m.Print)
 	if s.stages.unnoted != nil { // a lower mark would let the next start forget what is owed
 		next = m
+		next.Unnoted = end
 	}
 	if err := s.stages.mark.write(next); err != nil {
 		return err
 	}
 	s.sealed = nil
 	s.findUnsealed(h, end) // 11
+	oldest := s.Positions().Oldest
 	if _, noted := s.readOldest(); !noted {
 		if err := s.noteOldest(oldest); err != nil {
 			s.log.Warn("cannot note which segment is the oldest", "err", err)
