@@ -39,6 +39,7 @@ var narrows = []narrow{
 	{name: "mark", say: "fingerprint, position, prefix; the mark is the store's durable position", but: []string{
 		"fanout/walstore", "internal/stamp", "conformance/bench", // the latter two time it
 	}, ids: "marks?"},
+	{name: "slot", word: `one-slot|one slot: \w+|slots? (?:and|that) gets|slot was full|look at its slot`, say: "token, room (of a channel)"},
 	{name: "settle", word: "settled?|settles|settling", say: "done, mended, decided; feedback is settled, and the mark", but: []string{
 		"fanout", "conformance/slots", "proxy/config", "proxy/admin", "proxy/report", "cmd/replproxy/daemon",
 	}, ids: "settled?|settles|settling"},

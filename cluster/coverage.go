@@ -33,7 +33,7 @@ func (n *Node) WantCoverage(wanted bool) {
 	}
 }
 
-// CoverageMoved has one slot and gets a token when Coverage may have changed, while that is wanted.
+// CoverageMoved has room for one token and gets it when Coverage may have changed, while that is wanted.
 func (n *Node) CoverageMoved() <-chan struct{} { return n.coverage.moved }
 
 // Coverage returns the positions that the rules in use cover, and evaluates them as Reportable does. A release for a

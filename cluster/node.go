@@ -165,7 +165,7 @@ func open(o Options, save func([]byte) error) (*Node, error) {
 	return n, nil
 }
 
-// Changed has one slot and gets a token when Reportable may have changed.
+// Changed has room for one token and gets it when Reportable may have changed.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // Reportable returns the largest positions that may be reported upstream: what every rule in use covers. Without a

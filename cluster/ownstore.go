@@ -33,7 +33,7 @@ type Store interface {
 	// Streams reports whether WAL is coming in, and from which member; "" is a server. A store that nothing reaches is
 	// no candidate.
 	Streams() (member string, ok bool)
-	// Moved has one slot and gets a token when written, flushed or the timeline moved, unless [Node.StoreMoved] is
+	// Moved has room for one token and gets it when written, flushed or the timeline moved, unless [Node.StoreMoved] is
 	// called for that.
 	Moved() <-chan struct{}
 	// Learn finds out Positions.FirstWAL when that is not known. It may wait for the disk.

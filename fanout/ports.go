@@ -83,7 +83,7 @@ type Voter interface {
 // Rule covers WAL; *cluster.Node is one. Methods may be called from any goroutine and don't block for long.
 type Rule interface {
 	Coverage() syncrep.Coverage
-	// CoverageMoved has one slot and gets a token when Coverage may have changed, as long as that is wanted.
+	// CoverageMoved has room for one token and gets it when Coverage may have changed, as long as that is wanted.
 	CoverageMoved() <-chan struct{}
 	WantCoverage(bool)
 }

@@ -96,7 +96,7 @@ func (g *Gossip) Live() []link.Peer {
 	return live
 }
 
-// Changed returns a channel of one slot that gets a token when Live may have changed.
+// Changed returns a channel with room for one token, which it gets when Live may have changed.
 func (g *Gossip) Changed() <-chan struct{} { return g.changed }
 
 // Refused counts the strangers whose claim to be a member was turned down.

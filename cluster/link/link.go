@@ -37,7 +37,7 @@ const Recovery = silence + dialTimeout + lastBackoff
 // Peer is a proxy that is up, and its address.
 type Peer struct{ Name, Addr string }
 
-// Directory lists the members that are up. Changed is one-slot and gets a token when Live may have changed.
+// Directory lists the members that are up. Changed has room for one token and gets it when Live may have changed.
 type Directory interface {
 	Live() []Peer
 	Changed() <-chan struct{}

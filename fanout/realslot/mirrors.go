@@ -46,7 +46,7 @@ func (k *Maintainer) ready(w server) bool {
 	return made != nil && *made == w || !k.mirrors()
 }
 
-// Changed has one slot and gets a token when Ready has become true.
+// Changed has room for one token and gets it when Ready has become true.
 func (k *Maintainer) Changed() <-chan struct{} { return k.changed }
 
 // mirrors reports whether any slot is to be mirrored.

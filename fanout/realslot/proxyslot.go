@@ -65,7 +65,7 @@ type ProxySlotOptions struct {
 // any goroutine. Make it with [NewProxySlot].
 type ProxySlot struct {
 	o       ProxySlotOptions
-	turn    chan struct{} // one slot: whoever uses the slot there holds it
+	turn    chan struct{} // one token: whoever uses the slot there holds it
 	catalog atomic.Uint64 // see CatalogXmin
 
 	// Owned by Run.

@@ -35,7 +35,7 @@ func (t *Table) note(e *entry) {
 	}
 }
 
-// Changed has one slot and gets a token when the other members should hear something at once.
+// Changed has room for one token and gets it when the other members should hear something at once.
 func (t *Table) Changed() <-chan struct{} { return t.changed }
 
 // has returns the state that is known of a name. The caller holds mu.

@@ -13,7 +13,7 @@
 //	                  └── feedback.go, horizon.go: xmin
 //
 // A [Receiver] keeps what outlives a connection, a [Stream] the state of one. While a [Stream] copies, one goroutine
-// reads and feeds the store, and another one writes reports. They share a few atomics and one-slot channels. A
+// reads and fills the store, and another one writes reports. They share a few atomics and channels of one token. A
 // goroutine that brings a standby's report may write the report that follows from it (atonce.go,
 // [Receiver.ReportNow]). One lock makes each of them the only writer, and that goroutine never waits for it.
 //

@@ -17,7 +17,7 @@ const mirrorWait = 5 * time.Second
 type Mirrors interface {
 	// Ready reports whether they are there, or none is wanted. It is cheap, and has them made soon.
 	Ready(e upstream.Endpoint, system lsn.SystemID, t lsn.TimelineID) bool
-	// Changed has one slot and gets a token when Ready has become true.
+	// Changed has room for one token and gets it when Ready has become true.
 	Changed() <-chan struct{}
 }
 

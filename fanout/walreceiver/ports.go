@@ -36,8 +36,8 @@ type Store interface {
 }
 
 // Quorum decides how much may be reported. Reportable must be cheap and is called from the reporter on
-// every wake-up; Changed is one-slot and gets a token whenever Reportable may have changed. Whoever moves the store's
-// written or flushed position has [Receiver.ReportNow] called: the reporter does not watch the store.
+// every wake-up; Changed has room for one token and gets it whenever Reportable may have changed. Whoever moves the
+// store's written or flushed position has [Receiver.ReportNow] called: the reporter does not watch the store.
 type Quorum interface {
 	// Reportable returns the largest positions that may be reported. ruled: a rule is in use. Positions can be withheld
 	// without one too: before rules were compared with another proxy, or by a fence.
@@ -45,8 +45,8 @@ type Quorum interface {
 	Changed() <-chan struct{}
 }
 
-// Feedback gives the merged hot standby feedback of all standbys. Changed is one-slot and gets a token
-// whenever it may have changed.
+// Feedback gives the merged hot standby feedback of all standbys. Changed has room for one token and
+// gets it whenever it may have changed.
 type Feedback interface {
 	// Merged returns the message to send, SentAt apart. Zero values mean that nobody needs anything. false: raise
 	// nothing yet that the upstream holds (R20, R44).

@@ -27,7 +27,7 @@ type directory struct {
 
 	mu          sync.Mutex
 	end         lsn.LSN       // of what is there
-	grown       chan struct{} // one slot: end has moved
+	grown       chan struct{} // one token: end has moved
 	at          lsn.LSN
 	wal         bytes.Reader // of the segment that was received last
 	reported    lsn.Progress

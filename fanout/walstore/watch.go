@@ -19,7 +19,7 @@ const (
 	MovedTimeline
 )
 
-// Watcher is a wake-up with one slot: after something of its mask moved there is a token in C,
+// Watcher is a wake-up with room for one token: after something of its mask moved there is one in C,
 // until somebody takes it. A token says "look again", never how often or where to; one is there
 // from the start. Take the token first and read [Store.Positions] after it: then none is lost.
 type Watcher struct {
@@ -35,8 +35,8 @@ func (w *Watcher) C() <-chan struct{} { return w.c }
 func (w *Watcher) Close() { w.set.remove(w) }
 
 // Watchers wakes all watchers of one thing. The zero value has none. Methods may be called from any goroutine. Nudge
-// takes no lock and, for a watcher whose token still lies there because it is busy, costs one look at its slot; only
-// the others cost a send.
+// takes no lock and, for a watcher whose token still lies there because it is busy, costs one look at its channel;
+// only the others cost a send.
 type Watchers struct {
 	mu   sync.Mutex
 	list atomic.Pointer[[]*Watcher] // replaced, never changed
@@ -71,7 +71,7 @@ func (s *Watchers) all() []*Watcher {
 func (s *Watchers) Len() int { return len(s.all()) }
 
 // Nudge wakes whoever watches for a bit of m. Call it after the new positions were published: a watcher that misses
-// this token (its slot was full) reads them when it takes the old one.
+// this token (its channel was full) reads them when it takes the old one.
 func (s *Watchers) Nudge(m Mask) {
 	for _, w := range s.all() {
 		if w.mask&m != 0 {

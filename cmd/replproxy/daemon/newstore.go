@@ -27,7 +27,7 @@ const unprovenFile = "unproven"
 type newStore struct {
 	dir, slot string
 	log       *slog.Logger
-	refused   chan error // one slot: why the process must end
+	refused   chan error // one error: why the process must end
 	// holder returns the process on the primary that has the slot, 0: none, or it is not known. It blocks. Set it
 	// before the slot is asked for.
 	holder func() int32
