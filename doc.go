@@ -1,5 +1,5 @@
 // Package replproxy is the root of a PostgreSQL replication proxy. One WAL stream comes in, any number of standbys are
-// fed, and a commit is durable where the operator said it must be.
+// served, and a commit is durable where the operator said it must be.
 //
 //	clients ──► handshake ──► classify ──┬─ regular, logical ──► relay ◄──────────► primary
 //	                                     │

@@ -39,6 +39,13 @@ var narrows = []narrow{
 	{name: "mark", say: "fingerprint, position, prefix; the mark is the store's durable position", but: []string{
 		"fanout/walstore", "internal/stamp", "conformance/bench", // the latter two time it
 	}, ids: "marks?"},
+	{name: "feed", word: "feeds?|fed|feeding|feeders?", say: "serve, send, hand over; a candidate for promotion is fed", but: []string{
+		"cluster/tail", "cluster/sim", "cmd/replproxy/*", "cmd/replproxy/daemon", "conformance/failover", "conformance/pages", "conformance/partitions",
+		"docs/failover.md", "docs/rulings.md",
+		"docs/adr/0022-what-a-promotion-must-hold.md", "docs/adr/0033-the-own-store-proves.md",
+		"docs/adr/0068-what-the-store-knows-of-its-wal.md", "docs/adr/0069-a-vote-names-its-bytes.md",
+		"docs/adr/0088-owed-wal-has-a-name.md",
+	}, ids: "feeds?|fed|feeding|feeders?"},
 	{name: "slot", word: `one-slot|one slot: \w+|slots? (?:and|that) gets|slot was full|look at its slot`, say: "token, room (of a channel)"},
 	{name: "settle", word: "settled?|settles|settling", say: "done, mended, decided; feedback is settled, and the mark", but: []string{
 		"fanout", "conformance/slots", "proxy/config", "proxy/admin", "proxy/report", "cmd/replproxy/daemon",
@@ -64,6 +71,8 @@ var ordinary = []string{
 	"one line of a history file", "verdict in a line", "has a line %q", "log line", "log lines",
 	// mark
 	"the mark was ahead of it",
+	// feed, of a candidate
+	"candidate that is attached here can then be fed",
 	// settle
 	"feedback that is not settled", "feedback.settle",
 	// account

@@ -147,7 +147,7 @@ type Beyond = loss.Reached
 // GiveUp makes durable that WAL of a timeline beyond from, known up to to, is given up. Its primary has come back
 // without that WAL, and the operator has accepted it. to is raised to the highest position that is known of anybody.
 // Standbys that are known to have some of that WAL do not count from now on; attached are sessions of this proxy. With
-// aside the store has some of it itself until the next start, and feeds it to nobody who has none. An error says that
+// aside the store has some of it itself until the next start, and serves it to nobody who has none. An error says that
 // the loss is not on the disk: in memory it is in force all the same, and those votes are gone. It blocks for the disk.
 func (n *Node) GiveUp(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, attached []Beyond, aside bool) error {
 	n.saving.Lock()
@@ -235,9 +235,9 @@ func (n *Node) judge(who loss.Who, said lsn.Progress) loss.Judgement {
 	return x
 }
 
-// Left notes the end of a session for which [Node.Judge] returned instead: it was fed the WAL that was written in the
-// place of the lost. at is the highest position of timeline t that its standby has reported. It does not wait for the
-// disk.
+// Left notes the end of a session for which [Node.Judge] returned instead: it was served the WAL that was written in
+// the place of the lost. at is the highest position of timeline t that its standby has reported. It does not wait for
+// the disk.
 func (n *Node) Left(who loss.Who, t lsn.TimelineID, at lsn.LSN) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -83,9 +83,9 @@ func TestGiveUp(t *testing.T) {
 	n.wantMarked(t)
 }
 
-// TestAsideFeedsNobody: from the operator's word to the restart that sets the lost WAL aside, a standby that has none of
+// TestAsideServesNobody: from the operator's word to the restart that sets the lost WAL aside, a standby that has none of
 // it gets none, and has passed nothing by that.
-func TestAsideFeedsNobody(t *testing.T) {
+func TestAsideServesNobody(t *testing.T) {
 	store := newFakeStore(100)
 	store.idle = true
 	n, err := New(Options{Name: "a", Store: store, Rule: vote.RuleText{Names: "ANY 1 (s1, s2)"}})
@@ -119,9 +119,9 @@ func TestMemberBringsWhatItSays(t *testing.T) {
 		}
 		return n
 	}
-	fed, feeds := newFakeStore(100), newFakeStore(100)
-	fed.from, feeds.idle = "c", true
-	a, b, c := open("a", newFakeStore(60)), open("b", fed), open("c", feeds)
+	gets, serves := newFakeStore(100), newFakeStore(100)
+	gets.from, serves.idle = "c", true
+	a, b, c := open("a", newFakeStore(60)), open("b", gets), open("c", serves)
 	tell := func(from *Node) {
 		t.Helper()
 		hears(t, b, from.o.Name, from.memberStatus())

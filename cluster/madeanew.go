@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/loss"
 )
 
-// UnreadyError refuses an operator's word that a standby is made anew: a member could feed it lost WAL.
+// UnreadyError refuses an operator's word that a standby is made anew: a member could serve it lost WAL.
 type UnreadyError struct{ loss.Unready }
 
 func (e *UnreadyError) Error() string {
@@ -26,7 +26,7 @@ func (e *UnreadyError) Error() string {
 }
 
 // MadeAnew takes the operator's word that the standby of a name has nothing of any WAL that was given up. Unless it is
-// forced it is refused by an [UnreadyError] while another member could feed lost WAL to that standby. It is an error,
+// forced it is refused by an [UnreadyError] while another member could serve lost WAL to that standby. It is an error,
 // too, where no WAL was given up that a standby could have. It blocks for the disk.
 func (n *Node) MadeAnew(name string, force bool) error {
 	n.mu.Lock()

@@ -32,7 +32,7 @@ func (n *Node) judgeOwing(t lsn.TimelineID, said lsn.Progress) error {
 	n.shown.received = max(n.shown.received, said.Flush)
 	return pgerror.New(pgerror.CannotConnectNow, "the database system is starting up").
 		WithDetail("The machine of this proxy has lost WAL that may have been reported, and the standby has some of " +
-			"it: it is fed once the primary has said where it is.")
+			"it: it is served once the primary has said where it is.")
 }
 
 // known returns the positions that standbys have shown, and that the store, which is at p, lacks.

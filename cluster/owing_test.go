@@ -40,7 +40,7 @@ func TestStandbyAheadOfAnOwingStore(t *testing.T) {
 		t.Errorf("nothing was shown: %+v", known)
 	}
 	if judged(1, lsn.Progress{Write: 180, Flush: 160, Apply: 140}) || judged(1, all(130)) {
-		t.Error("it has more, and is fed")
+		t.Error("it has more, and is served")
 	}
 	want := []knownwal.Known{
 		{Point: lsn.Point{System: 7, Timeline: 1, LSN: 140}, Acked: true, Complete: true},

@@ -9,7 +9,7 @@ import (
 
 // TakeBack takes back, durably, that WAL of timeline t from from to to is lost. This proxy has given it up, has it
 // still, and follows a server that has it. Standbys with that WAL count again. The loss stays while another member has,
-// or may have, what was written instead: it may have fed that to standbys. TakeBack blocks for the disk.
+// or may have, what was written instead: it may have served that to standbys. TakeBack blocks for the disk.
 func (n *Node) TakeBack(t lsn.TimelineID, from, to lsn.LSN) error {
 	n.mu.Lock()
 	system := n.o.Store.Positions().System

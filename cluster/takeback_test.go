@@ -8,7 +8,7 @@ import (
 )
 
 // TestTakeBack: WAL that was given up is kept after all. Standbys that have it count again, over restarts and at members.
-// That waits for nobody, but it is not said while a member may have fed standbys what was written instead.
+// That waits for nobody, but it is not said while a member may have served standbys what was written instead.
 func TestTakeBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		says  func(n, b *Node) // what the member b has said

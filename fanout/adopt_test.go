@@ -30,7 +30,7 @@ func (p *primarySlots) Keeps(slot.Info) bool { return false }
 
 func TestAdopt(t *testing.T) {
 	p := &primarySlots{slots: map[string]realslot.Real{}}
-	w := newWorld(t, func(o *Options) { o.Primary = p }).adopt().feed(1_500_000)
+	w := newWorld(t, func(o *Options) { o.Primary = p }).adopt().grow(1_500_000)
 	at := w.gen.Start() + 12345
 	p.slots["busy"] = realslot.Real{Name: "busy", ActivePID: 77, Restart: at}
 	p.slots["idle"] = realslot.Real{Name: "idle", Restart: at, Xmin: 700, CatalogXmin: 650}
@@ -94,7 +94,7 @@ func TestAdoptBeyondTheLimit(t *testing.T) {
 		w := newWorld(t, func(o *Options) {
 			o.Primary = p
 			o.Limits = SlotLimits{Enforce: true, MaxKeep: limit, Room: func() (int64, bool) { return -3 * int64(testSeg), true }}
-		}).adopt().feed(5 * int(testSeg))
+		}).adopt().grow(5 * int(testSeg))
 		at := w.gen.Start()
 		p.slots["far"] = realslot.Real{Name: "far", Restart: at, Xmin: 700}
 		p.slots["near"] = realslot.Real{Name: "near", Restart: w.store.Positions().Received}

@@ -22,10 +22,10 @@ func BenchmarkFanOut(b *testing.B) {
 			w.tail = 64 << 20
 		}
 		w.restart().adopt()
-		for w.fed < w.gen.Start()+size {
-			w.feed(4 << 20)
+		for w.end < w.gen.Start()+size {
+			w.grow(4 << 20)
 		}
-		start, end := w.gen.Start(), w.fed
+		start, end := w.gen.Start(), w.end
 		for _, receivers := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("%s/receivers=%d", from, receivers), func(b *testing.B) {
 				b.SetBytes(int64(end-start) * int64(receivers))
@@ -95,7 +95,7 @@ func BenchmarkLive(b *testing.B) {
 	for _, receivers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("receivers=%d", receivers), func(b *testing.B) {
 			w := newWorld(b, nil).adopt()
-			begin := w.fed
+			begin := w.end
 			live, got := make([]chan lsn.LSN, receivers), make(chan struct{}, receivers)
 			for pid := range int32(receivers) {
 				s := w.standby(pid, StartRequest{At: begin})
@@ -117,7 +117,7 @@ func BenchmarkLive(b *testing.B) {
 			for b.Loop() {
 				w.page()
 				for _, c := range live {
-					c <- w.fed
+					c <- w.end
 				}
 				for range live {
 					<-got

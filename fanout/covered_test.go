@@ -112,10 +112,10 @@ func (s *standby) stays(pid int32, at lsn.LSN) {
 // others get all. Its START waits until that is known.
 func TestCoveredStandby(t *testing.T) {
 	w, rule := coveredWorld(t)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	first := w.recordEnd()
 	other, held := w.standby(1, StartRequest{At: w.gen.Start()}), w.standby(2, StartRequest{At: w.gen.Start()})
-	other.until(w.fed)
+	other.until(w.end)
 	if got := held.read(); got != copyBoth {
 		t.Fatal(got)
 	}
@@ -134,33 +134,33 @@ func TestCoveredStandby(t *testing.T) {
 	rule.set(1, first)
 	held.until(first)
 	held.stays(2, first)
-	w.feed(64 << 10)
-	other.until(w.fed)
+	w.grow(64 << 10)
+	other.until(w.end)
 	held.stays(2, first)
-	rule.set(1, w.fed+0x100000) // another proxy's standbys have more than is here
+	rule.set(1, w.end+0x100000) // another proxy's standbys have more than is here
 	held.until(w.recordEnd())
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	held.until(w.recordEnd())
 }
 
 // TestCoveredStart: positions are judged as ever (ruling R28), a member gets all, and a standby that is ahead waits.
 func TestCoveredStart(t *testing.T) {
 	w, rule := coveredWorld(t)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	at := w.recordEnd()
 	rule.set(1, at)
-	if id, err := w.hub.Identify(); err != nil || id.XLogPos != w.fed {
-		t.Errorf("IDENTIFY_SYSTEM says %s (%v), received is %s", id.XLogPos, err, w.fed)
+	if id, err := w.hub.Identify(); err != nil || id.XLogPos != w.end {
+		t.Errorf("IDENTIFY_SYSTEM says %s (%v), received is %s", id.XLogPos, err, w.end)
 	}
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	member := w.standby(2, StartRequest{At: w.gen.Start(), Whole: true})
-	member.until(w.fed)
+	member.until(w.end)
 	member.leave()
-	ahead := w.standby(2, StartRequest{At: w.fed})
+	ahead := w.standby(2, StartRequest{At: w.end})
 	ahead.expect(copyBoth)
 	ahead.waits(at)
 	ahead.leave()
-	far := w.standby(2, StartRequest{At: w.fed + 2*lsn.LSN(testSeg)})
+	far := w.standby(2, StartRequest{At: w.end + 2*lsn.LSN(testSeg)})
 	var e *pgerror.Error
 	if err := far.ended(); !errors.As(err, &e) || !strings.Contains(e.Message, "is ahead of the WAL flush position") {
 		t.Errorf("far ahead: %v", err)
@@ -180,19 +180,19 @@ func (s *standby) waits(at lsn.LSN) {
 // the entries.
 func TestCoveredNames(t *testing.T) {
 	w, rule := coveredWorld(t)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	at := w.recordEnd()
 	rule.set(1, at)
 	held := w.standby(2, StartRequest{At: w.gen.Start()})
 	held.until(at)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	rule.vote("standby_2")
-	held.until(w.fed)
+	held.until(w.end)
 	rule.vote("standby_1")
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	w.waitFor("the standby to be held again", func() bool { return w.row(2).Bounded })
 	w.hub.Tune(Tuning{})
-	held.until(w.fed)
+	held.until(w.end)
 	if rule.wanted {
 		t.Error("the rule's word is still wanted")
 	}
@@ -204,15 +204,15 @@ func TestCoveredNames(t *testing.T) {
 // covered, whatever the rule has covered there.
 func TestCoveredAcrossFork(t *testing.T) {
 	w, rule := coveredWorld(t)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	at := w.recordEnd()
 	rule.set(1, at)
 	held := w.standby(2, StartRequest{At: w.gen.Start(), Timeline: 1})
 	held.until(at)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	fork := w.forkHere()
 	rule.set(2, lsn.Invalid)
-	w.feed(int(fork-w.fed) + 64<<10)
+	w.grow(int(fork-w.end) + 64<<10)
 	held.until(fork)
 	for got := held.read(); got != `c ""`; got = held.read() {
 		if got[0] != 'k' {
@@ -231,13 +231,13 @@ func TestCoveredAcrossFork(t *testing.T) {
 // TestFetchable: what wal-fetch may have, and that nothing is said before it is known.
 func TestFetchable(t *testing.T) {
 	w, rule := coveredWorld(t)
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	var e *pgerror.Error
 	if _, err := w.hub.Fetchable(); !errors.As(err, &e) || e.Code != pgerror.CannotConnectNow {
 		t.Fatalf("before anything was covered: %v", err)
 	}
 	at := w.recordEnd()
-	w.feed(64 << 10)
+	w.grow(64 << 10)
 	rule.set(1, at)
 	w.waitFor("the end to be what is covered", func() bool {
 		id, err := w.hub.Fetchable()
@@ -246,10 +246,10 @@ func TestFetchable(t *testing.T) {
 	rule.set(1, walsender.NoBound) // the rule is gone
 	w.waitFor("the end to be what is received", func() bool {
 		id, err := w.hub.Fetchable()
-		return err == nil && id.XLogPos == w.fed
+		return err == nil && id.XLogPos == w.end
 	})
 	w.hub.Tune(Tuning{})
-	if id, err := w.hub.Fetchable(); err != nil || id.XLogPos != w.fed {
+	if id, err := w.hub.Fetchable(); err != nil || id.XLogPos != w.end {
 		t.Errorf("without an entry: %s, %v", id.XLogPos, err)
 	}
 }
@@ -259,9 +259,9 @@ func TestCoveredIsFreeUnused(t *testing.T) {
 	rule := newFakeRule()
 	w := newWorld(t, func(o *Options) { o.Rule = rule })
 	w.run(w.hub.RunCovered)
-	w.adopt().feed(64 << 10)
+	w.adopt().grow(64 << 10)
 	s := w.standby(2, StartRequest{At: w.gen.Start()})
-	s.until(w.fed)
+	s.until(w.end)
 	s.leave()
 	rule.mu.Lock()
 	defer rule.mu.Unlock()
@@ -276,7 +276,7 @@ func (w *world) forkHere() lsn.LSN {
 	fork := w.gen.End()
 	w.gen = w.gen.Fork(fork, 2)
 	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
-	w.fed = testSeg.Floor(fork)
-	w.must(w.store.StartStream(2, w.fed))
+	w.end = testSeg.Floor(fork)
+	w.must(w.store.StartStream(2, w.end))
 	return fork
 }

@@ -59,7 +59,7 @@ func TestInsaneFeedbackIsNamed(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.NextXID = func() (copyboth.FullXID, bool) { return 1000, true }
 		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
-	}).adopt().feed(1000)
+	}).adopt().grow(1000)
 	mad := w.standby(1, StartRequest{At: w.gen.Start()})
 	calm := w.standby(2, StartRequest{At: w.gen.Start()})
 	calm.feedback(900, 0)
@@ -83,7 +83,7 @@ func TestInsaneFeedbackIsNamed(t *testing.T) {
 // TestFeedbackStorm: a standby that changes its mind without pause has all of them merged ten times a second, not at
 // each message. A value that asks for more is taken over at once, and the last word counts.
 func TestFeedbackStorm(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(1000)
+	w := newWorld(t, nil).adopt().grow(1000)
 	calm, mad := w.standby(1, StartRequest{At: w.gen.Start()}), w.standby(2, StartRequest{At: w.gen.Start()})
 	calm.feedback(900, 0)
 	w.waitFor("the calm one", func() bool { return w.hub.FeedbackStatus().Xmin == 900 })
@@ -138,7 +138,7 @@ func TestLowerAtOnce(t *testing.T) {
 
 // TestNoFeedbackBeforeItSettled: not even zeros, which would clear what the upstream slot holds (R20).
 func TestNoFeedbackBeforeItSettled(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.FeedbackSettle = 1 << 40 }).adopt().feed(1000)
+	w := newWorld(t, func(o *Options) { o.FeedbackSettle = 1 << 40 }).adopt().grow(1000)
 	s := w.standby(1, StartRequest{At: w.gen.Start()})
 	s.feedback(900, 0)
 	w.waitFor("the report", func() bool { return w.hub.FeedbackStatus().Xmin == 900 })

@@ -8,8 +8,8 @@ import (
 )
 
 // hold is the slot of a session as its sender sees it. restart_lsn follows the standby's reports, also backward, but
-// not to positions at which the store has no WAL. A standby that is fed by a backfill reports positions from before the
-// store began. A slot there would be lost for WAL that this proxy never held for it. The reader keeps WAL that is
+// not to positions at which the store has no WAL. A standby that is served by a backfill reports positions from before
+// the store began. A slot there would be lost for WAL that this proxy never held for it. The reader keeps WAL that is
 // fetched for the standby. A slot that was taken over does follow such reports: the primary's own still holds that WAL.
 //
 // One goroutine at a time calls Confirm.

@@ -37,11 +37,11 @@ func TestBeforeTheFirstStream(t *testing.T) {
 }
 
 func TestIdentify(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(100_000)
+	w := newWorld(t, nil).adopt().grow(100_000)
 	id, err := w.hub.Identify()
 	w.must(err)
-	if id != (Identity{w.gen.Source.System, 1, w.fed}) {
-		t.Errorf("%+v, fed %s", id, w.fed)
+	if id != (Identity{w.gen.Source.System, 1, w.end}) {
+		t.Errorf("%+v, fed %s", id, w.end)
 	}
 	_, _, err = w.hub.TimelineHistory(1)
 	refused(t, err, pgerror.UndefinedFile, `could not open file "pg_wal/00000001.history": No such file or directory`)
@@ -56,7 +56,7 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestRefusalsBeforeCopy(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(100_000)
+	w := newWorld(t, nil).adopt().grow(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "busy", Temporary: true}, 77))
 	for _, tc := range []struct {
 		name string
@@ -82,12 +82,12 @@ func TestRefusalsBeforeCopy(t *testing.T) {
 }
 
 func TestRefusalsAfterCopyBoth(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(100_000)
-	far := w.fed + lsn.LSN(testSeg) + 1
+	w := newWorld(t, nil).adopt().grow(100_000)
+	far := w.end + lsn.LSN(testSeg) + 1
 	s := w.standby(1, StartRequest{At: far})
 	s.expect(copyBoth)
 	refused(t, s.ended(), pgerror.InternalError,
-		fmt.Sprintf("requested starting point %s is ahead of the WAL flush position of this server %s", far, w.fed))
+		fmt.Sprintf("requested starting point %s is ahead of the WAL flush position of this server %s", far, w.end))
 	s = w.standby(1, StartRequest{At: 0x2F00000})
 	s.expect(copyBoth)
 	refused(t, s.ended(), pgerror.UndefinedFile,
@@ -97,12 +97,12 @@ func TestRefusalsAfterCopyBoth(t *testing.T) {
 // TestFanOut: standbys that start anywhere, from disk or from memory, get the primary's bytes while
 // more of them come in.
 func TestFanOut(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(10 << 20)
+	w := newWorld(t, nil).adopt().grow(10 << 20)
 	const standbys = 8
 	final := make(chan lsn.LSN)
 	var wg sync.WaitGroup
 	for i := range int32(standbys) {
-		at := w.gen.Start() + lsn.LSN(rand.Int64N(int64(w.fed-w.gen.Start())))
+		at := w.gen.Start() + lsn.LSN(rand.Int64N(int64(w.end-w.gen.Start())))
 		if i%2 == 0 {
 			at = w.gen.Start()
 		}
@@ -115,19 +115,19 @@ func TestFanOut(t *testing.T) {
 		})
 	}
 	w.waitFor("all attached", func() bool { return len(w.hub.Standbys()) == standbys })
-	w.feed(4 << 20)
+	w.grow(4 << 20)
 	for range standbys {
-		final <- w.fed
+		final <- w.end
 	}
 	wg.Wait()
 	w.waitFor("all confirmed", func() bool {
 		rows := w.hub.Standbys()
-		return !slices.ContainsFunc(rows, func(s Standby) bool { return s.Flush != w.fed || s.State.String() != "streaming" })
+		return !slices.ContainsFunc(rows, func(s Standby) bool { return s.Flush != w.end || s.State.String() != "streaming" })
 	})
 	fromDisk := uint64(0)
 	for _, row := range w.hub.Standbys() {
 		fromDisk += row.FromDisk
-		if row.Sent != w.fed || row.LastReply.IsZero() || row.AboveReceived != 0 {
+		if row.Sent != w.end || row.LastReply.IsZero() || row.AboveReceived != 0 {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -135,31 +135,31 @@ func TestFanOut(t *testing.T) {
 		t.Error("nobody read from disk: the test shows half of it")
 	}
 	w.waitFor("all acks", func() bool { return len(w.acks.all()) == standbys })
-	if a := w.acks.all()[0]; a.Flush != w.fed || a.Name == "" {
+	if a := w.acks.all()[0]; a.Flush != w.end || a.Name == "" {
 		t.Errorf("%+v", a)
 	}
 }
 
 // TestTimelineSwitch: a standby is led over a fork by the end-of-timeline exchange (facts E6).
 func TestTimelineSwitch(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(1_500_000)
+	w := newWorld(t, nil).adopt().grow(1_500_000)
 	s := w.standby(1, StartRequest{At: w.gen.Start()})
 	s.expect(copyBoth)
-	s.until(w.fed)
+	s.until(w.end)
 
-	fork := w.fed
+	fork := w.end
 	w.gen = w.gen.Fork(fork, 2)
 	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
-	w.fed = testSeg.Floor(fork)
-	w.must(w.store.StartStream(2, w.fed))
+	w.end = testSeg.Floor(fork)
+	w.must(w.store.StartStream(2, w.end))
 	s.expect(`c ""`)
 	s.write('c', nil)
 	if err := s.ended(); err != nil || s.next == nil || *s.next != (NextTimeline{Timeline: 2, Start: fork}) {
 		t.Fatal(s.next, err)
 	}
-	w.feed(1_000_000)
+	w.grow(1_000_000)
 	id, err := w.hub.Identify()
-	if err != nil || id.Timeline != 2 || id.XLogPos != w.fed {
+	if err != nil || id.Timeline != 2 || id.XLogPos != w.end {
 		t.Errorf("%+v %v", id, err)
 	}
 	// Nothing is left of timeline 1: no COPY at all.
@@ -173,7 +173,7 @@ func TestTimelineSwitch(t *testing.T) {
 	// The walreceiver's next start is the beginning of the segment, on the new timeline.
 	s = w.standby(1, StartRequest{At: testSeg.Floor(fork), Timeline: 2})
 	s.expect(copyBoth)
-	s.until(w.fed)
+	s.until(w.end)
 	// A standby from scratch is taken over both.
 	s = w.standby(2, StartRequest{At: 0x3000000, Timeline: 1})
 	s.expect(copyBoth)
@@ -189,23 +189,23 @@ func TestTimelineSwitch(t *testing.T) {
 // is told the end of the timeline (facts E6, K23), whoever asks beyond it PostgreSQL's error, and slots
 // return to the fork.
 func TestForkBelow(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(1_500_000)
+	w := newWorld(t, nil).adopt().grow(1_500_000)
 	fork := w.gen.End()
-	w.feed(2_500_000)
+	w.grow(2_500_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	beyond := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	beyond.expect(copyBoth)
-	beyond.until(w.fed)
-	beyond.reply(w.fed)
-	end := w.fed
+	beyond.until(w.end)
+	beyond.reply(w.end)
+	end := w.end
 	w.waitFor("restart_lsn follows", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == end })
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "b", ReserveWAL: true}, 2))
 	reserved, _ := w.readSlot("b")
 
 	w.gen = w.gen.Fork(fork, 2)
 	w.must(w.store.PutHistory(2, w.gen.HistoryFile()))
-	w.fed = testSeg.Floor(fork)
-	w.must(w.store.StartStream(2, w.fed))
+	w.end = testSeg.Floor(fork)
+	w.must(w.store.StartStream(2, w.end))
 	beyond.expect(`c ""`)
 	beyond.reply(end) // it knows no better
 	beyond.write('c', nil)
@@ -217,7 +217,7 @@ func TestForkBelow(t *testing.T) {
 		b, _ := w.readSlot("b")
 		return a.RestartLSN == fork && b.RestartLSN == min(reserved.RestartLSN, fork)
 	})
-	w.feed(4_000_000)
+	w.grow(4_000_000)
 	refused(t, w.standby(1, StartRequest{Slot: "a", At: testSeg.Floor(end), Timeline: 1}).ended(), pgerror.InternalError,
 		fmt.Sprintf("requested starting point %s on timeline 1 is not in this server's history", testSeg.Floor(end)))
 	// Rewound, it comes from below the fork, on either timeline.
@@ -229,14 +229,14 @@ func TestForkBelow(t *testing.T) {
 	w.must(s.ended())
 	s = w.standby(1, StartRequest{Slot: "a", At: testSeg.Floor(fork), Timeline: 2})
 	s.expect(copyBoth)
-	s.until(w.fed)
+	s.until(w.end)
 }
 
 // TestTune changes a hub that runs.
 func TestTune(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.NextXID = func() (copyboth.FullXID, bool) { return 5000, true }
-	}).adopt().feed(100_000)
+	}).adopt().grow(100_000)
 	at := w.gen.Start()
 	refused(t, w.standby(1, StartRequest{Slot: "new", At: at}).ended(), pgerror.UndefinedObject,
 		`replication slot "new" does not exist`)
@@ -256,13 +256,13 @@ func TestTune(t *testing.T) {
 }
 
 func TestDrainAll(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(100_000)
+	w := newWorld(t, nil).adopt().grow(100_000)
 	s := w.standby(1, StartRequest{At: w.gen.Start()})
 	s.expect(copyBoth)
 	s.cancel(ErrDrain)
-	s.until(w.fed)
+	s.until(w.end)
 	s.expect("k true")
-	s.reply(w.fed)
+	s.reply(w.end)
 	s.expect(`C "COPY 0\x00"`, "EOF")
 	if err := s.ended(); !errors.Is(err, ErrSessionOver) {
 		t.Fatal(err)
@@ -276,24 +276,24 @@ func TestDrainAll(t *testing.T) {
 
 // TestAckAboveReceived: a returning standby first reports its replay position (R28).
 func TestAckAboveReceived(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(100_000)
+	w := newWorld(t, nil).adopt().grow(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	s := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	s.expect(copyBoth)
-	s.reply(w.fed + 0x100000)
-	w.waitFor("clamped", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == w.fed })
+	s.reply(w.end + 0x100000)
+	w.waitFor("clamped", func() bool { st, _ := w.readSlot("a"); return st.RestartLSN == w.end })
 	row := w.hub.Standbys()[0]
-	if row.Flush != w.fed+0x100000 || row.AboveReceived != 1 || row.Slot != "a" {
+	if row.Flush != w.end+0x100000 || row.AboveReceived != 1 || row.Slot != "a" {
 		t.Errorf("%+v", row)
 	}
 	w.waitFor("the ack", func() bool { return len(w.acks.all()) == 1 })
-	if a := w.acks.all()[0]; a.Sent > w.fed || a.Flush != w.fed+0x100000 {
+	if a := w.acks.all()[0]; a.Sent > w.end || a.Flush != w.end+0x100000 {
 		t.Errorf("%+v", a)
 	}
 }
 
 func TestFeedbackIsMerged(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(1000)
+	w := newWorld(t, nil).adopt().grow(1000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	slotless := w.standby(1, StartRequest{At: w.gen.Start()})
 	slotted := w.standby(2, StartRequest{Slot: "a", At: w.gen.Start()})
@@ -319,16 +319,16 @@ func TestFeedbackIsMerged(t *testing.T) {
 
 // TestRunSavesAtTheEnd: a moved slot is on disk when Run returned, whatever the interval.
 func TestRunSavesAtTheEnd(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.PersistInterval = 1 << 40 }).adopt().feed(1000)
+	w := newWorld(t, func(o *Options) { o.PersistInterval = 1 << 40 }).adopt().grow(1000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))
 	claim, _, err := w.slots.Propose(shared.Attach, "a", 1)
 	w.must(err)
 	g, err := w.slots.Acquire(claim, 1)
 	w.must(err)
-	g.Confirm(w.fed)
+	g.Confirm(w.end)
 	w.shutdown()
 	w.start(nil)
-	if st, _ := w.readSlot("a"); st.RestartLSN != w.fed {
+	if st, _ := w.readSlot("a"); st.RestartLSN != w.end {
 		t.Errorf("%+v", st)
 	}
 	if b := bytes.Count([]byte(fmt.Sprint(w.hub.Slots())), []byte("{a ")); b != 1 {

@@ -21,12 +21,12 @@ func TestSlotIsLost(t *testing.T) {
 	w := newWorldKeeping(t, 0, func(o *Options) {
 		o.Limits = SlotLimits{Enforce: true, MaxKeep: 2 * int64(testSeg)}
 		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
-	}).adopt().feed(100_000)
+	}).adopt().grow(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "a", ReserveWAL: true}, 1))
 	s := w.standby(1, StartRequest{Slot: "a", At: w.gen.Start()})
 	s.expect(copyBoth)
-	s.until(w.fed)
-	s.reply(w.fed)
+	s.until(w.end)
+	s.reply(w.end)
 	s.feedback(700, 0)
 	w.waitFor("the feedback", func() bool { return w.hub.FeedbackStatus().XminOf == "a" })
 	row := w.hub.Slots()[0]
@@ -34,7 +34,7 @@ func TestSlotIsLost(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 
-	w.feed(4 * int(testSeg))
+	w.grow(4 * int(testSeg))
 	if e := pgerror.From(s.ended()); e.Code != pgerror.AdminShutdown || e.Message != adminShutdown || !e.IsFatal() {
 		t.Errorf("ended with %+v", e)
 	}
@@ -47,14 +47,14 @@ func TestSlotIsLost(t *testing.T) {
 	w.waitFor("the store to remove its WAL", func() bool { return w.store.Positions().Oldest > w.gen.Start() })
 
 	w.restart()                    // without the limit: a lost slot stays lost
-	at := testSeg.Floor(w.fed - 1) // no slot holds more, and what is removed later is not there for the standbys below
+	at := testSeg.Floor(w.end - 1) // no slot holds more, and what is removed later is not there for the standbys below
 	w.waitFor("the store to have removed the rest", func() bool { return w.store.Positions().Oldest == at })
 	refused(t, w.standby(2, StartRequest{Slot: "a", At: at, Version: 180004}).ended(), pgerror.ObjectNotInPrerequisite,
 		`can no longer access replication slot "a"`)
 	s = w.standby(3, StartRequest{Slot: "a", At: at, Version: 170010})
 	s.expect(copyBoth)
-	s.until(w.fed)
-	s.reply(w.fed)
+	s.until(w.end)
+	s.reply(w.end)
 	s.leave()
 	if row := w.hub.Slots()[0]; row.Restart != lsn.Invalid || row.Status != slot.Lost {
 		t.Errorf("a lost slot came back to life: %+v", row)
@@ -71,11 +71,11 @@ func TestFullDiskLosesTheFurthest(t *testing.T) {
 	room.Store(1 << 30)
 	w := newWorldKeeping(t, 0, func(o *Options) {
 		o.Limits = SlotLimits{Enforce: true, MaxKeep: slot.Auto, Room: func() (int64, bool) { return room.Load(), true }}
-	}).adopt().feed(100_000)
+	}).adopt().grow(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "far", ReserveWAL: true}, 1))
-	w.feed(3 * int(testSeg))
+	w.grow(3 * int(testSeg))
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "near", ReserveWAL: true}, 1))
-	w.feed(3 * int(testSeg))
+	w.grow(3 * int(testSeg))
 	w.hub.enforce(time.Now())
 	for _, row := range w.hub.Slots() {
 		if row.Lost != slot.NotLost || !row.SafeKnown || row.Safe < 1<<30 {
@@ -95,12 +95,12 @@ func TestFullDiskLosesTheFurthest(t *testing.T) {
 
 // TestIdleSlotIsLost is 18's idle_replication_slot_timeout, with its restart_lsn still shown.
 func TestIdleSlotIsLost(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Limits.IdleTimeout = time.Millisecond }).adopt().feed(100_000)
+	w := newWorld(t, func(o *Options) { o.Limits.IdleTimeout = time.Millisecond }).adopt().grow(100_000)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "busy"}, 1))
 	s := w.standby(1, StartRequest{Slot: "busy", At: w.gen.Start()})
 	s.expect(copyBoth)
-	s.until(w.fed)
-	s.reply(w.fed)
+	s.until(w.end)
+	s.reply(w.end)
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "idle", ReserveWAL: true}, 1))
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "unused"}, 1))
 	w.waitFor("the idle slot to be lost", func() bool { return w.hub.LostSlots() == 1 })

@@ -39,7 +39,7 @@ type Losses interface {
 	Known() error
 	// Asks reports whether a session is to say what it has before it gets WAL. It does not block.
 	Asks(who SessionInfo, slot string) bool
-	// Judge decides by the first report of a session, which asked for timeline t, whether it is fed; an error, in
+	// Judge decides by the first report of a session, which asked for timeline t, whether it is served; an error, in
 	// PostgreSQL's words, refuses it. It may wait for the disk. instead: Left is to be told of it.
 	Judge(who SessionInfo, slot string, t lsn.TimelineID, first lsn.Progress) (instead bool, err error)
 	// Left notes up to where a session that was let in had reported WAL of a timeline when it ended. It does not block.

@@ -35,12 +35,12 @@ func (r *racing) SetRetention(oldest func() lsn.LSN) {
 // TestSlotAgainstRetention: all WAL of a slot that is being made could go between the moment in which its
 // start is chosen and the one in which it is there. It does not, and goes when the slot is dropped.
 func TestSlotAgainstRetention(t *testing.T) {
-	w := newWorldKeeping(t, 0, nil).adopt().feed(100_000)
+	w := newWorldKeeping(t, 0, nil).adopt().grow(100_000)
 	race := &racing{Store: w.store}
 	hub := New(Options{Store: race, Slots: w.slots, AutoCreateSlots: true}) // does not run: nobody else asks
 	for _, name := range []string{"made", "by_start"} {
 		retained := func() {
-			w.waitFor("all to be flushed", func() bool { return w.store.Positions().Flushed == w.fed })
+			w.waitFor("all to be flushed", func() bool { return w.store.Positions().Flushed == w.end })
 			n := race.passes.Load()
 			w.waitFor("a whole pass of retention", func() bool {
 				race.SetRetention(hub.retainFrom) // wakes it
@@ -48,14 +48,14 @@ func TestSlotAgainstRetention(t *testing.T) {
 			})
 		}
 		race.after = func() {
-			w.feed(8 << 20)
+			w.grow(8 << 20)
 			retained()
 		}
-		at := testSeg.Floor(w.fed)
+		at := testSeg.Floor(w.end)
 		if name == "made" {
 			w.must(hub.CreateSlot(t.Context(), SlotRequest{Name: name, ReserveWAL: true}, 9))
 		} else {
-			g, _, err := hub.acquireSlot(t.Context(), StartRequest{Slot: name, At: w.fed}, SessionInfo{PID: 9})
+			g, _, err := hub.acquireSlot(t.Context(), StartRequest{Slot: name, At: w.end}, SessionInfo{PID: 9})
 			w.must(err)
 			g.Release()
 		}
@@ -73,7 +73,7 @@ func TestSlotAgainstRetention(t *testing.T) {
 
 // DROP_REPLICATION_SLOT … WAIT ends the moment a session of this proxy lets go of the slot, or when the client is tired.
 func TestDropWaits(t *testing.T) {
-	w := newWorld(t, nil).adopt().feed(1000)
+	w := newWorld(t, nil).adopt().grow(1000)
 	synctest.Test(t, func(t *testing.T) {
 		hub := New(Options{Store: w.store, Slots: w.slots}) // does not run: the clock is this test's
 		w.must(hub.CreateSlot(t.Context(), SlotRequest{Name: "a"}, 1))

@@ -108,7 +108,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		o.Slot = h.hold(guard, r.Slot)
 	}
 	// A member is compared by the bytes of its store.
-	instead := false // of lost WAL it is fed what was written instead; read when the session is over
+	instead := false // of lost WAL it is served what was written instead; read when the session is over
 	if l := h.o.Losses; !r.StoreOnly && l.Asks(who, r.Slot) {
 		o.Judge = func(first lsn.Progress) (err error) {
 			instead, err = l.Judge(who, r.Slot, plan.Timeline, first)

@@ -19,16 +19,16 @@ func TestVotedWALIsKept(t *testing.T) {
 	}).adopt()
 	start := w.gen.Start()
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "idle", ReserveWAL: true}, 9))
-	w.feed(8 << 20)
+	w.grow(8 << 20)
 	w.waitFor("the slot to be lost", func() bool { i, _ := w.slots.Read("idle"); return i.Lost != slot.NotLost })
 	w.waitFor("that to be saved", func() bool { return w.slots.Oldest() == lsn.Invalid })
-	w.feed(4 << 20)
-	w.waitFor("all to be flushed", func() bool { return w.store.Positions().Flushed == w.fed })
+	w.grow(4 << 20)
+	w.waitFor("all to be flushed", func() bool { return w.store.Positions().Flushed == w.end })
 	w.store.SetRetention(w.hub.retainFrom) // wakes it
 	if got := w.hub.VotedFrom(); got != everything {
 		t.Fatalf("kept from %s", got)
 	}
-	if got := w.hub.VotedBytes(w.fed); got != int64(testSeg.Floor(w.fed)-start) {
+	if got := w.hub.VotedBytes(w.end); got != int64(testSeg.Floor(w.end)-start) {
 		t.Errorf("kept for votes: %d bytes", got)
 	}
 	half := start + 6<<20
@@ -36,17 +36,17 @@ func TestVotedWALIsKept(t *testing.T) {
 		t.Errorf("WAL was removed up to %s before a standby had it", got)
 	}
 	from.Store(uint64(half))
-	if got := w.hub.VotedBytes(w.fed); got != int64(testSeg.Floor(w.fed)-testSeg.Floor(half)) {
+	if got := w.hub.VotedBytes(w.end); got != int64(testSeg.Floor(w.end)-testSeg.Floor(half)) {
 		t.Errorf("kept for votes once a standby has half: %d bytes", got)
 	}
 	w.must(w.hub.CreateSlot(t.Context(), SlotRequest{Name: "there", ReserveWAL: true}, 9))
 	w.hub.Tune(Tuning{Limits: SlotLimits{KeepSize: 1 << 30}})
-	if got := w.hub.VotedBytes(w.fed); got != 0 {
+	if got := w.hub.VotedBytes(w.end); got != 0 {
 		t.Errorf("kept for votes, beyond keep_size: %d bytes", got)
 	}
 	w.hub.Tune(Tuning{Limits: limits})
 	w.must(w.hub.DropSlot(t.Context(), "there", false, 9))
-	w.feed(100_000)
+	w.grow(100_000)
 	w.waitFor("what the standby has to be removed", func() bool {
 		w.store.SetRetention(w.hub.retainFrom)
 		return w.store.Positions().Oldest == testSeg.Floor(half)

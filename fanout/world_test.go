@@ -33,7 +33,7 @@ const testSeg = lsn.MinSegSize
 // patience bounds every step of a script.
 const patience = time.Minute
 
-// world is a hub over a real store in a temporary directory, fed by hand.
+// world is a hub over a real store in a temporary directory, which a test fills.
 type world struct {
 	t     testing.TB
 	dir   string
@@ -41,7 +41,7 @@ type world struct {
 	slots *slot.Table
 	hub   *Hub
 	gen   *walstoretest.Generator
-	fed   lsn.LSN
+	end   lsn.LSN
 	acks  *ackLog
 	stop  []func()
 	keep  int64 // KeepSize of the store
@@ -58,7 +58,7 @@ func newWorldKeeping(t testing.TB, keep int64, change func(*Options)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), acks: &ackLog{}, keep: keep, tail: walstore.MinTailSize}
 	w.gen = walstoretest.New(walstoretest.Config{SegSize: testSeg, Start: 0x3000000})
-	w.fed = w.gen.Start()
+	w.end = w.gen.Start()
 	w.start(change)
 	t.Cleanup(w.shutdown)
 	return w
@@ -128,29 +128,29 @@ func (w *world) adopt() *world {
 	return w
 }
 
-// feed makes n more bytes of WAL and streams them into the store as an upstream would.
-func (w *world) feed(n int) *world {
+// grow makes n more bytes of WAL and streams them into the store as an upstream would.
+func (w *world) grow(n int) *world {
 	w.t.Helper()
-	rnd := rand.New(rand.NewPCG(uint64(w.fed), 1))
-	w.gen.Fill(w.fed+lsn.LSN(n), rnd)
+	rnd := rand.New(rand.NewPCG(uint64(w.end), 1))
+	w.gen.Fill(w.end+lsn.LSN(n), rnd)
 	return w.deliver(rnd)
 }
 
 // page streams one page more, as one message.
 func (w *world) page() {
-	for w.gen.End() < w.fed+lsn.PageSize {
+	for w.gen.End() < w.end+lsn.PageSize {
 		w.gen.Record(1 << 20)
 	}
-	m := w.gen.Bytes(w.fed, w.fed+lsn.PageSize)
-	w.must(w.store.AppendFrom(context.Background(), w.fed, bytes.NewReader(m), len(m)))
-	w.fed += lsn.PageSize
+	m := w.gen.Bytes(w.end, w.end+lsn.PageSize)
+	w.must(w.store.AppendFrom(context.Background(), w.end, bytes.NewReader(m), len(m)))
+	w.end += lsn.PageSize
 }
 
 func (w *world) deliver(rnd *rand.Rand) *world {
 	w.t.Helper()
-	for _, m := range w.gen.Messages(w.fed, rnd) {
+	for _, m := range w.gen.Messages(w.end, rnd) {
 		w.must(w.store.AppendFrom(w.t.Context(), m.At, bytes.NewReader(m.Data), len(m.Data)))
-		w.fed = m.End()
+		w.end = m.End()
 	}
 	return w
 }

@@ -10,7 +10,7 @@ import (
 // instead is a store into which WAL comes that was written instead of all losses.
 var instead = Store{Concerns: kept, Brings: kept}
 
-// TestAskedUntilAllKeepIt: a member may feed lost WAL while it does not have the loss on its disk. Until then a
+// TestAskedUntilAllKeepIt: a member may serve lost WAL while it does not have the loss on its disk. Until then a
 // standby that passes is asked again. It passes amid the loss only as far as it was known to have the WAL that was
 // written instead.
 func TestAskedUntilAllKeepIt(t *testing.T) {

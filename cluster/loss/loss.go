@@ -38,7 +38,7 @@ type Loss struct {
 	Anew   []string `json:"anew,omitempty"`
 	// Said are names of which the operator says that they were made anew: none of their sessions is asked.
 	Said []string `json:"said,omitempty"`
-	// Passed are the standbys that have shown it when no member could feed lost WAL any more to one that has none, see
+	// Passed are the standbys that have shown it when no member could serve lost WAL any more to one that has none, see
 	// [Who]: they are asked no more. The others are, at each session.
 	Passed []string `json:"passed,omitempty"`
 	// Upto has for each that has shown it the position up to which it was known to have the WAL that was written
@@ -108,7 +108,7 @@ func (l Loss) Asks(who Who) bool {
 }
 
 // Judge decides by the first report f of a session; refused: it may have the lost WAL, and gets nothing. members are
-// the other proxies. While one of them may not know of the loss, and so may feed lost WAL to anybody, a standby that
+// the other proxies. While one of them may not know of the loss, and so may serve lost WAL to anybody, a standby that
 // passes is asked again when it comes back.
 func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	name, at := vote.Fold(who.Name), f.highest()
@@ -129,7 +129,7 @@ func (l Loss) Judge(who Who, f First, members []string) (_ Loss, refused bool) {
 	return l, f.applies()
 }
 
-// KnownToAll reports whether all members have the loss on their disks: none of them feeds lost WAL any more to a
+// KnownToAll reports whether all members have the loss on their disks: none of them serves lost WAL any more to a
 // standby that has none.
 func (l Loss) KnownToAll(members []string) bool {
 	return !slices.ContainsFunc(members, func(m string) bool { return !has(l.Heard, m) })
@@ -165,7 +165,7 @@ func (l Loss) Parted(f First) bool {
 }
 
 // Renewed reports whether a server of who is known to have WAL that was written instead: it must get no more from a
-// proxy that still has the lost WAL. It was named by the operator, has passed for good, or was fed elsewhere.
+// proxy that still has the lost WAL. It was named by the operator, has passed for good, or was served elsewhere.
 func (l Loss) Renewed(who Who, f First) bool {
 	return f.applies() && f.highest() > l.From && (!l.Asks(who) || l.Upto[who.key()] > l.From)
 }

@@ -219,7 +219,7 @@ func TestPartBeginsTheWhole(t *testing.T) {
 	}
 }
 
-// TestRenewedGetsNoLostWAL: a standby amid the loss is fed by a proxy that still has the lost WAL, as it may have some
+// TestRenewedGetsNoLostWAL: a standby amid the loss is served by a proxy that still has the lost WAL, as it may have some
 // of it. One that is known to have what was written instead is not, nor is one that the operator has named.
 func TestRenewedGetsNoLostWAL(t *testing.T) {
 	amid, who := at(from+100), Who{"s1", "10.0.0.1", ""}
@@ -237,7 +237,7 @@ func TestRenewedGetsNoLostWAL(t *testing.T) {
 	}{
 		"nothing is known":          {heard(func(s Set) Set { return s }), false},
 		"the operator has named it": {heard(func(s Set) Set { s, _ = s.MadeAnew("s1"); return s }), true},
-		"it was fed elsewhere":      {heard(func(s Set) Set { s[0] = s[0].Left(who, from+50); return s }), true},
+		"it was served elsewhere":   {heard(func(s Set) Set { s[0] = s[0].Left(who, from+50); return s }), true},
 		"it has passed for good":    {heard(func(s Set) Set { s[0], _ = s[0].Judge(who, at(from), nil); return s }), true},
 		"another one has":           {heard(func(s Set) Set { s[0], _ = s[0].Judge(Who{"s2", "", ""}, at(from), nil); return s }), false},
 	} {
@@ -247,9 +247,9 @@ func TestRenewedGetsNoLostWAL(t *testing.T) {
 	}
 }
 
-// TestFedLostWAL: a session that is fed while the store has lost WAL may have got that. What it has reported when it
+// TestServedLostWAL: a session that is served while the store has lost WAL may have got that. What it has reported when it
 // ends says nothing, though the store has what was written instead by then.
-func TestFedLostWAL(t *testing.T) {
+func TestServedLostWAL(t *testing.T) {
 	who := Who{"s1", "10.0.0.1", ""}
 	store := func(brings bool) Store {
 		return Store{

@@ -46,7 +46,8 @@ func (s Set) GiveUp(l Loss, known []string) (_ Set, id uint64) {
 }
 
 // TakeBack takes the newest loss of a timeline back that this proxy was told of and that overlaps WAL from from to to.
-// false: none is. others reports whether another proxy may have fed standbys what was written instead: then it stays.
+// false: none is. others reports whether another proxy may have served standbys what was written instead: then it
+// stays.
 func (s Set) TakeBack(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, others func(Loss) bool) (Set, bool) {
 	about := Loss{System: system, Timeline: t, From: from, To: to}
 	for i := len(s) - 1; i >= 0; i-- {

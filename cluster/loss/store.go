@@ -18,7 +18,7 @@ type Store struct {
 }
 
 // Instead reports whether the store has, or is about to get, the WAL that was written instead of the lost WAL. No
-// standby with the lost WAL may then be fed from it. A member that has not been told so goes on with the lost WAL.
+// standby with the lost WAL may then be served from it. A member that has not been told so goes on with the lost WAL.
 func (s Store) Instead(l Loss) bool { return s.concerns(l) && (l.Own || s.Brings(l)) }
 
 func (s Store) concerns(l Loss) bool { return !l.TakenBack && s.Concerns(l) }
@@ -59,14 +59,14 @@ type Judgement struct {
 	// WAL, else the standby may.
 	Refused *Loss
 	Here    bool
-	// Instead reports whether the session is a server's, and is fed what was written instead of all lost WAL. A session
-	// that is fed while the store has lost WAL itself may have taken that, whatever the store has when it ends: see
-	// [Set.Left]. What a base backup has got says nothing of the standby of its name.
+	// Instead reports whether the session is a server's, and is served what was written instead of all lost WAL. A
+	// session that is served while the store has lost WAL itself may have taken that, whatever the store has when it
+	// ends: see [Set.Left]. What a base backup has got says nothing of the standby of its name.
 	Instead bool
 	News    []Loss // of which a name does not count from now on
 }
 
-// Judge decides by the first report of a session, before it got any WAL of the store, whether it is fed. members are
+// Judge decides by the first report of a session, before it got any WAL of the store, whether it is served. members are
 // the other proxies, see [Loss.Judge].
 func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) {
 	j.Set = slices.Clone(all)
@@ -93,7 +93,7 @@ func (all Set) Judge(who Who, f First, s Store, members []string) (j Judgement) 
 	return j
 }
 
-// Left takes note that a session of who has ended, and had reported WAL of t up to at. It was fed what was written
+// Left takes note that a session of who has ended, and had reported WAL of t up to at. It was served what was written
 // instead, as [Judgement] said.
 func (all Set) Left(who Who, t lsn.TimelineID, at lsn.LSN, s Store) Set {
 	all = slices.Clone(all)
@@ -105,7 +105,7 @@ func (all Set) Left(who Who, t lsn.TimelineID, at lsn.LSN, s Store) Set {
 	return all
 }
 
-// Unready are members that could feed lost WAL to a standby which was made anew amid the loss.
+// Unready are members that could serve lost WAL to a standby which was made anew amid the loss.
 type Unready struct {
 	Unheard []string // they have not said that they have the loss on their disk
 	Lost    []string // they have, and may still have the lost WAL

@@ -14,7 +14,7 @@ func TestTakenBackConcernsNobody(t *testing.T) {
 	a := give(nil, 1)
 	heard, told := tell(a, nil), tell(a, give(nil, 2))
 	if _, done := a.TakeBack(sys, 2, from, to, func(Loss) bool { return true }); done {
-		t.Error("another proxy may have fed what was written instead, and the loss is taken back")
+		t.Error("another proxy may have served what was written instead, and the loss is taken back")
 	}
 	a, done := a.TakeBack(sys, 2, from, to, func(Loss) bool { return false })
 	if _, again := a.TakeBack(sys, 2, from, to, nil); !done || again {

@@ -22,7 +22,7 @@ func TestKeptAfterAll(t *testing.T) {
 		"a member has":                 {func(*Loss, *Store, *lsn.TimelineID) {}, true, false},
 		"a standby was made anew":      {func(l *Loss, _ *Store, _ *lsn.TimelineID) { l.Anew = []string{"s1"} }, false, false},
 		"a standby has passed":         {func(l *Loss, _ *Store, _ *lsn.TimelineID) { l.Passed = []string{"s1\t\t"} }, false, false},
-		"a standby was fed":            {func(l *Loss, _ *Store, _ *lsn.TimelineID) { l.Upto = map[string]lsn.LSN{"s1\t\t": 150} }, false, false},
+		"a standby was served":         {func(l *Loss, _ *Store, _ *lsn.TimelineID) { l.Upto = map[string]lsn.LSN{"s1\t\t": 150} }, false, false},
 		"the store has none of it":     {func(_ *Loss, at *Store, _ *lsn.TimelineID) { at.Received = 100 }, false, false},
 		"the new timeline left before": {func(_ *Loss, at *Store, _ *lsn.TimelineID) { at.Concerns = func(Loss) bool { return false } }, false, false},
 		"another timeline is left":     {func(_ *Loss, _ *Store, left *lsn.TimelineID) { *left = 3 }, false, false},

@@ -100,7 +100,7 @@ func (w *world) tick() {
 			n.choice, n.since, n.stream = next, w.now, false
 		}
 		n.pulls = n.core.Pulls(n.stream)
-		if w.fed(i, 0) {
+		if w.reached(i, 0) {
 			n.without = w.now
 		}
 	}
@@ -112,8 +112,8 @@ func (w *world) stuck(i int) bool {
 	return !at.IsZero() && w.now.Sub(at) >= 4*time.Second
 }
 
-// fed reports whether WAL of the primary reaches i, and its disk.
-func (w *world) fed(i, hops int) bool {
+// reached reports whether WAL of the primary reaches i, and its disk.
+func (w *world) reached(i, hops int) bool {
 	n := w.nodes[i]
 	if !n.stream || hops > len(w.nodes) || !w.full[i].IsZero() {
 		return false
@@ -121,7 +121,7 @@ func (w *world) fed(i, hops int) bool {
 	if n.choice.Primary() {
 		return w.mute[i].IsZero() && w.deaf[i].IsZero()
 	}
-	return w.fed(w.index(n.choice.Member), hops+1)
+	return w.reached(w.index(n.choice.Member), hops+1)
 }
 
 // silent is for how long i's stream from the primary has been silent.
@@ -178,7 +178,7 @@ func TestTakeoverIsQuickAndSticky(t *testing.T) {
 		t.Fatalf("%q pull after %s died", took, w.nodes[was].name)
 	}
 	for i := range w.nodes {
-		if i != was && !w.fed(i, 0) {
+		if i != was && !w.reached(i, 0) {
 			t.Errorf("%s gets no WAL: %+v", w.nodes[i].name, w.nodes[i].choice)
 		}
 	}
@@ -200,7 +200,7 @@ func TestSilentCut(t *testing.T) {
 		w.run(15 * time.Second)
 		took := w.pullers()
 		for i := range w.nodes {
-			if !w.fed(i, 0) {
+			if !w.reached(i, 0) {
 				t.Errorf("%d members: %s gets no WAL 15 s after the cut: %+v", n, w.nodes[i].name, w.nodes[i].choice)
 			}
 		}
@@ -237,7 +237,7 @@ func TestPrimaryRestarts(t *testing.T) {
 }
 
 // TestWhoeverCanStreams plays cuts and crashes: within a bound after the last of them every member that can
-// be fed is, and where all is well again one pulls.
+// be reached is, and where all is well again one pulls.
 func TestWhoeverCanStreams(t *testing.T) {
 	bound := introduction + 5*turn + 2*patience + silence + detour
 	for seed := range uint64(500) {
@@ -291,7 +291,7 @@ func TestWhoeverCanStreams(t *testing.T) {
 			t.Fatalf("seed %d: %q pull", seed, got)
 		}
 		for i, n := range w.nodes {
-			if !w.fed(i, 0) {
+			if !w.reached(i, 0) {
 				t.Fatalf("seed %d: %s gets no WAL: %+v", seed, n.name, n.choice)
 			}
 		}

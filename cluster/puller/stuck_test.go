@@ -21,7 +21,7 @@ func TestStuckPuller(t *testing.T) {
 		}
 		took := w.pullers()
 		for i := range w.nodes {
-			if i != was && !w.fed(i, 0) {
+			if i != was && !w.reached(i, 0) {
 				t.Errorf("%d members: %s gets no WAL 15 s after the disk was full: %+v", n, w.nodes[i].name, w.nodes[i].choice)
 			}
 		}
@@ -180,7 +180,7 @@ func TestDeadStreamOfThePuller(t *testing.T) {
 		w.run(15 * time.Second)
 		took := w.pullers()
 		for i := range w.nodes {
-			if !w.fed(i, 0) {
+			if !w.reached(i, 0) {
 				t.Errorf("%d members: %s gets no WAL 15 s after: %+v", n, w.nodes[i].name, w.nodes[i].choice)
 			}
 		}

@@ -33,7 +33,7 @@ func (p *proxy) bounds() bool {
 	return false
 }
 
-// note remembers the given positions, and feeds those who wait for them.
+// note remembers the given positions, and sends to those who wait for them.
 func (p *proxy) note(given lsn.Progress) {
 	if p.w.fault == HorizonByOne {
 		for _, r := range p.inUse.Rules {
@@ -45,7 +45,7 @@ func (p *proxy) note(given lsn.Progress) {
 	if p.cover.Note(system, p.number(), p.inUse.Ruled, given) {
 		for _, d := range p.downs {
 			if d.bounded() {
-				d.feed()
+				d.sendWAL()
 			}
 		}
 	}

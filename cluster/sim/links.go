@@ -32,7 +32,7 @@ type downlink struct {
 	sent      lsn.LSN
 	acked     lsn.LSN // the most that the client has reported
 	streaming bool
-	instead   bool // a standby that is fed what was written instead of lost WAL
+	instead   bool // a standby that is served what was written instead of lost WAL
 	heard     int64
 
 	clientHeard int64
@@ -80,7 +80,7 @@ func (p *proxy) accept(c client) {
 	c.turned(p.tli)
 	p.downs = append(p.downs, d)
 	p.must(p.led.Attach(p.clock(), d.incarnation, vote.Standby, c.label(), system))
-	d.feed()
+	d.sendWAL()
 	d.status()
 	p.step()
 }
@@ -91,8 +91,8 @@ func (p *proxy) fits(at place) bool {
 	return had && at.at <= limit && (limit != everywhere || at.at < p.received+segment)
 }
 
-// feed sends all WAL that may be sent now.
-func (d *downlink) feed() {
+// sendWAL sends all WAL that may be sent now.
+func (d *downlink) sendWAL() {
 	if d.tli != d.p.tli {
 		return
 	}
@@ -134,7 +134,7 @@ func (d *downlink) turn(old, next lsn.TimelineID) {
 		d.send(0, func() {
 			d.tli, d.streaming = next, false
 			d.sent = d.w.common(place{old, d.sent}, next).at
-			d.feed()
+			d.sendWAL()
 		})
 	})
 }

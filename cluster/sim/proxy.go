@@ -149,7 +149,7 @@ func (p *proxy) take(end lsn.LSN) {
 	p.received = end
 	p.best = p.where()
 	for _, d := range p.downs {
-		d.feed()
+		d.sendWAL()
 	}
 	p.storeAck()
 	boot, tli := p.boot, p.tli

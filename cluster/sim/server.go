@@ -66,7 +66,7 @@ func (s *server) insert() {
 	s.waiting = append(s.waiting, c)
 	s.w.stats.Commits++
 	for _, u := range s.ups {
-		u.feed()
+		u.sendWAL()
 	}
 }
 
@@ -136,7 +136,7 @@ func (s *server) tick() {
 				u.close(0, u.lost)
 				s.ups = slices.DeleteFunc(s.ups, func(x *uplink) bool { return x == u })
 			} else {
-				u.feed()
+				u.sendWAL()
 			}
 		}
 		return

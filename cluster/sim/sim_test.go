@@ -40,8 +40,8 @@ var onceFailed = map[uint64]string{
 	4065941: "a report that went to a dead primary, which had been rewound and had voted, was not covered by its vote",
 	4061369: "what a store had that was wiped twice was forgotten",
 	4022601: "a rewound primary was ahead by WAL that it had written itself",
-	2087074: "a proxy killed soon after it had taken what was written instead of lost WAL fed a standby that has lost WAL",
-	2011046: "a session that was fed lost WAL was taken for one that was fed what was written instead",
+	2087074: "a proxy killed soon after it had taken what was written instead of lost WAL served a standby that has lost WAL",
+	2011046: "a session that was served lost WAL was taken for one that was served what was written instead",
 }
 
 func TestOnceFailed(t *testing.T) {

@@ -76,12 +76,12 @@ func (p *proxy) connect(s *server) {
 	s.ups = append(s.ups, u)
 	p.w.log("%s streams from %s at %v", p.name, s.name, p.end())
 	p.hears(s)
-	u.feed()
+	u.sendWAL()
 	p.step()
 }
 
-// feed sends the primary's flushed WAL as its walsender does, or a keepalive when there is none.
-func (u *uplink) feed() {
+// sendWAL sends the primary's flushed WAL as its walsender does, or a keepalive when there is none.
+func (u *uplink) sendWAL() {
 	u.sent = u.s.flushed
 	end := u.sent
 	u.send(1, func() {

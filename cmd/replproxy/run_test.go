@@ -213,7 +213,7 @@ func TestSystemd(t *testing.T) {
 	cmd := exec.Command(pgtest.Binary(t), "run", "--allow-root", "--upstream", "host=127.0.0.1 port=1 user=x", "--data-dir", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--http", "")
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(),
-		"WATCHDOG_USEC=1200000000") // fed at once, and again when the test is long over
+		"WATCHDOG_USEC=1200000000") // notified at once, and again when the test is long over
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// TestSelection feeds random histories of attach, catch up, report and detach to a real primary and to the
+// TestSelection tells random histories of attach, catch up, report and detach to a real primary and to the
 // evaluation: both must choose the same standbys and release the same commits.
 func TestSelection(t *testing.T) {
 	pgtest.ForSomeMajors(t, func(t *testing.T, in *pgtest.Install) {

@@ -41,7 +41,7 @@ func TestSlotAdoptedByOneOfTwoProxies(t *testing.T) {
 			}
 		}
 		if active > 1 {
-			t.Fatal("both proxies feed by the slot")
+			t.Fatal("both proxies serve by the slot")
 		}
 		return active == 1 && owners[0] == owners[1] &&
 			strings.Contains(standbys[1-has].Log(), `replication slot "x" is active for PID`), nil

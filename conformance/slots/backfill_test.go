@@ -11,7 +11,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/scene"
 )
 
-func TestSleptPastRetentionFedFromPrimary(t *testing.T) {
+func TestSleptPastRetentionServedFromPrimary(t *testing.T) {
 	in := pgtest.Usual(t)
 	s := scene.NewSleeper(t, in, "  keep_size: 16MB\n", "wal_keep_size = 2GB")
 	scene.WriteWAL(t, s.Primary, 100) // beyond the tail
@@ -86,7 +86,7 @@ func TestSleptThroughFailover(t *testing.T) {
 	(&scene.Site{Primary: c.Candidate}).VerifySegments(t, c.Proxy)
 }
 
-func TestSleptPastRetentionFedFromArchive(t *testing.T) {
+func TestSleptPastRetentionServedFromArchive(t *testing.T) {
 	in := pgtest.Usual(t)
 	archive := in.TempDir(t)
 	s := scene.NewSleeper(t, in, fmt.Sprintf("  keep_size: 16MB\n  restore_command: \"cp '%s/%%f' '%%p'\"\n", archive),

@@ -201,7 +201,7 @@ func TestStaleProxyReturns(t *testing.T) {
 }
 
 // WAL that one proxy can't keep for a slot is not lost while another one keeps it. The standby comes back to the proxy
-// that has no more of it, and is fed from the other.
+// that has no more of it, and is served from the other.
 func TestSlotKeptElsewhere(t *testing.T) {
 	in := pgtest.Need(t, 15)
 	primary := in.Primary(t, pgtest.InitArgs("--wal-segsize=1"), pgtest.Settings("wal_keep_size = 0", "max_wal_size = 16MB"))

@@ -61,7 +61,7 @@ func TestSlotLost(t *testing.T) {
 		}
 		want := "has already been removed"
 		if in.Major < 18 {
-			scene.Forgets(t, s.Primary, at) // or the standby is fed by a backfill
+			scene.Forgets(t, s.Primary, at) // or the standby is served by a backfill
 		} else {
 			want = `This replication slot has been invalidated due to "wal_removed".`
 		}

@@ -44,7 +44,7 @@ func TestRealOtherServersAreLeftAlone(t *testing.T) {
 		k := New(Options{Upstream: up, Following: following, ProxySlot: "own", Slots: slots, Policy: Advance, Mirror: Presence,
 			Store: func() (oldest, flushed lsn.LSN) { return end, end }, Settled: func() bool { return true }, Logger: log})
 		own := NewProxySlot(ProxySlotOptions{Upstream: up, Slot: "own", Flushed: func() lsn.LSN { return end },
-			Following: following, Fed: func() bool { return false }, Logger: log})
+			Following: following, FeedbackSent: func() bool { return false }, Logger: log})
 		if _, err := own.Hold(t.Context(), right.at); err != nil {
 			t.Fatal(err)
 		}

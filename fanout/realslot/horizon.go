@@ -96,7 +96,7 @@ func (o *ProxySlot) need(own shownSlot, last bool) need {
 	if o.o.Horizon != nil {
 		n.want, n.settled = o.o.Horizon()
 	}
-	n.settled = n.settled && (last || o.o.Fed())
+	n.settled = n.settled && (last || o.o.FeedbackSent())
 	if o.borneElsewhere() {
 		if own.othersBear(n.want) {
 			n.want = Horizon{}

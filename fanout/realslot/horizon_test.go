@@ -66,7 +66,7 @@ func TestBearingNotes(t *testing.T) {
 func TestElsewhere(t *testing.T) {
 	member := "b"
 	o := NewProxySlot(ProxySlotOptions{
-		Horizon: func() (Horizon, bool) { return hz(7, 5), true }, Fed: func() bool { return true },
+		Horizon: func() (Horizon, bool) { return hz(7, 5), true }, FeedbackSent: func() bool { return true },
 		Streams: func() (string, bool) { return member, true },
 	})
 	for _, c := range []struct {

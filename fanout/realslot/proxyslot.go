@@ -36,9 +36,9 @@ type ProxySlotOptions struct {
 	// Following is asked before the slot is moved to Flushed: while another server is followed, or none
 	// yet, it stays where it is.
 	Following Following
-	// Fed reports whether the present stream has said the standbys' feedback: until then what the slot bears of it from
-	// earlier stays.
-	Fed func() bool
+	// FeedbackSent reports whether the present stream has said the standbys' feedback: until then what the slot bears
+	// of it from earlier stays.
+	FeedbackSent func() bool
 	// Horizon returns the oldest xmin and catalog_xmin that standbys' slots need of the primary. The slot bears them
 	// when this proxy has ended, too (ruling R44). False: the slot is not to be raised to it yet. nil: there is none.
 	// HorizonChanged gets a token when it may have changed.

@@ -34,7 +34,7 @@ func (s *countStore) AppendFrom(_ context.Context, at lsn.LSN, r io.Reader, n in
 	return nil
 }
 
-// FuzzStream feeds bytes as if from a walsender: no panic, no gap, nothing counted as received that
+// FuzzStream gives bytes as if from a walsender: no panic, no gap, nothing counted as received that
 // the store did not take, and the core accepts whatever came of it.
 func FuzzStream(f *testing.F) {
 	const begin = lsn.LSN(1 << 24)

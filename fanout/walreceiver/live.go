@@ -12,18 +12,18 @@ import (
 // live holds the state of one connection's stream that reader, reporter and Status share. The reader writes it, except
 // for the reported positions. Make it with newLive.
 type live struct {
-	begin       time.Time // of the connection; the base of heard and message, which keep its monotonic clock
-	received    atomic.Uint64
-	heard       atomic.Int64 // since begin, last byte; atomics only, as it moves with every read
-	message     atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
-	upstreamEnd atomic.Uint64
-	fed         atomic.Bool  // feedback was sent
-	written     atomic.Bool  // Options.Written is in force for the connection
-	patience    atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
-	kick        nudge.Chan   // reporter, look again
-	ended       atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL at the rule gate
-	ends        nudge.Chan   // ended has become true
-	totals      *totals
+	begin        time.Time // of the connection; the base of heard and message, which keep its monotonic clock
+	received     atomic.Uint64
+	heard        atomic.Int64 // since begin, last byte; atomics only, as it moves with every read
+	message      atomic.Int64 // since begin, last WAL message or keepalive; 0 for none
+	upstreamEnd  atomic.Uint64
+	feedbackSent atomic.Bool  // feedback was sent
+	written      atomic.Bool  // Options.Written is in force for the connection
+	patience     atomic.Int64 // the upstream's wal_sender_timeout plus 1 ns, once a reload has changed it
+	kick         nudge.Chan   // reporter, look again
+	ended        atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL at the rule gate
+	ends         nudge.Chan   // ended has become true
+	totals       *totals
 
 	mu      sync.Mutex
 	pings   uint64

@@ -201,7 +201,7 @@ func (rp *reporter) sendFeedback(now time.Time) (wake time.Time, err error) {
 	if err := rp.send(); err != nil {
 		return wake, err
 	}
-	rp.live.fed.Store(true)
+	rp.live.feedbackSent.Store(true)
 	return wake, nil
 }
 

@@ -67,7 +67,7 @@ type Status struct {
 
 	Mirrors MirrorState // on the server that is streamed from
 
-	Fed              bool    // feedback was sent on this connection
+	FeedbackSent     bool    // feedback was sent on this connection
 	Ruled            bool    // a rule limits the reports
 	Written          bool    // Options.Written is in force (ruling R42)
 	Promised         lsn.LSN // highest position ever reported under a rule
@@ -97,7 +97,7 @@ func (r *Receiver) Status() Status {
 		s.Received = live.receivedEnd()
 		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())
 		s.LastMessage = live.lastMessage()
-		s.Reported, s.Fed, s.Written = live.reported(), live.fed.Load(), live.written.Load()
+		s.Reported, s.FeedbackSent, s.Written = live.reported(), live.feedbackSent.Load(), live.written.Load()
 	}
 	return s
 }

@@ -25,7 +25,7 @@ func (c scriptConn) SetDeadline(time.Time) error      { return nil }
 func (c scriptConn) SetReadDeadline(time.Time) error  { return nil }
 func (c scriptConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzReplies feeds the replies loop anything. It ends, without panic, and keeps no more of a frame than its fields.
+// FuzzReplies gives the replies loop anything. It ends, without panic, and keeps no more of a frame than its fields.
 // Every position that it passes to slot and voter is within the horizon. The end is PostgreSQL's protocol violation,
 // the end of the session, or CopyDone.
 func FuzzReplies(f *testing.F) {

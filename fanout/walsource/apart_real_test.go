@@ -25,9 +25,9 @@ func receiveApart(t *testing.T, conninfo string, s *walstore.Store, set func(*Op
 	var r *running
 	own := realslot.NewProxySlot(realslot.ProxySlotOptions{
 		Upstream: up, Slot: "px_slot", Flushed: func() lsn.LSN { return s.Positions().Flushed },
-		Fed:       func() bool { return r.Status().Fed },
-		Following: func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return r.Following() },
-		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+		FeedbackSent: func() bool { return r.Status().FeedbackSent },
+		Following:    func() (upstream.Endpoint, lsn.SystemID, lsn.TimelineID, bool) { return r.Following() },
+		Logger:       slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	r = receive(t, conninfo, s, func(o *Options) {
 		o.HeldSlot = own

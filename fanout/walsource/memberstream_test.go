@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestMemberStream: whoever is chosen is streamed from. That a feeding member does not answer leaves the stream to the
+// TestMemberStream: whoever is chosen is streamed from. That such a member does not answer leaves the stream to the
 // primary. That the one which streams from it does not is an error: the primary may have one walsender only.
 func TestMemberStream(t *testing.T) {
 	ended := errors.New("ended")
@@ -23,7 +23,7 @@ func TestMemberStream(t *testing.T) {
 		"one that does not answer":  {RungChosen, "b", nil, io.EOF, "b", io.EOF},
 		"the primary":               {RungChosen, "", nil, nil, "", nil},
 		"nobody was chosen yet":     {RungChosen, "", ended, nil, "", ended},
-		"a member feeds":            {RungFenced, "b", nil, nil, "b", nil},
+		"a member has it":           {RungFenced, "b", nil, nil, "b", nil},
 		"it does not answer":        {RungFenced, "b", nil, io.EOF, "b", nil},
 		"nobody has more than this": {RungFenced, "", nil, nil, "", nil},
 	} {

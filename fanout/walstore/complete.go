@@ -108,7 +108,7 @@ func (s *Store) newFramer() walformat.Framer {
 	return walformat.Framer{Source: s.identity.Load().source()}
 }
 
-// frameAt gives a Framer that was fed the stored WAL before end, from as near as it takes to know where the
+// frameAt gives a Framer that has taken the stored WAL before end, from as near as it takes to know where the
 // record before end begins.
 func (s *Store) frameAt(end lsn.LSN) (walformat.Framer, error) {
 	return s.frameFrom(s.Positions().Oldest, end)
@@ -130,7 +130,7 @@ func (s *Store) frameFrom(oldest, end lsn.LSN) (walformat.Framer, error) {
 	for back := lsn.LSN(2 * lsn.PageSize); ; back *= 2 {
 		from := max(oldest, (end - min(end, back)).PageStart())
 		f, next := s.newFramer(), from
-		err := s.readPieces(from, end, func(b []byte) { next = feed(&f, next, b) })
+		err := s.readPieces(from, end, func(b []byte) { next = pass(&f, next, b) })
 		found := !f.Lost() && f.Complete() != lsn.Invalid
 		// A record may be long, and zeros behind an XLOG_SWITCH too, but those end with their segment.
 		if f.Lost() && from+lsn.PageSize <= s.segs.size.Floor(max(end, 1)-1) {
@@ -142,11 +142,11 @@ func (s *Store) frameFrom(oldest, end lsn.LSN) (walformat.Framer, error) {
 	}
 }
 
-// feed gives f the bytes b at at page by page, and says where they end.
-func feed(f *walformat.Framer, at lsn.LSN, b []byte) lsn.LSN {
+// pass gives f the bytes b at at page by page, and says where they end.
+func pass(f *walformat.Framer, at lsn.LSN, b []byte) lsn.LSN {
 	for len(b) > 0 {
 		n := min(len(b), lsn.PageSize-at.PageOffset())
-		f.Feed(at, b[:n])
+		f.Take(at, b[:n])
 		at, b = at+lsn.LSN(n), b[n:]
 	}
 	return at

@@ -160,7 +160,7 @@ func (s *Store) receive(f vfs.File, g Segment, r io.Reader) (sum, sent uint64, e
 					return 0, 0, err
 				}
 			}
-			clear(page[framer.Feed(next, page):])
+			clear(page[framer.Take(next, page):])
 			next += lsn.PageSize
 		}
 		if _, err := f.WriteAt(part, s.segs.size.Offset(at)); err != nil {

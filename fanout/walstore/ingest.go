@@ -198,7 +198,7 @@ func (s *Store) checkPages(c *walformat.Checker, f *walformat.Framer, at, end ls
 		case at >= page+first && c.Zeros() && !walformat.IsZero(b):
 			return walformat.NotZeros(page)
 		}
-		clear(b[f.Feed(at, b):])
+		clear(b[f.Take(at, b):])
 		at = stop
 	}
 	return nil

@@ -180,7 +180,7 @@ func (s *Store) lacksRecords(end, to lsn.LSN) bool {
 			return true
 		}
 		stop := min(to, at.PageStart()+lsn.PageSize)
-		f.Feed(at, page[at.PageOffset():at.PageOffset()+int(stop-at)])
+		f.Take(at, page[at.PageOffset():at.PageOffset()+int(stop-at)])
 		at = stop
 	}
 	return f.Complete() > end

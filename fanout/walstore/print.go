@@ -28,7 +28,7 @@ func NewSentHash(id Identity, at lsn.LSN) *SentHash {
 func (h *SentHash) Add(sent []byte) {
 	for len(sent) > 0 {
 		piece := sent[:min(len(sent), lsn.PageSize-h.at.PageOffset())]
-		clear(piece[h.framer.Feed(h.at, piece):])
+		clear(piece[h.framer.Take(h.at, piece):])
 		_, _ = h.sum.Write(piece)
 		h.at, sent = h.at+lsn.LSN(len(piece)), sent[len(piece):]
 	}

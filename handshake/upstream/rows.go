@@ -53,7 +53,7 @@ func parseDataRow(b []byte) ([][]byte, error) {
 	return row, nil
 }
 
-// frameReader feeds the library one frame at a time, so that it never holds a byte of the next one.
+// frameReader hands the library one frame at a time, so that it never holds a byte of the next one.
 type frameReader struct {
 	r    *wire.Reader
 	head []byte

@@ -57,7 +57,7 @@ func TestNotHeardYetComesFirst(t *testing.T) {
 }
 
 // TestFencedStoreIsNotBehind: a fenced proxy's store reports no more, so how far its last report is behind says nothing. A
-// standby at that proxy may still be fed.
+// standby at that proxy may still be served.
 func TestFencedStoreIsNotBehind(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

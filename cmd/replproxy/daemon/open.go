@@ -105,15 +105,15 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	return nil
 }
 
-// openSlots makes the slots on the primary and the hub, which feeds the standbys by those of the proxy.
+// openSlots makes the slots on the primary and the hub, which serves the standbys by those of the proxy.
 func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 	p.openSources(c)
 	p.ruleGate = p.newRuleGate(c)
 	p.fresh.holder = func() int32 { return realslot.Holder(p.upstream, c.SlotName()) }
 	p.own = realslot.NewProxySlot(realslot.ProxySlotOptions{
 		Upstream: p.upstream, Slot: c.SlotName(), MayUse: p.fresh.mayUse, Logger: p.part("slots"),
-		Flushed: func() lsn.LSN { return p.store.Positions().Flushed },
-		Fed:     func() bool { return p.receiver.Status().Fed }, Following: p.following,
+		Flushed:      func() lsn.LSN { return p.store.Positions().Flushed },
+		FeedbackSent: func() bool { return p.receiver.Status().FeedbackSent }, Following: p.following,
 		Horizon: func() (realslot.Horizon, bool) {
 			h, settled := p.hub.Horizon()
 			return realslot.Horizon(h), settled

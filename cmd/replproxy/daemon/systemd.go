@@ -10,25 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notify tells systemd that the proxy serves, and when it begins to stop. Meanwhile it feeds the watchdog, if there is
-// one. Without systemd it does nothing. It is the last stage, so its end is the first of an orderly stop.
+// notify tells systemd that the proxy serves, and when it begins to stop. Meanwhile it notifies the watchdog, if there
+// is one. Without systemd it does nothing. It is the last stage, so its end is the first of an orderly stop.
 func (v *view) notify(ctx context.Context) error {
 	v.tell(daemon.SdNotifyReady)
-	// An interval that cannot be read is none: systemd then ends a process that does not feed it.
+	// An interval that cannot be read is none: systemd then ends a process that does not notify it.
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		v.advisor.log.Warn("cannot read the watchdog's interval", "err", err)
 	}
-	v.feed(ctx, every/2)
+	v.ping(ctx, every/2)
 	v.stopping.Store(true)
 	v.tell(daemon.SdNotifyStopping)
 	return nil
 }
 
-// feed looks at every part of the proxy, as /status does, and says that it could. A part that holds its
+// ping looks at every part of the proxy, as /status does, and says that it could. A part that holds its
 // lock for ever is so found by the watchdog, which ends the process with all its stacks in the log. every of 0
 // only waits for ctx.
-func (v *view) feed(ctx context.Context, every time.Duration) {
+func (v *view) ping(ctx context.Context, every time.Duration) {
 	if every <= 0 {
 		<-ctx.Done()
 		return

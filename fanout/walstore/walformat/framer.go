@@ -8,9 +8,9 @@ import (
 )
 
 // Framer follows records by their lengths, without reading them. It knows at any moment where the last complete record
-// ends (ruling R36), and where WAL ends because of an XLOG_SWITCH (ruling R37). The bytes are fed in order, in pieces
-// of any size within a page. The zero Framer with a Source may begin at any page; a copy is a snapshot. It allocates
-// nothing and looks at the headers only, so a stream can feed it.
+// ends (ruling R36), and where WAL ends because of an XLOG_SWITCH (ruling R37). The bytes are handed over in order, in
+// pieces of any size within a page. The zero Framer with a Source may begin at any page; a copy is a snapshot. It
+// allocates nothing and looks at the headers only, so a stream can hand them over.
 //
 // No checksum is read but that of an XLOG_SWITCH. Bytes that are no WAL make the Framer lost until the next page from
 // which it can go on. While it is lost every position counts as the end of a record.
@@ -37,8 +37,8 @@ const (
 	frameLost
 )
 
-// Complete returns the end of the last complete record at or below what was fed; behind an XLOG_SWITCH the end of its
-// segment once that was fed. Invalid: there was none yet.
+// Complete returns the end of the last complete record at or below what was taken; behind an XLOG_SWITCH the end of its
+// segment once that was taken. Invalid: there was none yet.
 func (f *Framer) Complete() lsn.LSN {
 	if f.state != frameLost {
 		return f.complete
@@ -49,15 +49,15 @@ func (f *Framer) Complete() lsn.LSN {
 	return f.at
 }
 
-// Lost reports whether what was fed last is in no record that the Framer knows of.
+// Lost reports whether what was taken last is in no record that the Framer knows of.
 func (f *Framer) Lost() bool { return f.state == frameLost || f.state == frameNowhere }
 
 // Switched reports whether the next byte lies behind an XLOG_SWITCH: up to the end of its segment there is no WAL.
 func (f *Framer) Switched() bool { return f.state == frameSwitched }
 
-// Feed takes the bytes at at, which follow those fed before and lie within one page, and says how many of them
+// Take takes the bytes at at, which follow those taken before and lie within one page, and says how many of them
 // are WAL: what follows lies behind an XLOG_SWITCH.
-func (f *Framer) Feed(at lsn.LSN, b []byte) (wal int) {
+func (f *Framer) Take(at lsn.LSN, b []byte) (wal int) {
 	end := at + lsn.LSN(len(b))
 	f.at = at
 	if f.state == frameSwitched && !f.Source.SegSize.IsStart(at) {

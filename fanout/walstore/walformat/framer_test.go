@@ -9,11 +9,11 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// feed gives f the WAL [from, to) of g in pieces of random size, and says up to where it was WAL.
-func feed(f *walformat.Framer, g *walstoretest.Generator, from, to lsn.LSN, rnd *rand.Rand) {
+// pass gives f the WAL [from, to) of g in pieces of random size, and says up to where it was WAL.
+func pass(f *walformat.Framer, g *walstoretest.Generator, from, to lsn.LSN, rnd *rand.Rand) {
 	for at := from; at < to; {
 		n := min(to-at, at.PageStart()+lsn.PageSize-at, 1+lsn.LSN(rnd.IntN(lsn.PageSize)))
-		f.Feed(at, g.Bytes(at, at+n))
+		f.Take(at, g.Bytes(at, at+n))
 		at += n
 	}
 }
@@ -46,7 +46,7 @@ func fillWAL(seed uint64) (*walstoretest.Generator, *rand.Rand) {
 	return g, rnd
 }
 
-// TestFramerKnowsTheLastRecord feeds WAL in pieces of any size and compares with the records that were made, from
+// TestFramerKnowsTheLastRecord hands over WAL in pieces of any size and compares with the records that were made, from
 // the first byte on and from a page in the middle.
 func TestFramerKnowsTheLastRecord(t *testing.T) {
 	for seed := range uint64(20) {
@@ -54,7 +54,7 @@ func TestFramerKnowsTheLastRecord(t *testing.T) {
 		f := walformat.Framer{Source: g.Source}
 		for at := g.Start(); at < g.End(); {
 			to := min(g.End(), at+1+lsn.LSN(rnd.IntN(30_000)))
-			feed(&f, g, at, to, rnd)
+			pass(&f, g, at, to, rnd)
 			if want := lastComplete(g, to); f.Complete() != max(want, g.Start()) {
 				t.Fatalf("seed %d, fed up to %s: the last record ends at %s, want %s", seed, to, f.Complete(), want)
 			}
@@ -67,7 +67,7 @@ func TestFramerKnowsTheLastRecord(t *testing.T) {
 			from := (g.Start() + lsn.LSN(rnd.Uint64N(uint64(g.End()-g.Start())))).PageStart()
 			to := from + lsn.LSN(rnd.Uint64N(uint64(min(g.End()-from, 100_000))+1))
 			f := walformat.Framer{Source: g.Source}
-			feed(&f, g, from, to, rnd)
+			pass(&f, g, from, to, rnd)
 			if got := f.Complete(); !f.Lost() && got != lsn.Invalid && got != lastComplete(g, to) && got != from {
 				t.Fatalf("seed %d, from %s to %s: the last record ends at %s, want %s", seed, from, to, got,
 					lastComplete(g, to))
@@ -101,7 +101,7 @@ func TestFramerEndsWALAtASwitch(t *testing.T) {
 			if at+n > end && at < segEnd {
 				want = int(max(end, at) - at)
 			}
-			if got := f.Feed(at, b); got != want {
+			if got := f.Take(at, b); got != want {
 				t.Fatalf("seed %d: %d of %d bytes at %s are WAL, want %d (switch ends at %s)", seed, got, n, at, want, end)
 			}
 			at += n
@@ -114,14 +114,14 @@ func TestFramerEndsWALAtASwitch(t *testing.T) {
 			t.Fatalf("seed %d: the last record ends at %s, want %s", seed, f.Complete(), after)
 		}
 		f = walformat.Framer{Source: g.Source}
-		f.Feed(g.Start(), garbage)
+		f.Take(g.Start(), garbage)
 		if !f.Lost() || f.Complete() != g.Start()+lsn.PageSize {
 			t.Fatalf("zeros are taken for records: %+v", f)
 		}
 	}
 }
 
-// FuzzFramer: whatever is fed, the Framer goes on, says nothing that it was not fed, and never goes back.
+// FuzzFramer: whatever it takes, the Framer goes on, says nothing that it did not take, and never goes back.
 func FuzzFramer(f *testing.F) {
 	g, _ := fillWAL(1)
 	wal := g.Bytes(g.Start(), g.End())
@@ -136,7 +136,7 @@ func FuzzFramer(f *testing.F) {
 		var before lsn.LSN
 		for p := g.Start(); p < g.End(); {
 			n := min(g.End()-p, p.PageStart()+lsn.PageSize-p, max(1, lsn.LSN(piece)))
-			got := fr.Feed(p, b[p-g.Start():p-g.Start()+n])
+			got := fr.Take(p, b[p-g.Start():p-g.Start()+n])
 			p += n
 			if c := fr.Complete(); got < 0 || lsn.LSN(got) > n || c > p || c < before {
 				t.Fatalf("fed up to %s: %d of %d are WAL, the last record ends at %s, before at %s", p, got, n, c, before)
@@ -156,7 +156,7 @@ func BenchmarkFramer(b *testing.B) {
 	for b.Loop() {
 		f := walformat.Framer{Source: g.Source}
 		for at := g.Start(); at < g.Start()+1<<20; at += lsn.PageSize {
-			f.Feed(at, g.Bytes(at, at+lsn.PageSize))
+			f.Take(at, g.Bytes(at, at+lsn.PageSize))
 		}
 	}
 }
