@@ -34,3 +34,25 @@ func TestPromiseEndsOnceAllIsThereAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestPrimarySaysWhatIsOwed: WAL that comes from a member says nothing of what was reported, and on a quiet system it never
+// reaches the bound of what is owed. The primary's answer says it, once it was vouched for, of its own timeline.
+func TestPrimarySaysWhatIsOwed(t *testing.T) {
+	m := newMemStore()
+	r := with(t, Options{Store: m})
+	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: 500, Flushed: 500}
+	for _, s := range []struct {
+		name     string
+		timeline lsn.TimelineID
+		end      lsn.LSN
+		want     lsn.LSN
+	}{
+		{"it gave WAL up", 1, lsn.Invalid, 0},
+		{"it is of another timeline", 2, 500, 0},
+		{"it has that much", 1, 510, 510},
+	} {
+		if err := r.primarySaid(s.timeline, s.end); err != nil || m.primaryHas != s.want {
+			t.Errorf("%s: %v, it is told %s", s.name, err, m.primaryHas)
+		}
+	}
+}

@@ -68,6 +68,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 				}
 				r.o.Upstream.SetCurrent(e)
 				r.endPromise(t, end)
+				complain(r.primarySaid(t, end))
 				r.setPrimary(e, true)
 				r.setFinding(false)
 				if !held {

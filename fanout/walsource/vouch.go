@@ -62,6 +62,15 @@ func (r *Supply) endPromise(t lsn.TimelineID, end lsn.LSN) {
 	}
 }
 
+// primarySaid tells the store where the primary of timeline t was when it was asked, which lacks nothing. No more was
+// reported, so no more is owed (ruling R42). The WAL of a member does not say that.
+func (r *Supply) primarySaid(t lsn.TimelineID, end lsn.LSN) error {
+	if end == lsn.Invalid || r.o.Store.Positions().Timeline != t {
+		return nil
+	}
+	return r.o.Store.PrimaryHas(end)
+}
+
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.
 func (r *Supply) vouched(t lsn.TimelineID, lack *LackError) {
 	r.o.Accept.Waits(t, lack)

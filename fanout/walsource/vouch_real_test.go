@@ -1,10 +1,13 @@
 package walsource
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
+	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/internal/knownwal"
@@ -48,4 +51,37 @@ func TestRealPrimaryIsVouchedFor(t *testing.T) {
 	if err := vouch(); err == nil {
 		t.Error("a primary is vouched for that nobody has asked")
 	}
+}
+
+// watched is a primary that is found at once, and for as long as it is watched.
+type watched upstream.Endpoint
+
+func (w watched) Watch(ctx context.Context, _ lsn.SystemID, _ lsn.TimelineID, found func(upstream.Endpoint)) error {
+	found(upstream.Endpoint(w))
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestRealPrimarySaysWhatIsOwed: a proxy that streams from a member hears from the primary how much was reported at most.
+func TestRealPrimarySaysWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Usual(t).Primary(t)
+	config, err := upstream.Parse(primary.Conninfo())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, m := primary.CurrentLSN(t), newMemStore()
+	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: at, Flushed: at}
+	o := Options{Upstream: config, Name: "b", Store: m, Primary: watched(config.Endpoints()[0])}
+	o.Quorum = newRule(free())
+	r, err := New(alone(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := r.lookAfterPrimary(t.Context(), 7)
+	defer stop()
+	pgtest.WaitFor(t, time.Minute, "the primary's word", func() (said bool, _ error) {
+		m.locked(func() { said = m.primaryHas >= at })
+		return said, nil
+	})
 }
