@@ -47,7 +47,7 @@ func appendLifeSlot(b []byte, at lsn.Point) []byte {
 // store it fails.
 func (s *Store) noteLife() error {
 	path := filepath.Join(s.dir, lifeName)
-	life := s.fs.Life(s.dir)
+	life := s.machineLife()
 	if life == "" {
 		return nil // a start takes a life that it does not know for another one
 	}
@@ -125,10 +125,19 @@ func (s *Store) tell(at lsn.Point) error {
 	return nil
 }
 
+// machineLife names the life of both directories: the WAL's may be on another volume. "": it is not known.
+func (s *Store) machineLife() string {
+	dir, wal := s.fs.Life(s.dir), s.fs.Life(s.walDir)
+	if dir == "" || wal == "" {
+		return ""
+	}
+	return dir + ", " + wal
+}
+
 // lifeNoted reports whether the process that noted its life did so in this one, and no disk has failed it. Then
 // everything that was written since is there, unless the disk fails now.
 func (s *Store) lifeNoted() bool {
-	life := s.fs.Life(s.dir)
+	life := s.machineLife()
 	noted, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, lifeName), lifeFileBytes)
 	return err == nil && life != "" && bytes.HasPrefix(noted, []byte(lifeFormat+life+"\n"))
 }

@@ -101,3 +101,28 @@ func TestKilledAmidARecord(t *testing.T) {
 		})
 	}
 }
+
+// apart is a file system whose directories have lives of their own.
+type apart struct {
+	*vfs.Mem
+	lives map[string]string // by the last element of the path
+}
+
+func (a apart) Life(dir string) string { return a.lives[filepath.Base(dir)] }
+
+// TestLifeOfTheWAL: the directory of the WAL may be on another volume, which is mounted again by itself.
+func TestLifeOfTheWAL(t *testing.T) {
+	for wal, owes := range map[string]bool{"w": false, "x": true, "": true} {
+		g, m := newGen(), vfs.NewMem()
+		s := reporting(t, apart{m, map[string]string{"data": "d", "wal": "w"}}, g)
+		g.Record(3000)
+		send(t, s, g, s.Positions().Received)
+		if err := s.Reporting(s.Positions().Reportable); err != nil {
+			t.Fatal(err)
+		}
+		s = openMem(t, apart{m.Kill(), map[string]string{"data": "d", "wal": wal}})
+		if r, is := s.Repairing(); is != owes {
+			t.Errorf("%q: owes %v, %+v", wal, is, r)
+		}
+	}
+}
