@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // waitsForLock waits until a goroutine waits for a lock in the function of that name.
@@ -61,5 +62,32 @@ func lateBound(t *testing.T, name string, step func(*Store) error, leaves bool) 
 	}
 	if is, p := s.Promised(), s.Positions(); is.Timeline != p.Timeline || is.Owes != p.Flushed+reportAhead {
 		t.Errorf("up to %s of timeline %d, the store is at %+v", is.Owes, is.Timeline, p)
+	}
+}
+
+// TestGivenUpMeanwhile: the operator's word is carried out while the primary's answer waits for the disk. Nothing is owed.
+func TestGivenUpMeanwhile(t *testing.T) {
+	g, m := newGen(), vfs.NewMem()
+	reporting(t, m, g)
+	m = m.Crash(nil)
+	s := openMem(t, m)
+	s.promised.mu.Lock()
+	done := make(chan error)
+	go func() { done <- s.PrimaryHas(g.End() + 1000) }()
+	waitsForLock(t, "PrimaryHas")
+	if s.dropRepair() == nil {
+		t.Fatal("nothing is owed")
+	}
+	next := s.promised.now
+	next.Owes = lsn.Invalid
+	if err := s.savePromise(next); err != nil {
+		t.Fatal(err)
+	}
+	s.promised.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if r, owes := openMem(t, m.Kill()).Repairing(); owes {
+		t.Errorf("%+v", r)
 	}
 }

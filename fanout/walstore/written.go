@@ -143,12 +143,18 @@ func (s *Store) oweReported(was Promise) {
 // PrimaryHas notes that a primary of the stored timeline has WAL up to at. It has all that was ever reported of it, so
 // no more than that is owed for having been reported (ruling R42). It waits for the disk. Any goroutine may call it.
 func (s *Store) PrimaryHas(at lsn.LSN) error {
-	r, owes := s.Repairing()
-	if !owes || r.Bound == lsn.Invalid || r.Bound <= at {
-		return nil
+	owes := func() bool {
+		r, owes := s.Repairing()
+		return owes && r.Bound > at
+	}
+	if !owes() {
+		return nil // as nearly always
 	}
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
+	if !owes() {
+		return nil // it was given up meanwhile
+	}
 	next := s.promised.now
 	if next.Owes = at; at <= s.Positions().Flushed {
 		next.Owes = lsn.Invalid
