@@ -125,7 +125,7 @@ func (rp *reporter) step(final bool) (wake time.Time, err error) {
 	if err := rp.promise.cover(a.Promise, now); err != nil {
 		return wake, err
 	}
-	wake, err = rp.narrow(now, earliest(a.Wake, opens), v.received)
+	wake, err = rp.narrow(now, earliest(a.Wake, opens), v)
 	if err != nil {
 		return wake, err
 	}
@@ -180,13 +180,17 @@ func (rp *reporter) told(p lsn.Progress) {
 }
 
 // narrow narrows the promise when it is time for that, which blocks for the disk. It returns the time of the next look:
-// wake, or earlier.
-func (rp *reporter) narrow(now, wake time.Time, received lsn.LSN) (time.Time, error) {
-	at := rp.promise.narrowAt(received)
-	if !at.IsZero() && !now.Before(at) {
-		return wake, rp.promise.rest(received)
+// wake, or earlier. While reports are ahead of the disk it waits until that has caught up. The disk may hang, and no
+// commit is to wait for it (ruling R42).
+func (rp *reporter) narrow(now, wake time.Time, v view) (time.Time, error) {
+	at := rp.promise.narrowAt(v.received)
+	switch {
+	case at.IsZero() || now.Before(at):
+		return earliest(wake, at), nil
+	case rp.core.written && v.flushed < v.reportable:
+		return wake, nil
 	}
-	return earliest(wake, at), nil
+	return wake, rp.promise.rest(v.received)
 }
 
 // sendFeedback sends hot standby feedback if it is due, and returns when to look again.

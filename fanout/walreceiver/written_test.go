@@ -156,3 +156,26 @@ func TestConnectionKeepsItsBound(t *testing.T) {
 		t.Errorf("wal.report has changed: %v", err)
 	}
 }
+
+// TestRestWaitsForTheDisk: when reports stand still the promise is noted anew, which waits for the disk. Reports that are
+// ahead of a disk, which may hang, go on: it is noted once the disk has caught up.
+func TestRestWaitsForTheDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		written bool
+		flushed lsn.LSN
+		fsyncs  int
+	}{
+		"the disk is behind":              {true, 50, 0},
+		"it has caught up":                {true, 100, 1},
+		"behind, and reports wait for it": {false, 50, 1},
+	} {
+		m := new(promises)
+		rp := newTestReporter(m, newRule(upTo(1)))
+		rp.core.written, rp.promise.bound = c.written, walstore.PromisedAll
+		rp.promise.high.Store(100)
+		v := view{received: 100, written: 100, reportable: 100, flushed: c.flushed}
+		if _, err := rp.narrow(time.Now(), time.Time{}, v); err != nil || m.fsyncs != c.fsyncs {
+			t.Errorf("%s: %v, %d fsyncs", name, err, m.fsyncs)
+		}
+	}
+}
