@@ -203,15 +203,14 @@ func (n *Node) AsksFirst(who loss.Who) bool {
 // proxy. Or this proxy owes WAL that the standby has. instead asks the caller to call [Node.Left] when the session
 // ends. It may wait for the disk.
 func (n *Node) Judge(who loss.Who, t lsn.TimelineID, said lsn.Progress) (instead bool, err error) {
-	n.mu.Lock()
-	err = n.judgeOwing(t, said)
-	n.mu.Unlock()
-	if err != nil {
-		return false, err
-	}
 	j := n.judge(who, said)
-	if j.Refused != nil {
+	if j.Refused != nil { // what it has says nothing of what the primary must have
 		return false, j.Refused.Refusal(j.Here, who.Name, said)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.judgeOwing(t, said); err != nil {
+		return false, err
 	}
 	return j.Instead, nil
 }

@@ -74,3 +74,25 @@ func TestOwingMemberMayHaveReported(t *testing.T) {
 		t.Errorf("it has what it owed: %+v", says)
 	}
 }
+
+// TestGivenUpWALIsNoEvidence: a standby that has WAL which was given up says nothing against the primary, that rightly lacks
+// it.
+func TestGivenUpWALIsNoEvidence(t *testing.T) {
+	store := newFakeStore(100)
+	n := newNode(t, "ANY 1 (s1)", store)
+	s1 := n.Attach("s1")
+	report(n, s1, 1, 150)
+	if err := n.GiveUp(7, 1, 110, 150, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	store.move(1, 120)
+	store.mu.Lock()
+	store.p.Owed, store.p.Bound = 200, 200
+	store.mu.Unlock()
+	if _, err := n.Judge(loss.Who{Name: "s1"}, 1, all(150)); err == nil {
+		t.Error("it is fed")
+	}
+	if known, _ := n.Known(); len(known) != 0 {
+		t.Errorf("%+v", known)
+	}
+}
