@@ -117,6 +117,7 @@ func (p *proxy) crash(power bool) {
 	p.w.log("%s crashes, power loss %v, received %v flushed %v", p.name, power, p.received, p.flushed)
 	p.w.stats.Crashes++
 	p.up = false
+	p.shown = 0 // it is in memory only
 	if power {
 		p.losesPower()
 	}
