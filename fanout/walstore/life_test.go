@@ -126,3 +126,35 @@ func TestLifeOfTheWAL(t *testing.T) {
 		}
 	}
 }
+
+// TestToldWithinTheBound: the primary has said that less was reported than the file tells, or the operator has given the
+// rest up. A start takes the lower bound, also in the same life.
+func TestToldWithinTheBound(t *testing.T) {
+	g, m := newGen(), vfs.NewMem()
+	s := reporting(t, m, g)
+	flushed := s.Positions().Flushed
+	g.Record(3000)
+	send(t, s, g, flushed)
+	if err := s.Reporting(g.End()); err != nil {
+		t.Fatal(err)
+	}
+	m = m.Kill()
+	f, err := m.OpenWrite(s.segs.path(s.segs.name(segKey{1, testSeg.Segno(flushed)})))
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, 3000), testSeg.Offset(flushed)) // the disk has failed unseen
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = openMem(t, m)
+	if r, _ := s.Repairing(); r.Bound != g.End() {
+		t.Fatalf("%+v", r)
+	}
+	if err := s.PrimaryHas(g.End() - 100); err != nil {
+		t.Fatal(err)
+	}
+	if r, _ := openMem(t, m.Kill()).Repairing(); r.Bound != g.End()-100 {
+		t.Errorf("%+v, the primary has %s", r, g.End()-100)
+	}
+}

@@ -116,7 +116,7 @@ func (s *Store) oweReported(was Promise) {
 		return
 	}
 	if at, known := s.reportedInThisLife(); known {
-		was.Timeline, to = at.Timeline, at.LSN
+		was.Timeline, to = at.Timeline, min(to, at.LSN)
 	} else {
 		s.forgetLife()
 	}
