@@ -13,6 +13,7 @@ import (
 // memStore is a store that keeps WAL in memory and whose disk does what the test says.
 type memStore struct {
 	primaryHas lsn.LSN
+	forgetful  error // of PrimaryHas, after which the test knows what it was told
 	mu         sync.Mutex
 	id         walstore.Identity
 	pos        walstore.Positions
@@ -212,7 +213,7 @@ func (m *memStore) Reporting(lsn.LSN) error { return nil }
 // PrimaryHas notes the end of the WAL that the primary was said to have.
 func (m *memStore) PrimaryHas(at lsn.LSN) error {
 	m.locked(func() { m.primaryHas = at })
-	return nil
+	return m.forgetful
 }
 
 func (m *memStore) HeldOwed() lsn.LSN { return lsn.Invalid }
