@@ -157,6 +157,33 @@ func TestConnectionKeepsItsBound(t *testing.T) {
 	}
 }
 
+// TestFastStopOnADiskThatHangs: a primary that stops waits until its last record is reported, and asks. Where the rule
+// covers that no disk here is waited for, but for the bound. Where it does not, only what is flushed is released for the
+// shutdown.
+func TestFastStopOnADiskThatHangs(t *testing.T) {
+	for name, c := range map[string]struct {
+		reportable, covered, want lsn.LSN
+		release                   bool
+	}{
+		"covered":                     {1000, 1000, 1000, false},
+		"the bound is before it":      {800, 1000, 800, false},
+		"the rule covers less":        {1000, 700, 700, false},
+		"less, and then all is there": {1000, 700, 1000, true},
+	} {
+		v := at(1000, 1000, 500)
+		v.reportable, v.ruled = c.reportable, true
+		v.limits = lsn.Progress{Write: c.covered, Flush: c.covered, Apply: c.covered}
+		v.pings, v.pingEnd, v.checkpoint = 1, 1000, 1000
+		if c.release {
+			v.flushed = 1000
+		}
+		a, err := (&core{written: true}).step(time.Now(), v)
+		if err != nil || a.Report.Flush != c.want || a.Release != c.release {
+			t.Errorf("%s: %+v, %v", name, a, err)
+		}
+	}
+}
+
 // TestRestWaitsForTheDisk: when reports stand still the promise is noted anew, which waits for the disk. Reports that are
 // ahead of a disk, which may hang, go on: it is noted once the disk has caught up.
 func TestRestWaitsForTheDisk(t *testing.T) {
