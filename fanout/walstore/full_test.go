@@ -168,3 +168,34 @@ func TestSlowReaderHoldsNothingWhenShort(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// TestReportWrittenOnAFullDisk: where the bound cannot be noted reports end where WAL is flushed. Nobody tries again for
+// them, so the store does not pass for full.
+func TestReportWrittenOnAFullDisk(t *testing.T) {
+	g, fault := newGen(), vfs.NewFault(vfs.NewMem())
+	s := reporting(t, fault, g)
+	s.ReportFlushed()
+	if err := s.SetPromised(s.Positions().Flushed); err != nil { // nothing is owed
+		t.Fatal(err)
+	}
+	if err := s.SetPromised(PromisedAll); err != nil {
+		t.Fatal(err)
+	}
+	fault.Set(func(_ vfs.Op, name string) error {
+		if strings.Contains(name, promisedName) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if err := s.ReportWritten(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("%v", err)
+	}
+	g.Record(3000)
+	send(t, s, g, s.Positions().Received)
+	if p := s.Positions(); p.Reportable != p.Flushed {
+		t.Errorf("%+v", p)
+	}
+	if more, err := s.aheadStep(); more || err != nil {
+		t.Errorf("it is tried again: %v, %v", more, err)
+	}
+}

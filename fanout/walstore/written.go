@@ -40,6 +40,9 @@ func (s *Store) ReportWritten() error {
 	s.ahead.on = true
 	s.mu.Unlock()
 	_, err := s.aheadStep()
+	if err != nil {
+		s.ReportFlushed()
+	}
 	return err
 }
 
