@@ -29,3 +29,17 @@ func TestReleaseIsTold(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(a.Release), err)
 	}
 }
+
+// TestOldMembersHearWhatIsOwed: an end that is not final is said to members of release v0.1.0 as well, which prove nothing by
+// it.
+func TestOldMembersHearWhatIsOwed(t *testing.T) {
+	b, older, err := Encode(MemberStatus{Node: "b", Flushed: 100, Owed: 180, Complete: 100, Release: "v0.2.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, b := range map[int][]byte{adds - 1: b[:older], adds: b} {
+		if a, err := Decode("b", version, b); err != nil || a.Flushed != 100 || a.Owed != 180 {
+			t.Errorf("version %d: %+v, %v", version, a, err)
+		}
+	}
+}
