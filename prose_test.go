@@ -46,10 +46,17 @@ var narrows = []narrow{
 		"docs/adr/0068-what-the-store-knows-of-its-wal.md", "docs/adr/0069-a-vote-names-its-bytes.md",
 		"docs/adr/0088-owed-wal-has-a-name.md",
 	}, ids: "feeds?|fed|feeding|feeders?"},
+	{
+		name: "slot", word: `(?:two|both|neither|valid|torn|older|same|one|each|its|other) slots?|slots? of the mark`,
+		say: "copy (of what a file holds)",
+		in:  []string{"fanout/walstore", "docs/walstore-format.md"}, ids: `\w+slots?|slots?[a-rt-z]\w*`, // but slot and slots
+	},
 	{name: "slot", word: `one-slot|one slot: \w+|slots? (?:and|that) gets|slot was full|look at its slot`, say: "token, room (of a channel)"},
-	{name: "settle", word: "settled?|settles|settling", say: "done, mended, decided; feedback is settled, and the mark", but: []string{
-		"fanout", "conformance/slots", "proxy/config", "proxy/admin", "proxy/report", "cmd/replproxy/daemon",
+	{name: "settle", word: "settled?|settles|settling", say: "done, mended, decided, sure; feedback is settled", but: []string{
+		"fanout/*", "fanout/realslot", "fanout/slot", "fanout/walreceiver", "fanout/walsource", "conformance/slots", "proxy/config",
+		"proxy/admin", "proxy/report", "cmd/replproxy/daemon",
 	}, ids: "settled?|settles|settling"},
+	{name: "settle", word: "unsettled", say: "not established", ids: "unsettled"},
 	{name: "verdict", word: "verdicts?", say: "judgement; a verdict is of a candidate for promotion", but: []string{
 		"cluster/tail", "cmd/replproxy/show", "docs",
 	}, ids: "verdicts?"},

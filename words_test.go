@@ -2,6 +2,7 @@ package replproxy
 
 import (
 	"go/ast"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func TestWordsOf(t *testing.T) {
 	}
 }
 
-// TestWords: nothing bears a name that was given up, and comments have no synonyms of PostgreSQL's words.
+// TestWords: nothing bears a name that was given up, no file either, and comments have no synonyms of PostgreSQL's words.
 func TestWords(t *testing.T) {
 	banned, names := synonyms(), abandoned(t)
 	var narrow []*regexp.Regexp
@@ -81,20 +82,22 @@ func TestWords(t *testing.T) {
 		if s.path == "words_test.go" {
 			continue
 		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			id, ok := n.(*ast.Ident)
-			if !ok {
-				return true
-			}
-			for _, word := range wordsOf(id.Name) {
+		look := func(at, name string) {
+			for _, word := range wordsOf(name) {
 				if better := banned[word] + names[word]; better != "" {
-					t.Errorf("%s: %q: say %q", s.fset.Position(id.Pos()), id.Name, better)
+					t.Errorf("%s: %q: say %q", at, name, better)
 				}
 				for i, n := range narrows {
 					if n.ids != "" && (len(n.in) == 0 || within(s.dir, n.in)) && !within(s.dir, n.but) && narrow[i].MatchString(word) {
-						t.Errorf("%s: %q: say %s", s.fset.Position(id.Pos()), id.Name, n.say)
+						t.Errorf("%s: %q: say %s", at, name, n.say)
 					}
 				}
+			}
+		}
+		look(s.path, strings.TrimSuffix(path.Base(s.path), ".go"))
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				look(s.fset.Position(id.Pos()).String(), id.Name)
 			}
 			return true
 		})

@@ -20,7 +20,7 @@ func TestBearing(t *testing.T) {
 		have, want Horizon
 		raised     time.Duration // ago
 		told       time.Duration // ago
-		unsettled  bool
+		early      bool
 		last       bool
 		say        []Horizon
 	}{
@@ -42,7 +42,7 @@ func TestBearing(t *testing.T) {
 	} {
 		now := time.Now()
 		b := bearing{raised: now.Add(-c.raised), told: now.Add(-c.told)}
-		say := b.step(now, need{c.have, c.want, !c.unsettled, c.last})
+		say := b.step(now, need{c.have, c.want, !c.early, c.last})
 		if !slices.Equal(say, c.say) {
 			t.Errorf("%s: %v, expected %v", c.name, say, c.say)
 		}

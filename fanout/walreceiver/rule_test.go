@@ -256,7 +256,7 @@ func TestReportsObeyTheRulings(t *testing.T) {
 	}
 }
 
-func TestPromiseSettles(t *testing.T) {
+func TestPromiseNarrows(t *testing.T) {
 	m := new(promises)
 	p := newPromise(m)
 	cover := func(at lsn.LSN, now time.Time) {
@@ -268,7 +268,7 @@ func TestPromiseSettles(t *testing.T) {
 	cover(100, t0)
 	cover(200, t0.Add(time.Second))
 	if got := p.narrowAt(300); got != t0.Add(time.Second+narrowAfter) {
-		t.Errorf("settles at %v", got)
+		t.Errorf("narrows at %v", got)
 	}
 	if got := p.narrowAt(200); got != t0.Add(time.Second+narrowAfter) {
 		t.Errorf("all that is received was reported, and is named by its bytes at %v", got)
@@ -277,7 +277,7 @@ func TestPromiseSettles(t *testing.T) {
 		t.Errorf("%s after %d fsyncs, %v", m.promised, m.fsyncs, err)
 	}
 	if got := p.narrowAt(200); !got.IsZero() {
-		t.Errorf("nothing was reported since, but settles at %v", got)
+		t.Errorf("nothing was reported since, but narrows at %v", got)
 	}
 	for range 2 {
 		if err := p.rest(300); err != nil || m.promised != 200 || m.fsyncs != 3 {
@@ -286,7 +286,7 @@ func TestPromiseSettles(t *testing.T) {
 	}
 	cover(150, t0.Add(time.Minute)) // another connection begins below
 	if m.fsyncs != 3 || !p.narrowAt(300).IsZero() {
-		t.Errorf("%d fsyncs, settles at %v", m.fsyncs, p.narrowAt(300))
+		t.Errorf("%d fsyncs, narrows at %v", m.fsyncs, p.narrowAt(300))
 	}
 	cover(201, t0.Add(time.Minute))
 	if m.promised != walstore.PromisedAll {

@@ -202,7 +202,7 @@ func (a Aside) limit(p Promise) Promise {
 
 // markedEnd returns the end of the stored WAL by the mark alone, the zero Point where there is no mark.
 func (s *Store) markedEnd() (lsn.Point, error) {
-	raw, err := vfs.ReadFile(s.fs, s.walPath(markName), 2*slotStride)
+	raw, err := vfs.ReadFile(s.fs, s.walPath(markName), 2*copyStride)
 	if errors.Is(err, fs.ErrNotExist) {
 		return lsn.Point{}, nil
 	}
@@ -211,7 +211,7 @@ func (s *Store) markedEnd() (lsn.Point, error) {
 	}
 	_, m, err := newestMark(raw)
 	if err != nil {
-		return lsn.Point{}, &DamagedError{File: s.walPath(markName), Reason: "neither slot is valid: " + err.Error()}
+		return lsn.Point{}, &DamagedError{File: s.walPath(markName), Reason: "neither copy is valid: " + err.Error()}
 	}
 	return lsn.Point{Timeline: m.Timeline, LSN: m.LSN}, nil
 }

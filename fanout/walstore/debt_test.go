@@ -53,16 +53,16 @@ func TestDebtForms(t *testing.T) {
 	const print = "RPXO\x03\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00" +
 		"\x50\x00\x00\x03\x00\x00\x00\x00\x08\x07\x06\x05\x04\x03\x02\x01\x02\x00\x00\x00"
 	for at, want := range map[int]string{owedMoreAt: durable, printAt: print} {
-		if got := string(file[slotStride+at:][:len(want)]); got != want {
+		if got := string(file[copyStride+at:][:len(want)]); got != want {
 			t.Errorf("at %d is %q", at, got)
 		}
 	}
-	_, payload, err := newestSlot(file, owedMagic, markLength)
+	_, payload, err := newestCopy(file, owedMagic, markLength)
 	if m := decodeMark(payload); err != nil || m.LSN != d.To || m.Start != d.Damaged || m.Timeline != 2 {
 		t.Errorf("v0.1.0 reads %+v, %v", m, err)
 	}
 	for damaged, durable := range map[lsn.LSN]lsn.LSN{0: 0, 0x1000010: 0x3000100} {
-		old := slotFileContent(owedMagic, mark{Timeline: 2, LSN: 0x3000100, Start: damaged}.append(nil))
+		old := twoCopies(owedMagic, mark{Timeline: 2, LSN: 0x3000100, Start: damaged}.append(nil))
 		want := debt{Timeline: 2, To: 0x3000100, Durable: durable, Damaged: damaged}
 		if got, ok := decodeDebt(old); !ok || got != want {
 			t.Errorf("of v0.1.0: %+v, %v; want %+v", got, ok, want)
@@ -173,7 +173,7 @@ func TestOwedIsNamed(t *testing.T) {
 		want := lsn.Print{Timeline: 1, LSN: s.Positions().Complete}
 		want.Sum, _ = s.HashAt(1, want.LSN)
 		if clean {
-			if err := s.settleMark(); err != nil {
+			if err := s.closeMark(); err != nil {
 				t.Fatal(err)
 			}
 			_ = s.Close()

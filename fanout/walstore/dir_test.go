@@ -238,9 +238,9 @@ func TestDamageOfTheMarkIsReported(t *testing.T) {
 		name  string
 		spoil func(m *vfs.Mem)
 	}{
-		{"both slots of the mark", func(m *vfs.Mem) { flip(m, "wal/mark", 20); flip(m, "wal/mark", slotStride+20) }},
+		{"both copies of the mark", func(m *vfs.Mem) { flip(m, "wal/mark", 20); flip(m, "wal/mark", copyStride+20) }},
 		{"the mark is gone", func(m *vfs.Mem) { _ = m.Remove("/data/wal/mark") }},
-		{"both slots of the meta file", func(m *vfs.Mem) { flip(m, metaName, 20); flip(m, metaName, slotStride+20) }},
+		{"both copies of the meta file", func(m *vfs.Mem) { flip(m, metaName, 20); flip(m, metaName, copyStride+20) }},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -253,8 +253,8 @@ func TestDamageOfTheMarkIsReported(t *testing.T) {
 	}
 }
 
-func TestOneTornSlotIsSurvived(t *testing.T) {
-	for off := int64(0); off <= slotStride; off += slotStride {
+func TestOneTornCopyIsSurvived(t *testing.T) {
+	for off := int64(0); off <= copyStride; off += copyStride {
 		s, end, err := damage(t, func(m *vfs.Mem) { flip(m, "wal/mark", off+20); flip(m, metaName, off+20) })
 		if err != nil {
 			t.Fatal(err)

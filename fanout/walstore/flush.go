@@ -102,10 +102,10 @@ func (s *Store) markStep() (bool, error) {
 	return true, nil
 }
 
-// settleMark writes at a clean stop that all WAL up to the mark is sure: nothing is on its way any more. So the next
+// closeMark writes at a clean stop that all WAL up to the mark is sure: nothing is on its way any more. So the next
 // start misses a segment that was removed meanwhile where it is asked for, and not as the end of the store. On a full
 // disk the mark stays as it is, which is right as well.
-func (s *Store) settleMark() error {
+func (s *Store) closeMark() error {
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
 	s.mu.Lock()

@@ -153,7 +153,7 @@ func TestSegmentOfTheForkIsLostLater(t *testing.T) {
 			}
 		}
 		before := s.Positions()
-		if err := s.settleMark(); err != nil {
+		if err := s.closeMark(); err != nil {
 			t.Fatal(err)
 		}
 		_ = s.Close()
@@ -180,7 +180,7 @@ func TestSegmentOfTheForkIsLostBeforeTheNewest(t *testing.T) {
 	for _, beyond := range []lsn.LSN{0, 5000} {
 		disk, _, fork := forked(t, beyond, 1<<20)
 		s := openMem(t, disk)
-		if err := s.settleMark(); err != nil {
+		if err := s.closeMark(); err != nil {
 			t.Fatal(err)
 		}
 		told := s.Positions()

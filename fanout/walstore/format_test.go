@@ -13,7 +13,7 @@ func TestFormatsRoundTrip(t *testing.T) {
 	if got, err := decodeDigest(d.append(nil)); err != nil || got != d {
 		t.Fatalf("digest: %+v, %v", got, err)
 	}
-	m := settledMark(0x11223344, 0x5566778899AABBCC, 0x0102030405060708)
+	m := sureMark(0x11223344, 0x5566778899AABBCC, 0x0102030405060708)
 	if p := m.append(nil); len(p) != markLength || decodeMark(p) != m {
 		t.Fatalf("mark: %+v", decodeMark(p))
 	}
@@ -21,15 +21,15 @@ func TestFormatsRoundTrip(t *testing.T) {
 	if p := encodeMeta(id); len(p) != metaLength || decodeMeta(p) != id {
 		t.Fatalf("meta: %+v", decodeMeta(p))
 	}
-	slot := appendSlot(nil, markMagic, 0x0102030405060708, m.append(nil))
-	seq, payload, err := decodeSlot(slot, markMagic, markLength)
+	one := appendCopy(nil, markMagic, 0x0102030405060708, m.append(nil))
+	seq, payload, err := decodeCopy(one, markMagic, markLength)
 	if err != nil || seq != 0x0102030405060708 || decodeMark(payload) != m {
-		t.Fatalf("slot: %d, %v", seq, err)
+		t.Fatalf("one: %d, %v", seq, err)
 	}
-	for i := range slot {
-		bad := bytes.Clone(slot)
+	for i := range one {
+		bad := bytes.Clone(one)
 		bad[i] ^= 1
-		if _, _, err := decodeSlot(bad, markMagic, markLength); err == nil {
+		if _, _, err := decodeCopy(bad, markMagic, markLength); err == nil {
 			t.Fatalf("byte %d does not count", i)
 		}
 	}
@@ -42,10 +42,10 @@ func TestFormatsOnDisk(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		{"mark slot", appendSlot(nil, markMagic, 7, settledMark(2, 0x3000060, 0x1000000).append(nil)),
+		{"mark one", appendCopy(nil, markMagic, 7, sureMark(2, 0x3000060, 0x1000000).append(nil)),
 			"RPXK\x01\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00" +
 				"\x60\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x02\x00\x00\x00"},
-		{"meta slot", appendSlot(nil, metaMagic, 1, encodeMeta(Identity{0x0102030405060708, 16 << 20, 15})),
+		{"meta one", appendCopy(nil, metaMagic, 1, encodeMeta(Identity{0x0102030405060708, 16 << 20, 15})),
 			"RPXM\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00" +
 				"\x08\x07\x06\x05\x04\x03\x02\x01\x00\x00\x00\x01\x0f\x00\x00\x00"},
 		{"digest", digest{0x3000000, 16 << 20, 0x1122}.append(nil),
@@ -53,7 +53,7 @@ func TestFormatsOnDisk(t *testing.T) {
 				"\x00\x00\x00\x01\x00\x00\x00\x00\x22\x11\x00\x00\x00\x00\x00\x00"},
 	}
 	for _, c := range cases {
-		if body := c.got[:len(c.got)-slotHashLen]; string(body) != c.want {
+		if body := c.got[:len(c.got)-copyHashLen]; string(body) != c.want {
 			t.Errorf("%s: got %q", c.name, body)
 		}
 	}
@@ -70,27 +70,27 @@ func FuzzDigest(f *testing.F) {
 }
 
 func FuzzMark(f *testing.F) {
-	f.Add(slotFileContent(markMagic, settledMark(1, 2, 3).append(nil)))
-	f.Add(make([]byte, 2*slotStride))
+	f.Add(twoCopies(markMagic, sureMark(1, 2, 3).append(nil)))
+	f.Add(make([]byte, 2*copyStride))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		seq, p, err := newestSlot(file, markMagic, markLength)
+		seq, p, err := newestCopy(file, markMagic, markLength)
 		if err != nil {
 			return
 		}
 		m := decodeMark(p)
-		slot := appendSlot(nil, markMagic, seq, m.append(nil))
-		if !bytes.Contains(file, slot) {
+		one := appendCopy(nil, markMagic, seq, m.append(nil))
+		if !bytes.Contains(file, one) {
 			t.Fatalf("%+v is not in the file", m)
 		}
 	})
 }
 
 func FuzzMeta(f *testing.F) {
-	f.Add(slotFileContent(metaMagic, encodeMeta(Identity{lsn.SystemID(5), testSeg, 15})))
+	f.Add(twoCopies(metaMagic, encodeMeta(Identity{lsn.SystemID(5), testSeg, 15})))
 	f.Add([]byte(metaMagic))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		seq, p, err := newestSlot(file, metaMagic, metaLength)
-		if err == nil && !bytes.Contains(file, appendSlot(nil, metaMagic, seq, encodeMeta(decodeMeta(p)))) {
+		seq, p, err := newestCopy(file, metaMagic, metaLength)
+		if err == nil && !bytes.Contains(file, appendCopy(nil, metaMagic, seq, encodeMeta(decodeMeta(p)))) {
 			t.Fatal("decoded something else")
 		}
 	})

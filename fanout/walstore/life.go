@@ -13,34 +13,34 @@ import (
 )
 
 // The file `life` names, durably, the life of the machine in which written WAL may have been reported (ruling R42). In
-// that life what was written to any file is read again, synced or not. So the slot behind the name, which is never
+// that life what was written to any file is read again, synced or not. So the copy behind the name, which is never
 // synced, says after the end of the process how far was reported.
 //
 //	 0                                    512               552
 //	┌────────────────────────────┬───────┬─────────────────┐
-//	│ format, boot and mount     │ zeros │ slot: LSN, tli  │
+//	│ format, boot and mount     │ zeros │ copy: LSN, tli  │
 //	└────────────────────────────┴───────┴─────────────────┘
 const (
 	lifeName      = "life"
 	lifeFormat    = "#replproxy-life/1\n"
-	lifeSlotAt    = 512
+	lifeToldAt    = 512
 	lifeMagic     = "RPXL"
 	lifeLength    = 8 + 4
-	lifeFileBytes = lifeSlotAt + slotHeaderLen + lifeLength + slotHashLen
+	lifeFileBytes = lifeToldAt + copyHeaderLen + lifeLength + copyHashLen
 )
 
 // lifeContent returns the content of the file in a life, with at as what was reported.
 func lifeContent(life string, at lsn.Point) []byte {
 	b := make([]byte, lifeFileBytes)
-	copy(b[:lifeSlotAt], lifeFormat+life+"\n")
-	appendLifeSlot(b[lifeSlotAt:lifeSlotAt], at)
+	copy(b[:lifeToldAt], lifeFormat+life+"\n")
+	appendLifeTold(b[lifeToldAt:lifeToldAt], at)
 	return b
 }
 
-func appendLifeSlot(b []byte, at lsn.Point) []byte {
+func appendLifeTold(b []byte, at lsn.Point) []byte {
 	var payload [lifeLength]byte
 	p := binary.LittleEndian.AppendUint64(payload[:0], uint64(at.LSN))
-	return appendSlot(b, lifeMagic, 1, binary.LittleEndian.AppendUint32(p, uint32(at.Timeline)))
+	return appendCopy(b, lifeMagic, 1, binary.LittleEndian.AppendUint32(p, uint32(at.Timeline)))
 }
 
 // noteLife makes durable in which life of the machine written WAL may be reported from now on. After a failure of the
@@ -116,9 +116,9 @@ func (s *Store) untell(end lsn.LSN) {
 	}
 }
 
-// tell writes the slot. The caller holds lifeMu.
+// tell writes the copy behind the name. The caller holds lifeMu.
 func (s *Store) tell(at lsn.Point) error {
-	if _, err := s.life.WriteAt(appendLifeSlot(s.lifeSlot[:0], at), lifeSlotAt); err != nil {
+	if _, err := s.life.WriteAt(appendLifeTold(s.lifeTold[:0], at), lifeToldAt); err != nil {
 		return fmt.Errorf("note what is reported: %w", err)
 	}
 	s.told = at
@@ -151,7 +151,7 @@ func (s *Store) reportedInThisLife() (at lsn.Point, known bool) {
 	if err != nil || len(noted) < lifeFileBytes {
 		return at, false
 	}
-	_, p, err := decodeSlot(noted[lifeSlotAt:], lifeMagic, lifeLength)
+	_, p, err := decodeCopy(noted[lifeToldAt:], lifeMagic, lifeLength)
 	if err != nil {
 		return at, false
 	}

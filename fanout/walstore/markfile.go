@@ -34,12 +34,12 @@ type mark struct {
 	Unnoted  lsn.LSN
 }
 
-// settledMark returns the mark of WAL that is durable up to at.
-func settledMark(tli lsn.TimelineID, at, start lsn.LSN) mark {
+// sureMark returns the mark of WAL that is durable up to at.
+func sureMark(tli lsn.TimelineID, at, start lsn.LSN) mark {
 	return mark{Timeline: tli, LSN: at, Start: start, Sure: at}
 }
 
-// The file has two slots, each of which holds the mark in three or four forms of one sequence, in one sector:
+// The file has two copies, each of which holds the mark in three or four forms of one sequence, in one sector:
 //
 //	 0                  44      64              104     128        172     192          224
 //	┌──────────────────┬───────┬───────────────┬───────┬──────────┬───────┬────────────┐
@@ -59,7 +59,7 @@ const (
 	unnotedVer    = 4
 	unnotedAt     = 192 // where version 4 begins, which is there only where Unnoted is valid
 	unnotedMore   = 8
-	markSlotBytes = unnotedAt + slotHeaderLen + unnotedMore + slotHashLen
+	markCopyBytes = unnotedAt + copyHeaderLen + unnotedMore + copyHashLen
 )
 
 // append adds the payload of version 1.
@@ -72,13 +72,13 @@ func (m mark) append(b []byte) []byte {
 // decodeMark decodes the payload of version 1.
 func decodeMark(p []byte) mark {
 	at, start := lsn.LSN(binary.LittleEndian.Uint64(p)), lsn.LSN(binary.LittleEndian.Uint64(p[8:]))
-	return settledMark(lsn.TimelineID(binary.LittleEndian.Uint32(p[16:])), at, start)
+	return sureMark(lsn.TimelineID(binary.LittleEndian.Uint32(p[16:])), at, start)
 }
 
-// encodeMark encodes one slot into b, which is of zeros or holds an older one.
-func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
+// encodeMark encodes one copy into b, which is of zeros or holds an older one.
+func encodeMark(b *[markCopyBytes]byte, seq uint64, m mark) {
 	var payload [markLength]byte
-	appendSlot(b[:0], markMagic, seq, m.append(payload[:0]))
+	appendCopy(b[:0], markMagic, seq, m.append(payload[:0]))
 	more := binary.LittleEndian.AppendUint64(payload[:0], uint64(m.Sure))
 	more = binary.LittleEndian.AppendUint64(more, m.Sum)
 	appendVersion(b[markMoreAt:markMoreAt], markMagic, markVersion, seq, more)
@@ -89,26 +89,26 @@ func encodeMark(b *[markSlotBytes]byte, seq uint64, m mark) {
 	}
 }
 
-// newestMark picks the valid mark of the higher sequence from a file's content. errSlot, or another error of a slot:
+// newestMark picks the valid mark of the higher sequence from a file's content. errCopy, or another error of a copy:
 // neither is valid.
 func newestMark(file []byte) (newest uint64, m mark, err error) {
-	err = errSlot
-	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {
-		slot := file[off:min(len(file), off+markSlotBytes)]
-		seq, payload, e := decodeSlot(slot, markMagic, markLength)
+	err = errCopy
+	for off := 0; off < 2*copyStride && off < len(file); off += copyStride {
+		one := file[off:min(len(file), off+markCopyBytes)]
+		seq, payload, e := decodeCopy(one, markMagic, markLength)
 		if e != nil || err == nil && seq <= newest {
 			continue
 		}
 		newest, m, err = seq, decodeMark(payload), nil
-		if len(slot) < markSlotBytes {
+		if len(one) < markCopyBytes {
 			continue
 		}
-		again, more, e := decodeVersion(slot[markMoreAt:], markMagic, markVersion, markMore)
+		again, more, e := decodeVersion(one[markMoreAt:], markMagic, markVersion, markMore)
 		if e == nil && again == seq {
 			m.Sure, m.Sum = lsn.LSN(binary.LittleEndian.Uint64(more)), binary.LittleEndian.Uint64(more[8:])
 		}
-		m.Print = decodePrint(slot, markMagic, seq)
-		again, more, e = decodeVersion(slot[unnotedAt:], markMagic, unnotedVer, unnotedMore)
+		m.Print = decodePrint(one, markMagic, seq)
+		again, more, e = decodeVersion(one[unnotedAt:], markMagic, unnotedVer, unnotedMore)
 		if e == nil && again == seq {
 			m.Unnoted = lsn.LSN(binary.LittleEndian.Uint64(more))
 		}
@@ -126,16 +126,16 @@ type markFile struct {
 	f    vfs.File
 	seq  uint64
 	last mark
-	slot [markSlotBytes]byte
+	copy [markCopyBytes]byte
 }
 
-// write makes next durable in the slot that does not hold the last one, and waits for the disk. After an error a start
+// write makes next durable in the copy that does not hold the last one, and waits for the disk. After an error a start
 // finds next or the one before. After [errNoSpace] it may be called again. The caller holds stages.markMu.
 func (m *markFile) write(next mark) error {
 	seq := m.seq + 1
-	encodeMark(&m.slot, seq, next)
-	if _, err := m.f.WriteAt(m.slot[:], int64(seq%2)*slotStride); err != nil {
-		return noSpace(fmt.Errorf("write mark: %w", err)) // the same slot again: the other one is good
+	encodeMark(&m.copy, seq, next)
+	if _, err := m.f.WriteAt(m.copy[:], int64(seq%2)*copyStride); err != nil {
+		return noSpace(fmt.Errorf("write mark: %w", err)) // the same copy again: the other one is good
 	}
 	if err := m.f.Sync(); err != nil {
 		return fmt.Errorf("flush mark: %w", err)

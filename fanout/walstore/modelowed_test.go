@@ -15,7 +15,7 @@ type owedModel struct {
 
 // readMark reads the mark that the next start will find.
 func (m *model) readMark() (mark, bool) {
-	raw, err := vfs.ReadFile(m.disk, "/data/wal/"+markName, 2*slotStride)
+	raw, err := vfs.ReadFile(m.disk, "/data/wal/"+markName, 2*copyStride)
 	if err != nil {
 		return mark{}, false
 	}
@@ -47,7 +47,7 @@ func (m *model) checkOwed(k mark, p Positions) {
 
 // changeMark has the next start find another mark.
 func (m *model) changeMark(change func(k *mark)) {
-	raw, err := vfs.ReadFile(m.disk, "/data/wal/"+markName, 2*slotStride)
+	raw, err := vfs.ReadFile(m.disk, "/data/wal/"+markName, 2*copyStride)
 	if err != nil {
 		return
 	}
@@ -56,11 +56,11 @@ func (m *model) changeMark(change func(k *mark)) {
 		return
 	}
 	change(&k)
-	var slot [markSlotBytes]byte
-	encodeMark(&slot, seq, k)
+	var one [markCopyBytes]byte
+	encodeMark(&one, seq, k)
 	f, err := m.disk.OpenWrite("/data/wal/" + markName)
 	if err == nil {
-		_, _ = f.WriteAt(slot[:], int64(seq%2)*slotStride)
+		_, _ = f.WriteAt(one[:], int64(seq%2)*copyStride)
 		_ = f.Sync()
 	}
 }

@@ -25,7 +25,7 @@ const (
 // noteOldest makes at durable before anything below it is removed. Where that is not possible, no note says less than
 // a wrong one.
 func (s *Store) noteOldest(at lsn.LSN) error {
-	content := slotFileContent(oldestMagic, binary.LittleEndian.AppendUint64(nil, uint64(at)))
+	content := twoCopies(oldestMagic, binary.LittleEndian.AppendUint64(nil, uint64(at)))
 	err := vfs.WriteFile(s.fs, s.walPath(oldestName), content)
 	if err == nil || !errors.Is(noSpace(err), errNoSpace) {
 		return err
@@ -37,11 +37,11 @@ func (s *Store) noteOldest(at lsn.LSN) error {
 }
 
 func (s *Store) readOldest() (lsn.LSN, bool) {
-	raw, err := vfs.ReadFile(s.fs, s.walPath(oldestName), 2*slotStride)
+	raw, err := vfs.ReadFile(s.fs, s.walPath(oldestName), 2*copyStride)
 	if err != nil {
 		return 0, false
 	}
-	_, payload, err := newestSlot(raw, oldestMagic, oldestLength)
+	_, payload, err := newestCopy(raw, oldestMagic, oldestLength)
 	if err != nil {
 		return 0, false // it only explains
 	}

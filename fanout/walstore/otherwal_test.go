@@ -145,21 +145,21 @@ func TestGivenUpDebtIsMovedAside(t *testing.T) {
 // TestMarkTellsWhatIsNotNoted: a mark that was left above a debt says so, and the next one does not. v0.1.0 passes that
 // over.
 func TestMarkTellsWhatIsNotNoted(t *testing.T) {
-	m := settledMark(1, 0x3000060, 0x1000000)
+	m := sureMark(1, 0x3000060, 0x1000000)
 	m.Unnoted = 0x2000060
-	file := make([]byte, 2*slotStride)
-	var slot [markSlotBytes]byte
-	encodeMark(&slot, 7, m)
-	copy(file, slot[:])
+	file := make([]byte, 2*copyStride)
+	var one [markCopyBytes]byte
+	encodeMark(&one, 7, m)
+	copy(file, one[:])
 	if _, got, err := newestMark(file); err != nil || got != m {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, payload, err := newestSlot(file, markMagic, markLength); err != nil || decodeMark(payload) != settledMark(1, m.LSN, m.Start) {
+	if _, payload, err := newestCopy(file, markMagic, markLength); err != nil || decodeMark(payload) != sureMark(1, m.LSN, m.Start) {
 		t.Errorf("v0.1.0 reads %v", err)
 	}
 	m.Unnoted = lsn.Invalid
-	encodeMark(&slot, 9, m)
-	copy(file, slot[:])
+	encodeMark(&one, 9, m)
+	copy(file, one[:])
 	if _, got, err := newestMark(file); err != nil || got != m {
 		t.Errorf("later: %+v, %v", got, err)
 	}

@@ -53,16 +53,16 @@ const (
 	owedMore    = 8
 )
 
-// file returns the content of the file: both slots hold d.
+// file returns the content of the file: both copies hold d.
 func (d debt) file() []byte {
-	b := make([]byte, 2*slotStride)
+	b := make([]byte, 2*copyStride)
 	first := mark{Timeline: d.Timeline, LSN: d.To, Start: d.Damaged}.append(nil)
 	for i := range uint64(2) {
-		slot, seq := b[i*slotStride:], i+1
-		appendSlot(slot[:0], owedMagic, seq, first)
+		one, seq := b[i*copyStride:], i+1
+		appendCopy(one[:0], owedMagic, seq, first)
 		more := binary.LittleEndian.AppendUint64(nil, uint64(d.Durable))
-		appendVersion(slot[owedMoreAt:owedMoreAt], owedMagic, owedVersion, seq, more)
-		appendPrint(slot[:printAt], owedMagic, seq, d.Print)
+		appendVersion(one[owedMoreAt:owedMoreAt], owedMagic, owedVersion, seq, more)
+		appendPrint(one[:printAt], owedMagic, seq, d.Print)
 	}
 	return b
 }
@@ -70,9 +70,9 @@ func (d debt) file() []byte {
 // decodeDebt decodes the content of the file; false: there is no debt in it.
 func decodeDebt(file []byte) (d debt, ok bool) {
 	newest := uint64(0)
-	for off := 0; off < len(file); off += slotStride {
-		slot := file[off:]
-		seq, payload, err := decodeSlot(slot, owedMagic, markLength)
+	for off := 0; off < len(file); off += copyStride {
+		one := file[off:]
+		seq, payload, err := decodeCopy(one, owedMagic, markLength)
 		if err != nil || seq <= newest {
 			continue
 		}
@@ -81,14 +81,14 @@ func decodeDebt(file []byte) (d debt, ok bool) {
 		if d.Damaged != lsn.Invalid {
 			d.Durable = d.To
 		}
-		if len(slot) < printAt {
+		if len(one) < printAt {
 			continue
 		}
-		again, more, err := decodeVersion(slot[owedMoreAt:], owedMagic, owedVersion, owedMore)
+		again, more, err := decodeVersion(one[owedMoreAt:], owedMagic, owedVersion, owedMore)
 		if err == nil && again == seq {
 			d.Durable = lsn.LSN(binary.LittleEndian.Uint64(more))
 		}
-		d.Print = decodePrint(slot, owedMagic, seq)
+		d.Print = decodePrint(one, owedMagic, seq)
 	}
 	return d, ok
 }
@@ -96,7 +96,7 @@ func decodeDebt(file []byte) (d debt, ok bool) {
 // readOwed reads the debt of an earlier start; zero: there is none. A file that can't be read counts as none: what is
 // claimed depends on the mark alone.
 func (s *Store) readOwed() debt {
-	raw, err := vfs.ReadFile(s.fs, s.walPath(owedName), 2*slotStride)
+	raw, err := vfs.ReadFile(s.fs, s.walPath(owedName), 2*copyStride)
 	if err != nil {
 		return debt{}
 	}

@@ -12,27 +12,27 @@ import (
 )
 
 // TestMarkForms: the mark of this release is read by v0.1.0, as one up to which all is durable. A mark that v0.1.0 has
-// written is read here, also in a slot of this release. The bytes are those of docs/walstore-format.md.
+// written is read here, also in a copy of this release. The bytes are those of docs/walstore-format.md.
 func TestMarkForms(t *testing.T) {
 	m := mark{Timeline: 2, LSN: 0x3000060, Start: 0x1000000, Sure: 0x3000028, Sum: 0x0102030405060708}
-	var slot [markSlotBytes]byte
-	encodeMark(&slot, 7, m)
+	var one [markCopyBytes]byte
+	encodeMark(&one, 7, m)
 	const more = "RPXK\x02\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00" +
 		"\x28\x00\x00\x03\x00\x00\x00\x00\x08\x07\x06\x05\x04\x03\x02\x01"
-	if got := string(slot[markMoreAt:][:len(more)]); got != more {
+	if got := string(one[markMoreAt:][:len(more)]); got != more {
 		t.Errorf("version 2 is %q", got)
 	}
-	file := make([]byte, 2*slotStride)
-	copy(file[slotStride:], slot[:])
+	file := make([]byte, 2*copyStride)
+	copy(file[copyStride:], one[:])
 	if seq, got, err := newestMark(file); seq != 7 || got != m || err != nil {
 		t.Errorf("%d, %+v, %v", seq, got, err)
 	}
-	seq, payload, err := newestSlot(file, markMagic, markLength) // as v0.1.0 does
-	if settled := settledMark(2, m.LSN, m.Start); seq != 7 || err != nil || decodeMark(payload) != settled {
+	seq, payload, err := newestCopy(file, markMagic, markLength) // as v0.1.0 does
+	if sure := sureMark(2, m.LSN, m.Start); seq != 7 || err != nil || decodeMark(payload) != sure {
 		t.Errorf("v0.1.0 reads %d, %+v, %v", seq, decodeMark(payload), err)
 	}
-	old := settledMark(2, 0x3000100, m.Start)
-	copy(file[slotStride:], appendSlot(nil, markMagic, 9, old.append(nil))) // and as it writes
+	old := sureMark(2, 0x3000100, m.Start)
+	copy(file[copyStride:], appendCopy(nil, markMagic, 9, old.append(nil))) // and as it writes
 	if seq, got, err := newestMark(file); seq != 9 || got != old || err != nil {
 		t.Errorf("after v0.1.0: %d, %+v, %v", seq, got, err)
 	}
@@ -153,7 +153,7 @@ func TestOwedIsNoPromise(t *testing.T) {
 		f, err := disk.Create("/data/" + promisedName)
 		if err == nil {
 			payload := binary.LittleEndian.AppendUint64(nil, uint64(PromisedAll))
-			_, err = f.WriteAt(slotFileContent(promisedMagic, payload), 0)
+			_, err = f.WriteAt(twoCopies(promisedMagic, payload), 0)
 		}
 		if err = errors.Join(err, f.Sync(), disk.SyncDir("/data")); err != nil {
 			t.Fatal(err)

@@ -62,7 +62,7 @@ func TestOwedStories(t *testing.T) {
 			}
 			told := s.Positions()
 			if rnd.IntN(3) == 0 {
-				_ = s.settleMark()
+				_ = s.closeMark()
 			}
 			if _, owes := s.Repairing(); !owes {
 				owed = Repair{}

@@ -37,15 +37,15 @@ func (h *SentHash) Add(sent []byte) {
 // Sum returns the hash of what was added.
 func (h *SentHash) Sum() uint64 { return h.sum.Sum64() }
 
-// A print is version 3 of a slot of `mark`, `owed` and `promised`. It adds to the other versions of the same sequence.
+// A print is version 3 of a copy of `mark`, `owed` and `promised`. It adds to the other versions of the same sequence.
 const (
 	printVersion = 3
-	printAt      = 128 // where it begins in its slot
+	printAt      = 128 // where it begins in its copy
 	printLen     = 8 + 8 + 4
-	printSlotLen = slotHeaderLen + printLen + slotHashLen
+	printCopyLen = copyHeaderLen + printLen + copyHashLen
 )
 
-// appendPrint encodes p behind a slot's first printAt bytes.
+// appendPrint encodes p behind a copy's first printAt bytes.
 func appendPrint(b []byte, magic string, seq uint64, p lsn.Print) []byte {
 	var payload [printLen]byte
 	print := binary.LittleEndian.AppendUint64(payload[:0], uint64(p.LSN))
@@ -54,12 +54,12 @@ func appendPrint(b []byte, magic string, seq uint64, p lsn.Print) []byte {
 	return appendVersion(b, magic, printVersion, seq, print)
 }
 
-// decodePrint returns the print in a slot whose other versions have sequence seq; zero: there is none of that sequence.
-func decodePrint(slot []byte, magic string, seq uint64) lsn.Print {
-	if len(slot) < printAt {
+// decodePrint returns the print in a copy whose other versions have sequence seq; zero: there is none of that sequence.
+func decodePrint(one []byte, magic string, seq uint64) lsn.Print {
+	if len(one) < printAt {
 		return lsn.Print{}
 	}
-	found, print, err := decodeVersion(slot[printAt:], magic, printVersion, printLen)
+	found, print, err := decodeVersion(one[printAt:], magic, printVersion, printLen)
 	if err != nil || found != seq {
 		return lsn.Print{}
 	}

@@ -96,9 +96,9 @@ func (s *Store) owes(next Promise, pos Positions) lsn.LSN {
 	return to
 }
 
-// settlePromise notes at a clean stop that nothing is owed for having been reported: all of it is flushed. On a full
+// closePromise notes at a clean stop that nothing is owed for having been reported: all of it is flushed. On a full
 // disk the next start looks whether the machine went on, which is right as well.
-func (s *Store) settlePromise() error {
+func (s *Store) closePromise() error {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
 	next := s.promised.now
@@ -162,8 +162,8 @@ func (s *Store) owedName(was lsn.Print, to lsn.LSN) (name lsn.Print) {
 	return name
 }
 
-// savePromise writes next; the caller holds the lock. While the form stays the same one slot is written. When it
-// changes the file is replaced, so that no release takes an older slot of the form that it knows for the newest.
+// savePromise writes next; the caller holds the lock. While the form stays the same one copy is written. When it
+// changes the file is replaced, so that no release takes an older copy of the form that it knows for the newest.
 func (s *Store) savePromise(next Promise) error {
 	p := &s.promised
 	if p.seq != 0 && p.now == next {
@@ -175,7 +175,7 @@ func (s *Store) savePromise(next Promise) error {
 	path := filepath.Join(s.dir, promisedName)
 	err := fs.ErrNotExist
 	if p.seq != 0 && (p.now.Owes == 0) == (next.Owes == 0) {
-		err = s.writePromiseSlot(path, next)
+		err = s.writePromiseCopy(path, next)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		seq := p.seq + 2
@@ -190,15 +190,15 @@ func (s *Store) savePromise(next Promise) error {
 	return nil
 }
 
-// writePromiseSlot writes next to the slot that does not hold the last one. After a failure it is the same slot again:
+// writePromiseCopy writes next to the copy that does not hold the last one. After a failure it is the same copy again:
 // the other one is good.
-func (s *Store) writePromiseSlot(path string, next Promise) error {
+func (s *Store) writePromiseCopy(path string, next Promise) error {
 	f, err := s.fs.OpenWrite(path)
 	if err != nil {
 		return err
 	}
 	seq := s.promised.seq + 1
-	_, err = f.WriteAt(appendPromise(nil, seq, next), int64(seq%2)*slotStride)
+	_, err = f.WriteAt(appendPromise(nil, seq, next), int64(seq%2)*copyStride)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -213,7 +213,7 @@ func (s *Store) writePromiseSlot(path string, next Promise) error {
 // that was being flushed does not raise it: nobody knows whether a record ends there (docs/adr/0087).
 func (s *Store) readPromised() error {
 	path := filepath.Join(s.dir, promisedName)
-	raw, err := vfs.ReadFile(s.fs, path, 2*slotStride)
+	raw, err := vfs.ReadFile(s.fs, path, 2*copyStride)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

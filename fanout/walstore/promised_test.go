@@ -12,9 +12,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// newestOfRelease010 reads the file as release v0.1.0 does: the first form, its slots alone.
+// newestOfRelease010 reads the file as release v0.1.0 does: the first form, its copies alone.
 func newestOfRelease010(file []byte) (seq uint64, at lsn.LSN, err error) {
-	seq, payload, err := newestSlot(file, promisedMagic, promisedLength)
+	seq, payload, err := newestCopy(file, promisedMagic, promisedLength)
 	if err == nil {
 		at = lsn.LSN(binary.LittleEndian.Uint64(payload))
 	}
@@ -38,11 +38,11 @@ func TestPromiseForms(t *testing.T) {
 	if got := string(file[printAt:][:len(print)]); got != print {
 		t.Errorf("version 3 is %q", got)
 	}
-	// A slot without one, over a slot that had one.
+	// A copy without one, over a copy that had one.
 	bare := all
 	bare.Print = lsn.Print{}
 	over := slices.Clone(file)
-	copy(over[slotStride:], appendPromise(nil, 9, bare))
+	copy(over[copyStride:], appendPromise(nil, 9, bare))
 	if seq, p, err := newestPromise(over); seq != 9 || p != bare || err != nil {
 		t.Errorf("without a print: %d, %+v, %v", seq, p, err)
 	}
@@ -54,11 +54,11 @@ func TestPromiseForms(t *testing.T) {
 	}
 	// v0.1.0 goes on from there: it knows of no timeline.
 	payload := binary.LittleEndian.AppendUint64(nil, 5)
-	copy(file[slotStride:], appendSlot(nil, promisedMagic, 9, payload))
+	copy(file[copyStride:], appendCopy(nil, promisedMagic, 9, payload))
 	if seq, p, err := newestPromise(file); seq != 9 || p != (Promise{At: 5}) || err != nil {
 		t.Errorf("after v0.1.0: %d, %+v, %v", seq, p, err)
 	}
-	if seq, p, err := newestPromise(slotFileContent(promisedMagic, payload)); seq != 2 || p.At != 5 || err != nil {
+	if seq, p, err := newestPromise(twoCopies(promisedMagic, payload)); seq != 2 || p.At != 5 || err != nil {
 		t.Errorf("a file of v0.1.0: %d, %+v, %v", seq, p, err)
 	}
 	owing := bare
@@ -69,14 +69,14 @@ func TestPromiseForms(t *testing.T) {
 	if _, at, err := newestOfRelease010(promiseFile(8, owing)); err == nil {
 		t.Errorf("v0.1.0 reads %s of a store that owes", at)
 	}
-	for i := range promisedSlotBytes { // one bad byte leaves the other slot, or the other form
+	for i := range promisedCopyBytes { // one bad byte leaves the other copy, or the other form
 		bad := promiseFile(8, owing)
 		bad[i] ^= 1
 		if seq, p, err := newestPromise(bad); p != owing || err != nil {
 			t.Errorf("byte %d: %d, %+v, %v", i, seq, p, err)
 		}
 	}
-	if _, _, err := newestPromise(make([]byte, 2*slotStride)); err == nil {
+	if _, _, err := newestPromise(make([]byte, 2*copyStride)); err == nil {
 		t.Error("zeros are a promise")
 	}
 }
@@ -106,7 +106,7 @@ func TestPromiseOwing(t *testing.T) {
 			now.At += lsn.LSN(rnd.IntN(20))
 			now.Owes = lsn.LSN(rnd.IntN(2)) * ahead
 			save(now)
-			raw, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, promisedName), 2*slotStride)
+			raw, err := vfs.ReadFile(s.fs, filepath.Join(s.dir, promisedName), 2*copyStride)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +184,7 @@ func TestPromisedPrint(t *testing.T) {
 	if got := again.Promised().Print; got != want {
 		t.Errorf("after a restart %+v, want %+v", got, want)
 	}
-	raw, err := vfs.ReadFile(after, filepath.Join(again.dir, promisedName), 2*slotStride)
+	raw, err := vfs.ReadFile(after, filepath.Join(again.dir, promisedName), 2*copyStride)
 	if err != nil {
 		t.Fatal(err)
 	}

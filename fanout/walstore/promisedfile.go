@@ -6,7 +6,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// The file `promised` exists once something was reported under a rule. It has two slots, each of which holds the
+// The file `promised` exists once something was reported under a rule. It has two copies, each of which holds the
 // promise in three forms of one sequence:
 //
 //	 0               32      64                                      116     128               172
@@ -25,14 +25,14 @@ const (
 	promisedVersion   = 2
 	promisedAt        = 64 // where version 2 begins
 	promisedMore      = 8 + 8 + 8 + 4
-	promisedSlotBytes = printAt + printSlotLen
+	promisedCopyBytes = printAt + printCopyLen
 )
 
-// appendPromise encodes one slot.
+// appendPromise encodes one copy.
 func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	first := make([]byte, promisedAt)
 	if p.Owes == 0 {
-		appendSlot(first[:0], promisedMagic, seq, binary.LittleEndian.AppendUint64(nil, uint64(p.At)))
+		appendCopy(first[:0], promisedMagic, seq, binary.LittleEndian.AppendUint64(nil, uint64(p.At)))
 	}
 	more := binary.LittleEndian.AppendUint64(nil, uint64(p.At))
 	more = binary.LittleEndian.AppendUint64(more, uint64(p.Owes))
@@ -46,11 +46,11 @@ func appendPromise(b []byte, seq uint64, p Promise) []byte {
 	return appendPrint(append(b, make([]byte, start+printAt-len(b))...), promisedMagic, seq, p.Print)
 }
 
-// promiseFile returns the content of a new file, whose slots have the sequences seq-1 and seq.
+// promiseFile returns the content of a new file, whose copies have the sequences seq-1 and seq.
 func promiseFile(seq uint64, p Promise) []byte {
-	b := make([]byte, 2*slotStride)
+	b := make([]byte, 2*copyStride)
 	for i := seq - 1; i <= seq; i++ {
-		at := i % 2 * slotStride
+		at := i % 2 * copyStride
 		appendPromise(b[at:at], i, p)
 	}
 	return b
@@ -59,9 +59,9 @@ func promiseFile(seq uint64, p Promise) []byte {
 // newestPromise picks the promise of the highest sequence. The form with more in it counts, unless release v0.1.0 has
 // written the other one since.
 func newestPromise(file []byte) (newest uint64, p Promise, err error) {
-	err = errSlot
-	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {
-		seq, one, e := decodePromise(file[off:min(len(file), off+promisedSlotBytes)])
+	err = errCopy
+	for off := 0; off < 2*copyStride && off < len(file); off += copyStride {
+		seq, one, e := decodePromise(file[off:min(len(file), off+promisedCopyBytes)])
 		if e == nil && (err != nil || seq > newest) {
 			newest, p, err = seq, one, nil
 		}
@@ -70,7 +70,7 @@ func newestPromise(file []byte) (newest uint64, p Promise, err error) {
 }
 
 func decodePromise(b []byte) (seq uint64, p Promise, err error) {
-	seq, payload, err := decodeSlot(b, promisedMagic, promisedLength)
+	seq, payload, err := decodeCopy(b, promisedMagic, promisedLength)
 	if err == nil {
 		p.At = lsn.LSN(binary.LittleEndian.Uint64(payload))
 	}

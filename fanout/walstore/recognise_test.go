@@ -248,7 +248,7 @@ func TestWALThatCameDamaged(t *testing.T) {
 		s := openMem(t, mem)
 		begin(t, s, g)
 		give(t, s, sent, g.Start(), g.End())
-		if err := s.settleMark(); err != nil {
+		if err := s.closeMark(); err != nil {
 			t.Fatal(err)
 		}
 		mem = mem.Kill()
@@ -282,7 +282,7 @@ func TestOtherWALAndDamage(t *testing.T) {
 	at := testSeg.Floor(s.Positions().Received)
 	takeOther(t, s, g, at)
 	drain(t, s)
-	_ = s.settleMark()
+	_ = s.closeMark()
 	if err := s.housekeepingStep(); err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (s *Store) openAdopted(ctx context.Context, id Identity) error {
 	if end < m.LSN {
 		owed = s.owe(m, end, damaged)
 	}
-	if owed, damaged, err = s.settleAt(h, m, end, owed, damaged); err != nil {
+	if owed, damaged, err = s.finishAt(h, m, end, owed, damaged); err != nil {
 		return err
 	}
 	return s.resumeRepair(owed, damaged)
@@ -117,7 +117,7 @@ func (s *Store) newDir() error {
 	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("make data directory: %w", err)
 	}
-	none := slotFileContent(metaMagic, encodeMeta(Identity{}))
+	none := twoCopies(metaMagic, encodeMeta(Identity{}))
 	if err := vfs.WriteFile(s.fs, filepath.Join(s.dir, metaName), none); err != nil {
 		return fmt.Errorf("make a new store: %w", err)
 	}
@@ -163,11 +163,11 @@ func (s *Store) readMeta() (Identity, bool, error) { return readMeta(s.fs, s.dir
 
 func readMeta(files vfs.FS, dir string) (Identity, bool, error) {
 	path := filepath.Join(dir, metaName)
-	raw, err := vfs.ReadFile(files, path, 2*slotStride)
+	raw, err := vfs.ReadFile(files, path, 2*copyStride)
 	if err != nil {
 		return Identity{}, false, fmt.Errorf("read meta file: %w", err)
 	}
-	_, payload, err := newestSlot(raw, metaMagic, metaLength)
+	_, payload, err := newestCopy(raw, metaMagic, metaLength)
 	if err != nil {
 		return Identity{}, false, &DamagedError{File: path, Reason: err.Error()}
 	}
@@ -243,14 +243,14 @@ func (s *Store) readMark() (mark, bool, error) {
 		return mark{}, false, fmt.Errorf("open mark: %w", err)
 	}
 	s.stages.mark.f = f
-	raw := make([]byte, 2*slotStride)
+	raw := make([]byte, 2*copyStride)
 	n, err := f.ReadAt(raw, 0)
 	if err != nil && err != io.EOF {
 		return mark{}, false, fmt.Errorf("read mark: %w", err)
 	}
 	seq, m, err := newestMark(raw[:n])
 	if err != nil {
-		return mark{}, false, &DamagedError{File: path, Reason: "neither slot is valid: " + err.Error()}
+		return mark{}, false, &DamagedError{File: path, Reason: "neither copy is valid: " + err.Error()}
 	}
 	if !m.possible() {
 		return mark{}, false, &DamagedError{File: path, Reason: fmt.Sprintf("impossible mark %+v", m)}
@@ -261,7 +261,7 @@ func (s *Store) readMark() (mark, bool, error) {
 
 // createMark makes the mark of a store that begins, durably, and opens it.
 func (s *Store) createMark(m mark) error {
-	content := slotFileContent(markMagic, m.append(nil))
+	content := twoCopies(markMagic, m.append(nil))
 	path := s.walPath(markName)
 	if err := vfs.WriteFile(s.fs, path, content); err != nil {
 		return fmt.Errorf("create mark: %w", err)

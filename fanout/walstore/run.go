@@ -42,10 +42,10 @@ func (s *Store) Run(ctx context.Context) error {
 		return failed
 	}
 	if err == nil {
-		err = s.settleMark()
+		err = s.closeMark()
 	}
 	if err == nil {
-		err = s.settlePromise()
+		err = s.closePromise()
 	}
 	return err
 }

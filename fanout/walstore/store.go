@@ -51,7 +51,7 @@ type Store struct {
 	lifeMu    sync.Mutex
 	life      vfs.File  // open while written WAL is reported, or was; nil: it is not
 	told      lsn.Point // what the file says was reported, of the life that this process has noted
-	lifeSlot  [lifeFileBytes - lifeSlotAt]byte
+	lifeTold  [lifeFileBytes - lifeToldAt]byte
 	promised  promised
 
 	// Hot state; every section under mu is short and does no I/O.
@@ -165,7 +165,7 @@ func (s *Store) Adopt(id Identity) error {
 		return fmt.Errorf("adopt system: unsupported identity: system %s, PostgreSQL %d, wal_segment_size %d",
 			id.System, id.ServerMajor, id.SegSize)
 	}
-	content := slotFileContent(metaMagic, encodeMeta(id))
+	content := twoCopies(metaMagic, encodeMeta(id))
 	if err := vfs.WriteFile(s.fs, filepath.Join(s.dir, metaName), content); err != nil {
 		return fmt.Errorf("adopt system: %w", err)
 	}

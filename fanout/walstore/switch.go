@@ -142,7 +142,7 @@ func (s *Store) endAt(h lsn.History, oldest, end lsn.LSN, r *resumption) error {
 	if err := s.unseal(h.Timeline, end); err != nil {
 		return err
 	}
-	if err := s.stages.mark.write(settledMark(h.Timeline, end, s.start)); err != nil {
+	if err := s.stages.mark.write(sureMark(h.Timeline, end, s.start)); err != nil {
 		return s.fail(err)
 	}
 	left := s.leaveFiles()

@@ -166,7 +166,7 @@ func (s *Store) begin(tli lsn.TimelineID, at lsn.LSN) error {
 	}
 	s.stages.markMu.Lock()
 	defer s.stages.markMu.Unlock()
-	if err := s.createMark(settledMark(tli, at, at)); err != nil {
+	if err := s.createMark(sureMark(tli, at, at)); err != nil {
 		return err
 	}
 	if err := s.noteOldest(at); err != nil {

@@ -21,11 +21,11 @@ const readAhead = 32 * lsn.PageSize
 // was sure is returned with the damage that was found there. One that is not, and lies below the mark, is of a sync
 // that did not come back, as far as anybody knows.
 func (s *Store) findEnd(ctx context.Context, h lsn.History, m mark) (lsn.LSN, *DamagedError, error) {
-	end, damaged, err := s.findEndFrom(ctx, h, settledMark(m.Timeline, m.Sure, m.Start))
+	end, damaged, err := s.findEndFrom(ctx, h, sureMark(m.Timeline, m.Sure, m.Start))
 	if err != nil || damaged != nil || end >= m.LSN || !s.hashesTo(h, m) {
 		return end, damaged, err
 	}
-	return s.findEndFrom(ctx, h, settledMark(m.Timeline, m.LSN, m.Start))
+	return s.findEndFrom(ctx, h, sureMark(m.Timeline, m.LSN, m.Start))
 }
 
 // hashesTo reports whether the stored WAL is what m was written for.

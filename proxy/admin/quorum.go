@@ -26,8 +26,8 @@ type Quorum struct {
 
 	Others []QuorumRule `json:"other_rules,omitempty" doc:"rules of others that hold as well"`
 
-	Unconfirmed []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
-	Unsettled   []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
+	Unconfirmed   []string `json:"unconfirmed,omitempty" doc:"proxies that have not said that they have the same rule"`
+	Unestablished []string `json:"unsettled,omitempty" doc:"proxies whose older commits may rest on the rule before"`
 
 	Withdrawn bool     `json:"own_vote_withdrawn" doc:"true while this store has no space but that of WAL it voted for"`
 	Awaited   []string `json:"awaited,omitempty" doc:"proxies that are not heard and that this one waits for"`

@@ -18,7 +18,7 @@ func quorumStatus(s cluster.Status, told lsn.Progress) admin.Quorum {
 	q := admin.Quorum{
 		Rule: s.Rule, Spread: s.Spread, Violations: s.Counters.Violations,
 		Levels: []admin.QuorumLevel{}, Voters: []admin.QuorumVoter{},
-		Unconfirmed: s.Confirmation.Missing, Unsettled: s.Confirmation.Unestablished,
+		Unconfirmed: s.Confirmation.Missing, Unestablished: s.Confirmation.Unestablished,
 		Withdrawn: s.Withdrawn,
 		Awaited:   s.Awaited, Forgotten: s.Forgotten,
 	}

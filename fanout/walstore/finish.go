@@ -37,10 +37,10 @@ func (s *Store) dropUnpublished(h lsn.History, m mark) error {
 	return nil
 }
 
-// settleAt does steps 9 to 11 at end, or below it. They read the last page before the end: a segment that is damaged
+// finishAt does steps 9 to 11 at end, or below it. They read the last page before the end: a segment that is damaged
 // there is no end. Neither is one that has other WAL in the place of what is owed, which d is. It returns what is owed
 // now, and the damage that was found last.
-func (s *Store) settleAt(
+func (s *Store) finishAt(
 	h lsn.History, m mark, end lsn.LSN, d debt, damaged *DamagedError,
 ) (debt, *DamagedError, error) {
 	defer s.segs.closeUnused() // what comes next may replace files
@@ -62,7 +62,7 @@ func (s *Store) settleAt(
 		case err != nil:
 			return d, damaged, err
 		default:
-			if err = s.settle(h, m, end); err == nil && other {
+			if err = s.finish(h, m, end); err == nil && other {
 				err = s.putAway(end)
 			}
 			return d, damaged, err
@@ -85,14 +85,14 @@ func (s *Store) readable(h lsn.History, m mark, end lsn.LSN) error {
 	return nil
 }
 
-// settle (10 and 11) makes durable where the store ends, and notes what is left to do.
-func (s *Store) settle(h lsn.History, m mark, end lsn.LSN) error {
+// finish (10 and 11) makes durable where the store ends, and notes what is left to do.
+func (s *Store) finish(h lsn.History, m mark, end lsn.LSN) error {
 	if err := s.dropDigests(end); err != nil {
 		return err
 	}
 	// 10: even if it is the same again; the one that was read may have been in the kernel's memory
 	// only.
-	next := settledMark(m.Timeline, end, m.Start)
+	next := sureMark(m.Timeline, end, m.Start)
 	next.Print = s.printAtEnd(m.Print)
 	if s.stages.unnoted != nil { // a lower mark would let the next start forget what is owed
 		next = m

@@ -10,9 +10,9 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// TestCleanStopSettlesTheMark: at a clean stop the mark calls all sure that was published. A full disk leaves the mark as
+// TestCleanStopMakesTheMarkSure: at a clean stop the mark calls all sure that was published. A full disk leaves the mark as
 // it is, and is no failure; another error is one.
-func TestCleanStopSettlesTheMark(t *testing.T) {
+func TestCleanStopMakesTheMarkSure(t *testing.T) {
 	for _, c := range []struct {
 		err   error
 		fails bool
@@ -35,8 +35,8 @@ func TestCleanStopSettlesTheMark(t *testing.T) {
 			}
 			return nil
 		})
-		err := s.settleMark()
-		if settled := s.sure == end; (err != nil) != c.fails || settled != (c.err == nil) || s.stages.mark.last.Sure != s.sure {
+		err := s.closeMark()
+		if closed := s.sure == end; (err != nil) != c.fails || closed != (c.err == nil) || s.stages.mark.last.Sure != s.sure {
 			t.Errorf("%v: %v, sure %s of %s, on disk %+v", c.err, err, s.sure, end, s.stages.mark.last)
 		}
 	}

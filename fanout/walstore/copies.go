@@ -9,8 +9,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// The meta file and the mark have one shape: two slots, written in turn, of which the valid one
-// with the higher sequence counts. A write that is torn by a crash leaves the other slot. Slots
+// The meta file, the mark and their like have one shape: two copies, written in turn, of which the valid one
+// with the higher sequence counts. A write that is torn by a crash leaves the other copy. Copies
 // lie a page apart, so that no device tears both in one go.
 //
 //	 0        4         8          16                       8+8+payload   +8
@@ -20,17 +20,17 @@ import (
 //
 // All little-endian; the hash covers everything before it. docs/walstore-format.md has the tables.
 const (
-	slotStride    = 4096
-	slotHeaderLen = 16
-	slotHashLen   = 8
-	slotVersion   = 1
+	copyStride    = 4096
+	copyHeaderLen = 16
+	copyHashLen   = 8
+	copyVersion   = 1
 )
 
-// errSlot reports a slot that was never written, is torn, or is of another kind.
-var errSlot = errors.New("not a valid slot")
+// errCopy reports a copy that was never written, is torn, or is of another kind.
+var errCopy = errors.New("not a valid copy")
 
-func appendSlot(b []byte, magic string, seq uint64, payload []byte) []byte {
-	return appendVersion(b, magic, slotVersion, seq, payload)
+func appendCopy(b []byte, magic string, seq uint64, payload []byte) []byte {
+	return appendVersion(b, magic, copyVersion, seq, payload)
 }
 
 func appendVersion(b []byte, magic string, version uint32, seq uint64, payload []byte) []byte {
@@ -42,29 +42,29 @@ func appendVersion(b []byte, magic string, version uint32, seq uint64, payload [
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b[start:]))
 }
 
-func decodeSlot(b []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
-	return decodeVersion(b, magic, slotVersion, payloadLen)
+func decodeCopy(b []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
+	return decodeVersion(b, magic, copyVersion, payloadLen)
 }
 
 func decodeVersion(b []byte, magic string, version uint32, payloadLen int) (seq uint64, payload []byte, err error) {
-	n := slotHeaderLen + payloadLen
-	if len(b) < n+slotHashLen || string(b[:4]) != magic {
-		return 0, nil, errSlot
+	n := copyHeaderLen + payloadLen
+	if len(b) < n+copyHashLen || string(b[:4]) != magic {
+		return 0, nil, errCopy
 	}
 	if binary.LittleEndian.Uint64(b[n:]) != xxhash.Sum64(b[:n]) {
-		return 0, nil, errSlot
+		return 0, nil, errCopy
 	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != version {
-		return 0, nil, fmt.Errorf("%w: version %d is not known here", errSlot, v)
+		return 0, nil, fmt.Errorf("%w: version %d is not known here", errCopy, v)
 	}
-	return binary.LittleEndian.Uint64(b[8:]), b[slotHeaderLen:n], nil
+	return binary.LittleEndian.Uint64(b[8:]), b[copyHeaderLen:n], nil
 }
 
-// newestSlot picks the valid slot with the higher sequence from a file's content. errSlot: none is valid.
-func newestSlot(file []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
-	err = errSlot
-	for off := 0; off < 2*slotStride && off < len(file); off += slotStride {
-		s, p, e := decodeSlot(file[off:], magic, payloadLen)
+// newestCopy picks the valid copy with the higher sequence from a file's content. errCopy: none is valid.
+func newestCopy(file []byte, magic string, payloadLen int) (seq uint64, payload []byte, err error) {
+	err = errCopy
+	for off := 0; off < 2*copyStride && off < len(file); off += copyStride {
+		s, p, e := decodeCopy(file[off:], magic, payloadLen)
 		if e == nil && (err != nil || s > seq) {
 			seq, payload, err = s, p, nil
 		}
@@ -72,11 +72,11 @@ func newestSlot(file []byte, magic string, payloadLen int) (seq uint64, payload 
 	return seq, payload, err
 }
 
-// slotFileContent returns a new file: both slots hold payload.
-func slotFileContent(magic string, payload []byte) []byte {
-	b := make([]byte, 2*slotStride)
-	appendSlot(b[:0], magic, 1, payload)
-	appendSlot(b[slotStride:slotStride], magic, 2, payload)
+// twoCopies returns a new file: both hold payload.
+func twoCopies(magic string, payload []byte) []byte {
+	b := make([]byte, 2*copyStride)
+	appendCopy(b[:0], magic, 1, payload)
+	appendCopy(b[copyStride:copyStride], magic, 2, payload)
 	return b
 }
 
