@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/cluster/link"
 	"github.com/replproxy/replproxy/cluster/loss"
@@ -106,5 +107,61 @@ func TestFollowedAfterAll(t *testing.T) {
 	}
 	if !a.AsksFirst(who) {
 		t.Error("a member says that it has what was written instead, and nobody is asked")
+	}
+}
+
+// TestBothFollowAfterAll: WAL was given up on both proxies, and then a standby was promoted that has it. One hears that the
+// other one keeps that WAL before it follows itself. It is over on both, and after restarts.
+func TestBothFollowAfterAll(t *testing.T) {
+	forked := lsn.History{Timeline: 2, Parents: []lsn.HistoryEntry{{Timeline: 1, Switch: 100}}}
+	stores := map[string]*fakeStore{"a": newFakeStore(100), "b": newFakeStore(100)}
+	dirs := map[string]string{"a": filepath.Join(t.TempDir(), "cluster"), "b": filepath.Join(t.TempDir(), "cluster")}
+	open := func(name, other string) *Node {
+		n, err := New(Options{
+			Name: name, Dir: dirs[name], Store: stores[name], Members: []string{other}, Outbox: link.NewOutbox(),
+			History: func() lsn.History { return forked }, Rule: vote.RuleText{Names: "ANY 1 (s1, s2)"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a, b := open("a", "b"), open("b", "a")
+	tell := func() {
+		t.Helper()
+		hears(t, b, "a", a.memberStatus())
+		hears(t, a, "b", b.memberStatus())
+	}
+	for _, n := range []*Node{a, b} {
+		if err := n.GiveUp(7, 1, 60, 100, []Beyond{{Name: "s2", Timeline: 1, LSN: 100}}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell()
+	for _, n := range []*Node{a, b} {
+		n.wantMarked(t, "s2")
+		stores[n.o.Name].move(2, 100)
+		_, err := n.Begins("", false, 1)
+		if err := errors.Join(err, n.TakeBack(1, 60, 100)); err != nil {
+			t.Fatal(err)
+		}
+		tell()
+	}
+	for range 2 {
+		for _, n := range []*Node{a, b} {
+			n.look(time.Now())
+			tell()
+		}
+		for _, n := range []*Node{a, b} {
+			n.wantMarked(t)
+			if n.AsksFirst(loss.Who{Name: "s2"}) || len(n.Status().GivenUp) > 0 || n.GaveUp(lsn.Point{Timeline: 1, LSN: 90}) {
+				t.Errorf("%s follows a timeline that has that WAL, and asks for it: %+v", n.o.Name, n.Status().GivenUp)
+			}
+			if err := n.saveLosses(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, b = open("a", "b"), open("b", "a")
+		tell()
 	}
 }

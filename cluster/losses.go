@@ -59,7 +59,7 @@ func (n *Node) saidInstead(l loss.Loss) bool {
 func (n *Node) storeAt(p Positions) loss.Store {
 	return loss.Store{
 		Concerns: func(l loss.Loss) bool { return n.concerns(l, p) }, Brings: n.brings,
-		Received: p.Received, Aside: n.aside,
+		Received: p.Received, Timeline: p.Timeline, Aside: n.aside,
 	}
 }
 

@@ -53,8 +53,10 @@ func (s Set) TakeBack(system lsn.SystemID, t lsn.TimelineID, from, to lsn.LSN, o
 	for i := len(s) - 1; i >= 0; i-- {
 		switch l := s[i]; {
 		case !l.same(about) || l.TakenBack:
-		case l.Void:
-			return s, true // see KeptBy
+		case l.Void: // see KeptBy; here, or at a member
+			s = slices.Clone(s)
+			s[i].Own, s[i].Pending = false, false
+			return s, true
 		case l.Own:
 			s = slices.Clone(s)
 			done := !others(l) && !l.shown()
@@ -137,9 +139,12 @@ func (s Set) Hear(member string, said Set) (_ Set, news bool) {
 }
 
 // Streams returns s for a proxy to whose store WAL comes in that was written instead: it is known to have it from now
-// on.
+// on. On a later timeline than that of a loss that is void comes what was lost, whatever another member says.
 func (s Set) Streams(at Store) Set {
 	for i, l := range s {
+		if l.Void && l.Timeline != at.Timeline {
+			continue
+		}
 		if (!l.Own || l.Pending) && at.concerns(l) && at.Brings(l) {
 			s = slices.Clone(s)
 			s[i].Own, s[i].Pending = true, false

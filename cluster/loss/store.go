@@ -13,6 +13,7 @@ type Store struct {
 	// Brings reports whether WAL comes in from where it was written instead of a loss: from a server, or from a member
 	// that has it, see [Set.Brings]. It is asked only where the loss concerns the store.
 	Brings   func(Loss) bool
+	Timeline lsn.TimelineID // of the next WAL
 	Received lsn.LSN
 	Aside    uint64 // ID of the loss whose WAL the store has until its next start; 0: none
 }

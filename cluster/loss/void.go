@@ -19,7 +19,7 @@ func (s Set) KeptBy(at Store, left lsn.TimelineID, instead func(l Loss) bool) (_
 		if kept == nil {
 			s = slices.Clone(s)
 		}
-		s[i].Void, s[i].Own = true, false
+		s[i].Void, s[i].Own, s[i].Pending = true, false, false
 		kept = append(kept, l.ID)
 	}
 	return s, kept

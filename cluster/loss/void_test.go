@@ -57,3 +57,16 @@ func TestVoidIsTold(t *testing.T) {
 		t.Errorf("%+v", again)
 	}
 }
+
+// TestVoidIsNotSpread: a member says that it has what was written instead, and then is gone. Two that follow a timeline with
+// the lost WAL do not take it up from each other for good.
+func TestVoidIsNotSpread(t *testing.T) {
+	at := Store{Received: 300, Timeline: 3, Concerns: kept, Brings: kept}
+	s := Set{{ID: 7, System: 1, Timeline: 2, From: 100, To: 200, Void: true}}
+	if l := s.Streams(at)[0]; l.Own {
+		t.Errorf("WAL of timeline 3 is taken for what was written instead: %+v", l)
+	}
+	if at.Timeline = 2; !s.Streams(at)[0].Own {
+		t.Error("on timeline 2 it may be")
+	}
+}
