@@ -56,8 +56,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators networks hostile store sim slots majors systemd race loaded covered months")
 	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions operators networks hostile store sim slots majors race)
 
-bench: setup ## figures against direct connections and HAProxy, as ratios
-	go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v
+bench: setup ## figures against direct connections and HAProxy, as ratios; RUN=Builds BASE=commit: two builds in one run
+	REPLPROXY_BASE=$(BASE) go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v
 
 demo: setup build ## a primary, one proxy and three standbys on this machine, under load
 	bin/replproxy demo

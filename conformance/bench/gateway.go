@@ -53,12 +53,16 @@ func newGateway(t testing.TB) *gateway {
 // run starts a proxy with a build tag, attaches the sinks to it and makes the primary wait for it. A proxy that ran
 // before is stopped.
 func (g *gateway) run(tag string) {
-	g.part()
-	g.proxy = pgtest.StartProxy(g.t, pgtest.ProxyOptions{
-		Name: "one", DataDir: g.data, Upstream: g.primary.Conninfo(), Tag: tag, Args: []string{"--pprof"},
-		Config: "synchronous_standby_names: 'ANY 1 (s1, s2, s3)'\n",
-	})
+	g.attach(pgtest.ProxyOptions{Name: "one", DataDir: g.data, Tag: tag, Args: []string{"--pprof"}})
 	g.data = g.proxy.DataDir
+}
+
+// attach starts a proxy, in whose file o.Config follows the rule, attaches the sinks to it and makes the primary wait
+// for it. A proxy that ran before is stopped.
+func (g *gateway) attach(o pgtest.ProxyOptions) {
+	g.part()
+	o.Upstream, o.Config = g.primary.Conninfo(), "synchronous_standby_names: 'ANY 1 (s1, s2, s3)'\n"+o.Config
+	g.proxy = pgtest.StartProxy(g.t, o)
 	pgtest.WaitStreaming(g.t, g.primary, 1)
 	start := lsn.SegSize(lsn.DefaultSegSize).Floor(g.primary.CurrentLSN(g.t))
 	conninfo := g.proxy.Conninfo("user=postgres", "dbname=postgres")
@@ -75,7 +79,7 @@ func (g *gateway) run(tag string) {
 		text := strings.ReplaceAll(string(body), `": "`, `":"`)
 		return err == nil && strings.Count(text, `"standing":"counts"`) >= sinks, nil
 	})
-	g.primary.WaitsFor(g.t, "one")
+	g.primary.WaitsFor(g.t, o.Name)
 }
 
 // part ends the sinks and the proxy, for which nobody waits then.

@@ -36,6 +36,20 @@ func PreviousRelease(t testing.TB) (Release, string) {
 	return r, path
 }
 
+// BuildOf returns the binary of a commit, or of what else git names, which is built once per test process.
+func BuildOf(t testing.TB, commit string) string {
+	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := buildRelease(root, Release{Version: commit, Commit: commit})
+	if err != nil {
+		t.Fatalf("build %s: %v", commit, err)
+	}
+	return path
+}
+
 // previousRelease returns the newest one whose code is not the present one; the newest one when all are.
 func previousRelease(root string) (Release, error) {
 	text, err := os.ReadFile(filepath.Join(root, releasesFile))
