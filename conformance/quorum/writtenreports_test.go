@@ -1,6 +1,8 @@
 package quorum
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
+	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 )
 
 // losesPower ends a proxy as its machine's end would, as far as the proxy can tell: another boot is noted in data_dir.
@@ -17,6 +20,9 @@ func losesPower(t *testing.T, p *pgtest.Proxy) {
 	p.Kill9(t)
 	path := filepath.Join(p.DataDir, "life")
 	life, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && (vfs.OS{}).Life(p.DataDir) == "" {
+		return // this kernel does not know it: each end counts as the machine's
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +64,8 @@ func TestWrittenReportsOnAPrimary(t *testing.T) {
 		s.Proxy.Kill9(t)
 		s.Proxy.Start(t)
 		s.Begin(t, "on").Released(t)
-		if strings.Contains(s.Proxy.Log(), "WAL may have been reported") {
+		known := vfs.OS{}.Life(s.Proxy.DataDir) != "" // by this kernel
+		if known && strings.Contains(s.Proxy.Log(), "WAL may have been reported") {
 			t.Error("after kill -9 something is owed")
 		}
 		losesPower(t, s.Proxy)
