@@ -27,7 +27,7 @@ func (n *Node) Attach(name string) uint64 {
 	return id
 }
 
-// Ack takes a report of an own session. Received is filled in here.
+// Ack takes a report of this proxy's session. Received is filled in here.
 func (n *Node) Ack(a ledger.Ack) {
 	// The position is read after the session's: what was sent then is received now.
 	p := n.o.Store.Positions()
@@ -71,7 +71,7 @@ func (n *Node) OnReport(report func()) {
 	n.report = report
 }
 
-// doubted notes that an own session is asked whether its standby has left it.
+// doubted notes that a session here is asked whether its standby has left it.
 func (n *Node) doubted(incarnation uint64, since time.Time, silent vote.Silence) {
 	silent.Since = silent.Since.UTC().Truncate(time.Microsecond)
 	n.mu.Lock()

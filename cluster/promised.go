@@ -106,7 +106,7 @@ func ended(past []knownwal.Known, says tail.MemberStatus) []knownwal.Known {
 	})
 }
 
-// says returns the positions that the member claims now.
+// says returns the positions that the member claims now, with WAL that it owes and WAL that its primary has lost.
 func (a *heardStatus) says() (all []knownwal.Known) {
 	if a.Complete != lsn.Invalid {
 		has := lsn.Point{System: a.System, Timeline: a.Timeline, LSN: a.Complete}

@@ -5,10 +5,10 @@
 //	            ▲                            │
 //	            └──── relayed sessions ◄─────┘ psql, pgbench, pg_recvlogical, subscriptions
 //
-// The scenarios are in packages by topic, which run side by side: quorum, failover, slots, relay, crash, partitions,
-// and pages, which does what the documentation says. What more than one of them needs is in scene. Those of partitions
-// put each process on a host of its own (a network namespace), so that links can be cut in one direction. They promote
-// by the recipe of docs/failover.md while some hosts are out of reach.
+// The scenarios are in packages by topic, which run side by side: quorum, failover, slots, relay, crash, hostile,
+// networks, operators, partitions, and pages. The last one does what the documentation says. What more than one of them
+// needs is in scene. Those of partitions put each process on a host of its own (a network namespace), so that links can
+// be cut in one direction. They promote by the recipe of docs/failover.md while some hosts are out of reach.
 //
 // After each scenario the same questions are asked:
 //

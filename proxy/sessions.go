@@ -68,7 +68,7 @@ func (t *sessions) kin(physical bool) int {
 	return len(t.byID) - t.walsenders
 }
 
-// makeRoom ends one session that has not logged in and will do, if there is one.
+// makeRoom ends one session that has not logged in and will do, if there is one. The caller has the lock.
 func (t *sessions) makeRoom(will func(*Session) bool) {
 	if s := t.unproven.pick(will); s != nil {
 		t.take(s)
@@ -94,7 +94,7 @@ func (t *sessions) remove(s *Session) {
 	t.take(s)
 }
 
-// take takes s out, if it is there.
+// take takes s out, if it is there. The caller has the lock.
 func (t *sessions) take(s *Session) {
 	if t.byID[s.id] != s {
 		return

@@ -22,8 +22,8 @@ type Ack struct {
 	Bytes     lsn.Print // what this node has, see vote.Report
 }
 
-// Attach adds an own session; the others learn of it by the next [Ledger.State]. It fails, and the session does not
-// vote, beyond vote.MaxSessions, for an incarnation that is there, and for 0.
+// Attach adds a session of this proxy; the others learn of it by the next [Ledger.State]. It fails, and the session
+// does not vote, beyond vote.MaxSessions, for an incarnation that is there, and for 0.
 func (l *Ledger) Attach(now time.Time, incarnation uint64, kind vote.Kind, name string, system lsn.SystemID) error {
 	own := l.own()
 	k := vote.Key{Node: l.o.Node, Incarnation: incarnation}
@@ -45,7 +45,7 @@ func (l *Ledger) Attach(now time.Time, incarnation uint64, kind vote.Kind, name 
 	return nil
 }
 
-// End removes an own session; unknown ones are ignored.
+// End removes a session of this proxy; unknown ones are ignored.
 func (l *Ledger) End(incarnation uint64) {
 	k := vote.Key{Node: l.o.Node, Incarnation: incarnation}
 	if l.sessions[k] == nil {
@@ -58,7 +58,7 @@ func (l *Ledger) End(incarnation uint64) {
 	own.state.Seq++
 }
 
-// Ack counts a report of an own session. The Report is for the others; send is false when it says nothing
+// Ack counts a report of this proxy's session. The Report is for the others; send is false when it says nothing
 // new or the timeline is fenced.
 func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
 	s := l.sessions[vote.Key{Node: l.o.Node, Incarnation: a.Incarnation}]
@@ -86,7 +86,7 @@ func (l *Ledger) Ack(now time.Time, a Ack) (r vote.Report, send bool) {
 	return s.report, send
 }
 
-// Doubt says that an own session is asked, since a time, whether its standby has left it for a younger one of its name.
+// Doubt says that a session here is asked, since a time, whether its standby has left it for a younger one of its name.
 // An Ack that came after it ends that. The Report is for the others; false: there is nothing to say.
 func (l *Ledger) Doubt(incarnation uint64, since time.Time, silent vote.Silence) (vote.Report, bool) {
 	s := l.sessions[vote.Key{Node: l.o.Node, Incarnation: incarnation}]

@@ -172,7 +172,7 @@ type Status struct {
 	Clashes uint64       // times that two live proxies held one name
 }
 
-// Status may be called from any goroutine.
+// Status returns the counts of the link, and each member as it is connected now. It may be called from any goroutine.
 func (l *Link) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -131,7 +131,7 @@ func (s *Store) notePage(b *block, at lsn.LSN) {
 	}
 }
 
-// noteSegment keeps the digest of the segment that ends at end, with b.
+// noteSegment keeps the digest of the segment that ends at end, with b; none if b was not hashed. It takes s.mu.
 func (s *Store) noteSegment(b *block, end lsn.LSN) {
 	if !b.hashed {
 		return

@@ -58,7 +58,7 @@ const (
 	proved // and the server has
 )
 
-// NewClient proves keys. nonce is fresh and the caller's.
+// NewClient returns a client that proves keys. The caller makes nonce, a fresh one for each.
 func NewClient(keys Keys, leg Leg, nonce string) *Client {
 	if !leg.TLS || leg.Binding == "disable" {
 		leg.EndPoint = nil

@@ -50,7 +50,7 @@ type QuorumLevel struct {
 	Quorum      lsn.LSN   `json:"quorum_lsn,omitzero" doc:"what the rule covers"`
 	Reported    lsn.LSN   `json:"reported_lsn,omitzero" doc:"what the primary was told"`
 	Behind      *int64    `json:"behind_bytes,omitempty" doc:"received here, but not covered; absent when nothing is"`
-	Since       time.Time `json:"waiting_since,omitzero" doc:"for so long nothing that was received then is covered"`
+	Since       time.Time `json:"waiting_since,omitzero" doc:"since when nothing that was received then is covered"`
 	Satisfiable bool      `json:"satisfiable" doc:"with who is attached now"`
 	Why         string    `json:"why,omitempty" doc:"why it is not"`
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// agree refuses the command where the server at the other end of the link is not the one whose WAL is stored. What was
-// found before a short command holds until the store changes over.
+// agree refuses the command where the server at the other end of the link is not the one whose WAL is stored. The
+// refusal is then in p.refusal; err says that the link failed. What was found before a short command holds until the
+// store changes over.
 func (p *passing) agree() (err error) {
 	s := p.s
 	if s.h.o.Followed == nil {
