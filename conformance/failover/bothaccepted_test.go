@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/conformance/scene"
@@ -67,17 +68,30 @@ func TestBothAcceptedAndKept(t *testing.T) {
 		scene.Logged(t, all[i].Name, all[i].Log, "a standby has WAL that was given up")
 	}
 	for _, p := range all {
-		p.Program(t, "fence", "--timeline", "1", "--data-dir", p.DataDir)
+		waitWarned(t, p, "promote one that has it, with --end NAME=LSN")
 	}
-	end := s1.Scalar(t, "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())")
-	b.Program(t, "tail", "--timeline", "1", "--candidate", "s1", "--end", "s1="+end, "--data-dir", b.DataDir, "--wait", "30s")
+	page := scene.NewRecipe(t, primary.Install)
+	page.Proxies = all
+	page.SSH(t)
+	leave, end := page.Begin(t, "leave.sh", nil, s1.Conninfo())
+	if err := leave.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, end)
+	}
+	s2.Stop(t, pgtest.Fast) // it comes back once both proxies follow
+	promote, said := page.Begin(t, "promote.sh", nil, "1", "s1", s1.Conninfo(), "--end", "s1="+strings.TrimSpace(end.String()))
+	pgtest.WaitFor(t, time.Minute, "s1 to be proven", func() (bool, error) {
+		return strings.Contains(said.String(), "s1: proven"), nil
+	})
 	b.Signal(syscall.SIGSTOP) // it hears that a keeps that WAL before it follows s1 itself
-	s1.Promote(t)
 	scene.Logged(t, a.Name, a.Log, "WAL that was given up is kept")
 	b.Signal(syscall.SIGCONT)
 	for _, p := range all {
 		scene.Logged(t, p.Name, p.Log, "WAL that was given up is kept")
 	}
+	if err := promote.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	s2.Start(t)
 	row := 1000
 	for _, restarted := range append([]*pgtest.Proxy{nil}, all...) {
 		if restarted != nil {

@@ -36,6 +36,22 @@ func asideWarnings(a *admin.Aside, l *admin.Lack) []string {
 		"WAL aside. That ends by itself when it follows a primary that has that WAL", a.Timeline, a.From, a.To)}
 }
 
+// keepWarnings tell how WAL is kept after all that was given up. a is what the store has of it until its next start,
+// nil: none. Of the standbys that have it none can attach meanwhile.
+func keepWarnings(a *admin.Aside, rows []admin.GivenUp) (all []string) {
+	for _, l := range rows {
+		if a == nil || l.Timeline != a.Timeline || l.From >= a.To || a.From >= l.To || len(l.Standbys) == 0 {
+			continue
+		}
+		all = append(all, fmt.Sprintf("WAL of timeline %s up to %s is given up, and this proxy has it still, "+
+			"as %s may: to keep it after all restart no proxy and make no standby anew; stop that primary for good, "+
+			"and promote one that has it, with --end NAME=LSN, where its WAL ends "+
+			"(docs/failover.md, after a change of mind)",
+			l.Timeline, l.To, strings.Join(l.Standbys, " and ")))
+	}
+	return all
+}
+
 // givenUpBy names the proxies that have given up the WAL of l, where this one has not; "": none has, or it has too.
 func givenUpBy(l *admin.Lack, all []admin.GivenUp) string {
 	for _, g := range all {

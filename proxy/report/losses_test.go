@@ -130,3 +130,25 @@ func TestAcceptedElsewhere(t *testing.T) {
 		t.Error("another loss of that timeline was given up")
 	}
 }
+
+// TestChangedMind: while a proxy has WAL that was given up, and standbys that have it are refused, it says how that WAL is
+// kept after all. That is by --end, as none of them can attach. Once the proxy has none of it nobody is told.
+func TestChangedMind(t *testing.T) {
+	t.Parallel()
+	given := []admin.GivenUp{{Timeline: 2, From: 0x10, To: 0x20, Here: true, Standbys: []string{"s1", "s2"}}}
+	w := strings.Join(keepWarnings(&admin.Aside{Timeline: 2, From: 0x10, To: 0x20}, given), "|")
+	for _, words := range []string{"of timeline 2 up to 0/20", "as s1 and s2 may", "restart no proxy", "make no standby anew", "--end NAME=LSN"} {
+		if !strings.Contains(w, words) {
+			t.Errorf("%q is not in %q", words, w)
+		}
+	}
+	for name, w := range map[string][]string{
+		"it has none":       keepWarnings(nil, given),
+		"it is another":     keepWarnings(&admin.Aside{Timeline: 2, From: 0x20, To: 0x30}, given),
+		"no standby has it": keepWarnings(&admin.Aside{Timeline: 2, To: 0x20}, []admin.GivenUp{{Timeline: 2, To: 0x20}}),
+	} {
+		if len(w) > 0 {
+			t.Errorf("%s: %q", name, w)
+		}
+	}
+}

@@ -84,6 +84,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, leftWarnings(x.Left, s.Slots)...)
 	w.add(loses, acceptedWarnings(s.Accepted)...)
 	w.add(loses, asideWarnings(s.Aside, s.Upstream.Lack)...)
+	w.add(loses, keepWarnings(s.Aside, s.GivenUp)...)
 	w.add(loses, givenUpWarnings(s.GivenUp)...)
 	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard)...)
 	w.add(loses, lateWarnings(x.Stream.Late)...)
