@@ -19,7 +19,7 @@ type memberStatus struct {
 func (p *proxy) memberStatus() memberStatus {
 	kept := func(loss.Loss) bool { return true }
 	a := memberStatus{
-		number: p.number(), received: p.received, owed: p.owed, refused: p.refused,
+		number: p.number(), received: p.received, owed: max(p.owed, p.repaid), refused: p.refused,
 		losses: p.losses.Told(kept, p.aside),
 	}
 	if p.reportedOn == a.number {

@@ -46,6 +46,7 @@ const (
 	FollowsAlone     Fault = "a proxy follows a new timeline before it has heard another one"
 	BoundForgotten   Fault = "what may have been reported beyond the disk is forgotten with it"
 	MembersOwed      Fault = "a member that may have reported more than it has counts by what it has"
+	PaidIsForgotten  Fault = "a debt for what may have been reported is forgotten once it is paid"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -57,7 +58,7 @@ func Faults() []Fault {
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard, BeginsUnsaved,
 		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes, FollowsAlone,
-		BoundForgotten, MembersOwed,
+		BoundForgotten, MembersOwed, PaidIsForgotten,
 	}
 }
 

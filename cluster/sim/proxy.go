@@ -27,12 +27,13 @@ type proxy struct {
 	had      place         // by the store that was wiped last, for the checks: no rule helps against that
 
 	// In memory.
-	aside    uint64                  // the loss whose WAL the store has until it is restarted
-	inUse    ledger.Evaluation       // of the newest evaluation
-	cover    ledger.Covered          // see bounded
-	others   map[string]memberStatus // what they said last
-	boots    map[string]uint64       // of each member that was heard: with a new one its connection is another
-	equal    map[string]lsn.LSN      // how far each was compared equal at the last look
+	aside    uint64                     // the loss whose WAL the store has until it is restarted
+	inUse    ledger.Evaluation          // of the newest evaluation
+	cover    ledger.Covered             // see bounded
+	others   map[string]memberStatus    // what they said last
+	past     map[lsn.TimelineID]lsn.LSN // what they had, or may have, reported on timelines that they left
+	boots    map[string]uint64          // of each member that was heard: with a new one its connection is another
+	equal    map[string]lsn.LSN         // how far each was compared equal at the last look
 	led      *ledger.Ledger
 	said     uint64 // Seq of the State that was broadcast last
 	store    uint64 // incarnation
@@ -76,6 +77,7 @@ func (p *proxy) start() {
 		return
 	}
 	p.up, p.led, p.said, p.upstream, p.link, p.downs = true, led, 0, nil, nil, nil
+	p.past = map[lsn.TimelineID]lsn.LSN{}
 	p.shadow, p.others, p.boots = map[string]*shadow{}, map[string]memberStatus{}, map[string]uint64{}
 	p.equal = map[string]lsn.LSN{}
 	p.aside, p.inUse, p.cover = 0, ledger.Evaluation{}, ledger.Covered{}

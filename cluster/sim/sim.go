@@ -14,7 +14,8 @@ import (
 
 // Run plays one seed, broken by fault or not. The error is the first violation, with the trace before it.
 func Run(seed uint64, fault Fault) (Stats, error) {
-	dark := fault == FollowsAlone || fault == BoundForgotten || fault == MembersOwed
+	dark := fault == FollowsAlone || fault == BoundForgotten || fault == MembersOwed ||
+		fault == PaidIsForgotten
 	return play(seed, fault, dark)
 }
 

@@ -165,6 +165,7 @@ var mutants = []mutant{
 	{FollowsAlone, ErrLost, true},
 	{BoundForgotten, ErrLost, true},
 	{MembersOwed, ErrLost, true},
+	{PaidIsForgotten, ErrLost, false},
 }
 
 // TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.

@@ -42,6 +42,7 @@ func (p *proxy) broadcast() {
 	p.must(err)
 	a := p.memberStatus()
 	p.tell(newMessage(b, older), func(q *proxy) {
+		q.remember(q.others[p.name], a)
 		q.others[p.name] = a
 		q.hearLosses(p.name, a.losses)
 		q.answered(p.knows[q.name])

@@ -14,6 +14,7 @@ type owing struct {
 	bound   lsn.LSN // on the disk: reports end there, or where WAL is flushed
 	boundOn lsn.TimelineID
 	owed    lsn.LSN // what the machine may have lost of it; 0: nothing
+	repaid  lsn.LSN // what was owed, and is paid: it may have been reported
 	shown   lsn.LSN // the most that a standby has shown meanwhile
 	stalled int64   // until then the disk hangs
 }
@@ -45,11 +46,15 @@ func (p *proxy) losesPower() {
 	p.w.stats.Owing++
 }
 
-// paid ends a debt that is flushed.
+// paid ends a debt that is flushed. For all that p knows it has reported as far.
 func (p *proxy) paid() {
-	if p.flushed >= p.owed {
-		p.owed, p.shown = 0, 0
+	if p.owed == 0 || p.flushed < p.owed {
+		return
 	}
+	if p.w.fault != PaidIsForgotten {
+		p.repaid = max(p.repaid, p.owed)
+	}
+	p.owed, p.shown = 0, 0
 }
 
 // hears takes the word of the primary s, which p follows: it has all that was reported of its timeline.
@@ -67,7 +72,7 @@ func (p *proxy) lacksOwed(s *server) bool {
 		at, had := p.w.left(s.tli, number)
 		return owed > 0 && (!had || at < owed)
 	}
-	if p.owed > p.flushed && leaves(p.number(), p.owed) {
+	if leaves(p.number(), max(p.owed, p.repaid)) {
 		return true
 	}
 	for _, q := range p.w.proxies {
@@ -75,7 +80,24 @@ func (p *proxy) lacksOwed(s *server) bool {
 			return true
 		}
 	}
+	for number := lsn.TimelineID(1); number < p.w.number(p.w.official); number++ {
+		if leaves(number, p.past[number]) {
+			return true
+		}
+	}
 	return false
+}
+
+// remember keeps the position that a member had, or may have, reported on the timeline which it has left by its newest
+// status.
+func (p *proxy) remember(was, now memberStatus) {
+	at := was.reported
+	if p.w.fault != MembersOwed {
+		at = max(at, was.owed)
+	}
+	if was.number != now.number && at > 0 {
+		p.past[was.number] = max(p.past[was.number], at)
+	}
 }
 
 // stalls has the disks of proxies that do not wait for them take longer than a blackout lasts, from the beginning of

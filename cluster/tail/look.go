@@ -3,11 +3,15 @@ package tail
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/replproxy/replproxy/cluster/vote"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
+
+// allStored is said as promised by a member whose store was emptied amid reports.
+const allStored = lsn.LSN(math.MaxUint64)
 
 // Member has the knowledge of one proxy of the cluster. Status.Node is always set.
 type Member struct {
@@ -139,6 +143,8 @@ func (l *look) describe(m Member) Row {
 			l.members[0].Status.Node, m.Other, t)
 	case a.Timeline == t && m.Uncompared:
 		r.Why = "its WAL is not compared with that of " + l.members[0].Status.Node + " yet"
+	case a.Timeline == t && max(a.Promised, m.Had) == allStored:
+		r.Why = "its store was emptied amid reports: nobody knows how far they went"
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
 		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:

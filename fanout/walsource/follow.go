@@ -171,7 +171,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	}
 	have = r.o.Store.Positions()
 	if primary := r.member == "" && !srv.inRecovery() && !srv.virtual; primary && have.Timeline == srv.timeline {
-		if err := r.o.Store.PrimaryHas(srv.xlogpos); err != nil { // on a full disk WAL goes on through memory
+		if err := r.bounded(srv.xlogpos); err != nil { // on a full disk WAL goes on through memory
 			r.log.Warn("cannot note how much WAL is owed at most: until the next connection it is as much as before",
 				"err", err)
 		}

@@ -128,8 +128,24 @@ func (r *Supply) promisedPoint() lsn.Point {
 	}
 	id, _ := r.o.Store.Identity()
 	p := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: high}
+	if owed, owes := r.o.Store.Repairing(); owes && owed.Bound > have.Received {
+		p.LSN = min(p.LSN, have.Received) // the rest is a bound, which is told as owed
+	}
 	p.LSN, _ = r.complete(p, have)
 	return p
+}
+
+// bounded notes that the primary has WAL of the stored timeline up to at: if more is owed for having been reported, no
+// more than that was. It is promised as far.
+func (r *Supply) bounded(at lsn.LSN) error {
+	owed, owes := r.o.Store.Repairing()
+	if !owes || owed.Bound <= at {
+		return nil
+	}
+	if err := r.o.Store.PrimaryHas(at); err != nil {
+		return err
+	}
+	return r.rcv.GiveUp(at)
 }
 
 // Promised returns the highest position that was reported under a rule, up to the last complete record.

@@ -68,7 +68,7 @@ func (r *Supply) primarySaid(t lsn.TimelineID, end lsn.LSN) error {
 	if end == lsn.Invalid || r.o.Store.Positions().Timeline != t {
 		return nil
 	}
-	return r.o.Store.PrimaryHas(end)
+	return r.bounded(end)
 }
 
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.

@@ -72,6 +72,7 @@ func TestRealPrimarySaysWhatIsOwed(t *testing.T) {
 	}
 	at, m := primary.CurrentLSN(t), newMemStore()
 	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: at, Flushed: at}
+	m.owes = walstore.Repair{From: at, To: at + 16<<20, Bound: at + 16<<20}
 	o := Options{Upstream: config, Name: "b", Store: m, Primary: watched(config.Endpoints()[0])}
 	o.Quorum = newRule(free())
 	r, err := New(alone(o))

@@ -244,5 +244,8 @@ func (s *Store) readPromised() error {
 			to = max(to, r.To) // was stored, and will be again
 		}
 	}
+	if r, owes := s.Repairing(); owes {
+		to = max(to, r.Bound) // it stays promised when it is paid
+	}
 	return s.SetPromised(to)
 }

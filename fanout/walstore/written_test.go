@@ -151,6 +151,9 @@ func TestOwesWhatWasReported(t *testing.T) {
 			if !owes {
 				return
 			}
+			if at := s.Promised().At; at != r.Bound { // and so it is when that is paid
+				t.Errorf("%s is promised", at)
+			}
 			if err := s.ReportWritten(); !errors.Is(err, ErrOwing) {
 				t.Errorf("it reports written WAL: %v", err)
 			}
