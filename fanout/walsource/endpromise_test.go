@@ -41,6 +41,7 @@ func TestPrimarySaysWhatIsOwed(t *testing.T) {
 	m := newMemStore()
 	r := with(t, Options{Store: m})
 	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: 500, Flushed: 500}
+	m.owes = walstore.Repair{From: 500, To: 900, Bound: 900}
 	for _, s := range []struct {
 		name     string
 		timeline lsn.TimelineID

@@ -3,6 +3,8 @@ package walsource
 import (
 	"syscall"
 	"testing"
+
+	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
 // TestStreamBeginsWhileDebtCannotBeNoted: each connection to the primary tells the store where it is, so that an idle one
@@ -18,6 +20,7 @@ func TestStreamBeginsWhileDebtCannotBeNoted(t *testing.T) {
 		if m.primaryHas != 0 {
 			t.Error("an empty store owes nothing")
 		}
+		m.owes = walstore.Repair{From: fakeSeg, To: fakeSeg << 1, Bound: fakeSeg << 1}
 	})
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
