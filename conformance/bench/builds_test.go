@@ -17,10 +17,13 @@ type build struct {
 	config string // more of its file
 }
 
+// trustLoopback lets in whoever the primary lets in without a proof. The harness says it to this code's build only.
+const trustLoopback = `access: ["host all all 127.0.0.0/8 trust", "host replication all 127.0.0.0/8 trust"]` + "\n"
+
 // builds returns the one that is compared with, by REPLPROXY_BASE a commit and else the release before, and this one.
 func builds(b *testing.B) (base, now build) {
 	if commit := os.Getenv("REPLPROXY_BASE"); commit != "" {
-		return build{name: commit, binary: pgtest.BuildOf(b, commit)}, build{name: "now"}
+		return build{name: commit, binary: pgtest.BuildOf(b, commit), config: trustLoopback}, build{name: "now"}
 	}
 	r, path := pgtest.PreviousRelease(b)
 	return build{name: r.Version, binary: path}, build{name: "now"}
@@ -101,7 +104,7 @@ func compareRelays(b *testing.B, seconds int, all ...build) {
 	var proxies []*pgtest.Proxy
 	for i, x := range all {
 		proxies = append(proxies, pgtest.StartProxy(b, pgtest.ProxyOptions{
-			Name: "relay" + strconv.Itoa(i), Upstream: w.primary.Conninfo("dbname=postgres"), Binary: x.binary,
+			Name: "relay" + strconv.Itoa(i), Upstream: w.primary.Conninfo("dbname=postgres"), Binary: x.binary, Config: x.config,
 		}))
 	}
 	fmt.Printf("\npgbench -S, %d s, median of %d rounds, transactions per second; ratio to %s\n", seconds, rounds, all[0].name)
