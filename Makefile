@@ -18,7 +18,7 @@ RACE_TIMEOUT := 60m
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test race check deps traces vuln fuzz soak bench demo demo-quorum clean
+.PHONY: help setup build release test race check deps traces vuln fuzz soak bench demo demo-quorum pre-commit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +55,9 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz kill9 gate chaos pools away partitions operators networks hostile store sim slots majors systemd race loaded covered months")
 	@DURATION=$(DURATION) SEED=$(SEED) scripts/soak $(or $(WHAT),fuzz kill9 chaos away partitions operators networks hostile store sim slots majors race)
+
+pre-commit: ## what a commit must pass, in seconds: gofmt, vet and the rules of the root package
+	@scripts/pre-commit
 
 bench: setup ## figures against direct connections and HAProxy, as ratios; RUN=Builds BASE=commit: two builds in one run
 	REPLPROXY_BASE=$(BASE) go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v
