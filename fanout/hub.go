@@ -72,6 +72,7 @@ type Hub struct {
 	endings  endings
 	began    lsn.TimelineID // of the store when the hub was made
 	covering *covering
+	backups  backups
 
 	reserving atomic.Int32 // slots that are being made, see reserve
 }

@@ -102,7 +102,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	if h.o.Voter != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voter(who.ApplicationName)
-		o.Voter = session.voter
+		o.Voter = h.votes(who, session.voter)
 	}
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)

@@ -58,6 +58,7 @@ type database struct {
 	held               []byte
 	own                *ownQuery // an exchange of our own with the primary; nil: none
 	backup             *backup   // whose answer is heard; nil: none
+	backupEnds         func()    // of the hub, while there is one
 	ended              bool      // the primary says no more
 	endErr             error     // why; nil: it ended in order
 }
@@ -88,9 +89,22 @@ func (h *Handler) ServeDatabase(ctx context.Context, req *handshake.Request, ser
 	return d.serve(ctx)
 }
 
+// endBackup notes that no base backup runs. The caller holds mu.
+func (d *database) endBackup() {
+	if d.backup != nil {
+		d.backup = nil
+		d.backupEnds()
+	}
+}
+
 // serve runs both directions until both have ended, or ctx ends. It closes neither connection. nil: it ended in order.
 // An error that the client has to be told is marked by [proxy.Tell].
 func (d *database) serve(ctx context.Context) error {
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.endBackup()
+	}()
 	stop := deadline.By(ctx, func(at time.Time) error {
 		err := errors.Join(d.legs.Client.SetDeadline(at), d.up.SetDeadline(at))
 		d.s.interrupt(errShutdown())

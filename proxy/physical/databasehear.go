@@ -146,7 +146,7 @@ func (d *database) message(frame []byte) error {
 	case typ == 'S':
 		d.parameter(body)
 	case typ == 'Z' && len(body) == 1:
-		d.backup = nil
+		d.endBackup()
 		d.talk.hear(typ, body[0])
 	default:
 		d.talk.hear(typ, 0)

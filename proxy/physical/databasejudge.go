@@ -85,8 +85,12 @@ func (d *database) command(ctx context.Context, dialect grammar.Dialect, h wire.
 			}
 		}
 	}
+	client := d.s.info()
 	d.mu.Lock()
-	d.backup = newBackup(cmd)
+	d.endBackup()
+	if d.backup = newBackup(cmd); d.backup != nil {
+		d.backupEnds = d.s.h.o.Hub.BackupBegins(client)
+	}
 	d.talk.run()
 	d.mu.Unlock()
 	return d.pass(h, body)

@@ -64,6 +64,9 @@ func (s *session) forward(parent, cancelled context.Context, cmd grammar.Command
 	defer fail(nil)
 	p := &passing{s: s, ctx: ctx, fail: fail, cancelled: cancelled, copyIn: make(chan struct{})}
 	p.backup, p.caughtUp = newBackup(cmd), s.asksCaughtUp(cmd)
+	if p.backup != nil {
+		defer s.h.o.Hub.BackupBegins(s.info())()
+	}
 	p.asks = long(cmd) || p.caughtUp
 	drop, _ := cmd.(*grammar.DropSlot)
 	p.brief = !long(cmd) && (drop == nil || !drop.Wait)

@@ -26,6 +26,8 @@ type Hub interface {
 	DropSlot(ctx context.Context, name string, wait bool, pid int32) error
 	// DropTemporary is called after every ERROR and at the end of a session.
 	DropTemporary(pid int32)
+	// BackupBegins is told that a base backup runs for a client, until end is called.
+	BackupBegins(s fanout.SessionInfo) (end func())
 	// StartReplication is the whole of COPY BOTH. It returns with conn's deadlines at none and its
 	// reader between two frames, unless the error is fanout.ErrSessionOver.
 	StartReplication(

@@ -23,7 +23,8 @@ func (h stoppingHub) Identify() (fanout.Identity, error) {
 	return fanout.Identity{System: 7, Timeline: 1}, nil
 }
 
-func (stoppingHub) DropTemporary(int32) {}
+func (stoppingHub) BackupBegins(fanout.SessionInfo) (end func()) { return func() {} }
+func (stoppingHub) DropTemporary(int32)                          {}
 
 type pidOnly struct{ Session }
 
