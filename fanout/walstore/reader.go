@@ -232,7 +232,9 @@ func (r *Reader) useFile(h lsn.History, segno uint64) error {
 	if ok {
 		r.file, err = x.acquire(k)
 		r.opened, r.asked = time.Now(), false
-		delete(x.unread, k)
+		if !r.own { // the store copies what it reads
+			delete(x.unread, k)
+		}
 	} else {
 		err = &RemovedError{Segment: x.size.FileName(r.tli, segno)}
 	}
