@@ -72,7 +72,7 @@ func TestRunbookQuotesWhatIs(t *testing.T) {
 // advice are the functions whose texts "replproxy run" shows as warnings, beside those named …Warnings.
 var advice = map[string][]string{
 	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "gateUnnamed", "encryption", "slotWithRule",
-		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule"},
+		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule", "remoteApply"},
 	"cmd/replproxy/daemon": {"publish"},
 	"proxy/admin":          {"CommitsWait"},
 }

@@ -43,7 +43,9 @@ func checkCommand() *cobra.Command {
 		}
 		checks = runningCheck(ctx, c, facts, checks)
 		if *asJSON {
-			err = show.JSON(cmd.OutOrStdout(), map[string]any{"passed": preflight.Passed(checks), "checks": checks})
+			err = show.JSON(cmd.OutOrStdout(), map[string]any{
+				"passed": preflight.Passed(checks), "counts": preflight.Count(checks), "checks": checks,
+			})
 		} else {
 			printChecks(cmd.OutOrStdout(), checks)
 		}
@@ -86,4 +88,5 @@ func printChecks(w io.Writer, checks []preflight.Check) {
 			fmt.Fprintf(w, "%6s%26s → %s\n", "", "", c.Remedy)
 		}
 	}
+	fmt.Fprintln(w, preflight.Summary(checks))
 }

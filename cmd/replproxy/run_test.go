@@ -91,7 +91,8 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 	dir := in.TempDir(t)
 	minimal := in.Primary(t, pgtest.Settings("wal_level = minimal", "max_wal_senders = 0"))
 	code, out, _ := program(t, nil, "check", "--upstream", minimal.Conninfo(), "--data-dir", dir)
-	if code != exitFailure || !strings.Contains(out, "fail  upstream") || !strings.Contains(out, "max_wal_senders") {
+	if code != exitFailure || !strings.Contains(out, "fail  upstream") || !strings.Contains(out, "max_wal_senders") ||
+		!strings.Contains(out, "fail  wal_level") || !strings.HasSuffix(out, " fail\n") {
 		t.Errorf("wal_level minimal: exit code %d\n%s", code, out)
 	}
 	closed := in.Primary(t, pgtest.SCRAM("right"), pgtest.HBA("host all all 127.0.0.1/32 scram-sha-256"))

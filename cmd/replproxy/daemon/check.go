@@ -104,11 +104,11 @@ func tlsSettings(c *config.Config) clienttls.Settings {
 // setup tells preflight how the proxy is configured. certificate is the one that clients see, in DER; nil without TLS.
 func setup(c *config.Config, up *upstream.Config, certificate []byte) preflight.Setup {
 	return preflight.Setup{
-		Name: c.Name, User: up.User(), Slot: c.SlotName(), NewStore: isNewStore(c),
+		Name: c.Name, User: up.User(), Database: up.Database(), Slot: c.SlotName(), NewStore: isNewStore(c),
 		DataDir: c.DataDir, KeepSize: int64(c.WAL.KeepSize),
 		MaxUpstreamWalsenders: c.Auth.MaxUpstreamWalsenders, Rule: c.SynchronousStandbyNames,
 		RuleText: ruleText(c), Mirror: c.Slots.Mirror, RuleGate: c.Slots.RuleGate, Report: c.WAL.Report,
-		AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
+		FeedbackMaxAge: c.Feedback.MaxAge, AuthMethod: c.Auth.Method, TLSMode: c.TLS.Mode,
 		Certificate: certificate,
 		AuthQuery:   c.Auth.Query, AccessRules: accessRules(c), AccessPhysical: admitPhysical(c),
 		Access:  c.AccessSet().All(),

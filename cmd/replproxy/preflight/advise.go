@@ -116,45 +116,6 @@ func attached(direct []Walsender, name string) bool {
 	return false
 }
 
-// syncNames judges the primary's synchronous_standby_names by the names of the proxies and of the standbys behind them
-// (R27). Which standbys will be behind the proxy is not known beforehand, so a name that the primary does not see now
-// is told as a risk.
-func syncNames(s Setup, f Facts) Check {
-	c := Check{Name: "synchronous_standby_names"}
-	setting, known := f.Settings[c.Name]
-	if !known {
-		c.Level, c.Text = Warn, "unknown"
-		c.Remedy = "Make sure that it does not name standbys that move behind this proxy: " +
-			"every commit would wait for ever."
-		return c
-	}
-	rule, err := syncrep.Parse(setting)
-	if err != nil || rule.Empty() {
-		c.Level, c.Text = OK, "empty: commits on the primary wait for nobody"
-		return c
-	}
-	c.Level, c.Text = OK, setting
-	if s.Rule == "" && rule.Priority(s.Name) > 0 {
-		c.Level = Warn
-		c.Text += ": waits for this proxy, whose own rule is empty"
-		c.Remedy = "A commit is then durable on the primary and in this proxy's store only, on no standby: " +
-			"set synchronous_standby_names of this proxy as well."
-		return c
-	}
-	var unseen []string
-	for _, n := range named(rule.Names) {
-		if !attached(f.Walsenders, n) && !s.proxy(n) {
-			unseen = append(unseen, syncrep.QuoteName(n))
-		}
-	}
-	if f.SQL == nil && len(unseen) > 0 {
-		c.Level = Warn
-		c.Text += ": the primary does not see " + strings.Join(unseen, ", ")
-		c.Remedy = "A standby behind the proxy never counts there: commits that need it wait for ever."
-	}
-	return c
-}
-
 // trust returns a warning if the primary lets this host in without asking for anything (R1).
 func trust(s Setup, f Facts) Check {
 	c := Check{Name: "pg_hba", Level: OK, Text: "the primary asks for a proof when this host logs in"}

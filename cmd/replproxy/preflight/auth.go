@@ -2,12 +2,14 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
 	"github.com/replproxy/replproxy/grammar"
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/access"
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/handshake/upstream"
@@ -107,13 +109,26 @@ func authChecks(s Setup, f Facts) (checks []Check) {
 		c.Remedy = "See what is wrong with the connection to the primary first."
 	case f.AuthErr != nil:
 		c.Level, c.Text = Fail, f.AuthErr.Error()
-		c.Remedy = "Make the function of docs/auth.md in the database of upstream.conninfo, and a line of the " +
-			"primary's pg_hba.conf that lets the proxy's role in by SQL."
+		c.Remedy = authRemedy(s, f.AuthErr)
 	}
 	if s.AuthQuery != "" && !f.asked() {
 		return append(checks, accessCheck(s, f)) // the upstream's own line says why nobody was asked
 	}
 	return append(checks, c, accessCheck(s, f))
+}
+
+// authRemedy returns the remedy for an error of auth.query, by its SQLSTATE.
+func authRemedy(s Setup, err error) string {
+	switch c := code(err); {
+	case errors.As(err, new(*upstream.ConnectError)):
+		return sqlRemedy(s, err)
+	case c == noFunction, c == noSchema, c == noTable:
+		return "Make the function of docs/auth.md in database " + sqlIdent(s.Database) + ", that of upstream.conninfo."
+	case c == pgerror.InsufficientPrivilege:
+		return fmt.Sprintf("Let %s ask: GRANT USAGE on the schema and EXECUTE on the function of auth.query, as in "+
+			"docs/auth.md.", sqlIdent(s.User))
+	}
+	return "Correct auth.query, or the function that it asks: docs/auth.md has both."
 }
 
 // accessCheck says that the primary's pg_hba.conf is not asked about physical walsenders (R15).

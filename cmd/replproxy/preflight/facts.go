@@ -15,6 +15,7 @@ import (
 type Setup struct {
 	Name                  string // application_name upstream
 	User                  string // role upstream
+	Database              string // where the proxy asks by SQL
 	Slot                  string // "" = none
 	NewStore              bool   // data_dir knows of no earlier life
 	DataDir               string
@@ -26,6 +27,7 @@ type Setup struct {
 	Report                string          // wal.report
 	Rule                  string          // own synchronous_standby_names
 	RuleText              vote.RuleText   // the same with zones
+	FeedbackMaxAge        int             // feedback.max_age
 	AuthMethod            string          // auth.method
 	AuthQuery             string          // auth.query
 	AccessRules           int             // how many, of all listeners

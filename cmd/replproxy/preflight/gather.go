@@ -72,6 +72,11 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 	defer conn.Close()
 	describe(conn, s, f)
 	ask(ctx, conn, f)
+	if f.System == "" { // no walsender connection has said it
+		if row := first(conn.Query(ctx, "SELECT system_identifier FROM pg_catalog.pg_control_system()")); len(row) > 0 {
+			f.System = row[0]
+		}
+	}
 	res, err := conn.Query(ctx, "SELECT application_name, coalesce(state, '') FROM pg_catalog.pg_stat_replication")
 	if err != nil {
 		return fmt.Errorf("read pg_stat_replication: %w", err)

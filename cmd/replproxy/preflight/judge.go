@@ -38,10 +38,13 @@ func Judge(s Setup, f Facts) []Check {
 	checks := append([]Check{reachable(s, f)}, hostChecks(f)...)
 	checks = append(checks, disk(s, f))
 	if f.Replication == nil {
+		checks = append(checks, role(s, f))
+	}
+	if f.asked() {
 		checks = append(checks, version(f))
 		checks = append(checks, store(s, f)...)
 		checks = append(checks, keepSize(s, f)...)
-		checks = append(checks, role(f), walLevel(f), headroom(s, f), slot(s, f))
+		checks = append(checks, walLevel(f), headroom(s, f), slot(s, f))
 		if s.Mirror != "" && s.Mirror != "false" {
 			checks = append(checks, mirrors(s, f))
 		}
@@ -55,8 +58,9 @@ func Judge(s Setup, f Facts) []Check {
 	if f.SQL == nil {
 		checks = append(checks, idleSlots(s, f))
 	}
-	if f.Replication == nil || f.SQL == nil {
+	if f.asked() {
 		checks = append(checks, encryption(s, f), syncNames(s, f))
+		checks = append(checks, remoteApplyCheck(s, f)...)
 		checks = append(checks, ruleChecks(s, f)...)
 		checks = append(checks, viaChecks(s, f)...)
 	}
@@ -75,6 +79,27 @@ func Passed(checks []Check) bool {
 		}
 	}
 	return true
+}
+
+// Count returns how many checks have each level.
+func Count(checks []Check) map[Level]int {
+	n := map[Level]int{OK: 0, Warn: 0, Fail: 0}
+	for _, c := range checks {
+		n[c.Level]++
+	}
+	return n
+}
+
+// Summary returns one line that counts the checks of each level that there are.
+func Summary(checks []Check) string {
+	n := Count(checks)
+	text := fmt.Sprintf("%d checks: %d ok", len(checks), n[OK])
+	for _, level := range []Level{Warn, Fail} {
+		if n[level] > 0 {
+			text += fmt.Sprintf(", %d %s", n[level], level)
+		}
+	}
+	return text
 }
 
 // startOrPromote is the remedy where no host is a primary, see [Heed].
@@ -125,18 +150,6 @@ func version(f Facts) Check {
 	}
 	if f.Standby {
 		c.Text += ", itself a standby: this proxy cascades"
-	}
-	return c
-}
-
-// role passes whenever a walsender connection does: the server checks REPLICATION at log-in.
-func role(f Facts) Check {
-	c := Check{Name: "role", Level: OK, Text: "may log in, has REPLICATION, pg_hba.conf lets physical replication in"}
-	if f.SQL != nil {
-		c.Level = Warn
-		c.Text += "; but not in by SQL (" + f.SQL.Error() + ")"
-		c.Remedy = "Not needed to run. With a line of pg_hba.conf for the database of conninfo (postgres without " +
-			"dbname) slots there are taken over and advanced, and check and status can say more."
 	}
 	return c
 }

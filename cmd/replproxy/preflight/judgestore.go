@@ -17,6 +17,9 @@ func store(s Setup, f Facts) []Check {
 	switch {
 	case have == walstore.Identity{}:
 		return nil
+	case f.System == "":
+		return []Check{{storeName, Warn, "whether the WAL in data_dir is of the upstream's database system is unknown",
+			"See what is wrong with the connection to the primary first."}}
 	case f.System != have.System.String():
 		what = fmt.Sprintf("database system %s, but the upstream is %s", have.System, f.System)
 	case err == nil && seg != have.SegSize:

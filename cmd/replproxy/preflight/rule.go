@@ -18,7 +18,7 @@ func ruleChecks(s Setup, f Facts) []Check {
 	if s.Rule == "" {
 		return nil
 	}
-	checks := []Check{{Name: "rule", Level: OK, Text: s.Rule}}
+	checks := []Check{ruleOfTooFew(s)}
 	add := func(name string, level Level, text, remedy string) {
 		checks = append(checks, Check{Name: name, Level: level, Text: text, Remedy: remedy})
 	}
@@ -52,15 +52,10 @@ func ruleChecks(s Setup, f Facts) []Check {
 
 // ruleAdvice returns the warnings of "replproxy run" about the rule and the primary's settings.
 func ruleAdvice(s Setup, f Facts) (all []string) {
-	setting := f.Settings["synchronous_standby_names"]
-	names, err := syncrep.Parse(setting)
-	waits := err == nil && names.Priority(s.Name) > 0
+	if text := remoteApply(s, f); text != "" {
+		all = append(all, text+". "+applyNothing)
+	}
 	if s.Rule == "" {
-		if waits && f.Settings["synchronous_commit"] == "remote_apply" {
-			all = append(all, fmt.Sprintf("the primary's synchronous_commit is remote_apply and its "+
-				"synchronous_standby_names (%s) waits for this proxy, which applies nothing and whose own rule is "+
-				"empty: commits wait for ever; use synchronous_commit = on, or a rule over standbys here", setting))
-		}
 		return all
 	}
 	if s.AuthMethod == relay {

@@ -41,11 +41,7 @@ func present(s Setup) (names []string) {
 
 // nameAll returns the remedy for a member that is not named.
 func nameAll(s Setup) string {
-	var names []string
-	for _, name := range present(s) {
-		names = append(names, syncrep.QuoteName(name))
-	}
-	return fmt.Sprintf("Name all members there, as in ANY 1 (%s).", strings.Join(names, ", "))
+	return fmt.Sprintf("Name all members there, as in ANY 1 (%s).", strings.Join(s.proxies(), ", "))
 }
 
 func viaChecks(s Setup, f Facts) []Check {

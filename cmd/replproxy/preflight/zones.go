@@ -2,13 +2,10 @@ package preflight
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/quorum"
-	"github.com/replproxy/replproxy/cluster/vote"
-	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
 // zoneChecks judges whether the rule's voters are in enough zones, and whether the rule names the voters of each zone.
@@ -19,24 +16,11 @@ func zoneChecks(s Setup) []Check {
 		return nil
 	}
 	c := Check{Name: "rule and zones", Level: OK, Text: s.RuleText.Spread}
-	var all []quorum.Voter
+	all := ruleVoters(s, d)
 	var unnamed []string
-	stores := append(slices.Clone(s.Members), s.Name)
-	add := func(name string) {
-		v := quorum.Voter{Name: vote.Fold(name), ID: uint64(len(all)), Store: slices.Contains(stores, name)}
-		same := func(o quorum.Voter) bool { return o.Name == v.Name }
-		if name != syncrep.Wildcard && !slices.ContainsFunc(all, same) {
-			all = append(all, v)
-		}
-	}
-	for _, name := range d.Names.Names {
-		add(name)
-	}
 	for _, z := range s.RuleText.Zones {
 		for _, name := range z.Voters {
-			add(name)
-			v := quorum.Voter{Name: name, Store: slices.Contains(stores, name)}
-			if quorum.Priority(d.Names, v) == 0 {
+			if quorum.Priority(d.Names, quorum.Voter{Name: name, Store: s.proxy(name)}) == 0 {
 				unnamed = append(unnamed, name)
 			}
 		}
