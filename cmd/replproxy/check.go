@@ -24,9 +24,10 @@ const checkTimeout = 2 * time.Minute
 
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Look at the upstream before standing in front of it: ok, warn or fail, with the remedy",
-		Args:  cobra.NoArgs,
+		Use:        "check",
+		SuggestFor: []string{"test", "doctor", "preflight"},
+		Short:      "Look at the upstream before standing in front of it: ok, warn or fail, with the remedy",
+		Args:       cobra.NoArgs,
 	}
 	file := configFlags(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON document")

@@ -78,6 +78,17 @@ func TestExitCodes(t *testing.T) {
 		{"version", []string{"version"}, 0, "PostgreSQL 14, 15, 16, 17, 18", ""},
 		{"help", []string{"--help"}, 0, "replproxy demo", ""},
 		{"nothing", nil, 0, "Usage:", ""},
+		{"--version", []string{"--version"}, 0, "PostgreSQL 14, 15, 16, 17, 18", ""},
+		{"a command nearly", []string{"stauts"}, 2, "", `unknown command "stauts" for "replproxy"; did you mean status?`},
+		{"another tool's word", []string{"start"}, 2, "", "did you mean run?"},
+		{"a flag nearly", []string{"status", "--jsn"}, 2, "", "unknown flag: --jsn; did you mean --json? (replproxy status --help lists"},
+		{"completion", []string{"completion", "bash"}, 0, "__start_replproxy", ""},
+		{"completion of no shell", []string{"completion", "powershel"}, 2, "", `"replproxy completion"; did you mean powershell?`},
+		{"what completes", []string{"__complete", "stat"}, 0, "status\tPrint what a running proxy", ""},
+		{"man", []string{"man", filepath.Join(dir, "man", "man1")}, 0, "", ""},
+		{"man below a file", []string{"man", filepath.Join(broken, "x")}, 1, "", "write manual pages:"},
+		{"wal-fetch by two", []string{"wal-fetch", "-c", elsewhere, "--from", "host=b", "f", "p"}, 255, "", "-c and --from"},
+		{"wal-fetch by a broken file", []string{"wal-fetch", "-c", broken, "f", "p"}, 255, "", "HINT: --from CONNINFO"},
 		{"unknown command", []string{"frobnicate"}, 2, "", `unknown command "frobnicate"`},
 		{"unknown flag", []string{"run", "--frobnicate"}, 2, "", "unknown flag: --frobnicate (replproxy run --help lists the flags)"},
 		{"argument too many", []string{"run", "now"}, 2, "", `unknown command "now"`},
@@ -133,6 +144,10 @@ func TestExitCodes(t *testing.T) {
 		if strings.Contains(out+errs, "geheim") {
 			t.Errorf("%s: a password was printed:\n%s%s", c.name, out, errs)
 		}
+	}
+	if page, err := os.ReadFile(filepath.Join(dir, "man", "man1", "replproxy-tail.1")); err != nil ||
+		!strings.Contains(string(page), "Exit codes: 0 the candidate is proven") || strings.Contains(string(page), "cobra") {
+		t.Errorf("the manual page of tail: %v\n%.300s", err, page)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "d2")); err == nil {
 		t.Error("check made the data directory")

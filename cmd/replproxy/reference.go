@@ -12,9 +12,10 @@ var reference []byte
 // referenceCommand prints the file, since the program is all that an operator copies.
 func referenceCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "reference",
-		Short: "Print the commented reference configuration: every key with its default and the reason",
-		Args:  cobra.NoArgs,
+		Use:        "reference",
+		SuggestFor: []string{"config", "settings", "defaults"},
+		Short:      "Print the commented reference configuration: every key with its default and the reason",
+		Args:       cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(reference)
 			return err

@@ -28,28 +28,35 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (%s --help lists the flags)", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w%s (%s --help lists the flags)", err, meantFlag(cmd, err), cmd.CommandPath())}
 	})
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.Version = readBuild().version
+	root.SetVersionTemplate(versionText())
 	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand(), fenceCommand(), tailCommand(),
 		forgetCommand(), dropRuleCommand(), madeAnewCommand(), identityCommand(), versionCommand(),
-		walFetchCommand(), acceptTimelineCommand(), referenceCommand())
+		walFetchCommand(), acceptTimelineCommand(), referenceCommand(), manCommand())
+	root.InitDefaultCompletionCmd()
 	strictArgs(root)
 	return root
 }
 
-// strictArgs turns a wrong number of arguments and an unknown command into exit 2.
+// strictArgs turns a wrong number of arguments and an unknown command into exit 2, also below a command that only has
+// others below it.
 func strictArgs(cmd *cobra.Command) {
+	if !cmd.Runnable() {
+		cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	check := cmd.Args
 	cmd.Args = func(c *cobra.Command, args []string) error {
 		if check == nil {
 			return nil
 		}
 		if err := check(c, args); err != nil {
-			return usageError{fmt.Errorf("%w (%s --help tells more)", err, c.CommandPath())}
+			return usageError{fmt.Errorf("%w%s (%s --help tells more)", err, meantCommand(c, args), c.CommandPath())}
 		}
 		return nil
 	}
+	cmd.SuggestionsMinimumDistance = maxTypo
 	for _, sub := range cmd.Commands() {
 		strictArgs(sub)
 	}

@@ -9,9 +9,10 @@ import (
 
 func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Stand in front of a primary until SIGTERM (orderly) or a second one (at once)",
-		Args:  cobra.NoArgs,
+		Use:        "run",
+		SuggestFor: []string{"start", "serve", "daemon"},
+		Short:      "Stand in front of a primary until SIGTERM (orderly) or a second one (at once)",
+		Args:       cobra.NoArgs,
 	}
 	file := configFlags(cmd)
 	var o daemon.Options

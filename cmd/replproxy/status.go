@@ -26,9 +26,10 @@ const (
 
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Print what a running proxy says about upstream, store, standbys and slots",
-		Args:  cobra.NoArgs,
+		Use:        "status",
+		SuggestFor: []string{"ps", "list", "top", "show", "watch"},
+		Short:      "Print what a running proxy says about upstream, store, standbys and slots",
+		Args:       cobra.NoArgs,
 	}
 	file := cmd.Flags().StringP("config", "c", "", "configuration file of the proxy: its http and http_token_file hold")
 	via := httpFlags(cmd, config.DefaultHTTP, "the http address of the proxy")

@@ -19,6 +19,8 @@ func tailCommand() *cobra.Command {
 			"the primary's place has every acknowledged commit. The proxies are fenced first (replproxy fence).\n\n" +
 			"Exit codes: 0 the candidate is proven, or none was named; 1 it is not (yet); 2 wrong usage.",
 		Args: cobra.NoArgs,
+
+		SuggestFor: []string{"promote", "failover", "switchover"},
 	}
 	f := cmd.Flags()
 	file := f.StringP("config", "c", "", "configuration file of a proxy on this machine")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -50,20 +51,21 @@ func readBuild() build {
 	return b
 }
 
+// versionText returns the lines of "version" and --version.
+func versionText() string {
+	b := readBuild()
+	const lines = "replproxy %s\ncommit     %s\ngo         %s %s/%s\nPostgreSQL %s\n"
+	return fmt.Sprintf(lines, b.version, cmp.Or(b.commit, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		supportedMajors)
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit, Go and the supported PostgreSQL versions",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := readBuild()
-			commit := b.commit
-			if commit == "" {
-				commit = "unknown"
-			}
-			const lines = "replproxy %s\ncommit     %s\ngo         %s %s/%s\nPostgreSQL %s\n"
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), lines,
-				b.version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, supportedMajors)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionText())
 			return err
 		},
 	}

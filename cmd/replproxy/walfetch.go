@@ -3,13 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/replproxy/replproxy/cmd/replproxy/walfetch"
 	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/proxy"
 )
 
 // Exit codes of a restore_command. With 1 to 125 the file is not there: recovery goes on without it, or ends. More than
@@ -29,8 +34,9 @@ const walFetchDefault = "host=127.0.0.1 port=6543"
 
 func walFetchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "wal-fetch %f %p",
-		Short: "restore_command out of a proxy's store",
+		Use:        "wal-fetch %f %p",
+		SuggestFor: []string{"fetch", "restore", "get"},
+		Short:      "restore_command out of a proxy's store",
 		Long: "Brings the WAL segment or history file %f out of a running proxy and puts it to %p, as in\n" +
 			"    restore_command = 'replproxy wal-fetch --from \"host=proxy1 port=6543 user=repl\" %f %p'\n" +
 			"The role needs LOGIN and REPLICATION, as a standby's does.\n\n" +
@@ -41,18 +47,59 @@ func walFetchCommand() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	from := cmd.Flags().String("from", "", "conninfo of the proxy (default "+walFetchDefault+", or PGHOST and PGPORT)")
+	file := cmd.Flags().StringP("config", "c", "",
+		"configuration file of a proxy on this machine, instead of --from: its first address of listen")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return stopError{err} })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 2 {
 			return stopError{fmt.Errorf("wal-fetch wants %%f and %%p, not %d arguments", len(args))}
 		}
-		proxy, err := upstream.Parse(fetchFrom(*from))
+		if err := listenOf(cmd, from, *file); err != nil {
+			return stopError{err}
+		}
+		to, err := upstream.Parse(fetchFrom(*from))
 		if err != nil {
 			return stopError{fmt.Errorf("--from: %w", err)}
 		}
-		return fetched(walfetch.Fetch(cmd.Context(), proxy, args[0], args[1]), args[0])
+		return fetched(walfetch.Fetch(cmd.Context(), to, args[0], args[1]), args[0])
 	}
 	return cmd
+}
+
+// listenOf sets from to the address on which the proxy of a configuration file listens. Without a file nothing changes.
+func listenOf(cmd *cobra.Command, from *string, file string) error {
+	if file == "" {
+		return nil
+	}
+	if *from != "" {
+		return errors.New("-c and --from both say which proxy is meant: leave one out")
+	}
+	c, err := loadConfig(cmd, file)
+	if err != nil {
+		return withHint(err, "--from CONNINFO instead of -c goes round the file")
+	}
+	*from = conninfoOf(c.Listen)
+	return nil
+}
+
+// conninfoOf returns how a client on this machine reaches a proxy that listens so: by the first TCP address, otherwise
+// by the first socket.
+func conninfoOf(listen []string) string {
+	for _, a := range listen {
+		host, port, err := net.SplitHostPort(a)
+		if strings.HasPrefix(a, "unix:") || err != nil {
+			continue
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		return fmt.Sprintf("host=%s port=%s", host, port)
+	}
+	dir, port := strings.TrimPrefix(listen[0], "unix:"), strconv.Itoa(proxy.DefaultPort)
+	if file, ok := strings.CutPrefix(filepath.Base(dir), ".s.PGSQL."); ok {
+		dir, port = filepath.Dir(dir), file
+	}
+	return fmt.Sprintf("host='%s' port=%s", dir, port)
 }
 
 // fetchFrom returns conninfo, or the default of wal-fetch where neither it nor PGHOST or PGPORT says anything.
