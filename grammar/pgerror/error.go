@@ -24,16 +24,43 @@ type Code string
 const (
 	ProtocolViolation       Code = "08P01"
 	FeatureNotSupported     Code = "0A000"
+	InvalidLimit            Code = "2201W"
+	InvalidOffset           Code = "2201X"
+	NumericOutOfRange       Code = "22003"
+	InvalidDatetime         Code = "22007"
+	DatetimeOverflow        Code = "22008"
+	DivisionByZero          Code = "22012"
+	NotInRepertoire         Code = "22021"
 	InvalidParameterValue   Code = "22023"
+	InvalidEscape           Code = "22025"
+	InvalidTextForm         Code = "22P02"
+	InvalidBinaryForm       Code = "22P03"
 	ActiveSQLTransaction    Code = "25001"
+	NoActiveTransaction     Code = "25P01"
+	FailedTransaction       Code = "25P02"
+	InvalidStatementName    Code = "26000"
 	InvalidAuthorization    Code = "28000"
 	InvalidPassword         Code = "28P01"
+	InvalidCursorName       Code = "34000"
 	InsufficientPrivilege   Code = "42501"
 	SyntaxError             Code = "42601"
 	InvalidName             Code = "42602"
 	NameTooLong             Code = "42622"
+	AmbiguousColumn         Code = "42702"
+	UndefinedColumn         Code = "42703"
 	UndefinedObject         Code = "42704"
 	DuplicateObject         Code = "42710"
+	GroupingError           Code = "42803"
+	DatatypeMismatch        Code = "42804"
+	CannotCoerce            Code = "42846"
+	UndefinedFunction       Code = "42883"
+	AmbiguousParameter      Code = "42P08"
+	IndeterminateDatatype   Code = "42P18"
+	UndefinedTable          Code = "42P01"
+	UndefinedParameter      Code = "42P02"
+	DuplicateCursor         Code = "42P03"
+	DuplicateStatement      Code = "42P05"
+	InvalidColumnReference  Code = "42P10"
 	InsufficientResources   Code = "53000"
 	DiskFull                Code = "53100"
 	TooManyConnections      Code = "53300"
@@ -107,6 +134,13 @@ func (e *Error) WithDetail(format string, args ...any) *Error {
 func (e *Error) WithHint(format string, args ...any) *Error {
 	c := *e
 	c.Hint = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// At returns a copy of e with a position: the 1-based character of the statement that it is about.
+func (e *Error) At(position int) *Error {
+	c := *e
+	c.Position = position
 	return &c
 }
 
