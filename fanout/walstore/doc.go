@@ -27,9 +27,9 @@
 //     timeline begins at its fork.
 //  2. A message is received whole or not at all, and only after its page headers were checked.
 //  3. Bytes below Received never change. Whoever has a slice of a block may keep it.
-//  4. A position is published as flushed after its WAL was fsynced, and beside that the mark that says so.
-//     Recovery finds at least that position. Where it finds less than the mark it owes the rest, be it
-//     damage or what was being flushed (ruling R10).
+//  4. A position is published as flushed after its WAL was fsynced, and beside that the mark that says so, and after
+//     both were found by name. Recovery finds at least that position. Where it finds less than the mark it owes the
+//     rest, be it damage or what was being flushed (ruling R10).
 //  5. A position published as written survives the end of the process, up to the last complete
 //     record; nothing that was not received ever appears.
 //  6. After a failed write of the mark or a failed fsync nothing is published any more.

@@ -39,6 +39,9 @@ func (s *Store) syncStep() (bool, error) {
 			f.fresh = false
 		}
 	}
+	if err := checkNames(files); err != nil {
+		return false, err
+	}
 	stamp.At(stamp.Synced, target)
 	s.mu.Lock()
 	s.synced = target

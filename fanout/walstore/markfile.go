@@ -140,6 +140,20 @@ func (m *markFile) write(next mark) error {
 	if err := m.f.Sync(); err != nil {
 		return fmt.Errorf("flush mark: %w", err)
 	}
+	if err := m.checkName(); err != nil {
+		return err
+	}
 	m.seq, m.last = seq, next
+	return nil
+}
+
+// checkName fails by a *[vfs.GoneError] if a start would not find the mark. One that is not made yet passes.
+func (m *markFile) checkName() error {
+	if m.f == nil {
+		return nil
+	}
+	if err := m.f.CheckName(); err != nil {
+		return fmt.Errorf("flush mark: %w", err)
+	}
 	return nil
 }

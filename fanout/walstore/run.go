@@ -50,13 +50,13 @@ func (s *Store) Run(ctx context.Context) error {
 	return err
 }
 
-// lockInterval spaces the looks whether the lock's file is still there.
+// lockInterval spaces the looks whether the lock's file and those open for writing are still there.
 const lockInterval = 2 * time.Second
 
 // keepLock makes the lock's file anew when somebody has removed it, until stop. The directory is locked all the time,
 // but release v0.1.0 looks at the file alone. If such a process was quicker it has the store, and this one ends, as a
 // postmaster without its postmaster.pid does. This one ends, too, when its path leads elsewhere: its next write would
-// go there.
+// go there. So it does when WAL that it has is not found by name any more.
 func (s *Store) keepLock(stop <-chan struct{}) {
 	tick := time.NewTicker(lockInterval)
 	defer tick.Stop()
@@ -70,6 +70,9 @@ func (s *Store) keepLock(stop <-chan struct{}) {
 		case <-tick.C:
 		}
 		err := s.lock.Keep()
+		if err == nil && s.Err() == nil {
+			err = s.lookAtNames()
+		}
 		if held := (*vfs.HeldError)(nil); errors.As(err, &held) {
 			s.log.Error("the lock file was removed, and another process has the data directory", "pid", held.PID)
 			_ = s.fail(&LockedError{Dir: s.dir, PID: held.PID})
@@ -105,6 +108,9 @@ func (s *Store) stage(stop <-chan struct{}, wake nudge.Chan, step func() (bool, 
 			continue
 		}
 		if !errors.Is(err, errNoSpace) {
+			if gone := s.lookAtNames(); gone != nil { // the step failed for that
+				err = gone
+			}
 			s.log.Error("the store has failed", "err", err)
 			_ = s.fail(err)
 			return

@@ -107,7 +107,9 @@ func (x *segments) create(k segKey) (vfs.File, error) {
 	if !ok {
 		return x.createCold(path)
 	}
-	if err := x.fs.Rename(x.path(spare), path); err != nil {
+	if err := x.fs.Rename(x.path(spare), path); errors.Is(err, fs.ErrNotExist) {
+		return x.createCold(path) // somebody has removed it
+	} else if err != nil {
 		return nil, fmt.Errorf("name segment: %w", err)
 	}
 	f, err := x.fs.OpenWrite(path)

@@ -58,6 +58,9 @@ type File interface {
 	// Allocate reserves space for size bytes and makes the file at least that long; the new bytes
 	// read as zero. A full disk shows here instead of in a later write.
 	Allocate(size int64) error
+	// CheckName fails by a *[GoneError] if the name by which the file was opened surely leads to it no more. What is
+	// written to it then is gone once it is closed, synced or not.
+	CheckName() error
 }
 
 // ErrHeld reports a lock that is taken; the error is a *[HeldError].
@@ -65,6 +68,16 @@ var ErrHeld = errors.New("lock is held")
 
 // ErrMoved reports a lock whose directory is not found under its name any more: it was moved, replaced or unmounted.
 var ErrMoved = errors.New("the directory was moved away, replaced or unmounted")
+
+// GoneError names a file that is open and not found by its name any more. It is an [ErrMoved].
+type GoneError struct{ Name string }
+
+func (e *GoneError) Error() string {
+	return e.Name + " was removed, moved away or replaced while it was in use, or its directory was"
+}
+
+// Is makes errors.Is(err, ErrMoved) true.
+func (e *GoneError) Is(target error) bool { return target == ErrMoved }
 
 // HeldError names the process that has the lock. PID is 0 when it could not be read.
 type HeldError struct {

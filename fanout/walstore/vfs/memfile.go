@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 )
 
@@ -195,6 +196,19 @@ func (f *memFile) Sync() error {
 		return err
 	}
 	f.node.sync()
+	return nil
+}
+
+// CheckName implements [File].
+func (f *memFile) CheckName() error {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if err := f.usable("stat"); err != nil {
+		return err
+	}
+	if f.m.names[filepath.Clean(f.name)] != f.node {
+		return &GoneError{Name: f.name}
+	}
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package vfs
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/replproxy/replproxy/internal/durable"
@@ -78,6 +80,22 @@ func (f *OSFile) Sync() error {
 			return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 		}
 	}
+}
+
+// CheckName implements [File]. An error that does not say so proves nothing: the next sync tells.
+func (f *OSFile) CheckName() error {
+	have, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(f.Name())
+	if err == nil && os.SameFile(have, now) {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return &GoneError{Name: f.Name()}
+	}
+	return nil
 }
 
 // Size implements [File]. It asks by lseek(2), which costs half of what Stat does and allocates nothing.
