@@ -39,7 +39,7 @@ var importRules = []rule{
 		"the building is handed its parts by cmd"},
 	{"proxy/report", nil, []string{"~/cmd"},
 		"a report reads what cmd has asked the parts"},
-	{"", []string{"cmd/replproxy/daemon"}, []string{"~/proxy/report"},
+	{"", []string{"cmd/replproxy/daemon", "proxy/report"}, []string{"~/proxy/report"},
 		"who asks the parts makes the report"},
 	{"", []string{"conformance"}, []string{"~/conformance"},
 		"nothing imports the inspector"},

@@ -74,7 +74,7 @@ var advice = map[string][]string{
 	"cmd/replproxy/preflight": {"Advise", "syncTraps", "ruleAdvice", "notAllNamed", "openGates", "gateUnnamed", "encryption", "slotWithRule",
 		"countedTwice", "trust", "trusting", "accessCheck", "relayWithRule", "remoteApply"},
 	"cmd/replproxy/daemon": {"publish"},
-	"proxy/admin":          {"CommitsWait"},
+	"proxy/admin":          {"CommitsWait", "NoWAL"},
 }
 
 // warned are the beginnings of the warnings that a file can make.

@@ -9,6 +9,7 @@ import (
 // Status is the document of /status. Positions are absent while they are not known, times are RFC
 // 3339, sizes are bytes. The doc tags are rendered to docs/status.md, so they are the schema.
 type Status struct {
+	Verdict    Verdict   `json:"verdict" doc:"how it is, in one sentence"`
 	Name       string    `json:"name" doc:"name of the proxy, its application_name on the primary"`
 	Version    string    `json:"version" doc:"version of replproxy"`
 	Commit     string    `json:"commit,omitempty" doc:"source revision it was built from"`
@@ -100,6 +101,7 @@ type Upstream struct {
 	ReportFollows string    `json:"report_follows,omitempty" doc:"what it follows under a rule: flushed or written"`
 	Stopped       string    `json:"stopped,omitempty" doc:"why no more WAL comes without somebody's doing"`
 	StoppedSince  time.Time `json:"stopped_since,omitzero" doc:"since when"`
+	DownSince     time.Time `json:"down_since,omitzero" doc:"since when no server is a primary; absent: one may be"`
 	RefusedSince  time.Time `json:"refused_since,omitzero" doc:"since when servers are refused for their WAL"`
 	Hosts         int       `json:"hosts_count" doc:"servers that upstream.conninfo names"`
 	Foreign       bool      `json:"foreign_system,omitempty" doc:"it stopped because the server is of another system"`

@@ -6,6 +6,7 @@ import (
 
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/proxy/admin"
 )
 
 // withoutWAL delays the warning that no WAL comes. A primary that is restarted, or another member that takes the stream
@@ -40,7 +41,7 @@ func followsWarnings(r walreceiver.Status, heard, now time.Time) []string {
 	if !heard.IsZero() {
 		since = heard
 	}
-	text := "no WAL comes from the primary since " + since.UTC().Format(time.TimeOnly)
+	text := admin.NoWAL + since.UTC().Format(time.TimeOnly)
 	if why != "" {
 		text += ": " + why
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/realslot"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/report/verdict"
 )
 
 // Status makes the document of /status, which has every warning that holds, out of one snapshot.
@@ -33,6 +34,7 @@ func Status(x *Snapshot) admin.Status {
 		HeldBack: loss.HeldBack(x.Votes.Newcomer, x.Votes.Unheard),
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
+	s.Upstream.DownSince = utc(x.Down)
 	if l := s.Upstream.Lack; l != nil && l.Lost {
 		l.Restart = x.Aside != nil
 	}
@@ -57,7 +59,7 @@ func Status(x *Snapshot) admin.Status {
 	return s
 }
 
-// warn adds the warnings, the worst first.
+// warn adds the warnings, the worst first, and the verdict, which rests on them.
 func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	c, satisfiable := x.Config, x.Votes.Levels[1].Satisfiable
 	var w warnings
@@ -99,6 +101,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, strangerWarnings(&s.Upstream, x.RuleGate, c.Name, s.Cluster)...)
 	w.add(setUp, x.Advice...)
 	s.Warnings = w.worstFirst()
+	s.Verdict = verdict.Judge(s, verdict.Graded{Stops: w[stops], Loses: w[loses], SetUp: w[setUp]}, x.Past)
 }
 
 func feedbackStatus(f fanout.FeedbackStatus) admin.Feedback {

@@ -16,6 +16,7 @@ import (
 	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/config"
+	"github.com/replproxy/replproxy/proxy/report/verdict"
 )
 
 // Snapshot has the states of the parts of a proxy at one moment.
@@ -28,7 +29,8 @@ type Snapshot struct {
 	Stopping        bool
 	Listen          []string
 	LogDropped      uint64
-	Advice          []string // warnings about the primary's configuration
+	Past            verdict.Past // of the verdict
+	Advice          []string     // warnings about the primary's configuration
 
 	Stream      walsource.Status
 	LastMessage time.Time // of the primary itself, by way of a member or not
