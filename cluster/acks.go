@@ -54,6 +54,7 @@ func (n *Node) ack(p Positions, a ledger.Ack) (next func()) {
 	}
 	n.publishReport(r)
 	switch {
+	case n.passesOver(p, a.Incarnation):
 	case n.report == nil:
 		n.moved()
 	case n.matters():

@@ -73,6 +73,7 @@ type Node struct {
 	own     uint64 // incarnation of this node's store; 0: not attached yet
 	full    bool   // told that there are too many sessions
 	stale   bool   // the ledger has heard something since last
+	behind  bool   // a report since last was passed over: its positions are right, its voters' are older
 	last    ledger.Evaluation
 	at      Positions // the store's, with which last was made
 	waiting waits
@@ -195,7 +196,7 @@ func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 	}
 	if n.stale || p.System != n.at.System || p.Timeline != n.at.Timeline {
 		n.ledger.Evaluate(&n.last, now, p.System, p.Timeline)
-		n.stale = false
+		n.stale, n.behind = false, false
 		if l := n.last; l.Ruled {
 			n.covered.note(p.Timeline, l.Progress)
 		}
@@ -208,6 +209,23 @@ func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 	}
 	n.at = p
 	return n.last
+}
+
+// evaluateAll gives what evaluate does, with the newest positions of all voters. The caller holds mu.
+func (n *Node) evaluateAll(now time.Time) ledger.Evaluation {
+	n.stale = n.stale || n.behind
+	return n.evaluate(now)
+}
+
+// passesOver reports whether the newest report of a session here, which came while the store was at p, changes none of
+// the positions that were evaluated last. Then nobody has to look again. The caller holds mu.
+func (n *Node) passesOver(p Positions, incarnation uint64) bool {
+	if n.stale || n.establishing || p.System != n.at.System || p.Timeline != n.at.Timeline ||
+		!n.ledger.Unmoved(&n.last, incarnation) {
+		return false
+	}
+	n.behind = true
+	return true
 }
 
 // ownVote attaches this node's store once it has a system, and reports it. The caller holds mu.
@@ -234,7 +252,7 @@ func (n *Node) ownVote(now time.Time, p Positions) {
 	})
 	if news {
 		n.publishReport(r)
-		n.stale = n.stale || n.last.Ruled
+		n.stale = n.stale || n.last.Ruled && !n.passesOver(p, n.own)
 	}
 }
 

@@ -85,7 +85,7 @@ func (n *Node) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	limits := n.evaluate(now).Clone()
+	limits := n.evaluateAll(now).Clone()
 	n.waiting.look(now, n)
 	s := Status{
 		End: n.at.Received, Holds: limits.Holds, Rules: limits.Rules, node: n.o.Name, Counters: n.ledger.Counters(),
@@ -120,7 +120,7 @@ func (n *Node) SyncStates() map[uint64]Voter {
 	defer n.mu.Unlock()
 	now := time.Now()
 	all := map[uint64]Voter{}
-	for _, v := range n.voters(now, n.rule(), n.evaluate(now)) {
+	for _, v := range n.voters(now, n.rule(), n.evaluateAll(now)) {
 		if v.Node == n.o.Name {
 			all[v.Incarnation] = v
 		}

@@ -20,5 +20,6 @@
 //     another system, timeline or history, nor by a name that two nodes hold.
 //  5. Covered positions are counted again before they leave; a mismatch is counted and gives nothing.
 //
-// Not safe for concurrent use; nothing blocks. One evaluation costs about a microsecond per session.
+// Not safe for concurrent use; nothing blocks. One evaluation costs about a microsecond per session;
+// a report that cannot raise what is covered needs none, see [Ledger.Unmoved].
 package ledger

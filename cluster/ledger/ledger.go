@@ -74,9 +74,11 @@ type session struct {
 	vote.Session
 	home     *member // whose it is
 	named    bool    // a standby under the name of a member
+	counted  bool    // this node's rule counts it
 	report   vote.Report
 	attached time.Time
 	moved    time.Time // when a position moved last
+	rose     rise      // what the newest report changed
 
 	met map[uint64]lsn.LSN // own sessions: see proof.go
 	// Of own sessions: when the newest Ack was said, and since when it is asked whether it lives, see Doubt.

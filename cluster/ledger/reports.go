@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
 )
 
@@ -18,6 +19,7 @@ type sessionName struct {
 func (l *Ledger) enter(s *session) {
 	s.home = l.members[s.Node]
 	s.named = s.Kind == vote.Standby && l.isMember(s.Name)
+	s.counted = l.counts(s)
 	l.sessions[s.Key] = s
 	at, _ := slices.BinarySearchFunc(l.ordered, s, inOrder)
 	l.ordered = slices.Insert(l.ordered, at, s)
@@ -26,6 +28,11 @@ func (l *Ledger) enter(s *session) {
 		l.sharing[c] = map[vote.Key]*session{}
 	}
 	l.sharing[c][s.Key] = s
+}
+
+// counts reports whether this node's rule counts a session.
+func (l *Ledger) counts(s *session) bool {
+	return l.own().rule.Counts(quorum.Voter{Name: s.Name, Store: s.Kind == vote.Store})
 }
 
 // leave removes a session that is there.
@@ -94,6 +101,7 @@ func (s *session) merge(now time.Time, r vote.Report) bool {
 		r.Silent = old.Silent
 	}
 	s.report = r
+	s.rose = rise{from: old.Progress, only: rises(old, r)}
 	moved := r.Timeline != old.Timeline || r.Write != old.Write || r.Flush != old.Flush || r.Apply != old.Apply
 	if moved {
 		s.moved = now

@@ -32,6 +32,7 @@ func Parse(r vote.RuleText) (d quorum.Rule, err error) {
 	if err := d.Check(); err != nil {
 		return d, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	d.Ready()
 	return d, nil
 }
 
@@ -76,6 +77,9 @@ func (l *Ledger) SetRule(r vote.Rule) error {
 	}
 	own := l.own()
 	own.state.Rule, own.rule, l.before = r, d, before
+	for _, s := range l.ordered {
+		s.counted = l.counts(s)
+	}
 	own.state.Seq++
 	return nil
 }

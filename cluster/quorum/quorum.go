@@ -33,11 +33,13 @@ type Result struct {
 func need(r syncrep.Rule) int { return int(r.Count) }
 
 // candidate reports whether v can vote at all (facts C3).
-func candidate(v Voter) bool { return v.Streaming && (v.AtZero || v.Positions.Flush != lsn.Invalid) }
+func candidate(v *Voter) bool { return v.Streaming && (v.AtZero || v.Positions.Flush != lsn.Invalid) }
 
 // Priority returns PostgreSQL's sync_priority of a voter, 0 if the rule does not name it. The wildcard names standbys
 // only.
-func Priority(rule syncrep.Rule, v Voter) int {
+func Priority(rule syncrep.Rule, v Voter) int { return priority(rule, &v) }
+
+func priority(rule syncrep.Rule, v *Voter) int {
 	for i, n := range rule.Names {
 		if v.Store && n == syncrep.Wildcard || (syncrep.Rule{Names: []string{n}}).Priority(v.Name) == 0 {
 			continue
@@ -60,13 +62,16 @@ type ranked struct{ at, priority int }
 // nothing here: what it means is the caller's to say. PostgreSQL's minimum under FIRST takes the 0 of a
 // standby that never applies for "not set yet", unless it comes last; here 0 is 0. It runs for each report of a
 // standby, and allocates nothing unless there are more than few candidates.
-func Evaluate(rule syncrep.Rule, voters []Voter) (res Result) {
+func Evaluate(rule syncrep.Rule, voters []Voter) (res Result) { return evaluate(rule, nil, voters) }
+
+func evaluate(rule syncrep.Rule, names ranks, voters []Voter) (res Result) {
 	var room [few]ranked
-	c, n := chosen(room[:0], rule, voters), need(rule)
+	c, n := candidates(room[:0], rule, names, voters), need(rule)
 	if res.Candidates = len(c); rule.Empty() || n < 1 || len(c) < n {
 		return res
 	}
 	if rule.Method == syncrep.First {
+		byRank(c, voters)
 		c = c[:n]
 	}
 	res.Satisfied = true
@@ -81,10 +86,11 @@ func Evaluate(rule syncrep.Rule, voters []Voter) (res Result) {
 
 // Chosen returns the voters whose positions decide, in the order of their rank; none when they are too few.
 func Chosen(rule syncrep.Rule, voters []Voter) (all []Voter) {
-	c, n := chosen(nil, rule, voters), need(rule)
+	c, n := candidates(nil, rule, nil, voters), need(rule)
 	if rule.Empty() || n < 1 || len(c) < n {
 		return nil
 	}
+	byRank(c, voters)
 	if rule.Method == syncrep.First {
 		c = c[:n]
 	}
@@ -94,18 +100,26 @@ func Chosen(rule syncrep.Rule, voters []Voter) (all []Voter) {
 	return all
 }
 
-// chosen appends the candidates that a rule names, in the order of their rank.
-func chosen(c []ranked, rule syncrep.Rule, voters []Voter) []ranked {
-	for i, v := range voters {
-		if p := Priority(rule, v); p > 0 && candidate(v) {
+// candidates appends the candidates that a rule names, in the order of voters. names are the rule's, or nil.
+func candidates(c []ranked, rule syncrep.Rule, names ranks, voters []Voter) []ranked {
+	for i := range voters {
+		v := &voters[i]
+		if !candidate(v) {
+			continue
+		}
+		if p := names.of(rule, v); p > 0 {
 			c = append(c, ranked{i, p})
 		}
 	}
+	return c
+}
+
+// byRank sorts candidates as PostgreSQL prefers them.
+func byRank(c []ranked, voters []Voter) {
 	slices.SortFunc(c, func(a, b ranked) int {
 		x, y := &voters[a.at], &voters[b.at]
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
 	})
-	return c
 }
 
 // write, flush and apply pick one column of the positions.

@@ -15,7 +15,12 @@ import (
 type Rule struct {
 	Names, Spread syncrep.Rule
 	Zones         map[string]string
+
+	names, spread ranks // of Names and Spread, see Ready
 }
+
+// Ready makes a rule of many names quick to evaluate; call it again when Names or Spread have changed.
+func (d *Rule) Ready() { d.names, d.spread = ranksOf(d.Names), ranksOf(d.Spread) }
 
 // ErrSpread reports a rule over zones that can't be used.
 var ErrSpread = errors.New("unusable rule over zones")
@@ -49,16 +54,19 @@ func (d Rule) hasZone(name string) bool {
 	return false
 }
 
+// Counts reports whether the rule over names counts a voter.
+func (d *Rule) Counts(v Voter) bool { return d.names.of(d.Names, &v) > 0 }
+
 // Evaluate gives the largest position of each column that the rule covers; see [Evaluate].
 func (d Rule) Evaluate(voters []Voter) Result {
-	res := Evaluate(d.Names, voters)
+	res := evaluate(d.Names, d.names, voters)
 	if d.Spread.Empty() || !res.Satisfied {
 		return res
 	}
 	spread := d.Spread
 	spread.Method = syncrep.Any
 	var room [few]Voter
-	zones := Evaluate(spread, d.furthest(room[:0], voters))
+	zones := evaluate(spread, d.spread, d.furthest(room[:0], voters))
 	res.Satisfied = zones.Satisfied
 	res.Positions = Least(res.Positions, zones.Positions)
 	return res
@@ -66,17 +74,18 @@ func (d Rule) Evaluate(voters []Voter) Result {
 
 // furthest appends a voter for each zone that has a candidate to zones, which is empty.
 func (d Rule) furthest(zones []Voter, voters []Voter) []Voter {
-	for _, v := range voters {
+	for i := range voters {
+		v := &voters[i]
 		zone, labelled := d.Zones[v.Name]
-		if !labelled || !candidate(v) || Priority(d.Names, v) == 0 {
+		if !labelled || !candidate(v) || d.names.of(d.Names, v) == 0 {
 			continue
 		}
-		i := slices.IndexFunc(zones, func(z Voter) bool { return z.Name == zone })
-		if i < 0 {
-			i = len(zones)
-			zones = append(zones, Voter{Name: zone, ID: uint64(i), Streaming: true})
+		at := slices.IndexFunc(zones, func(z Voter) bool { return z.Name == zone })
+		if at < 0 {
+			at = len(zones)
+			zones = append(zones, Voter{Name: zone, ID: uint64(at), Streaming: true})
 		}
-		p := &zones[i].Positions
+		p := &zones[at].Positions
 		p.Write, p.Flush = max(p.Write, v.Positions.Write), max(p.Flush, v.Positions.Flush)
 		p.Apply = max(p.Apply, v.Positions.Apply)
 	}
@@ -92,31 +101,33 @@ func Least(a, b lsn.Progress) lsn.Progress {
 // reached it in each column, and so have the zones. Whoever reports a position asks this first.
 func (d Rule) Covers(voters []Voter, p lsn.Progress) bool {
 	var room [few]Voter
-	var zones []Voter
-	if !d.Spread.Empty() {
-		zones = d.furthest(room[:0], voters)
+	if !d.Spread.Empty() && !reached(d.Spread, d.spread, d.furthest(room[:0], voters), p) {
+		return false
 	}
-	for _, column := range [...]func(lsn.Progress) lsn.LSN{write, flush, apply} {
-		at := column(p)
-		if at == 0 {
-			continue
-		}
-		spread := d.Spread.Empty() || enough(d.Spread, zones, column, at)
-		if !spread || !enough(d.Names, voters, column, at) {
-			return false
-		}
-	}
-	return true
+	return reached(d.Names, d.names, voters, p)
 }
 
-func enough(rule syncrep.Rule, voters []Voter, column func(lsn.Progress) lsn.LSN, at lsn.LSN) bool {
-	n := 0
-	for _, v := range voters {
-		if candidate(v) && Priority(rule, v) > 0 && column(v.Positions) >= at {
-			n++
+// reached counts, column by column, the candidates that have reached p. Of a column at 0 nothing is asked.
+func reached(rule syncrep.Rule, names ranks, voters []Voter, p lsn.Progress) bool {
+	var write, flush, apply int
+	for i := range voters {
+		v := &voters[i]
+		if !candidate(v) || names.of(rule, v) == 0 {
+			continue
 		}
+		write += count(v.Positions.Write >= p.Write)
+		flush += count(v.Positions.Flush >= p.Flush)
+		apply += count(v.Positions.Apply >= p.Apply)
 	}
-	return n >= need(rule)
+	n := need(rule)
+	return (p.Write == 0 || write >= n) && (p.Flush == 0 || flush >= n) && (p.Apply == 0 || apply >= n)
+}
+
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // Satisfiable reports whether voters alone, wherever they are, could ever cover a position. Commits that were released
