@@ -11,8 +11,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// BenchmarkCommit is what the quorum costs one commit: each of its voters says that it has it, a majority is waited
-// for, and what is reportable is asked whenever that may have changed.
+// BenchmarkCommit measures the quorum's part of one commit. Each voter says that it has the WAL, and a majority is
+// waited for.
 func BenchmarkCommit(b *testing.B) {
 	for _, voters := range []int{3, 5, 50, 500} {
 		b.Run(fmt.Sprint(voters), func(b *testing.B) {

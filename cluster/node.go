@@ -211,7 +211,7 @@ func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 	return n.last
 }
 
-// evaluateAll gives what evaluate does, with the newest positions of all voters. The caller holds mu.
+// evaluateAll returns an evaluation with the newest positions of all voters. The caller holds mu.
 func (n *Node) evaluateAll(now time.Time) ledger.Evaluation {
 	n.stale = n.stale || n.behind
 	return n.evaluate(now)

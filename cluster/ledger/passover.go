@@ -7,7 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// rise is what a report changed of the one before it.
+// rise compares a report with the one before it.
 type rise struct {
 	from lsn.Progress // the positions before
 	only bool         // nothing but positions has changed, and they rose

@@ -20,7 +20,7 @@ func ranksOf(rule syncrep.Rule) ranks {
 	return all
 }
 
-// of returns what [Priority] does. The voter's name may have any case.
+// of returns the priority as [Priority] does. The voter's name may have any case.
 func (r ranks) of(rule syncrep.Rule, v *Voter) int {
 	if r == nil {
 		return priority(rule, v)
