@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -35,8 +36,19 @@ type source struct {
 
 func sources(t *testing.T) []source {
 	t.Helper()
-	var all []source
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("found only %d Go files: the walk is broken", len(all))
+	}
+	return all
+}
+
+// parsed reads the tree once for all tests, which only look at it.
+var parsed = sync.OnceValues(func() (all []source, err error) {
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -55,14 +67,8 @@ func sources(t *testing.T) []source {
 		all = append(all, source{slash, filepath.ToSlash(filepath.Dir(path)), f, fset, strings.HasSuffix(path, "_test.go")})
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(all) < 10 {
-		t.Fatalf("found only %d Go files: the walk is broken", len(all))
-	}
-	return all
-}
+	return all, err
+})
 
 // TestOnePackageDoc: every package tells its story once, in doc.go, with a picture or at least a paragraph.
 func TestOnePackageDoc(t *testing.T) {
