@@ -1,4 +1,4 @@
-# replproxy. `make` lists the targets. Variables: PKG, RUN, FUZZTIME, DURATION, SEED, VERSION.
+# replproxy. `make` lists the targets. Variables: PKG, RUN, FUZZTIME, DURATION, SEED, VERSION, ROUNDS, BASE.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,6 +9,8 @@ FUZZTIME ?= 10s
 DURATION ?= 10m
 SEED     ?=
 VERSION  ?=
+ROUNDS   ?=
+BASE     ?=
 
 # One package's tests may take this long, so that a hang shows its stacks; most take a few minutes.
 TEST_TIMEOUT := 24m
@@ -18,7 +20,7 @@ RACE_TIMEOUT := 60m
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test race check deps traces vuln fuzz soak bench demo demo-quorum pre-commit clean
+.PHONY: help setup build release test race check deps traces vuln fuzz soak bench bench-diff demo demo-quorum pre-commit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,8 +61,11 @@ soak: setup ## long runs, DURATION each, recorded in docs/soak.md (WHAT="fuzz ki
 pre-commit: ## what a commit must pass, in seconds: gofmt, vet and the rules of the root package
 	@scripts/pre-commit
 
-bench: setup ## figures against direct connections and HAProxy, as ratios; RUN=Builds BASE=commit: two builds in one run
-	REPLPROXY_BASE=$(BASE) go test ./conformance/bench -run '^$$' -bench $(or $(RUN),.) -benchtime 1x -timeout 60m -v
+bench: setup ## figures beside direct connections, HAProxy, PgBouncer, a cascading standby and plain writers; ROUNDS=5, RUN=Sync narrows
+	@ROUNDS='$(ROUNDS)' BASE='$(BASE)' scripts/bench '$(RUN)'
+
+bench-diff: ## Go benchmarks of the hot paths beside those of another commit: make bench-diff BASE=commit; RUN= narrows
+	@ROUNDS='$(ROUNDS)' scripts/benchdiff '$(BASE)' '$(RUN)'
 
 demo: setup build ## a primary, one proxy and three standbys on this machine, under load
 	bin/replproxy demo

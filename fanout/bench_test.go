@@ -129,3 +129,37 @@ func BenchmarkLive(b *testing.B) {
 		})
 	}
 }
+
+// heardVoter tells of each report.
+type heardVoter struct {
+	loggedVoter
+	heard chan lsn.LSN
+}
+
+func (v heardVoter) Report(_ time.Time, _ lsn.TimelineID, _ lsn.LSN, said lsn.Progress, _ bool) {
+	v.heard <- said.Flush
+}
+
+// BenchmarkStatusUpdate is the way of a reply from a standby's socket to its voter, while so many are attached. They
+// reply one after the other.
+func BenchmarkStatusUpdate(b *testing.B) {
+	for _, n := range []int{5, 50, 500} {
+		b.Run(fmt.Sprintf("standbys=%d", n), func(b *testing.B) {
+			heard := make(chan lsn.LSN)
+			w := newWorld(b, func(o *Options) {
+				o.Voter = func(name string) Voter { return heardVoter{loggedVoter{&ackLog{}, name}, heard} }
+			}).adopt().grow(1 << 20)
+			all := make([]*standby, n)
+			for i := range all {
+				all[i] = w.standby(int32(i+1), StartRequest{At: w.gen.Start()})
+				all[i].expect(copyBoth)
+				all[i].until(w.end)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				all[i%n].reply(w.end)
+				<-heard
+			}
+		})
+	}
+}

@@ -21,7 +21,7 @@ func anyRule(names string) vote.Rule {
 
 // world is a few ledgers that hear each other at once, unless cut.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	now   time.Time
 	nodes map[string]*Ledger
 	names []string
@@ -32,7 +32,7 @@ type world struct {
 	other map[string]uint64 // whose bytes are others, which only matters to those that speak version 2
 }
 
-func newWorld(t *testing.T, rule string, nodes ...string) *world {
+func newWorld(t testing.TB, rule string, nodes ...string) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Unix(1e9, 0), nodes: map[string]*Ledger{}, names: nodes, cut: map[[2]string]bool{},

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walstoretest"
@@ -178,5 +182,27 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(100, func() { _ = s.Positions() }); got != 0 {
 		t.Errorf("Positions: %v allocations", got)
+	}
+}
+
+// BenchmarkDigest hashes a segment's file, as before it is served.
+func BenchmarkDigest(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "segment"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	e, _ := newEndless(lsn.DefaultSegSize)
+	if _, err := f.Write(e.wal); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(e.wal)))
+	b.ReportAllocs()
+	h := xxhash.New()
+	for b.Loop() {
+		h.Reset()
+		if err := hashFile(h, &vfs.OSFile{File: f}, int64(len(e.wal))); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

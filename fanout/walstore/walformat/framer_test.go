@@ -160,3 +160,21 @@ func BenchmarkFramer(b *testing.B) {
 		}
 	}
 }
+
+// TestFramerAllocatesNothing: WAL passes it on its way into the store.
+func TestFramerAllocatesNothing(t *testing.T) {
+	g := walstoretest.New(walstoretest.Config{})
+	for g.End() < g.Start()+1<<20 {
+		g.Record(100)
+	}
+	f := walformat.Framer{Source: g.Source}
+	at, wal := g.Start(), g.Bytes(g.Start(), g.Start()+1<<20)
+	n := testing.AllocsPerRun(100, func() {
+		off := int(at - g.Start())
+		f.Take(at, wal[off:off+int(lsn.PageSize)])
+		at += lsn.PageSize
+	})
+	if n != 0 || f.Complete() < g.Start()+90*lsn.PageSize {
+		t.Errorf("%v allocations, complete up to %s", n, f.Complete())
+	}
+}
