@@ -48,7 +48,7 @@ func compareCommits(b *testing.B, seconds int, all ...build) {
 	got, native := map[string]*result{}, map[string][]float64{}
 	key := func(clients int, name string) string { return fmt.Sprint(clients, " ", name) }
 	data := map[string]string{}
-	for range rounds {
+	for range rounds() {
 		for _, clients := range []int{1, 8} {
 			g.part()
 			k := key(clients, "")
@@ -74,7 +74,7 @@ func compareCommits(b *testing.B, seconds int, all ...build) {
 		}
 	}
 	fmt.Printf("\ncommits that wait for ANY 1 of %d sinks, %d s, median of %d rounds; ratio to %s\n"+
-		"clients  %-16s %9s %9s %9s  %6s\n", sinks, seconds, rounds, all[0].name, "", "p50 ms", "p99 ms", "CPU µs", "p50")
+		"clients  %-16s %9s %9s %9s  %6s\n", sinks, seconds, rounds(), all[0].name, "", "p50 ms", "p99 ms", "CPU µs", "p50")
 	for _, clients := range []int{1, 8} {
 		fmt.Printf("%7d  %-16s %9.2f\n", clients, "nobody waited", median(native[key(clients, "")]))
 		first := median(got[key(clients, all[0].name)].p50)
@@ -88,8 +88,8 @@ func compareCommits(b *testing.B, seconds int, all ...build) {
 
 // compareRelays prints the transactions per second of pgbench -S through each build.
 func compareRelays(b *testing.B, seconds int, all ...build) {
-	w := newWorld(b)
-	dir := w.in.TempDir(b)
+	w := newArena(b)
+	dir := w.dir
 	pgbench := func(port int, args ...string) float64 {
 		out := w.in.RunTool(b, dir, "pgbench", append([]string{
 			"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "postgres", "postgres"}, args...)...)
@@ -107,11 +107,11 @@ func compareRelays(b *testing.B, seconds int, all ...build) {
 			Name: "relay" + strconv.Itoa(i), Upstream: w.primary.Conninfo("dbname=postgres"), Binary: x.binary, Config: x.config,
 		}))
 	}
-	fmt.Printf("\npgbench -S, %d s, median of %d rounds, transactions per second; ratio to %s\n", seconds, rounds, all[0].name)
+	fmt.Printf("\npgbench -S, %d s, median of %d rounds, transactions per second; ratio to %s\n", seconds, rounds(), all[0].name)
 	for _, mode := range []string{"simple", "prepared"} {
 		for _, clients := range []int{1, 16} {
 			tps := make([][]float64, len(all))
-			for range rounds {
+			for range rounds() {
 				for i, p := range proxies {
 					tps[i] = append(tps[i], pgbench(p.Port, "-S", "-n", "-M", mode, "-c", strconv.Itoa(clients),
 						"-j", "2", "-T", strconv.Itoa(seconds)))

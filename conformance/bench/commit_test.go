@@ -46,7 +46,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	got := map[string][]sample{}
 	key := func(need, clients int, layout string) string { return fmt.Sprint(need, " ", clients, " ", layout) }
-	for range rounds {
+	for range rounds() {
 		for _, l := range layouts {
 			for _, need := range []int{1, 2} {
 				c.arrange(l, fmt.Sprintf("ANY %d (s1, s2, s3)", need))
@@ -59,7 +59,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	fmt.Printf("\ncommits that wait for a quorum of 3 standbys, %d s, median of %d rounds; ratios to native\n"+
 		"%-6s %7s  %-11s %9s %9s %9s   %6s %6s %6s\n",
-		c.seconds, rounds, "rule", "clients", "", "p50 ms", "p99 ms", "tps", "p50", "p99", "tps")
+		c.seconds, rounds(), "rule", "clients", "", "p50 ms", "p99 ms", "tps", "p50", "p99", "tps")
 	for _, need := range []int{1, 2} {
 		for _, clients := range commitClients {
 			native := middle(got[key(need, clients, "native")])

@@ -17,8 +17,8 @@ var tpsLine = regexp.MustCompile(`tps = ([0-9.]+) \(without initial`)
 
 // sample is one measurement: milliseconds, and transactions per second.
 type sample struct {
-	p50, p99, tps float64
-	n             int // of transactions
+	mean, p50, p99, tps float64
+	n                   int // of transactions
 }
 
 // runPgbench runs commit.sql in dir and reads each transaction's latency from its log.
@@ -57,5 +57,9 @@ func runPgbench(t testing.TB, in *pgtest.Install, primary *pgtest.Server, dir st
 		t.Fatal("no transactions in pgbench's log")
 	}
 	sort.Float64s(ms)
-	return sample{ms[len(ms)/2], ms[len(ms)*99/100], tps, len(ms)}
+	sum := 0.0
+	for _, v := range ms {
+		sum += v
+	}
+	return sample{sum / float64(len(ms)), ms[len(ms)/2], ms[len(ms)*99/100], tps, len(ms)}
 }

@@ -1,75 +1,139 @@
 package bench
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-// BenchmarkRelay: pgbench -S with 16 clients, straight, through HAProxy in TCP mode, through replproxy.
-func BenchmarkRelay(b *testing.B) {
-	w := newWorld(b)
-	dir := w.in.TempDir(b)
-	w.in.RunTool(b, dir, "pgbench", "-i", "-s", "10", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(w.primary.Port), "-U", "postgres", "postgres")
-	ports := []struct {
-		name string
-		port int
-	}{{"direct", w.primary.Port}, {"haproxy", startHAProxy(b, w.primary.Port)}, {"replproxy", w.proxy.Port}}
-	seconds := 8
-	if scale() < 1024 {
-		seconds = 2
+// relays are the targets of what is passed on to the primary.
+func relays() []string { return []string{direct, haproxy, pgbouncer, ours, relayLoop} }
+
+// pgbenchAt runs pgbench through a target and returns its transactions per second.
+func (a *arena) pgbenchAt(t *target, user string, args ...string) float64 {
+	cmd := a.in.Tool(a.t, a.dir, "pgbench", append(args, "-n", "-h", "127.0.0.1", "-p", strconv.Itoa(t.port), "-U", user, "postgres")...)
+	cmd.Env = append(cmd.Env, "PGPASSWORD="+provenPassword)
+	out, err := cmd.CombinedOutput()
+	m := tpsLine.FindStringSubmatch(string(out))
+	if err != nil || m == nil {
+		a.t.Fatalf("pgbench through %s: %v\n%s", t.name, err, out)
 	}
-	for _, clients := range []int{1, 16} {
-		tps := map[string][]float64{}
-		for range rounds {
-			for _, p := range ports {
-				out := w.in.RunTool(b, dir, "pgbench", "-S", "-n", "-c", strconv.Itoa(clients), "-j", "2", "-T", strconv.Itoa(seconds),
-					"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", "postgres", "postgres")
-				m := tpsLine.FindStringSubmatch(out)
-				if m == nil {
-					b.Fatalf("no tps in %q", out)
-				}
-				v, _ := strconv.ParseFloat(m[1], 64)
-				tps[p.name] = append(tps[p.name], v)
-			}
-		}
-		d, h, r := median(tps["direct"]), median(tps["haproxy"]), median(tps["replproxy"])
-		fmt.Printf("\npgbench -S -c %d, %d s, median of %d rounds, transactions per second\n"+
-			"direct %.0f   haproxy %.0f   replproxy %.0f   replproxy/direct %.2f   replproxy/haproxy %.2f\n",
-			clients, seconds, rounds, d, h, r, r/d, r/h)
-		b.ReportMetric(r/h, fmt.Sprintf("vs-haproxy-%d", clients))
-	}
+	v, _ := strconv.ParseFloat(m[1], 64)
+	return v
 }
 
-// startHAProxy runs HAProxy in TCP mode in front of port, with as many threads as it likes (its default).
-func startHAProxy(b *testing.B, port int) int {
-	listen := pgtest.FreePort(b)
-	cfg := fmt.Sprintf("global\n  maxconn 1000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n"+
-		"listen pg\n  bind 127.0.0.1:%d\n  server p 127.0.0.1:%d\n", listen, port)
-	path := filepath.Join(b.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(path, []byte(cfg), 0o600); err != nil {
-		b.Fatal(err)
+// BenchmarkRelay: pgbench -S, simple and prepared, straight and through each relay.
+func BenchmarkRelay(b *testing.B) {
+	a := newArena(b, relays()...)
+	a.in.RunTool(b, a.dir, "pgbench", "-i", "-s", "10", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(a.primary.Port), "-U", "postgres", "postgres")
+	r := newResults("pgbench -S", "protocol, clients", column{perSecond, true}, column{name: primaryPerTx}, column{name: targetPerTx})
+	length := seconds(3)
+	for round := range rounds() {
+		for _, mode := range []string{"simple", "prepared"} {
+			for _, clients := range []int{1, 16} {
+				for _, t := range a.inTurn(round) {
+					a.measure(r, fmt.Sprintf("%s, %d", mode, clients), t, func(stop func() usage) figures {
+						tps := a.pgbenchAt(t, "postgres", "-S", "-M", mode, "-c", strconv.Itoa(clients), "-j", "1", "-T", strconv.Itoa(length))
+						return perTransaction(t, tps, tps*float64(length), stop())
+					})
+				}
+			}
+		}
 	}
-	bin, err := exec.LookPath("haproxy")
-	if err != nil {
-		bin = "/usr/sbin/haproxy"
+	r.print()
+}
+
+func perTransaction(t *target, tps, n float64, u usage) figures {
+	each := n * float64(time.Microsecond)
+	f := figures{perSecond: tps, primaryPerTx: float64(u.primary) / each}
+	if t.pid != 0 {
+		f[targetPerTx] = float64(u.other) / each
 	}
-	cmd := exec.Command(bin, "-db", "-f", path)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		b.Fatalf("start haproxy: %v", err)
+	return f
+}
+
+// BenchmarkConnections: pgbench -C -S, a new connection for each query, with trust and with SCRAM. PgBouncer has its
+// connections to the server already, so with trust its figure is of another thing.
+func BenchmarkConnections(b *testing.B) {
+	a := newArena(b, relays()...)
+	a.in.RunTool(b, a.dir, "pgbench", "-i", "-s", "1", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(a.primary.Port), "-U", "postgres", "postgres")
+	r := newResults("New connections, pgbench -C -S", "log-in, clients", column{perSecond, true}, column{name: primaryPerTx}, column{name: targetPerTx})
+	length := seconds(2)
+	for round := range rounds() {
+		for _, login := range []struct{ name, user string }{{"trust", "postgres"}, {"SCRAM", "proven"}} {
+			for _, clients := range []int{1, 8} {
+				for _, t := range a.inTurn(round) {
+					a.measure(r, fmt.Sprintf("%s, %d", login.name, clients), t, func(stop func() usage) figures {
+						tps := a.pgbenchAt(t, login.user, "-C", "-S", "-c", strconv.Itoa(clients), "-j", "1", "-T", strconv.Itoa(length))
+						return perTransaction(t, tps, tps*float64(length), stop())
+					})
+				}
+			}
+		}
 	}
-	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	pgtest.WaitFor(b, 10*time.Second, "haproxy to listen", func() (bool, error) {
-		_, err := pgtest.Query(b.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres", listen), "SELECT 1")
-		return err == nil, nil
-	})
-	return listen
+	r.print()
+}
+
+// BenchmarkCopy: COPY TO STDOUT of large values over 1 and 4 connections.
+func BenchmarkCopy(b *testing.B) {
+	a := newArena(b, relays()...)
+	r := newResults("COPY out", "connections", column{receivedPerS, true}, column{cpuPerGB, true}, column{name: targetPerGB})
+	for round := range rounds() {
+		for _, n := range []int{1, 4} {
+			for _, t := range a.inTurn(round) {
+				a.measure(r, strconv.Itoa(n), t, func(stop func() usage) figures {
+					took, bytes := a.copyOut(t, n, max(scale(), 64)*10/n)
+					u, gb := stop(), float64(bytes)/1e9
+					f := figures{receivedPerS: 1000 * gb / took.Seconds(), cpuPerGB: (u.primary + u.other).Seconds() / gb}
+					if t.pid != 0 {
+						f[targetPerGB] = u.other.Seconds() / gb
+					}
+					return f
+				})
+			}
+		}
+	}
+	r.print()
+}
+
+// copyOut copies so many values of 100 kB over each of n connections.
+func (a *arena) copyOut(t *target, n, values int) (took time.Duration, bytes int64) {
+	sql := fmt.Sprintf("COPY (SELECT repeat('x', 100000)::bytea FROM generate_series(1, %d)) TO STDOUT (FORMAT binary)", values)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 5*time.Minute)
+	defer cancel()
+	var running sync.WaitGroup
+	counts, errs := make([]count, n), make([]error, n)
+	began := time.Now()
+	for i := range n {
+		running.Go(func() {
+			c, err := pgtest.Dial(ctx, t.conninfo())
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer c.Close(ctx)
+			_, errs[i] = c.CopyTo(ctx, &counts[i], sql)
+		})
+	}
+	running.Wait()
+	for i := range n {
+		if errs[i] != nil {
+			a.t.Fatalf("COPY through %s: %v", t.name, errs[i])
+		}
+		bytes += int64(counts[i])
+	}
+	return time.Since(began), bytes
+}
+
+// count counts the bytes that are written to it.
+type count int64
+
+func (c *count) Write(p []byte) (int, error) {
+	*c += count(len(p))
+	return len(p), nil
 }
