@@ -29,7 +29,7 @@ var (
 )
 
 // metrics is every metric of a proxy, rendered to docs/metrics.md.
-var metrics = slices.Concat(proxyMetrics, quorumMetrics, linkMetrics, sharedSlotMetrics)
+var metrics = slices.Concat(verdictMetrics, proxyMetrics, quorumMetrics, linkMetrics, sharedSlotMetrics)
 
 var proxyMetrics = []metric{
 	{"replproxy_proxy_ready_state", "1 while /readyz answers 200.", "", nil, gauge,

@@ -154,15 +154,19 @@ func headers(next http.Handler) http.Handler {
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	st := s.status()
-	if !st.Ready && (!s.o.Token.admits(r) || !hosts(s.o.Hosts).allow(r)) {
-		text(w, http.StatusServiceUnavailable, "not ready") // why may name hosts
-		return
-	}
+	code, body := http.StatusOK, "ready"
 	if !st.Ready {
-		text(w, http.StatusServiceUnavailable, st.NotReady)
-		return
+		code, body = http.StatusServiceUnavailable, "not ready"
 	}
-	text(w, http.StatusOK, "ready")
+	if s.o.Token.admits(r) && hosts(s.o.Hosts).allow(r) { // others are told no names
+		if !st.Ready {
+			body += ": " + st.NotReady
+		}
+		if st.Verdict.Text != "" {
+			body = st.Verdict.Text + "\n" + body
+		}
+	}
+	text(w, code, body)
 }
 
 func (s *Server) document(w http.ResponseWriter, _ *http.Request) {

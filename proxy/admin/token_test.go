@@ -34,6 +34,7 @@ func TestToken(t *testing.T) {
 	}
 	st := sample()
 	st.Upstream.LastMessageAt, st.Upstream.LastError = time.Time{}, "host db1.secret"
+	st.Verdict.Text = "BLIND 3s: db1.secret"
 	f := fixed(st)
 	s := New(Options{Source: &f, Profiles: true, Token: token, Logger: slog.New(slog.DiscardHandler),
 		Tail: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "db1.secret") })})
@@ -62,6 +63,14 @@ func TestToken(t *testing.T) {
 	}
 	if _, body := get("/readyz", "Bearer "+first); !strings.Contains(body, "db1.secret") {
 		t.Errorf("who has the token is not told why: %s", body)
+	}
+	ready := sample()
+	ready.Verdict.Text = "OK 3s: db1.secret"
+	f = fixed(ready)
+	for authorization, want := range map[string]string{"": "ready\n", "Bearer " + first: "OK 3s: db1.secret\nready\n"} {
+		if _, body := get("/readyz", authorization); body != want {
+			t.Errorf("ready, with %q: %q", authorization, body)
+		}
 	}
 	write(second, 0o600)
 	if code, _ := get("/status", "Bearer "+first); code != http.StatusUnauthorized {

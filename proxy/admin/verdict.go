@@ -28,5 +28,16 @@ func Verdicts() []string {
 	return []string{VerdictStopped, VerdictBlind, VerdictWaits, VerdictDegraded, VerdictOK}
 }
 
+// verdictMetrics are rows of [metrics].
+var verdictMetrics = []metric{
+	{"replproxy_verdict_state", "1 for the state of the verdict, 0 for the others: the worst that holds.",
+		"verdict", Verdicts(), gauge,
+		func(s *Status, emit func(string, float64)) {
+			for _, state := range Verdicts() {
+				emit(state, truth(s.Verdict.State == state))
+			}
+		}},
+}
+
 // NoWAL begins the warning which says that no WAL comes from the primary, and since when.
 const NoWAL = "no WAL comes from the primary since "

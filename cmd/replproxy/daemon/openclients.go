@@ -70,7 +70,7 @@ func (p *parts) openListeners(ctx context.Context, c *config.Config) error {
 	if p.listeners, err = openListeners(ctx, c); err != nil {
 		return err
 	}
-	p.view = &view{parts: p}
+	p.view = newView(p)
 	if p.listeners.http != nil {
 		p.page = admin.New(admin.Options{
 			TLS: configOf(httpTLS), Token: token, Hosts: httpHosts(c),

@@ -151,5 +151,5 @@ func (p *parts) stages() []stage {
 		all = append(all, stage{"auth", p.verifier.Run})
 	}
 	return append(all, stage{"server", p.server.Run}, stage{"new store", p.fresh.Run},
-		stage{"reload", p.settings.Run}, stage{"systemd", p.view.notify})
+		stage{"reload", p.settings.Run}, stage{"verdict", p.view.judge}, stage{"systemd", p.view.notify})
 }

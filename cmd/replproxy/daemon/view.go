@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/report"
+	"github.com/replproxy/replproxy/proxy/report/verdict"
 )
 
 // view is a running proxy as the status document wants it. It asks the parts only for copies, so any
@@ -14,6 +15,13 @@ import (
 type view struct {
 	*parts
 	stopping atomic.Bool
+	past     atomic.Pointer[verdict.Past] // of the verdict, never nil
+}
+
+func newView(p *parts) *view {
+	v := &view{parts: p}
+	v.past.Store(&verdict.Past{})
+	return v
 }
 
 // Status returns one snapshot as a document; see [admin.Source].
@@ -29,7 +37,7 @@ func (v *view) snapshot() report.Snapshot {
 	x := report.Snapshot{
 		Config: c, InForce: set.status, Version: v.Version, Commit: v.Commit, Profiles: v.Profiles,
 		Started: v.started, Stopping: v.stopping.Load(), Listen: v.listeners.addresses(),
-		LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
+		Past: *v.past.Load(), LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
 		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),
 		Own: v.own.Status(), Drops: v.maintainer.Drops(), Idle: v.maintainer.Idle(),

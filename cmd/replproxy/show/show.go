@@ -12,6 +12,7 @@ import (
 
 // Status prints the whole document.
 func Status(w io.Writer, s *admin.Status) {
+	Verdict(w, &s.Verdict)
 	state := "ready"
 	if !s.Ready {
 		state = "not ready: " + once(s, s.NotReady)

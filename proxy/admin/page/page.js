@@ -64,12 +64,23 @@ function quorum(s) {
     ...q.voters.filter((v) => v.sync_priority > 0).map(voter)];
 }
 
+// verdict says first what the proxy says of itself: the same words as everywhere.
+function verdict(v) {
+  const kind = { ok: "good", degraded: "warn" }[v.state] ?? "bad";
+  byId("ready").textContent = v.state;
+  byId("ready").className = "pill " + kind;
+  byId("verdict").className = kind;
+  const [words, link] = byId("verdict").children;
+  words.textContent = v.text;
+  link.hidden = !v.runbook;
+  if (v.runbook) link.href = v.runbook;
+}
+
 function draw(s) {
   byId("name").textContent = s.name;
   document.title = s.name + " · replproxy";
   byId("version").textContent = "version " + s.version;
-  byId("ready").textContent = s.ready ? "ready" : s.not_ready;
-  byId("ready").className = "pill " + (s.ready ? "good" : "bad");
+  verdict(s.verdict);
   byId("warnings").replaceChildren(...s.warnings.map((w) => el("li", {}, w)));
 
   const u = s.upstream, live = u.state === "streaming";
@@ -81,6 +92,7 @@ function draw(s) {
     ...(u.last_error ? [row("last error", u.last_error)] : []));
   byId("store").replaceChildren(
     el("b", {}, dot(s.store.paused ? "warn" : "good"), s.listen.join(", ")),
+    row("/readyz", s.ready ? "ready" : "not ready: " + s.not_ready),
     row("timeline", s.store.timeline), row("received", s.store.received_lsn),
     row("flushed", s.store.flushed_lsn), row("oldest", s.store.oldest_lsn),
     row("disk free", s.store.free_bytes ? bytes(s.store.free_bytes) : "–"));
