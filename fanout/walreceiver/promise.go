@@ -170,14 +170,3 @@ func (p *promise) end() {
 		p.high.Store(uint64(p.store.Positions().Received))
 	}
 }
-
-// owe raises the promise to at, durably, for WAL that may have been reported before.
-func (p *promise) owe(at lsn.LSN) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at <= p.highest() {
-		return nil
-	}
-	p.high.Store(uint64(at))
-	return p.narrowLocked()
-}

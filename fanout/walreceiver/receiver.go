@@ -89,8 +89,5 @@ func (r *Receiver) OutdatePromise() { r.promise.outdate() }
 // reported. Any goroutine may call it.
 func (r *Receiver) EndPromise() { r.promise.end() }
 
-// Owe raises the promise to at, durably, for WAL that may have been reported before. Any goroutine may call it.
-func (r *Receiver) Owe(at lsn.LSN) error { return r.promise.owe(at) }
-
 // RenewPromise makes the bound durable for the WAL that is stored now: it names no WAL of an earlier life of the store.
 func (r *Receiver) RenewPromise() error { return r.promise.renew() }

@@ -8,7 +8,8 @@ import (
 )
 
 // TestBegunBelowTheFork: a store was emptied amid reports on timeline 2, and begins anew from the primary itself, whose
-// slot is still below the fork. It follows that primary over the fork, where it promises again what it may have reported.
+// slot is still below the fork. It follows that primary over the fork, and goes on promising what it may have reported
+// of timeline 2.
 func TestBegunBelowTheFork(t *testing.T) {
 	m := newMemStore()
 	m.promised, m.had = walstore.PromisedAll, 2
@@ -30,15 +31,15 @@ func TestBegunBelowTheFork(t *testing.T) {
 		t.Fatal(p, err)
 	}
 	m.id = walstore.Identity{System: 7, SegSize: 1 << 20, ServerMajor: 15}
-	if err := r.startStream(p, srv); err != nil || m.promised != fork {
-		t.Fatalf("%s is promised of the older timeline, %v", m.promised, err)
+	if err := r.startStream(p, srv); err != nil || m.promised != srv.xlogpos || m.had != 2 {
+		t.Fatalf("%s of timeline %s is promised, %v", m.promised, m.had, err)
 	}
 	m.pos.Received, m.pos.Written, m.pos.Flushed, m.pos.Complete = fork, fork, fork, fork
 	if err := judge(); err != nil {
 		t.Errorf("at the fork it refuses the primary from which it has begun anew: %v", err)
 	}
 	err = r.startStream(startPoint{timeline: 2, at: fork.PageStart()}, srv)
-	if err != nil || m.promised != srv.xlogpos {
-		t.Errorf("%s is promised of timeline 2, %v", m.promised, err)
+	if err != nil || m.promised != srv.xlogpos || m.had != 2 {
+		t.Errorf("%s of timeline %s is promised, %v", m.promised, m.had, err)
 	}
 }

@@ -219,21 +219,20 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 	if err := r.tellLost(h); err != nil {
 		return err
 	}
+	promised := r.carried(p, srv)
+	if err := r.boundLater(promised); err != nil {
+		return err
+	}
 	if err := r.o.Store.StartStream(p.timeline, p.at); err != nil {
 		return fmt.Errorf("start stream at %s on timeline %s: %w", p.at, p.timeline, err)
 	}
-	if fork, _, ok := h.SwitchPoint(before); ok && before < p.timeline {
-		if err := r.rcv.GiveUp(fork); err != nil {
-			return err
-		}
+	if err := r.leavePromise(promised); err != nil {
+		return err
 	}
 	if err := r.follows(h, before); err != nil {
 		return err
 	}
-	if before == 0 && r.rcv.Promised() == walstore.PromisedAll && r.o.Store.Promised().Timeline <= p.timeline {
-		r.rcv.OutdatePromise() // what is reported next may be of another timeline than the one that is noted
-	}
-	if err := r.boundPromise(before, p, srv); err != nil {
+	if err := r.boundPromise(promised); err != nil {
 		return err
 	}
 	have, left := r.o.Store.Positions(), lsn.TimelineID(0)
@@ -245,27 +244,6 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 		err = r.keepAside()
 	}
 	return err
-}
-
-// boundPromise gives a promise an end that has none, as the store was emptied amid reports. It begins anew from a
-// primary that was judged, and so has all that was reported. That ends where the primary's WAL did. Where the store
-// begins on an older timeline that is the fork, until the primary's is reached. before is the store's timeline until
-// then.
-func (r *Supply) boundPromise(before lsn.TimelineID, p startPoint, srv server) error {
-	if p.timeline == r.begunFor.Timeline && before != 0 {
-		at := r.begunFor.LSN
-		r.begunFor = lsn.Point{}
-		return r.rcv.Owe(at)
-	}
-	primary := r.member == "" && !srv.inRecovery() && !srv.virtual
-	if before != 0 || !primary || r.rcv.Promised() != walstore.PromisedAll {
-		return nil
-	}
-	if fork, _, older := srv.history.SwitchPoint(p.timeline); older {
-		r.begunFor = lsn.Point{Timeline: srv.timeline, LSN: srv.xlogpos}
-		return r.rcv.GiveUp(fork)
-	}
-	return r.rcv.GiveUp(srv.xlogpos)
 }
 
 // streaming publishes that WAL flows.

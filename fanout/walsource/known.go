@@ -43,7 +43,7 @@ func (r *Supply) knowledge() (k knowledge) {
 	// that was set back must not be followed. "All that was stored" is no position of an empty store.
 	own := r.promisedPoint()
 	exact := own.LSN <= have.Received
-	if have.Timeline == 0 {
+	if own.Timeline != have.Timeline || have.Timeline == 0 {
 		exact = own.LSN != walstore.PromisedAll
 	}
 	add(knownwal.Known{Point: own, Acked: true, Complete: exact}, lsn.Point{})
@@ -119,11 +119,10 @@ func (r *Supply) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, kno
 }
 
 // promisedPoint returns the end of what was reported under a rule: of the stored WAL up to the last complete record,
-// or of that which an empty store had.
+// or of that which a store had that was emptied, and has not got to that timeline again.
 func (r *Supply) promisedPoint() lsn.Point {
 	have, high := r.o.Store.Positions(), r.rcv.Promised()
-	if have.Timeline == 0 {
-		was := r.o.Store.Promised()
+	if was := r.o.Store.Promised(); have.Timeline == 0 || was.Beyond(have) {
 		return lsn.Point{System: was.System, Timeline: was.Timeline, LSN: high}
 	}
 	id, _ := r.o.Store.Identity()

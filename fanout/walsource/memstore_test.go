@@ -22,7 +22,7 @@ type memStore struct {
 	next       lsn.LSN
 	histories  map[lsn.TimelineID][]byte
 	promised   lsn.LSN
-	had        lsn.TimelineID  // of promised, while the store is empty
+	had        lsn.TimelineID  // of promised; 0: the stored one
 	owes       walstore.Repair // zero: nothing
 	promises   int             // fsyncs of it
 	held       lsn.LSN
@@ -159,12 +159,15 @@ func (m *memStore) GiveUpRepair() error {
 func (m *memStore) Release(to lsn.LSN) { m.locked(func() { m.held = to }) }
 
 func (m *memStore) Promised() (p walstore.Promise) {
-	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: cmp.Or(m.pos.Timeline, m.had)} })
+	m.locked(func() { p = walstore.Promise{At: m.promised, Timeline: cmp.Or(m.had, m.pos.Timeline)} })
 	return p
 }
 
 func (m *memStore) SetPromised(p lsn.LSN) error {
 	m.locked(func() {
+		if was := (walstore.Promise{Timeline: m.had}); m.pos.Timeline != 0 && (p != m.promised || !was.Beyond(m.pos)) {
+			m.had = m.pos.Timeline
+		}
 		m.promised = p
 		m.promises++
 	})

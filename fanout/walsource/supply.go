@@ -30,7 +30,6 @@ type Supply struct {
 	// Owned by Run.
 	*attempt // the present one
 	began    time.Time
-	begunFor lsn.Point         // the end of a promise that has none, on a later timeline, see boundPromise
 	lacking  lsn.LSN           // a start before the end of the store that failed
 	avoid    map[string]error  // hosts whose WAL was found to differ, until no other host is left
 	refusals map[string]string // what was logged of hosts that are refused, without positions

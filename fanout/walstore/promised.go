@@ -28,6 +28,11 @@ type Promise struct {
 	Owes lsn.LSN
 }
 
+// Beyond reports whether p is about a later timeline than that of a store at pos. Such a store was emptied, and has
+// begun anew where its slot was, below a fork. It gets to that timeline yet. What it reports meanwhile is in the history
+// of whichever server has what was promised.
+func (p Promise) Beyond(pos Positions) bool { return pos.Timeline != 0 && p.Timeline > pos.Timeline }
+
 // promised holds the promise that is on disk.
 type promised struct {
 	mu  sync.Mutex
@@ -45,19 +50,20 @@ func (s *Store) Promised() Promise {
 
 // SetPromised makes the bound durable, by one fsync, as one of the WAL that is stored now. Raise it before more is
 // reported, lower it only to what has been. What is owed falls with it, and is paid once the store has flushed
-// as far. Any goroutine may call it.
+// as far. An unchanged bound of a later timeline than the stored one stays as it is, see [Promise.Beyond]. Any
+// goroutine may call it.
 func (s *Store) SetPromised(to lsn.LSN) error {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
 	id, _ := s.Identity()
 	pos := s.Positions() // those of before would lower the bound of aheadStep
 	print := s.printUpTo(pos, to)
-	next := s.promised.now
+	next, was := s.promised.now, s.promised.now.At
 	next.At, next.Owes = to, min(next.Owes, to)
 	if next.Print.LSN > to {
 		next.Print = lsn.Print{}
 	}
-	if pos.Timeline != 0 { // an empty store keeps what it has lost
+	if keeps := next.Beyond(pos) && was == to; pos.Timeline != 0 && !keeps { // an empty store keeps what it has lost
 		next.Owes = s.owes(next, pos)
 		next.System, next.Timeline = id.System, pos.Timeline
 		switch owed := s.owedName(next.Print, to); {
@@ -70,7 +76,9 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 	if err := s.savePromise(next); err != nil {
 		return err
 	}
-	s.setAhead(pos.Timeline, next.Owes)
+	if !next.Beyond(pos) {
+		s.setAhead(pos.Timeline, next.Owes)
+	}
 	return nil
 }
 
@@ -233,6 +241,9 @@ func (s *Store) readPromised() error {
 	to, pos := now.At, s.Positions()
 	if pos.Timeline == 0 {
 		return nil // the store is empty, what was stored is not known here
+	}
+	if now.Beyond(pos) {
+		return nil // none of that is stored yet
 	}
 	s.oweReported(now)
 	if fork, _, ok := s.History().SwitchPoint(now.Timeline); ok && to != PromisedAll {

@@ -79,7 +79,7 @@ func (s *Store) aheadStep() (bool, error) {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
 	next := s.promised.now
-	if pos, due = s.aheadDue(); !due || next.At != PromisedAll {
+	if pos, due = s.aheadDue(); !due || next.At != PromisedAll || next.Beyond(pos) {
 		return false, nil // beyond an exact promise nothing is reported before SetPromised says more
 	}
 	id, _ := s.Identity()
