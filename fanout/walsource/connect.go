@@ -117,7 +117,7 @@ func (r *Supply) ownHistory(ctx context.Context, s Conn, srv *server) (err error
 }
 
 // mirrorHistories fetches the history files up to that of timeline t that the store lacks, and keeps them durably. One
-// that the server lacks, too, is an error only where it is needed.
+// that the server lacks, too, is the beginning of its own. A timeline that is none of its ancestors is left out.
 func (r *Supply) mirrorHistories(ctx context.Context, s Conn, srv server, t lsn.TimelineID) error {
 	stored := func(t lsn.TimelineID) bool {
 		_, err := r.o.Store.HistoryFile(t)
@@ -125,10 +125,15 @@ func (r *Supply) mirrorHistories(ctx context.Context, s Conn, srv server, t lsn.
 	}
 	for _, t := range timelinesToFetch(min(t, srv.timeline-1), stored) {
 		content, err := fetchHistory(ctx, s, t)
-		switch {
-		case pgerror.HasCode(err, pgerror.UndefinedFile) && !needsHistory(t, r.o.Store.Positions(), srv):
-			continue
-		case err != nil:
+		// PostgreSQL says the first, a member whose store lacks it the other.
+		if pgerror.HasCode(err, pgerror.UndefinedFile) || pgerror.HasCode(err, pgerror.IOError) {
+			var ancestor bool
+			if content, ancestor = lsn.AncestorFile(t, r.own); !ancestor {
+				continue
+			}
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 		if err := r.o.Store.PutHistory(t, content); err != nil {

@@ -240,17 +240,3 @@ func timelinesToFetch(last lsn.TimelineID, stored func(lsn.TimelineID) bool) (li
 	}
 	return list
 }
-
-// needsHistory reports whether the history file of t must be had: that of the server's own timeline,
-// and those of its ancestors that are still to be streamed. PostgreSQL asks for every number in the
-// range, but a server that began as a base backup of a later timeline lacks the earlier ones.
-func needsHistory(t lsn.TimelineID, have walstore.Positions, srv server) bool {
-	from := srv.timeline
-	switch {
-	case have.Timeline != 0:
-		from = have.Timeline
-	case srv.slotRestart != 0:
-		from = srv.slotTLI
-	}
-	return t == srv.timeline || t > from && srv.history.Contains(t)
-}

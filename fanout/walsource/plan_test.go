@@ -228,16 +228,6 @@ func TestTimelinesToFetch(t *testing.T) {
 			t.Errorf("%d with %v: %v", c.last, c.stored, got)
 		}
 	}
-	srv := server{timeline: 5, history: lsn.History{Timeline: 5, Parents: []lsn.HistoryEntry{{Timeline: 2, Switch: 1}, {Timeline: 4, Switch: 2}}}}
-	for _, c := range []struct {
-		t    lsn.TimelineID
-		have lsn.TimelineID
-		want bool
-	}{{5, 0, true}, {4, 0, false}, {4, 2, true}, {3, 2, false}, {2, 2, false}} {
-		if got := needsHistory(c.t, on(c.have, 1), srv); got != c.want {
-			t.Errorf("timeline %d with a store on %d: %v", c.t, c.have, got)
-		}
-	}
 }
 
 func TestVersionNum(t *testing.T) {
