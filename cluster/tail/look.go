@@ -59,6 +59,8 @@ type Row struct {
 	Rule    string  `json:"rule"`
 	Final   bool    `json:"final"` // its end
 	Why     string  `json:"why"`   // in words
+
+	asideTo lsn.LSN // it has set WAL up to there aside, which is why its end is not final; Invalid: another reason
 }
 
 // Attached is a standby's session.
@@ -103,8 +105,11 @@ func (l *look) timeline() {
 			l.tail.Timeline = max(l.tail.Timeline, m.Status.Timeline)
 		}
 	}
+	if l.tail.Timeline == 0 {
+		l.tail.Timeline = l.givenUpTimeline()
+	}
 	for _, m := range l.members {
-		if m.Status.Timeline == l.tail.Timeline {
+		if m.Status.Timeline == l.tail.Timeline && m.Status.Timeline != 0 {
 			l.tail.Begin = max(l.tail.Begin, m.Status.Begin)
 		}
 	}
@@ -126,6 +131,9 @@ func (l *look) describe(m Member) Row {
 		r.Why = "its boot number was used before: its data_dir is an old copy, or was lost"
 	case a.Timeline == 0:
 		r.Why = empty(m)
+		if r.asideTo = l.setAside(a).To; r.asideTo != lsn.Invalid {
+			r.Why += fmt.Sprintf(", and WAL up to %s was given up there", r.asideTo)
+		}
 	case a.System != l.members[0].Status.System:
 		r.Why = "it has WAL of another system"
 	case a.Fenced < t:
@@ -139,6 +147,7 @@ func (l *look) describe(m Member) Row {
 	case a.Timeline == t && l.forked():
 		r.Why = fmt.Sprintf("two servers were promoted to timeline %s: here it begins at %s, elsewhere not", t, a.Begin)
 	case a.Timeline == t && m.Other != lsn.Invalid:
+		r.asideTo = l.setAside(a).To
 		r.Why = fmt.Sprintf("it has other WAL than %s below %s: two servers wrote on timeline %s",
 			l.members[0].Status.Node, m.Other, t)
 	case a.Timeline == t && m.Uncompared:
@@ -146,6 +155,7 @@ func (l *look) describe(m Member) Row {
 	case a.Timeline == t && max(a.Promised, m.Had) == allStored:
 		r.Why = "its store was emptied amid reports: nobody knows how far they went"
 	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
+		r.asideTo = l.setAside(a).To
 		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
 	default:
 		r.Final, r.Why = true, "fenced"

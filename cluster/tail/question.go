@@ -6,6 +6,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cluster/quorum"
 	"github.com/replproxy/replproxy/cluster/vote"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/syncrep"
 )
 
@@ -26,6 +27,9 @@ func (l *look) candidates() (names []string) {
 // has.
 func (l *look) question(candidate string) Question {
 	q := Question{Begin: l.tail.Begin}
+	if q.Begin == lsn.Invalid {
+		q.Begin = l.leastBegin()
+	}
 	sessions := map[string]int{} // by name; one that nobody has may be somewhere
 	anybody := 0                 // who may stand behind a *
 	for i, r := range l.tail.Proxies {

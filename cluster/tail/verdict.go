@@ -50,8 +50,9 @@ func (l *look) verdict(name string) Verdict {
 	switch {
 	case l.tail.Timeline == 0:
 		return v.because("no proxy that is reached has WAL")
-	case l.tail.Timeline > 1 && l.tail.Begin == lsn.Invalid:
-		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins", l.tail.Timeline))
+	case l.tail.Timeline > 1 && max(l.tail.Begin, l.leastBegin()) == lsn.Invalid:
+		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins: reach one that does; if there "+
+			"is none no proxy can prove anything (docs/failover.md, A manager without a hook)", l.tail.Timeline))
 	case sessions > 1 && !vouched:
 		v = v.because(l.sameName(name, sessions))
 	case sessions == 0 && !vouched:
@@ -99,7 +100,7 @@ func (l *look) verdict(name string) Verdict {
 	}
 	if len(v.From) == 0 {
 		return v.because(fmt.Sprintf("nobody who is reached has WAL up to %s: reach the proxy or standby that has it, "+
-			"or promote that standby%s", v.Target, l.holders(v)))
+			"or promote that standby%s%s", v.Target, l.holders(v), l.asideFor(v.Target)))
 	}
 	if slices.Contains(v.From, v.Proxy) {
 		v.From = []string{v.Proxy}
@@ -129,6 +130,9 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	if !row.Reached {
 		head += ", and it is not reached"
 		todo += ", or where its reports end if it is gone for good (" + goneForGood + ")"
+	}
+	if row.asideTo != lsn.Invalid && row.Reached && row.Fenced >= l.tail.Timeline {
+		todo = row.keepsAside()
 	}
 	switch {
 	case g.Unheard:
