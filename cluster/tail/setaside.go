@@ -30,8 +30,8 @@ func (r Row) keepsAside() string {
 	return todo
 }
 
-// leastBegin returns a position at or beyond the beginning of the timeline that is left, by the WAL of it that was given
-// up. It stands for the beginning where no store knows that any more. Invalid: none is known.
+// leastBegin returns a position at or beyond the beginning of the timeline that is left, by the WAL of it that was
+// given up. It stands for the beginning where no store knows that any more. Invalid: none is known.
 func (l *look) leastBegin() (at lsn.LSN) {
 	for _, m := range l.members {
 		if x := l.setAside(m.Status); x.From != lsn.Invalid {
@@ -55,12 +55,12 @@ func (l *look) givenUpTimeline() (t lsn.TimelineID) {
 	return t
 }
 
-// asideFor names what reached proxies have set aside that reaches the position that a candidate needs.
+// asideFor names the reached proxies that have set WAL aside up to the position that a candidate needs.
 func (l *look) asideFor(target lsn.LSN) (text string) {
 	for _, r := range l.tail.Proxies {
 		if r.Reached && l.setAside(r.MemberStatus).To >= target {
-			text += fmt.Sprintf("; %s has set it aside, in data_dir/diverged: feed the candidate from there (%s)", r.Node,
-				afterChangeOfMind)
+			text += fmt.Sprintf("; %s has set it aside, in data_dir/diverged: feed the candidate from there (%s)",
+				r.Node, afterChangeOfMind)
 		}
 	}
 	return text

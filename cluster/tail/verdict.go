@@ -51,8 +51,8 @@ func (l *look) verdict(name string) Verdict {
 	case l.tail.Timeline == 0:
 		return v.because("no proxy that is reached has WAL")
 	case l.tail.Timeline > 1 && max(l.tail.Begin, l.leastBegin()) == lsn.Invalid:
-		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins: reach one that does; if there "+
-			"is none no proxy can prove anything (docs/failover.md, A manager without a hook)", l.tail.Timeline))
+		v = v.because(fmt.Sprintf("no proxy that is reached knows where timeline %s begins: reach one that does; if "+
+			"there is none no proxy can prove anything (docs/failover.md, A manager without a hook)", l.tail.Timeline))
 	case sessions > 1 && !vouched:
 		v = v.because(l.sameName(name, sessions))
 	case sessions == 0 && !vouched:

@@ -19,8 +19,8 @@ func (w *withoutHistories) TimelineHistory(_ context.Context, t lsn.TimelineID) 
 	return nil, pgerror.New(w.code, "could not read file %q", "pg_wal/"+t.HistoryFileName())
 }
 
-// TestHistoriesOfAncestors: a server that began as a base backup of a late timeline has no history files of the earlier
-// ones, and a member that gets its WAL from there has none either. Each is the beginning of the one that the server has.
+// TestHistoriesOfAncestors: a server that began as a base backup of a late timeline has no history files of earlier
+// ones. A member that gets its WAL from there has none either. Each is the beginning of the one that the server has.
 // The store gets it from there, wherever its WAL begins, so that whoever follows this proxy gets it too.
 func TestHistoriesOfAncestors(t *testing.T) {
 	const (

@@ -5,8 +5,8 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// carriedPromise is what was promised before a stream begins, for a store that goes over to another timeline by it, or
-// begins anew.
+// carriedPromise holds the promise before a stream begins, by which the store goes over to another timeline or begins
+// anew.
 //
 // A store that was emptied may begin below forks, where its slot is. Its promise stays one of the timeline that it had
 // been on until it is there again: a position of that is none of an older timeline.
@@ -41,8 +41,8 @@ func (c carriedPromise) most(t lsn.TimelineID) lsn.LSN {
 	return c.srv.xlogpos
 }
 
-// boundLater gives a promise an end that has none, while the store is still empty: nothing else is noted of the timeline
-// that it is about.
+// boundLater gives a promise an end that has none, while the store is still empty: nothing else is noted of the
+// timeline that it is about.
 func (r *Supply) boundLater(c carriedPromise) error {
 	if c.before != 0 || !c.later() || !c.writes || r.rcv.Promised() != walstore.PromisedAll ||
 		!c.srv.history.Contains(c.noted.Timeline) {

@@ -118,8 +118,8 @@ func (r *Supply) complete(p lsn.Point, have walstore.Positions) (at lsn.LSN, kno
 	return at, true
 }
 
-// promisedPoint returns the end of what was reported under a rule: of the stored WAL up to the last complete record,
-// or of that which a store had that was emptied, and has not got to that timeline again.
+// promisedPoint returns the end of what was reported under a rule: of the stored WAL up to the last complete record.
+// Where the store was emptied, and has not got to that timeline again, it is that of the WAL before.
 func (r *Supply) promisedPoint() lsn.Point {
 	have, high := r.o.Store.Positions(), r.rcv.Promised()
 	if was := r.o.Store.Promised(); have.Timeline == 0 || was.Beyond(have) {

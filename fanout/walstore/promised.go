@@ -29,8 +29,8 @@ type Promise struct {
 }
 
 // Beyond reports whether p is about a later timeline than that of a store at pos. Such a store was emptied, and has
-// begun anew where its slot was, below a fork. It gets to that timeline yet. What it reports meanwhile is in the history
-// of whichever server has what was promised.
+// begun anew below a fork, as the primary's slot was there. It gets to that timeline yet. What it reports meanwhile is
+// in the history of whichever server has what was promised.
 func (p Promise) Beyond(pos Positions) bool { return pos.Timeline != 0 && p.Timeline > pos.Timeline }
 
 // promised holds the promise that is on disk.
