@@ -62,12 +62,12 @@ func (a *memberStatuses) hear(now time.Time, peer string, version int, b []byte)
 		a.heard = map[string]heardStatus{}
 	}
 	heard := heardStatus{
-		MemberStatus: status, at: now, version: version, had: max(status.Flushed, status.Promised),
+		MemberStatus: status, at: now, version: version, had: max(status.Flushed, status.PromisedHere()),
 		coveredEnds: status.Covered <= status.Complete,
 	}
 	was := a.heard[peer]
 	heard.past = was.past
-	if was.System == status.System && was.Timeline == status.Timeline {
+	if was.System == status.System && was.Timeline == status.Timeline && was.PromisedOn == status.PromisedOn {
 		heard.had = max(heard.had, was.had)
 		if was.Promised != allStored || status.Promised == lsn.Invalid {
 			heard.Promised = max(status.Promised, was.Promised)

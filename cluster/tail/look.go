@@ -152,11 +152,11 @@ func (l *look) describe(m Member) Row {
 			l.members[0].Status.Node, m.Other, t)
 	case a.Timeline == t && m.Uncompared:
 		r.Why = "its WAL is not compared with that of " + l.members[0].Status.Node + " yet"
-	case a.Timeline == t && max(a.Promised, m.Had) == allStored:
+	case a.Timeline == t && max(a.PromisedHere(), m.Had) == allStored:
 		r.Why = "its store was emptied amid reports: nobody knows how far they went"
-	case a.Timeline == t && max(a.Promised, m.Had) > max(a.Flushed, a.Written):
+	case a.Timeline == t && max(a.PromisedHere(), m.Had) > max(a.Flushed, a.Written):
 		r.asideTo = l.setAside(a).To
-		r.Why = "its store lacks WAL that it had: up to " + max(a.Promised, m.Had).String()
+		r.Why = "its store lacks WAL that it had: up to " + max(a.PromisedHere(), m.Had).String()
 	default:
 		r.Final, r.Why = true, "fenced"
 	}

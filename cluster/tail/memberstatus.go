@@ -32,7 +32,8 @@ type MemberStatus struct {
 	Complete lsn.LSN `json:"complete_lsn,omitzero"`
 	// Promised is the highest position that it reported under a rule: a little later it may have been higher.
 	Promised lsn.LSN `json:"promised_lsn,omitzero"`
-	// PromisedOn is the timeline that Promised is a position of; 0: Timeline. A store that was emptied says it.
+	// PromisedOn is the timeline that Promised is a position of; 0: Timeline. A store that was emptied says it until it
+	// is on that timeline again.
 	PromisedOn lsn.TimelineID `json:"promised_timeline,omitzero"`
 	// Covered is the highest flush or apply of Timeline that it saw the rules cover since it started: another one
 	// may have reported it. Where it has received so far, Covered is rounded down to the end of a record, and at most
@@ -73,6 +74,14 @@ type Standby struct {
 	Apply    lsn.LSN        `json:"replay_lsn,omitzero"`
 	Attached time.Time      `json:"backend_start,omitzero"`
 	Replied  time.Time      `json:"reply_time,omitzero"`
+}
+
+// PromisedHere returns Promised, or Invalid if that is a position of another timeline than the one that it is on.
+func (a MemberStatus) PromisedHere() lsn.LSN {
+	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
+		return lsn.Invalid
+	}
+	return a.Promised
 }
 
 // Acked returns the positions up to which it says that WAL was acknowledged to a primary: reported by itself, or
