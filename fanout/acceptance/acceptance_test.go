@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,25 @@ func word(t *testing.T, text string) Word {
 	}
 	return w
 }
+
+// lacks lists e, and nothing for nil.
+func lacks(e *walsource.LackError) []*walsource.LackError {
+	if e == nil {
+		return nil
+	}
+	return []*walsource.LackError{e}
+}
+
+func words(all ...*walsource.LackError) (w []Word) {
+	for _, e := range all {
+		if e != nil {
+			w = append(w, For(e))
+		}
+	}
+	return w
+}
+
+func same(a, b Word) bool { return a.String() == b.String() }
 
 // TestWordIsReadAgain: what is written is what is read.
 func TestWordIsReadAgain(t *testing.T) {
@@ -56,22 +76,22 @@ func TestCovers(t *testing.T) {
 	for name, c := range map[string]struct {
 		word  string
 		e     *walsource.LackError
-		waits Word
+		waits []Word
 		want  bool
 	}{
-		"nothing waits":               {"2 force", nil, Word{}, false},
-		"the loss":                    {"2 0/3000060 0/5000000 of 2", lost, Word{}, true},
-		"the primary writes on":       {"2 0/3000060 0/5000000 of 2", &on, Word{}, true},
-		"more is lost":                {"2 0/3000060 0/5000000 of 2", &more, Word{}, false},
-		"another timeline":            {"2 0/3000060 0/5000000 of 2", forked, Word{}, false},
-		"forced":                      {"3 force", forked, Word{}, true},
-		"forced, of this system":      {"3 force in 7", forked, Word{}, true},
-		"forced, of another system":   {"3 force in 7", &other, Word{}, false},
-		"of v0.1.0, it waited":        {"3", forked, For(forked), true},
-		"of v0.1.0, nothing waited":   {"3", forked, Word{}, false},
-		"of v0.1.0, on its timeline":  {"2", lost, For(lost), false},
-		"used":                        {"2 0/3000060 0/5000000", lost, Word{}, false},
-		"of a fork that came earlier": {"3 0/3000061 0/5000000 of 2", forked, Word{}, false},
+		"nothing waits":               {"2 force", nil, nil, false},
+		"the loss":                    {"2 0/3000060 0/5000000 of 2", lost, nil, true},
+		"the primary writes on":       {"2 0/3000060 0/5000000 of 2", &on, nil, true},
+		"more is lost":                {"2 0/3000060 0/5000000 of 2", &more, nil, false},
+		"another timeline":            {"2 0/3000060 0/5000000 of 2", forked, nil, false},
+		"forced":                      {"3 force", forked, nil, true},
+		"forced, of this system":      {"3 force in 7", forked, nil, true},
+		"forced, of another system":   {"3 force in 7", &other, nil, false},
+		"of v0.1.0, it waited":        {"3", forked, []Word{For(lost), For(forked)}, true},
+		"of v0.1.0, nothing waited":   {"3", forked, nil, false},
+		"of v0.1.0, on its timeline":  {"2", lost, []Word{For(lost)}, false},
+		"used":                        {"2 0/3000060 0/5000000", lost, nil, false},
+		"of a fork that came earlier": {"3 0/3000061 0/5000000 of 2", forked, nil, false},
 	} {
 		if got := word(t, c.word).Covers(c.e, c.waits); got != c.want {
 			t.Errorf("%s: %t", name, got)
@@ -101,7 +121,7 @@ func TestVoid(t *testing.T) {
 		"used":                       {"2 0/3000060 0/5000000", lost, 2, nil, false},
 		"kept":                       {"2 0/3000060 0/5000000 kept", lost, 2, nil, false},
 	} {
-		if got := word(t, c.word).Void(c.followed, c.now, For(c.was)); got != c.void {
+		if got := word(t, c.word).Void(c.followed, lacks(c.now), words(c.was)); got != c.void {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
@@ -124,8 +144,8 @@ func TestLook(t *testing.T) {
 		"none is, and the word came too late":  {"2 0/3000060 0/5000000 of 2", nil, 2, nil, true, false},
 		"what was given up is refused no more": {"2 0/3000060 0/5000000", lost, 2, nil, false, true},
 	} {
-		got := word(t, c.word).At(c.followed, c.now, For(c.was))
-		if got.Void != c.void || got.Note != c.note || got.Lacking.String() != For(c.now).String() {
+		got := word(t, c.word).At(c.followed, lacks(c.now), words(c.was))
+		if got.Void != c.void || got.Note != c.note || !slices.EqualFunc(got.Lacking, words(c.now), same) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -138,7 +158,7 @@ func TestSay(t *testing.T) {
 		t.Fatal("a stream from a server, and that alone, makes a word needless")
 	}
 	for name, c := range map[string]struct {
-		waits    Word
+		waits    []Word
 		t        lsn.TimelineID
 		force    bool
 		needless error
@@ -146,15 +166,15 @@ func TestSay(t *testing.T) {
 		want     string
 		err      error
 	}{
-		"what is refused":         {For(lost), 2, false, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
-		"by force, too":           {For(lost), 2, true, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
-		"another timeline":        {For(lost), 3, false, nil, nil, "", errNothing},
-		"another one, by force":   {For(lost), 3, true, nil, nil, "3 force in 9", nil},
-		"nothing is refused":      {Word{}, 3, false, nil, nil, "", errNothing},
-		"needless":                {For(lost), 2, false, needless, nil, "", needless},
-		"needless, by force":      {For(lost), 2, true, needless, nil, "2 force in 9", nil},
-		"the store is not read":   {Word{}, 2, true, nil, unread, "", unread},
-		"nothing, and not needed": {Word{}, 2, false, needless, nil, "", needless},
+		"what is refused":         {words(lost), 2, false, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
+		"by force, too":           {words(lost), 2, true, nil, nil, "2 0/3000060 0/5000000 of 2 in 7", nil},
+		"another timeline":        {words(lost), 3, false, nil, nil, "", errNothing},
+		"another one, by force":   {words(lost), 3, true, nil, nil, "3 force in 9", nil},
+		"nothing is refused":      {nil, 3, false, nil, nil, "", errNothing},
+		"needless":                {words(lost), 2, false, needless, nil, "", needless},
+		"needless, by force":      {words(lost), 2, true, needless, nil, "2 force in 9", nil},
+		"the store is not read":   {nil, 2, true, nil, unread, "", unread},
+		"nothing, and not needed": {nil, 2, false, needless, nil, "", needless},
 	} {
 		w, err := Say(c.waits, c.t, c.force, c.needless, func() (lsn.SystemID, error) { return 9, c.read })
 		if !errors.Is(err, c.err) || err == nil && w.String() != c.want {
@@ -248,8 +268,8 @@ func TestRefused(t *testing.T) {
 		"another one is":                {lost, Use(&other, nil, nil), true},
 		"accepted":                      {lost, For(lost), true},
 	} {
-		if e := Refused(For(c.waits), c.said); (e != nil) != c.known || e != nil && *e != *c.waits {
-			t.Errorf("%s: %+v", name, e)
+		if all := Refused(words(c.waits), c.said); (len(all) == 1) != c.known || c.known && *all[0] != *c.waits {
+			t.Errorf("%s: %+v", name, all)
 		}
 	}
 }
@@ -259,7 +279,7 @@ func TestFencedTimelineIsNotAccepted(t *testing.T) {
 	if err := Fenced(nil, 2); err != nil {
 		t.Errorf("nobody is fenced: %v", err)
 	}
-	waits := For(lost)
+	waits := words(lost)
 	for want, names := range map[string][]string{
 		"a is fenced on timeline 2, which is for good": {"a"}, "a and b are fenced on timeline 2": {"a", "b"},
 	} {

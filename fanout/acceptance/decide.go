@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,9 @@ import (
 var (
 	errNothing = errors.New("the proxy refuses no server on that timeline now: nothing is there to be given up " +
 		"(--force accepts what is to come)")
+	errSeveral = errors.New("servers on that timeline are refused for WAL of different timelines: " +
+		"stop the one that is not to be the primary, and say it again " +
+		"(--force accepts whatever the one lacks that is followed then)")
 	errNoWord = errors.New("there is no such word")
 	errUsed   = errors.New("it is used: that WAL is given up, and the other members have been told")
 	// errUsedAside: the store has that WAL until its next start.
@@ -22,21 +26,36 @@ var (
 		"primary, fence the proxies, and promote a server that has that WAL (docs/failover.md)", errUsed)
 )
 
-// Say returns the word of an operator who accepts the server on timeline t while waits is refused. needless speaks
-// against it, nil: nothing does. With force the word is about whatever is to come where nothing is refused, or where it
-// is needless; system is asked then which system that is about.
-func Say(waits Word, t lsn.TimelineID, force bool, needless error, system func() (lsn.SystemID, error)) (Word, error) {
-	about := waits.Kind == Said && waits.Timeline == t && needless == nil
-	switch {
-	case about:
-		return waits, nil
-	case !force && needless != nil:
-		return Word{}, needless
+// Say returns the word of an operator who accepts the server on timeline t while servers are refused for waits.
+// needless speaks against it, nil: nothing does. With force the word is about whatever is to come where nothing is
+// refused, or where it is needless; system is asked then which system that is about.
+func Say(
+	waits []Word, t lsn.TimelineID, force bool, needless error, system func() (lsn.SystemID, error),
+) (Word, error) {
+	about, err := on(waits, t)
+	switch err = cmp.Or(needless, err); {
+	case err == nil:
+		return about, nil
 	case !force:
-		return Word{}, errNothing
+		return Word{}, err
 	}
 	of, err := system()
 	return Word{Kind: Forced, System: of, Timeline: t}, err
+}
+
+// on returns the one of waits that is about timeline t. Where servers on it lack more and less of the same WAL it is
+// the one that covers the others. An election takes none of these while both are there, if their histories differ.
+func on(waits []Word, t lsn.TimelineID) (Word, error) {
+	about := slices.DeleteFunc(slices.Clone(waits), func(w Word) bool { return w.Kind != Said || w.Timeline != t })
+	if len(about) == 0 {
+		return Word{}, errNothing
+	}
+	for _, w := range about {
+		if !slices.ContainsFunc(about, func(other Word) bool { return !w.Covers(other.lack(), nil) }) {
+			return w, nil
+		}
+	}
+	return Word{}, errSeveral
 }
 
 // Needless returns why no WAL is to be given up while a proxy streams from a server itself, at an endpoint and on a
@@ -81,17 +100,26 @@ func (w Word) Revocable(t lsn.TimelineID) error {
 	return nil
 }
 
-// Refused returns the lack for which this proxy refused a server last, unless it is given up; nil: none. waits is
-// refused now, said was accepted last. A loss that a member told of is left to that member.
-func Refused(waits, said Word) *walsource.LackError {
-	lost := waits.IsLoss(waits.Timeline)
-	if waits.Kind != Said || lost && waits.By != "" ||
-		said.Kind == Used && said.Timeline == waits.Of && said.To == waits.To {
+// Refused returns the lacks for which this proxy refused servers last, but for what is given up. waits are refused now,
+// said was accepted last. A loss that a member told of is left to that member.
+func Refused(waits []Word, said Word) (all []*walsource.LackError) {
+	for _, w := range waits {
+		e := w.lack()
+		givenUp := said.Kind == Used && said.Timeline == w.Of && said.To == w.To
+		if e != nil && !givenUp && !(e.Lost && e.By != "") {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// lack returns the lack that w, a Said word, is about; nil: w is another one.
+func (w Word) lack() *walsource.LackError {
+	if w.Kind != Said {
 		return nil
 	}
 	return &walsource.LackError{
-		System: waits.System, Timeline: waits.Timeline, From: waits.From, To: waits.To, Of: waits.Of,
-		Lost: lost, By: waits.By,
+		System: w.System, Timeline: w.Timeline, From: w.From, To: w.To, Of: w.Of, Lost: w.IsLoss(w.Timeline), By: w.By,
 	}
 }
 
@@ -134,9 +162,9 @@ func (w Word) IsLoss(t lsn.TimelineID) bool {
 // Open reports whether w is not used yet.
 func (w Word) Open() bool { return w.Kind != None && w.Kind != Used && w.Kind != Kept }
 
-// Covers reports whether w accepts e while waits is refused (ruling R48). A primary that has lost WAL writes on, so
-// where that begins moves. It is false for a nil e.
-func (w Word) Covers(e *walsource.LackError, waits Word) bool {
+// Covers reports whether w accepts e while servers are refused for waits (ruling R48). A primary that has lost WAL
+// writes on, so where that begins moves. It is false for a nil e.
+func (w Word) Covers(e *walsource.LackError, waits []Word) bool {
 	if e == nil || w.Timeline != e.Timeline || w.System != 0 && e.System != 0 && w.System != e.System {
 		return false
 	}
@@ -144,39 +172,53 @@ func (w Word) Covers(e *walsource.LackError, waits Word) bool {
 	case Forced:
 		return true
 	case Bare:
-		return !e.Lost && waits.Kind == Said && waits.Timeline == e.Timeline
+		return !e.Lost && IsOn(waits, e.Timeline)
 	case Said:
 		return w.Of == e.Of && e.To <= w.To && (e.Lost || e.From >= w.From)
 	}
 	return false
 }
 
-// Void reports whether w is over: the proxy follows a server by itself, or e waits now, nil: nothing, and was that of
-// the look before.
-func (w Word) Void(followed lsn.TimelineID, e *walsource.LackError, was Word) bool {
+// Void reports whether w is over: the proxy follows a server by itself, or w covers none of the refusals of its
+// timeline. Servers are refused for all now, and were for was at the look before.
+func (w Word) Void(followed lsn.TimelineID, all []*walsource.LackError, was []Word) bool {
+	about := func(e *walsource.LackError) bool { return e.Timeline == w.Timeline }
 	switch {
 	case !w.Open():
 		return false
 	case w.Kind == Forced:
-		return e == nil && followed >= w.Timeline
+		return len(all) == 0 && followed >= w.Timeline
 	case w.Kind == Bare:
-		return e == nil || was.Kind != Said || was.Timeline != w.Timeline || e.Lost
+		fork := func(e *walsource.LackError) bool { return !e.Lost }
+		return !slices.ContainsFunc(all, fork) || !IsOn(was, w.Timeline)
+	case len(all) == 0:
+		return true
 	}
-	return e == nil || e.Timeline == w.Timeline && !w.Covers(e, was)
+	covered := func(e *walsource.LackError) bool { return w.Covers(e, was) }
+	return slices.ContainsFunc(all, about) && !slices.ContainsFunc(all, covered)
+}
+
+// IsOn reports whether one of waits is about a server on timeline t.
+func IsOn(waits []Word, t lsn.TimelineID) bool {
+	return slices.ContainsFunc(waits, func(w Word) bool { return w.Kind == Said && w.Timeline == t })
 }
 
 // Look lists the changes that a look at the servers makes to the two files of words.
 type Look struct {
-	Void    bool // the operator's word is over: it is to be removed, and if that fails nothing else is to change
-	Note    bool // what is refused has changed: Lacking is to be noted
-	Lacking Word // about what is refused now; the zero Word: nothing is
+	Void    bool   // the operator's word is over: it is to be removed, and if that fails nothing else is to change
+	Note    bool   // what is refused has changed: Lacking is to be noted
+	Lacking []Word // about what is refused now
 }
 
-// At returns the changes to make when e is refused, nil: nothing, and timeline followed is followed, 0: none. w is the
+// At returns the changes to make when servers are refused for all, and timeline followed is followed, 0: none. w is the
 // operator's word, and was is noted as refused by the look before.
-func (w Word) At(followed lsn.TimelineID, e *walsource.LackError, was Word) Look {
-	now := For(e)
-	return Look{Void: w.Void(followed, e, was), Note: now.String() != was.String(), Lacking: now}
+func (w Word) At(followed lsn.TimelineID, all []*walsource.LackError, was []Word) Look {
+	look := Look{Void: w.Void(followed, all, was)}
+	for _, e := range all {
+		look.Lacking = append(look.Lacking, For(e))
+	}
+	look.Note = !slices.EqualFunc(look.Lacking, was, func(a, b Word) bool { return a.String() == b.String() })
+	return look
 }
 
 // GivesUp reports whether p is a position that a member had said before it was given up. What it says later is new.

@@ -16,11 +16,21 @@ func (r *Supply) accepted(e *LackError) bool {
 	return e != nil && r.o.Accept.Accepted(e)
 }
 
-// waits notes on disk that e is refused while timeline t is followed, so that accept-timeline can name it. t may be 0
-// and e nil: no timeline, no refusal. Nothing is noted when the store is to be set aside at the next start.
-func (r *Supply) waits(t lsn.TimelineID, e *LackError) {
-	if !r.aside.Load() {
-		r.o.Accept.Waits(t, e)
+// refusedFor adds the lack for which err refuses a server to those of the attempt. It does nothing where err names
+// none, or one that is there.
+func (r *Supply) refusedFor(err error) {
+	var e *LackError
+	if errors.As(err, &e) && !slices.ContainsFunc(r.unfit, func(was *LackError) bool { return *was == *e }) {
+		r.unfit = append(r.unfit, e)
+	}
+}
+
+// waits notes on disk that servers are refused for all while timeline t is followed, so that accept-timeline can name
+// each. t may be 0 and all nil: no timeline, no refusal. Nothing is noted when the store is to be set aside at the next
+// start.
+func (r *Supply) waits(t lsn.TimelineID, all []*LackError) {
+	if r.aside.Load() == 0 {
+		r.o.Accept.Waits(t, all)
 	}
 }
 
@@ -31,8 +41,8 @@ func (r *Supply) endWord(t lsn.TimelineID) {
 	if r.obeyed != nil {
 		return
 	}
-	if r.waits(t, nil); r.lack != nil {
-		r.waits(t, r.lack) // it is still shown
+	if r.waits(t, nil); r.unfit != nil {
+		r.waits(t, r.unfit) // it is still shown
 	}
 }
 
@@ -92,8 +102,7 @@ func (r *Supply) setAside(e *LackError, srv server) error {
 	if used := r.use(e, srv.known.heardOf(e, srv), aside); used != nil {
 		return used
 	}
-	r.aside.Store(true)
-	r.asideOf = e.Of
+	r.aside.Store(uint32(e.Of))
 	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
 		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
 	return e.refusal(true)
@@ -102,13 +111,13 @@ func (r *Supply) setAside(e *LackError, srv server) error {
 // keepAside takes an operator's word back that was used and whose WAL is not set aside yet: a server is followed that
 // has that WAL.
 func (r *Supply) keepAside() error {
-	if !r.aside.Load() {
+	if r.aside.Load() == 0 {
 		return nil
 	}
 	if err := r.o.Keep(); err != nil {
 		return err
 	}
-	r.aside.Store(false)
+	r.aside.Store(0)
 	r.log.Warn("WAL that was given up is kept: the server that is followed has it, and the next start sets nothing " +
 		"aside")
 	return nil
@@ -118,7 +127,7 @@ func (r *Supply) keepAside() error {
 // server that writes it shows that. A standby or a proxy may have the lost WAL too, and follow the primary that lost
 // it. Where srv is on a later one the store is about to leave that timeline.
 func (r *Supply) keep(srv server, t lsn.TimelineID) {
-	if t == r.asideOf && (srv.sendsOthers() || r.member != "" || srv.timeline != t) {
+	if uint32(t) == r.aside.Load() && (srv.sendsOthers() || r.member != "" || srv.timeline != t) {
 		return
 	}
 	if err := r.keepAside(); err != nil {
@@ -139,8 +148,8 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	}
 	r.part(ctx, nil, at, &srv, e)
 	srv.known.since(srv.endpoint, e)
-	refusal := e.refusal(r.aside.Load())
-	if !r.aside.Load() && r.accepted(e) {
+	refusal := e.refusal(r.knowledge().given(e))
+	if r.aside.Load() == 0 && r.accepted(e) {
 		refusal = r.setAside(e, srv)
 	}
 	return fmt.Errorf("%w: %w", err, refusal)

@@ -12,8 +12,8 @@ import (
 type silentOperator struct{}
 
 func (silentOperator) Accepted(*LackError) bool                { return false }
-func (silentOperator) Waits(lsn.TimelineID, *LackError)        {}
-func (silentOperator) Refused() *LackError                     { return nil }
+func (silentOperator) Waits(lsn.TimelineID, []*LackError)      {}
+func (silentOperator) Refused() []*LackError                   { return nil }
 func (silentOperator) Use(*LackError, []lsn.LSN, *Aside) error { return nil }
 func (silentOperator) GivenUp(lsn.Point) bool                  { return false }
 

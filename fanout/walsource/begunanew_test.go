@@ -22,8 +22,8 @@ func TestBegunAnewIsFollowedAgain(t *testing.T) {
 		t.Errorf("promised is %s", p)
 	}
 	_ = c.Close()
-	r.await("the next stream, or a refusal", func(s Status) bool { return len(w.copies) > 0 || s.Lack != nil })
-	if e := r.Status().Lack; e != nil {
+	r.await("the next stream, or a refusal", func(s Status) bool { return len(w.copies) > 0 || s.Lack() != nil })
+	if e := r.Status().Lack(); e != nil {
 		t.Errorf("it is refused: %v", e)
 	}
 }

@@ -73,7 +73,7 @@ func TestElectionRefusesForAll(t *testing.T) {
 			if best >= 0 || !errors.As(refused[0], &e) || e.From != lsn.Invalid || e.To != x.claim {
 				t.Fatalf("elected %d, %v", best, refused)
 			}
-			x.word.Waits(0, e)
+			x.word.Waits(0, []*LackError{e})
 			time.Sleep(partingDelay)
 		}
 		x.word.said = x.word.waits

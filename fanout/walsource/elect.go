@@ -2,7 +2,6 @@ package walsource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -145,7 +144,7 @@ func (r *Supply) find(ctx context.Context) (Conn, error) {
 			delete(r.refusals, all[i].host)
 			continue
 		}
-		errors.As(refused[i], &r.lack)
+		r.refusedFor(refused[i])
 		r.lostWAL(all[i].srv, refused[i])
 		refusal := hostRefused(all[i].host, refused[i])
 		r.logRefusal(all[i].host, refusal)

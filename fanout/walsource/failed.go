@@ -45,11 +45,11 @@ func (r *Supply) startRefused(err error, srv server, p startPoint) error {
 // failed shows and logs why a connection ended; the same reason is logged once a minute, wherever its positions are.
 func (r *Supply) failed(err error) {
 	text := pgerror.Describe(err)
-	if errors.As(err, &r.lack); r.lack != nil {
-		r.waits(0, r.lack) // before it is shown: whoever sees it may accept it
+	if r.refusedFor(err); r.unfit != nil {
+		r.waits(0, r.unfit) // before it is shown: whoever sees it may accept it
 	}
 	r.refuse(err, time.Now())
-	r.locked(func() { r.lacks = r.lack })
+	r.locked(func() { r.lacks = r.unfit })
 	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = text })
 	r.stop(err, text, time.Now())
 	reason := lsn.WithoutPositions(text)
@@ -63,7 +63,7 @@ func (r *Supply) failed(err error) {
 	case errors.Is(err, walreceiver.ErrRuleChanged), errors.Is(err, walreceiver.ErrReportChanged),
 		errors.Is(err, errSaidMore), errors.Is(err, errReplaced):
 		r.log.Info("connecting anew", "err", text)
-	case r.lack != nil:
+	case r.unfit != nil:
 		r.log.Error("the upstream is not followed", "err", text)
 	default:
 		r.log.Warn("no WAL from upstream", "err", text)

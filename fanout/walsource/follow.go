@@ -248,7 +248,7 @@ func (r *Supply) startStream(p startPoint, srv server) error {
 
 // streaming publishes that WAL flows.
 func (r *Supply) streaming(s Conn, p startPoint) {
-	r.locked(func() { r.lacks = r.lack })
+	r.locked(func() { r.lacks = r.unfit })
 	r.rcv.Update(func(st *walreceiver.Status) { st.LastError = "" })
 	r.stream.Flows(p.timeline)
 	r.lastLog = ""

@@ -77,7 +77,7 @@ type wordOf struct {
 	heard    []lsn.LSN
 	aside    *Aside
 	refused  *LackError // before the start
-	waited   []*LackError
+	waited   [][]*LackError
 }
 
 func (w *wordOf) say(t lsn.TimelineID) {
@@ -92,9 +92,14 @@ func (w *wordOf) Accepted(e *LackError) bool {
 	return w.open == e.Timeline
 }
 
-func (w *wordOf) Waits(_ lsn.TimelineID, e *LackError) { w.waited = append(w.waited, e) }
+func (w *wordOf) Waits(_ lsn.TimelineID, all []*LackError) { w.waited = append(w.waited, all) }
 
-func (w *wordOf) Refused() *LackError { return w.refused }
+func (w *wordOf) Refused() []*LackError {
+	if w.refused == nil {
+		return nil
+	}
+	return []*LackError{w.refused}
+}
 
 func (w *wordOf) Use(e *LackError, heard []lsn.LSN, aside *Aside) error {
 	w.mu.Lock()

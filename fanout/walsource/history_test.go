@@ -27,7 +27,7 @@ func TestOtherServerOfARefusedNumber(t *testing.T) {
 		Timeline: 1, Oldest: m.start, Received: m.start + 0x80, Written: m.start + 0x80, Flushed: m.start + 0x80,
 	}
 	r := start(t, w, m, nil)
-	r.await("refusal", func(s Status) bool { return s.Lack != nil })
+	r.await("refusal", func(s Status) bool { return s.Lack() != nil })
 	if b, err := m.HistoryFile(2); err == nil {
 		t.Errorf("the history of a timeline that is not followed is there for standbys: %q", b)
 	}
@@ -102,7 +102,7 @@ func TestRefusedForkIsReleased(t *testing.T) {
 		Timeline: 1, Oldest: m.start, Received: m.start + 0x80, Written: m.start + 0x80, Flushed: m.start + 0x80,
 	}
 	r := start(t, w, m, nil)
-	r.await("refusal", func(s Status) bool { return s.Lack != nil })
+	r.await("refusal", func(s Status) bool { return s.Lack() != nil })
 	m.locked(func() {
 		if m.held != lsn.Invalid {
 			t.Errorf("held back beyond %s", m.held)

@@ -14,10 +14,10 @@ type knowledge struct {
 	all     []knownwal.Known
 	said    []lsn.Point      // of each of all as its member has said it; zero: it is this proxy's own
 	unheard knownwal.Unheard // members that may say more
-	aside   bool             // see Supply.aside
+	aside   lsn.TimelineID   // see Supply.aside
 	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
-	lost map[string]knownwal.Known // by endpoint: what servers were refused for since they were streamed from last
+	lost lostAt // by endpoint: what servers were refused for since they were streamed from last
 	// partings are the positions at which WAL of servers and the stored WAL part, by endpoint.
 	partings map[string]parting
 	unlike   map[string]unlike // what the last looks have found, by endpoint
@@ -35,7 +35,7 @@ func (r *Supply) knowledge() (k knowledge) {
 		}
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
-	k.have, k.aside = here, r.aside.Load()
+	k.have, k.aside = here, lsn.TimelineID(r.aside.Load())
 	had, system, _ := r.had(have)
 	r.remember(&k, had)
 	add(knownwal.Known{Point: here, Complete: true}, lsn.Point{})
@@ -56,8 +56,10 @@ func (r *Supply) knowledge() (k knowledge) {
 	add(knownwal.Known{Point: p, Complete: true}, lsn.Point{})
 	all, unheard := r.o.Others()
 	k.unheard = unheard
-	if x := r.remembered(all); x != nil && !k.has(*x) {
-		all = append(all, *x)
+	for _, x := range r.remembered(all) {
+		if !k.has(x) {
+			all = append(all, x)
+		}
 	}
 	if len(all) == 0 {
 		return k

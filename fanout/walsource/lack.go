@@ -81,11 +81,7 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 		end = noLimit
 	}
 	all := k.all
-	for _, at := range []string{srv.endpoint, anyEndpoint} {
-		if x, was := k.lost[at]; was {
-			all = append(slices.Clip(all), x)
-		}
-	}
+	all = slices.Concat(all, k.lost[srv.endpoint], k.lost[anyEndpoint])
 	for _, x := range all {
 		if x.Lost {
 			farther := worst == nil || worst.Lost && x.By == "" && worst.To < x.LSN
@@ -120,11 +116,14 @@ func (k knowledge) refuses(x knownwal.Known, srv server) bool {
 	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
 }
 
+// given reports whether e is WAL that is given up and that the store has until its next start.
+func (k knowledge) given(e *LackError) bool { return e.Lost && k.aside != 0 && e.Of == k.aside }
+
 // judge refuses srv where it lacks WAL, or where a member that is not heard yet may know of such WAL. have is what the
 // store has.
 func (k knowledge) judge(have walstore.Positions, srv server) error {
 	if e := k.lack(srv); e != nil {
-		return e.refusal(k.aside)
+		return e.refusal(k.given(e))
 	}
 	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
 		return waitsFor(k.unheard, srv.timeline)

@@ -78,8 +78,8 @@ func TestLateMemberIsTold(t *testing.T) {
 	}
 	said.Store(true)
 	s := r.await("the member's word", func(s Status) bool { return s.Late != nil })
-	if s.Late[0].From != 0x1000006 || s.Late[0].By != "a" || s.Lack != nil {
-		t.Errorf("%+v, %+v", s.Late, s.Lack)
+	if s.Late[0].From != 0x1000006 || s.Late[0].By != "a" || s.Lack() != nil {
+		t.Errorf("%+v, %+v", s.Late, s.Lack())
 	}
 	c.send(xlog(fakeSeg+8, "ijkl"))
 	c.awaitFlush(fakeSeg + 12)

@@ -76,7 +76,7 @@ func TestAcceptedLossAsksForTheRestart(t *testing.T) {
 	}
 	differs := func() error { return r.copyFailed(t.Context(), diverged, host, srv, p) }
 	for _, first := range []func() error{differs, judged} {
-		r.aside.Store(false)
+		r.aside.Store(0)
 		word.say(1)
 		for i, err := range []error{first(), differs(), refused(t, r, host), judged(), elected()} {
 			text := pgerror.Describe(err)

@@ -18,7 +18,7 @@ func TestLostWALStaysLost(t *testing.T) {
 	}
 	said := lost
 	said.By = "b"
-	mine := func(endpoint string) map[string]knownwal.Known { return map[string]knownwal.Known{endpoint: lost} }
+	mine := func(endpoint string) lostAt { return lostAt{endpoint: {lost}} }
 	primary := server{
 		system: sys, timeline: 1, xlogpos: to + 0x1000, history: lsn.History{Timeline: 1}, endpoint: "db1:5432",
 	}
@@ -90,7 +90,7 @@ func TestLostWALIsForgiven(t *testing.T) {
 	}
 	r.forgive("db1:5432")
 	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal(false))
-	if k := (*r.lost.Load())["db1:5432"]; !k.Lost || k.LSN != 2 || k.From != 1 {
+	if k := (*r.lost.Load())["db1:5432"]; len(k) != 1 || !k[0].Lost || k[0].LSN != 2 || k[0].From != 1 {
 		t.Fatalf("%+v", k)
 	}
 	if r.lostBy == nil || r.lostBy.To != 2 || r.lostBy.By != "" {
@@ -115,18 +115,19 @@ func TestLostWALIsForgiven(t *testing.T) {
 func TestWordEndsWithTheStream(t *testing.T) {
 	lack := &LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}
 	for name, c := range map[string]struct {
-		lack, obeyed *LackError
-		want         []*LackError
+		unfit  []*LackError
+		obeyed *LackError
+		want   [][]*LackError
 	}{
-		"alone":                 {nil, nil, []*LackError{nil}},
-		"another one is beside": {lack, nil, []*LackError{nil, lack}},
+		"alone":                 {nil, nil, [][]*LackError{nil}},
+		"another one is beside": {[]*LackError{lack}, nil, [][]*LackError{nil, {lack}}},
 		"it is obeyed":          {nil, lack, nil},
 	} {
 		w := &wordOf{}
 		r := with(t, Options{Store: newMemStore(), Accept: w})
-		r.lack, r.obeyed = c.lack, c.obeyed
+		r.unfit, r.obeyed = c.unfit, c.obeyed
 		r.endWord(1)
-		if !slices.Equal(w.waited, c.want) {
+		if !slices.EqualFunc(w.waited, c.want, slices.Equal) {
 			t.Errorf("%s: %v waits", name, w.waited)
 		}
 	}

@@ -156,7 +156,7 @@ func (k knowledge) since(endpoint string, e *LackError) {
 	}
 	p := k.parting(endpoint, e.System, e.Of)
 	e.From = p.told
-	for _, all := range [][]knownwal.Known{k.all, {k.lost[endpoint], k.lost[anyEndpoint]}} {
+	for _, all := range [][]knownwal.Known{k.all, k.lost[endpoint], k.lost[anyEndpoint]} {
 		for _, x := range all {
 			if x.Lost && x.Timeline == e.Of && (x.System == 0 || x.System == e.System) {
 				e.From = lowest(e.From, x.From)

@@ -66,8 +66,8 @@ func partAndLook(t *testing.T, srv *pgtest.Server) {
 	srv.Stop(t, pgtest.Immediate)
 	revert(t)
 	srv.Start(t)
-	st := r.await("the refusal", func(st Status) bool { return st.Lack != nil })
-	l, differ := st.Lack, differs(t, dir, srv, s, at)
+	st := r.await("the refusal", func(st Status) bool { return st.Lack() != nil })
+	l, differ := st.Lack(), differs(t, dir, srv, s, at)
 	if !l.Lost || l.From < at || l.From > differ || l.To < lost {
 		t.Errorf("%+v, at %s all was the same, at %s the bytes differ, %s was lost", l, at, differ, lost)
 	}

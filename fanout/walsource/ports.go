@@ -46,12 +46,12 @@ type Acceptance interface {
 	// Accepted reports whether the operator wants a server followed although it lacks e. The word holds until it is
 	// used.
 	Accepted(e *LackError) bool
-	// Waits is told what is refused now, nil: nothing, and the timeline that is followed, 0: none. A word about
-	// anything else is void.
-	Waits(followed lsn.TimelineID, e *LackError)
-	// Refused returns the lack for which a server was refused last, also before a restart. nil: none was since one was
-	// followed, or it was a loss that a member told of.
-	Refused() *LackError
+	// Waits is told for what servers are refused now, nil: none is, and the timeline that is followed, 0: none. A word
+	// about anything else is void. The last refusal is the last of all.
+	Waits(followed lsn.TimelineID, all []*LackError)
+	// Refused returns that of the last call of Waits, also of one before a restart, but for what is given up, and
+	// losses that members told of.
+	Refused() []*LackError
 	// Use makes durable that the word is used, and that e is given up, also where heard was said by members. aside
 	// describes the store where it has some of that WAL, nil: it has none. At the next start it sets all of its own
 	// aside and begins anew, unless it has gone on until then.

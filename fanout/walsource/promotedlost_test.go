@@ -24,7 +24,11 @@ func (w *ownWord) Accepted(e *LackError) bool {
 	return s != nil && s.Timeline == e.Timeline && s.Of == e.Of && e.To <= s.To && (e.Lost || e.From >= s.From)
 }
 
-func (w *ownWord) Waits(_ lsn.TimelineID, e *LackError) {
+func (w *ownWord) Waits(_ lsn.TimelineID, all []*LackError) {
+	var e *LackError
+	if len(all) > 0 {
+		e = all[0]
+	}
 	if e == nil || w.said != nil && !w.Accepted(e) {
 		w.said = nil
 	}
@@ -113,7 +117,7 @@ func (x *lostAndPromoted) try() (e *LackError) {
 	if x.lostWAL(srv, err); !errors.As(err, &e) {
 		x.t.Fatal(err)
 	}
-	x.word.Waits(0, e)
+	x.word.Waits(0, []*LackError{e})
 	return e
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/replproxy/replproxy/grammar/copyboth"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
-	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // sender sends WAL of a generator, a piece each pause, and asks for a reply before each.
@@ -128,7 +127,7 @@ func TestRecognise(t *testing.T) {
 			}
 			srv.known = r.knowledge()
 		}
-		r.lost.Store(&map[string]knownwal.Known{anyEndpoint: (*r.lost.Load())[srv.endpoint], srv.endpoint: (*r.lost.Load())[srv.endpoint]})
+		r.lost.Store(&lostAt{anyEndpoint: (*r.lost.Load())[srv.endpoint], srv.endpoint: (*r.lost.Load())[srv.endpoint]})
 		time.Sleep(partingDelay)
 		srv.known = r.knowledge()
 		if err := r.recognise(t.Context(), newSender(g.Bytes(g.Start(), g.End())), &srv, r.o.Store.Positions()); err != nil {

@@ -125,8 +125,8 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 	var acknowledged lsn.LSN
 	refused := func(t *testing.T, r *running) {
 		t.Helper()
-		st := r.await("refusal", func(st Status) bool { return st.Lack != nil })
-		if l := *st.Lack; l.Timeline != 2 || l.To != acknowledged || l.From >= l.To ||
+		st := r.await("refusal", func(st Status) bool { return st.Lack() != nil })
+		if l := *st.Lack(); l.Timeline != 2 || l.To != acknowledged || l.From >= l.To ||
 			!strings.Contains(st.LastError, l.Error()) || st.State == walreceiver.Streaming {
 			t.Errorf("%+v: %s", l, st.LastError)
 		}
@@ -164,7 +164,7 @@ func TestRealTimelineLacksAcknowledgedWAL(t *testing.T) {
 		pgtest.WaitFor(t, realWait, "timeline 2", func() (bool, error) { return s.Positions().Timeline == 2, nil })
 		waitFlushed(t, s, at)
 		st := r.Status()
-		if p := s.Positions(); p.Timeline != 2 || st.Lack != nil || st.Promised >= acknowledged {
+		if p := s.Positions(); p.Timeline != 2 || st.Lack() != nil || st.Promised >= acknowledged {
 			t.Errorf("%+v %+v", p, st)
 		}
 		if operator.open == 2 || operator.of != 1 || operator.from >= operator.to || operator.to != acknowledged {

@@ -13,10 +13,11 @@ import (
 // maps are the caller's.
 type Status struct {
 	walreceiver.Status
-	Lack       *LackError // a timeline that is not followed because it lacks acknowledged WAL
-	LostBy     *LostBy    // what was refused last for WAL that it had lost, until a server is followed; nil: nothing
-	Stop       *Stop      // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
-	Reconnects int        // connections begun after the first
+	// Lacks are the timelines that are not followed because they lack acknowledged WAL. The last refusal is the last.
+	Lacks      []*LackError
+	LostBy     *LostBy // what was refused last for WAL that it had lost, until a server is followed; nil: nothing
+	Stop       *Stop   // why no more WAL comes without somebody's doing; nil: it comes, or may come by itself
+	Reconnects int     // connections begun after the first
 	// Late: members that were not heard when the stored timeline was followed may have acknowledged WAL that it lacks.
 	Late []LackError
 	// RefusedSince is the first refusal of a server for its WAL since one was streamed from; zero: there was none.
@@ -32,7 +33,7 @@ type LostBy struct {
 // Status takes a snapshot. It never blocks for long and may be called from any goroutine.
 func (r *Supply) Status() Status {
 	s := Status{Status: r.rcv.Status()}
-	r.locked(func() { s.Lack, s.Stop, s.Reconnects = r.lacks, r.stopped, r.reconnects })
+	r.locked(func() { s.Lacks, s.Stop, s.Reconnects = r.lacks, r.stopped, r.reconnects })
 	r.locked(func() { s.RefusedSince, s.LostBy = r.refusedSince, r.lostBy })
 	if late := r.late.Load(); late != nil {
 		s.Late = slices.Clone(*late)
@@ -43,11 +44,21 @@ func (r *Supply) Status() Status {
 	return s
 }
 
+// Lack returns the last refusal of Lacks; nil: there is none.
+func (s Status) Lack() *LackError {
+	if len(s.Lacks) == 0 {
+		return nil
+	}
+	return s.Lacks[len(s.Lacks)-1]
+}
+
 // Lost returns the WAL that the primary which is refused has lost itself, by what this proxy has; nil: none. What
 // members have said is left to them.
 func (s Status) Lost() *LackError {
-	if l := s.Lack; l != nil && l.Lost && l.By == "" && s.State != walreceiver.Streaming {
-		return l
+	for _, l := range slices.Backward(s.Lacks) {
+		if l.Lost && l.By == "" && s.State != walreceiver.Streaming {
+			return l
+		}
 	}
 	return nil
 }

@@ -19,7 +19,10 @@ func TestStatusLost(t *testing.T) {
 		"a member says so":      {&LackError{Lost: true, By: "b"}, walreceiver.Connecting, false},
 		"another one is served": {&LackError{Lost: true}, walreceiver.Streaming, false},
 	} {
-		s := Status{Lack: c.lack}
+		var s Status
+		if c.lack != nil {
+			s.Lacks = []*LackError{c.lack, {By: "b"}}
+		}
 		s.State = c.state
 		if (s.Lost() != nil) != c.lost {
 			t.Errorf("%s: %+v", name, s.Lost())

@@ -66,7 +66,7 @@ func (r *Supply) stop(err error, text string, now time.Time) {
 
 // refuse notes that an attempt ended because of the WAL of a server that is there.
 func (r *Supply) refuse(err error, now time.Time) {
-	if r.lack == nil && !forGood(err) {
+	if r.unfit == nil && !forGood(err) {
 		return
 	}
 	r.locked(func() {

@@ -35,21 +35,20 @@ type Supply struct {
 	refusals map[string]string // what was logged of hosts that are refused, without positions
 	lastLog  string            // without positions
 	logged   time.Time
-	asideOf  lsn.TimelineID // of the WAL in aside
 
-	aside    atomic.Bool // the operator has given up WAL that the store has
+	aside    atomic.Uint32 // the timeline of WAL that the operator has given up and that the store has; 0: none
 	higher   atomic.Pointer[Higher]
-	lost     atomic.Pointer[map[string]knownwal.Known] // see lostWAL: by endpoint; never changed in place
-	recalled atomic.Pointer[knownwal.Known]            // see recall; nil: nothing
-	partings atomic.Pointer[map[string]parting]        // see part: by endpoint; never changed in place
-	unlike   atomic.Pointer[map[string]unlike]         // see recognise: by endpoint; never changed in place
-	late     atomic.Pointer[[]LackError]               // see watchLate; never changed in place
-	seen     atomic.Uint32                             // the highest timeline on which a server of the system was
+	lost     atomic.Pointer[lostAt]             // see lostWAL: by endpoint; never changed in place
+	recalled atomic.Pointer[[]knownwal.Known]   // see recall; nil: nothing; never changed in place
+	partings atomic.Pointer[map[string]parting] // see part: by endpoint; never changed in place
+	unlike   atomic.Pointer[map[string]unlike]  // see recognise: by endpoint; never changed in place
+	late     atomic.Pointer[[]LackError]        // see watchLate; never changed in place
+	seen     atomic.Uint32                      // the highest timeline on which a server of the system was
 
 	mu         sync.Mutex
-	reconnects int        // attempts begun after the first
-	lacks      *LackError // shown
-	lostBy     *LostBy    // shown; never changed in place
+	reconnects int          // attempts begun after the first
+	lacks      []*LackError // shown, as attempt.unfit; never changed in place
+	lostBy     *LostBy      // shown; never changed in place
 
 	refusedSince time.Time // see Status
 	stopped      *Stop     // shown
@@ -74,10 +73,10 @@ type attempt struct {
 	own    []byte              // history file of the server's timeline; nil: it has none
 	stream *walreceiver.Stream // nil before the server is known
 
-	lack    *LackError // why a server was not followed
-	obeyed  *LackError // the operator has accepted it, and the server is about to be followed
-	heard   []lsn.LSN  // what members had said of it
-	mayHave lsn.LSN    // see LackError.mayHave
+	unfit   []*LackError // why servers were not followed, one for each host at most, the last refusal last
+	obeyed  *LackError   // the operator has accepted it, and the server is about to be followed
+	heard   []lsn.LSN    // what members had said of it
+	mayHave lsn.LSN      // see LackError.mayHave
 	// lostBefore is WAL of an earlier timeline that it had lost before it was promoted; nil: none is known.
 	lostBefore *LackError
 	lostSince  lsn.LSN // where that begins, see partBefore; Invalid: not known

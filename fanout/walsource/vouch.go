@@ -49,7 +49,7 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 		return end, nil
 	}
 	r.vouched(t, lack)
-	return end, lack.refusal(r.aside.Load())
+	return end, lack.refusal(r.knowledge().given(lack))
 }
 
 // endPromise gives a promise an end that has none: the store was emptied amid reports, and began anew from a member.
@@ -73,6 +73,10 @@ func (r *Supply) primarySaid(t lsn.TimelineID, end lsn.LSN) error {
 
 // vouched publishes the WAL that a primary lacks, for which no clients are sent there; nil: it lacks none.
 func (r *Supply) vouched(t lsn.TimelineID, lack *LackError) {
-	r.o.Accept.Waits(t, lack)
-	r.locked(func() { r.lacks = lack })
+	var all []*LackError
+	if lack != nil {
+		all = []*LackError{lack}
+	}
+	r.o.Accept.Waits(t, all)
+	r.locked(func() { r.lacks = all })
 }

@@ -13,6 +13,18 @@ type Lack struct {
 	Restart  bool           `json:"restart,omitempty" doc:"the loss is accepted, and this proxy waits for its restart"`
 }
 
+// Lacks returns the refusals of all servers for WAL that they lack, that of Lack first. They are u's own.
+func (u *Upstream) Lacks() (all []*Lack) {
+	if u.Lack == nil {
+		return nil
+	}
+	all = append(all, u.Lack)
+	for i := range u.OtherLacks {
+		all = append(all, &u.OtherLacks[i])
+	}
+	return all
+}
+
 // LostBy is WAL that a server of upstream.conninfo has lost, and for which it was refused last.
 type LostBy struct {
 	Host     string         `json:"host,omitempty" doc:"where that server was; absent: refused before this start"`

@@ -115,8 +115,8 @@ var proxyMetrics = []metric{
 		"Alarm: acknowledged WAL that a new timeline lacks, which is therefore not followed.", "", nil, gauge,
 		func(s *Status, emit func(string, float64)) {
 			lacking := 0.0
-			if l := s.Upstream.Lack; l != nil {
-				lacking = float64(l.To - l.From)
+			for _, l := range s.Upstream.Lacks() {
+				lacking = max(lacking, float64(l.To-l.From))
 			}
 			emit("", lacking)
 		}},

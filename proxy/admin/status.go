@@ -114,6 +114,7 @@ type Upstream struct {
 	GateTaken     int64     `json:"gate_taken_total" doc:"times another session was ended to use it here"`
 	Promised      lsn.LSN   `json:"promised_lsn,omitzero" doc:"highest position ever reported under a rule"`
 	Lack          *Lack     `json:"lack,omitempty" doc:"known WAL without which no server is followed"`
+	OtherLacks    []Lack    `json:"other_lacks,omitempty" doc:"the same of other hosts, refused beside that one"`
 	LostBy        *LostBy   `json:"lost_by,omitempty" doc:"what was refused last for lost WAL; absent: one is followed"`
 	Higher        *Higher   `json:"higher,omitempty" doc:"a server that shows the followed one to be an old primary"`
 	Pings         int64     `json:"pings_total" doc:"replies that the upstream requested"`

@@ -66,8 +66,8 @@ func (unruled) Changed() <-chan struct{} { return nil }
 type noWord struct{}
 
 func (noWord) Accepted(*walsource.LackError) bool                          { return false }
-func (noWord) Waits(lsn.TimelineID, *walsource.LackError)                  {}
-func (noWord) Refused() *walsource.LackError                               { return nil }
+func (noWord) Waits(lsn.TimelineID, []*walsource.LackError)                {}
+func (noWord) Refused() []*walsource.LackError                             { return nil }
 func (noWord) Use(*walsource.LackError, []lsn.LSN, *walsource.Aside) error { return nil }
 func (noWord) GivenUp(lsn.Point) bool                                      { return false }
 

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/replproxy/replproxy/cluster"
@@ -23,10 +24,11 @@ func givenUpStatus(all []cluster.GivenUp) (rows []admin.GivenUp) {
 	return rows
 }
 
-// asideWarnings tell that a start sets the store aside, where the refusal l of a server does not say it.
-func asideWarnings(a *admin.Aside, l *admin.Lack) []string {
+// asideWarnings tell that a start sets the store aside, where no refusal of a server says it.
+func asideWarnings(a *admin.Aside, refused []*admin.Lack) []string {
+	saysIt := func(l *admin.Lack) bool { return l.Restart }
 	switch {
-	case a == nil || l != nil && l.Restart:
+	case a == nil || slices.ContainsFunc(refused, saysIt):
 		return nil
 	case a.From == lsn.Invalid:
 		return []string{fmt.Sprintf("WAL of timeline %s up to %s is given up: the next start of this proxy sets its "+

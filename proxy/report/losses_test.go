@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // TestAcceptedIsWarnedOf: a word that is not used yet is told of, with how to take it back.
@@ -76,6 +77,35 @@ func TestAcceptedLackAsksForNothing(t *testing.T) {
 			strings.Contains(got, "is not followed yet: ") == c.advised {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// TestEachRefusedHostIsWarnedOf: of several hosts each that is refused has a warning, and only the one that a word covers
+// is told of as accepted. Only the one whose WAL is given up asks for the restart.
+func TestEachRefusedHostIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	x := Snapshot{Config: &config.Config{}, Counts: noCounts(), Accepted: &admin.Accepted{Timeline: 3, From: 16, To: 32, Of: 2}}
+	x.Stream.Lacks = []*walsource.LackError{
+		{Timeline: 3, From: 16, To: 32, Of: 2}, {Timeline: 2, From: 16, To: 32, Of: 2, Lost: true}, {Timeline: 4, To: 64, Of: 2},
+	}
+	s := Status(&x)
+	if u := &s.Upstream; u.Lack.Timeline != 4 || len(u.OtherLacks) != 2 || u.OtherLacks[0].Timeline != 2 {
+		t.Errorf("%+v, and %+v", u.Lack, u.OtherLacks)
+	}
+	all := strings.Join(s.Warnings, "\n")
+	for _, want := range []string{"timeline 4 lacks acknowledged WAL", "has lost WAL from 0/10 to 0/20 of timeline 2 and is not followed: ",
+		"the server on timeline 3 is not followed yet"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing: %s", want, all)
+		}
+	}
+	x.Accepted, x.Aside = nil, &admin.Aside{Timeline: 2, From: 16, To: 32}
+	s = Status(&x)
+	if l := s.Upstream.Lacks(); l[0].Restart || !l[1].Restart || l[2].Restart {
+		t.Errorf("%+v, %+v", l[0], s.Upstream.OtherLacks)
+	}
+	if all := strings.Join(s.Warnings, "\n"); strings.Count(all, "restart this proxy") != 1 || strings.Contains(all, "the next start of this proxy") {
+		t.Error(all)
 	}
 }
 

@@ -35,8 +35,8 @@ func Status(x *Snapshot) admin.Status {
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
 	s.Upstream.DownSince = utc(x.Down)
-	if l := s.Upstream.Lack; l != nil && l.Lost {
-		l.Restart = x.Aside != nil
+	for _, l := range s.Upstream.Lacks() {
+		l.Restart = l.Lost && x.Aside != nil && x.Aside.Timeline == l.Of
 	}
 	comparePeers(s.Cluster, x.Votes.Bytes)
 	standings(&s.Quorum, peersOf(&s), s.Now)
@@ -85,7 +85,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, ownSlotWarnings(x.Stream.Status, x.Own)...)
 	w.add(loses, leftWarnings(x.Left, s.Slots)...)
 	w.add(loses, acceptedWarnings(s.Accepted)...)
-	w.add(loses, asideWarnings(s.Aside, s.Upstream.Lack)...)
+	w.add(loses, asideWarnings(s.Aside, s.Upstream.Lacks())...)
 	w.add(loses, keepWarnings(s.Aside, s.GivenUp)...)
 	w.add(loses, givenUpWarnings(s.GivenUp)...)
 	w.add(stops, heldBackWarnings(s.HeldBack, x.Votes.Unheard)...)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout"
@@ -29,8 +30,13 @@ func upstreamStatus(r walsource.Status, own realslot.ProxySlotStatus) admin.Upst
 	if r.Ruled && r.Written {
 		u.ReportFollows = config.ReportWritten
 	}
-	if l := r.Lack; l != nil {
-		u.Lack = &admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
+	for _, l := range slices.Backward(r.Lacks) {
+		lack := admin.Lack{Timeline: l.Timeline, From: l.From, To: l.To, Lost: l.Lost, Of: l.Of, By: l.By}
+		if u.Lack == nil {
+			u.Lack = &lack
+		} else {
+			u.OtherLacks = append(u.OtherLacks, lack)
+		}
 	}
 	if l := r.LostBy; l != nil {
 		u.LostBy = &admin.LostBy{Host: l.Endpoint, Timeline: l.Timeline, From: l.From, To: l.To}
@@ -94,7 +100,8 @@ func sinceLook(u *admin.Upstream, end lsn.LSN) {
 // streamWarnings tell of a stream that trying again does not bring back. WAL that the server has lost is told of by
 // ruleWarnings.
 func streamWarnings(u *admin.Upstream) []string {
-	if u.Stopped == "" || u.Lack != nil && u.Lack.Lost && !u.Foreign {
+	lost := func(l *admin.Lack) bool { return l.Lost }
+	if u.Stopped == "" || slices.ContainsFunc(u.Lacks(), lost) && !u.Foreign {
 		return nil
 	}
 	return []string{"the stream from the upstream has stopped for good: " + u.Stopped}
@@ -154,34 +161,39 @@ func lossWarning(l *admin.Lack, by string) string {
 		l.From, l.To, l.Timeline, l.Timeline)
 }
 
-// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
-// ruled: a rule is in use. word is an operator's that is not used yet; nil: none is. given lists WAL that was given up
-// here or elsewhere.
-func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted, given []admin.GivenUp) (all []string) {
-	switch l := u.Lack; {
-	case l == nil:
+// lackWarning returns the warning that a server is refused for l. word is an operator's that is not used yet; nil: none
+// is. given lists WAL that was given up here or elsewhere.
+func lackWarning(u *admin.Upstream, l *admin.Lack, word *admin.Accepted, given []admin.GivenUp) string {
+	switch {
 	case l.Lost && !l.Restart && u.State == string(walreceiver.Streaming) && u.Member == "":
 		// From another server: to give that WAL up would be wrong.
-		all = append(all, fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
-			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline))
+		return fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
+			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline)
 	case covers(word, l):
-		all = append(all, fmt.Sprintf("the server on timeline %s is not followed yet: that it lacks WAL is accepted, "+
-			"and this proxy looks at it again within half a minute", l.Timeline))
+		return fmt.Sprintf("the server on timeline %s is not followed yet: that it lacks WAL is accepted, "+
+			"and this proxy looks at it again within half a minute", l.Timeline)
 	case l.Lost:
-		all = append(all, lossWarning(l, givenUpBy(l, given)))
+		return lossWarning(l, givenUpBy(l, given))
 	case l.To == walstore.PromisedAll:
-		all = append(all, fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
+		return fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
 			"nobody knows how far, and is not followed: promote a server that has it, "+
 			"or give it up by replproxy accept-timeline %s (after a crash all that was stored counts as acknowledged)",
-			l.Timeline, l.Of, l.Timeline))
+			l.Timeline, l.Of, l.Timeline)
 	case l.From == lsn.Invalid:
-		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
+		return fmt.Sprintf("timeline %s lacks acknowledged WAL of timeline %s and is not followed: "+
 			"promote a server that has it, or give it up by replproxy accept-timeline %s "+
-			"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.Of, l.Timeline))
-	default:
-		all = append(all, fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s and is not followed: "+
-			"promote a server that has it, or give it up by replproxy accept-timeline %s "+
-			"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.From, l.To, l.Timeline))
+			"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.Of, l.Timeline)
+	}
+	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s and is not followed: "+
+		"promote a server that has it, or give it up by replproxy accept-timeline %s "+
+		"(after a crash all that was stored counts as acknowledged)", l.Timeline, l.From, l.To, l.Timeline)
+}
+
+// ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
+// ruled: a rule is in use. For word and given see lackWarning.
+func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted, given []admin.GivenUp) (all []string) {
+	for _, l := range u.Lacks() {
+		all = append(all, lackWarning(u, l, word, given))
 	}
 	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
 		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+

@@ -33,23 +33,29 @@ func OpenWord(dir string) (Word, error) {
 // known. did tells the operator what follows. A proxy that has WAL which the primary of timeline t has lost itself must
 // be restarted.
 func (w Word) Say(t lsn.TimelineID, force bool, running *admin.Status, fenced []string) (did string, err error) {
-	lost := w.a.read(lackingName).IsLoss(t) // as it was before the word
+	isLoss := func(w acceptance.Word) bool { return w.IsLoss(t) }
+	lost := slices.ContainsFunc(w.a.lacking(), isLoss) // as it was before the word
 	u := &running.Upstream
 	needless := acceptance.Fenced(fenced, t)
 	if needless == nil {
 		needless = acceptance.Needless(u.State == admin.Streaming && u.Stopped == "", u.Member != "", u.Endpoint,
 			running.Store.Timeline)
 	}
+	was := w.a.word()
 	if err := w.a.say(t, force, needless); err != nil {
 		return "", err
+	}
+	rest := tooAt(running)
+	if was.Open() && was.Timeline != t {
+		rest += fmt.Sprintf("; the word about timeline %s is taken back, as a proxy has one at a time", was.Timeline)
 	}
 	if lost {
 		return fmt.Sprintf("timeline %d is accepted, and the word is used within half a minute: until then --revoke "+
 			"takes it back. A proxy whose own store has none of that WAL follows then; any other must be restarted, "+
-			"it then sets its WAL aside%s", t, tooAt(running)), nil
+			"it then sets its WAL aside%s", t, rest), nil
 	}
 	return fmt.Sprintf("timeline %d is accepted: a proxy that runs follows within half a minute; until then status "+
-		"shows the word, and --revoke takes it back%s", t, tooAt(running)), nil
+		"shows the word, and --revoke takes it back%s", t, rest), nil
 }
 
 // tooAt names the other members of the cluster, to which the word is to be said as well; "": there are none, or the
@@ -81,11 +87,11 @@ func (w Word) Revoke(t lsn.TimelineID) (did string, err error) {
 
 // say writes the word for the lack that waits, durably; for force and needless see [acceptance.Say].
 func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
-	if w := a.read(acceptName); w.Aside {
+	if w := a.word(); w.Aside {
 		return fmt.Errorf("timeline %d was accepted, and the store has WAL that is given up: restart the proxy first, "+
 			"it then sets its WAL aside", w.Timeline)
 	}
-	w, err := acceptance.Say(a.read(lackingName), t, force, needless, func() (lsn.SystemID, error) {
+	w, err := acceptance.Say(a.lacking(), t, force, needless, func() (lsn.SystemID, error) {
 		id, _, err := walstore.ReadIdentity(a.dir)
 		return id.System, err
 	})
@@ -97,7 +103,7 @@ func (a wordFiles) say(t lsn.TimelineID, force bool, needless error) error {
 
 // revoke takes an unused word back; any other is an error, as none is.
 func (a wordFiles) revoke(t lsn.TimelineID) error {
-	if err := a.read(acceptName).Revocable(t); err != nil {
+	if err := a.word().Revocable(t); err != nil {
 		return err
 	}
 	return os.Remove(filepath.Join(a.dir, acceptName))

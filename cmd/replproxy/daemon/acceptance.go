@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/replproxy/replproxy/fanout/acceptance"
 	"github.com/replproxy/replproxy/fanout/walsource"
@@ -17,7 +18,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// Files in data_dir, of one [acceptance.Word] each. Whoever may write there may move the store away as well.
+// Files in data_dir, of an [acceptance.Word] a line. Whoever may write there may move the store away as well.
 const (
 	acceptName  = "accept-timeline"  // what the operator accepts although WAL is lacking (rulings R3, R32, R48)
 	lackingName = "lacking-timeline" // what is refused now, so that the operator's word can say what it is about
@@ -30,8 +31,9 @@ type wordFiles struct {
 	log *slog.Logger
 }
 
-func (a wordFiles) read(name string) (w acceptance.Word) {
-	text, err := os.ReadFile(filepath.Join(a.dir, name))
+// word returns the operator's word.
+func (a wordFiles) word() (w acceptance.Word) {
+	text, err := os.ReadFile(filepath.Join(a.dir, acceptName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return w
 	}
@@ -39,20 +41,46 @@ func (a wordFiles) read(name string) (w acceptance.Word) {
 		w, err = acceptance.Parse(string(text))
 	}
 	if err != nil {
-		a.log.Error("cannot read which timeline is accepted", "file", name, "err", err)
+		a.log.Error("cannot read which timeline is accepted", "file", acceptName, "err", err)
 	}
 	return w
 }
 
-// write makes w durable, no word by removing the file.
-func (a wordFiles) write(name string, w acceptance.Word) (err error) {
+// lacking returns the words about the servers that are refused now. A line that cannot be read hides no other.
+func (a wordFiles) lacking() (all []acceptance.Word) {
+	text, err := os.ReadFile(filepath.Join(a.dir, lackingName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		a.log.Error("cannot read which timeline is accepted", "file", lackingName, "err", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		w, err := acceptance.Parse(line)
+		if err != nil {
+			a.log.Error("cannot read which timeline is accepted", "file", lackingName, "err", err)
+			continue
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// write makes words durable, no word by removing the file.
+func (a wordFiles) write(name string, words ...acceptance.Word) (err error) {
 	path := filepath.Join(a.dir, name)
-	if w.Kind == acceptance.None {
+	var text []byte
+	for _, w := range words {
+		if w.Kind != acceptance.None {
+			text = append(text, w.String()+"\n"...)
+		}
+	}
+	if text == nil {
 		if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	} else {
-		err = vfs.WriteFile(vfs.OS{}, path, []byte(w.String()+"\n"))
+		err = vfs.WriteFile(vfs.OS{}, path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("note which WAL is given up: %w", err)
@@ -61,12 +89,12 @@ func (a wordFiles) write(name string, w acceptance.Word) (err error) {
 }
 
 func (a wordFiles) Accepted(e *walsource.LackError) bool {
-	return a.read(acceptName).Covers(e, a.read(lackingName))
+	return a.word().Covers(e, a.lacking())
 }
 
-func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
-	w := a.read(acceptName)
-	look := w.At(followed, e, a.read(lackingName))
+func (a wordFiles) Waits(followed lsn.TimelineID, all []*walsource.LackError) {
+	w := a.word()
+	look := w.At(followed, all, a.lacking())
 	if look.Void {
 		a.log.Warn("an accepted timeline is void: nothing is refused there, or it is about another loss",
 			"timeline", w.Timeline, "accepted", w.String())
@@ -76,7 +104,7 @@ func (a wordFiles) Waits(followed lsn.TimelineID, e *walsource.LackError) {
 		}
 	}
 	if look.Note {
-		if err := a.write(lackingName, look.Lacking); err != nil {
+		if err := a.write(lackingName, look.Lacking...); err != nil {
 			a.log.Error("cannot note which timeline is refused: accept-timeline will not know it", "err", err)
 		}
 	}
@@ -92,20 +120,20 @@ func (a wordFiles) Use(e *walsource.LackError, heard []lsn.LSN, aside *walsource
 		return err
 	}
 	// What was used is no reason to refuse, also if this fails.
-	if err := a.write(lackingName, acceptance.Word{}); err != nil {
+	if err := a.write(lackingName); err != nil {
 		a.log.Error("cannot note which timeline is refused: accept-timeline will not know it", "err", err)
 	}
 	return nil
 }
 
-// Refused reads the loss that this proxy refused last.
-func (a wordFiles) Refused() *walsource.LackError {
-	return acceptance.Refused(a.read(lackingName), a.read(acceptName))
+// Refused reads the losses for which this proxy refused servers last.
+func (a wordFiles) Refused() []*walsource.LackError {
+	return acceptance.Refused(a.lacking(), a.word())
 }
 
 // unused returns the word that still waits for its server; nil: none does.
 func (a wordFiles) unused() *admin.Accepted {
-	w := a.read(acceptName)
+	w := a.word()
 	if !w.Open() {
 		return nil
 	}
@@ -120,19 +148,19 @@ func (a wordFiles) unused() *admin.Accepted {
 
 // waitsForRestart returns the WAL that is given up and that this proxy's own store still has; nil: none.
 func (a wordFiles) waitsForRestart() *admin.Aside {
-	w := a.read(acceptName)
+	w := a.word()
 	if !w.Aside {
 		return nil
 	}
 	return &admin.Aside{Timeline: w.Timeline, From: w.From, To: w.To}
 }
 
-func (a wordFiles) GivenUp(p lsn.Point) bool { return a.read(acceptName).GivesUp(p) }
+func (a wordFiles) GivenUp(p lsn.Point) bool { return a.word().GivesUp(p) }
 
 // keep takes back that WAL is given up which the store has until the next start. A crash in between leaves a word that
 // says so: nothing is set aside then, and keep is to be called again.
 func (a wordFiles) keep(takeBack func(t lsn.TimelineID, from, to lsn.LSN) error) error {
-	was := a.read(acceptName)
+	was := a.word()
 	w := was.Keep()
 	if w.Kind != acceptance.Kept {
 		return nil
@@ -160,7 +188,7 @@ func (a wordFiles) note(w acceptance.Word) error {
 func (a wordFiles) setAside() (aside func(end lsn.Point) (walstore.Aside, error), done func() error) {
 	write := func() error { return nil }
 	aside = func(end lsn.Point) (walstore.Aside, error) {
-		w := a.read(acceptName)
+		w := a.word()
 		x, after := w.SetAside(end)
 		if x.Name != "" {
 			write = func() error { return a.write(acceptName, after) }

@@ -36,7 +36,7 @@ func TestAcceptance(t *testing.T) {
 	if a.say(2, false, nil) == nil || a.Accepted(lost) {
 		t.Error("without a lack something is accepted")
 	}
-	a.Waits(0, lost)
+	a.Waits(0, lacks(lost))
 	if a.say(3, false, nil) == nil {
 		t.Error("timeline 3 is accepted, 2 waits")
 	}
@@ -45,7 +45,7 @@ func TestAcceptance(t *testing.T) {
 	}
 	on := *lost // the primary writes on
 	on.From += 0x1000
-	if a.Waits(0, &on); !a.Accepted(&on) {
+	if a.Waits(0, lacks(&on)); !a.Accepted(&on) {
 		t.Error("the word is over because the primary writes on")
 	}
 	if err := a.Use(lost, []lsn.LSN{0x4000000, 0x5000000}, &walsource.Aside{End: 0x5000000}); err != nil {
@@ -74,6 +74,44 @@ func TestAcceptance(t *testing.T) {
 		if a.put(t, text); a.Accepted(lost) || a.GivenUp(lsn.Point{Timeline: 1, LSN: 2}) {
 			t.Errorf("%q is a word", text)
 		}
+	}
+}
+
+// lacks lists e, and nothing for nil.
+func lacks(e *walsource.LackError) []*walsource.LackError {
+	if e == nil {
+		return nil
+	}
+	return []*walsource.LackError{e}
+}
+
+// TestEachRefusedIsAccepted: of several hosts two are refused. Whichever is right is accepted, and both are known after a
+// restart. A line that is damaged hides none of the others.
+func TestEachRefusedIsAccepted(t *testing.T) {
+	a, both := newAcceptance(t), []*walsource.LackError{lost, forked}
+	a.Waits(0, both)
+	for _, e := range both {
+		if err := a.say(e.Timeline, false, nil); err != nil || !a.Accepted(e) {
+			t.Errorf("timeline %s is not accepted: %v", e.Timeline, err)
+		}
+		if a.Waits(0, both); !a.Accepted(e) {
+			t.Errorf("timeline %s is accepted no more", e.Timeline)
+		}
+	}
+	again := wordFiles{dir: a.dir, log: a.log}
+	if all := again.Refused(); len(all) != 2 || *all[0] != *lost || *all[1] != *forked {
+		t.Errorf("%+v after a restart", all)
+	}
+	path := filepath.Join(a.dir, lackingName)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append([]byte("2 x\n"), text...), 0o600)
+	}
+	if all := again.Refused(); err != nil || len(all) != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if a.Waits(2, nil); a.Refused() != nil {
+		t.Error("a server is followed, and others are refused still")
 	}
 }
 
@@ -106,13 +144,13 @@ func TestWordIsVoid(t *testing.T) {
 		"forced, followed by itself":              {"2 force", nil, 2, nil, false},
 	} {
 		a := newAcceptance(t)
-		a.Waits(0, c.before)
+		a.Waits(0, lacks(c.before))
 		a.put(t, c.word+"\n")
-		a.Waits(c.followed, c.now)
-		if a.read(acceptName).Open() != c.holds {
+		a.Waits(c.followed, lacks(c.now))
+		if a.word().Open() != c.holds {
 			t.Errorf("%s: holds is %t", name, !c.holds)
 		}
-		if c.holds != (a.revoke(a.read(acceptName).Timeline) == nil) || a.read(acceptName).Open() {
+		if c.holds != (a.revoke(a.word().Timeline) == nil) || a.word().Open() {
 			t.Errorf("%s: it is not taken back", name)
 		}
 	}
@@ -128,12 +166,12 @@ func TestRefusedOutlivesARestart(t *testing.T) {
 		waits *walsource.LackError
 		known bool
 	}{{nil, false}, {lost, true}, {forked, true}, {&heard, false}, {lost, true}} {
-		a.Waits(0, c.waits)
-		if e := a.Refused(); (e != nil) != c.known || e != nil && *e != *c.waits {
-			t.Errorf("%+v waits: %+v", c.waits, e)
+		a.Waits(0, lacks(c.waits))
+		if all := a.Refused(); (len(all) == 1) != c.known || c.known && *all[0] != *c.waits {
+			t.Errorf("%+v waits: %+v", c.waits, all)
 		}
 	}
-	a.put(t, a.read(lackingName).String())
+	a.put(t, a.lacking()[0].String())
 	if err := a.Use(lost, nil, &walsource.Aside{}); err != nil || a.Refused() != nil {
 		t.Errorf("%v: what is given up is refused", err)
 	}
@@ -178,7 +216,7 @@ func TestKeptIsTakenBack(t *testing.T) {
 				}
 				return nil
 			})
-			if err != nil || back != 1 || a.read(acceptName).Kind != acceptance.None {
+			if err != nil || back != 1 || a.word().Kind != acceptance.None {
 				t.Errorf("%s: taken back %d times, %v", name, back, err)
 			}
 		}
