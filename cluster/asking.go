@@ -15,14 +15,16 @@ const askPatience = time.Second
 // asking is the newest question of this node, and what it has been asked; guarded by Node.mu. Questions and answers
 // travel in member statuses, so a status that answers was made after the question.
 type asking struct {
-	num      uint64            // of the question; 0: none yet
+	num      uint64            // of the question
 	asked    map[string]uint64 // by member, its newest question
 	answered chan struct{}     // closed at each status that is heard
 	wanted   nudge.Chan        // a question came
 }
 
 func newAsking() asking {
-	return asking{asked: map[string]uint64{}, answered: make(chan struct{}), wanted: nudge.New()}
+	// Nobody takes an answer to a question of the life before for one to this.
+	num := rand.Uint64() | 1
+	return asking{num: num, asked: map[string]uint64{}, answered: make(chan struct{}), wanted: nudge.New()}
 }
 
 // hear notes the question in a status of member, and that somebody may have got an answer. asks 0 is no question.
@@ -46,8 +48,13 @@ func (n *Node) Ask(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
+	n.askAll(ctx)
+}
+
+// askAll asks all members as Ask does, and waits until ctx ends at most. Questions may overlap.
+func (n *Node) askAll(ctx context.Context) {
 	n.mu.Lock()
-	n.asking.num = rand.Uint64() | 1 // nobody takes an answer to a question of the life before for one to this
+	n.asking.num++
 	num := n.asking.num
 	n.mu.Unlock()
 	n.tellMemberStatus(time.Now())
@@ -73,12 +80,15 @@ func (n *Node) open(num uint64) bool {
 		if m.Node == n.o.Name || !m.Reached || m.Contested || said && a.version < answers {
 			continue
 		}
-		if !said || a.Answers[n.o.Name] != num {
+		if !said || a.Answers[n.o.Name]-num >= questions {
 			return true
 		}
 	}
 	return false
 }
+
+// questions bounds how many a process asks: an answer to a younger question is one to an older one.
+const questions = 1 << 40
 
 // answers is the first message version whose members answer.
 const answers = 2

@@ -26,6 +26,7 @@ type Details struct {
 	Promised lsn.Point  // the highest position that was reported under a rule
 	Lost     *tail.Lost // what the primary that is refused has lost, by this proxy's own WAL; nil: nothing
 	Release  string     // version of replproxy
+	Backups  []string   // application_names of base backups that run through it
 }
 
 // memberStatuses keeps the newest status of each member; guarded by Node.mu.
@@ -139,6 +140,7 @@ func (n *Node) memberStatus() tail.MemberStatus {
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
 		Lost: d.Lost, GivenUp: givenUp, Release: d.Release,
+		Backups: d.Backups,
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline

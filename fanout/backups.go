@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,10 +65,91 @@ func (v votesOnceApplied) Report(
 	}
 }
 
-// votes returns how a session's reports count. v is its voter.
-func (h *Hub) votes(who SessionInfo, v walsender.Voter) walsender.Voter {
-	if h.backsUp(who) {
-		return votesOnceApplied{v}
+// Backups returns the names of the base backups that run through this proxy, in order, each once.
+func (h *Hub) Backups() (names []string) {
+	h.backups.mu.Lock()
+	defer h.backups.mu.Unlock()
+	for of := range h.backups.running {
+		names = append(names, of.name)
 	}
-	return v
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// votesOnceKnown is the vote of a session while nobody has said whether a base backup of its name runs through another
+// member. What applies WAL is none and counts at once. Of another session the other members are asked: pg_receivewal
+// counts when they have answered, with the last that it reported until then. pg_basebackup streams WAL once its backup
+// has begun, so a member that has none now never had the files of this session.
+type votesOnceKnown struct {
+	walsender.Voter
+	ask func() // begins to ask
+
+	mu     sync.Mutex // calls of Report do not overlap
+	asked  bool
+	known  bool
+	latter walsender.Voter // once known
+	last   func()          // repeats the last report that was held back; nil: there is none
+}
+
+// Report implements [walsender.Voter].
+func (v *votesOnceKnown) Report(
+	at time.Time, t lsn.TimelineID, sent lsn.LSN, said lsn.Progress, streaming bool,
+) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.known:
+		v.latter.Report(at, t, sent, said, streaming)
+	case said.Apply != lsn.Invalid:
+		v.known, v.latter, v.last = true, v.Voter, nil
+		v.Voter.Report(at, t, sent, said, streaming)
+	default:
+		v.last = func() { v.latter.Report(at, t, sent, said, streaming) }
+		if !v.asked {
+			v.asked = true
+			v.ask()
+		}
+	}
+}
+
+// answered takes the answer of the other members, and counts what was held back.
+func (v *votesOnceKnown) answered(backsUp bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known {
+		return
+	}
+	v.known, v.latter = true, v.Voter
+	if backsUp {
+		v.latter = votesOnceApplied{v.Voter}
+	}
+	if v.last != nil {
+		v.last()
+		v.last = nil
+	}
+}
+
+// votes returns how a session's reports count. v is its voter. Call end before the voter is released: no report comes
+// after it. It blocks for as long as ctx has not ended what it asks the other members.
+func (h *Hub) votes(ctx context.Context, who SessionInfo, v walsender.Voter) (voter walsender.Voter, end func()) {
+	switch {
+	case h.backsUp(who):
+		return votesOnceApplied{v}, func() {}
+	case h.o.BacksUp == nil:
+		return v, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	known := &votesOnceKnown{Voter: v}
+	known.ask = func() {
+		asking.Go(func() {
+			if backsUp := h.o.BacksUp(ctx, who.ApplicationName); ctx.Err() == nil {
+				known.answered(backsUp)
+			}
+		})
+	}
+	return known, func() {
+		cancel()
+		asking.Wait()
+	}
 }

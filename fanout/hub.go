@@ -45,9 +45,12 @@ type Options struct {
 	// VotedFrom returns the position from which on WAL of a timeline may be nowhere but in stores that voted for it
 	// (ruling R4). Such WAL is kept. Invalid: nothing is kept for that. It must not block. nil: nothing ever is.
 	VotedFrom func(lsn.TimelineID) lsn.LSN
-	Rule      Rule                      // nil: nobody is bounded by what it covers
-	Covered   func(standby string) bool // who is sent only what the rule covers, by application_name; nil: nobody
-	Logger    *slog.Logger              // nil: discards
+	// BacksUp asks the other members whether a base backup of that application_name runs through one of them. It may
+	// block until they have answered, or ctx ends. nil: there are none.
+	BacksUp func(ctx context.Context, applicationName string) bool
+	Rule    Rule                      // nil: nobody is bounded by what it covers
+	Covered func(standby string) bool // who is sent only what the rule covers, by application_name; nil: nobody
+	Logger  *slog.Logger              // nil: discards
 }
 
 // Tuning holds the options that may change while a hub runs.

@@ -100,9 +100,10 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		Feedback: func(f Feedback) { h.heardFeedback(who.ApplicationName, f) }, Sane: h.saneFeedback,
 		DrainTimeout: h.o.DrainTimeout, Covered: h.coveredOn,
 	}
+	unasked := func() {}
 	if h.o.Voter != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voter(who.ApplicationName)
-		o.Voter = h.votes(who, session.voter)
+		o.Voter, unasked = h.votes(ctx, who, session.voter)
 	}
 	if guard != nil {
 		o.Slot = h.hold(guard, r.Slot)
@@ -119,6 +120,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	sender = session.sender
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
+	defer unasked()
 	h.beganHere(session)
 	if o.Judge == nil && !r.StoreOnly && h.o.Losses.Asks(who, r.Slot) { // given up meanwhile
 		sender.End(pgerror.Fatal(pgerror.AdminShutdown, "terminating connection due to administrator command"))

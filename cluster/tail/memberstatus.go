@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/replproxy/replproxy/cluster/loss"
@@ -50,7 +51,10 @@ type MemberStatus struct {
 	// GivenUp is WAL that was given up, and who may still have it.
 	GivenUp loss.Set `json:"given_up,omitempty"`
 	// Release is the version of replproxy that it runs; "": v0.1.0.
-	Release  string    `json:"release,omitempty"`
+	Release string `json:"release,omitempty"`
+	// Backups are the application_names of base backups that run through it, at most MaxBackups; [AnyBackup] stands for
+	// all further ones.
+	Backups  []string  `json:"backups,omitempty"`
 	Standbys []Standby `json:"standbys"`
 }
 
@@ -96,6 +100,18 @@ func (a MemberStatus) Acked() (all []lsn.Point) {
 	return all
 }
 
+// MaxBackups bounds the names of base backups that a member tells. A primary has max_wal_senders for them, by default
+// 10.
+const MaxBackups = 64
+
+// AnyBackup stands for any application_name among Backups.
+const AnyBackup = "*"
+
+// BacksUp reports whether a base backup of that application_name runs through the member.
+func (a MemberStatus) BacksUp(name string) bool {
+	return slices.Contains(a.Backups, name) || slices.Contains(a.Backups, AnyBackup)
+}
+
 // adds is the first message version in which a status may be more than one object.
 const adds = 2
 
@@ -119,15 +135,20 @@ func Encode(a MemberStatus) (b []byte, older int, err error) {
 		Answers map[string]uint64 `json:"answers,omitempty"`
 		GivenUp loss.Set          `json:"given_up,omitempty"`
 		Release string            `json:"release,omitempty"`
+		Backups []string          `json:"backups,omitempty"`
 	}{
 		Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost,
 		Asks: a.Asks, Answers: a.Answers, GivenUp: a.GivenUp, Release: a.Release,
+		Backups: a.Backups[:min(len(a.Backups), MaxBackups)],
+	}
+	if len(a.Backups) > MaxBackups {
+		added.Backups = append(slices.Clone(added.Backups), AnyBackup)
 	}
 	if a.PromisedOn != 0 && a.PromisedOn != a.Timeline {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
 	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
-	a.Asks, a.Answers, a.GivenUp, a.Release = 0, nil, nil, ""
+	a.Asks, a.Answers, a.GivenUp, a.Release, a.Backups = 0, nil, nil, "", nil
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}
@@ -155,6 +176,9 @@ func Decode(node string, version int, b []byte) (a MemberStatus, err error) {
 		return MemberStatus{}, fmt.Errorf("%w: node %q, %d standbys", ErrStatus, a.Node, len(a.Standbys))
 	}
 	a.Release = a.Release[:min(len(a.Release), vote.MaxName)]
+	if len(a.Backups) > MaxBackups+1 {
+		a.Backups = []string{AnyBackup}
+	}
 	for _, s := range a.Standbys {
 		if len(s.Name) > vote.MaxName || s.Name != vote.Fold(s.Name) {
 			return MemberStatus{}, fmt.Errorf("%w: application_name %q", ErrStatus, s.Name)

@@ -14,15 +14,14 @@ import (
 
 // details returns the parts of this proxy's member status that the node does not know itself. They come from the store,
 // the attached standbys and the stream.
-func details(store *walstore.Store, standbys func() []fanout.Standby, r *walsource.Supply, release string,
-) cluster.Details {
+func details(store *walstore.Store, hub *fanout.Hub, r *walsource.Supply, release string) cluster.Details {
 	complete := store.Positions().Complete
 	h := store.History()
 	d := cluster.Details{
 		Begin: h.Begin(), Timeline: h.Timeline, Standbys: []tail.Standby{}, Promised: r.Promised(), Complete: complete,
-		Lost: lostWAL(r.Status()), Release: release,
+		Lost: lostWAL(r.Status()), Release: release, Backups: hub.Backups(),
 	}
-	for _, b := range standbys() {
+	for _, b := range hub.Standbys() {
 		d.Standbys = append(d.Standbys, tail.Standby{
 			Name: vote.Fold(b.ApplicationName), State: b.State.String(), Timeline: b.Timeline,
 			Sent: b.Sent, Write: b.Write, Flush: b.Flush, Apply: b.Apply,

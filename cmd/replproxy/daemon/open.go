@@ -77,7 +77,7 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 		Name: c.Name, Dir: clusterDir(c.DataDir), Members: p.members.others(c.Name), Key: p.members.key, Outbox: outbox,
 		Timeout: cluster.MemberTimeout, Rule: ruleText(c), Logger: p.part("cluster"),
 		Began:   func(names []string) { p.hub.BeganElsewhere(names) },
-		Details: func() cluster.Details { return details(p.store, p.hub.Standbys, p.receiver, p.Version) },
+		Details: func() cluster.Details { return details(p.store, p.hub, p.receiver, p.Version) },
 		History: p.store.History, LossHeard: p.lossHeard,
 		Store:  &ownStore{store: p.store, watch: p.moved, streams: p.streams},
 		OwnKey: key, New: p.fresh.asks(newstore.Members),
@@ -139,15 +139,16 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Logger: p.part("slots"),
 	})
 	var others fanout.Members
+	var backsUp func(context.Context, string) bool
 	if p.members != nil {
-		others = p.members.slots
+		others, backsUp = p.members.slots, p.node.BacksUp
 	}
 	p.hub = fanout.New(fanout.Options{
 		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: others,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
 		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
-		Rule: p.node, Covered: c.CoversAny(),
+		Rule: p.node, Covered: c.CoversAny(), BacksUp: backsUp,
 		KeepPromoted: c.Slots.Promoted == "keep",
 		PrimaryServer: func() slot.Primary {
 			at, settings, streams := p.receiver.Followed()
