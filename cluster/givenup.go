@@ -14,6 +14,13 @@ type GivenUp struct {
 	Elsewhere, Untold []string
 }
 
+// GivenUp returns the losses that concern the store, and who has given them up. Any goroutine may ask.
+func (n *Node) GivenUp() []GivenUp {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.givenUp()
+}
+
 // givenUp returns the losses that concern the store. The caller holds mu.
 func (n *Node) givenUp() (all []GivenUp) {
 	for _, l := range n.losses {

@@ -105,7 +105,7 @@ func (r *Supply) setAside(e *LackError, srv server) error {
 	r.aside.Store(uint32(e.Of))
 	r.log.Error("WAL is given up that this proxy's own store has: restart the proxy, it then sets its WAL aside",
 		"timeline", e.Timeline, "from_lsn", e.From, "to_lsn", e.To)
-	return e.refusal(true)
+	return e.refusal(words{given: true})
 }
 
 // keepAside takes an operator's word back that was used and whose WAL is not set aside yet: a server is followed that
@@ -148,7 +148,7 @@ func (r *Supply) diverged(ctx context.Context, err error, at upstream.Endpoint, 
 	}
 	r.part(ctx, nil, at, &srv, e)
 	srv.known.since(srv.endpoint, e)
-	refusal := e.refusal(r.knowledge().given(e))
+	refusal := e.refusal(r.knowledge().words(e))
 	if r.aside.Load() == 0 && r.accepted(e) {
 		refusal = r.setAside(e, srv)
 	}

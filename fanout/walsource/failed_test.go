@@ -18,7 +18,7 @@ func TestRefusalSaysWhatIsABound(t *testing.T) {
 		"(SQLSTATE 55000); DETAIL: c knows of it. After a crash all that was": {Timeline: 2, From: 16, To: 32, Of: 1, By: "c"},
 		"of timeline 2 (SQLSTATE 55000); DETAIL: c knows of it.; HINT: Stop":  {Timeline: 2, From: 16, To: 32, Of: 2, Lost: true, By: "c"},
 	} {
-		if got := pgerror.Describe(e.refusal(false)); !strings.Contains(got, text) {
+		if got := pgerror.Describe(e.refusal(words{})); !strings.Contains(got, text) {
 			t.Errorf("%q is not in %q", text, got)
 		}
 	}
@@ -32,7 +32,7 @@ func TestRefusalIsLoggedOnce(t *testing.T) {
 	r := with(t, Options{Store: newMemStore()})
 	r.log, r.refusals = slog.New(slog.NewTextHandler(&log, nil)), map[string]string{}
 	lacks := func(timeline lsn.TimelineID, to lsn.LSN, by string) error {
-		return (&LackError{System: 7, Timeline: timeline, From: fork, To: to, Of: 1, By: by}).refusal(false)
+		return (&LackError{System: 7, Timeline: timeline, From: fork, To: to, Of: 1, By: by}).refusal(words{})
 	}
 	ahead := func(end lsn.LSN) error {
 		return fmt.Errorf("start: %w", pgerror.New(pgerror.ObjectNotInPrerequisite,

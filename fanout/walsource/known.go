@@ -12,9 +12,10 @@ import (
 // knowledge holds the WAL that was known of before a server was asked for its position.
 type knowledge struct {
 	all     []knownwal.Known
-	said    []lsn.Point      // of each of all as its member has said it; zero: it is this proxy's own
-	unheard knownwal.Unheard // members that may say more
-	aside   lsn.TimelineID   // see Supply.aside
+	said    []lsn.Point                 // of each of all as its member has said it; zero: it is this proxy's own
+	unheard knownwal.Unheard            // members that may say more
+	aside   lsn.TimelineID              // see Supply.aside
+	gaveUp  func(e *LackError) []string // see Options.GaveUp; nil: none has
 	// have is the end of this proxy's own WAL. Up to there the bytes of a stream tell whether a primary has lost WAL.
 	have lsn.Point
 	lost lostAt // by endpoint: what servers were refused for since they were streamed from last
@@ -35,7 +36,7 @@ func (r *Supply) knowledge() (k knowledge) {
 		}
 	}
 	here := lsn.Point{System: id.System, Timeline: have.Timeline, LSN: have.Complete}
-	k.have, k.aside = here, lsn.TimelineID(r.aside.Load())
+	k.have, k.aside, k.gaveUp = here, lsn.TimelineID(r.aside.Load()), r.o.GaveUp
 	had, system, _ := r.had(have)
 	r.remember(&k, had)
 	add(knownwal.Known{Point: here, Complete: true}, lsn.Point{})

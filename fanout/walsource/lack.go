@@ -39,9 +39,18 @@ func (e *LackError) Error() string {
 	return fmt.Sprintf("timeline %s lacks acknowledged WAL from %s to %s", e.Timeline, e.From, e.To)
 }
 
-// refusal returns e with advice. given: the operator has given that WAL up, and this proxy's own store has it. A store
-// only grows: to begin anew without that WAL takes a restart.
-func (e *LackError) refusal(given bool) error {
+// words holds the words of operators on which the advice about a lack depends.
+type words struct {
+	// given: that WAL is given up, and this proxy's own store has it. A store only grows: to begin anew without that
+	// WAL takes a restart.
+	given bool
+	// aside: other WAL waits for a restart so. Until then no other word is taken.
+	aside bool
+	by    []string // members that have given that WAL up, where this proxy has not
+}
+
+// refusal returns e with advice that holds after said.
+func (e *LackError) refusal(said words) error {
 	err := pgerror.New(pgerror.ObjectNotInPrerequisite, "%s", e.Error()).WithCause(e)
 	var detail []string
 	if e.By != "" {
@@ -54,9 +63,17 @@ func (e *LackError) refusal(given bool) error {
 		err = err.WithDetail("%s", strings.Join(detail, " "))
 	}
 	switch {
-	case given:
+	case said.given:
 		return err.WithHint("It is accepted, and this proxy's own store has that WAL: restart the proxy, " +
-			"it then sets its WAL aside and begins anew.")
+			"it then sets its WAL aside and begins anew. To keep that WAL after all do not restart it, and promote a " +
+			"server that has it: docs/failover.md, after a change of mind.")
+	case said.aside:
+		return err.WithHint("Promote a server that has this WAL. It can be given up once this proxy has been " +
+			"restarted, which sets aside what was given up before.")
+	case len(said.by) > 0:
+		return err.WithHint("%s has given it up. Give it up here too: replproxy accept-timeline %s. "+
+			"Or stop that server for good, restart no proxy, and promote a server that has this WAL.",
+			strings.Join(said.by, " and "), e.Timeline)
 	case e.Lost:
 		return err.WithHint("Stop it, and promote a server that has this WAL, or give it up: "+
 			"replproxy accept-timeline %s.", e.Timeline)
@@ -116,14 +133,20 @@ func (k knowledge) refuses(x knownwal.Known, srv server) bool {
 	return x.Timeline == srv.timeline && (x.System == 0 || x.System == srv.system) && !shown
 }
 
-// given reports whether e is WAL that is given up and that the store has until its next start.
-func (k knowledge) given(e *LackError) bool { return e.Lost && k.aside != 0 && e.Of == k.aside }
+// words returns the words of operators about e.
+func (k knowledge) words(e *LackError) words {
+	w := words{given: e.Lost && k.aside != 0 && e.Of == k.aside, aside: k.aside != 0}
+	if e.Lost && k.gaveUp != nil {
+		w.by = k.gaveUp(e)
+	}
+	return w
+}
 
 // judge refuses srv where it lacks WAL, or where a member that is not heard yet may know of such WAL. have is what the
 // store has.
 func (k knowledge) judge(have walstore.Positions, srv server) error {
 	if e := k.lack(srv); e != nil {
-		return e.refusal(k.given(e))
+		return e.refusal(k.words(e))
 	}
 	if _, _, follows := srv.history.SwitchPoint(have.Timeline); follows {
 		return waitsFor(k.unheard, srv.timeline)

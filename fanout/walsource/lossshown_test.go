@@ -92,7 +92,7 @@ func TestAcceptedLossAsksForTheRestart(t *testing.T) {
 func TestAdviceIsAboutTheRefused(t *testing.T) {
 	e := &LackError{Timeline: 1, From: 16, To: 32, Of: 1, Lost: true}
 	standby := &upstream.ConnectError{Attempts: []upstream.Attempt{{Endpoint: upstream.Endpoint{Host: "db2", Port: 5432}, Err: upstream.ErrStandby}}}
-	text := pgerror.Describe(errPermanent{besideOthers(hostRefused("db1:5432", e.refusal(false)), standby)})
+	text := pgerror.Describe(errPermanent{besideOthers(hostRefused("db1:5432", e.refusal(words{})), standby)})
 	refused, other, _ := strings.Cut(text, "; connection to server at ")
 	if !strings.HasPrefix(refused, "upstream host db1:5432 is refused: ") || !strings.Contains(refused, "HINT: Stop it") ||
 		!strings.Contains(other, "db2") || strings.Contains(other, "HINT") {

@@ -80,8 +80,8 @@ func TestLostWALOutlivesARestart(t *testing.T) {
 func TestLostWALIsForgiven(t *testing.T) {
 	r := &Supply{}
 	srv := server{system: 7, timeline: 1, endpoint: "db1:5432"}
-	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal(false))
-	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal(false))
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true, By: "b"}).refusal(words{}))
+	r.lostWAL(srv, (&LackError{Timeline: 2, From: 1, To: 2, Of: 1}).refusal(words{}))
 	if r.lostBy == nil || r.lostBy.Endpoint != "db1:5432" || r.lostBy.By != "b" {
 		t.Fatalf("what a member tells is not shown: %+v", r.lostBy)
 	}
@@ -89,7 +89,7 @@ func TestLostWALIsForgiven(t *testing.T) {
 		t.Fatal("a member's word, or a timeline that lacks WAL, is remembered as the server's loss")
 	}
 	r.forgive("db1:5432")
-	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal(false))
+	r.lostWAL(srv, (&LackError{Timeline: 1, From: 1, To: 2, Of: 1, Lost: true}).refusal(words{}))
 	if k := (*r.lost.Load())["db1:5432"]; len(k) != 1 || !k[0].Lost || k[0].LSN != 2 || k[0].From != 1 {
 		t.Fatalf("%+v", k)
 	}

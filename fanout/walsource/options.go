@@ -22,6 +22,9 @@ type Options struct {
 	// GiveUp makes durable who may have WAL that the primary has lost, before the word of Accept is used. aside: this
 	// proxy's store has some of it, until the next start.
 	GiveUp func(e *LackError, aside bool) error
+	// GaveUp returns the members that have given up WAL in e, where this proxy has not. nil: there are none. Any
+	// goroutine may ask.
+	GaveUp func(e *LackError) []string
 	// Keep takes that back, durably, where the store has that WAL until the next start: it follows a server that has
 	// it. Without such WAL it does nothing. It may wait for the disk.
 	Keep func() error

@@ -49,7 +49,7 @@ func (r *Supply) vouch(ctx context.Context, e upstream.Endpoint, system lsn.Syst
 		return end, nil
 	}
 	r.vouched(t, lack)
-	return end, lack.refusal(r.knowledge().given(lack))
+	return end, lack.refusal(r.knowledge().words(lack))
 }
 
 // endPromise gives a promise an end that has none: the store was emptied amid reports, and began anew from a member.

@@ -39,10 +39,25 @@ func asideWarnings(a *admin.Aside, refused []*admin.Lack) []string {
 }
 
 // keepWarnings tell how WAL is kept after all that was given up. a is what the store has of it until its next start,
-// nil: none. Of the standbys that have it none can attach meanwhile.
-func keepWarnings(a *admin.Aside, rows []admin.GivenUp) (all []string) {
+// nil: none. A store that was not told may have it, too: refused are the servers that are refused here, whose warnings
+// say so as well. Of the standbys that have it none can attach where the word was said.
+func keepWarnings(a *admin.Aside, rows []admin.GivenUp, store *admin.Store, refused []*admin.Lack) (all []string) {
 	for _, l := range rows {
-		if a == nil || l.Timeline != a.Timeline || l.From >= a.To || a.From >= l.To || len(l.Standbys) == 0 {
+		told := a != nil && l.Timeline == a.Timeline && l.From < a.To && a.From < l.To
+		says := func(x *admin.Lack) bool { return x.Lost && givenUpBy(x, []admin.GivenUp{l}) != "" }
+		untold := !l.Here && l.Timeline == store.Timeline && store.Received > l.From &&
+			!slices.ContainsFunc(refused, says)
+		if !told && !untold {
+			continue
+		}
+		if untold {
+			all = append(all, fmt.Sprintf("WAL of timeline %s up to %s is given up by %s, and this proxy has it "+
+				"still: give it up here too, by replproxy accept-timeline %s; or keep it after all: restart no "+
+				"proxy and make no standby anew, stop that primary for good, and promote a server that has it "+
+				"(docs/failover.md, after a change of mind)", l.Timeline, l.To, givers(l), l.Timeline))
+			continue
+		}
+		if len(l.Standbys) == 0 {
 			continue
 		}
 		all = append(all, fmt.Sprintf("WAL of timeline %s up to %s is given up, and this proxy has it still, "+
@@ -54,11 +69,16 @@ func keepWarnings(a *admin.Aside, rows []admin.GivenUp) (all []string) {
 	return all
 }
 
+// givers names the members that have given up l.
+func givers(l admin.GivenUp) string {
+	return cmp.Or(strings.Join(l.Elsewhere, " and "), "another proxy")
+}
+
 // givenUpBy names the proxies that have given up the WAL of l, where this one has not; "": none has, or it has too.
 func givenUpBy(l *admin.Lack, all []admin.GivenUp) string {
 	for _, g := range all {
 		if g.Timeline == l.Timeline && !g.Here && g.From < l.To && l.From < g.To {
-			return cmp.Or(strings.Join(g.Elsewhere, " and "), "another proxy")
+			return givers(g)
 		}
 	}
 	return ""

@@ -72,7 +72,7 @@ func TestAcceptedLackAsksForNothing(t *testing.T) {
 		"less is":                   {lost, &admin.Accepted{Timeline: 3, To: 31, Of: 3}, true},
 		"another timeline is":       {forked, &admin.Accepted{Timeline: 4, Forced: true}, true},
 	} {
-		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &c.lack}, false, c.word, nil), "")
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &c.lack}, false, &admin.Status{Accepted: c.word}), "")
 		if strings.Contains(got, "by replproxy accept-timeline 3") != c.advised ||
 			strings.Contains(got, "is not followed yet: ") == c.advised {
 			t.Errorf("%s: %q", name, got)
@@ -148,7 +148,7 @@ func TestAcceptedElsewhere(t *testing.T) {
 		"this one has":        {row(true, nil, []string{"proxy_b", "proxy_c"}), "stop it and promote", "WAL of timeline 2 up to 0/20 is given up here, and proxy_b and proxy_c may have it still: run replproxy accept-timeline 2 there too, and restart that proxy"},
 		"all have":            {row(true, []string{"proxy_b"}, nil), "stop it and promote", ""},
 	} {
-		if got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &lack}, false, nil, c.given), "|"); !strings.Contains(got, c.lossSays) {
+		if got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &lack}, false, &admin.Status{GivenUp: c.given}), "|"); !strings.Contains(got, c.lossSays) {
 			t.Errorf("%s: %q", name, got)
 		}
 		if got := strings.Join(givenUpWarnings(c.given), "|"); got != c.says {
@@ -166,19 +166,59 @@ func TestAcceptedElsewhere(t *testing.T) {
 func TestChangedMind(t *testing.T) {
 	t.Parallel()
 	given := []admin.GivenUp{{Timeline: 2, From: 0x10, To: 0x20, Here: true, Standbys: []string{"s1", "s2"}}}
-	w := strings.Join(keepWarnings(&admin.Aside{Timeline: 2, From: 0x10, To: 0x20}, given), "|")
+	w := strings.Join(keepWarnings(&admin.Aside{Timeline: 2, From: 0x10, To: 0x20}, given, &admin.Store{}, nil), "|")
 	for _, words := range []string{"of timeline 2 up to 0/20", "as s1 and s2 may", "restart no proxy", "make no standby anew", "--end NAME=LSN"} {
 		if !strings.Contains(w, words) {
 			t.Errorf("%q is not in %q", words, w)
 		}
 	}
 	for name, w := range map[string][]string{
-		"it has none":       keepWarnings(nil, given),
-		"it is another":     keepWarnings(&admin.Aside{Timeline: 2, From: 0x20, To: 0x30}, given),
-		"no standby has it": keepWarnings(&admin.Aside{Timeline: 2, To: 0x20}, []admin.GivenUp{{Timeline: 2, To: 0x20}}),
+		"it has none":       keepWarnings(nil, given, &admin.Store{}, nil),
+		"it is another":     keepWarnings(&admin.Aside{Timeline: 2, From: 0x20, To: 0x30}, given, &admin.Store{}, nil),
+		"no standby has it": keepWarnings(&admin.Aside{Timeline: 2, To: 0x20}, []admin.GivenUp{{Timeline: 2, To: 0x20}}, &admin.Store{}, nil),
 	} {
 		if len(w) > 0 {
 			t.Errorf("%s: %q", name, w)
+		}
+	}
+}
+
+// TestKeptWhereItWasNotToldOf: a member that was not told that WAL is given up has it still. It says so, with both ways,
+// also once the primary is stopped, and not twice while that is refused.
+func TestKeptWhereItWasNotToldOf(t *testing.T) {
+	t.Parallel()
+	rows := func(here bool) []admin.GivenUp {
+		return []admin.GivenUp{{Timeline: 2, From: 0x10, To: 0x20, Here: here, Elsewhere: []string{"proxy_a"}}}
+	}
+	has, none, other := admin.Store{Timeline: 2, Received: 0x20}, admin.Store{Timeline: 2, Received: 0x10}, admin.Store{Timeline: 3, Received: 0x30}
+	lost := []*admin.Lack{{Timeline: 2, Of: 2, From: 0x10, To: 0x20, Lost: true}}
+	w := strings.Join(keepWarnings(nil, rows(false), &has, nil), "|")
+	for _, words := range []string{"is given up by proxy_a, and this proxy has it still", "by replproxy accept-timeline 2;", "restart no proxy",
+		"make no standby anew", "stop that primary for good"} {
+		if !strings.Contains(w, words) {
+			t.Errorf("%q is not in %q", words, w)
+		}
+	}
+	for name, w := range map[string][]string{
+		"it was told":          keepWarnings(nil, rows(true), &has, nil),
+		"it has none":          keepWarnings(nil, rows(false), &none, nil),
+		"on another timeline":  keepWarnings(nil, rows(false), &other, nil),
+		"its refusal says it":  keepWarnings(nil, rows(false), &has, lost),
+		"nothing was given up": keepWarnings(nil, nil, &has, nil),
+	} {
+		if len(w) > 0 {
+			t.Errorf("%s: %q", name, w)
+		}
+	}
+}
+
+// TestNoSecondWordBeforeTheRestart: while the store waits for its restart no other word is taken, and none is advised.
+func TestNoSecondWordBeforeTheRestart(t *testing.T) {
+	t.Parallel()
+	for _, l := range []admin.Lack{{Timeline: 3, From: 16, To: 32, Of: 2}, {Timeline: 3, Of: 3, To: 32, Lost: true}} {
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &l}, false, &admin.Status{Aside: &admin.Aside{Timeline: 2}}), "")
+		if strings.Contains(got, "accept-timeline") || !strings.Contains(got, "once this proxy has been restarted") {
+			t.Errorf("%q", got)
 		}
 	}
 }

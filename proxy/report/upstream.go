@@ -161,19 +161,23 @@ func lossWarning(l *admin.Lack, by string) string {
 		l.From, l.To, l.Timeline, l.Timeline)
 }
 
-// lackWarning returns the warning that a server is refused for l. word is an operator's that is not used yet; nil: none
-// is. given lists WAL that was given up here or elsewhere.
-func lackWarning(u *admin.Upstream, l *admin.Lack, word *admin.Accepted, given []admin.GivenUp) string {
+// lackWarning returns the warning that a server is refused for l. s has the operator's words, and the WAL that was
+// given up here or elsewhere: the advice holds after them.
+func lackWarning(u *admin.Upstream, l *admin.Lack, s *admin.Status) string {
 	switch {
 	case l.Lost && !l.Restart && u.State == string(walreceiver.Streaming) && u.Member == "":
 		// From another server: to give that WAL up would be wrong.
 		return fmt.Sprintf("another server of upstream.conninfo has lost WAL from %s to %s of timeline %s "+
 			"and is not followed: stop it, and make it anew as a standby", l.From, l.To, l.Timeline)
-	case covers(word, l):
+	case covers(s.Accepted, l):
 		return fmt.Sprintf("the server on timeline %s is not followed yet: that it lacks WAL is accepted, "+
 			"and this proxy looks at it again within half a minute", l.Timeline)
+	case s.Aside != nil && !l.Restart: // no other word is taken now
+		return fmt.Sprintf("the server on timeline %s lacks WAL of timeline %s and is not followed: promote a "+
+			"server that has it; it can be given up once this proxy has been restarted, which sets aside what was "+
+			"given up before", l.Timeline, l.Of)
 	case l.Lost:
-		return lossWarning(l, givenUpBy(l, given))
+		return lossWarning(l, givenUpBy(l, s.GivenUp))
 	case l.To == walstore.PromisedAll:
 		return fmt.Sprintf("timeline %s lacks WAL of timeline %s that may be acknowledged, "+
 			"nobody knows how far, and is not followed: promote a server that has it, "+
@@ -190,10 +194,10 @@ func lackWarning(u *admin.Upstream, l *admin.Lack, word *admin.Accepted, given [
 }
 
 // ruleWarnings returns warnings about what a rule costs the primary, and about WAL that was acknowledged under it.
-// ruled: a rule is in use. For word and given see lackWarning.
-func ruleWarnings(u *admin.Upstream, ruled bool, word *admin.Accepted, given []admin.GivenUp) (all []string) {
+// ruled: a rule is in use. s has the operator's words.
+func ruleWarnings(u *admin.Upstream, ruled bool, s *admin.Status) (all []string) {
 	for _, l := range u.Lacks() {
-		all = append(all, lackWarning(u, l, word, given))
+		all = append(all, lackWarning(u, l, s))
 	}
 	if ruled && u.SlotFollows == followsReported && u.State == admin.Streaming { // else nobody has tried
 		all = append(all, fmt.Sprintf("slot %s follows the rule, because it cannot be advanced by SQL: "+

@@ -24,7 +24,7 @@ func TestLostWALElsewhere(t *testing.T) {
 	} {
 		u := admin.Upstream{State: string(c.state), Member: c.member,
 			Lack: &admin.Lack{Timeline: 1, Of: 1, From: 16, To: 32, Lost: true}}
-		got := strings.Join(ruleWarnings(&u, false, nil, nil), "")
+		got := strings.Join(ruleWarnings(&u, false, &admin.Status{}), "")
 		if !strings.Contains(got, "has lost WAL") || strings.Contains(got, "accept-timeline") != c.accepts {
 			t.Errorf("%s from %q: %q", c.state, c.member, got)
 		}
@@ -37,7 +37,7 @@ func TestLackIsABound(t *testing.T) {
 	for _, l := range []admin.Lack{
 		{Timeline: 2, Of: 1, From: 16, To: 32}, {Timeline: 2, Of: 3, To: 32}, {Timeline: 2, Of: 1, To: walstore.PromisedAll},
 	} {
-		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &l}, true, nil, nil), "")
+		got := strings.Join(ruleWarnings(&admin.Upstream{Lack: &l}, true, &admin.Status{}), "")
 		if !strings.Contains(got, "is not followed") || !strings.HasSuffix(got, "(after a crash all that was stored counts as acknowledged)") {
 			t.Errorf("%+v: %q", l, got)
 		}
@@ -50,7 +50,7 @@ func TestSlotFollows(t *testing.T) {
 	for state, want := range map[walreceiver.State]bool{walreceiver.Streaming: true, walreceiver.Disconnected: false,
 		walreceiver.Connecting: false} {
 		u := admin.Upstream{State: string(state), Slot: "s", SlotFollows: followsReported}
-		if got := strings.Join(ruleWarnings(&u, true, nil, nil), ""); strings.Contains(got, "let the role log in") != want {
+		if got := strings.Join(ruleWarnings(&u, true, &admin.Status{}), ""); strings.Contains(got, "let the role log in") != want {
 			t.Errorf("%s: %q", state, got)
 		}
 	}

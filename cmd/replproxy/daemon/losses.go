@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"slices"
+
 	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/cluster/loss"
 	"github.com/replproxy/replproxy/fanout"
@@ -52,6 +54,20 @@ func (p *parts) giveUp(e *walsource.LackError, aside bool) error {
 		return given.Ends(h.ApplicationName, h.Timeline, h.LSN)
 	})
 	return nil
+}
+
+// gaveUp returns the members that have given up WAL in e, where this proxy has not been told.
+func (p *parts) gaveUp(e *walsource.LackError) (by []string) {
+	for _, l := range p.node.GivenUp() {
+		if l.System == e.System && l.Timeline == e.Of && !l.Own && l.From < e.To && e.From < l.To {
+			by = append(by, l.Elsewhere...)
+			if len(l.Elsewhere) == 0 {
+				by = append(by, "another proxy") // which is not restarted yet
+			}
+		}
+	}
+	slices.Sort(by)
+	return slices.Compact(by)
 }
 
 // keepWAL ends an operator's word about WAL that the store has until the next start, and takes the loss back: a server

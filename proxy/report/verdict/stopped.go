@@ -52,6 +52,7 @@ func lostWAL(l *look) *finding {
 		f.do = "promote a server that has that WAL, or give it up: replproxy accept-timeline " + k.Timeline.String()
 		if !k.Lost {
 			f.page = pageUpstream
+			l.afterWord(f)
 			return f
 		}
 		f.cause = "the primary has lost WAL"
@@ -61,6 +62,7 @@ func lostWAL(l *look) *finding {
 		if k.Restart {
 			f.do = "restart this proxy: that WAL is given up, and set aside at its start"
 		}
+		l.afterWord(f)
 		return f
 	}
 	if l.warnedOf("which does not answer now, has lost WAL") == "" {
@@ -71,6 +73,21 @@ func lostWAL(l *look) *finding {
 		cmp.Or(u.LostBy.Host, "the primary"), between(u.LostBy.From, u.LostBy.To), u.LostBy.Timeline)
 	f.do = "do not start it again: promote a server that has that WAL"
 	return f
+}
+
+// afterWord replaces the advice in f where an operator has said a word already.
+func (l *look) afterWord(f *finding) {
+	t := l.Upstream.Lack.Timeline
+	accepted := l.Accepted != nil && l.Accepted.Timeline == t
+	switch {
+	case accepted && l.warnedOf("is not followed yet: that it lacks WAL is accepted") != "":
+		f.do = "wait half a minute: that it lacks WAL is accepted, and this proxy looks at it again"
+	case l.warnedOf("it can be given up once this proxy has been restarted") != "" && !l.Upstream.Lack.Restart:
+		f.do = "promote a server that has that WAL; it can be given up once this proxy has been restarted"
+	case l.warnedOf("has given that WAL up: give it up here too") != "":
+		f.do = "give it up here too: replproxy accept-timeline " + t.String() + ", or stop that primary for good and " +
+			"promote a server that has that WAL"
+	}
 }
 
 // between names WAL by its ends; an unknown beginning is left out.

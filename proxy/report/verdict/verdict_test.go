@@ -147,6 +147,26 @@ func TestStopped(t *testing.T) {
 			s.Upstream.Lack = &admin.Lack{Timeline: 2, From: 0x5000000, To: 0x5000100, Of: 1}
 		}, "stopped", "STOPPED 1m00s: db1:5432 is not followed: its timeline 2 lacks WAL from 0/5000000 to 0/5000100 " +
 			"→ promote a server that has that WAL, or give it up: replproxy accept-timeline 2", "the-upstream-is-not-followed"},
+		{"that is accepted", func(s *admin.Status, g *Graded, _ *Past) {
+			s.Upstream.State, s.Upstream.RefusedSince = admin.Disconnected, ago(time.Minute)
+			s.Upstream.Lack = &admin.Lack{Timeline: 2, From: 0x5000000, To: 0x5000100, Of: 1}
+			s.Accepted = &admin.Accepted{Timeline: 2}
+			g.Stops = []string{"the server on timeline 2 is not followed yet: that it lacks WAL is accepted, and …"}
+		}, "stopped", "STOPPED 1m00s: db1:5432 is not followed: its timeline 2 lacks WAL from 0/5000000 to 0/5000100 " +
+			"→ wait half a minute: that it lacks WAL is accepted, and this proxy looks at it again", "the-upstream-is-not-followed"},
+		{"other WAL is given up", func(s *admin.Status, g *Graded, _ *Past) {
+			s.Upstream.State, s.Upstream.RefusedSince = admin.Disconnected, ago(time.Minute)
+			s.Upstream.Lack = &admin.Lack{Timeline: 2, From: 0x5000000, To: 0x5000100, Of: 1}
+			g.Stops = []string{"…; it can be given up once this proxy has been restarted, which …"}
+		}, "stopped", "STOPPED 1m00s: db1:5432 is not followed: its timeline 2 lacks WAL from 0/5000000 to 0/5000100 " +
+			"→ promote a server that has that WAL; it can be given up once this proxy has been restarted", "the-upstream-is-not-followed"},
+		{"that is given up elsewhere", func(s *admin.Status, g *Graded, _ *Past) {
+			s.Upstream.State, s.Upstream.RefusedSince = admin.Disconnected, ago(time.Minute)
+			s.Upstream.Lack = &admin.Lack{Timeline: 1, To: 0x5000100, Lost: true}
+			g.Stops = []string{"…, and proxy_a has given that WAL up: give it up here too, by …"}
+		}, "stopped", "STOPPED 1m00s: the primary (db1:5432) has lost WAL up to 0/5000100 of timeline 1 and is not followed " +
+			"→ give it up here too: replproxy accept-timeline 1, or stop that primary for good and promote a server that has that WAL",
+			"the-primary-has-lost-wal"},
 		{"who lost WAL is down", func(s *admin.Status, g *Graded, _ *Past) {
 			s.Upstream.State, s.Upstream.DownSince = admin.Disconnected, ago(time.Minute)
 			s.Upstream.LostBy = &admin.LostBy{Host: "db1:5432", Timeline: 1, From: 0x5000000, To: 0x5000100}
