@@ -24,11 +24,16 @@ type target struct {
 	pid    int           // of the first of its processes; 0: it has none of its own
 	stream string        // the application_name by which it follows the primary itself; "": it does not
 	proxy  *pgtest.Proxy // nil: it is no replproxy
+	tls    bool          // whether clients come over TLS
 }
 
 // conninfo returns how a client reaches the target.
 func (t *target) conninfo() string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", t.port)
+	mode := "disable"
+	if t.tls {
+		mode = "require"
+	}
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=%s", t.port, mode)
 }
 
 // arena is one primary and all that is measured in front of it. While one target is measured the others stand still.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/replproxy/replproxy/conformance/pgtest"
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
@@ -123,15 +125,24 @@ type crowd struct {
 
 // gather connects n sinks that stream from a position on and note arrivals.
 func (a *arena) gather(conninfo string, n int, at lsn.LSN) *crowd {
-	c := &crowd{}
+	const atOnce = 8 // log-ins
+	c := &crowd{sinks: make([]*sink, n)}
+	var connecting errgroup.Group
+	connecting.SetLimit(atOnce)
 	for i := range n {
-		s, err := connectSink(a.t.Context(), conninfo, "bench_"+strconv.Itoa(i), at)
-		if err != nil {
-			a.t.Fatalf("connect sink %d: %v", i, err)
-		}
-		s.times = true
-		c.sinks = append(c.sinks, s)
-		c.running.Go(func() { _ = s.run() }) // it ends with the connection: what did not arrive is missed then
+		connecting.Go(func() error {
+			s, err := connectSink(a.t.Context(), conninfo, "bench_"+strconv.Itoa(i), at)
+			if err != nil {
+				return fmt.Errorf("connect sink %d: %w", i, err)
+			}
+			s.times = true
+			c.sinks[i] = s
+			c.running.Go(func() { _ = s.run() }) // it ends with the connection: what did not arrive is missed then
+			return nil
+		})
+	}
+	if err := connecting.Wait(); err != nil {
+		a.t.Fatal(err)
 	}
 	return c
 }
@@ -162,9 +173,12 @@ func (a *arena) liveRound(t *target, n int, bytesPerSecond float64, commits int,
 	if t.pid != 0 {
 		f[targetIn] = 100 * u.other.Seconds() / u.seconds()
 	}
-	var missing int
-	if f[lagP50], f[lagP99], missing = lags(probes, c.sinks, before.when, before.when.Add(length)); missing > 0 {
+	p50, p99, missing := lags(probes, c.sinks, before.when, before.when.Add(length))
+	if missing > 0 {
 		f[missed] = float64(missing)
+	}
+	if p50 > 0 {
+		f[lagP50], f[lagP99] = p50, p99
 	}
 	return f
 }

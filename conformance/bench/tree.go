@@ -134,21 +134,14 @@ func (u usage) others() float64 {
 	return max(0, (u.machine-u.ours).Seconds()/u.seconds()/float64(runtime.NumCPU()))
 }
 
-// residentOf returns the resident memory of a process in bytes, and that which is its own and was written.
-func residentOf(pid int) (resident, private int64) {
-	b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "smaps_rollup"))
+// residentOf returns the resident memory of a process in bytes.
+func residentOf(pid int) int64 {
+	b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	for l := range strings.Lines(string(b)) {
-		f := strings.Fields(l)
-		if len(f) < 2 {
-			continue
-		}
-		n, _ := strconv.ParseInt(f[1], 10, 64)
-		switch f[0] {
-		case "Rss:":
-			resident = n << 10
-		case "Private_Dirty:":
-			private = n << 10
+		if kB, ok := strings.CutPrefix(l, "VmRSS:"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(kB)[0], 10, 64)
+			return n << 10
 		}
 	}
-	return resident, private
+	return 0
 }

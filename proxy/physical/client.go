@@ -15,9 +15,10 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 )
 
-// Sizes of reads ahead and of writes. Commands are short; a client that streams sends 34-byte replies.
+// Sizes of reads ahead and of writes. Commands are short, and a client that streams sends 34-byte replies: what is
+// larger bypasses the buffer, which stays as long as the client does.
 const (
-	clientReadAhead = 8 << 10
+	clientReadAhead = 1 << 10
 	outputFlush     = 32 << 10
 	// passPiece is the size of one read of a base backup: one of the primary's pieces.
 	passPiece = 32 << 10

@@ -72,10 +72,11 @@ func (l *link) release() {
 func (l *link) lend() { l.gate.Lend(l.ticket) }
 
 // close ends the connection and gives the place back. It may be called from anywhere, often: later
-// calls wait for the first.
+// calls wait for the first. The buffer goes at once, as the session may stay for months.
 func (l *link) close() {
 	l.closing.Do(func() {
 		l.end()
+		l.r = nil
 		l.gate.Leave(l.ticket)
 	})
 }
