@@ -6,6 +6,7 @@
 //	primary ───┼── HAProxy, PgBouncer         Sync         a commit that waits for sinks
 //	           ├── replproxy                  Relay, Copy, Connections: what is passed on
 //	           └── limits: plain writer, plain relay
+//	replproxy alone: TLS beside AES-GCM; Memory; Scale: 1 … 1000 standbys beside the plain writer
 //
 //	pgbench ──► primary ──► 3 standbys | ──► proxy ──► 3 | ──► 2 proxies ──► 3   Commit
 //

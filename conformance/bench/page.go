@@ -14,12 +14,17 @@ import (
 	"github.com/replproxy/replproxy/internal/stamp"
 )
 
-// What publish writes, and between which lines of the page.
-const (
-	pagePath    = "../../docs/performance.md"
-	picturePath = "../../docs/timeline.svg"
-	pageBegin   = "<!-- made by make bench RUN=Timeline -->\n"
-	pageEnd     = "<!-- end -->\n"
+// pagePath is the page that runs write themselves.
+const pagePath = "../../docs/performance.md"
+
+// pagePart is a part of the page that one run writes, with its picture.
+type pagePart struct{ run, picture, about string }
+
+// Parts of the page.
+var (
+	timelinePart = pagePart{"Timeline", "timeline.svg",
+		"A commit's way through the proxy as a time line, for 1, 8 and 32 clients"}
+	scalePart = pagePart{"Scale", "scale.svg", "Lag, CPU and memory by the number of standbys"}
 )
 
 func micros(d time.Duration) string {
@@ -153,26 +158,28 @@ func (l *line) cpuTable() string {
 	return b.String()
 }
 
-// publish writes the page and the picture.
-func publish(t testing.TB, lines []line) {
+// publish writes a part of the page and its picture.
+func publish(t testing.TB, part pagePart, tables, picture string) {
 	page, err := os.ReadFile(pagePath)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok1 := strings.Cut(string(page), pageBegin)
-	_, after, ok2 := strings.Cut(rest, pageEnd)
+	begin, end := "<!-- made by make bench RUN="+part.run+" -->\n", "<!-- end of "+part.run+" -->\n"
+	before, rest, ok1 := strings.Cut(string(page), begin)
+	_, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		t.Fatalf("%s has no place for the tables", filepath.Base(pagePath))
+		t.Fatalf("%s has no place for %s", filepath.Base(pagePath), part.run)
 	}
 	out, _ := exec.Command("git", "-c", "safe.directory=*", "describe", "--always", "--dirty=+").Output()
 	commit := strings.TrimSpace(string(out))
 	taken := fmt.Sprintf("Taken on %s, commit %s.\n\n", time.Now().UTC().Format(time.DateOnly), commit)
-	const image = "![A commit's way through the proxy as a time line, for 1, 8 and 32 clients](timeline.svg)\n\n"
-	text := before + pageBegin + "\n" + taken + image + tables(lines) + "\n" + pageEnd + after
+	image := fmt.Sprintf("![%s](%s)\n\n", part.about, part.picture)
+	text := before + begin + "\n" + taken + image + tables + "\n" + end + after
 	if err := os.WriteFile(pagePath, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(picturePath, []byte(picture(lines)), 0o644); err != nil {
+	path := filepath.Join(filepath.Dir(pagePath), part.picture)
+	if err := os.WriteFile(path, []byte(picture), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

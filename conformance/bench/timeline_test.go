@@ -31,7 +31,7 @@ func BenchmarkTimeline(b *testing.B) {
 	}
 	fmt.Print("\n" + tables(lines))
 	if seconds == 8 {
-		publish(b, lines)
+		publish(b, timelinePart, tables(lines), picture(lines))
 	}
 }
 
