@@ -45,6 +45,9 @@ type Peer struct {
 	Reaches bool
 	// LetsGo: it says that it has given the primary up.
 	LetsGo bool
+	// Tells: it says what it covers, in Covers: up to where it may report WAL that it has. An older release does not.
+	Tells  bool
+	Covers lsn.LSN
 }
 
 // View has the facts for one decision.
@@ -55,8 +58,9 @@ type View struct {
 	Silent    bool         // the stream from the primary is silent
 	// Unanswered: the stream is silent, and the primary does not answer in other connections either.
 	Unanswered bool
-	Stuck      bool   // this member's disk takes nothing of the WAL that comes
-	Peers      []Peer // the other members
+	Stuck      bool    // this member's disk takes nothing of the WAL that comes
+	Covers     lsn.LSN // up to where this member may report WAL that it has
+	Peers      []Peer  // the other members
 }
 
 // Choice names the server or member to stream from.
@@ -79,13 +83,16 @@ type Core struct {
 	reached time.Time // since when this member is connected to the primary; zero: it is not
 	avoided map[string]time.Time
 	shunned time.Time // until when the primary is left to whoever reaches it
-	failed  time.Time // until when the primary is left to whoever pulls, as this member got no stream from it
-	stuck   time.Time // until when this member counts as stuck
+	// failed is until when the primary is left to whoever pulls. This member got no stream from it, or has taken over
+	// from one that covered less.
+	failed time.Time
+	stuck  time.Time // until when this member counts as stuck
+	lags   map[string]*lags
 }
 
 // NewCore begins at now.
 func NewCore(self string, now time.Time) *Core {
-	return &Core{self: self, began: now, avoided: map[string]time.Time{}}
+	return &Core{self: self, began: now, avoided: map[string]time.Time{}, lags: map[string]*lags{}}
 }
 
 // Pulls reports whether the others may follow this member, given that WAL comes in.
@@ -105,6 +112,7 @@ func (c *Core) Step(now time.Time, v View) Choice {
 		c.stuck = now.Add(convalescence)
 	}
 	v.Stuck = c.Stuck(now)
+	c.compare(now, v)
 	switch {
 	case !v.Reaches:
 		c.reached = time.Time{}
@@ -152,7 +160,7 @@ func (c *Core) pull(now time.Time, v View) {
 		c.failed = now.Add(detour)
 		c.choose(now, Choice{true, best})
 	case !v.Streaming || !poor && !better:
-	case poor && better, rank(v.System, best) > rank(v.System, c.self):
+	case (poor || c.lagsBehind(best)) && better, rank(v.System, best) > rank(v.System, c.self):
 		c.choose(now, Choice{true, best})
 	}
 }
@@ -168,17 +176,21 @@ func (c *Core) follow(now time.Time, v View) {
 	if p.Pulls {
 		c.pulled = now
 	}
-	if !p.Stuck && !p.Deaf {
+	lags := c.lagging(p) && p.Reaches
+	if !p.Stuck && !p.Deaf && !lags {
 		c.able = now
 	}
 	switch {
 	case now.Sub(c.good) >= patience:
 		c.avoided[c.choice.Member] = now.Add(detour)
 		c.leave(now, v)
-	case now.Sub(c.pulled) >= silence, p.LetsGo && !p.Pulls, (p.Silent || p.Stuck) && c.better(v):
+	case now.Sub(c.pulled) >= silence, p.LetsGo && !p.Pulls, (p.Silent || p.Stuck || lags) && c.better(v):
 		c.leave(now, v)
-	case (p.Stuck || p.Deaf) && c.relieves(now, v):
+	case (p.Stuck || p.Deaf || lags) && c.relieves(now, v):
 		c.choose(now, Choice{Known: true})
+		if lags { // once in a detour: votes that come and go would have members change to and fro
+			c.failed = now.Add(detour)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // world is members, a primary, and who reaches whom, in virtual time.
@@ -21,9 +23,14 @@ type world struct {
 	full map[int]time.Time
 	// deaf: since when the stream from the primary to a member is dead without a word. A new one works.
 	deaf map[int]time.Time
+	// fenced members report nothing; deafened ones do not hear voters, and what they may report stands.
+	fenced, deafened map[int]bool
+	end              lsn.LSN // of the primary's WAL
 }
 
 type node struct {
+	covers  lsn.LSN
+	silent  bool // of a release that does not say what it covers
 	name    string
 	core    *Core
 	choice  Choice
@@ -37,7 +44,7 @@ const step = 100 * time.Millisecond
 
 func newWorld(n int) *world {
 	w := &world{now: time.Unix(1e9, 0), cut: map[[2]int]bool{}, dead: map[int]bool{}, mute: map[int]time.Time{}, full: map[int]time.Time{},
-		deaf: map[int]time.Time{}}
+		deaf: map[int]time.Time{}, fenced: map[int]bool{}, deafened: map[int]bool{}, end: 1000}
 	for i := range n {
 		name := fmt.Sprintf("proxy_%c", 'a'+i)
 		w.nodes = append(w.nodes, &node{name: name, core: NewCore(name, w.now), without: w.now})
@@ -57,7 +64,7 @@ func (w *world) index(name string) int {
 
 // tick lets a step pass: streams come or break, then every member looks.
 func (w *world) tick() {
-	w.now = w.now.Add(step)
+	w.now, w.end = w.now.Add(step), w.end+1
 	for i, n := range w.nodes {
 		from := w.primary()
 		if n.choice.Member != "" {
@@ -77,7 +84,7 @@ func (w *world) tick() {
 	for i, n := range w.nodes {
 		told[i] = Peer{
 			Name: n.name, Pulls: n.pulls, Silent: w.silent(i) >= 4*time.Second, LetsGo: n.core.LetsGo(w.now), Deaf: w.silent(i) >= deafAfter, Stuck: n.core.Stuck(w.now),
-			Reaches: n.stream && w.both(i, w.primary()) && w.mute[i].IsZero(),
+			Reaches: n.stream && w.both(i, w.primary()) && w.mute[i].IsZero(), Covers: n.covers, Tells: !n.silent,
 		}
 	}
 	for i, n := range w.nodes {
@@ -88,6 +95,7 @@ func (w *world) tick() {
 		v := View{
 			System: 7, Streaming: n.stream, Reaches: w.both(i, w.primary()) && w.mute[i].IsZero(),
 			Silent: w.silent(i) >= 4*time.Second, Unanswered: w.silent(i) >= 10*time.Second && !w.mute[i].IsZero(), Stuck: w.stuck(i),
+			Covers: n.covers,
 		}
 		for j := range w.nodes {
 			if i != j {
@@ -102,6 +110,12 @@ func (w *world) tick() {
 		n.pulls = n.core.Pulls(n.stream)
 		if w.reached(i, 0) {
 			n.without = w.now
+		}
+		switch {
+		case w.fenced[i]:
+			n.covers = 0
+		case w.reached(i, 0) && !w.deafened[i]:
+			n.covers = w.end
 		}
 	}
 }
@@ -154,7 +168,7 @@ func (w *world) pullers() (names []string) {
 func (w *world) restart(i int) {
 	delete(w.dead, i)
 	w.nodes[i].core, w.nodes[i].choice = NewCore(w.nodes[i].name, w.now), Choice{}
-	w.nodes[i].pulls, w.nodes[i].stream, w.nodes[i].without = false, false, w.now
+	w.nodes[i].pulls, w.nodes[i].stream, w.nodes[i].without, w.nodes[i].covers = false, false, w.now, 0
 }
 
 func TestOnePulls(t *testing.T) {
@@ -245,7 +259,11 @@ func TestWhoeverCanStreams(t *testing.T) {
 		w := newWorld(1 + r.IntN(5))
 		for range 20 {
 			i, j := r.IntN(w.primary()+1), r.IntN(w.primary()+1)
-			switch r.IntN(9) {
+			switch r.IntN(11) {
+			case 10:
+				w.fenced[i] = true
+			case 9:
+				w.deafened[i] = r.IntN(2) == 0
 			case 8:
 				w.deaf[i] = w.now
 			case 7:
@@ -280,6 +298,7 @@ func TestWhoeverCanStreams(t *testing.T) {
 			}
 		}
 		w.cut, w.mute, w.full = map[[2]int]bool{}, map[int]time.Time{}, map[int]time.Time{}
+		clear(w.deafened)
 		for i := range w.nodes {
 			if w.dead[i] {
 				w.restart(i)
@@ -287,8 +306,8 @@ func TestWhoeverCanStreams(t *testing.T) {
 		}
 		delete(w.dead, w.primary())
 		w.run(bound)
-		if got := w.pullers(); len(got) != 1 {
-			t.Fatalf("seed %d: %q pull", seed, got)
+		if got := w.pullers(); len(got) != 1 || w.fenced[w.index(got[0])] && w.someReports() {
+			t.Fatalf("seed %d: %q pull, fenced are %v", seed, got, w.fenced)
 		}
 		for i, n := range w.nodes {
 			if !w.reached(i, 0) {

@@ -18,7 +18,7 @@
 //  2. Who pulls goes on pulling: a member that comes or comes back takes nothing over.
 //  3. Of several that pull the one with the highest rank goes on, the others follow it if they can.
 //  4. One whose disk takes nothing, or whose stream is dead, goes on pulling until another one does, and then leaves
-//     the primary to it.
+//     the primary to it. So does one that for a while may report less than another one.
 //  5. A member that can reach the primary, or one that pulls, streams within a bounded time (core_test.go).
 //
 // [Core] is pure. [Puller] is the shell around it: it tells the others, dials them, and wakes the walreceiver.

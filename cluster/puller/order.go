@@ -9,13 +9,15 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
-// better reports whether somebody pulls who is neither silent nor stuck.
+// better reports whether somebody pulls who is neither silent nor stuck, and covers what this member does.
 func (c *Core) better(v View) bool { return slices.ContainsFunc(v.Peers, c.brings) }
 
-func (c *Core) brings(p Peer) bool { return p.Pulls && !p.Silent && !p.Stuck && c.usable(p) }
+func (c *Core) brings(p Peer) bool {
+	return p.Pulls && !p.Silent && !p.Stuck && !c.lagging(p) && c.usable(p)
+}
 
 // best returns the member with the highest rank that pulls and can be followed; "" when there is none. One that is
-// silent or stuck is taken only if there is no other.
+// silent, stuck or held is taken only if there is no other.
 func (c *Core) best(v View) (best string) {
 	better := c.better(v)
 	for _, p := range v.Peers {
@@ -32,7 +34,8 @@ func (c *Core) usable(p Peer) bool {
 	return p.Live && !avoided
 }
 
-// place counts the members that go to the primary before this one. Those that are stuck are last.
+// place counts the members that go to the primary before this one. Those that are stuck are last, before them those
+// that cover less than this one, or than another.
 func (c *Core) place(v View) (n time.Duration) {
 	for _, p := range v.Peers {
 		if c.usable(p) && !p.LetsGo && c.before(v, p) {
@@ -45,6 +48,9 @@ func (c *Core) place(v View) (n time.Duration) {
 func (c *Core) before(v View, p Peer) bool {
 	if p.Stuck != v.Stuck {
 		return v.Stuck
+	}
+	if lags, held := c.lagging(p), c.held(v); lags != held {
+		return held
 	}
 	return rank(v.System, p.Name) > rank(v.System, c.self)
 }

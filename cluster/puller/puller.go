@@ -95,7 +95,7 @@ func (p *Puller) look(now time.Time) {
 	streaming = streaming && from == p.choice.Member // or it is about to end
 	v := View{
 		System: system, Streaming: streaming, Reaches: source.Connected, Silent: source.Silence > 0,
-		Unanswered: source.Unanswered, Stuck: source.Stuck,
+		Unanswered: source.Unanswered, Stuck: source.Stuck, Covers: source.Covers,
 	}
 	if !p.o.Follow {
 		heard = nil
@@ -107,6 +107,7 @@ func (p *Puller) look(now time.Time) {
 			Pulls: s.pulls, Silent: !s.silent.IsZero(), Stuck: s.stuck, LetsGo: s.letsGo,
 			Deaf:    !s.silent.IsZero() && now.Sub(s.silent) >= deafAfter,
 			Reaches: s.connected && s.system == source.System && s.timeline == source.Timeline,
+			Tells:   s.tells, Covers: s.covers,
 		})
 	}
 	if next := p.core.Step(now, v); next != p.choice {
@@ -116,6 +117,9 @@ func (p *Puller) look(now time.Time) {
 	mine := says{
 		pulls: p.core.Pulls(streaming), letsGo: p.core.LetsGo(now),
 		connected: source.Connected, system: source.System, timeline: source.Timeline, stuck: p.core.Stuck(now),
+	}
+	if p.o.Follow && source.Connected {
+		mine.tells, mine.covers = true, source.Covers
 	}
 	if source.Silence > 0 {
 		mine.silent = now.Add(-source.Silence)
@@ -252,6 +256,14 @@ func (p *Puller) Hears(member string) bool {
 	defer p.mu.Unlock()
 	s, said := p.heard[member]
 	return said && s.pulls && s.silent.IsZero()
+}
+
+// Behind reports whether a member that streams from the primary has not reached for some seconds what this one covers.
+// Commits that wait for its reports wait until another member takes over.
+func (p *Puller) Behind(member string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard[member].pulls && p.core.Behind(time.Now(), member)
 }
 
 // HeardAt returns the time at which something last came from the primary. at is that of the last message on a stream

@@ -195,6 +195,7 @@ func TestSays(t *testing.T) {
 	for _, s := range []says{
 		{}, {pulls: true}, {letsGo: true}, {connected: true, system: 7 << 60, timeline: 3},
 		{pulls: true, connected: true, system: 1, timeline: 2, silent: now.Add(-90 * time.Second)}, {stuck: true},
+		{pulls: true, connected: true, system: 1, timeline: 2, tells: true, covers: 1<<40 + 7}, {tells: true},
 	} {
 		b := s.append(nil, now)
 		if got, err := read(append(b, "of a release to come"...), 2, now); err != nil || got != s {
@@ -206,6 +207,10 @@ func TestSays(t *testing.T) {
 		if _, err := read(b, 1, now); err == nil {
 			t.Errorf("%+v is too long for version 1", s)
 		}
+	}
+	older := says{stuck: true, tells: true, covers: 5}.append(nil, now)
+	if got, err := read(older[:flagsSize], 2, now); err != nil || got != (says{stuck: true}) {
+		t.Errorf("what an older release says became %+v, %v", got, err)
 	}
 	a, b := says{pulls: true, silent: now}, says{pulls: true, silent: now.Add(time.Second)}
 	if !a.same(b) || a.same(says{pulls: true}) {
@@ -242,6 +247,12 @@ func TestRelievesWhoBringsNothing(t *testing.T) {
 		goes    bool
 		reaches bool
 	}{
+		"it covers less": {func(time.Time) says {
+			return says{pulls: true, connected: true, system: 7, timeline: 1, tells: true, covers: 5}
+		}, true, true},
+		"it covers the same": {func(time.Time) says {
+			return says{pulls: true, connected: true, system: 7, timeline: 1, tells: true, covers: 10}
+		}, false, true},
 		"it is stuck":              {func(time.Time) says { return says{pulls: true, stuck: true} }, true, true},
 		"it is silent for 9 s":     {func(now time.Time) says { return says{pulls: true, silent: now.Add(-9 * time.Second)} }, true, true},
 		"it is silent for 5 s":     {func(now time.Time) says { return says{pulls: true, silent: now.Add(-5 * time.Second)} }, false, true},
@@ -249,7 +260,7 @@ func TestRelievesWhoBringsNothing(t *testing.T) {
 		"it brings WAL":            {func(time.Time) says { return says{pulls: true} }, false, true},
 	} {
 		s := newSite(t, true)
-		s.source.Connected = c.reaches
+		s.source = Source{Connected: c.reaches, System: 7, Timeline: 1, Covers: 10}
 		s.hear("b", says{pulls: true})
 		now := time.Now()
 		s.look(now)
@@ -259,7 +270,10 @@ func TestRelievesWhoBringsNothing(t *testing.T) {
 			s.look(now)
 		}
 		s.hear("b", c.says(now))
-		if s.look(now); s.choice.Primary() != c.goes {
+		if s.look(now); s.Puller.heard["b"].tells { // others are judged at once
+			s.look(now.Add(lagAfter))
+		}
+		if s.choice.Primary() != c.goes {
 			t.Errorf("%s: chose %s", name, s.choice)
 		}
 	}

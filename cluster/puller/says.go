@@ -22,6 +22,8 @@ type Source struct {
 	Unanswered bool
 	// Stuck: the disk takes nothing of the WAL that comes.
 	Stuck bool
+	// Covers is up to where this member may report WAL that it has received.
+	Covers lsn.LSN
 }
 
 // says holds a member's message to the others.
@@ -34,14 +36,18 @@ type says struct {
 	// silent is since when its source brings nothing, by the clock of whoever holds this; zero: it is not silent.
 	silent time.Time
 	stuck  bool // its disk takes nothing of the WAL that comes
+	tells  bool // covers is told
+	covers lsn.LSN
 }
 
 // The item's payload: the version of the encoding, and whether it pulls. From message version 2 on follow flags (1)
-// system (8) timeline (4) and for how long the source has been silent, in milliseconds (4).
+// system (8) timeline (4) and for how long the source has been silent, in milliseconds (4). What it
+// covers (8) is behind that, and is not read where it is missing.
 const (
 	encoding  = 1
 	olderSize = 2
-	wholeSize = olderSize + 1 + 8 + 4 + 4
+	flagsSize = olderSize + 1 + 8 + 4 + 4
+	wholeSize = flagsSize + 8
 )
 
 const (
@@ -49,6 +55,7 @@ const (
 	flagConnected
 	flagSilent
 	flagStuck
+	flagTells
 )
 
 func (s says) append(b []byte, now time.Time) []byte {
@@ -56,7 +63,7 @@ func (s says) append(b []byte, now time.Time) []byte {
 	if s.pulls {
 		pulls = 1
 	}
-	for i, set := range []bool{s.letsGo, s.connected, !s.silent.IsZero(), s.stuck} {
+	for i, set := range []bool{s.letsGo, s.connected, !s.silent.IsZero(), s.stuck, s.tells} {
 		if set {
 			flags |= 1 << i
 		}
@@ -68,7 +75,8 @@ func (s says) append(b []byte, now time.Time) []byte {
 	b = append(b, encoding, pulls, flags)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.system))
 	b = binary.BigEndian.AppendUint32(b, uint32(s.timeline))
-	return binary.BigEndian.AppendUint32(b, uint32(silence.Milliseconds()))
+	b = binary.BigEndian.AppendUint32(b, uint32(silence.Milliseconds()))
+	return binary.BigEndian.AppendUint64(b, uint64(s.covers))
 }
 
 // read reads a payload of a message version. What follows the known fields is of a release to come.
@@ -76,7 +84,7 @@ func read(b []byte, version int, now time.Time) (s says, err error) {
 	if len(b) < olderSize || b[0] != encoding || b[1] > 1 || version <= link.Oldest && len(b) > olderSize {
 		return s, fmt.Errorf("invalid message of kind %d", itemPulls)
 	}
-	if s.pulls = b[1] == 1; len(b) < wholeSize {
+	if s.pulls = b[1] == 1; len(b) < flagsSize {
 		return s, nil
 	}
 	flags, b := b[olderSize], b[olderSize+1:]
@@ -84,6 +92,9 @@ func read(b []byte, version int, now time.Time) (s says, err error) {
 	s.system, s.timeline = lsn.SystemID(binary.BigEndian.Uint64(b)), lsn.TimelineID(binary.BigEndian.Uint32(b[8:]))
 	if flags&flagSilent != 0 {
 		s.silent = now.Add(-time.Duration(binary.BigEndian.Uint32(b[12:])) * time.Millisecond)
+	}
+	if s.tells = flags&flagTells != 0 && len(b) >= wholeSize-olderSize-1; s.tells {
+		s.covers = lsn.LSN(binary.BigEndian.Uint64(b[16:]))
 	}
 	return s, nil
 }

@@ -47,6 +47,12 @@ func awayWarnings(q *admin.Quorum, up time.Duration) []string {
 	return []string{text + fmt.Sprintf("; commits go on without them, and wait once %d more is lost", spare+1)}
 }
 
+// withheldWarnings say that the rule is covered here, and that the member which reports to the primary covers less.
+func withheldWarnings(member string) []string {
+	return []string{admin.CommitsWait + fmt.Sprintf("member %s, which streams from the primary, covers less than this "+
+		"proxy; one that covers more takes over within 15 s", member)}
+}
+
 // satisfiable reports whether the rule can cover what commits wait for by default.
 func satisfiable(q *admin.Quorum) bool {
 	for _, l := range q.Levels {

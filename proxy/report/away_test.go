@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/cluster"
+	"github.com/replproxy/replproxy/proxy"
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/config"
 )
 
 // TestVotersAway: voters that the rule does without are named, with how many more may go. While commits wait another
@@ -49,5 +51,25 @@ func TestVotersAway(t *testing.T) {
 		if w := awayWarnings(&q, time.Hour); w != nil {
 			t.Errorf("%s, and commits wait: %q", name, w)
 		}
+	}
+}
+
+// TestWithheld: that commits go on is not said while the member that tells the primary covers less than this proxy.
+func TestWithheld(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	x := Snapshot{
+		Config: &config.Config{Name: "a", DataDir: "/d"}, Started: now.Add(-time.Hour), Now: now,
+		Counts: proxy.Counts{RefusedBy: make([]int64, len(proxy.Reasons()))},
+		Votes:  cluster.Status{Rule: "ANY 1 (s1)", Levels: [3]cluster.Level{1: {Satisfiable: true}}},
+	}
+	x.Stream.Member = "b"
+	says := func() string { return strings.Join(Status(&x).Warnings, "|") }
+	if got := says(); !strings.Contains(got, "commits go on without them") || strings.Contains(got, "member b") {
+		t.Errorf("%q", got)
+	}
+	x.Withheld = true
+	if got := says(); strings.Contains(got, "commits go on") || !strings.Contains(got, admin.CommitsWait+"member b, ") {
+		t.Errorf("%q", got)
 	}
 }

@@ -93,7 +93,11 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(loses, standbyWarnings(c, s, x.Stream.Ruled)...)
 	w.add(stops, quorumWarnings(x.Votes, peersOf(s), s.Now, s.Now.Sub(x.Started))...)
 	w.add(stops, laggingWarnings(&s.Quorum, peersOf(s), s.Now)...)
-	w.add(loses, awayWarnings(&s.Quorum, s.Now.Sub(x.Started))...)
+	if x.Withheld {
+		w.add(stops, withheldWarnings(s.Upstream.Member)...)
+	} else {
+		w.add(loses, awayWarnings(&s.Quorum, s.Now.Sub(x.Started))...)
+	}
 	w.add(stops, oldPrimaryWarnings(s.Upstream.Higher, s.Upstream.Endpoint)...)
 	w.add(stops, ruleWarnings(&s.Upstream, x.Stream.Ruled, s)...)
 	w.add(stops, unfollowedWarnings(s)...)

@@ -34,6 +34,7 @@ type Snapshot struct {
 
 	Stream      walsource.Status
 	LastMessage time.Time // of the primary itself, by way of a member or not
+	Withheld    bool      // the member that is streamed from reports less to the primary than the rule covers here
 	Servers     int       // of upstream.conninfo
 	Down        time.Time // since when no server is a primary; zero: one is, or that is not known
 	Higher      *admin.Higher

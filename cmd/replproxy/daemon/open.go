@@ -61,7 +61,11 @@ func (p *parts) openCluster(_ context.Context, c *config.Config) (err error) {
 	p.members, err = newMembership(c, puller.Options{
 		System:  func() lsn.SystemID { id, _ := p.store.Identity(); return id.System },
 		Streams: func() (string, bool) { return p.receiver.Streams() },
-		Source:  func() puller.Source { return sourceOf(p.receiver) },
+		Source: func() puller.Source {
+			s := sourceOf(p.receiver)
+			s.Covers = p.covers()
+			return s
+		},
 		Changed: func() { p.receiver.Redirect() },
 		Logger:  p.part("cluster"),
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/backfill"
 	"github.com/replproxy/replproxy/fanout/walreceiver"
 	"github.com/replproxy/replproxy/fanout/walsource"
+	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake/upstream"
 	"github.com/replproxy/replproxy/proxy/config"
 )
@@ -39,6 +40,13 @@ func sourceOf(r *walsource.Supply) (s puller.Source) {
 	return s
 }
 
+// covers returns the end of the received WAL that the rule lets this proxy report as flushed. It asks the rule, and not
+// the disk, which Stuck is about.
+func (p *parts) covers() lsn.LSN {
+	reportable, _ := p.node.Reportable()
+	return min(reportable.Flush, p.store.Positions().Received)
+}
+
 // receiverTimeout returns upstream.receiver_timeout as the walreceiver takes it.
 func receiverTimeout(c *config.Config) time.Duration {
 	if c.Upstream.ReceiverTimeout <= 0 {
@@ -49,6 +57,11 @@ func receiverTimeout(c *config.Config) time.Duration {
 
 // hears reports whether a member says that it hears the primary; none does without a cluster.
 func (m *membership) hears(member string) bool { return m != nil && m.puller.Hears(member) }
+
+// behind reports whether a member reports less to the primary than this proxy could; false without a cluster.
+func (m *membership) behind(member string) bool {
+	return m != nil && member != "" && m.puller.Behind(member)
+}
 
 // stream opens a connection to the member for a stream.
 func (m *membership) stream(ctx context.Context, up *upstream.Config, member string, params map[string]string,

@@ -53,6 +53,7 @@ func (v *view) snapshot() report.Snapshot {
 	x.LastMessage = x.Stream.LastMessage
 	if v.members != nil {
 		x.LastMessage = v.members.puller.HeardAt(x.Stream.Member, x.LastMessage)
+		x.Withheld = v.members.behind(x.Stream.Member)
 	}
 	x.Down, _ = v.receiver.DownSince()
 	if h, known := v.receiver.Higher(); known {
