@@ -81,7 +81,7 @@ func (a *arena) alone(t *target) {
 	a.t.Helper()
 	for _, x := range a.targets {
 		sig := syscall.SIGSTOP
-		if x == t {
+		if t != nil && x.name == t.name {
 			sig = syscall.SIGCONT
 		}
 		signalTree(x.pid, sig)

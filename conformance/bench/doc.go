@@ -4,8 +4,8 @@
 //	           ┌── direct                     CatchUp      old WAL to 1 … 64 receivers
 //	           ├── a cascading standby        Live         WAL at a steady rate: lag, CPU
 //	primary ───┼── HAProxy, PgBouncer         Sync         a commit that waits for sinks
-//	           ├── replproxy                  Relay, Copy, Connections: what is passed on
-//	           └── limits: plain writer, plain relay
+//	           ├── replproxy                  Relay, Copy, Connections: what is passed on; Logins
+//	           └── limits: plain writer, plain relay     Primary: the transactions that it has left
 //	replproxy alone: TLS beside AES-GCM; Memory; Scale: 1 … 1000 standbys beside the plain writer
 //
 //	pgbench ──► primary ──► 3 standbys | ──► proxy ──► 3 | ──► 2 proxies ──► 3   Commit

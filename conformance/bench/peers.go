@@ -15,14 +15,15 @@ import (
 
 // Names of targets.
 const (
-	direct    = "direct"       // the primary itself
-	cascade   = "cascade"      // a cascading standby
-	haproxy   = "HAProxy"      // in TCP mode
-	pgbouncer = "PgBouncer"    // in session mode; Debian's relays no replication
-	ours      = "replproxy"    // this code, wal.report: flushed
-	written   = "written"      // the same with wal.report: written
-	relayLoop = "plain relay"  // the limit of a relay
-	writer    = "plain writer" // the limit of who sends live WAL
+	direct    = "direct"             // the primary itself
+	cascade   = "cascade"            // a cascading standby
+	haproxy   = "HAProxy"            // in TCP mode
+	pgbouncer = "PgBouncer"          // in session mode; Debian's relays no replication
+	ours      = "replproxy"          // this code, wal.report: flushed
+	elsewhere = "data_dir in memory" // the same, which shares no disk with the primary
+	written   = "written"            // the same with wal.report: written
+	relayLoop = "plain relay"        // the limit of a relay
+	writer    = "plain writer"       // the limit of who sends live WAL
 )
 
 // haproxyFile is HAProxy's configuration, with as many threads as it likes (its default).
@@ -61,6 +62,18 @@ func (a *arena) start(name string) *target {
 			Name: name, Upstream: a.primary.Conninfo("dbname=postgres"), Config: proxyConfig(name, ""),
 		})
 		return &target{name: name, port: p.Port, pid: p.PID(), stream: name, proxy: p}
+	case elsewhere:
+		dir, err := os.MkdirTemp("/dev/shm", "bench")
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		a.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		a.in.Give(a.t, dir)
+		p := pgtest.StartProxy(a.t, pgtest.ProxyOptions{
+			Name: "elsewhere", Upstream: a.primary.Conninfo("dbname=postgres"), Config: proxyConfig(name, ""),
+			DataDir: filepath.Join(dir, "data"),
+		})
+		return &target{name: name, port: p.Port, pid: p.PID(), stream: "elsewhere", proxy: p}
 	case relayLoop:
 		listen := pgtest.FreePort(a.t)
 		return a.self(name, listen, fmt.Sprint("relay ", listen, " ", port))
