@@ -240,6 +240,11 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 	return tail.Look(members, ask)
 }
 
+// tailStatus returns the part of a status by which WAL is compared.
+func tailStatus(p Positions) tail.MemberStatus {
+	return tail.MemberStatus{System: p.System, Timeline: p.Timeline, Complete: p.Complete}
+}
+
 // otherWAL compares another member's WAL with this node's. Below differs the two are known to differ. uncompared is
 // true until they are known to be equal as far as both have WAL. The caller holds mu.
 func (n *Node) otherWAL(own, other tail.MemberStatus) (differs lsn.LSN, uncompared bool) {
@@ -274,8 +279,7 @@ func (n *Node) TailFrom() (member string) {
 	for _, m := range n.ledger.Members(time.Now()) {
 		a, said := n.statuses.heard[m.Node]
 		same := a.System == own.System && a.Timeline == own.Timeline && a.Fenced >= own.Timeline
-		x := tail.MemberStatus{System: own.System, Timeline: own.Timeline, Complete: own.Complete}
-		differs, uncompared := n.otherWAL(x, a.MemberStatus)
+		differs, uncompared := n.otherWAL(tailStatus(own), a.MemberStatus)
 		ours := differs == lsn.Invalid && !uncompared
 		if said && m.Reached && !m.Contested && !m.Relapsed && same && ours && a.Received > most {
 			member, most = m.Node, a.Received

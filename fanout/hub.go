@@ -76,6 +76,8 @@ type Hub struct {
 	began    lsn.TimelineID // of the store when the hub was made
 	covering *covering
 	backups  backups
+	yielding yielding                 // of Yield
+	yieldsTo atomic.Pointer[[]string] // members; nil: voters are served here
 
 	reserving atomic.Int32 // slots that are being made, see reserve
 }

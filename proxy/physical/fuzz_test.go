@@ -79,6 +79,8 @@ func (h *smallHub) DropSlot(ctx context.Context, name string, _ bool, _ int32) e
 	return nil
 }
 
+func (h *smallHub) Yields(string) error { return nil }
+
 func (h *smallHub) BackupBegins(fanout.SessionInfo) (end func()) { return func() {} }
 
 func (h *smallHub) DropTemporary(int32) {

@@ -28,6 +28,8 @@ type Hub interface {
 	DropTemporary(pid int32)
 	// BackupBegins is told that a base backup runs for a client, until end is called.
 	BackupBegins(s fanout.SessionInfo) (end func())
+	// Yields returns why a standby of that application_name is to log in at another member; nil: it is served here.
+	Yields(applicationName string) error
 	// StartReplication is the whole of COPY BOTH. It returns with conn's deadlines at none and its
 	// reader between two frames, unless the error is fanout.ErrSessionOver.
 	StartReplication(

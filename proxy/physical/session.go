@@ -61,6 +61,8 @@ func (s *session) serve(ctx context.Context) error {
 	var err error
 	if name := member(s.client.conn); name != "" {
 		err = s.welcome(name)
+	} else if err = s.h.o.Hub.Yields(s.req.Params.Get("application_name")); err != nil {
+		return err
 	} else if v := s.server.Verified(); v != nil {
 		err = s.admit(ctx, v)
 	} else {

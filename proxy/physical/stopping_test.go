@@ -24,6 +24,7 @@ func (h stoppingHub) Identify() (fanout.Identity, error) {
 }
 
 func (stoppingHub) BackupBegins(fanout.SessionInfo) (end func()) { return func() {} }
+func (stoppingHub) Yields(string) error                          { return nil }
 func (stoppingHub) DropTemporary(int32)                          {}
 
 type pidOnly struct{ Session }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -27,6 +28,15 @@ func diskWarnings(s *admin.Status) []string {
 			short(s.Store.FreeBytes), short(s.Limits.MinFree))}
 	}
 	return nil
+}
+
+// yieldWarnings tell of a store that sends its voters to the members to; none for none.
+func yieldWarnings(to []string) []string {
+	if len(to) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("the disk of this proxy takes no WAL, and its voters are sent to %s: a standby whose "+
+		"primary_conninfo names no other proxy is not attached meanwhile", strings.Join(to, " and "))}
 }
 
 // votedWarnings warn early that WAL is kept for votes alone, which nothing but the disk bounds (rulings R4, R40). They

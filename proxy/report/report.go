@@ -79,6 +79,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	w.add(setUp, authWarnings(s.Auth)...)
 	w.add(setUp, ExposureWarnings(c, x.Profiles)...)
 	w.add(stops, diskWarnings(s)...)
+	w.add(stops, yieldWarnings(x.YieldsTo)...)
 	w.add(loses, votedWarnings(s, c.WAL)...)
 	w.add(setUp, mirrorsWarnings(x.Stream.Mirrors)...)
 	w.add(loses, droppedWarnings(drops, s.Now)...)

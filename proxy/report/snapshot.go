@@ -54,6 +54,7 @@ type Snapshot struct {
 
 	Standbys  []fanout.Standby
 	Stranded  []fanout.Stranded
+	YieldsTo  []string // members that voters are sent to
 	Slots     []SharedSlot
 	LostSlots int64
 	Left      []fanout.LeftSlot

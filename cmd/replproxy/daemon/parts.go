@@ -144,7 +144,7 @@ func (p *parts) stages() []stage {
 		stage{"store", p.store.Run}, stage{"backfill", p.filler.Run}, stage{"hub", p.hub.Run},
 		stage{"covered", p.hub.RunCovered},
 		stage{"slots", p.maintainer.Run}, stage{"own slot", p.own.Run}, stage{"cluster", p.runNode},
-		stage{"store vote", (&storeVote{p.store, p.hub, p.node, p.settings}).Run},
+		stage{"store vote", (&storeVote{p.store, p.hub, p.node, p.settings, p.receiver, p.members.hears}).Run},
 		stage{"walreceiver", p.receiver.Run}, stage{"advisor", p.advisor.Run})
 	all = append(all, p.memberParts...)
 	if p.verifier != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/replproxy/replproxy/cluster/ledger"
 	"github.com/replproxy/replproxy/cmd/replproxy/preflight"
 	"github.com/replproxy/replproxy/fanout"
+	"github.com/replproxy/replproxy/fanout/walsource"
 	"github.com/replproxy/replproxy/fanout/walstore"
 )
 
@@ -22,6 +23,8 @@ type storeVote struct {
 	hub      *fanout.Hub
 	node     *cluster.Node
 	settings *settings
+	receiver *walsource.Supply
+	hears    func(member string) bool // whether a member says that it hears the primary
 }
 
 // Run has the node look each storeVoteInterval whether the volume has room for what was voted for. It blocks until ctx
@@ -35,8 +38,22 @@ func (b *storeVote) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			b.node.Afford(b.look(), b.hub.VotedFrom())
+			b.hub.Yield(time.Now(), b.plight())
 		}
 	}
+}
+
+// plight describes the store to [fanout.Hub.Yield].
+func (b *storeVote) plight() fanout.Plight {
+	at := b.store.Positions().Received
+	member, streams := b.receiver.Streams()
+	primary := streams && (member == "" || b.hears(member)) // else nobody may let a standby in
+	stands := b.receiver.Stuck() && b.store.Paused() && primary
+	p := fanout.Plight{Stands: stands, Received: at}
+	if stands {
+		p.Ahead = b.node.Ahead(at)
+	}
+	return p
 }
 
 func (b *storeVote) look() ledger.Space {
