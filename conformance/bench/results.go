@@ -98,8 +98,11 @@ func figure(v float64) string {
 // String returns the table: medians of the rounds with their spread, and ratios to the primary itself.
 func (r *results) String() string {
 	var b strings.Builder
-	const how = "median of %d rounds in turn, ± half of their range; ×: ratio to %s"
-	fmt.Fprintf(&b, "%s; "+how+"\n\n", r.title, rounds(), direct)
+	fmt.Fprintf(&b, "%s. Median of %d rounds in turn, ± half of their range.", r.title, rounds())
+	if slices.ContainsFunc(r.columns, func(c column) bool { return c.ratio }) {
+		fmt.Fprintf(&b, " ×: ratio to %s.", direct)
+	}
+	b.WriteString("\n\n")
 	head := []string{r.what, "target"}
 	for _, c := range r.columns {
 		head = append(head, c.name)
