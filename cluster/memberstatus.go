@@ -128,7 +128,7 @@ func remember(past, more []knownwal.Known) []knownwal.Known {
 func (n *Node) memberStatus() tail.MemberStatus {
 	n.mu.Lock()
 	fenced, covered, losses := n.ledger.State().Fenced, n.covered, n.losses
-	givenUp := losses.Told(n.keeps, n.aside)
+	givenUp, others := losses.Told(n.keeps, n.aside), n.others()
 	asks, answers := n.asking.num, maps.Clone(n.asking.asked)
 	n.mu.Unlock()
 	var d Details
@@ -140,7 +140,7 @@ func (n *Node) memberStatus() tail.MemberStatus {
 		Node: n.o.Name, System: p.System, Fenced: fenced, Timeline: p.Timeline, Received: p.Received,
 		Written: p.Written, Flushed: p.Flushed, Owed: p.Owed, Standbys: d.Standbys, Promised: d.Promised.LSN,
 		Lost: d.Lost, GivenUp: givenUp, Release: d.Release,
-		Backups: d.Backups,
+		Backups: d.Backups, Members: others,
 	}
 	if d.Promised.Timeline != p.Timeline {
 		a.PromisedOn = d.Promised.Timeline

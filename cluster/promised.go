@@ -55,6 +55,9 @@ func (n *Node) Known() (all []knownwal.Known, unheard knownwal.Unheard) {
 	case !some:
 		unheard = knownwal.Unheard{Members: silent, Alone: true}
 	}
+	if strangers := n.strangers(); ruled && len(unheard.Members) == 0 && len(strangers) > 0 {
+		unheard = knownwal.Unheard{Members: []string{strangers[0].Name}, KnownBy: strangers[0].KnownBy}
+	}
 	if len(n.o.Members) > 0 && n.covered.timeline != 0 {
 		covered := lsn.Point{System: n.at.System, Timeline: n.covered.timeline, LSN: n.covered.at}
 		all = append(all, knownwal.Known{Point: covered, Acked: true})

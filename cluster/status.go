@@ -36,6 +36,8 @@ type Status struct {
 	// WAL was given up, see [Node.Newcomer].
 	Newcomer bool
 	Unheard  []string
+	// Strangers are proxies that members know and this node does not.
+	Strangers []Stranger
 	// Bytes compares each other member's WAL with this store, by name.
 	Bytes []ledger.Bytes
 }
@@ -96,7 +98,7 @@ func (n *Node) Status() Status {
 	if s.Newcomer = n.newcomer.waits; s.Newcomer {
 		s.Unheard = n.unheard(now)
 	}
-	s.GivenUp = n.givenUp()
+	s.GivenUp, s.Strangers = n.givenUp(), n.strangers()
 	rule := n.rule()
 	s.Rule = rule.String()
 	s.Voters = n.voters(now, rule, limits)

@@ -32,6 +32,8 @@ type Member struct {
 	// true until both are known to be equal as far as they go (ruling R32).
 	Other      lsn.LSN
 	Uncompared bool
+	// KnownBy is the member that has it in its configuration, where the asked one has not: it may report all the same.
+	KnownBy string
 }
 
 // Ask is an operator's question.
@@ -57,8 +59,9 @@ type Row struct {
 	Age     float64 `json:"age_seconds"`
 	Silent  float64 `json:"silent_seconds,omitzero"`
 	Rule    string  `json:"rule"`
-	Final   bool    `json:"final"` // its end
-	Why     string  `json:"why"`   // in words
+	KnownBy string  `json:"known_by,omitempty"` // see Member
+	Final   bool    `json:"final"`              // its end
+	Why     string  `json:"why"`                // in words
 
 	asideTo lsn.LSN // it has set WAL up to there aside, which is why its end is not final; Invalid: another reason
 }
@@ -79,6 +82,7 @@ type look struct {
 
 // Look answers ask from what is known of the members, of which the one that is asked comes first.
 func Look(members []Member, ask Ask) Tail {
+	members = withStrangers(members)
 	l := &look{ask: ask, members: members}
 	l.timeline()
 	for _, m := range members {
@@ -94,6 +98,20 @@ func Look(members []Member, ask Ask) Tail {
 		l.tail.Candidates = append(l.tail.Candidates, l.verdict(name))
 	}
 	return l.tail
+}
+
+// withStrangers adds the proxies that only other members know, of whom nothing else is known.
+func withStrangers(members []Member) []Member {
+	all := slices.Clone(members)
+	for _, m := range members {
+		for _, name := range m.Status.Members {
+			known := func(x Member) bool { return vote.Fold(x.Status.Node) == vote.Fold(name) }
+			if !slices.ContainsFunc(all, known) {
+				all = append(all, Member{Status: MemberStatus{Node: name}, KnownBy: m.Status.Node})
+			}
+		}
+	}
+	return all
 }
 
 // timeline sets the timeline that is left, and its beginning: the one that was asked for, or the highest of all
@@ -118,11 +136,13 @@ func (l *look) timeline() {
 // describe returns the row of a proxy, with whether its end is final, and why.
 func (l *look) describe(m Member) Row {
 	a, t := m.Status, l.tail.Timeline
-	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Silent: m.Silent, Rule: ruleText(m.Rule.RuleText)}
+	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Silent: m.Silent, Rule: ruleText(m.Rule.RuleText), KnownBy: m.KnownBy}
 	end, vouched := l.ask.Ends[vote.Fold(a.Node)]
 	switch {
 	case vouched:
 		r.Final, r.Why = true, fmt.Sprintf("at %s, as you said", end)
+	case m.KnownBy != "":
+		r.Why = fmt.Sprintf("is in cluster.members of %s and not of %s", m.KnownBy, l.members[0].Status.Node)
 	case !m.Said:
 		r.Why = "has said nothing since this proxy started"
 	case m.Contested:

@@ -138,6 +138,16 @@ func TestLook(t *testing.T) {
 		{"two servers were promoted to one timeline", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 90), func(m *Member) { m.Status.Begin = 40 })}, Ask{},
 			"a: two servers were promoted to timeline 3: here it begins at 0/32, elsewhere not, and"},
+		{"a proxy that only another one knows", []Member{fenced("b", any2, 100, at("s1", 100)),
+			with(fenced("a", any2, 100), func(m *Member) { m.Status.Members = []string{"B", "c"} })}, Ask{},
+			"NOT PROVEN: c: is in cluster.members of a and not of b: ask a, or restart b with the same cluster.members; " +
+				"if c is gone for good: replproxy forget c at a"},
+		{"and of which the end is given", []Member{fenced("b", any2, 100, at("s1", 100)),
+			with(fenced("a", any2, 100), func(m *Member) { m.Status.Members = []string{"b", "c"} })},
+			Ask{Ends: map[string]lsn.LSN{"c": 100}}, "proven: it has flushed 0/64, and nothing"},
+		{"it is known by one that is away", []Member{fenced("b", "ANY 1 (s1)", 100, at("s1", 100)),
+			with(with(fenced("a", "ANY 1 (s1)", 100), away), func(m *Member) { m.Status.Members = []string{"b", "c"} })},
+			Ask{}, "NOT PROVEN: c: is in cluster.members of a"},
 		{"a proxy that has not followed yet", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 900), func(m *Member) { m.Status.Timeline = 2 })}, Ask{}, "proven"},
 	} {

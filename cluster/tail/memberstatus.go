@@ -54,7 +54,9 @@ type MemberStatus struct {
 	Release string `json:"release,omitempty"`
 	// Backups are the application_names of base backups that run through it, at most MaxBackups; [AnyBackup] stands for
 	// all further ones.
-	Backups  []string  `json:"backups,omitempty"`
+	Backups []string `json:"backups,omitempty"`
+	// Members are the other proxies of its configuration, but those that an operator has removed. v0.1.0 does not say.
+	Members  []string  `json:"members,omitempty"`
 	Standbys []Standby `json:"standbys"`
 }
 
@@ -136,10 +138,12 @@ func Encode(a MemberStatus) (b []byte, older int, err error) {
 		GivenUp loss.Set          `json:"given_up,omitempty"`
 		Release string            `json:"release,omitempty"`
 		Backups []string          `json:"backups,omitempty"`
+		Members []string          `json:"members,omitempty"`
 	}{
 		Complete: a.Complete, CompleteHash: a.CompleteHash, PromisedOn: a.PromisedOn, Lost: a.Lost,
 		Asks: a.Asks, Answers: a.Answers, GivenUp: a.GivenUp, Release: a.Release,
 		Backups: a.Backups[:min(len(a.Backups), MaxBackups)],
+		Members: a.Members,
 	}
 	if len(a.Backups) > MaxBackups {
 		added.Backups = append(slices.Clone(added.Backups), AnyBackup)
@@ -148,7 +152,7 @@ func Encode(a MemberStatus) (b []byte, older int, err error) {
 		added.Promised, a.Promised = a.Promised, 0 // version 1 would take it for a position of Timeline
 	}
 	a.Complete, a.CompleteHash, a.PromisedOn, a.Lost = 0, 0, 0, nil
-	a.Asks, a.Answers, a.GivenUp, a.Release, a.Backups = 0, nil, nil, "", nil
+	a.Asks, a.Answers, a.GivenUp, a.Release, a.Backups, a.Members = 0, nil, nil, "", nil, nil
 	if b, err = json.Marshal(a); err != nil {
 		return nil, 0, err
 	}
@@ -172,12 +176,18 @@ func Decode(node string, version int, b []byte) (a MemberStatus, err error) {
 	if err != nil {
 		return MemberStatus{}, fmt.Errorf("%w: %w", ErrStatus, err)
 	}
-	if a.Node != node || len(a.Standbys) > vote.MaxSessions || len(a.Answers) > vote.MaxMembers {
+	if a.Node != node || len(a.Standbys) > vote.MaxSessions || len(a.Answers) > vote.MaxMembers ||
+		len(a.Members) > vote.MaxMembers {
 		return MemberStatus{}, fmt.Errorf("%w: node %q, %d standbys", ErrStatus, a.Node, len(a.Standbys))
 	}
 	a.Release = a.Release[:min(len(a.Release), vote.MaxName)]
 	if len(a.Backups) > MaxBackups+1 {
 		a.Backups = []string{AnyBackup}
+	}
+	for _, name := range a.Members {
+		if name == "" || len(name) > vote.MaxName {
+			return MemberStatus{}, fmt.Errorf("%w: a member %q", ErrStatus, name)
+		}
 	}
 	for _, s := range a.Standbys {
 		if len(s.Name) > vote.MaxName || s.Name != vote.Fold(s.Name) {

@@ -127,7 +127,7 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	row := l.row(g.Proxy)
 	todo := fmt.Sprintf("fence it and say --end %s=LSN with the end that the fence prints", row.Node)
 	head := row.Node + ": " + row.Why
-	if !row.Reached {
+	if !row.Reached && row.KnownBy == "" {
 		head += ", and it is not reached"
 		todo += ", or where its reports end if it is gone for good (" + goneForGood + ")"
 	}
@@ -135,6 +135,9 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 		todo = row.keepsAside()
 	}
 	switch {
+	case row.KnownBy != "":
+		return fmt.Sprintf("%s: ask %s, or restart %s with the same cluster.members; if %s is gone for good: replproxy "+
+			"forget %s at %s", head, row.KnownBy, l.members[0].Status.Node, row.Node, row.Node, row.KnownBy)
 	case g.Unheard:
 		return fmt.Sprintf("%s, and its rule is not known: %s", head, todo)
 	case g.Rule.Names.Empty():

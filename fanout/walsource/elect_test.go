@@ -39,6 +39,7 @@ func TestElect(t *testing.T) {
 		return knowledge{all: []knownwal.Known{{Point: lsn.Point{System: 7, Timeline: tli, LSN: at}, Complete: true}}}
 	}
 	most := knowledge{all: []knownwal.Known{acked(1, 5*seg+101)}, unheard: knownwal.Unheard{Members: []string{"proxy_b"}}}
+	stranger := knowledge{unheard: knownwal.Unheard{Members: []string{"c"}, KnownBy: "b"}}
 	unknown := knowledge{unheard: knownwal.Unheard{Members: []string{"proxy_b"}}}
 	empty := walstore.Positions{}
 	all := func(*LackError) bool { return true }
@@ -72,6 +73,8 @@ func TestElect(t *testing.T) {
 			"timeline 3 lacks acknowledged WAL from 0/5000064 to 0/5000065"},
 		"a new timeline before all members are heard": {grounds{on(1, 3*seg), ours, none, unknown, nobody}, []candidate{three}, "",
 			"timeline 3 is not followed before proxy_b has said what it reported"},
+		"and before one that only a member knows": {grounds{on(1, 3*seg), ours, none, stranger, nobody}, []candidate{three}, "",
+			"not followed before c has said what it reported, which b has in cluster.members and this proxy has not"},
 		"the own one before that": {grounds{on(3, 6*seg), ours, none, unknown, nobody}, []candidate{three}, "three", ""},
 		"a primary that has lost WAL": {grounds{on(1, 6*seg), ours, none, has(1, 9*seg+1), nobody}, []candidate{one}, "",
 			"the primary has lost WAL up to 0/9000001 of timeline 1, nobody knows from where on"},

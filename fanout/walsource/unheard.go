@@ -16,6 +16,12 @@ func waitsFor(u knownwal.Unheard, t lsn.TimelineID) error {
 	switch {
 	case len(u.Members) == 0:
 		return nil
+	case u.KnownBy != "":
+		return pgerror.New(pgerror.ObjectNotInPrerequisite,
+			"timeline %s %s %s has said what it reported, which %s has in cluster.members and this proxy has not",
+			t, notBefore, u.Members[0], u.KnownBy).
+			WithHint("Restart this proxy with the same cluster.members. Only if %s is gone for good, say so at %s: "+
+				"replproxy forget %s.", u.Members[0], u.KnownBy, u.Members[0])
 	case !u.Alone:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
 			"timeline %s %s %s has said what it reported", t, notBefore, strings.Join(u.Members, " and "))

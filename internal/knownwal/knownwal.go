@@ -22,4 +22,7 @@ type Unheard struct {
 	Members []string // a new timeline waits for them; nil: for nobody
 	// Alone: no member at all was heard for as long as one takes that runs. This proxy can then report nothing either.
 	Alone bool
+	// KnownBy is a member that has Members[0] in its configuration, where this proxy has not and so cannot hear it. It
+	// is waited for until both have the same list; "": Members are this proxy's own.
+	KnownBy string
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/replproxy/replproxy/cluster"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/proxy/admin"
 )
@@ -32,6 +33,19 @@ func TestOtherWALAmidALoss(t *testing.T) {
 		if !strings.Contains(got, c.want) || strings.Contains(got, anew) != (c.want == anew) {
 			t.Errorf("differs below %s, %+v: %q", c.differs, c.givenUp, got)
 		}
+	}
+}
+
+// TestStrangersWarnings: a proxy that only another member knows is named, with the member and the remedy.
+func TestStrangersWarnings(t *testing.T) {
+	t.Parallel()
+	got := strangersWarnings([]cluster.Stranger{{Name: "c", KnownBy: "a"}})
+	if len(got) != 1 || !strings.HasPrefix(got[0], "cluster.members of a has c, and this proxy's has not: ") ||
+		!strings.HasSuffix(got[0], "restart this proxy with the same list") {
+		t.Errorf("%q", got)
+	}
+	if got := strangersWarnings(nil); got != nil {
+		t.Errorf("without strangers: %q", got)
 	}
 }
 

@@ -69,6 +69,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	}
 	w.add(loses, slotWarnings(x.Slots)...)
 	w.add(loses, memberWarnings(s)...)
+	w.add(loses, strangersWarnings(x.Votes.Strangers)...)
 	w.add(loses, sharedSlotWarnings(s)...)
 	w.add(loses, repairWarnings(x.Store.Repair, x.Store.Held, s.Upstream.LastError)...)
 	w.add(stops, streamWarnings(&s.Upstream)...)
