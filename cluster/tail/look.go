@@ -136,7 +136,8 @@ func (l *look) timeline() {
 // describe returns the row of a proxy, with whether its end is final, and why.
 func (l *look) describe(m Member) Row {
 	a, t := m.Status, l.tail.Timeline
-	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Silent: m.Silent, Rule: ruleText(m.Rule.RuleText), KnownBy: m.KnownBy}
+	r := Row{MemberStatus: a, Reached: m.Reached, Age: m.Age, Silent: m.Silent, KnownBy: m.KnownBy}
+	r.Rule = ruleText(m.Rule.RuleText)
 	end, vouched := l.ask.Ends[vote.Fold(a.Node)]
 	switch {
 	case vouched:

@@ -136,8 +136,8 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	}
 	switch {
 	case row.KnownBy != "":
-		return fmt.Sprintf("%s: ask %s, or restart %s with the same cluster.members; if %s is gone for good: replproxy "+
-			"forget %s at %s", head, row.KnownBy, l.members[0].Status.Node, row.Node, row.Node, row.KnownBy)
+		return fmt.Sprintf("%s: ask %s, or restart %s with the same cluster.members; if %s is gone for good: "+
+			"replproxy forget %s at %s", head, row.KnownBy, l.members[0].Status.Node, row.Node, row.Node, row.KnownBy)
 	case g.Unheard:
 		return fmt.Sprintf("%s, and its rule is not known: %s", head, todo)
 	case g.Rule.Names.Empty():
