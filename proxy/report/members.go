@@ -107,8 +107,9 @@ func whyOther(at lsn.Point, givenUp []admin.GivenUp) string {
 // strangersWarnings returns warnings about proxies that another member knows and this one does not.
 func strangersWarnings(strangers []cluster.Stranger) (all []string) {
 	for _, s := range strangers {
-		all = append(all, fmt.Sprintf("cluster.members of %s has %s, and this proxy's has not: nothing is proven here, "+
-			"and no new timeline is followed, without its word; restart this proxy with the same list", s.KnownBy, s.Name))
+		all = append(all, fmt.Sprintf("cluster.members of %s has %s, and this proxy's has not: nothing is proven "+
+			"here, and no new timeline is followed, without its word; restart this proxy with the same list",
+			s.KnownBy, s.Name))
 	}
 	return all
 }
