@@ -66,6 +66,7 @@ type Gossip struct {
 	changed   nudge.Chan
 	refused   atomic.Uint64
 	stopping  atomic.Bool
+	stranger  bool // the seeds refuse this proxy, as far as Run saw it last
 
 	mu   sync.Mutex
 	live map[string]string // addresses by name, as the events have them
@@ -144,7 +145,14 @@ func (g *Gossip) rejoin(list *memberlist.Memberlist) {
 	if len(g.Join) == 0 || len(g.Live()) >= len(g.Members.Names())-1 {
 		return
 	}
-	if n, err := list.Join(g.Join); err != nil {
+	n, err := list.Join(g.Join)
+	if refused := identity.Refused(err); refused != g.stranger {
+		if g.stranger = refused; refused {
+			g.Logger.Warn("no proxy of cluster.join takes this one for a member: give all the same cluster.members, "+
+				"and restart each", "join", g.Join, "line", g.Node.Line(), "err", err)
+		}
+	}
+	if err != nil {
 		g.Logger.Debug("no seed of the cluster answers", "join", g.Join, "err", err)
 	} else {
 		g.Logger.Debug("asked the seeds of the cluster", "answered", n)

@@ -10,7 +10,8 @@
 //
 // Invariants:
 //
-//  1. A connection that was verified has exactly one member name, whose configured key signed it.
+//  1. A connection that was verified has exactly one member name, whose configured key signed it, and which the other
+//     end says of itself.
 //  2. The private key is created once, readable by its owner only, and never leaves this package.
 //
 // Values are immutable after their constructor and safe for concurrent use.

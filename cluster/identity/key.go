@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
@@ -61,7 +62,7 @@ func Open(dir, name string) (*Node, error) {
 	if !ok {
 		return nil, fmt.Errorf("node key %s: not an Ed25519 key", path)
 	}
-	cert, err := selfSigned(key)
+	cert, err := selfSigned(name, key)
 	if err != nil {
 		return nil, fmt.Errorf("node key %s: %w", path, err)
 	}
@@ -135,11 +136,12 @@ func ReadSecret(path string) ([]byte, error) {
 	return b, nil
 }
 
-// selfSigned wraps the key into a certificate, because TLS wants one. Nobody looks at anything in it
-// but the key, so its dates are wide enough for any clock.
-func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
+// selfSigned wraps the key into a certificate, because TLS wants one. Nobody looks at anything in it but the key and
+// the name, so its dates are wide enough for any clock.
+func selfSigned(name string, key ed25519.PrivateKey) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: name},
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
 	}

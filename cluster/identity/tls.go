@@ -52,8 +52,25 @@ func config(n *Node, protocols []string) *tls.Config {
 	}
 }
 
+// RenamedError reports a peer with the key of a member, which goes by another name. It is an [ErrStranger].
+type RenamedError struct{ Member, Name string }
+
+func (e RenamedError) Error() string {
+	return fmt.Sprintf("the key of cluster member %q comes under the name %q: give all proxies the same "+
+		"cluster.members, and restart each", e.Member, e.Name)
+}
+
+// Unwrap returns [ErrStranger].
+func (e RenamedError) Unwrap() error { return ErrStranger }
+
+// Refused reports whether err says that the other end takes this node for no member.
+func Refused(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "remote error: tls: bad certificate")
+}
+
 // Peer returns the name of the member at the other end of a connection, by its key. The error of any other is
-// [ErrStranger].
+// [ErrStranger]. So is that of one which says another name than its key has here: what it says would count under the
+// wrong one. A proxy of an older release says no name.
 func (m *Members) Peer(cs tls.ConnectionState) (string, error) {
 	if len(cs.PeerCertificates) != 1 {
 		return "", fmt.Errorf("%w: %d certificates", ErrStranger, len(cs.PeerCertificates))
@@ -66,6 +83,9 @@ func (m *Members) Peer(cs tls.ConnectionState) (string, error) {
 	name, ok := m.owner(key)
 	if !ok {
 		return "", fmt.Errorf("%w: unknown key %s", ErrStranger, FormatKey(key))
+	}
+	if said := cert.Subject.CommonName; said != "" && said != name {
+		return "", RenamedError{name, said}
 	}
 	return name, nil
 }

@@ -96,6 +96,7 @@ func New(o Options) *Link {
 		Options: o, run: binary.BigEndian.Uint64(b[:]) | 1, registry: nameRegistry{map[string]*nameHolder{}},
 		senders: map[string]*sender{}, gone: map[string]*sender{}, inbound: map[string]*inbound{},
 	}
+	o.Listener.renamed = func(e identity.RenamedError) { l.understood(e.Member, e.Error()) }
 	for _, p := range protocols(l.Version) {
 		o.Listener.Handle(p, func(ctx context.Context, peer string, conn net.Conn) {
 			l.receive(ctx, peer, versionOf(p), conn)

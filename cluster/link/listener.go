@@ -36,6 +36,7 @@ type Listener struct {
 	handlers map[string]func(ctx context.Context, peer string, conn net.Conn)
 	served   []string // the keys of handlers, in the order of Handle
 	refused  atomic.Uint64
+	renamed  func(identity.RenamedError) // told of each member that came under another name; nil: nobody
 
 	linesMu sync.Mutex
 	lines   crowd.Quota // of log lines that anybody who reaches the port can cause
@@ -108,6 +109,10 @@ func (d *Listener) serve(ctx context.Context, raw net.Conn, config *tls.Config, 
 	if err != nil {
 		if ctx.Err() == nil && !saidNothing(err) {
 			d.warn(raw, "err", err)
+		}
+		var other identity.RenamedError
+		if errors.As(err, &other) && d.renamed != nil {
+			d.renamed(other)
 		}
 		return
 	}

@@ -55,6 +55,9 @@ func (s *sender) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if identity.Refused(err) {
+			err = s.refused(err)
+		}
 		s.state(0, err.Error())
 		s.link.mu.Lock()
 		s.strange = errors.Is(err, errForeign)
@@ -70,6 +73,21 @@ func (s *sender) keep(ctx context.Context) {
 		}
 		backoff = min(2*backoff, lastBackoff)
 	}
+}
+
+// errRefused reports a member that takes this proxy for none.
+var errRefused = errors.New("it takes this proxy for a stranger")
+
+// refused returns an error that says what is lacking at the peer, and logs it when it is new.
+func (s *sender) refused(err error) error {
+	err = fmt.Errorf("%w: its cluster.members lacks %q: %w", errRefused, s.link.Node.Line(), err)
+	s.link.mu.Lock()
+	known := s.last == err.Error()
+	s.link.mu.Unlock()
+	if !known {
+		s.link.Logger.Warn("a member refuses this proxy", "member", s.peer.Name, "addr", s.peer.Addr, "err", err)
+	}
+	return err
 }
 
 // rest waits for d, or until ctx ends; early: the peer has shown that it is there.
