@@ -69,9 +69,9 @@ func TestPullerThatFirstHolds(t *testing.T) {
 	s.Begin(t, "on").Released(t)
 
 	ways[able.Name].Set(scene.Weather{Stall: true})
-	pgtest.WaitFor(t, pgtest.ReplayTimeout, held.Name+" to stream from the primary", func() (bool, error) {
-		u := scene.Status(t, held).Upstream
-		return u.State == admin.Streaming && u.Member == "", nil
+	pgtest.WaitFor(t, pgtest.ReplayTimeout, able.Name+" to stream from "+held.Name, func() (bool, error) {
+		u := scene.Status(t, able).Upstream
+		return u.State == admin.Streaming && u.Member == held.Name, nil
 	})
 	ways[able.Name].Set(scene.Weather{})
 	s.Begin(t, "on").Released(t)
