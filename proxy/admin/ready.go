@@ -22,25 +22,26 @@ const refusedGrace = 10 * time.Second
 func Readiness(s *Status) (bool, string) {
 	half := time.Duration(s.Limits.WalReceiverTimeout * float64(time.Second) / 2)
 	age, stopped := s.Now.Sub(s.Upstream.LastMessageAt), s.Now.Sub(s.Upstream.StoppedSince)
+	why := cmp.Or(s.Upstream.Reasons(), s.Upstream.LastError)
 	switch {
 	case s.Stopping:
 		return false, "stopping"
 	case len(s.Listen) == 0:
 		return false, "not listening yet"
 	case s.Upstream.LastMessageAt.IsZero() && s.Upstream.LastError != "":
-		return false, "no WAL has arrived yet: " + s.Upstream.LastError
+		return false, "no WAL has arrived yet: " + why
 	case s.Upstream.LastMessageAt.IsZero():
 		return false, "no WAL has arrived yet: the upstream is " + s.Upstream.State
 	case s.Upstream.Stopped != "" && (s.Upstream.Foreign || half > 0 && stopped > half+pingGrace):
 		return false, "no more WAL comes from the upstream: " + s.Upstream.Stopped
 	case !s.Upstream.RefusedSince.IsZero() &&
 		(s.Upstream.Hosts == 1 || s.Now.Sub(s.Upstream.RefusedSince) > refusedGrace):
-		return false, "no WAL is taken from the upstream: " + cmp.Or(s.Upstream.Stopped, s.Upstream.LastError)
+		return false, "no WAL is taken from the upstream: " + cmp.Or(s.Upstream.Stopped, why)
 	case half > 0 && age > half+pingGrace:
 		reason := fmt.Sprintf("nothing from the upstream for %s (limit %s), it is %s",
 			age.Round(time.Second), half, s.Upstream.State)
-		if s.Upstream.LastError != "" {
-			reason += ": " + s.Upstream.LastError
+		if why != "" {
+			reason += ": " + why
 		}
 		return false, reason
 	case s.HeldBack != "":

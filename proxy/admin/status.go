@@ -122,6 +122,8 @@ type Upstream struct {
 	Releases      int64     `json:"shutdown_releases_total" doc:"reports beyond the rule that let an upstream stop"`
 	Reconnects    int64     `json:"reconnects" doc:"connections that were lost since the start"`
 	LastError     string    `json:"last_error,omitempty" doc:"why the last connection ended or failed"`
+
+	Errors []HostError `json:"errors,omitempty" doc:"why no WAL comes, in a short line for each host; absent: it comes"`
 }
 
 // Higher is a server on a higher timeline, on another host of conninfo, that an election would prefer.

@@ -22,10 +22,10 @@ func stateSince(r walreceiver.Status) time.Time {
 	return r.Ended
 }
 
-// followsWarnings tell that nobody is followed: all commits that wait for this proxy hang. heard is when something last
-// came from the primary itself, by way of a member or not.
-func followsWarnings(r walreceiver.Status, heard, now time.Time) []string {
-	since, why := stateSince(r), r.LastError
+// followsWarnings tell that nobody is followed: all commits that wait for this proxy hang. why has the hosts' reasons.
+// heard is when something last came from the primary itself, by way of a member or not.
+func followsWarnings(r walreceiver.Status, why string, heard, now time.Time) []string {
+	since := stateSince(r)
 	switch {
 	case r.State == walreceiver.Streaming && r.Member != "" && !heard.IsZero() && heard.Before(r.LastMessage):
 		why = fmt.Sprintf("member %s, which is streamed from, gets none", r.Member)

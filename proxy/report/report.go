@@ -35,6 +35,9 @@ func Status(x *Snapshot) admin.Status {
 	}
 	s.Upstream.LastMessageAt, s.Upstream.Higher, s.Upstream.Hosts = x.LastMessage, x.Higher, x.Servers
 	s.Upstream.DownSince = utc(x.Down)
+	if x.Stream.State != walreceiver.Streaming {
+		s.Upstream.Errors = hostErrors(x.Stream.LastError, x.Past.Errors, x.Now)
+	}
 	for _, l := range s.Upstream.Lacks() {
 		l.Restart = l.Lost && x.Aside != nil && x.Aside.Timeline == l.Of
 	}
@@ -65,7 +68,7 @@ func warn(s *admin.Status, x *Snapshot, drops map[string]realslot.Drops) {
 	var w warnings
 	w.add(stops, goneWarnings(&s.Upstream, s.Accepted, x.Aside != nil)...)
 	if s.Upstream.Stopped == "" && s.Upstream.Lack == nil { // those have warnings of their own
-		w.add(stops, followsWarnings(x.Stream.Status, x.LastMessage, s.Now)...)
+		w.add(stops, followsWarnings(x.Stream.Status, s.Upstream.Reasons(), x.LastMessage, s.Now)...)
 	}
 	w.add(loses, slotWarnings(x.Slots)...)
 	w.add(loses, memberWarnings(s)...)

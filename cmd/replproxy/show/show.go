@@ -88,43 +88,19 @@ func upstream(t io.Writer, s *admin.Status) {
 		line += " (" + Clean(u.SlotState) + ")"
 	}
 	fmt.Fprintf(t, "upstream\t%s\n", line)
-	const label = "last error: "
-	head := label
-	for _, text := range hostErrors(s) {
-		fmt.Fprintf(t, "\t%s%s\n", head, Clean(text))
-		head = strings.Repeat(" ", len(label))
+	for _, e := range u.Errors {
+		fmt.Fprintf(t, "\t%s, for %s\n", Clean(e.String()), since(e.Since, s.Now))
 	}
 	fmt.Fprintf(t, "reported\twrite %s, flush %s, apply %s\n",
 		Position(u.ReportedWrite), Position(u.ReportedFlush), Position(u.ReportedApply))
 }
 
-// hostErrors returns the reasons why no WAL comes, one for each host of the upstream; none: WAL comes.
-func hostErrors(s *admin.Status) (all []string) {
-	text := s.Upstream.LastError
-	if text == "" || s.Upstream.State == admin.Streaming {
-		return nil
-	}
-	for {
-		next := -1
-		for _, begin := range []string{"; connection to server at ", "; upstream host "} {
-			if i := strings.Index(text, begin); i >= 0 && (next < 0 || i < next) {
-				next = i
-			}
-		}
-		if next < 0 {
-			return append(all, text)
-		}
-		all, text = append(all, text[:next]), text[next+len("; "):]
-	}
-}
-
-// once returns text without the reasons of several hosts, or one with advice: those have lines of their own.
+// once returns text without the hosts' reasons, which have lines of their own where there is more than one.
 func once(s *admin.Status, text string) string {
-	all := hostErrors(s)
-	if len(all) == 0 || len(all) == 1 && !strings.Contains(all[0], "; HINT: ") {
+	if len(s.Upstream.Errors) < 2 {
 		return text
 	}
-	return strings.ReplaceAll(text, s.Upstream.LastError, "see last error")
+	return strings.ReplaceAll(text, s.Upstream.Reasons(), "see upstream")
 }
 
 // accepted prints a word of accept-timeline that is not used yet.

@@ -89,7 +89,7 @@ function draw(s) {
     row("state", u.state), row("version", u.server_version), row("slot", u.slot || "none"),
     row("told write", u.reported_write_lsn), row("told flush", u.reported_flush_lsn),
     row("last message", u.last_message_at ? since(u.last_message_at, s.now) + " ago" : "never"),
-    ...(u.last_error ? [row("last error", u.last_error)] : []));
+    ...(u.errors ?? []).map((e) => row((e.host ?? "") + " for " + since(e.since, s.now), e.error)));
   byId("store").replaceChildren(
     el("b", {}, dot(s.store.paused ? "warn" : "good"), s.listen.join(", ")),
     row("/readyz", s.ready ? "ready" : "not ready: " + s.not_ready),

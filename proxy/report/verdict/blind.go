@@ -35,8 +35,8 @@ func noWAL(l *look) *finding {
 	default:
 		return nil
 	}
-	if u.LastError != "" && u.State != admin.Streaming {
-		f.why += ": " + brief(u.LastError)
+	if u.State != admin.Streaming {
+		f.why += l.reasons()
 	}
 	return f
 }

@@ -9,12 +9,14 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// Past holds facts that no single document has: since when the state holds, and where the voters of the rules were.
+// Past holds facts that no single document has: since when the state holds, hosts fail, and where voters were.
 // The zero value knows nothing.
 type Past struct {
 	State string
 	Since time.Time
-	Seen  map[string]Place // by the folded name of a voter; of those that the rules name only, which bounds it
+	// Errors are the document's of hosts that fail.
+	Errors []admin.HostError
+	Seen   map[string]Place // by the folded name of a voter; of those that the rules name only, which bounds it
 }
 
 // Place tells at which proxy a voter was attached, and when that was so last.
@@ -25,7 +27,7 @@ type Place struct {
 
 // Next returns the past of the next document, which knows of this one.
 func (p Past) Next(s *admin.Status) Past {
-	next := Past{State: s.Verdict.State, Since: s.Verdict.Since, Seen: map[string]Place{}}
+	next := Past{State: s.Verdict.State, Since: s.Verdict.Since, Errors: s.Upstream.Errors, Seen: map[string]Place{}}
 	l := &look{Status: s}
 	for _, r := range l.rules() {
 		for _, name := range r.Names {

@@ -98,9 +98,12 @@ func between(from, to lsn.LSN) string {
 	return fmt.Sprintf("from %s to %s", from, to)
 }
 
-// primary names the server that is in use, or was tried last.
+// primary names the server that fails, is in use, or was tried last.
 func (l *look) primary() string {
-	return cmp.Or(l.Upstream.Endpoint, "the server of upstream.conninfo")
+	if all := l.Upstream.Errors; len(all) == 1 && all[0].Host != "" {
+		return all[0].Host
+	}
+	return cmp.Or(l.Upstream.Endpoint, "the upstream")
 }
 
 func streamStopped(l *look) *finding {
@@ -129,10 +132,25 @@ func noPrimary(l *look) *finding {
 	if u.Hosts == 1 {
 		f.why = "the primary, " + l.primary() + ", does not answer"
 	}
-	if u.LastError != "" {
-		f.why += ": " + brief(u.LastError)
-	}
+	f.why += l.reasons()
 	return f
+}
+
+// reasons returns the reasons why no WAL comes, behind a colon; "": there are none. Where there is one host, its name
+// stands before.
+func (l *look) reasons() string {
+	all := l.Upstream.Errors
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return ": " + all[0].Error
+	}
+	words := make([]string, len(all))
+	for i, e := range all {
+		words[i] = e.String()
+	}
+	return ": " + bounded(words)
 }
 
 func diskFull(l *look) *finding {

@@ -123,13 +123,15 @@ func TestStopped(t *testing.T) {
 		}, "stopped", "STOPPED 0s: this proxy is being stopped, in order → nothing, or start it again once it has ended", "planned-work"},
 		{"primary dead", func(s *admin.Status, g *Graded, _ *Past) {
 			s.Upstream.State, s.Upstream.DownSince = admin.Disconnected, ago(90*time.Second)
-			s.Upstream.LastError = `connection to server at "db1", port 5432 failed: Connection refused; HINT: Is it running?`
+			s.Upstream.Errors = []admin.HostError{{Host: "db1:5432", Error: "connection refused"}}
 			g.Stops = []string{"the server of upstream.conninfo does not answer, since 11:58:30: docs/failover.md"}
-		}, "stopped", `STOPPED 1m30s: the primary, db1:5432, does not answer: connection to server at "db1", port 5432 failed: ` +
-			`Connection refused → start it; if it is gone for good, promote by docs/failover.md`, "the-upstream-is-not-followed"},
+		}, "stopped", `STOPPED 1m30s: the primary, db1:5432, does not answer: connection refused ` +
+			`→ start it; if it is gone for good, promote by docs/failover.md`, "the-upstream-is-not-followed"},
 		{"no primary of several", func(s *admin.Status, _ *Graded, _ *Past) {
 			s.Upstream.State, s.Upstream.DownSince, s.Upstream.Hosts = admin.Disconnected, ago(2*time.Hour+3*time.Minute), 2
-		}, "stopped", "STOPPED 2h03m: no host of upstream.conninfo is a primary → start it; if it is gone for good, promote by docs/failover.md",
+			s.Upstream.Errors = []admin.HostError{{Host: "db1:5432", Error: "timeout"}, {Host: "db2:5432", Error: "it is a standby"}}
+		}, "stopped", "STOPPED 2h03m: no host of upstream.conninfo is a primary: db1:5432: timeout and db2:5432: it is a standby → " +
+			"start it; if it is gone for good, promote by docs/failover.md",
 			"the-upstream-is-not-followed"},
 		{"the primary has lost WAL", func(s *admin.Status, g *Graded, _ *Past) {
 			s.Upstream.State, s.Upstream.RefusedSince = admin.Disconnected, ago(time.Minute)
@@ -193,7 +195,7 @@ func TestBlind(t *testing.T) {
 			"the-upstream-is-not-followed"},
 		{"no stream", func(s *admin.Status, g *Graded, _ *Past) {
 			s.Upstream.State, s.Upstream.Since, s.Upstream.LastMessageAt = admin.Disconnected, ago(12*time.Second), ago(12*time.Second)
-			s.Upstream.LastError = "FATAL:  no pg_hba.conf entry"
+			s.Upstream.Errors = []admin.HostError{{Error: "FATAL:  no pg_hba.conf entry"}}
 			unsatisfied(s, g, time.Minute, "x")
 		}, "blind", "BLIND 12s: no WAL comes from db1:5432: FATAL:  no pg_hba.conf entry → see that the primary runs and lets this proxy in: " +
 			"replproxy check", "the-upstream-is-not-followed"},
