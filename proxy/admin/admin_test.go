@@ -149,6 +149,17 @@ func TestReadiness(t *testing.T) {
 			s.Upstream.StoppedSince = now
 		}, "no WAL is taken from the upstream: WAL differs"},
 		{"a new data_dir", func(s *Status) { s.HeldBack = "b has yet to say" }, "standbys are not served yet: b has yet to say"},
+		{"commits wait, and the stream is asked for", func(s *Status) {
+			s.Verdict.State, s.Quorum.Levels[1].Satisfiable = VerdictWaits, false
+		}, ""},
+		{"the rule is asked for, and covered", func(s *Status) { s.ReadyWhen = "rule" }, ""},
+		{"it cannot be covered", func(s *Status) {
+			s.ReadyWhen, s.Verdict.Why, s.Quorum.Levels[1].Satisfiable = "rule", "ANY 2 (s1, s2) has s1", false
+		}, "commits wait: ANY 2 (s1, s2) has s1"},
+		{"a voter stands still", func(s *Status) {
+			s.ReadyWhen, s.Verdict = "rule", Verdict{State: VerdictWaits, Why: "s2 is 4 kB behind"}
+		}, "commits wait: s2 is 4 kB behind"},
+		{"without a rule", func(s *Status) { s.ReadyWhen, s.Quorum = "rule", Quorum{} }, ""},
 		{"stopping", func(s *Status) { s.Stopping = true }, "stopping"},
 		{"not listening", func(s *Status) { s.Listen = nil }, "not listening yet"},
 	} {

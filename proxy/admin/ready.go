@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,9 +15,19 @@ const pingGrace = 2 * time.Second
 // WAL. The primary may be restarting meanwhile. A proxy of one host stops being ready at once.
 const refusedGrace = 10 * time.Second
 
+// readyRule is the value of ready_when by which a proxy whose rule is not covered is not ready.
+const readyRule = "rule"
+
+// waits reports whether commits that wait for this proxy hang, or the next one would.
+func (s *Status) waits() bool {
+	return s.Verdict.State == VerdictWaits || slices.ContainsFunc(s.Quorum.Levels, func(l QuorumLevel) bool {
+		return l.Position == "flush" && !l.Satisfiable
+	})
+}
+
 // Readiness decides /readyz. A proxy is ready when its listeners are up, and it takes and serves the WAL of its
 // upstream. WAL or a keepalive must have come within half of wal_receiver_timeout. A server of another system, or a
-// refusal by the only host, ends readiness at once.
+// refusal by the only host, ends readiness at once. With ready_when: rule the rule has to be covered, too.
 //
 // It is a function of the snapshot, so the page and the probe agree. The reason is for people; "" when ready.
 func Readiness(s *Status) (bool, string) {
@@ -46,6 +57,8 @@ func Readiness(s *Status) (bool, string) {
 		return false, reason
 	case s.HeldBack != "":
 		return false, "standbys are not served yet: " + s.HeldBack
+	case s.ReadyWhen == readyRule && s.waits():
+		return false, "commits wait: " + s.Verdict.Why
 	}
 	return true, ""
 }

@@ -16,6 +16,7 @@ type Status struct {
 	StartedAt  time.Time `json:"started_at" doc:"when the process started"`
 	Now        time.Time `json:"now" doc:"when this snapshot was taken, by the proxy's clock"`
 	Ready      bool      `json:"ready" doc:"what /readyz says"`
+	ReadyWhen  string    `json:"ready_when,omitempty" doc:"what that asks for: stream, or rule, which commits wait for"`
 	NotReady   string    `json:"not_ready,omitempty" doc:"why it is not ready, in words"`
 	HeldBack   string    `json:"held_back,omitempty" doc:"why no standby is served yet; absent: they are"`
 	Stopping   bool      `json:"stopping" doc:"an orderly stop has begun"`

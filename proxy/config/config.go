@@ -19,6 +19,7 @@ type Config struct {
 	TCP                     tcpopt.Options // of clients' connections
 	DataDir                 string
 	HTTPHosts               []string // names by which http may be asked
+	ReadyWhen               string   // what /readyz asks for: ReadyStream or ReadyRule
 	Upstream                Upstream
 	WAL                     WAL
 	Slots                   Slots
@@ -192,6 +193,12 @@ const DefaultFeedbackSettle = 15 * time.Second
 // DefaultReceiverTimeout is the default of PostgreSQL's wal_receiver_timeout.
 const DefaultReceiverTimeout = time.Minute
 
+// Values of ready_when.
+const (
+	ReadyStream = "stream" // WAL comes and is served
+	ReadyRule   = "rule"   // and the rule is covered, so that commits do not wait
+)
+
 // DefaultConnectWait outlasts a failover without a human in it, and is no longer than drivers wait.
 const DefaultConnectWait = 10 * time.Second
 
@@ -200,7 +207,7 @@ func Default() *Config {
 	return &Config{
 		Listen:  []string{DefaultListen},
 		HTTP:    DefaultHTTP,
-		DataDir: DefaultDataDir,
+		DataDir: DefaultDataDir, ReadyWhen: ReadyStream,
 		WAL: WAL{
 			KeepSize:           1 << 30,
 			MaxSlotWALKeepSize: AutoSize{Auto: true},

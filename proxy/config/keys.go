@@ -48,6 +48,8 @@ var keys = []key{
 		func(c *Config) value { return text(&c.HTTPTokenFile) }},
 	{"http_hosts", "", "", restart,
 		func(c *Config) value { return texts(&c.HTTPHosts) }},
+	{"ready_when", "", "", reload,
+		func(c *Config) value { return enum(&c.ReadyWhen, ReadyStream, ReadyRule) }},
 	{"data_dir", "data-dir", "directory of the store", restart,
 		func(c *Config) value { return text(&c.DataDir) }},
 	{"log_level", "log-level", "debug, info, warn or error", reload,

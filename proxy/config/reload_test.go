@@ -13,7 +13,7 @@ import (
 var other = map[string]string{
 	"name": "b", "listen": "127.0.0.1:9", "http": "127.0.0.1:10", "http_cert_file": "/x", "http_key_file": "/x",
 	"tcp_keepalives_idle": "60s", "tcp_keepalives_interval": "10s", "tcp_keepalives_count": "6", "tcp_user_timeout": "5s",
-	"http_token_file": "/x", "http_hosts": "x", "data_dir": "/x", "log_level": "debug",
+	"http_token_file": "/x", "http_hosts": "x", "ready_when": "rule", "data_dir": "/x", "log_level": "debug",
 	"log_format": "json", "upstream.conninfo": "host=db2 password=geheim", "upstream.slot": "x",
 	"upstream.via": "cluster", "upstream.connect_wait": "1s", "upstream.leave_old_primary": "end", "wal.keep_size": "64MB", "wal.max_slot_wal_keep_size": "1GB", "wal.min_free": "5%",
 	"wal.retain_until_standbys": "2",

@@ -19,8 +19,8 @@ var (
 	// refusal begins the refusal of a host's WAL.
 	refusal = regexp.MustCompile(`^upstream host (\S+) is refused: `)
 	// inner are names of calls and hosts that an error has beside the reason.
-	inner = regexp.MustCompile(`^(?:connect: |dial: |lookup \S+(?: on \S+)?: |server error: |failed to receive message: |` +
-		`\S+:\d+ \([^)]*\): |tls error: )+`)
+	inner = regexp.MustCompile(`^(?:connect: |dial: |lookup \S+(?: on \S+)?: |server error: |` +
+		`failed to receive message: |\S+:\d+ \([^)]*\): |tls error: )+`)
 )
 
 // hostErrors returns one row for each host that an error is about: what came of the last attempt there. A host that
