@@ -75,6 +75,8 @@ func TestFullDiskIsSaid(t *testing.T) {
 	if free, said := st.Store["free_bytes"].(float64); !said || free > 1<<20 {
 		t.Errorf("free_bytes is %v", st.Store["free_bytes"])
 	}
+	scene.WaitVerdict(t, s.Proxy, "DEGRADED SPAN: the volume of data_dir has 0 B free, less than wal.min_free (9.6 MB): "+
+		"slots and slow standbys lose WAL beyond wal.keep_size → make room on "+s.Proxy.DataDir+", or lower wal.keep_size")
 }
 
 // senderTimeout is short, so that a pause is soon longer than it.
@@ -104,6 +106,11 @@ func TestDiskFullPausesTheStream(t *testing.T) {
 		}
 	}
 	scene.Warned(t, s.Proxy, "receiving has stopped")
+	if v := scene.Status(t, s.Proxy).Verdict; v.State != admin.VerdictStopped ||
+		!strings.Contains(v.Text, ": the volume of data_dir is full and receiving has stopped (") ||
+		!strings.Contains(v.Text, " wait in memory) → make room on "+s.Proxy.DataDir+", or lower wal.keep_size") {
+		t.Errorf("the verdict is %s", v.Text)
+	}
 	scene.Logged(t, "the proxy", s.Proxy.Log, "the disk is full")
 	st := scene.Status(t, s.Proxy).Store
 	replied := replyTime(t, s.Primary, walsender)
