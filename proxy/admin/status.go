@@ -43,6 +43,15 @@ type Status struct {
 	LogDropped int64     `json:"log_dropped_lines_total" doc:"log lines that the log's reader did not take"`
 	Config     Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
 	Warnings   []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
+	Events     []Event   `json:"events" doc:"what happened since the start, the newest first; at most 100"`
+}
+
+// Event is a thing that happened, as two looks at this document show, a second apart.
+type Event struct {
+	At   time.Time `json:"at" doc:"when it was noticed"`
+	Kind string    `json:"kind" doc:"attach, detach, failover, rule, slot lost, source changed, verdict, start …"`
+	Of   string    `json:"of,omitempty" doc:"the standby, slot, member or server that it is about"`
+	Text string    `json:"text" doc:"what happened, in words"`
 }
 
 // Config is the configuration in force.

@@ -28,6 +28,8 @@ var commands = []struct {
 		func(s *admin.Status) Table { return list(s.SSL) }},
 	{"SHOW UPSTREAM", "the stream from the primary",
 		func(s *admin.Status) Table { return list([]admin.Upstream{s.Upstream}) }},
+	{"SHOW EVENTS", "what happened since the start, the newest first",
+		func(s *admin.Status) Table { return list(s.Events) }},
 	{"SHOW VERSION", "version of replproxy", version},
 	{"HELP", "this list", nil},
 }

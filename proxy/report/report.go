@@ -13,7 +13,8 @@ import (
 func Status(x *Snapshot) admin.Status {
 	c := x.Config
 	s := admin.Status{
-		Name: c.Name, ReadyWhen: c.ReadyWhen, Version: x.Version, Commit: x.Commit, StartedAt: x.Started, Now: x.Now,
+		Name: c.Name, ReadyWhen: c.ReadyWhen, Events: append([]admin.Event{}, x.Events...),
+		Version: x.Version, Commit: x.Commit, StartedAt: x.Started, Now: x.Now,
 		Stopping: x.Stopping, Listen: x.Listen, LogDropped: int64(x.LogDropped),
 		Upstream: upstreamStatus(x.Stream, x.Own), Quorum: quorumStatus(x.Votes, x.Stream.Reported),
 		Store: storeStatus(x), Config: x.InForce, Backfill: backfillStatus(x.Backfill),

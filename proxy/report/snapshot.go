@@ -29,8 +29,9 @@ type Snapshot struct {
 	Stopping        bool
 	Listen          []string
 	LogDropped      uint64
-	Past            verdict.Past // of the verdict
-	Advice          []string     // warnings about the primary's configuration
+	Past            verdict.Past  // of the verdict
+	Events          []admin.Event // so far, the newest first
+	Advice          []string      // warnings about the primary's configuration
 
 	Stream      walsource.Status
 	LastMessage time.Time // of the primary itself, by way of a member or not

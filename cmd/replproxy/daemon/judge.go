@@ -6,19 +6,24 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/proxy/admin"
+	"github.com/replproxy/replproxy/proxy/report/events"
 	"github.com/replproxy/replproxy/proxy/report/verdict"
 )
 
-// judge looks at the verdict each [verdict.Interval] until ctx ends: it carries its past on, and logs each change. It
-// returns nil.
+// judge looks at the verdict each [verdict.Interval] until ctx ends: it carries its past on, logs each change, and
+// notes what has happened. It returns nil.
 func (v *view) judge(ctx context.Context) error {
 	var announcer verdict.Announcer
+	var before *admin.Status
 	tick := time.NewTicker(verdict.Interval)
 	defer tick.Stop()
 	for {
 		s := v.Status()
 		past := v.past.Load().Next(&s)
 		v.past.Store(&past)
+		happened := events.Add(*v.events.Load(), before, &s)
+		v.events.Store(&happened)
+		before = &s
 		if announcer.Due(s.Now, s.Verdict) {
 			sayVerdict(v.log, s.Verdict)
 		}

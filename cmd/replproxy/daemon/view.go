@@ -15,12 +15,14 @@ import (
 type view struct {
 	*parts
 	stopping atomic.Bool
-	past     atomic.Pointer[verdict.Past] // of the verdict, never nil
+	past     atomic.Pointer[verdict.Past]  // of the verdict, never nil
+	events   atomic.Pointer[[]admin.Event] // the newest first, never nil
 }
 
 func newView(p *parts) *view {
 	v := &view{parts: p}
 	v.past.Store(&verdict.Past{})
+	v.events.Store(&[]admin.Event{})
 	return v
 }
 
@@ -37,7 +39,7 @@ func (v *view) snapshot() report.Snapshot {
 	x := report.Snapshot{
 		Config: c, InForce: set.status, Version: v.Version, Commit: v.Commit, Profiles: v.Profiles,
 		Started: v.started, Stopping: v.stopping.Load(), Listen: v.listeners.addresses(),
-		Past: *v.past.Load(), LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
+		Past: *v.past.Load(), Events: *v.events.Load(), LogDropped: v.queue.Dropped(), Advice: v.advisor.Warnings(),
 		Store: v.stored(), Backfill: v.filler.Status(), Sources: v.sources.Status(),
 		Stream: v.receiver.Status(), Servers: v.upstream.Servers(), Votes: v.node.Status(),
 		Own: v.own.Status(), Drops: v.maintainer.Drops(), Idle: v.maintainer.Idle(),

@@ -104,6 +104,7 @@ function draw(s) {
     ? s.slots.map((x) => row(x.slot_name + (x.owner && x.owner !== s.name ? " at " + x.owner : "") +
         (x.active ? "" : " (inactive)"), bytes(x.held_bytes)))
     : [row("none", "")]));
+  byId("events").replaceChildren(...s.events.slice(0, 12).map((e) => row(e.at.slice(11, 19), e.text)));
   byId("standbys").replaceChildren(...s.standbys.map(standby));
   byId("count").textContent = s.standbys.length;
   byId("wire-in").classList.toggle("live", live);
