@@ -84,7 +84,11 @@ func waits(l *look) *finding {
 		why: strings.TrimPrefix(warning, admin.CommitsWait), cause: "the rule is not covered",
 		do: "see which voter does not count, or is behind, and why",
 	}
-	if level.Since.IsZero() {
+	by := l.Upstream.Member
+	switch {
+	case by != "" && strings.HasPrefix(f.why, "member "+by+", "): // it reports, and covers less than this proxy
+		f.cause, f.do = by+" covers less", "wait 15 s, then see the status of "+by
+	case level.Since.IsZero():
 		f.head = "THE NEXT COMMIT WAITS"
 	}
 	if a := l.Quorum.Awaited; len(a) > 0 {

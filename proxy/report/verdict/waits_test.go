@@ -54,6 +54,11 @@ func TestWaits(t *testing.T) {
 			g.Stops = []string{admin.CommitsWait + "the rule has covered no more than 0/5000000 since 11:59:40; s2 is 4 kB behind"}
 		}, "commits wait", "COMMITS WAIT 20s: the rule has covered no more than 0/5000000 since 11:59:40; s2 is 4 kB behind " +
 			"→ see which voter does not count, or is behind, and why", "commits-wait"},
+		{"who reports covers less", func(s *admin.Status, g *Graded, _ *Past) {
+			s.Upstream.Member = "proxy_b"
+			g.Stops = []string{admin.CommitsWait + "member proxy_b, which streams from the primary, covers less than this proxy"}
+		}, "commits wait", "COMMITS WAIT 0s: member proxy_b, which streams from the primary, covers less than this proxy " +
+			"→ wait 15 s, then see the status of proxy_b", "commits-wait"},
 	})
 }
 
