@@ -13,7 +13,7 @@ import (
 	"github.com/replproxy/replproxy/conformance/pgtest"
 )
 
-var tpsLine = regexp.MustCompile(`tps = ([0-9.]+) \(without initial`)
+var tpsLine = regexp.MustCompile(`tps = ([0-9.]+) \((?:without initial|including reconnection)`)
 
 // sample is one measurement: milliseconds, and transactions per second.
 type sample struct {
