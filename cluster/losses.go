@@ -209,7 +209,7 @@ func (n *Node) Judge(who loss.Who, t lsn.TimelineID, said lsn.Progress) (instead
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.judgeOwing(t, said); err != nil {
+	if err := n.judgeOwing(who.Name, t, said); err != nil {
 		return false, err
 	}
 	return j.Instead, nil

@@ -43,7 +43,7 @@ func TestStandbyAheadOfAnOwingStore(t *testing.T) {
 		t.Error("it has more, and is served")
 	}
 	want := []knownwal.Known{
-		{Point: lsn.Point{System: 7, Timeline: 1, LSN: 140}, Acked: true, Complete: true},
+		{Point: lsn.Point{System: 7, Timeline: 1, LSN: 140}, Acked: true, Complete: true, Shown: true},
 		{Point: lsn.Point{System: 7, Timeline: 1, LSN: 160}, Acked: true},
 	}
 	if known, _ := n.Known(); !slices.Equal(known, want) {
@@ -57,6 +57,41 @@ func TestStandbyAheadOfAnOwingStore(t *testing.T) {
 	store.move(1, 160)
 	if known, _ := n.Known(); len(known) != 0 {
 		t.Errorf("all of it is here: %+v", known)
+	}
+}
+
+// TestUnshown: nothing beyond a restart of the primary can have been reported once voters have come without whom the
+// rule covers nothing, and none of them had it. A standby that says nothing has not come.
+func TestUnshown(t *testing.T) {
+	at := knownwal.Restart{Point: lsn.Point{System: 7, Timeline: 1, LSN: 150}, Clean: 158}
+	for name, c := range map[string]struct {
+		rule string
+		came map[string]lsn.LSN
+		want bool
+	}{
+		"nobody came":              {"ANY 1 (s1)", nil, false},
+		"the only one":             {"ANY 1 (s1)", map[string]lsn.LSN{"S1": 150}, true},
+		"with the checkpoint":      {"ANY 1 (s1)", map[string]lsn.LSN{"s1": 158}, true},
+		"with more":                {"ANY 1 (s1)", map[string]lsn.LSN{"s1": 159}, false},
+		"it says nothing":          {"ANY 1 (s1)", map[string]lsn.LSN{"s1": 0}, false},
+		"one of two that each may": {"ANY 1 (s1, s2)", map[string]lsn.LSN{"s1": 100}, false},
+		"one of two that both had": {"ANY 2 (s1, s2)", map[string]lsn.LSN{"s1": 100}, true},
+		"FIRST, the second":        {"FIRST 1 (s1, s2)", map[string]lsn.LSN{"s2": 100}, false},
+		"whoever":                  {"ANY 1 (*)", map[string]lsn.LSN{"s1": 100, "s2": 100}, false},
+		"the own store":            {"ANY 2 (proxy, s1, s2)", map[string]lsn.LSN{"s1": 100}, true},
+		"another's store":          {"ANY 1 (s1, b)", map[string]lsn.LSN{"s1": 100}, false},
+	} {
+		store := newFakeStore(100)
+		n := newNode(t, c.rule, store)
+		store.mu.Lock()
+		store.p.Owed, store.p.Bound = 200, 200
+		store.mu.Unlock()
+		for s, has := range c.came {
+			_, _ = n.Judge(loss.Who{Name: s}, 1, all(has))
+		}
+		if got := n.Unshown(at); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (p *proxy) lost(s *server) (known lsn.LSN, lost bool) {
 			}
 		}
 	}
-	return known, s.flushed < known || p.refused.server == s.id && p.refused.number == s.number()
+	return known, s.flushed < known || p.lostWithUs(s) || p.refused.server == s.id && p.refused.number == s.number()
 }
 
 // lacks reports whether the history of s leaves a timeline below what was promised on it, as far as p knows (ruling
@@ -89,6 +89,9 @@ func (p *proxy) accepts(s *server) bool {
 		}
 		p.refuse(s, known)
 		return p.obeyWord(s)
+	}
+	if p.asksFirst(s) {
+		return false
 	}
 	return s.tli == p.w.official || !p.lacks(s) && !p.lacksOwed(s)
 }
@@ -172,19 +175,24 @@ func (p *proxy) begin(s *server) {
 func (w *world) offset(at lsn.LSN) lsn.LSN { return at % segment }
 
 // revert takes synced WAL from a primary: its machine comes back from an older state, and it goes on with other WAL at
-// the same positions, on the same timeline. Only what every proxy has durably is taken: what is known to those out of
-// reach alone nobody can miss.
+// the same positions, on the same timeline. Only what every proxy has durably, or has reported, is taken: what is known
+// to those out of reach alone nobody can miss. Proxies that have reported more than they have durably lose power with
+// it (ruling R42).
 func (w *world) revert() {
 	for _, s := range w.servers {
 		if !s.primary || !s.up || s.tli != w.official || w.op.busy || w.reverted() {
 			continue
 		}
 		least := s.flushed
+		var with []*proxy // that lose what they have reported
 		for _, p := range w.proxies {
 			if !p.up || p.kept != nil || p.tli != s.tli {
 				return
 			}
-			least = min(least, p.flushed)
+			if p.reportsBeyond() {
+				with = append(with, p)
+			}
+			least = min(least, p.surely())
 		}
 		begun := lsn.LSN(100)
 		if f, ok := w.fork(s.tli); ok {
@@ -194,9 +202,19 @@ func (w *world) revert() {
 			return
 		}
 		at := begun + 10 + lsn.LSN(w.rng.Int64N(int64(least-begun-20)))
+		for _, p := range with { // often its own WAL shows nothing
+			if p.flushed < least && w.beside.IntN(4) > 0 {
+				at = max(at, p.flushed+lsn.LSN(w.beside.Int64N(int64(least-p.flushed))))
+			}
+		}
+		for _, p := range with {
+			p.crash(true)
+			w.after(w.beside.Int64N(4000), func() { w.restart(p) })
+		}
 		s.crash()
 		s.tli = w.branch(s.tli, at, s.number())
 		s.flushed, s.written, s.applied = at, at, at
+		s.restarts = append(s.restarts, s.end())
 		w.log("%s is reverted to %v", s.name, s.end())
 		w.stats.Reverted++
 		w.after(w.between(50, 1000), func() { s.up = s.up || !s.stopped })

@@ -40,7 +40,9 @@
 //
 // The simulation leaves out much of the real node. Saves take time or fail in cluster.TestGlue. Unit tests of cluster,
 // ledger and compare play early reports, withdrawn votes, two holders of a name and hashes that are not in memory. It
-// also leaves out what no member could know: a primary loses only acknowledged commits that every store has durably. A
+// also leaves out what no member could know: a primary loses only acknowledged commits that every store has durably, or
+// that its proxy has reported and loses with it. A standby that has those does not stay away for longer than a proxy
+// waits for it. A
 // store is wiped only when all that it had is promised. With a member of message version 1, which has no hashes,
 // nobody has other WAL at the same positions, and nothing is given up. ADR 0070 names a price, which is not paid here.
 // A standby that has shown to one proxy that it has no lost WAL does not go to one that still has it. One that has

@@ -47,6 +47,7 @@ const (
 	BoundForgotten   Fault = "what may have been reported beyond the disk is forgotten with it"
 	MembersOwed      Fault = "a member that may have reported more than it has counts by what it has"
 	PaidIsForgotten  Fault = "a debt for what may have been reported is forgotten once it is paid"
+	OwingBelieves    Fault = "a proxy that owes WAL follows a primary by its word"
 	RestartsAnywhere Fault = "a stopped standby comes back at a proxy of the old timeline"
 )
 
@@ -58,7 +59,7 @@ func Faults() []Fault {
 		RestartsAnywhere, TrustsNumbers, AsksStoreOnly, NamelessVotes, WipedIsFinal, WordForAny,
 		LossNoFirst, LossByName, LossForgotten, LossServed, LossUnheard, BeginsUnsaved,
 		HorizonReceived, HorizonByOne, EmptyDirVotes, EmptyDirServes, FollowsAlone,
-		BoundForgotten, MembersOwed, PaidIsForgotten,
+		BoundForgotten, MembersOwed, PaidIsForgotten, OwingBelieves,
 	}
 }
 

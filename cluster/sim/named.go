@@ -145,6 +145,7 @@ func (w *world) split() {
 		acked := w.acked[s.tli]
 		s.tli = w.branch(s.tli, at, s.number())
 		s.flushed, s.written, s.applied = at, at, at
+		s.restarts = append(s.restarts, s.end())
 		w.official, w.acked[s.tli] = s.tli, acked
 		w.log("%s comes back with %v, official: what is gone was not acknowledged", s.name, s.end())
 		w.stats.Split++

@@ -27,6 +27,7 @@ type proxy struct {
 	had      place         // by the store that was wiped last, for the checks: no rule helps against that
 
 	// In memory.
+	asking   asking
 	aside    uint64                     // the loss whose WAL the store has until it is restarted
 	inUse    ledger.Evaluation          // of the newest evaluation
 	cover    ledger.Covered             // see bounded
@@ -119,7 +120,7 @@ func (p *proxy) crash(power bool) {
 	p.w.log("%s crashes, power loss %v, received %v flushed %v", p.name, power, p.received, p.flushed)
 	p.w.stats.Crashes++
 	p.up = false
-	p.shown = 0 // it is in memory only
+	p.shown, p.asking = 0, asking{} // they are in memory only
 	if power {
 		p.losesPower()
 	}

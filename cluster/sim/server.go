@@ -24,7 +24,8 @@ type server struct {
 	tli                       lsn.TimelineID
 	written, flushed, applied lsn.LSN // a primary's WAL is synced when it is there
 	least                     lsn.TimelineID
-	bestWritten, bestApplied  place // ever, for the checks
+	restarts                  []place // of a primary: where its lives began
+	bestWritten, bestApplied  place   // ever, for the checks
 
 	link *downlink // a standby's
 
@@ -100,6 +101,7 @@ func (s *server) crash() {
 	s.w.stats.Crashes++
 	s.up = false
 	s.written, s.applied = s.flushed, min(s.applied, s.flushed)
+	s.restarts = append(s.restarts, s.end())
 	s.waiting = nil
 	if s.link != nil {
 		s.link.gone[1] = true

@@ -200,4 +200,5 @@ func (s *Stats) add(o Stats) {
 	s.Covered += o.Covered
 	s.Unmounted += o.Unmounted
 	s.Owing += o.Owing
+	s.Asking += o.Asking
 }

@@ -166,6 +166,7 @@ var mutants = []mutant{
 	{BoundForgotten, ErrLost, true},
 	{MembersOwed, ErrLost, true},
 	{PaidIsForgotten, ErrLost, false},
+	{OwingBelieves, ErrLost, false},
 }
 
 // TestFaults takes one thing out after another, and shows by which seed that is found. REPLPROXY_SIM_MUTANTS takes all.

@@ -16,6 +16,7 @@ type uplink struct {
 	sent     lsn.LSN
 	pos      lsn.Progress // as the primary knows it
 	received lsn.LSN      // on this connection
+	begun    lsn.LSN      // what the primary had when it began
 	last     lsn.Progress // reported
 	heard    int64
 	alive    int64 // when the primary heard the proxy last
@@ -69,7 +70,7 @@ func (p *proxy) connect(s *server) {
 	p.follow(s.tli)
 	u := &uplink{
 		pipe: pipe{w: p.w, ids: [2]int{s.id, p.id}}, p: p, s: s, tli: s.tli,
-		sent: p.flushed, received: p.flushed, heard: p.w.now, alive: p.w.now,
+		sent: p.flushed, received: p.flushed, begun: s.flushed, heard: p.w.now, alive: p.w.now,
 	}
 	p.upstream = u
 	p.begins(empty)

@@ -56,7 +56,7 @@ type world struct {
 // Stats count the events of a run, so that a run that proves nothing is seen.
 type Stats struct {
 	Steps, Commits, Acked, Reports, Promotions, NotProven, Crashes, Rules, Rewinds, Reverted, Wiped, Mistakes int
-	Split, Mended, Differed, Accepted, GivenUp, Refused, MadeAnew, Covered, Unmounted, Owing                  int
+	Split, Mended, Differed, Accepted, GivenUp, Refused, MadeAnew, Covered, Unmounted, Owing, Asking          int
 }
 
 type event struct {

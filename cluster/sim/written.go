@@ -21,13 +21,28 @@ type owing struct {
 
 // safe returns the end of the WAL that may be reported under a rule, as far as p's store is concerned.
 func (p *proxy) safe() lsn.LSN {
-	if !p.writes || p.owed != 0 || !p.inUse.Ruled {
+	if u := p.upstream; !p.writes || p.owed != 0 || !p.inUse.Ruled || u != nil && p.flushed < u.begun {
 		return p.flushed
 	}
 	if p.boundOn != p.number() || p.bound < p.flushed+reportAhead/2 {
 		p.bound, p.boundOn = p.flushed+reportAhead, p.number()
 	}
 	return max(p.flushed, min(p.received, p.bound))
+}
+
+// reportsBeyond reports whether p has reported WAL that a power loss would take.
+func (p *proxy) reportsBeyond() bool {
+	on := p.number()
+	return p.writes && p.boundOn == on && p.reportedOn == on && min(p.reported, p.bound) > p.flushed
+}
+
+// surely returns the end of the WAL of which p knows, whatever becomes of its machine, that it has it or may have
+// reported it.
+func (p *proxy) surely() lsn.LSN {
+	if p.reportsBeyond() {
+		return p.reported
+	}
+	return p.flushed
 }
 
 // losesPower drops the WAL that was not synced, and with it the knowledge how much of it was reported.
@@ -114,11 +129,14 @@ func (w *world) stalls() {
 // turnsAway refuses a standby that has more than a store which owes, and notes what it has.
 func (p *proxy) turnsAway(c client) bool {
 	at := c.where()
+	if s, is := c.(*server); is && slices.Contains(p.w.servers, s) {
+		p.hearFirst(s)
+	}
 	if p.owed <= p.flushed || at.tli != p.tli || at.at <= p.received {
 		return false
 	}
 	if s, is := c.(*server); is && slices.Contains(p.w.servers, s) {
-		p.shown = max(p.shown, s.applied)
+		p.shown = max(p.shown, s.written) // it has applied all that it has before it comes
 	}
 	return true
 }

@@ -22,8 +22,9 @@ type Server struct {
 	History  lsn.History // of Timeline; the zero value before it is known
 	Version  int         // server_version_num
 	Settings map[string]string
-	Recovery bool // no commit waits there
-	Virtual  bool // it is a proxy
+	Recovery bool    // no commit waits there
+	Virtual  bool    // it is a proxy
+	End      lsn.LSN // of its WAL, when it was asked before the stream
 	Slot     SlotStart
 }
 

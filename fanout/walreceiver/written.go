@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
+	"github.com/replproxy/replproxy/grammar/lsn"
 )
 
 // ErrReportChanged: wal.report was changed. A connection keeps its bound.
@@ -21,6 +22,7 @@ type writtenReports struct {
 	at    bool        // what it said when the connection began
 	suits bool        // under a rule the connection is of that kind
 	fits  bool        // it is
+	from  lsn.LSN     // WAL up to here is flushed first, see reportWritten
 	next  time.Time   // of the next try
 }
 
@@ -31,6 +33,7 @@ func (st *Stream) newWritten() writtenReports {
 		w.at = w.asked()
 		w.suits = w.at && !st.member && !st.srv.Recovery && !st.srv.Virtual && st.slotless()
 		w.fits = w.suits && st.ruled
+		w.from = st.srv.End
 	}
 	return w
 }
@@ -39,10 +42,11 @@ func (st *Stream) newWritten() writtenReports {
 func (w *writtenReports) changed() bool { return w.asked != nil && w.asked() != w.at }
 
 // reportWritten takes the bound into use where the connection fits and nothing is owed for having been reported. It may
-// wait for the disk, once. The caller holds mu.
+// wait for the disk, once. Before that all is flushed that the primary had when the connection began: what is reported
+// then and not flushed lies beyond each restart of the primary until then. The caller holds mu.
 func (rp *reporter) reportWritten(now time.Time) {
 	w := &rp.written
-	if !w.fits || rp.core.written || now.Before(w.next) {
+	if !w.fits || rp.core.written || now.Before(w.next) || rp.store.Positions().Flushed < w.from {
 		return
 	}
 	w.next = now.Add(writtenAgain)

@@ -50,11 +50,14 @@ func TestReportsOfWrittenWAL(t *testing.T) {
 // fakeBound is a store whose bound is where the test says.
 type fakeBound struct {
 	Store
-	err   error
-	asked int
+	err     error
+	asked   int
+	flushed lsn.LSN
 }
 
 func (s *fakeBound) ReportWritten() error { s.asked++; return s.err }
+
+func (s *fakeBound) Positions() walstore.Positions { return walstore.Positions{Flushed: s.flushed} }
 
 // TestWhereWrittenWALIsReported: only under a rule, to a primary itself, without a slot that follows the reports.
 func TestWhereWrittenWALIsReported(t *testing.T) {
@@ -113,6 +116,22 @@ func TestWrittenWaitsForWhatIsOwed(t *testing.T) {
 	}
 	if store.asked != 1 || rp.core.written {
 		t.Errorf("asked %d times, in use %v", store.asked, rp.core.written)
+	}
+}
+
+// TestWrittenWaitsForWhatThePrimaryHad: what the primary had when the connection began is flushed first. So each restart of
+// the primary that lies beyond what is flushed came after all that was reported.
+func TestWrittenWaitsForWhatThePrimaryHad(t *testing.T) {
+	store := &fakeBound{flushed: 900}
+	st := Stream{ruled: true, srv: Server{End: 1000}, r: &Receiver{o: Options{Written: func() bool { return true }}}}
+	rp := &reporter{store: store, live: newLive(&totals{}), written: st.newWritten(), log: slog.New(slog.DiscardHandler)}
+	now := time.Now()
+	if rp.reportWritten(now); rp.core.written || store.asked != 0 {
+		t.Error("it is not waited for the disk")
+	}
+	store.flushed = 1000
+	if rp.reportWritten(now); !rp.core.written {
+		t.Error("it is still waited for the disk")
 	}
 }
 

@@ -40,6 +40,9 @@ func alone(o Options) Options {
 	if o.Leaves == nil {
 		o.Leaves = func(lsn.TimelineID) error { return nil }
 	}
+	if o.Unshown == nil {
+		o.Unshown = func(knownwal.Restart) bool { return false }
+	}
 	if o.Ask == nil {
 		o.Ask = func(context.Context) {}
 	}

@@ -156,12 +156,7 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		}
 	}
 	if err != nil {
-		r.lostWAL(*srv, err)
-		r.o.Store.Release(lsn.Invalid)
-		if errors.As(err, new(errUntold)) {
-			return p, err // it may tell at the next attempt
-		}
-		return p, errPermanent{err}
+		return p, r.notFollowed(*srv, err)
 	}
 	if err := r.mirrorHistories(ctx, s, *srv, p.timeline); err != nil {
 		return p, err
@@ -171,6 +166,9 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 	}
 	have = r.o.Store.Positions()
 	if primary := r.member == "" && !srv.inRecovery() && !srv.virtual; primary && have.Timeline == srv.timeline {
+		if err := r.standbysFirst(ctx, s, srv); err != nil {
+			return p, r.notFollowed(*srv, err)
+		}
 		if err := r.bounded(srv.xlogpos); err != nil { // on a full disk WAL goes on through memory
 			r.log.Warn("cannot note how much WAL is owed at most: until the next connection it is as much as before",
 				"err", err)
@@ -185,6 +183,17 @@ func (r *Supply) prepareStream(ctx context.Context, s Conn, srv *server) (startP
 		return p, nil
 	}
 	return p, r.startStream(p, *srv)
+}
+
+// notFollowed notes that srv is not followed because of err, which it returns. errPermanent: another attempt will find
+// the same.
+func (r *Supply) notFollowed(srv server, err error) error {
+	r.lostWAL(srv, err)
+	r.o.Store.Release(lsn.Invalid)
+	if errors.As(err, new(errUntold)) {
+		return err // it may tell at the next attempt
+	}
+	return errPermanent{err}
 }
 
 // tellUncompared notes that a primary is followed of which no stored record was seen again, up to end. Invalid: one

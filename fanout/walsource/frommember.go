@@ -68,7 +68,7 @@ func (r *Supply) lookAfterPrimary(ctx context.Context, system lsn.SystemID) (sto
 				}
 				r.o.Upstream.SetCurrent(e)
 				r.endPromise(t, end)
-				complain(r.primarySaid(t, end))
+				complain(r.primarySaid(ctx, e, t, end))
 				r.setPrimary(e, true)
 				r.setFinding(false)
 				if !held {

@@ -108,6 +108,9 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 			continue
 		}
 		from, lacks := srv.history.Lack(end, x.Point)
+		if at := srv.restart; !lacks && x.Shown && at != nil && at.Timeline == x.Timeline {
+			from, lacks = at.LSN, at.Lacks(x.LSN)
+		}
 		lost := x.Timeline == srv.timeline
 		switch {
 		case !lacks, x.System != 0 && x.System != srv.system:
@@ -122,6 +125,9 @@ func (k knowledge) lack(srv server) (worst *LackError) {
 	}
 	worst.System, worst.Timeline = srv.system, srv.timeline
 	k.since(srv.endpoint, worst)
+	if at := srv.restart; at != nil && worst.Lost && worst.From == lsn.Invalid {
+		worst.From = at.LSN
+	}
 	return worst
 }
 

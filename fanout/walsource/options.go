@@ -31,6 +31,9 @@ type Options struct {
 	// Others returns the WAL that other proxies of a cluster have, or may have reported under a rule, and those that
 	// may yet say so. Any goroutine may ask.
 	Others func() (known []knownwal.Known, unheard knownwal.Unheard)
+	// Unshown reports whether nothing can have been reported that a primary has lost at a restart: standbys that have
+	// come since this proxy's start prove it. Any goroutine may ask.
+	Unshown func(knownwal.Restart) bool
 	// Leaves is told, before the store leaves timeline t (0: it is empty). It makes durable who was not heard, whose
 	// WAL is Late from then on. It may wait for the disk.
 	Leaves func(t lsn.TimelineID) error

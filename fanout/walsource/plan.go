@@ -5,6 +5,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/knownwal"
 )
 
 // server holds the upstream's answers about itself.
@@ -20,6 +21,8 @@ type server struct {
 	endpoint string
 
 	known knowledge // from before it was asked where it is
+	// restart is its first restart in WAL that the store owes; nil: there was none, or nobody looked.
+	restart *knownwal.Restart
 
 	slotRestart lsn.LSN // 0: no slot, nothing reserved, or not told (14)
 	slotTLI     lsn.TimelineID
@@ -39,7 +42,7 @@ func (s *server) sendsOthers() bool { return s.inRecovery() || s.virtual }
 func (s *server) facts() walreceiver.Server {
 	return walreceiver.Server{
 		System: s.system, Timeline: s.timeline, History: s.history, Version: s.version, Settings: s.settings,
-		Recovery: s.inRecovery(), Virtual: s.virtual,
+		Recovery: s.inRecovery(), Virtual: s.virtual, End: s.xlogpos,
 		Slot: walreceiver.SlotStart{Restart: s.slotRestart, Timeline: s.slotTLI},
 	}
 }

@@ -50,9 +50,10 @@ type Supply struct {
 	lacks      []*LackError // shown, as attempt.unfit; never changed in place
 	lostBy     *LostBy      // shown; never changed in place
 
-	refusedSince time.Time // see Status
-	stopped      *Stop     // shown
-	again        context.CancelCauseFunc
+	standbysSince time.Time // see standbysFirst
+	refusedSince  time.Time // see Status
+	stopped       *Stop     // shown
+	again         context.CancelCauseFunc
 
 	starving bool // see starve
 

@@ -63,10 +63,14 @@ func (r *Supply) endPromise(t lsn.TimelineID, end lsn.LSN) {
 }
 
 // primarySaid tells the store where the primary of timeline t was when it was asked, which lacks nothing. No more was
-// reported, so no more is owed (ruling R42). The WAL of a member does not say that.
-func (r *Supply) primarySaid(t lsn.TimelineID, end lsn.LSN) error {
+// reported, so no more is owed (ruling R42). The WAL of a member does not say that. Where the primary, at e, may have
+// lost WAL together with this proxy, standbys are asked first.
+func (r *Supply) primarySaid(ctx context.Context, e upstream.Endpoint, t lsn.TimelineID, end lsn.LSN) error {
 	if end == lsn.Invalid || r.o.Store.Positions().Timeline != t {
 		return nil
+	}
+	if settled, err := r.settledAt(ctx, e, t, end); !settled {
+		return err // the primary is asked again
 	}
 	return r.bounded(end)
 }

@@ -2,6 +2,7 @@ package walsource
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,13 @@ func TestRealPrimarySaysWhatIsOwed(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, m := primary.CurrentLSN(t), newMemStore()
-	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: at, Flushed: at}
+	system, err := strconv.ParseUint(primary.Scalar(t, "SELECT system_identifier FROM pg_control_system()"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.id = walstore.Identity{System: lsn.SystemID(system), SegSize: primary.SegSize(t), ServerMajor: 15}
+	m.pos = walstore.Positions{Timeline: 1, Oldest: 100, Received: at, Flushed: at, Complete: at}
+	primary.Exec(t, "CREATE TABLE since (n int)") // what it has written since is looked at: it was up all the time
 	m.owes = walstore.Repair{From: at, To: at + 16<<20, Bound: at + 16<<20}
 	o := Options{Upstream: config, Name: "b", Store: m, Primary: watched(config.Endpoints()[0])}
 	o.Quorum = newRule(free())
@@ -79,10 +86,10 @@ func TestRealPrimarySaysWhatIsOwed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := r.lookAfterPrimary(t.Context(), 7)
+	stop := r.lookAfterPrimary(t.Context(), m.id.System)
 	defer stop()
 	pgtest.WaitFor(t, time.Minute, "the primary's word", func() (said bool, _ error) {
-		m.locked(func() { said = m.primaryHas >= at })
+		m.locked(func() { said = m.primaryHas > at })
 		return said, nil
 	})
 }

@@ -13,6 +13,9 @@ type Known struct {
 	// Lost: By refuses the primary of the timeline, which has come back without the WAL from From up to the point.
 	Lost bool
 	From lsn.LSN // Invalid: not known
+	// Shown: a standby had it when it came, and this proxy had given it none since its own start. Whatever the primary
+	// had before it went down goes so far.
+	Shown bool
 	// Late: By had said nothing when this proxy's store left the timeline, which was judged without it (ADR 0086).
 	Late bool
 }

@@ -178,6 +178,7 @@ func (p *parts) openStream(_ context.Context, c *config.Config) (err error) {
 		Via: p.sources, Hears: p.members.hears, Final: p.node.Final,
 		Primary: realslot.Finder{Upstream: p.upstream}, Restore: p.restore,
 		Accept: wordFiles{c.DataDir, p.log}, GiveUp: p.giveUp, GaveUp: p.gaveUp, Others: p.node.Known, Ask: p.node.Ask,
+		Unshown:    p.node.Unshown,
 		Keep:       func() error { return p.keepWAL(c.DataDir) },
 		Leaving:    func() walsource.Leaving { return walsource.Leaving(p.settings.now().Upstream.LeaveOld) },
 		EndRelayed: func(e upstream.Endpoint) int { return p.server.EndRelayed(e.String()) },

@@ -60,6 +60,12 @@ func (r *Record) IsShutdownCheckpoint() bool {
 	return r.Rmgr == RmgrXLOG && r.Info&rmgrInfoMask == CheckpointShutdown
 }
 
+// IsOverwriteContrecord reports whether the record says that the one before it was given up, after a crash of the
+// primary.
+func (r *Record) IsOverwriteContrecord() bool {
+	return r.Rmgr == RmgrXLOG && r.Info&rmgrInfoMask == OverwriteContRecord
+}
+
 // IsTransactionEnd reports whether the record is a commit or an abort, also of a prepared transaction: it has the time.
 func (r *Record) IsTransactionEnd() bool {
 	switch r.Info & xactOpMask {
