@@ -86,7 +86,7 @@ func TestSameWords(t *testing.T) {
 
 	var b bytes.Buffer
 	show.Status(&b, &s)
-	if !strings.HasPrefix(b.String(), words+"\nsee https://x/#y\n\nproxy_a, ") {
+	if !strings.HasPrefix(b.String(), words+"\nsee https://x/#y\n\nserver ") {
 		t.Errorf("the command: %s", b.String())
 	}
 	if table, err := console.Answer("SHOW STATUS", &s); err != nil || *table.Rows[0][0] != "verdict.text" || *table.Rows[0][1] != words {

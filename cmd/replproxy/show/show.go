@@ -13,6 +13,7 @@ import (
 // Status prints the whole document.
 func Status(w io.Writer, s *admin.Status) {
 	Verdict(w, &s.Verdict)
+	Servers(w, s)
 	state := "ready"
 	if !s.Ready {
 		state = "not ready: " + once(s, s.NotReady)

@@ -34,6 +34,7 @@ func TestStatusGolden(t *testing.T) {
 	fast, slow := 0.0012, 3.25
 	golden(t, "streaming", &admin.Status{
 		Name: "proxy_a", Version: "v1", StartedAt: now.Add(-3 * time.Hour), Now: now, Ready: true,
+		Verdict: admin.Verdict{Text: "DEGRADED 3s: s2 is away → start standby s2", Runbook: "https://x/#commits-wait"},
 		Upstream: admin.Upstream{State: admin.Streaming, Endpoint: "db1:5432", Since: now.Add(-time.Minute), ServerVersion: "15.18",
 			Slot: "replproxy_proxy_a", ReportedWrite: 0x5000100, ReportedFlush: 0x5000000, LastError: "old"},
 		Store: admin.Store{Timeline: 2, Oldest: 0x1000000, Received: 0x5000200, Written: 0x5000100, Flushed: 0x5000000,
